@@ -1,0 +1,1 @@
+//! vagn-load

@@ -1,0 +1,3 @@
+//! The `vagn` command.
+
+fn main() {}
