@@ -1,0 +1,33 @@
+//! What is kept of a report: where a vehicle was, when, and how that became known.
+
+use vagn_wire::Position;
+
+/// One position of one vehicle, checked and stamped.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Sighting {
+    /// Where the vehicle was.
+    pub position: Position,
+    /// When it was there, ms since 1970: the vehicle's own `Ts`, else the door's stamp.
+    pub event_time_ms: i64,
+    /// When the report arrived at the door, ms since 1970.
+    pub receive_time_ms: i64,
+    /// The door's running number of the report; orders what has the same event time.
+    pub receive_seq: u64,
+    /// The vehicle's own running number, if it sent one.
+    pub seq: Option<u64>,
+    /// Speed in m/s, finite and not negative.
+    pub speed_mps: Option<f32>,
+    /// Heading in degrees, 0..360, clockwise from north.
+    pub heading_deg: Option<f32>,
+    /// The report carried the emergency flag.
+    pub emergency: bool,
+    /// The event time is the vehicle's own and not the door's stamp. Only then can an equal time mean a repeat.
+    pub own_time: bool,
+}
+
+impl Sighting {
+    /// What orders the sightings of one vehicle, whatever way they took: event time, then receive sequence.
+    pub fn order(&self) -> (i64, u64) {
+        (self.event_time_ms, self.receive_seq)
+    }
+}

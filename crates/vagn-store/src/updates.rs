@@ -1,0 +1,139 @@
+//! Sightings on their way to one partition, in the order in which they are to be stored.
+//!
+//! Made once and refilled: after the first few batches nothing here allocates, neither per update nor per batch.
+
+use crate::{Key, Sighting};
+
+/// A batch of sightings for one partition.
+#[derive(Debug, Default, Clone)]
+pub struct Updates {
+    entries: Vec<Entry>,
+    /// The ids that are not UUIDs, one after another.
+    texts: String,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Entry {
+    key: EntryKey,
+    hash: u64,
+    sighting: Sighting,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum EntryKey {
+    Uuid([u8; 16]),
+    Text { start: u32, len: u32 },
+}
+
+/// One sighting and whose it is.
+#[derive(Debug, Clone, Copy)]
+pub struct Update<'a> {
+    /// The vehicle.
+    pub key: Key<'a>,
+    /// `key.hash()`, worked out once by who chose the partition.
+    pub hash: u64,
+    /// What was seen.
+    pub sighting: &'a Sighting,
+}
+
+impl Updates {
+    /// An empty batch.
+    pub fn new() -> Updates {
+        Updates::default()
+    }
+
+    /// Adds a sighting of the vehicle `key`, whose hash is `hash`.
+    pub fn push(&mut self, key: Key<'_>, hash: u64, sighting: Sighting) {
+        let key = match key {
+            Key::Uuid(bytes) => EntryKey::Uuid(bytes),
+            Key::Text(text) => self.keep(text),
+        };
+        self.entries.push(Entry { key, hash, sighting });
+    }
+
+    /// How many sightings the batch holds.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether the batch holds nothing.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// The sighting at `at`, or `None` past the end.
+    pub fn get(&self, at: usize) -> Option<Update<'_>> {
+        self.entries.get(at).map(|entry| self.update(entry))
+    }
+
+    /// The sightings in order.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = Update<'_>> + Clone {
+        self.entries.iter().map(|entry| self.update(entry))
+    }
+
+    /// Empties the batch and keeps its memory.
+    pub fn clear(&mut self) {
+        self.entries.clear();
+        self.texts.clear();
+    }
+
+    fn keep(&mut self, text: &str) -> EntryKey {
+        let start = u32::try_from(self.texts.len()).expect("a batch holds far less than 4 GiB of ids");
+        let len = u32::try_from(text.len()).expect("an id has at most 64 bytes");
+        self.texts.push_str(text);
+        EntryKey::Text { start, len }
+    }
+
+    #[inline]
+    fn update<'a>(&'a self, entry: &'a Entry) -> Update<'a> {
+        let key = match entry.key {
+            EntryKey::Uuid(bytes) => Key::Uuid(bytes),
+            EntryKey::Text { start, len } => Key::Text(&self.texts[start as usize..(start + len) as usize]),
+        };
+        Update { key, hash: entry.hash, sighting: &entry.sighting }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use vagn_wire::Position;
+
+    fn sighting(receive_seq: u64) -> Sighting {
+        Sighting {
+            position: Position::new(59.33, 18.06).unwrap(),
+            event_time_ms: 1,
+            receive_time_ms: 2,
+            receive_seq,
+            seq: None,
+            speed_mps: None,
+            heading_deg: None,
+            emergency: false,
+            own_time: false,
+        }
+    }
+
+    #[test]
+    fn gives_back_what_was_pushed_in_order() {
+        let keys = [Key::Text("bus 7"), Key::Uuid([9; 16]), Key::Text(""), Key::Text("båt")];
+        let mut updates = Updates::new();
+        for round in 0..2 {
+            updates.clear();
+            for (at, key) in keys.iter().enumerate() {
+                updates.push(*key, at as u64, sighting(round + at as u64));
+            }
+            let got: Vec<_> = updates.iter().map(|u| (u.key, u.hash, u.sighting.receive_seq)).collect();
+            let sent: Vec<_> = keys.iter().zip(0..).map(|(key, at)| (*key, at, round + at)).collect();
+            assert_eq!(got, sent);
+        }
+    }
+
+    #[test]
+    fn has_nothing_past_its_end() {
+        let mut updates = Updates::new();
+        assert!(updates.is_empty() && updates.get(0).is_none());
+        updates.push(Key::Text("a"), 0, sighting(0));
+        assert_eq!(updates.len(), 1);
+        assert!(updates.get(0).is_some() && updates.get(1).is_none());
+    }
+}
