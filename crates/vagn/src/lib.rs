@@ -1,1 +1,11 @@
-//! vagn
+//! Vagn: a live-vehicle service. Positions in, nearest vehicles out, and no call for help lost.
+//!
+//! A datagram's way, top to bottom: a door seals what arrived into a batch, publishes it on the topic `traffic`;
+//! ingest decodes it and passes positions on to the storage of their partition; the emergency lane takes what carries
+//! the flag; queries read the fleet; the web answers.
+
+pub mod batch;
+pub mod clock;
+pub mod fate;
+pub mod metrics;
+pub mod stamp;

@@ -1,0 +1,149 @@
+//! A batch: up to 256 raw reports as they arrived, in one piece of memory, with one arrival time.
+//!
+//! On the hot path a message is a batch. Reports lie one behind the other rather than in receive slots of 2 KiB, so a
+//! full queue of batches holds what was received and no more.
+
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use crate::fate::{Receipt, Share};
+use crate::metrics::Metrics;
+use crate::stamp::Stamp;
+
+/// Most reports in one batch.
+pub const BATCH_MAX: usize = 256;
+
+/// The kind of door a batch came through. It decides what happens when the service is full.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    /// Nobody waits for an answer: may be shed, and the shedding is counted.
+    Udp,
+    /// The connection waits: backpressure instead of loss.
+    Tcp,
+    /// The request waits: backpressure instead of loss.
+    Http,
+}
+
+/// Raw reports on their way from a door to the stages behind the topic.
+#[derive(Debug)]
+pub struct Batch {
+    source: Source,
+    stamp: Stamp,
+    bytes: Vec<u8>,
+    ends: Vec<u32>,
+    share: Mutex<Option<Share>>,
+    receipt: Option<Arc<Receipt>>,
+}
+
+impl Batch {
+    /// Where it came in.
+    pub fn source(&self) -> Source {
+        self.source
+    }
+
+    /// Arrival time, ms since 1970.
+    pub fn time_ms(&self) -> i64 {
+        self.stamp.time_ms
+    }
+
+    /// How many reports it holds.
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Whether it holds none.
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    /// Each report: its index in the batch, its receive sequence and its bytes.
+    pub fn reports(&self) -> impl Iterator<Item = (u32, u64, &[u8])> {
+        let starts = std::iter::once(0).chain(self.ends.iter().copied());
+        starts.zip(&self.ends).enumerate().map(|(index, (start, &end))| {
+            let bytes = &self.bytes[start as usize..end as usize];
+            (index as u32, self.stamp.first_seq + index as u64, bytes)
+        })
+    }
+
+    /// Where outcomes are to be written, if the sender waits for them.
+    pub fn receipt(&self) -> Option<Arc<Receipt>> {
+        self.receipt.clone()
+    }
+
+    /// Takes over the duty to say what became of the reports. Only the first taker gets it.
+    pub fn take_share(&self) -> Option<Share> {
+        self.share.lock().take()
+    }
+}
+
+/// A batch being filled at a door.
+#[derive(Debug)]
+pub struct BatchBuilder {
+    source: Source,
+    bytes: Vec<u8>,
+    ends: Vec<u32>,
+}
+
+impl BatchBuilder {
+    /// An empty batch.
+    pub fn new(source: Source) -> Self {
+        Self { source, bytes: Vec::new(), ends: Vec::new() }
+    }
+
+    /// Adds one report as it came in.
+    pub fn push(&mut self, report: &[u8]) {
+        self.bytes.extend_from_slice(report);
+        self.ends.push(self.bytes.len() as u32);
+    }
+
+    /// How many reports it holds so far.
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Whether it holds none.
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    /// Whether it has room for no more.
+    pub fn is_full(&self) -> bool {
+        self.ends.len() >= BATCH_MAX
+    }
+
+    /// Closes the batch: from here on its reports count as received.
+    pub fn seal(self, stamp: Stamp, receipt: Option<Arc<Receipt>>, metrics: &Arc<Metrics>) -> Arc<Batch> {
+        let Self { source, bytes, ends } = self;
+        let share = Mutex::new(Some(Share::received(metrics, ends.len())));
+        Arc::new(Batch { source, stamp, bytes, ends, share, receipt })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use vagn_wire::Fate;
+
+    #[test]
+    fn gives_back_what_was_put_in() {
+        let metrics = Metrics::new();
+        let mut builder = BatchBuilder::new(Source::Udp);
+        for report in [&b"one"[..], b"", b"three"] {
+            builder.push(report);
+        }
+        let batch = builder.seal(Stamp { time_ms: 7, first_seq: 100 }, None, &metrics);
+        let reports: Vec<_> = batch.reports().collect();
+        assert_eq!(reports, [(0, 100, &b"one"[..]), (1, 101, b""), (2, 102, b"three")]);
+        assert_eq!(metrics.received.get(), 3);
+    }
+
+    #[test]
+    fn a_batch_that_nobody_takes_has_failed() {
+        let metrics = Metrics::new();
+        let mut builder = BatchBuilder::new(Source::Udp);
+        builder.push(b"x");
+        drop(builder.seal(Stamp { time_ms: 7, first_seq: 0 }, None, &metrics));
+        assert_eq!(metrics.fate(Fate::Failed).get(), 1);
+    }
+}

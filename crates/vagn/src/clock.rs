@@ -1,0 +1,77 @@
+//! Time, handed in: everything in the service that needs the hour asks a [`Clock`], so that a test can set it.
+
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// Where a part of the service reads the time.
+pub trait Clock: Send + Sync + 'static {
+    /// Wall time in milliseconds since 1970, UTC. May jump, as wall clocks do.
+    fn now_ms(&self) -> i64;
+    /// Time since the clock was made; never runs backwards.
+    fn monotonic(&self) -> Duration;
+}
+
+/// The machine's own clock.
+#[derive(Debug)]
+pub struct SystemClock {
+    made: Instant,
+}
+
+impl SystemClock {
+    /// Starts its monotonic side now.
+    pub fn new() -> Self {
+        Self { made: Instant::now() }
+    }
+}
+
+impl Default for SystemClock {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Clock for SystemClock {
+    fn now_ms(&self) -> i64 {
+        #[expect(clippy::disallowed_methods, reason = "the one place that reads the machine's wall clock")]
+        let now = SystemTime::now();
+        now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64)
+    }
+
+    fn monotonic(&self) -> Duration {
+        self.made.elapsed()
+    }
+}
+
+/// A clock that moves when a test moves it. Its monotonic side follows the wall side while that grows.
+#[derive(Debug)]
+pub struct ManualClock {
+    start_ms: i64,
+    now_ms: AtomicI64,
+}
+
+impl ManualClock {
+    /// A clock that stands at `now_ms` milliseconds since 1970.
+    pub fn at(now_ms: i64) -> Self {
+        Self { start_ms: now_ms, now_ms: AtomicI64::new(now_ms) }
+    }
+
+    /// Moves the clock on.
+    pub fn advance(&self, by: Duration) {
+        self.now_ms.fetch_add(by.as_millis() as i64, Ordering::Relaxed);
+    }
+
+    /// Sets the wall clock, also backwards.
+    pub fn set_ms(&self, now_ms: i64) {
+        self.now_ms.store(now_ms, Ordering::Relaxed);
+    }
+}
+
+impl Clock for ManualClock {
+    fn now_ms(&self) -> i64 {
+        self.now_ms.load(Ordering::Relaxed)
+    }
+
+    fn monotonic(&self) -> Duration {
+        Duration::from_millis(self.now_ms().saturating_sub(self.start_ms).max(0) as u64)
+    }
+}
