@@ -1,1 +1,35 @@
-//! vagn-wire
+//! What a vehicle says: msgpack bytes to a checked [`Report`] or a [`Reject`], and back.
+//!
+//! | to | use |
+//! |---|---|
+//! | read one datagram | [`decode`] |
+//! | see whether it calls for help | [`is_emergency`] |
+//! | cut a TCP stream into objects | [`object_len`] |
+//! | write what a vehicle would send | [`encode`] |
+//! | answer over TCP, and read the answer | [`ack`] |
+//!
+//! No I/O, no clock, no unsafe code; decoding allocates nothing and its work is bounded by the length of the input.
+//! The format is described for those who write vehicles in `docs/wire.md`.
+#![forbid(unsafe_code)]
+
+pub mod ack;
+mod decode;
+mod encode;
+mod fate;
+mod frame;
+mod id;
+mod kind;
+mod marker;
+mod position;
+mod reject;
+mod report;
+
+pub use decode::{decode, decode_general, is_emergency};
+pub use encode::encode;
+pub use fate::Fate;
+pub use frame::{MAX_OBJECT, object_len};
+pub use id::{ID_LEN_MAX, VehicleId};
+pub use kind::Kind;
+pub use position::Position;
+pub use reject::Reject;
+pub use report::{MAX_DATAGRAM, Report};

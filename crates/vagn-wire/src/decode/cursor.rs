@@ -1,0 +1,136 @@
+//! Walks over msgpack, one head at a time.
+//!
+//! Containers are not descended into: their head says how many objects follow, and skipping is counting. So nesting of
+//! any depth costs neither stack nor memory, and every step consumes at least one byte.
+
+use crate::Reject;
+use crate::marker::*;
+
+/// One object, or the head of a container.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Value<'a> {
+    Nil,
+    Bool(bool),
+    /// An integer of any width. 128 bits hold both `i64` and `u64`.
+    Int(i128),
+    Float(f64),
+    /// A str or a bin; whether the bytes are text is for the field to say.
+    Text(&'a [u8]),
+    Ext,
+    /// Head of an array of that many objects.
+    Array(u32),
+    /// Head of a map of that many pairs.
+    Map(u32),
+}
+
+impl Value<'_> {
+    /// How many objects follow that belong to it.
+    pub(crate) fn children(self) -> u64 {
+        match self {
+            Self::Array(len) => u64::from(len),
+            Self::Map(len) => 2 * u64::from(len),
+            _ => 0,
+        }
+    }
+}
+
+/// A place in the bytes.
+pub(crate) struct Cursor<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Cursor<'a> {
+    pub(crate) fn new(bytes: &'a [u8]) -> Self {
+        Self { rest: bytes }
+    }
+
+    /// How many bytes lie ahead.
+    pub(crate) fn remaining(&self) -> usize {
+        self.rest.len()
+    }
+
+    /// Reads one head, with its payload unless it is a container.
+    ///
+    /// Errors: [`Reject::Truncated`], [`Reject::NotMsgpack`].
+    #[inline]
+    pub(crate) fn value(&mut self) -> Result<Value<'a>, Reject> {
+        let [first] = self.take()?;
+        Ok(match first {
+            0x00..=0x7f => Value::Int(i128::from(first)),
+            FIXMAP..=0x8f => Value::Map(u32::from(first & 0x0f)),
+            FIXARRAY..=0x9f => Value::Array(u32::from(first & 0x0f)),
+            FIXSTR..=0xbf => self.text(usize::from(first & 0x1f))?,
+            NIL => Value::Nil,
+            0xc1 => return Err(Reject::NotMsgpack),
+            FALSE | TRUE => Value::Bool(first == TRUE),
+            BIN8 | STR8 => self.len8().and_then(|len| self.text(len))?,
+            BIN16 | STR16 => self.len16().and_then(|len| self.text(len))?,
+            BIN32 | STR32 => self.len32().and_then(|len| self.text(len))?,
+            EXT8 => self.len8().and_then(|len| self.ext(len))?,
+            EXT16 => self.len16().and_then(|len| self.ext(len))?,
+            EXT32 => self.len32().and_then(|len| self.ext(len))?,
+            FIXEXT1..=FIXEXT16 => self.ext(1 << (first - FIXEXT1))?,
+            FLOAT32 => Value::Float(f64::from(f32::from_be_bytes(self.take()?))),
+            FLOAT64 => Value::Float(f64::from_be_bytes(self.take()?)),
+            UINT8 => Value::Int(u8::from_be_bytes(self.take()?).into()),
+            UINT16 => Value::Int(u16::from_be_bytes(self.take()?).into()),
+            UINT32 => Value::Int(u32::from_be_bytes(self.take()?).into()),
+            UINT64 => Value::Int(u64::from_be_bytes(self.take()?).into()),
+            INT8 => Value::Int(i8::from_be_bytes(self.take()?).into()),
+            INT16 => Value::Int(i16::from_be_bytes(self.take()?).into()),
+            INT32 => Value::Int(i32::from_be_bytes(self.take()?).into()),
+            INT64 => Value::Int(i64::from_be_bytes(self.take()?).into()),
+            ARRAY16 => Value::Array(u16::from_be_bytes(self.take()?).into()),
+            ARRAY32 => Value::Array(u32::from_be_bytes(self.take()?)),
+            MAP16 => Value::Map(u16::from_be_bytes(self.take()?).into()),
+            MAP32 => Value::Map(u32::from_be_bytes(self.take()?)),
+            0xe0..=0xff => Value::Int(first.cast_signed().into()),
+        })
+    }
+
+    /// Passes over the next `objects` objects with all that is in them.
+    ///
+    /// Errors: as [`Cursor::value`].
+    pub(crate) fn skip(&mut self, objects: u64) -> Result<(), Reject> {
+        let mut pending = objects;
+        while pending > 0 {
+            pending += self.value()?.children();
+            pending -= 1;
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn take<const N: usize>(&mut self) -> Result<[u8; N], Reject> {
+        let (bytes, rest) = self.rest.split_first_chunk().ok_or(Reject::Truncated)?;
+        self.rest = rest;
+        Ok(*bytes)
+    }
+
+    #[inline]
+    fn text(&mut self, len: usize) -> Result<Value<'a>, Reject> {
+        let (bytes, rest) = self.rest.split_at_checked(len).ok_or(Reject::Truncated)?;
+        self.rest = rest;
+        Ok(Value::Text(bytes))
+    }
+
+    /// An extension of `len` bytes, with the byte of its type before them.
+    fn ext(&mut self, len: usize) -> Result<Value<'a>, Reject> {
+        self.take::<1>()?;
+        self.text(len)?;
+        Ok(Value::Ext)
+    }
+
+    fn len8(&mut self) -> Result<usize, Reject> {
+        self.take().map(|bytes| usize::from(u8::from_be_bytes(bytes)))
+    }
+
+    fn len16(&mut self) -> Result<usize, Reject> {
+        self.take().map(|bytes| usize::from(u16::from_be_bytes(bytes)))
+    }
+
+    fn len32(&mut self) -> Result<usize, Reject> {
+        // A length that does not fit the machine's is longer than any input; the text then ends too early.
+        self.take().map(|bytes| usize::try_from(u32::from_be_bytes(bytes)).unwrap_or(usize::MAX))
+    }
+}

@@ -1,0 +1,188 @@
+//! What has been read of a report so far, and what it amounts to.
+
+use super::cursor::Value;
+use crate::id::name;
+use crate::{Kind, Position, Reject, Report, VehicleId};
+
+/// A key that means something.
+#[derive(Clone, Copy)]
+pub(super) enum Field {
+    Id,
+    Lat,
+    Lon,
+    Emergency,
+    Ts,
+    Seq,
+    Speed,
+    Heading,
+    Kind,
+    Inc,
+}
+
+impl Field {
+    /// The field of that name; `None` for a key that is to be skipped.
+    #[inline]
+    pub(super) fn of(key: &[u8]) -> Option<Self> {
+        Some(match key {
+            b"ID" => Self::Id,
+            b"Lat" => Self::Lat,
+            b"Lon" => Self::Lon,
+            b"Emergency" => Self::Emergency,
+            b"Ts" => Self::Ts,
+            b"Seq" => Self::Seq,
+            b"Speed" => Self::Speed,
+            b"Heading" => Self::Heading,
+            b"Kind" => Self::Kind,
+            b"Inc" => Self::Inc,
+            _ => return None,
+        })
+    }
+}
+
+/// The values read so far. Of repeated keys the last readable one counts; nil makes a field missing again.
+#[derive(Default)]
+pub(super) struct Fields<'a> {
+    id: Option<VehicleId<'a>>,
+    lat: Option<f64>,
+    lon: Option<f64>,
+    emergency: bool,
+    event_time_ms: Option<i64>,
+    seq: Option<u64>,
+    speed_mps: Option<f32>,
+    heading_deg: Option<f32>,
+    kind: Option<Kind>,
+    incident: Option<&'a str>,
+    fault: Option<Reject>,
+}
+
+impl<'a> Fields<'a> {
+    /// Notes that something is wrong. The first fault is the one that counts.
+    pub(super) fn fail(&mut self, reject: Reject) {
+        self.fault.get_or_insert(reject);
+    }
+
+    /// Takes a field's value. A required field of a wrong type is a fault, an optional one is as if not sent.
+    #[inline]
+    pub(super) fn set(&mut self, field: Field, value: Value<'a>) {
+        if let Err(reject) = self.read(field, value) {
+            self.fail(reject);
+        }
+    }
+
+    #[inline]
+    fn read(&mut self, field: Field, value: Value<'a>) -> Result<(), Reject> {
+        match field {
+            Field::Id => self.id = vehicle_id(value)?,
+            Field::Lat => self.lat = degrees(value)?,
+            Field::Lon => self.lon = degrees(value)?,
+            Field::Emergency => self.emergency = flag(value)?,
+            Field::Ts => self.event_time_ms = milliseconds(value),
+            Field::Seq => self.seq = count(value),
+            Field::Speed => self.speed_mps = speed(value),
+            Field::Heading => self.heading_deg = heading(value),
+            Field::Kind => self.kind = text(value).and_then(|word| word.parse().ok()),
+            Field::Inc => self.incident = text(value),
+        }
+        Ok(())
+    }
+
+    /// What it all amounts to. The flag outweighs every fault, given that the vehicle is known.
+    #[inline]
+    pub(super) fn finish(self) -> Result<Report<'a>, Reject> {
+        let vehicle_id = self.id.ok_or(self.fault.unwrap_or(Reject::NoId))?;
+        let position = self.position();
+        if !self.emergency {
+            position?;
+        }
+        Ok(Report {
+            vehicle_id,
+            position,
+            emergency: self.emergency,
+            event_time_ms: self.event_time_ms,
+            seq: self.seq,
+            speed_mps: self.speed_mps,
+            heading_deg: self.heading_deg,
+            kind: self.kind,
+            incident: self.incident,
+        })
+    }
+
+    #[inline]
+    fn position(&self) -> Result<Position, Reject> {
+        if let Some(fault) = self.fault {
+            return Err(fault);
+        }
+        let lat = self.lat.ok_or(Reject::NoLatitude)?;
+        let lon = self.lon.ok_or(Reject::NoLongitude)?;
+        Position::new(lat, lon)
+    }
+}
+
+fn vehicle_id(value: Value<'_>) -> Result<Option<VehicleId<'_>>, Reject> {
+    match value {
+        Value::Nil => Ok(None),
+        Value::Text(bytes) => VehicleId::from_bytes(bytes).map(Some),
+        _ => Err(Reject::BadType),
+    }
+}
+
+fn degrees(value: Value<'_>) -> Result<Option<f64>, Reject> {
+    match value {
+        Value::Nil => Ok(None),
+        other => number(other).map(Some).ok_or(Reject::BadType),
+    }
+}
+
+fn flag(value: Value<'_>) -> Result<bool, Reject> {
+    match value {
+        Value::Nil => Ok(false),
+        Value::Bool(set) => Ok(set),
+        _ => Err(Reject::BadType),
+    }
+}
+
+fn number(value: Value<'_>) -> Option<f64> {
+    match value {
+        Value::Float(number) => Some(number),
+        // Exact up to 2^53; beyond, only times are still of use, to a fraction of a millisecond.
+        Value::Int(number) => Some(number as f64),
+        _ => None,
+    }
+}
+
+/// Times as fractions are common in languages whose clock counts in them, and are cut to whole milliseconds.
+fn milliseconds(value: Value<'_>) -> Option<i64> {
+    match value {
+        Value::Int(number) => i64::try_from(number).ok(),
+        Value::Float(number) => i64::try_from(number.is_finite().then_some(number as i128)?).ok(),
+        _ => None,
+    }
+}
+
+fn count(value: Value<'_>) -> Option<u64> {
+    match value {
+        Value::Int(number) => u64::try_from(number).ok(),
+        _ => None,
+    }
+}
+
+fn speed(value: Value<'_>) -> Option<f32> {
+    let speed = number(value)? as f32;
+    (speed.is_finite() && speed >= 0.0).then_some(speed)
+}
+
+fn heading(value: Value<'_>) -> Option<f32> {
+    let heading = number(value)? as f32;
+    match heading {
+        360.0 => Some(0.0),
+        0.0..360.0 => Some(heading),
+        _ => None,
+    }
+}
+
+fn text(value: Value<'_>) -> Option<&str> {
+    match value {
+        Value::Text(bytes) => name(bytes),
+        _ => None,
+    }
+}

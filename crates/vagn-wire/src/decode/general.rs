@@ -1,0 +1,61 @@
+//! The general decoder: any msgpack that can be read as a report.
+
+use super::cursor::{Cursor, Value};
+use super::fields::{Field, Fields};
+use crate::{MAX_DATAGRAM, Reject, Report};
+
+/// The order of the fields in the form without keys.
+const IN_ARRAY: [Field; 4] = [Field::Id, Field::Lat, Field::Lon, Field::Emergency];
+
+/// Reads a report from any layout.
+pub(super) fn decode(datagram: &[u8]) -> Result<Report<'_>, Reject> {
+    if datagram.is_empty() {
+        return Err(Reject::Empty);
+    }
+    let mut fields = Fields::default();
+    if datagram.len() > MAX_DATAGRAM {
+        fields.fail(Reject::TooLong);
+    }
+    // What is over-long is still read as far as it may go: it could begin with a call for help.
+    let read = &datagram[..datagram.len().min(MAX_DATAGRAM)];
+    if let Err(reject) = object(&mut Cursor::new(read), &mut fields) {
+        fields.fail(reject);
+    }
+    fields.finish()
+}
+
+fn object<'a>(cursor: &mut Cursor<'a>, fields: &mut Fields<'a>) -> Result<(), Reject> {
+    match cursor.value()? {
+        Value::Map(pairs) => map(cursor, pairs, fields),
+        Value::Array(4) => array(cursor, fields),
+        _ => Err(Reject::NotAReport),
+    }
+}
+
+fn map<'a>(cursor: &mut Cursor<'a>, pairs: u32, fields: &mut Fields<'a>) -> Result<(), Reject> {
+    for _ in 0..pairs {
+        let key = cursor.value()?;
+        match key {
+            Value::Text(name) => pair(cursor, name, fields)?,
+            other => cursor.skip(other.children() + 1)?,
+        }
+    }
+    Ok(())
+}
+
+fn pair<'a>(cursor: &mut Cursor<'a>, key: &[u8], fields: &mut Fields<'a>) -> Result<(), Reject> {
+    match Field::of(key) {
+        Some(field) => value(cursor, field, fields),
+        None => cursor.skip(1),
+    }
+}
+
+fn array<'a>(cursor: &mut Cursor<'a>, fields: &mut Fields<'a>) -> Result<(), Reject> {
+    IN_ARRAY.into_iter().try_for_each(|field| value(cursor, field, fields))
+}
+
+fn value<'a>(cursor: &mut Cursor<'a>, field: Field, fields: &mut Fields<'a>) -> Result<(), Reject> {
+    let value = cursor.value()?;
+    fields.set(field, value);
+    cursor.skip(value.children())
+}

@@ -1,0 +1,47 @@
+//! Bytes to a report: the fast path for the original's layout, the general decoder for everything else.
+//!
+//! The two agree on every input: the fast path either gives what the general decoder would, or declines.
+
+pub(crate) mod cursor;
+pub(crate) mod fast;
+mod fields;
+mod general;
+
+use crate::marker::TRUE;
+use crate::{MAX_DATAGRAM, Reject, Report, VehicleId};
+
+/// Reads one whole datagram, or one whole object of a stream. Bytes after the object are ignored.
+///
+/// A readable vehicle id with `Emergency: true` is always a report, whatever is wrong with the rest: broken,
+/// cut off after both were read, of a wrong type. Its position is then the error.
+///
+/// # Errors
+/// A [`Reject`] when nothing of it can be used; the first thing found wrong, in the order of the bytes.
+#[inline]
+pub fn decode(datagram: &[u8]) -> Result<Report<'_>, Reject> {
+    fast::decode(datagram).map_or_else(|| general::decode(datagram), Ok)
+}
+
+/// [`decode`] without its fast path: same answers, slower. Tests, fuzzing and benchmarks compare the two.
+///
+/// # Errors
+/// As [`decode`].
+pub fn decode_general(datagram: &[u8]) -> Result<Report<'_>, Reject> {
+    general::decode(datagram)
+}
+
+/// Whether [`decode`] would give a report with `emergency` set. Runs as a filter on every datagram.
+#[inline]
+pub fn is_emergency(datagram: &[u8]) -> bool {
+    match fast::layout(datagram) {
+        Some(layout) => layout.emergency && VehicleId::from_bytes(layout.id).is_ok(),
+        None => is_emergency_elsewhere(datagram),
+    }
+}
+
+/// A flag that is set is a byte `0xc3`; most datagrams have none and need no decoding.
+#[cold]
+fn is_emergency_elsewhere(datagram: &[u8]) -> bool {
+    let read = &datagram[..datagram.len().min(MAX_DATAGRAM)];
+    read.contains(&TRUE) && general::decode(datagram).is_ok_and(|report| report.emergency)
+}

@@ -1,0 +1,91 @@
+//! A report to bytes, as a vehicle would send it.
+
+use crate::marker::{FALSE, FIXMAP, FIXSTR, FLOAT32, FLOAT64, INT64, STR8, STR32, TRUE, UINT64};
+use crate::{Kind, Report};
+
+/// Appends the report to `out`: the original's layout, 79 bytes with a UUID, when nothing optional is set; a map with
+/// further keys otherwise. A position that is an error is left out.
+///
+/// `Emergency` always comes last: the kernel steers by a datagram's last byte.
+pub fn encode(report: &Report<'_>, out: &mut Vec<u8>) {
+    out.push(FIXMAP | pairs(report));
+    text(out, "ID", report.vehicle_id.as_str());
+    if let Ok(position) = report.position {
+        float64(out, "Lon", position.lon());
+        float64(out, "Lat", position.lat());
+    }
+    extras(out, report);
+    key(out, "Emergency");
+    out.push(if report.emergency { TRUE } else { FALSE });
+}
+
+/// Number of pairs in the map: at most ten, so that its head is one byte.
+fn pairs(report: &Report<'_>) -> u8 {
+    let coordinates = if report.position.is_ok() { 2 } else { 0 };
+    let extras = [
+        report.event_time_ms.is_some(),
+        report.seq.is_some(),
+        report.speed_mps.is_some(),
+        report.heading_deg.is_some(),
+        report.kind.is_some(),
+        report.incident.is_some(),
+    ];
+    2 + coordinates + extras.into_iter().map(u8::from).sum::<u8>()
+}
+
+fn extras(out: &mut Vec<u8>, report: &Report<'_>) {
+    if let Some(time_ms) = report.event_time_ms {
+        field(out, "Ts", INT64, &time_ms.to_be_bytes());
+    }
+    if let Some(seq) = report.seq {
+        uint64(out, "Seq", seq);
+    }
+    if let Some(speed_mps) = report.speed_mps {
+        field(out, "Speed", FLOAT32, &speed_mps.to_be_bytes());
+    }
+    if let Some(heading_deg) = report.heading_deg {
+        field(out, "Heading", FLOAT32, &heading_deg.to_be_bytes());
+    }
+    if let Some(kind) = report.kind.map(Kind::as_str) {
+        text(out, "Kind", kind);
+    }
+    if let Some(incident) = report.incident {
+        text(out, "Inc", incident);
+    }
+}
+
+pub(crate) fn text(out: &mut Vec<u8>, name: &str, value: &str) {
+    key(out, name);
+    string(out, value);
+}
+
+pub(crate) fn uint64(out: &mut Vec<u8>, name: &str, value: u64) {
+    field(out, name, UINT64, &value.to_be_bytes());
+}
+
+fn float64(out: &mut Vec<u8>, name: &str, value: f64) {
+    field(out, name, FLOAT64, &value.to_be_bytes());
+}
+
+fn field(out: &mut Vec<u8>, name: &str, marker: u8, value: &[u8]) {
+    key(out, name);
+    out.push(marker);
+    out.extend_from_slice(value);
+}
+
+fn key(out: &mut Vec<u8>, name: &str) {
+    string(out, name);
+}
+
+/// Writes a string in its shortest form.
+fn string(out: &mut Vec<u8>, value: &str) {
+    match value.len() {
+        len @ 0..32 => out.push(FIXSTR | len as u8),
+        len @ 32..0x100 => out.extend_from_slice(&[STR8, len as u8]),
+        len => {
+            out.push(STR32);
+            out.extend_from_slice(&u32::try_from(len).unwrap_or(u32::MAX).to_be_bytes());
+        }
+    }
+    out.extend_from_slice(value.as_bytes());
+}
