@@ -11,8 +11,9 @@ use crate::marker::*;
 pub(crate) enum Value<'a> {
     Nil,
     Bool(bool),
-    /// An integer of any width. 128 bits hold both `i64` and `u64`.
-    Int(i128),
+    Int(i64),
+    /// An integer beyond `i64::MAX`.
+    Big(u64),
     Float(f64),
     /// A str or a bin; whether the bytes are text is for the field to say.
     Text(&'a [u8]),
@@ -51,19 +52,29 @@ impl<'a> Cursor<'a> {
 
     /// Reads one head, with its payload unless it is a container.
     ///
+    /// What a report is made of is read here, inlined; everything else by [`Cursor::uncommon`]. That halves the cost.
+    ///
     /// Errors: [`Reject::Truncated`], [`Reject::NotMsgpack`].
-    #[inline]
+    #[inline(always)]
     pub(crate) fn value(&mut self) -> Result<Value<'a>, Reject> {
         let [first] = self.take()?;
+        match first {
+            FIXSTR..=0xbf => self.text(usize::from(first & 0x1f)),
+            STR8 => self.text8(),
+            FLOAT64 => self.take().map(|bytes| Value::Float(f64::from_be_bytes(bytes))),
+            FALSE | TRUE => Ok(Value::Bool(first == TRUE)),
+            _ => self.uncommon(first),
+        }
+    }
+
+    #[inline(never)]
+    fn uncommon(&mut self, first: u8) -> Result<Value<'a>, Reject> {
         Ok(match first {
-            0x00..=0x7f => Value::Int(i128::from(first)),
+            0x00..=0x7f => Value::Int(first.into()),
             FIXMAP..=0x8f => Value::Map(u32::from(first & 0x0f)),
             FIXARRAY..=0x9f => Value::Array(u32::from(first & 0x0f)),
-            FIXSTR..=0xbf => self.text(usize::from(first & 0x1f))?,
             NIL => Value::Nil,
-            0xc1 => return Err(Reject::NotMsgpack),
-            FALSE | TRUE => Value::Bool(first == TRUE),
-            BIN8 | STR8 => self.len8().and_then(|len| self.text(len))?,
+            BIN8 => self.text8()?,
             BIN16 | STR16 => self.len16().and_then(|len| self.text(len))?,
             BIN32 | STR32 => self.len32().and_then(|len| self.text(len))?,
             EXT8 => self.len8().and_then(|len| self.ext(len))?,
@@ -71,20 +82,21 @@ impl<'a> Cursor<'a> {
             EXT32 => self.len32().and_then(|len| self.ext(len))?,
             FIXEXT1..=FIXEXT16 => self.ext(1 << (first - FIXEXT1))?,
             FLOAT32 => Value::Float(f64::from(f32::from_be_bytes(self.take()?))),
-            FLOAT64 => Value::Float(f64::from_be_bytes(self.take()?)),
             UINT8 => Value::Int(u8::from_be_bytes(self.take()?).into()),
             UINT16 => Value::Int(u16::from_be_bytes(self.take()?).into()),
             UINT32 => Value::Int(u32::from_be_bytes(self.take()?).into()),
-            UINT64 => Value::Int(u64::from_be_bytes(self.take()?).into()),
+            UINT64 => unsigned(u64::from_be_bytes(self.take()?)),
             INT8 => Value::Int(i8::from_be_bytes(self.take()?).into()),
             INT16 => Value::Int(i16::from_be_bytes(self.take()?).into()),
             INT32 => Value::Int(i32::from_be_bytes(self.take()?).into()),
-            INT64 => Value::Int(i64::from_be_bytes(self.take()?).into()),
+            INT64 => Value::Int(i64::from_be_bytes(self.take()?)),
             ARRAY16 => Value::Array(u16::from_be_bytes(self.take()?).into()),
             ARRAY32 => Value::Array(u32::from_be_bytes(self.take()?)),
             MAP16 => Value::Map(u16::from_be_bytes(self.take()?).into()),
             MAP32 => Value::Map(u32::from_be_bytes(self.take()?)),
             0xe0..=0xff => Value::Int(first.cast_signed().into()),
+            // 0xc1, which begins nothing; all other bytes have been dealt with.
+            _ => return Err(Reject::NotMsgpack),
         })
     }
 
@@ -114,6 +126,12 @@ impl<'a> Cursor<'a> {
         Ok(Value::Text(bytes))
     }
 
+    /// A text with its length in one byte before it.
+    #[inline]
+    fn text8(&mut self) -> Result<Value<'a>, Reject> {
+        self.len8().and_then(|len| self.text(len))
+    }
+
     /// An extension of `len` bytes, with the byte of its type before them.
     fn ext(&mut self, len: usize) -> Result<Value<'a>, Reject> {
         self.take::<1>()?;
@@ -121,6 +139,7 @@ impl<'a> Cursor<'a> {
         Ok(Value::Ext)
     }
 
+    #[inline]
     fn len8(&mut self) -> Result<usize, Reject> {
         self.take().map(|bytes| usize::from(u8::from_be_bytes(bytes)))
     }
@@ -133,4 +152,8 @@ impl<'a> Cursor<'a> {
         // A length that does not fit the machine's is longer than any input; the text then ends too early.
         self.take().map(|bytes| usize::try_from(u32::from_be_bytes(bytes)).unwrap_or(usize::MAX))
     }
+}
+
+fn unsigned(number: u64) -> Value<'static> {
+    i64::try_from(number).map_or(Value::Big(number), Value::Int)
 }

@@ -1,8 +1,13 @@
 //! What has been read of a report so far, and what it amounts to.
 
+use std::ops::Range;
+
 use super::cursor::Value;
 use crate::id::name;
 use crate::{Kind, Position, Reject, Report, VehicleId};
+
+/// Times as floats that an `i64` can hold; not a number is in no range.
+const WHOLE_MS: Range<f64> = i64::MIN as f64..i64::MAX as f64;
 
 /// A key that means something.
 #[derive(Clone, Copy)]
@@ -144,24 +149,26 @@ fn flag(value: Value<'_>) -> Result<bool, Reject> {
 fn number(value: Value<'_>) -> Option<f64> {
     match value {
         Value::Float(number) => Some(number),
-        // Exact up to 2^53; beyond, only times are still of use, to a fraction of a millisecond.
+        // Not exact beyond 2^53, where nothing is a coordinate or a speed any more.
         Value::Int(number) => Some(number as f64),
+        Value::Big(number) => Some(number as f64),
         _ => None,
     }
 }
 
-/// Times as fractions are common in languages whose clock counts in them, and are cut to whole milliseconds.
+/// Fractions, common in languages whose clocks count in them, are cut to whole milliseconds.
 fn milliseconds(value: Value<'_>) -> Option<i64> {
     match value {
-        Value::Int(number) => i64::try_from(number).ok(),
-        Value::Float(number) => i64::try_from(number.is_finite().then_some(number as i128)?).ok(),
+        Value::Int(time_ms) => Some(time_ms),
+        Value::Float(time_ms) => WHOLE_MS.contains(&time_ms).then_some(time_ms as i64),
         _ => None,
     }
 }
 
 fn count(value: Value<'_>) -> Option<u64> {
     match value {
-        Value::Int(number) => u64::try_from(number).ok(),
+        Value::Int(count) => u64::try_from(count).ok(),
+        Value::Big(count) => Some(count),
         _ => None,
     }
 }

@@ -56,6 +56,7 @@ fn array<'a>(cursor: &mut Cursor<'a>, fields: &mut Fields<'a>) -> Result<(), Rej
 
 fn value<'a>(cursor: &mut Cursor<'a>, field: Field, fields: &mut Fields<'a>) -> Result<(), Reject> {
     let value = cursor.value()?;
+    cursor.skip(value.children())?;
     fields.set(field, value);
-    cursor.skip(value.children())
+    Ok(())
 }
