@@ -100,7 +100,10 @@ impl Metrics {
         let invalid = Family::<ReasonLabel, Counter>::default();
         let metrics = Self {
             registry: parking_lot::Mutex::new(Registry::with_prefix("vagn")),
-            fates: Fate::ALL.iter().map(|fate| fates.get_or_create_owned(&FateLabel { fate: fate.as_str() })).collect(),
+            fates: Fate::ALL
+                .iter()
+                .map(|fate| fates.get_or_create_owned(&FateLabel { fate: fate.as_str() }))
+                .collect(),
             invalid: Reject::ALL
                 .iter()
                 .map(|reject| invalid.get_or_create_owned(&ReasonLabel { reason: reject.reason() }))

@@ -1,0 +1,95 @@
+//! The commands of `vagn`, and the exit codes that scripts rely on.
+
+pub mod completions;
+pub mod config;
+pub mod doctor;
+pub mod exit;
+pub mod repair;
+pub mod replay;
+pub mod send;
+pub mod serve;
+pub mod simulate;
+pub mod sink;
+pub mod status;
+pub mod version;
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// A live-vehicle service: positions in, nearest vehicles out, and no call for help lost.
+#[derive(Debug, Parser)]
+#[command(name = "vagn", version, propagate_version = true, arg_required_else_help = true)]
+#[command(after_help = "Try it:\n  vagn serve --demo\n  curl -k 'https://localhost:9090/?lat=30.27&lon=-97.74'")]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the service.
+    Serve(serve::ServeArgs),
+    /// Send simulated traffic, and account for every report.
+    Simulate(simulate::SimulateArgs),
+    /// Send a recorded trace, and account for every row.
+    Replay(replay::ReplayArgs),
+    /// Send one position.
+    Send(send::SendArgs),
+    /// Stand in for an emergency service: print the calls that arrive.
+    Sink(sink::SinkArgs),
+    /// Show how a running service is doing.
+    Status(status::StatusArgs),
+    /// Check whether this machine is fit to run the service.
+    Doctor(doctor::DoctorArgs),
+    /// Move damaged parts of a stopped service's log aside.
+    Repair(repair::RepairArgs),
+    /// Print the settings in force.
+    Config(config::ConfigArgs),
+    /// Print the version.
+    Version(version::VersionArgs),
+    /// Print a completion script for your shell.
+    Completions(completions::CompletionsArgs),
+}
+
+/// Runs the command that the command line names.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(err) => return usage(&err),
+    };
+    let done = match cli.command {
+        Command::Serve(args) => serve::run(args),
+        Command::Simulate(args) => simulate::run(args),
+        Command::Replay(args) => replay::run(args),
+        Command::Send(args) => send::run(args),
+        Command::Sink(args) => sink::run(args),
+        Command::Status(args) => status::run(args),
+        Command::Doctor(args) => doctor::run(args),
+        Command::Repair(args) => repair::run(args),
+        Command::Config(args) => config::run(args),
+        Command::Version(args) => version::run(args),
+        Command::Completions(args) => completions::run(args),
+    };
+    done.unwrap_or_else(|err| exit::failed(&err))
+}
+
+/// `--help` and `--version` are no failures; everything else that the parser refuses is a matter of usage.
+fn usage(err: &clap::Error) -> ExitCode {
+    let code = if err.use_stderr() { exit::USAGE } else { 0 };
+    // Nobody reads the help any more when the pipe is closed.
+    drop(err.print());
+    ExitCode::from(code)
+}
+
+/// Writes to standard output what a command was asked to print.
+///
+/// # Errors
+/// Only when nobody can read it; a closed pipe is no error.
+pub(crate) fn say(text: &str) -> anyhow::Result<()> {
+    match std::io::stdout().lock().write_all(text.as_bytes()).and_then(|()| std::io::stdout().flush()) {
+        Err(err) if err.kind() != std::io::ErrorKind::BrokenPipe => Err(err.into()),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,34 @@
+//! `vagn repair`: moves damaged parts of a data directory aside, so that the rest can be used again.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::Args;
+
+use super::exit::Coded;
+use super::say;
+
+/// Where to look.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  vagn repair --data-dir ./vagn-data\n\n\
+Nothing is deleted: what cannot be read is moved to files ending in .damaged beside the log.")]
+pub struct RepairArgs {
+    /// The data directory of a service that is not running.
+    #[arg(long, value_name = "DIR", default_value = "./vagn-data")]
+    data_dir: PathBuf,
+}
+
+/// Repairs, and says what was done.
+///
+/// # Errors
+/// When the directory is in use or cannot be read or written.
+pub fn run(args: RepairArgs) -> anyhow::Result<ExitCode> {
+    let report = vagn_store::repair(&args.data_dir).map_err(|err| match err {
+        vagn_store::StoreError::InUse { .. } => anyhow::Error::new(Coded::unavailable(err.to_string())),
+        other => other.into(),
+    });
+    let report = report.with_context(|| format!("repair {}", args.data_dir.display()))?;
+    say(&format!("{report}\n"))?;
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,127 @@
+//! `vagn serve`: runs the service until it is asked to stop or gives up.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Args;
+
+use super::exit::{self, Coded};
+use super::say;
+use crate::app::{App, StartError};
+use crate::config::{self, LogFormat, LogLevel, Settings};
+use crate::logging;
+
+/// Flags that are settings; `vagn config` takes them too.
+#[derive(Debug, Args)]
+pub struct SettingArgs {
+    /// Settings file (TOML); `vagn config` prints one.
+    #[arg(long, value_name = "FILE", env = "VAGN_CONFIG")]
+    config: Option<PathBuf>,
+    /// Where everything is kept [default: ./vagn-data].
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// UDP door [default: localhost:9092]; port 0 takes a free one.
+    #[arg(long, value_name = "HOST:PORT")]
+    udp: Option<String>,
+    /// TLS TCP door [default: localhost:9091].
+    #[arg(long, value_name = "HOST:PORT")]
+    tcp: Option<String>,
+    /// HTTPS API [default: localhost:9090].
+    #[arg(long, value_name = "HOST:PORT")]
+    http: Option<String>,
+    /// Metrics and health, plain HTTP [default: localhost:9093].
+    #[arg(long, value_name = "HOST:PORT")]
+    ops: Option<String>,
+    /// Where emergencies are called in; without it they are only listed.
+    #[arg(long, value_name = "URL")]
+    emergency_url: Option<String>,
+    /// Listen off loopback although nobody has to show a key or token.
+    #[arg(long)]
+    insecure_open: bool,
+    /// How much is logged, on standard error [default: info].
+    #[arg(long, value_enum, value_name = "LEVEL")]
+    log_level: Option<LogLevel>,
+    /// How the log is written [default: text].
+    #[arg(long, value_enum, value_name = "FORMAT")]
+    log_format: Option<LogFormat>,
+}
+
+impl SettingArgs {
+    /// The settings in force under these flags.
+    ///
+    /// # Errors
+    /// When they cannot be in force.
+    pub fn load(self) -> Result<Settings, config::ConfigError> {
+        let path = |path: PathBuf| path.to_string_lossy().into_owned();
+        let texts = [
+            ("data_dir", self.data_dir.map(path)),
+            ("udp.listen", self.udp),
+            ("tcp.listen", self.tcp),
+            ("http.listen", self.http),
+            ("ops.listen", self.ops),
+            ("emergency.url", self.emergency_url),
+            ("log.level", self.log_level.map(value_name)),
+            ("log.format", self.log_format.map(value_name)),
+        ];
+        let mut flags: config::Flags =
+            texts.into_iter().filter_map(|(key, text)| Some((key, text?.into()))).collect();
+        if self.insecure_open {
+            flags.push(("insecure_open", true.into()));
+        }
+        config::load(self.config.as_deref(), std::env::vars(), flags)
+    }
+
+    fn names_data_dir(&self) -> bool {
+        self.data_dir.is_some()
+    }
+}
+
+fn value_name(value: impl clap::ValueEnum) -> String {
+    let possible = value.to_possible_value().expect("no value of a setting is hidden");
+    possible.get_name().to_owned()
+}
+
+/// What to run.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  vagn serve --demo\n  \
+vagn serve --data-dir /var/lib/vagn --emergency-url https://dispatch.example/calls\n  \
+vagn serve --config vagn.toml --udp 0.0.0.0:9092 --insecure-open\n\n\
+Standard output says `listening …` per listener and then `ready`; the log goes to standard error.\n\
+Exit codes: 0 asked to stop, 64 wrong usage or settings, 69 port or data directory in use, 70 the service gave up.")]
+pub struct ServeArgs {
+    #[command(flatten)]
+    settings: SettingArgs,
+    /// Drive the recorded Austin bus fleet through the service, in a data directory of its own (./vagn-demo-data).
+    #[arg(long)]
+    demo: bool,
+}
+
+/// Runs the service until SIGTERM or SIGINT.
+///
+/// # Errors
+/// When it cannot start.
+pub fn run(args: ServeArgs) -> anyhow::Result<ExitCode> {
+    let own_data_dir = args.demo && !args.settings.names_data_dir();
+    let mut settings = args.settings.load()?;
+    if own_data_dir {
+        settings.data_dir = "./vagn-demo-data".into();
+    }
+    if args.demo {
+        settings.emergency.url.clear();
+    }
+    logging::init(&settings.log);
+    vagn_otp::install_panic_hook();
+    let app = App::start(settings, args.demo).map_err(coded)?;
+    for line in app.listening() {
+        say(&format!("listening {line}\n"))?;
+    }
+    let exit = app.run(|| say("ready\n"))?;
+    Ok(ExitCode::from(if exit.was_asked() { 0 } else { exit::SOFTWARE }))
+}
+
+fn coded(err: StartError) -> anyhow::Error {
+    match err {
+        StartError::InUse(message) => Coded::unavailable(message).into(),
+        StartError::Other(err) => err,
+    }
+}

@@ -1,0 +1,153 @@
+//! Refuses settings that cannot work or that would open the service by accident, and says which key to change.
+
+use std::net::ToSocketAddrs;
+
+use super::settings::Settings;
+
+/// Why the settings are refused.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum Refused {
+    /// A number that must not be zero.
+    #[error("`{0}` is 0; it must be at least 1")]
+    Zero(&'static str),
+    /// Certificate without key or key without certificate.
+    #[error("`http.cert` and `http.key` go together; only one of them is set")]
+    HalfCertificate,
+    /// The address does not resolve.
+    #[error("`{key} = \"{listen}\"` is not an address: {why}; write host:port, such as localhost:9092")]
+    Address {
+        /// Name of the setting.
+        key: &'static str,
+        /// Its value.
+        listen: String,
+        /// What the resolver said.
+        why: String,
+    },
+    /// A listener that others can reach and that asks for nothing.
+    #[error(
+        "`{key} = \"{listen}\"` can be reached from other machines, and {lacks}; \
+         listen on localhost, {remedy}pass --insecure-open if the network is trusted"
+    )]
+    Open {
+        /// Name of the setting.
+        key: &'static str,
+        /// Its value.
+        listen: String,
+        /// What would have to be shown, and is not asked for.
+        lacks: &'static str,
+        /// A better way than opening it, if there is one.
+        remedy: &'static str,
+    },
+    /// The emergency target is not a URL that can be called.
+    #[error("`emergency.url = \"{0}\"` is not an http:// or https:// URL")]
+    EmergencyUrl(String),
+}
+
+impl Settings {
+    /// Refuses what cannot work.
+    ///
+    /// # Errors
+    /// The first setting found wanting.
+    pub fn check(&self) -> Result<(), Refused> {
+        self.check_numbers()?;
+        if self.http.cert.as_os_str().is_empty() != self.http.key.as_os_str().is_empty() {
+            return Err(Refused::HalfCertificate);
+        }
+        let url = &self.emergency.url;
+        if !url.is_empty() && !url.starts_with("http://") && !url.starts_with("https://") {
+            return Err(Refused::EmergencyUrl(url.clone()));
+        }
+        self.check_reach()
+    }
+
+    fn check_numbers(&self) -> Result<(), Refused> {
+        let numbers = [
+            ("max_vehicles", self.max_vehicles),
+            ("max_open_incidents", self.max_open_incidents),
+            ("udp.receive_buffer_bytes", self.udp.receive_buffer_bytes),
+            ("tcp.max_connections", self.tcp.max_connections),
+            ("http.max_connections", self.http.max_connections),
+            ("emergency.concurrency", self.emergency.concurrency),
+            ("pools.shed_queue", self.pools.shed_queue),
+            ("pools.wait_queue", self.pools.wait_queue),
+            ("pools.query_queue", self.pools.query_queue),
+            ("pools.storage_mailbox", self.pools.storage_mailbox),
+        ];
+        match numbers.iter().find(|(_, value)| *value == 0) {
+            Some((key, _)) => Err(Refused::Zero(key)),
+            None => Ok(()),
+        }
+    }
+
+    fn check_reach(&self) -> Result<(), Refused> {
+        const NO_KEYS: &str = "a vehicle need not show a key there";
+        self.closed("udp.listen", &self.udp.listen, NO_KEYS, "")?;
+        self.closed("tcp.listen", &self.tcp.listen, NO_KEYS, "")?;
+        let remedy = "set `http.tokens`, or ";
+        if self.http.tokens.is_empty() {
+            self.closed("http.listen", &self.http.listen, "`http.tokens` is empty", remedy)?;
+        }
+        self.closed("ops.listen", &self.ops.listen, "metrics and health ask for no token", "")
+    }
+
+    fn closed(
+        &self,
+        key: &'static str,
+        listen: &str,
+        lacks: &'static str,
+        remedy: &'static str,
+    ) -> Result<(), Refused> {
+        let refused = |why: String| Refused::Address { key, listen: listen.into(), why };
+        let mut addresses = listen.to_socket_addrs().map_err(|err| refused(err.to_string()))?;
+        if self.insecure_open || addresses.all(|address| address.ip().is_loopback()) {
+            return Ok(());
+        }
+        Err(Refused::Open { key, listen: listen.into(), lacks, remedy })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(change: impl FnOnce(&mut Settings)) -> String {
+        let mut settings = Settings::default();
+        change(&mut settings);
+        settings.check().unwrap_err().to_string()
+    }
+
+    #[test]
+    fn accepts_the_defaults() {
+        assert_eq!(Settings::default().check(), Ok(()));
+    }
+
+    #[test]
+    fn a_door_off_loopback_needs_a_word_of_permission() {
+        let said = refusal(|settings| settings.udp.listen = "0.0.0.0:9092".into());
+        assert!(said.contains("udp.listen") && said.contains("--insecure-open"), "{said}");
+        let open = Settings {
+            insecure_open: true,
+            udp: super::super::UdpSettings { listen: "0.0.0.0:9092".into(), ..Default::default() },
+            ..Settings::default()
+        };
+        assert_eq!(open.check(), Ok(()));
+    }
+
+    #[test]
+    fn an_api_off_loopback_may_ask_for_tokens_instead() {
+        let said = refusal(|settings| settings.http.listen = "0.0.0.0:9090".into());
+        assert!(said.contains("http.tokens"), "{said}");
+        let mut settings = Settings::default();
+        settings.http.listen = "0.0.0.0:9090".into();
+        settings.http.tokens = vec!["s3cret".into()];
+        assert_eq!(settings.check(), Ok(()));
+    }
+
+    #[test]
+    fn names_what_cannot_work() {
+        assert!(refusal(|settings| settings.max_vehicles = 0).contains("max_vehicles"));
+        assert!(refusal(|settings| settings.http.cert = "x.pem".into()).contains("http.key"));
+        assert!(refusal(|settings| settings.tcp.listen = "nowhere".into()).contains("tcp.listen"));
+        assert!(refusal(|settings| settings.emergency.url = "ftp://x".into()).contains("emergency.url"));
+    }
+}

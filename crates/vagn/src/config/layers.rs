@@ -1,0 +1,186 @@
+//! Lays defaults, file, environment and flags over one another, and names a key that nobody knows.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use toml::{Table, Value};
+
+use super::check::Refused;
+use super::settings::Settings;
+
+/// Settings given on the command line, as (key, value); the key is dotted, such as `udp.listen`.
+pub type Flags = Vec<(&'static str, Value)>;
+
+/// Why there are no settings to start with.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("cannot read the config file {}: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The file is not TOML.
+    #[error("{} is not TOML: {source}", path.display())]
+    Syntax {
+        /// The file.
+        path: PathBuf,
+        /// Where and why.
+        source: Box<toml::de::Error>,
+    },
+    /// A variable that sets nothing.
+    #[error("the environment has {0}, which is no setting; `vagn config` lists them")]
+    Variable(String),
+    /// An unknown key or a value of the wrong kind.
+    #[error("setting `{key}`: {why}")]
+    Key {
+        /// Where in the settings.
+        key: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// Known keys that cannot work together or at all.
+    #[error(transparent)]
+    Refused(#[from] Refused),
+}
+
+/// The settings in force.
+///
+/// # Errors
+/// A file that cannot be read, a key that is unknown, a value that cannot be.
+pub fn load(
+    file: Option<&Path>,
+    environment: impl Iterator<Item = (String, String)>,
+    flags: Flags,
+) -> Result<Settings, ConfigError> {
+    let mut table = file.map_or(Ok(Table::new()), read)?;
+    for (name, text) in environment.filter(|(name, _)| is_ours(name)) {
+        let (key, default) = key_of(&name).ok_or(ConfigError::Variable(name))?;
+        put(&mut table, &key, parse(text, &default));
+    }
+    for (key, value) in flags {
+        put(&mut table, key, value);
+    }
+    let settings: Settings = serde_path_to_error::deserialize(table).map_err(|err| ConfigError::Key {
+        key: err.path().to_string(),
+        why: err.inner().message().to_owned(),
+    })?;
+    settings.check()?;
+    Ok(settings)
+}
+
+fn read(path: &Path) -> Result<Table, ConfigError> {
+    let text = fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.into(), source })?;
+    text.parse().map_err(|source| ConfigError::Syntax { path: path.into(), source: Box::new(source) })
+}
+
+/// Kubernetes gives every pod `VAGN_SERVICE_…` and `VAGN_PORT…` where a service is called `vagn`: not meant for us.
+fn is_ours(name: &str) -> bool {
+    let foreign = ["VAGN_SERVICE_", "VAGN_PORT"];
+    name.starts_with("VAGN_")
+        && name != "VAGN_CONFIG"
+        && !foreign.iter().any(|prefix| name.starts_with(prefix))
+}
+
+/// The key that a variable sets, with its default: `VAGN_HISTORY_KEEP` is `history.keep`, and as on the command line
+/// `VAGN_UDP` is `udp.listen`.
+fn key_of(name: &str) -> Option<(String, Value)> {
+    let defaults = Table::try_from(Settings::default()).expect("the defaults can be written as TOML");
+    let wanted = name.strip_prefix("VAGN_")?.to_lowercase();
+    leaves("", &defaults).into_iter().find(|(key, _)| {
+        let flat = key.replace('.', "_");
+        flat == wanted || flat.strip_suffix("_listen") == Some(&wanted)
+    })
+}
+
+fn leaves(prefix: &str, table: &Table) -> Vec<(String, Value)> {
+    table.iter().flat_map(|(name, value)| leaves_of(format!("{prefix}{name}"), value)).collect()
+}
+
+fn leaves_of(key: String, value: &Value) -> Vec<(String, Value)> {
+    match value {
+        Value::Table(table) => leaves(&format!("{key}."), table),
+        leaf => vec![(key, leaf.clone())],
+    }
+}
+
+/// Reads a variable as the kind of value that its setting has. What does not fit stays text, and is named as wrong later.
+fn parse(text: String, like: &Value) -> Value {
+    match like {
+        Value::Integer(_) => text.parse().map_or(Value::String(text), Value::Integer),
+        Value::Boolean(_) => text.parse().map_or(Value::String(text), Value::Boolean),
+        Value::Array(_) => {
+            Value::Array(text.split(',').map(|item| Value::String(item.trim().into())).collect())
+        }
+        _ => Value::String(text),
+    }
+}
+
+fn put(table: &mut Table, key: &str, value: Value) {
+    match key.split_once('.') {
+        None => {
+            table.insert(key.into(), value);
+        }
+        Some((section, rest)) => {
+            let inner = table.entry(section).or_insert_with(|| Value::Table(Table::new()));
+            match inner {
+                Value::Table(inner) => put(inner, rest, value),
+                // The file has a plain value where a section belongs; the section wins, and is judged as a whole.
+                plain => *plain = Value::Table(Table::from_iter([(rest.to_owned(), value)])),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Span;
+
+    fn load_with(file: &str, environment: &[(&str, &str)], flags: Flags) -> Result<Settings, ConfigError> {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("vagn.toml");
+        fs::write(&path, file).unwrap();
+        let environment = environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        load(Some(&path), environment, flags)
+    }
+
+    #[test]
+    fn needs_no_file_and_no_argument() {
+        assert_eq!(load(None, std::iter::empty(), Flags::new()).unwrap(), Settings::default());
+    }
+
+    #[test]
+    fn flags_override_the_environment_which_overrides_the_file() {
+        let file = "max_vehicles = 1\n[udp]\nlisten = \"localhost:1\"\n[history]\nkeep = \"1h\"";
+        let environment = [("VAGN_UDP", "localhost:2"), ("VAGN_HISTORY_KEEP", "2h")];
+        let settings = load_with(file, &environment, vec![("udp.listen", "localhost:3".into())]).unwrap();
+        assert_eq!(settings.max_vehicles, 1);
+        assert_eq!(settings.history.keep, Span::seconds(7200));
+        assert_eq!(settings.udp.listen, "localhost:3");
+    }
+
+    #[test]
+    fn names_a_key_that_nobody_knows() {
+        let said = |file: &str| load_with(file, &[], Flags::new()).unwrap_err().to_string();
+        assert!(said("[udp]\nlisen = \"x\"").contains("lisen"), "{}", said("[udp]\nlisen = \"x\""));
+        assert!(said("fsinc = \"1s\"").contains("fsinc"));
+        assert!(said("fsync = \"soon\"").contains("fsync"));
+        let variable = load_with("", &[("VAGN_FSINC", "1s")], Flags::new()).unwrap_err().to_string();
+        assert!(variable.contains("VAGN_FSINC"), "{variable}");
+    }
+
+    #[test]
+    fn ignores_what_kubernetes_puts_into_the_environment() {
+        let environment = [("VAGN_SERVICE_HOST", "10.0.0.1"), ("VAGN_PORT_9092_UDP", "udp://10.0.0.1:9092")];
+        assert!(load_with("", &environment, Flags::new()).is_ok());
+    }
+
+    #[test]
+    fn says_which_variable_has_the_wrong_kind_of_value() {
+        let said = load_with("", &[("VAGN_MAX_VEHICLES", "many")], Flags::new()).unwrap_err().to_string();
+        assert!(said.contains("max_vehicles"), "{said}");
+    }
+}

@@ -1,0 +1,266 @@
+//! The settings themselves, with their defaults. The names are the keys of `vagn.toml`.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use super::fsync::Fsync;
+use super::span::Span;
+
+/// Everything that can be set.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Settings {
+    /// Where everything is kept. Locked while the service runs.
+    pub data_dir: PathBuf,
+    /// Doors and APIs may listen off loopback although nobody has to show a key or token.
+    pub insecure_open: bool,
+    /// When the position log is forced to disk.
+    pub fsync: Fsync,
+    /// Number of partitions; 0 keeps what the data directory has, 1 in a new one. A change rewrites the store at start.
+    pub partitions: u32,
+    /// Most vehicles known at a time; a new one beyond is shed and counted.
+    pub max_vehicles: u32,
+    /// A vehicle that has not reported for so long is forgotten.
+    pub forget_after: Span,
+    /// Most incidents open at a time; a new one beyond is refused, counted and alarmed.
+    pub max_open_incidents: u32,
+    /// Bytes that must stay free on the disk: below it positions fail, so that incidents can still be written.
+    pub free_floor_bytes: u64,
+    /// The UDP door.
+    pub udp: UdpSettings,
+    /// The TLS TCP door.
+    pub tcp: TcpSettings,
+    /// The HTTPS API.
+    pub http: HttpSettings,
+    /// Metrics and health, plain HTTP.
+    pub ops: OpsSettings,
+    /// Calls to the emergency service.
+    pub emergency: EmergencySettings,
+    /// What is kept of the past.
+    pub history: HistorySettings,
+    /// Workers and queues.
+    pub pools: PoolSettings,
+    /// The log on standard error.
+    pub log: LogSettings,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            data_dir: "./vagn-data".into(),
+            insecure_open: false,
+            fsync: Fsync::Every(Span::seconds(1)),
+            partitions: 0,
+            max_vehicles: 10_000_000,
+            forget_after: Span::seconds(30 * 24 * 3600),
+            max_open_incidents: 100_000,
+            free_floor_bytes: 256 << 20,
+            udp: UdpSettings::default(),
+            tcp: TcpSettings::default(),
+            http: HttpSettings::default(),
+            ops: OpsSettings::default(),
+            emergency: EmergencySettings::default(),
+            history: HistorySettings::default(),
+            pools: PoolSettings::default(),
+            log: LogSettings::default(),
+        }
+    }
+}
+
+/// What a sender over UDP hears back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Reply {
+    /// Nothing.
+    None,
+    /// The original's two bytes, backslash and `n`, for every datagram that is not empty.
+    Original,
+}
+
+/// `[udp]`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct UdpSettings {
+    /// Host and port; `localhost` binds both address families.
+    pub listen: String,
+    /// Receive buffer to ask the kernel for, in bytes.
+    pub receive_buffer_bytes: u32,
+    /// What a sender hears back.
+    pub reply: Reply,
+}
+
+impl Default for UdpSettings {
+    fn default() -> Self {
+        Self { listen: "localhost:9092".into(), receive_buffer_bytes: 8 << 20, reply: Reply::None }
+    }
+}
+
+/// `[tcp]`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TcpSettings {
+    /// Host and port.
+    pub listen: String,
+    /// Most connections at a time.
+    pub max_connections: u32,
+    /// A connection that sends nothing for so long is closed.
+    pub idle_timeout: Span,
+}
+
+impl Default for TcpSettings {
+    fn default() -> Self {
+        Self { listen: "localhost:9091".into(), max_connections: 10_000, idle_timeout: Span::seconds(300) }
+    }
+}
+
+/// `[http]`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct HttpSettings {
+    /// Host and port.
+    pub listen: String,
+    /// Bearer tokens, any of which opens the API. None: open to all who reach it.
+    pub tokens: Vec<String>,
+    /// Certificate chain as PEM; empty: one is made in the data directory. Also used by the TCP door.
+    pub cert: PathBuf,
+    /// Its private key as PEM.
+    pub key: PathBuf,
+    /// Most connections at a time.
+    pub max_connections: u32,
+}
+
+impl Default for HttpSettings {
+    fn default() -> Self {
+        Self {
+            listen: "localhost:9090".into(),
+            tokens: Vec::new(),
+            cert: PathBuf::new(),
+            key: PathBuf::new(),
+            max_connections: 10_000,
+        }
+    }
+}
+
+/// `[ops]`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct OpsSettings {
+    /// Host and port.
+    pub listen: String,
+    /// Lets `POST /actors/{name}/fault` make an actor panic or hang, for chaos drills.
+    pub fault_injection: bool,
+}
+
+impl Default for OpsSettings {
+    fn default() -> Self {
+        Self { listen: "localhost:9093".into(), fault_injection: false }
+    }
+}
+
+/// `[emergency]`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct EmergencySettings {
+    /// Where calls go; empty: incidents are only listed.
+    pub url: String,
+    /// Signs the calls (Standard Webhooks, `whsec_…`); empty: unsigned.
+    pub secret: String,
+    /// Longest wait for the answer to one attempt.
+    pub timeout: Span,
+    /// Most attempts under way at a time.
+    pub concurrency: u32,
+}
+
+impl Default for EmergencySettings {
+    fn default() -> Self {
+        Self { url: String::new(), secret: String::new(), timeout: Span::seconds(10), concurrency: 64 }
+    }
+}
+
+/// `[history]`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct HistorySettings {
+    /// How long the log of past positions stays on disk.
+    pub keep: Span,
+}
+
+impl Default for HistorySettings {
+    fn default() -> Self {
+        Self { keep: Span::seconds(24 * 3600) }
+    }
+}
+
+/// `[pools]`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PoolSettings {
+    /// Workers that decode reports; 0: half the cores, at least one.
+    pub ingest_workers: u32,
+    /// Batches from UDP that may wait for a worker; beyond, the oldest is shed.
+    pub shed_queue: u32,
+    /// Batches from TCP and HTTP that may wait for a worker; beyond, their senders wait.
+    pub wait_queue: u32,
+    /// Workers that answer queries; 0: one per core, at least two.
+    pub query_workers: u32,
+    /// Queries that may wait for a worker; beyond, the answer is 503.
+    pub query_queue: u32,
+    /// Batches that may wait for one partition's storage.
+    pub storage_mailbox: u32,
+}
+
+impl Default for PoolSettings {
+    fn default() -> Self {
+        Self {
+            ingest_workers: 0,
+            shed_queue: 512,
+            wait_queue: 64,
+            query_workers: 0,
+            query_queue: 1024,
+            storage_mailbox: 64,
+        }
+    }
+}
+
+/// How much is logged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum LogLevel {
+    /// What is broken.
+    Error,
+    /// What may break, or was refused.
+    Warn,
+    /// Start, stop, restarts, emergencies.
+    Info,
+    /// Batches, jobs and queries.
+    Debug,
+    /// Single datagrams.
+    Trace,
+}
+
+/// How the log is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object per line.
+    Json,
+}
+
+/// `[log]`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LogSettings {
+    /// How much.
+    pub level: LogLevel,
+    /// How.
+    pub format: LogFormat,
+}
+
+impl Default for LogSettings {
+    fn default() -> Self {
+        Self { level: LogLevel::Info, format: LogFormat::Text }
+    }
+}
