@@ -6,6 +6,7 @@
 
 pub mod batch;
 pub mod clock;
+pub mod door;
 pub mod fate;
 pub mod metrics;
 pub mod stamp;
