@@ -1,13 +1,16 @@
 //! Vagn: a live-vehicle service. Positions in, nearest vehicles out, and no call for help lost.
 //!
-//! A datagram's way, top to bottom: a door seals what arrived into a batch, publishes it on the topic `traffic`;
+//! A datagram's way, top to bottom: a door seals what arrived into a batch and publishes it on the topic `traffic`;
 //! ingest decodes it and passes positions on to the storage of their partition; the emergency lane takes what carries
-//! the flag; queries read the fleet; the web answers.
+//! the flag; queries read the fleet; the web answers. [`app`] alone knows all of them.
 
 pub mod batch;
 pub mod clock;
+pub mod config;
 pub mod door;
 pub mod fate;
+pub mod logging;
 pub mod metrics;
+pub mod ready;
 pub mod stamp;
 pub mod tls;
