@@ -1,0 +1,38 @@
+# What people do here: `make run` to try it, `make test` before a push, `make check` while writing.
+
+CARGO ?= cargo
+export CARGO_TERM_COLOR ?= auto
+
+.PHONY: run test check format-check clippy docs needs chaos fuzz clean
+
+## run: build the release and drive the recorded Austin buses through it
+run:
+	$(CARGO) run --release --locked --bin vagn -- serve --demo
+
+## test: everything that decides whether a change may land
+test: needs format-check clippy docs
+	$(CARGO) test --workspace --locked --all-targets
+	$(CARGO) test --workspace --locked --doc
+
+## check: the quick part, for while you write
+check: format-check clippy
+	$(CARGO) test --workspace --locked --lib
+
+needs:
+	@scripts/needs curl:curl nc:netcat-openbsd strace:strace
+
+format-check:
+	$(CARGO) fmt --all --check
+
+clippy:
+	$(CARGO) clippy --workspace --locked --all-targets -- -D warnings
+
+docs:
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --locked --no-deps
+
+## chaos: the kill and fault runs, long: every random moment tried many times
+chaos:
+	VAGN_LONG=1 $(CARGO) test --workspace --locked --all-targets
+
+clean:
+	$(CARGO) clean

@@ -1,0 +1,215 @@
+//! Ingest: decodes and checks what arrived, and passes it on to the storage of its partition.
+//!
+//! A worker keeps no state between batches, so restarting one loses at most the batch it held, and that is counted.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tracing::{debug, warn};
+use vagn_otp::{Addr, TellError, Worker};
+use vagn_store::{Key, Sighting, Updates, partition};
+use vagn_wire::{Fate, Position, Reject, Report};
+
+use crate::batch::{Batch, Source};
+use crate::fate::Share;
+use crate::storage::{Slip, Storage, Write};
+
+/// Furthest an event time may lie ahead of the arrival, in ms: one hour, as a clock set to the wrong time zone has it.
+const AHEAD_MAX_MS: i64 = 3_600_000;
+
+/// Longest a worker waits for room at a storage. Longer, and the batch is shed: the queue behind it must move too.
+const STORAGE_WAIT: Duration = Duration::from_secs(5);
+
+/// One of the workers that decode.
+pub struct IngestWorker {
+    storages: Arc<[Addr<Storage>]>,
+}
+
+impl IngestWorker {
+    /// A worker that passes on to these storages, one per partition.
+    pub fn new(storages: Arc<[Addr<Storage>]>) -> Self {
+        Self { storages }
+    }
+}
+
+impl Worker for IngestWorker {
+    type Job = Arc<Batch>;
+
+    fn handle(&mut self, batch: Arc<Batch>) {
+        let Some(share) = batch.take_share() else {
+            warn!("the same batch came twice; dropped the second");
+            return;
+        };
+        debug!(reports = batch.len(), source = ?batch.source(), "ingest");
+        let writes = decode(&batch, share, self.storages.len());
+        drop(batch);
+        for (storage, write) in self.storages.iter().zip(writes) {
+            if let Some(write) = write {
+                pass_on(storage, write);
+            }
+        }
+    }
+}
+
+fn pass_on(storage: &Addr<Storage>, write: Write) {
+    match storage.tell_blocking(write, STORAGE_WAIT) {
+        Ok(()) => {}
+        Err(TellError::Full(write)) => {
+            warn!(storage = storage.name(), reports = write.updates.len(), "storage is full; shed a batch");
+            write.shed();
+        }
+        Err(TellError::Down(write)) => {
+            warn!(storage = storage.name(), reports = write.updates.len(), "storage is down; a batch failed");
+        }
+    }
+}
+
+/// What a batch holds for each of `partitions`. Reports that cannot be stored have met their fate on return.
+pub fn decode(batch: &Batch, mut share: Share, partitions: usize) -> Vec<Option<Write>> {
+    let mut parts: Vec<Part> = (0..partitions).map(|_| Part::default()).collect();
+    let receipt = batch.receipt();
+    for (index, receive_seq, bytes) in batch.reports() {
+        match sighting(bytes, batch.time_ms(), receive_seq) {
+            Ok((key, sighting)) => {
+                let hash = key.hash();
+                parts[partition(hash, partitions)].push(key, hash, sighting, index, receipt.is_some());
+            }
+            Err(reject) => {
+                share.reject(reject);
+                if let Some(receipt) = &receipt {
+                    receipt.reject(index, reject);
+                }
+            }
+        }
+    }
+    let write = |Part { updates, indices }: Part| {
+        let share = share.split(updates.len());
+        let slip = receipt.as_ref().map(|receipt| Slip { receipt: receipt.clone(), indices });
+        (!updates.is_empty()).then_some(Write { updates, share, slip, source: batch.source() })
+    };
+    parts.into_iter().map(write).collect()
+}
+
+#[derive(Default)]
+struct Part {
+    updates: Updates,
+    indices: Vec<u32>,
+}
+
+impl Part {
+    fn push(&mut self, key: Key<'_>, hash: u64, sighting: Sighting, index: u32, answered: bool) {
+        self.updates.push(key, hash, sighting);
+        if answered {
+            self.indices.push(index);
+        }
+    }
+}
+
+fn sighting(bytes: &[u8], arrived_ms: i64, receive_seq: u64) -> Result<(Key<'_>, Sighting), Reject> {
+    let report = vagn_wire::decode(bytes)?;
+    let position = report.position?;
+    let event_time_ms = report.event_time_ms.unwrap_or(arrived_ms);
+    if event_time_ms > arrived_ms.saturating_add(AHEAD_MAX_MS) {
+        return Err(Reject::TooFarAhead);
+    }
+    Ok((Key::of(report.vehicle_id), stamped(&report, position, event_time_ms, arrived_ms, receive_seq)))
+}
+
+fn stamped(
+    report: &Report<'_>,
+    position: Position,
+    event_time_ms: i64,
+    receive_time_ms: i64,
+    receive_seq: u64,
+) -> Sighting {
+    Sighting {
+        position,
+        event_time_ms,
+        receive_time_ms,
+        receive_seq,
+        seq: report.seq,
+        speed_mps: report.speed_mps,
+        heading_deg: report.heading_deg,
+        emergency: report.emergency,
+        own_time: report.event_time_ms.is_some(),
+    }
+}
+
+/// What becomes of a batch that the shedding queue has no room for.
+pub fn shed(batch: &Batch) {
+    debug_assert_eq!(batch.source(), Source::Udp, "only what came over UDP is shed unasked");
+    if let Some(share) = batch.take_share() {
+        share.settle_rest(Fate::Shed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::batch::BatchBuilder;
+    use crate::fate::Receipt;
+    use crate::metrics::Metrics;
+    use crate::stamp::Stamp;
+    use vagn_wire::VehicleId;
+
+    const ARRIVED_MS: i64 = 1_700_000_000_000;
+
+    fn report(id: &str, event_time_ms: Option<i64>) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let place = Position::new(59.3, 18.1).unwrap();
+        let report = Report { event_time_ms, ..Report::new(VehicleId::new(id).unwrap(), place) };
+        vagn_wire::encode(&report, &mut bytes);
+        bytes
+    }
+
+    fn decoded(reports: &[&[u8]], partitions: usize) -> (Vec<Option<Write>>, Arc<Metrics>, crate::fate::Answer) {
+        let metrics = Metrics::new();
+        let mut builder = BatchBuilder::new(Source::Tcp);
+        reports.iter().for_each(|report| builder.push(report));
+        let (receipt, answer) = Receipt::new(reports.len());
+        let batch = builder.seal(Stamp { time_ms: ARRIVED_MS, first_seq: 50 }, Some(receipt), &metrics);
+        let share = batch.take_share().unwrap();
+        (decode(&batch, share, partitions), metrics, answer)
+    }
+
+    #[test]
+    fn passes_on_what_can_be_stored_and_counts_the_rest() {
+        let good = report("bus 1", None);
+        let (writes, metrics, _) = decoded(&[b"", &good, b"\xc1"], 1);
+        let write = writes[0].as_ref().unwrap();
+        assert_eq!((write.updates.len(), write.share.open()), (1, 1));
+        let update = write.updates.get(0).unwrap();
+        assert_eq!((update.key, update.sighting.receive_seq), (Key::Text("bus 1"), 51));
+        assert_eq!(update.sighting.event_time_ms, ARRIVED_MS);
+        assert_eq!(metrics.fate(Fate::Invalid).get(), 2);
+        assert_eq!((metrics.invalid(Reject::Empty).get(), metrics.invalid(Reject::NotMsgpack).get()), (1, 1));
+    }
+
+    #[test]
+    fn refuses_what_comes_from_too_far_ahead() {
+        let check = |event_time_ms, expected: usize| {
+            let (writes, ..) = decoded(&[&report("bus 1", Some(event_time_ms))], 1);
+            assert_eq!(writes[0].as_ref().map_or(0, |write| write.updates.len()), expected);
+        };
+        check(ARRIVED_MS + AHEAD_MAX_MS, 1);
+        check(ARRIVED_MS + AHEAD_MAX_MS + 1, 0);
+        check(i64::MIN, 1);
+    }
+
+    #[test]
+    fn sends_each_vehicle_to_its_partition_and_the_answer_back_to_its_place() {
+        let reports: Vec<_> = (0..40).map(|number| report(&format!("bus {number}"), None)).collect();
+        let reports: Vec<_> = reports.iter().map(Vec::as_slice).collect();
+        let (writes, _, mut answer) = decoded(&reports, 4);
+        for (number, write) in writes.into_iter().enumerate() {
+            let write = write.unwrap();
+            let indices = &write.slip.as_ref().unwrap().indices;
+            for (update, &index) in write.updates.iter().zip(indices) {
+                assert_eq!(partition(update.hash, 4), number);
+                assert_eq!(update.key.to_string(), format!("bus {index}"));
+            }
+            write.settle(|_| Fate::Stored);
+        }
+        assert!(answer.try_recv().unwrap().iter().all(|outcome| outcome.fate == Fate::Stored));
+    }
+}

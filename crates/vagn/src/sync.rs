@@ -1,0 +1,122 @@
+//! Log sync: forces a partition's log to disk on a thread of its own, because one sync can take hundreds of
+//! milliseconds and the writer must not wait for it.
+//!
+//! With `fsync = "always"` the desk also keeps the slips of what is written but not synced, and lets go of them after
+//! the sync that covers them: many batches share one sync.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::{Condvar, Mutex};
+use tracing::error;
+use vagn_otp::{Failure, ThreadContext};
+use vagn_store::{LogPosition, Syncer};
+use vagn_wire::Fate;
+
+use crate::clock::Clock;
+use crate::config::Fsync;
+use crate::metrics::Metrics;
+use crate::write::Slip;
+
+/// Longest the thread sleeps before it looks whether it is to stop.
+const LOOK_UP: Duration = Duration::from_millis(100);
+
+/// Where the writer of one partition leaves what is to be synced.
+pub struct SyncDesk {
+    fsync: Fsync,
+    clock: Arc<dyn Clock>,
+    metrics: Arc<Metrics>,
+    state: Mutex<State>,
+    wake: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    syncer: Option<Syncer>,
+    waiting: Vec<(LogPosition, Slip)>,
+}
+
+impl SyncDesk {
+    /// A desk without anything to sync yet.
+    pub fn new(fsync: Fsync, clock: Arc<dyn Clock>, metrics: Arc<Metrics>) -> Self {
+        Self { fsync, clock, metrics, state: Mutex::default(), wake: Condvar::new() }
+    }
+
+    /// From now on this log is synced. Slips for an earlier one are answered as failed: nobody can vouch for them.
+    pub fn take_over(&self, syncer: Syncer) {
+        let mut state = self.state.lock();
+        state.syncer = Some(syncer);
+        fail(std::mem::take(&mut state.waiting));
+    }
+
+    /// Lets the slip go as soon as its senders may be told that all up to `end` is stored.
+    pub fn keep(&self, end: LogPosition, slip: Slip) {
+        if self.fsync == Fsync::Always {
+            self.state.lock().waiting.push((end, slip));
+            self.wake.notify_one();
+        }
+    }
+
+    /// The body of the sync thread: syncs when it is time, until it is asked to stop.
+    ///
+    /// # Errors
+    /// Never; a sync that failed is the partition's to report.
+    pub fn run(&self, context: &ThreadContext) -> Result<(), Failure> {
+        context.ready();
+        let mut synced_at = self.clock.monotonic();
+        while !context.stopping() {
+            context.beat();
+            if self.is_due(synced_at) {
+                synced_at = self.clock.monotonic();
+                self.sync();
+            }
+        }
+        self.sync();
+        Ok(())
+    }
+
+    /// Waits a moment for work, and says whether there is some.
+    fn is_due(&self, synced_at: Duration) -> bool {
+        let mut state = self.state.lock();
+        match self.fsync {
+            Fsync::Always => {
+                if state.waiting.is_empty() {
+                    self.wake.wait_for(&mut state, LOOK_UP);
+                }
+                !state.waiting.is_empty()
+            }
+            Fsync::Never => {
+                self.wake.wait_for(&mut state, LOOK_UP);
+                false
+            }
+            Fsync::Every(every) => {
+                let left = (synced_at + every.0).saturating_sub(self.clock.monotonic());
+                if !left.is_zero() {
+                    self.wake.wait_for(&mut state, left.min(LOOK_UP));
+                }
+                self.clock.monotonic() >= synced_at + every.0
+            }
+        }
+    }
+
+    fn sync(&self) {
+        let Some(syncer) = self.state.lock().syncer.clone() else { return };
+        let started = self.clock.monotonic();
+        let synced = syncer.sync();
+        self.metrics.log_fsync.observe((self.clock.monotonic() - started).as_secs_f64());
+        let mut state = self.state.lock();
+        match synced {
+            Ok(position) => state.waiting.retain(|(end, _)| *end > position),
+            Err(err) => {
+                error!(error = %err, "failed to sync the position log; its partition stores nothing more");
+                fail(std::mem::take(&mut state.waiting));
+            }
+        }
+    }
+}
+
+fn fail(waiting: Vec<(LogPosition, Slip)>) {
+    for (_, slip) in waiting {
+        slip.fill(|_| Fate::Failed);
+    }
+}
