@@ -1,1 +1,16 @@
-//! vagn-load
+//! Simulated and replayed traffic at a set rate, and what came of it.
+//!
+//! A [`Source`] says what is sent next and when: [`Fleet`] simulates moving vehicles, [`Replay`] plays a recorded trace.
+//! [`udp`] and [`tcp`] carry a source to a server, [`balance`] asks the server afterwards what became of every report.
+//! [`Demo`] is the odd one out: it does no I/O and is ticked by the service itself. Nothing here knows how the service
+//! works inside; all that is shared with it is what a vehicle says, `vagn-wire`.
+
+pub mod city;
+pub mod fleet;
+pub mod pace;
+pub mod source;
+mod sphere;
+pub mod trace;
+
+pub use fleet::Fleet;
+pub use source::Source;
