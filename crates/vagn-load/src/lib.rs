@@ -8,9 +8,12 @@
 pub mod city;
 pub mod fleet;
 pub mod pace;
+pub mod replay;
 pub mod source;
 mod sphere;
+pub mod timeline;
 pub mod trace;
 
 pub use fleet::Fleet;
+pub use replay::Replay;
 pub use source::Source;
