@@ -6,6 +6,7 @@
 //! works inside; all that is shared with it is what a vehicle says, `vagn-wire`.
 
 pub mod city;
+pub mod demo;
 pub mod fleet;
 pub mod pace;
 pub mod replay;
@@ -14,6 +15,7 @@ mod sphere;
 pub mod timeline;
 pub mod trace;
 
+pub use demo::Demo;
 pub use fleet::Fleet;
 pub use replay::Replay;
 pub use source::Source;
