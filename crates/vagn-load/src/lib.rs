@@ -8,12 +8,15 @@
 pub mod city;
 pub mod demo;
 pub mod fleet;
+mod mmsg;
 pub mod pace;
 pub mod replay;
 pub mod source;
 mod sphere;
+pub mod target;
 pub mod timeline;
 pub mod trace;
+pub mod udp;
 
 pub use demo::Demo;
 pub use fleet::Fleet;
