@@ -5,17 +5,21 @@
 //! [`Demo`] is the odd one out: it does no I/O and is ticked by the service itself. Nothing here knows how the service
 //! works inside; all that is shared with it is what a vehicle says, `vagn-wire`.
 
+pub mod balance;
 pub mod city;
 pub mod demo;
 pub mod fleet;
 mod mmsg;
+pub mod ops;
 pub mod pace;
 pub mod replay;
 pub mod source;
 mod sphere;
 pub mod target;
+pub mod tcp;
 pub mod timeline;
 pub mod trace;
+pub mod trust;
 pub mod udp;
 
 pub use demo::Demo;

@@ -1,0 +1,324 @@
+//! Sending over TCP with TLS, and counting the answers.
+//!
+//! Reports that carry `Seq` are answered, each with its fate. Answers are read while reports are written; so many may be
+//! outstanding at a time and no more, which bounds what a stop of either side can leave open. The reports' source must
+//! ask for answers, else nothing here ever ends.
+
+use std::{cell::Cell, collections::BTreeMap, io, net::SocketAddr, sync::atomic::Ordering, time::Duration};
+
+use rustls::pki_types::ServerName;
+use thiserror::Error;
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    net::TcpStream,
+    sync::Notify,
+    time::{Instant, sleep, timeout, timeout_at},
+};
+use tokio_rustls::{TlsConnector, client::TlsStream};
+use vagn_wire::{
+    Fate,
+    ack::{self, Ack, BadAck},
+};
+
+use crate::{
+    source::{Batch, NAP_MAX, Next, Source, Tally},
+    target::{Target, TargetError},
+    trace::TraceError,
+    trust::{Trust, TrustError},
+    udp::{Sent, Watch},
+};
+
+/// Most reports written at once.
+const BATCH_MAX: usize = 256;
+
+/// Limit for connecting and for the TLS handshake, each.
+const CONNECT_WITHIN: Duration = Duration::from_secs(5);
+
+/// Room for answers that are being read, in bytes.
+const READ_BUFFER: usize = 64 * 1024;
+
+/// How reports are sent.
+#[derive(Debug, Clone)]
+pub struct TcpSettings {
+    /// Whom to believe to be the server.
+    pub trust: Trust,
+    /// Most reports without an answer at a time, at least 1.
+    pub window: usize,
+    /// How long to wait for an answer, when some are outstanding and none comes.
+    pub answer_within: Duration,
+}
+
+impl Default for TcpSettings {
+    fn default() -> Self {
+        Self { trust: Trust::Loopback, window: 16 * 1024, answer_within: Duration::from_secs(10) }
+    }
+}
+
+/// Why nothing, or nothing more, could be sent.
+#[derive(Debug, Error)]
+pub enum TcpError {
+    /// The target has no address.
+    #[error(transparent)]
+    Target(#[from] TargetError),
+    /// The server is not believed.
+    #[error(transparent)]
+    Trust(#[from] TrustError),
+    /// Nobody answers there.
+    #[error("cannot connect to tcp {0}; is `vagn serve` running?")]
+    Connect(Target, #[source] io::Error),
+    /// Somebody answers, but not with TLS, or not with a certificate that is believed.
+    #[error("cannot agree on tls with tcp {0}; is it the tcp port of vagn, and --ca its certificate?")]
+    Handshake(Target, #[source] io::Error),
+    /// The connection ended while reports were open.
+    #[error("connection to tcp {0} was lost")]
+    Lost(Target, #[source] io::Error),
+    /// No answers come.
+    #[error("tcp {0} has stopped answering")]
+    Silent(Target),
+    /// What came is no answer.
+    #[error("tcp {0} sent something else than answers")]
+    Garbled(Target, #[source] BadAck),
+    /// What is to be sent cannot be read.
+    #[error(transparent)]
+    Trace(#[from] TraceError),
+}
+
+/// What was sent and what came back.
+#[derive(Debug)]
+pub struct Outcome {
+    /// What was sent.
+    pub sent: Sent,
+    /// Answers by fate.
+    pub fates: BTreeMap<&'static str, u64>,
+    /// Reports that were sent and not answered.
+    pub unanswered: u64,
+    /// Why sending ended early, when it did.
+    pub broken: Option<TcpError>,
+}
+
+/// Sends all that `source` has to the target, each report when it is due, and waits for the answers. Each is shown to
+/// `on_ack`.
+///
+/// # Errors
+/// When no connection comes about. One that breaks later is part of the outcome.
+pub async fn send_all(
+    source: &mut impl Source,
+    target: &Target,
+    settings: &TcpSettings,
+    watch: &mut Watch<'_>,
+    on_ack: &mut dyn FnMut(&Ack<'_>),
+) -> Result<Outcome, TcpError> {
+    let stream = connect(target, &settings.trust).await?;
+    let (read_half, write_half) = tokio::io::split(stream);
+    let line = Line { target, settings, flight: Flight::default() };
+    let (sent, answers) = tokio::join!(line.write(write_half, source, watch), line.read(read_half, on_ack));
+    let broken = sent.1.err().or(answers.1.err());
+    let answered: u64 = answers.0.values().sum();
+    let unanswered = sent.0.tally.reports.saturating_sub(answered);
+    Ok(Outcome { sent: sent.0, fates: answers.0, unanswered, broken })
+}
+
+/// Opens a connection to the first of the target's addresses that takes one.
+///
+/// # Errors
+/// When none does, or the server is not believed.
+pub async fn connect(target: &Target, trust: &Trust) -> Result<TlsStream<TcpStream>, TcpError> {
+    let mut last = io::Error::from(io::ErrorKind::NotFound);
+    for address in target.addresses()? {
+        match limited(TcpStream::connect(address)).await {
+            Ok(stream) => return handshake(stream, address, target, trust).await,
+            Err(err) => last = err,
+        }
+    }
+    Err(TcpError::Connect(target.clone(), last))
+}
+
+async fn handshake(
+    stream: TcpStream,
+    address: SocketAddr,
+    target: &Target,
+    trust: &Trust,
+) -> Result<TlsStream<TcpStream>, TcpError> {
+    let failed = |err| TcpError::Handshake(target.clone(), err);
+    let name = ServerName::try_from(target.host().to_owned()).map_err(|err| failed(io::Error::other(err)))?;
+    stream.set_nodelay(true).map_err(failed)?;
+    let connector = TlsConnector::from(trust.config(address)?);
+    limited(connector.connect(name, stream)).await.map_err(failed)
+}
+
+async fn limited<T>(work: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+    timeout(CONNECT_WITHIN, work).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+}
+
+/// One connection, seen from both of its directions.
+struct Line<'a> {
+    target: &'a Target,
+    settings: &'a TcpSettings,
+    flight: Flight,
+}
+
+/// Reports without an answer. Both directions run in one task, so plain cells will do.
+#[derive(Default)]
+struct Flight {
+    open: Cell<usize>,
+    since: Cell<Option<Instant>>,
+    written: Cell<bool>,
+    closed: Cell<bool>,
+    landed: Notify,
+    changed: Notify,
+}
+
+impl Flight {
+    fn take_off(&self, count: usize) {
+        if self.open.get() == 0 {
+            self.since.set(Some(Instant::now()));
+            self.changed.notify_one();
+        }
+        self.open.set(self.open.get() + count);
+    }
+
+    fn land(&self, count: usize) {
+        self.open.set(self.open.get().saturating_sub(count));
+        self.since.set((self.open.get() > 0).then(Instant::now));
+        self.landed.notify_one();
+    }
+
+    fn is_over(&self) -> bool {
+        self.written.get() && self.open.get() == 0
+    }
+}
+
+impl Line<'_> {
+    /// Writes until the source ends, the caller stops it, or the reading side is gone.
+    async fn write(
+        &self,
+        mut stream: impl AsyncWrite + Unpin,
+        source: &mut impl Source,
+        watch: &mut Watch<'_>,
+    ) -> (Sent, Result<(), TcpError>) {
+        let start = Instant::now();
+        let mut tally = Tally::default();
+        let mut result = self.write_reports(&mut stream, source, watch, &mut tally, start).await;
+        let took = start.elapsed();
+        self.flight.written.set(true);
+        self.flight.changed.notify_one();
+        while result.is_ok() && !self.flight.is_over() && !self.flight.closed.get() {
+            self.flight.landed.notified().await;
+        }
+        if result.is_ok() && !self.flight.closed.get() {
+            result = limited(stream.shutdown()).await.map_err(|err| TcpError::Lost(self.target.clone(), err));
+        }
+        (Sent { tally, took }, result)
+    }
+
+    async fn write_reports(
+        &self,
+        stream: &mut (impl AsyncWrite + Unpin),
+        source: &mut impl Source,
+        watch: &mut Watch<'_>,
+        tally: &mut Tally,
+        start: Instant,
+    ) -> Result<(), TcpError> {
+        let lost = |err| TcpError::Lost(self.target.clone(), err);
+        let mut batch = Batch::default();
+        while !watch.stop.load(Ordering::Relaxed) && !self.flight.closed.get() {
+            let room = self.settings.window.max(1).saturating_sub(self.flight.open.get());
+            if room == 0 {
+                self.flight.landed.notified().await;
+                continue;
+            }
+            let next = batch.fill(source, start.elapsed(), room.min(BATCH_MAX))?;
+            if !batch.is_empty() {
+                self.flight.take_off(batch.len());
+                batch.count_into(tally);
+                // A peer that neither reads nor answers ends the reading side, which ends this write.
+                tokio::select! {
+                    done = write_batch(stream, &batch) => done.map_err(lost)?,
+                    () = self.hung_up() => return Ok(()),
+                }
+                (watch.progress)(tally);
+            }
+            match next {
+                Next::End => break,
+                Next::Wait(wait) if batch.is_empty() => sleep(wait.min(NAP_MAX)).await,
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    async fn hung_up(&self) {
+        while !self.flight.closed.get() {
+            self.flight.landed.notified().await;
+        }
+    }
+
+    /// Reads until every report is answered and no more will come, or the connection ends.
+    async fn read(
+        &self,
+        mut stream: impl AsyncRead + Unpin,
+        on_ack: &mut dyn FnMut(&Ack<'_>),
+    ) -> (BTreeMap<&'static str, u64>, Result<(), TcpError>) {
+        let mut fates = BTreeMap::new();
+        let result = self.read_answers(&mut stream, on_ack, &mut fates).await;
+        self.flight.closed.set(result.is_err());
+        self.flight.landed.notify_one();
+        (fates, result)
+    }
+
+    async fn read_answers(
+        &self,
+        stream: &mut (impl AsyncRead + Unpin),
+        on_ack: &mut dyn FnMut(&Ack<'_>),
+        fates: &mut BTreeMap<&'static str, u64>,
+    ) -> Result<(), TcpError> {
+        let mut buffer = Vec::with_capacity(READ_BUFFER);
+        while !self.flight.is_over() {
+            let deadline = self.flight.since.get().map(|since| since + self.settings.answer_within);
+            let read = tokio::select! {
+                read = by(deadline, stream.read_buf(&mut buffer)) => read,
+                () = self.flight.changed.notified() => continue,
+            };
+            match read {
+                None => return Err(TcpError::Silent(self.target.clone())),
+                Some(Ok(0)) => {
+                    return Err(TcpError::Lost(self.target.clone(), io::ErrorKind::UnexpectedEof.into()));
+                }
+                Some(Err(err)) => return Err(TcpError::Lost(self.target.clone(), err)),
+                Some(Ok(_)) => self.take_answers(&mut buffer, on_ack, fates)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn take_answers(
+        &self,
+        buffer: &mut Vec<u8>,
+        on_ack: &mut dyn FnMut(&Ack<'_>),
+        fates: &mut BTreeMap<&'static str, u64>,
+    ) -> Result<(), TcpError> {
+        let mut read = 0;
+        let garbled = |err| TcpError::Garbled(self.target.clone(), err);
+        while let Some((ack, len)) = ack::decode(&buffer[read..]).map_err(garbled)? {
+            *fates.entry(Fate::as_str(ack.fate)).or_default() += 1;
+            on_ack(&ack);
+            self.flight.land(1);
+            read += len;
+        }
+        buffer.drain(..read);
+        Ok(())
+    }
+}
+
+async fn write_batch(stream: &mut (impl AsyncWrite + Unpin), batch: &Batch) -> io::Result<()> {
+    stream.write_all(batch.bytes()).await?;
+    stream.flush().await
+}
+
+/// Waits until the deadline, if there is one.
+async fn by<T>(deadline: Option<Instant>, work: impl Future<Output = T>) -> Option<T> {
+    match deadline {
+        Some(deadline) => timeout_at(deadline, work).await.ok(),
+        None => Some(work.await),
+    }
+}
