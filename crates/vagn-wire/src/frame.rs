@@ -20,25 +20,27 @@ pub fn object_len(stream: &[u8]) -> Result<Option<usize>, Reject> {
     if let Some(layout) = fast::layout(within) {
         return Ok(Some(layout.len));
     }
-    match walk(within) {
-        Err(Reject::Truncated) if stream.len() >= MAX_OBJECT => Err(Reject::TooLong),
-        Err(Reject::Truncated) => Ok(None),
+    let mut cursor = Cursor::new(within);
+    match walk(&mut cursor) {
+        Ok(()) => Ok(Some(within.len() - cursor.remaining())),
+        Err(Reject::Truncated) if within.len().saturating_add(cursor.lacking()) <= MAX_OBJECT => Ok(None),
+        Err(Reject::Truncated) => Err(Reject::TooLong),
         Err(reject) => Err(reject),
-        Ok(len) => Ok(Some(len)),
     }
 }
 
-fn walk(bytes: &[u8]) -> Result<usize, Reject> {
-    let mut cursor = Cursor::new(bytes);
+/// Passes over one object, unless it needs more objects than can still fit: each takes a byte at least.
+fn walk(cursor: &mut Cursor<'_>) -> Result<(), Reject> {
+    let mut room = MAX_OBJECT as u64;
     let mut pending = 1;
     while pending > 0 {
+        let before = cursor.remaining();
         pending += cursor.value()?.children();
         pending -= 1;
-        let read = bytes.len() - cursor.remaining();
-        if pending > (MAX_OBJECT - read) as u64 {
-            // Every object takes a byte at least.
+        room -= (before - cursor.remaining()) as u64;
+        if pending > room {
             return Err(Reject::TooLong);
         }
     }
-    Ok(bytes.len() - cursor.remaining())
+    Ok(())
 }

@@ -38,16 +38,22 @@ impl Value<'_> {
 /// A place in the bytes.
 pub(crate) struct Cursor<'a> {
     rest: &'a [u8],
+    lacking: usize,
 }
 
 impl<'a> Cursor<'a> {
     pub(crate) fn new(bytes: &'a [u8]) -> Self {
-        Self { rest: bytes }
+        Self { rest: bytes, lacking: 0 }
     }
 
     /// How many bytes lie ahead.
     pub(crate) fn remaining(&self) -> usize {
         self.rest.len()
+    }
+
+    /// After [`Reject::Truncated`]: how many bytes more it would have taken at least.
+    pub(crate) fn lacking(&self) -> usize {
+        self.lacking
     }
 
     /// Reads one head, with its payload unless it is a container.
@@ -114,16 +120,22 @@ impl<'a> Cursor<'a> {
 
     #[inline]
     fn take<const N: usize>(&mut self) -> Result<[u8; N], Reject> {
-        let (bytes, rest) = self.rest.split_first_chunk().ok_or(Reject::Truncated)?;
+        let Some((bytes, rest)) = self.rest.split_first_chunk() else { return Err(self.truncated(N)) };
         self.rest = rest;
         Ok(*bytes)
     }
 
     #[inline]
     fn text(&mut self, len: usize) -> Result<Value<'a>, Reject> {
-        let (bytes, rest) = self.rest.split_at_checked(len).ok_or(Reject::Truncated)?;
+        let Some((bytes, rest)) = self.rest.split_at_checked(len) else { return Err(self.truncated(len)) };
         self.rest = rest;
         Ok(Value::Text(bytes))
+    }
+
+    #[cold]
+    fn truncated(&mut self, len: usize) -> Reject {
+        self.lacking = len - self.rest.len();
+        Reject::Truncated
     }
 
     /// A text with its length in one byte before it.
@@ -134,9 +146,7 @@ impl<'a> Cursor<'a> {
 
     /// An extension of `len` bytes, with the byte of its type before them.
     fn ext(&mut self, len: usize) -> Result<Value<'a>, Reject> {
-        self.take::<1>()?;
-        self.text(len)?;
-        Ok(Value::Ext)
+        self.text(len.saturating_add(1)).map(|_| Value::Ext)
     }
 
     #[inline]

@@ -1,0 +1,51 @@
+//! What must hold for any bytes whatever. Run by the fuzz targets beside this file, and on stable Rust by the crate's
+//! tests: over the corpus, over mutations of it, and over the million inputs of the agreement test.
+
+use vagn_wire::{MAX_OBJECT, Reject, Report, ack};
+
+/// The two decoders agree, the filter agrees with them, and what was understood survives being sent again.
+pub(crate) fn decode(bytes: &[u8]) {
+    let decoded = vagn_wire::decode(bytes);
+    assert_eq!(decoded, vagn_wire::decode_general(bytes), "fast path and general decoder");
+    let calls = decoded.is_ok_and(|report| report.emergency);
+    assert_eq!(vagn_wire::is_emergency(bytes), calls, "filter and decoder");
+    if let Ok(report) = decoded {
+        assert!(report.emergency || report.position.is_ok(), "an error beside the flag only");
+        roundtrip(report);
+    }
+}
+
+fn roundtrip(report: Report<'_>) {
+    let mut bytes = Vec::new();
+    vagn_wire::encode(&report, &mut bytes);
+    // What was wrong with a position is not sent; that there is none, is.
+    let position = report.position.map_err(|_| Reject::NoLatitude);
+    assert_eq!(vagn_wire::decode(&bytes), Ok(Report { position, ..report }), "decoded, encoded, decoded");
+    assert_eq!(vagn_wire::object_len(&bytes), Ok(Some(bytes.len())), "an encoded report is one object");
+}
+
+/// However a stream is cut, the first object has one length, found as soon as it is whole and never before.
+pub(crate) fn object_len(stream: &[u8]) {
+    let whole = vagn_wire::object_len(stream);
+    if let Ok(Some(len)) = whole {
+        assert!((1..=stream.len().min(MAX_OBJECT)).contains(&len), "{len} bytes");
+    }
+    for cut in 0..stream.len() {
+        let part = vagn_wire::object_len(&stream[..cut]);
+        match whole {
+            Ok(Some(len)) if cut < len => assert_eq!(part, Ok(None), "cut at {cut}"),
+            Ok(Some(_)) => assert_eq!(part, whole, "cut at {cut}"),
+            Ok(None) => assert_eq!(part, Ok(None), "cut at {cut}"),
+            Err(reject) => assert!(part == Ok(None) || part == Err(reject), "cut at {cut}: {part:?}"),
+        }
+    }
+}
+
+/// An answer that can be read is the same when written and read again.
+pub(crate) fn ack(stream: &[u8]) {
+    let Ok(Some((answer, len))) = ack::decode(stream) else { return };
+    assert_eq!(vagn_wire::object_len(stream), Ok(Some(len)));
+    let mut bytes = Vec::new();
+    ack::encode(&answer, &mut bytes);
+    assert_eq!(ack::decode(&bytes), Ok(Some((answer, bytes.len()))));
+}

@@ -1,0 +1,147 @@
+//! What might arrive: reports well put, oddly put, damaged, and noise.
+
+use fastrand::Rng;
+use vagn_wire::{MAX_DATAGRAM, Position, Report, VehicleId, encode};
+
+use crate::msgpack::Object;
+use crate::mutate::mutate;
+
+const KEYS: [&str; 14] =
+    ["ID", "Lat", "Lon", "Emergency", "Ts", "Seq", "Speed", "Heading", "Kind", "Inc", "Fuel", "id", "La", ""];
+const IDS: [&str; 8] =
+    ["a", "bus 1", "Åre", "車両一", "", "tab\t", "\u{85}", "4e091396-62ae-4f3b-8715-7b4fc9c64d14"];
+const WORDS: [&str; 5] = ["auto", "manual", "test", "Test", "x"];
+const EDGES: [f64; 10] = [0.0, -0.0, 90.0, -90.0, 180.0, -180.0, 90.000_1, f64::NAN, f64::INFINITY, 360.0];
+
+/// One datagram.
+pub(crate) fn input(chance: &mut Rng) -> Vec<u8> {
+    let mut bytes = match chance.u8(..100) {
+        0..30 => original(chance),
+        30..75 => report(chance).bytes_widened(&mut widths(&mut chance.fork())),
+        75..90 => array(chance).bytes_widened(&mut widths(&mut chance.fork())),
+        90..95 => object(chance, 6).bytes(),
+        _ => noise(chance),
+    };
+    if chance.u8(..100) < 40 {
+        (0..chance.usize(1..4)).for_each(|_| mutate(&mut bytes, chance));
+    }
+    if chance.u16(..1000) == 0 {
+        bytes.resize(MAX_DATAGRAM + chance.usize(..3), 0);
+    }
+    bytes
+}
+
+/// A report that a vehicle with too much freedom might send: any keys in any order, some twice, mostly fitting values.
+pub(crate) fn report(chance: &mut Rng) -> Object {
+    let mut keys = if chance.u8(..10) < 8 { KEYS[..4].to_vec() } else { Vec::new() };
+    keys.extend((0..chance.usize(..4)).map(|_| KEYS[chance.usize(..KEYS.len())]));
+    chance.shuffle(&mut keys);
+    Object::Map(keys.into_iter().map(|key| (named(key, chance), value(key, chance))).collect())
+}
+
+/// What the original sends, give or take the values.
+fn original(chance: &mut Rng) -> Vec<u8> {
+    let id = id(chance);
+    let (Ok(vehicle_id), Ok(position)) =
+        (VehicleId::new(&id), Position::new(degrees(chance), degrees(chance)))
+    else {
+        return original(chance);
+    };
+    let mut bytes = Vec::new();
+    encode(&Report { emergency: chance.bool(), ..Report::new(vehicle_id, position) }, &mut bytes);
+    bytes
+}
+
+fn array(chance: &mut Rng) -> Object {
+    let len = if chance.u8(..10) < 8 { 4 } else { chance.usize(..7) };
+    let keys = ["ID", "Lat", "Lon", "Emergency"].into_iter().cycle().take(len);
+    Object::Array(keys.map(|key| value(key, chance)).collect())
+}
+
+fn named(key: &str, chance: &mut Rng) -> Object {
+    match chance.u8(..50) {
+        0 => object(chance, 2),
+        1 => Object::Bin(key.into()),
+        _ => key.into(),
+    }
+}
+
+fn value(key: &str, chance: &mut Rng) -> Object {
+    if chance.u8(..100) < 8 {
+        return object(chance, 3);
+    }
+    match key {
+        "ID" => id(chance).as_str().into(),
+        "Emergency" => chance.bool().into(),
+        "Lat" | "Lon" | "Speed" | "Heading" => number(chance),
+        "Ts" | "Seq" => integer(chance),
+        "Kind" => WORDS[chance.usize(..WORDS.len())].into(),
+        "Inc" => id(chance).as_str().into(),
+        _ => object(chance, 4),
+    }
+}
+
+fn id(chance: &mut Rng) -> String {
+    match chance.u8(..10) {
+        0 => IDS[chance.usize(..IDS.len())].into(),
+        1 => "x".repeat(chance.usize(..70)),
+        2 => chance.char(..).to_string().repeat(chance.usize(1..20)),
+        _ => format!("4e091396-62ae-4f3b-8715-{:012x}", chance.u32(..)),
+    }
+}
+
+fn degrees(chance: &mut Rng) -> f64 {
+    match chance.u8(..10) {
+        0 => EDGES[chance.usize(..EDGES.len())],
+        1 => f64::from_bits(chance.u64(..)),
+        _ => (chance.f64() - 0.5) * 182.0,
+    }
+}
+
+fn number(chance: &mut Rng) -> Object {
+    match chance.u8(..8) {
+        0 => Object::F32(degrees(chance) as f32),
+        1 => Object::Int(degrees(chance) as i64),
+        2 => integer(chance),
+        _ => Object::F64(degrees(chance)),
+    }
+}
+
+/// Integers of all sizes: a bit pattern cut off at random.
+fn integer(chance: &mut Rng) -> Object {
+    let bits = chance.u64(..) >> chance.u8(..64);
+    match chance.u8(..4) {
+        0 => Object::Int((bits as i64).wrapping_neg()),
+        1 => Object::F64(bits as f64),
+        2 => Object::Uint(bits),
+        _ => Object::Int(bits as i64),
+    }
+}
+
+fn object(chance: &mut Rng, depth: usize) -> Object {
+    let kinds = if depth == 0 { 8 } else { 10 };
+    match chance.u8(..kinds) {
+        0 => Object::Nil,
+        1 => chance.bool().into(),
+        2 => integer(chance),
+        3 | 4 => number(chance),
+        5 => id(chance).as_str().into(),
+        6 => Object::Bin(noise(chance)),
+        7 => Object::Ext(noise(chance)),
+        8 => Object::Array((0..chance.usize(..5)).map(|_| object(chance, depth - 1)).collect()),
+        _ => Object::Map((0..chance.usize(..4)).map(|_| pair(chance, depth - 1)).collect()),
+    }
+}
+
+fn pair(chance: &mut Rng, depth: usize) -> (Object, Object) {
+    (object(chance, depth), object(chance, depth))
+}
+
+fn noise(chance: &mut Rng) -> Vec<u8> {
+    (0..chance.usize(..24)).map(|_| chance.u8(..)).collect()
+}
+
+/// Mostly the shortest form of everything, now and then a wider one.
+fn widths(chance: &mut Rng) -> impl FnMut() -> usize {
+    move || if chance.u8(..8) == 0 { chance.usize(..4) } else { 0 }
+}

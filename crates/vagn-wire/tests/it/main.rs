@@ -1,0 +1,16 @@
+//! What the wire format promises, one file per promise.
+
+#[path = "../../fuzz/bodies.rs"]
+mod bodies;
+mod msgpack;
+mod mutate;
+
+mod acks;
+mod agreement;
+mod emergencies;
+mod encoding;
+mod inputs;
+mod leniency;
+mod model;
+mod refusals;
+mod streams;
