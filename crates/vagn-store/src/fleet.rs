@@ -1,0 +1,108 @@
+//! The whole fleet: one answer out of those of all partitions.
+//!
+//! While a partition is missing, because it recovers or failed, there is no answer: a part of the fleet is never shown as if it were
+//! all. Partitions come and go while queries run; a query keeps the readers it began with.
+
+use std::sync::Arc;
+
+use parking_lot::RwLock;
+use thiserror::Error;
+
+use crate::{BBox, Hit, Key, Nearby, Reader, Vehicle, partition};
+
+/// The readers of all partitions. Clones are the same fleet.
+#[derive(Debug, Clone)]
+pub struct Fleet {
+    readers: Arc<RwLock<Vec<Option<Reader>>>>,
+}
+
+/// A partition that the answer needs is not there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("a part of the fleet is not ready")]
+pub struct NotReady;
+
+impl Fleet {
+    /// A fleet of so many partitions, none of them ready.
+    pub fn new(partitions: usize) -> Fleet {
+        Fleet { readers: Arc::new(RwLock::new(vec![None; partitions])) }
+    }
+
+    /// How many partitions the fleet is made of.
+    pub fn partitions(&self) -> usize {
+        self.readers.read().len()
+    }
+
+    /// Puts a partition in place, or takes it away. A number beyond the last partition is ignored.
+    pub fn set(&self, partition: usize, reader: Option<Reader>) {
+        if let Some(place) = self.readers.write().get_mut(partition) {
+            *place = reader;
+        }
+    }
+
+    /// Whether every partition is in place.
+    pub fn ready(&self) -> bool {
+        self.readers.read().iter().all(Option::is_some)
+    }
+
+    /// The nearest vehicles of the fleet, nearest first and by [`Key`] where equally near; see [`Index::nearby`](crate::Index::nearby).
+    ///
+    /// # Errors
+    /// [`NotReady`] while a partition is missing.
+    pub fn nearby(&self, nearby: &Nearby) -> Result<Vec<Hit>, NotReady> {
+        let mut best: Vec<Hit> = Vec::new();
+        let mut nearby = *nearby;
+        for reader in self.all()? {
+            reader.nearby(&nearby, &mut best);
+            best.sort_by(Hit::order);
+            best.truncate(nearby.k);
+            if best.len() == nearby.k {
+                nearby.max_m = best.last().map_or(nearby.max_m, |farthest| farthest.distance_m);
+            }
+        }
+        Ok(best)
+    }
+
+    /// Up to `limit` vehicles in a box, in no particular order; see [`Index::bbox`](crate::Index::bbox).
+    ///
+    /// # Errors
+    /// [`NotReady`] while a partition is missing.
+    pub fn bbox(&self, bbox: &BBox, limit: usize) -> Result<Vec<Vehicle>, NotReady> {
+        let mut vehicles = Vec::new();
+        for reader in self.all()? {
+            reader.bbox(bbox, limit - vehicles.len(), &mut vehicles);
+        }
+        Ok(vehicles)
+    }
+
+    /// A vehicle by its id.
+    ///
+    /// # Errors
+    /// [`NotReady`] while the partition that would have it is missing.
+    pub fn get(&self, key: Key<'_>) -> Result<Option<Vehicle>, NotReady> {
+        let reader = {
+            let readers = self.readers.read();
+            readers.get(partition(key.hash(), readers.len().max(1))).cloned().flatten().ok_or(NotReady)?
+        };
+        Ok(reader.get(key))
+    }
+
+    /// How many vehicles the fleet has.
+    ///
+    /// # Errors
+    /// [`NotReady`] while a partition is missing.
+    pub fn len(&self) -> Result<usize, NotReady> {
+        Ok(self.all()?.iter().map(Reader::len).sum())
+    }
+
+    /// Whether the fleet has no vehicle.
+    ///
+    /// # Errors
+    /// [`NotReady`] while a partition is missing.
+    pub fn is_empty(&self) -> Result<bool, NotReady> {
+        self.len().map(|len| len == 0)
+    }
+
+    fn all(&self) -> Result<Vec<Reader>, NotReady> {
+        self.readers.read().iter().cloned().collect::<Option<Vec<_>>>().ok_or(NotReady)
+    }
+}

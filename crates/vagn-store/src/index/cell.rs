@@ -1,0 +1,196 @@
+//! The cells of the quadtree: rectangles of longitude and latitude, each a quarter of the one above.
+//!
+//! A cell is found without trigonometry. What is special about the globe, that meridians meet at the poles and that the ends of the
+//! map touch, does not matter here: a search asks for a cell's box in space, where neighbours are near.
+
+use vagn_wire::Position;
+
+use crate::geo::canonical;
+
+/// The depth of the smallest cells, about a centimetre wide.
+pub(super) const DEPTH_MAX: u8 = 32;
+
+/// Unit vectors are rounded to f32, which moves them by up to 3e-8 along an axis; boxes must hold them still, and their own
+/// edges are rounded too.
+const BOX_MARGIN: f64 = 1.5e-7;
+
+/// A smallest cell: x counts eastwards from -180°, y northwards from the south pole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Spot {
+    pub(super) x: u32,
+    pub(super) y: u32,
+}
+
+impl Spot {
+    /// Where a position belongs, whichever name it goes by. The cast takes care of 90° N, which would be one too far.
+    #[inline]
+    pub(super) fn of(position: Position) -> Spot {
+        let position = canonical(position);
+        Spot { x: ((position.lon() + 180.0) * X_PER_DEGREE) as u32, y: y_of(position.lat()) }
+    }
+
+    /// Whether both are in the same cell of this depth.
+    #[inline]
+    pub(super) fn shares(self, other: Spot, depth: u8) -> bool {
+        let differs = u64::from((self.x ^ other.x) | (self.y ^ other.y));
+        differs >> (DEPTH_MAX - depth) == 0
+    }
+}
+
+const X_PER_DEGREE: f64 = (1_u64 << 32) as f64 / 360.0;
+const Y_PER_DEGREE: f64 = (1_u64 << 32) as f64 / 180.0;
+
+/// The column of smallest cells that a longitude falls into, as it is written.
+pub(super) fn x_of(lon: f64) -> u32 {
+    ((lon + 180.0) * X_PER_DEGREE) as u32
+}
+
+/// The row of smallest cells that a latitude falls into.
+#[inline]
+pub(super) fn y_of(lat: f64) -> u32 {
+    ((lat + 90.0) * Y_PER_DEGREE) as u32
+}
+
+/// A cell of any depth.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Cell {
+    /// Its south-western corner.
+    corner: Spot,
+    pub(super) depth: u8,
+}
+
+impl Cell {
+    /// The whole globe.
+    pub(super) const ROOT: Cell = Cell { corner: Spot { x: 0, y: 0 }, depth: 0 };
+
+    #[cfg(test)]
+    fn contains(self, spot: Spot) -> bool {
+        self.corner.shares(spot, self.depth)
+    }
+
+    /// Which quarter the spot is in: 1 for the east plus 2 for the north.
+    #[inline]
+    pub(super) fn quarter_of(self, spot: Spot) -> usize {
+        let bit = DEPTH_MAX - 1 - self.depth;
+        ((spot.x >> bit & 1) | (spot.y >> bit & 1) << 1) as usize
+    }
+
+    pub(super) fn quarter(self, quarter: usize) -> Cell {
+        let bit = DEPTH_MAX - 1 - self.depth;
+        let (east, north) = ((quarter & 1) as u32, (quarter >> 1) as u32);
+        let corner = Spot { x: self.corner.x | east << bit, y: self.corner.y | north << bit };
+        Cell { corner, depth: self.depth + 1 }
+    }
+
+    /// The corners: the first and the last of its smallest cells.
+    pub(super) fn corners(self) -> (Spot, Spot) {
+        let size = ((1_u64 << (DEPTH_MAX - self.depth)) - 1) as u32;
+        let Spot { x, y } = self.corner;
+        (self.corner, Spot { x: x | size, y: y | size })
+    }
+
+    /// The box in space that holds the unit vectors of all positions in the cell: least and greatest x, y, z.
+    pub(super) fn bounds(self) -> [[f32; 3]; 2] {
+        let (first, last) = self.corners();
+        let west = f64::from(first.x) / X_PER_DEGREE - 180.0;
+        let east = (f64::from(last.x) + 1.0) / X_PER_DEGREE - 180.0;
+        let south = f64::from(first.y) / Y_PER_DEGREE - 90.0;
+        let north = (f64::from(last.y) + 1.0) / Y_PER_DEGREE - 90.0;
+        let sin = |lat: f64| lat.to_radians().sin();
+        let radius = cosines(south, north);
+        let x = product(radius, cosines(west, east));
+        let y = product(radius, cosines(west - 90.0, east - 90.0));
+        let z = [sin(south), sin(north)];
+        let rounded = |end: usize, margin: f64| [x[end], y[end], z[end]].map(|edge| (edge + margin) as f32);
+        [rounded(0, -BOX_MARGIN), rounded(1, BOX_MARGIN)]
+    }
+}
+
+/// Least and greatest cosine between two angles in degrees, from <= to, within -270..=180.
+fn cosines(from: f64, to: f64) -> [f64; 2] {
+    let (a, b) = (from.to_radians().cos(), to.to_radians().cos());
+    let crosses = |angle: f64| from <= angle && angle <= to;
+    let least = if crosses(-180.0) || crosses(180.0) { -1.0 } else { a.min(b) };
+    let greatest = if crosses(0.0) { 1.0 } else { a.max(b) };
+    [least, greatest]
+}
+
+/// Least and greatest product of a number from each range.
+fn product(a: [f64; 2], b: [f64; 2]) -> [f64; 2] {
+    let products = [a[0] * b[0], a[0] * b[1], a[1] * b[0], a[1] * b[1]];
+    [
+        products.into_iter().fold(f64::INFINITY, f64::min),
+        products.into_iter().fold(f64::NEG_INFINITY, f64::max),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::geo::unit_vector;
+
+    fn at(lat: f64, lon: f64) -> Position {
+        Position::new(lat, lon).unwrap()
+    }
+
+    /// The cells around a position, from the whole globe to the smallest.
+    fn cells_of(spot: Spot) -> impl Iterator<Item = Cell> {
+        std::iter::successors(Some(Cell::ROOT), move |cell| {
+            (cell.depth < DEPTH_MAX).then(|| cell.quarter(cell.quarter_of(spot)))
+        })
+    }
+
+    fn check_bounds(position: Position) {
+        let point = unit_vector(position).map(|axis| axis as f32);
+        for cell in cells_of(Spot::of(position)) {
+            assert!(cell.contains(Spot::of(position)));
+            let [least, greatest] = cell.bounds();
+            let inside = (0..3).all(|axis| least[axis] <= point[axis] && point[axis] <= greatest[axis]);
+            assert!(inside, "{position:?} is not in the box of {cell:?}");
+        }
+    }
+
+    #[test]
+    fn the_box_of_a_cell_holds_its_positions() {
+        let edges: [f64; 10] = [-180.0, -90.0, -1e-9, -0.0, 0.0, 45.0, 90.0, 135.0, 179.999_999_999, 180.0];
+        for lon in edges {
+            for lat in edges.into_iter().filter(|lat| lat.abs() <= 90.0) {
+                check_bounds(at(lat, lon));
+            }
+        }
+        let mut random = fastrand::Rng::with_seed(3);
+        for _ in 0..5_000 {
+            check_bounds(at(random.f64() * 180.0 - 90.0, random.f64() * 360.0 - 180.0));
+        }
+    }
+
+    #[test]
+    fn boxes_shrink_with_their_cells() {
+        let spread = |cell: Cell| {
+            let [least, greatest] = cell.bounds();
+            (0..3).map(|axis| greatest[axis] - least[axis]).fold(0.0, f32::max)
+        };
+        for cell in cells_of(Spot::of(at(30.27, -97.74))).skip(2) {
+            let widest = 2.0 * std::f32::consts::PI / (1_u64 << cell.depth) as f32;
+            assert!(spread(cell) <= widest + 1e-6, "{cell:?}");
+        }
+    }
+
+    #[test]
+    fn one_place_under_two_names_is_one_spot() {
+        assert_eq!(Spot::of(at(5.0, 180.0)), Spot::of(at(5.0, -180.0)));
+        assert_eq!(Spot::of(at(90.0, 12.0)), Spot::of(at(90.0, -77.0)));
+        assert_eq!(Spot::of(at(-0.0, 0.0)), Spot::of(at(0.0, -0.0)));
+        assert_eq!(Spot::of(at(90.0, 0.0)).y, u32::MAX);
+    }
+
+    #[test]
+    fn quarters_cover_their_cell_without_overlap() {
+        let cell = Cell::ROOT.quarter(1).quarter(2);
+        let spots = (0..4).map(|quarter| cell.quarter(quarter).corners());
+        for (quarter, (first, last)) in spots.enumerate() {
+            assert_eq!((cell.quarter_of(first), cell.quarter_of(last)), (quarter, quarter));
+            assert!(cell.contains(first) && cell.contains(last));
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! What is kept of a vehicle beside its id: one cache line.
+
+use vagn_wire::Position;
+
+use super::cell::Spot;
+use crate::Sighting;
+use crate::geo::canonical;
+
+/// The last sighting of the vehicle in a slot, and where the tree has it.
+#[derive(Debug, Clone, Copy)]
+#[repr(align(64))]
+pub(super) struct Row {
+    position: Position,
+    event_time_ms: i64,
+    receive_time_ms: i64,
+    receive_seq: u64,
+    seq: u64,
+    speed_mps: f32,
+    heading_deg: f32,
+    /// The entry in the tree's blocks, or the number of the pile when [`PILED`] is set.
+    pub(super) place: u32,
+    /// The depth of the cell of its leaf; of no meaning in a pile.
+    pub(super) depth: u8,
+    flags: u8,
+}
+
+const _: () = assert!(size_of::<Row>() == 64, "a row is one cache line");
+
+const TAKEN: u8 = 1;
+const PILED: u8 = 2;
+const HAS_SEQ: u8 = 4;
+const HAS_SPEED: u8 = 8;
+const HAS_HEADING: u8 = 16;
+const EMERGENCY: u8 = 32;
+const OWN_TIME: u8 = 64;
+
+impl Row {
+    pub(super) fn new(sighting: &Sighting) -> Row {
+        let flags = [
+            (TAKEN, true),
+            (HAS_SEQ, sighting.seq.is_some()),
+            (HAS_SPEED, sighting.speed_mps.is_some()),
+            (HAS_HEADING, sighting.heading_deg.is_some()),
+            (EMERGENCY, sighting.emergency),
+            (OWN_TIME, sighting.own_time),
+        ];
+        Row {
+            position: sighting.position,
+            event_time_ms: sighting.event_time_ms,
+            receive_time_ms: sighting.receive_time_ms,
+            receive_seq: sighting.receive_seq,
+            seq: sighting.seq.unwrap_or_default(),
+            speed_mps: sighting.speed_mps.unwrap_or_default(),
+            heading_deg: sighting.heading_deg.unwrap_or_default(),
+            place: 0,
+            depth: 0,
+            flags: flags.into_iter().filter(|(_, set)| *set).fold(0, |flags, (flag, _)| flags | flag),
+        }
+    }
+
+    /// A slot without vehicle.
+    pub(super) fn vacant() -> Row {
+        let position = Position::new(0.0, 0.0).expect("the origin is on the globe");
+        Row {
+            position,
+            event_time_ms: 0,
+            receive_time_ms: 0,
+            receive_seq: 0,
+            seq: 0,
+            speed_mps: 0.0,
+            heading_deg: 0.0,
+            place: 0,
+            depth: 0,
+            flags: 0,
+        }
+    }
+
+    pub(super) fn sighting(&self) -> Sighting {
+        Sighting {
+            position: self.position,
+            event_time_ms: self.event_time_ms,
+            receive_time_ms: self.receive_time_ms,
+            receive_seq: self.receive_seq,
+            seq: self.has(HAS_SEQ).then_some(self.seq),
+            speed_mps: self.has(HAS_SPEED).then_some(self.speed_mps),
+            heading_deg: self.has(HAS_HEADING).then_some(self.heading_deg),
+            emergency: self.has(EMERGENCY),
+            own_time: self.has(OWN_TIME),
+        }
+    }
+
+    /// Takes the newer sighting and stays where it is in the tree.
+    pub(super) fn see(&mut self, sighting: &Sighting) {
+        let piled = self.flags & PILED;
+        *self = Row { place: self.place, depth: self.depth, ..Row::new(sighting) };
+        self.flags |= piled;
+    }
+
+    pub(super) fn put_in_leaf(&mut self, place: u32, depth: u8) {
+        self.flags &= !PILED;
+        (self.place, self.depth) = (place, depth);
+    }
+
+    pub(super) fn put_in_pile(&mut self, pile: u32) {
+        self.flags |= PILED;
+        (self.place, self.depth) = (pile, 0);
+    }
+
+    pub(super) fn is_taken(&self) -> bool {
+        self.has(TAKEN)
+    }
+
+    pub(super) fn is_piled(&self) -> bool {
+        self.has(PILED)
+    }
+
+    pub(super) fn position(&self) -> Position {
+        self.position
+    }
+
+    pub(super) fn event_time_ms(&self) -> i64 {
+        self.event_time_ms
+    }
+
+    pub(super) fn receive_time_ms(&self) -> i64 {
+        self.receive_time_ms
+    }
+
+    pub(super) fn spot(&self) -> Spot {
+        Spot::of(self.position)
+    }
+
+    pub(super) fn is_at(&self, position: Position) -> bool {
+        canonical(self.position) == canonical(position)
+    }
+
+    fn has(&self, flag: u8) -> bool {
+        self.flags & flag != 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gives_back_every_field_as_it_was() {
+        let full = Sighting {
+            position: Position::new(-0.0, -180.0).unwrap(),
+            event_time_ms: -5,
+            receive_time_ms: i64::MAX,
+            receive_seq: u64::MAX,
+            seq: Some(0),
+            speed_mps: Some(0.0),
+            heading_deg: Some(359.9),
+            emergency: true,
+            own_time: true,
+        };
+        let bare = Sighting {
+            seq: None,
+            speed_mps: None,
+            heading_deg: None,
+            emergency: false,
+            own_time: false,
+            ..full
+        };
+        for (first, second) in [(full, bare), (bare, full)] {
+            let mut row = Row::new(&first);
+            assert_eq!(row.sighting(), first);
+            row.put_in_pile(7);
+            row.see(&second);
+            assert_eq!((row.sighting(), row.place, row.is_piled(), row.is_taken()), (second, 7, true, true));
+        }
+    }
+}

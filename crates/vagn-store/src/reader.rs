@@ -1,0 +1,86 @@
+//! One writer and many readers of a live index.
+//!
+//! The writer holds the lock for one small batch at most and then hands it to whoever waits; without that a writer under load takes
+//! it again before any reader wakes.
+
+use std::sync::Arc;
+
+use parking_lot::{RwLock, RwLockWriteGuard};
+
+use crate::{Applied, BBox, Hit, Index, Key, Nearby, Updates, Vehicle};
+
+/// Updates applied under one lock: some 50 µs that a reader may have to wait.
+const BATCH: usize = 256;
+
+/// The side that changes a live index. There is one per index.
+#[derive(Debug)]
+pub struct Writer {
+    index: Arc<RwLock<Index>>,
+}
+
+/// The side that asks a live index. Cheap to clone; works on when the writer is gone, with what it left.
+#[derive(Debug, Clone)]
+pub struct Reader {
+    index: Arc<RwLock<Index>>,
+}
+
+impl Writer {
+    /// Takes an index into service.
+    pub fn new(index: Index) -> Writer {
+        Writer { index: Arc::new(RwLock::new(index)) }
+    }
+
+    /// A reader of this index.
+    pub fn reader(&self) -> Reader {
+        Reader { index: Arc::clone(&self.index) }
+    }
+
+    /// As [`Index::apply`], letting readers in after every few updates.
+    pub fn apply(&mut self, updates: &Updates, applied: &mut Vec<Applied>) {
+        applied.reserve(updates.len());
+        for start in (0..updates.len()).step_by(BATCH) {
+            let end = updates.len().min(start + BATCH);
+            self.change(|index| index.apply_range(updates, start..end, applied));
+        }
+    }
+
+    /// Changes the index while no reader looks; to be kept short.
+    pub fn change<R>(&mut self, change: impl FnOnce(&mut Index) -> R) -> R {
+        let mut index = self.index.write();
+        let result = change(&mut index);
+        RwLockWriteGuard::unlock_fair(index);
+        result
+    }
+
+    /// Looks at the index beside the readers.
+    pub fn look<R>(&self, look: impl FnOnce(&Index) -> R) -> R {
+        look(&self.index.read())
+    }
+}
+
+impl Reader {
+    /// As [`Index::get`].
+    pub fn get(&self, key: Key<'_>) -> Option<Vehicle> {
+        self.index.read().get(key)
+    }
+
+    /// As [`Index::nearby`].
+    pub fn nearby(&self, nearby: &Nearby, hits: &mut Vec<Hit>) {
+        self.index.read().nearby(nearby, hits);
+    }
+
+    /// As [`Index::bbox`].
+    pub fn bbox(&self, bbox: &BBox, limit: usize, vehicles: &mut Vec<Vehicle>) {
+        self.index.read().bbox(bbox, limit, vehicles);
+    }
+
+    /// How many vehicles there are.
+    pub fn len(&self) -> usize {
+        self.index.read().len()
+    }
+
+    /// Whether there is no vehicle.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
