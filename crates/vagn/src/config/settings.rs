@@ -27,6 +27,8 @@ pub struct Settings {
     pub max_open_incidents: u32,
     /// Bytes that must stay free on the disk: below it positions fail, so that incidents can still be written.
     pub free_floor_bytes: u64,
+    /// An actor that works on one message for longer is taken for hung and restarted.
+    pub hang_limit: Span,
     /// The UDP door.
     pub udp: UdpSettings,
     /// The TLS TCP door.
@@ -56,6 +58,7 @@ impl Default for Settings {
             forget_after: Span::seconds(30 * 24 * 3600),
             max_open_incidents: 100_000,
             free_floor_bytes: 256 << 20,
+            hang_limit: Span::seconds(10),
             udp: UdpSettings::default(),
             tcp: TcpSettings::default(),
             http: HttpSettings::default(),
