@@ -1,9 +1,9 @@
 //! A fleet to look at: recorded buses, once a second, for ever.
 //!
 //! Between two recorded positions a bus drives straight at the speed that takes it there in the recorded time. So that
-//! there is always something to see, standing (up to [`STANDS_BELOW_M`] between two positions) is cut down to
-//! [`STANDS_AT_MOST`]. At the end of its track a bus drives the same way back, so that nothing ever jumps. Where a bus is
-//! follows from the time alone: a restarted demo goes on where the old one would be by now.
+//! there is always something to see, standing (under 20 m between two positions) is cut down to three seconds. At the end
+//! of its track a bus drives the same way back, so that nothing ever jumps. Where a bus is follows from the time alone: a
+//! restarted demo goes on where the old one would be by now.
 //!
 //! Left out are positions of (0, 0), which trackers tell when they have none, and buses that go nowhere. Every two
 //! minutes one bus calls for help for ten seconds, marked as a test.
