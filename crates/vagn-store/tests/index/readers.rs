@@ -1,0 +1,83 @@
+//! Readers beside a writer: each answer is whole.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use vagn_store::{BBox, Fleet, Index, Nearby, Updates, Writer};
+
+use crate::model::{at, id, key, sighting};
+
+const VEHICLES: usize = 300;
+const ROUNDS: u64 = 400;
+
+/// Vehicles 0, 1, 2, .. side by side on a parallel that goes north and back with the rounds; half of them move far.
+fn round(round: u64) -> Updates {
+    let mut updates = Updates::new();
+    for number in 0..VEHICLES {
+        let far = if number % 2 == 0 { (round % 80) as f64 } else { 0.0 };
+        let position = at(far, number as f64 / 100.0 - 179.0);
+        let id = id(number);
+        updates.push(key(&id), key(&id).hash(), sighting(position, round as i64, round));
+    }
+    updates
+}
+
+fn everywhere() -> Nearby {
+    Nearby { center: at(40.0, -178.0), k: 1_000, max_m: f64::INFINITY, newer_than_ms: None }
+}
+
+/// Asks until told to stop, at least once; counts the answers.
+fn ask(fleet: &Fleet, stop: &AtomicBool) -> usize {
+    let world = BBox::new(-180.0, -90.0, 180.0, 90.0).unwrap();
+    let mut answers = 0;
+    loop {
+        let hits = fleet.nearby(&everywhere()).unwrap();
+        assert_eq!(hits.len(), VEHICLES, "a vehicle was missing while it moved, or was there twice");
+        assert!(hits.is_sorted_by(|a, b| a.distance_m <= b.distance_m));
+        assert_eq!(fleet.bbox(&world, usize::MAX).unwrap().len(), VEHICLES);
+        assert_eq!(fleet.get(key(&id(7))).unwrap().unwrap().sighting.position.lat(), 0.0);
+        answers += 1;
+        if stop.load(Ordering::Relaxed) {
+            return answers;
+        }
+    }
+}
+
+fn move_all(writer: &mut Writer, number: u64) {
+    let mut applied = Vec::new();
+    writer.apply(&round(number), &mut applied);
+    assert_eq!(applied.len(), VEHICLES);
+}
+
+#[test]
+fn no_vehicle_is_missing_while_it_moves() {
+    let fleet = Fleet::new(1);
+    let mut writer = Writer::new(Index::new(1_000));
+    move_all(&mut writer, 0);
+    fleet.set(0, Some(writer.reader()));
+    let stop = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let readers = [(); 2].map(|()| scope.spawn(|| ask(&fleet, &stop)));
+        (1..ROUNDS).for_each(|number| move_all(&mut writer, number));
+        stop.store(true, Ordering::Relaxed);
+        assert!(readers.into_iter().map(|reader| reader.join().unwrap()).sum::<usize>() >= 2);
+    });
+}
+
+#[test]
+fn a_partition_can_be_replaced_while_queries_run() {
+    let fleet = Fleet::new(1);
+    let fresh = || {
+        let mut writer = Writer::new(Index::new(1_000));
+        move_all(&mut writer, 0);
+        writer
+    };
+    fleet.set(0, Some(fresh().reader()));
+    let stop = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let reader = scope.spawn(|| ask(&fleet, &stop));
+        (0..50).for_each(|_| fleet.set(0, Some(fresh().reader())));
+        stop.store(true, Ordering::Relaxed);
+        assert!(reader.join().unwrap() >= 1);
+    });
+}

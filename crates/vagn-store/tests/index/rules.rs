@@ -1,0 +1,117 @@
+//! Order, repeats, bounds and slots.
+
+use vagn_store::{Applied, Fate, Index, Sighting, Updates};
+
+use crate::model::{at, id, key, sighting};
+
+fn apply(index: &mut Index, sightings: &[(&str, Sighting)]) -> Vec<Applied> {
+    let mut updates = Updates::new();
+    for (id, sighting) in sightings {
+        updates.push(key(id), key(id).hash(), *sighting);
+    }
+    let mut applied = Vec::new();
+    index.apply(&updates, &mut applied);
+    applied
+}
+
+fn fates(applied: &[Applied]) -> Vec<Fate> {
+    applied.iter().map(|applied| applied.fate).collect()
+}
+
+#[test]
+fn one_batch_is_applied_in_its_order() {
+    let (here, there) = (at(1.0, 1.0), at(2.0, 2.0));
+    let own = |position, time, seq| Sighting { own_time: true, ..sighting(position, time, seq) };
+    let mut index = Index::new(10);
+    let applied = apply(
+        &mut index,
+        &[
+            ("bus", own(here, 100, 1)),
+            ("bus", own(there, 200, 2)),
+            ("bus", own(here, 100, 3)),
+            ("bus", own(there, 200, 4)),
+            ("tram", own(there, 200, 5)),
+        ],
+    );
+    let want = [Fate::Stored, Fate::Stored, Fate::Stale, Fate::Duplicate, Fate::Stored];
+    assert_eq!(fates(&applied), want);
+    assert_eq!(applied.iter().filter(|applied| applied.new_vehicle).count(), 2);
+    assert_eq!(index.get(key("bus")).unwrap().sighting.position, there);
+}
+
+#[test]
+fn vehicles_beyond_the_bound_are_shed_and_known_ones_are_not() {
+    let mut index = Index::new(2);
+    let at_origin = |seq| sighting(at(0.0, 0.0), seq as i64, seq);
+    let applied = apply(
+        &mut index,
+        &[("a", at_origin(1)), ("b", at_origin(2)), ("c", at_origin(3)), ("a", at_origin(4))],
+    );
+    assert_eq!(fates(&applied), [Fate::Stored, Fate::Stored, Fate::Shed, Fate::Stored]);
+    assert_eq!((applied[2].slot, applied[2].new_vehicle, index.len()), (Applied::NO_SLOT, false, 2));
+    index.remove(key("b"));
+    assert_eq!(fates(&apply(&mut index, &[("c", at_origin(5))])), [Fate::Stored]);
+}
+
+#[test]
+fn slots_given_back_are_used_again() {
+    let mut index = Index::new(1_000);
+    for round in 0..50_u64 {
+        for number in 0..10 {
+            apply(&mut index, &[(&id(number), sighting(at(0.0, 0.0), 0, round))]);
+        }
+        for number in 0..10 {
+            assert!(index.remove(key(&id(number))).is_some());
+        }
+    }
+    assert_eq!((index.len(), index.slots_end()), (0, 10));
+}
+
+#[test]
+fn vehicles_come_back_into_the_slots_they_had() {
+    let mut old = Index::new(1_000);
+    for number in 0..300 {
+        apply(&mut old, &[(&id(number), sighting(at(number as f64 / 10.0, 0.0), 5, number as u64))]);
+    }
+    (0..300)
+        .filter(|number| number % 3 == 1)
+        .for_each(|number| assert!(old.remove(key(&id(number))).is_some()));
+    let mut new = Index::new(1_000);
+    let kept: Vec<_> = old.slots(0, u32::MAX).collect();
+    for (slot, key, sighting) in kept.iter().rev() {
+        assert_eq!(new.insert_slot(*slot, *key, sighting), Fate::Stored);
+    }
+    assert!(new.slots(0, u32::MAX).eq(kept.iter().copied()));
+    let slots: Vec<_> =
+        (0..100).map(|number| apply(&mut new, &[(&format!("new {number}"), kept[0].2)])[0].slot).collect();
+    assert_eq!(new.slots_end(), 299 + 1, "the gaps are filled first: {slots:?}");
+}
+
+#[test]
+fn a_slot_holds_one_vehicle_and_a_vehicle_one_slot() {
+    let (first, second) = (sighting(at(1.0, 1.0), 1, 1), sighting(at(2.0, 2.0), 2, 2));
+    let mut index = Index::new(10);
+    assert_eq!(index.insert_slot(4, key("a"), &first), Fate::Stored);
+    assert_eq!(index.insert_slot(4, key("a"), &second), Fate::Stored);
+    assert_eq!(index.insert_slot(4, key("a"), &first), Fate::Stale);
+    assert_eq!(index.insert_slot(4, key("b"), &first), Fate::Stored);
+    assert_eq!(index.get(key("a")), None);
+    assert_eq!(index.insert_slot(2, key("b"), &first), Fate::Stored);
+    assert_eq!((index.len(), index.slot_of(key("b"))), (1, Some(2)));
+    assert_eq!(index.update_slot(4, &second), Fate::Failed);
+    assert_eq!(index.update_slot(2, &second), Fate::Stored);
+    assert!(index.remove_slot(2) && !index.remove_slot(2) && index.is_empty());
+}
+
+#[test]
+fn forgetting_looks_at_a_few_slots_per_call() {
+    let mut index = Index::new(1_000);
+    for number in 0..100 {
+        apply(&mut index, &[(&id(number), sighting(at(0.0, 0.0), number as i64, 0))]);
+    }
+    let mut forgotten = Vec::new();
+    index.forget_before(50, 20, &mut forgotten);
+    assert_eq!(forgotten.len(), 20);
+    index.forget_before(50, 1_000, &mut forgotten);
+    assert_eq!((forgotten.len(), index.len()), (50, 50));
+}
