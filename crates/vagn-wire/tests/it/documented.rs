@@ -1,0 +1,63 @@
+//! `docs/wire.md` says what is so.
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use vagn_wire::{Fate, Kind, Reject, ack, decode, encode};
+
+const DOCUMENT: &str = include_str!("../../../../docs/wire.md");
+
+/// The examples in hex, in the order of the document: of each line what stands before the remark.
+fn examples() -> Vec<Vec<u8>> {
+    let blocks = DOCUMENT.split("```hex\n").skip(1).map(|rest| rest.split("```").next().unwrap_or(rest));
+    blocks.map(|block| block.lines().flat_map(line).collect()).collect()
+}
+
+fn line(line: &str) -> Vec<u8> {
+    let code = line.split("  ").next().unwrap_or(line).replace(' ', "");
+    let digits = code.as_bytes().chunks(2).map(|pair| std::str::from_utf8(pair).expect("hex is ascii"));
+    digits.map(|pair| u8::from_str_radix(pair, 16).expect("an example in hex")).collect()
+}
+
+#[test]
+fn its_report_is_the_one_in_base64_and_reads_as_it_says() {
+    let base64 =
+        DOCUMENT.split("echo '").nth(1).and_then(|rest| rest.split('\'').next()).expect("the netcat line");
+    let bytes = BASE64_STANDARD.decode(base64).expect("base64");
+    assert_eq!(examples()[0], bytes);
+    let report = decode(&bytes).expect("a report");
+    let position = report.position.expect("a place");
+    for number in [position.lat(), position.lon()] {
+        assert!(DOCUMENT.contains(&format!("float 64, {number}\n")), "{number}");
+    }
+    let mut written = Vec::new();
+    encode(&report, &mut written);
+    assert_eq!(written, bytes);
+}
+
+#[test]
+fn its_call_for_help_is_one() {
+    let example = &examples()[1];
+    let report = decode(example).expect("a report");
+    let id = report.vehicle_id.as_str();
+    assert_eq!((id, report.seq, report.kind), ("bus 7", Some(42), Some(Kind::Test)));
+    assert!(report.emergency);
+    assert_eq!(report.position, Err(Reject::NoLatitude));
+}
+
+#[test]
+fn its_answer_is_one() {
+    let example = &examples()[2];
+    let (answer, len) = ack::decode(example).expect("an answer").expect("a whole one");
+    assert_eq!((answer.seq, answer.fate, answer.incident, len), (42, Fate::Stored, None, example.len()));
+    let mut written = Vec::new();
+    ack::encode(&answer, &mut written);
+    assert_eq!(&written, example);
+}
+
+#[test]
+fn every_reason_and_every_fate_is_in_it() {
+    let words = Reject::ALL.map(Reject::reason).into_iter().chain(Fate::ALL.map(Fate::as_str));
+    for word in words {
+        assert!(DOCUMENT.contains(&format!("`{word}`")), "{word}");
+    }
+}
