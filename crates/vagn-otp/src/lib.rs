@@ -1,1 +1,50 @@
-//! vagn-otp
+//! Supervisors, addresses, worker pools and topics in the Erlang/OTP tradition, on tokio.
+//!
+//! A tree of [`Supervisor`]s starts its children in order, restarts those that fail, and gives up rather than loop for ever.
+//! Children are [`Actor`]s, plain async tasks, plain threads, [`Pool`]s of workers, or supervisors again. Actors are reached by
+//! their [`Addr`], which stays valid across restarts, as does the mailbox: a crash loses the message in hand and no other.
+
+mod actor;
+mod addr;
+mod child;
+mod context;
+mod exit;
+mod fault;
+mod incarnation;
+mod life;
+mod mailbox;
+mod nice;
+mod park;
+mod pool;
+mod process;
+mod queue;
+mod recipient;
+mod reply;
+mod spawn;
+mod stats;
+mod supervisor;
+mod task;
+pub mod testkit;
+mod thread;
+mod topic;
+mod wait;
+
+pub use actor::{Actor, Handle};
+pub use addr::{Addr, TellError};
+pub use child::{ChildSpec, DEFAULT_SHUTDOWN, DEFAULT_START, Restart};
+pub use context::Context;
+pub use exit::{Exit, ExitReason, Failure};
+pub use fault::{Fault, quiet_panics};
+pub use pool::{Ask, Pool, PoolBuilder, Worker};
+pub use process::{Kind, ProcessInfo, ProcessState, Processes};
+pub use queue::{Pop, PopError, Push, PushError, Queue, QueueCounts};
+pub use recipient::Recipient;
+pub use reply::{CallError, Reply};
+pub use stats::Stats;
+pub use supervisor::{AutoShutdown, Root, StartError, Strategy, Supervisor, SupervisorHandle};
+pub use task::{BusyGuard, IdleGuard, TaskContext};
+pub use thread::ThreadContext;
+pub use topic::{
+    Notice, Offer, Owner, Policy, Published, QueueSubscriber, RecipientSubscriber, Subscriber, Subscription,
+    SubscriptionInfo, Topic,
+};

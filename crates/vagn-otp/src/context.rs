@@ -1,0 +1,84 @@
+//! What a handler may know of and do to its own actor.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::actor::{Actor, Handle};
+use crate::addr::Addr;
+use crate::exit::Failure;
+use crate::life::{Life, Order};
+use crate::mailbox::{Envelope, Mailbox, Tell};
+
+/// Handed to every handler. Lives as long as the incarnation, and its timers with it.
+pub struct Context<A: Actor> {
+    pub(crate) life: Arc<Life>,
+    pub(crate) mailbox: Arc<Mailbox<A>>,
+    pub(crate) verdict: Option<Verdict>,
+    timers: BTreeMap<(Instant, u64), Envelope<A>>,
+    next_timer: u64,
+}
+
+/// What a handler has decided about its own incarnation.
+pub(crate) enum Verdict {
+    Stop,
+    Fail(Failure),
+}
+
+impl<A: Actor> Context<A> {
+    pub(crate) fn new(life: Arc<Life>, mailbox: Arc<Mailbox<A>>) -> Self {
+        Context { life, mailbox, verdict: None, timers: BTreeMap::new(), next_timer: 0 }
+    }
+
+    /// The actor's name.
+    pub fn name(&self) -> &str {
+        &self.life.process.name
+    }
+
+    /// The actor's own address.
+    pub fn addr(&self) -> Addr<A> {
+        Addr { mailbox: self.mailbox.clone() }
+    }
+
+    /// Ends this incarnation normally after the present handler.
+    pub fn stop_self(&mut self) {
+        self.verdict.get_or_insert(Verdict::Stop);
+    }
+
+    /// Ends this incarnation as a crash after the present handler, whose caller is still answered.
+    pub fn fail(&mut self, failure: impl Into<Failure>) {
+        self.verdict = Some(Verdict::Fail(failure.into()));
+    }
+
+    /// Handles `message` after this delay, beside the mailbox: it cannot be refused. Forgotten when the incarnation ends.
+    pub fn tell_self_after<M: Send + 'static>(&mut self, delay: Duration, message: M)
+    where
+        A: Handle<M>,
+    {
+        self.next_timer += 1;
+        self.timers.insert((Instant::now() + delay, self.next_timer), Box::new(Tell(message)));
+    }
+
+    /// True once the actor was told to stop; a long handler may want to hurry.
+    pub fn is_stopping(&self) -> bool {
+        self.life.order() > Order::Run
+    }
+
+    /// Tells the watchdog that a long handler is getting on; also where injected faults act.
+    pub async fn beat(&mut self) {
+        self.life.process.beat();
+        self.life.process.suffer().await;
+    }
+
+    pub(crate) fn take_due(&mut self) -> Option<Envelope<A>> {
+        // Most actors have no timer; they should not have to look at the clock.
+        let entry = self.timers.first_entry()?;
+        (entry.key().0 <= Instant::now()).then(|| entry.remove())
+    }
+
+    pub(crate) fn next_due(&self) -> Option<Instant> {
+        self.timers.keys().next().map(|(at, _)| *at)
+    }
+}

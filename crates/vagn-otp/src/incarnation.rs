@@ -1,0 +1,181 @@
+//! One life of an actor: start, messages, stop.
+
+use std::sync::Arc;
+
+use tokio::time::{Instant, sleep_until};
+
+use crate::actor::Actor;
+use crate::child::{Body, Launch};
+use crate::context::{Context, Verdict};
+use crate::exit::Failure;
+use crate::life::{Life, Order};
+use crate::mailbox::{Envelope, Mailbox};
+use crate::process::Process;
+use crate::queue::Queue;
+
+/// Messages after which an actor that is never idle lets other tasks, and a kill, have their turn.
+const YIELD_EVERY: u32 = 64;
+
+pub(crate) struct ActorBody<A: Actor, F> {
+    mailbox: Arc<Mailbox<A>>,
+    new: Arc<F>,
+}
+
+impl<A: Actor, F: Fn() -> A + Send + Sync + 'static> ActorBody<A, F> {
+    pub(crate) fn new(mailbox: Arc<Mailbox<A>>, new: F) -> Self {
+        ActorBody { mailbox, new: Arc::new(new) }
+    }
+}
+
+impl<A: Actor, F: Fn() -> A + Send + Sync + 'static> Body for ActorBody<A, F> {
+    fn start(&mut self, launch: Launch) {
+        let (new, mailbox, life) = (self.new.clone(), self.mailbox.clone(), launch.life.clone());
+        launch.future(async move {
+            let actor = new();
+            live(actor, Context::new(life, mailbox)).await
+        });
+    }
+
+    fn open(&mut self) {
+        self.mailbox.queue.reopen();
+    }
+
+    fn close(&mut self) {
+        self.mailbox.close();
+    }
+}
+
+impl<A: Actor, F> Drop for ActorBody<A, F> {
+    fn drop(&mut self) {
+        self.mailbox.close();
+    }
+}
+
+async fn live<A: Actor>(mut actor: A, mut ctx: Context<A>) -> Result<(), Failure> {
+    actor.started(&mut ctx).await?;
+    ctx.life.ready();
+    let mut pace = Pace { now: Instant::now(), since_yield: 0 };
+    loop {
+        match next(&mut ctx, &mut pace).await {
+            Next::Message(message) => handle(message, &mut actor, &mut ctx, &mut pace).await,
+            Next::Order(order) => {
+                if matches!(order, Order::Remove | Order::Shutdown) {
+                    drain(&mut actor, &mut ctx, &mut pace).await?;
+                }
+                break;
+            }
+        }
+        match ctx.verdict.take() {
+            None => {}
+            Some(Verdict::Stop) => break,
+            Some(Verdict::Fail(failure)) => return Err(failure),
+        }
+    }
+    if ctx.life.order() < Order::Kill {
+        actor.stopped().await;
+    }
+    Ok(())
+}
+
+enum Next<A> {
+    Message(Envelope<A>),
+    Order(Order),
+}
+
+async fn next<A: Actor>(ctx: &mut Context<A>, pace: &mut Pace) -> Next<A> {
+    loop {
+        let order = ctx.life.order();
+        if order > Order::Run {
+            return Next::Order(order);
+        }
+        if let Some(message) = ctx.take_due().or_else(|| ctx.mailbox.queue.try_pop()) {
+            return Next::Message(message);
+        }
+        let message = wait(&ctx.life, &ctx.mailbox.queue, ctx.next_due()).await;
+        pace.now = Instant::now();
+        if let Some(message) = message {
+            return Next::Message(message);
+        }
+    }
+}
+
+/// Waits for whatever comes first. `None`: an order or a timer; or the mailbox was closed, which an order follows.
+async fn wait<T>(life: &Life, mailbox: &Queue<T>, due: Option<Instant>) -> Option<T> {
+    tokio::select! {
+        biased;
+        _ = life.ordered(Order::Restart) => None,
+        () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => None,
+        message = mailbox.pop() => {
+            if message.is_none() {
+                life.ordered(Order::Restart).await;
+            }
+            message
+        }
+    }
+}
+
+/// Handles all that was accepted before the stop. Timers that are not due are forgotten.
+async fn drain<A: Actor>(actor: &mut A, ctx: &mut Context<A>, pace: &mut Pace) -> Result<(), Failure> {
+    let mailbox = ctx.mailbox.clone();
+    mailbox.queue.close();
+    while ctx.life.order() < Order::Kill {
+        let Some(message) = mailbox.queue.try_pop() else { break };
+        handle(message, actor, ctx, pace).await;
+        if let Some(Verdict::Fail(failure)) = ctx.verdict.take() {
+            return Err(failure);
+        }
+    }
+    Ok(())
+}
+
+async fn handle<A: Actor>(message: Envelope<A>, actor: &mut A, ctx: &mut Context<A>, pace: &mut Pace) {
+    let handling = Handling::begin(&ctx.life, pace.now);
+    ctx.life.process.suffer().await;
+    message.deliver(actor, ctx).await;
+    pace.now = Instant::now();
+    handling.finish(pace.now);
+    pace.rest().await;
+}
+
+/// The time, read once per message and not more, and when it is others' turn.
+struct Pace {
+    now: Instant,
+    since_yield: u32,
+}
+
+impl Pace {
+    async fn rest(&mut self) {
+        self.since_yield += 1;
+        if self.since_yield >= YIELD_EVERY {
+            self.since_yield = 0;
+            tokio::task::yield_now().await;
+            self.now = Instant::now();
+        }
+    }
+}
+
+/// A message being handled. Dropped before the end, the message is lost.
+pub(crate) struct Handling {
+    process: Arc<Process>,
+    finished: bool,
+}
+
+impl Handling {
+    pub(crate) fn begin(life: &Life, at: Instant) -> Self {
+        life.process.begin(at);
+        Handling { process: life.process.clone(), finished: false }
+    }
+
+    pub(crate) fn finish(mut self, at: Instant) {
+        self.finished = true;
+        self.process.finish(at);
+    }
+}
+
+impl Drop for Handling {
+    fn drop(&mut self) {
+        if !self.finished {
+            self.process.stats.add_lost(1);
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! How a worker gets its next job: its own first, then each lane in turn.
+
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use crate::life::{Life, Order};
+use crate::park;
+use crate::queue::{Pop, Queue};
+
+pub(super) struct Lanes<J> {
+    own: Queue<J>,
+    shared: Vec<Queue<J>>,
+    turn: usize,
+}
+
+impl<J> Lanes<J> {
+    pub(super) fn new(own: Queue<J>, shared: Vec<Queue<J>>) -> Self {
+        Lanes { own, shared, turn: 0 }
+    }
+
+    /// Waits for a job. `None`: time to stop; at a shutdown, once everything has been done.
+    pub(super) fn next(&mut self, life: &Life) -> Option<J> {
+        match life.order() {
+            Order::Run => {}
+            Order::Shutdown => {
+                self.shared.iter().for_each(Queue::close);
+                return self.try_next();
+            }
+            Order::Restart | Order::Remove | Order::Kill => return None,
+        }
+        self.try_next().or_else(|| self.wait(life)).or_else(|| self.next(life))
+    }
+
+    fn try_next(&mut self) -> Option<J> {
+        self.own.try_pop().or_else(|| {
+            let lanes = self.shared.len();
+            (0..lanes).find_map(|step| {
+                let lane = (self.turn + step) % lanes;
+                let job = self.shared[lane].try_pop()?;
+                self.turn = lane + 1;
+                Some(job)
+            })
+        })
+    }
+
+    /// Sleeps until there is a job or an order; `None` is an order.
+    fn wait(&mut self, life: &Life) -> Option<J> {
+        let mut pops: Vec<Pop<'_, J>> =
+            std::iter::once(&self.own).chain(&self.shared).map(Queue::pop).collect();
+        let mut ordered = std::pin::pin!(life.ordered(Order::Restart));
+        let arrival = poll_fn(|cx| match ordered.as_mut().poll(cx) {
+            Poll::Ready(_) => Poll::Ready(None),
+            Poll::Pending => first(&mut pops, cx),
+        });
+        park::wait(std::pin::pin!(arrival), Duration::MAX).flatten()
+    }
+}
+
+/// The first job of any lane. A closed lane is no news.
+fn first<J>(pops: &mut [Pop<'_, J>], cx: &mut Context<'_>) -> Poll<Option<J>> {
+    for pop in pops {
+        if let Poll::Ready(Some(job)) = Pin::new(pop).poll(cx) {
+            return Poll::Ready(Some(job));
+        }
+    }
+    Poll::Pending
+}

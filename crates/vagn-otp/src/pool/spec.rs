@@ -1,0 +1,164 @@
+//! Putting a pool together.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::time::Instant;
+
+use super::{Closer, Core, Hire, Lanes, Pool, Queue, Worker};
+use crate::child::{ChildSpec, DEFAULT_SHUTDOWN};
+use crate::exit::Failure;
+use crate::incarnation::Handling;
+use crate::process::Kind;
+use crate::supervisor::{Strategy, Supervisor};
+use crate::thread::ThreadContext;
+
+/// Jobs that may wait in the lane of a pool that was given none.
+const DEFAULT_CAPACITY: usize = 1024;
+
+/// A pool to be. One worker and one lane, unless said otherwise.
+#[must_use = "a pool runs only under a supervisor"]
+pub struct PoolBuilder<J> {
+    name: String,
+    workers: usize,
+    lanes: Vec<(String, Queue<J>)>,
+    settings: Settings,
+}
+
+#[derive(Clone, Copy)]
+struct Settings {
+    shutdown: Duration,
+    watchdog: Option<Duration>,
+    nice: Option<i32>,
+    repair: Repair,
+}
+
+/// What to do about workers that crash.
+#[derive(Clone, Copy)]
+enum Repair {
+    Backoff(Duration, Duration),
+    Intensity(usize, Duration),
+}
+
+impl<J: Send + 'static> PoolBuilder<J> {
+    pub(super) fn new(name: &str) -> Self {
+        let settings = Settings {
+            shutdown: DEFAULT_SHUTDOWN,
+            watchdog: None,
+            nice: None,
+            // Poison jobs slow a pool down; they do not end it.
+            repair: Repair::Backoff(Duration::from_millis(1), Duration::from_secs(1)),
+        };
+        PoolBuilder { name: name.to_owned(), workers: 1, lanes: Vec::new(), settings }
+    }
+
+    /// How many workers (at least one).
+    pub fn workers(mut self, workers: usize) -> Self {
+        self.workers = workers.max(1);
+        self
+    }
+
+    /// Serves this queue, too. The first lane is the one that [`Pool::call`] uses.
+    pub fn lane(mut self, name: &str, queue: &Queue<J>) -> Self {
+        self.lanes.push((name.to_owned(), queue.clone()));
+        self
+    }
+
+    /// The nice value of the workers' threads, -20 (first) to 19 (last).
+    pub fn nice(mut self, level: i32) -> Self {
+        self.settings.nice = Some(level);
+        self
+    }
+
+    /// How long each worker may take at a stop to finish what is in the lanes.
+    pub fn shutdown(mut self, within: Duration) -> Self {
+        self.settings.shutdown = within;
+        self
+    }
+
+    /// Replaces a worker as hung when one job takes longer than this.
+    pub fn watchdog(mut self, limit: Duration) -> Self {
+        self.settings.watchdog = Some(limit);
+        self
+    }
+
+    /// The pause before a crashed worker is replaced, doubling from `min` to `max` until it has run for `max`. Without this:
+    /// 1 ms to 1 s.
+    pub fn backoff(mut self, min: Duration, max: Duration) -> Self {
+        self.settings.repair = Repair::Backoff(min, max);
+        self
+    }
+
+    /// Replaces crashed workers at once, and gives up when that happens more often than this.
+    pub fn intensity(mut self, restarts: usize, period: Duration) -> Self {
+        self.settings.repair = Repair::Intensity(restarts, period);
+        self
+    }
+
+    /// The pool and the child that runs it; `new` makes the state of each worker, given its number from 0.
+    pub fn child<W: Worker<J>>(
+        mut self,
+        new: impl Fn(usize) -> W + Send + Sync + 'static,
+    ) -> (Pool<J>, ChildSpec) {
+        if self.lanes.is_empty() {
+            self.lanes.push(("jobs".to_owned(), Queue::new(DEFAULT_CAPACITY)));
+        }
+        let queues: Vec<Queue<J>> = self.lanes.iter().map(|(_, queue)| queue.clone()).collect();
+        let mut supervisor = Supervisor::new(&self.name, Strategy::OneForOne);
+        if let Repair::Intensity(restarts, period) = self.settings.repair {
+            supervisor = supervisor.intensity(restarts, period);
+        }
+        let closer = Arc::new(Closer { lanes: queues });
+        let core = Core {
+            name: self.name,
+            lanes: self.lanes,
+            closer: Arc::downgrade(&closer),
+            hire: hire(self.settings, new),
+            seats: Mutex::new(Vec::new()),
+            supervisor: supervisor.handle(),
+            resizing: tokio::sync::Mutex::new(()),
+        };
+        let (seats, specs): (Vec<_>, Vec<_>) =
+            (0..self.workers).map(|index| core.seat(index, closer.clone())).unzip();
+        *core.seats.lock() = seats;
+        (Pool { core: Arc::new(core) }, ChildSpec::supervisor(supervisor.children(specs)))
+    }
+}
+
+fn hire<J: Send + 'static, W: Worker<J>>(
+    settings: Settings,
+    new: impl Fn(usize) -> W + Send + Sync + 'static,
+) -> Hire<J> {
+    let new = Arc::new(new);
+    Box::new(move |seat, closer| {
+        let (new, index, own) = (new.clone(), seat.index, seat.own.clone());
+        let run = move |ctx: ThreadContext| {
+            let lanes = Lanes::new(own.clone(), closer.lanes.clone());
+            work(new(index), lanes, &ctx)
+        };
+        let mut spec = ChildSpec::worker(&seat.name, Kind::Worker, run).shutdown(settings.shutdown);
+        if let Some(limit) = settings.watchdog {
+            spec = spec.watchdog(limit);
+        }
+        if let Some(level) = settings.nice {
+            spec = spec.nice(level);
+        }
+        if let Repair::Backoff(min, max) = settings.repair {
+            spec = spec.backoff(min, max);
+        }
+        spec
+    })
+}
+
+fn work<J, W: Worker<J>>(mut worker: W, mut lanes: Lanes<J>, ctx: &ThreadContext) -> Result<(), Failure> {
+    ctx.life.ready();
+    while let Some(job) = lanes.next(&ctx.life) {
+        let handling = Handling::begin(&ctx.life, Instant::now());
+        ctx.life.process.suffer_blocking(&ctx.life);
+        worker.handle(job);
+        handling.finish(Instant::now());
+    }
+    worker.stopped();
+    Ok(())
+}

@@ -1,0 +1,328 @@
+//! The process list: what runs, how it fares, and how to disturb it. As data, for whoever shows it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::sync::mpsc::UnboundedSender;
+use tokio::time::Instant;
+
+use crate::exit::ExitReason;
+use crate::fault::Fault;
+use crate::life::{Life, Order};
+use crate::stats::Stats;
+use crate::supervisor::Event;
+
+/// What kind of process this is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Watches over others.
+    Supervisor,
+    /// Handles messages.
+    Actor,
+    /// An async task.
+    Task,
+    /// An OS thread.
+    Thread,
+    /// One worker of a pool, on its own thread.
+    Worker,
+}
+
+impl Kind {
+    /// The kind in one lower-case word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Kind::Supervisor => "supervisor",
+            Kind::Actor => "actor",
+            Kind::Task => "task",
+            Kind::Thread => "thread",
+            Kind::Worker => "worker",
+        }
+    }
+}
+
+/// What a process does now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ProcessState {
+    /// Not started yet, or being started.
+    Starting,
+    /// At work.
+    Running,
+    /// Told to stop, and not gone yet.
+    Stopping,
+    /// Ended; a new incarnation follows.
+    Waiting,
+    /// Ended, and not to be restarted by itself.
+    Ended,
+}
+
+impl ProcessState {
+    /// The state in one lower-case word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            ProcessState::Starting => "starting",
+            ProcessState::Running => "running",
+            ProcessState::Stopping => "stopping",
+            ProcessState::Waiting => "waiting",
+            ProcessState::Ended => "ended",
+        }
+    }
+}
+
+/// One line of the process list.
+#[derive(Debug, Clone)]
+pub struct ProcessInfo {
+    /// Names from the root down, joined by `/`.
+    pub path: String,
+    /// Its own name.
+    pub name: String,
+    /// Its supervisor's path; none for the root.
+    pub parent: Option<String>,
+    /// What it is.
+    pub kind: Kind,
+    /// What it does now.
+    pub state: ProcessState,
+    /// How long it has been in that state.
+    pub since: Duration,
+    /// Messages waiting.
+    pub mailbox_depth: usize,
+    /// The most messages that may wait; 0: no mailbox.
+    pub mailbox_capacity: usize,
+    /// Messages accepted.
+    pub sent: u64,
+    /// Messages refused because the mailbox was full.
+    pub full: u64,
+    /// Messages refused because it had ended.
+    pub down: u64,
+    /// Messages accepted but never handled to the end.
+    pub lost: u64,
+    /// Messages handled.
+    pub handled: u64,
+    /// Time spent handling, the present message included.
+    pub busy: Duration,
+    /// New incarnations after the first.
+    pub restarts: u64,
+    /// Threads left behind that still run.
+    pub abandoned: u64,
+    /// How its last incarnation ended.
+    pub last_exit: Option<ExitReason>,
+}
+
+/// The entry of one process: made with its spec, kept over its restarts.
+pub(crate) struct Process {
+    pub(crate) name: Arc<str>,
+    pub(crate) kind: Kind,
+    pub(crate) stats: Arc<Stats>,
+    born: Instant,
+    /// When the present message or beat began, in ns since `born` plus one; 0: idle.
+    mark: AtomicU64,
+    fault: AtomicU8,
+    status: Mutex<Status>,
+    supervisor: Mutex<Option<(u64, UnboundedSender<Event>)>>,
+    children: Mutex<Vec<Arc<Process>>>,
+}
+
+struct Status {
+    state: ProcessState,
+    since: Instant,
+    last_exit: Option<ExitReason>,
+}
+
+const NO_FAULT: u8 = 0;
+const PANIC: u8 = 1;
+const HANG: u8 = 2;
+
+impl Process {
+    pub(crate) fn new(name: &str, kind: Kind) -> Arc<Process> {
+        let now = Instant::now();
+        Arc::new(Process {
+            name: name.into(),
+            kind,
+            stats: Arc::new(Stats::default()),
+            born: now,
+            mark: AtomicU64::new(0),
+            fault: AtomicU8::new(NO_FAULT),
+            status: Mutex::new(Status { state: ProcessState::Starting, since: now, last_exit: None }),
+            supervisor: Mutex::new(None),
+            children: Mutex::new(Vec::new()),
+        })
+    }
+
+    fn stamp(&self, at: Instant) -> u64 {
+        u64::try_from(at.saturating_duration_since(self.born).as_nanos()).unwrap_or(u64::MAX - 1) + 1
+    }
+
+    /// Something begins that the watchdog measures.
+    pub(crate) fn begin(&self, at: Instant) {
+        self.mark.store(self.stamp(at), Ordering::Relaxed);
+    }
+
+    /// It ended: one more handled, after this much time.
+    pub(crate) fn finish(&self, at: Instant) {
+        let begun = self.mark.swap(0, Ordering::Relaxed);
+        self.stats.busy_ns.fetch_add(self.stamp(at).saturating_sub(begun), Ordering::Relaxed);
+        self.stats.handled.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// It goes on: measure from now.
+    pub(crate) fn beat(&self) {
+        self.begin(Instant::now());
+    }
+
+    /// Nothing is being done that the watchdog should measure.
+    pub(crate) fn idle(&self) {
+        self.mark.store(0, Ordering::Relaxed);
+    }
+
+    /// How long the present message, or the time since the last beat, has lasted; none when idle.
+    pub(crate) fn busy_for(&self, now: Instant) -> Option<Duration> {
+        match self.mark.load(Ordering::Relaxed) {
+            0 => None,
+            mark => Some(Duration::from_nanos(self.stamp(now).saturating_sub(mark))),
+        }
+    }
+
+    pub(crate) fn enter(&self, state: ProcessState) {
+        let mut status = self.status.lock();
+        status.state = state;
+        status.since = Instant::now();
+    }
+
+    pub(crate) fn ended(&self, state: ProcessState, exit: ExitReason) {
+        self.idle();
+        self.enter(state);
+        self.status.lock().last_exit = Some(exit);
+    }
+
+    pub(crate) fn attach(&self, child: u64, supervisor: UnboundedSender<Event>) {
+        *self.supervisor.lock() = Some((child, supervisor));
+    }
+
+    pub(crate) fn adopt(&self, child: Arc<Process>) {
+        self.children.lock().push(child);
+    }
+
+    pub(crate) fn orphan(&self, child: &Arc<Process>) {
+        self.children.lock().retain(|other| !Arc::ptr_eq(other, child));
+    }
+
+    fn inject(&self, fault: Fault) {
+        let code = if fault == Fault::Panic { PANIC } else { HANG };
+        self.fault.store(code, Ordering::Release);
+    }
+
+    fn take_fault(&self) -> Option<Fault> {
+        // One load on the way of every message; the swap only when there is something to take.
+        if self.fault.load(Ordering::Relaxed) == NO_FAULT {
+            return None;
+        }
+        match self.fault.swap(NO_FAULT, Ordering::AcqRel) {
+            PANIC => Some(Fault::Panic),
+            HANG => Some(Fault::Hang),
+            _ => None,
+        }
+    }
+
+    /// Suffers an injected fault, if there is one. Hangs by pending.
+    pub(crate) async fn suffer(&self) {
+        match self.take_fault() {
+            None => {}
+            Some(Fault::Panic) => panic!("injected panic"),
+            Some(Fault::Hang) => std::future::pending().await,
+        }
+    }
+
+    /// The same on a plain thread. Hangs until the thread is given up.
+    pub(crate) fn suffer_blocking(&self, life: &Life) {
+        match self.take_fault() {
+            None => {}
+            Some(Fault::Panic) => panic!("injected panic"),
+            Some(Fault::Hang) => {
+                let killed = std::pin::pin!(life.ordered(Order::Kill));
+                crate::park::wait(killed, Duration::MAX);
+            }
+        }
+    }
+
+    fn info(&self, parent: Option<&str>, now: Instant) -> ProcessInfo {
+        let status = self.status.lock();
+        let stats = &self.stats;
+        let present = self.busy_for(now).filter(|_| matches!(self.kind, Kind::Actor | Kind::Worker));
+        ProcessInfo {
+            path: parent.map_or_else(|| self.name.to_string(), |parent| format!("{parent}/{}", self.name)),
+            name: self.name.to_string(),
+            parent: parent.map(str::to_owned),
+            kind: self.kind,
+            state: status.state,
+            since: now.saturating_duration_since(status.since),
+            mailbox_depth: stats.depth(),
+            mailbox_capacity: stats.capacity(),
+            sent: stats.sent(),
+            full: stats.full(),
+            down: stats.down(),
+            lost: stats.lost(),
+            handled: stats.handled(),
+            busy: Duration::from_nanos(stats.busy_ns()) + present.unwrap_or_default(),
+            restarts: stats.restarts(),
+            abandoned: stats.abandoned(),
+            last_exit: status.last_exit.clone(),
+        }
+    }
+
+    fn walk(self: &Arc<Self>, parent: Option<&str>, visit: &mut dyn FnMut(&Arc<Process>, ProcessInfo)) {
+        let info = self.info(parent, Instant::now());
+        let path = info.path.clone();
+        visit(self, info);
+        let children = self.children.lock().clone();
+        children.iter().for_each(|child| child.walk(Some(&path), visit));
+    }
+}
+
+/// Looks into a running tree. Cheap to clone.
+#[derive(Clone)]
+pub struct Processes {
+    pub(crate) root: Arc<Process>,
+}
+
+impl Processes {
+    /// Every process, parents before children, children in start order.
+    pub fn list(&self) -> Vec<ProcessInfo> {
+        let mut list = Vec::new();
+        self.root.walk(None, &mut |_, info| list.push(info));
+        list
+    }
+
+    /// The process of this path, or else the first of this name.
+    pub fn get(&self, name: &str) -> Option<ProcessInfo> {
+        self.find(name).map(|(_, info)| info)
+    }
+
+    /// Lets a process fail at its next message, job or beat. False: there is none of this path or name, or it is a
+    /// supervisor.
+    pub fn inject(&self, name: &str, fault: Fault) -> bool {
+        let found = self.find(name).filter(|(process, _)| process.kind != Kind::Supervisor);
+        found.map(|(process, _)| process.inject(fault)).is_some()
+    }
+
+    /// Kills the present incarnation of a process, as if it had crashed. False: there is none of this path or name, or it
+    /// is the root.
+    pub fn kill(&self, name: &str) -> bool {
+        let Some((process, _)) = self.find(name) else { return false };
+        let supervisor = process.supervisor.lock().clone();
+        supervisor.is_some_and(|(child, events)| events.send(Event::Kill(child)).is_ok())
+    }
+
+    fn find(&self, name: &str) -> Option<(Arc<Process>, ProcessInfo)> {
+        let mut by_path = None;
+        let mut by_name = None;
+        self.root.walk(None, &mut |process, info| {
+            if info.path == name {
+                by_path.get_or_insert((process.clone(), info));
+            } else if info.name == name {
+                by_name.get_or_insert((process.clone(), info));
+            }
+        });
+        by_path.or(by_name)
+    }
+}

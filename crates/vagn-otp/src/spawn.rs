@@ -1,0 +1,102 @@
+//! The one place where tasks and threads begin, and where their ends, of whatever kind, are noted.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use tokio::runtime::Handle;
+
+use crate::exit::{ExitReason, Failure};
+use crate::fault::{Catch, catch};
+use crate::life::{Life, Order};
+use crate::nice;
+
+/// What one incarnation needs to begin.
+pub(crate) struct Launch {
+    pub(crate) life: Arc<Life>,
+    pub(crate) runtime: Handle,
+    pub(crate) own_thread: bool,
+    pub(crate) nice: Option<i32>,
+}
+
+impl Launch {
+    /// Runs async work, killed at its next await when so ordered.
+    pub(crate) fn future(self, work: impl Future<Output = Result<(), Failure>> + Send + 'static) {
+        let life = self.life.clone();
+        let guarded = async move {
+            let end = End(life.clone());
+            // The work is gone, with all it held, before its end is noted.
+            let exit = {
+                tokio::select! {
+                    biased;
+                    result = Catch::new(work) => judge(result, &life),
+                    _ = life.ordered(Order::Kill) => ExitReason::Killed,
+                }
+            };
+            end.note(exit);
+        };
+        if self.own_thread {
+            let runtime = self.runtime.clone();
+            self.on_thread(move || runtime.block_on(guarded));
+        } else {
+            drop(self.runtime.spawn(guarded));
+        }
+    }
+
+    /// Runs a supervisor, which sees to its own end when killed: its children must go first.
+    pub(crate) fn supervisor(self, work: impl Future<Output = ExitReason> + Send + 'static) {
+        let end = End(self.life.clone());
+        drop(self.runtime.spawn(async move {
+            let exit = Catch::new(work).await.unwrap_or_else(|panic| panic);
+            end.note(exit);
+        }));
+    }
+
+    /// Runs blocking work on a thread of its own.
+    pub(crate) fn thread(self, work: impl FnOnce() -> Result<(), Failure> + Send + 'static) {
+        let (life, runtime) = (self.life.clone(), self.runtime.clone());
+        self.on_thread(move || {
+            let end = End(life.clone());
+            // So that the thread tells the time as its supervisor does.
+            let _runtime = runtime.enter();
+            let exit = judge(catch(work), &life);
+            end.note(exit);
+        });
+    }
+
+    fn on_thread(self, work: impl FnOnce() + Send + 'static) {
+        let nice = self.nice;
+        let run = move || {
+            nice.inspect(|level| nice::set(*level));
+            work();
+        };
+        let builder = std::thread::Builder::new().name(self.life.process.name.to_string());
+        if let Err(error) = builder.spawn(run) {
+            self.life.end(ExitReason::Failed(format!("cannot start a thread: {error}")));
+        }
+    }
+}
+
+fn judge(result: Result<Result<(), Failure>, ExitReason>, life: &Life) -> ExitReason {
+    match result {
+        Ok(Ok(())) if life.order() == Order::Kill => ExitReason::Killed,
+        Ok(Ok(())) if life.is_stopping() => ExitReason::Stopped,
+        Ok(Ok(())) => ExitReason::Finished,
+        Ok(Err(failure)) => ExitReason::Failed(failure.to_string()),
+        Err(panic) => panic,
+    }
+}
+
+/// Notes the end of an incarnation, also when its future is dropped with the runtime.
+struct End(Arc<Life>);
+
+impl End {
+    fn note(self, exit: ExitReason) {
+        self.0.end(exit);
+    }
+}
+
+impl Drop for End {
+    fn drop(&mut self) {
+        self.0.end(ExitReason::Killed);
+    }
+}

@@ -1,0 +1,48 @@
+//! A supervisor as a child of another one.
+
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use super::engine::Engine;
+use super::{Child, Nest};
+use crate::child::{Body, Launch};
+use crate::exit::ExitReason;
+use crate::process::Process;
+
+/// Keeps the nest while the supervisor does not run.
+pub(super) struct SupervisorBody {
+    process: Arc<Process>,
+    nest: Arc<Mutex<Option<Nest>>>,
+}
+
+impl SupervisorBody {
+    pub(super) fn new(process: Arc<Process>, nest: Nest) -> Self {
+        SupervisorBody { process, nest: Arc::new(Mutex::new(Some(nest))) }
+    }
+}
+
+impl Body for SupervisorBody {
+    fn start(&mut self, launch: Launch) {
+        let Some(nest) = self.nest.lock().take() else {
+            // Only a panic in the supervisor's own code leaves it empty.
+            launch.life.end(ExitReason::Failed(format!("{} has lost its children", self.process.name)));
+            return;
+        };
+        let home = self.nest.clone();
+        let mut engine = Engine::new(&launch, nest);
+        launch.supervisor(async move {
+            let exit = engine.run().await;
+            let nest = engine.into_nest();
+            // After the root's end nobody needs the children any more, and their addresses should say so.
+            *home.lock() = (!nest.is_root).then_some(nest);
+            exit
+        });
+    }
+
+    fn close(&mut self) {
+        if let Some(nest) = self.nest.lock().as_mut() {
+            nest.children.iter_mut().for_each(Child::close);
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! The life of a supervisor: start all, then one event after another, then stop all.
+
+use std::sync::Arc;
+
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
+use tokio::time::{Instant, sleep_until};
+use tracing::{debug, error};
+
+use super::children::Watch;
+use super::{Event, Nest, StartError};
+use crate::child::{ChildSpec, Launch};
+use crate::exit::ExitReason;
+use crate::life::{Life, Order};
+
+pub(super) struct Engine {
+    pub(super) life: Arc<Life>,
+    pub(super) nest: Nest,
+    pub(super) runtime: Handle,
+    /// Why it is over, once it is.
+    pub(super) verdict: Option<Verdict>,
+}
+
+pub(super) enum Verdict {
+    /// Told to stop.
+    Ordered,
+    /// Significant children have ended.
+    Finished,
+    GaveUp {
+        child: String,
+        reason: ExitReason,
+    },
+}
+
+impl Engine {
+    pub(super) fn new(launch: &Launch, nest: Nest) -> Self {
+        Engine { life: launch.life.clone(), nest, runtime: launch.runtime.clone(), verdict: None }
+    }
+
+    pub(super) fn into_nest(self) -> Nest {
+        self.nest
+    }
+
+    pub(super) async fn run(&mut self) -> ExitReason {
+        self.nest.intensity.clear();
+        self.start_all().await;
+        if self.verdict.is_none() {
+            self.life.ready();
+        }
+        loop {
+            if let Some(verdict) = self.verdict.take() {
+                return self.finish(verdict).await;
+            }
+            self.step().await;
+            self.sweep();
+        }
+    }
+
+    async fn step(&mut self) {
+        let life = self.life.clone();
+        let wake = self.next_wake();
+        tokio::select! {
+            biased;
+            _ = life.ordered(Order::Restart) => self.verdict = Some(Verdict::Ordered),
+            Some(event) = self.nest.events.recv() => self.handle(event).await,
+            () = sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => self.tick().await,
+        }
+    }
+
+    async fn handle(&mut self, event: Event) {
+        match event {
+            Event::Ended(life) => self.ended(&life).await,
+            Event::Kill(id) => self.kill(id, ExitReason::Killed).await,
+            Event::Add(spec, reply) => self.add(*spec, reply).await,
+            Event::Remove(name, reply) => self.remove(&name, reply).await,
+        }
+    }
+
+    async fn ended(&mut self, life: &Arc<Life>) {
+        let Some(at) = self.nest.position(life.child) else { return };
+        // What was stopped on purpose, or replaced since, is no news.
+        if self.nest.children[at].life.as_ref().is_some_and(|present| Arc::ptr_eq(present, life)) {
+            self.nest.children[at].life = None;
+            self.child_ended(at, life.exit()).await;
+        }
+    }
+
+    async fn kill(&mut self, id: u64, reason: ExitReason) {
+        let Some(at) = self.nest.position(id) else { return };
+        if self.nest.children[at].life.is_some() {
+            self.stop_child(at, Order::Kill).await;
+            self.child_ended(at, reason).await;
+        }
+    }
+
+    async fn add(&mut self, spec: ChildSpec, reply: oneshot::Sender<Result<(), StartError>>) {
+        let name = spec.name().to_owned();
+        if self.nest.children.iter().any(|child| *child.spec.process.name == *name) {
+            drop(reply.send(Err(StartError::Name(name))));
+            return;
+        }
+        self.nest.adopt(&self.life.process, spec);
+        let at = self.nest.children.len() - 1;
+        let result = match self.start_child(at).await {
+            Ok(()) => Ok(()),
+            Err(reason) => {
+                self.stop_child(at, Order::Remove).await;
+                self.nest.children[at].retired = true;
+                Err(StartError::child(name, reason))
+            }
+        };
+        drop(reply.send(result));
+    }
+
+    async fn remove(&mut self, name: &str, reply: oneshot::Sender<bool>) {
+        let at = self.nest.children.iter().position(|child| *child.spec.process.name == *name);
+        if let Some(at) = at {
+            self.stop_child(at, Order::Remove).await;
+            self.nest.children[at].retired = true;
+            self.sweep();
+        }
+        // Who asked may have stopped waiting.
+        reply.send(at.is_some()).ok();
+    }
+
+    /// Forgets the children that are gone for good; their addresses say so from now on.
+    fn sweep(&mut self) {
+        let process = &self.life.process;
+        self.nest.children.retain(|child| {
+            if child.retired {
+                process.orphan(&child.spec.process);
+            }
+            !child.retired
+        });
+    }
+
+    /// When a pause ends or a watchdog should look.
+    fn next_wake(&self) -> Option<Instant> {
+        let now = Instant::now();
+        let due = self.nest.children.iter().filter_map(|child| child.due);
+        let watch = self.nest.children.iter().filter_map(|child| match child.watch(now)? {
+            Watch::Hung => Some(now),
+            Watch::LookAt(at) => Some(at),
+        });
+        due.chain(watch).min()
+    }
+
+    async fn tick(&mut self) {
+        let now = Instant::now();
+        let hung = self.nest.children.iter().find(|child| matches!(child.watch(now), Some(Watch::Hung)));
+        if let Some(id) = hung.map(|child| child.id) {
+            return self.kill(id, ExitReason::Hung).await;
+        }
+        let due = self.nest.children.iter().position(|child| child.due.is_some_and(|at| at <= now));
+        if let Some(at) = due {
+            self.resume(at).await;
+        }
+    }
+
+    async fn finish(&mut self, verdict: Verdict) -> ExitReason {
+        let (order, exit) = match verdict {
+            Verdict::Ordered => (self.life.order(), ExitReason::Stopped),
+            Verdict::Finished => (Order::Shutdown, ExitReason::Finished),
+            Verdict::GaveUp { child, reason } => {
+                error!(supervisor = %self.life.process.name, %child, %reason, "gave up");
+                // Whoever is above may start it all again; the mailboxes are kept for that.
+                let order = if self.nest.is_root { Order::Shutdown } else { Order::Restart };
+                (order, ExitReason::GaveUp { child, reason: Box::new(reason) })
+            }
+        };
+        self.stop_all(order).await;
+        self.sweep();
+        debug!(supervisor = %self.life.process.name, %exit, "supervisor ended");
+        exit
+    }
+}

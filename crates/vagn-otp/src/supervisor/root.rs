@@ -1,0 +1,78 @@
+//! The top of a tree, and its end.
+
+use std::sync::Arc;
+
+use tokio::runtime::Handle;
+use tokio::sync::mpsc;
+
+use super::body::SupervisorBody;
+use super::{StartError, Supervisor};
+use crate::child::{Body, Launch};
+use crate::exit::{Exit, ExitReason};
+use crate::life::{Life, Order, Stage};
+use crate::process::{ProcessState, Processes};
+
+/// A running tree. Dropped, it asks the tree to stop and does not wait.
+pub struct Root {
+    life: Arc<Life>,
+}
+
+impl Root {
+    pub(super) async fn start(supervisor: Supervisor) -> Result<Root, StartError> {
+        let Supervisor { process, mut nest } = supervisor;
+        nest.is_root = true;
+        // Nobody is above; how it ended is read from its life.
+        let (above, _) = mpsc::unbounded_channel();
+        let life = Life::new(process.clone(), 0, above);
+        let root = Root { life: life.clone() };
+        let launch = Launch { life: life.clone(), runtime: Handle::current(), own_thread: false, nice: None };
+        SupervisorBody::new(process.clone(), nest).start(launch);
+        life.started().await;
+        if life.stage() == Stage::Ended {
+            return Err(root.start_error());
+        }
+        process.enter(ProcessState::Running);
+        Ok(root)
+    }
+
+    fn start_error(&self) -> StartError {
+        match self.life.exit() {
+            ExitReason::GaveUp { child, reason } => StartError::child(child, *reason),
+            reason => StartError::Child { child: self.life.process.name.to_string(), reason },
+        }
+    }
+
+    /// The process list of this tree.
+    pub fn processes(&self) -> Processes {
+        Processes { root: self.life.process.clone() }
+    }
+
+    /// Stops every child in reverse order, each within its own time, and says how the tree ended.
+    pub async fn stop(&self) -> Exit {
+        self.life.raise(Order::Shutdown);
+        self.ended().await
+    }
+
+    /// Stops everything at its next await.
+    pub async fn kill(&self) -> Exit {
+        self.life.raise(Order::Kill);
+        self.ended().await
+    }
+
+    /// Waits until the tree has ended, by itself or by being stopped.
+    pub async fn ended(&self) -> Exit {
+        self.life.ended().await;
+        match self.life.exit() {
+            ExitReason::Finished => Exit::Finished,
+            ExitReason::GaveUp { child, reason } => Exit::GaveUp { child, reason: *reason },
+            ExitReason::Stopped | ExitReason::Killed => Exit::Stopped,
+            reason => Exit::GaveUp { child: self.life.process.name.to_string(), reason },
+        }
+    }
+}
+
+impl Drop for Root {
+    fn drop(&mut self) {
+        self.life.raise(Order::Shutdown);
+    }
+}

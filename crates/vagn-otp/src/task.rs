@@ -1,0 +1,124 @@
+//! A plain async task as a child.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use crate::child::{Body, Launch};
+use crate::exit::Failure;
+use crate::life::{Life, Order};
+use crate::stats::Stats;
+
+/// What a task knows of its own life. Clones speak for the same incarnation.
+#[derive(Clone)]
+pub struct TaskContext {
+    life: Arc<Life>,
+}
+
+impl TaskContext {
+    /// The task's name.
+    pub fn name(&self) -> &str {
+        &self.life.process.name
+    }
+
+    /// The task has started; those after it may.
+    pub fn ready(&self) {
+        self.life.process.beat();
+        self.life.ready();
+    }
+
+    /// Waits until the task is told to stop.
+    pub async fn stopping(&self) {
+        self.life.ordered(Order::Restart).await;
+    }
+
+    /// True once the task was told to stop.
+    pub fn is_stopping(&self) -> bool {
+        self.life.is_stopping()
+    }
+
+    /// Tells the watchdog that the task is getting on; also where injected faults act.
+    pub async fn beat(&self) {
+        self.life.process.beat();
+        self.life.process.suffer().await;
+    }
+
+    /// Keeps the watchdog away while the guard is held: for waits that may take any time.
+    pub fn idle(&self) -> IdleGuard {
+        IdleGuard::new(self.life.clone())
+    }
+
+    /// Counts the time until the guard is dropped as busy.
+    pub fn busy(&self) -> BusyGuard {
+        BusyGuard::new(self.stats())
+    }
+
+    /// The task's counters.
+    pub fn stats(&self) -> Arc<Stats> {
+        self.life.process.stats.clone()
+    }
+}
+
+/// Held while waiting for something that may take any time.
+pub struct IdleGuard {
+    life: Arc<Life>,
+}
+
+impl IdleGuard {
+    pub(crate) fn new(life: Arc<Life>) -> Self {
+        life.process.idle();
+        IdleGuard { life }
+    }
+}
+
+impl Drop for IdleGuard {
+    fn drop(&mut self) {
+        // An incarnation left behind must not speak for its successor.
+        if self.life.order() < Order::Kill {
+            self.life.process.beat();
+        }
+    }
+}
+
+/// Held while working.
+pub struct BusyGuard {
+    stats: Arc<Stats>,
+    since: Instant,
+}
+
+impl BusyGuard {
+    pub(crate) fn new(stats: Arc<Stats>) -> Self {
+        BusyGuard { stats, since: Instant::now() }
+    }
+}
+
+impl Drop for BusyGuard {
+    fn drop(&mut self) {
+        self.stats.add_busy(self.since.elapsed());
+    }
+}
+
+pub(crate) struct TaskBody<F> {
+    run: F,
+}
+
+impl<F> TaskBody<F> {
+    pub(crate) fn new(run: F) -> Self {
+        TaskBody { run }
+    }
+}
+
+impl<F, T> Body for TaskBody<F>
+where
+    F: Fn(TaskContext) -> T + Send + Sync + 'static,
+    T: Future<Output = Result<(), Failure>> + Send + 'static,
+{
+    fn start(&mut self, launch: Launch) {
+        let context = TaskContext { life: launch.life.clone() };
+        match crate::fault::catch(|| (self.run)(context)) {
+            Ok(work) => launch.future(work),
+            Err(panic) => launch.life.end(panic),
+        }
+    }
+}

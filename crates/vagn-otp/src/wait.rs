@@ -1,0 +1,11 @@
+//! Waits that may be without limit.
+
+use std::time::Duration;
+
+/// Ends after this time; without one, never.
+pub(crate) async fn limit(time: Option<Duration>) {
+    match time {
+        Some(time) => tokio::time::sleep(time).await,
+        None => std::future::pending().await,
+    }
+}
