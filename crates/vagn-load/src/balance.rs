@@ -13,7 +13,10 @@ use std::{
 use thiserror::Error;
 use vagn_wire::Fate;
 
-use crate::ops::{Ops, OpsError};
+use crate::{
+    exposition::samples,
+    ops::{Ops, OpsError},
+};
 
 /// Pause between two looks at the counters.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
@@ -66,12 +69,16 @@ impl Counts {
     pub fn parse(page: &str) -> Option<Self> {
         let mut counts = Self::default();
         let mut found = false;
-        for (name, labels, value) in page.lines().filter_map(sample) {
-            match name {
-                "vagn_reports_received_total" => (found, counts.received) = (true, counts.received + value),
-                "vagn_udp_kernel_drops_total" => counts.kernel_drops += value,
+        for sample in samples(page) {
+            match sample.name {
+                "vagn_reports_received_total" => {
+                    found = true;
+                    counts.received += sample.count();
+                }
+                "vagn_udp_kernel_drops_total" => counts.kernel_drops += sample.count(),
                 "vagn_reports_total" => {
-                    *counts.fates.entry(label(labels, "fate")?.to_owned()).or_default() += value
+                    let fate = sample.label("fate")?.to_owned();
+                    *counts.fates.entry(fate).or_default() += sample.count();
                 }
                 _ => {}
             }
@@ -170,19 +177,6 @@ fn shown(fates: &BTreeMap<String, u64>) -> Vec<(&str, u64)> {
     all.extend(others.map(|(word, &count)| (word.as_str(), count)));
     all.retain(|&(fate, count)| count > 0 || fate == Fate::Stored.as_str());
     all
-}
-
-/// Splits a line `name{labels} value` or `name value`; `None` for comments and what is not a whole number.
-fn sample(line: &str) -> Option<(&str, &str, u64)> {
-    let (series, value) = line.split_once("} ").or_else(|| line.split_once(' '))?;
-    let (name, labels) = series.split_once('{').unwrap_or((series, ""));
-    let value = value.split(' ').next()?.parse::<f64>().ok()?;
-    (value >= 0.0).then_some((name, labels, value as u64))
-}
-
-/// The value of one label.
-fn label<'a>(labels: &'a str, name: &str) -> Option<&'a str> {
-    labels.split(',').find_map(|pair| pair.strip_prefix(name)?.strip_prefix("=\"")?.strip_suffix('"'))
 }
 
 #[cfg(test)]

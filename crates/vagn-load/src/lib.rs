@@ -8,6 +8,7 @@
 pub mod balance;
 pub mod city;
 pub mod demo;
+pub mod exposition;
 pub mod fleet;
 mod mmsg;
 pub mod ops;
