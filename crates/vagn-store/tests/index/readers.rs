@@ -28,14 +28,14 @@ fn everywhere() -> Nearby {
 
 /// Asks until told to stop, at least once; counts the answers.
 fn ask(fleet: &Fleet, stop: &AtomicBool) -> usize {
-    let world = BBox::new(-180.0, -90.0, 180.0, 90.0).unwrap();
+    let world = BBox::new(-180.0, -90.0, 180.0, 90.0).expect("the world is a box");
     let mut answers = 0;
     loop {
-        let hits = fleet.nearby(&everywhere()).unwrap();
+        let hits = fleet.nearby(&everywhere()).expect("the fleet is ready");
         assert_eq!(hits.len(), VEHICLES, "a vehicle was missing while it moved, or was there twice");
         assert!(hits.is_sorted_by(|a, b| a.distance_m <= b.distance_m));
-        assert_eq!(fleet.bbox(&world, usize::MAX).unwrap().len(), VEHICLES);
-        assert_eq!(fleet.get(key(&id(7))).unwrap().unwrap().sighting.position.lat(), 0.0);
+        assert_eq!(fleet.bbox(&world, usize::MAX).map(|all| all.len()), Ok(VEHICLES));
+        assert!(fleet.get(key(&id(7))).is_ok_and(|vehicle| vehicle.is_some()));
         answers += 1;
         if stop.load(Ordering::Relaxed) {
             return answers;

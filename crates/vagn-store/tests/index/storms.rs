@@ -16,7 +16,8 @@ fn fixes() -> Vec<(usize, i64, Position)> {
             storms.push(row[0]);
             storms.len() - 1
         });
-        (storm, row[1].parse().unwrap(), at(row[2].parse().unwrap(), row[3].parse().unwrap()))
+        let degrees = |text: &str| text.parse().expect("the file has coordinates in columns 3 and 4");
+        (storm, row[1].parse().expect("the file has times in column 2"), at(degrees(row[2]), degrees(row[3])))
     })
     .collect()
 }

@@ -1,0 +1,177 @@
+//! How fast and how large the live index is on this machine, on one core.
+//!
+//! ```text
+//! cargo run --release -p vagn-store --example index_speed -- [VEHICLES] [cities|globe|spot]
+//! ```
+//! Every vehicle moves by about ten metres per round, in random order and batches of 256, as reports arrive. The queries ask for the ten
+//! nearest to a random vehicle. `docs/decisions/0004-live-index.md` has the figures it gave.
+#![expect(clippy::print_stdout, reason = "a program whose purpose is what it prints")]
+
+use std::time::{Duration, Instant};
+
+use vagn_store::{Index, Key, Nearby, Sighting, Updates};
+use vagn_wire::Position;
+
+const BATCH: usize = 256;
+const ROUNDS: usize = 5;
+const QUERIES: usize = 50_000;
+const CITIES: usize = 20;
+
+/// Where the vehicles are.
+#[derive(Debug, Clone, Copy)]
+enum Scene {
+    /// In twenty cities, densest in their centres.
+    Cities,
+    /// Evenly all over the globe.
+    Globe,
+    /// All on one point; in a round one in a hundred of them goes a step away and the others stay.
+    Spot,
+}
+
+struct World {
+    scene: Scene,
+    random: fastrand::Rng,
+    ids: Vec<[u8; 16]>,
+    positions: Vec<(f32, f32)>,
+    seq: u64,
+}
+
+impl World {
+    fn new(scene: Scene, vehicles: usize) -> World {
+        let mut random = fastrand::Rng::with_seed(42);
+        let cities: Vec<_> = (0..CITIES).map(|_| anywhere(&mut random)).collect();
+        let mut place = |number: usize| match scene {
+            Scene::Cities => around(cities[number % CITIES], 0.15 * random.f32(), &mut random),
+            Scene::Globe => anywhere(&mut random),
+            Scene::Spot => (57.7, 11.9),
+        };
+        let positions = (0..vehicles).map(&mut place).collect();
+        let ids = (0..vehicles).map(|_| random.u128(..).to_be_bytes()).collect();
+        World { scene, random, ids, positions, seq: 0 }
+    }
+
+    /// Where the vehicle is after its next step.
+    fn step(&mut self, vehicle: usize) -> Position {
+        let stays = matches!(self.scene, Scene::Spot) && self.random.u8(..100) != 0;
+        if !stays {
+            let position = &mut self.positions[vehicle];
+            *position = around(*position, 0.0001, &mut self.random);
+        }
+        self.position(vehicle)
+    }
+
+    fn position(&self, vehicle: usize) -> Position {
+        let (lat, lon) = self.positions[vehicle];
+        Position::new(lat.into(), lon.into()).expect("steps end on the globe")
+    }
+
+    /// Fills the batch with the next steps of random vehicles, or of those from `first` on.
+    fn fill(&mut self, updates: &mut Updates, first: Option<usize>) {
+        updates.clear();
+        for index in 0..BATCH {
+            let random = self.random.usize(..self.ids.len());
+            let vehicle = first.map_or(random, |first| (first + index).min(self.ids.len() - 1));
+            let position = if first.is_some() { self.position(vehicle) } else { self.step(vehicle) };
+            let key = Key::Uuid(self.ids[vehicle]);
+            self.seq += 1;
+            updates.push(key, key.hash(), sighting(position, self.seq));
+        }
+    }
+}
+
+fn sighting(position: Position, seq: u64) -> Sighting {
+    Sighting {
+        position,
+        event_time_ms: (seq / 1_000) as i64,
+        receive_time_ms: (seq / 1_000) as i64,
+        receive_seq: seq,
+        seq: None,
+        speed_mps: Some(10.0),
+        heading_deg: Some(90.0),
+        emergency: false,
+        own_time: false,
+    }
+}
+
+fn anywhere(random: &mut fastrand::Rng) -> (f32, f32) {
+    let lat = (2.0 * random.f32() - 1.0).asin().to_degrees();
+    (lat, random.f32() * 360.0 - 180.0)
+}
+
+/// Some degrees away in a random direction, but on the globe.
+fn around((lat, lon): (f32, f32), degrees: f32, random: &mut fastrand::Rng) -> (f32, f32) {
+    let (north, east) = (random.f32() * std::f32::consts::TAU).sin_cos();
+    ((lat + degrees * north).clamp(-90.0, 90.0), (lon + degrees * east).clamp(-180.0, 180.0))
+}
+
+/// Time that applying the batches takes; making them is not counted.
+fn apply(world: &mut World, index: &mut Index, batches: impl Iterator<Item = Option<usize>>) -> Duration {
+    let (mut updates, mut applied, mut spent) = (Updates::new(), Vec::new(), Duration::ZERO);
+    for first in batches {
+        world.fill(&mut updates, first);
+        applied.clear();
+        let start = Instant::now();
+        index.apply(&updates, &mut applied);
+        spent += start.elapsed();
+    }
+    spent
+}
+
+/// Times of single queries, sorted.
+fn ask(world: &mut World, index: &Index, queries: usize) -> Vec<Duration> {
+    let mut hits = Vec::new();
+    let mut times: Vec<_> = (0..queries)
+        .map(|_| {
+            let vehicle = world.random.usize(..world.ids.len());
+            let center = world.position(vehicle);
+            hits.clear();
+            let start = Instant::now();
+            index.nearby(&Nearby { center, k: 10, max_m: f64::INFINITY, newer_than_ms: None }, &mut hits);
+            start.elapsed()
+        })
+        .collect();
+    times.sort_unstable();
+    times
+}
+
+/// Resident memory of this process in bytes, 0 where the system does not tell.
+fn resident() -> usize {
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    statm.split(' ').nth(1).and_then(|pages| pages.parse::<usize>().ok()).unwrap_or_default() * 4096
+}
+
+fn measure(scene: Scene, vehicles: usize) {
+    let mut world = World::new(scene, vehicles);
+    let before = resident();
+    let mut index = Index::new(vehicles);
+    let inserted = apply(&mut world, &mut index, (0..vehicles).step_by(BATCH).map(Some));
+    let bytes_new = resident().saturating_sub(before) / vehicles;
+    let batches = vehicles * ROUNDS / BATCH;
+    let moved = apply(&mut world, &mut index, std::iter::repeat_n(None, batches));
+    let bytes_after = resident().saturating_sub(before) / vehicles;
+    let times = ask(&mut world, &index, QUERIES);
+    let at = |part: f64| times[((times.len() - 1) as f64 * part) as usize].as_nanos() as f64 / 1e3;
+    println!(
+        "{:8} {:>9} vehicles: insert {:4} ns, move {:4} ns, 10 nearest p50 {:6.1} p99 {:6.1} max {:7.1} µs, {} then {} B/vehicle",
+        format!("{scene:?}").to_lowercase(),
+        index.len(),
+        inserted.as_nanos() as usize / vehicles,
+        moved.as_nanos() as usize / (batches * BATCH),
+        at(0.5),
+        at(0.99),
+        at(1.0),
+        bytes_new,
+        bytes_after,
+    );
+}
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let vehicles = arguments.first().and_then(|text| text.parse().ok()).unwrap_or(1_000_000);
+    let scenes = [("cities", Scene::Cities), ("globe", Scene::Globe), ("spot", Scene::Spot)];
+    for (name, scene) in scenes {
+        if arguments.get(1).is_none_or(|wanted| wanted == name) {
+            measure(scene, vehicles);
+        }
+    }
+}
