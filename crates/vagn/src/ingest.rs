@@ -12,7 +12,8 @@ use vagn_wire::{Fate, Position, Reject, Report};
 
 use crate::batch::{Batch, Source};
 use crate::fate::Share;
-use crate::storage::{Slip, Storage, Write};
+use crate::storage::Storage;
+use crate::write::{Slip, Write};
 
 /// Furthest an event time may lie ahead of the arrival, in ms: one hour, as a clock set to the wrong time zone has it.
 const AHEAD_MAX_MS: i64 = 3_600_000;
@@ -32,9 +33,7 @@ impl IngestWorker {
     }
 }
 
-impl Worker for IngestWorker {
-    type Job = Arc<Batch>;
-
+impl Worker<Arc<Batch>> for IngestWorker {
     fn handle(&mut self, batch: Arc<Batch>) {
         let Some(share) = batch.take_share() else {
             warn!("the same batch came twice; dropped the second");
@@ -162,7 +161,10 @@ mod tests {
         bytes
     }
 
-    fn decoded(reports: &[&[u8]], partitions: usize) -> (Vec<Option<Write>>, Arc<Metrics>, crate::fate::Answer) {
+    fn decoded(
+        reports: &[&[u8]],
+        partitions: usize,
+    ) -> (Vec<Option<Write>>, Arc<Metrics>, crate::fate::Answer) {
         let metrics = Metrics::new();
         let mut builder = BatchBuilder::new(Source::Tcp);
         reports.iter().for_each(|report| builder.push(report));

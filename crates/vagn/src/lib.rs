@@ -7,10 +7,16 @@
 pub mod batch;
 pub mod clock;
 pub mod config;
+pub mod dispatcher;
 pub mod door;
 pub mod fate;
+pub mod ingest;
 pub mod logging;
 pub mod metrics;
+pub mod query;
 pub mod ready;
 pub mod stamp;
+pub mod storage;
+pub mod sync;
 pub mod tls;
+pub mod write;

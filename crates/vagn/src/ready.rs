@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 
 use parking_lot::Mutex;
+use tokio::sync::Notify;
 
 /// What stands in the way, and what to worry about, each under a name of its own.
 #[derive(Debug, Default)]
 pub struct Readiness {
     notes: Mutex<Notes>,
+    changed: Notify,
 }
 
 #[derive(Debug, Default, Clone)]
@@ -28,14 +30,27 @@ pub struct ReadyReport {
 }
 
 impl Readiness {
-    /// The service is not ready while `name` is missing.
-    pub fn missing(&self, name: impl Into<String>, why: impl Into<String>) {
-        self.notes.lock().missing.insert(name.into(), why.into());
+    /// The service is not ready while `name` is missing. True when that is news.
+    pub fn missing(&self, name: impl Into<String>, why: impl Into<String>) -> bool {
+        let why = why.into();
+        self.notes.lock().missing.insert(name.into(), why.clone()) != Some(why)
     }
 
     /// `name` is not missing any more.
     pub fn present(&self, name: &str) {
         self.notes.lock().missing.remove(name);
+        self.changed.notify_waiters();
+    }
+
+    /// Waits until nothing is missing.
+    pub async fn ready(&self) {
+        loop {
+            let changed = self.changed.notified();
+            if self.report().ready {
+                return;
+            }
+            changed.await;
+        }
     }
 
     /// Something that an operator should know, until it is over.

@@ -7,19 +7,22 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::{Condvar, Mutex};
+use parking_lot::{Condvar, Mutex, MutexGuard};
 use tracing::error;
 use vagn_otp::{Failure, ThreadContext};
 use vagn_store::{LogPosition, Syncer};
 use vagn_wire::Fate;
 
 use crate::clock::Clock;
-use crate::config::Fsync;
+use crate::config::{Fsync, Span};
 use crate::metrics::Metrics;
 use crate::write::Slip;
 
 /// Longest the thread sleeps before it looks whether it is to stop.
 const LOOK_UP: Duration = Duration::from_millis(100);
+
+/// How often old files are put away when nothing is to be synced.
+const TIDY_EVERY: Duration = Duration::from_secs(1);
 
 /// Where the writer of one partition leaves what is to be synced.
 pub struct SyncDesk {
@@ -85,29 +88,34 @@ impl SyncDesk {
                 }
                 !state.waiting.is_empty()
             }
-            Fsync::Never => {
-                self.wake.wait_for(&mut state, LOOK_UP);
-                false
-            }
-            Fsync::Every(every) => {
-                let left = (synced_at + every.0).saturating_sub(self.clock.monotonic());
-                if !left.is_zero() {
-                    self.wake.wait_for(&mut state, left.min(LOOK_UP));
-                }
-                self.clock.monotonic() >= synced_at + every.0
-            }
+            Fsync::Every(Span(every)) => self.waited(&mut state, synced_at + every),
+            Fsync::Never => self.waited(&mut state, synced_at + TIDY_EVERY),
         }
+    }
+
+    /// Waits a moment for this time to come, and says whether it has.
+    fn waited(&self, state: &mut MutexGuard<'_, State>, due: Duration) -> bool {
+        let left = due.saturating_sub(self.clock.monotonic());
+        if !left.is_zero() {
+            self.wake.wait_for(state, left.min(LOOK_UP));
+        }
+        self.clock.monotonic() >= due
     }
 
     fn sync(&self) {
         let Some(syncer) = self.state.lock().syncer.clone() else { return };
         let started = self.clock.monotonic();
-        let synced = syncer.sync();
+        let synced = match self.fsync {
+            Fsync::Never => syncer.tidy().map(|()| syncer.durable()),
+            Fsync::Always | Fsync::Every(_) => syncer.sync(),
+        };
         self.metrics.log_fsync.observe((self.clock.monotonic() - started).as_secs_f64());
         let mut state = self.state.lock();
         match synced {
             Ok(position) => state.waiting.retain(|(end, _)| *end > position),
             Err(err) => {
+                // From the next sync on there is nothing to be saved; the partition's health keeps saying why.
+                state.syncer = None;
                 error!(error = %err, "failed to sync the position log; its partition stores nothing more");
                 fail(std::mem::take(&mut state.waiting));
             }

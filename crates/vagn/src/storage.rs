@@ -1,0 +1,219 @@
+//! Storage: the one writer of a partition, on a thread of its own. Log first, then index.
+//!
+//! It opens its partition after it has started, so that nothing waits for recovery but the queries. As long as a
+//! partition is not open the fleet has a gap and answers nothing at all: a part is never shown as if it were all.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tracing::{error, info, warn};
+use vagn_otp::{Actor, Context, Failure, Handle};
+use vagn_store::disk::Disk;
+use vagn_store::{Fleet, Health, Partition, Progress, Recovery, StoreError, VehicleIdBuf};
+use vagn_wire::Fate;
+
+use crate::clock::Clock;
+use crate::metrics::{Metrics, PartitionLabel};
+use crate::ready::Readiness;
+use crate::stamp::Stamper;
+use crate::sync::SyncDesk;
+use crate::write::Write;
+
+/// How often a storage looks after its files when it is idle.
+const HOUSEKEEPING: Duration = Duration::from_millis(100);
+/// While there is more to do, such as a snapshot to be written, it comes back this soon: writes go in between.
+const HOUSEKEEPING_BUSY: Duration = Duration::from_millis(2);
+
+/// What a storage needs besides its files.
+pub struct Around {
+    /// Where the files are.
+    pub disk: Arc<dyn Disk>,
+    /// The partition's directory.
+    pub dir: PathBuf,
+    /// Number of the partition.
+    pub number: u32,
+    /// Bounds and times of the store.
+    pub settings: vagn_store::Settings,
+    /// Where queries find the partition once it is open.
+    pub fleet: Arc<Fleet>,
+    /// What syncs the log.
+    pub sync: Arc<SyncDesk>,
+    /// Tells the time for housekeeping.
+    pub clock: Arc<dyn Clock>,
+    /// Is told what the log already holds.
+    pub stamper: Arc<Stamper>,
+    /// Counts.
+    pub metrics: Arc<Metrics>,
+    /// Is told when the partition is there.
+    pub readiness: Arc<Readiness>,
+}
+
+/// The writer of one partition.
+pub struct Storage {
+    around: Arc<Around>,
+    partition: Option<Partition>,
+    fates: Vec<Fate>,
+}
+
+impl Storage {
+    /// A writer that has not opened its partition yet.
+    pub fn new(around: Arc<Around>) -> Self {
+        Self { around, partition: None, fates: Vec::new() }
+    }
+
+    fn name(&self) -> String {
+        format!("partition {}", self.around.number)
+    }
+
+    fn open(&mut self) -> Result<&mut Partition, StoreError> {
+        if self.partition.is_none() {
+            let partition = self.recover()?;
+            self.around.sync.take_over(partition.syncer());
+            self.around.fleet.set(self.around.number as usize, Some(partition.reader()));
+            self.around.readiness.present(&self.name());
+            self.partition = Some(partition);
+        }
+        Ok(self.partition.as_mut().expect("it was opened just now"))
+    }
+
+    fn recover(&self) -> Result<Partition, StoreError> {
+        let Around { disk, dir, number, settings, clock, stamper, .. } = &*self.around;
+        let started = clock.monotonic();
+        let (partition, recovery) =
+            Partition::open(disk.clone(), dir, *number, *settings, clock.now_ms(), &report_progress)?;
+        stamper.raise(recovery.receive_time_ms, recovery.receive_seq);
+        report(*number, &recovery, clock.monotonic() - started);
+        Ok(partition)
+    }
+
+    fn tell_health(&self, health: Health) {
+        let readiness = &self.around.readiness;
+        match health {
+            Health::Well => readiness.present(&self.name()),
+            Health::Full => self.tell_missing("too little free space on the disk; free some"),
+            Health::Failed(why) => self.tell_missing(&why),
+        }
+    }
+
+    fn tell_missing(&self, why: &str) {
+        if self.around.readiness.missing(self.name(), why) {
+            error!(partition = self.around.number, why, "the partition takes no positions");
+        }
+    }
+
+    fn is_open_or_fail(&mut self, ctx: &mut Context<Self>) -> bool {
+        match self.open() {
+            Ok(_) => true,
+            Err(err) => {
+                self.tell_missing(&err.to_string());
+                ctx.fail(err);
+                false
+            }
+        }
+    }
+}
+
+fn report_progress(Progress { partition, phase, done }: Progress) {
+    info!(partition, ?phase, done, "recovering");
+}
+
+fn report(partition: u32, recovery: &Recovery, took: Duration) {
+    if let Some(cut) = &recovery.cut {
+        warn!(partition, ?cut, "cut an unfinished write off the end of the log");
+    }
+    for path in &recovery.bad_snapshots {
+        warn!(partition, path = %path.display(), "passed over a snapshot that cannot be read");
+    }
+    if recovery.orphans > 0 {
+        warn!(partition, positions = recovery.orphans, "left out positions whose vehicle id is lost");
+    }
+    info!(partition, vehicles = recovery.vehicles, records = recovery.records, ?took, "recovered");
+}
+
+impl Actor for Storage {
+    async fn started(&mut self, ctx: &mut Context<Self>) -> Result<(), Failure> {
+        self.around.fleet.set(self.around.number as usize, None);
+        self.around.readiness.missing(self.name(), "recovering");
+        ctx.tell_self_after(Duration::ZERO, Housekeep);
+        Ok(())
+    }
+
+    async fn stopped(&mut self) {
+        if let Some(partition) = self.partition.take() {
+            if let Err(err) = partition.close() {
+                error!(partition = self.around.number, error = %err, "failed to close the partition");
+            }
+        }
+    }
+}
+
+impl Drop for Storage {
+    /// A crash in the middle of a change may have left the index half changed: nobody is to read it any more.
+    fn drop(&mut self) {
+        self.around.fleet.set(self.around.number as usize, None);
+        self.around.readiness.missing(self.name(), "its storage is being restarted");
+    }
+}
+
+impl Handle<Write> for Storage {
+    type Reply = ();
+
+    async fn handle(&mut self, write: Write, ctx: &mut Context<Self>) {
+        if !self.is_open_or_fail(ctx) {
+            return;
+        }
+        let partition = self.partition.as_mut().expect("it is open");
+        self.fates.clear();
+        match partition.write(&write.updates, &mut self.fates) {
+            Ok(written) => {
+                let refused = self.fates.iter().filter(|fate| **fate == Fate::Shed).count();
+                self.around.metrics.vehicles_refused.inc_by(refused as u64);
+                if let Some(slip) = write.settle(|at| self.fates[at]) {
+                    self.around.sync.keep(written.end, slip);
+                }
+            }
+            Err(_) => {
+                drop(write.settle(|_| Fate::Failed));
+                let health = partition.health();
+                self.tell_health(health);
+            }
+        }
+    }
+}
+
+/// Time to look after the files: snapshots, old segments, forgotten vehicles. The first one opens the partition.
+struct Housekeep;
+
+impl Handle<Housekeep> for Storage {
+    type Reply = ();
+
+    async fn handle(&mut self, _: Housekeep, ctx: &mut Context<Self>) {
+        if !self.is_open_or_fail(ctx) {
+            return;
+        }
+        let around = &self.around;
+        let partition = self.partition.as_mut().expect("it is open");
+        // What goes wrong here stops the partition, and its health tells why.
+        let more = partition.housekeep(around.clock.now_ms()).is_ok_and(|kept| kept.more);
+        let label = PartitionLabel { partition: around.number };
+        around.metrics.log_bytes.get_or_create(&label).set(partition.log_bytes());
+        if let Ok(vehicles) = around.fleet.len() {
+            around.metrics.vehicles.set(i64::try_from(vehicles).unwrap_or(i64::MAX));
+        }
+        let health = partition.health();
+        self.tell_health(health);
+        ctx.tell_self_after(if more { HOUSEKEEPING_BUSY } else { HOUSEKEEPING }, Housekeep);
+    }
+}
+
+/// Forgets one vehicle, in the log too; replies whether it was known.
+pub struct Delete(pub VehicleIdBuf);
+
+impl Handle<Delete> for Storage {
+    type Reply = Result<bool, StoreError>;
+
+    async fn handle(&mut self, Delete(id): Delete, _: &mut Context<Self>) -> Self::Reply {
+        self.open()?.delete(id.key())
+    }
+}
