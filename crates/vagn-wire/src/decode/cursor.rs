@@ -68,6 +68,9 @@ impl<'a> Cursor<'a> {
             FIXSTR..=0xbf => self.text(usize::from(first & 0x1f)),
             STR8 => self.text8(),
             FLOAT64 => self.take().map(|bytes| Value::Float(f64::from_be_bytes(bytes))),
+            FLOAT32 => self.take().map(|bytes| Value::Float(f32::from_be_bytes(bytes).into())),
+            INT64 => self.take().map(|bytes| Value::Int(i64::from_be_bytes(bytes))),
+            UINT64 => self.take().map(|bytes| unsigned(u64::from_be_bytes(bytes))),
             FALSE | TRUE => Ok(Value::Bool(first == TRUE)),
             _ => self.uncommon(first),
         }
@@ -87,15 +90,12 @@ impl<'a> Cursor<'a> {
             EXT16 => self.len16().and_then(|len| self.ext(len))?,
             EXT32 => self.len32().and_then(|len| self.ext(len))?,
             FIXEXT1..=FIXEXT16 => self.ext(1 << (first - FIXEXT1))?,
-            FLOAT32 => Value::Float(f64::from(f32::from_be_bytes(self.take()?))),
             UINT8 => Value::Int(u8::from_be_bytes(self.take()?).into()),
             UINT16 => Value::Int(u16::from_be_bytes(self.take()?).into()),
             UINT32 => Value::Int(u32::from_be_bytes(self.take()?).into()),
-            UINT64 => unsigned(u64::from_be_bytes(self.take()?)),
             INT8 => Value::Int(i8::from_be_bytes(self.take()?).into()),
             INT16 => Value::Int(i16::from_be_bytes(self.take()?).into()),
             INT32 => Value::Int(i32::from_be_bytes(self.take()?).into()),
-            INT64 => Value::Int(i64::from_be_bytes(self.take()?)),
             ARRAY16 => Value::Array(u16::from_be_bytes(self.take()?).into()),
             ARRAY32 => Value::Array(u32::from_be_bytes(self.take()?)),
             MAP16 => Value::Map(u16::from_be_bytes(self.take()?).into()),
@@ -106,10 +106,26 @@ impl<'a> Cursor<'a> {
         })
     }
 
+    /// Reads one object; of a container only the head is given, the rest is passed over.
+    ///
+    /// Errors: as [`Cursor::value`].
+    #[inline(always)]
+    pub(crate) fn object(&mut self) -> Result<Value<'a>, Reject> {
+        let value = self.value()?;
+        self.skip(value.children())?;
+        Ok(value)
+    }
+
     /// Passes over the next `objects` objects with all that is in them.
     ///
     /// Errors: as [`Cursor::value`].
+    #[inline]
     pub(crate) fn skip(&mut self, objects: u64) -> Result<(), Reject> {
+        if objects == 0 { Ok(()) } else { self.walk(objects) }
+    }
+
+    #[inline(never)]
+    fn walk(&mut self, objects: u64) -> Result<(), Reject> {
         let mut pending = objects;
         while pending > 0 {
             pending += self.value()?.children();

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::cursor::Value;
+use super::cursor::{Cursor, Value};
 use crate::id::name;
 use crate::{Kind, Position, Reject, Report, VehicleId};
 
@@ -66,27 +66,25 @@ impl<'a> Fields<'a> {
         self.fault.get_or_insert(reject);
     }
 
-    /// Takes a field's value. A required field of a wrong type is a fault, an optional one is as if not sent.
+    /// Reads a field's value. A required field of a wrong type is a fault, an optional one is as if not sent.
+    ///
+    /// Each field reads for itself, so that the compiler sees the type it hopes for beside the bytes that decide.
+    ///
+    /// Errors: as [`Cursor::value`].
     #[inline]
-    pub(super) fn set(&mut self, field: Field, value: Value<'a>) {
-        if let Err(reject) = self.read(field, value) {
-            self.fail(reject);
-        }
-    }
-
-    #[inline]
-    fn read(&mut self, field: Field, value: Value<'a>) -> Result<(), Reject> {
+    pub(super) fn read(&mut self, field: Field, cursor: &mut Cursor<'a>) -> Result<(), Reject> {
+        let fault = &mut self.fault;
         match field {
-            Field::Id => self.id = vehicle_id(value)?,
-            Field::Lat => self.lat = degrees(value)?,
-            Field::Lon => self.lon = degrees(value)?,
-            Field::Emergency => self.emergency = flag(value)?,
-            Field::Ts => self.event_time_ms = milliseconds(value),
-            Field::Seq => self.seq = count(value),
-            Field::Speed => self.speed_mps = speed(value),
-            Field::Heading => self.heading_deg = heading(value),
-            Field::Kind => self.kind = text(value).and_then(|word| word.parse().ok()),
-            Field::Inc => self.incident = text(value),
+            Field::Id => keep(vehicle_id(cursor.object()?), &mut self.id, fault),
+            Field::Lat => keep(degrees(cursor.object()?), &mut self.lat, fault),
+            Field::Lon => keep(degrees(cursor.object()?), &mut self.lon, fault),
+            Field::Emergency => keep(flag(cursor.object()?), &mut self.emergency, fault),
+            Field::Ts => self.event_time_ms = milliseconds(cursor.object()?),
+            Field::Seq => self.seq = count(cursor.object()?),
+            Field::Speed => self.speed_mps = speed(cursor.object()?),
+            Field::Heading => self.heading_deg = heading(cursor.object()?),
+            Field::Kind => self.kind = text(cursor.object()?).and_then(|word| word.parse().ok()),
+            Field::Inc => self.incident = text(cursor.object()?),
         }
         Ok(())
     }
@@ -120,6 +118,14 @@ impl<'a> Fields<'a> {
         let lat = self.lat.ok_or(Reject::NoLatitude)?;
         let lon = self.lon.ok_or(Reject::NoLongitude)?;
         Position::new(lat, lon)
+    }
+}
+
+#[inline]
+fn keep<T>(read: Result<T, Reject>, slot: &mut T, fault: &mut Option<Reject>) {
+    match read {
+        Ok(value) => *slot = value,
+        Err(reject) => _ = fault.get_or_insert(reject),
     }
 }
 

@@ -45,18 +45,11 @@ fn map<'a>(cursor: &mut Cursor<'a>, pairs: u32, fields: &mut Fields<'a>) -> Resu
 
 fn pair<'a>(cursor: &mut Cursor<'a>, key: &[u8], fields: &mut Fields<'a>) -> Result<(), Reject> {
     match Field::of(key) {
-        Some(field) => value(cursor, field, fields),
+        Some(field) => fields.read(field, cursor),
         None => cursor.skip(1),
     }
 }
 
 fn array<'a>(cursor: &mut Cursor<'a>, fields: &mut Fields<'a>) -> Result<(), Reject> {
-    IN_ARRAY.into_iter().try_for_each(|field| value(cursor, field, fields))
-}
-
-fn value<'a>(cursor: &mut Cursor<'a>, field: Field, fields: &mut Fields<'a>) -> Result<(), Reject> {
-    let value = cursor.value()?;
-    cursor.skip(value.children())?;
-    fields.set(field, value);
-    Ok(())
+    IN_ARRAY.into_iter().try_for_each(|field| fields.read(field, cursor))
 }
