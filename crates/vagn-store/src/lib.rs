@@ -5,24 +5,39 @@
 //! from its caller and the disk through a trait, so that a test can run any failure again.
 
 mod chunked;
+mod data_dir;
+pub mod disk;
+mod error;
 mod fleet;
 mod geo;
+mod history;
 mod ids;
 mod index;
 mod key;
+mod log;
+mod partition;
 mod prefetch;
 mod reader;
+mod repartition;
 mod sighting;
+mod snapshot;
+mod syncer;
 mod updates;
 mod uuid_text;
 mod vehicle;
 
+pub use data_dir::DataDir;
+pub use error::StoreError;
 pub use fleet::{Fleet, NotReady};
 pub use geo::{BBox, BBoxError, EARTH_RADIUS_M, distance_m};
 pub use index::{Applied, Index, Nearby};
 pub use key::{Key, partition};
+pub use log::LogPosition;
+pub use log::reader::Cut;
+pub use partition::{Housekept, Partition, Phase, Progress, Recovery, Settings, Written};
 pub use reader::{Reader, Writer};
 pub use sighting::Sighting;
+pub use syncer::{Health, Syncer};
 pub use updates::{Update, Updates};
 pub use vagn_wire::Fate;
 pub use vehicle::{Hit, Vehicle, VehicleIdBuf};

@@ -14,6 +14,7 @@ mod fate;
 mod nearby;
 mod node;
 mod pile;
+mod plan;
 mod row;
 mod tree;
 mod within;
@@ -29,6 +30,7 @@ use row::Row;
 use tree::{Tree, narrow};
 
 pub use nearby::Nearby;
+pub(crate) use plan::Plan;
 
 type Rows = Chunked<Row>;
 

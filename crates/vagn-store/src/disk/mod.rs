@@ -1,0 +1,86 @@
+//! The disk as the store sees it: files that grow at their end, directories, and what makes either durable.
+//!
+//! What is written is safe from a crash of the process; only what was synced is safe from a crash of the machine. That holds for
+//! directories too: a file that was created or renamed may be gone, or back under its old name, until its directory was synced.
+
+pub mod faulty;
+mod real;
+
+pub use real::RealDisk;
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+/// A file that is open for reading and for writing at its end. Shared by the writer and the thread that syncs.
+pub trait DiskFile: Send + Sync {
+    /// Writes all of `bytes` at the end, in one system call unless the disk takes less. After an error, any part of `bytes` may
+    /// have been written.
+    fn append(&self, bytes: &[u8]) -> io::Result<()>;
+
+    /// Reads from `offset` into `buffer`; gives the number of bytes read, less than asked for only at the end of the file.
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize>;
+
+    /// Length in bytes.
+    fn size(&self) -> io::Result<u64>;
+
+    /// Cuts the file to `size` bytes.
+    fn truncate(&self, size: u64) -> io::Result<()>;
+
+    /// Makes durable what was written and cut so far. After an error nobody knows what is on the disk.
+    fn sync(&self) -> io::Result<()>;
+}
+
+/// Holds a lock until it is dropped.
+pub trait DiskLock: Send + Sync {}
+
+/// Where files live.
+pub trait Disk: Send + Sync {
+    /// Creates `path` and its missing parents, durably.
+    fn create_dir(&self, path: &Path) -> io::Result<()>;
+
+    /// Creates an empty file, or empties the one that is there.
+    fn create(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>>;
+
+    /// Opens a file that exists.
+    fn open(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>>;
+
+    /// Names of what is in a directory, sorted.
+    fn list(&self, dir: &Path) -> io::Result<Vec<String>>;
+
+    /// Renames a file or directory; a file of the new name is replaced.
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+
+    /// Removes a file.
+    fn remove(&self, path: &Path) -> io::Result<()>;
+
+    /// Removes a directory and all that is in it.
+    fn remove_dir(&self, path: &Path) -> io::Result<()>;
+
+    /// Makes durable which names a directory holds.
+    fn sync_dir(&self, dir: &Path) -> io::Result<()>;
+
+    /// Bytes that may still be written below `dir`.
+    fn free_space(&self, dir: &Path) -> io::Result<u64>;
+
+    /// Takes the lock file `path` for this process alone; `WouldBlock` when another has it.
+    fn lock(&self, path: &Path) -> io::Result<Box<dyn DiskLock>>;
+}
+
+/// The whole content of a file; for small ones.
+pub(crate) fn read_all(file: &dyn DiskFile) -> io::Result<Vec<u8>> {
+    let mut bytes = vec![0; usize::try_from(file.size()?).map_err(io::Error::other)?];
+    let got = file.read_at(0, &mut bytes)?;
+    bytes.truncate(got);
+    Ok(bytes)
+}
+
+/// Puts `bytes` under the name `to` so that a crash leaves the old content or the new, never a part of it.
+pub(crate) fn replace(disk: &dyn Disk, to: &Path, bytes: &[u8]) -> io::Result<()> {
+    let temp = to.with_extension("tmp");
+    let file = disk.create(&temp)?;
+    file.append(bytes)?;
+    file.sync()?;
+    disk.rename(&temp, to)?;
+    disk.sync_dir(to.parent().unwrap_or(Path::new(".")))
+}

@@ -1,0 +1,95 @@
+//! The log as history: what was seen of which vehicle, as far back as it is kept.
+//!
+//! A record names a slot only. Whose it was is told by the definition before it, else by the removal after it, else by who has the
+//! slot now; so history needs no old snapshots.
+
+use crate::error::StoreError;
+use crate::log::reader::{LogReader, Unit};
+use crate::log::record::Record;
+use crate::log::segment::Segment;
+use crate::partition::table::Table;
+use crate::{Key, Sighting, VehicleIdBuf};
+use std::collections::HashMap;
+
+/// Something that happened to a vehicle.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Event<'a> {
+    /// It was seen.
+    Seen(Key<'a>, u64, Sighting),
+    /// It was deleted or forgotten.
+    Removed(Key<'a>),
+}
+
+/// Gives every event in the log to `visit`, in order. `now` is what the log ends in.
+pub(crate) fn read(
+    log: &LogReader<'_>,
+    now: &Table,
+    visit: &mut dyn FnMut(Event<'_>) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
+    let segments = unbroken(log, Segment::list(log.disk, log.dir)?)?;
+    let mut owners = first_owners(log, &segments, now)?;
+    each(log, &segments, &mut |record| match record {
+        Record::Position { slot, hash, sighting } => match owners.get(&slot) {
+            Some((id, owner)) if *owner == hash => visit(Event::Seen(id.key(), hash, sighting)),
+            _ => Ok(()),
+        },
+        Record::Define { slot, key } => {
+            owners.insert(slot, (VehicleIdBuf::of(key), key.hash()));
+            Ok(())
+        }
+        Record::Remove { slot, key } => {
+            owners.remove(&slot);
+            visit(Event::Removed(key))
+        }
+        Record::Synced { .. } | Record::Void => Ok(()),
+    })
+}
+
+type Owners = HashMap<u32, (VehicleIdBuf, u64)>;
+
+/// Who had each slot when the first segment began.
+fn first_owners(log: &LogReader<'_>, segments: &[Segment], now: &Table) -> Result<Owners, StoreError> {
+    let mut owners: HashMap<u32, Option<VehicleIdBuf>> = HashMap::new();
+    each(log, segments, &mut |record| {
+        match record {
+            Record::Define { slot, .. } => drop(owners.entry(slot).or_insert(None)),
+            Record::Remove { slot, key } => drop(owners.entry(slot).or_insert(Some(VehicleIdBuf::of(key)))),
+            _ => {}
+        }
+        Ok(())
+    })?;
+    for (slot, key, _, _) in now.vehicles() {
+        owners.entry(slot).or_insert_with(|| Some(VehicleIdBuf::of(key)));
+    }
+    let known = owners.into_iter().filter_map(|(slot, id)| Some((slot, id?)));
+    Ok(known.map(|(slot, id)| (slot, (id, id.key().hash()))).collect())
+}
+
+/// The last segments that follow each other. Before them may stand one whose removal a crash undid.
+fn unbroken(log: &LogReader<'_>, segments: Vec<Segment>) -> Result<Vec<Segment>, StoreError> {
+    let mut first = segments.len().saturating_sub(1);
+    while first > 0 && log.end_of(&segments[first - 1])? == segments[first].base {
+        first -= 1;
+    }
+    Ok(segments[first..].to_vec())
+}
+
+fn each(
+    log: &LogReader<'_>,
+    segments: &[Segment],
+    visit: &mut dyn FnMut(Record<'_>) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
+    let mut done = Ok(());
+    for segment in segments {
+        log.scan(segment, &mut |_, unit| {
+            done = match unit {
+                Unit::Header(_) => Ok(()),
+                Unit::Record(record) => visit(record),
+                Unit::Bad(bad) => Err(bad.corrupt()),
+            };
+            done.is_ok()
+        })?;
+        std::mem::replace(&mut done, Ok(()))?;
+    }
+    Ok(())
+}

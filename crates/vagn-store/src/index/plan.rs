@@ -1,0 +1,266 @@
+//! What a batch of updates will do to the index, worked out before anything is done.
+//!
+//! Between the two stands the log: what it cannot append is never shown. A plan knows the batch's own effects too: the second report
+//! of a vehicle is held against the first one of the same batch.
+
+use hashbrown::HashTable;
+use vagn_wire::Fate;
+
+use super::fate::fate;
+use super::{Applied, GROUP, Index};
+use crate::{Update, Updates};
+
+/// What is to become of each update of a batch. Made once and refilled.
+#[derive(Debug, Default)]
+pub(crate) struct Plan {
+    planned: Vec<Applied>,
+    latest: Latest,
+    /// The updates that bring new vehicles.
+    new: HashTable<u32>,
+    /// Vacant slots not yet given away, and how many slots behind the last one have been.
+    vacant: usize,
+    behind: u32,
+}
+
+impl Plan {
+    /// The fates in the order of the updates.
+    pub(crate) fn fates(&self) -> impl Iterator<Item = Fate> {
+        self.planned.iter().map(|planned| planned.fate)
+    }
+
+    /// The updates that are to be stored, with their slots.
+    pub(crate) fn stored<'a>(&'a self, updates: &'a Updates) -> impl Iterator<Item = (Update<'a>, Applied)> {
+        updates.iter().zip(self.planned.iter().copied()).filter(|(_, planned)| planned.fate == Fate::Stored)
+    }
+
+    fn begin(&mut self, updates: usize, vacant: usize) {
+        self.planned.clear();
+        self.planned.reserve(updates);
+        self.latest.begin(updates);
+        self.new.clear();
+        (self.vacant, self.behind) = (vacant, 0);
+    }
+}
+
+impl Index {
+    /// Works out what [`Index::commit`] is to do with the updates. The index must not be changed in between.
+    pub(crate) fn plan(&self, updates: &Updates, plan: &mut Plan) {
+        plan.begin(updates.len(), self.vacant.len());
+        for start in (0..updates.len()).step_by(GROUP) {
+            self.plan_group(updates, start..updates.len().min(start + GROUP), plan);
+        }
+    }
+
+    /// Asks for all memory that the group needs, one dependency at a time, as [`Index::apply`] does.
+    fn plan_group(&self, updates: &Updates, group: std::ops::Range<usize>, plan: &mut Plan) {
+        let update = |at: usize| updates.get(at).expect("the group lies within the updates");
+        let mut hashes = [0; GROUP];
+        let mut guesses = [None; GROUP];
+        for (hash, at) in hashes.iter_mut().zip(group.clone()) {
+            *hash = self.ids.hash(&update(at).key);
+            self.ids.prefetch(*hash);
+        }
+        for (guess, hash) in guesses[..group.len()].iter_mut().zip(hashes) {
+            *guess = self.ids.guess(hash);
+            self.prefetch_row(*guess);
+        }
+        for ((hash, guess), at) in hashes.into_iter().zip(guesses).zip(group) {
+            let planned = self.plan_one(updates, at, hash, guess, plan);
+            if planned.fate == Fate::Stored {
+                plan.latest.set(planned.slot, at as u32);
+            }
+            plan.planned.push(planned);
+        }
+    }
+
+    fn plan_one(
+        &self,
+        updates: &Updates,
+        at: usize,
+        hash: u64,
+        guess: Option<u32>,
+        plan: &mut Plan,
+    ) -> Applied {
+        let update = updates.get(at).expect("the group lies within the updates");
+        let guessed = guess.filter(|&slot| self.rows[slot].is_taken() && self.ids.is(slot, &update.key));
+        let known = guessed.or_else(|| self.ids.find(hash, &update.key));
+        let Some(slot) = known.or_else(|| new_slot(updates, &update, hash, plan)) else {
+            return self.plan_new(updates, at, hash, plan);
+        };
+        let fate = match plan.latest.get(slot).and_then(|latest| updates.get(latest as usize)) {
+            Some(latest) => fate(latest.sighting, update.sighting),
+            None => fate(&self.rows[slot].sighting(), update.sighting),
+        };
+        Applied { slot, fate, new_vehicle: false }
+    }
+
+    fn plan_new(&self, updates: &Updates, at: usize, hash: u64, plan: &mut Plan) -> Applied {
+        if self.len() + plan.new.len() >= self.max_vehicles {
+            return Applied { slot: Applied::NO_SLOT, fate: Fate::Shed, new_vehicle: false };
+        }
+        let rehash = |&at: &u32| updates.get(at as usize).map_or(0, |update| self.ids.hash(&update.key));
+        plan.new.insert_unique(hash, at as u32, rehash);
+        Applied { slot: self.plan_slot(plan), fate: Fate::Stored, new_vehicle: true }
+    }
+
+    /// The slot that [`Index::vacant_slot`] will give.
+    fn plan_slot(&self, plan: &mut Plan) -> u32 {
+        while plan.vacant > 0 {
+            plan.vacant -= 1;
+            let slot = self.vacant[plan.vacant];
+            // A slot may be listed twice.
+            if !self.rows[slot].is_taken() && plan.latest.get(slot).is_none() {
+                return slot;
+            }
+        }
+        plan.behind += 1;
+        self.slots_end() + plan.behind - 1
+    }
+
+    /// Does what was planned for the updates in `range`. The ranges of a batch must follow each other.
+    pub(crate) fn commit(&mut self, updates: &Updates, plan: &Plan, range: std::ops::Range<usize>) {
+        for start in range.clone().step_by(GROUP) {
+            let group = start..range.end.min(start + GROUP);
+            for planned in &plan.planned[group.clone()] {
+                self.prefetch_entry(Some(planned.slot).filter(|&slot| self.is_taken(slot)));
+            }
+            for at in group {
+                let update = updates.get(at).expect("the range lies within the updates");
+                self.commit_one(&update, plan.planned[at]);
+            }
+        }
+    }
+
+    fn commit_one(&mut self, update: &Update<'_>, planned: Applied) {
+        if planned.fate != Fate::Stored {
+            return;
+        }
+        if planned.new_vehicle {
+            let slot = self.vacant_slot();
+            debug_assert_eq!(slot, planned.slot, "nothing changed since the plan");
+            self.fill(slot, self.ids.hash(&update.key), &update.key, update.sighting);
+        } else {
+            let kept = self.rows[planned.slot].sighting();
+            self.see(planned.slot, &kept, update.sighting);
+        }
+    }
+}
+
+/// The slot of a vehicle that is new with an earlier update of the batch.
+fn new_slot(updates: &Updates, update: &Update<'_>, hash: u64, plan: &Plan) -> Option<u32> {
+    let same = |&at: &u32| updates.get(at as usize).is_some_and(|earlier| earlier.key == update.key);
+    plan.new.find(hash, same).map(|&at| plan.planned[at as usize].slot)
+}
+
+/// For each slot that the batch changes, the last update to be stored there: a table of the size of the batch, so that it stays in
+/// the nearest cache.
+#[derive(Debug, Default)]
+struct Latest {
+    cells: Vec<Cell>,
+    /// Cells of another batch are empty; saves clearing them.
+    batch: u32,
+}
+
+#[derive(Debug, Default, Clone, Copy)]
+struct Cell {
+    batch: u32,
+    slot: u32,
+    update: u32,
+}
+
+impl Latest {
+    fn begin(&mut self, updates: usize) {
+        let cells = (updates * 2).next_power_of_two();
+        if self.cells.len() < cells || self.batch == u32::MAX {
+            self.cells = vec![Cell::default(); cells];
+            self.batch = 0;
+        }
+        self.batch += 1;
+    }
+
+    fn get(&self, slot: u32) -> Option<u32> {
+        let cell = self.cells[self.find(slot)];
+        (cell.batch == self.batch).then_some(cell.update)
+    }
+
+    fn set(&mut self, slot: u32, update: u32) {
+        let at = self.find(slot);
+        self.cells[at] = Cell { batch: self.batch, slot, update };
+    }
+
+    /// The cell of the slot, or the empty one where it would be. There is one: at most half of the cells are taken.
+    fn find(&self, slot: u32) -> usize {
+        let mask = self.cells.len() - 1;
+        // Multiplication by 2^32 / golden ratio spreads neighbouring slots.
+        let mut at = (slot.wrapping_mul(0x9e37_79b9) >> 7) as usize & mask;
+        while self.cells[at].batch == self.batch && self.cells[at].slot != slot {
+            at = (at + 1) & mask;
+        }
+        at
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Key, Sighting};
+    use proptest::prelude::*;
+    use vagn_wire::Position;
+
+    const MAX_VEHICLES: usize = 6;
+
+    fn sighting(time: i64, receive_seq: u64) -> Sighting {
+        Sighting {
+            position: Position::new(time as f64, receive_seq as f64).unwrap(),
+            event_time_ms: time,
+            receive_time_ms: time,
+            receive_seq,
+            seq: None,
+            speed_mps: None,
+            heading_deg: None,
+            emergency: false,
+            own_time: true,
+        }
+    }
+
+    fn content(index: &Index) -> Vec<(u32, String, Sighting)> {
+        let slots = index.slots(0, u32::MAX);
+        slots.map(|(slot, key, sighting)| (slot, key.to_string(), sighting)).collect()
+    }
+
+    fn planned(index: &mut Index, plan: &mut Plan, updates: &Updates) -> Vec<Applied> {
+        index.plan(updates, plan);
+        let half = updates.len() / 2;
+        index.commit(updates, plan, 0..half);
+        index.commit(updates, plan, half..updates.len());
+        plan.planned.clone()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(400))]
+        /// The rules are those of `apply`, whatever vehicles a batch repeats, brings or leaves out.
+        #[test]
+        fn does_what_apply_does(
+            batches in prop::collection::vec(prop::collection::vec((0..9_u8, 0..6_i64, 0..4_u64), 0..150), 1..8),
+            removals in prop::collection::vec((0..9_u8, 0..9_u8), 8),
+        ) {
+            let (mut at_once, mut in_steps) = (Index::new(MAX_VEHICLES), Index::new(MAX_VEHICLES));
+            let mut plan = Plan::default();
+            for (batch, removed) in batches.iter().zip(removals) {
+                let mut updates = Updates::new();
+                for (vehicle, time, seq) in batch {
+                    let name = format!("bus {vehicle}");
+                    updates.push(Key::Text(&name), Key::Text(&name).hash(), sighting(*time, *seq));
+                }
+                let mut applied = Vec::new();
+                at_once.apply(&updates, &mut applied);
+                prop_assert_eq!(planned(&mut in_steps, &mut plan, &updates), applied);
+                prop_assert_eq!(content(&in_steps), content(&at_once));
+                for vehicle in [removed.0, removed.1] {
+                    let name = format!("bus {vehicle}");
+                    prop_assert_eq!(at_once.remove(Key::Text(&name)), in_steps.remove(Key::Text(&name)));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,289 @@
+//! Reads a log back, and decides what a part that cannot be read means.
+//!
+//! A machine that loses power may have written the last, unsynced pages in any order: a part that reads as zeros may be followed
+//! by records that are whole. Such a tail was never promised to anyone and is cut. Anything else that cannot be read, with good
+//! records behind it, is damage; so is whatever cannot be read though it had been synced. Damage stops the reader.
+
+use super::record::{self, LEN, Record};
+use super::seen::Seen;
+use super::segment::{Header, NoHeader, Segment, VERSION};
+use crate::disk::{Disk, DiskFile};
+use crate::error::{Doing, StoreError};
+use std::path::{Path, PathBuf};
+
+/// Records read from the disk at once.
+const CHUNK: usize = 16_384;
+
+/// What a disk writes as a whole. A piece of this size that reads as zeros was never written.
+const SECTOR: u64 = 512;
+
+/// A place where there should be a record, or a header, and is none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Bad {
+    pub(crate) file: PathBuf,
+    pub(crate) offset: u64,
+    pub(crate) what: &'static str,
+    /// It looks as if it had never been written, and not as if it had been changed.
+    unwritten: bool,
+}
+
+impl Bad {
+    pub(crate) fn corrupt(self) -> StoreError {
+        StoreError::Corrupt { file: self.file, offset: self.offset, what: self.what }
+    }
+}
+
+/// What a segment holds at a number.
+pub(crate) enum Unit<'a> {
+    Header(Header),
+    Record(Record<'a>),
+    Bad(Bad),
+}
+
+/// The end of a log that was cut.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cut {
+    /// The file in which the cut was made.
+    pub file: PathBuf,
+    /// Its length after the cut, in bytes.
+    pub offset: u64,
+    /// Bytes behind the cut, in this file and later ones.
+    pub bytes: u64,
+    /// Whole records among them. They had not been synced, and something before them was missing.
+    pub records: u64,
+}
+
+/// Where a log ends.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct End {
+    /// Number of the first record that is not there.
+    pub(crate) next: u64,
+    pub(crate) cut: Option<Cut>,
+    /// What the headers know of the doors' stamps.
+    pub(crate) seen: Seen,
+}
+
+/// The log of one partition, to be read.
+pub(crate) struct LogReader<'a> {
+    pub(crate) disk: &'a dyn Disk,
+    pub(crate) dir: &'a Path,
+    pub(crate) partition: u32,
+}
+
+impl LogReader<'_> {
+    /// Gives every record from number `from` on to `visit`. All records before `synced` are known to have been synced.
+    /// Changes nothing; a torn end is told of, and left to [`LogReader::cut`].
+    pub(crate) fn read(
+        &self,
+        from: u64,
+        synced: u64,
+        visit: &mut dyn FnMut(u64, Record<'_>),
+    ) -> Result<End, StoreError> {
+        let segments = Segment::list(self.disk, self.dir)?;
+        let first = segments.partition_point(|segment| segment.base <= from).saturating_sub(1);
+        let mut end = End { next: from, cut: None, seen: Seen::NOTHING };
+        for (at, segment) in segments.iter().enumerate().skip(first) {
+            let before = (at > first).then(|| &segments[at - 1]);
+            let missing = match follows(segment, before, end.next)? {
+                Some(gap) => Some(gap),
+                None => self.read_segment(segment, from, &mut end, visit)?,
+            };
+            if let Some(bad) = missing {
+                end.cut = Some(self.judge(bad, end.next, synced, &segments[at..])?);
+                return Ok(end);
+            }
+        }
+        if end.next < synced {
+            return Err(ends_early(self.dir, segments.last(), end.next));
+        }
+        Ok(end)
+    }
+
+    /// Reads until the first thing that cannot be read.
+    fn read_segment(
+        &self,
+        segment: &Segment,
+        from: u64,
+        end: &mut End,
+        visit: &mut dyn FnMut(u64, Record<'_>),
+    ) -> Result<Option<Bad>, StoreError> {
+        let mut found = None;
+        end.next = segment.base;
+        self.scan(segment, &mut |number, unit| {
+            match unit {
+                Unit::Header(header) => end.seen.note(header.seen),
+                Unit::Record(record) => {
+                    end.next = number + 1;
+                    if number >= from {
+                        visit(number, record);
+                    }
+                }
+                Unit::Bad(bad) => found = Some(bad),
+            }
+            found.is_none()
+        })?;
+        Ok(found)
+    }
+
+    /// Decides whether the log may be cut where record `number` is missing; `rest` are the segments from there on.
+    fn judge(&self, bad: Bad, number: u64, synced: u64, rest: &[Segment]) -> Result<Cut, StoreError> {
+        let (mut records, mut synced, mut size) = (0, synced, 0);
+        for segment in rest {
+            let file = self.disk.open(&segment.path).doing("open", &segment.path)?;
+            size += file.size().doing("measure", &segment.path)?;
+            self.scan(segment, &mut |at, unit| {
+                match unit {
+                    Unit::Header(header) => synced = synced.max(header.synced),
+                    Unit::Record(record) => {
+                        records += u64::from(at > number);
+                        if let Record::Synced { upto } = record {
+                            synced = synced.max(upto);
+                        }
+                    }
+                    Unit::Bad(_) => {}
+                }
+                true
+            })?;
+        }
+        if synced > number || (records > 0 && !bad.unwritten) {
+            return Err(bad.corrupt());
+        }
+        let kept = if rest[0].path == bad.file { bad.offset } else { 0 };
+        Ok(Cut { file: bad.file, offset: bad.offset, bytes: size - kept, records })
+    }
+
+    /// Gives everything in one segment to `visit` until that returns false: the header, under the number of the first record,
+    /// the records, and what cannot be read.
+    pub(crate) fn scan(
+        &self,
+        segment: &Segment,
+        visit: &mut dyn FnMut(u64, Unit<'_>) -> bool,
+    ) -> Result<(), StoreError> {
+        let file = self.disk.open(&segment.path).doing("open", &segment.path)?;
+        if !visit(segment.base, self.header(segment, &*file)?) {
+            return Ok(());
+        }
+        let mut buffer = vec![0; CHUNK * LEN];
+        let mut number = segment.base;
+        loop {
+            let got = file.read_at(segment.offset(number), &mut buffer).doing("read", &segment.path)?;
+            let (units, rest) = buffer[..got].as_chunks::<LEN>();
+            for bytes in units {
+                if !visit(number, unit(segment, number, bytes)) {
+                    return Ok(());
+                }
+                number += 1;
+            }
+            if !rest.is_empty() {
+                visit(
+                    number,
+                    Unit::Bad(bad(segment, segment.offset(number), rest, "the last record is not whole")),
+                );
+            }
+            if got < buffer.len() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Number behind the last record that a segment has room for.
+    pub(crate) fn end_of(&self, segment: &Segment) -> Result<u64, StoreError> {
+        let file = self.disk.open(&segment.path).doing("open", &segment.path)?;
+        let units = file.size().doing("measure", &segment.path)? / LEN as u64;
+        Ok(segment.base + units.saturating_sub(1))
+    }
+
+    /// What the header of a segment knows of the records before it.
+    pub(crate) fn seen_before(&self, segment: &Segment) -> Result<Seen, StoreError> {
+        let file = self.disk.open(&segment.path).doing("open", &segment.path)?;
+        match self.header(segment, &*file)? {
+            Unit::Header(header) => Ok(header.seen),
+            Unit::Bad(bad) => Err(bad.corrupt()),
+            Unit::Record(_) => unreachable!("a header is no record"),
+        }
+    }
+
+    fn header<'a>(&self, segment: &Segment, file: &dyn DiskFile) -> Result<Unit<'a>, StoreError> {
+        let mut bytes = [0; LEN];
+        let got = file.read_at(0, &mut bytes).doing("read", &segment.path)?;
+        match Header::decode(&bytes, self.partition, segment.base) {
+            Ok(header) => Ok(Unit::Header(header)),
+            Err(NoHeader::Newer(found)) => {
+                Err(StoreError::Format { file: segment.path.clone(), found, newest: VERSION })
+            }
+            Err(NoHeader::Bad) => Ok(Unit::Bad(bad(segment, 0, &bytes[..got], "the header cannot be read"))),
+            Err(NoHeader::Misplaced) => {
+                let what = "the header is of another segment";
+                Ok(Unit::Bad(Bad { file: segment.path.clone(), offset: 0, what, unwritten: false }))
+            }
+        }
+    }
+
+    /// Makes a cut that [`LogReader::read`] found, durably.
+    pub(crate) fn cut(&self, cut: &Cut) -> Result<(), StoreError> {
+        // From the end on, so that a crash in between leaves a log that is cut in the same place again.
+        for segment in Segment::list(self.disk, self.dir)?.iter().rev() {
+            if segment.path > cut.file || (segment.path == cut.file && cut.offset == 0) {
+                self.disk.remove(&segment.path).doing("remove", &segment.path)?;
+            }
+        }
+        self.disk.sync_dir(self.dir).doing("sync", self.dir)?;
+        if cut.offset == 0 {
+            return Ok(());
+        }
+        let file = self.disk.open(&cut.file).doing("open", &cut.file)?;
+        file.truncate(cut.offset).doing("cut", &cut.file)?;
+        file.sync().doing("sync", &cut.file)
+    }
+}
+
+/// Whether `segment` goes on where the one `before` it ended, with record `next` to come; else what is missing between them.
+fn follows(segment: &Segment, before: Option<&Segment>, next: u64) -> Result<Option<Bad>, StoreError> {
+    let corrupt = |what| Err(StoreError::Corrupt { file: segment.path.clone(), offset: 0, what });
+    match before {
+        None if segment.base > next => corrupt("the records before this segment are gone"),
+        Some(_) if segment.base < next => corrupt("the segment before it holds some of its records"),
+        Some(before) if segment.base > next => Ok(Some(Bad {
+            file: before.path.clone(),
+            offset: before.offset(next),
+            what: "the segment ends before the next one begins",
+            unwritten: true,
+        })),
+        _ => Ok(None),
+    }
+}
+
+fn ends_early(dir: &Path, last: Option<&Segment>, next: u64) -> StoreError {
+    let what = "the log ends before what was synced";
+    match last {
+        Some(last) => StoreError::Corrupt { file: last.path.clone(), offset: last.offset(next), what },
+        None => StoreError::Corrupt { file: dir.to_owned(), offset: 0, what },
+    }
+}
+
+fn unit<'a>(segment: &Segment, number: u64, bytes: &'a [u8; LEN]) -> Unit<'a> {
+    match record::decode(bytes, number) {
+        Some(record) => Unit::Record(record),
+        None => {
+            Unit::Bad(bad(segment, segment.offset(number), bytes, "a record does not match its checksum"))
+        }
+    }
+}
+
+fn bad(segment: &Segment, offset: u64, bytes: &[u8], what: &'static str) -> Bad {
+    Bad {
+        file: segment.path.clone(),
+        offset,
+        what,
+        unwritten: bytes.len() < LEN || has_empty_sector(offset, bytes),
+    }
+}
+
+/// Whether some sector holds only zeros of `bytes`, which begin at `offset`. The parts of a record in two sectors are at least 16
+/// bytes long, and no such part of a position is all zeros.
+fn has_empty_sector(offset: u64, bytes: &[u8]) -> bool {
+    let first = ((SECTOR - offset % SECTOR) as usize).min(bytes.len());
+    let (head, tail) = bytes.split_at(first);
+    let empty = |part: &[u8]| !part.is_empty() && part.iter().all(|byte| *byte == 0);
+    empty(head) || empty(tail)
+}

@@ -1,0 +1,230 @@
+//! One record of the log: 80 bytes, little-endian, with a checksum.
+//!
+//! 80 because the longest id (64 bytes) then fits beside the 16 bytes every record begins with, so that nothing ever spans two
+//! records; and because a hex dump shows a record as five whole lines.
+
+use crate::{Key, Sighting};
+use vagn_wire::Position;
+
+/// Length of every record in bytes.
+pub(crate) const LEN: usize = 80;
+
+const POSITION: u8 = 1;
+const DEFINE: u8 = 2;
+const REMOVE: u8 = 3;
+const SYNCED: u8 = 4;
+const VOID: u8 = 5;
+
+const HAS_SEQ: u8 = 1;
+const HAS_SPEED: u8 = 2;
+const HAS_HEADING: u8 = 4;
+const EMERGENCY: u8 = 8;
+const OWN_TIME: u8 = 16;
+const UUID: u8 = 32;
+
+/// What a record says.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Record<'a> {
+    /// The vehicle in `slot`, whose id has `hash`, was seen. The hash tells whose the position is even where the definition of
+    /// the slot was lost, so that no position is ever given to another vehicle.
+    Position { slot: u32, hash: u64, sighting: Sighting },
+    /// From here on `slot` is this vehicle.
+    Define { slot: u32, key: Key<'a> },
+    /// `slot` is free again. Names the vehicle, so that history can tell whose the positions before were.
+    Remove { slot: u32, key: Key<'a> },
+    /// Every record before `upto` had been synced when this one was written.
+    Synced { upto: u64 },
+    /// Stands where `repair` found what could not be read.
+    Void,
+}
+
+/// Appends a record to `out`, to be written as the record `number`.
+#[inline]
+pub(crate) fn encode(record: &Record<'_>, number: u64, out: &mut Vec<u8>) {
+    let mut bytes = [0_u8; LEN];
+    match record {
+        Record::Position { slot, hash, sighting } => put_position(&mut bytes, *slot, *hash, sighting),
+        Record::Define { slot, key } => put_key(&mut bytes, DEFINE, *slot, *key),
+        Record::Remove { slot, key } => put_key(&mut bytes, REMOVE, *slot, *key),
+        Record::Synced { upto } => {
+            bytes[4] = SYNCED;
+            put(&mut bytes, 16, upto.to_le_bytes());
+        }
+        Record::Void => bytes[4] = VOID,
+    }
+    let sum = checksum(&bytes, number);
+    put(&mut bytes, 0, sum.to_le_bytes());
+    out.extend_from_slice(&bytes);
+}
+
+/// Reads the record `number`; `None` when these bytes were never written as that record.
+#[inline]
+pub(crate) fn decode(bytes: &[u8; LEN], number: u64) -> Option<Record<'_>> {
+    if u32::from_le_bytes(get(bytes, 0)) != checksum(bytes, number) {
+        return None;
+    }
+    let slot = u32::from_le_bytes(get(bytes, 8));
+    match bytes[4] {
+        POSITION => Some(Record::Position {
+            slot,
+            hash: u64::from_le_bytes(get(bytes, 72)),
+            sighting: get_sighting(bytes)?,
+        }),
+        DEFINE => Some(Record::Define { slot, key: get_key(bytes)? }),
+        REMOVE => Some(Record::Remove { slot, key: get_key(bytes)? }),
+        SYNCED => Some(Record::Synced { upto: u64::from_le_bytes(get(bytes, 16)) }),
+        VOID => Some(Record::Void),
+        _ => None,
+    }
+}
+
+/// The number takes the place of the checksum's usual start value, which costs nothing.
+fn checksum(bytes: &[u8; LEN], number: u64) -> u32 {
+    crc32c::crc32c_append((number ^ (number >> 32)) as u32, &bytes[4..])
+}
+
+/// Length of the fields of a position as a snapshot holds them: a record without its checksum and what follows the heading.
+pub(crate) const FIELDS: usize = 64;
+
+/// The fields of a position, with the length of the id that is to follow them.
+pub(crate) fn fields(slot: u32, key: Key<'_>, sighting: &Sighting) -> [u8; FIELDS] {
+    let mut bytes = [0; LEN];
+    put_position(&mut bytes, slot, 0, sighting);
+    (bytes[5], bytes[6]) = match key {
+        Key::Uuid(id) => (bytes[5] | UUID, id.len() as u8),
+        Key::Text(text) => (bytes[5], text.len() as u8),
+    };
+    get(&bytes, 4)
+}
+
+/// The slot, the length of the id, whether it is a UUID, and the sighting.
+pub(crate) fn from_fields(fields: &[u8; FIELDS]) -> Option<(u32, usize, bool, Sighting)> {
+    let mut bytes = [0; LEN];
+    put(&mut bytes, 4, *fields);
+    let slot = u32::from_le_bytes(get(&bytes, 8));
+    Some((slot, usize::from(bytes[6]), bytes[5] & UUID != 0, get_sighting(&bytes)?))
+}
+
+fn put_position(bytes: &mut [u8; LEN], slot: u32, hash: u64, sighting: &Sighting) {
+    bytes[4] = POSITION;
+    bytes[5] = flags(sighting);
+    put(bytes, 8, slot.to_le_bytes());
+    put(bytes, 12, sighting.speed_mps.unwrap_or(0.0).to_le_bytes());
+    put(bytes, 16, sighting.position.lat().to_le_bytes());
+    put(bytes, 24, sighting.position.lon().to_le_bytes());
+    put(bytes, 32, sighting.event_time_ms.to_le_bytes());
+    put(bytes, 40, sighting.receive_time_ms.to_le_bytes());
+    put(bytes, 48, sighting.receive_seq.to_le_bytes());
+    put(bytes, 56, sighting.seq.unwrap_or(0).to_le_bytes());
+    put(bytes, 64, sighting.heading_deg.unwrap_or(0.0).to_le_bytes());
+    put(bytes, 72, hash.to_le_bytes());
+}
+
+fn get_sighting(bytes: &[u8; LEN]) -> Option<Sighting> {
+    let flag = |flag: u8| bytes[5] & flag != 0;
+    let (lat, lon) = (f64::from_le_bytes(get(bytes, 16)), f64::from_le_bytes(get(bytes, 24)));
+    Some(Sighting {
+        position: Position::new(lat, lon).ok()?,
+        event_time_ms: i64::from_le_bytes(get(bytes, 32)),
+        receive_time_ms: i64::from_le_bytes(get(bytes, 40)),
+        receive_seq: u64::from_le_bytes(get(bytes, 48)),
+        seq: flag(HAS_SEQ).then(|| u64::from_le_bytes(get(bytes, 56))),
+        speed_mps: flag(HAS_SPEED).then(|| f32::from_le_bytes(get(bytes, 12))),
+        heading_deg: flag(HAS_HEADING).then(|| f32::from_le_bytes(get(bytes, 64))),
+        emergency: flag(EMERGENCY),
+        own_time: flag(OWN_TIME),
+    })
+}
+
+fn flags(sighting: &Sighting) -> u8 {
+    let flag = |set: bool, flag: u8| if set { flag } else { 0 };
+    flag(sighting.seq.is_some(), HAS_SEQ)
+        | flag(sighting.speed_mps.is_some(), HAS_SPEED)
+        | flag(sighting.heading_deg.is_some(), HAS_HEADING)
+        | flag(sighting.emergency, EMERGENCY)
+        | flag(sighting.own_time, OWN_TIME)
+}
+
+fn put_key(bytes: &mut [u8; LEN], kind: u8, slot: u32, key: Key<'_>) {
+    bytes[4] = kind;
+    put(bytes, 8, slot.to_le_bytes());
+    let id = match &key {
+        Key::Uuid(id) => {
+            bytes[5] = UUID;
+            &id[..]
+        }
+        Key::Text(text) => text.as_bytes(),
+    };
+    bytes[6] = id.len() as u8;
+    bytes[16..16 + id.len()].copy_from_slice(id);
+}
+
+fn get_key(bytes: &[u8; LEN]) -> Option<Key<'_>> {
+    key(bytes[16..].get(..usize::from(bytes[6]))?, bytes[5] & UUID != 0)
+}
+
+/// The key that was written as `id`.
+pub(crate) fn key(id: &[u8], uuid: bool) -> Option<Key<'_>> {
+    if uuid { Some(Key::Uuid(id.try_into().ok()?)) } else { Some(Key::Text(str::from_utf8(id).ok()?)) }
+}
+
+fn put<const N: usize>(bytes: &mut [u8; LEN], at: usize, value: [u8; N]) {
+    bytes[at..at + N].copy_from_slice(&value);
+}
+
+fn get<const N: usize>(bytes: &[u8; LEN], at: usize) -> [u8; N] {
+    bytes[at..at + N].try_into().expect("every field lies within a record")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sighting() -> Sighting {
+        Sighting {
+            position: Position::new(-90.0, 180.0).unwrap(),
+            event_time_ms: -1,
+            receive_time_ms: i64::MAX,
+            receive_seq: u64::MAX,
+            seq: Some(0),
+            speed_mps: Some(12.5),
+            heading_deg: None,
+            emergency: true,
+            own_time: true,
+        }
+    }
+
+    fn check(record: Record<'_>) {
+        let mut bytes = Vec::new();
+        encode(&record, 7, &mut bytes);
+        let bytes: &mut [u8; LEN] = bytes.as_mut_slice().try_into().unwrap();
+        assert_eq!(decode(bytes, 7), Some(record));
+        assert_eq!(decode(bytes, 8), None, "a record is only itself in its own place");
+        for bit in 0..LEN * 8 {
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(decode(bytes, 7), None, "bit {bit} was flipped");
+            bytes[bit / 8] ^= 1 << (bit % 8);
+        }
+    }
+
+    #[test]
+    fn reads_back_what_it_wrote_and_nothing_else() {
+        let longest = "å".repeat(32);
+        check(Record::Position { slot: u32::MAX, hash: 1 << 63, sighting: sighting() });
+        let bare =
+            Sighting { seq: None, speed_mps: None, heading_deg: Some(359.9), emergency: false, ..sighting() };
+        check(Record::Position { slot: 0, hash: 0, sighting: Sighting { own_time: false, ..bare } });
+        check(Record::Define { slot: 3, key: Key::Uuid([7; 16]) });
+        check(Record::Define { slot: 3, key: Key::Text(&longest) });
+        check(Record::Remove { slot: 4, key: Key::Text("x") });
+        check(Record::Synced { upto: 1 << 40 });
+        check(Record::Void);
+    }
+
+    #[test]
+    fn takes_zeros_for_no_record() {
+        for number in [0, 1, u64::from(u32::MAX), u64::MAX] {
+            assert_eq!(decode(&[0; LEN], number), None);
+        }
+    }
+}

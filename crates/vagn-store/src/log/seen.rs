@@ -1,0 +1,26 @@
+//! How far the doors' stamps have come.
+
+use crate::Sighting;
+
+/// The latest stamps in the log, so that after a restart the doors go on behind them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Seen {
+    /// Latest receive time, ms since 1970.
+    pub(crate) receive_time_ms: i64,
+    /// Highest receive sequence.
+    pub(crate) receive_seq: u64,
+}
+
+impl Seen {
+    /// Nothing was ever stored.
+    pub(crate) const NOTHING: Seen = Seen { receive_time_ms: i64::MIN, receive_seq: 0 };
+
+    pub(crate) fn of(sighting: &Sighting) -> Seen {
+        Seen { receive_time_ms: sighting.receive_time_ms, receive_seq: sighting.receive_seq }
+    }
+
+    pub(crate) fn note(&mut self, other: Seen) {
+        self.receive_time_ms = self.receive_time_ms.max(other.receive_time_ms);
+        self.receive_seq = self.receive_seq.max(other.receive_seq);
+    }
+}

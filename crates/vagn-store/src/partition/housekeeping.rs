@@ -1,0 +1,207 @@
+//! The work that is not urgent, in slices: snapshots, files to remove, vehicles to forget.
+
+use super::Partition;
+use crate::error::StoreError;
+use crate::log::record::Record;
+use crate::snapshot::Snapshot;
+use crate::snapshot::writer::SnapshotWriter;
+use crate::syncer::Health;
+use crate::vehicle::VehicleIdBuf;
+
+/// Snapshots that are kept, with the log since the oldest of them: one to use, one to fall back to.
+const SNAPSHOTS_KEPT: usize = 2;
+
+/// A snapshot is due after this time at the latest if there is anything new, so that records of a quiet fleet can age out too, ms.
+const SNAPSHOT_PAUSE_MIN_MS: i64 = 3_600_000;
+
+/// A vehicle is forgotten at most this late, ms.
+const FORGET_PAUSE_MAX_MS: i64 = 3_600_000;
+
+/// What a call of [`Partition::housekeep`] did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Housekept {
+    /// There is more to do now.
+    pub more: bool,
+    /// Vehicles forgotten because nothing was heard of them for too long.
+    pub forgotten: usize,
+    /// Segments and snapshots given up; the syncer removes them.
+    pub removed: usize,
+}
+
+/// What is under way.
+pub(super) struct Housekeeper {
+    /// Snapshots in their place, oldest first.
+    snapshots: Vec<Snapshot>,
+    writing: Option<SnapshotWriter>,
+    /// Position of a snapshot that the syncer has yet to put in its place.
+    waiting: Option<u64>,
+    last_snapshot_ms: i64,
+    /// The next slot to look at for vehicles to forget, while that is under way.
+    forget_from: Option<u32>,
+    next_forget_ms: i64,
+}
+
+impl Housekeeper {
+    pub(super) fn new(snapshots: Vec<Snapshot>, now_ms: i64) -> Housekeeper {
+        Housekeeper {
+            snapshots,
+            writing: None,
+            waiting: None,
+            last_snapshot_ms: now_ms,
+            forget_from: None,
+            next_forget_ms: now_ms,
+        }
+    }
+
+    /// Position up to which the log is needed for nothing but history: that of the oldest snapshot kept, if there are enough.
+    fn covered(&self) -> u64 {
+        match self.snapshots.len() {
+            SNAPSHOTS_KEPT.. => self.snapshots[0].position,
+            _ => 0,
+        }
+    }
+
+    fn newest(&self) -> u64 {
+        self.snapshots.last().map_or(0, |snapshot| snapshot.position)
+    }
+}
+
+pub(super) fn housekeep(partition: &mut Partition, now_ms: i64) -> Result<Housekept, StoreError> {
+    partition.shared.check()?;
+    match partition.measure_space() {
+        Err(StoreError::Full { .. }) | Ok(()) => {}
+        Err(err) => return Err(err),
+    }
+    let removed = retire(partition, now_ms);
+    let snapshot_goes_on = snapshot(partition, now_ms)?;
+    let (forgotten, forget_goes_on) = forget(partition, now_ms)?;
+    Ok(Housekept { more: snapshot_goes_on || forget_goes_on, forgotten, removed })
+}
+
+/// Hands to the syncer what need not be kept any longer.
+fn retire(partition: &mut Partition, now_ms: i64) -> usize {
+    let housekeeper = &mut partition.housekeeper;
+    if let Some(position) = partition.shared.placed() {
+        housekeeper.waiting = None;
+        housekeeper.snapshots.push(Snapshot::new(&partition.dir, position));
+    }
+    let spare = housekeeper.snapshots.len().saturating_sub(SNAPSHOTS_KEPT);
+    let snapshots = housekeeper.snapshots.drain(..spare).map(|snapshot| snapshot.path);
+    let mut removed: Vec<_> = snapshots.collect();
+    let segments =
+        partition.log.retire(housekeeper.covered(), kept_from(partition.settings.history_keep_ms, now_ms));
+    removed.extend(segments.map(|segment| segment.path));
+    let count = removed.len();
+    removed.into_iter().for_each(|path| partition.shared.remove(path));
+    count
+}
+
+/// Records received before this time are no longer history.
+fn kept_from(history_keep_ms: i64, now_ms: i64) -> i64 {
+    // Without history, a clock that stands still or goes back must not keep anything either.
+    if history_keep_ms == 0 { i64::MAX } else { now_ms.saturating_sub(history_keep_ms) }
+}
+
+/// Begins a snapshot when one is due, or writes a slice of the one under way. Gives whether there is more to write.
+fn snapshot(partition: &mut Partition, now_ms: i64) -> Result<bool, StoreError> {
+    if partition.housekeeper.writing.is_none() {
+        if !snapshot_due(partition, now_ms) {
+            return Ok(false);
+        }
+        partition.housekeeper.last_snapshot_ms = now_ms;
+    }
+    match write_snapshot(partition) {
+        Err(err) if err.is_no_room() => {
+            abandon_snapshot(partition);
+            Ok(false)
+        }
+        other => other.inspect_err(|err| partition.shared.fail(err)),
+    }
+}
+
+fn snapshot_due(partition: &Partition, now_ms: i64) -> bool {
+    let housekeeper = &partition.housekeeper;
+    let records = partition.log.end().0 - housekeeper.newest();
+    if housekeeper.waiting.is_some() || records == 0 || partition.health() == Health::Full {
+        return false;
+    }
+    let vehicles = partition.index.look(|index| index.len()) as u64;
+    let pause_ms = partition.settings.history_keep_ms.max(SNAPSHOT_PAUSE_MIN_MS);
+    records >= partition.settings.snapshot_records.max(2 * vehicles)
+        || now_ms.saturating_sub(housekeeper.last_snapshot_ms) >= pause_ms
+}
+
+/// Writes a snapshot to its end; the syncer has yet to put it in its place.
+pub(super) fn snapshot_now(partition: &mut Partition) -> Result<(), StoreError> {
+    while write_snapshot(partition)? {}
+    Ok(())
+}
+
+fn write_snapshot(partition: &mut Partition) -> Result<bool, StoreError> {
+    let mut writer = match partition.housekeeper.writing.take() {
+        Some(writer) => writer,
+        None => begin_snapshot(partition)?,
+    };
+    let Some(from) = writer.next_slot() else {
+        let finished = writer.finish(partition.log.end().0, partition.log.seen())?;
+        partition.housekeeper.waiting = Some(finished.position);
+        partition.shared.finished(finished);
+        return Ok(false);
+    };
+    let slice = partition.settings.slice.max(1);
+    partition.index.look(|index| writer.take(from.saturating_add(slice), index.slots(from, slice)));
+    let written = writer.write();
+    partition.housekeeper.writing = Some(writer);
+    written.map(|()| true)
+}
+
+/// A new segment begins with the snapshot, so that the ones before can go whole.
+fn begin_snapshot(partition: &mut Partition) -> Result<SnapshotWriter, StoreError> {
+    partition.log.rotate()?;
+    let slot_end = partition.index.look(|index| index.slots_end());
+    let position = partition.log.end().0;
+    SnapshotWriter::begin(&*partition.disk, &partition.dir, partition.number, position, slot_end)
+}
+
+/// Gives up a snapshot for which there is no room; what was written of it goes.
+fn abandon_snapshot(partition: &mut Partition) {
+    partition.shared.set_full(true);
+    if let Some(writer) = partition.housekeeper.writing.take() {
+        partition.shared.remove(writer.temp().to_owned());
+    }
+}
+
+/// Forgets vehicles of which nothing was heard for too long, among the next slots. Gives how many, and whether there are more slots to
+/// look at.
+fn forget(partition: &mut Partition, now_ms: i64) -> Result<(usize, bool), StoreError> {
+    let forget_after_ms = partition.settings.forget_after_ms;
+    if partition.housekeeper.forget_from.is_none() && now_ms >= partition.housekeeper.next_forget_ms {
+        partition.housekeeper.next_forget_ms =
+            now_ms.saturating_add(FORGET_PAUSE_MAX_MS.min(forget_after_ms / 10));
+        partition.housekeeper.forget_from = Some(0);
+    }
+    let Some(from) = partition.housekeeper.forget_from else { return Ok((0, false)) };
+    let slice = partition.settings.slice.max(1);
+    let silent = silent_vehicles(partition, from, slice, now_ms.saturating_sub(forget_after_ms));
+    for (slot, id) in &silent {
+        partition.log.push(&Record::Remove { slot: *slot, key: id.key() });
+    }
+    partition.commit()?;
+    partition.index.change(|index| {
+        for (slot, _) in &silent {
+            index.remove_slot(*slot);
+        }
+    });
+    let next = from.saturating_add(slice);
+    let more = next < partition.index.look(|index| index.slots_end());
+    partition.housekeeper.forget_from = more.then_some(next);
+    Ok((silent.len(), more))
+}
+
+fn silent_vehicles(partition: &Partition, from: u32, slice: u32, before_ms: i64) -> Vec<(u32, VehicleIdBuf)> {
+    partition.index.look(|index| {
+        let slots = index.slots(from, slice);
+        let silent = slots.filter(|(_, _, sighting)| sighting.receive_time_ms < before_ms);
+        silent.map(|(slot, key, _)| (slot, VehicleIdBuf::of(key))).collect()
+    })
+}

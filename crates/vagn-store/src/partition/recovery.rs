@@ -1,0 +1,185 @@
+//! Opens a partition: the newest good snapshot, the log over it, then the index.
+
+use super::table::Table;
+use crate::error::{Doing, StoreError};
+use crate::log::LogPosition;
+use crate::log::reader::{Cut, LogReader};
+use crate::snapshot::Snapshot;
+use crate::snapshot::reader::SnapshotReader;
+use std::path::PathBuf;
+
+/// How far the recovery of a partition has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Progress {
+    /// Which partition.
+    pub partition: u32,
+    /// What is being done.
+    pub phase: Phase,
+    /// Vehicles or records done in this phase.
+    pub done: u64,
+}
+
+/// The steps of a recovery, in order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// Vehicles are read from the snapshot.
+    Snapshot,
+    /// Records are read from the log.
+    Log,
+    /// Vehicles are put into the index.
+    Index,
+}
+
+/// How a partition was recovered.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Recovery {
+    /// Vehicles there are.
+    pub vehicles: u64,
+    /// Records read from the log over the snapshot.
+    pub records: u64,
+    /// Position of the snapshot it began with.
+    pub snapshot: Option<LogPosition>,
+    /// Snapshots that could not be read and were passed over.
+    pub bad_snapshots: Vec<PathBuf>,
+    /// The end of the log that was torn and is cut off now.
+    pub cut: Option<Cut>,
+    /// Positions of vehicles whose id was lost to damage and is not known; they are left out.
+    pub orphans: u64,
+    /// End of the log.
+    pub end: LogPosition,
+    /// Latest receive time ever stored, ms since 1970; `i64::MIN` when there is none.
+    pub receive_time_ms: i64,
+    /// Highest receive sequence ever stored.
+    pub receive_seq: u64,
+}
+
+/// How often progress is told, in vehicles or records.
+const STEP: u64 = 100_000;
+
+/// Everything that was read, before it becomes an index.
+pub(crate) struct Recovered {
+    pub(crate) table: Table,
+    pub(crate) recovery: Recovery,
+    /// Snapshots that can be gone back to, oldest first.
+    pub(crate) snapshots: Vec<Snapshot>,
+}
+
+/// Where the reading of the log begins.
+#[derive(Default)]
+struct Base {
+    table: Table,
+    snapshots: Vec<Snapshot>,
+    bad_snapshots: Vec<PathBuf>,
+    /// Records before this one are known to have been synced.
+    synced: u64,
+}
+
+/// Reads a partition and cuts a torn end of its log.
+pub(crate) fn recover(log: &LogReader<'_>, progress: &dyn Fn(Progress)) -> Result<Recovered, StoreError> {
+    remove_unfinished(log)?;
+    let (base, damage) = newest_snapshot(log, progress)?;
+    // If the log does not reach back to where an older snapshot, or none, would need it, the damage of the newer one is the reason.
+    replay(log, base, progress).map_err(|err| damage.unwrap_or(err))
+}
+
+/// What a crash left half-written.
+fn remove_unfinished(log: &LogReader<'_>) -> Result<(), StoreError> {
+    let names = log.disk.list(log.dir).doing("list", log.dir)?;
+    for name in names.iter().filter(|name| name.ends_with(".tmp")) {
+        let path = log.dir.join(name);
+        log.disk.remove(&path).doing("remove", &path)?;
+    }
+    Ok(())
+}
+
+/// The newest snapshot that can be read, or none; and what is wrong with the first one that cannot.
+fn newest_snapshot(
+    log: &LogReader<'_>,
+    progress: &dyn Fn(Progress),
+) -> Result<(Base, Option<StoreError>), StoreError> {
+    let mut snapshots = Snapshot::list(log.disk, log.dir)?;
+    // A snapshot is put in its place only when the log is durable up to its position, and beyond.
+    let synced = snapshots.last().map_or(0, |snapshot| snapshot.position);
+    let mut base = Base { synced, ..Base::default() };
+    let mut damage = None;
+    while let Some(snapshot) = snapshots.last() {
+        match load(log, snapshot, &mut base, progress) {
+            Ok(()) => break,
+            Err(err @ StoreError::Corrupt { .. }) => {
+                base.table = Table::default();
+                base.bad_snapshots.push(snapshot.path.clone());
+                damage.get_or_insert(err);
+                snapshots.pop();
+            }
+            Err(err) => return Err(err),
+        }
+    }
+    base.snapshots = snapshots;
+    Ok((base, damage))
+}
+
+fn load(
+    log: &LogReader<'_>,
+    snapshot: &Snapshot,
+    base: &mut Base,
+    progress: &dyn Fn(Progress),
+) -> Result<(), StoreError> {
+    let reader = SnapshotReader::open(log.disk, snapshot, log.partition)?;
+    base.table.reserve(reader.slot_end());
+    let mut steps = Steps::new(log.partition, Phase::Snapshot, progress);
+    let footer = reader.read(&mut |slot, key, sighting| {
+        base.table.place(slot, key, sighting);
+        steps.step();
+    })?;
+    base.table.note(footer.seen);
+    base.synced = base.synced.max(footer.complete_at);
+    Ok(())
+}
+
+fn replay(log: &LogReader<'_>, base: Base, progress: &dyn Fn(Progress)) -> Result<Recovered, StoreError> {
+    let Base { mut table, snapshots, bad_snapshots, synced } = base;
+    let from = snapshots.last().map(|snapshot| snapshot.position);
+    let mut steps = Steps::new(log.partition, Phase::Log, progress);
+    let end = log.read(from.unwrap_or(0), synced, &mut |_, record| {
+        table.apply(record);
+        steps.step();
+    })?;
+    table.note(end.seen);
+    if let Some(cut) = &end.cut {
+        log.cut(cut)?;
+    }
+    let recovery = Recovery {
+        vehicles: table.vehicles().count() as u64,
+        records: steps.done,
+        snapshot: from.map(LogPosition),
+        bad_snapshots,
+        cut: end.cut,
+        orphans: table.orphans(),
+        end: LogPosition(end.next),
+        receive_time_ms: table.seen().receive_time_ms,
+        receive_seq: table.seen().receive_seq,
+    };
+    Ok(Recovered { table, recovery, snapshots })
+}
+
+/// Counts, and tells of it now and then.
+pub(super) struct Steps<'a> {
+    partition: u32,
+    phase: Phase,
+    done: u64,
+    progress: &'a dyn Fn(Progress),
+}
+
+impl<'a> Steps<'a> {
+    pub(super) fn new(partition: u32, phase: Phase, progress: &'a dyn Fn(Progress)) -> Steps<'a> {
+        Steps { partition, phase, done: 0, progress }
+    }
+
+    #[inline]
+    pub(super) fn step(&mut self) {
+        self.done += 1;
+        if self.done.is_multiple_of(STEP) {
+            (self.progress)(Progress { partition: self.partition, phase: self.phase, done: self.done });
+        }
+    }
+}

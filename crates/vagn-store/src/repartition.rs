@@ -1,0 +1,109 @@
+//! Distributes a fleet, its history included, over another number of partitions.
+//!
+//! What happened is written once more through ordinary partitions, vehicle by vehicle in the old order; then what each vehicle
+//! last was, for those of which the history no longer tells. The rules of order and repeats make the latter harmless for the rest.
+
+use crate::disk::Disk;
+use crate::error::StoreError;
+use crate::history::{self, Event};
+use crate::log::reader::LogReader;
+use crate::partition::recovery::{Recovered, recover};
+use crate::partition::{Partition, Progress, Settings};
+use crate::{Key, Sighting, Updates, partition};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// Updates written at once.
+const BATCH: usize = 4_096;
+
+/// How to write the new partitions.
+pub(crate) struct Repartition<'a> {
+    pub(crate) disk: &'a Arc<dyn Disk>,
+    pub(crate) settings: Settings,
+    pub(crate) now_ms: i64,
+    pub(crate) progress: &'a dyn Fn(Progress),
+}
+
+impl Repartition<'_> {
+    /// Writes what is in the partitions `from` to new ones in `to`, durably.
+    pub(crate) fn run(&self, from: &[PathBuf], to: &[PathBuf]) -> Result<(), StoreError> {
+        let mut targets = Vec::new();
+        for (number, dir) in (0..).zip(to) {
+            targets.push(Target::new(self.open(dir, number)?));
+        }
+        for (number, dir) in (0..).zip(from) {
+            self.copy(dir, number, &mut targets)?;
+        }
+        targets.into_iter().try_for_each(|target| target.finish(self.now_ms))
+    }
+
+    /// Nobody is shed or forgotten on the way.
+    fn open(&self, dir: &std::path::Path, number: u32) -> Result<Partition, StoreError> {
+        let settings = Settings { max_vehicles: usize::MAX, forget_after_ms: i64::MAX, ..self.settings };
+        Ok(Partition::open(self.disk.clone(), dir, number, settings, self.now_ms, &|_| {})?.0)
+    }
+
+    fn copy(&self, dir: &std::path::Path, number: u32, targets: &mut [Target]) -> Result<(), StoreError> {
+        self.disk.create_dir(dir).map_err(|source| StoreError::Io {
+            doing: "create",
+            path: dir.to_owned(),
+            source,
+        })?;
+        let log = LogReader { disk: &**self.disk, dir, partition: number };
+        let Recovered { table, .. } = recover(&log, self.progress)?;
+        history::read(&log, &table, &mut |event| match event {
+            Event::Seen(key, hash, sighting) => target(targets, hash).see(key, hash, sighting, self.now_ms),
+            Event::Removed(key) => target(targets, key.hash()).remove(key, self.now_ms),
+        })?;
+        for (_, key, hash, sighting) in table.vehicles() {
+            target(targets, hash).see(key, hash, *sighting, self.now_ms)?;
+        }
+        targets.iter_mut().for_each(|target| target.partition.note(table.seen()));
+        Ok(())
+    }
+}
+
+fn target(targets: &mut [Target], hash: u64) -> &mut Target {
+    let number = partition(hash, targets.len());
+    &mut targets[number]
+}
+
+/// A new partition and what is on its way there.
+struct Target {
+    partition: Partition,
+    updates: Updates,
+    fates: Vec<crate::Fate>,
+}
+
+impl Target {
+    fn new(partition: Partition) -> Target {
+        Target { partition, updates: Updates::new(), fates: Vec::new() }
+    }
+
+    fn see(&mut self, key: Key<'_>, hash: u64, sighting: Sighting, now_ms: i64) -> Result<(), StoreError> {
+        self.updates.push(key, hash, sighting);
+        if self.updates.len() < BATCH { Ok(()) } else { self.flush(now_ms) }
+    }
+
+    fn remove(&mut self, key: Key<'_>, now_ms: i64) -> Result<(), StoreError> {
+        self.flush(now_ms)?;
+        self.partition.delete(key).map(|_| ())
+    }
+
+    fn flush(&mut self, now_ms: i64) -> Result<(), StoreError> {
+        if !self.updates.is_empty() {
+            self.partition.write(&self.updates, &mut self.fates)?;
+            self.updates.clear();
+            self.partition.housekeep(now_ms)?;
+            self.partition.syncer().tidy()?;
+        }
+        Ok(())
+    }
+
+    /// Ends with a snapshot, so that the next start need not read all of it again.
+    fn finish(mut self, now_ms: i64) -> Result<(), StoreError> {
+        self.flush(now_ms)?;
+        self.partition.snapshot()?;
+        self.partition.close().map(|_| ())
+    }
+}

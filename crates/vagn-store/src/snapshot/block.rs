@@ -1,0 +1,141 @@
+//! The parts a snapshot is made of: a header, blocks of vehicles, and the footer as the last block.
+//!
+//! A block is `length, count, checksum` (u32 each) and its content. The checksum begins with the number of the block, so that
+//! blocks cannot change places; a count of zero marks the footer.
+
+use super::Footer;
+use crate::log::record;
+use crate::log::seen::Seen;
+use crate::{Key, Sighting};
+
+/// The newest format this version reads and the one it writes.
+pub(super) const VERSION: u32 = 1;
+
+const MAGIC: [u8; 8] = *b"VAGNSNAP";
+
+/// Length of the header in bytes.
+pub(super) const HEADER: usize = 40;
+
+/// Length of what stands before the content of a block, in bytes.
+pub(super) const PREFIX: usize = 12;
+
+/// No block is longer, in bytes: what claims to be was never written.
+pub(super) const CONTENT_MAX: usize = 64 << 20;
+
+const FOOTER: usize = 32;
+
+/// What the file says of itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Header {
+    pub(super) version: u32,
+    pub(super) partition: u32,
+    pub(super) position: u64,
+    /// No slot in the file is as high as this.
+    pub(super) slot_end: u32,
+}
+
+impl Header {
+    pub(super) fn encode(&self) -> [u8; HEADER] {
+        let mut bytes = [0; HEADER];
+        bytes[..8].copy_from_slice(&MAGIC);
+        bytes[8..12].copy_from_slice(&self.version.to_le_bytes());
+        bytes[12..16].copy_from_slice(&self.partition.to_le_bytes());
+        bytes[16..24].copy_from_slice(&self.position.to_le_bytes());
+        bytes[24..28].copy_from_slice(&self.slot_end.to_le_bytes());
+        let sum = crc32c::crc32c(&bytes[..36]);
+        bytes[36..].copy_from_slice(&sum.to_le_bytes());
+        bytes
+    }
+
+    pub(super) fn decode(bytes: &[u8; HEADER]) -> Option<Header> {
+        let whole = bytes[..8] == MAGIC && u32_at(bytes, 36) == crc32c::crc32c(&bytes[..36]);
+        whole.then(|| Header {
+            version: u32_at(bytes, 8),
+            partition: u32_at(bytes, 12),
+            position: u64_at(bytes, 16),
+            slot_end: u32_at(bytes, 24),
+        })
+    }
+}
+
+/// What stands before the content of a block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Prefix {
+    pub(super) length: u32,
+    pub(super) count: u32,
+    pub(super) sum: u32,
+}
+
+impl Prefix {
+    pub(super) fn of(block: u32, count: u32, content: &[u8]) -> Prefix {
+        let length = content.len() as u32;
+        Prefix { length, count, sum: checksum(block, count, content) }
+    }
+
+    pub(super) fn encode(&self) -> [u8; PREFIX] {
+        let mut bytes = [0; PREFIX];
+        bytes[..4].copy_from_slice(&self.length.to_le_bytes());
+        bytes[4..8].copy_from_slice(&self.count.to_le_bytes());
+        bytes[8..].copy_from_slice(&self.sum.to_le_bytes());
+        bytes
+    }
+
+    pub(super) fn decode(bytes: &[u8; PREFIX]) -> Prefix {
+        Prefix { length: u32_at(bytes, 0), count: u32_at(bytes, 4), sum: u32_at(bytes, 8) }
+    }
+
+    pub(super) fn matches(&self, block: u32, content: &[u8]) -> bool {
+        content.len() == self.length as usize && self.sum == checksum(block, self.count, content)
+    }
+}
+
+fn checksum(block: u32, count: u32, content: &[u8]) -> u32 {
+    crc32c::crc32c_append(block.rotate_left(16) ^ count, content)
+}
+
+/// Appends a vehicle: the fields of a position record, then the id.
+pub(super) fn put_vehicle(slot: u32, key: Key<'_>, sighting: &Sighting, out: &mut Vec<u8>) {
+    let fields = record::fields(slot, key, sighting);
+    out.extend_from_slice(&fields);
+    match key {
+        Key::Uuid(id) => out.extend_from_slice(&id),
+        Key::Text(text) => out.extend_from_slice(text.as_bytes()),
+    }
+}
+
+/// Gives the vehicles of a block to `visit`; false when it is not made of vehicles.
+pub(super) fn each_vehicle(mut content: &[u8], visit: &mut dyn FnMut(u32, Key<'_>, Sighting)) -> bool {
+    while let Some((fields, rest)) = content.split_first_chunk::<{ record::FIELDS }>() {
+        let Some((slot, id_len, uuid, sighting)) = record::from_fields(fields) else { return false };
+        let Some((id, rest)) = rest.split_at_checked(id_len) else { return false };
+        let Some(key) = record::key(id, uuid) else { return false };
+        visit(slot, key, sighting);
+        content = rest;
+    }
+    content.is_empty()
+}
+
+impl Footer {
+    pub(super) fn encode(&self) -> [u8; FOOTER] {
+        let mut bytes = [0; FOOTER];
+        bytes[..8].copy_from_slice(&self.complete_at.to_le_bytes());
+        bytes[8..16].copy_from_slice(&self.vehicles.to_le_bytes());
+        bytes[16..24].copy_from_slice(&self.seen.receive_time_ms.to_le_bytes());
+        bytes[24..].copy_from_slice(&self.seen.receive_seq.to_le_bytes());
+        bytes
+    }
+
+    pub(super) fn decode(content: &[u8]) -> Option<Footer> {
+        let content: &[u8; FOOTER] = content.try_into().ok()?;
+        let seen = Seen { receive_time_ms: u64_at(content, 16) as i64, receive_seq: u64_at(content, 24) };
+        Some(Footer { complete_at: u64_at(content, 0), vehicles: u64_at(content, 8), seen })
+    }
+}
+
+fn u32_at(bytes: &[u8], at: usize) -> u32 {
+    u32::from_le_bytes(bytes[at..at + 4].try_into().expect("4 bytes"))
+}
+
+fn u64_at(bytes: &[u8], at: usize) -> u64 {
+    u64::from_le_bytes(bytes[at..at + 8].try_into().expect("8 bytes"))
+}

@@ -1,0 +1,49 @@
+//! Snapshots: what a partition held, so that its log need not be read from the beginning.
+//!
+//! A snapshot is fuzzy. The position in the log is noted first, then the slots are written down a slice at a time while the fleet
+//! moves on beneath. Reading the log from the noted position over it repeats what the snapshot may have seen already, and
+//! since every record gives the whole of a slot, the outcome is exact at the position where the last slice was written.
+//! A snapshot is put in its place only when the log is durable up to there.
+
+mod block;
+pub(crate) mod reader;
+pub(crate) mod writer;
+
+use crate::disk::Disk;
+use crate::error::{Doing, StoreError};
+use crate::log::seen::Seen;
+use std::path::{Path, PathBuf};
+
+const EXTENSION: &str = ".snap";
+
+/// A snapshot in the directory of its partition, named by the position from which the log is to be read over it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Snapshot {
+    pub(crate) position: u64,
+    pub(crate) path: PathBuf,
+}
+
+impl Snapshot {
+    pub(crate) fn new(dir: &Path, position: u64) -> Snapshot {
+        Snapshot { position, path: dir.join(format!("{position:020}{EXTENSION}")) }
+    }
+
+    /// The snapshots in `dir`, oldest first.
+    pub(crate) fn list(disk: &dyn Disk, dir: &Path) -> Result<Vec<Snapshot>, StoreError> {
+        let names = disk.list(dir).doing("list", dir)?;
+        let positions = names.iter().filter_map(|name| name.strip_suffix(EXTENSION)?.parse().ok());
+        let mut snapshots: Vec<_> = positions.map(|position| Snapshot::new(dir, position)).collect();
+        snapshots.sort_unstable_by_key(|snapshot| snapshot.position);
+        Ok(snapshots)
+    }
+}
+
+/// What stands at the end of a snapshot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Footer {
+    /// Position of the log when the last slice was written; the log is durable up to here.
+    pub(crate) complete_at: u64,
+    /// How many vehicles there are before.
+    pub(crate) vehicles: u64,
+    pub(crate) seen: Seen,
+}

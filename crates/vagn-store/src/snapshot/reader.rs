@@ -1,0 +1,126 @@
+//! Reads a snapshot back, all of it or, for `repair`, what is left of it.
+
+use super::block::{CONTENT_MAX, HEADER, Header, PREFIX, Prefix, VERSION, each_vehicle};
+use super::{Footer, Snapshot};
+use crate::disk::{Disk, DiskFile};
+use crate::error::{Doing, StoreError};
+use crate::{Key, Sighting};
+use std::sync::Arc;
+
+/// A snapshot whose header has been read.
+pub(crate) struct SnapshotReader {
+    snapshot: Snapshot,
+    file: Arc<dyn DiskFile>,
+    slot_end: u32,
+}
+
+/// What the blocks of a snapshot gave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Tally {
+    vehicles: u64,
+    footer: Option<Footer>,
+    /// Where the first block was that cannot be read.
+    bad: Option<u64>,
+}
+
+impl SnapshotReader {
+    /// Opens a snapshot of `partition`.
+    pub(crate) fn open(
+        disk: &dyn Disk,
+        snapshot: &Snapshot,
+        partition: u32,
+    ) -> Result<SnapshotReader, StoreError> {
+        let file = disk.open(&snapshot.path).doing("open", &snapshot.path)?;
+        let mut bytes = [0; HEADER];
+        file.read_at(0, &mut bytes).doing("read", &snapshot.path)?;
+        let corrupt = |what| StoreError::Corrupt { file: snapshot.path.clone(), offset: 0, what };
+        let header =
+            Header::decode(&bytes).ok_or_else(|| corrupt("the header of the snapshot cannot be read"))?;
+        if header.version > VERSION {
+            return Err(StoreError::Format {
+                file: snapshot.path.clone(),
+                found: header.version,
+                newest: VERSION,
+            });
+        }
+        if (header.partition, header.position) != (partition, snapshot.position) {
+            return Err(corrupt("the header is of another snapshot"));
+        }
+        Ok(SnapshotReader { snapshot: snapshot.clone(), file, slot_end: header.slot_end })
+    }
+
+    /// No slot in it is as high as this.
+    pub(crate) fn slot_end(&self) -> u32 {
+        self.slot_end
+    }
+
+    /// Gives every vehicle to `visit`. When it fails, `visit` has been given some.
+    pub(crate) fn read(&self, visit: &mut dyn FnMut(u32, Key<'_>, Sighting)) -> Result<Footer, StoreError> {
+        let tally = self.blocks(false, visit)?;
+        let corrupt = |offset, what| StoreError::Corrupt { file: self.snapshot.path.clone(), offset, what };
+        match (tally.footer, tally.bad) {
+            (_, Some(offset)) => Err(corrupt(offset, "a block of the snapshot does not match its checksum")),
+            (None, None) => Err(corrupt(
+                self.file.size().doing("measure", &self.snapshot.path)?,
+                "the snapshot has no end",
+            )),
+            (Some(footer), None) if footer.vehicles != tally.vehicles => {
+                Err(corrupt(0, "the snapshot lacks vehicles"))
+            }
+            (Some(footer), None) => Ok(footer),
+        }
+    }
+
+    /// Gives every vehicle that can still be read to `visit`, and the footer if there is one.
+    pub(crate) fn salvage(
+        &self,
+        visit: &mut dyn FnMut(u32, Key<'_>, Sighting),
+    ) -> Result<Option<Footer>, StoreError> {
+        Ok(self.blocks(true, visit)?.footer)
+    }
+
+    fn blocks(
+        &self,
+        go_on: bool,
+        visit: &mut dyn FnMut(u32, Key<'_>, Sighting),
+    ) -> Result<Tally, StoreError> {
+        let mut tally = Tally { vehicles: 0, footer: None, bad: None };
+        let mut offset = HEADER as u64;
+        let mut content = Vec::new();
+        for block in 0.. {
+            let Some(prefix) = self.prefix(offset)? else { break };
+            let whole = self.content(offset, &prefix, &mut content)? && prefix.matches(block, &content);
+            if whole && prefix.count == 0 {
+                tally.footer = Footer::decode(&content);
+                break;
+            }
+            if whole && each_vehicle(&content, visit) {
+                tally.vehicles += u64::from(prefix.count);
+            } else {
+                tally.bad = tally.bad.or(Some(offset));
+            }
+            if tally.bad.is_some() && !go_on {
+                break;
+            }
+            offset += PREFIX as u64 + u64::from(prefix.length);
+        }
+        Ok(tally)
+    }
+
+    fn prefix(&self, offset: u64) -> Result<Option<Prefix>, StoreError> {
+        let mut bytes = [0; PREFIX];
+        let got = self.file.read_at(offset, &mut bytes).doing("read", &self.snapshot.path)?;
+        Ok((got == PREFIX).then(|| Prefix::decode(&bytes)))
+    }
+
+    /// Reads the content of the block at `offset`; false when it is not all there.
+    fn content(&self, offset: u64, prefix: &Prefix, content: &mut Vec<u8>) -> Result<bool, StoreError> {
+        let length = prefix.length as usize;
+        if length > CONTENT_MAX {
+            return Ok(false);
+        }
+        content.resize(length, 0);
+        let got = self.file.read_at(offset + PREFIX as u64, content).doing("read", &self.snapshot.path)?;
+        Ok(got == length)
+    }
+}

@@ -1,0 +1,111 @@
+//! Writes a snapshot a slice at a time, so that the writer of the partition is never away from its work for long.
+
+use super::block::{HEADER, Header, PREFIX, Prefix, VERSION, put_vehicle};
+use super::{Footer, Snapshot};
+use crate::disk::{Disk, DiskFile};
+use crate::error::{Doing, StoreError};
+use crate::log::seen::Seen;
+use crate::syncer::Finished;
+use crate::{Key, Sighting};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// A snapshot on its way.
+pub(crate) struct SnapshotWriter {
+    snapshot: Snapshot,
+    temp: PathBuf,
+    file: Arc<dyn DiskFile>,
+    /// The slots below this one are written.
+    next_slot: u32,
+    /// Slots from here on came after the position was noted, and are in the log.
+    slot_end: u32,
+    blocks: u32,
+    vehicles: u64,
+    buffer: Vec<u8>,
+    header: Option<[u8; HEADER]>,
+}
+
+impl SnapshotWriter {
+    /// Begins a snapshot of the slots below `slot_end` at `position`, which is the end of the log.
+    pub(crate) fn begin(
+        disk: &dyn Disk,
+        dir: &Path,
+        partition: u32,
+        position: u64,
+        slot_end: u32,
+    ) -> Result<SnapshotWriter, StoreError> {
+        let snapshot = Snapshot::new(dir, position);
+        let temp = snapshot.path.with_extension("tmp");
+        let file = disk.create(&temp).doing("create", &temp)?;
+        let header = Header { version: VERSION, partition, position, slot_end }.encode();
+        Ok(SnapshotWriter {
+            snapshot,
+            temp,
+            file,
+            next_slot: 0,
+            slot_end,
+            blocks: 0,
+            vehicles: 0,
+            buffer: Vec::new(),
+            header: Some(header),
+        })
+    }
+
+    /// The first slot that is not yet written; `None` when all are.
+    pub(crate) fn next_slot(&self) -> Option<u32> {
+        (self.next_slot < self.slot_end).then_some(self.next_slot)
+    }
+
+    /// Takes in `vehicles`, which are all there are in the slots from the next one up to `upto`. No I/O, so that it may hold a lock.
+    pub(crate) fn take<'a>(&mut self, upto: u32, vehicles: impl Iterator<Item = (u32, Key<'a>, Sighting)>) {
+        self.buffer.clear();
+        self.buffer.extend_from_slice(&[0; PREFIX]);
+        let mut count = 0;
+        for (slot, key, sighting) in vehicles {
+            put_vehicle(slot, key, &sighting, &mut self.buffer);
+            count += 1;
+        }
+        self.vehicles += u64::from(count);
+        self.next_slot = upto;
+        if count == 0 {
+            // A count of zero would be taken for the footer.
+            self.buffer.clear();
+        } else {
+            self.seal(count);
+        }
+    }
+
+    /// Writes what was taken in.
+    pub(crate) fn write(&mut self) -> Result<(), StoreError> {
+        if let Some(header) = self.header.take() {
+            self.buffer.splice(..0, header);
+        }
+        self.file.append(&self.buffer).doing("write", &self.temp)?;
+        self.buffer.clear();
+        Ok(())
+    }
+
+    /// Writes the footer. What is given back must be synced, after the log up to `complete_at`, before it counts.
+    pub(crate) fn finish(mut self, complete_at: u64, seen: Seen) -> Result<Finished, StoreError> {
+        let footer = Footer { complete_at, vehicles: self.vehicles, seen };
+        self.buffer.clear();
+        self.buffer.extend_from_slice(&[0; PREFIX]);
+        self.buffer.extend_from_slice(&footer.encode());
+        self.seal(0);
+        self.write()?;
+        let Snapshot { path, position } = self.snapshot;
+        Ok(Finished { file: self.file, temp: self.temp, path, position })
+    }
+
+    /// Where it is being written.
+    pub(crate) fn temp(&self) -> &Path {
+        &self.temp
+    }
+
+    /// Fills in what stands before the content of the block in `buffer`.
+    fn seal(&mut self, count: u32) {
+        let (prefix, content) = self.buffer.split_at_mut(PREFIX);
+        prefix.copy_from_slice(&Prefix::of(self.blocks, count, content).encode());
+        self.blocks += 1;
+    }
+}

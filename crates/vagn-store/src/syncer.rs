@@ -1,0 +1,244 @@
+//! Makes durable what the writer of a partition wrote, beside the writer and never in its way.
+//!
+//! The writer leaves here what is due: segments it wrote to, a snapshot to put in place, files to remove. Whoever has a
+//! [`Syncer`] does it. A sync that fails is not forgotten: nobody knows what the disk still has, so the partition stops for good.
+
+use crate::StoreError;
+use crate::disk::{Disk, DiskFile};
+use crate::error::Doing;
+use crate::log::LogPosition;
+use parking_lot::Mutex;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+
+/// Whether a partition takes positions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Health {
+    /// It does.
+    Well,
+    /// Not until there is more free space.
+    Full,
+    /// Not until it is opened again; says why.
+    Failed(String),
+}
+
+/// Syncs the log of one partition; see [`Partition::syncer`](crate::Partition::syncer).
+#[derive(Clone)]
+pub struct Syncer {
+    shared: Arc<Shared>,
+}
+
+/// A snapshot that is written and waits to be made durable and put in its place.
+pub(crate) struct Finished {
+    pub(crate) file: Arc<dyn DiskFile>,
+    pub(crate) temp: PathBuf,
+    pub(crate) path: PathBuf,
+    pub(crate) position: u64,
+}
+
+/// What the writer and the syncers of a partition have in common.
+pub(crate) struct Shared {
+    disk: Arc<dyn Disk>,
+    dir: PathBuf,
+    partition: u32,
+    written: AtomicU64,
+    durable: AtomicU64,
+    full: AtomicBool,
+    failed: OnceLock<String>,
+    due: Mutex<Due>,
+    /// Held while syncing, so that two syncers do not both believe the other's half.
+    turn: Mutex<()>,
+}
+
+#[derive(Default)]
+struct Due {
+    /// Segments with unsynced records, oldest first; the last is being written.
+    files: Vec<Arc<dyn DiskFile>>,
+    /// Segments were created since the directory was synced.
+    entries: bool,
+    snapshot: Option<Finished>,
+    /// Position of the last snapshot put in its place, until the writer asks for it.
+    placed: Option<u64>,
+    removals: Vec<PathBuf>,
+}
+
+impl Syncer {
+    pub(crate) fn new(shared: Arc<Shared>) -> Syncer {
+        Syncer { shared }
+    }
+
+    /// Makes durable all that was written before the call, then does what [`Syncer::tidy`] does. Blocks for as long as the disk takes;
+    /// gives the position up to which the log is durable.
+    ///
+    /// # Errors
+    /// When the disk fails, now or before. The partition has then stopped for good.
+    pub fn sync(&self) -> Result<LogPosition, StoreError> {
+        let _turn = self.shared.turn.lock();
+        let durable = self.shared.sync_log()?;
+        self.shared.tidy()?;
+        Ok(durable)
+    }
+
+    /// Puts finished snapshots in their place and removes files that are no longer needed. Syncs only what a snapshot needs, so it
+    /// does little at most times; to be called now and then by who does not call [`Syncer::sync`].
+    ///
+    /// # Errors
+    /// As [`Syncer::sync`].
+    pub fn tidy(&self) -> Result<(), StoreError> {
+        let _turn = self.shared.turn.lock();
+        self.shared.check()?;
+        if self.shared.due.lock().snapshot.is_some() {
+            self.shared.sync_log()?;
+        }
+        self.shared.tidy()
+    }
+
+    /// Up to where the log is durable. Moves forward while [`Syncer::sync`] runs elsewhere.
+    pub fn durable(&self) -> LogPosition {
+        LogPosition(self.shared.durable())
+    }
+
+    /// Up to where the log is written.
+    pub fn written(&self) -> LogPosition {
+        LogPosition(self.shared.written.load(Ordering::Acquire))
+    }
+
+    /// Whether the partition takes positions.
+    pub fn health(&self) -> Health {
+        self.shared.health()
+    }
+}
+
+impl Shared {
+    pub(crate) fn new(disk: Arc<dyn Disk>, dir: PathBuf, partition: u32) -> Shared {
+        Shared {
+            disk,
+            dir,
+            partition,
+            written: AtomicU64::new(0),
+            durable: AtomicU64::new(0),
+            full: AtomicBool::new(false),
+            failed: OnceLock::new(),
+            due: Mutex::default(),
+            turn: Mutex::default(),
+        }
+    }
+
+    /// The writer has written all records before `next`.
+    pub(crate) fn written(&self, next: u64) {
+        self.written.store(next, Ordering::Release);
+    }
+
+    /// The writer will write to `file` from now on, a new segment.
+    pub(crate) fn began(&self, file: Arc<dyn DiskFile>) {
+        let mut due = self.due.lock();
+        due.files.push(file);
+        due.entries = true;
+    }
+
+    /// A segment from before this process, of which nobody knows whether it was synced.
+    pub(crate) fn found(&self, file: Arc<dyn DiskFile>) {
+        self.due.lock().files.push(file);
+    }
+
+    pub(crate) fn finished(&self, snapshot: Finished) {
+        self.due.lock().snapshot = Some(snapshot);
+    }
+
+    /// Position of a snapshot that was put in its place since the last call.
+    pub(crate) fn placed(&self) -> Option<u64> {
+        self.due.lock().placed.take()
+    }
+
+    pub(crate) fn remove(&self, path: PathBuf) {
+        self.due.lock().removals.push(path);
+    }
+
+    pub(crate) fn durable(&self) -> u64 {
+        self.durable.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn set_full(&self, full: bool) {
+        self.full.store(full, Ordering::Release);
+    }
+
+    pub(crate) fn is_full(&self) -> bool {
+        self.full.load(Ordering::Acquire)
+    }
+
+    /// Stops the partition for good. The first reason stays.
+    pub(crate) fn fail(&self, err: &StoreError) {
+        self.failed.get_or_init(|| describe(err));
+    }
+
+    /// An error when the partition has stopped for good.
+    pub(crate) fn check(&self) -> Result<(), StoreError> {
+        match self.failed.get() {
+            Some(reason) => Err(StoreError::Failed { partition: self.partition, reason: reason.clone() }),
+            None => Ok(()),
+        }
+    }
+
+    pub(crate) fn health(&self) -> Health {
+        match self.failed.get() {
+            Some(reason) => Health::Failed(reason.clone()),
+            None if self.is_full() => Health::Full,
+            None => Health::Well,
+        }
+    }
+
+    fn sync_log(&self) -> Result<LogPosition, StoreError> {
+        self.check()?;
+        // In this order: a segment begun after `upto` was read is synced too early, never too late.
+        let upto = self.written.load(Ordering::Acquire);
+        let (files, entries) = {
+            let mut due = self.due.lock();
+            (due.files.clone(), std::mem::take(&mut due.entries))
+        };
+        if upto > self.durable() || entries || files.len() > 1 {
+            self.sync_files(&files, entries).inspect_err(|err| self.fail(err))?;
+            self.due.lock().files.drain(..files.len() - 1);
+            self.durable.fetch_max(upto, Ordering::AcqRel);
+        }
+        Ok(LogPosition(upto))
+    }
+
+    fn sync_files(&self, files: &[Arc<dyn DiskFile>], entries: bool) -> Result<(), StoreError> {
+        for file in files {
+            file.sync().doing("sync the log in", &self.dir)?;
+        }
+        if entries {
+            self.disk.sync_dir(&self.dir).doing("sync", &self.dir)?;
+        }
+        Ok(())
+    }
+
+    fn tidy(&self) -> Result<(), StoreError> {
+        let (snapshot, removals) = {
+            let mut due = self.due.lock();
+            (due.snapshot.take(), std::mem::take(&mut due.removals))
+        };
+        self.place(snapshot).and_then(|()| self.remove_all(&removals)).inspect_err(|err| self.fail(err))
+    }
+
+    fn place(&self, snapshot: Option<Finished>) -> Result<(), StoreError> {
+        let Some(Finished { file, temp, path, position }) = snapshot else { return Ok(()) };
+        file.sync().doing("sync", &temp)?;
+        self.disk.rename(&temp, &path).doing("rename", &temp)?;
+        self.disk.sync_dir(&self.dir).doing("sync", &self.dir)?;
+        self.due.lock().placed = Some(position);
+        Ok(())
+    }
+
+    fn remove_all(&self, paths: &[PathBuf]) -> Result<(), StoreError> {
+        // Not synced: a file that is back after a crash is removed again.
+        paths.iter().try_for_each(|path| self.disk.remove(path).doing("remove", path))
+    }
+}
+
+/// The error with what caused it, for those who hear of it only later.
+fn describe(err: &StoreError) -> String {
+    let cause = std::error::Error::source(err).map(|cause| format!(": {cause}")).unwrap_or_default();
+    format!("{err}{cause}")
+}
