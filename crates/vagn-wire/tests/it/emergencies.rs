@@ -75,6 +75,14 @@ fn at_the_head_of_something_over_long_the_call_stays() {
 }
 
 #[test]
+fn beyond_the_longest_datagram_nothing_is_read() {
+    let padding = Object::Bin(vec![0; MAX_DATAGRAM]);
+    let bytes = map([("ID", "a".into()), ("x", padding), ("Emergency", true.into())]).bytes();
+    assert_eq!(decode(&bytes), Err(Reject::TooLong));
+    check_unheard(&bytes);
+}
+
+#[test]
 fn a_later_unreadable_value_does_not_undo_what_was_read() {
     let (id, flag) = (("ID", Object::from("a")), ("Emergency", Object::from(true)));
     check_map([id.clone(), flag.clone(), ("Emergency", 0.into())], Err(Reject::BadType));

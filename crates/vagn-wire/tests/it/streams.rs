@@ -45,6 +45,9 @@ fn an_object_of_2048_bytes_is_whole_and_one_more_is_too_long() {
 fn what_cannot_end_in_time_is_refused_at_once() {
     check(b"\xdd\xff\xff\xff\xff", Err(Reject::TooLong));
     check(b"\xdf\x00\x00\x08\x00", Err(Reject::TooLong));
+    // Three bytes of head, and each object takes one at least: 2045 fit.
+    check(b"\xdc\x07\xfd", Ok(None));
+    check(b"\xdc\x07\xfe", Err(Reject::TooLong));
     check(b"\xdb\xff\xff\xff\xff", Err(Reject::TooLong));
     check(b"\xc6\x00\x00\x08\x00", Err(Reject::TooLong));
     check(b"\x92\xa1x\xc8\x08\x00", Err(Reject::TooLong));
