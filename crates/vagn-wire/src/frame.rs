@@ -9,7 +9,7 @@ pub const MAX_OBJECT: usize = crate::MAX_DATAGRAM;
 /// Length in bytes of the first msgpack object in `stream`; `None` when more bytes are needed to tell.
 ///
 /// Looks at no more than [`MAX_OBJECT`] bytes, however long the stream or deep the nesting. Any object has a length;
-/// whether it is a report is for [`decode`](crate::decode) to say.
+/// whether it is a report is for [`decode`](crate::decode()) to say.
 ///
 /// # Errors
 /// [`Reject::NotMsgpack`], or [`Reject::TooLong`] as soon as the object cannot end within [`MAX_OBJECT`] bytes. The

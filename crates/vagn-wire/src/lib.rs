@@ -2,10 +2,10 @@
 //!
 //! | to | use |
 //! |---|---|
-//! | read one datagram | [`decode`] |
+//! | read one datagram | [`decode()`] |
 //! | see whether it calls for help | [`is_emergency`] |
 //! | cut a TCP stream into objects | [`object_len`] |
-//! | write what a vehicle would send | [`encode`] |
+//! | write what a vehicle would send | [`encode()`] |
 //! | answer over TCP, and read the answer | [`ack`] |
 //!
 //! No I/O, no clock, no unsafe code; decoding allocates nothing and its work is bounded by the length of the input.
