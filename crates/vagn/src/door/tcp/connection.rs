@@ -1,0 +1,234 @@
+//! One connection: a TLS handshake, then objects in and acks out until one side has had enough.
+//!
+//! Reading and writing go on side by side. Between them lie the batches whose fates are not known yet, a fixed number at
+//! most: a client that does not take its acks is first not read from and then closed, and holds up nobody else.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, copy, sink, split};
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, timeout, timeout_at};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+
+use super::ack::Owed;
+use super::frames::{Cut, Frames, Parcel};
+use super::limits::Limits;
+use crate::door::handover::Handover;
+use crate::fate::Receipt;
+
+/// Least and most room to read into at a time. An idle connection keeps no more than the least.
+const ROOM_MIN: usize = 4 << 10;
+const ROOM_MAX: usize = 64 << 10;
+
+/// What all connections of a door share.
+pub(super) struct Service {
+    pub(super) handover: Handover,
+    pub(super) acceptor: TlsAcceptor,
+    pub(super) limits: Limits,
+}
+
+/// How a connection ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum End {
+    /// The client closed it.
+    Closed,
+    /// The door stopped.
+    Stopped,
+    /// It vanished without saying so.
+    Lost,
+    /// The handshake took too long.
+    HandshakeTimeout,
+    /// The handshake failed.
+    Handshake,
+    /// No whole object for too long.
+    Idle,
+    /// It stopped being msgpack.
+    NotMsgpack,
+    /// It did not take its acks.
+    AcksUnread,
+    /// The fates of its reports did not become known in time.
+    Unanswered,
+}
+
+impl End {
+    /// Under which reason it is counted, unless all went well.
+    pub(super) fn reason(self) -> Option<&'static str> {
+        match self {
+            Self::Closed | Self::Stopped => None,
+            Self::Lost => Some("lost"),
+            Self::HandshakeTimeout => Some("handshake_timeout"),
+            Self::Handshake => Some("handshake_failed"),
+            Self::Idle => Some("idle"),
+            Self::NotMsgpack => Some("not_msgpack"),
+            Self::AcksUnread => Some("acks_unread"),
+            Self::Unanswered => Some("unanswered"),
+        }
+    }
+}
+
+/// Serves one client from its first byte to its last.
+pub(super) async fn serve<S>(stream: S, service: Arc<Service>, mut stop: watch::Receiver<bool>) -> End
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let handshake = timeout(service.limits.handshake, service.acceptor.accept(stream));
+    let shaken = tokio::select! {
+        shaken = handshake => shaken,
+        _ = stop.wait_for(|stop| *stop) => return End::Stopped,
+    };
+    match shaken {
+        Ok(Ok(stream)) => service.converse(stream, stop).await,
+        Ok(Err(err)) => {
+            tracing::debug!(error = %err, "failed to finish tls handshake");
+            End::Handshake
+        }
+        Err(_) => End::HandshakeTimeout,
+    }
+}
+
+impl Service {
+    async fn converse<S>(&self, stream: TlsStream<S>, stop: watch::Receiver<bool>) -> End
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let (mut reader, mut writer) = split(stream);
+        let (owe, owed) = mpsc::channel(self.limits.outstanding);
+        let (read, written) = tokio::join!(self.read(&mut reader, owe, stop), self.write(&mut writer, owed));
+        match written {
+            Ok(()) => self.say_goodbye(&mut reader, &mut writer, read).await,
+            Err(end) => end,
+        }
+    }
+
+    /// Passes on what comes in until there is a reason to end. Drops `owe` then, so that the writer ends as well.
+    async fn read(
+        &self,
+        stream: &mut (impl AsyncRead + Unpin),
+        owe: mpsc::Sender<Owed>,
+        mut stop: watch::Receiver<bool>,
+    ) -> End {
+        let mut frames = Frames::default();
+        let mut room = ROOM_MIN;
+        let mut patience = Patience::new(self.limits.idle);
+        let end = loop {
+            match frames.cut() {
+                Cut::Parcel(parcel) => {
+                    self.pass_on(parcel, &owe).await;
+                    patience.renew(self.limits.idle);
+                    continue;
+                }
+                Cut::Broken => break End::NotMsgpack,
+                Cut::More => {}
+            }
+            tokio::select! {
+                read = timeout_at(patience.until, fill(stream, frames.bytes(), &mut room)) => match read {
+                    Ok(Ok(0)) => break End::Closed,
+                    Ok(Ok(_)) => {}
+                    Ok(Err(_)) => break End::Lost,
+                    Err(_) => break patience.end,
+                },
+                _ = stop.wait_for(|stop| *stop), if patience.end == End::Idle => patience.stop(self.limits.linger),
+                () = owe.closed() => break End::AcksUnread,
+            }
+        };
+        if let Some(rest) = frames.rest() {
+            self.pass_on(rest, &owe).await;
+        }
+        end
+    }
+
+    /// Publishes first and only then waits for the writer: no call for help stands behind unread acks.
+    async fn pass_on(&self, Parcel { batch, asked }: Parcel, owe: &mpsc::Sender<Owed>) {
+        if asked.is_empty() {
+            return self.handover.publish_wait(batch, None).await;
+        }
+        let (receipt, answer) = Receipt::new(batch.len());
+        self.handover.publish_wait(batch, Some(receipt)).await;
+        // A writer that is gone has said why itself.
+        drop(owe.send(Owed { asked, answer }).await);
+    }
+
+    /// Writes acks until the reader is done and nothing is owed.
+    async fn write(
+        &self,
+        stream: &mut (impl AsyncWrite + Unpin),
+        mut owed: mpsc::Receiver<Owed>,
+    ) -> Result<(), End> {
+        let mut out = Vec::new();
+        while let Some(Owed { asked, answer }) = owed.recv().await {
+            let Ok(Ok(outcomes)) = timeout(self.limits.answer, answer).await else {
+                return Err(End::Unanswered);
+            };
+            out.clear();
+            asked.iter().for_each(|one| one.answer(&outcomes, &mut out));
+            match timeout(self.limits.write, send(stream, &out)).await {
+                Ok(Ok(())) => {}
+                Ok(Err(_)) => return Err(End::Lost),
+                Err(_) => return Err(End::AcksUnread),
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends our side with close_notify. To close a socket with unread bytes would reset it, and the last acks with it: so
+    /// whoever has not ended its own side is read from a little longer.
+    async fn say_goodbye(
+        &self,
+        reader: &mut (impl AsyncRead + Unpin),
+        writer: &mut (impl AsyncWrite + Unpin),
+        end: End,
+    ) -> End {
+        let said = matches!(timeout(self.limits.write, writer.shutdown()).await, Ok(Ok(())));
+        if said && !matches!(end, End::Closed | End::Lost) {
+            // Whatever comes of it: this is a courtesy.
+            drop(timeout(self.limits.linger, copy(reader, &mut sink())).await);
+        }
+        end
+    }
+}
+
+/// How much longer a connection may go without a whole object, and what it means when it does.
+struct Patience {
+    until: Instant,
+    end: End,
+}
+
+impl Patience {
+    fn new(idle: Duration) -> Self {
+        Self { until: Instant::now() + idle, end: End::Idle }
+    }
+
+    fn renew(&mut self, idle: Duration) {
+        if self.end == End::Idle {
+            self.until = Instant::now() + idle;
+        }
+    }
+
+    /// From now on only what is already on its way is waited for.
+    fn stop(&mut self, linger: Duration) {
+        *self = Self { until: Instant::now() + linger, end: End::Stopped };
+    }
+}
+
+/// Reads once, with room that follows what the client sends: a thousand idle connections must not cost a thousand times
+/// the room of a busy one.
+async fn fill(
+    stream: &mut (impl AsyncRead + Unpin),
+    bytes: &mut Vec<u8>,
+    room: &mut usize,
+) -> std::io::Result<usize> {
+    if bytes.capacity() > 4 * *room {
+        bytes.shrink_to(*room);
+    }
+    bytes.reserve(*room);
+    let read = stream.read_buf(bytes).await?;
+    *room = if read >= *room { (*room * 2).min(ROOM_MAX) } else { (*room / 2).max(read).max(ROOM_MIN) };
+    Ok(read)
+}
+
+async fn send(stream: &mut (impl AsyncWrite + Unpin), bytes: &[u8]) -> std::io::Result<()> {
+    stream.write_all(bytes).await?;
+    stream.flush().await
+}

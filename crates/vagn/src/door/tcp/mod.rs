@@ -1,0 +1,152 @@
+//! The TCP door: accepts TLS connections, as many as it may, and gives each a task of its own.
+//!
+//! A connection that panics loses itself only. The listening sockets outlive the door, so that a restart refuses nobody;
+//! its connections end with it, and clients come again.
+
+mod ack;
+mod connection;
+mod frames;
+mod limits;
+#[cfg(test)]
+mod tests;
+
+use std::future::poll_fn;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use rustls::ServerConfig;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::{JoinError, JoinSet};
+use tokio_rustls::TlsAcceptor;
+use vagn_otp::{Failure, TaskContext};
+
+use self::connection::{End, Service, serve};
+use self::limits::Limits;
+use super::handover::Handover;
+use crate::config::TcpSettings;
+use crate::metrics::ReasonLabel;
+
+/// After a failed accept: it fails at once again while files or memory are short.
+const FAULT_PAUSE: Duration = Duration::from_millis(50);
+
+/// How often the door shows that it is alive.
+const BEAT_EVERY: Duration = Duration::from_secs(1);
+
+/// The listeners of all addresses, and what their connections share.
+pub(super) struct TcpDoor {
+    listeners: Vec<std::net::TcpListener>,
+    service: Arc<Service>,
+}
+
+impl TcpDoor {
+    pub(super) fn new(
+        listeners: Vec<std::net::TcpListener>,
+        tls: Arc<ServerConfig>,
+        settings: &TcpSettings,
+        files: u64,
+        handover: Handover,
+    ) -> Self {
+        let limits = Limits::new(settings, files);
+        let service = Service { handover, acceptor: TlsAcceptor::from(tls), limits };
+        Self { listeners, service: Arc::new(service) }
+    }
+
+    /// Accepts until it is told to stop, then lets every connection finish what it has read.
+    pub(super) async fn run(&self, ctx: &TaskContext) -> Result<(), Failure> {
+        let listeners = self.open()?;
+        let (stop, stopping) = watch::channel(false);
+        let mut connections = JoinSet::new();
+        let mut beat = tokio::time::interval(BEAT_EVERY);
+        ctx.ready();
+        loop {
+            tokio::select! {
+                () = ctx.stopping() => break,
+                _ = beat.tick() => ctx.beat().await,
+                Some(ended) = connections.join_next() => self.ended(ended),
+                accepted = poll_fn(|cx| poll_accept(&listeners, cx)) => match accepted {
+                    Ok((stream, peer)) => self.admit(stream, peer, &mut connections, &stopping),
+                    Err(err) => self.fault(err).await,
+                },
+            }
+        }
+        let _idle = ctx.idle();
+        drop(listeners);
+        stop.send_replace(true);
+        while let Some(ended) = connections.join_next().await {
+            self.ended(ended);
+        }
+        Ok(())
+    }
+
+    fn open(&self) -> io::Result<Vec<TcpListener>> {
+        self.listeners.iter().map(|listener| TcpListener::from_std(listener.try_clone()?)).collect()
+    }
+
+    fn admit(
+        &self,
+        stream: TcpStream,
+        peer: SocketAddr,
+        connections: &mut JoinSet<End>,
+        stopping: &watch::Receiver<bool>,
+    ) {
+        if connections.len() >= self.service.limits.connections {
+            return self.refused("too_many");
+        }
+        // Acks are small and somebody waits for each of them. Without it they are late, not wrong.
+        drop(stream.set_nodelay(true));
+        let (service, stopping) = (self.service.clone(), stopping.clone());
+        let open = Open::new(&service);
+        connections.spawn(async move {
+            let end = serve(stream, service, stopping).await;
+            tracing::debug!(%peer, ?end, "connection ended");
+            drop(open);
+            end
+        });
+    }
+
+    fn ended(&self, ended: Result<End, JoinError>) {
+        match ended {
+            Ok(end) => end.reason().into_iter().for_each(|reason| self.refused(reason)),
+            Err(err) => {
+                tracing::error!(error = %err, "a connection crashed");
+                self.refused("crashed");
+            }
+        }
+    }
+
+    fn refused(&self, reason: &'static str) {
+        let refused = &self.service.handover.metrics.connections_refused;
+        refused.get_or_create(&ReasonLabel { reason }).inc();
+    }
+
+    async fn fault(&self, err: io::Error) {
+        self.service.handover.fault("tcp_accept");
+        tracing::warn!(error = %err, "failed to accept a connection");
+        tokio::time::sleep(FAULT_PAUSE).await;
+    }
+}
+
+/// Counts a connection as open while it lives, however it ends.
+struct Open(Arc<Service>);
+
+impl Open {
+    fn new(service: &Arc<Service>) -> Self {
+        service.handover.metrics.connections_open.inc();
+        Self(service.clone())
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.handover.metrics.connections_open.dec();
+    }
+}
+
+fn poll_accept(listeners: &[TcpListener], cx: &mut Context<'_>) -> Poll<io::Result<(TcpStream, SocketAddr)>> {
+    let ready = listeners.iter().map(|listener| listener.poll_accept(cx)).find(Poll::is_ready);
+    ready.unwrap_or(Poll::Pending)
+}

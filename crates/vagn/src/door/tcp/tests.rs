@@ -1,0 +1,250 @@
+//! A client at the other end of a pipe, on a paused clock: whatever it does, its connection ends as it should.
+
+use std::sync::Arc;
+use std::sync::mpsc::Receiver;
+use std::time::Duration;
+
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio_rustls::client::TlsStream;
+use tokio_rustls::{TlsAcceptor, TlsConnector};
+use vagn_wire::ack::decode as decode_ack;
+use vagn_wire::{Fate, decode, is_emergency};
+
+use super::connection::{End, Service, serve};
+use super::limits::Limits;
+use crate::batch::Batch;
+use crate::config::TcpSettings;
+use crate::door::handover::Handover;
+use crate::door::testing::{collector, emergency, handover, report, store, trust};
+use crate::tls::Identity;
+
+/// One connection, and what a test needs of it.
+struct Scene {
+    service: Arc<Service>,
+    trust: Arc<ClientConfig>,
+    stop: watch::Sender<bool>,
+    served: JoinSet<End>,
+}
+
+impl Scene {
+    fn new(handover: Handover) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let identity = Identity::of_data_dir(dir.path()).unwrap();
+        let acceptor = TlsAcceptor::from(identity.server_config(&[]).unwrap());
+        let limits = Limits::new(&TcpSettings::default(), 1 << 20);
+        let service = Arc::new(Service { handover, acceptor, limits });
+        Self { service, trust: trust(&identity), stop: watch::Sender::new(false), served: JoinSet::new() }
+    }
+
+    /// A pipe to a connection that is being served.
+    fn pipe(&mut self) -> DuplexStream {
+        let (client, server) = duplex(16 << 10);
+        self.served.spawn(serve(server, self.service.clone(), self.stop.subscribe()));
+        client
+    }
+
+    async fn connect(&mut self) -> TlsStream<DuplexStream> {
+        let name = ServerName::try_from("localhost").unwrap();
+        let pipe = self.pipe();
+        TlsConnector::from(self.trust.clone()).connect(name, pipe).await.unwrap()
+    }
+
+    async fn end(&mut self) -> End {
+        self.served.join_next().await.unwrap().unwrap()
+    }
+}
+
+async fn send(client: &mut TlsStream<DuplexStream>, bytes: &[u8]) {
+    client.write_all(bytes).await.unwrap();
+    client.flush().await.unwrap();
+}
+
+/// The paused clock moves only when everybody waits: the service has read what was sent.
+async fn settle() {
+    tokio::time::sleep(Duration::from_millis(1)).await;
+}
+
+/// Everything the service says until it closes: the `Seq` and fate of each ack.
+async fn acks(client: &mut TlsStream<DuplexStream>) -> Vec<(u64, Fate)> {
+    let mut bytes = Vec::new();
+    client.read_to_end(&mut bytes).await.expect("a closing service says so");
+    let mut rest = &bytes[..];
+    std::iter::from_fn(|| {
+        let (ack, length) = decode_ack(rest).unwrap()?;
+        let said = (ack.seq, ack.fate);
+        rest = &rest[length..];
+        Some(said)
+    })
+    .collect()
+}
+
+fn arrived(batches: &Receiver<Arc<Batch>>) -> Vec<Vec<u8>> {
+    let all: Vec<Arc<Batch>> = batches.try_iter().collect();
+    all.iter().flat_map(|batch| batch.reports().map(|(.., bytes)| bytes.to_vec())).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn half_a_handshake_times_out() {
+    let mut scene = Scene::new(collector().0);
+    let mut pipe = scene.pipe();
+    pipe.write_all(b"\x16\x03\x01\x02\x00\x01").await.unwrap();
+    assert_eq!(scene.end().await, End::HandshakeTimeout);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_no_handshake_ends_at_once() {
+    let mut scene = Scene::new(collector().0);
+    let mut pipe = scene.pipe();
+    pipe.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
+    assert_eq!(scene.end().await, End::Handshake);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_idle_client_is_told_goodbye() {
+    let mut scene = Scene::new(collector().0);
+    let mut client = scene.connect().await;
+    assert_eq!(acks(&mut client).await, []);
+    assert_eq!(scene.end().await, End::Idle);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_byte_a_minute_gains_no_time() {
+    let (handover, batches) = collector();
+    let mut scene = Scene::new(handover);
+    let mut client = scene.connect().await;
+    let object = report("bus", None);
+    for byte in &object[..4] {
+        send(&mut client, &[*byte]).await;
+        tokio::time::sleep(Duration::from_secs(60)).await;
+    }
+    assert_eq!(acks(&mut client).await, []);
+    assert_eq!(scene.end().await, End::Idle);
+    assert_eq!(arrived(&batches), [&object[..4]], "what was cut off is counted too");
+}
+
+#[tokio::test(start_paused = true)]
+async fn objects_arrive_whole_however_they_are_sent() {
+    let (handover, batches) = collector();
+    let mut scene = Scene::new(handover);
+    let mut client = scene.connect().await;
+    let objects = [report("one", None), report("two", None)];
+    send(&mut client, &objects.concat()).await;
+    for byte in objects.concat() {
+        send(&mut client, &[byte]).await;
+    }
+    client.shutdown().await.unwrap();
+    assert_eq!(scene.end().await, End::Closed);
+    assert_eq!(arrived(&batches), [&objects[..], &objects[..]].concat());
+}
+
+#[tokio::test(start_paused = true)]
+async fn acks_come_in_order_and_only_to_those_who_ask() {
+    let (handover, batches) = collector();
+    let mut scene = Scene::new(handover);
+    let mut client = scene.connect().await;
+    for seq in [Some(1), None, Some(3)] {
+        send(&mut client, &report("bus", seq)).await;
+        settle().await;
+    }
+    client.shutdown().await.unwrap();
+    let held: Vec<_> = batches.try_iter().collect();
+    assert_eq!(held.len(), 3);
+    // Fates become known in the wrong order, and for each when its last holder lets go.
+    held.into_iter().rev().for_each(|batch| store(&batch));
+    assert_eq!(acks(&mut client).await, [(1, Fate::Stored), (3, Fate::Stored)]);
+    assert_eq!(scene.end().await, End::Closed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_stops_being_msgpack_is_answered_and_closed() {
+    let (handover, batches) = collector();
+    let mut scene = Scene::new(handover);
+    let mut client = scene.connect().await;
+    let stream = [report("bus", Some(1)), vec![0xc1; 300], report("bus", Some(2))].concat();
+    send(&mut client, &stream).await;
+    settle().await;
+    let held = batches.try_recv().unwrap();
+    let fine: Vec<bool> = held.reports().map(|(.., bytes)| decode(bytes).is_ok()).collect();
+    assert_eq!(fine, [true, false]);
+    store(&held);
+    drop(held);
+    assert_eq!(acks(&mut client).await, [(1, Fate::Stored)]);
+    assert_eq!(scene.end().await, End::NotMsgpack);
+    assert_eq!(scene.service.handover.metrics.received.get(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stopping_door_finishes_what_was_sent() {
+    let mut scene = Scene::new(handover(store));
+    let mut client = scene.connect().await;
+    for seq in 0..600 {
+        send(&mut client, &report("bus", Some(seq))).await;
+    }
+    scene.stop.send_replace(true);
+    assert_eq!(acks(&mut client).await, (0..600).map(|seq| (seq, Fate::Stored)).collect::<Vec<_>>());
+    assert_eq!(scene.end().await, End::Stopped);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stopping_door_does_not_wait_for_handshakes() {
+    let mut scene = Scene::new(collector().0);
+    let _pipe = scene.pipe();
+    scene.stop.send_replace(true);
+    assert_eq!(scene.end().await, End::Stopped);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_does_not_read_its_acks_is_closed() {
+    let mut scene = Scene::new(handover(store));
+    let mut client = scene.connect().await;
+    let stream = report("bus", Some(1)).repeat(100);
+    while client.write_all(&stream).await.is_ok() && client.flush().await.is_ok() {}
+    assert_eq!(scene.end().await, End::AcksUnread);
+    let metrics = &scene.service.handover.metrics;
+    assert_eq!(metrics.fate(Fate::Stored).get(), metrics.received.get());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_for_help_does_not_stand_behind_unknown_fates() {
+    let (handover, batches) = collector();
+    let mut scene = Scene::new(handover);
+    let mut client = scene.connect().await;
+    for seq in 0..5 {
+        send(&mut client, &report("bus", Some(seq))).await;
+        settle().await;
+    }
+    let held: Vec<_> = batches.try_iter().collect();
+    send(&mut client, &emergency("bus", Some(5))).await;
+    settle().await;
+    let calls = arrived(&batches);
+    assert!(calls.len() == 1 && is_emergency(&calls[0]), "{calls:?} beside {} held", held.len());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fate_that_never_becomes_known_is_not_made_up() {
+    let (handover, batches) = collector();
+    let mut scene = Scene::new(handover);
+    let mut client = scene.connect().await;
+    send(&mut client, &report("bus", Some(1))).await;
+    let mut answer = Vec::new();
+    // The connection is cut without a goodbye, which the client's TLS calls an error.
+    client.read_to_end(&mut answer).await.unwrap_err();
+    assert_eq!((scene.end().await, answer.len()), (End::Unanswered, 0));
+    assert_eq!(batches.try_iter().count(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_vanishes_leaves_what_it_sent() {
+    let (handover, batches) = collector();
+    let mut scene = Scene::new(handover);
+    let mut client = scene.connect().await;
+    send(&mut client, &report("bus", None)).await;
+    settle().await;
+    drop(client);
+    assert_eq!(scene.end().await, End::Lost);
+    assert_eq!(arrived(&batches), [report("bus", None)]);
+}
