@@ -1,3 +1,133 @@
-//! Doors: where reports come in. They seal what arrived into batches and publish them, and know no later stage.
+//! Doors: where reports come in. They seal what arrived into batches, publish them, and know no later stage.
+//!
+//! Sockets are bound once, before anything starts, and outlive the threads and tasks that serve them: a door that is
+//! restarted loses nothing that waits in the kernel.
 
+mod files;
+mod gather;
+mod handover;
 pub mod listen;
+mod meminfo;
+mod port;
+mod recvmmsg;
+mod socket;
+mod sockopt;
+mod steer;
+mod tcp;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+mod udp;
+
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::ServerConfig;
+use vagn_otp::ChildSpec;
+
+pub use self::handover::Handover;
+use self::listen::{ListenError, Transport};
+use self::port::{Port, Unsteered};
+use self::socket::DoorSocket;
+pub use self::socket::{Buffer, probe_buffer};
+use self::tcp::TcpDoor;
+use self::udp::UdpDoor;
+use crate::config::{Reply, TcpSettings, UdpSettings};
+
+/// A door beats at least once a second; one that does not for so long is stuck.
+const WATCHDOG: Duration = Duration::from_secs(5);
+
+/// The bound doors of the service, before they open.
+#[derive(Debug)]
+pub struct Doors {
+    ports: Vec<Port>,
+    listeners: Vec<TcpListener>,
+    reply: Reply,
+    tcp: TcpSettings,
+    files: u64,
+}
+
+impl Doors {
+    /// Binds what the settings name, and says in the log where the kernel gives less than was asked for.
+    ///
+    /// # Errors
+    /// The first address that cannot be had.
+    pub fn bind(udp: &UdpSettings, tcp: &TcpSettings) -> Result<Self, ListenError> {
+        Self::bind_steered(udp, tcp, true)
+    }
+
+    fn bind_steered(udp: &UdpSettings, tcp: &TcpSettings, steered: bool) -> Result<Self, ListenError> {
+        let buffer_bytes = udp.receive_buffer_bytes as usize;
+        let addresses = listen::resolve(&udp.listen)?;
+        let bind = |address| Port::bind(address, buffer_bytes, steered).map(|port| (port.address, port));
+        let ports: Vec<Port> =
+            listen::bind_all(Transport::Udp, &addresses, bind)?.into_iter().map(|(_, port)| port).collect();
+        let listeners = listen::tcp(&tcp.listen)?;
+        // Without it there are fewer connections; the number that is assumed then is the usual limit.
+        let files = files::raise_limit().unwrap_or(1_024);
+        ports.iter().for_each(warn);
+        Ok(Self { ports, listeners, reply: udp.reply, tcp: tcp.clone(), files })
+    }
+
+    /// Where datagrams are received.
+    pub fn udp_addresses(&self) -> Vec<SocketAddr> {
+        self.ports.iter().map(|port| port.address).collect()
+    }
+
+    /// Where connections are accepted.
+    pub fn tcp_addresses(&self) -> Vec<SocketAddr> {
+        self.listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect()
+    }
+
+    /// Whether the kernel keeps calls for help apart at every address.
+    pub fn is_steered(&self) -> bool {
+        self.ports.iter().all(|port| port.emergency.is_ok())
+    }
+
+    /// The children that serve the doors: `udp` and `udp-emergency` (with `-2` and so on for further addresses), `tcp`.
+    /// The sockets close when the last of them is dropped.
+    pub fn children(self, tls: Arc<ServerConfig>, handover: &Handover) -> Vec<ChildSpec> {
+        let mut children = Vec::new();
+        for (at, port) in self.ports.into_iter().enumerate() {
+            let suffix = if at == 0 { String::new() } else { format!("-{}", at + 1) };
+            children.push(udp(&format!("udp{suffix}"), port.ordinary, self.reply, true, handover));
+            if let Ok(socket) = port.emergency {
+                children.push(udp(&format!("udp-emergency{suffix}"), socket, self.reply, false, handover));
+            }
+        }
+        let door = Arc::new(TcpDoor::new(self.listeners, tls, &self.tcp, self.files, handover.clone()));
+        let run = move |ctx| {
+            let door = door.clone();
+            async move { door.run(&ctx).await }
+        };
+        children.push(ChildSpec::task("tcp", run).watchdog(WATCHDOG));
+        children
+    }
+}
+
+fn udp(name: &str, socket: Arc<DoorSocket>, reply: Reply, gathers: bool, handover: &Handover) -> ChildSpec {
+    let door = UdpDoor { socket, handover: handover.clone(), reply, gathers };
+    ChildSpec::thread(name, move |ctx| door.run(&ctx)).watchdog(WATCHDOG)
+}
+
+fn warn(port: &Port) {
+    let buffer = port.ordinary.buffer;
+    if buffer.is_capped() {
+        tracing::warn!(
+            address = %port.address,
+            asked = buffer.asked,
+            got = buffer.booked / 2,
+            remedy = buffer.remedy(),
+            "the kernel gave a smaller receive buffer than asked for; bursts will be dropped"
+        );
+    }
+    if let Err(reason @ Unsteered::Refused(_)) = &port.emergency {
+        tracing::warn!(
+            address = %port.address,
+            %reason,
+            "emergencies share the ordinary udp socket: under overload they wait and are dropped with positions"
+        );
+    }
+}

@@ -1,0 +1,58 @@
+//! Handing over: a door's batch is stamped, sealed, counted as received and published. The same for every door.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use vagn_wire::Reject;
+
+use crate::batch::{Batch, BatchBuilder};
+use crate::clock::Clock;
+use crate::dispatcher::Traffic;
+use crate::fate::{Receipt, Share};
+use crate::metrics::{Metrics, ReasonLabel};
+use crate::stamp::Stamper;
+
+/// Longest that a connection waits for room behind the topic. Then whoever is full sheds the batch.
+const ROOM_WITHIN: Duration = Duration::from_secs(5);
+
+/// What every door is given: where batches go, and what it takes to seal one.
+#[derive(Clone)]
+pub struct Handover {
+    /// Where batches are published.
+    pub topic: Traffic,
+    /// Stamps arrivals.
+    pub stamper: Arc<Stamper>,
+    /// Tells a door how long things take.
+    pub clock: Arc<dyn Clock>,
+    /// Where everything is counted.
+    pub metrics: Arc<Metrics>,
+}
+
+impl Handover {
+    /// Publishes without waiting: whoever is full sheds.
+    pub(super) fn publish(&self, batch: BatchBuilder) {
+        if !batch.is_empty() {
+            self.topic.publish(&self.seal(batch, None));
+        }
+    }
+
+    /// Publishes and waits for room, so that the sender is slowed down rather than shed.
+    pub(super) async fn publish_wait(&self, batch: BatchBuilder, receipt: Option<Arc<Receipt>>) {
+        self.topic.publish_wait(&self.seal(batch, receipt), ROOM_WITHIN).await;
+    }
+
+    /// Counts one report that cannot even be put into a batch.
+    pub(super) fn reject(&self, reason: Reject) {
+        Share::received(&self.metrics, 1).reject(reason);
+    }
+
+    /// Counts a fault at a door, under one of a few fixed reasons.
+    pub(super) fn fault(&self, reason: &'static str) {
+        self.metrics.door_faults.get_or_create(&ReasonLabel { reason }).inc();
+    }
+
+    fn seal(&self, batch: BatchBuilder, receipt: Option<Arc<Receipt>>) -> Arc<Batch> {
+        let stamp = self.stamper.stamp(batch.len());
+        batch.seal(stamp, receipt, &self.metrics)
+    }
+}

@@ -1,0 +1,82 @@
+//! What the tests of the doors share: reports to send, and a topic that keeps what is published.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, channel};
+
+use rustls::{ClientConfig, RootCertStore};
+use vagn_otp::{Offer, Subscriber, Topic};
+use vagn_wire::{Fate, Position, Report, VehicleId, encode};
+
+use super::handover::Handover;
+use crate::batch::Batch;
+use crate::clock::SystemClock;
+use crate::metrics::Metrics;
+use crate::stamp::Stamper;
+use crate::tls::Identity;
+
+/// A report by `vehicle_id` from Austin, as bytes.
+pub(crate) fn report(vehicle_id: &str, seq: Option<u64>) -> Vec<u8> {
+    with_flag(vehicle_id, seq, false)
+}
+
+/// The same with its flag set.
+pub(crate) fn emergency(vehicle_id: &str, seq: Option<u64>) -> Vec<u8> {
+    with_flag(vehicle_id, seq, true)
+}
+
+fn with_flag(vehicle_id: &str, seq: Option<u64>, emergency: bool) -> Vec<u8> {
+    let position = Position::new(30.27, -97.74).unwrap();
+    let mut report = Report::new(VehicleId::new(vehicle_id).unwrap(), position);
+    (report.seq, report.emergency) = (seq, emergency);
+    let mut bytes = Vec::new();
+    encode(&report, &mut bytes);
+    bytes
+}
+
+struct Each<F>(F);
+
+impl<F: Fn(&Arc<Batch>) + Send + Sync> Subscriber<Arc<Batch>> for Each<F> {
+    fn offer(&self, batch: &Arc<Batch>) -> Offer {
+        (self.0)(batch);
+        Offer::Taken
+    }
+}
+
+/// A handover whose topic gives every batch to `subscriber`.
+pub(crate) fn handover(subscriber: impl Fn(&Arc<Batch>) + Send + Sync + 'static) -> Handover {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = Arc::new(SystemClock::new());
+    let topic = Topic::new("traffic");
+    topic.subscribe("test", Each(subscriber));
+    Handover {
+        topic,
+        stamper: Arc::new(Stamper::open(dir.path(), clock.clone()).unwrap()),
+        clock,
+        metrics: Metrics::new(),
+    }
+}
+
+/// A handover whose batches come out at the other end.
+pub(crate) fn collector() -> (Handover, Receiver<Arc<Batch>>) {
+    let (sender, receiver) = channel();
+    (handover(move |batch| drop(sender.send(batch.clone()))), receiver)
+}
+
+/// Stands in for everything behind the topic: all is stored.
+pub(crate) fn store(batch: &Arc<Batch>) {
+    let receipt = batch.receipt();
+    for (index, ..) in batch.reports() {
+        receipt.iter().for_each(|receipt| receipt.set(index, Fate::Stored));
+    }
+    batch.take_share().unwrap().settle_rest(Fate::Stored);
+}
+
+/// What a client needs to trust `identity`.
+pub(crate) fn trust(identity: &Identity) -> Arc<ClientConfig> {
+    let mut roots = RootCertStore::empty();
+    roots.add(identity.certificate().clone()).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let versions =
+        ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+    Arc::new(versions.with_root_certificates(roots).with_no_client_auth())
+}

@@ -1,0 +1,304 @@
+//! The doors as they run: real sockets, under a supervisor, with a stand-in for everything behind the topic.
+
+use std::net::{SocketAddr, TcpStream, UdpSocket};
+use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use rustls::pki_types::ServerName;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+use vagn_otp::{Fault, Root, Strategy, Supervisor};
+use vagn_wire::ack::decode as decode_ack;
+use vagn_wire::{Fate, MAX_DATAGRAM, Reject, is_emergency};
+
+use super::testing::{collector, emergency, handover, report, store, trust};
+use super::{Doors, Handover};
+use crate::batch::Batch;
+use crate::config::{Reply, TcpSettings, UdpSettings};
+use crate::metrics::ReasonLabel;
+use crate::tls::Identity;
+
+/// What any kernel gives, and room for some 550 small datagrams.
+const BUFFER: u32 = 212_992;
+
+/// Far longer than anything here takes; only a failing test waits for it.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+struct Running {
+    root: Root,
+    udp: SocketAddr,
+    tcp: SocketAddr,
+    steered: bool,
+    connector: TlsConnector,
+    handover: Handover,
+}
+
+struct Plan {
+    reply: Reply,
+    steered: bool,
+    max_connections: u32,
+}
+
+impl Default for Plan {
+    fn default() -> Self {
+        Self { reply: Reply::None, steered: true, max_connections: 10_000 }
+    }
+}
+
+impl Plan {
+    async fn run(self, handover: Handover) -> Running {
+        let dir = tempfile::tempdir().unwrap();
+        let identity = Identity::of_data_dir(dir.path()).unwrap();
+        let udp =
+            UdpSettings { listen: "127.0.0.1:0".into(), receive_buffer_bytes: BUFFER, reply: self.reply };
+        let tcp = TcpSettings {
+            listen: "127.0.0.1:0".into(),
+            max_connections: self.max_connections,
+            ..TcpSettings::default()
+        };
+        let doors = Doors::bind_steered(&udp, &tcp, self.steered).unwrap();
+        let (udp, tcp, steered) = (doors.udp_addresses()[0], doors.tcp_addresses()[0], doors.is_steered());
+        let children = doors.children(identity.server_config(&[]).unwrap(), &handover);
+        let root = Supervisor::new("doors", Strategy::OneForOne).children(children).start().await.unwrap();
+        Running { root, udp, tcp, steered, connector: trust(&identity).into(), handover }
+    }
+}
+
+impl Running {
+    async fn connect(&self) -> TlsStream<tokio::net::TcpStream> {
+        let stream = tokio::net::TcpStream::connect(self.tcp).await.unwrap();
+        self.connector.connect(ServerName::try_from("localhost").unwrap(), stream).await.unwrap()
+    }
+
+    /// Sends one report and waits until it is stored, which is what a client is for.
+    async fn store_one(&self) {
+        let mut client = self.connect().await;
+        client.write_all(&report("bus", Some(1))).await.unwrap();
+        assert_eq!(read_fate(&mut client).await, Fate::Stored);
+    }
+
+    async fn restarted(&self, name: &str) {
+        let processes = self.root.processes();
+        until(|| processes.get(name).is_some_and(|process| process.restarts == 1)).await;
+    }
+
+    fn refused(&self, reason: &'static str) -> u64 {
+        self.handover.metrics.connections_refused.get_or_create(&ReasonLabel { reason }).get()
+    }
+}
+
+async fn read_fate(client: &mut TlsStream<tokio::net::TcpStream>) -> Fate {
+    let mut bytes = Vec::new();
+    loop {
+        if let Some((ack, _)) = decode_ack(&bytes).unwrap() {
+            return ack.fate;
+        }
+        assert_ne!(client.read_buf(&mut bytes).await.unwrap(), 0, "closed without an answer");
+    }
+}
+
+/// Waits for a condition, not for a time.
+async fn until(mut condition: impl FnMut() -> bool) {
+    let waiting = async {
+        while !condition() {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, waiting).await.expect("the condition is never met");
+}
+
+fn vehicle(door: SocketAddr) -> UdpSocket {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket.connect(door).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    socket
+}
+
+/// The next `count` reports to arrive.
+fn arrive(batches: &Receiver<Arc<Batch>>, count: usize) -> Vec<Vec<u8>> {
+    let mut reports = Vec::new();
+    while reports.len() < count {
+        let batch = batches.recv_timeout(PATIENCE).expect("a report is missing");
+        reports.extend(batch.reports().map(|(.., bytes)| bytes.to_vec()));
+    }
+    reports
+}
+
+fn calls_in(batch: &Batch) -> usize {
+    batch.reports().filter(|(.., bytes)| is_emergency(bytes)).count()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_call_for_help_arrives_past_a_flood_that_nobody_reads() {
+    const CALLS: usize = 500;
+    const FLOOD: usize = 20;
+    let (sender, batches) = channel::<Arc<Batch>>();
+    let gate = Arc::new(Mutex::new(()));
+    let slow = gate.clone();
+    // The ordinary reader stands still at its first batch.
+    let running = Plan::default().run(handover(move |batch| {
+        drop(sender.send(batch.clone()));
+        if calls_in(batch) < batch.len() {
+            drop(slow.lock());
+        }
+    }));
+    let running = running.await;
+    let closed = gate.lock().unwrap();
+    let vehicle = vehicle(running.udp);
+    for _ in 0..CALLS {
+        (0..FLOOD).for_each(|_| assert!(vehicle.send(&report("bus", None)).is_ok()));
+        vehicle.send(&emergency("bus", None)).unwrap();
+    }
+    let mut arrived = 0;
+    // Where the kernel refuses to steer, calls are lost with positions, which the drops below show.
+    while running.steered && arrived < CALLS {
+        arrived += calls_in(&batches.recv_timeout(PATIENCE).expect("a call for help was lost"));
+    }
+    drop(closed);
+    running.root.stop().await;
+    let metrics = &running.handover.metrics;
+    let (received, drops) = (metrics.received.get(), metrics.udp_kernel_drops.get());
+    assert!(drops > 0, "the flood was no flood");
+    assert_eq!(received + drops, (CALLS * (FLOOD + 1)) as u64);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_steering_a_call_takes_the_ordinary_socket() {
+    let (handover, batches) = collector();
+    let running = Plan { steered: false, ..Plan::default() }.run(handover).await;
+    assert!(!running.steered && running.root.processes().get("udp-emergency").is_none());
+    vehicle(running.udp).send(&emergency("bus", None)).unwrap();
+    assert_eq!(arrive(&batches, 1), [emergency("bus", None)]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn hostile_datagrams_are_counted_and_harm_nothing() {
+    let (handover, batches) = collector();
+    let running = Plan::default().run(handover).await;
+    let vehicle = vehicle(running.udp);
+    vehicle.send(&[]).unwrap();
+    vehicle.send(&vec![0xa5; 65_507]).unwrap();
+    vehicle.send(&vec![0xa5; MAX_DATAGRAM + 1]).unwrap();
+    vehicle.send(&report("bus", None)).unwrap();
+    assert_eq!(arrive(&batches, 1), [report("bus", None)]);
+    let metrics = &running.handover.metrics;
+    assert_eq!((metrics.invalid(Reject::Empty).get(), metrics.invalid(Reject::TooLong).get()), (1, 2));
+    assert_eq!((metrics.received.get(), metrics.fate(Fate::Invalid).get()), (4, 3));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn answers_as_the_original_did_when_asked_to() {
+    let running = Plan { reply: Reply::Original, ..Plan::default() }.run(collector().0).await;
+    let vehicles = [vehicle(running.udp), vehicle(running.udp)];
+    for payload in [&b""[..], b"noise", &emergency("bus", None), &[0; 3_000]] {
+        vehicles.iter().for_each(|vehicle| assert!(vehicle.send(payload).is_ok()));
+        for vehicle in vehicles.iter().filter(|_| !payload.is_empty()) {
+            let mut reply = [0; 16];
+            let length = vehicle.recv(&mut reply).unwrap();
+            assert_eq!(&reply[..length], b"\\n", "to {payload:x?}");
+        }
+    }
+    for vehicle in &vehicles {
+        vehicle.set_nonblocking(true).unwrap();
+        assert!(vehicle.recv(&mut [0; 16]).is_err(), "the empty datagram was answered");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_restarted_door_finds_what_waited_for_it() {
+    let (handover, batches) = collector();
+    let running = Plan::default().run(handover).await;
+    let vehicle = vehicle(running.udp);
+    let mut doors = vec!["udp"];
+    doors.extend(running.steered.then_some("udp-emergency"));
+    for name in doors {
+        assert!(running.root.processes().inject(name, Fault::Panic));
+        for _ in 0..200 {
+            vehicle.send(&report("bus", None)).unwrap();
+            vehicle.send(&emergency("bus", None)).unwrap();
+        }
+        assert_eq!(arrive(&batches, 400).len(), 400);
+        running.restarted(name).await;
+    }
+    assert_eq!(running.handover.metrics.udp_kernel_drops.get(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stopping_door_takes_what_already_waits() {
+    let running = Plan::default().run(handover(store)).await;
+    let vehicle = vehicle(running.udp);
+    (0..500).for_each(|_| assert!(vehicle.send(&report("bus", None)).is_ok()));
+    running.root.stop().await;
+    assert_eq!(running.handover.metrics.fate(Fate::Stored).get(), 500);
+    let again = UdpSocket::bind(running.udp);
+    assert!(again.is_ok(), "a stopped door still has its port: {again:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_second_service_on_the_port_is_refused_by_name() {
+    let running = Plan::default().run(collector().0).await;
+    let taken = running.udp.to_string();
+    let udp = UdpSettings { listen: taken.clone(), ..UdpSettings::default() };
+    let tcp = TcpSettings { listen: "127.0.0.1:0".into(), ..TcpSettings::default() };
+    let said = Doors::bind(&udp, &tcp).unwrap_err().to_string();
+    assert!(said.contains(&format!("udp {taken}")) && said.contains("ss -lunp"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_thousand_idle_connections_harm_nobody() {
+    let running = Plan::default().run(handover(store)).await;
+    let silent: Vec<TcpStream> = (0..900).map(|_| TcpStream::connect(running.tcp).unwrap()).collect();
+    let mut idle = Vec::new();
+    for _ in 0..100 {
+        idle.push(running.connect().await);
+    }
+    running.store_one().await;
+    vehicle(running.udp).send(&report("bus", None)).unwrap();
+    until(|| running.handover.metrics.fate(Fate::Stored).get() == 2).await;
+    until(|| running.handover.metrics.connections_open.get() == 1_000).await;
+    running.root.stop().await;
+    assert_eq!(running.handover.metrics.connections_open.get(), 0, "beside {} silent", silent.len());
+    assert_eq!(running.refused("too_many"), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_connection_too_many_is_refused_and_counted() {
+    let running = Plan { max_connections: 2, ..Plan::default() }.run(handover(store)).await;
+    let first = running.connect().await;
+    let second = running.connect().await;
+    let mut third = tokio::net::TcpStream::connect(running.tcp).await.unwrap();
+    let refused = matches!(third.read(&mut [0; 1]).await, Ok(0) | Err(_));
+    assert!(refused && running.refused("too_many") == 1);
+    drop((first, second));
+    until(|| running.handover.metrics.connections_open.get() == 0).await;
+    running.store_one().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_that_crashes_loses_only_itself() {
+    let running = Plan::default().run(handover(|batch| {
+        let poison = report("poison", None);
+        assert!(batch.reports().all(|(.., bytes)| bytes != poison), "poison");
+        store(batch);
+    }));
+    let running = running.await;
+    let mut other = running.connect().await;
+    let mut doomed = running.connect().await;
+    doomed.write_all(&report("poison", None)).await.unwrap();
+    until(|| running.refused("crashed") == 1).await;
+    other.write_all(&report("bus", Some(1))).await.unwrap();
+    assert_eq!(read_fate(&mut other).await, Fate::Stored);
+    assert_eq!(running.handover.metrics.fate(Fate::Failed).get(), 1);
+    assert_eq!(running.root.processes().get("tcp").unwrap().restarts, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_restarted_tcp_door_refuses_nobody() {
+    let running = Plan::default().run(handover(store)).await;
+    assert!(running.root.processes().inject("tcp", Fault::Panic));
+    running.restarted("tcp").await;
+    running.store_one().await;
+    assert_eq!(running.refused("too_many"), 0);
+}

@@ -1,0 +1,172 @@
+//! The UDP door: one thread per socket that receives, batches and publishes, and otherwise knows nothing.
+//!
+//! The socket outlives the thread. What waits in it while the thread is restarted is received by the next incarnation.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use vagn_otp::{Failure, ThreadContext};
+use vagn_wire::Reject;
+
+use super::gather::Gather;
+use super::handover::Handover;
+use super::recvmmsg::{Arrival, CALL_MAX, Receiver, Wait};
+use super::socket::DoorSocket;
+use crate::batch::{BATCH_MAX, BatchBuilder, Source};
+use crate::config::Reply;
+
+/// What the original answered to every datagram that was not empty.
+const ORIGINAL_REPLY: &[u8] = b"\\n";
+
+/// How often the kernel is asked what it dropped.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// After a failed receive, so that a socket that fails for good does not eat the processor.
+const FAULT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Failures in a row before the supervisor is told.
+const FAULTS_MAX: u32 = 20;
+
+/// Longest that a stopping door goes on reading what already waits.
+const DRAIN_MAX: Duration = Duration::from_millis(500);
+
+/// One socket, and what to do with what arrives there.
+pub(super) struct UdpDoor {
+    pub(super) socket: Arc<DoorSocket>,
+    pub(super) handover: Handover,
+    pub(super) reply: Reply,
+    /// Naps when busy, so that datagrams gather. Never where emergencies arrive.
+    pub(super) gathers: bool,
+}
+
+/// What one look at the socket gave.
+#[derive(Debug, PartialEq, Eq)]
+struct Round {
+    received: usize,
+    /// The last call filled up, so more is waiting.
+    more: bool,
+}
+
+impl UdpDoor {
+    /// Receives until it is told to stop, then takes what still waits.
+    pub(super) fn run(&self, ctx: &ThreadContext) -> Result<(), Failure> {
+        let mut receiver = Receiver::new(self.reply == Reply::Original);
+        let mut pace = Pace::new(self);
+        let mut faults = 0;
+        ctx.ready();
+        while !ctx.stopping() {
+            ctx.beat();
+            match self.round(&mut receiver, Wait::First, ctx) {
+                Ok(round) => {
+                    faults = 0;
+                    pace.after(&round);
+                }
+                Err(err) => {
+                    faults += 1;
+                    self.fault(err, faults)?;
+                }
+            }
+        }
+        self.drain(&mut receiver, ctx);
+        Ok(())
+    }
+
+    /// Fills one batch with what waits, at most waiting for the first, and publishes it.
+    fn round(&self, receiver: &mut Receiver, wait: Wait, ctx: &ThreadContext) -> io::Result<Round> {
+        let mut batch = BatchBuilder::new(Source::Udp);
+        let mut received = receiver.receive(&self.socket.socket, wait)?;
+        let _busy = ctx.busy();
+        let mut last = self.take(receiver, received, &mut batch);
+        while last == CALL_MAX && batch.len() + CALL_MAX <= BATCH_MAX {
+            // An error is found again by the next round, after this one's batch is safe.
+            last = receiver.receive(&self.socket.socket, Wait::No).unwrap_or(0);
+            received += self.take(receiver, last, &mut batch);
+        }
+        self.handover.publish(batch);
+        Ok(Round { received, more: last == CALL_MAX })
+    }
+
+    fn take(&self, receiver: &Receiver, count: usize, batch: &mut BatchBuilder) -> usize {
+        for Arrival { payload, sender } in receiver.arrivals(count) {
+            match payload {
+                Some([]) => self.handover.reject(Reject::Empty),
+                Some(payload) => batch.push(payload),
+                None => self.handover.reject(Reject::TooLong),
+            }
+            if let (Some(sender), false) = (sender, payload == Some(&[])) {
+                self.reply_to(&sender);
+            }
+        }
+        count
+    }
+
+    /// Never waits: a reply that finds no room is lost, as a datagram may be.
+    fn reply_to(&self, sender: &socket2::SockAddr) {
+        if self.socket.socket.send_to_with_flags(ORIGINAL_REPLY, sender, libc::MSG_DONTWAIT).is_err() {
+            self.handover.fault("udp_reply");
+        }
+    }
+
+    fn fault(&self, err: io::Error, in_a_row: u32) -> Result<(), Failure> {
+        self.handover.fault("udp_receive");
+        if in_a_row >= FAULTS_MAX {
+            return Err(err.into());
+        }
+        tracing::warn!(error = %err, "failed to receive datagrams");
+        std::thread::sleep(FAULT_PAUSE);
+        Ok(())
+    }
+
+    fn drain(&self, receiver: &mut Receiver, ctx: &ThreadContext) {
+        let until = self.handover.clock.monotonic() + DRAIN_MAX;
+        while self.handover.clock.monotonic() < until {
+            ctx.beat();
+            match self.round(receiver, Wait::No, ctx) {
+                Ok(round) if round.received > 0 => {}
+                _ => break,
+            }
+        }
+        self.count_drops();
+    }
+
+    fn count_drops(&self) {
+        match self.socket.look() {
+            Ok((queued_bytes, drops)) => {
+                self.handover.metrics.udp_kernel_drops.inc_by(u64::from(drops));
+                tracing::debug!(queued_bytes, drops, "queue at the door");
+            }
+            Err(err) => tracing::debug!(error = %err, "the kernel does not tell what it dropped"),
+        }
+    }
+}
+
+/// When to nap and when to look for drops.
+struct Pace<'a> {
+    door: &'a UdpDoor,
+    gather: Option<Gather>,
+    last: Duration,
+    looked: Duration,
+}
+
+impl<'a> Pace<'a> {
+    fn new(door: &'a UdpDoor) -> Self {
+        let now = door.handover.clock.monotonic();
+        let gather = door.gathers.then(|| Gather::new(door.socket.buffer.booked));
+        Self { door, gather, last: now, looked: now }
+    }
+
+    fn after(&mut self, round: &Round) {
+        let now = self.door.handover.clock.monotonic();
+        let since = now.saturating_sub(self.last);
+        self.last = now;
+        if now.saturating_sub(self.looked) >= LOOK_EVERY {
+            self.looked = now;
+            self.door.count_drops();
+        }
+        let nap = self.gather.as_mut().and_then(|gather| gather.nap(round.received, since, round.more));
+        if let Some(nap) = nap {
+            std::thread::sleep(nap);
+        }
+    }
+}
