@@ -13,7 +13,7 @@ use vagn_store::{Index, Key, Nearby, Sighting, Updates};
 use vagn_wire::Position;
 
 const BATCH: usize = 256;
-const ROUNDS: usize = 5;
+const ROUNDS: usize = 8;
 const QUERIES: usize = 50_000;
 const CITIES: usize = 20;
 
@@ -104,17 +104,22 @@ fn around((lat, lon): (f32, f32), degrees: f32, random: &mut fastrand::Rng) -> (
     ((lat + degrees * north).clamp(-90.0, 90.0), (lon + degrees * east).clamp(-180.0, 180.0))
 }
 
-/// Time that applying the batches takes; making them is not counted.
-fn apply(world: &mut World, index: &mut Index, batches: impl Iterator<Item = Option<usize>>) -> Duration {
-    let (mut updates, mut applied, mut spent) = (Updates::new(), Vec::new(), Duration::ZERO);
+/// Times that applying each batch takes, sorted; making them is not counted.
+fn apply(
+    world: &mut World,
+    index: &mut Index,
+    batches: impl Iterator<Item = Option<usize>>,
+) -> Vec<Duration> {
+    let (mut updates, mut applied, mut times) = (Updates::new(), Vec::new(), Vec::new());
     for first in batches {
         world.fill(&mut updates, first);
         applied.clear();
         let start = Instant::now();
         index.apply(&updates, &mut applied);
-        spent += start.elapsed();
+        times.push(start.elapsed());
     }
-    spent
+    times.sort_unstable();
+    times
 }
 
 /// Times of single queries, sorted.
@@ -132,6 +137,16 @@ fn ask(world: &mut World, index: &Index, queries: usize) -> Vec<Duration> {
         .collect();
     times.sort_unstable();
     times
+}
+
+/// Nanoseconds per update.
+fn mean(times: &[Duration]) -> usize {
+    times.iter().sum::<Duration>().as_nanos() as usize / (times.len() * BATCH)
+}
+
+/// The same of the batch in the middle, which other programs on the machine disturb less.
+fn median(times: &[Duration]) -> usize {
+    times[times.len() / 2].as_nanos() as usize / BATCH
 }
 
 /// Resident memory of this process in bytes, 0 where the system does not tell.
@@ -152,11 +167,13 @@ fn measure(scene: Scene, vehicles: usize) {
     let times = ask(&mut world, &index, QUERIES);
     let at = |part: f64| times[((times.len() - 1) as f64 * part) as usize].as_nanos() as f64 / 1e3;
     println!(
-        "{:8} {:>9} vehicles: insert {:4} ns, move {:4} ns, 10 nearest p50 {:6.1} p99 {:6.1} max {:7.1} µs, {} then {} B/vehicle",
+        "{:8} {:>9} vehicles: insert {:4} ns (p50 {:4}), move {:4} ns (p50 {:4}), 10 nearest p50 {:6.1} p99 {:6.1} max {:7.1} µs, {} then {} B/vehicle",
         format!("{scene:?}").to_lowercase(),
         index.len(),
-        inserted.as_nanos() as usize / vehicles,
-        moved.as_nanos() as usize / (batches * BATCH),
+        mean(&inserted),
+        median(&inserted),
+        mean(&moved),
+        median(&moved),
         at(0.5),
         at(0.99),
         at(1.0),

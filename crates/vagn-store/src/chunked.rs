@@ -3,12 +3,15 @@
 //! A `Vec` of ten million rows doubles: for a moment it needs three times the memory, and the copy stops its writer.
 //! Here growth adds one chunk, so memory follows the fleet and no push is slow.
 
+mod huge_pages;
+
 use std::ops::{Index, IndexMut};
 
-/// Items per chunk. At 64 bytes each a chunk is half a mebibyte, which the allocator maps untouched, so that an almost empty
-/// chunk costs address space only.
-const CHUNK: usize = 1 << CHUNK_BITS;
-const CHUNK_BITS: u32 = 13;
+use huge_pages::use_huge_pages;
+
+/// Address space of a chunk: several huge pages, as the first and the last are seldom whole. Memory is taken as it is filled, so a chunk
+/// that is almost empty costs one huge page at most.
+const CHUNK_BYTES: usize = 16 << 20;
 
 /// A growing array in chunks.
 #[derive(Debug)]
@@ -17,20 +20,29 @@ pub(crate) struct Chunked<T> {
 }
 
 impl<T> Chunked<T> {
+    /// Items per chunk, a power of two, as its logarithm.
+    const BITS: u32 = (CHUNK_BYTES / size_of::<T>()).ilog2();
+
     pub(crate) const fn new() -> Chunked<T> {
         Chunked { chunks: Vec::new() }
     }
 
     pub(crate) fn len(&self) -> usize {
-        let full = self.chunks.len().saturating_sub(1) * CHUNK;
+        let full = self.chunks.len().saturating_sub(1) << Self::BITS;
         full + self.chunks.last().map_or(0, Vec::len)
     }
 
     pub(crate) fn push(&mut self, item: T) {
-        if self.chunks.last().is_none_or(|chunk| chunk.len() == CHUNK) {
-            self.chunks.push(Vec::with_capacity(CHUNK));
+        if self.chunks.last().is_none_or(|chunk| chunk.len() == 1 << Self::BITS) {
+            self.add_chunk();
         }
         self.chunks.last_mut().expect("a chunk with room was just made sure of").push(item);
+    }
+
+    fn add_chunk(&mut self) {
+        let mut chunk = Vec::with_capacity(1 << Self::BITS);
+        use_huge_pages(chunk.spare_capacity_mut());
+        self.chunks.push(chunk);
     }
 }
 
@@ -39,14 +51,14 @@ impl<T> Index<u32> for Chunked<T> {
 
     #[inline]
     fn index(&self, at: u32) -> &T {
-        &self.chunks[(at >> CHUNK_BITS) as usize][at as usize % CHUNK]
+        &self.chunks[(at >> Self::BITS) as usize][(at & ((1 << Self::BITS) - 1)) as usize]
     }
 }
 
 impl<T> IndexMut<u32> for Chunked<T> {
     #[inline]
     fn index_mut(&mut self, at: u32) -> &mut T {
-        &mut self.chunks[(at >> CHUNK_BITS) as usize][at as usize % CHUNK]
+        &mut self.chunks[(at >> Self::BITS) as usize][(at & ((1 << Self::BITS) - 1)) as usize]
     }
 }
 
@@ -106,12 +118,12 @@ mod tests {
 
     #[test]
     fn keeps_items_over_the_edges_of_chunks() {
-        let mut items = Chunked::new();
-        let count = 3 * CHUNK as u32 + 1;
+        let mut items = Chunked::<u32>::new();
+        let count = 3 * (CHUNK_BYTES / size_of::<u32>()) as u32 + 1;
         for number in 0..count {
-            assert_eq!(items.len(), number as usize);
             items.push(number);
         }
+        assert_eq!(items.len(), count as usize);
         assert!((0..count).all(|number| items[number] == number));
     }
 

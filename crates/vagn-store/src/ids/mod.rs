@@ -63,6 +63,13 @@ impl Ids {
         hasher.finish()
     }
 
+    /// Starts to load what [`Ids::key`] will read.
+    #[inline]
+    pub(crate) fn prefetch_key(&self, slot: u32) {
+        prefetch(&self.names[slot]);
+        prefetch(&self.shapes[slot]);
+    }
+
     /// Starts to load what [`Ids::guess`] will read.
     #[inline]
     pub(crate) fn prefetch(&self, hash: u64) {
@@ -73,7 +80,7 @@ impl Ids {
     #[inline]
     pub(crate) fn guess(&self, hash: u64) -> Option<u32> {
         let slot = self.table.find(hash, |_| true)?;
-        prefetch(&self.names[slot]);
+        self.prefetch_key(slot);
         Some(slot)
     }
 

@@ -35,6 +35,13 @@ impl Spot {
         let differs = u64::from((self.x ^ other.x) | (self.y ^ other.y));
         differs >> (DEPTH_MAX - depth) == 0
     }
+
+    /// Which quarter of its cell of this depth the spot is in: 1 for the east plus 2 for the north.
+    #[inline]
+    pub(super) fn quarter(self, depth: u8) -> usize {
+        let bit = DEPTH_MAX - 1 - depth;
+        ((self.x >> bit & 1) | (self.y >> bit & 1) << 1) as usize
+    }
 }
 
 const X_PER_DEGREE: f64 = (1_u64 << 32) as f64 / 360.0;
@@ -63,16 +70,10 @@ impl Cell {
     /// The whole globe.
     pub(super) const ROOT: Cell = Cell { corner: Spot { x: 0, y: 0 }, depth: 0 };
 
-    #[cfg(test)]
-    fn contains(self, spot: Spot) -> bool {
-        self.corner.shares(spot, self.depth)
-    }
-
-    /// Which quarter the spot is in: 1 for the east plus 2 for the north.
-    #[inline]
-    pub(super) fn quarter_of(self, spot: Spot) -> usize {
-        let bit = DEPTH_MAX - 1 - self.depth;
-        ((spot.x >> bit & 1) | (spot.y >> bit & 1) << 1) as usize
+    /// The cell of this depth that the spot is in.
+    pub(super) fn around(spot: Spot, depth: u8) -> Cell {
+        let within = ((1_u64 << (DEPTH_MAX - depth)) - 1) as u32;
+        Cell { corner: Spot { x: spot.x & !within, y: spot.y & !within }, depth }
     }
 
     pub(super) fn quarter(self, quarter: usize) -> Cell {
@@ -135,15 +136,12 @@ mod tests {
 
     /// The cells around a position, from the whole globe to the smallest.
     fn cells_of(spot: Spot) -> impl Iterator<Item = Cell> {
-        std::iter::successors(Some(Cell::ROOT), move |cell| {
-            (cell.depth < DEPTH_MAX).then(|| cell.quarter(cell.quarter_of(spot)))
-        })
+        (0..=DEPTH_MAX).map(move |depth| Cell::around(spot, depth))
     }
 
     fn check_bounds(position: Position) {
         let point = unit_vector(position).map(|axis| axis as f32);
         for cell in cells_of(Spot::of(position)) {
-            assert!(cell.contains(Spot::of(position)));
             let [least, greatest] = cell.bounds();
             let inside = (0..3).all(|axis| least[axis] <= point[axis] && point[axis] <= greatest[axis]);
             assert!(inside, "{position:?} is not in the box of {cell:?}");
@@ -189,8 +187,8 @@ mod tests {
         let cell = Cell::ROOT.quarter(1).quarter(2);
         let spots = (0..4).map(|quarter| cell.quarter(quarter).corners());
         for (quarter, (first, last)) in spots.enumerate() {
-            assert_eq!((cell.quarter_of(first), cell.quarter_of(last)), (quarter, quarter));
-            assert!(cell.contains(first) && cell.contains(last));
+            assert_eq!((first.quarter(2), last.quarter(2)), (quarter, quarter));
+            assert_eq!((Cell::around(first, 2), Cell::around(last, 3)), (cell, cell.quarter(quarter)));
         }
     }
 }

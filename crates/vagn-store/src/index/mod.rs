@@ -23,6 +23,7 @@ use vagn_wire::Fate;
 
 use crate::chunked::Chunked;
 use crate::ids::Ids;
+use crate::prefetch::prefetch;
 use crate::{Key, Sighting, Update, Updates, Vehicle, VehicleIdBuf};
 use cell::Spot;
 use node::coarse;
@@ -138,8 +139,14 @@ impl Index {
 
     fn prefetch_row(&self, slot: Option<u32>) {
         if let Some(slot) = slot {
-            crate::prefetch::prefetch(&self.rows[slot]);
+            prefetch(&self.rows[slot]);
         }
+    }
+
+    /// Starts to load what [`Index::vehicle`] will read.
+    fn prefetch_vehicle(&self, slot: u32) {
+        prefetch(&self.rows[slot]);
+        self.ids.prefetch_key(slot);
     }
 
     fn prefetch_entry(&self, slot: Option<u32>) {

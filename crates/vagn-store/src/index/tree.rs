@@ -12,6 +12,7 @@ use super::pile::Pile;
 use crate::chunked::Arena;
 use crate::geo::unit_vector;
 use crate::ids::Ids;
+use crate::prefetch::prefetch;
 
 /// The top node; it covers the globe and is always there.
 pub(super) const TOP: u32 = 0;
@@ -78,13 +79,13 @@ impl Tree {
     fn insert_below(&mut self, mut node: u32, slot: u32, rows: &mut Rows, ids: &Ids) {
         let position = rows[slot].position();
         let spot = rows[slot].spot();
+        let mut depth = self.stems[node].cell.depth;
         loop {
-            let cell = self.stems[node].cell;
-            let branch = Branch { node, quarter: cell.quarter_of(spot) };
+            let branch = Branch { node, quarter: spot.quarter(depth) };
             match self.nodes[node].child(branch.quarter) {
-                Child::Node(below) => node = below,
+                Child::Node(below) => (node, depth) = (below, depth + 1),
                 Child::Empty => {
-                    let leaf = self.add_leaf(cell.quarter(branch.quarter), branch);
+                    let leaf = self.add_leaf(Cell::around(spot, depth + 1), branch);
                     return self.add_entry(leaf, slot, rows);
                 }
                 Child::Leaf(leaf) if self.leaves[leaf].count() < LEAF_MAX => {
@@ -155,6 +156,7 @@ impl Tree {
     fn split(&mut self, leaf: u32, rows: &mut Rows, ids: &Ids) {
         let (cell, branch) = (self.leaves[leaf].cell, self.leaves[leaf].branch);
         let slots = self.dissolve(leaf);
+        slots.iter().for_each(|&slot| prefetch(&rows[slot]));
         let first = rows[slots[0]].position();
         if cell.depth == DEPTH_MAX || slots.iter().all(|&slot| rows[slot].is_at(first)) {
             let pile = self.piles.add(Pile::new(cell, branch));
@@ -174,7 +176,7 @@ impl Tree {
         let node = self.add_node(cell, branch);
         self.hang(branch, Child::Node(node));
         let newest = self.nodes[branch.node].newest()[branch.quarter];
-        let below = Branch { node, quarter: cell.quarter_of(spot) };
+        let below = Branch { node, quarter: spot.quarter(cell.depth) };
         (self.piles[pile].cell, self.piles[pile].branch) = (cell.quarter(below.quarter), below);
         self.hang(below, Child::Pile(pile));
         self.nodes[node].raise(below.quarter, newest);
