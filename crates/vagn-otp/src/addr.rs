@@ -14,7 +14,7 @@ use crate::reply::{CallError, Reply, outcome};
 use crate::stats::Stats;
 
 /// Why a message was not accepted; it comes back inside.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum TellError<M> {
     /// No room in the mailbox, or none within the time given.
     #[error("the mailbox is full")]
@@ -22,6 +22,13 @@ pub enum TellError<M> {
     /// The actor has ended for good.
     #[error("the process has ended")]
     Down(M),
+}
+
+/// Shows what went wrong and not the message, so that messages need not be `Debug`.
+impl<M> std::fmt::Debug for TellError<M> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(if matches!(self, TellError::Full(_)) { "Full(..)" } else { "Down(..)" })
+    }
 }
 
 impl<M> TellError<M> {
@@ -131,11 +138,7 @@ impl<A: Actor> Addr<A> {
         envelope: Envelope<A>,
         within: Duration,
     ) -> Result<(), TellError<M>> {
-        // The common case makes no timer.
-        match self.mailbox.queue.try_push(envelope) {
-            Err(PushError::Full(envelope)) => self.sent(self.mailbox.queue.push(envelope, within).await),
-            result => self.sent(result),
-        }
+        self.sent(self.mailbox.queue.push(envelope, within).await)
     }
 
     pub(crate) fn send_blocking<M: 'static>(

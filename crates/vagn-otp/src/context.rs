@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use crate::actor::{Actor, Handle};
 use crate::addr::Addr;
 use crate::exit::Failure;
-use crate::life::{Life, Order};
+use crate::life::Life;
 use crate::mailbox::{Envelope, Mailbox, Tell};
 
 /// Handed to every handler. Lives as long as the incarnation, and its timers with it.
@@ -63,13 +63,13 @@ impl<A: Actor> Context<A> {
 
     /// True once the actor was told to stop; a long handler may want to hurry.
     pub fn is_stopping(&self) -> bool {
-        self.life.order() > Order::Run
+        self.life.is_stopping()
     }
 
     /// Tells the watchdog that a long handler is getting on; also where injected faults act.
     pub async fn beat(&mut self) {
-        self.life.process.beat();
-        self.life.process.suffer().await;
+        self.life.beat();
+        self.life.suffer().await;
     }
 
     pub(crate) fn take_due(&mut self) -> Option<Envelope<A>> {

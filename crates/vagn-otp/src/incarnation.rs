@@ -10,7 +10,6 @@ use crate::context::{Context, Verdict};
 use crate::exit::Failure;
 use crate::life::{Life, Order};
 use crate::mailbox::{Envelope, Mailbox};
-use crate::process::Process;
 use crate::queue::Queue;
 
 /// Messages after which an actor that is never idle lets other tasks, and a kill, have their turn.
@@ -128,9 +127,10 @@ async fn drain<A: Actor>(actor: &mut A, ctx: &mut Context<A>, pace: &mut Pace) -
     Ok(())
 }
 
-async fn handle<A: Actor>(message: Envelope<A>, actor: &mut A, ctx: &mut Context<A>, pace: &mut Pace) {
+async fn handle<A: Actor>(mut message: Envelope<A>, actor: &mut A, ctx: &mut Context<A>, pace: &mut Pace) {
     let handling = Handling::begin(&ctx.life, pace.now);
-    ctx.life.process.suffer().await;
+    message.begin();
+    ctx.life.suffer().await;
     message.deliver(actor, ctx).await;
     pace.now = Instant::now();
     handling.finish(pace.now);
@@ -156,26 +156,26 @@ impl Pace {
 
 /// A message being handled. Dropped before the end, the message is lost.
 pub(crate) struct Handling {
-    process: Arc<Process>,
+    life: Arc<Life>,
     finished: bool,
 }
 
 impl Handling {
-    pub(crate) fn begin(life: &Life, at: Instant) -> Self {
-        life.process.begin(at);
-        Handling { process: life.process.clone(), finished: false }
+    pub(crate) fn begin(life: &Arc<Life>, at: Instant) -> Self {
+        life.begin(at);
+        Handling { life: life.clone(), finished: false }
     }
 
     pub(crate) fn finish(mut self, at: Instant) {
         self.finished = true;
-        self.process.finish(at);
+        self.life.finish(at);
     }
 }
 
 impl Drop for Handling {
     fn drop(&mut self) {
         if !self.finished {
-            self.process.stats.add_lost(1);
+            self.life.process.stats.add_lost(1);
         }
     }
 }

@@ -1,13 +1,17 @@
 //! One incarnation of a child, as its supervisor and the child itself see it: orders go down, news comes up.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::sync::mpsc::UnboundedSender;
+use tokio::time::Instant;
 
 use crate::exit::ExitReason;
+use crate::fault::Fault;
+use crate::park;
 use crate::process::Process;
 use crate::supervisor::Event;
 
@@ -57,6 +61,8 @@ pub(crate) struct Life {
     pub(crate) child: u64,
     order: AtomicU8,
     stage: AtomicU8,
+    /// It got as far as being ready, whatever came then.
+    was_up: AtomicBool,
     fate: Mutex<Fate>,
     bell: Notify,
     supervisor: UnboundedSender<Event>,
@@ -75,6 +81,7 @@ impl Life {
             child,
             order: AtomicU8::new(Order::Run as u8),
             stage: AtomicU8::new(Stage::Starting as u8),
+            was_up: AtomicBool::new(false),
             fate: Mutex::new(Fate::default()),
             bell: Notify::new(),
             supervisor,
@@ -108,9 +115,15 @@ impl Life {
 
     /// The child has started.
     pub(crate) fn ready(&self) {
+        self.was_up.store(true, Ordering::Release);
         if self.stage.fetch_max(Stage::Up as u8, Ordering::AcqRel) == Stage::Starting as u8 {
             self.bell.notify_waiters();
         }
+    }
+
+    /// True when it has ended without ever having been ready, and not because it was done.
+    pub(crate) fn failed_to_start(&self) -> bool {
+        self.stage() == Stage::Ended && !self.was_up.load(Ordering::Acquire) && !self.exit().is_normal()
     }
 
     /// Waits until the child has started or ended.
@@ -143,6 +156,60 @@ impl Life {
     /// How it ended.
     pub(crate) fn exit(&self) -> ExitReason {
         self.fate.lock().exit.clone().unwrap_or(ExitReason::Killed)
+    }
+
+    /// Something begins that the watchdog measures.
+    pub(crate) fn begin(&self, at: Instant) {
+        if self.may_speak() {
+            self.process.begin(at);
+        }
+    }
+
+    /// It ended: one more handled.
+    pub(crate) fn finish(&self, at: Instant) {
+        if self.may_speak() {
+            self.process.finish(at);
+        }
+        self.process.stats.add_handled(1);
+    }
+
+    /// It goes on: the watchdog measures from now.
+    pub(crate) fn beat(&self) {
+        self.begin(Instant::now());
+    }
+
+    /// Nothing is being done that the watchdog should measure.
+    pub(crate) fn idle(&self) {
+        if self.may_speak() {
+            self.process.idle();
+        }
+    }
+
+    /// Suffers an injected fault, if there is one. Hangs by pending.
+    pub(crate) async fn suffer(&self) {
+        match self.process.take_fault() {
+            None => {}
+            Some(Fault::Panic) => panic!("injected panic"),
+            Some(Fault::Hang) => std::future::pending().await,
+        }
+    }
+
+    /// The same on a plain thread. Hangs until the thread is killed, and then ends it: it must do no more.
+    pub(crate) fn suffer_blocking(&self) {
+        let fault = if self.may_speak() { self.process.take_fault() } else { None };
+        match fault {
+            None => {}
+            Some(Fault::Panic) => panic!("injected panic"),
+            Some(Fault::Hang) => {
+                park::wait(std::pin::pin!(self.ordered(Order::Kill)), Duration::MAX);
+                panic!("killed in an injected hang");
+            }
+        }
+    }
+
+    /// An incarnation that was killed, and perhaps left behind, must not be taken for its successor.
+    fn may_speak(&self) -> bool {
+        self.order() < Order::Kill
     }
 
     /// Leaves behind what cannot be stopped. Its orders stay at `Kill`.

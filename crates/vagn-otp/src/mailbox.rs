@@ -39,6 +39,8 @@ impl<A: Actor> Mailbox<A> {
 
 /// What an envelope can do with an actor.
 pub(crate) trait Deliver<A: Actor>: Send {
+    /// The actor has it in hand: from now on, a caller who gets no answer is told of a crash.
+    fn begin(&mut self);
     /// Handles the message.
     fn deliver<'a>(self: Box<Self>, actor: &'a mut A, ctx: &'a mut Context<A>) -> BoxFuture<'a, ()>;
     /// Gives the message back, for a sender that could not send it.
@@ -49,6 +51,8 @@ pub(crate) trait Deliver<A: Actor>: Send {
 pub(crate) struct Tell<M>(pub(crate) M);
 
 impl<M: Send + 'static, A: Handle<M>> Deliver<A> for Tell<M> {
+    fn begin(&mut self) {}
+
     fn deliver<'a>(self: Box<Self>, actor: &'a mut A, ctx: &'a mut Context<A>) -> BoxFuture<'a, ()> {
         Box::pin(async move {
             actor.handle(self.0, ctx).await;
@@ -67,12 +71,15 @@ pub(crate) struct Call<M, R> {
 }
 
 impl<M: Send + 'static, A: Handle<M>> Deliver<A> for Call<M, A::Reply> {
+    fn begin(&mut self) {
+        self.reply.begin();
+    }
+
     fn deliver<'a>(self: Box<Self>, actor: &'a mut A, ctx: &'a mut Context<A>) -> BoxFuture<'a, ()> {
-        let Call { message, mut reply } = *self;
+        let Call { message, reply } = *self;
         Box::pin(async move {
             // Work for a caller who has given up only delays the others.
             if !reply.is_unwanted() {
-                reply.begin();
                 reply.send(actor.handle(message, ctx).await);
             }
         })

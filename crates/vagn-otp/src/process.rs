@@ -10,7 +10,6 @@ use tokio::time::Instant;
 
 use crate::exit::ExitReason;
 use crate::fault::Fault;
-use crate::life::{Life, Order};
 use crate::stats::Stats;
 use crate::supervisor::Event;
 
@@ -158,16 +157,10 @@ impl Process {
         self.mark.store(self.stamp(at), Ordering::Relaxed);
     }
 
-    /// It ended: one more handled, after this much time.
+    /// It ended, after this much time.
     pub(crate) fn finish(&self, at: Instant) {
         let begun = self.mark.swap(0, Ordering::Relaxed);
         self.stats.busy_ns.fetch_add(self.stamp(at).saturating_sub(begun), Ordering::Relaxed);
-        self.stats.handled.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// It goes on: measure from now.
-    pub(crate) fn beat(&self) {
-        self.begin(Instant::now());
     }
 
     /// Nothing is being done that the watchdog should measure.
@@ -212,7 +205,7 @@ impl Process {
         self.fault.store(code, Ordering::Release);
     }
 
-    fn take_fault(&self) -> Option<Fault> {
+    pub(crate) fn take_fault(&self) -> Option<Fault> {
         // One load on the way of every message; the swap only when there is something to take.
         if self.fault.load(Ordering::Relaxed) == NO_FAULT {
             return None;
@@ -221,27 +214,6 @@ impl Process {
             PANIC => Some(Fault::Panic),
             HANG => Some(Fault::Hang),
             _ => None,
-        }
-    }
-
-    /// Suffers an injected fault, if there is one. Hangs by pending.
-    pub(crate) async fn suffer(&self) {
-        match self.take_fault() {
-            None => {}
-            Some(Fault::Panic) => panic!("injected panic"),
-            Some(Fault::Hang) => std::future::pending().await,
-        }
-    }
-
-    /// The same on a plain thread. Hangs until the thread is given up.
-    pub(crate) fn suffer_blocking(&self, life: &Life) {
-        match self.take_fault() {
-            None => {}
-            Some(Fault::Panic) => panic!("injected panic"),
-            Some(Fault::Hang) => {
-                let killed = std::pin::pin!(life.ordered(Order::Kill));
-                crate::park::wait(killed, Duration::MAX);
-            }
         }
     }
 

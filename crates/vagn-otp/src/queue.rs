@@ -16,7 +16,7 @@ use crate::park;
 pub use waits::{Pop, Push};
 
 /// Why an item was not accepted; it comes back inside.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PushError<T> {
     /// No room, or none within the time given.
     #[error("the queue is full")]
@@ -24,6 +24,13 @@ pub enum PushError<T> {
     /// Nobody takes from this queue any more.
     #[error("the queue is closed")]
     Closed(T),
+}
+
+/// Shows what went wrong and not the item, so that items need not be `Debug`.
+impl<T> std::fmt::Debug for PushError<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(if matches!(self, PushError::Full(_)) { "Full(..)" } else { "Closed(..)" })
+    }
 }
 
 impl<T> PushError<T> {
@@ -102,15 +109,16 @@ impl<T> Queue<T> {
 
     /// Adds an item at the end, or hands it back. Never waits.
     pub fn try_push(&self, item: T) -> Result<(), PushError<T>> {
+        self.accept(item).inspect_err(|error| {
+            if let PushError::Full(_) = error {
+                self.core.state.lock().counts.refused += 1;
+            }
+        })
+    }
+
+    fn accept(&self, item: T) -> Result<(), PushError<T>> {
         let mut state = self.core.state.lock();
-        if state.closed {
-            return Err(PushError::Closed(item));
-        }
-        if state.items.len() >= self.core.capacity {
-            state.counts.refused += 1;
-            return Err(PushError::Full(item));
-        }
-        let taker = state.put(item);
+        let taker = state.accept(item, self.core.capacity)?;
         drop(state);
         wake(taker);
         Ok(())
@@ -134,6 +142,10 @@ impl<T> Queue<T> {
     /// Adds an item at the end, waiting at most `within` for room. Those who wait get in by order of arrival.
     pub async fn push(&self, item: T, within: Duration) -> Result<(), PushError<T>> {
         let mut push = Push::new(self, item);
+        // The common case makes no timer.
+        if let Some(result) = push.at_once() {
+            return result;
+        }
         match tokio::time::timeout(within, &mut push).await {
             Ok(result) => result,
             Err(_) => push.give_up(),
@@ -143,6 +155,9 @@ impl<T> Queue<T> {
     /// [`push`](Self::push) from a plain thread, which sleeps meanwhile.
     pub fn push_blocking(&self, item: T, within: Duration) -> Result<(), PushError<T>> {
         let mut push = Push::new(self, item);
+        if let Some(result) = push.at_once() {
+            return result;
+        }
         match park::wait(std::pin::Pin::new(&mut push), within) {
             Some(result) => result,
             None => push.give_up(),
@@ -229,6 +244,17 @@ impl<T> Queue<T> {
 }
 
 impl<T> State<T> {
+    /// Adds an item if there is room; the taker to wake, if one waits.
+    fn accept(&mut self, item: T, capacity: usize) -> Result<Option<Waker>, PushError<T>> {
+        if self.closed {
+            Err(PushError::Closed(item))
+        } else if self.items.len() >= capacity {
+            Err(PushError::Full(item))
+        } else {
+            Ok(self.put(item))
+        }
+    }
+
     /// Adds an item for which there is room; the taker to wake, if one waits.
     fn put(&mut self, item: T) -> Option<Waker> {
         self.items.push_back(item);

@@ -24,7 +24,7 @@ impl TaskContext {
 
     /// The task has started; those after it may.
     pub fn ready(&self) {
-        self.life.process.beat();
+        self.life.beat();
         self.life.ready();
     }
 
@@ -40,8 +40,8 @@ impl TaskContext {
 
     /// Tells the watchdog that the task is getting on; also where injected faults act.
     pub async fn beat(&self) {
-        self.life.process.beat();
-        self.life.process.suffer().await;
+        self.life.beat();
+        self.life.suffer().await;
     }
 
     /// Keeps the watchdog away while the guard is held: for waits that may take any time.
@@ -67,17 +67,14 @@ pub struct IdleGuard {
 
 impl IdleGuard {
     pub(crate) fn new(life: Arc<Life>) -> Self {
-        life.process.idle();
+        life.idle();
         IdleGuard { life }
     }
 }
 
 impl Drop for IdleGuard {
     fn drop(&mut self) {
-        // An incarnation left behind must not speak for its successor.
-        if self.life.order() < Order::Kill {
-            self.life.process.beat();
-        }
+        self.life.beat();
     }
 }
 

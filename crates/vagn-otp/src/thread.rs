@@ -24,7 +24,7 @@ impl ThreadContext {
 
     /// The thread has started; those after it may.
     pub fn ready(&self) {
-        self.life.process.beat();
+        self.life.beat();
         self.life.ready();
     }
 
@@ -40,11 +40,8 @@ impl ThreadContext {
 
     /// Tells the watchdog that the thread is getting on; also where injected faults act.
     pub fn beat(&self) {
-        // An incarnation left behind must not speak for its successor.
-        if self.life.order() < Order::Kill {
-            self.life.process.beat();
-            self.life.process.suffer_blocking(&self.life);
-        }
+        self.life.beat();
+        self.life.suffer_blocking();
     }
 
     /// Keeps the watchdog away while the guard is held: for waits that may take any time.

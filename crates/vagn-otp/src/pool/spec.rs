@@ -155,7 +155,7 @@ fn work<J, W: Worker<J>>(mut worker: W, mut lanes: Lanes<J>, ctx: &ThreadContext
     ctx.life.ready();
     while let Some(job) = lanes.next(&ctx.life) {
         let handling = Handling::begin(&ctx.life, Instant::now());
-        ctx.life.process.suffer_blocking(&ctx.life);
+        ctx.life.suffer_blocking();
         worker.handle(job);
         handling.finish(Instant::now());
     }

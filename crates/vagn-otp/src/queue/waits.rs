@@ -37,6 +37,20 @@ impl<'a, T> Push<'a, T> {
         }
     }
 
+    /// Offers the item, for the case that nothing has to be waited for.
+    pub(super) fn at_once(&mut self) -> Option<Result<(), PushError<T>>> {
+        let Stage::Holding(item) = std::mem::replace(&mut self.stage, Stage::Done) else {
+            return Some(Ok(()));
+        };
+        match self.queue.accept(item) {
+            Err(PushError::Full(item)) => {
+                self.stage = Stage::Holding(item);
+                None
+            }
+            result => Some(result),
+        }
+    }
+
     fn withdraw(&self, ticket: u64) -> Option<T> {
         let mut state = self.queue.core.state.lock();
         let item = state.withdraw(ticket)?;
@@ -46,15 +60,15 @@ impl<'a, T> Push<'a, T> {
 
     fn offer(&mut self, item: T, cx: &mut Context<'_>) -> Poll<Result<(), PushError<T>>> {
         let mut state = self.queue.core.state.lock();
-        if state.closed {
-            return Poll::Ready(Err(PushError::Closed(item)));
-        }
-        if state.items.len() < self.queue.core.capacity {
-            let taker = state.put(item);
-            drop(state);
-            wake(taker);
-            return Poll::Ready(Ok(()));
-        }
+        let item = match state.accept(item, self.queue.core.capacity) {
+            Ok(taker) => {
+                drop(state);
+                wake(taker);
+                return Poll::Ready(Ok(()));
+            }
+            Err(PushError::Full(item)) => item,
+            Err(closed) => return Poll::Ready(Err(closed)),
+        };
         let ticket = state.ticket();
         state.givers.push_back(Giver { ticket, item, waker: cx.waker().clone() });
         self.stage = Stage::Waiting(ticket);

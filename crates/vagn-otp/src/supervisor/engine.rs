@@ -159,6 +159,8 @@ impl Engine {
 
     async fn finish(&mut self, verdict: Verdict) -> ExitReason {
         let (order, exit) = match verdict {
+            // A supervisor that is removed takes all its children with it for good.
+            Verdict::Ordered if self.life.order() == Order::Remove => (Order::Shutdown, ExitReason::Stopped),
             Verdict::Ordered => (self.life.order(), ExitReason::Stopped),
             Verdict::Finished => (Order::Shutdown, ExitReason::Finished),
             Verdict::GaveUp { child, reason } => {

@@ -20,7 +20,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::child::ChildSpec;
 use crate::exit::ExitReason;
 use crate::life::Life;
-use crate::process::{Kind, Process};
+use crate::process::{Kind, Process, Processes};
 pub(crate) use backoff::Backoff;
 use body::SupervisorBody;
 use children::{Child, Nest};
@@ -124,6 +124,11 @@ impl Supervisor {
     /// A handle to add and remove children while it runs.
     pub fn handle(&self) -> SupervisorHandle {
         SupervisorHandle { events: self.nest.sender.clone() }
+    }
+
+    /// The process list of what is below, for a child that shows it.
+    pub fn processes(&self) -> Processes {
+        Processes { root: self.process.clone() }
     }
 
     /// Starts the tree as its root, on the present runtime, and waits until every child is ready. When one cannot be

@@ -38,11 +38,14 @@ impl Engine {
     async fn recover(&mut self, at: usize, reason: ExitReason) {
         let mut failed = Some((at, reason));
         while let Some((at, reason)) = failed.take() {
+            if self.life.is_stopping() {
+                // Stopped for good, the others still finish what they have; stopped for a restart, they would not.
+                self.verdict = Some(Verdict::Ordered);
+                return;
+            }
             let group = self.nest.strategy.group(at, self.nest.children.len());
             self.stop_group(group.clone(), Order::Restart).await;
-            if self.life.is_stopping() {
-                self.verdict = Some(Verdict::Ordered);
-            } else if !self.postpone(at, &reason) && self.may_restart(at, reason) {
+            if !self.postpone(at, &reason) && self.may_restart(at, reason) {
                 failed = self.start_group(group).await;
             }
         }

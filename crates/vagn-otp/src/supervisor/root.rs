@@ -9,7 +9,7 @@ use super::body::SupervisorBody;
 use super::{StartError, Supervisor};
 use crate::child::{Body, Launch};
 use crate::exit::{Exit, ExitReason};
-use crate::life::{Life, Order, Stage};
+use crate::life::{Life, Order};
 use crate::process::{ProcessState, Processes};
 
 /// A running tree. Dropped, it asks the tree to stop and does not wait.
@@ -28,7 +28,7 @@ impl Root {
         let launch = Launch { life: life.clone(), runtime: Handle::current(), own_thread: false, nice: None };
         SupervisorBody::new(process.clone(), nest).start(launch);
         life.started().await;
-        if life.stage() == Stage::Ended {
+        if life.failed_to_start() {
             return Err(root.start_error());
         }
         process.enter(ProcessState::Running);

@@ -8,7 +8,7 @@ use tracing::{info, warn};
 use super::engine::{Engine, Verdict};
 use super::{StartError, Strategy};
 use crate::exit::ExitReason;
-use crate::life::{Order, Stage};
+use crate::life::Order;
 use crate::process::ProcessState;
 use crate::wait::limit;
 
@@ -64,7 +64,7 @@ impl Engine {
             self.stop_child(at, Order::Kill).await;
             return Err(self.not_started(at, ExitReason::StartTimeout));
         }
-        if life.stage() == Stage::Ended && !life.exit().is_normal() {
+        if life.failed_to_start() {
             self.nest.children[at].life = None;
             return Err(self.not_started(at, life.exit()));
         }
