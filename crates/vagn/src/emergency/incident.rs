@@ -1,0 +1,323 @@
+//! An incident: one vehicle's call for help, from the first report that carries the flag until it has been quiet.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use uuid::{ContextV7, Timestamp, Uuid};
+use vagn_wire::{Kind, Position};
+
+use super::candidate::Candidate;
+
+/// Latest attempts that an incident keeps in full; the earlier ones are only counted.
+const ATTEMPTS_KEPT: usize = 16;
+
+/// Names an incident everywhere, and is the key under which every call for it goes out. Ordered by time of opening.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct IncidentId(u128);
+
+impl IncidentId {
+    /// As the number that orders it.
+    pub fn as_u128(self) -> u128 {
+        self.0
+    }
+
+    /// The id with this number.
+    pub fn from_u128(number: u128) -> Self {
+        Self(number)
+    }
+}
+
+impl fmt::Display for IncidentId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Uuid::from_u128(self.0).hyphenated().fmt(f)
+    }
+}
+
+/// The text is not a UUID.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("incident id is not a UUID")]
+pub struct BadIncidentId;
+
+impl FromStr for IncidentId {
+    type Err = BadIncidentId;
+
+    fn from_str(text: &str) -> Result<Self, BadIncidentId> {
+        Uuid::try_parse(text).map(|id| Self(id.as_u128())).map_err(|_| BadIncidentId)
+    }
+}
+
+impl Serialize for IncidentId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for IncidentId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+    }
+}
+
+/// Makes ids that never go back, also within one millisecond (UUID version 7).
+#[derive(Default)]
+pub struct IdMaker(ContextV7);
+
+impl IdMaker {
+    /// The next id, for an incident opened at `now_ms` since 1970.
+    pub fn next(&self, now_ms: i64) -> IncidentId {
+        let now_ms = u64::try_from(now_ms).unwrap_or(0);
+        let nanos = (now_ms % 1000) as u32 * 1_000_000;
+        let time = Timestamp::from_unix(&self.0, now_ms / 1000, nanos);
+        IncidentId(Uuid::new_v7(time).as_u128())
+    }
+}
+
+/// How far an incident has come. A person's acknowledgement and resolution come behind these.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// Known to us alone.
+    Open,
+    /// Accepted by a target.
+    Notified,
+}
+
+/// Where a vehicle in an emergency is, as far as is known.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Place {
+    /// Degrees north.
+    pub lat: f64,
+    /// Degrees east.
+    pub lon: f64,
+    /// When it was there, ms since 1970.
+    pub time_ms: i64,
+    /// It came, usable, with the call for help itself. Otherwise it is the last that was known.
+    pub trusted: bool,
+}
+
+impl Place {
+    /// A place at a time.
+    pub fn new(position: Position, time_ms: i64, trusted: bool) -> Self {
+        Self { lat: position.lat(), lon: position.lon(), time_ms, trusted }
+    }
+}
+
+/// The place that tells more: the later one, and of two from one moment the trusted one.
+pub fn newer(one: Option<Place>, other: Option<Place>) -> Option<Place> {
+    let rank = |place: &Place| (place.time_ms, place.trusted);
+    one.into_iter().chain(other).max_by_key(rank)
+}
+
+/// One attempt to reach a target, and what came of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attempt {
+    /// Which one it was, from 1.
+    pub number: u32,
+    /// When it began, ms since 1970.
+    pub at_ms: i64,
+    /// How long it took, in ms.
+    pub took_ms: u64,
+    /// What happened.
+    #[serde(flatten)]
+    pub outcome: Outcome,
+}
+
+/// What came of an attempt.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "outcome")]
+pub enum Outcome {
+    /// A status of 2xx: somebody has it now.
+    Accepted {
+        /// The HTTP status.
+        status: u16,
+    },
+    /// Any other status.
+    Refused {
+        /// The HTTP status.
+        status: u16,
+    },
+    /// No answer at all.
+    Failed {
+        /// Why, in a few words.
+        reason: String,
+    },
+}
+
+impl Outcome {
+    /// Whether somebody has it now.
+    pub fn accepted(&self) -> bool {
+        matches!(self, Self::Accepted { .. })
+    }
+}
+
+/// One vehicle's call for help. This is also how it is stored; fields that come later need a default.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Incident {
+    /// Its name.
+    pub id: IncidentId,
+    /// Whose call it is.
+    pub vehicle_id: Box<str>,
+    /// A trial: never called. A trial and a real call of one vehicle are two incidents.
+    pub test: bool,
+    /// Who set it off, if the vehicle said.
+    #[serde(with = "kind_word")]
+    pub kind: Option<Kind>,
+    /// The vehicle's own id for it.
+    pub vehicle_incident: Option<Box<str>>,
+    /// When the vehicle raised it by its own clock if it has one, else when it arrived; ms since 1970.
+    pub raised_ms: i64,
+    /// When its first report arrived, ms since 1970.
+    pub opened_ms: i64,
+    /// When its latest report arrived, ms since 1970.
+    pub updated_ms: i64,
+    /// Reports that carried the flag.
+    pub reports: u64,
+    /// Where the vehicle is.
+    pub place: Option<Place>,
+    /// How far it has come.
+    pub state: State,
+    /// When a target accepted it, ms since 1970.
+    pub accepted_ms: Option<i64>,
+    /// When it was found to be over: quiet, and nothing owed. Later reports open another one.
+    pub ended_ms: Option<i64>,
+    /// Called although it was not on disk, because the disk was slow or broken.
+    pub called_unrecorded: bool,
+    /// Attempts that have ended.
+    pub attempts: u32,
+    /// The latest of them.
+    pub latest_attempts: Vec<Attempt>,
+}
+
+impl Incident {
+    /// The incident that `first` opens.
+    pub fn open(id: IncidentId, first: &Candidate) -> Self {
+        Self {
+            id,
+            vehicle_id: first.vehicle_id.clone(),
+            test: first.is_test(),
+            kind: first.kind,
+            vehicle_incident: first.vehicle_incident.clone(),
+            raised_ms: first.event_time_ms,
+            opened_ms: first.received_ms,
+            updated_ms: first.last_received_ms,
+            reports: first.reports,
+            place: first.place,
+            state: State::Open,
+            accepted_ms: None,
+            ended_ms: None,
+            called_unrecorded: false,
+            attempts: 0,
+            latest_attempts: Vec::new(),
+        }
+    }
+
+    /// Takes in further reports of the same call.
+    pub fn update(&mut self, more: &Candidate) {
+        self.kind = more.kind.or(self.kind);
+        if self.vehicle_incident.is_none() {
+            self.vehicle_incident.clone_from(&more.vehicle_incident);
+        }
+        self.updated_ms = self.updated_ms.max(more.last_received_ms);
+        self.reports += more.reports;
+        self.place = newer(self.place, more.place);
+    }
+
+    /// Notes what came of an attempt.
+    pub fn attempted(&mut self, attempt: Attempt) {
+        if attempt.outcome.accepted() && self.accepted_ms.is_none() {
+            self.state = State::Notified;
+            self.accepted_ms = Some(attempt.at_ms.saturating_add_unsigned(attempt.took_ms));
+        }
+        self.attempts = self.attempts.max(attempt.number);
+        if self.latest_attempts.len() == ATTEMPTS_KEPT {
+            self.latest_attempts.remove(0);
+        }
+        self.latest_attempts.push(attempt);
+    }
+
+    /// Nobody waits for a call about it: it is accepted, or only a trial.
+    pub fn is_settled(&self) -> bool {
+        self.test || self.accepted_ms.is_some()
+    }
+
+    /// Whether the episode is over at `now_ms`: settled, and no report for longer than `quiet_ms`.
+    ///
+    /// What is not accepted goes on however long it is quiet, because silence may be the emergency.
+    pub fn is_over(&self, now_ms: i64, quiet_ms: i64) -> bool {
+        self.ended_ms.is_some() || (self.is_settled() && now_ms.saturating_sub(self.updated_ms) > quiet_ms)
+    }
+}
+
+/// A kind as its word on the wire.
+mod kind_word {
+    use super::*;
+
+    pub(super) fn serialize<S: Serializer>(kind: &Option<Kind>, serializer: S) -> Result<S::Ok, S::Error> {
+        kind.map(Kind::as_str).serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Kind>, D::Error> {
+        let word = Option::<String>::deserialize(deserializer)?;
+        word.map(|word| word.parse().map_err(de::Error::custom)).transpose()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_rise_with_the_time_and_within_a_millisecond() {
+        let ids = IdMaker::default();
+        let made: Vec<_> = [1_000, 1_000, 1_000, 1_001, 1_001].map(|ms| ids.next(ms)).into();
+        assert!(made.is_sorted_by(|a, b| a < b), "{made:?}");
+        assert_eq!(made[0].to_string().parse(), Ok(made[0]));
+        assert_eq!("no uuid".parse::<IncidentId>(), Err(BadIncidentId));
+    }
+
+    #[test]
+    fn the_later_place_tells_more_and_of_two_at_once_the_trusted_one() {
+        let place = |lat, time_ms, trusted| Some(Place { lat, lon: 0.0, time_ms, trusted });
+        let check = |one, other, expected| {
+            assert_eq!(newer(one, other), expected);
+            assert_eq!(newer(other, one), expected);
+        };
+        check(place(1.0, 5, true), place(2.0, 6, false), place(2.0, 6, false));
+        check(place(1.0, 5, false), place(2.0, 5, true), place(2.0, 5, true));
+        check(place(1.0, 5, false), None, place(1.0, 5, false));
+        check(None, None, None);
+    }
+
+    #[test]
+    fn is_over_only_when_settled_and_quiet() {
+        let mut incident = Incident::open(IncidentId(1), &Candidate::example("bus 7"));
+        let (soon, late) = (incident.updated_ms + 300_000, incident.updated_ms + 300_001);
+        assert!(!incident.is_over(late, 300_000), "nobody has accepted it");
+        let outcome = Outcome::Accepted { status: 200 };
+        incident.attempted(Attempt { number: 1, at_ms: 0, took_ms: 4, outcome });
+        assert!(!incident.is_over(soon, 300_000) && incident.is_over(late, 300_000));
+    }
+
+    #[test]
+    fn counts_all_attempts_and_keeps_the_latest() {
+        let mut incident = Incident::open(IncidentId(1), &Candidate::example("bus 7"));
+        for number in 1..=40 {
+            let outcome = Outcome::Refused { status: 503 };
+            incident.attempted(Attempt { number, at_ms: 0, took_ms: 4, outcome });
+        }
+        assert_eq!((incident.attempts, incident.latest_attempts.len()), (40, ATTEMPTS_KEPT));
+        assert_eq!(incident.latest_attempts.last().unwrap().number, 40);
+        assert_eq!(incident.state, State::Open);
+    }
+
+    #[test]
+    fn is_read_back_as_it_was_written() {
+        let mut incident = Incident::open(IncidentId(7), &Candidate::example("bus 7"));
+        incident.kind = Some(Kind::Manual);
+        let outcome = Outcome::Failed { reason: "timeout".into() };
+        incident.attempted(Attempt { number: 1, at_ms: 3, took_ms: 4, outcome });
+        let bytes = serde_json::to_vec(&incident).unwrap();
+        assert_eq!(serde_json::from_slice::<Incident>(&bytes).unwrap(), incident);
+    }
+}
