@@ -1,0 +1,292 @@
+//! The incident store: every incident by its id, in one transactional file apart from the position log.
+//!
+//! A save is on disk when it returns. Three tables: all incidents as JSON, the ids of those that are live (owed a call
+//! or not yet over), and the ids of those that have ended, so that the oldest of them can go when there are too many.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use redb::{
+    Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, StorageBackend, TableDefinition,
+    WriteTransaction,
+};
+
+use super::incident::{Incident, IncidentId};
+use super::reserve::ReservedFile;
+use super::watched::Watched;
+
+/// The store's file in the data directory.
+pub const FILE: &str = "incidents.redb";
+
+/// Its name while it is being made.
+const UNFINISHED: &str = "incidents.redb.new";
+
+/// Memory for pages of the store, in bytes. Incidents are few.
+const CACHE: usize = 16 << 20;
+
+const INCIDENTS: TableDefinition<'_, u128, &[u8]> = TableDefinition::new("incidents");
+const LIVE: TableDefinition<'_, u128, ()> = TableDefinition::new("live");
+const ENDED: TableDefinition<'_, u128, ()> = TableDefinition::new("ended");
+
+/// Ended incidents that one save removes at most, so that no save takes long.
+const REMOVED_AT_ONCE: u64 = 256;
+
+/// The store could not do what it was asked for.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The file could not be opened or created.
+    #[error("incident store cannot be opened: {0}")]
+    Open(#[source] redb::Error),
+    /// Reading or writing failed. The store must be opened again.
+    #[error("incident store failed: {0}")]
+    Failed(#[source] redb::Error),
+    /// An earlier writer has not finished yet.
+    #[error("incident store is still busy with an earlier save")]
+    Busy,
+    /// A record is not what this version writes.
+    #[error("incident record cannot be read: {0}")]
+    Record(#[source] serde_json::Error),
+}
+
+/// All incidents on disk.
+#[derive(Debug)]
+pub struct Store {
+    db: Database,
+    sync_failed: Arc<AtomicBool>,
+    ended_kept: u64,
+}
+
+impl Store {
+    /// Opens or creates the store in `data_dir`, with `reserved` bytes of disk set aside for it. Of the incidents that
+    /// have ended it keeps the latest `ended_kept`.
+    ///
+    /// # Errors
+    /// [`StoreError::Open`].
+    pub fn open(data_dir: &Path, reserved: u64, ended_kept: u64) -> Result<Self, StoreError> {
+        let path = data_dir.join(FILE);
+        let open =
+            |path: &Path| Self::on(ReservedFile::open(path, reserved).map_err(cannot_open)?, ended_kept);
+        if !path.try_exists().map_err(cannot_open)? {
+            // A file that was cut off while it was being made could never be opened again, so it is made under another
+            // name first.
+            let unfinished = data_dir.join(UNFINISHED);
+            fs::remove_file(&unfinished).or_else(ignore_absence).map_err(cannot_open)?;
+            drop(open(&unfinished)?);
+            fs::rename(&unfinished, &path).map_err(cannot_open)?;
+        }
+        open(&path)
+    }
+
+    /// Opens or creates the store on any storage, such as one that fails when a test says so.
+    ///
+    /// # Errors
+    /// [`StoreError::Open`].
+    pub fn on(storage: impl StorageBackend, ended_kept: u64) -> Result<Self, StoreError> {
+        let (storage, sync_failed) = Watched::new(storage);
+        let open = || -> Result<Database, redb::Error> {
+            let db = Database::builder().set_cache_size(CACHE).create_with_backend(storage)?;
+            let txn = db.begin_write()?;
+            txn.open_table(INCIDENTS)?;
+            txn.open_table(LIVE)?;
+            txn.open_table(ENDED)?;
+            txn.commit()?;
+            Ok(db)
+        };
+        Ok(Self { db: open().map_err(StoreError::Open)?, sync_failed, ended_kept })
+    }
+
+    /// Writes these incidents, all or none, and returns when they are on disk.
+    ///
+    /// # Errors
+    /// [`StoreError::Busy`] when an earlier save has not returned; [`StoreError::Failed`] when the disk would not.
+    pub fn save<'a>(&self, incidents: impl IntoIterator<Item = &'a Incident>) -> Result<(), StoreError> {
+        let txn = match self.db.try_begin_write() {
+            Err(redb::TransactionError::WouldBlock) => return Err(StoreError::Busy),
+            begun => begun.map_err(failed)?,
+        };
+        for incident in incidents {
+            write(&txn, incident)?;
+        }
+        self.prune(&txn)?;
+        txn.commit().map_err(failed)
+    }
+
+    /// Lets the oldest of too many ended incidents go.
+    fn prune(&self, txn: &WriteTransaction) -> Result<(), StoreError> {
+        let mut all = txn.open_table(INCIDENTS).map_err(failed)?;
+        let mut ended = txn.open_table(ENDED).map_err(failed)?;
+        let surplus = ended.len().map_err(failed)?.saturating_sub(self.ended_kept);
+        for _ in 0..surplus.min(REMOVED_AT_ONCE) {
+            let oldest = ended.pop_first().map_err(failed)?.map(|(id, _)| id.value());
+            if let Some(oldest) = oldest {
+                all.remove(oldest).map_err(failed)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whatever is live, oldest first.
+    ///
+    /// # Errors
+    /// [`StoreError::Failed`], [`StoreError::Record`].
+    pub fn live(&self) -> Result<Vec<Incident>, StoreError> {
+        let txn = self.db.begin_read().map_err(failed)?;
+        let all = txn.open_table(INCIDENTS).map_err(failed)?;
+        let live = txn.open_table(LIVE).map_err(failed)?;
+        let mut incidents = Vec::new();
+        for entry in live.iter().map_err(failed)? {
+            let (id, _) = entry.map_err(failed)?;
+            if let Some(record) = all.get(id.value()).map_err(failed)? {
+                incidents.push(read(record.value())?);
+            }
+        }
+        Ok(incidents)
+    }
+
+    /// One incident.
+    ///
+    /// # Errors
+    /// [`StoreError::Failed`], [`StoreError::Record`].
+    pub fn get(&self, id: IncidentId) -> Result<Option<Incident>, StoreError> {
+        let txn = self.db.begin_read().map_err(failed)?;
+        let all = txn.open_table(INCIDENTS).map_err(failed)?;
+        let record = all.get(id.as_u128()).map_err(failed)?;
+        record.map(|record| read(record.value())).transpose()
+    }
+
+    /// Hands incidents older than `before` to `each`, newest first, until it returns false.
+    ///
+    /// # Errors
+    /// [`StoreError::Failed`], [`StoreError::Record`].
+    pub fn newest_first(
+        &self,
+        before: Option<IncidentId>,
+        mut each: impl FnMut(Incident) -> bool,
+    ) -> Result<(), StoreError> {
+        let txn = self.db.begin_read().map_err(failed)?;
+        let all = txn.open_table(INCIDENTS).map_err(failed)?;
+        let end = before.map_or(u128::MAX, IncidentId::as_u128);
+        for entry in all.range(..end).map_err(failed)?.rev() {
+            let (_, record) = entry.map_err(failed)?;
+            if !each(read(record.value())?) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// A sync has failed. What it should have written may be lost although it reads as if it were there, so nothing
+    /// that is saved on top of it can be trusted before the file has been opened by a new process.
+    pub fn sync_failed(&self) -> bool {
+        self.sync_failed.load(Ordering::Acquire)
+    }
+}
+
+fn write(txn: &WriteTransaction, incident: &Incident) -> Result<(), StoreError> {
+    let id = incident.id.as_u128();
+    let record = serde_json::to_vec(incident).map_err(StoreError::Record)?;
+    txn.open_table(INCIDENTS).map_err(failed)?.insert(id, record.as_slice()).map_err(failed)?;
+    let (to, from) = if incident.ended_ms.is_some() { (ENDED, LIVE) } else { (LIVE, ENDED) };
+    txn.open_table(to).map_err(failed)?.insert(id, ()).map_err(failed)?;
+    txn.open_table(from).map_err(failed)?.remove(id).map_err(failed)?;
+    Ok(())
+}
+
+fn cannot_open(err: io::Error) -> StoreError {
+    StoreError::Open(redb::Error::Io(err))
+}
+
+fn ignore_absence(err: io::Error) -> io::Result<()> {
+    if err.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(err) }
+}
+
+fn failed(err: impl Into<redb::Error>) -> StoreError {
+    StoreError::Failed(err.into())
+}
+
+fn read(record: &[u8]) -> Result<Incident, StoreError> {
+    serde_json::from_slice(record).map_err(StoreError::Record)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::emergency::candidate::Candidate;
+
+    const RESERVED: u64 = 1 << 20;
+
+    fn incident(number: u128) -> Incident {
+        Incident::open(IncidentId::from_u128(number), &Candidate::example(&format!("bus {number}")))
+    }
+
+    fn ended(number: u128) -> Incident {
+        Incident { ended_ms: Some(1), ..incident(number) }
+    }
+
+    fn numbers(incidents: &[Incident]) -> Vec<u128> {
+        incidents.iter().map(|incident| incident.id.as_u128()).collect()
+    }
+
+    fn before(store: &Store, id: Option<u128>) -> Vec<u128> {
+        let mut found = Vec::new();
+        let each = |incident: Incident| {
+            found.push(incident.id.as_u128());
+            found.len() < 3
+        };
+        store.newest_first(id.map(IncidentId::from_u128), each).unwrap();
+        found
+    }
+
+    #[test]
+    fn has_after_a_restart_what_was_saved() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path(), RESERVED, 100).unwrap();
+        store.save(&[incident(3), incident(1), ended(2)]).unwrap();
+        drop(store);
+        let store = Store::open(dir.path(), RESERVED, 100).unwrap();
+        assert_eq!(numbers(&store.live().unwrap()), [1, 3], "oldest first");
+        assert_eq!(store.get(IncidentId::from_u128(2)).unwrap(), Some(ended(2)));
+        assert_eq!(store.get(IncidentId::from_u128(9)).unwrap(), None);
+    }
+
+    #[test]
+    fn is_read_backwards_in_pages() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path(), RESERVED, 100).unwrap();
+        store.save(&(1..=5).map(incident).collect::<Vec<_>>()).unwrap();
+        assert_eq!(before(&store, None), [5, 4, 3]);
+        assert_eq!(before(&store, Some(3)), [2, 1]);
+        assert_eq!(before(&store, Some(1)), [0; 0]);
+    }
+
+    #[test]
+    fn forgets_the_oldest_of_those_that_have_ended() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path(), RESERVED, 2).unwrap();
+        store.save(&[incident(1), ended(2), ended(3), incident(4), ended(5)]).unwrap();
+        store.save(&[ended(6)]).unwrap();
+        assert_eq!(numbers(&store.live().unwrap()), [1, 4]);
+        let kept = (1..=6).filter(|id| store.get(IncidentId::from_u128(*id)).unwrap().is_some());
+        assert_eq!(kept.collect::<Vec<_>>(), [1, 4, 5, 6]);
+    }
+
+    #[test]
+    fn is_not_held_up_by_one_that_was_cut_off_in_the_making() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join(UNFINISHED), [7; 4096]).unwrap();
+        let store = Store::open(dir.path(), RESERVED, 1).unwrap();
+        store.save(&[incident(1)]).unwrap();
+        assert!(!dir.path().join(UNFINISHED).exists());
+    }
+
+    #[test]
+    fn says_which_file_it_could_not_open() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join(FILE), b"this is not a database at all").unwrap();
+        let said = Store::open(dir.path(), RESERVED, 1).unwrap_err().to_string();
+        assert!(said.contains("cannot be opened"), "{said}");
+    }
+}
