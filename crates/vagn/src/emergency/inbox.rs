@@ -1,0 +1,191 @@
+//! The inbox: where the publisher of a batch leaves the calls for help that it carries.
+//!
+//! It belongs to no actor, so nothing that waits here is lost when one crashes. Repeats of a call collapse on the way in:
+//! a vehicle that repeats itself a thousand times takes one place in the queue.
+
+use std::hash::{Hash, Hasher, RandomState};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use hashbrown::{Equivalent, HashMap};
+use parking_lot::Mutex;
+use vagn_otp::{Offer, Subscriber};
+use vagn_wire::{Report, decode, is_emergency};
+
+use super::candidate::{CLAIMS_MAX, Candidate, Claim};
+use crate::batch::Batch;
+use crate::clock::Clock;
+
+/// Different calls that may wait at a time. They wait for microseconds, unless both actors behind are gone.
+const CALLS_MAX: usize = 16_384;
+
+/// Wakes whoever empties the inbox. Must not wait.
+pub type Bell = Box<dyn Fn() + Send + Sync>;
+
+/// Calls for help that nobody has looked at yet, one entry per vehicle, sort (real or trial) and own incident id.
+pub struct Inbox {
+    waiting: Mutex<Waiting>,
+    refused: AtomicU64,
+    clock: Arc<dyn Clock>,
+    bell: OnceLock<Bell>,
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    calls: Vec<Candidate>,
+    /// Where each caller's call stands. Hashed so that invented ids cannot be made to collide.
+    at: HashMap<Caller, usize, RandomState>,
+}
+
+/// The inbox as a subscriber to batches.
+pub struct Intake(pub Arc<Inbox>);
+
+impl Inbox {
+    /// An empty inbox.
+    pub fn new(clock: Arc<dyn Clock>) -> Self {
+        Self { waiting: Mutex::default(), refused: AtomicU64::new(0), clock, bell: OnceLock::new() }
+    }
+
+    /// From now on, rings `bell` for each new call. Only the first bell counts.
+    pub fn attach(&self, bell: Bell) {
+        drop(self.bell.set(bell));
+    }
+
+    /// How many calls found no room since this was last asked.
+    pub fn take_refused(&self) -> u64 {
+        self.refused.swap(0, Ordering::Relaxed)
+    }
+
+    /// Takes out all that waits, in order of arrival.
+    pub fn take(&self) -> Vec<Candidate> {
+        let mut waiting = self.waiting.lock();
+        waiting.at.clear();
+        std::mem::take(&mut waiting.calls)
+    }
+
+    /// When the call that has waited longest arrived, on the monotonic clock.
+    pub fn oldest(&self) -> Option<Duration> {
+        self.waiting.lock().calls.first().map(|call| call.arrived)
+    }
+
+    fn put(&self, call: Candidate) -> Offer {
+        let put = self.waiting.lock().put(call);
+        match put {
+            Put::Repeat => return Offer::Taken,
+            Put::New => {}
+            Put::NoRoom(claims) => {
+                claims.into_iter().for_each(Claim::refuse);
+                self.refused.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+        if let Some(bell) = self.bell.get() {
+            bell();
+        }
+        Offer::Taken
+    }
+
+    /// The candidate in one report, if it is one.
+    fn candidate(&self, batch: &Batch, index: u32, bytes: &[u8]) -> Option<Candidate> {
+        let report = decode(bytes).ok().filter(|report: &Report<'_>| report.emergency)?;
+        let arrived = self.clock.monotonic();
+        let mut candidate = Candidate::new(&report, batch.time_ms(), arrived);
+        candidate.claims.extend(batch.receipt().map(|receipt| Claim::new(receipt, index, arrived)));
+        Some(candidate)
+    }
+}
+
+/// The filter that the publisher runs: it reads every report's flag, and the few that carry it once more in full.
+impl Subscriber<Arc<Batch>> for Intake {
+    fn offer(&self, batch: &Arc<Batch>) -> Offer {
+        let Self(inbox) = self;
+        let flagged = batch.reports().filter(|(_, _, bytes)| is_emergency(bytes));
+        let calls = flagged.filter_map(|(index, _, bytes)| inbox.candidate(batch, index, bytes));
+        calls.map(|call| inbox.put(call)).last().unwrap_or(Offer::Skipped)
+    }
+
+    fn depth(&self) -> (usize, usize) {
+        (self.0.waiting.lock().calls.len(), CALLS_MAX)
+    }
+}
+
+enum Put {
+    New,
+    Repeat,
+    NoRoom(Vec<Claim>),
+}
+
+impl Waiting {
+    fn put(&mut self, mut call: Candidate) -> Put {
+        if let Some(&at) = self.at.get(&CallerRef::of(&call)) {
+            let first = &mut self.calls[at];
+            let surplus =
+                if first.claims.len() >= CLAIMS_MAX { std::mem::take(&mut call.claims) } else { Vec::new() };
+            surplus.into_iter().for_each(Claim::refuse);
+            first.absorb(call);
+            return Put::Repeat;
+        }
+        if self.calls.len() >= CALLS_MAX {
+            return Put::NoRoom(call.claims);
+        }
+        self.at.insert(CallerRef::of(&call).to_owned(), self.calls.len());
+        self.calls.push(call);
+        Put::New
+    }
+}
+
+/// What makes two reports the same call.
+#[derive(Debug, PartialEq, Eq)]
+struct Caller {
+    vehicle_id: Box<str>,
+    test: bool,
+    vehicle_incident: Option<Box<str>>,
+}
+
+/// The same, borrowed, so that looking for it allocates nothing.
+#[derive(PartialEq, Eq, Hash)]
+struct CallerRef<'a> {
+    vehicle_id: &'a str,
+    test: bool,
+    vehicle_incident: Option<&'a str>,
+}
+
+impl Caller {
+    fn borrow(&self) -> CallerRef<'_> {
+        CallerRef {
+            vehicle_id: &self.vehicle_id,
+            test: self.test,
+            vehicle_incident: self.vehicle_incident.as_deref(),
+        }
+    }
+}
+
+impl<'a> CallerRef<'a> {
+    fn of(call: &'a Candidate) -> Self {
+        Self {
+            vehicle_id: &call.vehicle_id,
+            test: call.is_test(),
+            vehicle_incident: call.vehicle_incident.as_deref(),
+        }
+    }
+
+    fn to_owned(&self) -> Caller {
+        Caller {
+            vehicle_id: self.vehicle_id.into(),
+            test: self.test,
+            vehicle_incident: self.vehicle_incident.map(Into::into),
+        }
+    }
+}
+
+impl Hash for Caller {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.borrow().hash(state);
+    }
+}
+
+impl Equivalent<Caller> for CallerRef<'_> {
+    fn equivalent(&self, key: &Caller) -> bool {
+        *self == key.borrow()
+    }
+}
