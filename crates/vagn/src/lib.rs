@@ -9,6 +9,7 @@ pub mod clock;
 pub mod config;
 pub mod dispatcher;
 pub mod door;
+pub mod emergency;
 pub mod fate;
 pub mod ingest;
 pub mod logging;

@@ -1,0 +1,206 @@
+//! What the two actors of the emergency lane share: the inbox, the desk and the store on its shelf. None of it belongs to
+//! either, so either may crash or hang.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+use tracing::{error, info, warn};
+use vagn_otp::Recipient;
+
+use super::desk::{Admitted, Call, Desk, Rules};
+use super::inbox::Inbox;
+use super::incident::{Attempt, IncidentId, Place};
+use super::incidents::Round;
+use super::shelf::Shelf;
+use super::store::StoreError;
+use crate::clock::Clock;
+use crate::metrics::{Metrics, OutcomeLabel};
+use crate::ready::Readiness;
+
+/// How long `/readyz` goes on to tell of emergencies that were refused.
+const REFUSAL_SHOWN: Duration = Duration::from_secs(600);
+
+/// The fleet cannot say yet where anybody is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NotYet;
+
+/// Where a vehicle was seen last, apart from its call for help.
+pub type LastKnown = Box<dyn Fn(&str) -> Result<Option<Place>, NotYet> + Send + Sync>;
+
+/// The shared part of the emergency lane.
+pub struct Lane {
+    pub(super) rules: Rules,
+    pub(super) inbox: Arc<Inbox>,
+    pub(super) desk: Mutex<Desk>,
+    pub(super) shelf: Shelf,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) readiness: Arc<Readiness>,
+    last_known: LastKnown,
+    /// Wakes the callers.
+    pub(super) news: Notify,
+    /// Whom to tell that there is something to do.
+    pub(super) incidents: OnceLock<Recipient<Round>>,
+    /// It has been told, and has not begun.
+    rung: AtomicBool,
+    last_refusal: Mutex<Option<Duration>>,
+}
+
+impl Lane {
+    pub(super) fn new(
+        desk: Desk,
+        rules: Rules,
+        shelf: Shelf,
+        last_known: LastKnown,
+        clock: Arc<dyn Clock>,
+        metrics: Arc<Metrics>,
+        readiness: Arc<Readiness>,
+    ) -> Self {
+        Self {
+            rules,
+            inbox: Arc::new(Inbox::new(clock.clone())),
+            desk: Mutex::new(desk),
+            shelf,
+            clock,
+            metrics,
+            readiness,
+            last_known,
+            news: Notify::new(),
+            incidents: OnceLock::new(),
+            rung: AtomicBool::new(false),
+            last_refusal: Mutex::new(None),
+        }
+    }
+
+    /// Lets in all that waits in the inbox.
+    pub(super) fn admit(&self) -> Admitted {
+        let admitted = {
+            let mut desk = self.desk.lock();
+            // Taken under the desk's lock, so that a call is never in neither of the two.
+            desk.admit(self.inbox.take())
+        };
+        for id in &admitted.opened {
+            self.announce(*id);
+        }
+        self.alarm(admitted.refused.len() as u64 + self.inbox.take_refused());
+        admitted
+    }
+
+    fn announce(&self, id: IncidentId) {
+        if let Some(incident) = self.desk.lock().get(id) {
+            let (vehicle_id, test) = (&incident.vehicle_id, incident.test);
+            info!(incident_id = %id, %vehicle_id, test, "a vehicle calls for help");
+        }
+    }
+
+    fn alarm(&self, refused: u64) {
+        if refused == 0 {
+            return;
+        }
+        self.count("refused", refused);
+        let what =
+            format!("emergencies are refused: {} incidents are open", self.desk.lock().standing().open);
+        error!(refused, "{what}");
+        self.readiness.warn("refused emergencies", what);
+        *self.last_refusal.lock() = Some(self.clock.monotonic());
+    }
+
+    /// Gives the unplaced incidents the last place that is known of their vehicles.
+    pub(super) fn locate(&self) {
+        let unplaced = self.desk.lock().take_unplaced();
+        for (id, vehicle_id) in unplaced {
+            // Without the desk's lock: whatever holds up the fleet must not hold up calls.
+            let place = (self.last_known)(&vehicle_id);
+            let mut desk = self.desk.lock();
+            match place {
+                Ok(Some(place)) => desk.place(id, place),
+                Ok(None) => {}
+                Err(NotYet) => desk.unplaced(id),
+            }
+        }
+    }
+
+    /// Lets in what has waited in the inbox for as long as a record may take: whose work that is must be hanging.
+    pub(super) fn rescue(&self, all: bool) {
+        let now = self.clock.monotonic();
+        let late = |arrived: Duration| all || arrived + self.rules.record_within <= now;
+        if self.inbox.oldest().is_some_and(late) {
+            self.admit();
+        }
+    }
+
+    /// When there may be something to call about although nobody rings.
+    pub(super) fn wake_at(&self) -> Option<Duration> {
+        // The inbox first: what leaves it in between is at the desk by the time the desk is asked.
+        let late = self.inbox.oldest().map(|arrived| arrived + self.rules.record_within);
+        late.into_iter().chain(self.desk.lock().wake_at()).min()
+    }
+
+    /// The next call to make, with its first attempt counted as beginning now.
+    pub(super) fn next_call(&self) -> Option<Call> {
+        let now = self.clock.monotonic();
+        let call = self.desk.lock().next_call(now)?;
+        if let Some(arrived) = call.arrived {
+            let took = now.saturating_sub(arrived);
+            self.metrics.emergency_first_attempt.observe(took.as_secs_f64());
+        }
+        if call.incident.called_unrecorded && call.number == 1 {
+            warn!(incident_id = %call.incident.id, "calls before the incident is on disk");
+        }
+        Some(call)
+    }
+
+    /// Notes what came of a call.
+    pub(super) fn attempted(&self, id: IncidentId, attempt: Attempt) {
+        let accepted = attempt.outcome.accepted();
+        self.count(if accepted { "accepted" } else { "retried" }, 1);
+        if accepted {
+            info!(incident_id = %id, attempt = attempt.number, "the call is accepted");
+        }
+        self.desk.lock().attempted(id, attempt, self.clock.monotonic());
+        self.show();
+    }
+
+    /// Notes that the store did not do what it was asked for.
+    pub(super) fn store_failed(&self, err: &StoreError) {
+        self.shelf.failed(err, self.clock.monotonic());
+        self.desk.lock().store_down();
+        self.news.notify_one();
+    }
+
+    fn count(&self, outcome: &'static str, times: u64) {
+        self.metrics.emergencies.get_or_create(&OutcomeLabel { outcome }).inc_by(times);
+    }
+
+    /// Brings gauges and warnings up to date.
+    pub(super) fn show(&self) {
+        let standing = self.desk.lock().standing();
+        self.metrics.incidents_open.set(standing.unaccepted as i64);
+        match self.shelf.failure() {
+            Some(failure) => self.readiness.warn("incident store", failure),
+            None => self.readiness.clear("incident store"),
+        }
+        let mut last_refusal = self.last_refusal.lock();
+        if last_refusal.is_some_and(|at| self.clock.monotonic().saturating_sub(at) > REFUSAL_SHOWN) {
+            *last_refusal = None;
+            self.readiness.clear("refused emergencies");
+        }
+    }
+
+    /// There is something to do: wakes the callers, and the incidents actor unless it knows already.
+    pub(super) fn ring(&self) {
+        self.news.notify_one();
+        if !self.rung.swap(true, Ordering::AcqRel) {
+            let told = self.incidents.get().is_some_and(|incidents| incidents.try_tell(Round).is_ok());
+            self.rung.store(told, Ordering::Release);
+        }
+    }
+
+    /// The incidents actor begins to look: who has something from here on must ring again.
+    pub(super) fn answer(&self) {
+        self.rung.store(false, Ordering::Release);
+    }
+}

@@ -1,0 +1,169 @@
+//! The emergency lane: a vehicle's call for help, from the batch it came in to the target that accepts it.
+//!
+//! ```text
+//! topic ─▶ inbox ─▶ desk ◀──▶ incidents ─▶ store        (recorded first, on disk)
+//!          (filter,   ▲
+//!          collapse)  └─────▶ callers ───▶ target       (then called, until it accepts)
+//! ```
+//! The publisher of a batch runs the filter and leaves what it finds in the [`inbox`]. The actor [`incidents`] opens or
+//! updates an incident for each call at the [`desk`], writes it to the [`store`] and then lets the senders know. The
+//! [`callers`] call the [`target`] about every incident on disk — or, when the disk takes longer than 100 ms or is broken,
+//! not on disk. Inbox, desk and store belong to neither of the two, so a crash or a hang of either loses nothing and holds
+//! the other up for 100 ms at most.
+//!
+//! What is owed a call is never forgotten: it is tried until it is accepted, over restarts too.
+
+pub mod caller;
+pub mod callers;
+pub mod calls;
+pub mod candidate;
+pub mod desk;
+#[cfg(test)]
+mod forgetful;
+mod handle;
+pub mod inbox;
+pub mod incident;
+pub mod incidents;
+pub mod lane;
+pub mod reserve;
+pub mod retry;
+mod rfc3339;
+pub mod shelf;
+pub mod signature;
+pub mod store;
+pub mod target;
+pub mod view;
+mod watched;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+use tracing::warn;
+use vagn_otp::{Addr, ChildSpec, Strategy, Supervisor};
+use vagn_store::{Fleet, Key};
+use vagn_wire::VehicleId;
+
+use crate::clock::Clock;
+use crate::dispatcher::Traffic;
+use crate::metrics::Metrics;
+use crate::ready::Readiness;
+use callers::Callers;
+use desk::{Desk, Rules};
+pub use handle::{EmergencyHandle, Status};
+use incident::Place;
+pub use incident::{IncidentId, State};
+use incidents::Incidents;
+pub use lane::LastKnown;
+use lane::{Lane, NotYet};
+use shelf::Shelf;
+use store::Store;
+pub use target::Target;
+pub use view::{Filter, IncidentView, Page};
+
+/// Disk space set aside for incidents, in bytes: some 100 000 of them.
+const RESERVED: u64 = 64 << 20;
+
+/// Incidents that are kept after they have ended.
+const ENDED_KEPT: u64 = 200_000;
+
+/// Requests that may wait for the incidents actor.
+const MAILBOX: usize = 256;
+
+/// Longer than any healthy disk takes for one group; a hung incarnation is left behind.
+const HUNG_AFTER: Duration = Duration::from_secs(5);
+
+/// What the lane needs.
+pub struct Around {
+    /// Where the store is.
+    pub data_dir: PathBuf,
+    /// Whom to call; `None`: incidents are recorded and listed, and called once there is a target.
+    pub target: Option<Target>,
+    /// Most incidents that may be open at a time.
+    pub open_max: usize,
+    /// Where vehicles were seen last.
+    pub last_known: LastKnown,
+    /// Tells the time.
+    pub clock: Arc<dyn Clock>,
+    /// Counts.
+    pub metrics: Arc<Metrics>,
+    /// Is told what an operator should know.
+    pub readiness: Arc<Readiness>,
+    /// What the calls run on; `None`: what everything runs on.
+    pub runtime: Option<Handle>,
+}
+
+/// The rules of the service, for a target with so many lines.
+pub fn rules(open_max: usize, target: Option<&Target>) -> Rules {
+    Rules {
+        open_max,
+        quiet_ms: 300_000,
+        record_within: Duration::from_millis(100),
+        claim_within: Duration::from_secs(5),
+        schedule: retry::Schedule::default(),
+        lines: target.map(|target| target.lines),
+    }
+}
+
+/// Subscribes the lane to `traffic`, and gives its handle and the supervisor of its actors.
+pub fn start(traffic: &Traffic, around: Around) -> (EmergencyHandle, ChildSpec) {
+    let rules = rules(around.open_max, around.target.as_ref());
+    let data_dir = around.data_dir.clone();
+    let shelf = Shelf::new(Box::new(move || Store::open(&data_dir, RESERVED, ENDED_KEPT)));
+    let (handle, spec) = build(around, rules, shelf);
+    // The subscription lasts as long as the topic.
+    drop(traffic.subscribe("emergency", handle.subscriber()));
+    (handle, spec)
+}
+
+fn build(around: Around, rules: Rules, shelf: Shelf) -> (EmergencyHandle, ChildSpec) {
+    let Around { target, last_known, clock, metrics, readiness, runtime, .. } = around;
+    if target.is_none() {
+        warn!("no --emergency-url: incidents are recorded and listed, but nobody is called");
+        readiness
+            .warn("emergency target", "none is set: incidents are recorded and listed, but nobody is called");
+    }
+    let desk = Desk::new(rules.clone(), fastrand::u64(..));
+    let lane = Arc::new(Lane::new(desk, rules, shelf, last_known, clock, metrics, readiness));
+    let at_work = lane.clone();
+    let (incidents, spec) = ChildSpec::actor("incidents", MAILBOX, move || Incidents::new(at_work.clone()));
+    let supervisor = Supervisor::new("emergency", Strategy::RestForOne)
+        .intensity(20, Duration::from_secs(10))
+        .child(spec.on_thread().watchdog(HUNG_AFTER));
+    let callers = target.map(|target| Callers { lane: lane.clone(), target });
+    let supervisor = supervisor.children(callers.map(|callers| calling(callers, runtime)));
+    connect(&lane, &incidents);
+    (EmergencyHandle { lane, incidents }, ChildSpec::supervisor(supervisor))
+}
+
+/// Lets the inbox ring, and the lane tell the actor.
+fn connect(lane: &Arc<Lane>, incidents: &Addr<Incidents>) {
+    lane.incidents.get_or_init(|| incidents.recipient());
+    // The lane owns the inbox; a bell that owned the lane would keep both for ever.
+    let ring = Arc::downgrade(lane);
+    lane.inbox.attach(Box::new(move || {
+        if let Some(lane) = ring.upgrade() {
+            lane.ring();
+        }
+    }));
+}
+
+fn calling(callers: Callers, runtime: Option<Handle>) -> ChildSpec {
+    let callers = Arc::new(callers);
+    let spec = ChildSpec::task("callers", move |ctx| callers::run(callers.clone(), ctx)).watchdog(HUNG_AFTER);
+    match runtime {
+        Some(runtime) => spec.runtime(runtime),
+        None => spec,
+    }
+}
+
+/// Asks `fleet` where a vehicle was seen last.
+pub fn last_known(fleet: Arc<Fleet>) -> LastKnown {
+    Box::new(move |vehicle_id| {
+        let Ok(vehicle_id) = VehicleId::new(vehicle_id) else { return Ok(None) };
+        let vehicle = fleet.get(Key::of(vehicle_id)).map_err(|_| NotYet)?;
+        Ok(vehicle
+            .map(|vehicle| Place::new(vehicle.sighting.position, vehicle.sighting.event_time_ms, false)))
+    })
+}

@@ -1,0 +1,107 @@
+//! The shelf: where the incident store stands when it works, and why not when it does not.
+//!
+//! It belongs to no incarnation of the actor that writes: one that hangs in a sync keeps the store busy, and its
+//! successor must neither open the file a second time nor wait behind it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tracing::{error, info};
+
+use super::incident::Incident;
+use super::store::{Store, StoreError};
+
+/// How long to leave a broken store alone before it is opened again.
+const REOPEN_AFTER: Duration = Duration::from_secs(1);
+
+/// Opens the store.
+pub type Opener = Box<dyn Fn() -> Result<Store, StoreError> + Send + Sync>;
+
+/// Where the store stands.
+pub struct Shelf {
+    opener: Opener,
+    place: Mutex<Place>,
+}
+
+#[derive(Default)]
+struct Place {
+    store: Option<Arc<Store>>,
+    failure: Option<String>,
+    not_before: Duration,
+    given_up: bool,
+}
+
+impl Shelf {
+    /// An empty shelf.
+    pub fn new(opener: Opener) -> Self {
+        Self { opener, place: Mutex::default() }
+    }
+
+    /// The store, if it works.
+    pub fn store(&self) -> Option<Arc<Store>> {
+        self.place.lock().store.clone()
+    }
+
+    /// What is wrong with the store, if something is.
+    pub fn failure(&self) -> Option<String> {
+        self.place.lock().failure.clone()
+    }
+
+    /// Opens the store if it is not there and it is time to try (again) at `now`. Gives what is live in it.
+    pub fn open(&self, now: Duration) -> Option<Vec<Incident>> {
+        {
+            let place = self.place.lock();
+            if place.store.is_some() || place.given_up || now < place.not_before {
+                return None;
+            }
+        }
+        match (self.opener)().and_then(|store| Ok((store.live()?, store))) {
+            Ok((live, store)) => {
+                info!(live = live.len(), "incident store is open");
+                let mut place = self.place.lock();
+                *place = Place { store: Some(Arc::new(store)), ..Place::default() };
+                Some(live)
+            }
+            Err(err) => {
+                self.note(&err, now);
+                None
+            }
+        }
+    }
+
+    /// Notes that the store could not save. A busy one stays; any other is taken down and opened again later, but never
+    /// after a failed sync: then nothing on top of it could be trusted.
+    pub fn failed(&self, err: &StoreError, now: Duration) {
+        self.note(err, now);
+        if matches!(err, StoreError::Busy) {
+            return;
+        }
+        let mut place = self.place.lock();
+        if let Some(store) = place.store.take() {
+            place.given_up = store.sync_failed();
+        }
+    }
+
+    /// The store has saved: whatever was wrong is over.
+    pub fn saved(&self) {
+        if self.place.lock().failure.take().is_some() {
+            info!("incidents are recorded again");
+        }
+    }
+
+    /// Closes the store, as soon as nobody uses it any more. It may be opened again.
+    pub fn put_away(&self) {
+        drop(self.place.lock().store.take());
+    }
+
+    fn note(&self, err: &StoreError, now: Duration) {
+        let mut place = self.place.lock();
+        let failure = err.to_string();
+        if place.failure.as_ref() != Some(&failure) {
+            error!(error = %err, "incidents cannot be recorded; calls go out all the same");
+        }
+        place.failure = Some(failure);
+        place.not_before = now + REOPEN_AFTER;
+    }
+}
