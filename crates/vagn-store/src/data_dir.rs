@@ -50,6 +50,15 @@ impl DataDir {
     pub fn open(disk: Arc<dyn Disk>, dir: &Path, partitions: Option<u32>) -> Result<DataDir, StoreError> {
         disk.create_dir(dir).doing("create", dir)?;
         let lock = take_lock(&*disk, dir)?;
+        DataDir::with_lock(disk, dir, partitions, lock)
+    }
+
+    fn with_lock(
+        disk: Arc<dyn Disk>,
+        dir: &Path,
+        partitions: Option<u32>,
+        lock: Box<dyn DiskLock>,
+    ) -> Result<DataDir, StoreError> {
         let wanted = partitions.map(|partitions| partitions.max(1));
         let layout = match Layout::read(&*disk, dir)? {
             Some(layout) => layout,
@@ -115,6 +124,25 @@ impl DataDir {
     /// Where the directory is.
     pub fn path(&self) -> &Path {
         &self.dir
+    }
+
+    /// Opens a directory that is there as it is, for repair: where the layout cannot be read but there is only one set of partitions, the set
+    /// tells how many there are. Gives the layout's file in that case.
+    pub(crate) fn open_damaged(
+        disk: Arc<dyn Disk>,
+        dir: &Path,
+    ) -> Result<(DataDir, Option<PathBuf>), StoreError> {
+        let lock = take_lock(&*disk, dir)?;
+        let Err(err @ StoreError::Corrupt { .. }) = Layout::read(&*disk, dir) else {
+            return Ok((DataDir::with_lock(disk, dir, None, lock)?, None));
+        };
+        let names = disk.list(dir).doing("list", dir)?;
+        let mut sets = names.iter().filter_map(|name| name.strip_prefix(SET)?.parse::<u64>().ok());
+        let (Some(set), None) = (sets.next(), sets.next()) else { return Err(err) };
+        let set_dir = dir.join(set_name(set));
+        let partitions = disk.list(&set_dir).doing("list", &set_dir)?.len() as u32;
+        Layout { partitions, set }.write(&*disk, dir)?;
+        Ok((DataDir::with_lock(disk, dir, None, lock)?, Some(dir.join(LAYOUT))))
     }
 
     /// The partitions in force, each with its directory.

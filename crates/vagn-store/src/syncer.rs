@@ -8,6 +8,7 @@ use crate::disk::{Disk, DiskFile};
 use crate::error::Doing;
 use crate::log::LogPosition;
 use parking_lot::Mutex;
+use std::io;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -172,6 +173,12 @@ impl Shared {
         self.failed.get_or_init(|| describe(err));
     }
 
+    /// The writer is gone. Waits until nobody syncs any more.
+    pub(crate) fn retire(&self) {
+        let _turn = self.turn.lock();
+        self.failed.get_or_init(|| "its writer is gone".to_owned());
+    }
+
     /// An error when the partition has stopped for good.
     pub(crate) fn check(&self) -> Result<(), StoreError> {
         match self.failed.get() {
@@ -232,8 +239,11 @@ impl Shared {
     }
 
     fn remove_all(&self, paths: &[PathBuf]) -> Result<(), StoreError> {
-        // Not synced: a file that is back after a crash is removed again.
-        paths.iter().try_for_each(|path| self.disk.remove(path).doing("remove", path))
+        // Not synced: a file that is back after a crash is of no harm, and is removed again.
+        paths.iter().try_for_each(|path| match self.disk.remove(path) {
+            Err(err) if err.kind() == io::ErrorKind::NotFound => Ok(()),
+            other => other.doing("remove", path),
+        })
     }
 }
 

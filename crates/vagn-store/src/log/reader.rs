@@ -163,7 +163,8 @@ impl LogReader<'_> {
         if !visit(segment.base, self.header(segment, &*file)?) {
             return Ok(());
         }
-        let mut buffer = vec![0; CHUNK * LEN];
+        let size = file.size().doing("measure", &segment.path)?;
+        let mut buffer = vec![0; CHUNK.min(size as usize / LEN + 1) * LEN];
         let mut number = segment.base;
         loop {
             let got = file.read_at(segment.offset(number), &mut buffer).doing("read", &segment.path)?;

@@ -194,7 +194,7 @@ impl Partition {
         self.index.reader()
     }
 
-    /// Makes durable what is written; for a thread of its own.
+    /// Makes durable what is written; for a thread of its own. It ends with the partition.
     pub fn syncer(&self) -> Syncer {
         Syncer::new(self.shared.clone())
     }
@@ -257,6 +257,13 @@ impl Partition {
             return Err(StoreError::Full { dir: self.dir.clone(), free_bytes, floor_bytes });
         }
         Ok(())
+    }
+}
+
+impl Drop for Partition {
+    /// From here on its syncers leave the files alone, so that the partition may be opened again at once.
+    fn drop(&mut self) {
+        self.shared.retire();
     }
 }
 

@@ -6,13 +6,14 @@
 use crate::log::record::Record;
 use crate::log::seen::Seen;
 use crate::{Key, Sighting};
+use std::collections::HashMap;
 
 /// What is known of each slot so far.
 pub(crate) struct Table {
     slots: Vec<Slot>,
     seen: Seen,
-    /// Positions whose vehicle nobody knows.
-    orphans: u64,
+    /// Positions of vehicles that nobody knows, by slot.
+    orphans: HashMap<u32, u64>,
 }
 
 #[derive(Default, Clone)]
@@ -46,7 +47,7 @@ impl Id {
 
 impl Default for Table {
     fn default() -> Table {
-        Table { slots: Vec::new(), seen: Seen::NOTHING, orphans: 0 }
+        Table { slots: Vec::new(), seen: Seen::NOTHING, orphans: HashMap::new() }
     }
 }
 
@@ -66,11 +67,17 @@ impl Table {
         match record {
             Record::Position { slot, hash, sighting } => self.see(slot, hash, sighting),
             Record::Define { slot, key } => {
-                *self.slot(slot) = Slot { id: Some(Id::of(key)), hash: key.hash(), sighting: None };
+                self.change_owner(slot, Slot { id: Some(Id::of(key)), hash: key.hash(), sighting: None });
             }
-            Record::Remove { slot, .. } => *self.slot(slot) = Slot::default(),
+            Record::Remove { slot, .. } => self.change_owner(slot, Slot::default()),
             Record::Synced { .. } | Record::Void => {}
         }
+    }
+
+    /// Positions that did not fit the slot before were of an earlier vehicle there.
+    fn change_owner(&mut self, at: u32, slot: Slot) {
+        *self.slot(at) = slot;
+        self.orphans.remove(&at);
     }
 
     /// A position of a vehicle that is not the one in the slot is of an earlier one there, if a snapshot ran ahead of the log, or
@@ -81,7 +88,7 @@ impl Table {
         if slot.id.is_some() && slot.hash == hash {
             slot.sighting = Some(sighting);
         } else {
-            self.orphans += 1;
+            *self.orphans.entry(at).or_default() += 1;
         }
     }
 
@@ -101,8 +108,9 @@ impl Table {
         self.seen
     }
 
+    /// Positions left out because the record that named their vehicle is lost.
     pub(crate) fn orphans(&self) -> u64 {
-        self.orphans
+        self.orphans.values().sum()
     }
 
     /// The vehicles, in the order of their slots. A vehicle that was named and never seen is none.

@@ -80,11 +80,9 @@ impl FaultyDisk {
         self.world.lock().crashed
     }
 
-    /// The disk as the next process finds it, without faults. This one is as if it had crashed.
+    /// The disk as the next process would find it, without faults. This one stays as it is.
     pub fn restart(&self, loss: Loss) -> FaultyDisk {
-        let mut world = self.world.lock();
-        world.crashed = true;
-        FaultyDisk { world: Arc::new(Mutex::new(world.after(loss))) }
+        FaultyDisk { world: Arc::new(Mutex::new(self.world.lock().after(loss))) }
     }
 
     /// Changes the content of a file behind everybody's back, as a failing disk does; what it makes is as good as synced.

@@ -1,0 +1,163 @@
+//! Repair of a log: every segment ends where the next one begins, and every record is there or is said to be lost.
+
+use super::{RepairReport, RepairedFile, keep_copy};
+use crate::disk::replace;
+use crate::error::{Doing, StoreError};
+use crate::log::reader::{LogReader, Unit};
+use crate::log::record::{self, LEN, Record};
+use crate::log::seen::Seen;
+use crate::log::segment::{Header, Segment};
+use crate::snapshot::Snapshot;
+use crate::snapshot::reader::SnapshotReader;
+
+/// What a segment is found to be.
+#[derive(Default)]
+struct Found {
+    header: Option<Header>,
+    /// Offset of the first thing that cannot be read, and how many there are.
+    bad_at: Option<u64>,
+    bad: u64,
+    /// Number behind the last record that can be read.
+    end: u64,
+    /// Records before this one had been synced.
+    synced: u64,
+    seen: Option<Seen>,
+}
+
+/// Whether every record of every segment can be read, and they follow each other.
+pub(super) fn is_whole(partition: &LogReader<'_>) -> Result<bool, StoreError> {
+    let segments = Segment::list(partition.disk, partition.dir)?;
+    for (at, segment) in segments.iter().enumerate() {
+        let found = examine(partition, segment)?;
+        let next = segments.get(at + 1).map_or(found.end, |next| next.base);
+        if found.bad_at.is_some() || next < found.end {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// Rewrites the segments that are damaged.
+pub(super) fn repair(partition: &LogReader<'_>, report: &mut RepairReport) -> Result<(), StoreError> {
+    let segments = Segment::list(partition.disk, partition.dir)?;
+    let found = segments.iter().map(|segment| examine(partition, segment)).collect::<Result<Vec<_>, _>>()?;
+    let synced = found.iter().map(|found| found.synced).chain([promised(partition)?]).max().unwrap_or(0);
+    let mut seen = Seen::NOTHING;
+    for (at, (segment, found)) in segments.iter().zip(&found).enumerate() {
+        let end = segments.get(at + 1).map_or(found.end.max(synced), |next| next.base);
+        let header = found.header.unwrap_or(Header {
+            partition: partition.partition,
+            base: segment.base,
+            seen,
+            synced: 0,
+        });
+        seen.note(header.seen);
+        seen.note(found.seen.unwrap_or(Seen::NOTHING));
+        if found.bad_at.is_some() || found.end != end {
+            report.files.push(rewrite(partition, segment, header, found, end)?);
+        }
+    }
+    if let (None, Some(snapshot)) = (segments.last(), Snapshot::list(partition.disk, partition.dir)?.first())
+    {
+        let segment = Segment::new(partition.dir, snapshot.position);
+        let header = Header { partition: partition.partition, base: segment.base, seen, synced: 0 };
+        write(partition, &segment, header, synced.max(segment.base))?;
+        let lost = synced.saturating_sub(segment.base);
+        report.files.push(RepairedFile {
+            file: segment.path,
+            moved_to: None,
+            offset: 0,
+            lost,
+            done: "begun anew",
+        });
+    }
+    Ok(())
+}
+
+/// Up to where snapshots say that the log was synced.
+fn promised(partition: &LogReader<'_>) -> Result<u64, StoreError> {
+    let mut synced = 0;
+    for snapshot in Snapshot::list(partition.disk, partition.dir)? {
+        let reader = SnapshotReader::open(partition.disk, &snapshot, partition.partition)?;
+        synced = synced.max(snapshot.position).max(reader.read(&mut |_, _, _| {})?.complete_at);
+    }
+    Ok(synced)
+}
+
+fn examine(partition: &LogReader<'_>, segment: &Segment) -> Result<Found, StoreError> {
+    let mut found = Found { end: segment.base, ..Found::default() };
+    partition.scan(segment, &mut |number, unit| {
+        match unit {
+            Unit::Header(header) => {
+                found.synced = found.synced.max(header.synced);
+                found.header = Some(header);
+            }
+            Unit::Record(record) => {
+                found.end = number + 1;
+                found.hear(&record);
+            }
+            Unit::Bad(bad) => {
+                found.bad_at.get_or_insert(bad.offset);
+                found.bad += 1;
+            }
+        }
+        true
+    })?;
+    Ok(found)
+}
+
+impl Found {
+    fn hear(&mut self, record: &Record<'_>) {
+        match record {
+            Record::Synced { upto } => self.synced = self.synced.max(*upto),
+            Record::Position { sighting, .. } => {
+                self.seen.get_or_insert(Seen::NOTHING).note(Seen::of(sighting))
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Writes the segment anew, up to `end`.
+fn rewrite(
+    partition: &LogReader<'_>,
+    segment: &Segment,
+    header: Header,
+    found: &Found,
+    end: u64,
+) -> Result<RepairedFile, StoreError> {
+    let moved_to = keep_copy(partition, &segment.path)?;
+    let lost = write(partition, segment, header, end)?;
+    let offset = found.bad_at.unwrap_or(segment.offset(found.end.min(end)));
+    let done = "the records that can be read were kept";
+    Ok(RepairedFile { file: segment.path.clone(), moved_to: Some(moved_to), offset, lost, done })
+}
+
+/// Puts a segment in its place that has the old one's good records, if there is one, and no others. Gives how many are lost.
+fn write(partition: &LogReader<'_>, segment: &Segment, header: Header, end: u64) -> Result<u64, StoreError> {
+    let mut bytes = header.encode().to_vec();
+    let (mut next, mut lost) = (segment.base, 0);
+    let mut fill = |upto: u64, bytes: &mut Vec<u8>| {
+        for number in next..upto {
+            record::encode(&Record::Void, number, bytes);
+            lost += 1;
+        }
+        next = upto + 1;
+    };
+    if partition.disk.open(&segment.path).is_ok() {
+        partition.scan(segment, &mut |number, unit| {
+            if let Unit::Record(record) = unit
+                && number < end
+            {
+                fill(number, &mut bytes);
+                record::encode(&record, number, &mut bytes);
+            }
+            true
+        })?;
+    }
+    fill(end, &mut bytes);
+    debug_assert_eq!(bytes.len() as u64, segment.offset(end.max(segment.base)), "every number has its place");
+    debug_assert_eq!(bytes.len() % LEN, 0);
+    replace(partition.disk, &segment.path, &bytes).doing("write", &segment.path)?;
+    Ok(lost)
+}

@@ -1,0 +1,108 @@
+//! Repair of snapshots: one that is damaged goes aside if an older one and the log can stand in for it; else what it still has is kept.
+
+use super::{RepairReport, RepairedFile, keep_copy};
+use crate::error::{Doing, StoreError};
+use crate::log::reader::LogReader;
+use crate::log::seen::Seen;
+use crate::log::segment::Segment;
+use crate::partition::table::Table;
+use crate::snapshot::Snapshot;
+use crate::snapshot::reader::SnapshotReader;
+use crate::snapshot::writer::SnapshotWriter;
+
+/// Vehicles written at once.
+const BLOCK: usize = 4_096;
+
+/// Leaves only snapshots that can be read.
+pub(super) fn repair(partition: &LogReader<'_>, report: &mut RepairReport) -> Result<(), StoreError> {
+    let mut good_before = None;
+    for snapshot in Snapshot::list(partition.disk, partition.dir)? {
+        match check(partition, &snapshot) {
+            Ok(()) => good_before = Some(snapshot.position),
+            Err(StoreError::Corrupt { offset, .. }) => {
+                let stand_in = reaches_back_to(partition, good_before)?;
+                let done = set_aside(partition, &snapshot, stand_in)?;
+                good_before = if stand_in { good_before } else { Some(snapshot.position) };
+                report.files.push(RepairedFile { offset, ..done });
+            }
+            Err(err) => return Err(err),
+        }
+    }
+    Ok(())
+}
+
+fn check(partition: &LogReader<'_>, snapshot: &Snapshot) -> Result<(), StoreError> {
+    SnapshotReader::open(partition.disk, snapshot, partition.partition)?.read(&mut |_, _, _| {}).map(|_| ())
+}
+
+/// Whether the log has all that came after the snapshot at `position`, or after the very beginning.
+fn reaches_back_to(partition: &LogReader<'_>, position: Option<u64>) -> Result<bool, StoreError> {
+    let segments = Segment::list(partition.disk, partition.dir)?;
+    Ok(segments.first().is_some_and(|first| first.base <= position.unwrap_or(0)))
+}
+
+fn set_aside(
+    partition: &LogReader<'_>,
+    snapshot: &Snapshot,
+    stand_in: bool,
+) -> Result<RepairedFile, StoreError> {
+    let moved_to = keep_copy(partition, &snapshot.path)?;
+    let done = if stand_in {
+        partition.disk.remove(&snapshot.path).doing("remove", &snapshot.path)?;
+        partition.disk.sync_dir(partition.dir).doing("sync", partition.dir)?;
+        "the log stands in for it"
+    } else {
+        salvage(partition, snapshot)?;
+        "the vehicles that can be read were kept"
+    };
+    Ok(RepairedFile { file: snapshot.path.clone(), moved_to: Some(moved_to), offset: 0, lost: 1, done })
+}
+
+/// Writes a snapshot of what can still be read in the old one.
+fn salvage(partition: &LogReader<'_>, snapshot: &Snapshot) -> Result<(), StoreError> {
+    let mut table = Table::default();
+    let mut slot_end = 0;
+    match SnapshotReader::open(partition.disk, snapshot, partition.partition) {
+        Ok(reader) => {
+            slot_end = reader.slot_end();
+            let footer = reader.salvage(&mut |slot, key, sighting| table.place(slot, key, sighting))?;
+            table.note(footer.map_or(Seen::NOTHING, |footer| footer.seen));
+        }
+        Err(StoreError::Corrupt { .. }) => {}
+        Err(err) => return Err(err),
+    }
+    write(partition, snapshot.position, slot_end, &table)
+}
+
+fn write(partition: &LogReader<'_>, position: u64, slot_end: u32, table: &Table) -> Result<(), StoreError> {
+    let LogReader { disk, dir, partition } = *partition;
+    let mut writer = SnapshotWriter::begin(disk, dir, partition, position, slot_end)?;
+    let vehicles: Vec<_> = table.vehicles().collect();
+    for block in vehicles.chunks(BLOCK) {
+        writer.take(slot_end, block.iter().map(|(slot, key, _, sighting)| (*slot, *key, **sighting)));
+        writer.write()?;
+    }
+    // Nothing is promised about the log, so that what is left of it is taken as it is.
+    let finished = writer.finish(position, table.seen())?;
+    finished.file.sync().doing("sync", &finished.temp)?;
+    disk.rename(&finished.temp, &finished.path).doing("rename", &finished.temp)?;
+    disk.sync_dir(dir).doing("sync", dir)
+}
+
+/// Where neither a snapshot nor the log reaches back to the beginning, an empty snapshot says where to begin.
+pub(super) fn repair_beginning(
+    partition: &LogReader<'_>,
+    report: &mut RepairReport,
+) -> Result<(), StoreError> {
+    let segments = Segment::list(partition.disk, partition.dir)?;
+    let snapshots = Snapshot::list(partition.disk, partition.dir)?;
+    let newest = snapshots.last().map(|snapshot| snapshot.position);
+    if segments.is_empty() || reaches_back_to(partition, newest)? {
+        return Ok(());
+    }
+    let beginning = Snapshot::new(partition.dir, segments[0].base);
+    write(partition, beginning.position, 0, &Table::default())?;
+    let done = "an empty beginning, since what came before is gone";
+    report.files.push(RepairedFile { file: beginning.path, moved_to: None, offset: 0, lost: 0, done });
+    Ok(())
+}
