@@ -16,39 +16,39 @@ fn a_new_partition_is_empty() {
 #[test]
 fn what_was_written_is_there_after_a_restart() {
     let disk = FaultyDisk::new();
-    let mut model = Model::new();
+    let mut truth = Truth::new();
     let (mut partition, _) = open(&disk, small()).unwrap();
-    write(&mut partition, &mut model, &[(1, 1), (2, 2), (3, 3), (1, 4)]).unwrap();
-    delete(&mut partition, &mut model, 2).unwrap();
-    delete(&mut partition, &mut model, 9).unwrap();
-    write(&mut partition, &mut model, &[(4, 5)]).unwrap();
-    check_content(&partition, &model);
+    write(&mut partition, &mut truth, &[(1, 1), (2, 2), (3, 3), (1, 4)]).unwrap();
+    delete(&mut partition, &mut truth, 2).unwrap();
+    delete(&mut partition, &mut truth, 9).unwrap();
+    write(&mut partition, &mut truth, &[(4, 5)]).unwrap();
+    check_content(&partition, &truth.model);
     drop(partition);
     let (partition, recovery) = open(&disk, small()).unwrap();
-    check_content(&partition, &model);
+    check_content(&partition, &truth.model);
     assert_eq!((recovery.vehicles, recovery.receive_time_ms, recovery.receive_seq), (3, 1_005, 5));
 }
 
 #[test]
 fn a_closed_partition_survives_a_power_cut() {
     let disk = FaultyDisk::new();
-    let mut model = Model::new();
+    let mut truth = Truth::new();
     let (mut partition, _) = open(&disk, small()).unwrap();
     for n in 1..100 {
-        write(&mut partition, &mut model, &[((n % 10) as u32, n)]).unwrap();
+        write(&mut partition, &mut truth, &[((n % 10) as u32, n)]).unwrap();
     }
     partition.close().unwrap();
     let (partition, recovery) = open(&disk.restart(Loss::Unsynced), small()).unwrap();
-    check_content(&partition, &model);
+    check_content(&partition, &truth.model);
     assert_eq!(recovery.cut, None);
 }
 
 #[test]
 fn only_what_is_stored_costs_a_record() {
     let disk = FaultyDisk::new();
-    let mut model = Model::new();
+    let mut truth = Truth::new();
     let (mut partition, _) = open(&disk, small()).unwrap();
-    let end = write(&mut partition, &mut model, &[(1, 10)]).unwrap().end;
+    let end = write(&mut partition, &mut truth, &[(1, 10)]).unwrap().end;
     let mut updates = Updates::new();
     push(&mut updates, &id(1), sighting(9));
     push(&mut updates, &id(1), sighting(10));
@@ -61,10 +61,10 @@ fn only_what_is_stored_costs_a_record() {
 #[test]
 fn snapshots_make_a_restart_short_and_old_segments_go() {
     let disk = FaultyDisk::new();
-    let mut model = Model::new();
+    let mut truth = Truth::new();
     let (mut partition, _) = open(&disk, small()).unwrap();
     for n in 1..=1_000 {
-        write(&mut partition, &mut model, &[((n % 20) as u32, n)]).unwrap();
+        write(&mut partition, &mut truth, &[((n % 20) as u32, n)]).unwrap();
         partition.housekeep(0).unwrap();
         if n.is_multiple_of(10) {
             partition.syncer().sync().unwrap();
@@ -76,5 +76,5 @@ fn snapshots_make_a_restart_short_and_old_segments_go() {
     drop(partition);
     let (partition, recovery) = open(&disk, small()).unwrap();
     assert!(recovery.snapshot.is_some() && recovery.records < 150, "{recovery:?}");
-    check_content(&partition, &model);
+    check_content(&partition, &truth.model);
 }

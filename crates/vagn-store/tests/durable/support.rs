@@ -63,41 +63,89 @@ pub(crate) fn push(updates: &mut Updates, id: &str, sighting: Sighting) {
     updates.push(key, key.hash(), sighting);
 }
 
-/// Writes the sightings, all of which must be stored, and notes them in the model.
+/// What was written, to hold a partition against.
+#[derive(Clone, Default)]
+pub(crate) struct Truth {
+    /// What it must hold now.
+    pub(crate) model: Model,
+    /// What it had to hold before, by the end of the log.
+    pub(crate) story: BTreeMap<u64, Model>,
+    /// What it may hold if the last change, which failed, is there in part.
+    pub(crate) perhaps: Vec<Model>,
+}
+
+impl Truth {
+    pub(crate) fn new() -> Truth {
+        Truth { story: BTreeMap::from([(0, Model::new())]), ..Truth::default() }
+    }
+
+    /// What a partition must hold whose log ends at `end`.
+    pub(crate) fn at(&self, end: u64) -> &Model {
+        self.story.range(..=end).next_back().expect("a story begins at the beginning").1
+    }
+
+    /// What a partition shows whose log ends at `end`.
+    #[track_caller]
+    pub(crate) fn check(&self, partition: &Partition, end: u64) {
+        let found = content(&partition.reader());
+        let told = *self.story.last_key_value().unwrap().0;
+        if end <= told {
+            assert_eq!(found, *self.at(end));
+        } else {
+            assert!(self.perhaps.contains(&found), "{found:?}");
+        }
+    }
+}
+
+/// Writes the sightings, all of which must be stored.
 pub(crate) fn write(
     partition: &mut Partition,
-    model: &mut Model,
+    truth: &mut Truth,
     sightings: &[(u32, u64)],
 ) -> Result<Written, StoreError> {
     let mut updates = Updates::new();
+    // The records, newest last: each with what is there behind it.
+    let mut records = Vec::new();
+    let mut model = truth.model.clone();
     for (vehicle, n) in sightings {
         push(&mut updates, &id(*vehicle), sighting(*n));
+        if !model.contains_key(&id(*vehicle)) {
+            records.push(model.clone());
+        }
+        model.insert(id(*vehicle), sighting(*n));
+        records.push(model.clone());
     }
+    // A batch may begin with a record about syncs, which changes nothing.
+    truth.perhaps = [vec![truth.model.clone()], records.clone()].concat();
     let mut fates = Vec::new();
     let written = partition.write(&updates, &mut fates)?;
     assert!(fates.iter().all(|fate| *fate == Fate::Stored), "{fates:?}");
-    model.extend(sightings.iter().map(|(vehicle, n)| (id(*vehicle), sighting(*n))));
+    truth.story.extend((0..=written.end.0).rev().zip(records.into_iter().rev()));
+    truth.model = model;
     Ok(written)
 }
 
-pub(crate) fn delete(partition: &mut Partition, model: &mut Model, vehicle: u32) -> Result<(), StoreError> {
+pub(crate) fn delete(partition: &mut Partition, truth: &mut Truth, vehicle: u32) -> Result<(), StoreError> {
     let id = id(vehicle);
-    let deleted = partition.delete(Key::of(VehicleId::new(&id).unwrap()))?;
-    assert_eq!(deleted, model.remove(&id).is_some());
+    let mut model = truth.model.clone();
+    let known = model.remove(&id).is_some();
+    truth.perhaps = vec![truth.model.clone(), model.clone()];
+    assert_eq!(partition.delete(Key::of(VehicleId::new(&id).unwrap()))?, known);
+    truth.model = model.clone();
+    truth.story.insert(partition.syncer().written().0, model);
     Ok(())
 }
 
 /// Everything a partition shows.
-pub(crate) fn content(reader: &Reader, vehicles: impl Iterator<Item = u32>) -> Model {
-    let found = vehicles.filter_map(|vehicle| reader.get(Key::of(VehicleId::new(&id(vehicle)).unwrap())));
+pub(crate) fn content(reader: &Reader) -> Model {
+    let found = (0..200).filter_map(|vehicle| reader.get(Key::of(VehicleId::new(&id(vehicle)).unwrap())));
     found.map(|vehicle| (vehicle.id.as_str().to_owned(), vehicle.sighting)).collect()
 }
 
 #[track_caller]
 pub(crate) fn check_content(partition: &Partition, model: &Model) {
-    let reader = partition.reader();
-    assert_eq!(reader.len(), model.len());
-    assert_eq!(content(&reader, 0..200), *model);
+    assert_eq!(partition.reader().len(), model.len());
+    assert_eq!(content(&partition.reader()), *model);
 }
 
 /// Files with this ending, oldest first.
@@ -112,4 +160,8 @@ pub(crate) fn settle(partition: &mut Partition, now_ms: i64) {
         while partition.housekeep(now_ms).unwrap().more {}
         partition.syncer().sync().unwrap();
     }
+}
+
+pub(crate) fn size(disk: &dyn Disk, file: &Path) -> u64 {
+    disk.open(file).unwrap().size().unwrap()
 }

@@ -1,0 +1,96 @@
+//! What stays on the disk: the fleet, its ids, and history for as long as it is kept.
+
+use crate::support::*;
+use std::path::Path;
+use std::sync::Arc;
+use vagn_store::disk::faulty::FaultyDisk;
+use vagn_store::disk::{Disk, RealDisk};
+use vagn_store::{Partition, Settings, Updates};
+
+#[test]
+fn ids_outlive_the_segments_that_named_them() {
+    let disk = FaultyDisk::new();
+    let (mut partition, _) = open(&disk, small()).unwrap();
+    let mut truth = Truth::new();
+    for vehicle in 0..30 {
+        write(&mut partition, &mut truth, &[(vehicle, u64::from(vehicle))]).unwrap();
+    }
+    for n in 100..400 {
+        write(&mut partition, &mut truth, &[((n % 3) as u32, n)]).unwrap();
+        partition.housekeep(0).unwrap();
+        partition.syncer().sync().unwrap();
+    }
+    assert!(!files(&disk, ".log").contains(&dir().join("00000000000000000000.log")));
+    drop(partition);
+    check_content(&open(&disk, small()).unwrap().0, &truth.model);
+}
+
+#[test]
+fn history_stays_for_its_time_and_then_goes() {
+    let disk = FaultyDisk::new();
+    let settings = Settings { history_keep_ms: 10_000, ..small() };
+    let (mut partition, _) = open(&disk, settings).unwrap();
+    let mut truth = Truth::new();
+    // Received at 1_000 + n.
+    for n in 0..500 {
+        write(&mut partition, &mut truth, &[((n % 3) as u32, n)]).unwrap();
+        partition.housekeep(1_000 + n as i64).unwrap();
+        if n.is_multiple_of(10) {
+            partition.syncer().sync().unwrap();
+        }
+    }
+    settle(&mut partition, 10_999);
+    assert!(
+        files(&disk, ".log").contains(&dir().join("00000000000000000000.log")),
+        "its records are not yet 10 s old"
+    );
+    drop(partition);
+    let (mut partition, _) = open(&disk, settings).unwrap();
+    settle(&mut partition, 11_300);
+    let oldest = files(&disk, ".log").swap_remove(0);
+    let number: u64 = oldest.file_stem().unwrap().to_str().unwrap().parse().unwrap();
+    // A tenth of the records are about syncs.
+    assert!((250..=340).contains(&number), "{oldest:?}");
+    settle(&mut partition, 12_000);
+    assert!(files(&disk, ".log").len() <= 12);
+}
+
+/// 50 million with `VAGN_LONG=1`, else a tenth of it, as a disk that keeps no history.
+#[test]
+fn millions_of_updates_of_ten_thousand_vehicles_leave_less_than_100_mb() {
+    let updates = if std::env::var_os("VAGN_LONG").is_some() { 50_000_000 } else { 5_000_000 };
+    let temp = tempfile::tempdir().unwrap();
+    let settings = Settings { history_keep_ms: 0, free_floor_bytes: 0, ..Settings::default() };
+    let (mut partition, _) =
+        Partition::open(Arc::new(RealDisk), temp.path(), 0, settings, 0, &|_| {}).unwrap();
+    let mut most = 0;
+    let mut batch = Updates::new();
+    let mut fates = Vec::new();
+    let ids: Vec<_> = (0..10_000).map(id).collect();
+    for n in 0..updates {
+        push(&mut batch, &ids[(n % 10_000) as usize], sighting(n));
+        if batch.len() == 1_000 {
+            partition.write(&batch, &mut fates).unwrap();
+            batch.clear();
+            partition.housekeep(0).unwrap();
+        }
+        // As a syncer that comes by every quarter of a second at a million a second.
+        if n % 250_000 == 0 {
+            partition.syncer().tidy().unwrap();
+            most = most.max(disk_bytes(temp.path()));
+        }
+    }
+    settle(&mut partition, 0);
+    let left = disk_bytes(temp.path());
+    assert!(left < 100 << 20 && most < 200 << 20, "{left} bytes at the end, {most} on the way");
+    assert!(partition.log_bytes() <= left);
+    partition.close().unwrap();
+    let (partition, recovery) =
+        Partition::open(Arc::new(RealDisk), temp.path(), 0, settings, 0, &|_| {}).unwrap();
+    assert_eq!((partition.reader().len(), recovery.receive_seq), (10_000, updates - 1));
+}
+
+fn disk_bytes(dir: &Path) -> u64 {
+    let names = RealDisk.list(dir).unwrap();
+    names.iter().map(|name| RealDisk.open(&dir.join(name)).unwrap().size().unwrap()).sum()
+}
