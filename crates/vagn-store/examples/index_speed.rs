@@ -149,6 +149,13 @@ fn median(times: &[Duration]) -> usize {
     times[times.len() / 2].as_nanos() as usize / BATCH
 }
 
+/// Time that this thread has been on a processor, to a few milliseconds; zero where the system does not tell.
+fn on_processor() -> Duration {
+    let times = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    let nanoseconds = times.split(' ').next().and_then(|text| text.parse().ok());
+    Duration::from_nanos(nanoseconds.unwrap_or_default())
+}
+
 /// Resident memory of this process in bytes, 0 where the system does not tell.
 fn resident() -> usize {
     let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
@@ -166,14 +173,19 @@ fn measure(scene: Scene, vehicles: usize) {
     let bytes_after = resident().saturating_sub(before) / vehicles;
     let times = ask(&mut world, &index, QUERIES);
     let at = |part: f64| times[((times.len() - 1) as f64 * part) as usize].as_nanos() as f64 / 1e3;
+    let kept: Vec<_> = index.slots(0, u32::MAX).collect();
+    let load = on_processor();
+    let vehicles = kept.iter().map(|(slot, key, sighting)| (*slot, *key, sighting));
+    let load = (Index::load(vehicles.len(), vehicles).len(), on_processor() - load);
     println!(
-        "{:8} {:>9} vehicles: insert {:4} ns (p50 {:4}), move {:4} ns (p50 {:4}), 10 nearest p50 {:6.1} p99 {:6.1} max {:7.1} µs, {} then {} B/vehicle",
+        "{:8} {:>9} vehicles: insert {:4} ns (p50 {:4}), move {:4} ns (p50 {:4}), load {:4} ns, 10 nearest p50 {:6.1} p99 {:6.1} max {:7.1} µs, {} then {} B/vehicle",
         format!("{scene:?}").to_lowercase(),
         index.len(),
         mean(&inserted),
         median(&inserted),
         mean(&moved),
         median(&moved),
+        load.1.as_nanos() as usize / load.0,
         at(0.5),
         at(0.99),
         at(1.0),

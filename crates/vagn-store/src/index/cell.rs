@@ -36,12 +36,27 @@ impl Spot {
         differs >> (DEPTH_MAX - depth) == 0
     }
 
+    /// Its place on the curve that visits the quarters of each cell one after another.
+    pub(super) fn on_curve(self) -> u64 {
+        spread(self.x) | spread(self.y) << 1
+    }
+
     /// Which quarter of its cell of this depth the spot is in: 1 for the east plus 2 for the north.
     #[inline]
     pub(super) fn quarter(self, depth: u8) -> usize {
         let bit = DEPTH_MAX - 1 - depth;
         ((self.x >> bit & 1) | (self.y >> bit & 1) << 1) as usize
     }
+}
+
+/// The bits of a number with a gap after each.
+fn spread(bits: u32) -> u64 {
+    let mut spread = u64::from(bits);
+    spread = (spread | spread << 16) & 0x0000_ffff_0000_ffff;
+    spread = (spread | spread << 8) & 0x00ff_00ff_00ff_00ff;
+    spread = (spread | spread << 4) & 0x0f0f_0f0f_0f0f_0f0f;
+    spread = (spread | spread << 2) & 0x3333_3333_3333_3333;
+    (spread | spread << 1) & 0x5555_5555_5555_5555
 }
 
 const X_PER_DEGREE: f64 = (1_u64 << 32) as f64 / 360.0;
@@ -88,6 +103,11 @@ impl Cell {
         let size = ((1_u64 << (DEPTH_MAX - self.depth)) - 1) as u32;
         let Spot { x, y } = self.corner;
         (self.corner, Spot { x: x | size, y: y | size })
+    }
+
+    /// The last place on the curve that is in the cell.
+    pub(super) fn end_on_curve(self) -> u64 {
+        self.corners().1.on_curve()
     }
 
     /// The box in space that holds the unit vectors of all positions in the cell: least and greatest x, y, z.

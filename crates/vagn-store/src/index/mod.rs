@@ -5,12 +5,13 @@
 //! | `row.rs` | what is kept of a vehicle, one cache line |
 //! | `fate.rs` | the rules of order and repeats |
 //! | `cell.rs`, `node.rs`, `blocks.rs`, `pile.rs` | the parts of the tree |
-//! | `tree.rs` | how they change |
+//! | `tree.rs`, `load.rs` | how they change, and how they are built at once |
 //! | `nearby.rs`, `within.rs` | how they are searched |
 
 mod blocks;
 mod cell;
 mod fate;
+mod load;
 mod nearby;
 mod node;
 mod pile;
@@ -240,13 +241,18 @@ impl Index {
         if self.len() >= self.max_vehicles || slot == Applied::NO_SLOT {
             return Fate::Shed;
         }
+        self.skip_to(slot);
+        self.fill(slot, hash, &key, sighting);
+        Fate::Stored
+    }
+
+    /// Adds vacant slots up to this one.
+    fn skip_to(&mut self, slot: u32) {
         while self.slots_end() < slot {
             self.vacant.push(self.slots_end());
             self.rows.push(Row::vacant());
             self.ids.push_vacant();
         }
-        self.fill(slot, hash, &key, sighting);
-        Fate::Stored
     }
 
     /// Forgets a vehicle. Gives the slot it had.

@@ -105,24 +105,30 @@ impl Tree {
         self.piles[pile].cell.depth == DEPTH_MAX || self.piles[pile].is_on(position)
     }
 
-    fn add_node(&mut self, cell: Cell, branch: Branch) -> u32 {
+    pub(super) fn add_node(&mut self, cell: Cell, branch: Branch) -> u32 {
         let number = self.nodes.add(Node::new(cell));
         let beside = self.stems.add(Stem { cell, branch });
         debug_assert_eq!(number, beside, "both arenas are used in step");
         number
     }
 
-    fn hang(&mut self, branch: Branch, child: Child) {
+    pub(super) fn hang(&mut self, branch: Branch, child: Child) {
         self.nodes[branch.node].set_child(branch.quarter, child);
     }
 
-    fn add_leaf(&mut self, cell: Cell, branch: Branch) -> u32 {
+    pub(super) fn add_leaf(&mut self, cell: Cell, branch: Branch) -> u32 {
         let leaf = self.leaves.add(Leaf::new(cell, branch));
         self.hang(branch, Child::Leaf(leaf));
         leaf
     }
 
-    fn add_entry(&mut self, leaf: u32, slot: u32, rows: &mut Rows) {
+    pub(super) fn add_pile(&mut self, cell: Cell, branch: Branch) -> u32 {
+        let pile = self.piles.add(Pile::new(cell, branch));
+        self.hang(branch, Child::Pile(pile));
+        pile
+    }
+
+    pub(super) fn add_entry(&mut self, leaf: u32, slot: u32, rows: &mut Rows) {
         let block = self.leaves[leaf].needs_block().then(|| self.blocks.add(leaf));
         let place = self.leaves[leaf].push(block);
         let row = &mut rows[slot];
@@ -144,7 +150,7 @@ impl Tree {
         }
     }
 
-    fn add_to_pile(&mut self, pile: u32, slot: u32, rows: &mut Rows, ids: &Ids) {
+    pub(super) fn add_to_pile(&mut self, pile: u32, slot: u32, rows: &mut Rows, ids: &Ids) {
         let row = &mut rows[slot];
         self.piles[pile].add(row.position(), ids.key(slot), slot);
         row.put_in_pile(pile);
@@ -159,8 +165,7 @@ impl Tree {
         slots.iter().for_each(|&slot| prefetch(&rows[slot]));
         let first = rows[slots[0]].position();
         if cell.depth == DEPTH_MAX || slots.iter().all(|&slot| rows[slot].is_at(first)) {
-            let pile = self.piles.add(Pile::new(cell, branch));
-            self.hang(branch, Child::Pile(pile));
+            let pile = self.add_pile(cell, branch);
             slots.into_iter().for_each(|slot| self.add_to_pile(pile, slot, rows, ids));
         } else {
             let node = self.add_node(cell, branch);

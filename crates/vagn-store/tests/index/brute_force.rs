@@ -54,6 +54,7 @@ proptest! {
         steps in prop::collection::vec(step(), 1..12),
         questions in prop::collection::vec(nearby(), 10),
         boxes in prop::collection::vec((bbox(), prop_oneof![Just(usize::MAX), 0..20_usize]), 5),
+        after in step(),
     ) {
         let mut checked = Checked::new();
         for step in steps {
@@ -62,6 +63,12 @@ proptest! {
             boxes.iter().for_each(|(bbox, limit)| checked.check_bbox(bbox, *limit));
         }
         checked.check_all();
+        checked.reload();
+        questions.iter().for_each(|nearby| checked.check_nearby(nearby));
+        boxes.iter().for_each(|(bbox, limit)| checked.check_bbox(bbox, *limit));
+        checked.check_all();
+        take(&mut checked, after);
+        questions.iter().for_each(|nearby| checked.check_nearby(nearby));
     }
 
     #[test]

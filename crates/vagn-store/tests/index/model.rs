@@ -95,6 +95,15 @@ impl Checked {
         assert_eq!(forgotten.len(), before - self.truth.len());
     }
 
+    /// Builds the index anew out of all it has.
+    pub(crate) fn reload(&mut self) {
+        let kept: Vec<_> = self.index.slots(0, u32::MAX).collect();
+        let vehicles = kept.iter().map(|(slot, key, sighting)| (*slot, *key, sighting));
+        let loaded = Index::load(1_000_000, vehicles);
+        assert!(loaded.slots(0, u32::MAX).eq(kept.iter().copied()));
+        self.index = loaded;
+    }
+
     /// Asks the index and the truth for the same vehicles near a place.
     pub(crate) fn check_nearby(&self, nearby: &Nearby) {
         let mut got = Vec::new();

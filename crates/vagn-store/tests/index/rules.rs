@@ -115,3 +115,23 @@ fn forgetting_looks_at_a_few_slots_per_call() {
     index.forget_before(50, 1_000, &mut forgotten);
     assert_eq!((forgotten.len(), index.len()), (50, 50));
 }
+
+#[test]
+fn loading_takes_what_comes_twice_as_one_by_one() {
+    let (first, second) = (sighting(at(1.0, 1.0), 1, 1), sighting(at(2.0, 2.0), 2, 2));
+    let vehicles = [
+        (3, key("a"), &first),
+        (3, key("a"), &second),
+        (5, key("b"), &first),
+        (5, key("c"), &first),
+        (9, key("a"), &first),
+        (1, key("d"), &second),
+    ];
+    let mut one_by_one = Index::new(3);
+    for (slot, key, sighting) in vehicles {
+        one_by_one.insert_slot(slot, key, sighting);
+    }
+    let loaded = Index::load(3, vehicles);
+    assert_eq!(loaded.len(), 3);
+    assert!(loaded.slots(0, u32::MAX).eq(one_by_one.slots(0, u32::MAX)));
+}
