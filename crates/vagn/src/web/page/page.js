@@ -1,0 +1,168 @@
+// Asks the API for the nearest vehicles to the point in the form, and again every two seconds while wanted and visible.
+
+const REFRESH_MS = 2000;
+const TIMEOUT_MS = 8000;
+
+const part = (id) => document.getElementById(id);
+const form = part("ask");
+const [lat, lon, k, token] = ["lat", "lon", "k", "token"].map(part);
+let asked = null; // the point in force: what the table shows and refreshes
+let timer = 0;
+
+form.addEventListener("submit", (event) => {
+  event.preventDefault();
+  if (!check()) return;
+  const place = new URLSearchParams({ lat: number(lat), lon: number(lon), k: k.value });
+  const hash = `#${place}`;
+  if (location.hash === hash) ask(place);
+  else location.hash = hash; // so that the view can be bookmarked; `hashchange` asks
+});
+part("locate").addEventListener("click", locate);
+part("refresh").addEventListener("change", schedule);
+window.addEventListener("hashchange", readHash);
+document.addEventListener("visibilitychange", schedule);
+readHash();
+
+/** Accepts a comma as decimal sign, as half of Europe types it. */
+function number(field) {
+  return field.value.trim().replace(",", ".");
+}
+
+function check() {
+  const wrong = [
+    [lat, within(lat, -90, 90), "Latitude must be a number from -90 to 90."],
+    [lon, within(lon, -180, 180), "Longitude must be a number from -180 to 180."],
+    [k, within(k, 1, 1000) && Number.isInteger(Number(k.value)), "How many must be a whole number from 1 to 1000."],
+  ].filter(([field, right]) => { field.setAttribute("aria-invalid", String(!right)); return !right; });
+  if (wrong.length === 0) return true;
+  alarm(wrong.map(([, , why]) => why).join(" "));
+  wrong[0][0].focus();
+  return false;
+}
+
+function within(field, least, most) {
+  const text = number(field);
+  return text !== "" && Number(text) >= least && Number(text) <= most;
+}
+
+function readHash() {
+  const place = new URLSearchParams(location.hash.slice(1));
+  if (!place.has("lat") || !place.has("lon")) return;
+  lat.value = place.get("lat");
+  lon.value = place.get("lon");
+  if (place.has("k")) k.value = place.get("k");
+  if (check()) ask(new URLSearchParams({ lat: number(lat), lon: number(lon), k: k.value }));
+}
+
+function locate() {
+  const button = part("locate");
+  if (!navigator.geolocation) return alarm("This browser does not tell its location.");
+  button.disabled = true;
+  navigator.geolocation.getCurrentPosition(
+    ({ coords }) => {
+      button.disabled = false;
+      lat.value = coords.latitude.toFixed(5);
+      lon.value = coords.longitude.toFixed(5);
+      form.requestSubmit();
+    },
+    (error) => { button.disabled = false; alarm(`The location is not known: ${error.message}`); },
+    { timeout: TIMEOUT_MS },
+  );
+}
+
+async function ask(place) {
+  asked = place;
+  clearTimeout(timer);
+  try {
+    const headers = token.value ? { Authorization: `Bearer ${token.value}` } : {};
+    const signal = AbortSignal.timeout(TIMEOUT_MS);
+    const response = await fetch(`/api/v1/vehicles/nearby?${place}`, { headers, signal });
+    const answer = await response.json();
+    if (place !== asked) return; // another point was asked for meanwhile
+    if (response.ok) show(place, answer);
+    else refused(response.status, answer);
+  } catch (error) {
+    if (place === asked) alarm(`No answer from the server: ${error.message}`);
+  }
+  if (place === asked) schedule();
+}
+
+function refused(status, problem) {
+  if (status === 401) {
+    part("token-field").hidden = false;
+    token.focus();
+  }
+  alarm(problem.detail ?? problem.title ?? `The server answered ${status}.`);
+}
+
+function schedule() {
+  clearTimeout(timer);
+  if (asked && part("refresh").checked && !document.hidden) timer = setTimeout(() => ask(asked), REFRESH_MS);
+}
+
+/** What is on the screen stays there, but no longer looks fresh. */
+function alarm(text) {
+  part("alert").textContent = text;
+  part("alert").hidden = false;
+  part("result").classList.add("old");
+}
+
+function show(place, { features, time }) {
+  part("alert").hidden = true;
+  part("result").hidden = features.length === 0;
+  part("result").classList.remove("old");
+  part("rows").replaceChildren(...features.map(row));
+  part("caption").textContent = `Nearest to ${place.get("lat")}, ${place.get("lon")} at ${time.slice(11, 19)} UTC`;
+  say(features.length === 0 ? "No vehicle is known." : `${features.length} vehicles, nearest first.`);
+}
+
+/** Only a change is announced: a screen reader should not hear the same sentence every two seconds. */
+function say(text) {
+  if (part("notice").textContent !== text) part("notice").textContent = text;
+}
+
+function row({ id, geometry, properties: seen }) {
+  const [x, y] = geometry.coordinates;
+  const line = document.createElement("tr");
+  const name = document.createElement("th");
+  name.scope = "row";
+  name.textContent = id;
+  if (seen.emergency) name.append(badge());
+  line.append(
+    name,
+    cell("Distance", distance(seen.distance_m)),
+    cell("Age", age(seen.age_s)),
+    cell("Speed", seen.speed_mps === null ? "–" : `${Math.round(seen.speed_mps * 3.6)} km/h`),
+    cell("Heading", seen.heading_deg === null ? "–" : `${Math.round(seen.heading_deg) % 360}°`),
+    cell("Position", `${y.toFixed(5)}, ${x.toFixed(5)}`),
+  );
+  return line;
+}
+
+function cell(label, text) {
+  const data = document.createElement("td");
+  data.className = "number";
+  data.dataset.label = label;
+  data.textContent = text;
+  return data;
+}
+
+function badge() {
+  const mark = document.createElement("span");
+  mark.className = "call";
+  mark.textContent = "Emergency";
+  return mark;
+}
+
+function distance(metres) {
+  if (metres < 999.5) return `${Math.round(metres)} m`;
+  return metres < 99950 ? `${(metres / 1000).toFixed(1)} km` : `${Math.round(metres / 1000)} km`;
+}
+
+function age(seconds) {
+  if (seconds < 0) return "ahead";
+  if (seconds < 9.95) return `${seconds.toFixed(1)} s`;
+  const units = [[60, "s", 1], [3600, "min", 60], [86400, "h", 3600], [Infinity, "d", 86400]];
+  const [, unit, size] = units.find(([below]) => seconds < below);
+  return `${Math.round(seconds / size)} ${unit}`;
+}
