@@ -1,0 +1,122 @@
+//! The web: questions about the fleet in, answers out, over HTTPS.
+//!
+//! A request goes [`server`] → router → one short handler per resource → [`services`], and comes back as GeoJSON, as the
+//! original's JSON or as a [`problem`]. Nothing here keeps state between requests.
+
+pub mod answer;
+pub mod auth;
+pub mod geojson;
+pub mod go_json;
+pub mod hint;
+pub mod legacy;
+pub mod nearby;
+pub mod openapi;
+pub mod page;
+pub mod params;
+pub mod positions;
+pub mod problem;
+pub mod server;
+pub mod services;
+pub mod stages;
+pub mod time;
+pub mod vehicles;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::http::{Method, Uri};
+use axum::middleware::from_fn_with_state;
+use axum::routing::{any, get, post};
+use tracing::debug;
+
+pub use auth::Tokens;
+pub use positions::body::Budget;
+pub use positions::intake::Intake;
+use problem::{Kind, Problem};
+use services::{Unavailable, Vehicles};
+
+use crate::clock::Clock;
+use crate::metrics::{Metrics, RouteLabel};
+
+/// What every handler can reach.
+#[derive(Clone)]
+pub struct Web(Arc<Services>);
+
+/// The stages behind the web, and what it needs to speak of time.
+pub struct Services {
+    /// Reads and deletes vehicles.
+    pub vehicles: Arc<dyn Vehicles>,
+    /// Takes reports in.
+    pub intake: Intake,
+    /// Tells the time of an answer.
+    pub clock: Arc<dyn Clock>,
+    /// Counts questions.
+    pub metrics: Arc<Metrics>,
+    /// Who may ask.
+    pub tokens: Tokens,
+}
+
+impl std::ops::Deref for Web {
+    type Target = Services;
+
+    fn deref(&self) -> &Services {
+        &self.0
+    }
+}
+
+impl Web {
+    /// Waits for an answer, measures it under `route`, and turns a missing one into a problem. `count` says how many things
+    /// were found, for the log.
+    async fn ask<T>(
+        &self,
+        route: &'static str,
+        count: impl FnOnce(&T) -> usize,
+        asked: impl Future<Output = Result<T, Unavailable>>,
+    ) -> Result<T, Problem> {
+        let start = self.clock.monotonic();
+        let answer = asked.await;
+        let took = self.clock.monotonic() - start;
+        self.metrics.query.get_or_create(&RouteLabel { route }).observe(took.as_secs_f64());
+        match &answer {
+            Ok(found) => debug!(route, took_us = took.as_micros() as u64, count = count(found), "answered"),
+            Err(why) => debug!(route, took_us = took.as_micros() as u64, ?why, "could not answer"),
+        }
+        answer.map_err(Problem::from)
+    }
+}
+
+/// All resources.
+pub fn router(services: Services) -> Router {
+    let web = Web(Arc::new(services));
+    let api = Router::new()
+        .route(nearby::ROUTE, get(nearby::get))
+        .route(vehicles::ROUTE, get(vehicles::inside))
+        .route(vehicles::ONE_ROUTE, get(vehicles::get).delete(vehicles::delete))
+        .route(positions::ROUTE, post(positions::post))
+        .route(openapi::ROUTE, get(openapi::get))
+        .route_layer(from_fn_with_state(web.tokens.clone(), auth::guard));
+    Router::new()
+        .route(legacy::ROUTE, any(legacy::root))
+        .route("/page.css", get(page::style))
+        .route("/page.js", get(page::script))
+        .merge(api)
+        .fallback(nothing_here)
+        .method_not_allowed_fallback(wrong_method)
+        .with_state(web)
+}
+
+async fn nothing_here(uri: Uri) -> Problem {
+    let path: String = uri.path().chars().take(80).collect();
+    Problem::new(Kind::NotFound, format!("nothing is at {path}; {} says what there is", openapi::ROUTE))
+}
+
+async fn wrong_method(method: Method, uri: Uri) -> Problem {
+    let path: String = uri.path().chars().take(80).collect();
+    Problem::new(
+        Kind::MethodNotAllowed,
+        format!("{path} does not know {method}; the header Allow says what it knows"),
+    )
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,83 @@
+//! A fleet of a handful of vehicles in a real index, which answers at once or not at all.
+
+use vagn_store::{BBox, Fleet, Hit, Index, Key, Nearby, Sighting, Updates, Vehicle, VehicleIdBuf, Writer};
+use vagn_wire::{Position, VehicleId};
+
+use super::super::services::{Asked, Unavailable, Vehicles};
+use super::NOW_MS;
+
+pub(super) struct SmallFleet {
+    fleet: Fleet,
+    failing: Option<Unavailable>,
+}
+
+impl SmallFleet {
+    pub(super) fn empty() -> Self {
+        Self::of(&Updates::new())
+    }
+
+    /// `bus 1` at the point that the tests ask about, `bus 2` 1.1 km north, `bus 3` a minute old and 11 km north; `<ferry>`
+    /// at longitude 180.
+    pub(super) fn austin() -> Self {
+        let mut updates = Updates::new();
+        for (id, lat, lon, age_ms) in [
+            ("bus 1", 30.27, -97.74, 250),
+            ("bus 2", 30.28, -97.74, 1_000),
+            ("bus 3", 30.37, -97.74, 60_000),
+            ("<ferry>", -17.5, 180.0, 0),
+        ] {
+            let key = Key::of(VehicleId::new(id).unwrap());
+            updates.push(key, key.hash(), sighting(lat, lon, age_ms, id == "bus 3"));
+        }
+        Self::of(&updates)
+    }
+
+    pub(super) fn failing(why: Unavailable) -> Self {
+        Self { failing: Some(why), ..Self::empty() }
+    }
+
+    fn of(updates: &Updates) -> Self {
+        let mut writer = Writer::new(Index::new(100));
+        writer.apply(updates, &mut Vec::new());
+        let fleet = Fleet::new(1);
+        fleet.set(0, Some(writer.reader()));
+        Self { fleet, failing: None }
+    }
+
+    fn answer<T: Send + 'static>(&self, answer: T) -> Asked<'_, T> {
+        let answer = self.failing.map_or(Ok(answer), Err);
+        Box::pin(std::future::ready(answer))
+    }
+}
+
+impl Vehicles for SmallFleet {
+    fn nearby(&self, question: Nearby) -> Asked<'_, Vec<Hit>> {
+        self.answer(self.fleet.nearby(&question).unwrap())
+    }
+
+    fn inside(&self, bbox: BBox, limit: usize) -> Asked<'_, Vec<Vehicle>> {
+        self.answer(self.fleet.bbox(&bbox, limit).unwrap())
+    }
+
+    fn one(&self, id: VehicleIdBuf) -> Asked<'_, Option<Vehicle>> {
+        self.answer(self.fleet.get(id.key()).unwrap())
+    }
+
+    fn delete(&self, id: VehicleIdBuf) -> Asked<'_, bool> {
+        self.answer(self.fleet.get(id.key()).unwrap().is_some())
+    }
+}
+
+fn sighting(lat: f64, lon: f64, age_ms: i64, emergency: bool) -> Sighting {
+    Sighting {
+        position: Position::new(lat, lon).unwrap(),
+        event_time_ms: NOW_MS - age_ms,
+        receive_time_ms: NOW_MS,
+        receive_seq: 0,
+        seq: None,
+        speed_mps: Some(12.5),
+        heading_deg: None,
+        emergency,
+        own_time: true,
+    }
+}
