@@ -1,0 +1,86 @@
+//! What the process list knows, as metrics: read at each scrape, so that nothing is counted twice.
+
+use std::fmt;
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::gauge::ConstGauge;
+use vagn_otp::ProcessInfo;
+
+use super::LateProcesses;
+
+/// Reads mailboxes, restarts and busy time of every process.
+pub struct ProcessCollector {
+    processes: LateProcesses,
+}
+
+impl ProcessCollector {
+    /// Reads from this list as soon as there is one.
+    pub fn new(processes: LateProcesses) -> Self {
+        Self { processes }
+    }
+}
+
+impl Collector for ProcessCollector {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let Some(processes) = self.processes.get() else { return Ok(()) };
+        let list = processes.list();
+        let mailboxes: Vec<_> = list.iter().filter(|info| info.mailbox_capacity > 0).collect();
+        gauge(&mut encoder, "mailbox_depth", "Messages waiting", &mailboxes, |info| info.mailbox_depth)?;
+        gauge(&mut encoder, "mailbox_capacity", "Most messages that may wait", &mailboxes, |info| {
+            info.mailbox_capacity
+        })?;
+        let all: Vec<_> = list.iter().collect();
+        counter(&mut encoder, "actor_restarts", "Incarnations after the first", &all, |info| {
+            info.restarts as f64
+        })?;
+        counter(&mut encoder, "actor_handled", "Messages, jobs or turns handled", &all, |info| {
+            info.handled as f64
+        })?;
+        counter(&mut encoder, "actor_busy_seconds", "Time spent handling", &all, |info| {
+            info.busy.as_secs_f64()
+        })
+    }
+}
+
+fn gauge(
+    encoder: &mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    list: &[&ProcessInfo],
+    value: impl Fn(&ProcessInfo) -> usize,
+) -> fmt::Result {
+    let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+    for info in list {
+        let gauge = ConstGauge::new(i64::try_from(value(info)).unwrap_or(i64::MAX));
+        gauge.encode(family.encode_family(&[("actor", label(info))])?)?;
+    }
+    Ok(())
+}
+
+fn counter(
+    encoder: &mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    list: &[&ProcessInfo],
+    value: impl Fn(&ProcessInfo) -> f64,
+) -> fmt::Result {
+    let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+    for info in list {
+        ConstCounter::new(value(info)).encode(family.encode_family(&[("actor", label(info))])?)?;
+    }
+    Ok(())
+}
+
+/// The path below the root, which no other process has.
+fn label(info: &ProcessInfo) -> &str {
+    info.path.split_once('/').map_or(&info.path, |(_, below)| below)
+}
+
+impl fmt::Debug for ProcessCollector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ProcessCollector").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,42 @@
+//! `POST /actors/{name}/fault?kind=panic|hang`: a drill. Only where the setting `ops.fault_injection` allows it.
+
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use tracing::warn;
+use vagn_otp::Fault;
+
+use super::Ops;
+use crate::web::params::Params;
+use crate::web::problem::{Kind, Problem};
+
+/// Lets the process of this name, or of this path with `%2F` for `/`, fail at its next message, job or turn.
+pub async fn inject(
+    State(ops): State<Ops>,
+    Path(name): Path<String>,
+    params: Params,
+) -> Result<StatusCode, Problem> {
+    if !ops.fault_injection {
+        return Err(Problem::new(
+            Kind::Forbidden,
+            "faults are injected only where ops.fault_injection = true",
+        ));
+    }
+    let fault = fault(&params)?;
+    if !ops.running()?.inject(&name, fault) {
+        return Err(Problem::new(
+            Kind::NotFound,
+            format!("no process {name:?} that could fail; see /actors"),
+        ));
+    }
+    warn!(process = name, ?fault, "a fault was injected");
+    Ok(StatusCode::ACCEPTED)
+}
+
+fn fault(params: &Params) -> Result<Fault, Problem> {
+    params.only(&["kind"])?;
+    match params.one("kind")? {
+        Some("panic") => Ok(Fault::Panic),
+        Some("hang") => Ok(Fault::Hang),
+        _ => Err(Problem::parameter("kind", "`kind` must be panic or hang")),
+    }
+}

@@ -1,0 +1,155 @@
+//! The operator's pages over a small tree of real processes.
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::http::{Method, Request, StatusCode};
+use hyper::service::Service;
+use hyper_util::service::TowerToHyperService;
+use serde_json::{Value, json};
+use vagn_otp::{Actor, Addr, ChildSpec, Context, Handle, Root, Strategy, Supervisor};
+
+use super::{Services, router};
+use crate::metrics::Metrics;
+use crate::ready::Readiness;
+
+/// Counts to itself.
+struct Counter(u64);
+
+impl Actor for Counter {}
+
+struct Count;
+
+impl Handle<Count> for Counter {
+    type Reply = u64;
+
+    async fn handle(&mut self, _: Count, _: &mut Context<Self>) -> u64 {
+        self.0 += 1;
+        self.0
+    }
+}
+
+struct Fixture {
+    router: Router,
+    readiness: Arc<Readiness>,
+    counter: Addr<Counter>,
+    _root: Root,
+}
+
+async fn fixture(fault_injection: bool) -> Fixture {
+    let (counter, spec) = ChildSpec::actor("counter", 8, || Counter(0));
+    let root = Supervisor::new("vagn", Strategy::OneForOne).intensity(10, Duration::from_secs(1)).child(spec);
+    let root = root.start().await.unwrap();
+    let readiness = Arc::new(Readiness::default());
+    let processes = Arc::new(OnceLock::from(root.processes()));
+    let services =
+        Services { metrics: Metrics::new(), readiness: readiness.clone(), processes, fault_injection };
+    Fixture { router: router(services), readiness, counter, _root: root }
+}
+
+async fn call(router: &Router, method: Method, path: &str) -> (StatusCode, String) {
+    let request = Request::builder().method(method).uri(path).body(Body::empty()).unwrap();
+    let response = TowerToHyperService::new(router.clone()).call(request).await.unwrap();
+    let status = response.status();
+    let body = to_bytes(response.into_body(), usize::MAX).await.unwrap();
+    (status, String::from_utf8(body.into()).unwrap())
+}
+
+async fn get(router: &Router, path: &str) -> (StatusCode, String) {
+    call(router, Method::GET, path).await
+}
+
+async fn count(counter: &Addr<Counter>) -> Result<u64, vagn_otp::CallError> {
+    counter.call(Count, Duration::from_secs(5)).await
+}
+
+fn json(body: &str) -> Value {
+    serde_json::from_str(body).unwrap_or_else(|err| panic!("{err}: {body}"))
+}
+
+#[tokio::test]
+async fn is_alive_even_when_it_is_not_ready() {
+    let fixture = fixture(false).await;
+    fixture.readiness.missing("partition 0", "recovering");
+    fixture.readiness.warn("emergency", "no target");
+    assert_eq!(get(&fixture.router, "/healthz").await, (StatusCode::OK, "ok\n".to_owned()));
+    let (status, body) = get(&fixture.router, "/readyz").await;
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(
+        json(&body),
+        json!({"ready": false, "missing": {"partition 0": "recovering"}, "warnings": {"emergency": "no target"}})
+    );
+    fixture.readiness.present("partition 0");
+    let (status, body) = get(&fixture.router, "/readyz").await;
+    assert_eq!((status, &json(&body)["warnings"]["emergency"]), (StatusCode::OK, &json!("no target")));
+}
+
+#[tokio::test]
+async fn shows_the_tree_and_its_metrics() {
+    let fixture = fixture(false).await;
+    assert_eq!(count(&fixture.counter).await, Ok(1));
+    let (_, body) = get(&fixture.router, "/actors").await;
+    let tree = json(&body);
+    assert_eq!((&tree["name"], &tree["kind"]), (&json!("vagn"), &json!("supervisor")));
+    let counter = &tree["children"][0];
+    assert_eq!((&counter["path"], &counter["kind"]), (&json!("vagn/counter"), &json!("actor")));
+    assert_eq!((&counter["state"], &counter["mailbox"]["capacity"]), (&json!("running"), &json!(8)));
+    let (_, page) = get(&fixture.router, "/metrics").await;
+    for line in [
+        r#"vagn_mailbox_depth{actor="counter"} 0"#,
+        r#"vagn_mailbox_capacity{actor="counter"} 8"#,
+        r#"vagn_actor_restarts_total{actor="counter"} 0"#,
+        r#"vagn_reports_total{fate="stored"} 0"#,
+    ] {
+        assert!(page.contains(line), "{line} is not in\n{page}");
+    }
+    assert!(page.ends_with("# EOF\n"));
+}
+
+#[tokio::test]
+async fn a_drill_makes_a_process_fail_and_shows_its_restart() {
+    let fixture = fixture(true).await;
+    let (status, _) = call(&fixture.router, Method::POST, "/actors/counter/fault?kind=panic").await;
+    assert_eq!(status, StatusCode::ACCEPTED);
+    assert_eq!(count(&fixture.counter).await, Err(vagn_otp::CallError::Crashed));
+    assert_eq!(count(&fixture.counter).await, Ok(1), "it starts anew");
+    let (_, body) = get(&fixture.router, "/actors").await;
+    let counter = &json(&body)["children"][0];
+    assert_eq!(counter["restarts"], json!(1));
+    assert!(counter["last_exit"].as_str().unwrap().starts_with("panicked: injected panic"), "{body}");
+    let (_, page) = get(&fixture.router, "/metrics").await;
+    assert!(page.contains(r#"vagn_actor_restarts_total{actor="counter"} 1"#), "{page}");
+}
+
+#[tokio::test]
+async fn a_drill_that_cannot_be_is_refused_with_a_reason() {
+    let (closed, open) = (fixture(false).await.router, fixture(true).await.router);
+    for (router, path, status, word) in [
+        (&closed, "/actors/counter/fault?kind=panic", StatusCode::FORBIDDEN, "ops.fault_injection"),
+        (&open, "/actors/counter/fault?kind=flood", StatusCode::BAD_REQUEST, "panic or hang"),
+        (&open, "/actors/counter/fault", StatusCode::BAD_REQUEST, "panic or hang"),
+        (&open, "/actors/nobody/fault?kind=hang", StatusCode::NOT_FOUND, "nobody"),
+        (&open, "/actors/vagn/fault?kind=hang", StatusCode::NOT_FOUND, "vagn"),
+    ] {
+        let (got, body) = call(router, Method::POST, path).await;
+        assert_eq!(got, status, "{path}: {body}");
+        assert!(json(&body)["detail"].as_str().unwrap().contains(word), "{path}: {body}");
+    }
+    assert_eq!(call(&open, Method::GET, "/actors/counter/fault").await.0, StatusCode::METHOD_NOT_ALLOWED);
+    assert_eq!(get(&open, "/favicon.ico").await.0, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn says_so_while_the_tree_is_still_starting() {
+    let services = Services {
+        metrics: Metrics::new(),
+        readiness: Arc::new(Readiness::default()),
+        processes: Arc::new(OnceLock::new()),
+        fault_injection: false,
+    };
+    let router = router(services);
+    assert_eq!(get(&router, "/actors").await.0, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(get(&router, "/metrics").await.0, StatusCode::OK);
+}
