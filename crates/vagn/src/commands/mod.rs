@@ -11,6 +11,7 @@ pub mod serve;
 pub mod simulate;
 pub mod sink;
 pub mod status;
+mod traffic;
 pub mod version;
 
 use std::io::Write;

@@ -1,0 +1,173 @@
+//! What `simulate` and `replay` share: where to send, how to show it, and what became of it.
+
+mod summary;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use anyhow::Context;
+use clap::{Args, ValueEnum};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use tokio::runtime::Runtime;
+use vagn_load::Source;
+use vagn_load::balance::{Balance, Counts};
+use vagn_load::ops::Ops;
+use vagn_load::source::Tally;
+use vagn_load::target::Target;
+use vagn_load::tcp::{self, TcpSettings};
+use vagn_load::trust::Trust;
+use vagn_load::udp::{self, Sent, Watch};
+
+use self::summary::{Answers, Summary};
+use super::say;
+
+/// Longest wait for a server to become idle after the last report.
+const SETTLE_WITHIN: Duration = Duration::from_secs(20);
+
+/// How reports travel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Over {
+    /// Datagrams, each on its own; nothing comes back.
+    Udp,
+    /// A TLS stream; every report is answered with its fate.
+    Tcp,
+}
+
+/// Where to send, and whom to believe to be the server.
+#[derive(Debug, Args)]
+pub(super) struct WayArgs {
+    /// Where to send [default: localhost:9092 over UDP, localhost:9091 over TCP].
+    #[arg(long, value_name = "HOST:PORT")]
+    target: Option<Target>,
+    /// How to send.
+    #[arg(long, value_enum, default_value_t = Over::Udp)]
+    pub(super) over: Over,
+    /// For TCP: believe the server with this certificate (PEM), or one signed by it. A server makes its own and keeps it
+    /// as cert.pem in its data directory. On this machine any certificate is believed.
+    #[arg(long, value_name = "FILE")]
+    ca: Option<PathBuf>,
+    /// For TCP: believe any server anywhere.
+    #[arg(long, conflicts_with = "ca")]
+    insecure: bool,
+}
+
+impl WayArgs {
+    /// The target given, or where a server on this machine listens.
+    pub(super) fn target(&self) -> Target {
+        let local = match self.over {
+            Over::Udp => "localhost:9092",
+            Over::Tcp => "localhost:9091",
+        };
+        self.target.clone().unwrap_or_else(|| local.parse().expect("it is written as host:port"))
+    }
+
+    /// Whom to believe.
+    ///
+    /// # Errors
+    /// When the file holds no certificate.
+    pub(super) fn trust(&self) -> anyhow::Result<Trust> {
+        Ok(match (&self.ca, self.insecure) {
+            (Some(file), _) => Trust::from_file(file)?,
+            (None, true) => Trust::Anyone,
+            (None, false) => Trust::Loopback,
+        })
+    }
+}
+
+/// Flags of everything that sends traffic.
+#[derive(Debug, Args)]
+pub(super) struct TrafficArgs {
+    #[command(flatten)]
+    pub(super) way: WayArgs,
+    /// Afterwards, ask this server what became of the reports, and fail unless it adds up. Nobody else may be sending.
+    #[arg(long, value_name = "URL")]
+    ops: Option<Ops>,
+    /// For TCP: most reports without an answer at a time.
+    #[arg(long, value_name = "N", default_value_t = TcpSettings::default().window as u32,
+        value_parser = clap::value_parser!(u32).range(1..))]
+    window: u32,
+    /// Print the outcome as one JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+impl TrafficArgs {
+    /// Sends all of `source`, until Ctrl-C at most, and draws the balance.
+    ///
+    /// # Errors
+    /// When the server cannot be reached at all.
+    pub(super) fn run(&self, source: &mut impl Source) -> anyhow::Result<Summary> {
+        let before = self.ops.as_ref().map(Counts::scrape).transpose()?;
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+        let stop = stop_on_ctrl_c(&runtime);
+        let bar = bar(source.total());
+        let mut progress = |tally: &Tally| bar.set_position(tally.reports);
+        let mut watch = Watch { stop: &stop, progress: &mut progress };
+        let target = self.way.target();
+        let (sent, answers) = match self.way.over {
+            Over::Udp => (udp::send_all(source, &target, &mut watch)?, None),
+            Over::Tcp => self.over_tcp(&runtime, source, &target, &mut watch)?,
+        };
+        bar.finish_and_clear();
+        let balance = self.balance(before.as_ref(), sent.tally.reports)?;
+        let over = if self.way.over == Over::Udp { "udp" } else { "tcp" };
+        Ok(Summary::new(format!("{over} {target}"), sent, answers, balance))
+    }
+
+    fn over_tcp(
+        &self,
+        runtime: &Runtime,
+        source: &mut impl Source,
+        target: &Target,
+        watch: &mut Watch<'_>,
+    ) -> anyhow::Result<(Sent, Option<Answers>)> {
+        let settings =
+            TcpSettings { trust: self.way.trust()?, window: self.window as usize, ..TcpSettings::default() };
+        let outcome = runtime.block_on(tcp::send_all(source, target, &settings, watch, &mut |_| {}))?;
+        let answers = Answers::of(&outcome);
+        Ok((outcome.sent, Some(answers)))
+    }
+
+    fn balance(&self, before: Option<&Counts>, sent: u64) -> anyhow::Result<Option<Balance>> {
+        let (Some(ops), Some(before)) = (&self.ops, before) else { return Ok(None) };
+        Balance::draw(ops, before, sent, SETTLE_WITHIN).map(Some).context("draw the balance")
+    }
+
+    /// Prints what came of it. Not everything accounted for is a failure.
+    ///
+    /// # Errors
+    /// When standard output cannot be written.
+    pub(super) fn close(&self, summary: &Summary) -> anyhow::Result<ExitCode> {
+        let text = if self.json { format!("{}\n", summary.json()) } else { summary.text() };
+        say(&text)?;
+        Ok(ExitCode::from(u8::from(!summary.is_whole())))
+    }
+}
+
+/// The first Ctrl-C ends the sending, so that the balance is still drawn; the second ends it all.
+fn stop_on_ctrl_c(runtime: &Runtime) -> Arc<AtomicBool> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let flag = stop.clone();
+    runtime.spawn(async move {
+        while tokio::signal::ctrl_c().await.is_ok() {
+            if flag.swap(true, Ordering::Relaxed) {
+                std::process::exit(130);
+            }
+        }
+    });
+    stop
+}
+
+/// A bar on a terminal; elsewhere it draws nothing.
+fn bar(total: Option<u64>) -> ProgressBar {
+    let bar = ProgressBar::with_draw_target(total, ProgressDrawTarget::stderr_with_hz(5));
+    let template = match total {
+        Some(_) => "{wide_bar} {human_pos}/{human_len} {per_sec} {eta}",
+        None => "{spinner} {human_pos} reports {per_sec} {elapsed}",
+    };
+    bar.set_style(ProgressStyle::with_template(template).expect("the template names known parts"));
+    bar
+}

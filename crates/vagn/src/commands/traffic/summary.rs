@@ -1,0 +1,178 @@
+//! What came of a run, for people and for scripts.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+use vagn_load::balance::Balance;
+use vagn_load::source::Tally;
+use vagn_load::tcp::Outcome;
+use vagn_load::trace::Unusable;
+use vagn_load::udp::Sent;
+
+/// What came of a run.
+pub(crate) struct Summary {
+    to: String,
+    sent: Sent,
+    answers: Option<Answers>,
+    unusable: Unusable,
+    balance: Option<Balance>,
+}
+
+/// What came back over TCP.
+pub(super) struct Answers {
+    fates: BTreeMap<&'static str, u64>,
+    unanswered: u64,
+    broken: Option<String>,
+}
+
+impl Summary {
+    /// What was sent where, what came back, and the server's side of it.
+    pub(super) fn new(to: String, sent: Sent, answers: Option<Answers>, balance: Option<Balance>) -> Self {
+        Self { to, sent, answers, unusable: Unusable::default(), balance }
+    }
+
+    /// Adds what could not be read of a trace.
+    pub(crate) fn with_unusable(mut self, unusable: &Unusable) -> Self {
+        self.unusable = unusable.clone();
+        self
+    }
+
+    /// Whether every report is accounted for.
+    pub(super) fn is_whole(&self) -> bool {
+        let answered = self.answers.as_ref().is_none_or(|it| it.unanswered == 0 && it.broken.is_none());
+        answered && self.balance.as_ref().is_none_or(Balance::adds_up)
+    }
+
+    /// For people.
+    pub(super) fn text(&self) -> String {
+        let Tally { reports, emergencies, .. } = self.sent.tally;
+        let (took, rate) = (self.sent.took.as_secs_f64(), self.sent.rate());
+        let calls =
+            if emergencies > 0 { format!(", {emergencies} of them emergencies,") } else { String::new() };
+        let mut text = format!("sent: {reports} reports{calls} in {took:.1} s to {}: {rate:.0}/s\n", self.to);
+        if let Some((line, wrong)) = self.unusable.first {
+            let rows = self.unusable.rows;
+            text += &format!("not sent: {rows} rows that are no report; the first at line {line}: {wrong}\n");
+        }
+        if let Some(answers) = &self.answers {
+            text += &answers.text();
+        }
+        if let Some(balance) = &self.balance {
+            text += &format!("balance: {balance}\n");
+        }
+        text
+    }
+
+    /// For scripts.
+    pub(super) fn json(&self) -> Value {
+        let Tally { reports, emergencies, bytes } = self.sent.tally;
+        json!({
+            "to": self.to,
+            "sent": reports,
+            "emergencies": emergencies,
+            "bytes": bytes,
+            "seconds": self.sent.took.as_secs_f64(),
+            "rate_per_s": self.sent.rate(),
+            "unusable_rows": self.unusable.rows,
+            "answers": self.answers.as_ref().map(|it| json!({
+                "fates": it.fates, "unanswered": it.unanswered, "broken": it.broken,
+            })),
+            "balance": self.balance.as_ref().map(|it| json!({
+                "received": it.counts.received,
+                "fates": it.counts.fates,
+                "kernel_drops": it.counts.kernel_drops,
+                "missing": it.missing() as i64,
+                "adds_up": it.adds_up(),
+            })),
+        })
+    }
+}
+
+impl Answers {
+    /// What came back in a run; why it broke is told with all its causes.
+    pub(super) fn of(outcome: &Outcome) -> Self {
+        let causes = |err| std::iter::successors(Some(err as &dyn std::error::Error), |err| err.source());
+        let told = |err| causes(err).map(ToString::to_string).collect::<Vec<_>>().join(": ");
+        Self {
+            fates: outcome.fates.clone(),
+            unanswered: outcome.unanswered,
+            broken: outcome.broken.as_ref().map(told),
+        }
+    }
+
+    fn text(&self) -> String {
+        let mut parts: Vec<String> =
+            self.fates.iter().map(|(fate, count)| format!("{count} {fate}")).collect();
+        if self.unanswered > 0 {
+            parts.push(format!("{} unanswered", self.unanswered));
+        }
+        let broken = self.broken.as_ref().map(|why| format!("ended early: {why}\n")).unwrap_or_default();
+        format!("answers: {}\n{broken}", parts.join(" + "))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use vagn_load::balance::Counts;
+
+    use super::*;
+
+    fn summary(answers: Option<Answers>, settled: Option<u64>) -> Summary {
+        let counts = |settled| Counts {
+            received: settled,
+            fates: [("stored".to_owned(), settled)].into(),
+            kernel_drops: 0,
+        };
+        Summary {
+            to: "udp localhost:9092".into(),
+            sent: Sent {
+                tally: Tally { reports: 100, emergencies: 2, bytes: 7900 },
+                took: Duration::from_secs(4),
+            },
+            answers,
+            unusable: Unusable { rows: 3, first: Some((7, "lat is not a number")) },
+            balance: settled.map(|settled| Balance { sent: 100, counts: counts(settled) }),
+        }
+    }
+
+    fn answers(stored: u64, unanswered: u64, broken: Option<&str>) -> Option<Answers> {
+        Some(Answers { fates: [("stored", stored)].into(), unanswered, broken: broken.map(str::to_owned) })
+    }
+
+    #[test]
+    fn says_what_was_sent_and_what_became_of_it() {
+        let text = summary(answers(98, 2, Some("it stopped")), Some(98)).text();
+        let want = "sent: 100 reports, 2 of them emergencies, in 4.0 s to udp localhost:9092: 25/s
+not sent: 3 rows that are no report; the first at line 7: lat is not a number
+answers: 98 stored + 2 unanswered
+ended early: it stopped
+balance: 100 sent = 98 stored; 2 unaccounted for
+";
+        assert_eq!(text, want);
+    }
+
+    #[test]
+    fn says_the_same_to_scripts() {
+        let json = summary(answers(98, 2, None), Some(98)).json();
+        assert_eq!(
+            (&json["sent"], &json["rate_per_s"], &json["seconds"]),
+            (&json!(100), &json!(25.0), &json!(4.0))
+        );
+        assert_eq!(json["answers"]["fates"], json!({"stored": 98}));
+        assert_eq!((&json["balance"]["missing"], &json["balance"]["adds_up"]), (&json!(2), &json!(false)));
+        assert_eq!(summary(None, None).json()["balance"], Value::Null);
+    }
+
+    #[test]
+    fn is_whole_only_when_every_report_is_accounted_for() {
+        let check = |answers, settled, whole| assert_eq!(summary(answers, settled).is_whole(), whole);
+        check(None, None, true);
+        check(None, Some(100), true);
+        check(None, Some(99), false);
+        check(answers(100, 0, None), None, true);
+        check(answers(99, 1, None), None, false);
+        check(answers(100, 0, Some("lost")), None, false);
+    }
+}
