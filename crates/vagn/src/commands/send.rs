@@ -1,0 +1,141 @@
+//! `vagn send`: one position, by hand.
+
+use std::process::ExitCode;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use clap::Args;
+use vagn_load::source::{Next, Source};
+use vagn_load::tcp::{self, TcpSettings};
+use vagn_load::trace::TraceError;
+use vagn_load::udp::{self, Watch};
+use vagn_wire::ack::Ack;
+use vagn_wire::{Fate, Kind, Position, Report, VehicleId, encode};
+
+use super::exit::Coded;
+use super::say;
+use super::traffic::{Over, WayArgs};
+use crate::clock::{Clock, SystemClock};
+
+/// What the vehicle says.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  vagn send bus-7 -36.47 -77.32\n  vagn send bus-7 30.27 -97.74 --over tcp --emergency --kind test\n\n\
+Over TCP it waits for the answer: `stored` means that the position is in the server's log, and an incident id that the \
+call for help is on disk.\n\nExit codes: 0 sent, and over TCP stored or the call for help on disk; 1 not; 64 wrong usage."
+)]
+pub struct SendArgs {
+    /// Vehicle id: 1 to 64 bytes.
+    id: String,
+    /// Latitude in degrees, north positive.
+    #[arg(allow_negative_numbers = true)]
+    lat: f64,
+    /// Longitude in degrees, east positive.
+    #[arg(allow_negative_numbers = true)]
+    lon: f64,
+    #[command(flatten)]
+    way: WayArgs,
+    /// Call for help.
+    #[arg(long)]
+    emergency: bool,
+    /// Who set off the emergency: auto, manual or test. A test reaches nobody.
+    #[arg(long, requires = "emergency")]
+    kind: Option<Kind>,
+    /// The vehicle's own id for the incident.
+    #[arg(long, value_name = "ID", requires = "emergency")]
+    incident: Option<String>,
+    /// Event time in ms since 1970 [default: the server's time of arrival].
+    #[arg(long, value_name = "MS", allow_negative_numbers = true)]
+    time: Option<i64>,
+    /// Speed in m/s.
+    #[arg(long, value_name = "MPS")]
+    speed: Option<f32>,
+    /// Heading in degrees clockwise from north.
+    #[arg(long, value_name = "DEG")]
+    heading: Option<f32>,
+}
+
+/// Sends, and over TCP prints the answer.
+///
+/// # Errors
+/// When the report makes no sense or the server cannot be reached.
+pub fn run(args: SendArgs) -> anyhow::Result<ExitCode> {
+    let asks_ack = args.way.over == Over::Tcp;
+    let seq = asks_ack.then(|| SystemClock::new().now_ms().unsigned_abs());
+    let mut bytes = Vec::new();
+    encode(&args.report(seq)?, &mut bytes);
+    match args.way.over {
+        Over::Udp => over_udp(&args, Single::new(bytes)),
+        Over::Tcp => over_tcp(&args, Single::new(bytes)),
+    }
+}
+
+impl SendArgs {
+    fn report(&self, seq: Option<u64>) -> Result<Report<'_>, Coded> {
+        let usage = |err: vagn_wire::Reject| Coded::usage(err.to_string());
+        let vehicle_id = VehicleId::new(&self.id).map_err(usage)?;
+        let position = Position::new(self.lat, self.lon).map_err(usage)?;
+        let incident = self.incident.as_deref().map(VehicleId::new).transpose();
+        let incident =
+            incident.map_err(|_| Coded::usage("incident is not 1 to 64 bytes without control characters"))?;
+        Ok(Report {
+            emergency: self.emergency,
+            event_time_ms: self.time,
+            seq,
+            speed_mps: self.speed,
+            heading_deg: self.heading,
+            kind: self.kind,
+            incident: incident.map(VehicleId::as_str),
+            ..Report::new(vehicle_id, position)
+        })
+    }
+}
+
+fn over_udp(args: &SendArgs, mut single: Single) -> anyhow::Result<ExitCode> {
+    let (target, stop) = (args.way.target(), AtomicBool::new(false));
+    let sent = udp::send_all(&mut single, &target, &mut Watch { stop: &stop, progress: &mut |_| {} })?;
+    say(&format!("sent {} bytes to udp {target}; over udp nothing comes back\n", sent.tally.bytes))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn over_tcp(args: &SendArgs, mut single: Single) -> anyhow::Result<ExitCode> {
+    let settings = TcpSettings { trust: args.way.trust()?, ..TcpSettings::default() };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let (target, stop) = (args.way.target(), AtomicBool::new(false));
+    let mut watch = Watch { stop: &stop, progress: &mut |_| {} };
+    let mut answer = None;
+    let mut on_ack = |ack: &Ack<'_>| answer = Some((ack.fate, ack.incident.map(str::to_owned)));
+    let outcome =
+        runtime.block_on(tcp::send_all(&mut single, &target, &settings, &mut watch, &mut on_ack))?;
+    match (answer, outcome.broken) {
+        (Some((fate, incident)), _) => {
+            let kept = fate == Fate::Stored || incident.is_some();
+            let incident = incident.map(|id| format!(", incident {id}")).unwrap_or_default();
+            say(&format!("{fate}{incident}\n"))?;
+            Ok(ExitCode::from(u8::from(!kept)))
+        }
+        (None, Some(err)) => Err(err.into()),
+        (None, None) => Err(anyhow::anyhow!("tcp {target} gave no answer")),
+    }
+}
+
+/// A source of one report.
+struct Single(Option<Vec<u8>>);
+
+impl Single {
+    fn new(bytes: Vec<u8>) -> Self {
+        Self(Some(bytes))
+    }
+}
+
+impl Source for Single {
+    fn next(&mut self, _: Duration, out: &mut Vec<u8>) -> Result<Next, TraceError> {
+        let Some(bytes) = self.0.take() else { return Ok(Next::End) };
+        out.extend_from_slice(&bytes);
+        Ok(Next::Report { emergency: vagn_wire::is_emergency(&bytes) })
+    }
+
+    fn total(&self) -> Option<u64> {
+        Some(1)
+    }
+}
