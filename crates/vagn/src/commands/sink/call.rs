@@ -1,0 +1,58 @@
+//! What a call to an emergency service says.
+
+use hyper::http::request::Parts;
+use hyper::{HeaderMap, Method};
+use serde_json::Value;
+
+/// The three headers of Standard Webhooks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Signed {
+    pub(super) id: String,
+    pub(super) timestamp_s: i64,
+    pub(super) signature: String,
+}
+
+/// A call as it came in.
+#[derive(Debug, Clone)]
+pub(super) struct Call {
+    pub(super) is_post: bool,
+    pub(super) key: Option<String>,
+    pub(super) signed: Option<Signed>,
+    pub(super) raw: Vec<u8>,
+    pub(super) body: Option<Value>,
+}
+
+impl Call {
+    pub(super) fn read(head: &Parts, raw: &[u8]) -> Self {
+        Self {
+            is_post: head.method == Method::POST,
+            key: header(&head.headers, "idempotency-key"),
+            signed: Signed::read(&head.headers),
+            raw: raw.to_vec(),
+            body: serde_json::from_slice(raw).ok().filter(Value::is_object),
+        }
+    }
+
+    /// One field of the body, as it would be read aloud; `-` when it is not there.
+    pub(super) fn field(&self, name: &str) -> String {
+        match self.body.as_ref().and_then(|body| body.get(name)) {
+            None | Some(Value::Null) => "-".to_owned(),
+            Some(Value::String(text)) => text.clone(),
+            Some(other) => other.to_string(),
+        }
+    }
+}
+
+impl Signed {
+    fn read(headers: &HeaderMap) -> Option<Self> {
+        Some(Self {
+            id: header(headers, "webhook-id")?,
+            timestamp_s: header(headers, "webhook-timestamp")?.parse().ok()?,
+            signature: header(headers, "webhook-signature")?,
+        })
+    }
+}
+
+fn header(headers: &HeaderMap, name: &str) -> Option<String> {
+    headers.get(name)?.to_str().ok().map(str::to_owned)
+}
