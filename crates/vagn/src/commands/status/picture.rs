@@ -1,0 +1,208 @@
+//! What the ops pages of a service say, in words.
+//!
+//! Reads what it knows and passes over the rest, so that it can be pointed at an older or newer service.
+
+use std::fmt;
+
+use serde_json::Value;
+use vagn_load::balance::Counts;
+use vagn_load::exposition::samples;
+use vagn_load::ops::Page;
+
+/// A service at one moment.
+pub(super) struct Picture {
+    ready: bool,
+    notes: Vec<String>,
+    numbers: Vec<(&'static str, String)>,
+    processes: Vec<Line>,
+    restarts: u64,
+}
+
+/// One process in the tree.
+struct Line {
+    depth: usize,
+    name: String,
+    state: String,
+    notes: Vec<String>,
+}
+
+impl Picture {
+    /// Reads the pages `/readyz`, `/metrics` and `/actors`; one that is empty is left out.
+    pub(super) fn read(ready: &Page, metrics: &str, actors: &str) -> Self {
+        let list = process_list(actors);
+        let restarts = list.iter().map(|process| number(process, "restarts")).sum();
+        Self {
+            ready: ready.status == 200,
+            notes: notes(&ready.body),
+            numbers: numbers(metrics),
+            processes: list.iter().map(Line::read).collect(),
+            restarts,
+        }
+    }
+
+    /// Whether the service said that it is ready.
+    pub(super) fn is_ready(&self) -> bool {
+        self.ready
+    }
+}
+
+impl fmt::Display for Picture {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}", if self.ready { "ready" } else { "NOT READY" })?;
+        self.notes.iter().try_for_each(|note| writeln!(f, "  {note}"))?;
+        self.numbers.iter().try_for_each(|(name, text)| writeln!(f, "{name:<12}{text}"))?;
+        if self.processes.is_empty() {
+            return Ok(());
+        }
+        writeln!(f, "{:<12}{} with {} restarts", "processes", self.processes.len(), self.restarts)?;
+        self.processes.iter().try_for_each(|line| writeln!(f, "{line}"))
+    }
+}
+
+impl Line {
+    fn read(process: &Value) -> Self {
+        let path = text(process, "path");
+        let name = path.rsplit('/').next().unwrap_or_default().to_owned();
+        let mut notes = Vec::new();
+        let (depth, capacity) = (number(process, "mailbox_depth"), number(process, "mailbox_capacity"));
+        if capacity > 0 {
+            notes.push(format!("{depth}/{capacity} waiting"));
+        }
+        if number(process, "restarts") > 0 {
+            notes.push(format!("{} restarts", number(process, "restarts")));
+            notes.push(format!("last exit: {}", text(process, "last_exit")));
+        }
+        Self { depth: path.matches('/').count(), name, state: text(process, "state"), notes }
+    }
+}
+
+impl fmt::Display for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = format!("{}{}", "  ".repeat(self.depth + 1), self.name);
+        write!(f, "{name:<32} {}", self.state)?;
+        self.notes.iter().try_for_each(|note| write!(f, ", {note}"))
+    }
+}
+
+/// What is missing and what is warned about, one line each; a body that is not JSON is told as it is.
+fn notes(body: &str) -> Vec<String> {
+    let Ok(report) = serde_json::from_str::<Value>(body) else {
+        return body.lines().map(str::to_owned).collect();
+    };
+    let named = |key: &str, mark: &str| -> Vec<String> {
+        let entries = report.get(key).and_then(Value::as_object);
+        entries.into_iter().flatten().map(|(name, why)| format!("{mark} {name}: {}", bare(why))).collect()
+    };
+    [named("missing", "missing"), named("warnings", "warning")].concat()
+}
+
+fn numbers(metrics: &str) -> Vec<(&'static str, String)> {
+    let all = |name: &str| {
+        samples(metrics).filter(|sample| sample.name == name).map(|sample| sample.count()).sum::<u64>()
+    };
+    let mut numbers = Vec::new();
+    if let Some(counts) = Counts::parse(metrics) {
+        let fates: Vec<String> = counts
+            .fates
+            .iter()
+            .filter(|(_, count)| **count > 0)
+            .map(|(fate, count)| format!("{count} {fate}"))
+            .collect();
+        let fates = if fates.is_empty() { "none yet".to_owned() } else { fates.join(" + ") };
+        let open = counts.received.saturating_sub(counts.settled());
+        let open = if open > 0 { format!(", {open} under way") } else { String::new() };
+        numbers.push(("reports", format!("{} received: {fates}{open}", counts.received)));
+        numbers.push(("lost before", format!("{} dropped by the kernel", counts.kernel_drops)));
+        numbers.push(("vehicles", all("vagn_vehicles").to_string()));
+        numbers.push((
+            "incidents",
+            format!("{} not accepted yet; calls: {}", all("vagn_incidents_open"), calls(metrics)),
+        ));
+    }
+    numbers
+}
+
+fn calls(metrics: &str) -> String {
+    let outcomes = samples(metrics).filter(|sample| sample.name == "vagn_emergencies_total");
+    let words =
+        outcomes.map(|sample| format!("{} {}", sample.count(), sample.label("outcome").unwrap_or("?")));
+    words.collect::<Vec<_>>().join(", ")
+}
+
+/// The processes, wherever in the page the list is.
+fn process_list(actors: &str) -> Vec<Value> {
+    match serde_json::from_str(actors) {
+        Ok(Value::Array(list)) => list,
+        Ok(Value::Object(page)) => {
+            page.into_iter().find_map(|(_, value)| value.as_array().cloned()).unwrap_or_default()
+        }
+        _ => Vec::new(),
+    }
+}
+
+fn text(object: &Value, key: &str) -> String {
+    object.get(key).map(bare).unwrap_or_default()
+}
+
+fn bare(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+fn number(object: &Value, key: &str) -> u64 {
+    object.get(key).and_then(Value::as_u64).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const METRICS: &str = "vagn_reports_total{fate=\"stored\"} 90\nvagn_reports_total{fate=\"shed\"} 5\n\
+        vagn_reports_received_total 100\nvagn_udp_kernel_drops_total 3\nvagn_vehicles 12\nvagn_incidents_open 1\n\
+        vagn_emergencies_total{outcome=\"accepted\"} 4\nvagn_emergencies_total{outcome=\"retried\"} 2\n";
+    const ACTORS: &str = r#"{"processes":[
+        {"path":"vagn","state":"running","restarts":0},
+        {"path":"vagn/traffic","state":"running","restarts":0},
+        {"path":"vagn/traffic/storage 0","state":"running","restarts":2,"last_exit":"panic: disk gone",
+         "mailbox_depth":3,"mailbox_capacity":64}]}"#;
+
+    fn page(status: u16, body: &str) -> Page {
+        Page { status, body: body.into() }
+    }
+
+    #[test]
+    fn tells_how_a_service_is_doing() {
+        let ready = page(200, r#"{"ready":true,"missing":{},"warnings":{"emergency":"no target"}}"#);
+        let picture = Picture::read(&ready, METRICS, ACTORS);
+        assert!(picture.is_ready());
+        let said = picture.to_string();
+        let want = "ready
+  warning emergency: no target
+reports     100 received: 5 shed + 90 stored, 5 under way
+lost before 3 dropped by the kernel
+vehicles    12
+incidents   1 not accepted yet; calls: 4 accepted, 2 retried
+processes   3 with 2 restarts
+  vagn                           running
+    traffic                      running
+      storage 0                  running, 3/64 waiting, 2 restarts, last exit: panic: disk gone
+";
+        assert_eq!(said, want);
+    }
+
+    #[test]
+    fn tells_what_is_missing() {
+        let waiting = page(503, r#"{"ready":false,"missing":{"partition 0":"recovering"},"warnings":{}}"#);
+        let picture = Picture::read(&waiting, "", "");
+        assert!(!picture.is_ready());
+        assert_eq!(picture.to_string(), "NOT READY\n  missing partition 0: recovering\n");
+    }
+
+    #[test]
+    fn bears_pages_of_another_kind() {
+        for strange in ["", "{}", "[]", "null", "{\"a\":[{}]}", "not json"] {
+            let picture = Picture::read(&page(404, strange), strange, strange);
+            assert!(!picture.is_ready());
+            assert!(picture.to_string().starts_with("NOT READY\n"));
+        }
+    }
+}
