@@ -1,0 +1,82 @@
+//! The clock: whether the hour can be right.
+//!
+//! A report from a vehicle counts as too far ahead when it is an hour ahead of this clock, and event times of vehicles
+//! without a clock are this clock's.
+
+use std::fs;
+use std::path::Path;
+use std::time::UNIX_EPOCH;
+
+use super::finding::Finding;
+use super::ntp::{self, Sync};
+use crate::clock::{Clock, SystemClock};
+
+/// 2026-01-01: nothing runs this program before it was written.
+const WRITTEN_MS: i64 = 1_767_225_600_000;
+
+/// A file may be so much newer than the clock: file systems round.
+const SLACK_MS: i64 = 2_000;
+
+const REMEDY: &str = "set the clock, and keep it right with chrony or systemd-timesyncd";
+
+pub(super) fn check(data_dir: &Path) -> Vec<Finding> {
+    vec![hour(SystemClock::new().now_ms(), newest_ms(data_dir)), sync(ntp::ask())]
+}
+
+fn hour(now_ms: i64, newest_ms: Option<i64>) -> Finding {
+    if now_ms < WRITTEN_MS {
+        return Finding::fail("clock: it is before 2026", REMEDY);
+    }
+    match newest_ms {
+        Some(newest_ms) if newest_ms > now_ms + SLACK_MS => {
+            let ahead_s = (newest_ms - now_ms) / 1000;
+            Finding::fail(
+                format!("clock: {ahead_s} s behind what was last written to the data directory"),
+                REMEDY,
+            )
+        }
+        _ => Finding::ok("clock: not behind anything written before"),
+    }
+}
+
+fn sync(sync: Sync) -> Finding {
+    match sync {
+        Sync::Kept { error_ms } => Finding::ok(format!("clock: kept right, within {error_ms} ms")),
+        Sync::Free => Finding::warn("clock: nothing keeps it right", "run chrony or systemd-timesyncd"),
+        Sync::Unknown => {
+            Finding::warn("clock: cannot tell whether anything keeps it right", "look at timedatectl")
+        }
+    }
+}
+
+/// When the directory's newest file was written, in ms since 1970.
+fn newest_ms(dir: &Path) -> Option<i64> {
+    let entries = fs::read_dir(dir).ok()?.flatten();
+    let written = entries.filter_map(|entry| entry.metadata().ok()?.modified().ok());
+    let since = written.max()?.duration_since(UNIX_EPOCH).ok()?;
+    i64::try_from(since.as_millis()).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::commands::doctor::finding::Level;
+
+    #[test]
+    fn notices_a_clock_that_stands_in_the_past() {
+        let check = |now_ms, newest_ms, want| assert_eq!(hour(now_ms, newest_ms).level(), want);
+        check(0, None, Level::Fail);
+        check(WRITTEN_MS, None, Level::Ok);
+        check(WRITTEN_MS, Some(WRITTEN_MS + 1_999), Level::Ok);
+        check(WRITTEN_MS, Some(WRITTEN_MS + 60_000), Level::Fail);
+    }
+
+    #[test]
+    fn knows_when_a_directory_was_last_written() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(newest_ms(dir.path()), None);
+        fs::write(dir.path().join("log"), "x").unwrap();
+        assert!(newest_ms(dir.path()).unwrap() > WRITTEN_MS);
+        assert_eq!(newest_ms(&dir.path().join("gone")), None);
+    }
+}

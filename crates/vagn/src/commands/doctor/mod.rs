@@ -1,0 +1,48 @@
+//! `vagn doctor`: whether this machine is fit to run the service, checked before it has to.
+
+mod disk;
+mod finding;
+mod hour;
+mod network;
+mod ntp;
+
+use std::process::ExitCode;
+
+use clap::Args;
+
+use self::finding::{Finding, Level};
+use super::say;
+use super::serve::SettingArgs;
+
+/// The same flags as `serve` has.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  vagn doctor\n  vagn doctor --data-dir /var/lib/vagn --emergency-url https://dispatch.example/calls\n\n\
+Each line says ok, warn or fail, and what to do about it. The emergency target is connected to, but not called.\n\n\
+Exit codes: 0 nothing fails, 1 something does, 64 wrong usage or settings."
+)]
+pub struct DoctorArgs {
+    #[command(flatten)]
+    settings: SettingArgs,
+}
+
+/// Checks, and prints what was found.
+///
+/// # Errors
+/// When the settings cannot be in force.
+pub fn run(args: DoctorArgs) -> anyhow::Result<ExitCode> {
+    let settings = args.settings.load()?;
+    let checks: [&dyn Fn() -> Vec<Finding>; 5] = [
+        &|| network::receive_buffer(settings.udp.receive_buffer_bytes),
+        &|| disk::check(&settings.data_dir, settings.free_floor_bytes),
+        &|| hour::check(&settings.data_dir),
+        &|| network::ports(&settings),
+        &|| network::target(&settings.emergency.url),
+    ];
+    let mut failed = false;
+    for finding in checks.iter().flat_map(|check| check()) {
+        failed |= finding.level() == Level::Fail;
+        say(&finding.to_string())?;
+    }
+    Ok(ExitCode::from(u8::from(failed)))
+}

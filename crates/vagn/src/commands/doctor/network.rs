@@ -1,0 +1,156 @@
+//! Sockets: how much the kernel buffers, whether the ports are free, whether the emergency service is there.
+
+use std::fs;
+use std::io;
+use std::net::{SocketAddr, TcpListener, TcpStream, ToSocketAddrs, UdpSocket};
+use std::time::Duration;
+
+use socket2::SockRef;
+use vagn_load::ops::Ops;
+
+use super::finding::Finding;
+use crate::config::Settings;
+use crate::door::listen;
+
+/// Limit for connecting to the emergency service.
+const CONNECT_WITHIN: Duration = Duration::from_secs(3);
+
+/// What the kernel grants of the receive buffer that the UDP door asks for.
+pub(super) fn receive_buffer(asked: u32) -> Vec<Finding> {
+    let granted = match granted(asked) {
+        Ok(granted) => granted,
+        Err(err) => {
+            return vec![Finding::fail(format!("udp: no socket: {err}"), "raise the limit of open files")];
+        }
+    };
+    let found = format!("udp: receive buffer of {granted} bytes, {asked} asked for");
+    if granted >= asked as usize {
+        return vec![Finding::ok(found)];
+    }
+    let limit = fs::read_to_string("/proc/sys/net/core/rmem_max").unwrap_or_default();
+    let remedy = format!(
+        "bursts are lost sooner; net.core.rmem_max is {}: sysctl -w net.core.rmem_max={asked}, or give the service CAP_NET_ADMIN",
+        limit.trim()
+    );
+    vec![Finding::warn(found, remedy)]
+}
+
+fn granted(asked: u32) -> io::Result<usize> {
+    let socket = UdpSocket::bind("127.0.0.1:0")?;
+    let socket = SockRef::from(&socket);
+    socket.set_recv_buffer_size(asked as usize)?;
+    // Linux doubles what was asked for, for its own needs, and tells the double.
+    Ok(socket.recv_buffer_size()? / 2)
+}
+
+/// Whether each listener's port can be had.
+pub(super) fn ports(settings: &Settings) -> Vec<Finding> {
+    let all = [
+        ("udp", &settings.udp.listen, udp as fn(SocketAddr) -> io::Result<()>),
+        ("tcp", &settings.tcp.listen, tcp),
+        ("http", &settings.http.listen, tcp),
+        ("ops", &settings.ops.listen, tcp),
+    ];
+    let running = settings.ops.listen.parse::<Ops>().is_ok_and(|ops| ops.get("/healthz").is_ok());
+    all.into_iter().map(|(door, listen, bind)| port(door, listen, bind, running)).collect()
+}
+
+fn udp(address: SocketAddr) -> io::Result<()> {
+    UdpSocket::bind(address).map(drop)
+}
+
+fn tcp(address: SocketAddr) -> io::Result<()> {
+    TcpListener::bind(address).map(drop)
+}
+
+fn port(door: &str, listen: &str, bind: fn(SocketAddr) -> io::Result<()>, running: bool) -> Finding {
+    let addresses = match listen::resolve(listen) {
+        Ok(addresses) => addresses,
+        Err(err) => return Finding::fail(format!("{door}: {err}"), "correct the setting"),
+    };
+    for address in addresses {
+        match bind(address) {
+            Ok(()) => {}
+            Err(err) if err.kind() == io::ErrorKind::AddrInUse && running => {
+                return Finding::ok(format!(
+                    "{door}: {address} is in use while a service answers on the ops port"
+                ));
+            }
+            Err(err) if err.kind() == io::ErrorKind::AddrInUse => {
+                let remedy = format!("see who has it with ss -lntup, or choose another with --{door}");
+                return Finding::fail(format!("{door}: {address} is in use"), remedy);
+            }
+            // The address family is not there; the service leaves it out as well.
+            Err(err) if err.kind() == io::ErrorKind::AddrNotAvailable && address.is_ipv6() => {}
+            Err(err) => {
+                return Finding::fail(format!("{door}: cannot listen on {address}: {err}"), "choose another");
+            }
+        }
+    }
+    Finding::ok(format!("{door}: {listen} is free"))
+}
+
+/// Whether somebody listens where emergencies are called in.
+pub(super) fn target(url: &str) -> Vec<Finding> {
+    if url.is_empty() {
+        let remedy = "set --emergency-url; `vagn sink` stands in for a service while you try";
+        return vec![Finding::warn("emergency: no target, calls for help are only listed", remedy)];
+    }
+    vec![match connect(url) {
+        Ok(address) => Finding::ok(format!("emergency: {url} is reachable at {address}")),
+        Err(why) => {
+            Finding::fail(format!("emergency: {url} is not reachable: {why}"), "check address and firewall")
+        }
+    }]
+}
+
+fn connect(url: &str) -> Result<SocketAddr, String> {
+    let url = reqwest::Url::parse(url).map_err(|err| err.to_string())?;
+    let host = url.host_str().ok_or("it names no host")?.trim_matches(['[', ']']);
+    let port = url.port_or_known_default().ok_or("it names no port")?;
+    let mut last = "its name has no address".to_owned();
+    for address in (host, port).to_socket_addrs().map_err(|err| err.to_string())? {
+        match TcpStream::connect_timeout(&address, CONNECT_WITHIN) {
+            Ok(_) => return Ok(address),
+            Err(err) => last = err.to_string(),
+        }
+    }
+    Err(last)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::commands::doctor::finding::Level;
+
+    #[test]
+    fn reads_back_what_the_kernel_grants() {
+        assert_eq!(receive_buffer(4096)[0].level(), Level::Ok);
+        let most = receive_buffer(u32::MAX / 4);
+        assert!(
+            most[0].level() == Level::Ok || most[0].to_string().contains("net.core.rmem_max"),
+            "{most:?}"
+        );
+    }
+
+    #[test]
+    fn tells_a_port_in_use_from_a_free_one() {
+        let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+        let listen = taken.local_addr().unwrap().to_string();
+        assert_eq!(port("tcp", &listen, tcp, false).level(), Level::Fail);
+        assert_eq!(port("tcp", &listen, tcp, true).level(), Level::Ok);
+        assert_eq!(port("udp", "127.0.0.1:0", udp, false).level(), Level::Ok);
+        assert_eq!(port("tcp", "nowhere", tcp, false).level(), Level::Fail);
+    }
+
+    #[test]
+    fn knocks_at_the_target_without_calling() {
+        let service = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/calls", service.local_addr().unwrap());
+        assert_eq!(target(&url)[0].level(), Level::Ok);
+        drop(service);
+        assert_eq!(target(&url)[0].level(), Level::Fail);
+        assert_eq!(target("dispatch")[0].level(), Level::Fail);
+        assert_eq!(target("")[0].level(), Level::Warn);
+    }
+}
