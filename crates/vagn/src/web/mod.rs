@@ -17,7 +17,6 @@ pub mod positions;
 pub mod problem;
 pub mod server;
 pub mod services;
-pub mod stages;
 pub mod time;
 pub mod vehicles;
 
