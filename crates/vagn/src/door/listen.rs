@@ -103,18 +103,11 @@ fn tcp_listener(address: SocketAddr) -> io::Result<(SocketAddr, TcpListener)> {
     // Else a restart would have to wait until the last run's connections are forgotten. A second listener is refused
     // all the same.
     socket.set_reuse_address(true)?;
-    one_family(&socket, address)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     socket.set_nonblocking(true)?;
     let listener = TcpListener::from(socket);
     Ok((listener.local_addr()?, listener))
-}
-
-/// Keeps an IPv6 socket from taking the IPv4 port as well, which is bound by name if it is wanted.
-pub(super) fn one_family(socket: &Socket, address: SocketAddr) -> io::Result<()> {
-    let named = address.is_ipv6() && !address.ip().is_unspecified();
-    if named { socket.set_only_v6(true) } else { Ok(()) }
 }
 
 /// Binds every address; those with port 0 get the same port if one can be found.

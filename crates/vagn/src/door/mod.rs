@@ -22,7 +22,6 @@ mod udp;
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
-use std::time::Duration;
 
 use rustls::ServerConfig;
 use vagn_otp::ChildSpec;
@@ -35,9 +34,6 @@ pub use self::socket::{Buffer, probe_buffer};
 use self::tcp::TcpDoor;
 use self::udp::UdpDoor;
 use crate::config::{Reply, TcpSettings, UdpSettings};
-
-/// A door beats at least once a second; one that does not for so long is stuck.
-const WATCHDOG: Duration = Duration::from_secs(5);
 
 /// The bound doors of the service, before they open.
 #[derive(Debug)]
@@ -87,7 +83,7 @@ impl Doors {
     }
 
     /// The children that serve the doors: `udp` and `udp-emergency` (with `-2` and so on for further addresses), `tcp`.
-    /// The sockets close when the last of them is dropped.
+    /// Each beats at least once a second. The sockets close when the last child is dropped.
     pub fn children(self, tls: Arc<ServerConfig>, handover: &Handover) -> Vec<ChildSpec> {
         let mut children = Vec::new();
         for (at, port) in self.ports.into_iter().enumerate() {
@@ -102,14 +98,14 @@ impl Doors {
             let door = door.clone();
             async move { door.run(&ctx).await }
         };
-        children.push(ChildSpec::task("tcp", run).watchdog(WATCHDOG));
+        children.push(ChildSpec::task("tcp", run));
         children
     }
 }
 
 fn udp(name: &str, socket: Arc<DoorSocket>, reply: Reply, gathers: bool, handover: &Handover) -> ChildSpec {
     let door = UdpDoor { socket, handover: handover.clone(), reply, gathers };
-    ChildSpec::thread(name, move |ctx| door.run(&ctx)).watchdog(WATCHDOG)
+    ChildSpec::thread(name, move |ctx| door.run(&ctx))
 }
 
 fn warn(port: &Port) {

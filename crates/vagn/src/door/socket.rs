@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use socket2::{Domain, Protocol, Socket, Type};
 
-use super::listen::one_family;
 use super::meminfo::{DropCount, MemInfo};
 use super::sockopt;
 
@@ -57,7 +56,6 @@ impl DoorSocket {
     /// Prepares a socket for `address`, not bound yet.
     pub(super) fn new(address: SocketAddr, buffer_bytes: usize) -> io::Result<Self> {
         let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
-        one_family(&socket, address)?;
         socket.set_read_timeout(Some(WAIT_MAX))?;
         let buffer = grow_buffer(&socket, buffer_bytes)?;
         Ok(Self { socket, buffer, drops: DropCount::default() })

@@ -44,10 +44,15 @@ impl<F: Fn(&Arc<Batch>) + Send + Sync> Subscriber<Arc<Batch>> for Each<F> {
 
 /// A handover whose topic gives every batch to `subscriber`.
 pub(crate) fn handover(subscriber: impl Fn(&Arc<Batch>) + Send + Sync + 'static) -> Handover {
+    subscribed(Each(subscriber))
+}
+
+/// A handover whose topic has this one subscriber.
+pub(crate) fn subscribed(subscriber: impl Subscriber<Arc<Batch>> + 'static) -> Handover {
     let dir = tempfile::tempdir().unwrap();
     let clock = Arc::new(SystemClock::new());
     let topic = Topic::new("traffic");
-    topic.subscribe("test", Each(subscriber));
+    topic.subscribe("test", subscriber);
     Handover {
         topic,
         stamper: Arc::new(Stamper::open(dir.path(), clock.clone()).unwrap()),

@@ -174,6 +174,27 @@ async fn without_steering_a_call_takes_the_ordinary_socket() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn localhost_is_served_at_every_address() {
+    let (handover, batches) = collector();
+    let dir = tempfile::tempdir().unwrap();
+    let tls = Identity::of_data_dir(dir.path()).unwrap().server_config(&[]).unwrap();
+    let udp = UdpSettings { listen: "localhost:0".into(), receive_buffer_bytes: BUFFER, reply: Reply::None };
+    let tcp = TcpSettings { listen: "localhost:0".into(), ..TcpSettings::default() };
+    let doors = Doors::bind(&udp, &tcp).unwrap();
+    let addresses = doors.udp_addresses();
+    let _root =
+        Supervisor::new("doors", Strategy::OneForOne).children(doors.children(tls, &handover)).start().await;
+    for address in &addresses {
+        let any: SocketAddr = if address.is_ipv4() { "127.0.0.1:0" } else { "[::1]:0" }.parse().unwrap();
+        let vehicle = UdpSocket::bind(any).unwrap();
+        vehicle.send_to(&report("bus", None), address).unwrap();
+        vehicle.send_to(&emergency("bus", None), address).unwrap();
+        assert_eq!(arrive(&batches, 2).len(), 2, "at {address}");
+    }
+    assert!(addresses.iter().all(|address| address.port() == addresses[0].port()));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn hostile_datagrams_are_counted_and_harm_nothing() {
     let (handover, batches) = collector();
     let running = Plan::default().run(handover).await;

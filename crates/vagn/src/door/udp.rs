@@ -22,6 +22,9 @@ const ORIGINAL_REPLY: &[u8] = b"\\n";
 /// How often the kernel is asked what it dropped.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
+/// How often the log is told of drops while they go on; the metric has them all.
+const WARN_EVERY: Duration = Duration::from_secs(10);
+
 /// After a failed receive, so that a socket that fails for good does not eat the processor.
 const FAULT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -52,7 +55,7 @@ impl UdpDoor {
     /// Receives until it is told to stop, then takes what still waits.
     pub(super) fn run(&self, ctx: &ThreadContext) -> Result<(), Failure> {
         let mut receiver = Receiver::new(self.reply == Reply::Original);
-        let mut pace = Pace::new(self);
+        let mut pace = Pace::new(self, ctx.name());
         let mut faults = 0;
         ctx.ready();
         while !ctx.stopping() {
@@ -82,6 +85,9 @@ impl UdpDoor {
             // An error is found again by the next round, after this one's batch is safe.
             last = receiver.receive(&self.socket.socket, Wait::No).unwrap_or(0);
             received += self.take(receiver, last, &mut batch);
+        }
+        if received > 0 {
+            tracing::debug!(door = ctx.name(), reports = batch.len(), "received");
         }
         self.handover.publish(batch);
         Ok(Round { received, more: last == CALL_MAX })
@@ -127,33 +133,42 @@ impl UdpDoor {
                 _ => break,
             }
         }
-        self.count_drops();
+        self.count_drops(ctx.name());
     }
 
-    fn count_drops(&self) {
+    /// Counts what the kernel dropped since the last look, and says how many.
+    fn count_drops(&self, name: &str) -> u32 {
         match self.socket.look() {
             Ok((queued_bytes, drops)) => {
                 self.handover.metrics.udp_kernel_drops.inc_by(u64::from(drops));
-                tracing::debug!(queued_bytes, drops, "queue at the door");
+                if queued_bytes > 0 || drops > 0 {
+                    tracing::debug!(door = name, queued_bytes, drops, "queue at the door");
+                }
+                drops
             }
-            Err(err) => tracing::debug!(error = %err, "the kernel does not tell what it dropped"),
+            Err(err) => {
+                tracing::debug!(door = name, error = %err, "the kernel does not tell what it dropped");
+                0
+            }
         }
     }
 }
 
-/// When to nap and when to look for drops.
+/// When to nap, and when to look for drops.
 struct Pace<'a> {
     door: &'a UdpDoor,
+    name: &'a str,
     gather: Option<Gather>,
     last: Duration,
     looked: Duration,
+    warned: Option<Duration>,
 }
 
 impl<'a> Pace<'a> {
-    fn new(door: &'a UdpDoor) -> Self {
+    fn new(door: &'a UdpDoor, name: &'a str) -> Self {
         let now = door.handover.clock.monotonic();
         let gather = door.gathers.then(|| Gather::new(door.socket.buffer.booked));
-        Self { door, gather, last: now, looked: now }
+        Self { door, name, gather, last: now, looked: now, warned: None }
     }
 
     fn after(&mut self, round: &Round) {
@@ -161,12 +176,25 @@ impl<'a> Pace<'a> {
         let since = now.saturating_sub(self.last);
         self.last = now;
         if now.saturating_sub(self.looked) >= LOOK_EVERY {
-            self.looked = now;
-            self.door.count_drops();
+            self.look(now);
         }
         let nap = self.gather.as_mut().and_then(|gather| gather.nap(round.received, since, round.more));
         if let Some(nap) = nap {
             std::thread::sleep(nap);
+        }
+    }
+
+    fn look(&mut self, now: Duration) {
+        self.looked = now;
+        let drops = self.door.count_drops(self.name);
+        let quiet = self.warned.is_some_and(|warned| now.saturating_sub(warned) < WARN_EVERY);
+        if drops > 0 && !quiet {
+            self.warned = Some(now);
+            tracing::warn!(
+                door = self.name,
+                drops,
+                "overload: the kernel drops datagrams before they are read"
+            );
         }
     }
 }

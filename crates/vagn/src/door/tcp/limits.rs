@@ -32,7 +32,7 @@ impl Limits {
         let affordable = files.saturating_sub(FILES_KEPT) / 2;
         let wanted = u64::from(settings.max_connections);
         if affordable < wanted {
-            tracing::warn!(
+            tracing::info!(
                 wanted,
                 affordable,
                 "fewer tcp connections than set: raise the limit of open files (ulimit -n, LimitNOFILE=)"

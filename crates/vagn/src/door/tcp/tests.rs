@@ -9,8 +9,10 @@ use rustls::pki_types::ServerName;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 use tokio_rustls::client::TlsStream;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
+use vagn_otp::{Policy, Queue, QueueSubscriber};
 use vagn_wire::ack::decode as decode_ack;
 use vagn_wire::{Fate, decode, is_emergency};
 
@@ -19,7 +21,7 @@ use super::limits::Limits;
 use crate::batch::Batch;
 use crate::config::TcpSettings;
 use crate::door::handover::Handover;
-use crate::door::testing::{collector, emergency, handover, report, store, trust};
+use crate::door::testing::{collector, emergency, handover, report, store, subscribed, trust};
 use crate::tls::Identity;
 
 /// One connection, and what a test needs of it.
@@ -206,6 +208,35 @@ async fn a_client_that_does_not_read_its_acks_is_closed() {
     assert_eq!(scene.end().await, End::AcksUnread);
     let metrics = &scene.service.handover.metrics;
     assert_eq!(metrics.fate(Fate::Stored).get(), metrics.received.get());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_full_service_slows_its_senders_and_loses_nothing() {
+    const SENT: usize = 5_000;
+    let queue = Queue::new(2);
+    let waiting = QueueSubscriber::new(&queue, Policy::Wait, |batch: &Arc<Batch>| Some(batch.clone()));
+    let mut scene = Scene::new(subscribed(waiting));
+    let mut client = scene.connect().await;
+    let mut sending = JoinSet::new();
+    sending.spawn(async move {
+        for number in 0..SENT {
+            send(&mut client, &report(&number.to_string(), None)).await;
+        }
+        client.shutdown().await.unwrap();
+        client
+    });
+    settle().await;
+    assert!(scene.service.handover.metrics.received.get() < SENT as u64 / 2, "nobody was slowed down");
+    let mut arrived = 0;
+    while arrived < SENT {
+        let batch = timeout(Duration::from_secs(60), queue.pop()).await.unwrap().unwrap();
+        for (.., bytes) in batch.reports() {
+            assert_eq!(decode(bytes).unwrap().vehicle_id.as_str(), arrived.to_string());
+            arrived += 1;
+        }
+    }
+    assert!(sending.join_next().await.unwrap().is_ok());
+    assert_eq!(scene.end().await, End::Closed);
 }
 
 #[tokio::test(start_paused = true)]
