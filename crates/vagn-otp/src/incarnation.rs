@@ -1,6 +1,9 @@
 //! One life of an actor: start, messages, stop.
 
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::Poll;
 
 use tokio::time::{Instant, sleep_until};
 
@@ -98,19 +101,22 @@ async fn next<A: Actor>(ctx: &mut Context<A>, pace: &mut Pace) -> Next<A> {
     }
 }
 
-/// Waits for whatever comes first. `None`: an order or a timer; or the mailbox was closed, which an order follows.
+/// Waits for whatever comes first. `None`: an order, for which the task is woken, or a timer.
 async fn wait<T>(life: &Life, mailbox: &Queue<T>, due: Option<Instant>) -> Option<T> {
-    tokio::select! {
-        biased;
-        _ = life.ordered(Order::Restart) => None,
-        () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => None,
-        message = mailbox.pop() => {
-            if message.is_none() {
-                life.ordered(Order::Restart).await;
-            }
-            message
+    let mut message = mailbox.pop();
+    let mut timer = std::pin::pin!(due.map(sleep_until));
+    poll_fn(|cx| {
+        let rung = timer.as_mut().as_pin_mut().is_some_and(|timer| timer.poll(cx).is_ready());
+        if life.is_stopping() || rung {
+            return Poll::Ready(None);
         }
-    }
+        match Pin::new(&mut message).poll(cx) {
+            Poll::Ready(Some(message)) => Poll::Ready(Some(message)),
+            // Closed: an order follows.
+            Poll::Ready(None) | Poll::Pending => Poll::Pending,
+        }
+    })
+    .await
 }
 
 /// Handles all that was accepted before the stop. Timers that are not due are forgotten.

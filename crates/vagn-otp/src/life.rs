@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::task::{Context, Waker};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -64,7 +65,10 @@ pub(crate) struct Life {
     /// It got as far as being ready, whatever came then.
     was_up: AtomicBool,
     fate: Mutex<Fate>,
+    /// Rings at every change, for whoever waits beside the work itself.
     bell: Notify,
+    /// Wakes the work, when it is a future, at every order.
+    work: Mutex<Option<Waker>>,
     supervisor: UnboundedSender<Event>,
 }
 
@@ -84,6 +88,7 @@ impl Life {
             was_up: AtomicBool::new(false),
             fate: Mutex::new(Fate::default()),
             bell: Notify::new(),
+            work: Mutex::new(None),
             supervisor,
         })
     }
@@ -100,6 +105,17 @@ impl Life {
     pub(crate) fn raise(&self, order: Order) {
         if self.order.fetch_max(order as u8, Ordering::AcqRel) < order as u8 {
             self.bell.notify_waiters();
+            let work = self.work.lock().take();
+            work.inspect(Waker::wake_by_ref);
+        }
+    }
+
+    /// To be called before the work is polled: every order wakes it from now on, so that it needs only look at
+    /// [`order`](Self::order) when polled. Costs less than waiting for one.
+    pub(crate) fn wake_on_order(&self, cx: &Context<'_>) {
+        match &mut *self.work.lock() {
+            Some(waker) => waker.clone_from(cx.waker()),
+            none => *none = Some(cx.waker().clone()),
         }
     }
 

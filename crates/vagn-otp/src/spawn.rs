@@ -1,7 +1,8 @@
 //! The one place where tasks and threads begin, and where their ends, of whatever kind, are noted.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::sync::Arc;
+use std::task::Poll;
 
 use tokio::runtime::Handle;
 
@@ -25,13 +26,7 @@ impl Launch {
         let guarded = async move {
             let end = End(life.clone());
             // The work is gone, with all it held, before its end is noted.
-            let exit = {
-                tokio::select! {
-                    biased;
-                    result = Catch::new(work) => judge(result, &life),
-                    _ = life.ordered(Order::Kill) => ExitReason::Killed,
-                }
-            };
+            let exit = until_killed(Catch::new(work), &life).await;
             end.note(exit);
         };
         if self.own_thread {
@@ -74,6 +69,19 @@ impl Launch {
             self.life.end(ExitReason::Failed(format!("cannot start a thread: {error}")));
         }
     }
+}
+
+async fn until_killed(work: Catch<impl Future<Output = Result<(), Failure>>>, life: &Life) -> ExitReason {
+    let mut work = std::pin::pin!(work);
+    poll_fn(|cx| {
+        life.wake_on_order(cx);
+        match work.as_mut().poll(cx) {
+            Poll::Ready(result) => Poll::Ready(judge(result, life)),
+            Poll::Pending if life.order() == Order::Kill => Poll::Ready(ExitReason::Killed),
+            Poll::Pending => Poll::Pending,
+        }
+    })
+    .await
 }
 
 fn judge(result: Result<Result<(), Failure>, ExitReason>, life: &Life) -> ExitReason {
