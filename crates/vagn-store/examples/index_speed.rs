@@ -7,9 +7,11 @@
 //! nearest to a random vehicle. `docs/decisions/0004-live-index.md` has the figures it gave.
 #![expect(clippy::print_stdout, reason = "a program whose purpose is what it prints")]
 
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::{Duration, Instant};
 
-use vagn_store::{Index, Key, Nearby, Sighting, Updates};
+use vagn_store::{Hit, Index, Key, Nearby, Sighting, Updates, Writer};
 use vagn_wire::Position;
 
 const BATCH: usize = 256;
@@ -123,20 +125,52 @@ fn apply(
 }
 
 /// Times of single queries, sorted.
-fn ask(world: &mut World, index: &Index, queries: usize) -> Vec<Duration> {
+fn ask(world: &mut World, nearby: impl Fn(&Nearby, &mut Vec<Hit>)) -> Vec<Duration> {
     let mut hits = Vec::new();
-    let mut times: Vec<_> = (0..queries)
+    let mut times: Vec<_> = (0..QUERIES)
         .map(|_| {
             let vehicle = world.random.usize(..world.ids.len());
             let center = world.position(vehicle);
             hits.clear();
             let start = Instant::now();
-            index.nearby(&Nearby { center, k: 10, max_m: f64::INFINITY, newer_than_ms: None }, &mut hits);
+            nearby(&Nearby { center, k: 10, max_m: f64::INFINITY, newer_than_ms: None }, &mut hits);
             start.elapsed()
         })
         .collect();
     times.sort_unstable();
     times
+}
+
+/// Queries beside a writer that applies a million updates per second, as far as the machine lets it. Gives their times and its rate.
+fn ask_beside_writer(world: &mut World, index: Index) -> (Vec<Duration>, f64) {
+    let mut writer = Writer::new(index);
+    let reader = writer.reader();
+    let mut moving = World { seq: world.seq, ..World::new(world.scene, world.ids.len()) };
+    let done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let writing = scope.spawn(|| {
+            let (mut updates, mut applied, mut count) = (Updates::new(), Vec::new(), 0);
+            let start = Instant::now();
+            while !done.load(Ordering::Relaxed) {
+                moving.fill(&mut updates, None);
+                writer.apply(&updates, &mut applied);
+                applied.clear();
+                count += 1;
+                while start.elapsed() < Duration::from_micros((count * BATCH) as u64) {
+                    thread::yield_now();
+                }
+            }
+            (count * BATCH) as f64 / start.elapsed().as_secs_f64()
+        });
+        let times = ask(world, |nearby, hits| reader.nearby(nearby, hits));
+        done.store(true, Ordering::Relaxed);
+        (times, writing.join().expect("the writer does not panic"))
+    })
+}
+
+/// The value that this part of the sorted times does not exceed, in µs.
+fn quantile(times: &[Duration], part: f64) -> f64 {
+    times[((times.len() - 1) as f64 * part) as usize].as_nanos() as f64 / 1e3
 }
 
 /// Nanoseconds per update.
@@ -171,27 +205,28 @@ fn measure(scene: Scene, vehicles: usize) {
     let batches = vehicles * ROUNDS / BATCH;
     let moved = apply(&mut world, &mut index, std::iter::repeat_n(None, batches));
     let bytes_after = resident().saturating_sub(before) / vehicles;
-    let times = ask(&mut world, &index, QUERIES);
-    let at = |part: f64| times[((times.len() - 1) as f64 * part) as usize].as_nanos() as f64 / 1e3;
+    let times = ask(&mut world, |nearby, hits| index.nearby(nearby, hits));
     let kept: Vec<_> = index.slots(0, u32::MAX).collect();
     let load = on_processor();
     let vehicles = kept.iter().map(|(slot, key, sighting)| (*slot, *key, sighting));
     let load = (Index::load(vehicles.len(), vehicles).len(), on_processor() - load);
+    let name = format!("{scene:?}").to_lowercase();
+    println!("{name}, {} vehicles", index.len());
     println!(
-        "{:8} {:>9} vehicles: insert {:4} ns (p50 {:4}), move {:4} ns (p50 {:4}), load {:4} ns, 10 nearest p50 {:6.1} p99 {:6.1} max {:7.1} µs, {} then {} B/vehicle",
-        format!("{scene:?}").to_lowercase(),
-        index.len(),
+        "  insert {} ns (median {}), load {} ns",
         mean(&inserted),
         median(&inserted),
-        mean(&moved),
-        median(&moved),
-        load.1.as_nanos() as usize / load.0,
-        at(0.5),
-        at(0.99),
-        at(1.0),
-        bytes_new,
-        bytes_after,
+        load.1.as_nanos() as usize / load.0
     );
+    println!("  move {} ns (median {})", mean(&moved), median(&moved));
+    println!("  {bytes_new} B/vehicle, {bytes_after} after {ROUNDS} rounds");
+    let print = |times: &[Duration], beside: &str| {
+        let [p50, p99, p999] = [0.5, 0.99, 0.999].map(|part| quantile(times, part));
+        println!("  ten nearest, {beside}: p50 {p50:.1} p99 {p99:.1} p99.9 {p999:.1} µs");
+    };
+    print(&times, "alone");
+    let (times, rate) = ask_beside_writer(&mut world, index);
+    print(&times, &format!("beside a writer at {:.2} M/s", rate / 1e6));
 }
 
 fn main() {

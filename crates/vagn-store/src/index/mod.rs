@@ -39,6 +39,9 @@ type Rows = Chunked<Row>;
 /// Updates whose memory is asked for together. More would push each other out of the nearest cache.
 const GROUP: usize = 64;
 
+/// No index takes more: even with a leaf and a block for each vehicle, all numbers then fit their types.
+const VEHICLES_MAX: usize = 1 << 28;
+
 /// The live index of one partition. One writer changes it; see [`Writer`](crate::Writer) and [`Reader`](crate::Reader).
 #[derive(Debug)]
 pub struct Index {
@@ -77,7 +80,7 @@ impl Index {
             rows: Rows::new(),
             tree: Tree::new(),
             vacant: Vec::new(),
-            max_vehicles: max_vehicles.min(Applied::NO_SLOT as usize),
+            max_vehicles: max_vehicles.min(VEHICLES_MAX),
             forget_next: 0,
         }
     }
