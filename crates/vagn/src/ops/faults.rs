@@ -1,18 +1,18 @@
 //! `POST /actors/{name}/fault?kind=panic|hang`: a drill. Only where the setting `ops.fault_injection` allows it.
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use tracing::warn;
 use vagn_otp::Fault;
 
 use super::Ops;
-use crate::web::params::Params;
+use crate::web::params::{InPath, Params};
 use crate::web::problem::{Kind, Problem};
 
 /// Lets the process of this name, or of this path with `%2F` for `/`, fail at its next message, job or turn.
 pub async fn inject(
     State(ops): State<Ops>,
-    Path(name): Path<String>,
+    InPath(name): InPath,
     params: Params,
 ) -> Result<StatusCode, Problem> {
     if !ops.fault_injection {

@@ -8,6 +8,7 @@ pub mod auth;
 pub mod geojson;
 pub mod go_json;
 pub mod hint;
+pub mod incidents;
 pub mod legacy;
 pub mod nearby;
 pub mod openapi;
@@ -32,7 +33,7 @@ pub use auth::Tokens;
 pub use positions::body::Budget;
 pub use positions::intake::Intake;
 use problem::{Kind, Problem};
-use services::{Unavailable, Vehicles};
+use services::{Incidents, Unavailable, Vehicles};
 
 use crate::clock::Clock;
 use crate::metrics::{Metrics, RouteLabel};
@@ -45,6 +46,8 @@ pub struct Web(Arc<Services>);
 pub struct Services {
     /// Reads and deletes vehicles.
     pub vehicles: Arc<dyn Vehicles>,
+    /// Reads incidents.
+    pub incidents: Arc<dyn Incidents>,
     /// Takes reports in.
     pub intake: Intake,
     /// Tells the time of an answer.
@@ -91,6 +94,8 @@ pub fn router(services: Services) -> Router {
         .route(nearby::ROUTE, get(nearby::get))
         .route(vehicles::ROUTE, get(vehicles::inside))
         .route(vehicles::ONE_ROUTE, get(vehicles::get).delete(vehicles::delete))
+        .route(incidents::ROUTE, get(incidents::list))
+        .route(incidents::ONE_ROUTE, get(incidents::get))
         .route(positions::ROUTE, post(positions::post))
         .route(openapi::ROUTE, get(openapi::get))
         .route_layer(from_fn_with_state(web.tokens.clone(), auth::guard));

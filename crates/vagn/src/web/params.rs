@@ -4,7 +4,7 @@
 //! mistyped `max_age_s` would otherwise quietly answer with vehicles of any age.
 
 use axum::extract::rejection::QueryRejection;
-use axum::extract::{FromRequestParts, Query};
+use axum::extract::{FromRequestParts, Path, Query};
 use axum::http::request::Parts;
 use vagn_store::BBox;
 use vagn_wire::Position;
@@ -30,6 +30,20 @@ impl<S: Send + Sync> FromRequestParts<S> for Params {
         pairs.map(|Query(pairs)| Self(pairs)).map_err(|rejection: QueryRejection| {
             Problem::new(Kind::InvalidParameter, format!("the query string cannot be read: {rejection}"))
         })
+    }
+}
+
+/// The one variable part of a path, decoded.
+#[derive(Debug, Clone)]
+pub struct InPath(pub String);
+
+impl<S: Send + Sync> FromRequestParts<S> for InPath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let path = Path::<String>::from_request_parts(parts, state).await;
+        path.map(|Path(text)| Self(text))
+            .map_err(|err| Problem::parameter("id", format!("the path cannot be read: {err}")))
     }
 }
 
@@ -88,6 +102,14 @@ impl Params {
         };
         BBox::new(west, south, east, north)
             .map_err(|err| Problem::parameter("bbox", format!("`bbox` is not a box: {err}")))
+    }
+
+    /// What the word of `name` stands for, by this list of words.
+    pub fn word<T: Copy>(&self, name: &'static str, words: &[(&str, T)]) -> Result<Option<T>, Problem> {
+        let Some(text) = self.one(name)? else { return Ok(None) };
+        let meant = words.iter().find(|(word, _)| *word == text).map(|(_, meaning)| *meaning);
+        let known = || words.iter().map(|(word, _)| *word).collect::<Vec<_>>().join(" or ");
+        meant.ok_or_else(|| bad(name, text, &known())).map(Some)
     }
 
     /// The text of `name`, if it is given; twice is once too often.

@@ -6,6 +6,7 @@ use vagn_otp::CallError;
 use vagn_store::{BBox, Hit, Nearby, NotReady, Vehicle, VehicleIdBuf};
 
 use super::problem::{Kind, Problem};
+use crate::emergency::{Filter, IncidentId, IncidentView, Page};
 
 /// An answer on its way.
 pub type Asked<'a, T> = Pin<Box<dyn Future<Output = Result<T, Unavailable>> + Send + 'a>>;
@@ -20,6 +21,14 @@ pub trait Vehicles: Send + Sync {
     fn one(&self, id: VehicleIdBuf) -> Asked<'_, Option<Vehicle>>;
     /// Forgets one vehicle, in the log too; false when it is not known.
     fn delete(&self, id: VehicleIdBuf) -> Asked<'_, bool>;
+}
+
+/// Reads incidents, within a deadline of its own.
+pub trait Incidents: Send + Sync {
+    /// Up to `limit` incidents that `filter` lets through, newest first, older than `after`.
+    fn list(&self, filter: Filter, limit: usize, after: Option<IncidentId>) -> Asked<'_, Page>;
+    /// One incident.
+    fn one(&self, id: IncidentId) -> Asked<'_, Option<IncidentView>>;
 }
 
 /// Why there is no answer.

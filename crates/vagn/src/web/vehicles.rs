@@ -1,13 +1,12 @@
 //! `/api/v1/vehicles`: vehicles in a box, and one vehicle by its id.
 
-use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use vagn_store::VehicleIdBuf;
 use vagn_wire::VehicleId;
 
-use super::params::Params;
+use super::params::{InPath, Params};
 use super::problem::{Kind, Problem};
 use super::{Web, geojson};
 
@@ -21,9 +20,6 @@ const LIMIT_MAX: u64 = 10_000;
 /// Vehicles in such an answer when the caller does not say.
 const LIMIT_DEFAULT: u64 = 1_000;
 
-/// An id as it stands in a path, or why it is none.
-type IdInPath = Result<Path<String>, PathRejection>;
-
 /// Vehicles in a box.
 pub async fn inside(State(web): State<Web>, params: Params) -> Result<Response, Problem> {
     params.only(&["bbox", "limit"])?;
@@ -35,7 +31,7 @@ pub async fn inside(State(web): State<Web>, params: Params) -> Result<Response, 
 }
 
 /// One vehicle.
-pub async fn get(State(web): State<Web>, path: IdInPath) -> Result<Response, Problem> {
+pub async fn get(State(web): State<Web>, path: InPath) -> Result<Response, Problem> {
     let id = id(path)?;
     let found = web.ask(ONE_ROUTE, |found| usize::from(found.is_some()), web.vehicles.one(id)).await?;
     let vehicle = found.ok_or_else(|| unknown(&id))?;
@@ -43,14 +39,13 @@ pub async fn get(State(web): State<Web>, path: IdInPath) -> Result<Response, Pro
 }
 
 /// Forgets one vehicle. Its next report makes it known again.
-pub async fn delete(State(web): State<Web>, path: IdInPath) -> Result<Response, Problem> {
+pub async fn delete(State(web): State<Web>, path: InPath) -> Result<Response, Problem> {
     let id = id(path)?;
     let known = web.ask(ONE_ROUTE, |known| usize::from(*known), web.vehicles.delete(id)).await?;
     if known { Ok(StatusCode::NO_CONTENT.into_response()) } else { Err(unknown(&id)) }
 }
 
-fn id(path: IdInPath) -> Result<VehicleIdBuf, Problem> {
-    let Path(text) = path.map_err(|err| Problem::parameter("id", format!("the id cannot be read: {err}")))?;
+fn id(InPath(text): InPath) -> Result<VehicleIdBuf, Problem> {
     let id = VehicleId::new(&text).map_err(|reject| Problem::parameter("id", reject.to_string()))?;
     Ok(VehicleIdBuf::from(id))
 }

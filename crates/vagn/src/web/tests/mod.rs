@@ -2,6 +2,7 @@
 
 mod description;
 mod fleet;
+mod incidents;
 mod positions;
 mod questions;
 mod server;
@@ -61,7 +62,14 @@ fn services(fleet: SmallFleet) -> Services {
         metrics: metrics.clone(),
         budget: Budget::new(1 << 20, Duration::from_secs(30), 8 << 20),
     };
-    Services { vehicles: Arc::new(fleet), intake, clock, metrics, tokens: Tokens::default() }
+    Services {
+        vehicles: Arc::new(fleet),
+        incidents: Arc::new(incidents::OneCall),
+        intake,
+        clock,
+        metrics,
+        tokens: Tokens::default(),
+    }
 }
 
 /// A router over three vehicles around Austin and one at the antimeridian.
