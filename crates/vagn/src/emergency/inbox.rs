@@ -189,3 +189,84 @@ impl Equivalent<Caller> for CallerRef<'_> {
         *self == key.borrow()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::batch::{BatchBuilder, Source};
+    use crate::clock::ManualClock;
+    use crate::emergency::testing::{encoded, help, trial};
+    use crate::fate::{Answer, Receipt};
+    use crate::metrics::Metrics;
+    use crate::stamp::Stamp;
+    use vagn_wire::Fate;
+
+    fn offer(inbox: &Arc<Inbox>, reports: &[Report<'_>], time_ms: i64) -> (Offer, Answer) {
+        let mut batch = BatchBuilder::new(Source::Tcp);
+        reports.iter().for_each(|report| batch.push(&encoded(report)));
+        let (receipt, answer) = Receipt::new(reports.len());
+        let batch = batch.seal(Stamp { time_ms, first_seq: 0 }, Some(receipt), &Metrics::new());
+        (Intake(inbox.clone()).offer(&batch), answer)
+    }
+
+    fn inbox() -> Arc<Inbox> {
+        Arc::new(Inbox::new(Arc::new(ManualClock::at(1_000))))
+    }
+
+    #[test]
+    fn keeps_one_entry_per_vehicle_sort_and_name() {
+        let inbox = inbox();
+        let named = Report { incident: Some("a"), ..help("bus 7") };
+        let quiet = Report { emergency: false, ..help("bus 9") };
+        let sent = [help("bus 7"), help("bus 7"), trial("bus 7"), named, help("bus 8"), quiet, named];
+        assert_eq!(offer(&inbox, &sent, 1_000).0, Offer::Taken);
+        let taken = inbox.take();
+        let seen: Vec<_> =
+            taken.iter().map(|call| (&*call.vehicle_id, call.is_test(), call.reports)).collect();
+        assert_eq!(seen, [("bus 7", false, 2), ("bus 7", true, 1), ("bus 7", false, 2), ("bus 8", false, 1)]);
+        assert!(inbox.take().is_empty() && inbox.oldest().is_none());
+    }
+
+    #[test]
+    fn passes_over_what_does_not_call_for_help() {
+        let quiet = Report { emergency: false, ..help("bus 9") };
+        assert_eq!(offer(&inbox(), &[quiet], 0).0, Offer::Skipped);
+    }
+
+    #[test]
+    fn rings_once_per_call_and_not_per_repeat() {
+        let inbox = inbox();
+        let rung = Arc::new(AtomicU64::new(0));
+        let count = rung.clone();
+        inbox.attach(Box::new(move || {
+            count.fetch_add(1, Ordering::Relaxed);
+        }));
+        drop(offer(&inbox, &[help("bus 7"), help("bus 7"), help("bus 8")], 0));
+        assert_eq!(rung.load(Ordering::Relaxed), 2);
+    }
+
+    #[test]
+    fn a_flood_of_invented_vehicles_finds_an_end() {
+        let inbox = inbox();
+        let names: Vec<_> = (0..CALLS_MAX + 10).map(|number| format!("vehicle {number}")).collect();
+        for name in &names {
+            drop(offer(&inbox, &[help(name)], 0));
+        }
+        let (_, mut refused) = offer(&inbox, &[help("one more")], 0);
+        assert_eq!(refused.try_recv().unwrap()[0].fate, Fate::Failed);
+        drop(offer(&inbox, &[help("vehicle 3")], 0));
+        assert_eq!(inbox.take_refused(), 11);
+        let taken = inbox.take();
+        assert_eq!((taken.len(), taken[3].reports), (CALLS_MAX, 2));
+    }
+
+    #[test]
+    fn senders_of_one_call_are_kept_up_to_a_limit() {
+        let inbox = inbox();
+        let reports = [help("bus 7"); 200];
+        let mut answers: Vec<_> = (0..10).map(|_| offer(&inbox, &reports, 0).1).collect();
+        assert_eq!(inbox.take()[0].claims.len(), CLAIMS_MAX);
+        let last = answers.pop().unwrap().blocking_recv().unwrap();
+        assert!(last.iter().all(|outcome| outcome.fate == Fate::Failed));
+    }
+}

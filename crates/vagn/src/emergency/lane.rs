@@ -195,7 +195,9 @@ impl Lane {
         self.news.notify_one();
         if !self.rung.swap(true, Ordering::AcqRel) {
             let told = self.incidents.get().is_some_and(|incidents| incidents.try_tell(Round).is_ok());
-            self.rung.store(told, Ordering::Release);
+            if !told {
+                self.answer();
+            }
         }
     }
 

@@ -19,6 +19,8 @@ pub mod calls;
 pub mod candidate;
 pub mod desk;
 #[cfg(test)]
+mod desk_tests;
+#[cfg(test)]
 mod forgetful;
 mod handle;
 pub mod inbox;
@@ -28,10 +30,14 @@ pub mod lane;
 pub mod reserve;
 pub mod retry;
 mod rfc3339;
+#[cfg(test)]
+mod scenarios;
 pub mod shelf;
 pub mod signature;
 pub mod store;
 pub mod target;
+#[cfg(test)]
+mod testing;
 pub mod view;
 mod watched;
 
