@@ -9,8 +9,10 @@ use super::serve::SettingArgs;
 
 /// The same flags as `serve` has.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  vagn config > vagn.toml\n  VAGN_HISTORY_KEEP=48h vagn config --config vagn.toml\n\n\
-Every key can also be set in the environment: history.keep is VAGN_HISTORY_KEEP.")]
+#[command(
+    after_help = "Examples:\n  vagn config > vagn.toml\n  VAGN_HISTORY_KEEP=48h vagn config --config vagn.toml\n\n\
+Every key can also be set in the environment: history.keep is VAGN_HISTORY_KEEP."
+)]
 pub struct ConfigArgs {
     #[command(flatten)]
     settings: SettingArgs,

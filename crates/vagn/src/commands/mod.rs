@@ -22,7 +22,9 @@ use clap::{Parser, Subcommand};
 /// A live-vehicle service: positions in, nearest vehicles out, and no call for help lost.
 #[derive(Debug, Parser)]
 #[command(name = "vagn", version, propagate_version = true, arg_required_else_help = true)]
-#[command(after_help = "Try it:\n  vagn serve --demo\n  curl -k 'https://localhost:9090/?lat=30.27&lon=-97.74'")]
+#[command(
+    after_help = "Try it:\n  vagn serve --demo\n  curl -k 'https://localhost:9090/?lat=30.27&lon=-97.74'"
+)]
 pub struct Cli {
     #[command(subcommand)]
     command: Command,

@@ -9,6 +9,9 @@ use vagn_load::balance::Counts;
 use vagn_load::exposition::samples;
 use vagn_load::ops::Page;
 
+/// Supervisors below supervisors that are shown; no tree of ours is half as deep.
+const DEPTH_MAX: usize = 16;
+
 /// A service at one moment.
 pub(super) struct Picture {
     ready: bool,
@@ -23,20 +26,23 @@ struct Line {
     depth: usize,
     name: String,
     state: String,
+    restarts: u64,
     notes: Vec<String>,
 }
 
 impl Picture {
     /// Reads the pages `/readyz`, `/metrics` and `/actors`; one that is empty is left out.
     pub(super) fn read(ready: &Page, metrics: &str, actors: &str) -> Self {
-        let list = process_list(actors);
-        let restarts = list.iter().map(|process| number(process, "restarts")).sum();
+        let mut processes = Vec::new();
+        if let Ok(root) = serde_json::from_str(actors) {
+            walk(&root, 0, &mut processes);
+        }
         Self {
             ready: ready.status == 200,
             notes: notes(&ready.body),
             numbers: numbers(metrics),
-            processes: list.iter().map(Line::read).collect(),
-            restarts,
+            restarts: processes.iter().map(|line| line.restarts).sum(),
+            processes,
         }
     }
 
@@ -60,20 +66,28 @@ impl fmt::Display for Picture {
 }
 
 impl Line {
-    fn read(process: &Value) -> Self {
-        let path = text(process, "path");
-        let name = path.rsplit('/').next().unwrap_or_default().to_owned();
+    fn read(process: &Value, depth: usize) -> Self {
         let mut notes = Vec::new();
-        let (depth, capacity) = (number(process, "mailbox_depth"), number(process, "mailbox_capacity"));
-        if capacity > 0 {
-            notes.push(format!("{depth}/{capacity} waiting"));
+        if let Some(mailbox) = process.get("mailbox").filter(|mailbox| mailbox.is_object()) {
+            notes.push(format!("{}/{} waiting", number(mailbox, "depth"), number(mailbox, "capacity")));
         }
-        if number(process, "restarts") > 0 {
-            notes.push(format!("{} restarts", number(process, "restarts")));
+        let restarts = number(process, "restarts");
+        if restarts > 0 {
+            notes.push(format!("{restarts} restarts"));
             notes.push(format!("last exit: {}", text(process, "last_exit")));
         }
-        Self { depth: path.matches('/').count(), name, state: text(process, "state"), notes }
+        Self { depth, name: text(process, "name"), state: text(process, "state"), restarts, notes }
     }
+}
+
+/// Lists a process and all below it.
+fn walk(process: &Value, depth: usize, lines: &mut Vec<Line>) {
+    if process.get("name").is_none() || depth > DEPTH_MAX {
+        return;
+    }
+    lines.push(Line::read(process, depth));
+    let children = process.get("children").and_then(Value::as_array);
+    children.into_iter().flatten().for_each(|child| walk(child, depth + 1, lines));
 }
 
 impl fmt::Display for Line {
@@ -129,17 +143,6 @@ fn calls(metrics: &str) -> String {
     words.collect::<Vec<_>>().join(", ")
 }
 
-/// The processes, wherever in the page the list is.
-fn process_list(actors: &str) -> Vec<Value> {
-    match serde_json::from_str(actors) {
-        Ok(Value::Array(list)) => list,
-        Ok(Value::Object(page)) => {
-            page.into_iter().find_map(|(_, value)| value.as_array().cloned()).unwrap_or_default()
-        }
-        _ => Vec::new(),
-    }
-}
-
 fn text(object: &Value, key: &str) -> String {
     object.get(key).map(bare).unwrap_or_default()
 }
@@ -159,11 +162,10 @@ mod tests {
     const METRICS: &str = "vagn_reports_total{fate=\"stored\"} 90\nvagn_reports_total{fate=\"shed\"} 5\n\
         vagn_reports_received_total 100\nvagn_udp_kernel_drops_total 3\nvagn_vehicles 12\nvagn_incidents_open 1\n\
         vagn_emergencies_total{outcome=\"accepted\"} 4\nvagn_emergencies_total{outcome=\"retried\"} 2\n";
-    const ACTORS: &str = r#"{"processes":[
-        {"path":"vagn","state":"running","restarts":0},
-        {"path":"vagn/traffic","state":"running","restarts":0},
-        {"path":"vagn/traffic/storage 0","state":"running","restarts":2,"last_exit":"panic: disk gone",
-         "mailbox_depth":3,"mailbox_capacity":64}]}"#;
+    const ACTORS: &str = r#"{"name":"vagn","path":"vagn","state":"running","restarts":0,"children":[
+        {"name":"traffic","state":"running","restarts":0,"children":[
+            {"name":"storage 0","state":"running","restarts":2,"last_exit":"panic: disk gone",
+             "mailbox":{"depth":3,"capacity":64}}]}]}"#;
 
     fn page(status: u16, body: &str) -> Page {
         Page { status, body: body.into() }
@@ -199,7 +201,9 @@ processes   3 with 2 restarts
 
     #[test]
     fn bears_pages_of_another_kind() {
-        for strange in ["", "{}", "[]", "null", "{\"a\":[{}]}", "not json"] {
+        for strange in
+            ["", "{}", "[]", "null", "{\"name\":[{}],\"children\":[{\"children\":{}}]}", "not json"]
+        {
             let picture = Picture::read(&page(404, strange), strange, strange);
             assert!(!picture.is_ready());
             assert!(picture.to_string().starts_with("NOT READY\n"));
