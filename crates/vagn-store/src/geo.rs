@@ -39,10 +39,16 @@ pub(crate) fn canonical(position: Position) -> Position {
     Position::new(position.lat() + 0.0, lon).expect("stays within the ranges of the position it was")
 }
 
-/// Degrees between two meridians, 0..=180.
+/// Degrees between two meridians, 0..=180. To the antimeridian it is the same number by either of its names, to the last bit.
 fn lon_between(a: Position, b: Position) -> f64 {
-    let apart = (a.lon() - b.lon()).abs();
-    if apart > 180.0 { 360.0 - apart } else { apart }
+    let (a, b) = (a.lon(), b.lon());
+    let apart = (a - b).abs();
+    match () {
+        () if a.abs() == 180.0 => 180.0 - b.abs(),
+        () if b.abs() == 180.0 => 180.0 - a.abs(),
+        () if apart > 180.0 => 360.0 - apart,
+        () => apart,
+    }
 }
 
 /// Exactly 0 at the poles, where the cosine of the rounded latitude in radians is not.
@@ -161,6 +167,29 @@ mod tests {
         check_distance(at(90.0, 17.0), at(90.0, -101.0), 0.0, 0.0);
         check_distance(at(-90.0, 180.0), at(-90.0, 3.0), 0.0, 0.0);
         check_distance(at(0.0, -0.0), at(-0.0, 0.0), 0.0, 0.0);
+    }
+
+    #[test]
+    fn the_name_of_a_place_does_not_show_in_distances() {
+        let names = [
+            [at(-0.0, -180.0), at(0.0, 180.0)],
+            [at(12.5, 180.0), at(12.5, -180.0)],
+            [at(90.0, 33.3), at(90.0, -180.0)],
+        ];
+        let mut random = fastrand::Rng::with_seed(5);
+        for _ in 0..10_000 {
+            let near = |random: &mut fastrand::Rng| 10_f64.powi(random.i32(-16..2)) * random.f64();
+            let lon =
+                random.choice([-180.0, 180.0]).map_or(0.0, |lon: f64| lon - near(&mut random).copysign(lon));
+            let other = at(near(&mut random), lon);
+            for [one, same] in names {
+                assert_eq!(
+                    distance_m(one, other).to_bits(),
+                    distance_m(same, other).to_bits(),
+                    "{one:?} {other:?}"
+                );
+            }
+        }
     }
 
     #[test]

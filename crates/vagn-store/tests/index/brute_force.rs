@@ -42,7 +42,7 @@ fn take(checked: &mut Checked, step: Step) {
 }
 
 fn cases() -> ProptestConfig {
-    let cases = if std::env::var_os("VAGN_LONG").is_some() { 20_000 } else { 200 };
+    let cases = if std::env::var_os("VAGN_LONG").is_some() { 5_000 } else { 200 };
     ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
 }
 
