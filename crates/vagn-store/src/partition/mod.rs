@@ -91,12 +91,10 @@ impl Partition {
             closed,
         })?;
         // Whoever is there stays, even if the bound was lowered.
-        let mut index = Index::new(settings.max_vehicles.max(recovery.vehicles as usize));
+        let max_vehicles = settings.max_vehicles.max(recovery.vehicles as usize);
         let mut steps = Steps::new(number, Phase::Index, progress);
-        for (slot, key, _, sighting) in table.vehicles() {
-            index.insert_slot(slot, key, sighting);
-            steps.step();
-        }
+        let vehicles = table.vehicles().inspect(|_| steps.step());
+        let index = Index::load(max_vehicles, vehicles.map(|(slot, key, _, sighting)| (slot, key, sighting)));
         let partition = Partition {
             number,
             dir: dir.to_owned(),

@@ -125,7 +125,6 @@ fn load(
     progress: &dyn Fn(Progress),
 ) -> Result<(), StoreError> {
     let reader = SnapshotReader::open(log.disk, snapshot, log.partition)?;
-    base.table.reserve(reader.slot_end());
     let mut steps = Steps::new(log.partition, Phase::Snapshot, progress);
     let footer = reader.read(&mut |slot, key, sighting| {
         base.table.place(slot, key, sighting);
@@ -144,6 +143,7 @@ fn replay(log: &LogReader<'_>, base: Base, progress: &dyn Fn(Progress)) -> Resul
         table.apply(record);
         steps.step();
     })?;
+    table.settle();
     table.note(end.seen);
     if let Some(cut) = &end.cut {
         log.cut(cut)?;

@@ -90,7 +90,8 @@ impl Subject {
         assert!(recovery.end >= self.durable && recovery.orphans == 0, "{recovery:?} {:?}", self.durable);
         self.truth.check(&partition, recovery.end.0);
         let model = self.truth.at(recovery.end.0).clone();
-        self.truth.story.split_off(&(recovery.end.0 + 1));
+        self.truth.story.split_off(&recovery.end.0);
+        self.truth.story.insert(recovery.end.0, model.clone());
         self.truth.model = model;
         (self.disk, self.partition) = (disk, Some(partition));
     }
@@ -98,7 +99,7 @@ impl Subject {
 
 proptest! {
     #![proptest_config(ProptestConfig {
-        cases: if std::env::var_os("VAGN_LONG").is_some() { 20_000 } else { 400 },
+        cases: if std::env::var_os("VAGN_LONG").is_some() { 20_000 } else { 250 },
         failure_persistence: None,
         ..ProptestConfig::default()
     })]

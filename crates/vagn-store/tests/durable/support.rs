@@ -90,9 +90,13 @@ impl Truth {
         let found = content(&partition.reader());
         let told = *self.story.last_key_value().unwrap().0;
         if end <= told {
-            assert_eq!(found, *self.at(end));
+            check_same(&found, self.at(end));
         } else {
-            assert!(self.perhaps.contains(&found), "{found:?}");
+            assert!(
+                self.perhaps.contains(&found),
+                "{} vehicles, and no part of a batch gives these",
+                found.len()
+            );
         }
     }
 }
@@ -142,10 +146,18 @@ pub(crate) fn content(reader: &Reader) -> Model {
     found.map(|vehicle| (vehicle.id.as_str().to_owned(), vehicle.sighting)).collect()
 }
 
+/// Names the vehicles that differ, and not all of them.
+#[track_caller]
+fn check_same(found: &Model, wanted: &Model) {
+    let differs = |id: &&String| found.get(*id) != wanted.get(*id);
+    let different: Vec<_> = found.keys().chain(wanted.keys()).filter(differs).take(3).collect();
+    assert!(different.is_empty(), "not as they must be: {different:?}");
+}
+
 #[track_caller]
 pub(crate) fn check_content(partition: &Partition, model: &Model) {
     assert_eq!(partition.reader().len(), model.len());
-    assert_eq!(content(&partition.reader()), *model);
+    check_same(&content(&partition.reader()), model);
 }
 
 /// Files with this ending, oldest first.
