@@ -4,6 +4,11 @@
 //! Children are [`Actor`]s, plain async tasks, plain threads, [`Pool`]s of workers, or supervisors again. Actors are reached by
 //! their [`Addr`], which stays valid across restarts, as does the mailbox: a crash loses the message in hand and no other.
 
+/// The example of the README is a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
 mod actor;
 mod addr;
 mod child;

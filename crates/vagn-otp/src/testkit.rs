@@ -1,6 +1,8 @@
 //! For tests: one actor alone, a probe in place of its neighbour, and faults on demand.
 //!
-//! Everything runs on tokio's paused clock: `#[tokio::test(start_paused = true)]` makes waits take no time.
+//! Everything runs on tokio's paused clock: `#[tokio::test(start_paused = true)]` makes waits take no time. Threads, and so
+//! pools, do not know that clock, and it runs ahead of them: a test with those leaves it alone and waits [`until`] something
+//! is so.
 
 use std::sync::Arc;
 use std::time::Duration;

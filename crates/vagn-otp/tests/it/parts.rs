@@ -59,8 +59,18 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
+    /// Writes only starts and stops into the journal.
+    pub(crate) fn quiet(journal: &Journal) -> Settings {
+        Settings { journal: journal.clone(), quiet: true, ..Settings::default() }
+    }
+
     pub(crate) fn set(flag: &AtomicBool) {
         flag.store(true, Ordering::SeqCst);
+    }
+
+    /// How often an incarnation began while another was still there.
+    pub(crate) fn overlaps(&self) -> usize {
+        self.overlaps.load(Ordering::SeqCst)
     }
 
     pub(crate) fn clear(flag: &AtomicBool) {
@@ -179,8 +189,7 @@ impl Trio {
         let mut supervisor = Supervisor::new("root", strategy);
         let (mut addrs, mut sets) = (Vec::new(), Vec::new());
         for (at, name) in NAMES.into_iter().enumerate() {
-            let (addr, spec, set) =
-                part_with(name, Settings { journal: journal.clone(), quiet: true, ..Settings::default() });
+            let (addr, spec, set) = part_with(name, Settings::quiet(&journal));
             supervisor = supervisor.child(shape(at, spec));
             addrs.push(addr);
             sets.push(set);
@@ -203,7 +212,7 @@ impl Trio {
     }
 
     pub(crate) fn assert_no_overlap(&self) {
-        assert!(self.sets.iter().all(|set| set.overlaps.load(Ordering::SeqCst) == 0));
+        assert!(self.sets.iter().all(|set| set.overlaps() == 0));
     }
 
     pub(crate) fn restarts(&self) -> Vec<u64> {
