@@ -141,7 +141,8 @@ fn ask(world: &mut World, nearby: impl Fn(&Nearby, &mut Vec<Hit>)) -> Vec<Durati
     times
 }
 
-/// Queries beside a writer that applies a million updates per second, as far as the machine lets it. Gives their times and its rate.
+/// Queries beside a writer that applies a million updates per second, as far as the machine lets it. Gives
+/// their times and its rate.
 fn ask_beside_writer(world: &mut World, index: Index) -> (Vec<Duration>, f64) {
     let mut writer = Writer::new(index);
     let reader = writer.reader();

@@ -1,7 +1,7 @@
 //! A growing array that never moves what it holds, and an arena over it.
 //!
-//! A `Vec` of ten million rows doubles: for a moment it needs three times the memory, and the copy stops its writer.
-//! Here growth adds one chunk, so memory follows the fleet and no push is slow.
+//! A `Vec` of ten million rows doubles: for a moment it needs three times the memory, and the copy stops its
+//! writer. Here growth adds one chunk, so memory follows the fleet and no push is slow.
 
 mod huge_pages;
 
@@ -9,8 +9,8 @@ use std::ops::{Index, IndexMut};
 
 use huge_pages::use_huge_pages;
 
-/// Address space of a chunk: several huge pages, as the first and the last are seldom whole. Memory is taken as it is filled, so a chunk
-/// that is almost empty costs one huge page at most.
+/// Address space of a chunk: several huge pages, as the first and the last are seldom whole. Memory is taken
+/// as it is filled, so a chunk that is almost empty costs one huge page at most.
 const CHUNK_BYTES: usize = 16 << 20;
 
 /// A growing array in chunks.

@@ -1,7 +1,8 @@
 //! The whole fleet: one answer out of those of all partitions.
 //!
-//! While a partition is missing, because it recovers or failed, there is no answer: a part of the fleet is never shown as if it were
-//! all. Partitions come and go while queries run; a query keeps the readers it began with.
+//! While a partition is missing, because it recovers or failed, there is no answer: a part of the fleet is
+//! never shown as if it were all. Partitions come and go while queries run; a query keeps the readers it
+//! began with.
 
 use std::sync::Arc;
 
@@ -44,7 +45,8 @@ impl Fleet {
         self.readers.read().iter().all(Option::is_some)
     }
 
-    /// The nearest vehicles of the fleet, nearest first and by [`Key`] where equally near; see [`Index::nearby`](crate::Index::nearby).
+    /// The nearest vehicles of the fleet, nearest first and by [`Key`] where equally near; see
+    /// [`Index::nearby`](crate::Index::nearby).
     ///
     /// # Errors
     /// [`NotReady`] while a partition is missing.

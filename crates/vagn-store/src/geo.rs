@@ -8,9 +8,9 @@ pub const EARTH_RADIUS_M: f64 = 6_371_008.8;
 
 /// Great-circle distance in metres.
 ///
-/// The haversine formula, with the haversine to the antipode of `b` beside it: the one is exact for small distances, the
-/// other for those near half the globe, and the arc tangent of both is right everywhere. The two spellings of the antimeridian
-/// are the same place, and so is a pole under any longitude.
+/// The haversine formula, with the haversine to the antipode of `b` beside it: the one is exact for small
+/// distances, the other for those near half the globe, and the arc tangent of both is right everywhere. The
+/// two spellings of the antimeridian are the same place, and so is a pole under any longitude.
 pub fn distance_m(a: Position, b: Position) -> f64 {
     let near = square(sin_deg((a.lat() - b.lat()) / 2.0));
     let far = square(sin_deg((a.lat() + b.lat()) / 2.0));
@@ -21,14 +21,16 @@ pub fn distance_m(a: Position, b: Position) -> f64 {
     2.0 * EARTH_RADIUS_M * to_b.sqrt().atan2(to_antipode.sqrt())
 }
 
-/// The position as a point on the unit sphere: x towards (0° N, 0° E), y towards (0° N, 90° E), z towards the north pole.
+/// The position as a point on the unit sphere: x towards (0° N, 0° E), y towards (0° N, 90° E), z towards the
+/// north pole.
 pub(crate) fn unit_vector(position: Position) -> [f64; 3] {
     let (sin_lon, cos_lon) = position.lon().to_radians().sin_cos();
     let cos_lat = cos_lat(position);
     [cos_lat * cos_lon, cos_lat * sin_lon, sin_deg(position.lat())]
 }
 
-/// The one position of all that name the same place: a pole has longitude 0, the antimeridian is -180, zero has no sign.
+/// The one position of all that name the same place: a pole has longitude 0, the antimeridian is -180, zero
+/// has no sign.
 pub(crate) fn canonical(position: Position) -> Position {
     let lon = match position.lon() {
         _ if position.lat().abs() == 90.0 => 0.0,
@@ -39,7 +41,8 @@ pub(crate) fn canonical(position: Position) -> Position {
     Position::new(position.lat() + 0.0, lon).expect("stays within the ranges of the position it was")
 }
 
-/// Degrees between two meridians, 0..=180. To the antimeridian it is the same number by either of its names, to the last bit.
+/// Degrees between two meridians, 0..=180. To the antimeridian it is the same number by either of its names,
+/// to the last bit.
 fn lon_between(a: Position, b: Position) -> f64 {
     let (a, b) = (a.lon(), b.lon());
     let apart = (a - b).abs();
@@ -64,8 +67,9 @@ fn square(value: f64) -> f64 {
     value * value
 }
 
-/// A box between two parallels and two meridians, edges included. It runs eastwards from `west` to `east`, so that `west > east`
-/// crosses the antimeridian. A pole lies on every meridian, and -180° is the same meridian as 180°.
+/// A box between two parallels and two meridians, edges included. It runs eastwards from `west` to `east`, so
+/// that `west > east` crosses the antimeridian. A pole lies on every meridian, and -180° is the same meridian
+/// as 180°.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct BBox {
     pub(crate) west: f64,

@@ -6,13 +6,14 @@ use vagn_wire::VehicleId;
 
 use crate::uuid_text;
 
-/// A vehicle id ready to look up. Ordered as keys are: all UUIDs by their value, then all other ids by their bytes.
-/// That order also decides who comes first among vehicles at the same distance.
+/// A vehicle id ready to look up. Ordered as keys are: all UUIDs by their value, then all other ids by their
+/// bytes. That order also decides who comes first among vehicles at the same distance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Key<'a> {
     /// An id that was written as a canonical lower-case UUID, `xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx`.
     Uuid([u8; 16]),
-    /// Any other id, as it was sent; an upper-case UUID is such a one, since different bytes are different vehicles.
+    /// Any other id, as it was sent; an upper-case UUID is such a one, since different bytes are different
+    /// vehicles.
     Text(&'a str),
 }
 
@@ -29,9 +30,10 @@ impl<'a> Key<'a> {
         uuid_text::parse(text.as_bytes()).map_or(Key::Text(text), Key::Uuid)
     }
 
-    /// The same on every machine, in every run and every version: it chose the partition whose log holds the vehicle.
-    /// Made of 64×64→128-bit multiplications folded in half, over little-endian words of 8 bytes, the last ones padded
-    /// with zeros. Anyone can find ids that collide, so nothing that must stay fast may rest on it alone.
+    /// The same on every machine, in every run and every version: it chose the partition whose log holds the
+    /// vehicle. Made of 64×64→128-bit multiplications folded in half, over little-endian words of 8 bytes,
+    /// the last ones padded with zeros. Anyone can find ids that collide, so nothing that must stay fast may
+    /// rest on it alone.
     #[inline]
     pub fn hash(&self) -> u64 {
         match self {
@@ -56,7 +58,8 @@ pub fn partition(hash: u64, partitions: usize) -> usize {
     (hash % partitions as u64) as usize
 }
 
-// The first digits of pi, which are as good as any other bits. To change one is to change the format of the data directory.
+// The first digits of pi, which are as good as any other bits. To change one is to change the format of the
+// data directory.
 const UUID_SEED: u64 = 0x2436_a885_3243_f6a9;
 const TEXT_SEED: u64 = 0x1319_8a2e_0370_7345;
 const SECOND_WORD: u64 = 0xa409_3822_299f_31d1;

@@ -1,7 +1,7 @@
 //! One writer and many readers of a live index.
 //!
-//! The writer holds the lock for one small batch at most and then hands it to whoever waits; without that a writer under load takes
-//! it again before any reader wakes.
+//! The writer holds the lock for one small batch at most and then hands it to whoever waits; without that a
+//! writer under load takes it again before any reader wakes.
 
 use std::sync::Arc;
 

@@ -3,7 +3,7 @@
 /// Length of a UUID in its text form, in bytes.
 pub(crate) const TEXT_LEN: usize = 36;
 
-/// The bytes of a UUID written exactly as [`write`] would write it; `None` for any other text.
+/// The bytes of a UUID written exactly as [`write()`] would write it; `None` for any other text.
 #[inline]
 pub(crate) fn parse(text: &[u8]) -> Option<[u8; 16]> {
     let text: &[u8; TEXT_LEN] = text.try_into().ok()?;

@@ -101,7 +101,8 @@ pub struct Hit {
 }
 
 impl Hit {
-    /// Nearest first; at equal distance the smaller [`Key`] first, so that every partitioning gives the same answer.
+    /// Nearest first; at equal distance the smaller [`Key`] first, so that every partitioning gives the same
+    /// answer.
     pub(crate) fn order(&self, other: &Hit) -> Ordering {
         self.distance_m.total_cmp(&other.distance_m).then_with(|| self.vehicle.id.cmp(&other.vehicle.id))
     }

@@ -1,6 +1,7 @@
 //! Which vehicle has which slot, both ways.
 //!
-//! A slot keeps an id in 16 bytes: a UUID packed, another id of up to 16 bytes as it is, a longer one interned aside.
+//! A slot keeps an id in 16 bytes: a UUID packed, another id of up to 16 bytes as it is, a longer one
+//! interned aside.
 
 mod table;
 
@@ -16,7 +17,8 @@ use table::Table;
 /// The ids of one partition's vehicles and their slots.
 #[derive(Debug)]
 pub(crate) struct Ids {
-    /// Seeded anew in every run, so that nobody can choose ids that collide; see [`Key::hash`] for one that does not change.
+    /// Seeded anew in every run, so that nobody can choose ids that collide; see [`Key::hash`] for one that
+    /// does not change.
     seed: RandomState,
     table: Table,
     names: Chunked<Name>,

@@ -1,8 +1,8 @@
 //! A hash table from ids to slots that holds neither: 32 bits of the hash stand for the id.
 //!
-//! One cache line answers most look-ups with a slot that is right but once in billions, so that what the slot holds can be
-//! loaded while the id is still being compared. Many small parts grow one at a time and by a quarter, which keeps the pause and the
-//! slack small.
+//! One cache line answers most look-ups with a slot that is right but once in billions, so that what the slot
+//! holds can be loaded while the id is still being compared. Many small parts grow one at a time and by a
+//! quarter, which keeps the pause and the slack small.
 
 use crate::prefetch::prefetch;
 
@@ -84,7 +84,8 @@ impl Part {
         ((u64::from(tag) * self.cells.len() as u64) >> 32) as usize
     }
 
-    /// The first cell from the home of `hash` on that `stops`. There is always an empty one, unless there are none at all.
+    /// The first cell from the home of `hash` on that `stops`. There is always an empty one, unless there are
+    /// none at all.
     #[inline]
     fn probe(&self, hash: u64, mut stops: impl FnMut(u64) -> bool) -> Option<usize> {
         if self.cells.is_empty() {

@@ -1,6 +1,7 @@
 //! The entries of leaves: where each vehicle is in space, sixteen to a block.
 //!
-//! Four entries share a cache line, coordinate by coordinate: a move writes one line and a search compares four at once.
+//! Four entries share a cache line, coordinate by coordinate: a move writes one line and a search compares
+//! four at once.
 
 use crate::chunked::Arena;
 use crate::prefetch::prefetch;
@@ -43,7 +44,8 @@ struct Block {
     quads: [Quad; (BLOCK / LANES) as usize],
 }
 
-/// All blocks of one tree. An entry is named by its place: block number times [`BLOCK`], plus its index in the block.
+/// All blocks of one tree. An entry is named by its place: block number times [`BLOCK`], plus its index in
+/// the block.
 #[derive(Debug)]
 pub(super) struct Blocks {
     blocks: Arena<Block>,

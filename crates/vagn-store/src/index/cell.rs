@@ -1,7 +1,8 @@
 //! The cells of the quadtree: rectangles of longitude and latitude, each a quarter of the one above.
 //!
-//! A cell is found without trigonometry. What is special about the globe, that meridians meet at the poles and that the ends of the
-//! map touch, does not matter here: a search asks for a cell's box in space, where neighbours are near.
+//! A cell is found without trigonometry. What is special about the globe, that meridians meet at the poles
+//! and that the ends of the map touch, does not matter here: a search asks for a cell's box in space, where
+//! neighbours are near.
 
 use vagn_wire::Position;
 
@@ -10,8 +11,8 @@ use crate::geo::canonical;
 /// The depth of the smallest cells, about a centimetre wide.
 pub(super) const DEPTH_MAX: u8 = 32;
 
-/// Unit vectors are rounded to f32, which moves them by up to 3e-8 along an axis; boxes must hold them still, and their own
-/// edges are rounded too.
+/// Unit vectors are rounded to f32, which moves them by up to 3e-8 along an axis; boxes must hold them still,
+/// and their own edges are rounded too.
 const BOX_MARGIN: f64 = 1.5e-7;
 
 /// A smallest cell: x counts eastwards from -180°, y northwards from the south pole.
@@ -22,7 +23,8 @@ pub(super) struct Spot {
 }
 
 impl Spot {
-    /// Where a position belongs, whichever name it goes by. The cast takes care of 90° N, which would be one too far.
+    /// Where a position belongs, whichever name it goes by. The cast takes care of 90° N, which would be one
+    /// too far.
     #[inline]
     pub(super) fn of(position: Position) -> Spot {
         let position = canonical(position);

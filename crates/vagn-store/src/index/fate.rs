@@ -6,8 +6,8 @@ use crate::Sighting;
 
 /// `Stored` when `new` is to replace `kept`.
 ///
-/// A repeat is told by the vehicle's own words only, its running number or its own time and place: what two doors' stamps
-/// make equal is chance. The same report once more, as a log gives it, is a repeat as well.
+/// A repeat is told by the vehicle's own words only, its running number or its own time and place: what two
+/// doors' stamps make equal is chance. The same report once more, as a log gives it, is a repeat as well.
 pub(super) fn fate(kept: &Sighting, new: &Sighting) -> Fate {
     let same_seq = new.seq.is_some() && new.seq == kept.seq;
     let same_time = new.own_time && kept.own_time && new.event_time_ms == kept.event_time_ms;

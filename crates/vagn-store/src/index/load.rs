@@ -1,7 +1,7 @@
 //! An index from all its vehicles at once, as recovery has them.
 //!
-//! Sorted along a curve that visits cell after cell, vehicles fall into leaves in one pass, each leaf built when its turn comes: nothing is
-//! split on the way, and what belongs together is touched together.
+//! Sorted along a curve that visits cell after cell, vehicles fall into leaves in one pass, each leaf built
+//! when its turn comes: nothing is split on the way, and what belongs together is touched together.
 
 use super::cell::{Cell, DEPTH_MAX};
 use super::node::{Branch, Child, LEAF_MAX};
@@ -16,8 +16,8 @@ use crate::{Key, Sighting};
 type Sorted = [(u64, u32)];
 
 impl Index {
-    /// An index with these vehicles in these slots. Several times as fast as [`Index::insert_slot`] one by one, and the same where a slot or
-    /// an id comes twice.
+    /// An index with these vehicles in these slots. Several times as fast as [`Index::insert_slot`] one by
+    /// one, and the same where a slot or an id comes twice.
     pub fn load<'a>(
         max_vehicles: usize,
         vehicles: impl IntoIterator<Item = (u32, Key<'a>, &'a Sighting)>,

@@ -42,7 +42,8 @@ const GROUP: usize = 64;
 /// No index takes more: even with a leaf and a block for each vehicle, all numbers then fit their types.
 const VEHICLES_MAX: usize = 1 << 28;
 
-/// The live index of one partition. One writer changes it; see [`Writer`](crate::Writer) and [`Reader`](crate::Reader).
+/// The live index of one partition. One writer changes it; see [`Writer`](crate::Writer) and
+/// [`Reader`](crate::Reader).
 #[derive(Debug)]
 pub struct Index {
     ids: Ids,
@@ -58,8 +59,8 @@ pub struct Index {
 /// What became of one update.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Applied {
-    /// The slot of the vehicle, [`Applied::NO_SLOT`] when it was shed. A vehicle keeps its slot until it is removed or
-    /// forgotten; then another may get it.
+    /// The slot of the vehicle, [`Applied::NO_SLOT`] when it was shed. A vehicle keeps its slot until it is
+    /// removed or forgotten; then another may get it.
     pub slot: u32,
     /// `Stored`, `Stale`, `Duplicate`, or `Shed` for a new vehicle beyond the greatest number kept.
     pub fate: Fate,
@@ -195,7 +196,8 @@ impl Index {
         self.tree.insert(slot, &mut self.rows, &self.ids);
     }
 
-    /// Gives the vehicle in `slot` a further sighting, by the same rules as [`Index::apply`]. A slot without vehicle gives `Failed`.
+    /// Gives the vehicle in `slot` a further sighting, by the same rules as [`Index::apply`]. A slot without
+    /// vehicle gives `Failed`.
     pub fn update_slot(&mut self, slot: u32, sighting: &Sighting) -> Fate {
         if !self.is_taken(slot) {
             return Fate::Failed;
@@ -230,8 +232,9 @@ impl Index {
         }
     }
 
-    /// Puts a vehicle back into the slot it had, as a log or snapshot tells. Whoever else was in the slot leaves it, and the vehicle leaves
-    /// any other slot. `Shed` beyond the greatest number of vehicles; else the fate as by [`Index::apply`].
+    /// Puts a vehicle back into the slot it had, as a log or snapshot tells. Whoever else was in the slot
+    /// leaves it, and the vehicle leaves any other slot. `Shed` beyond the greatest number of vehicles; else
+    /// the fate as by [`Index::apply`].
     pub fn insert_slot(&mut self, slot: u32, key: Key<'_>, sighting: &Sighting) -> Fate {
         let hash = self.ids.hash(&key);
         if self.is_taken(slot) && self.ids.is(slot, &key) {
@@ -281,8 +284,9 @@ impl Index {
         true
     }
 
-    /// Forgets vehicles whose last report arrived before `receive_time_ms`, and adds their slots to `forgotten`. Looks at the next
-    /// `slots` slots only, going round from call to call, so that the work per call is bounded.
+    /// Forgets vehicles whose last report arrived before `receive_time_ms`, and adds their slots to
+    /// `forgotten`. Looks at the next `slots` slots only, going round from call to call, so that the work per
+    /// call is bounded.
     pub fn forget_before(&mut self, receive_time_ms: i64, slots: u32, forgotten: &mut Vec<u32>) {
         for _ in 0..slots.min(self.slots_end()) {
             let slot = self.forget_next % self.slots_end();

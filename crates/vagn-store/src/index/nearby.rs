@@ -1,7 +1,8 @@
 //! The nearest vehicles to a place, exactly.
 //!
-//! The tree is searched best first in f32 space, keeping every vehicle that could be among the answer given how far rounding can
-//! move it; the few that are left are then measured in f64 and ordered by distance and id, so the answer is that of a search through all.
+//! The tree is searched best first in f32 space, keeping every vehicle that could be among the answer given
+//! how far rounding can move it; the few that are left are then measured in f64 and ordered by distance and
+//! id, so the answer is that of a search through all.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -29,8 +30,9 @@ pub struct Nearby {
     pub newer_than_ms: Option<i64>,
 }
 
-/// How much the distance in space between two f32 unit vectors can differ from the true one: by this on their unit sphere (0.8 m on
-/// the ground), from rounding each of six coordinates by up to 3e-8, which makes 1.04e-7 at worst, ...
+/// How much the distance in space between two f32 unit vectors can differ from the true one: by this on their
+/// unit sphere (0.8 m on the ground), from rounding each of six coordinates by up to 3e-8, which makes
+/// 1.04e-7 at worst, ...
 const ERROR: f32 = 1.3e-7;
 /// ... and by this part of it, from rounding on the way.
 const ERROR_PART: f32 = 1e-6;
@@ -186,8 +188,8 @@ fn chord(distance_m: f64) -> f32 {
     if angle >= std::f64::consts::PI { f32::INFINITY } else { (2.0 * (angle / 2.0).sin()) as f32 }
 }
 
-/// The square of the greatest f32 distance that something truly no farther than what was found at `distance` can have: one error for
-/// what was found and one for the other.
+/// The square of the greatest f32 distance that something truly no farther than what was found at `distance`
+/// can have: one error for what was found and one for the other.
 fn widen(distance: f32) -> f32 {
     let wide = distance * (1.0 + 2.0 * ERROR_PART) + 2.0 * ERROR;
     wide * wide

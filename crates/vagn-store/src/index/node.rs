@@ -5,8 +5,8 @@ use super::cell::Cell;
 
 /// Vehicles in a leaf at most; one more splits it.
 pub(super) const LEAF_MAX: u32 = 64;
-/// Four quarters with no more than this between them become one leaf again. Far below [`LEAF_MAX`], so that a vehicle going back and
-/// forth does not split and merge with every step.
+/// Four quarters with no more than this between them become one leaf again. Far below [`LEAF_MAX`], so that a
+/// vehicle going back and forth does not split and merge with every step.
 pub(super) const MERGE_MAX: u32 = 24;
 
 const BLOCKS_MAX: usize = (LEAF_MAX / BLOCK) as usize;
@@ -110,7 +110,8 @@ impl Node {
         &self.newest
     }
 
-    /// Squared distances in space from a point to the boxes of the quarters: never more than to any entry in them.
+    /// Squared distances in space from a point to the boxes of the quarters: never more than to any entry in
+    /// them.
     #[inline]
     pub(super) fn distances(&self, point: [f32; 3]) -> [f32; 4] {
         let mut sums = [0.0; 4];
@@ -124,8 +125,9 @@ impl Node {
     }
 }
 
-/// An event time rounded down to units of 8 s, so that noting the newest of a leaf and of what is above it is seldom needed.
-/// What is before 1970 counts as 1970, what is too late for the type as the latest; order is kept.
+/// An event time rounded down to units of 8 s, so that noting the newest of a leaf and of what is above it is
+/// seldom needed. What is before 1970 counts as 1970, what is too late for the type as the latest; order is
+/// kept.
 #[inline]
 pub(super) fn coarse(event_time_ms: i64) -> u32 {
     (event_time_ms >> 13).clamp(0, i64::from(u32::MAX)) as u32

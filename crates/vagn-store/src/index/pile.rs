@@ -1,7 +1,8 @@
 //! Many vehicles on one point: a depot, a ferry, a default coordinate.
 //!
-//! Dividing a cell does not part them, so a leaf full of them becomes a pile, ordered by position and id: adding and removing one stays
-//! logarithmic, and as all are equally far from everywhere, a search needs only the first few by id.
+//! Dividing a cell does not part them, so a leaf full of them becomes a pile, ordered by position and id:
+//! adding and removing one stays logarithmic, and as all are equally far from everywhere, a search needs only
+//! the first few by id.
 
 use std::collections::BTreeMap;
 

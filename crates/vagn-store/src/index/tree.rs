@@ -1,8 +1,8 @@
 //! The adaptive bucket quadtree: which vehicles are where.
 //!
-//! Cells divide where vehicles are dense, so a leaf holds a handful both in a city and on an ocean. The tree names vehicles by slot and
-//! asks [`Rows`] where they are when it rearranges itself; the rows in turn know the place of their vehicle in the tree, so that most
-//! moves touch one entry and nothing else.
+//! Cells divide where vehicles are dense, so a leaf holds a handful both in a city and on an ocean. The tree
+//! names vehicles by slot and asks [`Rows`] where they are when it rearranges itself; the rows in turn know
+//! the place of their vehicle in the tree, so that most moves touch one entry and nothing else.
 
 use super::Rows;
 use super::blocks::Blocks;
@@ -158,7 +158,8 @@ impl Tree {
         self.raise_from(self.piles[pile].branch, newest);
     }
 
-    /// Makes room where a full leaf is: a pile if its vehicles cannot be parted, else a node over up to four leaves.
+    /// Makes room where a full leaf is: a pile if its vehicles cannot be parted, else a node over up to four
+    /// leaves.
     fn split(&mut self, leaf: u32, rows: &mut Rows, ids: &Ids) {
         let (cell, branch) = (self.leaves[leaf].cell, self.leaves[leaf].branch);
         let slots = self.dissolve(leaf);

@@ -7,7 +7,8 @@ use super::tree::TOP;
 use crate::{BBox, Vehicle};
 
 impl Index {
-    /// Adds up to `limit` vehicles that are in the box to `vehicles`, in no particular order. When it adds `limit`, there may be more.
+    /// Adds up to `limit` vehicles that are in the box to `vehicles`, in no particular order. When it adds
+    /// `limit`, there may be more.
     pub fn bbox(&self, bbox: &BBox, limit: usize, vehicles: &mut Vec<Vehicle>) {
         let areas = Areas::of(bbox);
         let end = vehicles.len().saturating_add(limit);
@@ -48,8 +49,8 @@ impl Index {
     }
 }
 
-/// The smallest cells that a box can have vehicles in, as rectangles. A vehicle's cell is that of its canonical position, so a pole and
-/// the antimeridian have a rectangle of their own.
+/// The smallest cells that a box can have vehicles in, as rectangles. A vehicle's cell is that of its
+/// canonical position, so a pole and the antimeridian have a rectangle of their own.
 struct Areas([Option<(Spot, Spot)>; 5]);
 
 impl Areas {

@@ -1,4 +1,5 @@
-//! The live index from outside: whatever happened to it, its answers are those of a search through all vehicles.
+//! The live index from outside: whatever happened to it, its answers are those of a search through all
+//! vehicles.
 
 mod brute_force;
 mod many_in_one_place;

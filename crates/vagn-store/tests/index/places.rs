@@ -23,7 +23,8 @@ const LONS: [f64; 12] = [
     180.0,
 ];
 
-/// A position anywhere, with a love for edges, poles, ends of the map, and for what is almost or exactly somewhere else.
+/// A position anywhere, with a love for edges, poles, ends of the map, and for what is almost or exactly
+/// somewhere else.
 pub(crate) fn place() -> impl Strategy<Value = Position> {
     prop_oneof![
         3 => (-90.0..=90.0, -180.0..=180.0).prop_map(|(lat, lon)| at(lat, lon)),
@@ -57,7 +58,8 @@ fn antipode(of: Position) -> Position {
     at(-of.lat(), if of.lon() > 0.0 { of.lon() - 180.0 } else { of.lon() + 180.0 })
 }
 
-/// A question about the surroundings of a place; some ask how far it is to another place, and for what is exactly that far.
+/// A question about the surroundings of a place; some ask how far it is to another place, and for what is
+/// exactly that far.
 pub(crate) fn nearby() -> impl Strategy<Value = Nearby> {
     let center = prop_oneof![4 => place(), 1 => place().prop_map(antipode)];
     let k = prop_oneof![Just(1_usize), Just(10), 0..80_usize, Just(2000)];

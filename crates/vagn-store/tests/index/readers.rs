@@ -10,7 +10,8 @@ use crate::model::{at, id, key, sighting};
 const VEHICLES: usize = 300;
 const ROUNDS: u64 = 400;
 
-/// Vehicles 0, 1, 2, .. side by side on a parallel that goes north and back with the rounds; half of them move far.
+/// Vehicles 0, 1, 2, .. side by side on a parallel that goes north and back with the rounds; half of them
+/// move far.
 fn round(round: u64) -> Updates {
     let mut updates = Updates::new();
     for number in 0..VEHICLES {
