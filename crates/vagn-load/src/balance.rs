@@ -22,7 +22,7 @@ use crate::{
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 
 /// Looks in a row without a change after which the server counts as idle.
-const STILL_LOOKS: u32 = 4;
+const STILL_LOOKS: u32 = 8;
 
 /// Why the counters could not be read.
 #[derive(Debug, Error)]
