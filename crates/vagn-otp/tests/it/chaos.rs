@@ -86,8 +86,9 @@ impl Tree {
             assert_eq!(stats.depth(), 0, "seed {seed}: {name}");
             assert_eq!(self.sets[at].overlaps(), 0, "seed {seed}: {name} never ran twice at once");
         }
-        let list = self.root.processes().list();
-        assert!(list.iter().all(|process| process.state == ProcessState::Running), "seed {seed}: {list:?}");
+        // A kill may still have been on its way.
+        let up = || self.root.processes().list().iter().all(|process| process.state == ProcessState::Running);
+        until(|| up().then_some(())).await;
     }
 }
 
