@@ -10,7 +10,7 @@ use vagn_otp::{Addr, TellError, Worker};
 use vagn_store::{Key, Sighting, Updates, partition};
 use vagn_wire::{Fate, Position, Reject, Report};
 
-use crate::batch::{Batch, Source};
+use crate::batch::Batch;
 use crate::fate::Share;
 use crate::storage::Storage;
 use crate::write::{Slip, Write};
@@ -134,18 +134,19 @@ fn stamped(
     }
 }
 
-/// What becomes of a batch that the shedding queue has no room for.
+/// What becomes of a batch that there is no room for in the queue.
 pub fn shed(batch: &Batch) {
-    debug_assert_eq!(batch.source(), Source::Udp, "only what came over UDP is shed unasked");
-    if let Some(share) = batch.take_share() {
-        share.settle_rest(Fate::Shed);
+    let Some(share) = batch.take_share() else { return };
+    share.settle_rest(Fate::Shed);
+    if let Some(receipt) = batch.receipt() {
+        (0..batch.len() as u32).for_each(|index| receipt.set(index, Fate::Shed));
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::batch::BatchBuilder;
+    use crate::batch::{BatchBuilder, Source};
     use crate::fate::Receipt;
     use crate::metrics::Metrics;
     use crate::stamp::Stamp;
@@ -196,6 +197,19 @@ mod tests {
         check(ARRIVED_MS + AHEAD_MAX_MS, 1);
         check(ARRIVED_MS + AHEAD_MAX_MS + 1, 0);
         check(i64::MIN, 1);
+    }
+
+    #[test]
+    fn tells_senders_what_there_was_no_room_for() {
+        let metrics = Metrics::new();
+        let mut builder = BatchBuilder::new(Source::Http);
+        builder.push(&report("bus 1", None));
+        let (receipt, mut answer) = Receipt::new(1);
+        let batch = builder.seal(Stamp { time_ms: ARRIVED_MS, first_seq: 0 }, Some(receipt), &metrics);
+        shed(&batch);
+        drop(batch);
+        assert_eq!(answer.try_recv().unwrap()[0].fate, Fate::Shed);
+        assert_eq!((metrics.fate(Fate::Shed).get(), metrics.fate(Fate::Failed).get()), (1, 0));
     }
 
     #[test]

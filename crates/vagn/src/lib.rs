@@ -4,9 +4,12 @@
 //! ingest decodes it and passes positions on to the storage of their partition; the emergency lane takes what carries
 //! the flag; queries read the fleet; the web answers. [`app`] alone knows all of them.
 
+pub mod app;
 pub mod batch;
 pub mod clock;
+pub mod commands;
 pub mod config;
+pub mod demo;
 pub mod dispatcher;
 pub mod door;
 pub mod emergency;

@@ -1,3 +1,7 @@
-//! The `vagn` command.
+//! The `vagn` command: reads the command line and leaves the rest to the library.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    vagn::commands::main()
+}

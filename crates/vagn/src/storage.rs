@@ -3,14 +3,13 @@
 //! It opens its partition after it has started, so that nothing waits for recovery but the queries. As long as a
 //! partition is not open the fleet has a gap and answers nothing at all: a part is never shown as if it were all.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::RwLock;
 use tracing::{error, info, warn};
 use vagn_otp::{Actor, Context, Failure, Handle};
-use vagn_store::disk::Disk;
-use vagn_store::{Fleet, Health, Partition, Progress, Recovery, StoreError, VehicleIdBuf};
+use vagn_store::{DataDir, Fleet, Health, Partition, Progress, Recovery, StoreError, VehicleIdBuf};
 use vagn_wire::Fate;
 
 use crate::clock::Clock;
@@ -27,10 +26,8 @@ const HOUSEKEEPING_BUSY: Duration = Duration::from_millis(2);
 
 /// What a storage needs besides its files.
 pub struct Around {
-    /// Where the files are.
-    pub disk: Arc<dyn Disk>,
-    /// The partition's directory.
-    pub dir: PathBuf,
+    /// The data directory, shared by the storages of all partitions.
+    pub data: Arc<RwLock<DataDir>>,
     /// Number of the partition.
     pub number: u32,
     /// Bounds and times of the store.
@@ -78,10 +75,12 @@ impl Storage {
     }
 
     fn recover(&self) -> Result<Partition, StoreError> {
-        let Around { disk, dir, number, settings, clock, stamper, .. } = &*self.around;
+        let Around { data, number, settings, clock, stamper, .. } = &*self.around;
         let started = clock.monotonic();
+        // The first to come here distributes the vehicles anew if the number of partitions has changed.
+        data.write().prepare(*settings, clock.now_ms(), &report_progress)?;
         let (partition, recovery) =
-            Partition::open(disk.clone(), dir, *number, *settings, clock.now_ms(), &report_progress)?;
+            data.read().open_partition(*number, *settings, clock.now_ms(), &report_progress)?;
         stamper.raise(recovery.receive_time_ms, recovery.receive_seq);
         report(*number, &recovery, clock.monotonic() - started);
         Ok(partition)
@@ -140,10 +139,8 @@ impl Actor for Storage {
     }
 
     async fn stopped(&mut self) {
-        if let Some(partition) = self.partition.take() {
-            if let Err(err) = partition.close() {
-                error!(partition = self.around.number, error = %err, "failed to close the partition");
-            }
+        if let Some(Err(err)) = self.partition.take().map(Partition::close) {
+            error!(partition = self.around.number, error = %err, "failed to close the partition");
         }
     }
 }

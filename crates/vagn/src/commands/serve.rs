@@ -110,13 +110,13 @@ pub fn run(args: ServeArgs) -> anyhow::Result<ExitCode> {
         settings.emergency.url.clear();
     }
     logging::init(&settings.log);
-    vagn_otp::install_panic_hook();
+    vagn_otp::quiet_panics();
     let app = App::start(settings, args.demo).map_err(coded)?;
     for line in app.listening() {
         say(&format!("listening {line}\n"))?;
     }
     let exit = app.run(|| say("ready\n"))?;
-    Ok(ExitCode::from(if exit.was_asked() { 0 } else { exit::SOFTWARE }))
+    Ok(ExitCode::from(if exit.is_failure() { exit::SOFTWARE } else { 0 }))
 }
 
 fn coded(err: StartError) -> anyhow::Error {

@@ -1,0 +1,189 @@
+//! The map of the service: it alone knows every stage, builds the last one first and gives each the handle of the next.
+
+mod asked;
+mod stages;
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use tokio::runtime::{Builder, Runtime};
+use tokio::signal::unix::{SignalKind, signal};
+use tracing::{error, info, warn};
+use vagn_otp::{Exit, Root};
+use vagn_store::disk::RealDisk;
+use vagn_store::{DataDir, StoreError};
+
+use crate::clock::{Clock, SystemClock};
+use crate::config::Settings;
+use crate::door::Doors;
+use crate::door::listen::{self, ListenError};
+use crate::metrics::Metrics;
+use crate::ready::Readiness;
+use crate::stamp::Stamper;
+use crate::tls::Identity;
+use stages::{Listeners, Stages};
+
+/// Longest an orderly stop may take; then everything is ended where it stands.
+const STOP_WITHIN: Duration = Duration::from_secs(9);
+
+/// Nice value of the threads that do the bulk of the work: doors and emergencies come first.
+const WORK_NICE: i32 = 5;
+
+/// Why the service did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A port or the data directory is in use.
+    #[error("{0}")]
+    InUse(String),
+    /// Anything else.
+    #[error(transparent)]
+    Other(#[from] anyhow::Error),
+}
+
+impl From<ListenError> for StartError {
+    fn from(err: ListenError) -> Self {
+        Self::InUse(err.to_string())
+    }
+}
+
+/// The running service.
+pub struct App {
+    runtime: Runtime,
+    /// Emergencies are called in from a runtime of their own, so that no crowd of queries can be in their way.
+    emergency_runtime: Runtime,
+    root: Root,
+    readiness: Arc<Readiness>,
+    stamper: Arc<Stamper>,
+    listening: Vec<(&'static str, SocketAddr)>,
+}
+
+impl App {
+    /// Starts the service. On return it listens; it may still be reading its store.
+    ///
+    /// # Errors
+    /// When a port or the data directory cannot be had, or a part does not start.
+    pub fn start(settings: Settings, demo: bool) -> Result<Self, StartError> {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+        let data = open_data_dir(&settings)?;
+        let stamper = Stamper::open(&settings.data_dir, clock.clone()).context("open the clock's mark")?;
+        let stamper = Arc::new(stamper);
+        let runtime = build_runtime("vagn", worker_threads())?;
+        let emergency_runtime = build_runtime("vagn-emergency", 1)?;
+        let listeners = {
+            let _entered = runtime.enter();
+            bind(&settings)?
+        };
+        let listening = listeners.addresses();
+        let readiness = Arc::new(Readiness::default());
+        let stages = Stages {
+            identity: identity(&settings)?,
+            clock,
+            stamper: stamper.clone(),
+            metrics: Metrics::new(),
+            readiness: readiness.clone(),
+            emergency_runtime: emergency_runtime.handle().clone(),
+            demo,
+            settings,
+        };
+        let root = runtime.block_on(stages.start(data, listeners))?;
+        Ok(Self { runtime, emergency_runtime, root, readiness, stamper, listening })
+    }
+
+    /// One line per listener, as `udp 127.0.0.1:9092`.
+    pub fn listening(&self) -> impl Iterator<Item = String> {
+        self.listening.iter().map(|(name, address)| format!("{name} {address}"))
+    }
+
+    /// Runs until asked to stop by SIGTERM or SIGINT, or until the root gives up. `ready` is called once, as soon as
+    /// everything that was stored can be asked for.
+    ///
+    /// # Errors
+    /// When signals cannot be waited for.
+    pub fn run(self, ready: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Result<Exit> {
+        let exit = self.runtime.block_on(async {
+            let mut terminate = signal(SignalKind::terminate()).context("wait for SIGTERM")?;
+            let mut interrupt = signal(SignalKind::interrupt()).context("wait for SIGINT")?;
+            let asked = async {
+                tokio::select! {
+                    _ = terminate.recv() => "SIGTERM",
+                    _ = interrupt.recv() => "SIGINT",
+                }
+            };
+            let tell_ready = async {
+                self.readiness.ready().await;
+                info!("ready");
+                // Nobody reads it any more: no reason to stop.
+                drop(ready());
+                std::future::pending::<()>().await
+            };
+            tokio::select! {
+                signal = asked => Ok(self.stop(signal).await),
+                exit = self.root.ended() => Ok(exit),
+                () = tell_ready => unreachable!("it stays pending"),
+            }
+        });
+        self.close(&exit);
+        exit
+    }
+
+    async fn stop(&self, signal: &str) -> Exit {
+        info!(signal, "stopping");
+        match tokio::time::timeout(STOP_WITHIN, self.root.stop()).await {
+            Ok(exit) => exit,
+            Err(_) => {
+                warn!(within = ?STOP_WITHIN, "the stop took too long; ending what is left");
+                self.root.kill().await
+            }
+        }
+    }
+
+    fn close(self, exit: &anyhow::Result<Exit>) {
+        if let Err(err) = self.stamper.close() {
+            warn!(error = %err, "failed to leave the clock's mark");
+        }
+        if let Ok(Exit::GaveUp { child, reason }) = exit {
+            error!(child, %reason, "gave up");
+        }
+        self.emergency_runtime.shutdown_background();
+        self.runtime.shutdown_background();
+    }
+}
+
+fn worker_threads() -> usize {
+    std::thread::available_parallelism().map_or(2, |cores| cores.get().max(2))
+}
+
+fn build_runtime(name: &str, threads: usize) -> anyhow::Result<Runtime> {
+    let mut builder = Builder::new_multi_thread();
+    builder.worker_threads(threads).thread_name(name).enable_all().build().context("start the runtime")
+}
+
+fn open_data_dir(settings: &Settings) -> Result<DataDir, StartError> {
+    let dir = &settings.data_dir;
+    let partitions = (settings.partitions > 0).then_some(settings.partitions);
+    DataDir::open(Arc::new(RealDisk), dir, partitions).map_err(|err| match err {
+        StoreError::InUse { .. } => StartError::InUse(err.to_string()),
+        other => StartError::Other(anyhow::Error::new(other).context("open the data directory")),
+    })
+}
+
+fn bind(settings: &Settings) -> Result<Listeners, StartError> {
+    Ok(Listeners {
+        doors: Doors::bind(&settings.udp, &settings.tcp)?,
+        http: listen::tcp(&settings.http.listen)?,
+        ops: listen::tcp(&settings.ops.listen)?,
+    })
+}
+
+fn identity(settings: &Settings) -> anyhow::Result<Identity> {
+    let (cert, key): (&Path, &Path) = (&settings.http.cert, &settings.http.key);
+    if cert.as_os_str().is_empty() {
+        fs::create_dir_all(&settings.data_dir).context("create the data directory")?;
+        return Identity::of_data_dir(&settings.data_dir).context("make a certificate");
+    }
+    Identity::load(cert, key).context("load the certificate")
+}

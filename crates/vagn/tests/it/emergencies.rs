@@ -1,0 +1,131 @@
+//! Calls for help against a service that fails half of the time, loses answers, and a Vagn that is killed in between.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Stdio};
+use std::sync::{Arc, Mutex};
+
+use serde_json::Value;
+
+use crate::vagn::{Vagn, command, eventually, report};
+
+/// An emergency service: `vagn sink`, with every call that it printed.
+struct Sink {
+    child: Child,
+    url: String,
+    calls: Arc<Mutex<Vec<Value>>>,
+}
+
+impl Sink {
+    fn start(args: &[&str]) -> Self {
+        let mut child = command()
+            .args(["sink", "--listen", "127.0.0.1:0", "--json"])
+            .args(args)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::inherit())
+            .spawn()
+            .unwrap();
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        let mut line = String::new();
+        stdout.read_line(&mut line).unwrap();
+        let address = line.trim().strip_prefix("listening ").unwrap_or_else(|| panic!("sink said {line:?}"));
+        let url = format!("http://{address}/calls");
+        let calls = Arc::new(Mutex::new(Vec::new()));
+        let heard = calls.clone();
+        #[expect(clippy::disallowed_methods, reason = "a test has no supervisor")]
+        std::thread::spawn(move || {
+            for line in stdout.lines().map_while(Result::ok) {
+                heard.lock().unwrap().push(serde_json::from_str(&line).unwrap());
+            }
+        });
+        Self { child, url, calls }
+    }
+
+    /// Idempotency keys that a 2xx was meant for, by vehicle.
+    fn accepted(&self) -> BTreeMap<String, BTreeSet<String>> {
+        let mut keys = BTreeMap::<_, BTreeSet<_>>::new();
+        for call in self.calls.lock().unwrap().iter().filter(|call| call["status"] == 200) {
+            let text = |name: &str| call[name].as_str().unwrap().to_owned();
+            keys.entry(text("vehicle_id")).or_default().insert(text("idempotency_key"));
+        }
+        keys
+    }
+}
+
+impl Drop for Sink {
+    fn drop(&mut self) {
+        // It may have ended already.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_emergency_arrives_under_one_key_although_the_service_fails_and_vagn_is_killed() {
+    let dir = tempfile::tempdir().unwrap();
+    let sink = Sink::start(&["--fail", "0.5", "--lose-answer", "0.1"]);
+    let mut vagn = Vagn::start(dir.path(), &["--emergency-url", &sink.url]);
+    const EMERGENCIES: usize = 30;
+    for number in 0..EMERGENCIES {
+        for bus in 0..20 {
+            vagn.send(&report(&format!("bus {bus}"), 59.0, f64::from(bus), false));
+        }
+        vagn.send(&report(&format!("caller {number}"), 59.3, 18.0, true));
+        eventually("the incident to be recorded", async || {
+            vagn.json("/api/v1/incidents?limit=1000")
+                .await
+                .to_string()
+                .contains(&format!("\"caller {number}\""))
+        })
+        .await;
+        if number % 10 == 9 {
+            vagn = vagn.restart();
+        }
+    }
+    eventually("every emergency to be accepted", async || sink.accepted().len() == EMERGENCIES).await;
+    eventually("every acceptance to be recorded", async || vagn.metric("vagn_incidents_open").await == 0.0)
+        .await;
+    for (vehicle, keys) in sink.accepted() {
+        assert_eq!(keys.len(), 1, "{vehicle} was called in under several keys: {keys:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hundred_copies_are_one_call() {
+    let dir = tempfile::tempdir().unwrap();
+    let sink = Sink::start(&[]);
+    let vagn = Vagn::start(dir.path(), &["--emergency-url", &sink.url]);
+    for _ in 0..100 {
+        vagn.send(&report("insistent", 59.3, 18.0, true));
+    }
+    vagn.wait_settled(100).await;
+    eventually("the call", async || !sink.accepted().is_empty()).await;
+    assert_eq!(sink.accepted()["insistent"].len(), 1);
+    let listed = vagn.json("/api/v1/incidents").await;
+    assert_eq!(listed.to_string().matches("\"insistent\"").count(), 1, "{listed}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_drill_never_reaches_the_emergency_service() {
+    let dir = tempfile::tempdir().unwrap();
+    let sink = Sink::start(&[]);
+    let vagn = Vagn::start(dir.path(), &["--emergency-url", &sink.url]);
+    let drill = r#"[{"ID":"drill","Lat":59.3,"Lon":18.0,"Emergency":true,"Kind":"test"}]"#;
+    let (status, answer) = vagn.post("/api/v1/positions", drill.into()).await;
+    assert_eq!(status, 200, "{answer}");
+    vagn.send(&report("real", 59.3, 18.0, true));
+    eventually("the real call", async || sink.accepted().contains_key("real")).await;
+    assert!(!sink.accepted().contains_key("drill"));
+    let listed = vagn.json("/api/v1/incidents").await.to_string();
+    assert!(listed.contains("\"drill\""), "{listed}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_a_target_it_says_so_and_lists_what_came_in() {
+    let dir = tempfile::tempdir().unwrap();
+    let vagn = Vagn::start(dir.path(), &[]);
+    let (status, body) = vagn.ops("/readyz").await;
+    assert_eq!(status, 200, "{body}");
+    assert!(body.contains("emergency"), "{body}");
+    assert!(vagn.log().contains("emergency"), "{}", vagn.log());
+}

@@ -1,0 +1,11 @@
+//! The real binary, started and used as its users would. Read `a_datagram` first: it walks a datagram's way.
+
+mod a_datagram;
+mod bad_input;
+mod emergencies;
+mod faults;
+mod kill;
+mod layers;
+mod readme;
+mod replays;
+mod vagn;

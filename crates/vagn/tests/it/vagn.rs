@@ -1,0 +1,252 @@
+//! A real `vagn serve` on free ports and a data directory of its own, and the ways to talk to it.
+
+use std::io::{BufRead, BufReader, Read};
+use std::net::{SocketAddr, UdpSocket};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+/// Longest any step of a test may take before it has failed.
+pub(crate) const LIMIT: Duration = Duration::from_secs(60);
+
+/// A running service. Killed when dropped.
+pub(crate) struct Vagn {
+    child: Child,
+    stdout: Option<BufReader<ChildStdout>>,
+    log: Arc<Mutex<String>>,
+    listeners: Vec<(String, SocketAddr)>,
+    data_dir: PathBuf,
+    args: Vec<String>,
+}
+
+/// The command itself, without anything from the environment that would change its settings.
+pub(crate) fn command() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_vagn"));
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("VAGN_")) {
+        command.env_remove(name);
+    }
+    command
+}
+
+impl Vagn {
+    /// Starts it over `data_dir` with further arguments, and waits until it says `ready`.
+    pub(crate) fn start(data_dir: &Path, args: &[&str]) -> Self {
+        let mut vagn = Self::launch(data_dir, args);
+        vagn.wait_ready();
+        vagn
+    }
+
+    /// Starts it, and waits only until it listens.
+    pub(crate) fn launch(data_dir: &Path, args: &[&str]) -> Self {
+        let mut command = command();
+        command.arg("serve").arg("--data-dir").arg(data_dir);
+        for flag in ["--udp", "--tcp", "--http", "--ops"] {
+            if !args.contains(&flag) {
+                command.args([flag, "127.0.0.1:0"]);
+            }
+        }
+        command.args(args);
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the binary that cargo built can be started");
+        let log = Arc::new(Mutex::new(String::new()));
+        let stdout = child.stdout.take().map(BufReader::new);
+        follow(child.stderr.take().unwrap(), log.clone());
+        let args = args.iter().map(|arg| (*arg).to_owned()).collect();
+        let mut vagn = Self { child, stdout, log, listeners: Vec::new(), data_dir: data_dir.into(), args };
+        vagn.read_listeners();
+        vagn
+    }
+
+    fn read_listeners(&mut self) {
+        while self.listeners.len() < 4 {
+            let line = self.line();
+            let mut words = line.split_whitespace();
+            assert_eq!(words.next(), Some("listening"), "{line:?}\n{}", self.log());
+            let (name, address) = (words.next().unwrap(), words.next().unwrap());
+            self.listeners.push((name.to_owned(), address.parse().unwrap()));
+        }
+    }
+
+    fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.stdout.as_mut().unwrap().read_line(&mut line).unwrap();
+        assert!(!line.is_empty(), "it ended before it was ready:\n{}", self.log());
+        line.trim_end().to_owned()
+    }
+
+    /// Waits for the line `ready`.
+    pub(crate) fn wait_ready(&mut self) {
+        let line = self.line();
+        assert_eq!(line, "ready", "{}", self.log());
+    }
+
+    /// The address of a listener: udp, tcp, http or ops.
+    pub(crate) fn address(&self, name: &str) -> SocketAddr {
+        let found = self.listeners.iter().find(|(each, _)| each == name);
+        found.unwrap_or_else(|| panic!("no listener {name} in {:?}", self.listeners)).1
+    }
+
+    /// Everything it has logged.
+    pub(crate) fn log(&self) -> String {
+        self.log.lock().unwrap().clone()
+    }
+
+    /// Ends it at once, without a word.
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Asks it to stop, and waits until it has.
+    pub(crate) fn stop(mut self) -> (ExitStatus, String) {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+        let status = self.wait_exit();
+        (status, self.log())
+    }
+
+    /// Waits until it ends by itself.
+    pub(crate) fn wait_exit(&mut self) -> ExitStatus {
+        let started = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status;
+            }
+            assert!(started.elapsed() < LIMIT, "it does not end:\n{}", self.log());
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Starts it again as it was, on fresh ports.
+    pub(crate) fn restart(mut self) -> Self {
+        self.kill();
+        let args: Vec<_> = self.args.iter().map(String::as_str).collect();
+        Self::start(&self.data_dir, &args)
+    }
+
+    /// Sends one datagram.
+    pub(crate) fn send(&self, datagram: &[u8]) {
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        socket.send_to(datagram, self.address("udp")).unwrap();
+    }
+
+    /// An HTTPS URL of the API.
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("https://{}{path}", self.address("http"))
+    }
+
+    /// Status and body of a GET of the API.
+    pub(crate) async fn get(&self, path: &str) -> (u16, String) {
+        let answer = client().get(self.url(path)).send().await.unwrap();
+        (answer.status().as_u16(), answer.text().await.unwrap())
+    }
+
+    /// The JSON that a GET of the API gives, which must succeed.
+    pub(crate) async fn json(&self, path: &str) -> Value {
+        let (status, body) = self.get(path).await;
+        assert_eq!(status, 200, "{path}: {body}\n{}", self.log());
+        serde_json::from_str(&body).unwrap_or_else(|err| panic!("{path}: {err}: {body}"))
+    }
+
+    /// Posts to the API; the JSON it answers with, and the status.
+    pub(crate) async fn post(&self, path: &str, body: String) -> (u16, Value) {
+        let post = client().post(self.url(path)).header("content-type", "application/json").body(body);
+        let answer = post.send().await.unwrap();
+        let status = answer.status().as_u16();
+        let text = answer.text().await.unwrap();
+        (status, serde_json::from_str(&text).unwrap_or_else(|err| panic!("{path}: {err}: {text}")))
+    }
+
+    /// Status and body of a GET of the ops listener.
+    pub(crate) async fn ops(&self, path: &str) -> (u16, String) {
+        let answer = client().get(format!("http://{}{path}", self.address("ops"))).send().await.unwrap();
+        (answer.status().as_u16(), answer.text().await.unwrap())
+    }
+
+    /// One metric, with its labels as they are written; 0 when it is not there.
+    pub(crate) async fn metric(&self, name: &str) -> f64 {
+        let (_, page) = self.ops("/metrics").await;
+        let line = page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.map_or(0.0, |value| value.parse().unwrap())
+    }
+
+    /// How many reports have met this fate.
+    pub(crate) async fn fate(&self, fate: &str) -> u64 {
+        self.metric(&format!("vagn_reports_total{{fate=\"{fate}\"}}")).await as u64
+    }
+
+    /// All fates together.
+    pub(crate) async fn fates(&self) -> u64 {
+        let (_, page) = self.ops("/metrics").await;
+        let counts = page.lines().filter(|line| line.starts_with("vagn_reports_total{"));
+        counts.map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap()).sum()
+    }
+
+    /// Waits until `count` reports have come in and each of them has met its fate.
+    pub(crate) async fn wait_settled(&self, count: u64) {
+        eventually(&format!("{count} reports to be settled"), async || {
+            let received = self.metric("vagn_reports_received_total").await as u64;
+            received >= count && received == self.fates().await
+        })
+        .await;
+    }
+
+    /// The process list.
+    pub(crate) async fn actors(&self) -> Value {
+        serde_json::from_str(&self.ops("/actors").await.1).unwrap()
+    }
+}
+
+impl Drop for Vagn {
+    fn drop(&mut self) {
+        // It may have ended already.
+        drop(self.child.kill());
+        drop(self.child.wait());
+        if std::thread::panicking() {
+            eprintln!("--- log of vagn ---\n{}", self.log());
+        }
+    }
+}
+
+/// A client that takes self-signed certificates.
+pub(crate) fn client() -> reqwest::Client {
+    // Only the first caller's choice counts, and all choose the same.
+    drop(rustls::crypto::ring::default_provider().install_default());
+    reqwest::Client::builder().danger_accept_invalid_certs(true).timeout(LIMIT).build().unwrap()
+}
+
+/// Waits until `done` holds; panics with `what` when it does not within the limit.
+pub(crate) async fn eventually(what: &str, mut done: impl AsyncFnMut() -> bool) {
+    let started = Instant::now();
+    while !done().await {
+        assert!(started.elapsed() < LIMIT, "waited in vain for {what}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// A report as a vehicle would send it.
+pub(crate) fn report(id: &str, lat: f64, lon: f64, emergency: bool) -> Vec<u8> {
+    let place = vagn_wire::Position::new(lat, lon).unwrap();
+    let id = vagn_wire::VehicleId::new(id).unwrap();
+    let report = vagn_wire::Report { emergency, ..vagn_wire::Report::new(id, place) };
+    let mut bytes = Vec::new();
+    vagn_wire::encode(&report, &mut bytes);
+    bytes
+}
+
+fn follow(mut stderr: impl Read + Send + 'static, log: Arc<Mutex<String>>) {
+    #[expect(clippy::disallowed_methods, reason = "a test has no supervisor")]
+    std::thread::spawn(move || {
+        let mut chunk = [0; 4096];
+        while let Ok(len @ 1..) = stderr.read(&mut chunk) {
+            log.lock().unwrap().push_str(&String::from_utf8_lossy(&chunk[..len]));
+        }
+    });
+}
