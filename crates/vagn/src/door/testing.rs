@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 
-use rustls::{ClientConfig, RootCertStore};
+use rustls::{ALL_VERSIONS, ClientConfig, RootCertStore, SupportedProtocolVersion};
 use vagn_otp::{Offer, Subscriber, Topic};
 use vagn_wire::{Fate, Position, Report, VehicleId, encode};
 
@@ -78,10 +78,17 @@ pub(crate) fn store(batch: &Arc<Batch>) {
 
 /// What a client needs to trust `identity`.
 pub(crate) fn trust(identity: &Identity) -> Arc<ClientConfig> {
+    trust_over(identity, ALL_VERSIONS)
+}
+
+/// The same for a client that speaks only these versions of TLS.
+pub(crate) fn trust_over(
+    identity: &Identity,
+    versions: &[&'static SupportedProtocolVersion],
+) -> Arc<ClientConfig> {
     let mut roots = RootCertStore::empty();
     roots.add(identity.certificate().clone()).unwrap();
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let versions =
-        ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
-    Arc::new(versions.with_root_certificates(roots).with_no_client_auth())
+    let builder = ClientConfig::builder_with_provider(provider).with_protocol_versions(versions).unwrap();
+    Arc::new(builder.with_root_certificates(roots).with_no_client_auth())
 }

@@ -120,6 +120,8 @@ impl Service {
                     continue;
                 }
                 Cut::Broken => break End::NotMsgpack,
+                // Told by the clock too: whoever sends without a pause would never let the wait below run out.
+                Cut::More if Instant::now() >= patience.until => break patience.end,
                 Cut::More => {}
             }
             tokio::select! {

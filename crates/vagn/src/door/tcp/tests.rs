@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
+use rustls::version::{TLS12, TLS13};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -21,12 +22,13 @@ use super::limits::Limits;
 use crate::batch::Batch;
 use crate::config::TcpSettings;
 use crate::door::handover::Handover;
-use crate::door::testing::{collector, emergency, handover, report, store, subscribed, trust};
+use crate::door::testing::{collector, emergency, handover, report, store, subscribed, trust, trust_over};
 use crate::tls::Identity;
 
 /// One connection, and what a test needs of it.
 struct Scene {
     service: Arc<Service>,
+    identity: Identity,
     trust: Arc<ClientConfig>,
     stop: watch::Sender<bool>,
     served: JoinSet<End>,
@@ -39,7 +41,13 @@ impl Scene {
         let acceptor = TlsAcceptor::from(identity.server_config(&[]).unwrap());
         let limits = Limits::new(&TcpSettings::default(), 1 << 20);
         let service = Arc::new(Service { handover, acceptor, limits });
-        Self { service, trust: trust(&identity), stop: watch::Sender::new(false), served: JoinSet::new() }
+        Self {
+            service,
+            trust: trust(&identity),
+            identity,
+            stop: watch::Sender::new(false),
+            served: JoinSet::new(),
+        }
     }
 
     /// A pipe to a connection that is being served.
@@ -103,6 +111,19 @@ async fn what_is_no_handshake_ends_at_once() {
     let mut pipe = scene.pipe();
     pipe.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
     assert_eq!(scene.end().await, End::Handshake);
+}
+
+#[tokio::test(start_paused = true)]
+async fn speaks_both_versions_of_tls() {
+    let mut scene = Scene::new(handover(store));
+    for version in [&TLS12, &TLS13] {
+        scene.trust = trust_over(&scene.identity, &[version]);
+        let mut client = scene.connect().await;
+        assert_eq!(client.get_ref().1.protocol_version(), Some(version.version));
+        send(&mut client, &report("bus", Some(1))).await;
+        client.shutdown().await.unwrap();
+        assert_eq!(acks(&mut client).await, [(1, Fate::Stored)]);
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -189,6 +210,26 @@ async fn a_stopping_door_finishes_what_was_sent() {
     scene.stop.send_replace(true);
     assert_eq!(acks(&mut client).await, (0..600).map(|seq| (seq, Fate::Stored)).collect::<Vec<_>>());
     assert_eq!(scene.end().await, End::Stopped);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stopping_door_is_not_kept_by_a_client_that_never_pauses() {
+    // Nobody takes anything, so each batch takes time, and when it is given up the next bytes are there already.
+    let queue = Queue::new(1);
+    let full = QueueSubscriber::new(&queue, Policy::Wait, |batch: &Arc<Batch>| Some(batch.clone()));
+    let mut scene = Scene::new(subscribed(full));
+    let mut client = scene.connect().await;
+    let stream = report("bus", None).repeat(100);
+    let mut sending = JoinSet::new();
+    sending.spawn(async move {
+        while client.write_all(&stream).await.is_ok() {
+            settle().await;
+        }
+    });
+    settle().await;
+    scene.stop.send_replace(true);
+    let end = timeout(Duration::from_secs(600), scene.end()).await;
+    assert_eq!(end, Ok(End::Stopped));
 }
 
 #[tokio::test(start_paused = true)]
