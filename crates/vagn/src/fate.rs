@@ -79,6 +79,8 @@ pub struct Outcome {
 #[derive(Debug)]
 pub struct Receipt {
     outcomes: Mutex<Vec<Outcome>>,
+    /// Calls for help that are not safe on disk.
+    unrecorded: Mutex<Vec<u32>>,
     answer: Mutex<Option<oneshot::Sender<Vec<Outcome>>>>,
 }
 
@@ -91,7 +93,8 @@ impl Receipt {
         let (answer, arrives) = oneshot::channel();
         let unknown = Outcome { fate: Fate::Failed, reject: None, incident: None };
         let outcomes = Mutex::new(vec![unknown; reports]);
-        (Arc::new(Self { outcomes, answer: Mutex::new(Some(answer)) }), arrives)
+        let unrecorded = Mutex::new(Vec::new());
+        (Arc::new(Self { outcomes, unrecorded, answer: Mutex::new(Some(answer)) }), arrives)
     }
 
     /// The report at `index` of the batch has met `fate`.
@@ -112,6 +115,12 @@ impl Receipt {
         self.with(index, |outcome| outcome.incident = Some(incident_id));
     }
 
+    /// The flag of the report at `index` is not safe on disk: whatever becomes of its position, and whoever says that
+    /// later, its sender must not hear that it was stored.
+    pub fn fail_incident(&self, index: u32) {
+        self.unrecorded.lock().push(index);
+    }
+
     fn with(&self, index: u32, change: impl FnOnce(&mut Outcome)) {
         if let Some(outcome) = self.outcomes.lock().get_mut(index as usize) {
             change(outcome);
@@ -121,6 +130,9 @@ impl Receipt {
 
 impl Drop for Receipt {
     fn drop(&mut self) {
+        for index in std::mem::take(self.unrecorded.get_mut()) {
+            self.set(index, Fate::Failed);
+        }
         if let Some(answer) = self.answer.get_mut().take() {
             // Nobody may be waiting any more; the fates are counted all the same.
             drop(answer.send(std::mem::take(self.outcomes.get_mut())));
@@ -162,6 +174,15 @@ mod tests {
         }));
         assert!(crash.is_err());
         assert_eq!((count(&metrics, Fate::Stored), count(&metrics, Fate::Failed)), (1, 2));
+    }
+
+    #[test]
+    fn a_call_for_help_that_is_not_on_disk_is_never_answered_as_stored() {
+        let (receipt, mut answer) = Receipt::new(1);
+        receipt.fail_incident(0);
+        receipt.set(0, Fate::Stored);
+        drop(receipt);
+        assert_eq!(answer.try_recv().unwrap()[0].fate, Fate::Failed);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use vagn_wire::{Fate, Kind, Report};
+use vagn_wire::{Kind, Report};
 
 use super::incident::{IncidentId, Place, newer};
 use crate::fate::Receipt;
@@ -108,7 +108,7 @@ impl Claim {
 
     /// The call is not safe on disk, so the sender must not hear that anything was stored.
     pub fn refuse(self) {
-        self.receipt.set(self.index, Fate::Failed);
+        self.receipt.fail_incident(self.index);
     }
 }
 

@@ -199,13 +199,16 @@ mod tests {
     use crate::fate::{Answer, Receipt};
     use crate::metrics::Metrics;
     use crate::stamp::Stamp;
+    use std::sync::LazyLock;
     use vagn_wire::Fate;
+
+    static METRICS: LazyLock<Arc<Metrics>> = LazyLock::new(Metrics::new);
 
     fn offer(inbox: &Arc<Inbox>, reports: &[Report<'_>], time_ms: i64) -> (Offer, Answer) {
         let mut batch = BatchBuilder::new(Source::Tcp);
         reports.iter().for_each(|report| batch.push(&encoded(report)));
         let (receipt, answer) = Receipt::new(reports.len());
-        let batch = batch.seal(Stamp { time_ms, first_seq: 0 }, Some(receipt), &Metrics::new());
+        let batch = batch.seal(Stamp { time_ms, first_seq: 0 }, Some(receipt), &METRICS);
         (Intake(inbox.clone()).offer(&batch), answer)
     }
 

@@ -68,7 +68,7 @@ use store::Store;
 pub use target::Target;
 pub use view::{Filter, IncidentView, Page};
 
-/// Disk space set aside for incidents, in bytes: some 100 000 of them.
+/// Disk space set aside for incidents, in bytes: some 68 000 of them.
 const RESERVED: u64 = 64 << 20;
 
 /// Incidents that are kept after they have ended.
@@ -96,7 +96,7 @@ pub struct Around {
     pub metrics: Arc<Metrics>,
     /// Is told what an operator should know.
     pub readiness: Arc<Readiness>,
-    /// What the calls run on; `None`: what everything runs on.
+    /// What the lane runs on; `None`: what everything runs on.
     pub runtime: Option<Handle>,
 }
 
@@ -136,9 +136,9 @@ fn build(around: Around, rules: Rules, shelf: Shelf) -> (EmergencyHandle, ChildS
     let (incidents, spec) = ChildSpec::actor("incidents", MAILBOX, move || Incidents::new(at_work.clone()));
     let supervisor = Supervisor::new("emergency", Strategy::RestForOne)
         .intensity(20, Duration::from_secs(10))
-        .child(spec.on_thread().watchdog(HUNG_AFTER));
+        .child(on(&runtime, spec.on_thread().watchdog(HUNG_AFTER)));
     let callers = target.map(|target| Callers { lane: lane.clone(), target });
-    let supervisor = supervisor.children(callers.map(|callers| calling(callers, runtime)));
+    let supervisor = supervisor.children(callers.map(|callers| on(&runtime, calling(callers))));
     connect(&lane, &incidents);
     (EmergencyHandle { lane, incidents }, ChildSpec::supervisor(supervisor))
 }
@@ -155,11 +155,14 @@ fn connect(lane: &Arc<Lane>, incidents: &Addr<Incidents>) {
     }));
 }
 
-fn calling(callers: Callers, runtime: Option<Handle>) -> ChildSpec {
+fn calling(callers: Callers) -> ChildSpec {
     let callers = Arc::new(callers);
-    let spec = ChildSpec::task("callers", move |ctx| callers::run(callers.clone(), ctx)).watchdog(HUNG_AFTER);
+    ChildSpec::task("callers", move |ctx| callers::run(callers.clone(), ctx)).watchdog(HUNG_AFTER)
+}
+
+fn on(runtime: &Option<Handle>, spec: ChildSpec) -> ChildSpec {
     match runtime {
-        Some(runtime) => spec.runtime(runtime),
+        Some(runtime) => spec.runtime(runtime.clone()),
         None => spec,
     }
 }
