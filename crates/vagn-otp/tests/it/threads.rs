@@ -191,3 +191,25 @@ async fn an_actor_on_its_own_thread_survives_panics_and_drains_like_any_other() 
     root.stop().await;
     assert_eq!((addr.stats().handled(), addr.stats().lost()), (1001, 1));
 }
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_thread_runs_at_the_nice_value_it_was_given_and_nobody_else_does() {
+    // Field 19 of the thread's own stat, counted after the name in brackets.
+    fn nice() -> Option<i32> {
+        let stat = std::fs::read_to_string("/proc/thread-self/stat").ok()?;
+        stat.rsplit_once(") ")?.1.split(' ').nth(16)?.parse().ok()
+    }
+    let before = nice().unwrap();
+    let journal = Journal::default();
+    let noted = journal.clone();
+    let spec = ChildSpec::thread("low", move |ctx| {
+        noted.note(format!("{:?}", nice()));
+        ctx.ready();
+        while !ctx.sleep(LONG) {}
+        Ok(())
+    });
+    let alone = Alone::child(spec.nice(19)).await;
+    assert_eq!((journal.take(), nice()), ("Some(19)".to_owned(), Some(before)));
+    alone.stop().await;
+}
