@@ -88,11 +88,16 @@ async function ask(place) {
 }
 
 function refused(status, problem) {
-  if (status === 401) {
-    part("token-field").hidden = false;
-    token.focus();
-  }
+  if (status === 401) return askForToken();
   alarm(problem.detail ?? problem.title ?? `The server answered ${status}.`);
+}
+
+/** Asks no more until there is another token. */
+function askForToken() {
+  asked = null;
+  part("token-field").hidden = false;
+  token.focus();
+  alarm(token.value ? "This access token is not known here." : "This server asks for an access token.");
 }
 
 function schedule() {
@@ -123,10 +128,9 @@ function say(text) {
 
 function row({ id, geometry, properties: seen }) {
   const [x, y] = geometry.coordinates;
-  const line = document.createElement("tr");
-  const name = document.createElement("th");
+  const line = element("tr", "row");
+  const name = element("th", "rowheader", id);
   name.scope = "row";
-  name.textContent = id;
   if (seen.emergency) name.append(badge());
   line.append(
     name,
@@ -140,10 +144,9 @@ function row({ id, geometry, properties: seen }) {
 }
 
 function cell(label, text) {
-  const data = document.createElement("td");
+  const data = element("td", "cell", text);
   data.className = "number";
   data.dataset.label = label;
-  data.textContent = text;
   return data;
 }
 
@@ -152,6 +155,13 @@ function badge() {
   mark.className = "call";
   mark.textContent = "Emergency";
   return mark;
+}
+
+function element(tag, role, text = "") {
+  const made = document.createElement(tag);
+  made.setAttribute("role", role);
+  made.textContent = text;
+  return made;
 }
 
 function distance(metres) {
