@@ -2,6 +2,7 @@
 //!
 //! Reads what it knows and passes over the rest, so that it can be pointed at an older or newer service.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde_json::Value;
@@ -138,9 +139,9 @@ fn numbers(metrics: &str) -> Vec<(&'static str, String)> {
 
 fn calls(metrics: &str) -> String {
     let outcomes = samples(metrics).filter(|sample| sample.name == "vagn_emergencies_total");
-    let words =
-        outcomes.map(|sample| format!("{} {}", sample.count(), sample.label("outcome").unwrap_or("?")));
-    words.collect::<Vec<_>>().join(", ")
+    let words = outcomes.filter_map(|sample| Some((sample.label("outcome")?, sample.count())));
+    let sorted: BTreeMap<&str, u64> = words.collect();
+    sorted.iter().map(|(outcome, count)| format!("{count} {outcome}")).collect::<Vec<_>>().join(", ")
 }
 
 fn text(object: &Value, key: &str) -> String {

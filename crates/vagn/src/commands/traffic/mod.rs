@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use anyhow::Context;
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tokio::runtime::Runtime;
@@ -21,7 +20,7 @@ use vagn_load::tcp::{self, TcpSettings};
 use vagn_load::trust::Trust;
 use vagn_load::udp::{self, Sent, Watch};
 
-use self::summary::{Answers, Summary};
+use self::summary::{Answers, Drawn, Summary};
 use super::say;
 
 /// Longest wait for a server to become idle after the last report.
@@ -112,7 +111,7 @@ impl TrafficArgs {
             Over::Tcp => self.over_tcp(&runtime, source, &target, &mut watch)?,
         };
         bar.finish_and_clear();
-        let balance = self.balance(before.as_ref(), sent.tally.reports)?;
+        let balance = self.balance(before.as_ref(), sent.tally.reports);
         let over = if self.way.over == Over::Udp { "udp" } else { "tcp" };
         Ok(Summary::new(format!("{over} {target}"), sent, answers, balance))
     }
@@ -131,9 +130,12 @@ impl TrafficArgs {
         Ok((outcome.sent, Some(answers)))
     }
 
-    fn balance(&self, before: Option<&Counts>, sent: u64) -> anyhow::Result<Option<Balance>> {
-        let (Some(ops), Some(before)) = (&self.ops, before) else { return Ok(None) };
-        Balance::draw(ops, before, sent, SETTLE_WITHIN).map(Some).context("draw the balance")
+    fn balance(&self, before: Option<&Counts>, sent: u64) -> Option<Drawn> {
+        let (ops, before) = (self.ops.as_ref()?, before?);
+        Some(
+            Balance::draw(ops, before, sent, SETTLE_WITHIN)
+                .map_err(|err| format!("{:#}", anyhow::Error::new(err))),
+        )
     }
 
     /// Prints what came of it. Not everything accounted for is a failure.

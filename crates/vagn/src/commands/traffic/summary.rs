@@ -9,13 +9,16 @@ use vagn_load::tcp::Outcome;
 use vagn_load::trace::Unusable;
 use vagn_load::udp::Sent;
 
+/// The balance, or why there is none.
+pub(super) type Drawn = Result<Balance, String>;
+
 /// What came of a run.
 pub(crate) struct Summary {
     to: String,
     sent: Sent,
     answers: Option<Answers>,
     unusable: Unusable,
-    balance: Option<Balance>,
+    balance: Option<Drawn>,
 }
 
 /// What came back over TCP.
@@ -27,7 +30,7 @@ pub(super) struct Answers {
 
 impl Summary {
     /// What was sent where, what came back, and the server's side of it.
-    pub(super) fn new(to: String, sent: Sent, answers: Option<Answers>, balance: Option<Balance>) -> Self {
+    pub(super) fn new(to: String, sent: Sent, answers: Option<Answers>, balance: Option<Drawn>) -> Self {
         Self { to, sent, answers, unusable: Unusable::default(), balance }
     }
 
@@ -40,7 +43,7 @@ impl Summary {
     /// Whether every report is accounted for.
     pub(super) fn is_whole(&self) -> bool {
         let answered = self.answers.as_ref().is_none_or(|it| it.unanswered == 0 && it.broken.is_none());
-        answered && self.balance.as_ref().is_none_or(Balance::adds_up)
+        answered && self.balance.as_ref().is_none_or(|drawn| drawn.as_ref().is_ok_and(Balance::adds_up))
     }
 
     /// For people.
@@ -57,8 +60,10 @@ impl Summary {
         if let Some(answers) = &self.answers {
             text += &answers.text();
         }
-        if let Some(balance) = &self.balance {
-            text += &format!("balance: {balance}\n");
+        match &self.balance {
+            Some(Ok(balance)) => text += &format!("balance: {balance}\n"),
+            Some(Err(why)) => text += &format!("balance: none: {why}\n"),
+            None => {}
         }
         text
     }
@@ -77,14 +82,21 @@ impl Summary {
             "answers": self.answers.as_ref().map(|it| json!({
                 "fates": it.fates, "unanswered": it.unanswered, "broken": it.broken,
             })),
-            "balance": self.balance.as_ref().map(|it| json!({
-                "received": it.counts.received,
-                "fates": it.counts.fates,
-                "kernel_drops": it.counts.kernel_drops,
-                "missing": it.missing() as i64,
-                "adds_up": it.adds_up(),
-            })),
+            "balance": self.balance.as_ref().map(balance_json),
         })
+    }
+}
+
+fn balance_json(drawn: &Drawn) -> Value {
+    match drawn {
+        Err(why) => json!({ "adds_up": false, "error": why }),
+        Ok(balance) => json!({
+            "received": balance.counts.received,
+            "fates": balance.counts.fates,
+            "kernel_drops": balance.counts.kernel_drops,
+            "missing": balance.missing() as i64,
+            "adds_up": balance.adds_up(),
+        }),
     }
 }
 
@@ -133,7 +145,7 @@ mod tests {
             },
             answers,
             unusable: Unusable { rows: 3, first: Some((7, "lat is not a number")) },
-            balance: settled.map(|settled| Balance { sent: 100, counts: counts(settled) }),
+            balance: settled.map(|settled| Ok(Balance { sent: 100, counts: counts(settled) })),
         }
     }
 
@@ -163,6 +175,16 @@ balance: 100 sent = 98 stored; 2 unaccounted for
         assert_eq!(json["answers"]["fates"], json!({"stored": 98}));
         assert_eq!((&json["balance"]["missing"], &json["balance"]["adds_up"]), (&json!(2), &json!(false)));
         assert_eq!(summary(None, None).json()["balance"], Value::Null);
+    }
+
+    #[test]
+    fn a_balance_that_cannot_be_drawn_is_told_beside_what_was_sent() {
+        let summary =
+            Summary { balance: Some(Err("the server was restarted".into())), ..summary(None, None) };
+        assert!(summary.text().starts_with("sent: 100 reports"));
+        assert!(summary.text().ends_with("balance: none: the server was restarted\n"));
+        assert_eq!(summary.json()["balance"]["adds_up"], false);
+        assert!(!summary.is_whole());
     }
 
     #[test]
