@@ -8,8 +8,9 @@ use crate::snapshot::writer::SnapshotWriter;
 use crate::syncer::Health;
 use crate::vehicle::VehicleIdBuf;
 
-/// Snapshots that are kept, with the log since the oldest of them: one to use, one to fall back to.
-const SNAPSHOTS_KEPT: usize = 2;
+/// The snapshot before the newest is kept to fall back to, with the log since then, unless that is longer than so many times what
+/// makes a snapshot due: after a burst that the syncer could not follow, space counts for more.
+const FALLBACK_MAX: u64 = 4;
 
 /// A snapshot is due after this time at the latest if there is anything new, so that records of a quiet fleet can age out too, ms.
 const SNAPSHOT_PAUSE_MIN_MS: i64 = 3_600_000;
@@ -53,12 +54,17 @@ impl Housekeeper {
         }
     }
 
-    /// Position up to which the log is needed for nothing but history: that of the oldest snapshot kept, if there are enough.
-    fn covered(&self) -> u64 {
-        match self.snapshots.len() {
-            SNAPSHOTS_KEPT.. => self.snapshots[0].position,
-            _ => 0,
-        }
+    /// Position from which on the log is needed to recover; what is before is history. `keep` bounds the log kept for a fall-back.
+    fn needed(&self, end: u64, keep: u64) -> u64 {
+        let fallback =
+            self.snapshots.len().checked_sub(2).map_or(0, |before| self.snapshots[before].position);
+        if end - fallback <= keep { fallback } else { self.newest() }
+    }
+
+    /// Takes the snapshots before `position` out.
+    fn drop_before(&mut self, position: u64) -> impl Iterator<Item = Snapshot> {
+        let count = self.snapshots.partition_point(|snapshot| snapshot.position < position);
+        self.snapshots.drain(..count)
     }
 
     fn newest(&self) -> u64 {
@@ -85,12 +91,13 @@ fn retire(partition: &mut Partition, now_ms: i64) -> usize {
         housekeeper.waiting = None;
         housekeeper.snapshots.push(Snapshot::new(&partition.dir, position));
     }
-    let spare = housekeeper.snapshots.len().saturating_sub(SNAPSHOTS_KEPT);
-    let snapshots = housekeeper.snapshots.drain(..spare).map(|snapshot| snapshot.path);
-    let mut removed: Vec<_> = snapshots.collect();
-    let segments =
-        partition.log.retire(housekeeper.covered(), kept_from(partition.settings.history_keep_ms, now_ms));
-    removed.extend(segments.map(|segment| segment.path));
+    let needed = partition
+        .housekeeper
+        .needed(partition.log.end().0, FALLBACK_MAX.saturating_mul(due_after(partition)));
+    let before_ms = kept_from(partition.settings.history_keep_ms, now_ms);
+    let snapshots = partition.housekeeper.drop_before(needed).map(|snapshot| snapshot.path);
+    let segments = partition.log.retire(needed, before_ms).map(|segment| segment.path);
+    let removed: Vec<_> = snapshots.chain(segments).collect();
     let count = removed.len();
     removed.into_iter().for_each(|path| partition.shared.remove(path));
     count
@@ -119,16 +126,20 @@ fn snapshot(partition: &mut Partition, now_ms: i64) -> Result<bool, StoreError> 
     }
 }
 
+/// Records since the last snapshot that make the next one due.
+fn due_after(partition: &Partition) -> u64 {
+    let vehicles = partition.index.look(|index| index.len()) as u64;
+    partition.settings.snapshot_records.max(2 * vehicles)
+}
+
 fn snapshot_due(partition: &Partition, now_ms: i64) -> bool {
     let housekeeper = &partition.housekeeper;
     let records = partition.log.end().0 - housekeeper.newest();
     if housekeeper.waiting.is_some() || records == 0 || partition.health() == Health::Full {
         return false;
     }
-    let vehicles = partition.index.look(|index| index.len()) as u64;
     let pause_ms = partition.settings.history_keep_ms.max(SNAPSHOT_PAUSE_MIN_MS);
-    records >= partition.settings.snapshot_records.max(2 * vehicles)
-        || now_ms.saturating_sub(housekeeper.last_snapshot_ms) >= pause_ms
+    records >= due_after(partition) || now_ms.saturating_sub(housekeeper.last_snapshot_ms) >= pause_ms
 }
 
 /// Writes a snapshot to its end; the syncer has yet to put it in its place.

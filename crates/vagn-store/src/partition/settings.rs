@@ -14,7 +14,7 @@ pub struct Settings {
     /// A segment of the log is at most so long, bytes.
     pub segment_bytes: u64,
     /// A snapshot is due after so many records, or after twice as many as there are vehicles if that is more. Two snapshots are
-    /// kept with the log since the older one: with few vehicles, twice this many records of 80 bytes stay on disk.
+    /// kept with the log since the older one: at most four times as many records of 80 bytes stay on disk, most often twice.
     pub snapshot_records: u64,
     /// Slots that one call of `housekeep` looks at.
     pub slice: u32,
@@ -28,7 +28,7 @@ impl Default for Settings {
             history_keep_ms: 24 * 3_600_000,
             free_floor_bytes: 256 << 20,
             segment_bytes: 64 << 20,
-            snapshot_records: 400_000,
+            snapshot_records: 250_000,
             slice: 4_096,
         }
     }
