@@ -39,11 +39,12 @@ struct Plan {
     reply: Reply,
     steered: bool,
     max_connections: u32,
+    hang_limit: Duration,
 }
 
 impl Default for Plan {
     fn default() -> Self {
-        Self { reply: Reply::None, steered: true, max_connections: 10_000 }
+        Self { reply: Reply::None, steered: true, max_connections: 10_000, hang_limit: PATIENCE }
     }
 }
 
@@ -60,7 +61,8 @@ impl Plan {
         };
         let doors = Doors::bind_steered(&udp, &tcp, self.steered).unwrap();
         let (udp, tcp, steered) = (doors.udp_addresses()[0], doors.tcp_addresses()[0], doors.is_steered());
-        let children = doors.children(identity.server_config(&[]).unwrap(), &handover);
+        let children = doors.children(identity.server_config(&[]).unwrap(), &handover).into_iter();
+        let children = children.map(|child| child.watchdog(self.hang_limit));
         let root = Supervisor::new("doors", Strategy::OneForOne).children(children).start().await.unwrap();
         Running { root, udp, tcp, steered, connector: trust(&identity).into(), handover }
     }
@@ -244,6 +246,17 @@ async fn a_restarted_door_finds_what_waited_for_it() {
         running.restarted(name).await;
     }
     assert_eq!(running.handover.metrics.udp_kernel_drops.get(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hung_door_is_replaced_and_nothing_that_waited_is_lost() {
+    let (handover, batches) = collector();
+    let running = Plan { hang_limit: Duration::from_secs(2), ..Plan::default() }.run(handover).await;
+    let vehicle = vehicle(running.udp);
+    assert!(running.root.processes().inject("udp", Fault::Hang));
+    (0..200).for_each(|_| assert!(vehicle.send(&report("bus", None)).is_ok()));
+    running.restarted("udp").await;
+    assert_eq!(arrive(&batches, 200).len(), 200);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
