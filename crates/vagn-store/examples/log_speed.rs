@@ -3,8 +3,8 @@
 //! ```sh
 //! cargo run --release -p vagn-store --example log_speed [VEHICLES] [DIR]
 //! ```
-//! Two times are printed: what a clock on the wall says, and how long the processor worked. They differ where the disk is waited
-//! for, and where other processes want the same processor.
+//! Two times are printed: what a clock on the wall says, and how long the processor worked. They differ where
+//! the disk is waited for, and where other processes want the same processor.
 #![expect(clippy::print_stdout, reason = "its purpose is to print")]
 #![expect(clippy::unwrap_used, reason = "a measurement that fails may end so")]
 

@@ -5,8 +5,9 @@
 //! partitions     the format, the number of partitions, and which set of them is in force
 //! fleet-1/0/     log and snapshots of partition 0 in set 1
 //! ```
-//! When the number of partitions changes, a new set is written beside the old one and put in force by replacing the file
-//! `partitions`. A crash leaves the one or the other, and the set that is not in force is removed when the directory is next opened.
+//! When the number of partitions changes, a new set is written beside the old one and put in force by
+//! replacing the file `partitions`. A crash leaves the one or the other, and the set that is not in force is
+//! removed when the directory is next opened.
 
 use crate::disk::{Disk, DiskLock, read_all, replace};
 use crate::error::{Doing, StoreError};
@@ -41,12 +42,12 @@ struct Layout {
 }
 
 impl DataDir {
-    /// Opens the data directory, creating it when it is missing, for `partitions` partitions; `None` takes as many as there are, or one in a new
-    /// directory. Reads no partition.
+    /// Opens the data directory, creating it when it is missing, for `partitions` partitions; `None` takes as
+    /// many as there are, or one in a new directory. Reads no partition.
     ///
     /// # Errors
-    /// [`StoreError::InUse`] when another process has it; [`StoreError::Format`] when a later version wrote it;
-    /// [`StoreError::Corrupt`] or [`StoreError::Io`] when its layout cannot be read.
+    /// [`StoreError::InUse`] when another process has it; [`StoreError::Format`] when a later version wrote
+    /// it; [`StoreError::Corrupt`] or [`StoreError::Io`] when its layout cannot be read.
     pub fn open(disk: Arc<dyn Disk>, dir: &Path, partitions: Option<u32>) -> Result<DataDir, StoreError> {
         disk.create_dir(dir).doing("create", dir)?;
         let lock = take_lock(&*disk, dir)?;
@@ -85,8 +86,9 @@ impl DataDir {
         self.layout.partitions == self.wanted
     }
 
-    /// Distributes what there is, history included, over the number of partitions wanted. To be called before any partition is opened;
-    /// does nothing when the number has not changed. Takes about a second per million records and, for as long, twice the space.
+    /// Distributes what there is, history included, over the number of partitions wanted. To be called before
+    /// any partition is opened; does nothing when the number has not changed. Reads and writes all of the
+    /// history, and needs twice the space meanwhile.
     ///
     /// # Errors
     /// As [`Partition::open`] and [`Partition::write`]. The old partitions are in force then as before.
@@ -106,7 +108,8 @@ impl DataDir {
         self.remove_other_sets()
     }
 
-    /// Opens one partition; see [`Partition::open`]. Different ones may be opened beside each other, once [`DataDir::prepare`] is done.
+    /// Opens one partition; see [`Partition::open`]. Different ones may be opened beside each other, once
+    /// [`DataDir::prepare`] is done.
     ///
     /// # Errors
     /// As [`Partition::open`].
@@ -126,8 +129,8 @@ impl DataDir {
         &self.dir
     }
 
-    /// Opens a directory that is there as it is, for repair: where the layout cannot be read but there is only one set of partitions, the set
-    /// tells how many there are. Gives the layout's file in that case.
+    /// Opens a directory that is there as it is, for repair: where the layout cannot be read but there is
+    /// only one set of partitions, the set tells how many there are. Gives the layout's file in that case.
     pub(crate) fn open_damaged(
         disk: Arc<dyn Disk>,
         dir: &Path,

@@ -1,7 +1,7 @@
 //! The log as history: what was seen of which vehicle, as far back as it is kept.
 //!
-//! A record names a slot only. Whose it was is told by the definition before it, else by the removal after it, else by who has the
-//! slot now; so history needs no old snapshots.
+//! A record names a slot only. Whose it was is told by the definition before it, else by the removal after
+//! it, else by who has the slot now; so history needs no old snapshots.
 
 use crate::error::StoreError;
 use crate::log::reader::{LogReader, Unit};

@@ -1,7 +1,8 @@
 //! Distributes a fleet, its history included, over another number of partitions.
 //!
-//! What happened is written once more through ordinary partitions, vehicle by vehicle in the old order; then what each vehicle
-//! last was, for those of which the history no longer tells. The rules of order and repeats make the latter harmless for the rest.
+//! What happened is written once more through ordinary partitions, vehicle by vehicle in the old order; then
+//! what each vehicle last was, for those of which the history no longer tells. The rules of order and repeats
+//! make the latter harmless for the rest.
 
 use crate::disk::Disk;
 use crate::error::StoreError;

@@ -21,7 +21,8 @@ pub struct Sighting {
     pub heading_deg: Option<f32>,
     /// The report carried the emergency flag.
     pub emergency: bool,
-    /// The event time is the vehicle's own and not the door's stamp. Only then can an equal time mean a repeat.
+    /// The event time is the vehicle's own and not the door's stamp. Only then can an equal time mean a
+    /// repeat.
     pub own_time: bool,
 }
 

@@ -1,7 +1,8 @@
 //! Makes durable what the writer of a partition wrote, beside the writer and never in its way.
 //!
-//! The writer leaves here what is due: segments it wrote to, a snapshot to put in place, files to remove. Whoever has a
-//! [`Syncer`] does it. A sync that fails is not forgotten: nobody knows what the disk still has, so the partition stops for good.
+//! The writer leaves here what is due: segments it wrote to, a snapshot to put in place, files to remove.
+//! Whoever has a [`Syncer`] does it. A sync that fails is not forgotten: nobody knows what the disk still
+//! has, so the partition stops for good.
 
 use crate::StoreError;
 use crate::disk::{Disk, DiskFile};
@@ -40,9 +41,9 @@ pub(crate) struct Finished {
 
 /// What the writer and the syncers of a partition have in common.
 pub(crate) struct Shared {
-    disk: Arc<dyn Disk>,
-    dir: PathBuf,
-    partition: u32,
+    pub(crate) disk: Arc<dyn Disk>,
+    pub(crate) dir: PathBuf,
+    pub(crate) partition: u32,
     written: AtomicU64,
     durable: AtomicU64,
     full: AtomicBool,
@@ -69,8 +70,8 @@ impl Syncer {
         Syncer { shared }
     }
 
-    /// Makes durable all that was written before the call, then does what [`Syncer::tidy`] does. Blocks for as long as the disk takes;
-    /// gives the position up to which the log is durable.
+    /// Makes durable all that was written before the call, then does what [`Syncer::tidy`] does. Blocks for
+    /// as long as the disk takes; gives the position up to which the log is durable.
     ///
     /// # Errors
     /// When the disk fails, now or before. The partition has then stopped for good.
@@ -81,8 +82,9 @@ impl Syncer {
         Ok(durable)
     }
 
-    /// Puts finished snapshots in their place and removes files that are no longer needed. Syncs only what a snapshot needs, so it
-    /// does little at most times; to be called now and then by who does not call [`Syncer::sync`].
+    /// Puts finished snapshots in their place and removes files that are no longer needed. Syncs only what a
+    /// snapshot needs, so it does little at most times; to be called now and then by who does not call
+    /// [`Syncer::sync`].
     ///
     /// # Errors
     /// As [`Syncer::sync`].
@@ -158,6 +160,11 @@ impl Shared {
 
     pub(crate) fn durable(&self) -> u64 {
         self.durable.load(Ordering::Acquire)
+    }
+
+    /// Bytes that may still be written to where the partition is.
+    pub(crate) fn free_space(&self) -> Result<u64, StoreError> {
+        self.disk.free_space(&self.dir).doing("measure the space below", &self.dir)
     }
 
     pub(crate) fn set_full(&self, full: bool) {

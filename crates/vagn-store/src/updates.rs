@@ -1,6 +1,7 @@
 //! Sightings on their way to one partition, in the order in which they are to be stored.
 //!
-//! Made once and refilled: after the first few batches nothing here allocates, neither per update nor per batch.
+//! Made once and refilled: after the first few batches nothing here allocates, neither per update nor per
+//! batch.
 
 use crate::{Key, Sighting};
 

@@ -1,7 +1,8 @@
 //! The disk as the store sees it: files that grow at their end, directories, and what makes either durable.
 //!
-//! What is written is safe from a crash of the process; only what was synced is safe from a crash of the machine. That holds for
-//! directories too: a file that was created or renamed may be gone, or back under its old name, until its directory was synced.
+//! What is written is safe from a crash of the process; only what was synced is safe from a crash of the
+//! machine. That holds for directories too: a file that was created or renamed may be gone, or back under its
+//! old name, until its directory was synced.
 
 pub mod faulty;
 mod real;
@@ -12,13 +13,15 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-/// A file that is open for reading and for writing at its end. Shared by the writer and the thread that syncs.
+/// A file that is open for reading and for writing at its end. Shared by the writer and the thread that
+/// syncs.
 pub trait DiskFile: Send + Sync {
-    /// Writes all of `bytes` at the end, in one system call unless the disk takes less. After an error, any part of `bytes` may
-    /// have been written.
+    /// Writes all of `bytes` at the end, in one system call unless the disk takes less. After an error, any
+    /// part of `bytes` may have been written.
     fn append(&self, bytes: &[u8]) -> io::Result<()>;
 
-    /// Reads from `offset` into `buffer`; gives the number of bytes read, less than asked for only at the end of the file.
+    /// Reads from `offset` into `buffer`; gives the number of bytes read, less than asked for only at the end
+    /// of the file.
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize>;
 
     /// Length in bytes.

@@ -1,7 +1,7 @@
 //! What a batch of updates will do to the index, worked out before anything is done.
 //!
-//! Between the two stands the log: what it cannot append is never shown. A plan knows the batch's own effects too: the second report
-//! of a vehicle is held against the first one of the same batch.
+//! Between the two stands the log: what it cannot append is never shown. A plan knows the batch's own effects
+//! too: the second report of a vehicle is held against the first one of the same batch.
 
 use hashbrown::HashTable;
 use vagn_wire::Fate;
@@ -152,8 +152,8 @@ fn new_slot(updates: &Updates, update: &Update<'_>, hash: u64, plan: &Plan) -> O
     plan.new.find(hash, same).map(|&at| plan.planned[at as usize].slot)
 }
 
-/// For each slot that the batch changes, the last update to be stored there: a table of the size of the batch, so that it stays in
-/// the nearest cache.
+/// For each slot that the batch changes, the last update to be stored there: a table of the size of the
+/// batch, so that it stays in the nearest cache.
 #[derive(Debug, Default)]
 struct Latest {
     cells: Vec<Cell>,
@@ -188,7 +188,8 @@ impl Latest {
         self.cells[at] = Cell { batch: self.batch, slot, update };
     }
 
-    /// The cell of the slot, or the empty one where it would be. There is one: at most half of the cells are taken.
+    /// The cell of the slot, or the empty one where it would be. There is one: at most half of the cells are
+    /// taken.
     fn find(&self, slot: u32) -> usize {
         let mask = self.cells.len() - 1;
         // Multiplication by 2^32 / golden ratio spreads neighbouring slots.

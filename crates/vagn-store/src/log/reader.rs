@@ -1,8 +1,9 @@
 //! Reads a log back, and decides what a part that cannot be read means.
 //!
-//! A machine that loses power may have written the last, unsynced pages in any order: a part that reads as zeros may be followed
-//! by records that are whole. Such a tail was never promised to anyone and is cut. Anything else that cannot be read, with good
-//! records behind it, is damage; so is whatever cannot be read though it had been synced. Damage stops the reader.
+//! A machine that loses power may have written the last, unsynced pages in any order: a part that reads as
+//! zeros may be followed by records that are whole. Such a tail was never promised to anyone and is cut.
+//! Anything else that cannot be read, with good records behind it, is damage; so is whatever cannot be read
+//! though it had been synced. Damage stops the reader.
 
 use super::record::{self, LEN, Record};
 use super::seen::Seen;
@@ -71,8 +72,8 @@ pub(crate) struct LogReader<'a> {
 }
 
 impl LogReader<'_> {
-    /// Gives every record from number `from` on to `visit`. All records before `synced` are known to have been synced.
-    /// Changes nothing; a torn end is told of, and left to [`LogReader::cut`].
+    /// Gives every record from number `from` on to `visit`. All records before `synced` are known to have
+    /// been synced. Changes nothing; a torn end is told of, and left to [`LogReader::cut`].
     pub(crate) fn read(
         &self,
         from: u64,
@@ -125,7 +126,8 @@ impl LogReader<'_> {
         Ok(found)
     }
 
-    /// Decides whether the log may be cut where record `number` is missing; `rest` are the segments from there on.
+    /// Decides whether the log may be cut where record `number` is missing; `rest` are the segments from
+    /// there on.
     fn judge(&self, bad: Bad, number: u64, synced: u64, rest: &[Segment]) -> Result<Cut, StoreError> {
         let (mut records, mut synced, mut size) = (0, synced, 0);
         for segment in rest {
@@ -152,8 +154,8 @@ impl LogReader<'_> {
         Ok(Cut { file: bad.file, offset: bad.offset, bytes: size - kept, records })
     }
 
-    /// Gives everything in one segment to `visit` until that returns false: the header, under the number of the first record,
-    /// the records, and what cannot be read.
+    /// Gives everything in one segment to `visit` until that returns false: the header, under the number of
+    /// the first record, the records, and what cannot be read.
     pub(crate) fn scan(
         &self,
         segment: &Segment,
@@ -238,7 +240,8 @@ impl LogReader<'_> {
     }
 }
 
-/// Whether `segment` goes on where the one `before` it ended, with record `next` to come; else what is missing between them.
+/// Whether `segment` goes on where the one `before` it ended, with record `next` to come; else what is
+/// missing between them.
 fn follows(segment: &Segment, before: Option<&Segment>, next: u64) -> Result<Option<Bad>, StoreError> {
     let corrupt = |what| Err(StoreError::Corrupt { file: segment.path.clone(), offset: 0, what });
     match before {
@@ -280,8 +283,8 @@ fn bad(segment: &Segment, offset: u64, bytes: &[u8], what: &'static str) -> Bad 
     }
 }
 
-/// Whether some sector holds only zeros of `bytes`, which begin at `offset`. The parts of a record in two sectors are at least 16
-/// bytes long, and no such part of a position is all zeros.
+/// Whether some sector holds only zeros of `bytes`, which begin at `offset`. The parts of a record in two
+/// sectors are at least 16 bytes long, and no such part of a position is all zeros.
 fn has_empty_sector(offset: u64, bytes: &[u8]) -> bool {
     let first = ((SECTOR - offset % SECTOR) as usize).min(bytes.len());
     let (head, tail) = bytes.split_at(first);

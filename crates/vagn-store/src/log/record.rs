@@ -1,7 +1,7 @@
 //! One record of the log: 80 bytes, little-endian, with a checksum.
 //!
-//! 80 because the longest id (64 bytes) then fits beside the 16 bytes every record begins with, so that nothing ever spans two
-//! records; and because a hex dump shows a record as five whole lines.
+//! 80 because the longest id (64 bytes) then fits beside the 16 bytes every record begins with, so that
+//! nothing ever spans two records; and because a hex dump shows a record as five whole lines.
 
 use crate::{Key, Sighting};
 use vagn_wire::Position;
@@ -25,8 +25,8 @@ const UUID: u8 = 32;
 /// What a record says.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Record<'a> {
-    /// The vehicle in `slot`, whose id has `hash`, was seen. The hash tells whose the position is even where the definition of
-    /// the slot was lost, so that no position is ever given to another vehicle.
+    /// The vehicle in `slot`, whose id has `hash`, was seen. The hash tells whose the position is even where
+    /// the definition of the slot was lost, so that no position is ever given to another vehicle.
     Position { slot: u32, hash: u64, sighting: Sighting },
     /// From here on `slot` is this vehicle.
     Define { slot: u32, key: Key<'a> },
@@ -83,7 +83,8 @@ fn checksum(bytes: &[u8; LEN], number: u64) -> u32 {
     crc32c::crc32c_append((number ^ (number >> 32)) as u32, &bytes[4..])
 }
 
-/// Length of the fields of a position as a snapshot holds them: a record without its checksum and what follows the heading.
+/// Length of the fields of a position as a snapshot holds them: a record without its checksum and what
+/// follows the heading.
 pub(crate) const FIELDS: usize = 64;
 
 /// The fields of a position, with the length of the id that is to follow them.

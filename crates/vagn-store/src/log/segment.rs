@@ -1,7 +1,7 @@
 //! One file of the log: its name, its header, and where its records lie.
 //!
-//! A segment is named by the number of its first record, and its header is as long as a record. So a record's number gives its
-//! file and offset, and a missing file shows as a gap between names.
+//! A segment is named by the number of its first record, and its header is as long as a record. So a record's
+//! number gives its file and offset, and a missing file shows as a gap between names.
 
 use super::record::LEN;
 use super::seen::Seen;
@@ -48,7 +48,8 @@ impl Segment {
 pub(crate) struct Header {
     pub(crate) partition: u32,
     pub(crate) base: u64,
-    /// The latest stamps before this segment: they tell when the segment before has aged out, without reading it.
+    /// The latest stamps before this segment: they tell when the segment before has aged out, without reading
+    /// it.
     pub(crate) seen: Seen,
     /// All records before this one had been synced when the segment was begun.
     pub(crate) synced: u64,
@@ -80,8 +81,8 @@ impl Header {
         bytes
     }
 
-    /// Reads the header of the segment `base` of `partition`. Magic, version and checksum keep their places in every version,
-    /// so a damaged version is not taken for a newer one.
+    /// Reads the header of the segment `base` of `partition`. Magic, version and checksum keep their places
+    /// in every version, so a damaged version is not taken for a newer one.
     pub(crate) fn decode(bytes: &[u8; LEN], partition: u32, base: u64) -> Result<Header, NoHeader> {
         let u32_at = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().expect("4 bytes"));
         let u64_at = |at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().expect("8 bytes"));

@@ -7,16 +7,12 @@ use super::segment::{Header, Segment};
 use crate::disk::{Disk, DiskFile};
 use crate::error::{Doing, StoreError};
 use crate::syncer::Shared;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 /// The end of the log of one partition. There is one writer.
 pub(crate) struct LogWriter {
-    disk: Arc<dyn Disk>,
-    dir: PathBuf,
-    partition: u32,
-    segment_bytes: u64,
     shared: Arc<Shared>,
+    segment_bytes: u64,
     segment: Segment,
     file: Arc<dyn DiskFile>,
     /// Segments before, oldest first.
@@ -42,34 +38,23 @@ pub(crate) struct Closed {
     pub(crate) receive_time_ms: i64,
 }
 
-/// What a writer needs to go on where a log ended.
-pub(crate) struct Start {
-    pub(crate) disk: Arc<dyn Disk>,
-    pub(crate) dir: PathBuf,
-    pub(crate) partition: u32,
-    pub(crate) segment_bytes: u64,
-    pub(crate) shared: Arc<Shared>,
-    /// Number of the first record to be written.
-    pub(crate) next: u64,
-    pub(crate) seen: Seen,
-    pub(crate) closed: Vec<Closed>,
-}
-
 impl LogWriter {
     /// Begins a new segment behind everything there is, so that nothing is ever written behind a torn end.
-    pub(crate) fn start(start: Start) -> Result<LogWriter, StoreError> {
-        let Start { disk, dir, partition, segment_bytes, shared, next, seen, closed } = start;
-        let segment = Segment::new(&dir, next);
-        let header = Header { partition, base: next, seen, synced: 0 };
-        let file = create(&*disk, &segment, &header)?;
+    pub(crate) fn start(
+        shared: Arc<Shared>,
+        segment_bytes: u64,
+        closed: Vec<Closed>,
+        next: u64,
+        seen: Seen,
+    ) -> Result<LogWriter, StoreError> {
+        let segment = Segment::new(&shared.dir, next);
+        let header = Header { partition: shared.partition, base: next, seen, synced: 0 };
+        let file = create(&*shared.disk, &segment, &header)?;
         shared.written(next);
         shared.began(file.clone());
         Ok(LogWriter {
-            disk,
-            dir,
-            partition,
-            segment_bytes,
             shared,
+            segment_bytes,
             segment,
             file,
             closed,
@@ -104,8 +89,8 @@ impl LogWriter {
         }
     }
 
-    /// Writes the batch. When the disk has no room nothing of it is left, and writing can go on later; any other error stops the
-    /// partition for good.
+    /// Writes the batch. When the disk has no room nothing of it is left, and writing can go on later; any
+    /// other error stops the partition for good.
     pub(crate) fn commit(&mut self) -> Result<LogPosition, StoreError> {
         if !self.buffer.is_empty() {
             let done = self.append();
@@ -133,14 +118,14 @@ impl LogWriter {
         if self.segment.base == self.next {
             return Ok(());
         }
-        let segment = Segment::new(&self.dir, self.next);
+        let segment = Segment::new(&self.shared.dir, self.next);
         let header = Header {
-            partition: self.partition,
+            partition: self.shared.partition,
             base: self.next,
             seen: self.seen,
             synced: self.shared.durable(),
         };
-        self.file = create(&*self.disk, &segment, &header)?;
+        self.file = create(&*self.shared.disk, &segment, &header)?;
         let segment = std::mem::replace(&mut self.segment, segment);
         self.closed.push(Closed { segment, end: self.next, receive_time_ms: self.seen.receive_time_ms });
         self.shared.began(self.file.clone());
@@ -161,7 +146,8 @@ impl LogWriter {
         LogPosition(self.next)
     }
 
-    /// Gives up the oldest segments, those that end at or before `covered` and whose records were all received before `before_ms`.
+    /// Gives up the oldest segments, those that end at or before `covered` and whose records were all
+    /// received before `before_ms`.
     pub(crate) fn retire(&mut self, covered: u64, before_ms: i64) -> impl Iterator<Item = Segment> {
         let old = |closed: &Closed| closed.end <= covered && closed.receive_time_ms < before_ms;
         let count = self.closed.iter().take_while(|closed| old(closed)).count();

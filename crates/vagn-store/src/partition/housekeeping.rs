@@ -5,14 +5,16 @@ use crate::error::StoreError;
 use crate::log::record::Record;
 use crate::snapshot::Snapshot;
 use crate::snapshot::writer::SnapshotWriter;
-use crate::syncer::Health;
+use crate::syncer::{Health, Shared};
 use crate::vehicle::VehicleIdBuf;
 
-/// The snapshot before the newest is kept to fall back to, with the log since then, unless that is longer than so many times what
-/// makes a snapshot due: after a burst that the syncer could not follow, space counts for more.
+/// The snapshot before the newest is kept to fall back to, with the log since then, unless that is longer
+/// than so many times what makes a snapshot due: after a burst that the syncer could not follow, space counts
+/// for more.
 const FALLBACK_MAX: u64 = 4;
 
-/// A snapshot is due after this time at the latest if there is anything new, so that records of a quiet fleet can age out too, ms.
+/// A snapshot is due after this time at the latest if there is anything new, so that records of a quiet fleet
+/// can age out too, ms.
 const SNAPSHOT_PAUSE_MIN_MS: i64 = 3_600_000;
 
 /// A vehicle is forgotten at most this late, ms.
@@ -54,7 +56,8 @@ impl Housekeeper {
         }
     }
 
-    /// Position from which on the log is needed to recover; what is before is history. `keep` bounds the log kept for a fall-back.
+    /// Position from which on the log is needed to recover; what is before is history. `keep` bounds the log
+    /// kept for a fall-back.
     fn needed(&self, end: u64, keep: u64) -> u64 {
         let fallback =
             self.snapshots.len().checked_sub(2).map_or(0, |before| self.snapshots[before].position);
@@ -89,7 +92,7 @@ fn retire(partition: &mut Partition, now_ms: i64) -> usize {
     let housekeeper = &mut partition.housekeeper;
     if let Some(position) = partition.shared.placed() {
         housekeeper.waiting = None;
-        housekeeper.snapshots.push(Snapshot::new(&partition.dir, position));
+        housekeeper.snapshots.push(Snapshot::new(&partition.shared.dir, position));
     }
     let needed = partition
         .housekeeper
@@ -109,7 +112,8 @@ fn kept_from(history_keep_ms: i64, now_ms: i64) -> i64 {
     if history_keep_ms == 0 { i64::MAX } else { now_ms.saturating_sub(history_keep_ms) }
 }
 
-/// Begins a snapshot when one is due, or writes a slice of the one under way. Gives whether there is more to write.
+/// Begins a snapshot when one is due, or writes a slice of the one under way. Gives whether there is more to
+/// write.
 fn snapshot(partition: &mut Partition, now_ms: i64) -> Result<bool, StoreError> {
     if partition.housekeeper.writing.is_none() {
         if !snapshot_due(partition, now_ms) {
@@ -171,7 +175,8 @@ fn begin_snapshot(partition: &mut Partition) -> Result<SnapshotWriter, StoreErro
     partition.log.rotate()?;
     let slot_end = partition.index.look(|index| index.slots_end());
     let position = partition.log.end().0;
-    SnapshotWriter::begin(&*partition.disk, &partition.dir, partition.number, position, slot_end)
+    let Shared { disk, dir, partition, .. } = &*partition.shared;
+    SnapshotWriter::begin(&**disk, dir, *partition, position, slot_end)
 }
 
 /// Gives up a snapshot for which there is no room; what was written of it goes.
@@ -182,8 +187,8 @@ fn abandon_snapshot(partition: &mut Partition) {
     }
 }
 
-/// Forgets vehicles of which nothing was heard for too long, among the next slots. Gives how many, and whether there are more slots to
-/// look at.
+/// Forgets vehicles of which nothing was heard for too long, among the next slots. Gives how many, and
+/// whether there are more slots to look at.
 fn forget(partition: &mut Partition, now_ms: i64) -> Result<(usize, bool), StoreError> {
     let forget_after_ms = partition.settings.forget_after_ms;
     if partition.housekeeper.forget_from.is_none() && now_ms >= partition.housekeeper.next_forget_ms {

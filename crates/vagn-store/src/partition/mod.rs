@@ -1,8 +1,8 @@
 //! One partition: its live index, its log, and the one writer of both.
 //!
-//! A write has three steps. `Index::plan` decides what becomes of each update and changes nothing; the log appends what is to be
-//! stored; `Index::commit` shows it to readers. When the second step fails the third does not happen, so the index never
-//! shows what the log does not have.
+//! A write has three steps. `Index::plan` decides what becomes of each update and changes nothing; the log
+//! appends what is to be stored; `Index::commit` shows it to readers. When the second step fails the third
+//! does not happen, so the index never shows what the log does not have.
 
 mod housekeeping;
 pub(crate) mod recovery;
@@ -21,13 +21,13 @@ use crate::log::reader::LogReader;
 use crate::log::record::Record;
 use crate::log::seen::Seen;
 use crate::log::segment::Segment;
-use crate::log::writer::{Closed, LogWriter, Start};
+use crate::log::writer::{Closed, LogWriter};
 use crate::reader::{Reader, Writer};
 use crate::syncer::{Health, Shared, Syncer};
 use crate::{Fate, Key, Updates};
 use housekeeping::Housekeeper;
 use recovery::{Recovered, Steps, recover};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 /// The free space is looked at after so many bytes, rarely enough to cost nothing.
@@ -38,9 +38,6 @@ const SHOWN_AT_ONCE: usize = 256;
 
 /// The single writer of one partition.
 pub struct Partition {
-    number: u32,
-    dir: PathBuf,
-    disk: Arc<dyn Disk>,
     settings: Settings,
     index: Writer,
     plan: Plan,
@@ -61,12 +58,12 @@ pub struct Written {
 }
 
 impl Partition {
-    /// Recovers the partition `number` from `dir`, which is created when it is missing, and makes it ready to write. Blocks; partitions
-    /// may be opened beside each other. `now_ms` is the time now, ms since 1970.
+    /// Recovers the partition `number` from `dir`, which is created when it is missing, and makes it ready to
+    /// write. Blocks; partitions may be opened beside each other. `now_ms` is the time now, ms since 1970.
     ///
     /// # Errors
-    /// [`StoreError::Corrupt`] names the file and the offset of what cannot be read though no crash explains it.
-    /// [`StoreError::Format`] when a later version wrote it, [`StoreError::Io`] when the disk refuses.
+    /// [`StoreError::Corrupt`] names the file and the offset of what cannot be read though no crash explains
+    /// it. [`StoreError::Format`] when a later version wrote it, [`StoreError::Io`] when the disk refuses.
     pub fn open(
         disk: Arc<dyn Disk>,
         dir: &Path,
@@ -80,25 +77,14 @@ impl Partition {
         let Recovered { table, recovery, snapshots } = recover(&reader, progress)?;
         let shared = Arc::new(Shared::new(disk.clone(), dir.to_owned(), number));
         let closed = closed_segments(&reader, &recovery, &shared)?;
-        let log = LogWriter::start(Start {
-            disk: disk.clone(),
-            dir: dir.to_owned(),
-            partition: number,
-            segment_bytes: settings.segment_bytes,
-            shared: shared.clone(),
-            next: recovery.end.0,
-            seen: table.seen(),
-            closed,
-        })?;
+        let log =
+            LogWriter::start(shared.clone(), settings.segment_bytes, closed, recovery.end.0, table.seen())?;
         // Whoever is there stays, even if the bound was lowered.
         let max_vehicles = settings.max_vehicles.max(recovery.vehicles as usize);
         let mut steps = Steps::new(number, Phase::Index, progress);
         let vehicles = table.vehicles().inspect(|_| steps.step());
         let index = Index::load(max_vehicles, vehicles.map(|(slot, key, _, sighting)| (slot, key, sighting)));
         let partition = Partition {
-            number,
-            dir: dir.to_owned(),
-            disk,
             settings,
             index: Writer::new(index),
             plan: Plan::default(),
@@ -110,12 +96,12 @@ impl Partition {
         Ok((partition, recovery))
     }
 
-    /// Writes the updates to the log, in one system call, and then shows those that are stored to readers. `fates` is refilled with what
-    /// became of each. Not yet durable: see [`Partition::syncer`].
+    /// Writes the updates to the log, in one system call, and then shows those that are stored to readers.
+    /// `fates` is refilled with what became of each. Not yet durable: see [`Partition::syncer`].
     ///
     /// # Errors
-    /// All updates are [`Fate::Failed`] then and nothing has changed. [`StoreError::Full`] ends when there is space again; after any
-    /// other error the partition has stopped for good.
+    /// All updates are [`Fate::Failed`] then and nothing has changed. [`StoreError::Full`] ends when there is
+    /// space again; after any other error the partition has stopped for good.
     pub fn write(&mut self, updates: &Updates, fates: &mut Vec<Fate>) -> Result<Written, StoreError> {
         fates.clear();
         let written = self.try_write(updates);
@@ -167,8 +153,8 @@ impl Partition {
         Ok(self.index.change(|index| index.remove_slot(slot)))
     }
 
-    /// A little of the work that is not urgent: a slice of a snapshot, of the search for vehicles to forget, files to remove. To be called
-    /// every second or so, and again soon when it says that there is more.
+    /// A little of the work that is not urgent: a slice of a snapshot, of the search for vehicles to forget,
+    /// files to remove. To be called every second or so, and again soon when it says that there is more.
     ///
     /// # Errors
     /// As [`Partition::write`].
@@ -204,7 +190,7 @@ impl Partition {
 
     /// Its number, counted from zero.
     pub fn number(&self) -> u32 {
-        self.number
+        self.shared.partition
     }
 
     /// Bytes of log on the disk, history included.
@@ -231,7 +217,7 @@ impl Partition {
             true => {
                 self.shared.set_full(true);
                 StoreError::Full {
-                    dir: self.dir.clone(),
+                    dir: self.shared.dir.clone(),
                     free_bytes: 0,
                     floor_bytes: self.settings.free_floor_bytes,
                 }
@@ -248,11 +234,11 @@ impl Partition {
 
     fn measure_space(&mut self) -> Result<(), StoreError> {
         self.space_checked = self.log.end();
-        let free_bytes = self.disk.free_space(&self.dir).doing("measure the space below", &self.dir)?;
+        let free_bytes = self.shared.free_space()?;
         let floor_bytes = self.settings.free_floor_bytes;
         self.shared.set_full(free_bytes < floor_bytes);
         if free_bytes < floor_bytes {
-            return Err(StoreError::Full { dir: self.dir.clone(), free_bytes, floor_bytes });
+            return Err(StoreError::Full { dir: self.shared.dir.clone(), free_bytes, floor_bytes });
         }
         Ok(())
     }
@@ -265,8 +251,8 @@ impl Drop for Partition {
     }
 }
 
-/// The segments from before, each with what the next one says of it. Those that were read are due for a sync, since nobody knows whether they
-/// had one.
+/// The segments from before, each with what the next one says of it. Those that were read are due for a sync,
+/// since nobody knows whether they had one.
 fn closed_segments(
     reader: &LogReader<'_>,
     recovery: &Recovery,

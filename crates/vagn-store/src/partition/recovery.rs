@@ -78,7 +78,8 @@ struct Base {
 pub(crate) fn recover(log: &LogReader<'_>, progress: &dyn Fn(Progress)) -> Result<Recovered, StoreError> {
     remove_unfinished(log)?;
     let (base, damage) = newest_snapshot(log, progress)?;
-    // If the log does not reach back to where an older snapshot, or none, would need it, the damage of the newer one is the reason.
+    // If the log does not reach back to where an older snapshot, or none, would need it, the damage of the
+    // newer one is the reason.
     replay(log, base, progress).map_err(|err| damage.unwrap_or(err))
 }
 

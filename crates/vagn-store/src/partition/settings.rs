@@ -9,12 +9,14 @@ pub struct Settings {
     pub forget_after_ms: i64,
     /// Positions stay in the log at least so long after they were received, ms.
     pub history_keep_ms: i64,
-    /// Positions fail while fewer bytes than this are free, so that what is more precious can still be written.
+    /// Positions fail while fewer bytes than this are free, so that what is more precious can still be
+    /// written.
     pub free_floor_bytes: u64,
     /// A segment of the log is at most so long, bytes.
     pub segment_bytes: u64,
-    /// A snapshot is due after so many records, or after twice as many as there are vehicles if that is more. Two snapshots are
-    /// kept with the log since the older one: at most four times as many records of 80 bytes stay on disk, most often twice.
+    /// A snapshot is due after so many records, or after twice as many as there are vehicles if that is more.
+    /// Two snapshots are kept with the log since the older one: at most four times as many records of 80
+    /// bytes stay on disk, most often twice.
     pub snapshot_records: u64,
     /// Slots that one call of `housekeep` looks at.
     pub slice: u32,

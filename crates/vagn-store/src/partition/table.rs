@@ -1,7 +1,8 @@
 //! The slots of a partition while it is being recovered: a flat table over which snapshot and log are laid.
 //!
-//! The index comes last and takes every vehicle once. That is faster than moving vehicles through it again, and in between
-//! one id may stand in two slots, which an index could not bear: a fuzzy snapshot shows slots at different moments.
+//! The index comes last and takes every vehicle once. That is faster than moving vehicles through it again,
+//! and in between one id may stand in two slots, which an index could not bear: a fuzzy snapshot shows slots
+//! at different moments.
 
 use crate::chunked::Chunked;
 use crate::log::record::Record;
@@ -16,7 +17,8 @@ const PENDING: usize = 32;
 /// What is known of each slot so far.
 pub(crate) struct Table {
     slots: Chunked<Slot>,
-    /// Positions read whose slots are on their way from memory: a log names them in no order a cache could foresee.
+    /// Positions read whose slots are on their way from memory: a log names them in no order a cache could
+    /// foresee.
     pending: Vec<(u32, u64, Sighting)>,
     seen: Seen,
     /// Positions of vehicles that nobody knows, by slot.
@@ -104,8 +106,8 @@ impl Table {
         self.pending = pending;
     }
 
-    /// A position of a vehicle that is not the one in the slot is of an earlier one there, if a snapshot ran ahead of the log, or
-    /// of one whose definition `repair` could not save.
+    /// A position of a vehicle that is not the one in the slot is of an earlier one there, if a snapshot ran
+    /// ahead of the log, or of one whose definition `repair` could not save.
     fn see(&mut self, at: u32, hash: u64, sighting: Sighting) {
         self.seen.note(Seen::of(&sighting));
         let slot = self.slot(at);

@@ -1,4 +1,5 @@
-//! Repair of a log: every segment ends where the next one begins, and every record is there or is said to be lost.
+//! Repair of a log: every segment ends where the next one begins, and every record is there or is said to be
+//! lost.
 
 use super::{RepairReport, RepairedFile, keep_copy};
 use crate::disk::replace;
@@ -133,7 +134,8 @@ fn rewrite(
     Ok(RepairedFile { file: segment.path.clone(), moved_to: Some(moved_to), offset, lost, done })
 }
 
-/// Puts a segment in its place that has the old one's good records, if there is one, and no others. Gives how many are lost.
+/// Puts a segment in its place that has the old one's good records, if there is one, and no others. Gives how
+/// many are lost.
 fn write(partition: &LogReader<'_>, segment: &Segment, header: Header, end: u64) -> Result<u64, StoreError> {
     let mut bytes = header.encode().to_vec();
     let (mut next, mut lost) = (segment.base, 0);

@@ -1,8 +1,8 @@
 //! Repair: makes a damaged data directory usable again and keeps a copy of what was damaged.
 //!
-//! What can still be read stays where it is, before the damage and behind it. Records that cannot be read are replaced by
-//! ones that say so, so that all others keep their numbers. A position whose vehicle was named in a lost record is left out
-//! at recovery: better no vehicle than the wrong one.
+//! What can still be read stays where it is, before the damage and behind it. Records that cannot be read are
+//! replaced by ones that say so, so that all others keep their numbers. A position whose vehicle was named in
+//! a lost record is left out at recovery: better no vehicle than the wrong one.
 
 mod log;
 mod snapshots;
@@ -62,11 +62,12 @@ impl fmt::Display for RepairReport {
     }
 }
 
-/// Repairs the data directory `dir`. Changes nothing when nothing is damaged. The report is also written to `repair.txt` there.
+/// Repairs the data directory `dir`. When nothing is damaged it does no more than any start: it cuts off a torn
+/// end. The report is also written to `repair.txt` there.
 ///
 /// # Errors
-/// [`StoreError::InUse`] while a process works there; [`StoreError::Format`] when a later version wrote it; [`StoreError::Io`]
-/// when the disk refuses.
+/// [`StoreError::InUse`] while a process works there; [`StoreError::Format`] when a later version wrote it;
+/// [`StoreError::Io`] when the disk refuses.
 pub fn repair(dir: &Path) -> Result<RepairReport, StoreError> {
     repair_on(Arc::new(RealDisk), dir)
 }

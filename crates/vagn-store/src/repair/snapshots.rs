@@ -1,4 +1,5 @@
-//! Repair of snapshots: one that is damaged goes aside if an older one and the log can stand in for it; else what it still has is kept.
+//! Repair of snapshots: one that is damaged goes aside if an older one and the log can stand in for it; else
+//! what it still has is kept.
 
 use super::{RepairReport, RepairedFile, keep_copy};
 use crate::error::{Doing, StoreError};

@@ -1,7 +1,7 @@
 //! The parts a snapshot is made of: a header, blocks of vehicles, and the footer as the last block.
 //!
-//! A block is `length, count, checksum` (u32 each) and its content. The checksum begins with the number of the block, so that
-//! blocks cannot change places; a count of zero marks the footer.
+//! A block is `length, count, checksum` (u32 each) and its content. The checksum begins with the number of
+//! the block, so that blocks cannot change places; a count of zero marks the footer.
 
 use super::Footer;
 use crate::log::record;

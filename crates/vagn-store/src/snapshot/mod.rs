@@ -1,9 +1,10 @@
 //! Snapshots: what a partition held, so that its log need not be read from the beginning.
 //!
-//! A snapshot is fuzzy. The position in the log is noted first, then the slots are written down a slice at a time while the fleet
-//! moves on beneath. Reading the log from the noted position over it repeats what the snapshot may have seen already, and
-//! since every record gives the whole of a slot, the outcome is exact at the position where the last slice was written.
-//! A snapshot is put in its place only when the log is durable up to there.
+//! A snapshot is fuzzy. The position in the log is noted first, then the slots are written down a slice at a
+//! time while the fleet moves on beneath. Reading the log from the noted position over it repeats what the
+//! snapshot may have seen already, and since every record gives the whole of a slot, the outcome is exact at
+//! the position where the last slice was written. A snapshot is put in its place only when the log is durable
+//! up to there.
 
 mod block;
 pub(crate) mod reader;
@@ -16,7 +17,8 @@ use std::path::{Path, PathBuf};
 
 const EXTENSION: &str = ".snap";
 
-/// A snapshot in the directory of its partition, named by the position from which the log is to be read over it.
+/// A snapshot in the directory of its partition, named by the position from which the log is to be read over
+/// it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Snapshot {
     pub(crate) position: u64,

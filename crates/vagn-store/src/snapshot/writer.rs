@@ -1,4 +1,5 @@
-//! Writes a snapshot a slice at a time, so that the writer of the partition is never away from its work for long.
+//! Writes a snapshot a slice at a time, so that the writer of the partition is never away from its work for
+//! long.
 
 use super::block::{HEADER, Header, PREFIX, Prefix, VERSION, put_vehicle};
 use super::{Footer, Snapshot};
@@ -56,7 +57,8 @@ impl SnapshotWriter {
         (self.next_slot < self.slot_end).then_some(self.next_slot)
     }
 
-    /// Takes in `vehicles`, which are all there are in the slots from the next one up to `upto`. No I/O, so that it may hold a lock.
+    /// Takes in `vehicles`, which are all there are in the slots from the next one up to `upto`. No I/O, so
+    /// that it may hold a lock.
     pub(crate) fn take<'a>(&mut self, upto: u32, vehicles: impl Iterator<Item = (u32, Key<'a>, Sighting)>) {
         self.buffer.clear();
         self.buffer.extend_from_slice(&[0; PREFIX]);
@@ -85,7 +87,8 @@ impl SnapshotWriter {
         Ok(())
     }
 
-    /// Writes the footer. What is given back must be synced, after the log up to `complete_at`, before it counts.
+    /// Writes the footer. What is given back must be synced, after the log up to `complete_at`, before it
+    /// counts.
     pub(crate) fn finish(mut self, complete_at: u64, seen: Seen) -> Result<Finished, StoreError> {
         let footer = Footer { complete_at, vehicles: self.vehicles, seen };
         self.buffer.clear();

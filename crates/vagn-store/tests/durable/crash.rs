@@ -1,4 +1,5 @@
-//! The machine stops at every operation of the disk in turn. What was synced is there, and of the rest only a suffix is missing.
+//! The machine stops at every operation of the disk in turn. What was synced is there, and of the rest only a
+//! suffix is missing.
 
 use crate::support::*;
 use vagn_store::disk::faulty::{Fault, FaultyDisk, Loss};
@@ -11,7 +12,8 @@ struct Run {
     durable: LogPosition,
 }
 
-/// A day of a partition in small: batches, deletes, snapshots, rotations and syncs, until the disk stops it or it is over.
+/// A day of a partition in small: batches, deletes, snapshots, rotations and syncs, until the disk stops it
+/// or it is over.
 fn run(disk: &FaultyDisk) -> Run {
     let mut run = Run { truth: Truth::new(), durable: LogPosition(0) };
     let stopped = open(disk, small()).and_then(|(mut partition, _)| day(&mut partition, &mut run));

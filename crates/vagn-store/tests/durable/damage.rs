@@ -7,7 +7,8 @@ use vagn_store::disk::Disk;
 use vagn_store::disk::faulty::{FaultyDisk, Loss};
 use vagn_store::{DataDir, Partition, Recovery, RepairReport, Settings, StoreError, repair_on};
 
-/// A data directory of one partition, closed after some changes; small segments, and snapshots if so many records make one due.
+/// A data directory of one partition, closed after some changes; small segments, and snapshots if so many
+/// records make one due.
 fn closed(snapshot_records: u64) -> (FaultyDisk, Truth) {
     let disk = FaultyDisk::new();
     let settings = Settings { snapshot_records, history_keep_ms: i64::MAX, ..small() };

@@ -22,7 +22,8 @@ fn large() -> Settings {
     Settings { segment_bytes: 1 << 20, snapshot_records: 1 << 20, ..small() }
 }
 
-/// Tears the log at every byte, with what `tear` makes of the file, and looks whether whole records before stay.
+/// Tears the log at every byte, with what `tear` makes of the file, and looks whether whole records before
+/// stay.
 fn check_torn_everywhere(tear: impl Fn(&mut Vec<u8>, usize)) {
     let (disk, truth) = unsynced();
     let file = files(&disk, ".log").pop().unwrap();

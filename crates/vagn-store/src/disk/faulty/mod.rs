@@ -1,7 +1,7 @@
 //! A disk in memory that fails on purpose and forgets what was not synced; for tests, of other crates too.
 //!
-//! Every operation that changes something has a number, so that a test can let each one fail in turn. After a crash
-//! [`FaultyDisk::restart`] gives the disk that the next process finds.
+//! Every operation that changes something has a number, so that a test can let each one fail in turn. After a
+//! crash [`FaultyDisk::restart`] gives the disk that the next process finds.
 
 mod world;
 
@@ -19,8 +19,8 @@ pub enum Fault {
     Error(io::ErrorKind),
     /// A write fails after this many bytes.
     Torn(usize),
-    /// The machine stops in the middle of it: a write gets so many of its bytes written, anything else nothing done. All later
-    /// operations fail.
+    /// The machine stops in the middle of it: a write gets so many of its bytes written, anything else
+    /// nothing done. All later operations fail.
     Crash {
         /// Bytes of a write that still arrive.
         bytes: usize,
@@ -34,7 +34,8 @@ pub enum Loss {
     Nothing,
     /// All that was not synced, names of files included.
     Unsynced,
-    /// Of what was not synced any 512-byte sector and the last changes of any directory, by chance with this seed.
+    /// Of what was not synced any 512-byte sector and the last changes of any directory, by chance with this
+    /// seed.
     Some(u64),
 }
 
@@ -60,7 +61,8 @@ impl FaultyDisk {
         self.world.lock().faults.insert(operation, fault);
     }
 
-    /// Lets the next operation whose name is `name` meet an error: `append`, `sync`, `sync_dir`, `create`, `rename`, `remove`, `truncate`.
+    /// Lets the next operation whose name is `name` meet an error: `append`, `sync`, `sync_dir`, `create`,
+    /// `rename`, `remove`, `truncate`.
     pub fn fail_next(&self, name: &'static str, kind: io::ErrorKind) {
         self.world.lock().next_fault = Some((name, kind));
     }
@@ -85,7 +87,8 @@ impl FaultyDisk {
         FaultyDisk { world: Arc::new(Mutex::new(self.world.lock().after(loss))) }
     }
 
-    /// Changes the content of a file behind everybody's back, as a failing disk does; what it makes is as good as synced.
+    /// Changes the content of a file behind everybody's back, as a failing disk does; what it makes is as
+    /// good as synced.
     ///
     /// # Errors
     /// When there is no such file.

@@ -1,4 +1,5 @@
-//! The files and directories of a [`FaultyDisk`](super::FaultyDisk), each as the processes see it and as it would be after a crash.
+//! The files and directories of a [`FaultyDisk`](super::FaultyDisk), each as the processes see it and as it
+//! would be after a crash.
 
 use super::{Fault, Loss};
 use std::collections::{BTreeMap, BTreeSet};
@@ -339,7 +340,8 @@ impl File {
         File { same: bytes.len(), synced: bytes.clone(), live: bytes }
     }
 
-    /// Every sector is the old one or the new one. A file that had become shorter has its old length or the new one.
+    /// Every sector is the old one or the new one. A file that had become shorter has its old length or the
+    /// new one.
     fn some_sectors(&self, chance: &mut fastrand::Rng) -> Vec<u8> {
         let mut bytes = self.synced.clone();
         if self.live.len() < self.synced.len() && chance.bool() {
