@@ -2,8 +2,10 @@
 //!
 //! One cache line answers most look-ups with a slot that is right but once in billions, so that what the slot
 //! holds can be loaded while the id is still being compared. Many small parts grow one at a time and by a
-//! quarter, which keeps the pause and the slack small.
+//! quarter, which keeps the pause and the slack small; they are made of pages that all come from one arena,
+//! which keeps them on huge pages of the system and wastes nothing when a part grows.
 
+use crate::chunked::Arena;
 use crate::prefetch::prefetch;
 
 const PARTS: usize = 1 << PART_BITS;
@@ -12,22 +14,33 @@ const PART_BITS: u32 = 9;
 /// A part grows when more than 4/5 of its cells are taken; probing gets long beyond.
 const FULL: (usize, usize) = (4, 5);
 
+/// Cells per page. A kibibyte: with all parts in use, a small fleet pays half a mebibyte.
+const PAGE: usize = 128;
+
+/// Tag in the upper half, slot + 1 in the lower, 0 for empty.
+type Cell = u64;
+
 #[derive(Debug)]
 pub(super) struct Table {
     parts: Vec<Part>,
+    pages: Arena<Page>,
     len: usize,
 }
 
+/// A run of cells with linear probing, the first behind the last.
 #[derive(Debug, Default, Clone)]
 struct Part {
-    /// Linear probing: tag in the upper half, slot + 1 in the lower, 0 for empty.
-    cells: Box<[u64]>,
+    pages: Vec<u32>,
     used: usize,
 }
 
+#[derive(Debug, Clone)]
+#[repr(align(64))]
+struct Page([Cell; PAGE]);
+
 impl Table {
     pub(super) fn new() -> Table {
-        Table { parts: vec![Part::default(); PARTS], len: 0 }
+        Table { parts: vec![Part::default(); PARTS], pages: Arena::new(), len: 0 }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -36,113 +49,131 @@ impl Table {
 
     #[inline]
     pub(super) fn prefetch(&self, hash: u64) {
-        let part = self.part(hash);
-        if let Some(cell) = part.cells.get(part.home(tag(hash))) {
-            prefetch(cell);
+        let part = &self.parts[part_of(hash)];
+        if !part.pages.is_empty() {
+            prefetch(self.cell(part, part.home(tag(hash))));
         }
     }
 
     /// The first slot under this hash that `is_it` accepts.
     #[inline]
     pub(super) fn find(&self, hash: u64, mut is_it: impl FnMut(u32) -> bool) -> Option<u32> {
-        let part = self.part(hash);
-        let at = part.probe(hash, |cell| cell == 0 || (tag_of(cell) == tag(hash) && is_it(slot_of(cell))))?;
-        let cell = part.cells[at];
+        let wanted = |cell: Cell| cell == 0 || (tag_of(cell) == tag(hash) && is_it(slot_of(cell)));
+        let (_, cell) = self.probe(&self.parts[part_of(hash)], tag(hash), wanted)?;
         (cell != 0).then(|| slot_of(cell))
     }
 
     /// Adds a slot; its id must not be in the table.
     pub(super) fn insert(&mut self, hash: u64, slot: u32) {
-        let part = &mut self.parts[part_of(hash)];
-        if (part.used + 1) * FULL.1 > part.cells.len() * FULL.0 {
-            part.grow();
+        let number = part_of(hash);
+        let part = &self.parts[number];
+        if (part.used + 1) * FULL.1 > part.len() * FULL.0 {
+            self.grow(number);
         }
-        part.put(u64::from(tag(hash)) << 32 | (u64::from(slot) + 1));
+        self.put(number, u64::from(tag(hash)) << 32 | (u64::from(slot) + 1));
+        self.parts[number].used += 1;
         self.len += 1;
     }
 
     /// Removes a slot that is in the table under this hash.
     pub(super) fn remove(&mut self, hash: u64, slot: u32) {
-        let part = &mut self.parts[part_of(hash)];
-        let at = part.probe(hash, |cell| cell == 0 || slot_of(cell) == slot);
-        if let Some(at) = at.filter(|&at| part.cells[at] != 0) {
-            part.close(at);
+        let number = part_of(hash);
+        let found = self.probe(&self.parts[number], tag(hash), |cell| cell == 0 || slot_of(cell) == slot);
+        if let Some((at, cell)) = found
+            && cell != 0
+        {
+            self.close(number, at);
+            self.parts[number].used -= 1;
             self.len -= 1;
         }
     }
 
+    /// The first cell from the home of `tag` on that `stops`, and where it is. There is always an empty one,
+    /// unless there are none at all.
     #[inline]
-    fn part(&self, hash: u64) -> &Part {
-        &self.parts[part_of(hash)]
-    }
-}
-
-impl Part {
-    /// Where the search for a tag begins.
-    #[inline]
-    fn home(&self, tag: u32) -> usize {
-        ((u64::from(tag) * self.cells.len() as u64) >> 32) as usize
-    }
-
-    /// The first cell from the home of `hash` on that `stops`. There is always an empty one, unless there are
-    /// none at all.
-    #[inline]
-    fn probe(&self, hash: u64, mut stops: impl FnMut(u64) -> bool) -> Option<usize> {
-        if self.cells.is_empty() {
+    fn probe(&self, part: &Part, tag: u32, mut stops: impl FnMut(Cell) -> bool) -> Option<(usize, Cell)> {
+        if part.pages.is_empty() {
             return None;
         }
-        let mut at = self.home(tag(hash));
-        while !stops(self.cells[at]) {
-            at = self.next(at);
+        let mut at = part.home(tag);
+        loop {
+            let cell = *self.cell(part, at);
+            if stops(cell) {
+                return Some((at, cell));
+            }
+            at = part.next(at);
         }
-        Some(at)
     }
 
     #[inline]
-    fn next(&self, at: usize) -> usize {
-        if at + 1 == self.cells.len() { 0 } else { at + 1 }
+    fn cell(&self, part: &Part, at: usize) -> &Cell {
+        &self.pages[part.pages[at / PAGE]].0[at % PAGE]
     }
 
-    fn put(&mut self, cell: u64) {
-        let mut at = self.home(tag_of(cell));
-        while self.cells[at] != 0 {
-            at = self.next(at);
-        }
-        self.cells[at] = cell;
-        self.used += 1;
+    fn set(&mut self, number: usize, at: usize, cell: Cell) {
+        let page = self.parts[number].pages[at / PAGE];
+        self.pages[page].0[at % PAGE] = cell;
     }
 
-    fn grow(&mut self) {
-        let len = (self.cells.len() + self.cells.len() / 4).max(8);
-        let cells = std::mem::replace(&mut self.cells, vec![0; len].into_boxed_slice());
-        self.used = 0;
-        for cell in cells.into_iter().filter(|&cell| cell != 0) {
-            self.put(cell);
+    fn put(&mut self, number: usize, cell: Cell) {
+        let found = self.probe(&self.parts[number], tag_of(cell), |cell| cell == 0);
+        let (at, _) = found.expect("a part grows before it is full");
+        self.set(number, at, cell);
+    }
+
+    fn grow(&mut self, number: usize) {
+        let old = std::mem::take(&mut self.parts[number].pages);
+        let len = old.len() + (old.len() / 4).max(1);
+        self.parts[number].pages = (0..len).map(|_| self.pages.add(Page([0; PAGE]))).collect();
+        for page in old {
+            for index in 0..PAGE {
+                let cell = self.pages[page].0[index];
+                if cell != 0 {
+                    self.put(number, cell);
+                }
+            }
+            self.pages.free(page);
         }
     }
 
     /// Empties a cell and moves back what was probed past it.
-    fn close(&mut self, mut gap: usize) {
+    fn close(&mut self, number: usize, mut gap: usize) {
         let mut at = gap;
         loop {
-            at = self.next(at);
-            let cell = self.cells[at];
+            let part = &self.parts[number];
+            at = part.next(at);
+            let cell = *self.cell(part, at);
             if cell == 0 {
                 break;
             }
-            let home = self.home(tag_of(cell));
-            if self.distance(home, at) >= self.distance(gap, at) {
-                self.cells[gap] = cell;
+            if part.distance(part.home(tag_of(cell)), at) >= part.distance(gap, at) {
+                self.set(number, gap, cell);
                 gap = at;
             }
         }
-        self.cells[gap] = 0;
-        self.used -= 1;
+        self.set(number, gap, 0);
+    }
+}
+
+impl Part {
+    fn len(&self) -> usize {
+        self.pages.len() * PAGE
+    }
+
+    /// Where the search for a tag begins.
+    #[inline]
+    fn home(&self, tag: u32) -> usize {
+        ((u64::from(tag) * self.len() as u64) >> 32) as usize
+    }
+
+    #[inline]
+    fn next(&self, at: usize) -> usize {
+        if at + 1 == self.len() { 0 } else { at + 1 }
     }
 
     /// Steps forward from one cell to another.
     fn distance(&self, from: usize, to: usize) -> usize {
-        if to >= from { to - from } else { to + self.cells.len() - from }
+        if to >= from { to - from } else { to + self.len() - from }
     }
 }
 
@@ -157,12 +188,12 @@ fn tag(hash: u64) -> u32 {
 }
 
 #[inline]
-fn tag_of(cell: u64) -> u32 {
+fn tag_of(cell: Cell) -> u32 {
     (cell >> 32) as u32
 }
 
 #[inline]
-fn slot_of(cell: u64) -> u32 {
+fn slot_of(cell: Cell) -> u32 {
     cell as u32 - 1
 }
 
@@ -171,9 +202,12 @@ mod tests {
     use super::*;
     use std::collections::HashMap;
 
+    /// Enough for parts of several pages, as all go to two parts.
+    const SLOTS: u32 = 1_500;
+
     /// Hashes from so few values that parts, homes and whole tags collide all the time.
     fn crowded(random: &mut fastrand::Rng) -> u64 {
-        (random.u64(..2) << 63) | random.u64(..3) << 30 | random.u64(..40)
+        (random.u64(..2) << 63) | random.u64(..4) << 30 | random.u64(..100)
     }
 
     #[test]
@@ -182,7 +216,7 @@ mod tests {
         let mut table = Table::new();
         let mut model: HashMap<u32, u64> = HashMap::new();
         for _ in 0..20_000 {
-            let slot = random.u32(..300);
+            let slot = random.u32(..SLOTS);
             match model.remove(&slot) {
                 Some(hash) => table.remove(hash, slot),
                 None => {
@@ -192,7 +226,7 @@ mod tests {
                 }
             }
             assert_eq!(table.len(), model.len());
-            let probe = random.u32(..300);
+            let probe = random.u32(..SLOTS);
             let hash = model.get(&probe).copied().unwrap_or_else(|| crowded(&mut random));
             assert_eq!(table.find(hash, |slot| slot == probe), model.contains_key(&probe).then_some(probe));
         }

@@ -93,6 +93,11 @@ impl Cell {
         Cell { corner: Spot { x: spot.x & !within, y: spot.y & !within }, depth }
     }
 
+    #[inline]
+    pub(super) fn contains(self, spot: Spot) -> bool {
+        self.corner.shares(spot, self.depth)
+    }
+
     pub(super) fn quarter(self, quarter: usize) -> Cell {
         let bit = DEPTH_MAX - 1 - self.depth;
         let (east, north) = ((quarter & 1) as u32, (quarter >> 1) as u32);

@@ -29,7 +29,7 @@ use crate::{Key, Sighting, Update, Updates, Vehicle, VehicleIdBuf};
 use cell::Spot;
 use node::coarse;
 use row::Row;
-use tree::{Tree, narrow};
+use tree::{TOP, Tree, narrow};
 
 pub use nearby::Nearby;
 pub(crate) use plan::Plan;
@@ -193,7 +193,7 @@ impl Index {
             true => self.rows.push(Row::new(sighting)),
             false => self.rows[slot] = Row::new(sighting),
         }
-        self.tree.insert(slot, &mut self.rows, &self.ids);
+        self.tree.insert(slot, TOP, &mut self.rows, &self.ids);
     }
 
     /// Gives the vehicle in `slot` a further sighting, by the same rules as [`Index::apply`]. A slot without
@@ -218,9 +218,9 @@ impl Index {
             false => Spot::of(sighting.position).shares(row.spot(), row.depth),
         };
         if !stays {
-            self.tree.remove(slot, &mut self.rows, &self.ids);
+            let near = self.tree.remove(slot, &mut self.rows, &self.ids);
             self.rows[slot].see(sighting);
-            self.tree.insert(slot, &mut self.rows, &self.ids);
+            self.tree.insert(slot, near, &mut self.rows, &self.ids);
             return;
         }
         row.see(sighting);

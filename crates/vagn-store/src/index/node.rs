@@ -125,12 +125,12 @@ impl Node {
     }
 }
 
-/// An event time rounded down to units of 8 s, so that noting the newest of a leaf and of what is above it is
+/// An event time rounded down to units of 65 s, so that noting the newest of a leaf and of what is above it is
 /// seldom needed. What is before 1970 counts as 1970, what is too late for the type as the latest; order is
 /// kept.
 #[inline]
 pub(super) fn coarse(event_time_ms: i64) -> u32 {
-    (event_time_ms >> 13).clamp(0, i64::from(u32::MAX)) as u32
+    (event_time_ms >> 16).clamp(0, i64::from(u32::MAX)) as u32
 }
 
 /// Where an inner node is, which only changes to the tree need.
@@ -208,9 +208,9 @@ mod tests {
 
     #[test]
     fn coarse_times_keep_their_order() {
-        let times = [i64::MIN, -1, 0, 8_191, 8_192, 1_800_000_000_000, i64::MAX];
+        let times = [i64::MIN, -1, 0, 65_535, 65_536, 1_800_000_000_000, i64::MAX];
         assert!(times.map(coarse).is_sorted());
-        assert_eq!((coarse(8_191), coarse(8_192)), (0, 1));
+        assert_eq!((coarse(65_535), coarse(65_536)), (0, 1));
     }
 
     #[test]

@@ -40,23 +40,29 @@ impl Tree {
         tree
     }
 
-    /// Adds the vehicle of a slot, at the position its row tells.
-    pub(super) fn insert(&mut self, slot: u32, rows: &mut Rows, ids: &Ids) {
-        self.insert_below(TOP, slot, rows, ids);
+    /// Adds the vehicle of a slot, at the position its row tells. Looks for it from `near` on: the top, or a
+    /// node not far away, which is faster.
+    pub(super) fn insert(&mut self, slot: u32, near: u32, rows: &mut Rows, ids: &Ids) {
+        let mut node = near;
+        while node != TOP && !self.stems[node].cell.contains(rows[slot].spot()) {
+            node = self.stems[node].branch.node;
+        }
+        self.insert_below(node, slot, rows, ids);
     }
 
-    /// Takes the vehicle of a slot out; its row must tell the position it was added with.
-    pub(super) fn remove(&mut self, slot: u32, rows: &mut Rows, ids: &Ids) {
+    /// Takes the vehicle of a slot out; its row must tell the position it was added with. Gives the
+    /// lowest node that it was below and that is still there.
+    pub(super) fn remove(&mut self, slot: u32, rows: &mut Rows, ids: &Ids) -> u32 {
         let row = &rows[slot];
         if row.is_piled() {
             let number = row.place;
             self.piles[number].remove(row.position(), ids.key(slot));
-            self.shrink_pile(number, rows);
+            self.shrink_pile(number, rows)
         } else {
             let place = row.place;
             let leaf = self.blocks.leaf_of(place);
             self.remove_entry(leaf, place, rows);
-            self.shrink_leaf(leaf, rows);
+            self.shrink_leaf(leaf, rows)
         }
     }
 
@@ -199,21 +205,21 @@ impl Tree {
     }
 
     /// Turns a pile that has become small into a leaf.
-    fn shrink_pile(&mut self, pile: u32, rows: &mut Rows) {
-        if self.piles[pile].count() > MERGE_MAX {
-            return;
-        }
+    fn shrink_pile(&mut self, pile: u32, rows: &mut Rows) -> u32 {
         let Pile { cell, branch, .. } = self.piles[pile];
+        if self.piles[pile].count() > MERGE_MAX {
+            return branch.node;
+        }
         let slots: Vec<_> = self.piles[pile].slots().collect();
         self.piles[pile] = Pile::spent();
         self.piles.free(pile);
         let leaf = self.add_leaf(cell, branch);
         slots.into_iter().for_each(|slot| self.add_entry(leaf, slot, rows));
-        self.shrink_leaf(leaf, rows);
+        self.shrink_leaf(leaf, rows)
     }
 
     /// Removes an empty leaf, and merges a small one with its neighbours if they are small too.
-    fn shrink_leaf(&mut self, leaf: u32, rows: &mut Rows) {
+    fn shrink_leaf(&mut self, leaf: u32, rows: &mut Rows) -> u32 {
         let Leaf { branch, .. } = self.leaves[leaf];
         let count = self.leaves[leaf].count();
         if count == 0 {
@@ -224,6 +230,7 @@ impl Tree {
         while count <= MERGE_MAX && node != TOP && self.merge(node, rows) {
             node = self.stems[node].branch.node;
         }
+        node
     }
 
     /// Replaces a node over few vehicles by a leaf, or by nothing. False when it has to stay.

@@ -64,7 +64,7 @@ fn only_the_newest_of_a_crowd_are_asked_for() {
     let mut checked = Checked::new();
     let seen: Vec<_> = (0..5_000).map(|number| (number, place, number as i64 * 1_000)).collect();
     checked.see(&seen);
-    for oldest in [-1, 0, 8_191, 8_192, 4_990_000, 4_999_000, 4_999_001] {
+    for oldest in [-1, 0, 65_535, 65_536, 4_990_000, 4_999_000, 4_999_001] {
         checked.check_nearby(&Nearby { newer_than_ms: Some(oldest), ..near(place, 10) });
     }
 }
