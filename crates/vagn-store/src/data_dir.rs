@@ -13,9 +13,12 @@ use crate::disk::{Disk, DiskLock, read_all, replace};
 use crate::error::{Doing, StoreError};
 use crate::partition::{Partition, Progress, Recovery, Settings};
 use crate::repartition::Repartition;
+use crate::syncer::Shared;
+use parking_lot::Mutex;
+use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 /// The newest format of a data directory that this version reads and the one it writes.
 const FORMAT: u32 = 1;
@@ -31,6 +34,8 @@ pub struct DataDir {
     layout: Layout,
     /// The number of partitions there is to be.
     wanted: u32,
+    /// The last writer of each partition.
+    writers: Mutex<HashMap<u32, Weak<Shared>>>,
     _lock: Box<dyn DiskLock>,
 }
 
@@ -70,6 +75,7 @@ impl DataDir {
             dir: dir.to_owned(),
             layout,
             wanted: wanted.unwrap_or(layout.partitions),
+            writers: Mutex::default(),
             _lock: lock,
         };
         data_dir.remove_other_sets()?;
@@ -109,7 +115,8 @@ impl DataDir {
     }
 
     /// Opens one partition; see [`Partition::open`]. Different ones may be opened beside each other, once
-    /// [`DataDir::prepare`] is done.
+    /// [`DataDir::prepare`] is done. An earlier writer of the same partition that is still there, because its
+    /// thread hangs, can do nothing more from here on.
     ///
     /// # Errors
     /// As [`Partition::open`].
@@ -120,8 +127,14 @@ impl DataDir {
         now_ms: i64,
         progress: &dyn Fn(Progress),
     ) -> Result<(Partition, Recovery), StoreError> {
+        let earlier = self.writers.lock().remove(&number);
+        if let Some(writer) = earlier.and_then(|writer| writer.upgrade()) {
+            writer.retire();
+        }
         let dir = partition_dir(&self.dir, self.layout.set, number);
-        Partition::open(self.disk.clone(), &dir, number, settings, now_ms, progress)
+        let opened = Partition::open(self.disk.clone(), &dir, number, settings, now_ms, progress)?;
+        self.writers.lock().insert(number, opened.0.fence());
+        Ok(opened)
     }
 
     /// Where the directory is.

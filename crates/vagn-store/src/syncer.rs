@@ -8,7 +8,7 @@ use crate::StoreError;
 use crate::disk::{Disk, DiskFile};
 use crate::error::Doing;
 use crate::log::LogPosition;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use std::io;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -51,6 +51,8 @@ pub(crate) struct Shared {
     due: Mutex<Due>,
     /// Held while syncing, so that two syncers do not both believe the other's half.
     turn: Mutex<()>,
+    /// Held while the writer is at work.
+    writing: Mutex<()>,
 }
 
 #[derive(Default)]
@@ -125,6 +127,7 @@ impl Shared {
             failed: OnceLock::new(),
             due: Mutex::default(),
             turn: Mutex::default(),
+            writing: Mutex::default(),
         }
     }
 
@@ -180,8 +183,17 @@ impl Shared {
         self.failed.get_or_init(|| describe(err));
     }
 
-    /// The writer is gone. Waits until nobody syncs any more.
+    /// The writer begins some work, if the partition has not stopped for good. Costs nothing: nobody else wants
+    /// this lock but [`Shared::retire`].
+    pub(crate) fn work(&self) -> Result<MutexGuard<'_, ()>, StoreError> {
+        let guard = self.writing.lock();
+        self.check().map(|()| guard)
+    }
+
+    /// Takes the files away from the writer and the syncers, once they have done what they are at: another writer
+    /// is to come, or none.
     pub(crate) fn retire(&self) {
+        let _work = self.writing.lock();
         let _turn = self.turn.lock();
         self.failed.get_or_init(|| "its writer is gone".to_owned());
     }

@@ -76,7 +76,6 @@ impl Housekeeper {
 }
 
 pub(super) fn housekeep(partition: &mut Partition, now_ms: i64) -> Result<Housekept, StoreError> {
-    partition.shared.check()?;
     match partition.measure_space() {
         Err(StoreError::Full { .. }) | Ok(()) => {}
         Err(err) => return Err(err),

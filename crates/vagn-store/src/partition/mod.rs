@@ -28,7 +28,7 @@ use crate::{Fate, Key, Updates};
 use housekeeping::Housekeeper;
 use recovery::{Recovered, Steps, recover};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 /// The free space is looked at after so many bytes, rarely enough to cost nothing.
 const SPACE_CHECK_BYTES: u64 = 4 << 20;
@@ -104,7 +104,8 @@ impl Partition {
     /// space again; after any other error the partition has stopped for good.
     pub fn write(&mut self, updates: &Updates, fates: &mut Vec<Fate>) -> Result<Written, StoreError> {
         fates.clear();
-        let written = self.try_write(updates);
+        let shared = self.shared.clone();
+        let written = shared.work().and_then(|_work| self.try_write(updates));
         match &written {
             Ok(_) => fates.extend(self.plan.fates()),
             Err(_) => fates.resize(updates.len(), Fate::Failed),
@@ -113,7 +114,6 @@ impl Partition {
     }
 
     fn try_write(&mut self, updates: &Updates) -> Result<Written, StoreError> {
-        self.shared.check()?;
         self.check_space()?;
         self.index.look(|index| index.plan(updates, &mut self.plan));
         let mut stored = 0;
@@ -146,7 +146,8 @@ impl Partition {
     /// # Errors
     /// As [`Partition::write`], except that a lack of free space does not forbid it.
     pub fn delete(&mut self, key: Key<'_>) -> Result<bool, StoreError> {
-        self.shared.check()?;
+        let shared = self.shared.clone();
+        let _work = shared.work()?;
         let Some(slot) = self.index.look(|index| index.slot_of(key)) else { return Ok(false) };
         self.log.push(&Record::Remove { slot, key });
         self.commit()?;
@@ -159,6 +160,8 @@ impl Partition {
     /// # Errors
     /// As [`Partition::write`].
     pub fn housekeep(&mut self, now_ms: i64) -> Result<Housekept, StoreError> {
+        let shared = self.shared.clone();
+        let _work = shared.work()?;
         housekeeping::housekeep(self, now_ms)
     }
 
@@ -166,6 +169,11 @@ impl Partition {
     pub(crate) fn snapshot(&mut self) -> Result<(), StoreError> {
         housekeeping::snapshot_now(self)?;
         self.syncer().tidy()
+    }
+
+    /// What takes the files away from this writer, from wherever it may hang.
+    pub(crate) fn fence(&self) -> Weak<Shared> {
+        Arc::downgrade(&self.shared)
     }
 
     /// Notes stamps that are in no record of this partition.
@@ -205,10 +213,16 @@ impl Partition {
     pub fn close(mut self) -> Result<LogPosition, StoreError> {
         let syncer = self.syncer();
         syncer.sync()?;
-        // Said in the log, so that any later damage before it is known for what it is.
-        self.log.mark();
-        self.commit()?;
+        self.say_synced()?;
         syncer.sync()
+    }
+
+    /// Says in the log that it is synced, so that any later damage before is known for what it is.
+    fn say_synced(&mut self) -> Result<LogPosition, StoreError> {
+        let shared = self.shared.clone();
+        let _work = shared.work()?;
+        self.log.mark();
+        self.commit()
     }
 
     /// Writes what was pushed to the log.

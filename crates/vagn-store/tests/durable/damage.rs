@@ -3,8 +3,8 @@
 use crate::support::*;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use vagn_store::disk::Disk;
 use vagn_store::disk::faulty::{FaultyDisk, Loss};
+use vagn_store::disk::{Disk, RealDisk};
 use vagn_store::{DataDir, Partition, Recovery, RepairReport, Settings, StoreError, repair_on};
 
 /// A data directory of one partition, closed after some changes; small segments, and snapshots if so many
@@ -211,4 +211,30 @@ fn a_repair_that_is_interrupted_can_be_done_again() {
             break;
         }
     }
+}
+
+#[test]
+fn files_of_the_operating_system_are_repaired_too() {
+    let temp = tempfile::tempdir().unwrap();
+    let open_dir = || DataDir::open(Arc::new(RealDisk), temp.path(), None).unwrap();
+    let (mut partition, _) = open_dir().open_partition(0, small(), 0, &|_| {}).unwrap();
+    let mut truth = Truth::new();
+    for n in 1..=9 {
+        write(&mut partition, &mut truth, &[(n as u32, n)]).unwrap();
+    }
+    partition.close().unwrap();
+    let path = temp.path().join("fleet-1/0/00000000000000000000.log");
+    let mut bytes = std::fs::read(&path).unwrap();
+    // The position of the second vehicle.
+    bytes[4 * 80 + 20] ^= 1;
+    std::fs::write(&path, bytes).unwrap();
+    let refused = open_dir().open_partition(0, small(), 0, &|_| {}).err().unwrap().to_string();
+    assert!(refused.contains(path.to_str().unwrap()) && refused.contains("offset 320"), "{refused}");
+    let report = vagn_store::repair(temp.path()).unwrap();
+    assert_eq!((report.files.len(), report.files[0].lost, report.vehicles), (1, 1, 8));
+    let said = std::fs::read_to_string(temp.path().join("repair.txt")).unwrap();
+    assert_eq!(said, format!("{report}\n"));
+    assert!(said.contains("offset 320, 1 lost"), "{said}");
+    truth.model.remove(&id(2));
+    check_content(&open_dir().open_partition(0, small(), 0, &|_| {}).unwrap().0, &truth.model);
 }

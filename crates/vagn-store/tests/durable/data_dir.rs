@@ -159,3 +159,24 @@ fn a_batch_for_a_vehicle_of_another_partition_is_no_danger() {
     (0..10).for_each(|vehicle| push(&mut updates, &id(vehicle), sighting(1)));
     assert_eq!(opened.write(&updates, &mut Vec::new()).unwrap().stored, 10);
 }
+
+#[test]
+fn a_writer_that_was_replaced_can_do_nothing_more() {
+    let disk = FaultyDisk::new();
+    let data = open_dir(&disk, Some(1)).unwrap();
+    let mut truth = Truth::new();
+    let (mut hung, _) = data.open_partition(0, settings(), 0, &|_| {}).unwrap();
+    let hung_syncer = hung.syncer();
+    write(&mut hung, &mut truth, &[(1, 1), (2, 2)]).unwrap();
+    let (mut opened, _) = data.open_partition(0, settings(), 0, &|_| {}).unwrap();
+    let before = disk.operations();
+    assert!(matches!(write(&mut hung, &mut truth.clone(), &[(3, 3)]), Err(StoreError::Failed { .. })));
+    assert!(delete(&mut hung, &mut truth.clone(), 1).is_err() && hung.housekeep(0).is_err());
+    assert!(hung_syncer.sync().is_err() && hung_syncer.tidy().is_err());
+    assert_eq!(disk.operations(), before);
+    drop(hung);
+    write(&mut opened, &mut truth, &[(4, 4)]).unwrap();
+    opened.close().unwrap();
+    let (opened, _) = data.open_partition(0, settings(), 0, &|_| {}).unwrap();
+    check_content(&opened, &truth.model);
+}
