@@ -49,6 +49,18 @@ fn a_newcomer_beside_the_crowd_is_found() {
 }
 
 #[test]
+fn the_crowd_may_be_on_the_antimeridian_under_both_names() {
+    let mut checked = Checked::new();
+    let seen: Vec<_> =
+        (0..200).map(|number| (number, at(-0.0, if number % 2 == 0 { 180.0 } else { -180.0 }), 0)).collect();
+    checked.see(&seen);
+    for lon in [180.0, -180.0, -179.999_992_670_207_38, 179.123_456_789] {
+        checked.check_nearby(&near(at(-1e-12, lon), 1));
+        checked.check_nearby(&near(at(1e-3, lon), 30));
+    }
+}
+
+#[test]
 fn the_crowd_may_be_at_a_pole_under_any_longitude() {
     let mut checked = Checked::new();
     let seen: Vec<_> = (0..2_000).map(|number| (number, at(90.0, number as f64 * 0.18 - 180.0), 0)).collect();
