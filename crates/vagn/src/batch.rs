@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use vagn_otp::Topic;
 
 use crate::fate::{Receipt, Share};
 use crate::metrics::Metrics;
@@ -13,6 +14,9 @@ use crate::stamp::Stamp;
 
 /// Most reports in one batch.
 pub const BATCH_MAX: usize = 256;
+
+/// The topic on which every door publishes what came in.
+pub type Traffic = Topic<Arc<Batch>>;
 
 /// The kind of door a batch came through. It decides what happens when the service is full.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

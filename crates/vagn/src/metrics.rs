@@ -47,6 +47,13 @@ pub struct PartitionLabel {
     pub partition: u32,
 }
 
+/// `subscriber="ingest-shed"` and so on.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct SubscriberLabel {
+    /// Its name on the topic.
+    pub subscriber: String,
+}
+
 type HistogramFamily<L> = Family<L, Histogram, fn() -> Histogram>;
 
 /// All counters, shared by every part of the service.
@@ -65,6 +72,12 @@ pub struct Metrics {
     pub connections_refused: Family<ReasonLabel, Counter>,
     /// TCP connections that are open now.
     pub connections_open: Gauge,
+    /// Batches that wait in the queue of a subscriber of the topic `traffic`.
+    pub subscription_depth: Family<SubscriberLabel, Gauge>,
+    /// The most that may wait there.
+    pub subscription_capacity: Family<SubscriberLabel, Gauge>,
+    /// Batches that a subscriber had no room for.
+    pub subscription_dropped: Family<SubscriberLabel, Counter>,
     /// Vehicles known now.
     pub vehicles: Gauge,
     /// New vehicles turned away because `max_vehicles` are known.
@@ -113,6 +126,9 @@ impl Metrics {
             door_faults: Family::default(),
             connections_refused: Family::default(),
             connections_open: Gauge::default(),
+            subscription_depth: Family::default(),
+            subscription_capacity: Family::default(),
+            subscription_dropped: Family::default(),
             vehicles: Gauge::default(),
             vehicles_refused: Counter::default(),
             emergencies: Family::default(),
@@ -139,6 +155,9 @@ impl Metrics {
         all.register("door_faults", "Faults at a door by reason", self.door_faults.clone());
         all.register("connections_refused", "Connections refused or cut short by reason", self.connections_refused.clone());
         all.register("connections_open", "Open TCP connections", self.connections_open.clone());
+        all.register("subscription_depth", "Batches waiting for a subscriber of the topic traffic", self.subscription_depth.clone());
+        all.register("subscription_capacity", "The most batches that may wait for it", self.subscription_capacity.clone());
+        all.register("subscription_dropped", "Batches it had no room for", self.subscription_dropped.clone());
         all.register("vehicles", "Vehicles known now", self.vehicles.clone());
         all.register("vehicles_refused", "New vehicles beyond max_vehicles", self.vehicles_refused.clone());
         all.register("emergencies", "Emergency calls by outcome", self.emergencies.clone());

@@ -86,6 +86,12 @@ impl Storage {
         Ok(partition)
     }
 
+    fn count_vehicles(&self) {
+        if let Ok(vehicles) = self.around.fleet.len() {
+            self.around.metrics.vehicles.set(vehicles as i64);
+        }
+    }
+
     fn tell_health(&self, health: Health) {
         let readiness = &self.around.readiness;
         match health {
@@ -166,6 +172,7 @@ impl Handle<Write> for Storage {
             Ok(written) => {
                 let refused = self.fates.iter().filter(|fate| **fate == Fate::Shed).count();
                 self.around.metrics.vehicles_refused.inc_by(refused as u64);
+                self.count_vehicles();
                 if let Some(slip) = write.settle(|at| self.fates[at]) {
                     self.around.sync.keep(written.end, slip);
                 }
@@ -195,10 +202,8 @@ impl Handle<Housekeep> for Storage {
         let more = partition.housekeep(around.clock.now_ms()).is_ok_and(|kept| kept.more);
         let label = PartitionLabel { partition: around.number };
         around.metrics.log_bytes.get_or_create(&label).set(partition.log_bytes());
-        if let Ok(vehicles) = around.fleet.len() {
-            around.metrics.vehicles.set(i64::try_from(vehicles).unwrap_or(i64::MAX));
-        }
         let health = partition.health();
+        self.count_vehicles();
         self.tell_health(health);
         ctx.tell_self_after(if more { HOUSEKEEPING_BUSY } else { HOUSEKEEPING }, Housekeep);
     }

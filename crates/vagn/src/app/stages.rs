@@ -23,11 +23,11 @@ use vagn_store::{DataDir, Fleet};
 
 use super::WORK_NICE;
 use super::asked::{ListedIncidents, LiveVehicles};
-use crate::batch::{Batch, Source};
+use crate::batch::{Batch, Source, Traffic};
 use crate::clock::Clock;
 use crate::config::{EmergencySettings, Settings};
 use crate::demo;
-use crate::dispatcher::{Dispatcher, Traffic};
+use crate::dispatcher::Dispatcher;
 use crate::door::{Doors, Handover};
 use crate::emergency::{self, EmergencyHandle, Target};
 use crate::ingest::{self, IngestWorker};
@@ -223,9 +223,9 @@ impl Stages {
     }
 
     fn dispatcher(&self, topic: &Traffic) -> ChildSpec {
-        let topic = topic.clone();
-        let (_, child) =
-            ChildSpec::actor("dispatcher", SMALL_MAILBOX, move || Dispatcher::new(topic.clone()));
+        let (topic, metrics) = (topic.clone(), self.metrics.clone());
+        let new = move || Dispatcher::new(topic.clone(), metrics.clone());
+        let (_, child) = ChildSpec::actor("dispatcher", SMALL_MAILBOX, new);
         child.watchdog(self.settings.hang_limit.0)
     }
 

@@ -5,9 +5,8 @@ use std::time::Duration;
 
 use vagn_wire::Reject;
 
-use crate::batch::{Batch, BatchBuilder};
+use crate::batch::{Batch, BatchBuilder, Traffic};
 use crate::clock::Clock;
-use crate::dispatcher::Traffic;
 use crate::fate::{Receipt, Share};
 use crate::metrics::{Metrics, ReasonLabel};
 use crate::stamp::Stamper;

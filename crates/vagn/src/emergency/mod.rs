@@ -51,8 +51,8 @@ use vagn_otp::{Addr, ChildSpec, Strategy, Supervisor};
 use vagn_store::{Fleet, Key};
 use vagn_wire::VehicleId;
 
+use crate::batch::Traffic;
 use crate::clock::Clock;
-use crate::dispatcher::Traffic;
 use crate::metrics::Metrics;
 use crate::ready::Readiness;
 use callers::Callers;

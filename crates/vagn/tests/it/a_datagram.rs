@@ -22,7 +22,7 @@ async fn comes_out_where_it_went_in() {
     let (place, date) = body.rsplit_once(':').unwrap();
     assert_eq!(
         place,
-        r#"[{"ID":"4e091396-62ae-4f3b-8715-7b4fc9c64d14","Lat":-36.4773592212342,"Lon":-77.32020956067082,"Date""#
+        r#"[{"ID":"4e091396-62ae-4f3b-8715-7b4fc9c64d14","Lat":-36.477359202898015,"Lon":-77.32020642719667,"Date""#
     );
     let date: i64 = date.trim_end_matches("}]").parse().unwrap();
     assert!((before_ms..=now_ms()).contains(&date), "{date} is not between {before_ms} and now");

@@ -28,8 +28,9 @@ impl Sink {
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
         let mut line = String::new();
         stdout.read_line(&mut line).unwrap();
-        let address = line.trim().strip_prefix("listening ").unwrap_or_else(|| panic!("sink said {line:?}"));
-        let url = format!("http://{address}/calls");
+        let said: Value =
+            serde_json::from_str(&line).unwrap_or_else(|err| panic!("sink said {line:?}: {err}"));
+        let url = format!("http://{}/calls", said["listening"].as_str().unwrap());
         let calls = Arc::new(Mutex::new(Vec::new()));
         let heard = calls.clone();
         #[expect(clippy::disallowed_methods, reason = "a test has no supervisor")]
@@ -45,8 +46,8 @@ impl Sink {
     fn accepted(&self) -> BTreeMap<String, BTreeSet<String>> {
         let mut keys = BTreeMap::<_, BTreeSet<_>>::new();
         for call in self.calls.lock().unwrap().iter().filter(|call| call["status"] == 200) {
-            let text = |name: &str| call[name].as_str().unwrap().to_owned();
-            keys.entry(text("vehicle_id")).or_default().insert(text("idempotency_key"));
+            let text = |value: &Value| value.as_str().unwrap().to_owned();
+            keys.entry(text(&call["call"]["vehicle_id"])).or_default().insert(text(&call["idempotency_key"]));
         }
         keys
     }
@@ -63,7 +64,7 @@ impl Drop for Sink {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_emergency_arrives_under_one_key_although_the_service_fails_and_vagn_is_killed() {
     let dir = tempfile::tempdir().unwrap();
-    let sink = Sink::start(&["--fail", "0.5", "--lose-answer", "0.1"]);
+    let sink = Sink::start(&["--fail", "0.5", "--lose-answer"]);
     let mut vagn = Vagn::start(dir.path(), &["--emergency-url", &sink.url]);
     const EMERGENCIES: usize = 30;
     for number in 0..EMERGENCIES {
