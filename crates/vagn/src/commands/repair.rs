@@ -8,11 +8,12 @@ use clap::Args;
 
 use super::exit::Coded;
 use super::say;
+use crate::emergency::store::set_aside;
 
 /// Where to look.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  vagn repair --data-dir ./vagn-data\n\n\
-Nothing is deleted: what cannot be read is moved to files ending in .damaged beside the log.")]
+Nothing is deleted: what cannot be read is moved to files ending in .damaged beside the original.")]
 pub struct RepairArgs {
     /// The data directory of a service that is not running.
     #[arg(long, value_name = "DIR", default_value = "./vagn-data")]
@@ -30,5 +31,9 @@ pub fn run(args: RepairArgs) -> anyhow::Result<ExitCode> {
     });
     let report = report.with_context(|| format!("repair {}", args.data_dir.display()))?;
     say(&format!("{report}\n"))?;
+    let incidents = set_aside(&args.data_dir).context("repair the incident store")?;
+    if let Some(path) = incidents {
+        say(&format!("incident store: cannot be read; moved to {}\n", path.display()))?;
+    }
     Ok(ExitCode::SUCCESS)
 }

@@ -35,7 +35,7 @@ impl ReservedFile {
     }
 
     fn reserve(&self) {
-        if !self.can_reserve.load(Ordering::Relaxed) {
+        if self.reserved == 0 || !self.can_reserve.load(Ordering::Relaxed) {
             return;
         }
         let owned = self.len().and_then(|len| keep_size(&self.file, len + self.reserved));

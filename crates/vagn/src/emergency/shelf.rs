@@ -3,6 +3,7 @@
 //! It belongs to no incarnation of the actor that writes: one that hangs in a sync keeps the store busy, and its
 //! successor must neither open the file a second time nor wait behind it.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -56,7 +57,7 @@ impl Shelf {
                 return None;
             }
         }
-        match (self.opener)().and_then(|store| Ok((store.live()?, store))) {
+        match catch_unwind(AssertUnwindSafe(|| self.try_open())).unwrap_or(Err(StoreError::Panicked)) {
             Ok((live, store)) => {
                 info!(live = live.len(), "incident store is open");
                 let mut place = self.place.lock();
@@ -68,6 +69,11 @@ impl Shelf {
                 None
             }
         }
+    }
+
+    fn try_open(&self) -> Result<(Vec<Incident>, Store), StoreError> {
+        let store = (self.opener)()?;
+        Ok((store.live()?, store))
     }
 
     /// Notes that the store could not save. A busy one stays; any other is taken down and opened again later, but never

@@ -5,7 +5,8 @@
 
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::panic::catch_unwind;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -14,7 +15,8 @@ use redb::{
     WriteTransaction,
 };
 
-use super::incident::{Incident, IncidentId};
+use super::id::IncidentId;
+use super::incident::Incident;
 use super::reserve::ReservedFile;
 use super::watched::Watched;
 
@@ -40,6 +42,9 @@ pub enum StoreError {
     /// The file could not be opened or created.
     #[error("incident store cannot be opened: {0}")]
     Open(#[source] redb::Error),
+    /// The file made its reader panic: something else has changed it.
+    #[error("incident store cannot be opened: its file made the reader panic")]
+    Panicked,
     /// Reading or writing failed. The store must be opened again.
     #[error("incident store failed: {0}")]
     Failed(#[source] redb::Error),
@@ -87,7 +92,12 @@ impl Store {
     pub fn on(storage: impl StorageBackend, ended_kept: u64) -> Result<Self, StoreError> {
         let (storage, sync_failed) = Watched::new(storage);
         let open = || -> Result<Database, redb::Error> {
-            let db = Database::builder().set_cache_size(CACHE).create_with_backend(storage)?;
+            let mut builder = Database::builder();
+            // Without the check a file that something else has changed may be trusted, or end in a panic.
+            let db = builder
+                .set_cache_size(CACHE)
+                .set_check_integrity_on_open(true)
+                .create_with_backend(storage)?;
             let txn = db.begin_write()?;
             txn.open_table(INCIDENTS)?;
             txn.open_table(LIVE)?;
@@ -185,6 +195,28 @@ impl Store {
     }
 }
 
+/// Moves a store that cannot be opened aside, so that a new one can be made, and says where to. Nothing is deleted.
+///
+/// # Errors
+/// When the file is in use, or cannot be moved.
+pub fn set_aside(data_dir: &Path) -> io::Result<Option<PathBuf>> {
+    let path = data_dir.join(FILE);
+    if !path.try_exists()? {
+        return Ok(None);
+    }
+    // Somebody who has it open is no reason to move it.
+    drop(ReservedFile::open(&path, 0)?);
+    if catch_unwind(|| Store::open(data_dir, 0, u64::MAX).and_then(|store| store.live()))
+        .is_ok_and(|read| read.is_ok())
+    {
+        return Ok(None);
+    }
+    let numbered = (1..).map(|number| data_dir.join(format!("{FILE}.{number}.damaged")));
+    let free = numbered.into_iter().find(|path| !path.exists()).expect("there are numbers enough");
+    fs::rename(&path, &free)?;
+    Ok(Some(free))
+}
+
 fn write(txn: &WriteTransaction, incident: &Incident) -> Result<(), StoreError> {
     let id = incident.id.as_u128();
     let record = serde_json::to_vec(incident).map_err(StoreError::Record)?;
@@ -280,6 +312,47 @@ mod tests {
         let store = Store::open(dir.path(), RESERVED, 1).unwrap();
         store.save(&[incident(1)]).unwrap();
         assert!(!dir.path().join(UNFINISHED).exists());
+    }
+
+    #[test]
+    fn a_flipped_bit_is_found_or_does_no_harm() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path(), RESERVED, 100).unwrap();
+        store.save(&(1..=30).map(incident).collect::<Vec<_>>()).unwrap();
+        store.save(&(20..=40).map(incident).collect::<Vec<_>>()).unwrap();
+        let saved = store.live().unwrap();
+        drop(store);
+        let path = dir.path().join(FILE);
+        let whole = fs::read(&path).unwrap();
+        let seed = fastrand::u64(..);
+        let mut rng = fastrand::Rng::with_seed(seed);
+        let mut found = 0;
+        for _ in 0..200 {
+            let mut flipped = whole.clone();
+            flipped[rng.usize(..whole.len().min(256 << 10))] ^= 1 << rng.u8(..8);
+            fs::write(&path, flipped).unwrap();
+            match Store::open(dir.path(), RESERVED, 100).and_then(|store| store.live()) {
+                Ok(live) => assert_eq!(live, saved, "seed {seed}"),
+                Err(_) => found += 1,
+            }
+        }
+        assert!(found > 0, "seed {seed}");
+    }
+
+    #[test]
+    fn a_damaged_store_is_set_aside_and_a_sound_one_is_not() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(set_aside(dir.path()).unwrap(), None, "there is none");
+        let store = Store::open(dir.path(), RESERVED, 100).unwrap();
+        assert!(set_aside(dir.path()).is_err(), "it is in use");
+        store.save(&[incident(1)]).unwrap();
+        drop(store);
+        assert_eq!(set_aside(dir.path()).unwrap(), None);
+        for name in ["incidents.redb.1.damaged", "incidents.redb.2.damaged"] {
+            fs::write(dir.path().join(FILE), b"not a store").unwrap();
+            assert_eq!(set_aside(dir.path()).unwrap(), Some(dir.path().join(name)));
+        }
+        assert!(Store::open(dir.path(), RESERVED, 100).unwrap().live().unwrap().is_empty());
     }
 
     #[test]
