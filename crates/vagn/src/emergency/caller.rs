@@ -34,7 +34,7 @@ const REASON_MAX: usize = 200;
 ///
 /// # Errors
 /// When the system's certificates cannot be read, for a target that needs them.
-pub fn client(target: &Target) -> reqwest::Result<Client> {
+pub fn client(target: &Target) -> Result<Client, NoClient> {
     let builder = Client::builder()
         .user_agent(concat!("vagn/", env!("CARGO_PKG_VERSION")))
         .http1_only()
@@ -47,11 +47,17 @@ pub fn client(target: &Target) -> reqwest::Result<Client> {
     let provider = rustls::crypto::ring::default_provider();
     // Somebody may have installed it before; it is the same one.
     drop(provider.install_default());
-    match target.url().scheme() {
+    let built = match target.url().scheme() {
         "http" => builder.tls_certs_only([]).build(),
         _ => builder.build(),
-    }
+    };
+    built.map_err(|err| NoClient(reason(err)))
 }
+
+/// No call can be made at all.
+#[derive(Debug, thiserror::Error)]
+#[error("emergency calls cannot be made: {0}")]
+pub struct NoClient(String);
 
 /// Makes `call` once.
 pub async fn attempt(client: &Client, target: &Target, call: &Call, clock: &dyn Clock) -> Attempt {

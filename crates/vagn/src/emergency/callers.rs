@@ -15,7 +15,8 @@ use vagn_otp::{Failure, TaskContext};
 
 use super::caller;
 use super::desk::Call;
-use super::incident::{Attempt, IncidentId, Outcome};
+use super::id::IncidentId;
+use super::incident::{Attempt, Outcome};
 use super::lane::Lane;
 use super::target::Target;
 

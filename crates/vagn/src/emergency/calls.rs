@@ -6,7 +6,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
-use super::incident::IncidentId;
+use super::id::IncidentId;
 
 /// Incidents that are owed a call.
 #[derive(Debug)]

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use vagn_wire::{Kind, Report};
 
-use super::incident::{IncidentId, Place, newer};
+use super::id::IncidentId;
+use super::incident::{Place, newer};
 use crate::fate::Receipt;
 
 /// Furthest that a vehicle's clock may be ahead before its time is not believed, in ms.

@@ -4,34 +4,19 @@
 //! records, the other calls; when either crashes or hangs, the other goes on and the next incarnation finds its work.
 //! Pure apart from that: no disk, no network, time handed in.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use super::calls::Calls;
 use super::candidate::{CLAIMS_MAX, Candidate, Claim};
-use super::incident::{Attempt, IdMaker, Incident, IncidentId, Place, newer};
-use super::retry::Schedule;
+use super::id::{IdMaker, IncidentId};
+use super::incident::{Attempt, Incident, Place, newer};
+use super::roster::Roster;
+use super::rules::Rules;
 
 /// Incidents of one vehicle that may be live at a time, each under an id of the vehicle's own. Beyond, what it reports
 /// goes to the latest of them.
 const PER_VEHICLE_MAX: usize = 8;
-
-/// What the desk goes by.
-#[derive(Debug, Clone)]
-pub struct Rules {
-    /// Most real incidents that may be open at a time; trials may be a tenth of that.
-    pub open_max: usize,
-    /// A settled incident is over when no report has come for longer than this, in ms.
-    pub quiet_ms: i64,
-    /// Longest that a first call waits for its record.
-    pub record_within: Duration,
-    /// Longest that a sender waits to hear that its call is safe on disk.
-    pub claim_within: Duration,
-    /// When to call again.
-    pub schedule: Schedule,
-    /// Attempts under way at a time; `None`: there is nobody to call.
-    pub lines: Option<usize>,
-}
 
 /// Everything about the incidents that are not over.
 pub struct Desk {
@@ -41,10 +26,7 @@ pub struct Desk {
     /// Taken from the inbox and not looked at yet; not empty only after a crash.
     arrived: VecDeque<Candidate>,
     live: BTreeMap<IncidentId, Live>,
-    /// The incidents that may take further reports, by vehicle, real and trial apart.
-    current: HashMap<(Box<str>, bool), Vec<IncidentId>>,
-    open_real: usize,
-    open_test: usize,
+    roster: Roster,
     owed: BTreeSet<IncidentId>,
     /// Never written yet; they go first.
     new: BTreeSet<IncidentId>,
@@ -129,9 +111,7 @@ impl Desk {
             rng: fastrand::Rng::with_seed(seed),
             arrived: VecDeque::new(),
             live: BTreeMap::new(),
-            current: HashMap::new(),
-            open_real: 0,
-            open_test: 0,
+            roster: Roster::default(),
             owed: BTreeSet::new(),
             new: BTreeSet::new(),
             changed: BTreeSet::new(),
@@ -185,10 +165,10 @@ impl Desk {
     }
 
     fn matching(&self, call: &Candidate) -> Option<IncidentId> {
-        let ids = self.current.get(&(call.vehicle_id.clone(), call.is_test()))?;
         let goes_on =
             |id: &&IncidentId| !self.live[*id].incident.is_over(call.received_ms, self.rules.quiet_ms);
         let own = |id: &IncidentId| self.live[id].incident.vehicle_incident.as_deref();
+        let ids = self.roster.of(&call.vehicle_id, call.is_test());
         let mut latest_first = ids.iter().rev().filter(goes_on);
         let Some(named) = call.vehicle_incident.as_deref() else { return latest_first.next().copied() };
         let known = latest_first.clone().find(|id| own(id) == Some(named));
@@ -198,11 +178,8 @@ impl Desk {
     }
 
     fn is_full(&self, test: bool) -> bool {
-        if test {
-            self.open_test >= (self.rules.open_max / 10).max(1)
-        } else {
-            self.open_real >= self.rules.open_max
-        }
+        let max = if test { (self.rules.open_max / 10).max(1) } else { self.rules.open_max };
+        self.roster.open(test) >= max
     }
 
     fn open(&mut self, mut call: Candidate) -> IncidentId {
@@ -233,12 +210,10 @@ impl Desk {
     fn enlist(&mut self, live: Live) {
         let incident = &live.incident;
         let id = incident.id;
-        let test = incident.test;
-        self.current.entry((incident.vehicle_id.clone(), test)).or_default().push(id);
+        self.roster.enter(incident);
         if !incident.is_settled() {
             self.owed.insert(id);
         }
-        *(if test { &mut self.open_test } else { &mut self.open_real }) += 1;
         self.live.insert(id, live);
         self.note_place(id);
     }
@@ -379,32 +354,24 @@ impl Desk {
         };
         let over: Vec<_> = self.live.values().filter(over).map(|live| live.incident.id).collect();
         for id in over {
-            self.end(id, now_ms);
+            if let Some(live) = self.change(id, |incident| incident.ended_ms = Some(now_ms)) {
+                let ended = live.incident.clone();
+                self.roster.leave(&ended);
+            }
         }
         self.forget_ended();
     }
 
     /// While the store is down, what has ended cannot leave by being recorded. There is a limit to that.
     fn forget_ended(&mut self) {
-        let surplus = self.live.len().saturating_sub(self.open_real + self.open_test + self.rules.open_max);
+        let open = self.roster.open(false) + self.roster.open(true);
+        let surplus = self.live.len().saturating_sub(open + self.rules.open_max);
         let ended = self.live.values().filter(|live| live.incident.ended_ms.is_some());
         let oldest: Vec<_> = ended.take(surplus).map(|live| live.incident.id).collect();
         for id in oldest {
             self.live.remove(&id);
             self.new.remove(&id);
             self.changed.remove(&id);
-        }
-    }
-
-    fn end(&mut self, id: IncidentId, now_ms: i64) {
-        let Some(live) = self.change(id, |incident| incident.ended_ms = Some(now_ms)) else { return };
-        let (key, test) = ((live.incident.vehicle_id.clone(), live.incident.test), live.incident.test);
-        *(if test { &mut self.open_test } else { &mut self.open_real }) -= 1;
-        if let Some(ids) = self.current.get_mut(&key) {
-            ids.retain(|other| *other != id);
-            if ids.is_empty() {
-                self.current.remove(&key);
-            }
         }
     }
 
@@ -437,8 +404,8 @@ impl Desk {
     pub fn standing(&self) -> Standing {
         let oldest = self.owed.first().and_then(|id| self.get(*id));
         Standing {
-            open: self.open_real,
-            open_tests: self.open_test,
+            open: self.roster.open(false),
+            open_tests: self.roster.open(true),
             unaccepted: self.owed.len(),
             oldest_unaccepted_ms: oldest.map(|incident| incident.opened_ms),
             unrecorded: self.unrecorded(),

@@ -6,23 +6,17 @@ use std::time::Duration;
 use vagn_wire::{Fate, Kind};
 
 use super::candidate::{Candidate, Claim};
-use super::desk::{Admitted, Desk, Rules};
-use super::incident::{Attempt, IncidentId, Outcome, Place};
-use super::retry::Schedule;
+use super::desk::{Admitted, Desk};
+use super::id::IncidentId;
+use super::incident::{Attempt, Outcome, Place};
+use super::rules::Rules;
 use crate::fate::{Answer, Receipt};
 
 const NOW_MS: i64 = 1_700_000_000_000;
 const MINUTE_MS: i64 = 60_000;
 
 fn rules() -> Rules {
-    Rules {
-        open_max: 20,
-        quiet_ms: 5 * MINUTE_MS,
-        record_within: Duration::from_millis(100),
-        claim_within: Duration::from_secs(5),
-        schedule: Schedule::default(),
-        lines: Some(4),
-    }
+    Rules { lines: Some(4), ..Rules::new(20, None) }
 }
 
 fn desk() -> Desk {

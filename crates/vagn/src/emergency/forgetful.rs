@@ -8,7 +8,8 @@ use parking_lot::Mutex;
 use redb::StorageBackend;
 
 use super::candidate::Candidate;
-use super::incident::{Incident, IncidentId};
+use super::id::IncidentId;
+use super::incident::Incident;
 use super::store::Store;
 
 /// What a disk writes whole.

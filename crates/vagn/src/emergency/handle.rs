@@ -6,8 +6,8 @@ use std::time::Duration;
 use serde::Serialize;
 use vagn_otp::{Addr, CallError};
 
+use super::id::IncidentId;
 use super::inbox::Intake;
-use super::incident::IncidentId;
 use super::incidents::{Find, Get, Incidents};
 use super::lane::Lane;
 use super::view::{Filter, IncidentView, Page};

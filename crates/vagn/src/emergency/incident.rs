@@ -1,77 +1,13 @@
 //! An incident: one vehicle's call for help, from the first report that carries the flag until it has been quiet.
 
-use std::fmt;
-use std::str::FromStr;
-
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
-use uuid::{ContextV7, Timestamp, Uuid};
 use vagn_wire::{Kind, Position};
 
 use super::candidate::Candidate;
+use super::id::IncidentId;
 
 /// Latest attempts that an incident keeps in full; the earlier ones are only counted.
 const ATTEMPTS_KEPT: usize = 16;
-
-/// Names an incident everywhere, and is the key under which every call for it goes out. Ordered by time of opening.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct IncidentId(u128);
-
-impl IncidentId {
-    /// As the number that orders it.
-    pub fn as_u128(self) -> u128 {
-        self.0
-    }
-
-    /// The id with this number.
-    pub fn from_u128(number: u128) -> Self {
-        Self(number)
-    }
-}
-
-impl fmt::Display for IncidentId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        Uuid::from_u128(self.0).hyphenated().fmt(f)
-    }
-}
-
-/// The text is not a UUID.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("incident id is not a UUID")]
-pub struct BadIncidentId;
-
-impl FromStr for IncidentId {
-    type Err = BadIncidentId;
-
-    fn from_str(text: &str) -> Result<Self, BadIncidentId> {
-        Uuid::try_parse(text).map(|id| Self(id.as_u128())).map_err(|_| BadIncidentId)
-    }
-}
-
-impl Serialize for IncidentId {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for IncidentId {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
-    }
-}
-
-/// Makes ids that never go back, also within one millisecond (UUID version 7).
-#[derive(Default)]
-pub struct IdMaker(ContextV7);
-
-impl IdMaker {
-    /// The next id, for an incident opened at `now_ms` since 1970.
-    pub fn next(&self, now_ms: i64) -> IncidentId {
-        let now_ms = u64::try_from(now_ms).unwrap_or(0);
-        let nanos = (now_ms % 1000) as u32 * 1_000_000;
-        let time = Timestamp::from_unix(&self.0, now_ms / 1000, nanos);
-        IncidentId(Uuid::new_v7(time).as_u128())
-    }
-}
 
 /// How far an incident has come. A person's acknowledgement and resolution come behind these.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -268,15 +204,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ids_rise_with_the_time_and_within_a_millisecond() {
-        let ids = IdMaker::default();
-        let made: Vec<_> = [1_000, 1_000, 1_000, 1_001, 1_001].map(|ms| ids.next(ms)).into();
-        assert!(made.is_sorted_by(|a, b| a < b), "{made:?}");
-        assert_eq!(made[0].to_string().parse(), Ok(made[0]));
-        assert_eq!("no uuid".parse::<IncidentId>(), Err(BadIncidentId));
-    }
-
-    #[test]
     fn the_later_place_tells_more_and_of_two_at_once_the_trusted_one() {
         let place = |lat, time_ms, trusted| Some(Place { lat, lon: 0.0, time_ms, trusted });
         let check = |one, other, expected| {
@@ -291,7 +218,7 @@ mod tests {
 
     #[test]
     fn is_over_only_when_settled_and_quiet() {
-        let mut incident = Incident::open(IncidentId(1), &Candidate::example("bus 7"));
+        let mut incident = Incident::open(IncidentId::from_u128(1), &Candidate::example("bus 7"));
         let (soon, late) = (incident.updated_ms + 300_000, incident.updated_ms + 300_001);
         assert!(!incident.is_over(late, 300_000), "nobody has accepted it");
         let outcome = Outcome::Accepted { status: 200 };
@@ -301,7 +228,7 @@ mod tests {
 
     #[test]
     fn counts_all_attempts_and_keeps_the_latest() {
-        let mut incident = Incident::open(IncidentId(1), &Candidate::example("bus 7"));
+        let mut incident = Incident::open(IncidentId::from_u128(1), &Candidate::example("bus 7"));
         for number in 1..=40 {
             let outcome = Outcome::Refused { status: 503 };
             incident.attempted(Attempt { number, at_ms: 0, took_ms: 4, outcome });
@@ -313,7 +240,7 @@ mod tests {
 
     #[test]
     fn is_read_back_as_it_was_written() {
-        let mut incident = Incident::open(IncidentId(7), &Candidate::example("bus 7"));
+        let mut incident = Incident::open(IncidentId::from_u128(7), &Candidate::example("bus 7"));
         incident.kind = Some(Kind::Manual);
         let outcome = Outcome::Failed { reason: "timeout".into() };
         incident.attempted(Attempt { number: 1, at_ms: 3, took_ms: 4, outcome });

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tracing::debug;
 use vagn_otp::{Actor, Context, Failure, Handle};
 
-use super::incident::IncidentId;
+use super::id::IncidentId;
 use super::lane::Lane;
 use super::view::{Filter, IncidentView, Page, find, look_up};
 

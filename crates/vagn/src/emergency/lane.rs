@@ -10,10 +10,12 @@ use tokio::sync::Notify;
 use tracing::{error, info, warn};
 use vagn_otp::Recipient;
 
-use super::desk::{Admitted, Call, Desk, Rules};
+use super::desk::{Admitted, Call, Desk};
+use super::id::IncidentId;
 use super::inbox::Inbox;
-use super::incident::{Attempt, IncidentId, Place};
+use super::incident::{Attempt, Place};
 use super::incidents::Round;
+use super::rules::Rules;
 use super::shelf::Shelf;
 use super::store::StoreError;
 use crate::clock::Clock;

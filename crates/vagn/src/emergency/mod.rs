@@ -23,6 +23,7 @@ mod desk_tests;
 #[cfg(test)]
 mod forgetful;
 mod handle;
+pub mod id;
 pub mod inbox;
 pub mod incident;
 pub mod incidents;
@@ -30,6 +31,8 @@ pub mod lane;
 pub mod reserve;
 pub mod retry;
 mod rfc3339;
+mod roster;
+pub mod rules;
 #[cfg(test)]
 mod scenarios;
 pub mod shelf;
@@ -56,13 +59,15 @@ use crate::clock::Clock;
 use crate::metrics::Metrics;
 use crate::ready::Readiness;
 use callers::Callers;
-use desk::{Desk, Rules};
+use desk::Desk;
 pub use handle::{EmergencyHandle, Status};
+pub use id::IncidentId;
 use incident::Place;
-pub use incident::{IncidentId, State};
+pub use incident::State;
 use incidents::Incidents;
 pub use lane::LastKnown;
 use lane::{Lane, NotYet};
+use rules::Rules;
 use shelf::Shelf;
 use store::Store;
 pub use target::Target;
@@ -100,21 +105,9 @@ pub struct Around {
     pub runtime: Option<Handle>,
 }
 
-/// The rules of the service, for a target with so many lines.
-pub fn rules(open_max: usize, target: Option<&Target>) -> Rules {
-    Rules {
-        open_max,
-        quiet_ms: 300_000,
-        record_within: Duration::from_millis(100),
-        claim_within: Duration::from_secs(5),
-        schedule: retry::Schedule::default(),
-        lines: target.map(|target| target.lines),
-    }
-}
-
 /// Subscribes the lane to `traffic`, and gives its handle and the supervisor of its actors.
 pub fn start(traffic: &Traffic, around: Around) -> (EmergencyHandle, ChildSpec) {
-    let rules = rules(around.open_max, around.target.as_ref());
+    let rules = Rules::new(around.open_max, around.target.as_ref());
     let data_dir = around.data_dir.clone();
     let shelf = Shelf::new(Box::new(move || Store::open(&data_dir, RESERVED, ENDED_KEPT)));
     let (handle, spec) = build(around, rules, shelf);

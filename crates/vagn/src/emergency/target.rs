@@ -8,7 +8,7 @@ use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use serde::Serialize;
 
 use super::desk::Call;
-use super::incident::IncidentId;
+use super::id::IncidentId;
 use super::rfc3339::rfc3339;
 use super::signature::{BadSecret, Secret};
 

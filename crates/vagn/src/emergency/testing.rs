@@ -15,10 +15,11 @@ use vagn_otp::{ChildSpec, Fault, Processes, Root, Strategy, Supervisor, Topic};
 use vagn_wire::{Kind, Position, Reject, Report, VehicleId};
 
 use super::lane::{LastKnown, NotYet};
+use super::rules::Rules;
 use super::shelf::{Opener, Shelf};
 use super::store::Store;
 use super::view::IncidentView;
-use super::{Around, EmergencyHandle, Filter, Target, build, rules};
+use super::{Around, EmergencyHandle, Filter, Target, build};
 use crate::batch::{Batch, BatchBuilder, Source};
 use crate::clock::SystemClock;
 use crate::fate::{Answer, Receipt};
@@ -183,7 +184,7 @@ impl Setup {
     }
 
     pub(super) async fn start(self) -> TestLane {
-        let mut rules = rules(self.open_max, self.target.as_ref());
+        let mut rules = Rules::new(self.open_max, self.target.as_ref());
         rules.schedule.first = Duration::from_millis(2);
         rules.schedule.longest = Duration::from_millis(20);
         let (metrics, readiness) = (Metrics::new(), Arc::new(Readiness::default()));

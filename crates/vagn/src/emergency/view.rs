@@ -6,7 +6,8 @@ use serde::Serialize;
 use vagn_wire::Kind;
 
 use super::desk::Desk;
-use super::incident::{Attempt, Incident, IncidentId, Outcome, State};
+use super::id::IncidentId;
+use super::incident::{Attempt, Incident, Outcome, State};
 use super::incidents::Find;
 use super::lane::Lane;
 use super::rfc3339::rfc3339;

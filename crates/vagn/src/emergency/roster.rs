@@ -1,0 +1,56 @@
+//! The roster: which incidents are open, by vehicle, with real calls and trials apart.
+
+use std::collections::HashMap;
+
+use super::id::IncidentId;
+use super::incident::Incident;
+
+/// The open incidents of all vehicles.
+#[derive(Debug, Default)]
+pub(super) struct Roster {
+    real: Sort,
+    trials: Sort,
+}
+
+#[derive(Debug, Default)]
+struct Sort {
+    by_vehicle: HashMap<Box<str>, Vec<IncidentId>>,
+    open: usize,
+}
+
+impl Roster {
+    /// The incident is open.
+    pub(super) fn enter(&mut self, incident: &Incident) {
+        let sort = self.sort_mut(incident.test);
+        sort.open += 1;
+        sort.by_vehicle.entry(incident.vehicle_id.clone()).or_default().push(incident.id);
+    }
+
+    /// The incident is open no longer.
+    pub(super) fn leave(&mut self, incident: &Incident) {
+        let sort = self.sort_mut(incident.test);
+        let Some(ids) = sort.by_vehicle.get_mut(&incident.vehicle_id) else { return };
+        sort.open -= ids.extract_if(.., |id| *id == incident.id).count();
+        if ids.is_empty() {
+            sort.by_vehicle.remove(&incident.vehicle_id);
+        }
+    }
+
+    /// The open incidents of one vehicle, oldest first.
+    pub(super) fn of(&self, vehicle_id: &str, test: bool) -> &[IncidentId] {
+        self.sort(test).by_vehicle.get(vehicle_id).map_or(&[], Vec::as_slice)
+    }
+
+    /// How many are open.
+    pub(super) fn open(&self, test: bool) -> usize {
+        self.sort(test).open
+    }
+
+    fn sort(&self, test: bool) -> &Sort {
+        if test { &self.trials } else { &self.real }
+    }
+
+    fn sort_mut(&mut self, test: bool) -> &mut Sort {
+        if test { &mut self.trials } else { &mut self.real }
+    }
+}

@@ -1,0 +1,37 @@
+//! What the lane goes by: limits and times.
+
+use std::time::Duration;
+
+use super::retry::Schedule;
+use super::target::Target;
+
+/// Limits and times of the lane.
+#[derive(Debug, Clone)]
+pub struct Rules {
+    /// Most real incidents that may be open at a time; trials may be a tenth of that.
+    pub open_max: usize,
+    /// A settled incident is over when no report has come for longer than this, in ms.
+    pub quiet_ms: i64,
+    /// Longest that a first call waits for its record.
+    pub record_within: Duration,
+    /// Longest that a sender waits to hear that its call is safe on disk.
+    pub claim_within: Duration,
+    /// When to call again.
+    pub schedule: Schedule,
+    /// Attempts under way at a time; `None`: there is nobody to call.
+    pub lines: Option<usize>,
+}
+
+impl Rules {
+    /// The rules of the service, for at most `open_max` open incidents and calls to `target`.
+    pub fn new(open_max: usize, target: Option<&Target>) -> Self {
+        Self {
+            open_max,
+            quiet_ms: 300_000,
+            record_within: Duration::from_millis(100),
+            claim_within: Duration::from_secs(5),
+            schedule: Schedule::default(),
+            lines: target.map(|target| target.lines),
+        }
+    }
+}
