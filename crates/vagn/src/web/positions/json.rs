@@ -20,11 +20,44 @@ const ENTRIES_MAX: u16 = 16;
 /// report stays shorter than a datagram.
 const TEXT_MAX: usize = 96;
 
+/// What many writers of JSON put where a number is unknown, although JSON has no words for it.
+const NOT_NUMBERS: [&[u8]; 3] = [b"NaN", b"Infinity", b"-Infinity"];
+
 /// Reads all of `body`, or nothing of it.
 ///
 /// # Errors
 /// When the body is not JSON, holds something other than objects, or too many of them.
 pub fn split(body: &[u8]) -> Result<Reports, Problem> {
+    read(body).or_else(|problem| match without_not_numbers(body) {
+        Some(body) => read(&body),
+        None => Err(problem),
+    })
+}
+
+/// `body` with an empty text in place of each `NaN` and the like, if there are any: a value of the wrong type, which is the
+/// decoder's to judge. A place that is not a number must not hide the call for help beside it.
+fn without_not_numbers(body: &[u8]) -> Option<Vec<u8>> {
+    let mut clean = body.to_vec();
+    let (mut at, mut in_text, mut found) = (0, false, false);
+    while at < clean.len() {
+        match clean[at] {
+            b'\\' if in_text => at += 1,
+            b'"' => in_text = !in_text,
+            _ if in_text => {}
+            _ => {
+                if let Some(word) = NOT_NUMBERS.iter().find(|word| clean[at..].starts_with(word)) {
+                    clean[at..at + word.len()].fill(b' ');
+                    clean[at..at + 2].fill(b'"');
+                    (found, in_text) = (true, true);
+                }
+            }
+        }
+        at += 1;
+    }
+    found.then_some(clean)
+}
+
+fn read(body: &[u8]) -> Result<Reports, Problem> {
     let mut reports = Reports::default();
     let mut parser = serde_json::Deserializer::from_slice(body);
     loop {
@@ -263,13 +296,22 @@ mod tests {
     }
 
     #[test]
+    fn a_number_that_is_none_is_a_fault_of_its_own_report_only() {
+        let body = r#"[{"ID":"NaN \" NaN","Lat":1,"Lon":2},{"ID":"a","Lat":NaN,"Lon":-Infinity},{"ID":"b","Lat":1,"Lon":2}]"#;
+        check(body, &[Ok("NaN \" NaN"), Err(Reject::BadType), Ok("b")]);
+        let reports = split(br#"{"ID":"a","Lat":Infinity,"Lon":NaN,"Emergency":true,"Speed":NaN}"#).unwrap();
+        let report = decode(reports.iter().next().unwrap()).unwrap();
+        assert!(report.emergency && report.position.is_err() && report.speed_mps.is_none());
+    }
+
+    #[test]
     fn refuses_the_whole_body_when_a_part_is_no_object() {
         refused("", "EOF");
         refused("7", "a position object or an array of them");
         refused(r#"[{"ID":"a"},7]"#, "a position object");
         refused(r#"[[{"ID":"a"}]]"#, "a position object");
         refused(r#"{"ID":"a"}, {"ID":"b"}"#, "line 1 column 11");
-        refused(r#"{"ID":"a","Lat":NaN}"#, "line 1 column 17");
+        refused(r#"{"ID":"a","Lat":nan}"#, "line 1 column 18");
         refused(r#"{"ID":"a""#, "EOF");
         refused(&"[".repeat(9_000), "a position object");
         refused(&format!("{{\"x\":{}", "[".repeat(9_000)), "EOF");
