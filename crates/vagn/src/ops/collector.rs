@@ -3,9 +3,8 @@
 use std::fmt;
 
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::encoding::{DescriptorEncoder, EncodeCounterValue, EncodeMetric, NoLabelSet};
 use prometheus_client::metrics::MetricType;
-use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use vagn_otp::ProcessInfo;
 
@@ -33,12 +32,8 @@ impl Collector for ProcessCollector {
             info.mailbox_capacity
         })?;
         let all: Vec<_> = list.iter().collect();
-        counter(&mut encoder, "actor_restarts", "Incarnations after the first", &all, |info| {
-            info.restarts as f64
-        })?;
-        counter(&mut encoder, "actor_handled", "Messages, jobs or turns handled", &all, |info| {
-            info.handled as f64
-        })?;
+        counter(&mut encoder, "actor_restarts", "Incarnations after the first", &all, |info| info.restarts)?;
+        counter(&mut encoder, "actor_handled", "Messages, jobs or turns handled", &all, |info| info.handled)?;
         counter(&mut encoder, "actor_busy_seconds", "Time spent handling", &all, |info| {
             info.busy.as_secs_f64()
         })
@@ -60,16 +55,17 @@ fn gauge(
     Ok(())
 }
 
-fn counter(
+fn counter<N: EncodeCounterValue>(
     encoder: &mut DescriptorEncoder<'_>,
     name: &str,
     help: &str,
     list: &[&ProcessInfo],
-    value: impl Fn(&ProcessInfo) -> f64,
+    value: impl Fn(&ProcessInfo) -> N,
 ) -> fmt::Result {
     let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
     for info in list {
-        ConstCounter::new(value(info)).encode(family.encode_family(&[("actor", label(info))])?)?;
+        let labels = [("actor", label(info))];
+        family.encode_family(&labels)?.encode_counter::<NoLabelSet, _, u64>(&value(info), None)?;
     }
     Ok(())
 }

@@ -9,7 +9,8 @@ use super::Ops;
 use crate::web::params::{InPath, Params};
 use crate::web::problem::{Kind, Problem};
 
-/// Lets the process of this name, or of this path with `%2F` for `/`, fail at its next message, job or turn.
+/// Lets a process fail at its next message, job or turn. It goes by its name, or by its path with `%2F` for `/`, with or
+/// without the root: as `/actors` or the metrics have it.
 pub async fn inject(
     State(ops): State<Ops>,
     InPath(name): InPath,
@@ -22,7 +23,9 @@ pub async fn inject(
         ));
     }
     let fault = fault(&params)?;
-    if !ops.running()?.inject(&name, fault) {
+    let processes = ops.running()?;
+    let below_root = || processes.list().first().map(|root| format!("{}/{name}", root.name));
+    if !processes.inject(&name, fault) && !below_root().is_some_and(|path| processes.inject(&path, fault)) {
         return Err(Problem::new(
             Kind::NotFound,
             format!("no process {name:?} that could fail; see /actors"),
