@@ -1,5 +1,6 @@
 //! The whole router against a small fleet.
 
+mod bytes;
 mod description;
 mod fleet;
 mod incidents;
