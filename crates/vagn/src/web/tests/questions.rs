@@ -129,6 +129,10 @@ async fn one_vehicle_is_found_by_its_id_and_may_be_forgotten() {
         let reply = call(&austin(), method, "/api/v1/vehicles/bus%204").await;
         assert_eq!((reply.status, reply.problem().as_str()), (StatusCode::NOT_FOUND, "not-found"));
     }
+    for (path, id) in [("a%2Fb", "a/b"), ("%6Eearby", "nearby"), ("b%C3%A5t%20%F0%9F%9A%8C", "båt 🚌")] {
+        let detail = get(&austin(), &format!("/api/v1/vehicles/{path}")).await.json()["detail"].to_string();
+        assert!(detail.contains(id), "{path}: {detail}");
+    }
 }
 
 #[tokio::test]

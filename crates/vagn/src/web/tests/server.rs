@@ -7,6 +7,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::http::Version;
 use axum::routing::get;
+use rustls::ServerConfig;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, oneshot};
@@ -28,10 +29,14 @@ struct Running {
 async fn start(router: Router, limits: Limits) -> Running {
     let dir = tempfile::tempdir().unwrap();
     let tls = Identity::of_data_dir(dir.path()).unwrap().server_config(&[b"h2", b"http/1.1"]).unwrap();
+    start_over(Some(tls), router, limits).await
+}
+
+async fn start_over(tls: Option<Arc<ServerConfig>>, router: Router, limits: Limits) -> Running {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let metrics = Metrics::new();
-    let server = Server::new(router, Some(tls), limits, metrics.clone());
+    let server = Server::new(router, tls, limits, metrics.clone());
     let (stop, stopping) = oneshot::channel();
     let serve =
         async move { server.serve(vec![listener], async { drop(stopping.await) }, || async {}).await };
@@ -101,6 +106,21 @@ async fn gives_up_a_handshake_that_stalls_and_serves_others_meanwhile() {
         let mut rest = Vec::new();
         drop(stalled.read_to_end(&mut rest).await);
         assert!(refused(&server.metrics, "http_handshake_timeout"), "{}", server.metrics.page());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn closes_a_connection_on_which_nothing_more_is_asked() {
+    beside(async {
+        let limits = Limits { idle: Duration::from_millis(50), ..Limits::default() };
+        let server = start_over(None, austin(), limits).await;
+        let mut stream = TcpStream::connect(server.address).await.unwrap();
+        stream.write_all(b"GET /page.js HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
+        let mut reply = String::new();
+        // Comes back once the server has ended the connection; would wait for ever otherwise.
+        stream.read_to_string(&mut reply).await.unwrap();
+        assert!(reply.starts_with("HTTP/1.1 200 OK"), "{reply}");
     })
     .await;
 }
