@@ -11,6 +11,7 @@ use crate::addr::Addr;
 use crate::exit::Failure;
 use crate::life::Life;
 use crate::mailbox::{Envelope, Mailbox, Tell};
+use crate::task::IdleGuard;
 
 /// Handed to every handler. Lives as long as the incarnation, and its timers with it.
 pub struct Context<A: Actor> {
@@ -70,6 +71,11 @@ impl<A: Actor> Context<A> {
     pub async fn beat(&mut self) {
         self.life.beat();
         self.life.suffer().await;
+    }
+
+    /// Keeps the watchdog away while the guard is held: for work that may take any time, such as reading a large store.
+    pub fn idle(&self) -> IdleGuard {
+        IdleGuard::new(self.life.clone())
     }
 
     pub(crate) fn take_due(&mut self) -> Option<Envelope<A>> {

@@ -100,7 +100,12 @@ impl Queries {
     }
 
     async fn ask(&self, question: Question) -> Result<Found, Unanswered> {
-        self.pool.call(question, DEADLINE).await?.map_err(|NotReady| Unanswered::NotReady)
+        let answer = match self.pool.call(question, DEADLINE).await {
+            // Lost with its worker, perhaps to another's fault: asking changes nothing, so it may be asked once more.
+            Err(CallError::Crashed) => self.pool.call(question, DEADLINE).await?,
+            answer => answer?,
+        };
+        answer.map_err(|NotReady| Unanswered::NotReady)
     }
 }
 

@@ -108,6 +108,8 @@ impl Storage {
     }
 
     fn is_open_or_fail(&mut self, ctx: &mut Context<Self>) -> bool {
+        // A large store may take longer to read than any message may take to handle.
+        let _unwatched = self.partition.is_none().then(|| ctx.idle());
         match self.open() {
             Ok(_) => true,
             Err(err) => {

@@ -144,7 +144,8 @@ impl Stages {
             let (storage, child) = self.storage(around);
             storages.push(storage);
             let syncing = ChildSpec::thread(&format!("sync-{number}"), move |ctx| sync.run(&ctx));
-            supervisor = supervisor.child(child).child(syncing.shutdown(DRAIN_WITHIN));
+            let syncing = syncing.never_abandon().shutdown(DRAIN_WITHIN).watchdog(self.settings.hang_limit.0);
+            supervisor = supervisor.child(child).child(syncing);
         }
         (storages.into(), supervisor)
     }
@@ -246,7 +247,7 @@ impl Stages {
             fault_injection: self.settings.ops.fault_injection,
         });
         let server = Server::new(router, None, Limits::default(), self.metrics.clone());
-        server::child("ops", server, listeners)
+        server::child("ops", server, listeners).watchdog(self.settings.hang_limit.0)
     }
 
     fn web(
@@ -273,7 +274,7 @@ impl Stages {
         let limits =
             Limits { max_connections: self.settings.http.max_connections as usize, ..Limits::default() };
         let server = Server::new(router, Some(tls), limits, self.metrics.clone());
-        Ok(server::child("web", server, listeners))
+        Ok(server::child("web", server, listeners).watchdog(self.settings.hang_limit.0))
     }
 
     fn doors(&self, doors: Doors, handover: &Handover) -> anyhow::Result<ChildSpec> {
@@ -287,19 +288,21 @@ impl Stages {
     /// Keeps the mark of the arrival stamps ahead of the clock.
     fn clock_mark(&self) -> ChildSpec {
         let stamper = self.stamper.clone();
-        ChildSpec::thread("clock", move |ctx| {
+        let mark = ChildSpec::thread("clock", move |ctx| {
             ctx.ready();
             while !ctx.sleep(Stamper::RENEW_EVERY) {
                 ctx.beat();
                 stamper.renew_mark()?;
             }
             Ok(())
-        })
+        });
+        mark.watchdog(self.settings.hang_limit.0)
     }
 
     fn demo_child(&self, door: SocketAddr) -> ChildSpec {
         let clock = self.clock.clone();
-        self.kept(ChildSpec::thread("demo", move |ctx| demo::drive(&ctx, &*clock, door)))
+        let driving = ChildSpec::thread("demo", move |ctx| demo::drive(&ctx, &*clock, door));
+        self.kept(driving.watchdog(self.settings.hang_limit.0))
     }
 
     /// A part without which others still make sense: started again for as long as it takes.

@@ -1,8 +1,12 @@
 //! Refuses settings that cannot work or that would open the service by accident, and says which key to change.
 
 use std::net::ToSocketAddrs;
+use std::time::Duration;
 
 use super::settings::Settings;
+
+/// Twice the pause between two signs of life of an idle part.
+const HANG_LIMIT_MIN: Duration = Duration::from_secs(2);
 
 /// Why the settings are refused.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -10,6 +14,11 @@ pub enum Refused {
     /// A number that must not be zero.
     #[error("`{0}` is 0; it must be at least 1")]
     Zero(&'static str),
+    /// Shorter than the pause between two signs of life.
+    #[error(
+        "`hang_limit = \"{0}\"` is too short; every part gives a sign of life once a second, so take at least 2s"
+    )]
+    HangLimit(super::Span),
     /// Certificate without key or key without certificate.
     #[error("`http.cert` and `http.key` go together; only one of them is set")]
     HalfCertificate,
@@ -50,6 +59,9 @@ impl Settings {
     /// The first setting found wanting.
     pub fn check(&self) -> Result<(), Refused> {
         self.check_numbers()?;
+        if self.hang_limit.0 < HANG_LIMIT_MIN {
+            return Err(Refused::HangLimit(self.hang_limit));
+        }
         if self.http.cert.as_os_str().is_empty() != self.http.key.as_os_str().is_empty() {
             return Err(Refused::HalfCertificate);
         }
@@ -146,6 +158,9 @@ mod tests {
     #[test]
     fn names_what_cannot_work() {
         assert!(refusal(|settings| settings.max_vehicles = 0).contains("max_vehicles"));
+        assert!(
+            refusal(|settings| settings.hang_limit = crate::config::Span::seconds(1)).contains("hang_limit")
+        );
         assert!(refusal(|settings| settings.http.cert = "x.pem".into()).contains("http.key"));
         assert!(refusal(|settings| settings.tcp.listen = "nowhere".into()).contains("tcp.listen"));
         assert!(refusal(|settings| settings.emergency.url = "ftp://x".into()).contains("emergency.url"));

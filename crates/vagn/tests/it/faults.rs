@@ -12,7 +12,7 @@ const VEHICLES: usize = 60;
 
 fn settings(dir: &std::path::Path) -> String {
     let path = dir.join("vagn.toml");
-    std::fs::write(&path, "hang_limit = \"500ms\"\n[ops]\nfault_injection = true\n").unwrap();
+    std::fs::write(&path, "hang_limit = \"2s\"\n[ops]\nfault_injection = true\n").unwrap();
     path.to_str().unwrap().to_owned()
 }
 

@@ -223,10 +223,15 @@ pub(crate) fn client() -> reqwest::Client {
 }
 
 /// Waits until `done` holds; panics with `what` when it does not within the limit.
-pub(crate) async fn eventually(what: &str, mut done: impl AsyncFnMut() -> bool) {
+pub(crate) async fn eventually(what: &str, done: impl AsyncFnMut() -> bool) {
+    eventually_within(LIMIT, what, done).await;
+}
+
+/// The same with a limit of its own.
+pub(crate) async fn eventually_within(limit: Duration, what: &str, mut done: impl AsyncFnMut() -> bool) {
     let started = Instant::now();
     while !done().await {
-        assert!(started.elapsed() < LIMIT, "waited in vain for {what}");
+        assert!(started.elapsed() < limit, "waited in vain for {what}");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }
