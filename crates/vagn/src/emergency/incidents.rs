@@ -30,6 +30,15 @@ impl Incidents {
         Self { lane }
     }
 
+    /// Sees to calls for help. Questions do so first, so that a queue of them holds up no record.
+    fn attend(&self) {
+        self.admit();
+        let urgent = self.lane.desk.lock().is_urgent();
+        if urgent && self.record() {
+            self.lane.ring();
+        }
+    }
+
     fn admit(&self) {
         self.lane.answer();
         let admitted = self.lane.admit();
@@ -100,11 +109,7 @@ impl Handle<Round> for Incidents {
     type Reply = ();
 
     async fn handle(&mut self, _: Round, _: &mut Context<Self>) {
-        self.admit();
-        let urgent = self.lane.desk.lock().is_urgent();
-        if urgent && self.record() {
-            self.lane.ring();
-        }
+        self.attend();
     }
 }
 
@@ -139,6 +144,7 @@ impl Handle<Find> for Incidents {
     type Reply = Page;
 
     async fn handle(&mut self, ask: Find, _: &mut Context<Self>) -> Page {
+        self.attend();
         find(&self.lane, &ask)
     }
 }
@@ -150,6 +156,7 @@ impl Handle<Get> for Incidents {
     type Reply = Option<IncidentView>;
 
     async fn handle(&mut self, Get(id): Get, _: &mut Context<Self>) -> Option<IncidentView> {
+        self.attend();
         look_up(&self.lane, id)
     }
 }

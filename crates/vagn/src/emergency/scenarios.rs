@@ -379,6 +379,27 @@ async fn what_goes_on_and_what_is_stored_are_listed_as_one() {
 }
 
 #[tokio::test]
+async fn what_is_over_is_kept_and_a_later_call_is_another_incident() {
+    let dir = tempfile::tempdir().unwrap();
+    let target = TestTarget::new(ok).await;
+    let mut setup = Setup::new(dir.path(), Some(target.target(8)));
+    setup.quiet_ms = -1; // Over as soon as it is accepted.
+    let lane = setup.start().await;
+    lane.send(&[help("bus 7")]);
+    let first = lane.when(|all| all.len() == 1 && all[0].over).await;
+    lane.send(&[help("bus 7")]);
+    let all = lane.accepted(2).await;
+    assert_eq!(all[1].id, first[0].id);
+    until(|| (lane.handle.status().open == 0 && lane.handle.status().unrecorded == 0).then_some(())).await;
+    let ask = |over| Filter { over: Some(over), vehicle_id: Some("bus 7".into()), ..Filter::default() };
+    let over = lane.handle.list(ask(true), 10, None, PATIENCE).await.unwrap();
+    let open = lane.handle.list(ask(false), 10, None, PATIENCE).await.unwrap();
+    assert_eq!((over.incidents.len(), open.incidents.len()), (2, 0));
+    assert_eq!(lane.handle.get(first[0].id, PATIENCE).await.unwrap().as_ref(), Some(&first[0]));
+    lane.stop().await;
+}
+
+#[tokio::test]
 async fn whatever_the_target_does_costs_one_attempt() {
     let dir = tempfile::tempdir().unwrap();
     let tried = Mutex::new(HashSet::new());
