@@ -65,17 +65,20 @@ mod tests {
     async fn counts_for_its_subscribers_and_tells_them_that_it_is_there() {
         let (topic, metrics): (Traffic, _) = (Topic::new("traffic"), Metrics::new());
         let queue = Queue::new(1);
-        let (told, hears) = std::sync::mpsc::channel();
+        let notices = Arc::new(parking_lot::Mutex::new(Vec::new()));
+        let told = notices.clone();
         let subscriber =
             QueueSubscriber::new(&queue, Policy::DropOldest, |batch: &Arc<Batch>| Some(batch.clone()))
-                .on_notice(move |notice| drop(told.send(notice)));
+                .on_notice(move |notice| told.lock().push(notice));
         drop(topic.subscribe("ingest-shed", subscriber));
         let batch = crate::batch::BatchBuilder::new(crate::batch::Source::Udp).seal(
             crate::stamp::Stamp { time_ms: 0, first_seq: 0 },
             None,
             &metrics,
         );
-        (0..3).for_each(|_| drop(topic.publish(&batch)));
+        for _ in 0..3 {
+            topic.publish(&batch);
+        }
         let (owned, counted) = (topic.clone(), metrics.clone());
         let (_, child) =
             ChildSpec::actor("dispatcher", 4, move || Dispatcher::new(owned.clone(), counted.clone()));
@@ -85,6 +88,6 @@ mod tests {
         assert_eq!(metrics.subscription_dropped.get_or_create(&label).get(), 2);
         assert_eq!(metrics.subscription_depth.get_or_create(&label).get(), 1);
         root.stop().await;
-        assert!(hears.try_iter().any(|notice| notice == Notice::OwnerUp));
+        assert_eq!(*notices.lock(), [Notice::OwnerUp, Notice::OwnerDown]);
     }
 }

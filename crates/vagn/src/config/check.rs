@@ -32,6 +32,9 @@ pub enum Refused {
         /// What the resolver said.
         why: String,
     },
+    /// A token that nobody can show.
+    #[error("`http.tokens` has an empty token; remove it, or the API is closed to everybody")]
+    EmptyToken,
     /// A listener that others can reach and that asks for nothing.
     #[error(
         "`{key} = \"{listen}\"` can be reached from other machines, and {lacks}; \
@@ -64,6 +67,9 @@ impl Settings {
         }
         if self.http.cert.as_os_str().is_empty() != self.http.key.as_os_str().is_empty() {
             return Err(Refused::HalfCertificate);
+        }
+        if self.http.tokens.iter().any(|token| token.trim().is_empty()) {
+            return Err(Refused::EmptyToken);
         }
         let url = &self.emergency.url;
         if !url.is_empty() && !url.starts_with("http://") && !url.starts_with("https://") {
@@ -161,6 +167,7 @@ mod tests {
         assert!(
             refusal(|settings| settings.hang_limit = crate::config::Span::seconds(1)).contains("hang_limit")
         );
+        assert!(refusal(|settings| settings.http.tokens = vec![String::new()]).contains("http.tokens"));
         assert!(refusal(|settings| settings.http.cert = "x.pem".into()).contains("http.key"));
         assert!(refusal(|settings| settings.tcp.listen = "nowhere".into()).contains("tcp.listen"));
         assert!(refusal(|settings| settings.emergency.url = "ftp://x".into()).contains("emergency.url"));

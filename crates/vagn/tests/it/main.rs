@@ -1,5 +1,7 @@
 //! The real binary, started and used as its users would. Read `a_datagram` first: it walks a datagram's way.
 
+#![expect(clippy::unwrap_used, reason = "in a test a missing value is a failure like any other")]
+
 mod a_datagram;
 mod bad_input;
 mod emergencies;
