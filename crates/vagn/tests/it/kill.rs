@@ -1,12 +1,14 @@
 //! `kill -9` at random moments, and an orderly stop: what was answered for is there afterwards.
 
 use std::collections::BTreeMap;
-use std::net::UdpSocket;
+use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use serde_json::json;
+use vagn_wire::Fate;
 
+use crate::tcp::TcpVehicle;
 use crate::vagn::{Vagn, client, eventually, report};
 
 /// A position that tells which report it came with: millionths of a degree.
@@ -60,11 +62,12 @@ async fn what_was_answered_for_survives_kill_9_at_any_moment() {
     let mut expected = BTreeMap::new();
     for round in 1..=moments() {
         let answered = Arc::new(AtomicU64::new(0));
-        let writers: Vec<_> = (0..3)
+        let mut writers: Vec<_> = (0..3)
             .map(|writer| {
                 spawn(write_until_killed(vagn.url("/api/v1/positions"), writer, round, answered.clone()))
             })
             .collect();
+        writers.push(spawn(stream_until_killed(vagn.address("tcp"), round, answered.clone())));
         let enough = chance.u64(1..120);
         eventually("enough answers", async || answered.load(Ordering::Relaxed) >= enough).await;
         vagn.kill();
@@ -74,6 +77,29 @@ async fn what_was_answered_for_survives_kill_9_at_any_moment() {
         vagn = vagn.restart();
         assert_nothing_lost(&vagn, &expected).await;
     }
+}
+
+/// The same over TCP, a hundred reports at a time.
+async fn stream_until_killed(to: SocketAddr, round: u32, answered: Arc<AtomicU64>) -> BTreeMap<String, u64> {
+    let mut stored = BTreeMap::new();
+    let mut vehicle = TcpVehicle::connect(to).await;
+    for step in 0_u64.. {
+        let seq = u64::from(round) * 100_000 + step;
+        for number in 0..100 {
+            vehicle.report(&format!("t-{number}"), 30.0, longitude(seq), seq);
+        }
+        if vehicle.flush().await.is_err() {
+            break;
+        }
+        for _ in 0..100 {
+            let Some((id, seq, fate)) = vehicle.ack().await else { return stored };
+            if fate == Fate::Stored {
+                stored.insert(id, seq);
+            }
+        }
+        answered.fetch_add(1, Ordering::Relaxed);
+    }
+    stored
 }
 
 async fn assert_nothing_lost(vagn: &Vagn, expected: &BTreeMap<String, u64>) {

@@ -4,10 +4,13 @@
 
 mod a_datagram;
 mod bad_input;
+mod demo;
 mod emergencies;
 mod faults;
+mod fsync;
 mod kill;
 mod layers;
 mod readme;
 mod replays;
+mod tcp;
 mod vagn;

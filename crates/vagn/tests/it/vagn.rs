@@ -98,6 +98,11 @@ impl Vagn {
         self.log.lock().unwrap().clone()
     }
 
+    /// Its process id.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Ends it at once, without a word.
     pub(crate) fn kill(&mut self) {
         self.child.kill().unwrap();
