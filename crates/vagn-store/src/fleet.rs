@@ -5,6 +5,7 @@
 //! began with.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::RwLock;
 use thiserror::Error;
@@ -81,11 +82,20 @@ impl Fleet {
     /// # Errors
     /// [`NotReady`] while the partition that would have it is missing.
     pub fn get(&self, key: Key<'_>) -> Result<Option<Vehicle>, NotReady> {
-        let reader = {
-            let readers = self.readers.read();
-            readers.get(partition(key.hash(), readers.len().max(1))).cloned().flatten().ok_or(NotReady)?
-        };
-        Ok(reader.get(key))
+        Ok(self.reader_of(key)?.get(key))
+    }
+
+    /// A vehicle by its id, for who must not hang whatever the partition's writer does.
+    ///
+    /// # Errors
+    /// [`NotReady`] while the partition that would have it is missing, or does not answer `within` this time.
+    pub fn get_within(&self, key: Key<'_>, within: Duration) -> Result<Option<Vehicle>, NotReady> {
+        self.reader_of(key)?.get_within(key, within).ok_or(NotReady)
+    }
+
+    fn reader_of(&self, key: Key<'_>) -> Result<Reader, NotReady> {
+        let readers = self.readers.read();
+        readers.get(partition(key.hash(), readers.len().max(1))).cloned().flatten().ok_or(NotReady)
     }
 
     /// How many vehicles the fleet has.

@@ -4,6 +4,7 @@
 //! writer under load takes it again before any reader wakes.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::{RwLock, RwLockWriteGuard};
 
@@ -62,6 +63,12 @@ impl Reader {
     /// As [`Index::get`].
     pub fn get(&self, key: Key<'_>) -> Option<Vehicle> {
         self.index.read().get(key)
+    }
+
+    /// As [`Reader::get`], or `None` when the writer does not let it in `within` this time. For who must not hang whatever
+    /// the writer does.
+    pub fn get_within(&self, key: Key<'_>, within: Duration) -> Option<Option<Vehicle>> {
+        Some(self.index.try_read_for(within)?.get(key))
     }
 
     /// As [`Index::nearby`].

@@ -2,8 +2,9 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
+use std::time::Duration;
 
-use vagn_store::{BBox, Fleet, Index, Nearby, Updates, Writer};
+use vagn_store::{BBox, Fleet, Index, Nearby, NotReady, Updates, Writer};
 
 use crate::model::{at, id, key, sighting};
 
@@ -63,6 +64,17 @@ fn no_vehicle_is_missing_while_it_moves() {
         stop.store(true, Ordering::Relaxed);
         assert!(readers.into_iter().map(|reader| reader.join().unwrap()).sum::<usize>() >= 2);
     });
+}
+
+#[test]
+fn who_must_not_hang_is_let_go_by_a_writer_that_never_ends() {
+    let fleet = Fleet::new(1);
+    let mut writer = Writer::new(Index::new(1_000));
+    move_all(&mut writer, 0);
+    fleet.set(0, Some(writer.reader()));
+    let ask = || fleet.get_within(key(&id(7)), Duration::from_millis(1));
+    assert!(ask().is_ok_and(|vehicle| vehicle.is_some()));
+    writer.change(|_| assert_eq!(ask(), Err(NotReady)));
 }
 
 #[test]

@@ -25,6 +25,9 @@ use crate::ready::Readiness;
 /// How long `/readyz` goes on to tell of emergencies that were refused.
 const REFUSAL_SHOWN: Duration = Duration::from_secs(600);
 
+/// How long to look for last known places before calls go on; what is left is looked for the next time.
+const LOCATE_WITHIN: Duration = Duration::from_millis(20);
+
 /// The fleet cannot say yet where anybody is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NotYet;
@@ -110,12 +113,14 @@ impl Lane {
         *self.last_refusal.lock() = Some(self.clock.monotonic());
     }
 
-    /// Gives the unplaced incidents the last place that is known of their vehicles.
+    /// Gives the unplaced incidents the last place that is known of their vehicles, as far as that is quick.
     pub(super) fn locate(&self) {
         let unplaced = self.desk.lock().take_unplaced();
+        let end = self.clock.monotonic() + LOCATE_WITHIN;
         for (id, vehicle_id) in unplaced {
             // Without the desk's lock: whatever holds up the fleet must not hold up calls.
-            let place = (self.last_known)(&vehicle_id);
+            let in_time = self.clock.monotonic() < end;
+            let place = if in_time { (self.last_known)(&vehicle_id) } else { Err(NotYet) };
             let mut desk = self.desk.lock();
             match place {
                 Ok(Some(place)) => desk.place(id, place),
@@ -131,6 +136,7 @@ impl Lane {
         let late = |arrived: Duration| all || arrived + self.rules.record_within <= now;
         if self.inbox.oldest().is_some_and(late) {
             self.admit();
+            self.locate();
         }
     }
 

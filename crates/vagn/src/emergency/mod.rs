@@ -85,6 +85,9 @@ const MAILBOX: usize = 256;
 /// Longer than any healthy disk takes for one group; a hung incarnation is left behind.
 const HUNG_AFTER: Duration = Duration::from_secs(5);
 
+/// Longest wait for the fleet to say where one vehicle was seen last. Its writers let readers in after some 50 µs.
+const LOOK_UP_WITHIN: Duration = Duration::from_millis(5);
+
 /// What the lane needs.
 pub struct Around {
     /// Where the store is.
@@ -164,7 +167,7 @@ fn on(runtime: &Option<Handle>, spec: ChildSpec) -> ChildSpec {
 pub fn last_known(fleet: Arc<Fleet>) -> LastKnown {
     Box::new(move |vehicle_id| {
         let Ok(vehicle_id) = VehicleId::new(vehicle_id) else { return Ok(None) };
-        let vehicle = fleet.get(Key::of(vehicle_id)).map_err(|_| NotYet)?;
+        let vehicle = fleet.get_within(Key::of(vehicle_id), LOOK_UP_WITHIN).map_err(|_| NotYet)?;
         Ok(vehicle
             .map(|vehicle| Place::new(vehicle.sighting.position, vehicle.sighting.event_time_ms, false)))
     })

@@ -308,12 +308,15 @@ async fn panics_of_either_actor_lose_nothing() {
 async fn a_hung_incidents_actor_holds_up_no_call() {
     let dir = tempfile::tempdir().unwrap();
     let target = TestTarget::new(ok).await;
-    let lane = Setup::new(dir.path(), Some(target.target(8))).start().await;
+    let mut setup = Setup::new(dir.path(), Some(target.target(8)));
+    setup.last_known = Box::new(|_| Ok(Some(Place { lat: 1.0, lon: 2.0, time_ms: 0, trusted: false })));
+    let lane = setup.start().await;
     assert!(lane.all().await.is_empty(), "it has begun, and is idle");
     lane.fail("incidents", Fault::Hang);
-    lane.send(&[help("bus 7")]);
+    lane.send(&[nowhere("bus 7")]);
     until(|| (target.heard().len() == 1).then_some(())).await;
     assert_eq!(lane.processes().get("incidents").unwrap().restarts, 0, "the call waited for the watchdog");
+    assert_eq!(target.heard()[0].body["lat"], 1.0);
     lane.restarted("incidents", 1).await;
     let all = lane.accepted(1).await;
     assert!(all[0].call.unrecorded);
