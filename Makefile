@@ -3,7 +3,7 @@
 CARGO ?= cargo
 export CARGO_TERM_COLOR ?= auto
 
-.PHONY: run test check format-check clippy docs needs chaos fuzz clean
+.PHONY: run test check format-check clippy docs needs chaos table clean
 
 ## run: build the release and drive the recorded Austin buses through it
 run:
@@ -33,6 +33,11 @@ docs:
 ## chaos: the kill and fault runs, long: every random moment tried many times
 chaos:
 	VAGN_LONG=1 $(CARGO) test --workspace --locked --all-targets
+
+## table: CPU, memory and errors at a few fixed rates, as in docs/BENCHMARKS.md
+table:
+	$(CARGO) build --release --locked --bin vagn
+	scripts/load-table
 
 clean:
 	$(CARGO) clean

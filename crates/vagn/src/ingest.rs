@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tracing::{debug, warn};
-use vagn_otp::{Addr, TellError, Worker};
+use vagn_otp::{Addr, Queue, TellError, Worker};
 use vagn_store::{Key, Sighting, Updates, partition};
 use vagn_wire::{Fate, Position, Reject, Report};
 
@@ -21,15 +21,26 @@ const AHEAD_MAX_MS: i64 = 3_600_000;
 /// Longest a worker waits for room at a storage. Longer, and the batch is shed: the queue behind it must move too.
 const STORAGE_WAIT: Duration = Duration::from_secs(5);
 
+/// What the workers have in common.
+pub struct Ingest {
+    /// Where sightings go, by partition.
+    pub storages: Arc<[Addr<Storage>]>,
+    /// Batches from UDP that wait; the oldest is shed when there are too many.
+    pub shed: Queue<Arc<Batch>>,
+    /// Batches whose senders wait.
+    pub wait: Queue<Arc<Batch>>,
+}
+
 /// One of the workers that decode.
 pub struct IngestWorker {
-    storages: Arc<[Addr<Storage>]>,
+    number: usize,
+    ingest: Arc<Ingest>,
 }
 
 impl IngestWorker {
-    /// A worker that passes on to these storages, one per partition.
-    pub fn new(storages: Arc<[Addr<Storage>]>) -> Self {
-        Self { storages }
+    /// The worker of this number.
+    pub fn new(number: usize, ingest: Arc<Ingest>) -> Self {
+        Self { number, ingest }
     }
 }
 
@@ -39,10 +50,12 @@ impl Worker<Arc<Batch>> for IngestWorker {
             warn!("the same batch came twice; dropped the second");
             return;
         };
-        debug!(reports = batch.len(), source = ?batch.source(), "ingest");
-        let writes = decode(&batch, share, self.storages.len());
+        let Ingest { storages, shed, wait } = &*self.ingest;
+        let (worker, reports, queued) = (self.number, batch.len(), shed.len() + wait.len());
+        debug!(worker, reports, source = ?batch.source(), queued, "took a batch");
+        let writes = decode(&batch, share, storages.len());
         drop(batch);
-        for (storage, write) in self.storages.iter().zip(writes) {
+        for (storage, write) in storages.iter().zip(writes) {
             if let Some(write) = write {
                 pass_on(storage, write);
             }

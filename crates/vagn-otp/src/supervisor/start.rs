@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use tokio::time::Instant;
-use tracing::{info, warn};
+use tracing::{debug, warn};
 
 use super::engine::{Engine, Verdict};
 use super::{StartError, Strategy};
@@ -71,7 +71,7 @@ impl Engine {
         let child = &mut self.nest.children[at];
         child.up_since = Some(Instant::now());
         life.process.enter(ProcessState::Running);
-        info!(supervisor = %self.life.process.name, child = %life.process.name, "started");
+        debug!(supervisor = %self.life.process.name, child = %life.process.name, "started");
         Ok(())
     }
 

@@ -30,7 +30,7 @@ use crate::demo;
 use crate::dispatcher::Dispatcher;
 use crate::door::{Doors, Handover};
 use crate::emergency::{self, EmergencyHandle, Target};
-use crate::ingest::{self, IngestWorker};
+use crate::ingest::{self, Ingest, IngestWorker};
 use crate::metrics::Metrics;
 use crate::ops::{self, LateProcesses};
 use crate::query::{self, Queries};
@@ -197,7 +197,7 @@ impl Stages {
         topic.subscribe("ingest-shed", shedding.on_drop(|batch| ingest::shed(&batch)));
         let waiting = QueueSubscriber::new(&wait, Policy::Wait, from_others);
         topic.subscribe("ingest-wait", waiting.on_drop(|batch| ingest::shed(&batch)));
-        let storages = storages.clone();
+        let ingest = Arc::new(Ingest { storages: storages.clone(), shed: shed.clone(), wait: wait.clone() });
         let (_, child) = Pool::builder("ingest")
             .workers(workers(pools.ingest_workers, cores() / 2))
             .lane("shed", &shed)
@@ -205,7 +205,7 @@ impl Stages {
             .nice(WORK_NICE)
             .shutdown(DRAIN_WITHIN)
             .watchdog(self.settings.hang_limit.0)
-            .child(move |_| IngestWorker::new(storages.clone()));
+            .child(move |number| IngestWorker::new(number, ingest.clone()));
         child
     }
 

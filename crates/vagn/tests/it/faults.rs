@@ -120,6 +120,24 @@ async fn every_actor_may_panic_and_hang() {
 }
 
 #[tokio::test]
+async fn it_ends_with_70_when_a_part_that_nothing_can_do_without_gives_up() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = settings(dir.path());
+    let mut vagn = Vagn::start(&dir.path().join("data"), &["--config", &config]);
+    let url = format!("http://{}/actors/ops/fault?kind=panic", vagn.address("ops"));
+    let mut code = None;
+    eventually("it to end", async || {
+        // The listener goes with each fault, and is back until it is gone for good.
+        drop(client().post(&url).send().await);
+        code = vagn.exit_code();
+        code.is_some()
+    })
+    .await;
+    assert_eq!(code, Some(70), "{}", vagn.log());
+    assert!(vagn.log().contains("gave up"), "{}", vagn.log());
+}
+
+#[tokio::test]
 async fn faults_are_refused_unless_allowed() {
     let dir = tempfile::tempdir().unwrap();
     let vagn = Vagn::start(dir.path(), &[]);

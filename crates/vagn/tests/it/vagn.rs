@@ -117,8 +117,13 @@ impl Vagn {
         (status, self.log())
     }
 
+    /// Its exit code, if it has ended.
+    pub(crate) fn exit_code(&mut self) -> Option<i32> {
+        self.child.try_wait().unwrap()?.code()
+    }
+
     /// Waits until it ends by itself.
-    pub(crate) fn wait_exit(&mut self) -> ExitStatus {
+    fn wait_exit(&mut self) -> ExitStatus {
         let started = Instant::now();
         loop {
             if let Some(status) = self.child.try_wait().unwrap() {
