@@ -50,11 +50,10 @@ use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tracing::warn;
-use vagn_otp::{Addr, ChildSpec, Strategy, Supervisor, Topic};
+use vagn_otp::{Addr, ChildSpec, Strategy, Supervisor};
 use vagn_store::{Fleet, Key};
 use vagn_wire::VehicleId;
 
-use crate::batch::Batch;
 use crate::batch::Traffic;
 use crate::clock::Clock;
 use crate::metrics::Metrics;
@@ -110,7 +109,7 @@ pub struct Around {
 }
 
 /// Subscribes the lane to `traffic`, and gives its handle and the supervisor of its actors.
-pub fn start(traffic: &Topic<Arc<Batch>>, around: Around) -> (EmergencyHandle, ChildSpec) {
+pub fn start(traffic: &Traffic, around: Around) -> (EmergencyHandle, ChildSpec) {
     let rules = Rules::new(around.open_max, around.target.as_ref());
     let data_dir = around.data_dir.clone();
     let shelf = Shelf::new(Box::new(move || Store::open(&data_dir, RESERVED, ENDED_KEPT)));
