@@ -20,6 +20,7 @@ pub mod metrics;
 pub mod ops;
 pub mod query;
 pub mod ready;
+pub mod rfc3339;
 pub mod stamp;
 pub mod storage;
 pub mod sync;

@@ -30,7 +30,6 @@ pub mod incidents;
 pub mod lane;
 pub mod reserve;
 pub mod retry;
-mod rfc3339;
 mod roster;
 pub mod rules;
 #[cfg(test)]

@@ -9,8 +9,8 @@ use serde::Serialize;
 
 use super::desk::Call;
 use super::id::IncidentId;
-use super::rfc3339::rfc3339;
 use super::signature::{BadSecret, Secret};
+use crate::rfc3339::rfc3339;
 
 /// Where calls go.
 #[derive(Clone)]
@@ -96,7 +96,7 @@ pub struct Payload<'a> {
     lon: Option<f64>,
     position_time: Option<String>,
     position_trusted: bool,
-    received_at: Option<String>,
+    received_at: String,
     kind: Option<&'static str>,
     attempt: u32,
     age_s: f64,
@@ -112,7 +112,7 @@ impl<'a> Payload<'a> {
             vehicle_id: &incident.vehicle_id,
             lat: place.map(|place| place.lat),
             lon: place.map(|place| place.lon),
-            position_time: place.and_then(|place| rfc3339(place.time_ms)),
+            position_time: place.map(|place| rfc3339(place.time_ms)),
             position_trusted: place.is_some_and(|place| place.trusted),
             received_at: rfc3339(incident.opened_ms),
             kind: incident.kind.map(vagn_wire::Kind::as_str),

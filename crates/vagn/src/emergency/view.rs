@@ -10,7 +10,7 @@ use super::id::IncidentId;
 use super::incident::{Attempt, Incident, Outcome, State};
 use super::incidents::Find;
 use super::lane::Lane;
-use super::rfc3339::rfc3339;
+use crate::rfc3339::rfc3339;
 
 /// Most incidents in one answer.
 pub const PAGE_MAX: usize = 1_000;
@@ -69,11 +69,11 @@ pub struct IncidentView {
     /// The vehicle's own id for it.
     pub vehicle_incident: Option<Box<str>>,
     /// When the vehicle raised it.
-    pub raised_at: Option<String>,
+    pub raised_at: String,
     /// When its first report arrived.
-    pub opened_at: Option<String>,
+    pub opened_at: String,
     /// When its latest report arrived.
-    pub updated_at: Option<String>,
+    pub updated_at: String,
     /// When a target accepted it.
     pub accepted_at: Option<String>,
     /// When it was found to be over.
@@ -94,7 +94,7 @@ pub struct PlaceView {
     /// Degrees east.
     pub lon: f64,
     /// When it was there.
-    pub time: Option<String>,
+    pub time: String,
     /// It came, usable, with the call for help itself.
     pub trusted: bool,
 }
@@ -134,7 +134,7 @@ pub struct AttemptView {
     /// Which one, from 1.
     pub number: u32,
     /// When it began.
-    pub at: Option<String>,
+    pub at: String,
     /// How long it took.
     pub took_ms: u64,
     /// What came of it.
@@ -168,8 +168,8 @@ impl IncidentView {
             raised_at: rfc3339(incident.raised_ms),
             opened_at: rfc3339(incident.opened_ms),
             updated_at: rfc3339(incident.updated_ms),
-            accepted_at: incident.accepted_ms.and_then(rfc3339),
-            ended_at: incident.ended_ms.and_then(rfc3339),
+            accepted_at: incident.accepted_ms.map(rfc3339),
+            ended_at: incident.ended_ms.map(rfc3339),
             reports: incident.reports,
             position: place,
             call: CallView {

@@ -5,7 +5,7 @@ use serde::Serialize;
 use vagn_store::{Hit, Vehicle};
 
 use super::answer;
-use super::time::rfc3339;
+use crate::rfc3339::rfc3339;
 
 /// The media type of every answer made here.
 pub const MEDIA_TYPE: &str = "application/geo+json";

@@ -9,10 +9,10 @@ use serde::Serialize;
 use super::params::{InPath, Params};
 use super::problem::{Kind, Problem};
 use super::services::{Asked, Incidents};
-use super::time::rfc3339;
 use super::{Web, answer};
 use crate::emergency::view::PAGE_MAX;
 use crate::emergency::{self, EmergencyHandle, Filter, IncidentId, IncidentView, Page};
+use crate::rfc3339::rfc3339;
 
 /// The route of all.
 pub const ROUTE: &str = "/api/v1/incidents";

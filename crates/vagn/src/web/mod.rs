@@ -18,7 +18,6 @@ pub mod positions;
 pub mod problem;
 pub mod server;
 pub mod services;
-pub mod time;
 pub mod vehicles;
 
 use std::sync::Arc;

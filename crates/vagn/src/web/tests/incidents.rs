@@ -32,7 +32,7 @@ impl Incidents for OneCall {
 }
 
 fn view() -> IncidentView {
-    let at = Some("2026-09-21T14:13:19.000Z".to_owned());
+    let at = "2026-09-21T14:13:19.000Z".to_owned();
     let outcome = crate::emergency::incident::Outcome::Refused { status: 503 };
     let position = PlaceView { lat: 30.37, lon: -97.74, time: at.clone(), trusted: true };
     IncidentView {

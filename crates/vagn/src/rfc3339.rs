@@ -1,4 +1,4 @@
-//! Times as the API writes them: RFC 3339 in UTC with milliseconds.
+//! Times as others read them, in answers and in calls: RFC 3339 in UTC with milliseconds.
 
 use jiff::Timestamp;
 
