@@ -218,6 +218,7 @@ impl Stages {
             clock: self.clock.clone(),
             metrics: self.metrics.clone(),
             readiness: self.readiness.clone(),
+            hang_limit: self.settings.hang_limit.0,
             runtime: Some(self.emergency_runtime.clone()),
         };
         Ok(emergency::start(topic, around))

@@ -81,9 +81,6 @@ const ENDED_KEPT: u64 = 200_000;
 /// Requests that may wait for the incidents actor.
 const MAILBOX: usize = 256;
 
-/// Longer than any healthy disk takes for one group; a hung incarnation is left behind.
-const HUNG_AFTER: Duration = Duration::from_secs(5);
-
 /// Longest wait for the fleet to say where one vehicle was seen last. Its writers let readers in after some 50 µs.
 const LOOK_UP_WITHIN: Duration = Duration::from_millis(5);
 
@@ -103,6 +100,8 @@ pub struct Around {
     pub metrics: Arc<Metrics>,
     /// Is told what an operator should know.
     pub readiness: Arc<Readiness>,
+    /// An actor that works on one thing for longer is taken for hung.
+    pub hang_limit: Duration,
     /// What the lane runs on; `None`: what everything runs on.
     pub runtime: Option<Handle>,
 }
@@ -119,7 +118,7 @@ pub fn start(traffic: &Traffic, around: Around) -> (EmergencyHandle, ChildSpec) 
 }
 
 fn build(around: Around, rules: Rules, shelf: Shelf) -> (EmergencyHandle, ChildSpec) {
-    let Around { target, last_known, clock, metrics, readiness, runtime, .. } = around;
+    let Around { target, last_known, clock, metrics, readiness, hang_limit, runtime, .. } = around;
     if target.is_none() {
         warn!("no --emergency-url: incidents are recorded and listed, but nobody is called");
         readiness
@@ -131,9 +130,10 @@ fn build(around: Around, rules: Rules, shelf: Shelf) -> (EmergencyHandle, ChildS
     let (incidents, spec) = ChildSpec::actor("incidents", MAILBOX, move || Incidents::new(at_work.clone()));
     let supervisor = Supervisor::new("emergency", Strategy::RestForOne)
         .intensity(20, Duration::from_secs(10))
-        .child(on(&runtime, spec.on_thread().watchdog(HUNG_AFTER)));
+        .child(on(&runtime, spec.on_thread().watchdog(hang_limit)));
     let callers = target.map(|target| Callers { lane: lane.clone(), target });
-    let supervisor = supervisor.children(callers.map(|callers| on(&runtime, calling(callers))));
+    let supervisor =
+        supervisor.children(callers.map(|callers| on(&runtime, calling(callers).watchdog(hang_limit))));
     connect(&lane, &incidents);
     (EmergencyHandle { lane, incidents }, ChildSpec::supervisor(supervisor))
 }
@@ -152,7 +152,7 @@ fn connect(lane: &Arc<Lane>, incidents: &Addr<Incidents>) {
 
 fn calling(callers: Callers) -> ChildSpec {
     let callers = Arc::new(callers);
-    ChildSpec::task("callers", move |ctx| callers::run(callers.clone(), ctx)).watchdog(HUNG_AFTER)
+    ChildSpec::task("callers", move |ctx| callers::run(callers.clone(), ctx))
 }
 
 fn on(runtime: &Option<Handle>, spec: ChildSpec) -> ChildSpec {

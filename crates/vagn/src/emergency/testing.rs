@@ -198,6 +198,7 @@ impl Setup {
             clock: Arc::new(SystemClock::new()),
             metrics: metrics.clone(),
             readiness: readiness.clone(),
+            hang_limit: Duration::from_secs(2),
             runtime: None,
         };
         let (handle, spec) = build(around, rules, Shelf::new(self.opener));
