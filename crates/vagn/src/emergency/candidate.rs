@@ -36,6 +36,8 @@ pub struct Candidate {
     pub reports: u64,
     /// When the first of them arrived, on the monotonic clock.
     pub arrived: Duration,
+    /// When the last of them arrived, on the monotonic clock.
+    pub last_arrived: Duration,
     /// Senders who wait to hear that it is safe on disk.
     pub claims: Vec<Claim>,
 }
@@ -58,6 +60,7 @@ impl Candidate {
             last_received_ms: received_ms,
             reports: 1,
             arrived,
+            last_arrived: arrived,
             claims: Vec::new(),
         }
     }
@@ -73,6 +76,7 @@ impl Candidate {
         self.place = newer(self.place, repeat.place);
         self.event_time_ms = self.event_time_ms.min(repeat.event_time_ms);
         self.last_received_ms = self.last_received_ms.max(repeat.last_received_ms);
+        self.last_arrived = self.last_arrived.max(repeat.last_arrived);
         self.reports += repeat.reports;
         self.claims.extend(repeat.claims);
     }
@@ -157,6 +161,6 @@ mod tests {
             (NOW_MS - 5, NOW_MS, NOW_MS + 7)
         );
         assert_eq!(first.place.unwrap().time_ms, NOW_MS);
-        assert_eq!(first.arrived, Duration::ZERO);
+        assert_eq!((first.arrived, first.last_arrived), (Duration::ZERO, Duration::from_millis(7)));
     }
 }

@@ -46,9 +46,39 @@ struct Live {
     claims: Vec<(u64, Claim)>,
     /// When it arrived, while nobody has called about it.
     arrived: Option<Duration>,
+    /// When its latest report arrived, or when it was restored; on the monotonic clock, since the wall clock may jump and
+    /// then stand still for hours.
+    last_report: Duration,
+    /// How long it had been quiet by then.
+    quiet_before: Duration,
 }
 
 impl Live {
+    /// An incident that its first report opens.
+    fn open(incident: Incident, call: &Candidate, claims: Vec<(u64, Claim)>) -> Self {
+        let (arrived, last_report) = (Some(call.arrived), call.last_arrived);
+        Self { incident, version: 1, recorded: 0, claims, arrived, last_report, quiet_before: Duration::ZERO }
+    }
+
+    /// An incident from the store. Only the wall clock can tell how long it has been quiet; when it says that its latest
+    /// report is still to come, the incident has been quiet for no time at all.
+    fn restore(incident: Incident, now_ms: i64, now: Duration) -> Self {
+        let gap_ms = now_ms.saturating_sub(incident.updated_ms).max(0);
+        let quiet_before = Duration::from_millis(gap_ms.unsigned_abs());
+        let claims = Vec::new();
+        Self { incident, version: 1, recorded: 1, claims, arrived: None, last_report: now, quiet_before }
+    }
+
+    fn heard(&mut self, at: Duration) {
+        self.last_report = self.last_report.max(at);
+        self.quiet_before = Duration::ZERO;
+    }
+
+    fn is_over(&self, now: Duration, quiet_max: Duration) -> bool {
+        let quiet = now.saturating_sub(self.last_report).saturating_add(self.quiet_before);
+        self.incident.is_over(quiet, quiet_max)
+    }
+
     /// Keeps the sender waiting until the incident is on disk as it is now.
     fn wait(&mut self, claim: Claim) {
         if self.claims.len() < CLAIMS_MAX { self.claims.push((self.version, claim)) } else { claim.refuse() }
@@ -124,7 +154,7 @@ impl Desk {
 
     /// Takes in what the store holds: left behind by an earlier run, or from before it failed. What nobody has accepted
     /// is owed a call at once, the oldest first. What is at the desk already is newer, and written again.
-    pub fn restore(&mut self, incidents: Vec<Incident>) {
+    pub fn restore(&mut self, incidents: Vec<Incident>, now_ms: i64, now: Duration) {
         self.changed.extend(self.live.keys().filter(|id| !self.new.contains(id)));
         for incident in incidents {
             let id = incident.id;
@@ -132,7 +162,7 @@ impl Desk {
                 continue;
             }
             let calling = self.rules.lines.is_some() && !incident.is_settled();
-            self.enlist(Live { incident, version: 1, recorded: 1, claims: Vec::new(), arrived: None });
+            self.enlist(Live::restore(incident, now_ms, now));
             if calling {
                 self.calls.resume(id);
             }
@@ -165,8 +195,7 @@ impl Desk {
     }
 
     fn matching(&self, call: &Candidate) -> Option<IncidentId> {
-        let goes_on =
-            |id: &&IncidentId| !self.live[*id].incident.is_over(call.received_ms, self.rules.quiet_ms);
+        let goes_on = |id: &&IncidentId| !self.live[*id].is_over(call.arrived, self.rules.quiet_max);
         let own = |id: &IncidentId| self.live[id].incident.vehicle_incident.as_deref();
         let ids = self.roster.of(&call.vehicle_id, call.is_test());
         let mut latest_first = ids.iter().rev().filter(goes_on);
@@ -187,7 +216,7 @@ impl Desk {
         let incident = Incident::open(id, &call);
         let claims = std::mem::take(&mut call.claims).into_iter().map(|claim| (1, claim)).collect();
         let calling = self.rules.lines.is_some() && !incident.is_settled();
-        self.enlist(Live { incident, version: 1, recorded: 0, claims, arrived: Some(call.arrived) });
+        self.enlist(Live::open(incident, &call, claims));
         self.new.insert(id);
         self.urgent = true;
         if calling {
@@ -201,6 +230,7 @@ impl Desk {
         let claims = std::mem::take(&mut call.claims);
         self.urgent |= !claims.is_empty();
         let live = self.change(id, |incident| incident.update(&call)).expect("matched among the live");
+        live.heard(call.last_arrived);
         for claim in claims {
             live.wait(claim);
         }
@@ -346,12 +376,11 @@ impl Desk {
         self.calls.wake_at()
     }
 
-    /// Ends what is over at `now_ms`, and tells senders who have waited too long at `now` that it failed.
+    /// Ends what is over at `now`, which the wall clock calls `now_ms`, and tells senders who have waited too long that it
+    /// failed.
     pub fn tidy(&mut self, now_ms: i64, now: Duration) {
         self.refuse_old_claims(now);
-        let over = |live: &&Live| {
-            live.incident.ended_ms.is_none() && live.incident.is_over(now_ms, self.rules.quiet_ms)
-        };
+        let over = |live: &&Live| live.incident.ended_ms.is_none() && live.is_over(now, self.rules.quiet_max);
         let over: Vec<_> = self.live.values().filter(over).map(|live| live.incident.id).collect();
         for id in over {
             if let Some(live) = self.change(id, |incident| incident.ended_ms = Some(now_ms)) {

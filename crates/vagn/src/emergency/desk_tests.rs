@@ -31,7 +31,7 @@ fn ms(ms: u64) -> Duration {
 fn call(vehicle_id: &str, at_ms: i64) -> Candidate {
     let mut call = Candidate::example(vehicle_id);
     (call.received_ms, call.last_received_ms) = (NOW_MS + at_ms, NOW_MS + at_ms);
-    call.arrived = ms(at_ms as u64);
+    (call.arrived, call.last_arrived) = (ms(at_ms as u64), ms(at_ms as u64));
     call
 }
 
@@ -70,6 +70,10 @@ fn accept(desk: &mut Desk, id: IncidentId) {
     record(desk);
 }
 
+fn tidy(desk: &mut Desk, at_ms: i64) {
+    desk.tidy(NOW_MS + at_ms, ms(at_ms as u64));
+}
+
 #[test]
 fn an_episode_goes_on_until_it_is_accepted_and_quiet() {
     let mut desk = desk();
@@ -83,14 +87,59 @@ fn an_episode_goes_on_until_it_is_accepted_and_quiet() {
     assert_ne!(first, second);
 }
 
+/// The report that comes at so many ms while the wall clock shows so many.
+fn shown(at_ms: i64, wall_ms: i64) -> Candidate {
+    let stamp = NOW_MS + wall_ms;
+    Candidate { received_ms: stamp, last_received_ms: stamp, ..call("bus 7", at_ms) }
+}
+
+#[test]
+fn a_wall_clock_that_stands_still_keeps_no_episode_open() {
+    let mut desk = desk();
+    let ahead = 600 * MINUTE_MS;
+    let first = opened(&desk.admit(vec![shown(0, ahead)]));
+    accept(&mut desk, first);
+    let second = opened(&desk.admit(vec![shown(5 * MINUTE_MS + 1, ahead)]));
+    accept(&mut desk, second);
+    desk.tidy(NOW_MS, ms(11 * MINUTE_MS as u64));
+    assert_eq!(desk.standing().open, 0, "it waits for the wall clock to catch up");
+}
+
+#[test]
+fn a_wall_clock_that_jumps_makes_no_second_incident() {
+    let mut desk = desk();
+    let first = opened(&desk.admit(vec![shown(0, 0)]));
+    accept(&mut desk, first);
+    desk.tidy(NOW_MS + 600 * MINUTE_MS, ms(1));
+    let repeat = desk.admit(vec![shown(1_000, 600 * MINUTE_MS)]);
+    assert_eq!((repeat.opened.len(), repeat.updated), (0, 1));
+}
+
+#[test]
+fn a_restored_incident_has_been_quiet_since_its_last_report_but_never_for_less_than_no_time() {
+    let check = |updated_ms, at_ms, goes_on| {
+        let mut old = desk();
+        let first = opened(&old.admit(vec![shown(0, updated_ms)]));
+        accept(&mut old, first);
+        let left = vec![old.get(first).unwrap().clone()];
+        let mut new = desk();
+        new.restore(left, NOW_MS, ms(3));
+        assert_eq!(new.admit(vec![call("bus 7", 3 + at_ms)]).updated == 1, goes_on, "{updated_ms} {at_ms}");
+    };
+    check(-4 * MINUTE_MS, MINUTE_MS, true);
+    check(-4 * MINUTE_MS, MINUTE_MS + 1, false);
+    check(600 * MINUTE_MS, 5 * MINUTE_MS, true);
+    check(600 * MINUTE_MS, 5 * MINUTE_MS + 1, false);
+}
+
 #[test]
 fn what_is_over_leaves_the_desk_once_that_is_recorded() {
     let mut desk = desk();
     let id = opened(&desk.admit(vec![call("bus 7", 0)]));
     accept(&mut desk, id);
-    desk.tidy(NOW_MS + 5 * MINUTE_MS, ms(0));
+    tidy(&mut desk, 5 * MINUTE_MS);
     assert!(desk.get(id).is_some_and(|incident| incident.ended_ms.is_none()));
-    desk.tidy(NOW_MS + 5 * MINUTE_MS + 1, ms(0));
+    tidy(&mut desk, 5 * MINUTE_MS + 1);
     assert!(desk.get(id).is_some_and(|incident| incident.ended_ms.is_some()));
     assert_eq!(desk.standing().open, 0);
     record(&mut desk);
@@ -212,7 +261,7 @@ fn a_new_run_calls_what_the_old_one_owed() {
     }
     let left: Vec<_> = old.drafts(10).into_iter().map(|draft| draft.incident).collect();
     let mut new = desk();
-    new.restore(left);
+    new.restore(left, NOW_MS, ms(0));
     let call = new.next_call(ms(0)).unwrap();
     assert_eq!((call.incident.id, call.number, call.arrived), (owed, 2, None));
     assert!(new.next_call(Duration::MAX).is_none());
@@ -228,7 +277,7 @@ fn a_store_that_is_back_gets_all_that_is_at_the_desk() {
     desk.store_down();
     desk.admit(vec![call("meanwhile", 1)]);
     assert!(desk.next_call(ms(1)).is_some(), "it does not wait for a store that is down");
-    desk.restore(Vec::new());
+    desk.restore(Vec::new(), NOW_MS, ms(2));
     let mut written: Vec<_> = desk.drafts(10).into_iter().map(|draft| draft.incident.vehicle_id).collect();
     written.sort();
     assert_eq!(written, ["before".into(), "meanwhile".into()]);
@@ -253,7 +302,7 @@ fn what_ended_while_the_store_was_down_is_kept_up_to_a_limit() {
         let id = opened(&desk.admit(vec![call("bus 7", at_ms)]));
         let due = desk.next_call(Duration::MAX).unwrap();
         desk.attempted(id, attempt(due.number, 200), ms(0));
-        desk.tidy(NOW_MS + at_ms + 6 * MINUTE_MS, ms(0));
+        tidy(&mut desk, at_ms + 6 * MINUTE_MS);
     }
     assert_eq!(desk.standing().unrecorded, 20);
 }

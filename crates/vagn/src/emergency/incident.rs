@@ -1,5 +1,7 @@
 //! An incident: one vehicle's call for help, from the first report that carries the flag until it has been quiet.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use vagn_wire::{Kind, Position};
 
@@ -177,11 +179,11 @@ impl Incident {
         self.test || self.accepted_ms.is_some()
     }
 
-    /// Whether the episode is over at `now_ms`: settled, and no report for longer than `quiet_ms`.
+    /// Whether the episode is over after it has been `quiet` for so long: settled, and quiet for longer than `quiet_max`.
     ///
     /// What is not accepted goes on however long it is quiet, because silence may be the emergency.
-    pub fn is_over(&self, now_ms: i64, quiet_ms: i64) -> bool {
-        self.ended_ms.is_some() || (self.is_settled() && now_ms.saturating_sub(self.updated_ms) > quiet_ms)
+    pub fn is_over(&self, quiet: Duration, quiet_max: Duration) -> bool {
+        self.ended_ms.is_some() || (self.is_settled() && quiet > quiet_max)
     }
 }
 
@@ -219,11 +221,12 @@ mod tests {
     #[test]
     fn is_over_only_when_settled_and_quiet() {
         let mut incident = Incident::open(IncidentId::from_u128(1), &Candidate::example("bus 7"));
-        let (soon, late) = (incident.updated_ms + 300_000, incident.updated_ms + 300_001);
-        assert!(!incident.is_over(late, 300_000), "nobody has accepted it");
+        let limit = Duration::from_secs(300);
+        let late = limit + Duration::from_nanos(1);
+        assert!(!incident.is_over(late, limit), "nobody has accepted it");
         let outcome = Outcome::Accepted { status: 200 };
         incident.attempted(Attempt { number: 1, at_ms: 0, took_ms: 4, outcome });
-        assert!(!incident.is_over(soon, 300_000) && incident.is_over(late, 300_000));
+        assert!(!incident.is_over(limit, limit) && incident.is_over(late, limit));
     }
 
     #[test]

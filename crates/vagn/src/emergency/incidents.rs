@@ -75,7 +75,7 @@ impl Incidents {
     fn open(&self) {
         let Lane { shelf, clock, desk, news, .. } = &*self.lane;
         if let Some(live) = shelf.open(clock.monotonic()) {
-            desk.lock().restore(live);
+            desk.lock().restore(live, clock.now_ms(), clock.monotonic());
             news.notify_one();
         }
     }

@@ -10,8 +10,8 @@ use super::target::Target;
 pub struct Rules {
     /// Most real incidents that may be open at a time; trials may be a tenth of that.
     pub open_max: usize,
-    /// A settled incident is over when no report has come for longer than this, in ms.
-    pub quiet_ms: i64,
+    /// A settled incident is over when no report has come for longer than this.
+    pub quiet_max: Duration,
     /// Longest that a first call waits for its record.
     pub record_within: Duration,
     /// Longest that a sender waits to hear that its call is safe on disk.
@@ -27,7 +27,7 @@ impl Rules {
     pub fn new(open_max: usize, target: Option<&Target>) -> Self {
         Self {
             open_max,
-            quiet_ms: 300_000,
+            quiet_max: Duration::from_secs(300),
             record_within: Duration::from_millis(100),
             claim_within: Duration::from_secs(5),
             schedule: Schedule::default(),

@@ -385,7 +385,7 @@ async fn what_is_over_is_kept_and_a_later_call_is_another_incident() {
     let dir = tempfile::tempdir().unwrap();
     let target = TestTarget::new(ok).await;
     let mut setup = Setup::new(dir.path(), Some(target.target(8)));
-    setup.quiet_ms = -1; // Over as soon as it is accepted.
+    setup.quiet_max = Duration::ZERO; // Over as soon as it is accepted.
     let lane = setup.start().await;
     lane.send(&[help("bus 7")]);
     let first = lane.when(|all| all.len() == 1 && all[0].over).await;

@@ -173,7 +173,7 @@ pub(super) struct Setup {
     pub(super) opener: Opener,
     pub(super) last_known: LastKnown,
     pub(super) open_max: usize,
-    pub(super) quiet_ms: i64,
+    pub(super) quiet_max: Duration,
 }
 
 impl Setup {
@@ -181,12 +181,13 @@ impl Setup {
     pub(super) fn new(dir: &Path, target: Option<Target>) -> Self {
         let dir = dir.to_owned();
         let opener = Box::new(move || Store::open(&dir, 1 << 20, 1_000));
-        Self { target, opener, last_known: Box::new(|_| Ok(None)), open_max: 1_000, quiet_ms: 300_000 }
+        let quiet_max = Duration::from_secs(300);
+        Self { target, opener, last_known: Box::new(|_| Ok(None)), open_max: 1_000, quiet_max }
     }
 
     pub(super) async fn start(self) -> TestLane {
         let mut rules = Rules::new(self.open_max, self.target.as_ref());
-        rules.quiet_ms = self.quiet_ms;
+        rules.quiet_max = self.quiet_max;
         rules.schedule.first = Duration::from_millis(2);
         rules.schedule.longest = Duration::from_millis(20);
         let (metrics, readiness) = (Metrics::new(), Arc::new(Readiness::default()));
