@@ -85,6 +85,28 @@ impl Live {
     }
 }
 
+/// The incident that a report belongs to.
+struct Sought<'a> {
+    vehicle_id: &'a str,
+    test: bool,
+    /// The vehicle's own id for it.
+    named: Option<&'a str>,
+    /// It is not over at this time.
+    at: Duration,
+}
+
+impl<'a> Sought<'a> {
+    fn of(call: &'a Candidate) -> Self {
+        let named = call.vehicle_incident.as_deref();
+        Self { vehicle_id: &call.vehicle_id, test: call.is_test(), named, at: call.arrived }
+    }
+
+    fn by(incident: &'a Incident, at: Duration) -> Self {
+        let named = incident.vehicle_incident.as_deref();
+        Self { vehicle_id: &incident.vehicle_id, test: incident.test, named, at }
+    }
+}
+
 /// What became of calls that were let in.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Admitted {
@@ -114,6 +136,15 @@ pub struct Call {
     pub number: u32,
     /// When the report arrived, if nobody has called about it before.
     pub arrived: Option<Duration>,
+}
+
+/// An incident that was one with another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Folded {
+    /// The one that is no more.
+    pub id: IncidentId,
+    /// The one that goes on.
+    pub into: IncidentId,
 }
 
 /// How things stand.
@@ -153,8 +184,9 @@ impl Desk {
     }
 
     /// Takes in what the store holds: left behind by an earlier run, or from before it failed. What nobody has accepted
-    /// is owed a call at once, the oldest first. What is at the desk already is newer, and written again.
-    pub fn restore(&mut self, incidents: Vec<Incident>, now_ms: i64, now: Duration) {
+    /// is owed a call at once, the oldest first. What is at the desk already is newer, and written again;
+    /// only what nobody has been called about yet may turn out to be a repeat of a call that was restored.
+    pub fn restore(&mut self, incidents: Vec<Incident>, now_ms: i64, now: Duration) -> Vec<Folded> {
         self.changed.extend(self.live.keys().filter(|id| !self.new.contains(id)));
         for incident in incidents {
             let id = incident.id;
@@ -167,6 +199,33 @@ impl Desk {
                 self.calls.resume(id);
             }
         }
+        let uncalled = self.new.iter().filter(|id| self.live[*id].arrived.is_some());
+        let uncalled: Vec<_> = uncalled.copied().collect();
+        uncalled.into_iter().filter_map(|id| self.fold(id)).collect()
+    }
+
+    /// Lets an incident that was opened before the store could say what it holds go on as the one it belongs to.
+    fn fold(&mut self, id: IncidentId) -> Option<Folded> {
+        let Live { incident, last_report, .. } = &self.live[&id];
+        let repeat = Sought::by(incident, *last_report);
+        let into = self.find(&repeat, |live| live.recorded > 0)?;
+        let repeat = self.remove(id)?;
+        let live = self.change(into, |incident| incident.take_in(repeat.incident))?;
+        live.heard(repeat.last_report);
+        repeat.claims.into_iter().for_each(|(_, claim)| live.wait(claim));
+        self.urgent = true;
+        self.note_place(into);
+        Some(Folded { id, into })
+    }
+
+    fn remove(&mut self, id: IncidentId) -> Option<Live> {
+        let live = self.live.remove(&id)?;
+        self.roster.leave(&live.incident);
+        self.calls.done(id);
+        for ids in [&mut self.owed, &mut self.new, &mut self.changed, &mut self.unplaced] {
+            ids.remove(&id);
+        }
+        Some(live)
     }
 
     /// Opens or updates an incident for each of `calls`.
@@ -183,7 +242,7 @@ impl Desk {
     }
 
     fn admit_one(&mut self, call: Candidate, admitted: &mut Admitted) {
-        if let Some(id) = self.matching(&call) {
+        if let Some(id) = self.find(&Sought::of(&call), |_| true) {
             self.join(id, call);
             admitted.updated += 1;
         } else if self.is_full(call.is_test()) {
@@ -194,12 +253,15 @@ impl Desk {
         }
     }
 
-    fn matching(&self, call: &Candidate) -> Option<IncidentId> {
-        let goes_on = |id: &&IncidentId| !self.live[*id].is_over(call.arrived, self.rules.quiet_max);
+    fn find(&self, sought: &Sought<'_>, among: impl Fn(&Live) -> bool + Copy) -> Option<IncidentId> {
+        let goes_on = |id: &&IncidentId| {
+            let live = &self.live[*id];
+            among(live) && !live.is_over(sought.at, self.rules.quiet_max)
+        };
         let own = |id: &IncidentId| self.live[id].incident.vehicle_incident.as_deref();
-        let ids = self.roster.of(&call.vehicle_id, call.is_test());
+        let ids = self.roster.of(sought.vehicle_id, sought.test);
         let mut latest_first = ids.iter().rev().filter(goes_on);
-        let Some(named) = call.vehicle_incident.as_deref() else { return latest_first.next().copied() };
+        let Some(named) = sought.named else { return latest_first.next().copied() };
         let known = latest_first.clone().find(|id| own(id) == Some(named));
         let nameless = latest_first.clone().find(|id| own(id).is_none());
         let too_many = latest_first.clone().count() >= PER_VEHICLE_MAX;

@@ -270,6 +270,46 @@ fn a_new_run_calls_what_the_old_one_owed() {
 }
 
 #[test]
+fn a_repeat_that_came_before_the_store_was_read_joins_what_it_repeats() {
+    let check = |left: Candidate, repeat: Candidate, joins: bool| {
+        let mut old = desk();
+        let first = opened(&old.admit(vec![left]));
+        record(&mut old);
+        let mut new = desk();
+        let (repeat, mut answer) = waiting(repeat);
+        let second = opened(&new.admit(vec![repeat]));
+        let folded = new.restore(vec![old.get(first).unwrap().clone()], NOW_MS, ms(5));
+        let standing = new.standing();
+        assert_eq!((folded.len(), standing.open + standing.open_tests), if joins { (1, 1) } else { (0, 2) });
+        record(&mut new);
+        let known = if joins { first } else { second };
+        assert_eq!(answer.try_recv().unwrap()[0].incident, Some(known.to_string()));
+        assert_eq!(new.get(known).unwrap().reports, if joins { 2 } else { 1 });
+        let calls = std::iter::from_fn(|| new.next_call(ms(5))).map(|call| call.incident.id);
+        assert!(calls.into_iter().all(|id| !joins || id == first));
+    };
+    let trial = Candidate { kind: Some(Kind::Test), ..call("bus 7", 2) };
+    check(call("bus 7", 0), call("bus 7", 1), true);
+    check(call("bus 7", 0), named("bus 7", "a", 1), true);
+    check(named("bus 7", "a", 0), named("bus 7", "a", 1), true);
+    check(named("bus 7", "a", 0), call("bus 7", 1), true);
+    check(named("bus 7", "a", 0), named("bus 7", "b", 1), false);
+    check(call("bus 7", 0), call("bus 8", 1), false);
+    check(call("bus 7", 0), trial, false);
+}
+
+#[test]
+fn a_repeat_that_has_been_called_about_keeps_its_key() {
+    let mut old = desk();
+    let first = opened(&old.admit(vec![call("bus 7", 0)]));
+    let mut new = desk();
+    let second = opened(&new.admit(vec![call("bus 7", 1)]));
+    assert_eq!(new.next_call(ms(200)).unwrap().incident.id, second);
+    assert_eq!(new.restore(vec![old.get(first).unwrap().clone()], NOW_MS, ms(200)), []);
+    assert_eq!(new.standing().open, 2);
+}
+
+#[test]
 fn a_store_that_is_back_gets_all_that_is_at_the_desk() {
     let mut desk = desk();
     desk.admit(vec![call("before", 0)]);

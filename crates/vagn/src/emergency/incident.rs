@@ -161,6 +161,15 @@ impl Incident {
         self.place = newer(self.place, more.place);
     }
 
+    /// Takes in an incident that turned out to be the same call.
+    pub fn take_in(&mut self, other: Self) {
+        self.kind = other.kind.or(self.kind);
+        self.vehicle_incident = self.vehicle_incident.take().or(other.vehicle_incident);
+        self.updated_ms = self.updated_ms.max(other.updated_ms);
+        self.reports += other.reports;
+        self.place = newer(self.place, other.place);
+    }
+
     /// Notes what came of an attempt.
     pub fn attempted(&mut self, attempt: Attempt) {
         if attempt.outcome.accepted() && self.accepted_ms.is_none() {

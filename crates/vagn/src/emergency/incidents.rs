@@ -6,9 +6,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tracing::debug;
+use tracing::{debug, info};
 use vagn_otp::{Actor, Context, Failure, Handle};
 
+use super::desk::Folded;
 use super::id::IncidentId;
 use super::lane::Lane;
 use super::view::{Filter, IncidentView, Page, find, look_up};
@@ -41,6 +42,9 @@ impl Incidents {
 
     fn admit(&self) {
         self.lane.answer();
+        if !self.lane.recalled() {
+            self.open();
+        }
         let admitted = self.lane.admit();
         debug!(opened = admitted.opened.len(), updated = admitted.updated, "took in calls for help");
         self.lane.locate();
@@ -75,9 +79,13 @@ impl Incidents {
     fn open(&self) {
         let Lane { shelf, clock, desk, news, .. } = &*self.lane;
         if let Some(live) = shelf.open(clock.monotonic()) {
-            desk.lock().restore(live, clock.now_ms(), clock.monotonic());
+            let folded = desk.lock().restore(live, clock.now_ms(), clock.monotonic());
+            for Folded { id, into } in folded {
+                info!(incident_id = %id, %into, "goes on as an incident of an earlier run");
+            }
             news.notify_one();
         }
+        self.lane.set_recalled();
     }
 
     fn tidy(&self) {

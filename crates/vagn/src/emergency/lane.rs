@@ -52,6 +52,8 @@ pub struct Lane {
     /// It has been told, and has not begun.
     rung: AtomicBool,
     last_refusal: Mutex<Option<Duration>>,
+    /// The store has been asked what an earlier run left, or has kept us waiting too long.
+    recalled: AtomicBool,
 }
 
 impl Lane {
@@ -77,7 +79,23 @@ impl Lane {
             incidents: OnceLock::new(),
             rung: AtomicBool::new(false),
             last_refusal: Mutex::new(None),
+            recalled: AtomicBool::new(false),
         }
+    }
+
+    /// Whether calls may be let in: until the store has been asked, a call may be a repeat of what an earlier run left.
+    pub(super) fn recalled(&self) -> bool {
+        self.recalled.load(Ordering::Acquire)
+    }
+
+    /// Lets calls in, whether the store has answered or not.
+    pub(super) fn set_recalled(&self) {
+        self.recalled.store(true, Ordering::Release);
+    }
+
+    /// How long a call may wait in the inbox.
+    fn patience(&self) -> Duration {
+        if self.recalled() { self.rules.record_within } else { self.rules.recall_within }
     }
 
     /// Lets in all that waits in the inbox.
@@ -130,11 +148,13 @@ impl Lane {
         }
     }
 
-    /// Lets in what has waited in the inbox for as long as a record may take: whose work that is must be hanging.
+    /// Lets in what has waited in the inbox for as long as a record may take, or the first opening of the store: whose
+    /// work that is must be hanging.
     pub(super) fn rescue(&self, all: bool) {
         let now = self.clock.monotonic();
-        let late = |arrived: Duration| all || arrived + self.rules.record_within <= now;
+        let late = |arrived: Duration| all || arrived + self.patience() <= now;
         if self.inbox.oldest().is_some_and(late) {
+            self.set_recalled();
             self.admit();
             self.locate();
         }
@@ -143,7 +163,7 @@ impl Lane {
     /// When there may be something to call about although nobody rings.
     pub(super) fn wake_at(&self) -> Option<Duration> {
         // The inbox first: what leaves it in between is at the desk by the time the desk is asked.
-        let late = self.inbox.oldest().map(|arrived| arrived + self.rules.record_within);
+        let late = self.inbox.oldest().map(|arrived| arrived + self.patience());
         late.into_iter().chain(self.desk.lock().wake_at()).min()
     }
 

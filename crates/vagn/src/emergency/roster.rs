@@ -23,7 +23,9 @@ impl Roster {
     pub(super) fn enter(&mut self, incident: &Incident) {
         let sort = self.sort_mut(incident.test);
         sort.open += 1;
-        sort.by_vehicle.entry(incident.vehicle_id.clone()).or_default().push(incident.id);
+        let ids = sort.by_vehicle.entry(incident.vehicle_id.clone()).or_default();
+        // An older one may come later, from the store.
+        ids.insert(ids.partition_point(|id| *id < incident.id), incident.id);
     }
 
     /// The incident is open no longer.

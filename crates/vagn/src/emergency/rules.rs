@@ -14,6 +14,8 @@ pub struct Rules {
     pub quiet_max: Duration,
     /// Longest that a first call waits for its record.
     pub record_within: Duration,
+    /// Longest that a call waits for the store to say what an earlier run has left, before it counts as a new one.
+    pub recall_within: Duration,
     /// Longest that a sender waits to hear that its call is safe on disk.
     pub claim_within: Duration,
     /// When to call again.
@@ -29,6 +31,7 @@ impl Rules {
             open_max,
             quiet_max: Duration::from_secs(300),
             record_within: Duration::from_millis(100),
+            recall_within: Duration::from_secs(5),
             claim_within: Duration::from_secs(5),
             schedule: Schedule::default(),
             lines: target.map(|target| target.lines),

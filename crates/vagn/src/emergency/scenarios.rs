@@ -163,6 +163,60 @@ async fn a_restart_goes_on_with_what_nobody_accepted_oldest_first() {
 }
 
 #[tokio::test]
+async fn a_repeat_during_a_slow_restart_is_no_second_incident() {
+    let dir = tempfile::tempdir().unwrap();
+    let refusing = TestTarget::new(|_| Reaction::Answer(500)).await;
+    let lane = Setup::new(dir.path(), Some(refusing.target(8))).start().await;
+    lane.send(&[help("bus 7")]);
+    lane.when(|all| all.len() == 1 && all[0].call.attempts > 0).await;
+    lane.stop().await;
+    let willing = TestTarget::new(ok).await;
+    let gate = Gated::default();
+    gate.set(true);
+    let mut setup = Setup::new(dir.path(), Some(willing.target(8)));
+    let (open, closed) = (setup.opener, gate.clone());
+    setup.opener = Box::new(move || {
+        closed.sync_data().unwrap();
+        open()
+    });
+    let lane = setup.start().await;
+    lane.send(&[help("bus 7")]);
+    let shared = lane.handle.lane.clone();
+    // Longer than a record may take.
+    let late = |arrived| shared.clock.monotonic() > arrived + Duration::from_millis(150);
+    until(|| shared.inbox.oldest().filter(|arrived| late(*arrived))).await;
+    gate.set(false);
+    let all = lane.accepted(1).await;
+    assert_eq!(all.len(), 1);
+    let keys = |target: &TestTarget| -> HashSet<String> {
+        target.heard().iter().map(|call| call.header("idempotency-key").unwrap().to_owned()).collect()
+    };
+    assert_eq!(keys(&willing), keys(&refusing));
+    lane.stop().await;
+}
+
+#[tokio::test]
+async fn a_store_that_takes_too_long_to_open_holds_up_no_call() {
+    let dir = tempfile::tempdir().unwrap();
+    let target = TestTarget::new(ok).await;
+    let gate = Gated::default();
+    gate.set(true);
+    let mut setup = Setup::new(dir.path(), Some(target.target(8)));
+    setup.recall_within = Duration::from_millis(5);
+    let (open, closed) = (setup.opener, gate.clone());
+    setup.opener = Box::new(move || {
+        closed.sync_data().unwrap();
+        open()
+    });
+    let lane = setup.start().await;
+    lane.send(&[help("bus 7")]);
+    until(|| (target.heard().len() == 1).then_some(())).await;
+    gate.set(false);
+    lane.accepted(1).await;
+    lane.stop().await;
+}
+
+#[tokio::test]
 async fn a_trial_is_recorded_and_never_called() {
     let dir = tempfile::tempdir().unwrap();
     let target = TestTarget::new(ok).await;

@@ -174,6 +174,7 @@ pub(super) struct Setup {
     pub(super) last_known: LastKnown,
     pub(super) open_max: usize,
     pub(super) quiet_max: Duration,
+    pub(super) recall_within: Duration,
 }
 
 impl Setup {
@@ -182,12 +183,14 @@ impl Setup {
         let dir = dir.to_owned();
         let opener = Box::new(move || Store::open(&dir, 1 << 20, 1_000));
         let quiet_max = Duration::from_secs(300);
-        Self { target, opener, last_known: Box::new(|_| Ok(None)), open_max: 1_000, quiet_max }
+        let last_known: LastKnown = Box::new(|_| Ok(None));
+        Self { target, opener, last_known, open_max: 1_000, quiet_max, recall_within: PATIENCE }
     }
 
     pub(super) async fn start(self) -> TestLane {
         let mut rules = Rules::new(self.open_max, self.target.as_ref());
         rules.quiet_max = self.quiet_max;
+        rules.recall_within = self.recall_within;
         rules.schedule.first = Duration::from_millis(2);
         rules.schedule.longest = Duration::from_millis(20);
         let (metrics, readiness) = (Metrics::new(), Arc::new(Readiness::default()));
