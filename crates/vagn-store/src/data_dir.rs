@@ -174,7 +174,7 @@ impl DataDir {
     fn remove_other_sets(&self) -> Result<(), StoreError> {
         let in_force = set_name(self.layout.set);
         let names = self.disk.list(&self.dir).doing("list", &self.dir)?;
-        for name in names.iter().filter(|name| name.starts_with(SET) && **name != in_force) {
+        for name in names.iter().filter(|name| is_set(name) && **name != in_force) {
             let path = self.dir.join(name);
             self.disk.remove_dir(&path).doing("remove", &path)?;
         }
@@ -192,7 +192,7 @@ impl Layout {
             Err(err) if err.kind() == io::ErrorKind::NotFound => {
                 let names = disk.list(dir).doing("list", dir)?;
                 // It is the first file that is ever written here.
-                let had_one = names.iter().any(|name| name.starts_with(SET));
+                let had_one = names.iter().any(|name| is_set(name));
                 return if had_one { Err(corrupt("it is missing")) } else { Ok(None) };
             }
             Err(err) => return Err(err).doing("open", &file),
@@ -225,6 +225,11 @@ impl Layout {
 
 fn set_name(set: u64) -> String {
     format!("{SET}{set}")
+}
+
+/// Whether a name is one of ours: a copy that somebody made beside it is none of our business.
+fn is_set(name: &str) -> bool {
+    name.strip_prefix(SET).is_some_and(|set| set.parse::<u64>().is_ok())
 }
 
 fn partition_dir(dir: &Path, set: u64, number: u32) -> PathBuf {

@@ -18,8 +18,9 @@ use crate::write::{Slip, Write};
 /// Furthest an event time may lie ahead of the arrival, in ms: one hour, as a clock set to the wrong time zone has it.
 const AHEAD_MAX_MS: i64 = 3_600_000;
 
-/// Longest a worker waits for room at a storage. Longer, and the batch is shed: the queue behind it must move too.
-const STORAGE_WAIT: Duration = Duration::from_secs(5);
+/// Longest a worker waits for room at a storage. Longer, and the partition counts as stalled: what comes for it is shed
+/// without waiting until it takes something again, so that the others go on.
+const STORAGE_WAIT: Duration = Duration::from_secs(1);
 
 /// What the workers have in common.
 pub struct Ingest {
@@ -35,12 +36,15 @@ pub struct Ingest {
 pub struct IngestWorker {
     number: usize,
     ingest: Arc<Ingest>,
+    /// By partition: whether its storage had no room for as long as a worker waits.
+    stalled: Vec<bool>,
 }
 
 impl IngestWorker {
     /// The worker of this number.
     pub fn new(number: usize, ingest: Arc<Ingest>) -> Self {
-        Self { number, ingest }
+        let stalled = vec![false; ingest.storages.len()];
+        Self { number, ingest, stalled }
     }
 }
 
@@ -55,23 +59,32 @@ impl Worker<Arc<Batch>> for IngestWorker {
         debug!(worker, reports, source = ?batch.source(), queued, "took a batch");
         let writes = decode(&batch, share, storages.len());
         drop(batch);
-        for (storage, write) in storages.iter().zip(writes) {
+        for ((storage, stalled), write) in storages.iter().zip(&mut self.stalled).zip(writes) {
             if let Some(write) = write {
-                pass_on(storage, write);
+                *stalled = !pass_on(storage, write, *stalled);
             }
         }
     }
 }
 
-fn pass_on(storage: &Addr<Storage>, write: Write) {
-    match storage.tell_blocking(write, STORAGE_WAIT) {
-        Ok(()) => {}
+/// Hands a write to its storage, or sheds it. False: there was no room.
+fn pass_on(storage: &Addr<Storage>, write: Write, stalled: bool) -> bool {
+    let told = if stalled { storage.try_tell(write) } else { storage.tell_blocking(write, STORAGE_WAIT) };
+    match told {
+        Ok(()) => true,
         Err(TellError::Full(write)) => {
-            warn!(storage = storage.name(), reports = write.updates.len(), "storage is full; shed a batch");
+            if !stalled {
+                warn!(
+                    storage = storage.name(),
+                    "the storage has no room; shedding what comes for it until it has"
+                );
+            }
             write.shed();
+            false
         }
         Err(TellError::Down(write)) => {
             warn!(storage = storage.name(), reports = write.updates.len(), "storage is down; a batch failed");
+            false
         }
     }
 }

@@ -36,6 +36,11 @@ impl Readiness {
         self.notes.lock().missing.insert(name.into(), why.clone()) != Some(why)
     }
 
+    /// The same, unless a reason is known already.
+    pub fn missing_for_now(&self, name: impl Into<String>, why: impl Into<String>) {
+        self.notes.lock().missing.entry(name.into()).or_insert_with(|| why.into());
+    }
+
     /// `name` is not missing any more.
     pub fn present(&self, name: &str) {
         self.notes.lock().missing.remove(name);

@@ -2,6 +2,9 @@
 //!
 //! It opens its partition after it has started, so that nothing waits for recovery but the queries. As long as a
 //! partition is not open the fleet has a gap and answers nothing at all: a part is never shown as if it were all.
+//!
+//! A partition that cannot be opened, because its disk is gone or its log is damaged, fails what is sent to it and is
+//! tried again with growing pauses. It stops no other partition.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +12,9 @@ use std::time::Duration;
 use parking_lot::RwLock;
 use tracing::{error, info, warn};
 use vagn_otp::{Actor, Context, Failure, Handle};
-use vagn_store::{DataDir, Fleet, Health, Partition, Progress, Recovery, StoreError, VehicleIdBuf};
+use vagn_store::{
+    DataDir, Fleet, Health, LogPosition, Partition, Progress, Recovery, StoreError, VehicleIdBuf, Written,
+};
 use vagn_wire::Fate;
 
 use crate::clock::Clock;
@@ -23,6 +28,9 @@ use crate::write::Write;
 const HOUSEKEEPING: Duration = Duration::from_millis(100);
 /// While there is more to do, such as a snapshot to be written, it comes back this soon: writes go in between.
 const HOUSEKEEPING_BUSY: Duration = Duration::from_millis(2);
+
+/// Pause before a partition that could not be opened is tried again; doubles from the first to the second.
+const REOPEN: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 
 /// What a storage needs besides its files.
 pub struct Around {
@@ -50,35 +58,86 @@ pub struct Around {
 pub struct Storage {
     around: Arc<Around>,
     partition: Option<Partition>,
+    /// Why there is no partition, once that is known.
+    broken: Option<Broken>,
+    opened_at: Option<Opened>,
     fates: Vec<Fate>,
+}
+
+/// A partition that could not be opened.
+struct Broken {
+    why: String,
+    pause: Duration,
+}
+
+/// The time when the partition was opened, by both sides of the clock.
+#[derive(Clone, Copy)]
+struct Opened {
+    wall_ms: i64,
+    monotonic: Duration,
 }
 
 impl Storage {
     /// A writer that has not opened its partition yet.
     pub fn new(around: Arc<Around>) -> Self {
-        Self { around, partition: None, fates: Vec::new() }
+        Self { around, partition: None, broken: None, opened_at: None, fates: Vec::new() }
     }
 
     fn name(&self) -> String {
         format!("partition {}", self.around.number)
     }
 
-    fn open(&mut self) -> Result<&mut Partition, StoreError> {
-        if self.partition.is_none() {
-            let partition = self.recover()?;
-            self.around.sync.take_over(partition.syncer());
-            self.around.fleet.set(self.around.number as usize, Some(partition.reader()));
-            self.around.readiness.present(&self.name());
-            self.partition = Some(partition);
+    /// Opens the partition if it is not open. False: it cannot be opened, and will be tried again.
+    fn open(&mut self, ctx: &Context<Self>) -> bool {
+        if self.partition.is_some() {
+            return true;
         }
-        Ok(self.partition.as_mut().expect("it was opened just now"))
+        // A large store may take longer to read than any message may take to handle.
+        let _unwatched = ctx.idle();
+        match self.recover() {
+            Ok(partition) => self.opened(partition),
+            Err(err) => self.not_opened(&err),
+        }
+        self.partition.is_some()
+    }
+
+    fn opened(&mut self, partition: Partition) {
+        let Around { sync, fleet, number, readiness, clock, .. } = &*self.around;
+        sync.take_over(partition.syncer());
+        fleet.set(*number as usize, Some(partition.reader()));
+        self.count_vehicles();
+        readiness.present(&self.name());
+        self.opened_at = Some(Opened { wall_ms: clock.now_ms(), monotonic: clock.monotonic() });
+        self.broken = None;
+        self.partition = Some(partition);
+    }
+
+    fn not_opened(&mut self, err: &StoreError) {
+        let pause = self.broken.as_ref().map_or(REOPEN.0, |broken| (broken.pause * 2).min(REOPEN.1));
+        let why = match std::error::Error::source(err) {
+            Some(cause) => format!("{err}: {cause}"),
+            None => err.to_string(),
+        };
+        self.tell_missing(&why);
+        self.broken = Some(Broken { why, pause });
+    }
+
+    /// The time for ageing: a wall clock that jumps must not make the store forget.
+    fn steady_now_ms(&self) -> i64 {
+        let clock = &self.around.clock;
+        self.opened_at.map_or_else(
+            || clock.now_ms(),
+            |opened| opened.wall_ms + (clock.monotonic() - opened.monotonic).as_millis() as i64,
+        )
     }
 
     fn recover(&self) -> Result<Partition, StoreError> {
         let Around { data, number, settings, clock, stamper, .. } = &*self.around;
         let started = clock.monotonic();
-        // The first to come here distributes the vehicles anew if the number of partitions has changed.
-        data.write().prepare(*settings, clock.now_ms(), &report_progress)?;
+        if !data.read().is_prepared() {
+            // The number of partitions has changed: the first to come here distributes the vehicles anew.
+            data.write().prepare(*settings, clock.now_ms(), &report_progress)?;
+        }
         let (partition, recovery) =
             data.read().open_partition(*number, *settings, clock.now_ms(), &report_progress)?;
         stamper.raise(recovery.receive_time_ms, recovery.receive_seq);
@@ -106,19 +165,6 @@ impl Storage {
             error!(partition = self.around.number, why, "the partition takes no positions");
         }
     }
-
-    fn is_open_or_fail(&mut self, ctx: &mut Context<Self>) -> bool {
-        // A large store may take longer to read than any message may take to handle.
-        let _unwatched = self.partition.is_none().then(|| ctx.idle());
-        match self.open() {
-            Ok(_) => true,
-            Err(err) => {
-                self.tell_missing(&err.to_string());
-                ctx.fail(err);
-                false
-            }
-        }
-    }
 }
 
 fn report_progress(Progress { partition, phase, done }: Progress) {
@@ -141,7 +187,7 @@ fn report(partition: u32, recovery: &Recovery, took: Duration) {
 impl Actor for Storage {
     async fn started(&mut self, ctx: &mut Context<Self>) -> Result<(), Failure> {
         self.around.fleet.set(self.around.number as usize, None);
-        self.around.readiness.missing(self.name(), "recovering");
+        self.around.readiness.missing_for_now(self.name(), "recovering");
         ctx.tell_self_after(Duration::ZERO, Housekeep);
         Ok(())
     }
@@ -157,7 +203,7 @@ impl Drop for Storage {
     /// A crash in the middle of a change may have left the index half changed: nobody is to read it any more.
     fn drop(&mut self) {
         self.around.fleet.set(self.around.number as usize, None);
-        self.around.readiness.missing(self.name(), "its storage is being restarted");
+        self.around.readiness.missing_for_now(self.name(), "its storage is being restarted");
     }
 }
 
@@ -165,25 +211,29 @@ impl Handle<Write> for Storage {
     type Reply = ();
 
     async fn handle(&mut self, write: Write, ctx: &mut Context<Self>) {
-        if !self.is_open_or_fail(ctx) {
+        if self.broken.is_some() || !self.open(ctx) {
+            drop(write.settle(|_| Fate::Failed));
             return;
         }
         let partition = self.partition.as_mut().expect("it is open");
-        self.fates.clear();
         match partition.write(&write.updates, &mut self.fates) {
-            Ok(written) => {
-                let refused = self.fates.iter().filter(|fate| **fate == Fate::Shed).count();
-                self.around.metrics.vehicles_refused.inc_by(refused as u64);
-                self.count_vehicles();
-                if let Some(slip) = write.settle(|at| self.fates[at]) {
-                    self.around.sync.keep(written.end, slip);
-                }
-            }
+            Ok(Written { end, .. }) => self.written(write, end),
             Err(_) => {
                 drop(write.settle(|_| Fate::Failed));
                 let health = partition.health();
                 self.tell_health(health);
             }
+        }
+    }
+}
+
+impl Storage {
+    fn written(&self, write: Write, end: LogPosition) {
+        let refused = self.fates.iter().filter(|fate| **fate == Fate::Shed).count();
+        self.around.metrics.vehicles_refused.inc_by(refused as u64);
+        self.count_vehicles();
+        if let Some(slip) = write.settle(|at| self.fates[at]) {
+            self.around.sync.keep(end, slip);
         }
     }
 }
@@ -195,16 +245,18 @@ impl Handle<Housekeep> for Storage {
     type Reply = ();
 
     async fn handle(&mut self, _: Housekeep, ctx: &mut Context<Self>) {
-        if !self.is_open_or_fail(ctx) {
+        if !self.open(ctx) {
+            let pause = self.broken.as_ref().map_or(REOPEN.0, |broken| broken.pause);
+            ctx.tell_self_after(pause, Housekeep);
             return;
         }
-        let around = &self.around;
+        let now_ms = self.steady_now_ms();
         let partition = self.partition.as_mut().expect("it is open");
         // What goes wrong here stops the partition, and its health tells why.
-        let more = partition.housekeep(around.clock.now_ms()).is_ok_and(|kept| kept.more);
-        let label = PartitionLabel { partition: around.number };
-        around.metrics.log_bytes.get_or_create(&label).set(partition.log_bytes());
-        let health = partition.health();
+        let more = partition.housekeep(now_ms).is_ok_and(|kept| kept.more);
+        let (health, log_bytes) = (partition.health(), partition.log_bytes());
+        let label = PartitionLabel { partition: self.around.number };
+        self.around.metrics.log_bytes.get_or_create(&label).set(log_bytes);
         self.count_vehicles();
         self.tell_health(health);
         ctx.tell_self_after(if more { HOUSEKEEPING_BUSY } else { HOUSEKEEPING }, Housekeep);
@@ -215,9 +267,19 @@ impl Handle<Housekeep> for Storage {
 pub struct Delete(pub VehicleIdBuf);
 
 impl Handle<Delete> for Storage {
-    type Reply = Result<bool, StoreError>;
+    type Reply = Result<bool, String>;
 
-    async fn handle(&mut self, Delete(id): Delete, _: &mut Context<Self>) -> Self::Reply {
-        self.open()?.delete(id.key())
+    async fn handle(&mut self, Delete(id): Delete, ctx: &mut Context<Self>) -> Self::Reply {
+        if self.broken.is_none() {
+            self.open(ctx);
+        }
+        let Some(partition) = self.partition.as_mut() else {
+            return Err(self.broken.as_ref().map(|broken| broken.why.clone()).unwrap_or_default());
+        };
+        let deleted = partition.delete(id.key()).map_err(|err| err.to_string())?;
+        if deleted && self.around.sync.is_always() {
+            partition.syncer().sync().map_err(|err| err.to_string())?;
+        }
+        Ok(deleted)
     }
 }

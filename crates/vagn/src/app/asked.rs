@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use vagn_otp::Addr;
-use vagn_store::{BBox, Hit, Nearby, StoreError, Vehicle, VehicleIdBuf, partition};
+use vagn_store::{BBox, Hit, Nearby, Vehicle, VehicleIdBuf, partition};
 
 use crate::emergency::{EmergencyHandle, Filter, IncidentId, IncidentView, Page};
 use crate::query::{Queries, Unanswered};
@@ -38,7 +38,7 @@ impl Vehicles for LiveVehicles {
     fn delete(&self, id: VehicleIdBuf) -> Asked<'_, bool> {
         let storage = &self.storages[partition(id.key().hash(), self.storages.len())];
         Box::pin(async move {
-            let deleted: Result<bool, StoreError> = storage.call(Delete(id), DELETE_WITHIN).await?;
+            let deleted: Result<bool, String> = storage.call(Delete(id), DELETE_WITHIN).await?;
             // What stopped the storage is in its log and in /readyz; the caller can only come back later.
             deleted.map_err(|_| Unavailable::NotReady)
         })

@@ -4,6 +4,7 @@
 
 mod a_datagram;
 mod bad_input;
+mod damage;
 mod demo;
 mod emergencies;
 mod faults;
