@@ -84,6 +84,16 @@ impl Syncer {
         Ok(durable)
     }
 
+    /// Makes durable all that was written before the call, and nothing else; [`Syncer::tidy`] is left to the
+    /// caller.
+    ///
+    /// # Errors
+    /// As [`Syncer::sync`].
+    pub fn sync_log(&self) -> Result<LogPosition, StoreError> {
+        let _turn = self.shared.turn.lock();
+        self.shared.sync_log()
+    }
+
     /// Puts finished snapshots in their place and removes files that are no longer needed. Syncs only what a
     /// snapshot needs, so it does little at most times; to be called now and then by who does not call
     /// [`Syncer::sync`].

@@ -10,7 +10,7 @@ use std::time::Duration;
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use tracing::error;
 use vagn_otp::{Failure, ThreadContext};
-use vagn_store::{LogPosition, Syncer};
+use vagn_store::{LogPosition, StoreError, Syncer};
 use vagn_wire::Fate;
 
 use crate::clock::Clock;
@@ -35,7 +35,10 @@ pub struct SyncDesk {
 
 #[derive(Default)]
 struct State {
+    /// None before the partition is open, and after a sync has failed.
     syncer: Option<Syncer>,
+    /// Counts the syncers taken over, so that the end of one is not taken for that of its successor.
+    generation: u64,
     waiting: Vec<(LogPosition, Slip)>,
 }
 
@@ -49,15 +52,27 @@ impl SyncDesk {
     pub fn take_over(&self, syncer: Syncer) {
         let mut state = self.state.lock();
         state.syncer = Some(syncer);
+        state.generation += 1;
         fail(std::mem::take(&mut state.waiting));
     }
 
     /// Lets the slip go as soon as its senders may be told that all up to `end` is stored.
     pub fn keep(&self, end: LogPosition, slip: Slip) {
-        if self.fsync == Fsync::Always {
-            self.state.lock().waiting.push((end, slip));
-            self.wake.notify_one();
+        if !self.is_always() {
+            return;
         }
+        let mut state = self.state.lock();
+        state.waiting.push((end, slip));
+        if state.syncer.is_none() {
+            // The sync that would have covered it has failed already.
+            fail(std::mem::take(&mut state.waiting));
+        }
+        self.wake.notify_one();
+    }
+
+    /// Whether every answer waits for the disk.
+    pub fn is_always(&self) -> bool {
+        self.fsync == Fsync::Always
     }
 
     /// The body of the sync thread: syncs when it is time, until it is asked to stop.
@@ -88,7 +103,9 @@ impl SyncDesk {
                 if state.waiting.is_empty() {
                     self.wake.wait_for(&mut state, LOOK_UP);
                 }
-                !state.waiting.is_empty()
+                // Also for those who do not wait for an answer; and now and then for old files' sake.
+                let behind = state.syncer.as_ref().is_some_and(|syncer| syncer.written() > syncer.durable());
+                behind || !state.waiting.is_empty() || self.clock.monotonic() >= synced_at + TIDY_EVERY
             }
             Fsync::Every(Span(every)) => self.waited(&mut state, synced_at + every),
             Fsync::Never => self.waited(&mut state, synced_at + TIDY_EVERY),
@@ -105,18 +122,35 @@ impl SyncDesk {
     }
 
     fn sync(&self) {
-        let Some(syncer) = self.state.lock().syncer.clone() else { return };
+        let (syncer, generation) = {
+            let state = self.state.lock();
+            let Some(syncer) = state.syncer.clone() else { return };
+            (syncer, state.generation)
+        };
         let started = self.clock.monotonic();
         let synced = match self.fsync {
-            Fsync::Never => syncer.tidy().map(|()| syncer.durable()),
-            Fsync::Always | Fsync::Every(_) => syncer.sync(),
+            Fsync::Never => Ok(syncer.durable()),
+            Fsync::Always | Fsync::Every(_) => syncer.sync_log(),
         };
-        self.metrics.log_fsync.observe((self.clock.monotonic() - started).as_secs_f64());
+        if self.fsync != Fsync::Never {
+            self.metrics.log_fsync.observe((self.clock.monotonic() - started).as_secs_f64());
+        }
+        self.answer(&synced, generation);
+        // After the answers: a snapshot takes longer to sync than what somebody waits for.
+        if synced.is_ok() {
+            self.answer(&syncer.tidy().map(|()| syncer.durable()), generation);
+        }
+    }
+
+    /// Lets go of what is synced, or fails all that waits.
+    fn answer(&self, synced: &Result<LogPosition, StoreError>, generation: u64) {
         let mut state = self.state.lock();
+        if state.generation != generation {
+            return;
+        }
         match synced {
-            Ok(position) => state.waiting.retain(|(end, _)| *end > position),
+            Ok(position) => state.waiting.retain(|(end, _)| end > position),
             Err(err) => {
-                // From the next sync on there is nothing to be saved; the partition's health keeps saying why.
                 state.syncer = None;
                 error!(error = %err, "failed to sync the position log; its partition stores nothing more");
                 fail(std::mem::take(&mut state.waiting));

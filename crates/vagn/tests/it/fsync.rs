@@ -102,3 +102,17 @@ async fn never_leaves_it_to_the_operating_system() {
     assert_eq!(status.code(), Some(0), "{log}");
     eventually("the sync of the stop to be seen", async || strace.log_syncs() > 0).await;
 }
+
+#[tokio::test]
+async fn always_also_holds_for_those_who_hear_nothing_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let vagn = start(dir.path(), "always");
+    for number in 0..3 {
+        let before = vagn.metric("vagn_log_fsync_seconds_count").await;
+        vagn.send(&crate::vagn::report(&format!("bus {number}"), 1.0, 2.0, false));
+        eventually("a sync", async || {
+            vagn.fate("stored").await > number && vagn.metric("vagn_log_fsync_seconds_count").await > before
+        })
+        .await;
+    }
+}
