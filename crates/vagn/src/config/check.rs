@@ -3,7 +3,13 @@
 use std::net::ToSocketAddrs;
 use std::time::Duration;
 
+use super::fsync::Fsync;
 use super::settings::Settings;
+use super::span::Span;
+use crate::emergency::Target;
+
+/// Shorter, and the disk would do nothing else.
+const FSYNC_MIN: Span = Span(Duration::from_millis(10));
 
 /// Twice the pause between two signs of life of an idle part.
 const HANG_LIMIT_MIN: Duration = Duration::from_secs(2);
@@ -14,11 +20,31 @@ pub enum Refused {
     /// A number that must not be zero.
     #[error("`{0}` is 0; it must be at least 1")]
     Zero(&'static str),
+    /// A length of time that would switch something off.
+    #[error("`{key} = \"{value}\"` is too short; take at least {min}")]
+    TooShort {
+        /// Name of the setting.
+        key: &'static str,
+        /// Its value.
+        value: Span,
+        /// The shortest that works.
+        min: Span,
+    },
+    /// A number beyond what any machine has.
+    #[error("`{key} = {value}` is too much; take at most {max}")]
+    TooMuch {
+        /// Name of the setting.
+        key: &'static str,
+        /// Its value.
+        value: u32,
+        /// The most that makes sense.
+        max: u32,
+    },
     /// Shorter than the pause between two signs of life.
     #[error(
         "`hang_limit = \"{0}\"` is too short; every part gives a sign of life once a second, so take at least 2s"
     )]
-    HangLimit(super::Span),
+    HangLimit(Span),
     /// Certificate without key or key without certificate.
     #[error("`http.cert` and `http.key` go together; only one of them is set")]
     HalfCertificate,
@@ -50,9 +76,9 @@ pub enum Refused {
         /// A better way than opening it, if there is one.
         remedy: &'static str,
     },
-    /// The emergency target is not a URL that can be called.
-    #[error("`emergency.url = \"{0}\"` is not an http:// or https:// URL")]
-    EmergencyUrl(String),
+    /// The emergency target cannot be called.
+    #[error("`emergency.url` or `emergency.secret` is wrong: {0}")]
+    Emergency(String),
 }
 
 impl Settings {
@@ -71,9 +97,10 @@ impl Settings {
         if self.http.tokens.iter().any(|token| token.trim().is_empty()) {
             return Err(Refused::EmptyToken);
         }
-        let url = &self.emergency.url;
-        if !url.is_empty() && !url.starts_with("http://") && !url.starts_with("https://") {
-            return Err(Refused::EmergencyUrl(url.clone()));
+        self.check_lengths()?;
+        if !self.emergency.url.is_empty() {
+            Target::new(&self.emergency.url, &self.emergency.secret, self.emergency.timeout.0, 1)
+                .map_err(|err| Refused::Emergency(err.to_string()))?;
         }
         self.check_reach()
     }
@@ -93,6 +120,36 @@ impl Settings {
         ];
         match numbers.iter().find(|(_, value)| *value == 0) {
             Some((key, _)) => Err(Refused::Zero(key)),
+            None => Ok(()),
+        }
+    }
+
+    fn check_lengths(&self) -> Result<(), Refused> {
+        let fsync = match self.fsync {
+            Fsync::Every(every) => every,
+            Fsync::Always | Fsync::Never => FSYNC_MIN,
+        };
+        let lengths = [
+            ("fsync", fsync, FSYNC_MIN),
+            ("forget_after", self.forget_after, Span::seconds(60)),
+            ("emergency.timeout", self.emergency.timeout, Span::seconds(1)),
+            ("tcp.idle_timeout", self.tcp.idle_timeout, Span::seconds(1)),
+        ];
+        if let Some(&(key, value, min)) = lengths.iter().find(|(_, value, min)| value.0 < min.0) {
+            return Err(Refused::TooShort { key, value, min });
+        }
+        let numbers = [
+            ("partitions", self.partitions, 256),
+            ("pools.ingest_workers", self.pools.ingest_workers, 1024),
+            ("pools.query_workers", self.pools.query_workers, 1024),
+            ("pools.shed_queue", self.pools.shed_queue, 1 << 20),
+            ("pools.wait_queue", self.pools.wait_queue, 1 << 20),
+            ("pools.query_queue", self.pools.query_queue, 1 << 20),
+            ("pools.storage_mailbox", self.pools.storage_mailbox, 1 << 20),
+            ("emergency.concurrency", self.emergency.concurrency, 1 << 16),
+        ];
+        match numbers.iter().find(|(_, value, max)| value > max) {
+            Some(&(key, value, max)) => Err(Refused::TooMuch { key, value, max }),
             None => Ok(()),
         }
     }
@@ -164,12 +221,14 @@ mod tests {
     #[test]
     fn names_what_cannot_work() {
         assert!(refusal(|settings| settings.max_vehicles = 0).contains("max_vehicles"));
-        assert!(
-            refusal(|settings| settings.hang_limit = crate::config::Span::seconds(1)).contains("hang_limit")
-        );
+        assert!(refusal(|settings| settings.hang_limit = Span::seconds(1)).contains("hang_limit"));
         assert!(refusal(|settings| settings.http.tokens = vec![String::new()]).contains("http.tokens"));
         assert!(refusal(|settings| settings.http.cert = "x.pem".into()).contains("http.key"));
         assert!(refusal(|settings| settings.tcp.listen = "nowhere".into()).contains("tcp.listen"));
         assert!(refusal(|settings| settings.emergency.url = "ftp://x".into()).contains("emergency.url"));
+        assert!(
+            refusal(|settings| settings.emergency.timeout = Span::seconds(0)).contains("emergency.timeout")
+        );
+        assert!(refusal(|settings| settings.partitions = 4_000_000_000).contains("partitions"));
     }
 }
