@@ -147,6 +147,11 @@ impl Life {
         self.until(|life| life.stage() > Stage::Starting).await;
     }
 
+    /// Waits until the end of this incarnation has begun.
+    pub(crate) async fn ending(&self) {
+        self.until(|life| life.order() >= Order::Shutdown || life.stage() == Stage::Ended).await;
+    }
+
     /// Waits until nothing of this incarnation is left.
     pub(crate) async fn ended(&self) {
         self.until(|life| life.stage() == Stage::Ended).await;

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use tracing::warn;
 
 use crate::clock::Clock;
 
@@ -40,11 +41,14 @@ impl Stamper {
     /// Starts from the mark that an earlier run left in `data_dir`, if there is one.
     ///
     /// # Errors
-    /// When the mark can be neither read nor written.
+    /// When there is a mark that the disk does not give.
     pub fn open(data_dir: &Path, clock: Arc<dyn Clock>) -> io::Result<Self> {
         let mark = data_dir.join("clock");
         let floor_ms = match fs::read_to_string(&mark) {
-            Ok(text) => text.trim().parse().unwrap_or(0),
+            Ok(text) => text.trim().parse().unwrap_or_else(|_| {
+                warn!(mark = %mark.display(), "the clock's mark cannot be read; recovery will tell what it was");
+                0
+            }),
             Err(err) if err.kind() == io::ErrorKind::NotFound => 0,
             Err(err) => return Err(err),
         };
@@ -52,7 +56,10 @@ impl Stamper {
         // One run never hands out a sequence per nanosecond, so starting at the nanosecond keeps runs apart.
         let first_seq = (start_ms as u64).saturating_mul(1_000_000);
         let stamper = Self { clock, mark, last: Mutex::new(Stamp { time_ms: start_ms, first_seq }) };
-        stamper.renew_mark()?;
+        if let Err(err) = stamper.renew_mark() {
+            // On a full disk calls for help still have their place set aside: no reason not to start.
+            warn!(error = %err, "failed to renew the clock's mark");
+        }
         Ok(stamper)
     }
 

@@ -170,6 +170,10 @@ impl Engine {
                 (order, ExitReason::GaveUp { child, reason: Box::new(reason) })
             }
         };
+        if self.nest.is_root {
+            // Whoever waits for the root to end hears that it has begun to.
+            self.life.raise(Order::Shutdown);
+        }
         self.stop_all(order).await;
         self.sweep();
         debug!(supervisor = %self.life.process.name, %exit, "supervisor ended");

@@ -59,6 +59,12 @@ impl Root {
         self.ended().await
     }
 
+    /// Waits until the tree begins to end, by itself or because it is stopped. How long it then takes is for the
+    /// children to say; a child that hangs and is [never abandoned](crate::ChildSpec::never_abandon) may take for ever.
+    pub async fn ending(&self) {
+        self.life.ending().await;
+    }
+
     /// Waits until the tree has ended, by itself or by being stopped.
     pub async fn ended(&self) -> Exit {
         self.life.ended().await;

@@ -123,9 +123,10 @@ impl Disk for RealDisk {
             Err(TryLockError::WouldBlock) => return Err(io::ErrorKind::WouldBlock.into()),
             Err(TryLockError::Error(err)) => return Err(err),
         }
-        // For who is refused later; the lock itself is on the file, not on its content.
-        file.set_len(0)?;
-        (&file).write_all(format!("{}\n", std::process::id()).as_bytes())?;
+        // For who is refused later; the lock itself is on the file, not on its content. A full disk is no reason to stop.
+        drop(
+            file.set_len(0).and_then(|()| (&file).write_all(format!("{}\n", std::process::id()).as_bytes())),
+        );
         Ok(Box::new(RealLock(file)))
     }
 }

@@ -12,8 +12,9 @@ use std::time::Duration;
 use anyhow::Context;
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::timeout;
 use tracing::{error, info, warn};
-use vagn_otp::{Exit, Root};
+use vagn_otp::{Exit, ExitReason, Root};
 use vagn_store::disk::RealDisk;
 use vagn_store::{DataDir, StoreError};
 
@@ -29,6 +30,9 @@ use stages::{Listeners, Stages};
 
 /// Longest an orderly stop may take; then everything is ended where it stands.
 const STOP_WITHIN: Duration = Duration::from_secs(9);
+
+/// Longest what does not stop may take to be ended. Then the process leaves without it, as safe as after `kill -9`.
+const KILL_WITHIN: Duration = Duration::from_millis(500);
 
 /// Nice value of the threads that do the bulk of the work: doors and emergencies come first.
 const WORK_NICE: i32 = 5;
@@ -89,7 +93,9 @@ impl App {
             demo,
             settings,
         };
+        readiness.missing("service", "starting");
         let root = runtime.block_on(stages.start(data, listeners))?;
+        readiness.present("service");
         Ok(Self { runtime, emergency_runtime, root, readiness, stamper, listening })
     }
 
@@ -122,7 +128,7 @@ impl App {
             };
             tokio::select! {
                 signal = asked => Ok(self.stop(signal).await),
-                exit = self.root.ended() => Ok(exit),
+                exit = self.gave_up() => Ok(exit),
                 () = tell_ready => unreachable!("it stays pending"),
             }
         });
@@ -132,18 +138,32 @@ impl App {
 
     async fn stop(&self, signal: &str) -> Exit {
         info!(signal, "stopping");
-        match tokio::time::timeout(STOP_WITHIN, self.root.stop()).await {
-            Ok(exit) => exit,
-            Err(_) => {
-                warn!(within = ?STOP_WITHIN, "the stop took too long; ending what is left");
-                self.root.kill().await
-            }
+        self.readiness.missing("service", "stopping");
+        self.end(self.root.stop()).await.unwrap_or(Exit::Stopped)
+    }
+
+    /// The root gives up when it has stopped everything else, which may hang as any stop may.
+    async fn gave_up(&self) -> Exit {
+        self.root.ending().await;
+        let ended = self.end(self.root.ended()).await;
+        ended.unwrap_or_else(|| Exit::GaveUp { child: "vagn".into(), reason: ExitReason::Killed })
+    }
+
+    /// Waits for the end, and hurries it when it takes too long. None: something cannot be ended.
+    async fn end(&self, ended: impl Future<Output = Exit>) -> Option<Exit> {
+        if let Ok(exit) = timeout(STOP_WITHIN, ended).await {
+            return Some(exit);
         }
+        warn!(within = ?STOP_WITHIN, "the stop takes too long; ending what is left");
+        timeout(KILL_WITHIN, self.root.kill()).await.ok()
     }
 
     fn close(self, exit: &anyhow::Result<Exit>) {
-        if let Err(err) = self.stamper.close() {
-            warn!(error = %err, "failed to leave the clock's mark");
+        let stamper = self.stamper.clone();
+        let leave_mark = self.runtime.spawn_blocking(move || stamper.close());
+        match self.runtime.block_on(async { timeout(KILL_WITHIN, leave_mark).await }) {
+            Ok(Ok(Ok(()))) => {}
+            failed => warn!(?failed, "failed to leave the clock's mark"),
         }
         if let Ok(Exit::GaveUp { child, reason }) = exit {
             error!(child, %reason, "gave up");

@@ -19,11 +19,12 @@ pub(crate) struct TcpVehicle {
 }
 
 impl TcpVehicle {
-    pub(crate) async fn connect(to: SocketAddr) -> Self {
+    /// Fails when the service is gone before it has answered.
+    pub(crate) async fn connect(to: SocketAddr) -> std::io::Result<Self> {
         let config = Trust::Anyone.config(to).unwrap();
-        let stream = TcpStream::connect(to).await.unwrap();
-        let stream = TlsConnector::from(config).connect(to.ip().into(), stream).await.unwrap();
-        Self { stream, out: Vec::new(), heard: Vec::new() }
+        let stream = TcpStream::connect(to).await?;
+        let stream = TlsConnector::from(config).connect(to.ip().into(), stream).await?;
+        Ok(Self { stream, out: Vec::new(), heard: Vec::new() })
     }
 
     /// Gets a report ready to be sent.
@@ -63,7 +64,7 @@ impl TcpVehicle {
 async fn a_vehicle_that_counts_its_reports_hears_what_became_of_each() {
     let dir = tempfile::tempdir().unwrap();
     let vagn = Vagn::start(dir.path(), &[]);
-    let mut vehicle = TcpVehicle::connect(vagn.address("tcp")).await;
+    let mut vehicle = TcpVehicle::connect(vagn.address("tcp")).await.unwrap();
     vehicle.report("bus", 1.0, 2.0, 7);
     vehicle.report("bus", 1.0, 2.0, 7);
     vehicle.flush().await.unwrap();
@@ -75,7 +76,7 @@ async fn a_vehicle_that_counts_its_reports_hears_what_became_of_each() {
 async fn a_call_for_help_is_answered_once_it_is_on_disk() {
     let dir = tempfile::tempdir().unwrap();
     let mut vagn = Vagn::start(dir.path(), &[]);
-    let mut vehicle = TcpVehicle::connect(vagn.address("tcp")).await;
+    let mut vehicle = TcpVehicle::connect(vagn.address("tcp")).await.unwrap();
     vehicle.say("caller", 1.0, 2.0, 1, true);
     vehicle.flush().await.unwrap();
     assert_eq!(vehicle.ack().await, Some(("caller".into(), 1, Fate::Stored)));
