@@ -61,8 +61,22 @@ pub struct Published {
     pub down: u64,
 }
 
+impl std::ops::Add for Published {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            taken: self.taken + other.taken,
+            skipped: self.skipped + other.skipped,
+            dropped: self.dropped + other.dropped,
+            full: self.full + other.full,
+            down: self.down + other.down,
+        }
+    }
+}
+
 impl Published {
-    fn add(&mut self, offer: Offer) {
+    fn note(&mut self, offer: Offer) {
         match offer {
             Offer::Taken => self.taken += 1,
             Offer::Skipped => self.skipped += 1,
@@ -116,7 +130,7 @@ impl<T: Send + Sync + 'static> Topic<T> {
         self.core.published.fetch_add(1, Ordering::Relaxed);
         let mut published = Published::default();
         for entry in self.entries().iter() {
-            published.add(entry.note(entry.subscriber.offer(item)));
+            published.note(entry.note(entry.subscriber.offer(item)));
         }
         published
     }
@@ -124,18 +138,33 @@ impl<T: Send + Sync + 'static> Topic<T> {
     /// Hands an item to every subscriber, waiting at most `within` for room with those whose policy is to wait. The others
     /// get it at once.
     pub async fn publish_wait(&self, item: &T, within: Duration) -> Published {
+        let eager = self.publish_eager(item);
+        eager + self.publish_patient(item, within).await
+    }
+
+    /// The first half of [`publish_wait`](Self::publish_wait): hands an item to those who are not waited for. For a
+    /// publisher with several items, so that none of them stands behind the waits for those before it.
+    pub fn publish_eager(&self, item: &T) -> Published {
         self.core.published.fetch_add(1, Ordering::Relaxed);
-        let entries = self.entries();
         let mut published = Published::default();
-        let mut waits = Vec::new();
-        for entry in entries.iter() {
-            if entry.subscriber.waits() {
-                waits.push(Wait { entry, offer: entry.subscriber.offer_within(item, within) });
-            } else {
-                published.add(entry.note(entry.subscriber.offer(item)));
-            }
+        for entry in self.entries().iter().filter(|entry| !entry.subscriber.waits()) {
+            published.note(entry.note(entry.subscriber.offer(item)));
         }
-        all(waits, &mut published).await;
+        published
+    }
+
+    /// The second half: hands an item to those whose policy is to wait, and waits at most `within` for room. Without any
+    /// time it does not wait at all, and whoever is full acts by its policy.
+    pub async fn publish_patient(&self, item: &T, within: Duration) -> Published {
+        let entries = self.entries();
+        let patient = entries.iter().filter(|entry| entry.subscriber.waits());
+        let mut published = Published::default();
+        if within.is_zero() {
+            patient.for_each(|entry| published.note(entry.note(entry.subscriber.offer(item))));
+        } else {
+            let wait = |entry| Wait::new(entry, item, within);
+            all(patient.map(wait).collect(), &mut published).await;
+        }
         published
     }
 
@@ -175,13 +204,19 @@ struct Wait<'a, T> {
     offer: BoxFuture<'a, Offer>,
 }
 
+impl<'a, T> Wait<'a, T> {
+    fn new(entry: &'a Arc<Entry<T>>, item: &'a T, within: Duration) -> Self {
+        Wait { entry, offer: entry.subscriber.offer_within(item, within) }
+    }
+}
+
 /// Waits for all of them at once, so that none has to wait for another.
 async fn all<T>(mut waits: Vec<Wait<'_, T>>, published: &mut Published) {
     std::future::poll_fn(|cx| {
         waits.retain_mut(|wait| match wait.offer.as_mut().poll(cx) {
             Poll::Pending => true,
             Poll::Ready(offer) => {
-                published.add(wait.entry.note(offer));
+                published.note(wait.entry.note(offer));
                 false
             }
         });

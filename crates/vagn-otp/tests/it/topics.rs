@@ -102,6 +102,25 @@ async fn a_publisher_that_can_wait_waits_only_for_those_who_want_it() {
     assert_eq!(content(&patient), [3]);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_publisher_can_first_serve_those_who_are_not_waited_for() {
+    let topic = Topic::new("numbers");
+    let (patient, hasty) = (Queue::new(1), Queue::new(2));
+    topic.subscribe("patient", everything(&patient, Policy::Wait));
+    topic.subscribe("hasty", everything(&hasty, Policy::DropOldest));
+    for item in 1..=2 {
+        assert_eq!(topic.publish_eager(&item), Published { taken: 1, ..Published::default() });
+    }
+    assert_eq!((content(&hasty).as_slice(), patient.len()), (&[1, 2][..], 0));
+    assert_eq!(topic.publish_patient(&1, S).await.taken, 1);
+    let begun = tokio::time::Instant::now();
+    assert_eq!(topic.publish_patient(&2, Duration::ZERO).await.full, 1);
+    assert_eq!(begun.elapsed(), Duration::ZERO, "no time is no time");
+    assert_eq!(topic.publish_patient(&2, S).await.full, 1);
+    assert_eq!((content(&patient).as_slice(), content(&hasty).as_slice()), (&[1][..], &[][..]));
+    assert_eq!(topic.published(), 2, "an item counts once, however it is handed out");
+}
+
 #[tokio::test]
 async fn a_thread_can_publish_and_wait() {
     let (topic, queue) = (Topic::new("numbers"), Queue::new(1));

@@ -11,9 +11,6 @@ use crate::fate::{Receipt, Share};
 use crate::metrics::{Metrics, ReasonLabel};
 use crate::stamp::Stamper;
 
-/// Longest that a connection waits for room behind the topic. Then whoever is full sheds the batch.
-const ROOM_WITHIN: Duration = Duration::from_secs(5);
-
 /// What every door is given: where batches go, and what it takes to seal one.
 #[derive(Clone)]
 pub struct Handover {
@@ -35,9 +32,18 @@ impl Handover {
         }
     }
 
-    /// Publishes and waits for room, so that the sender is slowed down rather than shed.
-    pub(super) async fn publish_wait(&self, batch: BatchBuilder, receipt: Option<Arc<Receipt>>) {
-        self.topic.publish_wait(&self.seal(batch, receipt), ROOM_WITHIN).await;
+    /// Publishes to those who are not waited for, the emergency lane among them. The others still have to
+    /// [admit](Self::admit) it.
+    pub(super) fn offer(&self, batch: BatchBuilder, receipt: Option<Arc<Receipt>>) -> Arc<Batch> {
+        let batch = self.seal(batch, receipt);
+        self.topic.publish_eager(&batch);
+        batch
+    }
+
+    /// Waits for room with those who are waited for, so that the sender is slowed down rather than shed. False when there
+    /// was none within this time: whoever was full has shed the batch.
+    pub(super) async fn admit(&self, batch: Arc<Batch>, within: Duration) -> bool {
+        self.topic.publish_patient(&batch, within).await.full == 0
     }
 
     /// Counts one report that cannot even be put into a batch.

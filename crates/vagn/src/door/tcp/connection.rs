@@ -1,7 +1,8 @@
 //! One connection: a TLS handshake, then objects in and acks out until one side has had enough.
 //!
-//! Reading and writing go on side by side. Between them lie the batches whose fates are not known yet, a fixed number at
-//! most: a client that does not take its acks is first not read from and then closed, and holds up nobody else.
+//! Reading and writing go on side by side. Between them lie the batches that wait for room, and then those whose fates are
+//! not known yet, a fixed number at most: a client that does not take its acks is first not read from and then closed, and
+//! holds up nobody else.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,6 +16,7 @@ use tokio_rustls::server::TlsStream;
 use super::ack::Owed;
 use super::frames::{Cut, Frames, Parcel};
 use super::limits::Limits;
+use super::line::{Space, Tail};
 use crate::door::handover::Handover;
 use crate::fate::Receipt;
 
@@ -27,6 +29,7 @@ pub(super) struct Service {
     pub(super) handover: Handover,
     pub(super) acceptor: TlsAcceptor,
     pub(super) limits: Limits,
+    pub(super) space: Space,
 }
 
 /// How a connection ended.
@@ -95,17 +98,24 @@ impl Service {
     {
         let (mut reader, mut writer) = split(stream);
         let (owe, owed) = mpsc::channel(self.limits.outstanding);
-        let (read, written) = tokio::join!(self.read(&mut reader, owe, stop), self.write(&mut writer, owed));
+        let (tail, head) = self.space.line();
+        let (read, (), written) = tokio::join!(
+            self.read(&mut reader, tail, owe.clone(), stop),
+            head.lead(&self.handover, owe),
+            self.write(&mut writer, owed),
+        );
         match written {
             Ok(()) => self.say_goodbye(&mut reader, &mut writer, read).await,
             Err(end) => end,
         }
     }
 
-    /// Passes on what comes in until there is a reason to end. Drops `owe` then, so that the writer ends as well.
+    /// Passes on what comes in until there is a reason to end. Drops the line's end and `owe` then, so that the others end
+    /// as well.
     async fn read(
         &self,
         stream: &mut (impl AsyncRead + Unpin),
+        tail: Tail,
         owe: mpsc::Sender<Owed>,
         mut stop: watch::Receiver<bool>,
     ) -> End {
@@ -115,7 +125,7 @@ impl Service {
         let end = loop {
             match frames.cut() {
                 Cut::Parcel(parcel) => {
-                    self.pass_on(parcel, &owe).await;
+                    self.pass_on(parcel, &tail).await;
                     patience.renew(self.limits.idle);
                     continue;
                 }
@@ -136,20 +146,18 @@ impl Service {
             }
         };
         if let Some(rest) = frames.rest() {
-            self.pass_on(rest, &owe).await;
+            self.pass_on(rest, &tail).await;
         }
         end
     }
 
-    /// Publishes first and only then waits for the writer: no call for help stands behind unread acks.
-    async fn pass_on(&self, Parcel { batch, asked }: Parcel, owe: &mpsc::Sender<Owed>) {
+    /// Offers first and only then stands in line: no call for help waits for room or behind unread acks.
+    async fn pass_on(&self, Parcel { batch, asked }: Parcel, tail: &Tail) {
         if asked.is_empty() {
-            return self.handover.publish_wait(batch, None).await;
+            return tail.push(self.handover.offer(batch, None), None).await;
         }
         let (receipt, answer) = Receipt::new(batch.len());
-        self.handover.publish_wait(batch, Some(receipt)).await;
-        // A writer that is gone has said why itself.
-        drop(owe.send(Owed { asked, answer }).await);
+        tail.push(self.handover.offer(batch, Some(receipt)), Some(Owed { asked, answer })).await;
     }
 
     /// Writes acks until the reader is done and nothing is owed.

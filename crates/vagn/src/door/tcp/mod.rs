@@ -7,6 +7,7 @@ mod ack;
 mod connection;
 mod frames;
 mod limits;
+mod line;
 #[cfg(test)]
 mod tests;
 
@@ -26,6 +27,7 @@ use vagn_otp::{Failure, TaskContext};
 
 use self::connection::{End, Service, serve};
 use self::limits::Limits;
+use self::line::Space;
 use super::handover::Handover;
 use crate::config::TcpSettings;
 use crate::metrics::ReasonLabel;
@@ -51,7 +53,8 @@ impl TcpDoor {
         handover: Handover,
     ) -> Self {
         let limits = Limits::new(settings, files);
-        let service = Service { handover, acceptor: TlsAcceptor::from(tls), limits };
+        let acceptor = TlsAcceptor::from(tls);
+        let service = Service { handover, acceptor, limits, space: Space::default() };
         Self { listeners, service: Arc::new(service) }
     }
 

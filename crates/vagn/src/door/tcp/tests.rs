@@ -10,7 +10,7 @@ use rustls::version::{TLS12, TLS13};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_rustls::client::TlsStream;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 use vagn_otp::{Policy, Queue, QueueSubscriber};
@@ -19,6 +19,7 @@ use vagn_wire::{Fate, decode, is_emergency};
 
 use super::connection::{End, Service, serve};
 use super::limits::Limits;
+use super::line::Space;
 use crate::batch::Batch;
 use crate::config::TcpSettings;
 use crate::door::handover::Handover;
@@ -40,7 +41,7 @@ impl Scene {
         let identity = Identity::of_data_dir(dir.path()).unwrap();
         let acceptor = TlsAcceptor::from(identity.server_config(&[]).unwrap());
         let limits = Limits::new(&TcpSettings::default(), 1 << 20);
-        let service = Arc::new(Service { handover, acceptor, limits });
+        let service = Arc::new(Service { handover, acceptor, limits, space: Space::default() });
         Self {
             service,
             trust: trust(&identity),
@@ -253,7 +254,8 @@ async fn a_client_that_does_not_read_its_acks_is_closed() {
 
 #[tokio::test(start_paused = true)]
 async fn a_full_service_slows_its_senders_and_loses_nothing() {
-    const SENT: usize = 5_000;
+    // More than the line of a connection holds.
+    const SENT: usize = 80_000;
     let queue = Queue::new(2);
     let waiting = QueueSubscriber::new(&queue, Policy::Wait, |batch: &Arc<Batch>| Some(batch.clone()));
     let mut scene = Scene::new(subscribed(waiting));
@@ -294,6 +296,35 @@ async fn a_call_for_help_does_not_stand_behind_unknown_fates() {
     settle().await;
     let calls = arrived(&batches);
     assert!(calls.len() == 1 && is_emergency(&calls[0]), "{calls:?} beside {} held", held.len());
+}
+
+/// How long a call for help takes that is sent behind these positions, when there is no room for any of them.
+async fn call_behind(positions: Vec<u8>) -> Duration {
+    let (full, calls) = (Queue::new(1), Queue::new(1));
+    let waiting = QueueSubscriber::new(&full, Policy::Wait, |batch: &Arc<Batch>| Some(batch.clone()));
+    let handover = subscribed(waiting);
+    let select = |batch: &Arc<Batch>| batch.reports().any(|(.., bytes)| is_emergency(bytes)).then_some(());
+    handover.topic.subscribe("emergency", QueueSubscriber::new(&calls, Policy::DropNewest, select));
+    let mut scene = Scene::new(handover);
+    let mut client = scene.connect().await;
+    let sent = Instant::now();
+    send(&mut client, &[positions, emergency("bus", None)].concat()).await;
+    calls.pop().await.unwrap();
+    sent.elapsed()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_for_help_does_not_stand_behind_positions_that_wait_for_room() {
+    for seq in [None, Some(1)] {
+        let took = call_behind(report("bus", seq).repeat(3_072)).await;
+        assert!(took < Duration::from_millis(100), "{took:?} with Seq {seq:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stage_that_stands_still_holds_up_a_stream_once() {
+    let took = call_behind(report("bus", None).repeat(60_000)).await;
+    assert!(took < Duration::from_secs(6), "{took:?}");
 }
 
 #[tokio::test(start_paused = true)]

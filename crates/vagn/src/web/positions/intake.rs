@@ -37,16 +37,26 @@ impl Intake {
     /// # Errors
     /// [`Kind::DeadlinePassed`] when the fates are not known in time. What was published is not called back.
     pub async fn publish(&self, reports: &Reports) -> Result<Vec<Outcome>, Problem> {
+        let (batches, answers) = self.offer(reports);
         let room_until = Instant::now() + ROOM_WITHIN;
-        let mut answers = Vec::with_capacity(reports.len().div_ceil(BATCH_MAX));
-        let mut reports = reports.iter();
-        while reports.len() > 0 {
-            let (batch, answer) = self.batch(reports.by_ref().take(BATCH_MAX));
-            // Who has no room says so in the receipt; the emergency lane takes its share in any case.
-            self.traffic.publish_wait(&batch, room_until.saturating_duration_since(Instant::now())).await;
-            answers.push(answer);
+        for batch in batches {
+            // Who has no room says so in the receipt.
+            self.traffic.publish_patient(&batch, room_until.saturating_duration_since(Instant::now())).await;
         }
         outcomes(answers, Instant::now() + FATES_WITHIN).await
+    }
+
+    /// Shows every batch to those who are not waited for: a call for help at the end must not wait for room for the rest.
+    fn offer(&self, reports: &Reports) -> (Vec<Arc<Batch>>, Vec<Answer>) {
+        let mut reports = reports.iter();
+        let (mut batches, mut answers) = (Vec::new(), Vec::new());
+        while reports.len() > 0 {
+            let (batch, answer) = self.batch(reports.by_ref().take(BATCH_MAX));
+            self.traffic.publish_eager(&batch);
+            batches.push(batch);
+            answers.push(answer);
+        }
+        (batches, answers)
     }
 
     fn batch<'a>(&self, reports: impl Iterator<Item = &'a [u8]>) -> (Arc<Batch>, Answer) {

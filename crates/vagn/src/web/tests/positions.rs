@@ -1,12 +1,14 @@
 //! Reports over HTTP, with a stand-in behind the topic that gives out fates by a simple rule.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
 use axum::http::{Request, StatusCode, header};
 use serde_json::{Value, json};
-use vagn_otp::{Offer, Subscriber};
+use tokio::time::Instant;
+use vagn_otp::{Offer, Policy, Queue, QueueSubscriber, Subscriber};
 use vagn_wire::{Fate, Position, Report, VehicleId};
 
 use super::super::router;
@@ -149,6 +151,30 @@ impl Subscriber<Arc<Batch>> for Hoard {
         self.0.lock().push(batch.clone());
         Offer::Taken
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_for_help_at_the_end_does_not_wait_for_room_for_the_rest() {
+    let services = services(SmallFleet::empty());
+    let (full, calls) = (Queue::new(1), Queue::new(1));
+    let wait = QueueSubscriber::new(&full, Policy::Wait, |batch: &Arc<Batch>| Some(batch.clone()));
+    let call =
+        |batch: &Arc<Batch>| batch.reports().any(|(.., bytes)| vagn_wire::is_emergency(bytes)).then_some(());
+    drop(services.intake.traffic.subscribe("ingest", wait));
+    drop(
+        services
+            .intake
+            .traffic
+            .subscribe("emergency", QueueSubscriber::new(&calls, Policy::DropNewest, call)),
+    );
+    let positions = r#"{"ID":"a","Lat":1,"Lon":2},"#.repeat(600);
+    let body = format!(r#"[{positions}{{"ID":"a","Lat":1,"Lon":2,"Emergency":true}}]"#);
+    let (router, begun) = (router(services), Instant::now());
+    tokio::select! {
+        _ = post(&router, "application/json", body) => panic!("nobody settles the first batch"),
+        called = calls.pop() => assert_eq!(called, Some(())),
+    }
+    assert_eq!(begun.elapsed(), Duration::ZERO);
 }
 
 #[tokio::test(start_paused = true)]
