@@ -3,6 +3,7 @@
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
+use vagn_otp::{ProcessInfo, ProcessState};
 
 use super::Ops;
 use crate::web::answer;
@@ -14,10 +15,32 @@ pub async fn alive() -> Response {
 
 /// 200 when nothing is missing, else 503; the body is the same kind of JSON in both cases.
 pub async fn ready(State(ops): State<Ops>) -> Response {
-    let report = ops.readiness.report();
+    let mut report = ops.readiness.report();
+    match ops.processes.get() {
+        Some(processes) => report.missing.extend(processes.list().iter().filter_map(closed)),
+        None => drop(report.missing.insert("doors".to_owned(), "the service is still starting".to_owned())),
+    }
+    report.ready = report.missing.is_empty();
     let mut response = answer::json("application/json", &report);
     if !report.ready {
         *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
     }
     response
+}
+
+/// The name of a way into the service that is not open, and why. A door that fails is started again for as long as it
+/// takes, with growing pauses: nobody else would notice.
+fn closed(info: &ProcessInfo) -> Option<(String, String)> {
+    let (_, below_root) = info.path.split_once('/')?;
+    let name = match below_root.split_once('/') {
+        Some(("doors", door)) => format!("door {door}"),
+        None if below_root == "web" => "web".to_owned(),
+        _ => return None,
+    };
+    (info.state != ProcessState::Running).then(|| (name, why(info)))
+}
+
+fn why(info: &ProcessInfo) -> String {
+    let state = format!("{} for {} s", info.state.as_str(), info.since.as_secs());
+    info.last_exit.as_ref().map_or(state.clone(), |exit| format!("{state}; its last end: {exit}"))
 }

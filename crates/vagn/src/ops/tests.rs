@@ -9,7 +9,7 @@ use axum::http::{Method, Request, StatusCode};
 use hyper::service::Service;
 use hyper_util::service::TowerToHyperService;
 use serde_json::{Value, json};
-use vagn_otp::{Actor, Addr, ChildSpec, Context, Handle, Root, Strategy, Supervisor};
+use vagn_otp::{Actor, Addr, ChildSpec, Context, Handle, Root, Strategy, Supervisor, TaskContext};
 
 use super::{Services, router};
 use crate::metrics::Metrics;
@@ -35,18 +35,29 @@ struct Fixture {
     router: Router,
     readiness: Arc<Readiness>,
     counter: Addr<Counter>,
-    _root: Root,
+    root: Root,
 }
 
 async fn fixture(fault_injection: bool) -> Fixture {
     let (counter, spec) = ChildSpec::actor("counter", 8, || Counter(0));
+    let doors = Supervisor::new("doors", Strategy::OneForOne).children(["udp", "tcp"].map(open));
     let root = Supervisor::new("vagn", Strategy::OneForOne).intensity(10, Duration::from_secs(1)).child(spec);
-    let root = root.start().await.unwrap();
+    let root = root.child(ChildSpec::supervisor(doors)).child(open("web")).start().await.unwrap();
     let readiness = Arc::new(Readiness::default());
     let processes = Arc::new(OnceLock::from(root.processes()));
     let services =
         Services { metrics: Metrics::new(), readiness: readiness.clone(), processes, fault_injection };
-    Fixture { router: router(services), readiness, counter, _root: root }
+    Fixture { router: router(services), readiness, counter, root }
+}
+
+/// A way into the service that stays closed for long after a failure.
+fn open(name: &str) -> ChildSpec {
+    let run = |ctx: TaskContext| async move {
+        ctx.ready();
+        ctx.stopping().await;
+        Ok(())
+    };
+    ChildSpec::task(name, run).backoff(Duration::from_secs(30), Duration::from_secs(30))
 }
 
 async fn call(router: &Router, method: Method, path: &str) -> (StatusCode, String) {
@@ -84,6 +95,24 @@ async fn is_alive_even_when_it_is_not_ready() {
     fixture.readiness.present("partition 0");
     let (status, body) = get(&fixture.router, "/readyz").await;
     assert_eq!((status, &json(&body)["warnings"]["emergency"]), (StatusCode::OK, &json!("no target")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn is_not_ready_while_a_door_or_the_web_is_closed() {
+    for (process, name) in [("doors/udp", "door udp"), ("doors/tcp", "door tcp"), ("web", "web")] {
+        let fixture = fixture(false).await;
+        assert_eq!(get(&fixture.router, "/readyz").await.0, StatusCode::OK);
+        assert!(fixture.root.processes().kill(&format!("vagn/{process}")));
+        tokio::time::sleep(Duration::from_secs(10)).await;
+        let (status, body) = get(&fixture.router, "/readyz").await;
+        let report = json(&body);
+        let missing = report["missing"].as_object().unwrap();
+        assert_eq!((status, missing.len()), (StatusCode::SERVICE_UNAVAILABLE, 1), "{body}");
+        assert!(missing[name].as_str().unwrap().starts_with("waiting for 10 s; its last end: "), "{body}");
+        assert_eq!(report["ready"], json!(false));
+        tokio::time::sleep(Duration::from_secs(21)).await;
+        assert_eq!(get(&fixture.router, "/readyz").await.0, StatusCode::OK, "it is open again");
+    }
 }
 
 #[tokio::test]
@@ -154,5 +183,6 @@ async fn says_so_while_the_tree_is_still_starting() {
     };
     let router = router(services);
     assert_eq!(get(&router, "/actors").await.0, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(get(&router, "/readyz").await.0, StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(get(&router, "/metrics").await.0, StatusCode::OK);
 }
