@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use vagn_wire::{Kind, Position};
 
 use super::candidate::Candidate;
@@ -114,6 +114,7 @@ pub struct Incident {
     /// Where the vehicle is.
     pub place: Option<Place>,
     /// How far it has come.
+    #[serde(deserialize_with = "known_state")]
     pub state: State,
     /// When a target accepted it, ms since 1970.
     pub accepted_ms: Option<i64>,
@@ -148,6 +149,20 @@ impl Incident {
             attempts: 0,
             latest_attempts: Vec::new(),
         }
+    }
+
+    /// The incident in a record, or as much of it as is needed to call.
+    ///
+    /// # Errors
+    /// When the record does not say even that.
+    pub fn read(record: &[u8]) -> Result<Self, serde_json::Error> {
+        serde_json::from_slice(record)
+            .or_else(|err| serde_json::from_slice::<Minimum>(record).map(Into::into).map_err(|_| err))
+    }
+
+    /// The record of it.
+    pub fn to_record(&self) -> Vec<u8> {
+        serde_json::to_vec(self).expect("numbers and texts can always be written")
     }
 
     /// Takes in further reports of the same call.
@@ -206,7 +221,53 @@ mod kind_word {
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Kind>, D::Error> {
         let word = Option::<String>::deserialize(deserializer)?;
-        word.map(|word| word.parse().map_err(de::Error::custom)).transpose()
+        Ok(word.and_then(|word| word.parse().ok()))
+    }
+}
+
+/// A state that a later version may have made up is open: better one call too many than one too few.
+fn known_state<'de, D: Deserializer<'de>>(deserializer: D) -> Result<State, D::Error> {
+    let word = String::deserialize(deserializer)?;
+    Ok(if word == "notified" { State::Notified } else { State::Open })
+}
+
+/// What a record must say so that its call can be made, should the rest of it be strange.
+#[derive(Deserialize)]
+struct Minimum {
+    id: IncidentId,
+    vehicle_id: Box<str>,
+    opened_ms: i64,
+    #[serde(default)]
+    test: bool,
+    #[serde(default)]
+    accepted_ms: Option<i64>,
+    #[serde(default)]
+    ended_ms: Option<i64>,
+    #[serde(default)]
+    attempts: u32,
+}
+
+impl From<Minimum> for Incident {
+    fn from(record: Minimum) -> Self {
+        let Minimum { id, vehicle_id, opened_ms, test, accepted_ms, ended_ms, attempts } = record;
+        Self {
+            id,
+            vehicle_id,
+            test,
+            kind: None,
+            vehicle_incident: None,
+            raised_ms: opened_ms,
+            opened_ms,
+            updated_ms: opened_ms,
+            reports: 1,
+            place: None,
+            state: if accepted_ms.is_some() { State::Notified } else { State::Open },
+            accepted_ms,
+            ended_ms,
+            called_unrecorded: false,
+            attempts,
+            latest_attempts: Vec::new(),
+        }
     }
 }
 
@@ -256,7 +317,25 @@ mod tests {
         incident.kind = Some(Kind::Manual);
         let outcome = Outcome::Failed { reason: "timeout".into() };
         incident.attempted(Attempt { number: 1, at_ms: 3, took_ms: 4, outcome });
-        let bytes = serde_json::to_vec(&incident).unwrap();
-        assert_eq!(serde_json::from_slice::<Incident>(&bytes).unwrap(), incident);
+        assert_eq!(Incident::read(&incident.to_record()).unwrap(), incident);
+    }
+
+    #[test]
+    fn a_record_with_strange_words_is_still_owed_its_call() {
+        let check = |field: &str, value: serde_json::Value, expected: Option<bool>| {
+            let incident = Incident::open(IncidentId::from_u128(7), &Candidate::example("bus 7"));
+            let mut record = serde_json::to_value(incident).unwrap();
+            record[field] = value;
+            let read = Incident::read(record.to_string().as_bytes()).ok();
+            assert_eq!(read.map(|incident| incident.is_settled()), expected, "{field}");
+        };
+        check("state", "acknowledged".into(), Some(false));
+        check("state", 7.into(), Some(false));
+        check("kind", "remote".into(), Some(false));
+        check("place", "Stockholm".into(), Some(false));
+        check("latest_attempts", serde_json::json!([{ "outcome": "busy" }]), Some(false));
+        check("accepted_ms", 5.into(), Some(true));
+        check("test", true.into(), Some(true));
+        check("vehicle_id", 7.into(), None);
     }
 }

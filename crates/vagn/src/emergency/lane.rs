@@ -211,6 +211,12 @@ impl Lane {
             Some(failure) => self.readiness.warn("incident store", failure),
             None => self.readiness.clear("incident store"),
         }
+        if let Some(unreadable) =
+            self.shelf.store().map(|store| store.unreadable()).filter(|count| *count > 0)
+        {
+            let what = format!("{unreadable} incident records cannot be read; the log names them");
+            self.readiness.warn("incident records", what);
+        }
         let mut last_refusal = self.last_refusal.lock();
         if last_refusal.is_some_and(|at| self.clock.monotonic().saturating_sub(at) > REFUSAL_SHOWN) {
             *last_refusal = None;

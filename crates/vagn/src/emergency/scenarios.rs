@@ -13,7 +13,9 @@ use vagn_otp::testkit::until;
 use vagn_wire::{Fate, Position, Report};
 
 use super::State;
-use super::incident::Place;
+use super::candidate::Candidate;
+use super::id::IncidentId;
+use super::incident::{Incident, Place};
 use super::store::Store;
 use super::testing::*;
 use super::view::{CallStatus, Filter};
@@ -213,6 +215,25 @@ async fn a_store_that_takes_too_long_to_open_holds_up_no_call() {
     until(|| (target.heard().len() == 1).then_some(())).await;
     gate.set(false);
     lane.accepted(1).await;
+    lane.stop().await;
+}
+
+#[tokio::test]
+async fn a_record_that_makes_no_sense_keeps_no_call_from_its_target() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path(), 1 << 20, 100).unwrap();
+    let (nonsense, owed) = (IncidentId::from_u128(1), IncidentId::from_u128(2));
+    store.save([&Incident::open(owed, &Candidate::example("bus 7"))]).unwrap();
+    store.save_nonsense(nonsense);
+    drop(store);
+    let target = TestTarget::new(ok).await;
+    let lane = Setup::new(dir.path(), Some(target.target(8))).start().await;
+    lane.accepted(1).await;
+    assert_eq!(lane.handle.get(nonsense, PATIENCE).await.unwrap(), None);
+    let page = lane.handle.list(Filter::default(), 10, None, PATIENCE).await.unwrap();
+    assert_eq!((page.complete, page.incidents.len(), page.incidents[0].id), (true, 1, owed));
+    assert_eq!(lane.handle.status().store_failure, None);
+    until(|| lane.readiness.report().warnings.contains_key("incident records").then_some(())).await;
     lane.stop().await;
 }
 

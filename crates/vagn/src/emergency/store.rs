@@ -3,6 +3,7 @@
 //! A save is on disk when it returns. Three tables: all incidents as JSON, the ids of those that are live (owed a call
 //! or not yet over), and the ids of those that have ended, so that the oldest of them can go when there are too many.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::panic::catch_unwind;
@@ -10,10 +11,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use parking_lot::Mutex;
 use redb::{
     Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, StorageBackend, TableDefinition,
     WriteTransaction,
 };
+use tracing::error;
 
 use super::id::IncidentId;
 use super::incident::Incident;
@@ -51,9 +54,6 @@ pub enum StoreError {
     /// An earlier writer has not finished yet.
     #[error("incident store is still busy with an earlier save")]
     Busy,
-    /// A record is not what this version writes.
-    #[error("incident record cannot be read: {0}")]
-    Record(#[source] serde_json::Error),
 }
 
 /// All incidents on disk.
@@ -62,6 +62,8 @@ pub struct Store {
     db: Database,
     sync_failed: Arc<AtomicBool>,
     ended_kept: u64,
+    /// Records that make no sense. They stay where they are, and are passed over.
+    unreadable: Mutex<BTreeSet<u128>>,
 }
 
 impl Store {
@@ -105,7 +107,8 @@ impl Store {
             txn.commit()?;
             Ok(db)
         };
-        Ok(Self { db: open().map_err(StoreError::Open)?, sync_failed, ended_kept })
+        let db = open().map_err(StoreError::Open)?;
+        Ok(Self { db, sync_failed, ended_kept, unreadable: Mutex::default() })
     }
 
     /// Writes these incidents, all or none, and returns when they are on disk.
@@ -138,10 +141,10 @@ impl Store {
         Ok(())
     }
 
-    /// Whatever is live, oldest first.
+    /// Whatever is live and can be read, oldest first.
     ///
     /// # Errors
-    /// [`StoreError::Failed`], [`StoreError::Record`].
+    /// [`StoreError::Failed`].
     pub fn live(&self) -> Result<Vec<Incident>, StoreError> {
         let txn = self.db.begin_read().map_err(failed)?;
         let all = txn.open_table(INCIDENTS).map_err(failed)?;
@@ -150,7 +153,7 @@ impl Store {
         for entry in live.iter().map_err(failed)? {
             let (id, _) = entry.map_err(failed)?;
             if let Some(record) = all.get(id.value()).map_err(failed)? {
-                incidents.push(read(record.value())?);
+                incidents.extend(self.read(id.value(), record.value()));
             }
         }
         Ok(incidents)
@@ -159,18 +162,18 @@ impl Store {
     /// One incident.
     ///
     /// # Errors
-    /// [`StoreError::Failed`], [`StoreError::Record`].
+    /// [`StoreError::Failed`].
     pub fn get(&self, id: IncidentId) -> Result<Option<Incident>, StoreError> {
         let txn = self.db.begin_read().map_err(failed)?;
         let all = txn.open_table(INCIDENTS).map_err(failed)?;
         let record = all.get(id.as_u128()).map_err(failed)?;
-        record.map(|record| read(record.value())).transpose()
+        Ok(record.and_then(|record| self.read(id.as_u128(), record.value())))
     }
 
     /// Hands incidents older than `before` to `each`, newest first, until it returns false.
     ///
     /// # Errors
-    /// [`StoreError::Failed`], [`StoreError::Record`].
+    /// [`StoreError::Failed`].
     pub fn newest_first(
         &self,
         before: Option<IncidentId>,
@@ -180,12 +183,32 @@ impl Store {
         let all = txn.open_table(INCIDENTS).map_err(failed)?;
         let end = before.map_or(u128::MAX, IncidentId::as_u128);
         for entry in all.range(..end).map_err(failed)?.rev() {
-            let (_, record) = entry.map_err(failed)?;
-            if !each(read(record.value())?) {
+            let (id, record) = entry.map_err(failed)?;
+            if self.read(id.value(), record.value()).is_some_and(|incident| !each(incident)) {
                 break;
             }
         }
         Ok(())
+    }
+
+    /// How many records made no sense so far.
+    pub fn unreadable(&self) -> usize {
+        self.unreadable.lock().len()
+    }
+
+    /// The incident in a record. One that makes no sense is named once, and must not hide the others.
+    fn read(&self, id: u128, record: &[u8]) -> Option<Incident> {
+        let read = Incident::read(record);
+        if let Err(err) = &read
+            && self.note_unreadable(id)
+        {
+            error!(incident_id = %IncidentId::from_u128(id), error = %err, "incident record cannot be read");
+        }
+        read.ok()
+    }
+
+    fn note_unreadable(&self, id: u128) -> bool {
+        self.unreadable.lock().insert(id)
     }
 
     /// A sync has failed. What it should have written may be lost although it reads as if it were there, so nothing
@@ -219,8 +242,7 @@ pub fn set_aside(data_dir: &Path) -> io::Result<Option<PathBuf>> {
 
 fn write(txn: &WriteTransaction, incident: &Incident) -> Result<(), StoreError> {
     let id = incident.id.as_u128();
-    let record = serde_json::to_vec(incident).map_err(StoreError::Record)?;
-    txn.open_table(INCIDENTS).map_err(failed)?.insert(id, record.as_slice()).map_err(failed)?;
+    txn.open_table(INCIDENTS).map_err(failed)?.insert(id, incident.to_record().as_slice()).map_err(failed)?;
     let (to, from) = if incident.ended_ms.is_some() { (ENDED, LIVE) } else { (LIVE, ENDED) };
     txn.open_table(to).map_err(failed)?.insert(id, ()).map_err(failed)?;
     txn.open_table(from).map_err(failed)?.remove(id).map_err(failed)?;
@@ -239,8 +261,15 @@ fn failed(err: impl Into<redb::Error>) -> StoreError {
     StoreError::Failed(err.into())
 }
 
-fn read(record: &[u8]) -> Result<Incident, StoreError> {
-    serde_json::from_slice(record).map_err(StoreError::Record)
+#[cfg(test)]
+impl Store {
+    /// Writes a record that makes no sense, of an incident that is owed a call.
+    pub(super) fn save_nonsense(&self, id: IncidentId) {
+        let txn = self.db.begin_write().unwrap();
+        txn.open_table(INCIDENTS).unwrap().insert(id.as_u128(), &b"{}"[..]).unwrap();
+        txn.open_table(LIVE).unwrap().insert(id.as_u128(), ()).unwrap();
+        txn.commit().unwrap();
+    }
 }
 
 #[cfg(test)]
@@ -282,6 +311,20 @@ mod tests {
         assert_eq!(numbers(&store.live().unwrap()), [1, 3], "oldest first");
         assert_eq!(store.get(IncidentId::from_u128(2)).unwrap(), Some(ended(2)));
         assert_eq!(store.get(IncidentId::from_u128(9)).unwrap(), None);
+    }
+
+    #[test]
+    fn a_record_that_makes_no_sense_hides_no_other() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path(), RESERVED, 100).unwrap();
+        store.save(&[incident(1), incident(3)]).unwrap();
+        store.save_nonsense(IncidentId::from_u128(2));
+        for _ in 0..2 {
+            assert_eq!(numbers(&store.live().unwrap()), [1, 3]);
+            assert_eq!(before(&store, None), [3, 1]);
+            assert_eq!(store.get(IncidentId::from_u128(2)).unwrap(), None);
+            assert_eq!(store.unreadable(), 1);
+        }
     }
 
     #[test]
