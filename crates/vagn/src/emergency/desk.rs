@@ -36,6 +36,8 @@ pub struct Desk {
     /// Something unrecorded should not wait for the next round.
     urgent: bool,
     store_up: bool,
+    /// When the store was read, on the monotonic clock.
+    restored: Duration,
     calls: Calls,
 }
 
@@ -179,6 +181,7 @@ impl Desk {
             unplaced: BTreeSet::new(),
             urgent: false,
             store_up: true,
+            restored: Duration::ZERO,
             calls,
         }
     }
@@ -187,6 +190,7 @@ impl Desk {
     /// is owed a call at once, the oldest first. What is at the desk already is newer, and written again;
     /// only what nobody has been called about yet may turn out to be a repeat of a call that was restored.
     pub fn restore(&mut self, incidents: Vec<Incident>, now_ms: i64, now: Duration) -> Vec<Folded> {
+        self.restored = now;
         self.changed.extend(self.live.keys().filter(|id| !self.new.contains(id)));
         for incident in incidents {
             let id = incident.id;
@@ -283,7 +287,8 @@ impl Desk {
         self.urgent = true;
         if calling {
             let patience = if self.store_up { self.rules.record_within } else { Duration::ZERO };
-            self.calls.hold(id, call.arrived + patience);
+            // What had to wait until the store was read has not had its time to be recorded yet.
+            self.calls.hold(id, call.arrived.max(self.restored) + patience);
         }
         id
     }

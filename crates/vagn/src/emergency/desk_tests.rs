@@ -231,6 +231,15 @@ fn calls_when_recorded_or_after_a_tenth_of_a_second() {
 }
 
 #[test]
+fn what_waited_for_the_store_to_be_read_is_still_recorded_and_placed_before_it_is_called() {
+    let mut desk = desk();
+    desk.restore(Vec::new(), NOW_MS, ms(3_000));
+    desk.admit(vec![call("bus 7", 0)]);
+    assert!(desk.next_call(ms(3_099)).is_none());
+    assert!(desk.next_call(ms(3_100)).is_some());
+}
+
+#[test]
 fn tries_on_at_the_pace_of_the_schedule() {
     let mut desk = desk();
     let id = opened(&desk.admit(vec![call("bus 7", 0)]));
