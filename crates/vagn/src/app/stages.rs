@@ -31,6 +31,7 @@ use crate::dispatcher::Dispatcher;
 use crate::door::{Doors, Handover};
 use crate::emergency::{self, EmergencyHandle, Target};
 use crate::ingest::{self, Ingest, IngestWorker};
+use crate::logging::LostLines;
 use crate::metrics::Metrics;
 use crate::ops::{self, LateProcesses};
 use crate::query::{self, Queries};
@@ -241,6 +242,7 @@ impl Stages {
     }
 
     fn ops(&self, listeners: Vec<TcpListener>, processes: &LateProcesses) -> ChildSpec {
+        self.metrics.register_collector(Box::new(LostLines));
         let router = ops::router(ops::Services {
             metrics: self.metrics.clone(),
             readiness: self.readiness.clone(),

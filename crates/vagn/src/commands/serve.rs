@@ -109,7 +109,7 @@ pub fn run(args: ServeArgs) -> anyhow::Result<ExitCode> {
     if args.demo {
         settings.emergency.url.clear();
     }
-    logging::init(&settings.log);
+    let _log = logging::init(&settings.log);
     vagn_otp::quiet_panics();
     let app = App::start(settings, args.demo).map_err(coded)?;
     for line in app.listening() {

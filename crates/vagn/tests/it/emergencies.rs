@@ -152,3 +152,19 @@ async fn without_a_target_it_says_so_and_lists_what_came_in() {
     assert!(body.contains("emergency"), "{body}");
     assert!(vagn.log().contains("emergency"), "{}", vagn.log());
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reader_of_the_log_that_stalls_holds_up_no_call() {
+    let dir = tempfile::tempdir().unwrap();
+    let sink = Sink::start(&[]);
+    let vagn = Vagn::start_unread(dir.path(), &["--emergency-url", &sink.url]);
+    const CALLERS: usize = 1500;
+    for number in 0..CALLERS {
+        vagn.send(&report(&format!("caller {number}"), 59.3, 18.0, true));
+        if number % 100 == 99 {
+            eventually("the calls so far", async || sink.accepted().len() > number).await;
+        }
+    }
+    assert_eq!(vagn.ops("/healthz").await.0, 200);
+    assert_eq!(sink.accepted().len(), CALLERS);
+}

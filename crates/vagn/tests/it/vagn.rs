@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader, Read};
 use std::net::{SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStderr, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -16,6 +16,8 @@ pub(crate) const LIMIT: Duration = Duration::from_secs(60);
 pub(crate) struct Vagn {
     child: Child,
     stdout: Option<BufReader<ChildStdout>>,
+    /// Held open and not read.
+    unread: Option<ChildStderr>,
     log: Arc<Mutex<String>>,
     listeners: Vec<(String, SocketAddr)>,
     data_dir: PathBuf,
@@ -39,8 +41,24 @@ impl Vagn {
         vagn
     }
 
+    /// Starts it with a log that nobody reads: a pipe that is full before long.
+    pub(crate) fn start_unread(data_dir: &Path, args: &[&str]) -> Self {
+        let mut vagn = Self::spawn(data_dir, args);
+        vagn.unread = vagn.child.stderr.take();
+        vagn.read_listeners();
+        vagn.wait_ready();
+        vagn
+    }
+
     /// Starts it, and waits only until it listens.
     pub(crate) fn launch(data_dir: &Path, args: &[&str]) -> Self {
+        let mut vagn = Self::spawn(data_dir, args);
+        follow(vagn.child.stderr.take().unwrap(), vagn.log.clone());
+        vagn.read_listeners();
+        vagn
+    }
+
+    fn spawn(data_dir: &Path, args: &[&str]) -> Self {
         let mut command = command();
         command.arg("serve").arg("--data-dir").arg(data_dir);
         for flag in ["--udp", "--tcp", "--http", "--ops"] {
@@ -57,11 +75,8 @@ impl Vagn {
             .expect("the binary that cargo built can be started");
         let log = Arc::new(Mutex::new(String::new()));
         let stdout = child.stdout.take().map(BufReader::new);
-        follow(child.stderr.take().unwrap(), log.clone());
         let args = args.iter().map(|arg| (*arg).to_owned()).collect();
-        let mut vagn = Self { child, stdout, log, listeners: Vec::new(), data_dir: data_dir.into(), args };
-        vagn.read_listeners();
-        vagn
+        Self { child, stdout, unread: None, log, listeners: Vec::new(), data_dir: data_dir.into(), args }
     }
 
     fn read_listeners(&mut self) {
