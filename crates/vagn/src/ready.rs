@@ -63,6 +63,11 @@ impl Readiness {
         self.notes.lock().warnings.insert(name.into(), what.into());
     }
 
+    /// The same; true when nothing like it was known.
+    pub fn warn_first(&self, name: impl Into<String>, what: impl Into<String>) -> bool {
+        self.notes.lock().warnings.insert(name.into(), what.into()).is_none()
+    }
+
     /// The warning `name` is over.
     pub fn clear(&self, name: &str) {
         self.notes.lock().warnings.remove(name);

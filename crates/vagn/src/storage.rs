@@ -228,9 +228,23 @@ impl Handle<Write> for Storage {
 }
 
 impl Storage {
+    /// New vehicles found no room. Said until the service is started again: the remedy is a setting.
+    fn refuse(&self, vehicles: usize) {
+        let Around { metrics, readiness, settings, number, .. } = &*self.around;
+        metrics.vehicles_refused.inc_by(vehicles as u64);
+        let most = settings.max_vehicles;
+        let what =
+            format!("partition {number} is full with {most} vehicles; new ones are shed; raise max_vehicles");
+        if readiness.warn_first(format!("max_vehicles, partition {number}"), what.clone()) {
+            warn!("{what}");
+        }
+    }
+
     fn written(&self, write: Write, end: LogPosition) {
         let refused = self.fates.iter().filter(|fate| **fate == Fate::Shed).count();
-        self.around.metrics.vehicles_refused.inc_by(refused as u64);
+        if refused > 0 {
+            self.refuse(refused);
+        }
         self.count_vehicles();
         if let Some(slip) = write.settle(|at| self.fates[at]) {
             self.around.sync.keep(end, slip);

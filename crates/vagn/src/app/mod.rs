@@ -93,6 +93,10 @@ impl App {
             demo,
             settings,
         };
+        info!(version = env!("CARGO_PKG_VERSION"), data_dir = %data.path().display(), "starting");
+        for (name, address) in &listening {
+            info!(listener = name, %address, "listening");
+        }
         readiness.missing("service", "starting");
         let root = runtime.block_on(stages.start(data, listeners))?;
         readiness.present("service");
@@ -165,8 +169,9 @@ impl App {
             Ok(Ok(Ok(()))) => {}
             failed => warn!(?failed, "failed to leave the clock's mark"),
         }
-        if let Ok(Exit::GaveUp { child, reason }) = exit {
-            error!(child, %reason, "gave up");
+        match exit {
+            Ok(Exit::GaveUp { child, reason }) => error!(child, %reason, "gave up"),
+            _ => info!("stopped"),
         }
         self.emergency_runtime.shutdown_background();
         self.runtime.shutdown_background();

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
+use tracing::warn;
 
 use super::exit::{self, Coded};
 use super::say;
@@ -106,10 +107,11 @@ pub fn run(args: ServeArgs) -> anyhow::Result<ExitCode> {
     if own_data_dir {
         settings.data_dir = "./vagn-demo-data".into();
     }
-    if args.demo {
+    let _log = logging::init(&settings.log);
+    if args.demo && !settings.emergency.url.is_empty() {
+        warn!("--demo never calls anybody: the emergency url that is set is not used");
         settings.emergency.url.clear();
     }
-    let _log = logging::init(&settings.log);
     vagn_otp::quiet_panics();
     let app = App::start(settings, args.demo).map_err(coded)?;
     for line in app.listening() {
