@@ -113,8 +113,9 @@ impl Lane {
     }
 
     fn announce(&self, id: IncidentId) {
-        if let Some(incident) = self.desk.lock().get(id) {
-            let (vehicle_id, test) = (&incident.vehicle_id, incident.test);
+        // Never under the desk's lock: a log that stands still must hold up no call.
+        let known = self.desk.lock().get(id).map(|incident| (incident.vehicle_id.clone(), incident.test));
+        if let Some((vehicle_id, test)) = known {
             info!(incident_id = %id, %vehicle_id, test, "a vehicle calls for help");
         }
     }
@@ -238,5 +239,81 @@ impl Lane {
     /// The incidents actor begins to look: who has something from here on must ring again.
     pub(super) fn answer(&self) {
         self.rung.store(false, Ordering::Release);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicUsize;
+
+    use tracing::span::{Attributes, Id, Record};
+    use tracing::{Event, Metadata, Subscriber, subscriber};
+    use vagn_otp::Subscriber as _;
+
+    use super::*;
+    use crate::batch::{BatchBuilder, Source};
+    use crate::clock::ManualClock;
+    use crate::emergency::inbox::Intake;
+    use crate::emergency::store::Store;
+    use crate::emergency::testing::{encoded, help};
+    use crate::stamp::Stamp;
+
+    const NOW_MS: i64 = 1_700_000_000_000;
+
+    fn lane(last_known: LastKnown) -> Arc<Lane> {
+        let rules = Rules { lines: Some(4), ..Rules::new(1, None) };
+        let clock = Arc::new(ManualClock::at(NOW_MS));
+        let shelf = Shelf::new(Box::new(|| Store::on(redb::backends::InMemoryBackend::new(), 10)));
+        let desk = Desk::new(rules.clone(), 1);
+        let readiness = Arc::new(Readiness::default());
+        let lane = Lane::new(desk, rules, shelf, last_known, clock, Metrics::new(), readiness);
+        Arc::new(lane)
+    }
+
+    fn offer(lane: &Lane, reports: &[vagn_wire::Report<'_>]) {
+        let mut batch = BatchBuilder::new(Source::Udp);
+        reports.iter().for_each(|report| batch.push(&encoded(report)));
+        let batch = batch.seal(Stamp { time_ms: NOW_MS, first_seq: 0 }, None, &Metrics::new());
+        Intake(lane.inbox.clone()).offer(&batch);
+    }
+
+    /// A log that stands still until whoever writes to it lets go of the desk.
+    struct Log {
+        lane: Arc<Lane>,
+        lines: Arc<AtomicUsize>,
+    }
+
+    impl Subscriber for Log {
+        fn enabled(&self, _: &Metadata<'_>) -> bool {
+            true
+        }
+        fn new_span(&self, _: &Attributes<'_>) -> Id {
+            Id::from_u64(1)
+        }
+        fn record(&self, _: &Id, _: &Record<'_>) {}
+        fn record_follows_from(&self, _: &Id, _: &Id) {}
+        fn event(&self, event: &Event<'_>) {
+            assert!(self.lane.desk.try_lock().is_some(), "{event:?} is logged under the desk's lock");
+            self.lines.fetch_add(1, Ordering::Relaxed);
+        }
+        fn enter(&self, _: &Id) {}
+        fn exit(&self, _: &Id) {}
+    }
+
+    #[test]
+    fn nothing_is_logged_under_the_lock_of_the_desk() {
+        let lane = lane(Box::new(|_| Ok(None)));
+        let lines = Arc::new(AtomicUsize::new(0));
+        let log = Log { lane: lane.clone(), lines: lines.clone() };
+        subscriber::with_default(log, || {
+            offer(&lane, &[help("bus 7"), help("one too many")]);
+            lane.admit();
+            lane.store_failed(&StoreError::Busy);
+            let call = lane.next_call().unwrap();
+            let outcome = crate::emergency::incident::Outcome::Accepted { status: 200 };
+            lane.attempted(call.incident.id, Attempt { number: 1, at_ms: 0, took_ms: 0, outcome });
+            lane.show();
+        });
+        assert!(lines.load(Ordering::Relaxed) >= 5);
     }
 }

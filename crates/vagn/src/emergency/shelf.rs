@@ -59,9 +59,8 @@ impl Shelf {
         }
         match catch_unwind(AssertUnwindSafe(|| self.try_open())).unwrap_or(Err(StoreError::Panicked)) {
             Ok((live, store)) => {
+                *self.place.lock() = Place { store: Some(Arc::new(store)), ..Place::default() };
                 info!(live = live.len(), "incident store is open");
-                let mut place = self.place.lock();
-                *place = Place { store: Some(Arc::new(store)), ..Place::default() };
                 Some(live)
             }
             Err(err) => {
@@ -91,7 +90,8 @@ impl Shelf {
 
     /// The store has saved: whatever was wrong is over.
     pub fn saved(&self) {
-        if self.place.lock().failure.take().is_some() {
+        let failure = self.place.lock().failure.take();
+        if failure.is_some() {
             info!("incidents are recorded again");
         }
     }
@@ -102,12 +102,15 @@ impl Shelf {
     }
 
     fn note(&self, err: &StoreError, now: Duration) {
-        let mut place = self.place.lock();
         let failure = err.to_string();
-        if place.failure.as_ref() != Some(&failure) {
+        let known = {
+            let mut place = self.place.lock();
+            place.not_before = now + REOPEN_AFTER;
+            place.failure.replace(failure.clone())
+        };
+        // Not under the lock: a log that stands still must hold up nobody.
+        if known != Some(failure) {
             error!(error = %err, "incidents cannot be recorded; calls go out all the same");
         }
-        place.failure = Some(failure);
-        place.not_before = now + REOPEN_AFTER;
     }
 }
