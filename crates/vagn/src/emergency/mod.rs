@@ -8,8 +8,8 @@
 //! The publisher of a batch runs the filter and leaves what it finds in the [`inbox`]. The actor [`incidents`] opens or
 //! updates an incident for each call at the [`desk`], writes it to the [`store`] and then lets the senders know. The
 //! [`callers`] call the [`target`] about every incident on disk — or, when the disk takes longer than 100 ms or is broken,
-//! not on disk. Inbox, desk and store belong to neither of the two, so a crash or a hang of either loses nothing and holds
-//! the other up for 100 ms at most.
+//! not on disk. Inbox, desk and store belong to neither of the two, so a crash or a hang of either loses nothing, restarts
+//! only itself, cuts off no call of the other's and holds the other up for 100 ms at most.
 //!
 //! What is owed a call is never forgotten: it is tried until it is accepted, over restarts too.
 
@@ -128,7 +128,7 @@ fn build(around: Around, rules: Rules, shelf: Shelf) -> (EmergencyHandle, ChildS
     let lane = Arc::new(Lane::new(desk, rules, shelf, last_known, clock, metrics, readiness));
     let at_work = lane.clone();
     let (incidents, spec) = ChildSpec::actor("incidents", MAILBOX, move || Incidents::new(at_work.clone()));
-    let supervisor = Supervisor::new("emergency", Strategy::RestForOne)
+    let supervisor = Supervisor::new("emergency", Strategy::OneForOne)
         .intensity(20, Duration::from_secs(10))
         .child(on(&runtime, spec.on_thread().watchdog(hang_limit)));
     let callers = target.map(|target| Callers { lane: lane.clone(), target });

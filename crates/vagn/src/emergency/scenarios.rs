@@ -398,6 +398,24 @@ async fn a_hung_incidents_actor_holds_up_no_call() {
 }
 
 #[tokio::test]
+async fn a_crash_of_the_recorder_cuts_off_no_call() {
+    let dir = tempfile::tempdir().unwrap();
+    let target = TestTarget::new(|_| Reaction::Silence).await;
+    let lane = Setup::new(dir.path(), Some(target.target(8))).start().await;
+    lane.send(&[help("bus 7")]);
+    until(|| (target.heard().len() == 1).then_some(())).await;
+    lane.fail("incidents", Fault::Panic);
+    lane.send(&[trial("bus 8")]);
+    lane.restarted("incidents", 1).await;
+    let all = lane.all().await;
+    let real = all.iter().find(|one| !one.test).unwrap();
+    assert_eq!(lane.processes().get("callers").unwrap().restarts, 0);
+    assert_eq!((real.call.status, real.call.attempts), (CallStatus::Calling, 0));
+    assert_eq!(target.heard().len(), 1, "it was cut off and made again");
+    lane.stop().await;
+}
+
+#[tokio::test]
 async fn a_hung_caller_is_replaced_and_goes_on() {
     let dir = tempfile::tempdir().unwrap();
     let target = TestTarget::new(ok).await;
