@@ -3,7 +3,7 @@
 //! It keeps nothing but the calls under way. What is owed stands at the desk; what was under way when it crashed is tried
 //! again under the same key.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep};
 use tracing::{info, warn};
 use vagn_otp::{Failure, TaskContext};
 
-use super::caller;
+use super::caller::{self, NoClient};
 use super::desk::Call;
 use super::id::IncidentId;
 use super::incident::{Attempt, Outcome};
@@ -32,15 +32,31 @@ pub struct Callers {
     pub lane: Arc<Lane>,
     /// Whom they call.
     pub target: Target,
+    /// What they call with. Made once: certificates that cannot be read at a restart must not end what works.
+    client: OnceLock<Client>,
+}
+
+impl Callers {
+    /// Calls `target` about what `lane` owes.
+    pub fn new(lane: Arc<Lane>, target: Target) -> Self {
+        Self { lane, target, client: OnceLock::new() }
+    }
+
+    fn client(&self) -> Result<&Client, NoClient> {
+        match self.client.get() {
+            Some(client) => Ok(client),
+            None => caller::client(&self.target).map(|client| self.client.get_or_init(|| client)),
+        }
+    }
 }
 
 /// One incarnation.
 ///
 /// # Errors
-/// When the system's certificates cannot be read.
+/// When the system's certificates could never be read.
 pub async fn run(callers: Arc<Callers>, ctx: TaskContext) -> Result<(), Failure> {
     let Callers { lane, target, .. } = &*callers;
-    let client = caller::client(target)?;
+    let client = callers.client()?;
     lane.desk.lock().hung_up();
     ctx.ready();
     let mut under_way = FuturesUnordered::new();
@@ -50,7 +66,7 @@ pub async fn run(callers: Arc<Callers>, ctx: TaskContext) -> Result<(), Failure>
         ctx.beat().await;
         lane.rescue(stop_at.is_some());
         while let Some(call) = lane.next_call() {
-            under_way.push(make(&callers, &client, call));
+            under_way.push(make(&callers, client, call));
         }
         if stop_at
             .is_some_and(|at| Instant::now() >= at || (under_way.is_empty() && !lane.desk.lock().has_fresh()))
@@ -104,5 +120,19 @@ impl Mood {
             info!(%target, "emergency calls are accepted again");
         }
         self.failing = failing;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::emergency::testing::test_lane;
+
+    #[test]
+    fn every_incarnation_calls_with_the_same_client() {
+        let target = Target::new("http://127.0.0.1:1/", "", Duration::from_secs(1), 1).unwrap();
+        let callers = Callers::new(test_lane(), target);
+        let (one, other) = (callers.client().unwrap(), callers.client().unwrap());
+        assert!(std::ptr::eq(one, other));
     }
 }

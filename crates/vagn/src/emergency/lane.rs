@@ -252,23 +252,11 @@ mod tests {
 
     use super::*;
     use crate::batch::{BatchBuilder, Source};
-    use crate::clock::ManualClock;
     use crate::emergency::inbox::Intake;
-    use crate::emergency::store::Store;
-    use crate::emergency::testing::{encoded, help};
+    use crate::emergency::testing::{encoded, help, test_lane};
     use crate::stamp::Stamp;
 
     const NOW_MS: i64 = 1_700_000_000_000;
-
-    fn lane(last_known: LastKnown) -> Arc<Lane> {
-        let rules = Rules { lines: Some(4), ..Rules::new(1, None) };
-        let clock = Arc::new(ManualClock::at(NOW_MS));
-        let shelf = Shelf::new(Box::new(|| Store::on(redb::backends::InMemoryBackend::new(), 10)));
-        let desk = Desk::new(rules.clone(), 1);
-        let readiness = Arc::new(Readiness::default());
-        let lane = Lane::new(desk, rules, shelf, last_known, clock, Metrics::new(), readiness);
-        Arc::new(lane)
-    }
 
     fn offer(lane: &Lane, reports: &[vagn_wire::Report<'_>]) {
         let mut batch = BatchBuilder::new(Source::Udp);
@@ -302,7 +290,7 @@ mod tests {
 
     #[test]
     fn nothing_is_logged_under_the_lock_of_the_desk() {
-        let lane = lane(Box::new(|_| Ok(None)));
+        let lane = test_lane();
         let lines = Arc::new(AtomicUsize::new(0));
         let log = Log { lane: lane.clone(), lines: lines.clone() };
         subscriber::with_default(log, || {

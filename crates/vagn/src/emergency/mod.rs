@@ -131,7 +131,7 @@ fn build(around: Around, rules: Rules, shelf: Shelf) -> (EmergencyHandle, ChildS
     let supervisor = Supervisor::new("emergency", Strategy::OneForOne)
         .intensity(20, Duration::from_secs(10))
         .child(on(&runtime, spec.on_thread().watchdog(hang_limit)));
-    let callers = target.map(|target| Callers { lane: lane.clone(), target });
+    let callers = target.map(|target| Callers::new(lane.clone(), target));
     let supervisor =
         supervisor.children(callers.map(|callers| on(&runtime, calling(callers).watchdog(hang_limit))));
     connect(&lane, &incidents);

@@ -14,14 +14,15 @@ use vagn_otp::testkit::{Alone, until};
 use vagn_otp::{ChildSpec, Fault, Processes, Root, Strategy, Supervisor, Topic};
 use vagn_wire::{Kind, Position, Reject, Report, VehicleId};
 
-use super::lane::{LastKnown, NotYet};
+use super::desk::Desk;
+use super::lane::{Lane, LastKnown, NotYet};
 use super::rules::Rules;
 use super::shelf::{Opener, Shelf};
 use super::store::Store;
 use super::view::IncidentView;
 use super::{Around, EmergencyHandle, Filter, Target, build};
 use crate::batch::{Batch, BatchBuilder, Source};
-use crate::clock::SystemClock;
+use crate::clock::{ManualClock, SystemClock};
 use crate::fate::{Answer, Receipt};
 use crate::metrics::Metrics;
 use crate::ready::Readiness;
@@ -290,6 +291,16 @@ impl TestLane {
 }
 
 pub(super) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A lane without actors, for one incident at a time, with its store in memory.
+pub(super) fn test_lane() -> Arc<Lane> {
+    let rules = Rules { lines: Some(4), ..Rules::new(1, None) };
+    let clock = Arc::new(ManualClock::at(1_700_000_000_000));
+    let shelf = Shelf::new(Box::new(|| Store::on(redb::backends::InMemoryBackend::new(), 10)));
+    let desk = Desk::new(rules.clone(), 1);
+    let readiness = Arc::new(Readiness::default());
+    Arc::new(Lane::new(desk, rules, shelf, Box::new(|_| Ok(None)), clock, Metrics::new(), readiness))
+}
 
 /// A call for help from `vehicle_id`, with nothing else wrong.
 pub(super) fn help(vehicle_id: &str) -> Report<'_> {
