@@ -1,12 +1,16 @@
 //! Which incidents are owed a call, and whose turn it is.
 //!
 //! Pure: time and order are handed in. First attempts go before retries, and retries never take all lines to the target,
-//! so that a target that hangs cannot hold up who calls for the first time. Among retries the oldest incident goes first.
+//! so that a target that hangs cannot hold up who calls for the first time. Every fourth turn is a retry's if one is due, so
+//! that first attempts without end cannot hold up retries for ever. Among retries the oldest incident goes first.
 
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 use super::id::IncidentId;
+
+/// First attempts that may go in a row while a retry is due and has a line.
+const FIRST_IN_A_ROW: usize = 3;
 
 /// Incidents that are owed a call.
 #[derive(Debug)]
@@ -20,6 +24,8 @@ pub struct Calls {
     due: BTreeSet<IncidentId>,
     retries_under_way: usize,
     under_way: usize,
+    /// First attempts that went before a retry since the last retry.
+    went_before: usize,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,6 +56,7 @@ impl Calls {
             due: BTreeSet::new(),
             retries_under_way: 0,
             under_way: 0,
+            went_before: 0,
         }
     }
 
@@ -91,11 +98,14 @@ impl Calls {
             return None;
         }
         let retry_fits = self.retries_under_way < self.lines_for_retries;
-        let (id, retry) = match (self.fresh.first(), self.due.first()) {
+        let due = self.due.first().filter(|_| retry_fits);
+        let (id, retry) = match (self.fresh.first(), due) {
+            (Some(_), Some(id)) if self.went_before >= FIRST_IN_A_ROW => (*id, true),
             (Some(id), _) => (*id, false),
-            (None, Some(id)) if retry_fits => (*id, true),
-            _ => return None,
+            (None, Some(id)) => (*id, true),
+            (None, None) => return None,
         };
+        self.went_before = if due.is_some() && !retry { self.went_before + 1 } else { 0 };
         self.enter(id, Phase::UnderWay { retry });
         Some(id)
     }
@@ -241,6 +251,23 @@ mod tests {
         calls.failed(id(10), ms(1000));
         assert_eq!(all(&mut calls, ms(0)), [4]);
         assert_eq!(calls.under_way(), 4);
+    }
+
+    #[test]
+    fn first_attempts_without_end_hold_up_no_retry() {
+        for lines in [1, 2, 4, 64] {
+            let mut calls = Calls::new(lines);
+            calls.resume(id(1));
+            let mut called = Vec::new();
+            for number in 10..20 {
+                calls.hold(id(number), ms(0));
+                calls.hold(id(number + 100), ms(0));
+                let next = calls.next(ms(0)).unwrap();
+                calls.done(next);
+                called.push(next.as_u128());
+            }
+            assert_eq!(called.iter().position(|number| *number == 1), Some(3), "{lines} lines: {called:?}");
+        }
     }
 
     #[test]
