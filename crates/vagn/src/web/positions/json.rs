@@ -23,6 +23,9 @@ const TEXT_MAX: usize = 96;
 /// What many writers of JSON put where a number is unknown, although JSON has no words for it.
 const NOT_NUMBERS: [&[u8]; 3] = [b"NaN", b"Infinity", b"-Infinity"];
 
+/// A number beyond this may be too large for the parser. No field of a report comes near it.
+const NUMBER_MAX: f64 = 1e300;
+
 /// Reads all of `body`, or nothing of it.
 ///
 /// # Errors
@@ -34,27 +37,43 @@ pub fn split(body: &[u8]) -> Result<Reports, Problem> {
     })
 }
 
-/// `body` with an empty text in place of each `NaN` and the like, if there are any: a value of the wrong type, which is the
-/// decoder's to judge. A place that is not a number must not hide the call for help beside it.
+/// `body` with an empty text in place of each `NaN`, `1e999` and the like, if there are any: a value of the wrong type, which
+/// is the decoder's to judge. A place that is not a number must not hide the call for help beside it.
 fn without_not_numbers(body: &[u8]) -> Option<Vec<u8>> {
     let mut clean = body.to_vec();
     let (mut at, mut in_text, mut found) = (0, false, false);
     while at < clean.len() {
+        let mut len = 1;
         match clean[at] {
-            b'\\' if in_text => at += 1,
+            b'\\' if in_text => len = 2,
             b'"' => in_text = !in_text,
             _ if in_text => {}
             _ => {
-                if let Some(word) = NOT_NUMBERS.iter().find(|word| clean[at..].starts_with(word)) {
-                    clean[at..at + word.len()].fill(b' ');
+                len = word(&clean[at..]).len().max(1);
+                if is_no_number(&clean[at..at + len]) {
+                    clean[at..at + len].fill(b' ');
                     clean[at..at + 2].fill(b'"');
-                    (found, in_text) = (true, true);
+                    found = true;
                 }
             }
         }
-        at += 1;
+        at += len;
     }
     found.then_some(clean)
+}
+
+/// What stands at the start of `rest` without a break: all of a name or a number.
+fn word(rest: &[u8]) -> &[u8] {
+    let part = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'+' | b'.');
+    &rest[..rest.iter().take_while(|byte| part(byte)).count()]
+}
+
+/// Whether `word` stands for a number and is none, or is one too large to be read.
+fn is_no_number(word: &[u8]) -> bool {
+    // Rust also reads words like `-inf` and a leading `+`, which nobody means as JSON.
+    let written = word.first() != Some(&b'+') && word.last().is_some_and(u8::is_ascii_digit);
+    let value = std::str::from_utf8(word).ok().and_then(|text| text.parse::<f64>().ok());
+    NOT_NUMBERS.contains(&word) || (written && value.is_some_and(|value| value.abs() > NUMBER_MAX))
 }
 
 fn read(body: &[u8]) -> Result<Reports, Problem> {
@@ -302,6 +321,24 @@ mod tests {
         let reports = split(br#"{"ID":"a","Lat":Infinity,"Lon":NaN,"Emergency":true,"Speed":NaN}"#).unwrap();
         let report = decode(reports.iter().next().unwrap()).unwrap();
         assert!(report.emergency && report.position.is_err() && report.speed_mps.is_none());
+    }
+
+    #[test]
+    fn a_number_too_large_to_be_read_is_a_fault_of_its_own_report_only() {
+        let digits = "9".repeat(400);
+        for huge in ["1e999", "-1e999", "1.8E+308", "1e99999999999999999999", &digits] {
+            let body = format!(
+                r#"[{{"ID":"1e999","Lat":1e1,"Lon":-2}},{{"ID":"a","Lat":{huge},"Lon":2}},{{"ID":"b","Lat":1,"Lon":2}}]"#
+            );
+            check(&body, &[Ok("1e999"), Err(Reject::BadType), Ok("b")]);
+            let body =
+                format!(r#"{{"ID":"a","Lat":1,"Lon":{huge},"Emergency":true,"Ts":{huge},"Seq":{huge}}}"#);
+            let reports = split(body.as_bytes()).unwrap();
+            let report = decode(reports.iter().next().unwrap()).unwrap();
+            assert!(report.emergency && report.position.is_err(), "{body}");
+        }
+        refused(r#"{"ID":"a","Lat":1e999x}"#, "line 1 column");
+        refused(r#"{"ID":"a","Lat":-inf}"#, "line 1 column");
     }
 
     #[test]
