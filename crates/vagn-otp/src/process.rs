@@ -84,7 +84,7 @@ pub struct ProcessInfo {
     pub state: ProcessState,
     /// How long it has been in that state.
     pub since: Duration,
-    /// Messages waiting.
+    /// Messages waiting; of a pool, jobs in all its lanes.
     pub mailbox_depth: usize,
     /// The most messages that may wait; 0: no mailbox.
     pub mailbox_capacity: usize,

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 /// Depth and capacity of a mailbox, asked for when somebody looks.
-type Gauge = Box<dyn Fn() -> (usize, usize) + Send + Sync>;
+pub(crate) type Gauge = Box<dyn Fn() -> (usize, usize) + Send + Sync>;
 
 /// Counters of one process, kept over its restarts. Reading them costs the process nothing.
 #[derive(Default)]

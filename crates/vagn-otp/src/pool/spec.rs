@@ -109,6 +109,11 @@ impl<J: Send + 'static> PoolBuilder<J> {
         if let Repair::Intensity(restarts, period) = self.settings.repair {
             supervisor = supervisor.intensity(restarts, period);
         }
+        let watched = queues.clone();
+        supervisor.watch_queue(Box::new(move || {
+            let sum = |part: fn(&Queue<J>) -> usize| watched.iter().map(part).sum();
+            (sum(Queue::len), sum(Queue::capacity))
+        }));
         let closer = Arc::new(Closer { lanes: queues });
         let core = Core {
             name: self.name,

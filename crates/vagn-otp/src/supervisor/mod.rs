@@ -21,6 +21,7 @@ use crate::child::ChildSpec;
 use crate::exit::ExitReason;
 use crate::life::Life;
 use crate::process::{Kind, Process, Processes};
+use crate::stats::Gauge;
 pub(crate) use backoff::Backoff;
 use body::SupervisorBody;
 use children::{Child, Nest};
@@ -124,6 +125,11 @@ impl Supervisor {
     /// A handle to add and remove children while it runs.
     pub fn handle(&self) -> SupervisorHandle {
         SupervisorHandle { events: self.nest.sender.clone() }
+    }
+
+    /// Lets the process list show, as this supervisor's mailbox, what waits for those below it together.
+    pub(crate) fn watch_queue(&self, gauge: Gauge) {
+        self.process.stats.watch_mailbox(gauge);
     }
 
     /// The process list of what is below, for a child that shows it.

@@ -137,6 +137,28 @@ async fn a_full_pool_refuses_a_question_at_once_and_one_nobody_waits_for_is_not_
 }
 
 #[tokio::test]
+async fn the_process_list_shows_what_waits_in_all_lanes_of_a_pool() {
+    let (one, other) = (Queue::new(4), Queue::new(8));
+    let (gate, opened) = std::sync::mpsc::channel::<()>();
+    let opened = Arc::new(Mutex::new(opened));
+    let builder = Pool::builder("pool").workers(1).lane("one", &one).lane("other", &other);
+    let (_, spec) = builder.child(move |_| {
+        let opened = opened.clone();
+        move |_: u32| opened.lock().recv().unwrap_or_default()
+    });
+    let root = root(spec).await;
+    one.try_push(1).unwrap();
+    until(|| one.is_empty().then_some(())).await;
+    for (lane, job) in [(&one, 2), (&one, 3), (&other, 4)] {
+        lane.try_push(job).unwrap();
+    }
+    let info = root.processes().get("pool").unwrap();
+    assert_eq!((info.mailbox_depth, info.mailbox_capacity), (3, 12));
+    drop(gate);
+    root.stop().await;
+}
+
+#[tokio::test]
 async fn a_graceful_stop_does_every_job_in_the_lanes() {
     let done = Done::default();
     let jobs = Queue::new(10_000);
