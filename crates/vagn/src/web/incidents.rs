@@ -6,7 +6,7 @@ use axum::extract::State;
 use axum::response::Response;
 use serde::Serialize;
 
-use super::params::{InPath, Params};
+use super::params::{InPath, NoParams, Params};
 use super::problem::{Kind, Problem};
 use super::services::{Asked, Incidents};
 use super::{Web, answer};
@@ -44,7 +44,7 @@ pub async fn list(State(web): State<Web>, params: Params) -> Result<Response, Pr
 }
 
 /// One incident.
-pub async fn get(State(web): State<Web>, InPath(text): InPath) -> Result<Response, Problem> {
+pub async fn get(State(web): State<Web>, InPath(text): InPath, _: NoParams) -> Result<Response, Problem> {
     let id = id("id", &text)?;
     let found = web.ask(ONE_ROUTE, |found| usize::from(found.is_some()), web.incidents.one(id)).await?;
     let incident = found.ok_or_else(|| Problem::new(Kind::NotFound, format!("no incident {id} is known")))?;

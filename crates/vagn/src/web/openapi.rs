@@ -3,6 +3,7 @@
 use axum::response::Response;
 
 use super::answer;
+use super::params::NoParams;
 
 /// The route.
 pub const ROUTE: &str = "/api/v1/openapi.json";
@@ -11,6 +12,6 @@ pub const ROUTE: &str = "/api/v1/openapi.json";
 pub const TEXT: &str = include_str!("openapi.json");
 
 /// Answers it.
-pub async fn get() -> Response {
+pub async fn get(_: NoParams) -> Response {
     answer::fixed("application/json", TEXT)
 }

@@ -5,6 +5,7 @@ use axum::http::{HeaderValue, header};
 use axum::response::Response;
 
 use super::answer;
+use super::params::NoParams;
 
 /// Only what this server sends is loaded, run or asked.
 const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src data:; \
@@ -20,11 +21,11 @@ pub fn index() -> Response {
 }
 
 /// Its look.
-pub async fn style() -> Response {
+pub async fn style(_: NoParams) -> Response {
     answer::fixed("text/css; charset=utf-8", include_str!("page/page.css"))
 }
 
 /// What it does.
-pub async fn script() -> Response {
+pub async fn script(_: NoParams) -> Response {
     answer::fixed("text/javascript; charset=utf-8", include_str!("page/page.js"))
 }

@@ -18,6 +18,9 @@ pub const K_DEFAULT: u64 = 10;
 /// No two points on Earth are further apart than this, in metres.
 const FARTHEST_M: f64 = 20_037_509.0;
 
+/// Most characters of an unknown name that a refusal repeats.
+const NAME_SHOWN_MAX: usize = 80;
+
 /// The names and values after the `?`, decoded, in the order given.
 #[derive(Debug, Clone, Default)]
 pub struct Params(Vec<(String, String)>);
@@ -30,6 +33,18 @@ impl<S: Send + Sync> FromRequestParts<S> for Params {
         pairs.map(|Query(pairs)| Self(pairs)).map_err(|rejection: QueryRejection| {
             Problem::new(Kind::InvalidParameter, format!("the query string cannot be read: {rejection}"))
         })
+    }
+}
+
+/// Says that a path knows no parameter: a request with one is refused before anything is done.
+#[derive(Debug, Clone, Copy)]
+pub struct NoParams;
+
+impl<S: Send + Sync> FromRequestParts<S> for NoParams {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        Params::from_request_parts(parts, state).await?.only(&[]).map(|()| Self)
     }
 }
 
@@ -52,8 +67,12 @@ impl Params {
     pub fn only(&self, known: &[&str]) -> Result<(), Problem> {
         let unknown = self.0.iter().find(|(name, _)| !known.contains(&name.as_str()));
         unknown.map_or(Ok(()), |(name, _)| {
-            let known = known.join(", ");
-            Err(Problem::new(Kind::InvalidParameter, format!("`{name}` is unknown here; known are {known}")))
+            let name: String = name.chars().take(NAME_SHOWN_MAX).collect();
+            let why = match known {
+                [] => format!("`{name}` is unknown here, where no parameter is known"),
+                _ => format!("`{name}` is unknown here; known are {}", known.join(", ")),
+            };
+            Err(Problem::parameter(name, why))
         })
     }
 
@@ -166,7 +185,7 @@ mod tests {
         read: impl Fn(&Params) -> Result<T, Problem>,
     ) {
         let problem = read(&params(query)).unwrap_err();
-        assert_eq!(problem.parameter, Some(name), "{query}: {problem:?}");
+        assert_eq!(problem.parameter.as_deref(), Some(name), "{query}: {problem:?}");
         assert!(problem.detail.contains(why), "{query}: {problem:?}");
     }
 
@@ -250,6 +269,8 @@ mod tests {
     #[test]
     fn shows_no_more_than_a_line_of_what_was_sent() {
         let problem = params(&format!("lat={}&lon=1", "9".repeat(5_000))).point().unwrap_err();
+        assert!(problem.detail.len() < 200, "{problem:?}");
+        let problem = params(&"x".repeat(5_000)).only(&["lat"]).unwrap_err();
         assert!(problem.detail.len() < 200, "{problem:?}");
     }
 }

@@ -109,7 +109,7 @@ pub struct Problem {
     /// A sentence about this very request.
     pub detail: Cow<'static, str>,
     /// The parameter that is wrong, when one is.
-    pub parameter: Option<&'static str>,
+    pub parameter: Option<Cow<'static, str>>,
 }
 
 /// The body, in the order in which it is written.
@@ -131,8 +131,8 @@ impl Problem {
     }
 
     /// The parameter `name` is wrong; `why` is a sentence.
-    pub fn parameter(name: &'static str, why: impl Into<Cow<'static, str>>) -> Self {
-        Self { kind: Kind::InvalidParameter, detail: why.into(), parameter: Some(name) }
+    pub fn parameter(name: impl Into<Cow<'static, str>>, why: impl Into<Cow<'static, str>>) -> Self {
+        Self { kind: Kind::InvalidParameter, detail: why.into(), parameter: Some(name.into()) }
     }
 
     /// How long to wait before the same request may work, in seconds.
@@ -149,7 +149,7 @@ impl Problem {
             title: self.kind.title(),
             status: self.kind.status().as_u16(),
             detail: &self.detail,
-            parameter: self.parameter,
+            parameter: self.parameter.as_deref(),
         };
         serde_json::to_vec(&body).expect("strings and numbers always serialize")
     }

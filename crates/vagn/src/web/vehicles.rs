@@ -6,7 +6,7 @@ use axum::response::{IntoResponse, Response};
 use vagn_store::VehicleIdBuf;
 use vagn_wire::VehicleId;
 
-use super::params::{InPath, Params};
+use super::params::{InPath, NoParams, Params};
 use super::problem::{Kind, Problem};
 use super::{Web, geojson};
 
@@ -31,7 +31,7 @@ pub async fn inside(State(web): State<Web>, params: Params) -> Result<Response, 
 }
 
 /// One vehicle.
-pub async fn get(State(web): State<Web>, path: InPath) -> Result<Response, Problem> {
+pub async fn get(State(web): State<Web>, path: InPath, _: NoParams) -> Result<Response, Problem> {
     let id = id(path)?;
     let found = web.ask(ONE_ROUTE, |found| usize::from(found.is_some()), web.vehicles.one(id)).await?;
     let vehicle = found.ok_or_else(|| unknown(&id))?;
@@ -39,7 +39,7 @@ pub async fn get(State(web): State<Web>, path: InPath) -> Result<Response, Probl
 }
 
 /// Forgets one vehicle. Its next report makes it known again.
-pub async fn delete(State(web): State<Web>, path: InPath) -> Result<Response, Problem> {
+pub async fn delete(State(web): State<Web>, path: InPath, _: NoParams) -> Result<Response, Problem> {
     let id = id(path)?;
     let known = web.ask(ONE_ROUTE, |known| usize::from(*known), web.vehicles.delete(id)).await?;
     if known { Ok(StatusCode::NO_CONTENT.into_response()) } else { Err(unknown(&id)) }

@@ -16,6 +16,7 @@ use axum::response::Response;
 use serde::Serialize;
 use vagn_wire::Fate;
 
+use super::params::NoParams;
 use super::problem::{Kind, Problem};
 use super::{Web, answer};
 use crate::fate::Outcome;
@@ -51,7 +52,7 @@ struct ReportFate<'a> {
 }
 
 /// Takes reports in.
-pub async fn post(State(web): State<Web>, headers: HeaderMap, body: Body) -> Result<Response, Problem> {
+pub async fn post(State(web): State<Web>, _: NoParams, headers: HeaderMap, body: Body) -> Result<Response, Problem> {
     let format = format(&headers)?;
     let held = web.intake.budget.read(body).await?;
     let reports = split(format, &held.bytes)?;

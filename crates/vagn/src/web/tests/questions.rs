@@ -159,8 +159,32 @@ async fn what_is_wrong_is_named() {
         );
         assert_eq!(reply.json()["parameter"], parameter, "{path}: {}", reply.body);
     }
-    let typo = get(&austin(), "/api/v1/vehicles/nearby?lat=0&lon=0&max_age=5").await;
-    assert!(typo.json()["detail"].as_str().unwrap().contains("`max_age` is unknown"), "{}", typo.body);
+}
+
+#[tokio::test]
+async fn a_parameter_that_a_path_does_not_know_is_refused_and_nothing_done() {
+    for (method, path) in [
+        (Method::GET, "/api/v1/vehicles/nearby?lat=0&lon=0&"),
+        (Method::GET, "/api/v1/vehicles?bbox=0,0,1,1&"),
+        (Method::GET, "/api/v1/vehicles/bus%203?"),
+        (Method::DELETE, "/api/v1/vehicles/bus%203?"),
+        (Method::POST, "/api/v1/positions?"),
+        (Method::GET, "/api/v1/incidents?"),
+        (Method::GET, "/api/v1/incidents/019a0000-0000-7000-8000-000000000001?"),
+        (Method::GET, "/api/v1/openapi.json?"),
+        (Method::GET, "/page.css?"),
+        (Method::GET, "/page.js?"),
+    ] {
+        let reply = call(&austin(), method.clone(), &format!("{path}max_age=5")).await;
+        assert_eq!(
+            (reply.status, reply.problem().as_str()),
+            (StatusCode::BAD_REQUEST, "invalid-parameter"),
+            "{method} {path}"
+        );
+        assert_eq!(reply.json()["parameter"], "max_age", "{method} {path}: {}", reply.body);
+        assert!(reply.json()["detail"].as_str().unwrap().contains("`max_age` is unknown"), "{}", reply.body);
+    }
+    assert_eq!(get(&austin(), "/?x=1").await.status, StatusCode::OK);
 }
 
 #[tokio::test]
