@@ -52,7 +52,12 @@ struct ReportFate<'a> {
 }
 
 /// Takes reports in.
-pub async fn post(State(web): State<Web>, _: NoParams, headers: HeaderMap, body: Body) -> Result<Response, Problem> {
+pub async fn post(
+    State(web): State<Web>,
+    _: NoParams,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
     let format = format(&headers)?;
     let held = web.intake.budget.read(body).await?;
     let reports = split(format, &held.bytes)?;

@@ -46,6 +46,11 @@ async fn every_operation_answers_with_a_status_that_is_described() {
 }
 
 #[test]
+fn has_the_version_of_the_program() {
+    assert_eq!(description()["info"]["version"], env!("CARGO_PKG_VERSION"));
+}
+
+#[test]
 fn every_reference_leads_somewhere() {
     fn walk(root: &Value, value: &Value) {
         match value {
