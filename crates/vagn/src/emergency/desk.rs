@@ -33,6 +33,8 @@ pub struct Desk {
     /// Written, and changed since.
     changed: BTreeSet<IncidentId>,
     unplaced: BTreeSet<IncidentId>,
+    /// Whose place is looked for first the next time.
+    place_next: IncidentId,
     /// Something unrecorded should not wait for the next round.
     urgent: bool,
     store_up: bool,
@@ -179,6 +181,7 @@ impl Desk {
             new: BTreeSet::new(),
             changed: BTreeSet::new(),
             unplaced: BTreeSet::new(),
+            place_next: IncidentId::from_u128(0),
             urgent: false,
             store_up: true,
             restored: Duration::ZERO,
@@ -335,8 +338,12 @@ impl Desk {
 
     /// Takes out the incidents of which no place is known, with their vehicles, to ask where they were seen last.
     pub fn take_unplaced(&mut self) -> Vec<(IncidentId, Box<str>)> {
-        let ids = std::mem::take(&mut self.unplaced);
-        ids.into_iter().filter_map(|id| Some((id, self.live.get(&id)?.incident.vehicle_id.clone()))).collect()
+        let mut ids = std::mem::take(&mut self.unplaced);
+        let next = ids.split_off(&self.place_next);
+        next.into_iter()
+            .chain(ids)
+            .filter_map(|id| Some((id, self.live.get(&id)?.incident.vehicle_id.clone())))
+            .collect()
     }
 
     /// Nobody can say yet where that vehicle was seen last; it is to be asked again.
@@ -344,6 +351,11 @@ impl Desk {
         if self.get(id).is_some_and(|incident| incident.place.is_none()) {
             self.unplaced.insert(id);
         }
+    }
+
+    /// There was no time left to look for this one; it goes first the next time.
+    pub fn place_next(&mut self, id: IncidentId) {
+        self.place_next = id;
     }
 
     /// The vehicle was seen there, by what is known apart from its call.

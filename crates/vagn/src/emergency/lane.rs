@@ -136,9 +136,13 @@ impl Lane {
     pub(super) fn locate(&self) {
         let unplaced = self.desk.lock().take_unplaced();
         let end = self.clock.monotonic() + LOCATE_WITHIN;
+        let mut left_over = None;
         for (id, vehicle_id) in unplaced {
             // Without the desk's lock: whatever holds up the fleet must not hold up calls.
             let in_time = self.clock.monotonic() < end;
+            if !in_time && left_over.replace(id).is_none() {
+                self.desk.lock().place_next(id);
+            }
             let place = if in_time { (self.last_known)(&vehicle_id) } else { Err(NotYet) };
             let mut desk = self.desk.lock();
             match place {
@@ -252,8 +256,9 @@ mod tests {
 
     use super::*;
     use crate::batch::{BatchBuilder, Source};
+    use crate::clock::ManualClock;
     use crate::emergency::inbox::Intake;
-    use crate::emergency::testing::{encoded, help, test_lane};
+    use crate::emergency::testing::{encoded, help, nowhere, test_lane, test_lane_in};
     use crate::stamp::Stamp;
 
     const NOW_MS: i64 = 1_700_000_000_000;
@@ -286,6 +291,23 @@ mod tests {
         }
         fn enter(&self, _: &Id) {}
         fn exit(&self, _: &Id) {}
+    }
+
+    #[test]
+    fn a_fleet_that_does_not_answer_is_asked_about_every_vehicle_in_turn() {
+        let clock = Arc::new(ManualClock::at(NOW_MS));
+        let asked = Arc::new(Mutex::new(Vec::new()));
+        let (slow, log) = (clock.clone(), asked.clone());
+        let last_known: LastKnown = Box::new(move |vehicle_id| {
+            log.lock().push(vehicle_id.to_owned());
+            slow.advance(Duration::from_millis(10));
+            Err(NotYet)
+        });
+        let lane = test_lane_in(clock, last_known, 3);
+        offer(&lane, &["a", "b", "c"].map(nowhere));
+        lane.admit();
+        (0..3).for_each(|_| lane.locate());
+        assert_eq!(*asked.lock(), ["a", "b", "c", "a", "b", "c"]);
     }
 
     #[test]

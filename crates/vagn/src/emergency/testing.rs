@@ -294,12 +294,16 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A lane without actors, for one incident at a time, with its store in memory.
 pub(super) fn test_lane() -> Arc<Lane> {
-    let rules = Rules { lines: Some(4), ..Rules::new(1, None) };
-    let clock = Arc::new(ManualClock::at(1_700_000_000_000));
+    test_lane_in(Arc::new(ManualClock::at(1_700_000_000_000)), Box::new(|_| Ok(None)), 1)
+}
+
+/// Such a lane for so many incidents at a time.
+pub(super) fn test_lane_in(clock: Arc<ManualClock>, last_known: LastKnown, open_max: usize) -> Arc<Lane> {
+    let rules = Rules { lines: Some(4), ..Rules::new(open_max, None) };
     let shelf = Shelf::new(Box::new(|| Store::on(redb::backends::InMemoryBackend::new(), 10)));
     let desk = Desk::new(rules.clone(), 1);
     let readiness = Arc::new(Readiness::default());
-    Arc::new(Lane::new(desk, rules, shelf, Box::new(|_| Ok(None)), clock, Metrics::new(), readiness))
+    Arc::new(Lane::new(desk, rules, shelf, last_known, clock, Metrics::new(), readiness))
 }
 
 /// A call for help from `vehicle_id`, with nothing else wrong.
