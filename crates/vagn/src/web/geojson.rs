@@ -48,7 +48,8 @@ struct Properties {
     time: String,
     speed_mps: Option<f32>,
     heading_deg: Option<f32>,
-    emergency: bool,
+    /// Of a call for help or of a test; the sighting does not know which.
+    emergency_flag: bool,
 }
 
 impl<'a> Feature<'a> {
@@ -60,7 +61,7 @@ impl<'a> Feature<'a> {
             time: rfc3339(seen.event_time_ms),
             speed_mps: seen.speed_mps,
             heading_deg: seen.heading_deg,
-            emergency: seen.emergency,
+            emergency_flag: seen.emergency,
         };
         let coordinates = [seen.position.lon(), seen.position.lat()];
         Self { kind: "Feature", id: &vehicle.id, geometry: Point { kind: "Point", coordinates }, properties }

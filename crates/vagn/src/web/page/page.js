@@ -2,6 +2,7 @@
 
 const REFRESH_MS = 2000;
 const TIMEOUT_MS = 8000;
+const CALLS_TIMEOUT_MS = 1000; // vehicles do not wait longer for what their badges say
 
 const part = (id) => document.getElementById(id);
 const form = part("ask");
@@ -78,13 +79,36 @@ async function ask(place) {
     const signal = AbortSignal.timeout(TIMEOUT_MS);
     const response = await fetch(`/api/v1/vehicles/nearby?${place}`, { headers, signal });
     const answer = await response.json();
+    const calls = response.ok && answer.features.some(flagged) ? await openCalls(headers) : new Map();
     if (place !== asked) return; // another point was asked for meanwhile
-    if (response.ok) show(place, answer);
+    if (response.ok) show(place, answer, calls);
     else refused(response.status, answer);
   } catch (error) {
     if (place === asked) alarm(`No answer from the server: ${error.message}`);
   }
   if (place === asked) schedule();
+}
+
+function flagged({ properties }) {
+  return properties.emergency_flag;
+}
+
+/** What the open incidents say of each vehicle. A call for help outweighs a test, and what is not known is not in it. */
+async function openCalls(headers) {
+  const calls = new Map();
+  try {
+    const signal = AbortSignal.timeout(CALLS_TIMEOUT_MS);
+    const response = await fetch("/api/v1/incidents?over=false&limit=1000", { headers, signal });
+    const { incidents, next, complete } = await response.json();
+    const all = complete && next === null;
+    for (const { vehicle_id: id, test } of incidents) {
+      if (!test) calls.set(id, "Emergency");
+      else if (all && !calls.has(id)) calls.set(id, "Test");
+    }
+  } catch {
+    // The badges then say no more than the flag does.
+  }
+  return calls;
 }
 
 function refused(status, problem) {
@@ -112,11 +136,11 @@ function alarm(text) {
   part("result").classList.add("old");
 }
 
-function show(place, { features, time }) {
+function show(place, { features, time }, calls) {
   part("alert").hidden = true;
   part("result").hidden = features.length === 0;
   part("result").classList.remove("old");
-  part("rows").replaceChildren(...features.map(row));
+  part("rows").replaceChildren(...features.map((feature) => row(feature, calls)));
   part("caption").textContent = `Nearest to ${place.get("lat")}, ${place.get("lon")} at ${time.slice(11, 19)} UTC`;
   say(features.length === 0 ? "No vehicle is known." : `${features.length} vehicles, nearest first.`);
 }
@@ -126,12 +150,12 @@ function say(text) {
   if (part("notice").textContent !== text) part("notice").textContent = text;
 }
 
-function row({ id, geometry, properties: seen }) {
+function row({ id, geometry, properties: seen }, calls) {
   const [x, y] = geometry.coordinates;
   const line = element("tr", "row");
   const name = element("th", "rowheader", id);
   name.scope = "row";
-  if (seen.emergency) name.append(badge());
+  if (seen.emergency_flag) name.append(badge(calls.get(id)));
   line.append(
     name,
     cell("Distance", distance(seen.distance_m)),
@@ -150,10 +174,11 @@ function cell(label, text) {
   return data;
 }
 
-function badge() {
+function badge(call = "Flagged") {
   const mark = document.createElement("span");
-  mark.className = "call";
-  mark.textContent = "Emergency";
+  mark.className = call === "Test" ? "call test" : "call";
+  mark.textContent = call;
+  if (call === "Flagged") mark.title = "Its last report carried the emergency flag; see its incidents.";
   return mark;
 }
 

@@ -69,6 +69,19 @@ async fn without_a_point_there_is_a_page_that_loads_nothing_from_elsewhere() {
 }
 
 #[tokio::test]
+async fn the_page_asks_the_incidents_what_a_flag_is_about() {
+    let script = get(&austin(), "/page.js").await.body;
+    assert!(script.contains("emergency_flag") && !script.contains("textContent = \"Emergency\""));
+    let path = script.split('"').find(|text| text.starts_with("/api/v1/incidents")).unwrap();
+    let answer = get(&austin(), path).await.json();
+    assert_eq!(
+        (&answer["incidents"][0]["vehicle_id"], &answer["incidents"][0]["test"]),
+        (&json!("bus 3"), &json!(false))
+    );
+    assert_eq!((&answer["complete"], &answer["next"]), (&json!(true), &json!(null)));
+}
+
+#[tokio::test]
 async fn nearby_says_how_far_and_how_old() {
     let reply = get(&austin(), "/api/v1/vehicles/nearby?lat=30.28&lon=-97.74&k=1").await;
     assert_eq!(reply.header("content-type"), "application/geo+json");
@@ -81,7 +94,7 @@ async fn nearby_says_how_far_and_how_old() {
                 "geometry": {"type": "Point", "coordinates": [-97.74, 30.28]},
                 "properties": {
                     "distance_m": 0.0, "age_s": 1.0, "time": "2026-09-21T14:13:19.000Z",
-                    "speed_mps": 12.5, "heading_deg": null, "emergency": false,
+                    "speed_mps": 12.5, "heading_deg": null, "emergency_flag": false,
                 },
             }],
         })
@@ -118,7 +131,7 @@ async fn a_box_may_cross_the_antimeridian_and_says_when_it_is_cut() {
 async fn one_vehicle_is_found_by_its_id_and_may_be_forgotten() {
     let reply = get(&austin(), "/api/v1/vehicles/bus%203").await;
     assert_eq!(
-        (&reply.json()["id"], &reply.json()["properties"]["emergency"]),
+        (&reply.json()["id"], &reply.json()["properties"]["emergency_flag"]),
         (&json!("bus 3"), &json!(true))
     );
     assert_eq!(
