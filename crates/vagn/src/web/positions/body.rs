@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use axum::body::{Body, Bytes};
+use axum::body::{Body, BodyDataStream, Bytes};
 use futures_util::StreamExt;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::timeout;
@@ -11,6 +11,11 @@ use super::super::problem::{Kind, Problem};
 
 /// Memory is granted in pieces of this many bytes.
 const GRAIN: usize = 1 << 10;
+
+/// Most bytes of a refused body that are passed over before the refusal, and how long that may take. Who is still sending
+/// when the answer comes often sees a broken stream instead of it.
+const REST_MAX: usize = 64 << 20;
+const REST_WITHIN: Duration = Duration::from_secs(5);
 
 /// What bodies may cost.
 #[derive(Debug)]
@@ -34,21 +39,25 @@ impl Budget {
         Self { body_max, within, memory: Semaphore::new(total / GRAIN) }
     }
 
-    /// Reads `body` to its end.
+    /// Reads `body` to its end. What is refused is passed over, within bounds, so that the refusal arrives.
     ///
     /// # Errors
     /// [`Kind::TooLarge`], [`Kind::RequestTimeout`], [`Kind::Overloaded`] when too much is being read already, and
     /// [`Kind::InvalidBody`] when the connection breaks off.
     pub async fn read(&self, body: Body) -> Result<Held<'_>, Problem> {
-        let read = timeout(self.within, self.collect(body)).await;
-        read.unwrap_or_else(|_| {
+        let mut chunks = body.into_data_stream();
+        let read = timeout(self.within, self.collect(&mut chunks)).await;
+        let read = read.unwrap_or_else(|_| {
             let limit_s = self.within.as_secs();
             Err(Problem::new(Kind::RequestTimeout, format!("the body did not arrive within {limit_s} s")))
-        })
+        });
+        if read.as_ref().is_err_and(|problem| matches!(problem.kind, Kind::TooLarge | Kind::Overloaded)) {
+            timeout(REST_WITHIN, pass_over(&mut chunks)).await.ok();
+        }
+        read
     }
 
-    async fn collect(&self, body: Body) -> Result<Held<'_>, Problem> {
-        let mut chunks = body.into_data_stream();
+    async fn collect(&self, chunks: &mut BodyDataStream) -> Result<Held<'_>, Problem> {
         let mut held = Held { bytes: Vec::new(), _memory: None };
         while let Some(chunk) = chunks.next().await {
             let broke = |err| Problem::new(Kind::InvalidBody, format!("the body broke off: {err}"));
@@ -78,9 +87,56 @@ impl Budget {
     }
 }
 
+async fn pass_over(chunks: &mut BodyDataStream) {
+    let mut passed = 0;
+    while passed < REST_MAX
+        && let Some(Ok(chunk)) = chunks.next().await
+    {
+        passed += chunk.len();
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use super::*;
+
+    /// A body of up to `count` pieces of 1 MiB, and how many of them were read.
+    fn pieces(count: usize) -> (Body, Arc<AtomicUsize>) {
+        let read = Arc::new(AtomicUsize::new(0));
+        let counter = read.clone();
+        let piece = move |_| {
+            counter.fetch_add(1, Ordering::Relaxed);
+            Ok::<_, std::io::Error>(Bytes::from(vec![0; 1 << 20]))
+        };
+        (Body::from_stream(futures_util::stream::iter((0..count).map(piece))), read)
+    }
+
+    #[tokio::test]
+    async fn passes_over_what_it_refuses_but_not_for_ever() {
+        for (budget, why) in [
+            (Budget::new(2 << 20, Duration::from_secs(30), 8 << 20), Kind::TooLarge),
+            (Budget::new(16 << 20, Duration::from_secs(30), 2 << 20), Kind::Overloaded),
+        ] {
+            for (sent, expected) in [(10, 10), (1_000, 3 + 64)] {
+                let (body, read) = pieces(sent);
+                assert_eq!(kind(budget.read(body).await), why);
+                assert_eq!(read.load(Ordering::Relaxed), expected);
+            }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn does_not_wait_long_for_the_rest_of_what_it_refuses() {
+        let budget = Budget::new(100, Duration::from_secs(30), 1 << 20);
+        let first = futures_util::stream::iter([Ok::<_, std::io::Error>(Bytes::from(vec![0; 101]))]);
+        let body = Body::from_stream(first.chain(futures_util::stream::pending()));
+        let start = tokio::time::Instant::now();
+        assert_eq!(kind(budget.read(body).await), Kind::TooLarge);
+        assert_eq!(start.elapsed(), REST_WITHIN);
+    }
 
     fn kind(read: Result<Held<'_>, Problem>) -> Kind {
         read.unwrap_err().kind
