@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 use tracing::{error, info, warn};
 use vagn_otp::Recipient;
 
-use super::desk::{Admitted, Call, Desk};
+use super::desk::{Admitted, Call, Desk, Standing};
 use super::id::IncidentId;
 use super::inbox::Inbox;
 use super::incident::{Attempt, Place};
@@ -27,6 +27,12 @@ const REFUSAL_SHOWN: Duration = Duration::from_secs(600);
 
 /// How long to look for last known places before calls go on; what is left is looked for the next time.
 const LOCATE_WITHIN: Duration = Duration::from_millis(20);
+
+/// An operator is told of calls that nobody has accepted for so long.
+const LATE_AFTER_MS: i64 = 30_000;
+
+/// How often the log says so.
+const LATE_SAID_EVERY: Duration = Duration::from_secs(60);
 
 /// The fleet cannot say yet where anybody is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,6 +58,8 @@ pub struct Lane {
     /// It has been told, and has not begun.
     rung: AtomicBool,
     last_refusal: Mutex<Option<Duration>>,
+    /// When the log was last told of late calls.
+    late_said: Mutex<Option<Duration>>,
     /// The store has been asked what an earlier run left, or has kept us waiting too long.
     recalled: AtomicBool,
 }
@@ -79,6 +87,7 @@ impl Lane {
             incidents: OnceLock::new(),
             rung: AtomicBool::new(false),
             last_refusal: Mutex::new(None),
+            late_said: Mutex::new(None),
             recalled: AtomicBool::new(false),
         }
     }
@@ -212,6 +221,7 @@ impl Lane {
     pub(super) fn show(&self) {
         let standing = self.desk.lock().standing();
         self.metrics.incidents_open.set(standing.unaccepted as i64);
+        self.show_late(&standing);
         match self.shelf.failure() {
             Some(failure) => self.readiness.warn("incident store", failure),
             None => self.readiness.clear("incident store"),
@@ -227,6 +237,25 @@ impl Lane {
             *last_refusal = None;
             self.readiness.clear("refused emergencies");
         }
+    }
+
+    /// Tells of calls that the target does not accept.
+    fn show_late(&self, standing: &Standing) {
+        let age_ms = standing.oldest_unaccepted_ms.map_or(0, |opened_ms| self.clock.now_ms() - opened_ms);
+        if self.rules.lines.is_none() || age_ms < LATE_AFTER_MS {
+            self.readiness.clear("emergency calls");
+            return;
+        }
+        let (incidents, age_s) = (standing.unaccepted, age_ms / 1000);
+        let what =
+            format!("the target has not accepted {incidents} incidents; the oldest waits for {age_s} s");
+        let now = self.clock.monotonic();
+        let mut said = self.late_said.lock();
+        if said.is_none_or(|at| now.saturating_sub(at) >= LATE_SAID_EVERY) {
+            *said = Some(now);
+            warn!("{what}");
+        }
+        self.readiness.warn("emergency calls", what);
     }
 
     /// There is something to do: wakes the callers, and the incidents actor unless it knows already.
@@ -308,6 +337,29 @@ mod tests {
         lane.admit();
         (0..3).for_each(|_| lane.locate());
         assert_eq!(*asked.lock(), ["a", "b", "c", "a", "b", "c"]);
+    }
+
+    #[test]
+    fn an_operator_hears_of_a_target_that_does_not_accept() {
+        let clock = Arc::new(ManualClock::at(NOW_MS));
+        let lane = test_lane_in(clock.clone(), Box::new(|_| Ok(None)), 1);
+        offer(&lane, &[help("bus 7")]);
+        lane.admit();
+        lane.show();
+        assert!(!lane.readiness.report().warnings.contains_key("emergency calls"));
+        clock.advance(Duration::from_secs(45));
+        lane.show();
+        let said = lane.readiness.report().warnings["emergency calls"].clone();
+        assert!(said.contains("1 incidents") && said.contains("45 s"), "{said}");
+        let call = lane.next_call().or_else(|| {
+            clock.advance(Duration::from_secs(1));
+            lane.next_call()
+        });
+        let outcome = crate::emergency::incident::Outcome::Accepted { status: 200 };
+        let attempt = Attempt { number: 1, at_ms: NOW_MS, took_ms: 0, outcome };
+        lane.attempted(call.unwrap().incident.id, attempt);
+        lane.show();
+        assert!(!lane.readiness.report().warnings.contains_key("emergency calls"));
     }
 
     #[test]
