@@ -113,7 +113,7 @@ pub struct TcpSettings {
 
 impl Default for TcpSettings {
     fn default() -> Self {
-        Self { listen: "localhost:9091".into(), max_connections: 10_000, idle_timeout: Span::seconds(300) }
+        Self { listen: "localhost:9091".into(), max_connections: 8_192, idle_timeout: Span::seconds(300) }
     }
 }
 
@@ -140,7 +140,7 @@ impl Default for HttpSettings {
             tokens: Vec::new(),
             cert: PathBuf::new(),
             key: PathBuf::new(),
-            max_connections: 10_000,
+            max_connections: 8_192,
         }
     }
 }
