@@ -4,6 +4,7 @@ mod asked;
 mod stages;
 
 use std::fs;
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -43,6 +44,9 @@ pub enum StartError {
     /// A port or the data directory is in use.
     #[error("{0}")]
     InUse(String),
+    /// A setting names what cannot be used.
+    #[error("{0}")]
+    Unusable(String),
     /// Anything else.
     #[error(transparent)]
     Other(#[from] anyhow::Error),
@@ -192,8 +196,19 @@ fn open_data_dir(settings: &Settings) -> Result<DataDir, StartError> {
     let partitions = (settings.partitions > 0).then_some(settings.partitions);
     DataDir::open(Arc::new(RealDisk), dir, partitions).map_err(|err| match err {
         StoreError::InUse { .. } => StartError::InUse(err.to_string()),
+        StoreError::Io { ref source, .. } if is_unusable(source.kind()) => StartError::Unusable(format!(
+            "`data_dir` {} cannot be used: {:#}; choose a directory that the service's user may write, with --data-dir",
+            dir.display(),
+            anyhow::Error::new(err)
+        )),
         other => StartError::Other(anyhow::Error::new(other).context("open the data directory")),
     })
+}
+
+/// What another directory or other permissions would cure; a full or broken disk is another matter.
+fn is_unusable(kind: ErrorKind) -> bool {
+    use ErrorKind::{AlreadyExists, NotADirectory, PermissionDenied, ReadOnlyFilesystem};
+    matches!(kind, AlreadyExists | NotADirectory | PermissionDenied | ReadOnlyFilesystem)
 }
 
 fn bind(settings: &Settings) -> Result<Listeners, StartError> {
@@ -204,11 +219,16 @@ fn bind(settings: &Settings) -> Result<Listeners, StartError> {
     })
 }
 
-fn identity(settings: &Settings) -> anyhow::Result<Identity> {
+fn identity(settings: &Settings) -> Result<Identity, StartError> {
     let (cert, key): (&Path, &Path) = (&settings.http.cert, &settings.http.key);
     if cert.as_os_str().is_empty() {
         fs::create_dir_all(&settings.data_dir).context("create the data directory")?;
-        return Identity::of_data_dir(&settings.data_dir).context("make a certificate");
+        return Ok(Identity::of_data_dir(&settings.data_dir).context("make a certificate")?);
     }
-    Identity::load(cert, key).context("load the certificate")
+    let usable = Identity::load(cert, key).and_then(|it| it.server_config(&[]).map(|_| it));
+    usable.map_err(|err| {
+        let why = anyhow::Error::new(err);
+        let remedy = "name PEM files that the service's user may read, or set neither";
+        StartError::Unusable(format!("`http.cert` or `http.key` cannot be used: {why:#}; {remedy}"))
+    })
 }

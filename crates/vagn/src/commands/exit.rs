@@ -28,6 +28,11 @@ impl Coded {
         Self { code: USAGE, message: message.into() }
     }
 
+    /// A fault of our own.
+    pub fn software(message: impl Into<String>) -> Self {
+        Self { code: SOFTWARE, message: message.into() }
+    }
+
     /// Something that is needed is in use.
     pub fn unavailable(message: impl Into<String>) -> Self {
         Self { code: UNAVAILABLE, message: message.into() }

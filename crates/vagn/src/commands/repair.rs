@@ -13,7 +13,8 @@ use crate::emergency::store::set_aside;
 /// Where to look.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  vagn repair --data-dir ./vagn-data\n\n\
-Nothing is deleted: what cannot be read is moved to files ending in .damaged beside the original.")]
+Nothing is deleted: what cannot be read is moved to files ending in .damaged beside the original.\n\n\
+Exit codes: 0 done, 1 something cannot be read or written, 64 wrong usage, 69 data directory in use.")]
 pub struct RepairArgs {
     /// The data directory of a service that is not running.
     #[arg(long, value_name = "DIR", default_value = "./vagn-data")]

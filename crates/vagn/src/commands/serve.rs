@@ -88,7 +88,7 @@ fn value_name(value: impl clap::ValueEnum) -> String {
 vagn serve --data-dir /var/lib/vagn --emergency-url https://dispatch.example/calls\n  \
 vagn serve --config vagn.toml --udp 0.0.0.0:9092 --insecure-open\n\n\
 Standard output says `listening …` per listener and then `ready`; the log goes to standard error.\n\
-Exit codes: 0 asked to stop, 64 wrong usage or settings, 69 port or data directory in use, 70 the service gave up.")]
+Exit codes: 0 asked to stop, 64 wrong usage, settings, certificate or data directory, 69 port or data directory in use, 70 the service gave up, or a fault of our own.")]
 pub struct ServeArgs {
     #[command(flatten)]
     settings: SettingArgs,
@@ -115,15 +115,68 @@ pub fn run(args: ServeArgs) -> anyhow::Result<ExitCode> {
     vagn_otp::quiet_panics();
     let app = App::start(settings, args.demo).map_err(coded)?;
     for line in app.listening() {
-        say(&format!("listening {line}\n"))?;
+        say(&format!("listening {line}\n")).map_err(own_fault)?;
     }
-    let exit = app.run(|| say("ready\n"))?;
+    let exit = app.run(|| say("ready\n")).map_err(own_fault)?;
     Ok(ExitCode::from(if exit.is_failure() { exit::SOFTWARE } else { 0 }))
 }
 
 fn coded(err: StartError) -> anyhow::Error {
     match err {
         StartError::InUse(message) => Coded::unavailable(message).into(),
-        StartError::Other(err) => err,
+        StartError::Unusable(message) => Coded::usage(message).into(),
+        StartError::Other(err) => own_fault(err),
+    }
+}
+
+fn own_fault(err: anyhow::Error) -> anyhow::Error {
+    Coded::software(format!("{err:#}")).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(change: impl FnOnce(&mut Settings, &std::path::Path), key: &str) {
+        let dir = tempfile::tempdir().unwrap();
+        let mut settings = Settings { data_dir: dir.path().join("data"), ..Settings::default() };
+        for listen in [
+            &mut settings.udp.listen,
+            &mut settings.tcp.listen,
+            &mut settings.http.listen,
+            &mut settings.ops.listen,
+        ] {
+            *listen = "localhost:0".into();
+        }
+        change(&mut settings, dir.path());
+        let err = coded(App::start(settings, false).err().expect("it cannot start"));
+        let told = err.downcast_ref::<Coded>().expect("it has a code");
+        assert!(told.code == exit::USAGE && told.message.contains(key), "{told:?}");
+    }
+
+    #[test]
+    fn what_settings_name_and_cannot_be_used_is_a_matter_of_settings() {
+        check(
+            |settings, dir| {
+                std::fs::write(dir.join("file"), "").unwrap();
+                settings.data_dir = dir.join("file");
+            },
+            "data_dir",
+        );
+        check(
+            |settings, dir| {
+                settings.http.cert = dir.join("no.pem");
+                settings.http.key = dir.join("no.key");
+            },
+            "http.cert",
+        );
+        check(
+            |settings, dir| {
+                std::fs::write(dir.join("text"), "no pem").unwrap();
+                settings.http.cert = dir.join("text");
+                settings.http.key = dir.join("text");
+            },
+            "http.cert",
+        );
     }
 }

@@ -20,7 +20,7 @@ const PROMPT: Duration = Duration::from_millis(100);
 
 pub(super) fn check(data_dir: &Path, free_floor_bytes: u64) -> Vec<Finding> {
     let dir = existing(data_dir);
-    let named = if dir == data_dir {
+    let named = if data_dir.is_dir() {
         format!("data directory {}", data_dir.display())
     } else {
         format!("data directory {} (not there yet; tried {})", data_dir.display(), dir.display())
@@ -116,6 +116,12 @@ mod tests {
         let found = check(&dir.path().join("a/b"), 0)[0].to_string();
         assert!(found.contains("not there yet") && found.contains(" a sync takes "), "{found}");
         assert_eq!(existing(Path::new("surely-not-here")), Path::new("."));
+    }
+
+    #[test]
+    fn a_relative_directory_that_exists_is_there() {
+        let found = check(Path::new("src"), 0)[0].to_string();
+        assert!(!found.contains("not there yet"), "{found}");
     }
 
     #[test]
