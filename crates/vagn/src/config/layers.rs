@@ -15,7 +15,7 @@ pub type Flags = Vec<(&'static str, Value)>;
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// The file cannot be read.
-    #[error("cannot read the config file {}: {source}", path.display())]
+    #[error("cannot read the config file {}", path.display())]
     Read {
         /// The file.
         path: PathBuf,
@@ -23,7 +23,7 @@ pub enum ConfigError {
         source: std::io::Error,
     },
     /// The file is not TOML.
-    #[error("{} is not TOML: {source}", path.display())]
+    #[error("{} is not TOML", path.display())]
     Syntax {
         /// The file.
         path: PathBuf,
@@ -34,10 +34,12 @@ pub enum ConfigError {
     #[error("the environment has {0}, which is no setting; `vagn config` lists them")]
     Variable(String),
     /// An unknown key or a value of the wrong kind.
-    #[error("setting `{key}`: {why}")]
+    #[error("setting `{key}` {from}: {why}")]
     Key {
         /// Where in the settings.
         key: String,
+        /// Who set it, as in "from vagn.toml".
+        from: String,
         /// What is wrong with it.
         why: String,
     },
@@ -56,19 +58,30 @@ pub fn load(
     flags: Flags,
 ) -> Result<Settings, ConfigError> {
     let mut table = file.map_or(Ok(Table::new()), read)?;
+    let mut origins = Vec::new();
     for (name, text) in environment.filter(|(name, _)| is_ours(name)) {
-        let (key, default) = key_of(&name).ok_or(ConfigError::Variable(name))?;
+        let (key, default) = key_of(&name).ok_or_else(|| ConfigError::Variable(name.clone()))?;
         put(&mut table, &key, parse(text, &default));
+        origins.push((key, format!("from the environment variable {name}")));
     }
     for (key, value) in flags {
         put(&mut table, key, value);
+        origins.push((key.to_owned(), "from the command line".to_owned()));
     }
-    let settings: Settings = serde_path_to_error::deserialize(table).map_err(|err| ConfigError::Key {
-        key: err.path().to_string(),
-        why: err.inner().message().to_owned(),
+    let settings: Settings = serde_path_to_error::deserialize(table).map_err(|err| {
+        let key = err.path().to_string();
+        let from = origin(&key, &origins, file);
+        ConfigError::Key { key, from, why: err.inner().message().to_owned() }
     })?;
     settings.check()?;
     Ok(settings)
+}
+
+/// Who set a key: the last to do so, and the file where nobody else did. `http.tokens[0]` is set by `http.tokens`.
+fn origin(key: &str, origins: &[(String, String)], file: Option<&Path>) -> String {
+    let name = key.split('[').next().unwrap_or(key);
+    let found = origins.iter().rev().find(|(set, _)| set == name).map(|(_, from)| from.clone());
+    found.unwrap_or_else(|| file.map_or("by default".to_owned(), |file| format!("from {}", file.display())))
 }
 
 fn read(path: &Path) -> Result<Table, ConfigError> {
@@ -182,5 +195,8 @@ mod tests {
     fn says_which_variable_has_the_wrong_kind_of_value() {
         let said = load_with("", &[("VAGN_MAX_VEHICLES", "many")], Flags::new()).unwrap_err().to_string();
         assert!(said.contains("max_vehicles"), "{said}");
+        assert!(said.contains("from the environment variable VAGN_MAX_VEHICLES"), "{said}");
+        let said = load_with("max_vehicles = \"many\"", &[], Flags::new()).unwrap_err().to_string();
+        assert!(said.contains("vagn.toml"), "{said}");
     }
 }
