@@ -6,28 +6,59 @@ use clap::Args;
 
 use super::say;
 use super::serve::SettingArgs;
+use crate::config::Settings;
 
 /// The same flags as `serve` has.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  vagn config > vagn.toml\n  VAGN_HISTORY_KEEP=48h vagn config --config vagn.toml\n\n\
-Every key can also be set in the environment: history.keep is VAGN_HISTORY_KEEP."
+Every key can also be set in the environment: history.keep is VAGN_HISTORY_KEEP.\n\
+Secrets that are set (emergency.secret, http.tokens) are named in comments and not shown: add them yourself."
 )]
 pub struct ConfigArgs {
     #[command(flatten)]
     settings: SettingArgs,
 }
 
-/// Prints the settings as TOML; secrets are shown as `***`.
+/// Prints the settings as TOML; secrets that are set are named in comments and not shown.
 ///
 /// # Errors
 /// When the settings cannot be in force.
 pub fn run(args: ConfigArgs) -> anyhow::Result<ExitCode> {
     let mut settings = args.settings.load()?;
-    if !settings.emergency.secret.is_empty() {
-        settings.emergency.secret = "***".into();
-    }
-    settings.http.tokens.iter_mut().for_each(|token| *token = "***".into());
-    say(&toml::to_string(&settings)?)?;
+    say(&shown(&mut settings)?)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// A secret that is set is a comment, so that what is printed never loads as one that is not.
+fn shown(settings: &mut Settings) -> Result<String, toml::ser::Error> {
+    let secret = std::mem::take(&mut settings.emergency.secret);
+    let tokens = std::mem::take(&mut settings.http.tokens);
+    let mut text = toml::to_string(settings)?;
+    if !secret.is_empty() {
+        text = text.replace("\nsecret = \"\"\n", "\n# emergency.secret is set; not shown\n");
+    }
+    if !tokens.is_empty() {
+        text = text.replace("\ntokens = []\n", "\n# http.tokens is set; not shown\n");
+    }
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_is_a_comment() {
+        let mut settings = Settings::default();
+        settings.emergency.secret = "hush".into();
+        settings.http.tokens = vec!["hush".into()];
+        let text = shown(&mut settings).unwrap();
+        assert!(!text.contains("hush") && !text.contains("***"), "{text}");
+        assert!(
+            text.contains("# emergency.secret is set") && text.contains("# http.tokens is set"),
+            "{text}"
+        );
+        assert_eq!(toml::from_str::<Settings>(&text).unwrap(), Settings::default());
+    }
 }
