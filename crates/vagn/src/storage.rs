@@ -292,6 +292,8 @@ impl Handle<Delete> for Storage {
         };
         let deleted = partition.delete(id.key()).map_err(|err| err.to_string())?;
         if deleted && self.around.sync.is_always() {
+            // The disk takes as long as it likes.
+            let _unwatched = ctx.idle();
             partition.syncer().sync().map_err(|err| err.to_string())?;
         }
         Ok(deleted)

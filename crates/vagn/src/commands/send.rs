@@ -94,7 +94,10 @@ impl SendArgs {
 fn over_udp(args: &SendArgs, mut single: Single) -> anyhow::Result<ExitCode> {
     let (target, stop) = (args.way.target(), AtomicBool::new(false));
     let sent = udp::send_all(&mut single, &target, &mut Watch { stop: &stop, progress: &mut |_| {} })?;
-    say(&format!("sent {} bytes to udp {target}; over udp nothing comes back\n", sent.tally.bytes))?;
+    let advice =
+        if args.emergency { ": repeat it, or use --over tcp to hear that it is recorded" } else { "" };
+    let bytes = sent.tally.bytes;
+    say(&format!("sent {bytes} bytes to udp {target}; over udp nothing comes back{advice}\n"))?;
     Ok(ExitCode::SUCCESS)
 }
 
