@@ -30,7 +30,7 @@ use crate::tls::Identity;
 use stages::{Listeners, Stages};
 
 /// Longest an orderly stop may take; then everything is ended where it stands.
-const STOP_WITHIN: Duration = Duration::from_secs(9);
+const STOP_WITHIN: Duration = Duration::from_secs(8);
 
 /// Longest what does not stop may take to be ended. Then the process leaves without it, as safe as after `kill -9`.
 const KILL_WITHIN: Duration = Duration::from_millis(500);
