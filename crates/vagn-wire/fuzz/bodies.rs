@@ -1,7 +1,7 @@
 //! What must hold for any bytes whatever. Run by the fuzz targets beside this file, and on stable Rust by the crate's
 //! tests: over the corpus, over mutations of it, and over the million inputs of the agreement test.
 
-use vagn_wire::{MAX_OBJECT, Reject, Report, ack};
+use vagn_wire::{MAX_OBJECT, Reject, Report, StoredAck, ack};
 
 /// The two decoders agree, the filter agrees with them, and what was understood survives being sent again.
 pub(crate) fn decode(bytes: &[u8]) {
@@ -12,7 +12,19 @@ pub(crate) fn decode(bytes: &[u8]) {
     if let Ok(report) = decoded {
         assert!(report.emergency || report.position.is_ok(), "an error beside the flag only");
         roundtrip(report);
+        stored_ack(&report, bytes.len());
     }
+}
+
+/// The answer to a call for help is never longer than the call, however that was put, and reads back.
+fn stored_ack(report: &Report<'_>, call_len: usize) {
+    let Some(bare) = StoredAck::asked_by(report) else { return };
+    let told = StoredAck { incident: Some("019ab3c4-5d6e-7f80-9a1b-2c3d4e5f6071"), ..bare };
+    let mut bytes = Vec::new();
+    told.encode(call_len, &mut bytes);
+    assert!(bytes.len() <= call_len, "{} bytes for {call_len}", bytes.len());
+    let read = StoredAck::decode(&bytes);
+    assert!(read == Ok(told) || read == Ok(bare), "{read:?}");
 }
 
 fn roundtrip(report: Report<'_>) {
@@ -43,9 +55,19 @@ pub(crate) fn object_len(stream: &[u8]) {
 
 /// An answer that can be read is the same when written and read again.
 pub(crate) fn ack(stream: &[u8]) {
+    stored(stream);
     let Ok(Some((answer, len))) = ack::decode(stream) else { return };
     assert_eq!(vagn_wire::object_len(stream), Ok(Some(len)));
     let mut bytes = Vec::new();
     ack::encode(&answer, &mut bytes);
     assert_eq!(ack::decode(&bytes), Ok(Some((answer, bytes.len()))));
+}
+
+/// The same over UDP.
+fn stored(datagram: &[u8]) {
+    let Ok(answer) = StoredAck::decode(datagram) else { return };
+    let mut bytes = Vec::new();
+    answer.encode(usize::MAX, &mut bytes);
+    assert_eq!(StoredAck::decode(&bytes), Ok(answer));
+    assert!(bytes.len() <= datagram.len(), "not the shortest form");
 }

@@ -7,7 +7,7 @@ use crate::decode::cursor::{Cursor, Value};
 use crate::encode::{text, uint64};
 use crate::id::name;
 use crate::marker::FIXMAP;
-use crate::{Fate, Reject, VehicleId, object_len};
+use crate::{Fate, Reject, StoredAck, VehicleId, object_len};
 
 /// What became of one report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,25 +52,33 @@ pub fn encode(ack: &Ack<'_>, out: &mut Vec<u8>) {
 /// # Errors
 /// [`BadAck`] when the stream does not go on with an answer. Unknown keys are skipped.
 pub fn decode(stream: &[u8]) -> Result<Option<(Ack<'_>, usize)>, BadAck> {
-    let Some(len) = object_len(stream).map_err(BadAck::Frame)? else { return Ok(None) };
-    let mut cursor = Cursor::new(&stream[..len]);
-    let Value::Map(pairs) = cursor.value().map_err(BadAck::Frame)? else { return Err(BadAck::NotAMap) };
-    let mut fields = Fields::default();
-    for _ in 0..pairs {
-        fields.pair(&mut cursor).map_err(BadAck::Frame)?;
-    }
+    let Some((fields, len)) = Fields::read(stream)? else { return Ok(None) };
     fields.finish().map(|ack| Some((ack, len)))
 }
 
+/// What has been read of an answer.
 #[derive(Default)]
-struct Fields<'a> {
+pub(crate) struct Fields<'a> {
     vehicle_id: Option<VehicleId<'a>>,
     seq: Option<u64>,
     fate: Option<Fate>,
+    stored: bool,
     incident: Option<&'a str>,
 }
 
 impl<'a> Fields<'a> {
+    /// Reads the first object of `bytes` and says how long it is; `None` when it is not whole.
+    pub(crate) fn read(bytes: &'a [u8]) -> Result<Option<(Self, usize)>, BadAck> {
+        let Some(len) = object_len(bytes).map_err(BadAck::Frame)? else { return Ok(None) };
+        let mut cursor = Cursor::new(&bytes[..len]);
+        let Value::Map(pairs) = cursor.value().map_err(BadAck::Frame)? else { return Err(BadAck::NotAMap) };
+        let mut fields = Self::default();
+        for _ in 0..pairs {
+            fields.pair(&mut cursor).map_err(BadAck::Frame)?;
+        }
+        Ok(Some((fields, len)))
+    }
+
     fn pair(&mut self, cursor: &mut Cursor<'a>) -> Result<(), Reject> {
         let key = cursor.value()?;
         cursor.skip(key.children())?;
@@ -78,9 +86,11 @@ impl<'a> Fields<'a> {
         match (key, value) {
             (Value::Text(b"ID"), Value::Text(id)) => self.vehicle_id = VehicleId::from_bytes(id).ok(),
             (Value::Text(b"Seq"), Value::Int(seq)) => self.seq = u64::try_from(seq).ok(),
+            (Value::Text(b"Seq"), Value::Big(seq)) => self.seq = Some(seq),
             (Value::Text(b"Fate"), Value::Text(word)) => {
                 self.fate = name(word).and_then(|word| word.parse().ok())
             }
+            (Value::Text(b"Stored"), Value::Bool(stored)) => self.stored = stored,
             (Value::Text(b"Incident"), Value::Text(id)) => self.incident = name(id),
             _ => {}
         }
@@ -92,6 +102,17 @@ impl<'a> Fields<'a> {
             vehicle_id: self.vehicle_id.ok_or(BadAck::Field("ID"))?,
             seq: self.seq.ok_or(BadAck::Field("Seq"))?,
             fate: self.fate.ok_or(BadAck::Field("Fate"))?,
+            incident: self.incident,
+        })
+    }
+
+    pub(crate) fn finish_stored(self) -> Result<StoredAck<'a>, BadAck> {
+        if !self.stored {
+            return Err(BadAck::Field("Stored"));
+        }
+        Ok(StoredAck {
+            vehicle_id: self.vehicle_id.ok_or(BadAck::Field("ID"))?,
+            seq: self.seq.ok_or(BadAck::Field("Seq"))?,
             incident: self.incident,
         })
     }

@@ -1,6 +1,7 @@
 //! A report to bytes, as a vehicle would send it.
 
-use crate::marker::{FALSE, FIXMAP, FIXSTR, FLOAT32, FLOAT64, INT64, STR8, STR32, TRUE, UINT64};
+use crate::marker::{FALSE, FIXMAP, FIXSTR, FLOAT32, FLOAT64, INT64, STR8, STR32, TRUE};
+use crate::marker::{UINT8, UINT16, UINT32, UINT64};
 use crate::{Kind, Report};
 
 /// Appends the report to `out`: the original's layout, 79 bytes with a UUID, when nothing optional is set; a map with
@@ -15,8 +16,7 @@ pub fn encode(report: &Report<'_>, out: &mut Vec<u8>) {
         float64(out, "Lat", position.lat());
     }
     extras(out, report);
-    key(out, "Emergency");
-    out.push(if report.emergency { TRUE } else { FALSE });
+    flag(out, "Emergency", report.emergency);
 }
 
 /// Number of pairs in the map: at most ten, so that its head is one byte.
@@ -61,6 +61,23 @@ pub(crate) fn text(out: &mut Vec<u8>, name: &str, value: &str) {
 
 pub(crate) fn uint64(out: &mut Vec<u8>, name: &str, value: u64) {
     field(out, name, UINT64, &value.to_be_bytes());
+}
+
+/// Writes a number in its shortest form.
+pub(crate) fn uint(out: &mut Vec<u8>, name: &str, value: u64) {
+    let bytes = value.to_be_bytes();
+    match value {
+        0..0x80 => field(out, name, value as u8, &[]),
+        0x80..0x100 => field(out, name, UINT8, &bytes[7..]),
+        0x100..0x1_0000 => field(out, name, UINT16, &bytes[6..]),
+        0x1_0000..0x1_0000_0000 => field(out, name, UINT32, &bytes[4..]),
+        _ => field(out, name, UINT64, &bytes),
+    }
+}
+
+pub(crate) fn flag(out: &mut Vec<u8>, name: &str, set: bool) {
+    key(out, name);
+    out.push(if set { TRUE } else { FALSE });
 }
 
 fn float64(out: &mut Vec<u8>, name: &str, value: f64) {

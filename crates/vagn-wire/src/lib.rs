@@ -7,6 +7,7 @@
 //! | cut a TCP stream into objects | [`object_len`] |
 //! | write what a vehicle would send | [`encode()`] |
 //! | answer over TCP, and read the answer | [`ack`] |
+//! | answer a call for help over UDP, and read the answer | [`StoredAck`] |
 //!
 //! No I/O, no clock, no unsafe code; decoding allocates nothing and its work is bounded by the length of the input.
 //! The format is described for those who write vehicles in `docs/wire.md`.
@@ -23,6 +24,7 @@ mod marker;
 mod position;
 mod reject;
 mod report;
+mod stored;
 
 pub use decode::{decode, decode_general, is_emergency};
 pub use encode::encode;
@@ -33,3 +35,4 @@ pub use kind::Kind;
 pub use position::Position;
 pub use reject::Reject;
 pub use report::{MAX_DATAGRAM, Report};
+pub use stored::StoredAck;

@@ -19,7 +19,7 @@ pub struct Report<'a> {
     pub emergency: bool,
     /// `Ts`: when it was there by its own clock, in ms since 1970.
     pub event_time_ms: Option<i64>,
-    /// `Seq`: its own count of reports; asks for an ack over TCP.
+    /// `Seq`: its own count of reports; asks for an answer over TCP, and over UDP too with a call for help.
     pub seq: Option<u64>,
     /// `Speed` in m/s, finite and not negative.
     pub speed_mps: Option<f32>,

@@ -26,6 +26,15 @@ fn every_fate_can_be_answered() {
 }
 
 #[test]
+fn every_seq_is_read_back() {
+    for seq in [0, 7, i64::MAX.unsigned_abs(), 1 << 63, u64::MAX] {
+        let mut bytes = Vec::new();
+        encode(&Ack { seq, ..ack(Fate::Stored, None) }, &mut bytes);
+        assert_eq!(decode(&bytes).map(|read| read.map(|(ack, _)| ack.seq)), Ok(Some(seq)));
+    }
+}
+
+#[test]
 fn answers_are_taken_off_a_stream_one_by_one() {
     let mut stream = Vec::new();
     encode(&ack(Fate::Stored, None), &mut stream);

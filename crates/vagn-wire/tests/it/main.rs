@@ -14,4 +14,5 @@ mod inputs;
 mod leniency;
 mod model;
 mod refusals;
+mod stored;
 mod streams;
