@@ -8,6 +8,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use vagn_otp::Topic;
 
+use crate::asker::Asker;
 use crate::fate::{Receipt, Share};
 use crate::metrics::Metrics;
 use crate::stamp::Stamp;
@@ -38,6 +39,7 @@ pub struct Batch {
     ends: Vec<u32>,
     share: Mutex<Option<Share>>,
     receipt: Option<Arc<Receipt>>,
+    askers: Vec<(u32, Asker)>,
 }
 
 impl Batch {
@@ -75,6 +77,12 @@ impl Batch {
         self.receipt.clone()
     }
 
+    /// Whom to tell that the report at `index` is on disk, if it came as a datagram that asks for it.
+    pub fn asker(&self, index: u32) -> Option<&Asker> {
+        let at = self.askers.binary_search_by_key(&index, |(asked, _)| *asked).ok()?;
+        Some(&self.askers[at].1)
+    }
+
     /// Takes over the duty to say what became of the reports. Only the first taker gets it.
     pub fn take_share(&self) -> Option<Share> {
         self.share.lock().take()
@@ -87,18 +95,26 @@ pub struct BatchBuilder {
     source: Source,
     bytes: Vec<u8>,
     ends: Vec<u32>,
+    /// Rare, in the order of their reports. Empty it takes no memory.
+    askers: Vec<(u32, Asker)>,
 }
 
 impl BatchBuilder {
     /// An empty batch.
     pub fn new(source: Source) -> Self {
-        Self { source, bytes: Vec::new(), ends: Vec::new() }
+        Self { source, bytes: Vec::new(), ends: Vec::new(), askers: Vec::new() }
     }
 
     /// Adds one report as it came in.
     pub fn push(&mut self, report: &[u8]) {
         self.bytes.extend_from_slice(report);
         self.ends.push(self.bytes.len() as u32);
+    }
+
+    /// Adds one report whose sender is to hear when it is on disk.
+    pub fn push_asked(&mut self, report: &[u8], asker: Asker) {
+        self.askers.push((self.ends.len() as u32, asker));
+        self.push(report);
     }
 
     /// How many reports it holds so far.
@@ -118,15 +134,16 @@ impl BatchBuilder {
 
     /// Closes the batch: from here on its reports count as received.
     pub fn seal(self, stamp: Stamp, receipt: Option<Arc<Receipt>>, metrics: &Arc<Metrics>) -> Arc<Batch> {
-        let Self { source, bytes, ends } = self;
+        let Self { source, bytes, ends, askers } = self;
         let share = Mutex::new(Some(Share::received(metrics, ends.len())));
-        Arc::new(Batch { source, stamp, bytes, ends, share, receipt })
+        Arc::new(Batch { source, stamp, bytes, ends, share, receipt, askers })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::asker::testing::asker;
     use vagn_wire::Fate;
 
     #[test]
@@ -140,6 +157,20 @@ mod tests {
         let reports: Vec<_> = batch.reports().collect();
         assert_eq!(reports, [(0, 100, &b"one"[..]), (1, 101, b""), (2, 102, b"three")]);
         assert_eq!(metrics.received.get(), 3);
+    }
+
+    #[test]
+    fn knows_who_asked_and_keeps_nothing_when_nobody_did() {
+        let metrics = Metrics::new();
+        let mut builder = BatchBuilder::new(Source::Udp);
+        builder.push(b"one");
+        assert_eq!(builder.askers.capacity(), 0);
+        let (asker, heard) = asker();
+        builder.push_asked(b"two", asker);
+        let batch = builder.seal(Stamp { time_ms: 7, first_seq: 0 }, None, &metrics);
+        assert!(batch.asker(0).is_none() && batch.asker(2).is_none());
+        batch.asker(1).unwrap().answer(b"stored");
+        assert_eq!(heard.recv().unwrap(), b"stored");
     }
 
     #[test]

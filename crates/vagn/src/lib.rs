@@ -5,6 +5,7 @@
 //! the flag; queries read the fleet; the web answers. [`app`] alone knows all of them.
 
 pub mod app;
+pub mod asker;
 pub mod batch;
 pub mod clock;
 pub mod commands;

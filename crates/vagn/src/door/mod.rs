@@ -8,6 +8,8 @@ mod gather;
 mod handover;
 pub mod listen;
 mod meminfo;
+mod outlet;
+mod pktinfo;
 mod port;
 mod recvmmsg;
 mod socket;
@@ -28,6 +30,7 @@ use vagn_otp::ChildSpec;
 
 pub use self::handover::Handover;
 use self::listen::{ListenError, Transport};
+use self::outlet::DoorOutlet;
 use self::port::{Port, Unsteered};
 use self::socket::DoorSocket;
 pub use self::socket::{Buffer, probe_buffer};
@@ -104,7 +107,8 @@ impl Doors {
 }
 
 fn udp(name: &str, socket: Arc<DoorSocket>, reply: Reply, gathers: bool, handover: &Handover) -> ChildSpec {
-    let door = UdpDoor { socket, handover: handover.clone(), reply, gathers };
+    let outlet = Arc::new(DoorOutlet::new(socket.clone(), handover.metrics.clone()));
+    let door = UdpDoor { socket, outlet, handover: handover.clone(), reply, gathers };
     ChildSpec::thread(name, move |ctx| door.run(&ctx))
 }
 

@@ -5,9 +5,12 @@ use std::mem::{size_of, zeroed};
 use std::os::fd::{AsFd, AsRawFd};
 use std::ptr::null_mut;
 
-use libc::{c_void, iovec, mmsghdr, msghdr, sockaddr_storage, socklen_t};
+use libc::{c_void, iovec, mmsghdr, msghdr, sockaddr_in6, socklen_t};
 use socket2::{SockAddr, SockAddrStorage};
 use vagn_wire::MAX_DATAGRAM;
+
+use super::pktinfo;
+use crate::asker::Peer;
 
 /// Datagrams per call. 64 beats 256: the slots stay in the cache.
 pub(super) const CALL_MAX: usize = 64;
@@ -23,33 +26,58 @@ pub(super) enum Wait {
 pub(super) struct Arrival<'a> {
     /// `None`: longer than a slot, and so longer than any report.
     pub(super) payload: Option<&'a [u8]>,
-    pub(super) sender: Option<SockAddr>,
+    name: &'a sockaddr_in6,
+    control: &'a Control,
+    head: Head,
+}
+
+impl Arrival<'_> {
+    /// Who sent it. Not asked of most, so it is worked out only here.
+    pub(super) fn peer(&self) -> Option<Peer> {
+        let mut storage = SockAddrStorage::zeroed();
+        // SAFETY: the storage has room for an address of any family, and any bytes are a value of this plain C struct.
+        unsafe { *storage.view_as::<sockaddr_in6>() = *self.name };
+        let length = (self.head.name_length as usize).min(size_of::<sockaddr_in6>());
+        // SAFETY: the storage holds `length` bytes of an address that the kernel wrote, and zeroes after them.
+        let address = unsafe { SockAddr::new(storage, length as socklen_t) }.as_socket()?;
+        Some(Peer { address, sent_to: pktinfo::read(&self.control.0[..self.head.control_length]) })
+    }
 }
 
 /// Slots, and what the kernel said of each in the last call.
 pub(super) struct Receiver {
     slots: Box<[[u8; MAX_DATAGRAM]; CALL_MAX]>,
-    senders: Box<[sockaddr_storage; CALL_MAX]>,
-    ask_senders: bool,
+    /// Large enough for both families, and no larger: the kernel's writing there is a tenth of what a call costs.
+    names: Box<[sockaddr_in6; CALL_MAX]>,
+    controls: Box<[Control; CALL_MAX]>,
+    /// Also receive to which address a datagram was sent.
+    asks_address: bool,
     heads: [Head; CALL_MAX],
 }
+
+/// Room for what comes beside a datagram, aligned as the kernel's headers are.
+#[derive(Clone, Copy)]
+#[repr(C, align(8))]
+struct Control([u8; pktinfo::SPACE]);
 
 #[derive(Clone, Copy, Default)]
 struct Head {
     length: usize,
     truncated: bool,
-    sender_length: socklen_t,
+    name_length: socklen_t,
+    control_length: usize,
 }
 
 impl Receiver {
-    /// Slots for one thread. `ask_senders`: also learn where each datagram came from.
-    pub(super) fn new(ask_senders: bool) -> Self {
+    /// Slots for one thread. `asks_address`: also learn to which address each datagram was sent.
+    pub(super) fn new(asks_address: bool) -> Self {
         // SAFETY: all zeroes is a value of this plain C struct, namely "no address".
-        let nobody: sockaddr_storage = unsafe { zeroed() };
+        let nobody: sockaddr_in6 = unsafe { zeroed() };
         Self {
             slots: Box::new([[0; MAX_DATAGRAM]; CALL_MAX]),
-            senders: Box::new([nobody; CALL_MAX]),
-            ask_senders,
+            names: Box::new([nobody; CALL_MAX]),
+            controls: Box::new([Control([0; pktinfo::SPACE]); CALL_MAX]),
+            asks_address,
             heads: [Head::default(); CALL_MAX],
         }
     }
@@ -58,16 +86,16 @@ impl Receiver {
     pub(super) fn receive(&mut self, socket: &impl AsFd, wait: Wait) -> io::Result<usize> {
         let mut parts = self.slots.each_mut().map(part);
         let mut messages = parts.each_mut().map(message);
-        if self.ask_senders {
-            messages
-                .iter_mut()
-                .zip(self.senders.iter_mut())
-                .for_each(|(message, sender)| ask(message, sender));
+        messages.iter_mut().zip(self.names.iter_mut()).for_each(|(message, name)| ask(message, name));
+        if self.asks_address {
+            let controls = self.controls.iter_mut();
+            messages.iter_mut().zip(controls).for_each(|(message, control)| ask_address(message, control));
         }
         let flags = if wait == Wait::First { libc::MSG_WAITFORONE } else { libc::MSG_DONTWAIT };
         let fd = socket.as_fd().as_raw_fd();
-        // SAFETY: each message points to a part, which points to a slot of `MAX_DATAGRAM` bytes, and perhaps to an
-        // address with its true size; all live through the call and none is touched meanwhile.
+        // SAFETY: each message points to a part, which points to a slot of `MAX_DATAGRAM` bytes, to an address and
+        // perhaps to a control buffer, both with their true sizes; all live through the call and none is touched
+        // meanwhile.
         let count =
             unsafe { libc::recvmmsg(fd, messages.as_mut_ptr(), CALL_MAX as u32, flags as _, null_mut()) };
         let Ok(count) = usize::try_from(count) else {
@@ -77,7 +105,8 @@ impl Receiver {
             *head = Head {
                 length: message.msg_len as usize,
                 truncated: message.msg_hdr.msg_flags & libc::MSG_TRUNC != 0,
-                sender_length: message.msg_hdr.msg_namelen,
+                name_length: message.msg_hdr.msg_namelen,
+                control_length: message.msg_hdr.msg_controllen.min(pktinfo::SPACE),
             };
         }
         Ok(count)
@@ -88,19 +117,8 @@ impl Receiver {
         (0..count.min(CALL_MAX)).map(|at| {
             let head = self.heads[at];
             let payload = if head.truncated { None } else { self.slots[at].get(..head.length) };
-            Arrival { payload, sender: self.sender(at, head.sender_length) }
+            Arrival { payload, name: &self.names[at], control: &self.controls[at], head }
         })
-    }
-
-    fn sender(&self, at: usize, length: socklen_t) -> Option<SockAddr> {
-        if !self.ask_senders || length == 0 {
-            return None;
-        }
-        let mut storage = SockAddrStorage::zeroed();
-        // SAFETY: the storage is a sockaddr_storage in all but name, and so is what is copied into it.
-        unsafe { *storage.view_as::<sockaddr_storage>() = self.senders[at] };
-        // SAFETY: the kernel wrote an address of `length` bytes to this storage.
-        Some(unsafe { SockAddr::new(storage, length) })
     }
 }
 
@@ -116,9 +134,14 @@ fn message(part: &mut iovec) -> mmsghdr {
     mmsghdr { msg_hdr: head, msg_len: 0 }
 }
 
-fn ask(message: &mut mmsghdr, sender: &mut sockaddr_storage) {
-    message.msg_hdr.msg_name = std::ptr::from_mut(sender).cast::<c_void>();
-    message.msg_hdr.msg_namelen = size_of::<sockaddr_storage>() as socklen_t;
+fn ask(message: &mut mmsghdr, name: &mut sockaddr_in6) {
+    message.msg_hdr.msg_name = std::ptr::from_mut(name).cast::<c_void>();
+    message.msg_hdr.msg_namelen = size_of::<sockaddr_in6>() as socklen_t;
+}
+
+fn ask_address(message: &mut mmsghdr, control: &mut Control) {
+    message.msg_hdr.msg_control = std::ptr::from_mut(control).cast::<c_void>();
+    message.msg_hdr.msg_controllen = pktinfo::SPACE as _;
 }
 
 /// A wait that ran out or was interrupted is no error.
@@ -169,13 +192,16 @@ mod tests {
     }
 
     #[test]
-    fn knows_the_sender_when_asked() {
-        let (door, vehicle) = pair();
-        vehicle.send(b"x").unwrap();
-        let mut receiver = Receiver::new(true);
-        assert_eq!(receiver.receive(&door, Wait::First).unwrap(), 1);
-        let sender = receiver.arrivals(1).next().unwrap().sender.unwrap();
-        assert_eq!(sender.as_socket(), Some(vehicle.local_addr().unwrap()));
+    fn knows_the_sender_of_either_family() {
+        for any in ["127.0.0.1:0", "[::1]:0"] {
+            let door = UdpSocket::bind(any).unwrap();
+            let vehicle = UdpSocket::bind(any).unwrap();
+            vehicle.send_to(b"x", door.local_addr().unwrap()).unwrap();
+            let mut receiver = Receiver::new(false);
+            assert_eq!(receiver.receive(&door, Wait::First).unwrap(), 1);
+            let peer = receiver.arrivals(1).next().unwrap().peer().unwrap();
+            assert_eq!(peer, Peer { address: vehicle.local_addr().unwrap(), sent_to: None });
+        }
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::time::Duration;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::meminfo::{DropCount, MemInfo};
-use super::sockopt;
+use super::{pktinfo, sockopt};
 
 /// Longest wait for a datagram, and so for a stopping door.
 pub(super) const WAIT_MAX: Duration = Duration::from_millis(100);
@@ -19,6 +19,8 @@ pub(super) struct DoorSocket {
     pub(super) socket: Socket,
     /// Receive buffer as the kernel gave it.
     pub(super) buffer: Buffer,
+    /// It listens at all addresses, so the kernel is asked which one a datagram was sent to.
+    pub(super) asks_address: bool,
     drops: DropCount,
 }
 
@@ -58,7 +60,9 @@ impl DoorSocket {
         let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
         socket.set_read_timeout(Some(WAIT_MAX))?;
         let buffer = grow_buffer(&socket, buffer_bytes)?;
-        Ok(Self { socket, buffer, drops: DropCount::default() })
+        // Where that is refused, answers leave from whichever address the routes say.
+        let asks_address = address.ip().is_unspecified() && pktinfo::enable(&socket, address).is_ok();
+        Ok(Self { socket, buffer, asks_address, drops: DropCount::default() })
     }
 
     /// Where it is bound.

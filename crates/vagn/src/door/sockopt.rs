@@ -8,7 +8,12 @@ use libc::{c_int, c_void, socklen_t};
 
 /// Sets an integer option at `SOL_SOCKET`.
 pub(super) fn set_int(socket: &impl AsFd, option: c_int, value: c_int) -> io::Result<()> {
-    set(socket, option, &value)
+    set(socket, libc::SOL_SOCKET, option, &value)
+}
+
+/// Sets an integer option at another level, such as `IPPROTO_IP`.
+pub(super) fn set_int_at(socket: &impl AsFd, level: c_int, option: c_int, value: c_int) -> io::Result<()> {
+    set(socket, level, option, &value)
 }
 
 /// Reads an integer option at `SOL_SOCKET`.
@@ -35,16 +40,15 @@ pub(super) fn attach_group_program(socket: &impl AsFd, program: &[libc::sock_fil
     let length = u16::try_from(program.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
     // The kernel copies the program and writes nothing through the pointer, whatever its type says.
     let handle = libc::sock_fprog { len: length, filter: program.as_ptr().cast_mut() };
-    set(socket, libc::SO_ATTACH_REUSEPORT_CBPF, &handle)
+    set(socket, libc::SOL_SOCKET, libc::SO_ATTACH_REUSEPORT_CBPF, &handle)
 }
 
-fn set<T>(socket: &impl AsFd, option: c_int, value: &T) -> io::Result<()> {
+fn set<T>(socket: &impl AsFd, level: c_int, option: c_int, value: &T) -> io::Result<()> {
     let fd = socket.as_fd().as_raw_fd();
     let pointer = std::ptr::from_ref(value).cast::<c_void>();
     // SAFETY: `value` lives through the call and the kernel only reads `size_of::<T>()` bytes from it; what a value
     // points to itself (a program) is borrowed by the caller for as long.
-    let result =
-        unsafe { libc::setsockopt(fd, libc::SOL_SOCKET, option, pointer, size_of::<T>() as socklen_t) };
+    let result = unsafe { libc::setsockopt(fd, level, option, pointer, size_of::<T>() as socklen_t) };
     check(result)
 }
 

@@ -36,6 +36,7 @@ struct Running {
 }
 
 struct Plan {
+    listen: String,
     reply: Reply,
     steered: bool,
     max_connections: u32,
@@ -44,7 +45,8 @@ struct Plan {
 
 impl Default for Plan {
     fn default() -> Self {
-        Self { reply: Reply::None, steered: true, max_connections: 10_000, hang_limit: PATIENCE }
+        let listen = "127.0.0.1:0".into();
+        Self { listen, reply: Reply::None, steered: true, max_connections: 10_000, hang_limit: PATIENCE }
     }
 }
 
@@ -52,8 +54,7 @@ impl Plan {
     async fn run(self, handover: Handover) -> Running {
         let dir = tempfile::tempdir().unwrap();
         let identity = Identity::of_data_dir(dir.path()).unwrap();
-        let udp =
-            UdpSettings { listen: "127.0.0.1:0".into(), receive_buffer_bytes: BUFFER, reply: self.reply };
+        let udp = UdpSettings { listen: self.listen, receive_buffer_bytes: BUFFER, reply: self.reply };
         let tcp = TcpSettings {
             listen: "127.0.0.1:0".into(),
             max_connections: self.max_connections,
@@ -227,6 +228,81 @@ async fn answers_as_the_original_did_when_asked_to() {
         vehicle.set_nonblocking(true).unwrap();
         assert!(vehicle.recv(&mut [0; 16]).is_err(), "the empty datagram was answered");
     }
+}
+
+/// Stands in for everything behind the topic: what asks is on disk at once.
+fn answer(batch: &Arc<Batch>) {
+    for (index, _, bytes) in batch.reports() {
+        batch.asker(index).iter().for_each(|asker| asker.answer(bytes));
+    }
+}
+
+/// A call for help that asks, with its flag last or not, so that it takes either socket.
+fn asking(flag_last: bool) -> Vec<u8> {
+    match flag_last {
+        true => emergency("bus", Some(7)),
+        false => b"\x83\xa2ID\xa3bus\xa9Emergency\xc3\xa3Seq\x07".to_vec(),
+    }
+}
+
+/// Doors at `listen` are answered from, whichever address of theirs `vehicle` sends to.
+async fn check_answers(listen: &str, vehicles: &[&str]) {
+    for (steered, flag_last) in [(true, true), (true, false), (false, true), (false, false)] {
+        let plan = Plan { listen: listen.into(), steered, ..Plan::default() };
+        let running = plan.run(handover(answer)).await;
+        for local in vehicles {
+            let local: SocketAddr = local.parse().unwrap();
+            let socket = UdpSocket::bind(SocketAddr::new(local.ip(), 0)).unwrap();
+            // A connected socket takes nothing from any other address.
+            socket.connect(SocketAddr::new(local.ip(), running.udp.port())).unwrap();
+            socket.set_read_timeout(Some(PATIENCE)).unwrap();
+            let quiet = [report("bus", Some(7)), emergency("bus", None), b"noise".to_vec()];
+            quiet.iter().for_each(|payload| assert!(socket.send(payload).is_ok()));
+            socket.send(&asking(flag_last)).unwrap();
+            let mut heard = [0; 200];
+            let length = socket.recv(&mut heard).unwrap();
+            assert_eq!(&heard[..length], asking(flag_last), "{listen} {local} {steered} {flag_last}");
+            socket.set_nonblocking(true).unwrap();
+            assert!(socket.recv(&mut heard).is_err(), "what does not ask was answered");
+        }
+        running.root.stop().await;
+        let faults = &running.handover.metrics.door_faults;
+        assert_eq!(faults.get_or_create(&ReasonLabel { reason: "udp_ack" }).get(), 0);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn only_who_asks_is_answered_from_either_socket() {
+    check_answers("127.0.0.1:0", &["127.0.0.1:0"]).await;
+    check_answers("[::1]:0", &["[::1]:0"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_door_at_all_addresses_answers_from_the_one_that_was_spoken_to() {
+    check_answers("0.0.0.0:0", &["127.0.0.1:0", "127.0.0.77:0"]).await;
+    check_answers("[::]:0", &["[::1]:0", "127.0.0.77:0"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_asks_hears_both_where_the_original_answered() {
+    let plan = Plan { reply: Reply::Original, ..Plan::default() };
+    let running = plan.run(handover(answer)).await;
+    let vehicle = vehicle(running.udp);
+    vehicle.send(&asking(true)).unwrap();
+    let mut lengths = [0; 2].map(|_: usize| vehicle.recv(&mut [0; 200]).unwrap());
+    lengths.sort_unstable();
+    assert_eq!(lengths, [2, asking(true).len()]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_that_cannot_be_sent_is_counted() {
+    let (handover, batches) = collector();
+    let running = Plan::default().run(handover).await;
+    vehicle(running.udp).send(&asking(true)).unwrap();
+    let batch = batches.recv_timeout(PATIENCE).unwrap();
+    batch.asker(0).unwrap().answer(&[0; 70_000]);
+    let faults = &running.handover.metrics.door_faults;
+    assert_eq!(faults.get_or_create(&ReasonLabel { reason: "udp_ack" }).get(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -7,12 +7,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use vagn_otp::{Failure, ThreadContext};
-use vagn_wire::Reject;
+use vagn_wire::{Reject, StoredAck, decode, is_emergency};
 
 use super::gather::Gather;
 use super::handover::Handover;
+use super::outlet::DoorOutlet;
 use super::recvmmsg::{Arrival, CALL_MAX, Receiver, Wait};
 use super::socket::DoorSocket;
+use crate::asker::Asker;
 use crate::batch::{BATCH_MAX, BatchBuilder, Source};
 use crate::config::Reply;
 
@@ -37,6 +39,7 @@ const DRAIN_MAX: Duration = Duration::from_millis(500);
 /// One socket, and what to do with what arrives there.
 pub(super) struct UdpDoor {
     pub(super) socket: Arc<DoorSocket>,
+    pub(super) outlet: Arc<DoorOutlet>,
     pub(super) handover: Handover,
     pub(super) reply: Reply,
     /// Naps when busy, so that datagrams gather. Never where emergencies arrive.
@@ -54,7 +57,7 @@ struct Round {
 impl UdpDoor {
     /// Receives until it is told to stop, then takes what still waits.
     pub(super) fn run(&self, ctx: &ThreadContext) -> Result<(), Failure> {
-        let mut receiver = Receiver::new(self.reply == Reply::Original);
+        let mut receiver = Receiver::new(self.socket.asks_address);
         let mut pace = Pace::new(self, ctx.name());
         let mut faults = 0;
         ctx.ready();
@@ -94,23 +97,32 @@ impl UdpDoor {
     }
 
     fn take(&self, receiver: &Receiver, count: usize, batch: &mut BatchBuilder) -> usize {
-        for Arrival { payload, sender } in receiver.arrivals(count) {
-            match payload {
-                Some([]) => self.handover.reject(Reject::Empty),
-                Some(payload) => batch.push(payload),
+        for arrival in receiver.arrivals(count) {
+            match arrival.payload {
+                Some([]) => {
+                    self.handover.reject(Reject::Empty);
+                    continue;
+                }
+                Some(payload) => self.push(payload, &arrival, batch),
                 None => self.handover.reject(Reject::TooLong),
             }
-            if let (Some(sender), false) = (sender, payload == Some(&[])) {
-                self.reply_to(&sender);
+            if self.reply == Reply::Original {
+                self.reply_to(&arrival);
             }
         }
         count
     }
 
-    /// Never waits: a reply that finds no room is lost, as a datagram may be.
-    fn reply_to(&self, sender: &socket2::SockAddr) {
-        if self.socket.socket.send_to_with_flags(ORIGINAL_REPLY, sender, libc::MSG_DONTWAIT).is_err() {
-            self.handover.fault("udp_reply");
+    fn push(&self, payload: &[u8], arrival: &Arrival<'_>, batch: &mut BatchBuilder) {
+        match asks(payload).then(|| arrival.peer()).flatten() {
+            Some(peer) => batch.push_asked(payload, Asker::new(self.outlet.clone(), peer)),
+            None => batch.push(payload),
+        }
+    }
+
+    fn reply_to(&self, arrival: &Arrival<'_>) {
+        if let Some(peer) = arrival.peer() {
+            self.outlet.send(ORIGINAL_REPLY, &peer, "udp_reply");
         }
     }
 
@@ -152,6 +164,12 @@ impl UdpDoor {
             }
         }
     }
+}
+
+/// Whether the sender is to hear when its call for help is on disk. Nearly all datagrams are no call, which costs a few
+/// nanoseconds to see.
+fn asks(payload: &[u8]) -> bool {
+    is_emergency(payload) && decode(payload).is_ok_and(|report| StoredAck::asked_by(&report).is_some())
 }
 
 /// When to nap, and when to look for drops.

@@ -3,16 +3,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use vagn_wire::{Kind, Report};
+use tokio::sync::OwnedSemaphorePermit;
+use vagn_wire::{Kind, Report, StoredAck, VehicleId};
 
 use super::id::IncidentId;
 use super::incident::{Place, newer};
+use crate::asker::Asker;
 use crate::fate::Receipt;
 
 /// Furthest that a vehicle's clock may be ahead before its time is not believed, in ms.
 const AHEAD_MAX_MS: i64 = 3_600_000;
 
-/// Senders that may wait to hear of one call at a time; the rest are told that it failed, and repeat.
+/// Senders that may wait to hear of one call at a time; the rest are told that it failed, over UDP nothing, and repeat.
 pub const CLAIMS_MAX: usize = 1_024;
 
 /// One report that calls for help, or several of the same call that came together.
@@ -94,26 +96,70 @@ impl Candidate {
 /// A sender who waits to hear of one report.
 #[derive(Debug)]
 pub struct Claim {
-    receipt: Arc<Receipt>,
-    index: u32,
+    way: Way,
     /// Since when it waits, on the monotonic clock.
     pub since: Duration,
+}
+
+/// How the sender hears.
+#[derive(Debug)]
+enum Way {
+    Receipt { receipt: Arc<Receipt>, index: u32 },
+    Datagram(Box<Datagram>),
+}
+
+/// A call for help that came as a datagram and asks for an answer.
+#[derive(Debug)]
+pub struct Datagram {
+    /// The way back.
+    pub asker: Asker,
+    /// Who called.
+    pub vehicle_id: Box<str>,
+    /// The call's `Seq`.
+    pub seq: u64,
+    /// The call's length in bytes; the answer is not longer.
+    pub len: usize,
+    /// Its place among those that may wait, given back when it is answered or not.
+    pub seat: OwnedSemaphorePermit,
+}
+
+impl Datagram {
+    fn answer(&self, id: IncidentId) {
+        let vehicle_id = VehicleId::new(&self.vehicle_id).expect("it was a vehicle's id when it came in");
+        let incident = id.to_string();
+        let ack = StoredAck { vehicle_id, seq: self.seq, incident: Some(&incident) };
+        let mut bytes = Vec::new();
+        ack.encode(self.len, &mut bytes);
+        self.asker.answer(&bytes);
+    }
 }
 
 impl Claim {
     /// The report at `index` of the batch that `receipt` answers for.
     pub fn new(receipt: Arc<Receipt>, index: u32, since: Duration) -> Self {
-        Self { receipt, index, since }
+        Self { way: Way::Receipt { receipt, index }, since }
+    }
+
+    /// A datagram whose sender is answered by another.
+    pub fn datagram(datagram: Datagram, since: Duration) -> Self {
+        Self { way: Way::Datagram(Box::new(datagram)), since }
     }
 
     /// The call is safe on disk.
     pub fn grant(self, id: IncidentId) {
-        self.receipt.set_incident(self.index, id.to_string());
+        match self.way {
+            Way::Receipt { receipt, index } => receipt.set_incident(index, id.to_string()),
+            Way::Datagram(datagram) => datagram.answer(id),
+        }
     }
 
-    /// The call is not safe on disk, so the sender must not hear that anything was stored.
+    /// The call is not safe on disk, so the sender must not hear that anything was stored. Over UDP it hears nothing,
+    /// and repeats.
     pub fn refuse(self) {
-        self.receipt.fail_incident(self.index);
+        match self.way {
+            Way::Receipt { receipt, index } => receipt.fail_incident(index),
+            Way::Datagram(_) => {}
+        }
     }
 }
 

@@ -10,15 +10,20 @@ use std::time::Duration;
 
 use hashbrown::{Equivalent, HashMap};
 use parking_lot::Mutex;
+use tokio::sync::Semaphore;
 use vagn_otp::{Offer, Subscriber};
-use vagn_wire::{Report, decode, is_emergency};
+use vagn_wire::{Report, StoredAck, decode, is_emergency};
 
-use super::candidate::{CLAIMS_MAX, Candidate, Claim};
+use super::candidate::{CLAIMS_MAX, Candidate, Claim, Datagram};
 use crate::batch::Batch;
 use crate::clock::Clock;
 
 /// Different calls that may wait at a time. They wait for microseconds, unless both actors behind are gone.
 const CALLS_MAX: usize = 16_384;
+
+/// Datagrams whose senders may wait for an answer at a time, all calls together; the rest repeat. They are answered one by
+/// one at the desk, at some 5 µs each, and hold up nobody for longer than that.
+const ASKERS_MAX: usize = 1_024;
 
 /// Wakes whoever empties the inbox. Must not wait.
 pub type Bell = Box<dyn Fn() + Send + Sync>;
@@ -27,6 +32,8 @@ pub type Bell = Box<dyn Fn() + Send + Sync>;
 pub struct Inbox {
     waiting: Mutex<Waiting>,
     refused: AtomicU64,
+    /// For those who asked by datagram.
+    seats: Arc<Semaphore>,
     clock: Arc<dyn Clock>,
     bell: OnceLock<Bell>,
 }
@@ -44,7 +51,8 @@ pub struct Intake(pub Arc<Inbox>);
 impl Inbox {
     /// An empty inbox.
     pub fn new(clock: Arc<dyn Clock>) -> Self {
-        Self { waiting: Mutex::default(), refused: AtomicU64::new(0), clock, bell: OnceLock::new() }
+        let seats = Arc::new(Semaphore::new(ASKERS_MAX));
+        Self { waiting: Mutex::default(), refused: AtomicU64::new(0), seats, clock, bell: OnceLock::new() }
     }
 
     /// From now on, rings `bell` for each new call. Only the first bell counts.
@@ -90,8 +98,26 @@ impl Inbox {
         let report = decode(bytes).ok().filter(|report: &Report<'_>| report.emergency)?;
         let arrived = self.clock.monotonic();
         let mut candidate = Candidate::new(&report, batch.time_ms(), arrived);
-        candidate.claims.extend(batch.receipt().map(|receipt| Claim::new(receipt, index, arrived)));
+        let receipt = batch.receipt().map(|receipt| Claim::new(receipt, index, arrived));
+        let claim = receipt.or_else(|| self.datagram(batch, index, &report, bytes.len(), arrived));
+        candidate.claims.extend(claim);
         Some(candidate)
+    }
+
+    /// The claim of a sender who asked by datagram, if there is a seat left.
+    fn datagram(
+        &self,
+        batch: &Batch,
+        index: u32,
+        report: &Report<'_>,
+        len: usize,
+        since: Duration,
+    ) -> Option<Claim> {
+        let asker = batch.asker(index)?.clone();
+        let StoredAck { vehicle_id, seq, .. } = StoredAck::asked_by(report)?;
+        let seat = self.seats.clone().try_acquire_owned().ok()?;
+        let vehicle_id = vehicle_id.as_str().into();
+        Some(Claim::datagram(Datagram { asker, vehicle_id, seq, len, seat }, since))
     }
 }
 
@@ -193,8 +219,10 @@ impl Equivalent<Caller> for CallerRef<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::asker::testing::asker;
     use crate::batch::{BatchBuilder, Source};
     use crate::clock::ManualClock;
+    use crate::emergency::id::IncidentId;
     use crate::emergency::testing::{encoded, help, trial};
     use crate::fate::{Answer, Receipt};
     use crate::metrics::Metrics;
@@ -271,5 +299,27 @@ mod tests {
         assert_eq!(inbox.take()[0].claims.len(), CLAIMS_MAX);
         let last = answers.pop().unwrap().blocking_recv().unwrap();
         assert!(last.iter().all(|outcome| outcome.fate == Fate::Failed));
+    }
+
+    #[test]
+    fn those_who_ask_by_datagram_wait_up_to_a_limit_and_make_room_again() {
+        let inbox = inbox();
+        let call = encoded(&Report { seq: Some(7), ..help("bus 7") });
+        for _ in 0..2 {
+            let mut sent = Vec::new();
+            for _ in 0..ASKERS_MAX + 10 {
+                let (asker, heard) = asker();
+                let mut batch = BatchBuilder::new(Source::Udp);
+                batch.push_asked(&call, asker);
+                let batch = batch.seal(Stamp { time_ms: 0, first_seq: 0 }, None, &METRICS);
+                Intake(inbox.clone()).offer(&batch);
+                sent.push(heard);
+            }
+            let claims = inbox.take().remove(0).claims;
+            assert_eq!(claims.len(), ASKERS_MAX);
+            claims.into_iter().for_each(|claim| claim.grant(IncidentId::from_u128(1)));
+            let answered = sent.iter().filter(|heard| heard.try_recv().is_ok()).count();
+            assert_eq!(answered, ASKERS_MAX);
+        }
     }
 }

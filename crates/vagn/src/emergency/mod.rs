@@ -17,6 +17,8 @@ pub mod caller;
 pub mod callers;
 pub mod calls;
 pub mod candidate;
+#[cfg(test)]
+mod datagrams;
 pub mod desk;
 #[cfg(test)]
 mod desk_tests;

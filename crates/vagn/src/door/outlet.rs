@@ -1,0 +1,34 @@
+//! The way out of a UDP door: an answer to a single sender, from the socket that it spoke to.
+
+use std::sync::Arc;
+
+use super::pktinfo;
+use super::socket::DoorSocket;
+use crate::asker::{Outlet, Peer};
+use crate::metrics::{Metrics, ReasonLabel};
+
+/// Sends from one socket. Valid as long as anybody holds it, also after the door has stopped: what is recorded at the very
+/// end is answered all the same.
+pub(super) struct DoorOutlet {
+    socket: Arc<DoorSocket>,
+    metrics: Arc<Metrics>,
+}
+
+impl DoorOutlet {
+    pub(super) fn new(socket: Arc<DoorSocket>, metrics: Arc<Metrics>) -> Self {
+        Self { socket, metrics }
+    }
+
+    /// Never waits: what finds no room is lost, as a datagram may be, and counted under `fault`.
+    pub(super) fn send(&self, bytes: &[u8], peer: &Peer, fault: &'static str) {
+        if pktinfo::send(&self.socket.socket, bytes, peer).is_err() {
+            self.metrics.door_faults.get_or_create(&ReasonLabel { reason: fault }).inc();
+        }
+    }
+}
+
+impl Outlet for DoorOutlet {
+    fn answer(&self, answer: &[u8], peer: &Peer) {
+        self.send(answer, peer, "udp_ack");
+    }
+}
