@@ -2,10 +2,12 @@
 //!
 //! A [`Source`] says what is sent next and when: [`Fleet`] simulates moving vehicles, [`Replay`] plays a recorded trace.
 //! [`udp`] and [`tcp`] carry a source to a server, [`balance`] asks the server afterwards what became of every report.
+//! [`call`] sends one call for help over UDP until it is answered.
 //! [`Demo`] is the odd one out: it does no I/O and is ticked by the service itself. Nothing here knows how the service
 //! works inside; all that is shared with it is what a vehicle says, `vagn-wire`.
 
 pub mod balance;
+pub mod call;
 pub mod city;
 pub mod demo;
 pub mod exposition;

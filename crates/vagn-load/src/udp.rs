@@ -232,7 +232,8 @@ pub(crate) fn is_unsupported(err: &io::Error) -> bool {
     )
 }
 
-fn open(address: SocketAddr) -> io::Result<UdpSocket> {
+/// A socket that sends to `address` and hears from nobody else.
+pub(crate) fn open(address: SocketAddr) -> io::Result<UdpSocket> {
     let any: SocketAddr = match address {
         SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
         SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
@@ -291,6 +292,23 @@ mod tests {
         assert_eq!(arrived, made);
         assert_eq!(sent.tally.emergencies, calls);
         assert!(calls > 0);
+    }
+
+    #[test]
+    fn answers_that_nobody_reads_do_no_harm() {
+        let server = UdpSocket::bind("127.0.0.1:0").unwrap();
+        server.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        let address = server.local_addr().unwrap();
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                for _ in 0..150 {
+                    let (_, sender) = server.recv_from(&mut [0; 2048]).unwrap();
+                    // Far more than fit into the sender's buffer; some may come after it has closed.
+                    (0..20).for_each(|_| assert!(server.send_to(&[0; 1000], sender).is_ok()));
+                }
+            });
+            assert_eq!(run(&mut fleet(150, 0.5), address).unwrap().tally.reports, 150);
+        });
     }
 
     #[test]

@@ -1,10 +1,13 @@
 //! `vagn send`: one position, by hand.
 
+use std::io::{Write, stderr};
 use std::process::ExitCode;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
+use anyhow::Context;
 use clap::Args;
+use vagn_load::call;
 use vagn_load::source::{Next, Source};
 use vagn_load::tcp::{self, TcpSettings};
 use vagn_load::trace::TraceError;
@@ -22,7 +25,9 @@ use crate::clock::{Clock, SystemClock};
 #[command(
     after_help = "Examples:\n  vagn send bus-7 -36.47 -77.32\n  vagn send bus-7 30.27 -97.74 --over tcp --emergency --kind test\n\n\
 Over TCP it waits for the answer: `stored` means that the position is in the server's log, and an incident id that the \
-call for help is on disk.\n\nExit codes: 0 sent, and over TCP stored or the call for help on disk; 1 not; 64 wrong usage."
+call for help is on disk. Over UDP only a call for help is answered, once it is on disk; until then it is repeated after \
+1, 2 and 4 s.\n\nExit codes: 0 sent, and stored or the call for help on disk if there is an answer to wait for; 1 not; \
+64 wrong usage."
 )]
 pub struct SendArgs {
     /// Vehicle id: 1 to 64 bytes.
@@ -55,16 +60,20 @@ pub struct SendArgs {
     heading: Option<f32>,
 }
 
-/// Sends, and over TCP prints the answer.
+/// A key that the server skips. With it a call for help is so long that its answer may name the incident.
+const PAD: &[u8] = b"\xa3Pad\xb2                  ";
+
+/// Sends, and prints the answer if there is one to wait for.
 ///
 /// # Errors
 /// When the report makes no sense or the server cannot be reached.
 pub fn run(args: SendArgs) -> anyhow::Result<ExitCode> {
-    let asks_ack = args.way.over == Over::Tcp;
+    let asks_ack = args.way.over == Over::Tcp || args.emergency;
     let seq = asks_ack.then(|| SystemClock::new().now_ms().unsigned_abs());
     let mut bytes = Vec::new();
     encode(&args.report(seq)?, &mut bytes);
     match args.way.over {
+        Over::Udp if args.emergency => call_over_udp(&args, bytes),
         Over::Udp => over_udp(&args, Single::new(bytes)),
         Over::Tcp => over_tcp(&args, Single::new(bytes)),
     }
@@ -94,10 +103,24 @@ impl SendArgs {
 fn over_udp(args: &SendArgs, mut single: Single) -> anyhow::Result<ExitCode> {
     let (target, stop) = (args.way.target(), AtomicBool::new(false));
     let sent = udp::send_all(&mut single, &target, &mut Watch { stop: &stop, progress: &mut |_| {} })?;
-    let advice =
-        if args.emergency { ": repeat it, or use --over tcp to hear that it is recorded" } else { "" };
     let bytes = sent.tally.bytes;
-    say(&format!("sent {bytes} bytes to udp {target}; over udp nothing comes back{advice}\n"))?;
+    say(&format!("sent {bytes} bytes to udp {target}; over udp nothing comes back\n"))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn call_over_udp(args: &SendArgs, mut bytes: Vec<u8>) -> anyhow::Result<ExitCode> {
+    // The head of the map counts its pairs.
+    bytes[0] += 1;
+    bytes.splice(1..1, PAD.iter().copied());
+    let mut repeats = |wait: Duration| {
+        let waited = wait.as_secs();
+        // With standard error closed there is nobody left to tell.
+        drop(writeln!(stderr(), "no answer within {waited} s: the call is repeated"));
+    };
+    let incident = call::call(&bytes, &args.way.target(), &call::WAITS, &mut repeats);
+    let incident = incident.context("the call for help may not be recorded: try --over tcp")?;
+    let incident = incident.map(|id| format!(", incident {id}")).unwrap_or_default();
+    say(&format!("stored{incident}\n"))?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -29,7 +29,7 @@ const SETTLE_WITHIN: Duration = Duration::from_secs(20);
 /// How reports travel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum Over {
-    /// Datagrams, each on its own; nothing comes back.
+    /// Datagrams, each on its own; nothing comes back, except to a call for help by `vagn send`.
     Udp,
     /// A TLS stream; every report is answered with its fate.
     Tcp,

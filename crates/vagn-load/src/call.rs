@@ -1,0 +1,182 @@
+//! A call for help over UDP: sent until the server says that it is on disk, or nothing more is to be hoped.
+
+use std::{
+    io,
+    net::UdpSocket,
+    thread,
+    time::{Duration, Instant},
+};
+
+use thiserror::Error;
+use vagn_wire::{StoredAck, decode};
+
+use crate::{
+    target::Target,
+    udp::{UdpError, open},
+};
+
+/// How long to wait for an answer after the call and after each repeat. A call that is recorded is answered within
+/// milliseconds, so what has no answer after a second was most likely lost.
+pub const WAITS: [Duration; 4] =
+    [Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(4), Duration::from_secs(1)];
+
+/// Why nobody knows whether the call is on disk.
+#[derive(Debug, Error)]
+pub enum CallError {
+    /// The report does not ask for an answer.
+    #[error("the report is no call for help with a seq")]
+    NotAsking,
+    /// It could not be sent.
+    #[error(transparent)]
+    Udp(#[from] UdpError),
+    /// Sent in vain.
+    #[error("udp {target} did not say within {} s that the call is recorded; it was sent {times} times", within.as_secs())]
+    Unanswered {
+        /// Where to.
+        target: Target,
+        /// How often it was sent.
+        times: usize,
+        /// How long it was waited for.
+        within: Duration,
+    },
+}
+
+/// Sends the call `report`, and repeats it after each of `waits` until the server answers. Gives the incident that is on
+/// disk, if the answer had room for it. `repeats` is told of each wait that was in vain, unless it was the last.
+///
+/// # Errors
+/// When there was no answer at all.
+pub fn call(
+    report: &[u8],
+    target: &Target,
+    waits: &[Duration],
+    repeats: &mut dyn FnMut(Duration),
+) -> Result<Option<String>, CallError> {
+    let asked = decode(report).ok().and_then(|report| StoredAck::asked_by(&report));
+    let asked = asked.ok_or(CallError::NotAsking)?;
+    let address = target.addresses().map_err(UdpError::from)?[0];
+    let socket = open(address).map_err(|err| UdpError::Socket(target.clone(), err))?;
+    let mut refused = false;
+    for (at, wait) in waits.iter().enumerate() {
+        let until = Instant::now() + *wait;
+        refused = send(&socket, report).map_err(|err| UdpError::Send(target.clone(), err))?;
+        if let Some(incident) = hear(&socket, &asked, until, &mut refused) {
+            return Ok(incident);
+        }
+        if at + 1 < waits.len() {
+            repeats(*wait);
+        }
+    }
+    if refused {
+        return Err(UdpError::Refused(target.clone()).into());
+    }
+    Err(CallError::Unanswered { target: target.clone(), times: waits.len(), within: waits.iter().sum() })
+}
+
+/// Sends, and says whether an earlier one was refused. That is no end: the server may be about to start.
+fn send(socket: &UdpSocket, report: &[u8]) -> io::Result<bool> {
+    match socket.send(report) {
+        Err(err) if err.kind() == io::ErrorKind::ConnectionRefused => Ok(true),
+        sent => sent.map(|_| false),
+    }
+}
+
+/// Waits for the answer to what was asked; whatever else arrives is not for us.
+fn hear(
+    socket: &UdpSocket,
+    asked: &StoredAck<'_>,
+    until: Instant,
+    refused: &mut bool,
+) -> Option<Option<String>> {
+    let mut slot = [0; vagn_wire::MAX_DATAGRAM];
+    loop {
+        let left = until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return None;
+        }
+        drop(socket.set_read_timeout(Some(left)));
+        match socket.recv(&mut slot) {
+            Ok(len) => {
+                let ack = StoredAck::decode(&slot[..len]).ok();
+                if let Some(ack) = ack.filter(|ack| StoredAck { incident: None, ..*ack } == *asked) {
+                    return Some(ack.incident.map(Into::into));
+                }
+            }
+            Err(err) if err.kind() == io::ErrorKind::ConnectionRefused => {
+                *refused = true;
+                thread::sleep(until.saturating_duration_since(Instant::now()));
+            }
+            // Ran out, or was interrupted.
+            Err(_) => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use vagn_wire::{Report, VehicleId, encode};
+
+    const WAIT: [Duration; 3] = [Duration::from_millis(50); 3];
+
+    fn report(seq: Option<u64>) -> Vec<u8> {
+        let place = vagn_wire::Position::new(59.33, 18.06).unwrap();
+        let report = Report::new(VehicleId::new("bus 7").unwrap(), place);
+        let mut bytes = Vec::new();
+        encode(&Report { emergency: true, seq, ..report }, &mut bytes);
+        bytes
+    }
+
+    fn ack(seq: u64) -> Vec<u8> {
+        let vehicle_id = VehicleId::new("bus 7").unwrap();
+        let mut bytes = Vec::new();
+        StoredAck { vehicle_id, seq, incident: Some("i") }.encode(usize::MAX, &mut bytes);
+        bytes
+    }
+
+    /// Calls a server that answers its n-th datagram with `answers[n]`, and says how often it was told of a repeat.
+    fn check(answers: &[&[Vec<u8>]]) -> (Result<Option<String>, CallError>, usize) {
+        let server = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let target = server.local_addr().unwrap().to_string().parse().unwrap();
+        let mut repeats = 0;
+        let done = thread::scope(|scope| {
+            scope.spawn(|| {
+                server.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+                for each in answers {
+                    let (len, sender) = server.recv_from(&mut [0; 200]).unwrap();
+                    assert_eq!(len, report(Some(7)).len());
+                    each.iter().for_each(|answer| assert!(server.send_to(answer, sender).is_ok()));
+                }
+            });
+            call(&report(Some(7)), &target, &WAIT, &mut |_| repeats += 1)
+        });
+        (done, repeats)
+    }
+
+    #[test]
+    fn is_repeated_until_it_is_answered() {
+        let (incident, repeats) = check(&[&[], &[ack(7)]]);
+        assert_eq!((incident.unwrap().as_deref(), repeats), (Some("i"), 1));
+    }
+
+    #[test]
+    fn believes_only_the_answer_to_itself() {
+        let others = [ack(8), b"\\n".to_vec(), vec![], b"\xc1".to_vec()];
+        let (done, repeats) = check(&[&others, &others, &others]);
+        assert!(matches!(done, Err(CallError::Unanswered { times: 3, .. })), "{done:?}");
+        assert_eq!(repeats, 2);
+        let mut all = others.to_vec();
+        all.push(ack(7));
+        assert!(check(&[&all]).0.is_ok());
+    }
+
+    #[test]
+    fn says_when_nothing_listens_and_when_nothing_was_asked() {
+        let closed = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let target = closed.to_string().parse().unwrap();
+        let done = call(&report(Some(7)), &target, &WAIT, &mut |_| {});
+        assert!(matches!(done, Err(CallError::Udp(UdpError::Refused(_)))), "{done:?}");
+        let done = call(&report(None), &target, &WAIT, &mut |_| {});
+        assert!(matches!(done, Err(CallError::NotAsking)), "{done:?}");
+    }
+}
