@@ -2,7 +2,7 @@
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use vagn_wire::{Fate, Kind, Reject, ack, decode, encode};
+use vagn_wire::{Fate, Kind, Reject, StoredAck, ack, decode, encode};
 
 const DOCUMENT: &str = include_str!("../../../../docs/wire.md");
 
@@ -46,11 +46,21 @@ fn its_call_for_help_is_one() {
 
 #[test]
 fn its_answer_is_one() {
-    let example = &examples()[2];
+    let example = &examples()[3];
     let (answer, len) = ack::decode(example).expect("an answer").expect("a whole one");
     assert_eq!((answer.seq, answer.fate, answer.incident, len), (42, Fate::Stored, None, example.len()));
     let mut written = Vec::new();
     ack::encode(&answer, &mut written);
+    assert_eq!(&written, example);
+}
+
+#[test]
+fn its_answer_over_udp_is_the_one_to_its_call_for_help() {
+    let (call, example) = (&examples()[1], &examples()[2]);
+    let asked = StoredAck::asked_by(&decode(call).expect("a report")).expect("it asks");
+    assert_eq!(StoredAck::decode(example), Ok(asked));
+    let mut written = Vec::new();
+    StoredAck { incident: Some("019ab3c4-5d6e-7f80-9a1b-2c3d4e5f6071"), ..asked }.encode(call.len(), &mut written);
     assert_eq!(&written, example);
 }
 

@@ -11,14 +11,14 @@ use serde_json::Value;
 use crate::vagn::{Vagn, command, eventually, eventually_within, report};
 
 /// An emergency service: `vagn sink`, with every call that it printed.
-struct Sink {
+pub(crate) struct Sink {
     child: Child,
-    url: String,
+    pub(crate) url: String,
     calls: Arc<Mutex<Vec<Value>>>,
 }
 
 impl Sink {
-    fn start(args: &[&str]) -> Self {
+    pub(crate) fn start(args: &[&str]) -> Self {
         let mut child = command()
             .args(["sink", "--listen", "127.0.0.1:0", "--json"])
             .args(args)
@@ -44,7 +44,7 @@ impl Sink {
     }
 
     /// Idempotency keys that a 2xx was meant for, by vehicle.
-    fn accepted(&self) -> BTreeMap<String, BTreeSet<String>> {
+    pub(crate) fn accepted(&self) -> BTreeMap<String, BTreeSet<String>> {
         let mut keys = BTreeMap::<_, BTreeSet<_>>::new();
         for call in self.calls.lock().unwrap().iter().filter(|call| call["status"] == 200) {
             let text = |value: &Value| value.as_str().unwrap().to_owned();

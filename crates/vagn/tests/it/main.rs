@@ -13,5 +13,6 @@ mod kill;
 mod layers;
 mod readme;
 mod replays;
+mod stored_acks;
 mod tcp;
 mod vagn;
