@@ -60,7 +60,8 @@ fn its_answer_over_udp_is_the_one_to_its_call_for_help() {
     let asked = StoredAck::asked_by(&decode(call).expect("a report")).expect("it asks");
     assert_eq!(StoredAck::decode(example), Ok(asked));
     let mut written = Vec::new();
-    StoredAck { incident: Some("019ab3c4-5d6e-7f80-9a1b-2c3d4e5f6071"), ..asked }.encode(call.len(), &mut written);
+    StoredAck { incident: Some("019ab3c4-5d6e-7f80-9a1b-2c3d4e5f6071"), ..asked }
+        .encode(call.len(), &mut written);
     assert_eq!(&written, example);
 }
 

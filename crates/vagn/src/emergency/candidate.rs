@@ -145,6 +145,11 @@ impl Claim {
         Self { way: Way::Datagram(Box::new(datagram)), since }
     }
 
+    /// Whether it came by datagram.
+    pub fn is_datagram(&self) -> bool {
+        matches!(self.way, Way::Datagram(_))
+    }
+
     /// The call is safe on disk.
     pub fn grant(self, id: IncidentId) {
         match self.way {

@@ -52,7 +52,7 @@ async fn a_call_is_answered_when_it_is_on_disk_and_not_before() {
     let (may_open, gate) = channel::<()>();
     let (open, gate) = (setup.opener, Mutex::new(gate));
     setup.opener = Box::new(move || {
-        drop(gate.lock().recv());
+        assert!(gate.lock().recv().is_err(), "until the other end is dropped");
         open()
     });
     let lane = setup.start().await;

@@ -21,9 +21,12 @@ use crate::clock::Clock;
 /// Different calls that may wait at a time. They wait for microseconds, unless both actors behind are gone.
 const CALLS_MAX: usize = 16_384;
 
-/// Datagrams whose senders may wait for an answer at a time, all calls together; the rest repeat. They are answered one by
-/// one at the desk, at some 5 µs each, and hold up nobody for longer than that.
+/// Datagrams whose senders may wait for an answer at a time; the rest repeat. They are answered under the desk's lock, at
+/// a microsecond or two each.
 const ASKERS_MAX: usize = 1_024;
+
+/// The same for one call, so that who repeats it all the time, or forges it, takes the answer from nobody else.
+const ASKERS_PER_CALL_MAX: usize = 16;
 
 /// Wakes whoever empties the inbox. Must not wait.
 pub type Bell = Box<dyn Fn() + Send + Sync>;
@@ -145,9 +148,8 @@ impl Waiting {
     fn put(&mut self, mut call: Candidate) -> Put {
         if let Some(&at) = self.at.get(&CallerRef::of(&call)) {
             let first = &mut self.calls[at];
-            let surplus =
-                if first.claims.len() >= CLAIMS_MAX { std::mem::take(&mut call.claims) } else { Vec::new() };
-            surplus.into_iter().for_each(Claim::refuse);
+            let surplus = call.claims.extract_if(.., |claim| !has_room(first, claim));
+            surplus.for_each(Claim::refuse);
             first.absorb(call);
             return Put::Repeat;
         }
@@ -158,6 +160,12 @@ impl Waiting {
         self.calls.push(call);
         Put::New
     }
+}
+
+/// Whether one more sender may wait to hear of `call`.
+fn has_room(call: &Candidate, claim: &Claim) -> bool {
+    let max = if claim.is_datagram() { ASKERS_PER_CALL_MAX } else { CLAIMS_MAX };
+    call.claims.len() < max
 }
 
 /// What makes two reports the same call.
@@ -228,6 +236,7 @@ mod tests {
     use crate::metrics::Metrics;
     use crate::stamp::Stamp;
     use std::sync::LazyLock;
+    use std::sync::mpsc::Receiver;
     use vagn_wire::Fate;
 
     static METRICS: LazyLock<Arc<Metrics>> = LazyLock::new(Metrics::new);
@@ -301,25 +310,39 @@ mod tests {
         assert!(last.iter().all(|outcome| outcome.fate == Fate::Failed));
     }
 
+    /// Offers a call that asks for an answer, and gives what its sender hears.
+    fn ask(inbox: &Arc<Inbox>, vehicle_id: &str) -> Receiver<Vec<u8>> {
+        let (asker, heard) = asker();
+        let mut batch = BatchBuilder::new(Source::Udp);
+        batch.push_asked(&encoded(&Report { seq: Some(7), ..help(vehicle_id) }), asker);
+        let batch = batch.seal(Stamp { time_ms: 0, first_seq: 0 }, None, &METRICS);
+        Intake(inbox.clone()).offer(&batch);
+        heard
+    }
+
+    /// Lets each of these calls for help ask, and says how many of them are answered.
+    fn answered(inbox: &Arc<Inbox>, vehicles: &[String]) -> usize {
+        let sent: Vec<_> = vehicles.iter().map(|vehicle_id| ask(inbox, vehicle_id)).collect();
+        let claims = inbox.take().into_iter().flat_map(|call| call.claims);
+        claims.for_each(|claim| claim.grant(IncidentId::from_u128(1)));
+        sent.iter().filter(|heard| heard.try_recv().is_ok()).count()
+    }
+
     #[test]
     fn those_who_ask_by_datagram_wait_up_to_a_limit_and_make_room_again() {
         let inbox = inbox();
-        let call = encoded(&Report { seq: Some(7), ..help("bus 7") });
+        let fleet: Vec<_> = (0..ASKERS_MAX + 10).map(|number| format!("bus {number}")).collect();
         for _ in 0..2 {
-            let mut sent = Vec::new();
-            for _ in 0..ASKERS_MAX + 10 {
-                let (asker, heard) = asker();
-                let mut batch = BatchBuilder::new(Source::Udp);
-                batch.push_asked(&call, asker);
-                let batch = batch.seal(Stamp { time_ms: 0, first_seq: 0 }, None, &METRICS);
-                Intake(inbox.clone()).offer(&batch);
-                sent.push(heard);
-            }
-            let claims = inbox.take().remove(0).claims;
-            assert_eq!(claims.len(), ASKERS_MAX);
-            claims.into_iter().for_each(|claim| claim.grant(IncidentId::from_u128(1)));
-            let answered = sent.iter().filter(|heard| heard.try_recv().is_ok()).count();
-            assert_eq!(answered, ASKERS_MAX);
+            assert_eq!(answered(&inbox, &fleet), ASKERS_MAX);
         }
+    }
+
+    #[test]
+    fn a_vehicle_that_repeats_itself_all_the_time_takes_no_answer_from_others() {
+        let inbox = inbox();
+        let mut calls = vec!["chatterer".to_owned(); 2 * ASKERS_MAX];
+        assert_eq!(answered(&inbox, &calls), ASKERS_PER_CALL_MAX);
+        calls.push("bus 7".to_owned());
+        assert_eq!(answered(&inbox, &calls), ASKERS_PER_CALL_MAX + 1);
     }
 }
