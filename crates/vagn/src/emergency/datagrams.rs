@@ -103,7 +103,8 @@ async fn only_a_call_that_carries_seq_is_answered() {
 async fn what_is_recorded_at_the_stop_is_answered() {
     let dir = tempfile::tempdir().unwrap();
     let lane = Setup::new(dir.path(), None).start().await;
-    let heard: Vec<_> = (0..100).map(|seq| ask(&lane, &asking("bus 7", seq))).collect();
+    let names: Vec<_> = (0..100).map(|number| format!("bus {number}")).collect();
+    let heard: Vec<_> = (0..).zip(&names).map(|(seq, name)| ask(&lane, &asking(name, seq))).collect();
     lane.stop().await;
     for (seq, heard) in heard.iter().enumerate() {
         assert_eq!(hear(heard).seq, seq as u64);
