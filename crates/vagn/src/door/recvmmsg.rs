@@ -38,7 +38,7 @@ impl Arrival<'_> {
         // SAFETY: the storage has room for an address of any family, and any bytes are a value of this plain C struct.
         unsafe { *storage.view_as::<sockaddr_in6>() = *self.name };
         let length = (self.head.name_length as usize).min(size_of::<sockaddr_in6>());
-        // SAFETY: the storage holds `length` bytes of an address that the kernel wrote, and zeroes after them.
+        // SAFETY: the first `length` bytes of the storage are an address that the kernel wrote.
         let address = unsafe { SockAddr::new(storage, length as socklen_t) }.as_socket()?;
         Some(Peer { address, sent_to: pktinfo::read(&self.control.0[..self.head.control_length]) })
     }
@@ -47,7 +47,7 @@ impl Arrival<'_> {
 /// Slots, and what the kernel said of each in the last call.
 pub(super) struct Receiver {
     slots: Box<[[u8; MAX_DATAGRAM]; CALL_MAX]>,
-    /// Large enough for both families, and no larger: the kernel's writing there is a tenth of what a call costs.
+    /// Large enough for both families.
     names: Box<[sockaddr_in6; CALL_MAX]>,
     controls: Box<[Control; CALL_MAX]>,
     /// Also receive to which address a datagram was sent.
@@ -102,11 +102,12 @@ impl Receiver {
             return none_or_error(io::Error::last_os_error());
         };
         for (head, message) in self.heads.iter_mut().zip(&messages[..count]) {
+            let control_length: usize = message.msg_hdr.msg_controllen as _;
             *head = Head {
                 length: message.msg_len as usize,
                 truncated: message.msg_hdr.msg_flags & libc::MSG_TRUNC != 0,
                 name_length: message.msg_hdr.msg_namelen,
-                control_length: message.msg_hdr.msg_controllen.min(pktinfo::SPACE),
+                control_length: control_length.min(pktinfo::SPACE),
             };
         }
         Ok(count)
