@@ -42,6 +42,7 @@ pub mod store;
 pub mod target;
 #[cfg(test)]
 mod testing;
+pub mod trail;
 pub mod view;
 mod watched;
 
