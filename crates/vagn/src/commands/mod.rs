@@ -1,5 +1,6 @@
 //! The commands of `vagn`, and the exit codes that scripts rely on.
 
+pub mod audit;
 pub mod completions;
 pub mod config;
 pub mod doctor;
@@ -48,6 +49,8 @@ enum Command {
     Doctor(doctor::DoctorArgs),
     /// Move damaged parts of a stopped service's log aside.
     Repair(repair::RepairArgs),
+    /// Check the trail of incidents for changes that nobody should have made.
+    Audit(audit::AuditArgs),
     /// Print the settings in force.
     Config(config::ConfigArgs),
     /// Print the version.
@@ -71,6 +74,7 @@ pub fn main() -> ExitCode {
         Command::Status(args) => status::run(args),
         Command::Doctor(args) => doctor::run(args),
         Command::Repair(args) => repair::run(args),
+        Command::Audit(args) => audit::run(args),
         Command::Config(args) => config::run(args),
         Command::Version(args) => version::run(args),
         Command::Completions(args) => completions::run(args),

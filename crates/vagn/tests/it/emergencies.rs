@@ -15,6 +15,7 @@ pub(crate) struct Sink {
     child: Child,
     pub(crate) url: String,
     calls: Arc<Mutex<Vec<Value>>>,
+    pub(crate) calls: Arc<Mutex<Vec<Value>>>,
 }
 
 impl Sink {

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "in a test a missing value is a failure like any other")]
 
 mod a_datagram;
+mod audit;
 mod bad_input;
 mod damage;
 mod demo;

@@ -151,10 +151,7 @@ pub enum Broken {
         known: Head,
     },
     /// The trail ends before a head that somebody knows.
-    #[error(
-        "the trail ends with entry {end}, but went on to {known}: {} entries were cut off",
-        known.seq.saturating_sub(*end)
-    )]
+    #[error("the trail ends with entry {end}, but went on to {known} once: its end was cut off")]
     CutOff {
         /// The last entry that is there.
         end: u64,
@@ -187,7 +184,7 @@ pub enum Broken {
         incident: super::IncidentId,
     },
     /// The lists name entries that are not there.
-    #[error("{surplus} entries are listed under incidents, but are not in the trail")]
+    #[error("more entries are listed under incidents than are in the trail, by {surplus}")]
     Surplus {
         /// How many.
         surplus: u64,
@@ -220,6 +217,15 @@ impl Checker {
             return Err(if is_first { Broken::Base { base: self.base } } else { Broken::Changed { seq } });
         }
         self.at = entry.head();
+        self.compare()
+    }
+
+    /// Another head that the trail will have, if it does not have it now.
+    pub(super) fn expect(&mut self, head: Head) -> Result<(), Broken> {
+        if head.seq < self.at.seq {
+            return self.ends_with(head);
+        }
+        self.known.insert(head);
         self.compare()
     }
 

@@ -1,7 +1,7 @@
 //! The trail as lines of JSON, and a check of such lines by whoever keeps them.
 //!
 //! The first line says what came before, `{"base":"<seq>:<hex>"}`; then comes a line per entry; the last one says how far
-//! it goes, `{"head":"<seq>:<hex>"}`.
+//! it goes, `{"head":"<seq>:<hex>"}`. Several such pieces, one behind the other, are one export.
 
 use std::io::{self, BufRead, Write};
 
@@ -113,22 +113,28 @@ struct Reading<'a> {
 impl Reading<'_> {
     fn line(&mut self, line: u64, text: &[u8]) -> Result<(), ExportFault> {
         let wrong = |why: String| ExportFault::Line { line, why };
-        if self.head.is_some() {
-            return Err(wrong("it stands behind the head, which is the last line".to_owned()));
-        }
+        let read = |head: &str| head.parse::<Head>().map_err(|err| wrong(err.to_string()));
         match serde_json::from_slice(text) {
-            Ok(End::Head(head)) => self.head = Some(head.parse().map_err(|err| wrong(format!("{err}")))?),
-            Ok(End::Base(_)) if self.checker.is_some() => {
-                return Err(wrong("a base stands only in the first line".to_owned()));
-            }
-            Ok(End::Base(base)) => {
-                let base = base.parse().map_err(|err| wrong(format!("{err}")))?;
-                self.checker = Some(Checker::new(base, self.known)?);
-            }
+            Ok(End::Head(head)) => self.head = Some(read(&head)?),
+            Ok(End::Base(base)) => self.base(read(&base)?, wrong)?,
             Err(_) => {
                 let entry = Entry::from_line(text).map_err(|err| wrong(err.to_string()))?;
-                self.checker_at(&entry)?.link(&entry)?;
+                let head = self.head.take();
+                let checker = self.checker_at(&entry)?;
+                // The head of a piece is of the whole trail, so it may lie far ahead.
+                head.map_or(Ok(()), |head| checker.expect(head))?;
+                checker.link(&entry)?;
             }
+        }
+        Ok(())
+    }
+
+    /// A piece begins, the first one or one that goes on where the last one ended.
+    fn base(&mut self, base: Head, wrong: impl Fn(String) -> ExportFault) -> Result<(), ExportFault> {
+        match self.checker.as_ref().map(Checker::at) {
+            None => self.checker = Some(Checker::new(base, self.known)?),
+            Some(at) if at == base => {}
+            Some(at) => return Err(wrong(format!("it says that {base} came before, but {at} did"))),
         }
         Ok(())
     }
@@ -194,18 +200,22 @@ mod tests {
             assert!(said.contains(want), "{said}");
         };
         refused(&lines(0)[..5], &[], "entries behind 4 may have been cut off");
-        refused(&lines(0)[..5], &[head(10)], "6 entries were cut off");
+        refused(&lines(0)[..5], &[head(10)], "with entry 4, but went on to 10:");
         refused(&lines(4)[1..], &[], "begins with entry 5");
         refused(&[], &[], "entries behind 0 may have been cut off");
         let mut twice = lines(0);
         twice.insert(3, twice[0].clone());
-        refused(&twice, &[], "line 4 is no entry: a base stands only");
+        refused(&twice, &[], "line 4 is no entry: it says that 0:");
         let mut longer = lines(0);
         longer.push(longer[10].clone());
-        refused(&longer, &[], "behind the head");
+        refused(&longer, &[], "entry 11 is missing");
+        let mut pieces = [&lines(0)[..5], &lines(0)[11..], &lines(4)[1..]].concat();
+        assert_eq!(check(&pieces, &[]).unwrap().entries, 10, "a head far ahead is of the whole trail");
+        pieces[5] = lines(0)[11].replace("10:", "3:");
+        refused(&pieces, &[], "the end of the trail, which is 3:");
         let mut missing = lines(0);
         missing.remove(10);
-        refused(&missing, &[], "1 entries were cut off");
+        refused(&missing, &[], "with entry 9, but went on to 10:");
         let mut wrong_base = lines(4);
         wrong_base[0] = lines(3)[0].replace("\"3:", "\"4:");
         refused(&wrong_base, &[], "does not follow from the base");

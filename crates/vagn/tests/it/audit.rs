@@ -1,0 +1,180 @@
+//! The trail of incidents, checked with `vagn audit` and without it.
+
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use redb::Database;
+use serde_json::Value;
+use vagn::emergency::IncidentId;
+use vagn::emergency::trail::{Action, Head, Note, append, create};
+
+use crate::emergencies::Sink;
+use crate::vagn::{Vagn, command, eventually, report};
+
+fn audit(args: &[&str]) -> Output {
+    command().arg("audit").args(args).stdin(Stdio::null()).output().unwrap()
+}
+
+/// Runs `vagn audit`, which must end with this exit code, and gives what it said.
+fn said(args: &[&str], code: i32) -> String {
+    let output = audit(args);
+    let said =
+        format!("{}{}", String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+    assert_eq!(output.status.code(), Some(code), "vagn audit {args:?}: {said}");
+    said
+}
+
+/// A data directory with a trail of `count` entries; and its head.
+fn trail(dir: &Path, count: u32, kept: u64) -> (String, Head) {
+    let db = Database::create(dir.join("incidents.redb")).unwrap();
+    let txn = db.begin_write().unwrap();
+    create(&txn).unwrap();
+    let notes: Vec<_> = (0..count)
+        .map(|number| Note {
+            at_ms: 1_790_000_000_120 + i64::from(number),
+            incident: IncidentId::from_u128(u128::from(number / 3)),
+            action: if number % 3 == 0 { Action::Opened } else { Action::Commented },
+            by: "Åsa \"7\"".into(),
+            reason: "line one\nline\u{2028}two \\ 🚑".into(),
+        })
+        .collect();
+    let head = append(&txn, &notes, kept).unwrap();
+    txn.commit().unwrap();
+    (dir.to_str().unwrap().to_owned(), head)
+}
+
+fn write(dir: &Path, name: &str, lines: &[String]) -> String {
+    let path = dir.join(name);
+    std::fs::write(&path, lines.join("\n") + "\n").unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+#[test]
+fn an_export_says_the_same_as_the_store() {
+    let dir = tempfile::tempdir().unwrap();
+    let (data, head) = trail(dir.path(), 9, 100);
+    assert_eq!(said(&["head", "--data-dir", &data], 0), format!("{head}\n"));
+    let whole = said(&["verify", "--data-dir", &data, "--head", &head.to_string()], 0);
+    assert_eq!(whole, format!("whole: 9 entries, 1 to 9\nhead {head}\nhas {head}\n"));
+    let lines: Vec<_> = said(&["export", "--data-dir", &data], 0).lines().map(str::to_owned).collect();
+    assert_eq!(lines.len(), 11);
+    let export = write(dir.path(), "trail.ndjson", &lines);
+    assert_eq!(said(&["verify", &export, "--head", &head.to_string()], 0), whole);
+    let store = dir.path().join("incidents.redb");
+    assert_eq!(said(&["verify", store.to_str().unwrap(), "--head", &head.to_string()], 0), whole);
+    assert!(said(&["verify", &export], 0).contains("no --head was given"));
+}
+
+#[test]
+fn names_the_first_broken_link() {
+    let dir = tempfile::tempdir().unwrap();
+    let (data, head) = trail(dir.path(), 9, 100);
+    let whole: Vec<_> = said(&["export", "--data-dir", &data], 0).lines().map(str::to_owned).collect();
+    let broken = |what: &str, change: &dyn Fn(&mut Vec<String>)| {
+        let mut lines = whole.clone();
+        change(&mut lines);
+        let said = said(&["verify", &write(dir.path(), "changed.ndjson", &lines)], 1);
+        assert!(said.starts_with("broken: ") && said.contains(what), "{said}");
+    };
+    broken("entry 4 is not what was written", &|lines| lines[4] = lines[4].replace("opened", "resolved"));
+    broken("entry 4 is missing: entry 5", &|lines| drop(lines.remove(4)));
+    broken("entry 4 is missing: entry 5", &|lines| lines.swap(4, 5));
+    broken("with entry 7, but went on to 9:", &|lines| drop(lines.drain(8..10)));
+    broken("may have been cut off", &|lines| lines.truncate(5));
+    let longer = Head { seq: 12, hash: [7; 32] }.to_string();
+    let cut = said(&["verify", "--data-dir", &data, "--head", &head.to_string(), "--head", &longer], 1);
+    assert!(cut.contains("with entry 9, but went on to 12:"), "{cut}");
+    let other = Head { seq: 2, hash: [7; 32] }.to_string();
+    assert!(said(&["verify", "--data-dir", &data, "--head", &other], 1).contains("written anew"));
+}
+
+#[test]
+fn says_why_it_cannot_look() {
+    let dir = tempfile::tempdir().unwrap();
+    let nowhere = dir.path().join("nowhere");
+    let nowhere = nowhere.to_str().unwrap();
+    for args in [
+        &["verify", "--data-dir", nowhere][..],
+        &["export", "--data-dir", nowhere],
+        &["head", "--data-dir", nowhere],
+        &["verify", nowhere],
+    ] {
+        assert!(said(args, 64).contains("there is no"));
+    }
+    said(&["verify", "--head", "not a head"], 64);
+    let (data, _) = trail(dir.path(), 3, 100);
+    let held = std::fs::File::open(dir.path().join("incidents.redb")).unwrap();
+    held.lock().unwrap();
+    let busy = said(&["verify", "--data-dir", &data], 69);
+    assert!(busy.contains("stop the service") && busy.contains("/api/v1/audit/trail"), "{busy}");
+    drop(held);
+    std::fs::write(dir.path().join("incidents.redb"), b"redb, but not really").unwrap();
+    assert!(said(&["verify", "--data-dir", &data], 1).contains("cannot be read"));
+}
+
+/// The lines of Python in the document, for those who do not want to take our word for it.
+fn documented() -> String {
+    let document = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/emergencies.md");
+    let document = std::fs::read_to_string(document).unwrap();
+    let mut blocks = document.split("```python\n").skip(1).filter_map(|rest| rest.split("```").next());
+    blocks.find(|block| block.contains("FIELDS")).expect("the document has it").to_owned()
+}
+
+#[test]
+fn the_documented_lines_of_python_agree() {
+    if Command::new("python3").arg("--version").output().is_err() {
+        return;
+    }
+    let python = |file: &str, head: &Head| {
+        let mut python = Command::new("python3");
+        python.args(["-", file, &head.to_string()]).stdin(Stdio::piped());
+        let mut child = python.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        child.stdin.take().unwrap().write_all(documented().as_bytes()).unwrap();
+        let output = child.wait_with_output().unwrap();
+        (output.status.success(), String::from_utf8([output.stdout, output.stderr].concat()).unwrap())
+    };
+    for kept in [100, 4] {
+        let dir = tempfile::tempdir().unwrap();
+        let (data, head) = trail(dir.path(), 9, kept);
+        let mut lines: Vec<_> =
+            said(&["export", "--data-dir", &data], 0).lines().map(str::to_owned).collect();
+        let (whole, told) = python(&write(dir.path(), "trail.ndjson", &lines), &head);
+        assert!(whole && told.contains(&format!("whole: {head} not found: none")), "{told}");
+        lines[3] = lines[3].replace("two", "too");
+        let (whole, told) = python(&write(dir.path(), "changed.ndjson", &lines), &head);
+        assert!(!whole && told.contains("was changed"), "{told}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_done_to_an_incident_is_found_in_the_trail_after_a_kill() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().to_str().unwrap();
+    let sink = Sink::start(&[]);
+    let mut vagn = Vagn::start(dir.path(), &["--emergency-url", &sink.url]);
+    for number in 0..10 {
+        vagn.send(&report(&format!("caller {number}"), 59.3, 18.0, true));
+    }
+    eventually("the calls to be accepted", async || {
+        let listed = vagn.json("/api/v1/incidents?state=notified").await;
+        sink.accepted().len() == 10 && listed["incidents"].as_array().is_some_and(|all| all.len() == 10)
+    })
+    .await;
+    assert!(said(&["verify", "--data-dir", data], 69).contains("in use"));
+    vagn.kill();
+    let store = dir.path().join("incidents.redb");
+    let before = std::fs::read(&store).unwrap();
+    let calls = sink.calls.lock().unwrap().clone();
+    let heads = calls.iter().filter_map(|call| call["call"]["trail_head"].as_str());
+    let heads: Vec<_> = heads.flat_map(|head| ["--head", head]).collect();
+    assert!(!heads.is_empty(), "a call says how far the trail goes: {calls:?}");
+    let whole = said(&[&["verify", "--data-dir", data], &heads[..]].concat(), 0);
+    assert!(whole.starts_with("whole: "), "{whole}");
+    let exported = said(&["export", "--data-dir", data], 0);
+    let actions: Vec<Value> = exported.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let count = |word: &str| actions.iter().filter(|entry| entry["action"] == word).count();
+    assert_eq!(count("opened"), 10, "{exported}");
+    assert!((1..=10).contains(&count("notified")), "{exported}");
+    assert!(std::fs::read(&store).unwrap() == before, "looking has changed the store");
+}
