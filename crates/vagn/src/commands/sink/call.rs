@@ -33,6 +33,16 @@ impl Call {
         }
     }
 
+    /// A text of the body.
+    pub(super) fn text(&self, name: &str) -> Option<&str> {
+        self.body.as_ref()?.get(name)?.as_str()
+    }
+
+    /// Whether it says that it is a trial.
+    pub(super) fn is_test(&self) -> bool {
+        self.body.as_ref().is_some_and(|body| body.get("test") == Some(&Value::Bool(true)))
+    }
+
     /// One field of the body, as it would be read aloud; `-` when it is not there.
     pub(super) fn field(&self, name: &str) -> String {
         match self.body.as_ref().and_then(|body| body.get(name)) {

@@ -11,12 +11,14 @@ use crate::emergency::signature::Secret;
 /// How old or new a signature may be, in seconds, as Standard Webhooks advise.
 const SIGNATURE_AGE_MAX_S: u64 = 300;
 
-/// Most incidents that are remembered; beyond, the oldest is forgotten.
-const INCIDENTS_MAX: usize = 100_000;
+/// Most keys that are remembered; beyond, the oldest is forgotten.
+const KEYS_MAX: usize = 100_000;
 
 /// How the service behaves.
 pub(super) struct Rules {
     pub(super) fail: f64,
+    /// What failures answer with.
+    pub(super) status: StatusCode,
     pub(super) secret: Option<Secret>,
     pub(super) lose_answer: bool,
 }
@@ -27,7 +29,7 @@ pub(super) enum Outcome {
     Accepted,
     /// Accepted, but the caller does not learn of it.
     Lost,
-    Failed,
+    Failed(StatusCode),
     /// The call itself is wrong.
     Refused(Wrong),
 }
@@ -43,7 +45,7 @@ pub(super) enum Wrong {
     SignatureAge,
 }
 
-/// What is known of an incident.
+/// What is known of a key. An incident's first call has its id for a key; what is told of it later has `<id>-<n>`.
 #[derive(Debug, Clone, Copy, Default)]
 struct Known {
     calls: u64,
@@ -54,7 +56,7 @@ struct Known {
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Verdict {
     pub(super) outcome: Outcome,
-    /// How many calls of this incident there were, this one included.
+    /// How many calls with this key there were, this one included.
     pub(super) calls: u64,
     /// Whether an earlier one was accepted.
     pub(super) accepted_before: bool,
@@ -84,11 +86,11 @@ impl Judge {
         let fails = self.chance.f64() < self.rules.fail;
         let before = self.recall(&key);
         let outcome = match (fails, self.rules.lose_answer && !before.accepted) {
-            (true, _) => Outcome::Failed,
+            (true, _) => Outcome::Failed(self.rules.status),
             (false, true) => Outcome::Lost,
             (false, false) => Outcome::Accepted,
         };
-        let accepted = before.accepted || outcome != Outcome::Failed;
+        let accepted = before.accepted || !fails;
         self.known.insert(key, Known { calls: before.calls + 1, accepted });
         Verdict { outcome, calls: before.calls + 1, accepted_before: before.accepted }
     }
@@ -117,7 +119,7 @@ impl Judge {
         if let Some(known) = self.known.get(key) {
             return *known;
         }
-        if self.order.len() >= INCIDENTS_MAX
+        if self.order.len() >= KEYS_MAX
             && let Some(oldest) = self.order.pop_front()
         {
             self.known.remove(&oldest);
@@ -131,7 +133,7 @@ impl Outcome {
     pub(super) fn status(self) -> StatusCode {
         match self {
             Self::Accepted | Self::Lost => StatusCode::OK,
-            Self::Failed => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Failed(status) => status,
             Self::Refused(Wrong::Method) => StatusCode::METHOD_NOT_ALLOWED,
             Self::Refused(Wrong::NotJson | Wrong::NoKey) => StatusCode::BAD_REQUEST,
             Self::Refused(_) => StatusCode::UNAUTHORIZED,
@@ -142,7 +144,7 @@ impl Outcome {
         match self {
             Self::Accepted => "accepted",
             Self::Lost => "lost",
-            Self::Failed => "failed",
+            Self::Failed(_) => "failed",
             Self::Refused(_) => "refused",
         }
     }
@@ -173,9 +175,12 @@ impl Verdict {
         }
         let field = |name| call.field(name);
         let mut line = format!(
-            "{:8} {} vehicle {} at {},{} {} attempt {} age {} s",
+            "{:8} {} {}{}{} vehicle {} at {},{} {} attempt {} age {} s",
             self.outcome.word(),
             call.key.as_deref().unwrap_or("-"),
+            if call.is_test() { "TEST " } else { "" },
+            field("type"),
+            call.text("target").map(|target| format!(" to {target}")).unwrap_or_default(),
             field("vehicle_id"),
             field("lat"),
             field("lon"),
@@ -196,6 +201,9 @@ impl Verdict {
             "status": self.outcome.status().as_u16(),
             "why": self.why(),
             "idempotency_key": call.key,
+            "type": call.text("type"),
+            "target": call.text("target"),
+            "test": call.is_test(),
             "signed": call.signed.is_some(),
             "calls": self.calls,
             "again": self.calls > 1,
@@ -212,6 +220,7 @@ mod tests {
 
     const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
     const NOW_S: i64 = 1_790_000_000;
+    const FAILED: Outcome = Outcome::Failed(StatusCode::INTERNAL_SERVER_ERROR);
 
     fn call(key: &str) -> Call {
         let raw =
@@ -231,11 +240,11 @@ mod tests {
     }
 
     fn rules() -> Rules {
-        Rules { fail: 0.0, secret: None, lose_answer: false }
+        Rules { fail: 0.0, status: StatusCode::INTERNAL_SERVER_ERROR, secret: None, lose_answer: false }
     }
 
     #[test]
-    fn tells_an_incident_that_was_called_in_before() {
+    fn tells_a_key_that_was_heard_before() {
         let mut judge = judge(rules());
         let verdicts =
             [judge.judge(&call("a"), NOW_S), judge.judge(&call("b"), NOW_S), judge.judge(&call("a"), NOW_S)];
@@ -251,8 +260,7 @@ mod tests {
     fn fails_as_often_as_told() {
         let mut judge = judge(Rules { fail: 0.5, ..rules() });
         let failed =
-            (0..1000).filter(|n| judge.judge(&call(&n.to_string()), NOW_S).outcome == Outcome::Failed);
-        let failed = failed.count();
+            (0..1000).filter(|n| judge.judge(&call(&n.to_string()), NOW_S).outcome == FAILED).count();
         assert!((400..600).contains(&failed), "{failed} of 1000");
     }
 
@@ -261,11 +269,48 @@ mod tests {
         let mut judge = judge(Rules { fail: 1.0, ..rules() });
         judge.judge(&call("a"), NOW_S);
         let second = judge.judge(&call("a"), NOW_S);
-        assert_eq!((second.outcome, second.calls, second.accepted_before), (Outcome::Failed, 2, false));
+        assert_eq!((second.outcome, second.calls, second.accepted_before), (FAILED, 2, false));
     }
 
     #[test]
-    fn loses_the_first_answer_of_each_incident() {
+    fn fails_with_the_status_it_was_told() {
+        let mut judge = judge(Rules { fail: 1.0, status: StatusCode::GONE, ..rules() });
+        let verdict = judge.judge(&call("a"), NOW_S);
+        assert_eq!(verdict.outcome.status(), StatusCode::GONE);
+        assert_eq!(verdict.json(&call("a"))["status"], 410);
+    }
+
+    #[test]
+    fn tells_what_a_call_is_about_and_counts_each_key_by_itself() {
+        let mut judge = judge(rules());
+        let told = |key: &str, kind: &str, test: bool| {
+            let mut call = call(key);
+            let body = call.body.as_mut().unwrap();
+            body["type"] = kind.into();
+            body["target"] = "county".into();
+            body["test"] = test.into();
+            call
+        };
+        let calls = [
+            told("a", "incident.opened", false),
+            told("a-1", "incident.updated", false),
+            told("a-1", "incident.updated", true),
+        ];
+        let verdicts = calls.each_ref().map(|call| judge.judge(call, NOW_S));
+        assert_eq!(verdicts.each_ref().map(|verdict| verdict.calls), [1, 1, 2]);
+        let json = verdicts[1].json(&calls[1]);
+        let want = json!(["a-1", "incident.updated", "county", false, false]);
+        assert_eq!(
+            json!([json["idempotency_key"], json["type"], json["target"], json["test"], json["again"]]),
+            want
+        );
+        let text = verdicts[2].text(&calls[2]);
+        assert!(text.starts_with("accepted a-1 TEST incident.updated to county vehicle bus 7 at "), "{text}");
+        assert!(text.ends_with(", again, accepted before"), "{text}");
+    }
+
+    #[test]
+    fn loses_the_first_answer_to_each_key() {
         let mut judge = judge(Rules { lose_answer: true, ..rules() });
         assert_eq!(judge.judge(&call("a"), NOW_S).outcome, Outcome::Lost);
         let second = judge.judge(&call("a"), NOW_S);
@@ -306,10 +351,10 @@ mod tests {
     #[test]
     fn forgets_the_oldest_before_it_grows_without_bound() {
         let mut judge = judge(rules());
-        for number in 0..=INCIDENTS_MAX {
+        for number in 0..=KEYS_MAX {
             judge.judge(&call(&number.to_string()), NOW_S);
         }
-        assert_eq!((judge.known.len(), judge.order.len()), (INCIDENTS_MAX, INCIDENTS_MAX));
+        assert_eq!((judge.known.len(), judge.order.len()), (KEYS_MAX, KEYS_MAX));
         assert_eq!(judge.judge(&call("0"), NOW_S).calls, 1);
     }
 }

@@ -12,9 +12,10 @@ use anyhow::Context;
 use axum::body::Body;
 use clap::Args;
 use hyper::body::Incoming;
+use hyper::header::RETRY_AFTER;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper::{Request, Response};
+use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use parking_lot::Mutex;
 use tokio::net::{TcpListener, TcpStream};
@@ -42,24 +43,32 @@ const REQUEST_WITHIN: Duration = Duration::from_secs(10);
 #[command(
     after_help = "Example:\n  vagn sink --fail 0.5 &\n  vagn serve --emergency-url http://127.0.0.1:9099/calls &\n  \
 vagn send bus-7 30.27 -97.74 --emergency --over tcp\n\n\
-Prints a line per call. An incident that was called in before is marked `again`, and `accepted before` when an earlier \
-call was accepted: to call again is then right only if that answer was lost.\n\n\
+Prints a line per call. One whose Idempotency-Key was heard before is marked `again`, and `accepted before` when an \
+earlier call with that key was accepted: to call again is then right only if that answer was lost. A drill is marked \
+`TEST`.\n\nWith `--fail 1 --status 410` it refuses for good, and with `--fail 1 --status 503 --retry-after 30` it asks for \
+patience.\n\n\
 Exit codes: 0 asked to stop, 64 wrong usage, 69 the port is in use."
 )]
 pub struct SinkArgs {
     /// Where to listen, plain HTTP; every path will do. Port 0 takes a free one.
     #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:9099")]
     listen: SocketAddr,
-    /// Share of calls that fail with status 500, 0 to 1.
+    /// Share of calls that fail, 0 to 1.
     #[arg(long, value_name = "SHARE", default_value_t = 0.0)]
     fail: f64,
+    /// What failures answer with, 300 to 599.
+    #[arg(long, value_name = "CODE", default_value_t = 500, value_parser = clap::value_parser!(u16).range(300..=599))]
+    status: u16,
+    /// Failures ask to be called again after so many seconds (Retry-After).
+    #[arg(long, value_name = "SECONDS")]
+    retry_after: Option<u32>,
     /// Time to think before each answer, such as 200ms.
     #[arg(long, value_name = "TIME", default_value = "0s")]
     delay: Span,
     /// Refuse calls that are not signed with this secret (Standard Webhooks).
     #[arg(long, value_name = "whsec_…", env = "VAGN_EMERGENCY_SECRET", hide_env_values = true)]
     secret: Option<Secret>,
-    /// Accept the first call of each incident, but hang up instead of answering it.
+    /// Accept the first call with each Idempotency-Key, but hang up instead of answering it.
     #[arg(long)]
     lose_answer: bool,
     /// What the failures follow from [default: chance].
@@ -148,17 +157,21 @@ struct Sink {
     judge: Mutex<Judge>,
     clock: SystemClock,
     delay: Duration,
+    retry_after: Option<u32>,
     json: bool,
 }
 
 impl Sink {
     fn new(args: SinkArgs) -> Self {
         let chance = args.seed.map_or_else(fastrand::Rng::new, fastrand::Rng::with_seed);
-        let rules = Rules { fail: args.fail, secret: args.secret, lose_answer: args.lose_answer };
+        let status =
+            StatusCode::from_u16(args.status).expect("the command line lets only 300 to 599 through");
+        let rules = Rules { fail: args.fail, status, secret: args.secret, lose_answer: args.lose_answer };
         Self {
             judge: Mutex::new(Judge::new(rules, chance)),
             clock: SystemClock::new(),
             delay: args.delay.0,
+            retry_after: args.retry_after,
             json: args.json,
         }
     }
@@ -178,6 +191,9 @@ impl Sink {
         }
         let mut response = Response::new(String::new());
         *response.status_mut() = verdict.outcome.status();
+        if let (Outcome::Failed(_), Some(seconds)) = (verdict.outcome, self.retry_after) {
+            response.headers_mut().insert(RETRY_AFTER, seconds.into());
+        }
         Ok(response)
     }
 }
