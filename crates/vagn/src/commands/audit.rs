@@ -48,7 +48,8 @@ enum Deed {
 #[command(
     after_help = "Examples:\n  vagn audit verify\n  vagn audit verify --head 17:5b1c… --head 42:09fe…\n  \
 vagn audit verify trail.ndjson\n  \
-curl -sk 'https://localhost:9090/api/v1/audit/trail?after=0' | vagn audit verify - --head 42:09fe…\n\n\
+curl -sk 'https://localhost:9090/api/v1/audit/trail?after=0&limit=10000' | vagn audit verify - --head 42:09fe…\n\n\
+A trail that came in several answers (`after` the last seq) is checked with all of them one behind the other.\n\n\
 Exit codes: 0 whole; 1 broken, and the first broken link is named, or not readable; 64 wrong usage, or nothing there; \
 69 the store is in use."
 )]

@@ -4,6 +4,7 @@ pub mod audit;
 pub mod completions;
 pub mod config;
 pub mod doctor;
+pub mod drill;
 pub mod exit;
 pub mod repair;
 pub mod replay;
@@ -41,6 +42,8 @@ enum Command {
     Replay(replay::ReplayArgs),
     /// Send one position.
     Send(send::SendArgs),
+    /// Try out the whole way of a call for help, to a target for drills.
+    Drill(drill::DrillArgs),
     /// Stand in for an emergency service: print the calls that arrive.
     Sink(sink::SinkArgs),
     /// Show how a running service is doing.
@@ -70,6 +73,7 @@ pub fn main() -> ExitCode {
         Command::Simulate(args) => simulate::run(args),
         Command::Replay(args) => replay::run(args),
         Command::Send(args) => send::run(args),
+        Command::Drill(args) => drill::run(args),
         Command::Sink(args) => sink::run(args),
         Command::Status(args) => status::run(args),
         Command::Doctor(args) => doctor::run(args),

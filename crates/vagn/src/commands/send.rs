@@ -43,7 +43,7 @@ pub struct SendArgs {
     /// Call for help.
     #[arg(long)]
     emergency: bool,
-    /// Who set off the emergency: auto, manual or test. A test reaches nobody.
+    /// Who set off the emergency: auto, manual or test. A test reaches the drill target alone.
     #[arg(long, requires = "emergency")]
     kind: Option<Kind>,
     /// The vehicle's own id for the incident.

@@ -165,7 +165,7 @@ async fn what_was_done_to_an_incident_is_found_in_the_trail_after_a_kill() {
     vagn.kill();
     let store = dir.path().join("incidents.redb");
     let before = std::fs::read(&store).unwrap();
-    let calls = sink.calls.lock().unwrap().clone();
+    let calls = sink.heard();
     let heads = calls.iter().filter_map(|call| call["call"]["trail_head"].as_str());
     let heads: Vec<_> = heads.flat_map(|head| ["--head", head]).collect();
     assert!(!heads.is_empty(), "a call says how far the trail goes: {calls:?}");

@@ -53,6 +53,11 @@ impl Sink {
         }
         keys
     }
+
+    /// Every call so far, as it printed it.
+    pub(crate) fn heard(&self) -> Vec<Value> {
+        self.calls.lock().unwrap().clone()
+    }
 }
 
 impl Drop for Sink {

@@ -7,6 +7,7 @@ mod audit;
 mod bad_input;
 mod damage;
 mod demo;
+mod drill;
 mod emergencies;
 mod faults;
 mod fsync;

@@ -44,11 +44,18 @@ pub(super) struct WayArgs {
     /// How to send.
     #[arg(long, value_enum, default_value_t = Over::Udp)]
     pub(super) over: Over,
-    /// For TCP: believe the server with this certificate (PEM), or one signed by it. A server makes its own and keeps it
+    #[command(flatten)]
+    trust: TrustArgs,
+}
+
+/// Whom to believe to be the server.
+#[derive(Debug, Args)]
+pub(super) struct TrustArgs {
+    /// With TLS: believe the server with this certificate (PEM), or one signed by it. A server makes its own and keeps it
     /// as cert.pem in its data directory. On this machine any certificate is believed.
     #[arg(long, value_name = "FILE")]
     ca: Option<PathBuf>,
-    /// For TCP: believe any server anywhere.
+    /// With TLS: believe any server anywhere.
     #[arg(long, conflicts_with = "ca")]
     insecure: bool,
 }
@@ -63,6 +70,16 @@ impl WayArgs {
         self.target.clone().unwrap_or_else(|| local.parse().expect("it is written as host:port"))
     }
 
+    /// Whom to believe.
+    ///
+    /// # Errors
+    /// When the file holds no certificate.
+    pub(super) fn trust(&self) -> anyhow::Result<Trust> {
+        self.trust.trust()
+    }
+}
+
+impl TrustArgs {
     /// Whom to believe.
     ///
     /// # Errors

@@ -115,18 +115,26 @@ impl Reading<'_> {
         let wrong = |why: String| ExportFault::Line { line, why };
         let read = |head: &str| head.parse::<Head>().map_err(|err| wrong(err.to_string()));
         match serde_json::from_slice(text) {
-            Ok(End::Head(head)) => self.head = Some(read(&head)?),
+            Ok(End::Head(head)) => {
+                self.settle()?;
+                self.head = Some(read(&head)?);
+            }
             Ok(End::Base(base)) => self.base(read(&base)?, wrong)?,
             Err(_) => {
                 let entry = Entry::from_line(text).map_err(|err| wrong(err.to_string()))?;
-                let head = self.head.take();
-                let checker = self.checker_at(&entry)?;
-                // The head of a piece is of the whole trail, so it may lie far ahead.
-                head.map_or(Ok(()), |head| checker.expect(head))?;
-                checker.link(&entry)?;
+                self.settle()?;
+                self.checker_at(&entry)?.link(&entry)?;
             }
         }
         Ok(())
+    }
+
+    /// The head that came last was not the end. That of a piece is of the whole trail, so it may lie far ahead.
+    fn settle(&mut self) -> Result<(), Broken> {
+        match (self.head.take(), &mut self.checker) {
+            (Some(head), Some(checker)) => checker.expect(head),
+            _ => Ok(()),
+        }
     }
 
     /// A piece begins, the first one or one that goes on where the last one ended.
@@ -211,6 +219,8 @@ mod tests {
         refused(&longer, &[], "entry 11 is missing");
         let mut pieces = [&lines(0)[..5], &lines(0)[11..], &lines(4)[1..]].concat();
         assert_eq!(check(&pieces, &[]).unwrap().entries, 10, "a head far ahead is of the whole trail");
+        pieces.push(lines(0)[11].clone());
+        assert_eq!(check(&pieces, &[]).unwrap().entries, 10, "a last piece may have no entries");
         pieces[5] = lines(0)[11].replace("10:", "3:");
         refused(&pieces, &[], "the end of the trail, which is 3:");
         let mut missing = lines(0);

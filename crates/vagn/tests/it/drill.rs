@@ -1,0 +1,88 @@
+//! `vagn drill`: a test call for help goes the whole way, to the drill target and to nobody else.
+
+use std::process::Output;
+
+use crate::emergencies::Sink;
+use crate::vagn::{Vagn, command};
+
+/// Runs a drill against `vagn`, which must end with this exit code, and gives what it said.
+async fn drill(vagn: &Vagn, args: &[&str], code: i32) -> String {
+    let mut command = command();
+    command.args(["drill", "--target", &vagn.address("tcp").to_string(), "--api", &vagn.url("")]).args(args);
+    let output: Output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+    let said = [output.stdout, output.stderr].concat();
+    let said = String::from_utf8(said).unwrap();
+    assert_eq!(output.status.code(), Some(code), "vagn drill {args:?}: {said}\n{}", vagn.log());
+    said
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_drill_goes_the_whole_way_and_to_the_drill_target_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let (real, drills) = (Sink::start(&[]), Sink::start(&[]));
+    let vagn = Vagn::start(dir.path(), &["--emergency-url", &real.url, "--drill-url", &drills.url]);
+    for round in 1..=2 {
+        let said = drill(&vagn, &[], 0).await;
+        for step in ["stored after", "called drill target after", "accepted by drill target after", "passed:"]
+        {
+            assert!(said.contains(step), "{said}");
+        }
+        assert_eq!(drills.accepted()["drill"].len(), round, "every drill is an incident of its own");
+    }
+    drill(&vagn, &["bus 7", "--lat", "59.33", "--lon", "18.06"], 0).await;
+    let heard = drills.heard();
+    assert!(heard.iter().all(|call| call["test"] == true), "{heard:#?}");
+    assert!(heard[0]["call"]["lat"].is_null(), "{heard:#?}");
+    assert!(heard.iter().any(|call| call["call"]["lat"] == 59.33), "{heard:#?}");
+    assert!(real.heard().is_empty(), "{:#?}", real.heard());
+    assert_eq!(
+        vagn.get("/api/v1/vehicles/drill").await.0,
+        404,
+        "a drill without a position moves no vehicle"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_a_drill_target_it_says_so_and_how_to_get_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let real = Sink::start(&[]);
+    let vagn = Vagn::start(dir.path(), &["--emergency-url", &real.url]);
+    let said = drill(&vagn, &[], 1).await;
+    assert!(said.contains("stored after"), "{said}");
+    assert!(said.contains("FAILED: the service has no drill target"), "{said}");
+    assert!(said.contains("[emergency.drill]") && said.contains("--drill-url"), "{said}");
+    assert!(real.heard().is_empty(), "{:#?}", real.heard());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn says_where_the_way_ends() {
+    let dir = tempfile::tempdir().unwrap();
+    let gone = Sink::start(&["--fail", "1", "--status", "410"]);
+    let vagn = Vagn::start(dir.path(), &["--drill-url", &gone.url]);
+    let said = drill(&vagn, &[], 1).await;
+    assert!(said.contains("refuses it for good: it answered with status 410"), "{said}");
+
+    let busy = Sink::start(&["--fail", "1", "--status", "503"]);
+    let dir = tempfile::tempdir().unwrap();
+    let vagn = Vagn::start(dir.path(), &["--drill-url", &busy.url]);
+    let said = drill(&vagn, &["--within", "2s"], 1).await;
+    assert!(said.contains("has not accepted it within 2s: it answered with status 503"), "{said}");
+    drop(vagn);
+
+    let nowhere = command().args(["drill", "--target", "127.0.0.1:1"]).output().unwrap();
+    assert_eq!(nowhere.status.code(), Some(1));
+    let nowhere = command().args(["drill", "--lat", "91", "--lon", "0"]).output().unwrap();
+    assert_eq!(nowhere.status.code(), Some(64));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn shows_the_api_the_token_that_it_asks_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let drills = Sink::start(&[]);
+    let config = dir.path().join("vagn.toml");
+    std::fs::write(&config, "[http]\ntokens = [\"open sesame, please\"]\n").unwrap();
+    let config = config.to_str().unwrap();
+    let vagn = Vagn::start(dir.path(), &["--config", config, "--drill-url", &drills.url]);
+    assert!(drill(&vagn, &[], 1).await.contains("--token"));
+    drill(&vagn, &["--token", "open sesame, please"], 0).await;
+}
