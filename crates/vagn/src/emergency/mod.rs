@@ -22,6 +22,7 @@ mod datagrams;
 pub mod desk;
 #[cfg(test)]
 mod desk_tests;
+pub mod feed;
 #[cfg(test)]
 mod forgetful;
 mod handle;
