@@ -11,6 +11,8 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::Router;
+use hyper::Request;
+use hyper::body::Incoming;
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
@@ -38,7 +40,8 @@ pub struct Limits {
     pub handshake: Duration,
     /// Until a request's head is complete; an HTTP/1.1 connection may also idle this long.
     pub head: Duration,
-    /// A connection without a new request for this long is closed. Longer than any request may take.
+    /// A connection without a new request for this long is closed, unless an answer without an end is being read on it.
+    /// Longer than any other request may take.
     pub idle: Duration,
     /// How long requests in flight may take on a stop.
     pub stop: Duration,
@@ -64,6 +67,14 @@ pub struct Server {
     http: Builder<TokioExecutor>,
     limits: Limits,
     metrics: Arc<Metrics>,
+}
+
+/// The connection of a request, to be found among the request's extensions: for answers that go on without an end.
+#[derive(Debug, Clone)]
+pub struct Line {
+    /// Signs of life: requests, and pieces that the connection took of an answer without an end.
+    signs: Arc<AtomicU64>,
+    stopped: watch::Receiver<bool>,
 }
 
 /// Longer than any turn of the accept loop may take; a child that is silent for longer hangs.
@@ -194,10 +205,11 @@ impl Server {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let requests = Arc::new(AtomicU64::new(0));
+        let line = Line { signs: Arc::default(), stopped: stopped.clone() };
         let router = TowerToHyperService::new(self.router.clone());
-        let service = service_fn(|request| {
-            requests.fetch_add(1, Ordering::Relaxed);
+        let service = service_fn(|mut request: Request<Incoming>| {
+            line.sign();
+            request.extensions_mut().insert(line.clone());
             router.call(request)
         });
         let connection = self.http.serve_connection(TokioIo::new(stream), service);
@@ -205,7 +217,7 @@ impl Server {
         tokio::select! {
             ended = connection.as_mut() => return report_end(peer, ended),
             _ = stopped.wait_for(|stop| *stop) => {}
-            () = idleness(&requests, self.limits.idle) => {}
+            () = idleness(&line.signs, self.limits.idle) => {}
         }
         connection.as_mut().graceful_shutdown();
         // On a stop the server's own limit is shorter; after idleness this ends a peer that does not read its answer.
@@ -213,6 +225,20 @@ impl Server {
             Ok(ended) => report_end(peer, ended),
             Err(_) => debug!(%peer, "connection did not end in time and was cut off"),
         }
+    }
+}
+
+impl Line {
+    /// Says that the connection is in use. An answer without an end says so whenever it is asked for its next piece, which
+    /// ceases when the peer does not read.
+    pub fn sign(&self) {
+        self.signs.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Resolves when the server stops, and no answer should go on.
+    pub async fn stopping(&mut self) {
+        // A server that is gone has stopped, too.
+        self.stopped.wait_for(|stop| *stop).await.ok();
     }
 }
 
@@ -226,12 +252,12 @@ async fn handshake(tls: &TlsAcceptor, mut stream: TcpStream) -> io::Result<Optio
     tls.accept(stream).await.map(Some)
 }
 
-/// Resolves once no new request has come for `limit`.
-async fn idleness(requests: &AtomicU64, limit: Duration) {
-    let mut seen = requests.load(Ordering::Relaxed);
+/// Resolves once there has been no sign of life for `limit`.
+async fn idleness(signs: &AtomicU64, limit: Duration) {
+    let mut seen = signs.load(Ordering::Relaxed);
     loop {
         sleep(limit).await;
-        let now = requests.load(Ordering::Relaxed);
+        let now = signs.load(Ordering::Relaxed);
         if now == seen {
             return;
         }
