@@ -18,6 +18,10 @@ pub struct Fleet {
     readers: Arc<RwLock<Vec<Option<Reader>>>>,
 }
 
+/// A moment in the growth of the fleet, to tell who was there before from who came later.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Growth(Vec<u32>);
+
 /// A partition that the answer needs is not there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[error("a part of the fleet is not ready")]
@@ -91,6 +95,31 @@ impl Fleet {
     /// [`NotReady`] while the partition that would have it is missing, or does not answer `within` this time.
     pub fn get_within(&self, key: Key<'_>, within: Duration) -> Result<Option<Vehicle>, NotReady> {
         self.reader_of(key)?.get_within(key, within).ok_or(NotReady)
+    }
+
+    /// How far the fleet has grown.
+    ///
+    /// # Errors
+    /// [`NotReady`] while a partition is missing, or one does not answer `within` this time.
+    pub fn growth(&self, within: Duration) -> Result<Growth, NotReady> {
+        let ends = self.all()?.into_iter().map(|reader| reader.slots_end_within(within).ok_or(NotReady));
+        ends.collect::<Result<_, _>>().map(Growth)
+    }
+
+    /// As [`Fleet::get_within`], and whether the vehicle was there when the fleet had grown as far as `before`. One that
+    /// came later into the place of another that was forgotten counts as there.
+    ///
+    /// # Errors
+    /// As [`Fleet::get_within`].
+    pub fn get_and_whether_known(
+        &self,
+        key: Key<'_>,
+        before: &Growth,
+        within: Duration,
+    ) -> Result<Option<(Vehicle, bool)>, NotReady> {
+        let found = self.reader_of(key)?.seek_within(key, within).ok_or(NotReady)?;
+        let end = before.0.get(partition(key.hash(), before.0.len().max(1))).copied().unwrap_or(0);
+        Ok(found.map(|(slot, vehicle)| (vehicle, slot < end)))
     }
 
     fn reader_of(&self, key: Key<'_>) -> Result<Reader, NotReady> {

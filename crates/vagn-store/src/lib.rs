@@ -30,7 +30,7 @@ mod vehicle;
 
 pub use data_dir::DataDir;
 pub use error::StoreError;
-pub use fleet::{Fleet, NotReady};
+pub use fleet::{Fleet, Growth, NotReady};
 pub use geo::{BBox, BBoxError, EARTH_RADIUS_M, distance_m};
 pub use index::{Applied, Index, Nearby};
 pub use key::{Key, partition};

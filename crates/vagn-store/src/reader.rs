@@ -71,6 +71,17 @@ impl Reader {
         Some(self.index.try_read_for(within)?.get(key))
     }
 
+    /// As [`Reader::get_within`], with the slot it is in.
+    pub(crate) fn seek_within(&self, key: Key<'_>, within: Duration) -> Option<Option<(u32, Vehicle)>> {
+        let index = self.index.try_read_for(within)?;
+        Some(index.slot_of(key).zip(index.get(key)))
+    }
+
+    /// As [`Index::slots_end`], or `None` when the writer does not let it in `within` this time.
+    pub(crate) fn slots_end_within(&self, within: Duration) -> Option<u32> {
+        Some(self.index.try_read_for(within)?.slots_end())
+    }
+
     /// As [`Index::nearby`].
     pub fn nearby(&self, nearby: &Nearby, hits: &mut Vec<Hit>) {
         self.index.read().nearby(nearby, hits);

@@ -33,6 +33,22 @@ pub struct OutcomeLabel {
     pub outcome: &'static str,
 }
 
+/// `target="primary",outcome="accepted"` and so on.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct AttemptLabel {
+    /// Name of the target, from the settings.
+    pub target: String,
+    /// From a short fixed list.
+    pub outcome: &'static str,
+}
+
+/// `target="primary"` and so on.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct TargetLabel {
+    /// Its name, from the settings.
+    pub target: String,
+}
+
 /// `route="/api/v1/vehicles/nearby"` and so on.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct RouteLabel {
@@ -86,8 +102,28 @@ pub struct Metrics {
     pub emergencies: Family<OutcomeLabel, Counter>,
     /// From the receipt of an emergency to its first attempt at the target, in seconds.
     pub emergency_first_attempt: Histogram,
-    /// Incidents that nobody has accepted yet.
+    /// Attempts to reach a target, by what came of them: accepted, refused, failed, dead.
+    pub emergency_attempts: Family<AttemptLabel, Counter>,
+    /// From the receipt of an emergency to its acknowledgement by a person, in seconds.
+    pub emergency_acknowledged: Histogram,
+    /// Calls that a target has refused for good, now.
+    pub dead_letters: Gauge,
+    /// Whether each target answers: 1, or 0 while it is only probed.
+    pub target_up: Family<TargetLabel, Gauge>,
+    /// Real incidents that are not resolved.
     pub incidents_open: Gauge,
+    /// Real incidents that no target has accepted.
+    pub incidents_unaccepted: Gauge,
+    /// Real incidents that no person has acknowledged.
+    pub incidents_unacknowledged: Gauge,
+    /// Incidents that are not on disk as they are.
+    pub incidents_unrecorded: Gauge,
+    /// Real incidents, not resolved, of vehicles that nobody knew before.
+    pub incidents_of_strangers: Gauge,
+    /// Age of the oldest incident that no target has accepted, in seconds.
+    pub oldest_unaccepted: Gauge,
+    /// Age of the oldest incident that no person has acknowledged, in seconds.
+    pub oldest_unacknowledged: Gauge,
     /// Duration of queries by route, in seconds.
     pub query: HistogramFamily<RouteLabel>,
     /// Duration of log syncs, in seconds.
@@ -99,6 +135,11 @@ pub struct Metrics {
 /// 50 µs to 13 s.
 fn waits() -> Histogram {
     Histogram::new(exponential_buckets(0.000_05, 2.0, 19))
+}
+
+/// 1 s to 9 h.
+fn reactions() -> Histogram {
+    Histogram::new(exponential_buckets(1.0, 2.0, 16))
 }
 
 /// 4 µs to 2 s.
@@ -133,7 +174,17 @@ impl Metrics {
             vehicles_refused: Counter::default(),
             emergencies: Family::default(),
             emergency_first_attempt: waits(),
+            emergency_attempts: Family::default(),
+            emergency_acknowledged: reactions(),
+            dead_letters: Gauge::default(),
+            target_up: Family::default(),
             incidents_open: Gauge::default(),
+            incidents_unaccepted: Gauge::default(),
+            incidents_unacknowledged: Gauge::default(),
+            incidents_unrecorded: Gauge::default(),
+            incidents_of_strangers: Gauge::default(),
+            oldest_unaccepted: Gauge::default(),
+            oldest_unacknowledged: Gauge::default(),
             query: Family::new_with_constructor(query_times),
             log_fsync: waits(),
             log_bytes: Family::default(),
@@ -162,7 +213,17 @@ impl Metrics {
         all.register("vehicles_refused", "New vehicles beyond max_vehicles", self.vehicles_refused.clone());
         all.register("emergencies", "Emergency calls by outcome", self.emergencies.clone());
         all.register_with_unit("emergency_first_attempt", "From receipt to first attempt", Unit::Seconds, self.emergency_first_attempt.clone());
-        all.register("incidents_open", "Incidents that no target has accepted yet", self.incidents_open.clone());
+        all.register("emergency_attempts", "Attempts to reach a target by outcome", self.emergency_attempts.clone());
+        all.register_with_unit("emergency_acknowledged", "From receipt to acknowledgement by a person", Unit::Seconds, self.emergency_acknowledged.clone());
+        all.register("emergency_dead_letters", "Calls that a target has refused for good", self.dead_letters.clone());
+        all.register("emergency_target_up", "Whether a target answers; 0 while it is only probed", self.target_up.clone());
+        all.register("emergency_unfamiliar_open", "Open incidents of vehicles that were not known before", self.incidents_of_strangers.clone());
+        all.register("incidents_open", "Real incidents that are not resolved", self.incidents_open.clone());
+        all.register("incidents_unaccepted", "Real incidents that no target has accepted", self.incidents_unaccepted.clone());
+        all.register("incidents_unacknowledged", "Real incidents that no person has acknowledged", self.incidents_unacknowledged.clone());
+        all.register("incidents_unrecorded", "Incidents that are not on disk as they are", self.incidents_unrecorded.clone());
+        all.register_with_unit("incidents_oldest_unaccepted", "Age of the oldest incident that no target has accepted", Unit::Seconds, self.oldest_unaccepted.clone());
+        all.register_with_unit("incidents_oldest_unacknowledged", "Age of the oldest incident that no person has acknowledged", Unit::Seconds, self.oldest_unacknowledged.clone());
         all.register_with_unit("query", "Duration of queries by route", Unit::Seconds, self.query.clone());
         all.register_with_unit("log_fsync", "Duration of log syncs", Unit::Seconds, self.log_fsync.clone());
         all.register("log_bytes", "Bytes of log and snapshots on disk", self.log_bytes.clone());

@@ -3,10 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tracing::info;
 use vagn_otp::Addr;
 use vagn_store::{BBox, Hit, Nearby, Vehicle, VehicleIdBuf, partition};
 
-use crate::emergency::{EmergencyHandle, Filter, IncidentId, IncidentView, Page};
+use crate::emergency::feed::Feed;
+use crate::emergency::{Acted, Deed, Detail, EmergencyHandle, Filter, IncidentId, Page, TrailPage};
 use crate::query::{Queries, Unanswered};
 use crate::storage::{Delete, Storage};
 use crate::web::services::{Asked, Incidents, Unavailable, Vehicles};
@@ -14,7 +16,9 @@ use crate::web::services::{Asked, Incidents, Unavailable, Vehicles};
 /// Longest a deletion may wait for its storage.
 const DELETE_WITHIN: Duration = Duration::from_secs(5);
 /// Longest a look at the incidents may take.
-const INCIDENTS_WITHIN: Duration = Duration::from_secs(2);
+const LOOK_WITHIN: Duration = Duration::from_secs(2);
+/// Longest a person waits for what was done to be on disk.
+const ACT_WITHIN: Duration = Duration::from_secs(5);
 
 /// The pool that reads, and the storages that write.
 pub(super) struct LiveVehicles {
@@ -45,16 +49,37 @@ impl Vehicles for LiveVehicles {
     }
 }
 
-/// The emergency lane, read only.
-pub(super) struct ListedIncidents(pub(super) EmergencyHandle);
-
-impl Incidents for ListedIncidents {
+impl Incidents for EmergencyHandle {
     fn list(&self, filter: Filter, limit: usize, after: Option<IncidentId>) -> Asked<'_, Page> {
-        Box::pin(async move { Ok(self.0.list(filter, limit, after, INCIDENTS_WITHIN).await?) })
+        Box::pin(async move { Ok(self.list(filter, limit, after, LOOK_WITHIN).await?) })
     }
 
-    fn one(&self, id: IncidentId) -> Asked<'_, Option<IncidentView>> {
-        Box::pin(async move { Ok(self.0.get(id, INCIDENTS_WITHIN).await?) })
+    fn one(&self, id: IncidentId) -> Asked<'_, Option<Detail>> {
+        Box::pin(async move { Ok(self.get(id, LOOK_WITHIN).await?) })
+    }
+
+    fn act(&self, id: IncidentId, deed: Deed) -> Asked<'_, Acted> {
+        Box::pin(async move { Ok(self.act(id, deed, ACT_WITHIN).await?) })
+    }
+
+    fn replay(&self, by: Box<str>) -> Asked<'_, u64> {
+        Box::pin(async move {
+            let replayed = self.replay(by.clone(), ACT_WITHIN).await?;
+            info!(%by, replayed, "dead letters are called again");
+            Ok(replayed)
+        })
+    }
+
+    fn trail(&self, after: u64, limit: usize) -> Asked<'_, Option<TrailPage>> {
+        Box::pin(async move { Ok(self.trail(after, limit, LOOK_WITHIN).await?) })
+    }
+
+    fn feed(&self) -> Arc<Feed> {
+        self.feed()
+    }
+
+    fn is_calling_for_help(&self, vehicle_id: &str) -> bool {
+        self.is_calling_for_help(vehicle_id)
     }
 }
 

@@ -22,14 +22,14 @@ use vagn_otp::{Addr, ChildSpec, Policy, Pool, Queue, QueueSubscriber, Root, Stra
 use vagn_store::{DataDir, Fleet};
 
 use super::WORK_NICE;
-use super::asked::{ListedIncidents, LiveVehicles};
+use super::asked::LiveVehicles;
 use crate::batch::{Batch, Source, Traffic};
 use crate::clock::Clock;
-use crate::config::{EmergencySettings, Settings};
+use crate::config::Settings;
 use crate::demo;
 use crate::dispatcher::Dispatcher;
 use crate::door::{Doors, Handover};
-use crate::emergency::{self, EmergencyHandle, Target};
+use crate::emergency::{self, EmergencyHandle};
 use crate::ingest::{self, Ingest, IngestWorker};
 use crate::logging::LostLines;
 use crate::metrics::Metrics;
@@ -40,10 +40,9 @@ use crate::stamp::Stamper;
 use crate::storage::{Around, Storage};
 use crate::sync::SyncDesk;
 use crate::tls::Identity;
-use crate::web::positions::body::Budget;
-use crate::web::positions::intake::Intake;
+use crate::web::incidents::deeds;
 use crate::web::server::{self, Limits, Server};
-use crate::web::{self, Tokens};
+use crate::web::{self, Budget, Intake, Streams, Tokens};
 
 /// Pause before a part that failed is started again: doubles from the first to the second, and is short again once the
 /// part has run for so long. Such a part never takes the process down.
@@ -213,9 +212,10 @@ impl Stages {
     fn emergency(&self, topic: &Traffic, fleet: &Arc<Fleet>) -> anyhow::Result<(EmergencyHandle, ChildSpec)> {
         let around = emergency::Around {
             data_dir: self.settings.data_dir.clone(),
-            target: target(&self.settings.emergency)?,
+            targets: self.settings.emergency.targets()?,
             open_max: self.settings.max_open_incidents as usize,
-            last_known: emergency::last_known(fleet.clone()),
+            resolve_after: self.settings.emergency.resolve_after.0,
+            sightings: Arc::new(emergency::LiveFleet::new(fleet.clone())),
             clock: self.clock.clone(),
             metrics: self.metrics.clone(),
             readiness: self.readiness.clone(),
@@ -262,13 +262,15 @@ impl Stages {
     ) -> anyhow::Result<ChildSpec> {
         let router = web::router(web::Services {
             vehicles: Arc::new(vehicles),
-            incidents: Arc::new(ListedIncidents(emergency)),
+            incidents: Arc::new(emergency),
             intake: Intake {
                 traffic: topic.clone(),
                 stamper: self.stamper.clone(),
                 metrics: self.metrics.clone(),
                 budget: Budget::new(BODY_MAX, BODY_WITHIN, BODIES_MAX),
             },
+            deeds: deeds::budget(),
+            streams: Streams::default(),
             clock: self.clock.clone(),
             metrics: self.metrics.clone(),
             tokens: Tokens::new(&self.settings.http.tokens),
@@ -322,13 +324,6 @@ fn store_settings(settings: &Settings, partitions: usize) -> vagn_store::Setting
         free_floor_bytes: settings.free_floor_bytes,
         ..vagn_store::Settings::default()
     }
-}
-
-/// Whom to call, if anybody.
-fn target(settings: &EmergencySettings) -> anyhow::Result<Option<Target>> {
-    let EmergencySettings { url, secret, timeout, concurrency } = settings;
-    let target = || Target::new(url, secret, timeout.0, *concurrency as usize);
-    Ok((!url.is_empty()).then(target).transpose()?)
 }
 
 fn cores() -> usize {

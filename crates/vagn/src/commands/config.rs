@@ -6,14 +6,14 @@ use clap::Args;
 
 use super::say;
 use super::serve::SettingArgs;
-use crate::config::Settings;
+use crate::config::{EmergencySettings, Settings};
 
 /// The same flags as `serve` has.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  vagn config > vagn.toml\n  VAGN_HISTORY_KEEP=48h vagn config --config vagn.toml\n\n\
 Every key can also be set in the environment: history.keep is VAGN_HISTORY_KEEP.\n\
-Secrets that are set (emergency.secret, http.tokens) are named in comments and not shown: add them yourself."
+Secrets that are set (emergency.secret, http.tokens, …) are named in comments and not shown: add them yourself."
 )]
 pub struct ConfigArgs {
     #[command(flatten)]
@@ -32,16 +32,25 @@ pub fn run(args: ConfigArgs) -> anyhow::Result<ExitCode> {
 
 /// A secret that is set is a comment, so that what is printed never loads as one that is not.
 fn shown(settings: &mut Settings) -> Result<String, toml::ser::Error> {
-    let secret = std::mem::take(&mut settings.emergency.secret);
-    let tokens = std::mem::take(&mut settings.http.tokens);
-    let mut text = toml::to_string(settings)?;
-    if !secret.is_empty() {
-        text = text.replace("\nsecret = \"\"\n", "\n# emergency.secret is set; not shown\n");
+    let mut set = Vec::new();
+    if !std::mem::take(&mut settings.http.tokens).is_empty() {
+        set.push("http.tokens".to_owned());
     }
-    if !tokens.is_empty() {
-        text = text.replace("\ntokens = []\n", "\n# http.tokens is set; not shown\n");
+    for (key, secret) in secrets(&mut settings.emergency) {
+        if !std::mem::take(secret).is_empty() {
+            set.push(key);
+        }
     }
-    Ok(text)
+    let comments: String = set.iter().map(|key| format!("# {key} is set; not shown\n")).collect();
+    Ok(comments + &toml::to_string(settings)?)
+}
+
+fn secrets(emergency: &mut EmergencySettings) -> impl Iterator<Item = (String, &mut String)> {
+    let EmergencySettings { secret, drill, targets, .. } = emergency;
+    let targets = targets.iter_mut().enumerate();
+    let targets = targets.map(|(at, one)| (format!("emergency.targets[{at}].secret"), &mut one.secret));
+    let fixed = [("emergency.secret", secret), ("emergency.drill.secret", &mut drill.secret)];
+    fixed.into_iter().map(|(key, secret)| (key.to_owned(), secret)).chain(targets)
 }
 
 #[cfg(test)]
@@ -52,11 +61,14 @@ mod tests {
     fn a_secret_is_a_comment() {
         let mut settings = Settings::default();
         settings.emergency.secret = "hush".into();
+        settings.emergency.drill.secret = "hush".into();
         settings.http.tokens = vec!["hush".into()];
         let text = shown(&mut settings).unwrap();
         assert!(!text.contains("hush") && !text.contains("***"), "{text}");
         assert!(
-            text.contains("# emergency.secret is set") && text.contains("# http.tokens is set"),
+            ["emergency.secret", "emergency.drill.secret", "http.tokens"]
+                .iter()
+                .all(|key| text.contains(&format!("# {key} is set"))),
             "{text}"
         );
         assert_eq!(toml::from_str::<Settings>(&text).unwrap(), Settings::default());

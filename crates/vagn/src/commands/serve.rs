@@ -36,6 +36,9 @@ pub struct SettingArgs {
     /// Where emergencies are called in; without it they are only listed.
     #[arg(long, value_name = "URL")]
     emergency_url: Option<String>,
+    /// Where drills are called in (`vagn drill`); never called about anything else.
+    #[arg(long, value_name = "URL")]
+    drill_url: Option<String>,
     /// Listen off loopback although nobody has to show a key or token.
     #[arg(long)]
     insecure_open: bool,
@@ -61,6 +64,7 @@ impl SettingArgs {
             ("http.listen", self.http),
             ("ops.listen", self.ops),
             ("emergency.url", self.emergency_url),
+            ("emergency.drill.url", self.drill_url),
             ("log.level", self.log_level.map(value_name)),
             ("log.format", self.log_format.map(value_name)),
         ];
@@ -108,9 +112,9 @@ pub fn run(args: ServeArgs) -> anyhow::Result<ExitCode> {
         settings.data_dir = "./vagn-demo-data".into();
     }
     let _log = logging::init(&settings.log);
-    if args.demo && !settings.emergency.url.is_empty() {
-        warn!("--demo never calls anybody: the emergency url that is set is not used");
-        settings.emergency.url.clear();
+    if args.demo && settings.emergency.calls_somebody() {
+        warn!("--demo never calls for help in earnest: the emergency targets that are set are not used");
+        settings.emergency.call_nobody();
     }
     vagn_otp::quiet_panics();
     let app = App::start(settings, args.demo).map_err(coded)?;

@@ -3,10 +3,10 @@
 use std::net::ToSocketAddrs;
 use std::time::Duration;
 
+use super::emergency::BadEmergency;
 use super::fsync::Fsync;
 use super::settings::Settings;
 use super::span::Span;
-use crate::emergency::Target;
 
 /// Shorter, and the disk would do nothing else.
 const FSYNC_MIN: Span = Span(Duration::from_millis(10));
@@ -76,9 +76,9 @@ pub enum Refused {
         /// A better way than opening it, if there is one.
         remedy: &'static str,
     },
-    /// The emergency target cannot be called.
-    #[error("`emergency.url` or `emergency.secret` is wrong: {0}")]
-    Emergency(String),
+    /// An emergency target cannot be called.
+    #[error(transparent)]
+    Emergency(#[from] BadEmergency),
 }
 
 impl Settings {
@@ -98,10 +98,7 @@ impl Settings {
             return Err(Refused::EmptyToken);
         }
         self.check_lengths()?;
-        if !self.emergency.url.is_empty() {
-            Target::new(&self.emergency.url, &self.emergency.secret, self.emergency.timeout.0, 1)
-                .map_err(|err| Refused::Emergency(err.to_string()))?;
-        }
+        self.emergency.targets()?;
         self.check_reach()
     }
 
@@ -112,7 +109,6 @@ impl Settings {
             ("udp.receive_buffer_bytes", self.udp.receive_buffer_bytes),
             ("tcp.max_connections", self.tcp.max_connections),
             ("http.max_connections", self.http.max_connections),
-            ("emergency.concurrency", self.emergency.concurrency),
             ("pools.shed_queue", self.pools.shed_queue),
             ("pools.wait_queue", self.pools.wait_queue),
             ("pools.query_queue", self.pools.query_queue),
@@ -132,7 +128,6 @@ impl Settings {
         let lengths = [
             ("fsync", fsync, FSYNC_MIN),
             ("forget_after", self.forget_after, Span::seconds(60)),
-            ("emergency.timeout", self.emergency.timeout, Span::seconds(1)),
             ("tcp.idle_timeout", self.tcp.idle_timeout, Span::seconds(1)),
         ];
         if let Some(&(key, value, min)) = lengths.iter().find(|(_, value, min)| value.0 < min.0) {
@@ -146,7 +141,6 @@ impl Settings {
             ("pools.wait_queue", self.pools.wait_queue, 1 << 20),
             ("pools.query_queue", self.pools.query_queue, 1 << 20),
             ("pools.storage_mailbox", self.pools.storage_mailbox, 1 << 20),
-            ("emergency.concurrency", self.emergency.concurrency, 1 << 16),
         ];
         match numbers.iter().find(|(_, value, max)| value > max) {
             Some(&(key, value, max)) => Err(Refused::TooMuch { key, value, max }),

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::emergency::EmergencySettings;
 use super::fsync::Fsync;
 use super::span::Span;
 
@@ -158,26 +159,6 @@ pub struct OpsSettings {
 impl Default for OpsSettings {
     fn default() -> Self {
         Self { listen: "localhost:9093".into(), fault_injection: false }
-    }
-}
-
-/// `[emergency]`
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct EmergencySettings {
-    /// Where calls go; empty: incidents are only listed.
-    pub url: String,
-    /// Signs the calls (Standard Webhooks, `whsec_…`); empty: unsigned.
-    pub secret: String,
-    /// Longest wait for the answer to one attempt.
-    pub timeout: Span,
-    /// Most attempts under way at a time.
-    pub concurrency: u32,
-}
-
-impl Default for EmergencySettings {
-    fn default() -> Self {
-        Self { url: String::new(), secret: String::new(), timeout: Span::seconds(10), concurrency: 64 }
     }
 }
 

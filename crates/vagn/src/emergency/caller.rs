@@ -3,12 +3,15 @@
 
 use std::time::Duration;
 
+use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
 use reqwest::{Client, Response, redirect};
 use tokio::time::timeout;
 
+use super::attempt::{Attempt, Outcome};
 use super::desk::Call;
-use super::incident::{Attempt, Outcome};
-use super::target::{Payload, Target};
+use super::payload::Payload;
+use super::target::Target;
+use super::trail::Head;
 use crate::clock::Clock;
 
 /// Longest wait for a connection. Well below the time-out, so that a dead host costs a line less than a slow one.
@@ -59,11 +62,17 @@ pub fn client(target: &Target) -> Result<Client, NoClient> {
 #[error("emergency calls cannot be made: {0}")]
 pub struct NoClient(String);
 
-/// Makes `call` once.
-pub async fn attempt(client: &Client, target: &Target, call: &Call, clock: &dyn Clock) -> Attempt {
+/// Makes `call` once, while the trail goes as far as `head`.
+pub async fn attempt(
+    client: &Client,
+    target: &Target,
+    call: &Call,
+    head: Option<Head>,
+    clock: &dyn Clock,
+) -> Attempt {
     let (at_ms, began) = (clock.now_ms(), clock.monotonic());
-    let body = Payload::new(call, at_ms).to_json();
-    let headers = target.headers(call.incident.id, at_ms, &body);
+    let body = Payload::new(call, at_ms, head).to_json();
+    let headers = target.headers(call.key, at_ms, &body);
     let request = client.post(target.url().clone()).headers(headers).body(body);
     let outcome = match timeout(target.timeout, request.send()).await {
         Err(_) => Outcome::Failed { reason: "no answer in time".into() },
@@ -71,15 +80,40 @@ pub async fn attempt(client: &Client, target: &Target, call: &Call, clock: &dyn 
         Ok(Ok(response)) => judge(response).await,
     };
     let took = clock.monotonic().saturating_sub(began);
-    Attempt { number: call.number, at_ms, took_ms: took.as_millis() as u64, outcome }
+    ended(call, at_ms, took, outcome)
+}
+
+/// The attempt that `call` was.
+pub fn ended(call: &Call, at_ms: i64, took: Duration, outcome: Outcome) -> Attempt {
+    Attempt {
+        number: call.number,
+        target: call.target.clone(),
+        message: call.message,
+        at_ms,
+        took_ms: took.as_millis() as u64,
+        outcome,
+        next_ms: None,
+    }
 }
 
 async fn judge(mut response: Response) -> Outcome {
     let status = response.status();
+    let retry_after_s = retry_after_s(response.headers());
     drop(timeout(BODY_WITHIN, skip(&mut response)).await);
     let accepted = status.is_success();
     let status = status.as_u16();
-    if accepted { Outcome::Accepted { status } } else { Outcome::Refused { status } }
+    if accepted { Outcome::Accepted { status } } else { Outcome::Refused { status, retry_after_s } }
+}
+
+/// The seconds of a `Retry-After` (RFC 9110, 10.2.3), which may also be a date: then by the clock of who answers.
+fn retry_after_s(headers: &HeaderMap) -> Option<u64> {
+    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    if let Ok(seconds) = text.parse() {
+        return Some(seconds);
+    }
+    let date = |text: &str| jiff::fmt::rfc2822::parse(text).ok().map(|zoned| zoned.timestamp().as_second());
+    let now = date(headers.get(DATE)?.to_str().ok()?)?;
+    u64::try_from(date(text)? - now).ok()
 }
 
 async fn skip(response: &mut Response) {
@@ -102,4 +136,24 @@ fn reason(err: reqwest::Error) -> String {
     let mut reason = cause.to_string();
     reason.truncate(reason.floor_char_boundary(REASON_MAX));
     reason
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_how_long_a_target_wants_to_be_left_alone() {
+        let check = |retry_after: &str, expected| {
+            let mut headers = HeaderMap::new();
+            headers.insert(RETRY_AFTER, retry_after.parse().unwrap());
+            headers.insert(DATE, "Sun, 22 Nov 2026 08:00:00 GMT".parse().unwrap());
+            assert_eq!(retry_after_s(&headers), expected, "{retry_after}");
+        };
+        check("120", Some(120));
+        check("Sun, 22 Nov 2026 08:00:30 GMT", Some(30));
+        check("Sun, 22 Nov 2026 07:00:00 GMT", None);
+        check("soon", None);
+        check("-1", None);
+    }
 }

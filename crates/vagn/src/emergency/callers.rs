@@ -1,7 +1,7 @@
-//! `callers`: calls the target about every incident that is owed a call, until it accepts.
+//! `callers`: calls the targets about every incident that is owed a call, until it is accepted or a person resolves it.
 //!
 //! It keeps nothing but the calls under way. What is owed stands at the desk; what was under way when it crashed is tried
-//! again under the same key.
+//! again under the same key. No target waits for another: each has lines of its own.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -13,12 +13,11 @@ use tokio::time::{Instant, sleep};
 use tracing::{info, warn};
 use vagn_otp::{Failure, TaskContext};
 
+use super::attempt::Outcome;
 use super::caller::{self, NoClient};
-use super::desk::Call;
-use super::id::IncidentId;
-use super::incident::{Attempt, Outcome};
+use super::desk::{Call, Ended};
 use super::lane::Lane;
-use super::target::Target;
+use super::target::{Target, Targets};
 
 /// Longest sleep; the watchdog wants to hear from it.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -29,17 +28,22 @@ const FINISH_WITHIN: Duration = Duration::from_secs(2);
 /// What the callers need.
 pub struct Callers {
     /// The lane they work for.
-    pub lane: Arc<Lane>,
-    /// Whom they call.
-    pub target: Target,
-    /// What they call with. Made once: certificates that cannot be read at a restart must not end what works.
+    lane: Arc<Lane>,
+    lines: Vec<Line>,
+}
+
+/// A target, and what it is called with.
+struct Line {
+    target: Target,
+    /// For trials, and for nothing else.
+    drill: bool,
+    /// Made once: certificates that cannot be read at a restart must not end what works.
     client: OnceLock<Client>,
 }
 
-impl Callers {
-    /// Calls `target` about what `lane` owes.
-    pub fn new(lane: Arc<Lane>, target: Target) -> Self {
-        Self { lane, target, client: OnceLock::new() }
+impl Line {
+    fn new(target: &Target, drill: bool) -> Self {
+        Self { target: target.clone(), drill, client: OnceLock::new() }
     }
 
     fn client(&self) -> Result<&Client, NoClient> {
@@ -50,33 +54,69 @@ impl Callers {
     }
 }
 
+impl Callers {
+    /// Calls `targets` about what `lane` owes.
+    pub fn new(lane: Arc<Lane>, targets: &Targets) -> Self {
+        let chain = targets.chain.iter().map(|target| Line::new(target, false));
+        let lines = chain.chain(targets.drill.iter().map(|target| Line::new(target, true))).collect();
+        Self { lane, lines }
+    }
+
+    async fn make(&self, call: Call) -> Ended {
+        let line = &self.lines[call.line];
+        let clock = &*self.lane.clock;
+        let outcome = match line.client() {
+            // The desk keeps them apart. Should it ever not, nobody is sent out for a trial.
+            _ if line.drill != call.incident.test => {
+                "a trial and a real target, or the other way round".into()
+            }
+            Err(err) => err.to_string(),
+            Ok(client) => {
+                let attempt = caller::attempt(client, &line.target, &call, self.lane.head(), clock).await;
+                return Ended { id: call.incident.id, line: call.line, told: call.told, attempt };
+            }
+        };
+        let failed = Outcome::Failed { reason: outcome };
+        let attempt = caller::ended(&call, clock.now_ms(), Duration::ZERO, failed);
+        Ended { id: call.incident.id, line: call.line, told: call.told, attempt }
+    }
+
+    fn note(&self, ended: Ended) {
+        let urgent = ended.attempt.outcome.accepted() || ended.attempt.outcome.dead().is_some();
+        self.lane.attempted(ended);
+        if urgent {
+            self.lane.ring();
+        }
+    }
+}
+
 /// One incarnation.
 ///
 /// # Errors
-/// When the system's certificates could never be read.
+/// None: what goes wrong with a target is the outcome of an attempt.
 pub async fn run(callers: Arc<Callers>, ctx: TaskContext) -> Result<(), Failure> {
-    let Callers { lane, target, .. } = &*callers;
-    let client = callers.client()?;
+    let lane = &*callers.lane;
     lane.desk.lock().hung_up();
     ctx.ready();
     let mut under_way = FuturesUnordered::new();
-    let mut mood = Mood::default();
+    let mut moods: Vec<Mood> = callers.lines.iter().map(|_| Mood::default()).collect();
     let mut stop_at = None;
     loop {
         ctx.beat().await;
         lane.rescue(stop_at.is_some());
         while let Some(call) = lane.next_call() {
-            under_way.push(make(&callers, client, call));
+            under_way.push(callers.make(call));
         }
+        lane.tell();
         if stop_at
             .is_some_and(|at| Instant::now() >= at || (under_way.is_empty() && !lane.desk.lock().has_fresh()))
         {
             return Ok(());
         }
         tokio::select! {
-            Some((id, attempt)) = under_way.next() => {
-                mood.hear(&attempt.outcome, target);
-                callers.note(id, attempt);
+            Some(ended) = under_way.next() => {
+                moods[ended.line].hear(&ended.attempt.outcome, &callers.lines[ended.line].target);
+                callers.note(ended);
             }
             () = lane.news.notified() => {}
             () = sleep(nap(lane)) => {}
@@ -85,27 +125,12 @@ pub async fn run(callers: Arc<Callers>, ctx: TaskContext) -> Result<(), Failure>
     }
 }
 
-async fn make(callers: &Callers, client: &Client, call: Call) -> (IncidentId, Attempt) {
-    let attempt = caller::attempt(client, &callers.target, &call, &*callers.lane.clock).await;
-    (call.incident.id, attempt)
-}
-
 fn nap(lane: &Lane) -> Duration {
     let now = lane.clock.monotonic();
     lane.wake_at().map_or(LOOK_EVERY, |at| at.saturating_sub(now).min(LOOK_EVERY))
 }
 
-impl Callers {
-    fn note(&self, id: IncidentId, attempt: Attempt) {
-        let accepted = attempt.outcome.accepted();
-        self.lane.attempted(id, attempt);
-        if accepted {
-            self.lane.ring();
-        }
-    }
-}
-
-/// Whether the target works, so that the log hears of it once and not once per call.
+/// Whether a target works, so that the log hears of it once and not once per call.
 #[derive(Default)]
 struct Mood {
     failing: bool,
@@ -126,13 +151,13 @@ impl Mood {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::emergency::testing::test_lane;
 
     #[test]
     fn every_incarnation_calls_with_the_same_client() {
-        let target = Target::new("http://127.0.0.1:1/", "", Duration::from_secs(1), 1).unwrap();
-        let callers = Callers::new(test_lane(), target);
-        let (one, other) = (callers.client().unwrap(), callers.client().unwrap());
+        let second = Duration::from_secs(1);
+        let target = Target::new("primary", "http://127.0.0.1:1/", "", second, 1, second).unwrap();
+        let line = Line::new(&target, false);
+        let (one, other) = (line.client().unwrap(), line.client().unwrap());
         assert!(std::ptr::eq(one, other));
     }
 }

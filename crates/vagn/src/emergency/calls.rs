@@ -1,121 +1,203 @@
-//! Which incidents are owed a call, and whose turn it is.
+//! Which incidents one target is owed a call about, and whose turn it is.
 //!
-//! Pure: time and order are handed in. First attempts go before retries, and retries never take all lines to the target,
-//! so that a target that hangs cannot hold up who calls for the first time. Every fourth turn is a retry's if one is due, so
-//! that first attempts without end cannot hold up retries for ever. Among retries the oldest incident goes first.
+//! Pure: time and order are handed in. First calls go before everything else, and those of vehicles that were known before
+//! go first. All others never take every line to the target, so that neither a target that hangs nor a flood of invented
+//! vehicles can hold up a known vehicle that calls for the first time. Every fourth turn goes to what is due again, if
+//! something is, so that first calls without end cannot hold it up for ever. Of what is due again the oldest incident goes
+//! first, and what somebody has not accepted yet goes before news about what somebody has.
 
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
+use super::breaker::{Breaker, Patience};
 use super::id::IncidentId;
 
-/// First attempts that may go in a row while a retry is due and has a line.
+/// First calls that may go in a row while something else is due and has a line.
 const FIRST_IN_A_ROW: usize = 3;
 
-/// Incidents that are owed a call.
+/// What somebody who waits for a first call is to us. Ordered: who comes first, goes first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Caller {
+    /// A vehicle that was known before it called for help.
+    Familiar,
+    /// A vehicle that nobody has heard of before.
+    Stranger,
+}
+
+/// Why a call is due that is not the first. Ordered by what goes first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Again {
+    /// Nobody there has accepted it yet, or it is to be said again.
+    Owed(Caller),
+    /// It is accepted, and there is news about it.
+    News,
+}
+
+/// The calls to one target.
 #[derive(Debug)]
 pub struct Calls {
     lines: usize,
-    lines_for_retries: usize,
+    /// Lines for what is not a first call of a vehicle that is known.
+    lines_for_others: usize,
     phases: HashMap<IncidentId, Phase>,
     held: BTreeSet<(Duration, IncidentId)>,
-    fresh: BTreeSet<IncidentId>,
+    fresh: BTreeSet<(Caller, IncidentId)>,
     waiting: BTreeSet<(Duration, IncidentId)>,
-    due: BTreeSet<IncidentId>,
-    retries_under_way: usize,
+    due: BTreeSet<(Again, IncidentId)>,
+    others_under_way: usize,
     under_way: usize,
-    /// First attempts that went before a retry since the last retry.
+    /// First calls that went before something else that was due.
     went_before: usize,
+    breaker: Breaker,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
     /// Not on disk yet: called when it is, or at this time whatever happens.
-    Held(Duration),
+    Held(Caller, Duration),
     /// May be called for the first time.
-    Fresh,
+    Fresh(Caller),
     /// Is to be called again, at this time.
-    Waiting(Duration),
+    Waiting(Again, Duration),
     /// Is to be called again, now.
-    Due,
-    /// Is being called, for the first time or again.
-    UnderWay { retry: bool },
+    Due(Again),
+    /// Is being called.
+    UnderWay(Way),
+}
+
+/// What a call under way is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    First(Caller),
+    Again(Again),
+}
+
+impl Way {
+    fn is_reserved_for(self) -> bool {
+        self == Self::First(Caller::Familiar)
+    }
+
+    /// What it is when it has to be made once more.
+    fn again(self) -> Again {
+        match self {
+            Self::First(caller) => Again::Owed(caller),
+            Self::Again(again) => again,
+        }
+    }
 }
 
 impl Calls {
-    /// Nothing owed. At most `lines` attempts are under way at a time, a quarter of them kept for first attempts.
-    pub fn new(lines: usize) -> Self {
+    /// Nothing owed. At most `lines` calls are under way at a time, a quarter of them kept for the first calls of known
+    /// vehicles.
+    pub fn new(lines: usize, patience: Patience) -> Self {
         let lines = lines.max(1);
         Self {
             lines,
-            lines_for_retries: lines - lines / 4,
+            lines_for_others: lines - lines / 4,
             phases: HashMap::new(),
             held: BTreeSet::new(),
             fresh: BTreeSet::new(),
             waiting: BTreeSet::new(),
             due: BTreeSet::new(),
-            retries_under_way: 0,
+            others_under_way: 0,
             under_way: 0,
             went_before: 0,
+            breaker: Breaker::new(patience),
         }
     }
 
     /// A first call is owed as soon as it is recorded, at the latest at `until`.
-    pub fn hold(&mut self, id: IncidentId, until: Duration) {
-        self.enter(id, Phase::Held(until));
+    pub fn hold(&mut self, id: IncidentId, caller: Caller, until: Duration) {
+        self.enter(id, Phase::Held(caller, until));
     }
 
     /// The incident is on disk: if it was held for that, it may be called.
     pub fn recorded(&mut self, id: IncidentId) {
-        if matches!(self.phases.get(&id), Some(Phase::Held(_))) {
-            self.enter(id, Phase::Fresh);
+        if let Some(Phase::Held(caller, _)) = self.phases.get(&id) {
+            self.enter(id, Phase::Fresh(*caller));
         }
     }
 
     /// There is no use in waiting for the disk: all that is held may be called.
     pub fn release(&mut self) {
         for (_, id) in std::mem::take(&mut self.held) {
-            self.enter(id, Phase::Fresh);
+            self.recorded(id);
         }
     }
 
-    /// A call is owed from an earlier run: at once.
-    pub fn resume(&mut self, id: IncidentId) {
-        self.enter(id, Phase::Due);
+    /// A first call is owed at once: its turn has passed on to this target.
+    pub fn begin(&mut self, id: IncidentId, caller: Caller) {
+        self.enter(id, Phase::Fresh(caller));
+    }
+
+    /// A call is owed again at `at`. One that is under way is not disturbed: how it ends decides.
+    pub fn again(&mut self, id: IncidentId, again: Again, at: Duration) {
+        if !self.is_under_way(id) {
+            self.enter(id, Phase::Waiting(again, at));
+        }
+    }
+
+    /// Whether anything is to be called about the incident, now or later.
+    pub fn has(&self, id: IncidentId) -> bool {
+        self.phases.contains_key(&id)
     }
 
     /// Whoever made the calls is gone: what was under way must be tried again.
     pub fn hung_up(&mut self) {
-        let cut = self.phases.iter().filter(|(_, phase)| matches!(phase, Phase::UnderWay { .. }));
-        let cut: Vec<_> = cut.map(|(id, _)| *id).collect();
-        cut.into_iter().for_each(|id| self.enter(id, Phase::Due));
+        let cut = self.phases.iter().filter_map(|(id, phase)| match phase {
+            Phase::UnderWay(way) => Some((*id, way.again())),
+            _ => None,
+        });
+        let cut: Vec<_> = cut.collect();
+        cut.into_iter().for_each(|(id, again)| self.enter(id, Phase::Due(again)));
     }
 
-    /// The next incident to call at `now`, if one is due and a line is free. It is under way from here on.
+    /// The next incident to call about at `now`, if one is due and a line is free. It is under way from here on.
     pub fn next(&mut self, now: Duration) -> Option<IncidentId> {
         self.move_on(now);
-        if self.under_way >= self.lines {
-            return None;
-        }
-        let retry_fits = self.retries_under_way < self.lines_for_retries;
-        let due = self.due.first().filter(|_| retry_fits);
-        let (id, retry) = match (self.fresh.first(), due) {
-            (Some(_), Some(id)) if self.went_before >= FIRST_IN_A_ROW => (*id, true),
-            (Some(id), _) => (*id, false),
-            (None, Some(id)) => (*id, true),
-            (None, None) => return None,
-        };
-        self.went_before = if due.is_some() && !retry { self.went_before + 1 } else { 0 };
-        self.enter(id, Phase::UnderWay { retry });
+        let (way, id) = self.choose(now)?;
+        let skipped = !self.due.is_empty() && matches!(way, Way::First(_));
+        self.went_before = if skipped { self.went_before + 1 } else { 0 };
+        self.breaker.called(now);
+        self.enter(id, Phase::UnderWay(way));
         Some(id)
     }
 
-    /// The attempt has failed; the next is at `due`.
-    pub fn failed(&mut self, id: IncidentId, due: Duration) {
-        self.enter(id, Phase::Waiting(due));
+    fn choose(&self, now: Duration) -> Option<(Way, IncidentId)> {
+        if self.under_way >= self.lines {
+            return None;
+        }
+        let others_fit = self.others_under_way < self.lines_for_others && self.breaker.lets(now);
+        let fresh = self.fresh.first().map(|(caller, id)| (Way::First(*caller), *id));
+        let fresh = fresh.filter(|(way, _)| others_fit || way.is_reserved_for());
+        let due = self.due.first().map(|(again, id)| (Way::Again(*again), *id)).filter(|_| others_fit);
+        if self.went_before >= FIRST_IN_A_ROW { due.or(fresh) } else { fresh.or(due) }
     }
 
-    /// Nothing is owed to the incident any more.
+    /// The call came to nothing; the next is at `due`.
+    pub fn failed(&mut self, id: IncidentId, now: Duration, due: Duration) {
+        self.breaker.failed(now);
+        if let Some(Phase::UnderWay(way)) = self.phases.get(&id) {
+            self.enter(id, Phase::Waiting(way.again(), due));
+        }
+    }
+
+    /// The target has answered, so nothing is owed to it any more; and if it has not for a while, all that waits for its
+    /// next try is due now, the oldest first.
+    pub fn answered(&mut self, id: IncidentId) {
+        self.leave(id);
+        if !self.breaker.answered() {
+            return;
+        }
+        let waiting = self.waiting.iter().filter_map(|(_, id)| match self.phases[id] {
+            Phase::Waiting(again @ Again::Owed(_), _) => Some((*id, again)),
+            _ => None,
+        });
+        let waiting: Vec<_> = waiting.collect();
+        waiting.into_iter().for_each(|(id, again)| self.enter(id, Phase::Due(again)));
+    }
+
+    /// Nothing is to be said to the target about the incident any more.
     pub fn done(&mut self, id: IncidentId) {
         self.leave(id);
     }
@@ -123,50 +205,69 @@ impl Calls {
     /// When [`Calls::next`] may have something although nothing else happens. A past time means now.
     pub fn wake_at(&self) -> Option<Duration> {
         if self.under_way >= self.lines {
-            return None; // The end of an attempt will say.
+            return None; // The end of a call will say.
         }
-        let retry_fits = self.retries_under_way < self.lines_for_retries;
-        let at_once = !self.fresh.is_empty() || (retry_fits && !self.due.is_empty());
         let held = self.held.first().map(|(until, _)| *until);
-        let waiting = self.waiting.first().map(|(due, _)| *due).filter(|_| retry_fits);
-        at_once.then_some(Duration::ZERO).into_iter().chain(held).chain(waiting).min()
+        let known = self.fresh.first().is_some_and(|(caller, _)| *caller == Caller::Familiar);
+        let others = (self.others_under_way < self.lines_for_others).then(|| self.others_at()).flatten();
+        known.then_some(Duration::ZERO).into_iter().chain(held).chain(others).min()
     }
 
-    /// Whether anything waits for its first attempt, recorded or not.
+    /// When something other than the first call of a known vehicle may go.
+    fn others_at(&self) -> Option<Duration> {
+        let at_once = !self.fresh.is_empty() || !self.due.is_empty();
+        let waiting = self.waiting.first().map(|(due, _)| *due);
+        let ready = at_once.then_some(Duration::ZERO).into_iter().chain(waiting).min()?;
+        Some(ready.max(self.breaker.probe_at().unwrap_or_default()))
+    }
+
+    /// Whether anything waits for its first call, recorded or not.
     pub fn has_fresh(&self) -> bool {
         !self.fresh.is_empty() || !self.held.is_empty()
     }
 
-    /// Attempts under way.
-    pub fn under_way(&self) -> usize {
-        self.under_way
+    /// Whether the target is called as calls come, and not only probed.
+    pub fn is_up(&self) -> bool {
+        self.breaker.is_closed()
     }
 
-    /// Whether the incident is being called right now.
+    /// Whether the incident is being called about right now.
     pub fn is_under_way(&self, id: IncidentId) -> bool {
         matches!(self.phases.get(&id), Some(Phase::UnderWay { .. }))
+    }
+
+    /// When the incident is called about next, if it has to wait; it may have to wait for a line as well.
+    pub fn due_at(&self, id: IncidentId) -> Option<Duration> {
+        match self.phases.get(&id)? {
+            Phase::Held(_, at) | Phase::Waiting(_, at) => Some(*at),
+            Phase::Fresh(_) | Phase::Due(_) => Some(Duration::ZERO),
+            Phase::UnderWay(_) => None,
+        }
     }
 
     /// What was held too long may be called, and what waited long enough is due.
     fn move_on(&mut self, now: Duration) {
         while let Some(&(_, id)) = self.held.first().filter(|(until, _)| *until <= now) {
-            self.enter(id, Phase::Fresh);
+            self.recorded(id);
         }
         while let Some(&(_, id)) = self.waiting.first().filter(|(due, _)| *due <= now) {
-            self.enter(id, Phase::Due);
+            let Phase::Waiting(again, _) = self.phases[&id] else {
+                unreachable!("it is among those that wait")
+            };
+            self.enter(id, Phase::Due(again));
         }
     }
 
     fn enter(&mut self, id: IncidentId, phase: Phase) {
         self.leave(id);
         match phase {
-            Phase::Held(until) => drop(self.held.insert((until, id))),
-            Phase::Fresh => drop(self.fresh.insert(id)),
-            Phase::Waiting(due) => drop(self.waiting.insert((due, id))),
-            Phase::Due => drop(self.due.insert(id)),
-            Phase::UnderWay { retry } => {
+            Phase::Held(_, until) => drop(self.held.insert((until, id))),
+            Phase::Fresh(caller) => drop(self.fresh.insert((caller, id))),
+            Phase::Waiting(_, due) => drop(self.waiting.insert((due, id))),
+            Phase::Due(again) => drop(self.due.insert((again, id))),
+            Phase::UnderWay(way) => {
                 self.under_way += 1;
-                self.retries_under_way += usize::from(retry);
+                self.others_under_way += usize::from(!way.is_reserved_for());
             }
         }
         self.phases.insert(id, phase);
@@ -174,13 +275,13 @@ impl Calls {
 
     fn leave(&mut self, id: IncidentId) {
         match self.phases.remove(&id) {
-            Some(Phase::Held(until)) => drop(self.held.remove(&(until, id))),
-            Some(Phase::Fresh) => drop(self.fresh.remove(&id)),
-            Some(Phase::Waiting(due)) => drop(self.waiting.remove(&(due, id))),
-            Some(Phase::Due) => drop(self.due.remove(&id)),
-            Some(Phase::UnderWay { retry }) => {
+            Some(Phase::Held(_, until)) => drop(self.held.remove(&(until, id))),
+            Some(Phase::Fresh(caller)) => drop(self.fresh.remove(&(caller, id))),
+            Some(Phase::Waiting(_, due)) => drop(self.waiting.remove(&(due, id))),
+            Some(Phase::Due(again)) => drop(self.due.remove(&(again, id))),
+            Some(Phase::UnderWay(way)) => {
                 self.under_way -= 1;
-                self.retries_under_way -= usize::from(retry);
+                self.others_under_way -= usize::from(!way.is_reserved_for());
             }
             None => {}
         }
@@ -190,6 +291,13 @@ impl Calls {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use Caller::{Familiar, Stranger};
+
+    const OWED: Again = Again::Owed(Familiar);
+
+    fn calls(lines: usize) -> Calls {
+        Calls::new(lines, Patience { failures: 3, ..Patience::default() })
+    }
 
     fn id(number: u128) -> IncidentId {
         IncidentId::from_u128(number)
@@ -203,11 +311,15 @@ mod tests {
         std::iter::from_fn(|| calls.next(now)).map(IncidentId::as_u128).collect()
     }
 
+    fn resume(calls: &mut Calls, numbers: impl IntoIterator<Item = u128>) {
+        numbers.into_iter().for_each(|number| calls.again(id(number), OWED, ms(0)));
+    }
+
     #[test]
     fn waits_for_the_record_but_not_for_long() {
-        let mut calls = Calls::new(8);
-        calls.hold(id(1), ms(100));
-        calls.hold(id(2), ms(120));
+        let mut calls = calls(8);
+        calls.hold(id(1), Familiar, ms(100));
+        calls.hold(id(2), Familiar, ms(120));
         assert_eq!((calls.wake_at(), all(&mut calls, ms(99))), (Some(ms(100)), vec![]));
         calls.recorded(id(2));
         assert_eq!(calls.wake_at(), Some(Duration::ZERO));
@@ -219,49 +331,58 @@ mod tests {
 
     #[test]
     fn does_not_wait_for_a_broken_disk() {
-        let mut calls = Calls::new(8);
-        calls.hold(id(1), ms(100));
+        let mut calls = calls(8);
+        calls.hold(id(1), Familiar, ms(100));
         calls.release();
         assert_eq!(all(&mut calls, ms(0)), [1]);
     }
 
     #[test]
-    fn the_oldest_incident_is_called_again_first() {
-        let mut calls = Calls::new(8);
+    fn the_oldest_incident_is_called_again_first_and_news_last() {
+        let mut calls = calls(8);
         for (number, due) in [(3, 10), (1, 30), (2, 20)] {
-            calls.failed(id(number), ms(due));
+            calls.again(id(number), OWED, ms(due));
         }
-        assert_eq!(calls.wake_at(), Some(ms(10)));
-        assert_eq!(all(&mut calls, ms(20)), [2, 3]);
+        calls.again(id(0), Again::News, ms(5));
+        assert_eq!(calls.wake_at(), Some(ms(5)));
+        assert_eq!(all(&mut calls, ms(20)), [2, 3, 0]);
         assert_eq!(calls.wake_at(), Some(ms(30)));
         assert_eq!(all(&mut calls, ms(30)), [1]);
     }
 
     #[test]
-    fn retries_never_take_every_line() {
-        let mut calls = Calls::new(4);
-        (1..=9).for_each(|number| calls.resume(id(number)));
+    fn only_first_calls_of_known_vehicles_take_every_line() {
+        let mut calls = calls(4);
+        resume(&mut calls, 1..=9);
         assert_eq!(all(&mut calls, ms(0)), [1, 2, 3]);
         assert_eq!(calls.wake_at(), None, "no line for a retry");
-        calls.hold(id(10), ms(0));
-        calls.hold(id(11), ms(0));
+        (20..30).for_each(|number| calls.begin(id(number), Stranger));
+        assert_eq!((calls.wake_at(), all(&mut calls, ms(0))), (None, vec![]), "nor for a stranger");
+        calls.hold(id(10), Familiar, ms(0));
+        calls.hold(id(11), Familiar, ms(0));
         assert_eq!(all(&mut calls, ms(0)), [10]);
         calls.done(id(2));
-        assert_eq!(all(&mut calls, ms(0)), [11], "first attempts go before retries");
-        calls.failed(id(10), ms(1000));
-        assert_eq!(all(&mut calls, ms(0)), [4]);
-        assert_eq!(calls.under_way(), 4);
+        assert_eq!(all(&mut calls, ms(0)), [11], "first calls go before others");
     }
 
     #[test]
-    fn first_attempts_without_end_hold_up_no_retry() {
+    fn a_flood_of_strangers_delays_no_first_call_of_a_known_vehicle() {
+        let mut calls = calls(8);
+        (100..10_000).for_each(|number| calls.begin(id(number), Stranger));
+        assert_eq!(all(&mut calls, ms(0)).len(), 6);
+        calls.hold(id(99_999), Familiar, ms(0));
+        assert_eq!(calls.next(ms(0)), Some(id(99_999)));
+    }
+
+    #[test]
+    fn first_calls_without_end_hold_up_nothing_that_is_due_again() {
         for lines in [1, 2, 4, 64] {
-            let mut calls = Calls::new(lines);
-            calls.resume(id(1));
+            let mut calls = calls(lines);
+            resume(&mut calls, [1]);
             let mut called = Vec::new();
             for number in 10..20 {
-                calls.hold(id(number), ms(0));
-                calls.hold(id(number + 100), ms(0));
+                calls.hold(id(number), Familiar, ms(0));
+                calls.hold(id(number + 100), Familiar, ms(0));
                 let next = calls.next(ms(0)).unwrap();
                 calls.done(next);
                 called.push(next.as_u128());
@@ -271,20 +392,45 @@ mod tests {
     }
 
     #[test]
-    fn a_single_line_serves_retries_too() {
-        let mut calls = Calls::new(1);
-        calls.resume(id(1));
+    fn a_single_line_serves_all() {
+        let mut calls = calls(1);
+        resume(&mut calls, [1]);
         assert_eq!(all(&mut calls, ms(0)), [1]);
     }
 
     #[test]
     fn what_was_cut_off_is_tried_again() {
-        let mut calls = Calls::new(8);
-        calls.hold(id(1), ms(0));
+        let mut calls = calls(8);
+        calls.hold(id(1), Familiar, ms(0));
         assert_eq!(all(&mut calls, ms(0)), [1]);
+        calls.again(id(1), Again::News, ms(0));
+        assert_eq!(all(&mut calls, ms(9)), [0; 0], "one call at a time about one incident");
         calls.hung_up();
-        assert_eq!((calls.under_way(), all(&mut calls, ms(0))), (0, vec![1]));
-        calls.done(id(1));
-        assert_eq!((calls.wake_at(), calls.under_way()), (None, 0));
+        assert_eq!(all(&mut calls, ms(0)), [1]);
+        calls.answered(id(1));
+        assert_eq!((calls.wake_at(), calls.has(id(1))), (None, false));
+    }
+
+    #[test]
+    fn a_target_that_is_down_is_only_probed_until_it_is_back_and_then_hears_all_oldest_first() {
+        let mut calls = calls(64);
+        resume(&mut calls, 1..=40);
+        for number in all(&mut calls, ms(0)) {
+            calls.failed(id(number), ms(0), ms(500));
+        }
+        assert!(!calls.is_up());
+        let mut made = 0;
+        for second in 1..600 {
+            for number in all(&mut calls, ms(second * 1000)) {
+                made += 1;
+                calls.failed(id(number), ms(second * 1000), ms(second * 1000 + 500));
+            }
+        }
+        assert!((30..60).contains(&made), "{made} probes in ten minutes");
+        calls.hold(id(50), Familiar, ms(0));
+        assert_eq!(calls.next(ms(600_000)), Some(id(50)), "a first call is never held back");
+        calls.answered(id(50));
+        assert!(calls.is_up());
+        assert_eq!(all(&mut calls, ms(600_000)), (1..=40).collect::<Vec<_>>());
     }
 }

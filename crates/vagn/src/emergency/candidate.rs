@@ -7,7 +7,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use vagn_wire::{Kind, Report, StoredAck, VehicleId};
 
 use super::id::IncidentId;
-use super::incident::{Place, newer};
+use super::place::{Place, newer};
 use crate::asker::Asker;
 use crate::fate::Receipt;
 
@@ -63,6 +63,23 @@ impl Candidate {
             reports: 1,
             arrived,
             last_arrived: arrived,
+            claims: Vec::new(),
+        }
+    }
+
+    /// What is left of a call of which little more is known than whose it is.
+    pub fn unplaced(vehicle_id: Box<str>, received_ms: i64) -> Self {
+        Self {
+            vehicle_id,
+            kind: None,
+            vehicle_incident: None,
+            place: None,
+            event_time_ms: received_ms,
+            received_ms,
+            last_received_ms: received_ms,
+            reports: 1,
+            arrived: Duration::ZERO,
+            last_arrived: Duration::ZERO,
             claims: Vec::new(),
         }
     }

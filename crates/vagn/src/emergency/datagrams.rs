@@ -7,6 +7,7 @@ use parking_lot::Mutex;
 use vagn_otp::testkit::until;
 use vagn_wire::{Report, StoredAck};
 
+use super::Targets;
 use super::testing::*;
 use crate::asker::testing::asker;
 use crate::batch::{BatchBuilder, Source};
@@ -47,7 +48,7 @@ fn asking(vehicle_id: &str, seq: u64) -> Report<'_> {
 async fn a_call_is_answered_when_it_is_on_disk_and_not_before() {
     let dir = tempfile::tempdir().unwrap();
     let target = TestTarget::new(|_| Reaction::Answer(200)).await;
-    let mut setup = Setup::new(dir.path(), Some(target.target(8)));
+    let mut setup = Setup::new(dir.path(), target.target(8));
     setup.recall_within = Duration::from_millis(5);
     let (may_open, gate) = channel::<()>();
     let (open, gate) = (setup.opener, Mutex::new(gate));
@@ -72,7 +73,7 @@ async fn a_call_is_answered_when_it_is_on_disk_and_not_before() {
 #[tokio::test]
 async fn a_vehicle_that_is_refused_hears_nothing_and_every_other_call_is_answered() {
     let dir = tempfile::tempdir().unwrap();
-    let mut setup = Setup::new(dir.path(), None);
+    let mut setup = Setup::new(dir.path(), Targets::default());
     setup.open_max = 1;
     let lane = setup.start().await;
     let first = ask(&lane, &asking("bus 7", 1));
@@ -90,7 +91,7 @@ async fn a_vehicle_that_is_refused_hears_nothing_and_every_other_call_is_answere
 #[tokio::test]
 async fn only_a_call_that_carries_seq_is_answered() {
     let dir = tempfile::tempdir().unwrap();
-    let lane = Setup::new(dir.path(), None).start().await;
+    let lane = Setup::new(dir.path(), Targets::default()).start().await;
     let silent = ask(&lane, &help("bus 7"));
     let plain = ask(&lane, &Report { emergency: false, ..asking("bus 8", 7) });
     assert_eq!(hear(&ask(&lane, &asking("bus 7", 8))).seq, 8);
@@ -102,7 +103,7 @@ async fn only_a_call_that_carries_seq_is_answered() {
 #[tokio::test]
 async fn what_is_recorded_at_the_stop_is_answered() {
     let dir = tempfile::tempdir().unwrap();
-    let lane = Setup::new(dir.path(), None).start().await;
+    let lane = Setup::new(dir.path(), Targets::default()).start().await;
     let names: Vec<_> = (0..100).map(|number| format!("bus {number}")).collect();
     let heard: Vec<_> = (0..).zip(&names).map(|(seq, name)| ask(&lane, &asking(name, seq))).collect();
     lane.stop().await;

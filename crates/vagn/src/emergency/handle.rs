@@ -6,11 +6,14 @@ use std::time::Duration;
 use serde::Serialize;
 use vagn_otp::{Addr, CallError};
 
+use super::desk::Deed;
+use super::feed::Feed;
 use super::id::IncidentId;
 use super::inbox::Intake;
-use super::incidents::{Find, Get, Incidents};
+use super::incident::State;
+use super::incidents::{Do, Find, Get, Incidents, Replay, Trail};
 use super::lane::Lane;
-use super::view::{Filter, IncidentView, Page};
+use super::view::{Detail, Filter, Page, TrailPage};
 
 /// The emergency lane, to those outside. Cheap to clone; valid across restarts.
 #[derive(Clone)]
@@ -24,9 +27,9 @@ pub struct EmergencyHandle {
 pub struct Status {
     /// There is somebody to call.
     pub target: bool,
-    /// Real incidents that are not over.
+    /// Real incidents that are not resolved.
     pub open: usize,
-    /// Trials that are not over.
+    /// Trials that are not resolved.
     pub open_tests: usize,
     /// Real incidents that no target has accepted.
     pub unaccepted: usize,
@@ -36,6 +39,26 @@ pub struct Status {
     pub unrecorded: usize,
     /// What is wrong with the incident store, if something is.
     pub store_failure: Option<String>,
+}
+
+/// What came of a deed.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Acted {
+    /// It is done, and this is how the incident stands now.
+    Done(Box<Detail>),
+    /// There is no such incident.
+    NotFound,
+    /// Somebody was first.
+    Refused {
+        /// How far it has come.
+        state: State,
+        /// Who was first.
+        by: Box<str>,
+        /// When.
+        at: String,
+        /// Why.
+        note: Box<str>,
+    },
 }
 
 impl EmergencyHandle {
@@ -62,8 +85,48 @@ impl EmergencyHandle {
     ///
     /// # Errors
     /// When there is no answer `within` that time.
-    pub async fn get(&self, id: IncidentId, within: Duration) -> Result<Option<IncidentView>, CallError> {
+    pub async fn get(&self, id: IncidentId, within: Duration) -> Result<Option<Detail>, CallError> {
         self.incidents.call(Get(id), within).await
+    }
+
+    /// Does what a person wants done about an incident. It is on disk when it is answered for; where that cannot be had,
+    /// it counts all the same, and the incident says that it is not recorded.
+    ///
+    /// # Errors
+    /// When there is no answer `within` that time.
+    pub async fn act(&self, id: IncidentId, deed: Deed, within: Duration) -> Result<Acted, CallError> {
+        self.incidents.call(Do { id, deed }, within).await
+    }
+
+    /// Calls again about every dead letter, as `by` wants; says how many there were.
+    ///
+    /// # Errors
+    /// When there is no answer `within` that time.
+    pub async fn replay(&self, by: Box<str>, within: Duration) -> Result<u64, CallError> {
+        self.incidents.call(Replay { by }, within).await
+    }
+
+    /// Up to `limit` entries of the trail behind number `after`; `None` when the store cannot be read.
+    ///
+    /// # Errors
+    /// When there is no answer `within` that time.
+    pub async fn trail(
+        &self,
+        after: u64,
+        limit: usize,
+        within: Duration,
+    ) -> Result<Option<TrailPage>, CallError> {
+        self.incidents.call(Trail { after, limit }, within).await
+    }
+
+    /// What changes, for those who follow.
+    pub fn feed(&self) -> Arc<Feed> {
+        self.lane.feed.clone()
+    }
+
+    /// Whether this vehicle has a real incident that nobody has resolved.
+    pub fn is_calling_for_help(&self, vehicle_id: &str) -> bool {
+        self.lane.desk.lock().is_calling_for_help(vehicle_id)
     }
 
     /// How things stand. Never waits.
@@ -72,7 +135,7 @@ impl EmergencyHandle {
         let now_ms = self.lane.clock.now_ms();
         let age = |opened_ms: i64| now_ms.saturating_sub(opened_ms).max(0) as f64 / 1000.0;
         Status {
-            target: self.lane.rules.lines.is_some(),
+            target: !self.lane.rules.chain.is_empty(),
             open: standing.open,
             open_tests: standing.open_tests,
             unaccepted: standing.unaccepted,

@@ -15,12 +15,15 @@ use vagn_otp::{Offer, Subscriber};
 use vagn_wire::{Report, StoredAck, decode, is_emergency};
 
 use super::candidate::{CLAIMS_MAX, Candidate, Claim, Datagram};
+use super::sightings::Sightings;
 use crate::batch::Batch;
 use crate::clock::Clock;
 
 /// Different calls that may wait at a time. They wait for microseconds, unless both actors behind are gone.
 const CALLS_MAX: usize = 16_384;
 
+/// How many of these may be of vehicles that nobody knew before they called for help.
+const STRANGERS_MAX: usize = CALLS_MAX / 2;
 /// Datagrams whose senders may wait for an answer at a time; the rest repeat. They are answered under the desk's lock, at
 /// a microsecond or two each.
 const ASKERS_MAX: usize = 1_024;
@@ -38,6 +41,7 @@ pub struct Inbox {
     /// For those who asked by datagram.
     seats: Arc<Semaphore>,
     clock: Arc<dyn Clock>,
+    sightings: Arc<dyn Sightings>,
     bell: OnceLock<Bell>,
 }
 
@@ -52,10 +56,16 @@ struct Waiting {
 pub struct Intake(pub Arc<Inbox>);
 
 impl Inbox {
-    /// An empty inbox.
-    pub fn new(clock: Arc<dyn Clock>) -> Self {
-        let seats = Arc::new(Semaphore::new(ASKERS_MAX));
-        Self { waiting: Mutex::default(), refused: AtomicU64::new(0), seats, clock, bell: OnceLock::new() }
+    /// An empty inbox. `sightings` tells known vehicles from strangers when it fills up.
+    pub fn new(clock: Arc<dyn Clock>, sightings: Arc<dyn Sightings>) -> Self {
+        Self {
+            waiting: Mutex::default(),
+            refused: AtomicU64::new(0),
+            seats: Arc::new(Semaphore::new(ASKERS_MAX)),
+            clock,
+            sightings,
+            bell: OnceLock::new(),
+        }
     }
 
     /// From now on, rings `bell` for each new call. Only the first bell counts.
@@ -80,8 +90,16 @@ impl Inbox {
         self.waiting.lock().calls.first().map(|call| call.arrived)
     }
 
+    /// Whether the vehicle is a stranger, which only matters, and is only looked up, when the inbox fills up.
+    fn is_unwelcome(&self, call: &Candidate) -> bool {
+        let fills_up = self.waiting.lock().calls.len() >= STRANGERS_MAX;
+        fills_up
+            && self.sightings.last(&call.vehicle_id).is_ok_and(|seen| seen.is_none_or(|seen| !seen.familiar))
+    }
+
     fn put(&self, call: Candidate) -> Offer {
-        let put = self.waiting.lock().put(call);
+        let max = if self.is_unwelcome(&call) { STRANGERS_MAX } else { CALLS_MAX };
+        let put = self.waiting.lock().put(call, max);
         match put {
             Put::Repeat => return Offer::Taken,
             Put::New => {}
@@ -145,7 +163,7 @@ enum Put {
 }
 
 impl Waiting {
-    fn put(&mut self, mut call: Candidate) -> Put {
+    fn put(&mut self, mut call: Candidate, max: usize) -> Put {
         if let Some(&at) = self.at.get(&CallerRef::of(&call)) {
             let first = &mut self.calls[at];
             let surplus = call.claims.extract_if(.., |claim| !has_room(first, claim));
@@ -153,7 +171,7 @@ impl Waiting {
             first.absorb(call);
             return Put::Repeat;
         }
-        if self.calls.len() >= CALLS_MAX {
+        if self.calls.len() >= max {
             return Put::NoRoom(call.claims);
         }
         self.at.insert(CallerRef::of(&call).to_owned(), self.calls.len());
@@ -231,7 +249,9 @@ mod tests {
     use crate::batch::{BatchBuilder, Source};
     use crate::clock::ManualClock;
     use crate::emergency::id::IncidentId;
-    use crate::emergency::testing::{encoded, help, trial};
+    use crate::emergency::place::Place;
+    use crate::emergency::sightings::Seen;
+    use crate::emergency::testing::{encoded, fleet, help, trial};
     use crate::fate::{Answer, Receipt};
     use crate::metrics::Metrics;
     use crate::stamp::Stamp;
@@ -249,8 +269,12 @@ mod tests {
         (Intake(inbox.clone()).offer(&batch), answer)
     }
 
+    /// An inbox that knows every vehicle but those whose names begin with "vehicle".
     fn inbox() -> Arc<Inbox> {
-        Arc::new(Inbox::new(Arc::new(ManualClock::at(1_000))))
+        let place = Place { lat: 1.0, lon: 2.0, time_ms: 0, trusted: false };
+        let known =
+            fleet(move |id| Ok((!id.starts_with("vehicle")).then_some(Seen { place, familiar: true })));
+        Arc::new(Inbox::new(Arc::new(ManualClock::at(1_000)), known))
     }
 
     #[test]
@@ -288,14 +312,18 @@ mod tests {
     #[test]
     fn a_flood_of_invented_vehicles_finds_an_end() {
         let inbox = inbox();
-        let names: Vec<_> = (0..CALLS_MAX + 10).map(|number| format!("vehicle {number}")).collect();
+        let names: Vec<_> = (0..STRANGERS_MAX + 10).map(|number| format!("vehicle {number}")).collect();
         for name in &names {
             drop(offer(&inbox, &[help(name)], 0));
         }
-        let (_, mut refused) = offer(&inbox, &[help("one more")], 0);
+        let (_, mut refused) = offer(&inbox, &[help("vehicle of nobody")], 0);
         assert_eq!(refused.try_recv().unwrap()[0].fate, Fate::Failed);
         drop(offer(&inbox, &[help("vehicle 3")], 0));
         assert_eq!(inbox.take_refused(), 11);
+        for number in 0..CALLS_MAX {
+            drop(offer(&inbox, &[help(&format!("bus {number}"))], 0));
+        }
+        assert_eq!(inbox.take_refused(), STRANGERS_MAX as u64, "known vehicles have the other half");
         let taken = inbox.take();
         assert_eq!((taken.len(), taken[3].reports), (CALLS_MAX, 2));
     }

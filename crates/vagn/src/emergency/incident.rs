@@ -1,92 +1,66 @@
-//! An incident: one vehicle's call for help, from the first report that carries the flag until it has been quiet.
+//! An incident: one vehicle's call for help, from the first report that carries the flag until a person has resolved it.
 
 use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use vagn_wire::{Kind, Position};
+use vagn_wire::Kind;
 
+use super::attempt::{Attempt, Message};
 use super::candidate::Candidate;
+use super::delivery::{Delivery, Told};
 use super::id::IncidentId;
+use super::place::{Place, extend, newer};
 
-/// Latest attempts that an incident keeps in full; the earlier ones are only counted.
+/// Latest attempts that an incident carries with it; the ledger in the store has more.
 const ATTEMPTS_KEPT: usize = 16;
 
-/// How far an incident has come. A person's acknowledgement and resolution come behind these.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// Who does what no person did.
+pub const MACHINE: &str = "vagn";
+
+/// How far an incident has come. Ordered: it never goes back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum State {
     /// Known to us alone.
     Open,
     /// Accepted by a target.
     Notified,
+    /// A person sees to it.
+    Acknowledged,
+    /// It is over.
+    Resolved,
 }
 
-/// Where a vehicle in an emergency is, as far as is known.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Place {
-    /// Degrees north.
-    pub lat: f64,
-    /// Degrees east.
-    pub lon: f64,
-    /// When it was there, ms since 1970.
-    pub time_ms: i64,
-    /// It came, usable, with the call for help itself. Otherwise it is the last that was known.
-    pub trusted: bool,
-}
-
-impl Place {
-    /// A place at a time.
-    pub fn new(position: Position, time_ms: i64, trusted: bool) -> Self {
-        Self { lat: position.lat(), lon: position.lon(), time_ms, trusted }
+impl State {
+    /// As in the API.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Notified => "notified",
+            Self::Acknowledged => "acknowledged",
+            Self::Resolved => "resolved",
+        }
     }
 }
 
-/// The place that tells more: the later one, and of two from one moment the trusted one.
-pub fn newer(one: Option<Place>, other: Option<Place>) -> Option<Place> {
-    let rank = |place: &Place| (place.time_ms, place.trusted);
-    one.into_iter().chain(other).max_by_key(rank)
-}
-
-/// One attempt to reach a target, and what came of it.
+/// What somebody has decided about an incident.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Attempt {
-    /// Which one it was, from 1.
-    pub number: u32,
-    /// When it began, ms since 1970.
+pub struct Decision {
+    /// Who.
+    pub by: Box<str>,
+    /// When, ms since 1970.
     pub at_ms: i64,
-    /// How long it took, in ms.
-    pub took_ms: u64,
-    /// What happened.
-    #[serde(flatten)]
-    pub outcome: Outcome,
+    /// Why, or what else there is to say.
+    pub note: Box<str>,
 }
 
-/// What came of an attempt.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", tag = "outcome")]
-pub enum Outcome {
-    /// A status of 2xx: somebody has it now.
-    Accepted {
-        /// The HTTP status.
-        status: u16,
-    },
-    /// Any other status.
-    Refused {
-        /// The HTTP status.
-        status: u16,
-    },
-    /// No answer at all.
-    Failed {
-        /// Why, in a few words.
-        reason: String,
-    },
-}
-
-impl Outcome {
-    /// Whether somebody has it now.
-    pub fn accepted(&self) -> bool {
-        matches!(self, Self::Accepted { .. })
-    }
+/// Whose turn it is while nobody acknowledges.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Escalation {
+    /// Turns that have passed on: 0 while it is the first target's.
+    pub level: u32,
+    /// When the turn passes on, ms since 1970.
+    pub next_ms: Option<i64>,
 }
 
 /// One vehicle's call for help. This is also how it is stored; fields that come later need a default.
@@ -96,7 +70,7 @@ pub struct Incident {
     pub id: IncidentId,
     /// Whose call it is.
     pub vehicle_id: Box<str>,
-    /// A trial: never called. A trial and a real call of one vehicle are two incidents.
+    /// A trial: reaches no target but that for drills. A trial and a real call of one vehicle are two incidents.
     pub test: bool,
     /// Who set it off, if the vehicle said.
     #[serde(with = "kind_word")]
@@ -113,19 +87,44 @@ pub struct Incident {
     pub reports: u64,
     /// Where the vehicle is.
     pub place: Option<Place>,
+    /// Where it was of late, oldest first.
+    #[serde(default)]
+    pub track: Vec<Place>,
+    /// The vehicle was known before it called for help.
+    #[serde(default = "yes")]
+    pub familiar: bool,
     /// How far it has come.
     #[serde(deserialize_with = "known_state")]
     pub state: State,
-    /// When a target accepted it, ms since 1970.
+    /// Since when no report has come, ms since 1970, once that is worth saying.
+    #[serde(default)]
+    pub quiet_ms: Option<i64>,
+    /// When the first target accepted it, ms since 1970.
     pub accepted_ms: Option<i64>,
-    /// When it was found to be over: quiet, and nothing owed. Later reports open another one.
-    pub ended_ms: Option<i64>,
+    /// Who sees to it.
+    #[serde(default)]
+    pub acknowledged: Option<Decision>,
+    /// Who has closed it. Later reports open another one.
+    #[serde(default)]
+    pub resolved: Option<Decision>,
     /// Called although it was not on disk, because the disk was slow or broken.
     pub called_unrecorded: bool,
     /// Attempts that have ended.
     pub attempts: u32,
     /// The latest of them.
     pub latest_attempts: Vec<Attempt>,
+    /// How far each target is that it has been the turn of.
+    #[serde(default)]
+    pub deliveries: Vec<Delivery>,
+    /// Messages behind the opening so far.
+    #[serde(default)]
+    pub follow_ups: u32,
+    /// Whose turn it is.
+    #[serde(default)]
+    pub escalation: Escalation,
+    /// When it was over, in records from before there were persons in it.
+    #[serde(default, skip_serializing)]
+    pub(super) ended_ms: Option<i64>,
 }
 
 impl Incident {
@@ -142,12 +141,20 @@ impl Incident {
             updated_ms: first.last_received_ms,
             reports: first.reports,
             place: first.place,
+            track: first.place.into_iter().collect(),
+            familiar: true,
             state: State::Open,
+            quiet_ms: None,
             accepted_ms: None,
-            ended_ms: None,
+            acknowledged: None,
+            resolved: None,
             called_unrecorded: false,
             attempts: 0,
             latest_attempts: Vec::new(),
+            deliveries: Vec::new(),
+            follow_ups: 0,
+            escalation: Escalation::default(),
+            ended_ms: None,
         }
     }
 
@@ -158,6 +165,21 @@ impl Incident {
     pub fn read(record: &[u8]) -> Result<Self, serde_json::Error> {
         serde_json::from_slice(record)
             .or_else(|err| serde_json::from_slice::<Minimum>(record).map(Into::into).map_err(|_| err))
+            .map(Self::up_to_date)
+    }
+
+    /// A record of an earlier version says in other words that it was accepted and that it is over.
+    fn up_to_date(mut self) -> Self {
+        if let Some(at_ms) = self.ended_ms.take().filter(|_| self.resolved.is_none()) {
+            self.resolve(Decision { by: MACHINE.into(), at_ms, note: "quiet".into() });
+        }
+        if self.deliveries.is_empty()
+            && let Some(at_ms) = self.accepted_ms
+        {
+            let told = self.to_tell();
+            self.delivery(PRIMARY, at_ms).accepted(Message::Opened, told, at_ms);
+        }
+        self
     }
 
     /// The record of it.
@@ -173,7 +195,7 @@ impl Incident {
         }
         self.updated_ms = self.updated_ms.max(more.last_received_ms);
         self.reports += more.reports;
-        self.place = newer(self.place, more.place);
+        self.seen(more.place);
     }
 
     /// Takes in an incident that turned out to be the same call.
@@ -182,13 +204,36 @@ impl Incident {
         self.vehicle_incident = self.vehicle_incident.take().or(other.vehicle_incident);
         self.updated_ms = self.updated_ms.max(other.updated_ms);
         self.reports += other.reports;
-        self.place = newer(self.place, other.place);
+        other.track.into_iter().chain(other.place).for_each(|place| self.seen(Some(place)));
+    }
+
+    /// The vehicle was there.
+    pub fn seen(&mut self, place: Option<Place>) {
+        self.place = newer(self.place, place);
+        if let Some(place) = place {
+            extend(&mut self.track, place);
+        }
+    }
+
+    /// What there is to tell a target now, apart from what never changes.
+    pub fn to_tell(&self) -> Told {
+        Told { spot: self.place.map(Into::into), acknowledged: self.acknowledged.is_some() }
+    }
+
+    /// The delivery to `target`, which begins now if it has not yet.
+    pub fn delivery(&mut self, target: &str, now_ms: i64) -> &mut Delivery {
+        let at = self.deliveries.iter().position(|delivery| &*delivery.target == target);
+        let at = at.unwrap_or_else(|| {
+            self.deliveries.push(Delivery::new(target, now_ms));
+            self.deliveries.len() - 1
+        });
+        &mut self.deliveries[at]
     }
 
     /// Notes what came of an attempt.
     pub fn attempted(&mut self, attempt: Attempt) {
         if attempt.outcome.accepted() && self.accepted_ms.is_none() {
-            self.state = State::Notified;
+            self.state = self.state.max(State::Notified);
             self.accepted_ms = Some(attempt.at_ms.saturating_add_unsigned(attempt.took_ms));
         }
         self.attempts = self.attempts.max(attempt.number);
@@ -198,17 +243,53 @@ impl Incident {
         self.latest_attempts.push(attempt);
     }
 
-    /// Nobody waits for a call about it: it is accepted, or only a trial.
-    pub fn is_settled(&self) -> bool {
-        self.test || self.accepted_ms.is_some()
+    /// A person sees to it.
+    pub fn acknowledge(&mut self, decision: Decision) {
+        self.state = self.state.max(State::Acknowledged);
+        self.escalation.next_ms = None;
+        self.acknowledged = Some(decision);
     }
 
-    /// Whether the episode is over after it has been `quiet` for so long: settled, and quiet for longer than `quiet_max`.
-    ///
-    /// What is not accepted goes on however long it is quiet, because silence may be the emergency.
-    pub fn is_over(&self, quiet: Duration, quiet_max: Duration) -> bool {
-        self.ended_ms.is_some() || (self.is_settled() && quiet > quiet_max)
+    /// It is over.
+    pub fn resolve(&mut self, decision: Decision) {
+        self.state = State::Resolved;
+        self.escalation.next_ms = None;
+        self.resolved = Some(decision);
     }
+
+    /// Whether it is over.
+    pub fn is_resolved(&self) -> bool {
+        self.resolved.is_some()
+    }
+
+    /// Whether a real one has not been accepted by any target.
+    pub fn is_unaccepted(&self) -> bool {
+        !self.test && self.accepted_ms.is_none() && !self.is_resolved()
+    }
+
+    /// Whether a real one waits for a person.
+    pub fn is_unacknowledged(&self) -> bool {
+        !self.test && self.acknowledged.is_none() && !self.is_resolved()
+    }
+
+    /// Targets that have refused it for good.
+    pub fn dead_letters(&self) -> usize {
+        if self.is_resolved() { 0 } else { self.deliveries.iter().filter(|one| one.dead.is_some()).count() }
+    }
+
+    /// Whether a further report of the vehicle that does not say otherwise belongs to it after it has been `quiet` for so
+    /// long. What no person has acknowledged goes on however long it is quiet, because silence may be the emergency.
+    pub fn goes_on(&self, quiet: Duration, quiet_max: Duration) -> bool {
+        let seen_to = self.acknowledged.is_some() || (self.test && self.accepted_ms.is_some());
+        !self.is_resolved() && (!seen_to || quiet <= quiet_max)
+    }
+}
+
+/// The name of the target that is set in one line; the only one that there was before there were several.
+pub const PRIMARY: &str = "primary";
+
+fn yes() -> bool {
+    true
 }
 
 /// A kind as its word on the wire.
@@ -228,7 +309,8 @@ mod kind_word {
 /// A state that a later version may have made up is open: better one call too many than one too few.
 fn known_state<'de, D: Deserializer<'de>>(deserializer: D) -> Result<State, D::Error> {
     let word = String::deserialize(deserializer)?;
-    Ok(if word == "notified" { State::Notified } else { State::Open })
+    let known = [State::Notified, State::Acknowledged, State::Resolved];
+    Ok(known.into_iter().find(|state| state.as_str() == word).unwrap_or(State::Open))
 }
 
 /// What a record must say so that its call can be made, should the rest of it be strange.
@@ -242,6 +324,10 @@ struct Minimum {
     #[serde(default)]
     accepted_ms: Option<i64>,
     #[serde(default)]
+    resolved: Option<serde::de::IgnoredAny>,
+    #[serde(default)]
+    acknowledged: Option<serde::de::IgnoredAny>,
+    #[serde(default)]
     ended_ms: Option<i64>,
     #[serde(default)]
     attempts: u32,
@@ -249,62 +335,72 @@ struct Minimum {
 
 impl From<Minimum> for Incident {
     fn from(record: Minimum) -> Self {
-        let Minimum { id, vehicle_id, opened_ms, test, accepted_ms, ended_ms, attempts } = record;
-        Self {
-            id,
-            vehicle_id,
-            test,
-            kind: None,
-            vehicle_incident: None,
-            raised_ms: opened_ms,
-            opened_ms,
-            updated_ms: opened_ms,
-            reports: 1,
-            place: None,
-            state: if accepted_ms.is_some() { State::Notified } else { State::Open },
-            accepted_ms,
-            ended_ms,
-            called_unrecorded: false,
-            attempts,
-            latest_attempts: Vec::new(),
+        let mut incident = Self::open(record.id, &Candidate::unplaced(record.vehicle_id, record.opened_ms));
+        incident.test = record.test;
+        incident.attempts = record.attempts;
+        incident.accepted_ms = record.accepted_ms;
+        incident.ended_ms = record.ended_ms;
+        if record.accepted_ms.is_some() {
+            incident.state = State::Notified;
         }
+        let unknown = || Decision { by: UNREADABLE.into(), at_ms: record.opened_ms, note: "".into() };
+        if record.acknowledged.is_some() {
+            incident.acknowledge(unknown());
+        }
+        if record.resolved.is_some() {
+            incident.resolve(unknown());
+        }
+        incident
     }
 }
 
+/// Who has decided, in a record that cannot be read in full.
+const UNREADABLE: &str = "(unreadable)";
+
 #[cfg(test)]
 mod tests {
+    use super::super::attempt::Outcome;
     use super::*;
 
-    #[test]
-    fn the_later_place_tells_more_and_of_two_at_once_the_trusted_one() {
-        let place = |lat, time_ms, trusted| Some(Place { lat, lon: 0.0, time_ms, trusted });
-        let check = |one, other, expected| {
-            assert_eq!(newer(one, other), expected);
-            assert_eq!(newer(other, one), expected);
-        };
-        check(place(1.0, 5, true), place(2.0, 6, false), place(2.0, 6, false));
-        check(place(1.0, 5, false), place(2.0, 5, true), place(2.0, 5, true));
-        check(place(1.0, 5, false), None, place(1.0, 5, false));
-        check(None, None, None);
+    fn incident() -> Incident {
+        Incident::open(IncidentId::from_u128(7), &Candidate::example("bus 7"))
+    }
+
+    fn attempt(number: u32, outcome: Outcome) -> Attempt {
+        let target = PRIMARY.into();
+        Attempt { number, target, message: Message::Opened, at_ms: 3, took_ms: 4, outcome, next_ms: None }
+    }
+
+    fn decision() -> Decision {
+        Decision { by: "Anna".into(), at_ms: 5, note: "sent car 4".into() }
     }
 
     #[test]
-    fn is_over_only_when_settled_and_quiet() {
-        let mut incident = Incident::open(IncidentId::from_u128(1), &Candidate::example("bus 7"));
+    fn only_what_a_person_sees_to_is_over_by_being_quiet() {
         let limit = Duration::from_secs(300);
         let late = limit + Duration::from_nanos(1);
-        assert!(!incident.is_over(late, limit), "nobody has accepted it");
-        let outcome = Outcome::Accepted { status: 200 };
-        incident.attempted(Attempt { number: 1, at_ms: 0, took_ms: 4, outcome });
-        assert!(!incident.is_over(limit, limit) && incident.is_over(late, limit));
+        let mut incident = incident();
+        incident.attempted(attempt(1, Outcome::Accepted { status: 200 }));
+        assert!(incident.state == State::Notified && incident.goes_on(late, limit), "no person has seen it");
+        incident.acknowledge(decision());
+        assert!(incident.goes_on(limit, limit) && !incident.goes_on(late, limit));
+        incident.resolve(decision());
+        assert!(incident.state == State::Resolved && !incident.goes_on(Duration::ZERO, limit));
     }
 
     #[test]
-    fn counts_all_attempts_and_keeps_the_latest() {
-        let mut incident = Incident::open(IncidentId::from_u128(1), &Candidate::example("bus 7"));
+    fn never_goes_back() {
+        let mut incident = incident();
+        incident.acknowledge(decision());
+        incident.attempted(attempt(1, Outcome::Accepted { status: 200 }));
+        assert_eq!((incident.state, incident.accepted_ms), (State::Acknowledged, Some(7)));
+    }
+
+    #[test]
+    fn counts_all_attempts_and_carries_the_latest() {
+        let mut incident = incident();
         for number in 1..=40 {
-            let outcome = Outcome::Refused { status: 503 };
-            incident.attempted(Attempt { number, at_ms: 0, took_ms: 4, outcome });
+            incident.attempted(attempt(number, Outcome::Refused { status: 503, retry_after_s: None }));
         }
         assert_eq!((incident.attempts, incident.latest_attempts.len()), (40, ATTEMPTS_KEPT));
         assert_eq!(incident.latest_attempts.last().unwrap().number, 40);
@@ -313,29 +409,46 @@ mod tests {
 
     #[test]
     fn is_read_back_as_it_was_written() {
-        let mut incident = Incident::open(IncidentId::from_u128(7), &Candidate::example("bus 7"));
+        let mut incident = incident();
         incident.kind = Some(Kind::Manual);
-        let outcome = Outcome::Failed { reason: "timeout".into() };
-        incident.attempted(Attempt { number: 1, at_ms: 3, took_ms: 4, outcome });
+        incident.attempted(attempt(1, Outcome::Failed { reason: "timeout".into() }));
+        let told = incident.to_tell();
+        incident.delivery(PRIMARY, 3).accepted(Message::Opened, told, 9);
+        incident.acknowledge(decision());
         assert_eq!(Incident::read(&incident.to_record()).unwrap(), incident);
     }
 
     #[test]
+    fn reads_what_was_written_before_there_were_persons_and_several_targets() {
+        let record = br#"{"id":"01900000-0000-7000-8000-000000000001","vehicle_id":"bus 7","test":false,"kind":null,
+            "vehicle_incident":null,"raised_ms":1,"opened_ms":1,"updated_ms":1,"reports":1,"place":null,"state":"notified",
+            "accepted_ms":4,"ended_ms":9,"called_unrecorded":false,"attempts":1,
+            "latest_attempts":[{"number":1,"at_ms":1,"took_ms":3,"outcome":"refused","status":503}]}"#;
+        let incident = Incident::read(record).unwrap();
+        let resolved = incident.resolved.as_ref().unwrap();
+        assert_eq!((incident.state, &*resolved.by, resolved.at_ms), (State::Resolved, MACHINE, 9));
+        assert_eq!(incident.deliveries[0].accepted_ms, Some(4));
+        assert_eq!(incident.deliveries[0].owed(incident.to_tell()), None);
+    }
+
+    #[test]
     fn a_record_with_strange_words_is_still_owed_its_call() {
-        let check = |field: &str, value: serde_json::Value, expected: Option<bool>| {
-            let incident = Incident::open(IncidentId::from_u128(7), &Candidate::example("bus 7"));
-            let mut record = serde_json::to_value(incident).unwrap();
+        let check = |field: &str, value: serde_json::Value, expected: Option<(bool, bool)>| {
+            let mut record = serde_json::to_value(incident()).unwrap();
             record[field] = value;
             let read = Incident::read(record.to_string().as_bytes()).ok();
-            assert_eq!(read.map(|incident| incident.is_settled()), expected, "{field}");
+            let waits = |one: Incident| (one.is_unaccepted(), one.is_unacknowledged());
+            assert_eq!(read.map(waits), expected, "{field}");
         };
-        check("state", "acknowledged".into(), Some(false));
-        check("state", 7.into(), Some(false));
-        check("kind", "remote".into(), Some(false));
-        check("place", "Stockholm".into(), Some(false));
-        check("latest_attempts", serde_json::json!([{ "outcome": "busy" }]), Some(false));
-        check("accepted_ms", 5.into(), Some(true));
-        check("test", true.into(), Some(true));
+        let (owed, seen_to) = (Some((true, true)), Some((true, false)));
+        check("state", "dispatched".into(), owed);
+        check("state", 7.into(), owed);
+        check("kind", "remote".into(), owed);
+        check("place", "Stockholm".into(), owed);
+        check("latest_attempts", serde_json::json!([{ "outcome": "busy" }]), owed);
+        check("accepted_ms", 5.into(), Some((false, true)));
+        check("test", true.into(), Some((false, false)));
+        check("acknowledged", "Anna".into(), seen_to);
         check("vehicle_id", 7.into(), None);
     }
 }

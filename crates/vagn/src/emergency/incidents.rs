@@ -9,10 +9,13 @@ use std::time::Duration;
 use tracing::{debug, info};
 use vagn_otp::{Actor, Context, Failure, Handle};
 
-use super::desk::Folded;
+use super::desk::{Act, Deed, Folded, Refusal};
+use super::handle::Acted;
 use super::id::IncidentId;
 use super::lane::Lane;
-use super::view::{Filter, IncidentView, Page, find, look_up};
+use super::search::{find, look_up, record, trail};
+use super::view::{Detail, Filter, Page, TrailPage};
+use crate::rfc3339::rfc3339;
 
 /// Most incidents in one transaction. A group of this size takes a few milliseconds beside the sync.
 const GROUP: usize = 1_024;
@@ -60,8 +63,9 @@ impl Incidents {
         if drafts.is_empty() {
             return false;
         }
-        match store.save(drafts.iter().map(|draft| &draft.incident)) {
-            Ok(()) => {
+        match store.save(&drafts) {
+            Ok(head) => {
+                self.lane.set_head(head);
                 self.lane.shelf.saved();
                 self.lane.desk.lock().recorded(&drafts);
             }
@@ -79,7 +83,10 @@ impl Incidents {
     fn open(&self) {
         let Lane { shelf, clock, desk, news, .. } = &*self.lane;
         if let Some(live) = shelf.open(clock.monotonic()) {
-            let folded = desk.lock().restore(live, clock.now_ms(), clock.monotonic());
+            if let Some(Ok((ends, _))) = shelf.store().map(|store| store.trail(0, 0)) {
+                self.lane.set_head(ends.head);
+            }
+            let folded = desk.lock().restore(live, self.lane.moment());
             for Folded { id, into } in folded {
                 info!(incident_id = %id, %into, "goes on as an incident of an earlier run");
             }
@@ -89,10 +96,32 @@ impl Incidents {
     }
 
     fn tidy(&self) {
-        let (now_ms, now) = (self.lane.clock.now_ms(), self.lane.clock.monotonic());
-        self.lane.desk.lock().tidy(now_ms, now);
+        self.lane.mark_known();
+        self.lane.follow();
+        self.lane.desk.lock().tidy(self.lane.moment());
+        self.lane.tell();
+        self.lane.tell_stirred();
         self.lane.show();
     }
+
+    /// Does what a person wants done, and writes that down before it is answered.
+    fn act(&self, id: IncidentId, deed: &Deed) -> Acted {
+        let Some(incident) = record(&self.lane, id) else { return Acted::NotFound };
+        if deed.action == Act::Comment && incident.is_resolved() {
+            self.lane.desk.lock().recall(incident, self.lane.moment());
+        } else if let Some(decision) = incident.resolved.as_ref().filter(|_| deed.action != Act::Comment) {
+            return refused(Refusal { state: incident.state, decision: decision.clone() });
+        }
+        if let Err(refusal) = self.lane.act(id, deed) {
+            return refused(refusal);
+        }
+        while self.record() {}
+        look_up(&self.lane, id).map_or(Acted::NotFound, |detail| Acted::Done(Box::new(detail)))
+    }
+}
+
+fn refused(Refusal { state, decision }: Refusal) -> Acted {
+    Acted::Refused { state, by: decision.by, at: rfc3339(decision.at_ms), note: decision.note }
 }
 
 impl Actor for Incidents {
@@ -161,10 +190,61 @@ impl Handle<Find> for Incidents {
 pub struct Get(pub IncidentId);
 
 impl Handle<Get> for Incidents {
-    type Reply = Option<IncidentView>;
+    type Reply = Option<Detail>;
 
-    async fn handle(&mut self, Get(id): Get, _: &mut Context<Self>) -> Option<IncidentView> {
+    async fn handle(&mut self, Get(id): Get, _: &mut Context<Self>) -> Option<Detail> {
         self.attend();
         look_up(&self.lane, id)
+    }
+}
+
+/// Asks for something to be done about an incident.
+pub struct Do {
+    /// About which.
+    pub id: IncidentId,
+    /// What.
+    pub deed: Deed,
+}
+
+impl Handle<Do> for Incidents {
+    type Reply = Acted;
+
+    async fn handle(&mut self, Do { id, deed }: Do, _: &mut Context<Self>) -> Acted {
+        self.attend();
+        self.act(id, &deed)
+    }
+}
+
+/// Asks for every dead letter to be sent again. Says how many there were.
+pub struct Replay {
+    /// Who asks.
+    pub by: Box<str>,
+}
+
+impl Handle<Replay> for Incidents {
+    type Reply = u64;
+
+    async fn handle(&mut self, Replay { by }: Replay, _: &mut Context<Self>) -> u64 {
+        self.attend();
+        let replayed = self.lane.replay(&by);
+        while self.record() {}
+        replayed as u64
+    }
+}
+
+/// Asks for changes of all incidents.
+pub struct Trail {
+    /// Only those behind this number.
+    pub after: u64,
+    /// At most so many.
+    pub limit: usize,
+}
+
+impl Handle<Trail> for Incidents {
+    type Reply = Option<TrailPage>;
+
+    async fn handle(&mut self, ask: Trail, _: &mut Context<Self>) -> Option<TrailPage> {
+        self.attend();
+        trail(&self.lane, ask.after, ask.limit)
     }
 }

@@ -10,16 +10,20 @@ use tokio::sync::Notify;
 use tracing::{error, info, warn};
 use vagn_otp::Recipient;
 
-use super::desk::{Admitted, Call, Desk, Standing};
+use super::desk::{Admitted, Call, Deed, Desk, Ended, Happened, Known, Moment, Refusal, Standing};
+use super::feed::Feed;
 use super::id::IncidentId;
 use super::inbox::Inbox;
-use super::incident::{Attempt, Place};
+use super::incident::Incident;
 use super::incidents::Round;
 use super::rules::Rules;
 use super::shelf::Shelf;
+use super::sightings::{NotYet, Sightings};
 use super::store::StoreError;
+use super::trail::{Action, Head};
+use super::view::IncidentView;
 use crate::clock::Clock;
-use crate::metrics::{Metrics, OutcomeLabel};
+use crate::metrics::{AttemptLabel, Metrics, OutcomeLabel, TargetLabel};
 use crate::ready::Readiness;
 
 /// How long `/readyz` goes on to tell of emergencies that were refused.
@@ -34,12 +38,11 @@ const LATE_AFTER_MS: i64 = 30_000;
 /// How often the log says so.
 const LATE_SAID_EVERY: Duration = Duration::from_secs(60);
 
-/// The fleet cannot say yet where anybody is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct NotYet;
+/// Changes that who follows them may fall behind by.
+const FEED_KEPT: usize = 10_000;
 
-/// Where a vehicle was seen last, apart from its call for help.
-pub type LastKnown = Box<dyn Fn(&str) -> Result<Option<Place>, NotYet> + Send + Sync>;
+/// Vehicles of incidents that are looked for at a time.
+const FOLLOWED_AT_ONCE: usize = 1_000;
 
 /// The shared part of the emergency lane.
 pub struct Lane {
@@ -50,7 +53,12 @@ pub struct Lane {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) readiness: Arc<Readiness>,
-    last_known: LastKnown,
+    sightings: Arc<dyn Sightings>,
+    pub(super) feed: Arc<Feed>,
+    /// Held by who tells of what has happened.
+    telling: Mutex<()>,
+    /// How far the trail goes, once it is known.
+    head: Mutex<Option<Head>>,
     /// Wakes the callers.
     pub(super) news: Notify,
     /// Whom to tell that there is something to do.
@@ -69,20 +77,23 @@ impl Lane {
         desk: Desk,
         rules: Rules,
         shelf: Shelf,
-        last_known: LastKnown,
+        sightings: Arc<dyn Sightings>,
         clock: Arc<dyn Clock>,
         metrics: Arc<Metrics>,
         readiness: Arc<Readiness>,
     ) -> Self {
         Self {
             rules,
-            inbox: Arc::new(Inbox::new(clock.clone())),
+            inbox: Arc::new(Inbox::new(clock.clone(), sightings.clone())),
             desk: Mutex::new(desk),
             shelf,
+            feed: Arc::new(Feed::new(clock.clone(), FEED_KEPT)),
             clock,
             metrics,
             readiness,
-            last_known,
+            sightings,
+            telling: Mutex::new(()),
+            head: Mutex::new(None),
             news: Notify::new(),
             incidents: OnceLock::new(),
             rung: AtomicBool::new(false),
@@ -107,25 +118,77 @@ impl Lane {
         if self.recalled() { self.rules.record_within } else { self.rules.recall_within }
     }
 
+    /// Now, by both clocks.
+    pub(super) fn moment(&self) -> Moment {
+        Moment { ms: self.clock.now_ms(), at: self.clock.monotonic() }
+    }
+
     /// Lets in all that waits in the inbox.
     pub(super) fn admit(&self) -> Admitted {
-        let admitted = {
+        let newcomers = {
             let mut desk = self.desk.lock();
             // Taken under the desk's lock, so that a call is never in neither of the two.
-            desk.admit(self.inbox.take())
+            desk.arrive(self.inbox.take());
+            desk.newcomers()
         };
-        for id in &admitted.opened {
-            self.announce(*id);
-        }
+        // Looked up without it: whatever holds up the fleet must not hold up calls.
+        let known = self.known(newcomers);
+        let admitted = self.desk.lock().admit(&known);
+        self.tell();
         self.alarm(admitted.refused.len() as u64 + self.inbox.take_refused());
         admitted
     }
 
-    fn announce(&self, id: IncidentId) {
-        // Never under the desk's lock: a log that stands still must hold up no call.
-        let known = self.desk.lock().get(id).map(|incident| (incident.vehicle_id.clone(), incident.test));
-        if let Some((vehicle_id, test)) = known {
+    /// What is known of these vehicles, as far as that is quick.
+    fn known(&self, vehicles: Vec<Box<str>>) -> Known {
+        let end = self.clock.monotonic() + LOCATE_WITHIN;
+        let mut known = Known::new();
+        for vehicle_id in vehicles {
+            if self.clock.monotonic() >= end {
+                break;
+            }
+            if let Ok(seen) = self.sightings.last(&vehicle_id) {
+                known.insert(vehicle_id, seen);
+            }
+        }
+        known
+    }
+
+    /// Tells the log and all who follow of what has happened.
+    pub(super) fn tell(&self) {
+        // One at a time, so that they hear of it in order; who tells already looks again when it is done. Never under the
+        // desk's lock: a log that stands still must hold up no call.
+        while self.desk.lock().has_happened()
+            && let Some(_telling) = self.telling.try_lock()
+        {
+            let happened = self.desk.lock().take_happened();
+            for Happened { incident, action } in happened {
+                self.announce(&incident, action);
+            }
+        }
+    }
+
+    fn announce(&self, incident: &Incident, action: Action) {
+        let (id, vehicle_id, test) = (incident.id, &incident.vehicle_id, incident.test);
+        if action == Action::Opened {
             info!(incident_id = %id, %vehicle_id, test, "a vehicle calls for help");
+        } else {
+            info!(incident_id = %id, %vehicle_id, change = action.as_str(), "incident");
+        }
+        let view = IncidentView::new(incident, &self.desk.lock(), &self.rules, self.moment());
+        self.feed.publish(action.as_str(), &view);
+    }
+
+    /// Tells all who follow what has moved or reported since the last time.
+    pub(super) fn tell_stirred(&self) {
+        let _telling = self.telling.lock();
+        let stirred = self.desk.lock().take_stirred();
+        for id in stirred {
+            let view = {
+                let (desk, now) = (self.desk.lock(), self.moment());
+                desk.get(id).map(|incident| IncidentView::new(incident, &desk, &self.rules, now))
+            };
+            view.into_iter().for_each(|view| self.feed.publish("updated", &view));
         }
     }
 
@@ -152,14 +215,33 @@ impl Lane {
             if !in_time && left_over.replace(id).is_none() {
                 self.desk.lock().place_next(id);
             }
-            let place = if in_time { (self.last_known)(&vehicle_id) } else { Err(NotYet) };
+            let seen = if in_time { self.sightings.last(&vehicle_id) } else { Err(NotYet) };
             let mut desk = self.desk.lock();
-            match place {
-                Ok(Some(place)) => desk.place(id, place),
+            match seen {
+                Ok(Some(seen)) => desk.place(id, seen.place, self.clock.monotonic()),
                 Ok(None) => {}
                 Err(NotYet) => desk.unplaced(id),
             }
         }
+    }
+
+    /// Looks where the vehicles of incidents are now that somebody has accepted.
+    pub(super) fn follow(&self) {
+        let now = self.clock.monotonic();
+        let followed = self.desk.lock().take_to_follow(FOLLOWED_AT_ONCE, now);
+        for (id, vehicle_id) in followed {
+            if self.clock.monotonic() >= now + LOCATE_WITHIN {
+                return; // They are looked for again in their turn.
+            }
+            if let Ok(Some(seen)) = self.sightings.last(&vehicle_id) {
+                self.desk.lock().place(id, seen.place, now);
+            }
+        }
+    }
+
+    /// Seconds have passed: who was seen by now is known from here on.
+    pub(super) fn mark_known(&self) {
+        self.sightings.mark();
     }
 
     /// Lets in what has waited in the inbox for as long as a record may take, or the first opening of the store: whose
@@ -183,27 +265,70 @@ impl Lane {
 
     /// The next call to make, with its first attempt counted as beginning now.
     pub(super) fn next_call(&self) -> Option<Call> {
-        let now = self.clock.monotonic();
+        let now = self.moment();
         let call = self.desk.lock().next_call(now)?;
         if let Some(arrived) = call.arrived {
-            let took = now.saturating_sub(arrived);
+            let took = now.at.saturating_sub(arrived);
             self.metrics.emergency_first_attempt.observe(took.as_secs_f64());
-        }
-        if call.incident.called_unrecorded && call.number == 1 {
-            warn!(incident_id = %call.incident.id, "calls before the incident is on disk");
         }
         Some(call)
     }
 
     /// Notes what came of a call.
-    pub(super) fn attempted(&self, id: IncidentId, attempt: Attempt) {
-        let accepted = attempt.outcome.accepted();
-        self.count(if accepted { "accepted" } else { "retried" }, 1);
-        if accepted {
-            info!(incident_id = %id, attempt = attempt.number, "the call is accepted");
+    pub(super) fn attempted(&self, ended: Ended) {
+        let (id, outcome, number) = (ended.id, ended.attempt.outcome.word(), ended.attempt.number);
+        let label = AttemptLabel { target: ended.attempt.target.to_string(), outcome };
+        self.metrics.emergency_attempts.get_or_create(&label).inc();
+        self.count(
+            match outcome {
+                "refused" | "failed" => "retried",
+                settled => settled,
+            },
+            1,
+        );
+        if ended.attempt.outcome.accepted() {
+            info!(incident_id = %id, target = %ended.attempt.target, attempt = number, "the call is accepted");
         }
-        self.desk.lock().attempted(id, attempt, self.clock.monotonic());
+        self.desk.lock().attempted(ended, self.moment());
+        self.tell();
         self.show();
+    }
+
+    /// Does what a person wants done about an incident at the desk.
+    pub(super) fn act(&self, id: IncidentId, deed: &Deed) -> Result<(), Refusal> {
+        let now = self.moment();
+        let opened_ms = {
+            let mut desk = self.desk.lock();
+            let waits = desk.get(id).filter(|incident| incident.is_unacknowledged());
+            let opened_ms = waits.map(|incident| incident.opened_ms);
+            desk.act(id, deed, now)?;
+            opened_ms.filter(|_| desk.get(id).is_some_and(|incident| incident.acknowledged.is_some()))
+        };
+        if let Some(opened_ms) = opened_ms {
+            let took_s = now.ms.saturating_sub(opened_ms).max(0) as f64 / 1000.0;
+            self.metrics.emergency_acknowledged.observe(took_s);
+        }
+        self.tell();
+        self.news.notify_one();
+        Ok(())
+    }
+
+    /// Has every dead letter sent again, as `by` wants. Returns how many.
+    pub(super) fn replay(&self, by: &str) -> usize {
+        let replayed = self.desk.lock().replay_all(by, self.moment());
+        self.tell();
+        self.news.notify_one();
+        replayed
+    }
+
+    /// How far the trail goes, as far as is known.
+    pub(super) fn head(&self) -> Option<Head> {
+        *self.head.lock()
+    }
+
+    /// The trail goes so far now.
+    pub(super) fn set_head(&self, head: Head) {
+        *self.head.lock() = Some(head);
     }
 
     /// Notes that the store did not do what it was asked for.
@@ -219,9 +344,13 @@ impl Lane {
 
     /// Brings gauges and warnings up to date.
     pub(super) fn show(&self) {
-        let standing = self.desk.lock().standing();
-        self.metrics.incidents_open.set(standing.unaccepted as i64);
+        let (standing, dead, up) = {
+            let desk = self.desk.lock();
+            (desk.standing(), desk.dead_letters(), desk.targets_up())
+        };
+        self.gauge(&standing, dead, &up);
         self.show_late(&standing);
+        self.show_dead(dead);
         match self.shelf.failure() {
             Some(failure) => self.readiness.warn("incident store", failure),
             None => self.readiness.clear("incident store"),
@@ -239,16 +368,47 @@ impl Lane {
         }
     }
 
-    /// Tells of calls that the target does not accept.
+    fn gauge(&self, standing: &Standing, dead: usize, up: &[bool]) {
+        let metrics = &self.metrics;
+        let age_s = |opened_ms: Option<i64>| self.age_ms(opened_ms).max(0) / 1000;
+        metrics.incidents_open.set(standing.open as i64);
+        metrics.incidents_unaccepted.set(standing.unaccepted as i64);
+        metrics.incidents_unacknowledged.set(standing.unacknowledged as i64);
+        metrics.incidents_unrecorded.set(standing.unrecorded as i64);
+        metrics.incidents_of_strangers.set(standing.open_of_strangers as i64);
+        metrics.oldest_unaccepted.set(age_s(standing.oldest_unaccepted_ms));
+        metrics.oldest_unacknowledged.set(age_s(standing.oldest_unacknowledged_ms));
+        metrics.dead_letters.set(dead as i64);
+        for (turn, up) in self.rules.all().zip(up) {
+            let target = turn.target.to_string();
+            metrics.target_up.get_or_create(&TargetLabel { target }).set(i64::from(*up));
+        }
+    }
+
+    fn age_ms(&self, opened_ms: Option<i64>) -> i64 {
+        opened_ms.map_or(0, |opened_ms| self.clock.now_ms() - opened_ms)
+    }
+
+    /// Tells of calls that a target refuses for good.
+    fn show_dead(&self, dead: usize) {
+        match dead {
+            0 => self.readiness.clear("dead letters"),
+            _ => self.readiness.warn(
+                "dead letters",
+                format!("{dead} calls were refused for good (4xx); mend the target, then POST /api/v1/incidents/replay"),
+            ),
+        }
+    }
+
+    /// Tells of calls that no target accepts.
     fn show_late(&self, standing: &Standing) {
-        let age_ms = standing.oldest_unaccepted_ms.map_or(0, |opened_ms| self.clock.now_ms() - opened_ms);
-        if self.rules.lines.is_none() || age_ms < LATE_AFTER_MS {
+        let age_ms = self.age_ms(standing.oldest_unaccepted_ms);
+        if self.rules.chain.is_empty() || age_ms < LATE_AFTER_MS {
             self.readiness.clear("emergency calls");
             return;
         }
         let (incidents, age_s) = (standing.unaccepted, age_ms / 1000);
-        let what =
-            format!("the target has not accepted {incidents} incidents; the oldest waits for {age_s} s");
+        let what = format!("no target has accepted {incidents} incidents; the oldest waits for {age_s} s");
         let now = self.clock.monotonic();
         let mut said = self.late_said.lock();
         if said.is_none_or(|at| now.saturating_sub(at) >= LATE_SAID_EVERY) {
@@ -286,8 +446,9 @@ mod tests {
     use super::*;
     use crate::batch::{BatchBuilder, Source};
     use crate::clock::ManualClock;
+    use crate::emergency::attempt::Outcome;
     use crate::emergency::inbox::Intake;
-    use crate::emergency::testing::{encoded, help, nowhere, test_lane, test_lane_in};
+    use crate::emergency::testing::{encoded, ended, fleet, help, nobody, nowhere, test_lane, test_lane_in};
     use crate::stamp::Stamp;
 
     const NOW_MS: i64 = 1_700_000_000_000;
@@ -327,14 +488,15 @@ mod tests {
         let clock = Arc::new(ManualClock::at(NOW_MS));
         let asked = Arc::new(Mutex::new(Vec::new()));
         let (slow, log) = (clock.clone(), asked.clone());
-        let last_known: LastKnown = Box::new(move |vehicle_id| {
+        let sightings = fleet(move |vehicle_id| {
             log.lock().push(vehicle_id.to_owned());
             slow.advance(Duration::from_millis(10));
             Err(NotYet)
         });
-        let lane = test_lane_in(clock, last_known, 3);
+        let lane = test_lane_in(clock, sightings, 3);
         offer(&lane, &["a", "b", "c"].map(nowhere));
         lane.admit();
+        asked.lock().clear();
         (0..3).for_each(|_| lane.locate());
         assert_eq!(*asked.lock(), ["a", "b", "c", "a", "b", "c"]);
     }
@@ -342,7 +504,7 @@ mod tests {
     #[test]
     fn an_operator_hears_of_a_target_that_does_not_accept() {
         let clock = Arc::new(ManualClock::at(NOW_MS));
-        let lane = test_lane_in(clock.clone(), Box::new(|_| Ok(None)), 1);
+        let lane = test_lane_in(clock.clone(), nobody(), 1);
         offer(&lane, &[help("bus 7")]);
         lane.admit();
         lane.show();
@@ -355,9 +517,7 @@ mod tests {
             clock.advance(Duration::from_secs(1));
             lane.next_call()
         });
-        let outcome = crate::emergency::incident::Outcome::Accepted { status: 200 };
-        let attempt = Attempt { number: 1, at_ms: NOW_MS, took_ms: 0, outcome };
-        lane.attempted(call.unwrap().incident.id, attempt);
+        lane.attempted(ended(&call.unwrap(), Outcome::Accepted { status: 200 }));
         lane.show();
         assert!(!lane.readiness.report().warnings.contains_key("emergency calls"));
     }
@@ -372,8 +532,7 @@ mod tests {
             lane.admit();
             lane.store_failed(&StoreError::Busy);
             let call = lane.next_call().unwrap();
-            let outcome = crate::emergency::incident::Outcome::Accepted { status: 200 };
-            lane.attempted(call.incident.id, Attempt { number: 1, at_ms: 0, took_ms: 0, outcome });
+            lane.attempted(ended(&call, Outcome::Accepted { status: 200 }));
             lane.show();
         });
         assert!(lines.load(Ordering::Relaxed) >= 5);

@@ -11,17 +11,20 @@
 //! not on disk. Inbox, desk and store belong to neither of the two, so a crash or a hang of either loses nothing, restarts
 //! only itself, cuts off no call of the other's and holds the other up for 100 ms at most.
 //!
-//! What is owed a call is never forgotten: it is tried until it is accepted, over restarts too.
+//! What is owed a call is never forgotten: it is tried until it is accepted or a person resolves it, over restarts too; and
+//! while no person acknowledges it, the turn passes from target to target. People act through the [`handle`](EmergencyHandle)
+//! and follow the [`feed`]; what happened stays in the [`trail`].
 
+pub mod attempt;
+pub mod breaker;
 pub mod caller;
 pub mod callers;
 pub mod calls;
 pub mod candidate;
 #[cfg(test)]
 mod datagrams;
+pub mod delivery;
 pub mod desk;
-#[cfg(test)]
-mod desk_tests;
 pub mod feed;
 #[cfg(test)]
 mod forgetful;
@@ -31,13 +34,17 @@ pub mod inbox;
 pub mod incident;
 pub mod incidents;
 pub mod lane;
+pub mod payload;
+pub mod place;
 pub mod reserve;
 pub mod retry;
 mod roster;
 pub mod rules;
 #[cfg(test)]
 mod scenarios;
+mod search;
 pub mod shelf;
+pub mod sightings;
 pub mod signature;
 pub mod store;
 pub mod target;
@@ -54,8 +61,6 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tracing::warn;
 use vagn_otp::{Addr, ChildSpec, Strategy, Supervisor};
-use vagn_store::{Fleet, Key};
-use vagn_wire::VehicleId;
 
 use crate::batch::Traffic;
 use crate::clock::Clock;
@@ -63,18 +68,18 @@ use crate::metrics::Metrics;
 use crate::ready::Readiness;
 use callers::Callers;
 use desk::Desk;
-pub use handle::{EmergencyHandle, Status};
+pub use desk::{Act, Deed};
+pub use handle::{Acted, EmergencyHandle, Status};
 pub use id::IncidentId;
-use incident::Place;
 pub use incident::State;
 use incidents::Incidents;
-pub use lane::LastKnown;
-use lane::{Lane, NotYet};
+use lane::Lane;
 use rules::Rules;
 use shelf::Shelf;
+pub use sightings::{LiveFleet, Sightings};
 use store::Store;
-pub use target::Target;
-pub use view::{Filter, IncidentView, Page};
+pub use target::{Target, Targets};
+pub use view::{Detail, Filter, IncidentView, Page, TrailPage};
 
 /// Disk space set aside for incidents, in bytes: some 68 000 of them.
 const RESERVED: u64 = 64 << 20;
@@ -85,19 +90,18 @@ const ENDED_KEPT: u64 = 200_000;
 /// Requests that may wait for the incidents actor.
 const MAILBOX: usize = 256;
 
-/// Longest wait for the fleet to say where one vehicle was seen last. Its writers let readers in after some 50 µs.
-const LOOK_UP_WITHIN: Duration = Duration::from_millis(5);
-
 /// What the lane needs.
 pub struct Around {
     /// Where the store is.
     pub data_dir: PathBuf,
-    /// Whom to call; `None`: incidents are recorded and listed, and called once there is a target.
-    pub target: Option<Target>,
+    /// Whom to call; nobody: incidents are recorded and listed, and called once there is a target.
+    pub targets: Targets,
     /// Most incidents that may be open at a time.
     pub open_max: usize,
-    /// Where vehicles were seen last.
-    pub last_known: LastKnown,
+    /// When one that a person has acknowledged and then forgotten is resolved, once it is quiet.
+    pub resolve_after: Duration,
+    /// What is known of vehicles apart from their calls.
+    pub sightings: Arc<dyn Sightings>,
     /// Tells the time.
     pub clock: Arc<dyn Clock>,
     /// Counts.
@@ -112,7 +116,8 @@ pub struct Around {
 
 /// Subscribes the lane to `traffic`, and gives its handle and the supervisor of its actors.
 pub fn start(traffic: &Traffic, around: Around) -> (EmergencyHandle, ChildSpec) {
-    let rules = Rules::new(around.open_max, around.target.as_ref());
+    let mut rules = Rules::new(around.open_max, &around.targets);
+    rules.resolve_after = around.resolve_after;
     let data_dir = around.data_dir.clone();
     let shelf = Shelf::new(Box::new(move || Store::open(&data_dir, RESERVED, ENDED_KEPT)));
     let (handle, spec) = build(around, rules, shelf);
@@ -122,20 +127,21 @@ pub fn start(traffic: &Traffic, around: Around) -> (EmergencyHandle, ChildSpec) 
 }
 
 fn build(around: Around, rules: Rules, shelf: Shelf) -> (EmergencyHandle, ChildSpec) {
-    let Around { target, last_known, clock, metrics, readiness, hang_limit, runtime, .. } = around;
-    if target.is_none() {
+    let Around { targets, sightings, clock, metrics, readiness, hang_limit, runtime, .. } = around;
+    if targets.chain.is_empty() {
         warn!("no --emergency-url: incidents are recorded and listed, but nobody is called");
         readiness
             .warn("emergency target", "none is set: incidents are recorded and listed, but nobody is called");
     }
     let desk = Desk::new(rules.clone(), fastrand::u64(..));
-    let lane = Arc::new(Lane::new(desk, rules, shelf, last_known, clock, metrics, readiness));
+    let lane = Arc::new(Lane::new(desk, rules, shelf, sightings, clock, metrics, readiness));
     let at_work = lane.clone();
     let (incidents, spec) = ChildSpec::actor("incidents", MAILBOX, move || Incidents::new(at_work.clone()));
     let supervisor = Supervisor::new("emergency", Strategy::OneForOne)
         .intensity(20, Duration::from_secs(10))
         .child(on(&runtime, spec.on_thread().watchdog(hang_limit)));
-    let callers = target.map(|target| Callers::new(lane.clone(), target));
+    let some = targets.all().next().is_some();
+    let callers = some.then(|| Callers::new(lane.clone(), &targets));
     let supervisor =
         supervisor.children(callers.map(|callers| on(&runtime, calling(callers).watchdog(hang_limit))));
     connect(&lane, &incidents);
@@ -164,14 +170,4 @@ fn on(runtime: &Option<Handle>, spec: ChildSpec) -> ChildSpec {
         Some(runtime) => spec.runtime(runtime.clone()),
         None => spec,
     }
-}
-
-/// Asks `fleet` where a vehicle was seen last.
-pub fn last_known(fleet: Arc<Fleet>) -> LastKnown {
-    Box::new(move |vehicle_id| {
-        let Ok(vehicle_id) = VehicleId::new(vehicle_id) else { return Ok(None) };
-        let vehicle = fleet.get_within(Key::of(vehicle_id), LOOK_UP_WITHIN).map_err(|_| NotYet)?;
-        Ok(vehicle
-            .map(|vehicle| Place::new(vehicle.sighting.position, vehicle.sighting.event_time_ms, false)))
-    })
 }

@@ -10,6 +10,7 @@ use super::incident::Incident;
 pub(super) struct Roster {
     real: Sort,
     trials: Sort,
+    strangers: usize,
 }
 
 #[derive(Debug, Default)]
@@ -21,6 +22,7 @@ struct Sort {
 impl Roster {
     /// The incident is open.
     pub(super) fn enter(&mut self, incident: &Incident) {
+        self.strangers += usize::from(is_of_stranger(incident));
         let sort = self.sort_mut(incident.test);
         sort.open += 1;
         let ids = sort.by_vehicle.entry(incident.vehicle_id.clone()).or_default();
@@ -32,10 +34,17 @@ impl Roster {
     pub(super) fn leave(&mut self, incident: &Incident) {
         let sort = self.sort_mut(incident.test);
         let Some(ids) = sort.by_vehicle.get_mut(&incident.vehicle_id) else { return };
-        sort.open -= ids.extract_if(.., |id| *id == incident.id).count();
+        let left = ids.extract_if(.., |id| *id == incident.id).count();
+        sort.open -= left;
         if ids.is_empty() {
             sort.by_vehicle.remove(&incident.vehicle_id);
         }
+        self.strangers -= if is_of_stranger(incident) { left } else { 0 };
+    }
+
+    /// How many of the real ones are of vehicles that nobody knew before.
+    pub(super) fn strangers(&self) -> usize {
+        self.strangers
     }
 
     /// The open incidents of one vehicle, oldest first.
@@ -55,4 +64,8 @@ impl Roster {
     fn sort_mut(&mut self, test: bool) -> &mut Sort {
         if test { &mut self.trials } else { &mut self.real }
     }
+}
+
+fn is_of_stranger(incident: &Incident) -> bool {
+    !incident.test && !incident.familiar
 }

@@ -1,40 +1,83 @@
-//! What the lane goes by: limits and times.
+//! What the lane goes by: limits, times, and whose turn comes when.
 
 use std::time::Duration;
 
+use super::breaker::Patience;
 use super::retry::Schedule;
-use super::target::Target;
+use super::target::Targets;
 
 /// Limits and times of the lane.
 #[derive(Debug, Clone)]
 pub struct Rules {
-    /// Most real incidents that may be open at a time; trials may be a tenth of that.
+    /// Most real incidents that may be open at a time; trials may be a tenth of that, and those of vehicles that nobody
+    /// knew before half of it.
     pub open_max: usize,
-    /// A settled incident is over when no report has come for longer than this.
+    /// An incident is marked as quiet when no report has come for longer than this.
     pub quiet_max: Duration,
+    /// One that a person has acknowledged is resolved when it has been quiet for longer than this.
+    pub resolve_after: Duration,
     /// Longest that a first call waits for its record.
     pub record_within: Duration,
     /// Longest that a call waits for the store to say what an earlier run has left, before it counts as a new one.
     pub recall_within: Duration,
     /// Longest that a sender waits to hear that its call is safe on disk.
     pub claim_within: Duration,
+    /// Shortest time between two messages to one target that only bring news.
+    pub news_every: Duration,
+    /// Longest that a target may ask to be left alone.
+    pub retry_after_max: Duration,
     /// When to call again.
     pub schedule: Schedule,
-    /// Attempts under way at a time; `None`: there is nobody to call.
-    pub lines: Option<usize>,
+    /// When to call only now and then.
+    pub patience: Patience,
+    /// Whom to call about real incidents, in order.
+    pub chain: Vec<Turn>,
+    /// Whom to call about trials.
+    pub drill: Option<Turn>,
+}
+
+/// A target, as far as deciding goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Turn {
+    /// Its name.
+    pub target: Box<str>,
+    /// Most calls to it under way at a time.
+    pub lines: usize,
+    /// How long it is its turn.
+    pub lasts: Duration,
 }
 
 impl Rules {
-    /// The rules of the service, for at most `open_max` open incidents and calls to `target`.
-    pub fn new(open_max: usize, target: Option<&Target>) -> Self {
+    /// The rules of the service, for at most `open_max` open incidents and calls to `targets`.
+    pub fn new(open_max: usize, targets: &Targets) -> Self {
         Self {
             open_max,
             quiet_max: Duration::from_secs(300),
+            resolve_after: Duration::from_secs(24 * 3600),
             record_within: Duration::from_millis(100),
             recall_within: Duration::from_secs(5),
             claim_within: Duration::from_secs(5),
+            news_every: Duration::from_secs(10),
+            retry_after_max: Duration::from_secs(300),
             schedule: Schedule::default(),
-            lines: target.map(|target| target.lines),
+            patience: Patience::default(),
+            chain: targets.chain.iter().map(|target| target.turn()).collect(),
+            drill: targets.drill.as_ref().map(|target| target.turn()),
         }
+    }
+
+    /// Whose turns there are, for a trial or in earnest. Never one of the others.
+    pub fn turns(&self, test: bool) -> &[Turn] {
+        if test { self.drill.as_slice() } else { &self.chain }
+    }
+
+    /// All targets: the chain, then the one for drills.
+    pub fn all(&self) -> impl Iterator<Item = &Turn> {
+        self.chain.iter().chain(&self.drill)
+    }
+
+    /// Where the turns of [`Rules::turns`] begin among all.
+    pub fn first(&self, test: bool) -> usize {
+        if test { self.chain.len() } else { 0 }
     }
 }

@@ -15,10 +15,13 @@ use vagn_wire::{Fate, Position, Report};
 use super::State;
 use super::candidate::Candidate;
 use super::id::IncidentId;
-use super::incident::{Incident, Place};
+use super::incident::{Incident, PRIMARY};
+use super::place::Place;
+use super::sightings::{NotYet, Seen};
 use super::store::Store;
 use super::testing::*;
 use super::view::{CallStatus, Filter};
+use super::{Act, Acted, Targets};
 
 fn ok(_: &Heard) -> Reaction {
     Reaction::Answer(200)
@@ -28,9 +31,10 @@ fn ok(_: &Heard) -> Reaction {
 async fn the_flag_counts_whatever_becomes_of_the_position() {
     let dir = tempfile::tempdir().unwrap();
     let target = TestTarget::new(ok).await;
-    let mut setup = Setup::new(dir.path(), Some(target.target(8)));
-    let seen = Place { lat: 1.0, lon: 2.0, time_ms: 0, trusted: false };
-    setup.last_known = Box::new(move |vehicle_id| Ok((vehicle_id == "known").then_some(seen)));
+    let mut setup = Setup::new(dir.path(), target.target(8));
+    let place = Place { lat: 1.0, lon: 2.0, time_ms: 0, trusted: false };
+    let seen = Seen { place, familiar: true };
+    setup.sightings = fleet(move |vehicle_id| Ok((vehicle_id == "known").then_some(seen)));
     let lane = setup.start().await;
     let future = Some(now_ms() + 7_200_000);
     let stale = Some(now_ms() - 86_400_000);
@@ -70,7 +74,7 @@ async fn the_flag_counts_whatever_becomes_of_the_position() {
 async fn a_hundred_copies_are_one_incident_and_one_call() {
     let dir = tempfile::tempdir().unwrap();
     let target = TestTarget::new(ok).await;
-    let lane = Setup::new(dir.path(), Some(target.target(8))).start().await;
+    let lane = Setup::new(dir.path(), target.target(8)).start().await;
     for _ in 0..10 {
         lane.send(&[help("bus 7"); 10]);
     }
@@ -101,7 +105,7 @@ async fn a_target_that_fails_half_of_the_time_gets_every_call_under_one_key() {
         if std::mem::replace(lost, true) { Reaction::Answer(202) } else { Reaction::HangUp }
     })
     .await;
-    let lane = Setup::new(dir.path(), Some(target.target(16))).start().await;
+    let lane = Setup::new(dir.path(), target.target(16)).start().await;
     let names: Vec<_> = (0..VEHICLES).map(|number| format!("vehicle {number}")).collect();
     for name in &names {
         lane.send(&[help(name)]);
@@ -128,7 +132,7 @@ async fn calls_that_hang_hold_up_no_other() {
     let hanging = |call: &Heard| call.vehicle().starts_with("slow");
     let script = move |call: &Heard| if hanging(call) { Reaction::Silence } else { Reaction::Answer(200) };
     let target = TestTarget::new(script).await;
-    let lane = Setup::new(dir.path(), Some(target.target(4))).start().await;
+    let lane = Setup::new(dir.path(), target.target(4)).start().await;
     lane.send(&[help("slow 1"), help("slow 2"), help("slow 3")]);
     until(|| (target.heard().len() == 3).then_some(())).await;
     let names: Vec<_> = (0..50).map(|number| format!("vehicle {number}")).collect();
@@ -144,7 +148,7 @@ async fn calls_that_hang_hold_up_no_other() {
 async fn a_restart_goes_on_with_what_nobody_accepted_oldest_first() {
     let dir = tempfile::tempdir().unwrap();
     let refusing = TestTarget::new(|_| Reaction::Answer(500)).await;
-    let lane = Setup::new(dir.path(), Some(refusing.target(8))).start().await;
+    let lane = Setup::new(dir.path(), refusing.target(8)).start().await;
     let names: Vec<_> = (0..20).map(|number| format!("vehicle {number}")).collect();
     for name in &names {
         lane.send(&[help(name)]);
@@ -153,7 +157,7 @@ async fn a_restart_goes_on_with_what_nobody_accepted_oldest_first() {
     let before = lane.when(|all| all.iter().all(|one| one.call.attempts > 0)).await;
     lane.stop().await;
     let willing = TestTarget::new(ok).await;
-    let lane = Setup::new(dir.path(), Some(willing.target(1))).start().await;
+    let lane = Setup::new(dir.path(), willing.target(1)).start().await;
     let after = lane.accepted(names.len()).await;
     assert_eq!(
         before.iter().map(|one| one.id).collect::<Vec<_>>(),
@@ -168,14 +172,14 @@ async fn a_restart_goes_on_with_what_nobody_accepted_oldest_first() {
 async fn a_repeat_during_a_slow_restart_is_no_second_incident() {
     let dir = tempfile::tempdir().unwrap();
     let refusing = TestTarget::new(|_| Reaction::Answer(500)).await;
-    let lane = Setup::new(dir.path(), Some(refusing.target(8))).start().await;
+    let lane = Setup::new(dir.path(), refusing.target(8)).start().await;
     lane.send(&[help("bus 7")]);
     lane.when(|all| all.len() == 1 && all[0].call.attempts > 0).await;
     lane.stop().await;
     let willing = TestTarget::new(ok).await;
     let gate = Gated::default();
     gate.set(true);
-    let mut setup = Setup::new(dir.path(), Some(willing.target(8)));
+    let mut setup = Setup::new(dir.path(), willing.target(8));
     let (open, closed) = (setup.opener, gate.clone());
     setup.opener = Box::new(move || {
         closed.sync_data().unwrap();
@@ -203,7 +207,7 @@ async fn a_store_that_takes_too_long_to_open_holds_up_no_call() {
     let target = TestTarget::new(ok).await;
     let gate = Gated::default();
     gate.set(true);
-    let mut setup = Setup::new(dir.path(), Some(target.target(8)));
+    let mut setup = Setup::new(dir.path(), target.target(8));
     setup.recall_within = Duration::from_millis(5);
     let (open, closed) = (setup.opener, gate.clone());
     setup.opener = Box::new(move || {
@@ -227,9 +231,9 @@ async fn a_record_that_makes_no_sense_keeps_no_call_from_its_target() {
     store.save_nonsense(nonsense);
     drop(store);
     let target = TestTarget::new(ok).await;
-    let lane = Setup::new(dir.path(), Some(target.target(8))).start().await;
+    let lane = Setup::new(dir.path(), target.target(8)).start().await;
     lane.accepted(1).await;
-    assert_eq!(lane.handle.get(nonsense, PATIENCE).await.unwrap(), None);
+    assert!(lane.handle.get(nonsense, PATIENCE).await.unwrap().is_none());
     let page = lane.handle.list(Filter::default(), 10, None, PATIENCE).await.unwrap();
     assert_eq!((page.complete, page.incidents.len(), page.incidents[0].id), (true, 1, owed));
     assert_eq!(lane.handle.status().store_failure, None);
@@ -238,25 +242,47 @@ async fn a_record_that_makes_no_sense_keeps_no_call_from_its_target() {
 }
 
 #[tokio::test]
-async fn a_trial_is_recorded_and_never_called() {
+async fn a_trial_without_a_target_for_drills_is_recorded_and_never_called() {
     let dir = tempfile::tempdir().unwrap();
     let target = TestTarget::new(ok).await;
-    let lane = Setup::new(dir.path(), Some(target.target(8))).start().await;
+    let lane = Setup::new(dir.path(), target.target(8)).start().await;
     let answer = lane.ask(&trial("bus 7"));
     assert!(answer.await.unwrap()[0].incident.is_some(), "a trial is acknowledged like the real thing");
     lane.send(&[help("bus 7")]);
     let all = lane.accepted(1).await;
     let seen: Vec<_> = all.iter().map(|one| (one.test, one.call.status)).collect();
-    assert_eq!(seen, [(false, CallStatus::Accepted), (true, CallStatus::Test)]);
+    assert_eq!(seen, [(false, CallStatus::Accepted), (true, CallStatus::NoTarget)]);
     assert_eq!(target.heard().len(), 1);
     assert_eq!(target.heard()[0].header("idempotency-key").unwrap(), all[0].id.to_string());
     lane.stop().await;
 }
 
 #[tokio::test]
+async fn a_drill_goes_the_whole_way_to_its_own_target_and_a_real_call_to_the_others() {
+    let dir = tempfile::tempdir().unwrap();
+    let (real, training) = (TestTarget::new(ok).await, TestTarget::new(ok).await);
+    let targets = Targets { drill: Some(training.named("drill", 8)), ..real.target(8) };
+    let lane = Setup::new(dir.path(), targets).start().await;
+    lane.send(&[trial("bus 7"), help("bus 7"), trial("bus 8")]);
+    let all = lane.accepted(3).await;
+    assert_eq!(all.len(), 3, "a drill and a call in earnest of one vehicle are two incidents");
+    let heard = |target: &TestTarget| {
+        let calls = target.heard();
+        calls
+            .iter()
+            .map(|call| (call.vehicle().to_owned(), call.body["test"] == true))
+            .collect::<HashSet<_>>()
+    };
+    assert_eq!(heard(&training), HashSet::from([("bus 7".into(), true), ("bus 8".into(), true)]));
+    assert_eq!(heard(&real), HashSet::from([("bus 7".into(), false)]));
+    assert!(lane.handle.is_calling_for_help("bus 7") && !lane.handle.is_calling_for_help("bus 8"));
+    lane.stop().await;
+}
+
+#[tokio::test]
 async fn past_the_limit_a_call_is_refused_counted_and_alarmed() {
     let dir = tempfile::tempdir().unwrap();
-    let mut setup = Setup::new(dir.path(), None);
+    let mut setup = Setup::new(dir.path(), Targets::default());
     setup.open_max = 2;
     let lane = setup.start().await;
     lane.send(&[help("one"), help("two")]);
@@ -313,7 +339,7 @@ async fn a_call_does_not_wait_for_a_slow_disk_but_its_stored_ack_does() {
     let target = TestTarget::new(ok).await;
     let disk = Gated::default();
     let (storage, dir) = (disk.clone(), tempfile::tempdir().unwrap());
-    let mut setup = Setup::new(dir.path(), Some(target.target(8)));
+    let mut setup = Setup::new(dir.path(), target.target(8));
     setup.opener = Box::new(move || Store::on(storage.clone(), 100));
     let lane = setup.start().await;
     let first = lane.ask(&help("first")).await.unwrap();
@@ -338,7 +364,7 @@ async fn calls_go_out_without_a_store_and_are_recorded_when_there_is_one() {
     let dir = tempfile::tempdir().unwrap();
     let gone = dir.path().join("not yet");
     let target = TestTarget::new(ok).await;
-    let lane = Setup::new(&gone, Some(target.target(8))).start().await;
+    let lane = Setup::new(&gone, target.target(8)).start().await;
     lane.send(&[help("bus 7")]);
     until(|| (target.heard().len() == 1).then_some(())).await;
     let page = lane.handle.list(Filter::default(), 10, None, PATIENCE).await.unwrap();
@@ -358,7 +384,7 @@ async fn panics_of_either_actor_lose_nothing() {
     const VEHICLES: usize = 60;
     let dir = tempfile::tempdir().unwrap();
     let target = TestTarget::new(ok).await;
-    let lane = Setup::new(dir.path(), Some(target.target(8))).start().await;
+    let lane = Setup::new(dir.path(), target.target(8)).start().await;
     let names: Vec<_> = (0..VEHICLES).map(|number| format!("vehicle {number}")).collect();
     for (number, name) in names.iter().enumerate() {
         match number % 20 {
@@ -382,8 +408,9 @@ async fn panics_of_either_actor_lose_nothing() {
 async fn a_hung_incidents_actor_holds_up_no_call() {
     let dir = tempfile::tempdir().unwrap();
     let target = TestTarget::new(ok).await;
-    let mut setup = Setup::new(dir.path(), Some(target.target(8)));
-    setup.last_known = Box::new(|_| Ok(Some(Place { lat: 1.0, lon: 2.0, time_ms: 0, trusted: false })));
+    let mut setup = Setup::new(dir.path(), target.target(8));
+    let place = Place { lat: 1.0, lon: 2.0, time_ms: 0, trusted: false };
+    setup.sightings = fleet(move |_| Ok(Some(Seen { place, familiar: true })));
     let lane = setup.start().await;
     assert!(lane.all().await.is_empty(), "it has begun, and is idle");
     lane.fail("incidents", Fault::Hang);
@@ -401,7 +428,7 @@ async fn a_hung_incidents_actor_holds_up_no_call() {
 async fn a_crash_of_the_recorder_cuts_off_no_call() {
     let dir = tempfile::tempdir().unwrap();
     let target = TestTarget::new(|_| Reaction::Silence).await;
-    let lane = Setup::new(dir.path(), Some(target.target(8))).start().await;
+    let lane = Setup::new(dir.path(), target.target(8)).start().await;
     lane.send(&[help("bus 7")]);
     until(|| (target.heard().len() == 1).then_some(())).await;
     lane.fail("incidents", Fault::Panic);
@@ -419,7 +446,7 @@ async fn a_crash_of_the_recorder_cuts_off_no_call() {
 async fn a_hung_caller_is_replaced_and_goes_on() {
     let dir = tempfile::tempdir().unwrap();
     let target = TestTarget::new(ok).await;
-    let lane = Setup::new(dir.path(), Some(target.target(8))).start().await;
+    let lane = Setup::new(dir.path(), target.target(8)).start().await;
     lane.fail("callers", Fault::Hang);
     lane.send(&[help("bus 7")]);
     lane.accepted(1).await;
@@ -430,11 +457,12 @@ async fn a_hung_caller_is_replaced_and_goes_on() {
 #[tokio::test]
 async fn a_place_is_looked_up_once_the_fleet_can_say() {
     let dir = tempfile::tempdir().unwrap();
-    let mut setup = Setup::new(dir.path(), None);
+    let mut setup = Setup::new(dir.path(), Targets::default());
     let recovered = Arc::new(Mutex::new(false));
     let is_recovered = recovered.clone();
-    let seen = Place::new(Position::new(1.0, 2.0).unwrap(), 3, false);
-    setup.last_known = Box::new(move |_| if *is_recovered.lock() { Ok(Some(seen)) } else { not_yet()("") });
+    let place = Place::new(Position::new(1.0, 2.0).unwrap(), 3, false);
+    let seen = Seen { place, familiar: true };
+    setup.sightings = fleet(move |_| if *is_recovered.lock() { Ok(Some(seen)) } else { Err(NotYet) });
     let lane = setup.start().await;
     lane.send(&[nowhere("bus 7")]);
     let all = lane.when(|all| all.len() == 1).await;
@@ -448,7 +476,7 @@ async fn a_place_is_looked_up_once_the_fleet_can_say() {
 #[tokio::test]
 async fn what_goes_on_and_what_is_stored_are_listed_as_one() {
     let dir = tempfile::tempdir().unwrap();
-    let lane = Setup::new(dir.path(), None).start().await;
+    let lane = Setup::new(dir.path(), Targets::default()).start().await;
     let names: Vec<_> = (0..25).map(|number| format!("vehicle {number}")).collect();
     for name in &names {
         lane.send(&[help(name)]);
@@ -469,7 +497,8 @@ async fn what_goes_on_and_what_is_stored_are_listed_as_one() {
     let filter = Filter { vehicle_id: Some("vehicle 3".into()), ..Filter::default() };
     let page = lane.handle.list(filter, 10, None, PATIENCE).await.unwrap();
     let one = lane.handle.get(page.incidents[0].id, PATIENCE).await.unwrap();
-    assert_eq!((page.incidents.len(), one.as_ref()), (1, page.incidents.first()));
+    let found = one.map(|detail| detail.incident);
+    assert_eq!((page.incidents.len(), found.as_ref()), (1, page.incidents.first()));
     lane.stop().await;
 }
 
@@ -477,20 +506,131 @@ async fn what_goes_on_and_what_is_stored_are_listed_as_one() {
 async fn what_is_over_is_kept_and_a_later_call_is_another_incident() {
     let dir = tempfile::tempdir().unwrap();
     let target = TestTarget::new(ok).await;
-    let mut setup = Setup::new(dir.path(), Some(target.target(8)));
-    setup.quiet_max = Duration::ZERO; // Over as soon as it is accepted.
-    let lane = setup.start().await;
+    let lane = Setup::new(dir.path(), target.target(8)).start().await;
     lane.send(&[help("bus 7")]);
-    let first = lane.when(|all| all.len() == 1 && all[0].over).await;
+    let first = lane.accepted(1).await[0].id;
+    let done = lane.act(first, Act::Resolve, "a false alarm").await;
+    assert!(matches!(&done, Acted::Done(detail) if detail.incident.recorded), "{done:?}");
     lane.send(&[help("bus 7")]);
     let all = lane.accepted(2).await;
-    assert_eq!(all[1].id, first[0].id);
-    until(|| (lane.handle.status().open == 0 && lane.handle.status().unrecorded == 0).then_some(())).await;
-    let ask = |over| Filter { over: Some(over), vehicle_id: Some("bus 7".into()), ..Filter::default() };
-    let over = lane.handle.list(ask(true), 10, None, PATIENCE).await.unwrap();
-    let open = lane.handle.list(ask(false), 10, None, PATIENCE).await.unwrap();
-    assert_eq!((over.incidents.len(), open.incidents.len()), (2, 0));
-    assert_eq!(lane.handle.get(first[0].id, PATIENCE).await.unwrap().as_ref(), Some(&first[0]));
+    assert_eq!((all[1].id, all[1].state), (first, State::Resolved));
+    let ask = |state| Filter { state: Some(state), vehicle_id: Some("bus 7".into()), ..Filter::default() };
+    let over = lane.handle.list(ask(State::Resolved), 10, None, PATIENCE).await.unwrap();
+    let open = lane.handle.list(ask(State::Notified), 10, None, PATIENCE).await.unwrap();
+    assert_eq!((over.incidents.len(), open.incidents.len()), (1, 1));
+    let said = lane.act(first, Act::Comment, "the driver called back").await;
+    let Acted::Done(detail) = said else { panic!("{said:?}") };
+    let trail: Vec<_> = detail.trail.iter().map(|entry| (entry.action, &*entry.by)).collect();
+    let expected =
+        [("opened", "bus 7"), ("notified", "primary"), ("resolved", "Anna"), ("commented", "Anna")];
+    assert_eq!(trail, expected);
+    assert!(detail.trail.iter().all(|entry| entry.hash.is_some()), "{detail:?}");
+    lane.stop().await;
+}
+
+#[tokio::test]
+async fn the_first_person_to_acknowledge_wins_and_the_others_hear_who_and_when() {
+    let dir = tempfile::tempdir().unwrap();
+    let target = TestTarget::new(ok).await;
+    let lane = Setup::new(dir.path(), target.target(8)).start().await;
+    lane.send(&[help("bus 7")]);
+    let id = lane.accepted(1).await[0].id;
+    assert!(matches!(lane.act(id, Act::Acknowledge, "on my way").await, Acted::Done(_)));
+    for act in [Act::Acknowledge, Act::Resolve, Act::Acknowledge] {
+        let acted = lane.act(id, act, "").await;
+        let first =
+            matches!(&acted, Acted::Refused { by, note, .. } if &**by == "Anna" && &**note == "on my way");
+        assert!(
+            first || act == Act::Resolve || matches!(&acted, Acted::Refused { state: State::Resolved, .. }),
+            "{acted:?}"
+        );
+    }
+    assert_eq!(lane.act(IncidentId::from_u128(1), Act::Comment, "?").await, Acted::NotFound);
+    lane.stop().await;
+}
+
+#[tokio::test]
+async fn a_refusal_for_good_is_a_dead_letter_passes_the_turn_on_and_can_be_replayed() {
+    let dir = tempfile::tempdir().unwrap();
+    let mended = Arc::new(Mutex::new(false));
+    let is_mended = mended.clone();
+    let wrong = TestTarget::new(move |_| Reaction::Answer(if *is_mended.lock() { 200 } else { 404 })).await;
+    let next = TestTarget::new(ok).await;
+    let targets = Targets { chain: vec![wrong.named("city", 8), next.named("county", 8)], drill: None };
+    let lane = Setup::new(dir.path(), targets).start().await;
+    lane.send(&[help("bus 7")]);
+    let all = lane.accepted(1).await;
+    assert_eq!((wrong.heard().len(), next.heard().len()), (1, 1));
+    assert_eq!(next.heard()[0].body["escalation"], 1);
+    assert_eq!(lane.metrics.dead_letters.get(), 1);
+    assert!(lane.readiness.report().warnings.contains_key("dead letters"));
+    let dead = Filter { dead_letter: Some(true), ..Filter::default() };
+    assert_eq!(lane.handle.list(dead, 10, None, PATIENCE).await.unwrap().incidents.len(), 1);
+    *mended.lock() = true;
+    assert_eq!(lane.handle.replay("Anna".into(), PATIENCE).await.unwrap(), 1);
+    until(|| (wrong.heard().len() == 2 && lane.metrics.dead_letters.get() == 0).then_some(())).await;
+    let detail = lane.handle.get(all[0].id, PATIENCE).await.unwrap().unwrap();
+    let ledger: Vec<_> =
+        detail.ledger.iter().map(|one| (one.number, &*one.target, one.outcome.word())).collect();
+    assert_eq!(ledger, [(1, "city", "dead"), (2, "county", "accepted"), (3, "city", "accepted")]);
+    lane.stop().await;
+}
+
+#[tokio::test]
+async fn later_positions_follow_as_updates_under_keys_of_their_own() {
+    let dir = tempfile::tempdir().unwrap();
+    let target = TestTarget::new(ok).await;
+    let lane = Setup::new(dir.path(), target.target(8)).start().await;
+    lane.send(&[help("bus 7")]);
+    let id = lane.accepted(1).await[0].id;
+    for lat in [59.0, 58.0] {
+        let heard = target.heard().len();
+        lane.send(&[Report { position: Position::new(lat, 18.0), ..help("bus 7") }]);
+        until(|| (target.heard().len() > heard).then_some(())).await;
+    }
+    let said: Vec<_> = target
+        .heard()
+        .iter()
+        .map(|call| {
+            let key = call.header("idempotency-key").unwrap().to_owned();
+            (key, call.body["type"].as_str().unwrap().to_owned(), call.body["lat"].as_f64().unwrap())
+        })
+        .collect();
+    let update = |number: u32, lat| (format!("{id}-{number}"), "incident.updated".to_owned(), lat);
+    assert_eq!(
+        said,
+        [(id.to_string(), "incident.opened".to_owned(), 59.33), update(1, 59.0), update(2, 58.0)]
+    );
+    lane.stop().await;
+}
+
+#[tokio::test]
+async fn a_target_that_asks_for_patience_gets_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let target = TestTarget::new(|_| Reaction::Later(3600)).await;
+    let lane = Setup::new(dir.path(), target.target(8)).start().await;
+    lane.send(&[help("bus 7")]);
+    let all = lane.when(|all| all.len() == 1 && all[0].call.attempts == 1).await;
+    let next = &all[0].call.targets[0];
+    // No longer than five minutes, whatever it asks for.
+    let due: jiff::Timestamp = next.next_at.as_ref().unwrap().parse().unwrap();
+    let wait_s = due.as_second() - now_ms() / 1000;
+    assert!((250..=301).contains(&wait_s), "{wait_s} s, {next:?}");
+    assert_eq!(next.name.as_ref(), PRIMARY);
+    lane.stop().await;
+}
+
+#[tokio::test]
+async fn a_call_says_how_far_the_trail_goes() {
+    let dir = tempfile::tempdir().unwrap();
+    let target = TestTarget::new(ok).await;
+    let lane = Setup::new(dir.path(), target.target(8)).start().await;
+    lane.send(&[help("bus 7")]);
+    lane.accepted(1).await;
+    let head = target.heard()[0].body["trail_head"].as_str().unwrap().to_owned();
+    assert!(head.starts_with("1:"), "{head}");
+    let page = lane.handle.trail(0, 10, PATIENCE).await.unwrap().unwrap();
+    assert_eq!(head.strip_prefix("1:"), page.entries[0].hash.as_deref());
     lane.stop().await;
 }
 
@@ -512,8 +652,8 @@ async fn whatever_the_target_does_costs_one_attempt() {
     })
     .await;
     let mut quick = target.target(8);
-    quick.timeout = Duration::from_millis(200);
-    let lane = Setup::new(dir.path(), Some(quick)).start().await;
+    quick.chain[0].timeout = Duration::from_millis(200);
+    let lane = Setup::new(dir.path(), quick).start().await;
     let names = ["redirect", "drip", "endless refusal", "endless welcome", "hang up"];
     lane.send(&names.map(help));
     let all = lane.accepted(names.len()).await;

@@ -1,7 +1,8 @@
 //! The incident store: every incident by its id, in one transactional file apart from the position log.
 //!
-//! A save is on disk when it returns. Three tables: all incidents as JSON, the ids of those that are live (owed a call
-//! or not yet over), and the ids of those that have ended, so that the oldest of them can go when there are too many.
+//! A save is on disk when it returns. Tables: all incidents as JSON, the ids of those that are live (not resolved), and the
+//! ids of those that have ended, so that the oldest of them can go when there are too many; the ledger of all attempts; and
+//! the [`trail`] of all changes.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -18,9 +19,12 @@ use redb::{
 };
 use tracing::error;
 
+use super::attempt::Attempt;
+use super::desk::Draft;
 use super::id::IncidentId;
 use super::incident::Incident;
 use super::reserve::ReservedFile;
+use super::trail::{self, Ends, Entry, Head, Note};
 use super::watched::Watched;
 
 /// The store's file in the data directory.
@@ -35,6 +39,17 @@ const CACHE: usize = 16 << 20;
 const INCIDENTS: TableDefinition<'_, u128, &[u8]> = TableDefinition::new("incidents");
 const LIVE: TableDefinition<'_, u128, ()> = TableDefinition::new("live");
 const ENDED: TableDefinition<'_, u128, ()> = TableDefinition::new("ended");
+/// Attempts as JSON, by incident and number.
+const LEDGER: TableDefinition<'_, (u128, u32), &[u8]> = TableDefinition::new("ledger");
+
+/// Latest attempts that the ledger keeps of one incident.
+const LEDGER_KEPT: u32 = 1_000;
+
+/// Latest changes that the trail keeps, some 250 MB of them.
+const TRAIL_KEPT: u64 = 1_000_000;
+
+/// Entries of the trail that are read of one incident.
+const TRAIL_READ: usize = 1_000;
 
 /// Ended incidents that one save removes at most, so that no save takes long.
 const REMOVED_AT_ONCE: u64 = 256;
@@ -54,6 +69,26 @@ pub enum StoreError {
     /// An earlier writer has not finished yet.
     #[error("incident store is still busy with an earlier save")]
     Busy,
+}
+
+/// One incident to be saved, with what is new on its trail and in its ledger.
+#[derive(Debug, Clone, Copy)]
+pub struct Record<'a> {
+    incident: &'a Incident,
+    notes: &'a [Note],
+    ledger: &'a [Attempt],
+}
+
+impl<'a> From<&'a Incident> for Record<'a> {
+    fn from(incident: &'a Incident) -> Self {
+        Self { incident, notes: &[], ledger: &[] }
+    }
+}
+
+impl<'a> From<&'a Draft> for Record<'a> {
+    fn from(draft: &'a Draft) -> Self {
+        Self { incident: &draft.incident, notes: &draft.notes, ledger: &draft.ledger }
+    }
 }
 
 /// All incidents on disk.
@@ -104,6 +139,8 @@ impl Store {
             txn.open_table(INCIDENTS)?;
             txn.open_table(LIVE)?;
             txn.open_table(ENDED)?;
+            txn.open_table(LEDGER)?;
+            trail::create(&txn)?;
             txn.commit()?;
             Ok(db)
         };
@@ -111,31 +148,41 @@ impl Store {
         Ok(Self { db, sync_failed, ended_kept, unreadable: Mutex::default() })
     }
 
-    /// Writes these incidents, all or none, and returns when they are on disk.
+    /// Writes these incidents, all or none, and returns when they are on disk: how far the trail goes then.
     ///
     /// # Errors
     /// [`StoreError::Busy`] when an earlier save has not returned; [`StoreError::Failed`] when the disk would not.
-    pub fn save<'a>(&self, incidents: impl IntoIterator<Item = &'a Incident>) -> Result<(), StoreError> {
+    pub fn save<'a, R: Into<Record<'a>>>(
+        &self,
+        records: impl IntoIterator<Item = R>,
+    ) -> Result<Head, StoreError> {
         let txn = match self.db.try_begin_write() {
             Err(redb::TransactionError::WouldBlock) => return Err(StoreError::Busy),
             begun => begun.map_err(failed)?,
         };
-        for incident in incidents {
-            write(&txn, incident)?;
+        let mut notes = Vec::new();
+        for record in records {
+            let record = record.into();
+            write(&txn, &record)?;
+            notes.extend_from_slice(record.notes);
         }
+        let head = trail::append(&txn, &notes, TRAIL_KEPT).map_err(failed)?;
         self.prune(&txn)?;
-        txn.commit().map_err(failed)
+        txn.commit().map_err(failed)?;
+        Ok(head)
     }
 
     /// Lets the oldest of too many ended incidents go.
     fn prune(&self, txn: &WriteTransaction) -> Result<(), StoreError> {
         let mut all = txn.open_table(INCIDENTS).map_err(failed)?;
         let mut ended = txn.open_table(ENDED).map_err(failed)?;
+        let mut ledger = txn.open_table(LEDGER).map_err(failed)?;
         let surplus = ended.len().map_err(failed)?.saturating_sub(self.ended_kept);
         for _ in 0..surplus.min(REMOVED_AT_ONCE) {
             let oldest = ended.pop_first().map_err(failed)?.map(|(id, _)| id.value());
             if let Some(oldest) = oldest {
                 all.remove(oldest).map_err(failed)?;
+                ledger.retain_in((oldest, 0)..=(oldest, u32::MAX), |_, _| false).map_err(failed)?;
             }
         }
         Ok(())
@@ -191,6 +238,40 @@ impl Store {
         Ok(())
     }
 
+    /// The latest attempts of an incident, oldest first. One that makes no sense is passed over.
+    ///
+    /// # Errors
+    /// [`StoreError::Failed`].
+    pub fn ledger(&self, id: IncidentId) -> Result<Vec<Attempt>, StoreError> {
+        let txn = self.db.begin_read().map_err(failed)?;
+        let ledger = txn.open_table(LEDGER).map_err(failed)?;
+        let mut attempts = Vec::new();
+        for entry in ledger.range((id.as_u128(), 0)..=(id.as_u128(), u32::MAX)).map_err(failed)? {
+            let (_, record) = entry.map_err(failed)?;
+            attempts.extend(serde_json::from_slice::<Attempt>(record.value()).ok());
+        }
+        Ok(attempts)
+    }
+
+    /// The latest changes of an incident, oldest first.
+    ///
+    /// # Errors
+    /// [`StoreError::Failed`].
+    pub fn trail_of(&self, id: IncidentId) -> Result<Vec<Entry>, StoreError> {
+        let txn = self.db.begin_read().map_err(failed)?;
+        trail::of(&txn, id, TRAIL_READ).map_err(failed)
+    }
+
+    /// Up to `max` changes of any incident behind number `after`, oldest first, and where the trail begins and ends.
+    ///
+    /// # Errors
+    /// [`StoreError::Failed`].
+    pub fn trail(&self, after: u64, max: usize) -> Result<(Ends, Vec<Entry>), StoreError> {
+        let txn = self.db.begin_read().map_err(failed)?;
+        let ends = trail::ends(&txn).map_err(failed)?;
+        Ok((ends, trail::after(&txn, after, max).map_err(failed)?))
+    }
+
     /// How many records made no sense so far.
     pub fn unreadable(&self) -> usize {
         self.unreadable.lock().len()
@@ -240,12 +321,28 @@ pub fn set_aside(data_dir: &Path) -> io::Result<Option<PathBuf>> {
     Ok(Some(free))
 }
 
-fn write(txn: &WriteTransaction, incident: &Incident) -> Result<(), StoreError> {
+fn write(txn: &WriteTransaction, record: &Record<'_>) -> Result<(), StoreError> {
+    let Record { incident, ledger, .. } = record;
     let id = incident.id.as_u128();
     txn.open_table(INCIDENTS).map_err(failed)?.insert(id, incident.to_record().as_slice()).map_err(failed)?;
-    let (to, from) = if incident.ended_ms.is_some() { (ENDED, LIVE) } else { (LIVE, ENDED) };
+    let (to, from) = if incident.is_resolved() { (ENDED, LIVE) } else { (LIVE, ENDED) };
     txn.open_table(to).map_err(failed)?.insert(id, ()).map_err(failed)?;
     txn.open_table(from).map_err(failed)?.remove(id).map_err(failed)?;
+    if !ledger.is_empty() {
+        enter(txn, id, ledger)?;
+    }
+    Ok(())
+}
+
+fn enter(txn: &WriteTransaction, id: u128, attempts: &[Attempt]) -> Result<(), StoreError> {
+    let mut ledger = txn.open_table(LEDGER).map_err(failed)?;
+    for attempt in attempts {
+        let row = serde_json::to_vec(attempt).expect("numbers and texts can always be written");
+        ledger.insert((id, attempt.number), row.as_slice()).map_err(failed)?;
+        if let Some(old) = attempt.number.checked_sub(LEDGER_KEPT) {
+            ledger.remove((id, old)).map_err(failed)?;
+        }
+    }
     Ok(())
 }
 
@@ -276,6 +373,7 @@ impl Store {
 mod tests {
     use super::*;
     use crate::emergency::candidate::Candidate;
+    use crate::emergency::incident::Decision;
 
     const RESERVED: u64 = 1 << 20;
 
@@ -284,7 +382,9 @@ mod tests {
     }
 
     fn ended(number: u128) -> Incident {
-        Incident { ended_ms: Some(1), ..incident(number) }
+        let mut incident = incident(number);
+        incident.resolve(Decision { by: "Anna".into(), at_ms: 1, note: "".into() });
+        incident
     }
 
     fn numbers(incidents: &[Incident]) -> Vec<u128> {

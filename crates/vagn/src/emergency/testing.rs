@@ -14,13 +14,18 @@ use vagn_otp::testkit::{Alone, until};
 use vagn_otp::{ChildSpec, Fault, Processes, Root, Strategy, Supervisor, Topic};
 use vagn_wire::{Kind, Position, Reject, Report, VehicleId};
 
-use super::desk::Desk;
-use super::lane::{Lane, LastKnown, NotYet};
-use super::rules::Rules;
+use super::attempt::Outcome;
+use super::desk::{Act, Call, Deed, Desk, Ended};
+use super::handle::Acted;
+use super::id::IncidentId;
+use super::incident::PRIMARY;
+use super::lane::Lane;
+use super::rules::{Rules, Turn};
 use super::shelf::{Opener, Shelf};
+use super::sightings::{NotYet, Seen, Sightings};
 use super::store::Store;
 use super::view::IncidentView;
-use super::{Around, EmergencyHandle, Filter, Target, build};
+use super::{Around, EmergencyHandle, Filter, Target, Targets, build};
 use crate::batch::{Batch, BatchBuilder, Source};
 use crate::clock::{ManualClock, SystemClock};
 use crate::fate::{Answer, Receipt};
@@ -53,6 +58,8 @@ impl Heard {
 pub(super) enum Reaction {
     /// Answers with this status.
     Answer(u16),
+    /// Answers 503, and wants to be left alone for so many seconds.
+    Later(u64),
     /// Hangs up without an answer.
     HangUp,
     /// Never answers.
@@ -102,8 +109,15 @@ impl TestTarget {
         self.heard.lock().clone()
     }
 
-    pub(super) fn target(&self, lines: usize) -> Target {
-        Target::new(&self.url, "", Duration::from_secs(20), lines).unwrap()
+    /// As the only target of a chain.
+    pub(super) fn target(&self, lines: usize) -> Targets {
+        Targets { chain: vec![self.named(PRIMARY, lines)], drill: None }
+    }
+
+    /// A target at which it is for an hour whose turn it is.
+    pub(super) fn named(&self, name: &str, lines: usize) -> Target {
+        let (patience, turn) = (Duration::from_secs(20), Duration::from_secs(3600));
+        Target::new(name, &self.url, "", patience, lines, turn).unwrap()
     }
 
     pub(super) fn url(&self) -> &str {
@@ -146,6 +160,10 @@ async fn react(stream: &mut TcpStream, reaction: Reaction) -> std::io::Result<()
             let answer = format!("HTTP/1.1 {status} Said\r\ncontent-length: 2\r\n\r\nok");
             stream.write_all(answer.as_bytes()).await
         }
+        Reaction::Later(seconds) => {
+            let answer = format!("HTTP/1.1 503 Said\r\nretry-after: {seconds}\r\ncontent-length: 0\r\n\r\n");
+            stream.write_all(answer.as_bytes()).await
+        }
         Reaction::HangUp => hang_up(),
         Reaction::Silence => std::future::pending().await,
         Reaction::Redirect => {
@@ -170,9 +188,9 @@ async fn react(stream: &mut TcpStream, reaction: Reaction) -> std::io::Result<()
 
 /// How a lane under test is set up.
 pub(super) struct Setup {
-    pub(super) target: Option<Target>,
+    pub(super) targets: Targets,
     pub(super) opener: Opener,
-    pub(super) last_known: LastKnown,
+    pub(super) sightings: Arc<dyn Sightings>,
     pub(super) open_max: usize,
     pub(super) quiet_max: Duration,
     pub(super) recall_within: Duration,
@@ -180,26 +198,29 @@ pub(super) struct Setup {
 
 impl Setup {
     /// With a store in `dir`, and retries so soon that no test waits for them.
-    pub(super) fn new(dir: &Path, target: Option<Target>) -> Self {
+    pub(super) fn new(dir: &Path, targets: Targets) -> Self {
         let dir = dir.to_owned();
         let opener = Box::new(move || Store::open(&dir, 1 << 20, 1_000));
         let quiet_max = Duration::from_secs(300);
-        let last_known: LastKnown = Box::new(|_| Ok(None));
-        Self { target, opener, last_known, open_max: 1_000, quiet_max, recall_within: PATIENCE }
+        Self { targets, opener, sightings: not_yet(), open_max: 1_000, quiet_max, recall_within: PATIENCE }
     }
 
     pub(super) async fn start(self) -> TestLane {
-        let mut rules = Rules::new(self.open_max, self.target.as_ref());
+        let mut rules = Rules::new(self.open_max, &self.targets);
         rules.quiet_max = self.quiet_max;
         rules.recall_within = self.recall_within;
         rules.schedule.first = Duration::from_millis(2);
         rules.schedule.longest = Duration::from_millis(20);
+        rules.patience.first = Duration::from_millis(2);
+        rules.patience.longest = Duration::from_millis(20);
+        rules.news_every = Duration::from_millis(20);
         let (metrics, readiness) = (Metrics::new(), Arc::new(Readiness::default()));
         let around = Around {
             data_dir: "unused".into(),
-            target: self.target,
+            targets: self.targets,
             open_max: self.open_max,
-            last_known: self.last_known,
+            resolve_after: Duration::from_secs(24 * 3600),
+            sightings: self.sightings,
             clock: Arc::new(SystemClock::new()),
             metrics: metrics.clone(),
             readiness: readiness.clone(),
@@ -255,6 +276,12 @@ impl TestLane {
         page.incidents
     }
 
+    /// Does something about an incident, as Anna.
+    pub(super) async fn act(&self, id: IncidentId, action: Act, note: &str) -> Acted {
+        let deed = Deed { action, by: "Anna".into(), note: note.into() };
+        self.handle.act(id, deed, PATIENCE).await.unwrap()
+    }
+
     /// Waits until so many incidents are accepted.
     pub(super) async fn accepted(&self, count: usize) -> Vec<IncidentView> {
         self.when(|all| all.iter().filter(|incident| incident.accepted_at.is_some()).count() >= count).await
@@ -294,16 +321,43 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A lane without actors, for one incident at a time, with its store in memory.
 pub(super) fn test_lane() -> Arc<Lane> {
-    test_lane_in(Arc::new(ManualClock::at(1_700_000_000_000)), Box::new(|_| Ok(None)), 1)
+    test_lane_in(Arc::new(ManualClock::at(1_700_000_000_000)), nobody(), 1)
 }
 
 /// Such a lane for so many incidents at a time.
-pub(super) fn test_lane_in(clock: Arc<ManualClock>, last_known: LastKnown, open_max: usize) -> Arc<Lane> {
-    let rules = Rules { lines: Some(4), ..Rules::new(open_max, None) };
+pub(super) fn test_lane_in(
+    clock: Arc<ManualClock>,
+    sightings: Arc<dyn Sightings>,
+    open_max: usize,
+) -> Arc<Lane> {
+    let rules = Rules { chain: vec![turn(PRIMARY, 60)], ..Rules::new(open_max, &Targets::default()) };
     let shelf = Shelf::new(Box::new(|| Store::on(redb::backends::InMemoryBackend::new(), 10)));
     let desk = Desk::new(rules.clone(), 1);
     let readiness = Arc::new(Readiness::default());
-    Arc::new(Lane::new(desk, rules, shelf, last_known, clock, Metrics::new(), readiness))
+    Arc::new(Lane::new(desk, rules, shelf, sightings, clock, Metrics::new(), readiness))
+}
+
+/// The turn of a target with four lines, for so many seconds.
+pub(super) fn turn(target: &str, lasts_s: u64) -> Turn {
+    Turn { target: target.into(), lines: 4, lasts: Duration::from_secs(lasts_s) }
+}
+
+/// What became of `call`.
+pub(super) fn ended(call: &Call, outcome: Outcome) -> Ended {
+    let attempt = super::caller::ended(call, 1_700_000_000_000, Duration::from_millis(1), outcome);
+    Ended { id: call.incident.id, line: call.line, told: call.told, attempt }
+}
+
+/// A fleet of which nobody is known.
+pub(super) fn nobody() -> Arc<dyn Sightings> {
+    Arc::new(|_: &str| Ok(None))
+}
+
+/// A fleet that answers so.
+pub(super) fn fleet(
+    last: impl Fn(&str) -> Result<Option<Seen>, NotYet> + Send + Sync + 'static,
+) -> Arc<dyn Sightings> {
+    Arc::new(last)
 }
 
 /// A call for help from `vehicle_id`, with nothing else wrong.
@@ -332,6 +386,6 @@ pub(super) fn now_ms() -> i64 {
 }
 
 /// Nobody can say where anybody is.
-pub(super) fn not_yet() -> LastKnown {
-    Box::new(|_| Err(NotYet))
+pub(super) fn not_yet() -> Arc<dyn Sightings> {
+    fleet(|_| Err(NotYet))
 }

@@ -1,22 +1,20 @@
-//! Incidents as the API shows them, and how they are found: what is at the desk is newer than what the store has.
-
-use std::collections::BTreeMap;
+//! Incidents as the API shows them.
 
 use serde::Serialize;
 use vagn_wire::Kind;
 
-use super::desk::Desk;
+use super::attempt::{Attempt, Message, Outcome};
+use super::delivery::Delivery;
+use super::desk::{Desk, Moment};
 use super::id::IncidentId;
-use super::incident::{Attempt, Incident, Outcome, State};
-use super::incidents::Find;
-use super::lane::Lane;
+use super::incident::{Decision, Incident, State};
+use super::place::Place;
+use super::rules::Rules;
+use super::trail::{Entry, Note};
 use crate::rfc3339::rfc3339;
 
 /// Most incidents in one answer.
 pub const PAGE_MAX: usize = 1_000;
-
-/// Records that one search looks at; it holds up recording for as long.
-const LOOKED_AT_MAX: usize = 5_000;
 
 /// Which incidents are wanted. Nothing set: all.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -27,16 +25,20 @@ pub struct Filter {
     pub state: Option<State>,
     /// Only trials, or only real ones.
     pub test: Option<bool>,
-    /// Only those that go on, or only those that are over.
-    pub over: Option<bool>,
+    /// Only those that have been quiet, or only the others.
+    pub quiet: Option<bool>,
+    /// Only those with a call that a target refused for good, or only the others.
+    pub dead_letter: Option<bool>,
 }
 
 impl Filter {
-    fn lets(&self, incident: &Incident) -> bool {
+    /// Whether it is one of those that are wanted.
+    pub fn lets(&self, incident: &Incident) -> bool {
         self.vehicle_id.as_deref().is_none_or(|id| id == &*incident.vehicle_id)
             && self.state.is_none_or(|state| state == incident.state)
             && self.test.is_none_or(|test| test == incident.test)
-            && self.over.is_none_or(|over| over == incident.ended_ms.is_some())
+            && self.quiet.is_none_or(|quiet| quiet == incident.quiet_ms.is_some())
+            && self.dead_letter.is_none_or(|dead| dead == (incident.dead_letters() > 0))
     }
 }
 
@@ -58,10 +60,10 @@ pub struct IncidentView {
     pub id: IncidentId,
     /// Whose call for help it is.
     pub vehicle_id: Box<str>,
-    /// `open` or `notified`.
+    /// How far it has come.
     pub state: State,
-    /// Over: quiet, and nothing owed.
-    pub over: bool,
+    /// Its vehicle has not been heard for a while.
+    pub quiet: bool,
     /// A trial.
     pub test: bool,
     /// `auto`, `manual` or `test`, if the vehicle said.
@@ -76,12 +78,18 @@ pub struct IncidentView {
     pub updated_at: String,
     /// When a target accepted it.
     pub accepted_at: Option<String>,
-    /// When it was found to be over.
-    pub ended_at: Option<String>,
+    /// Who acknowledged it, if anybody has.
+    pub acknowledged: Option<DeedView>,
+    /// Who resolved it, if anybody has.
+    pub resolved: Option<DeedView>,
     /// Reports that carried the flag.
     pub reports: u64,
     /// Where the vehicle is.
     pub position: Option<PlaceView>,
+    /// Where it was before, oldest first.
+    pub recent_positions: Vec<TrackView>,
+    /// All that is shown here is on disk.
+    pub recorded: bool,
     /// What is done about it.
     pub call: CallView,
 }
@@ -110,14 +118,123 @@ pub struct CallView {
     pub unrecorded: bool,
     /// The latest attempts, oldest first.
     pub latest: Vec<AttemptView>,
+    /// How it stands with each target, in the order in which they are called.
+    pub targets: Vec<TargetView>,
+    /// How far it has been escalated.
+    pub escalation: EscalationView,
+}
+
+/// How it stands with one target.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct TargetView {
+    /// Its name.
+    pub name: Box<str>,
+    /// `pending`, `calling`, `accepted` or `dead_letter`.
+    pub status: CallStatus,
+    /// When it accepted.
+    pub accepted_at: Option<String>,
+    /// When it is called next.
+    pub next_at: Option<String>,
+}
+
+/// How far an incident has been escalated.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct EscalationView {
+    /// How many times; 0 is the first target alone.
+    pub level: u32,
+    /// When the next target is called, unless a person acknowledges it before.
+    pub next_at: Option<String>,
+}
+
+/// What a person did.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct DeedView {
+    /// Who.
+    pub by: Box<str>,
+    /// When.
+    pub at: String,
+    /// Why, or empty.
+    pub note: Box<str>,
+}
+
+/// Where a vehicle was.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct TrackView {
+    /// Degrees north.
+    pub lat: f64,
+    /// Degrees east.
+    pub lon: f64,
+    /// When it was there.
+    pub time: String,
+}
+
+/// One attempt to deliver a call, as the ledger has it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct LedgerView {
+    /// Which attempt of the incident, from 1.
+    pub number: u32,
+    /// Whom.
+    pub target: Box<str>,
+    /// `opened`, `updated` or `escalated`.
+    pub kind: &'static str,
+    /// When it began.
+    pub at: String,
+    /// How long it took.
+    pub took_ms: u64,
+    /// What came of it.
+    #[serde(flatten)]
+    pub outcome: Outcome,
+    /// When it is tried again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_at: Option<String>,
+}
+
+/// One entry of the trail.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct TrailView {
+    /// Its place, from 1; 0 while it is not on disk.
+    pub seq: u64,
+    /// When.
+    pub time: String,
+    /// What about.
+    pub incident_id: IncidentId,
+    /// What happened.
+    pub action: &'static str,
+    /// Who did it.
+    pub by: Box<str>,
+    /// Why.
+    pub reason: Box<str>,
+    /// SHA-256 over it and all before it, in hex; `None` while it is not on disk.
+    pub hash: Option<String>,
+}
+
+/// Some of the trail, oldest first.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct TrailPage {
+    /// What came before the first entry, `<seq>:<hex>`, when the entries begin where the trail now does.
+    pub base: Option<String>,
+    /// How far the whole trail goes, `<seq>:<hex>`.
+    pub head: String,
+    /// The entries.
+    pub entries: Vec<TrailView>,
+}
+
+/// One incident with all that happened to it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Detail {
+    /// How it stands.
+    #[serde(flatten)]
+    pub incident: IncidentView,
+    /// Every attempt to deliver its calls, oldest first.
+    pub ledger: Vec<LedgerView>,
+    /// Every change, oldest first.
+    pub trail: Vec<TrailView>,
 }
 
 /// How a call stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CallStatus {
-    /// A trial is not called.
-    Test,
     /// There is no target to call.
     NoTarget,
     /// Waits for its first or next attempt.
@@ -126,6 +243,8 @@ pub enum CallStatus {
     Calling,
     /// A target has accepted it.
     Accepted,
+    /// A target has refused it for good.
+    DeadLetter,
 }
 
 /// One attempt.
@@ -133,6 +252,8 @@ pub enum CallStatus {
 pub struct AttemptView {
     /// Which one, from 1.
     pub number: u32,
+    /// Whom it was to reach.
+    pub target: Box<str>,
     /// When it began.
     pub at: String,
     /// How long it took.
@@ -144,24 +265,77 @@ pub struct AttemptView {
 
 impl From<&Attempt> for AttemptView {
     fn from(attempt: &Attempt) -> Self {
-        let Attempt { number, at_ms, took_ms, outcome } = attempt.clone();
-        Self { number, at: rfc3339(at_ms), took_ms, outcome }
+        let Attempt { number, target, at_ms, took_ms, outcome, .. } = attempt.clone();
+        Self { number, target, at: rfc3339(at_ms), took_ms, outcome }
+    }
+}
+
+impl From<&Attempt> for LedgerView {
+    fn from(attempt: &Attempt) -> Self {
+        let Attempt { number, target, message, at_ms, took_ms, outcome, next_ms } = attempt.clone();
+        let kind = match message {
+            Message::Opened => "opened",
+            Message::Updated => "updated",
+            Message::Escalated => "escalated",
+        };
+        let (at, next_at) = (rfc3339(at_ms), next_ms.map(rfc3339));
+        Self { number, target, kind, at, took_ms, outcome, next_at }
+    }
+}
+
+impl From<&Entry> for TrailView {
+    fn from(entry: &Entry) -> Self {
+        let (seq, hash) = (entry.seq, Some(entry.head().hash_hex()));
+        Self { seq, hash, ..Self::pending(&entry.note) }
+    }
+}
+
+impl TrailView {
+    /// A change that waits to be written.
+    pub(super) fn pending(note: &Note) -> Self {
+        Self {
+            seq: 0,
+            time: rfc3339(note.at_ms),
+            incident_id: note.incident,
+            action: note.action.as_str(),
+            by: note.by.clone(),
+            reason: note.reason.clone(),
+            hash: None,
+        }
+    }
+}
+
+impl From<&Place> for PlaceView {
+    fn from(place: &Place) -> Self {
+        Self { lat: place.lat, lon: place.lon, time: rfc3339(place.time_ms), trusted: place.trusted }
+    }
+}
+
+impl From<&Place> for TrackView {
+    fn from(place: &Place) -> Self {
+        Self { lat: place.lat, lon: place.lon, time: rfc3339(place.time_ms) }
+    }
+}
+
+impl From<&Decision> for DeedView {
+    fn from(decision: &Decision) -> Self {
+        Self { by: decision.by.clone(), at: rfc3339(decision.at_ms), note: decision.note.clone() }
     }
 }
 
 impl IncidentView {
-    fn new(incident: &Incident, status: CallStatus) -> Self {
-        let place = incident.place.map(|place| PlaceView {
-            lat: place.lat,
-            lon: place.lon,
-            time: rfc3339(place.time_ms),
-            trusted: place.trusted,
-        });
+    /// `incident` as it is at `now`, whether it is at the desk or only in the store.
+    pub(super) fn new(incident: &Incident, desk: &Desk, rules: &Rules, now: Moment) -> Self {
+        let targets = targets(incident, desk, rules, now);
+        let escalation = EscalationView {
+            level: incident.escalation.level,
+            next_at: incident.escalation.next_ms.map(rfc3339),
+        };
         Self {
             id: incident.id,
             vehicle_id: incident.vehicle_id.clone(),
             state: incident.state,
-            over: incident.ended_ms.is_some(),
+            quiet: incident.quiet_ms.is_some(),
             test: incident.test,
             kind: incident.kind.map(Kind::as_str),
             vehicle_incident: incident.vehicle_incident.clone(),
@@ -169,78 +343,54 @@ impl IncidentView {
             opened_at: rfc3339(incident.opened_ms),
             updated_at: rfc3339(incident.updated_ms),
             accepted_at: incident.accepted_ms.map(rfc3339),
-            ended_at: incident.ended_ms.map(rfc3339),
+            acknowledged: incident.acknowledged.as_ref().map(Into::into),
+            resolved: incident.resolved.as_ref().map(Into::into),
             reports: incident.reports,
-            position: place,
+            position: incident.place.as_ref().map(Into::into),
+            recent_positions: incident.track.iter().map(Into::into).collect(),
+            recorded: desk.is_recorded(incident.id),
             call: CallView {
-                status,
+                status: status(incident, &targets),
                 attempts: incident.attempts,
                 unrecorded: incident.called_unrecorded,
                 latest: incident.latest_attempts.iter().map(Into::into).collect(),
+                targets,
+                escalation,
             },
         }
     }
 }
 
-fn status(lane: &Lane, desk: &Desk, incident: &Incident) -> CallStatus {
-    match incident {
-        Incident { test: true, .. } => CallStatus::Test,
-        Incident { accepted_ms: Some(_), .. } => CallStatus::Accepted,
-        _ if lane.rules.lines.is_none() => CallStatus::NoTarget,
-        _ if desk.is_calling(incident.id) => CallStatus::Calling,
-        _ => CallStatus::Pending,
-    }
+/// How it stands with each target that it has been the turn of, in the order of the rules.
+fn targets(incident: &Incident, desk: &Desk, rules: &Rules, now: Moment) -> Vec<TargetView> {
+    let first = rules.first(incident.test);
+    let turns = rules.turns(incident.test).iter().enumerate();
+    let view = |(at, delivery): (usize, &Delivery)| TargetView {
+        name: delivery.target.clone(),
+        status: match delivery {
+            _ if desk.is_calling(incident.id, first + at) => CallStatus::Calling,
+            Delivery { dead: Some(_), .. } => CallStatus::DeadLetter,
+            Delivery { accepted_ms: Some(_), .. } => CallStatus::Accepted,
+            Delivery { .. } => CallStatus::Pending,
+        },
+        accepted_at: delivery.accepted_ms.map(rfc3339),
+        next_at: desk.next_call_at(incident.id, first + at).map(|due| {
+            let wait = due.saturating_sub(now.at);
+            rfc3339(now.ms.saturating_add_unsigned(wait.as_millis() as u64))
+        }),
+    };
+    let known = |name: &str| incident.deliveries.iter().find(|one| &*one.target == name);
+    turns.filter_map(|(at, turn)| Some(view((at, known(&turn.target)?)))).collect()
 }
 
-/// The incident `id`, wherever it is.
-pub(super) fn look_up(lane: &Lane, id: IncidentId) -> Option<IncidentView> {
-    let at_desk =
-        |desk: &Desk| desk.get(id).map(|incident| IncidentView::new(incident, status(lane, desk, incident)));
-    if let Some(view) = at_desk(&lane.desk.lock()) {
-        return Some(view);
+/// The best that can be said of all targets together.
+fn status(incident: &Incident, targets: &[TargetView]) -> CallStatus {
+    let any = |status| targets.iter().any(|target| target.status == status);
+    match () {
+        () if incident.accepted_ms.is_some() => CallStatus::Accepted,
+        () if targets.is_empty() => CallStatus::NoTarget,
+        () if any(CallStatus::Calling) => CallStatus::Calling,
+        () if any(CallStatus::Pending) => CallStatus::Pending,
+        () => CallStatus::DeadLetter,
     }
-    let incident = lane.shelf.store()?.get(id).inspect_err(|err| lane.store_failed(err)).ok()??;
-    Some(IncidentView::new(&incident, status(lane, &lane.desk.lock(), &incident)))
-}
-
-/// The incidents that are asked for, newest first.
-pub(super) fn find(lane: &Lane, ask: &Find) -> Page {
-    let limit = ask.limit.clamp(1, PAGE_MAX);
-    let mut found = BTreeMap::new();
-    let (floor, complete) = search_store(lane, ask, limit, &mut found);
-    let desk = lane.desk.lock();
-    let at_desk = desk.newest_first(ask.after).filter(|incident| ask.filter.lets(incident));
-    found.extend(at_desk.take(limit + 1).map(|incident| (incident.id, incident.clone())));
-    let mut incidents: Vec<_> =
-        found.into_values().rev().filter(|incident| Some(incident.id) >= floor).collect();
-    let more = incidents.len() > limit;
-    incidents.truncate(limit);
-    let next = if more { incidents.last().map(|last| last.id) } else { floor };
-    let show = |incident: &Incident| IncidentView::new(incident, status(lane, &desk, incident));
-    Page { incidents: incidents.iter().map(show).collect(), next, complete }
-}
-
-/// Adds what the store has. Gives how far it has looked, if there is more behind, and whether the store could be read.
-fn search_store(
-    lane: &Lane,
-    ask: &Find,
-    limit: usize,
-    found: &mut BTreeMap<IncidentId, Incident>,
-) -> (Option<IncidentId>, bool) {
-    let Some(store) = lane.shelf.store() else { return (None, false) };
-    let (mut looked_at, mut floor) = (0, None);
-    let read = store.newest_first(ask.after, |incident| {
-        looked_at += 1;
-        let id = incident.id;
-        if ask.filter.lets(&incident) && lane.desk.lock().get(id).is_none() {
-            found.insert(id, incident);
-        }
-        let enough = looked_at >= LOOKED_AT_MAX;
-        floor = enough.then_some(id);
-        !enough && found.len() <= limit
-    });
-    if let Err(err) = &read {
-        lane.store_failed(err);
-    }
-    (floor, read.is_ok())
 }

@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use axum::body::{Body, BodyDataStream, Bytes};
+use axum::http::{HeaderMap, header};
 use futures_util::StreamExt;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::timeout;
 
-use super::super::problem::{Kind, Problem};
+use super::problem::{Kind, Problem};
 
 /// Memory is granted in pieces of this many bytes.
 const GRAIN: usize = 1 << 10;
@@ -16,6 +17,12 @@ const GRAIN: usize = 1 << 10;
 /// when the answer comes often sees a broken stream instead of it.
 const REST_MAX: usize = 64 << 20;
 const REST_WITHIN: Duration = Duration::from_secs(5);
+
+/// The media type that a request says its body is of, in lower case and without parameters; empty when it does not say.
+pub fn media_type(headers: &HeaderMap) -> String {
+    let given = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    given.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
+}
 
 /// What bodies may cost.
 #[derive(Debug)]

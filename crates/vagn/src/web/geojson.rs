@@ -18,7 +18,7 @@ struct Collection<'a> {
     time: String,
     /// How many features there are.
     returned: usize,
-    /// Whether there are more than the limit let through.
+    /// Whether there are more than were let through or looked at.
     truncated: bool,
     features: Vec<Feature<'a>>,
 }
@@ -68,10 +68,10 @@ impl<'a> Feature<'a> {
     }
 }
 
-/// All vehicles near a place that were asked for, nearest first.
-pub fn nearby(hits: &[Hit], now_ms: i64) -> Response {
+/// Vehicles near a place, nearest first; `truncated` says that there may be more of those asked for.
+pub fn nearby(hits: &[Hit], truncated: bool, now_ms: i64) -> Response {
     let features = hits.iter().map(|hit| Feature::new(&hit.vehicle, Some(hit.distance_m), now_ms));
-    collection(features.collect(), false, now_ms)
+    collection(features.collect(), truncated, now_ms)
 }
 
 /// The first `limit` of `vehicles`; says whether there are more.

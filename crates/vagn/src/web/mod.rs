@@ -4,7 +4,9 @@
 //! original's JSON or as a [`problem`]. Nothing here keeps state between requests.
 
 pub mod answer;
+pub mod audit;
 pub mod auth;
+pub mod body;
 pub mod geojson;
 pub mod go_json;
 pub mod hint;
@@ -25,11 +27,12 @@ use std::sync::Arc;
 use axum::Router;
 use axum::http::{Method, Uri};
 use axum::middleware::from_fn_with_state;
-use axum::routing::{any, get, post};
+use axum::routing::{MethodRouter, any, get, post};
 use tracing::debug;
 
 pub use auth::Tokens;
-pub use positions::body::Budget;
+pub use body::Budget;
+pub use incidents::events::Streams;
 pub use positions::intake::Intake;
 use problem::{Kind, Problem};
 use services::{Incidents, Unavailable, Vehicles};
@@ -45,10 +48,14 @@ pub struct Web(Arc<Services>);
 pub struct Services {
     /// Reads and deletes vehicles.
     pub vehicles: Arc<dyn Vehicles>,
-    /// Reads incidents.
+    /// Reads incidents and acts on them.
     pub incidents: Arc<dyn Incidents>,
     /// Takes reports in.
     pub intake: Intake,
+    /// What the bodies of deeds may cost.
+    pub deeds: Budget,
+    /// How many follow what changes.
+    pub streams: Streams,
     /// Tells the time of an answer.
     pub clock: Arc<dyn Clock>,
     /// Counts questions.
@@ -86,18 +93,34 @@ impl Web {
     }
 }
 
+/// What only the bearer of a token may have, where tokens are set.
+fn guarded() -> [(&'static str, MethodRouter<Web>); 16] {
+    use incidents::{deeds, events, responders};
+    [
+        (nearby::ROUTE, get(nearby::get)),
+        (vehicles::ROUTE, get(vehicles::inside)),
+        (vehicles::ONE_ROUTE, get(vehicles::get).delete(vehicles::delete)),
+        (incidents::ROUTE, get(incidents::list)),
+        (incidents::ONE_ROUTE, get(incidents::get)),
+        (deeds::ACKNOWLEDGE_ROUTE, post(deeds::acknowledge)),
+        (deeds::RESOLVE_ROUTE, post(deeds::resolve)),
+        (deeds::COMMENT_ROUTE, post(deeds::comment)),
+        (deeds::REPLAY_ROUTE, post(deeds::replay)),
+        (deeds::REPLAY_ALL_ROUTE, post(deeds::replay_all)),
+        (events::ROUTE, get(events::get)),
+        (responders::ROUTE, get(responders::get)),
+        (audit::HEAD_ROUTE, get(audit::head)),
+        (audit::TRAIL_ROUTE, get(audit::trail)),
+        (positions::ROUTE, post(positions::post)),
+        (openapi::ROUTE, get(openapi::get)),
+    ]
+}
+
 /// All resources.
 pub fn router(services: Services) -> Router {
     let web = Web(Arc::new(services));
-    let api = Router::new()
-        .route(nearby::ROUTE, get(nearby::get))
-        .route(vehicles::ROUTE, get(vehicles::inside))
-        .route(vehicles::ONE_ROUTE, get(vehicles::get).delete(vehicles::delete))
-        .route(incidents::ROUTE, get(incidents::list))
-        .route(incidents::ONE_ROUTE, get(incidents::get))
-        .route(positions::ROUTE, post(positions::post))
-        .route(openapi::ROUTE, get(openapi::get))
-        .route_layer(from_fn_with_state(web.tokens.clone(), auth::guard));
+    let api = guarded().into_iter().fold(Router::new(), |api, (path, resource)| api.route(path, resource));
+    let api = api.route_layer(from_fn_with_state(web.tokens.clone(), auth::guard));
     Router::new()
         .route(legacy::ROUTE, any(legacy::root))
         .route("/page.css", get(page::style))

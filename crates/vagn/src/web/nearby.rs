@@ -16,7 +16,7 @@ pub async fn get(State(web): State<Web>, params: Params) -> Result<Response, Pro
     params.only(&["lat", "lon", "k", "radius_m", "max_age_s"])?;
     let question = question(&params, web.clock.now_ms())?;
     let hits = web.ask(ROUTE, Vec::len, web.vehicles.nearby(question)).await?;
-    Ok(geojson::nearby(&hits, web.clock.now_ms()))
+    Ok(geojson::nearby(&hits, false, web.clock.now_ms()))
 }
 
 fn question(params: &Params, now_ms: i64) -> Result<Nearby, Problem> {

@@ -95,11 +95,14 @@ impl Params {
 
     /// A whole number from 1 to `most`, or `otherwise` when it is not given.
     pub fn count(&self, name: &'static str, most: u64, otherwise: u64) -> Result<usize, Problem> {
-        let Some(text) = self.one(name)? else { return Ok(otherwise as usize) };
-        let count = text.parse().ok().filter(|count| (1..=most).contains(count));
-        let count: u64 =
-            count.ok_or_else(|| bad(name, text, &format!("a whole number within 1..={most}")))?;
-        Ok(count as usize)
+        self.whole(name, 1, most, otherwise).map(|count| count as usize)
+    }
+
+    /// A whole number from `least` to `most`, or `otherwise` when it is not given.
+    pub fn whole(&self, name: &'static str, least: u64, most: u64, otherwise: u64) -> Result<u64, Problem> {
+        let Some(text) = self.one(name)? else { return Ok(otherwise) };
+        let number = text.parse().ok().filter(|number| (least..=most).contains(number));
+        number.ok_or_else(|| bad(name, text, &format!("a whole number within {least}..={most}")))
     }
 
     /// `radius_m`: how far away a vehicle may be, in metres.

@@ -7,6 +7,8 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
+use crate::emergency::State;
+
 /// Every way in which a request can fail. The name after `urn:vagn:problem:` is a contract; the titles are not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -14,6 +16,8 @@ pub enum Kind {
     InvalidParameter,
     /// The body is not what its `Content-Type` says.
     InvalidBody,
+    /// The body can be read, but a field of it is missing, unknown or out of range.
+    InvalidField,
     /// No token, or an unknown one.
     Unauthorized,
     /// The resource is switched off by a setting.
@@ -22,6 +26,10 @@ pub enum Kind {
     NotFound,
     /// The resource is there but does not know this method.
     MethodNotAllowed,
+    /// Somebody else was first.
+    Conflict,
+    /// It is not known where the incident is.
+    NoPosition,
     /// The body did not arrive in time.
     RequestTimeout,
     /// The body is larger, or holds more reports, than one request may.
@@ -40,13 +48,16 @@ pub enum Kind {
 
 impl Kind {
     /// All kinds, for the description of the API and its tests.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 16] = [
         Self::InvalidParameter,
         Self::InvalidBody,
+        Self::InvalidField,
         Self::Unauthorized,
         Self::Forbidden,
         Self::NotFound,
         Self::MethodNotAllowed,
+        Self::Conflict,
+        Self::NoPosition,
         Self::RequestTimeout,
         Self::TooLarge,
         Self::UnsupportedMediaType,
@@ -76,6 +87,9 @@ impl Kind {
                 ("invalid-parameter", StatusCode::BAD_REQUEST, "A parameter is not right")
             }
             Self::InvalidBody => ("invalid-body", StatusCode::BAD_REQUEST, "The body cannot be read"),
+            Self::InvalidField => {
+                ("invalid-field", StatusCode::UNPROCESSABLE_ENTITY, "A field of the body is not right")
+            }
             Self::Unauthorized => ("unauthorized", StatusCode::UNAUTHORIZED, "A token is needed"),
             Self::Forbidden => ("forbidden", StatusCode::FORBIDDEN, "Switched off here"),
             Self::NotFound => ("not-found", StatusCode::NOT_FOUND, "There is no such thing"),
@@ -84,6 +98,8 @@ impl Kind {
                 StatusCode::METHOD_NOT_ALLOWED,
                 "This resource does not know the method",
             ),
+            Self::Conflict => ("conflict", StatusCode::CONFLICT, "Somebody was first"),
+            Self::NoPosition => ("no-position", StatusCode::CONFLICT, "Nobody knows where it is"),
             Self::RequestTimeout => {
                 ("request-timeout", StatusCode::REQUEST_TIMEOUT, "The body did not arrive in time")
             }
@@ -110,6 +126,23 @@ pub struct Problem {
     pub detail: Cow<'static, str>,
     /// The parameter that is wrong, when one is.
     pub parameter: Option<Cow<'static, str>>,
+    /// The field of the body that is wrong, as a JSON pointer (RFC 6901), when one is.
+    pub pointer: Option<Cow<'static, str>>,
+    /// Who was first, when somebody was.
+    pub first: Option<Box<First>>,
+}
+
+/// Who was first, and how things stand since.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct First {
+    /// How far the incident has come.
+    pub state: State,
+    /// Who brought it there.
+    pub by: Box<str>,
+    /// When.
+    pub at: String,
+    /// Why, or empty.
+    pub note: Box<str>,
 }
 
 /// The body, in the order in which it is written.
@@ -122,17 +155,31 @@ struct ProblemBody<'a> {
     detail: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     parameter: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pointer: Option<&'a str>,
+    #[serde(flatten)]
+    first: Option<&'a First>,
 }
 
 impl Problem {
     /// A failure of this kind; `detail` is a sentence about this very request.
     pub fn new(kind: Kind, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self { kind, detail: detail.into(), parameter: None }
+        Self { kind, detail: detail.into(), parameter: None, pointer: None, first: None }
     }
 
     /// The parameter `name` is wrong; `why` is a sentence.
     pub fn parameter(name: impl Into<Cow<'static, str>>, why: impl Into<Cow<'static, str>>) -> Self {
-        Self { kind: Kind::InvalidParameter, detail: why.into(), parameter: Some(name.into()) }
+        Self { parameter: Some(name.into()), ..Self::new(Kind::InvalidParameter, why) }
+    }
+
+    /// What `pointer` leads to in the body is wrong; `why` is a sentence.
+    pub fn field(pointer: impl Into<Cow<'static, str>>, why: impl Into<Cow<'static, str>>) -> Self {
+        Self { pointer: Some(pointer.into()), ..Self::new(Kind::InvalidField, why) }
+    }
+
+    /// Somebody was first; `detail` is a sentence that says so.
+    pub fn conflict(first: First, detail: impl Into<Cow<'static, str>>) -> Self {
+        Self { first: Some(Box::new(first)), ..Self::new(Kind::Conflict, detail) }
     }
 
     /// How long to wait before the same request may work, in seconds.
@@ -150,6 +197,8 @@ impl Problem {
             status: self.kind.status().as_u16(),
             detail: &self.detail,
             parameter: self.parameter.as_deref(),
+            pointer: self.pointer.as_deref(),
+            first: self.first.as_deref(),
         };
         serde_json::to_vec(&body).expect("strings and numbers always serialize")
     }

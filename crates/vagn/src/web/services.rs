@@ -1,12 +1,14 @@
 //! What the web asks of the stages behind it. The handlers know these, and nothing of pools, mailboxes or partitions.
 
 use std::pin::Pin;
+use std::sync::Arc;
 
 use vagn_otp::CallError;
 use vagn_store::{BBox, Hit, Nearby, NotReady, Vehicle, VehicleIdBuf};
 
 use super::problem::{Kind, Problem};
-use crate::emergency::{Filter, IncidentId, IncidentView, Page};
+use crate::emergency::feed::Feed;
+use crate::emergency::{Acted, Deed, Detail, Filter, IncidentId, Page, TrailPage};
 
 /// An answer on its way.
 pub type Asked<'a, T> = Pin<Box<dyn Future<Output = Result<T, Unavailable>> + Send + 'a>>;
@@ -23,12 +25,22 @@ pub trait Vehicles: Send + Sync {
     fn delete(&self, id: VehicleIdBuf) -> Asked<'_, bool>;
 }
 
-/// Reads incidents, within a deadline of its own.
+/// Reads incidents and acts on them, within a deadline of its own.
 pub trait Incidents: Send + Sync {
     /// Up to `limit` incidents that `filter` lets through, newest first, older than `after`.
     fn list(&self, filter: Filter, limit: usize, after: Option<IncidentId>) -> Asked<'_, Page>;
-    /// One incident.
-    fn one(&self, id: IncidentId) -> Asked<'_, Option<IncidentView>>;
+    /// One incident, with all that happened to it.
+    fn one(&self, id: IncidentId) -> Asked<'_, Option<Detail>>;
+    /// Does what a person asks for, and answers when it is on disk.
+    fn act(&self, id: IncidentId, deed: Deed) -> Asked<'_, Acted>;
+    /// Calls again about every dead letter, because `by` wants it; gives how many there were.
+    fn replay(&self, by: Box<str>) -> Asked<'_, u64>;
+    /// Up to `limit` entries of the trail after the one numbered `after`; `None` when the store cannot be read.
+    fn trail(&self, after: u64, limit: usize) -> Asked<'_, Option<TrailPage>>;
+    /// What changes, for those who follow.
+    fn feed(&self) -> Arc<Feed>;
+    /// Whether this vehicle has a real incident that nobody has resolved.
+    fn is_calling_for_help(&self, vehicle_id: &str) -> bool;
 }
 
 /// Why there is no answer.

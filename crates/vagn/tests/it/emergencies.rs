@@ -15,7 +15,6 @@ pub(crate) struct Sink {
     child: Child,
     pub(crate) url: String,
     calls: Arc<Mutex<Vec<Value>>>,
-    pub(crate) calls: Arc<Mutex<Vec<Value>>>,
 }
 
 impl Sink {
@@ -93,7 +92,7 @@ async fn every_emergency_arrives_under_one_key_although_the_service_fails_and_va
     // One that fails ten times in a row, as one in a thousand does, has waited for 90 s.
     let patience = Duration::from_secs(400);
     eventually_within(patience, "every acceptance to be recorded", async || {
-        sink.accepted().len() == EMERGENCIES && vagn.metric("vagn_incidents_open").await == 0.0
+        sink.accepted().len() == EMERGENCIES && vagn.metric("vagn_incidents_unaccepted").await == 0.0
     })
     .await;
     for (vehicle, keys) in sink.accepted() {
@@ -113,8 +112,10 @@ async fn killed_as_soon_as_the_service_has_accepted_it_calls_again_only_under_th
             std::hint::spin_loop();
         }
         vagn = vagn.restart();
-        eventually("the acceptance to be recorded", async || vagn.metric("vagn_incidents_open").await == 0.0)
-            .await;
+        eventually("the acceptance to be recorded", async || {
+            vagn.metric("vagn_incidents_unaccepted").await == 0.0
+        })
+        .await;
         assert_eq!(sink.accepted()[&caller].len(), 1);
     }
 }

@@ -37,7 +37,7 @@ pub fn run(args: DoctorArgs) -> anyhow::Result<ExitCode> {
         &|| disk::check(&settings.data_dir, settings.free_floor_bytes),
         &|| hour::check(&settings.data_dir),
         &|| network::ports(&settings),
-        &|| network::target(&settings.emergency.url),
+        &|| network::targets(&settings.emergency),
     ];
     let mut failed = false;
     for finding in checks.iter().flat_map(|check| check()) {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use vagn_load::ops::Ops;
 
 use super::finding::Finding;
+use crate::config::EmergencySettings;
 use crate::config::Settings;
 use crate::door::{listen, probe_buffer};
 
@@ -78,17 +79,27 @@ fn port(door: &str, listen: &str, bind: fn(SocketAddr) -> io::Result<()>, runnin
 }
 
 /// Whether somebody listens where emergencies are called in.
-pub(super) fn target(url: &str) -> Vec<Finding> {
-    if url.is_empty() {
+pub(super) fn targets(settings: &EmergencySettings) -> Vec<Finding> {
+    let targets = match settings.targets() {
+        Ok(targets) => targets,
+        Err(err) => return vec![Finding::fail(err.to_string(), "mend this setting")],
+    };
+    let mut findings: Vec<_> = targets.all().map(|one| target(one.name(), one.url().as_str())).collect();
+    if targets.chain.is_empty() {
         let remedy = "set --emergency-url; `vagn sink` stands in for a service while you try";
-        return vec![Finding::warn("emergency: no target, calls for help are only listed", remedy)];
+        findings.push(Finding::warn("emergency: no target, calls for help are only listed", remedy));
     }
-    vec![match connect(url) {
-        Ok(address) => Finding::ok(format!("emergency: {url} is reachable at {address}")),
+    findings
+}
+
+fn target(name: &str, url: &str) -> Finding {
+    match connect(url) {
+        Ok(address) => Finding::ok(format!("emergency: {name}, {url}, is reachable at {address}")),
         Err(why) => {
-            Finding::fail(format!("emergency: {url} is not reachable: {why}"), "check address and firewall")
+            let remedy = "check address and firewall";
+            Finding::fail(format!("emergency: {name}, {url}, is not reachable: {why}"), remedy)
         }
-    }]
+    }
 }
 
 fn connect(url: &str) -> Result<SocketAddr, String> {
@@ -131,10 +142,12 @@ mod tests {
     fn knocks_at_the_target_without_calling() {
         let service = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}/calls", service.local_addr().unwrap());
-        assert_eq!(target(&url)[0].level(), Level::Ok);
+        let mut settings = EmergencySettings { url, ..EmergencySettings::default() };
+        assert_eq!(targets(&settings)[0].level(), Level::Ok);
         drop(service);
-        assert_eq!(target(&url)[0].level(), Level::Fail);
-        assert_eq!(target("dispatch")[0].level(), Level::Fail);
-        assert_eq!(target("")[0].level(), Level::Warn);
+        assert_eq!(targets(&settings)[0].level(), Level::Fail);
+        settings.url = "dispatch".into();
+        assert_eq!(targets(&settings)[0].level(), Level::Fail);
+        assert_eq!(targets(&EmergencySettings::default())[0].level(), Level::Warn);
     }
 }

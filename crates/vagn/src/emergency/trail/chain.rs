@@ -36,6 +36,13 @@ impl fmt::Display for Head {
     }
 }
 
+impl Head {
+    /// The hash in hex.
+    pub fn hash_hex(&self) -> String {
+        hex(&self.hash)
+    }
+}
+
 /// The text is no head.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not a head of the trail: a number, a colon and 64 hexadecimal digits")]

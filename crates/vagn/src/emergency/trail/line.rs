@@ -35,6 +35,9 @@ pub enum BadLine {
     /// The time is none.
     #[error("its time is not a time: {0}")]
     Time(#[from] jiff::Error),
+    /// The time is not put as it is written here, so that the hash does not cover what it says.
+    #[error("its time is not RFC 3339 in UTC with milliseconds, or beyond the calendar")]
+    TimeForm,
     /// The hash is none.
     #[error("its hash is not 64 hexadecimal digits")]
     Hash,
@@ -67,8 +70,12 @@ impl Entry {
     /// When it is not the JSON of an entry.
     pub fn from_line(line: &[u8]) -> Result<Self, BadLine> {
         let line: Line<'_> = serde_json::from_slice(line)?;
+        let at_ms = line.time.parse::<Timestamp>()?.as_millisecond();
+        if rfc3339(at_ms) != line.time {
+            return Err(BadLine::TimeForm);
+        }
         let note = Note {
-            at_ms: line.time.parse::<Timestamp>()?.as_millisecond(),
+            at_ms,
             incident: line.incident_id,
             action: line.action,
             by: line.by.into(),

@@ -17,7 +17,7 @@ pub use chain::{BadHead, Broken, Entry, Head, Verified};
 pub use closed::{ClosedStore, OpenError};
 pub use export::{ExportFault, verify_export};
 pub use line::BadLine;
-pub use table::{Fault, after, append, create, head, of, verify};
+pub use table::{Ends, Fault, after, append, create, ends, head, of, verify};
 
 /// One change of an incident, before it has its place in the trail.
 #[derive(Debug, Clone, PartialEq, Eq)]

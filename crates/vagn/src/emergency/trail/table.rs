@@ -133,6 +133,23 @@ pub fn head(txn: &ReadTransaction) -> Result<Head, redb::Error> {
     noted(txn, HEAD)
 }
 
+/// Where the trail begins and ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ends {
+    /// What came before the first entry that is kept.
+    pub base: Head,
+    /// The last entry.
+    pub head: Head,
+}
+
+/// Where the trail begins and ends.
+///
+/// # Errors
+/// When the store cannot be read.
+pub fn ends(txn: &ReadTransaction) -> Result<Ends, redb::Error> {
+    Ok(Ends { base: base(txn)?, head: head(txn)? })
+}
+
 /// What came before the first entry that is kept.
 pub(super) fn base(txn: &ReadTransaction) -> Result<Head, redb::Error> {
     noted(txn, BASE)

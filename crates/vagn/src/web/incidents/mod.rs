@@ -1,6 +1,9 @@
-//! `/api/v1/incidents`: calls for help, newest first, and one of them by its id.
+//! `/api/v1/incidents`: calls for help, newest first, and one of them by its id; what people do about them, what changes,
+//! and who is near.
 
-use std::time::Duration;
+pub mod deeds;
+pub mod events;
+pub mod responders;
 
 use axum::extract::State;
 use axum::response::Response;
@@ -8,10 +11,9 @@ use serde::Serialize;
 
 use super::params::{InPath, NoParams, Params};
 use super::problem::{Kind, Problem};
-use super::services::{Asked, Incidents};
 use super::{Web, answer};
 use crate::emergency::view::PAGE_MAX;
-use crate::emergency::{self, EmergencyHandle, Filter, IncidentId, IncidentView, Page};
+use crate::emergency::{self, Detail, Filter, IncidentId, Page};
 use crate::rfc3339::rfc3339;
 
 /// The route of all.
@@ -22,8 +24,16 @@ pub const ONE_ROUTE: &str = "/api/v1/incidents/{id}";
 /// Incidents in one answer when the caller does not say.
 const LIMIT_DEFAULT: u64 = 100;
 
-/// How long a question may take. The lane is recording first and answering second.
-const WITHIN: Duration = Duration::from_secs(5);
+/// The words for how far an incident has come.
+const STATES: [(&str, emergency::State); 4] = [
+    ("open", emergency::State::Open),
+    ("notified", emergency::State::Notified),
+    ("acknowledged", emergency::State::Acknowledged),
+    ("resolved", emergency::State::Resolved),
+];
+
+/// What a filter that knows two cases can be.
+const EITHER: [(&str, bool); 2] = [("true", true), ("false", false)];
 
 /// A page, and when it was true.
 #[derive(Serialize)]
@@ -35,7 +45,7 @@ struct DatedPage {
 
 /// Incidents, newest first.
 pub async fn list(State(web): State<Web>, params: Params) -> Result<Response, Problem> {
-    params.only(&["limit", "after", "vehicle_id", "state", "test", "over"])?;
+    params.only(&["limit", "after", "vehicle_id", "state", "test", "quiet", "dead_letter"])?;
     let limit = params.count("limit", PAGE_MAX as u64, LIMIT_DEFAULT)?;
     let after = params.one("after")?.map(|text| id("after", text)).transpose()?;
     let asked = web.incidents.list(filter(&params)?, limit, after);
@@ -43,12 +53,19 @@ pub async fn list(State(web): State<Web>, params: Params) -> Result<Response, Pr
     Ok(answer::json("application/json", &DatedPage { time: rfc3339(web.clock.now_ms()), page }))
 }
 
-/// One incident.
+/// One incident, with its ledger and its trail.
 pub async fn get(State(web): State<Web>, InPath(text): InPath, _: NoParams) -> Result<Response, Problem> {
-    let id = id("id", &text)?;
-    let found = web.ask(ONE_ROUTE, |found| usize::from(found.is_some()), web.incidents.one(id)).await?;
-    let incident = found.ok_or_else(|| Problem::new(Kind::NotFound, format!("no incident {id} is known")))?;
-    Ok(answer::json("application/json", &incident))
+    let detail = one(&web, ONE_ROUTE, id("id", &text)?).await?;
+    Ok(answer::json("application/json", &detail))
+}
+
+async fn one(web: &Web, route: &'static str, id: IncidentId) -> Result<Detail, Problem> {
+    let found = web.ask(route, |found| usize::from(found.is_some()), web.incidents.one(id)).await?;
+    found.ok_or_else(|| unknown(id))
+}
+
+fn unknown(id: IncidentId) -> Problem {
+    Problem::new(Kind::NotFound, format!("no incident {id} is known"))
 }
 
 fn id(name: &'static str, text: &str) -> Result<IncidentId, Problem> {
@@ -59,19 +76,9 @@ fn id(name: &'static str, text: &str) -> Result<IncidentId, Problem> {
 fn filter(params: &Params) -> Result<Filter, Problem> {
     Ok(Filter {
         vehicle_id: params.one("vehicle_id")?.map(str::to_owned),
-        state: params
-            .word("state", &[("open", emergency::State::Open), ("notified", emergency::State::Notified)])?,
-        test: params.word("test", &[("true", true), ("false", false)])?,
-        over: params.word("over", &[("true", true), ("false", false)])?,
+        state: params.word("state", &STATES)?,
+        test: params.word("test", &EITHER)?,
+        quiet: params.word("quiet", &EITHER)?,
+        dead_letter: params.word("dead_letter", &EITHER)?,
     })
-}
-
-impl Incidents for EmergencyHandle {
-    fn list(&self, filter: Filter, limit: usize, after: Option<IncidentId>) -> Asked<'_, Page> {
-        Box::pin(async move { Ok(EmergencyHandle::list(self, filter, limit, after, WITHIN).await?) })
-    }
-
-    fn one(&self, id: IncidentId) -> Asked<'_, Option<IncidentView>> {
-        Box::pin(async move { Ok(self.get(id, WITHIN).await?) })
-    }
 }

@@ -3,6 +3,8 @@
 const REFRESH_MS = 2000;
 const TIMEOUT_MS = 8000;
 const CALLS_TIMEOUT_MS = 1000; // vehicles do not wait longer for what their badges say
+const CALLS = "/api/v1/incidents?limit=1000&state=";
+const UNRESOLVED = ["open", "notified", "acknowledged"];
 
 const part = (id) => document.getElementById(id);
 const form = part("ask");
@@ -93,15 +95,15 @@ function flagged({ properties }) {
   return properties.emergency_flag;
 }
 
-/** What the open incidents say of each vehicle. A call for help outweighs a test, and what is not known is not in it. */
+/** What the incidents that nobody has resolved say of each vehicle. A call for help outweighs a test, and what is not known is not in it. */
 async function openCalls(headers) {
   const calls = new Map();
   try {
     const signal = AbortSignal.timeout(CALLS_TIMEOUT_MS);
-    const response = await fetch("/api/v1/incidents?over=false&limit=1000", { headers, signal });
-    const { incidents, next, complete } = await response.json();
-    const all = complete && next === null;
-    for (const { vehicle_id: id, test } of incidents) {
+    const read = async (state) => (await fetch(CALLS + state, { headers, signal })).json();
+    const pages = await Promise.all(UNRESOLVED.map(read));
+    const all = pages.every(({ next, complete }) => complete && next === null);
+    for (const { vehicle_id: id, test } of pages.flatMap(({ incidents }) => incidents)) {
       if (!test) calls.set(id, "Emergency");
       else if (all && !calls.has(id)) calls.set(id, "Test");
     }

@@ -6,8 +6,8 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 use vagn_otp::Topic;
 
+use super::super::body::Budget;
 use super::super::problem::{Kind, Problem};
-use super::body::Budget;
 use super::reports::Reports;
 use crate::batch::{BATCH_MAX, Batch, BatchBuilder, Source};
 use crate::fate::{Answer, Outcome, Receipt};

@@ -3,7 +3,6 @@
 //! The answer names the fate of each report, in the order sent. It comes when every fate is known: what is stored is in the
 //! log, and an incident is on disk.
 
-pub mod body;
 pub mod intake;
 pub mod json;
 pub mod msgpack;
@@ -11,11 +10,12 @@ pub mod reports;
 
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::{HeaderMap, header};
+use axum::http::HeaderMap;
 use axum::response::Response;
 use serde::Serialize;
 use vagn_wire::Fate;
 
+use super::body::media_type;
 use super::params::NoParams;
 use super::problem::{Kind, Problem};
 use super::{Web, answer};
@@ -66,9 +66,8 @@ pub async fn post(
 }
 
 fn format(headers: &HeaderMap) -> Result<Format, Problem> {
-    let given = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let media_type = given.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    match media_type.as_str() {
+    let given = media_type(headers);
+    match given.as_str() {
         "application/json" | "application/x-ndjson" | "application/ndjson" => Ok(Format::Json),
         "application/msgpack" | "application/x-msgpack" | "application/vnd.msgpack" => Ok(Format::Msgpack),
         _ => Err(Problem::new(

@@ -46,6 +46,36 @@ async fn every_operation_answers_with_a_status_that_is_described() {
 }
 
 #[test]
+fn every_resource_is_described() {
+    let described = description();
+    for (path, _) in super::super::guarded() {
+        assert!(described["paths"].get(path).is_some(), "{path} is not described");
+    }
+}
+
+#[tokio::test]
+async fn an_incident_has_the_fields_that_are_described() {
+    let answer = get(&austin(), &format!("/api/v1/incidents/{}", super::lane::ID)).await.json();
+    let schemas = &description()["components"]["schemas"];
+    for (pointer, schema, apart) in [
+        ("", "Incident", &["ledger", "trail"][..]),
+        ("/call", "Call", &[]),
+        ("/call/latest/0", "Attempt", &["status"]),
+        ("/call/targets/0", "TargetCall", &[]),
+        ("/call/escalation", "Escalation", &[]),
+        ("/ledger/0", "LedgerEntry", &["status"]),
+        ("/trail/0", "TrailEntry", &[]),
+    ] {
+        let mut fields: Vec<_> = answer.pointer(pointer).unwrap().as_object().unwrap().keys().collect();
+        fields.retain(|name| !apart.contains(&name.as_str()));
+        let mut described: Vec<_> = schemas[schema]["required"].as_array().unwrap().iter().collect();
+        fields.sort_unstable();
+        described.sort_unstable_by_key(|name| name.as_str());
+        assert_eq!(serde_json::json!(fields), serde_json::json!(described), "{schema}");
+    }
+}
+
+#[test]
 fn has_the_version_of_the_program() {
     assert_eq!(description()["info"]["version"], env!("CARGO_PKG_VERSION"));
 }

@@ -19,13 +19,18 @@ impl SmallFleet {
     /// `bus 1` at the point that the tests ask about, `bus 2` 1.1 km north, `bus 3` a minute old and 11 km north; `<ferry>`
     /// at longitude 180.
     pub(super) fn austin() -> Self {
-        let mut updates = Updates::new();
-        for (id, lat, lon, age_ms) in [
+        Self::at(&[
             ("bus 1", 30.27, -97.74, 250),
             ("bus 2", 30.28, -97.74, 1_000),
             ("bus 3", 30.37, -97.74, 60_000),
             ("<ferry>", -17.5, 180.0, 0),
-        ] {
+        ])
+    }
+
+    /// Vehicles by id, latitude, longitude and age in ms. `bus 3` has the emergency flag.
+    pub(super) fn at(vehicles: &[(&str, f64, f64, i64)]) -> Self {
+        let mut updates = Updates::new();
+        for &(id, lat, lon, age_ms) in vehicles {
             let key = Key::of(VehicleId::new(id).unwrap());
             updates.push(key, key.hash(), sighting(lat, lon, age_ms, id == "bus 3"));
         }
@@ -37,7 +42,7 @@ impl SmallFleet {
     }
 
     fn of(updates: &Updates) -> Self {
-        let mut writer = Writer::new(Index::new(100));
+        let mut writer = Writer::new(Index::new(20_000));
         writer.apply(updates, &mut Vec::new());
         let fleet = Fleet::new(1);
         fleet.set(0, Some(writer.reader()));

@@ -1,11 +1,16 @@
 //! The whole router against a small fleet.
 
+mod audit;
 mod bytes;
+mod deeds;
 mod description;
+mod events;
 mod fleet;
 mod incidents;
+mod lane;
 mod positions;
 mod questions;
+mod responders;
 mod server;
 
 use std::sync::Arc;
@@ -20,7 +25,7 @@ use serde_json::Value;
 use vagn_otp::Topic;
 
 use super::services::Unavailable;
-use super::{Budget, Intake, Services, Tokens, router};
+use super::{Budget, Intake, Services, Streams, Tokens, router};
 use crate::clock::ManualClock;
 use crate::metrics::Metrics;
 use crate::stamp::Stamper;
@@ -65,8 +70,10 @@ fn services(fleet: SmallFleet) -> Services {
     };
     Services {
         vehicles: Arc::new(fleet),
-        incidents: Arc::new(incidents::OneCall),
+        incidents: Arc::new(lane::SmallLane::new()),
         intake,
+        deeds: super::incidents::deeds::budget(),
+        streams: Streams::default(),
         clock,
         metrics,
         tokens: Tokens::default(),
@@ -85,6 +92,8 @@ fn failing(why: Unavailable) -> Router {
 async fn send(router: &Router, request: Request<Body>) -> Reply {
     let response = TowerToHyperService::new(router.clone()).call(request).await.unwrap();
     let (parts, body) = response.into_parts();
+    let is_endless = parts.headers.get("content-type").is_some_and(|kind| kind == "text/event-stream");
+    let body = if is_endless { Body::empty() } else { body };
     let body = to_bytes(body, usize::MAX).await.unwrap();
     Reply { status: parts.status, headers: parts.headers, body: String::from_utf8(body.into()).unwrap() }
 }

@@ -73,7 +73,7 @@ async fn the_page_asks_the_incidents_what_a_flag_is_about() {
     let script = get(&austin(), "/page.js").await.body;
     assert!(script.contains("emergency_flag") && !script.contains("textContent = \"Emergency\""));
     let path = script.split('"').find(|text| text.starts_with("/api/v1/incidents")).unwrap();
-    let answer = get(&austin(), path).await.json();
+    let answer = get(&austin(), &format!("{path}open")).await.json();
     assert_eq!(
         (&answer["incidents"][0]["vehicle_id"], &answer["incidents"][0]["test"]),
         (&json!("bus 3"), &json!(false))
@@ -184,6 +184,11 @@ async fn a_parameter_that_a_path_does_not_know_is_refused_and_nothing_done() {
         (Method::POST, "/api/v1/positions?"),
         (Method::GET, "/api/v1/incidents?"),
         (Method::GET, "/api/v1/incidents/019a0000-0000-7000-8000-000000000001?"),
+        (Method::GET, "/api/v1/incidents/events?"),
+        (Method::GET, "/api/v1/incidents/019a0000-0000-7000-8000-000000000001/responders?"),
+        (Method::POST, "/api/v1/incidents/019a0000-0000-7000-8000-000000000001/resolve?"),
+        (Method::GET, "/api/v1/audit/head?"),
+        (Method::GET, "/api/v1/audit/trail?"),
         (Method::GET, "/api/v1/openapi.json?"),
         (Method::GET, "/page.css?"),
         (Method::GET, "/page.js?"),

@@ -19,20 +19,20 @@ use crate::metrics::Metrics;
 use crate::tls::Identity;
 
 /// A server that runs until it is dropped or told to stop.
-struct Running {
-    address: SocketAddr,
+pub(super) struct Running {
+    pub(super) address: SocketAddr,
     metrics: Arc<Metrics>,
-    stop: oneshot::Sender<()>,
-    task: JoinHandle<()>,
+    pub(super) stop: oneshot::Sender<()>,
+    pub(super) task: JoinHandle<()>,
 }
 
-async fn start(router: Router, limits: Limits) -> Running {
+pub(super) async fn start(router: Router, limits: Limits) -> Running {
     let dir = tempfile::tempdir().unwrap();
     let tls = Identity::of_data_dir(dir.path()).unwrap().server_config(&[b"h2", b"http/1.1"]).unwrap();
     start_over(Some(tls), router, limits).await
 }
 
-async fn start_over(tls: Option<Arc<ServerConfig>>, router: Router, limits: Limits) -> Running {
+pub(super) async fn start_over(tls: Option<Arc<ServerConfig>>, router: Router, limits: Limits) -> Running {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let metrics = Metrics::new();
@@ -44,11 +44,11 @@ async fn start_over(tls: Option<Arc<ServerConfig>>, router: Router, limits: Limi
 }
 
 /// Runs a test where tasks may be spawned beside it.
-async fn beside<T>(test: impl Future<Output = T>) -> T {
+pub(super) async fn beside<T>(test: impl Future<Output = T>) -> T {
     LocalSet::new().run_until(test).await
 }
 
-fn client(http2: bool) -> reqwest::Client {
+pub(super) fn client(http2: bool) -> reqwest::Client {
     let provider = rustls::crypto::ring::default_provider();
     drop(provider.install_default());
     let builder = reqwest::Client::builder().danger_accept_invalid_certs(true);

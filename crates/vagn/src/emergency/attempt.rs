@@ -1,0 +1,161 @@
+//! An attempt to reach a target: what it said, and what came of it. The attempts of an incident are its ledger.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::id::IncidentId;
+
+/// What a call says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Message {
+    /// There is an incident.
+    Opened,
+    /// The vehicle has moved, or somebody has acknowledged it.
+    Updated,
+    /// It was this target's turn before, and still nobody has acknowledged it.
+    Escalated,
+}
+
+impl Message {
+    /// As in the body of a call.
+    pub fn event_type(self) -> &'static str {
+        match self {
+            Self::Opened => "incident.opened",
+            Self::Updated => "incident.updated",
+            Self::Escalated => "incident.escalated",
+        }
+    }
+}
+
+impl Default for Message {
+    /// What every attempt was before there were others.
+    fn default() -> Self {
+        Self::Opened
+    }
+}
+
+/// Under which a target knows a message again: the incident's id for the opening, with a number for what follows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MessageKey {
+    /// About what.
+    pub incident: IncidentId,
+    /// 0 for the opening.
+    pub number: u32,
+}
+
+impl fmt::Display for MessageKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.number {
+            0 => self.incident.fmt(f),
+            number => write!(f, "{}-{number}", self.incident),
+        }
+    }
+}
+
+/// One attempt to reach a target, and what came of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attempt {
+    /// Which one of its incident it was, from 1.
+    pub number: u32,
+    /// Whom it was to reach.
+    #[serde(default)]
+    pub target: Box<str>,
+    /// What it said.
+    #[serde(default)]
+    pub message: Message,
+    /// When it began, ms since 1970.
+    pub at_ms: i64,
+    /// How long it took, in ms.
+    pub took_ms: u64,
+    /// What happened.
+    #[serde(flatten)]
+    pub outcome: Outcome,
+    /// When the target is to be called next about the incident, ms since 1970; later if others are before it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_ms: Option<i64>,
+}
+
+/// What came of an attempt.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "outcome")]
+pub enum Outcome {
+    /// A status of 2xx: somebody has it now.
+    Accepted {
+        /// The HTTP status.
+        status: u16,
+    },
+    /// Any other status.
+    Refused {
+        /// The HTTP status.
+        status: u16,
+        /// For how many seconds the target does not want to hear of it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        retry_after_s: Option<u64>,
+    },
+    /// No answer at all.
+    Failed {
+        /// Why, in a few words.
+        reason: String,
+    },
+}
+
+impl Outcome {
+    /// Whether somebody has it now.
+    pub fn accepted(&self) -> bool {
+        matches!(self, Self::Accepted { .. })
+    }
+
+    /// The status with which the target refused for good: to say the same again would get the same answer. 4xx, but for
+    /// those that ask for another try (408, 425, 429).
+    pub fn dead(&self) -> Option<u16> {
+        match self {
+            Self::Refused { status, .. } => Some(*status)
+                .filter(|status| matches!(status, 400..500) && !matches!(status, 408 | 425 | 429)),
+            _ => None,
+        }
+    }
+
+    /// How long the target wants to be left alone about it.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Refused { retry_after_s, .. } => retry_after_s.map(Duration::from_secs),
+            _ => None,
+        }
+    }
+
+    /// As in metrics.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Accepted { .. } => "accepted",
+            Self::Refused { .. } if self.dead().is_some() => "dead",
+            Self::Refused { .. } => "refused",
+            Self::Failed { .. } => "failed",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tells_refusals_for_good_from_those_that_ask_for_patience() {
+        for (status, dead) in [(400, true), (404, true), (410, true), (422, true), (499, true)]
+            .into_iter()
+            .chain([(408, false), (425, false), (429, false), (307, false), (500, false), (503, false)])
+        {
+            let outcome = Outcome::Refused { status, retry_after_s: None };
+            assert_eq!(outcome.dead().is_some(), dead, "{status}");
+        }
+    }
+
+    #[test]
+    fn the_opening_has_the_incidents_own_key_and_what_follows_a_number() {
+        let incident = IncidentId::from_u128(1);
+        assert_eq!(MessageKey { incident, number: 0 }.to_string(), incident.to_string());
+        assert_eq!(MessageKey { incident, number: 7 }.to_string(), format!("{incident}-7"));
+    }
+}

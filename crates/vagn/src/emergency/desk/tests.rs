@@ -1,0 +1,652 @@
+//! What the desk decides, without actors, disk or network.
+
+use std::sync::Arc;
+
+use vagn_wire::{Fate, Kind};
+
+use super::*;
+use crate::emergency::Targets;
+use crate::emergency::attempt::{Message, Outcome};
+use crate::emergency::candidate::Claim;
+use crate::emergency::incident::State;
+use crate::emergency::place::Place;
+use crate::emergency::sightings::Seen;
+use crate::emergency::testing::turn;
+use crate::fate::{Answer, Receipt};
+
+const NOW_MS: i64 = 1_700_000_000_000;
+const MINUTE_MS: i64 = 60_000;
+
+fn rules() -> Rules {
+    let chain = vec![turn("city", 60), turn("county", 30)];
+    Rules { chain, ..Rules::new(20, &Targets::default()) }
+}
+
+fn desk() -> Desk {
+    Desk::new(rules(), 1)
+}
+
+fn ms(ms: u64) -> Duration {
+    Duration::from_millis(ms)
+}
+
+/// A call at so many ms after the start of the test.
+fn call(vehicle_id: &str, at_ms: i64) -> Candidate {
+    let mut call = Candidate::example(vehicle_id);
+    (call.received_ms, call.last_received_ms) = (NOW_MS + at_ms, NOW_MS + at_ms);
+    (call.arrived, call.last_arrived) = (ms(at_ms as u64), ms(at_ms as u64));
+    call
+}
+
+fn named(vehicle_id: &str, vehicle_incident: &str, at_ms: i64) -> Candidate {
+    Candidate { vehicle_incident: Some(vehicle_incident.into()), ..call(vehicle_id, at_ms) }
+}
+
+fn waiting(mut call: Candidate) -> (Candidate, Answer) {
+    let (receipt, answer) = Receipt::new(1);
+    receipt.set(0, Fate::Stored);
+    call.claims.push(Claim::new(receipt, 0, call.arrived));
+    (call, answer)
+}
+
+fn now(at_ms: i64) -> Moment {
+    Moment { ms: NOW_MS + at_ms, at: ms(at_ms.unsigned_abs()) }
+}
+
+fn admit(desk: &mut Desk, calls: Vec<Candidate>) -> Admitted {
+    desk.arrive(calls);
+    desk.admit(&Known::new())
+}
+
+fn opened(admitted: &Admitted) -> IncidentId {
+    assert_eq!(admitted.opened.len(), 1, "{admitted:?}");
+    admitted.opened[0]
+}
+
+fn record(desk: &mut Desk) {
+    let drafts = desk.drafts(1_000);
+    desk.recorded(&drafts);
+}
+
+fn answer(desk: &mut Desk, call: &Call, status: u16, at_ms: i64) {
+    let outcome = if status < 300 {
+        Outcome::Accepted { status }
+    } else {
+        Outcome::Refused { status, retry_after_s: None }
+    };
+    desk.attempted(crate::emergency::testing::ended(call, outcome), now(at_ms));
+}
+
+/// Lets the incident be recorded, called and accepted.
+fn accept(desk: &mut Desk, id: IncidentId, at_ms: i64) {
+    record(desk);
+    let due = desk.next_call(now(at_ms)).expect("a call is owed");
+    assert_eq!(due.incident.id, id);
+    answer(desk, &due, 200, at_ms);
+    record(desk);
+}
+
+fn deed(action: Act) -> Deed {
+    Deed { action, by: "Anna".into(), note: "".into() }
+}
+
+/// Lets it be accepted and a person see to it.
+fn settle(desk: &mut Desk, id: IncidentId, at_ms: i64) {
+    accept(desk, id, at_ms);
+    desk.act(id, &deed(Act::Acknowledge), now(at_ms)).unwrap();
+}
+
+fn tidy(desk: &mut Desk, at_ms: i64) {
+    desk.tidy(now(at_ms));
+}
+
+/// Every call that is due, as target, message and number of the key, each answered with `status`.
+fn calls(desk: &mut Desk, at_ms: i64, status: u16) -> Vec<(String, Message, u32)> {
+    let mut made = Vec::new();
+    while let Some(call) = desk.next_call(now(at_ms)) {
+        made.push((call.target.to_string(), call.message, call.key.number));
+        answer(desk, &call, status, at_ms);
+    }
+    made
+}
+
+fn to(target: &str, message: Message, number: u32) -> (String, Message, u32) {
+    (target.to_owned(), message, number)
+}
+
+#[test]
+fn an_episode_goes_on_until_a_person_sees_to_it_and_it_is_quiet() {
+    let mut desk = desk();
+    let first = opened(&admit(&mut desk, vec![call("bus 7", 0)]));
+    accept(&mut desk, first, 1);
+    let long_after = admit(&mut desk, vec![call("bus 7", 600 * MINUTE_MS)]);
+    assert_eq!((long_after.opened.len(), long_after.updated), (0, 1), "no person has seen to it");
+    desk.act(first, &deed(Act::Acknowledge), now(600 * MINUTE_MS)).unwrap();
+    let soon = admit(&mut desk, vec![call("bus 7", 605 * MINUTE_MS)]);
+    assert_eq!((soon.opened.len(), soon.updated), (0, 1));
+    let second = opened(&admit(&mut desk, vec![call("bus 7", 610 * MINUTE_MS + 1)]));
+    assert_ne!(first, second);
+}
+
+#[test]
+fn one_emergency_and_then_silence_for_a_day_is_still_open_and_still_escalating() {
+    let mut desk = desk();
+    let id = opened(&admit(&mut desk, vec![call("bus 7", 0)]));
+    record(&mut desk);
+    let mut made = Vec::new();
+    for second in 0..24 * 3600 {
+        made.extend(calls(&mut desk, second * 1000, 200).into_iter().map(|call| (second, call)));
+        tidy(&mut desk, second * 1000);
+    }
+    let incident = desk.get(id).unwrap().clone();
+    assert_eq!((incident.state, incident.quiet_ms), (State::Notified, Some(NOW_MS + 301_000)));
+    let first: Vec<_> = made.iter().take(4).cloned().collect();
+    assert_eq!(
+        first,
+        [
+            (0, to("city", Message::Opened, 0)),
+            (60, to("county", Message::Opened, 0)),
+            (90, to("city", Message::Escalated, 1)),
+            (150, to("county", Message::Escalated, 2)),
+        ]
+    );
+    assert_eq!(made.len(), 2 * 24 * 3600 / 90, "each target once in every round of 90 s");
+    assert_eq!(desk.standing().unacknowledged, 1);
+    assert!(desk.pending(id).0.len() < 30, "rounds without end do not bury the trail");
+    desk.act(id, &deed(Act::Acknowledge), now(86_400_000)).unwrap();
+    assert!(!calls(&mut desk, 86_400_001, 200).iter().any(|(_, message, _)| *message == Message::Escalated));
+    assert_eq!((desk.wake_at(), desk.standing().unacknowledged), (None, 0));
+}
+
+#[test]
+fn a_turn_ends_when_it_should_have_although_there_was_a_restart() {
+    let check = |down_ms: i64, due_ms: i64| {
+        let mut old = desk();
+        let id = opened(&admit(&mut old, vec![call("bus 7", 0)]));
+        accept(&mut old, id, 1);
+        let left = vec![old.get(id).unwrap().clone()];
+        let mut new = desk();
+        new.restore(left, Moment { ms: NOW_MS + down_ms, at: ms(5) });
+        let early = Moment { ms: 0, at: ms(5 + due_ms.unsigned_abs()) - Duration::from_nanos(1) };
+        assert!(due_ms == 0 || new.next_call(early).is_none(), "{down_ms}");
+        let due = new.next_call(Moment { ms: NOW_MS, at: ms(5 + due_ms.unsigned_abs()) }).unwrap();
+        assert_eq!(&*due.target, "county", "{down_ms}");
+    };
+    check(20_000, 40_000);
+    check(60_000, 0);
+    check(86_400_000, 0);
+    check(-86_400_000, 60_000);
+}
+
+#[test]
+fn an_hour_without_the_target_and_then_all_arrive_oldest_first_once_per_key() {
+    let chain = vec![turn("city", 100_000)];
+    let mut desk = Desk::new(Rules { chain, open_max: 1_000, ..rules() }, 1);
+    let names: Vec<_> = (0..200).map(|number| format!("bus {number}")).collect();
+    for (at_ms, name) in names.iter().enumerate() {
+        admit(&mut desk, vec![call(name, at_ms as i64)]);
+    }
+    record(&mut desk);
+    let mut attempts = 0;
+    for second in 0..3600 {
+        attempts += calls(&mut desk, second * 1000, 503).len();
+    }
+    assert!(
+        attempts < 1000,
+        "{attempts} attempts for 200 incidents: the target is only probed while it is down"
+    );
+    let mut heard = Vec::new();
+    for second in 3600..3660 {
+        while let Some(call) = desk.next_call(now(second * 1000)) {
+            heard.push((call.incident.vehicle_id.to_string(), call.key.to_string()));
+            answer(&mut desk, &call, 200, second * 1000);
+        }
+    }
+    assert_eq!(
+        heard.iter().map(|(vehicle, _)| vehicle).collect::<Vec<_>>(),
+        names.iter().collect::<Vec<_>>()
+    );
+    let keys: BTreeSet<_> = heard.iter().map(|(_, key)| key).collect();
+    assert_eq!(keys.len(), 200);
+}
+
+#[test]
+fn a_refusal_for_good_passes_the_turn_on_at_once_but_for_the_last() {
+    let mut desk = desk();
+    let id = opened(&admit(&mut desk, vec![call("bus 7", 0)]));
+    record(&mut desk);
+    let opening = |target| to(target, Message::Opened, 0);
+    assert_eq!(calls(&mut desk, 0, 404), [opening("city"), opening("county")]);
+    assert_eq!((desk.dead_letters(), calls(&mut desk, 29_999, 404).len()), (2, 0));
+    assert_eq!(calls(&mut desk, 30_000, 404), [opening("city"), opening("county")], "the chain starts again");
+    desk.act(id, &deed(Act::Replay), now(31_000)).unwrap();
+    assert_eq!(calls(&mut desk, 31_000, 200).len(), 2);
+    assert_eq!(desk.dead_letters(), 0);
+}
+
+#[test]
+fn news_goes_to_who_has_accepted_and_not_more_often_than_every_ten_seconds() {
+    let mut desk = desk();
+    let id = opened(&admit(&mut desk, vec![call("bus 7", 0)]));
+    record(&mut desk);
+    let mut made = calls(&mut desk, 0, 200);
+    for second in 1..=55 {
+        let moved = Place { lat: second as f64, lon: 0.0, time_ms: NOW_MS + second * 1000, trusted: true };
+        admit(&mut desk, vec![Candidate { place: Some(moved), ..call("bus 7", second * 1000) }]);
+        made.extend(calls(&mut desk, second * 1000, 200));
+    }
+    let updates: Vec<_> = made.iter().skip(1).map(|(_, message, number)| (*message, *number)).collect();
+    assert_eq!(updates, (1..=5).map(|number| (Message::Updated, number)).collect::<Vec<_>>());
+    desk.act(id, &deed(Act::Acknowledge), now(70_000)).unwrap();
+    let last = desk.next_call(now(70_000)).unwrap();
+    assert!(
+        last.told.acknowledged && last.incident.state == State::Acknowledged,
+        "who was called hears of it"
+    );
+}
+
+#[test]
+fn a_repeat_from_the_same_spot_is_no_news() {
+    let mut desk = desk();
+    let id = opened(&admit(&mut desk, vec![call("bus 7", 0)]));
+    accept(&mut desk, id, 1);
+    for second in 1..=30 {
+        let place = call("bus 7", 0).place.map(|place| Place { time_ms: NOW_MS + second * 1000, ..place });
+        admit(&mut desk, vec![Candidate { place, ..call("bus 7", second * 1000) }]);
+        assert_eq!(calls(&mut desk, second * 1000, 200), []);
+    }
+}
+
+#[test]
+fn drills_go_to_their_own_target_alone_and_end_by_themselves() {
+    let mut desk = Desk::new(Rules { drill: Some(turn("drill", 60)), ..rules() }, 1);
+    let trial = |at_ms| Candidate { kind: Some(Kind::Test), ..call("bus 7", at_ms) };
+    let drill = opened(&admit(&mut desk, vec![trial(0)]));
+    let real = opened(&admit(&mut desk, vec![call("bus 7", 0)]));
+    record(&mut desk);
+    let mut made = Vec::new();
+    for second in 0..400 {
+        while let Some(call) = desk.next_call(now(second * 1000)) {
+            assert_eq!(&*call.target == "drill", call.incident.id == drill);
+            made.push(call.incident.id);
+            answer(&mut desk, &call, 200, second * 1000);
+        }
+        tidy(&mut desk, second * 1000);
+    }
+    assert_eq!(made.iter().filter(|id| **id == drill).count(), 1);
+    record(&mut desk);
+    assert!(desk.get(drill).is_none() && desk.get(real).is_some());
+    let mut none = self::desk();
+    admit(&mut none, vec![trial(0)]);
+    record(&mut none);
+    assert!(none.next_call(now(0)).is_none(), "without a target for drills nobody is called");
+}
+
+#[test]
+fn strangers_have_their_share_and_displace_nobody_who_was_known_before() {
+    let mut desk = desk();
+    let seen = |vehicle: &str| {
+        let place = Place { lat: 1.0, lon: 2.0, time_ms: 0, trusted: false };
+        vehicle.starts_with("bus").then_some(Seen { place, familiar: true })
+    };
+    let names: Vec<_> = (0..30).map(|number| format!("invented {number}")).chain(["bus 7".into()]).collect();
+    desk.arrive(names.iter().map(|name| call(name, 0)).collect());
+    let known: Known = desk.newcomers().into_iter().map(|name| (name.clone(), seen(&name))).collect();
+    let admitted = desk.admit(&known);
+    assert_eq!(
+        (admitted.opened.len(), admitted.refused.len()),
+        (11, 20),
+        "ten of twenty places for strangers"
+    );
+    assert_eq!(desk.standing().open_of_strangers, 10);
+    assert_eq!(&*desk.drafts(1)[0].incident.vehicle_id, "bus 7", "known vehicles are written first");
+    record(&mut desk);
+    assert_eq!(&*desk.next_call(now(1)).unwrap().incident.vehicle_id, "bus 7", "and called first");
+}
+
+#[test]
+fn what_is_known_of_the_vehicle_is_where_its_track_begins() {
+    let mut desk = desk();
+    let place = Place { lat: 1.0, lon: 2.0, time_ms: NOW_MS - 5_000, trusted: false };
+    desk.arrive(vec![call("bus 7", 0)]);
+    let known = Known::from([("bus 7".into(), Some(Seen { place, familiar: true }))]);
+    let id = opened(&desk.admit(&known));
+    let incident = desk.get(id).unwrap();
+    assert_eq!(incident.track.iter().map(|place| place.lat).collect::<Vec<_>>(), [1.0, 59.33]);
+    assert!(incident.place.unwrap().trusted);
+}
+
+#[test]
+fn the_first_person_wins() {
+    let mut desk = desk();
+    let id = opened(&admit(&mut desk, vec![call("bus 7", 0)]));
+    desk.act(id, &deed(Act::Acknowledge), now(5)).unwrap();
+    let late = Deed { by: "Bo".into(), ..deed(Act::Acknowledge) };
+    let refusal = desk.act(id, &late, now(6)).unwrap_err();
+    assert_eq!(
+        (refusal.state, &*refusal.decision.by, refusal.decision.at_ms),
+        (State::Acknowledged, "Anna", NOW_MS + 5)
+    );
+    desk.act(id, &Deed { action: Act::Resolve, ..late.clone() }, now(7)).unwrap();
+    assert_eq!(&*desk.act(id, &deed(Act::Resolve), now(8)).unwrap_err().decision.by, "Bo");
+    assert_eq!(desk.standing(), Standing { unrecorded: 1, ..Standing::default() });
+}
+
+#[test]
+fn what_a_person_forgot_to_resolve_ends_after_a_quiet_day() {
+    let mut desk = desk();
+    let id = opened(&admit(&mut desk, vec![call("bus 7", 0)]));
+    settle(&mut desk, id, 1);
+    tidy(&mut desk, 24 * 60 * MINUTE_MS);
+    assert_eq!(desk.get(id).unwrap().state, State::Acknowledged);
+    tidy(&mut desk, 24 * 60 * MINUTE_MS + 1);
+    assert_eq!(&*desk.get(id).unwrap().resolved.as_ref().unwrap().by, "vagn");
+}
+
+/// The report that comes at so many ms while the wall clock shows so many.
+fn shown(at_ms: i64, wall_ms: i64) -> Candidate {
+    let stamp = NOW_MS + wall_ms;
+    Candidate { received_ms: stamp, last_received_ms: stamp, ..call("bus 7", at_ms) }
+}
+
+#[test]
+fn a_wall_clock_that_stands_still_keeps_no_episode_open() {
+    let mut desk = desk();
+    let ahead = 600 * MINUTE_MS;
+    let first = opened(&admit(&mut desk, vec![shown(0, ahead)]));
+    settle(&mut desk, first, 1);
+    let second = opened(&admit(&mut desk, vec![shown(5 * MINUTE_MS + 1, ahead)]));
+    desk.tidy(Moment { ms: NOW_MS, at: ms(11 * MINUTE_MS as u64) });
+    let quiet = |id| desk.get(id).unwrap().quiet_ms.is_some();
+    assert!(quiet(first) && quiet(second), "it waits for the wall clock to catch up");
+}
+
+#[test]
+fn a_wall_clock_that_jumps_makes_no_second_incident() {
+    let mut desk = desk();
+    let first = opened(&admit(&mut desk, vec![shown(0, 0)]));
+    settle(&mut desk, first, 1);
+    desk.tidy(Moment { ms: NOW_MS + 600 * MINUTE_MS, at: ms(1) });
+    let repeat = admit(&mut desk, vec![shown(1_000, 600 * MINUTE_MS)]);
+    assert_eq!((repeat.opened.len(), repeat.updated), (0, 1));
+}
+
+#[test]
+fn a_restored_incident_has_been_quiet_since_its_last_report_but_never_for_less_than_no_time() {
+    let check = |updated_ms, at_ms, goes_on| {
+        let mut old = desk();
+        let first = opened(&admit(&mut old, vec![shown(0, updated_ms)]));
+        settle(&mut old, first, 1);
+        let left = vec![old.get(first).unwrap().clone()];
+        let mut new = desk();
+        new.restore(left, Moment { ms: NOW_MS, at: ms(3) });
+        assert_eq!(
+            admit(&mut new, vec![call("bus 7", 3 + at_ms)]).updated == 1,
+            goes_on,
+            "{updated_ms} {at_ms}"
+        );
+    };
+    check(-4 * MINUTE_MS, MINUTE_MS, true);
+    check(-4 * MINUTE_MS, MINUTE_MS + 1, false);
+    check(600 * MINUTE_MS, 5 * MINUTE_MS, true);
+    check(600 * MINUTE_MS, 5 * MINUTE_MS + 1, false);
+}
+
+#[test]
+fn what_is_over_leaves_the_desk_once_that_is_recorded() {
+    let mut desk = desk();
+    let id = opened(&admit(&mut desk, vec![call("bus 7", 0)]));
+    accept(&mut desk, id, 1);
+    desk.act(id, &deed(Act::Resolve), now(2)).unwrap();
+    assert_eq!((desk.standing().open, desk.is_recorded(id)), (0, false));
+    record(&mut desk);
+    assert!(desk.get(id).is_none());
+    assert_eq!((desk.wake_at(), desk.standing().unrecorded), (None, 0));
+}
+
+#[test]
+fn the_vehicles_own_name_for_an_incident_tells_two_apart() {
+    let mut desk = desk();
+    let bare = opened(&admit(&mut desk, vec![call("bus 7", 0)]));
+    let adopted = admit(&mut desk, vec![named("bus 7", "a", 1)]);
+    assert_eq!((adopted.opened.len(), adopted.updated), (0, 1), "the incident without a name gets this one");
+    let other = opened(&admit(&mut desk, vec![named("bus 7", "b", 2)]));
+    let again = admit(&mut desk, vec![named("bus 7", "a", 3), named("bus 7", "b", 3), call("bus 7", 3)]);
+    assert_eq!(again.updated, 3);
+    assert_eq!(desk.get(bare).unwrap().reports, 3);
+    assert_eq!(desk.get(other).unwrap().reports, 3, "a report without a name goes to the latest");
+    let elsewhere = admit(&mut desk, vec![named("bus 8", "a", 4)]);
+    assert_eq!(elsewhere.opened.len(), 1, "the name is the vehicle's own");
+}
+
+#[test]
+fn one_vehicle_cannot_fill_the_desk_with_names() {
+    let mut desk = desk();
+    for number in 0..100 {
+        admit(&mut desk, vec![named("bus 7", &format!("incident {number}"), number)]);
+    }
+    assert_eq!(desk.standing().open, 8);
+}
+
+#[test]
+fn past_the_limit_new_vehicles_are_refused_and_trials_have_a_limit_of_their_own() {
+    let mut desk = desk();
+    let trial = |number| Candidate { kind: Some(Kind::Test), ..call(&format!("bus {number}"), 0) };
+    let trials = admit(&mut desk, (0..5).map(trial).collect());
+    assert_eq!((trials.opened.len(), trials.refused.len()), (2, 3));
+    let real = admit(&mut desk, (0..25).map(|number| call(&format!("bus {number}"), 0)).collect());
+    assert_eq!((real.opened.len(), real.refused.len()), (20, 5), "trials take no room from real calls");
+    let (known, answer) = waiting(call("bus 3", 1));
+    let (new, refusal) = waiting(call("bus 99", 1));
+    assert_eq!(admit(&mut desk, vec![known, new]).refused, ["bus 99".into()]);
+    record(&mut desk);
+    assert!(answer.blocking_recv().unwrap()[0].incident.is_some());
+    assert_eq!(refusal.blocking_recv().unwrap()[0].fate, Fate::Failed);
+}
+
+#[test]
+fn a_sender_hears_of_it_only_when_its_own_report_is_on_disk() {
+    let mut desk = desk();
+    let (first, mut first_answer) = waiting(call("bus 7", 0));
+    let id = opened(&admit(&mut desk, vec![first]));
+    let drafts = desk.drafts(10);
+    let (second, mut second_answer) = waiting(call("bus 7", 1));
+    admit(&mut desk, vec![second]);
+    assert!(first_answer.try_recv().is_err());
+    desk.recorded(&drafts);
+    assert_eq!(first_answer.try_recv().unwrap()[0].incident, Some(id.to_string()));
+    assert!(second_answer.try_recv().is_err(), "it came after what was written");
+    record(&mut desk);
+    assert_eq!(second_answer.try_recv().unwrap()[0].incident, Some(id.to_string()));
+    assert_eq!(desk.standing().unrecorded, 0);
+}
+
+#[test]
+fn a_sender_does_not_wait_for_ever() {
+    let mut desk = desk();
+    let (first, mut answer) = waiting(call("bus 7", 0));
+    admit(&mut desk, vec![first]);
+    desk.store_down();
+    tidy(&mut desk, 5_000);
+    assert!(answer.try_recv().is_err());
+    tidy(&mut desk, 5_001);
+    let outcome = &answer.try_recv().unwrap()[0];
+    assert_eq!((outcome.fate, &outcome.incident), (Fate::Failed, &None));
+}
+
+#[test]
+fn calls_when_recorded_or_after_a_tenth_of_a_second() {
+    let mut desk = desk();
+    let slow = opened(&admit(&mut desk, vec![call("slow", 0)]));
+    assert!(desk.next_call(now(99)).is_none());
+    let unrecorded = desk.next_call(now(100)).unwrap();
+    assert!(unrecorded.incident.id == slow && unrecorded.incident.called_unrecorded);
+    assert_eq!(unrecorded.arrived, Some(ms(0)));
+    let quick = opened(&admit(&mut desk, vec![call("quick", 200)]));
+    record(&mut desk);
+    let recorded = desk.next_call(now(200)).unwrap();
+    assert!(recorded.incident.id == quick && !recorded.incident.called_unrecorded);
+}
+
+#[test]
+fn what_waited_for_the_store_to_be_read_is_still_recorded_and_placed_before_it_is_called() {
+    let mut desk = desk();
+    desk.restore(Vec::new(), now(3_000));
+    admit(&mut desk, vec![call("bus 7", 0)]);
+    assert!(desk.next_call(now(3_099)).is_none());
+    assert!(desk.next_call(now(3_100)).is_some());
+}
+
+#[test]
+fn tries_on_at_the_pace_of_the_schedule() {
+    let mut desk = Desk::new(Rules { chain: vec![turn("city", 100_000)], ..rules() }, 1);
+    admit(&mut desk, vec![call("bus 7", 0)]);
+    record(&mut desk);
+    let mut at_ms = 0;
+    for number in 1..=30 {
+        let call = desk.next_call(now(at_ms)).expect("due");
+        assert_eq!((call.number, call.key.number, call.arrived.is_some()), (number, 0, number == 1));
+        answer(&mut desk, &call, 503, at_ms);
+        let due_ms = desk.wake_at().unwrap().as_millis() as i64;
+        assert!(due_ms > at_ms && due_ms - at_ms <= 16_000, "{number}: {at_ms} {due_ms}");
+        assert!(desk.next_call(now(due_ms - 1)).is_none());
+        at_ms = due_ms + 1;
+    }
+    assert_eq!(desk.standing().unaccepted, 1, "there is no end to it");
+}
+
+#[test]
+fn a_new_run_calls_what_the_old_one_owed() {
+    let mut old = desk();
+    let owed = opened(&admit(&mut old, vec![call("owed", 0)]));
+    let done = opened(&admit(&mut old, vec![call("done", 1)]));
+    admit(&mut old, vec![Candidate { kind: Some(Kind::Test), ..call("trial", 2) }]);
+    record(&mut old);
+    while let Some(call) = old.next_call(now(0)) {
+        let status = if call.incident.id == done { 200 } else { 500 };
+        answer(&mut old, &call, status, 0);
+    }
+    let left: Vec<_> = old.drafts(10).into_iter().map(|draft| draft.incident).collect();
+    let mut new = desk();
+    new.restore(left, now(0));
+    let call = new.next_call(now(0)).unwrap();
+    assert_eq!((call.incident.id, call.number, call.arrived), (owed, 2, None));
+    assert!(new.next_call(now(1)).is_none());
+    let repeat = admit(&mut new, vec![Candidate::example("owed")]);
+    assert_eq!((repeat.opened.len(), repeat.updated), (0, 1), "a repeat joins it");
+}
+
+#[test]
+fn a_target_that_is_new_in_the_settings_hears_of_what_nobody_has_accepted() {
+    let mut old = Desk::new(Rules::new(20, &Targets::default()), 1);
+    let id = opened(&admit(&mut old, vec![call("bus 7", 0)]));
+    let left = vec![old.get(id).unwrap().clone()];
+    let mut new = desk();
+    new.restore(left, now(0));
+    assert_eq!(calls(&mut new, 0, 200), [to("city", Message::Opened, 0)]);
+    assert_eq!(calls(&mut new, 60_000, 200), [to("county", Message::Opened, 0)]);
+}
+
+#[test]
+fn a_repeat_that_came_before_the_store_was_read_joins_what_it_repeats() {
+    let check = |left: Candidate, repeat: Candidate, joins: bool| {
+        let mut old = desk();
+        let first = opened(&admit(&mut old, vec![left]));
+        record(&mut old);
+        let mut new = desk();
+        let (repeat, mut answer) = waiting(repeat);
+        let second = opened(&admit(&mut new, vec![repeat]));
+        let folded = new.restore(vec![old.get(first).unwrap().clone()], now(5));
+        let standing = new.standing();
+        assert_eq!((folded.len(), standing.open + standing.open_tests), if joins { (1, 1) } else { (0, 2) });
+        record(&mut new);
+        let known = if joins { first } else { second };
+        assert_eq!(answer.try_recv().unwrap()[0].incident, Some(known.to_string()));
+        assert_eq!(new.get(known).unwrap().reports, if joins { 2 } else { 1 });
+        let calls = std::iter::from_fn(|| new.next_call(now(5))).map(|call| call.incident.id);
+        assert!(calls.into_iter().all(|id| !joins || id == first));
+    };
+    let trial = Candidate { kind: Some(Kind::Test), ..call("bus 7", 2) };
+    check(call("bus 7", 0), call("bus 7", 1), true);
+    check(call("bus 7", 0), named("bus 7", "a", 1), true);
+    check(named("bus 7", "a", 0), named("bus 7", "a", 1), true);
+    check(named("bus 7", "a", 0), call("bus 7", 1), true);
+    check(named("bus 7", "a", 0), named("bus 7", "b", 1), false);
+    check(call("bus 7", 0), call("bus 8", 1), false);
+    check(call("bus 7", 0), trial, false);
+}
+
+#[test]
+fn a_repeat_that_has_been_called_about_keeps_its_key() {
+    let mut old = desk();
+    let first = opened(&admit(&mut old, vec![call("bus 7", 0)]));
+    let mut new = desk();
+    let second = opened(&admit(&mut new, vec![call("bus 7", 1)]));
+    assert_eq!(new.next_call(now(200)).unwrap().incident.id, second);
+    assert_eq!(new.restore(vec![old.get(first).unwrap().clone()], now(200)), []);
+    assert_eq!(new.standing().open, 2);
+}
+
+#[test]
+fn a_store_that_is_back_gets_all_that_is_at_the_desk() {
+    let mut desk = desk();
+    admit(&mut desk, vec![call("before", 0)]);
+    record(&mut desk);
+    desk.store_down();
+    admit(&mut desk, vec![call("meanwhile", 1)]);
+    assert!(desk.next_call(now(1)).is_some(), "it does not wait for a store that is down");
+    desk.restore(Vec::new(), now(2));
+    let mut written: Vec<_> = desk.drafts(10).into_iter().map(|draft| draft.incident.vehicle_id).collect();
+    written.sort();
+    assert_eq!(written, ["before".into(), "meanwhile".into()]);
+}
+
+#[test]
+fn new_incidents_are_written_before_old_ones_that_changed() {
+    let mut desk = desk();
+    admit(&mut desk, vec![call("old", 0)]);
+    record(&mut desk);
+    admit(&mut desk, vec![call("old", 1), call("new", 2)]);
+    assert!(desk.is_urgent());
+    assert_eq!(&*desk.drafts(1)[0].incident.vehicle_id, "new");
+}
+
+#[test]
+fn what_ended_while_the_store_was_down_is_kept_up_to_a_limit() {
+    let mut desk = desk();
+    desk.store_down();
+    for round in 0..50_i64 {
+        let at_ms = round * 10 * MINUTE_MS;
+        let id = opened(&admit(&mut desk, vec![call("bus 7", at_ms)]));
+        desk.act(id, &deed(Act::Resolve), now(at_ms)).unwrap();
+        tidy(&mut desk, at_ms + 6 * MINUTE_MS);
+    }
+    assert_eq!(desk.standing().unrecorded, 20);
+}
+
+#[test]
+fn the_last_known_place_stands_in_for_a_missing_one() {
+    let mut desk = desk();
+    let id = opened(&admit(&mut desk, vec![Candidate { place: None, ..call("bus 7", 0) }]));
+    assert_eq!(desk.take_unplaced(), [(id, "bus 7".into())]);
+    desk.unplaced(id);
+    assert_eq!(desk.take_unplaced().len(), 1);
+    let last_known = Place { lat: 1.0, lon: 2.0, time_ms: 3, trusted: false };
+    desk.place(id, last_known, ms(0));
+    assert_eq!(desk.get(id).unwrap().place, Some(last_known));
+    admit(&mut desk, vec![call("bus 7", 1)]);
+    assert!(desk.get(id).unwrap().place.unwrap().trusted);
+    assert!(desk.take_unplaced().is_empty());
+}
+
+#[test]
+fn a_receipt_held_by_nobody_is_answered() {
+    let (receipt, answer) = Receipt::new(1);
+    let mut desk = desk();
+    let mut late = call("bus 7", 0);
+    late.claims.push(Claim::new(Arc::clone(&receipt), 0, ms(0)));
+    drop(receipt);
+    admit(&mut desk, vec![late]);
+    drop(desk);
+    assert_eq!(answer.blocking_recv().unwrap()[0].fate, Fate::Failed);
+}
