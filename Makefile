@@ -3,14 +3,14 @@
 CARGO ?= cargo
 export CARGO_TERM_COLOR ?= auto
 
-.PHONY: run test check format-check clippy docs needs chaos table clean
+.PHONY: run test check format-check clippy docs deploy-check needs chaos table clean
 
 ## run: build the release and drive the recorded Austin buses through it
 run:
 	$(CARGO) run --release --locked --bin vagn -- serve --demo
 
 ## test: everything that decides whether a change may land
-test: needs format-check clippy docs
+test: needs format-check clippy docs deploy-check
 	$(CARGO) test --workspace --locked --all-targets
 	$(CARGO) test --workspace --locked --doc
 
@@ -29,6 +29,10 @@ clippy:
 
 docs:
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --locked --no-deps
+
+## deploy-check: alert rules, relays and dashboard in deploy/; builds nothing
+deploy-check:
+	scripts/test-deploy
 
 ## chaos: the kill and fault runs, long: every random moment tried many times
 chaos:
