@@ -6,6 +6,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use vagn_wire::Kind;
 
 use super::attempt::{Attempt, Message};
+use super::calls::Caller;
 use super::candidate::Candidate;
 use super::delivery::{Delivery, Told};
 use super::id::IncidentId;
@@ -255,6 +256,11 @@ impl Incident {
         self.state = State::Resolved;
         self.escalation.next_ms = None;
         self.resolved = Some(decision);
+    }
+
+    /// What its vehicle is to who decides on an order.
+    pub fn caller(&self) -> Caller {
+        if self.familiar { Caller::Familiar } else { Caller::Stranger }
     }
 
     /// Whether it is over.

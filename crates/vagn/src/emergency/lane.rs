@@ -170,10 +170,10 @@ impl Lane {
 
     fn announce(&self, incident: &Incident, action: Action) {
         let (id, vehicle_id, test) = (incident.id, &incident.vehicle_id, incident.test);
-        if action == Action::Opened {
-            info!(incident_id = %id, %vehicle_id, test, "a vehicle calls for help");
-        } else {
-            info!(incident_id = %id, %vehicle_id, change = action.as_str(), "incident");
+        match action {
+            Action::Opened => info!(incident_id = %id, %vehicle_id, test, "a vehicle calls for help"),
+            Action::Notified => {} // Said with the attempt.
+            action => info!(incident_id = %id, %vehicle_id, change = action.as_str(), "an incident changes"),
         }
         let view = IncidentView::new(incident, &self.desk.lock(), &self.rules, self.moment());
         self.feed.publish(action.as_str(), &view);

@@ -68,14 +68,15 @@ impl Desk {
     /// written again; only what nobody has been called about yet may turn out to be a repeat of a call that was restored.
     pub fn restore(&mut self, incidents: Vec<Incident>, now: Moment) -> Vec<Folded> {
         self.restored = now.at;
-        self.changed.extend(self.live.keys().filter(|id| !self.new.contains(id)));
+        let known = self.live.values().map(|live| (live.incident.caller(), live.incident.id));
+        self.changed.extend(known.filter(|new| !self.new.contains(new)).map(|(_, id)| id));
         for incident in incidents {
             if !self.live.contains_key(&incident.id) {
                 self.restore_one(incident, now);
             }
         }
-        let uncalled = self.new.iter().filter(|id| self.live[*id].arrived.is_some());
-        let uncalled: Vec<_> = uncalled.copied().collect();
+        let new = self.new.iter().map(|(_, id)| *id);
+        let uncalled: Vec<_> = new.filter(|id| self.live[id].arrived.is_some()).collect();
         uncalled.into_iter().filter_map(|id| self.fold(id, now)).collect()
     }
 
@@ -183,8 +184,9 @@ impl Desk {
         let how = incident.kind.map_or("the flag", vagn_wire::Kind::as_str);
         let mut live = Live::open(incident, &call, claims);
         live.note(&call.vehicle_id, now.ms, Action::Opened, how);
+        let caller = live.incident.caller();
         self.enlist(live);
-        self.new.insert(id);
+        self.new.insert((caller, id));
         self.happens(id, Action::Opened);
         self.urgent = true;
         self.begin(id, now);
@@ -204,7 +206,7 @@ impl Desk {
         let incident = &self.live[&id].incident;
         let first = self.rules.first(incident.test);
         let told = incident.to_tell();
-        let caller = caller(incident);
+        let caller = incident.caller();
         let known = |target: &str| incident.deliveries.iter().find(|one: &&Delivery| *one.target == *target);
         let turns = self.rules.turns(incident.test).iter().enumerate();
         let begun = turns.filter_map(|(at, turn)| Some((first + at, known(&turn.target)?.owed(told))));
@@ -227,7 +229,7 @@ impl Desk {
     /// Makes it the first target's turn.
     fn engage_first(&mut self, id: IncidentId, now: Moment) -> Option<(usize, Caller)> {
         let incident = &self.live[&id].incident;
-        let (test, caller) = (incident.test, caller(incident));
+        let (test, caller) = (incident.test, incident.caller());
         let turn = self.rules.turns(test).first()?.clone();
         let clocked = incident.is_unacknowledged();
         let next_ms = clocked.then(|| now.ms.saturating_add_unsigned(turn.lasts.as_millis() as u64));
@@ -289,9 +291,4 @@ impl Desk {
             self.spread(id, now);
         }
     }
-}
-
-/// What the incident's vehicle is to whoever decides on an order.
-pub(super) fn caller(incident: &Incident) -> Caller {
-    if incident.familiar { Caller::Familiar } else { Caller::Stranger }
 }

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use super::admission::caller;
 use super::{Desk, Moment};
 use crate::emergency::attempt::{Attempt, Message, MessageKey, Outcome};
 use crate::emergency::calls::{Again, Calls};
@@ -210,7 +209,7 @@ impl Desk {
     /// It is the next target's turn, and behind the last the first's again.
     fn pass_on(&mut self, id: IncidentId, now: Moment, why: &str) {
         let Some(live) = self.live.get(&id) else { return };
-        let (test, caller) = (live.incident.test, caller(&live.incident));
+        let (test, caller) = (live.incident.test, live.incident.caller());
         let turns = self.rules.turns(test);
         let level = live.incident.escalation.level.saturating_add(1);
         let Some(turn) = turns.get(level as usize % turns.len().max(1)).cloned() else { return };
@@ -269,6 +268,6 @@ impl Desk {
 
     /// Deliveries that a target has refused for good.
     pub fn dead_letters(&self) -> usize {
-        self.live.values().map(|live| live.incident.dead_letters()).sum()
+        self.dead.iter().filter_map(|id| self.get(*id)).map(Incident::dead_letters).sum()
     }
 }

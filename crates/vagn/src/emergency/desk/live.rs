@@ -9,10 +9,10 @@ use crate::emergency::incident::Incident;
 use crate::emergency::trail::{Action, Note};
 
 /// Changes of one incident that may wait for a store that does not work.
-const NOTES_MAX: usize = 1_000;
+const NOTES_MAX: usize = 200;
 
 /// Attempts of one incident that may wait for a store that does not work; the oldest go.
-const LEDGER_MAX: usize = 1_000;
+const LEDGER_MAX: usize = 100;
 
 pub(super) struct Live {
     pub(super) incident: Incident,

@@ -19,7 +19,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use super::attempt::Attempt;
-use super::calls::Calls;
+use super::calls::{Caller, Calls};
 use super::candidate::Candidate;
 use super::id::{IdMaker, IncidentId};
 use super::incident::{Incident, MACHINE};
@@ -51,13 +51,17 @@ pub struct Desk {
     roster: Roster,
     unaccepted: BTreeSet<IncidentId>,
     unacknowledged: BTreeSet<IncidentId>,
-    /// Never written yet; they go first.
-    new: BTreeSet<IncidentId>,
+    /// With a target that has refused it for good.
+    dead: BTreeSet<IncidentId>,
+    /// Never written yet; they go first, and of them the vehicles that were known before.
+    new: BTreeSet<(Caller, IncidentId)>,
     /// Written, and changed since.
     changed: BTreeSet<IncidentId>,
     unplaced: BTreeSet<IncidentId>,
     /// Whose place is looked for first the next time.
     place_next: IncidentId,
+    /// Which incident is looked after first the next time.
+    tidy_next: IncidentId,
     /// Something unrecorded should not wait for the next round.
     urgent: bool,
     store_up: bool,
@@ -128,10 +132,12 @@ impl Desk {
             roster: Roster::default(),
             unaccepted: BTreeSet::new(),
             unacknowledged: BTreeSet::new(),
+            dead: BTreeSet::new(),
             new: BTreeSet::new(),
             changed: BTreeSet::new(),
             unplaced: BTreeSet::new(),
             place_next: IncidentId::from_u128(0),
+            tidy_next: IncidentId::from_u128(0),
             urgent: false,
             store_up: true,
             restored: Duration::ZERO,
@@ -157,8 +163,9 @@ impl Desk {
         let live = self.live.remove(&id)?;
         self.roster.leave(&live.incident);
         self.lines.iter_mut().for_each(|calls| calls.done(id));
-        let lists = [&mut self.unaccepted, &mut self.unacknowledged, &mut self.new, &mut self.changed];
-        for ids in lists.into_iter().chain([&mut self.unplaced, &mut self.stirred]) {
+        self.new.remove(&(live.incident.caller(), id));
+        let waits = [&mut self.unaccepted, &mut self.unacknowledged, &mut self.dead];
+        for ids in waits.into_iter().chain([&mut self.changed, &mut self.unplaced, &mut self.stirred]) {
             ids.remove(&id);
         }
         Some(live)
@@ -181,6 +188,7 @@ impl Desk {
         let waits = [
             (incident.is_unaccepted(), &mut self.unaccepted),
             (incident.is_unacknowledged(), &mut self.unacknowledged),
+            (incident.dead_letters() > 0, &mut self.dead),
         ];
         for (waits, ids) in waits {
             if waits {
@@ -242,9 +250,7 @@ impl Desk {
     /// known before.
     pub fn drafts(&mut self, max: usize) -> Vec<Draft> {
         self.urgent = self.unrecorded() > max;
-        let strange = |id: &&IncidentId| self.live.get(*id).is_some_and(|live| !live.incident.familiar);
-        let known = self.new.iter().filter(|id| !strange(id));
-        let ids = known.chain(self.new.iter().filter(strange)).chain(&self.changed).take(max);
+        let ids = self.new.iter().map(|(_, id)| id).chain(&self.changed).take(max);
         let live = ids.filter_map(|id| self.live.get(id));
         live.map(|live| Draft {
             incident: live.incident.clone(),
@@ -274,7 +280,7 @@ impl Desk {
         let done = live.recorded >= live.version;
         let over = live.incident.is_resolved();
         self.lines.iter_mut().for_each(|calls| calls.recorded(id));
-        self.new.remove(&id);
+        self.new.remove(&(draft.incident.caller(), id));
         match (done, over) {
             (false, _) => drop(self.changed.insert(id)),
             (true, false) => drop(self.changed.remove(&id)),

@@ -1,6 +1,5 @@
 //! What people decide about an incident. The first to acknowledge or resolve it wins.
 
-use super::admission::caller;
 use super::{Desk, Live, Moment};
 use crate::emergency::calls::Again;
 use crate::emergency::id::IncidentId;
@@ -93,7 +92,7 @@ impl Desk {
     /// Has every target called again that has refused the incident for good. Returns how many.
     fn replay(&mut self, id: IncidentId, now: Moment) -> usize {
         let Some(live) = self.live.get_mut(&id) else { return 0 };
-        let (test, caller) = (live.incident.test, caller(&live.incident));
+        let (test, caller) = (live.incident.test, live.incident.caller());
         let first = self.rules.first(test);
         let mut replayed = 0;
         for (at, turn) in self.rules.turns(test).iter().enumerate() {
@@ -109,8 +108,7 @@ impl Desk {
 
     /// Has every dead letter sent again, on behalf of `by`. Returns how many.
     pub fn replay_all(&mut self, by: &str, now: Moment) -> usize {
-        let dead = self.live.values().filter(|live| live.incident.dead_letters() > 0);
-        let dead: Vec<_> = dead.map(|live| live.incident.id).collect();
+        let dead: Vec<_> = self.dead.iter().copied().collect();
         let mut replayed = 0;
         for id in dead {
             let letters = self.replay(id, now);

@@ -8,44 +8,47 @@ use crate::emergency::id::IncidentId;
 use crate::emergency::incident::{Decision, MACHINE};
 use crate::emergency::trail::Action;
 
+/// Incidents that are looked after in one round: a millisecond or two, for which calls have to wait.
+const ROUND: usize = 10_000;
+
 impl Desk {
     /// Marks what is quiet at `now`, ends what may end by itself, and tells senders who have waited too long that it failed.
+    /// Where there are very many incidents a round looks after some of them, and the next goes on.
     pub fn tidy(&mut self, now: Moment) {
         self.refuse_old_claims(now.at);
-        self.mark_quiet(now);
-        self.end_what_may(now);
+        for id in self.next_round() {
+            self.tidy_one(id, now);
+        }
         self.forget_ended();
     }
 
-    fn mark_quiet(&mut self, now: Moment) {
+    fn next_round(&mut self) -> Vec<IncidentId> {
+        let ids = self.live.range(self.tidy_next..).map(|(id, _)| *id);
+        let mut round: Vec<_> = ids.take(ROUND + 1).collect();
+        let next = if round.len() > ROUND { round.pop() } else { None };
+        self.tidy_next = next.unwrap_or(IncidentId::from_u128(0));
+        round
+    }
+
+    /// Trials end when they are quiet, and so does, much later, what a person has seen to and forgotten to resolve. All else
+    /// waits for a person.
+    fn tidy_one(&mut self, id: IncidentId, now: Moment) {
+        let Some(live) = self.live.get(&id).filter(|live| !live.incident.is_resolved()) else { return };
+        let (incident, quiet) = (&live.incident, live.quiet(now.at));
         let quiet_max = self.rules.quiet_max;
-        let live = self.live.values().filter(|live| !live.incident.is_resolved());
-        let fallen = live.filter(|live| live.incident.quiet_ms.is_none() && live.quiet(now.at) > quiet_max);
-        let fallen: Vec<_> = fallen.map(|live| live.incident.id).collect();
-        for id in fallen {
+        if incident.test && quiet > quiet_max {
+            self.end(id, "a drill, and quiet", now);
+        } else if incident.acknowledged.is_some() && quiet > self.rules.resolve_after {
+            self.end(id, "acknowledged, and quiet for long", now);
+        } else if incident.quiet_ms.is_none() && quiet > quiet_max {
             self.change(id, |incident| incident.quiet_ms = Some(now.ms));
             self.note(id, now.ms, Action::Quiet, &format!("no report for {} s", quiet_max.as_secs()));
         }
     }
 
-    /// Trials end when they are quiet, and so does, much later, what a person has seen to and forgotten to resolve. All else
-    /// waits for a person.
-    fn end_what_may(&mut self, now: Moment) {
-        let (quiet_max, resolve_after) = (self.rules.quiet_max, self.rules.resolve_after);
-        let why = |live: &super::Live| match &live.incident {
-            incident if incident.is_resolved() => None,
-            incident if incident.test && live.quiet(now.at) > quiet_max => Some("a drill, and quiet"),
-            incident if incident.acknowledged.is_some() && live.quiet(now.at) > resolve_after => {
-                Some("acknowledged, and quiet for long")
-            }
-            _ => None,
-        };
-        let over = self.live.values().filter_map(|live| Some((live.incident.id, why(live)?)));
-        let over: Vec<_> = over.collect();
-        for (id, why) in over {
-            self.resolve(id, Decision { by: MACHINE.into(), at_ms: now.ms, note: why.into() });
-            self.note(id, now.ms, Action::Resolved, why);
-        }
+    fn end(&mut self, id: IncidentId, why: &str, now: Moment) {
+        self.resolve(id, Decision { by: MACHINE.into(), at_ms: now.ms, note: why.into() });
+        self.note(id, now.ms, Action::Resolved, why);
     }
 
     /// While the store is down, what has ended cannot leave by being recorded. There is a limit to that.
@@ -61,7 +64,7 @@ impl Desk {
 
     fn refuse_old_claims(&mut self, now: Duration) {
         let within = self.rules.claim_within;
-        for id in self.new.iter().chain(&self.changed) {
+        for id in self.new.iter().map(|(_, id)| id).chain(&self.changed) {
             let Some(live) = self.live.get_mut(id) else { continue };
             let old = |(_, claim): &mut (u64, Claim)| now.saturating_sub(claim.since) > within;
             live.claims.extract_if(.., old).for_each(|(_, claim)| claim.refuse());
@@ -72,7 +75,8 @@ impl Desk {
     /// they are now.
     pub fn take_to_follow(&mut self, max: usize, now: Duration) -> Vec<(IncidentId, Box<str>)> {
         let every = self.rules.news_every;
-        let due = self.live.values_mut().filter(|live| {
+        let round = self.live.range_mut(self.tidy_next..).map(|(_, live)| live).take(ROUND);
+        let due = round.filter(|live| {
             let incident = &live.incident;
             incident.accepted_ms.is_some() && !incident.is_resolved() && live.followed + every <= now
         });
