@@ -31,6 +31,9 @@ const ASKERS_MAX: usize = 1_024;
 /// The same for one call, so that who repeats it all the time, or forges it, takes the answer from nobody else.
 const ASKERS_PER_CALL_MAX: usize = 16;
 
+/// Longest that a publisher waits to hear whether a vehicle is a stranger; it is let in otherwise.
+const TELL_WITHIN: Duration = Duration::from_micros(100);
+
 /// Wakes whoever empties the inbox. Must not wait.
 pub type Bell = Box<dyn Fn() + Send + Sync>;
 
@@ -94,7 +97,10 @@ impl Inbox {
     fn is_unwelcome(&self, call: &Candidate) -> bool {
         let fills_up = self.waiting.lock().calls.len() >= STRANGERS_MAX;
         fills_up
-            && self.sightings.last(&call.vehicle_id).is_ok_and(|seen| seen.is_none_or(|seen| !seen.familiar))
+            && self
+                .sightings
+                .last(&call.vehicle_id, TELL_WITHIN)
+                .is_ok_and(|seen| seen.is_none_or(|seen| !seen.familiar))
     }
 
     fn put(&self, call: Candidate) -> Offer {

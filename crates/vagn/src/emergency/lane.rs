@@ -29,6 +29,9 @@ use crate::ready::Readiness;
 /// How long `/readyz` goes on to tell of emergencies that were refused.
 const REFUSAL_SHOWN: Duration = Duration::from_secs(600);
 
+/// Longest wait for the fleet to say where one vehicle was seen last. Its writers let readers in after some 50 µs.
+const LOOK_UP_WITHIN: Duration = Duration::from_millis(5);
+
 /// How long to look for last known places before calls go on; what is left is looked for the next time.
 const LOCATE_WITHIN: Duration = Duration::from_millis(20);
 
@@ -147,7 +150,7 @@ impl Lane {
             if self.clock.monotonic() >= end {
                 break;
             }
-            if let Ok(seen) = self.sightings.last(&vehicle_id) {
+            if let Ok(seen) = self.sightings.last(&vehicle_id, LOOK_UP_WITHIN) {
                 known.insert(vehicle_id, seen);
             }
         }
@@ -215,7 +218,7 @@ impl Lane {
             if !in_time && left_over.replace(id).is_none() {
                 self.desk.lock().place_next(id);
             }
-            let seen = if in_time { self.sightings.last(&vehicle_id) } else { Err(NotYet) };
+            let seen = if in_time { self.sightings.last(&vehicle_id, LOOK_UP_WITHIN) } else { Err(NotYet) };
             let mut desk = self.desk.lock();
             match seen {
                 Ok(Some(seen)) => desk.place(id, seen.place, self.clock.monotonic()),
@@ -233,7 +236,7 @@ impl Lane {
             if self.clock.monotonic() >= now + LOCATE_WITHIN {
                 return; // They are looked for again in their turn.
             }
-            if let Ok(Some(seen)) = self.sightings.last(&vehicle_id) {
+            if let Ok(Some(seen)) = self.sightings.last(&vehicle_id, LOOK_UP_WITHIN) {
                 self.desk.lock().place(id, seen.place, now);
             }
         }

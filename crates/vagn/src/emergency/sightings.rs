@@ -9,8 +9,8 @@ use vagn_wire::VehicleId;
 
 use super::place::Place;
 
-/// Longest wait for the fleet to say where one vehicle was seen last. Its writers let readers in after some 50 µs.
-const LOOK_UP_WITHIN: Duration = Duration::from_millis(5);
+/// Longest wait for the fleet to say how far it has grown. Its writers let readers in after some 50 µs.
+const MARK_WITHIN: Duration = Duration::from_millis(5);
 
 /// The fleet cannot say yet where anybody is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,15 +30,15 @@ pub trait Sightings: Send + Sync {
     /// What is known of the vehicle; `None`: nothing.
     ///
     /// # Errors
-    /// When that cannot be said now.
-    fn last(&self, vehicle_id: &str) -> Result<Option<Seen>, NotYet>;
+    /// When that cannot be said `within` this time.
+    fn last(&self, vehicle_id: &str, within: Duration) -> Result<Option<Seen>, NotYet>;
 
     /// Some seconds have passed: who is there now counts as known once this is called again.
     fn mark(&self) {}
 }
 
 impl<F: Fn(&str) -> Result<Option<Seen>, NotYet> + Send + Sync> Sightings for F {
-    fn last(&self, vehicle_id: &str) -> Result<Option<Seen>, NotYet> {
+    fn last(&self, vehicle_id: &str, _: Duration) -> Result<Option<Seen>, NotYet> {
         self(vehicle_id)
     }
 }
@@ -64,10 +64,10 @@ impl LiveFleet {
 }
 
 impl Sightings for LiveFleet {
-    fn last(&self, vehicle_id: &str) -> Result<Option<Seen>, NotYet> {
+    fn last(&self, vehicle_id: &str, within: Duration) -> Result<Option<Seen>, NotYet> {
         let Ok(vehicle_id) = VehicleId::new(vehicle_id) else { return Ok(None) };
         let Some(before) = self.marks.lock().before.clone() else { return Err(NotYet) };
-        let found = self.fleet.get_and_whether_known(Key::of(vehicle_id), &before, LOOK_UP_WITHIN);
+        let found = self.fleet.get_and_whether_known(Key::of(vehicle_id), &before, within);
         let seen = found.map_err(|_| NotYet)?.map(|(vehicle, familiar)| {
             let place = Place::new(vehicle.sighting.position, vehicle.sighting.event_time_ms, false);
             Seen { place, familiar }
@@ -76,7 +76,7 @@ impl Sightings for LiveFleet {
     }
 
     fn mark(&self) {
-        let Ok(now) = self.fleet.growth(LOOK_UP_WITHIN).map(Arc::new) else { return };
+        let Ok(now) = self.fleet.growth(MARK_WITHIN).map(Arc::new) else { return };
         let mut marks = self.marks.lock();
         // Whoever is there when the fleet has been read from disk was there before.
         marks.before = Some(marks.lately.replace(now.clone()).unwrap_or(now));
@@ -111,13 +111,13 @@ mod tests {
         let fleet = Arc::new(Fleet::new(1));
         let sightings = LiveFleet::new(fleet.clone());
         sightings.mark();
-        assert_eq!(sightings.last("old"), Err(NotYet), "the fleet is being read from disk");
+        assert_eq!(sightings.last("old", MARK_WITHIN), Err(NotYet), "the fleet is being read from disk");
         let mut writer = Writer::new(Index::new(10));
         report(&mut writer, "old");
         fleet.set(0, Some(writer.reader()));
         sightings.mark();
         report(&mut writer, "new");
-        let familiar = |name: &str| sightings.last(name).unwrap().map(|seen| seen.familiar);
+        let familiar = |name: &str| sightings.last(name, MARK_WITHIN).unwrap().map(|seen| seen.familiar);
         let all = || ["old", "new", "unheard of"].map(familiar);
         assert_eq!(all(), [Some(true), Some(false), None]);
         sightings.mark();

@@ -6,7 +6,6 @@ use std::time::Duration;
 use super::{Desk, Live, Moment};
 use crate::emergency::calls::{Again, Caller};
 use crate::emergency::candidate::{Candidate, Claim};
-use crate::emergency::delivery::Delivery;
 use crate::emergency::id::IncidentId;
 use crate::emergency::incident::{Escalation, Incident};
 use crate::emergency::place::{Place, extend};
@@ -204,25 +203,15 @@ impl Desk {
     /// Goes on with an incident of an earlier run: calls what is owed at once, and lets the turn end when it should have.
     fn resume(&mut self, id: IncidentId, now: Moment) {
         let incident = &self.live[&id].incident;
-        let first = self.rules.first(incident.test);
-        let told = incident.to_tell();
-        let caller = incident.caller();
-        let known = |target: &str| incident.deliveries.iter().find(|one: &&Delivery| *one.target == *target);
-        let turns = self.rules.turns(incident.test).iter().enumerate();
-        let begun = turns.filter_map(|(at, turn)| Some((first + at, known(&turn.target)?.owed(told))));
-        let begun: Vec<_> = begun.collect();
-        if begun.is_empty()
-            && !incident.is_resolved()
-            && let Some((line, caller)) = self.engage_first(id, now)
-        {
-            self.lines[line].again(id, Again::Owed(caller), now.at);
-            return;
-        }
-        for (line, owed) in begun {
-            if owed.is_some() {
+        let begun = |target: &str| incident.deliveries.iter().any(|one| *one.target == *target);
+        let mut turns = self.rules.turns(incident.test).iter();
+        if !incident.is_resolved() && !turns.any(|turn| begun(&turn.target)) {
+            if let Some((line, caller)) = self.engage_first(id, now) {
                 self.lines[line].again(id, Again::Owed(caller), now.at);
             }
+            return;
         }
+        self.spread(id, now.at);
         self.resume_turn(id, now);
     }
 

@@ -161,18 +161,23 @@ impl Desk {
         self.live.contains_key(&id).then(|| now.ms.saturating_add_unsigned(wait.as_millis() as u64))
     }
 
-    /// Lets every target that has accepted the incident know of what is new about it, soon.
+    /// Lets every target hear what it is owed: what is new to who has accepted the incident, soon, and all else now.
     pub(super) fn spread(&mut self, id: IncidentId, now: Duration) {
         let Some(live) = self.live.get_mut(&id).filter(|live| !live.incident.is_resolved()) else { return };
-        let (told, first) = (live.incident.to_tell(), self.rules.first(live.incident.test));
+        let (told, caller) = (live.incident.to_tell(), live.incident.caller());
+        let first = self.rules.first(live.incident.test);
         for (at, turn) in self.rules.turns(live.incident.test).iter().enumerate() {
             let line = first + at;
             let known = live.incident.deliveries.iter().find(|one| one.target == turn.target);
-            let news = known.is_some_and(|one| one.owed(told) == Some(Message::Updated));
-            if news && !self.lines[line].has(id) {
-                let told_at = live.line(line).told;
-                let due = told_at.map_or(now, |told| now.max(told + self.rules.news_every));
-                self.lines[line].again(id, Again::News, due);
+            match known.and_then(|one| one.owed(told)) {
+                _ if self.lines[line].has(id) => {}
+                Some(Message::Updated) => {
+                    let told_at = live.line(line).told;
+                    let due = told_at.map_or(now, |told| now.max(told + self.rules.news_every));
+                    self.lines[line].again(id, Again::News, due);
+                }
+                Some(_) => self.lines[line].again(id, Again::Owed(caller), now),
+                None => {}
             }
         }
     }

@@ -246,6 +246,21 @@ fn news_goes_to_who_has_accepted_and_not_more_often_than_every_ten_seconds() {
 }
 
 #[test]
+fn a_turn_that_comes_while_news_are_under_way_is_not_forgotten() {
+    let mut desk = Desk::new(Rules { chain: vec![turn("city", 60)], ..rules() }, 1);
+    admit(&mut desk, vec![call("bus 7", 0)]);
+    record(&mut desk);
+    calls(&mut desk, 0, 200);
+    let moved = Place { lat: 1.0, lon: 0.0, time_ms: NOW_MS + 50_000, trusted: true };
+    admit(&mut desk, vec![Candidate { place: Some(moved), ..call("bus 7", 50_000) }]);
+    let news = desk.next_call(now(59_999)).unwrap();
+    assert_eq!(news.message, Message::Updated);
+    assert!(desk.next_call(now(60_000)).is_none(), "one call at a time");
+    answer(&mut desk, &news, 200, 60_001);
+    assert_eq!(calls(&mut desk, 60_001, 200), [to("city", Message::Escalated, 2)]);
+}
+
+#[test]
 fn a_repeat_from_the_same_spot_is_no_news() {
     let mut desk = desk();
     let id = opened(&admit(&mut desk, vec![call("bus 7", 0)]));
