@@ -106,7 +106,7 @@ pub struct Metrics {
     pub emergency_attempts: Family<AttemptLabel, Counter>,
     /// From the receipt of an emergency to its acknowledgement by a person, in seconds.
     pub emergency_acknowledged: Histogram,
-    /// Calls that a target has refused for good, now.
+    /// Real incidents that a target has refused for good, now.
     pub dead_letters: Gauge,
     /// Whether each target answers: 1, or 0 while it is only probed.
     pub target_up: Family<TargetLabel, Gauge>,
@@ -215,7 +215,7 @@ impl Metrics {
         all.register_with_unit("emergency_first_attempt", "From receipt to first attempt", Unit::Seconds, self.emergency_first_attempt.clone());
         all.register("emergency_attempts", "Attempts to reach a target by outcome", self.emergency_attempts.clone());
         all.register_with_unit("emergency_acknowledged", "From receipt to acknowledgement by a person", Unit::Seconds, self.emergency_acknowledged.clone());
-        all.register("emergency_dead_letters", "Calls that a target has refused for good", self.dead_letters.clone());
+        all.register("emergency_dead_letters", "Real incidents that a target has refused for good", self.dead_letters.clone());
         all.register("emergency_target_up", "Whether a target answers; 0 while it is only probed", self.target_up.clone());
         all.register("emergency_unfamiliar_open", "Open incidents of vehicles that were not known before", self.incidents_of_strangers.clone());
         all.register("incidents_open", "Real incidents that are not resolved", self.incidents_open.clone());

@@ -43,7 +43,7 @@ pub struct MessageKey {
     /// About what.
     pub incident: IncidentId,
     /// 0 for the opening.
-    pub number: u32,
+    pub number: u64,
 }
 
 impl fmt::Display for MessageKey {

@@ -1,10 +1,10 @@
 //! Which incidents one target is owed a call about, and whose turn it is.
 //!
-//! Pure: time and order are handed in. First calls go before everything else, and those of vehicles that were known before
-//! go first. All others never take every line to the target, so that neither a target that hangs nor a flood of invented
-//! vehicles can hold up a known vehicle that calls for the first time. Every fourth turn goes to what is due again, if
-//! something is, so that first calls without end cannot hold it up for ever. Of what is due again the oldest incident goes
-//! first, and what somebody has not accepted yet goes before news about what somebody has.
+//! Pure: time and order are handed in. First calls of vehicles that were known before go first, then what is owed to them
+//! again, then strangers, then news about what is accepted; in each the oldest incident first. A quarter of the lines is
+//! kept for first calls of known vehicles, and another for them and what is owed to them again: so neither a target that
+//! hangs nor a flood of invented vehicles can hold up a known vehicle. Every fourth turn goes to what is due again, if
+//! something is, so that first calls without end cannot hold it up for ever.
 
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
@@ -37,7 +37,9 @@ pub enum Again {
 #[derive(Debug)]
 pub struct Calls {
     lines: usize,
-    /// Lines for what is not a first call of a vehicle that is known.
+    /// Lines for all that is not a first call of a known vehicle.
+    lines_but_first: usize,
+    /// Lines for strangers and news.
     lines_for_others: usize,
     phases: HashMap<IncidentId, Phase>,
     held: BTreeSet<(Duration, IncidentId)>,
@@ -45,6 +47,7 @@ pub struct Calls {
     waiting: BTreeSet<(Duration, IncidentId)>,
     due: BTreeSet<(Again, IncidentId)>,
     others_under_way: usize,
+    under_way_but_first: usize,
     under_way: usize,
     /// First calls that went before something else that was due.
     went_before: usize,
@@ -57,13 +60,16 @@ enum Phase {
     Held(Caller, Duration),
     /// May be called for the first time.
     Fresh(Caller),
-    /// Is to be called again, at this time.
-    Waiting(Again, Duration),
+    /// Is to be called again, at this time; not sooner when the target wants it so.
+    Waiting(Again, Duration, Firm),
     /// Is to be called again, now.
     Due(Again),
     /// Is being called.
     UnderWay(Way),
 }
+
+/// Whether a wait holds although the target is there again.
+type Firm = bool;
 
 /// What a call under way is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,8 +79,12 @@ enum Way {
 }
 
 impl Way {
-    fn is_reserved_for(self) -> bool {
-        self == Self::First(Caller::Familiar)
+    const FIRST: Self = Self::First(Caller::Familiar);
+    const OWED: Self = Self::Again(Again::Owed(Caller::Familiar));
+
+    /// Of a stranger, or only news.
+    fn is_other(self) -> bool {
+        self != Self::FIRST && self != Self::OWED
     }
 
     /// What it is when it has to be made once more.
@@ -87,19 +97,20 @@ impl Way {
 }
 
 impl Calls {
-    /// Nothing owed. At most `lines` calls are under way at a time, a quarter of them kept for the first calls of known
-    /// vehicles.
+    /// Nothing owed. At most `lines` calls are under way at a time.
     pub fn new(lines: usize, patience: Patience) -> Self {
         let lines = lines.max(1);
         Self {
             lines,
-            lines_for_others: lines - lines / 4,
+            lines_but_first: lines - lines / 4,
+            lines_for_others: lines - 2 * (lines / 4),
             phases: HashMap::new(),
             held: BTreeSet::new(),
             fresh: BTreeSet::new(),
             waiting: BTreeSet::new(),
             due: BTreeSet::new(),
             others_under_way: 0,
+            under_way_but_first: 0,
             under_way: 0,
             went_before: 0,
             breaker: Breaker::new(patience),
@@ -133,7 +144,7 @@ impl Calls {
     /// A call is owed again at `at`. One that is under way is not disturbed: how it ends decides.
     pub fn again(&mut self, id: IncidentId, again: Again, at: Duration) {
         if !self.is_under_way(id) {
-            self.enter(id, Phase::Waiting(again, at));
+            self.enter(id, Phase::Waiting(again, at, false));
         }
     }
 
@@ -164,21 +175,32 @@ impl Calls {
     }
 
     fn choose(&self, now: Duration) -> Option<(Way, IncidentId)> {
-        if self.under_way >= self.lines {
-            return None;
-        }
-        let others_fit = self.others_under_way < self.lines_for_others && self.breaker.lets(now);
-        let fresh = self.fresh.first().map(|(caller, id)| (Way::First(*caller), *id));
-        let fresh = fresh.filter(|(way, _)| others_fit || way.is_reserved_for());
-        let due = self.due.first().map(|(again, id)| (Way::Again(*again), *id)).filter(|_| others_fit);
-        if self.went_before >= FIRST_IN_A_ROW { due.or(fresh) } else { fresh.or(due) }
+        let fits = |(way, _): &(Way, IncidentId)| self.fits(*way, now);
+        let fresh = self.fresh.first().map(|(caller, id)| (Way::First(*caller), *id)).filter(fits);
+        let due = self.due.first().map(|(again, id)| (Way::Again(*again), *id)).filter(fits);
+        let due_first = match (&fresh, &due) {
+            (Some((Way::First(Caller::Stranger), _)), Some((Way::OWED, _))) => true,
+            _ => self.went_before >= FIRST_IN_A_ROW,
+        };
+        if due_first { due.or(fresh) } else { fresh.or(due) }
     }
 
-    /// The call came to nothing; the next is at `due`.
-    pub fn failed(&mut self, id: IncidentId, now: Duration, due: Duration) {
+    /// Whether a call of this sort has a line, and the target is to be called now.
+    fn fits(&self, way: Way, now: Duration) -> bool {
+        self.has_line(way) && (way == Way::FIRST || self.breaker.lets(now))
+    }
+
+    fn has_line(&self, way: Way) -> bool {
+        self.under_way < self.lines
+            && (way == Way::FIRST || self.under_way_but_first < self.lines_but_first)
+            && (!way.is_other() || self.others_under_way < self.lines_for_others)
+    }
+
+    /// The call came to nothing; the next is at `due`, and not sooner if the target asked for that.
+    pub fn failed(&mut self, id: IncidentId, now: Duration, due: Duration, asked: bool) {
         self.breaker.failed(now);
         if let Some(Phase::UnderWay(way)) = self.phases.get(&id) {
-            self.enter(id, Phase::Waiting(way.again(), due));
+            self.enter(id, Phase::Waiting(way.again(), due, asked));
         }
     }
 
@@ -190,7 +212,7 @@ impl Calls {
             return;
         }
         let waiting = self.waiting.iter().filter_map(|(_, id)| match self.phases[id] {
-            Phase::Waiting(again @ Again::Owed(_), _) => Some((*id, again)),
+            Phase::Waiting(again @ Again::Owed(_), _, false) => Some((*id, again)),
             _ => None,
         });
         let waiting: Vec<_> = waiting.collect();
@@ -202,23 +224,32 @@ impl Calls {
         self.leave(id);
     }
 
+    /// As [`Calls::done`], but for a call under way, which keeps its line until it has ended.
+    pub fn cancel(&mut self, id: IncidentId) {
+        if !self.is_under_way(id) {
+            self.leave(id);
+        }
+    }
+
     /// When [`Calls::next`] may have something although nothing else happens. A past time means now.
     pub fn wake_at(&self) -> Option<Duration> {
         if self.under_way >= self.lines {
             return None; // The end of a call will say.
         }
         let held = self.held.first().map(|(until, _)| *until);
-        let known = self.fresh.first().is_some_and(|(caller, _)| *caller == Caller::Familiar);
-        let others = (self.others_under_way < self.lines_for_others).then(|| self.others_at()).flatten();
-        known.then_some(Duration::ZERO).into_iter().chain(held).chain(others).min()
+        let fresh = self.fresh.first().and_then(|(caller, _)| self.at(Way::First(*caller)));
+        let due = self.due.first().and_then(|(again, _)| self.at(Way::Again(*again)));
+        let waiting = self.waiting.first().and_then(|(at, id)| match self.phases[id] {
+            Phase::Waiting(again, ..) => self.at(Way::Again(again)).map(|free| free.max(*at)),
+            _ => None,
+        });
+        [held, fresh, due, waiting].into_iter().flatten().min()
     }
 
-    /// When something other than the first call of a known vehicle may go.
-    fn others_at(&self) -> Option<Duration> {
-        let at_once = !self.fresh.is_empty() || !self.due.is_empty();
-        let waiting = self.waiting.first().map(|(due, _)| *due);
-        let ready = at_once.then_some(Duration::ZERO).into_iter().chain(waiting).min()?;
-        Some(ready.max(self.breaker.probe_at().unwrap_or_default()))
+    /// When a call of this sort may go, if it has a line.
+    fn at(&self, way: Way) -> Option<Duration> {
+        let probe_at = self.breaker.probe_at().filter(|_| way != Way::FIRST).unwrap_or_default();
+        self.has_line(way).then_some(probe_at)
     }
 
     /// Whether anything waits for its first call, recorded or not.
@@ -226,9 +257,9 @@ impl Calls {
         !self.fresh.is_empty() || !self.held.is_empty()
     }
 
-    /// Whether the target is called as calls come, and not only probed.
+    /// Whether the target is called as calls come, and not only probed. One that nothing is owed to is not known to be down.
     pub fn is_up(&self) -> bool {
-        self.breaker.is_closed()
+        self.breaker.is_closed() || self.phases.is_empty()
     }
 
     /// Whether the incident is being called about right now.
@@ -239,7 +270,7 @@ impl Calls {
     /// When the incident is called about next, if it has to wait; it may have to wait for a line as well.
     pub fn due_at(&self, id: IncidentId) -> Option<Duration> {
         match self.phases.get(&id)? {
-            Phase::Held(_, at) | Phase::Waiting(_, at) => Some(*at),
+            Phase::Held(_, at) | Phase::Waiting(_, at, _) => Some(*at),
             Phase::Fresh(_) | Phase::Due(_) => Some(Duration::ZERO),
             Phase::UnderWay(_) => None,
         }
@@ -251,7 +282,7 @@ impl Calls {
             self.recorded(id);
         }
         while let Some(&(_, id)) = self.waiting.first().filter(|(due, _)| *due <= now) {
-            let Phase::Waiting(again, _) = self.phases[&id] else {
+            let Phase::Waiting(again, ..) = self.phases[&id] else {
                 unreachable!("it is among those that wait")
             };
             self.enter(id, Phase::Due(again));
@@ -263,11 +294,12 @@ impl Calls {
         match phase {
             Phase::Held(_, until) => drop(self.held.insert((until, id))),
             Phase::Fresh(caller) => drop(self.fresh.insert((caller, id))),
-            Phase::Waiting(_, due) => drop(self.waiting.insert((due, id))),
+            Phase::Waiting(_, due, _) => drop(self.waiting.insert((due, id))),
             Phase::Due(again) => drop(self.due.insert((again, id))),
             Phase::UnderWay(way) => {
                 self.under_way += 1;
-                self.others_under_way += usize::from(!way.is_reserved_for());
+                self.under_way_but_first += usize::from(way != Way::FIRST);
+                self.others_under_way += usize::from(way.is_other());
             }
         }
         self.phases.insert(id, phase);
@@ -277,11 +309,12 @@ impl Calls {
         match self.phases.remove(&id) {
             Some(Phase::Held(_, until)) => drop(self.held.remove(&(until, id))),
             Some(Phase::Fresh(caller)) => drop(self.fresh.remove(&(caller, id))),
-            Some(Phase::Waiting(_, due)) => drop(self.waiting.remove(&(due, id))),
+            Some(Phase::Waiting(_, due, _)) => drop(self.waiting.remove(&(due, id))),
             Some(Phase::Due(again)) => drop(self.due.remove(&(again, id))),
             Some(Phase::UnderWay(way)) => {
                 self.under_way -= 1;
-                self.others_under_way -= usize::from(!way.is_reserved_for());
+                self.under_way_but_first -= usize::from(way != Way::FIRST);
+                self.others_under_way -= usize::from(way.is_other());
             }
             None => {}
         }
@@ -369,9 +402,58 @@ mod tests {
     fn a_flood_of_strangers_delays_no_first_call_of_a_known_vehicle() {
         let mut calls = calls(8);
         (100..10_000).for_each(|number| calls.begin(id(number), Stranger));
-        assert_eq!(all(&mut calls, ms(0)).len(), 6);
+        assert_eq!(all(&mut calls, ms(0)).len(), 4);
+        resume(&mut calls, 1..=9);
+        assert_eq!(all(&mut calls, ms(0)), [1, 2], "nor a further one");
         calls.hold(id(99_999), Familiar, ms(0));
         assert_eq!(calls.next(ms(0)), Some(id(99_999)));
+        (0..6).for_each(|_| assert_eq!(calls.wake_at().is_some(), calls.next(ms(0)).is_some()));
+    }
+
+    #[test]
+    fn what_is_owed_to_a_known_vehicle_goes_before_strangers() {
+        let mut calls = calls(1);
+        calls.begin(id(5), Stranger);
+        resume(&mut calls, [9]);
+        assert_eq!(calls.next(ms(0)), Some(id(9)));
+    }
+
+    #[test]
+    fn a_target_that_asked_for_patience_is_left_alone_although_it_is_back() {
+        let mut calls = calls(8);
+        resume(&mut calls, 1..=3);
+        for number in all(&mut calls, ms(0)) {
+            calls.failed(id(number), ms(0), ms(120_000), number == 1);
+        }
+        calls.hold(id(9), Familiar, ms(0));
+        assert_eq!(all(&mut calls, ms(1)), [9]);
+        calls.answered(id(9));
+        assert_eq!(all(&mut calls, ms(2)), [2, 3]);
+        assert_eq!(calls.wake_at(), Some(ms(120_000)));
+    }
+
+    #[test]
+    fn a_target_that_is_owed_nothing_is_not_known_to_be_down() {
+        let mut calls = calls(8);
+        resume(&mut calls, 1..=3);
+        for number in all(&mut calls, ms(0)) {
+            calls.failed(id(number), ms(0), ms(1), false);
+        }
+        assert!(!calls.is_up());
+        (1..=3).for_each(|number| calls.cancel(id(number)));
+        assert!(calls.is_up());
+    }
+
+    #[test]
+    fn a_call_under_way_keeps_its_line_until_it_has_ended() {
+        let mut calls = calls(1);
+        calls.begin(id(1), Familiar);
+        assert_eq!(calls.next(ms(0)), Some(id(1)));
+        calls.begin(id(2), Familiar);
+        calls.cancel(id(1));
+        assert_eq!(calls.next(ms(0)), None);
+        calls.answered(id(1));
+        assert_eq!(calls.next(ms(0)), Some(id(2)));
     }
 
     #[test]
@@ -416,14 +498,14 @@ mod tests {
         let mut calls = calls(64);
         resume(&mut calls, 1..=40);
         for number in all(&mut calls, ms(0)) {
-            calls.failed(id(number), ms(0), ms(500));
+            calls.failed(id(number), ms(0), ms(500), false);
         }
         assert!(!calls.is_up());
         let mut made = 0;
         for second in 1..600 {
             for number in all(&mut calls, ms(second * 1000)) {
                 made += 1;
-                calls.failed(id(number), ms(second * 1000), ms(second * 1000 + 500));
+                calls.failed(id(number), ms(second * 1000), ms(second * 1000 + 500), false);
             }
         }
         assert!((30..60).contains(&made), "{made} probes in ten minutes");

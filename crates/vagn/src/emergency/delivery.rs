@@ -59,7 +59,7 @@ pub struct FollowUp {
     /// What it says.
     pub told: Told,
     /// Makes its key, from 1 within the incident.
-    pub number: u32,
+    pub number: u64,
 }
 
 impl Delivery {
@@ -83,12 +83,13 @@ impl Delivery {
             Self { dead: Some(_), .. } => None,
             Self { accepted_ms: None, .. } => Some(Message::Opened),
             Self { reminder: true, .. } => Some(Message::Escalated),
-            Self { told, .. } => (*told != now).then_some(Message::Updated),
+            // What it may have heard without our knowing has to be put right, even if things are as they were before.
+            Self { told, follow_up, .. } => (*told != now || follow_up.is_some()).then_some(Message::Updated),
         }
     }
 
     /// The number of the message to send now: that of an earlier try of the very same, else the next of `numbers`.
-    pub fn number(&mut self, message: Message, told: Told, numbers: &mut u32) -> u32 {
+    pub fn number(&mut self, message: Message, told: Told, numbers: &mut u64) -> u64 {
         if message == Message::Opened {
             return 0;
         }
@@ -163,6 +164,9 @@ mod tests {
         for (lat, number) in [(1.0, 1), (1.0, 1), (2.0, 2)] {
             assert_eq!(delivery.number(Message::Updated, at(lat), &mut numbers), number);
         }
+        delivery.accepted_ms = Some(1);
+        delivery.told = at(1.0);
+        assert_eq!(delivery.owed(at(1.0)), Some(Message::Updated), "it may have heard of 2.0");
         assert_eq!(delivery.number(Message::Escalated, at(2.0), &mut numbers), 3);
         delivery.accepted(Message::Escalated, at(2.0), 0);
         assert_eq!(delivery.number(Message::Updated, at(2.0), &mut numbers), 4);

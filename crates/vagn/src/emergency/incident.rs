@@ -13,7 +13,7 @@ use super::id::IncidentId;
 use super::place::{Place, extend, newer};
 
 /// Latest attempts that an incident carries with it; the ledger in the store has more.
-const ATTEMPTS_KEPT: usize = 16;
+const ATTEMPTS_KEPT: usize = 4;
 
 /// Who does what no person did.
 pub const MACHINE: &str = "vagn";
@@ -91,9 +91,12 @@ pub struct Incident {
     /// Where it was of late, oldest first.
     #[serde(default)]
     pub track: Vec<Place>,
-    /// The vehicle was known before it called for help.
+    /// The vehicle was known before it called for help, or nobody can tell.
     #[serde(default = "yes")]
     pub familiar: bool,
+    /// That it was known is for sure.
+    #[serde(default = "yes")]
+    pub proven: bool,
     /// How far it has come.
     #[serde(deserialize_with = "known_state")]
     pub state: State,
@@ -119,7 +122,7 @@ pub struct Incident {
     pub deliveries: Vec<Delivery>,
     /// Messages behind the opening so far.
     #[serde(default)]
-    pub follow_ups: u32,
+    pub follow_ups: u64,
     /// Whose turn it is.
     #[serde(default)]
     pub escalation: Escalation,
@@ -144,6 +147,7 @@ impl Incident {
             place: first.place,
             track: first.place.into_iter().collect(),
             familiar: true,
+            proven: true,
             state: State::Open,
             quiet_ms: None,
             accepted_ms: None,

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tracing::{debug, info};
 use vagn_otp::{Actor, Context, Failure, Handle};
 
-use super::desk::{Act, Deed, Folded, Refusal};
+use super::desk::{Act, Deed, Draft, Folded, Refusal};
 use super::handle::Acted;
 use super::id::IncidentId;
 use super::lane::Lane;
@@ -55,24 +55,31 @@ impl Incidents {
 
     /// Writes one group. Returns whether more is waiting that should not.
     fn record(&self) -> bool {
+        let drafts = self.lane.desk.lock().drafts(GROUP);
+        self.write(&drafts) && self.lane.desk.lock().is_urgent()
+    }
+
+    /// Returns whether the store works.
+    fn write(&self, drafts: &[Draft]) -> bool {
         let Some(store) = self.lane.shelf.store() else {
             self.give_way();
             return false;
         };
-        let drafts = self.lane.desk.lock().drafts(GROUP);
         if drafts.is_empty() {
+            self.lane.saved();
             return false;
         }
-        match store.save(&drafts) {
+        match store.save(drafts) {
             Ok(head) => {
                 self.lane.set_head(head);
                 self.lane.shelf.saved();
-                self.lane.desk.lock().recorded(&drafts);
+                self.lane.desk.lock().recorded(drafts);
+                self.lane.saved();
             }
             Err(err) => self.lane.store_failed(&err),
         }
         self.lane.news.notify_one();
-        self.lane.desk.lock().is_urgent()
+        true
     }
 
     fn give_way(&self) {
@@ -115,7 +122,9 @@ impl Incidents {
         if let Err(refusal) = self.lane.act(id, deed) {
             return refused(refusal);
         }
-        while self.record() {}
+        // Before everybody else's: a person waits.
+        let draft = self.lane.desk.lock().draft(id);
+        self.write(draft.as_slice());
         look_up(&self.lane, id).map_or(Acted::NotFound, |detail| Acted::Done(Box::new(detail)))
     }
 }
@@ -227,7 +236,7 @@ impl Handle<Replay> for Incidents {
     async fn handle(&mut self, Replay { by }: Replay, _: &mut Context<Self>) -> u64 {
         self.attend();
         let replayed = self.lane.replay(&by);
-        while self.record() {}
+        self.record();
         replayed as u64
     }
 }

@@ -41,8 +41,14 @@ const LATE_AFTER_MS: i64 = 30_000;
 /// How often the log says so.
 const LATE_SAID_EVERY: Duration = Duration::from_secs(60);
 
+/// How long changes may wait to be written before the metric says so.
+const UNRECORDED_AFTER: Duration = Duration::from_secs(5);
+
 /// Changes that who follows them may fall behind by.
 const FEED_KEPT: usize = 10_000;
+
+/// Incidents that have moved or reported and are told of in one second; the others follow.
+const STIRRED_AT_ONCE: usize = 1_000;
 
 /// Vehicles of incidents that are looked for at a time.
 const FOLLOWED_AT_ONCE: usize = 1_000;
@@ -58,6 +64,8 @@ pub struct Lane {
     pub(super) readiness: Arc<Readiness>,
     sightings: Arc<dyn Sightings>,
     pub(super) feed: Arc<Feed>,
+    /// When everything was last on disk as it is, on the monotonic clock.
+    clean: Mutex<Duration>,
     /// Held by who tells of what has happened.
     telling: Mutex<()>,
     /// How far the trail goes, once it is known.
@@ -95,6 +103,7 @@ impl Lane {
             metrics,
             readiness,
             sightings,
+            clean: Mutex::default(),
             telling: Mutex::new(()),
             head: Mutex::new(None),
             news: Notify::new(),
@@ -185,7 +194,7 @@ impl Lane {
     /// Tells all who follow what has moved or reported since the last time.
     pub(super) fn tell_stirred(&self) {
         let _telling = self.telling.lock();
-        let stirred = self.desk.lock().take_stirred();
+        let stirred = self.desk.lock().take_stirred(STIRRED_AT_ONCE);
         for id in stirred {
             let view = {
                 let (desk, now) = (self.desk.lock(), self.moment());
@@ -252,17 +261,23 @@ impl Lane {
     pub(super) fn rescue(&self, all: bool) {
         let now = self.clock.monotonic();
         let late = |arrived: Duration| all || arrived + self.patience() <= now;
-        if self.inbox.oldest().is_some_and(late) {
+        if self.oldest_arrival().is_some_and(late) {
             self.set_recalled();
             self.admit();
             self.locate();
         }
     }
 
+    /// When the call arrived that has waited longest to be let in.
+    fn oldest_arrival(&self) -> Option<Duration> {
+        let in_the_inbox = self.inbox.oldest();
+        in_the_inbox.into_iter().chain(self.desk.lock().oldest_arrival()).min()
+    }
+
     /// When there may be something to call about although nobody rings.
     pub(super) fn wake_at(&self) -> Option<Duration> {
         // The inbox first: what leaves it in between is at the desk by the time the desk is asked.
-        let late = self.inbox.oldest().map(|arrived| arrived + self.patience());
+        let late = self.oldest_arrival().map(|arrived| arrived + self.patience());
         late.into_iter().chain(self.desk.lock().wake_at()).min()
     }
 
@@ -270,7 +285,7 @@ impl Lane {
     pub(super) fn next_call(&self) -> Option<Call> {
         let now = self.moment();
         let call = self.desk.lock().next_call(now)?;
-        if let Some(arrived) = call.arrived {
+        if let Some(arrived) = call.arrived.filter(|_| !call.incident.test) {
             let took = now.at.saturating_sub(arrived);
             self.metrics.emergency_first_attempt.observe(took.as_secs_f64());
         }
@@ -322,6 +337,13 @@ impl Lane {
         self.tell();
         self.news.notify_one();
         replayed
+    }
+
+    /// Notes when everything is on disk.
+    pub(super) fn saved(&self) {
+        if self.desk.lock().standing().unrecorded == 0 {
+            *self.clean.lock() = self.clock.monotonic();
+        }
     }
 
     /// How far the trail goes, as far as is known.
@@ -377,7 +399,9 @@ impl Lane {
         metrics.incidents_open.set(standing.open as i64);
         metrics.incidents_unaccepted.set(standing.unaccepted as i64);
         metrics.incidents_unacknowledged.set(standing.unacknowledged as i64);
-        metrics.incidents_unrecorded.set(standing.unrecorded as i64);
+        // What changes all the time is always about to be written; what is not written for seconds is worth knowing.
+        let lasts = self.clock.monotonic().saturating_sub(*self.clean.lock()) > UNRECORDED_AFTER;
+        metrics.incidents_unrecorded.set(if lasts { standing.unrecorded as i64 } else { 0 });
         metrics.incidents_of_strangers.set(standing.open_of_strangers as i64);
         metrics.oldest_unaccepted.set(age_s(standing.oldest_unaccepted_ms));
         metrics.oldest_unacknowledged.set(age_s(standing.oldest_unacknowledged_ms));
@@ -398,7 +422,7 @@ impl Lane {
             0 => self.readiness.clear("dead letters"),
             _ => self.readiness.warn(
                 "dead letters",
-                format!("{dead} calls were refused for good (4xx); mend the target, then POST /api/v1/incidents/replay"),
+                format!("{dead} incidents were refused for good (4xx) by a target; mend it, then POST /api/v1/incidents/replay"),
             ),
         }
     }
@@ -496,7 +520,7 @@ mod tests {
             slow.advance(Duration::from_millis(10));
             Err(NotYet)
         });
-        let lane = test_lane_in(clock, sightings, 3);
+        let lane = test_lane_in(clock, sightings, 6);
         offer(&lane, &["a", "b", "c"].map(nowhere));
         lane.admit();
         asked.lock().clear();

@@ -81,7 +81,7 @@ use store::Store;
 pub use target::{Target, Targets};
 pub use view::{Detail, Filter, IncidentView, Page, TrailPage};
 
-/// Disk space set aside for incidents, in bytes: some 68 000 of them.
+/// Disk space set aside for incidents, in bytes: some 20 000 of them.
 const RESERVED: u64 = 64 << 20;
 
 /// Incidents that are kept after they have ended.

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use vagn_wire::Position;
 
 /// Latest places that an incident keeps.
-pub const TRACK_MAX: usize = 16;
+pub const TRACK_MAX: usize = 8;
 
 /// Where a vehicle was at a time.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]

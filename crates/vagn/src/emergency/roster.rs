@@ -42,7 +42,7 @@ impl Roster {
         self.strangers -= if is_of_stranger(incident) { left } else { 0 };
     }
 
-    /// How many of the real ones are of vehicles that nobody knew before.
+    /// How many of the real ones are of vehicles of which it is not for sure that they were known before.
     pub(super) fn strangers(&self) -> usize {
         self.strangers
     }
@@ -67,5 +67,5 @@ impl Roster {
 }
 
 fn is_of_stranger(incident: &Incident) -> bool {
-    !incident.test && !incident.familiar
+    !incident.test && !incident.proven
 }

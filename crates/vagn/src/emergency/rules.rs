@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::breaker::Patience;
+use super::incident::Incident;
 use super::retry::Schedule;
 use super::target::Targets;
 
@@ -69,6 +70,14 @@ impl Rules {
     /// Whose turns there are, for a trial or in earnest. Never one of the others.
     pub fn turns(&self, test: bool) -> &[Turn] {
         if test { self.drill.as_slice() } else { &self.chain }
+    }
+
+    /// Whether one of today's targets has refused a real incident for good.
+    pub fn has_dead_letter(&self, incident: &Incident) -> bool {
+        let dead = |turn: &Turn| {
+            incident.deliveries.iter().any(|one| one.target == turn.target && one.dead.is_some())
+        };
+        !incident.test && !incident.is_resolved() && self.chain.iter().any(dead)
     }
 
     /// All targets: the chain, then the one for drills.

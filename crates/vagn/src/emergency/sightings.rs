@@ -43,10 +43,12 @@ impl<F: Fn(&str) -> Result<Option<Seen>, NotYet> + Send + Sync> Sightings for F 
     }
 }
 
-/// The live fleet, and how far it had grown a while ago.
+/// The live fleet, how far it had grown a while ago, and who called for help before anybody knew it: its call is a position
+/// as well, but makes no known vehicle of it.
 pub struct LiveFleet {
     fleet: Arc<Fleet>,
     marks: Mutex<Marks>,
+    strangers: Strangers,
 }
 
 /// Two moments, so that the older of them is never too young.
@@ -59,7 +61,7 @@ struct Marks {
 impl LiveFleet {
     /// What `fleet` knows.
     pub fn new(fleet: Arc<Fleet>) -> Self {
-        Self { fleet, marks: Mutex::default() }
+        Self { fleet, marks: Mutex::default(), strangers: Strangers::default() }
     }
 }
 
@@ -67,12 +69,17 @@ impl Sightings for LiveFleet {
     fn last(&self, vehicle_id: &str, within: Duration) -> Result<Option<Seen>, NotYet> {
         let Ok(vehicle_id) = VehicleId::new(vehicle_id) else { return Ok(None) };
         let Some(before) = self.marks.lock().before.clone() else { return Err(NotYet) };
-        let found = self.fleet.get_and_whether_known(Key::of(vehicle_id), &before, within);
-        let seen = found.map_err(|_| NotYet)?.map(|(vehicle, familiar)| {
+        let key = Key::of(vehicle_id);
+        let found = self.fleet.get_and_whether_known(key, &before, within).map_err(|_| NotYet)?;
+        let was_there = found.is_some_and(|(_, was_there)| was_there);
+        let familiar = was_there && !self.strangers.has(key.hash());
+        if !was_there {
+            self.strangers.remember(key.hash());
+        }
+        Ok(found.map(|(vehicle, _)| {
             let place = Place::new(vehicle.sighting.position, vehicle.sighting.event_time_ms, false);
             Seen { place, familiar }
-        });
-        Ok(seen)
+        }))
     }
 
     fn mark(&self) {
@@ -81,6 +88,41 @@ impl Sightings for LiveFleet {
         // Whoever is there when the fleet has been read from disk was there before.
         marks.before = Some(marks.lately.replace(now.clone()).unwrap_or(now));
     }
+}
+
+/// Bits of the memory: 8 MiB, of which no page is touched before it is needed.
+const BITS: u64 = 1 << 26;
+
+/// Marks per vehicle.
+const MARKS: u32 = 4;
+
+/// Whom the lane has met as a stranger in this run: a Bloom filter. It forgets none, and takes one known vehicle in 500 for a
+/// stranger once it has met four million.
+struct Strangers(Mutex<Box<[u64]>>);
+
+impl Default for Strangers {
+    fn default() -> Self {
+        Self(Mutex::new(vec![0; (BITS / 64) as usize].into_boxed_slice()))
+    }
+}
+
+impl Strangers {
+    fn remember(&self, hash: u64) {
+        let mut bits = self.0.lock();
+        marks(hash).for_each(|(word, bit)| bits[word] |= bit);
+    }
+
+    fn has(&self, hash: u64) -> bool {
+        let bits = self.0.lock();
+        marks(hash).all(|(word, bit)| bits[word] & bit != 0)
+    }
+}
+
+/// Where a vehicle leaves its marks: by double hashing (Kirsch and Mitzenmacher 2006).
+fn marks(hash: u64) -> impl Iterator<Item = (usize, u64)> {
+    let step = hash.rotate_left(32).wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let bits = (0..MARKS).map(move |at| hash.wrapping_add(step.wrapping_mul(u64::from(at))) % BITS);
+    bits.map(|bit| ((bit / 64) as usize, 1 << (bit % 64)))
 }
 
 #[cfg(test)]
@@ -122,7 +164,25 @@ mod tests {
         assert_eq!(all(), [Some(true), Some(false), None]);
         sightings.mark();
         assert_eq!(all(), [Some(true), Some(false), None], "it has not been there for long");
+        report(&mut writer, "quiet");
         sightings.mark();
-        assert_eq!(all(), [Some(true), Some(true), None]);
+        sightings.mark();
+        assert_eq!(familiar("quiet"), Some(true));
+        assert_eq!(all(), [Some(true), Some(false), None], "its calls for help do not make it known");
+        report(&mut writer, "unheard of");
+        sightings.mark();
+        sightings.mark();
+        assert_eq!(familiar("unheard of"), Some(false), "nor does repeating them");
+    }
+
+    #[test]
+    fn remembers_strangers_and_hardly_takes_anybody_else_for_one() {
+        let strangers = Strangers::default();
+        let mut rng = fastrand::Rng::with_seed(7);
+        let met: Vec<_> = (0..1_000_000).map(|_| rng.u64(..)).collect();
+        met.iter().for_each(|hash| strangers.remember(*hash));
+        assert!(met.iter().all(|hash| strangers.has(*hash)));
+        let mistaken = (0..100_000).filter(|_| strangers.has(rng.u64(..))).count();
+        assert!(mistaken < 200, "{mistaken} of 100 000");
     }
 }

@@ -39,6 +39,8 @@ const CACHE: usize = 16 << 20;
 const INCIDENTS: TableDefinition<'_, u128, &[u8]> = TableDefinition::new("incidents");
 const LIVE: TableDefinition<'_, u128, ()> = TableDefinition::new("live");
 const ENDED: TableDefinition<'_, u128, ()> = TableDefinition::new("ended");
+/// Trials apart, so that they displace no real ones.
+const ENDED_TRIALS: TableDefinition<'_, u128, ()> = TableDefinition::new("ended_trials");
 /// Attempts as JSON, by incident and number.
 const LEDGER: TableDefinition<'_, (u128, u32), &[u8]> = TableDefinition::new("ledger");
 
@@ -50,6 +52,9 @@ const TRAIL_KEPT: u64 = 1_000_000;
 
 /// Entries of the trail that are read of one incident.
 const TRAIL_READ: usize = 1_000;
+
+/// Of so many ended incidents that are kept, one may be a trial besides.
+const TRIALS_SHARE: u64 = 20;
 
 /// Ended incidents that one save removes at most, so that no save takes long.
 const REMOVED_AT_ONCE: u64 = 256;
@@ -139,6 +144,7 @@ impl Store {
             txn.open_table(INCIDENTS)?;
             txn.open_table(LIVE)?;
             txn.open_table(ENDED)?;
+            txn.open_table(ENDED_TRIALS)?;
             txn.open_table(LEDGER)?;
             trail::create(&txn)?;
             txn.commit()?;
@@ -174,16 +180,9 @@ impl Store {
 
     /// Lets the oldest of too many ended incidents go.
     fn prune(&self, txn: &WriteTransaction) -> Result<(), StoreError> {
-        let mut all = txn.open_table(INCIDENTS).map_err(failed)?;
-        let mut ended = txn.open_table(ENDED).map_err(failed)?;
-        let mut ledger = txn.open_table(LEDGER).map_err(failed)?;
-        let surplus = ended.len().map_err(failed)?.saturating_sub(self.ended_kept);
-        for _ in 0..surplus.min(REMOVED_AT_ONCE) {
-            let oldest = ended.pop_first().map_err(failed)?.map(|(id, _)| id.value());
-            if let Some(oldest) = oldest {
-                all.remove(oldest).map_err(failed)?;
-                ledger.retain_in((oldest, 0)..=(oldest, u32::MAX), |_, _| false).map_err(failed)?;
-            }
+        let trials_kept = (self.ended_kept / TRIALS_SHARE).max(1);
+        for (table, kept) in [(ENDED, self.ended_kept), (ENDED_TRIALS, trials_kept)] {
+            prune(txn, table, kept)?;
         }
         Ok(())
     }
@@ -321,11 +320,28 @@ pub fn set_aside(data_dir: &Path) -> io::Result<Option<PathBuf>> {
     Ok(Some(free))
 }
 
+fn prune(txn: &WriteTransaction, table: TableDefinition<'_, u128, ()>, kept: u64) -> Result<(), StoreError> {
+    let mut ended = txn.open_table(table).map_err(failed)?;
+    let surplus = ended.len().map_err(failed)?.saturating_sub(kept);
+    if surplus == 0 {
+        return Ok(());
+    }
+    let mut all = txn.open_table(INCIDENTS).map_err(failed)?;
+    let mut ledger = txn.open_table(LEDGER).map_err(failed)?;
+    for _ in 0..surplus.min(REMOVED_AT_ONCE) {
+        let Some(oldest) = ended.pop_first().map_err(failed)?.map(|(id, _)| id.value()) else { break };
+        all.remove(oldest).map_err(failed)?;
+        ledger.retain_in((oldest, 0)..=(oldest, u32::MAX), |_, _| false).map_err(failed)?;
+    }
+    Ok(())
+}
+
 fn write(txn: &WriteTransaction, record: &Record<'_>) -> Result<(), StoreError> {
     let Record { incident, ledger, .. } = record;
     let id = incident.id.as_u128();
     txn.open_table(INCIDENTS).map_err(failed)?.insert(id, incident.to_record().as_slice()).map_err(failed)?;
-    let (to, from) = if incident.is_resolved() { (ENDED, LIVE) } else { (LIVE, ENDED) };
+    let ended = if incident.test { ENDED_TRIALS } else { ENDED };
+    let (to, from) = if incident.is_resolved() { (ended, LIVE) } else { (LIVE, ended) };
     txn.open_table(to).map_err(failed)?.insert(id, ()).map_err(failed)?;
     txn.open_table(from).map_err(failed)?.remove(id).map_err(failed)?;
     if !ledger.is_empty() {
@@ -446,6 +462,17 @@ mod tests {
         assert_eq!(numbers(&store.live().unwrap()), [1, 4]);
         let kept = (1..=6).filter(|id| store.get(IncidentId::from_u128(*id)).unwrap().is_some());
         assert_eq!(kept.collect::<Vec<_>>(), [1, 4, 5, 6]);
+    }
+
+    #[test]
+    fn trials_displace_no_real_incident() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path(), RESERVED, 20).unwrap();
+        let trial = |number| Incident { test: true, ..ended(number) };
+        store.save(&[ended(1)]).unwrap();
+        (2..40).for_each(|number| drop(store.save(&[trial(number)]).unwrap()));
+        let kept = (1..=40).filter(|id| store.get(IncidentId::from_u128(*id)).unwrap().is_some());
+        assert_eq!(kept.collect::<Vec<_>>(), [1, 39]);
     }
 
     #[test]

@@ -19,6 +19,15 @@ const PER_VEHICLE_MAX: usize = 8;
 /// What is known of vehicles apart from their calls. Who is not in it may or may not be known, and is treated as if.
 pub type Known = HashMap<Box<str>, Option<Seen>>;
 
+/// How well the vehicle of a call is known.
+#[derive(Debug, Clone, Copy)]
+struct Acquaintance {
+    /// It was known before, or nobody can tell.
+    familiar: bool,
+    /// It was known before, for sure.
+    proven: bool,
+}
+
 /// What became of calls that were let in.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Admitted {
@@ -81,8 +90,9 @@ impl Desk {
 
     fn restore_one(&mut self, mut incident: Incident, now: Moment) {
         let id = incident.id;
-        // A number may have been used that was not recorded any more.
-        incident.follow_ups += u32::from(incident.follow_ups > 0);
+        // Numbers may have been used that were not recorded any more: fewer than there were milliseconds.
+        let open_ms = now.ms.saturating_sub(incident.opened_ms).max(0).unsigned_abs();
+        incident.follow_ups = incident.follow_ups.saturating_add(1).max(open_ms);
         self.enlist(Live::restore(incident, now));
         self.resume(id, now);
     }
@@ -97,6 +107,7 @@ impl Desk {
         let live = self.change(into, |incident| incident.take_in(repeat.incident))?;
         live.heard(last_report);
         repeat.claims.into_iter().for_each(|(_, claim)| live.wait(claim));
+        self.claimed.insert(into);
         self.urgent = true;
         self.note_place(into);
         self.note(into, now.ms, Action::Joined, &format!("took in {id}, which was the same call"));
@@ -106,6 +117,11 @@ impl Desk {
     /// Takes calls for help over; [`Desk::admit`] lets them in.
     pub fn arrive(&mut self, calls: Vec<Candidate>) {
         self.arrived.extend(calls);
+    }
+
+    /// When the call that has waited longest to be let in arrived.
+    pub fn oldest_arrival(&self) -> Option<Duration> {
+        self.arrived.front().map(|call| call.arrived)
     }
 
     /// The vehicles of calls that arrived and have no incident that goes on: it matters what is known of them.
@@ -133,27 +149,37 @@ impl Desk {
             admitted.updated += 1;
             return;
         }
-        let seen = known.get(&call.vehicle_id);
-        let familiar = seen.is_none_or(|seen| seen.is_some_and(|seen| seen.familiar));
-        if self.is_full(call.is_test(), familiar) {
+        let seen = known.get(&call.vehicle_id).copied();
+        let standing = self.standing_of(&call, seen);
+        if self.is_full(call.is_test(), standing.proven) {
             call.claims.into_iter().for_each(Claim::refuse);
             admitted.refused.push(call.vehicle_id);
             return;
         }
-        admitted.opened.push(self.open(call, familiar, seen.copied().flatten()));
+        admitted.opened.push(self.open(call, standing, seen.flatten()));
+    }
+
+    /// What the vehicle of a call is to us: what it was when it first called, if that goes on, else what is known of it.
+    fn standing_of(&self, call: &Candidate, seen: Option<Option<Seen>>) -> Acquaintance {
+        let first = self.roster.of(&call.vehicle_id, call.is_test()).first();
+        if let Some(first) = first.and_then(|id| self.get(*id)) {
+            return Acquaintance { familiar: first.familiar, proven: first.proven };
+        }
+        let known = seen.map(|seen| seen.is_some_and(|seen| seen.familiar));
+        // Who cannot be looked up in time is served like a known vehicle, but takes no room from one.
+        Acquaintance { familiar: known.unwrap_or(true), proven: known.unwrap_or(false) }
     }
 
     fn find(&self, sought: &Sought<'_>, among: impl Fn(&Live) -> bool + Copy) -> Option<IncidentId> {
         let own = |id: &IncidentId| self.live[id].incident.vehicle_incident.as_deref();
         let ids = self.roster.of(sought.vehicle_id, sought.test);
-        let mut all = ids.iter().rev().filter(|id| among(&self.live[*id]));
-        let goes_on = |id: &&IncidentId| self.live[*id].goes_on(sought.at, self.rules.quiet_max);
-        let mut latest_first = all.clone().filter(goes_on);
-        // What the vehicle itself calls the same incident is the same, however long it was quiet.
-        let known = sought.named.and_then(|named| all.find(|id| own(id) == Some(named)));
-        if sought.named.is_none() {
-            return latest_first.next().copied();
-        }
+        let goes_on = |id: &&IncidentId| {
+            let live = &self.live[*id];
+            among(live) && live.goes_on(sought.at, self.rules.quiet_max)
+        };
+        let mut latest_first = ids.iter().rev().filter(goes_on);
+        let Some(named) = sought.named else { return latest_first.next().copied() };
+        let known = latest_first.clone().find(|id| own(id) == Some(named));
         let nameless = latest_first.clone().find(|id| own(id).is_none());
         let too_many = latest_first.clone().count() >= PER_VEHICLE_MAX;
         known.or(nameless).or_else(|| latest_first.next().filter(|_| too_many)).copied()
@@ -161,19 +187,19 @@ impl Desk {
 
     /// Whether there is no room for another incident. Those of strangers may take half of it at most, so that invented
     /// vehicles cannot displace known ones.
-    fn is_full(&self, test: bool, familiar: bool) -> bool {
+    fn is_full(&self, test: bool, proven: bool) -> bool {
         let max = self.rules.open_max;
         if test {
             return self.roster.open(true) >= (max / 10).max(1);
         }
-        let strangers_fill = !familiar && self.roster.strangers() >= (max / 2).max(1);
+        let strangers_fill = !proven && self.roster.strangers() >= (max / 2).max(1);
         strangers_fill || self.roster.open(false) >= max
     }
 
-    fn open(&mut self, mut call: Candidate, familiar: bool, seen: Option<Seen>) -> IncidentId {
+    fn open(&mut self, mut call: Candidate, standing: Acquaintance, seen: Option<Seen>) -> IncidentId {
         let id = self.ids.next(call.received_ms);
         let mut incident = Incident::open(id, &call);
-        incident.familiar = familiar;
+        (incident.familiar, incident.proven) = (standing.familiar, standing.proven);
         if let Some(Seen { place, .. }) = seen {
             extend(&mut incident.track, place);
             incident.place = incident.place.or(Some(place));
@@ -184,6 +210,9 @@ impl Desk {
         let mut live = Live::open(incident, &call, claims);
         live.note(&call.vehicle_id, now.ms, Action::Opened, how);
         let caller = live.incident.caller();
+        if !live.claims.is_empty() {
+            self.claimed.insert(id);
+        }
         self.enlist(live);
         self.new.insert((caller, id));
         self.happens(id, Action::Opened);
@@ -202,6 +231,13 @@ impl Desk {
 
     /// Goes on with an incident of an earlier run: calls what is owed at once, and lets the turn end when it should have.
     fn resume(&mut self, id: IncidentId, now: Moment) {
+        if self.owe(id, now) {
+            self.resume_turn(id, now);
+        }
+    }
+
+    /// Sees to it that every target is called that is owed a call. False when the first turn begins only now.
+    pub(super) fn owe(&mut self, id: IncidentId, now: Moment) -> bool {
         let incident = &self.live[&id].incident;
         let begun = |target: &str| incident.deliveries.iter().any(|one| *one.target == *target);
         let mut turns = self.rules.turns(incident.test).iter();
@@ -209,10 +245,10 @@ impl Desk {
             if let Some((line, caller)) = self.engage_first(id, now) {
                 self.lines[line].again(id, Again::Owed(caller), now.at);
             }
-            return;
+            return false;
         }
         self.spread(id, now.at);
-        self.resume_turn(id, now);
+        true
     }
 
     /// Makes it the first target's turn.
@@ -225,7 +261,7 @@ impl Desk {
         let live = self.live.get_mut(&id)?;
         live.incident.delivery(&turn.target, now.ms);
         live.incident.escalation = Escalation { level: 0, next_ms };
-        self.end_turn_at(id, clocked.then(|| now.at + turn.lasts));
+        self.end_turn_at(id, clocked.then(|| now.at.saturating_add(turn.lasts)));
         Some((self.rules.first(test), caller))
     }
 
@@ -235,8 +271,12 @@ impl Desk {
         let heard_again = self.live[&id].incident.quiet_ms.is_some();
         let live = self.change(id, |incident| incident.update(&call)).expect("matched among the live");
         live.heard(call.last_arrived);
+        let claimed = !claims.is_empty();
         for claim in claims {
             live.wait(claim);
+        }
+        if claimed {
+            self.claimed.insert(id);
         }
         if heard_again {
             self.change(id, |incident| incident.quiet_ms = None);

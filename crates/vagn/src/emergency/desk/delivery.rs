@@ -10,6 +10,9 @@ use crate::emergency::id::IncidentId;
 use crate::emergency::incident::{Escalation, Incident};
 use crate::emergency::trail::Action;
 
+/// Turns that end at a time: some milliseconds.
+const TURNS_AT_ONCE: usize = 256;
+
 /// A call to be made now.
 #[derive(Debug, Clone)]
 pub struct Call {
@@ -157,7 +160,7 @@ impl Desk {
         });
         let wished = outcome.retry_after().unwrap_or_default().min(self.rules.retry_after_max);
         let wait = self.rules.schedule.wait(failures, &mut self.rng).max(wished);
-        self.lines[line].failed(id, now.at, now.at + wait);
+        self.lines[line].failed(id, now.at, now.at + wait, !wished.is_zero());
         self.live.contains_key(&id).then(|| now.ms.saturating_add_unsigned(wait.as_millis() as u64))
     }
 
@@ -201,11 +204,14 @@ impl Desk {
         let lasts = turns[incident.escalation.level as usize % turns.len()].lasts;
         let left_ms = incident.escalation.next_ms.map(|next_ms| next_ms.saturating_sub(now.ms).max(0));
         let left = left_ms.map_or(lasts, |ms| Duration::from_millis(ms.unsigned_abs()).min(lasts));
-        self.end_turn_at(id, Some(now.at + left));
+        self.end_turn_at(id, Some(now.at.saturating_add(left)));
     }
 
+    /// Ends the turns that are over, but not more at once than other calls can wait for.
     fn end_turns(&mut self, now: Moment) {
-        while let Some((_, id)) = self.turn_ends.first().copied().filter(|(at, _)| *at <= now.at) {
+        for _ in 0..TURNS_AT_ONCE {
+            let ended = self.turn_ends.first().copied().filter(|(at, _)| *at <= now.at);
+            let Some((_, id)) = ended else { break };
             self.end_turn_at(id, None);
             self.pass_on(id, now, "no person has acknowledged in time");
         }
@@ -232,7 +238,7 @@ impl Desk {
             (true, true) => self.lines[line].again(id, Again::Owed(caller), now.at),
             (true, false) => {}
         }
-        self.end_turn_at(id, Some(now.at + turn.lasts));
+        self.end_turn_at(id, Some(now.at.saturating_add(turn.lasts)));
         self.urgent = true;
         // A chain that goes round for days must not bury the rest of the trail.
         if level <= rounds || level.is_power_of_two() {
@@ -271,8 +277,8 @@ impl Desk {
         self.lines.iter().map(Calls::is_up).collect()
     }
 
-    /// Deliveries that a target has refused for good.
+    /// Real incidents that a target has refused for good.
     pub fn dead_letters(&self) -> usize {
-        self.dead.iter().filter_map(|id| self.get(*id)).map(Incident::dead_letters).sum()
+        self.dead.len()
     }
 }

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use super::Moment;
+use super::{Draft, Moment};
 use crate::emergency::attempt::Attempt;
 use crate::emergency::candidate::{CLAIMS_MAX, Candidate, Claim};
 use crate::emergency::incident::Incident;
 use crate::emergency::trail::{Action, Note};
 
-/// Changes of one incident that may wait for a store that does not work.
+/// Changes of one incident by us and by targets that may wait for a store that does not work; what people decide always may.
 const NOTES_MAX: usize = 200;
 
 /// Attempts of one incident that may wait for a store that does not work; the oldest go.
@@ -32,8 +32,9 @@ pub(super) struct Live {
     pub(super) begun: u32,
     /// By target, in the order of the rules.
     pub(super) lines: Vec<Line>,
-    /// Changes that are not in the trail yet.
-    pub(super) notes: Vec<Note>,
+    /// Changes that are not in the trail yet, by number.
+    notes: Vec<(u64, Note)>,
+    noted: u64,
     /// Attempts that are not in the ledger yet.
     pub(super) ledger: Vec<Attempt>,
     /// When it was last looked where its vehicle is.
@@ -75,6 +76,7 @@ impl Live {
             turn_ends: None,
             lines: Vec::new(),
             notes: Vec::new(),
+            noted: 0,
             ledger: Vec::new(),
             followed: last_report,
         }
@@ -111,10 +113,35 @@ impl Live {
 
     /// Puts somebody's change on the trail.
     pub(super) fn note(&mut self, by: &str, at_ms: i64, action: Action, reason: &str) {
-        if self.notes.len() < NOTES_MAX {
-            let (by, reason) = (by.into(), reason.into());
-            self.notes.push(Note { at_ms, incident: self.incident.id, action, by, reason });
+        if self.notes.len() >= NOTES_MAX && !action.is_decision() {
+            return;
         }
+        let (by, reason) = (by.into(), reason.into());
+        self.noted += 1;
+        self.notes.push((self.noted, Note { at_ms, incident: self.incident.id, action, by, reason }));
+    }
+
+    /// The changes that are not in the trail yet.
+    pub(super) fn notes(&self) -> impl Iterator<Item = &Note> {
+        self.notes.iter().map(|(_, note)| note)
+    }
+
+    /// As it is to be written now.
+    pub(super) fn draft(&self) -> Draft {
+        Draft {
+            incident: self.incident.clone(),
+            version: self.version,
+            notes: self.notes().cloned().collect(),
+            noted: self.noted,
+            ledger: self.ledger.clone(),
+        }
+    }
+
+    /// `draft` is on disk. Another may have been written meanwhile.
+    pub(super) fn recorded(&mut self, draft: &Draft) {
+        self.recorded = self.recorded.max(draft.version);
+        self.notes.retain(|(number, _)| *number > draft.noted);
+        self.ledger.retain(|attempt| draft.ledger.iter().all(|written| written.number != attempt.number));
     }
 
     /// Puts an attempt on the ledger.

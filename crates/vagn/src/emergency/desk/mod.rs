@@ -51,12 +51,14 @@ pub struct Desk {
     roster: Roster,
     unaccepted: BTreeSet<IncidentId>,
     unacknowledged: BTreeSet<IncidentId>,
-    /// With a target that has refused it for good.
+    /// Real ones with a target that has refused them for good.
     dead: BTreeSet<IncidentId>,
     /// Never written yet; they go first, and of them the vehicles that were known before.
     new: BTreeSet<(Caller, IncidentId)>,
     /// Written, and changed since.
     changed: BTreeSet<IncidentId>,
+    /// With senders who wait to hear that it is on disk.
+    claimed: BTreeSet<IncidentId>,
     unplaced: BTreeSet<IncidentId>,
     /// Whose place is looked for first the next time.
     place_next: IncidentId,
@@ -94,6 +96,8 @@ pub struct Draft {
     pub version: u64,
     /// What has happened to it.
     pub notes: Vec<Note>,
+    /// Number of the last of these.
+    pub noted: u64,
     /// Attempts that have ended.
     pub ledger: Vec<Attempt>,
 }
@@ -135,6 +139,7 @@ impl Desk {
             dead: BTreeSet::new(),
             new: BTreeSet::new(),
             changed: BTreeSet::new(),
+            claimed: BTreeSet::new(),
             unplaced: BTreeSet::new(),
             place_next: IncidentId::from_u128(0),
             tidy_next: IncidentId::from_u128(0),
@@ -164,7 +169,7 @@ impl Desk {
         self.roster.leave(&live.incident);
         self.lines.iter_mut().for_each(|calls| calls.done(id));
         self.new.remove(&(live.incident.caller(), id));
-        let waits = [&mut self.unaccepted, &mut self.unacknowledged, &mut self.dead];
+        let waits = [&mut self.unaccepted, &mut self.unacknowledged, &mut self.dead, &mut self.claimed];
         for ids in waits.into_iter().chain([&mut self.changed, &mut self.unplaced, &mut self.stirred]) {
             ids.remove(&id);
         }
@@ -188,7 +193,7 @@ impl Desk {
         let waits = [
             (incident.is_unaccepted(), &mut self.unaccepted),
             (incident.is_unacknowledged(), &mut self.unacknowledged),
-            (incident.dead_letters() > 0, &mut self.dead),
+            (self.rules.has_dead_letter(incident), &mut self.dead),
         ];
         for (waits, ids) in waits {
             if waits {
@@ -236,9 +241,9 @@ impl Desk {
         std::mem::take(&mut self.happened)
     }
 
-    /// The incidents that have moved or reported since this was last asked.
-    pub fn take_stirred(&mut self) -> BTreeSet<IncidentId> {
-        std::mem::take(&mut self.stirred)
+    /// Up to `max` incidents that have moved or reported since this was last asked.
+    pub fn take_stirred(&mut self, max: usize) -> Vec<IncidentId> {
+        std::iter::from_fn(|| self.stirred.pop_first()).take(max).collect()
     }
 
     /// Whether something new is waiting to be recorded.
@@ -251,14 +256,12 @@ impl Desk {
     pub fn drafts(&mut self, max: usize) -> Vec<Draft> {
         self.urgent = self.unrecorded() > max;
         let ids = self.new.iter().map(|(_, id)| id).chain(&self.changed).take(max);
-        let live = ids.filter_map(|id| self.live.get(id));
-        live.map(|live| Draft {
-            incident: live.incident.clone(),
-            version: live.version,
-            notes: live.notes.clone(),
-            ledger: live.ledger.clone(),
-        })
-        .collect()
+        ids.filter_map(|id| self.live.get(id)).map(Live::draft).collect()
+    }
+
+    /// One incident, if it is not on disk as it is.
+    pub fn draft(&self, id: IncidentId) -> Option<Draft> {
+        self.live.get(&id).filter(|live| live.recorded < live.version).map(Live::draft)
     }
 
     /// These are on disk: their senders hear it, they may be called, and those that are over are let go.
@@ -272,13 +275,15 @@ impl Desk {
     fn recorded_one(&mut self, draft: &Draft) {
         let id = draft.incident.id;
         let Some(live) = self.live.get_mut(&id) else { return };
-        live.recorded = live.recorded.max(draft.version);
-        live.notes.drain(..draft.notes.len().min(live.notes.len()));
-        live.ledger.retain(|attempt| draft.ledger.iter().all(|written| written.number != attempt.number));
+        live.recorded(draft);
         let safe = |(since, _): &mut (u64, super::candidate::Claim)| *since <= draft.version;
         live.claims.extract_if(.., safe).for_each(|(_, claim)| claim.grant(id));
         let done = live.recorded >= live.version;
-        let over = live.incident.is_resolved();
+        if live.claims.is_empty() {
+            self.claimed.remove(&id);
+        }
+        // What is under way must still find its incident.
+        let over = live.incident.is_resolved() && !self.lines.iter().any(|calls| calls.is_under_way(id));
         self.lines.iter_mut().for_each(|calls| calls.recorded(id));
         self.new.remove(&(draft.incident.caller(), id));
         match (done, over) {
@@ -310,8 +315,9 @@ impl Desk {
     }
 
     /// What is not on the trail and the ledger of the incident yet.
-    pub fn pending(&self, id: IncidentId) -> (&[Note], &[Attempt]) {
-        self.live.get(&id).map_or((&[], &[]), |live| (&live.notes, &live.ledger))
+    pub fn pending(&self, id: IncidentId) -> (Vec<Note>, Vec<Attempt>) {
+        let live = self.live.get(&id);
+        live.map(|live| (live.notes().cloned().collect(), live.ledger.clone())).unwrap_or_default()
     }
 
     /// Whether the vehicle calls for help in earnest, and nobody has resolved it.

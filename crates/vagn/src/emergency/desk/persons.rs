@@ -85,7 +85,7 @@ impl Desk {
             self.roster.leave(&over);
         }
         self.end_turn_at(id, None);
-        self.lines.iter_mut().for_each(|calls| calls.done(id));
+        self.lines.iter_mut().for_each(|calls| calls.cancel(id));
         Action::Resolved
     }
 

@@ -58,6 +58,14 @@ fn admit(desk: &mut Desk, calls: Vec<Candidate>) -> Admitted {
     desk.admit(&Known::new())
 }
 
+/// Lets in calls of vehicles that were known before.
+fn admit_known(desk: &mut Desk, calls: Vec<Candidate>) -> Admitted {
+    desk.arrive(calls);
+    let place = Place { lat: 1.0, lon: 2.0, time_ms: 0, trusted: false };
+    let known = desk.newcomers().into_iter().map(|name| (name, Some(Seen { place, familiar: true })));
+    desk.admit(&known.collect())
+}
+
 fn opened(admitted: &Admitted) -> IncidentId {
     assert_eq!(admitted.opened.len(), 1, "{admitted:?}");
     admitted.opened[0]
@@ -101,7 +109,7 @@ fn tidy(desk: &mut Desk, at_ms: i64) {
 }
 
 /// Every call that is due, as target, message and number of the key, each answered with `status`.
-fn calls(desk: &mut Desk, at_ms: i64, status: u16) -> Vec<(String, Message, u32)> {
+fn calls(desk: &mut Desk, at_ms: i64, status: u16) -> Vec<(String, Message, u64)> {
     let mut made = Vec::new();
     while let Some(call) = desk.next_call(now(at_ms)) {
         made.push((call.target.to_string(), call.message, call.key.number));
@@ -110,7 +118,7 @@ fn calls(desk: &mut Desk, at_ms: i64, status: u16) -> Vec<(String, Message, u32)
     made
 }
 
-fn to(target: &str, message: Message, number: u32) -> (String, Message, u32) {
+fn to(target: &str, message: Message, number: u64) -> (String, Message, u64) {
     (target.to_owned(), message, number)
 }
 
@@ -217,7 +225,7 @@ fn a_refusal_for_good_passes_the_turn_on_at_once_but_for_the_last() {
     record(&mut desk);
     let opening = |target| to(target, Message::Opened, 0);
     assert_eq!(calls(&mut desk, 0, 404), [opening("city"), opening("county")]);
-    assert_eq!((desk.dead_letters(), calls(&mut desk, 29_999, 404).len()), (2, 0));
+    assert_eq!((desk.dead_letters(), calls(&mut desk, 29_999, 404).len()), (1, 0));
     assert_eq!(calls(&mut desk, 30_000, 404), [opening("city"), opening("county")], "the chain starts again");
     desk.act(id, &deed(Act::Replay), now(31_000)).unwrap();
     assert_eq!(calls(&mut desk, 31_000, 200).len(), 2);
@@ -317,6 +325,97 @@ fn strangers_have_their_share_and_displace_nobody_who_was_known_before() {
     assert_eq!(&*desk.drafts(1)[0].incident.vehicle_id, "bus 7", "known vehicles are written first");
     record(&mut desk);
     assert_eq!(&*desk.next_call(now(1)).unwrap().incident.vehicle_id, "bus 7", "and called first");
+}
+
+#[test]
+fn a_stranger_remains_one_under_every_name_it_gives_its_incidents() {
+    let mut desk = desk();
+    let strangers = Known::from([("invented".into(), None)]);
+    for number in 0..8 {
+        desk.arrive(vec![named("invented", &format!("incident {number}"), number)]);
+        let known = if desk.newcomers().is_empty() { Known::new() } else { strangers.clone() };
+        desk.admit(&known);
+    }
+    assert_eq!((desk.standing().open, desk.standing().open_of_strangers), (8, 8));
+}
+
+#[test]
+fn who_cannot_be_looked_up_is_served_like_a_known_vehicle_but_takes_no_room_from_one() {
+    let mut desk = desk();
+    let names: Vec<_> = (0..30).map(|number| format!("vehicle {number}")).collect();
+    let admitted = admit(&mut desk, names.iter().map(|name| call(name, 0)).collect());
+    assert_eq!((admitted.opened.len(), desk.get(admitted.opened[0]).unwrap().familiar), (10, true));
+}
+
+#[test]
+fn an_incident_at_the_desk_that_nobody_is_to_call_about_is_called_about_all_the_same() {
+    let mut desk = desk();
+    let id = opened(&admit(&mut desk, vec![call("bus 7", 0)]));
+    record(&mut desk);
+    desk.lines.iter_mut().for_each(|calls| calls.done(id)); // As after a crash in between.
+    assert_eq!(calls(&mut desk, 1, 200), []);
+    tidy(&mut desk, 2);
+    assert_eq!(calls(&mut desk, 3, 200), [to("city", Message::Opened, 0)]);
+}
+
+#[test]
+fn a_new_run_uses_no_key_that_an_unrecorded_message_may_have_had() {
+    let mut desk = desk();
+    let id = opened(&admit(&mut desk, vec![call("bus 7", 0)]));
+    accept(&mut desk, id, 1);
+    let left = vec![desk.get(id).unwrap().clone()];
+    let mut used = Vec::new();
+    for second in 1..=300 {
+        let moved =
+            Place { lat: second as f64 / 10.0, lon: 0.0, time_ms: NOW_MS + second * 1000, trusted: true };
+        admit(&mut desk, vec![Candidate { place: Some(moved), ..call("bus 7", second * 1000) }]);
+        used.extend(calls(&mut desk, second * 1000, 200).into_iter().map(|(_, _, number)| number));
+    }
+    let mut new = self::desk();
+    new.restore(left, now(300_000));
+    let next = calls(&mut new, 300_000, 200).into_iter().map(|(_, _, number)| number);
+    assert!(next.filter(|number| *number > 0).all(|number| !used.contains(&number)), "{used:?}");
+}
+
+#[test]
+fn a_deed_is_noted_however_long_the_store_is_down() {
+    let mut desk = desk();
+    let id = opened(&admit(&mut desk, vec![call("bus 7", 0)]));
+    desk.store_down();
+    for round in 0..500 {
+        tidy(&mut desk, (round * 10 + 6) * MINUTE_MS);
+        admit(&mut desk, vec![call("bus 7", (round * 10 + 7) * MINUTE_MS)]);
+    }
+    desk.act(id, &deed(Act::Acknowledge), now(6_000 * MINUTE_MS)).unwrap();
+    let notes = desk.pending(id).0;
+    assert!(notes.len() < 300 && notes.last().unwrap().action == Action::Acknowledged, "{}", notes.len());
+}
+
+#[test]
+fn what_two_have_written_at_once_loses_no_note() {
+    let mut desk = desk();
+    let id = opened(&admit(&mut desk, vec![call("bus 7", 0)]));
+    let early = desk.drafts(10);
+    desk.act(id, &deed(Act::Acknowledge), now(1)).unwrap();
+    let late = desk.drafts(10);
+    desk.recorded(&late);
+    desk.act(id, &Deed { note: "sent car 4".into(), ..deed(Act::Comment) }, now(2)).unwrap();
+    desk.recorded(&early);
+    assert_eq!(desk.pending(id).0.len(), 1);
+}
+
+#[test]
+fn a_call_that_ends_after_its_incident_was_resolved_is_in_the_ledger() {
+    let mut desk = desk();
+    let id = opened(&admit(&mut desk, vec![call("bus 7", 0)]));
+    record(&mut desk);
+    let call = desk.next_call(now(1)).unwrap();
+    desk.act(id, &deed(Act::Resolve), now(2)).unwrap();
+    record(&mut desk);
+    answer(&mut desk, &call, 200, 3);
+    assert_eq!(desk.pending(id).1.len(), 1);
+    record(&mut desk);
+    assert!(desk.get(id).is_none());
 }
 
 #[test]
@@ -449,7 +548,7 @@ fn past_the_limit_new_vehicles_are_refused_and_trials_have_a_limit_of_their_own(
     let trial = |number| Candidate { kind: Some(Kind::Test), ..call(&format!("bus {number}"), 0) };
     let trials = admit(&mut desk, (0..5).map(trial).collect());
     assert_eq!((trials.opened.len(), trials.refused.len()), (2, 3));
-    let real = admit(&mut desk, (0..25).map(|number| call(&format!("bus {number}"), 0)).collect());
+    let real = admit_known(&mut desk, (0..25).map(|number| call(&format!("bus {number}"), 0)).collect());
     assert_eq!((real.opened.len(), real.refused.len()), (20, 5), "trials take no room from real calls");
     let (known, answer) = waiting(call("bus 3", 1));
     let (new, refusal) = waiting(call("bus 99", 1));

@@ -44,6 +44,8 @@ impl Desk {
             self.change(id, |incident| incident.quiet_ms = Some(now.ms));
             self.note(id, now.ms, Action::Quiet, &format!("no report for {} s", quiet_max.as_secs()));
         }
+        // Whatever went wrong, nothing that is owed a call may be without one to come.
+        self.owe(id, now);
     }
 
     fn end(&mut self, id: IncidentId, why: &str, now: Moment) {
@@ -64,10 +66,13 @@ impl Desk {
 
     fn refuse_old_claims(&mut self, now: Duration) {
         let within = self.rules.claim_within;
-        for id in self.new.iter().map(|(_, id)| id).chain(&self.changed) {
-            let Some(live) = self.live.get_mut(id) else { continue };
+        for id in std::mem::take(&mut self.claimed) {
+            let Some(live) = self.live.get_mut(&id) else { continue };
             let old = |(_, claim): &mut (u64, Claim)| now.saturating_sub(claim.since) > within;
             live.claims.extract_if(.., old).for_each(|(_, claim)| claim.refuse());
+            if !live.claims.is_empty() {
+                self.claimed.insert(id);
+            }
         }
     }
 

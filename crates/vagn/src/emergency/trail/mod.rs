@@ -65,6 +65,11 @@ pub enum Action {
 }
 
 impl Action {
+    /// Whether it is what a person has decided.
+    pub fn is_decision(self) -> bool {
+        matches!(self, Self::Acknowledged | Self::Commented | Self::Resolved | Self::Replayed)
+    }
+
     /// Every action there is.
     pub const ALL: [Self; 12] = [
         Self::Opened,
