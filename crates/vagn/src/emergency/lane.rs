@@ -31,6 +31,8 @@ const REFUSAL_SHOWN: Duration = Duration::from_secs(600);
 
 /// Longest wait for the fleet to say where one vehicle was seen last. Its writers let readers in after some 50 µs.
 const LOOK_UP_WITHIN: Duration = Duration::from_millis(5);
+/// How often the log says so. A flood must not become one of lines.
+const REFUSAL_SAID_EVERY: Duration = Duration::from_secs(10);
 
 /// How long to look for last known places before calls go on; what is left is looked for the next time.
 const LOCATE_WITHIN: Duration = Duration::from_millis(20);
@@ -76,11 +78,30 @@ pub struct Lane {
     pub(super) incidents: OnceLock<Recipient<Round>>,
     /// It has been told, and has not begun.
     rung: AtomicBool,
-    last_refusal: Mutex<Option<Duration>>,
+    refusals: Mutex<Refusals>,
     /// When the log was last told of late calls.
     late_said: Mutex<Option<Duration>>,
     /// The store has been asked what an earlier run left, or has kept us waiting too long.
     recalled: AtomicBool,
+}
+
+/// Calls for help that were refused, as far as an operator has not heard of them.
+#[derive(Default)]
+struct Refusals {
+    last: Option<Duration>,
+    said: Option<Duration>,
+    unsaid: u64,
+}
+
+impl Refusals {
+    /// How many the log should tell of at `now`.
+    fn take(&mut self, now: Duration) -> Option<u64> {
+        let due = self.said.is_none_or(|at| now.saturating_sub(at) >= REFUSAL_SAID_EVERY);
+        (due && self.unsaid > 0).then(|| {
+            self.said = Some(now);
+            std::mem::take(&mut self.unsaid)
+        })
+    }
 }
 
 impl Lane {
@@ -109,7 +130,7 @@ impl Lane {
             news: Notify::new(),
             incidents: OnceLock::new(),
             rung: AtomicBool::new(false),
-            last_refusal: Mutex::new(None),
+            refusals: Mutex::default(),
             late_said: Mutex::new(None),
             recalled: AtomicBool::new(false),
         }
@@ -209,11 +230,22 @@ impl Lane {
             return;
         }
         self.count("refused", refused);
-        let what =
-            format!("emergencies are refused: {} incidents are open", self.desk.lock().standing().open);
-        error!(refused, "{what}");
-        self.readiness.warn("refused emergencies", what);
-        *self.last_refusal.lock() = Some(self.clock.monotonic());
+        {
+            let mut refusals = self.refusals.lock();
+            refusals.last = Some(self.clock.monotonic());
+            refusals.unsaid += refused;
+        }
+        let open = self.desk.lock().standing().open;
+        self.readiness
+            .warn("refused emergencies", format!("emergencies are refused: {open} incidents are open"));
+        self.say_refusals();
+    }
+
+    fn say_refusals(&self) {
+        let refused = self.refusals.lock().take(self.clock.monotonic());
+        if let Some(refused) = refused {
+            error!(refused, "emergencies are refused: too many incidents are open");
+        }
     }
 
     /// Gives the unplaced incidents the last place that is known of their vehicles, as far as that is quick.
@@ -386,9 +418,10 @@ impl Lane {
             let what = format!("{unreadable} incident records cannot be read; the log names them");
             self.readiness.warn("incident records", what);
         }
-        let mut last_refusal = self.last_refusal.lock();
-        if last_refusal.is_some_and(|at| self.clock.monotonic().saturating_sub(at) > REFUSAL_SHOWN) {
-            *last_refusal = None;
+        self.say_refusals();
+        let mut refusals = self.refusals.lock();
+        if refusals.last.is_some_and(|at| self.clock.monotonic().saturating_sub(at) > REFUSAL_SHOWN) {
+            refusals.last = None;
             self.readiness.clear("refused emergencies");
         }
     }
@@ -526,6 +559,20 @@ mod tests {
         asked.lock().clear();
         (0..3).for_each(|_| lane.locate());
         assert_eq!(*asked.lock(), ["a", "b", "c", "a", "b", "c"]);
+    }
+
+    #[test]
+    fn the_log_hears_of_all_refusals_but_not_of_each() {
+        let mut refusals = Refusals::default();
+        let at = Duration::from_secs;
+        assert_eq!(refusals.take(at(1)), None);
+        let mut said = Vec::new();
+        for second in 1..=30 {
+            refusals.unsaid += 5;
+            said.extend(refusals.take(at(second)));
+        }
+        assert_eq!(said, [5, 50, 50]);
+        assert_eq!((refusals.take(at(31)), refusals.take(at(41))), (Some(45), None));
     }
 
     #[test]

@@ -470,7 +470,9 @@ mod tests {
         let store = Store::open(dir.path(), RESERVED, 20).unwrap();
         let trial = |number| Incident { test: true, ..ended(number) };
         store.save(&[ended(1)]).unwrap();
-        (2..40).for_each(|number| drop(store.save(&[trial(number)]).unwrap()));
+        for number in 2..40 {
+            store.save(&[trial(number)]).unwrap();
+        }
         let kept = (1..=40).filter(|id| store.get(IncidentId::from_u128(*id)).unwrap().is_some());
         assert_eq!(kept.collect::<Vec<_>>(), [1, 39]);
     }

@@ -1,5 +1,6 @@
 //! The trail of incidents, checked with `vagn audit` and without it.
 
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
@@ -17,7 +18,7 @@ fn audit(args: &[&str]) -> Output {
 }
 
 /// Runs `vagn audit`, which must end with this exit code, and gives what it said.
-fn said(args: &[&str], code: i32) -> String {
+pub(crate) fn said(args: &[&str], code: i32) -> String {
     let output = audit(args);
     let said =
         format!("{}{}", String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
@@ -177,4 +178,53 @@ async fn what_was_done_to_an_incident_is_found_in_the_trail_after_a_kill() {
     assert_eq!(count("opened"), 10, "{exported}");
     assert!((1..=10).contains(&count("notified")), "{exported}");
     assert!(std::fs::read(&store).unwrap() == before, "looking has changed the store");
+}
+
+/// Lets vehicles call for help until all are notified, stops the service, and gives a copy of its store.
+async fn run(data_dir: &Path, sink: &Sink, callers: std::ops::Range<u32>) -> Vec<u8> {
+    let vagn = Vagn::start(data_dir, &["--emergency-url", &sink.url]);
+    for number in callers.clone() {
+        vagn.send(&report(&format!("caller {number}"), 59.3, 18.0, true));
+    }
+    eventually("the calls", async || {
+        sink.accepted().len() as u32 == callers.end && vagn.all_accepted().await
+    })
+    .await;
+    let (status, log) = vagn.stop();
+    assert_eq!(status.code(), Some(0), "{log}");
+    std::fs::read(data_dir.join("incidents.redb")).unwrap()
+}
+
+fn put(dir: &Path, store: &[u8]) -> String {
+    std::fs::write(dir.join("incidents.redb"), store).unwrap();
+    dir.to_str().unwrap().to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_calls_say_of_the_trail_finds_an_older_store_a_shorter_one_and_a_flipped_byte() {
+    let (data, copy) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let sink = Sink::start(&[]);
+    let older = run(data.path(), &sink, 0..4).await;
+    let early = sink.heads();
+    let store = run(data.path(), &sink, 4..8).await;
+    let late = sink.heads();
+    let verify = |data_dir: &str, heads: &BTreeSet<String>, code| {
+        let heads = heads.iter().flat_map(|head| ["--head", head]);
+        said(&["verify", "--data-dir", data_dir].into_iter().chain(heads).collect::<Vec<_>>(), code)
+    };
+    assert!(early.len() < late.len(), "{early:?}, {late:?}");
+    assert!(verify(data.path().to_str().unwrap(), &late, 0).starts_with("whole: "));
+    let older = put(copy.path(), &older);
+    assert!(verify(&older, &early, 0).starts_with("whole: "));
+    assert!(verify(&older, &late, 1).contains("but went on to"), "an older store passes for the latest");
+
+    let shorter = put(copy.path(), &store[..store.len() / 2]);
+    assert!(verify(&shorter, &late, 1).contains("cannot be read"), "half of a store passes for a whole one");
+    // Wherever the last word of an entry stands: the file keeps older pages too.
+    let mut flipped = store.clone();
+    let places = store.windows(5).enumerate().filter(|(_, word)| word == b"calls");
+    let places: Vec<_> = places.map(|(at, _)| at).collect();
+    assert!(!places.is_empty());
+    places.into_iter().for_each(|at| flipped[at] ^= 1);
+    verify(&put(copy.path(), &flipped), &late, 1);
 }

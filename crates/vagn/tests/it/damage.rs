@@ -3,13 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::vagn::{Vagn, command, eventually, report};
-
-fn two_partitions(dir: &Path) -> String {
-    let path = dir.join("vagn.toml");
-    fs::write(&path, "partitions = 2\n").unwrap();
-    path.to_str().unwrap().to_owned()
-}
+use crate::vagn::{Vagn, command, eventually, report, settings};
 
 fn log_of(data: &Path, partition: u32) -> PathBuf {
     let logs = fs::read_dir(data.join(format!("fleet-1/{partition}"))).unwrap();
@@ -22,7 +16,7 @@ fn log_of(data: &Path, partition: u32) -> PathBuf {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_damaged_partition_stops_no_other_and_repair_brings_it_back() {
     let dir = tempfile::tempdir().unwrap();
-    let (config, data) = (two_partitions(dir.path()), dir.path().join("data"));
+    let (config, data) = (settings(dir.path(), "partitions = 2\n"), dir.path().join("data"));
     let vagn = Vagn::start(&data, &["--config", &config]);
     for number in 0..400 {
         vagn.send(&report(&format!("bus {number}"), 1.0, f64::from(number) / 10.0, false));

@@ -1,9 +1,12 @@
 //! `vagn drill`: a test call for help goes the whole way, to the drill target and to nobody else.
 
+use std::collections::BTreeSet;
 use std::process::Output;
 
+use serde_json::json;
+
 use crate::emergencies::Sink;
-use crate::vagn::{Vagn, command};
+use crate::vagn::{Vagn, command, eventually};
 
 /// Runs a drill against `vagn`, which must end with this exit code, and gives what it said.
 async fn drill(vagn: &Vagn, args: &[&str], code: i32) -> String {
@@ -40,6 +43,28 @@ async fn a_drill_goes_the_whole_way_and_to_the_drill_target_alone() {
         404,
         "a drill without a position moves no vehicle"
     );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_drill_and_a_real_call_of_one_vehicle_are_two_incidents() {
+    let dir = tempfile::tempdir().unwrap();
+    let (real, drills) = (Sink::start(&[]), Sink::start(&[]));
+    let vagn = Vagn::start(dir.path(), &["--emergency-url", &real.url, "--drill-url", &drills.url]);
+    let drilled = json!({"ID": "bus 7", "Lat": 59.33, "Lon": 18.06, "Emergency": true, "Kind": "test"});
+    let meant = json!({"ID": "bus 7", "Lat": 59.33, "Lon": 18.06, "Emergency": true});
+    // Mixed in one body, and again after both have begun.
+    for _ in 0..3 {
+        let (status, answer) =
+            vagn.post("/api/v1/positions", json!([drilled, meant, drilled]).to_string()).await;
+        assert_eq!(status, 200, "{answer}");
+        let of = |at: usize| answer["reports"][at]["incident_id"].as_str().unwrap().to_owned();
+        assert!(of(0) == of(2) && of(0) != of(1), "{answer}");
+        let called = |sink: &Sink, at| sink.openings().get("bus 7") == Some(&BTreeSet::from([of(at)]));
+        eventually("both calls", async || called(&drills, 0) && called(&real, 1)).await;
+    }
+    assert!(real.heard().iter().all(|call| call["test"] == false), "{:#?}", real.heard());
+    assert!(drills.heard().iter().all(|call| call["test"] == true), "{:#?}", drills.heard());
+    assert_eq!(vagn.json("/api/v1/incidents").await["incidents"].as_array().unwrap().len(), 2);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -6,15 +6,12 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use serde_json::Value;
 
-use crate::vagn::{Vagn, client, eventually, report};
+use crate::vagn::{Vagn, client, eventually, report, settings, spawn};
 
 const VEHICLES: usize = 60;
 
-fn settings(dir: &std::path::Path) -> String {
-    let path = dir.join("vagn.toml");
-    std::fs::write(&path, "hang_limit = \"2s\"\n[ops]\nfault_injection = true\n").unwrap();
-    path.to_str().unwrap().to_owned()
-}
+/// What a fault drill needs.
+const DRILL: &str = "hang_limit = \"2s\"\n[ops]\nfault_injection = true\n";
 
 /// Every process that is no supervisor, with its restarts.
 fn leaves(node: &Value) -> Vec<(String, u64)> {
@@ -25,7 +22,8 @@ fn leaves(node: &Value) -> Vec<(String, u64)> {
     vec![(node["path"].as_str().unwrap().to_owned(), node["restarts"].as_u64().unwrap())]
 }
 
-async fn restarts(vagn: &Vagn, path: &str) -> u64 {
+/// How often a process has been started again.
+pub(crate) async fn restarts(vagn: &Vagn, path: &str) -> u64 {
     // The ops listener itself may be the one that is being restarted.
     let Ok(answer) = client().get(format!("http://{}/actors", vagn.address("ops"))).send().await else {
         return 0;
@@ -91,7 +89,7 @@ async fn watch(url: String, stop: Arc<AtomicBool>, complete: Arc<AtomicU64>) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn every_actor_may_panic_and_hang() {
     let dir = tempfile::tempdir().unwrap();
-    let config = settings(dir.path());
+    let config = settings(dir.path(), DRILL);
     // Nobody listens there: the callers have something to try again and again.
     let args = ["--config", &config, "--emergency-url", "http://127.0.0.1:9/"];
     let vagn = Vagn::start(&dir.path().join("data"), &args);
@@ -124,7 +122,7 @@ async fn every_actor_may_panic_and_hang() {
 #[tokio::test]
 async fn it_ends_with_70_when_a_part_that_nothing_can_do_without_gives_up() {
     let dir = tempfile::tempdir().unwrap();
-    let config = settings(dir.path());
+    let config = settings(dir.path(), DRILL);
     let mut vagn = Vagn::start(&dir.path().join("data"), &["--config", &config]);
     let url = format!("http://{}/actors/ops/fault?kind=panic", vagn.address("ops"));
     let mut code = None;
@@ -147,9 +145,4 @@ async fn faults_are_refused_unless_allowed() {
     let answer = client().post(url).send().await.unwrap();
     assert_eq!(answer.status(), 403);
     assert!(answer.text().await.unwrap().contains("ops.fault_injection"));
-}
-
-fn spawn<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> tokio::task::JoinHandle<T> {
-    #[expect(clippy::disallowed_methods, reason = "a test has no supervisor")]
-    tokio::spawn(work)
 }

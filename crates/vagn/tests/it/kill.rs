@@ -8,8 +8,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use serde_json::json;
 use vagn_wire::Fate;
 
+use crate::chance::{moments, seed};
 use crate::tcp::TcpVehicle;
-use crate::vagn::{Vagn, client, eventually, report};
+use crate::vagn::{Vagn, client, eventually, report, spawn};
 
 /// A position that tells which report it came with: millionths of a degree.
 fn longitude(seq: u64) -> f64 {
@@ -18,11 +19,6 @@ fn longitude(seq: u64) -> f64 {
 
 fn seq(geometry: &serde_json::Value) -> u64 {
     (geometry["coordinates"][0].as_f64().unwrap() * 1e6).round() as u64
-}
-
-/// Random moments tried; `make chaos` tries more.
-fn moments() -> u32 {
-    if std::env::var_os("VAGN_LONG").is_some() { 300 } else { 20 }
 }
 
 /// Posts ever newer positions of its own vehicles until the service is gone; what was answered as stored, by vehicle.
@@ -169,18 +165,6 @@ async fn a_port_in_use_is_named() {
         assert_eq!(refused.status.code(), Some(69), "{name}: {said}");
         assert!(said.contains(&vagn.address(name).port().to_string()), "{name}: {said}");
     }
-}
-
-/// Set `VAGN_SEED` to run a failed run again.
-fn seed() -> u64 {
-    let seed = std::env::var("VAGN_SEED").map_or_else(|_| fastrand::u64(..), |text| text.parse().unwrap());
-    eprintln!("VAGN_SEED={seed}");
-    seed
-}
-
-fn spawn<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> tokio::task::JoinHandle<T> {
-    #[expect(clippy::disallowed_methods, reason = "a test has no supervisor")]
-    tokio::spawn(work)
 }
 
 /// The signal of the orderly stop is also heard while positions keep coming.

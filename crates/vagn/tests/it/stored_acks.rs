@@ -10,14 +10,15 @@ use crate::emergencies::Sink;
 use crate::vagn::{LIMIT, Vagn, command, eventually};
 
 /// A vehicle that hears nobody but the service.
-fn vehicle(vagn: &Vagn) -> UdpSocket {
+pub(crate) fn vehicle(vagn: &Vagn) -> UdpSocket {
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     socket.connect(vagn.address("udp")).unwrap();
     socket.set_read_timeout(Some(LIMIT)).unwrap();
     socket
 }
 
-fn say(id: &str, seq: Option<u64>, emergency: bool) -> Vec<u8> {
+/// What it says.
+pub(crate) fn say(id: &str, seq: Option<u64>, emergency: bool) -> Vec<u8> {
     let report = Report::new(VehicleId::new(id).unwrap(), Position::new(59.33, 18.06).unwrap());
     let mut bytes = Vec::new();
     // With its time there is room for the incident in the answer.
@@ -28,7 +29,7 @@ fn say(id: &str, seq: Option<u64>, emergency: bool) -> Vec<u8> {
 }
 
 /// The next answer: vehicle, `Seq`, incident. `None` when there is none in time.
-fn hear(vehicle: &UdpSocket) -> Option<(String, u64, String)> {
+pub(crate) fn hear(vehicle: &UdpSocket) -> Option<(String, u64, String)> {
     let mut slot = [0; 200];
     let len = vehicle.recv(&mut slot).ok()?;
     let ack = StoredAck::decode(&slot[..len]).unwrap();

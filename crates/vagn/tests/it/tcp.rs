@@ -47,11 +47,17 @@ impl TcpVehicle {
 
     /// The next answer: vehicle, `Seq`, fate. `None` when the connection is gone.
     pub(crate) async fn ack(&mut self) -> Option<(String, u64, Fate)> {
+        self.answer().await.map(|(fate, _)| fate)
+    }
+
+    /// The next answer, and the incident in it.
+    pub(crate) async fn answer(&mut self) -> Option<((String, u64, Fate), Option<String>)> {
         loop {
             if let Some((ack, len)) = ack::decode(&self.heard).unwrap() {
                 let answer = (ack.vehicle_id.as_str().to_owned(), ack.seq, ack.fate);
+                let incident = ack.incident.map(str::to_owned);
                 self.heard.drain(..len);
-                return Some(answer);
+                return Some((answer, incident));
             }
             if !matches!(self.stream.read_buf(&mut self.heard).await, Ok(1..)) {
                 return None;

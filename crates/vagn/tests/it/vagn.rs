@@ -223,6 +223,12 @@ impl Vagn {
         .await;
     }
 
+    /// Whether some target has accepted every incident, as the store says.
+    pub(crate) async fn all_accepted(&self) -> bool {
+        let open = self.json("/api/v1/incidents?state=open&limit=1").await;
+        open["complete"] == true && open["incidents"].as_array().unwrap().is_empty() && open["next"].is_null()
+    }
+
     /// The process list.
     pub(crate) async fn actors(&self) -> Value {
         serde_json::from_str(&self.ops("/actors").await.1).unwrap()
@@ -259,6 +265,21 @@ pub(crate) async fn eventually_within(limit: Duration, what: &str, mut done: imp
         assert!(started.elapsed() < limit, "waited in vain for {what}");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
+}
+
+/// Writes settings into `dir`, and gives the file for `--config`.
+pub(crate) fn settings(dir: &Path, text: &str) -> String {
+    let path = dir.join("vagn.toml");
+    std::fs::write(&path, text).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+/// Lets something happen meanwhile.
+pub(crate) fn spawn<T: Send + 'static>(
+    work: impl Future<Output = T> + Send + 'static,
+) -> tokio::task::JoinHandle<T> {
+    #[expect(clippy::disallowed_methods, reason = "a test has no supervisor")]
+    tokio::spawn(work)
 }
 
 /// A report as a vehicle would send it.

@@ -1,0 +1,117 @@
+//! A position log without room, and parts that crash over and over: calls for help are recorded and called in all the same.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use vagn_wire::Fate;
+
+use crate::emergencies::Sink;
+use crate::faults::restarts;
+use crate::stored_acks::{hear, say, vehicle};
+use crate::tcp::TcpVehicle;
+use crate::vagn::{LIMIT, Vagn, client, eventually, report, settings, spawn};
+
+/// Longest that a call may take while something else crashes.
+const CALLED_WITHIN: Duration = Duration::from_secs(10);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_room_for_positions_calls_for_help_are_recorded_and_called_in() {
+    let dir = tempfile::tempdir().unwrap();
+    let sink = Sink::start(&[]);
+    // More than any disk has.
+    let text = format!("free_floor_bytes = {}\n[emergency]\nurl = \"{}\"\n", i64::MAX, sink.url);
+    let config = settings(dir.path(), &text);
+    let data = dir.path().join("data");
+    let mut vagn = Vagn::launch(&data, &["--config", &config]);
+    eventually("the disk to be named", async || {
+        vagn.ops("/readyz").await.1.contains("too little free space")
+    })
+    .await;
+    let refused = json!([{"ID": "bus", "Lat": 59.33, "Lon": 18.06}]).to_string();
+    assert_eq!(vagn.post("/api/v1/positions", refused).await.0, 500, "positions find room");
+
+    let mut heard = Vec::new();
+    let help = json!([{"ID": "http", "Lat": 59.33, "Lon": 18.06, "Emergency": true}]).to_string();
+    let (status, answer) = vagn.post("/api/v1/positions", help).await;
+    assert_eq!((status, &answer["reports"][0]["fate"]), (200, &json!("failed")), "{answer}");
+    heard.push(("http", answer["reports"][0]["incident_id"].as_str().unwrap().to_owned()));
+    let mut stream = TcpVehicle::connect(vagn.address("tcp")).await.unwrap();
+    stream.say("tcp", 59.33, 18.06, 7, true);
+    stream.flush().await.unwrap();
+    let (fate, incident) = stream.answer().await.unwrap();
+    assert_eq!(fate, ("tcp".to_owned(), 7, Fate::Failed));
+    heard.push(("tcp", incident.unwrap()));
+    let socket = vehicle(&vagn);
+    socket.send(&say("udp", Some(7), true)).unwrap();
+    heard.push(("udp", hear(&socket).unwrap().2));
+
+    eventually("the calls", async || sink.accepted().len() == heard.len()).await;
+    assert!(!vagn.json("/api/v1/incidents").await.to_string().contains("\"unrecorded\":true"));
+    vagn.kill();
+    let vagn = Vagn::launch(&data, &["--config", &config]);
+    for (vehicle, incident) in heard {
+        assert_eq!(sink.openings()[vehicle].iter().collect::<Vec<_>>(), [&incident]);
+        assert_eq!(vagn.json(&format!("/api/v1/incidents/{incident}")).await["vehicle_id"], vehicle);
+    }
+}
+
+/// Makes a process fail whenever it runs.
+async fn crash(ops: String, path: &'static str, stop: Arc<AtomicBool>) {
+    let client = client();
+    let url = format!("{ops}/actors/{}/fault?kind=panic", path.replace('/', "%2F"));
+    while !stop.load(Ordering::Relaxed) {
+        // It is not there while it is being started again.
+        drop(client.post(&url).send().await);
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// Calls for help over UDP, one vehicle after another, while a process crashes all the time. Each has to hear that it is
+/// on disk, and to be called about.
+async fn call_while_crashing(path: &'static str, times: u64) {
+    let dir = tempfile::tempdir().unwrap();
+    let sink = Sink::start(&[]);
+    let text = format!("[ops]\nfault_injection = true\n[emergency]\nurl = \"{}\"\n", sink.url);
+    let config = settings(dir.path(), &text);
+    let vagn = Vagn::start(&dir.path().join("data"), &["--config", &config]);
+    let stop = Arc::new(AtomicBool::new(false));
+    let crashing = spawn(crash(format!("http://{}", vagn.address("ops")), path, stop.clone()));
+    let began = Instant::now();
+    let (mut number, mut slowest) = (0, Duration::ZERO);
+    while number < 40 || restarts(&vagn, path).await < times {
+        assert!(began.elapsed() < LIMIT, "{path} does not crash often enough");
+        // Something to do for whoever waits for work.
+        vagn.send(&report("bus", 59.33, number as f64 / 1e4, false));
+        drop(client().get(vagn.url("/api/v1/vehicles/bus")).timeout(Duration::from_millis(50)).send().await);
+        let (socket, id, called) = (vehicle(&vagn), format!("caller {number}"), Instant::now());
+        socket.send(&say(&id, Some(number), true)).unwrap();
+        let answer = tokio::task::spawn_blocking(move || hear(&socket)).await.unwrap();
+        let (answered, _, incident) = answer.unwrap_or_else(|| panic!("{id} hears nothing"));
+        assert_eq!(answered, id);
+        eventually("the call", async || sink.openings().contains_key(&id)).await;
+        assert!(sink.openings()[&id].contains(&incident) && sink.openings()[&id].len() == 1);
+        slowest = slowest.max(called.elapsed());
+        number += 1;
+    }
+    eprintln!("{path}: {number} calls, the slowest took {slowest:?}");
+    assert!(slowest < CALLED_WITHIN, "{path}: {slowest:?}");
+    assert_eq!(restarts(&vagn, "vagn/emergency/incidents").await, 0);
+    assert_eq!(restarts(&vagn, "vagn/emergency/callers").await, 0);
+    stop.store(true, Ordering::Relaxed);
+    crashing.await.unwrap();
+    let vagn = vagn.restart();
+    let listed = vagn.json("/api/v1/incidents?limit=1000").await;
+    assert_eq!(listed["incidents"].as_array().unwrap().len() as u64, number, "{listed}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_storage_that_crashes_all_the_time_stops_no_call() {
+    call_while_crashing("vagn/traffic/stores/storage-0", 5).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_web_server_that_crashes_all_the_time_stops_no_call() {
+    call_while_crashing("vagn/web", 5).await;
+}

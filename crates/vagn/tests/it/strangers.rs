@@ -1,0 +1,103 @@
+//! A flood of calls for help from invented vehicles, beside calls from vehicles that were known before.
+
+use std::net::UdpSocket;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::emergencies::Sink;
+use crate::stored_acks::{hear, say, vehicle};
+use crate::vagn::{LIMIT, Vagn, eventually, report, settings};
+
+const KNOWN: usize = 200;
+const STRANGERS: usize = 20_000;
+const OPEN_MAX: usize = 1_000;
+
+/// Vehicles count as known when they have been there at two looks a second apart.
+const UNTIL_KNOWN: Duration = Duration::from_millis(3_500);
+
+/// Longest that a known vehicle may wait for its call in the middle of the flood.
+const CALLED_WITHIN: Duration = Duration::from_secs(10);
+
+fn known(number: usize) -> String {
+    format!("bus {number}")
+}
+
+/// Calls for help as ever new vehicles, so many of them.
+fn flood(to: std::net::SocketAddr, count: usize) {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    for number in 0..count {
+        socket.send_to(&report(&format!("nobody {number}"), 59.33, 18.06, true), to).unwrap();
+        if number % 50 == 0 {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+/// Calls for help as a vehicle should: again until that is answered.
+fn call_for_help(vehicle: &UdpSocket, id: &str) {
+    let began = Instant::now();
+    vehicle.set_read_timeout(Some(Duration::from_secs(1))).unwrap();
+    for seq in 1.. {
+        vehicle.send(&say(id, Some(seq), true)).unwrap();
+        if hear(vehicle).is_some_and(|(answered, ..)| answered == id) {
+            return;
+        }
+        assert!(began.elapsed() < LIMIT, "{id} is not answered");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn invented_vehicles_keep_to_their_share_and_delay_nobody_who_was_known() {
+    let dir = tempfile::tempdir().unwrap();
+    let sink = Sink::start(&[]);
+    let text = format!("max_open_incidents = {OPEN_MAX}\n[emergency]\nurl = \"{}\"\n", sink.url);
+    let config = settings(dir.path(), &text);
+    let vagn = Vagn::start(&dir.path().join("data"), &["--config", &config]);
+    (0..KNOWN).for_each(|number| vagn.send(&report(&known(number), 59.33, 18.06, false)));
+    vagn.wait_settled(KNOWN as u64).await;
+    let (to, over) = (vagn.address("udp"), Arc::new(AtomicBool::new(false)));
+    tokio::time::sleep(UNTIL_KNOWN).await;
+    // Whoever floods may do so twice: that makes nobody known.
+    tokio::task::spawn_blocking(move || flood(to, STRANGERS / 4)).await.unwrap();
+    tokio::time::sleep(UNTIL_KNOWN).await;
+
+    let flag = over.clone();
+    let flooding = tokio::task::spawn_blocking(move || {
+        flood(to, STRANGERS);
+        flag.store(true, Ordering::Relaxed);
+    });
+    eventually("the strangers to have filled their share", async || share(&vagn).await == OPEN_MAX / 2).await;
+    let socket = Arc::new(vehicle(&vagn));
+    let mut slowest = Duration::ZERO;
+    for number in 0..KNOWN {
+        let (socket, id, began) = (socket.clone(), known(number), Instant::now());
+        let answered = tokio::task::spawn_blocking(move || call_for_help(&socket, &id));
+        answered.await.unwrap();
+        let id = known(number);
+        eventually(&format!("the call about {id}"), async || sink.accepted().contains_key(&id)).await;
+        slowest = slowest.max(began.elapsed());
+        assert!(share(&vagn).await <= OPEN_MAX / 2, "the strangers have taken more than their share");
+    }
+    let during = !over.load(Ordering::Relaxed);
+    flooding.await.unwrap();
+    eprintln!(
+        "the slowest call took {slowest:?}; the flood was {}",
+        if during { "still on" } else { "over" }
+    );
+    assert!(slowest < CALLED_WITHIN, "{slowest:?}");
+
+    vagn.wait_settled((2 * KNOWN) as u64).await;
+    let open = vagn.metric("vagn_incidents_open").await as usize;
+    assert!((KNOWN + OPEN_MAX / 4..=KNOWN + OPEN_MAX / 2).contains(&open), "{open} are open");
+    let refused = vagn.metric("vagn_emergencies_total{outcome=\"refused\"}").await as usize;
+    assert!(refused > 0 && refused <= 2 * STRANGERS, "{refused} refused");
+    assert!(vagn.ops("/readyz").await.1.contains("refused emergencies"));
+    let lines = vagn.log().lines().filter(|line| line.contains("emergencies are refused")).count();
+    assert!((1..10).contains(&lines), "{refused} were refused, in {lines} lines of the log");
+}
+
+/// Open incidents of vehicles that nobody knew.
+async fn share(vagn: &Vagn) -> usize {
+    vagn.metric("vagn_emergency_unfamiliar_open").await as usize
+}

@@ -1,0 +1,106 @@
+//! Emergency services that misbehave, in this process.
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::process::Command;
+use std::sync::{Arc, Mutex};
+
+use serde_json::Value;
+
+/// A call as it came in.
+#[derive(Debug, Clone)]
+pub(crate) struct Heard {
+    pub(crate) key: String,
+    pub(crate) body: Value,
+}
+
+impl Heard {
+    pub(crate) fn vehicle(&self) -> &str {
+        self.body["vehicle_id"].as_str().unwrap()
+    }
+}
+
+/// What is done with a call. The connection is closed afterwards.
+pub(crate) type Reaction = dyn Fn(&Heard, &mut TcpStream) -> std::io::Result<()> + Send + Sync;
+
+/// An emergency service, until the test ends.
+pub(crate) struct BadTarget {
+    pub(crate) url: String,
+    answered: Arc<Mutex<Vec<Heard>>>,
+}
+
+impl BadTarget {
+    pub(crate) fn start(
+        reaction: impl Fn(&Heard, &mut TcpStream) -> std::io::Result<()> + Send + Sync + 'static,
+    ) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/calls", listener.local_addr().unwrap());
+        let (reaction, answered): (Arc<Reaction>, _) = (Arc::new(reaction), Arc::new(Mutex::new(Vec::new())));
+        let log = answered.clone();
+        thread(move || {
+            for stream in listener.incoming().map_while(Result::ok) {
+                let (reaction, log) = (reaction.clone(), log.clone());
+                thread(move || converse(stream, &*reaction, &log));
+            }
+        });
+        Self { url, answered }
+    }
+
+    /// The calls that it has done with, in this order.
+    pub(crate) fn answered(&self) -> Vec<Heard> {
+        self.answered.lock().unwrap().clone()
+    }
+}
+
+fn thread(work: impl FnOnce() + Send + 'static) {
+    #[expect(clippy::disallowed_methods, reason = "a test has no supervisor")]
+    std::thread::spawn(work);
+}
+
+fn converse(mut stream: TcpStream, reaction: &Reaction, log: &Mutex<Vec<Heard>>) {
+    let Some(heard) = hear(&mut stream) else { return };
+    // Who hangs up on such a service is right.
+    drop(reaction(&heard, &mut stream));
+    log.lock().unwrap().push(heard);
+}
+
+/// `None`: no call in plain HTTP.
+fn hear(stream: &mut TcpStream) -> Option<Heard> {
+    let (mut bytes, mut chunk) = (Vec::new(), [0; 4096]);
+    loop {
+        let len = stream.read(&mut chunk).ok().filter(|len| *len > 0)?;
+        bytes.extend_from_slice(&chunk[..len]);
+        let text = std::str::from_utf8(&bytes).ok()?;
+        let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
+        let header = |name: &str| {
+            let mut lines = head.lines().filter_map(|line| line.split_once(": "));
+            lines.find_map(|(each, value)| each.eq_ignore_ascii_case(name).then_some(value))
+        };
+        if body.len() >= header("content-length")?.parse().ok()? {
+            let body = serde_json::from_str(body).ok()?;
+            return Some(Heard { key: header("idempotency-key")?.to_owned(), body });
+        }
+    }
+}
+
+/// Answers with `status` and nothing else.
+pub(crate) fn answer(stream: &mut TcpStream, status: u16) -> std::io::Result<()> {
+    write!(stream, "HTTP/1.1 {status} Said\r\nconnection: close\r\ncontent-length: 0\r\n\r\n")
+}
+
+/// Halts a process, and returns when none of its threads runs any more.
+pub(crate) fn halt(pid: u64) {
+    assert!(Command::new("kill").args(["-STOP", &pid.to_string()]).status().unwrap().success());
+    while !threads(pid).all(|state| state == "T") {
+        std::thread::yield_now();
+    }
+}
+
+/// What each thread of a process is doing, as a letter (proc(5), under `/proc/pid/stat`).
+fn threads(pid: u64) -> impl Iterator<Item = String> {
+    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap();
+    tasks.map_while(Result::ok).filter_map(|task| {
+        let stat = std::fs::read_to_string(task.path().join("stat")).ok()?;
+        stat.rsplit_once(") ")?.1.split(' ').next().map(str::to_owned)
+    })
+}
