@@ -4,15 +4,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
-use vagn_otp::{Addr, CallError};
+use tokio::time::Instant;
+use vagn_otp::{Addr, CallError, Handle};
 
 use super::desk::Deed;
 use super::feed::Feed;
 use super::id::IncidentId;
 use super::inbox::Intake;
 use super::incident::State;
-use super::incidents::{Do, Find, Get, Incidents, Replay, Trail};
+use super::incidents::{Do, Incidents, Replay, Round};
 use super::lane::Lane;
+use super::reader::{Find, Get, Reader, Trail};
 use super::view::{Detail, Filter, Page, TrailPage};
 
 /// The emergency lane, to those outside. Cheap to clone; valid across restarts.
@@ -20,6 +22,7 @@ use super::view::{Detail, Filter, Page, TrailPage};
 pub struct EmergencyHandle {
     pub(super) lane: Arc<Lane>,
     pub(super) incidents: Addr<Incidents>,
+    pub(super) reader: Addr<Reader>,
 }
 
 /// How the emergency lane stands.
@@ -78,7 +81,7 @@ impl EmergencyHandle {
         after: Option<IncidentId>,
         within: Duration,
     ) -> Result<Page, CallError> {
-        self.incidents.call(Find { filter, limit, after }, within).await
+        self.read(Find { filter, limit, after }, within).await
     }
 
     /// One incident, or `None` when there is none of that id.
@@ -86,7 +89,7 @@ impl EmergencyHandle {
     /// # Errors
     /// When there is no answer `within` that time.
     pub async fn get(&self, id: IncidentId, within: Duration) -> Result<Option<Detail>, CallError> {
-        self.incidents.call(Get(id), within).await
+        self.read(Get(id), within).await
     }
 
     /// Does what a person wants done about an incident. It is on disk when it is answered for; where that cannot be had,
@@ -116,7 +119,18 @@ impl EmergencyHandle {
         limit: usize,
         within: Duration,
     ) -> Result<Option<TrailPage>, CallError> {
-        self.incidents.call(Trail { after, limit }, within).await
+        self.read(Trail { after, limit }, within).await
+    }
+
+    /// Asks the reader, once all that has arrived is let in: the answer has it in it.
+    async fn read<M>(&self, ask: M, within: Duration) -> Result<<Reader as Handle<M>>::Reply, CallError>
+    where
+        M: Send + 'static,
+        Reader: Handle<M>,
+    {
+        let end = Instant::now() + within;
+        self.incidents.call(Round, within).await?;
+        self.reader.call(ask, end.saturating_duration_since(Instant::now())).await
     }
 
     /// What changes, for those who follow.

@@ -1,5 +1,5 @@
-//! `incidents`: lets calls for help in, records them, and answers for them. On a thread of its own, where it may wait for
-//! the disk.
+//! `incidents`: lets calls for help in, records them, and does what people want done about them. On a thread of its own,
+//! where it may wait for the disk.
 //!
 //! It keeps nothing: whatever one incarnation leaves undone the next finds in the inbox, at the desk and in the store.
 
@@ -13,8 +13,7 @@ use super::desk::{Act, Deed, Draft, Folded, Refusal};
 use super::handle::Acted;
 use super::id::IncidentId;
 use super::lane::Lane;
-use super::search::{find, look_up, record, trail};
-use super::view::{Detail, Filter, Page, TrailPage};
+use super::search::{look_up, record};
 use crate::rfc3339::rfc3339;
 
 /// Most incidents in one transaction. A group of this size takes a few milliseconds beside the sync.
@@ -34,7 +33,7 @@ impl Incidents {
         Self { lane }
     }
 
-    /// Sees to calls for help. Questions do so first, so that a queue of them holds up no record.
+    /// Sees to calls for help. Persons' deeds do so first, so that a queue of them holds up no record.
     fn attend(&self) {
         self.admit();
         let urgent = self.lane.desk.lock().is_urgent();
@@ -148,7 +147,7 @@ impl Actor for Incidents {
     }
 }
 
-/// There are calls for help in the inbox, or an outcome to record.
+/// There are calls for help in the inbox, or an outcome to record. Who waits for the reply has what arrived before let in.
 pub struct Round;
 
 impl Handle<Round> for Incidents {
@@ -173,37 +172,6 @@ impl Handle<Tidy> for Incidents {
         if self.record() {
             self.lane.ring();
         }
-    }
-}
-
-/// Asks for incidents, newest first.
-pub struct Find {
-    /// Which ones.
-    pub filter: Filter,
-    /// At most so many.
-    pub limit: usize,
-    /// Only those older than this one.
-    pub after: Option<IncidentId>,
-}
-
-impl Handle<Find> for Incidents {
-    type Reply = Page;
-
-    async fn handle(&mut self, ask: Find, _: &mut Context<Self>) -> Page {
-        self.attend();
-        find(&self.lane, &ask)
-    }
-}
-
-/// Asks for one incident.
-pub struct Get(pub IncidentId);
-
-impl Handle<Get> for Incidents {
-    type Reply = Option<Detail>;
-
-    async fn handle(&mut self, Get(id): Get, _: &mut Context<Self>) -> Option<Detail> {
-        self.attend();
-        look_up(&self.lane, id)
     }
 }
 
@@ -238,22 +206,5 @@ impl Handle<Replay> for Incidents {
         let replayed = self.lane.replay(&by);
         self.record();
         replayed as u64
-    }
-}
-
-/// Asks for changes of all incidents.
-pub struct Trail {
-    /// Only those behind this number.
-    pub after: u64,
-    /// At most so many.
-    pub limit: usize,
-}
-
-impl Handle<Trail> for Incidents {
-    type Reply = Option<TrailPage>;
-
-    async fn handle(&mut self, ask: Trail, _: &mut Context<Self>) -> Option<TrailPage> {
-        self.attend();
-        trail(&self.lane, ask.after, ask.limit)
     }
 }

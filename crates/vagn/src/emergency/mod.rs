@@ -2,14 +2,16 @@
 //!
 //! ```text
 //! topic ─▶ inbox ─▶ desk ◀──▶ incidents ─▶ store        (recorded first, on disk)
-//!          (filter,   ▲
-//!          collapse)  └─────▶ callers ───▶ target       (then called, until it accepts)
+//!          (filter,   ▲ ▲                    │
+//!          collapse)  │ └────── incident-reader ─▶ web  (read beside it, holding nothing up)
+//!                     └─────▶ callers ───▶ target       (then called, until it accepts)
 //! ```
 //! The publisher of a batch runs the filter and leaves what it finds in the [`inbox`]. The actor [`incidents`] opens or
 //! updates an incident for each call at the [`desk`], writes it to the [`store`] and then lets the senders know. The
 //! [`callers`] call the [`target`] about every incident on disk — or, when the disk takes longer than 100 ms or is broken,
 //! not on disk. Inbox, desk and store belong to neither of the two, so a crash or a hang of either loses nothing, restarts
-//! only itself, cuts off no call of the other's and holds the other up for 100 ms at most.
+//! only itself, cuts off no call of the other's and holds the other up for 100 ms at most. Those who ask what there is are
+//! answered by the [`reader`].
 //!
 //! What is owed a call is never forgotten: it is tried until it is accepted or a person resolves it, over restarts too; and
 //! while no person acknowledges it, the turn passes from target to target. People act through the [`handle`](EmergencyHandle)
@@ -36,6 +38,7 @@ pub mod incidents;
 pub mod lane;
 pub mod payload;
 pub mod place;
+pub mod reader;
 pub mod reserve;
 pub mod retry;
 mod roster;
@@ -74,6 +77,7 @@ pub use id::IncidentId;
 pub use incident::State;
 use incidents::Incidents;
 use lane::Lane;
+use reader::Reader;
 use rules::Rules;
 use shelf::Shelf;
 pub use sightings::{LiveFleet, Sightings};
@@ -87,7 +91,7 @@ const RESERVED: u64 = 64 << 20;
 /// Incidents that are kept after they have ended.
 const ENDED_KEPT: u64 = 200_000;
 
-/// Requests that may wait for the incidents actor.
+/// Requests that may wait for the incidents actor, and for the reader.
 const MAILBOX: usize = 256;
 
 /// What the lane needs.
@@ -140,12 +144,15 @@ fn build(around: Around, rules: Rules, shelf: Shelf) -> (EmergencyHandle, ChildS
     let supervisor = Supervisor::new("emergency", Strategy::OneForOne)
         .intensity(20, Duration::from_secs(10))
         .child(on(&runtime, spec.on_thread().watchdog(hang_limit)));
+    let to_read = lane.clone();
+    let (reader, spec) = ChildSpec::actor("incident-reader", MAILBOX, move || Reader::new(to_read.clone()));
+    let supervisor = supervisor.child(on(&runtime, spec.on_thread().watchdog(hang_limit)));
     let some = targets.all().next().is_some();
     let callers = some.then(|| Callers::new(lane.clone(), &targets));
     let supervisor =
         supervisor.children(callers.map(|callers| on(&runtime, calling(callers).watchdog(hang_limit))));
     connect(&lane, &incidents);
-    (EmergencyHandle { lane, incidents }, ChildSpec::supervisor(supervisor))
+    (EmergencyHandle { lane, incidents, reader }, ChildSpec::supervisor(supervisor))
 }
 
 /// Lets the inbox ring, and the lane tell the actor.

@@ -8,8 +8,8 @@ use std::time::Duration;
 use parking_lot::{Condvar, Mutex};
 use redb::StorageBackend;
 use redb::backends::InMemoryBackend;
-use vagn_otp::Fault;
 use vagn_otp::testkit::until;
+use vagn_otp::{CallError, Fault};
 use vagn_wire::{Fate, Position, Report};
 
 use super::State;
@@ -451,6 +451,22 @@ async fn a_hung_caller_is_replaced_and_goes_on() {
     lane.send(&[help("bus 7")]);
     lane.accepted(1).await;
     assert_eq!(lane.processes().get("callers").unwrap().restarts, 1);
+    lane.stop().await;
+}
+
+#[tokio::test]
+async fn a_search_that_hangs_holds_up_no_record() {
+    let dir = tempfile::tempdir().unwrap();
+    let lane = Setup::new(dir.path(), Targets::default()).start().await;
+    assert!(lane.all().await.is_empty(), "it has begun, and is idle");
+    lane.fail("incident-reader", Fault::Hang);
+    let within = Duration::from_millis(300);
+    let hangs = lane.handle.list(Filter::default(), 1, None, within).await;
+    assert_eq!(hangs, Err(CallError::Timeout));
+    assert!(lane.ask(&help("bus 7")).await.unwrap()[0].incident.is_some());
+    assert_eq!(lane.processes().get("incident-reader").unwrap().restarts, 0, "it waited for the watchdog");
+    lane.restarted("incident-reader", 1).await;
+    assert_eq!(lane.all().await.len(), 1);
     lane.stop().await;
 }
 

@@ -1,50 +1,82 @@
 //! How incidents are found: what is at the desk is newer than what the store has.
+//!
+//! Recording goes on meanwhile, and takes what is over from the desk to the store. So the desk is read first and the store
+//! after it: what leaves the one in between is found in the other.
 
 use std::collections::BTreeMap;
 
 use super::desk::Desk;
 use super::id::IncidentId;
 use super::incident::{Incident, State};
-use super::incidents::Find;
 use super::lane::Lane;
+use super::reader::Find;
 use super::store::StoreError;
 use super::trail::Ends;
-use super::view::{Detail, IncidentView, PAGE_MAX, Page, TrailPage, TrailView};
+use super::view::{Detail, IncidentView, LedgerView, PAGE_MAX, Page, TrailPage, TrailView};
 
-/// Records that one search looks at; it holds up recording for as long.
+/// Records that one search looks at: half a second, for which other questions have to wait.
 const LOOKED_AT_MAX: usize = 5_000;
 
 /// The incident `id`, wherever it is.
 pub(super) fn record(lane: &Lane, id: IncidentId) -> Option<Incident> {
     let at_desk = lane.desk.lock().get(id).cloned();
-    at_desk.or_else(|| lane.shelf.store()?.get(id).inspect_err(|err| lane.store_failed(err)).ok()?)
+    at_desk.or_else(|| stored(lane, id))
+}
+
+fn stored(lane: &Lane, id: IncidentId) -> Option<Incident> {
+    lane.shelf.store()?.get(id).inspect_err(|err| lane.store_failed(err)).ok()?
 }
 
 /// The incident `id` with all that happened to it.
 pub(super) fn look_up(lane: &Lane, id: IncidentId) -> Option<Detail> {
-    let incident = record(lane, id)?;
-    let (mut ledger, mut trail) = read(lane, id).unwrap_or_else(|err| {
+    let (incident, pending) = match at_desk(lane, id) {
+        Some(found) => found,
+        None => (show(lane, &lane.desk.lock(), &stored(lane, id)?), Past::default()),
+    };
+    let mut past = read(lane, id).unwrap_or_else(|err| {
         lane.store_failed(&err);
-        Default::default()
+        Past::default()
     });
-    let desk = lane.desk.lock();
-    let (notes, attempts) = desk.pending(id);
-    ledger.extend(attempts.iter().map(Into::into));
-    trail.extend(notes.iter().map(TrailView::pending));
-    Some(Detail { incident: show(lane, &desk, &incident), ledger, trail })
+    past.extend(pending);
+    Some(Detail { incident, ledger: past.ledger, trail: past.trail })
 }
 
-type Past = (Vec<super::view::LedgerView>, Vec<TrailView>);
+/// What happened to an incident.
+#[derive(Default)]
+struct Past {
+    ledger: Vec<LedgerView>,
+    trail: Vec<TrailView>,
+}
+
+impl Past {
+    /// Adds what waited to be written, but for what has been written since.
+    fn extend(&mut self, pending: Self) {
+        let Self { ledger, trail } = pending;
+        let is_new = |one: &LedgerView| self.ledger.iter().all(|written| written.number != one.number);
+        let ledger: Vec<_> = ledger.into_iter().filter(is_new).collect();
+        let is_new = |one: &TrailView| !self.trail.iter().any(|written| written.tells_the_same(one));
+        let trail: Vec<_> = trail.into_iter().filter(is_new).collect();
+        self.ledger.extend(ledger);
+        self.trail.extend(trail);
+    }
+}
+
+/// The incident `id` as it stands at the desk, with what waits to be written.
+fn at_desk(lane: &Lane, id: IncidentId) -> Option<(IncidentView, Past)> {
+    let desk = lane.desk.lock();
+    let incident = show(lane, &desk, desk.get(id)?);
+    let (notes, attempts) = desk.pending(id);
+    let ledger = attempts.iter().map(Into::into).collect();
+    Some((incident, Past { ledger, trail: notes.iter().map(TrailView::pending).collect() }))
+}
 
 fn read(lane: &Lane, id: IncidentId) -> Result<Past, StoreError> {
-    let Some(store) = lane.shelf.store() else { return Ok(Default::default()) };
+    let Some(store) = lane.shelf.store() else { return Ok(Past::default()) };
     let ledger = store.ledger(id)?.iter().map(Into::into).collect();
-    Ok((ledger, store.trail_of(id)?.iter().map(Into::into).collect()))
+    Ok(Past { ledger, trail: store.trail_of(id)?.iter().map(Into::into).collect() })
 }
 
 fn show(lane: &Lane, desk: &Desk, incident: &Incident) -> IncidentView {
-    // It may have changed meanwhile, if it is at the desk.
-    let incident = desk.get(incident.id).unwrap_or(incident);
     IncidentView::new(incident, desk, &lane.rules, lane.moment())
 }
 
@@ -61,18 +93,25 @@ pub(super) fn trail(lane: &Lane, after: u64, limit: usize) -> Option<TrailPage> 
 /// The incidents that are asked for, newest first.
 pub(super) fn find(lane: &Lane, ask: &Find) -> Page {
     let limit = ask.limit.clamp(1, PAGE_MAX);
-    let mut found = BTreeMap::new();
+    let mut found = find_at_desk(lane, ask, limit);
     let (floor, complete) = search_store(lane, ask, limit, &mut found);
-    let desk = lane.desk.lock();
-    let at_desk = desk.newest_first(ask.after).filter(|incident| ask.filter.lets(incident));
-    found.extend(at_desk.take(limit + 1).map(|incident| (incident.id, incident.clone())));
     let mut incidents: Vec<_> =
         found.into_values().rev().filter(|incident| Some(incident.id) >= floor).collect();
     let more = incidents.len() > limit;
     incidents.truncate(limit);
     let next = if more { incidents.last().map(|last| last.id) } else { floor };
-    let incidents = incidents.iter().map(|incident| show(lane, &desk, incident)).collect();
+    let desk = lane.desk.lock();
+    // It may have changed meanwhile.
+    let newest = incidents.iter().map(|incident| desk.get(incident.id).unwrap_or(incident));
+    let lets = newest.filter(|incident| ask.filter.lets(incident));
+    let incidents = lets.map(|incident| show(lane, &desk, incident)).collect();
     Page { incidents, next, complete }
+}
+
+fn find_at_desk(lane: &Lane, ask: &Find, limit: usize) -> BTreeMap<IncidentId, Incident> {
+    let desk = lane.desk.lock();
+    let lets = desk.newest_first(ask.after).filter(|incident| ask.filter.lets(incident));
+    lets.take(limit + 1).map(|incident| (incident.id, incident.clone())).collect()
 }
 
 /// Adds what the store has. Gives how far it has looked, if there is more behind, and whether the store could be read.
@@ -86,19 +125,55 @@ fn search_store(
     if ask.filter.state.is_some_and(|state| state != State::Resolved) {
         return (None, true); // All that is not resolved is at the desk.
     }
-    let (mut looked_at, mut floor) = (0, None);
+    let (mut looked_at, mut in_store, mut floor) = (0, 0, None);
     let read = store.newest_first(ask.after, |incident| {
         looked_at += 1;
         let id = incident.id;
-        if ask.filter.lets(&incident) && lane.desk.lock().get(id).is_none() {
-            found.insert(id, incident);
+        let newest = lane.desk.lock().get(id).cloned().unwrap_or(incident);
+        if ask.filter.lets(&newest) {
+            in_store += 1;
+            found.insert(id, newest);
         }
         let enough = looked_at >= LOOKED_AT_MAX;
         floor = enough.then_some(id);
-        !enough && found.len() <= limit
+        !enough && in_store <= limit
     });
     if let Err(err) = &read {
         lane.store_failed(err);
     }
     (floor, read.is_ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::emergency::attempt::Outcome;
+
+    fn attempt(number: u32) -> LedgerView {
+        let outcome = Outcome::Accepted { status: 200 };
+        let (target, at) = ("primary".into(), String::new());
+        LedgerView { number, target, kind: "opened", at, took_ms: 1, outcome, next_at: None }
+    }
+
+    fn change(action: &'static str, seq: u64) -> TrailView {
+        let incident_id = IncidentId::from_u128(1);
+        let (time, hash) = (String::new(), (seq > 0).then(String::new));
+        TrailView { seq, time, incident_id, action, by: "vagn".into(), reason: "".into(), hash }
+    }
+
+    #[test]
+    fn what_is_written_while_it_is_read_is_told_once() {
+        let mut past = Past {
+            ledger: vec![attempt(1), attempt(2)],
+            trail: vec![change("opened", 1), change("quiet", 2)],
+        };
+        past.extend(Past {
+            ledger: vec![attempt(2), attempt(3)],
+            trail: vec![change("quiet", 0), change("heard", 0)],
+        });
+        let numbers: Vec<_> = past.ledger.iter().map(|attempt| attempt.number).collect();
+        let told: Vec<_> = past.trail.iter().map(|change| (change.action, change.seq)).collect();
+        assert_eq!(numbers, [1, 2, 3]);
+        assert_eq!(told, [("opened", 1), ("quiet", 2), ("heard", 0)]);
+    }
 }

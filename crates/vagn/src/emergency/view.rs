@@ -291,6 +291,12 @@ impl From<&Entry> for TrailView {
 }
 
 impl TrailView {
+    /// Whether it is the same change, written or not.
+    pub(super) fn tells_the_same(&self, other: &Self) -> bool {
+        (&self.time, self.action, &self.by, &self.reason)
+            == (&other.time, other.action, &other.by, &other.reason)
+    }
+
     /// A change that waits to be written.
     pub(super) fn pending(note: &Note) -> Self {
         Self {

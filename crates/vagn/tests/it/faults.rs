@@ -47,6 +47,7 @@ async fn fail(vagn: &Vagn, path: &str, kind: &str) {
     eventually(&format!("{path} to be restarted after a {kind}"), async || {
         // Whoever waits for work has to get some before it can fail.
         drop(client().get(vagn.url("/?lat=0&lon=0")).send().await);
+        drop(client().get(vagn.url("/api/v1/incidents")).send().await);
         vagn.send(&report("nudge", 1.0, 1.0, true));
         restarts(vagn, path).await > before
     })
@@ -103,7 +104,7 @@ async fn every_actor_may_panic_and_hang() {
     let watching = spawn(watch(url, stop.clone(), complete.clone()));
 
     let paths: Vec<String> = leaves(&vagn.actors().await).into_iter().map(|(path, _)| path).collect();
-    assert!(paths.len() >= 13, "{paths:?}");
+    assert!(paths.len() >= 14, "{paths:?}");
     for kind in ["panic", "hang"] {
         for path in &paths {
             fail(&vagn, path, kind).await;
