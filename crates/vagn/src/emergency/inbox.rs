@@ -24,6 +24,7 @@ const CALLS_MAX: usize = 16_384;
 
 /// How many of these may be of vehicles that nobody knew before they called for help.
 const STRANGERS_MAX: usize = CALLS_MAX / 2;
+
 /// Datagrams whose senders may wait for an answer at a time; the rest repeat. They are answered under the desk's lock, at
 /// a microsecond or two each.
 const ASKERS_MAX: usize = 1_024;
@@ -106,18 +107,19 @@ impl Inbox {
     fn put(&self, call: Candidate) -> Offer {
         let max = if self.is_unwelcome(&call) { STRANGERS_MAX } else { CALLS_MAX };
         let put = self.waiting.lock().put(call, max);
-        match put {
+        let offer = match put {
             Put::Repeat => return Offer::Taken,
-            Put::New => {}
+            Put::New => Offer::Taken,
             Put::NoRoom(claims) => {
                 claims.into_iter().for_each(Claim::refuse);
                 self.refused.fetch_add(1, Ordering::Relaxed);
+                Offer::Full
             }
-        }
+        };
         if let Some(bell) = self.bell.get() {
             bell();
         }
-        Offer::Taken
+        offer
     }
 
     /// The candidate in one report, if it is one.
@@ -154,7 +156,9 @@ impl Subscriber<Arc<Batch>> for Intake {
         let Self(inbox) = self;
         let flagged = batch.reports().filter(|(_, _, bytes)| is_emergency(bytes));
         let calls = flagged.filter_map(|(index, _, bytes)| inbox.candidate(batch, index, bytes));
-        calls.map(|call| inbox.put(call)).last().unwrap_or(Offer::Skipped)
+        // One that found no room outweighs those that did: it must be counted.
+        let worse = |one, other| if one == Offer::Full { one } else { other };
+        calls.map(|call| inbox.put(call)).reduce(worse).unwrap_or(Offer::Skipped)
     }
 
     fn depth(&self) -> (usize, usize) {
@@ -332,6 +336,18 @@ mod tests {
         assert_eq!(inbox.take_refused(), STRANGERS_MAX as u64, "known vehicles have the other half");
         let taken = inbox.take();
         assert_eq!((taken.len(), taken[3].reports), (CALLS_MAX, 2));
+    }
+
+    #[test]
+    fn a_batch_with_a_call_that_found_no_room_counts_as_dropped() {
+        let inbox = inbox();
+        let names: Vec<_> = (0..STRANGERS_MAX).map(|number| format!("vehicle {number}")).collect();
+        assert!(names.iter().all(|name| offer(&inbox, &[help(name)], 0).0 == Offer::Taken));
+        let (no_room, repeat, known) = (help("vehicle of nobody"), help("vehicle 3"), help("bus 7"));
+        assert_eq!(offer(&inbox, &[repeat, known], 0).0, Offer::Taken);
+        for sent in [&[no_room][..], &[no_room, known], &[known, no_room], &[repeat, no_room, known]] {
+            assert_eq!(offer(&inbox, sent, 0).0, Offer::Full);
+        }
     }
 
     #[test]
