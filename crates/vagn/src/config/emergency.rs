@@ -184,7 +184,7 @@ impl EmergencySettings {
         check("drill.timeout", *timeout, *concurrency)?;
         let target = Target::new(DRILL, url, secret, timeout.0, *concurrency as usize, Duration::MAX);
         let target = target.map_err(|err| bad("drill.url", err))?;
-        match chain.iter().find(|real| real.url() == target.url()) {
+        match chain.iter().find(|real| real.is_same_place(&target)) {
             Some(real) => {
                 Err(bad("drill.url", format!("that is the url of the real target `{}`", real.name())))
             }
@@ -246,6 +246,43 @@ mod tests {
     fn a_drill_can_reach_no_real_target() {
         let said = refusal(&TWO.replace("training", "county"));
         assert!(said.contains("emergency.drill.url") && said.contains("`county`"), "{said}");
+    }
+
+    /// Whether a drill may go to `drill` while `real` is a real target.
+    fn is_apart(real: &str, drill: &str) -> bool {
+        read(&format!("url = \"{real}\"\n[drill]\nurl = \"{drill}\"")).is_ok()
+    }
+
+    #[test]
+    fn a_drill_can_reach_no_real_target_however_its_url_is_written() {
+        for drill in [
+            "https://city.example/calls#drill",
+            "https://city.example/calls?",
+            "https://city.example/calls/",
+            "https://user@city.example/calls",
+            "https://user:password@city.example/calls",
+            "HTTPS://City.EXAMPLE/calls",
+            "https://city.example/CALLS",
+            "https://city.example:443/calls",
+            "https://city.example./calls",
+            "https://city.example/drill/../calls",
+        ] {
+            assert!(!is_apart("https://city.example/calls", drill), "{drill}");
+        }
+        for here in ["localhost", "127.0.0.1", "127.1.2.3", "[::1]", "[::ffff:127.0.0.1]", "0.0.0.0"] {
+            assert!(!is_apart("http://localhost:9096/calls", &format!("http://{here}:9096/calls")), "{here}");
+        }
+    }
+
+    #[test]
+    fn a_drill_may_go_elsewhere_on_the_same_host() {
+        for drill in [
+            "https://city.example/drill",
+            "https://city.example/calls?drill",
+            "https://city.example:444/calls",
+        ] {
+            assert!(is_apart("https://city.example/calls", drill), "{drill}");
+        }
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Targets: who is to be called, in what order, and how a call to one is addressed.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use reqwest::Url;
@@ -82,6 +83,12 @@ impl Target {
         &self.url
     }
 
+    /// Whether calls to either may reach the same: the same path and query at the same port of the same host, however these
+    /// are written. This machine is one host under all of its own names; who is logged in makes no difference.
+    pub fn is_same_place(&self, other: &Self) -> bool {
+        place(&self.url) == place(&other.url)
+    }
+
     /// What the desk has to know of it.
     pub fn turn(&self) -> Turn {
         Turn { target: self.name.clone(), lines: self.lines, lasts: self.escalate_after }
@@ -101,6 +108,26 @@ impl Target {
             headers.insert(HeaderName::from_static("webhook-signature"), plain(&signature));
         }
         headers
+    }
+}
+
+/// Host, port, path and query, each in one way of writing it. Some servers tell neither case nor slashes at the end apart.
+fn place(url: &Url) -> (String, Option<u16>, String, Option<&str>) {
+    let path = url.path().trim_end_matches('/').to_ascii_lowercase();
+    (host(url), url.port_or_known_default(), path, url.query().filter(|query| !query.is_empty()))
+}
+
+fn host(url: &Url) -> String {
+    let named = url.host_str().unwrap_or_default().trim_end_matches('.');
+    let address = named.trim_matches(['[', ']']).parse().map(|address: IpAddr| address.to_canonical());
+    let is_here = match address {
+        Ok(address) => address.is_loopback() || address.is_unspecified(),
+        Err(_) => named == "localhost" || named.ends_with(".localhost"),
+    };
+    match address {
+        _ if is_here => "localhost".to_owned(),
+        Ok(address) => address.to_string(),
+        Err(_) => named.to_owned(),
     }
 }
 
