@@ -25,6 +25,9 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How long first attempts and calls under way may take once the service stops. What is left is called after the restart.
 const FINISH_WITHIN: Duration = Duration::from_secs(2);
 
+/// How often the log is told at most that a target fails.
+const SAID_EVERY: Duration = Duration::from_secs(60);
+
 /// What the callers need.
 pub struct Callers {
     /// The lane they work for.
@@ -115,7 +118,9 @@ pub async fn run(callers: Arc<Callers>, ctx: TaskContext) -> Result<(), Failure>
         }
         tokio::select! {
             Some(ended) = under_way.next() => {
-                moods[ended.line].hear(&ended.attempt.outcome, &callers.lines[ended.line].target);
+                let (outcome, target) = (&ended.attempt.outcome, &callers.lines[ended.line].target);
+                let news = moods[ended.line].hear(outcome.accepted(), lane.clock.monotonic());
+                news.iter().for_each(|news| say(news, outcome, target));
                 callers.note(ended);
             }
             () = lane.news.notified() => {}
@@ -133,18 +138,40 @@ fn nap(lane: &Lane) -> Duration {
 /// Whether a target works, so that the log hears of it once and not once per call.
 #[derive(Default)]
 struct Mood {
+    /// The log was told that it fails, and not yet that it works again.
     failing: bool,
+    /// When it was last told so, on the monotonic clock.
+    told: Option<Duration>,
+}
+
+/// What the log should be told.
+#[derive(Debug, PartialEq, Eq)]
+enum News {
+    Fails,
+    WorksAgain,
 }
 
 impl Mood {
-    fn hear(&mut self, outcome: &Outcome, target: &Target) {
-        let failing = !outcome.accepted();
-        if failing && !self.failing {
-            warn!(%target, ?outcome, "emergency calls are not accepted; trying on");
-        } else if self.failing && !failing {
-            info!(%target, "emergency calls are accepted again");
+    /// What is new at `now`, if anything. That it fails is new at most once a minute: a target may refuse every other call.
+    fn hear(&mut self, accepted: bool, now: Duration) -> Option<News> {
+        let may_tell = self.told.is_none_or(|told| now.saturating_sub(told) >= SAID_EVERY);
+        let news = match (self.failing, accepted) {
+            (true, true) => News::WorksAgain,
+            (false, false) if may_tell => News::Fails,
+            _ => return None,
+        };
+        self.failing = !accepted;
+        if self.failing {
+            self.told = Some(now);
         }
-        self.failing = failing;
+        Some(news)
+    }
+}
+
+fn say(news: &News, outcome: &Outcome, target: &Target) {
+    match news {
+        News::Fails => warn!(%target, ?outcome, "emergency calls are not accepted; trying on"),
+        News::WorksAgain => info!(%target, "emergency calls are accepted again"),
     }
 }
 
@@ -159,5 +186,16 @@ mod tests {
         let line = Line::new(&target, false);
         let (one, other) = (line.client().unwrap(), line.client().unwrap());
         assert!(std::ptr::eq(one, other));
+    }
+
+    #[test]
+    fn a_target_that_flaps_is_told_of_once_a_minute() {
+        let mut mood = Mood::default();
+        let mut hear = |second, accepted| mood.hear(accepted, Duration::from_secs(second));
+        assert_eq!(hear(0, true), None, "nothing was wrong");
+        assert_eq!((hear(1, false), hear(2, false)), (Some(News::Fails), None));
+        assert_eq!((hear(3, true), hear(4, true)), (Some(News::WorksAgain), None));
+        assert!((5..61).all(|second| hear(second, second % 2 == 0).is_none()));
+        assert_eq!((hear(61, false), hear(62, true)), (Some(News::Fails), Some(News::WorksAgain)));
     }
 }
