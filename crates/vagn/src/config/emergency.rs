@@ -15,6 +15,9 @@ const TARGETS_MAX: usize = 16;
 /// Longest name of a target, in bytes.
 const NAME_MAX: usize = 64;
 
+/// Longest time that makes sense anywhere here.
+const LENGTH_MAX: Duration = Duration::from_secs(365 * 24 * 3600);
+
 /// What the target for drills is called.
 const DRILL: &str = "drill";
 
@@ -200,8 +203,8 @@ impl EmergencySettings {
 }
 
 fn check(key: &str, length: Span, concurrency: u32) -> Result<(), BadEmergency> {
-    if length.0 < Duration::from_secs(1) {
-        return Err(bad(key, "must be at least 1s"));
+    if !(Duration::from_secs(1)..=LENGTH_MAX).contains(&length.0) {
+        return Err(bad(key, "must be 1s to 365days"));
     }
     if !(1..=1 << 16).contains(&concurrency) {
         return Err(bad(key.replace("timeout", "concurrency"), "must be 1 to 65536"));
@@ -293,6 +296,7 @@ mod tests {
             ("timeout = \"0s\"", "emergency.timeout"),
             ("concurrency = 0", "emergency.concurrency"),
             ("escalate_after = \"0s\"", "emergency.escalate_after"),
+            ("escalate_after = \"18446744073709551615s\"", "emergency.escalate_after"),
             ("[[targets]]\nname = \"drill\"\nurl = \"http://a/\"", "`drill`"),
             ("[[targets]]\nname = \"\"\nurl = \"http://a/\"", "targets[0]"),
             ("url = \"http://a/\"\n[[targets]]\nname = \"primary\"\nurl = \"http://b/\"", "`primary`"),
