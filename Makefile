@@ -3,7 +3,10 @@
 CARGO ?= cargo
 export CARGO_TERM_COLOR ?= auto
 
-.PHONY: run test check format-check clippy docs deploy-check needs chaos table clean
+# All that tests; measurements are left to the bench targets, and clippy sees to it that they compile.
+TESTS := --lib --bins --tests --examples
+
+.PHONY: run test check format-check clippy docs deploy-check needs chaos table bench-micro clean
 
 ## run: build the release and drive the recorded Austin buses through it
 run:
@@ -11,7 +14,7 @@ run:
 
 ## test: everything that decides whether a change may land
 test: needs format-check clippy docs deploy-check
-	$(CARGO) test --workspace --locked --all-targets
+	$(CARGO) test --workspace --locked $(TESTS)
 	$(CARGO) test --workspace --locked --doc
 
 ## check: the quick part, for while you write
@@ -36,12 +39,17 @@ deploy-check:
 
 ## chaos: the kill and fault runs, long: every random moment tried many times
 chaos:
-	VAGN_LONG=1 $(CARGO) test --workspace --locked --all-targets
+	VAGN_LONG=1 $(CARGO) test --workspace --locked $(TESTS)
 
 ## table: CPU, memory and errors at a few fixed rates, as in docs/BENCHMARKS.md
 table:
 	$(CARGO) build --release --locked --bin vagn
 	scripts/load-table
+
+## bench-micro: what each part costs; a file per part in target/bench
+bench-micro:
+	@scripts/needs python3:python3
+	scripts/bench-micro
 
 clean:
 	$(CARGO) clean

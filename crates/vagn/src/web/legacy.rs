@@ -39,7 +39,7 @@ fn cut_off(missing: &'static str) -> Problem {
 }
 
 /// `[{"ID":"…","Lat":…,"Lon":…,"Date":…}]`, byte for byte as Go writes it; `Date` is the event time in ms.
-fn body(hits: &[Hit]) -> Vec<u8> {
+pub fn body(hits: &[Hit]) -> Vec<u8> {
     let mut out = Vec::with_capacity(2 + hits.len() * 112);
     out.push(b'[');
     for (at, hit) in hits.iter().enumerate() {

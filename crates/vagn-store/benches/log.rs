@@ -1,10 +1,10 @@
 //! What the log costs: append, sync, replay, snapshot and restart, with real files.
 //!
 //! ```sh
-//! cargo run --release -p vagn-store --example log_speed [VEHICLES] [DIR]
+//! cargo bench -p vagn-store --bench log [-- VEHICLES [DIR]]
 //! ```
-//! Two times are printed: what a clock on the wall says, and how long the processor worked. They differ where
-//! the disk is waited for, and where other processes want the same processor.
+//! Prints a JSON object per step with two times: what a clock on the wall says, and how long the processor worked. They
+//! differ where the disk is waited for, and where other processes want the same processor.
 #![expect(clippy::print_stdout, reason = "its purpose is to print")]
 #![expect(clippy::unwrap_used, reason = "a measurement that fails may end so")]
 
@@ -20,7 +20,7 @@ use vagn_wire::Position;
 const BATCH: usize = 256;
 
 fn main() {
-    let mut args = std::env::args().skip(1);
+    let mut args = std::env::args().skip(1).filter(|text| text != "--bench");
     let vehicles: u64 = args.next().map_or(1_000_000, |number| number.parse().unwrap());
     let dir = args.next().map_or_else(|| std::env::temp_dir().join("vagn-log-speed"), PathBuf::from);
     drop(std::fs::remove_dir_all(&dir));
@@ -29,8 +29,6 @@ fn main() {
 }
 
 fn measure(vehicles: u64, dir: &Path) {
-    println!("{vehicles} vehicles, batches of {BATCH}, records of 80 bytes, one thread");
-    println!("{:52}{:>12}{:>12}{:>14}", "", "wall", "processor", "each");
     let settings = Settings { free_floor_bytes: 0, snapshot_records: u64::MAX, ..Settings::default() };
     let (mut partition, _) = open(dir, settings);
     print("a new vehicle: plan, log, index", write(&mut partition, vehicles, 0), vehicles);
@@ -179,9 +177,14 @@ fn processor() -> Duration {
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
+/// One line; without a count there is no time per piece.
 fn print(what: &str, took: Took, count: u64) {
-    let ms = |took: Duration| format!("{:.1} ms", took.as_secs_f64() * 1e3);
+    let ms = |took: Duration| took.as_secs_f64() * 1e3;
     let each = took.cpu.as_nanos() as u64 / count.max(1);
-    let each = if count > 0 { format!("{each} ns") } else { String::new() };
-    println!("{what:52}{:>12}{:>12}{each:>14}", ms(took.wall), ms(took.cpu));
+    println!(
+        "{{\"bench\":\"log\",\"what\":\"{}\",\"wall_ms\":{:.2},\"cpu_ms\":{:.2},\"count\":{count},\"each_ns\":{each}}}",
+        what.trim(),
+        ms(took.wall),
+        ms(took.cpu)
+    );
 }

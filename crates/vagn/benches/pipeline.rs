@@ -1,0 +1,220 @@
+//! The whole way of a batch through the actors: publish (with the emergency filter), ingest, storage (log, then index).
+//!
+//! Prints a JSON object per size of batch: how long a position takes when batches follow each other as fast as they are
+//! stored, on the wall and on the processors together, and how long a batch alone takes from publish to stored. Its own
+//! measuring loop, since several threads work at once and the second figure is a percentile.
+#![expect(clippy::print_stdout, reason = "a program whose purpose is what it prints")]
+
+mod traffic;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use parking_lot::RwLock;
+use vagn::batch::{Batch, Source, Traffic};
+use vagn::clock::{Clock, SystemClock};
+use vagn::config::{Fsync, Span};
+use vagn::emergency::{self, LiveFleet, Targets};
+use vagn::ingest::{self, Ingest, IngestWorker};
+use vagn::metrics::Metrics;
+use vagn::ready::Readiness;
+use vagn::stamp::Stamper;
+use vagn::storage::{Around, Storage};
+use vagn::sync::SyncDesk;
+use vagn_otp::{Addr, ChildSpec, Policy, Pool, Queue, QueueSubscriber, Root, Strategy, Supervisor};
+use vagn_store::disk::RealDisk;
+use vagn_store::{DataDir, Fleet};
+use vagn_wire::Fate;
+
+const VEHICLES: u32 = 100_000;
+const BATCHES: [usize; 3] = [1, 16, 256];
+/// How long each size is measured, and how often.
+const RUN: Duration = Duration::from_millis(700);
+const RUNS: usize = 5;
+/// Batches under way at most: fewer than any queue holds, so that nothing is shed.
+const UNDER_WAY: u64 = 128;
+const ALONE: usize = 2_000;
+const HANG_LIMIT: Duration = Duration::from_secs(60);
+
+fn main() -> anyhow::Result<()> {
+    if std::env::args().all(|argument| argument != "--bench") {
+        return Ok(());
+    }
+    let dir = tempfile::tempdir()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+    let line = runtime.block_on(Line::start(dir.path()))?;
+    let mut sender = Sender { datagrams: traffic::datagrams(VEHICLES), next: 0, sent: 0, line: &line };
+    // Every vehicle is known before anything is measured.
+    sender.send_for(Duration::from_secs(1), 256);
+    for size in BATCHES {
+        measure(&mut sender, size);
+    }
+    runtime.block_on(line.root.stop());
+    Ok(())
+}
+
+fn measure(sender: &mut Sender<'_>, size: usize) {
+    let mut wall = Vec::new();
+    let busy = processor();
+    let before = sender.sent;
+    for _ in 0..RUNS {
+        wall.push(sender.send_for(RUN, size));
+    }
+    let cpu = (processor() - busy).as_nanos() as f64 / (sender.sent - before) as f64;
+    wall.sort_by(f64::total_cmp);
+    let mut alone: Vec<_> = (0..ALONE).map(|_| sender.send_alone(size)).collect();
+    alone.sort_unstable();
+    let at = |part: f64| alone[(ALONE as f64 * part) as usize].as_nanos() as f64 / 1e3;
+    println!(
+        "{{\"bench\":\"pipeline\",\"batch\":{size},\"wall_ns\":[{:.0},{:.0},{:.0}],\"cpu_ns\":{cpu:.0},\"alone_us\":[{:.1},{:.1}]}}",
+        wall[0],
+        wall[RUNS / 2],
+        wall[RUNS - 1],
+        at(0.5),
+        at(0.99)
+    );
+}
+
+struct Sender<'a> {
+    datagrams: Vec<Vec<u8>>,
+    next: usize,
+    sent: u64,
+    line: &'a Line,
+}
+
+impl Sender<'_> {
+    /// Nanoseconds per position, from the first publish to the last one stored.
+    fn send_for(&mut self, time: Duration, size: usize) -> f64 {
+        let (begun, before) = (Instant::now(), self.sent);
+        while begun.elapsed() < time {
+            self.send(size);
+            self.wait(UNDER_WAY * size as u64);
+        }
+        self.wait(0);
+        begun.elapsed().as_nanos() as f64 / (self.sent - before) as f64
+    }
+
+    /// From publish to stored.
+    fn send_alone(&mut self, size: usize) -> Duration {
+        let begun = Instant::now();
+        self.send(size);
+        while self.sent > self.line.stored() {
+            std::hint::spin_loop();
+        }
+        begun.elapsed()
+    }
+
+    fn send(&mut self, size: usize) {
+        let Line { topic, stamper, metrics, .. } = self.line;
+        let datagrams = self.datagrams.iter().cycle().skip(self.next).take(size);
+        topic.publish(&traffic::batch(datagrams, stamper.stamp(size), metrics));
+        self.next = (self.next + size) % self.datagrams.len();
+        self.sent += size as u64;
+    }
+
+    /// Until no more than so many are under way.
+    fn wait(&self, under_way: u64) {
+        while self.sent - self.line.stored() > under_way {
+            std::thread::yield_now();
+        }
+    }
+}
+
+/// The stages that a batch goes through, as `app` builds them.
+struct Line {
+    root: Root,
+    topic: Traffic,
+    stamper: Arc<Stamper>,
+    metrics: Arc<Metrics>,
+}
+
+impl Line {
+    async fn start(dir: &Path) -> anyhow::Result<Line> {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+        let (metrics, readiness) = (Metrics::new(), Arc::new(Readiness::default()));
+        let stamper = Arc::new(Stamper::open(dir, clock.clone())?);
+        let (topic, fleet) = (Traffic::new("traffic"), Arc::new(Fleet::new(1)));
+        let around = Around {
+            data: Arc::new(RwLock::new(DataDir::open(Arc::new(RealDisk), dir, Some(1))?)),
+            number: 0,
+            settings: vagn_store::Settings::default(),
+            fleet: fleet.clone(),
+            sync: Arc::new(SyncDesk::new(
+                Fsync::Every(Span(Duration::from_secs(1))),
+                clock.clone(),
+                metrics.clone(),
+            )),
+            clock: clock.clone(),
+            stamper: stamper.clone(),
+            metrics: metrics.clone(),
+            readiness: readiness.clone(),
+        };
+        let lane = lane(dir, fleet, &clock, &metrics, &readiness);
+        let (_, emergency) = emergency::start(&topic, lane);
+        let sync = around.sync.clone();
+        let syncing = ChildSpec::thread("sync", move |ctx| sync.run(&ctx));
+        let (storage, storing) = storage(around);
+        let pool = ingest_pool(&topic, storage);
+        let tree = Supervisor::new("line", Strategy::OneForOne);
+        let tree = tree.child(emergency).child(storing).child(syncing).child(pool);
+        let root = tree.start().await?;
+        readiness.ready().await;
+        Ok(Line { root, topic, stamper, metrics })
+    }
+
+    fn stored(&self) -> u64 {
+        let shed = self.metrics.fate(Fate::Shed).get() + self.metrics.fate(Fate::Failed).get();
+        assert_eq!(shed, 0, "the measurement holds only as long as everything is stored");
+        self.metrics.fate(Fate::Stored).get()
+    }
+}
+
+fn lane(
+    dir: &Path,
+    fleet: Arc<Fleet>,
+    clock: &Arc<dyn Clock>,
+    metrics: &Arc<Metrics>,
+    readiness: &Arc<Readiness>,
+) -> emergency::Around {
+    emergency::Around {
+        data_dir: dir.to_owned(),
+        targets: Targets::default(),
+        open_max: 1_000,
+        resolve_after: Duration::from_secs(3_600),
+        sightings: Arc::new(LiveFleet::new(fleet)),
+        clock: clock.clone(),
+        metrics: metrics.clone(),
+        readiness: readiness.clone(),
+        hang_limit: HANG_LIMIT,
+        runtime: None,
+    }
+}
+
+fn storage(around: Around) -> (Addr<Storage>, ChildSpec) {
+    let around = Arc::new(around);
+    let (storage, child) = ChildSpec::actor("storage", 512, move || Storage::new(around.clone()));
+    (storage, child.on_thread())
+}
+
+fn ingest_pool(topic: &Traffic, storage: Addr<Storage>) -> ChildSpec {
+    let (shed, wait): (Queue<Arc<Batch>>, Queue<Arc<Batch>>) = (Queue::new(512), Queue::new(512));
+    let from_udp = |batch: &Arc<Batch>| (batch.source() == Source::Udp).then(|| batch.clone());
+    let shedding = QueueSubscriber::new(&shed, Policy::DropOldest, from_udp);
+    topic.subscribe("ingest-shed", shedding.on_drop(|batch: Arc<Batch>| ingest::shed(&batch)));
+    let ingest = Arc::new(Ingest { storages: [storage].into(), shed: shed.clone(), wait: wait.clone() });
+    let (_, child) = Pool::builder("ingest")
+        .workers(1)
+        .lane("shed", &shed)
+        .lane("wait", &wait)
+        .child(move |number| IngestWorker::new(number, ingest.clone()));
+    child
+}
+
+/// Processor time of this process, to 10 ms.
+fn processor() -> Duration {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
+    let ticks: u64 = fields.skip(11).take(2).filter_map(|ticks| ticks.parse::<u64>().ok()).sum();
+    Duration::from_millis(ticks * 10)
+}

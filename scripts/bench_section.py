@@ -1,0 +1,56 @@
+"""What every measurement leaves for docs/BENCHMARKS.md: one JSON file per section, in target/bench."""
+
+import json
+import os
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+TARGET = Path(os.environ.get("CARGO_TARGET_DIR") or ROOT / "target")
+
+
+def aim(what, aim, got, reached):
+    """One aim, in words, and what was measured against it."""
+    return {"what": what, "aim": aim, "got": got, "reached": bool(reached)}
+
+
+def plot(title, x, y, series):
+    """`x` and `y` are (label, logarithmic); `series` is {name: [(x, y), …]}."""
+    axis = lambda label, log: {"label": label, "log": log}
+    points = [{"name": name, "points": [list(point) for point in points]} for name, points in series.items()]
+    return {"title": title, "x": axis(*x), "y": axis(*y), "series": points}
+
+
+def write(section, title, text, columns, rows, commands, plots=(), aims=()):
+    """Writes target/bench/SECTION.json, and the table to standard output."""
+    found = {
+        "id": section,
+        "title": title,
+        "text": list(text),
+        "columns": list(columns),
+        "rows": [[str(cell) for cell in row] for row in rows],
+        "plots": list(plots),
+        "commands": list(commands),
+        "aims": list(aims),
+    }
+    folder = ROOT / "target" / "bench"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{section}.json").write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n")
+    show(found)
+
+
+def show(found):
+    print(f"\n{found['title']}")
+    table = [found["columns"], *found["rows"]]
+    widths = [max(len(row[at]) for row in table) for at in range(len(found["columns"]))]
+    for row in table:
+        first, rest = row[0].ljust(widths[0]), (cell.rjust(width) for cell, width in zip(row[1:], widths[1:]))
+        print("  " + "  ".join([first, *rest]))
+    for each in found["aims"]:
+        print(f"  {'reached' if each['reached'] else 'MISSED '}  {each['what']}: {each['got']} (aim {each['aim']})")
+
+
+def number(value):
+    """Three digits that count, thousands apart."""
+    if value >= 100:
+        return f"{value:,.0f}".replace(",", " ")
+    return f"{value:.3g}"
