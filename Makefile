@@ -6,7 +6,7 @@ export CARGO_TERM_COLOR ?= auto
 # All that tests; measurements are left to the bench targets, and clippy sees to it that they compile.
 TESTS := --lib --bins --tests --examples
 
-.PHONY: run test check format-check clippy docs deploy-check needs chaos table bench-micro clean
+.PHONY: run test check format-check clippy docs deploy-check needs chaos table bench-micro bench-guards clean
 
 ## run: build the release and drive the recorded Austin buses through it
 run:
@@ -50,6 +50,11 @@ table:
 bench-micro:
 	@scripts/needs python3:python3
 	scripts/bench-micro
+
+## bench-guards: instructions of the hot functions against the committed baseline; BLESS=1 writes that anew
+bench-guards:
+	@scripts/needs python3:python3 valgrind:valgrind
+	scripts/bench-guards $(if $(BLESS),--bless)
 
 clean:
 	$(CARGO) clean

@@ -1,0 +1,198 @@
+//! The hot functions, one per run, for `make bench-guards`: it counts the instructions of what is `measured` here.
+//!
+//! `guards` alone prints the names. `guards NAME` does the work of that name once and prints what it is counted by,
+//! and how often it allocated. All inputs are the same in every run, but for the seeds of hash tables.
+#![expect(clippy::print_stdout, reason = "a program whose purpose is what it prints")]
+#![expect(clippy::unwrap_used, reason = "a measurement that fails may end so")]
+
+mod counted;
+mod traffic;
+#[path = "../../vagn-store/benches/world/mod.rs"]
+#[expect(dead_code, reason = "the store's own benchmarks need more of it")]
+mod world;
+
+use std::hint::black_box;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use vagn::batch::{Batch, Traffic};
+use vagn::clock::ManualClock;
+use vagn::emergency::{self, LiveFleet, Targets};
+use vagn::ingest;
+use vagn::metrics::Metrics;
+use vagn::ready::Readiness;
+use vagn::stamp::Stamp;
+use vagn::web::{geojson, legacy};
+use vagn_otp::{Policy, Queue, QueueSubscriber};
+use vagn_store::disk::RealDisk;
+use vagn_store::{Fleet, Hit, Index, Nearby, Partition, Settings, Updates};
+use world::{BATCH, Scene, World};
+
+/// When everything happens, ms since 1970.
+const NOW_MS: i64 = 1_800_000_000_000;
+
+const VEHICLES: usize = 100_000;
+const BATCHES: usize = 64;
+const QUERIES: usize = 1_000;
+
+/// Name, what is counted, and the work, which gives how many of these it did.
+type Guard = (&'static str, &'static str, fn() -> usize);
+
+const GUARDS: [Guard; 10] = [
+    ("decode, original layout", "report", || decode(|bytes| vagn_wire::decode(bytes).is_ok())),
+    ("decode, general path", "report", || decode(|bytes| vagn_wire::decode_general(bytes).is_ok())),
+    ("emergency filter", "report", || decode(|bytes| !vagn_wire::is_emergency(bytes))),
+    ("publish a batch of 256", "batch", publish),
+    ("ingest a batch of 256", "report", ingest),
+    ("index: a known vehicle moves", "report", apply),
+    ("partition: plan, log, index", "report", write),
+    ("ten nearest of 100 000", "query", nearby),
+    ("GeoJSON of ten", "answer", || json(|hits| drop(black_box(geojson::nearby(hits, false, NOW_MS))))),
+    ("the original's JSON of ten", "answer", || json(|hits| drop(black_box(legacy::body(hits))))),
+];
+
+fn main() {
+    let asked = std::env::args().nth(1).filter(|argument| argument != "--bench");
+    match asked {
+        None => GUARDS.iter().for_each(|(name, ..)| println!("{name}")),
+        Some(asked) => {
+            let (_, unit, work) = GUARDS.iter().find(|(name, ..)| *name == asked).expect("a guard's name");
+            println!("{} {} {unit}", work(), ALLOCATED.load(Ordering::Relaxed));
+        }
+    }
+}
+
+/// Instructions are counted while this runs, and at no other time.
+#[unsafe(no_mangle)]
+#[inline(never)]
+fn vagn_guard_measured(work: &mut dyn FnMut()) {
+    work();
+}
+
+/// Allocations while it ran.
+static ALLOCATED: AtomicU64 = AtomicU64::new(0);
+
+fn measured(mut work: impl FnMut()) {
+    let before = counted::allocations();
+    vagn_guard_measured(&mut work);
+    ALLOCATED.store(counted::allocations() - before, Ordering::Relaxed);
+}
+
+fn decode(read: fn(&[u8]) -> bool) -> usize {
+    let datagrams = traffic::datagrams(1_024);
+    measured(|| datagrams.iter().for_each(|datagram| assert!(read(black_box(datagram)))));
+    datagrams.len()
+}
+
+fn batches(metrics: &Arc<Metrics>) -> Vec<Arc<Batch>> {
+    let datagrams = traffic::datagrams((BATCHES * BATCH) as u32);
+    let stamp = Stamp { time_ms: NOW_MS, first_seq: 1 };
+    datagrams.chunks(BATCH).map(|some| traffic::batch(some.iter(), stamp, metrics)).collect()
+}
+
+/// To the emergency lane, which finds nothing, and to one queue.
+fn publish() -> usize {
+    let (metrics, topic, dir) = (Metrics::new(), Traffic::new("traffic"), tempfile::tempdir().unwrap());
+    let lane = emergency::Around {
+        data_dir: dir.path().to_owned(),
+        targets: Targets::default(),
+        open_max: 1_000,
+        resolve_after: Duration::from_secs(3_600),
+        sightings: Arc::new(LiveFleet::new(Arc::new(Fleet::new(1)))),
+        clock: Arc::new(ManualClock::at(NOW_MS)),
+        metrics: metrics.clone(),
+        readiness: Arc::new(Readiness::default()),
+        hang_limit: Duration::from_secs(60),
+        runtime: None,
+    };
+    let _lane = emergency::start(&topic, lane);
+    let queue = Queue::new(BATCHES);
+    let all = |batch: &Arc<Batch>| Some(batch.clone());
+    topic.subscribe("ingest", QueueSubscriber::new(&queue, Policy::DropOldest, all));
+    let batches = batches(&metrics);
+    measured(|| {
+        for batch in &batches {
+            black_box(topic.publish(batch));
+        }
+    });
+    BATCHES
+}
+
+fn ingest() -> usize {
+    let batches = batches(&Metrics::new());
+    let shares: Vec<_> = batches.iter().map(|batch| batch.take_share().unwrap()).collect();
+    let mut pairs: Vec<_> = batches.iter().zip(shares).collect();
+    let mut writes = Vec::with_capacity(BATCHES);
+    measured(|| pairs.drain(..).for_each(|(batch, share)| writes.push(ingest::decode(batch, share, 1))));
+    BATCHES * BATCH
+}
+
+/// The fleet, the first reports of it, and then moves.
+fn moves() -> (World, Vec<Updates>, Vec<Updates>) {
+    let mut world = World::new(Scene::Cities, VEHICLES);
+    let mut first = Vec::new();
+    for start in (0..VEHICLES).step_by(BATCH) {
+        let mut updates = Updates::new();
+        world.fill_first(start, &mut updates);
+        first.push(updates);
+    }
+    let mut moves = vec![Updates::new(); BATCHES];
+    moves.iter_mut().for_each(|updates| world.fill_moves(updates));
+    (world, first, moves)
+}
+
+fn fleet() -> (World, Index, Vec<Updates>) {
+    let (world, first, moves) = moves();
+    let mut index = Index::new(VEHICLES);
+    first.iter().for_each(|updates| index.apply(updates, &mut Vec::new()));
+    (world, index, moves)
+}
+
+fn apply() -> usize {
+    let (_, mut index, moves) = fleet();
+    let mut applied = Vec::with_capacity(BATCHES * BATCH);
+    measured(|| moves.iter().for_each(|updates| index.apply(updates, &mut applied)));
+    applied.len()
+}
+
+fn write() -> usize {
+    let (_, first, moves) = moves();
+    let dir = tempfile::tempdir().unwrap();
+    let disk = Arc::new(RealDisk);
+    let (mut partition, _) =
+        Partition::open(disk, dir.path(), 0, Settings::default(), NOW_MS, &|_| {}).unwrap();
+    let mut fates = Vec::new();
+    let mut write = |updates: &Updates| {
+        partition.write(updates, &mut fates).unwrap();
+    };
+    first.iter().for_each(&mut write);
+    measured(|| moves.iter().for_each(&mut write));
+    BATCHES * BATCH
+}
+
+fn nearby() -> usize {
+    let (mut world, index, _) = fleet();
+    let questions: Vec<_> = (0..QUERIES).map(|_| question(&mut world)).collect();
+    let mut hits = Vec::new();
+    measured(|| {
+        for question in &questions {
+            hits.clear();
+            index.nearby(question, &mut hits);
+        }
+    });
+    QUERIES
+}
+
+fn question(world: &mut World) -> Nearby {
+    let vehicle = world.any();
+    Nearby { center: world.position(vehicle), k: 10, max_m: f64::INFINITY, newer_than_ms: None }
+}
+
+fn json(write: fn(&[Hit])) -> usize {
+    let (mut world, index, _) = fleet();
+    let mut answers = vec![Vec::new(); QUERIES];
+    answers.iter_mut().for_each(|hits| index.nearby(&question(&mut world), hits));
+    measured(|| answers.iter().for_each(|hits| write(hits)));
+    QUERIES
+}
