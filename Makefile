@@ -6,7 +6,7 @@ export CARGO_TERM_COLOR ?= auto
 # All that tests; measurements are left to the bench targets, and clippy sees to it that they compile.
 TESTS := --lib --bins --tests --examples
 
-.PHONY: run test check format-check clippy docs deploy-check needs chaos table bench-micro bench-guards clean
+.PHONY: run test check format-check clippy docs deploy-check needs chaos table bench-micro bench-guards soak clean
 
 ## run: build the release and drive the recorded Austin buses through it
 run:
@@ -55,6 +55,12 @@ bench-micro:
 bench-guards:
 	@scripts/needs python3:python3 valgrind:valgrind
 	scripts/bench-guards $(if $(BLESS),--bless)
+
+## soak: MINUTES (5) of mixed traffic; fails unless memory, descriptors, threads and disk stay flat
+soak:
+	@scripts/needs python3:python3
+	$(CARGO) build --release --locked --bin vagn
+	scripts/soak $(MINUTES)
 
 clean:
 	$(CARGO) clean
