@@ -3,56 +3,71 @@
 /// Length of a UUID in its text form, in bytes.
 pub(crate) const TEXT_LEN: usize = 36;
 
+/// Where the four groups of eight digits are: the places of the first four and the last four of each.
+const GROUPS: [(usize, usize); 4] = [(0, 4), (9, 14), (19, 24), (28, 32)];
+
+const ONES: u64 = 0x0101_0101_0101_0101;
+
 /// The bytes of a UUID written exactly as [`write()`] would write it; `None` for any other text.
 #[inline]
 pub(crate) fn parse(text: &[u8]) -> Option<[u8; 16]> {
     let text: &[u8; TEXT_LEN] = text.try_into().ok()?;
-    if [text[8], text[13], text[18], text[23]] != [b'-'; 4] {
-        return None;
-    }
-    let t = text;
+    let mut wrong =
+        u32::from_le_bytes([text[8], text[13], text[18], text[23]]) ^ u32::from_le_bytes([b'-'; 4]);
     let mut bytes = [0; 16];
-    let words = [
-        [t[0], t[1], t[2], t[3], t[4], t[5], t[6], t[7]],
-        [t[9], t[10], t[11], t[12], t[14], t[15], t[16], t[17]],
-        [t[19], t[20], t[21], t[22], t[24], t[25], t[26], t[27]],
-        [t[28], t[29], t[30], t[31], t[32], t[33], t[34], t[35]],
-    ];
-    for (digits, out) in words.into_iter().zip(bytes.chunks_exact_mut(4)) {
-        out.copy_from_slice(&parse_word(digits)?);
+    for ((first, last), out) in GROUPS.into_iter().zip(bytes.as_chunks_mut::<4>().0) {
+        let digits = four(text, first) | four(text, last) << 32;
+        let values = values(digits);
+        wrong |= u32::from(digits_of(values) != digits || values & (0xf0 * ONES) != 0);
+        *out = packed(values);
     }
-    Some(bytes)
+    (wrong == 0).then_some(bytes)
 }
 
 /// Writes a UUID in its canonical form.
+#[inline]
 pub(crate) fn write(bytes: &[u8; 16], text: &mut [u8; TEXT_LEN]) {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let mut at = 0;
-    for (index, byte) in bytes.iter().enumerate() {
-        if matches!(index, 4 | 6 | 8 | 10) {
-            text[at] = b'-';
-            at += 1;
-        }
-        text[at] = DIGITS[usize::from(byte >> 4)];
-        text[at + 1] = DIGITS[usize::from(byte & 15)];
-        at += 2;
+    *text = [b'-'; TEXT_LEN];
+    for ((first, last), four) in GROUPS.into_iter().zip(bytes.as_chunks::<4>().0) {
+        let digits = digits_of(unpacked(*four)).to_le_bytes();
+        text[first..first + 4].copy_from_slice(&digits[..4]);
+        text[last..last + 4].copy_from_slice(&digits[4..]);
     }
 }
 
-/// Eight digits to four bytes. Right when writing the digits again gives the same characters.
 #[inline]
-fn parse_word(digits: [u8; 8]) -> Option<[u8; 4]> {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    let text = u64::from_le_bytes(digits);
-    let values = (text & (0x0f * ONES)) + 9 * ((text >> 6) & ONES);
-    let letters = ((values + 6 * ONES) >> 4) & ONES;
-    let written = values + u64::from(b'0') * ONES + letters * u64::from(b'a' - b'0' - 10);
-    if written != text || values & (0xf0 * ONES) != 0 {
-        return None;
-    }
+fn four(text: &[u8; TEXT_LEN], at: usize) -> u64 {
+    u32::from_le_bytes([text[at], text[at + 1], text[at + 2], text[at + 3]]).into()
+}
+
+/// What eight digits stand for, each in its byte; nonsense where they are no digits.
+#[inline]
+fn values(digits: u64) -> u64 {
+    (digits & (0x0f * ONES)) + 9 * ((digits >> 6) & ONES)
+}
+
+/// The digits for eight values below 16. Right for what was read when it gives the same characters.
+#[inline]
+fn digits_of(values: u64) -> u64 {
+    let letters = (values.wrapping_add(6 * ONES) >> 4) & ONES;
+    values.wrapping_add(u64::from(b'0') * ONES).wrapping_add(letters * u64::from(b'a' - b'0' - 10))
+}
+
+/// Eight values below 16 in four bytes.
+#[inline]
+fn packed(values: u64) -> [u8; 4] {
     let pairs = ((values << 4) | (values >> 8)) & 0x00ff_00ff_00ff_00ff;
     let halves = (pairs | (pairs >> 8)) & 0x0000_ffff_0000_ffff;
-    Some(((halves | (halves >> 16)) as u32).to_le_bytes())
+    ((halves | (halves >> 16)) as u32).to_le_bytes()
+}
+
+/// The other way round.
+#[inline]
+fn unpacked(bytes: [u8; 4]) -> u64 {
+    let word = u64::from(u32::from_le_bytes(bytes));
+    let halves = (word | (word << 16)) & 0x0000_ffff_0000_ffff;
+    let pairs = (halves | (halves << 8)) & 0x00ff_00ff_00ff_00ff;
+    ((pairs >> 4) | (pairs << 8)) & (0x0f * ONES)
 }
 
 #[cfg(test)]
