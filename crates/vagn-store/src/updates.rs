@@ -43,6 +43,11 @@ impl Updates {
         Updates::default()
     }
 
+    /// An empty batch with room for so many sightings.
+    pub fn with_capacity(sightings: usize) -> Updates {
+        Updates { entries: Vec::with_capacity(sightings), texts: String::new() }
+    }
+
     /// Adds a sighting of the vehicle `key`, whose hash is `hash`.
     pub fn push(&mut self, key: Key<'_>, hash: u64, sighting: Sighting) {
         let key = match key {

@@ -91,8 +91,10 @@ fn pass_on(storage: &Addr<Storage>, write: Write, stalled: bool) -> bool {
 
 /// What a batch holds for each of `partitions`. Reports that cannot be stored have met their fate on return.
 pub fn decode(batch: &Batch, mut share: Share, partitions: usize) -> Vec<Option<Write>> {
-    let mut parts: Vec<Part> = (0..partitions).map(|_| Part::default()).collect();
     let receipt = batch.receipt();
+    // Vehicles spread evenly over the partitions; where one gets more, it grows.
+    let share_of_each = batch.len().div_ceil(partitions);
+    let mut parts: Vec<Part> = (0..partitions).map(|_| Part::with_room(share_of_each)).collect();
     for (index, receive_seq, bytes) in batch.reports() {
         match sighting(bytes, batch.time_ms(), receive_seq) {
             Ok((key, sighting)) => {
@@ -115,13 +117,16 @@ pub fn decode(batch: &Batch, mut share: Share, partitions: usize) -> Vec<Option<
     parts.into_iter().map(write).collect()
 }
 
-#[derive(Default)]
 struct Part {
     updates: Updates,
     indices: Vec<u32>,
 }
 
 impl Part {
+    fn with_room(sightings: usize) -> Self {
+        Self { updates: Updates::with_capacity(sightings), indices: Vec::new() }
+    }
+
     fn push(&mut self, key: Key<'_>, hash: u64, sighting: Sighting, index: u32, answered: bool) {
         self.updates.push(key, hash, sighting);
         if answered {
