@@ -11,6 +11,7 @@ pub mod geojson;
 pub mod go_json;
 pub mod hint;
 pub mod incidents;
+mod json;
 pub mod legacy;
 pub mod nearby;
 pub mod openapi;
