@@ -58,6 +58,8 @@ pub struct Fleet {
     settings: FleetSettings,
     total: Option<u64>,
     pace: Pace,
+    /// Reports before the current pace began.
+    before: u64,
     chance: fastrand::Rng,
     vehicles: Vec<Vehicle>,
     turn: usize,
@@ -76,7 +78,17 @@ impl Fleet {
     pub fn new(settings: FleetSettings) -> Self {
         let mut chance = fastrand::Rng::with_seed(settings.seed);
         let vehicles = (0..settings.vehicles.max(1)).map(|_| Vehicle::new(&mut chance)).collect();
-        Self { total: total(&settings), pace: Pace::new(settings.rate), chance, vehicles, turn: 0, settings }
+        let (total, pace) = (total(&settings), Pace::new(settings.rate));
+        Self { total, pace, before: 0, chance, vehicles, turn: 0, settings }
+    }
+
+    /// Drives on from where the vehicles are, at another rate and towards another end. The time given to
+    /// [`Source::next`] begins anew.
+    pub fn go_on(&mut self, rate: Rate, count: Option<u64>, duration: Option<Duration>) {
+        self.before += self.pace.sent();
+        self.settings = FleetSettings { rate, count, duration, ..self.settings.clone() };
+        self.total = total(&self.settings);
+        self.pace = Pace::new(rate);
     }
 
     /// The ids of all vehicles, in the order in which they report.
@@ -119,7 +131,7 @@ impl Source for Fleet {
         if self.ended(elapsed) {
             return Ok(Next::End);
         }
-        let number = self.pace.sent();
+        let number = self.before + self.pace.sent();
         if let Err(wait) = self.pace.take(elapsed) {
             return Ok(Next::Wait(wait));
         }
@@ -286,6 +298,21 @@ mod tests {
         let tenth = decode(&reports[10]).unwrap();
         assert_eq!((tenth.seq, tenth.event_time_ms), (Some(110), Some(1_001_000)));
         assert!(tenth.speed_mps.is_some() && tenth.heading_deg.is_some());
+    }
+
+    #[test]
+    fn drives_on_from_where_it_was() {
+        let extras = Extras { seq_from: Some(0), ..Extras::default() };
+        let mut fleet = Fleet::new(FleetSettings { rate: Rate::Max, count: Some(50), extras, ..settings() });
+        let mut first = Vec::new();
+        while let Next::Report { .. } = fleet.next(Duration::ZERO, &mut first).unwrap() {}
+        fleet.go_on(Rate::Max, Some(1), None);
+        let mut later = Vec::new();
+        assert_eq!(fleet.next(Duration::ZERO, &mut later).unwrap(), Next::Report { emergency: false });
+        assert_eq!(fleet.next(Duration::ZERO, &mut later).unwrap(), Next::End);
+        let (first, later) = (decode(&first).unwrap(), decode(&later).unwrap());
+        assert_eq!((first.vehicle_id, later.seq), (later.vehicle_id, Some(50)));
+        assert_ne!(first.position, later.position);
     }
 
     #[test]

@@ -124,6 +124,11 @@ impl Sender {
         Ok(Self { socket, target: target.clone(), segments: true, reached: false, refusals: 0, unrefused: 0 })
     }
 
+    /// Sends each datagram through the network stack on its own, as vehicles do, even when many are due.
+    pub fn without_segments(self) -> Self {
+        Self { segments: false, ..self }
+    }
+
     /// Sends every report of the batch as a datagram.
     ///
     /// # Errors

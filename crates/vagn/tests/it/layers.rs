@@ -5,12 +5,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Which crates of ours each crate may know.
-const CRATES: [(&str, &[&str]); 5] = [
+const CRATES: [(&str, &[&str]); 6] = [
     ("vagn-wire", &[]),
     ("vagn-otp", &[]),
     ("vagn-store", &["vagn-wire"]),
     ("vagn-load", &["vagn-wire"]),
     ("vagn", &["vagn-wire", "vagn-otp", "vagn-store", "vagn-load"]),
+    ("vagn-bench", &["vagn-wire", "vagn-load"]),
 ];
 
 /// The stages in the order in which a report passes them. None may name one that stands before it.
