@@ -1,4 +1,4 @@
-# What people do here: `make run` to try it, `make test` before a push, `make check` while writing.
+# What people do here: `make run` to try it, `make test` before a push, `make check` while writing, `make bench` to measure.
 
 CARGO ?= cargo
 export CARGO_TERM_COLOR ?= auto
@@ -6,7 +6,7 @@ export CARGO_TERM_COLOR ?= auto
 # All that tests; measurements are left to the bench targets, and clippy sees to it that they compile.
 TESTS := --lib --bins --tests --examples
 
-.PHONY: run test check format-check clippy docs deploy-check needs chaos table bench-micro bench-guards soak clean
+.PHONY: run test check format-check clippy docs deploy-check needs chaos bench bench-document bench-micro bench-guards soak table clean
 
 ## run: build the release and drive the recorded Austin buses through it
 run:
@@ -40,6 +40,22 @@ deploy-check:
 ## chaos: the kill and fault runs, long: every random moment tried many times
 chaos:
 	VAGN_LONG=1 $(CARGO) test --workspace --locked $(TESTS)
+
+# Where cargo builds, and where measurements leave their results.
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+BENCH = $(TARGET)/release/vagn-bench
+BENCH_QUICK = $(if $(QUICK),--quick)
+
+## bench: measure, and rewrite docs/BENCHMARKS.md; QUICK=1 in minutes, ONLY=udp,nearby just these sections
+bench:
+	scripts/bench-needs
+	$(CARGO) build --release --locked --bin vagn --bin vagn-bench
+	$(BENCH) run --vagn $(TARGET)/release/vagn --work $(TARGET)/bench $(BENCH_QUICK) $(if $(ONLY),--only $(ONLY))
+
+## bench-document: the document again, from the results that are there
+bench-document:
+	$(CARGO) build --release --locked --bin vagn-bench
+	$(BENCH) render --work $(TARGET)/bench $(BENCH_QUICK)
 
 ## table: CPU, memory and errors at a few fixed rates, as in docs/BENCHMARKS.md
 table:

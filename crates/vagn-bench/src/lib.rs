@@ -1,0 +1,21 @@
+//! Measures a running service end to end, and writes `docs/BENCHMARKS.md`; the program is `vagn-bench`, run by `make bench`.
+//!
+//! A program in the workspace rather than a script: it sends with the senders of `vagn-load`, a million reports a second
+//! from one core, and reads counters and answers with the code that the service's own tests trust.
+
+pub mod ask;
+pub mod bare;
+pub mod bench;
+pub mod https;
+pub mod load;
+pub mod machine;
+pub mod plot;
+pub mod postgis;
+pub mod process;
+pub mod quota;
+pub mod redis;
+pub mod render;
+pub mod section;
+pub mod sections;
+pub mod service;
+pub mod stats;

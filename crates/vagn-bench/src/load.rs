@@ -1,0 +1,234 @@
+//! Traffic for a measurement: a simulated fleet sent over UDP from this process's core, and what became of it.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, ScopedJoinHandle};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail, ensure};
+use vagn_load::Fleet;
+use vagn_load::Source;
+use vagn_load::balance::Balance;
+use vagn_load::fleet::{Extras, FleetSettings};
+use vagn_load::pace::Rate;
+use vagn_load::source::{Batch, NAP_MAX, Next, Tally};
+use vagn_load::udp::{Sender, Sent};
+
+use crate::bare::Bare;
+use crate::service::Service;
+
+/// Most datagrams in one call.
+const SEND_MAX: usize = 64;
+
+/// At this rate nothing was ever lost on a machine that runs a service on one core.
+const WARM_RATE: f64 = 400_000.0;
+
+/// Times that all vehicles report before a service that misses some is given up.
+const WARM_ROUNDS: u32 = 5;
+
+/// How long a service may take to settle.
+const SETTLE_WITHIN: Duration = Duration::from_secs(20);
+
+/// What is sent.
+#[derive(Debug, Clone, Copy)]
+pub struct Load {
+    /// Reports per second.
+    pub rate: Rate,
+    /// For how long.
+    pub seconds: f64,
+    /// Whether what is due at once leaves as segments of one message (`UDP_SEGMENT`).
+    pub segments: bool,
+}
+
+/// What became of it.
+#[derive(Debug, Clone)]
+pub struct Outcome {
+    /// Reports sent per second.
+    pub sent_per_s: f64,
+    /// Reports stored per second while they were sent.
+    pub stored_per_s: f64,
+    /// Share of one core that the service used meanwhile.
+    pub cpu: f64,
+    /// Reports sent.
+    pub sent: f64,
+    /// Share of them that the kernel dropped.
+    pub dropped: f64,
+    /// Share of them that the service shed.
+    pub shed: f64,
+    /// Share of them that was not stored, for whatever reason.
+    pub lost: f64,
+}
+
+/// A fleet of so many vehicles.
+pub fn fleet(vehicles: u32) -> Fleet {
+    Fleet::new(FleetSettings {
+        vehicles,
+        rate: Rate::Max,
+        count: Some(0),
+        duration: None,
+        emergency_ratio: 0.0,
+        seed: 1,
+        extras: Extras::default(),
+    })
+}
+
+/// Lets every vehicle report once, again until the service knows them all, and waits until it is idle.
+///
+/// # Errors
+/// When it does not come to know them.
+pub fn warm(service: &Service, fleet: &mut Fleet, vehicles: u32) -> anyhow::Result<()> {
+    for _ in 0..WARM_ROUNDS {
+        let before = service.counts()?;
+        fleet.go_on(Rate::PerSecond(WARM_RATE), Some(vehicles.into()), None);
+        let sent = send(fleet, service.address("udp")?, true, &AtomicBool::new(false))?;
+        Balance::draw(service.ops(), &before, sent.tally.reports, SETTLE_WITHIN)?;
+        if service.vehicles()? >= u64::from(vehicles) {
+            return Ok(());
+        }
+    }
+    bail!("the service knows {} vehicles of {vehicles}", service.vehicles()?)
+}
+
+/// Sends the load to the service and says what became of it.
+///
+/// # Errors
+/// When the service cannot be reached.
+pub fn measure(service: &Service, fleet: &mut Fleet, load: Load) -> anyhow::Result<Outcome> {
+    let before = service.counts()?;
+    let look = || {
+        let stored = service.counts()?.since(&before)?.fates.get("stored").copied().unwrap_or(0);
+        anyhow::Ok(Look { at: Instant::now(), count: stored as f64, cpu_s: service.process().cpu_s() })
+    };
+    let (sent, window) = observe(fleet, service.address("udp")?, load, look)?;
+    let balance = Balance::draw(service.ops(), &before, sent.tally.reports, SETTLE_WITHIN)?;
+    let share = |count: u64| count as f64 / (sent.tally.reports as f64).max(1.0);
+    let fate = |name: &str| balance.counts.fates.get(name).copied().unwrap_or(0);
+    ensure!(balance.missing() == 0, "the balance does not add up: {balance}");
+    Ok(Outcome {
+        dropped: share(balance.counts.kernel_drops),
+        shed: share(fate("shed")),
+        lost: share(sent.tally.reports.saturating_sub(fate("stored"))),
+        ..outcome(&sent, window)
+    })
+}
+
+/// Sends the load to the bare counter.
+///
+/// # Errors
+/// When it has ended.
+pub fn measure_bare(bare: &mut Bare, fleet: &mut Fleet, load: Load) -> anyhow::Result<Outcome> {
+    let address = bare.address;
+    let before = bare.count()?;
+    let (sent, window) = observe(fleet, address, load, || {
+        let count = bare.count()? - before;
+        Ok(Look { at: Instant::now(), count: count as f64, cpu_s: bare.cpu_s() })
+    })?;
+    thread::sleep(Duration::from_millis(100));
+    let counted = (bare.count()? - before) as f64;
+    let lost = 1.0 - counted / (sent.tally.reports as f64).max(1.0);
+    Ok(Outcome { dropped: lost, shed: 0.0, lost, ..outcome(&sent, window) })
+}
+
+fn outcome(sent: &Sent, (first, last): (Look, Look)) -> Outcome {
+    let seconds = (last.at - first.at).as_secs_f64();
+    Outcome {
+        sent_per_s: sent.rate(),
+        stored_per_s: (last.count - first.count) / seconds,
+        cpu: (last.cpu_s - first.cpu_s) / seconds,
+        sent: sent.tally.reports as f64,
+        dropped: f64::NAN,
+        shed: f64::NAN,
+        lost: f64::NAN,
+    }
+}
+
+/// A look at a receiver.
+struct Look {
+    at: Instant,
+    count: f64,
+    cpu_s: f64,
+}
+
+/// Sends, and looks at the receiver twice meanwhile: soon after the start and shortly before the end, so that neither a
+/// queue that fills nor one that empties counts.
+fn observe(
+    fleet: &mut Fleet,
+    address: SocketAddr,
+    load: Load,
+    mut look: impl FnMut() -> anyhow::Result<Look>,
+) -> anyhow::Result<(Sent, (Look, Look))> {
+    while_sending(fleet, address, load.rate, load.segments, || {
+        thread::sleep(Duration::from_secs_f64(load.seconds * 0.15));
+        let first = look()?;
+        thread::sleep(Duration::from_secs_f64(load.seconds * 0.85));
+        Ok((first, look()?))
+    })
+    .map(|(window, sent)| (sent, window))
+}
+
+/// Does `work` while reports are sent, and says how many were.
+///
+/// # Errors
+/// When the work fails, or sending does.
+pub fn while_sending<T>(
+    fleet: &mut Fleet,
+    address: SocketAddr,
+    rate: Rate,
+    segments: bool,
+    work: impl FnOnce() -> anyhow::Result<T>,
+) -> anyhow::Result<(T, Sent)> {
+    fleet.go_on(rate, None, None);
+    let stop = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let sender = scope.spawn(|| send(fleet, address, segments, &stop));
+        let done = work();
+        stop.store(true, Ordering::Relaxed);
+        let sent = joined(sender)?;
+        Ok((done?, sent))
+    })
+}
+
+/// What a thread gave.
+///
+/// # Errors
+/// What it gave, or that it panicked.
+pub fn joined<T>(thread: ScopedJoinHandle<'_, anyhow::Result<T>>) -> anyhow::Result<T> {
+    thread.join().unwrap_or_else(|_| bail!("a thread of the bench panicked"))
+}
+
+/// Sends what is due until the fleet ends or `stop` is set.
+fn send(fleet: &mut Fleet, address: SocketAddr, segments: bool, stop: &AtomicBool) -> anyhow::Result<Sent> {
+    let target = address.to_string().parse().context("read the target")?;
+    let mut sender = Sender::connect(&target)?;
+    if !segments {
+        sender = sender.without_segments();
+    }
+    let (mut batch, mut tally, start) = (Batch::default(), Tally::default(), Instant::now());
+    while !stop.load(Ordering::Relaxed) {
+        let next = batch.fill(fleet, start.elapsed(), SEND_MAX)?;
+        sender.send(&batch)?;
+        batch.count_into(&mut tally);
+        match next {
+            Next::End => break,
+            Next::Wait(wait) if batch.is_empty() => thread::sleep(wait.min(NAP_MAX)),
+            _ => {}
+        }
+    }
+    Ok(Sent { tally, took: start.elapsed() })
+}
+
+/// Encoded reports of the fleet, `count` of them, and the places they tell as (lat, lon).
+///
+/// # Errors
+/// Never with a simulated fleet.
+pub fn places(fleet: &mut Fleet, count: u64) -> anyhow::Result<Vec<(f64, f64)>> {
+    fleet.go_on(Rate::Max, Some(count), None);
+    let (mut places, mut bytes) = (Vec::new(), Vec::new());
+    loop {
+        bytes.clear();
+        let Next::Report { .. } = fleet.next(Duration::ZERO, &mut bytes)? else { return Ok(places) };
+        let report = vagn_wire::decode(&bytes).ok().and_then(|report| report.position.ok());
+        let place = report.context("a simulated vehicle says where it is")?;
+        places.push((place.lat(), place.lon()));
+    }
+}

@@ -1,0 +1,127 @@
+//! `vagn-bench`: what to measure, and then the document.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Instant;
+
+use anyhow::{Context, ensure};
+use clap::{Parser, Subcommand};
+
+use vagn_bench::bench::Bench;
+use vagn_bench::section::Section;
+use vagn_bench::{bare, machine, render, section, sections};
+
+#[derive(Debug, Parser)]
+#[command(about = "Measures Vagn end to end and writes docs/BENCHMARKS.md", version)]
+struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Measure, then write the document.
+    Run {
+        /// The service to measure.
+        #[arg(long, value_name = "FILE", default_value = "target/release/vagn")]
+        vagn: PathBuf,
+        /// Where to work and where other measurements left their results, as <id>.json.
+        #[arg(long, value_name = "DIR", default_value = "target/bench")]
+        work: PathBuf,
+        /// The folder of the document.
+        #[arg(long, value_name = "DIR", default_value = "docs")]
+        docs: PathBuf,
+        /// Short runs over a small fleet: shows that it works, not how fast.
+        #[arg(long)]
+        quick: bool,
+        /// Only these sections; the others keep their last results.
+        #[arg(long, value_name = "ID,…", value_delimiter = ',')]
+        only: Vec<String>,
+    },
+    /// Write the document from the results that are there.
+    Render {
+        /// Where measurements left their results.
+        #[arg(long, value_name = "DIR", default_value = "target/bench")]
+        work: PathBuf,
+        /// The folder of the document.
+        #[arg(long, value_name = "DIR", default_value = "docs")]
+        docs: PathBuf,
+        /// They come from short runs.
+        #[arg(long)]
+        quick: bool,
+    },
+    /// Count datagrams and do nothing else.
+    #[command(hide = true)]
+    Bare,
+}
+
+fn main() -> anyhow::Result<ExitCode> {
+    match Args::parse().command {
+        Command::Bare => bare::run()?,
+        Command::Render { work, docs, quick } => write(&work, &docs, quick)?,
+        Command::Run { vagn, work, docs, quick, only } => {
+            let scratch = work.join("scratch");
+            let bench = Bench { vagn, scratch, quick };
+            let whole = measure(&bench, &work, &only)?;
+            write(&work, &docs, quick)?;
+            return Ok(ExitCode::from(u8::from(!whole)));
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Measures the sections asked for; gives whether all of them came about. What fails is told in its section.
+fn measure(bench: &Bench, work: &Path, only: &[String]) -> anyhow::Result<bool> {
+    ensure!(bench.vagn.exists(), "{} is missing; run: cargo build --release", bench.vagn.display());
+    let unknown: Vec<_> = only.iter().filter(|id| !section::ORDER.contains(&id.as_str())).collect();
+    // Sections that somebody else measures may be asked for too.
+    if !unknown.is_empty() {
+        bench.progress(format!("no section of ours: {unknown:?}; ours are {:?}", section::ORDER));
+    }
+    machine::pin(machine::CLIENT_CORE)?;
+    let mut whole = true;
+    for (id, title, run) in sections::ALL {
+        if !only.is_empty() && !only.iter().any(|wanted| wanted == id) {
+            continue;
+        }
+        whole &= measure_one(bench, work, Section::new(id, title), run)?;
+    }
+    Ok(whole)
+}
+
+fn measure_one(bench: &Bench, work: &Path, mut section: Section, run: sections::Run) -> anyhow::Result<bool> {
+    drop(fs::remove_dir_all(&bench.scratch));
+    fs::create_dir_all(&bench.scratch).with_context(|| format!("create {}", bench.scratch.display()))?;
+    bench.progress(format!("{}: {}", section.id, section.title));
+    let started = Instant::now();
+    if let Err(err) = run(bench, &mut section) {
+        section.failed = Some(format!("{err:#}"));
+        bench.progress(format!("{} failed: {err:#}", section.id));
+    }
+    let make = if bench.quick { "make bench QUICK=1" } else { "make bench" };
+    section.commands.insert(0, format!("{make} ONLY={}", section.id));
+    bench.progress(format!("{}: {:.0} s", section.id, started.elapsed().as_secs_f64()));
+    drop(fs::remove_dir_all(&bench.scratch));
+    section.save(work)?;
+    Ok(section.failed.is_none())
+}
+
+fn write(work: &Path, docs: &Path, quick: bool) -> anyhow::Result<()> {
+    let folder = docs.join("bench");
+    let results = folder.join("results");
+    section::collect(work, &results, &machine::stamp(quick))?;
+    let document = render::document(&section::all(&results)?);
+    // A plot that is no longer drawn must not stay behind.
+    for entry in fs::read_dir(&folder).with_context(|| format!("list {}", folder.display()))?.flatten() {
+        if entry.path().extension().is_some_and(|extension| extension == "svg") {
+            fs::remove_file(entry.path()).with_context(|| format!("remove {}", entry.path().display()))?;
+        }
+    }
+    for (name, svg) in &document.pictures {
+        fs::write(folder.join(name), svg).with_context(|| format!("write {name}"))?;
+    }
+    fs::write(docs.join("BENCHMARKS.md"), &document.text).context("write BENCHMARKS.md")?;
+    eprintln!("bench: wrote {}", docs.join("BENCHMARKS.md").display());
+    Ok(())
+}

@@ -1,0 +1,120 @@
+//! Processes that are measured: started on their core, looked at through `/proc`, gone when dropped.
+
+use std::fs;
+use std::io::{self, BufRead, BufReader};
+use std::os::unix::process::CommandExt;
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+
+/// Longest wait for a process to end after it was asked to.
+const STOP_WITHIN: Duration = Duration::from_secs(30);
+
+/// A child of ours. Killed when dropped.
+pub struct Process {
+    child: Child,
+    stdout: Option<BufReader<ChildStdout>>,
+}
+
+/// A command whose program is bound to these cores: `0`, or `0,1`.
+pub fn on_cores(cores: &str, program: impl AsRef<std::ffi::OsStr>) -> Command {
+    let mut command = Command::new("taskset");
+    command.arg("-c").arg(cores).arg(program);
+    command
+}
+
+fn end_with_parent() -> io::Result<()> {
+    // SAFETY: a plain system call without pointers.
+    match unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+impl Process {
+    /// Starts it, with its standard output to be read. It ends with the thread that calls this, however that ends.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn start(command: &mut Command) -> anyhow::Result<Self> {
+        command.stdout(Stdio::piped());
+        // SAFETY: runs in the child between fork and exec, and makes a single system call.
+        unsafe { command.pre_exec(end_with_parent) };
+        let mut child = command.spawn().with_context(|| format!("start {command:?}"))?;
+        let stdout = child.stdout.take().map(BufReader::new);
+        Ok(Self { child, stdout })
+    }
+
+    /// The next line that it prints.
+    ///
+    /// # Errors
+    /// When it has ended.
+    pub fn line(&mut self) -> anyhow::Result<String> {
+        let mut line = String::new();
+        let stdout = self.stdout.as_mut().context("its output is read elsewhere")?;
+        if stdout.read_line(&mut line).context("read what it says")? == 0 {
+            bail!("it ended unexpectedly: {:?}", self.child.try_wait());
+        }
+        Ok(line.trim_end().to_owned())
+    }
+
+    /// What it prints from now on.
+    pub fn take_output(&mut self) -> Option<BufReader<ChildStdout>> {
+        self.stdout.take()
+    }
+
+    /// Its standard input, when the command asked for it.
+    pub fn take_input(&mut self) -> Option<ChildStdin> {
+        self.child.stdin.take()
+    }
+
+    /// Its id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Processor time that it has used, in seconds: the sum over its threads, in nanoseconds of the scheduler.
+    pub fn cpu_s(&self) -> f64 {
+        let threads = fs::read_dir(format!("/proc/{}/task", self.pid())).into_iter().flatten().flatten();
+        let stats = threads.filter_map(|thread| fs::read_to_string(thread.path().join("schedstat")).ok());
+        stats.filter_map(|stat| stat.split(' ').next()?.trim().parse::<f64>().ok()).sum::<f64>() / 1e9
+    }
+
+    /// Memory that it has resident, in bytes.
+    pub fn rss(&self) -> f64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap_or_default();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        line.and_then(|line| line.trim().split(' ').next()?.parse::<f64>().ok()).unwrap_or(f64::NAN) * 1024.0
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, signal: i32) {
+        // SAFETY: a plain system call; the child has not been waited for, so that its id is still its own.
+        unsafe { libc::kill(self.pid().cast_signed(), signal) };
+    }
+
+    /// Asks it to end, and waits until it has.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub fn stop(mut self) -> anyhow::Result<()> {
+        self.signal(libc::SIGTERM);
+        let asked = Instant::now();
+        while self.child.try_wait().context("wait for it to end")?.is_none() {
+            if asked.elapsed() > STOP_WITHIN {
+                bail!("it does not stop when asked to");
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // It may have ended already.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}

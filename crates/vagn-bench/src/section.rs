@@ -1,0 +1,287 @@
+//! What one measurement hands to the document: a section as JSON, whoever measured it.
+//!
+//! `make bench` writes `<work>/<id>.json`; here they are stamped with commit, machine and date, kept in
+//! `docs/bench/results`, and read again when only some of them are measured anew.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use anyhow::Context;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// The sections in the order of the document. What is not named here comes last, by its id.
+pub const ORDER: [&str; 9] =
+    ["udp", "ack", "visible", "nearby", "memory", "restart", "overload", "compare", "scaling"];
+
+/// One section of the document.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Section {
+    /// A word: the file's name, and what `ONLY=` takes.
+    pub id: String,
+    /// Its heading.
+    pub title: String,
+    /// Paragraphs in Markdown, above the table.
+    pub text: Vec<String>,
+    /// Heads of the table; empty: no table.
+    pub columns: Vec<String>,
+    /// Its rows: texts as they are, numbers with their digits grouped.
+    pub rows: Vec<Vec<Value>>,
+    /// Drawn below the table.
+    pub plots: Vec<Plot>,
+    /// How anyone repeats it.
+    pub commands: Vec<String>,
+    /// What issue 3 asks for.
+    pub aims: Vec<Aim>,
+    /// Why there is no result, or not all of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failed: Option<String>,
+    /// Where and when it was measured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub measured: Option<Measured>,
+}
+
+/// A plot of lines over a shared horizontal axis.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Plot {
+    /// What it shows.
+    pub title: String,
+    /// The horizontal axis.
+    pub x: Axis,
+    /// The vertical one.
+    pub y: Axis,
+    /// The lines.
+    pub series: Vec<Series>,
+}
+
+/// An axis.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Axis {
+    /// What is measured along it, with its unit.
+    pub label: String,
+    /// Logarithmic.
+    pub log: bool,
+}
+
+/// A line.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Series {
+    /// What it is.
+    pub name: String,
+    /// Its points, left to right.
+    pub points: Vec<[f64; 2]>,
+}
+
+/// What was asked for and what came of it.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Aim {
+    /// Of what.
+    pub what: String,
+    /// What was asked for.
+    pub aim: Value,
+    /// What was measured.
+    pub got: Value,
+    /// Whether that is enough.
+    pub reached: bool,
+}
+
+/// The circumstances of a measurement.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Measured {
+    /// Of which source.
+    pub commit: String,
+    /// On which day.
+    pub date: String,
+    /// On which machine.
+    pub machine: String,
+    /// With short runs, which show that it works rather than how fast.
+    pub quick: bool,
+}
+
+impl Section {
+    /// An empty one.
+    pub fn new(id: &str, title: &str) -> Self {
+        Self { id: id.to_owned(), title: title.to_owned(), ..Self::default() }
+    }
+
+    /// Adds a paragraph.
+    pub fn say(&mut self, paragraph: impl Into<String>) {
+        self.text.push(paragraph.into());
+    }
+
+    /// Names the columns.
+    pub fn heads(&mut self, columns: &[&str]) {
+        self.columns = columns.iter().map(|&column| column.to_owned()).collect();
+    }
+
+    /// Adds a row.
+    pub fn row(&mut self, cells: impl IntoIterator<Item = impl Into<Value>>) {
+        self.rows.push(cells.into_iter().map(Into::into).collect());
+    }
+
+    /// Adds a command that repeats the measurement.
+    pub fn command(&mut self, command: impl Into<String>) {
+        self.commands.push(command.into());
+    }
+
+    /// Holds `got` against an aim that is reached from above (`at_least`) or from below.
+    pub fn aim(&mut self, what: impl Into<String>, aim: Bound, got: f64, show: impl Fn(f64) -> String) {
+        self.aims.push(Aim {
+            what: what.into(),
+            aim: format!("{} {}", aim.sign(), show(aim.limit())).into(),
+            got: match aim.missed_by(got) {
+                None => show(got),
+                Some(times) => format!("{} ({times})", show(got)),
+            }
+            .into(),
+            reached: aim.missed_by(got).is_none(),
+        });
+    }
+
+    /// Writes it for the document to pick up.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn save(&self, dir: &Path) -> anyhow::Result<()> {
+        fs::create_dir_all(dir).with_context(|| format!("create {}", dir.display()))?;
+        let file = dir.join(format!("{}.json", self.id));
+        let text = serde_json::to_string_pretty(self).context("write a section as json")?;
+        fs::write(&file, text + "\n").with_context(|| format!("write {}", file.display()))
+    }
+}
+
+/// A limit and its side.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Bound {
+    /// Enough from here on.
+    AtLeast(f64),
+    /// Good up to here.
+    AtMost(f64),
+}
+
+impl Bound {
+    fn sign(self) -> &'static str {
+        match self {
+            Self::AtLeast(_) => "≥",
+            Self::AtMost(_) => "≤",
+        }
+    }
+
+    fn limit(self) -> f64 {
+        match self {
+            Self::AtLeast(limit) | Self::AtMost(limit) => limit,
+        }
+    }
+
+    /// By how much `got` misses it, in words; `None` when it does not.
+    fn missed_by(self, got: f64) -> Option<String> {
+        match self {
+            Self::AtLeast(limit) if got < limit => Some(format!("{:.2} of it", got / limit)),
+            Self::AtMost(limit) if got.is_nan() || got > limit => Some(match limit {
+                0.0 => "too many".to_owned(),
+                limit => format!("{:.2} times it", got / limit),
+            }),
+            Self::AtLeast(_) if got.is_nan() => Some("not measured".to_owned()),
+            _ => None,
+        }
+    }
+}
+
+/// Takes new results from `work` over into `kept`, stamped.
+///
+/// # Errors
+/// When a file cannot be read, moved or understood.
+pub fn collect(work: &Path, kept: &Path, stamp: &Measured) -> anyhow::Result<()> {
+    for (file, mut section) in read(work)? {
+        section.measured.get_or_insert_with(|| stamp.clone());
+        section.save(kept)?;
+        fs::remove_file(work.join(&file)).with_context(|| format!("remove {file}"))?;
+    }
+    Ok(())
+}
+
+/// All sections of a folder, in the order of the document.
+///
+/// # Errors
+/// When a file cannot be read or understood.
+pub fn all(dir: &Path) -> anyhow::Result<Vec<Section>> {
+    let mut sections: Vec<_> = read(dir)?.into_values().collect();
+    sections.sort_by_key(|section| place(&section.id));
+    Ok(sections)
+}
+
+fn place(id: &str) -> (usize, String) {
+    (ORDER.iter().position(|known| *known == id).unwrap_or(ORDER.len()), id.to_owned())
+}
+
+fn read(dir: &Path) -> anyhow::Result<BTreeMap<String, Section>> {
+    let mut sections = BTreeMap::new();
+    let Ok(entries) = fs::read_dir(dir) else { return Ok(sections) };
+    for entry in entries {
+        let path = entry.with_context(|| format!("list {}", dir.display()))?.path();
+        if path.extension().is_none_or(|extension| extension != "json") {
+            continue;
+        }
+        let text = fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
+        let section =
+            serde_json::from_str(&text).with_context(|| format!("understand {}", path.display()))?;
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        sections.insert(name, section);
+    }
+    Ok(sections)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn says_by_how_much_an_aim_is_missed() {
+        let check = |bound: Bound, got: f64, want: Option<&str>| {
+            assert_eq!(bound.missed_by(got).as_deref(), want, "{bound:?} {got}");
+        };
+        check(Bound::AtLeast(1000.0), 1000.0, None);
+        check(Bound::AtLeast(1000.0), 900.0, Some("0.90 of it"));
+        check(Bound::AtLeast(1.0), f64::NAN, Some("not measured"));
+        check(Bound::AtMost(130.0), 130.0, None);
+        check(Bound::AtMost(130.0), 260.0, Some("2.00 times it"));
+        check(Bound::AtMost(0.0), 3.0, Some("too many"));
+    }
+
+    #[test]
+    fn reads_what_others_measured() {
+        let text = r#"{"id":"index","title":"Index","text":["a"],"columns":["n"],"rows":[["x", 5, 1.5]],
+            "plots":[{"title":"p","x":{"label":"n","log":true},"y":{"label":"ns","log":false},
+            "series":[{"name":"s","points":[[1,2],[3.5,4]]}]}],
+            "commands":[],"aims":[{"what":"w","aim":"8","got":7.5,"reached":true}]}"#;
+        let section: Section = serde_json::from_str(text).unwrap();
+        assert_eq!(section.plots[0].series[0].points, [[1.0, 2.0], [3.5, 4.0]]);
+        assert_eq!((section.rows[0].len(), section.measured), (3, None));
+    }
+
+    #[test]
+    fn keeps_the_results_of_sections_that_are_not_measured_again() {
+        let (work, kept) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let stamp = |commit: &str| Measured { commit: commit.to_owned(), ..Measured::default() };
+        let measure = |ids: &[&str], commit| {
+            for id in ids {
+                Section::new(id, id).save(work.path()).unwrap();
+            }
+            collect(work.path(), kept.path(), &stamp(commit)).unwrap();
+        };
+        measure(&["zzz", "udp", "overload"], "one");
+        measure(&["overload", "ack"], "two");
+        let seen: Vec<_> = all(kept.path()).unwrap();
+        let seen: Vec<_> =
+            seen.iter().map(|it| (it.id.as_str(), it.measured.as_ref().unwrap().commit.as_str())).collect();
+        assert_eq!(seen, [("udp", "one"), ("ack", "two"), ("overload", "two"), ("zzz", "one")]);
+        assert!(all(work.path()).unwrap().is_empty());
+    }
+}

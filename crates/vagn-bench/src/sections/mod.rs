@@ -1,0 +1,30 @@
+//! The measurements, one file per section of the document.
+
+mod ack;
+mod compare;
+mod memory;
+mod nearby;
+mod overload;
+mod restart;
+mod scaling;
+mod udp;
+mod visible;
+
+use crate::bench::Bench;
+use crate::section::Section;
+
+/// Fills a section; what it has when it fails is kept.
+pub type Run = fn(&Bench, &mut Section) -> anyhow::Result<()>;
+
+/// Id, heading and measurement of each.
+pub const ALL: [(&str, &str, Run); 9] = [
+    ("udp", "Positions in over UDP", udp::run),
+    ("ack", "Acknowledged writes over TCP and HTTP", ack::run),
+    ("visible", "From send to visible", visible::run),
+    ("nearby", "Nearest vehicles over HTTPS", nearby::run),
+    ("memory", "Memory per vehicle", memory::run),
+    ("restart", "Restart", restart::run),
+    ("overload", "Overload", overload::run),
+    ("compare", "Beside Redis GEO and PostGIS", compare::run),
+    ("scaling", "Partitions and cores", scaling::run),
+];

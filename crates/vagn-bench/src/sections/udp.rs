@@ -1,0 +1,197 @@
+//! Stored and lost against what is offered, beside a counter that does nothing else.
+
+use serde_json::json;
+use vagn_load::Fleet;
+use vagn_load::pace::Rate;
+
+use crate::bare::Bare;
+use crate::bench::Bench;
+use crate::load::{self, Load, Outcome};
+use crate::section::{Axis, Bound, Plot, Section, Series};
+use crate::service::Service;
+use crate::stats::{Spread, percent, ratio, short};
+
+/// Below this a bare counter takes everything, which is no news.
+const BARE_FROM: f64 = 250_000.0;
+
+/// Loss that still counts as none.
+const LOSS_MAX: f64 = 0.001;
+
+/// The rate at which the original used 58 to 68 % of a core.
+const ORIGINAL_RATE: f64 = 5_000.0;
+
+/// A rate, offered in one of two ways, and what came of each repetition.
+struct Step {
+    rate: Rate,
+    segments: bool,
+    vagn: Vec<Outcome>,
+    bare: Vec<Outcome>,
+}
+
+/// Fills the section.
+pub(super) fn run(bench: &Bench, section: &mut Section) -> anyhow::Result<()> {
+    section.say(format!(
+        "Reports of 79 bytes from {} vehicles, all of which the service knows before it is measured. *Each* goes through the \
+         network stack on its own, as from vehicles on the road. *Segments* leave 64 at a time (`UDP_SEGMENT`), and so reach rates \
+         that otherwise need many machines. The bare counter takes datagrams with `recvmmsg`, counts them and does nothing else; \
+         it is measured between the repetitions, on the same core. CPU is user and system time of the process; the kernel \
+         charges part of the network stack to the sender.",
+        bench.fleet_size()
+    ));
+    section.heads(&[
+        "sent as",
+        "offered/s",
+        "stored/s",
+        "bare counter/s",
+        "ratio",
+        "dropped by kernel",
+        "shed",
+        "CPU",
+    ]);
+    let mut fleet = bench.fleet();
+    let mut steps: Vec<Step> = Vec::new();
+    for (rate, segments) in plan(bench) {
+        bench.progress(format!("udp: {}", offered(rate)));
+        let mut step = Step { rate, segments, vagn: Vec::new(), bare: Vec::new() };
+        fill(bench, &mut fleet, &mut step)?;
+        section.row(row(&step));
+        steps.push(step);
+    }
+    aims(section, &steps);
+    section.plots = plots(&steps);
+    section.command("# one rate by hand:");
+    section.command("taskset -c 0 vagn serve --data-dir /var/tmp/vagn-bench &");
+    section.command("taskset -c 1 vagn simulate --vehicles 1000000 --rate 500000 --duration 10s --ops http://localhost:9093");
+    Ok(())
+}
+
+fn plan(bench: &Bench) -> Vec<(Rate, bool)> {
+    let each: &[f64] = bench.pick(&[5e3, 50e3, 100e3, 250e3], &[5e3, 100e3]);
+    let segments: &[f64] = bench.pick(&[500e3, 700e3, 850e3, 1e6, 1.2e6], &[500e3]);
+    let of = |rates: &[f64], segments| {
+        let rates: Vec<_> = rates.iter().map(|rate| Rate::PerSecond(*rate)).chain([Rate::Max]).collect();
+        rates.into_iter().map(move |rate| (rate, segments))
+    };
+    of(each, false).chain(of(segments, true)).collect()
+}
+
+fn fill(bench: &Bench, fleet: &mut Fleet, step: &mut Step) -> anyhow::Result<()> {
+    let service = Service::start(bench.fresh())?;
+    load::warm(&service, fleet, bench.vehicles())?;
+    let slow = value(step.rate) <= ORIGINAL_RATE;
+    let seconds = if slow { bench.pick(6.0, 3.0) } else { bench.pick(2.5, 1.0) };
+    let load = Load { rate: step.rate, seconds, segments: step.segments };
+    for _ in 0..bench.repetitions() {
+        step.vagn.push(load::measure(&service, fleet, load)?);
+        if value(step.rate) >= BARE_FROM {
+            step.bare.push(load::measure_bare(&mut Bare::start()?, fleet, load)?);
+        }
+    }
+    Ok(())
+}
+
+fn value(rate: Rate) -> f64 {
+    match rate {
+        Rate::PerSecond(rate) => rate,
+        Rate::Max => f64::INFINITY,
+    }
+}
+
+fn offered(rate: Rate) -> String {
+    match rate {
+        Rate::PerSecond(rate) => short(rate),
+        Rate::Max => "as fast as one core sends".to_owned(),
+    }
+}
+
+impl Step {
+    fn vagn(&self, of: impl Fn(&Outcome) -> f64) -> Spread {
+        Spread::of(self.vagn.iter().map(of))
+    }
+
+    fn bare(&self) -> Spread {
+        Spread::of(self.bare.iter().map(|outcome| outcome.stored_per_s))
+    }
+
+    fn stored(&self) -> Spread {
+        self.vagn(|outcome| outcome.stored_per_s)
+    }
+
+    fn sent(&self) -> f64 {
+        self.vagn(|outcome| outcome.sent_per_s).median
+    }
+
+    fn is_lossless(&self) -> bool {
+        self.vagn(|outcome| outcome.lost).median < LOSS_MAX
+    }
+}
+
+fn row(step: &Step) -> [serde_json::Value; 8] {
+    let sent = if step.rate == Rate::Max {
+        format!("{} (flat out)", short(step.sent()))
+    } else {
+        offered(step.rate)
+    };
+    let dash = |text: String| if step.bare.is_empty() { "–".to_owned() } else { text };
+    [
+        json!(if step.segments { "segments" } else { "each" }),
+        json!(sent),
+        json!(step.stored().show(short)),
+        json!(dash(step.bare().show(short))),
+        json!(dash(ratio(step.stored().median / step.bare().median))),
+        json!(step.vagn(|outcome| outcome.dropped).show(percent)),
+        json!(step.vagn(|outcome| outcome.shed).show(percent)),
+        json!(step.vagn(|outcome| outcome.cpu).show(percent)),
+    ]
+}
+
+fn aims(section: &mut Section, steps: &[Step]) {
+    let most = |values: &mut dyn Iterator<Item = f64>| values.fold(f64::NAN, f64::max);
+    let lossless = most(&mut steps.iter().filter(|step| step.is_lossless()).map(|step| step.stored().median));
+    let bare = most(&mut steps.iter().map(|step| step.bare().median));
+    let flat_out = most(&mut steps.iter().map(|step| step.stored().median));
+    section.aim("Stored/s with less than 0.1 % lost", Bound::AtLeast(1e6), lossless, short);
+    section.aim("The same against the bare counter's maximum", Bound::AtLeast(0.6), lossless / bare, ratio);
+    let slow = steps.iter().find(|step| value(step.rate) == ORIGINAL_RATE);
+    let cpu = slow.map_or(f64::NAN, |step| step.vagn(|outcome| outcome.cpu).median);
+    section.aim("CPU at 5 000/s", Bound::AtMost(0.02), cpu, percent);
+    section.say(format!(
+        "At its maximum it stores {}/s with whatever loss; the bare counter takes {}/s at most: a ratio of {}.",
+        short(flat_out),
+        short(bare),
+        ratio(flat_out / bare)
+    ));
+}
+
+fn plots(steps: &[Step]) -> Vec<Plot> {
+    let series = |name: &str, points: &dyn Fn(&Step) -> f64, taken: &dyn Fn(&Step) -> bool| Series {
+        name: name.to_owned(),
+        points: steps.iter().filter(|step| taken(step)).map(|step| [step.sent(), points(step)]).collect(),
+    };
+    let axis = |label: &str, log| Axis { label: label.to_owned(), log };
+    let stored = |step: &Step| step.stored().median;
+    let lost = |step: &Step| 100.0 * step.vagn(|outcome| outcome.lost).median;
+    let cpu = |step: &Step| 100.0 * step.vagn(|outcome| outcome.cpu).median;
+    let (each, segments) = (|step: &Step| !step.segments, |step: &Step| step.segments);
+    vec![
+        Plot {
+            title: "Stored against offered".to_owned(),
+            x: axis("sent/s", true),
+            y: axis("per second", false),
+            series: vec![
+                series("stored, sent each on its own", &stored, &each),
+                series("stored, sent as segments", &stored, &segments),
+                series("bare counter, each", &|step| step.bare().median, &|step| {
+                    each(step) && !step.bare.is_empty()
+                }),
+                series("bare counter, segments", &|step| step.bare().median, &segments),
+            ],
+        },
+        Plot {
+            title: "Lost, and CPU of the service's core".to_owned(),
+            x: axis("sent/s", true),
+            y: axis("%", false),
+            series: vec![series("lost", &lost, &|_| true), series("CPU", &cpu, &|_| true)],
+        },
+    ]
+}
