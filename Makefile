@@ -41,21 +41,29 @@ deploy-check:
 chaos:
 	VAGN_LONG=1 $(CARGO) test --workspace --locked $(TESTS)
 
-# Where cargo builds, and where measurements leave their results.
-TARGET := $(or $(CARGO_TARGET_DIR),target)
-BENCH = $(TARGET)/release/vagn-bench
-BENCH_QUICK = $(if $(QUICK),--quick)
+BENCH := $(or $(CARGO_TARGET_DIR),target)/release/vagn-bench
+VAGN := $(or $(CARGO_TARGET_DIR),target)/release/vagn
+BENCH_QUICK := $(if $(QUICK),--quick)
+
+# Sections that a script of their own measures, as far as they are asked for.
+comma := ,
+BENCH_ASKED := $(subst $(comma), ,$(ONLY))
+MICRO := decode hop index log json pipeline
+MICRO_ASKED := $(if $(wildcard scripts/bench-micro),$(if $(ONLY),$(filter $(MICRO),$(BENCH_ASKED)),$(MICRO)))
+GUARDS_ASKED := $(if $(wildcard scripts/bench-guards),$(if $(ONLY),$(filter guards,$(BENCH_ASKED)),guards))
 
 ## bench: measure, and rewrite docs/BENCHMARKS.md; QUICK=1 in minutes, ONLY=udp,nearby just these sections
 bench:
 	scripts/bench-needs
 	$(CARGO) build --release --locked --bin vagn --bin vagn-bench
-	$(BENCH) run --vagn $(TARGET)/release/vagn --work $(TARGET)/bench $(BENCH_QUICK) $(if $(ONLY),--only $(ONLY))
+	$(if $(MICRO_ASKED),-$(if $(QUICK),VAGN_BENCH_VEHICLES=10000 )scripts/bench-micro $(MICRO_ASKED))
+	$(if $(GUARDS_ASKED),-scripts/bench-guards)
+	$(BENCH) run --vagn $(VAGN) $(BENCH_QUICK) $(if $(ONLY),--only $(ONLY))
 
 ## bench-document: the document again, from the results that are there
 bench-document:
 	$(CARGO) build --release --locked --bin vagn-bench
-	$(BENCH) render --work $(TARGET)/bench $(BENCH_QUICK)
+	$(BENCH) render $(BENCH_QUICK)
 
 ## table: CPU, memory and errors at a few fixed rates, as in docs/BENCHMARKS.md
 table:

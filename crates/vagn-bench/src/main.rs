@@ -74,11 +74,9 @@ fn main() -> anyhow::Result<ExitCode> {
 /// Measures the sections asked for; gives whether all of them came about. What fails is told in its section.
 fn measure(bench: &Bench, work: &Path, only: &[String]) -> anyhow::Result<bool> {
     ensure!(bench.vagn.exists(), "{} is missing; run: cargo build --release", bench.vagn.display());
-    let unknown: Vec<_> = only.iter().filter(|id| !section::ORDER.contains(&id.as_str())).collect();
-    // Sections that somebody else measures may be asked for too.
-    if !unknown.is_empty() {
-        bench.progress(format!("no section of ours: {unknown:?}; ours are {:?}", section::ORDER));
-    }
+    let known = |id: &str| section::ORDER.contains(&id) || section::OTHERS.contains(&id);
+    let unknown: Vec<_> = only.iter().filter(|id| !known(id)).collect();
+    ensure!(unknown.is_empty(), "no such section: {unknown:?}; there are {:?}", section::ORDER);
     machine::pin(machine::CLIENT_CORE)?;
     let mut whole = true;
     for (id, title, run) in sections::ALL {

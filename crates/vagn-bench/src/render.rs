@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::plot;
-use crate::section::{Aim, Measured, ORDER, Section};
+use crate::section::{Aim, Measured, ORDER, OTHERS, Section};
 use crate::stats::grouped;
 
 /// Stands above everything that was measured.
@@ -130,7 +130,7 @@ fn side(section: &Section, column: usize) -> &'static str {
     let figure = |value: &Value| match value {
         Value::Number(_) => true,
         Value::String(text) => {
-            text.starts_with(|first: char| first.is_ascii_digit() || "–<-".contains(first))
+            text.starts_with(|first: char| first.is_ascii_digit() || "–<-+".contains(first))
         }
         _ => false,
     };

@@ -11,9 +11,12 @@ use anyhow::Context;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// The sections in the order of the document. What is not named here comes last, by its id.
+/// The sections that this program measures, in the order of the document.
 pub const ORDER: [&str; 9] =
     ["udp", "ack", "visible", "nearby", "memory", "restart", "overload", "compare", "scaling"];
+
+/// Those of scripts beside it, which come next. What is named nowhere comes last, by its id.
+pub const OTHERS: [&str; 8] = ["pipeline", "hop", "decode", "index", "log", "json", "guards", "soak"];
 
 /// One section of the document.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -218,7 +221,8 @@ pub fn all(dir: &Path) -> anyhow::Result<Vec<Section>> {
 }
 
 fn place(id: &str) -> (usize, String) {
-    (ORDER.iter().position(|known| *known == id).unwrap_or(ORDER.len()), id.to_owned())
+    let known = ORDER.iter().chain(&OTHERS);
+    (known.clone().position(|known| *known == id).unwrap_or(known.count()), id.to_owned())
 }
 
 fn read(dir: &Path) -> anyhow::Result<BTreeMap<String, Section>> {
@@ -276,12 +280,15 @@ mod tests {
             }
             collect(work.path(), kept.path(), &stamp(commit)).unwrap();
         };
-        measure(&["zzz", "udp", "overload"], "one");
+        measure(&["aaa", "index", "udp", "overload"], "one");
         measure(&["overload", "ack"], "two");
         let seen: Vec<_> = all(kept.path()).unwrap();
         let seen: Vec<_> =
             seen.iter().map(|it| (it.id.as_str(), it.measured.as_ref().unwrap().commit.as_str())).collect();
-        assert_eq!(seen, [("udp", "one"), ("ack", "two"), ("overload", "two"), ("zzz", "one")]);
+        assert_eq!(
+            seen,
+            [("udp", "one"), ("ack", "two"), ("overload", "two"), ("index", "one"), ("aaa", "one")]
+        );
         assert!(all(work.path()).unwrap().is_empty());
     }
 }

@@ -99,7 +99,7 @@ struct Measured {
 /// Fills the section.
 pub(super) fn run(bench: &Bench, section: &mut Section) -> anyhow::Result<()> {
     let vehicles = bench.pick(1000, 200);
-    let spacing_s = bench.pick(4.0, 1.0);
+    let spacing_s = bench.pick(3.0, 1.0);
     let [most, most_store] = [maximum(bench, Limit::Service)?, maximum(bench, Limit::Store)?];
     section.say(format!(
         "The service is made slow in two ways, by a control group (`cpu` controller). *The service*: all of it together gets 1 ms in \
