@@ -12,7 +12,7 @@ const QUOTA_US: u32 = 1_000;
 /// Where the controllers are, in both versions.
 const ROOTS: [&str; 2] = ["/sys/fs/cgroup/cpu", "/sys/fs/cgroup"];
 
-/// A control group, removed when dropped. Whoever is in it must have ended by then.
+/// A control group, removed when dropped.
 #[derive(Debug)]
 pub struct Quota {
     dir: PathBuf,
@@ -72,8 +72,15 @@ impl Quota {
 }
 
 impl Drop for Quota {
+    /// Lets those in it go free. What cannot be undone is left behind, empty or not, and does no harm.
     fn drop(&mut self) {
-        // Left behind, it is empty and does no harm.
+        let Some(parent) = self.dir.parent() else { return };
+        for list in ["tasks", "cgroup.procs"] {
+            let members = fs::read_to_string(self.dir.join(list)).unwrap_or_default();
+            for member in members.lines() {
+                drop(fs::write(parent.join(list), member));
+            }
+        }
         drop(fs::remove_dir(&self.dir));
     }
 }

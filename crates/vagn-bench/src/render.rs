@@ -57,8 +57,8 @@ fn circumstances(sections: &[Section]) -> String {
         let quick = if stamp.quick { "; **quick runs**: too short for figures" } else { "" };
         text += &format!("- {}; commit `{}`, {}{quick}{of}\n", stamp.machine, stamp.commit, stamp.date);
     }
-    let missing: Vec<_> =
-        ORDER.iter().filter(|id| sections.iter().all(|section| section.id != **id)).collect();
+    let known = ORDER.iter().chain(&OTHERS);
+    let missing: Vec<_> = known.filter(|id| sections.iter().all(|section| section.id != **id)).collect();
     if !missing.is_empty() {
         let named: Vec<_> = missing.iter().map(|id| format!("`{id}`")).collect();
         text += &format!("- Not measured yet: {}.\n", named.join(", "));
