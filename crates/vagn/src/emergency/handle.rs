@@ -87,18 +87,18 @@ impl EmergencyHandle {
     /// One incident, or `None` when there is none of that id.
     ///
     /// # Errors
-    /// When there is no answer `within` that time.
+    /// When there is no answer `within` that time, or the store, which may have it, cannot be read.
     pub async fn get(&self, id: IncidentId, within: Duration) -> Result<Option<Detail>, CallError> {
-        self.read(Get(id), within).await
+        Ok(self.read(Get(id), within).await??)
     }
 
     /// Does what a person wants done about an incident. It is on disk when it is answered for; where that cannot be had,
     /// it counts all the same, and the incident says that it is not recorded.
     ///
     /// # Errors
-    /// When there is no answer `within` that time.
+    /// When there is no answer `within` that time, or the store, which may have it, cannot be read.
     pub async fn act(&self, id: IncidentId, deed: Deed, within: Duration) -> Result<Acted, CallError> {
-        self.incidents.call(Do { id, deed }, within).await
+        Ok(self.incidents.call(Do { id, deed }, within).await??)
     }
 
     /// Calls again about every dead letter, as `by` wants; says how many there were.

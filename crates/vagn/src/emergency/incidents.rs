@@ -13,7 +13,7 @@ use super::desk::{Act, Deed, Draft, Folded, Refusal};
 use super::handle::Acted;
 use super::id::IncidentId;
 use super::lane::Lane;
-use super::search::{look_up, record};
+use super::search::{Unreadable, look_up, record};
 use crate::rfc3339::rfc3339;
 
 /// Most incidents in one transaction. A group of this size takes a few milliseconds beside the sync.
@@ -111,20 +111,20 @@ impl Incidents {
     }
 
     /// Does what a person wants done, and writes that down before it is answered.
-    fn act(&self, id: IncidentId, deed: &Deed) -> Acted {
-        let Some(incident) = record(&self.lane, id) else { return Acted::NotFound };
+    fn act(&self, id: IncidentId, deed: &Deed) -> Result<Acted, Unreadable> {
+        let Some(incident) = record(&self.lane, id)? else { return Ok(Acted::NotFound) };
         if deed.action == Act::Comment && incident.is_resolved() {
             self.lane.desk.lock().recall(incident, self.lane.moment());
         } else if let Some(decision) = incident.resolved.as_ref().filter(|_| deed.action != Act::Comment) {
-            return refused(Refusal { state: incident.state, decision: decision.clone() });
+            return Ok(refused(Refusal { state: incident.state, decision: decision.clone() }));
         }
         if let Err(refusal) = self.lane.act(id, deed) {
-            return refused(refusal);
+            return Ok(refused(refusal));
         }
         // Before everybody else's: a person waits.
         let draft = self.lane.desk.lock().draft(id);
         self.write(draft.as_slice());
-        look_up(&self.lane, id).map_or(Acted::NotFound, |detail| Acted::Done(Box::new(detail)))
+        Ok(look_up(&self.lane, id)?.map_or(Acted::NotFound, |detail| Acted::Done(Box::new(detail))))
     }
 }
 
@@ -184,9 +184,9 @@ pub struct Do {
 }
 
 impl Handle<Do> for Incidents {
-    type Reply = Acted;
+    type Reply = Result<Acted, Unreadable>;
 
-    async fn handle(&mut self, Do { id, deed }: Do, _: &mut Context<Self>) -> Acted {
+    async fn handle(&mut self, Do { id, deed }: Do, _: &mut Context<Self>) -> Self::Reply {
         self.attend();
         self.act(id, &deed)
     }

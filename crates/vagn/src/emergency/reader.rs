@@ -10,7 +10,7 @@ use vagn_otp::{Actor, Context, Handle};
 
 use super::id::IncidentId;
 use super::lane::Lane;
-use super::search::{find, look_up, trail};
+use super::search::{Unreadable, find, look_up, trail};
 use super::view::{Detail, Filter, Page, TrailPage};
 
 /// The actor.
@@ -49,9 +49,9 @@ impl Handle<Find> for Reader {
 pub struct Get(pub IncidentId);
 
 impl Handle<Get> for Reader {
-    type Reply = Option<Detail>;
+    type Reply = Result<Option<Detail>, Unreadable>;
 
-    async fn handle(&mut self, Get(id): Get, _: &mut Context<Self>) -> Option<Detail> {
+    async fn handle(&mut self, Get(id): Get, _: &mut Context<Self>) -> Self::Reply {
         look_up(&self.lane, id)
     }
 }

@@ -21,7 +21,7 @@ use super::sightings::{NotYet, Seen};
 use super::store::Store;
 use super::testing::*;
 use super::view::{CallStatus, Filter};
-use super::{Act, Acted, Targets};
+use super::{Act, Acted, Deed, Targets};
 
 fn ok(_: &Heard) -> Reaction {
     Reaction::Answer(200)
@@ -369,11 +369,19 @@ async fn calls_go_out_without_a_store_and_are_recorded_when_there_is_one() {
     until(|| (target.heard().len() == 1).then_some(())).await;
     let page = lane.handle.list(Filter::default(), 10, None, PATIENCE).await.unwrap();
     assert!(!page.complete && page.incidents[0].call.unrecorded);
+    let id = page.incidents[0].id;
+    assert!(lane.handle.get(id, PATIENCE).await.unwrap().is_some_and(|found| !found.incident.recorded));
+    // It may have ended, and be in the store.
+    let unknown = IncidentId::from_u128(7);
+    assert_eq!(lane.handle.get(unknown, PATIENCE).await, Err(CallError::Down));
+    let deed = Deed { action: Act::Comment, by: "Anna".into(), note: "there?".into() };
+    assert_eq!(lane.handle.act(unknown, deed, PATIENCE).await, Err(CallError::Down));
     assert!(lane.handle.status().store_failure.is_some());
     assert!(lane.readiness.report().warnings.contains_key("incident store"));
     fs::create_dir(&gone).unwrap();
     until(|| (lane.handle.status().unrecorded == 0).then_some(())).await;
     assert_eq!(lane.handle.status().store_failure, None);
+    assert_eq!(lane.handle.get(unknown, PATIENCE).await, Ok(None));
     lane.stop().await;
     let store = Store::open(&gone, 4096, 10).unwrap();
     assert!(store.live().unwrap()[0].accepted_ms.is_some());

@@ -5,40 +5,59 @@
 
 use std::collections::BTreeMap;
 
+use vagn_otp::CallError;
+
 use super::desk::Desk;
 use super::id::IncidentId;
 use super::incident::{Incident, State};
 use super::lane::Lane;
 use super::reader::Find;
-use super::store::StoreError;
+use super::store::{Store, StoreError};
 use super::trail::Ends;
 use super::view::{Detail, IncidentView, LedgerView, PAGE_MAX, Page, TrailPage, TrailView};
 
 /// Records that one search looks at: half a second, for which other questions have to wait.
 const LOOKED_AT_MAX: usize = 5_000;
 
-/// The incident `id`, wherever it is.
-pub(super) fn record(lane: &Lane, id: IncidentId) -> Option<Incident> {
-    let at_desk = lane.desk.lock().get(id).cloned();
-    at_desk.or_else(|| stored(lane, id))
+/// The store cannot be read, so nobody can say whether it has the incident, or what happened to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Unreadable;
+
+impl From<Unreadable> for CallError {
+    fn from(Unreadable: Unreadable) -> Self {
+        Self::Down
+    }
 }
 
-fn stored(lane: &Lane, id: IncidentId) -> Option<Incident> {
-    lane.shelf.store()?.get(id).inspect_err(|err| lane.store_failed(err)).ok()?
+/// The incident `id`, wherever it is.
+pub(super) fn record(lane: &Lane, id: IncidentId) -> Result<Option<Incident>, Unreadable> {
+    let at_desk = lane.desk.lock().get(id).cloned();
+    at_desk.map_or_else(|| stored(lane, id), |incident| Ok(Some(incident)))
+}
+
+fn stored(lane: &Lane, id: IncidentId) -> Result<Option<Incident>, Unreadable> {
+    from_store(lane, |store| store.get(id))
+}
+
+fn from_store<T>(lane: &Lane, read: impl FnOnce(&Store) -> Result<T, StoreError>) -> Result<T, Unreadable> {
+    let store = lane.shelf.store().ok_or(Unreadable)?;
+    read(&store).map_err(|err| {
+        lane.store_failed(&err);
+        Unreadable
+    })
 }
 
 /// The incident `id` with all that happened to it.
-pub(super) fn look_up(lane: &Lane, id: IncidentId) -> Option<Detail> {
-    let (incident, pending) = match at_desk(lane, id) {
-        Some(found) => found,
-        None => (show(lane, &lane.desk.lock(), &stored(lane, id)?), Past::default()),
-    };
-    let mut past = read(lane, id).unwrap_or_else(|err| {
-        lane.store_failed(&err);
-        Past::default()
-    });
-    past.extend(pending);
-    Some(Detail { incident, ledger: past.ledger, trail: past.trail })
+pub(super) fn look_up(lane: &Lane, id: IncidentId) -> Result<Option<Detail>, Unreadable> {
+    if let Some((incident, pending)) = at_desk(lane, id) {
+        // It goes on, so how it stands counts even while its past cannot be read.
+        let mut past = past(lane, id).unwrap_or_default();
+        past.extend(pending);
+        return Ok(Some(past.of(incident)));
+    }
+    let Some(incident) = stored(lane, id)? else { return Ok(None) };
+    let past = past(lane, id)?;
+    Ok(Some(past.of(show(lane, &lane.desk.lock(), &incident))))
 }
 
 /// What happened to an incident.
@@ -49,6 +68,10 @@ struct Past {
 }
 
 impl Past {
+    fn of(self, incident: IncidentView) -> Detail {
+        Detail { incident, ledger: self.ledger, trail: self.trail }
+    }
+
     /// Adds what waited to be written, but for what has been written since.
     fn extend(&mut self, pending: Self) {
         let Self { ledger, trail } = pending;
@@ -70,10 +93,10 @@ fn at_desk(lane: &Lane, id: IncidentId) -> Option<(IncidentView, Past)> {
     Some((incident, Past { ledger, trail: notes.iter().map(TrailView::pending).collect() }))
 }
 
-fn read(lane: &Lane, id: IncidentId) -> Result<Past, StoreError> {
-    let Some(store) = lane.shelf.store() else { return Ok(Past::default()) };
-    let ledger = store.ledger(id)?.iter().map(Into::into).collect();
-    Ok(Past { ledger, trail: store.trail_of(id)?.iter().map(Into::into).collect() })
+fn past(lane: &Lane, id: IncidentId) -> Result<Past, Unreadable> {
+    let (ledger, trail) = from_store(lane, |store| Ok((store.ledger(id)?, store.trail_of(id)?)))?;
+    let ledger = ledger.iter().map(Into::into).collect();
+    Ok(Past { ledger, trail: trail.iter().map(Into::into).collect() })
 }
 
 fn show(lane: &Lane, desk: &Desk, incident: &Incident) -> IncidentView {
@@ -82,8 +105,7 @@ fn show(lane: &Lane, desk: &Desk, incident: &Incident) -> IncidentView {
 
 /// Up to `limit` changes behind number `after`; `None` when the store cannot be read.
 pub(super) fn trail(lane: &Lane, after: u64, limit: usize) -> Option<TrailPage> {
-    let read = lane.shelf.store()?.trail(after, limit);
-    let (Ends { base, head }, entries) = read.inspect_err(|err| lane.store_failed(err)).ok()?;
+    let (Ends { base, head }, entries) = from_store(lane, |store| store.trail(after, limit)).ok()?;
     // Who asks for the beginning has to know what came before it, once the oldest entries are gone.
     let base = (base.seq > 0 && after <= base.seq).then(|| base.to_string());
     let entries = entries.iter().map(Into::into).collect();
