@@ -30,6 +30,7 @@ pub mod desk;
 pub mod feed;
 #[cfg(test)]
 mod forgetful;
+mod gauges;
 mod handle;
 pub mod id;
 pub mod inbox;
@@ -51,6 +52,7 @@ pub mod sightings;
 pub mod signature;
 pub mod store;
 pub mod target;
+mod telling;
 #[cfg(test)]
 mod testing;
 pub mod trail;

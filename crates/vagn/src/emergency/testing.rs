@@ -11,13 +11,14 @@ use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use vagn_otp::testkit::{Alone, until};
-use vagn_otp::{ChildSpec, Fault, Processes, Root, Strategy, Supervisor, Topic};
+use vagn_otp::{ChildSpec, Fault, Processes, Root, Strategy, Subscriber, Supervisor, Topic};
 use vagn_wire::{Kind, Position, Reject, Report, VehicleId};
 
 use super::attempt::Outcome;
 use super::desk::{Act, Call, Deed, Desk, Ended};
 use super::handle::Acted;
 use super::id::IncidentId;
+use super::inbox::Intake;
 use super::incident::PRIMARY;
 use super::lane::Lane;
 use super::rules::{Rules, Turn};
@@ -340,6 +341,14 @@ pub(super) fn test_lane_in(
 /// The turn of a target with four lines, for so many seconds.
 pub(super) fn turn(target: &str, lasts_s: u64) -> Turn {
     Turn { target: target.into(), lines: 4, lasts: Duration::from_secs(lasts_s) }
+}
+
+/// Leaves these reports in the inbox of `lane`.
+pub(super) fn offer(lane: &Lane, reports: &[Report<'_>]) {
+    let mut batch = BatchBuilder::new(Source::Udp);
+    reports.iter().for_each(|report| batch.push(&encoded(report)));
+    let batch = batch.seal(Stamp { time_ms: lane.clock.now_ms(), first_seq: 0 }, None, &Metrics::new());
+    Intake(lane.inbox.clone()).offer(&batch);
 }
 
 /// What became of `call`.
