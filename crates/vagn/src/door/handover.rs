@@ -25,11 +25,9 @@ pub struct Handover {
 }
 
 impl Handover {
-    /// Publishes without waiting: whoever is full sheds.
-    pub(super) fn publish(&self, batch: BatchBuilder) {
-        if !batch.is_empty() {
-            self.topic.publish(&self.seal(batch, None));
-        }
+    /// Publishes without waiting: whoever is full sheds. Returns whether anybody did.
+    pub(super) fn publish(&self, batch: BatchBuilder) -> bool {
+        !batch.is_empty() && self.topic.publish(&self.seal(batch, None)).dropped > 0
     }
 
     /// Publishes to those who are not waited for, the emergency lane among them. The others still have to

@@ -21,6 +21,11 @@ use crate::config::Reply;
 /// What the original answered to every datagram that was not empty.
 const ORIGINAL_REPLY: &[u8] = b"\\n";
 
+/// Nap of a door that takes in more than can be stored. What it received would be shed, at the cost of the very processor
+/// that storing needs; what the kernel drops meanwhile costs next to nothing. Short against the queue behind, which lasts
+/// for a tenth of a second.
+const CROWDED_NAP: Duration = Duration::from_millis(2);
+
 /// How often the kernel is asked what it dropped.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
@@ -52,6 +57,8 @@ struct Round {
     received: usize,
     /// The last call filled up, so more is waiting.
     more: bool,
+    /// Something older had to be shed for it.
+    crowded: bool,
 }
 
 impl UdpDoor {
@@ -92,8 +99,8 @@ impl UdpDoor {
         if received > 0 {
             tracing::debug!(door = ctx.name(), reports = batch.len(), "received");
         }
-        self.handover.publish(batch);
-        Ok(Round { received, more: last == CALL_MAX })
+        let crowded = self.handover.publish(batch);
+        Ok(Round { received, more: last == CALL_MAX, crowded })
     }
 
     fn take(&self, receiver: &Receiver, count: usize, batch: &mut BatchBuilder) -> usize {
@@ -197,7 +204,8 @@ impl<'a> Pace<'a> {
             self.look(now);
         }
         let nap = self.gather.as_mut().and_then(|gather| gather.nap(round.received, since, round.more));
-        if let Some(nap) = nap {
+        let crowded = self.gather.is_some() && round.crowded;
+        if let Some(nap) = nap.or(crowded.then_some(CROWDED_NAP)) {
             std::thread::sleep(nap);
         }
     }
