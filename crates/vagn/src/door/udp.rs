@@ -9,6 +9,7 @@ use std::time::Duration;
 use vagn_otp::{Failure, ThreadContext};
 use vagn_wire::{Reject, StoredAck, decode, is_emergency};
 
+use super::contention::times_stopped;
 use super::gather::Gather;
 use super::handover::Handover;
 use super::outlet::DoorOutlet;
@@ -21,10 +22,13 @@ use crate::config::Reply;
 /// What the original answered to every datagram that was not empty.
 const ORIGINAL_REPLY: &[u8] = b"\\n";
 
-/// Nap of a door that takes in more than can be stored. What it received would be shed, at the cost of the very processor
-/// that storing needs; what the kernel drops meanwhile costs next to nothing. Short against the queue behind, which lasts
-/// for a tenth of a second.
+/// Nap of a door that takes in more than can be stored, while it shares its processor. What it received would be shed, at the
+/// cost of the very processor that storing needs; what the kernel drops meanwhile costs next to nothing. Short against the
+/// queue behind, which lasts for a tenth of a second.
 const CROWDED_NAP: Duration = Duration::from_millis(2);
+
+/// A door that was stopped so often between two looks shares its processor.
+const STOPPED_OFTEN: u64 = 5;
 
 /// How often the kernel is asked what it dropped.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -187,13 +191,16 @@ struct Pace<'a> {
     last: Duration,
     looked: Duration,
     warned: Option<Duration>,
+    stopped: u64,
+    shares: bool,
 }
 
 impl<'a> Pace<'a> {
     fn new(door: &'a UdpDoor, name: &'a str) -> Self {
         let now = door.handover.clock.monotonic();
         let gather = door.gathers.then(|| Gather::new(door.socket.buffer.booked));
-        Self { door, name, gather, last: now, looked: now, warned: None }
+        let stopped = times_stopped();
+        Self { door, name, gather, last: now, looked: now, warned: None, stopped, shares: false }
     }
 
     fn after(&mut self, round: &Round) {
@@ -204,7 +211,7 @@ impl<'a> Pace<'a> {
             self.look(now);
         }
         let nap = self.gather.as_mut().and_then(|gather| gather.nap(round.received, since, round.more));
-        let crowded = self.gather.is_some() && round.crowded;
+        let crowded = self.gather.is_some() && self.shares && round.crowded;
         if let Some(nap) = nap.or(crowded.then_some(CROWDED_NAP)) {
             std::thread::sleep(nap);
         }
@@ -212,6 +219,9 @@ impl<'a> Pace<'a> {
 
     fn look(&mut self, now: Duration) {
         self.looked = now;
+        let stopped = times_stopped();
+        self.shares = stopped.saturating_sub(self.stopped) >= STOPPED_OFTEN;
+        self.stopped = stopped;
         let drops = self.door.count_drops(self.name);
         let quiet = self.warned.is_some_and(|warned| now.saturating_sub(warned) < WARN_EVERY);
         if drops > 0 && !quiet {
