@@ -220,9 +220,9 @@ async fn what_calls_say_of_the_trail_finds_an_older_store_a_shorter_one_and_a_fl
 
     let shorter = put(copy.path(), &store[..store.len() / 2]);
     assert!(verify(&shorter, &late, 1).contains("cannot be read"), "half of a store passes for a whole one");
-    // Wherever the last word of an entry stands: the file keeps older pages too.
+    // Wherever the reason of an entry stands: the file keeps older pages too.
     let mut flipped = store.clone();
-    let places = store.windows(5).enumerate().filter(|(_, word)| word == b"calls");
+    let places = store.windows(8).enumerate().filter(|(_, word)| word == b"the flag");
     let places: Vec<_> = places.map(|(at, _)| at).collect();
     assert!(!places.is_empty());
     places.into_iter().for_each(|at| flipped[at] ^= 1);
