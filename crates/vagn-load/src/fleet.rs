@@ -304,8 +304,9 @@ mod tests {
     fn drives_on_from_where_it_was() {
         let extras = Extras { seq_from: Some(0), ..Extras::default() };
         let mut fleet = Fleet::new(FleetSettings { rate: Rate::Max, count: Some(50), extras, ..settings() });
-        let mut first = Vec::new();
-        while let Next::Report { .. } = fleet.next(Duration::ZERO, &mut first).unwrap() {}
+        let (mut first, mut rest) = (Vec::new(), Vec::new());
+        fleet.next(Duration::ZERO, &mut first).unwrap();
+        while let Next::Report { .. } = fleet.next(Duration::ZERO, &mut rest).unwrap() {}
         fleet.go_on(Rate::Max, Some(1), None);
         let mut later = Vec::new();
         assert_eq!(fleet.next(Duration::ZERO, &mut later).unwrap(), Next::Report { emergency: false });
