@@ -419,8 +419,12 @@ fn aims(section: &mut Section, results: &[Measured], vehicles: usize) {
     let loaded = || results.iter().filter(|result| result.case.times > 0.0);
     let least = loaded().map(|result| result.stored_per_s / result.most).fold(f64::NAN, f64::min);
     section.aim("Overload: stored/s at worst, of the maximum", Bound::AtLeast(0.9), least, percent);
-    let uncalled: usize = results.iter().map(|result| vehicles - result.called.min(vehicles)).sum();
-    section.aim("Emergencies not called, in all cases", Bound::AtMost(0.0), uncalled as f64, short);
+    for (steered, layout) in [(true, "flag last, as docs/wire.md asks for"), (false, "flag first")] {
+        let of = results.iter().filter(|result| result.case.steered == steered);
+        let uncalled: usize = of.map(|result| vehicles - result.called.min(vehicles)).sum();
+        let what = format!("Emergencies not called, in all cases together ({layout})");
+        section.aim(what, Bound::AtMost(0.0), uncalled as f64, short);
+    }
     let p99 = |result: &Measured| percentile(&mut result.waits_s.clone(), 0.99);
     for (limit, how) in [(Limit::Store, "slow store"), (Limit::Service, "slow service")] {
         let of = loaded().filter(|result| result.case.steered && result.case.limit == limit);
