@@ -131,7 +131,7 @@ fn numbers(metrics: &str) -> Vec<(&'static str, String)> {
         numbers.push(("vehicles", all("vagn_vehicles").to_string()));
         numbers.push((
             "incidents",
-            format!("{} not accepted yet; calls: {}", all("vagn_incidents_open"), calls(metrics)),
+            format!("{} not accepted yet; calls: {}", all("vagn_incidents_unaccepted"), calls(metrics)),
         ));
     }
     numbers
@@ -161,7 +161,7 @@ mod tests {
     use super::*;
 
     const METRICS: &str = "vagn_reports_total{fate=\"stored\"} 90\nvagn_reports_total{fate=\"shed\"} 5\n\
-        vagn_reports_received_total 100\nvagn_udp_kernel_drops_total 3\nvagn_vehicles 12\nvagn_incidents_open 1\n\
+        vagn_reports_received_total 100\nvagn_udp_kernel_drops_total 3\nvagn_vehicles 12\nvagn_incidents_unaccepted 1\n\
         vagn_emergencies_total{outcome=\"accepted\"} 4\nvagn_emergencies_total{outcome=\"retried\"} 2\n";
     const ACTORS: &str = r#"{"name":"vagn","path":"vagn","state":"running","restarts":0,"children":[
         {"name":"traffic","state":"running","restarts":0,"children":[
