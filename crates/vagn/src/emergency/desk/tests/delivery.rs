@@ -1,0 +1,289 @@
+//! Whom the desk has called: turns, retries, news, drills, and what a new run goes on with.
+
+use super::*;
+
+#[test]
+fn one_emergency_and_then_silence_for_a_day_is_still_open_and_still_escalating() {
+    let mut desk = desk();
+    let id = opened(&admit(&mut desk, vec![call("bus 7", 0)]));
+    record(&mut desk);
+    let mut made = Vec::new();
+    for second in 0..24 * 3600 {
+        made.extend(calls(&mut desk, second * 1000, 200).into_iter().map(|call| (second, call)));
+        tidy(&mut desk, second * 1000);
+    }
+    let incident = desk.get(id).unwrap().clone();
+    assert_eq!((incident.state, incident.quiet_ms), (State::Notified, Some(NOW_MS + 301_000)));
+    let first: Vec<_> = made.iter().take(4).cloned().collect();
+    assert_eq!(
+        first,
+        [
+            (0, to("city", Message::Opened, 0)),
+            (60, to("county", Message::Opened, 0)),
+            (90, to("city", Message::Escalated, 1)),
+            (150, to("county", Message::Escalated, 2)),
+        ]
+    );
+    assert_eq!(made.len(), 2 * 24 * 3600 / 90, "each target once in every round of 90 s");
+    assert_eq!(desk.standing().unacknowledged, 1);
+    assert!(desk.pending(id).0.len() < 30, "rounds without end do not bury the trail");
+    desk.act(id, &deed(Act::Acknowledge), now(86_400_000)).unwrap();
+    assert!(!calls(&mut desk, 86_400_001, 200).iter().any(|(_, message, _)| *message == Message::Escalated));
+    assert_eq!((desk.wake_at(), desk.standing().unacknowledged), (None, 0));
+}
+
+#[test]
+fn a_turn_ends_when_it_should_have_although_there_was_a_restart() {
+    let check = |down_ms: i64, due_ms: i64| {
+        let mut old = desk();
+        let id = opened(&admit(&mut old, vec![call("bus 7", 0)]));
+        accept(&mut old, id, 1);
+        let left = vec![old.get(id).unwrap().clone()];
+        let mut new = desk();
+        new.restore(left, Moment { ms: NOW_MS + down_ms, at: ms(5) });
+        let early = Moment { ms: 0, at: ms(5 + due_ms.unsigned_abs()) - Duration::from_nanos(1) };
+        assert!(due_ms == 0 || new.next_call(early).is_none(), "{down_ms}");
+        let due = new.next_call(Moment { ms: NOW_MS, at: ms(5 + due_ms.unsigned_abs()) }).unwrap();
+        assert_eq!(&*due.target, "county", "{down_ms}");
+    };
+    check(20_000, 40_000);
+    check(60_000, 0);
+    check(86_400_000, 0);
+    check(-86_400_000, 60_000);
+}
+
+#[test]
+fn an_hour_without_the_target_and_then_all_arrive_oldest_first_once_per_key() {
+    let chain = vec![turn("city", 100_000)];
+    let mut desk = Desk::new(Rules { chain, open_max: 1_000, ..rules() }, 1);
+    let names: Vec<_> = (0..200).map(|number| format!("bus {number}")).collect();
+    for (at_ms, name) in names.iter().enumerate() {
+        admit(&mut desk, vec![call(name, at_ms as i64)]);
+    }
+    record(&mut desk);
+    let mut attempts = 0;
+    for second in 0..3600 {
+        attempts += calls(&mut desk, second * 1000, 503).len();
+    }
+    assert!(
+        attempts < 1000,
+        "{attempts} attempts for 200 incidents: the target is only probed while it is down"
+    );
+    let mut heard = Vec::new();
+    for second in 3600..3660 {
+        while let Some(call) = desk.next_call(now(second * 1000)) {
+            heard.push((call.incident.vehicle_id.to_string(), call.key.to_string()));
+            answer(&mut desk, &call, 200, second * 1000);
+        }
+    }
+    assert_eq!(
+        heard.iter().map(|(vehicle, _)| vehicle).collect::<Vec<_>>(),
+        names.iter().collect::<Vec<_>>()
+    );
+    let keys: BTreeSet<_> = heard.iter().map(|(_, key)| key).collect();
+    assert_eq!(keys.len(), 200);
+}
+
+#[test]
+fn a_refusal_for_good_passes_the_turn_on_at_once_but_for_the_last() {
+    let mut desk = desk();
+    let id = opened(&admit(&mut desk, vec![call("bus 7", 0)]));
+    record(&mut desk);
+    let opening = |target| to(target, Message::Opened, 0);
+    assert_eq!(calls(&mut desk, 0, 404), [opening("city"), opening("county")]);
+    assert_eq!((desk.dead_letters(), calls(&mut desk, 29_999, 404).len()), (1, 0));
+    assert_eq!(calls(&mut desk, 30_000, 404), [opening("city"), opening("county")], "the chain starts again");
+    desk.act(id, &deed(Act::Replay), now(31_000)).unwrap();
+    assert_eq!(calls(&mut desk, 31_000, 200).len(), 2);
+    assert_eq!(desk.dead_letters(), 0);
+}
+
+#[test]
+fn news_goes_to_who_has_accepted_and_not_more_often_than_every_ten_seconds() {
+    let mut desk = desk();
+    let id = opened(&admit(&mut desk, vec![call("bus 7", 0)]));
+    record(&mut desk);
+    let mut made = calls(&mut desk, 0, 200);
+    for second in 1..=55 {
+        let moved = Place { lat: second as f64, lon: 0.0, time_ms: NOW_MS + second * 1000, trusted: true };
+        admit(&mut desk, vec![Candidate { place: Some(moved), ..call("bus 7", second * 1000) }]);
+        made.extend(calls(&mut desk, second * 1000, 200));
+    }
+    let updates: Vec<_> = made.iter().skip(1).map(|(_, message, number)| (*message, *number)).collect();
+    assert_eq!(updates, (1..=5).map(|number| (Message::Updated, number)).collect::<Vec<_>>());
+    desk.act(id, &deed(Act::Acknowledge), now(70_000)).unwrap();
+    let last = desk.next_call(now(70_000)).unwrap();
+    assert!(
+        last.told.acknowledged && last.incident.state == State::Acknowledged,
+        "who was called hears of it"
+    );
+}
+
+#[test]
+fn a_turn_that_comes_while_news_are_under_way_is_not_forgotten() {
+    let mut desk = Desk::new(Rules { chain: vec![turn("city", 60)], ..rules() }, 1);
+    admit(&mut desk, vec![call("bus 7", 0)]);
+    record(&mut desk);
+    calls(&mut desk, 0, 200);
+    let moved = Place { lat: 1.0, lon: 0.0, time_ms: NOW_MS + 50_000, trusted: true };
+    admit(&mut desk, vec![Candidate { place: Some(moved), ..call("bus 7", 50_000) }]);
+    let news = desk.next_call(now(59_999)).unwrap();
+    assert_eq!(news.message, Message::Updated);
+    assert!(desk.next_call(now(60_000)).is_none(), "one call at a time");
+    answer(&mut desk, &news, 200, 60_001);
+    assert_eq!(calls(&mut desk, 60_001, 200), [to("city", Message::Escalated, 2)]);
+}
+
+#[test]
+fn a_repeat_from_the_same_spot_is_no_news() {
+    let mut desk = desk();
+    let id = opened(&admit(&mut desk, vec![call("bus 7", 0)]));
+    accept(&mut desk, id, 1);
+    for second in 1..=30 {
+        let place = call("bus 7", 0).place.map(|place| Place { time_ms: NOW_MS + second * 1000, ..place });
+        admit(&mut desk, vec![Candidate { place, ..call("bus 7", second * 1000) }]);
+        assert_eq!(calls(&mut desk, second * 1000, 200), []);
+    }
+}
+
+#[test]
+fn drills_go_to_their_own_target_alone_and_end_by_themselves() {
+    let mut desk = Desk::new(Rules { drill: Some(turn("drill", 60)), ..rules() }, 1);
+    let trial = |at_ms| Candidate { kind: Some(Kind::Test), ..call("bus 7", at_ms) };
+    let drill = opened(&admit(&mut desk, vec![trial(0)]));
+    let real = opened(&admit(&mut desk, vec![call("bus 7", 0)]));
+    record(&mut desk);
+    let mut made = Vec::new();
+    for second in 0..400 {
+        while let Some(call) = desk.next_call(now(second * 1000)) {
+            assert_eq!(&*call.target == "drill", call.incident.id == drill);
+            made.push(call.incident.id);
+            answer(&mut desk, &call, 200, second * 1000);
+        }
+        tidy(&mut desk, second * 1000);
+    }
+    assert_eq!(made.iter().filter(|id| **id == drill).count(), 1);
+    record(&mut desk);
+    assert!(desk.get(drill).is_none() && desk.get(real).is_some());
+    let mut none = self::desk();
+    admit(&mut none, vec![trial(0)]);
+    record(&mut none);
+    assert!(none.next_call(now(0)).is_none(), "without a target for drills nobody is called");
+}
+
+#[test]
+fn an_incident_at_the_desk_that_nobody_is_to_call_about_is_called_about_all_the_same() {
+    let mut desk = desk();
+    let id = opened(&admit(&mut desk, vec![call("bus 7", 0)]));
+    record(&mut desk);
+    desk.lines.iter_mut().for_each(|calls| calls.done(id)); // As after a crash in between.
+    assert_eq!(calls(&mut desk, 1, 200), []);
+    tidy(&mut desk, 2);
+    assert_eq!(calls(&mut desk, 3, 200), [to("city", Message::Opened, 0)]);
+}
+
+#[test]
+fn a_new_run_uses_no_key_that_an_unrecorded_message_may_have_had() {
+    let mut desk = desk();
+    let id = opened(&admit(&mut desk, vec![call("bus 7", 0)]));
+    accept(&mut desk, id, 1);
+    let left = vec![desk.get(id).unwrap().clone()];
+    let mut used = Vec::new();
+    for second in 1..=300 {
+        let moved =
+            Place { lat: second as f64 / 10.0, lon: 0.0, time_ms: NOW_MS + second * 1000, trusted: true };
+        admit(&mut desk, vec![Candidate { place: Some(moved), ..call("bus 7", second * 1000) }]);
+        used.extend(calls(&mut desk, second * 1000, 200).into_iter().map(|(_, _, number)| number));
+    }
+    let mut new = self::desk();
+    new.restore(left, now(300_000));
+    let next = calls(&mut new, 300_000, 200).into_iter().map(|(_, _, number)| number);
+    assert!(next.filter(|number| *number > 0).all(|number| !used.contains(&number)), "{used:?}");
+}
+
+#[test]
+fn a_call_that_ends_after_its_incident_was_resolved_is_in_the_ledger() {
+    let mut desk = desk();
+    let id = opened(&admit(&mut desk, vec![call("bus 7", 0)]));
+    record(&mut desk);
+    let call = desk.next_call(now(1)).unwrap();
+    desk.act(id, &deed(Act::Resolve), now(2)).unwrap();
+    record(&mut desk);
+    answer(&mut desk, &call, 200, 3);
+    assert_eq!(desk.pending(id).1.len(), 1);
+    record(&mut desk);
+    assert!(desk.get(id).is_none());
+}
+
+#[test]
+fn calls_when_recorded_or_after_a_tenth_of_a_second() {
+    let mut desk = desk();
+    let slow = opened(&admit(&mut desk, vec![call("slow", 0)]));
+    assert!(desk.next_call(now(99)).is_none());
+    let unrecorded = desk.next_call(now(100)).unwrap();
+    assert!(unrecorded.incident.id == slow && unrecorded.incident.called_unrecorded);
+    assert_eq!(unrecorded.arrived, Some(ms(0)));
+    let quick = opened(&admit(&mut desk, vec![call("quick", 200)]));
+    record(&mut desk);
+    let recorded = desk.next_call(now(200)).unwrap();
+    assert!(recorded.incident.id == quick && !recorded.incident.called_unrecorded);
+}
+
+#[test]
+fn what_waited_for_the_store_to_be_read_is_still_recorded_and_placed_before_it_is_called() {
+    let mut desk = desk();
+    desk.restore(Vec::new(), now(3_000));
+    admit(&mut desk, vec![call("bus 7", 0)]);
+    assert!(desk.next_call(now(3_099)).is_none());
+    assert!(desk.next_call(now(3_100)).is_some());
+}
+
+#[test]
+fn tries_on_at_the_pace_of_the_schedule() {
+    let mut desk = Desk::new(Rules { chain: vec![turn("city", 100_000)], ..rules() }, 1);
+    admit(&mut desk, vec![call("bus 7", 0)]);
+    record(&mut desk);
+    let mut at_ms = 0;
+    for number in 1..=30 {
+        let call = desk.next_call(now(at_ms)).expect("due");
+        assert_eq!((call.number, call.key.number, call.arrived.is_some()), (number, 0, number == 1));
+        answer(&mut desk, &call, 503, at_ms);
+        let due_ms = desk.wake_at().unwrap().as_millis() as i64;
+        assert!(due_ms > at_ms && due_ms - at_ms <= 16_000, "{number}: {at_ms} {due_ms}");
+        assert!(desk.next_call(now(due_ms - 1)).is_none());
+        at_ms = due_ms + 1;
+    }
+    assert_eq!(desk.standing().unaccepted, 1, "there is no end to it");
+}
+
+#[test]
+fn a_new_run_calls_what_the_old_one_owed() {
+    let mut old = desk();
+    let owed = opened(&admit(&mut old, vec![call("owed", 0)]));
+    let done = opened(&admit(&mut old, vec![call("done", 1)]));
+    admit(&mut old, vec![Candidate { kind: Some(Kind::Test), ..call("trial", 2) }]);
+    record(&mut old);
+    while let Some(call) = old.next_call(now(0)) {
+        let status = if call.incident.id == done { 200 } else { 500 };
+        answer(&mut old, &call, status, 0);
+    }
+    let left: Vec<_> = old.drafts(10).into_iter().map(|draft| draft.incident).collect();
+    let mut new = desk();
+    new.restore(left, now(0));
+    let call = new.next_call(now(0)).unwrap();
+    assert_eq!((call.incident.id, call.number, call.arrived), (owed, 2, None));
+    assert!(new.next_call(now(1)).is_none());
+    let repeat = admit(&mut new, vec![Candidate::example("owed")]);
+    assert_eq!((repeat.opened.len(), repeat.updated), (0, 1), "a repeat joins it");
+}
+
+#[test]
+fn a_target_that_is_new_in_the_settings_hears_of_what_nobody_has_accepted() {
+    let mut old = Desk::new(Rules::new(20, &Targets::default()), 1);
+    let id = opened(&admit(&mut old, vec![call("bus 7", 0)]));
+    let left = vec![old.get(id).unwrap().clone()];
+    let mut new = desk();
+    new.restore(left, now(0));
+    assert_eq!(calls(&mut new, 0, 200), [to("city", Message::Opened, 0)]);
+    assert_eq!(calls(&mut new, 60_000, 200), [to("county", Message::Opened, 0)]);
+}
