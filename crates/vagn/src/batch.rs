@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 use vagn_otp::Topic;
+use vagn_wire::is_emergency;
 
 use crate::asker::Asker;
 use crate::fate::{Receipt, Share};
@@ -37,6 +38,7 @@ pub struct Batch {
     stamp: Stamp,
     bytes: Vec<u8>,
     ends: Vec<u32>,
+    calls: Vec<u32>,
     share: Mutex<Option<Share>>,
     receipt: Option<Arc<Receipt>>,
     askers: Vec<(u32, Asker)>,
@@ -72,6 +74,15 @@ impl Batch {
         })
     }
 
+    /// The reports that [call for help](is_emergency): the index of each in the batch, and its bytes.
+    pub fn calls(&self) -> impl Iterator<Item = (u32, &[u8])> {
+        self.calls.iter().map(|&index| {
+            let at = index as usize;
+            let start = at.checked_sub(1).map_or(0, |before| self.ends[before]);
+            (index, &self.bytes[start as usize..self.ends[at] as usize])
+        })
+    }
+
     /// Where outcomes are to be written, if the sender waits for them.
     pub fn receipt(&self) -> Option<Arc<Receipt>> {
         self.receipt.clone()
@@ -95,26 +106,41 @@ pub struct BatchBuilder {
     source: Source,
     bytes: Vec<u8>,
     ends: Vec<u32>,
-    /// Rare, in the order of their reports. Empty it takes no memory.
+    /// Rare, as are the askers. Empty they take no memory.
+    calls: Vec<u32>,
+    /// In the order of their reports.
     askers: Vec<(u32, Asker)>,
 }
 
 impl BatchBuilder {
     /// An empty batch.
     pub fn new(source: Source) -> Self {
-        Self { source, bytes: Vec::new(), ends: Vec::new(), askers: Vec::new() }
+        Self { source, bytes: Vec::new(), ends: Vec::new(), calls: Vec::new(), askers: Vec::new() }
+    }
+
+    /// Makes room at once for what is about to come.
+    pub fn reserve(&mut self, reports: usize, bytes: usize) {
+        self.ends.reserve(reports);
+        self.bytes.reserve(bytes);
     }
 
     /// Adds one report as it came in.
     pub fn push(&mut self, report: &[u8]) {
+        if is_emergency(report) {
+            self.calls.push(self.ends.len() as u32);
+        }
         self.bytes.extend_from_slice(report);
         self.ends.push(self.bytes.len() as u32);
     }
 
-    /// Adds one report whose sender is to hear when it is on disk.
-    pub fn push_asked(&mut self, report: &[u8], asker: Asker) {
-        self.askers.push((self.ends.len() as u32, asker));
-        self.push(report);
+    /// Whether the report that was added last [calls for help](is_emergency).
+    pub fn last_calls(&self) -> bool {
+        self.calls.last().is_some_and(|&call| call as usize + 1 == self.ends.len())
+    }
+
+    /// The sender of the report that was added last is to hear when it is on disk.
+    pub fn answer_last(&mut self, asker: Asker) {
+        self.askers.push((self.ends.len() as u32 - 1, asker));
     }
 
     /// How many reports it holds so far.
@@ -134,9 +160,9 @@ impl BatchBuilder {
 
     /// Closes the batch: from here on its reports count as received.
     pub fn seal(self, stamp: Stamp, receipt: Option<Arc<Receipt>>, metrics: &Arc<Metrics>) -> Arc<Batch> {
-        let Self { source, bytes, ends, askers } = self;
+        let Self { source, bytes, ends, calls, askers } = self;
         let share = Mutex::new(Some(Share::received(metrics, ends.len())));
-        Arc::new(Batch { source, stamp, bytes, ends, share, receipt, askers })
+        Arc::new(Batch { source, stamp, bytes, ends, calls, share, receipt, askers })
     }
 }
 
@@ -144,6 +170,7 @@ impl BatchBuilder {
 mod tests {
     use super::*;
     use crate::asker::testing::asker;
+    use crate::door::testing::{emergency, report};
     use vagn_wire::Fate;
 
     #[test]
@@ -160,13 +187,28 @@ mod tests {
     }
 
     #[test]
+    fn knows_which_reports_call_for_help() {
+        let metrics = Metrics::new();
+        let (report, call) = (report("bus", None), emergency("tram", None));
+        let mut builder = BatchBuilder::new(Source::Udp);
+        assert!(!builder.last_calls());
+        for (bytes, calls) in [(&call, true), (&report, false), (&call, true), (&b"\xc3".to_vec(), false)] {
+            builder.push(bytes);
+            assert_eq!(builder.last_calls(), calls);
+        }
+        let batch = builder.seal(Stamp { time_ms: 7, first_seq: 0 }, None, &metrics);
+        assert!(batch.calls().eq([(0, &call[..]), (2, &call[..])]));
+    }
+
+    #[test]
     fn knows_who_asked_and_keeps_nothing_when_nobody_did() {
         let metrics = Metrics::new();
         let mut builder = BatchBuilder::new(Source::Udp);
         builder.push(b"one");
         assert_eq!(builder.askers.capacity(), 0);
         let (asker, heard) = asker();
-        builder.push_asked(b"two", asker);
+        builder.push(b"two");
+        builder.answer_last(asker);
         let batch = builder.seal(Stamp { time_ms: 7, first_seq: 0 }, None, &metrics);
         assert!(batch.asker(0).is_none() && batch.asker(2).is_none());
         batch.asker(1).unwrap().answer(b"stored");

@@ -92,11 +92,19 @@ pub struct UdpSettings {
     pub receive_buffer_bytes: u32,
     /// What a sender hears back.
     pub reply: Reply,
+    /// Whether the kernel may merge datagrams of one sender (generic receive offload). For gateways that send for many
+    /// vehicles.
+    pub gro: bool,
 }
 
 impl Default for UdpSettings {
     fn default() -> Self {
-        Self { listen: "localhost:9092".into(), receive_buffer_bytes: 8 << 20, reply: Reply::None }
+        Self {
+            listen: "localhost:9092".into(),
+            receive_buffer_bytes: 8 << 20,
+            reply: Reply::None,
+            gro: false,
+        }
     }
 }
 

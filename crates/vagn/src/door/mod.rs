@@ -3,9 +3,11 @@
 //! Sockets are bound once, before anything starts, and outlive the threads and tasks that serve them: a door that is
 //! restarted loses nothing that waits in the kernel.
 
+mod beside;
 mod contention;
 mod files;
 mod gather;
+mod gro;
 mod handover;
 pub mod listen;
 mod meminfo;
@@ -18,7 +20,7 @@ mod sockopt;
 mod steer;
 mod tcp;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 mod udp;
@@ -32,7 +34,7 @@ use vagn_otp::ChildSpec;
 pub use self::handover::Handover;
 use self::listen::{ListenError, Transport};
 use self::outlet::DoorOutlet;
-use self::port::{Port, Unsteered};
+use self::port::{Port, Unsteered, Wanted};
 use self::socket::DoorSocket;
 pub use self::socket::{Buffer, probe_buffer};
 use self::tcp::TcpDoor;
@@ -60,14 +62,15 @@ impl Doors {
 
     fn bind_steered(udp: &UdpSettings, tcp: &TcpSettings, steered: bool) -> Result<Self, ListenError> {
         let buffer_bytes = udp.receive_buffer_bytes as usize;
+        let wanted = Wanted { buffer_bytes, steered, merged: udp.gro };
         let addresses = listen::resolve(&udp.listen)?;
-        let bind = |address| Port::bind(address, buffer_bytes, steered).map(|port| (port.address, port));
+        let bind = |address| Port::bind(address, wanted).map(|port| (port.address, port));
         let ports: Vec<Port> =
             listen::bind_all(Transport::Udp, &addresses, bind)?.into_iter().map(|(_, port)| port).collect();
         let listeners = listen::tcp(&tcp.listen)?;
         // Without it there are fewer connections; the number that is assumed then is the usual limit.
         let files = files::raise_limit().unwrap_or(1_024);
-        ports.iter().for_each(warn);
+        ports.iter().for_each(|port| warn(port, wanted));
         Ok(Self { ports, listeners, reply: udp.reply, tcp: tcp.clone(), files })
     }
 
@@ -113,7 +116,7 @@ fn udp(name: &str, socket: Arc<DoorSocket>, reply: Reply, gathers: bool, handove
     ChildSpec::thread(name, move |ctx| door.run(&ctx))
 }
 
-fn warn(port: &Port) {
+fn warn(port: &Port, wanted: Wanted) {
     let buffer = port.ordinary.buffer;
     if buffer.is_capped() {
         tracing::warn!(
@@ -123,6 +126,9 @@ fn warn(port: &Port) {
             remedy = buffer.remedy(),
             "the kernel gave a smaller receive buffer than asked for; bursts will be dropped"
         );
+    }
+    if wanted.merged && !port.ordinary.gives.merged {
+        tracing::warn!(address = %port.address, "this kernel has no UDP GRO; datagrams are received one by one");
     }
     if let Err(reason @ Unsteered::Refused(_)) = &port.emergency {
         tracing::warn!(

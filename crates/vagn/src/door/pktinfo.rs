@@ -7,19 +7,15 @@ use std::io;
 use std::mem::size_of;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use libc::{c_int, cmsghdr, in_pktinfo, in6_pktinfo};
+use libc::{in_pktinfo, in6_pktinfo};
 use socket2::{MsgHdr, Socket};
 
+use super::beside::{self, Message};
 use super::sockopt;
 use crate::asker::Peer;
 
-/// Room for one header with the longer of the two values.
-pub(super) const SPACE: usize = HEAD + size_of::<in6_pktinfo>().next_multiple_of(ALIGN);
-
-/// Header and value of a control message are aligned like this.
-const ALIGN: usize = size_of::<usize>();
-
-const HEAD: usize = size_of::<cmsghdr>().next_multiple_of(ALIGN);
+/// Room for the longer of the two messages.
+pub(super) const SPACE: usize = beside::space(size_of::<in6_pktinfo>());
 
 /// From now on, datagrams to `socket`, bound at `address`, bring along where they were sent to.
 pub(super) fn enable(socket: &Socket, address: SocketAddr) -> io::Result<()> {
@@ -29,19 +25,16 @@ pub(super) fn enable(socket: &Socket, address: SocketAddr) -> io::Result<()> {
     }
 }
 
-/// The address in what came beside a datagram: one control message, or none.
-pub(super) fn read(control: &[u8]) -> Option<IpAddr> {
-    let value = control.get(HEAD..)?;
-    let int = |at: usize| control.get(at..)?.first_chunk().map(|bytes| c_int::from_ne_bytes(*bytes));
-    // After the length, of the machine's own width, come level and type.
-    match (int(ALIGN)?, int(ALIGN + size_of::<c_int>())?) {
+/// The address that the message tells, if that is what it tells.
+pub(super) fn read(message: &Message<'_>) -> Option<IpAddr> {
+    match (message.level, message.kind) {
         // The interface, the address to answer from, the address in the packet.
         (libc::IPPROTO_IP, libc::IP_PKTINFO) => {
-            value.get(4..)?.first_chunk::<4>().map(|bytes| Ipv4Addr::from(*bytes).into())
+            message.value.get(4..)?.first_chunk::<4>().map(|bytes| Ipv4Addr::from(*bytes).into())
         }
         // The address in the packet, the interface.
         (libc::IPPROTO_IPV6, libc::IPV6_PKTINFO) => {
-            value.first_chunk::<16>().map(|bytes| Ipv6Addr::from(*bytes).into())
+            message.value.first_chunk::<16>().map(|bytes| Ipv6Addr::from(*bytes).into())
         }
         _ => None,
     }
@@ -71,13 +64,7 @@ fn write(from: IpAddr) -> Vec<u8> {
             (libc::IPPROTO_IPV6, libc::IPV6_PKTINFO, value)
         }
     };
-    let mut control = (HEAD + value.len()).to_ne_bytes().to_vec();
-    control.extend(level.to_ne_bytes());
-    control.extend(kind.to_ne_bytes());
-    control.resize(HEAD, 0);
-    control.extend(value);
-    control.resize(control.len().next_multiple_of(ALIGN), 0);
-    control
+    Message { level, kind, value: &value }.to_bytes()
 }
 
 #[cfg(test)]
@@ -90,8 +77,7 @@ mod tests {
             let from: IpAddr = from.parse().unwrap();
             let control = write(from);
             assert!(control.len() <= SPACE);
-            assert_eq!(read(&control), Some(from));
-            (0..HEAD + 8).for_each(|cut| assert_eq!(read(&control[..cut]), None, "cut at {cut}"));
+            assert_eq!(beside::messages(&control).find_map(|message| read(&message)), Some(from));
         }
     }
 }

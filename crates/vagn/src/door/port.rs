@@ -20,6 +20,17 @@ pub(super) struct Port {
     pub(super) emergency: Result<Arc<DoorSocket>, Unsteered>,
 }
 
+/// What to ask the kernel for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Wanted {
+    /// Receive buffer of each socket.
+    pub(super) buffer_bytes: usize,
+    /// A socket of their own for emergencies.
+    pub(super) steered: bool,
+    /// Several positions of one sender in one piece.
+    pub(super) merged: bool,
+}
+
 /// Why emergencies share the ordinary socket.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Unsteered {
@@ -31,8 +42,9 @@ pub(super) enum Unsteered {
 
 impl Port {
     /// Takes the port at `address` (0: any free one) for this process alone.
-    pub(super) fn bind(address: SocketAddr, buffer_bytes: usize, steered: bool) -> io::Result<Self> {
-        let ordinary = DoorSocket::new(address, buffer_bytes)?;
+    pub(super) fn bind(address: SocketAddr, wanted: Wanted) -> io::Result<Self> {
+        let Wanted { buffer_bytes, steered, merged } = wanted;
+        let ordinary = DoorSocket::new(address, buffer_bytes, merged)?;
         ordinary.socket.bind(&address.into())?;
         let address = ordinary.address()?;
         let emergency = if steered { second(&ordinary, address, buffer_bytes) } else { Err(Unsteered::Off) };
@@ -51,7 +63,7 @@ fn second(first: &DoorSocket, address: SocketAddr, buffer_bytes: usize) -> Resul
 }
 
 fn join(address: SocketAddr, buffer_bytes: usize) -> io::Result<DoorSocket> {
-    let socket = DoorSocket::new(address, buffer_bytes)?;
+    let socket = DoorSocket::new(address, buffer_bytes, false)?;
     socket.socket.set_reuse_port(true)?;
     socket.socket.bind(&address.into())?;
     steer::attach(&socket.socket)?;
@@ -64,7 +76,9 @@ mod tests {
     use socket2::{Domain, Socket, Type};
     use std::net::UdpSocket;
 
-    const BUFFER: usize = 64 << 10;
+    fn wanted(steered: bool) -> Wanted {
+        Wanted { buffer_bytes: 64 << 10, steered, merged: false }
+    }
 
     fn any() -> SocketAddr {
         "127.0.0.1:0".parse().unwrap()
@@ -73,8 +87,8 @@ mod tests {
     #[test]
     fn a_second_one_is_refused_steered_or_not() {
         for (first, second) in [(true, true), (true, false), (false, true), (false, false)] {
-            let port = Port::bind(any(), BUFFER, first).unwrap();
-            let err = Port::bind(port.address, BUFFER, second).unwrap_err();
+            let port = Port::bind(any(), wanted(first)).unwrap();
+            let err = Port::bind(port.address, wanted(second)).unwrap_err();
             assert_eq!(err.kind(), io::ErrorKind::AddrInUse, "steered: {first}, then {second}");
         }
     }
@@ -85,12 +99,12 @@ mod tests {
         other.set_reuse_port(true).unwrap();
         other.bind(&any().into()).unwrap();
         let taken = other.local_addr().unwrap().as_socket().unwrap();
-        assert_eq!(Port::bind(taken, BUFFER, true).unwrap_err().kind(), io::ErrorKind::AddrInUse);
+        assert_eq!(Port::bind(taken, wanted(true)).unwrap_err().kind(), io::ErrorKind::AddrInUse);
     }
 
     #[test]
     fn one_that_joins_on_purpose_gets_nothing() {
-        let port = Port::bind(any(), BUFFER, true).unwrap();
+        let port = Port::bind(any(), wanted(true)).unwrap();
         let intruder = Socket::new(Domain::IPV4, Type::DGRAM, None).unwrap();
         intruder.set_reuse_port(true).unwrap();
         let joined = intruder.bind(&port.address.into()).is_ok();
@@ -111,7 +125,7 @@ mod tests {
     fn the_last_byte_decides_and_nothing_is_too_short() {
         let all = [&b""[..], b"\xc3", b"\xc2", b"\xc3\xc2", b"ordinary", b"help\xc3"];
         for steered in [true, false] {
-            let port = Port::bind(any(), BUFFER, steered).unwrap();
+            let port = Port::bind(any(), wanted(steered)).unwrap();
             let sender = UdpSocket::bind(any()).unwrap();
             all.iter().for_each(|payload| assert!(sender.send_to(payload, port.address).is_ok()));
             // Where the kernel refuses to steer, all arrive at the one socket, as they do unasked.

@@ -9,11 +9,18 @@ use libc::{c_void, iovec, mmsghdr, msghdr, sockaddr_in6, socklen_t};
 use socket2::{SockAddr, SockAddrStorage};
 use vagn_wire::MAX_DATAGRAM;
 
-use super::pktinfo;
+use super::{beside, gro, pktinfo};
 use crate::asker::Peer;
 
-/// Datagrams per call. 64 beats 256: the slots stay in the cache.
+/// Pieces per call, each a datagram unless the kernel merges them. 64 beats 256: the slots stay in the cache.
 pub(super) const CALL_MAX: usize = 64;
+
+/// Space between two slots, so that their beginnings, which are all that most datagrams fill, do not compete for the same
+/// lines of the nearest cache.
+const STAGGER: usize = 128;
+
+/// Room for all that the kernel may be asked for.
+const CONTROL_SPACE: usize = pktinfo::SPACE + gro::SPACE;
 
 /// Whether to wait for a first datagram, up to the socket's read timeout.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -22,13 +29,22 @@ pub(super) enum Wait {
     No,
 }
 
+/// What a socket was set up to give besides datagrams and their senders.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Gives {
+    /// To which of the machine's addresses a datagram was sent.
+    pub(super) address: bool,
+    /// Several datagrams of one sender in one piece.
+    pub(super) merged: bool,
+}
+
 /// One datagram in its slot.
 pub(super) struct Arrival<'a> {
-    /// `None`: longer than a slot, and so longer than any report.
+    /// `None`: longer than any report.
     pub(super) payload: Option<&'a [u8]>,
     name: &'a sockaddr_in6,
-    control: &'a Control,
-    head: Head,
+    name_length: socklen_t,
+    control: &'a [u8],
 }
 
 impl Arrival<'_> {
@@ -37,28 +53,34 @@ impl Arrival<'_> {
         let mut storage = SockAddrStorage::zeroed();
         // SAFETY: the storage has room for an address of any family, and any bytes are a value of this plain C struct.
         unsafe { *storage.view_as::<sockaddr_in6>() = *self.name };
-        let length = (self.head.name_length as usize).min(size_of::<sockaddr_in6>());
+        let length = (self.name_length as usize).min(size_of::<sockaddr_in6>());
         // SAFETY: the first `length` bytes of the storage are an address that the kernel wrote.
         let address = unsafe { SockAddr::new(storage, length as socklen_t) }.as_socket()?;
-        Some(Peer { address, sent_to: pktinfo::read(&self.control.0[..self.head.control_length]) })
+        let sent_to = beside::messages(self.control).find_map(|message| pktinfo::read(&message));
+        Some(Peer { address, sent_to })
     }
 }
 
 /// Slots, and what the kernel said of each in the last call.
 pub(super) struct Receiver {
-    slots: Box<[[u8; MAX_DATAGRAM]; CALL_MAX]>,
+    gives: Gives,
+    slots: Slots,
     /// Large enough for both families.
     names: Box<[sockaddr_in6; CALL_MAX]>,
     controls: Box<[Control; CALL_MAX]>,
-    /// Also receive to which address a datagram was sent.
-    asks_address: bool,
     heads: [Head; CALL_MAX],
+}
+
+/// Memory for [`CALL_MAX`] pieces. What is never filled is never given by the kernel.
+struct Slots {
+    bytes: Vec<u8>,
+    length: usize,
 }
 
 /// Room for what comes beside a datagram, aligned as the kernel's headers are.
 #[derive(Clone, Copy)]
 #[repr(C, align(8))]
-struct Control([u8; pktinfo::SPACE]);
+struct Control([u8; CONTROL_SPACE]);
 
 #[derive(Clone, Copy, Default)]
 struct Head {
@@ -68,32 +90,48 @@ struct Head {
     control_length: usize,
 }
 
+impl Slots {
+    fn new(length: usize) -> Self {
+        Self { bytes: vec![0; CALL_MAX * (length + STAGGER)], length }
+    }
+
+    fn parts(&mut self) -> [iovec; CALL_MAX] {
+        let length = self.length;
+        let mut slots = self.bytes.chunks_exact_mut(length + STAGGER);
+        std::array::from_fn(|_| part(&mut slots.next().expect("there are as many")[..length]))
+    }
+
+    fn get(&self, at: usize) -> &[u8] {
+        &self.bytes[at * (self.length + STAGGER)..][..self.length]
+    }
+}
+
 impl Receiver {
-    /// Slots for one thread. `asks_address`: also learn to which address each datagram was sent.
-    pub(super) fn new(asks_address: bool) -> Self {
+    /// Slots for one thread that receives from a socket which gives all this.
+    pub(super) fn new(gives: Gives) -> Self {
         // SAFETY: all zeroes is a value of this plain C struct, namely "no address".
         let nobody: sockaddr_in6 = unsafe { zeroed() };
         Self {
-            slots: Box::new([[0; MAX_DATAGRAM]; CALL_MAX]),
+            gives,
+            slots: Slots::new(if gives.merged { gro::PIECE_MAX } else { MAX_DATAGRAM }),
             names: Box::new([nobody; CALL_MAX]),
-            controls: Box::new([Control([0; pktinfo::SPACE]); CALL_MAX]),
-            asks_address,
+            controls: Box::new([Control([0; CONTROL_SPACE]); CALL_MAX]),
             heads: [Head::default(); CALL_MAX],
         }
     }
 
-    /// Receives up to [`CALL_MAX`] datagrams and says how many. 0: none came in time.
+    /// Receives up to [`CALL_MAX`] pieces and says how many. 0: none came in time.
     pub(super) fn receive(&mut self, socket: &impl AsFd, wait: Wait) -> io::Result<usize> {
-        let mut parts = self.slots.each_mut().map(part);
+        let mut parts = self.slots.parts();
         let mut messages = parts.each_mut().map(message);
         messages.iter_mut().zip(self.names.iter_mut()).for_each(|(message, name)| ask(message, name));
-        if self.asks_address {
+        if self.gives != Gives::default() {
             let controls = self.controls.iter_mut();
-            messages.iter_mut().zip(controls).for_each(|(message, control)| ask_address(message, control));
+            messages.iter_mut().zip(controls).for_each(|(message, control)| ask_beside(message, control));
         }
         let flags = if wait == Wait::First { libc::MSG_WAITFORONE } else { libc::MSG_DONTWAIT };
         let fd = socket.as_fd().as_raw_fd();
-        // SAFETY: each message points to a part, which points to a slot of `MAX_DATAGRAM` bytes, to an address and
+        // SAFETY: each message points to a part, which points to a slot of as many bytes as it says, to an address and
         // perhaps to a control buffer, both with their true sizes; all live through the call and none is touched
         // meanwhile.
         let count =
@@ -107,23 +145,47 @@ impl Receiver {
                 length: message.msg_len as usize,
                 truncated: message.msg_hdr.msg_flags & libc::MSG_TRUNC != 0,
                 name_length: message.msg_hdr.msg_namelen,
-                control_length: control_length.min(pktinfo::SPACE),
+                control_length: control_length.min(CONTROL_SPACE),
             };
         }
         Ok(count)
     }
 
-    /// The first `count` datagrams of the last call.
+    /// Bytes in the first `count` pieces of the last call.
+    pub(super) fn bytes(&self, count: usize) -> usize {
+        self.heads.iter().take(count).map(|head| head.length).sum()
+    }
+
+    /// The datagrams in the first `count` pieces of the last call.
     pub(super) fn arrivals(&self, count: usize) -> impl Iterator<Item = Arrival<'_>> {
-        (0..count.min(CALL_MAX)).map(|at| {
-            let head = self.heads[at];
-            let payload = if head.truncated { None } else { self.slots[at].get(..head.length) };
-            Arrival { payload, name: &self.names[at], control: &self.controls[at], head }
+        (0..count.min(CALL_MAX)).flat_map(|at| self.datagrams(at))
+    }
+
+    fn datagrams(&self, at: usize) -> impl Iterator<Item = Arrival<'_>> {
+        let Head { length, truncated, name_length, control_length } = self.heads[at];
+        let piece = &self.slots.get(at)[..length.min(self.slots.length)];
+        let control = &self.controls[at].0[..control_length];
+        let name = &self.names[at];
+        split(piece, self.datagram_length(control)).map(move |datagram| {
+            let fits = !truncated && datagram.len() <= MAX_DATAGRAM;
+            Arrival { payload: fits.then_some(datagram), name, name_length, control }
         })
+    }
+
+    fn datagram_length(&self, control: &[u8]) -> Option<usize> {
+        let merged = self.gives.merged && !control.is_empty();
+        merged.then(|| beside::messages(control).find_map(|message| gro::datagram_length(&message)))?
     }
 }
 
-fn part(slot: &mut [u8; MAX_DATAGRAM]) -> iovec {
+/// The datagrams of this length in a piece; `None`: it is one, which may be empty.
+fn split(piece: &[u8], length: Option<usize>) -> impl Iterator<Item = &[u8]> {
+    let length = length.unwrap_or(piece.len()).max(1);
+    let count = piece.len().div_ceil(length).max(1);
+    (0..count).map(move |number| &piece[number * length..piece.len().min((number + 1) * length)])
+}
+
+fn part(slot: &mut [u8]) -> iovec {
     iovec { iov_base: slot.as_mut_ptr().cast::<c_void>(), iov_len: slot.len() }
 }
 
@@ -140,9 +202,9 @@ fn ask(message: &mut mmsghdr, name: &mut sockaddr_in6) {
     message.msg_hdr.msg_namelen = size_of::<sockaddr_in6>() as socklen_t;
 }
 
-fn ask_address(message: &mut mmsghdr, control: &mut Control) {
+fn ask_beside(message: &mut mmsghdr, control: &mut Control) {
     message.msg_hdr.msg_control = std::ptr::from_mut(control).cast::<c_void>();
-    message.msg_hdr.msg_controllen = pktinfo::SPACE as _;
+    message.msg_hdr.msg_controllen = CONTROL_SPACE as _;
 }
 
 /// A wait that ran out or was interrupted is no error.
@@ -156,6 +218,7 @@ fn none_or_error(err: io::Error) -> io::Result<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::door::sockopt;
     use std::net::UdpSocket;
 
     fn pair() -> (UdpSocket, UdpSocket) {
@@ -171,7 +234,7 @@ mod tests {
         for number in 0..100_u8 {
             vehicle.send(&[number]).unwrap();
         }
-        let mut receiver = Receiver::new(false);
+        let mut receiver = Receiver::new(Gives::default());
         assert_eq!(receiver.receive(&door, Wait::First).unwrap(), CALL_MAX);
         let first: Vec<u8> = receiver.arrivals(CALL_MAX).map(|one| one.payload.unwrap()[0]).collect();
         assert_eq!(first, (0..64).collect::<Vec<u8>>());
@@ -186,7 +249,7 @@ mod tests {
         for length in [MAX_DATAGRAM, MAX_DATAGRAM + 1, 60_000, 0, 1] {
             vehicle.send(&vec![7; length]).unwrap();
         }
-        let mut receiver = Receiver::new(false);
+        let mut receiver = Receiver::new(Gives::default());
         let count = receiver.receive(&door, Wait::First).unwrap();
         let lengths: Vec<_> = receiver.arrivals(count).map(|one| one.payload.map(<[u8]>::len)).collect();
         assert_eq!(lengths, [Some(MAX_DATAGRAM), None, None, Some(0), Some(1)]);
@@ -198,16 +261,60 @@ mod tests {
             let door = UdpSocket::bind(any).unwrap();
             let vehicle = UdpSocket::bind(any).unwrap();
             vehicle.send_to(b"x", door.local_addr().unwrap()).unwrap();
-            let mut receiver = Receiver::new(false);
+            let mut receiver = Receiver::new(Gives::default());
             assert_eq!(receiver.receive(&door, Wait::First).unwrap(), 1);
             let peer = receiver.arrivals(1).next().unwrap().peer().unwrap();
             assert_eq!(peer, Peer { address: vehicle.local_addr().unwrap(), sent_to: None });
         }
     }
 
+    /// Sends `bytes` as datagrams of this length, the last one perhaps shorter, with one call (`udp(7)`).
+    fn send_segments(vehicle: &UdpSocket, bytes: &[u8], length: usize) {
+        sockopt::set_int_at(vehicle, libc::SOL_UDP, libc::UDP_SEGMENT, length as _).unwrap();
+        vehicle.send(bytes).unwrap();
+    }
+
+    #[test]
+    fn takes_merged_datagrams_apart() {
+        let (door, vehicle) = pair();
+        // Where the kernel refuses to merge, the same datagrams come one by one.
+        let merged = gro::enable(&door).is_ok();
+        let bytes: Vec<u8> = (0..100).collect();
+        send_segments(&vehicle, &bytes, 30);
+        send_segments(&vehicle, &vec![7; 3 * MAX_DATAGRAM], MAX_DATAGRAM + 1);
+        send_segments(&vehicle, &[1], 30);
+        let mut receiver = Receiver::new(Gives { merged, ..Gives::default() });
+        let mut pieces = 0;
+        let mut payloads = Vec::new();
+        while payloads.len() < 7 {
+            let count = receiver.receive(&door, Wait::First).unwrap();
+            pieces += count;
+            assert!(count > 0, "the rest never comes: {payloads:?}");
+            payloads.extend(receiver.arrivals(count).map(|one| one.payload.map(<[u8]>::to_vec)));
+            assert!(
+                receiver
+                    .arrivals(count)
+                    .all(|one| one.peer().unwrap().address == vehicle.local_addr().unwrap())
+            );
+        }
+        let mut expected: Vec<_> = bytes.chunks(30).map(|part| Some(part.to_vec())).collect();
+        expected.extend([None, None, Some(vec![7; MAX_DATAGRAM - 2]), Some(vec![1])]);
+        assert_eq!(payloads, expected);
+        assert_eq!(pieces, if merged { 3 } else { expected.len() });
+    }
+
+    #[test]
+    fn an_empty_datagram_is_one_whether_merged_or_not() {
+        for length in [None, Some(30)] {
+            assert_eq!(split(b"", length).collect::<Vec<_>>(), [b""]);
+        }
+        assert_eq!(split(b"abcde", Some(2)).collect::<Vec<_>>(), [&b"ab"[..], b"cd", b"e"]);
+        assert_eq!(split(b"abcd", Some(9)).collect::<Vec<_>>(), [b"abcd"]);
+    }
+
     #[test]
     fn a_broken_socket_is_an_error() {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        assert!(Receiver::new(false).receive(&listener, Wait::No).is_err());
+        assert!(Receiver::new(Gives::default()).receive(&listener, Wait::No).is_err());
     }
 }

@@ -8,7 +8,8 @@ use std::time::Duration;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::meminfo::{DropCount, MemInfo};
-use super::{pktinfo, sockopt};
+use super::recvmmsg::Gives;
+use super::{gro, pktinfo, sockopt};
 
 /// Longest wait for a datagram, and so for a stopping door.
 pub(super) const WAIT_MAX: Duration = Duration::from_millis(100);
@@ -19,8 +20,8 @@ pub(super) struct DoorSocket {
     pub(super) socket: Socket,
     /// Receive buffer as the kernel gave it.
     pub(super) buffer: Buffer,
-    /// It listens at all addresses, so the kernel is asked which one a datagram was sent to.
-    pub(super) asks_address: bool,
+    /// What comes beside datagrams.
+    pub(super) gives: Gives,
     drops: DropCount,
 }
 
@@ -55,14 +56,15 @@ pub fn probe_buffer(bytes: usize) -> io::Result<Buffer> {
 }
 
 impl DoorSocket {
-    /// Prepares a socket for `address`, not bound yet.
-    pub(super) fn new(address: SocketAddr, buffer_bytes: usize) -> io::Result<Self> {
+    /// Prepares a socket for `address`, not bound yet. `merges`: the kernel may give several datagrams in one piece.
+    pub(super) fn new(address: SocketAddr, buffer_bytes: usize, merges: bool) -> io::Result<Self> {
         let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
         socket.set_read_timeout(Some(WAIT_MAX))?;
         let buffer = grow_buffer(&socket, buffer_bytes)?;
         // Where that is refused, answers leave from whichever address the routes say.
-        let asks_address = address.ip().is_unspecified() && pktinfo::enable(&socket, address).is_ok();
-        Ok(Self { socket, buffer, asks_address, drops: DropCount::default() })
+        let address = address.ip().is_unspecified() && pktinfo::enable(&socket, address).is_ok();
+        let merged = merges && gro::enable(&socket).is_ok();
+        Ok(Self { socket, buffer, gives: Gives { address, merged }, drops: DropCount::default() })
     }
 
     /// Where it is bound.

@@ -14,8 +14,8 @@ use vagn_wire::ack::decode as decode_ack;
 use vagn_wire::{Fate, MAX_DATAGRAM, Reject, is_emergency};
 
 use super::testing::{collector, emergency, handover, report, store, trust};
-use super::{Doors, Handover};
-use crate::batch::Batch;
+use super::{Doors, Handover, sockopt};
+use crate::batch::{BATCH_MAX, Batch};
 use crate::config::{Reply, TcpSettings, UdpSettings};
 use crate::metrics::ReasonLabel;
 use crate::tls::Identity;
@@ -39,6 +39,7 @@ struct Plan {
     listen: String,
     reply: Reply,
     steered: bool,
+    gro: bool,
     max_connections: u32,
     hang_limit: Duration,
 }
@@ -46,7 +47,14 @@ struct Plan {
 impl Default for Plan {
     fn default() -> Self {
         let listen = "127.0.0.1:0".into();
-        Self { listen, reply: Reply::None, steered: true, max_connections: 10_000, hang_limit: PATIENCE }
+        Self {
+            listen,
+            reply: Reply::None,
+            steered: true,
+            gro: false,
+            max_connections: 10_000,
+            hang_limit: PATIENCE,
+        }
     }
 }
 
@@ -54,7 +62,12 @@ impl Plan {
     async fn run(self, handover: Handover) -> Running {
         let dir = tempfile::tempdir().unwrap();
         let identity = Identity::of_data_dir(dir.path()).unwrap();
-        let udp = UdpSettings { listen: self.listen, receive_buffer_bytes: BUFFER, reply: self.reply };
+        let udp = UdpSettings {
+            listen: self.listen,
+            receive_buffer_bytes: BUFFER,
+            reply: self.reply,
+            gro: self.gro,
+        };
         let tcp = TcpSettings {
             listen: "127.0.0.1:0".into(),
             max_connections: self.max_connections,
@@ -181,7 +194,8 @@ async fn localhost_is_served_at_every_address() {
     let (handover, batches) = collector();
     let dir = tempfile::tempdir().unwrap();
     let tls = Identity::of_data_dir(dir.path()).unwrap().server_config(&[]).unwrap();
-    let udp = UdpSettings { listen: "localhost:0".into(), receive_buffer_bytes: BUFFER, reply: Reply::None };
+    let udp =
+        UdpSettings { listen: "localhost:0".into(), receive_buffer_bytes: BUFFER, ..UdpSettings::default() };
     let tcp = TcpSettings { listen: "localhost:0".into(), ..TcpSettings::default() };
     let doors = Doors::bind(&udp, &tcp).unwrap();
     let addresses = doors.udp_addresses();
@@ -195,6 +209,35 @@ async fn localhost_is_served_at_every_address() {
         assert_eq!(arrive(&batches, 2).len(), 2, "at {address}");
     }
     assert!(addresses.iter().all(|address| address.port() == addresses[0].port()));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_gateway_may_send_many_reports_as_one() {
+    const SENDS: usize = 12;
+    const EACH: usize = 60;
+    let (handover, batches) = collector();
+    let running = Plan { gro: true, ..Plan::default() }.run(handover).await;
+    let gateway = vehicle(running.udp);
+    let reports: Vec<Vec<u8>> = (0..EACH)
+        .map(|at| if at == 20 { emergency("bus", Some(7)) } else { report("bus", Some(7)) })
+        .collect();
+    sockopt::set_int_at(&gateway, libc::SOL_UDP, libc::UDP_SEGMENT, reports[0].len() as _).unwrap();
+    for _ in 0..SENDS {
+        gateway.send(&reports.concat()).unwrap();
+    }
+    let mut arrived = Vec::new();
+    while arrived.len() < SENDS * EACH {
+        let batch = batches.recv_timeout(PATIENCE).expect("a report is missing");
+        assert!(batch.len() <= BATCH_MAX, "{} in one batch", batch.len());
+        arrived.extend(batch.reports().map(|(.., bytes)| bytes.to_vec()));
+        answer(&batch);
+    }
+    assert!(arrived.chunks(EACH).all(|sent| sent == reports));
+    for _ in 0..SENDS {
+        let mut reply = [0; 64];
+        let length = gateway.recv(&mut reply).expect("a call is not answered");
+        assert_eq!(&reply[..length], emergency("bus", Some(7)));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

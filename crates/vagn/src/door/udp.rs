@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use vagn_otp::{Failure, ThreadContext};
-use vagn_wire::{Reject, StoredAck, decode, is_emergency};
+use vagn_wire::{Reject, StoredAck, decode};
 
 use super::contention::times_stopped;
 use super::gather::Gather;
@@ -59,7 +59,7 @@ pub(super) struct UdpDoor {
 #[derive(Debug, PartialEq, Eq)]
 struct Round {
     received: usize,
-    /// The last call filled up, so more is waiting.
+    /// The last call into the kernel filled up, so more is waiting.
     more: bool,
     /// Something older had to be shed for it.
     crowded: bool,
@@ -68,7 +68,7 @@ struct Round {
 impl UdpDoor {
     /// Receives until it is told to stop, then takes what still waits.
     pub(super) fn run(&self, ctx: &ThreadContext) -> Result<(), Failure> {
-        let mut receiver = Receiver::new(self.socket.asks_address);
+        let mut receiver = Receiver::new(self.socket.gives);
         let mut pace = Pace::new(self, ctx.name());
         let mut faults = 0;
         ctx.ready();
@@ -89,46 +89,21 @@ impl UdpDoor {
         Ok(())
     }
 
-    /// Fills one batch with what waits, at most waiting for the first, and publishes it.
+    /// Takes what waits, up to a batch or one call into the kernel, at most waiting for the first, and publishes it.
     fn round(&self, receiver: &mut Receiver, wait: Wait, ctx: &ThreadContext) -> io::Result<Round> {
-        let mut batch = BatchBuilder::new(Source::Udp);
-        let mut received = receiver.receive(&self.socket.socket, wait)?;
+        let mut last = receiver.receive(&self.socket.socket, wait)?;
         let _busy = ctx.busy();
-        let mut last = self.take(receiver, received, &mut batch);
-        while last == CALL_MAX && batch.len() + CALL_MAX <= BATCH_MAX {
+        let mut intake = Intake::new(self);
+        intake.take(receiver, last);
+        while last == CALL_MAX && intake.received + CALL_MAX <= BATCH_MAX {
             // An error is found again by the next round, after this one's batch is safe.
             last = receiver.receive(&self.socket.socket, Wait::No).unwrap_or(0);
-            received += self.take(receiver, last, &mut batch);
+            intake.take(receiver, last);
         }
-        if received > 0 {
-            tracing::debug!(door = ctx.name(), reports = batch.len(), "received");
+        if intake.received > 0 {
+            tracing::debug!(door = ctx.name(), datagrams = intake.received, "received");
         }
-        let crowded = self.handover.publish(batch);
-        Ok(Round { received, more: last == CALL_MAX, crowded })
-    }
-
-    fn take(&self, receiver: &Receiver, count: usize, batch: &mut BatchBuilder) -> usize {
-        for arrival in receiver.arrivals(count) {
-            match arrival.payload {
-                Some([]) => {
-                    self.handover.reject(Reject::Empty);
-                    continue;
-                }
-                Some(payload) => self.push(payload, &arrival, batch),
-                None => self.handover.reject(Reject::TooLong),
-            }
-            if self.reply == Reply::Original {
-                self.reply_to(&arrival);
-            }
-        }
-        count
-    }
-
-    fn push(&self, payload: &[u8], arrival: &Arrival<'_>, batch: &mut BatchBuilder) {
-        match asks(payload).then(|| arrival.peer()).flatten() {
-            Some(peer) => batch.push_asked(payload, Asker::new(self.outlet.clone(), peer)),
-            None => batch.push(payload),
-        }
+        Ok(intake.publish(last == CALL_MAX))
     }
 
     fn reply_to(&self, arrival: &Arrival<'_>) {
@@ -177,10 +152,65 @@ impl UdpDoor {
     }
 }
 
-/// Whether the sender is to hear when its call for help is on disk. Nearly all datagrams are no call, which costs a few
-/// nanoseconds to see.
-fn asks(payload: &[u8]) -> bool {
-    is_emergency(payload) && decode(payload).is_ok_and(|report| StoredAck::asked_by(&report).is_some())
+/// What one look at the socket brings, batch by batch.
+struct Intake<'a> {
+    door: &'a UdpDoor,
+    batch: BatchBuilder,
+    received: usize,
+    crowded: bool,
+}
+
+impl<'a> Intake<'a> {
+    fn new(door: &'a UdpDoor) -> Self {
+        Self { door, batch: BatchBuilder::new(Source::Udp), received: 0, crowded: false }
+    }
+
+    /// Takes the datagrams in the first `count` pieces.
+    fn take(&mut self, receiver: &Receiver, count: usize) {
+        self.batch.reserve(count, receiver.bytes(count));
+        for arrival in receiver.arrivals(count) {
+            self.received += 1;
+            match arrival.payload {
+                Some([]) => {
+                    self.door.handover.reject(Reject::Empty);
+                    continue;
+                }
+                Some(payload) => self.push(payload, &arrival),
+                None => self.door.handover.reject(Reject::TooLong),
+            }
+            if self.door.reply == Reply::Original {
+                self.door.reply_to(&arrival);
+            }
+        }
+    }
+
+    fn push(&mut self, payload: &[u8], arrival: &Arrival<'_>) {
+        if self.batch.is_full() {
+            self.hand_over();
+        }
+        self.batch.push(payload);
+        if self.batch.last_calls()
+            && asks(payload)
+            && let Some(peer) = arrival.peer()
+        {
+            self.batch.answer_last(Asker::new(self.door.outlet.clone(), peer));
+        }
+    }
+
+    fn hand_over(&mut self) {
+        let batch = std::mem::replace(&mut self.batch, BatchBuilder::new(Source::Udp));
+        self.crowded |= self.door.handover.publish(batch);
+    }
+
+    fn publish(mut self, more: bool) -> Round {
+        self.hand_over();
+        Round { received: self.received, more, crowded: self.crowded }
+    }
+}
+
+/// Whether the sender of a call for help is to hear when it is on disk.
+fn asks(call: &[u8]) -> bool {
+    decode(call).is_ok_and(|report| StoredAck::asked_by(&report).is_some())
 }
 
 /// When to nap, and when to look for drops.

@@ -25,7 +25,8 @@ struct Answer {
 fn ask(lane: &TestLane, report: &Report<'_>) -> Receiver<Vec<u8>> {
     let (asker, heard) = asker();
     let mut batch = BatchBuilder::new(Source::Udp);
-    batch.push_asked(&encoded(report), asker);
+    batch.push(&encoded(report));
+    batch.answer_last(asker);
     let batch = batch.seal(Stamp { time_ms: now_ms(), first_seq: 0 }, None, &lane.metrics);
     batch.take_share().unwrap().settle_rest(vagn_wire::Fate::Stored);
     lane.topic.publish(&batch);

@@ -12,7 +12,7 @@ use hashbrown::{Equivalent, HashMap};
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 use vagn_otp::{Offer, Subscriber};
-use vagn_wire::{Report, StoredAck, decode, is_emergency};
+use vagn_wire::{Report, StoredAck, decode};
 
 use super::candidate::{CLAIMS_MAX, Candidate, Claim, Datagram};
 use super::sightings::Sightings;
@@ -150,12 +150,11 @@ impl Inbox {
     }
 }
 
-/// The filter that the publisher runs: it reads every report's flag, and the few that carry it once more in full.
+/// The filter that the publisher runs: it reads the few reports once more in full that were seen to carry the flag.
 impl Subscriber<Arc<Batch>> for Intake {
     fn offer(&self, batch: &Arc<Batch>) -> Offer {
         let Self(inbox) = self;
-        let flagged = batch.reports().filter(|(_, _, bytes)| is_emergency(bytes));
-        let calls = flagged.filter_map(|(index, _, bytes)| inbox.candidate(batch, index, bytes));
+        let calls = batch.calls().filter_map(|(index, bytes)| inbox.candidate(batch, index, bytes));
         // One that found no room outweighs those that did: it must be counted.
         let worse = |one, other| if one == Offer::Full { one } else { other };
         calls.map(|call| inbox.put(call)).reduce(worse).unwrap_or(Offer::Skipped)
@@ -364,7 +363,8 @@ mod tests {
     fn ask(inbox: &Arc<Inbox>, vehicle_id: &str) -> Receiver<Vec<u8>> {
         let (asker, heard) = asker();
         let mut batch = BatchBuilder::new(Source::Udp);
-        batch.push_asked(&encoded(&Report { seq: Some(7), ..help(vehicle_id) }), asker);
+        batch.push(&encoded(&Report { seq: Some(7), ..help(vehicle_id) }));
+        batch.answer_last(asker);
         let batch = batch.seal(Stamp { time_ms: 0, first_seq: 0 }, None, &METRICS);
         Intake(inbox.clone()).offer(&batch);
         heard
