@@ -108,6 +108,11 @@ impl Service {
         &self.ops
     }
 
+    /// Whether it may receive several datagrams in one piece.
+    pub fn merges(&self) -> bool {
+        self.plan.settings.iter().any(|(name, value)| *name == "UDP_GRO" && value == "true")
+    }
+
     /// Where it keeps everything.
     pub fn data_dir(&self) -> &Path {
         &self.plan.data_dir
