@@ -3,6 +3,7 @@
 //! Sockets are bound once, before anything starts, and outlive the threads and tasks that serve them: a door that is
 //! restarted loses nothing that waits in the kernel.
 
+mod backoff;
 mod beside;
 mod contention;
 mod files;

@@ -9,6 +9,7 @@ use std::time::Duration;
 use vagn_otp::{Failure, ThreadContext};
 use vagn_wire::{Reject, StoredAck, decode};
 
+use super::backoff::Backoff;
 use super::contention::times_stopped;
 use super::gather::Gather;
 use super::handover::Handover;
@@ -21,11 +22,6 @@ use crate::config::Reply;
 
 /// What the original answered to every datagram that was not empty.
 const ORIGINAL_REPLY: &[u8] = b"\\n";
-
-/// Nap of a door that takes in more than can be stored, while it shares its processor. What it received would be shed, at the
-/// cost of the very processor that storing needs; what the kernel drops meanwhile costs next to nothing. Short against the
-/// queue behind, which lasts for a tenth of a second.
-const CROWDED_NAP: Duration = Duration::from_millis(2);
 
 /// A door that was stopped so often between two looks shares its processor.
 const STOPPED_OFTEN: u64 = 5;
@@ -218,6 +214,7 @@ struct Pace<'a> {
     door: &'a UdpDoor,
     name: &'a str,
     gather: Option<Gather>,
+    backoff: Backoff,
     last: Duration,
     looked: Duration,
     warned: Option<Duration>,
@@ -230,7 +227,17 @@ impl<'a> Pace<'a> {
         let now = door.handover.clock.monotonic();
         let gather = door.gathers.then(|| Gather::new(door.socket.buffer.booked));
         let stopped = times_stopped();
-        Self { door, name, gather, last: now, looked: now, warned: None, stopped, shares: false }
+        Self {
+            door,
+            name,
+            gather,
+            backoff: Backoff::new(),
+            last: now,
+            looked: now,
+            warned: None,
+            stopped,
+            shares: false,
+        }
     }
 
     fn after(&mut self, round: &Round) {
@@ -242,7 +249,7 @@ impl<'a> Pace<'a> {
         }
         let nap = self.gather.as_mut().and_then(|gather| gather.nap(round.received, since, round.more));
         let crowded = self.gather.is_some() && self.shares && round.crowded;
-        if let Some(nap) = nap.or(crowded.then_some(CROWDED_NAP)) {
+        if let Some(nap) = self.backoff.nap(round.received, crowded).or(nap) {
             std::thread::sleep(nap);
         }
     }
