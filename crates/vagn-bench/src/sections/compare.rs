@@ -59,7 +59,8 @@ pub(super) fn run(bench: &Bench, section: &mut Section) -> anyhow::Result<()> {
          less work for it, {PIPELINE} vehicles in each command. PostGIS: {WRITERS} connections, each with upserts of {UPSERT} vehicles \
          into a table with a GiST index, `synchronous_commit` on and off, no checkpoint while it is measured. Both acknowledge what \
          they have written. **Vagn over UDP acknowledges nothing**; it counts what it has stored, so that the ratios to it compare \
-         unlike promises. Like with like is Vagn over TCP: encrypted, and answered report by report when it is in the log.",
+         unlike promises. Each report on its own is what vehicles on the road send; segments are what a gateway may send for many, as \
+         is a pipeline or a command of 256. Like with like is Vagn over TCP: encrypted, and answered report by report when it is in the log.",
         bench.fleet_size()
     ));
     section.heads(&[
@@ -101,10 +102,17 @@ pub(super) fn run(bench: &Bench, section: &mut Section) -> anyhow::Result<()> {
             json!(against(postgis)),
         ]);
     }
-    let udp = best("Vagn", "1 s, nothing", "UDP");
-    section.aim("Stored/s over UDP against Redis GEO, pipelined", Bound::AtLeast(8.0), udp / redis, ratio);
-    section.aim("The same, 256 vehicles in each command", Bound::AtLeast(8.0), udp / redis_many, ratio);
-    section.aim("Stored/s over UDP against PostGIS", Bound::AtLeast(25.0), udp / postgis, ratio);
+    for (way, name) in [("UDP,", "over UDP"), ("UDP with", "over UDP from gateways (`udp.gro`)")] {
+        let udp = best("Vagn", "1 s, nothing", way);
+        for (other, at_least, per_s) in [
+            ("Redis GEO, pipelined", 8.0, redis),
+            ("Redis GEO, 256 vehicles in each command", 8.0, redis_many),
+            ("PostGIS", 25.0, postgis),
+        ] {
+            let aim = format!("Stored/s {name} against {other}");
+            section.aim(&aim, Bound::AtLeast(at_least), udp / per_s, ratio);
+        }
+    }
     section.say(questions(&asked));
     commands(section);
     anyhow::ensure!(failed.is_empty(), "{}", failed.join("; "));
@@ -147,9 +155,19 @@ fn vagn(bench: &Bench, writes: &mut Vec<Writes>, asked: &mut Vec<[Value; 6]>) ->
     let service = Service::start(bench.fresh())?;
     let mut fleet = bench.fleet();
     load::warm(&service, &mut fleet, bench.vehicles())?;
-    over_udp(bench, &service, &mut fleet, writes)?;
+    over_udp(
+        bench,
+        &service,
+        &mut fleet,
+        &[("UDP, each on its own", false), ("UDP, segments", true)],
+        writes,
+    )?;
     ask_vagn(bench, &service, &mut fleet, asked)?;
     drop(service);
+    let merging = Service::start(bench.fresh().with("UDP_GRO", true))?;
+    load::warm(&merging, &mut fleet, bench.vehicles())?;
+    over_udp(bench, &merging, &mut fleet, &[("UDP with `udp.gro`, segments", true)], writes)?;
+    drop(merging);
     for (fsync, durability) in [("1s", "1 s may be lost"), ("always", "nothing is lost")] {
         let service = Service::start(bench.fresh().with("FSYNC", fsync))?;
         let mut fleets = fleets(bench);
@@ -179,9 +197,10 @@ fn over_udp(
     bench: &Bench,
     service: &Service,
     fleet: &mut Fleet,
+    ways: &[(&str, bool)],
     writes: &mut Vec<Writes>,
 ) -> anyhow::Result<()> {
-    for (name, segments) in [("UDP, each on its own", false), ("UDP, segments", true)] {
+    for &(name, segments) in ways {
         let load = Load { rate: Rate::Max, seconds: seconds(bench), segments };
         let runs = (0..bench.repetitions())
             .map(|_| load::measure(service, fleet, load))
