@@ -9,6 +9,7 @@ pub mod bench;
 pub mod https;
 pub mod load;
 pub mod machine;
+pub mod notes;
 pub mod plot;
 pub mod postgis;
 pub mod process;

@@ -9,6 +9,7 @@ use anyhow::{Context, ensure};
 use clap::{Parser, Subcommand};
 
 use vagn_bench::bench::Bench;
+use vagn_bench::notes::Notes;
 use vagn_bench::section::Section;
 use vagn_bench::{bare, machine, render, section, sections};
 
@@ -23,48 +24,47 @@ struct Args {
 enum Command {
     /// Measure, then write the document.
     Run {
+        #[command(flatten)]
+        place: Place,
         /// The service to measure.
         #[arg(long, value_name = "FILE", default_value = "target/release/vagn")]
         vagn: PathBuf,
-        /// Where to work and where other measurements left their results, as <id>.json.
-        #[arg(long, value_name = "DIR", default_value = "target/bench")]
-        work: PathBuf,
-        /// The folder of the document.
-        #[arg(long, value_name = "DIR", default_value = "docs")]
-        docs: PathBuf,
-        /// Short runs over a small fleet: shows that it works, not how fast.
-        #[arg(long)]
-        quick: bool,
         /// Only these sections; the others keep their last results.
         #[arg(long, value_name = "ID,…", value_delimiter = ',')]
         only: Vec<String>,
     },
     /// Write the document from the results that are there.
     Render {
-        /// Where measurements left their results.
-        #[arg(long, value_name = "DIR", default_value = "target/bench")]
-        work: PathBuf,
-        /// The folder of the document.
-        #[arg(long, value_name = "DIR", default_value = "docs")]
-        docs: PathBuf,
-        /// They come from short runs.
-        #[arg(long)]
-        quick: bool,
+        #[command(flatten)]
+        place: Place,
     },
     /// Count datagrams and do nothing else.
     #[command(hide = true)]
     Bare,
 }
 
+/// Where results come from and where the document goes.
+#[derive(Debug, clap::Args)]
+struct Place {
+    /// Where to work and where other measurements left their results, as <id>.json.
+    #[arg(long, value_name = "DIR", default_value = "target/bench")]
+    work: PathBuf,
+    /// The folder of the document.
+    #[arg(long, value_name = "DIR", default_value = "docs")]
+    docs: PathBuf,
+    /// Short runs over a small fleet: shows that it works, not how fast.
+    #[arg(long)]
+    quick: bool,
+}
+
 fn main() -> anyhow::Result<ExitCode> {
     match Args::parse().command {
         Command::Bare => bare::run()?,
-        Command::Render { work, docs, quick } => write(&work, &docs, quick)?,
-        Command::Run { vagn, work, docs, quick, only } => {
-            let scratch = work.join("scratch");
-            let bench = Bench { vagn, scratch, quick };
-            let whole = measure(&bench, &work, &only)?;
-            write(&work, &docs, quick)?;
+        Command::Render { place } => write(&place)?,
+        Command::Run { place, vagn, only } => {
+            let bench = Bench { vagn, scratch: place.work.join("scratch"), quick: place.quick };
+            let whole = measure(&bench, &place.work, &only)?;
+            write(&place)?;
             return Ok(ExitCode::from(u8::from(!whole)));
         }
     }
@@ -74,8 +74,7 @@ fn main() -> anyhow::Result<ExitCode> {
 /// Measures the sections asked for; gives whether all of them came about. What fails is told in its section.
 fn measure(bench: &Bench, work: &Path, only: &[String]) -> anyhow::Result<bool> {
     ensure!(bench.vagn.exists(), "{} is missing; run: cargo build --release", bench.vagn.display());
-    let known = |id: &str| section::ORDER.contains(&id) || section::OTHERS.contains(&id);
-    let unknown: Vec<_> = only.iter().filter(|id| !known(id)).collect();
+    let unknown: Vec<_> = only.iter().filter(|id| !section::is_known(id)).collect();
     ensure!(unknown.is_empty(), "no such section: {unknown:?}; there are {:?}", section::ORDER);
     machine::pin(machine::CLIENT_CORE)?;
     let mut whole = true;
@@ -105,11 +104,13 @@ fn measure_one(bench: &Bench, work: &Path, mut section: Section, run: sections::
     Ok(section.failed.is_none())
 }
 
-fn write(work: &Path, docs: &Path, quick: bool) -> anyhow::Result<()> {
+fn write(Place { work, docs, quick }: &Place) -> anyhow::Result<()> {
     let folder = docs.join("bench");
     let results = folder.join("results");
-    section::collect(work, &results, &machine::stamp(quick))?;
-    let document = render::document(&section::all(&results)?);
+    section::collect(work, &results, &machine::stamp(*quick))?;
+    let sections = section::all(&results)?;
+    let notes = Notes::read(&folder.join("notes"), &sections)?;
+    let document = render::document(&sections, &notes);
     // A plot that is no longer drawn must not stay behind.
     for entry in fs::read_dir(&folder).with_context(|| format!("list {}", folder.display()))?.flatten() {
         if entry.path().extension().is_some_and(|extension| extension == "svg") {

@@ -2,13 +2,14 @@
 
 use serde_json::Value;
 
+use crate::notes::Notes;
 use crate::plot;
 use crate::section::{Aim, Measured, ORDER, OTHERS, Section};
 use crate::stats::grouped;
 
 /// Stands above everything that was measured.
 const INTRODUCTION: &str = "\
-<!-- Written by `make bench`; what you change here by hand is lost. -->
+<!-- Written by `make bench`; what you change here by hand is lost. Notes go into bench/notes/<section>.md. -->
 # Measured
 
 `make bench` measures all of this and writes this page; `make bench ONLY=udp,overload` measures those sections anew and keeps
@@ -19,8 +20,12 @@ and asks is pinned to another, over loopback, with the log on (`fsync = \"1s\"`)
 is the middle, the least and the most of the repetitions. Ratios come from one run on one machine and carry over to others;
 single figures do so less. *Stored* is what the service counts as stored, while the sender sends; what came after that does
 not count. *Lost* is sent, but not stored: dropped by the kernel in front of a full receive buffer, or shed by the service; both are
-counted and add up. `p99` is the time that 99 of 100 answers did not exceed.
+counted and add up. `p99` is the time that 99 of 100 answers did not exceed. What stands under *What stands in the way* is written by
+hand, in `docs/bench/notes/<section>.md`; all else comes from the measurement.
 ";
+
+/// Heads the notes of a section.
+const NOTES: &str = "What stands in the way";
 
 /// A document and the pictures it shows.
 pub struct Document {
@@ -30,14 +35,17 @@ pub struct Document {
     pub pictures: Vec<(String, String)>,
 }
 
-/// Puts the sections together. Pictures are linked as `bench/<name>`.
-pub fn document(sections: &[Section]) -> Document {
+/// Puts the sections together, each with its notes below it. Pictures are linked as `bench/<name>`.
+pub fn document(sections: &[Section], notes: &Notes) -> Document {
     let mut text = INTRODUCTION.to_owned();
     text += &circumstances(sections);
     text += &aims(sections);
     let mut pictures = Vec::new();
     for section in sections {
         text += &body(section, &mut pictures);
+        if let Some(note) = notes.of(&section.id) {
+            text += &format!("\n### {NOTES}\n\n{note}\n");
+        }
     }
     Document { text, pictures }
 }
@@ -183,7 +191,7 @@ mod tests {
 
     #[test]
     fn shows_all_that_a_section_has() {
-        let Document { text, pictures } = document(&[section()]);
+        let Document { text, pictures } = document(&[section()], &Notes::default());
         for part in [
             "\n## Positions in, over UDP\n\nSome words.\n\n| sent/s | stored/s | note |\n|---:|---:|---|\n",
             "| 5\u{202f}000 | 4.9 k (4.8 k–5 k) | a\\|b |\n\n![Stored](bench/udp-1.svg)\n",
@@ -197,10 +205,19 @@ mod tests {
     }
 
     #[test]
+    fn puts_notes_at_the_end_of_their_section() {
+        let notes = Notes::from_iter([("udp", "The kernel copies."), ("visible", "Not measured.")]);
+        let text = document(&[section(), Section::new("ack", "Acknowledged")], &notes).text;
+        let part = "```\n\n### What stands in the way\n\nThe kernel copies.\n\n## Acknowledged\n";
+        assert!(text.contains(part), "{part:?} is not in\n{text}");
+        assert_eq!(text.matches("### What stands in the way").count(), 1);
+    }
+
+    #[test]
     fn says_what_was_not_measured() {
         let failed =
             Section { failed: Some("redis-server is missing".into()), ..Section::new("compare", "Beside") };
-        let text = document(&[section(), failed]).text;
+        let text = document(&[section(), failed], &Notes::default()).text;
         assert!(text.contains("Not measured yet: `ack`, `visible`,") && !text.contains("`udp`,"), "{text}");
         assert!(text.contains("## Beside\n\n**Not measured in full:** redis-server is missing\n"));
     }
@@ -216,9 +233,10 @@ mod tests {
             }),
             ..Section::new(id, id)
         };
-        let text = document(&[stamped("udp", "abc", false), stamped("ack", "abc", false)]).text;
+        let shown = |second| document(&[stamped("udp", "abc", false), second], &Notes::default()).text;
+        let text = shown(stamped("ack", "abc", false));
         assert!(text.contains("- 2 cores; commit `abc`, 2026-11-22\n"), "{text}");
-        let text = document(&[stamped("udp", "abc", false), stamped("ack", "def", true)]).text;
+        let text = shown(stamped("ack", "def", true));
         assert!(
             text.contains("commit `abc`, 2026-11-22 (udp)\n")
                 && text.contains("too short for figures (ack)\n"),

@@ -220,6 +220,11 @@ pub fn all(dir: &Path) -> anyhow::Result<Vec<Section>> {
     Ok(sections)
 }
 
+/// Whether a section of this name can be measured, by this program or by a script beside it.
+pub fn is_known(id: &str) -> bool {
+    ORDER.contains(&id) || OTHERS.contains(&id)
+}
+
 fn place(id: &str) -> (usize, String) {
     let known = ORDER.iter().chain(&OTHERS);
     (known.clone().position(|known| *known == id).unwrap_or(known.count()), id.to_owned())
