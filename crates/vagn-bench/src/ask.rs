@@ -75,6 +75,14 @@ impl Questions {
         Ok(questions)
     }
 
+    /// Those for the ten vehicles nearest to each place, asked of a service of ours at `server`.
+    ///
+    /// # Errors
+    /// When they cannot be written.
+    pub fn nearest(dir: &Path, server: SocketAddr, places: &[(f64, f64)]) -> anyhow::Result<Self> {
+        Self::write(dir, server, places, |lat, lon| format!("/?lat={lat}&lon={lon}"))
+    }
+
     /// Over HTTP/1.1, on so many connections that are kept alive, with one question at a time on each.
     ///
     /// # Errors

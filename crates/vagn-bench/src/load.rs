@@ -15,7 +15,7 @@ use vagn_load::source::{Batch, NAP_MAX, Next, Tally};
 use vagn_load::udp::{Sender, Sent};
 
 use crate::bare::Bare;
-use crate::service::Service;
+use crate::service::{Plan, Service};
 
 /// Most datagrams in one call.
 const SEND_MAX: usize = 64;
@@ -70,6 +70,16 @@ pub fn fleet(vehicles: u32) -> Fleet {
         seed: 1,
         extras: Extras::default(),
     })
+}
+
+/// Starts a service that knows so many vehicles and is idle, and gives it with them.
+///
+/// # Errors
+/// When it does not start, or does not come to know them.
+pub fn warmed(plan: Plan, vehicles: u32) -> anyhow::Result<(Service, Fleet)> {
+    let (service, mut fleet) = (Service::start(plan)?, fleet(vehicles));
+    warm(&service, &mut fleet, vehicles)?;
+    Ok((service, fleet))
 }
 
 /// Lets every vehicle report once, again until the service knows them all, and waits until it is idle.

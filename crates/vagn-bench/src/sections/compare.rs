@@ -152,9 +152,7 @@ fn seconds(bench: &Bench) -> f64 {
 }
 
 fn vagn(bench: &Bench, writes: &mut Vec<Writes>, asked: &mut Vec<[Value; 6]>) -> anyhow::Result<()> {
-    let service = Service::start(bench.fresh())?;
-    let mut fleet = bench.fleet();
-    load::warm(&service, &mut fleet, bench.vehicles())?;
+    let (service, mut fleet) = load::warmed(bench.fresh(), bench.vehicles())?;
     over_udp(
         bench,
         &service,
@@ -164,8 +162,7 @@ fn vagn(bench: &Bench, writes: &mut Vec<Writes>, asked: &mut Vec<[Value; 6]>) ->
     )?;
     ask_vagn(bench, &service, &mut fleet, asked)?;
     drop(service);
-    let merging = Service::start(bench.fresh().with("UDP_GRO", true))?;
-    load::warm(&merging, &mut fleet, bench.vehicles())?;
+    let (merging, mut fleet) = load::warmed(bench.fresh().with("UDP_GRO", true), bench.vehicles())?;
     over_udp(bench, &merging, &mut fleet, &[("UDP with `udp.gro`, segments", true)], writes)?;
     drop(merging);
     for (fsync, durability) in [("1s", "1 s may be lost"), ("always", "nothing is lost")] {
@@ -225,9 +222,7 @@ fn ask_vagn(
     asked: &mut Vec<[Value; 6]>,
 ) -> anyhow::Result<()> {
     let places = load::places(fleet, PLACES)?;
-    let questions = Questions::write(&bench.scratch, service.address("http")?, &places, |lat, lon| {
-        format!("/?lat={lat}&lon={lon}")
-    })?;
+    let questions = Questions::nearest(&bench.scratch, service.address("http")?, &places)?;
     for connections in ASKERS {
         let answers = questions.http1(connections, bench.pick(3, 1))?;
         asked.push(answered(

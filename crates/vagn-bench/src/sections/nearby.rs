@@ -53,13 +53,9 @@ pub(super) fn run(bench: &Bench, section: &mut Section) -> anyhow::Result<()> {
         "errors",
         "positions sent/s meanwhile",
     ]);
-    let service = Service::start(bench.fresh())?;
-    let mut fleet = bench.fleet();
-    load::warm(&service, &mut fleet, bench.vehicles())?;
+    let (service, mut fleet) = load::warmed(bench.fresh(), bench.vehicles())?;
     let places = load::places(&mut fleet, PLACES)?;
-    let questions = Questions::write(&bench.scratch, service.address("http")?, &places, |lat, lon| {
-        format!("/?lat={lat}&lon={lon}")
-    })?;
+    let questions = Questions::nearest(&bench.scratch, service.address("http")?, &places)?;
     let mut cells = Vec::new();
     for (name, rate) in INGEST {
         for way in WAYS {

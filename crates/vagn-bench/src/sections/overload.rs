@@ -189,10 +189,7 @@ fn start(bench: &Bench, emergency_url: Option<&str>) -> anyhow::Result<(Service,
     if let Some(url) = emergency_url {
         plan = plan.with("EMERGENCY_URL", url);
     }
-    let service = Service::start(plan)?;
-    let mut fleet = load::fleet(FLEET);
-    load::warm(&service, &mut fleet, FLEET)?;
-    Ok((service, fleet))
+    load::warmed(plan, FLEET)
 }
 
 fn measure(

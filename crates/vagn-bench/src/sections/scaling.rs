@@ -7,7 +7,6 @@ use crate::ask::Questions;
 use crate::bench::Bench;
 use crate::load::{self, Load};
 use crate::section::{Axis, Plot, Section, Series};
-use crate::service::Service;
 use crate::stats::{Spread, percent, short, time};
 
 /// Places to ask about.
@@ -40,9 +39,7 @@ pub(super) fn run(bench: &Bench, section: &mut Section) -> anyhow::Result<()> {
             bench.progress(format!("scaling: {partitions} partitions, {name} cores"));
             let mut plan = bench.fresh().with("PARTITIONS", partitions).with("POOLS_INGEST_WORKERS", workers);
             plan.cores = cores.to_owned();
-            let service = Service::start(plan)?;
-            let mut fleet = bench.fleet();
-            load::warm(&service, &mut fleet, bench.vehicles())?;
+            let (service, mut fleet) = load::warmed(plan, bench.vehicles())?;
             let load = Load { rate: Rate::Max, seconds: bench.pick(2.0, 1.0), segments: true };
             let runs = (0..bench.pick(2, 1))
                 .map(|_| load::measure(&service, &mut fleet, load))
@@ -51,10 +48,7 @@ pub(super) fn run(bench: &Bench, section: &mut Section) -> anyhow::Result<()> {
             let [lost, cpu] =
                 [Spread::of(runs.iter().map(|run| run.lost)), Spread::of(runs.iter().map(|run| run.cpu))];
             let places = load::places(&mut fleet, PLACES)?;
-            let questions =
-                Questions::write(&bench.scratch, service.address("http")?, &places, |lat, lon| {
-                    format!("/?lat={lat}&lon={lon}")
-                })?;
+            let questions = Questions::nearest(&bench.scratch, service.address("http")?, &places)?;
             let asked = questions.http1(ASKERS, bench.pick(2, 1))?;
             section.row([
                 json!(partitions),

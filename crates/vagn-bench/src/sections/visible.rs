@@ -31,9 +31,7 @@ pub(super) fn run(bench: &Bench, section: &mut Section) -> anyhow::Result<()> {
         bench.fleet_size()
     ));
     section.heads(&["sent beside it/s", "asked", "p50", "p99", "most", "a single question p50", "lost"]);
-    let service = Service::start(bench.fresh())?;
-    let mut fleet = bench.fleet();
-    load::warm(&service, &mut fleet, bench.vehicles())?;
+    let (service, mut fleet) = load::warmed(bench.fresh(), bench.vehicles())?;
     for beside in BESIDE {
         for (what, path) in [("nearby", nearby as Path), ("vehicle", vehicle)] {
             bench.progress(format!("visible: {what} beside {}", short(beside)));
