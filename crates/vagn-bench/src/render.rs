@@ -107,7 +107,10 @@ fn body(section: &Section, pictures: &mut Vec<(String, String)>) -> String {
     for paragraph in &section.text {
         text += &format!("\n{paragraph}\n");
     }
-    text += &table(section);
+    text += &table(&section.columns, &section.rows);
+    for more in &section.tables {
+        text += &format!("\n### {}\n{}", more.title, table(&more.columns, &more.rows));
+    }
     for (number, drawn) in section.plots.iter().enumerate() {
         let name = format!("{}-{}.svg", section.id, number + 1);
         text += &format!("\n![{}](bench/{name})\n", drawn.title);
@@ -119,14 +122,14 @@ fn body(section: &Section, pictures: &mut Vec<(String, String)>) -> String {
     text
 }
 
-fn table(section: &Section) -> String {
-    if section.columns.is_empty() {
+fn table(columns: &[String], rows: &[Vec<Value>]) -> String {
+    if columns.is_empty() {
         return String::new();
     }
-    let heads: Vec<_> = section.columns.iter().map(|head| cell(head)).collect();
-    let sides: Vec<_> = (0..heads.len()).map(|column| side(section, column)).collect();
+    let heads: Vec<_> = columns.iter().map(|head| cell(head)).collect();
+    let sides: Vec<_> = (0..heads.len()).map(|column| side(rows, column)).collect();
     let mut text = format!("\n| {} |\n|{}|\n", heads.join(" | "), sides.join("|"));
-    for row in &section.rows {
+    for row in rows {
         let cells: Vec<_> = row.iter().map(|value| cell(&shown(value))).collect();
         text += &format!("| {} |\n", cells.join(" | "));
     }
@@ -134,7 +137,7 @@ fn table(section: &Section) -> String {
 }
 
 /// Columns of figures stand to the right.
-fn side(section: &Section, column: usize) -> &'static str {
+fn side(rows: &[Vec<Value>], column: usize) -> &'static str {
     let figure = |value: &Value| match value {
         Value::Number(_) => true,
         Value::String(text) => {
@@ -142,7 +145,7 @@ fn side(section: &Section, column: usize) -> &'static str {
         }
         _ => false,
     };
-    let mut cells = section.rows.iter().filter_map(|row| row.get(column));
+    let mut cells = rows.iter().filter_map(|row| row.get(column));
     if cells.all(figure) { "---:" } else { "---" }
 }
 
@@ -175,7 +178,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::section::{Bound, Plot};
+    use crate::section::{Bound, Plot, Table};
     use crate::stats::short;
 
     fn section() -> Section {
@@ -183,6 +186,11 @@ mod tests {
         section.say("Some words.");
         section.heads(&["sent/s", "stored/s", "note"]);
         section.row([json!(5000), json!("4.9 k (4.8 k–5 k)"), json!("a|b")]);
+        section.tables = vec![Table {
+            title: "By thread".into(),
+            columns: vec!["thread".into(), "share".into()],
+            rows: vec![vec![json!("udp"), json!("4.0 %")]],
+        }];
         section.plots = vec![Plot { title: "Stored".into(), ..Plot::default() }];
         section.command("make bench ONLY=udp");
         section.aim("stored/s", Bound::AtLeast(1e6), 9e5, short);
@@ -194,7 +202,8 @@ mod tests {
         let Document { text, pictures } = document(&[section()], &Notes::default());
         for part in [
             "\n## Positions in, over UDP\n\nSome words.\n\n| sent/s | stored/s | note |\n|---:|---:|---|\n",
-            "| 5\u{202f}000 | 4.9 k (4.8 k–5 k) | a\\|b |\n\n![Stored](bench/udp-1.svg)\n",
+            "| 5\u{202f}000 | 4.9 k (4.8 k–5 k) | a\\|b |\n\n### By thread\n\n| thread | share |\n|---|---:|\n",
+            "| udp | 4.0 % |\n\n![Stored](bench/udp-1.svg)\n",
             "```sh\nmake bench ONLY=udp\n```\n",
             "0 of 1 reached.",
             "| [stored/s](#positions-in-over-udp) | ≥ 1 M | 900 k (0.90 of it) | **missed** |",

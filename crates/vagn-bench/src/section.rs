@@ -12,8 +12,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 /// The sections that this program measures, in the order of the document.
-pub const ORDER: [&str; 9] =
-    ["udp", "ack", "visible", "nearby", "memory", "restart", "overload", "compare", "scaling"];
+pub const ORDER: [&str; 10] =
+    ["udp", "ack", "visible", "nearby", "memory", "restart", "overload", "compare", "scaling", "profile"];
 
 /// Those of scripts beside it, which come next. What is named nowhere comes last, by its id.
 pub const OTHERS: [&str; 8] = ["pipeline", "hop", "decode", "index", "log", "json", "guards", "soak"];
@@ -32,6 +32,9 @@ pub struct Section {
     pub columns: Vec<String>,
     /// Its rows: texts as they are, numbers with their digits grouped.
     pub rows: Vec<Vec<Value>>,
+    /// More of them, below it, each under a heading of its own.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tables: Vec<Table>,
     /// Drawn below the table.
     pub plots: Vec<Plot>,
     /// How anyone repeats it.
@@ -44,6 +47,18 @@ pub struct Section {
     /// Where and when it was measured.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub measured: Option<Measured>,
+}
+
+/// A table with a heading.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Table {
+    /// Its heading.
+    pub title: String,
+    /// Heads of its columns.
+    pub columns: Vec<String>,
+    /// Its rows, as those of a section.
+    pub rows: Vec<Vec<Value>>,
 }
 
 /// A plot of lines over a shared horizontal axis.
