@@ -10,6 +10,7 @@ pub mod https;
 pub mod load;
 pub mod machine;
 pub mod notes;
+pub mod perf;
 pub mod plot;
 pub mod postgis;
 pub mod process;

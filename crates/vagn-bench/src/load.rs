@@ -49,6 +49,8 @@ pub struct Outcome {
     pub stored_per_s: f64,
     /// Share of one core that the service used meanwhile.
     pub cpu: f64,
+    /// The part of it in the service's own code, the rest being the kernel's; NaN of the bare counter.
+    pub user: f64,
     /// Reports sent.
     pub sent: f64,
     /// Share of them that the kernel dropped.
@@ -107,7 +109,12 @@ pub fn measure(service: &Service, fleet: &mut Fleet, load: Load) -> anyhow::Resu
     let before = service.counts()?;
     let look = || {
         let stored = service.counts()?.since(&before)?.fates.get("stored").copied().unwrap_or(0);
-        anyhow::Ok(Look { at: Instant::now(), count: stored as f64, cpu_s: service.process().cpu_s() })
+        anyhow::Ok(Look {
+            at: Instant::now(),
+            count: stored as f64,
+            cpu_s: service.process().cpu_s(),
+            user_s: service.process().user_s(),
+        })
     };
     let (sent, window) = observe(fleet, service.address("udp")?, load, look)?;
     let balance = Balance::draw(service.ops(), &before, sent.tally.reports, SETTLE_WITHIN)?;
@@ -134,7 +141,7 @@ pub fn measure_bare(bare: &mut Bare, fleet: &mut Fleet, load: Load) -> anyhow::R
     let before = bare.count()?;
     let (sent, window) = observe(fleet, address, load, || {
         let count = bare.count()? - before;
-        Ok(Look { at: Instant::now(), count: count as f64, cpu_s: bare.cpu_s() })
+        Ok(Look { at: Instant::now(), count: count as f64, cpu_s: bare.cpu_s(), user_s: f64::NAN })
     })?;
     thread::sleep(Duration::from_millis(100));
     let counted = (bare.count()? - before) as f64;
@@ -148,6 +155,7 @@ fn outcome(sent: &Sent, (first, last): (Look, Look)) -> Outcome {
         sent_per_s: sent.rate(),
         stored_per_s: (last.count - first.count) / seconds,
         cpu: (last.cpu_s - first.cpu_s) / seconds,
+        user: (last.user_s - first.user_s) / seconds,
         sent: sent.tally.reports as f64,
         dropped: f64::NAN,
         shed: f64::NAN,
@@ -160,6 +168,7 @@ struct Look {
     at: Instant,
     count: f64,
     cpu_s: f64,
+    user_s: f64,
 }
 
 /// Sends, and looks at the receiver twice meanwhile: soon after the start and shortly before the end, so that neither a

@@ -5,6 +5,7 @@ mod compare;
 mod memory;
 mod nearby;
 mod overload;
+mod profile;
 mod restart;
 mod scaling;
 mod udp;
@@ -17,7 +18,7 @@ use crate::section::Section;
 pub type Run = fn(&Bench, &mut Section) -> anyhow::Result<()>;
 
 /// Id, heading and measurement of each.
-pub const ALL: [(&str, &str, Run); 9] = [
+pub const ALL: [(&str, &str, Run); 10] = [
     ("udp", "Positions in over UDP", udp::run),
     ("ack", "Acknowledged writes over TCP and HTTP", ack::run),
     ("visible", "From send to visible", visible::run),
@@ -27,4 +28,5 @@ pub const ALL: [(&str, &str, Run); 9] = [
     ("overload", "Overload", overload::run),
     ("compare", "Beside Redis GEO and PostGIS", compare::run),
     ("scaling", "Partitions and cores", scaling::run),
+    ("profile", "Where the time goes", profile::run),
 ];
