@@ -1,7 +1,11 @@
 //! The globe as the store sees it: a sphere, distances along it, and boxes on it.
 
+mod unit_vector;
+
 use thiserror::Error;
 use vagn_wire::Position;
+
+pub(crate) use unit_vector::unit_vector;
 
 /// Mean radius of the Earth (IUGG R1), in metres; all distances are on a sphere of this radius.
 pub const EARTH_RADIUS_M: f64 = 6_371_008.8;
@@ -19,14 +23,6 @@ pub fn distance_m(a: Position, b: Position) -> f64 {
     let to_b = near + across * square(sin_deg(half_turn));
     let to_antipode = far + across * square(sin_deg(90.0 - half_turn));
     2.0 * EARTH_RADIUS_M * to_b.sqrt().atan2(to_antipode.sqrt())
-}
-
-/// The position as a point on the unit sphere: x towards (0° N, 0° E), y towards (0° N, 90° E), z towards the
-/// north pole.
-pub(crate) fn unit_vector(position: Position) -> [f64; 3] {
-    let (sin_lon, cos_lon) = position.lon().to_radians().sin_cos();
-    let cos_lat = cos_lat(position);
-    [cos_lat * cos_lon, cos_lat * sin_lon, sin_deg(position.lat())]
 }
 
 /// The one position of all that name the same place: a pole has longitude 0, the antimeridian is -180, zero

@@ -11,8 +11,8 @@ use crate::geo::canonical;
 /// The depth of the smallest cells, about a centimetre wide.
 pub(super) const DEPTH_MAX: u8 = 32;
 
-/// Unit vectors are rounded to f32, which moves them by up to 3e-8 along an axis; boxes must hold them still,
-/// and their own edges are rounded too.
+/// Unit vectors are worked out to 2e-11 and rounded to f32 by up to 2^-25, which moves them by less than 3e-8
+/// along an axis; boxes must hold them still, and their own edges are rounded too.
 const BOX_MARGIN: f64 = 1.5e-7;
 
 /// A smallest cell: x counts eastwards from -180°, y northwards from the south pole.

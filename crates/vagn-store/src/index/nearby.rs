@@ -31,8 +31,8 @@ pub struct Nearby {
 }
 
 /// How much the distance in space between two f32 unit vectors can differ from the true one: by this on their
-/// unit sphere (0.8 m on the ground), from rounding each of six coordinates by up to 3e-8, which makes
-/// 1.04e-7 at worst, ...
+/// unit sphere (0.8 m on the ground), from each of six coordinates being off by less than 3e-8 (2e-11 as it is
+/// worked out, 2^-25 from rounding), which makes 1.04e-7 at worst, ...
 const ERROR: f32 = 1.3e-7;
 /// ... and by this part of it, from rounding on the way.
 const ERROR_PART: f32 = 1e-6;
