@@ -28,13 +28,16 @@ pub fn distance_m(a: Position, b: Position) -> f64 {
 /// The one position of all that name the same place: a pole has longitude 0, the antimeridian is -180, zero
 /// has no sign.
 pub(crate) fn canonical(position: Position) -> Position {
-    let lon = match position.lon() {
-        _ if position.lat().abs() == 90.0 => 0.0,
-        180.0 => -180.0,
-        // Adding zero turns -0.0 into 0.0 and nothing else into anything else.
-        lon => lon + 0.0,
-    };
-    Position::new(position.lat() + 0.0, lon).expect("stays within the ranges of the position it was")
+    // Adding zero turns -0.0 into 0.0 and nothing else into anything else.
+    let (lat, lon) = (position.lat() + 0.0, canonical_lon(position) + 0.0);
+    Position::new(lat, lon).expect("stays within the ranges of the position it was")
+}
+
+/// The longitude of [`canonical`], but for the sign of a zero.
+#[inline]
+pub(crate) fn canonical_lon(position: Position) -> f64 {
+    let lon = if position.lon() == 180.0 { -180.0 } else { position.lon() };
+    if position.lat().abs() == 90.0 { 0.0 } else { lon }
 }
 
 /// Degrees between two meridians, 0..=180. To the antimeridian it is the same number by either of its names,

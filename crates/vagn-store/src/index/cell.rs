@@ -6,7 +6,7 @@
 
 use vagn_wire::Position;
 
-use crate::geo::canonical;
+use crate::geo::canonical_lon;
 
 /// The depth of the smallest cells, about a centimetre wide.
 pub(super) const DEPTH_MAX: u8 = 32;
@@ -27,8 +27,7 @@ impl Spot {
     /// too far.
     #[inline]
     pub(super) fn of(position: Position) -> Spot {
-        let position = canonical(position);
-        Spot { x: ((position.lon() + 180.0) * X_PER_DEGREE) as u32, y: y_of(position.lat()) }
+        Spot { x: x_of(canonical_lon(position)), y: y_of(position.lat()) }
     }
 
     /// Whether both are in the same cell of this depth.
@@ -65,6 +64,7 @@ const X_PER_DEGREE: f64 = (1_u64 << 32) as f64 / 360.0;
 const Y_PER_DEGREE: f64 = (1_u64 << 32) as f64 / 180.0;
 
 /// The column of smallest cells that a longitude falls into, as it is written.
+#[inline]
 pub(super) fn x_of(lon: f64) -> u32 {
     ((lon + 180.0) * X_PER_DEGREE) as u32
 }

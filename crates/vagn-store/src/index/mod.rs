@@ -23,10 +23,10 @@ mod within;
 use vagn_wire::Fate;
 
 use crate::chunked::Chunked;
+use crate::geo::unit_vector;
 use crate::ids::Ids;
 use crate::prefetch::prefetch;
 use crate::{Key, Sighting, Update, Updates, Vehicle, VehicleIdBuf};
-use cell::Spot;
 use node::coarse;
 use row::Row;
 use tree::{TOP, Tree, narrow};
@@ -155,7 +155,7 @@ impl Index {
     }
 
     fn prefetch_entry(&self, slot: Option<u32>) {
-        if let Some(row) = slot.map(|slot| &self.rows[slot]).filter(|row| !row.is_piled()) {
+        if let Some(row) = slot.map(|slot| &self.rows[slot]).filter(|row| row.is_in_leaf()) {
             self.tree.blocks.prefetch(row.place);
         }
     }
@@ -202,34 +202,34 @@ impl Index {
         if !self.is_taken(slot) {
             return Fate::Failed;
         }
-        let kept = self.rows[slot].sighting();
-        let fate = fate::fate(&kept, sighting);
+        let fate = fate::fate(&self.rows[slot].sighting(), sighting);
         if fate == Fate::Stored {
-            self.see(slot, &kept, sighting);
+            self.see(slot, sighting);
         }
         fate
     }
 
     /// The cheap cases first: a vehicle that stays in its cell changes its own entry only.
-    fn see(&mut self, slot: u32, kept: &Sighting, sighting: &Sighting) {
+    fn see(&mut self, slot: u32, sighting: &Sighting) {
         let row = &mut self.rows[slot];
-        let stays = match row.is_piled() {
-            true => row.is_at(sighting.position),
-            false => Spot::of(sighting.position).shares(row.spot(), row.depth),
-        };
-        if !stays {
-            let near = self.tree.remove(slot, &mut self.rows, &self.ids);
-            self.rows[slot].see(sighting);
-            self.tree.insert(slot, near, &mut self.rows, &self.ids);
-            return;
+        if !row.stays_at(sighting.position) {
+            return self.relocate(slot, sighting);
         }
+        let moves = row.is_in_leaf() && sighting.position != row.position();
+        let raises = coarse(sighting.event_time_ms) > coarse(row.event_time_ms());
         row.see(sighting);
-        if !row.is_piled() && sighting.position != kept.position {
-            self.tree.blocks.move_to(row.place, narrow(crate::geo::unit_vector(sighting.position)));
+        if moves {
+            self.tree.blocks.move_to(row.place, narrow(unit_vector(sighting.position)));
         }
-        if coarse(sighting.event_time_ms) > coarse(kept.event_time_ms) {
+        if raises {
             self.tree.raise(slot, &self.rows);
         }
+    }
+
+    fn relocate(&mut self, slot: u32, sighting: &Sighting) {
+        let near = self.tree.remove(slot, &mut self.rows, &self.ids);
+        self.rows[slot].see(sighting);
+        self.tree.insert(slot, near, &mut self.rows, &self.ids);
     }
 
     /// Puts a vehicle back into the slot it had, as a log or snapshot tells. Whoever else was in the slot

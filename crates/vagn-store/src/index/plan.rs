@@ -66,9 +66,6 @@ impl Index {
         }
         for ((hash, guess), at) in hashes.into_iter().zip(guesses).zip(group) {
             let planned = self.plan_one(updates, at, hash, guess, plan);
-            if planned.fate == Fate::Stored {
-                plan.latest.set(planned.slot, at as u32);
-            }
             plan.planned.push(planned);
         }
     }
@@ -87,10 +84,14 @@ impl Index {
         let Some(slot) = known.or_else(|| new_slot(updates, &update, hash, plan)) else {
             return self.plan_new(updates, at, hash, plan);
         };
-        let fate = match plan.latest.get(slot).and_then(|latest| updates.get(latest as usize)) {
+        let cell = plan.latest.find(slot);
+        let fate = match plan.latest.update(cell).and_then(|latest| updates.get(latest as usize)) {
             Some(latest) => fate(latest.sighting, update.sighting),
             None => fate(&self.rows[slot].sighting(), update.sighting),
         };
+        if fate == Fate::Stored {
+            plan.latest.set(cell, slot, at as u32);
+        }
         Applied { slot, fate, new_vehicle: false }
     }
 
@@ -100,7 +101,9 @@ impl Index {
         }
         let rehash = |&at: &u32| updates.get(at as usize).map_or(0, |update| self.ids.hash(&update.key));
         plan.new.insert_unique(hash, at as u32, rehash);
-        Applied { slot: self.plan_slot(plan), fate: Fate::Stored, new_vehicle: true }
+        let slot = self.plan_slot(plan);
+        plan.latest.set(plan.latest.find(slot), slot, at as u32);
+        Applied { slot, fate: Fate::Stored, new_vehicle: true }
     }
 
     /// The slot that [`Index::vacant_slot`] will give.
@@ -109,7 +112,7 @@ impl Index {
             plan.vacant -= 1;
             let slot = self.vacant[plan.vacant];
             // A slot may be listed twice.
-            if !self.rows[slot].is_taken() && plan.latest.get(slot).is_none() {
+            if !self.rows[slot].is_taken() && plan.latest.update(plan.latest.find(slot)).is_none() {
                 return slot;
             }
         }
@@ -121,8 +124,9 @@ impl Index {
     pub(crate) fn commit(&mut self, updates: &Updates, plan: &Plan, range: std::ops::Range<usize>) {
         for start in range.clone().step_by(GROUP) {
             let group = start..range.end.min(start + GROUP);
+            let end = self.slots_end();
             for planned in &plan.planned[group.clone()] {
-                self.prefetch_entry(Some(planned.slot).filter(|&slot| self.is_taken(slot)));
+                self.prefetch_entry(Some(planned.slot).filter(|&slot| slot < end));
             }
             for at in group {
                 let update = updates.get(at).expect("the range lies within the updates");
@@ -140,8 +144,7 @@ impl Index {
             debug_assert_eq!(slot, planned.slot, "nothing changed since the plan");
             self.fill(slot, self.ids.hash(&update.key), &update.key, update.sighting);
         } else {
-            let kept = self.rows[planned.slot].sighting();
-            self.see(planned.slot, &kept, update.sighting);
+            self.see(planned.slot, update.sighting);
         }
     }
 }
@@ -178,18 +181,19 @@ impl Latest {
         self.batch += 1;
     }
 
-    fn get(&self, slot: u32) -> Option<u32> {
-        let cell = self.cells[self.find(slot)];
+    /// What is in a cell that [`Latest::find`] gave.
+    fn update(&self, at: usize) -> Option<u32> {
+        let cell = self.cells[at];
         (cell.batch == self.batch).then_some(cell.update)
     }
 
-    fn set(&mut self, slot: u32, update: u32) {
-        let at = self.find(slot);
+    /// Fills the cell that [`Latest::find`] gave for the slot.
+    fn set(&mut self, at: usize, slot: u32, update: u32) {
         self.cells[at] = Cell { batch: self.batch, slot, update };
     }
 
-    /// The cell of the slot, or the empty one where it would be. There is one: at most half of the cells are
-    /// taken.
+    /// The number of the cell of the slot, or of the empty one where it would be. There is one: at most half of
+    /// the cells are taken.
     fn find(&self, slot: u32) -> usize {
         let mask = self.cells.len() - 1;
         // Multiplication by 2^32 / golden ratio spreads neighbouring slots.

@@ -36,14 +36,7 @@ const OWN_TIME: u8 = 64;
 
 impl Row {
     pub(super) fn new(sighting: &Sighting) -> Row {
-        let flags = [
-            (TAKEN, true),
-            (HAS_SEQ, sighting.seq.is_some()),
-            (HAS_SPEED, sighting.speed_mps.is_some()),
-            (HAS_HEADING, sighting.heading_deg.is_some()),
-            (EMERGENCY, sighting.emergency),
-            (OWN_TIME, sighting.own_time),
-        ];
+        let when = |set: bool, flag: u8| if set { flag } else { 0 };
         Row {
             position: sighting.position,
             event_time_ms: sighting.event_time_ms,
@@ -54,7 +47,12 @@ impl Row {
             heading_deg: sighting.heading_deg.unwrap_or_default(),
             place: 0,
             depth: 0,
-            flags: flags.into_iter().filter(|(_, set)| *set).fold(0, |flags, (flag, _)| flags | flag),
+            flags: TAKEN
+                | when(sighting.seq.is_some(), HAS_SEQ)
+                | when(sighting.speed_mps.is_some(), HAS_SPEED)
+                | when(sighting.heading_deg.is_some(), HAS_HEADING)
+                | when(sighting.emergency, EMERGENCY)
+                | when(sighting.own_time, OWN_TIME),
         }
     }
 
@@ -114,6 +112,11 @@ impl Row {
         self.has(PILED)
     }
 
+    /// Whether `place` is an entry of a leaf.
+    pub(super) fn is_in_leaf(&self) -> bool {
+        self.flags & (TAKEN | PILED) == TAKEN
+    }
+
     pub(super) fn position(&self) -> Position {
         self.position
     }
@@ -132,6 +135,15 @@ impl Row {
 
     pub(super) fn is_at(&self, position: Position) -> bool {
         canonical(self.position) == canonical(position)
+    }
+
+    /// Whether the vehicle could move there and stay in its leaf or pile.
+    #[inline]
+    pub(super) fn stays_at(&self, position: Position) -> bool {
+        match self.is_piled() {
+            true => self.is_at(position),
+            false => Spot::of(position).shares(self.spot(), self.depth),
+        }
     }
 
     fn has(&self, flag: u8) -> bool {
