@@ -16,13 +16,32 @@ pub const EARTH_RADIUS_M: f64 = 6_371_008.8;
 /// distances, the other for those near half the globe, and the arc tangent of both is right everywhere. The
 /// two spellings of the antimeridian are the same place, and so is a pole under any longitude.
 pub fn distance_m(a: Position, b: Position) -> f64 {
-    let near = square(sin_deg((a.lat() - b.lat()) / 2.0));
-    let far = square(sin_deg((a.lat() + b.lat()) / 2.0));
-    let across = cos_lat(a) * cos_lat(b);
-    let half_turn = lon_between(a, b) / 2.0;
-    let to_b = near + across * square(sin_deg(half_turn));
-    let to_antipode = far + across * square(sin_deg(90.0 - half_turn));
-    2.0 * EARTH_RADIUS_M * to_b.sqrt().atan2(to_antipode.sqrt())
+    Origin::new(a).distance_m(b)
+}
+
+/// A place that several distances are measured from.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Origin {
+    position: Position,
+    cos_lat: f64,
+}
+
+impl Origin {
+    pub(crate) fn new(position: Position) -> Origin {
+        Origin { position, cos_lat: cos_lat(position) }
+    }
+
+    /// As [`distance_m`] from here.
+    pub(crate) fn distance_m(&self, to: Position) -> f64 {
+        let from = self.position;
+        let near = square(sin_deg((from.lat() - to.lat()) / 2.0));
+        let far = square(sin_deg((from.lat() + to.lat()) / 2.0));
+        let across = self.cos_lat * cos_lat(to);
+        let half_turn = lon_between(from, to) / 2.0;
+        let to_there = near + across * square(sin_deg(half_turn));
+        let to_antipode = far + across * square(sin_deg(90.0 - half_turn));
+        2.0 * EARTH_RADIUS_M * to_there.sqrt().atan2(to_antipode.sqrt())
+    }
 }
 
 /// The one position of all that name the same place: a pole has longitude 0, the antimeridian is -180, zero

@@ -3,6 +3,7 @@
 //! Four entries share a cache line, coordinate by coordinate: a move writes one line and a search compares
 //! four at once.
 
+use super::lanes::Lanes;
 use crate::chunked::Arena;
 use crate::prefetch::prefetch;
 
@@ -23,7 +24,7 @@ const EMPTY: Quad = Quad { axes: [[f32::NAN; LANES as usize]; 3], slots: [u32::M
 impl Quad {
     /// Squared distances in space of the four entries to a point.
     #[inline]
-    pub(super) fn distances(&self, point: [f32; 3]) -> [f32; LANES as usize] {
+    fn distances(&self, point: [f32; 3]) -> [f32; LANES as usize] {
         let mut sums = [0.0; LANES as usize];
         for (axis, from) in self.axes.iter().zip(point) {
             for (sum, coordinate) in sums.iter_mut().zip(axis) {
@@ -33,8 +34,11 @@ impl Quad {
         sums
     }
 
-    pub(super) fn slots(&self) -> &[u32; LANES as usize] {
-        &self.slots
+    /// The entries no farther from a point than the limit, both squared: their distances and slots.
+    #[inline]
+    pub(super) fn within(&self, limit: f32, point: [f32; 3]) -> impl Iterator<Item = (f32, u32)> {
+        let distances = self.distances(point);
+        Lanes::that(|lane| distances[lane] <= limit).map(move |lane| (distances[lane], self.slots[lane]))
     }
 }
 
@@ -141,12 +145,8 @@ mod tests {
         let mut blocks = Blocks::new();
         let block = blocks.add(3);
         blocks.put(block * BLOCK + 5, [0.5, 0.0, 0.0], 77);
-        let near: Vec<_> = blocks
-            .quads(block)
-            .iter()
-            .flat_map(|quad| quad.distances([0.0; 3]).into_iter().zip(*quad.slots()))
-            .filter(|(distance, _)| *distance <= f32::INFINITY)
-            .collect();
+        let near: Vec<_> =
+            blocks.quads(block).iter().flat_map(|quad| quad.within(f32::INFINITY, [0.0; 3])).collect();
         assert_eq!(near, [(0.25, 77)]);
         assert_eq!(blocks.leaf_of(block * BLOCK + 5), 3);
     }

@@ -6,11 +6,12 @@
 //! | `fate.rs` | the rules of order and repeats |
 //! | `cell.rs`, `node.rs`, `blocks.rs`, `pile.rs` | the parts of the tree |
 //! | `tree.rs`, `load.rs` | how they change, and how they are built at once |
-//! | `nearby.rs`, `within.rs` | how they are searched |
+//! | `nearby.rs`, `within.rs`, `lanes.rs` | how they are searched |
 
 mod blocks;
 mod cell;
 mod fate;
+mod lanes;
 mod load;
 mod nearby;
 mod node;

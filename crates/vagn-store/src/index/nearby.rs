@@ -4,18 +4,18 @@
 //! how far rounding can move it; the few that are left are then measured in f64 and ordered by distance and
 //! id, so the answer is that of a search through all.
 
+use std::cell::Cell;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 use vagn_wire::Position;
 
 use super::Index;
-use super::blocks::Quad;
 use super::node::{Child, coarse};
 use super::tree::{TOP, narrow};
-use crate::geo::{EARTH_RADIUS_M, distance_m, unit_vector};
+use crate::Hit;
+use crate::geo::{EARTH_RADIUS_M, Origin, unit_vector};
 use crate::prefetch::prefetch;
-use crate::{Hit, Key};
 
 /// What to look for near a place.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -46,9 +46,51 @@ impl Index {
         if nearby.k == 0 || nearby.max_m.is_nan() || nearby.max_m < 0.0 {
             return;
         }
-        let mut search = Search::new(self, nearby);
+        let mut search = Search::new(self, nearby, SCRATCH.take());
         search.run();
-        hits.extend(search.exact());
+        search.measure();
+        hits.extend(search.hits());
+        SCRATCH.set(search.scratch.emptied());
+    }
+
+    fn is_as_new(&self, slot: u32, newer_than_ms: Option<i64>) -> bool {
+        newer_than_ms.is_none_or(|oldest| self.rows[slot].event_time_ms() >= oldest)
+    }
+}
+
+thread_local! {
+    /// Kept from query to query, so that a thread that asks often seldom allocates.
+    static SCRATCH: Cell<Scratch> = Cell::default();
+}
+
+/// The lists that a search fills.
+#[derive(Default)]
+struct Scratch {
+    /// What is still to be searched, the nearest on top: its distance above, a packed [`Child`] below.
+    frontier: BinaryHeap<Reverse<u64>>,
+    /// The k least distances so far, the greatest on top.
+    best: BinaryHeap<Ordered>,
+    /// Vehicles that may be in the answer, with their squared distances in space.
+    candidates: Vec<(f32, u32)>,
+    /// Vehicles that are in the answer, with their distances in metres.
+    exact: Vec<(f64, u32)>,
+}
+
+/// Longest list that is kept for the next search: some 100 KiB per thread in all.
+const KEPT_MAX: usize = 4096;
+
+impl Scratch {
+    /// Ready for the next search.
+    fn emptied(mut self) -> Scratch {
+        self.frontier.clear();
+        self.best.clear();
+        self.candidates.clear();
+        self.exact.clear();
+        self.frontier.shrink_to(KEPT_MAX);
+        self.best.shrink_to(KEPT_MAX);
+        self.candidates.shrink_to(KEPT_MAX);
+        self.exact.shrink_to(KEPT_MAX);
+        self
     }
 }
 
@@ -58,29 +100,23 @@ struct Search<'a> {
     center: [f32; 3],
     /// Nothing farther than this, squared, can be in the answer.
     limit: f32,
-    /// What is still to be searched, the nearest on top: its distance above, a packed [`Child`] below.
-    frontier: BinaryHeap<Reverse<u64>>,
-    /// The k least distances so far, the greatest on top.
-    best: BinaryHeap<Ordered>,
-    candidates: Vec<(f32, u32)>,
+    scratch: Scratch,
 }
 
 impl<'a> Search<'a> {
-    fn new(index: &'a Index, nearby: &'a Nearby) -> Search<'a> {
+    fn new(index: &'a Index, nearby: &'a Nearby, scratch: Scratch) -> Search<'a> {
         Search {
             index,
             nearby,
             center: narrow(unit_vector(nearby.center)),
             limit: widen(chord(nearby.max_m)),
-            frontier: BinaryHeap::with_capacity(64),
-            best: BinaryHeap::with_capacity(nearby.k.min(1024) + 1),
-            candidates: Vec::with_capacity(256),
+            scratch,
         }
     }
 
     fn run(&mut self) {
         self.expand(TOP);
-        while let Some(Reverse(next)) = self.frontier.pop() {
+        while let Some(Reverse(next)) = self.scratch.frontier.pop() {
             if f32::from_bits((next >> 32) as Ordered) > self.limit {
                 break;
             }
@@ -96,13 +132,9 @@ impl<'a> Search<'a> {
     fn expand(&mut self, node: u32) {
         let node = &self.index.tree.nodes[node];
         let oldest = self.nearby.newer_than_ms.map_or(0, coarse);
-        let distances = node.distances(self.center);
-        for (quarter, distance) in distances.into_iter().enumerate() {
-            let child = node.child(quarter);
-            if child != Child::Empty && distance <= self.limit && node.newest()[quarter] >= oldest {
-                self.prefetch_leaf(child);
-                self.frontier.push(Reverse(u64::from(distance.to_bits()) << 32 | u64::from(child.pack())));
-            }
+        for (distance, packed) in node.within(self.limit, self.center, oldest) {
+            self.prefetch_leaf(Child::unpack(packed));
+            self.scratch.frontier.push(Reverse(u64::from(distance.to_bits()) << 32 | u64::from(packed)));
         }
     }
 
@@ -117,68 +149,69 @@ impl<'a> Search<'a> {
         let tree = &self.index.tree;
         for &block in tree.leaves[leaf].blocks() {
             for quad in tree.blocks.quads(block) {
-                self.scan_quad(quad);
-            }
-        }
-    }
-
-    #[inline]
-    fn scan_quad(&mut self, quad: &Quad) {
-        let distances = quad.distances(self.center);
-        for (distance, &slot) in distances.into_iter().zip(quad.slots()) {
-            if distance <= self.limit && self.is_new_enough(slot) {
-                self.offer(distance, slot);
+                for (distance, slot) in quad.within(self.limit, self.center) {
+                    if self.index.is_as_new(slot, self.nearby.newer_than_ms) {
+                        self.offer(distance, slot);
+                    }
+                }
             }
         }
     }
 
     /// Of vehicles on one point only the first k by id can be in the answer.
     fn pick(&mut self, pile: u32) {
-        let index = self.index;
+        let (index, Nearby { k, newer_than_ms, .. }) = (self.index, *self.nearby);
         for (position, slots) in index.tree.piles[pile].points() {
             let distance = squared_distance(narrow(unit_vector(position)), self.center);
             if distance <= self.limit {
-                let slots = slots.filter(|&slot| self.is_new_enough(slot)).take(self.nearby.k);
-                slots.collect::<Vec<_>>().into_iter().for_each(|slot| self.offer(distance, slot));
+                let slots = slots.filter(|&slot| index.is_as_new(slot, newer_than_ms)).take(k);
+                slots.for_each(|slot| self.offer(distance, slot));
             }
         }
     }
 
-    fn is_new_enough(&self, slot: u32) -> bool {
-        self.nearby.newer_than_ms.is_none_or(|oldest| self.index.rows[slot].event_time_ms() >= oldest)
+    fn offer(&mut self, distance: f32, slot: u32) {
+        self.scratch.candidates.push((distance, slot));
+        let best = &mut self.scratch.best;
+        if best.len() < self.nearby.k {
+            best.push(distance.to_bits());
+        } else if let Some(mut farthest) = best.peek_mut()
+            && distance.to_bits() < *farthest
+        {
+            *farthest = distance.to_bits();
+        } else {
+            return;
+        }
+        self.narrow_down();
     }
 
-    fn offer(&mut self, distance: f32, slot: u32) {
-        self.candidates.push((distance, slot));
-        self.best.push(distance.to_bits());
-        if self.best.len() > self.nearby.k {
-            self.best.pop();
-        }
-        if self.best.len() == self.nearby.k
-            && let Some(&farthest) = self.best.peek()
+    /// Takes note of what the k nearest so far rule out.
+    fn narrow_down(&mut self) {
+        let best = &self.scratch.best;
+        if best.len() == self.nearby.k
+            && let Some(&farthest) = best.peek()
         {
             self.limit = self.limit.min(widen(f32::from_bits(farthest).sqrt()));
         }
     }
 
     /// Measures what is left.
-    fn exact(mut self) -> impl Iterator<Item = Hit> {
-        self.candidates.retain(|(distance, _)| *distance <= self.limit);
-        for &(_, slot) in &self.candidates {
-            self.index.prefetch_vehicle(slot);
-        }
-        let measure = |slot: u32| distance_m(self.nearby.center, self.index.rows[slot].position());
-        let mut exact: Vec<(f64, u32)> =
-            self.candidates.iter().map(|&(_, slot)| (measure(slot), slot)).collect();
-        exact.retain(|(distance_m, _)| *distance_m <= self.nearby.max_m);
-        exact.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then_with(|| self.key(a.1).cmp(&self.key(b.1))));
-        exact.truncate(self.nearby.k);
-        let index = self.index;
-        exact.into_iter().map(|(distance_m, slot)| Hit { vehicle: index.vehicle(slot), distance_m })
+    fn measure(&mut self) {
+        let Search { index, nearby, limit, scratch: Scratch { candidates, exact, .. }, .. } = self;
+        candidates.retain(|(distance, _)| distance <= limit);
+        candidates.iter().for_each(|(_, slot)| index.prefetch_vehicle(*slot));
+        let center = Origin::new(nearby.center);
+        let measured =
+            candidates.iter().map(|&(_, slot)| (center.distance_m(index.rows[slot].position()), slot));
+        exact.extend(measured.filter(|(distance_m, _)| *distance_m <= nearby.max_m));
+        let key = |slot: u32| index.ids.key(slot);
+        exact.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then_with(|| key(a.1).cmp(&key(b.1))));
+        exact.truncate(nearby.k);
     }
 
-    fn key(&self, slot: u32) -> Key<'a> {
-        self.index.ids.key(slot)
+    fn hits(&self) -> impl Iterator<Item = Hit> {
+        let hit = |&(distance_m, slot): &(f64, u32)| Hit { vehicle: self.index.vehicle(slot), distance_m };
+        self.scratch.exact.iter().map(hit)
     }
 }
 
@@ -197,4 +230,25 @@ fn widen(distance: f32) -> f32 {
 
 fn squared_distance(a: [f32; 3], b: [f32; 3]) -> f32 {
     (0..3).map(|axis| (a[axis] - b[axis]) * (a[axis] - b[axis])).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_search_leaves_nothing_to_the_next_but_some_room() {
+        let mut scratch = Scratch::default();
+        for number in 0..3 * KEPT_MAX as u32 {
+            scratch.frontier.push(Reverse(number.into()));
+            scratch.best.push(number);
+            scratch.candidates.push((0.0, number));
+            scratch.exact.push((0.0, number));
+        }
+        let Scratch { frontier, best, candidates, exact } = scratch.emptied();
+        assert_eq!([frontier.len(), best.len(), candidates.len(), exact.len()], [0; 4]);
+        for room in [frontier.capacity(), best.capacity(), candidates.capacity(), exact.capacity()] {
+            assert!((1..2 * KEPT_MAX).contains(&room), "{room}");
+        }
+    }
 }

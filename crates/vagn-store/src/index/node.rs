@@ -2,6 +2,7 @@
 
 use super::blocks::BLOCK;
 use super::cell::Cell;
+use super::lanes::Lanes;
 
 /// Vehicles in a leaf at most; one more splits it.
 pub(super) const LEAF_MAX: u32 = 64;
@@ -110,19 +111,40 @@ impl Node {
         &self.newest
     }
 
-    /// Squared distances in space from a point to the boxes of the quarters: never more than to any entry in
-    /// them.
+    /// The quarters no farther from a point than the limit, both squared, that may have a vehicle seen at `oldest`
+    /// or later; see [`coarse`]. Their distances, never more than to any entry in them, and what is in them, packed.
     #[inline]
-    pub(super) fn distances(&self, point: [f32; 3]) -> [f32; 4] {
+    pub(super) fn within(
+        &self,
+        limit: f32,
+        point: [f32; 3],
+        oldest: u32,
+    ) -> impl Iterator<Item = (f32, u32)> {
+        let distances = self.distances(point);
+        let matters = |quarter: usize| {
+            (distances[quarter] <= limit) & (self.newest[quarter] >= oldest) & (self.children[quarter] != 0)
+        };
+        Lanes::that(matters).map(move |quarter| (distances[quarter], self.children[quarter]))
+    }
+
+    /// Squared distances in space from a point to the boxes of the quarters. Nothing here is NaN, so the greater
+    /// of two is one instruction for all four.
+    #[inline]
+    fn distances(&self, point: [f32; 3]) -> [f32; 4] {
         let mut sums = [0.0; 4];
         for ((least, greatest), point) in self.least.iter().zip(&self.greatest).zip(point) {
             for (quarter, sum) in sums.iter_mut().enumerate() {
-                let outside = (least[quarter] - point).max(point - greatest[quarter]).max(0.0);
+                let outside = greater(greater(least[quarter] - point, point - greatest[quarter]), 0.0);
                 *sum += outside * outside;
             }
         }
         sums
     }
+}
+
+#[inline]
+fn greater(a: f32, b: f32) -> f32 {
+    if a > b { a } else { b }
 }
 
 /// An event time rounded down to units of 65 s, so that noting the newest of a leaf and of what is above it is
