@@ -15,8 +15,12 @@ use crate::{BBox, Hit, Key, Nearby, Reader, Vehicle, partition};
 /// The readers of all partitions. Clones are the same fleet.
 #[derive(Debug, Clone)]
 pub struct Fleet {
-    readers: Arc<RwLock<Vec<Option<Reader>>>>,
+    /// A list that a query has is replaced and not changed, so that taking it costs one count.
+    readers: Arc<RwLock<Readers>>,
 }
+
+/// By the number of the partition.
+type Readers = Arc<[Option<Reader>]>;
 
 /// A moment in the growth of the fleet, to tell who was there before from who came later.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,7 +34,7 @@ pub struct NotReady;
 impl Fleet {
     /// A fleet of so many partitions, none of them ready.
     pub fn new(partitions: usize) -> Fleet {
-        Fleet { readers: Arc::new(RwLock::new(vec![None; partitions])) }
+        Fleet { readers: Arc::new(RwLock::new(vec![None; partitions].into())) }
     }
 
     /// How many partitions the fleet is made of.
@@ -40,7 +44,7 @@ impl Fleet {
 
     /// Puts a partition in place, or takes it away. A number beyond the last partition is ignored.
     pub fn set(&self, partition: usize, reader: Option<Reader>) {
-        if let Some(place) = self.readers.write().get_mut(partition) {
+        if let Some(place) = Arc::make_mut(&mut self.readers.write()).get_mut(partition) {
             *place = reader;
         }
     }
@@ -58,7 +62,7 @@ impl Fleet {
     pub fn nearby(&self, nearby: &Nearby) -> Result<Vec<Hit>, NotReady> {
         let mut best: Vec<Hit> = Vec::new();
         let mut nearby = *nearby;
-        for reader in self.all()? {
+        for reader in self.all()?.iter().flatten() {
             reader.nearby(&nearby, &mut best);
             best.sort_by(Hit::order);
             best.truncate(nearby.k);
@@ -75,7 +79,7 @@ impl Fleet {
     /// [`NotReady`] while a partition is missing.
     pub fn bbox(&self, bbox: &BBox, limit: usize) -> Result<Vec<Vehicle>, NotReady> {
         let mut vehicles = Vec::new();
-        for reader in self.all()? {
+        for reader in self.all()?.iter().flatten() {
             reader.bbox(bbox, limit - vehicles.len(), &mut vehicles);
         }
         Ok(vehicles)
@@ -102,7 +106,8 @@ impl Fleet {
     /// # Errors
     /// [`NotReady`] while a partition is missing, or one does not answer `within` this time.
     pub fn growth(&self, within: Duration) -> Result<Growth, NotReady> {
-        let ends = self.all()?.into_iter().map(|reader| reader.slots_end_within(within).ok_or(NotReady));
+        let readers = self.all()?;
+        let ends = readers.iter().flatten().map(|reader| reader.slots_end_within(within).ok_or(NotReady));
         ends.collect::<Result<_, _>>().map(Growth)
     }
 
@@ -132,7 +137,7 @@ impl Fleet {
     /// # Errors
     /// [`NotReady`] while a partition is missing.
     pub fn len(&self) -> Result<usize, NotReady> {
-        Ok(self.all()?.iter().map(Reader::len).sum())
+        Ok(self.all()?.iter().flatten().map(Reader::len).sum())
     }
 
     /// Whether the fleet has no vehicle.
@@ -143,7 +148,9 @@ impl Fleet {
         self.len().map(|len| len == 0)
     }
 
-    fn all(&self) -> Result<Vec<Reader>, NotReady> {
-        self.readers.read().iter().cloned().collect::<Option<Vec<_>>>().ok_or(NotReady)
+    /// The readers of all partitions; none of them is missing.
+    fn all(&self) -> Result<Readers, NotReady> {
+        let readers = Arc::clone(&self.readers.read());
+        if readers.iter().all(Option::is_some) { Ok(readers) } else { Err(NotReady) }
     }
 }
