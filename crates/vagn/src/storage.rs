@@ -12,9 +12,7 @@ use std::time::Duration;
 use parking_lot::RwLock;
 use tracing::{error, info, warn};
 use vagn_otp::{Actor, Context, Failure, Handle};
-use vagn_store::{
-    DataDir, Fleet, Health, LogPosition, Partition, Progress, Recovery, StoreError, VehicleIdBuf, Written,
-};
+use vagn_store::{DataDir, Fleet, Health, Partition, Progress, Recovery, StoreError, VehicleIdBuf, Written};
 use vagn_wire::Fate;
 
 use crate::clock::Clock;
@@ -217,7 +215,7 @@ impl Handle<Write> for Storage {
         }
         let partition = self.partition.as_mut().expect("it is open");
         match partition.write(&write.updates, &mut self.fates) {
-            Ok(Written { end, .. }) => self.written(write, end),
+            Ok(written) => self.written(write, written),
             Err(_) => {
                 drop(write.settle(|_| Fate::Failed));
                 let health = partition.health();
@@ -240,12 +238,15 @@ impl Storage {
         }
     }
 
-    fn written(&self, write: Write, end: LogPosition) {
+    fn written(&self, write: Write, Written { end, new_vehicles, .. }: Written) {
         let refused = self.fates.iter().filter(|fate| **fate == Fate::Shed).count();
         if refused > 0 {
             self.refuse(refused);
         }
-        self.count_vehicles();
+        // Counting waits for every partition's writer; what was forgotten is counted with the next housekeeping.
+        if new_vehicles > 0 {
+            self.count_vehicles();
+        }
         if let Some(slip) = write.settle(|at| self.fates[at]) {
             self.around.sync.keep(end, slip);
         }

@@ -55,6 +55,8 @@ pub struct Written {
     pub end: LogPosition,
     /// How many updates were stored.
     pub stored: usize,
+    /// How many of these brought a vehicle that was not known.
+    pub new_vehicles: usize,
 }
 
 impl Partition {
@@ -116,7 +118,7 @@ impl Partition {
     fn try_write(&mut self, updates: &Updates) -> Result<Written, StoreError> {
         self.check_space()?;
         self.index.look(|index| index.plan(updates, &mut self.plan));
-        let mut stored = 0;
+        let (mut stored, mut new_vehicles) = (0, 0);
         for (update, planned) in self.plan.stored(updates) {
             if planned.new_vehicle {
                 self.log.push(&Record::Define { slot: planned.slot, key: update.key });
@@ -127,10 +129,11 @@ impl Partition {
                 sighting: *update.sighting,
             });
             stored += 1;
+            new_vehicles += usize::from(planned.new_vehicle);
         }
         let end = self.commit()?;
         self.show(updates);
-        Ok(Written { end, stored })
+        Ok(Written { end, stored, new_vehicles })
     }
 
     /// Lets readers in after every few updates.

@@ -13,7 +13,8 @@ fn a_vehicle_beyond_the_greatest_number_is_shed() {
     (0..5).for_each(|vehicle| push(&mut updates, &id(vehicle), sighting(1)));
     push(&mut updates, &id(0), sighting(2));
     let mut fates = Vec::new();
-    partition.write(&updates, &mut fates).unwrap();
+    let written = partition.write(&updates, &mut fates).unwrap();
+    assert_eq!((written.stored, written.new_vehicles), (4, 3));
     assert_eq!(fates, [Fate::Stored, Fate::Stored, Fate::Stored, Fate::Shed, Fate::Shed, Fate::Stored]);
     drop(partition);
     let (mut partition, recovery) = open(&disk, Settings { max_vehicles: 1, ..settings }).unwrap();

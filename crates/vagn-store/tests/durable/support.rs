@@ -124,6 +124,7 @@ pub(crate) fn write(
     let mut fates = Vec::new();
     let written = partition.write(&updates, &mut fates)?;
     assert!(fates.iter().all(|fate| *fate == Fate::Stored), "{fates:?}");
+    assert_eq!((written.stored, written.new_vehicles), (sightings.len(), model.len() - truth.model.len()));
     truth.story.extend((0..=written.end.0).rev().zip(records.into_iter().rev()));
     truth.model = model;
     Ok(written)
