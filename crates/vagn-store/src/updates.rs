@@ -72,6 +72,12 @@ impl Updates {
         self.entries.get(at).map(|entry| self.update(entry))
     }
 
+    /// The sighting at `at` alone, which must be within the batch.
+    #[inline]
+    pub(crate) fn sighting(&self, at: usize) -> &Sighting {
+        &self.entries[at].sighting
+    }
+
     /// The sightings in order.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = Update<'_>> + Clone {
         self.entries.iter().map(|entry| self.update(entry))

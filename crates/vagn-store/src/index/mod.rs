@@ -4,10 +4,12 @@
 //! |---|---|
 //! | `row.rs` | what is kept of a vehicle, one cache line |
 //! | `fate.rs` | the rules of order and repeats |
+//! | `ahead.rs` | what a group of updates will touch, asked for before it is touched |
 //! | `cell.rs`, `node.rs`, `blocks.rs`, `pile.rs` | the parts of the tree |
 //! | `tree.rs`, `load.rs` | how they change, and how they are built at once |
 //! | `nearby.rs`, `within.rs`, `lanes.rs` | how they are searched |
 
+mod ahead;
 mod blocks;
 mod cell;
 mod fate;
@@ -26,8 +28,8 @@ use vagn_wire::Fate;
 use crate::chunked::Chunked;
 use crate::geo::unit_vector;
 use crate::ids::Ids;
-use crate::prefetch::prefetch;
 use crate::{Key, Sighting, Update, Updates, Vehicle, VehicleIdBuf};
+use cell::Spot;
 use node::coarse;
 use row::Row;
 use tree::{TOP, Tree, narrow};
@@ -135,38 +137,19 @@ impl Index {
             *guess = self.ids.guess(hash);
             self.prefetch_row(*guess);
         }
-        for guess in &guesses[..count] {
-            self.prefetch_entry(*guess);
-        }
-        for ((hash, guess), index) in hashes.into_iter().zip(guesses).zip(group) {
-            applied.push(self.apply_one(&update(index), hash, guess));
-        }
-    }
-
-    fn prefetch_row(&self, slot: Option<u32>) {
-        if let Some(slot) = slot {
-            prefetch(&self.rows[slot]);
+        let slots = guesses[..count].iter().map(|guess| guess.unwrap_or(Applied::NO_SLOT));
+        let spots = self.prefetch_moves(slots, updates, group.clone());
+        for (((hash, guess), spot), index) in hashes.into_iter().zip(guesses).zip(spots).zip(group) {
+            applied.push(self.apply_one(&update(index), spot, hash, guess));
         }
     }
 
-    /// Starts to load what [`Index::vehicle`] will read.
-    fn prefetch_vehicle(&self, slot: u32) {
-        prefetch(&self.rows[slot]);
-        self.ids.prefetch_key(slot);
-    }
-
-    fn prefetch_entry(&self, slot: Option<u32>) {
-        if let Some(row) = slot.map(|slot| &self.rows[slot]).filter(|row| row.is_in_leaf()) {
-            self.tree.blocks.prefetch(row.place);
-        }
-    }
-
-    fn apply_one(&mut self, update: &Update<'_>, hash: u64, guess: Option<u32>) -> Applied {
+    fn apply_one(&mut self, update: &Update<'_>, spot: Spot, hash: u64, guess: Option<u32>) -> Applied {
         let guessed = guess.filter(|&slot| self.rows[slot].is_taken() && self.ids.is(slot, &update.key));
         let Some(slot) = guessed.or_else(|| self.ids.find(hash, &update.key)) else {
             return self.add(update, hash);
         };
-        Applied { slot, fate: self.update_slot(slot, update.sighting), new_vehicle: false }
+        Applied { slot, fate: self.update_taken(slot, spot, update.sighting), new_vehicle: false }
     }
 
     fn add(&mut self, update: &Update<'_>, hash: u64) -> Applied {
@@ -203,17 +186,21 @@ impl Index {
         if !self.is_taken(slot) {
             return Fate::Failed;
         }
+        self.update_taken(slot, Spot::of(sighting.position), sighting)
+    }
+
+    fn update_taken(&mut self, slot: u32, spot: Spot, sighting: &Sighting) -> Fate {
         let fate = fate::fate(&self.rows[slot].sighting(), sighting);
         if fate == Fate::Stored {
-            self.see(slot, sighting);
+            self.see(slot, spot, sighting);
         }
         fate
     }
 
     /// The cheap cases first: a vehicle that stays in its cell changes its own entry only.
-    fn see(&mut self, slot: u32, sighting: &Sighting) {
+    fn see(&mut self, slot: u32, spot: Spot, sighting: &Sighting) {
         let row = &mut self.rows[slot];
-        if !row.stays_at(sighting.position) {
+        if !row.stays_at(sighting.position, spot) {
             return self.relocate(slot, sighting);
         }
         let moves = row.is_in_leaf() && sighting.position != row.position();

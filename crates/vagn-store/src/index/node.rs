@@ -3,6 +3,7 @@
 use super::blocks::BLOCK;
 use super::cell::Cell;
 use super::lanes::Lanes;
+use crate::prefetch::prefetch;
 
 /// Vehicles in a leaf at most; one more splits it.
 pub(super) const LEAF_MAX: u32 = 64;
@@ -93,6 +94,12 @@ impl Node {
 
     pub(super) fn children(&self) -> [Child; 4] {
         self.children.map(Child::unpack)
+    }
+
+    /// Starts to load what changes to the tree read: all but the boxes.
+    #[inline]
+    pub(super) fn prefetch(&self) {
+        prefetch(&self.children);
     }
 
     pub(super) fn set_child(&mut self, quarter: usize, child: Child) {
@@ -191,6 +198,12 @@ impl Leaf {
         (0..self.count).map(|index| self.place(index))
     }
 
+    /// The place of its last entry. There must be one.
+    #[inline]
+    pub(super) fn last(&self) -> u32 {
+        self.place(self.count - 1)
+    }
+
     /// Whether the next entry needs a new block.
     pub(super) fn needs_block(&self) -> bool {
         self.count.is_multiple_of(BLOCK)
@@ -242,6 +255,7 @@ mod tests {
         for index in 0..LEAF_MAX {
             let block = leaf.needs_block().then_some(100 + index / BLOCK);
             taken.push(leaf.push(block));
+            assert_eq!(Some(&leaf.last()), taken.last());
         }
         assert_eq!(leaf.blocks(), [100, 101, 102, 103]);
         assert!(leaf.places().eq(taken.iter().copied()));

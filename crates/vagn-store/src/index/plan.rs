@@ -6,6 +6,7 @@
 use hashbrown::HashTable;
 use vagn_wire::Fate;
 
+use super::cell::Spot;
 use super::fate::fate;
 use super::{Applied, GROUP, Index};
 use crate::{Update, Updates};
@@ -124,27 +125,26 @@ impl Index {
     pub(crate) fn commit(&mut self, updates: &Updates, plan: &Plan, range: std::ops::Range<usize>) {
         for start in range.clone().step_by(GROUP) {
             let group = start..range.end.min(start + GROUP);
-            let end = self.slots_end();
-            for planned in &plan.planned[group.clone()] {
-                self.prefetch_entry(Some(planned.slot).filter(|&slot| slot < end));
-            }
-            for at in group {
-                let update = updates.get(at).expect("the range lies within the updates");
-                self.commit_one(&update, plan.planned[at]);
+            let planned = &plan.planned[group.clone()];
+            let spots =
+                self.prefetch_moves(planned.iter().map(|planned| planned.slot), updates, group.clone());
+            for ((at, planned), spot) in group.zip(planned).zip(spots) {
+                self.commit_one(updates, at, *planned, spot);
             }
         }
     }
 
-    fn commit_one(&mut self, update: &Update<'_>, planned: Applied) {
+    fn commit_one(&mut self, updates: &Updates, at: usize, planned: Applied, spot: Spot) {
         if planned.fate != Fate::Stored {
             return;
         }
         if planned.new_vehicle {
+            let update = updates.get(at).expect("the range lies within the updates");
             let slot = self.vacant_slot();
             debug_assert_eq!(slot, planned.slot, "nothing changed since the plan");
             self.fill(slot, self.ids.hash(&update.key), &update.key, update.sighting);
         } else {
-            self.see(planned.slot, update.sighting);
+            self.see(planned.slot, spot, updates.sighting(at));
         }
     }
 }

@@ -137,12 +137,12 @@ impl Row {
         canonical(self.position) == canonical(position)
     }
 
-    /// Whether the vehicle could move there and stay in its leaf or pile.
+    /// Whether the vehicle could move there, which is in that spot, and stay in its leaf or pile.
     #[inline]
-    pub(super) fn stays_at(&self, position: Position) -> bool {
+    pub(super) fn stays_at(&self, position: Position, spot: Spot) -> bool {
         match self.is_piled() {
             true => self.is_at(position),
-            false => Spot::of(position).shares(self.spot(), self.depth),
+            false => spot.shares(self.spot(), self.depth),
         }
     }
 

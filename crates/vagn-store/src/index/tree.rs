@@ -76,6 +76,24 @@ impl Tree {
         self.raise_from(branch, coarse(row.event_time_ms()));
     }
 
+    /// Starts to load the leaf of an entry, and gives it.
+    #[inline]
+    pub(super) fn prefetch_leaf(&self, place: u32) -> u32 {
+        let leaf = self.blocks.leaf_of(place);
+        prefetch(&self.leaves[leaf]);
+        leaf
+    }
+
+    /// Starts to load what [`Tree::remove`] of an entry of this leaf reads next: the last entry, which takes its place,
+    /// and what the leaf hangs on.
+    #[inline]
+    pub(super) fn prefetch_around(&self, leaf: u32) {
+        let leaf = &self.leaves[leaf];
+        self.blocks.prefetch(leaf.last());
+        self.nodes[leaf.branch.node].prefetch();
+        prefetch(&self.stems[leaf.branch.node]);
+    }
+
     fn raise_from(&mut self, mut branch: Branch, newest: u32) {
         while self.nodes[branch.node].raise(branch.quarter, newest) && branch.node != TOP {
             branch = self.stems[branch.node].branch;
