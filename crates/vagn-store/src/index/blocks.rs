@@ -120,6 +120,12 @@ impl Blocks {
         prefetch(self.quad(place));
     }
 
+    /// Starts to load a whole block.
+    #[inline]
+    pub(super) fn prefetch_block(&self, block: u32) {
+        self.blocks[block].quads.iter().for_each(prefetch);
+    }
+
     #[inline]
     fn quad(&self, place: u32) -> &Quad {
         &self.blocks[place / BLOCK].quads[(place % BLOCK / LANES) as usize]

@@ -147,7 +147,9 @@ impl<'a> Search<'a> {
 
     fn scan(&mut self, leaf: u32) {
         let tree = &self.index.tree;
-        for &block in tree.leaves[leaf].blocks() {
+        let blocks = tree.leaves[leaf].blocks();
+        blocks.iter().for_each(|block| tree.blocks.prefetch_block(*block));
+        for &block in blocks {
             for quad in tree.blocks.quads(block) {
                 for (distance, slot) in quad.within(self.limit, self.center) {
                     if self.index.is_as_new(slot, self.nearby.newer_than_ms) {
