@@ -1,7 +1,7 @@
 //! Positions as points on the unit sphere, for the f32 space that the index searches.
 //!
 //! The system's sines are right to the last bits of an f64, at some 270 instructions per point. What is rounded to
-//! f32 next needs no more than [`ERROR`], which two short series give.
+//! f32 next, by up to 2^-25, does not show an error of 2e-11, which two short series keep to.
 
 use std::f64::consts::PI;
 

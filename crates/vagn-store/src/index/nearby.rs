@@ -41,7 +41,7 @@ const ERROR_PART: f32 = 1e-6;
 type Ordered = u32;
 
 impl Index {
-    /// Adds the nearest vehicles to `hits`, nearest first and by [`Key`] where equally near.
+    /// Adds the nearest vehicles to `hits`, nearest first and by [`Key`](crate::Key) where equally near.
     pub fn nearby(&self, nearby: &Nearby, hits: &mut Vec<Hit>) {
         if nearby.k == 0 || nearby.max_m.is_nan() || nearby.max_m < 0.0 {
             return;
