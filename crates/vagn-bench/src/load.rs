@@ -26,6 +26,9 @@ const WARM_RATE: f64 = 400_000.0;
 /// Times that all vehicles report before a service that misses some is given up.
 const WARM_ROUNDS: u32 = 5;
 
+/// From this rate on a sender of segments waits until a message is full, at most a quarter of a millisecond.
+const FULL_FROM: f64 = 250_000.0;
+
 /// How long a service may take to settle.
 const SETTLE_WITHIN: Duration = Duration::from_secs(20);
 
@@ -36,7 +39,8 @@ pub struct Load {
     pub rate: Rate,
     /// For how long.
     pub seconds: f64,
-    /// Whether what is due at once leaves as segments of one message (`UDP_SEGMENT`).
+    /// Whether reports leave as segments of one message (`UDP_SEGMENT`), 64 in each at high rates; below, those that are due
+    /// at once.
     pub segments: bool,
 }
 
@@ -91,8 +95,9 @@ pub fn warmed(plan: Plan, vehicles: u32) -> anyhow::Result<(Service, Fleet)> {
 pub fn warm(service: &Service, fleet: &mut Fleet, vehicles: u32) -> anyhow::Result<()> {
     for _ in 0..WARM_ROUNDS {
         let before = service.counts()?;
-        fleet.go_on(Rate::PerSecond(WARM_RATE), Some(vehicles.into()), None);
-        let sent = send(fleet, service.address("udp")?, true, &AtomicBool::new(false))?;
+        let pace = Rate::PerSecond(WARM_RATE);
+        fleet.go_on(pace, Some(vehicles.into()), None);
+        let sent = send(fleet, service.address("udp")?, pace, true, &AtomicBool::new(false))?;
         Balance::draw(service.ops(), &before, sent.tally.reports, SETTLE_WITHIN)?;
         if service.vehicles()? >= u64::from(vehicles) {
             return Ok(());
@@ -202,7 +207,7 @@ pub fn while_sending<T>(
     fleet.go_on(rate, None, None);
     let stop = AtomicBool::new(false);
     thread::scope(|scope| {
-        let sender = scope.spawn(|| send(fleet, address, segments, &stop));
+        let sender = scope.spawn(|| send(fleet, address, rate, segments, &stop));
         let done = work();
         stop.store(true, Ordering::Relaxed);
         let sent = joined(sender)?;
@@ -219,7 +224,13 @@ pub fn joined<T>(thread: ScopedJoinHandle<'_, anyhow::Result<T>>) -> anyhow::Res
 }
 
 /// Sends what is due until the fleet ends or `stop` is set.
-fn send(fleet: &mut Fleet, address: SocketAddr, segments: bool, stop: &AtomicBool) -> anyhow::Result<Sent> {
+fn send(
+    fleet: &mut Fleet,
+    address: SocketAddr,
+    rate: Rate,
+    segments: bool,
+    stop: &AtomicBool,
+) -> anyhow::Result<Sent> {
     let target = address.to_string().parse().context("read the target")?;
     let mut sender = Sender::connect(&target)?;
     if !segments {
@@ -227,6 +238,10 @@ fn send(fleet: &mut Fleet, address: SocketAddr, segments: bool, stop: &AtomicBoo
     }
     let (mut batch, mut tally, start) = (Batch::default(), Tally::default(), Instant::now());
     while !stop.load(Ordering::Relaxed) {
+        if segments && let Some(wait) = until_full(rate, start.elapsed(), tally.reports) {
+            thread::sleep(wait);
+            continue;
+        }
         let next = batch.fill(fleet, start.elapsed(), SEND_MAX)?;
         sender.send(&batch)?;
         batch.count_into(&mut tally);
@@ -237,6 +252,13 @@ fn send(fleet: &mut Fleet, address: SocketAddr, segments: bool, stop: &AtomicBoo
         }
     }
     Ok(Sent { tally, took: start.elapsed() })
+}
+
+/// How long it takes until a whole message is due, after so many reports were sent. `None`: it is, or it would take too long.
+fn until_full(rate: Rate, elapsed: Duration, sent: u64) -> Option<Duration> {
+    let Rate::PerSecond(rate) = rate else { return None };
+    let missing = (sent + SEND_MAX as u64) as f64 - rate * elapsed.as_secs_f64();
+    (rate >= FULL_FROM && missing >= 1.0).then(|| Duration::from_secs_f64(missing / rate))
 }
 
 /// Encoded reports of the fleet, `count` of them, and the places they tell as (lat, lon).
@@ -252,5 +274,21 @@ pub fn places(fleet: &mut Fleet, count: u64) -> anyhow::Result<Vec<(f64, f64)>> 
         let report = vagn_wire::decode(&bytes).ok().and_then(|report| report.position.ok());
         let place = report.context("a simulated vehicle says where it is")?;
         places.push((place.lat(), place.lon()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_for_a_whole_message_only_at_high_rates() {
+        let wait =
+            |rate, micros, sent| until_full(Rate::PerSecond(rate), Duration::from_micros(micros), sent);
+        assert_eq!(wait(1e6, 0, 0), Some(Duration::from_micros(64)));
+        assert_eq!(wait(1e6, 100, 64), Some(Duration::from_micros(28)));
+        assert_eq!(wait(1e6, 128, 64), None);
+        assert_eq!(wait(5e3, 0, 0), None);
+        assert_eq!(until_full(Rate::Max, Duration::ZERO, 0), None);
     }
 }
