@@ -84,7 +84,7 @@ fn plan(bench: &Bench) -> Vec<(Rate, Way)> {
     };
     of(Way::Each, &[5e3, 50e3, 100e3, 250e3], &[5e3, 100e3])
         .chain(of(Way::Segments, &[500e3, 700e3, 850e3, 925e3, 1e6, 1.2e6], &[500e3]))
-        .chain(of(Way::Merged, &[1e6, 1.25e6, 1.5e6], &[1e6]))
+        .chain(of(Way::Merged, &[1e6, 1.5e6, 1.75e6, 2e6], &[1e6]))
         .collect()
 }
 

@@ -10,7 +10,7 @@ use vagn_otp::{Failure, ThreadContext};
 use vagn_wire::{Reject, StoredAck, decode};
 
 use super::backoff::Backoff;
-use super::contention::times_stopped;
+use super::contention::waited;
 use super::gather::Gather;
 use super::handover::Handover;
 use super::outlet::DoorOutlet;
@@ -23,8 +23,8 @@ use crate::config::Reply;
 /// What the original answered to every datagram that was not empty.
 const ORIGINAL_REPLY: &[u8] = b"\\n";
 
-/// A door that was stopped so often between two looks shares its processor.
-const STOPPED_OFTEN: u64 = 5;
+/// Threads that together wait for so great a part of the time share processors.
+const WAITING_SHARE: f64 = 0.25;
 
 /// How often the kernel is asked what it dropped.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -218,7 +218,11 @@ struct Pace<'a> {
     last: Duration,
     looked: Duration,
     warned: Option<Duration>,
-    stopped: u64,
+    /// Something older had to be shed since the last look.
+    crowded: bool,
+    /// What the threads had waited for a processor at the last look, if it was crowded then.
+    waited: Option<Duration>,
+    /// The stages that store have to share processors, with this door first of all.
     shares: bool,
 }
 
@@ -226,7 +230,6 @@ impl<'a> Pace<'a> {
     fn new(door: &'a UdpDoor, name: &'a str) -> Self {
         let now = door.handover.clock.monotonic();
         let gather = door.gathers.then(|| Gather::new(door.socket.buffer.booked));
-        let stopped = times_stopped();
         Self {
             door,
             name,
@@ -235,7 +238,8 @@ impl<'a> Pace<'a> {
             last: now,
             looked: now,
             warned: None,
-            stopped,
+            crowded: false,
+            waited: None,
             shares: false,
         }
     }
@@ -244,8 +248,12 @@ impl<'a> Pace<'a> {
         let now = self.door.handover.clock.monotonic();
         let since = now.saturating_sub(self.last);
         self.last = now;
-        if now.saturating_sub(self.looked) >= LOOK_EVERY {
-            self.look(now);
+        self.crowded |= round.crowded;
+        let looked = now.saturating_sub(self.looked);
+        if looked >= LOOK_EVERY {
+            self.looked = now;
+            self.look_for_drops(now);
+            self.look_for_contention(looked);
         }
         let nap = self.gather.as_mut().and_then(|gather| gather.nap(round.received, since, round.more));
         let crowded = self.gather.is_some() && self.shares && round.crowded;
@@ -254,11 +262,16 @@ impl<'a> Pace<'a> {
         }
     }
 
-    fn look(&mut self, now: Duration) {
-        self.looked = now;
-        let stopped = times_stopped();
-        self.shares = stopped.saturating_sub(self.stopped) >= STOPPED_OFTEN;
-        self.stopped = stopped;
+    /// Only while it is crowded, since it costs something.
+    fn look_for_contention(&mut self, since: Duration) {
+        let waited = std::mem::take(&mut self.crowded).then(waited);
+        self.shares = waited.zip(self.waited).is_some_and(|(now, before)| {
+            now.saturating_sub(before).as_secs_f64() >= WAITING_SHARE * since.as_secs_f64()
+        });
+        self.waited = waited;
+    }
+
+    fn look_for_drops(&mut self, now: Duration) {
         let drops = self.door.count_drops(self.name);
         let quiet = self.warned.is_some_and(|warned| now.saturating_sub(warned) < WARN_EVERY);
         if drops > 0 && !quiet {
