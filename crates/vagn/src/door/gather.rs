@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 /// Longest nap; adds at most this to the age of a position.
-pub(super) const NAP_MAX: Duration = Duration::from_millis(8);
+pub(super) const NAP_MAX: Duration = Duration::from_millis(10);
 
 /// A shorter nap gathers too little for what the timer costs.
 pub(super) const NAP_MIN: Duration = Duration::from_micros(500);
@@ -83,7 +83,7 @@ mod tests {
     fn naps_longer_the_slower_packets_come_and_not_at_all_when_idle() {
         check(LARGE, 0, None);
         check(LARGE, 500, None);
-        check(LARGE, 5_000, Some(8_000));
+        check(LARGE, 5_000, Some(10_000));
         check(LARGE, 64_000, Some(8_000));
         check(LARGE, 128_000, Some(4_000));
         check(LARGE, 250_000, Some(2_048));
@@ -93,7 +93,7 @@ mod tests {
 
     #[test]
     fn never_naps_a_small_buffer_full() {
-        check(DEFAULT, 5_000, Some(8_000));
+        check(DEFAULT, 5_000, Some(10_000));
         check(DEFAULT, 100_000, Some(690));
         check(DEFAULT, 250_000, None);
         check(0, 250_000, None);
