@@ -63,7 +63,7 @@ bench:
 ## bench-document: the document again, from the results that are there
 bench-document:
 	$(CARGO) build --release --locked --bin vagn-bench
-	$(BENCH) render $(BENCH_QUICK)
+	$(BENCH) render
 
 ## table: CPU, memory and errors at a few fixed rates, as in docs/BENCHMARKS.md
 table:

@@ -1,7 +1,10 @@
 """What every measurement leaves for docs/BENCHMARKS.md: one JSON file per section, in target/bench."""
 
+import datetime
 import json
 import os
+import platform
+import subprocess
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -20,6 +23,27 @@ def plot(title, x, y, series):
     return {"title": title, "x": axis(*x), "y": axis(*y), "series": points}
 
 
+def measured():
+    """Of which source, when and on which machine; `machine.rs` of vagn-bench says the same in the same words."""
+
+    def said(*command):
+        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
+
+    def field(file, name):
+        return next(line.split(":", 1)[1].strip() for line in open(file) if line.startswith(name))
+
+    changed = said("git", "status", "--porcelain", "--untracked-files=no", "--", ".", ":!docs")
+    gib = int(field("/proc/meminfo", "MemTotal").split()[0]) / 1024 / 1024
+    rust = " ".join(said("rustc", "--version").split()[:2])
+    return {
+        "commit": said("git", "rev-parse", "--short=12", "HEAD") + (" with changes" if changed else ""),
+        "date": datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
+        "quick": bool(os.environ.get("QUICK")),
+        "machine": f"{field('/proc/cpuinfo', 'model name')}, {os.cpu_count()} cores, {gib:.0f} GiB, "
+        f"{platform.system()} {platform.release()}, {rust}",
+    }
+
+
 def write(section, title, text, columns, rows, commands, plots=(), aims=()):
     """Writes target/bench/SECTION.json, and the table to standard output."""
     found = {
@@ -31,6 +55,7 @@ def write(section, title, text, columns, rows, commands, plots=(), aims=()):
         "plots": list(plots),
         "commands": list(commands),
         "aims": list(aims),
+        "measured": measured(),
     }
     folder = ROOT / "target" / "bench"
     folder.mkdir(parents=True, exist_ok=True)

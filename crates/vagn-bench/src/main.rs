@@ -32,6 +32,9 @@ enum Command {
         /// Only these sections; the others keep their last results.
         #[arg(long, value_name = "ID,…", value_delimiter = ',')]
         only: Vec<String>,
+        /// Short runs over a small fleet: shows that it works, not how fast.
+        #[arg(long)]
+        quick: bool,
     },
     /// Write the document from the results that are there.
     Render {
@@ -52,17 +55,14 @@ struct Place {
     /// The folder of the document.
     #[arg(long, value_name = "DIR", default_value = "docs")]
     docs: PathBuf,
-    /// Short runs over a small fleet: shows that it works, not how fast.
-    #[arg(long)]
-    quick: bool,
 }
 
 fn main() -> anyhow::Result<ExitCode> {
     match Args::parse().command {
         Command::Bare => bare::run()?,
         Command::Render { place } => write(&place)?,
-        Command::Run { place, vagn, only } => {
-            let bench = Bench { vagn, scratch: place.work.join("scratch"), quick: place.quick };
+        Command::Run { place, vagn, only, quick } => {
+            let bench = Bench { vagn, scratch: place.work.join("scratch"), quick };
             let whole = measure(&bench, &place.work, &only)?;
             write(&place)?;
             return Ok(ExitCode::from(u8::from(!whole)));
@@ -100,14 +100,15 @@ fn measure_one(bench: &Bench, work: &Path, mut section: Section, run: sections::
     section.commands.insert(0, format!("{make} ONLY={}", section.id));
     bench.progress(format!("{}: {:.0} s", section.id, started.elapsed().as_secs_f64()));
     drop(fs::remove_dir_all(&bench.scratch));
+    section.measured = Some(machine::stamp(bench.quick));
     section.save(work)?;
     Ok(section.failed.is_none())
 }
 
-fn write(Place { work, docs, quick }: &Place) -> anyhow::Result<()> {
+fn write(Place { work, docs }: &Place) -> anyhow::Result<()> {
     let folder = docs.join("bench");
     let results = folder.join("results");
-    section::collect(work, &results, &machine::stamp(*quick))?;
+    section::collect(work, &results)?;
     let sections = section::all(&results)?;
     let notes = Notes::read(&folder.join("notes"), &sections)?;
     let document = render::document(&sections, &notes);

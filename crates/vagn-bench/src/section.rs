@@ -212,13 +212,13 @@ impl Bound {
     }
 }
 
-/// Takes new results from `work` over into `kept`, stamped.
+/// Takes new results from `work` over into `kept`.
 ///
 /// # Errors
-/// When a file cannot be read, moved or understood.
-pub fn collect(work: &Path, kept: &Path, stamp: &Measured) -> anyhow::Result<()> {
-    for (file, mut section) in read(work)? {
-        section.measured.get_or_insert_with(|| stamp.clone());
+/// When a file cannot be read, moved or understood, or does not say of which commit it is.
+pub fn collect(work: &Path, kept: &Path) -> anyhow::Result<()> {
+    for (file, section) in read(work)? {
+        anyhow::ensure!(section.measured.is_some(), "{file} does not say what was measured; remove it");
         section.save(kept)?;
         fs::remove_file(work.join(&file)).with_context(|| format!("remove {file}"))?;
     }
@@ -296,9 +296,10 @@ mod tests {
         let stamp = |commit: &str| Measured { commit: commit.to_owned(), ..Measured::default() };
         let measure = |ids: &[&str], commit| {
             for id in ids {
-                Section::new(id, id).save(work.path()).unwrap();
+                let measured = Some(stamp(commit));
+                Section { measured, ..Section::new(id, id) }.save(work.path()).unwrap();
             }
-            collect(work.path(), kept.path(), &stamp(commit)).unwrap();
+            collect(work.path(), kept.path()).unwrap();
         };
         measure(&["aaa", "index", "udp", "overload"], "one");
         measure(&["overload", "ack"], "two");
@@ -310,5 +311,7 @@ mod tests {
             [("udp", "one"), ("ack", "two"), ("overload", "two"), ("index", "one"), ("aaa", "one")]
         );
         assert!(all(work.path()).unwrap().is_empty());
+        Section::new("ack", "Of nobody knows when").save(work.path()).unwrap();
+        assert!(collect(work.path(), kept.path()).unwrap_err().to_string().contains("ack.json"));
     }
 }

@@ -102,7 +102,7 @@ pub(super) fn run(bench: &Bench, section: &mut Section) -> anyhow::Result<()> {
             json!(against(postgis)),
         ]);
     }
-    for (way, name) in [("UDP,", "over UDP"), ("UDP with", "over UDP from gateways (`udp.gro`)")] {
+    for (way, name) in [("UDP,", "over UDP"), ("UDP with", "over UDP (`udp.gro`, full segments)")] {
         let udp = best("Vagn", "1 s, nothing", way);
         for (other, at_least, per_s) in [
             ("Redis GEO, pipelined", 8.0, redis),

@@ -76,7 +76,7 @@ struct Scratch {
     exact: Vec<(f64, u32)>,
 }
 
-/// Longest list that is kept for the next search: some 100 KiB per thread in all.
+/// Longest list that is kept for the next search: some 150 KiB per thread in all.
 const KEPT_MAX: usize = 4096;
 
 impl Scratch {

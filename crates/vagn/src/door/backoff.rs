@@ -2,7 +2,7 @@
 //!
 //! What such a door receives makes something older go, at the cost of the very processor that storing needs; what the
 //! kernel drops meanwhile costs next to nothing. So it naps, just long enough that a good many batches find room before
-//! the next one does not. Pure: datagrams in, a nap out.
+//! the next one does not. Pure: what found room in, a nap out.
 
 use std::time::Duration;
 
@@ -14,32 +14,34 @@ const NAP_MIN: Duration = Duration::from_millis(2);
 /// Longest nap, where the processor is scarce. Short against what waits in the queue then, which is seconds old.
 const NAP_MAX: Duration = Duration::from_millis(32);
 
-/// Datagrams that should find room between two naps: of so many batches one is received in vain.
+/// Datagrams that should find room between two naps: of so many batches one is received in vain. A queue shorter than that
+/// (`pools.shed_queue`) makes for the longest nap.
 const ENOUGH: usize = 16 * BATCH_MAX;
 
 /// The nap so far, and whether it was long enough.
 #[derive(Debug)]
 pub(super) struct Backoff {
     nap: Duration,
-    taken: usize,
+    /// Datagrams that found room since the last nap.
+    fitted: usize,
 }
 
 impl Backoff {
     pub(super) fn new() -> Self {
-        Self { nap: NAP_MIN, taken: 0 }
+        Self { nap: NAP_MIN, fitted: 0 }
     }
 
-    /// Takes in that `received` datagrams came, and whether something older had to go for them (`crowded`); then says how
-    /// long to nap.
-    pub(super) fn nap(&mut self, received: usize, crowded: bool) -> Option<Duration> {
-        self.taken += received;
+    /// Takes in that `fitted` datagrams found room, and whether something older had to go for others (`crowded`); then says
+    /// how long to nap.
+    pub(super) fn nap(&mut self, fitted: usize, crowded: bool) -> Option<Duration> {
+        self.fitted += fitted;
         if !crowded {
             return None;
         }
-        let taken = std::mem::take(&mut self.taken);
-        if taken < ENOUGH {
+        let fitted = std::mem::take(&mut self.fitted);
+        if fitted < ENOUGH {
             self.nap = (self.nap * 2).min(NAP_MAX);
-        } else if taken > 2 * ENOUGH {
+        } else if fitted > 2 * ENOUGH {
             self.nap = (self.nap / 2).max(NAP_MIN);
         }
         Some(self.nap)
@@ -58,7 +60,7 @@ mod tests {
         for _ in 0..50 {
             let room = nap.as_millis() as usize * stored_per_ms / BATCH_MAX;
             (0..room).for_each(|_| assert_eq!(backoff.nap(BATCH_MAX, false), None));
-            nap = backoff.nap(BATCH_MAX, true).unwrap();
+            nap = backoff.nap(0, true).unwrap();
             vain = 1.0 / (room + 1) as f64;
         }
         (nap.as_millis(), vain)

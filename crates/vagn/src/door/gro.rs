@@ -8,14 +8,14 @@ use std::os::fd::AsFd;
 
 use libc::c_int;
 
-use super::beside::{self, Message};
+use super::control::{self, Message};
 use super::sockopt;
 
 /// The longest piece: all that a UDP length can say.
 pub(super) const PIECE_MAX: usize = 65_535;
 
 /// Room for what tells the size of the datagrams in a piece.
-pub(super) const SPACE: usize = beside::space(size_of::<c_int>());
+pub(super) const SPACE: usize = control::space(size_of::<c_int>());
 
 /// From now on, datagrams to `socket` may come in one piece. Errors when the kernel is older than 5.0.
 pub(super) fn enable(socket: &impl AsFd) -> io::Result<()> {

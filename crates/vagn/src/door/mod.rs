@@ -4,8 +4,8 @@
 //! restarted loses nothing that waits in the kernel.
 
 mod backoff;
-mod beside;
 mod contention;
+mod control;
 mod files;
 mod gather;
 mod gro;
@@ -39,7 +39,7 @@ use self::port::{Port, Unsteered, Wanted};
 use self::socket::DoorSocket;
 pub use self::socket::{Buffer, probe_buffer};
 use self::tcp::TcpDoor;
-use self::udp::UdpDoor;
+use self::udp::{Lane, UdpDoor};
 use crate::config::{Reply, TcpSettings, UdpSettings};
 
 /// The bound doors of the service, before they open.
@@ -96,9 +96,11 @@ impl Doors {
         let mut children = Vec::new();
         for (at, port) in self.ports.into_iter().enumerate() {
             let suffix = if at == 0 { String::new() } else { format!("-{}", at + 1) };
-            children.push(udp(&format!("udp{suffix}"), port.ordinary, self.reply, true, handover));
+            let lane = if port.emergency.is_ok() { Lane::Positions } else { Lane::Mixed };
+            children.push(udp(&format!("udp{suffix}"), port.ordinary, self.reply, lane, handover));
             if let Ok(socket) = port.emergency {
-                children.push(udp(&format!("udp-emergency{suffix}"), socket, self.reply, false, handover));
+                let name = format!("udp-emergency{suffix}");
+                children.push(udp(&name, socket, self.reply, Lane::Emergencies, handover));
             }
         }
         let door = Arc::new(TcpDoor::new(self.listeners, tls, &self.tcp, self.files, handover.clone()));
@@ -111,9 +113,9 @@ impl Doors {
     }
 }
 
-fn udp(name: &str, socket: Arc<DoorSocket>, reply: Reply, gathers: bool, handover: &Handover) -> ChildSpec {
+fn udp(name: &str, socket: Arc<DoorSocket>, reply: Reply, lane: Lane, handover: &Handover) -> ChildSpec {
     let outlet = Arc::new(DoorOutlet::new(socket.clone(), handover.metrics.clone()));
-    let door = UdpDoor { socket, outlet, handover: handover.clone(), reply, gathers };
+    let door = UdpDoor { socket, outlet, handover: handover.clone(), reply, lane };
     ChildSpec::thread(name, move |ctx| door.run(&ctx))
 }
 

@@ -10,12 +10,12 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use libc::{in_pktinfo, in6_pktinfo};
 use socket2::{MsgHdr, Socket};
 
-use super::beside::{self, Message};
+use super::control::{self, Message};
 use super::sockopt;
 use crate::asker::Peer;
 
 /// Room for the longer of the two messages.
-pub(super) const SPACE: usize = beside::space(size_of::<in6_pktinfo>());
+pub(super) const SPACE: usize = control::space(size_of::<in6_pktinfo>());
 
 /// From now on, datagrams to `socket`, bound at `address`, bring along where they were sent to.
 pub(super) fn enable(socket: &Socket, address: SocketAddr) -> io::Result<()> {
@@ -77,7 +77,7 @@ mod tests {
             let from: IpAddr = from.parse().unwrap();
             let control = write(from);
             assert!(control.len() <= SPACE);
-            assert_eq!(beside::messages(&control).find_map(|message| read(&message)), Some(from));
+            assert_eq!(control::messages(&control).find_map(|message| read(&message)), Some(from));
         }
     }
 }

@@ -27,7 +27,8 @@ pub(super) struct Wanted {
     pub(super) buffer_bytes: usize,
     /// A socket of their own for emergencies.
     pub(super) steered: bool,
-    /// Several positions of one sender in one piece.
+    /// Several datagrams of one sender in one piece. On both sockets: where a network card's driver merges, the kernel asks
+    /// either of them, whichever the datagram will go to.
     pub(super) merged: bool,
 }
 
@@ -43,27 +44,26 @@ pub(super) enum Unsteered {
 impl Port {
     /// Takes the port at `address` (0: any free one) for this process alone.
     pub(super) fn bind(address: SocketAddr, wanted: Wanted) -> io::Result<Self> {
-        let Wanted { buffer_bytes, steered, merged } = wanted;
-        let ordinary = DoorSocket::new(address, buffer_bytes, merged)?;
+        let ordinary = DoorSocket::new(address, wanted.buffer_bytes, wanted.merged)?;
         ordinary.socket.bind(&address.into())?;
         let address = ordinary.address()?;
-        let emergency = if steered { second(&ordinary, address, buffer_bytes) } else { Err(Unsteered::Off) };
+        let emergency = if wanted.steered { second(&ordinary, address, wanted) } else { Err(Unsteered::Off) };
         Ok(Self { address, ordinary: Arc::new(ordinary), emergency: emergency.map(Arc::new) })
     }
 }
 
 /// Opens the group for a second socket and steers. When that is refused the port is closed to others again.
-fn second(first: &DoorSocket, address: SocketAddr, buffer_bytes: usize) -> Result<DoorSocket, Unsteered> {
+fn second(first: &DoorSocket, address: SocketAddr, wanted: Wanted) -> Result<DoorSocket, Unsteered> {
     first.socket.set_reuse_port(true)?;
-    let joined = join(address, buffer_bytes);
+    let joined = join(address, wanted);
     if joined.is_err() {
         first.socket.set_reuse_port(false)?;
     }
     Ok(joined?)
 }
 
-fn join(address: SocketAddr, buffer_bytes: usize) -> io::Result<DoorSocket> {
-    let socket = DoorSocket::new(address, buffer_bytes, false)?;
+fn join(address: SocketAddr, wanted: Wanted) -> io::Result<DoorSocket> {
+    let socket = DoorSocket::new(address, wanted.buffer_bytes, wanted.merged)?;
     socket.socket.set_reuse_port(true)?;
     socket.socket.bind(&address.into())?;
     steer::attach(&socket.socket)?;
@@ -73,6 +73,7 @@ fn join(address: SocketAddr, buffer_bytes: usize) -> io::Result<DoorSocket> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::door::gro;
     use socket2::{Domain, Socket, Type};
     use std::net::UdpSocket;
 
@@ -82,6 +83,16 @@ mod tests {
 
     fn any() -> SocketAddr {
         "127.0.0.1:0".parse().unwrap()
+    }
+
+    #[test]
+    fn both_sockets_merge_when_asked_and_not_otherwise() {
+        let possible = gro::enable(&Socket::new(Domain::IPV4, Type::DGRAM, None).unwrap()).is_ok();
+        for merged in [true, false] {
+            let port = Port::bind(any(), Wanted { merged, ..wanted(true) }).unwrap();
+            let sockets = [Some(&port.ordinary), port.emergency.as_ref().ok()];
+            assert!(sockets.into_iter().flatten().all(|socket| socket.gives.merged == (merged && possible)));
+        }
     }
 
     #[test]

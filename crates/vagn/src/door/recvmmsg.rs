@@ -9,7 +9,7 @@ use libc::{c_void, iovec, mmsghdr, msghdr, sockaddr_in6, socklen_t};
 use socket2::{SockAddr, SockAddrStorage};
 use vagn_wire::MAX_DATAGRAM;
 
-use super::{beside, gro, pktinfo};
+use super::{control, gro, pktinfo};
 use crate::asker::Peer;
 
 /// Pieces per call, each a datagram unless the kernel merges them. 64 beats 256: the slots stay in the cache.
@@ -56,7 +56,7 @@ impl Arrival<'_> {
         let length = (self.name_length as usize).min(size_of::<sockaddr_in6>());
         // SAFETY: the first `length` bytes of the storage are an address that the kernel wrote.
         let address = unsafe { SockAddr::new(storage, length as socklen_t) }.as_socket()?;
-        let sent_to = beside::messages(self.control).find_map(|message| pktinfo::read(&message));
+        let sent_to = control::messages(self.control).find_map(|message| pktinfo::read(&message));
         Some(Peer { address, sent_to })
     }
 }
@@ -71,7 +71,7 @@ pub(super) struct Receiver {
     heads: [Head; CALL_MAX],
 }
 
-/// Memory for [`CALL_MAX`] pieces. What is never filled is never given by the kernel.
+/// Memory for [`CALL_MAX`] pieces. Memory that is never filled is never taken.
 struct Slots {
     bytes: Vec<u8>,
     length: usize,
@@ -174,7 +174,7 @@ impl Receiver {
 
     fn datagram_length(&self, control: &[u8]) -> Option<usize> {
         let merged = self.gives.merged && !control.is_empty();
-        merged.then(|| beside::messages(control).find_map(|message| gro::datagram_length(&message)))?
+        merged.then(|| control::messages(control).find_map(|message| gro::datagram_length(&message)))?
     }
 }
 

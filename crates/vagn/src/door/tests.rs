@@ -14,7 +14,7 @@ use vagn_wire::ack::decode as decode_ack;
 use vagn_wire::{Fate, MAX_DATAGRAM, Reject, is_emergency};
 
 use super::testing::{collector, emergency, handover, report, store, trust};
-use super::{Doors, Handover, sockopt};
+use super::{Doors, Handover, gro, sockopt};
 use crate::batch::{BATCH_MAX, Batch};
 use crate::config::{Reply, TcpSettings, UdpSettings};
 use crate::metrics::ReasonLabel;
@@ -74,6 +74,8 @@ impl Plan {
             ..TcpSettings::default()
         };
         let doors = Doors::bind_steered(&udp, &tcp, self.steered).unwrap();
+        let merges = doors.ports[0].ordinary.gives.merged;
+        assert_eq!(merges, self.gro && gro::enable(&doors.ports[0].ordinary.socket).is_ok());
         let (udp, tcp, steered) = (doors.udp_addresses()[0], doors.tcp_addresses()[0], doors.is_steered());
         let children = doors.children(identity.server_config(&[]).unwrap(), &handover).into_iter();
         let children = children.map(|child| child.watchdog(self.hang_limit));

@@ -23,7 +23,7 @@ use crate::config::Reply;
 /// What the original answered to every datagram that was not empty.
 const ORIGINAL_REPLY: &[u8] = b"\\n";
 
-/// Threads that together wait for so great a part of the time share processors.
+/// Threads that together wait for so great a part of one processor's time share it.
 const WAITING_SHARE: f64 = 0.25;
 
 /// How often the kernel is asked what it dropped.
@@ -38,6 +38,9 @@ const FAULT_PAUSE: Duration = Duration::from_millis(50);
 /// Failures in a row before the supervisor is told.
 const FAULTS_MAX: u32 = 20;
 
+/// Bytes made room for at once, as for a batch of long reports; more only as they are needed.
+const RESERVE_MAX: usize = 64 << 10;
+
 /// Longest that a stopping door goes on reading what already waits.
 const DRAIN_MAX: Duration = Duration::from_millis(500);
 
@@ -47,8 +50,18 @@ pub(super) struct UdpDoor {
     pub(super) outlet: Arc<DoorOutlet>,
     pub(super) handover: Handover,
     pub(super) reply: Reply,
-    /// Naps when busy, so that datagrams gather. Never where emergencies arrive.
-    pub(super) gathers: bool,
+    pub(super) lane: Lane,
+}
+
+/// What arrives at a door, and so how long it may nap.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Lane {
+    /// Emergencies have a socket of their own: gathers, and backs off when crowded.
+    Positions,
+    /// The kernel does not keep emergencies apart: gathers, and takes in all that comes, since a call may be among it.
+    Mixed,
+    /// Never naps.
+    Emergencies,
 }
 
 /// What one look at the socket gave.
@@ -57,7 +70,9 @@ struct Round {
     received: usize,
     /// The last call into the kernel filled up, so more is waiting.
     more: bool,
-    /// Something older had to be shed for it.
+    /// How many of them found room.
+    fitted: usize,
+    /// Something older had to be shed for the others.
     crowded: bool,
 }
 
@@ -89,17 +104,17 @@ impl UdpDoor {
     fn round(&self, receiver: &mut Receiver, wait: Wait, ctx: &ThreadContext) -> io::Result<Round> {
         let mut last = receiver.receive(&self.socket.socket, wait)?;
         let _busy = ctx.busy();
-        let mut intake = Intake::new(self);
-        intake.take(receiver, last);
-        while last == CALL_MAX && intake.received + CALL_MAX <= BATCH_MAX {
+        let mut haul = Haul::new(self);
+        haul.take(receiver, last);
+        while last == CALL_MAX && haul.received + CALL_MAX <= BATCH_MAX {
             // An error is found again by the next round, after this one's batch is safe.
             last = receiver.receive(&self.socket.socket, Wait::No).unwrap_or(0);
-            intake.take(receiver, last);
+            haul.take(receiver, last);
         }
-        if intake.received > 0 {
-            tracing::debug!(door = ctx.name(), datagrams = intake.received, "received");
+        if haul.received > 0 {
+            tracing::debug!(door = ctx.name(), datagrams = haul.received, "received");
         }
-        Ok(intake.publish(last == CALL_MAX))
+        Ok(haul.publish(last == CALL_MAX))
     }
 
     fn reply_to(&self, arrival: &Arrival<'_>) {
@@ -149,21 +164,22 @@ impl UdpDoor {
 }
 
 /// What one look at the socket brings, batch by batch.
-struct Intake<'a> {
+struct Haul<'a> {
     door: &'a UdpDoor,
     batch: BatchBuilder,
     received: usize,
+    fitted: usize,
     crowded: bool,
 }
 
-impl<'a> Intake<'a> {
+impl<'a> Haul<'a> {
     fn new(door: &'a UdpDoor) -> Self {
-        Self { door, batch: BatchBuilder::new(Source::Udp), received: 0, crowded: false }
+        Self { door, batch: BatchBuilder::new(Source::Udp), received: 0, fitted: 0, crowded: false }
     }
 
     /// Takes the datagrams in the first `count` pieces.
     fn take(&mut self, receiver: &Receiver, count: usize) {
-        self.batch.reserve(count, receiver.bytes(count));
+        self.batch.reserve(count, receiver.bytes(count).min(RESERVE_MAX));
         for arrival in receiver.arrivals(count) {
             self.received += 1;
             match arrival.payload {
@@ -195,12 +211,17 @@ impl<'a> Intake<'a> {
 
     fn hand_over(&mut self) {
         let batch = std::mem::replace(&mut self.batch, BatchBuilder::new(Source::Udp));
-        self.crowded |= self.door.handover.publish(batch);
+        let count = batch.len();
+        if self.door.handover.publish(batch) {
+            self.crowded = true;
+        } else {
+            self.fitted += count;
+        }
     }
 
     fn publish(mut self, more: bool) -> Round {
         self.hand_over();
-        Round { received: self.received, more, crowded: self.crowded }
+        Round { received: self.received, more, fitted: self.fitted, crowded: self.crowded }
     }
 }
 
@@ -229,7 +250,7 @@ struct Pace<'a> {
 impl<'a> Pace<'a> {
     fn new(door: &'a UdpDoor, name: &'a str) -> Self {
         let now = door.handover.clock.monotonic();
-        let gather = door.gathers.then(|| Gather::new(door.socket.buffer.booked));
+        let gather = (door.lane != Lane::Emergencies).then(|| Gather::new(door.socket.buffer.booked));
         Self {
             door,
             name,
@@ -248,7 +269,7 @@ impl<'a> Pace<'a> {
         let now = self.door.handover.clock.monotonic();
         let since = now.saturating_sub(self.last);
         self.last = now;
-        self.crowded |= round.crowded;
+        self.crowded |= round.crowded && self.door.lane == Lane::Positions;
         let looked = now.saturating_sub(self.looked);
         if looked >= LOOK_EVERY {
             self.looked = now;
@@ -256,8 +277,8 @@ impl<'a> Pace<'a> {
             self.look_for_contention(looked);
         }
         let nap = self.gather.as_mut().and_then(|gather| gather.nap(round.received, since, round.more));
-        let crowded = self.gather.is_some() && self.shares && round.crowded;
-        if let Some(nap) = self.backoff.nap(round.received, crowded).or(nap) {
+        let backoff = self.backoff.nap(round.fitted, round.crowded && self.shares);
+        if let Some(nap) = backoff.or(nap) {
             std::thread::sleep(nap);
         }
     }
