@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::vagn::{Vagn, command, eventually, eventually_within, report};
+use crate::vagn::{Vagn, command, eventually, eventually_within, report, settings};
 
 /// An emergency service: `vagn sink`, with every call that it printed.
 pub(crate) struct Sink {
@@ -88,7 +88,10 @@ impl Drop for Sink {
 async fn every_emergency_arrives_under_one_key_although_the_service_fails_and_vagn_is_killed() {
     let dir = tempfile::tempdir().unwrap();
     let sink = Sink::start(&["--fail", "0.5", "--lose-answer"]);
-    let mut vagn = Vagn::start(dir.path(), &["--emergency-url", &sink.url]);
+    // Nobody acknowledges, and a reminder would come under a key of its own.
+    let text = format!("[emergency]\nurl = \"{}\"\nescalate_after = \"1h\"\n", sink.url);
+    let config = settings(dir.path(), &text);
+    let mut vagn = Vagn::start(dir.path(), &["--config", &config]);
     const EMERGENCIES: usize = 60;
     for number in 0..EMERGENCIES {
         for bus in 0..200 {
