@@ -39,6 +39,23 @@ impl<T> Chunked<T> {
         self.chunks.last_mut().expect("a chunk with room was just made sure of").push(item);
     }
 
+    /// Puts an item in a place, which may be the one behind the last.
+    pub(crate) fn set(&mut self, at: u32, item: T) {
+        match at as usize == self.len() {
+            true => self.push(item),
+            false => self[at] = item,
+        }
+    }
+
+    /// Takes the last item away.
+    pub(crate) fn pop(&mut self) -> Option<T> {
+        let item = self.chunks.last_mut()?.pop();
+        if self.chunks.last().is_some_and(Vec::is_empty) {
+            self.chunks.pop();
+        }
+        item
+    }
+
     fn add_chunk(&mut self) {
         let mut chunk = Vec::with_capacity(1 << Self::BITS);
         use_huge_pages(chunk.spare_capacity_mut());
@@ -125,6 +142,14 @@ mod tests {
         }
         assert_eq!(items.len(), count as usize);
         assert!((0..count).all(|number| items[number] == number));
+        items.set(0, 7);
+        items.set(count, 8);
+        assert_eq!(
+            (items[0], items.pop(), items.pop(), items.len()),
+            (7, Some(8), Some(count - 1), count as usize - 1)
+        );
+        while items.pop().is_some() {}
+        assert_eq!(items.len(), 0);
     }
 
     #[test]

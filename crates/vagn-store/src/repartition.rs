@@ -57,7 +57,7 @@ impl Repartition<'_> {
             Event::Removed(key) => target(targets, key.hash()).remove(key, self.now_ms),
         })?;
         for (_, key, hash, sighting) in table.vehicles() {
-            target(targets, hash).see(key, hash, *sighting, self.now_ms)?;
+            target(targets, hash).see(key, hash, sighting, self.now_ms)?;
         }
         targets.iter_mut().for_each(|target| target.partition.note(table.seen()));
         Ok(())

@@ -1,8 +1,8 @@
 //! Which vehicle has which slot, both ways.
 //!
-//! A slot keeps an id in 16 bytes: a UUID packed, another id of up to 16 bytes as it is, a longer one
-//! interned aside.
+//! `table.rs` leads from an id to its slot, `names.rs` from a slot to its id.
 
+mod names;
 mod table;
 
 use std::hash::{BuildHasher, Hasher};
@@ -10,9 +10,9 @@ use std::hash::{BuildHasher, Hasher};
 use foldhash::quality::RandomState;
 
 use crate::Key;
-use crate::chunked::{Arena, Chunked};
-use crate::prefetch::prefetch;
 use table::Table;
+
+pub(crate) use names::Names;
 
 /// The ids of one partition's vehicles and their slots.
 #[derive(Debug)]
@@ -21,29 +21,20 @@ pub(crate) struct Ids {
     /// does not change.
     seed: RandomState,
     table: Table,
-    names: Chunked<Name>,
-    shapes: Chunked<Shape>,
-    texts: Arena<Box<str>>,
+    names: Names,
 }
 
-/// What a slot keeps of an id; its [`Shape`] says how to read it.
-type Name = [u8; 16];
-
-/// How a [`Name`] is to be read: the length of a text of up to 16 bytes, or one of the two below.
-type Shape = u8;
-const UUID: Shape = 254;
-/// The first four bytes number a text kept aside.
-const ASIDE: Shape = 255;
+/// Keeps a text from having the hash of the UUID of the same bytes.
+const TEXT: u8 = 254;
 
 impl Ids {
     pub(crate) fn new() -> Ids {
-        Ids {
-            seed: RandomState::default(),
-            table: Table::new(),
-            names: Chunked::new(),
-            shapes: Chunked::new(),
-            texts: Arena::new(),
-        }
+        Ids::of(Names::new())
+    }
+
+    /// Knows the vehicles by their slots, and none by its id before [`Ids::register`].
+    pub(crate) fn of(names: Names) -> Ids {
+        Ids { seed: RandomState::default(), table: Table::new(), names }
     }
 
     /// Vehicles known.
@@ -59,7 +50,7 @@ impl Ids {
             Key::Uuid(bytes) => hasher.write_u128(u128::from_le_bytes(*bytes)),
             Key::Text(text) => {
                 hasher.write(text.as_bytes());
-                hasher.write_u8(UUID);
+                hasher.write_u8(TEXT);
             }
         }
         hasher.finish()
@@ -68,8 +59,7 @@ impl Ids {
     /// Starts to load what [`Ids::key`] will read.
     #[inline]
     pub(crate) fn prefetch_key(&self, slot: u32) {
-        prefetch(&self.names[slot]);
-        prefetch(&self.shapes[slot]);
+        self.names.prefetch(slot);
     }
 
     /// Starts to load what [`Ids::guess`] will read.
@@ -95,78 +85,50 @@ impl Ids {
     /// Whether the slot is that vehicle's; of a slot without vehicle it may say either.
     #[inline]
     pub(crate) fn is(&self, slot: u32, key: &Key<'_>) -> bool {
-        match key {
-            Key::Uuid(bytes) => self.names[slot] == *bytes && self.shapes[slot] == UUID,
-            Key::Text(_) => self.key(slot) == *key,
-        }
+        self.names.is(slot, key)
     }
 
     /// The vehicle in a slot.
     #[inline]
     pub(crate) fn key(&self, slot: u32) -> Key<'_> {
-        let name = &self.names[slot];
-        match self.shapes[slot] {
-            UUID => Key::Uuid(*name),
-            ASIDE => Key::Text(&self.texts[aside(name)]),
-            len => Key::Text(text(&name[..usize::from(len)])),
-        }
+        self.names.key(slot)
     }
 
     /// Gives a slot to a vehicle that has none; the slot may be one past the last ever used.
     pub(crate) fn insert(&mut self, hash: u64, slot: u32, key: &Key<'_>) {
-        let (name, shape) = self.name(key);
-        if slot as usize == self.names.len() {
-            self.names.push(name);
-            self.shapes.push(shape);
-        } else {
-            self.names[slot] = name;
-            self.shapes[slot] = shape;
-        }
+        self.names.set(slot, key);
         self.table.insert(hash, slot);
+    }
+
+    /// Makes the vehicle named in a slot known by its id, of which `hash` is the hash. False when it is
+    /// already, by another slot.
+    #[inline]
+    pub(crate) fn register(&mut self, hash: u64, slot: u32) -> bool {
+        let key = self.names.key(slot);
+        self.table.insert_new(hash, slot, |other| self.names.is(other, &key))
     }
 
     /// Adds an empty slot behind the last one.
     pub(crate) fn push_vacant(&mut self) {
-        self.names.push([0; 16]);
-        self.shapes.push(0);
+        self.names.push_vacant();
+    }
+
+    /// Takes away the last slot, which is empty.
+    pub(crate) fn pop_vacant(&mut self) {
+        self.names.pop_vacant();
     }
 
     /// Takes the slot from its vehicle.
     pub(crate) fn remove(&mut self, slot: u32) {
         let hash = self.hash(&self.key(slot));
         self.table.remove(hash, slot);
-        if self.shapes[slot] == ASIDE {
-            let number = aside(&self.names[slot]);
-            self.texts[number] = Box::default();
-            self.texts.free(number);
-        }
-        self.names[slot] = [0; 16];
-        self.shapes[slot] = 0;
+        self.names.clear(slot);
     }
 
-    fn name(&mut self, key: &Key<'_>) -> (Name, Shape) {
-        let mut name = [0; 16];
-        match key {
-            Key::Uuid(bytes) => (*bytes, UUID),
-            Key::Text(text) if text.len() <= name.len() => {
-                name[..text.len()].copy_from_slice(text.as_bytes());
-                (name, text.len() as Shape)
-            }
-            Key::Text(text) => {
-                let number = self.texts.add(Box::from(*text));
-                name[..4].copy_from_slice(&number.to_le_bytes());
-                (name, ASIDE)
-            }
-        }
+    /// Takes the name from a slot whose vehicle is not known by its id.
+    pub(crate) fn clear(&mut self, slot: u32) {
+        self.names.clear(slot);
     }
-}
-
-fn aside(name: &Name) -> u32 {
-    u32::from_le_bytes([name[0], name[1], name[2], name[3]])
-}
-
-fn text(bytes: &[u8]) -> &str {
-    std::str::from_utf8(bytes).expect("the bytes were copied from a text")
 }
 
 #[cfg(test)]
@@ -222,6 +184,6 @@ mod tests {
             ids.remove(3);
             ids.insert(ids.hash(&KEYS[3]), 3, &KEYS[3]);
         }
-        assert_eq!((ids.texts.len(), find(&ids, &KEYS[3])), (1, Some(3)));
+        assert_eq!((ids.names.texts(), find(&ids, &KEYS[3])), (1, Some(3)));
     }
 }

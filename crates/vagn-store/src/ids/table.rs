@@ -65,14 +65,27 @@ impl Table {
 
     /// Adds a slot; its id must not be in the table.
     pub(super) fn insert(&mut self, hash: u64, slot: u32) {
+        self.insert_new(hash, slot, |_| false);
+    }
+
+    /// Adds a slot unless there is one under this hash that `is_it` accepts. Whether it was added.
+    #[inline]
+    pub(super) fn insert_new(&mut self, hash: u64, slot: u32, mut is_it: impl FnMut(u32) -> bool) -> bool {
         let number = part_of(hash);
         let part = &self.parts[number];
         if (part.used + 1) * FULL.1 > part.len() * FULL.0 {
             self.grow(number);
         }
-        self.put(number, u64::from(tag(hash)) << 32 | (u64::from(slot) + 1));
+        let stops = |cell: Cell| cell == 0 || (tag_of(cell) == tag(hash) && is_it(slot_of(cell)));
+        let found = self.probe(&self.parts[number], tag(hash), stops);
+        let (at, cell) = found.expect("a part grows before it is full");
+        if cell != 0 {
+            return false;
+        }
+        self.set(number, at, u64::from(tag(hash)) << 32 | (u64::from(slot) + 1));
         self.parts[number].used += 1;
         self.len += 1;
+        true
     }
 
     /// Removes a slot that is in the table under this hash.
@@ -229,6 +242,24 @@ mod tests {
             let probe = random.u32(..SLOTS);
             let hash = model.get(&probe).copied().unwrap_or_else(|| crowded(&mut random));
             assert_eq!(table.find(hash, |slot| slot == probe), model.contains_key(&probe).then_some(probe));
+        }
+    }
+
+    #[test]
+    fn adds_what_is_new_and_leaves_what_is_there() {
+        let mut random = fastrand::Rng::with_seed(2);
+        let mut table = Table::new();
+        let mut model: HashMap<(u64, u32), u32> = HashMap::new();
+        // Slots that leave the same rest when divided by seven are of one id.
+        for slot in 0..SLOTS {
+            let (hash, id) = (crowded(&mut random), slot % 7);
+            let is_new = !model.contains_key(&(hash, id));
+            assert_eq!(table.insert_new(hash, slot, |other| other % 7 == id), is_new);
+            model.entry((hash, id)).or_insert(slot);
+        }
+        assert_eq!(table.len(), model.len());
+        for ((hash, id), slot) in model {
+            assert_eq!(table.find(hash, |other| other % 7 == id), Some(slot));
         }
     }
 

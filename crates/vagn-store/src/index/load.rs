@@ -5,72 +5,123 @@
 
 use super::cell::{Cell, DEPTH_MAX};
 use super::node::{Branch, Child, LEAF_MAX};
+use super::pile::OwnedKey;
 use super::row::Row;
 use super::tree::{TOP, Tree};
 use super::{GROUP, Index, Rows};
-use crate::ids::Ids;
+use crate::ids::{Ids, Names};
 use crate::prefetch::prefetch;
 use crate::{Key, Sighting};
 
 /// Vehicles by the place of their spot on the curve.
 type Sorted = [(u64, u32)];
 
+/// A vehicle whose id stands in an earlier slot as well.
+struct LeftOver {
+    slot: u32,
+    id: OwnedKey,
+    sighting: Sighting,
+}
+
 impl Index {
     /// An index with these vehicles in these slots. Several times as fast as [`Index::insert_slot`] one by
-    /// one, and the same where a slot or an id comes twice.
+    /// one if they come in the order of their slots, and the same where a slot or an id comes twice.
     pub fn load<'a>(
         max_vehicles: usize,
         vehicles: impl IntoIterator<Item = (u32, Key<'a>, &'a Sighting)>,
     ) -> Index {
-        let mut index = Index::new(max_vehicles);
-        let mut vehicles = vehicles.into_iter();
-        let mut group = Vec::with_capacity(GROUP);
-        let mut left_over = Vec::new();
-        loop {
-            group.clear();
-            group.extend(
-                vehicles
-                    .by_ref()
-                    .take(GROUP)
-                    .map(|(slot, key, sighting)| (index.ids.hash(&key), slot, key, sighting)),
-            );
-            if group.is_empty() {
-                break;
+        let mut vehicles = vehicles.into_iter().peekable();
+        let (mut rows, mut names) = (Rows::new(), Names::new());
+        for _ in 0..max_vehicles {
+            let in_order =
+                |next: &(u32, _, _)| next.0 as usize >= rows.len() && next.0 != super::Applied::NO_SLOT;
+            let Some((slot, key, sighting)) = vehicles.next_if(in_order) else { break };
+            while rows.len() < slot as usize {
+                rows.push(Row::vacant());
+                names.push_vacant();
             }
-            group.iter().for_each(|(hash, ..)| index.ids.prefetch(*hash));
-            for (hash, slot, key, sighting) in group.drain(..) {
-                if !index.register(hash, slot, &key, sighting) {
-                    left_over.push((slot, key, sighting));
-                }
-            }
+            rows.push(Row::new(sighting));
+            names.set(slot, &key);
         }
-        index.plant();
-        for (slot, key, sighting) in left_over {
+        let mut index = Index::of_parts(max_vehicles, rows, names, || {});
+        for (slot, key, sighting) in vehicles {
             index.insert_slot(slot, key, sighting);
         }
         index
     }
 
-    /// Gives the vehicle its slot, but no place in the tree. False for what needs a closer look.
-    fn register(&mut self, hash: u64, slot: u32, key: &Key<'_>, sighting: &Sighting) -> bool {
-        let fits =
-            slot >= self.slots_end() && slot != super::Applied::NO_SLOT && self.len() < self.max_vehicles;
-        if !fits || self.ids.find(hash, key).is_some() {
-            return false;
+    /// An index of the vehicles in these rows, each named by what is at its place in `names`, which is as
+    /// long as `rows`; without a row that is taken a name is no vehicle. The same as [`Index::insert_slot`]
+    /// of one after the other, but nothing is copied. Calls `each` for every vehicle.
+    pub(crate) fn of_parts(max_vehicles: usize, rows: Rows, names: Names, each: impl FnMut()) -> Index {
+        let mut index = Index { ids: Ids::of(names), rows, ..Index::new(max_vehicles) };
+        let mut sorted = index.take_stock();
+        let left_over = index.register(&sorted, each);
+        if !left_over.is_empty() {
+            sorted.retain(|(_, slot)| index.rows[*slot].is_taken());
         }
-        self.skip_to(slot);
-        self.ids.insert(hash, slot, key);
-        self.rows.push(Row::new(sighting));
-        true
+        index.trim();
+        sorted.sort_unstable();
+        index.tree.plant_below(TOP, Cell::ROOT, &sorted, &mut index.rows, &index.ids);
+        for LeftOver { slot, id, sighting } in left_over {
+            index.insert_slot(slot, id.key(), &sighting);
+        }
+        index
     }
 
-    /// Builds the tree over the rows.
-    fn plant(&mut self) {
-        let taken = (0..self.slots_end()).filter(|&slot| self.rows[slot].is_taken());
-        let mut sorted: Vec<(u64, u32)> =
-            taken.map(|slot| (self.rows[slot].spot().on_curve(), slot)).collect();
-        sorted.sort_unstable();
-        self.tree.plant_below(TOP, Cell::ROOT, &sorted, &mut self.rows, &self.ids);
+    /// Notes the slots that are vacant, and gives the vehicles in the others, in the order of their slots.
+    fn take_stock(&mut self) -> Vec<(u64, u32)> {
+        // Memory is taken as it is filled, so that vacant slots cost none.
+        let mut vehicles = Vec::with_capacity(self.rows.len());
+        for slot in 0..self.slots_end() {
+            let row = &self.rows[slot];
+            if row.is_taken() {
+                vehicles.push((row.spot().on_curve(), slot));
+            } else {
+                self.ids.clear(slot);
+                self.vacant.push(slot);
+            }
+        }
+        vehicles
+    }
+
+    /// Makes the vehicles known by their ids. Takes those out of their slots that need a closer look, which
+    /// is for when the others are in the tree.
+    fn register(&mut self, vehicles: &Sorted, mut each: impl FnMut()) -> Vec<LeftOver> {
+        let mut left_over = Vec::new();
+        let mut hashes = [0; GROUP];
+        for group in vehicles.chunks(GROUP) {
+            for (hash, (_, slot)) in hashes.iter_mut().zip(group) {
+                *hash = self.ids.hash(&self.ids.key(*slot));
+                self.ids.prefetch(*hash);
+            }
+            for (hash, &(_, slot)) in hashes.into_iter().zip(group) {
+                if self.len() >= self.max_vehicles || !self.ids.register(hash, slot) {
+                    left_over.push(self.take_out(slot));
+                }
+                each();
+            }
+        }
+        // The highest are used first.
+        self.vacant.sort_unstable();
+        left_over
+    }
+
+    /// Empties a slot whose vehicle is neither known by its id nor in the tree.
+    fn take_out(&mut self, slot: u32) -> LeftOver {
+        let id = self.ids.key(slot).into();
+        self.ids.clear(slot);
+        self.vacant.push(slot);
+        let row = std::mem::replace(&mut self.rows[slot], Row::vacant());
+        LeftOver { slot, id, sighting: row.sighting() }
+    }
+
+    /// Takes away the vacant slots at the end.
+    fn trim(&mut self) {
+        while self.vacant.pop_if(|slot| *slot as usize + 1 == self.rows.len()).is_some() {
+            self.rows.pop();
+            self.ids.pop_vacant();
+        }
     }
 }
 

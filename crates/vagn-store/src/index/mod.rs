@@ -31,13 +31,13 @@ use crate::ids::Ids;
 use crate::{Key, Sighting, Update, Updates, Vehicle, VehicleIdBuf};
 use cell::Spot;
 use node::coarse;
-use row::Row;
 use tree::{TOP, Tree, narrow};
 
 pub use nearby::Nearby;
 pub(crate) use plan::Plan;
+pub(crate) use row::Row;
 
-type Rows = Chunked<Row>;
+pub(crate) type Rows = Chunked<Row>;
 
 /// Updates whose memory is asked for together. More would push each other out of the nearest cache.
 const GROUP: usize = 64;
@@ -173,10 +173,7 @@ impl Index {
 
     fn fill(&mut self, slot: u32, hash: u64, key: &Key<'_>, sighting: &Sighting) {
         self.ids.insert(hash, slot, key);
-        match slot == self.slots_end() {
-            true => self.rows.push(Row::new(sighting)),
-            false => self.rows[slot] = Row::new(sighting),
-        }
+        self.rows.set(slot, Row::new(sighting));
         self.tree.insert(slot, TOP, &mut self.rows, &self.ids);
     }
 

@@ -43,9 +43,18 @@ impl Point {
 
 /// A [`Key`] that owns its text, in the same order.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum OwnedKey {
+pub(super) enum OwnedKey {
     Uuid([u8; 16]),
     Text(Box<str>),
+}
+
+impl OwnedKey {
+    pub(super) fn key(&self) -> Key<'_> {
+        match self {
+            OwnedKey::Uuid(bytes) => Key::Uuid(*bytes),
+            OwnedKey::Text(text) => Key::Text(text),
+        }
+    }
 }
 
 impl From<Key<'_>> for OwnedKey {

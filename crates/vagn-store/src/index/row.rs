@@ -9,7 +9,7 @@ use crate::geo::canonical;
 /// The last sighting of the vehicle in a slot, and where the tree has it.
 #[derive(Debug, Clone, Copy)]
 #[repr(align(64))]
-pub(super) struct Row {
+pub(crate) struct Row {
     position: Position,
     event_time_ms: i64,
     receive_time_ms: i64,
@@ -35,7 +35,7 @@ const EMERGENCY: u8 = 32;
 const OWN_TIME: u8 = 64;
 
 impl Row {
-    pub(super) fn new(sighting: &Sighting) -> Row {
+    pub(crate) fn new(sighting: &Sighting) -> Row {
         let when = |set: bool, flag: u8| if set { flag } else { 0 };
         Row {
             position: sighting.position,
@@ -57,7 +57,7 @@ impl Row {
     }
 
     /// A slot without vehicle.
-    pub(super) fn vacant() -> Row {
+    pub(crate) fn vacant() -> Row {
         let position = Position::new(0.0, 0.0).expect("the origin is on the globe");
         Row {
             position,
@@ -73,7 +73,7 @@ impl Row {
         }
     }
 
-    pub(super) fn sighting(&self) -> Sighting {
+    pub(crate) fn sighting(&self) -> Sighting {
         Sighting {
             position: self.position,
             event_time_ms: self.event_time_ms,
@@ -104,7 +104,7 @@ impl Row {
         (self.place, self.depth) = (pile, 0);
     }
 
-    pub(super) fn is_taken(&self) -> bool {
+    pub(crate) fn is_taken(&self) -> bool {
         self.has(TAKEN)
     }
 

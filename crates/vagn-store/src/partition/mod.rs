@@ -15,7 +15,7 @@ pub use settings::Settings;
 
 use crate::disk::Disk;
 use crate::error::{Doing, StoreError};
-use crate::index::{Index, Plan};
+use crate::index::Plan;
 use crate::log::LogPosition;
 use crate::log::reader::LogReader;
 use crate::log::record::Record;
@@ -84,8 +84,7 @@ impl Partition {
         // Whoever is there stays, even if the bound was lowered.
         let max_vehicles = settings.max_vehicles.max(recovery.vehicles as usize);
         let mut steps = Steps::new(number, Phase::Index, progress);
-        let vehicles = table.vehicles().inspect(|_| steps.step());
-        let index = Index::load(max_vehicles, vehicles.map(|(slot, key, _, sighting)| (slot, key, sighting)));
+        let index = table.into_index(max_vehicles, || steps.step());
         let partition = Partition {
             settings,
             index: Writer::new(index),

@@ -150,7 +150,7 @@ fn replay(log: &LogReader<'_>, base: Base, progress: &dyn Fn(Progress)) -> Resul
         log.cut(cut)?;
     }
     let recovery = Recovery {
-        vehicles: table.vehicles().count() as u64,
+        vehicles: table.len() as u64,
         records: steps.done,
         snapshot: from.map(LogPosition),
         bad_snapshots,

@@ -2,9 +2,12 @@
 //!
 //! The index comes last and takes every vehicle once. That is faster than moving vehicles through it again,
 //! and in between one id may stand in two slots, which an index could not bear: a fuzzy snapshot shows slots
-//! at different moments.
+//! at different moments. Rows and names are those of the index from the first, so that no memory is asked
+//! for and filled twice.
 
 use crate::chunked::Chunked;
+use crate::ids::Names;
+use crate::index::{Index, Row, Rows};
 use crate::log::record::Record;
 use crate::log::seen::Seen;
 use crate::prefetch::prefetch;
@@ -16,7 +19,11 @@ const PENDING: usize = 32;
 
 /// What is known of each slot so far.
 pub(crate) struct Table {
-    slots: Chunked<Slot>,
+    /// A row is taken when its vehicle was seen.
+    rows: Rows,
+    names: Names,
+    /// Of the names, see [`Key::hash`]; those of slots without name mean nothing.
+    hashes: Chunked<u64>,
     /// Positions read whose slots are on their way from memory: a log names them in no order a cache could
     /// foresee.
     pending: Vec<(u32, u64, Sighting)>,
@@ -25,38 +32,12 @@ pub(crate) struct Table {
     orphans: HashMap<u32, u64>,
 }
 
-#[derive(Default)]
-struct Slot {
-    id: Option<Id>,
-    hash: u64,
-    sighting: Option<Sighting>,
-}
-
-enum Id {
-    Uuid([u8; 16]),
-    Text(Box<str>),
-}
-
-impl Id {
-    fn of(key: Key<'_>) -> Id {
-        match key {
-            Key::Uuid(id) => Id::Uuid(id),
-            Key::Text(text) => Id::Text(text.into()),
-        }
-    }
-
-    fn key(&self) -> Key<'_> {
-        match self {
-            Id::Uuid(id) => Key::Uuid(*id),
-            Id::Text(text) => Key::Text(text),
-        }
-    }
-}
-
 impl Default for Table {
     fn default() -> Table {
         Table {
-            slots: Chunked::new(),
+            rows: Rows::new(),
+            names: Names::new(),
+            hashes: Chunked::new(),
             pending: Vec::with_capacity(PENDING),
             seen: Seen::NOTHING,
             orphans: HashMap::new(),
@@ -67,32 +48,57 @@ impl Default for Table {
 impl Table {
     /// A vehicle as a snapshot has it.
     pub(crate) fn place(&mut self, slot: u32, key: Key<'_>, sighting: Sighting) {
-        *self.slot(slot) = Slot { id: Some(Id::of(key)), hash: key.hash(), sighting: Some(sighting) };
+        self.define(slot, key, Row::new(&sighting));
     }
 
     /// What a record of the log changes, once [`Table::settle`] is called.
     pub(crate) fn apply(&mut self, record: Record<'_>) {
         match record {
             Record::Position { slot, hash, sighting } => self.see_soon(slot, hash, sighting),
-            Record::Define { slot, key } => {
-                self.change_owner(slot, Slot { id: Some(Id::of(key)), hash: key.hash(), sighting: None });
-            }
-            Record::Remove { slot, .. } => self.change_owner(slot, Slot::default()),
+            Record::Define { slot, key } => self.change_owner(slot, Some(key)),
+            Record::Remove { slot, .. } => self.change_owner(slot, None),
             Record::Synced { .. } | Record::Void => {}
         }
     }
 
     /// Positions that did not fit the slot before were of an earlier vehicle there.
-    fn change_owner(&mut self, at: u32, slot: Slot) {
+    fn change_owner(&mut self, slot: u32, key: Option<Key<'_>>) {
         self.settle();
-        *self.slot(at) = slot;
-        self.orphans.remove(&at);
+        match key {
+            Some(key) => self.define(slot, key, Row::vacant()),
+            None => self.remove(slot),
+        }
+        self.orphans.remove(&slot);
+    }
+
+    fn define(&mut self, slot: u32, key: Key<'_>, row: Row) {
+        self.reach(slot);
+        self.rows.set(slot, row);
+        self.names.set(slot, &key);
+        self.hashes.set(slot, key.hash());
+    }
+
+    fn remove(&mut self, slot: u32) {
+        if (slot as usize) < self.rows.len() {
+            self.rows[slot] = Row::vacant();
+            self.names.clear(slot);
+        }
+    }
+
+    /// Adds vacant slots up to this one.
+    fn reach(&mut self, slot: u32) {
+        while self.rows.len() < slot as usize {
+            self.rows.push(Row::vacant());
+            self.names.push_vacant();
+            self.hashes.push(0);
+        }
     }
 
     fn see_soon(&mut self, at: u32, hash: u64, sighting: Sighting) {
-        let slot: &Slot = self.slot(at);
-        prefetch(&slot.hash);
-        prefetch(&slot.sighting);
+        if (at as usize) < self.rows.len() {
+            prefetch(&self.hashes[at]);
+            prefetch(&self.rows[at]);
+        }
         self.pending.push((at, hash, sighting));
         if self.pending.len() == PENDING {
             self.settle();
@@ -110,19 +116,19 @@ impl Table {
     /// ahead of the log, or of one whose definition `repair` could not save.
     fn see(&mut self, at: u32, hash: u64, sighting: Sighting) {
         self.seen.note(Seen::of(&sighting));
-        let slot = self.slot(at);
-        if slot.id.is_some() && slot.hash == hash {
-            slot.sighting = Some(sighting);
+        if self.is(at, hash) {
+            self.rows[at] = Row::new(&sighting);
         } else {
             *self.orphans.entry(at).or_default() += 1;
         }
     }
 
-    fn slot(&mut self, slot: u32) -> &mut Slot {
-        while self.slots.len() <= slot as usize {
-            self.slots.push(Slot::default());
-        }
-        &mut self.slots[slot]
+    /// Whether the vehicle named in a slot has this hash. Who was seen has a name; that spares most look-ups
+    /// of it.
+    fn is(&self, at: u32, hash: u64) -> bool {
+        (at as usize) < self.rows.len()
+            && self.hashes[at] == hash
+            && (self.rows[at].is_taken() || self.names.has(at))
     }
 
     pub(crate) fn note(&mut self, seen: Seen) {
@@ -138,13 +144,183 @@ impl Table {
         self.orphans.values().sum()
     }
 
+    /// How many vehicles there are.
+    pub(crate) fn len(&self) -> usize {
+        self.taken().count()
+    }
+
     /// The vehicles, in the order of their slots. A vehicle that was named and never seen is none.
-    pub(crate) fn vehicles(&self) -> impl Iterator<Item = (u32, Key<'_>, u64, &Sighting)> {
+    pub(crate) fn vehicles(&self) -> impl Iterator<Item = (u32, Key<'_>, u64, Sighting)> {
+        self.taken().map(|at| (at, self.names.key(at), self.hashes[at], self.rows[at].sighting()))
+    }
+
+    fn taken(&self) -> impl Iterator<Item = u32> {
         debug_assert!(self.pending.is_empty(), "settled before it is looked at");
-        (0..self.slots.len() as u32).filter_map(|at| {
-            let slot = &self.slots[at];
-            let (id, sighting) = slot.id.as_ref().zip(slot.sighting.as_ref())?;
-            Some((at, id.key(), slot.hash, sighting))
-        })
+        (0..self.rows.len() as u32).filter(|&at| self.rows[at].is_taken())
+    }
+
+    /// Becomes the index of the vehicles there are. Calls `each` for every one.
+    pub(crate) fn into_index(self, max_vehicles: usize, each: impl FnMut()) -> Index {
+        debug_assert!(self.pending.is_empty(), "settled before it is an index");
+        let Table { rows, names, hashes, .. } = self;
+        // Done with, and the index takes memory.
+        drop(hashes);
+        Index::of_parts(max_vehicles, rows, names, each)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Applied, Updates};
+    use std::collections::BTreeMap;
+    use vagn_wire::Position;
+
+    /// Few, so that slots change owners and ids stand in several slots; all the ways there are to keep one.
+    const KEYS: [Key<'static>; 6] = [
+        Key::Text(""),
+        Key::Text("7"),
+        Key::Text("sixteen bytes id"),
+        Key::Text("an id of more than sixteen bytes"),
+        Key::Uuid([0; 16]),
+        Key::Uuid(*b"sixteen bytes id"),
+    ];
+    const SLOTS: u32 = 12;
+
+    /// Few places, so that some vehicles form a pile.
+    fn sighting(random: &mut fastrand::Rng, receive_seq: u64) -> Sighting {
+        Sighting {
+            position: Position::new(f64::from(random.u8(..2)), 1.0).unwrap(),
+            event_time_ms: random.i64(..1_000),
+            receive_time_ms: random.i64(..1_000),
+            receive_seq,
+            seq: None,
+            speed_mps: None,
+            heading_deg: None,
+            emergency: false,
+            own_time: false,
+        }
+    }
+
+    /// A table after some steps, and what must be in it: who has each slot, with the last sighting, and how
+    /// many orphans there are.
+    #[derive(Default)]
+    struct Laid {
+        table: Table,
+        slots: BTreeMap<u32, (Key<'static>, Option<Sighting>)>,
+        orphans: BTreeMap<u32, u64>,
+    }
+
+    impl Laid {
+        fn step(&mut self, random: &mut fastrand::Rng, number: u64) {
+            let (slot, key) = (random.u32(..SLOTS), KEYS[random.usize(..KEYS.len())]);
+            let sighting = sighting(random, number);
+            match random.u8(..8) {
+                0 => {
+                    self.table.apply(Record::Define { slot, key });
+                    self.slots.insert(slot, (key, None));
+                    self.orphans.remove(&slot);
+                }
+                1 => {
+                    self.table.apply(Record::Remove { slot, key });
+                    self.slots.remove(&slot);
+                    self.orphans.remove(&slot);
+                }
+                _ => {
+                    self.table.apply(Record::Position { slot, hash: key.hash(), sighting });
+                    match self.slots.get_mut(&slot).filter(|(owner, _)| *owner == key) {
+                        Some((_, last)) => *last = Some(sighting),
+                        None => *self.orphans.entry(slot).or_default() += 1,
+                    }
+                }
+            }
+        }
+
+        fn vehicles(&self) -> Vec<(u32, Key<'static>, u64, Sighting)> {
+            let seen = |(slot, (key, last)): (&u32, &(Key<'static>, Option<Sighting>))| {
+                last.map(|last| (*slot, *key, key.hash(), last))
+            };
+            self.slots.iter().filter_map(seen).collect()
+        }
+    }
+
+    fn laid(random: &mut fastrand::Rng) -> Laid {
+        let mut laid = Laid::default();
+        for slot in 0..random.u32(..SLOTS) {
+            let (key, sighting) = (KEYS[random.usize(..KEYS.len())], sighting(random, 0));
+            if random.bool() {
+                laid.table.place(slot, key, sighting);
+                laid.slots.insert(slot, (key, Some(sighting)));
+            }
+        }
+        (1..random.u64(1..100)).for_each(|number| laid.step(random, number));
+        laid.table.settle();
+        laid
+    }
+
+    #[test]
+    fn knows_who_was_named_and_seen_in_each_slot() {
+        let mut random = fastrand::Rng::with_seed(1);
+        for _ in 0..500 {
+            let laid = laid(&mut random);
+            let vehicles = laid.vehicles();
+            assert_eq!(laid.table.len(), vehicles.len());
+            assert!(laid.table.vehicles().eq(vehicles));
+            assert_eq!(laid.table.orphans(), laid.orphans.values().sum());
+        }
+    }
+
+    #[test]
+    fn a_slot_without_name_takes_no_position_of_any_hash() {
+        let mut table = Table::default();
+        let sighting = sighting(&mut fastrand::Rng::with_seed(1), 1);
+        table.place(1, KEYS[0], sighting);
+        table.apply(Record::Remove { slot: 1, key: KEYS[0] });
+        for (slot, hash) in [(0, 0), (0, KEYS[0].hash()), (1, KEYS[0].hash()), (2, 0)] {
+            table.apply(Record::Position { slot, hash, sighting });
+        }
+        table.settle();
+        assert_eq!((table.len(), table.orphans()), (0, 4));
+    }
+
+    #[test]
+    fn becomes_the_index_that_its_vehicles_one_by_one_make() {
+        let mut random = fastrand::Rng::with_seed(2);
+        for _ in 0..500 {
+            let laid = laid(&mut random);
+            let max_vehicles = random.usize(..10);
+            let mut one_by_one = Index::new(max_vehicles);
+            for (slot, key, _, sighting) in laid.vehicles() {
+                one_by_one.insert_slot(slot, key, &sighting);
+            }
+            let mut steps = 0;
+            let mut index = laid.table.into_index(max_vehicles, || steps += 1);
+            assert_eq!(steps, laid.slots.values().filter(|(_, last)| last.is_some()).count());
+            check_same(&index, &one_by_one);
+            let mut updates = Updates::new();
+            for key in KEYS {
+                updates.push(key, key.hash(), sighting(&mut random, 1_000));
+            }
+            let (mut applied, mut wanted) = (Vec::new(), Vec::new());
+            index.apply(&updates, &mut applied);
+            one_by_one.apply(&updates, &mut wanted);
+            let fates = |applied: &[Applied]| -> Vec<_> {
+                applied.iter().map(|applied| (applied.fate, applied.new_vehicle)).collect()
+            };
+            assert_eq!((fates(&applied), index.len()), (fates(&wanted), one_by_one.len()));
+            for (key, Applied { slot, .. }) in KEYS.iter().zip(applied) {
+                assert_eq!(index.slot_of(*key), (slot != Applied::NO_SLOT).then_some(slot));
+                index.remove(*key);
+            }
+            assert!(index.is_empty());
+        }
+    }
+
+    fn check_same(index: &Index, wanted: &Index) {
+        assert_eq!((index.len(), index.slots_end()), (wanted.len(), wanted.slots_end()));
+        assert!(index.slots(0, u32::MAX).eq(wanted.slots(0, u32::MAX)));
+        for key in KEYS {
+            assert_eq!((index.slot_of(key), index.get(key)), (wanted.slot_of(key), wanted.get(key)));
+        }
     }
 }

@@ -80,7 +80,7 @@ fn write(partition: &LogReader<'_>, position: u64, slot_end: u32, table: &Table)
     let mut writer = SnapshotWriter::begin(disk, dir, partition, position, slot_end)?;
     let vehicles: Vec<_> = table.vehicles().collect();
     for block in vehicles.chunks(BLOCK) {
-        writer.take(slot_end, block.iter().map(|(slot, key, _, sighting)| (*slot, *key, **sighting)));
+        writer.take(slot_end, block.iter().map(|(slot, key, _, sighting)| (*slot, *key, *sighting)));
         writer.write()?;
     }
     // Nothing is promised about the log, so that what is left of it is taken as it is.
