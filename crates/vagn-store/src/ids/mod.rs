@@ -45,15 +45,7 @@ impl Ids {
     /// What the methods below want as `hash`.
     #[inline]
     pub(crate) fn hash(&self, key: &Key<'_>) -> u64 {
-        let mut hasher = self.seed.build_hasher();
-        match key {
-            Key::Uuid(bytes) => hasher.write_u128(u128::from_le_bytes(*bytes)),
-            Key::Text(text) => {
-                hasher.write(text.as_bytes());
-                hasher.write_u8(TEXT);
-            }
-        }
-        hasher.finish()
+        hash(&self.seed, key)
     }
 
     /// Starts to load what [`Ids::key`] will read.
@@ -100,6 +92,11 @@ impl Ids {
         self.table.insert(hash, slot);
     }
 
+    /// Makes room to [`Ids::register`] the vehicles named in these slots, when none is known yet.
+    pub(crate) fn reserve(&mut self, slots: impl Iterator<Item = u32>) {
+        self.table.reserve(slots.map(|slot| hash(&self.seed, &self.names.key(slot))));
+    }
+
     /// Makes the vehicle named in a slot known by its id, of which `hash` is the hash. False when it is
     /// already, by another slot.
     #[inline]
@@ -129,6 +126,19 @@ impl Ids {
     pub(crate) fn clear(&mut self, slot: u32) {
         self.names.clear(slot);
     }
+}
+
+#[inline]
+fn hash(seed: &RandomState, key: &Key<'_>) -> u64 {
+    let mut hasher = seed.build_hasher();
+    match key {
+        Key::Uuid(bytes) => hasher.write_u128(u128::from_le_bytes(*bytes)),
+        Key::Text(text) => {
+            hasher.write(text.as_bytes());
+            hasher.write_u8(TEXT);
+        }
+    }
+    hasher.finish()
 }
 
 #[cfg(test)]

@@ -63,6 +63,20 @@ impl Table {
         (cell != 0).then(|| slot_of(cell))
     }
 
+    /// Makes room in an empty table for ids with these hashes: as much as they would take one by one, but
+    /// nothing is moved as they come. Grown to, each would be put in five times.
+    pub(super) fn reserve(&mut self, hashes: impl Iterator<Item = u64>) {
+        debug_assert!(self.len == 0, "what is there would be lost");
+        let mut counts = vec![0; PARTS];
+        hashes.for_each(|hash| counts[part_of(hash)] += 1);
+        for (part, count) in self.parts.iter_mut().zip(counts) {
+            while is_too_small(part.pages.len(), count) {
+                let more = grown(part.pages.len()) - part.pages.len();
+                part.pages.extend((0..more).map(|_| self.pages.add(Page([0; PAGE]))));
+            }
+        }
+    }
+
     /// Adds a slot; its id must not be in the table.
     pub(super) fn insert(&mut self, hash: u64, slot: u32) {
         self.insert_new(hash, slot, |_| false);
@@ -73,7 +87,7 @@ impl Table {
     pub(super) fn insert_new(&mut self, hash: u64, slot: u32, mut is_it: impl FnMut(u32) -> bool) -> bool {
         let number = part_of(hash);
         let part = &self.parts[number];
-        if (part.used + 1) * FULL.1 > part.len() * FULL.0 {
+        if is_too_small(part.pages.len(), part.used + 1) {
             self.grow(number);
         }
         let stops = |cell: Cell| cell == 0 || (tag_of(cell) == tag(hash) && is_it(slot_of(cell)));
@@ -136,8 +150,7 @@ impl Table {
 
     fn grow(&mut self, number: usize) {
         let old = std::mem::take(&mut self.parts[number].pages);
-        let len = old.len() + (old.len() / 4).max(1);
-        self.parts[number].pages = (0..len).map(|_| self.pages.add(Page([0; PAGE]))).collect();
+        self.parts[number].pages = (0..grown(old.len())).map(|_| self.pages.add(Page([0; PAGE]))).collect();
         for page in old {
             for index in 0..PAGE {
                 let cell = self.pages[page].0[index];
@@ -188,6 +201,17 @@ impl Part {
     fn distance(&self, from: usize, to: usize) -> usize {
         if to >= from { to - from } else { to + self.len() - from }
     }
+}
+
+/// Whether a part of that many pages must grow to hold that many cells.
+#[inline]
+fn is_too_small(pages: usize, cells: usize) -> bool {
+    cells * FULL.1 > pages * PAGE * FULL.0
+}
+
+/// Pages of the next larger part.
+fn grown(pages: usize) -> usize {
+    pages + (pages / 4).max(1)
 }
 
 #[inline]
@@ -260,6 +284,29 @@ mod tests {
         assert_eq!(table.len(), model.len());
         for ((hash, id), slot) in model {
             assert_eq!(table.find(hash, |other| other % 7 == id), Some(slot));
+        }
+    }
+
+    #[test]
+    fn room_made_at_once_is_as_much_as_would_be_grown_to() {
+        let mut random = fastrand::Rng::with_seed(3);
+        let pages = |table: &Table| -> Vec<_> { table.parts.iter().map(|part| part.pages.len()).collect() };
+        for count in [0, 1, 102, 103, 1_000, 5_000] {
+            let hashes: Vec<_> = (0..count).map(|_| crowded(&mut random)).collect();
+            let (mut grown, mut reserved) = (Table::new(), Table::new());
+            reserved.reserve(hashes.iter().copied());
+            let at_once = pages(&reserved);
+            for (hash, slot) in hashes.iter().zip(0..) {
+                grown.insert(*hash, slot);
+                reserved.insert(*hash, slot);
+            }
+            assert_eq!((&at_once, &pages(&reserved)), (&pages(&grown), &at_once), "{count} ids");
+            assert!(
+                hashes
+                    .iter()
+                    .zip(0..)
+                    .all(|(hash, slot)| reserved.find(*hash, |it| it == slot) == Some(slot))
+            );
         }
     }
 

@@ -88,6 +88,8 @@ impl Index {
     /// Makes the vehicles known by their ids. Takes those out of their slots that need a closer look, which
     /// is for when the others are in the tree.
     fn register(&mut self, vehicles: &Sorted, mut each: impl FnMut()) -> Vec<LeftOver> {
+        // Every id is hashed once more for that, in the order of memory; growing would move each four times.
+        self.ids.reserve(vehicles.iter().map(|(_, slot)| *slot));
         let mut left_over = Vec::new();
         let mut hashes = [0; GROUP];
         for group in vehicles.chunks(GROUP) {
