@@ -1,6 +1,6 @@
 //! Order, repeats, bounds and slots.
 
-use vagn_store::{Applied, Fate, Index, Sighting, Updates};
+use vagn_store::{Applied, Fate, Index, Key, Sighting, Updates};
 
 use crate::model::{at, id, key, sighting};
 
@@ -134,4 +134,29 @@ fn loading_takes_what_comes_twice_as_one_by_one() {
     let loaded = Index::load(3, vehicles);
     assert_eq!(loaded.len(), 3);
     assert!(loaded.slots(0, u32::MAX).eq(one_by_one.slots(0, u32::MAX)));
+}
+
+#[test]
+fn loading_in_any_order_is_as_one_by_one() {
+    let mut random = fastrand::Rng::with_seed(1);
+    let names = ["", "a", "b", "c", "an id of more than sixteen bytes"];
+    for _ in 0..2_000 {
+        let (count, backwards) = (random.usize(..8), random.u32(..3));
+        let mut slot = 0;
+        let vehicles: Vec<_> = (0..count)
+            .map(|number| {
+                slot = (slot + random.u32(..3)).saturating_sub(backwards * random.u32(..2));
+                let place = at(f64::from(random.u8(..2)), 1.0);
+                let time = random.i64(..3);
+                (slot, Key::Text(names[random.usize(..names.len())]), sighting(place, time, number as u64))
+            })
+            .collect();
+        let max_vehicles = random.usize(..6);
+        let mut one_by_one = Index::new(max_vehicles);
+        for (slot, key, sighting) in &vehicles {
+            one_by_one.insert_slot(*slot, *key, sighting);
+        }
+        let loaded = Index::load(max_vehicles, vehicles.iter().map(|(slot, key, seen)| (*slot, *key, seen)));
+        assert!(loaded.slots(0, u32::MAX).eq(one_by_one.slots(0, u32::MAX)), "{vehicles:?}");
+    }
 }
