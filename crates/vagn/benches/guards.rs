@@ -43,7 +43,7 @@ const GUARDS: [Guard; 10] = [
     ("decode, original layout", "report", || decode(|bytes| vagn_wire::decode(bytes).is_ok())),
     ("decode, general path", "report", || decode(|bytes| vagn_wire::decode_general(bytes).is_ok())),
     ("emergency filter", "report", || decode(|bytes| !vagn_wire::is_emergency(bytes))),
-    ("publish a batch of 256", "batch", publish),
+    ("fill and publish a batch of 256", "batch", publish),
     ("ingest a batch of 256", "report", ingest),
     ("index: a known vehicle moves", "report", apply),
     ("partition: plan, log, index", "report", write),
@@ -110,10 +110,11 @@ fn publish() -> usize {
     let queue = Queue::new(BATCHES);
     let all = |batch: &Arc<Batch>| Some(batch.clone());
     topic.subscribe("ingest", QueueSubscriber::new(&queue, Policy::DropOldest, all));
-    let batches = batches(&metrics);
+    let (datagrams, stamp) =
+        (traffic::datagrams((BATCHES * BATCH) as u32), Stamp { time_ms: NOW_MS, first_seq: 1 });
     measured(|| {
-        for batch in &batches {
-            black_box(topic.publish(batch));
+        for some in datagrams.chunks(BATCH) {
+            black_box(topic.publish(&traffic::batch(some.iter(), stamp, &metrics)));
         }
     });
     BATCHES

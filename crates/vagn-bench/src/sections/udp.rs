@@ -144,10 +144,12 @@ impl Step {
         self.vagn(|outcome| outcome.sent_per_s).median
     }
 
-    fn set_rate(&self) -> Option<f64> {
+    /// What was stored; a rate that was set counts as itself where only a handful was still on its way as the clock stopped.
+    fn stored_as_offered(&self) -> f64 {
+        let stored = self.stored().median;
         match self.rate {
-            Rate::PerSecond(rate) => Some(rate),
-            Rate::Max => None,
+            Rate::PerSecond(rate) if stored >= rate * (1.0 - LOSS_MAX) => rate,
+            _ => stored,
         }
     }
 
@@ -179,8 +181,7 @@ fn aims(section: &mut Section, steps: &[Step]) {
     let most = |values: &mut dyn Iterator<Item = f64>| values.fold(f64::NAN, f64::max);
     let lossless = |merged: bool| {
         let taken = steps.iter().filter(|step| (step.way == Way::Merged) == merged && step.is_lossless());
-        // What is offered, where that is set: of a million a handful may still be on their way when the clock stops.
-        most(&mut taken.map(|step| step.stored().median.max(step.set_rate().unwrap_or(0.0))))
+        most(&mut taken.map(Step::stored_as_offered))
     };
     let stored = |merged: bool| {
         most(
@@ -191,12 +192,7 @@ fn aims(section: &mut Section, steps: &[Step]) {
         )
     };
     let bare = most(&mut steps.iter().map(|step| step.bare().median));
-    section.aim(
-        "Offered and stored/s with less than 0.1 % lost",
-        Bound::AtLeast(1e6),
-        lossless(false),
-        short,
-    );
+    section.aim("Stored/s with less than 0.1 % lost", Bound::AtLeast(1e6), lossless(false), short);
     section.aim(
         "The same against the bare counter's maximum",
         Bound::AtLeast(0.6),
@@ -204,7 +200,7 @@ fn aims(section: &mut Section, steps: &[Step]) {
         ratio,
     );
     section.aim(
-        "Offered and stored/s with less than 0.1 % lost, `udp.gro`, full segments over loopback",
+        "Stored/s with less than 0.1 % lost, `udp.gro`, full segments over loopback",
         Bound::AtLeast(1e6),
         lossless(true),
         short,
