@@ -16,14 +16,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use vagn::batch::{Batch, Traffic};
-use vagn::clock::ManualClock;
-use vagn::emergency::{self, LiveFleet, Targets};
 use vagn::ingest;
-use vagn::metrics::Metrics;
-use vagn::ready::Readiness;
-use vagn::stamp::Stamp;
-use vagn::web::{geojson, legacy};
+use vagn_api::{geojson, legacy};
+use vagn_emergency::{self, LiveFleet, Targets};
+use vagn_flow::batch::{Batch, Traffic};
+use vagn_flow::clock::ManualClock;
+use vagn_flow::metrics::Metrics;
+use vagn_flow::readiness::Readiness;
+use vagn_flow::stamp::Stamp;
 use vagn_otp::{Policy, Queue, QueueSubscriber};
 use vagn_store::disk::RealDisk;
 use vagn_store::{Fleet, Hit, Index, Nearby, Partition, Settings, Updates};
@@ -94,7 +94,7 @@ fn batches(metrics: &Arc<Metrics>) -> Vec<Arc<Batch>> {
 /// To the emergency lane, which finds nothing, and to one queue.
 fn publish() -> usize {
     let (metrics, topic, dir) = (Metrics::new(), Traffic::new("traffic"), tempfile::tempdir().unwrap());
-    let lane = emergency::Around {
+    let lane = vagn_emergency::Around {
         data_dir: dir.path().to_owned(),
         targets: Targets::default(),
         open_max: 1_000,
@@ -106,7 +106,7 @@ fn publish() -> usize {
         hang_limit: Duration::from_secs(60),
         runtime: None,
     };
-    let _lane = emergency::start(&topic, lane);
+    let _lane = vagn_emergency::start(&topic, lane);
     let queue = Queue::new(BATCHES);
     let all = |batch: &Arc<Batch>| Some(batch.clone());
     topic.subscribe("ingest", QueueSubscriber::new(&queue, Policy::DropOldest, all));

@@ -4,7 +4,7 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use criterion::Criterion;
-use vagn::web::{geojson, legacy};
+use vagn_api::{geojson, legacy};
 use vagn_store::{Hit, Index, Key, Nearby, Sighting, Updates};
 use vagn_wire::Position;
 

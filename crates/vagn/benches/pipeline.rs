@@ -12,16 +12,16 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::RwLock;
-use vagn::batch::{Batch, Source, Traffic};
-use vagn::clock::{Clock, SystemClock};
 use vagn::config::{Fsync, Span};
-use vagn::emergency::{self, LiveFleet, Targets};
 use vagn::ingest::{self, Ingest, IngestWorker};
-use vagn::metrics::Metrics;
-use vagn::ready::Readiness;
-use vagn::stamp::Stamper;
 use vagn::storage::{Around, Storage};
 use vagn::sync::SyncDesk;
+use vagn_emergency::{self, LiveFleet, Targets};
+use vagn_flow::batch::{Batch, Source, Traffic};
+use vagn_flow::clock::{Clock, SystemClock};
+use vagn_flow::metrics::Metrics;
+use vagn_flow::readiness::Readiness;
+use vagn_flow::stamp::Stamper;
 use vagn_otp::{Addr, ChildSpec, Policy, Pool, Queue, QueueSubscriber, Root, Strategy, Supervisor};
 use vagn_store::disk::RealDisk;
 use vagn_store::{DataDir, Fleet};
@@ -151,7 +151,7 @@ impl Line {
             readiness: readiness.clone(),
         };
         let lane = lane(dir, fleet, &clock, &metrics, &readiness);
-        let (_, emergency) = emergency::start(&topic, lane);
+        let (_, emergency) = vagn_emergency::start(&topic, lane);
         let sync = around.sync.clone();
         let syncing = ChildSpec::thread("sync", move |ctx| sync.run(&ctx));
         let (storage, storing) = storage(around);
@@ -176,8 +176,8 @@ fn lane(
     clock: &Arc<dyn Clock>,
     metrics: &Arc<Metrics>,
     readiness: &Arc<Readiness>,
-) -> emergency::Around {
-    emergency::Around {
+) -> vagn_emergency::Around {
+    vagn_emergency::Around {
         data_dir: dir.to_owned(),
         targets: Targets::default(),
         open_max: 1_000,

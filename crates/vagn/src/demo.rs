@@ -6,7 +6,7 @@ use anyhow::Context;
 use vagn_load::demo::Demo;
 use vagn_otp::{Failure, ThreadContext};
 
-use crate::clock::Clock;
+use vagn_flow::clock::Clock;
 
 /// Half an hour of the Austin fleet; see `data/README.md` for its origin and licence.
 const AUSTIN: &[u8] = include_bytes!("../../../data/capmetro-austin-30min-small.csv");

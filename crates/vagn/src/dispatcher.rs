@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use vagn_otp::{Actor, Context, Failure, Handle, Owner, SubscriptionInfo};
 
-use crate::batch::{Batch, Traffic};
-use crate::metrics::{Metrics, SubscriberLabel};
+use vagn_flow::batch::{Batch, Traffic};
+use vagn_flow::metrics::{Metrics, SubscriberLabel};
 
 /// How often the subscribers' counters are brought up to date.
 const COUNT_EVERY: Duration = Duration::from_millis(500);
@@ -71,8 +71,8 @@ mod tests {
             QueueSubscriber::new(&queue, Policy::DropOldest, |batch: &Arc<Batch>| Some(batch.clone()))
                 .on_notice(move |notice| told.lock().push(notice));
         drop(topic.subscribe("ingest-shed", subscriber));
-        let batch = crate::batch::BatchBuilder::new(crate::batch::Source::Udp).seal(
-            crate::stamp::Stamp { time_ms: 0, first_seq: 0 },
+        let batch = vagn_flow::batch::BatchBuilder::new(vagn_flow::batch::Source::Udp).seal(
+            vagn_flow::stamp::Stamp { time_ms: 0, first_seq: 0 },
             None,
             &metrics,
         );

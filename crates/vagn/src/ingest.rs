@@ -10,10 +10,10 @@ use vagn_otp::{Addr, Queue, TellError, Worker};
 use vagn_store::{Key, Sighting, Updates, partition};
 use vagn_wire::{Fate, Position, Reject, Report};
 
-use crate::batch::Batch;
-use crate::fate::Share;
 use crate::storage::Storage;
 use crate::write::{Slip, Write};
+use vagn_flow::batch::Batch;
+use vagn_flow::fate::Share;
 
 /// Furthest an event time may lie ahead of the arrival, in ms: one hour, as a clock set to the wrong time zone has it.
 const AHEAD_MAX_MS: i64 = 3_600_000;
@@ -177,10 +177,10 @@ pub fn shed(batch: &Batch) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::batch::{BatchBuilder, Source};
-    use crate::fate::Receipt;
-    use crate::metrics::Metrics;
-    use crate::stamp::Stamp;
+    use vagn_flow::batch::{BatchBuilder, Source};
+    use vagn_flow::fate::Receipt;
+    use vagn_flow::metrics::Metrics;
+    use vagn_flow::stamp::Stamp;
     use vagn_wire::VehicleId;
 
     const ARRIVED_MS: i64 = 1_700_000_000_000;
@@ -196,7 +196,7 @@ mod tests {
     fn decoded(
         reports: &[&[u8]],
         partitions: usize,
-    ) -> (Vec<Option<Write>>, Arc<Metrics>, crate::fate::Answer) {
+    ) -> (Vec<Option<Write>>, Arc<Metrics>, vagn_flow::fate::Answer) {
         let metrics = Metrics::new();
         let mut builder = BatchBuilder::new(Source::Tcp);
         reports.iter().for_each(|report| builder.push(report));

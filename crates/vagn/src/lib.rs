@@ -5,26 +5,15 @@
 //! the flag; queries read the fleet; the web answers. [`app`] alone knows all of them.
 
 pub mod app;
-pub mod asker;
-pub mod batch;
-pub mod clock;
 pub mod commands;
 pub mod config;
 pub mod demo;
 pub mod dispatcher;
 pub mod door;
-pub mod emergency;
-pub mod fate;
 pub mod ingest;
 pub mod logging;
-pub mod metrics;
 pub mod ops;
 pub mod query;
-pub mod ready;
-pub mod rfc3339;
-pub mod stamp;
 pub mod storage;
 pub mod sync;
-pub mod tls;
-pub mod web;
 pub mod write;

@@ -15,12 +15,12 @@ use vagn_otp::{Actor, Context, Failure, Handle};
 use vagn_store::{DataDir, Fleet, Health, Partition, Progress, Recovery, StoreError, VehicleIdBuf, Written};
 use vagn_wire::Fate;
 
-use crate::clock::Clock;
-use crate::metrics::{Metrics, PartitionLabel};
-use crate::ready::Readiness;
-use crate::stamp::Stamper;
 use crate::sync::SyncDesk;
 use crate::write::Write;
+use vagn_flow::clock::Clock;
+use vagn_flow::metrics::{Metrics, PartitionLabel};
+use vagn_flow::readiness::Readiness;
+use vagn_flow::stamp::Stamper;
 
 /// How often a storage looks after its files when it is idle.
 const HOUSEKEEPING: Duration = Duration::from_millis(100);

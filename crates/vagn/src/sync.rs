@@ -13,10 +13,10 @@ use vagn_otp::{Failure, ThreadContext};
 use vagn_store::{LogPosition, StoreError, Syncer};
 use vagn_wire::Fate;
 
-use crate::clock::Clock;
 use crate::config::{Fsync, Span};
-use crate::metrics::Metrics;
 use crate::write::Slip;
+use vagn_flow::clock::Clock;
+use vagn_flow::metrics::Metrics;
 
 /// Longest the thread sleeps before it looks whether it is to stop.
 const LOOK_UP: Duration = Duration::from_millis(100);

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use vagn_store::Updates;
 use vagn_wire::Fate;
 
-use crate::batch::Source;
-use crate::fate::{Receipt, Share};
+use vagn_flow::batch::Source;
+use vagn_flow::fate::{Receipt, Share};
 
 /// Sightings for one partition, in order.
 #[derive(Debug)]

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use vagn::batch::{Batch, BatchBuilder, Source};
-use vagn::metrics::Metrics;
-use vagn::stamp::Stamp;
+use vagn_flow::batch::{Batch, BatchBuilder, Source};
+use vagn_flow::metrics::Metrics;
+use vagn_flow::stamp::Stamp;
 use vagn_wire::{Position, Report, VehicleId};
 
 /// One datagram of each vehicle, in the original's layout: all over the globe, and none of them calls for help.

@@ -7,11 +7,11 @@ use tracing::info;
 use vagn_otp::Addr;
 use vagn_store::{BBox, Hit, Nearby, Vehicle, VehicleIdBuf, partition};
 
-use crate::emergency::feed::Feed;
-use crate::emergency::{Acted, Deed, Detail, EmergencyHandle, Filter, IncidentId, Page, TrailPage};
 use crate::query::{Queries, Unanswered};
 use crate::storage::{Delete, Storage};
-use crate::web::services::{Asked, Incidents, Unavailable, Vehicles};
+use vagn_api::services::{Asked, Incidents, Unavailable, Vehicles};
+use vagn_emergency::feed::Feed;
+use vagn_emergency::{Acted, Deed, Detail, EmergencyHandle, Filter, IncidentId, Page, TrailPage};
 
 /// Longest a deletion may wait for its storage.
 const DELETE_WITHIN: Duration = Duration::from_secs(5);
@@ -49,37 +49,40 @@ impl Vehicles for LiveVehicles {
     }
 }
 
-impl Incidents for EmergencyHandle {
+/// The emergency lane.
+pub(super) struct LiveIncidents(pub(super) EmergencyHandle);
+
+impl Incidents for LiveIncidents {
     fn list(&self, filter: Filter, limit: usize, after: Option<IncidentId>) -> Asked<'_, Page> {
-        Box::pin(async move { Ok(self.list(filter, limit, after, LOOK_WITHIN).await?) })
+        Box::pin(async move { Ok(self.0.list(filter, limit, after, LOOK_WITHIN).await?) })
     }
 
     fn one(&self, id: IncidentId) -> Asked<'_, Option<Detail>> {
-        Box::pin(async move { Ok(self.get(id, LOOK_WITHIN).await?) })
+        Box::pin(async move { Ok(self.0.get(id, LOOK_WITHIN).await?) })
     }
 
     fn act(&self, id: IncidentId, deed: Deed) -> Asked<'_, Acted> {
-        Box::pin(async move { Ok(self.act(id, deed, ACT_WITHIN).await?) })
+        Box::pin(async move { Ok(self.0.act(id, deed, ACT_WITHIN).await?) })
     }
 
     fn replay(&self, by: Box<str>) -> Asked<'_, u64> {
         Box::pin(async move {
-            let replayed = self.replay(by.clone(), ACT_WITHIN).await?;
+            let replayed = self.0.replay(by.clone(), ACT_WITHIN).await?;
             info!(%by, replayed, "dead letters are called again");
             Ok(replayed)
         })
     }
 
     fn trail(&self, after: u64, limit: usize) -> Asked<'_, Option<TrailPage>> {
-        Box::pin(async move { Ok(self.trail(after, limit, LOOK_WITHIN).await?) })
+        Box::pin(async move { Ok(self.0.trail(after, limit, LOOK_WITHIN).await?) })
     }
 
     fn feed(&self) -> Arc<Feed> {
-        self.feed()
+        self.0.feed()
     }
 
     fn is_calling_for_help(&self, vehicle_id: &str) -> bool {
-        self.is_calling_for_help(vehicle_id)
+        self.0.is_calling_for_help(vehicle_id)
     }
 }
 

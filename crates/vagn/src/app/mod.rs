@@ -19,15 +19,15 @@ use vagn_otp::{Exit, ExitReason, Root};
 use vagn_store::disk::RealDisk;
 use vagn_store::{DataDir, StoreError};
 
-use crate::clock::{Clock, SystemClock};
 use crate::config::Settings;
 use crate::door::Doors;
 use crate::door::listen::{self, ListenError};
-use crate::metrics::Metrics;
-use crate::ready::Readiness;
-use crate::stamp::Stamper;
-use crate::tls::Identity;
 use stages::{Listeners, Stages};
+use vagn_flow::clock::{Clock, SystemClock};
+use vagn_flow::metrics::Metrics;
+use vagn_flow::readiness::Readiness;
+use vagn_flow::stamp::Stamper;
+use vagn_http::tls::Identity;
 
 /// Longest an orderly stop may take; then everything is ended where it stands.
 const STOP_WITHIN: Duration = Duration::from_secs(8);

@@ -22,27 +22,29 @@ use vagn_otp::{Addr, ChildSpec, Policy, Pool, Queue, QueueSubscriber, Root, Stra
 use vagn_store::{DataDir, Fleet};
 
 use super::WORK_NICE;
-use super::asked::LiveVehicles;
-use crate::batch::{Batch, Source, Traffic};
-use crate::clock::Clock;
+use super::asked::{LiveIncidents, LiveVehicles};
 use crate::config::Settings;
 use crate::demo;
 use crate::dispatcher::Dispatcher;
 use crate::door::{Doors, Handover};
-use crate::emergency::{self, EmergencyHandle};
 use crate::ingest::{self, Ingest, IngestWorker};
 use crate::logging::LostLines;
-use crate::metrics::Metrics;
 use crate::ops::{self, LateProcesses};
 use crate::query::{self, Queries};
-use crate::ready::Readiness;
-use crate::stamp::Stamper;
 use crate::storage::{Around, Storage};
 use crate::sync::SyncDesk;
-use crate::tls::Identity;
-use crate::web::incidents::deeds;
-use crate::web::server::{self, Limits, Server};
-use crate::web::{self, Budget, Intake, Streams, Tokens};
+use vagn_api::incidents::deeds;
+use vagn_api::{Intake, Streams};
+use vagn_emergency::{self, EmergencyHandle};
+use vagn_flow::batch::{Batch, Source, Traffic};
+use vagn_flow::clock::Clock;
+use vagn_flow::metrics::Metrics;
+use vagn_flow::readiness::Readiness;
+use vagn_flow::stamp::Stamper;
+use vagn_http::auth::Tokens;
+use vagn_http::body::Budget;
+use vagn_http::server::{self, Limits, Server};
+use vagn_http::tls::Identity;
 
 /// Pause before a part that failed is started again: doubles from the first to the second, and is short again once the
 /// part has run for so long. Such a part never takes the process down.
@@ -210,19 +212,19 @@ impl Stages {
     }
 
     fn emergency(&self, topic: &Traffic, fleet: &Arc<Fleet>) -> anyhow::Result<(EmergencyHandle, ChildSpec)> {
-        let around = emergency::Around {
+        let around = vagn_emergency::Around {
             data_dir: self.settings.data_dir.clone(),
             targets: self.settings.emergency.targets()?,
             open_max: self.settings.max_open_incidents as usize,
             resolve_after: self.settings.emergency.resolve_after.0,
-            sightings: Arc::new(emergency::LiveFleet::new(fleet.clone())),
+            sightings: Arc::new(vagn_emergency::LiveFleet::new(fleet.clone())),
             clock: self.clock.clone(),
             metrics: self.metrics.clone(),
             readiness: self.readiness.clone(),
             hang_limit: self.settings.hang_limit.0,
             runtime: Some(self.emergency_runtime.clone()),
         };
-        Ok(emergency::start(topic, around))
+        Ok(vagn_emergency::start(topic, around))
     }
 
     fn dispatcher(&self, topic: &Traffic) -> ChildSpec {
@@ -260,9 +262,9 @@ impl Stages {
         topic: &Traffic,
         emergency: EmergencyHandle,
     ) -> anyhow::Result<ChildSpec> {
-        let router = web::router(web::Services {
+        let router = vagn_api::router(vagn_api::Services {
             vehicles: Arc::new(vehicles),
-            incidents: Arc::new(emergency),
+            incidents: Arc::new(LiveIncidents(emergency)),
             intake: Intake {
                 traffic: topic.clone(),
                 stamper: self.stamper.clone(),

@@ -11,8 +11,8 @@ use clap::{Args, Subcommand};
 
 use super::exit::Coded;
 use super::say;
-use crate::emergency::store::FILE;
-use crate::emergency::trail::{ClosedStore, ExportFault, Fault, Head, OpenError, Verified, verify_export};
+use vagn_emergency::store::FILE;
+use vagn_emergency::trail::{ClosedStore, ExportFault, Fault, Head, OpenError, Verified, verify_export};
 
 /// What every file of the store begins with, and no export.
 const STORE_MAGIC: &[u8] = b"redb";

@@ -9,8 +9,8 @@ use vagn_load::replay::ReplaySettings;
 use vagn_load::timeline::Speed;
 
 use super::traffic::{Over, TrafficArgs};
-use crate::clock::{Clock, SystemClock};
 use crate::config::Span;
+use vagn_flow::clock::{Clock, SystemClock};
 
 /// Which times reports carry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

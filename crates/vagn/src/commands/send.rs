@@ -18,7 +18,7 @@ use vagn_wire::{Fate, Kind, Position, Report, VehicleId, encode};
 use super::exit::Coded;
 use super::say;
 use super::traffic::{Over, WayArgs};
-use crate::clock::{Clock, SystemClock};
+use vagn_flow::clock::{Clock, SystemClock};
 
 /// What the vehicle says.
 #[derive(Debug, Args)]

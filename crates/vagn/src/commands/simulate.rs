@@ -8,8 +8,8 @@ use vagn_load::fleet::{Extras, FleetSettings};
 use vagn_load::pace::Rate;
 
 use super::traffic::{Over, TrafficArgs};
-use crate::clock::{Clock, SystemClock};
 use crate::config::Span;
+use vagn_flow::clock::{Clock, SystemClock};
 
 /// What to send, and how.
 #[derive(Debug, Args)]

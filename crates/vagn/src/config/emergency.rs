@@ -6,8 +6,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::span::Span;
-use crate::emergency::incident::PRIMARY;
-use crate::emergency::{Target, Targets};
+use vagn_emergency::incident::PRIMARY;
+use vagn_emergency::{Target, Targets};
 
 /// Most targets in the chain.
 const TARGETS_MAX: usize = 16;

@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use crate::batch::BATCH_MAX;
+use vagn_flow::batch::BATCH_MAX;
 
 /// Shortest nap; some seven batches are stored meanwhile where a core serves alone.
 const NAP_MIN: Duration = Duration::from_millis(2);

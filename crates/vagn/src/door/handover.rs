@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use vagn_wire::Reject;
 
-use crate::batch::{Batch, BatchBuilder, Traffic};
-use crate::clock::Clock;
-use crate::fate::{Receipt, Share};
-use crate::metrics::{Metrics, ReasonLabel};
-use crate::stamp::Stamper;
+use vagn_flow::batch::{Batch, BatchBuilder, Traffic};
+use vagn_flow::clock::Clock;
+use vagn_flow::fate::{Receipt, Share};
+use vagn_flow::metrics::{Metrics, ReasonLabel};
+use vagn_flow::stamp::Stamper;
 
 /// What every door is given: where batches go, and what it takes to seal one.
 #[derive(Clone)]

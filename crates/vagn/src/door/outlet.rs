@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::pktinfo;
 use super::socket::DoorSocket;
-use crate::asker::{Outlet, Peer};
-use crate::metrics::{Metrics, ReasonLabel};
+use vagn_flow::metrics::{Metrics, ReasonLabel};
+use vagn_flow::reply::{Outlet, Peer};
 
 /// Sends from one socket. Valid as long as anybody holds it, also after the door has stopped: what is recorded at the very
 /// end is answered all the same.

@@ -12,7 +12,7 @@ use socket2::{MsgHdr, Socket};
 
 use super::control::{self, Message};
 use super::sockopt;
-use crate::asker::Peer;
+use vagn_flow::reply::Peer;
 
 /// Room for the longer of the two messages.
 pub(super) const SPACE: usize = control::space(size_of::<in6_pktinfo>());

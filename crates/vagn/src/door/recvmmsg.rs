@@ -10,7 +10,7 @@ use socket2::{SockAddr, SockAddrStorage};
 use vagn_wire::MAX_DATAGRAM;
 
 use super::{control, gro, pktinfo};
-use crate::asker::Peer;
+use vagn_flow::reply::Peer;
 
 /// Pieces per call, each a datagram unless the kernel merges them. 64 beats 256: the slots stay in the cache.
 pub(super) const CALL_MAX: usize = 64;

@@ -5,33 +5,14 @@ use std::sync::mpsc::{Receiver, channel};
 
 use rustls::{ALL_VERSIONS, ClientConfig, RootCertStore, SupportedProtocolVersion};
 use vagn_otp::{Offer, Subscriber, Topic};
-use vagn_wire::{Fate, Position, Report, VehicleId, encode};
+use vagn_wire::Fate;
 
 use super::handover::Handover;
-use crate::batch::Batch;
-use crate::clock::SystemClock;
-use crate::metrics::Metrics;
-use crate::stamp::Stamper;
-use crate::tls::Identity;
-
-/// A report by `vehicle_id` from Austin, as bytes.
-pub(crate) fn report(vehicle_id: &str, seq: Option<u64>) -> Vec<u8> {
-    with_flag(vehicle_id, seq, false)
-}
-
-/// The same with its flag set.
-pub(crate) fn emergency(vehicle_id: &str, seq: Option<u64>) -> Vec<u8> {
-    with_flag(vehicle_id, seq, true)
-}
-
-fn with_flag(vehicle_id: &str, seq: Option<u64>, emergency: bool) -> Vec<u8> {
-    let position = Position::new(30.27, -97.74).unwrap();
-    let mut report = Report::new(VehicleId::new(vehicle_id).unwrap(), position);
-    (report.seq, report.emergency) = (seq, emergency);
-    let mut bytes = Vec::new();
-    encode(&report, &mut bytes);
-    bytes
-}
+use vagn_flow::batch::Batch;
+use vagn_flow::clock::SystemClock;
+use vagn_flow::metrics::Metrics;
+use vagn_flow::stamp::Stamper;
+use vagn_http::tls::Identity;
 
 struct Each<F>(F);
 

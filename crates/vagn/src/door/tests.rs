@@ -13,12 +13,13 @@ use vagn_otp::{Fault, Root, Strategy, Supervisor};
 use vagn_wire::ack::decode as decode_ack;
 use vagn_wire::{Fate, MAX_DATAGRAM, Reject, is_emergency};
 
-use super::testing::{collector, emergency, handover, report, store, trust};
+use super::testing::{collector, handover, store, trust};
 use super::{Doors, Handover, gro, sockopt};
-use crate::batch::{BATCH_MAX, Batch};
 use crate::config::{Reply, TcpSettings, UdpSettings};
-use crate::metrics::ReasonLabel;
-use crate::tls::Identity;
+use vagn_flow::batch::{BATCH_MAX, Batch};
+use vagn_flow::metrics::ReasonLabel;
+use vagn_flow::testing::{emergency, report};
+use vagn_http::tls::Identity;
 
 /// What any kernel gives, and room for some 550 small datagrams.
 const BUFFER: u32 = 212_992;

@@ -16,9 +16,9 @@ use super::handover::Handover;
 use super::outlet::DoorOutlet;
 use super::recvmmsg::{Arrival, CALL_MAX, Receiver, Wait};
 use super::socket::DoorSocket;
-use crate::asker::Asker;
-use crate::batch::{BATCH_MAX, BatchBuilder, Source};
 use crate::config::Reply;
+use vagn_flow::batch::{BATCH_MAX, BatchBuilder, Source};
+use vagn_flow::reply::Asker;
 
 /// What the original answered to every datagram that was not empty.
 const ORIGINAL_REPLY: &[u8] = b"\\n";

@@ -6,8 +6,8 @@ use serde::Serialize;
 use vagn_otp::{Kind, ProcessInfo};
 
 use super::Ops;
-use crate::web::answer;
-use crate::web::problem::Problem;
+use vagn_http::answer;
+use vagn_http::problem::Problem;
 
 /// One process and those below it.
 #[derive(Debug, Serialize)]

@@ -6,8 +6,8 @@ use tracing::warn;
 use vagn_otp::Fault;
 
 use super::Ops;
-use crate::web::params::{InPath, Params};
-use crate::web::problem::{Kind, Problem};
+use vagn_http::params::{InPath, Params};
+use vagn_http::problem::{Kind, Problem};
 
 /// Lets a process fail at its next message, job or turn. It goes by its name, or by its path with `%2F` for `/`, with or
 /// without the root: as `/actors` or the metrics have it.

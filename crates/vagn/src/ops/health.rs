@@ -6,7 +6,7 @@ use axum::response::Response;
 use vagn_otp::{ProcessInfo, ProcessState};
 
 use super::Ops;
-use crate::web::answer;
+use vagn_http::answer;
 
 /// As long as this answers there is no reason to kill the process.
 pub async fn alive() -> Response {

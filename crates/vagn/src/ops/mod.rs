@@ -16,10 +16,10 @@ use axum::response::Response;
 use axum::routing::{get, post};
 use vagn_otp::Processes;
 
-use crate::metrics::Metrics;
-use crate::ready::Readiness;
-use crate::web::answer;
-use crate::web::problem::{Kind, Problem};
+use vagn_flow::metrics::Metrics;
+use vagn_flow::readiness::Readiness;
+use vagn_http::answer;
+use vagn_http::problem::{Kind, Problem};
 
 /// The process list, once the tree it shows has started. The ops pages are themselves a part of that tree.
 pub type LateProcesses = Arc<OnceLock<Processes>>;

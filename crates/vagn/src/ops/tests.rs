@@ -12,8 +12,8 @@ use serde_json::{Value, json};
 use vagn_otp::{Actor, Addr, ChildSpec, Context, Handle, Root, Strategy, Supervisor, TaskContext};
 
 use super::{Services, router};
-use crate::metrics::Metrics;
-use crate::ready::Readiness;
+use vagn_flow::metrics::Metrics;
+use vagn_flow::readiness::Readiness;
 
 /// Counts to itself.
 struct Counter(u64);

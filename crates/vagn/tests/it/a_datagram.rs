@@ -75,6 +75,6 @@ async fn a_flag_opens_an_incident() {
 }
 
 fn now_ms() -> i64 {
-    use vagn::clock::Clock;
-    vagn::clock::SystemClock::new().now_ms()
+    use vagn_flow::clock::Clock;
+    vagn_flow::clock::SystemClock::new().now_ms()
 }

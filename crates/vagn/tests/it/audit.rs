@@ -7,8 +7,8 @@ use std::process::{Command, Output, Stdio};
 
 use redb::Database;
 use serde_json::Value;
-use vagn::emergency::IncidentId;
-use vagn::emergency::trail::{Action, Head, Note, append, create};
+use vagn_emergency::IncidentId;
+use vagn_emergency::trail::{Action, Head, Note, append, create};
 
 use crate::emergencies::Sink;
 use crate::vagn::{Vagn, command, eventually, report};

@@ -9,7 +9,7 @@ use std::time::UNIX_EPOCH;
 
 use super::finding::Finding;
 use super::ntp::{self, Sync};
-use crate::clock::{Clock, SystemClock};
+use vagn_flow::clock::{Clock, SystemClock};
 
 /// 2026-01-01: nothing runs this program before it was written.
 const WRITTEN_MS: i64 = 1_767_225_600_000;

@@ -18,8 +18,8 @@ use self::progress::{Progress, Verdict};
 use super::exit::Coded;
 use super::say;
 use super::traffic::TrustArgs;
-use crate::clock::{Clock, SystemClock};
 use crate::config::Span;
+use vagn_flow::clock::{Clock, SystemClock};
 
 /// First and longest pause between two looks at the incident.
 const LOOK_EVERY: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(500));

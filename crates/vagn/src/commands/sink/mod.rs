@@ -25,9 +25,9 @@ use self::call::Call;
 use self::judge::{Judge, Outcome, Rules};
 use super::exit::Coded;
 use super::say;
-use crate::clock::{Clock, SystemClock};
 use crate::config::Span;
-use crate::emergency::signature::Secret;
+use vagn_emergency::signature::Secret;
+use vagn_flow::clock::{Clock, SystemClock};
 
 /// Longest body that is read, in bytes; a call is a few hundred.
 const BODY_MAX: usize = 64 * 1024;

@@ -3,7 +3,7 @@
 use vagn_wire::ack::{Ack, encode};
 use vagn_wire::{VehicleId, decode};
 
-use crate::fate::{Answer, Outcome};
+use vagn_flow::fate::{Answer, Outcome};
 
 /// A report that carried `Seq`, and so wants to know its fate.
 #[derive(Debug, PartialEq, Eq)]
@@ -45,7 +45,7 @@ impl Asked {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::door::testing::report;
+    use vagn_flow::testing::report;
     use vagn_wire::Fate;
     use vagn_wire::ack::decode as decode_ack;
 

@@ -18,7 +18,7 @@ use super::frames::{Cut, Frames, Parcel};
 use super::limits::Limits;
 use super::line::{Space, Tail};
 use crate::door::handover::Handover;
-use crate::fate::Receipt;
+use vagn_flow::fate::Receipt;
 
 /// Least and most room to read into at a time. An idle connection keeps no more than the least.
 const ROOM_MIN: usize = 4 << 10;

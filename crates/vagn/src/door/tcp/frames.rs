@@ -3,7 +3,7 @@
 use vagn_wire::{MAX_OBJECT, Reject, object_len};
 
 use super::ack::Asked;
-use crate::batch::{BatchBuilder, Source};
+use vagn_flow::batch::{BatchBuilder, Source};
 
 /// What has been read of a stream and not been cut yet.
 #[derive(Debug, Default)]
@@ -97,7 +97,7 @@ fn garbled(stream: &[u8], reject: Reject) -> &[u8] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::door::testing::report;
+    use vagn_flow::testing::report;
 
     /// Feeds `stream` in pieces of `size` bytes; gives reports per parcel and how it ended.
     fn feed(stream: &[u8], size: usize) -> (Vec<usize>, bool, usize) {

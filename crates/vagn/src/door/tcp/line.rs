@@ -9,8 +9,8 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use super::ack::Owed;
-use crate::batch::Batch;
 use crate::door::handover::Handover;
+use vagn_flow::batch::Batch;
 
 /// Most bytes in one line: some 15 000 reports, or 1 700 that arrive one by one.
 const BYTES: usize = 1 << 20;

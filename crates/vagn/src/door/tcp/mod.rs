@@ -30,7 +30,7 @@ use self::limits::Limits;
 use self::line::Space;
 use super::handover::Handover;
 use crate::config::TcpSettings;
-use crate::metrics::ReasonLabel;
+use vagn_flow::metrics::ReasonLabel;
 
 /// After a failed accept: it fails at once again while files or memory are short.
 const FAULT_PAUSE: Duration = Duration::from_millis(50);

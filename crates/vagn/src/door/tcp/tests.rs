@@ -20,11 +20,12 @@ use vagn_wire::{Fate, decode, is_emergency};
 use super::connection::{End, Service, serve};
 use super::limits::Limits;
 use super::line::Space;
-use crate::batch::Batch;
 use crate::config::TcpSettings;
 use crate::door::handover::Handover;
-use crate::door::testing::{collector, emergency, handover, report, store, subscribed, trust, trust_over};
-use crate::tls::Identity;
+use crate::door::testing::{collector, handover, store, subscribed, trust, trust_over};
+use vagn_flow::batch::Batch;
+use vagn_flow::testing::{emergency, report};
+use vagn_http::tls::Identity;
 
 /// One connection, and what a test needs of it.
 struct Scene {

@@ -1,0 +1,165 @@
+//! Vehicles as GeoJSON (RFC 7946), each with how old its position is.
+//!
+//! Written by hand: it is what is asked for most, and serde takes four times as long.
+
+use axum::response::Response;
+use vagn_store::{Hit, Vehicle};
+
+use super::json;
+use vagn_flow::rfc3339;
+use vagn_http::answer;
+
+/// The media type of every answer made here.
+pub const MEDIA_TYPE: &str = "application/geo+json";
+
+/// Bytes that a vehicle takes, and the frame around all of them; a longer answer grows.
+const FEATURE_LEN: usize = 320;
+const FRAME_LEN: usize = 128;
+
+/// Vehicles near a place, nearest first; `truncated` says that there may be more of those asked for.
+pub fn nearby(hits: &[Hit], truncated: bool, now_ms: i64) -> Response {
+    let features = hits.iter().map(|hit| (&hit.vehicle, Some(hit.distance_m)));
+    answer::live(MEDIA_TYPE, collection(features, truncated, now_ms))
+}
+
+/// The first `limit` of `vehicles`; says whether there are more.
+pub fn vehicles(vehicles: &[Vehicle], limit: usize, now_ms: i64) -> Response {
+    let features = vehicles[..vehicles.len().min(limit)].iter().map(|vehicle| (vehicle, None));
+    answer::live(MEDIA_TYPE, collection(features, vehicles.len() > limit, now_ms))
+}
+
+/// One vehicle.
+pub fn vehicle(vehicle: &Vehicle, now_ms: i64) -> Response {
+    let mut out = Vec::with_capacity(FEATURE_LEN);
+    feature(&mut out, vehicle, None, now_ms);
+    answer::live(MEDIA_TYPE, out)
+}
+
+/// `time` is when the question was answered; `truncated`, whether there are more than were let through or looked at.
+fn collection<'a>(
+    features: impl ExactSizeIterator<Item = (&'a Vehicle, Option<f64>)>,
+    truncated: bool,
+    now_ms: i64,
+) -> Vec<u8> {
+    let mut out = Vec::with_capacity(FRAME_LEN + features.len() * FEATURE_LEN);
+    out.extend_from_slice(b"{\"type\":\"FeatureCollection\",\"time\":\"");
+    rfc3339::push(&mut out, now_ms);
+    out.extend_from_slice(b"\",\"returned\":");
+    json::integer(&mut out, features.len() as u64);
+    out.extend_from_slice(b",\"truncated\":");
+    json::boolean(&mut out, truncated);
+    out.extend_from_slice(b",\"features\":[");
+    for (at, (vehicle, distance_m)) in features.enumerate() {
+        if at > 0 {
+            out.push(b',');
+        }
+        feature(&mut out, vehicle, distance_m, now_ms);
+    }
+    out.extend_from_slice(b"]}");
+    out
+}
+
+/// `emergency_flag` is that of a call for help or of a test; the sighting does not know which.
+fn feature(out: &mut Vec<u8>, vehicle: &Vehicle, distance_m: Option<f64>, now_ms: i64) {
+    let seen = &vehicle.sighting;
+    out.extend_from_slice(b"{\"type\":\"Feature\",\"id\":");
+    json::string(out, &vehicle.id);
+    // Longitude first.
+    out.extend_from_slice(b",\"geometry\":{\"type\":\"Point\",\"coordinates\":[");
+    json::number(out, seen.position.lon());
+    out.push(b',');
+    json::number(out, seen.position.lat());
+    out.extend_from_slice(b"]},\"properties\":{");
+    if let Some(distance_m) = distance_m {
+        out.extend_from_slice(b"\"distance_m\":");
+        json::number(out, distance_m);
+        out.push(b',');
+    }
+    out.extend_from_slice(b"\"age_s\":");
+    json::number(out, now_ms.saturating_sub(seen.event_time_ms) as f64 / 1e3);
+    out.extend_from_slice(b",\"time\":\"");
+    rfc3339::push(out, seen.event_time_ms);
+    out.extend_from_slice(b"\",\"speed_mps\":");
+    json::number_or_null(out, seen.speed_mps);
+    out.extend_from_slice(b",\"heading_deg\":");
+    json::number_or_null(out, seen.heading_deg);
+    out.extend_from_slice(b",\"emergency_flag\":");
+    json::boolean(out, seen.emergency);
+    out.extend_from_slice(b"}}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+    use vagn_store::{Index, Key, Sighting, Updates};
+    use vagn_wire::{Position, VehicleId};
+
+    fn vehicle(id: &str, random: &mut fastrand::Rng) -> Vehicle {
+        let position = Position::new(random.f64() * 180.0 - 90.0, random.f64() * 360.0 - 180.0).unwrap();
+        let sighting = Sighting {
+            position,
+            event_time_ms: random.i64(0..4_000_000_000_000),
+            receive_time_ms: 0,
+            receive_seq: 1,
+            seq: None,
+            speed_mps: random.bool().then(|| random.f32() * 40.0),
+            heading_deg: random.bool().then(|| random.u16(..360).into()),
+            emergency: random.bool(),
+            own_time: true,
+        };
+        let (mut updates, mut index) = (Updates::new(), Index::new(1));
+        let key = Key::of(VehicleId::new(id).unwrap());
+        updates.push(key, key.hash(), sighting);
+        index.apply(&updates, &mut Vec::new());
+        index.get(key).unwrap()
+    }
+
+    fn expected(vehicle: &Vehicle, distance_m: Option<f64>, now_ms: i64) -> serde_json::Value {
+        let seen = &vehicle.sighting;
+        // As text first: a `Value` would hold an f32 with the digits of an f64.
+        let speed_mps: serde_json::Value =
+            serde_json::from_str(&serde_json::to_string(&seen.speed_mps).unwrap()).unwrap();
+        let mut properties = json!({
+            "age_s": (now_ms - seen.event_time_ms) as f64 / 1e3,
+            "time": rfc3339::rfc3339(seen.event_time_ms),
+            "speed_mps": speed_mps,
+            "heading_deg": seen.heading_deg,
+            "emergency_flag": seen.emergency,
+        });
+        if let Some(distance_m) = distance_m {
+            properties["distance_m"] = distance_m.into();
+        }
+        let coordinates = [seen.position.lon(), seen.position.lat()];
+        json!({
+            "type": "Feature",
+            "id": vehicle.id.as_str(),
+            "geometry": { "type": "Point", "coordinates": coordinates },
+            "properties": properties,
+        })
+    }
+
+    #[test]
+    fn says_what_is_known_of_every_vehicle() {
+        let mut random = fastrand::Rng::with_seed(5);
+        let ids = ["4e091396-62ae-4f3b-8715-7b4fc9c64d14", "bus 7", "a \"quoted\" \\ id", "båt <&>"];
+        for round in 0..200 {
+            let found: Vec<_> = ids.iter().map(|id| vehicle(id, &mut random)).collect();
+            let now_ms = random.i64(0..4_000_000_000_000);
+            let distance_m = (round % 2 == 0).then(|| random.f64() * 1e6);
+            let features = found.iter().map(|vehicle| (vehicle, distance_m));
+            let written: serde_json::Value =
+                serde_json::from_slice(&collection(features, round % 3 == 0, now_ms)).unwrap();
+            let features: Vec<_> =
+                found.iter().map(|vehicle| expected(vehicle, distance_m, now_ms)).collect();
+            let expected = json!({
+                "type": "FeatureCollection",
+                "time": rfc3339::rfc3339(now_ms),
+                "returned": ids.len(),
+                "truncated": round % 3 == 0,
+                "features": features,
+            });
+            assert_eq!(written, expected);
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! `/` as the original has it: the nearest vehicles to `lat` and `lon`, by any method; without either, the first page.
+
+use axum::extract::State;
+use axum::http::HeaderMap;
+use axum::response::Response;
+use vagn_store::{Hit, Nearby};
+
+use super::{Web, go_json, page};
+use crate::params::FleetParams;
+use vagn_http::answer;
+use vagn_http::params::Params;
+use vagn_http::problem::Problem;
+
+/// The route's label in metrics.
+pub const ROUTE: &str = "/";
+
+/// Answers `/`.
+pub async fn root(State(web): State<Web>, headers: HeaderMap, params: Params) -> Result<Response, Problem> {
+    match (params.has("lat"), params.has("lon")) {
+        (false, false) => Ok(page::index()),
+        (true, true) => nearest(&web, &headers, &params).await,
+        (has_lat, _) => Err(cut_off(if has_lat { "lon" } else { "lat" })),
+    }
+}
+
+async fn nearest(web: &Web, headers: &HeaderMap, params: &Params) -> Result<Response, Problem> {
+    web.tokens.admit(headers)?;
+    let question =
+        Nearby { center: params.point()?, k: params.k()?, max_m: f64::INFINITY, newer_than_ms: None };
+    let hits = web.ask(ROUTE, Vec::len, web.vehicles.nearby(question)).await?;
+    Ok(answer::live("application/json", body(&hits)))
+}
+
+/// An unquoted `&` ends the command in a shell, and what follows it never gets here.
+fn cut_off(missing: &'static str) -> Problem {
+    let why = format!(
+        "`{missing}` is missing; in a shell the URL must be quoted, or it ends at the &: \
+         curl -k 'https://localhost:9090/?lat=30.27&lon=-97.74'"
+    );
+    Problem::parameter(missing, why)
+}
+
+/// `[{"ID":"…","Lat":…,"Lon":…,"Date":…}]`, byte for byte as Go writes it; `Date` is the event time in ms.
+pub fn body(hits: &[Hit]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(2 + hits.len() * 112);
+    out.push(b'[');
+    for (at, hit) in hits.iter().enumerate() {
+        if at > 0 {
+            out.push(b',');
+        }
+        entry(&mut out, hit);
+    }
+    out.push(b']');
+    out
+}
+
+fn entry(out: &mut Vec<u8>, hit: &Hit) {
+    let seen = &hit.vehicle.sighting;
+    out.extend_from_slice(b"{\"ID\":");
+    go_json::string(out, &hit.vehicle.id);
+    out.extend_from_slice(b",\"Lat\":");
+    go_json::number(out, seen.position.lat());
+    out.extend_from_slice(b",\"Lon\":");
+    go_json::number(out, seen.position.lon());
+    out.extend_from_slice(b",\"Date\":");
+    go_json::integer(out, seen.event_time_ms);
+    out.push(b'}');
+}

@@ -1,0 +1,143 @@
+//! The web: questions about the fleet in, answers out, over HTTPS.
+//!
+//! A request goes server → router → one short handler per resource → [`services`], and comes back as GeoJSON, as the
+//! original's JSON or as a [`Problem`]. Nothing here keeps state between requests.
+
+pub mod audit;
+pub mod geojson;
+pub mod go_json;
+pub mod incidents;
+mod json;
+pub mod legacy;
+pub mod nearby;
+pub mod openapi;
+pub mod page;
+pub mod params;
+pub mod positions;
+pub mod services;
+pub mod vehicles;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::http::{Method, Uri};
+use axum::middleware::from_fn_with_state;
+use axum::routing::{MethodRouter, any, get, post};
+use tracing::debug;
+
+pub use incidents::events::Streams;
+pub use positions::intake::Intake;
+use services::{Incidents, Unavailable, Vehicles};
+
+use vagn_flow::clock::Clock;
+use vagn_flow::metrics::{Metrics, RouteLabel};
+use vagn_http::auth::{self, Tokens};
+use vagn_http::body::Budget;
+use vagn_http::problem::{Kind, Problem};
+
+/// What every handler can reach.
+#[derive(Clone)]
+pub struct Web(Arc<Services>);
+
+/// The stages behind the web, and what it needs to speak of time.
+pub struct Services {
+    /// Reads and deletes vehicles.
+    pub vehicles: Arc<dyn Vehicles>,
+    /// Reads incidents and acts on them.
+    pub incidents: Arc<dyn Incidents>,
+    /// Takes reports in.
+    pub intake: Intake,
+    /// What the bodies of deeds may cost.
+    pub deeds: Budget,
+    /// How many follow what changes.
+    pub streams: Streams,
+    /// Tells the time of an answer.
+    pub clock: Arc<dyn Clock>,
+    /// Counts questions.
+    pub metrics: Arc<Metrics>,
+    /// Who may ask.
+    pub tokens: Tokens,
+}
+
+impl std::ops::Deref for Web {
+    type Target = Services;
+
+    fn deref(&self) -> &Services {
+        &self.0
+    }
+}
+
+impl Web {
+    /// Waits for an answer, measures it under `route`, and turns a missing one into a problem. `count` says how many things
+    /// were found, for the log.
+    async fn ask<T>(
+        &self,
+        route: &'static str,
+        count: impl FnOnce(&T) -> usize,
+        asked: impl Future<Output = Result<T, Unavailable>>,
+    ) -> Result<T, Problem> {
+        let start = self.clock.monotonic();
+        let answer = asked.await;
+        let took = self.clock.monotonic() - start;
+        self.metrics.query.get_or_create(&RouteLabel { route }).observe(took.as_secs_f64());
+        match &answer {
+            Ok(found) => debug!(route, took_us = took.as_micros() as u64, count = count(found), "answered"),
+            Err(why) => debug!(route, took_us = took.as_micros() as u64, ?why, "could not answer"),
+        }
+        answer.map_err(Problem::from)
+    }
+}
+
+/// What only the bearer of a token may have, where tokens are set.
+fn guarded() -> [(&'static str, MethodRouter<Web>); 16] {
+    use incidents::{deeds, events, responders};
+    [
+        (nearby::ROUTE, get(nearby::get)),
+        (vehicles::ROUTE, get(vehicles::inside)),
+        (vehicles::ONE_ROUTE, get(vehicles::get).delete(vehicles::delete)),
+        (incidents::ROUTE, get(incidents::list)),
+        (incidents::ONE_ROUTE, get(incidents::get)),
+        (deeds::ACKNOWLEDGE_ROUTE, post(deeds::acknowledge)),
+        (deeds::RESOLVE_ROUTE, post(deeds::resolve)),
+        (deeds::COMMENT_ROUTE, post(deeds::comment)),
+        (deeds::REPLAY_ROUTE, post(deeds::replay)),
+        (deeds::REPLAY_ALL_ROUTE, post(deeds::replay_all)),
+        (events::ROUTE, get(events::get)),
+        (responders::ROUTE, get(responders::get)),
+        (audit::HEAD_ROUTE, get(audit::head)),
+        (audit::TRAIL_ROUTE, get(audit::trail)),
+        (positions::ROUTE, post(positions::post)),
+        (openapi::ROUTE, get(openapi::get)),
+    ]
+}
+
+/// All resources.
+pub fn router(services: Services) -> Router {
+    let web = Web(Arc::new(services));
+    let api = guarded().into_iter().fold(Router::new(), |api, (path, resource)| api.route(path, resource));
+    let api = api.route_layer(from_fn_with_state(web.tokens.clone(), auth::guard));
+    Router::new()
+        .route(legacy::ROUTE, any(legacy::root))
+        .route("/page.css", get(page::style))
+        .route("/page.js", get(page::script))
+        .merge(api)
+        .fallback(nothing_here)
+        .method_not_allowed_fallback(wrong_method)
+        .with_state(web)
+}
+
+async fn nothing_here(uri: Uri) -> Problem {
+    let path: String = uri.path().chars().take(80).collect();
+    Problem::new(Kind::NotFound, format!("nothing is at {path}; {} says what there is", openapi::ROUTE))
+}
+
+async fn wrong_method(method: Method, uri: Uri) -> Problem {
+    let path: String = uri.path().chars().take(80).collect();
+    Problem::new(
+        Kind::MethodNotAllowed,
+        format!("{path} does not know {method}; the header Allow says what it knows"),
+    )
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,129 @@
+//! `POST /api/v1/positions`: reports over HTTP, one or many, on the same way as those of the doors.
+//!
+//! The answer names the fate of each report, in the order sent. It comes when every fate is known: what is stored is in the
+//! log, and an incident is on disk.
+
+pub mod intake;
+pub mod json;
+pub mod msgpack;
+pub mod reports;
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::HeaderMap;
+use axum::response::Response;
+use serde::Serialize;
+use vagn_wire::Fate;
+
+use super::Web;
+use reports::Reports;
+use vagn_flow::fate::Outcome;
+use vagn_http::answer;
+use vagn_http::body::media_type;
+use vagn_http::params::NoParams;
+use vagn_http::problem::{Kind, Problem};
+
+/// The route.
+pub const ROUTE: &str = "/api/v1/positions";
+
+/// How the body is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Format {
+    Json,
+    Msgpack,
+}
+
+/// What became of the reports.
+#[derive(Serialize)]
+struct Fates<'a> {
+    received: usize,
+    fates: serde_json::Map<String, serde_json::Value>,
+    reports: Vec<ReportFate<'a>>,
+}
+
+#[derive(Serialize)]
+struct ReportFate<'a> {
+    fate: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    incident_id: Option<&'a str>,
+}
+
+/// Takes reports in.
+pub async fn post(
+    State(web): State<Web>,
+    _: NoParams,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    let format = format(&headers)?;
+    let held = web.intake.budget.read(body).await?;
+    let reports = split(format, &held.bytes)?;
+    let outcomes = web.intake.publish(&reports).await?;
+    untaken(&outcomes).map_or_else(|| Ok(fates(&outcomes)), Err)
+}
+
+fn format(headers: &HeaderMap) -> Result<Format, Problem> {
+    let given = media_type(headers);
+    match given.as_str() {
+        "application/json" | "application/x-ndjson" | "application/ndjson" => Ok(Format::Json),
+        "application/msgpack" | "application/x-msgpack" | "application/vnd.msgpack" => Ok(Format::Msgpack),
+        _ => Err(Problem::new(
+            Kind::UnsupportedMediaType,
+            format!(
+                "Content-Type is {given:?}; send application/json, application/x-ndjson or application/msgpack"
+            ),
+        )),
+    }
+}
+
+fn split(format: Format, body: &[u8]) -> Result<Reports, Problem> {
+    let reports = match format {
+        Format::Json => json::split(body)?,
+        Format::Msgpack => msgpack::split(body)?,
+    };
+    if reports.is_empty() {
+        return Err(Problem::new(Kind::InvalidBody, "the body holds no report"));
+    }
+    Ok(reports)
+}
+
+/// When nothing at all was taken, the status should say so: a client that looks no further then tries again.
+fn untaken(outcomes: &[Outcome]) -> Option<Problem> {
+    let lost =
+        |outcome: &Outcome| matches!(outcome.fate, Fate::Shed | Fate::Failed) && outcome.incident.is_none();
+    if !outcomes.iter().all(lost) {
+        return None;
+    }
+    let shed = outcomes.iter().any(|outcome| outcome.fate == Fate::Shed);
+    Some(match shed {
+        true => Problem::new(Kind::Overloaded, "there was no room for any of the reports; none was stored"),
+        false => Problem::new(
+            Kind::Internal,
+            "none of the reports could be stored, through a fault of the service",
+        ),
+    })
+}
+
+fn fates(outcomes: &[Outcome]) -> Response {
+    let count = |fate: Fate| outcomes.iter().filter(|outcome| outcome.fate == fate).count();
+    let counts = Fate::ALL.into_iter().map(|fate| (fate, count(fate))).filter(|(_, count)| *count > 0);
+    let fates = Fates {
+        received: outcomes.len(),
+        fates: counts.map(|(fate, count)| (fate.as_str().to_owned(), count.into())).collect(),
+        reports: outcomes.iter().map(report_fate).collect(),
+    };
+    answer::json("application/json", &fates)
+}
+
+fn report_fate(outcome: &Outcome) -> ReportFate<'_> {
+    ReportFate {
+        fate: outcome.fate.as_str(),
+        reason: outcome.reject.map(|reject| reject.reason()),
+        detail: outcome.reject.map(|reject| reject.to_string()),
+        incident_id: outcome.incident.as_deref(),
+    }
+}

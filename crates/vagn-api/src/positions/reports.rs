@@ -1,0 +1,66 @@
+//! The reports of one request: raw msgpack objects, one behind the other, as a door would have received them.
+
+use vagn_http::problem::{Kind, Problem};
+
+/// Most reports in one request. Bounds the work and the answer; a feed that has more sends more requests.
+pub const REPORTS_MAX: usize = 50_000;
+
+/// Raw reports in one piece of memory.
+#[derive(Debug, Default)]
+pub struct Reports {
+    /// What has been written so far; a report is appended here and then closed.
+    pub bytes: Vec<u8>,
+    ends: Vec<usize>,
+}
+
+impl Reports {
+    /// Everything written since the last close is one report.
+    ///
+    /// # Errors
+    /// When the request already holds [`REPORTS_MAX`] reports.
+    pub fn close(&mut self) -> Result<(), TooMany> {
+        if self.ends.len() == REPORTS_MAX {
+            return Err(TooMany);
+        }
+        self.ends.push(self.bytes.len());
+        Ok(())
+    }
+
+    /// Takes one report as it stands.
+    ///
+    /// # Errors
+    /// When the request already holds [`REPORTS_MAX`] reports.
+    pub fn push(&mut self, report: &[u8]) -> Result<(), TooMany> {
+        self.bytes.extend_from_slice(report);
+        self.close()
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    /// Each report's bytes, in order.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = &[u8]> {
+        (0..self.ends.len()).map(|at| {
+            let start = if at == 0 { 0 } else { self.ends[at - 1] };
+            &self.bytes[start..self.ends[at]]
+        })
+    }
+}
+
+/// The request holds more than [`REPORTS_MAX`] reports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("one request may hold at most {REPORTS_MAX} reports; nothing of it was taken")]
+pub struct TooMany;
+
+impl From<TooMany> for Problem {
+    fn from(too_many: TooMany) -> Self {
+        Self::new(Kind::TooLarge, too_many.to_string())
+    }
+}

@@ -1,0 +1,145 @@
+//! What people do about incidents over the API.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::{Request, StatusCode, header};
+use serde_json::json;
+
+use super::super::{Tokens, router};
+use super::fleet::SmallFleet;
+use super::lane::{AT, ID, SmallLane};
+use super::{Reply, get, send, services};
+use vagn_emergency::{Act, Deed};
+
+fn desk() -> (Router, Arc<SmallLane>) {
+    let lane = Arc::new(SmallLane::new());
+    let mut services = services(SmallFleet::austin());
+    services.incidents = lane.clone();
+    (router(services), lane)
+}
+
+async fn post(router: &Router, path: &str, body: impl Into<Body>) -> Reply {
+    let request = Request::post(format!("/api/v1/incidents/{path}"));
+    let request = request.header(header::CONTENT_TYPE, "application/json; charset=utf-8");
+    send(router, request.body(body.into()).unwrap()).await
+}
+
+fn deed(action: Act, by: &str, note: &str) -> Deed {
+    Deed { action, by: by.into(), note: note.into() }
+}
+
+#[tokio::test]
+async fn the_first_wins_and_the_second_reads_who_was_first_and_when() {
+    let (router, lane) = desk();
+    let acknowledge = format!("{ID}/acknowledge");
+    let first = post(&router, &acknowledge, r#"{"by":" Anna ","note":"on our way\nwith two"}"#).await;
+    assert_eq!((first.status, &first.json()["state"]), (StatusCode::OK, &json!("acknowledged")));
+    let by_anna = json!({"by": "Anna", "at": AT, "note": "on our way\nwith two"});
+    assert_eq!((&first.json()["acknowledged"], &first.json()["recorded"]), (&by_anna, &json!(true)));
+
+    let second = post(&router, &acknowledge, r#"{"by":"Bo"}"#).await;
+    assert_eq!((second.status, second.problem().as_str()), (StatusCode::CONFLICT, "conflict"));
+    let problem = second.json();
+    for (name, value) in
+        [("state", "acknowledged"), ("by", "Anna"), ("at", AT), ("note", "on our way\nwith two")]
+    {
+        assert_eq!(problem[name], value, "{problem}");
+    }
+    assert_eq!(problem["detail"], format!("it has been acknowledged since {AT}, by Anna"));
+    assert_eq!(*lane.done.lock(), [deed(Act::Acknowledge, "Anna", "on our way\nwith two")]);
+}
+
+#[tokio::test]
+async fn what_is_done_is_passed_on_as_it_was_said() {
+    let (router, lane) = desk();
+    for (path, body, expected) in [
+        ("comments", r#"{"by":"Bo","text":"called back"}"#, deed(Act::Comment, "Bo", "called back")),
+        ("replay", r#"{"by":"Bo","note":null}"#, deed(Act::Replay, "Bo", "")),
+        ("resolve", r#"{"by":"Åsa 🚌","note":"false alarm"}"#, deed(Act::Resolve, "Åsa 🚌", "false alarm")),
+    ] {
+        let reply = post(&router, &format!("{ID}/{path}"), body).await;
+        assert_eq!((reply.status, &reply.json()["id"]), (StatusCode::OK, &json!(ID)), "{path}");
+        assert_eq!(lane.done.lock().last(), Some(&expected), "{path}");
+    }
+    let reply = post(&router, "replay", r#"{"by":"Bo"}"#).await;
+    assert_eq!((reply.status, reply.json()), (StatusCode::OK, json!({"replayed": 3})));
+    assert_eq!(get(&router, &format!("/api/v1/incidents/{ID}")).await.json()["state"], "resolved");
+}
+
+#[tokio::test]
+async fn a_field_that_is_not_right_is_pointed_at_and_nothing_is_done() {
+    let (router, lane) = desk();
+    let name = |length| format!(r#"{{"by":"{}"}}"#, "å".repeat(length));
+    let note = |field, length| format!(r#"{{"by":"Bo","{field}":"{}"}}"#, "x".repeat(length));
+    for (path, body, pointer) in [
+        ("acknowledge", "{}".to_owned(), "/by"),
+        ("acknowledge", r#"{"by":" "}"#.to_owned(), "/by"),
+        ("acknowledge", r#"{"by":7}"#.to_owned(), "/by"),
+        ("acknowledge", name(65), "/by"),
+        ("acknowledge", r#"{"by":"Bo\nAnna"}"#.to_owned(), "/by"),
+        ("acknowledge", r#"{"by":"Bo","nte":"x"}"#.to_owned(), "/nte"),
+        ("acknowledge", r#"{"by":"Bo","a/b~":"x"}"#.to_owned(), "/a~1b~0"),
+        ("resolve", note("note", 1_001), "/note"),
+        ("resolve", r#"{"by":"Bo","note":"\u0000"}"#.to_owned(), "/note"),
+        ("comments", r#"{"by":"Bo"}"#.to_owned(), "/text"),
+        ("comments", note("note", 1), "/note"),
+        ("comments", note("text", 1_001), "/text"),
+        ("replay", r#"{"by":[]}"#.to_owned(), "/by"),
+    ] {
+        let reply = post(&router, &format!("{ID}/{path}"), body.clone()).await;
+        let expected = (StatusCode::UNPROCESSABLE_ENTITY, "invalid-field");
+        assert_eq!((reply.status, reply.problem().as_str()), expected, "{path} {body}");
+        assert_eq!(reply.json()["pointer"], pointer, "{path} {body}: {}", reply.body);
+    }
+    assert_eq!(*lane.done.lock(), []);
+    assert_eq!(post(&router, &format!("{ID}/acknowledge"), name(64)).await.status, StatusCode::OK);
+    assert_eq!(post(&router, &format!("{ID}/comments"), note("text", 1_000)).await.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_request_that_cannot_be_read_or_leads_nowhere_is_refused() {
+    let (router, lane) = desk();
+    let good = r#"{"by":"Bo"}"#;
+    for (path, body, status, problem) in [
+        (&*format!("{ID}/resolve"), "", StatusCode::BAD_REQUEST, "invalid-body"),
+        (&format!("{ID}/resolve"), "{", StatusCode::BAD_REQUEST, "invalid-body"),
+        (&format!("{ID}/resolve"), "[]", StatusCode::BAD_REQUEST, "invalid-body"),
+        (&format!("{ID}/resolve"), r#"{"by":"Bo"} {}"#, StatusCode::BAD_REQUEST, "invalid-body"),
+        (&format!("{ID}/resolve?by=Bo"), good, StatusCode::BAD_REQUEST, "invalid-parameter"),
+        ("7/resolve", good, StatusCode::BAD_REQUEST, "invalid-parameter"),
+        (&format!("{ID}/forget"), good, StatusCode::NOT_FOUND, "not-found"),
+        ("019a0000-0000-7000-8000-000000000002/resolve", good, StatusCode::NOT_FOUND, "not-found"),
+        (&format!("{ID}/resolve"), &" ".repeat(20_000), StatusCode::PAYLOAD_TOO_LARGE, "too-large"),
+    ] {
+        let reply = post(&router, path, body.to_owned()).await;
+        assert_eq!((reply.status, reply.problem().as_str()), (status, problem), "{path}");
+    }
+    for path in [&*format!("{ID}/acknowledge"), "replay"] {
+        let request = Request::post(format!("/api/v1/incidents/{path}")).body(Body::from(good)).unwrap();
+        let reply = send(&router, request).await;
+        let expected = (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type");
+        assert_eq!((reply.status, reply.problem().as_str()), expected, "a page elsewhere could send this");
+    }
+    assert_eq!(*lane.done.lock(), []);
+}
+
+#[tokio::test]
+async fn with_tokens_set_only_their_bearers_act_and_follow() {
+    let lane = Arc::new(SmallLane::new());
+    let mut services = services(SmallFleet::austin());
+    services.incidents = lane.clone();
+    services.tokens = Tokens::new(["s3cret"]);
+    let router = router(services);
+    let deeds = ["acknowledge", "resolve", "comments", "replay"].map(|deed| format!("{ID}/{deed}"));
+    for path in deeds.iter().map(String::as_str).chain(["replay"]) {
+        let reply = post(&router, path, r#"{"by":"Bo"}"#).await;
+        assert_eq!((reply.status, reply.problem().as_str()), (StatusCode::UNAUTHORIZED, "unauthorized"));
+    }
+    for path in ["incidents/events", &*format!("incidents/{ID}/responders"), "audit/head", "audit/trail"] {
+        let reply = get(&router, &format!("/api/v1/{path}")).await;
+        assert_eq!((reply.status, reply.problem().as_str()), (StatusCode::UNAUTHORIZED, "unauthorized"));
+    }
+    assert_eq!(*lane.done.lock(), []);
+}

@@ -1,0 +1,186 @@
+//! A stand-in for the emergency lane: it knows one call, of `bus 3`, and remembers what was done about it.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use super::super::services::{Asked, Incidents};
+use super::NOW_MS;
+use vagn_emergency::attempt::Outcome;
+use vagn_emergency::feed::Feed;
+use vagn_emergency::view::{
+    AttemptView, CallStatus, CallView, DeedView, EscalationView, LedgerView, PlaceView, TargetView, TrailView,
+};
+use vagn_emergency::{Act, Acted, Deed, Detail, Filter, IncidentId, IncidentView, Page, State, TrailPage};
+use vagn_flow::clock::ManualClock;
+
+pub(super) const ID: &str = "019a0000-0000-7000-8000-000000000001";
+
+/// When everything happened.
+pub(super) const AT: &str = "2026-09-21T14:13:19.000Z";
+
+/// Events that the feed keeps.
+pub(super) const KEPT: usize = 4;
+
+pub(super) struct SmallLane {
+    pub(super) feed: Arc<Feed>,
+    /// What was done, in order.
+    pub(super) done: Mutex<Vec<Deed>>,
+    /// Vehicles that call for help besides `bus 3`.
+    pub(super) calling: HashSet<String>,
+    /// Where `bus 3` is.
+    pub(super) position: Option<PlaceView>,
+    /// How many entries the trail has; `None`: the store cannot be read.
+    pub(super) trail: Option<u64>,
+}
+
+impl SmallLane {
+    pub(super) fn new() -> Self {
+        Self {
+            feed: Arc::new(Feed::new(Arc::new(ManualClock::at(NOW_MS)), KEPT)),
+            done: Mutex::default(),
+            calling: HashSet::new(),
+            position: Some(PlaceView { lat: 30.37, lon: -97.74, time: AT.to_owned(), trusted: true }),
+            trail: Some(5),
+        }
+    }
+
+    /// Who did the first of these.
+    fn first(&self, actions: &[Act]) -> Option<Deed> {
+        self.done.lock().iter().find(|deed| actions.contains(&deed.action)).cloned()
+    }
+
+    fn state(&self) -> State {
+        match (self.first(&[Act::Acknowledge]), self.first(&[Act::Resolve])) {
+            (_, Some(_)) => State::Resolved,
+            (Some(_), None) => State::Acknowledged,
+            (None, None) => State::Open,
+        }
+    }
+
+    fn view(&self) -> IncidentView {
+        let at = AT.to_owned();
+        let deed = |deed: Deed| DeedView { by: deed.by, at: AT.to_owned(), note: deed.note };
+        let outcome = Outcome::Refused { status: 503, retry_after_s: None };
+        IncidentView {
+            id: ID.parse().unwrap(),
+            vehicle_id: "bus 3".into(),
+            state: self.state(),
+            quiet: false,
+            test: false,
+            kind: Some("manual"),
+            vehicle_incident: None,
+            raised_at: at.clone(),
+            opened_at: at.clone(),
+            updated_at: at.clone(),
+            accepted_at: None,
+            acknowledged: self.first(&[Act::Acknowledge]).map(deed),
+            resolved: self.first(&[Act::Resolve]).map(deed),
+            reports: 3,
+            position: self.position.clone(),
+            recent_positions: Vec::new(),
+            recorded: true,
+            call: CallView {
+                status: CallStatus::Pending,
+                attempts: 1,
+                unrecorded: false,
+                latest: vec![AttemptView {
+                    number: 1,
+                    target: "primary".into(),
+                    at: at.clone(),
+                    took_ms: 12,
+                    outcome,
+                }],
+                targets: vec![TargetView {
+                    name: "primary".into(),
+                    status: CallStatus::Pending,
+                    accepted_at: None,
+                    next_at: Some(at),
+                }],
+                escalation: EscalationView { level: 0, next_at: None },
+            },
+        }
+    }
+
+    fn detail(&self) -> Detail {
+        let outcome = Outcome::Refused { status: 503, retry_after_s: None };
+        let (target, at) = ("primary".into(), AT.to_owned());
+        let attempt =
+            LedgerView { number: 1, target, kind: "opened", at, took_ms: 12, outcome, next_at: None };
+        Detail { incident: self.view(), ledger: vec![attempt], trail: vec![entry(1)] }
+    }
+}
+
+pub(super) fn entry(seq: u64) -> TrailView {
+    TrailView {
+        seq,
+        time: AT.to_owned(),
+        incident_id: ID.parse().unwrap(),
+        action: "opened",
+        by: "vagn".into(),
+        reason: "a vehicle calls".into(),
+        hash: Some(format!("{seq:064x}")),
+    }
+}
+
+fn answer<T: Send + 'static>(answer: T) -> Asked<'static, T> {
+    Box::pin(std::future::ready(Ok(answer)))
+}
+
+impl Incidents for SmallLane {
+    fn list(&self, filter: Filter, limit: usize, after: Option<IncidentId>) -> Asked<'_, Page> {
+        let lets = filter.vehicle_id.as_deref().is_none_or(|id| id == "bus 3")
+            && filter.state.is_none_or(|state| state == self.state())
+            && filter.test != Some(true)
+            && filter.quiet != Some(true)
+            && filter.dead_letter != Some(true)
+            && after.is_none();
+        let incidents = if lets { vec![self.view()] } else { Vec::new() };
+        assert!((1..=1_000).contains(&limit));
+        answer(Page { incidents, next: None, complete: true })
+    }
+
+    fn one(&self, id: IncidentId) -> Asked<'_, Option<Detail>> {
+        answer((id.to_string() == ID).then(|| self.detail()))
+    }
+
+    fn act(&self, id: IncidentId, deed: Deed) -> Asked<'_, Acted> {
+        if id.to_string() != ID {
+            return answer(Acted::NotFound);
+        }
+        let ends = match deed.action {
+            Act::Acknowledge => &[Act::Resolve, Act::Acknowledge][..],
+            Act::Resolve => &[Act::Resolve],
+            Act::Comment | Act::Replay => &[],
+        };
+        if let Some(first) = ends.iter().find_map(|end| self.first(&[*end])) {
+            let Deed { by, note, .. } = first;
+            return answer(Acted::Refused { state: self.state(), by, at: AT.to_owned(), note });
+        }
+        self.done.lock().push(deed);
+        answer(Acted::Done(Box::new(self.detail())))
+    }
+
+    fn replay(&self, by: Box<str>) -> Asked<'_, u64> {
+        self.done.lock().push(Deed { action: Act::Replay, by, note: "all".into() });
+        answer(3)
+    }
+
+    fn trail(&self, after: u64, limit: usize) -> Asked<'_, Option<TrailPage>> {
+        let page = self.trail.map(|last| TrailPage {
+            base: None,
+            head: format!("{last}:{last:064x}"),
+            entries: (1..=last).filter(|seq| *seq > after).take(limit).map(entry).collect(),
+        });
+        answer(page)
+    }
+
+    fn feed(&self) -> Arc<Feed> {
+        self.feed.clone()
+    }
+
+    fn is_calling_for_help(&self, vehicle_id: &str) -> bool {
+        vehicle_id == "bus 3" || self.calling.contains(vehicle_id)
+    }
+}

@@ -1,0 +1,107 @@
+//! The whole router against a small fleet.
+
+mod audit;
+mod bytes;
+mod deeds;
+mod description;
+mod events;
+mod fleet;
+mod incidents;
+mod lane;
+mod positions;
+mod questions;
+mod responders;
+mod server;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::http::{HeaderMap, Method, Request, StatusCode};
+use hyper::service::Service;
+use hyper_util::service::TowerToHyperService;
+use serde_json::Value;
+use vagn_otp::Topic;
+
+use super::services::Unavailable;
+use super::{Budget, Intake, Services, Streams, Tokens, router};
+use fleet::SmallFleet;
+use vagn_flow::clock::ManualClock;
+use vagn_flow::metrics::Metrics;
+use vagn_flow::stamp::Stamper;
+
+/// The time of every answer.
+const NOW_MS: i64 = 1_790_000_000_000;
+
+/// What came back.
+struct Reply {
+    status: StatusCode,
+    headers: HeaderMap,
+    body: String,
+}
+
+impl Reply {
+    fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|err| panic!("{err}: {}", self.body))
+    }
+
+    fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+
+    /// The problem's name after `urn:vagn:problem:`.
+    fn problem(&self) -> String {
+        assert_eq!(self.header("content-type"), "application/problem+json", "{}", self.body);
+        let kind = self.json()["type"].as_str().unwrap().to_owned();
+        kind.strip_prefix("urn:vagn:problem:").unwrap().to_owned()
+    }
+}
+
+fn services(fleet: SmallFleet) -> Services {
+    let clock = Arc::new(ManualClock::at(NOW_MS));
+    let metrics = Metrics::new();
+    let dir = tempfile::tempdir().unwrap();
+    let intake = Intake {
+        traffic: Topic::new("traffic"),
+        stamper: Arc::new(Stamper::open(dir.path(), clock.clone()).unwrap()),
+        metrics: metrics.clone(),
+        budget: Budget::new(1 << 20, Duration::from_secs(30), 8 << 20),
+    };
+    Services {
+        vehicles: Arc::new(fleet),
+        incidents: Arc::new(lane::SmallLane::new()),
+        intake,
+        deeds: super::incidents::deeds::budget(),
+        streams: Streams::default(),
+        clock,
+        metrics,
+        tokens: Tokens::default(),
+    }
+}
+
+/// A router over three vehicles around Austin and one at the antimeridian.
+fn austin() -> Router {
+    router(services(SmallFleet::austin()))
+}
+
+fn failing(why: Unavailable) -> Router {
+    router(services(SmallFleet::failing(why)))
+}
+
+async fn send(router: &Router, request: Request<Body>) -> Reply {
+    let response = TowerToHyperService::new(router.clone()).call(request).await.unwrap();
+    let (parts, body) = response.into_parts();
+    let is_endless = parts.headers.get("content-type").is_some_and(|kind| kind == "text/event-stream");
+    let body = if is_endless { Body::empty() } else { body };
+    let body = to_bytes(body, usize::MAX).await.unwrap();
+    Reply { status: parts.status, headers: parts.headers, body: String::from_utf8(body.into()).unwrap() }
+}
+
+async fn call(router: &Router, method: Method, path: &str) -> Reply {
+    send(router, Request::builder().method(method).uri(path).body(Body::empty()).unwrap()).await
+}
+
+async fn get(router: &Router, path: &str) -> Reply {
+    call(router, Method::GET, path).await
+}

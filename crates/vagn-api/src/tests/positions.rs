@@ -1,0 +1,189 @@
+//! Reports over HTTP, with a stand-in behind the topic that gives out fates by a simple rule.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::{Request, StatusCode, header};
+use serde_json::{Value, json};
+use tokio::time::Instant;
+use vagn_otp::{Offer, Policy, Queue, QueueSubscriber, Subscriber};
+use vagn_wire::{Fate, Position, Report, VehicleId};
+
+use super::super::router;
+use super::fleet::SmallFleet;
+use super::{Reply, send, services};
+use vagn_flow::batch::{Batch, Source};
+
+/// Settles every report at once: `late …` is stale, an emergency gets an incident, `full …` is shed.
+struct Judge;
+
+impl Subscriber<Arc<Batch>> for Judge {
+    fn offer(&self, batch: &Arc<Batch>) -> Offer {
+        assert_eq!(batch.source(), Source::Http);
+        assert!(batch.len() <= 256);
+        let (receipt, share) = (batch.receipt().unwrap(), batch.take_share().unwrap());
+        for (index, _, bytes) in batch.reports() {
+            match vagn_wire::decode(bytes) {
+                Err(reject) => receipt.reject(index, reject),
+                Ok(report) => receipt.set(index, fate(&report)),
+            }
+            if vagn_wire::is_emergency(bytes) {
+                receipt.set_incident(index, format!("incident {index}"));
+            }
+        }
+        share.settle_rest(Fate::Stored);
+        Offer::Taken
+    }
+}
+
+fn fate(report: &Report<'_>) -> Fate {
+    let id = report.vehicle_id.as_str();
+    let rules = [("late", Fate::Stale), ("full", Fate::Shed), ("broken", Fate::Failed)];
+    rules.into_iter().find(|(start, _)| id.starts_with(start)).map_or(Fate::Stored, |(_, fate)| fate)
+}
+
+fn judged() -> Router {
+    let services = services(SmallFleet::empty());
+    drop(services.intake.traffic.subscribe("judge", Judge));
+    router(services)
+}
+
+async fn post(router: &Router, media_type: &str, body: impl Into<Body>) -> Reply {
+    let request = Request::post("/api/v1/positions").header(header::CONTENT_TYPE, media_type);
+    send(router, request.body(body.into()).unwrap()).await
+}
+
+fn fates(reply: &Reply) -> Vec<String> {
+    let reports = reply.json()["reports"].as_array().unwrap().clone();
+    reports.iter().map(|report| report["fate"].as_str().unwrap().to_owned()).collect()
+}
+
+#[tokio::test]
+async fn names_the_fate_of_each_report() {
+    let body = r#"[{"ID":"bus 1","Lat":1,"Lon":2},{"ID":"late 1","Lat":1,"Lon":2},{"ID":"bus 2","Lat":91,"Lon":2},
+        {"ID":"bus 3","Lat":1,"Lon":2,"Emergency":true}]"#;
+    let reply = post(&judged(), "application/json; charset=utf-8", body).await;
+    assert_eq!(reply.status, StatusCode::OK);
+    assert_eq!(
+        reply.json(),
+        json!({
+            "received": 4,
+            "fates": {"stored": 2, "stale": 1, "invalid": 1},
+            "reports": [
+                {"fate": "stored"},
+                {"fate": "stale"},
+                {"fate": "invalid", "reason": "latitude", "detail": "latitude is not within -90..=90"},
+                {"fate": "stored", "incident_id": "incident 3"},
+            ],
+        })
+    );
+}
+
+#[tokio::test]
+async fn takes_lines_and_msgpack_too() {
+    let lines = "{\"ID\":\"a\",\"Lat\":1,\"Lon\":2}\n{\"ID\":\"late\",\"Lat\":1,\"Lon\":2}\n";
+    assert_eq!(fates(&post(&judged(), "application/x-ndjson", lines).await), ["stored", "stale"]);
+    let mut objects = Vec::new();
+    for id in ["a", "late"] {
+        let place = Position::new(1.0, 2.0).unwrap();
+        vagn_wire::encode(&Report::new(VehicleId::new(id).unwrap(), place), &mut objects);
+    }
+    objects.push(0xc1);
+    let reply = post(&judged(), "application/msgpack", objects).await;
+    assert_eq!(fates(&reply), ["stored", "stale", "invalid"]);
+}
+
+#[tokio::test]
+async fn keeps_the_order_over_many_batches() {
+    let reports: Vec<Value> = (0..1_000)
+        .map(|number| json!({"ID": if number % 7 == 0 { "late" } else { "bus" }, "Lat": 1, "Lon": number % 180}))
+        .collect();
+    let reply = post(&judged(), "application/json", serde_json::to_vec(&reports).unwrap()).await;
+    let expected: Vec<_> =
+        (0..1_000).map(|number| if number % 7 == 0 { "stale" } else { "stored" }).collect();
+    assert_eq!(fates(&reply), expected);
+}
+
+#[tokio::test]
+async fn a_body_that_cannot_be_read_is_refused_as_a_whole() {
+    for (media_type, body, status, problem) in [
+        ("application/json", "{", StatusCode::BAD_REQUEST, "invalid-body"),
+        ("application/json", "", StatusCode::BAD_REQUEST, "invalid-body"),
+        ("application/json", "[]", StatusCode::BAD_REQUEST, "invalid-body"),
+        ("application/msgpack", "", StatusCode::BAD_REQUEST, "invalid-body"),
+        ("text/plain", "{}", StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type"),
+        ("", "{}", StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type"),
+    ] {
+        let reply = post(&judged(), media_type, body).await;
+        assert_eq!((reply.status, reply.problem().as_str()), (status, problem), "{media_type} {body}");
+    }
+    let reply = post(&judged(), "application/json", " ".repeat((1 << 20) + 1)).await;
+    assert_eq!((reply.status, reply.problem().as_str()), (StatusCode::PAYLOAD_TOO_LARGE, "too-large"));
+}
+
+#[tokio::test]
+async fn a_status_says_so_when_nothing_was_taken() {
+    let shed = post(&judged(), "application/json", r#"{"ID":"full","Lat":1,"Lon":2}"#).await;
+    assert_eq!((shed.status, shed.problem().as_str()), (StatusCode::SERVICE_UNAVAILABLE, "overloaded"));
+    assert_eq!(shed.header("retry-after"), "1");
+    let broken = post(&judged(), "application/json", r#"{"ID":"broken","Lat":1,"Lon":2}"#).await;
+    assert_eq!((broken.status, broken.problem().as_str()), (StatusCode::INTERNAL_SERVER_ERROR, "internal"));
+    // An incident was opened: that must not be hidden behind the fate of the position.
+    let call = post(&judged(), "application/json", r#"{"ID":"full","Lat":1,"Lon":2,"Emergency":true}"#).await;
+    assert_eq!((call.status, fates(&call)), (StatusCode::OK, vec!["shed".to_owned()]));
+}
+
+#[tokio::test]
+async fn with_nobody_behind_the_topic_reports_have_failed() {
+    let reply =
+        post(&router(services(SmallFleet::empty())), "application/json", r#"{"ID":"a","Lat":1,"Lon":2}"#)
+            .await;
+    assert_eq!((reply.status, reply.problem().as_str()), (StatusCode::INTERNAL_SERVER_ERROR, "internal"));
+}
+
+/// Keeps every batch, as a stage does that has come to a stop.
+struct Hoard(parking_lot::Mutex<Vec<Arc<Batch>>>);
+
+impl Subscriber<Arc<Batch>> for Hoard {
+    fn offer(&self, batch: &Arc<Batch>) -> Offer {
+        self.0.lock().push(batch.clone());
+        Offer::Taken
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_for_help_at_the_end_does_not_wait_for_room_for_the_rest() {
+    let services = services(SmallFleet::empty());
+    let (full, calls) = (Queue::new(1), Queue::new(1));
+    let wait = QueueSubscriber::new(&full, Policy::Wait, |batch: &Arc<Batch>| Some(batch.clone()));
+    let call =
+        |batch: &Arc<Batch>| batch.reports().any(|(.., bytes)| vagn_wire::is_emergency(bytes)).then_some(());
+    drop(services.intake.traffic.subscribe("ingest", wait));
+    drop(
+        services
+            .intake
+            .traffic
+            .subscribe("emergency", QueueSubscriber::new(&calls, Policy::DropNewest, call)),
+    );
+    let positions = r#"{"ID":"a","Lat":1,"Lon":2},"#.repeat(600);
+    let body = format!(r#"[{positions}{{"ID":"a","Lat":1,"Lon":2,"Emergency":true}}]"#);
+    let (router, begun) = (router(services), Instant::now());
+    tokio::select! {
+        _ = post(&router, "application/json", body) => panic!("nobody settles the first batch"),
+        called = calls.pop() => assert_eq!(called, Some(())),
+    }
+    assert_eq!(begun.elapsed(), Duration::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
+async fn does_not_wait_for_ever_for_a_fate() {
+    let services = services(SmallFleet::empty());
+    drop(services.intake.traffic.subscribe("hoard", Hoard(parking_lot::Mutex::default())));
+    let reply = post(&router(services), "application/json", r#"{"ID":"a","Lat":1,"Lon":2}"#).await;
+    assert_eq!(
+        (reply.status, reply.problem().as_str()),
+        (StatusCode::SERVICE_UNAVAILABLE, "deadline-passed")
+    );
+}

@@ -1,0 +1,132 @@
+//! What people decide about an incident. The first to acknowledge or resolve it wins.
+
+use super::{Desk, Live, Moment};
+use crate::calls::Again;
+use crate::id::IncidentId;
+use crate::incident::{Decision, Incident, State};
+use crate::trail::Action;
+
+/// What a person does about an incident.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Act {
+    /// Takes it on: nobody else needs to be called.
+    Acknowledge,
+    /// Closes it.
+    Resolve,
+    /// Says something about it.
+    Comment,
+    /// Has those targets called again that have refused it for good.
+    Replay,
+}
+
+/// An act, with who does it and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Deed {
+    /// What is done.
+    pub action: Act,
+    /// Who does it.
+    pub by: Box<str>,
+    /// Why, or what else there is to say.
+    pub note: Box<str>,
+}
+
+/// Somebody was first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// How far the incident has come by that.
+    pub state: State,
+    /// Who, when and why.
+    pub decision: Decision,
+}
+
+impl Desk {
+    /// Does what a person wants done about an incident at the desk.
+    ///
+    /// # Errors
+    /// When somebody else has done it before, or it is over.
+    pub fn act(&mut self, id: IncidentId, deed: &Deed, now: Moment) -> Result<(), Refusal> {
+        let Some(live) = self.live.get(&id) else { return Ok(()) };
+        if let Some(refusal) = refusal(&live.incident, deed.action) {
+            return Err(refusal);
+        }
+        let decision = Decision { by: deed.by.clone(), at_ms: now.ms, note: deed.note.clone() };
+        let action = match deed.action {
+            Act::Acknowledge => self.acknowledge(id, decision, now),
+            Act::Resolve => self.resolve(id, decision),
+            Act::Comment => Action::Commented,
+            Act::Replay if self.replay(id, now) == 0 => return Ok(()),
+            Act::Replay => Action::Replayed,
+        };
+        self.note_by(&deed.by, id, now.ms, action, &deed.note);
+        self.urgent = true;
+        Ok(())
+    }
+
+    /// Brings back one that has left the desk, so that something can be said about it.
+    pub fn recall(&mut self, incident: Incident, now: Moment) {
+        if !self.live.contains_key(&incident.id) {
+            self.enlist(Live::restore(incident, now));
+        }
+    }
+
+    fn acknowledge(&mut self, id: IncidentId, decision: Decision, now: Moment) -> Action {
+        self.change(id, |incident| {
+            incident.acknowledge(decision);
+            incident.deliveries.iter_mut().for_each(|delivery| delivery.reminder = false);
+        });
+        self.end_turn_at(id, None);
+        self.spread(id, now.at);
+        Action::Acknowledged
+    }
+
+    pub(super) fn resolve(&mut self, id: IncidentId, decision: Decision) -> Action {
+        if let Some(live) = self.change(id, |incident| incident.resolve(decision)) {
+            let over = live.incident.clone();
+            self.roster.leave(&over);
+        }
+        self.end_turn_at(id, None);
+        self.lines.iter_mut().for_each(|calls| calls.cancel(id));
+        Action::Resolved
+    }
+
+    /// Has every target called again that has refused the incident for good. Returns how many.
+    fn replay(&mut self, id: IncidentId, now: Moment) -> usize {
+        let Some(live) = self.live.get_mut(&id) else { return 0 };
+        let (test, caller) = (live.incident.test, live.incident.caller());
+        let first = self.rules.first(test);
+        let mut replayed = 0;
+        for (at, turn) in self.rules.turns(test).iter().enumerate() {
+            let dead = live.incident.deliveries.iter_mut().find(|one| one.target == turn.target);
+            if let Some(dead) = dead.filter(|one| one.dead.is_some()) {
+                dead.engage_again();
+                self.lines[first + at].again(id, Again::Owed(caller), now.at);
+                replayed += 1;
+            }
+        }
+        replayed
+    }
+
+    /// Has every dead letter sent again, on behalf of `by`. Returns how many.
+    pub fn replay_all(&mut self, by: &str, now: Moment) -> usize {
+        let dead: Vec<_> = self.dead.iter().copied().collect();
+        let mut replayed = 0;
+        for id in dead {
+            let letters = self.replay(id, now);
+            if letters > 0 {
+                self.note_by(by, id, now.ms, Action::Replayed, "");
+            }
+            replayed += letters;
+        }
+        self.urgent |= replayed > 0;
+        replayed
+    }
+}
+
+fn refusal(incident: &Incident, act: Act) -> Option<Refusal> {
+    let first = match act {
+        Act::Acknowledge => incident.acknowledged.as_ref().or(incident.resolved.as_ref()),
+        Act::Resolve | Act::Replay => incident.resolved.as_ref(),
+        Act::Comment => None,
+    };
+    first.map(|decision| Refusal { state: incident.state, decision: decision.clone() })
+}

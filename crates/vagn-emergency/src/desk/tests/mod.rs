@@ -1,0 +1,483 @@
+//! What the desk decides, without actors, disk or network: here what its tests share, and whom it lets in and keeps; beside it
+//! whom it has called.
+
+mod delivery;
+
+use std::sync::Arc;
+
+use vagn_wire::{Fate, Kind};
+
+use super::*;
+use crate::Targets;
+use crate::attempt::{Message, Outcome};
+use crate::candidate::Claim;
+use crate::incident::State;
+use crate::place::Place;
+use crate::sightings::Seen;
+use crate::testing::turn;
+use vagn_flow::fate::{Answer, Receipt};
+
+const NOW_MS: i64 = 1_700_000_000_000;
+const MINUTE_MS: i64 = 60_000;
+
+fn rules() -> Rules {
+    let chain = vec![turn("city", 60), turn("county", 30)];
+    Rules { chain, ..Rules::new(20, &Targets::default()) }
+}
+
+fn desk() -> Desk {
+    Desk::new(rules(), 1)
+}
+
+fn ms(ms: u64) -> Duration {
+    Duration::from_millis(ms)
+}
+
+/// A call at so many ms after the start of the test.
+fn call(vehicle_id: &str, at_ms: i64) -> Candidate {
+    let mut call = Candidate::example(vehicle_id);
+    (call.received_ms, call.last_received_ms) = (NOW_MS + at_ms, NOW_MS + at_ms);
+    (call.arrived, call.last_arrived) = (ms(at_ms as u64), ms(at_ms as u64));
+    call
+}
+
+fn named(vehicle_id: &str, vehicle_incident: &str, at_ms: i64) -> Candidate {
+    Candidate { vehicle_incident: Some(vehicle_incident.into()), ..call(vehicle_id, at_ms) }
+}
+
+fn waiting(mut call: Candidate) -> (Candidate, Answer) {
+    let (receipt, answer) = Receipt::new(1);
+    receipt.set(0, Fate::Stored);
+    call.claims.push(Claim::new(receipt, 0, call.arrived));
+    (call, answer)
+}
+
+fn now(at_ms: i64) -> Moment {
+    Moment { ms: NOW_MS + at_ms, at: ms(at_ms.unsigned_abs()) }
+}
+
+fn admit(desk: &mut Desk, calls: Vec<Candidate>) -> Admitted {
+    desk.arrive(calls);
+    desk.admit(&Known::new())
+}
+
+/// Lets in calls of vehicles that were known before.
+fn admit_known(desk: &mut Desk, calls: Vec<Candidate>) -> Admitted {
+    desk.arrive(calls);
+    let place = Place { lat: 1.0, lon: 2.0, time_ms: 0, trusted: false };
+    let known = desk.newcomers().into_iter().map(|name| (name, Some(Seen { place, familiar: true })));
+    desk.admit(&known.collect())
+}
+
+fn opened(admitted: &Admitted) -> IncidentId {
+    assert_eq!(admitted.opened.len(), 1, "{admitted:?}");
+    admitted.opened[0]
+}
+
+fn record(desk: &mut Desk) {
+    let drafts = desk.drafts(1_000);
+    desk.recorded(&drafts);
+}
+
+fn answer(desk: &mut Desk, call: &Call, status: u16, at_ms: i64) {
+    let outcome = if status < 300 {
+        Outcome::Accepted { status }
+    } else {
+        Outcome::Refused { status, retry_after_s: None }
+    };
+    desk.attempted(crate::testing::ended(call, outcome), now(at_ms));
+}
+
+/// Lets the incident be recorded, called and accepted.
+fn accept(desk: &mut Desk, id: IncidentId, at_ms: i64) {
+    record(desk);
+    let due = desk.next_call(now(at_ms)).expect("a call is owed");
+    assert_eq!(due.incident.id, id);
+    answer(desk, &due, 200, at_ms);
+    record(desk);
+}
+
+fn deed(action: Act) -> Deed {
+    Deed { action, by: "Anna".into(), note: "".into() }
+}
+
+/// Lets it be accepted and a person see to it.
+fn settle(desk: &mut Desk, id: IncidentId, at_ms: i64) {
+    accept(desk, id, at_ms);
+    desk.act(id, &deed(Act::Acknowledge), now(at_ms)).unwrap();
+}
+
+fn tidy(desk: &mut Desk, at_ms: i64) {
+    desk.tidy(now(at_ms));
+}
+
+/// Every call that is due, as target, message and number of the key, each answered with `status`.
+fn calls(desk: &mut Desk, at_ms: i64, status: u16) -> Vec<(String, Message, u64)> {
+    let mut made = Vec::new();
+    while let Some(call) = desk.next_call(now(at_ms)) {
+        made.push((call.target.to_string(), call.message, call.key.number));
+        answer(desk, &call, status, at_ms);
+    }
+    made
+}
+
+fn to(target: &str, message: Message, number: u64) -> (String, Message, u64) {
+    (target.to_owned(), message, number)
+}
+
+/// The report that comes at so many ms while the wall clock shows so many.
+fn shown(at_ms: i64, wall_ms: i64) -> Candidate {
+    let stamp = NOW_MS + wall_ms;
+    Candidate { received_ms: stamp, last_received_ms: stamp, ..call("bus 7", at_ms) }
+}
+
+#[test]
+fn an_episode_goes_on_until_a_person_sees_to_it_and_it_is_quiet() {
+    let mut desk = desk();
+    let first = opened(&admit(&mut desk, vec![call("bus 7", 0)]));
+    accept(&mut desk, first, 1);
+    let long_after = admit(&mut desk, vec![call("bus 7", 600 * MINUTE_MS)]);
+    assert_eq!((long_after.opened.len(), long_after.updated), (0, 1), "no person has seen to it");
+    desk.act(first, &deed(Act::Acknowledge), now(600 * MINUTE_MS)).unwrap();
+    let soon = admit(&mut desk, vec![call("bus 7", 605 * MINUTE_MS)]);
+    assert_eq!((soon.opened.len(), soon.updated), (0, 1));
+    let second = opened(&admit(&mut desk, vec![call("bus 7", 610 * MINUTE_MS + 1)]));
+    assert_ne!(first, second);
+}
+
+#[test]
+fn strangers_have_their_share_and_displace_nobody_who_was_known_before() {
+    let mut desk = desk();
+    let seen = |vehicle: &str| {
+        let place = Place { lat: 1.0, lon: 2.0, time_ms: 0, trusted: false };
+        vehicle.starts_with("bus").then_some(Seen { place, familiar: true })
+    };
+    let names: Vec<_> = (0..30).map(|number| format!("invented {number}")).chain(["bus 7".into()]).collect();
+    desk.arrive(names.iter().map(|name| call(name, 0)).collect());
+    let known: Known = desk.newcomers().into_iter().map(|name| (name.clone(), seen(&name))).collect();
+    let admitted = desk.admit(&known);
+    assert_eq!(
+        (admitted.opened.len(), admitted.refused.len()),
+        (11, 20),
+        "ten of twenty places for strangers"
+    );
+    assert_eq!(desk.standing().open_of_strangers, 10);
+    assert_eq!(&*desk.drafts(1)[0].incident.vehicle_id, "bus 7", "known vehicles are written first");
+    record(&mut desk);
+    assert_eq!(&*desk.next_call(now(1)).unwrap().incident.vehicle_id, "bus 7", "and called first");
+}
+
+#[test]
+fn a_stranger_remains_one_under_every_name_it_gives_its_incidents() {
+    let mut desk = desk();
+    let strangers = Known::from([("invented".into(), None)]);
+    for number in 0..8 {
+        desk.arrive(vec![named("invented", &format!("incident {number}"), number)]);
+        let known = if desk.newcomers().is_empty() { Known::new() } else { strangers.clone() };
+        desk.admit(&known);
+    }
+    assert_eq!((desk.standing().open, desk.standing().open_of_strangers), (8, 8));
+}
+
+#[test]
+fn who_cannot_be_looked_up_is_served_like_a_known_vehicle_but_takes_no_room_from_one() {
+    let mut desk = desk();
+    let names: Vec<_> = (0..30).map(|number| format!("vehicle {number}")).collect();
+    let admitted = admit(&mut desk, names.iter().map(|name| call(name, 0)).collect());
+    assert_eq!((admitted.opened.len(), desk.get(admitted.opened[0]).unwrap().familiar), (10, true));
+}
+
+#[test]
+fn a_deed_is_noted_however_long_the_store_is_down() {
+    let mut desk = desk();
+    let id = opened(&admit(&mut desk, vec![call("bus 7", 0)]));
+    desk.store_down();
+    for round in 0..500 {
+        tidy(&mut desk, (round * 10 + 6) * MINUTE_MS);
+        admit(&mut desk, vec![call("bus 7", (round * 10 + 7) * MINUTE_MS)]);
+    }
+    desk.act(id, &deed(Act::Acknowledge), now(6_000 * MINUTE_MS)).unwrap();
+    let notes = desk.pending(id).0;
+    assert!(notes.len() < 300 && notes.last().unwrap().action == Action::Acknowledged, "{}", notes.len());
+}
+
+#[test]
+fn what_two_have_written_at_once_loses_no_note() {
+    let mut desk = desk();
+    let id = opened(&admit(&mut desk, vec![call("bus 7", 0)]));
+    let early = desk.drafts(10);
+    desk.act(id, &deed(Act::Acknowledge), now(1)).unwrap();
+    let late = desk.drafts(10);
+    desk.recorded(&late);
+    desk.act(id, &Deed { note: "sent car 4".into(), ..deed(Act::Comment) }, now(2)).unwrap();
+    desk.recorded(&early);
+    assert_eq!(desk.pending(id).0.len(), 1);
+}
+
+#[test]
+fn what_is_known_of_the_vehicle_is_where_its_track_begins() {
+    let mut desk = desk();
+    let place = Place { lat: 1.0, lon: 2.0, time_ms: NOW_MS - 5_000, trusted: false };
+    desk.arrive(vec![call("bus 7", 0)]);
+    let known = Known::from([("bus 7".into(), Some(Seen { place, familiar: true }))]);
+    let id = opened(&desk.admit(&known));
+    let incident = desk.get(id).unwrap();
+    assert_eq!(incident.track.iter().map(|place| place.lat).collect::<Vec<_>>(), [1.0, 59.33]);
+    assert!(incident.place.unwrap().trusted);
+}
+
+#[test]
+fn the_first_person_wins() {
+    let mut desk = desk();
+    let id = opened(&admit(&mut desk, vec![call("bus 7", 0)]));
+    desk.act(id, &deed(Act::Acknowledge), now(5)).unwrap();
+    let late = Deed { by: "Bo".into(), ..deed(Act::Acknowledge) };
+    let refusal = desk.act(id, &late, now(6)).unwrap_err();
+    assert_eq!(
+        (refusal.state, &*refusal.decision.by, refusal.decision.at_ms),
+        (State::Acknowledged, "Anna", NOW_MS + 5)
+    );
+    desk.act(id, &Deed { action: Act::Resolve, ..late.clone() }, now(7)).unwrap();
+    assert_eq!(&*desk.act(id, &deed(Act::Resolve), now(8)).unwrap_err().decision.by, "Bo");
+    assert_eq!(desk.standing(), Standing { unrecorded: 1, ..Standing::default() });
+}
+
+#[test]
+fn what_a_person_forgot_to_resolve_ends_after_a_quiet_day() {
+    let mut desk = desk();
+    let id = opened(&admit(&mut desk, vec![call("bus 7", 0)]));
+    settle(&mut desk, id, 1);
+    tidy(&mut desk, 24 * 60 * MINUTE_MS);
+    assert_eq!(desk.get(id).unwrap().state, State::Acknowledged);
+    tidy(&mut desk, 24 * 60 * MINUTE_MS + 1);
+    assert_eq!(&*desk.get(id).unwrap().resolved.as_ref().unwrap().by, "vagn");
+}
+
+#[test]
+fn a_wall_clock_that_stands_still_keeps_no_episode_open() {
+    let mut desk = desk();
+    let ahead = 600 * MINUTE_MS;
+    let first = opened(&admit(&mut desk, vec![shown(0, ahead)]));
+    settle(&mut desk, first, 1);
+    let second = opened(&admit(&mut desk, vec![shown(5 * MINUTE_MS + 1, ahead)]));
+    desk.tidy(Moment { ms: NOW_MS, at: ms(11 * MINUTE_MS as u64) });
+    let quiet = |id| desk.get(id).unwrap().quiet_ms.is_some();
+    assert!(quiet(first) && quiet(second), "it waits for the wall clock to catch up");
+}
+
+#[test]
+fn a_wall_clock_that_jumps_makes_no_second_incident() {
+    let mut desk = desk();
+    let first = opened(&admit(&mut desk, vec![shown(0, 0)]));
+    settle(&mut desk, first, 1);
+    desk.tidy(Moment { ms: NOW_MS + 600 * MINUTE_MS, at: ms(1) });
+    let repeat = admit(&mut desk, vec![shown(1_000, 600 * MINUTE_MS)]);
+    assert_eq!((repeat.opened.len(), repeat.updated), (0, 1));
+}
+
+#[test]
+fn a_restored_incident_has_been_quiet_since_its_last_report_but_never_for_less_than_no_time() {
+    let check = |updated_ms, at_ms, goes_on| {
+        let mut old = desk();
+        let first = opened(&admit(&mut old, vec![shown(0, updated_ms)]));
+        settle(&mut old, first, 1);
+        let left = vec![old.get(first).unwrap().clone()];
+        let mut new = desk();
+        new.restore(left, Moment { ms: NOW_MS, at: ms(3) });
+        assert_eq!(
+            admit(&mut new, vec![call("bus 7", 3 + at_ms)]).updated == 1,
+            goes_on,
+            "{updated_ms} {at_ms}"
+        );
+    };
+    check(-4 * MINUTE_MS, MINUTE_MS, true);
+    check(-4 * MINUTE_MS, MINUTE_MS + 1, false);
+    check(600 * MINUTE_MS, 5 * MINUTE_MS, true);
+    check(600 * MINUTE_MS, 5 * MINUTE_MS + 1, false);
+}
+
+#[test]
+fn what_is_over_leaves_the_desk_once_that_is_recorded() {
+    let mut desk = desk();
+    let id = opened(&admit(&mut desk, vec![call("bus 7", 0)]));
+    accept(&mut desk, id, 1);
+    desk.act(id, &deed(Act::Resolve), now(2)).unwrap();
+    assert_eq!((desk.standing().open, desk.is_recorded(id)), (0, false));
+    record(&mut desk);
+    assert!(desk.get(id).is_none());
+    assert_eq!((desk.wake_at(), desk.standing().unrecorded), (None, 0));
+}
+
+#[test]
+fn the_vehicles_own_name_for_an_incident_tells_two_apart() {
+    let mut desk = desk();
+    let bare = opened(&admit(&mut desk, vec![call("bus 7", 0)]));
+    let adopted = admit(&mut desk, vec![named("bus 7", "a", 1)]);
+    assert_eq!((adopted.opened.len(), adopted.updated), (0, 1), "the incident without a name gets this one");
+    let other = opened(&admit(&mut desk, vec![named("bus 7", "b", 2)]));
+    let again = admit(&mut desk, vec![named("bus 7", "a", 3), named("bus 7", "b", 3), call("bus 7", 3)]);
+    assert_eq!(again.updated, 3);
+    assert_eq!(desk.get(bare).unwrap().reports, 3);
+    assert_eq!(desk.get(other).unwrap().reports, 3, "a report without a name goes to the latest");
+    let elsewhere = admit(&mut desk, vec![named("bus 8", "a", 4)]);
+    assert_eq!(elsewhere.opened.len(), 1, "the name is the vehicle's own");
+}
+
+#[test]
+fn one_vehicle_cannot_fill_the_desk_with_names() {
+    let mut desk = desk();
+    for number in 0..100 {
+        admit(&mut desk, vec![named("bus 7", &format!("incident {number}"), number)]);
+    }
+    assert_eq!(desk.standing().open, 8);
+}
+
+#[test]
+fn past_the_limit_new_vehicles_are_refused_and_trials_have_a_limit_of_their_own() {
+    let mut desk = desk();
+    let trial = |number| Candidate { kind: Some(Kind::Test), ..call(&format!("bus {number}"), 0) };
+    let trials = admit(&mut desk, (0..5).map(trial).collect());
+    assert_eq!((trials.opened.len(), trials.refused.len()), (2, 3));
+    let real = admit_known(&mut desk, (0..25).map(|number| call(&format!("bus {number}"), 0)).collect());
+    assert_eq!((real.opened.len(), real.refused.len()), (20, 5), "trials take no room from real calls");
+    let (known, answer) = waiting(call("bus 3", 1));
+    let (new, refusal) = waiting(call("bus 99", 1));
+    assert_eq!(admit(&mut desk, vec![known, new]).refused, ["bus 99".into()]);
+    record(&mut desk);
+    assert!(answer.blocking_recv().unwrap()[0].incident.is_some());
+    assert_eq!(refusal.blocking_recv().unwrap()[0].fate, Fate::Failed);
+}
+
+#[test]
+fn a_sender_hears_of_it_only_when_its_own_report_is_on_disk() {
+    let mut desk = desk();
+    let (first, mut first_answer) = waiting(call("bus 7", 0));
+    let id = opened(&admit(&mut desk, vec![first]));
+    let drafts = desk.drafts(10);
+    let (second, mut second_answer) = waiting(call("bus 7", 1));
+    admit(&mut desk, vec![second]);
+    assert!(first_answer.try_recv().is_err());
+    desk.recorded(&drafts);
+    assert_eq!(first_answer.try_recv().unwrap()[0].incident, Some(id.to_string()));
+    assert!(second_answer.try_recv().is_err(), "it came after what was written");
+    record(&mut desk);
+    assert_eq!(second_answer.try_recv().unwrap()[0].incident, Some(id.to_string()));
+    assert_eq!(desk.standing().unrecorded, 0);
+}
+
+#[test]
+fn a_sender_does_not_wait_for_ever() {
+    let mut desk = desk();
+    let (first, mut answer) = waiting(call("bus 7", 0));
+    admit(&mut desk, vec![first]);
+    desk.store_down();
+    tidy(&mut desk, 5_000);
+    assert!(answer.try_recv().is_err());
+    tidy(&mut desk, 5_001);
+    let outcome = &answer.try_recv().unwrap()[0];
+    assert_eq!((outcome.fate, &outcome.incident), (Fate::Failed, &None));
+}
+
+#[test]
+fn a_repeat_that_came_before_the_store_was_read_joins_what_it_repeats() {
+    let check = |left: Candidate, repeat: Candidate, joins: bool| {
+        let mut old = desk();
+        let first = opened(&admit(&mut old, vec![left]));
+        record(&mut old);
+        let mut new = desk();
+        let (repeat, mut answer) = waiting(repeat);
+        let second = opened(&admit(&mut new, vec![repeat]));
+        let folded = new.restore(vec![old.get(first).unwrap().clone()], now(5));
+        let standing = new.standing();
+        assert_eq!((folded.len(), standing.open + standing.open_tests), if joins { (1, 1) } else { (0, 2) });
+        record(&mut new);
+        let known = if joins { first } else { second };
+        assert_eq!(answer.try_recv().unwrap()[0].incident, Some(known.to_string()));
+        assert_eq!(new.get(known).unwrap().reports, if joins { 2 } else { 1 });
+        let calls = std::iter::from_fn(|| new.next_call(now(5))).map(|call| call.incident.id);
+        assert!(calls.into_iter().all(|id| !joins || id == first));
+    };
+    let trial = Candidate { kind: Some(Kind::Test), ..call("bus 7", 2) };
+    check(call("bus 7", 0), call("bus 7", 1), true);
+    check(call("bus 7", 0), named("bus 7", "a", 1), true);
+    check(named("bus 7", "a", 0), named("bus 7", "a", 1), true);
+    check(named("bus 7", "a", 0), call("bus 7", 1), true);
+    check(named("bus 7", "a", 0), named("bus 7", "b", 1), false);
+    check(call("bus 7", 0), call("bus 8", 1), false);
+    check(call("bus 7", 0), trial, false);
+}
+
+#[test]
+fn a_repeat_that_has_been_called_about_keeps_its_key() {
+    let mut old = desk();
+    let first = opened(&admit(&mut old, vec![call("bus 7", 0)]));
+    let mut new = desk();
+    let second = opened(&admit(&mut new, vec![call("bus 7", 1)]));
+    assert_eq!(new.next_call(now(200)).unwrap().incident.id, second);
+    assert_eq!(new.restore(vec![old.get(first).unwrap().clone()], now(200)), []);
+    assert_eq!(new.standing().open, 2);
+}
+
+#[test]
+fn a_store_that_is_back_gets_all_that_is_at_the_desk() {
+    let mut desk = desk();
+    admit(&mut desk, vec![call("before", 0)]);
+    record(&mut desk);
+    desk.store_down();
+    admit(&mut desk, vec![call("meanwhile", 1)]);
+    assert!(desk.next_call(now(1)).is_some(), "it does not wait for a store that is down");
+    desk.restore(Vec::new(), now(2));
+    let mut written: Vec<_> = desk.drafts(10).into_iter().map(|draft| draft.incident.vehicle_id).collect();
+    written.sort();
+    assert_eq!(written, ["before".into(), "meanwhile".into()]);
+}
+
+#[test]
+fn new_incidents_are_written_before_old_ones_that_changed() {
+    let mut desk = desk();
+    admit(&mut desk, vec![call("old", 0)]);
+    record(&mut desk);
+    admit(&mut desk, vec![call("old", 1), call("new", 2)]);
+    assert!(desk.is_urgent());
+    assert_eq!(&*desk.drafts(1)[0].incident.vehicle_id, "new");
+}
+
+#[test]
+fn what_ended_while_the_store_was_down_is_kept_up_to_a_limit() {
+    let mut desk = desk();
+    desk.store_down();
+    for round in 0..50_i64 {
+        let at_ms = round * 10 * MINUTE_MS;
+        let id = opened(&admit(&mut desk, vec![call("bus 7", at_ms)]));
+        desk.act(id, &deed(Act::Resolve), now(at_ms)).unwrap();
+        tidy(&mut desk, at_ms + 6 * MINUTE_MS);
+    }
+    assert_eq!(desk.standing().unrecorded, 20);
+}
+
+#[test]
+fn the_last_known_place_stands_in_for_a_missing_one() {
+    let mut desk = desk();
+    let id = opened(&admit(&mut desk, vec![Candidate { place: None, ..call("bus 7", 0) }]));
+    assert_eq!(desk.take_unplaced(), [(id, "bus 7".into())]);
+    desk.unplaced(id);
+    assert_eq!(desk.take_unplaced().len(), 1);
+    let last_known = Place { lat: 1.0, lon: 2.0, time_ms: 3, trusted: false };
+    desk.place(id, last_known, ms(0));
+    assert_eq!(desk.get(id).unwrap().place, Some(last_known));
+    admit(&mut desk, vec![call("bus 7", 1)]);
+    assert!(desk.get(id).unwrap().place.unwrap().trusted);
+    assert!(desk.take_unplaced().is_empty());
+}
+
+#[test]
+fn a_receipt_held_by_nobody_is_answered() {
+    let (receipt, answer) = Receipt::new(1);
+    let mut desk = desk();
+    let mut late = call("bus 7", 0);
+    late.claims.push(Claim::new(Arc::clone(&receipt), 0, ms(0)));
+    drop(receipt);
+    admit(&mut desk, vec![late]);
+    drop(desk);
+    assert_eq!(answer.blocking_recv().unwrap()[0].fate, Fate::Failed);
+}

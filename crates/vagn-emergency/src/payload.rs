@@ -1,0 +1,136 @@
+//! The body of a call. Its fields are a contract, written down in `docs/emergencies.md`.
+
+use serde::Serialize;
+
+use super::desk::Call;
+use super::id::IncidentId;
+use super::incident::State;
+use super::trail::Head;
+use super::view::TrackView;
+use vagn_flow::rfc3339::rfc3339;
+
+/// A call about something that was raised longer ago than this is labelled as stale, in seconds.
+const STALE_AFTER_S: f64 = 300.0;
+
+/// The body of a call.
+#[derive(Debug, Serialize)]
+pub struct Payload<'a> {
+    r#type: &'static str,
+    incident_id: IncidentId,
+    vehicle_id: &'a str,
+    test: bool,
+    state: State,
+    lat: Option<f64>,
+    lon: Option<f64>,
+    position_time: Option<String>,
+    position_trusted: bool,
+    recent_positions: Vec<TrackView>,
+    received_at: String,
+    kind: Option<&'static str>,
+    reports: u64,
+    quiet: bool,
+    target: &'a str,
+    attempt: u32,
+    escalation: u32,
+    age_s: f64,
+    stale: bool,
+    trail_head: Option<String>,
+}
+
+impl<'a> Payload<'a> {
+    /// What `call` says when it is made at `now_ms` since 1970, while the trail goes as far as `head`.
+    pub fn new(call: &'a Call, now_ms: i64, head: Option<Head>) -> Self {
+        let incident = &call.incident;
+        let place = incident.place;
+        let age_s = now_ms.saturating_sub(incident.raised_ms).max(0) as f64 / 1000.0;
+        Self {
+            r#type: call.message.event_type(),
+            incident_id: incident.id,
+            vehicle_id: &incident.vehicle_id,
+            test: incident.test,
+            state: incident.state,
+            lat: place.map(|place| place.lat),
+            lon: place.map(|place| place.lon),
+            position_time: place.map(|place| rfc3339(place.time_ms)),
+            position_trusted: place.is_some_and(|place| place.trusted),
+            recent_positions: incident.track.iter().map(Into::into).collect(),
+            received_at: rfc3339(incident.opened_ms),
+            kind: incident.kind.map(vagn_wire::Kind::as_str),
+            reports: incident.reports,
+            quiet: incident.quiet_ms.is_some(),
+            target: &call.target,
+            attempt: call.number,
+            escalation: incident.escalation.level,
+            age_s,
+            stale: age_s > STALE_AFTER_S,
+            trail_head: head.map(|head| head.to_string()),
+        }
+    }
+
+    /// As JSON.
+    pub fn to_json(&self) -> Vec<u8> {
+        serde_json::to_vec(self).expect("numbers and texts can always be written")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::attempt::{Message, MessageKey};
+    use crate::candidate::Candidate;
+    use crate::incident::Incident;
+
+    const NOW_MS: i64 = 1_700_000_000_000;
+
+    fn call() -> Call {
+        let id = IncidentId::from_u128(0x0190_0000_0000_7000_8000_0000_0000_0001);
+        let incident = Incident::open(id, &Candidate::example("bus 7"));
+        Call {
+            told: incident.to_tell(),
+            incident,
+            line: 0,
+            target: "primary".into(),
+            message: Message::Opened,
+            key: MessageKey { incident: id, number: 0 },
+            number: 3,
+            arrived: None,
+        }
+    }
+
+    #[test]
+    fn says_what_a_responder_needs() {
+        let body = Payload::new(&call(), NOW_MS + 1_500, None).to_json();
+        assert_eq!(
+            String::from_utf8(body).unwrap(),
+            concat!(
+                r#"{"type":"incident.opened","incident_id":"01900000-0000-7000-8000-000000000001","vehicle_id":"bus 7","#,
+                r#""test":false,"state":"open","lat":59.33,"lon":18.06,"position_time":"2023-11-14T22:13:20.000Z","#,
+                r#""position_trusted":true,"recent_positions":[{"lat":59.33,"lon":18.06,"time":"2023-11-14T22:13:20.000Z"}],"#,
+                r#""received_at":"2023-11-14T22:13:20.000Z","kind":null,"reports":1,"quiet":false,"target":"primary","#,
+                r#""attempt":3,"escalation":0,"age_s":1.5,"stale":false,"trail_head":null}"#
+            )
+        );
+    }
+
+    #[test]
+    fn says_so_when_no_place_is_known() {
+        let mut call = call();
+        call.incident.place = None;
+        let said: serde_json::Value =
+            serde_json::from_slice(&Payload::new(&call, NOW_MS, None).to_json()).unwrap();
+        assert!(said["lat"].is_null() && said["lon"].is_null() && said["position_time"].is_null());
+        assert_eq!(said["position_trusted"], false);
+    }
+
+    #[test]
+    fn says_how_old_it_is() {
+        let said = |now_ms| -> serde_json::Value {
+            serde_json::from_slice(&Payload::new(&call(), now_ms, None).to_json()).unwrap()
+        };
+        assert_eq!(said(NOW_MS + 300_000)["stale"], false);
+        assert_eq!(
+            (&said(NOW_MS + 300_001)["stale"], &said(NOW_MS - 5)["age_s"]),
+            (&true.into(), &0.0.into())
+        );
+    }
+}

@@ -1,0 +1,49 @@
+//! Askers: senders of datagrams who are to hear that their call for help is on disk.
+//!
+//! The door knows the way back to them, a later stage what to say and when. An answer is a datagram: it never waits, and
+//! may be lost.
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+/// Who sent a datagram, and to which address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Peer {
+    /// Who.
+    pub address: SocketAddr,
+    /// Which of the machine's addresses it was sent to, if the door listens at all of them. An answer from another one
+    /// would not pass a firewall or a connected socket.
+    pub sent_to: Option<IpAddr>,
+}
+
+/// The way out of a door.
+pub trait Outlet: Send + Sync {
+    /// Sends `answer` to `peer` from the socket that it spoke to. Never waits; what cannot be sent at once is lost.
+    fn answer(&self, answer: &[u8], peer: &Peer);
+}
+
+/// The sender of one datagram, with the way back.
+#[derive(Clone)]
+pub struct Asker {
+    outlet: Arc<dyn Outlet>,
+    peer: Peer,
+}
+
+impl Asker {
+    /// `peer`, who spoke to the door of `outlet`.
+    pub fn new(outlet: Arc<dyn Outlet>, peer: Peer) -> Self {
+        Self { outlet, peer }
+    }
+
+    /// Sends it `answer`.
+    pub fn answer(&self, answer: &[u8]) {
+        self.outlet.answer(answer, &self.peer);
+    }
+}
+
+impl fmt::Debug for Asker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Asker").field(&self.peer).finish()
+    }
+}

@@ -1,0 +1,49 @@
+//! What the tests of several crates share: reports to send, and a sender that hears its answers.
+
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+
+use vagn_wire::{Position, Report, VehicleId, encode};
+
+use crate::reply::{Asker, Outlet, Peer};
+
+/// A report by `vehicle_id` from Austin, as bytes.
+///
+/// # Panics
+/// When `vehicle_id` is no vehicle id.
+pub fn report(vehicle_id: &str, seq: Option<u64>) -> Vec<u8> {
+    with_flag(vehicle_id, seq, false)
+}
+
+/// The same with its flag set.
+///
+/// # Panics
+/// When `vehicle_id` is no vehicle id.
+pub fn emergency(vehicle_id: &str, seq: Option<u64>) -> Vec<u8> {
+    with_flag(vehicle_id, seq, true)
+}
+
+fn with_flag(vehicle_id: &str, seq: Option<u64>, emergency: bool) -> Vec<u8> {
+    let position = Position::new(30.27, -97.74).expect("it is in Austin");
+    let vehicle_id = VehicleId::new(vehicle_id).expect("a vehicle id");
+    let report = Report { seq, emergency, ..Report::new(vehicle_id, position) };
+    let mut bytes = Vec::new();
+    encode(&report, &mut bytes);
+    bytes
+}
+
+struct Heard(Sender<Vec<u8>>);
+
+impl Outlet for Heard {
+    fn answer(&self, answer: &[u8], _: &Peer) {
+        self.0.send(answer.to_vec()).ok();
+    }
+}
+
+/// An asker, and what it hears.
+pub fn asker() -> (Asker, Receiver<Vec<u8>>) {
+    let (sender, heard) = channel();
+    let peer = Peer { address: (Ipv4Addr::LOCALHOST, 7).into(), sent_to: None };
+    (Asker::new(Arc::new(Heard(sender)), peer), heard)
+}

@@ -1,0 +1,167 @@
+//! The parameters of a query, checked: who holds the result need not ask whether a point is on Earth.
+//!
+//! Every refusal names the parameter and says why. A name that the resource does not know is refused as well, because a
+//! mistyped `max_age_s` would otherwise quietly answer with vehicles of any age.
+
+use axum::extract::{FromRequestParts, Path, Query};
+use axum::http::Uri;
+use axum::http::request::Parts;
+
+use super::problem::{Kind, Problem};
+
+/// Most characters of an unknown name that a refusal repeats.
+const NAME_SHOWN_MAX: usize = 80;
+
+/// The names and values after the `?`, decoded, in the order given.
+#[derive(Debug, Clone, Default)]
+pub struct Params(Vec<(String, String)>);
+
+impl<S: Send + Sync> FromRequestParts<S> for Params {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        Self::of(&parts.uri)
+    }
+}
+
+/// Says that a path knows no parameter: a request with one is refused before anything is done.
+#[derive(Debug, Clone, Copy)]
+pub struct NoParams;
+
+impl<S: Send + Sync> FromRequestParts<S> for NoParams {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        Params::from_request_parts(parts, state).await?.only(&[]).map(|()| Self)
+    }
+}
+
+/// The one variable part of a path, decoded.
+#[derive(Debug, Clone)]
+pub struct InPath(pub String);
+
+impl<S: Send + Sync> FromRequestParts<S> for InPath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let path = Path::<String>::from_request_parts(parts, state).await;
+        path.map(|Path(text)| Self(text))
+            .map_err(|err| Problem::parameter("id", format!("the path cannot be read: {err}")))
+    }
+}
+
+impl Params {
+    /// Reads the parameters of `uri`.
+    ///
+    /// # Errors
+    /// [`Kind::InvalidParameter`] when its query string is not form-encoded.
+    pub fn of(uri: &Uri) -> Result<Self, Problem> {
+        Query::<Vec<(String, String)>>::try_from_uri(uri).map(|Query(pairs)| Self(pairs)).map_err(
+            |rejection| {
+                Problem::new(Kind::InvalidParameter, format!("the query string cannot be read: {rejection}"))
+            },
+        )
+    }
+
+    /// Refuses every name that is not in `known`.
+    pub fn only(&self, known: &[&str]) -> Result<(), Problem> {
+        let unknown = self.0.iter().find(|(name, _)| !known.contains(&name.as_str()));
+        unknown.map_or(Ok(()), |(name, _)| {
+            let name: String = name.chars().take(NAME_SHOWN_MAX).collect();
+            let why = match known {
+                [] => format!("`{name}` is unknown here, where no parameter is known"),
+                _ => format!("`{name}` is unknown here; known are {}", known.join(", ")),
+            };
+            Err(Problem::parameter(name, why))
+        })
+    }
+
+    /// Whether `name` was given at all.
+    pub fn has(&self, name: &str) -> bool {
+        self.0.iter().any(|(given, _)| given == name)
+    }
+
+    /// A whole number from 1 to `most`, or `otherwise` when it is not given.
+    pub fn count(&self, name: &'static str, most: u64, otherwise: u64) -> Result<usize, Problem> {
+        self.whole(name, 1, most, otherwise).map(|count| count as usize)
+    }
+
+    /// A whole number from `least` to `most`, or `otherwise` when it is not given.
+    pub fn whole(&self, name: &'static str, least: u64, most: u64, otherwise: u64) -> Result<u64, Problem> {
+        let Some(text) = self.one(name)? else { return Ok(otherwise) };
+        let number = text.parse().ok().filter(|number| (least..=most).contains(number));
+        number.ok_or_else(|| bad(name, text, &format!("a whole number within {least}..={most}")))
+    }
+
+    /// What the word of `name` stands for, by this list of words.
+    pub fn word<T: Copy>(&self, name: &'static str, words: &[(&str, T)]) -> Result<Option<T>, Problem> {
+        let Some(text) = self.one(name)? else { return Ok(None) };
+        let meant = words.iter().find(|(word, _)| *word == text).map(|(_, meaning)| *meaning);
+        let known = || words.iter().map(|(word, _)| *word).collect::<Vec<_>>().join(" or ");
+        meant.ok_or_else(|| bad(name, text, &known())).map(Some)
+    }
+
+    /// The text of `name`, if it is given; twice is once too often.
+    pub fn one(&self, name: &'static str) -> Result<Option<&str>, Problem> {
+        let mut values = self.0.iter().filter(|(given, _)| given == name).map(|(_, value)| value.as_str());
+        let first = values.next();
+        if values.next().is_some() {
+            return Err(Problem::parameter(name, format!("`{name}` is given more than once")));
+        }
+        Ok(first)
+    }
+
+    /// The decimal degrees of `name`, within -`most`..=`most`, if they are given.
+    pub fn degrees(&self, name: &'static str, most: f64) -> Result<Option<f64>, Problem> {
+        let Some(text) = self.one(name)? else { return Ok(None) };
+        let degrees: f64 = text.parse().map_err(|_| bad(name, text, "a decimal number of degrees"))?;
+        if degrees.abs() <= most {
+            return Ok(Some(degrees));
+        }
+        Err(bad(name, text, &format!("within -{most}..={most} degrees")))
+    }
+
+    /// The number of `name`, within 0..=`most`, if it is given.
+    pub fn amount(&self, name: &'static str, most: f64) -> Result<Option<f64>, Problem> {
+        let Some(text) = self.one(name)? else { return Ok(None) };
+        let amount = text.parse().ok().filter(|amount| (0.0..=most).contains(amount));
+        amount.ok_or_else(|| bad(name, text, &format!("a number within 0..={most}"))).map(Some)
+    }
+}
+
+/// The refusal of a request that lacks `name`.
+pub fn missing(name: &'static str) -> Problem {
+    Problem::parameter(name, format!("`{name}` is missing"))
+}
+
+/// The refusal of the value `text` of `name`; `wanted` completes "but must be".
+pub fn bad(name: &'static str, text: &str, wanted: &str) -> Problem {
+    let shown: String = text.chars().take(80).collect();
+    Problem::parameter(name, format!("`{name}` is {shown:?}, but must be {wanted}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn params(query: &str) -> Params {
+        Params::of(&format!("/?{query}").parse().unwrap()).unwrap()
+    }
+
+    #[test]
+    fn refuses_a_name_that_nobody_knows() {
+        let problem = params("lat=1&max_age=5").only(&["lat", "lon", "max_age_s"]).unwrap_err();
+        assert!(
+            problem.detail.contains("`max_age` is unknown here; known are lat, lon, max_age_s"),
+            "{problem:?}"
+        );
+    }
+
+    #[test]
+    fn shows_no_more_than_a_line_of_what_was_sent() {
+        let problem = params(&format!("lat={}&lon=1", "9".repeat(5_000))).degrees("lat", 90.0).unwrap_err();
+        assert!(problem.detail.len() < 200, "{problem:?}");
+        let problem = params(&"x".repeat(5_000)).only(&["lat"]).unwrap_err();
+        assert!(problem.detail.len() < 200, "{problem:?}");
+    }
+}

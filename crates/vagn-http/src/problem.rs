@@ -1,0 +1,252 @@
+//! Errors as `application/problem+json` (RFC 9457): what was wrong, and where.
+
+use std::borrow::Cow;
+
+use axum::body::Body;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+
+/// Every way in which a request can fail. The name after `urn:vagn:problem:` is a contract; the titles are not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A parameter is missing, unknown, given twice or out of range.
+    InvalidParameter,
+    /// The body is not what its `Content-Type` says.
+    InvalidBody,
+    /// The body can be read, but a field of it is missing, unknown or out of range.
+    InvalidField,
+    /// No token, or an unknown one.
+    Unauthorized,
+    /// The resource is switched off by a setting.
+    Forbidden,
+    /// No such resource.
+    NotFound,
+    /// The resource is there but does not know this method.
+    MethodNotAllowed,
+    /// Somebody else was first.
+    Conflict,
+    /// It is not known where the incident is.
+    NoPosition,
+    /// The body did not arrive in time.
+    RequestTimeout,
+    /// The body is larger, or holds more reports, than one request may.
+    TooLarge,
+    /// The body is of a kind that this resource cannot read.
+    UnsupportedMediaType,
+    /// The part that had the request crashed; it has been restarted.
+    Internal,
+    /// All queues for such requests are full.
+    Overloaded,
+    /// The answer did not come within the time allowed.
+    DeadlinePassed,
+    /// The fleet is being read from disk; a part of it is never shown as if it were all.
+    NotReady,
+}
+
+impl Kind {
+    /// All kinds, for the description of the API and its tests.
+    pub const ALL: [Self; 16] = [
+        Self::InvalidParameter,
+        Self::InvalidBody,
+        Self::InvalidField,
+        Self::Unauthorized,
+        Self::Forbidden,
+        Self::NotFound,
+        Self::MethodNotAllowed,
+        Self::Conflict,
+        Self::NoPosition,
+        Self::RequestTimeout,
+        Self::TooLarge,
+        Self::UnsupportedMediaType,
+        Self::Internal,
+        Self::Overloaded,
+        Self::DeadlinePassed,
+        Self::NotReady,
+    ];
+
+    /// The last part of the problem's `type`.
+    pub fn name(self) -> &'static str {
+        self.row().0
+    }
+
+    /// The status that it is answered with.
+    pub fn status(self) -> StatusCode {
+        self.row().1
+    }
+
+    fn title(self) -> &'static str {
+        self.row().2
+    }
+
+    fn row(self) -> (&'static str, StatusCode, &'static str) {
+        match self {
+            Self::InvalidParameter => {
+                ("invalid-parameter", StatusCode::BAD_REQUEST, "A parameter is not right")
+            }
+            Self::InvalidBody => ("invalid-body", StatusCode::BAD_REQUEST, "The body cannot be read"),
+            Self::InvalidField => {
+                ("invalid-field", StatusCode::UNPROCESSABLE_ENTITY, "A field of the body is not right")
+            }
+            Self::Unauthorized => ("unauthorized", StatusCode::UNAUTHORIZED, "A token is needed"),
+            Self::Forbidden => ("forbidden", StatusCode::FORBIDDEN, "Switched off here"),
+            Self::NotFound => ("not-found", StatusCode::NOT_FOUND, "There is no such thing"),
+            Self::MethodNotAllowed => (
+                "method-not-allowed",
+                StatusCode::METHOD_NOT_ALLOWED,
+                "This resource does not know the method",
+            ),
+            Self::Conflict => ("conflict", StatusCode::CONFLICT, "Somebody was first"),
+            Self::NoPosition => ("no-position", StatusCode::CONFLICT, "Nobody knows where it is"),
+            Self::RequestTimeout => {
+                ("request-timeout", StatusCode::REQUEST_TIMEOUT, "The body did not arrive in time")
+            }
+            Self::TooLarge => ("too-large", StatusCode::PAYLOAD_TOO_LARGE, "Too much for one request"),
+            Self::UnsupportedMediaType => (
+                "unsupported-media-type",
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "The body is of an unknown kind",
+            ),
+            Self::Internal => ("internal", StatusCode::INTERNAL_SERVER_ERROR, "The fault is on our side"),
+            Self::Overloaded => ("overloaded", StatusCode::SERVICE_UNAVAILABLE, "Too busy"),
+            Self::DeadlinePassed => ("deadline-passed", StatusCode::SERVICE_UNAVAILABLE, "It took too long"),
+            Self::NotReady => ("not-ready", StatusCode::SERVICE_UNAVAILABLE, "The fleet is not there yet"),
+        }
+    }
+}
+
+/// One failed request, as its caller reads it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// What kind of failure it is.
+    pub kind: Kind,
+    /// A sentence about this very request.
+    pub detail: Cow<'static, str>,
+    /// The parameter that is wrong, when one is.
+    pub parameter: Option<Cow<'static, str>>,
+    /// The field of the body that is wrong, as a JSON pointer (RFC 6901), when one is.
+    pub pointer: Option<Cow<'static, str>>,
+    /// Who was first, when somebody was.
+    pub first: Option<Box<First>>,
+}
+
+/// Who was first, and how things stand since.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct First {
+    /// How far the incident has come.
+    pub state: &'static str,
+    /// Who brought it there.
+    pub by: Box<str>,
+    /// When.
+    pub at: String,
+    /// Why, or empty.
+    pub note: Box<str>,
+}
+
+/// The body, in the order in which it is written.
+#[derive(Serialize)]
+struct ProblemBody<'a> {
+    #[serde(rename = "type")]
+    kind: String,
+    title: &'a str,
+    status: u16,
+    detail: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parameter: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pointer: Option<&'a str>,
+    #[serde(flatten)]
+    first: Option<&'a First>,
+}
+
+impl Problem {
+    /// A failure of this kind; `detail` is a sentence about this very request.
+    pub fn new(kind: Kind, detail: impl Into<Cow<'static, str>>) -> Self {
+        Self { kind, detail: detail.into(), parameter: None, pointer: None, first: None }
+    }
+
+    /// The parameter `name` is wrong; `why` is a sentence.
+    pub fn parameter(name: impl Into<Cow<'static, str>>, why: impl Into<Cow<'static, str>>) -> Self {
+        Self { parameter: Some(name.into()), ..Self::new(Kind::InvalidParameter, why) }
+    }
+
+    /// What `pointer` leads to in the body is wrong; `why` is a sentence.
+    pub fn field(pointer: impl Into<Cow<'static, str>>, why: impl Into<Cow<'static, str>>) -> Self {
+        Self { pointer: Some(pointer.into()), ..Self::new(Kind::InvalidField, why) }
+    }
+
+    /// Somebody was first; `detail` is a sentence that says so.
+    pub fn conflict(first: First, detail: impl Into<Cow<'static, str>>) -> Self {
+        Self { first: Some(Box::new(first)), ..Self::new(Kind::Conflict, detail) }
+    }
+
+    /// How long to wait before the same request may work, in seconds.
+    fn retry_after_s(&self) -> Option<&'static str> {
+        match self.kind {
+            Kind::Overloaded | Kind::DeadlinePassed | Kind::NotReady => Some("1"),
+            _ => None,
+        }
+    }
+
+    fn body(&self) -> Vec<u8> {
+        let body = ProblemBody {
+            kind: format!("urn:vagn:problem:{}", self.kind.name()),
+            title: self.kind.title(),
+            status: self.kind.status().as_u16(),
+            detail: &self.detail,
+            parameter: self.parameter.as_deref(),
+            pointer: self.pointer.as_deref(),
+            first: self.first.as_deref(),
+        };
+        serde_json::to_vec(&body).expect("strings and numbers always serialize")
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let mut response = Response::new(Body::from(self.body()));
+        *response.status_mut() = self.kind.status();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if let Some(seconds) = self.retry_after_s() {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from_static(seconds));
+        }
+        if self.kind == Kind::Unauthorized {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"vagn\""));
+        }
+        response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn says_what_and_where() {
+        let problem = Problem::parameter("lat", "`lat` is 91, which is not within -90..=90");
+        assert_eq!(
+            String::from_utf8(problem.body()).unwrap(),
+            r#"{"type":"urn:vagn:problem:invalid-parameter","title":"A parameter is not right","status":400,"#
+                .to_owned()
+                + r#""detail":"`lat` is 91, which is not within -90..=90","parameter":"lat"}"#
+        );
+    }
+
+    #[test]
+    fn says_when_to_come_back_exactly_when_that_helps() {
+        for kind in Kind::ALL {
+            let response = Problem::new(kind, "x").into_response();
+            let unavailable = kind.status() == StatusCode::SERVICE_UNAVAILABLE;
+            assert_eq!(response.headers().contains_key(header::RETRY_AFTER), unavailable, "{kind:?}");
+            assert_eq!(response.headers()[header::CONTENT_TYPE], "application/problem+json");
+        }
+    }
+
+    #[test]
+    fn asks_for_a_bearer_token() {
+        let response = Problem::new(Kind::Unauthorized, "x").into_response();
+        assert_eq!(response.headers()[header::WWW_AUTHENTICATE], "Bearer realm=\"vagn\"");
+    }
+}

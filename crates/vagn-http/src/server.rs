@@ -1,0 +1,290 @@
+//! The server under the web and the ops pages: accepts connections, bounds what each may cost, and lets requests in flight finish on a stop.
+//!
+//! HTTP/1.1 and HTTP/2 on one port, as TLS negotiates. The listeners are bound outside, so a restart of this child loses no
+//! waiting connection. Every wait has a limit: the handshake, a request's head, an idle connection, the stop.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::Router;
+use hyper::Request;
+use hyper::body::Incoming;
+use hyper::service::{Service, service_fn};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use hyper_util::service::TowerToHyperService;
+use rustls::ServerConfig;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::{JoinError, JoinSet};
+use tokio::time::{sleep, timeout};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+use tracing::{debug, error, warn};
+use vagn_otp::{ChildSpec, TaskContext};
+
+use super::hint;
+use vagn_flow::metrics::{Metrics, ReasonLabel};
+
+/// What one connection, and all of them together, may cost.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Connections open at once; further ones wait in the kernel's backlog.
+    pub max_connections: usize,
+    /// Until the TLS handshake is done.
+    pub handshake: Duration,
+    /// Until a request's head is complete; an HTTP/1.1 connection may also idle this long.
+    pub head: Duration,
+    /// A connection without a new request for this long is closed, unless an answer without an end is being read on it.
+    /// Longer than any other request may take.
+    pub idle: Duration,
+    /// How long requests in flight may take on a stop.
+    pub stop: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            max_connections: 4_096,
+            handshake: Duration::from_secs(10),
+            head: Duration::from_secs(30),
+            idle: Duration::from_secs(75),
+            stop: Duration::from_secs(5),
+        }
+    }
+}
+
+/// Everything that the connections share.
+pub struct Server {
+    router: Router,
+    /// None: plain HTTP, for loopback.
+    tls: Option<TlsAcceptor>,
+    http: Builder<TokioExecutor>,
+    limits: Limits,
+    metrics: Arc<Metrics>,
+}
+
+/// The connection of a request, to be found among the request's extensions: for answers that go on without an end.
+#[derive(Debug, Clone)]
+pub struct Line {
+    /// Signs of life: requests, and pieces that the connection took of an answer without an end.
+    signs: Arc<AtomicU64>,
+    stopped: watch::Receiver<bool>,
+}
+
+/// Longer than any turn of the accept loop may take; a child that is silent for longer hangs.
+const WATCHDOG: Duration = Duration::from_secs(10);
+
+/// The server as a child that accepts from `listeners`, which stay bound over its restarts.
+pub fn child(name: &str, server: Arc<Server>, listeners: Vec<std::net::TcpListener>) -> ChildSpec {
+    let stop = server.limits.stop;
+    let listeners = Arc::new(listeners);
+    let run = move |ctx: TaskContext| {
+        let (server, listeners) = (server.clone(), listeners.clone());
+        async move {
+            let listeners = listeners.iter().map(asynchronous).collect::<io::Result<_>>()?;
+            ctx.ready();
+            let beat = || {
+                let ctx = ctx.clone();
+                async move { ctx.beat().await }
+            };
+            server.serve(listeners, ctx.stopping(), beat).await;
+            Ok(())
+        }
+    };
+    ChildSpec::task(name, run).watchdog(WATCHDOG).shutdown(stop + Duration::from_secs(1))
+}
+
+fn asynchronous(listener: &std::net::TcpListener) -> io::Result<TcpListener> {
+    let listener = listener.try_clone()?;
+    listener.set_nonblocking(true)?;
+    TcpListener::from_std(listener)
+}
+
+impl Server {
+    /// A server that answers with `router`; with `tls`, whose ALPN names `h2` and `http/1.1`, or in plain text without.
+    pub fn new(
+        router: Router,
+        tls: Option<Arc<ServerConfig>>,
+        limits: Limits,
+        metrics: Arc<Metrics>,
+    ) -> Arc<Self> {
+        let mut http = Builder::new(TokioExecutor::new());
+        http.http1().timer(TokioTimer::new()).header_read_timeout(limits.head).max_buf_size(64 << 10);
+        http.http2()
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(128)
+            .max_header_list_size(16 << 10)
+            .keep_alive_interval(limits.head)
+            .keep_alive_timeout(limits.handshake);
+        Arc::new(Self { router, tls: tls.map(TlsAcceptor::from), http, limits, metrics })
+    }
+
+    /// Serves until `stopping` resolves, then until the requests in flight are done or their time is up. `beat` is called at
+    /// each turn of the loop, at least once a second.
+    pub async fn serve<B: Future<Output = ()>>(
+        self: &Arc<Self>,
+        listeners: Vec<TcpListener>,
+        stopping: impl Future<Output = ()>,
+        beat: impl Fn() -> B,
+    ) {
+        let (stop, stopped) = watch::channel(false);
+        let mut connections = JoinSet::new();
+        tokio::pin!(stopping);
+        loop {
+            beat().await;
+            tokio::select! {
+                () = &mut stopping => break,
+                Some(ended) = connections.join_next() => report_crash(ended),
+                accepted = accept(&listeners), if connections.len() < self.limits.max_connections => match accepted {
+                    Ok((stream, peer)) => drop(connections.spawn(self.clone().connection(stream, peer, stopped.clone()))),
+                    Err(err) => self.pause(&err).await,
+                },
+                () = sleep(Duration::from_secs(1)) => {}
+            }
+        }
+        drop(listeners);
+        stop.send_replace(true);
+        self.drain(connections).await;
+    }
+
+    /// Out of file descriptors, most likely: trying again at once would only burn the processor.
+    async fn pause(&self, err: &io::Error) {
+        warn!(error = %err, "failed to accept a connection");
+        self.metrics.door_faults.get_or_create(&ReasonLabel { reason: "http_accept" }).inc();
+        sleep(Duration::from_millis(100)).await;
+    }
+
+    async fn drain(&self, mut connections: JoinSet<()>) {
+        let all = async {
+            while let Some(ended) = connections.join_next().await {
+                report_crash(ended);
+            }
+        };
+        if timeout(self.limits.stop, all).await.is_err() {
+            warn!(
+                connections = connections.len(),
+                "requests in flight outlasted the stop limit and were cut off"
+            );
+        }
+        connections.shutdown().await;
+    }
+
+    async fn connection(
+        self: Arc<Self>,
+        stream: TcpStream,
+        peer: SocketAddr,
+        stopped: watch::Receiver<bool>,
+    ) {
+        let Some(tls) = &self.tls else { return self.talk(stream, peer, stopped).await };
+        match timeout(self.limits.handshake, handshake(tls, stream)).await {
+            Ok(Ok(Some(tls))) => self.talk(tls, peer, stopped).await,
+            Ok(Ok(None)) => self.refused("http_plain"),
+            Ok(Err(err)) => {
+                debug!(%peer, error = %err, "failed to finish tls handshake");
+                self.refused("http_handshake");
+            }
+            Err(_) => {
+                debug!(%peer, "tls handshake took too long");
+                self.refused("http_handshake_timeout");
+            }
+        }
+    }
+
+    fn refused(&self, reason: &'static str) {
+        self.metrics.connections_refused.get_or_create(&ReasonLabel { reason }).inc();
+    }
+
+    /// Answers the requests of one connection until its end, its idleness or the stop.
+    async fn talk<S>(&self, stream: S, peer: SocketAddr, mut stopped: watch::Receiver<bool>)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let line = Line { signs: Arc::default(), stopped: stopped.clone() };
+        let router = TowerToHyperService::new(self.router.clone());
+        let service = service_fn(|mut request: Request<Incoming>| {
+            line.sign();
+            request.extensions_mut().insert(line.clone());
+            router.call(request)
+        });
+        let connection = self.http.serve_connection(TokioIo::new(stream), service);
+        tokio::pin!(connection);
+        tokio::select! {
+            ended = connection.as_mut() => return report_end(peer, ended),
+            _ = stopped.wait_for(|stop| *stop) => {}
+            () = idleness(&line.signs, self.limits.idle) => {}
+        }
+        connection.as_mut().graceful_shutdown();
+        // On a stop the server's own limit is shorter; after idleness this ends a peer that does not read its answer.
+        match timeout(self.limits.idle, connection).await {
+            Ok(ended) => report_end(peer, ended),
+            Err(_) => debug!(%peer, "connection did not end in time and was cut off"),
+        }
+    }
+}
+
+impl Line {
+    /// Says that the connection is in use. An answer without an end says so whenever it is asked for its next piece, which
+    /// ceases when the peer does not read.
+    pub fn sign(&self) {
+        self.signs.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Resolves when the server stops, and no answer should go on.
+    pub async fn stopping(&mut self) {
+        // A server that is gone has stopped, too.
+        self.stopped.wait_for(|stop| *stop).await.ok();
+    }
+}
+
+/// `None`: the caller spoke plain HTTP and has been told so.
+async fn handshake(tls: &TlsAcceptor, mut stream: TcpStream) -> io::Result<Option<TlsStream<TcpStream>>> {
+    stream.set_nodelay(true)?;
+    if hint::is_plain_http(&stream).await? {
+        hint::answer(&mut stream).await?;
+        return Ok(None);
+    }
+    tls.accept(stream).await.map(Some)
+}
+
+/// Resolves once there has been no sign of life for `limit`.
+async fn idleness(signs: &AtomicU64, limit: Duration) {
+    let mut seen = signs.load(Ordering::Relaxed);
+    loop {
+        sleep(limit).await;
+        let now = signs.load(Ordering::Relaxed);
+        if now == seen {
+            return;
+        }
+        seen = now;
+    }
+}
+
+/// The next connection on any of the listeners.
+async fn accept(listeners: &[TcpListener]) -> io::Result<(TcpStream, SocketAddr)> {
+    std::future::poll_fn(|cx: &mut Context<'_>| {
+        let ready = listeners.iter().map(|listener| listener.poll_accept(cx)).find(Poll::is_ready);
+        ready.unwrap_or(Poll::Pending)
+    })
+    .await
+}
+
+fn report_end(peer: SocketAddr, ended: Result<(), Box<dyn std::error::Error + Send + Sync>>) {
+    if let Err(err) = ended {
+        debug!(%peer, error = %err, "connection ended early");
+    }
+}
+
+/// A handler that panics ends its connection and nothing else.
+fn report_crash(ended: Result<(), JoinError>) {
+    if let Err(err) = ended
+        && err.is_panic()
+    {
+        error!(error = %err, "a request crashed its connection");
+    }
+}
