@@ -6,8 +6,8 @@ use std::sync::Arc;
 use vagn_otp::CallError;
 use vagn_store::{BBox, Hit, Nearby, NotReady, Vehicle, VehicleIdBuf};
 
-use vagn_emergency::feed::Feed;
-use vagn_emergency::{Acted, Deed, Detail, Filter, IncidentId, Page, TrailPage};
+use vagn_emergency::show::feed::Feed;
+use vagn_emergency::{Detail, Filter, IncidentId, Page, Request, RequestOutcome, TrailPage};
 use vagn_http::problem::{Kind, Problem};
 
 /// An answer on its way.
@@ -32,7 +32,7 @@ pub trait Incidents: Send + Sync {
     /// One incident, with all that happened to it.
     fn one(&self, id: IncidentId) -> Asked<'_, Option<Detail>>;
     /// Does what a person asks for, and answers when it is on disk.
-    fn act(&self, id: IncidentId, deed: Deed) -> Asked<'_, Acted>;
+    fn act(&self, id: IncidentId, deed: Request) -> Asked<'_, RequestOutcome>;
     /// Calls again about every dead letter, because `by` wants it; gives how many there were.
     fn replay(&self, by: Box<str>) -> Asked<'_, u64>;
     /// Up to `limit` entries of the trail after the one numbered `after`; `None` when the store cannot be read.

@@ -7,22 +7,22 @@ use serde::Serialize;
 use tokio::time::Instant;
 use vagn_otp::{Addr, CallError, Handle};
 
-use super::desk::Deed;
-use super::feed::Feed;
-use super::id::IncidentId;
-use super::inbox::Intake;
-use super::incident::State;
-use super::incidents::{Do, Incidents, Replay, Round};
-use super::lane::Lane;
-use super::reader::{Find, Get, Reader, Trail};
-use super::view::{Detail, Filter, Page, TrailPage};
+use crate::desk::Request;
+use crate::id::IncidentId;
+use crate::incidents::{Do, Incidents, Replay, Round};
+use crate::intake::inbox::AlarmFilter;
+use crate::lane::Lane;
+use crate::reader::{Find, Get, Reader, Trail};
+use crate::record::incident::State;
+use crate::show::feed::Feed;
+use crate::show::view::{Detail, Filter, Page, TrailPage};
 
 /// The emergency lane, to those outside. Cheap to clone; valid across restarts.
 #[derive(Clone)]
 pub struct EmergencyHandle {
-    pub(super) lane: Arc<Lane>,
-    pub(super) incidents: Addr<Incidents>,
-    pub(super) reader: Addr<Reader>,
+    pub(crate) lane: Arc<Lane>,
+    pub(crate) incidents: Addr<Incidents>,
+    pub(crate) reader: Addr<Reader>,
 }
 
 /// How the emergency lane stands.
@@ -44,9 +44,9 @@ pub struct Status {
     pub store_failure: Option<String>,
 }
 
-/// What came of a deed.
+/// What came of a request.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Acted {
+pub enum RequestOutcome {
     /// It is done, and this is how the incident stands now.
     Done(Box<Detail>),
     /// There is no such incident.
@@ -66,8 +66,8 @@ pub enum Acted {
 
 impl EmergencyHandle {
     /// What takes calls for help off a topic of batches.
-    pub fn subscriber(&self) -> Intake {
-        Intake(self.lane.inbox.clone())
+    pub fn subscriber(&self) -> AlarmFilter {
+        AlarmFilter(self.lane.inbox.clone())
     }
 
     /// Incidents that `filter` lets through, newest first, at most `limit` (and never more than 1 000), older than `after`.
@@ -97,11 +97,16 @@ impl EmergencyHandle {
     ///
     /// # Errors
     /// When there is no answer `within` that time, or the store, which may have it, cannot be read.
-    pub async fn act(&self, id: IncidentId, deed: Deed, within: Duration) -> Result<Acted, CallError> {
-        Ok(self.incidents.call(Do { id, deed }, within).await??)
+    pub async fn act(
+        &self,
+        id: IncidentId,
+        request: Request,
+        within: Duration,
+    ) -> Result<RequestOutcome, CallError> {
+        Ok(self.incidents.call(Do { id, request }, within).await??)
     }
 
-    /// Calls again about every dead letter, as `by` wants; says how many there were.
+    /// NoticeQueue again about every dead letter, as `by` wants; says how many there were.
     ///
     /// # Errors
     /// When there is no answer `within` that time.
@@ -145,16 +150,16 @@ impl EmergencyHandle {
 
     /// How things stand. Never waits.
     pub fn status(&self) -> Status {
-        let standing = self.lane.desk.lock().standing();
+        let overview = self.lane.desk.lock().overview();
         let now_ms = self.lane.clock.now_ms();
         let age = |opened_ms: i64| now_ms.saturating_sub(opened_ms).max(0) as f64 / 1000.0;
         Status {
             target: !self.lane.rules.chain.is_empty(),
-            open: standing.open,
-            open_tests: standing.open_tests,
-            unaccepted: standing.unaccepted,
-            oldest_unaccepted_age_s: standing.oldest_unaccepted_ms.map(age),
-            unrecorded: standing.unrecorded,
+            open: overview.open,
+            open_tests: overview.open_tests,
+            unaccepted: overview.unaccepted,
+            oldest_unaccepted_age_s: overview.oldest_unaccepted_ms.map(age),
+            unrecorded: overview.unrecorded,
             store_failure: self.lane.shelf.failure(),
         }
     }

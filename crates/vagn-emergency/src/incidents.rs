@@ -9,11 +9,11 @@ use std::time::Duration;
 use tracing::{debug, info};
 use vagn_otp::{Actor, Context, Failure, Handle};
 
-use super::desk::{Act, Deed, Draft, Folded, Refusal};
-use super::handle::Acted;
-use super::id::IncidentId;
-use super::lane::Lane;
-use super::search::{Unreadable, look_up, record};
+use crate::desk::{Draft, Merged, Refusal, Request, RequestKind};
+use crate::handle::RequestOutcome;
+use crate::id::IncidentId;
+use crate::lane::Lane;
+use crate::search::{Unreadable, look_up, record};
 use vagn_flow::rfc3339::rfc3339;
 
 /// Most incidents in one transaction. A group of this size takes a few milliseconds beside the sync.
@@ -93,7 +93,7 @@ impl Incidents {
                 self.lane.set_head(ends.head);
             }
             let folded = desk.lock().restore(live, self.lane.moment());
-            for Folded { id, into } in folded {
+            for Merged { id, into } in folded {
                 info!(incident_id = %id, %into, "goes on as an incident of an earlier run");
             }
             news.notify_one();
@@ -111,25 +111,28 @@ impl Incidents {
     }
 
     /// Does what a person wants done, and writes that down before it is answered.
-    fn act(&self, id: IncidentId, deed: &Deed) -> Result<Acted, Unreadable> {
-        let Some(incident) = record(&self.lane, id)? else { return Ok(Acted::NotFound) };
-        if deed.action == Act::Comment && incident.is_resolved() {
+    fn act(&self, id: IncidentId, request: &Request) -> Result<RequestOutcome, Unreadable> {
+        let Some(incident) = record(&self.lane, id)? else { return Ok(RequestOutcome::NotFound) };
+        if request.action == RequestKind::Comment && incident.is_resolved() {
             self.lane.desk.lock().recall(incident, self.lane.moment());
-        } else if let Some(decision) = incident.resolved.as_ref().filter(|_| deed.action != Act::Comment) {
+        } else if let Some(decision) =
+            incident.resolved.as_ref().filter(|_| request.action != RequestKind::Comment)
+        {
             return Ok(refused(Refusal { state: incident.state, decision: decision.clone() }));
         }
-        if let Err(refusal) = self.lane.act(id, deed) {
+        if let Err(refusal) = self.lane.act(id, request) {
             return Ok(refused(refusal));
         }
         // Before everybody else's: a person waits.
         let draft = self.lane.desk.lock().draft(id);
         self.write(draft.as_slice());
-        Ok(look_up(&self.lane, id)?.map_or(Acted::NotFound, |detail| Acted::Done(Box::new(detail))))
+        Ok(look_up(&self.lane, id)?
+            .map_or(RequestOutcome::NotFound, |detail| RequestOutcome::Done(Box::new(detail))))
     }
 }
 
-fn refused(Refusal { state, decision }: Refusal) -> Acted {
-    Acted::Refused { state, by: decision.by, at: rfc3339(decision.at_ms), note: decision.note }
+fn refused(Refusal { state, decision }: Refusal) -> RequestOutcome {
+    RequestOutcome::Refused { state, by: decision.by, at: rfc3339(decision.at_ms), note: decision.note }
 }
 
 impl Actor for Incidents {
@@ -180,15 +183,15 @@ pub struct Do {
     /// About which.
     pub id: IncidentId,
     /// What.
-    pub deed: Deed,
+    pub request: Request,
 }
 
 impl Handle<Do> for Incidents {
-    type Reply = Result<Acted, Unreadable>;
+    type Reply = Result<RequestOutcome, Unreadable>;
 
-    async fn handle(&mut self, Do { id, deed }: Do, _: &mut Context<Self>) -> Self::Reply {
+    async fn handle(&mut self, Do { id, request }: Do, _: &mut Context<Self>) -> Self::Reply {
         self.attend();
-        self.act(id, &deed)
+        self.act(id, &request)
     }
 }
 

@@ -10,17 +10,17 @@ use tokio::sync::Notify;
 use tracing::info;
 use vagn_otp::Recipient;
 
-use super::desk::{Admitted, Call, Deed, Desk, Ended, Known, Moment, Refusal};
-use super::feed::Feed;
-use super::gauges::Shown;
-use super::id::IncidentId;
-use super::inbox::Inbox;
-use super::incidents::Round;
-use super::rules::Rules;
-use super::shelf::Shelf;
-use super::sightings::{NotYet, Sightings};
-use super::store::StoreError;
-use super::trail::Head;
+use crate::desk::{Admitted, Call, Desk, Ended, Known, Moment, Refusal, Request};
+use crate::id::IncidentId;
+use crate::incidents::Round;
+use crate::intake::inbox::Inbox;
+use crate::intake::known::{KnownVehicles, NotYet};
+use crate::record::shelf::Shelf;
+use crate::record::store::StoreError;
+use crate::rules::Rules;
+use crate::show::feed::Feed;
+use crate::show::gauges::Shown;
+use crate::trail::Head;
 use vagn_flow::clock::Clock;
 use vagn_flow::metrics::{AttemptLabel, Metrics, OutcomeLabel};
 use vagn_flow::readiness::Readiness;
@@ -39,24 +39,24 @@ const FOLLOWED_AT_ONCE: usize = 1_000;
 
 /// The shared part of the emergency lane.
 pub struct Lane {
-    pub(super) rules: Rules,
-    pub(super) inbox: Arc<Inbox>,
-    pub(super) desk: Mutex<Desk>,
-    pub(super) shelf: Shelf,
-    pub(super) clock: Arc<dyn Clock>,
-    pub(super) metrics: Arc<Metrics>,
-    pub(super) readiness: Arc<Readiness>,
-    sightings: Arc<dyn Sightings>,
-    pub(super) feed: Arc<Feed>,
-    pub(super) shown: Shown,
+    pub(crate) rules: Rules,
+    pub(crate) inbox: Arc<Inbox>,
+    pub(crate) desk: Mutex<Desk>,
+    pub(crate) shelf: Shelf,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) readiness: Arc<Readiness>,
+    sightings: Arc<dyn KnownVehicles>,
+    pub(crate) feed: Arc<Feed>,
+    pub(crate) shown: Shown,
     /// Held by who tells of what has happened.
-    pub(super) telling: Mutex<()>,
+    pub(crate) telling: Mutex<()>,
     /// How far the trail goes, once it is known.
     head: Mutex<Option<Head>>,
     /// Wakes the callers.
-    pub(super) news: Notify,
+    pub(crate) news: Notify,
     /// Whom to tell that there is something to do.
-    pub(super) incidents: OnceLock<Recipient<Round>>,
+    pub(crate) incidents: OnceLock<Recipient<Round>>,
     /// It has been told, and has not begun.
     rung: AtomicBool,
     /// The store has been asked what an earlier run left, or has kept us waiting too long.
@@ -64,11 +64,11 @@ pub struct Lane {
 }
 
 impl Lane {
-    pub(super) fn new(
+    pub(crate) fn new(
         desk: Desk,
         rules: Rules,
         shelf: Shelf,
-        sightings: Arc<dyn Sightings>,
+        sightings: Arc<dyn KnownVehicles>,
         clock: Arc<dyn Clock>,
         metrics: Arc<Metrics>,
         readiness: Arc<Readiness>,
@@ -94,12 +94,12 @@ impl Lane {
     }
 
     /// Whether calls may be let in: until the store has been asked, a call may be a repeat of what an earlier run left.
-    pub(super) fn recalled(&self) -> bool {
+    pub(crate) fn recalled(&self) -> bool {
         self.recalled.load(Ordering::Acquire)
     }
 
     /// Lets calls in, whether the store has answered or not.
-    pub(super) fn set_recalled(&self) {
+    pub(crate) fn set_recalled(&self) {
         self.recalled.store(true, Ordering::Release);
     }
 
@@ -109,12 +109,12 @@ impl Lane {
     }
 
     /// Now, by both clocks.
-    pub(super) fn moment(&self) -> Moment {
+    pub(crate) fn moment(&self) -> Moment {
         Moment { ms: self.clock.now_ms(), at: self.clock.monotonic() }
     }
 
     /// Lets in all that waits in the inbox.
-    pub(super) fn admit(&self) -> Admitted {
+    pub(crate) fn admit(&self) -> Admitted {
         let newcomers = {
             let mut desk = self.desk.lock();
             // Taken under the desk's lock, so that a call is never in neither of the two.
@@ -145,7 +145,7 @@ impl Lane {
     }
 
     /// Gives the unplaced incidents the last place that is known of their vehicles, as far as that is quick.
-    pub(super) fn locate(&self) {
+    pub(crate) fn locate(&self) {
         let unplaced = self.desk.lock().take_unplaced();
         let end = self.clock.monotonic() + LOCATE_WITHIN;
         let mut left_over = None;
@@ -166,7 +166,7 @@ impl Lane {
     }
 
     /// Looks where the vehicles of incidents are now that somebody has accepted.
-    pub(super) fn follow(&self) {
+    pub(crate) fn follow(&self) {
         let now = self.clock.monotonic();
         let followed = self.desk.lock().take_to_follow(FOLLOWED_AT_ONCE, now);
         for (id, vehicle_id) in followed {
@@ -180,13 +180,13 @@ impl Lane {
     }
 
     /// Seconds have passed: who was seen by now is known from here on.
-    pub(super) fn mark_known(&self) {
+    pub(crate) fn mark_known(&self) {
         self.sightings.mark();
     }
 
     /// Lets in what has waited in the inbox for as long as a record may take, or the first opening of the store: whose
     /// work that is must be hanging.
-    pub(super) fn rescue(&self, all: bool) {
+    pub(crate) fn rescue(&self, all: bool) {
         let now = self.clock.monotonic();
         let late = |arrived: Duration| all || arrived + self.patience() <= now;
         if self.oldest_arrival().is_some_and(late) {
@@ -203,14 +203,14 @@ impl Lane {
     }
 
     /// When there may be something to call about although nobody rings.
-    pub(super) fn wake_at(&self) -> Option<Duration> {
+    pub(crate) fn wake_at(&self) -> Option<Duration> {
         // The inbox first: what leaves it in between is at the desk by the time the desk is asked.
         let late = self.oldest_arrival().map(|arrived| arrived + self.patience());
         late.into_iter().chain(self.desk.lock().wake_at()).min()
     }
 
     /// The next call to make, with its first attempt counted as beginning now.
-    pub(super) fn next_call(&self) -> Option<Call> {
+    pub(crate) fn next_call(&self) -> Option<Call> {
         let now = self.moment();
         let call = self.desk.lock().next_call(now)?;
         if let Some(arrived) = call.arrived.filter(|_| !call.incident.test) {
@@ -221,7 +221,7 @@ impl Lane {
     }
 
     /// Notes what came of a call.
-    pub(super) fn attempted(&self, ended: Ended) {
+    pub(crate) fn attempted(&self, ended: Ended) {
         let (id, outcome, number) = (ended.id, ended.attempt.outcome.word(), ended.attempt.number);
         let label = AttemptLabel { target: ended.attempt.target.to_string(), outcome };
         self.metrics.emergency_attempts.get_or_create(&label).inc();
@@ -241,13 +241,13 @@ impl Lane {
     }
 
     /// Does what a person wants done about an incident at the desk.
-    pub(super) fn act(&self, id: IncidentId, deed: &Deed) -> Result<(), Refusal> {
+    pub(crate) fn act(&self, id: IncidentId, request: &Request) -> Result<(), Refusal> {
         let now = self.moment();
         let opened_ms = {
             let mut desk = self.desk.lock();
             let waits = desk.get(id).filter(|incident| incident.is_unacknowledged());
             let opened_ms = waits.map(|incident| incident.opened_ms);
-            desk.act(id, deed, now)?;
+            desk.act(id, request, now)?;
             opened_ms.filter(|_| desk.get(id).is_some_and(|incident| incident.acknowledged.is_some()))
         };
         if let Some(opened_ms) = opened_ms {
@@ -260,7 +260,7 @@ impl Lane {
     }
 
     /// Has every dead letter sent again, as `by` wants. Returns how many.
-    pub(super) fn replay(&self, by: &str) -> usize {
+    pub(crate) fn replay(&self, by: &str) -> usize {
         let replayed = self.desk.lock().replay_all(by, self.moment());
         self.tell();
         self.news.notify_one();
@@ -268,28 +268,28 @@ impl Lane {
     }
 
     /// How far the trail goes, as far as is known.
-    pub(super) fn head(&self) -> Option<Head> {
+    pub(crate) fn head(&self) -> Option<Head> {
         *self.head.lock()
     }
 
     /// The trail goes so far now.
-    pub(super) fn set_head(&self, head: Head) {
+    pub(crate) fn set_head(&self, head: Head) {
         *self.head.lock() = Some(head);
     }
 
     /// Notes that the store did not do what it was asked for.
-    pub(super) fn store_failed(&self, err: &StoreError) {
+    pub(crate) fn store_failed(&self, err: &StoreError) {
         self.shelf.failed(err, self.clock.monotonic());
         self.desk.lock().store_down();
         self.news.notify_one();
     }
 
-    pub(super) fn count(&self, outcome: &'static str, times: u64) {
+    pub(crate) fn count(&self, outcome: &'static str, times: u64) {
         self.metrics.emergencies.get_or_create(&OutcomeLabel { outcome }).inc_by(times);
     }
 
     /// There is something to do: wakes the callers, and the incidents actor unless it knows already.
-    pub(super) fn ring(&self) {
+    pub(crate) fn ring(&self) {
         self.news.notify_one();
         if !self.rung.swap(true, Ordering::AcqRel) {
             let told = self.incidents.get().is_some_and(|incidents| incidents.try_tell(Round).is_ok());
@@ -300,7 +300,7 @@ impl Lane {
     }
 
     /// The incidents actor begins to look: who has something from here on must ring again.
-    pub(super) fn answer(&self) {
+    pub(crate) fn answer(&self) {
         self.rung.store(false, Ordering::Release);
     }
 }
@@ -313,8 +313,8 @@ mod tests {
     use tracing::{Event, Metadata, Subscriber, subscriber};
 
     use super::*;
-    use crate::attempt::Outcome;
-    use crate::testing::{ended, fleet, help, nowhere, offer, test_lane, test_lane_in};
+    use crate::record::attempt::Outcome;
+    use crate::tests::setup::{ended, fleet, help, nowhere, offer, test_lane, test_lane_in};
     use vagn_flow::clock::ManualClock;
 
     const NOW_MS: i64 = 1_700_000_000_000;

@@ -17,47 +17,24 @@
 //! while no person acknowledges it, the turn passes from target to target. People act through the [`handle`](EmergencyHandle)
 //! and follow the [`feed`]; what happened stays in the [`trail`].
 
-pub mod attempt;
-pub mod breaker;
-pub mod caller;
-pub mod callers;
-pub mod calls;
-pub mod candidate;
-#[cfg(test)]
-mod datagrams;
-pub mod delivery;
 pub mod desk;
-pub mod feed;
-#[cfg(test)]
-mod forgetful;
-mod gauges;
+mod disk;
+pub mod fix;
 mod handle;
 pub mod id;
-pub mod inbox;
-pub mod incident;
 pub mod incidents;
+pub mod intake;
 pub mod lane;
-pub mod payload;
-pub mod place;
+pub mod notifier;
+pub mod notify;
 pub mod reader;
-pub mod reserve;
-pub mod retry;
-mod roster;
+pub mod record;
 pub mod rules;
-#[cfg(test)]
-mod scenarios;
 mod search;
-pub mod shelf;
-pub mod sightings;
-pub mod signature;
-pub mod store;
-pub mod target;
-mod telling;
+pub mod show;
 #[cfg(test)]
-mod testing;
+mod tests;
 pub mod trail;
-pub mod view;
-mod watched;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -67,25 +44,25 @@ use tokio::runtime::Handle;
 use tracing::warn;
 use vagn_otp::{Addr, ChildSpec, Strategy, Supervisor};
 
-use callers::Callers;
-use desk::Desk;
-pub use desk::{Act, Deed};
-pub use handle::{Acted, EmergencyHandle, Status};
-pub use id::IncidentId;
-pub use incident::State;
-use incidents::Incidents;
-use lane::Lane;
-use reader::Reader;
-use rules::Rules;
-use shelf::Shelf;
-pub use sightings::{LiveFleet, Sightings};
-use store::Store;
-pub use target::{Target, Targets};
+use crate::desk::Desk;
+pub use crate::desk::{Request, RequestKind};
+pub use crate::handle::{EmergencyHandle, RequestOutcome, Status};
+pub use crate::id::IncidentId;
+use crate::incidents::Incidents;
+pub use crate::intake::known::{KnownVehicles, LiveFleet};
+use crate::lane::Lane;
+use crate::notifier::Notifier;
+pub use crate::notify::target::{Target, Targets};
+use crate::reader::Reader;
+pub use crate::record::incident::State;
+use crate::record::shelf::Shelf;
+use crate::record::store::Store;
+use crate::rules::Rules;
+pub use crate::show::view::{Detail, Filter, IncidentView, Page, TrailPage};
 use vagn_flow::batch::Traffic;
 use vagn_flow::clock::Clock;
 use vagn_flow::metrics::Metrics;
 use vagn_flow::readiness::Readiness;
-pub use view::{Detail, Filter, IncidentView, Page, TrailPage};
 
 /// Disk space set aside for incidents, in bytes: some 20 000 of them.
 const RESERVED: u64 = 64 << 20;
@@ -97,7 +74,7 @@ const ENDED_KEPT: u64 = 200_000;
 const MAILBOX: usize = 256;
 
 /// What the lane needs.
-pub struct Around {
+pub struct Parts {
     /// Where the store is.
     pub data_dir: PathBuf,
     /// Whom to call; nobody: incidents are recorded and listed, and called once there is a target.
@@ -107,7 +84,7 @@ pub struct Around {
     /// When one that a person has acknowledged and then forgotten is resolved, once it is quiet.
     pub resolve_after: Duration,
     /// What is known of vehicles apart from their calls.
-    pub sightings: Arc<dyn Sightings>,
+    pub sightings: Arc<dyn KnownVehicles>,
     /// Tells the time.
     pub clock: Arc<dyn Clock>,
     /// Counts.
@@ -121,19 +98,19 @@ pub struct Around {
 }
 
 /// Subscribes the lane to `traffic`, and gives its handle and the supervisor of its actors.
-pub fn start(traffic: &Traffic, around: Around) -> (EmergencyHandle, ChildSpec) {
-    let mut rules = Rules::new(around.open_max, &around.targets);
-    rules.resolve_after = around.resolve_after;
-    let data_dir = around.data_dir.clone();
+pub fn start(traffic: &Traffic, parts: Parts) -> (EmergencyHandle, ChildSpec) {
+    let mut rules = Rules::new(parts.open_max, &parts.targets);
+    rules.resolve_after = parts.resolve_after;
+    let data_dir = parts.data_dir.clone();
     let shelf = Shelf::new(Box::new(move || Store::open(&data_dir, RESERVED, ENDED_KEPT)));
-    let (handle, spec) = build(around, rules, shelf);
+    let (handle, spec) = build(parts, rules, shelf);
     // The subscription lasts as long as the topic.
     drop(traffic.subscribe("emergency", handle.subscriber()));
     (handle, spec)
 }
 
-fn build(around: Around, rules: Rules, shelf: Shelf) -> (EmergencyHandle, ChildSpec) {
-    let Around { targets, sightings, clock, metrics, readiness, hang_limit, runtime, .. } = around;
+fn build(parts: Parts, rules: Rules, shelf: Shelf) -> (EmergencyHandle, ChildSpec) {
+    let Parts { targets, sightings, clock, metrics, readiness, hang_limit, runtime, .. } = parts;
     if targets.chain.is_empty() {
         warn!("no --emergency-url: incidents are recorded and listed, but nobody is called");
         readiness
@@ -150,9 +127,9 @@ fn build(around: Around, rules: Rules, shelf: Shelf) -> (EmergencyHandle, ChildS
     let (reader, spec) = ChildSpec::actor("incident-reader", MAILBOX, move || Reader::new(to_read.clone()));
     let supervisor = supervisor.child(on(&runtime, spec.on_thread().watchdog(hang_limit)));
     let some = targets.all().next().is_some();
-    let callers = some.then(|| Callers::new(lane.clone(), &targets));
+    let notifier = some.then(|| Notifier::new(lane.clone(), &targets));
     let supervisor =
-        supervisor.children(callers.map(|callers| on(&runtime, calling(callers).watchdog(hang_limit))));
+        supervisor.children(notifier.map(|notifier| on(&runtime, notifying(notifier).watchdog(hang_limit))));
     connect(&lane, &incidents);
     (EmergencyHandle { lane, incidents, reader }, ChildSpec::supervisor(supervisor))
 }
@@ -169,9 +146,9 @@ fn connect(lane: &Arc<Lane>, incidents: &Addr<Incidents>) {
     }));
 }
 
-fn calling(callers: Callers) -> ChildSpec {
-    let callers = Arc::new(callers);
-    ChildSpec::task("callers", move |ctx| callers::run(callers.clone(), ctx))
+fn notifying(notifier: Notifier) -> ChildSpec {
+    let notifier = Arc::new(notifier);
+    ChildSpec::task("notifier", move |ctx| notifier::run(notifier.clone(), ctx))
 }
 
 fn on(runtime: &Option<Handle>, spec: ChildSpec) -> ChildSpec {

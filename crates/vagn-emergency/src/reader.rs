@@ -2,16 +2,16 @@
 //! thousands of records holds up no record of a new one: the store lets reading go on beside its one writer.
 //!
 //! It lets nothing in and changes nothing. Who wants an answer that has all calls of up to now in it asks
-//! [`incidents`](super::incidents) to attend to them first.
+//! [`incidents`](crate::incidents) to attend to them first.
 
 use std::sync::Arc;
 
 use vagn_otp::{Actor, Context, Handle};
 
-use super::id::IncidentId;
-use super::lane::Lane;
-use super::search::{Unreadable, find, look_up, trail};
-use super::view::{Detail, Filter, Page, TrailPage};
+use crate::id::IncidentId;
+use crate::lane::Lane;
+use crate::search::{Unreadable, find, look_up, trail};
+use crate::show::view::{Detail, Filter, Page, TrailPage};
 
 /// The actor.
 pub struct Reader {

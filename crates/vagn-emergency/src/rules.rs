@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use super::breaker::Patience;
-use super::incident::Incident;
-use super::retry::Schedule;
-use super::target::Targets;
+use crate::notify::breaker::Patience;
+use crate::notify::schedule::Schedule;
+use crate::notify::target::Targets;
+use crate::record::incident::Incident;
 
 /// Limits and times of the lane.
 #[derive(Debug, Clone)]
@@ -22,7 +22,7 @@ pub struct Rules {
     /// Longest that a call waits for the store to say what an earlier run has left, before it counts as a new one.
     pub recall_within: Duration,
     /// Longest that a sender waits to hear that its call is safe on disk.
-    pub claim_within: Duration,
+    pub ack_within: Duration,
     /// Shortest time between two messages to one target that only bring news.
     pub news_every: Duration,
     /// Longest that a target may ask to be left alone.
@@ -57,7 +57,7 @@ impl Rules {
             resolve_after: Duration::from_secs(24 * 3600),
             record_within: Duration::from_millis(100),
             recall_within: Duration::from_secs(5),
-            claim_within: Duration::from_secs(5),
+            ack_within: Duration::from_secs(5),
             news_every: Duration::from_secs(10),
             retry_after_max: Duration::from_secs(300),
             schedule: Schedule::default(),

@@ -7,14 +7,14 @@ use std::collections::BTreeMap;
 
 use vagn_otp::CallError;
 
-use super::desk::Desk;
-use super::id::IncidentId;
-use super::incident::{Incident, State};
-use super::lane::Lane;
-use super::reader::Find;
-use super::store::{Store, StoreError};
-use super::trail::Ends;
-use super::view::{Detail, IncidentView, LedgerView, PAGE_MAX, Page, TrailPage, TrailView};
+use crate::desk::Desk;
+use crate::id::IncidentId;
+use crate::lane::Lane;
+use crate::reader::Find;
+use crate::record::incident::{Incident, State};
+use crate::record::store::{Store, StoreError};
+use crate::show::view::{Detail, IncidentView, LedgerView, PAGE_MAX, Page, TrailPage, TrailView};
+use crate::trail::Ends;
 
 /// Records that one search looks at: half a second, for which other questions have to wait.
 const LOOKED_AT_MAX: usize = 5_000;
@@ -30,7 +30,7 @@ impl From<Unreadable> for CallError {
 }
 
 /// The incident `id`, wherever it is.
-pub(super) fn record(lane: &Lane, id: IncidentId) -> Result<Option<Incident>, Unreadable> {
+pub(crate) fn record(lane: &Lane, id: IncidentId) -> Result<Option<Incident>, Unreadable> {
     let at_desk = lane.desk.lock().get(id).cloned();
     at_desk.map_or_else(|| stored(lane, id), |incident| Ok(Some(incident)))
 }
@@ -48,7 +48,7 @@ fn from_store<T>(lane: &Lane, read: impl FnOnce(&Store) -> Result<T, StoreError>
 }
 
 /// The incident `id` with all that happened to it.
-pub(super) fn look_up(lane: &Lane, id: IncidentId) -> Result<Option<Detail>, Unreadable> {
+pub(crate) fn look_up(lane: &Lane, id: IncidentId) -> Result<Option<Detail>, Unreadable> {
     if let Some((incident, pending)) = at_desk(lane, id) {
         // It goes on, so how it stands counts even while its past cannot be read.
         let mut past = past(lane, id).unwrap_or_default();
@@ -104,7 +104,7 @@ fn show(lane: &Lane, desk: &Desk, incident: &Incident) -> IncidentView {
 }
 
 /// Up to `limit` changes behind number `after`; `None` when the store cannot be read.
-pub(super) fn trail(lane: &Lane, after: u64, limit: usize) -> Option<TrailPage> {
+pub(crate) fn trail(lane: &Lane, after: u64, limit: usize) -> Option<TrailPage> {
     let (Ends { base, head }, entries) = from_store(lane, |store| store.trail(after, limit)).ok()?;
     // Who asks for the beginning has to know what came before it, once the oldest entries are gone.
     let base = (base.seq > 0 && after <= base.seq).then(|| base.to_string());
@@ -113,7 +113,7 @@ pub(super) fn trail(lane: &Lane, after: u64, limit: usize) -> Option<TrailPage> 
 }
 
 /// The incidents that are asked for, newest first.
-pub(super) fn find(lane: &Lane, ask: &Find) -> Page {
+pub(crate) fn find(lane: &Lane, ask: &Find) -> Page {
     let limit = ask.limit.clamp(1, PAGE_MAX);
     let mut found = find_at_desk(lane, ask, limit);
     let (floor, complete) = search_store(lane, ask, limit, &mut found);
@@ -169,7 +169,7 @@ fn search_store(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::attempt::Outcome;
+    use crate::record::attempt::Outcome;
 
     fn attempt(number: u32) -> LedgerView {
         let outcome = Outcome::Accepted { status: 200 };

@@ -11,7 +11,7 @@ use vagn_wire::is_emergency;
 
 use crate::fate::{Receipt, Share};
 use crate::metrics::Metrics;
-use crate::reply::Asker;
+use crate::reply::ReplyTo;
 use crate::stamp::Stamp;
 
 /// Most reports in one batch.
@@ -38,10 +38,10 @@ pub struct Batch {
     stamp: Stamp,
     bytes: Vec<u8>,
     ends: Vec<u32>,
-    calls: Vec<u32>,
+    alarms: Vec<u32>,
     share: Mutex<Option<Share>>,
     receipt: Option<Arc<Receipt>>,
-    askers: Vec<(u32, Asker)>,
+    replies: Vec<(u32, ReplyTo)>,
 }
 
 impl Batch {
@@ -75,8 +75,8 @@ impl Batch {
     }
 
     /// The reports that [call for help](is_emergency): the index of each in the batch, and its bytes.
-    pub fn calls(&self) -> impl Iterator<Item = (u32, &[u8])> {
-        self.calls.iter().map(|&index| {
+    pub fn alarms(&self) -> impl Iterator<Item = (u32, &[u8])> {
+        self.alarms.iter().map(|&index| {
             let at = index as usize;
             let start = at.checked_sub(1).map_or(0, |before| self.ends[before]);
             (index, &self.bytes[start as usize..self.ends[at] as usize])
@@ -89,9 +89,9 @@ impl Batch {
     }
 
     /// Whom to tell that the report at `index` is on disk, if it came as a datagram that asks for it.
-    pub fn asker(&self, index: u32) -> Option<&Asker> {
-        let at = self.askers.binary_search_by_key(&index, |(asked, _)| *asked).ok()?;
-        Some(&self.askers[at].1)
+    pub fn reply_to(&self, index: u32) -> Option<&ReplyTo> {
+        let at = self.replies.binary_search_by_key(&index, |(asked, _)| *asked).ok()?;
+        Some(&self.replies[at].1)
     }
 
     /// Takes over the duty to say what became of the reports. Only the first taker gets it.
@@ -106,16 +106,16 @@ pub struct BatchBuilder {
     source: Source,
     bytes: Vec<u8>,
     ends: Vec<u32>,
-    /// Rare, as are the askers. Empty they take no memory.
-    calls: Vec<u32>,
+    /// Rare, as are the replies. Empty they take no memory.
+    alarms: Vec<u32>,
     /// In the order of their reports.
-    askers: Vec<(u32, Asker)>,
+    replies: Vec<(u32, ReplyTo)>,
 }
 
 impl BatchBuilder {
     /// An empty batch.
     pub fn new(source: Source) -> Self {
-        Self { source, bytes: Vec::new(), ends: Vec::new(), calls: Vec::new(), askers: Vec::new() }
+        Self { source, bytes: Vec::new(), ends: Vec::new(), alarms: Vec::new(), replies: Vec::new() }
     }
 
     /// Makes room at once for what is about to come.
@@ -127,20 +127,20 @@ impl BatchBuilder {
     /// Adds one report as it came in.
     pub fn push(&mut self, report: &[u8]) {
         if is_emergency(report) {
-            self.calls.push(self.ends.len() as u32);
+            self.alarms.push(self.ends.len() as u32);
         }
         self.bytes.extend_from_slice(report);
         self.ends.push(self.bytes.len() as u32);
     }
 
     /// Whether the report that was added last [calls for help](is_emergency).
-    pub fn last_calls(&self) -> bool {
-        self.calls.last().is_some_and(|&call| call as usize + 1 == self.ends.len())
+    pub fn last_is_alarm(&self) -> bool {
+        self.alarms.last().is_some_and(|&alarm| alarm as usize + 1 == self.ends.len())
     }
 
     /// The sender of the report that was added last is to hear when it is on disk.
-    pub fn answer_last(&mut self, asker: Asker) {
-        self.askers.push((self.ends.len() as u32 - 1, asker));
+    pub fn reply_last_to(&mut self, reply_to: ReplyTo) {
+        self.replies.push((self.ends.len() as u32 - 1, reply_to));
     }
 
     /// How many reports it holds so far.
@@ -160,16 +160,16 @@ impl BatchBuilder {
 
     /// Closes the batch: from here on its reports count as received.
     pub fn seal(self, stamp: Stamp, receipt: Option<Arc<Receipt>>, metrics: &Arc<Metrics>) -> Arc<Batch> {
-        let Self { source, bytes, ends, calls, askers } = self;
+        let Self { source, bytes, ends, alarms, replies } = self;
         let share = Mutex::new(Some(Share::received(metrics, ends.len())));
-        Arc::new(Batch { source, stamp, bytes, ends, calls, share, receipt, askers })
+        Arc::new(Batch { source, stamp, bytes, ends, alarms, share, receipt, replies })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::asker;
+    use crate::testing::reply_to;
     use crate::testing::{emergency, report};
     use vagn_wire::Fate;
 
@@ -191,13 +191,13 @@ mod tests {
         let metrics = Metrics::new();
         let (report, call) = (report("bus", None), emergency("tram", None));
         let mut builder = BatchBuilder::new(Source::Udp);
-        assert!(!builder.last_calls());
+        assert!(!builder.last_is_alarm());
         for (bytes, calls) in [(&call, true), (&report, false), (&call, true), (&b"\xc3".to_vec(), false)] {
             builder.push(bytes);
-            assert_eq!(builder.last_calls(), calls);
+            assert_eq!(builder.last_is_alarm(), calls);
         }
         let batch = builder.seal(Stamp { time_ms: 7, first_seq: 0 }, None, &metrics);
-        assert!(batch.calls().eq([(0, &call[..]), (2, &call[..])]));
+        assert!(batch.alarms().eq([(0, &call[..]), (2, &call[..])]));
     }
 
     #[test]
@@ -205,13 +205,13 @@ mod tests {
         let metrics = Metrics::new();
         let mut builder = BatchBuilder::new(Source::Udp);
         builder.push(b"one");
-        assert_eq!(builder.askers.capacity(), 0);
-        let (asker, heard) = asker();
+        assert_eq!(builder.replies.capacity(), 0);
+        let (reply_to, heard) = reply_to();
         builder.push(b"two");
-        builder.answer_last(asker);
+        builder.reply_last_to(reply_to);
         let batch = builder.seal(Stamp { time_ms: 7, first_seq: 0 }, None, &metrics);
-        assert!(batch.asker(0).is_none() && batch.asker(2).is_none());
-        batch.asker(1).unwrap().answer(b"stored");
+        assert!(batch.reply_to(0).is_none() && batch.reply_to(2).is_none());
+        batch.reply_to(1).unwrap().answer(b"stored");
         assert_eq!(heard.recv().unwrap(), b"stored");
     }
 

@@ -25,12 +25,12 @@ pub trait Outlet: Send + Sync {
 
 /// The sender of one datagram, with the way back.
 #[derive(Clone)]
-pub struct Asker {
+pub struct ReplyTo {
     outlet: Arc<dyn Outlet>,
     peer: Peer,
 }
 
-impl Asker {
+impl ReplyTo {
     /// `peer`, who spoke to the door of `outlet`.
     pub fn new(outlet: Arc<dyn Outlet>, peer: Peer) -> Self {
         Self { outlet, peer }
@@ -42,8 +42,8 @@ impl Asker {
     }
 }
 
-impl fmt::Debug for Asker {
+impl fmt::Debug for ReplyTo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Asker").field(&self.peer).finish()
+        f.debug_tuple("ReplyTo").field(&self.peer).finish()
     }
 }

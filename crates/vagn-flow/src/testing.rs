@@ -6,7 +6,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 
 use vagn_wire::{Position, Report, VehicleId, encode};
 
-use crate::reply::{Asker, Outlet, Peer};
+use crate::reply::{Outlet, Peer, ReplyTo};
 
 /// A report by `vehicle_id` from Austin, as bytes.
 ///
@@ -41,9 +41,9 @@ impl Outlet for Heard {
     }
 }
 
-/// An asker, and what it hears.
-pub fn asker() -> (Asker, Receiver<Vec<u8>>) {
+/// A way back to a sender, and what the sender hears.
+pub fn reply_to() -> (ReplyTo, Receiver<Vec<u8>>) {
     let (sender, heard) = channel();
     let peer = Peer { address: (Ipv4Addr::LOCALHOST, 7).into(), sent_to: None };
-    (Asker::new(Arc::new(Heard(sender)), peer), heard)
+    (ReplyTo::new(Arc::new(Heard(sender)), peer), heard)
 }

@@ -94,7 +94,7 @@ fn batches(metrics: &Arc<Metrics>) -> Vec<Arc<Batch>> {
 /// To the emergency lane, which finds nothing, and to one queue.
 fn publish() -> usize {
     let (metrics, topic, dir) = (Metrics::new(), Traffic::new("traffic"), tempfile::tempdir().unwrap());
-    let lane = vagn_emergency::Around {
+    let lane = vagn_emergency::Parts {
         data_dir: dir.path().to_owned(),
         targets: Targets::default(),
         open_max: 1_000,

@@ -176,8 +176,8 @@ fn lane(
     clock: &Arc<dyn Clock>,
     metrics: &Arc<Metrics>,
     readiness: &Arc<Readiness>,
-) -> vagn_emergency::Around {
-    vagn_emergency::Around {
+) -> vagn_emergency::Parts {
+    vagn_emergency::Parts {
         data_dir: dir.to_owned(),
         targets: Targets::default(),
         open_max: 1_000,

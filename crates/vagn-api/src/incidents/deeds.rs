@@ -4,14 +4,14 @@
 
 use std::time::Duration;
 
-use axum::extract::{FromRequest, FromRequestParts, Request, State};
+use axum::extract::{FromRequest, FromRequestParts, Request as HttpRequest, State};
 use axum::response::Response;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::super::Web;
 use super::{id, unknown};
-use vagn_emergency::{self, Act, Acted, Deed};
+use vagn_emergency::{self, Request, RequestKind, RequestOutcome};
 use vagn_http::answer;
 use vagn_http::body::{Budget, media_type};
 use vagn_http::params::{InPath, NoParams};
@@ -48,7 +48,7 @@ pub async fn acknowledge(
     InPath(id): InPath,
     fields: Fields,
 ) -> Result<Response, Problem> {
-    act(&web, ACKNOWLEDGE_ROUTE, &id, noted(Act::Acknowledge, &fields)?).await
+    act(&web, ACKNOWLEDGE_ROUTE, &id, noted(RequestKind::Acknowledge, &fields)?).await
 }
 
 /// Resolves one incident.
@@ -57,12 +57,12 @@ pub async fn resolve(
     InPath(id): InPath,
     fields: Fields,
 ) -> Result<Response, Problem> {
-    act(&web, RESOLVE_ROUTE, &id, noted(Act::Resolve, &fields)?).await
+    act(&web, RESOLVE_ROUTE, &id, noted(RequestKind::Resolve, &fields)?).await
 }
 
 /// Calls again about the dead letters of one incident.
 pub async fn replay(State(web): State<Web>, InPath(id): InPath, fields: Fields) -> Result<Response, Problem> {
-    act(&web, REPLAY_ROUTE, &id, noted(Act::Replay, &fields)?).await
+    act(&web, REPLAY_ROUTE, &id, noted(RequestKind::Replay, &fields)?).await
 }
 
 /// Adds a comment to one incident.
@@ -72,7 +72,8 @@ pub async fn comment(
     fields: Fields,
 ) -> Result<Response, Problem> {
     fields.only(&["by", "text"])?;
-    let deed = Deed { action: Act::Comment, by: fields.by()?, note: fields.text("text", 1, NOTE_MAX)? };
+    let deed =
+        Request { action: RequestKind::Comment, by: fields.by()?, note: fields.text("text", 1, NOTE_MAX)? };
     act(&web, COMMENT_ROUTE, &id, deed).await
 }
 
@@ -90,17 +91,19 @@ pub async fn replay_all(State(web): State<Web>, fields: Fields) -> Result<Respon
     Ok(answer::json("application/json", &Replayed { replayed }))
 }
 
-fn noted(action: Act, fields: &Fields) -> Result<Deed, Problem> {
+fn noted(action: RequestKind, fields: &Fields) -> Result<Request, Problem> {
     fields.only(&["by", "note"])?;
-    Ok(Deed { action, by: fields.by()?, note: fields.text("note", 0, NOTE_MAX)? })
+    Ok(Request { action, by: fields.by()?, note: fields.text("note", 0, NOTE_MAX)? })
 }
 
-async fn act(web: &Web, route: &'static str, text: &str, deed: Deed) -> Result<Response, Problem> {
+async fn act(web: &Web, route: &'static str, text: &str, deed: Request) -> Result<Response, Problem> {
     let id = id("id", text)?;
     match web.ask(route, |_| 1, web.incidents.act(id, deed)).await? {
-        Acted::Done(detail) => Ok(answer::json("application/json", &detail)),
-        Acted::NotFound => Err(unknown(id)),
-        Acted::Refused { state, by, at, note } => Err(second(First { state: state.as_str(), by, at, note })),
+        RequestOutcome::Done(detail) => Ok(answer::json("application/json", &detail)),
+        RequestOutcome::NotFound => Err(unknown(id)),
+        RequestOutcome::Refused { state, by, at, note } => {
+            Err(second(First { state: state.as_str(), by, at, note }))
+        }
     }
 }
 
@@ -115,7 +118,7 @@ pub struct Fields(Map<String, Value>);
 impl FromRequest<Web> for Fields {
     type Rejection = Problem;
 
-    async fn from_request(request: Request, web: &Web) -> Result<Self, Problem> {
+    async fn from_request(request: HttpRequest, web: &Web) -> Result<Self, Problem> {
         let (mut parts, body) = request.into_parts();
         NoParams::from_request_parts(&mut parts, web).await?;
         let given = media_type(&parts.headers);

@@ -18,7 +18,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
 use super::super::Web;
-use vagn_emergency::feed::{EventId, Follower, Item, Reason};
+use vagn_emergency::show::feed::{EventId, FeedItem, Follower, GapReason};
 use vagn_http::params::Params;
 use vagn_http::problem::{Kind, Problem};
 use vagn_http::server::Line;
@@ -158,15 +158,17 @@ fn greeting(start: Option<EventId>) -> Bytes {
 
 #[derive(Serialize)]
 struct Gap {
-    reason: Reason,
+    reason: GapReason,
     /// Where to read how things stand now.
     reload: &'static str,
 }
 
-fn write(item: &Item) -> Bytes {
+fn write(item: &FeedItem) -> Bytes {
     match item {
-        Item::Event(event) => format!("id: {}\nevent: incident\ndata: {}\n\n", event.id, event.data).into(),
-        Item::Gap { id, reason } => {
+        FeedItem::Event(event) => {
+            format!("id: {}\nevent: incident\ndata: {}\n\n", event.id, event.data).into()
+        }
+        FeedItem::Gap { id, reason } => {
             let gap = Gap { reason: *reason, reload: super::ROUTE };
             let data = serde_json::to_string(&gap).expect("words can always be written");
             format!("id: {id}\nevent: gap\ndata: {data}\n\n").into()

@@ -10,7 +10,7 @@ use axum::response::Response;
 use serde::Serialize;
 
 use super::Web;
-use vagn_emergency::view::PAGE_MAX;
+use vagn_emergency::show::view::PAGE_MAX;
 use vagn_emergency::{self, Detail, Filter, IncidentId, Page};
 use vagn_flow::rfc3339::rfc3339;
 use vagn_http::answer;

@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Body;
-use axum::http::{Request, StatusCode, header};
+use axum::http::{Request as HttpRequest, StatusCode, header};
 use serde_json::json;
 
 use super::super::{Tokens, router};
 use super::fleet::SmallFleet;
 use super::lane::{AT, ID, SmallLane};
 use super::{Reply, get, send, services};
-use vagn_emergency::{Act, Deed};
+use vagn_emergency::{Request, RequestKind};
 
 fn desk() -> (Router, Arc<SmallLane>) {
     let lane = Arc::new(SmallLane::new());
@@ -21,13 +21,13 @@ fn desk() -> (Router, Arc<SmallLane>) {
 }
 
 async fn post(router: &Router, path: &str, body: impl Into<Body>) -> Reply {
-    let request = Request::post(format!("/api/v1/incidents/{path}"));
+    let request = HttpRequest::post(format!("/api/v1/incidents/{path}"));
     let request = request.header(header::CONTENT_TYPE, "application/json; charset=utf-8");
     send(router, request.body(body.into()).unwrap()).await
 }
 
-fn deed(action: Act, by: &str, note: &str) -> Deed {
-    Deed { action, by: by.into(), note: note.into() }
+fn deed(action: RequestKind, by: &str, note: &str) -> Request {
+    Request { action, by: by.into(), note: note.into() }
 }
 
 #[tokio::test]
@@ -48,16 +48,20 @@ async fn the_first_wins_and_the_second_reads_who_was_first_and_when() {
         assert_eq!(problem[name], value, "{problem}");
     }
     assert_eq!(problem["detail"], format!("it has been acknowledged since {AT}, by Anna"));
-    assert_eq!(*lane.done.lock(), [deed(Act::Acknowledge, "Anna", "on our way\nwith two")]);
+    assert_eq!(*lane.done.lock(), [deed(RequestKind::Acknowledge, "Anna", "on our way\nwith two")]);
 }
 
 #[tokio::test]
 async fn what_is_done_is_passed_on_as_it_was_said() {
     let (router, lane) = desk();
     for (path, body, expected) in [
-        ("comments", r#"{"by":"Bo","text":"called back"}"#, deed(Act::Comment, "Bo", "called back")),
-        ("replay", r#"{"by":"Bo","note":null}"#, deed(Act::Replay, "Bo", "")),
-        ("resolve", r#"{"by":"Åsa 🚌","note":"false alarm"}"#, deed(Act::Resolve, "Åsa 🚌", "false alarm")),
+        ("comments", r#"{"by":"Bo","text":"called back"}"#, deed(RequestKind::Comment, "Bo", "called back")),
+        ("replay", r#"{"by":"Bo","note":null}"#, deed(RequestKind::Replay, "Bo", "")),
+        (
+            "resolve",
+            r#"{"by":"Åsa 🚌","note":"false alarm"}"#,
+            deed(RequestKind::Resolve, "Åsa 🚌", "false alarm"),
+        ),
     ] {
         let reply = post(&router, &format!("{ID}/{path}"), body).await;
         assert_eq!((reply.status, &reply.json()["id"]), (StatusCode::OK, &json!(ID)), "{path}");
@@ -117,7 +121,7 @@ async fn a_request_that_cannot_be_read_or_leads_nowhere_is_refused() {
         assert_eq!((reply.status, reply.problem().as_str()), (status, problem), "{path}");
     }
     for path in [&*format!("{ID}/acknowledge"), "replay"] {
-        let request = Request::post(format!("/api/v1/incidents/{path}")).body(Body::from(good)).unwrap();
+        let request = HttpRequest::post(format!("/api/v1/incidents/{path}")).body(Body::from(good)).unwrap();
         let reply = send(&router, request).await;
         let expected = (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type");
         assert_eq!((reply.status, reply.problem().as_str()), expected, "a page elsewhere could send this");

@@ -7,12 +7,14 @@ use parking_lot::Mutex;
 
 use super::super::services::{Asked, Incidents};
 use super::NOW_MS;
-use vagn_emergency::attempt::Outcome;
-use vagn_emergency::feed::Feed;
-use vagn_emergency::view::{
+use vagn_emergency::record::attempt::Outcome;
+use vagn_emergency::show::feed::Feed;
+use vagn_emergency::show::view::{
     AttemptView, CallStatus, CallView, DeedView, EscalationView, LedgerView, PlaceView, TargetView, TrailView,
 };
-use vagn_emergency::{Act, Acted, Deed, Detail, Filter, IncidentId, IncidentView, Page, State, TrailPage};
+use vagn_emergency::{
+    Detail, Filter, IncidentId, IncidentView, Page, Request, RequestKind, RequestOutcome, State, TrailPage,
+};
 use vagn_flow::clock::ManualClock;
 
 pub(super) const ID: &str = "019a0000-0000-7000-8000-000000000001";
@@ -26,7 +28,7 @@ pub(super) const KEPT: usize = 4;
 pub(super) struct SmallLane {
     pub(super) feed: Arc<Feed>,
     /// What was done, in order.
-    pub(super) done: Mutex<Vec<Deed>>,
+    pub(super) done: Mutex<Vec<Request>>,
     /// Vehicles that call for help besides `bus 3`.
     pub(super) calling: HashSet<String>,
     /// Where `bus 3` is.
@@ -47,12 +49,12 @@ impl SmallLane {
     }
 
     /// Who did the first of these.
-    fn first(&self, actions: &[Act]) -> Option<Deed> {
+    fn first(&self, actions: &[RequestKind]) -> Option<Request> {
         self.done.lock().iter().find(|deed| actions.contains(&deed.action)).cloned()
     }
 
     fn state(&self) -> State {
-        match (self.first(&[Act::Acknowledge]), self.first(&[Act::Resolve])) {
+        match (self.first(&[RequestKind::Acknowledge]), self.first(&[RequestKind::Resolve])) {
             (_, Some(_)) => State::Resolved,
             (Some(_), None) => State::Acknowledged,
             (None, None) => State::Open,
@@ -61,7 +63,7 @@ impl SmallLane {
 
     fn view(&self) -> IncidentView {
         let at = AT.to_owned();
-        let deed = |deed: Deed| DeedView { by: deed.by, at: AT.to_owned(), note: deed.note };
+        let deed = |deed: Request| DeedView { by: deed.by, at: AT.to_owned(), note: deed.note };
         let outcome = Outcome::Refused { status: 503, retry_after_s: None };
         IncidentView {
             id: ID.parse().unwrap(),
@@ -75,8 +77,8 @@ impl SmallLane {
             opened_at: at.clone(),
             updated_at: at.clone(),
             accepted_at: None,
-            acknowledged: self.first(&[Act::Acknowledge]).map(deed),
-            resolved: self.first(&[Act::Resolve]).map(deed),
+            acknowledged: self.first(&[RequestKind::Acknowledge]).map(deed),
+            resolved: self.first(&[RequestKind::Resolve]).map(deed),
             reports: 3,
             position: self.position.clone(),
             recent_positions: Vec::new(),
@@ -145,25 +147,25 @@ impl Incidents for SmallLane {
         answer((id.to_string() == ID).then(|| self.detail()))
     }
 
-    fn act(&self, id: IncidentId, deed: Deed) -> Asked<'_, Acted> {
+    fn act(&self, id: IncidentId, deed: Request) -> Asked<'_, RequestOutcome> {
         if id.to_string() != ID {
-            return answer(Acted::NotFound);
+            return answer(RequestOutcome::NotFound);
         }
         let ends = match deed.action {
-            Act::Acknowledge => &[Act::Resolve, Act::Acknowledge][..],
-            Act::Resolve => &[Act::Resolve],
-            Act::Comment | Act::Replay => &[],
+            RequestKind::Acknowledge => &[RequestKind::Resolve, RequestKind::Acknowledge][..],
+            RequestKind::Resolve => &[RequestKind::Resolve],
+            RequestKind::Comment | RequestKind::Replay => &[],
         };
         if let Some(first) = ends.iter().find_map(|end| self.first(&[*end])) {
-            let Deed { by, note, .. } = first;
-            return answer(Acted::Refused { state: self.state(), by, at: AT.to_owned(), note });
+            let Request { by, note, .. } = first;
+            return answer(RequestOutcome::Refused { state: self.state(), by, at: AT.to_owned(), note });
         }
         self.done.lock().push(deed);
-        answer(Acted::Done(Box::new(self.detail())))
+        answer(RequestOutcome::Done(Box::new(self.detail())))
     }
 
     fn replay(&self, by: Box<str>) -> Asked<'_, u64> {
-        self.done.lock().push(Deed { action: Act::Replay, by, note: "all".into() });
+        self.done.lock().push(Request { action: RequestKind::Replay, by, note: "all".into() });
         answer(3)
     }
 

@@ -4,20 +4,20 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use super::{Desk, Live, Moment};
-use crate::calls::{Again, Caller};
-use crate::candidate::{Candidate, Claim};
+use crate::fix::{Fix, extend};
 use crate::id::IncidentId;
-use crate::incident::{Escalation, Incident};
-use crate::place::{Place, extend};
-use crate::sightings::Seen;
-use crate::trail::Action;
+use crate::intake::alarm::{Alarm, PendingAck};
+use crate::intake::known::KnownVehicle;
+use crate::notify::queue::{Again, Standing};
+use crate::record::incident::{Escalation, Incident};
+use crate::trail::EventKind;
 
 /// Incidents of one vehicle that may be live at a time, each under an id of the vehicle's own. Beyond, what it reports
 /// goes to the latest of them.
 const PER_VEHICLE_MAX: usize = 8;
 
 /// What is known of vehicles apart from their calls. Who is not in it may or may not be known, and is treated as if.
-pub type Known = HashMap<Box<str>, Option<Seen>>;
+pub type Known = HashMap<Box<str>, Option<KnownVehicle>>;
 
 /// How well the vehicle of a call is known.
 #[derive(Debug, Clone, Copy)]
@@ -33,7 +33,7 @@ struct Acquaintance {
 pub struct Admitted {
     /// New incidents.
     pub opened: Vec<IncidentId>,
-    /// Calls that joined an incident.
+    /// NoticeQueue that joined an incident.
     pub updated: usize,
     /// Vehicles that were turned away, because too many incidents are open.
     pub refused: Vec<Box<str>>,
@@ -41,7 +41,7 @@ pub struct Admitted {
 
 /// An incident that was one with another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Folded {
+pub struct Merged {
     /// The one that is no more.
     pub id: IncidentId,
     /// The one that goes on.
@@ -59,7 +59,7 @@ struct Sought<'a> {
 }
 
 impl<'a> Sought<'a> {
-    fn of(call: &'a Candidate) -> Self {
+    fn of(call: &'a Alarm) -> Self {
         let named = call.vehicle_incident.as_deref();
         Self { vehicle_id: &call.vehicle_id, test: call.is_test(), named, at: call.arrived }
     }
@@ -74,9 +74,9 @@ impl Desk {
     /// Takes in what the store holds: left behind by an earlier run, or from before it failed. What is owed is called at
     /// once, the oldest first, and a turn that should have ended by now ends now. What is at the desk already is newer, and
     /// written again; only what nobody has been called about yet may turn out to be a repeat of a call that was restored.
-    pub fn restore(&mut self, incidents: Vec<Incident>, now: Moment) -> Vec<Folded> {
+    pub fn restore(&mut self, incidents: Vec<Incident>, now: Moment) -> Vec<Merged> {
         self.restored = now.at;
-        let known = self.live.values().map(|live| (live.incident.caller(), live.incident.id));
+        let known = self.live.values().map(|live| (live.incident.standing(), live.incident.id));
         self.changed.extend(known.filter(|new| !self.new.contains(new)).map(|(_, id)| id));
         for incident in incidents {
             if !self.live.contains_key(&incident.id) {
@@ -98,7 +98,7 @@ impl Desk {
     }
 
     /// Lets an incident that was opened before the store could say what it holds go on as the one it belongs to.
-    fn fold(&mut self, id: IncidentId, now: Moment) -> Option<Folded> {
+    fn fold(&mut self, id: IncidentId, now: Moment) -> Option<Merged> {
         let live = &self.live[&id];
         let repeat = Sought::by(&live.incident, live.last_report());
         let into = self.find(&repeat, |live| live.recorded > 0)?;
@@ -106,16 +106,16 @@ impl Desk {
         let last_report = repeat.last_report();
         let live = self.change(into, |incident| incident.take_in(repeat.incident))?;
         live.heard(last_report);
-        repeat.claims.into_iter().for_each(|(_, claim)| live.wait(claim));
-        self.claimed.insert(into);
+        repeat.acks.into_iter().for_each(|(_, ack)| live.wait(ack));
+        self.awaited.insert(into);
         self.urgent = true;
         self.note_place(into);
-        self.note(into, now.ms, Action::Joined, &format!("took in {id}, which was the same call"));
-        Some(Folded { id, into })
+        self.note(into, now.ms, EventKind::Joined, &format!("took in {id}, which was the same call"));
+        Some(Merged { id, into })
     }
 
     /// Takes calls for help over; [`Desk::admit`] lets them in.
-    pub fn arrive(&mut self, calls: Vec<Candidate>) {
+    pub fn arrive(&mut self, calls: Vec<Alarm>) {
         self.arrived.extend(calls);
     }
 
@@ -143,7 +143,7 @@ impl Desk {
         admitted
     }
 
-    fn admit_one(&mut self, call: Candidate, known: &Known, admitted: &mut Admitted) {
+    fn admit_one(&mut self, call: Alarm, known: &Known, admitted: &mut Admitted) {
         if let Some(id) = self.find(&Sought::of(&call), |_| true) {
             self.join(id, call);
             admitted.updated += 1;
@@ -152,7 +152,7 @@ impl Desk {
         let seen = known.get(&call.vehicle_id).copied();
         let standing = self.standing_of(&call, seen);
         if self.is_full(call.is_test(), standing.proven) {
-            call.claims.into_iter().for_each(Claim::refuse);
+            call.acks.into_iter().for_each(PendingAck::refuse);
             admitted.refused.push(call.vehicle_id);
             return;
         }
@@ -160,7 +160,7 @@ impl Desk {
     }
 
     /// What the vehicle of a call is to us: what it was when it first called, if that goes on, else what is known of it.
-    fn standing_of(&self, call: &Candidate, seen: Option<Option<Seen>>) -> Acquaintance {
+    fn standing_of(&self, call: &Alarm, seen: Option<Option<KnownVehicle>>) -> Acquaintance {
         let first = self.roster.of(&call.vehicle_id, call.is_test()).first();
         if let Some(first) = first.and_then(|id| self.get(*id)) {
             return Acquaintance { familiar: first.familiar, proven: first.proven };
@@ -196,26 +196,26 @@ impl Desk {
         strangers_fill || self.roster.open(false) >= max
     }
 
-    fn open(&mut self, mut call: Candidate, standing: Acquaintance, seen: Option<Seen>) -> IncidentId {
+    fn open(&mut self, mut call: Alarm, standing: Acquaintance, seen: Option<KnownVehicle>) -> IncidentId {
         let id = self.ids.next(call.received_ms);
         let mut incident = Incident::open(id, &call);
         (incident.familiar, incident.proven) = (standing.familiar, standing.proven);
-        if let Some(Seen { place, .. }) = seen {
+        if let Some(KnownVehicle { place, .. }) = seen {
             extend(&mut incident.track, place);
             incident.place = incident.place.or(Some(place));
         }
-        let claims = std::mem::take(&mut call.claims).into_iter().map(|claim| (1, claim)).collect();
+        let acks = std::mem::take(&mut call.acks).into_iter().map(|ack| (1, ack)).collect();
         let now = Moment { ms: call.received_ms, at: call.arrived };
         let how = incident.kind.map_or("the flag", vagn_wire::Kind::as_str);
-        let mut live = Live::open(incident, &call, claims);
-        live.note(&call.vehicle_id, now.ms, Action::Opened, how);
-        let caller = live.incident.caller();
-        if !live.claims.is_empty() {
-            self.claimed.insert(id);
+        let mut live = Live::open(incident, &call, acks);
+        live.note(&call.vehicle_id, now.ms, EventKind::Opened, how);
+        let standing = live.incident.standing();
+        if !live.acks.is_empty() {
+            self.awaited.insert(id);
         }
         self.enlist(live);
-        self.new.insert((caller, id));
-        self.happens(id, Action::Opened);
+        self.new.insert((standing, id));
+        self.happens(id, EventKind::Opened);
         self.urgent = true;
         self.begin(id, now);
         id
@@ -223,10 +223,10 @@ impl Desk {
 
     /// The first turn begins.
     fn begin(&mut self, id: IncidentId, now: Moment) {
-        let Some((line, caller)) = self.engage_first(id, now) else { return };
+        let Some((line, standing)) = self.engage_first(id, now) else { return };
         let patience = if self.store_up { self.rules.record_within } else { Duration::ZERO };
         // What had to wait until the store was read has not had its time to be recorded yet.
-        self.lines[line].hold(id, caller, now.at.max(self.restored) + patience);
+        self.lines[line].hold(id, standing, now.at.max(self.restored) + patience);
     }
 
     /// Goes on with an incident of an earlier run: calls what is owed at once, and lets the turn end when it should have.
@@ -242,8 +242,8 @@ impl Desk {
         let begun = |target: &str| incident.deliveries.iter().any(|one| *one.target == *target);
         let mut turns = self.rules.turns(incident.test).iter();
         if !incident.is_resolved() && !turns.any(|turn| begun(&turn.target)) {
-            if let Some((line, caller)) = self.engage_first(id, now) {
-                self.lines[line].again(id, Again::Owed(caller), now.at);
+            if let Some((line, standing)) = self.engage_first(id, now) {
+                self.lines[line].again(id, Again::Owed(standing), now.at);
             }
             return false;
         }
@@ -252,9 +252,9 @@ impl Desk {
     }
 
     /// Makes it the first target's turn.
-    fn engage_first(&mut self, id: IncidentId, now: Moment) -> Option<(usize, Caller)> {
+    fn engage_first(&mut self, id: IncidentId, now: Moment) -> Option<(usize, Standing)> {
         let incident = &self.live[&id].incident;
-        let (test, caller) = (incident.test, incident.caller());
+        let (test, standing) = (incident.test, incident.standing());
         let turn = self.rules.turns(test).first()?.clone();
         let clocked = incident.is_unacknowledged();
         let next_ms = clocked.then(|| now.ms.saturating_add_unsigned(turn.lasts.as_millis() as u64));
@@ -262,25 +262,25 @@ impl Desk {
         live.incident.delivery(&turn.target, now.ms);
         live.incident.escalation = Escalation { level: 0, next_ms };
         self.end_turn_at(id, clocked.then(|| now.at.saturating_add(turn.lasts)));
-        Some((self.rules.first(test), caller))
+        Some((self.rules.first(test), standing))
     }
 
-    fn join(&mut self, id: IncidentId, mut call: Candidate) {
-        let claims = std::mem::take(&mut call.claims);
-        self.urgent |= !claims.is_empty();
+    fn join(&mut self, id: IncidentId, mut call: Alarm) {
+        let acks = std::mem::take(&mut call.acks);
+        self.urgent |= !acks.is_empty();
         let heard_again = self.live[&id].incident.quiet_ms.is_some();
         let live = self.change(id, |incident| incident.update(&call)).expect("matched among the live");
         live.heard(call.last_arrived);
-        let claimed = !claims.is_empty();
-        for claim in claims {
-            live.wait(claim);
+        let awaited = !acks.is_empty();
+        for ack in acks {
+            live.wait(ack);
         }
-        if claimed {
-            self.claimed.insert(id);
+        if awaited {
+            self.awaited.insert(id);
         }
         if heard_again {
             self.change(id, |incident| incident.quiet_ms = None);
-            self.note_by(&call.vehicle_id, id, call.received_ms, Action::Heard, "it reports again");
+            self.note_by(&call.vehicle_id, id, call.received_ms, EventKind::Heard, "it reports again");
         }
         self.note_place(id);
         self.stirred.insert(id);
@@ -310,7 +310,7 @@ impl Desk {
     }
 
     /// The vehicle was seen there at `now`, by what is known apart from its call.
-    pub fn place(&mut self, id: IncidentId, last_known: Place, now: Duration) {
+    pub fn place(&mut self, id: IncidentId, last_known: Fix, now: Duration) {
         let news = self
             .get(id)
             .is_some_and(|incident| incident.place.is_none_or(|place| place.time_ms < last_known.time_ms));

@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use super::{Desk, Moment};
-use crate::attempt::{Attempt, Message, MessageKey, Outcome};
-use crate::calls::{Again, Calls};
-use crate::delivery::Told;
 use crate::id::IncidentId;
-use crate::incident::{Escalation, Incident};
-use crate::trail::Action;
+use crate::notify::queue::{Again, NoticeQueue};
+use crate::record::attempt::{Attempt, Message, MessageKey, Outcome};
+use crate::record::delivery::Told;
+use crate::record::incident::{Escalation, Incident};
+use crate::trail::EventKind;
 
 /// Turns that end at a time: some milliseconds.
 const TURNS_AT_ONCE: usize = 256;
@@ -78,7 +78,7 @@ impl Desk {
         let (arrived, number_of_attempt) = (live.arrived.take(), live.begun);
         if live.recorded == 0 && !live.incident.called_unrecorded {
             self.change(id, |incident| incident.called_unrecorded = true);
-            self.note(id, now.ms, Action::Unrecorded, "the disk is slow or broken: called all the same");
+            self.note(id, now.ms, EventKind::Unrecorded, "the disk is slow or broken: called all the same");
         }
         let incident = self.live[&id].incident.clone();
         let key = MessageKey { incident: id, number };
@@ -117,12 +117,12 @@ impl Desk {
             incident.delivery(&attempt.target, now.ms).accepted(attempt.message, told, now.ms);
         });
         let Some(live) = done else { return };
-        *live.line(line) = super::live::Line { failures: 0, told: Some(now.at) };
+        *live.line(line) = super::live::Retries { failures: 0, told: Some(now.at) };
         self.urgent = true;
         if attempt.message == Message::Opened {
             let how = if first { "accepted" } else { "accepted as well" };
             let reason = format!("{how}, attempt {}", attempt.number);
-            self.note_by(&attempt.target, id, now.ms, Action::Notified, &reason);
+            self.note_by(&attempt.target, id, now.ms, EventKind::Notified, &reason);
         }
         self.spread(id, now.at);
     }
@@ -142,7 +142,7 @@ impl Desk {
         }
         if deaths.is_power_of_two() {
             let reason = format!("refused for good, status {status}; refusals: {deaths}");
-            self.note_by(&turn, id, now.ms, Action::DeadLetter, &reason);
+            self.note_by(&turn, id, now.ms, EventKind::DeadLetter, &reason);
         }
         let incident = &self.live[&id].incident;
         let (turns, level) = (self.rules.turns(incident.test).len(), incident.escalation.level as usize);
@@ -167,7 +167,7 @@ impl Desk {
     /// Lets every target hear what it is owed: what is new to who has accepted the incident, soon, and all else now.
     pub(super) fn spread(&mut self, id: IncidentId, now: Duration) {
         let Some(live) = self.live.get_mut(&id).filter(|live| !live.incident.is_resolved()) else { return };
-        let (told, caller) = (live.incident.to_tell(), live.incident.caller());
+        let (told, standing) = (live.incident.to_tell(), live.incident.standing());
         let first = self.rules.first(live.incident.test);
         for (at, turn) in self.rules.turns(live.incident.test).iter().enumerate() {
             let line = first + at;
@@ -179,7 +179,7 @@ impl Desk {
                     let due = told_at.map_or(now, |told| now.max(told + self.rules.news_every));
                     self.lines[line].again(id, Again::News, due);
                 }
-                Some(_) => self.lines[line].again(id, Again::Owed(caller), now),
+                Some(_) => self.lines[line].again(id, Again::Owed(standing), now),
                 None => {}
             }
         }
@@ -220,7 +220,7 @@ impl Desk {
     /// It is the next target's turn, and behind the last the first's again.
     fn pass_on(&mut self, id: IncidentId, now: Moment, why: &str) {
         let Some(live) = self.live.get(&id) else { return };
-        let (test, caller) = (live.incident.test, live.incident.caller());
+        let (test, standing) = (live.incident.test, live.incident.standing());
         let turns = self.rules.turns(test);
         let level = live.incident.escalation.level.saturating_add(1);
         let Some(turn) = turns.get(level as usize % turns.len().max(1)).cloned() else { return };
@@ -234,32 +234,32 @@ impl Desk {
             owed = began && delivery.engage_again();
         });
         match (began, owed) {
-            (false, _) => self.lines[line].begin(id, caller),
-            (true, true) => self.lines[line].again(id, Again::Owed(caller), now.at),
+            (false, _) => self.lines[line].begin(id, standing),
+            (true, true) => self.lines[line].again(id, Again::Owed(standing), now.at),
             (true, false) => {}
         }
         self.end_turn_at(id, Some(now.at.saturating_add(turn.lasts)));
         self.urgent = true;
         // A chain that goes round for days must not bury the rest of the trail.
         if level <= rounds || level.is_power_of_two() {
-            self.note(id, now.ms, Action::Escalated, &format!("{why}: turn {level} is {}'s", turn.target));
+            self.note(id, now.ms, EventKind::Escalated, &format!("{why}: turn {level} is {}'s", turn.target));
         }
     }
 
     /// Whoever made the calls is gone: what was under way is tried again, under the same key.
     pub fn hung_up(&mut self) {
-        self.lines.iter_mut().for_each(Calls::hung_up);
+        self.lines.iter_mut().for_each(NoticeQueue::hung_up);
     }
 
     /// Whether an incident waits for its first call and may be called.
     pub fn has_fresh(&self) -> bool {
-        self.lines.iter().any(Calls::has_fresh)
+        self.lines.iter().any(NoticeQueue::has_fresh)
     }
 
     /// When there may be a call to make although nothing else happens, on the monotonic clock.
     pub fn wake_at(&self) -> Option<Duration> {
         let turns = self.turn_ends.first().map(|(at, _)| *at);
-        self.lines.iter().filter_map(Calls::wake_at).chain(turns).min()
+        self.lines.iter().filter_map(NoticeQueue::wake_at).chain(turns).min()
     }
 
     /// Whether the incident is being called about right now, by the target's place in the rules.
@@ -274,7 +274,7 @@ impl Desk {
 
     /// Whether each target is called as calls come, and not only probed.
     pub fn targets_up(&self) -> Vec<bool> {
-        self.lines.iter().map(Calls::is_up).collect()
+        self.lines.iter().map(NoticeQueue::is_up).collect()
     }
 
     /// Real incidents that a target has refused for good.

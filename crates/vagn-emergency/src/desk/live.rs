@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use super::{Draft, Moment};
-use crate::attempt::Attempt;
-use crate::candidate::{CLAIMS_MAX, Candidate, Claim};
-use crate::incident::Incident;
-use crate::trail::{Action, Note};
+use crate::intake::alarm::{Alarm, PENDING_ACKS_MAX, PendingAck};
+use crate::record::attempt::Attempt;
+use crate::record::incident::Incident;
+use crate::trail::{Event, EventKind};
 
 /// Changes of one incident by us and by targets that may wait for a store that does not work; what people decide always may.
 const NOTES_MAX: usize = 200;
@@ -18,7 +18,7 @@ pub(super) struct Live {
     pub(super) incident: Incident,
     pub(super) version: u64,
     pub(super) recorded: u64,
-    pub(super) claims: Vec<(u64, Claim)>,
+    pub(super) acks: Vec<(u64, PendingAck)>,
     /// When it arrived, while nobody has called about it.
     pub(super) arrived: Option<Duration>,
     /// When its latest report arrived, or when it was restored; on the monotonic clock, since the wall clock may jump and
@@ -31,9 +31,9 @@ pub(super) struct Live {
     /// Attempts that have begun.
     pub(super) begun: u32,
     /// By target, in the order of the rules.
-    pub(super) lines: Vec<Line>,
+    pub(super) lines: Vec<Retries>,
     /// Changes that are not in the trail yet, by number.
-    notes: Vec<(u64, Note)>,
+    notes: Vec<(u64, Event)>,
     noted: u64,
     /// Attempts that are not in the ledger yet.
     pub(super) ledger: Vec<Attempt>,
@@ -43,7 +43,7 @@ pub(super) struct Live {
 
 /// What only memory knows of one delivery.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Line {
+pub(super) struct Retries {
     /// Attempts that came to nothing since the last answer.
     pub(super) failures: u32,
     /// When the target last accepted something.
@@ -52,8 +52,8 @@ pub(super) struct Line {
 
 impl Live {
     /// An incident that its first report opens.
-    pub(super) fn open(incident: Incident, call: &Candidate, claims: Vec<(u64, Claim)>) -> Self {
-        Self { arrived: Some(call.arrived), claims, recorded: 0, ..Self::at(incident, call.last_arrived) }
+    pub(super) fn open(incident: Incident, call: &Alarm, acks: Vec<(u64, PendingAck)>) -> Self {
+        Self { arrived: Some(call.arrived), acks, recorded: 0, ..Self::at(incident, call.last_arrived) }
     }
 
     /// An incident from the store. Only the wall clock can tell how long it has been quiet; when it says that its latest
@@ -69,7 +69,7 @@ impl Live {
             incident,
             version: 1,
             recorded: 1,
-            claims: Vec::new(),
+            acks: Vec::new(),
             arrived: None,
             last_report,
             quiet_before: Duration::ZERO,
@@ -100,29 +100,29 @@ impl Live {
     }
 
     /// Keeps the sender waiting until the incident is on disk as it is now.
-    pub(super) fn wait(&mut self, claim: Claim) {
-        if self.claims.len() < CLAIMS_MAX { self.claims.push((self.version, claim)) } else { claim.refuse() }
+    pub(super) fn wait(&mut self, ack: PendingAck) {
+        if self.acks.len() < PENDING_ACKS_MAX { self.acks.push((self.version, ack)) } else { ack.refuse() }
     }
 
-    pub(super) fn line(&mut self, line: usize) -> &mut Line {
+    pub(super) fn line(&mut self, line: usize) -> &mut Retries {
         if self.lines.len() <= line {
-            self.lines.resize(line + 1, Line::default());
+            self.lines.resize(line + 1, Retries::default());
         }
         &mut self.lines[line]
     }
 
     /// Puts somebody's change on the trail.
-    pub(super) fn note(&mut self, by: &str, at_ms: i64, action: Action, reason: &str) {
+    pub(super) fn note(&mut self, by: &str, at_ms: i64, action: EventKind, reason: &str) {
         if self.notes.len() >= NOTES_MAX && !action.is_decision() {
             return;
         }
         let (by, reason) = (by.into(), reason.into());
         self.noted += 1;
-        self.notes.push((self.noted, Note { at_ms, incident: self.incident.id, action, by, reason }));
+        self.notes.push((self.noted, Event { at_ms, incident: self.incident.id, action, by, reason }));
     }
 
     /// The changes that are not in the trail yet.
-    pub(super) fn notes(&self) -> impl Iterator<Item = &Note> {
+    pub(super) fn notes(&self) -> impl Iterator<Item = &Event> {
         self.notes.iter().map(|(_, note)| note)
     }
 

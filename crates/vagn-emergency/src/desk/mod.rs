@@ -11,6 +11,7 @@ mod admission;
 mod delivery;
 mod live;
 mod persons;
+mod roster;
 #[cfg(test)]
 mod tests;
 mod upkeep;
@@ -18,18 +19,18 @@ mod upkeep;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
-use super::attempt::Attempt;
-use super::calls::{Caller, Calls};
-use super::candidate::Candidate;
-use super::id::{IdMaker, IncidentId};
-use super::incident::{Incident, MACHINE};
-use super::roster::Roster;
-use super::rules::Rules;
-use super::trail::{Action, Note};
-pub use admission::{Admitted, Folded, Known};
+use crate::id::{IdMaker, IncidentId};
+use crate::intake::alarm::Alarm;
+use crate::notify::queue::{NoticeQueue, Standing};
+use crate::record::attempt::Attempt;
+use crate::record::incident::{Incident, MACHINE};
+use crate::rules::Rules;
+use crate::trail::{Event, EventKind};
+pub use admission::{Admitted, Known, Merged};
 pub use delivery::{Call, Ended};
 use live::Live;
-pub use persons::{Act, Deed, Refusal};
+pub use persons::{Refusal, Request, RequestKind};
+use roster::Roster;
 
 /// Now, by both clocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,7 +47,7 @@ pub struct Desk {
     ids: IdMaker,
     rng: fastrand::Rng,
     /// Taken from the inbox and not let in yet.
-    arrived: VecDeque<Candidate>,
+    arrived: VecDeque<Alarm>,
     live: BTreeMap<IncidentId, Live>,
     roster: Roster,
     unaccepted: BTreeSet<IncidentId>,
@@ -54,11 +55,11 @@ pub struct Desk {
     /// Real ones with a target that has refused them for good.
     dead: BTreeSet<IncidentId>,
     /// Never written yet; they go first, and of them the vehicles that were known before.
-    new: BTreeSet<(Caller, IncidentId)>,
+    new: BTreeSet<(Standing, IncidentId)>,
     /// Written, and changed since.
     changed: BTreeSet<IncidentId>,
     /// With senders who wait to hear that it is on disk.
-    claimed: BTreeSet<IncidentId>,
+    awaited: BTreeSet<IncidentId>,
     unplaced: BTreeSet<IncidentId>,
     /// Whose place is looked for first the next time.
     place_next: IncidentId,
@@ -70,21 +71,21 @@ pub struct Desk {
     /// When the store was read, on the monotonic clock.
     restored: Duration,
     /// What each target is owed, in the order of the rules.
-    lines: Vec<Calls>,
+    lines: Vec<NoticeQueue>,
     /// When a turn ends, and whose incident's.
     turn_ends: BTreeSet<(Duration, IncidentId)>,
-    happened: Vec<Happened>,
+    happened: Vec<Announcement>,
     /// Changed in a way that is worth showing, and no more.
     stirred: BTreeSet<IncidentId>,
 }
 
 /// Something that somebody who watches should see.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Happened {
+pub struct Announcement {
     /// The incident as it was then; it may have left the desk since.
     pub incident: Incident,
     /// What happened to it.
-    pub action: Action,
+    pub action: EventKind,
 }
 
 /// An incident to be written, as it was at `version`, with what goes onto its trail and ledger.
@@ -95,7 +96,7 @@ pub struct Draft {
     /// Grows with every change.
     pub version: u64,
     /// What has happened to it.
-    pub notes: Vec<Note>,
+    pub notes: Vec<Event>,
     /// Number of the last of these.
     pub noted: u64,
     /// Attempts that have ended.
@@ -104,7 +105,7 @@ pub struct Draft {
 
 /// How things stand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Standing {
+pub struct Overview {
     /// Real incidents that are not resolved.
     pub open: usize,
     /// Trials that are not resolved.
@@ -126,7 +127,7 @@ pub struct Standing {
 impl Desk {
     /// An empty desk. `seed` decides the jitter between attempts.
     pub fn new(rules: Rules, seed: u64) -> Self {
-        let lines = rules.all().map(|turn| Calls::new(turn.lines, rules.patience)).collect();
+        let lines = rules.all().map(|turn| NoticeQueue::new(turn.lines, rules.patience)).collect();
         Self {
             rules,
             ids: IdMaker::default(),
@@ -139,7 +140,7 @@ impl Desk {
             dead: BTreeSet::new(),
             new: BTreeSet::new(),
             changed: BTreeSet::new(),
-            claimed: BTreeSet::new(),
+            awaited: BTreeSet::new(),
             unplaced: BTreeSet::new(),
             place_next: IncidentId::from_u128(0),
             tidy_next: IncidentId::from_u128(0),
@@ -168,8 +169,8 @@ impl Desk {
         let live = self.live.remove(&id)?;
         self.roster.leave(&live.incident);
         self.lines.iter_mut().for_each(|calls| calls.done(id));
-        self.new.remove(&(live.incident.caller(), id));
-        let waits = [&mut self.unaccepted, &mut self.unacknowledged, &mut self.dead, &mut self.claimed];
+        self.new.remove(&(live.incident.standing(), id));
+        let waits = [&mut self.unaccepted, &mut self.unacknowledged, &mut self.dead, &mut self.awaited];
         for ids in waits.into_iter().chain([&mut self.changed, &mut self.unplaced, &mut self.stirred]) {
             ids.remove(&id);
         }
@@ -205,12 +206,12 @@ impl Desk {
     }
 
     /// Puts a change of ours on the trail of an incident, and lets those who watch know.
-    fn note(&mut self, id: IncidentId, at_ms: i64, action: Action, reason: &str) {
+    fn note(&mut self, id: IncidentId, at_ms: i64, action: EventKind, reason: &str) {
         self.note_by(MACHINE, id, at_ms, action, reason);
     }
 
     /// Puts somebody's change on the trail of an incident, and lets those who watch know.
-    fn note_by(&mut self, by: &str, id: IncidentId, at_ms: i64, action: Action, reason: &str) {
+    fn note_by(&mut self, by: &str, id: IncidentId, at_ms: i64, action: EventKind, reason: &str) {
         if let Some(live) = self.change(id, |_| ()) {
             live.note(by, at_ms, action, reason);
         }
@@ -218,9 +219,9 @@ impl Desk {
     }
 
     /// Lets those who watch know.
-    fn happens(&mut self, id: IncidentId, action: Action) {
+    fn happens(&mut self, id: IncidentId, action: EventKind) {
         let incident = self.get(id).cloned();
-        self.happened.extend(incident.map(|incident| Happened { incident, action }));
+        self.happened.extend(incident.map(|incident| Announcement { incident, action }));
     }
 
     fn note_place(&mut self, id: IncidentId) {
@@ -237,7 +238,7 @@ impl Desk {
     }
 
     /// What has happened since this was last asked.
-    pub fn take_happened(&mut self) -> Vec<Happened> {
+    pub fn take_happened(&mut self) -> Vec<Announcement> {
         std::mem::take(&mut self.happened)
     }
 
@@ -276,16 +277,16 @@ impl Desk {
         let id = draft.incident.id;
         let Some(live) = self.live.get_mut(&id) else { return };
         live.recorded(draft);
-        let safe = |(since, _): &mut (u64, super::candidate::Claim)| *since <= draft.version;
-        live.claims.extract_if(.., safe).for_each(|(_, claim)| claim.grant(id));
+        let safe = |(since, _): &mut (u64, crate::intake::alarm::PendingAck)| *since <= draft.version;
+        live.acks.extract_if(.., safe).for_each(|(_, ack)| ack.grant(id));
         let done = live.recorded >= live.version;
-        if live.claims.is_empty() {
-            self.claimed.remove(&id);
+        if live.acks.is_empty() {
+            self.awaited.remove(&id);
         }
         // What is under way must still find its incident.
         let over = live.incident.is_resolved() && !self.lines.iter().any(|calls| calls.is_under_way(id));
         self.lines.iter_mut().for_each(|calls| calls.recorded(id));
-        self.new.remove(&(draft.incident.caller(), id));
+        self.new.remove(&(draft.incident.standing(), id));
         match (done, over) {
             (false, _) => drop(self.changed.insert(id)),
             (true, false) => drop(self.changed.remove(&id)),
@@ -301,7 +302,7 @@ impl Desk {
     pub fn store_down(&mut self) {
         self.store_up = false;
         self.urgent = false;
-        self.lines.iter_mut().for_each(Calls::release);
+        self.lines.iter_mut().for_each(NoticeQueue::release);
     }
 
     /// The incident, if it is still at the desk.
@@ -315,7 +316,7 @@ impl Desk {
     }
 
     /// What is not on the trail and the ledger of the incident yet.
-    pub fn pending(&self, id: IncidentId) -> (Vec<Note>, Vec<Attempt>) {
+    pub fn pending(&self, id: IncidentId) -> (Vec<Event>, Vec<Attempt>) {
         let live = self.live.get(&id);
         live.map(|live| (live.notes().cloned().collect(), live.ledger.clone())).unwrap_or_default()
     }
@@ -332,11 +333,11 @@ impl Desk {
     }
 
     /// How things stand.
-    pub fn standing(&self) -> Standing {
+    pub fn overview(&self) -> Overview {
         let opened = |ids: &BTreeSet<IncidentId>| {
             ids.first().and_then(|id| self.get(*id)).map(|incident| incident.opened_ms)
         };
-        Standing {
+        Overview {
             open: self.roster.open(false),
             open_tests: self.roster.open(true),
             open_of_strangers: self.roster.strangers(),

@@ -1,14 +1,14 @@
 //! What people decide about an incident. The first to acknowledge or resolve it wins.
 
 use super::{Desk, Live, Moment};
-use crate::calls::Again;
 use crate::id::IncidentId;
-use crate::incident::{Decision, Incident, State};
-use crate::trail::Action;
+use crate::notify::queue::Again;
+use crate::record::incident::{Decision, Incident, State};
+use crate::trail::EventKind;
 
 /// What a person does about an incident.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Act {
+pub enum RequestKind {
     /// Takes it on: nobody else needs to be called.
     Acknowledge,
     /// Closes it.
@@ -21,9 +21,9 @@ pub enum Act {
 
 /// An act, with who does it and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Deed {
+pub struct Request {
     /// What is done.
-    pub action: Act,
+    pub action: RequestKind,
     /// Who does it.
     pub by: Box<str>,
     /// Why, or what else there is to say.
@@ -44,20 +44,20 @@ impl Desk {
     ///
     /// # Errors
     /// When somebody else has done it before, or it is over.
-    pub fn act(&mut self, id: IncidentId, deed: &Deed, now: Moment) -> Result<(), Refusal> {
+    pub fn act(&mut self, id: IncidentId, request: &Request, now: Moment) -> Result<(), Refusal> {
         let Some(live) = self.live.get(&id) else { return Ok(()) };
-        if let Some(refusal) = refusal(&live.incident, deed.action) {
+        if let Some(refusal) = refusal(&live.incident, request.action) {
             return Err(refusal);
         }
-        let decision = Decision { by: deed.by.clone(), at_ms: now.ms, note: deed.note.clone() };
-        let action = match deed.action {
-            Act::Acknowledge => self.acknowledge(id, decision, now),
-            Act::Resolve => self.resolve(id, decision),
-            Act::Comment => Action::Commented,
-            Act::Replay if self.replay(id, now) == 0 => return Ok(()),
-            Act::Replay => Action::Replayed,
+        let decision = Decision { by: request.by.clone(), at_ms: now.ms, note: request.note.clone() };
+        let action = match request.action {
+            RequestKind::Acknowledge => self.acknowledge(id, decision, now),
+            RequestKind::Resolve => self.resolve(id, decision),
+            RequestKind::Comment => EventKind::Commented,
+            RequestKind::Replay if self.replay(id, now) == 0 => return Ok(()),
+            RequestKind::Replay => EventKind::Replayed,
         };
-        self.note_by(&deed.by, id, now.ms, action, &deed.note);
+        self.note_by(&request.by, id, now.ms, action, &request.note);
         self.urgent = true;
         Ok(())
     }
@@ -69,37 +69,37 @@ impl Desk {
         }
     }
 
-    fn acknowledge(&mut self, id: IncidentId, decision: Decision, now: Moment) -> Action {
+    fn acknowledge(&mut self, id: IncidentId, decision: Decision, now: Moment) -> EventKind {
         self.change(id, |incident| {
             incident.acknowledge(decision);
             incident.deliveries.iter_mut().for_each(|delivery| delivery.reminder = false);
         });
         self.end_turn_at(id, None);
         self.spread(id, now.at);
-        Action::Acknowledged
+        EventKind::Acknowledged
     }
 
-    pub(super) fn resolve(&mut self, id: IncidentId, decision: Decision) -> Action {
+    pub(super) fn resolve(&mut self, id: IncidentId, decision: Decision) -> EventKind {
         if let Some(live) = self.change(id, |incident| incident.resolve(decision)) {
             let over = live.incident.clone();
             self.roster.leave(&over);
         }
         self.end_turn_at(id, None);
         self.lines.iter_mut().for_each(|calls| calls.cancel(id));
-        Action::Resolved
+        EventKind::Resolved
     }
 
     /// Has every target called again that has refused the incident for good. Returns how many.
     fn replay(&mut self, id: IncidentId, now: Moment) -> usize {
         let Some(live) = self.live.get_mut(&id) else { return 0 };
-        let (test, caller) = (live.incident.test, live.incident.caller());
+        let (test, standing) = (live.incident.test, live.incident.standing());
         let first = self.rules.first(test);
         let mut replayed = 0;
         for (at, turn) in self.rules.turns(test).iter().enumerate() {
             let dead = live.incident.deliveries.iter_mut().find(|one| one.target == turn.target);
             if let Some(dead) = dead.filter(|one| one.dead.is_some()) {
                 dead.engage_again();
-                self.lines[first + at].again(id, Again::Owed(caller), now.at);
+                self.lines[first + at].again(id, Again::Owed(standing), now.at);
                 replayed += 1;
             }
         }
@@ -113,7 +113,7 @@ impl Desk {
         for id in dead {
             let letters = self.replay(id, now);
             if letters > 0 {
-                self.note_by(by, id, now.ms, Action::Replayed, "");
+                self.note_by(by, id, now.ms, EventKind::Replayed, "");
             }
             replayed += letters;
         }
@@ -122,11 +122,11 @@ impl Desk {
     }
 }
 
-fn refusal(incident: &Incident, act: Act) -> Option<Refusal> {
-    let first = match act {
-        Act::Acknowledge => incident.acknowledged.as_ref().or(incident.resolved.as_ref()),
-        Act::Resolve | Act::Replay => incident.resolved.as_ref(),
-        Act::Comment => None,
+fn refusal(incident: &Incident, kind: RequestKind) -> Option<Refusal> {
+    let first = match kind {
+        RequestKind::Acknowledge => incident.acknowledged.as_ref().or(incident.resolved.as_ref()),
+        RequestKind::Resolve | RequestKind::Replay => incident.resolved.as_ref(),
+        RequestKind::Comment => None,
     };
     first.map(|decision| Refusal { state: incident.state, decision: decision.clone() })
 }

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use super::{Desk, Moment};
-use crate::candidate::Claim;
 use crate::id::IncidentId;
-use crate::incident::{Decision, MACHINE};
-use crate::trail::Action;
+use crate::intake::alarm::PendingAck;
+use crate::record::incident::{Decision, MACHINE};
+use crate::trail::EventKind;
 
 /// Incidents that are looked after in one round: a millisecond or two, for which calls have to wait.
 const ROUND: usize = 10_000;
@@ -15,7 +15,7 @@ impl Desk {
     /// Marks what is quiet at `now`, ends what may end by itself, and tells senders who have waited too long that it failed.
     /// Where there are very many incidents a round looks after some of them, and the next goes on.
     pub fn tidy(&mut self, now: Moment) {
-        self.refuse_old_claims(now.at);
+        self.refuse_old_acks(now.at);
         for id in self.next_round() {
             self.tidy_one(id, now);
         }
@@ -42,7 +42,7 @@ impl Desk {
             self.end(id, "acknowledged, and quiet for long", now);
         } else if incident.quiet_ms.is_none() && quiet > quiet_max {
             self.change(id, |incident| incident.quiet_ms = Some(now.ms));
-            self.note(id, now.ms, Action::Quiet, &format!("no report for {} s", quiet_max.as_secs()));
+            self.note(id, now.ms, EventKind::Quiet, &format!("no report for {} s", quiet_max.as_secs()));
         }
         // Whatever went wrong, nothing that is owed a call may be without one to come.
         self.owe(id, now);
@@ -50,7 +50,7 @@ impl Desk {
 
     fn end(&mut self, id: IncidentId, why: &str, now: Moment) {
         self.resolve(id, Decision { by: MACHINE.into(), at_ms: now.ms, note: why.into() });
-        self.note(id, now.ms, Action::Resolved, why);
+        self.note(id, now.ms, EventKind::Resolved, why);
     }
 
     /// While the store is down, what has ended cannot leave by being recorded. There is a limit to that.
@@ -64,14 +64,14 @@ impl Desk {
         }
     }
 
-    fn refuse_old_claims(&mut self, now: Duration) {
-        let within = self.rules.claim_within;
-        for id in std::mem::take(&mut self.claimed) {
+    fn refuse_old_acks(&mut self, now: Duration) {
+        let within = self.rules.ack_within;
+        for id in std::mem::take(&mut self.awaited) {
             let Some(live) = self.live.get_mut(&id) else { continue };
-            let old = |(_, claim): &mut (u64, Claim)| now.saturating_sub(claim.since) > within;
-            live.claims.extract_if(.., old).for_each(|(_, claim)| claim.refuse());
-            if !live.claims.is_empty() {
-                self.claimed.insert(id);
+            let old = |(_, ack): &mut (u64, PendingAck)| now.saturating_sub(ack.since) > within;
+            live.acks.extract_if(.., old).for_each(|(_, ack)| ack.refuse());
+            if !live.acks.is_empty() {
+                self.awaited.insert(id);
             }
         }
     }

@@ -10,7 +10,7 @@ use std::str::FromStr;
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
-use super::Note;
+use super::Event;
 use vagn_flow::rfc3339::rfc3339;
 
 /// A SHA-256.
@@ -64,14 +64,14 @@ pub struct Entry {
     /// Its number, from 1 without a gap.
     pub seq: u64,
     /// What it says.
-    pub note: Note,
+    pub note: Event,
     /// SHA-256 of the previous entry's hash, the number and the note.
     pub hash: [u8; 32],
 }
 
 impl Entry {
     /// The entry that comes behind `previous`. A time beyond the calendar is moved to its edge, where it can be written.
-    pub fn behind(previous: Head, mut note: Note) -> Self {
+    pub fn behind(previous: Head, mut note: Event) -> Self {
         note.at_ms = note.at_ms.clamp(Timestamp::MIN.as_millisecond(), Timestamp::MAX.as_millisecond());
         let seq = previous.seq.saturating_add(1);
         let hash = digest(&previous.hash, seq, &note);
@@ -85,7 +85,7 @@ impl Entry {
 }
 
 /// The hash of entry `seq`, which says `note`, behind one with the hash `previous`.
-pub(super) fn digest(previous: &Hash, seq: u64, note: &Note) -> Hash {
+pub(super) fn digest(previous: &Hash, seq: u64, note: &Event) -> Hash {
     let (seq, time, incident) = (seq.to_string(), rfc3339(note.at_ms), note.incident.to_string());
     let fields = [&*seq, &time, &incident, note.action.as_str(), &note.by, &note.reason];
     let mut sum = Sha256::new_with_prefix(previous);
@@ -307,11 +307,11 @@ pub(super) fn from_hex(text: &str) -> Option<Hash> {
 
 #[cfg(test)]
 pub(super) mod tests {
-    use super::super::{Action, IncidentId};
+    use super::super::{EventKind, IncidentId};
     use super::*;
 
     /// A trail of `count` notes from the beginning.
-    pub(in super::super) fn trail(count: u64) -> Vec<Entry> {
+    pub(in crate::trail) fn trail(count: u64) -> Vec<Entry> {
         let mut at = Head::EMPTY;
         let entries = (0..count).map(|number| {
             let entry = Entry::behind(at, note(number));
@@ -322,11 +322,11 @@ pub(super) mod tests {
     }
 
     /// One note of many that differ.
-    pub(in super::super) fn note(number: u64) -> Note {
-        Note {
+    pub(in crate::trail) fn note(number: u64) -> Event {
+        Event {
             at_ms: 1_790_000_000_120 + number as i64,
             incident: IncidentId::from_u128(u128::from(number % 3)),
-            action: Action::ALL[number as usize % Action::ALL.len()],
+            action: EventKind::ALL[number as usize % EventKind::ALL.len()],
             by: "vagn".into(),
             reason: format!("reason {number}").into(),
         }
@@ -340,10 +340,10 @@ pub(super) mod tests {
 
     #[test]
     fn the_hash_is_the_documented_one() {
-        let note = Note {
+        let note = Event {
             at_ms: 1_790_000_000_120,
             incident: IncidentId::from_u128(7),
-            action: Action::DeadLetter,
+            action: EventKind::DeadLetter,
             by: "Åsa".into(),
             reason: "status 410".into(),
         };
@@ -396,7 +396,7 @@ pub(super) mod tests {
 
     #[test]
     fn what_moves_from_one_field_to_the_next_changes_the_hash() {
-        let note = |by: &str, reason: &str| Note { by: by.into(), reason: reason.into(), ..note(0) };
+        let note = |by: &str, reason: &str| Event { by: by.into(), reason: reason.into(), ..note(0) };
         let hash = |by, reason| Entry::behind(Head::EMPTY, note(by, reason)).hash;
         assert_ne!(hash("ab", "c"), hash("a", "bc"));
     }

@@ -6,18 +6,18 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize, Serializer};
 
 use super::chain::{Entry, from_hex, hex};
-use super::{Action, IncidentId, Note};
+use super::{Event, EventKind, IncidentId};
 use vagn_flow::rfc3339::rfc3339;
 
 /// The fields of an entry. There are no others: what the hash does not cover must not look as if it did.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Line<'a> {
+struct EntryJson<'a> {
     seq: u64,
     #[serde(borrow)]
     time: Cow<'a, str>,
     incident_id: IncidentId,
-    action: Action,
+    action: EventKind,
     #[serde(borrow)]
     by: Cow<'a, str>,
     #[serde(borrow)]
@@ -45,7 +45,7 @@ pub enum BadLine {
 
 impl Serialize for Entry {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let line = Line {
+        let line = EntryJson {
             seq: self.seq,
             time: rfc3339(self.note.at_ms).into(),
             incident_id: self.note.incident,
@@ -69,12 +69,12 @@ impl Entry {
     /// # Errors
     /// When it is not the JSON of an entry.
     pub fn from_line(line: &[u8]) -> Result<Self, BadLine> {
-        let line: Line<'_> = serde_json::from_slice(line)?;
+        let line: EntryJson<'_> = serde_json::from_slice(line)?;
         let at_ms = line.time.parse::<Timestamp>()?.as_millisecond();
         if rfc3339(at_ms) != line.time {
             return Err(BadLine::TimeForm);
         }
-        let note = Note {
+        let note = Event {
             at_ms,
             incident: line.incident_id,
             action: line.action,
@@ -93,10 +93,10 @@ mod tests {
     use super::super::chain::Checker;
     use super::*;
 
-    fn notes() -> impl Strategy<Value = Note> {
-        let actions = prop::sample::select(&Action::ALL[..]);
+    fn notes() -> impl Strategy<Value = Event> {
+        let actions = prop::sample::select(&EventKind::ALL[..]);
         (any::<i64>(), any::<u128>(), actions, ".{0,64}", ".{0,80}").prop_map(
-            |(at_ms, incident, action, by, reason)| Note {
+            |(at_ms, incident, action, by, reason)| Event {
                 at_ms,
                 incident: IncidentId::from_u128(incident),
                 action,

@@ -12,7 +12,7 @@ mod table;
 
 use serde::{Deserialize, Serialize};
 
-use super::id::IncidentId;
+use crate::id::IncidentId;
 pub use chain::{BadHead, Broken, Entry, Head, Verified};
 pub use closed::{ClosedStore, OpenError};
 pub use export::{ExportFault, verify_export};
@@ -21,13 +21,13 @@ pub use table::{Ends, Fault, after, append, create, ends, head, of, verify};
 
 /// One change of an incident, before it has its place in the trail.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Note {
+pub struct Event {
     /// When, ms since 1970.
     pub at_ms: i64,
     /// Which incident.
     pub incident: IncidentId,
     /// What happened to it.
-    pub action: Action,
+    pub action: EventKind,
     /// Who did it: a person's name, `vagn`, or a target's name.
     pub by: Box<str>,
     /// Why, in a few words; may be empty.
@@ -37,7 +37,7 @@ pub struct Note {
 /// What happened to an incident.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Action {
+pub enum EventKind {
     /// Its first report came in.
     Opened,
     /// A report with a name of its own turned out to belong to it.
@@ -64,7 +64,7 @@ pub enum Action {
     Resolved,
 }
 
-impl Action {
+impl EventKind {
     /// Whether it is what a person has decided.
     pub fn is_decision(self) -> bool {
         matches!(self, Self::Acknowledged | Self::Commented | Self::Resolved | Self::Replayed)
@@ -111,7 +111,7 @@ mod tests {
 
     #[test]
     fn an_action_has_one_word() {
-        for action in Action::ALL {
+        for action in EventKind::ALL {
             assert_eq!(serde_json::to_value(action).unwrap(), action.as_str());
         }
     }

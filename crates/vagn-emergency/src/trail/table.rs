@@ -9,7 +9,7 @@ use redb::{
 use sha2::{Digest, Sha256};
 
 use super::chain::{Checker, Hash, digest};
-use super::{Broken, Entry, Head, Note, Verified};
+use super::{Broken, Entry, Event, Head, Verified};
 use crate::id::IncidentId;
 
 /// Entries by number, each as its line of JSON.
@@ -65,7 +65,7 @@ pub fn create(txn: &WriteTransaction) -> Result<(), redb::Error> {
 ///
 /// # Errors
 /// When the store cannot be written.
-pub fn append(txn: &WriteTransaction, notes: &[Note], kept: u64) -> Result<Head, redb::Error> {
+pub fn append(txn: &WriteTransaction, notes: &[Event], kept: u64) -> Result<Head, redb::Error> {
     let mut tables = Tables::open(txn)?;
     let mut head = tables.head()?;
     for note in notes {
@@ -345,10 +345,10 @@ mod tests {
 
     #[test]
     fn finds_what_somebody_has_done_to_it() {
-        let broken = |deed: &dyn Fn(&Database), want: Broken| {
+        let broken = |request: &dyn Fn(&Database), want: Broken| {
             let db = store();
             add(&db, 0..10, 100);
-            deed(&db);
+            request(&db);
             assert_eq!(check(&db, &[]), Err(want));
         };
         let whole = trail(10);

@@ -10,8 +10,8 @@ use vagn_store::{BBox, Hit, Nearby, Vehicle, VehicleIdBuf, partition};
 use crate::query::{Queries, Unanswered};
 use crate::storage::{Delete, Storage};
 use vagn_api::services::{Asked, Incidents, Unavailable, Vehicles};
-use vagn_emergency::feed::Feed;
-use vagn_emergency::{Acted, Deed, Detail, EmergencyHandle, Filter, IncidentId, Page, TrailPage};
+use vagn_emergency::show::feed::Feed;
+use vagn_emergency::{Detail, EmergencyHandle, Filter, IncidentId, Page, Request, RequestOutcome, TrailPage};
 
 /// Longest a deletion may wait for its storage.
 const DELETE_WITHIN: Duration = Duration::from_secs(5);
@@ -61,7 +61,7 @@ impl Incidents for LiveIncidents {
         Box::pin(async move { Ok(self.0.get(id, LOOK_WITHIN).await?) })
     }
 
-    fn act(&self, id: IncidentId, deed: Deed) -> Asked<'_, Acted> {
+    fn act(&self, id: IncidentId, deed: Request) -> Asked<'_, RequestOutcome> {
         Box::pin(async move { Ok(self.0.act(id, deed, ACT_WITHIN).await?) })
     }
 

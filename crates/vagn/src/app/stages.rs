@@ -212,7 +212,7 @@ impl Stages {
     }
 
     fn emergency(&self, topic: &Traffic, fleet: &Arc<Fleet>) -> anyhow::Result<(EmergencyHandle, ChildSpec)> {
-        let around = vagn_emergency::Around {
+        let around = vagn_emergency::Parts {
             data_dir: self.settings.data_dir.clone(),
             targets: self.settings.emergency.targets()?,
             open_max: self.settings.max_open_incidents as usize,

@@ -11,7 +11,7 @@ use clap::{Args, Subcommand};
 
 use super::exit::Coded;
 use super::say;
-use vagn_emergency::store::FILE;
+use vagn_emergency::record::store::FILE;
 use vagn_emergency::trail::{ClosedStore, ExportFault, Fault, Head, OpenError, Verified, verify_export};
 
 /// What every file of the store begins with, and no export.

@@ -8,7 +8,7 @@ use clap::Args;
 
 use super::exit::Coded;
 use super::say;
-use vagn_emergency::store::set_aside;
+use vagn_emergency::record::store::set_aside;
 
 /// Where to look.
 #[derive(Debug, Args)]

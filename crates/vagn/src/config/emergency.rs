@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::span::Span;
-use vagn_emergency::incident::PRIMARY;
+use vagn_emergency::record::incident::PRIMARY;
 use vagn_emergency::{Target, Targets};
 
 /// Most targets in the chain.

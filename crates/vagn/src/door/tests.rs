@@ -279,7 +279,7 @@ async fn answers_as_the_original_did_when_asked_to() {
 /// Stands in for everything behind the topic: what asks is on disk at once.
 fn answer(batch: &Arc<Batch>) {
     for (index, _, bytes) in batch.reports() {
-        batch.asker(index).iter().for_each(|asker| asker.answer(bytes));
+        batch.reply_to(index).iter().for_each(|asker| asker.answer(bytes));
     }
 }
 
@@ -346,7 +346,7 @@ async fn an_answer_that_cannot_be_sent_is_counted() {
     let running = Plan::default().run(handover).await;
     vehicle(running.udp).send(&asking(true)).unwrap();
     let batch = batches.recv_timeout(PATIENCE).unwrap();
-    batch.asker(0).unwrap().answer(&[0; 70_000]);
+    batch.reply_to(0).unwrap().answer(&[0; 70_000]);
     let faults = &running.handover.metrics.door_faults;
     assert_eq!(faults.get_or_create(&ReasonLabel { reason: "udp_ack" }).get(), 1);
 }

@@ -18,7 +18,7 @@ use super::recvmmsg::{Arrival, CALL_MAX, Receiver, Wait};
 use super::socket::DoorSocket;
 use crate::config::Reply;
 use vagn_flow::batch::{BATCH_MAX, BatchBuilder, Source};
-use vagn_flow::reply::Asker;
+use vagn_flow::reply::ReplyTo;
 
 /// What the original answered to every datagram that was not empty.
 const ORIGINAL_REPLY: &[u8] = b"\\n";
@@ -201,11 +201,11 @@ impl<'a> Haul<'a> {
             self.hand_over();
         }
         self.batch.push(payload);
-        if self.batch.last_calls()
+        if self.batch.last_is_alarm()
             && asks(payload)
             && let Some(peer) = arrival.peer()
         {
-            self.batch.answer_last(Asker::new(self.door.outlet.clone(), peer));
+            self.batch.reply_last_to(ReplyTo::new(self.door.outlet.clone(), peer));
         }
     }
 

@@ -98,7 +98,7 @@ async fn call_while_crashing(path: &'static str, times: u64) {
     eprintln!("{path}: {number} calls, the slowest took {slowest:?}");
     assert!(slowest < CALLED_WITHIN, "{path}: {slowest:?}");
     assert_eq!(restarts(&vagn, "vagn/emergency/incidents").await, 0);
-    assert_eq!(restarts(&vagn, "vagn/emergency/callers").await, 0);
+    assert_eq!(restarts(&vagn, "vagn/emergency/notifier").await, 0);
     stop.store(true, Ordering::Relaxed);
     crashing.await.unwrap();
     let vagn = vagn.restart();

@@ -25,11 +25,11 @@ fn one_emergency_and_then_silence_for_a_day_is_still_open_and_still_escalating()
         ]
     );
     assert_eq!(made.len(), 2 * 24 * 3600 / 90, "each target once in every round of 90 s");
-    assert_eq!(desk.standing().unacknowledged, 1);
+    assert_eq!(desk.overview().unacknowledged, 1);
     assert!(desk.pending(id).0.len() < 30, "rounds without end do not bury the trail");
-    desk.act(id, &deed(Act::Acknowledge), now(86_400_000)).unwrap();
+    desk.act(id, &request(RequestKind::Acknowledge), now(86_400_000)).unwrap();
     assert!(!calls(&mut desk, 86_400_001, 200).iter().any(|(_, message, _)| *message == Message::Escalated));
-    assert_eq!((desk.wake_at(), desk.standing().unacknowledged), (None, 0));
+    assert_eq!((desk.wake_at(), desk.overview().unacknowledged), (None, 0));
 }
 
 #[test]
@@ -93,7 +93,7 @@ fn a_refusal_for_good_passes_the_turn_on_at_once_but_for_the_last() {
     assert_eq!(calls(&mut desk, 0, 404), [opening("city"), opening("county")]);
     assert_eq!((desk.dead_letters(), calls(&mut desk, 29_999, 404).len()), (1, 0));
     assert_eq!(calls(&mut desk, 30_000, 404), [opening("city"), opening("county")], "the chain starts again");
-    desk.act(id, &deed(Act::Replay), now(31_000)).unwrap();
+    desk.act(id, &request(RequestKind::Replay), now(31_000)).unwrap();
     assert_eq!(calls(&mut desk, 31_000, 200).len(), 2);
     assert_eq!(desk.dead_letters(), 0);
 }
@@ -105,13 +105,13 @@ fn news_goes_to_who_has_accepted_and_not_more_often_than_every_ten_seconds() {
     record(&mut desk);
     let mut made = calls(&mut desk, 0, 200);
     for second in 1..=55 {
-        let moved = Place { lat: second as f64, lon: 0.0, time_ms: NOW_MS + second * 1000, trusted: true };
-        admit(&mut desk, vec![Candidate { place: Some(moved), ..call("bus 7", second * 1000) }]);
+        let moved = Fix { lat: second as f64, lon: 0.0, time_ms: NOW_MS + second * 1000, trusted: true };
+        admit(&mut desk, vec![Alarm { place: Some(moved), ..call("bus 7", second * 1000) }]);
         made.extend(calls(&mut desk, second * 1000, 200));
     }
     let updates: Vec<_> = made.iter().skip(1).map(|(_, message, number)| (*message, *number)).collect();
     assert_eq!(updates, (1..=5).map(|number| (Message::Updated, number)).collect::<Vec<_>>());
-    desk.act(id, &deed(Act::Acknowledge), now(70_000)).unwrap();
+    desk.act(id, &request(RequestKind::Acknowledge), now(70_000)).unwrap();
     let last = desk.next_call(now(70_000)).unwrap();
     assert!(
         last.told.acknowledged && last.incident.state == State::Acknowledged,
@@ -125,8 +125,8 @@ fn a_turn_that_comes_while_news_are_under_way_is_not_forgotten() {
     admit(&mut desk, vec![call("bus 7", 0)]);
     record(&mut desk);
     calls(&mut desk, 0, 200);
-    let moved = Place { lat: 1.0, lon: 0.0, time_ms: NOW_MS + 50_000, trusted: true };
-    admit(&mut desk, vec![Candidate { place: Some(moved), ..call("bus 7", 50_000) }]);
+    let moved = Fix { lat: 1.0, lon: 0.0, time_ms: NOW_MS + 50_000, trusted: true };
+    admit(&mut desk, vec![Alarm { place: Some(moved), ..call("bus 7", 50_000) }]);
     let news = desk.next_call(now(59_999)).unwrap();
     assert_eq!(news.message, Message::Updated);
     assert!(desk.next_call(now(60_000)).is_none(), "one call at a time");
@@ -140,8 +140,8 @@ fn a_repeat_from_the_same_spot_is_no_news() {
     let id = opened(&admit(&mut desk, vec![call("bus 7", 0)]));
     accept(&mut desk, id, 1);
     for second in 1..=30 {
-        let place = call("bus 7", 0).place.map(|place| Place { time_ms: NOW_MS + second * 1000, ..place });
-        admit(&mut desk, vec![Candidate { place, ..call("bus 7", second * 1000) }]);
+        let place = call("bus 7", 0).place.map(|place| Fix { time_ms: NOW_MS + second * 1000, ..place });
+        admit(&mut desk, vec![Alarm { place, ..call("bus 7", second * 1000) }]);
         assert_eq!(calls(&mut desk, second * 1000, 200), []);
     }
 }
@@ -149,7 +149,7 @@ fn a_repeat_from_the_same_spot_is_no_news() {
 #[test]
 fn drills_go_to_their_own_target_alone_and_end_by_themselves() {
     let mut desk = Desk::new(Rules { drill: Some(turn("drill", 60)), ..rules() }, 1);
-    let trial = |at_ms| Candidate { kind: Some(Kind::Test), ..call("bus 7", at_ms) };
+    let trial = |at_ms| Alarm { kind: Some(Kind::Test), ..call("bus 7", at_ms) };
     let drill = opened(&admit(&mut desk, vec![trial(0)]));
     let real = opened(&admit(&mut desk, vec![call("bus 7", 0)]));
     record(&mut desk);
@@ -191,8 +191,8 @@ fn a_new_run_uses_no_key_that_an_unrecorded_message_may_have_had() {
     let mut used = Vec::new();
     for second in 1..=300 {
         let moved =
-            Place { lat: second as f64 / 10.0, lon: 0.0, time_ms: NOW_MS + second * 1000, trusted: true };
-        admit(&mut desk, vec![Candidate { place: Some(moved), ..call("bus 7", second * 1000) }]);
+            Fix { lat: second as f64 / 10.0, lon: 0.0, time_ms: NOW_MS + second * 1000, trusted: true };
+        admit(&mut desk, vec![Alarm { place: Some(moved), ..call("bus 7", second * 1000) }]);
         used.extend(calls(&mut desk, second * 1000, 200).into_iter().map(|(_, _, number)| number));
     }
     let mut new = self::desk();
@@ -207,7 +207,7 @@ fn a_call_that_ends_after_its_incident_was_resolved_is_in_the_ledger() {
     let id = opened(&admit(&mut desk, vec![call("bus 7", 0)]));
     record(&mut desk);
     let call = desk.next_call(now(1)).unwrap();
-    desk.act(id, &deed(Act::Resolve), now(2)).unwrap();
+    desk.act(id, &request(RequestKind::Resolve), now(2)).unwrap();
     record(&mut desk);
     answer(&mut desk, &call, 200, 3);
     assert_eq!(desk.pending(id).1.len(), 1);
@@ -253,7 +253,7 @@ fn tries_on_at_the_pace_of_the_schedule() {
         assert!(desk.next_call(now(due_ms - 1)).is_none());
         at_ms = due_ms + 1;
     }
-    assert_eq!(desk.standing().unaccepted, 1, "there is no end to it");
+    assert_eq!(desk.overview().unaccepted, 1, "there is no end to it");
 }
 
 #[test]
@@ -261,7 +261,7 @@ fn a_new_run_calls_what_the_old_one_owed() {
     let mut old = desk();
     let owed = opened(&admit(&mut old, vec![call("owed", 0)]));
     let done = opened(&admit(&mut old, vec![call("done", 1)]));
-    admit(&mut old, vec![Candidate { kind: Some(Kind::Test), ..call("trial", 2) }]);
+    admit(&mut old, vec![Alarm { kind: Some(Kind::Test), ..call("trial", 2) }]);
     record(&mut old);
     while let Some(call) = old.next_call(now(0)) {
         let status = if call.incident.id == done { 200 } else { 500 };
@@ -273,7 +273,7 @@ fn a_new_run_calls_what_the_old_one_owed() {
     let call = new.next_call(now(0)).unwrap();
     assert_eq!((call.incident.id, call.number, call.arrived), (owed, 2, None));
     assert!(new.next_call(now(1)).is_none());
-    let repeat = admit(&mut new, vec![Candidate::example("owed")]);
+    let repeat = admit(&mut new, vec![Alarm::example("owed")]);
     assert_eq!((repeat.opened.len(), repeat.updated), (0, 1), "a repeat joins it");
 }
 

@@ -9,12 +9,12 @@ use vagn_wire::{Fate, Kind};
 
 use super::*;
 use crate::Targets;
-use crate::attempt::{Message, Outcome};
-use crate::candidate::Claim;
-use crate::incident::State;
-use crate::place::Place;
-use crate::sightings::Seen;
-use crate::testing::turn;
+use crate::fix::Fix;
+use crate::intake::alarm::PendingAck;
+use crate::intake::known::KnownVehicle;
+use crate::record::attempt::{Message, Outcome};
+use crate::record::incident::State;
+use crate::tests::setup::turn;
 use vagn_flow::fate::{Answer, Receipt};
 
 const NOW_MS: i64 = 1_700_000_000_000;
@@ -34,21 +34,21 @@ fn ms(ms: u64) -> Duration {
 }
 
 /// A call at so many ms after the start of the test.
-fn call(vehicle_id: &str, at_ms: i64) -> Candidate {
-    let mut call = Candidate::example(vehicle_id);
+fn call(vehicle_id: &str, at_ms: i64) -> Alarm {
+    let mut call = Alarm::example(vehicle_id);
     (call.received_ms, call.last_received_ms) = (NOW_MS + at_ms, NOW_MS + at_ms);
     (call.arrived, call.last_arrived) = (ms(at_ms as u64), ms(at_ms as u64));
     call
 }
 
-fn named(vehicle_id: &str, vehicle_incident: &str, at_ms: i64) -> Candidate {
-    Candidate { vehicle_incident: Some(vehicle_incident.into()), ..call(vehicle_id, at_ms) }
+fn named(vehicle_id: &str, vehicle_incident: &str, at_ms: i64) -> Alarm {
+    Alarm { vehicle_incident: Some(vehicle_incident.into()), ..call(vehicle_id, at_ms) }
 }
 
-fn waiting(mut call: Candidate) -> (Candidate, Answer) {
+fn waiting(mut call: Alarm) -> (Alarm, Answer) {
     let (receipt, answer) = Receipt::new(1);
     receipt.set(0, Fate::Stored);
-    call.claims.push(Claim::new(receipt, 0, call.arrived));
+    call.acks.push(PendingAck::new(receipt, 0, call.arrived));
     (call, answer)
 }
 
@@ -56,16 +56,16 @@ fn now(at_ms: i64) -> Moment {
     Moment { ms: NOW_MS + at_ms, at: ms(at_ms.unsigned_abs()) }
 }
 
-fn admit(desk: &mut Desk, calls: Vec<Candidate>) -> Admitted {
+fn admit(desk: &mut Desk, calls: Vec<Alarm>) -> Admitted {
     desk.arrive(calls);
     desk.admit(&Known::new())
 }
 
 /// Lets in calls of vehicles that were known before.
-fn admit_known(desk: &mut Desk, calls: Vec<Candidate>) -> Admitted {
+fn admit_known(desk: &mut Desk, calls: Vec<Alarm>) -> Admitted {
     desk.arrive(calls);
-    let place = Place { lat: 1.0, lon: 2.0, time_ms: 0, trusted: false };
-    let known = desk.newcomers().into_iter().map(|name| (name, Some(Seen { place, familiar: true })));
+    let place = Fix { lat: 1.0, lon: 2.0, time_ms: 0, trusted: false };
+    let known = desk.newcomers().into_iter().map(|name| (name, Some(KnownVehicle { place, familiar: true })));
     desk.admit(&known.collect())
 }
 
@@ -85,7 +85,7 @@ fn answer(desk: &mut Desk, call: &Call, status: u16, at_ms: i64) {
     } else {
         Outcome::Refused { status, retry_after_s: None }
     };
-    desk.attempted(crate::testing::ended(call, outcome), now(at_ms));
+    desk.attempted(crate::tests::setup::ended(call, outcome), now(at_ms));
 }
 
 /// Lets the incident be recorded, called and accepted.
@@ -97,14 +97,14 @@ fn accept(desk: &mut Desk, id: IncidentId, at_ms: i64) {
     record(desk);
 }
 
-fn deed(action: Act) -> Deed {
-    Deed { action, by: "Anna".into(), note: "".into() }
+fn request(action: RequestKind) -> Request {
+    Request { action, by: "Anna".into(), note: "".into() }
 }
 
 /// Lets it be accepted and a person see to it.
 fn settle(desk: &mut Desk, id: IncidentId, at_ms: i64) {
     accept(desk, id, at_ms);
-    desk.act(id, &deed(Act::Acknowledge), now(at_ms)).unwrap();
+    desk.act(id, &request(RequestKind::Acknowledge), now(at_ms)).unwrap();
 }
 
 fn tidy(desk: &mut Desk, at_ms: i64) {
@@ -126,9 +126,9 @@ fn to(target: &str, message: Message, number: u64) -> (String, Message, u64) {
 }
 
 /// The report that comes at so many ms while the wall clock shows so many.
-fn shown(at_ms: i64, wall_ms: i64) -> Candidate {
+fn shown(at_ms: i64, wall_ms: i64) -> Alarm {
     let stamp = NOW_MS + wall_ms;
-    Candidate { received_ms: stamp, last_received_ms: stamp, ..call("bus 7", at_ms) }
+    Alarm { received_ms: stamp, last_received_ms: stamp, ..call("bus 7", at_ms) }
 }
 
 #[test]
@@ -138,7 +138,7 @@ fn an_episode_goes_on_until_a_person_sees_to_it_and_it_is_quiet() {
     accept(&mut desk, first, 1);
     let long_after = admit(&mut desk, vec![call("bus 7", 600 * MINUTE_MS)]);
     assert_eq!((long_after.opened.len(), long_after.updated), (0, 1), "no person has seen to it");
-    desk.act(first, &deed(Act::Acknowledge), now(600 * MINUTE_MS)).unwrap();
+    desk.act(first, &request(RequestKind::Acknowledge), now(600 * MINUTE_MS)).unwrap();
     let soon = admit(&mut desk, vec![call("bus 7", 605 * MINUTE_MS)]);
     assert_eq!((soon.opened.len(), soon.updated), (0, 1));
     let second = opened(&admit(&mut desk, vec![call("bus 7", 610 * MINUTE_MS + 1)]));
@@ -149,8 +149,8 @@ fn an_episode_goes_on_until_a_person_sees_to_it_and_it_is_quiet() {
 fn strangers_have_their_share_and_displace_nobody_who_was_known_before() {
     let mut desk = desk();
     let seen = |vehicle: &str| {
-        let place = Place { lat: 1.0, lon: 2.0, time_ms: 0, trusted: false };
-        vehicle.starts_with("bus").then_some(Seen { place, familiar: true })
+        let place = Fix { lat: 1.0, lon: 2.0, time_ms: 0, trusted: false };
+        vehicle.starts_with("bus").then_some(KnownVehicle { place, familiar: true })
     };
     let names: Vec<_> = (0..30).map(|number| format!("invented {number}")).chain(["bus 7".into()]).collect();
     desk.arrive(names.iter().map(|name| call(name, 0)).collect());
@@ -161,7 +161,7 @@ fn strangers_have_their_share_and_displace_nobody_who_was_known_before() {
         (11, 20),
         "ten of twenty places for strangers"
     );
-    assert_eq!(desk.standing().open_of_strangers, 10);
+    assert_eq!(desk.overview().open_of_strangers, 10);
     assert_eq!(&*desk.drafts(1)[0].incident.vehicle_id, "bus 7", "known vehicles are written first");
     record(&mut desk);
     assert_eq!(&*desk.next_call(now(1)).unwrap().incident.vehicle_id, "bus 7", "and called first");
@@ -176,7 +176,7 @@ fn a_stranger_remains_one_under_every_name_it_gives_its_incidents() {
         let known = if desk.newcomers().is_empty() { Known::new() } else { strangers.clone() };
         desk.admit(&known);
     }
-    assert_eq!((desk.standing().open, desk.standing().open_of_strangers), (8, 8));
+    assert_eq!((desk.overview().open, desk.overview().open_of_strangers), (8, 8));
 }
 
 #[test]
@@ -196,9 +196,9 @@ fn a_deed_is_noted_however_long_the_store_is_down() {
         tidy(&mut desk, (round * 10 + 6) * MINUTE_MS);
         admit(&mut desk, vec![call("bus 7", (round * 10 + 7) * MINUTE_MS)]);
     }
-    desk.act(id, &deed(Act::Acknowledge), now(6_000 * MINUTE_MS)).unwrap();
+    desk.act(id, &request(RequestKind::Acknowledge), now(6_000 * MINUTE_MS)).unwrap();
     let notes = desk.pending(id).0;
-    assert!(notes.len() < 300 && notes.last().unwrap().action == Action::Acknowledged, "{}", notes.len());
+    assert!(notes.len() < 300 && notes.last().unwrap().action == EventKind::Acknowledged, "{}", notes.len());
 }
 
 #[test]
@@ -206,10 +206,10 @@ fn what_two_have_written_at_once_loses_no_note() {
     let mut desk = desk();
     let id = opened(&admit(&mut desk, vec![call("bus 7", 0)]));
     let early = desk.drafts(10);
-    desk.act(id, &deed(Act::Acknowledge), now(1)).unwrap();
+    desk.act(id, &request(RequestKind::Acknowledge), now(1)).unwrap();
     let late = desk.drafts(10);
     desk.recorded(&late);
-    desk.act(id, &Deed { note: "sent car 4".into(), ..deed(Act::Comment) }, now(2)).unwrap();
+    desk.act(id, &Request { note: "sent car 4".into(), ..request(RequestKind::Comment) }, now(2)).unwrap();
     desk.recorded(&early);
     assert_eq!(desk.pending(id).0.len(), 1);
 }
@@ -217,9 +217,9 @@ fn what_two_have_written_at_once_loses_no_note() {
 #[test]
 fn what_is_known_of_the_vehicle_is_where_its_track_begins() {
     let mut desk = desk();
-    let place = Place { lat: 1.0, lon: 2.0, time_ms: NOW_MS - 5_000, trusted: false };
+    let place = Fix { lat: 1.0, lon: 2.0, time_ms: NOW_MS - 5_000, trusted: false };
     desk.arrive(vec![call("bus 7", 0)]);
-    let known = Known::from([("bus 7".into(), Some(Seen { place, familiar: true }))]);
+    let known = Known::from([("bus 7".into(), Some(KnownVehicle { place, familiar: true }))]);
     let id = opened(&desk.admit(&known));
     let incident = desk.get(id).unwrap();
     assert_eq!(incident.track.iter().map(|place| place.lat).collect::<Vec<_>>(), [1.0, 59.33]);
@@ -230,16 +230,16 @@ fn what_is_known_of_the_vehicle_is_where_its_track_begins() {
 fn the_first_person_wins() {
     let mut desk = desk();
     let id = opened(&admit(&mut desk, vec![call("bus 7", 0)]));
-    desk.act(id, &deed(Act::Acknowledge), now(5)).unwrap();
-    let late = Deed { by: "Bo".into(), ..deed(Act::Acknowledge) };
+    desk.act(id, &request(RequestKind::Acknowledge), now(5)).unwrap();
+    let late = Request { by: "Bo".into(), ..request(RequestKind::Acknowledge) };
     let refusal = desk.act(id, &late, now(6)).unwrap_err();
     assert_eq!(
         (refusal.state, &*refusal.decision.by, refusal.decision.at_ms),
         (State::Acknowledged, "Anna", NOW_MS + 5)
     );
-    desk.act(id, &Deed { action: Act::Resolve, ..late.clone() }, now(7)).unwrap();
-    assert_eq!(&*desk.act(id, &deed(Act::Resolve), now(8)).unwrap_err().decision.by, "Bo");
-    assert_eq!(desk.standing(), Standing { unrecorded: 1, ..Standing::default() });
+    desk.act(id, &Request { action: RequestKind::Resolve, ..late.clone() }, now(7)).unwrap();
+    assert_eq!(&*desk.act(id, &request(RequestKind::Resolve), now(8)).unwrap_err().decision.by, "Bo");
+    assert_eq!(desk.overview(), Overview { unrecorded: 1, ..Overview::default() });
 }
 
 #[test]
@@ -301,11 +301,11 @@ fn what_is_over_leaves_the_desk_once_that_is_recorded() {
     let mut desk = desk();
     let id = opened(&admit(&mut desk, vec![call("bus 7", 0)]));
     accept(&mut desk, id, 1);
-    desk.act(id, &deed(Act::Resolve), now(2)).unwrap();
-    assert_eq!((desk.standing().open, desk.is_recorded(id)), (0, false));
+    desk.act(id, &request(RequestKind::Resolve), now(2)).unwrap();
+    assert_eq!((desk.overview().open, desk.is_recorded(id)), (0, false));
     record(&mut desk);
     assert!(desk.get(id).is_none());
-    assert_eq!((desk.wake_at(), desk.standing().unrecorded), (None, 0));
+    assert_eq!((desk.wake_at(), desk.overview().unrecorded), (None, 0));
 }
 
 #[test]
@@ -329,13 +329,13 @@ fn one_vehicle_cannot_fill_the_desk_with_names() {
     for number in 0..100 {
         admit(&mut desk, vec![named("bus 7", &format!("incident {number}"), number)]);
     }
-    assert_eq!(desk.standing().open, 8);
+    assert_eq!(desk.overview().open, 8);
 }
 
 #[test]
 fn past_the_limit_new_vehicles_are_refused_and_trials_have_a_limit_of_their_own() {
     let mut desk = desk();
-    let trial = |number| Candidate { kind: Some(Kind::Test), ..call(&format!("bus {number}"), 0) };
+    let trial = |number| Alarm { kind: Some(Kind::Test), ..call(&format!("bus {number}"), 0) };
     let trials = admit(&mut desk, (0..5).map(trial).collect());
     assert_eq!((trials.opened.len(), trials.refused.len()), (2, 3));
     let real = admit_known(&mut desk, (0..25).map(|number| call(&format!("bus {number}"), 0)).collect());
@@ -362,7 +362,7 @@ fn a_sender_hears_of_it_only_when_its_own_report_is_on_disk() {
     assert!(second_answer.try_recv().is_err(), "it came after what was written");
     record(&mut desk);
     assert_eq!(second_answer.try_recv().unwrap()[0].incident, Some(id.to_string()));
-    assert_eq!(desk.standing().unrecorded, 0);
+    assert_eq!(desk.overview().unrecorded, 0);
 }
 
 #[test]
@@ -380,7 +380,7 @@ fn a_sender_does_not_wait_for_ever() {
 
 #[test]
 fn a_repeat_that_came_before_the_store_was_read_joins_what_it_repeats() {
-    let check = |left: Candidate, repeat: Candidate, joins: bool| {
+    let check = |left: Alarm, repeat: Alarm, joins: bool| {
         let mut old = desk();
         let first = opened(&admit(&mut old, vec![left]));
         record(&mut old);
@@ -388,8 +388,8 @@ fn a_repeat_that_came_before_the_store_was_read_joins_what_it_repeats() {
         let (repeat, mut answer) = waiting(repeat);
         let second = opened(&admit(&mut new, vec![repeat]));
         let folded = new.restore(vec![old.get(first).unwrap().clone()], now(5));
-        let standing = new.standing();
-        assert_eq!((folded.len(), standing.open + standing.open_tests), if joins { (1, 1) } else { (0, 2) });
+        let overview = new.overview();
+        assert_eq!((folded.len(), overview.open + overview.open_tests), if joins { (1, 1) } else { (0, 2) });
         record(&mut new);
         let known = if joins { first } else { second };
         assert_eq!(answer.try_recv().unwrap()[0].incident, Some(known.to_string()));
@@ -397,7 +397,7 @@ fn a_repeat_that_came_before_the_store_was_read_joins_what_it_repeats() {
         let calls = std::iter::from_fn(|| new.next_call(now(5))).map(|call| call.incident.id);
         assert!(calls.into_iter().all(|id| !joins || id == first));
     };
-    let trial = Candidate { kind: Some(Kind::Test), ..call("bus 7", 2) };
+    let trial = Alarm { kind: Some(Kind::Test), ..call("bus 7", 2) };
     check(call("bus 7", 0), call("bus 7", 1), true);
     check(call("bus 7", 0), named("bus 7", "a", 1), true);
     check(named("bus 7", "a", 0), named("bus 7", "a", 1), true);
@@ -415,7 +415,7 @@ fn a_repeat_that_has_been_called_about_keeps_its_key() {
     let second = opened(&admit(&mut new, vec![call("bus 7", 1)]));
     assert_eq!(new.next_call(now(200)).unwrap().incident.id, second);
     assert_eq!(new.restore(vec![old.get(first).unwrap().clone()], now(200)), []);
-    assert_eq!(new.standing().open, 2);
+    assert_eq!(new.overview().open, 2);
 }
 
 #[test]
@@ -449,20 +449,20 @@ fn what_ended_while_the_store_was_down_is_kept_up_to_a_limit() {
     for round in 0..50_i64 {
         let at_ms = round * 10 * MINUTE_MS;
         let id = opened(&admit(&mut desk, vec![call("bus 7", at_ms)]));
-        desk.act(id, &deed(Act::Resolve), now(at_ms)).unwrap();
+        desk.act(id, &request(RequestKind::Resolve), now(at_ms)).unwrap();
         tidy(&mut desk, at_ms + 6 * MINUTE_MS);
     }
-    assert_eq!(desk.standing().unrecorded, 20);
+    assert_eq!(desk.overview().unrecorded, 20);
 }
 
 #[test]
 fn the_last_known_place_stands_in_for_a_missing_one() {
     let mut desk = desk();
-    let id = opened(&admit(&mut desk, vec![Candidate { place: None, ..call("bus 7", 0) }]));
+    let id = opened(&admit(&mut desk, vec![Alarm { place: None, ..call("bus 7", 0) }]));
     assert_eq!(desk.take_unplaced(), [(id, "bus 7".into())]);
     desk.unplaced(id);
     assert_eq!(desk.take_unplaced().len(), 1);
-    let last_known = Place { lat: 1.0, lon: 2.0, time_ms: 3, trusted: false };
+    let last_known = Fix { lat: 1.0, lon: 2.0, time_ms: 3, trusted: false };
     desk.place(id, last_known, ms(0));
     assert_eq!(desk.get(id).unwrap().place, Some(last_known));
     admit(&mut desk, vec![call("bus 7", 1)]);
@@ -475,7 +475,7 @@ fn a_receipt_held_by_nobody_is_answered() {
     let (receipt, answer) = Receipt::new(1);
     let mut desk = desk();
     let mut late = call("bus 7", 0);
-    late.claims.push(Claim::new(Arc::clone(&receipt), 0, ms(0)));
+    late.acks.push(PendingAck::new(Arc::clone(&receipt), 0, ms(0)));
     drop(receipt);
     admit(&mut desk, vec![late]);
     drop(desk);

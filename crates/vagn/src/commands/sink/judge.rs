@@ -6,7 +6,7 @@ use hyper::StatusCode;
 use serde_json::{Value, json};
 
 use super::call::Call;
-use vagn_emergency::signature::Secret;
+use vagn_emergency::notify::signature::Secret;
 
 /// How old or new a signature may be, in seconds, as Standard Webhooks advise.
 const SIGNATURE_AGE_MAX_S: u64 = 300;

@@ -26,7 +26,7 @@ use self::judge::{Judge, Outcome, Rules};
 use super::exit::Coded;
 use super::say;
 use crate::config::Span;
-use vagn_emergency::signature::Secret;
+use vagn_emergency::notify::signature::Secret;
 use vagn_flow::clock::{Clock, SystemClock};
 
 /// Longest body that is read, in bytes; a call is a few hundred.

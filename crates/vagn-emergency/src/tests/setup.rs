@@ -14,19 +14,19 @@ use vagn_otp::testkit::{Alone, until};
 use vagn_otp::{ChildSpec, Fault, Processes, Root, Strategy, Subscriber, Supervisor, Topic};
 use vagn_wire::{Kind, Position, Reject, Report, VehicleId};
 
-use super::attempt::Outcome;
-use super::desk::{Act, Call, Deed, Desk, Ended};
-use super::handle::Acted;
-use super::id::IncidentId;
-use super::inbox::Intake;
-use super::incident::PRIMARY;
-use super::lane::Lane;
-use super::rules::{Rules, Turn};
-use super::shelf::{Opener, Shelf};
-use super::sightings::{NotYet, Seen, Sightings};
-use super::store::Store;
-use super::view::IncidentView;
-use super::{Around, EmergencyHandle, Filter, Target, Targets, build};
+use crate::desk::{Call, Desk, Ended, Request, RequestKind};
+use crate::handle::RequestOutcome;
+use crate::id::IncidentId;
+use crate::intake::inbox::AlarmFilter;
+use crate::intake::known::{KnownVehicle, KnownVehicles, NotYet};
+use crate::lane::Lane;
+use crate::record::attempt::Outcome;
+use crate::record::incident::PRIMARY;
+use crate::record::shelf::{Opener, Shelf};
+use crate::record::store::Store;
+use crate::rules::{Rules, Turn};
+use crate::show::view::IncidentView;
+use crate::{EmergencyHandle, Filter, Parts, Target, Targets, build};
 use vagn_flow::batch::{Batch, BatchBuilder, Source};
 use vagn_flow::clock::{ManualClock, SystemClock};
 use vagn_flow::fate::{Answer, Receipt};
@@ -36,17 +36,17 @@ use vagn_flow::stamp::Stamp;
 
 /// A call as it reached the target.
 #[derive(Debug, Clone)]
-pub(super) struct Heard {
-    pub(super) headers: String,
-    pub(super) body: Value,
+pub(crate) struct Heard {
+    pub(crate) headers: String,
+    pub(crate) body: Value,
 }
 
 impl Heard {
-    pub(super) fn vehicle(&self) -> &str {
+    pub(crate) fn vehicle(&self) -> &str {
         self.body["vehicle_id"].as_str().unwrap()
     }
 
-    pub(super) fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers
             .lines()
             .filter_map(|line| line.split_once(": "))
@@ -56,7 +56,7 @@ impl Heard {
 
 /// What the target does with a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Reaction {
+pub(crate) enum Reaction {
     /// Answers with this status.
     Answer(u16),
     /// Answers 503, and wants to be left alone for so many seconds.
@@ -76,7 +76,7 @@ pub(super) enum Reaction {
 type Script = Arc<dyn Fn(&Heard) -> Reaction + Send + Sync>;
 
 /// A target on the loopback.
-pub(super) struct TestTarget {
+pub(crate) struct TestTarget {
     url: String,
     heard: Arc<Mutex<Vec<Heard>>>,
     _server: Alone,
@@ -84,7 +84,7 @@ pub(super) struct TestTarget {
 
 impl TestTarget {
     /// Serves until dropped. `script` says what to do with each call.
-    pub(super) async fn new(script: impl Fn(&Heard) -> Reaction + Send + Sync + 'static) -> Self {
+    pub(crate) async fn new(script: impl Fn(&Heard) -> Reaction + Send + Sync + 'static) -> Self {
         let listener = Arc::new(TcpListener::bind("127.0.0.1:0").await.unwrap());
         let url = format!("http://{}/emergency/token", listener.local_addr().unwrap());
         let heard = Arc::new(Mutex::new(Vec::new()));
@@ -106,22 +106,22 @@ impl TestTarget {
         Self { url, heard, _server: Alone::child(spec).await }
     }
 
-    pub(super) fn heard(&self) -> Vec<Heard> {
+    pub(crate) fn heard(&self) -> Vec<Heard> {
         self.heard.lock().clone()
     }
 
     /// As the only target of a chain.
-    pub(super) fn target(&self, lines: usize) -> Targets {
+    pub(crate) fn target(&self, lines: usize) -> Targets {
         Targets { chain: vec![self.named(PRIMARY, lines)], drill: None }
     }
 
     /// A target at which it is for an hour whose turn it is.
-    pub(super) fn named(&self, name: &str, lines: usize) -> Target {
+    pub(crate) fn named(&self, name: &str, lines: usize) -> Target {
         let (patience, turn) = (Duration::from_secs(20), Duration::from_secs(3600));
         Target::new(name, &self.url, "", patience, lines, turn).unwrap()
     }
 
-    pub(super) fn url(&self) -> &str {
+    pub(crate) fn url(&self) -> &str {
         &self.url
     }
 }
@@ -188,25 +188,25 @@ async fn react(stream: &mut TcpStream, reaction: Reaction) -> std::io::Result<()
 }
 
 /// How a lane under test is set up.
-pub(super) struct Setup {
-    pub(super) targets: Targets,
-    pub(super) opener: Opener,
-    pub(super) sightings: Arc<dyn Sightings>,
-    pub(super) open_max: usize,
-    pub(super) quiet_max: Duration,
-    pub(super) recall_within: Duration,
+pub(crate) struct Setup {
+    pub(crate) targets: Targets,
+    pub(crate) opener: Opener,
+    pub(crate) sightings: Arc<dyn KnownVehicles>,
+    pub(crate) open_max: usize,
+    pub(crate) quiet_max: Duration,
+    pub(crate) recall_within: Duration,
 }
 
 impl Setup {
     /// With a store in `dir`, and retries so soon that no test waits for them.
-    pub(super) fn new(dir: &Path, targets: Targets) -> Self {
+    pub(crate) fn new(dir: &Path, targets: Targets) -> Self {
         let dir = dir.to_owned();
         let opener = Box::new(move || Store::open(&dir, 1 << 20, 1_000));
         let quiet_max = Duration::from_secs(300);
         Self { targets, opener, sightings: not_yet(), open_max: 1_000, quiet_max, recall_within: PATIENCE }
     }
 
-    pub(super) async fn start(self) -> TestLane {
+    pub(crate) async fn start(self) -> TestLane {
         let mut rules = Rules::new(self.open_max, &self.targets);
         rules.quiet_max = self.quiet_max;
         rules.recall_within = self.recall_within;
@@ -216,7 +216,7 @@ impl Setup {
         rules.patience.longest = Duration::from_millis(20);
         rules.news_every = Duration::from_millis(20);
         let (metrics, readiness) = (Metrics::new(), Arc::new(Readiness::default()));
-        let around = Around {
+        let parts = Parts {
             data_dir: "unused".into(),
             targets: self.targets,
             open_max: self.open_max,
@@ -228,7 +228,7 @@ impl Setup {
             hang_limit: Duration::from_secs(2),
             runtime: None,
         };
-        let (handle, spec) = build(around, rules, Shelf::new(self.opener));
+        let (handle, spec) = build(parts, rules, Shelf::new(self.opener));
         let topic = Topic::new("traffic");
         drop(topic.subscribe("emergency", handle.subscriber()));
         let root = Supervisor::new("vagn", Strategy::OneForOne).child(spec).start().await.unwrap();
@@ -237,30 +237,30 @@ impl Setup {
 }
 
 /// A lane under test.
-pub(super) struct TestLane {
-    pub(super) handle: EmergencyHandle,
-    pub(super) topic: Topic<Arc<Batch>>,
-    pub(super) root: Root,
-    pub(super) metrics: Arc<Metrics>,
-    pub(super) readiness: Arc<Readiness>,
+pub(crate) struct TestLane {
+    pub(crate) handle: EmergencyHandle,
+    pub(crate) topic: Topic<Arc<Batch>>,
+    pub(crate) root: Root,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) readiness: Arc<Readiness>,
 }
 
 impl TestLane {
     /// Publishes reports as one batch from UDP.
-    pub(super) fn send(&self, reports: &[Report<'_>]) {
+    pub(crate) fn send(&self, reports: &[Report<'_>]) {
         let bytes: Vec<_> = reports.iter().map(encoded).collect();
         self.publish(Source::Udp, &bytes, None);
     }
 
     /// Publishes one report as it comes over TCP, and gives what its sender will hear.
-    pub(super) fn ask(&self, report: &Report<'_>) -> Answer {
+    pub(crate) fn ask(&self, report: &Report<'_>) -> Answer {
         let (receipt, answer) = Receipt::new(1);
         receipt.set(0, vagn_wire::Fate::Stored);
         self.publish(Source::Tcp, &[encoded(report)], Some(receipt));
         answer
     }
 
-    pub(super) fn publish(&self, source: Source, reports: &[Vec<u8>], receipt: Option<Arc<Receipt>>) {
+    pub(crate) fn publish(&self, source: Source, reports: &[Vec<u8>], receipt: Option<Arc<Receipt>>) {
         for chunk in reports.chunks(vagn_flow::batch::BATCH_MAX) {
             let mut batch = BatchBuilder::new(source);
             chunk.iter().for_each(|report| batch.push(report));
@@ -272,24 +272,24 @@ impl TestLane {
     }
 
     /// All incidents, newest first.
-    pub(super) async fn all(&self) -> Vec<IncidentView> {
+    pub(crate) async fn all(&self) -> Vec<IncidentView> {
         let page = self.handle.list(Filter::default(), 1_000, None, PATIENCE).await.unwrap();
         page.incidents
     }
 
     /// Does something about an incident, as Anna.
-    pub(super) async fn act(&self, id: IncidentId, action: Act, note: &str) -> Acted {
-        let deed = Deed { action, by: "Anna".into(), note: note.into() };
-        self.handle.act(id, deed, PATIENCE).await.unwrap()
+    pub(crate) async fn act(&self, id: IncidentId, action: RequestKind, note: &str) -> RequestOutcome {
+        let request = Request { action, by: "Anna".into(), note: note.into() };
+        self.handle.act(id, request, PATIENCE).await.unwrap()
     }
 
     /// Waits until so many incidents are accepted.
-    pub(super) async fn accepted(&self, count: usize) -> Vec<IncidentView> {
+    pub(crate) async fn accepted(&self, count: usize) -> Vec<IncidentView> {
         self.when(|all| all.iter().filter(|incident| incident.accepted_at.is_some()).count() >= count).await
     }
 
     /// Waits until the incidents are so.
-    pub(super) async fn when(&self, so: impl Fn(&[IncidentView]) -> bool) -> Vec<IncidentView> {
+    pub(crate) async fn when(&self, so: impl Fn(&[IncidentView]) -> bool) -> Vec<IncidentView> {
         let deadline = tokio::time::Instant::now() + PATIENCE;
         loop {
             let all = self.handle.list(Filter::default(), 1_000, None, PATIENCE).await;
@@ -301,34 +301,34 @@ impl TestLane {
         }
     }
 
-    pub(super) fn fail(&self, name: &str, fault: Fault) {
+    pub(crate) fn fail(&self, name: &str, fault: Fault) {
         assert!(self.processes().inject(name, fault), "{name} is not there");
     }
 
-    pub(super) fn processes(&self) -> Processes {
+    pub(crate) fn processes(&self) -> Processes {
         self.root.processes()
     }
 
-    pub(super) async fn restarted(&self, name: &str, times: u64) {
+    pub(crate) async fn restarted(&self, name: &str, times: u64) {
         until(|| self.processes().get(name).filter(|info| info.restarts >= times)).await;
     }
 
-    pub(super) async fn stop(self) {
+    pub(crate) async fn stop(self) {
         self.root.stop().await;
     }
 }
 
-pub(super) const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A lane without actors, for one incident at a time, with its store in memory.
-pub(super) fn test_lane() -> Arc<Lane> {
+pub(crate) fn test_lane() -> Arc<Lane> {
     test_lane_in(Arc::new(ManualClock::at(1_700_000_000_000)), nobody(), 1)
 }
 
 /// Such a lane for so many incidents at a time.
-pub(super) fn test_lane_in(
+pub(crate) fn test_lane_in(
     clock: Arc<ManualClock>,
-    sightings: Arc<dyn Sightings>,
+    sightings: Arc<dyn KnownVehicles>,
     open_max: usize,
 ) -> Arc<Lane> {
     let rules = Rules { chain: vec![turn(PRIMARY, 60)], ..Rules::new(open_max, &Targets::default()) };
@@ -339,62 +339,62 @@ pub(super) fn test_lane_in(
 }
 
 /// The turn of a target with four lines, for so many seconds.
-pub(super) fn turn(target: &str, lasts_s: u64) -> Turn {
+pub(crate) fn turn(target: &str, lasts_s: u64) -> Turn {
     Turn { target: target.into(), lines: 4, lasts: Duration::from_secs(lasts_s) }
 }
 
 /// Leaves these reports in the inbox of `lane`.
-pub(super) fn offer(lane: &Lane, reports: &[Report<'_>]) {
+pub(crate) fn offer(lane: &Lane, reports: &[Report<'_>]) {
     let mut batch = BatchBuilder::new(Source::Udp);
     reports.iter().for_each(|report| batch.push(&encoded(report)));
     let batch = batch.seal(Stamp { time_ms: lane.clock.now_ms(), first_seq: 0 }, None, &Metrics::new());
-    Intake(lane.inbox.clone()).offer(&batch);
+    AlarmFilter(lane.inbox.clone()).offer(&batch);
 }
 
 /// What became of `call`.
-pub(super) fn ended(call: &Call, outcome: Outcome) -> Ended {
-    let attempt = super::caller::ended(call, 1_700_000_000_000, Duration::from_millis(1), outcome);
+pub(crate) fn ended(call: &Call, outcome: Outcome) -> Ended {
+    let attempt = crate::notify::client::ended(call, 1_700_000_000_000, Duration::from_millis(1), outcome);
     Ended { id: call.incident.id, line: call.line, told: call.told, attempt }
 }
 
 /// A fleet of which nobody is known.
-pub(super) fn nobody() -> Arc<dyn Sightings> {
+pub(crate) fn nobody() -> Arc<dyn KnownVehicles> {
     Arc::new(|_: &str| Ok(None))
 }
 
 /// A fleet that answers so.
-pub(super) fn fleet(
-    last: impl Fn(&str) -> Result<Option<Seen>, NotYet> + Send + Sync + 'static,
-) -> Arc<dyn Sightings> {
+pub(crate) fn fleet(
+    last: impl Fn(&str) -> Result<Option<KnownVehicle>, NotYet> + Send + Sync + 'static,
+) -> Arc<dyn KnownVehicles> {
     Arc::new(last)
 }
 
 /// A call for help from `vehicle_id`, with nothing else wrong.
-pub(super) fn help(vehicle_id: &str) -> Report<'_> {
+pub(crate) fn help(vehicle_id: &str) -> Report<'_> {
     let mut report = Report::new(VehicleId::new(vehicle_id).unwrap(), Position::new(59.33, 18.06).unwrap());
     report.emergency = true;
     report
 }
 
-pub(super) fn trial(vehicle_id: &str) -> Report<'_> {
+pub(crate) fn trial(vehicle_id: &str) -> Report<'_> {
     Report { kind: Some(Kind::Test), ..help(vehicle_id) }
 }
 
-pub(super) fn nowhere(vehicle_id: &str) -> Report<'_> {
+pub(crate) fn nowhere(vehicle_id: &str) -> Report<'_> {
     Report { position: Err(Reject::NoLatitude), ..help(vehicle_id) }
 }
 
-pub(super) fn encoded(report: &Report<'_>) -> Vec<u8> {
+pub(crate) fn encoded(report: &Report<'_>) -> Vec<u8> {
     let mut bytes = Vec::new();
     vagn_wire::encode(report, &mut bytes);
     bytes
 }
 
-pub(super) fn now_ms() -> i64 {
+pub(crate) fn now_ms() -> i64 {
     vagn_flow::clock::Clock::now_ms(&SystemClock::new())
 }
 
 /// Nobody can say where anybody is.
-pub(super) fn not_yet() -> Arc<dyn Sightings> {
+pub(crate) fn not_yet() -> Arc<dyn KnownVehicles> {
     fleet(|_| Err(NotYet))
 }

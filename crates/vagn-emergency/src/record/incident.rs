@@ -5,12 +5,12 @@ use std::time::Duration;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use vagn_wire::Kind;
 
-use super::attempt::{Attempt, Message};
-use super::calls::Caller;
-use super::candidate::Candidate;
-use super::delivery::{Delivery, Told};
-use super::id::IncidentId;
-use super::place::{Place, extend, newer};
+use crate::fix::{Fix, extend, newer};
+use crate::id::IncidentId;
+use crate::intake::alarm::Alarm;
+use crate::notify::queue::Standing;
+use crate::record::attempt::{Attempt, Message};
+use crate::record::delivery::{Delivery, Told};
 
 /// Latest attempts that an incident carries with it; the ledger in the store has more.
 const ATTEMPTS_KEPT: usize = 4;
@@ -87,10 +87,10 @@ pub struct Incident {
     /// Reports that carried the flag.
     pub reports: u64,
     /// Where the vehicle is.
-    pub place: Option<Place>,
+    pub place: Option<Fix>,
     /// Where it was of late, oldest first.
     #[serde(default)]
-    pub track: Vec<Place>,
+    pub track: Vec<Fix>,
     /// The vehicle was known before it called for help, or nobody can tell.
     #[serde(default = "yes")]
     pub familiar: bool,
@@ -128,12 +128,12 @@ pub struct Incident {
     pub escalation: Escalation,
     /// When it was over, in records from before there were persons in it.
     #[serde(default, skip_serializing)]
-    pub(super) ended_ms: Option<i64>,
+    pub(crate) ended_ms: Option<i64>,
 }
 
 impl Incident {
     /// The incident that `first` opens.
-    pub fn open(id: IncidentId, first: &Candidate) -> Self {
+    pub fn open(id: IncidentId, first: &Alarm) -> Self {
         Self {
             id,
             vehicle_id: first.vehicle_id.clone(),
@@ -193,7 +193,7 @@ impl Incident {
     }
 
     /// Takes in further reports of the same call.
-    pub fn update(&mut self, more: &Candidate) {
+    pub fn update(&mut self, more: &Alarm) {
         self.kind = more.kind.or(self.kind);
         if self.vehicle_incident.is_none() {
             self.vehicle_incident.clone_from(&more.vehicle_incident);
@@ -213,7 +213,7 @@ impl Incident {
     }
 
     /// The vehicle was there.
-    pub fn seen(&mut self, place: Option<Place>) {
+    pub fn seen(&mut self, place: Option<Fix>) {
         self.place = newer(self.place, place);
         if let Some(place) = place {
             extend(&mut self.track, place);
@@ -263,8 +263,8 @@ impl Incident {
     }
 
     /// What its vehicle is to who decides on an order.
-    pub fn caller(&self) -> Caller {
-        if self.familiar { Caller::Familiar } else { Caller::Stranger }
+    pub fn standing(&self) -> Standing {
+        if self.familiar { Standing::Known } else { Standing::Stranger }
     }
 
     /// Whether it is over.
@@ -306,11 +306,11 @@ fn yes() -> bool {
 mod kind_word {
     use super::*;
 
-    pub(super) fn serialize<S: Serializer>(kind: &Option<Kind>, serializer: S) -> Result<S::Ok, S::Error> {
+    pub(crate) fn serialize<S: Serializer>(kind: &Option<Kind>, serializer: S) -> Result<S::Ok, S::Error> {
         kind.map(Kind::as_str).serialize(serializer)
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Kind>, D::Error> {
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Kind>, D::Error> {
         let word = Option::<String>::deserialize(deserializer)?;
         Ok(word.and_then(|word| word.parse().ok()))
     }
@@ -345,7 +345,7 @@ struct Minimum {
 
 impl From<Minimum> for Incident {
     fn from(record: Minimum) -> Self {
-        let mut incident = Self::open(record.id, &Candidate::unplaced(record.vehicle_id, record.opened_ms));
+        let mut incident = Self::open(record.id, &Alarm::unplaced(record.vehicle_id, record.opened_ms));
         incident.test = record.test;
         incident.attempts = record.attempts;
         incident.accepted_ms = record.accepted_ms;
@@ -369,11 +369,11 @@ const UNREADABLE: &str = "(unreadable)";
 
 #[cfg(test)]
 mod tests {
-    use super::super::attempt::Outcome;
     use super::*;
+    use crate::record::attempt::Outcome;
 
     fn incident() -> Incident {
-        Incident::open(IncidentId::from_u128(7), &Candidate::example("bus 7"))
+        Incident::open(IncidentId::from_u128(7), &Alarm::example("bus 7"))
     }
 
     fn attempt(number: u32, outcome: Outcome) -> Attempt {

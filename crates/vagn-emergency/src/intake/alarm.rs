@@ -6,20 +6,20 @@ use std::time::Duration;
 use tokio::sync::OwnedSemaphorePermit;
 use vagn_wire::{Kind, Report, StoredAck, VehicleId};
 
-use super::id::IncidentId;
-use super::place::{Place, newer};
+use crate::fix::{Fix, newer};
+use crate::id::IncidentId;
 use vagn_flow::fate::Receipt;
-use vagn_flow::reply::Asker;
+use vagn_flow::reply::ReplyTo;
 
 /// Furthest that a vehicle's clock may be ahead before its time is not believed, in ms.
 const AHEAD_MAX_MS: i64 = 3_600_000;
 
 /// Senders that may wait to hear of one call at a time; the rest are told that it failed, over UDP nothing, and repeat.
-pub const CLAIMS_MAX: usize = 1_024;
+pub const PENDING_ACKS_MAX: usize = 1_024;
 
 /// One report that calls for help, or several of the same call that came together.
 #[derive(Debug)]
-pub struct Candidate {
+pub struct Alarm {
     /// Who calls.
     pub vehicle_id: Box<str>,
     /// Who set it off, if the vehicle said.
@@ -27,7 +27,7 @@ pub struct Candidate {
     /// The vehicle's own id for the incident.
     pub vehicle_incident: Option<Box<str>>,
     /// Where it is, if the report had a usable position.
-    pub place: Option<Place>,
+    pub place: Option<Fix>,
     /// When it was raised, ms since 1970.
     pub event_time_ms: i64,
     /// When the first of the reports arrived, ms since 1970.
@@ -41,10 +41,10 @@ pub struct Candidate {
     /// When the last of them arrived, on the monotonic clock.
     pub last_arrived: Duration,
     /// Senders who wait to hear that it is safe on disk.
-    pub claims: Vec<Claim>,
+    pub acks: Vec<PendingAck>,
 }
 
-impl Candidate {
+impl Alarm {
     /// What is kept of `report`, which arrived at `received_ms` since 1970, `arrived` on the monotonic clock.
     pub fn new(report: &Report<'_>, received_ms: i64, arrived: Duration) -> Self {
         let own_time_ms =
@@ -56,14 +56,14 @@ impl Candidate {
             vehicle_id: report.vehicle_id.as_str().into(),
             kind: report.kind,
             vehicle_incident: report.incident.map(Into::into),
-            place: report.position.ok().map(|position| Place::new(position, event_time_ms, trusted)),
+            place: report.position.ok().map(|position| Fix::new(position, event_time_ms, trusted)),
             event_time_ms,
             received_ms,
             last_received_ms: received_ms,
             reports: 1,
             arrived,
             last_arrived: arrived,
-            claims: Vec::new(),
+            acks: Vec::new(),
         }
     }
 
@@ -80,7 +80,7 @@ impl Candidate {
             reports: 1,
             arrived: Duration::ZERO,
             last_arrived: Duration::ZERO,
-            claims: Vec::new(),
+            acks: Vec::new(),
         }
     }
 
@@ -97,7 +97,7 @@ impl Candidate {
         self.last_received_ms = self.last_received_ms.max(repeat.last_received_ms);
         self.last_arrived = self.last_arrived.max(repeat.last_arrived);
         self.reports += repeat.reports;
-        self.claims.extend(repeat.claims);
+        self.acks.extend(repeat.acks);
     }
 
     /// A call from `vehicle_id` at a fixed time and place.
@@ -112,24 +112,24 @@ impl Candidate {
 
 /// A sender who waits to hear of one report.
 #[derive(Debug)]
-pub struct Claim {
-    way: Way,
+pub struct PendingAck {
+    way: ReplyPath,
     /// Since when it waits, on the monotonic clock.
     pub since: Duration,
 }
 
 /// How the sender hears.
 #[derive(Debug)]
-enum Way {
+enum ReplyPath {
     Receipt { receipt: Arc<Receipt>, index: u32 },
-    Datagram(Box<Datagram>),
+    Request(Box<AckRequest>),
 }
 
 /// A call for help that came as a datagram and asks for an answer.
 #[derive(Debug)]
-pub struct Datagram {
+pub struct AckRequest {
     /// The way back.
-    pub asker: Asker,
+    pub reply_to: ReplyTo,
     /// Who called.
     pub vehicle_id: Box<str>,
     /// The call's `Seq`.
@@ -140,38 +140,38 @@ pub struct Datagram {
     pub seat: OwnedSemaphorePermit,
 }
 
-impl Datagram {
+impl AckRequest {
     fn answer(&self, id: IncidentId) {
         let vehicle_id = VehicleId::new(&self.vehicle_id).expect("it was a vehicle's id when it came in");
         let incident = id.to_string();
         let ack = StoredAck { vehicle_id, seq: self.seq, incident: Some(&incident) };
         let mut bytes = Vec::new();
         ack.encode(self.len, &mut bytes);
-        self.asker.answer(&bytes);
+        self.reply_to.answer(&bytes);
     }
 }
 
-impl Claim {
+impl PendingAck {
     /// The report at `index` of the batch that `receipt` answers for.
     pub fn new(receipt: Arc<Receipt>, index: u32, since: Duration) -> Self {
-        Self { way: Way::Receipt { receipt, index }, since }
+        Self { way: ReplyPath::Receipt { receipt, index }, since }
     }
 
     /// A datagram whose sender is answered by another.
-    pub fn datagram(datagram: Datagram, since: Duration) -> Self {
-        Self { way: Way::Datagram(Box::new(datagram)), since }
+    pub fn datagram(datagram: AckRequest, since: Duration) -> Self {
+        Self { way: ReplyPath::Request(Box::new(datagram)), since }
     }
 
     /// Whether it came by datagram.
     pub fn is_datagram(&self) -> bool {
-        matches!(self.way, Way::Datagram(_))
+        matches!(self.way, ReplyPath::Request(_))
     }
 
     /// The call is safe on disk.
     pub fn grant(self, id: IncidentId) {
         match self.way {
-            Way::Receipt { receipt, index } => receipt.set_incident(index, id.to_string()),
-            Way::Datagram(datagram) => datagram.answer(id),
+            ReplyPath::Receipt { receipt, index } => receipt.set_incident(index, id.to_string()),
+            ReplyPath::Request(datagram) => datagram.answer(id),
         }
     }
 
@@ -179,8 +179,8 @@ impl Claim {
     /// and repeats.
     pub fn refuse(self) {
         match self.way {
-            Way::Receipt { receipt, index } => receipt.fail_incident(index),
-            Way::Datagram(_) => {}
+            ReplyPath::Receipt { receipt, index } => receipt.fail_incident(index),
+            ReplyPath::Request(_) => {}
         }
     }
 }
@@ -201,7 +201,7 @@ mod tests {
     }
 
     fn check(position: Result<Position, Reject>, own_time_ms: Option<i64>, expected: Option<(i64, bool)>) {
-        let candidate = Candidate::new(&report(position, own_time_ms), NOW_MS, Duration::ZERO);
+        let candidate = Alarm::new(&report(position, own_time_ms), NOW_MS, Duration::ZERO);
         assert_eq!(candidate.place.map(|place| (place.time_ms, place.trusted)), expected);
     }
 
@@ -218,11 +218,10 @@ mod tests {
 
     #[test]
     fn a_repeat_adds_what_it_knows_better() {
-        let mut first =
-            Candidate::new(&report(Err(Reject::Latitude), Some(NOW_MS - 5)), NOW_MS, Duration::ZERO);
+        let mut first = Alarm::new(&report(Err(Reject::Latitude), Some(NOW_MS - 5)), NOW_MS, Duration::ZERO);
         let mut repeat = report(Position::new(59.0, 18.0), Some(NOW_MS));
         repeat.kind = Some(Kind::Manual);
-        first.absorb(Candidate::new(&repeat, NOW_MS + 7, Duration::from_millis(7)));
+        first.absorb(Alarm::new(&repeat, NOW_MS + 7, Duration::from_millis(7)));
         assert_eq!((first.reports, first.kind), (2, Some(Kind::Manual)));
         assert_eq!(
             (first.event_time_ms, first.received_ms, first.last_received_ms),

@@ -9,17 +9,17 @@
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
-use super::breaker::{Breaker, Patience};
-use super::id::IncidentId;
+use crate::id::IncidentId;
+use crate::notify::breaker::{Breaker, Patience};
 
 /// First calls that may go in a row while something else is due and has a line.
 const FIRST_IN_A_ROW: usize = 3;
 
 /// What somebody who waits for a first call is to us. Ordered: who comes first, goes first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Caller {
+pub enum Standing {
     /// A vehicle that was known before it called for help.
-    Familiar,
+    Known,
     /// A vehicle that nobody has heard of before.
     Stranger,
 }
@@ -28,14 +28,14 @@ pub enum Caller {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Again {
     /// Nobody there has accepted it yet, or it is to be said again.
-    Owed(Caller),
+    Owed(Standing),
     /// It is accepted, and there is news about it.
     News,
 }
 
 /// The calls to one target.
 #[derive(Debug)]
-pub struct Calls {
+pub struct NoticeQueue {
     lines: usize,
     /// Lines for all that is not a first call of a known vehicle.
     lines_but_first: usize,
@@ -43,7 +43,7 @@ pub struct Calls {
     lines_for_others: usize,
     phases: HashMap<IncidentId, Phase>,
     held: BTreeSet<(Duration, IncidentId)>,
-    fresh: BTreeSet<(Caller, IncidentId)>,
+    fresh: BTreeSet<(Standing, IncidentId)>,
     waiting: BTreeSet<(Duration, IncidentId)>,
     due: BTreeSet<(Again, IncidentId)>,
     others_under_way: usize,
@@ -57,30 +57,30 @@ pub struct Calls {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
     /// Not on disk yet: called when it is, or at this time whatever happens.
-    Held(Caller, Duration),
+    Held(Standing, Duration),
     /// May be called for the first time.
-    Fresh(Caller),
+    Fresh(Standing),
     /// Is to be called again, at this time; not sooner when the target wants it so.
     Waiting(Again, Duration, Firm),
     /// Is to be called again, now.
     Due(Again),
     /// Is being called.
-    UnderWay(Way),
+    UnderWay(Sort),
 }
 
 /// Whether a wait holds although the target is there again.
 type Firm = bool;
 
-/// What a call under way is.
+/// What a call under sort is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Way {
-    First(Caller),
+enum Sort {
+    First(Standing),
     Again(Again),
 }
 
-impl Way {
-    const FIRST: Self = Self::First(Caller::Familiar);
-    const OWED: Self = Self::Again(Again::Owed(Caller::Familiar));
+impl Sort {
+    const FIRST: Self = Self::First(Standing::Known);
+    const OWED: Self = Self::Again(Again::Owed(Standing::Known));
 
     /// Of a stranger, or only news.
     fn is_other(self) -> bool {
@@ -90,14 +90,14 @@ impl Way {
     /// What it is when it has to be made once more.
     fn again(self) -> Again {
         match self {
-            Self::First(caller) => Again::Owed(caller),
+            Self::First(standing) => Again::Owed(standing),
             Self::Again(again) => again,
         }
     }
 }
 
-impl Calls {
-    /// Nothing owed. At most `lines` calls are under way at a time.
+impl NoticeQueue {
+    /// Nothing owed. At most `lines` calls are under sort at a time.
     pub fn new(lines: usize, patience: Patience) -> Self {
         let lines = lines.max(1);
         Self {
@@ -118,14 +118,14 @@ impl Calls {
     }
 
     /// A first call is owed as soon as it is recorded, at the latest at `until`.
-    pub fn hold(&mut self, id: IncidentId, caller: Caller, until: Duration) {
-        self.enter(id, Phase::Held(caller, until));
+    pub fn hold(&mut self, id: IncidentId, standing: Standing, until: Duration) {
+        self.enter(id, Phase::Held(standing, until));
     }
 
     /// The incident is on disk: if it was held for that, it may be called.
     pub fn recorded(&mut self, id: IncidentId) {
-        if let Some(Phase::Held(caller, _)) = self.phases.get(&id) {
-            self.enter(id, Phase::Fresh(*caller));
+        if let Some(Phase::Held(standing, _)) = self.phases.get(&id) {
+            self.enter(id, Phase::Fresh(*standing));
         }
     }
 
@@ -137,11 +137,11 @@ impl Calls {
     }
 
     /// A first call is owed at once: its turn has passed on to this target.
-    pub fn begin(&mut self, id: IncidentId, caller: Caller) {
-        self.enter(id, Phase::Fresh(caller));
+    pub fn begin(&mut self, id: IncidentId, standing: Standing) {
+        self.enter(id, Phase::Fresh(standing));
     }
 
-    /// A call is owed again at `at`. One that is under way is not disturbed: how it ends decides.
+    /// A call is owed again at `at`. One that is under sort is not disturbed: how it ends decides.
     pub fn again(&mut self, id: IncidentId, again: Again, at: Duration) {
         if !self.is_under_way(id) {
             self.enter(id, Phase::Waiting(again, at, false));
@@ -153,54 +153,54 @@ impl Calls {
         self.phases.contains_key(&id)
     }
 
-    /// Whoever made the calls is gone: what was under way must be tried again.
+    /// Whoever made the calls is gone: what was under sort must be tried again.
     pub fn hung_up(&mut self) {
         let cut = self.phases.iter().filter_map(|(id, phase)| match phase {
-            Phase::UnderWay(way) => Some((*id, way.again())),
+            Phase::UnderWay(sort) => Some((*id, sort.again())),
             _ => None,
         });
         let cut: Vec<_> = cut.collect();
         cut.into_iter().for_each(|(id, again)| self.enter(id, Phase::Due(again)));
     }
 
-    /// The next incident to call about at `now`, if one is due and a line is free. It is under way from here on.
+    /// The next incident to call about at `now`, if one is due and a line is free. It is under sort from here on.
     pub fn next(&mut self, now: Duration) -> Option<IncidentId> {
         self.move_on(now);
-        let (way, id) = self.choose(now)?;
-        let skipped = !self.due.is_empty() && matches!(way, Way::First(_));
+        let (sort, id) = self.choose(now)?;
+        let skipped = !self.due.is_empty() && matches!(sort, Sort::First(_));
         self.went_before = if skipped { self.went_before + 1 } else { 0 };
         self.breaker.called(now);
-        self.enter(id, Phase::UnderWay(way));
+        self.enter(id, Phase::UnderWay(sort));
         Some(id)
     }
 
-    fn choose(&self, now: Duration) -> Option<(Way, IncidentId)> {
-        let fits = |(way, _): &(Way, IncidentId)| self.fits(*way, now);
-        let fresh = self.fresh.first().map(|(caller, id)| (Way::First(*caller), *id)).filter(fits);
-        let due = self.due.first().map(|(again, id)| (Way::Again(*again), *id)).filter(fits);
+    fn choose(&self, now: Duration) -> Option<(Sort, IncidentId)> {
+        let fits = |(sort, _): &(Sort, IncidentId)| self.fits(*sort, now);
+        let fresh = self.fresh.first().map(|(standing, id)| (Sort::First(*standing), *id)).filter(fits);
+        let due = self.due.first().map(|(again, id)| (Sort::Again(*again), *id)).filter(fits);
         let due_first = match (&fresh, &due) {
-            (Some((Way::First(Caller::Stranger), _)), Some((Way::OWED, _))) => true,
+            (Some((Sort::First(Standing::Stranger), _)), Some((Sort::OWED, _))) => true,
             _ => self.went_before >= FIRST_IN_A_ROW,
         };
         if due_first { due.or(fresh) } else { fresh.or(due) }
     }
 
     /// Whether a call of this sort has a line, and the target is to be called now.
-    fn fits(&self, way: Way, now: Duration) -> bool {
-        self.has_line(way) && (way == Way::FIRST || self.breaker.lets(now))
+    fn fits(&self, sort: Sort, now: Duration) -> bool {
+        self.has_line(sort) && (sort == Sort::FIRST || self.breaker.lets(now))
     }
 
-    fn has_line(&self, way: Way) -> bool {
+    fn has_line(&self, sort: Sort) -> bool {
         self.under_way < self.lines
-            && (way == Way::FIRST || self.under_way_but_first < self.lines_but_first)
-            && (!way.is_other() || self.others_under_way < self.lines_for_others)
+            && (sort == Sort::FIRST || self.under_way_but_first < self.lines_but_first)
+            && (!sort.is_other() || self.others_under_way < self.lines_for_others)
     }
 
     /// The call came to nothing; the next is at `due`, and not sooner if the target asked for that.
     pub fn failed(&mut self, id: IncidentId, now: Duration, due: Duration, asked: bool) {
         self.breaker.failed(now);
-        if let Some(Phase::UnderWay(way)) = self.phases.get(&id) {
-            self.enter(id, Phase::Waiting(way.again(), due, asked));
+        if let Some(Phase::UnderWay(sort)) = self.phases.get(&id) {
+            self.enter(id, Phase::Waiting(sort.again(), due, asked));
         }
     }
 
@@ -224,32 +224,32 @@ impl Calls {
         self.leave(id);
     }
 
-    /// As [`Calls::done`], but for a call under way, which keeps its line until it has ended.
+    /// As [`NoticeQueue::done`], but for a call under sort, which keeps its line until it has ended.
     pub fn cancel(&mut self, id: IncidentId) {
         if !self.is_under_way(id) {
             self.leave(id);
         }
     }
 
-    /// When [`Calls::next`] may have something although nothing else happens. A past time means now.
+    /// When [`NoticeQueue::next`] may have something although nothing else happens. A past time means now.
     pub fn wake_at(&self) -> Option<Duration> {
         if self.under_way >= self.lines {
             return None; // The end of a call will say.
         }
         let held = self.held.first().map(|(until, _)| *until);
-        let fresh = self.fresh.first().and_then(|(caller, _)| self.at(Way::First(*caller)));
-        let due = self.due.first().and_then(|(again, _)| self.at(Way::Again(*again)));
+        let fresh = self.fresh.first().and_then(|(standing, _)| self.at(Sort::First(*standing)));
+        let due = self.due.first().and_then(|(again, _)| self.at(Sort::Again(*again)));
         let waiting = self.waiting.first().and_then(|(at, id)| match self.phases[id] {
-            Phase::Waiting(again, ..) => self.at(Way::Again(again)).map(|free| free.max(*at)),
+            Phase::Waiting(again, ..) => self.at(Sort::Again(again)).map(|free| free.max(*at)),
             _ => None,
         });
         [held, fresh, due, waiting].into_iter().flatten().min()
     }
 
     /// When a call of this sort may go, if it has a line.
-    fn at(&self, way: Way) -> Option<Duration> {
-        let probe_at = self.breaker.probe_at().filter(|_| way != Way::FIRST).unwrap_or_default();
-        self.has_line(way).then_some(probe_at)
+    fn at(&self, sort: Sort) -> Option<Duration> {
+        let probe_at = self.breaker.probe_at().filter(|_| sort != Sort::FIRST).unwrap_or_default();
+        self.has_line(sort).then_some(probe_at)
     }
 
     /// Whether anything waits for its first call, recorded or not.
@@ -293,13 +293,13 @@ impl Calls {
         self.leave(id);
         match phase {
             Phase::Held(_, until) => drop(self.held.insert((until, id))),
-            Phase::Fresh(caller) => drop(self.fresh.insert((caller, id))),
+            Phase::Fresh(standing) => drop(self.fresh.insert((standing, id))),
             Phase::Waiting(_, due, _) => drop(self.waiting.insert((due, id))),
             Phase::Due(again) => drop(self.due.insert((again, id))),
-            Phase::UnderWay(way) => {
+            Phase::UnderWay(sort) => {
                 self.under_way += 1;
-                self.under_way_but_first += usize::from(way != Way::FIRST);
-                self.others_under_way += usize::from(way.is_other());
+                self.under_way_but_first += usize::from(sort != Sort::FIRST);
+                self.others_under_way += usize::from(sort.is_other());
             }
         }
         self.phases.insert(id, phase);
@@ -308,13 +308,13 @@ impl Calls {
     fn leave(&mut self, id: IncidentId) {
         match self.phases.remove(&id) {
             Some(Phase::Held(_, until)) => drop(self.held.remove(&(until, id))),
-            Some(Phase::Fresh(caller)) => drop(self.fresh.remove(&(caller, id))),
+            Some(Phase::Fresh(standing)) => drop(self.fresh.remove(&(standing, id))),
             Some(Phase::Waiting(_, due, _)) => drop(self.waiting.remove(&(due, id))),
             Some(Phase::Due(again)) => drop(self.due.remove(&(again, id))),
-            Some(Phase::UnderWay(way)) => {
+            Some(Phase::UnderWay(sort)) => {
                 self.under_way -= 1;
-                self.under_way_but_first -= usize::from(way != Way::FIRST);
-                self.others_under_way -= usize::from(way.is_other());
+                self.under_way_but_first -= usize::from(sort != Sort::FIRST);
+                self.others_under_way -= usize::from(sort.is_other());
             }
             None => {}
         }
@@ -324,12 +324,12 @@ impl Calls {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use Caller::{Familiar, Stranger};
+    use Standing::{Known, Stranger};
 
-    const OWED: Again = Again::Owed(Familiar);
+    const OWED: Again = Again::Owed(Known);
 
-    fn calls(lines: usize) -> Calls {
-        Calls::new(lines, Patience { failures: 3, ..Patience::default() })
+    fn calls(lines: usize) -> NoticeQueue {
+        NoticeQueue::new(lines, Patience { failures: 3, ..Patience::default() })
     }
 
     fn id(number: u128) -> IncidentId {
@@ -340,32 +340,32 @@ mod tests {
         Duration::from_millis(ms)
     }
 
-    fn all(calls: &mut Calls, now: Duration) -> Vec<u128> {
+    fn all(calls: &mut NoticeQueue, now: Duration) -> Vec<u128> {
         std::iter::from_fn(|| calls.next(now)).map(IncidentId::as_u128).collect()
     }
 
-    fn resume(calls: &mut Calls, numbers: impl IntoIterator<Item = u128>) {
+    fn resume(calls: &mut NoticeQueue, numbers: impl IntoIterator<Item = u128>) {
         numbers.into_iter().for_each(|number| calls.again(id(number), OWED, ms(0)));
     }
 
     #[test]
     fn waits_for_the_record_but_not_for_long() {
         let mut calls = calls(8);
-        calls.hold(id(1), Familiar, ms(100));
-        calls.hold(id(2), Familiar, ms(120));
+        calls.hold(id(1), Known, ms(100));
+        calls.hold(id(2), Known, ms(120));
         assert_eq!((calls.wake_at(), all(&mut calls, ms(99))), (Some(ms(100)), vec![]));
         calls.recorded(id(2));
         assert_eq!(calls.wake_at(), Some(Duration::ZERO));
         assert_eq!(all(&mut calls, ms(99)), [2]);
         assert_eq!(all(&mut calls, ms(100)), [1]);
         calls.recorded(id(1));
-        assert_eq!(all(&mut calls, ms(500)), [0; 0], "it is under way already");
+        assert_eq!(all(&mut calls, ms(500)), [0; 0], "it is under sort already");
     }
 
     #[test]
     fn does_not_wait_for_a_broken_disk() {
         let mut calls = calls(8);
-        calls.hold(id(1), Familiar, ms(100));
+        calls.hold(id(1), Known, ms(100));
         calls.release();
         assert_eq!(all(&mut calls, ms(0)), [1]);
     }
@@ -391,8 +391,8 @@ mod tests {
         assert_eq!(calls.wake_at(), None, "no line for a retry");
         (20..30).for_each(|number| calls.begin(id(number), Stranger));
         assert_eq!((calls.wake_at(), all(&mut calls, ms(0))), (None, vec![]), "nor for a stranger");
-        calls.hold(id(10), Familiar, ms(0));
-        calls.hold(id(11), Familiar, ms(0));
+        calls.hold(id(10), Known, ms(0));
+        calls.hold(id(11), Known, ms(0));
         assert_eq!(all(&mut calls, ms(0)), [10]);
         calls.done(id(2));
         assert_eq!(all(&mut calls, ms(0)), [11], "first calls go before others");
@@ -405,7 +405,7 @@ mod tests {
         assert_eq!(all(&mut calls, ms(0)).len(), 4);
         resume(&mut calls, 1..=9);
         assert_eq!(all(&mut calls, ms(0)), [1, 2], "nor a further one");
-        calls.hold(id(99_999), Familiar, ms(0));
+        calls.hold(id(99_999), Known, ms(0));
         assert_eq!(calls.next(ms(0)), Some(id(99_999)));
         (0..6).for_each(|_| assert_eq!(calls.wake_at().is_some(), calls.next(ms(0)).is_some()));
     }
@@ -425,7 +425,7 @@ mod tests {
         for number in all(&mut calls, ms(0)) {
             calls.failed(id(number), ms(0), ms(120_000), number == 1);
         }
-        calls.hold(id(9), Familiar, ms(0));
+        calls.hold(id(9), Known, ms(0));
         assert_eq!(all(&mut calls, ms(1)), [9]);
         calls.answered(id(9));
         assert_eq!(all(&mut calls, ms(2)), [2, 3]);
@@ -447,9 +447,9 @@ mod tests {
     #[test]
     fn a_call_under_way_keeps_its_line_until_it_has_ended() {
         let mut calls = calls(1);
-        calls.begin(id(1), Familiar);
+        calls.begin(id(1), Known);
         assert_eq!(calls.next(ms(0)), Some(id(1)));
-        calls.begin(id(2), Familiar);
+        calls.begin(id(2), Known);
         calls.cancel(id(1));
         assert_eq!(calls.next(ms(0)), None);
         calls.answered(id(1));
@@ -463,8 +463,8 @@ mod tests {
             resume(&mut calls, [1]);
             let mut called = Vec::new();
             for number in 10..20 {
-                calls.hold(id(number), Familiar, ms(0));
-                calls.hold(id(number + 100), Familiar, ms(0));
+                calls.hold(id(number), Known, ms(0));
+                calls.hold(id(number + 100), Known, ms(0));
                 let next = calls.next(ms(0)).unwrap();
                 calls.done(next);
                 called.push(next.as_u128());
@@ -483,7 +483,7 @@ mod tests {
     #[test]
     fn what_was_cut_off_is_tried_again() {
         let mut calls = calls(8);
-        calls.hold(id(1), Familiar, ms(0));
+        calls.hold(id(1), Known, ms(0));
         assert_eq!(all(&mut calls, ms(0)), [1]);
         calls.again(id(1), Again::News, ms(0));
         assert_eq!(all(&mut calls, ms(9)), [0; 0], "one call at a time about one incident");
@@ -509,7 +509,7 @@ mod tests {
             }
         }
         assert!((30..60).contains(&made), "{made} probes in ten minutes");
-        calls.hold(id(50), Familiar, ms(0));
+        calls.hold(id(50), Known, ms(0));
         assert_eq!(calls.next(ms(600_000)), Some(id(50)), "a first call is never held back");
         calls.answered(id(50));
         assert!(calls.is_up());

@@ -5,8 +5,8 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tracing::{error, warn};
 
-use super::desk::Standing;
-use super::lane::Lane;
+use crate::desk::Overview;
+use crate::lane::Lane;
 use vagn_flow::metrics::TargetLabel;
 
 /// How long `/readyz` goes on to tell of emergencies that were refused.
@@ -25,7 +25,7 @@ const LATE_SAID_EVERY: Duration = Duration::from_secs(60);
 const UNRECORDED_AFTER: Duration = Duration::from_secs(5);
 
 /// What an operator has heard so far, by the monotonic clock.
-pub(super) struct Shown {
+pub(crate) struct Shown {
     /// When everything was last on disk as it is.
     clean: Mutex<Duration>,
     refusals: Mutex<Refusals>,
@@ -35,12 +35,12 @@ pub(super) struct Shown {
 
 impl Shown {
     /// Nothing so far; and at `now` there is nothing to record.
-    pub(super) fn new(now: Duration) -> Self {
+    pub(crate) fn new(now: Duration) -> Self {
         Self { clean: Mutex::new(now), refusals: Mutex::default(), late_said: Mutex::new(None) }
     }
 }
 
-/// Calls for help that were refused, as far as an operator has not heard of them.
+/// NoticeQueue for help that were refused, as far as an operator has not heard of them.
 #[derive(Default)]
 struct Refusals {
     last: Option<Duration>,
@@ -61,13 +61,13 @@ impl Refusals {
 
 impl Lane {
     /// Brings gauges and warnings up to date.
-    pub(super) fn show(&self) {
-        let (standing, dead, up) = {
+    pub(crate) fn show(&self) {
+        let (overview, dead, up) = {
             let desk = self.desk.lock();
-            (desk.standing(), desk.dead_letters(), desk.targets_up())
+            (desk.overview(), desk.dead_letters(), desk.targets_up())
         };
-        self.gauge(&standing, dead, &up);
-        self.show_late(&standing);
+        self.gauge(&overview, dead, &up);
+        self.show_late(&overview);
         self.show_dead(dead);
         match self.shelf.failure() {
             Some(failure) => self.readiness.warn("incident store", failure),
@@ -87,18 +87,18 @@ impl Lane {
         }
     }
 
-    fn gauge(&self, standing: &Standing, dead: usize, up: &[bool]) {
+    fn gauge(&self, overview: &Overview, dead: usize, up: &[bool]) {
         let metrics = &self.metrics;
         let age_s = |opened_ms: Option<i64>| self.age_ms(opened_ms).max(0) / 1000;
-        metrics.incidents_open.set(standing.open as i64);
-        metrics.incidents_unaccepted.set(standing.unaccepted as i64);
-        metrics.incidents_unacknowledged.set(standing.unacknowledged as i64);
+        metrics.incidents_open.set(overview.open as i64);
+        metrics.incidents_unaccepted.set(overview.unaccepted as i64);
+        metrics.incidents_unacknowledged.set(overview.unacknowledged as i64);
         // What changes all the time is always about to be written; what is not written for seconds is worth knowing.
         let lasts = self.clock.monotonic().saturating_sub(*self.shown.clean.lock()) > UNRECORDED_AFTER;
-        metrics.incidents_unrecorded.set(if lasts { standing.unrecorded as i64 } else { 0 });
-        metrics.incidents_of_strangers.set(standing.open_of_strangers as i64);
-        metrics.oldest_unaccepted.set(age_s(standing.oldest_unaccepted_ms));
-        metrics.oldest_unacknowledged.set(age_s(standing.oldest_unacknowledged_ms));
+        metrics.incidents_unrecorded.set(if lasts { overview.unrecorded as i64 } else { 0 });
+        metrics.incidents_of_strangers.set(overview.open_of_strangers as i64);
+        metrics.oldest_unaccepted.set(age_s(overview.oldest_unaccepted_ms));
+        metrics.oldest_unacknowledged.set(age_s(overview.oldest_unacknowledged_ms));
         metrics.dead_letters.set(dead as i64);
         for (turn, up) in self.rules.all().zip(up) {
             let target = turn.target.to_string();
@@ -122,13 +122,13 @@ impl Lane {
     }
 
     /// Tells of calls that no target accepts.
-    fn show_late(&self, standing: &Standing) {
-        let age_ms = self.age_ms(standing.oldest_unaccepted_ms);
+    fn show_late(&self, overview: &Overview) {
+        let age_ms = self.age_ms(overview.oldest_unaccepted_ms);
         if self.rules.chain.is_empty() || age_ms < LATE_AFTER_MS {
             self.readiness.clear("emergency calls");
             return;
         }
-        let (incidents, age_s) = (standing.unaccepted, age_ms / 1000);
+        let (incidents, age_s) = (overview.unaccepted, age_ms / 1000);
         let what = format!("no target has accepted {incidents} incidents; the oldest waits for {age_s} s");
         let now = self.clock.monotonic();
         let mut said = self.shown.late_said.lock();
@@ -140,7 +140,7 @@ impl Lane {
     }
 
     /// Tells of calls for help that were just refused.
-    pub(super) fn alarm(&self, refused: u64) {
+    pub(crate) fn alarm(&self, refused: u64) {
         if refused == 0 {
             return;
         }
@@ -150,7 +150,7 @@ impl Lane {
             refusals.last = Some(self.clock.monotonic());
             refusals.unsaid += refused;
         }
-        let open = self.desk.lock().standing().open;
+        let open = self.desk.lock().overview().open;
         self.readiness
             .warn("refused emergencies", format!("emergencies are refused: {open} incidents are open"));
         self.say_refusals();
@@ -164,8 +164,8 @@ impl Lane {
     }
 
     /// Notes when everything is on disk.
-    pub(super) fn saved(&self) {
-        if self.desk.lock().standing().unrecorded == 0 {
+    pub(crate) fn saved(&self) {
+        if self.desk.lock().overview().unrecorded == 0 {
             *self.shown.clean.lock() = self.clock.monotonic();
         }
     }
@@ -176,8 +176,8 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::attempt::Outcome;
-    use crate::testing::{ended, help, nobody, offer, test_lane_in};
+    use crate::record::attempt::Outcome;
+    use crate::tests::setup::{ended, help, nobody, offer, test_lane_in};
     use vagn_flow::clock::ManualClock;
 
     #[test]

@@ -7,11 +7,11 @@ use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
 use reqwest::{Client, Response, redirect};
 use tokio::time::timeout;
 
-use super::attempt::{Attempt, Outcome};
-use super::desk::Call;
-use super::payload::Payload;
-use super::target::Target;
-use super::trail::Head;
+use crate::desk::Call;
+use crate::notify::payload::Payload;
+use crate::notify::target::Target;
+use crate::record::attempt::{Attempt, Outcome};
+use crate::trail::Head;
 use vagn_flow::clock::Clock;
 
 /// Longest wait for a connection. Well below the time-out, so that a dead host costs a line less than a slow one.

@@ -19,13 +19,13 @@ use redb::{
 };
 use tracing::error;
 
-use super::attempt::Attempt;
-use super::desk::Draft;
-use super::id::IncidentId;
-use super::incident::Incident;
-use super::reserve::ReservedFile;
-use super::trail::{self, Ends, Entry, Head, Note};
-use super::watched::Watched;
+use crate::desk::Draft;
+use crate::disk::reserve::ReservedFile;
+use crate::disk::watched::Watched;
+use crate::id::IncidentId;
+use crate::record::attempt::Attempt;
+use crate::record::incident::Incident;
+use crate::trail::{self, Ends, Entry, Event, Head};
 
 /// The store's file in the data directory.
 pub const FILE: &str = "incidents.redb";
@@ -80,7 +80,7 @@ pub enum StoreError {
 #[derive(Debug, Clone, Copy)]
 pub struct Record<'a> {
     incident: &'a Incident,
-    notes: &'a [Note],
+    notes: &'a [Event],
     ledger: &'a [Attempt],
 }
 
@@ -377,7 +377,7 @@ fn failed(err: impl Into<redb::Error>) -> StoreError {
 #[cfg(test)]
 impl Store {
     /// Writes a record that makes no sense, of an incident that is owed a call.
-    pub(super) fn save_nonsense(&self, id: IncidentId) {
+    pub(crate) fn save_nonsense(&self, id: IncidentId) {
         let txn = self.db.begin_write().unwrap();
         txn.open_table(INCIDENTS).unwrap().insert(id.as_u128(), &b"{}"[..]).unwrap();
         txn.open_table(LIVE).unwrap().insert(id.as_u128(), ()).unwrap();
@@ -388,13 +388,13 @@ impl Store {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::candidate::Candidate;
-    use crate::incident::Decision;
+    use crate::intake::alarm::Alarm;
+    use crate::record::incident::Decision;
 
     const RESERVED: u64 = 1 << 20;
 
     fn incident(number: u128) -> Incident {
-        Incident::open(IncidentId::from_u128(number), &Candidate::example(&format!("bus {number}")))
+        Incident::open(IncidentId::from_u128(number), &Alarm::example(&format!("bus {number}")))
     }
 
     fn ended(number: u128) -> Incident {

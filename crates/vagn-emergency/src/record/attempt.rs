@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::id::IncidentId;
+use crate::id::IncidentId;
 
 /// What a call says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

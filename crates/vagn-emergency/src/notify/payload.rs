@@ -2,11 +2,11 @@
 
 use serde::Serialize;
 
-use super::desk::Call;
-use super::id::IncidentId;
-use super::incident::State;
-use super::trail::Head;
-use super::view::TrackView;
+use crate::desk::Call;
+use crate::id::IncidentId;
+use crate::record::incident::State;
+use crate::show::view::TrackView;
+use crate::trail::Head;
 use vagn_flow::rfc3339::rfc3339;
 
 /// A call about something that was raised longer ago than this is labelled as stale, in seconds.
@@ -76,15 +76,15 @@ impl<'a> Payload<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::attempt::{Message, MessageKey};
-    use crate::candidate::Candidate;
-    use crate::incident::Incident;
+    use crate::intake::alarm::Alarm;
+    use crate::record::attempt::{Message, MessageKey};
+    use crate::record::incident::Incident;
 
     const NOW_MS: i64 = 1_700_000_000_000;
 
     fn call() -> Call {
         let id = IncidentId::from_u128(0x0190_0000_0000_7000_8000_0000_0000_0001);
-        let incident = Incident::open(id, &Candidate::example("bus 7"));
+        let incident = Incident::open(id, &Alarm::example("bus 7"));
         Call {
             told: incident.to_tell(),
             incident,

@@ -4,8 +4,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::attempt::Message;
-use super::place::Place;
+use crate::fix::Fix;
+use crate::record::attempt::Message;
 
 /// How far one target is with one incident.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -45,8 +45,8 @@ pub struct Spot {
     trusted: bool,
 }
 
-impl From<Place> for Spot {
-    fn from(Place { lat, lon, trusted, .. }: Place) -> Self {
+impl From<Fix> for Spot {
+    fn from(Fix { lat, lon, trusted, .. }: Fix) -> Self {
         Self { lat, lon, trusted }
     }
 }

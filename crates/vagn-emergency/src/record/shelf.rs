@@ -10,8 +10,8 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tracing::{error, info};
 
-use super::incident::Incident;
-use super::store::{Store, StoreError};
+use crate::record::incident::Incident;
+use crate::record::store::{Store, StoreError};
 
 /// How long to leave a broken store alone before it is opened again.
 const REOPEN_AFTER: Duration = Duration::from_secs(1);
@@ -22,11 +22,11 @@ pub type Opener = Box<dyn Fn() -> Result<Store, StoreError> + Send + Sync>;
 /// Where the store stands.
 pub struct Shelf {
     opener: Opener,
-    place: Mutex<Place>,
+    place: Mutex<Fix>,
 }
 
 #[derive(Default)]
-struct Place {
+struct Fix {
     store: Option<Arc<Store>>,
     failure: Option<String>,
     not_before: Duration,
@@ -59,7 +59,7 @@ impl Shelf {
         }
         match catch_unwind(AssertUnwindSafe(|| self.try_open())).unwrap_or(Err(StoreError::Panicked)) {
             Ok((live, store)) => {
-                *self.place.lock() = Place { store: Some(Arc::new(store)), ..Place::default() };
+                *self.place.lock() = Fix { store: Some(Arc::new(store)), ..Fix::default() };
                 info!(live = live.len(), "incident store is open");
                 Some(live)
             }

@@ -14,23 +14,23 @@ use tokio::sync::Semaphore;
 use vagn_otp::{Offer, Subscriber};
 use vagn_wire::{Report, StoredAck, decode};
 
-use super::candidate::{CLAIMS_MAX, Candidate, Claim, Datagram};
-use super::sightings::Sightings;
+use crate::intake::alarm::{AckRequest, Alarm, PENDING_ACKS_MAX, PendingAck};
+use crate::intake::known::KnownVehicles;
 use vagn_flow::batch::Batch;
 use vagn_flow::clock::Clock;
 
 /// Different calls that may wait at a time. They wait for microseconds, unless both actors behind are gone.
-const CALLS_MAX: usize = 16_384;
+const ALARMS_MAX: usize = 16_384;
 
 /// How many of these may be of vehicles that nobody knew before they called for help.
-const STRANGERS_MAX: usize = CALLS_MAX / 2;
+const STRANGERS_MAX: usize = ALARMS_MAX / 2;
 
 /// Datagrams whose senders may wait for an answer at a time; the rest repeat. They are answered under the desk's lock, at
 /// a microsecond or two each.
-const ASKERS_MAX: usize = 1_024;
+const ACK_REQUESTS_MAX: usize = 1_024;
 
 /// The same for one call, so that who repeats it all the time, or forges it, takes the answer from nobody else.
-const ASKERS_PER_CALL_MAX: usize = 16;
+const ACK_REQUESTS_PER_ALARM_MAX: usize = 16;
 
 /// Longest that a publisher waits to hear whether a vehicle is a stranger; it is let in otherwise.
 const TELL_WITHIN: Duration = Duration::from_micros(100);
@@ -38,34 +38,34 @@ const TELL_WITHIN: Duration = Duration::from_micros(100);
 /// Wakes whoever empties the inbox. Must not wait.
 pub type Bell = Box<dyn Fn() + Send + Sync>;
 
-/// Calls for help that nobody has looked at yet, one entry per vehicle, sort (real or trial) and own incident id.
+/// NoticeQueue for help that nobody has looked at yet, one entry per vehicle, sort (real or trial) and own incident id.
 pub struct Inbox {
     waiting: Mutex<Waiting>,
     refused: AtomicU64,
     /// For those who asked by datagram.
     seats: Arc<Semaphore>,
     clock: Arc<dyn Clock>,
-    sightings: Arc<dyn Sightings>,
+    sightings: Arc<dyn KnownVehicles>,
     bell: OnceLock<Bell>,
 }
 
 #[derive(Debug, Default)]
 struct Waiting {
-    calls: Vec<Candidate>,
+    alarms: Vec<Alarm>,
     /// Where each caller's call stands. Hashed so that invented ids cannot be made to collide.
-    at: HashMap<Caller, usize, RandomState>,
+    at: HashMap<AlarmKey, usize, RandomState>,
 }
 
 /// The inbox as a subscriber to batches.
-pub struct Intake(pub Arc<Inbox>);
+pub struct AlarmFilter(pub Arc<Inbox>);
 
 impl Inbox {
     /// An empty inbox. `sightings` tells known vehicles from strangers when it fills up.
-    pub fn new(clock: Arc<dyn Clock>, sightings: Arc<dyn Sightings>) -> Self {
+    pub fn new(clock: Arc<dyn Clock>, sightings: Arc<dyn KnownVehicles>) -> Self {
         Self {
             waiting: Mutex::default(),
             refused: AtomicU64::new(0),
-            seats: Arc::new(Semaphore::new(ASKERS_MAX)),
+            seats: Arc::new(Semaphore::new(ACK_REQUESTS_MAX)),
             clock,
             sightings,
             bell: OnceLock::new(),
@@ -83,20 +83,20 @@ impl Inbox {
     }
 
     /// Takes out all that waits, in order of arrival.
-    pub fn take(&self) -> Vec<Candidate> {
+    pub fn take(&self) -> Vec<Alarm> {
         let mut waiting = self.waiting.lock();
         waiting.at.clear();
-        std::mem::take(&mut waiting.calls)
+        std::mem::take(&mut waiting.alarms)
     }
 
     /// When the call that has waited longest arrived, on the monotonic clock.
     pub fn oldest(&self) -> Option<Duration> {
-        self.waiting.lock().calls.first().map(|call| call.arrived)
+        self.waiting.lock().alarms.first().map(|call| call.arrived)
     }
 
     /// Whether the vehicle is a stranger, which only matters, and is only looked up, when the inbox fills up.
-    fn is_unwelcome(&self, call: &Candidate) -> bool {
-        let fills_up = self.waiting.lock().calls.len() >= STRANGERS_MAX;
+    fn is_unwelcome(&self, call: &Alarm) -> bool {
+        let fills_up = self.waiting.lock().alarms.len() >= STRANGERS_MAX;
         fills_up
             && self
                 .sightings
@@ -104,14 +104,14 @@ impl Inbox {
                 .is_ok_and(|seen| seen.is_none_or(|seen| !seen.familiar))
     }
 
-    fn put(&self, call: Candidate) -> Offer {
-        let max = if self.is_unwelcome(&call) { STRANGERS_MAX } else { CALLS_MAX };
+    fn put(&self, call: Alarm) -> Offer {
+        let max = if self.is_unwelcome(&call) { STRANGERS_MAX } else { ALARMS_MAX };
         let put = self.waiting.lock().put(call, max);
         let offer = match put {
             Put::Repeat => return Offer::Taken,
             Put::New => Offer::Taken,
-            Put::NoRoom(claims) => {
-                claims.into_iter().for_each(Claim::refuse);
+            Put::NoRoom(acks) => {
+                acks.into_iter().for_each(PendingAck::refuse);
                 self.refused.fetch_add(1, Ordering::Relaxed);
                 Offer::Full
             }
@@ -122,15 +122,15 @@ impl Inbox {
         offer
     }
 
-    /// The candidate in one report, if it is one.
-    fn candidate(&self, batch: &Batch, index: u32, bytes: &[u8]) -> Option<Candidate> {
+    /// The alarm in one report, if it is one.
+    fn alarm(&self, batch: &Batch, index: u32, bytes: &[u8]) -> Option<Alarm> {
         let report = decode(bytes).ok().filter(|report: &Report<'_>| report.emergency)?;
         let arrived = self.clock.monotonic();
-        let mut candidate = Candidate::new(&report, batch.time_ms(), arrived);
-        let receipt = batch.receipt().map(|receipt| Claim::new(receipt, index, arrived));
-        let claim = receipt.or_else(|| self.datagram(batch, index, &report, bytes.len(), arrived));
-        candidate.claims.extend(claim);
-        Some(candidate)
+        let mut alarm = Alarm::new(&report, batch.time_ms(), arrived);
+        let receipt = batch.receipt().map(|receipt| PendingAck::new(receipt, index, arrived));
+        let ack = receipt.or_else(|| self.datagram(batch, index, &report, bytes.len(), arrived));
+        alarm.acks.extend(ack);
+        Some(alarm)
     }
 
     /// The claim of a sender who asked by datagram, if there is a seat left.
@@ -141,63 +141,63 @@ impl Inbox {
         report: &Report<'_>,
         len: usize,
         since: Duration,
-    ) -> Option<Claim> {
-        let asker = batch.asker(index)?.clone();
+    ) -> Option<PendingAck> {
+        let reply_to = batch.reply_to(index)?.clone();
         let StoredAck { vehicle_id, seq, .. } = StoredAck::asked_by(report)?;
         let seat = self.seats.clone().try_acquire_owned().ok()?;
         let vehicle_id = vehicle_id.as_str().into();
-        Some(Claim::datagram(Datagram { asker, vehicle_id, seq, len, seat }, since))
+        Some(PendingAck::datagram(AckRequest { reply_to, vehicle_id, seq, len, seat }, since))
     }
 }
 
 /// The filter that the publisher runs: it reads the few reports once more in full that were seen to carry the flag.
-impl Subscriber<Arc<Batch>> for Intake {
+impl Subscriber<Arc<Batch>> for AlarmFilter {
     fn offer(&self, batch: &Arc<Batch>) -> Offer {
         let Self(inbox) = self;
-        let calls = batch.calls().filter_map(|(index, bytes)| inbox.candidate(batch, index, bytes));
+        let alarms = batch.alarms().filter_map(|(index, bytes)| inbox.alarm(batch, index, bytes));
         // One that found no room outweighs those that did: it must be counted.
         let worse = |one, other| if one == Offer::Full { one } else { other };
-        calls.map(|call| inbox.put(call)).reduce(worse).unwrap_or(Offer::Skipped)
+        alarms.map(|call| inbox.put(call)).reduce(worse).unwrap_or(Offer::Skipped)
     }
 
     fn depth(&self) -> (usize, usize) {
-        (self.0.waiting.lock().calls.len(), CALLS_MAX)
+        (self.0.waiting.lock().alarms.len(), ALARMS_MAX)
     }
 }
 
 enum Put {
     New,
     Repeat,
-    NoRoom(Vec<Claim>),
+    NoRoom(Vec<PendingAck>),
 }
 
 impl Waiting {
-    fn put(&mut self, mut call: Candidate, max: usize) -> Put {
-        if let Some(&at) = self.at.get(&CallerRef::of(&call)) {
-            let first = &mut self.calls[at];
-            let surplus = call.claims.extract_if(.., |claim| !has_room(first, claim));
-            surplus.for_each(Claim::refuse);
+    fn put(&mut self, mut call: Alarm, max: usize) -> Put {
+        if let Some(&at) = self.at.get(&AlarmKeyRef::of(&call)) {
+            let first = &mut self.alarms[at];
+            let surplus = call.acks.extract_if(.., |ack| !has_room(first, ack));
+            surplus.for_each(PendingAck::refuse);
             first.absorb(call);
             return Put::Repeat;
         }
-        if self.calls.len() >= max {
-            return Put::NoRoom(call.claims);
+        if self.alarms.len() >= max {
+            return Put::NoRoom(call.acks);
         }
-        self.at.insert(CallerRef::of(&call).to_owned(), self.calls.len());
-        self.calls.push(call);
+        self.at.insert(AlarmKeyRef::of(&call).to_owned(), self.alarms.len());
+        self.alarms.push(call);
         Put::New
     }
 }
 
 /// Whether one more sender may wait to hear of `call`.
-fn has_room(call: &Candidate, claim: &Claim) -> bool {
-    let max = if claim.is_datagram() { ASKERS_PER_CALL_MAX } else { CLAIMS_MAX };
-    call.claims.len() < max
+fn has_room(call: &Alarm, ack: &PendingAck) -> bool {
+    let max = if ack.is_datagram() { ACK_REQUESTS_PER_ALARM_MAX } else { PENDING_ACKS_MAX };
+    call.acks.len() < max
 }
 
 /// What makes two reports the same call.
 #[derive(Debug, PartialEq, Eq)]
-struct Caller {
+struct AlarmKey {
     vehicle_id: Box<str>,
     test: bool,
     vehicle_incident: Option<Box<str>>,
@@ -205,15 +205,15 @@ struct Caller {
 
 /// The same, borrowed, so that looking for it allocates nothing.
 #[derive(PartialEq, Eq, Hash)]
-struct CallerRef<'a> {
+struct AlarmKeyRef<'a> {
     vehicle_id: &'a str,
     test: bool,
     vehicle_incident: Option<&'a str>,
 }
 
-impl Caller {
-    fn borrow(&self) -> CallerRef<'_> {
-        CallerRef {
+impl AlarmKey {
+    fn borrow(&self) -> AlarmKeyRef<'_> {
+        AlarmKeyRef {
             vehicle_id: &self.vehicle_id,
             test: self.test,
             vehicle_incident: self.vehicle_incident.as_deref(),
@@ -221,8 +221,8 @@ impl Caller {
     }
 }
 
-impl<'a> CallerRef<'a> {
-    fn of(call: &'a Candidate) -> Self {
+impl<'a> AlarmKeyRef<'a> {
+    fn of(call: &'a Alarm) -> Self {
         Self {
             vehicle_id: &call.vehicle_id,
             test: call.is_test(),
@@ -230,8 +230,8 @@ impl<'a> CallerRef<'a> {
         }
     }
 
-    fn to_owned(&self) -> Caller {
-        Caller {
+    fn to_owned(&self) -> AlarmKey {
+        AlarmKey {
             vehicle_id: self.vehicle_id.into(),
             test: self.test,
             vehicle_incident: self.vehicle_incident.map(Into::into),
@@ -239,14 +239,14 @@ impl<'a> CallerRef<'a> {
     }
 }
 
-impl Hash for Caller {
+impl Hash for AlarmKey {
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.borrow().hash(state);
     }
 }
 
-impl Equivalent<Caller> for CallerRef<'_> {
-    fn equivalent(&self, key: &Caller) -> bool {
+impl Equivalent<AlarmKey> for AlarmKeyRef<'_> {
+    fn equivalent(&self, key: &AlarmKey) -> bool {
         *self == key.borrow()
     }
 }
@@ -254,10 +254,10 @@ impl Equivalent<Caller> for CallerRef<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fix::Fix;
     use crate::id::IncidentId;
-    use crate::place::Place;
-    use crate::sightings::Seen;
-    use crate::testing::{encoded, fleet, help, trial};
+    use crate::intake::known::KnownVehicle;
+    use crate::tests::setup::{encoded, fleet, help, trial};
     use std::sync::LazyLock;
     use std::sync::mpsc::Receiver;
     use vagn_flow::batch::{BatchBuilder, Source};
@@ -265,7 +265,7 @@ mod tests {
     use vagn_flow::fate::{Answer, Receipt};
     use vagn_flow::metrics::Metrics;
     use vagn_flow::stamp::Stamp;
-    use vagn_flow::testing::asker;
+    use vagn_flow::testing::reply_to;
     use vagn_wire::Fate;
 
     static METRICS: LazyLock<Arc<Metrics>> = LazyLock::new(Metrics::new);
@@ -275,14 +275,15 @@ mod tests {
         reports.iter().for_each(|report| batch.push(&encoded(report)));
         let (receipt, answer) = Receipt::new(reports.len());
         let batch = batch.seal(Stamp { time_ms, first_seq: 0 }, Some(receipt), &METRICS);
-        (Intake(inbox.clone()).offer(&batch), answer)
+        (AlarmFilter(inbox.clone()).offer(&batch), answer)
     }
 
     /// An inbox that knows every vehicle but those whose names begin with "vehicle".
     fn inbox() -> Arc<Inbox> {
-        let place = Place { lat: 1.0, lon: 2.0, time_ms: 0, trusted: false };
-        let known =
-            fleet(move |id| Ok((!id.starts_with("vehicle")).then_some(Seen { place, familiar: true })));
+        let place = Fix { lat: 1.0, lon: 2.0, time_ms: 0, trusted: false };
+        let known = fleet(move |id| {
+            Ok((!id.starts_with("vehicle")).then_some(KnownVehicle { place, familiar: true }))
+        });
         Arc::new(Inbox::new(Arc::new(ManualClock::at(1_000)), known))
     }
 
@@ -329,12 +330,12 @@ mod tests {
         assert_eq!(refused.try_recv().unwrap()[0].fate, Fate::Failed);
         drop(offer(&inbox, &[help("vehicle 3")], 0));
         assert_eq!(inbox.take_refused(), 11);
-        for number in 0..CALLS_MAX {
+        for number in 0..ALARMS_MAX {
             drop(offer(&inbox, &[help(&format!("bus {number}"))], 0));
         }
         assert_eq!(inbox.take_refused(), STRANGERS_MAX as u64, "known vehicles have the other half");
         let taken = inbox.take();
-        assert_eq!((taken.len(), taken[3].reports), (CALLS_MAX, 2));
+        assert_eq!((taken.len(), taken[3].reports), (ALARMS_MAX, 2));
     }
 
     #[test]
@@ -354,45 +355,45 @@ mod tests {
         let inbox = inbox();
         let reports = [help("bus 7"); 200];
         let mut answers: Vec<_> = (0..10).map(|_| offer(&inbox, &reports, 0).1).collect();
-        assert_eq!(inbox.take()[0].claims.len(), CLAIMS_MAX);
+        assert_eq!(inbox.take()[0].acks.len(), PENDING_ACKS_MAX);
         let last = answers.pop().unwrap().blocking_recv().unwrap();
         assert!(last.iter().all(|outcome| outcome.fate == Fate::Failed));
     }
 
     /// Offers a call that asks for an answer, and gives what its sender hears.
     fn ask(inbox: &Arc<Inbox>, vehicle_id: &str) -> Receiver<Vec<u8>> {
-        let (asker, heard) = asker();
+        let (reply_to, heard) = reply_to();
         let mut batch = BatchBuilder::new(Source::Udp);
         batch.push(&encoded(&Report { seq: Some(7), ..help(vehicle_id) }));
-        batch.answer_last(asker);
+        batch.reply_last_to(reply_to);
         let batch = batch.seal(Stamp { time_ms: 0, first_seq: 0 }, None, &METRICS);
-        Intake(inbox.clone()).offer(&batch);
+        AlarmFilter(inbox.clone()).offer(&batch);
         heard
     }
 
     /// Lets each of these calls for help ask, and says how many of them are answered.
     fn answered(inbox: &Arc<Inbox>, vehicles: &[String]) -> usize {
         let sent: Vec<_> = vehicles.iter().map(|vehicle_id| ask(inbox, vehicle_id)).collect();
-        let claims = inbox.take().into_iter().flat_map(|call| call.claims);
-        claims.for_each(|claim| claim.grant(IncidentId::from_u128(1)));
+        let acks = inbox.take().into_iter().flat_map(|call| call.acks);
+        acks.for_each(|ack| ack.grant(IncidentId::from_u128(1)));
         sent.iter().filter(|heard| heard.try_recv().is_ok()).count()
     }
 
     #[test]
     fn those_who_ask_by_datagram_wait_up_to_a_limit_and_make_room_again() {
         let inbox = inbox();
-        let fleet: Vec<_> = (0..ASKERS_MAX + 10).map(|number| format!("bus {number}")).collect();
+        let fleet: Vec<_> = (0..ACK_REQUESTS_MAX + 10).map(|number| format!("bus {number}")).collect();
         for _ in 0..2 {
-            assert_eq!(answered(&inbox, &fleet), ASKERS_MAX);
+            assert_eq!(answered(&inbox, &fleet), ACK_REQUESTS_MAX);
         }
     }
 
     #[test]
     fn a_vehicle_that_repeats_itself_all_the_time_takes_no_answer_from_others() {
         let inbox = inbox();
-        let mut calls = vec!["chatterer".to_owned(); 2 * ASKERS_MAX];
-        assert_eq!(answered(&inbox, &calls), ASKERS_PER_CALL_MAX);
-        calls.push("bus 7".to_owned());
-        assert_eq!(answered(&inbox, &calls), ASKERS_PER_CALL_MAX + 1);
+        let mut alarms = vec!["chatterer".to_owned(); 2 * ACK_REQUESTS_MAX];
+        assert_eq!(answered(&inbox, &alarms), ACK_REQUESTS_PER_ALARM_MAX);
+        alarms.push("bus 7".to_owned());
+        assert_eq!(answered(&inbox, &alarms), ACK_REQUESTS_PER_ALARM_MAX + 1);
     }
 }

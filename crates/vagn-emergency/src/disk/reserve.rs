@@ -13,7 +13,7 @@ use tracing::warn;
 
 /// A locked file that owns `reserved` bytes on disk beyond its length.
 #[derive(Debug)]
-pub struct ReservedFile {
+pub(crate) struct ReservedFile {
     file: File,
     reserved: u64,
     can_reserve: AtomicBool,
@@ -24,7 +24,7 @@ impl ReservedFile {
     ///
     /// # Errors
     /// When the file can neither be opened nor created, or somebody else has it open.
-    pub fn open(path: &Path, reserved: u64) -> io::Result<Self> {
+    pub(crate) fn open(path: &Path, reserved: u64) -> io::Result<Self> {
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
         file.try_lock()?;
         let reserved_file = Self { file, reserved, can_reserve: AtomicBool::new(true) };

@@ -12,16 +12,16 @@ use vagn_otp::testkit::until;
 use vagn_otp::{CallError, Fault};
 use vagn_wire::{Fate, Position, Report};
 
-use super::State;
-use super::candidate::Candidate;
-use super::id::IncidentId;
-use super::incident::{Incident, PRIMARY};
-use super::place::Place;
-use super::sightings::{NotYet, Seen};
-use super::store::Store;
-use super::testing::*;
-use super::view::{CallStatus, Filter};
-use super::{Act, Acted, Deed, Targets};
+use super::setup::*;
+use crate::State;
+use crate::fix::Fix;
+use crate::id::IncidentId;
+use crate::intake::alarm::Alarm;
+use crate::intake::known::{KnownVehicle, NotYet};
+use crate::record::incident::{Incident, PRIMARY};
+use crate::record::store::Store;
+use crate::show::view::{CallStatus, Filter};
+use crate::{Request, RequestKind, RequestOutcome, Targets};
 
 fn ok(_: &Heard) -> Reaction {
     Reaction::Answer(200)
@@ -32,8 +32,8 @@ async fn the_flag_counts_whatever_becomes_of_the_position() {
     let dir = tempfile::tempdir().unwrap();
     let target = TestTarget::new(ok).await;
     let mut setup = Setup::new(dir.path(), target.target(8));
-    let place = Place { lat: 1.0, lon: 2.0, time_ms: 0, trusted: false };
-    let seen = Seen { place, familiar: true };
+    let place = Fix { lat: 1.0, lon: 2.0, time_ms: 0, trusted: false };
+    let seen = KnownVehicle { place, familiar: true };
     setup.sightings = fleet(move |vehicle_id| Ok((vehicle_id == "known").then_some(seen)));
     let lane = setup.start().await;
     let future = Some(now_ms() + 7_200_000);
@@ -227,7 +227,7 @@ async fn a_record_that_makes_no_sense_keeps_no_call_from_its_target() {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(dir.path(), 1 << 20, 100).unwrap();
     let (nonsense, owed) = (IncidentId::from_u128(1), IncidentId::from_u128(2));
-    store.save([&Incident::open(owed, &Candidate::example("bus 7"))]).unwrap();
+    store.save([&Incident::open(owed, &Alarm::example("bus 7"))]).unwrap();
     store.save_nonsense(nonsense);
     drop(store);
     let target = TestTarget::new(ok).await;
@@ -374,8 +374,8 @@ async fn calls_go_out_without_a_store_and_are_recorded_when_there_is_one() {
     // It may have ended, and be in the store.
     let unknown = IncidentId::from_u128(7);
     assert_eq!(lane.handle.get(unknown, PATIENCE).await, Err(CallError::Down));
-    let deed = Deed { action: Act::Comment, by: "Anna".into(), note: "there?".into() };
-    assert_eq!(lane.handle.act(unknown, deed, PATIENCE).await, Err(CallError::Down));
+    let request = Request { action: RequestKind::Comment, by: "Anna".into(), note: "there?".into() };
+    assert_eq!(lane.handle.act(unknown, request, PATIENCE).await, Err(CallError::Down));
     assert!(lane.handle.status().store_failure.is_some());
     assert!(lane.readiness.report().warnings.contains_key("incident store"));
     fs::create_dir(&gone).unwrap();
@@ -417,8 +417,8 @@ async fn a_hung_incidents_actor_holds_up_no_call() {
     let dir = tempfile::tempdir().unwrap();
     let target = TestTarget::new(ok).await;
     let mut setup = Setup::new(dir.path(), target.target(8));
-    let place = Place { lat: 1.0, lon: 2.0, time_ms: 0, trusted: false };
-    setup.sightings = fleet(move |_| Ok(Some(Seen { place, familiar: true })));
+    let place = Fix { lat: 1.0, lon: 2.0, time_ms: 0, trusted: false };
+    setup.sightings = fleet(move |_| Ok(Some(KnownVehicle { place, familiar: true })));
     let lane = setup.start().await;
     assert!(lane.all().await.is_empty(), "it has begun, and is idle");
     lane.fail("incidents", Fault::Hang);
@@ -484,8 +484,8 @@ async fn a_place_is_looked_up_once_the_fleet_can_say() {
     let mut setup = Setup::new(dir.path(), Targets::default());
     let recovered = Arc::new(Mutex::new(false));
     let is_recovered = recovered.clone();
-    let place = Place::new(Position::new(1.0, 2.0).unwrap(), 3, false);
-    let seen = Seen { place, familiar: true };
+    let place = Fix::new(Position::new(1.0, 2.0).unwrap(), 3, false);
+    let seen = KnownVehicle { place, familiar: true };
     setup.sightings = fleet(move |_| if *is_recovered.lock() { Ok(Some(seen)) } else { Err(NotYet) });
     let lane = setup.start().await;
     lane.send(&[nowhere("bus 7")]);
@@ -533,8 +533,8 @@ async fn what_is_over_is_kept_and_a_later_call_is_another_incident() {
     let lane = Setup::new(dir.path(), target.target(8)).start().await;
     lane.send(&[help("bus 7")]);
     let first = lane.accepted(1).await[0].id;
-    let done = lane.act(first, Act::Resolve, "a false alarm").await;
-    assert!(matches!(&done, Acted::Done(detail) if detail.incident.recorded), "{done:?}");
+    let done = lane.act(first, RequestKind::Resolve, "a false alarm").await;
+    assert!(matches!(&done, RequestOutcome::Done(detail) if detail.incident.recorded), "{done:?}");
     lane.send(&[help("bus 7")]);
     let all = lane.accepted(2).await;
     assert_eq!((all[1].id, all[1].state), (first, State::Resolved));
@@ -542,8 +542,8 @@ async fn what_is_over_is_kept_and_a_later_call_is_another_incident() {
     let over = lane.handle.list(ask(State::Resolved), 10, None, PATIENCE).await.unwrap();
     let open = lane.handle.list(ask(State::Notified), 10, None, PATIENCE).await.unwrap();
     assert_eq!((over.incidents.len(), open.incidents.len()), (1, 1));
-    let said = lane.act(first, Act::Comment, "the driver called back").await;
-    let Acted::Done(detail) = said else { panic!("{said:?}") };
+    let said = lane.act(first, RequestKind::Comment, "the driver called back").await;
+    let RequestOutcome::Done(detail) = said else { panic!("{said:?}") };
     let trail: Vec<_> = detail.trail.iter().map(|entry| (entry.action, &*entry.by)).collect();
     let expected =
         [("opened", "bus 7"), ("notified", "primary"), ("resolved", "Anna"), ("commented", "Anna")];
@@ -559,17 +559,18 @@ async fn the_first_person_to_acknowledge_wins_and_the_others_hear_who_and_when()
     let lane = Setup::new(dir.path(), target.target(8)).start().await;
     lane.send(&[help("bus 7")]);
     let id = lane.accepted(1).await[0].id;
-    assert!(matches!(lane.act(id, Act::Acknowledge, "on my way").await, Acted::Done(_)));
-    for act in [Act::Acknowledge, Act::Resolve, Act::Acknowledge] {
+    assert!(matches!(lane.act(id, RequestKind::Acknowledge, "on my way").await, RequestOutcome::Done(_)));
+    for act in [RequestKind::Acknowledge, RequestKind::Resolve, RequestKind::Acknowledge] {
         let acted = lane.act(id, act, "").await;
-        let first =
-            matches!(&acted, Acted::Refused { by, note, .. } if &**by == "Anna" && &**note == "on my way");
+        let first = matches!(&acted, RequestOutcome::Refused { by, note, .. } if &**by == "Anna" && &**note == "on my way");
         assert!(
-            first || act == Act::Resolve || matches!(&acted, Acted::Refused { state: State::Resolved, .. }),
+            first
+                || act == RequestKind::Resolve
+                || matches!(&acted, RequestOutcome::Refused { state: State::Resolved, .. }),
             "{acted:?}"
         );
     }
-    assert_eq!(lane.act(IncidentId::from_u128(1), Act::Comment, "?").await, Acted::NotFound);
+    assert_eq!(lane.act(IncidentId::from_u128(1), RequestKind::Comment, "?").await, RequestOutcome::NotFound);
     lane.stop().await;
 }
 

@@ -7,10 +7,10 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use redb::StorageBackend;
 
-use super::candidate::Candidate;
-use super::id::IncidentId;
-use super::incident::Incident;
-use super::store::Store;
+use crate::id::IncidentId;
+use crate::intake::alarm::Alarm;
+use crate::record::incident::Incident;
+use crate::record::store::Store;
 
 /// What a disk writes whole.
 const SECTOR: usize = 512;
@@ -126,7 +126,7 @@ fn work(disk: &Forgetful) -> Vec<Incident> {
     for group in 0..10_u128 {
         let open = |number: u128| {
             let id = IncidentId::from_u128(1 + group * 4 + number);
-            Incident::open(id, &Candidate::example(&format!("vehicle {group}/{number}")))
+            Incident::open(id, &Alarm::example(&format!("vehicle {group}/{number}")))
         };
         let mut saved: Vec<Incident> = (0..4).map(open).collect();
         // Every group also brings news of an earlier incident.
@@ -176,7 +176,7 @@ fn a_failed_sync_is_not_forgotten() {
     let store = Store::on(disk.clone(), 8).unwrap();
     assert!(!store.sync_failed());
     disk.0.lock().sync_fails = true;
-    let incident = Incident::open(IncidentId::from_u128(1), &Candidate::example("bus 7"));
+    let incident = Incident::open(IncidentId::from_u128(1), &Alarm::example("bus 7"));
     assert!(store.save([&incident]).is_err());
     disk.0.lock().sync_fails = false;
     assert!(store.sync_failed());

@@ -2,35 +2,35 @@
 
 use tracing::info;
 
-use super::desk::Happened;
-use super::incident::Incident;
-use super::lane::Lane;
-use super::trail::Action;
-use super::view::IncidentView;
+use crate::desk::Announcement;
+use crate::lane::Lane;
+use crate::record::incident::Incident;
+use crate::show::view::IncidentView;
+use crate::trail::EventKind;
 
 /// Incidents that have moved or reported and are told of in one second; the others follow.
 const STIRRED_AT_ONCE: usize = 1_000;
 
 impl Lane {
     /// Tells the log and all who follow of what has happened.
-    pub(super) fn tell(&self) {
+    pub(crate) fn tell(&self) {
         // One at a time, so that they hear of it in order; who tells already looks again when it is done. Never under the
         // desk's lock: a log that stands still must hold up no call.
         while self.desk.lock().has_happened()
             && let Some(_telling) = self.telling.try_lock()
         {
             let happened = self.desk.lock().take_happened();
-            for Happened { incident, action } in happened {
+            for Announcement { incident, action } in happened {
                 self.announce(&incident, action);
             }
         }
     }
 
-    fn announce(&self, incident: &Incident, action: Action) {
+    fn announce(&self, incident: &Incident, action: EventKind) {
         let (id, vehicle_id, test) = (incident.id, &incident.vehicle_id, incident.test);
         match action {
-            Action::Opened => info!(incident_id = %id, %vehicle_id, test, "a vehicle calls for help"),
-            Action::Notified => {} // Said with the attempt.
+            EventKind::Opened => info!(incident_id = %id, %vehicle_id, test, "a vehicle calls for help"),
+            EventKind::Notified => {} // Said with the attempt.
             action => info!(incident_id = %id, %vehicle_id, change = action.as_str(), "an incident changes"),
         }
         let view = IncidentView::new(incident, &self.desk.lock(), &self.rules, self.moment());
@@ -38,7 +38,7 @@ impl Lane {
     }
 
     /// Tells all who follow what has moved or reported since the last time.
-    pub(super) fn tell_stirred(&self) {
+    pub(crate) fn tell_stirred(&self) {
         let _telling = self.telling.lock();
         let stirred = self.desk.lock().take_stirred(STIRRED_AT_ONCE);
         for id in stirred {

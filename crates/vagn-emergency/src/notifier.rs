@@ -13,11 +13,11 @@ use tokio::time::{Instant, sleep};
 use tracing::{info, warn};
 use vagn_otp::{Failure, TaskContext};
 
-use super::attempt::Outcome;
-use super::caller::{self, NoClient};
-use super::desk::{Call, Ended};
-use super::lane::Lane;
-use super::target::{Target, Targets};
+use crate::desk::{Call, Ended};
+use crate::lane::Lane;
+use crate::notify::client::{self, NoClient};
+use crate::notify::target::{Target, Targets};
+use crate::record::attempt::Outcome;
 
 /// Longest sleep; the watchdog wants to hear from it.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -29,14 +29,14 @@ const FINISH_WITHIN: Duration = Duration::from_secs(2);
 const SAID_EVERY: Duration = Duration::from_secs(60);
 
 /// What the callers need.
-pub struct Callers {
+pub struct Notifier {
     /// The lane they work for.
     lane: Arc<Lane>,
-    lines: Vec<Line>,
+    lines: Vec<TargetClient>,
 }
 
 /// A target, and what it is called with.
-struct Line {
+struct TargetClient {
     target: Target,
     /// For trials, and for nothing else.
     drill: bool,
@@ -44,7 +44,7 @@ struct Line {
     client: OnceLock<Client>,
 }
 
-impl Line {
+impl TargetClient {
     fn new(target: &Target, drill: bool) -> Self {
         Self { target: target.clone(), drill, client: OnceLock::new() }
     }
@@ -52,16 +52,16 @@ impl Line {
     fn client(&self) -> Result<&Client, NoClient> {
         match self.client.get() {
             Some(client) => Ok(client),
-            None => caller::client(&self.target).map(|client| self.client.get_or_init(|| client)),
+            None => client::client(&self.target).map(|made| self.client.get_or_init(|| made)),
         }
     }
 }
 
-impl Callers {
-    /// Calls `targets` about what `lane` owes.
+impl Notifier {
+    /// NoticeQueue `targets` about what `lane` owes.
     pub fn new(lane: Arc<Lane>, targets: &Targets) -> Self {
-        let chain = targets.chain.iter().map(|target| Line::new(target, false));
-        let lines = chain.chain(targets.drill.iter().map(|target| Line::new(target, true))).collect();
+        let chain = targets.chain.iter().map(|target| TargetClient::new(target, false));
+        let lines = chain.chain(targets.drill.iter().map(|target| TargetClient::new(target, true))).collect();
         Self { lane, lines }
     }
 
@@ -75,12 +75,12 @@ impl Callers {
             }
             Err(err) => err.to_string(),
             Ok(client) => {
-                let attempt = caller::attempt(client, &line.target, &call, self.lane.head(), clock).await;
+                let attempt = client::attempt(client, &line.target, &call, self.lane.head(), clock).await;
                 return Ended { id: call.incident.id, line: call.line, told: call.told, attempt };
             }
         };
         let failed = Outcome::Failed { reason: outcome };
-        let attempt = caller::ended(&call, clock.now_ms(), Duration::ZERO, failed);
+        let attempt = client::ended(&call, clock.now_ms(), Duration::ZERO, failed);
         Ended { id: call.incident.id, line: call.line, told: call.told, attempt }
     }
 
@@ -97,12 +97,12 @@ impl Callers {
 ///
 /// # Errors
 /// None: what goes wrong with a target is the outcome of an attempt.
-pub async fn run(callers: Arc<Callers>, ctx: TaskContext) -> Result<(), Failure> {
+pub async fn run(callers: Arc<Notifier>, ctx: TaskContext) -> Result<(), Failure> {
     let lane = &*callers.lane;
     lane.desk.lock().hung_up();
     ctx.ready();
     let mut under_way = FuturesUnordered::new();
-    let mut moods: Vec<Mood> = callers.lines.iter().map(|_| Mood::default()).collect();
+    let mut moods: Vec<TargetMood> = callers.lines.iter().map(|_| TargetMood::default()).collect();
     let mut stop_at = None;
     loop {
         ctx.beat().await;
@@ -137,7 +137,7 @@ fn nap(lane: &Lane) -> Duration {
 
 /// Whether a target works, so that the log hears of it once and not once per call.
 #[derive(Default)]
-struct Mood {
+struct TargetMood {
     /// The log was told that it fails, and not yet that it works again.
     failing: bool,
     /// When it was last told so, on the monotonic clock.
@@ -146,18 +146,18 @@ struct Mood {
 
 /// What the log should be told.
 #[derive(Debug, PartialEq, Eq)]
-enum News {
+enum MoodChange {
     Fails,
     WorksAgain,
 }
 
-impl Mood {
+impl TargetMood {
     /// What is new at `now`, if anything. That it fails is new at most once a minute: a target may refuse every other call.
-    fn hear(&mut self, accepted: bool, now: Duration) -> Option<News> {
+    fn hear(&mut self, accepted: bool, now: Duration) -> Option<MoodChange> {
         let may_tell = self.told.is_none_or(|told| now.saturating_sub(told) >= SAID_EVERY);
         let news = match (self.failing, accepted) {
-            (true, true) => News::WorksAgain,
-            (false, false) if may_tell => News::Fails,
+            (true, true) => MoodChange::WorksAgain,
+            (false, false) if may_tell => MoodChange::Fails,
             _ => return None,
         };
         self.failing = !accepted;
@@ -168,10 +168,10 @@ impl Mood {
     }
 }
 
-fn say(news: &News, outcome: &Outcome, target: &Target) {
+fn say(news: &MoodChange, outcome: &Outcome, target: &Target) {
     match news {
-        News::Fails => warn!(%target, ?outcome, "emergency calls are not accepted; trying on"),
-        News::WorksAgain => info!(%target, "emergency calls are accepted again"),
+        MoodChange::Fails => warn!(%target, ?outcome, "emergency calls are not accepted; trying on"),
+        MoodChange::WorksAgain => info!(%target, "emergency calls are accepted again"),
     }
 }
 
@@ -183,19 +183,22 @@ mod tests {
     fn every_incarnation_calls_with_the_same_client() {
         let second = Duration::from_secs(1);
         let target = Target::new("primary", "http://127.0.0.1:1/", "", second, 1, second).unwrap();
-        let line = Line::new(&target, false);
+        let line = TargetClient::new(&target, false);
         let (one, other) = (line.client().unwrap(), line.client().unwrap());
         assert!(std::ptr::eq(one, other));
     }
 
     #[test]
     fn a_target_that_flaps_is_told_of_once_a_minute() {
-        let mut mood = Mood::default();
+        let mut mood = TargetMood::default();
         let mut hear = |second, accepted| mood.hear(accepted, Duration::from_secs(second));
         assert_eq!(hear(0, true), None, "nothing was wrong");
-        assert_eq!((hear(1, false), hear(2, false)), (Some(News::Fails), None));
-        assert_eq!((hear(3, true), hear(4, true)), (Some(News::WorksAgain), None));
+        assert_eq!((hear(1, false), hear(2, false)), (Some(MoodChange::Fails), None));
+        assert_eq!((hear(3, true), hear(4, true)), (Some(MoodChange::WorksAgain), None));
         assert!((5..61).all(|second| hear(second, second % 2 == 0).is_none()));
-        assert_eq!((hear(61, false), hear(62, true)), (Some(News::Fails), Some(News::WorksAgain)));
+        assert_eq!(
+            (hear(61, false), hear(62, true)),
+            (Some(MoodChange::Fails), Some(MoodChange::WorksAgain))
+        );
     }
 }

@@ -1,4 +1,4 @@
-//! Calls for help by datagram that ask for an answer, from a published batch to what their senders hear.
+//! NoticeQueue for help by datagram that ask for an answer, from a published batch to what their senders hear.
 
 use std::sync::mpsc::{Receiver, TryRecvError, channel};
 use std::time::Duration;
@@ -7,11 +7,11 @@ use parking_lot::Mutex;
 use vagn_otp::testkit::until;
 use vagn_wire::{Report, StoredAck};
 
-use super::Targets;
-use super::testing::*;
+use super::setup::*;
+use crate::Targets;
 use vagn_flow::batch::{BatchBuilder, Source};
 use vagn_flow::stamp::Stamp;
-use vagn_flow::testing::asker;
+use vagn_flow::testing::reply_to;
 
 /// What came back.
 #[derive(Debug, PartialEq, Eq)]
@@ -23,10 +23,10 @@ struct Answer {
 
 /// Publishes a report as a door would whose sender asks, and gives what that hears.
 fn ask(lane: &TestLane, report: &Report<'_>) -> Receiver<Vec<u8>> {
-    let (asker, heard) = asker();
+    let (reply_to, heard) = reply_to();
     let mut batch = BatchBuilder::new(Source::Udp);
     batch.push(&encoded(report));
-    batch.answer_last(asker);
+    batch.reply_last_to(reply_to);
     let batch = batch.seal(Stamp { time_ms: now_ms(), first_seq: 0 }, None, &lane.metrics);
     batch.take_share().unwrap().settle_rest(vagn_wire::Fate::Stored);
     lane.topic.publish(&batch);

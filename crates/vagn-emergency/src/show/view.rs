@@ -3,14 +3,14 @@
 use serde::Serialize;
 use vagn_wire::Kind;
 
-use super::attempt::{Attempt, Message, Outcome};
-use super::delivery::Delivery;
-use super::desk::{Desk, Moment};
-use super::id::IncidentId;
-use super::incident::{Decision, Incident, State};
-use super::place::Place;
-use super::rules::Rules;
-use super::trail::{Entry, Note};
+use crate::desk::{Desk, Moment};
+use crate::fix::Fix;
+use crate::id::IncidentId;
+use crate::record::attempt::{Attempt, Message, Outcome};
+use crate::record::delivery::Delivery;
+use crate::record::incident::{Decision, Incident, State};
+use crate::rules::Rules;
+use crate::trail::{Entry, Event};
 use vagn_flow::rfc3339::rfc3339;
 
 /// Most incidents in one answer.
@@ -292,13 +292,13 @@ impl From<&Entry> for TrailView {
 
 impl TrailView {
     /// Whether it is the same change, written or not.
-    pub(super) fn tells_the_same(&self, other: &Self) -> bool {
+    pub(crate) fn tells_the_same(&self, other: &Self) -> bool {
         (&self.time, self.action, &self.by, &self.reason)
             == (&other.time, other.action, &other.by, &other.reason)
     }
 
     /// A change that waits to be written.
-    pub(super) fn pending(note: &Note) -> Self {
+    pub(crate) fn pending(note: &Event) -> Self {
         Self {
             seq: 0,
             time: rfc3339(note.at_ms),
@@ -311,14 +311,14 @@ impl TrailView {
     }
 }
 
-impl From<&Place> for PlaceView {
-    fn from(place: &Place) -> Self {
+impl From<&Fix> for PlaceView {
+    fn from(place: &Fix) -> Self {
         Self { lat: place.lat, lon: place.lon, time: rfc3339(place.time_ms), trusted: place.trusted }
     }
 }
 
-impl From<&Place> for TrackView {
-    fn from(place: &Place) -> Self {
+impl From<&Fix> for TrackView {
+    fn from(place: &Fix) -> Self {
         Self { lat: place.lat, lon: place.lon, time: rfc3339(place.time_ms) }
     }
 }
@@ -331,7 +331,7 @@ impl From<&Decision> for DeedView {
 
 impl IncidentView {
     /// `incident` as it is at `now`, whether it is at the desk or only in the store.
-    pub(super) fn new(incident: &Incident, desk: &Desk, rules: &Rules, now: Moment) -> Self {
+    pub(crate) fn new(incident: &Incident, desk: &Desk, rules: &Rules, now: Moment) -> Self {
         let targets = targets(incident, desk, rules, now);
         let escalation = EscalationView {
             level: incident.escalation.level,

@@ -11,14 +11,14 @@ use redb::StorageBackend;
 
 /// Another storage, and whether one of its syncs has failed.
 #[derive(Debug)]
-pub(super) struct Watched<S> {
+pub(crate) struct Watched<S> {
     inner: S,
     sync_failed: Arc<AtomicBool>,
 }
 
 impl<S: StorageBackend> Watched<S> {
     /// Watches `inner`; the flag beside it turns true with the first failed sync.
-    pub(super) fn new(inner: S) -> (Self, Arc<AtomicBool>) {
+    pub(crate) fn new(inner: S) -> (Self, Arc<AtomicBool>) {
         let sync_failed = Arc::new(AtomicBool::new(false));
         (Self { inner, sync_failed: sync_failed.clone() }, sync_failed)
     }

@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 use vagn_store::{Fleet, Growth, Key};
 use vagn_wire::VehicleId;
 
-use super::place::Place;
+use crate::fix::Fix;
 
 /// Longest wait for the fleet to say how far it has grown. Its writers let readers in after some 50 µs.
 const MARK_WITHIN: Duration = Duration::from_millis(5);
@@ -18,27 +18,27 @@ pub struct NotYet;
 
 /// What is known of a vehicle.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Seen {
+pub struct KnownVehicle {
     /// Where it was last.
-    pub place: Place,
+    pub place: Fix,
     /// It was known some seconds ago: not only because it now calls for help.
     pub familiar: bool,
 }
 
 /// Who can say what is known of vehicles.
-pub trait Sightings: Send + Sync {
+pub trait KnownVehicles: Send + Sync {
     /// What is known of the vehicle; `None`: nothing.
     ///
     /// # Errors
     /// When that cannot be said `within` this time.
-    fn last(&self, vehicle_id: &str, within: Duration) -> Result<Option<Seen>, NotYet>;
+    fn last(&self, vehicle_id: &str, within: Duration) -> Result<Option<KnownVehicle>, NotYet>;
 
     /// Some seconds have passed: who is there now counts as known once this is called again.
     fn mark(&self) {}
 }
 
-impl<F: Fn(&str) -> Result<Option<Seen>, NotYet> + Send + Sync> Sightings for F {
-    fn last(&self, vehicle_id: &str, _: Duration) -> Result<Option<Seen>, NotYet> {
+impl<F: Fn(&str) -> Result<Option<KnownVehicle>, NotYet> + Send + Sync> KnownVehicles for F {
+    fn last(&self, vehicle_id: &str, _: Duration) -> Result<Option<KnownVehicle>, NotYet> {
         self(vehicle_id)
     }
 }
@@ -65,8 +65,8 @@ impl LiveFleet {
     }
 }
 
-impl Sightings for LiveFleet {
-    fn last(&self, vehicle_id: &str, within: Duration) -> Result<Option<Seen>, NotYet> {
+impl KnownVehicles for LiveFleet {
+    fn last(&self, vehicle_id: &str, within: Duration) -> Result<Option<KnownVehicle>, NotYet> {
         let Ok(vehicle_id) = VehicleId::new(vehicle_id) else { return Ok(None) };
         let Some(before) = self.marks.lock().before.clone() else { return Err(NotYet) };
         let key = Key::of(vehicle_id);
@@ -77,8 +77,8 @@ impl Sightings for LiveFleet {
             self.strangers.remember(key.hash());
         }
         Ok(found.map(|(vehicle, _)| {
-            let place = Place::new(vehicle.sighting.position, vehicle.sighting.event_time_ms, false);
-            Seen { place, familiar }
+            let place = Fix::new(vehicle.sighting.position, vehicle.sighting.event_time_ms, false);
+            KnownVehicle { place, familiar }
         }))
     }
 

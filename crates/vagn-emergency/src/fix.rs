@@ -8,7 +8,7 @@ pub const TRACK_MAX: usize = 8;
 
 /// Where a vehicle was at a time.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Place {
+pub struct Fix {
     /// Degrees north.
     pub lat: f64,
     /// Degrees east.
@@ -19,7 +19,7 @@ pub struct Place {
     pub trusted: bool,
 }
 
-impl Place {
+impl Fix {
     /// A place at a time.
     pub fn new(position: Position, time_ms: i64, trusted: bool) -> Self {
         Self { lat: position.lat(), lon: position.lon(), time_ms, trusted }
@@ -27,13 +27,13 @@ impl Place {
 }
 
 /// The place that tells more: the later one, and of two from one moment the trusted one.
-pub fn newer(one: Option<Place>, other: Option<Place>) -> Option<Place> {
-    let rank = |place: &Place| (place.time_ms, place.trusted);
+pub fn newer(one: Option<Fix>, other: Option<Fix>) -> Option<Fix> {
+    let rank = |place: &Fix| (place.time_ms, place.trusted);
     one.into_iter().chain(other).max_by_key(rank)
 }
 
 /// Adds `place` to a track, oldest first, of which the latest [`TRACK_MAX`] stay. One place per moment.
-pub fn extend(track: &mut Vec<Place>, place: Place) {
+pub fn extend(track: &mut Vec<Fix>, place: Fix) {
     match track.binary_search_by_key(&place.time_ms, |known| known.time_ms) {
         Ok(at) => track[at] = newer(Some(track[at]), Some(place)).unwrap_or(place),
         Err(at) => track.insert(at, place),
@@ -46,8 +46,8 @@ pub fn extend(track: &mut Vec<Place>, place: Place) {
 mod tests {
     use super::*;
 
-    fn place(lat: f64, time_ms: i64, trusted: bool) -> Place {
-        Place { lat, lon: 0.0, time_ms, trusted }
+    fn place(lat: f64, time_ms: i64, trusted: bool) -> Fix {
+        Fix { lat, lon: 0.0, time_ms, trusted }
     }
 
     #[test]

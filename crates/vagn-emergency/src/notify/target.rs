@@ -7,9 +7,9 @@ use std::time::Duration;
 use reqwest::Url;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 
-use super::attempt::MessageKey;
-use super::rules::Turn;
-use super::signature::{BadSecret, Secret};
+use crate::notify::signature::{BadSecret, Secret};
+use crate::record::attempt::MessageKey;
+use crate::rules::Turn;
 
 /// Whom to call.
 #[derive(Debug, Clone, Default)]

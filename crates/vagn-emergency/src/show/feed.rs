@@ -35,7 +35,7 @@ pub struct BadEventId;
 
 /// One change of an incident.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Event {
+pub struct FeedEvent {
     /// Its name.
     pub id: EventId,
     /// `{"change":…,"time":…,"incident":{…}}` in one line.
@@ -45,7 +45,7 @@ pub struct Event {
 /// Why events are missing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Reason {
+pub enum GapReason {
     /// The event to go on from is not of this run: the service has been restarted, or never gave it out.
     UnknownEvent,
     /// More has happened since that event than is kept.
@@ -54,15 +54,15 @@ pub enum Reason {
 
 /// What a follower gets.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Item {
+pub enum FeedItem {
     /// The next event.
-    Event(Arc<Event>),
+    Event(Arc<FeedEvent>),
     /// Events are missing here; what follows comes after `id`.
     Gap {
         /// The latest event that is passed over.
         id: EventId,
         /// Why.
-        reason: Reason,
+        reason: GapReason,
     },
 }
 
@@ -85,7 +85,7 @@ struct Ring {
     kept: usize,
     bytes: usize,
     latest: EventId,
-    events: VecDeque<Arc<Event>>,
+    events: VecDeque<Arc<FeedEvent>>,
 }
 
 #[derive(Serialize)]
@@ -128,7 +128,7 @@ impl Follower {
 
     /// The next event or gap, as soon as there is one; `None` when the feed is gone. Nothing is lost when this is dropped
     /// before it is done.
-    pub async fn next(&mut self) -> Option<Item> {
+    pub async fn next(&mut self) -> Option<FeedItem> {
         loop {
             // What is published after this look at the ring rings again.
             self.news.mark_unchanged();
@@ -139,11 +139,11 @@ impl Follower {
         }
     }
 
-    fn ready(&mut self) -> Option<Item> {
+    fn ready(&mut self) -> Option<FeedItem> {
         let item = self.ring.lock().after(self.last)?;
         self.last = match &item {
-            Item::Event(event) => event.id,
-            Item::Gap { id, .. } => *id,
+            FeedItem::Event(event) => event.id,
+            FeedItem::Gap { id, .. } => *id,
         };
         Some(item)
     }
@@ -153,23 +153,23 @@ impl Ring {
     fn push(&mut self, data: Box<str>) {
         self.latest.number += 1;
         self.bytes += data.len();
-        self.events.push_back(Arc::new(Event { id: self.latest, data }));
+        self.events.push_back(Arc::new(FeedEvent { id: self.latest, data }));
         while self.events.len() > self.kept || self.bytes > BYTES_MAX {
             self.bytes -= self.events.pop_front().map_or(0, |event| event.data.len());
         }
     }
 
-    fn after(&self, last: EventId) -> Option<Item> {
-        let gap = |reason| Some(Item::Gap { id: self.latest, reason });
+    fn after(&self, last: EventId) -> Option<FeedItem> {
+        let gap = |reason| Some(FeedItem::Gap { id: self.latest, reason });
         if last.run != self.latest.run || last.number > self.latest.number {
-            return gap(Reason::UnknownEvent);
+            return gap(GapReason::UnknownEvent);
         }
         let newer = (self.latest.number - last.number) as usize;
         if newer == 0 {
             return None;
         }
         let at = self.events.len().checked_sub(newer);
-        at.map_or_else(|| gap(Reason::MissedEvents), |at| Some(Item::Event(self.events[at].clone())))
+        at.map_or_else(|| gap(GapReason::MissedEvents), |at| Some(FeedItem::Event(self.events[at].clone())))
     }
 }
 
@@ -216,13 +216,13 @@ mod tests {
         EventId { run: RUN, number }
     }
 
-    /// What is there for the follower now: `3` for the third event, `gap(3, Reason)` for a gap up to it.
+    /// What is there for the follower now: `3` for the third event, `gap(3, GapReason)` for a gap up to it.
     fn there(follower: &mut Follower) -> Vec<String> {
         let mut found = Vec::new();
         while let Some(Some(item)) = follower.next().now_or_never() {
             found.push(match item {
-                Item::Event(event) => event.id.number.to_string(),
-                Item::Gap { id, reason } => format!("gap({}, {reason:?})", id.number),
+                FeedItem::Event(event) => event.id.number.to_string(),
+                FeedItem::Gap { id, reason } => format!("gap({}, {reason:?})", id.number),
             });
         }
         found
@@ -234,8 +234,8 @@ mod tests {
         let mut follower = feed.since(None);
         feed.publish("opened", &["an incident"]);
         let data = r#"{"change":"opened","time":"2026-09-21T14:13:20.000Z","incident":["an incident"]}"#;
-        let event = Arc::new(Event { id: id(1), data: data.into() });
-        assert_eq!(follower.next().now_or_never(), Some(Some(Item::Event(event))));
+        let event = Arc::new(FeedEvent { id: id(1), data: data.into() });
+        assert_eq!(follower.next().now_or_never(), Some(Some(FeedItem::Event(event))));
     }
 
     #[test]
@@ -285,7 +285,7 @@ mod tests {
         let mut next = Box::pin(follower.next());
         assert_eq!((&mut next).now_or_never(), None);
         publish(&feed, 1..=1);
-        assert!(matches!(next.await, Some(Item::Event(event)) if event.id == id(1)));
+        assert!(matches!(next.await, Some(FeedItem::Event(event)) if event.id == id(1)));
         drop(feed);
         assert_eq!(follower.next().await, None);
     }

@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
-use super::id::IncidentId;
-use super::incident::Incident;
+use crate::id::IncidentId;
+use crate::record::incident::Incident;
 
 /// The open incidents of all vehicles.
 #[derive(Debug, Default)]

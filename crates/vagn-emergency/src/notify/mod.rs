@@ -1,0 +1,9 @@
+//! Notices: requests to the targets, and when each of them is due.
+
+pub mod breaker;
+pub mod client;
+pub mod payload;
+pub mod queue;
+pub mod schedule;
+pub mod signature;
+pub mod target;

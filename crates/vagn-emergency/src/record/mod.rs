@@ -1,0 +1,7 @@
+//! The record: incidents as they are kept, and the store that keeps them.
+
+pub mod attempt;
+pub mod delivery;
+pub mod incident;
+pub mod shelf;
+pub mod store;
