@@ -90,11 +90,12 @@ async fn next<A: Actor>(ctx: &mut Context<A>, pace: &mut Pace) -> Next<A> {
         if order > Order::Run {
             return Next::Order(order);
         }
-        if let Some(message) = ctx.take_due().or_else(|| ctx.mailbox.queue.try_pop()) {
+        if let Some(message) = ctx.take_due().or_else(|| ctx.mailbox.queue.try_pop_at(pace.now)) {
             return Next::Message(message);
         }
         let message = wait(&ctx.life, &ctx.mailbox.queue, ctx.next_due()).await;
         pace.now = Instant::now();
+        ctx.life.process.stats.add_wakeup();
         if let Some(message) = message {
             return Next::Message(message);
         }
@@ -124,7 +125,7 @@ async fn drain<A: Actor>(actor: &mut A, ctx: &mut Context<A>, pace: &mut Pace) -
     let mailbox = ctx.mailbox.clone();
     mailbox.queue.close();
     while ctx.life.order() < Order::Kill {
-        let Some(message) = mailbox.queue.try_pop() else { break };
+        let Some(message) = mailbox.queue.try_pop_at(pace.now) else { break };
         handle(message, actor, ctx, pace).await;
         if let Some(Verdict::Fail(failure)) = ctx.verdict.take() {
             return Err(failure);

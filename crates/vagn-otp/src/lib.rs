@@ -42,7 +42,7 @@ pub use exit::{Exit, ExitReason, Failure};
 pub use fault::{Fault, quiet_panics};
 pub use pool::{Ask, Pool, PoolBuilder, Worker};
 pub use process::{Kind, ProcessInfo, ProcessState, Processes};
-pub use queue::{Pop, PopError, Push, PushError, Queue, QueueCounts};
+pub use queue::{Backlog, Pop, PopError, Push, PushError, Queue, QueueCounts};
 pub use recipient::Recipient;
 pub use reply::{CallError, Reply};
 pub use stats::Stats;

@@ -25,7 +25,7 @@ impl<A: Actor> Mailbox<A> {
     pub(crate) fn new(process: Arc<Process>, capacity: usize) -> Arc<Self> {
         let queue: Queue<Envelope<A>> = Queue::new(capacity);
         let watched = queue.clone();
-        process.stats.watch_mailbox(Box::new(move || (watched.len(), watched.capacity())));
+        process.stats.watch_mailbox(Box::new(move || watched.backlog()));
         Arc::new(Mailbox { process, queue })
     }
 

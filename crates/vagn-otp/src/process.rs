@@ -88,6 +88,10 @@ pub struct ProcessInfo {
     pub mailbox_depth: usize,
     /// The most messages that may wait; 0: no mailbox.
     pub mailbox_capacity: usize,
+    /// Age of the oldest message waiting, as [`Backlog::oldest`](crate::Backlog::oldest); zero: nothing waits.
+    pub mailbox_oldest: Duration,
+    /// How long messages have waited without any being taken, as [`Backlog::stalled`](crate::Backlog::stalled).
+    pub mailbox_stalled: Duration,
     /// Messages accepted.
     pub sent: u64,
     /// Messages refused because the mailbox was full.
@@ -98,6 +102,8 @@ pub struct ProcessInfo {
     pub lost: u64,
     /// Messages handled.
     pub handled: u64,
+    /// Times that an actor or a pool's worker woke from waiting.
+    pub wakeups: u64,
     /// Time spent handling, the present message included.
     pub busy: Duration,
     /// New incarnations after the first.
@@ -220,6 +226,7 @@ impl Process {
     fn info(&self, parent: Option<&str>, now: Instant) -> ProcessInfo {
         let status = self.status.lock();
         let stats = &self.stats;
+        let backlog = stats.backlog();
         let present = self.busy_for(now).filter(|_| matches!(self.kind, Kind::Actor | Kind::Worker));
         ProcessInfo {
             path: parent.map_or_else(|| self.name.to_string(), |parent| format!("{parent}/{}", self.name)),
@@ -228,13 +235,16 @@ impl Process {
             kind: self.kind,
             state: status.state,
             since: now.saturating_duration_since(status.since),
-            mailbox_depth: stats.depth(),
-            mailbox_capacity: stats.capacity(),
+            mailbox_depth: backlog.depth,
+            mailbox_capacity: backlog.capacity,
+            mailbox_oldest: backlog.oldest,
+            mailbox_stalled: backlog.stalled,
             sent: stats.sent(),
             full: stats.full(),
             down: stats.down(),
             lost: stats.lost(),
             handled: stats.handled(),
+            wakeups: stats.wakeups(),
             busy: Duration::from_nanos(stats.busy_ns()) + present.unwrap_or_default(),
             restarts: stats.restarts(),
             abandoned: stats.abandoned(),

@@ -3,6 +3,7 @@
 //! One short lock per operation. A giver that waits leaves its item with the queue, and whoever makes room moves it in:
 //! first come, first served, and no wake-up can get lost on the way. A taker that was woken in vain keeps its place.
 
+mod backlog;
 mod waits;
 
 use std::collections::VecDeque;
@@ -11,8 +12,10 @@ use std::task::Waker;
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use tokio::time::Instant;
 
 use crate::park;
+pub use backlog::Backlog;
 pub use waits::{Pop, Push};
 
 /// Why an item was not accepted; it comes back inside.
@@ -77,7 +80,11 @@ struct Core<T> {
 }
 
 struct State<T> {
-    items: VecDeque<T>,
+    items: VecDeque<Waiting<T>>,
+    /// The time of the last look at the clock; stamps the items pushed.
+    clock: Instant,
+    /// The time of the last take that left others waiting, or of the last push into the empty queue.
+    moved: Instant,
     closed: bool,
     counts: QueueCounts,
     next_ticket: u64,
@@ -85,6 +92,11 @@ struct State<T> {
     takers: VecDeque<(u64, Waker)>,
     /// Those who wait for room, by ticket. Not empty only while the queue is full.
     givers: VecDeque<Giver<T>>,
+}
+
+struct Waiting<T> {
+    since: Instant,
+    item: T,
 }
 
 struct Giver<T> {
@@ -96,8 +108,11 @@ struct Giver<T> {
 impl<T> Queue<T> {
     /// A queue for at most `capacity` items (at least one).
     pub fn new(capacity: usize) -> Self {
+        let now = Instant::now();
         let state = State {
             items: VecDeque::new(),
+            clock: now,
+            moved: now,
             closed: false,
             counts: QueueCounts::default(),
             next_ticket: 0,
@@ -131,12 +146,13 @@ impl<T> Queue<T> {
         if state.closed {
             return Some(item);
         }
-        let evicted = if state.items.len() >= self.core.capacity { state.items.pop_front() } else { None };
-        state.counts.evicted += u64::from(evicted.is_some());
+        // In this order, for a queue that is full and stays full has not moved, not even one with room for a single item.
         let taker = state.put(item);
+        let evicted = if state.items.len() > self.core.capacity { state.items.pop_front() } else { None };
+        state.counts.evicted += u64::from(evicted.is_some());
         drop(state);
         wake(taker);
-        evicted
+        evicted.map(|oldest| oldest.item)
     }
 
     /// Adds an item at the end, waiting at most `within` for room. Those who wait get in by order of arrival.
@@ -166,8 +182,17 @@ impl<T> Queue<T> {
 
     /// Takes the oldest item, if there is one.
     pub fn try_pop(&self) -> Option<T> {
+        self.try_take(None)
+    }
+
+    /// As [`try_pop`](Self::try_pop), for a taker that has just looked at the clock.
+    pub(crate) fn try_pop_at(&self, now: Instant) -> Option<T> {
+        self.try_take(Some(now))
+    }
+
+    fn try_take(&self, now: Option<Instant>) -> Option<T> {
         let mut state = self.core.state.lock();
-        let (item, giver) = state.take()?;
+        let (item, giver) = state.take(now)?;
         drop(state);
         wake(giver);
         Some(item)
@@ -214,7 +239,8 @@ impl<T> Queue<T> {
 
     /// Takes everything at once.
     pub(crate) fn drain(&self) -> Vec<T> {
-        std::iter::from_fn(|| self.try_pop()).collect()
+        let now = Instant::now();
+        std::iter::from_fn(|| self.try_pop_at(now)).collect()
     }
 
     /// True once [`close`](Self::close) was called.
@@ -257,24 +283,39 @@ impl<T> State<T> {
 
     /// Adds an item for which there is room; the taker to wake, if one waits.
     fn put(&mut self, item: T) -> Option<Waker> {
-        self.items.push_back(item);
-        self.counts.pushed += 1;
+        if self.items.is_empty() {
+            self.advance(Instant::now());
+        }
+        self.stamp(item);
         self.takers.pop_front().map(|(_, waker)| waker)
     }
 
     /// Takes an item and lets the longest-waiting giver's one in; the giver to wake, if there was one.
-    fn take(&mut self) -> Option<(T, Option<Waker>)> {
-        let item = self.items.pop_front()?;
+    ///
+    /// Without `now` the clock is looked at, but only if something stays: the empty queue learns the time from the next push.
+    fn take(&mut self, now: Option<Instant>) -> Option<(T, Option<Waker>)> {
+        let taken = self.items.pop_front()?;
         self.counts.popped += 1;
-        if self.closed {
-            return Some((item, None));
+        let giver = if self.closed { None } else { self.givers.pop_front() };
+        if giver.is_some() || !self.items.is_empty() {
+            self.advance(now.unwrap_or_else(Instant::now));
         }
-        let giver = self.givers.pop_front().map(|giver| {
-            self.items.push_back(giver.item);
-            self.counts.pushed += 1;
+        let waker = giver.map(|giver| {
+            self.stamp(giver.item);
             giver.waker
         });
-        Some((item, giver))
+        Some((taken.item, waker))
+    }
+
+    fn stamp(&mut self, item: T) {
+        self.items.push_back(Waiting { since: self.clock, item });
+        self.counts.pushed += 1;
+    }
+
+    /// Notes that the queue has moved. A taker's time may be older than the last look.
+    fn advance(&mut self, now: Instant) {
+        self.clock = self.clock.max(now);
+        self.moved = self.clock;
     }
 
     fn ticket(&mut self) -> u64 {

@@ -4,8 +4,10 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// Depth and capacity of a mailbox, asked for when somebody looks.
-pub(crate) type Gauge = Box<dyn Fn() -> (usize, usize) + Send + Sync>;
+use crate::queue::Backlog;
+
+/// Reads what waits in a mailbox.
+pub(crate) type Gauge = Box<dyn Fn() -> Backlog + Send + Sync>;
 
 /// Counters of one process, kept over its restarts. Reading them costs the process nothing.
 #[derive(Default)]
@@ -16,6 +18,7 @@ pub struct Stats {
     pub(crate) lost: AtomicU64,
     pub(crate) handled: AtomicU64,
     pub(crate) busy_ns: AtomicU64,
+    pub(crate) wakeups: AtomicU64,
     pub(crate) restarts: AtomicU64,
     pub(crate) abandoned: AtomicU64,
     gauge: OnceLock<Gauge>,
@@ -52,6 +55,11 @@ impl Stats {
         self.busy_ns.load(Ordering::Relaxed)
     }
 
+    /// Times that an actor or a pool's worker woke from waiting. Messages handled per wake-up tell how many it finds at a time.
+    pub fn wakeups(&self) -> u64 {
+        self.wakeups.load(Ordering::Relaxed)
+    }
+
     /// How often a new incarnation was started after the first.
     pub fn restarts(&self) -> u64 {
         self.restarts.load(Ordering::Relaxed)
@@ -64,12 +72,17 @@ impl Stats {
 
     /// Messages waiting in the mailbox; 0 when there is none.
     pub fn depth(&self) -> usize {
-        self.gauge.get().map_or(0, |gauge| gauge().0)
+        self.backlog().depth
     }
 
     /// The most messages that may wait; 0 when there is no mailbox.
     pub fn capacity(&self) -> usize {
-        self.gauge.get().map_or(0, |gauge| gauge().1)
+        self.backlog().capacity
+    }
+
+    /// What waits in the mailbox, and for how long; all zero when there is none.
+    pub fn backlog(&self) -> Backlog {
+        self.gauge.get().map_or_else(Backlog::default, |gauge| gauge())
     }
 
     /// Counts work that is not messages, as a task or thread does it.
@@ -84,6 +97,10 @@ impl Stats {
 
     pub(crate) fn add_sent(&self) {
         self.sent.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn add_wakeup(&self) {
+        self.wakeups.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(crate) fn add_restart(&self) {

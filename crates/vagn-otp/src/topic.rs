@@ -15,6 +15,7 @@ use parking_lot::RwLock;
 
 use crate::mailbox::BoxFuture;
 use crate::park;
+use crate::queue::Backlog;
 pub use owner::{Notice, Owner};
 pub use subscriber::{Offer, Policy, QueueSubscriber, RecipientSubscriber, Subscriber};
 
@@ -101,6 +102,10 @@ pub struct SubscriptionInfo {
     pub depth: usize,
     /// The most that may be.
     pub capacity: usize,
+    /// Age of the oldest item in its queue, as [`Backlog::oldest`].
+    pub oldest: Duration,
+    /// How long items have waited without any being taken, as [`Backlog::stalled`].
+    pub stalled: Duration,
 }
 
 impl<T: Send + Sync + 'static> Topic<T> {
@@ -252,8 +257,8 @@ impl<T> Entry<T> {
             full: load(&self.counts.full),
             down: load(&self.counts.down),
         };
-        let (depth, capacity) = self.subscriber.depth();
-        SubscriptionInfo { name: self.name.clone(), counts, depth, capacity }
+        let Backlog { depth, capacity, oldest, stalled } = self.subscriber.backlog();
+        SubscriptionInfo { name: self.name.clone(), counts, depth, capacity, oldest, stalled }
     }
 }
 

@@ -5,6 +5,8 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use crate::life::{Life, Order};
 use crate::park;
 use crate::queue::{Pop, Queue};
@@ -20,25 +22,26 @@ impl<J> Lanes<J> {
         Lanes { own, shared, turn: 0 }
     }
 
-    /// Waits for a job. `None`: time to stop; at a shutdown, once everything has been done.
-    pub(super) fn next(&mut self, life: &Life) -> Option<J> {
+    /// Waits for a job. `None`: time to stop; at a shutdown, once everything has been done. `now` is when the job before was
+    /// done.
+    pub(super) fn next(&mut self, life: &Life, now: Instant) -> Option<J> {
         match life.order() {
             Order::Run => {}
             Order::Shutdown => {
                 self.shared.iter().for_each(Queue::close);
-                return self.try_next();
+                return self.try_next(now);
             }
             Order::Restart | Order::Remove | Order::Kill => return None,
         }
-        self.try_next().or_else(|| self.wait(life)).or_else(|| self.next(life))
+        self.try_next(now).or_else(|| self.wait(life)).or_else(|| self.next(life, now))
     }
 
-    fn try_next(&mut self) -> Option<J> {
-        self.own.try_pop().or_else(|| {
+    fn try_next(&mut self, now: Instant) -> Option<J> {
+        self.own.try_pop_at(now).or_else(|| {
             let lanes = self.shared.len();
             (0..lanes).find_map(|step| {
                 let lane = (self.turn + step) % lanes;
-                let job = self.shared[lane].try_pop()?;
+                let job = self.shared[lane].try_pop_at(now)?;
                 self.turn = lane + 1;
                 Some(job)
             })
@@ -54,7 +57,9 @@ impl<J> Lanes<J> {
             Poll::Ready(_) => Poll::Ready(None),
             Poll::Pending => first(&mut pops, cx),
         });
-        park::wait(std::pin::pin!(arrival), Duration::MAX).flatten()
+        let job = park::wait(std::pin::pin!(arrival), Duration::MAX).flatten();
+        life.process.stats.add_wakeup();
+        job
     }
 }
 

@@ -11,6 +11,7 @@ use crate::child::{ChildSpec, DEFAULT_SHUTDOWN};
 use crate::exit::Failure;
 use crate::incarnation::Handling;
 use crate::process::Kind;
+use crate::queue::Backlog;
 use crate::supervisor::{Strategy, Supervisor};
 use crate::thread::ThreadContext;
 
@@ -111,8 +112,7 @@ impl<J: Send + 'static> PoolBuilder<J> {
         }
         let watched = queues.clone();
         supervisor.watch_queue(Box::new(move || {
-            let sum = |part: fn(&Queue<J>) -> usize| watched.iter().map(part).sum();
-            (sum(Queue::len), sum(Queue::capacity))
+            watched.iter().map(Queue::backlog).fold(Backlog::default(), Backlog::merge)
         }));
         let closer = Arc::new(Closer { lanes: queues });
         let core = Core {
@@ -158,11 +158,13 @@ fn hire<J: Send + 'static, W: Worker<J>>(
 
 fn work<J, W: Worker<J>>(mut worker: W, mut lanes: Lanes<J>, ctx: &ThreadContext) -> Result<(), Failure> {
     ctx.life.ready();
-    while let Some(job) = lanes.next(&ctx.life) {
+    let mut now = Instant::now();
+    while let Some(job) = lanes.next(&ctx.life, now) {
         let handling = Handling::begin(&ctx.life, Instant::now());
         ctx.life.suffer_blocking();
         worker.handle(job);
-        handling.finish(Instant::now());
+        now = Instant::now();
+        handling.finish(now);
     }
     worker.stopped();
     Ok(())

@@ -134,7 +134,7 @@ impl<T> Future for Pop<'_, T> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<T>> {
         let queue = self.queue;
         let mut state = queue.core.state.lock();
-        if let Some((item, giver)) = state.take() {
+        if let Some((item, giver)) = state.take(None) {
             if let Some(ticket) = self.ticket.take() {
                 state.leave(ticket);
             }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::Notice;
 use crate::addr::TellError;
 use crate::mailbox::BoxFuture;
-use crate::queue::{PushError, Queue};
+use crate::queue::{Backlog, PushError, Queue};
 use crate::recipient::Recipient;
 
 /// What a subscriber did with an item.
@@ -47,6 +47,12 @@ pub trait Subscriber<T>: Send + Sync {
     /// Items waiting, and the most that may.
     fn depth(&self) -> (usize, usize) {
         (0, 0)
+    }
+
+    /// What waits, and for how long. Without a [`Queue`] behind it: the depth alone.
+    fn backlog(&self) -> Backlog {
+        let (depth, capacity) = self.depth();
+        Backlog { depth, capacity, ..Backlog::default() }
     }
 }
 
@@ -155,6 +161,10 @@ impl<T: Sync, U: Send + 'static> Subscriber<T> for QueueSubscriber<T, U> {
     fn depth(&self) -> (usize, usize) {
         (self.queue.len(), self.queue.capacity())
     }
+
+    fn backlog(&self) -> Backlog {
+        self.queue.backlog()
+    }
 }
 
 /// Selects from what is published and tells it to an actor. What does not fit into its mailbox goes, unless the publisher
@@ -200,5 +210,9 @@ impl<T: Sync, M: Send + 'static, R: Send + 'static> Subscriber<T> for RecipientS
     fn depth(&self) -> (usize, usize) {
         let stats = self.recipient.stats();
         (stats.depth(), stats.capacity())
+    }
+
+    fn backlog(&self) -> Backlog {
+        self.recipient.stats().backlog()
     }
 }

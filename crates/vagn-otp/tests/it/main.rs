@@ -1,6 +1,7 @@
 //! The test matrix: what a tree of processes must survive. Each test is a sentence about it.
 
 mod addresses;
+mod backlogs;
 mod chaos;
 mod limits;
 mod parts;
