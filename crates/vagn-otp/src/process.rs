@@ -67,6 +67,11 @@ impl ProcessState {
             ProcessState::Ended => "ended",
         }
     }
+
+    /// True while a stop has to wait for the process.
+    pub(crate) fn is_pending(self) -> bool {
+        !matches!(self, ProcessState::Waiting | ProcessState::Ended)
+    }
 }
 
 /// One line of the process list.

@@ -10,7 +10,7 @@ use super::{StartError, Supervisor};
 use crate::child::{Body, Launch};
 use crate::exit::{Exit, ExitReason};
 use crate::life::{Life, Order};
-use crate::process::{ProcessState, Processes};
+use crate::process::{Kind, ProcessInfo, ProcessState, Processes};
 
 /// A running tree. Dropped, it asks the tree to stop and does not wait.
 pub struct Root {
@@ -45,6 +45,16 @@ impl Root {
     /// The process list of this tree.
     pub fn processes(&self) -> Processes {
         Processes { root: self.life.process.clone() }
+    }
+
+    /// Lists the processes that have not ended yet, those told to stop first: a stop that takes too long waits for these. Left
+    /// out are supervisors, for they wait only for their children.
+    pub fn pending(&self) -> Vec<ProcessInfo> {
+        let mut list = self.processes().list();
+        list.retain(|info| info.kind != Kind::Supervisor && info.state.is_pending());
+        // A stable sort: within each part it stays the start order.
+        list.sort_by_key(|info| info.state != ProcessState::Stopping);
+        list
     }
 
     /// Stops every child in reverse order, each within its own time, and says how the tree ended.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use vagn_otp::Strategy::OneForOne;
-use vagn_otp::{CallError, ChildSpec, Exit, ExitReason, Supervisor};
+use vagn_otp::{CallError, ChildSpec, Exit, ExitReason, Root, Supervisor};
 
 use crate::parts::{Journal, LONG, Note, Settings, Trio, Work, part};
 
@@ -123,4 +123,35 @@ async fn a_root_that_is_dropped_stops_its_tree() {
     let (_a, spec, _) = part("a", &journal);
     drop(Supervisor::new("root", OneForOne).child(spec).start().await.unwrap());
     journal.expect("+a -a !a").await;
+}
+
+fn pending(root: &Root) -> Vec<String> {
+    root.pending().iter().map(|info| format!("{} {}", info.path, info.state.as_str())).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_that_takes_long_names_what_it_waits_for_and_what_comes_after() {
+    let journal = Journal::default();
+    let parts = ["a", "b", "c", "d"].map(|name| part(name, &journal));
+    Settings::set(&parts[2].2.hang_in_stop);
+    let [a, b, c, d] = parts.map(|(_, spec, _)| spec.shutdown(LONG));
+    let inner = Supervisor::new("inner", OneForOne).child(b).child(c).child(d);
+    let root = Supervisor::new("root", OneForOne).child(a).child(ChildSpec::supervisor(inner));
+    let root = root.start().await.unwrap();
+    assert_eq!(
+        pending(&root),
+        ["root/a running", "root/inner/b running", "root/inner/c running", "root/inner/d running"]
+    );
+    assert!(tokio::time::timeout(S, root.stop()).await.is_err());
+    assert_eq!(pending(&root), ["root/inner/c stopping", "root/a running", "root/inner/b running"]);
+    assert_eq!(root.kill().await, Exit::Stopped);
+    assert!(pending(&root).is_empty(), "all have ended");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_does_not_wait_for_a_process_between_two_incarnations() {
+    let trio = Trio::start(OneForOne, |_, spec| spec.backoff(LONG, LONG)).await;
+    trio.crash(1).await;
+    tokio::time::sleep(S).await;
+    assert_eq!(pending(&trio.root), ["root/a running", "root/c running"]);
 }
