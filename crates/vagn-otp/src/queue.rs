@@ -1,6 +1,6 @@
 //! A bounded queue between any number of givers and takers, from async code and from plain threads alike.
 //!
-//! One short lock per operation. A giver that waits leaves its item with the queue, and whoever makes room moves it in:
+//! One short lock per operation. A giver that waits leaves its item with the queue, and the take that makes room moves it in:
 //! first come, first served, and no wake-up can get lost on the way. A taker that was woken in vain keeps its place.
 
 mod backlog;
@@ -18,18 +18,18 @@ use crate::park;
 pub use backlog::Backlog;
 pub use waits::{Pop, Push};
 
-/// Why an item was not accepted; it comes back inside.
+/// An item that was not accepted, given back with the reason.
 #[derive(Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PushError<T> {
     /// No room, or none within the time given.
     #[error("the queue is full")]
     Full(T),
-    /// Nobody takes from this queue any more.
+    /// The queue is closed.
     #[error("the queue is closed")]
     Closed(T),
 }
 
-/// Shows what went wrong and not the item, so that items need not be `Debug`.
+/// Shows the reason without the item, so that items need not be `Debug`.
 impl<T> std::fmt::Debug for PushError<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(if matches!(self, PushError::Full(_)) { "Full(..)" } else { "Closed(..)" })
@@ -37,7 +37,7 @@ impl<T> std::fmt::Debug for PushError<T> {
 }
 
 impl<T> PushError<T> {
-    /// The item that was not accepted.
+    /// Returns the item that was not accepted.
     pub fn into_inner(self) -> T {
         match self {
             PushError::Full(item) | PushError::Closed(item) => item,
@@ -45,25 +45,25 @@ impl<T> PushError<T> {
     }
 }
 
-/// Why nothing was taken.
+/// The reason why nothing was taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum PopError {
     /// Nothing came within the time given.
     #[error("the queue is empty")]
     Empty,
-    /// Nothing is left and nothing will come.
+    /// Nothing is left, and nothing will come.
     #[error("the queue is closed")]
     Closed,
 }
 
-/// What went through a queue since it was made.
+/// Totals of a queue since it was made.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct QueueCounts {
-    /// Items accepted.
+    /// Items accepted into the queue.
     pub pushed: u64,
-    /// Items taken.
+    /// Items taken out.
     pub popped: u64,
-    /// Items pushed out by newer ones.
+    /// Items dropped for newer ones.
     pub evicted: u64,
     /// Items refused because there was no room.
     pub refused: u64,
@@ -71,10 +71,10 @@ pub struct QueueCounts {
 
 /// A bounded queue. Clones share it; it lives as long as any of them.
 pub struct Queue<T> {
-    core: Arc<Core<T>>,
+    core: Arc<QueueCore<T>>,
 }
 
-struct Core<T> {
+struct QueueCore<T> {
     capacity: usize,
     state: Mutex<State<T>>,
 }
@@ -88,9 +88,9 @@ struct State<T> {
     closed: bool,
     counts: QueueCounts,
     next_ticket: u64,
-    /// Those who wait for an item, by ticket.
+    /// Waits for an item, by ticket.
     takers: VecDeque<(u64, Waker)>,
-    /// Those who wait for room, by ticket. Not empty only while the queue is full.
+    /// Waits for room, by ticket. Empty unless the queue is full.
     givers: VecDeque<Giver<T>>,
 }
 
@@ -106,10 +106,11 @@ struct Giver<T> {
 }
 
 impl<T> Queue<T> {
-    /// A queue for at most `capacity` items (at least one).
+    /// Makes a queue for at most `capacity` items (at least one).
     pub fn new(capacity: usize) -> Self {
         let now = Instant::now();
         let state = State {
+            // Grows as needed: a capacity is the most for a bad day, and most queues never see it.
             items: VecDeque::new(),
             clock: now,
             moved: now,
@@ -119,11 +120,12 @@ impl<T> Queue<T> {
             takers: VecDeque::new(),
             givers: VecDeque::new(),
         };
-        Queue { core: Arc::new(Core { capacity: capacity.max(1), state: Mutex::new(state) }) }
+        Queue { core: Arc::new(QueueCore { capacity: capacity.max(1), state: Mutex::new(state) }) }
     }
 
-    /// Adds an item at the end, or hands it back. Never waits.
+    /// Adds an item at the end, or gives it back. Never waits.
     pub fn try_push(&self, item: T) -> Result<(), PushError<T>> {
+        // Counted here and not in `accept`, for a push that goes on to wait is not refused.
         self.accept(item).inspect_err(|error| {
             if let PushError::Full(_) = error {
                 self.core.state.lock().counts.refused += 1;
@@ -132,33 +134,23 @@ impl<T> Queue<T> {
     }
 
     fn accept(&self, item: T) -> Result<(), PushError<T>> {
-        let mut state = self.core.state.lock();
-        let taker = state.accept(item, self.core.capacity)?;
-        drop(state);
+        let taker = self.core.state.lock().accept(item, self.core.capacity)?;
         wake(taker);
         Ok(())
     }
 
-    /// Adds an item at the end; when there is no room, the oldest goes. Never waits. Gives back what had to go: the oldest
-    /// item, or `item` itself when the queue is closed.
+    /// Adds an item at the end; without room, the oldest item goes. Never waits. Returns the item that had to go: the oldest, or
+    /// `item` itself if the queue is closed.
     pub fn push_evicting(&self, item: T) -> Option<T> {
-        let mut state = self.core.state.lock();
-        if state.closed {
-            return Some(item);
-        }
-        // In this order, for a queue that is full and stays full has not moved, not even one with room for a single item.
-        let taker = state.put(item);
-        let evicted = if state.items.len() > self.core.capacity { state.items.pop_front() } else { None };
-        state.counts.evicted += u64::from(evicted.is_some());
-        drop(state);
+        let (gone, taker) = self.core.state.lock().put_evicting(item, self.core.capacity);
         wake(taker);
-        evicted.map(|oldest| oldest.item)
+        gone
     }
 
-    /// Adds an item at the end, waiting at most `within` for room. Those who wait get in by order of arrival.
+    /// Adds an item at the end, and waits at most `within` for room. Items that wait get in by order of arrival.
     pub async fn push(&self, item: T, within: Duration) -> Result<(), PushError<T>> {
         let mut push = Push::new(self, item);
-        // The common case makes no timer.
+        // The common case should not pay for a timer.
         if let Some(result) = push.at_once() {
             return result;
         }
@@ -180,7 +172,7 @@ impl<T> Queue<T> {
         }
     }
 
-    /// Takes the oldest item, if there is one.
+    /// Takes the oldest item, if there is any.
     pub fn try_pop(&self) -> Option<T> {
         self.try_take(None)
     }
@@ -191,14 +183,12 @@ impl<T> Queue<T> {
     }
 
     fn try_take(&self, now: Option<Instant>) -> Option<T> {
-        let mut state = self.core.state.lock();
-        let (item, giver) = state.take(now)?;
-        drop(state);
+        let (item, giver) = self.core.state.lock().take(now)?;
         wake(giver);
         Some(item)
     }
 
-    /// Takes the oldest item, waiting for one. `None`: closed, and nothing is left. Dropping the future loses nothing.
+    /// Takes the oldest item, and waits for one if need be. `None`: closed, and nothing is left. To drop the future loses nothing.
     pub fn pop(&self) -> Pop<'_, T> {
         Pop::new(self)
     }
@@ -211,30 +201,16 @@ impl<T> Queue<T> {
         }
     }
 
-    /// Accepts nothing more; what is in it can still be taken. Those who wait for room get their items back.
+    /// Accepts nothing more; the items in it can still be taken. Items that wait for room go back to their givers.
     pub fn close(&self) {
-        let mut state = self.core.state.lock();
-        state.closed = true;
-        let takers = std::mem::take(&mut state.takers);
-        // Their items stay listed until each giver has fetched its own.
-        let givers: Vec<Waker> = state.givers.iter().map(|giver| giver.waker.clone()).collect();
-        drop(state);
-        takers.into_iter().for_each(|(_, waker)| waker.wake());
-        givers.into_iter().for_each(Waker::wake);
+        let woken = self.core.state.lock().close();
+        wake_all(woken);
     }
 
-    /// Accepts items again; those who still wait for room get it.
+    /// Accepts items again; those that still wait for room get it.
     pub(crate) fn reopen(&self) {
-        let mut state = self.core.state.lock();
-        state.closed = false;
-        let mut woken = Vec::new();
-        while state.items.len() < self.core.capacity {
-            let Some(giver) = state.givers.pop_front() else { break };
-            woken.push(giver.waker);
-            woken.extend(state.put(giver.item));
-        }
-        drop(state);
-        woken.into_iter().for_each(Waker::wake);
+        let woken = self.core.state.lock().reopen(self.core.capacity);
+        wake_all(woken);
     }
 
     /// Takes everything at once.
@@ -243,34 +219,34 @@ impl<T> Queue<T> {
         std::iter::from_fn(|| self.try_pop_at(now)).collect()
     }
 
-    /// True once [`close`](Self::close) was called.
+    /// Returns true once [`close`](Self::close) was called.
     pub fn is_closed(&self) -> bool {
         self.core.state.lock().closed
     }
 
-    /// Items waiting now.
+    /// Returns the number of items waiting.
     pub fn len(&self) -> usize {
         self.core.state.lock().items.len()
     }
 
-    /// True when nothing waits.
+    /// Returns true if nothing waits.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// The most items that may wait.
+    /// Returns the most items that may wait.
     pub fn capacity(&self) -> usize {
         self.core.capacity
     }
 
-    /// What went through so far.
+    /// Returns the totals so far.
     pub fn counts(&self) -> QueueCounts {
         self.core.state.lock().counts
     }
 }
 
 impl<T> State<T> {
-    /// Adds an item if there is room; the taker to wake, if one waits.
+    /// Adds an item if there is room. Returns the taker to wake, if one waits.
     fn accept(&mut self, item: T, capacity: usize) -> Result<Option<Waker>, PushError<T>> {
         if self.closed {
             Err(PushError::Closed(item))
@@ -281,7 +257,7 @@ impl<T> State<T> {
         }
     }
 
-    /// Adds an item for which there is room; the taker to wake, if one waits.
+    /// Adds an item for which there is room. Returns the taker to wake, if one waits.
     fn put(&mut self, item: T) -> Option<Waker> {
         if self.items.is_empty() {
             self.advance(Instant::now());
@@ -290,12 +266,45 @@ impl<T> State<T> {
         self.takers.pop_front().map(|(_, waker)| waker)
     }
 
-    /// Takes an item and lets the longest-waiting giver's one in; the giver to wake, if there was one.
+    /// Adds an item even without room. Returns the item that had to go, and the taker to wake.
+    fn put_evicting(&mut self, item: T, capacity: usize) -> (Option<T>, Option<Waker>) {
+        if self.closed {
+            return (Some(item), None);
+        }
+        // First the push, for a queue that is full and stays full has not moved, not even one with room for a single item.
+        let taker = self.put(item);
+        if self.items.len() <= capacity {
+            return (None, taker);
+        }
+        self.counts.evicted += 1;
+        (self.items.pop_front().map(|oldest| oldest.item), taker)
+    }
+
+    fn close(&mut self) -> Vec<Waker> {
+        self.closed = true;
+        let takers = std::mem::take(&mut self.takers).into_iter().map(|(_, waker)| waker);
+        // Their items stay listed until each giver has fetched its own.
+        takers.chain(self.givers.iter().map(|giver| giver.waker.clone())).collect()
+    }
+
+    fn reopen(&mut self, capacity: usize) -> Vec<Waker> {
+        self.closed = false;
+        let mut woken = Vec::new();
+        while self.items.len() < capacity {
+            let Some(giver) = self.givers.pop_front() else { break };
+            woken.push(giver.waker);
+            woken.extend(self.put(giver.item));
+        }
+        woken
+    }
+
+    /// Takes an item, and lets in the item of the giver that has waited longest. Returns that giver, to be woken.
     ///
-    /// Without `now` the clock is looked at, but only if something stays: the empty queue learns the time from the next push.
+    /// Without `now` it looks at the clock, but only if an item stays: an empty queue learns the time from the next push.
     fn take(&mut self, now: Option<Instant>) -> Option<(T, Option<Waker>)> {
         let taken = self.items.pop_front()?;
         self.counts.popped += 1;
+        // The givers of a closed queue get their items back instead.
         let giver = if self.closed { None } else { self.givers.pop_front() };
         if giver.is_some() || !self.items.is_empty() {
             self.advance(now.unwrap_or_else(Instant::now));
@@ -324,9 +333,16 @@ impl<T> State<T> {
     }
 }
 
-/// Wakes outside the lock, so that the woken does not run into it.
+/// Wakes a task or thread. Call it without the lock, which the woken one needs at once.
 fn wake(waker: Option<Waker>) {
     if let Some(waker) = waker {
+        waker.wake();
+    }
+}
+
+/// Wakes several, as [`wake`].
+fn wake_all(wakers: Vec<Waker>) {
+    for waker in wakers {
         waker.wake();
     }
 }

@@ -1,4 +1,4 @@
-//! What waits in a queue, and for how long.
+//! The backlog of a queue: the items waiting, and their age.
 //!
 //! To time each item would cost a look at the clock per item. Instead the queue keeps the time of its last look: it looks when
 //! an item comes into the empty queue, when an item is taken and others stay, and when its backlog is asked for. An item is
@@ -11,12 +11,12 @@ use tokio::time::Instant;
 
 use super::Queue;
 
-/// What waits in a queue at one moment.
+/// The items that wait in a queue at one moment, and their age.
 ///
-/// A queue that is busy has a growing `oldest` and a small `stalled`; behind a stuck process both grow.
+/// In the queue of a busy process `oldest` may grow, but `stalled` stays small; in that of a stuck process both grow.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Backlog {
-    /// Items waiting.
+    /// Number of items waiting.
     pub depth: usize,
     /// The most items that may wait.
     pub capacity: usize,
@@ -27,7 +27,7 @@ pub struct Backlog {
 }
 
 impl Backlog {
-    /// The backlog of two queues that are served together.
+    /// Returns the backlog of two queues that are served together.
     pub(crate) fn merge(self, other: Backlog) -> Backlog {
         Backlog {
             depth: self.depth + other.depth,
@@ -39,11 +39,11 @@ impl Backlog {
 }
 
 impl<T> Queue<T> {
-    /// What waits now, and for how long.
+    /// Returns the number of items waiting, and their age.
     pub fn backlog(&self) -> Backlog {
         let now = Instant::now();
         let mut state = self.core.state.lock();
-        // A look at the clock anyway: what is pushed from now on is stamped the more exactly.
+        // The clock was read anyway, and makes the stamps of the next items more exact.
         state.clock = state.clock.max(now);
         let empty = Backlog { capacity: self.core.capacity, ..Backlog::default() };
         state.items.front().map_or(empty, |oldest| Backlog {

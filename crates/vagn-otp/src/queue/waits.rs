@@ -1,21 +1,21 @@
-//! The two futures of a queue: one waits for room, one waits for an item.
+//! The two futures of a queue: one waits for room, the other for an item.
 
 use std::future::Future;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use super::{Giver, PushError, Queue, State, wake};
 
-/// Waits for room. While it waits, its item lies with the queue.
+/// Waits for room. Meanwhile its item lies with the queue.
 pub struct Push<'a, T> {
     queue: &'a Queue<T>,
-    stage: Stage<T>,
+    stage: PushStage<T>,
 }
 
-enum Stage<T> {
-    /// Not offered yet.
+enum PushStage<T> {
+    /// Not offered to the queue yet.
     Holding(T),
-    /// With the queue, under this ticket.
+    /// Left with the queue, under this ticket.
     Waiting(u64),
     Done,
 }
@@ -25,26 +25,28 @@ impl<T> Unpin for Push<'_, T> {}
 
 impl<'a, T> Push<'a, T> {
     pub(super) fn new(queue: &'a Queue<T>, item: T) -> Self {
-        Push { queue, stage: Stage::Holding(item) }
+        Push { queue, stage: PushStage::Holding(item) }
     }
 
-    /// Ends the wait: `Ok` when the item had got in after all, else the item.
+    /// Ends the wait: `Ok` if the item has got in after all, else the item.
     pub(super) fn give_up(&mut self) -> Result<(), PushError<T>> {
-        match std::mem::replace(&mut self.stage, Stage::Done) {
-            Stage::Holding(item) => Err(PushError::Full(item)),
-            Stage::Waiting(ticket) => self.withdraw(ticket).map_or(Ok(()), |item| Err(PushError::Full(item))),
-            Stage::Done => Ok(()),
+        match std::mem::replace(&mut self.stage, PushStage::Done) {
+            PushStage::Holding(item) => Err(PushError::Full(item)),
+            PushStage::Waiting(ticket) => {
+                self.withdraw(ticket).map_or(Ok(()), |item| Err(PushError::Full(item)))
+            }
+            PushStage::Done => Ok(()),
         }
     }
 
-    /// Offers the item, for the case that nothing has to be waited for.
+    /// Offers the item once. `None`: there is no room, and the future must be polled.
     pub(super) fn at_once(&mut self) -> Option<Result<(), PushError<T>>> {
-        let Stage::Holding(item) = std::mem::replace(&mut self.stage, Stage::Done) else {
+        let PushStage::Holding(item) = std::mem::replace(&mut self.stage, PushStage::Done) else {
             return Some(Ok(()));
         };
         match self.queue.accept(item) {
             Err(PushError::Full(item)) => {
-                self.stage = Stage::Holding(item);
+                self.stage = PushStage::Holding(item);
                 None
             }
             result => Some(result),
@@ -59,20 +61,19 @@ impl<'a, T> Push<'a, T> {
     }
 
     fn offer(&mut self, item: T, cx: &mut Context<'_>) -> Poll<Result<(), PushError<T>>> {
-        let mut state = self.queue.core.state.lock();
-        let item = match state.accept(item, self.queue.core.capacity) {
-            Ok(taker) => {
-                drop(state);
+        let queue = &self.queue.core;
+        let offered = queue.state.lock().offer(item, queue.capacity, cx);
+        match offered {
+            Ok(Offered::Accepted(taker)) => {
                 wake(taker);
-                return Poll::Ready(Ok(()));
+                Poll::Ready(Ok(()))
             }
-            Err(PushError::Full(item)) => item,
-            Err(closed) => return Poll::Ready(Err(closed)),
-        };
-        let ticket = state.ticket();
-        state.givers.push_back(Giver { ticket, item, waker: cx.waker().clone() });
-        self.stage = Stage::Waiting(ticket);
-        Poll::Pending
+            Ok(Offered::Waiting(ticket)) => {
+                self.stage = PushStage::Waiting(ticket);
+                Poll::Pending
+            }
+            Err(closed) => Poll::Ready(Err(closed)),
+        }
     }
 
     fn check(&mut self, ticket: u64, cx: &mut Context<'_>) -> Poll<Result<(), PushError<T>>> {
@@ -81,17 +82,39 @@ impl<'a, T> Push<'a, T> {
             return Poll::Ready(state.withdraw(ticket).map_or(Ok(()), |item| Err(PushError::Closed(item))));
         }
         match state.givers.iter_mut().find(|giver| giver.ticket == ticket) {
+            // No longer listed: a take has moved the item in.
             None => Poll::Ready(Ok(())),
             Some(giver) => {
                 giver.waker.clone_from(cx.waker());
-                self.stage = Stage::Waiting(ticket);
+                self.stage = PushStage::Waiting(ticket);
                 Poll::Pending
             }
         }
     }
 }
 
+/// The outcome of an offer to an open queue.
+enum Offered {
+    /// The item is in; this taker is to be woken.
+    Accepted(Option<Waker>),
+    /// The item waits for room, under this ticket.
+    Waiting(u64),
+}
+
 impl<T> State<T> {
+    /// Adds an item, or lets it wait for room.
+    fn offer(&mut self, item: T, capacity: usize, cx: &Context<'_>) -> Result<Offered, PushError<T>> {
+        match self.accept(item, capacity) {
+            Ok(taker) => Ok(Offered::Accepted(taker)),
+            Err(PushError::Full(item)) => {
+                let ticket = self.ticket();
+                self.givers.push_back(Giver { ticket, item, waker: cx.waker().clone() });
+                Ok(Offered::Waiting(ticket))
+            }
+            Err(closed) => Err(closed),
+        }
+    }
+
     fn withdraw(&mut self, ticket: u64) -> Option<T> {
         let at = self.givers.iter().position(|giver| giver.ticket == ticket)?;
         self.givers.remove(at).map(|giver| giver.item)
@@ -102,17 +125,18 @@ impl<T> Future for Push<'_, T> {
     type Output = Result<(), PushError<T>>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        match std::mem::replace(&mut self.stage, Stage::Done) {
-            Stage::Holding(item) => self.offer(item, cx),
-            Stage::Waiting(ticket) => self.check(ticket, cx),
-            Stage::Done => Poll::Ready(Ok(())),
+        match std::mem::replace(&mut self.stage, PushStage::Done) {
+            PushStage::Holding(item) => self.offer(item, cx),
+            PushStage::Waiting(ticket) => self.check(ticket, cx),
+            PushStage::Done => Poll::Ready(Ok(())),
         }
     }
 }
 
 impl<T> Drop for Push<'_, T> {
     fn drop(&mut self) {
-        drop(self.give_up());
+        // The item, if it comes back, goes with the future.
+        self.give_up().ok();
     }
 }
 
@@ -133,25 +157,32 @@ impl<T> Future for Pop<'_, T> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<T>> {
         let queue = self.queue;
-        let mut state = queue.core.state.lock();
-        if let Some((item, giver)) = state.take(None) {
-            if let Some(ticket) = self.ticket.take() {
-                state.leave(ticket);
-            }
-            drop(state);
+        let taken = queue.core.state.lock().poll_take(&mut self.ticket, cx);
+        taken.map(|taken| {
+            let (item, giver) = taken?;
             wake(giver);
-            return Poll::Ready(Some(item));
-        }
-        if state.closed {
-            return Poll::Ready(None);
-        }
-        let ticket = *self.ticket.get_or_insert_with(|| state.ticket());
-        state.enter(ticket, cx);
-        Poll::Pending
+            Some(item)
+        })
     }
 }
 
 impl<T> State<T> {
+    /// Takes an item and leaves the list of takers, or enters it. Ready with `None`: closed, and nothing is left.
+    fn poll_take(&mut self, ticket: &mut Option<u64>, cx: &Context<'_>) -> Poll<Option<(T, Option<Waker>)>> {
+        if let Some(taken) = self.take(None) {
+            if let Some(ticket) = ticket.take() {
+                self.leave(ticket);
+            }
+            return Poll::Ready(Some(taken));
+        }
+        if self.closed {
+            return Poll::Ready(None);
+        }
+        let ticket = *ticket.get_or_insert_with(|| self.ticket());
+        self.enter(ticket, cx);
+        Poll::Pending
+    }
+
     /// Lists a taker by its ticket, so that one woken in vain is back at its old place.
     fn enter(&mut self, ticket: u64, cx: &Context<'_>) {
         let at = self.takers.partition_point(|(other, _)| *other < ticket);
@@ -161,21 +192,24 @@ impl<T> State<T> {
         }
     }
 
-    /// False when the taker had been woken already.
+    /// Takes a taker off the list. Returns false if it was woken before.
     fn leave(&mut self, ticket: u64) -> bool {
         let at = self.takers.iter().position(|(other, _)| *other == ticket);
         at.is_some_and(|at| self.takers.remove(at).is_some())
+    }
+
+    /// Takes a taker that has given up off the list. Returns the one to wake in its place.
+    fn give_up(&mut self, ticket: u64) -> Option<Waker> {
+        // Woken, but not going to take: the wake-up belongs to the next one.
+        let woken_in_vain = !self.leave(ticket) && !self.items.is_empty();
+        if woken_in_vain { self.takers.pop_front().map(|(_, waker)| waker) } else { None }
     }
 }
 
 impl<T> Drop for Pop<'_, T> {
     fn drop(&mut self) {
         let Some(ticket) = self.ticket.take() else { return };
-        let mut state = self.queue.core.state.lock();
-        // Woken, but not going to take: the wake-up belongs to the next one.
-        let next =
-            if !state.leave(ticket) && !state.items.is_empty() { state.takers.pop_front() } else { None };
-        drop(state);
-        wake(next.map(|(_, waker)| waker));
+        let next = self.queue.core.state.lock().give_up(ticket);
+        wake(next);
     }
 }
