@@ -1,4 +1,4 @@
-//! What a hop costs: time per message, for each way of passing one on.
+//! The cost of a hop: time per message, for each way to pass one on.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -31,7 +31,7 @@ fn main() {
         .warm_up_time(Duration::from_millis(200))
         .measurement_time(Duration::from_millis(800))
         .configure_from_args();
-    // One worker, so that sender and actor share a core and what is measured is work, not waiting.
+    // One worker, so that sender and actor share a core: work is measured, and not waiting.
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().expect("threads can be had");
     actors(&mut criterion, &runtime);
@@ -104,7 +104,11 @@ fn queues(criterion: &mut Criterion) {
         bench.iter_custom(|count| {
             let begun = Instant::now();
             std::thread::scope(|scope| {
-                scope.spawn(|| (0..count).for_each(|n| drop(queue.push_blocking(n, LONG))));
+                scope.spawn(|| {
+                    for n in 0..count {
+                        queue.push_blocking(n, LONG).ok();
+                    }
+                });
                 for _ in 0..count {
                     black_box(queue.pop_blocking(LONG).ok());
                 }

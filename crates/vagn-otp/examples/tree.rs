@@ -1,8 +1,8 @@
-//! Prints a tree, kills its children one after another, and shows what happened.
+//! Prints a tree, kills its children one after another, and shows the restarts.
 //!
 //! `cargo run -p vagn-otp --example tree`
 
-#![expect(clippy::print_stdout, reason = "an example shows what it does")]
+#![expect(clippy::print_stdout, reason = "an example prints its results")]
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use vagn_otp::{
     quiet_panics,
 };
 
-/// Keeps a total.
+/// Keeps the total of all deposits.
 #[derive(Default)]
 struct Ledger {
     total: u64,
@@ -82,7 +82,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("deposit into a ledger that panics: {:?}", teller.call(Deposit(9), second).await);
     restarted(&processes, "teller", 1).await;
     println!("deposit 1, to a new ledger: {:?}", teller.call(Deposit(1), second).await?);
-    print(&processes, "The ledger panicked; the teller, who builds on it, was restarted with it");
+    print(&processes, "The ledger panicked; the teller builds on it, and was restarted with it");
 
     println!("a question that panics its worker: {:?}", squares.call(u64::MAX, second).await);
     println!("3 squared: {:?}", squares.call(3, second).await?);

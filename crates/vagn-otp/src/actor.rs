@@ -1,14 +1,14 @@
-//! What an actor is: a state, and one handler per kind of message.
+//! An actor: a state, and one handler per kind of message.
 
 use std::future::{Future, ready};
 
 use crate::context::Context;
 use crate::exit::Failure;
 
-/// A state that handles its messages one after another. See [`ChildSpec::actor`](crate::ChildSpec::actor) for how to run one.
+/// A state that handles its messages one after another. [`ChildSpec::actor`](crate::ChildSpec::actor) runs one.
 pub trait Actor: Sized + Send + 'static {
-    /// Runs before the first message of each incarnation; the child counts as started when it is done. An error: could not
-    /// start.
+    /// Runs before the first message of each incarnation. The child counts as started when this is done, and as not started
+    /// when it returns an error.
     fn started(&mut self, ctx: &mut Context<Self>) -> impl Future<Output = Result<(), Failure>> + Send {
         let _ = ctx;
         ready(Ok(()))
@@ -20,11 +20,11 @@ pub trait Actor: Sized + Send + 'static {
     }
 }
 
-/// How an actor handles one kind of message.
+/// An actor that handles one kind of message.
 ///
 /// A handler on the runtime must not block the thread; an actor [on its own thread](crate::ChildSpec::on_thread) may.
 pub trait Handle<M: Send + 'static>: Actor {
-    /// What a caller gets; `()` for messages that are only told.
+    /// Answer to a caller; `()` for messages that are only told.
     type Reply: Send + 'static;
 
     /// Handles one message. A panic ends this incarnation; the message is lost, the mailbox is not.

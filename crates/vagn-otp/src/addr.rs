@@ -1,4 +1,4 @@
-//! The address of an actor: how others reach it, across its restarts.
+//! The address of an actor: it reaches the actor across its restarts.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use crate::recipient::Recipient;
 use crate::reply::{CallError, Reply, outcome};
 use crate::stats::Stats;
 
-/// Why a message was not accepted; it comes back inside.
+/// A message that was not accepted, given back with the reason.
 #[derive(Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum TellError<M> {
     /// No room in the mailbox, or none within the time given.
@@ -24,7 +24,7 @@ pub enum TellError<M> {
     Down(M),
 }
 
-/// Shows what went wrong and not the message, so that messages need not be `Debug`.
+/// Shows the reason without the message, so that messages need not be `Debug`.
 impl<M> std::fmt::Debug for TellError<M> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(if matches!(self, TellError::Full(_)) { "Full(..)" } else { "Down(..)" })
@@ -32,7 +32,7 @@ impl<M> std::fmt::Debug for TellError<M> {
 }
 
 impl<M> TellError<M> {
-    /// The message that was not accepted.
+    /// Returns the message that was not accepted.
     pub fn into_inner(self) -> M {
         match self {
             TellError::Full(message) | TellError::Down(message) => message,
@@ -47,25 +47,25 @@ impl<M> TellError<M> {
     }
 }
 
-/// Reaches an actor. Cheap to clone; stays valid across restarts of the actor and of its supervisors.
+/// Address of an actor. Cheap to clone; stays valid across restarts of the actor and of its supervisors.
 ///
-/// While the actor is being restarted its messages wait. `Down` means that it will not be back by itself.
+/// Messages wait while the actor is being restarted. `Down` means that it will not come back by itself.
 pub struct Addr<A: Actor> {
     pub(crate) mailbox: Arc<Mailbox<A>>,
 }
 
 impl<A: Actor> Addr<A> {
-    /// The actor's name.
+    /// Returns the actor's name.
     pub fn name(&self) -> &str {
         &self.mailbox.process.name
     }
 
-    /// The actor's counters.
+    /// Returns the actor's counters.
     pub fn stats(&self) -> Arc<Stats> {
         self.mailbox.process.stats.clone()
     }
 
-    /// Sends a message, or hands it back. Never waits.
+    /// Sends a message, or gives it back. Never waits.
     pub fn try_tell<M: Send + 'static>(&self, message: M) -> Result<(), TellError<M>>
     where
         A: Handle<M>,
@@ -89,13 +89,14 @@ impl<A: Actor> Addr<A> {
         self.send_blocking(Box::new(Tell(message)), within)
     }
 
-    /// Sends a message and waits for its reply; `within` covers waiting for room, the queue and the work. A crash of the
-    /// actor while it handles the call answers at once. When the future is dropped, a call still in the queue is not
+    /// Sends a message and waits for its reply. `within` covers the wait for room, the queue and the work. If the actor crashes
+    /// while it handles the call, the caller is told at once. If the future is dropped, a call still in the queue is not
     /// handled.
     pub async fn call<M: Send + 'static>(&self, message: M, within: Duration) -> Result<A::Reply, CallError>
     where
         A: Handle<M>,
     {
+        // Taken before the message is sent: the wait for room counts, too.
         let deadline = Instant::now() + within;
         let (reply, answer) = Reply::new();
         self.send::<M>(Box::new(Call { message, reply }), within)
@@ -113,6 +114,7 @@ impl<A: Actor> Addr<A> {
     where
         A: Handle<M>,
     {
+        // The real clock, for a parked thread sleeps in real time, and may know of no runtime.
         let begun = std::time::Instant::now();
         let (reply, answer) = Reply::new();
         self.send_blocking::<M>(Box::new(Call { message, reply }), within)
@@ -121,7 +123,7 @@ impl<A: Actor> Addr<A> {
         park::wait(std::pin::pin!(answer), left).map_or(Err(CallError::Timeout), outcome)
     }
 
-    /// The address with the actor's type forgotten: all that is left is what it can be told.
+    /// Returns the address without the actor's type, for one kind of message.
     pub fn recipient<M: Send + 'static>(&self) -> Recipient<M, A::Reply>
     where
         A: Handle<M>,
@@ -149,7 +151,7 @@ impl<A: Actor> Addr<A> {
         self.sent(self.mailbox.queue.push_blocking(envelope, within))
     }
 
-    /// Counts what became of a message, and unpacks it when it comes back.
+    /// Counts the outcome of a send, and unpacks a message that comes back.
     fn sent<M: 'static>(&self, result: Result<(), PushError<Envelope<A>>>) -> Result<(), TellError<M>> {
         let stats = &self.mailbox.process.stats;
         match result {

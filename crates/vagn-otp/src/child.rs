@@ -1,4 +1,4 @@
-//! What a supervisor needs to know of a child: how to start it, when to restart it, how long to wait for it.
+//! The specification of a child: its start, its restarts, and the time it is given.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -17,42 +17,42 @@ use crate::supervisor::{Backoff, Supervisor};
 use crate::task::{TaskBody, TaskContext};
 use crate::thread::{ThreadBody, ThreadContext};
 
-/// How long a child may take to stop, unless its spec says otherwise.
+/// Time a child may take to stop, unless its spec says otherwise. The same as in OTP.
 pub const DEFAULT_SHUTDOWN: Duration = Duration::from_secs(5);
 
-/// How long a child may take to become ready, unless its spec says otherwise.
+/// Time a child may take to become ready, unless its spec says otherwise.
 pub const DEFAULT_START: Duration = Duration::from_secs(10);
 
-/// When a child that ended is started again.
+/// The ends after which a child is started again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Restart {
-    /// Always.
+    /// Every end.
     Permanent,
-    /// Only after a crash.
+    /// Only a crash.
     Transient,
-    /// Never; it is forgotten once it has ended.
+    /// None; the child is forgotten once it has ended.
     Temporary,
 }
 
-/// How a child runs. Implementations keep what outlives an incarnation.
+/// The part of a child that outlives its incarnations, and starts them.
 pub(crate) trait Body: Send {
-    /// Begins an incarnation; its news come through the launch's life.
+    /// Begins an incarnation, which reports through the launch's life.
     fn start(&mut self, launch: Launch);
-    /// It will run (again).
+    /// Called before each incarnation begins.
     fn open(&mut self) {}
-    /// It will not run again by itself.
+    /// Called when no incarnation will follow by itself.
     fn close(&mut self) {}
 }
 
-/// A child for a [`Supervisor`]. Permanent, unless said otherwise.
+/// A child for a [`Supervisor`]. Permanent, unless changed.
 #[must_use = "a child runs only under a supervisor"]
 pub struct ChildSpec {
     pub(crate) process: Arc<Process>,
     pub(crate) body: Box<dyn Body>,
     pub(crate) restart: Restart,
-    /// None: wait as long as it takes.
+    /// Time to stop; `None`: as long as it takes.
     pub(crate) shutdown: Option<Duration>,
-    /// None: wait as long as it takes.
+    /// Time to become ready; `None`: as long as it takes.
     pub(crate) start_within: Option<Duration>,
     pub(crate) watchdog: Option<Duration>,
     pub(crate) backoff: Option<Backoff>,
@@ -64,20 +64,21 @@ pub struct ChildSpec {
 }
 
 impl ChildSpec {
-    /// An actor with a mailbox for `capacity` messages, and its address. `new` makes the state of each incarnation. The
-    /// address may be used at once; messages wait until the actor has started.
+    /// Specifies an actor with a mailbox for `capacity` messages, and returns its address. `new` makes the state of each
+    /// incarnation. The address may be used at once; messages wait until the actor has started.
     pub fn actor<A: Actor>(
         name: &str,
         capacity: usize,
         new: impl Fn() -> A + Send + Sync + 'static,
     ) -> (Addr<A>, ChildSpec) {
+        // The mailbox is made here and not with the incarnation, so that it survives a crash.
         let process = Process::new(name, Kind::Actor);
         let mailbox = Mailbox::new(process.clone(), capacity);
         let spec = ChildSpec::new(process, Box::new(ActorBody::new(mailbox.clone(), new)));
         (Addr { mailbox }, spec)
     }
 
-    /// An async task; `run` begins each incarnation. It counts as started once it has called
+    /// Specifies an async task; `run` begins each incarnation. The task counts as started once it has called
     /// [`TaskContext::ready`], and should end soon after [`TaskContext::stopping`].
     pub fn task<T>(name: &str, run: impl Fn(TaskContext) -> T + Send + Sync + 'static) -> ChildSpec
     where
@@ -86,7 +87,7 @@ impl ChildSpec {
         ChildSpec::new(Process::new(name, Kind::Task), Box::new(TaskBody::new(run)))
     }
 
-    /// A plain OS thread, which may block; `run` is each incarnation. It counts as started once it has called
+    /// Specifies an OS thread, which may block; `run` is each incarnation. The thread counts as started once it has called
     /// [`ThreadContext::ready`], and must look at [`ThreadContext::stopping`] now and then: a thread cannot be killed, only
     /// [left behind](Self::never_abandon).
     pub fn thread(
@@ -104,7 +105,7 @@ impl ChildSpec {
         ChildSpec::new(Process::new(name, kind), Box::new(ThreadBody::new(run)))
     }
 
-    /// A supervisor with its children. It is given all the time it takes to stop them, each of them having its own limit.
+    /// Specifies a supervisor with its children. It may take any time to stop: each child has its own limit.
     pub fn supervisor(supervisor: Supervisor) -> ChildSpec {
         supervisor.into_spec()
     }
@@ -126,43 +127,43 @@ impl ChildSpec {
         }
     }
 
-    /// The child's name.
+    /// Returns the child's name.
     pub fn name(&self) -> &str {
         &self.process.name
     }
 
-    /// Always restart it.
+    /// Restarts it after every end.
     pub fn permanent(mut self) -> Self {
         self.restart = Restart::Permanent;
         self
     }
 
-    /// Restart it only after a crash.
+    /// Restarts it only after a crash.
     pub fn transient(mut self) -> Self {
         self.restart = Restart::Transient;
         self
     }
 
-    /// Never restart it, and forget it once it has ended.
+    /// Never restarts it, and forgets it once it has ended.
     pub fn temporary(mut self) -> Self {
         self.restart = Restart::Temporary;
         self
     }
 
-    /// How long it may take to stop before it is killed.
+    /// Sets the time it may take to stop before it is killed.
     pub fn shutdown(mut self, within: Duration) -> Self {
         self.shutdown = Some(within);
         self
     }
 
-    /// How long it may take to become ready before the start counts as failed.
+    /// Sets the time it may take to become ready before the start counts as failed.
     pub fn start_within(mut self, within: Duration) -> Self {
         self.start_within = Some(within);
         self
     }
 
-    /// Kills and restarts it as [hung](crate::ExitReason::Hung) when one message, or the time since its last beat, takes
-    /// longer than this.
+    /// Kills and restarts it as [hung](crate::ExitReason::Hung) when it spends more than `limit` on one message, or more than
+    /// `limit` has passed since its last beat.
     pub fn watchdog(mut self, limit: Duration) -> Self {
         self.watchdog = Some(limit);
         self
@@ -175,14 +176,14 @@ impl ChildSpec {
         self
     }
 
-    /// Its own normal end may end its supervisor; see [`Supervisor::auto_shutdown`].
+    /// Lets its normal end end the supervisor; see [`Supervisor::auto_shutdown`].
     pub fn significant(mut self) -> Self {
         self.significant = true;
         self
     }
 
-    /// Waits for it as long as it takes, even when it is stuck. For whom two incarnations at once would be worse than none:
-    /// a writer of files. Without this, what does not react to a kill is left behind, counted, and shown as abandoned.
+    /// Waits for it as long as it takes, even when it is stuck: for a writer of files, of which two incarnations at once would be
+    /// worse than none. Without this, a child that does not react to a kill is left behind and counted as abandoned.
     pub fn never_abandon(mut self) -> Self {
         self.abandon = false;
         self
@@ -194,7 +195,7 @@ impl ChildSpec {
         self
     }
 
-    /// The nice value of its thread, -20 (first) to 19 (last); with [`on_thread`](Self::on_thread), or for a thread.
+    /// Sets the nice value of its thread, -20 (first) to 19 (last); with [`on_thread`](Self::on_thread), or for a thread.
     pub fn nice(mut self, level: i32) -> Self {
         self.nice = Some(level);
         self
@@ -206,7 +207,6 @@ impl ChildSpec {
         self
     }
 
-    /// Begins an incarnation.
     pub(crate) fn launch(&mut self, life: Arc<crate::life::Life>, runtime: &Handle) {
         self.body.open();
         self.body.start(Launch {

@@ -1,4 +1,4 @@
-//! What a handler may know of and do to its own actor.
+//! The context of a handler: its own actor, from the inside.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,47 +13,49 @@ use crate::life::Life;
 use crate::mailbox::{Envelope, Mailbox, Tell};
 use crate::task::IdleGuard;
 
-/// Handed to every handler. Lives as long as the incarnation, and its timers with it.
+/// The actor as its handlers see it. The context and its timers live as long as the incarnation.
 pub struct Context<A: Actor> {
     pub(crate) life: Arc<Life>,
     pub(crate) mailbox: Arc<Mailbox<A>>,
-    pub(crate) verdict: Option<Verdict>,
+    pub(crate) own_end: Option<OwnEnd>,
+    /// Messages by the time they are due. The number keeps those that are due at the same time apart, and in order.
     timers: BTreeMap<(Instant, u64), Envelope<A>>,
     next_timer: u64,
 }
 
-/// What a handler has decided about its own incarnation.
-pub(crate) enum Verdict {
+/// The end that a handler has decided on for its own incarnation.
+pub(crate) enum OwnEnd {
     Stop,
     Fail(Failure),
 }
 
 impl<A: Actor> Context<A> {
     pub(crate) fn new(life: Arc<Life>, mailbox: Arc<Mailbox<A>>) -> Self {
-        Context { life, mailbox, verdict: None, timers: BTreeMap::new(), next_timer: 0 }
+        Context { life, mailbox, own_end: None, timers: BTreeMap::new(), next_timer: 0 }
     }
 
-    /// The actor's name.
+    /// Returns the actor's name.
     pub fn name(&self) -> &str {
         &self.life.process.name
     }
 
-    /// The actor's own address.
+    /// Returns the actor's own address.
     pub fn addr(&self) -> Addr<A> {
         Addr { mailbox: self.mailbox.clone() }
     }
 
     /// Ends this incarnation normally after the present handler.
     pub fn stop_self(&mut self) {
-        self.verdict.get_or_insert(Verdict::Stop);
+        self.own_end.get_or_insert(OwnEnd::Stop);
     }
 
-    /// Ends this incarnation as a crash after the present handler, whose caller is still answered.
+    /// Ends this incarnation as a crash after the present handler. The caller of that handler is still answered.
     pub fn fail(&mut self, failure: impl Into<Failure>) {
-        self.verdict = Some(Verdict::Fail(failure.into()));
+        self.own_end = Some(OwnEnd::Fail(failure.into()));
     }
 
-    /// Handles `message` after this delay, beside the mailbox: it cannot be refused. Forgotten when the incarnation ends.
+    /// Handles `message` after this delay. It takes no room in the mailbox and so cannot be refused; it is forgotten when the
+    /// incarnation ends.
     pub fn tell_self_after<M: Send + 'static>(&mut self, delay: Duration, message: M)
     where
         A: Handle<M>,
@@ -62,18 +64,18 @@ impl<A: Actor> Context<A> {
         self.timers.insert((Instant::now() + delay, self.next_timer), Box::new(Tell(message)));
     }
 
-    /// True once the actor was told to stop; a long handler may want to hurry.
+    /// Returns true once the actor was told to stop. A long handler may want to hurry.
     pub fn is_stopping(&self) -> bool {
         self.life.is_stopping()
     }
 
-    /// Tells the watchdog that a long handler is getting on; also where injected faults act.
+    /// Tells the watchdog that a long handler makes progress. Injected faults act here, too.
     pub async fn beat(&mut self) {
         self.life.beat();
         self.life.suffer().await;
     }
 
-    /// Keeps the watchdog away while the guard is held: for work that may take any time, such as reading a large store.
+    /// Keeps the watchdog away while the guard is held, for work that may take any time, such as reading a large store.
     pub fn idle(&self) -> IdleGuard {
         IdleGuard::new(self.life.clone())
     }

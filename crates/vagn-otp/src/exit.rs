@@ -1,14 +1,14 @@
-//! How a child ended, and how a whole tree did.
+//! The end of a child, and of a whole tree.
 
 use std::fmt;
 
 /// Any error a child may end with.
 pub type Failure = Box<dyn std::error::Error + Send + Sync>;
 
-/// Why one incarnation of a child is no more.
+/// The reason for the end of one incarnation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ExitReason {
-    /// It was done: `Ok(())`, or `Context::stop_self`.
+    /// It had nothing left to do: `Ok(())`, or `Context::stop_self`.
     Finished,
     /// It was told to stop and did so within its time.
     Stopped,
@@ -16,9 +16,9 @@ pub enum ExitReason {
     Failed(String),
     /// A handler panicked. The location is known when [`quiet_panics`](crate::quiet_panics) is installed.
     Panicked {
-        /// What the panic said.
+        /// Message of the panic.
         message: String,
-        /// `file:line:column`.
+        /// Place in the source, as `file:line:column`.
         location: Option<String>,
     },
     /// It did not stop within its time, or an operator killed it.
@@ -27,17 +27,17 @@ pub enum ExitReason {
     Hung,
     /// It did not report ready within its time.
     StartTimeout,
-    /// A supervisor whose child failed more often than its intensity allows, or could not be started.
+    /// A child of this supervisor failed more often than the intensity allows, or could not be started.
     GaveUp {
-        /// The child that was the last straw.
+        /// The child that failed last.
         child: String,
-        /// What happened to that child.
+        /// Reason for the end of that child.
         reason: Box<ExitReason>,
     },
 }
 
 impl ExitReason {
-    /// True for an end that nobody needs to repair: a transient child is not restarted after it.
+    /// Returns true for an end that needs no repair: a transient child is not restarted after it.
     pub fn is_normal(&self) -> bool {
         matches!(self, ExitReason::Finished | ExitReason::Stopped)
     }
@@ -59,24 +59,24 @@ impl fmt::Display for ExitReason {
     }
 }
 
-/// How a whole tree ended; what the binary turns into its exit code.
+/// The end of a whole tree; the binary turns it into its exit code.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Exit {
     /// It was asked to stop, and every child is gone.
     Stopped,
-    /// A significant child ended normally, and so the root shut itself down.
+    /// A significant child ended normally, and the root therefore shut itself down.
     Finished,
     /// The root gave up on a child; everything else has been stopped in order.
     GaveUp {
-        /// The child of the root that was the last straw.
+        /// The child of the root that failed last.
         child: String,
-        /// What happened to it.
+        /// Reason for the end of that child.
         reason: ExitReason,
     },
 }
 
 impl Exit {
-    /// True when the process should end with a non-zero code.
+    /// Returns true if the program should end with a non-zero code.
     pub fn is_failure(&self) -> bool {
         matches!(self, Exit::GaveUp { .. })
     }

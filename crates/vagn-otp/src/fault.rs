@@ -1,4 +1,4 @@
-//! Faults: catching a child's panic with its place, and injecting one.
+//! Faults: catches the panic of a child with its place, and injects one.
 
 use std::any::Any;
 use std::cell::{Cell, RefCell};
@@ -10,12 +10,12 @@ use std::task::{Context, Poll};
 
 use crate::exit::ExitReason;
 
-/// What to do to a process, for tests and for an operator who wants to see that it heals.
+/// A fault to inject into a process, for tests and for drills.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
-    /// Panic at the next message, job or beat.
+    /// Panics at the next message, job or beat.
     Panic,
-    /// Stand still at the next message, job or beat, until killed.
+    /// Stands still at the next message, job or beat, until killed.
     Hang,
 }
 
@@ -24,10 +24,10 @@ thread_local! {
     static LOCATION: RefCell<Option<String>> = const { RefCell::new(None) };
 }
 
-/// Installs a panic hook that notes where a supervised child panicked instead of printing it: the supervisor logs it once,
-/// with the place. Panics elsewhere go to the hook that was there before.
+/// Installs a panic hook that notes the place of a panic in a supervised child instead of printing it: the supervisor logs it
+/// once, with the place. Other panics go to the hook that was there before.
 ///
-/// Worth having besides: with `RUST_BACKTRACE=1` the usual hook spends some 220 ms on symbols at the first panic.
+/// It is also faster: with `RUST_BACKTRACE=1` the usual hook spends some 220 ms on symbols at the first panic.
 pub fn quiet_panics() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
@@ -44,15 +44,16 @@ fn note(info: &PanicHookInfo<'_>, before: &dyn Fn(&PanicHookInfo<'_>)) {
     }
 }
 
-/// Runs something of a child's; its panic comes back as the reason.
+/// Runs a part of a child's work. A panic comes back as the reason for the child's end.
 pub(crate) fn catch<T>(work: impl FnOnce() -> T) -> Result<T, ExitReason> {
+    // Put back, not cleared: work that drops other work catches within a catch.
     let outer = SUPERVISED.replace(true);
     let result = catch_unwind(AssertUnwindSafe(work));
     SUPERVISED.set(outer);
     result.map_err(|payload| {
         let message = message(&*payload);
-        // A payload may panic when dropped; that is no reason to go down with it.
-        drop(catch_unwind(AssertUnwindSafe(|| drop(payload))));
+        // A payload may panic when it is dropped, which must not take the supervisor down.
+        catch_unwind(AssertUnwindSafe(|| drop(payload))).ok();
         ExitReason::Panicked { message, location: LOCATION.take() }
     })
 }
@@ -62,8 +63,9 @@ fn message(payload: &(dyn Any + Send)) -> String {
     text.or_else(|| payload.downcast_ref::<String>().cloned()).unwrap_or_else(|| "of unknown type".to_owned())
 }
 
-/// A future whose panic is its output. What it holds is dropped before it says so.
+/// A future that turns a panic of `F` into its output. It drops `F` first.
 pub(crate) struct Catch<F> {
+    // Boxed, so that it can be dropped before this future is.
     work: Option<Pin<Box<F>>>,
 }
 
@@ -72,10 +74,9 @@ impl<F> Catch<F> {
         Catch { work: Some(Box::pin(work)) }
     }
 
-    /// Drops the work, which may panic on its way out too.
+    /// Drops the work, which may panic, too.
     fn clear(&mut self) -> Result<(), ExitReason> {
-        let work = self.work.take();
-        catch(move || drop(work))
+        catch(|| self.work = None)
     }
 }
 
@@ -96,6 +97,6 @@ impl<F: Future> Future for Catch<F> {
 
 impl<F> Drop for Catch<F> {
     fn drop(&mut self) {
-        drop(self.clear());
+        self.clear().ok();
     }
 }

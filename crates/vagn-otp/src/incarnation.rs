@@ -1,4 +1,4 @@
-//! One life of an actor: start, messages, stop.
+//! One incarnation of an actor: start, messages, stop.
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
@@ -9,13 +9,14 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::actor::Actor;
 use crate::child::{Body, Launch};
-use crate::context::{Context, Verdict};
+use crate::context::{Context, OwnEnd};
 use crate::exit::Failure;
 use crate::life::{Life, Order};
 use crate::mailbox::{Envelope, Mailbox};
 use crate::queue::Queue;
 
-/// Messages after which an actor that is never idle lets other tasks, and a kill, have their turn.
+/// Messages after which an actor that is never idle yields to other tasks, and to a kill. Each yield
+/// is a way through the scheduler, which does not count once it is spread over so many.
 const YIELD_EVERY: u32 = 64;
 
 pub(crate) struct ActorBody<A: Actor, F> {
@@ -31,8 +32,11 @@ impl<A: Actor, F: Fn() -> A + Send + Sync + 'static> ActorBody<A, F> {
 
 impl<A: Actor, F: Fn() -> A + Send + Sync + 'static> Body for ActorBody<A, F> {
     fn start(&mut self, launch: Launch) {
-        let (new, mailbox, life) = (self.new.clone(), self.mailbox.clone(), launch.life.clone());
+        let new = self.new.clone();
+        let mailbox = self.mailbox.clone();
+        let life = launch.life.clone();
         launch.future(async move {
+            // Here and not before, so that a panic in it counts as one of the incarnation.
             let actor = new();
             live(actor, Context::new(life, mailbox)).await
         });
@@ -61,18 +65,20 @@ async fn live<A: Actor>(mut actor: A, mut ctx: Context<A>) -> Result<(), Failure
         match next(&mut ctx, &mut pace).await {
             Next::Message(message) => handle(message, &mut actor, &mut ctx, &mut pace).await,
             Next::Order(order) => {
+                // Before a restart the messages stay in the mailbox for the next incarnation.
                 if matches!(order, Order::Remove | Order::Shutdown) {
                     drain(&mut actor, &mut ctx, &mut pace).await?;
                 }
                 break;
             }
         }
-        match ctx.verdict.take() {
+        match ctx.own_end.take() {
             None => {}
-            Some(Verdict::Stop) => break,
-            Some(Verdict::Fail(failure)) => return Err(failure),
+            Some(OwnEnd::Stop) => break,
+            Some(OwnEnd::Fail(failure)) => return Err(failure),
         }
     }
+    // A killed actor must end at once.
     if ctx.life.order() < Order::Kill {
         actor.stopped().await;
     }
@@ -102,7 +108,7 @@ async fn next<A: Actor>(ctx: &mut Context<A>, pace: &mut Pace) -> Next<A> {
     }
 }
 
-/// Waits for whatever comes first. `None`: an order, for which the task is woken, or a timer.
+/// Waits for a message, an order or a timer. `None`: an order, which wakes the task, or a timer.
 async fn wait<T>(life: &Life, mailbox: &Queue<T>, due: Option<Instant>) -> Option<T> {
     let mut message = mailbox.pop();
     let mut timer = std::pin::pin!(due.map(sleep_until));
@@ -113,21 +119,23 @@ async fn wait<T>(life: &Life, mailbox: &Queue<T>, due: Option<Instant>) -> Optio
         }
         match Pin::new(&mut message).poll(cx) {
             Poll::Ready(Some(message)) => Poll::Ready(Some(message)),
-            // Closed: an order follows.
+            // Closed: the order that explains it is on its way.
             Poll::Ready(None) | Poll::Pending => Poll::Pending,
         }
     })
     .await
 }
 
-/// Handles all that was accepted before the stop. Timers that are not due are forgotten.
+/// Handles all messages that were accepted before the stop. Timers are forgotten.
 async fn drain<A: Actor>(actor: &mut A, ctx: &mut Context<A>, pace: &mut Pace) -> Result<(), Failure> {
     let mailbox = ctx.mailbox.clone();
+    // Otherwise senders could keep the actor from ever ending.
     mailbox.queue.close();
     while ctx.life.order() < Order::Kill {
         let Some(message) = mailbox.queue.try_pop_at(pace.now) else { break };
         handle(message, actor, ctx, pace).await;
-        if let Some(Verdict::Fail(failure)) = ctx.verdict.take() {
+        // The other end, by `stop_self`, is what happens here anyway.
+        if let Some(OwnEnd::Fail(failure)) = ctx.own_end.take() {
             return Err(failure);
         }
     }
@@ -135,6 +143,7 @@ async fn drain<A: Actor>(actor: &mut A, ctx: &mut Context<A>, pace: &mut Pace) -
 }
 
 async fn handle<A: Actor>(mut message: Envelope<A>, actor: &mut A, ctx: &mut Context<A>, pace: &mut Pace) {
+    // First, so that the watchdog sees an injected hang, too.
     let handling = Handling::begin(&ctx.life, pace.now);
     message.begin();
     ctx.life.suffer().await;
@@ -144,7 +153,7 @@ async fn handle<A: Actor>(mut message: Envelope<A>, actor: &mut A, ctx: &mut Con
     pace.rest().await;
 }
 
-/// The time, read once per message and not more, and when it is others' turn.
+/// The time, read only once per message, and the messages since the last yield.
 struct Pace {
     now: Instant,
     since_yield: u32,
@@ -156,12 +165,13 @@ impl Pace {
         if self.since_yield >= YIELD_EVERY {
             self.since_yield = 0;
             tokio::task::yield_now().await;
+            // Others have run meanwhile.
             self.now = Instant::now();
         }
     }
 }
 
-/// A message being handled. Dropped before the end, the message is lost.
+/// A message being handled. It counts as lost if this is dropped before the end.
 pub(crate) struct Handling {
     life: Arc<Life>,
     finished: bool,

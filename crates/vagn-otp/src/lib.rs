@@ -1,8 +1,8 @@
 //! Supervisors, addresses, worker pools and topics in the Erlang/OTP tradition, on tokio.
 //!
 //! A tree of [`Supervisor`]s starts its children in order, restarts those that fail, and gives up rather than loop for ever.
-//! Children are [`Actor`]s, plain async tasks, plain threads, [`Pool`]s of workers, or supervisors again. Actors are reached by
-//! their [`Addr`], which stays valid across restarts, as does the mailbox: a crash loses the message in hand and no other.
+//! Children are [`Actor`]s, async tasks, threads, [`Pool`]s of workers, or supervisors again. An actor is reached by its [`Addr`],
+//! which stays valid across restarts, as does the mailbox: a crash loses the message in hand and no other.
 
 /// The example of the README is a test.
 #[cfg(doctest)]

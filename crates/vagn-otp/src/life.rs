@@ -1,4 +1,4 @@
-//! One incarnation of a child, as its supervisor and the child itself see it: orders go down, news comes up.
+//! One incarnation of a child, shared by the child and its supervisor: orders go down, news comes up.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
@@ -16,18 +16,18 @@ use crate::park;
 use crate::process::Process;
 use crate::supervisor::Event;
 
-/// What a child is told to do. Orders only ever get more urgent.
+/// An order to a child. Orders only get more urgent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub(crate) enum Order {
     Run,
-    /// Stop soon: a new incarnation follows and will do what is left.
+    /// Stop soon: a new incarnation follows and does the rest.
     Restart,
     /// Stop for good while the siblings go on: an actor empties its mailbox, a worker leaves the lanes to the others.
     Remove,
-    /// Stop for good: whatever was accepted is handled first.
+    /// Stop for good: all that was accepted is handled first.
     Shutdown,
-    /// Stop at the next await, whatever is being done.
+    /// Stop at the next await.
     Kill,
 }
 
@@ -36,11 +36,12 @@ impl Order {
         [Order::Run, Order::Restart, Order::Remove, Order::Shutdown][..]
             .get(usize::from(value))
             .copied()
+            // Only one is left.
             .unwrap_or(Order::Kill)
     }
 }
 
-/// Where an incarnation stands.
+/// Stage of an incarnation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub(crate) enum Stage {
@@ -58,14 +59,14 @@ impl Stage {
 /// One incarnation. It has its own orders, so that one left behind stays stopped whatever its successor does.
 pub(crate) struct Life {
     pub(crate) process: Arc<Process>,
-    /// Which child of its supervisor this is.
+    /// Number of the child within its supervisor.
     pub(crate) child: u64,
     order: AtomicU8,
     stage: AtomicU8,
-    /// It got as far as being ready, whatever came then.
+    /// True once it was ready, even if it has ended since.
     was_up: AtomicBool,
     fate: Mutex<Fate>,
-    /// Rings at every change, for whoever waits beside the work itself.
+    /// Rings at every change, for waits outside of the work itself.
     bell: Notify,
     /// Wakes the work, when it is a future, at every order.
     work: Mutex<Option<Waker>>,
@@ -105,13 +106,14 @@ impl Life {
     pub(crate) fn raise(&self, order: Order) {
         if self.order.fetch_max(order as u8, Ordering::AcqRel) < order as u8 {
             self.bell.notify_waiters();
+            // Taken, and woken without the lock: the work hands in a new waker when it is polled.
             let work = self.work.lock().take();
             work.inspect(Waker::wake_by_ref);
         }
     }
 
-    /// To be called before the work is polled: every order wakes it from now on, so that it needs only look at
-    /// [`order`](Self::order) when polled. Costs less than waiting for one.
+    /// Lets every order wake the work from now on, so that it needs only look at [`order`](Self::order) when it is polled, which
+    /// costs less than to wait for one. Call it before each poll of the work.
     pub(crate) fn wake_on_order(&self, cx: &Context<'_>) {
         match &mut *self.work.lock() {
             Some(waker) => waker.clone_from(cx.waker()),
@@ -129,7 +131,7 @@ impl Life {
         Stage::from_u8(self.stage.load(Ordering::Acquire))
     }
 
-    /// The child has started.
+    /// Notes that the child has started.
     pub(crate) fn ready(&self) {
         self.was_up.store(true, Ordering::Release);
         if self.stage.fetch_max(Stage::Up as u8, Ordering::AcqRel) == Stage::Starting as u8 {
@@ -137,7 +139,7 @@ impl Life {
         }
     }
 
-    /// True when it has ended without ever having been ready, and not because it was done.
+    /// Returns true if it has failed before it was ready.
     pub(crate) fn failed_to_start(&self) -> bool {
         self.stage() == Stage::Ended && !self.was_up.load(Ordering::Acquire) && !self.exit().is_normal()
     }
@@ -157,56 +159,66 @@ impl Life {
         self.until(|life| life.stage() == Stage::Ended).await;
     }
 
-    /// The incarnation is no more. Only the first end counts.
+    /// Notes the end of the incarnation. Only the first end counts.
     pub(crate) fn end(self: &Arc<Self>, exit: ExitReason) {
+        if !self.settle(exit) {
+            return;
+        }
+        // After the exit is noted, for a waiter that sees this stage reads the exit.
+        self.stage.store(Stage::Ended as u8, Ordering::Release);
+        self.bell.notify_waiters();
+        // The receiver is gone once the tree is.
+        self.supervisor.send(Event::Ended(self.clone())).ok();
+    }
+
+    /// Notes the exit, and returns true if it is the first.
+    fn settle(&self, exit: ExitReason) -> bool {
         let mut fate = self.fate.lock();
         if fate.exit.is_some() {
-            return;
+            return false;
         }
         fate.exit = Some(exit);
         if fate.abandoned {
+            // It has ended after all.
             self.process.stats.abandoned.fetch_sub(1, Ordering::Relaxed);
         }
-        drop(fate);
-        self.stage.store(Stage::Ended as u8, Ordering::Release);
-        self.bell.notify_waiters();
-        // Nobody listens any more when the tree is gone.
-        drop(self.supervisor.send(Event::Ended(self.clone())));
+        true
     }
 
-    /// How it ended.
+    /// Returns the reason for its end.
     pub(crate) fn exit(&self) -> ExitReason {
         self.fate.lock().exit.clone().unwrap_or(ExitReason::Killed)
     }
 
-    /// Something begins that the watchdog measures.
+    /// Notes the begin of something that the watchdog measures.
     pub(crate) fn begin(&self, at: Instant) {
         if self.may_speak() {
             self.process.begin(at);
         }
     }
 
-    /// It ended: one more handled.
+    /// Notes its end, and counts it as handled.
     pub(crate) fn finish(&self, at: Instant) {
         if self.may_speak() {
             self.process.finish(at);
         }
+        // Counted even after a kill: the message of a thread left behind was handled after all.
         self.process.stats.add_handled(1);
     }
 
-    /// It goes on: the watchdog measures from now.
+    /// Lets the watchdog measure from now.
     pub(crate) fn beat(&self) {
         self.begin(Instant::now());
     }
 
-    /// Nothing is being done that the watchdog should measure.
+    /// Keeps the watchdog away until the next begin or beat.
     pub(crate) fn idle(&self) {
         if self.may_speak() {
             self.process.idle();
         }
     }
 
-    /// Suffers an injected fault, if there is one. Hangs by pending.
+    /// Suffers an injected fault, if there is one. It hangs as a future that stays pending.
     pub(crate) async fn suffer(&self) {
         match self.process.take_fault() {
             None => {}
@@ -215,25 +227,26 @@ impl Life {
         }
     }
 
-    /// The same on a plain thread. Hangs until the thread is killed, and then ends it: it must do no more.
+    /// The same on a plain thread. It hangs until the thread is killed, and then panics: the thread must do no more.
     pub(crate) fn suffer_blocking(&self) {
         let fault = if self.may_speak() { self.process.take_fault() } else { None };
         match fault {
             None => {}
             Some(Fault::Panic) => panic!("injected panic"),
             Some(Fault::Hang) => {
+                // Not for ever: a thread that cannot end would be left behind after each drill.
                 park::wait(std::pin::pin!(self.ordered(Order::Kill)), Duration::MAX);
                 panic!("killed in an injected hang");
             }
         }
     }
 
-    /// An incarnation that was killed, and perhaps left behind, must not be taken for its successor.
+    /// Returns false once it was killed: one that is left behind must not be taken for its successor.
     fn may_speak(&self) -> bool {
         self.order() < Order::Kill
     }
 
-    /// Leaves behind what cannot be stopped. Its orders stay at `Kill`.
+    /// Counts it as left behind, if it still runs. Its order stays at `Kill`.
     pub(crate) fn abandon(&self) {
         let mut fate = self.fate.lock();
         if fate.exit.is_none() && !fate.abandoned {
@@ -244,6 +257,7 @@ impl Life {
 
     async fn until(&self, met: impl Fn(&Life) -> bool) {
         loop {
+            // Enabled before the look, so that no change between the look and the wait is missed.
             let mut bell = std::pin::pin!(self.bell.notified());
             bell.as_mut().enable();
             if met(self) {

@@ -1,4 +1,4 @@
-//! The mailbox of an actor. It belongs to the address, not to the incarnation, and so survives a crash.
+//! The mailbox of an actor. It belongs to the address, not to the incarnation, and therefore survives a crash.
 
 use std::any::Any;
 use std::future::Future;
@@ -13,7 +13,7 @@ use crate::reply::Reply;
 
 pub(crate) type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
-/// A message on its way, its type known only to itself.
+/// A message on its way. Boxed, for one mailbox takes messages of many types.
 pub(crate) type Envelope<A> = Box<dyn Deliver<A>>;
 
 pub(crate) struct Mailbox<A: Actor> {
@@ -29,25 +29,26 @@ impl<A: Actor> Mailbox<A> {
         Arc::new(Mailbox { process, queue })
     }
 
-    /// Nobody will handle what comes or what is left.
+    /// Refuses messages from now on, and counts those that are left as lost.
     pub(crate) fn close(&self) {
         self.queue.close();
+        // To drop a call tells its caller.
         let left = self.queue.drain();
         self.process.stats.add_lost(left.len() as u64);
     }
 }
 
-/// What an envelope can do with an actor.
+/// A message that can be delivered to an actor.
 pub(crate) trait Deliver<A: Actor>: Send {
-    /// The actor has it in hand: from now on, a caller who gets no answer is told of a crash.
+    /// Notes that the actor has it in hand: a caller that gets no answer is told of a crash from now on.
     fn begin(&mut self);
-    /// Handles the message.
+    /// Lets the actor handle the message.
     fn deliver<'a>(self: Box<Self>, actor: &'a mut A, ctx: &'a mut Context<A>) -> BoxFuture<'a, ()>;
-    /// Gives the message back, for a sender that could not send it.
+    /// Gives the message back to a sender that could not send it.
     fn unpack(self: Box<Self>) -> Box<dyn Any + Send>;
 }
 
-/// A message that wants no answer.
+/// A message without an answer.
 pub(crate) struct Tell<M>(pub(crate) M);
 
 impl<M: Send + 'static, A: Handle<M>> Deliver<A> for Tell<M> {
@@ -64,7 +65,7 @@ impl<M: Send + 'static, A: Handle<M>> Deliver<A> for Tell<M> {
     }
 }
 
-/// A message whose sender waits.
+/// A message with a caller that waits for the answer.
 pub(crate) struct Call<M, R> {
     pub(crate) message: M,
     pub(crate) reply: Reply<R>,
@@ -78,7 +79,7 @@ impl<M: Send + 'static, A: Handle<M>> Deliver<A> for Call<M, A::Reply> {
     fn deliver<'a>(self: Box<Self>, actor: &'a mut A, ctx: &'a mut Context<A>) -> BoxFuture<'a, ()> {
         let Call { message, reply } = *self;
         Box::pin(async move {
-            // Work for a caller who has given up only delays the others.
+            // Work for a caller that has given up only delays the others.
             if !reply.is_unwanted() {
                 reply.send(actor.handle(message, ctx).await);
             }

@@ -1,7 +1,7 @@
 //! The priority of a thread. The crate's only unsafe code.
 
-/// Sets the calling thread's nice value (-20 first to 19 last). Raising priority takes a privilege; without it all stays as
-/// it was.
+/// Sets the calling thread's nice value, -20 (first) to 19 (last). To raise the priority takes a privilege; without it nothing
+/// changes.
 #[cfg(target_os = "linux")]
 pub(crate) fn set(level: i32) {
     // SAFETY: takes plain numbers and touches no memory. On Linux `0` means the calling thread, not the process.

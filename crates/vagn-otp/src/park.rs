@@ -1,4 +1,4 @@
-//! Waits for a future from a plain thread, by parking it. No runtime is needed.
+//! Waits for a future on a plain thread, which is parked meanwhile. Needs no runtime.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 struct Unpark {
     thread: Thread,
+    // A park can end without cause, and other code may unpark the thread, too.
     woken: AtomicBool,
 }
 
@@ -24,9 +25,9 @@ impl Wake for Unpark {
     }
 }
 
-/// Polls `future` until it is ready or `within` has passed. `None`: time is up; the future may be polled again.
+/// Polls `future` until it is ready or `within` has passed. `None`: the time is up; the future may be polled again.
 pub(crate) fn wait<F: Future + ?Sized>(mut future: Pin<&mut F>, within: Duration) -> Option<F::Output> {
-    // A limit beyond the clock's range is as good as none.
+    // Real time, for that is what a parked thread sleeps in. A limit beyond the clock's range is as good as none.
     let deadline = Instant::now().checked_add(within);
     let unpark = Arc::new(Unpark { thread: std::thread::current(), woken: AtomicBool::new(false) });
     let waker = Waker::from(unpark.clone());

@@ -22,7 +22,7 @@ pub use ask::Ask;
 use lanes::Lanes;
 pub use spec::PoolBuilder;
 
-/// Does jobs, one after another. It may block, or compute for long: it has a thread to itself.
+/// Does jobs, one after another. It has a thread to itself, and may block it or compute for long.
 pub trait Worker<J>: Send + 'static {
     /// Does one job. A panic loses this job and restarts the worker.
     fn handle(&mut self, job: J);
@@ -37,15 +37,15 @@ impl<J, F: FnMut(J) + Send + 'static> Worker<J> for F {
     }
 }
 
-/// Reaches a pool. Cheap to clone.
+/// Address of a pool. Cheap to clone.
 pub struct Pool<J> {
-    core: Arc<Core<J>>,
+    core: Arc<PoolCore<J>>,
 }
 
-struct Core<J> {
+struct PoolCore<J> {
     name: String,
     lanes: Vec<(String, Queue<J>)>,
-    /// Gone when the pool is gone for good.
+    /// Gone once the pool has ended for good.
     closer: Weak<Closer<J>>,
     hire: Hire<J>,
     seats: Mutex<Vec<Seat<J>>>,
@@ -54,10 +54,10 @@ struct Core<J> {
     resizing: tokio::sync::Mutex<()>,
 }
 
-/// Makes a worker's spec for its place.
+/// Makes the spec of a worker.
 type Hire<J> = Box<dyn Fn(&Seat<J>, Arc<Closer<J>>) -> ChildSpec + Send + Sync>;
 
-/// A worker's place, kept over its restarts.
+/// The place of a worker, kept over its restarts.
 struct Seat<J> {
     index: usize,
     name: String,
@@ -66,7 +66,7 @@ struct Seat<J> {
     stats: Arc<Stats>,
 }
 
-/// Held by every worker's spec. When the last is gone, nobody will do what is left in the lanes.
+/// Held by the spec of every worker. When the last is gone, the jobs left in the lanes are dropped.
 struct Closer<J> {
     lanes: Vec<Queue<J>>,
 }
@@ -75,38 +75,39 @@ impl<J> Drop for Closer<J> {
     fn drop(&mut self) {
         for lane in &self.lanes {
             lane.close();
-            drop(lane.drain());
+            // To drop a question tells its caller.
+            lane.drain();
         }
     }
 }
 
-/// Jobs of a broadcast that may wait for one worker.
+/// Broadcast jobs that may wait for one worker. They are rare, such as to load new settings.
 const BROADCASTS: usize = 64;
 
 impl<J: Send + 'static> Pool<J> {
-    /// A pool to be.
+    /// Begins the specification of a pool.
     pub fn builder(name: &str) -> PoolBuilder<J> {
         PoolBuilder::new(name)
     }
 
-    /// The pool's name.
+    /// Returns the pool's name.
     pub fn name(&self) -> &str {
         &self.core.name
     }
 
-    /// A lane by its name.
+    /// Returns the lane of this name.
     pub fn lane(&self, name: &str) -> Option<&Queue<J>> {
         self.core.lanes.iter().find(|(other, _)| other == name).map(|(_, lane)| lane)
     }
 
-    /// Puts a job into the first lane, or hands it back. Never waits.
+    /// Puts a job into the first lane, or gives it back. Never waits.
     pub fn try_push(&self, job: J) -> Result<(), PushError<J>> {
         self.first_lane().try_push(job)
     }
 
-    /// Asks a question through the first lane and waits for the answer at most this long. Never waits for room: a pool that
-    /// cannot keep up says `Full` at once. A worker's crash answers at once, too. When the future is dropped, a question still
-    /// in the lane is not worked on.
+    /// Asks a question through the first lane, and waits for the answer at most this long. Never waits for room: a pool that
+    /// cannot keep up answers `Full` at once. The crash of a worker is answered at once, too. If the future is dropped, a question
+    /// still in the lane is not worked on.
     pub async fn call<Q, R>(&self, request: Q, within: Duration) -> Result<R, CallError>
     where
         J: From<Ask<Q, R>>,
@@ -136,7 +137,7 @@ impl<J: Send + 'static> Pool<J> {
         }
     }
 
-    /// Gives every worker a copy, to be done before its next job. How many could take it.
+    /// Gives every worker a copy, to be done before its next job. Returns the number of workers that had room for it.
     pub fn broadcast(&self, job: &J) -> usize
     where
         J: Clone,
@@ -145,17 +146,17 @@ impl<J: Send + 'static> Pool<J> {
         seats.iter().filter(|seat| seat.own.try_push(job.clone()).is_ok()).count()
     }
 
-    /// How many workers there are.
+    /// Returns the number of workers.
     pub fn size(&self) -> usize {
         self.core.seats.lock().len()
     }
 
-    /// Every worker's name and counters.
+    /// Returns the name and the counters of every worker.
     pub fn workers(&self) -> Vec<(String, Arc<Stats>)> {
         self.core.seats.lock().iter().map(|seat| (seat.name.clone(), seat.stats.clone())).collect()
     }
 
-    /// Hires or dismisses workers until there are `size` (at least one). A dismissed worker finishes its job.
+    /// Adds or removes workers until there are `size` (at least one). A worker that is removed finishes its job.
     pub async fn resize(&self, size: usize) -> Result<(), StartError> {
         let _one_at_a_time = self.core.resizing.lock().await;
         let size = size.max(1);
@@ -163,6 +164,7 @@ impl<J: Send + 'static> Pool<J> {
             self.dismiss().await;
         }
         while self.size() < size {
+            // One after another, as each name comes from the size.
             self.hire().await?;
         }
         Ok(())
@@ -188,7 +190,7 @@ impl<J: Send + 'static> Pool<J> {
     }
 }
 
-impl<J: Send + 'static> Core<J> {
+impl<J: Send + 'static> PoolCore<J> {
     fn seat(&self, index: usize, closer: Arc<Closer<J>>) -> (Seat<J>, ChildSpec) {
         let name = format!("{}-{index}", self.name);
         let mut seat = Seat { index, name, own: Queue::new(BROADCASTS), stats: Arc::default() };

@@ -1,4 +1,4 @@
-//! The process list: what runs, how it fares, and how to disturb it. As data, for whoever shows it.
+//! The process list: the running processes and their counters as data, and faults on demand.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
@@ -13,23 +13,23 @@ use crate::fault::Fault;
 use crate::stats::Stats;
 use crate::supervisor::Event;
 
-/// What kind of process this is.
+/// Kind of a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// Watches over others.
+    /// Starts and restarts others.
     Supervisor,
-    /// Handles messages.
+    /// Handles messages, one after another.
     Actor,
-    /// An async task.
+    /// Runs as an async task.
     Task,
-    /// An OS thread.
+    /// Runs on an OS thread.
     Thread,
     /// One worker of a pool, on its own thread.
     Worker,
 }
 
 impl Kind {
-    /// The kind in one lower-case word.
+    /// Returns the kind as one lower-case word.
     pub fn as_str(self) -> &'static str {
         match self {
             Kind::Supervisor => "supervisor",
@@ -41,23 +41,23 @@ impl Kind {
     }
 }
 
-/// What a process does now.
+/// State of a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ProcessState {
     /// Not started yet, or being started.
     Starting,
-    /// At work.
+    /// Started, and at work.
     Running,
     /// Told to stop, and not gone yet.
     Stopping,
-    /// Ended; a new incarnation follows.
+    /// Ended, and to be followed by a new incarnation.
     Waiting,
     /// Ended, and not to be restarted by itself.
     Ended,
 }
 
 impl ProcessState {
-    /// The state in one lower-case word.
+    /// Returns the state as one lower-case word.
     pub fn as_str(self) -> &'static str {
         match self {
             ProcessState::Starting => "starting",
@@ -68,54 +68,54 @@ impl ProcessState {
         }
     }
 
-    /// True while a stop has to wait for the process.
+    /// Returns true if a stop has to wait for the process.
     pub(crate) fn is_pending(self) -> bool {
         !matches!(self, ProcessState::Waiting | ProcessState::Ended)
     }
 }
 
-/// One line of the process list.
+/// Entry of a process in the list.
 #[derive(Debug, Clone)]
 pub struct ProcessInfo {
     /// Names from the root down, joined by `/`.
     pub path: String,
-    /// Its own name.
+    /// Name among its siblings.
     pub name: String,
-    /// Its supervisor's path; none for the root.
+    /// Path of its supervisor; none for the root.
     pub parent: Option<String>,
-    /// What it is.
+    /// Kind of process.
     pub kind: Kind,
-    /// What it does now.
+    /// Present state.
     pub state: ProcessState,
-    /// How long it has been in that state.
+    /// Time spent in that state.
     pub since: Duration,
-    /// Messages waiting; of a pool, jobs in all its lanes.
+    /// Messages waiting; for a pool, the jobs in all its lanes.
     pub mailbox_depth: usize,
-    /// The most messages that may wait; 0: no mailbox.
+    /// The most messages that may wait; 0 without a mailbox.
     pub mailbox_capacity: usize,
-    /// Age of the oldest message waiting, as [`Backlog::oldest`](crate::Backlog::oldest); zero: nothing waits.
+    /// Age of the oldest message waiting, as [`Backlog::oldest`](crate::Backlog::oldest).
     pub mailbox_oldest: Duration,
-    /// How long messages have waited without any being taken, as [`Backlog::stalled`](crate::Backlog::stalled).
+    /// Time that messages have waited without any being taken, as [`Backlog::stalled`](crate::Backlog::stalled).
     pub mailbox_stalled: Duration,
-    /// Messages accepted.
+    /// Messages accepted into the mailbox.
     pub sent: u64,
     /// Messages refused because the mailbox was full.
     pub full: u64,
-    /// Messages refused because it had ended.
+    /// Messages refused because the process had ended.
     pub down: u64,
-    /// Messages accepted but never handled to the end.
+    /// Messages accepted, but never handled to the end.
     pub lost: u64,
-    /// Messages handled.
+    /// Messages handled to the end.
     pub handled: u64,
     /// Times that an actor or a pool's worker woke from waiting.
     pub wakeups: u64,
     /// Time spent handling, the present message included.
     pub busy: Duration,
-    /// New incarnations after the first.
+    /// Incarnations after the first.
     pub restarts: u64,
-    /// Threads left behind that still run.
+    /// Threads that were left behind and still run.
     pub abandoned: u64,
-    /// How its last incarnation ended.
+    /// Reason for the end of its last incarnation.
     pub last_exit: Option<ExitReason>,
 }
 
@@ -125,7 +125,7 @@ pub(crate) struct Process {
     pub(crate) kind: Kind,
     pub(crate) stats: Arc<Stats>,
     born: Instant,
-    /// When the present message or beat began, in ns since `born` plus one; 0: idle.
+    /// Begin of the present message, or time of the last beat, in ns since `born` plus one; 0: idle.
     mark: AtomicU64,
     fault: AtomicU8,
     status: Mutex<Status>,
@@ -146,6 +146,7 @@ const HANG: u8 = 2;
 impl Process {
     pub(crate) fn new(name: &str, kind: Kind) -> Arc<Process> {
         let now = Instant::now();
+        // Marks are kept as one number since `born`, for an `Instant` does not fit into an atomic.
         Arc::new(Process {
             name: name.into(),
             kind,
@@ -163,23 +164,23 @@ impl Process {
         u64::try_from(at.saturating_duration_since(self.born).as_nanos()).unwrap_or(u64::MAX - 1) + 1
     }
 
-    /// Something begins that the watchdog measures.
+    /// Notes the begin of something that the watchdog measures.
     pub(crate) fn begin(&self, at: Instant) {
         self.mark.store(self.stamp(at), Ordering::Relaxed);
     }
 
-    /// It ended, after this much time.
+    /// Notes its end, and counts the time as busy.
     pub(crate) fn finish(&self, at: Instant) {
         let begun = self.mark.swap(0, Ordering::Relaxed);
         self.stats.busy_ns.fetch_add(self.stamp(at).saturating_sub(begun), Ordering::Relaxed);
     }
 
-    /// Nothing is being done that the watchdog should measure.
+    /// Keeps the watchdog away until the next begin.
     pub(crate) fn idle(&self) {
         self.mark.store(0, Ordering::Relaxed);
     }
 
-    /// How long the present message, or the time since the last beat, has lasted; none when idle.
+    /// Returns the time spent on the present message, or since the last beat; none when idle.
     pub(crate) fn busy_for(&self, now: Instant) -> Option<Duration> {
         match self.mark.load(Ordering::Relaxed) {
             0 => None,
@@ -194,6 +195,7 @@ impl Process {
     }
 
     pub(crate) fn ended(&self, state: ProcessState, exit: ExitReason) {
+        // The mark of the message it ended in must not count against the next incarnation.
         self.idle();
         self.enter(state);
         self.status.lock().last_exit = Some(exit);
@@ -232,6 +234,7 @@ impl Process {
         let status = self.status.lock();
         let stats = &self.stats;
         let backlog = stats.backlog();
+        // The mark of a task or thread is its last beat, which says nothing about work.
         let present = self.busy_for(now).filter(|_| matches!(self.kind, Kind::Actor | Kind::Worker));
         ProcessInfo {
             path: parent.map_or_else(|| self.name.to_string(), |parent| format!("{parent}/{}", self.name)),
@@ -261,39 +264,42 @@ impl Process {
         let info = self.info(parent, Instant::now());
         let path = info.path.clone();
         visit(self, info);
+        // A copy, so that a slow visitor does not hold up the supervisor.
         let children = self.children.lock().clone();
-        children.iter().for_each(|child| child.walk(Some(&path), visit));
+        for child in &children {
+            child.walk(Some(&path), visit);
+        }
     }
 }
 
-/// Looks into a running tree. Cheap to clone.
+/// The process list of a running tree. Cheap to clone.
 #[derive(Clone)]
 pub struct Processes {
     pub(crate) root: Arc<Process>,
 }
 
 impl Processes {
-    /// Every process, parents before children, children in start order.
+    /// Lists every process: parents before children, children in start order.
     pub fn list(&self) -> Vec<ProcessInfo> {
         let mut list = Vec::new();
         self.root.walk(None, &mut |_, info| list.push(info));
         list
     }
 
-    /// The process of this path, or else the first of this name.
+    /// Returns the process of this path, or else the first of this name.
     pub fn get(&self, name: &str) -> Option<ProcessInfo> {
         self.find(name).map(|(_, info)| info)
     }
 
-    /// Lets a process fail at its next message, job or beat. False: there is none of this path or name, or it is a
+    /// Lets a process fail at its next message, job or beat. Returns false if there is none of this path or name, or if it is a
     /// supervisor.
     pub fn inject(&self, name: &str, fault: Fault) -> bool {
         let found = self.find(name).filter(|(process, _)| process.kind != Kind::Supervisor);
         found.map(|(process, _)| process.inject(fault)).is_some()
     }
 
-    /// Kills the present incarnation of a process, as if it had crashed. False: there is none of this path or name, or it
-    /// is the root.
+    /// Kills the present incarnation of a process, as if it had crashed. Returns false if there is none of this path or name, or
+    /// if it is the root.
     pub fn kill(&self, name: &str) -> bool {
         let Some((process, _)) = self.find(name) else { return false };
         let supervisor = process.supervisor.lock().clone();
@@ -304,6 +310,7 @@ impl Processes {
         let mut by_path = None;
         let mut by_name = None;
         self.root.walk(None, &mut |process, info| {
+            // The first of several: names may repeat in other branches.
             if info.path == name {
                 by_path.get_or_insert((process.clone(), info));
             } else if info.name == name {

@@ -1,4 +1,4 @@
-//! Whoever takes a message of one type: an actor whose type is forgotten, or a probe in its place.
+//! A receiver of one type of message: an actor whose type is hidden, or a probe in its place.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,12 +12,12 @@ use crate::park;
 use crate::reply::{CallError, Reply, outcome};
 use crate::stats::Stats;
 
-/// Takes messages `M` and replies `R`. Hold this instead of an [`Addr`] where a test should be able to put a probe.
+/// Address for messages `M` with replies `R`. Hold this instead of an [`Addr`] where a test should be able to put a probe.
 pub struct Recipient<M, R = ()> {
     target: Arc<dyn Target<M, R>>,
 }
 
-/// What stands behind a recipient. A message with a reply is a call.
+/// The receiver behind a recipient. A message with a reply is a call.
 pub(crate) trait Target<M, R>: Send + Sync {
     fn name(&self) -> &str;
     fn stats(&self) -> Arc<Stats>;
@@ -41,32 +41,32 @@ impl<M: Send + 'static, R: Send + 'static> Recipient<M, R> {
         Recipient { target: Arc::new(target) }
     }
 
-    /// The name of whoever takes the messages.
+    /// Returns the name of the receiver.
     pub fn name(&self) -> &str {
         self.target.name()
     }
 
-    /// Its counters.
+    /// Returns the receiver's counters.
     pub fn stats(&self) -> Arc<Stats> {
         self.target.stats()
     }
 
-    /// As [`Addr::try_tell`].
+    /// Sends a message, or gives it back, as [`Addr::try_tell`].
     pub fn try_tell(&self, message: M) -> Result<(), TellError<M>> {
         self.target.offer(message)
     }
 
-    /// As [`Addr::tell`].
+    /// Sends a message, as [`Addr::tell`].
     pub async fn tell(&self, message: M, within: Duration) -> Result<(), TellError<M>> {
         self.target.send(message, None, within).await
     }
 
-    /// As [`Addr::tell_blocking`].
+    /// Sends a message from a plain thread, as [`Addr::tell_blocking`].
     pub fn tell_blocking(&self, message: M, within: Duration) -> Result<(), TellError<M>> {
         self.target.send_blocking(message, None, within)
     }
 
-    /// As [`Addr::call`].
+    /// Sends a message and waits for the reply, as [`Addr::call`].
     pub async fn call(&self, message: M, within: Duration) -> Result<R, CallError> {
         let deadline = Instant::now() + within;
         let (reply, answer) = Reply::new();
@@ -74,7 +74,7 @@ impl<M: Send + 'static, R: Send + 'static> Recipient<M, R> {
         timeout_at(deadline, answer).await.map_or(Err(CallError::Timeout), outcome)
     }
 
-    /// As [`Addr::call_blocking`].
+    /// Sends a message and waits for the reply on a plain thread, as [`Addr::call_blocking`].
     pub fn call_blocking(&self, message: M, within: Duration) -> Result<R, CallError> {
         let begun = std::time::Instant::now();
         let (reply, answer) = Reply::new();

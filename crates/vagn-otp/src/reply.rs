@@ -1,31 +1,31 @@
-//! The way back of a call. It always answers: with the reply, or, when dropped, with what went wrong.
+//! The way back of a call. It always answers: with the reply, or with an error when it is dropped.
 
 use tokio::sync::oneshot;
 
-/// Why a call has no answer.
+/// The reason why a call has no answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum CallError {
-    /// There was no room for it.
+    /// The mailbox had no room for it.
     #[error("the mailbox is full")]
     Full,
-    /// Nobody will handle it any more.
+    /// The process has ended for good.
     #[error("the process has ended")]
     Down,
-    /// Whoever handled it crashed meanwhile, and may have done a part of it.
+    /// The process crashed while it handled the call, and may have done a part of it.
     #[error("the process crashed while it handled the call")]
     Crashed,
-    /// No answer in time. It will not be handled if it was still waiting.
+    /// No answer came in time. A call that was still waiting is not handled.
     #[error("no answer in time")]
     Timeout,
 }
 
-/// Answers one caller. Dropped unused, it tells the caller at once.
+/// Answers one caller. If it is dropped unused, the caller is told at once.
 pub struct Reply<R> {
     caller: Option<oneshot::Sender<Result<R, CallError>>>,
     begun: bool,
 }
 
-/// What the caller waits on.
+/// The caller's end, to wait on.
 pub(crate) type Answer<R> = oneshot::Receiver<Result<R, CallError>>;
 
 impl<R> Reply<R> {
@@ -34,30 +34,31 @@ impl<R> Reply<R> {
         (Reply { caller: Some(caller), begun: false }, answer)
     }
 
-    /// Says that work has begun: from now on, being dropped means a crash.
+    /// Notes that the work has begun: a drop means a crash from now on.
     pub fn begin(&mut self) {
         self.begun = true;
     }
 
-    /// Answers. A caller that has gone does not mind.
+    /// Answers the caller, if it still waits.
     pub fn send(mut self, reply: R) {
         self.answer(Ok(reply));
     }
 
-    /// True when the caller waits no longer; the work can be spared.
+    /// Returns true if the caller waits no longer, so that the work can be spared.
     pub fn is_unwanted(&self) -> bool {
         self.caller.as_ref().is_none_or(oneshot::Sender::is_closed)
     }
 
     fn answer(&mut self, answer: Result<R, CallError>) {
         if let Some(caller) = self.caller.take() {
-            drop(caller.send(answer));
+            caller.send(answer).ok();
         }
     }
 }
 
 impl<R> Drop for Reply<R> {
     fn drop(&mut self) {
+        // A panic that unwinds through its holder is a crash, even before the work has begun.
         let crashed = self.begun || std::thread::panicking();
         self.answer(Err(if crashed { CallError::Crashed } else { CallError::Down }));
     }
@@ -69,7 +70,7 @@ impl<R> std::fmt::Debug for Reply<R> {
     }
 }
 
-/// What an ended wait for an answer means.
+/// Turns the end of a wait for an answer into the outcome of the call.
 pub(crate) fn outcome<R>(
     answer: Result<Result<R, CallError>, oneshot::error::RecvError>,
 ) -> Result<R, CallError> {

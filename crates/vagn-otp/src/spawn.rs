@@ -1,4 +1,4 @@
-//! The one place where tasks and threads begin, and where their ends, of whatever kind, are noted.
+//! The one place where tasks and threads begin, and where every kind of end is noted.
 
 use std::future::{Future, poll_fn};
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use crate::fault::{Catch, catch};
 use crate::life::{Life, Order};
 use crate::nice;
 
-/// What one incarnation needs to begin.
+/// The means to begin one incarnation.
 pub(crate) struct Launch {
     pub(crate) life: Arc<Life>,
     pub(crate) runtime: Handle,
@@ -20,12 +20,12 @@ pub(crate) struct Launch {
 }
 
 impl Launch {
-    /// Runs async work, killed at its next await when so ordered.
+    /// Runs async work. A kill ends it at its next await.
     pub(crate) fn future(self, work: impl Future<Output = Result<(), Failure>> + Send + 'static) {
         let life = self.life.clone();
         let guarded = async move {
             let end = End(life.clone());
-            // The work is gone, with all it held, before its end is noted.
+            // The work and all that it held is dropped before its end is noted: the next incarnation may need the same.
             let exit = until_killed(Catch::new(work), &life).await;
             end.note(exit);
         };
@@ -33,25 +33,26 @@ impl Launch {
             let runtime = self.runtime.clone();
             self.on_thread(move || runtime.block_on(guarded));
         } else {
-            drop(self.runtime.spawn(guarded));
+            let _detached = self.runtime.spawn(guarded);
         }
     }
 
-    /// Runs a supervisor, which sees to its own end when killed: its children must go first.
+    /// Runs a supervisor. It sees to its own end when it is killed, for its children must end first.
     pub(crate) fn supervisor(self, work: impl Future<Output = ExitReason> + Send + 'static) {
         let end = End(self.life.clone());
-        drop(self.runtime.spawn(async move {
+        let _detached = self.runtime.spawn(async move {
             let exit = Catch::new(work).await.unwrap_or_else(|panic| panic);
             end.note(exit);
-        }));
+        });
     }
 
     /// Runs blocking work on a thread of its own.
     pub(crate) fn thread(self, work: impl FnOnce() -> Result<(), Failure> + Send + 'static) {
-        let (life, runtime) = (self.life.clone(), self.runtime.clone());
+        let life = self.life.clone();
+        let runtime = self.runtime.clone();
         self.on_thread(move || {
             let end = End(life.clone());
-            // So that the thread tells the time as its supervisor does.
+            // For the clock: the thread must tell the time as its supervisor does.
             let _runtime = runtime.enter();
             let exit = judge(catch(work), &life);
             end.note(exit);
@@ -60,12 +61,13 @@ impl Launch {
 
     fn on_thread(self, work: impl FnOnce() + Send + 'static) {
         let nice = self.nice;
-        let run = move || {
+        let builder = std::thread::Builder::new().name(self.life.process.name.to_string());
+        let started = builder.spawn(move || {
             nice.inspect(|level| nice::set(*level));
             work();
-        };
-        let builder = std::thread::Builder::new().name(self.life.process.name.to_string());
-        if let Err(error) = builder.spawn(run) {
+        });
+        if let Err(error) = started {
+            // Out of threads or memory: a failed start, which the supervisor repairs as any other.
             self.life.end(ExitReason::Failed(format!("cannot start a thread: {error}")));
         }
     }
@@ -74,6 +76,7 @@ impl Launch {
 async fn until_killed(work: Catch<impl Future<Output = Result<(), Failure>>>, life: &Life) -> ExitReason {
     let mut work = std::pin::pin!(work);
     poll_fn(|cx| {
+        // Before the poll, so that an order given meanwhile leads to another one.
         life.wake_on_order(cx);
         match work.as_mut().poll(cx) {
             Poll::Ready(result) => Poll::Ready(judge(result, life)),
@@ -86,6 +89,7 @@ async fn until_killed(work: Catch<impl Future<Output = Result<(), Failure>>>, li
 
 fn judge(result: Result<Result<(), Failure>, ExitReason>, life: &Life) -> ExitReason {
     match result {
+        // An end during a stop is taken for the answer to it.
         Ok(Ok(())) if life.order() == Order::Kill => ExitReason::Killed,
         Ok(Ok(())) if life.is_stopping() => ExitReason::Stopped,
         Ok(Ok(())) => ExitReason::Finished,

@@ -1,4 +1,4 @@
-//! What a process counts about itself.
+//! The counters of a process.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use crate::queue::Backlog;
 
-/// Reads what waits in a mailbox.
+/// Reads the backlog of a mailbox.
 pub(crate) type Gauge = Box<dyn Fn() -> Backlog + Send + Sync>;
 
-/// Counters of one process, kept over its restarts. Reading them costs the process nothing.
+/// Counters of one process, kept over its restarts. To read them costs the process nothing.
+// All relaxed: each counter stands for itself, and none says that other memory is ready.
 #[derive(Default)]
 pub struct Stats {
     pub(crate) sent: AtomicU64,
@@ -25,74 +26,75 @@ pub struct Stats {
 }
 
 impl Stats {
-    /// Messages accepted into the mailbox.
+    /// Returns the messages accepted into the mailbox.
     pub fn sent(&self) -> u64 {
         self.sent.load(Ordering::Relaxed)
     }
 
-    /// Messages refused because the mailbox was full.
+    /// Returns the messages refused because the mailbox was full.
     pub fn full(&self) -> u64 {
         self.full.load(Ordering::Relaxed)
     }
 
-    /// Messages refused because the process had ended for good.
+    /// Returns the messages refused because the process had ended for good.
     pub fn down(&self) -> u64 {
         self.down.load(Ordering::Relaxed)
     }
 
-    /// Messages accepted but never handled to the end: lost to a crash, or left over when the process ended for good.
+    /// Returns the messages accepted but never handled to the end: lost in a crash, or left over at the end of the process.
     pub fn lost(&self) -> u64 {
         self.lost.load(Ordering::Relaxed)
     }
 
-    /// Messages (or jobs, or whatever a task counts) handled to the end.
+    /// Returns the messages, jobs or turns of a task handled to the end.
     pub fn handled(&self) -> u64 {
         self.handled.load(Ordering::Relaxed)
     }
 
-    /// Nanoseconds spent in handlers, or under a busy guard.
+    /// Returns the nanoseconds spent in handlers, or under a busy guard.
     pub fn busy_ns(&self) -> u64 {
         self.busy_ns.load(Ordering::Relaxed)
     }
 
-    /// Times that an actor or a pool's worker woke from waiting. Messages handled per wake-up tell how many it finds at a time.
+    /// Returns how often an actor or a pool's worker woke from waiting. `handled` per wake-up is the number of messages that it
+    /// finds at a time.
     pub fn wakeups(&self) -> u64 {
         self.wakeups.load(Ordering::Relaxed)
     }
 
-    /// How often a new incarnation was started after the first.
+    /// Returns the number of incarnations after the first.
     pub fn restarts(&self) -> u64 {
         self.restarts.load(Ordering::Relaxed)
     }
 
-    /// Threads of this process that would not stop, were left behind, and still run.
+    /// Returns the threads of this process that did not stop, were left behind, and still run.
     pub fn abandoned(&self) -> u64 {
         self.abandoned.load(Ordering::Relaxed)
     }
 
-    /// Messages waiting in the mailbox; 0 when there is none.
+    /// Returns the messages waiting in the mailbox; 0 without a mailbox.
     pub fn depth(&self) -> usize {
         self.backlog().depth
     }
 
-    /// The most messages that may wait; 0 when there is no mailbox.
+    /// Returns the most messages that may wait; 0 without a mailbox.
     pub fn capacity(&self) -> usize {
         self.backlog().capacity
     }
 
-    /// What waits in the mailbox, and for how long; all zero when there is none.
+    /// Returns the backlog of the mailbox; all zero without a mailbox.
     pub fn backlog(&self) -> Backlog {
         self.gauge.get().map_or_else(Backlog::default, |gauge| gauge())
     }
 
-    /// Counts work that is not messages, as a task or thread does it.
+    /// Counts work of a task or thread, which handles no messages.
     pub fn add_handled(&self, n: u64) {
         self.handled.fetch_add(n, Ordering::Relaxed);
     }
 
     pub(crate) fn watch_mailbox(&self, gauge: Gauge) {
-        // Set once, by whoever makes the mailbox.
-        drop(self.gauge.set(gauge));
+        // A process has one mailbox, so this succeeds.
+        self.gauge.set(gauge).ok();
     }
 
     pub(crate) fn add_sent(&self) {

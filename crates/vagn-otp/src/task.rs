@@ -1,4 +1,4 @@
-//! A plain async task as a child.
+//! An async task as a child.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -10,20 +10,21 @@ use crate::exit::Failure;
 use crate::life::{Life, Order};
 use crate::stats::Stats;
 
-/// What a task knows of its own life. Clones speak for the same incarnation.
+/// The context of a task: its orders, its watchdog and its counters. Clones speak for the same incarnation.
 #[derive(Clone)]
 pub struct TaskContext {
     life: Arc<Life>,
 }
 
 impl TaskContext {
-    /// The task's name.
+    /// Returns the task's name.
     pub fn name(&self) -> &str {
         &self.life.process.name
     }
 
-    /// The task has started; those after it may.
+    /// Reports the task as started, so that the children after it can start.
     pub fn ready(&self) {
+        // The watchdog measures from the start, not from the first beat.
         self.life.beat();
         self.life.ready();
     }
@@ -33,18 +34,18 @@ impl TaskContext {
         self.life.ordered(Order::Restart).await;
     }
 
-    /// True once the task was told to stop.
+    /// Returns true once the task was told to stop.
     pub fn is_stopping(&self) -> bool {
         self.life.is_stopping()
     }
 
-    /// Tells the watchdog that the task is getting on; also where injected faults act.
+    /// Tells the watchdog that the task makes progress. Injected faults act here, too.
     pub async fn beat(&self) {
         self.life.beat();
         self.life.suffer().await;
     }
 
-    /// Keeps the watchdog away while the guard is held: for waits that may take any time.
+    /// Keeps the watchdog away while the guard is held, for waits that may take any time.
     pub fn idle(&self) -> IdleGuard {
         IdleGuard::new(self.life.clone())
     }
@@ -54,13 +55,13 @@ impl TaskContext {
         BusyGuard::new(self.stats())
     }
 
-    /// The task's counters.
+    /// Returns the task's counters.
     pub fn stats(&self) -> Arc<Stats> {
         self.life.process.stats.clone()
     }
 }
 
-/// Held while waiting for something that may take any time.
+/// Keeps the watchdog away while it is held.
 pub struct IdleGuard {
     life: Arc<Life>,
 }
@@ -74,11 +75,12 @@ impl IdleGuard {
 
 impl Drop for IdleGuard {
     fn drop(&mut self) {
+        // Measured from now, not from before the wait.
         self.life.beat();
     }
 }
 
-/// Held while working.
+/// Counts time as busy while it is held.
 pub struct BusyGuard {
     stats: Arc<Stats>,
     since: Instant,
@@ -113,6 +115,7 @@ where
 {
     fn start(&mut self, launch: Launch) {
         let context = TaskContext { life: launch.life.clone() };
+        // `run` is called on the supervisor's own task, which must survive a panic in it.
         match crate::fault::catch(|| (self.run)(context)) {
             Ok(work) => launch.future(work),
             Err(panic) => launch.life.end(panic),

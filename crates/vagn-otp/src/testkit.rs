@@ -1,8 +1,8 @@
 //! For tests: one actor alone, a probe in place of its neighbour, and faults on demand.
 //!
-//! Everything runs on tokio's paused clock: `#[tokio::test(start_paused = true)]` makes waits take no time. Threads, and so
-//! pools, do not know that clock, and it runs ahead of them: a test with those leaves it alone and waits [`until`] something
-//! is so.
+//! Everything runs on tokio's paused clock: `#[tokio::test(start_paused = true)]` makes waits take no time. Threads, and therefore
+//! pools, do not know that clock, and it runs ahead of them: a test with those does not pause it, and waits [`until`] a condition
+//! is met.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,10 +20,10 @@ use crate::reply::Reply;
 use crate::stats::Stats;
 use crate::supervisor::{Root, Strategy, Supervisor};
 
-/// How long a test waits for what must come. Longer than any build machine is slow.
+/// Time a test waits for something that must come. Longer than any build machine is slow.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
-/// One child running alone under a root that restarts it without end.
+/// One child that runs alone under a root, which restarts it without end.
 pub struct Alone {
     root: Root,
     name: String,
@@ -33,7 +33,7 @@ impl Alone {
     /// Starts an actor by itself, with room for 64 messages.
     ///
     /// # Panics
-    /// When it cannot be started.
+    /// If it cannot be started.
     pub async fn actor<A: Actor>(new: impl Fn() -> A + Send + Sync + 'static) -> (Addr<A>, Alone) {
         let (addr, spec) = ChildSpec::actor("actor", 64, new);
         (addr, Alone::child(spec).await)
@@ -42,65 +42,67 @@ impl Alone {
     /// Starts any child by itself.
     ///
     /// # Panics
-    /// When it cannot be started.
+    /// If it cannot be started.
     pub async fn child(spec: ChildSpec) -> Alone {
         let name = spec.name().to_owned();
+        // A test may make the child fail as often as it likes.
         let supervisor = Supervisor::new("test", Strategy::OneForOne).intensity(usize::MAX, PATIENCE);
         let root = supervisor.child(spec).start().await.expect("the child under test starts");
         Alone { root, name }
     }
 
-    /// The process list it is in.
+    /// Returns the process list that the child is in.
     pub fn processes(&self) -> Processes {
         self.root.processes()
     }
 
-    /// Its line in the process list; none once it is gone for good.
+    /// Returns the child's entry in the process list; none once it has ended for good.
     pub fn info(&self) -> Option<ProcessInfo> {
         self.processes().get(&self.name)
     }
 
-    /// Lets it fail at its next message, job or beat.
+    /// Lets the child fail at its next message, job or beat.
     pub fn inject(&self, fault: Fault) {
         assert!(self.processes().inject(&self.name, fault), "the child is gone");
     }
 
-    /// Kills its present incarnation.
+    /// Kills the child's present incarnation.
     pub fn kill(&self) {
         assert!(self.processes().kill(&self.name), "the child is gone");
     }
 
-    /// Waits until it was restarted this often, and says how it last ended.
+    /// Waits until the child was restarted this often, and returns the reason for its last end.
     ///
     /// # Panics
-    /// When that does not happen.
+    /// If that does not happen.
     pub async fn restarted(&self, times: u64) -> ExitReason {
         until(|| self.info().filter(|info| info.restarts >= times).and_then(|info| info.last_exit)).await
     }
 
-    /// Stops it, and waits for that.
+    /// Stops the child, and waits for its end.
     pub async fn stop(self) -> Exit {
         self.root.stop().await
     }
 }
 
-/// Waits until `condition` gives something. Looks again and again, letting others run; on a paused clock it takes no time.
+/// Waits until `condition` returns something. It looks again and again, and lets others run; on a paused clock it takes no time.
 ///
 /// # Panics
-/// When nothing has come after [`PATIENCE`].
+/// If nothing has come after [`PATIENCE`].
 pub async fn until<T>(mut condition: impl FnMut() -> Option<T>) -> T {
     let look = async {
         loop {
             if let Some(found) = condition() {
                 return found;
             }
+            // Not a mere yield, which would never let a paused clock go on.
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     };
     tokio::time::timeout(PATIENCE, look).await.expect("the condition is met in time")
 }
 
-/// Stands in for a neighbour: takes its messages and shows them to the test.
+/// Takes the place of a neighbour, and shows its messages to the test.
 pub struct Probe<M, R = ()> {
     inbox: Arc<Inbox<M, R>>,
 }
@@ -117,20 +119,20 @@ struct Letter<M, R> {
 }
 
 impl<M: Send + 'static> Probe<M> {
-    /// A probe with room for 64 messages. Calls are answered with `()` when the test looks at them.
+    /// Makes a probe with room for 64 messages. Calls are answered with `()` when the test looks at them.
     #[expect(clippy::new_without_default, reason = "a probe is always made on purpose")]
     pub fn new() -> Self {
         Probe::answering(|_| ())
     }
 
-    /// A probe with room for `capacity` messages.
+    /// Makes a probe with room for `capacity` messages.
     pub fn with_capacity(capacity: usize) -> Self {
         Probe::build(capacity, |_| ())
     }
 }
 
 impl<M: Send + 'static, R: Send + 'static> Probe<M, R> {
-    /// A probe that answers calls so, when the test looks at them.
+    /// Makes a probe that answers calls with `answer`, when the test looks at them.
     pub fn answering(answer: impl Fn(&M) -> R + Send + Sync + 'static) -> Self {
         Probe::build(64, answer)
     }
@@ -141,39 +143,39 @@ impl<M: Send + 'static, R: Send + 'static> Probe<M, R> {
         Probe { inbox: Arc::new(Inbox { queue, answer: Box::new(answer), stats }) }
     }
 
-    /// What the actor under test is given.
+    /// Returns the recipient to give to the actor under test.
     pub fn recipient(&self) -> Recipient<M, R> {
         Recipient::new(ProbeTarget { inbox: self.inbox.clone() })
     }
 
-    /// The next message.
+    /// Waits for the next message, and returns it.
     ///
     /// # Panics
-    /// When none comes.
+    /// If none comes.
     pub async fn expect(&self) -> M {
         let next = tokio::time::timeout(PATIENCE, self.inbox.queue.pop()).await;
         let letter = next.expect("a message comes in time").expect("the probe is open");
         self.open(letter)
     }
 
-    /// The next message, if one is there.
+    /// Returns the next message, if one is there.
     pub fn try_next(&self) -> Option<M> {
         self.inbox.queue.try_pop().map(|letter| self.open(letter))
     }
 
-    /// Makes sure that nothing comes for this long.
+    /// Makes sure that no message comes for this long.
     ///
     /// # Panics
-    /// When something does.
+    /// If one comes.
     pub async fn expect_nothing(&self, during: Duration) {
         let next = tokio::time::timeout(during, self.inbox.queue.pop()).await;
         assert!(next.is_err(), "a message came where none was expected");
     }
 
-    /// From now on the neighbour is down: messages are refused, waiting calls end.
+    /// Lets the neighbour be down from now on: messages are refused, and waiting calls end.
     pub fn close(&self) {
         self.inbox.queue.close();
-        drop(self.inbox.queue.drain());
+        self.inbox.queue.drain();
     }
 
     fn open(&self, letter: Letter<M, R>) -> M {

@@ -1,4 +1,4 @@
-//! A plain OS thread as a child.
+//! An OS thread as a child.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,41 +10,42 @@ use crate::park;
 use crate::stats::Stats;
 use crate::task::{BusyGuard, IdleGuard};
 
-/// What a thread knows of its own life. Clones speak for the same incarnation.
+/// The context of a thread: its orders, its watchdog and its counters. Clones speak for the same incarnation.
 #[derive(Clone)]
 pub struct ThreadContext {
     pub(crate) life: Arc<Life>,
 }
 
 impl ThreadContext {
-    /// The thread's name.
+    /// Returns the thread's name.
     pub fn name(&self) -> &str {
         &self.life.process.name
     }
 
-    /// The thread has started; those after it may.
+    /// Reports the thread as started, so that the children after it can start.
     pub fn ready(&self) {
+        // The watchdog measures from the start, not from the first beat.
         self.life.beat();
         self.life.ready();
     }
 
-    /// True once the thread was told to stop. Stays true for a thread that was left behind.
+    /// Returns true once the thread was told to stop. It stays true for a thread that was left behind.
     pub fn stopping(&self) -> bool {
         self.life.is_stopping()
     }
 
-    /// Sleeps for this long or until told to stop, which it then says.
+    /// Sleeps for this long, or until the thread is told to stop. Returns true if it was.
     pub fn sleep(&self, time: Duration) -> bool {
         park::wait(std::pin::pin!(self.life.ordered(Order::Restart)), time).is_some()
     }
 
-    /// Tells the watchdog that the thread is getting on; also where injected faults act.
+    /// Tells the watchdog that the thread makes progress. Injected faults act here, too.
     pub fn beat(&self) {
         self.life.beat();
         self.life.suffer_blocking();
     }
 
-    /// Keeps the watchdog away while the guard is held: for waits that may take any time.
+    /// Keeps the watchdog away while the guard is held, for waits that may take any time.
     pub fn idle(&self) -> IdleGuard {
         IdleGuard::new(self.life.clone())
     }
@@ -54,7 +55,7 @@ impl ThreadContext {
         BusyGuard::new(self.stats())
     }
 
-    /// The thread's counters.
+    /// Returns the thread's counters.
     pub fn stats(&self) -> Arc<Stats> {
         self.life.process.stats.clone()
     }

@@ -1,7 +1,7 @@
-//! A topic: what one publishes, every subscriber gets, each through its own bounded queue and by its own policy.
+//! A topic: every subscriber gets each item published, through its own bounded queue and by its own policy.
 //!
-//! The publisher itself hands each item on; there is no hop through an actor and no queue of the topic's own. A full
-//! subscriber costs the others nothing.
+//! The publisher itself hands each item on, without a hop through an actor or a queue of the topic's own. A full subscriber costs
+//! the others nothing.
 
 mod owner;
 mod subscriber;
@@ -21,10 +21,10 @@ pub use subscriber::{Offer, Policy, QueueSubscriber, RecipientSubscriber, Subscr
 
 /// A topic. Cheap to clone; lives as long as any clone.
 pub struct Topic<T> {
-    core: Arc<Core<T>>,
+    core: Arc<TopicCore<T>>,
 }
 
-struct Core<T> {
+struct TopicCore<T> {
     name: String,
     /// Replaced as a whole at each change, so that a publisher holds no lock while it hands out.
     entries: RwLock<Arc<[Arc<Entry<T>>]>>,
@@ -47,14 +47,26 @@ struct Counts {
     down: AtomicU64,
 }
 
-/// What became of one item.
+impl Counts {
+    fn read(&self) -> Published {
+        Published {
+            taken: self.taken.load(Ordering::Relaxed),
+            skipped: self.skipped.load(Ordering::Relaxed),
+            dropped: self.dropped.load(Ordering::Relaxed),
+            full: self.full.load(Ordering::Relaxed),
+            down: self.down.load(Ordering::Relaxed),
+        }
+    }
+}
+
+/// The outcome of one item.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Published {
     /// Subscribers that took it.
     pub taken: u64,
-    /// Subscribers that it does not concern.
+    /// Subscribers that have no use for it.
     pub skipped: u64,
-    /// Older items that had to go for it.
+    /// Older items that were dropped for it.
     pub dropped: u64,
     /// Subscribers that had no room for it.
     pub full: u64,
@@ -91,27 +103,27 @@ impl Published {
     }
 }
 
-/// One subscriber of a topic, and what it got so far.
+/// One subscriber of a topic, and its totals.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SubscriptionInfo {
     /// The name it was subscribed under.
     pub name: String,
     /// Its totals, in items.
     pub counts: Published,
-    /// Items in its queue now.
+    /// Items waiting in its queue.
     pub depth: usize,
-    /// The most that may be.
+    /// The most items that may wait.
     pub capacity: usize,
     /// Age of the oldest item in its queue, as [`Backlog::oldest`].
     pub oldest: Duration,
-    /// How long items have waited without any being taken, as [`Backlog::stalled`].
+    /// Time that items have waited without any being taken, as [`Backlog::stalled`].
     pub stalled: Duration,
 }
 
 impl<T: Send + Sync + 'static> Topic<T> {
-    /// A topic without subscribers.
+    /// Makes a topic without subscribers.
     pub fn new(name: &str) -> Self {
-        let core = Core {
+        let core = TopicCore {
             name: name.to_owned(),
             entries: RwLock::new(Arc::new([])),
             published: AtomicU64::new(0),
@@ -120,17 +132,17 @@ impl<T: Send + Sync + 'static> Topic<T> {
         Topic { core: Arc::new(core) }
     }
 
-    /// The topic's name.
+    /// Returns the topic's name.
     pub fn name(&self) -> &str {
         &self.core.name
     }
 
-    /// Items published so far.
+    /// Returns the number of items published so far.
     pub fn published(&self) -> u64 {
         self.core.published.load(Ordering::Relaxed)
     }
 
-    /// Hands an item to every subscriber. Never waits; whoever has no room acts by its policy. From tasks and threads alike.
+    /// Hands an item to every subscriber, from a task or a thread. Never waits: a subscriber without room acts by its policy.
     pub fn publish(&self, item: &T) -> Published {
         self.core.published.fetch_add(1, Ordering::Relaxed);
         let mut published = Published::default();
@@ -140,15 +152,15 @@ impl<T: Send + Sync + 'static> Topic<T> {
         published
     }
 
-    /// Hands an item to every subscriber, waiting at most `within` for room with those whose policy is to wait. The others
-    /// get it at once.
+    /// Hands an item to every subscriber. Those with the policy to wait are given at most `within` to have room; the others get
+    /// it at once.
     pub async fn publish_wait(&self, item: &T, within: Duration) -> Published {
         let eager = self.publish_eager(item);
         eager + self.publish_patient(item, within).await
     }
 
-    /// The first half of [`publish_wait`](Self::publish_wait): hands an item to those who are not waited for. For a
-    /// publisher with several items, so that none of them stands behind the waits for those before it.
+    /// Hands an item to the subscribers that are not waited for: the first half of [`publish_wait`](Self::publish_wait). For a
+    /// publisher with several items, so that none of them has to wait because of those before it.
     pub fn publish_eager(&self, item: &T) -> Published {
         self.core.published.fetch_add(1, Ordering::Relaxed);
         let mut published = Published::default();
@@ -158,17 +170,20 @@ impl<T: Send + Sync + 'static> Topic<T> {
         published
     }
 
-    /// The second half: hands an item to those whose policy is to wait, and waits at most `within` for room. Without any
-    /// time it does not wait at all, and whoever is full acts by its policy.
+    /// Hands an item to the subscribers with the policy to wait, and waits at most `within` for room: the second half. Without
+    /// any time it does not wait, and a subscriber without room acts by its policy.
     pub async fn publish_patient(&self, item: &T, within: Duration) -> Published {
         let entries = self.entries();
         let patient = entries.iter().filter(|entry| entry.subscriber.waits());
         let mut published = Published::default();
         if within.is_zero() {
-            patient.for_each(|entry| published.note(entry.note(entry.subscriber.offer(item))));
+            // Not a wait of no time, which makes a timer all the same.
+            for entry in patient {
+                published.note(entry.note(entry.subscriber.offer(item)));
+            }
         } else {
-            let wait = |entry| Wait::new(entry, item, within);
-            all(patient.map(wait).collect(), &mut published).await;
+            let waits = patient.map(|entry| Wait::new(entry, item, within)).collect();
+            all(waits, &mut published).await;
         }
         published
     }
@@ -177,10 +192,11 @@ impl<T: Send + Sync + 'static> Topic<T> {
     /// within a runtime's context, as every child thread is.
     pub fn publish_blocking(&self, item: &T, within: Duration) -> Published {
         let publish = std::pin::pin!(self.publish_wait(item, within));
+        // `within` ends it, so that no second limit is needed.
         park::wait(publish, Duration::MAX).unwrap_or_default()
     }
 
-    /// Adds a subscriber. It stays until [`Subscription::unsubscribe`], whatever becomes of the handle: a subscriber's restart
+    /// Adds a subscriber. It stays until [`Subscription::unsubscribe`], even if the handle is dropped: the restart of a subscriber
     /// does not end its subscription.
     pub fn subscribe(&self, name: &str, subscriber: impl Subscriber<T> + 'static) -> Subscription<T> {
         let entry = Arc::new(Entry {
@@ -188,12 +204,13 @@ impl<T: Send + Sync + 'static> Topic<T> {
             subscriber: Box::new(subscriber),
             counts: Counts::default(),
         });
+        // A copy: a publish that is under way goes on with the old list.
         let mut entries = self.core.entries.write();
         *entries = entries.iter().cloned().chain([entry.clone()]).collect();
         Subscription { entry, topic: Arc::downgrade(&self.core) }
     }
 
-    /// Every subscriber, in the order they are served.
+    /// Lists every subscriber, in the order they are served.
     pub fn list(&self) -> Vec<SubscriptionInfo> {
         self.entries().iter().map(|entry| entry.info()).collect()
     }
@@ -215,7 +232,7 @@ impl<'a, T> Wait<'a, T> {
     }
 }
 
-/// Waits for all of them at once, so that none has to wait for another.
+/// Waits for all offers at once, so that none has to wait for another.
 async fn all<T>(mut waits: Vec<Wait<'_, T>>, published: &mut Published) {
     std::future::poll_fn(|cx| {
         waits.retain_mut(|wait| match wait.offer.as_mut().poll(cx) {
@@ -231,7 +248,7 @@ async fn all<T>(mut waits: Vec<Wait<'_, T>>, published: &mut Published) {
 }
 
 impl<T> Entry<T> {
-    /// Counts an offer.
+    /// Counts an offer, and passes it on.
     fn note(&self, offer: Offer) -> Offer {
         let counts = &self.counts;
         let (count, n) = match offer {
@@ -249,32 +266,25 @@ impl<T> Entry<T> {
     }
 
     fn info(&self) -> SubscriptionInfo {
-        let load = |count: &AtomicU64| count.load(Ordering::Relaxed);
-        let counts = Published {
-            taken: load(&self.counts.taken),
-            skipped: load(&self.counts.skipped),
-            dropped: load(&self.counts.dropped),
-            full: load(&self.counts.full),
-            down: load(&self.counts.down),
-        };
+        let counts = self.counts.read();
         let Backlog { depth, capacity, oldest, stalled } = self.subscriber.backlog();
         SubscriptionInfo { name: self.name.clone(), counts, depth, capacity, oldest, stalled }
     }
 }
 
-/// A subscription, for looking at it and for ending it.
+/// Handle of a subscription, to look at it and to end it.
 pub struct Subscription<T> {
     entry: Arc<Entry<T>>,
-    topic: Weak<Core<T>>,
+    topic: Weak<TopicCore<T>>,
 }
 
 impl<T> Subscription<T> {
-    /// What it got so far.
+    /// Returns the subscriber's totals and its backlog.
     pub fn info(&self) -> SubscriptionInfo {
         self.entry.info()
     }
 
-    /// Ends it. A publisher in the midst of handing out may still serve it once.
+    /// Ends the subscription. A publish that is under way may still serve it once.
     pub fn unsubscribe(self) {
         if let Some(core) = self.topic.upgrade() {
             let mut entries = core.entries.write();

@@ -1,8 +1,8 @@
-//! A job whose sender waits for the answer.
+//! A job with a sender that waits for the answer.
 
 use crate::reply::Reply;
 
-/// A question to a pool. A job type that can be one has `From<Ask<..>>`; a pool of nothing else takes `Ask` itself as its job.
+/// A question to a pool. A pool of questions alone has `Ask` as its job; other job types implement `From<Ask<..>>`.
 #[derive(Debug)]
 pub struct Ask<Q, R> {
     pub(super) request: Q,
@@ -10,7 +10,7 @@ pub struct Ask<Q, R> {
 }
 
 impl<Q, R> Ask<Q, R> {
-    /// Works out the answer and sends it, unless nobody waits for it any more.
+    /// Works out the answer and sends it, unless the caller has gone.
     pub fn answer(self, work: impl FnOnce(Q) -> R) {
         if !self.reply.is_unwanted() {
             let (request, reply) = self.begin();
@@ -18,13 +18,13 @@ impl<Q, R> Ask<Q, R> {
         }
     }
 
-    /// Takes the question apart, for an answer in another place. From now on, a reply dropped unsent means a crash.
+    /// Takes the question apart, for an answer in another place. A reply dropped unsent means a crash from now on.
     pub fn begin(mut self) -> (Q, Reply<R>) {
         self.reply.begin();
         (self.request, self.reply)
     }
 
-    /// What is asked.
+    /// Returns the question itself.
     pub fn request(&self) -> &Q {
         &self.request
     }

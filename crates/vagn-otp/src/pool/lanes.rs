@@ -1,4 +1,4 @@
-//! How a worker gets its next job: its own first, then each lane in turn.
+//! The lanes of a worker: its next job comes from its own lane first, then from each lane in turn.
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
@@ -22,13 +22,15 @@ impl<J> Lanes<J> {
         Lanes { own, shared, turn: 0 }
     }
 
-    /// Waits for a job. `None`: time to stop; at a shutdown, once everything has been done. `now` is when the job before was
-    /// done.
+    /// Waits for a job. `None`: the worker is to stop; at a shutdown, once all jobs are done. `now` is the end of the job before.
     pub(super) fn next(&mut self, life: &Life, now: Instant) -> Option<J> {
         match life.order() {
             Order::Run => {}
             Order::Shutdown => {
-                self.shared.iter().for_each(Queue::close);
+                // Before the look into them: a job that came after the last look would be lost.
+                for lane in &self.shared {
+                    lane.close();
+                }
                 return self.try_next(now);
             }
             Order::Restart | Order::Remove | Order::Kill => return None,
@@ -48,10 +50,11 @@ impl<J> Lanes<J> {
         })
     }
 
-    /// Sleeps until there is a job or an order; `None` is an order.
+    /// Sleeps until there is a job or an order. `None`: an order.
     fn wait(&mut self, life: &Life) -> Option<J> {
         let mut pops: Vec<Pop<'_, J>> =
             std::iter::once(&self.own).chain(&self.shared).map(Queue::pop).collect();
+        // An order rings the life's bell, and does not wake a plain thread otherwise.
         let mut ordered = std::pin::pin!(life.ordered(Order::Restart));
         let arrival = poll_fn(|cx| match ordered.as_mut().poll(cx) {
             Poll::Ready(_) => Poll::Ready(None),
@@ -63,7 +66,7 @@ impl<J> Lanes<J> {
     }
 }
 
-/// The first job of any lane. A closed lane is no news.
+/// Takes the first job of any lane. A closed lane stays pending: only an order ends a worker.
 fn first<J>(pops: &mut [Pop<'_, J>], cx: &mut Context<'_>) -> Poll<Option<J>> {
     for pop in pops {
         if let Poll::Ready(Some(job)) = Pin::new(pop).poll(cx) {

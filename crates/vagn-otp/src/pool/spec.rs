@@ -1,4 +1,4 @@
-//! Putting a pool together.
+//! The specification of a pool.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use super::{Closer, Core, Hire, Lanes, Pool, Queue, Worker};
+use super::{Closer, Hire, Lanes, Pool, PoolCore, Queue, Worker};
 use crate::child::{ChildSpec, DEFAULT_SHUTDOWN};
 use crate::exit::Failure;
 use crate::incarnation::Handling;
@@ -15,10 +15,10 @@ use crate::queue::Backlog;
 use crate::supervisor::{Strategy, Supervisor};
 use crate::thread::ThreadContext;
 
-/// Jobs that may wait in the lane of a pool that was given none.
+/// Jobs that may wait in a pool's only lane, if no lane was named. Large, so that a burst is not refused.
 const DEFAULT_CAPACITY: usize = 1024;
 
-/// A pool to be. One worker and one lane, unless said otherwise.
+/// Specification of a pool: one worker and one lane, unless changed.
 #[must_use = "a pool runs only under a supervisor"]
 pub struct PoolBuilder<J> {
     name: String,
@@ -35,7 +35,7 @@ struct Settings {
     repair: Repair,
 }
 
-/// What to do about workers that crash.
+/// The way a crashed worker is replaced.
 #[derive(Clone, Copy)]
 enum Repair {
     Backoff(Duration, Duration),
@@ -54,25 +54,25 @@ impl<J: Send + 'static> PoolBuilder<J> {
         PoolBuilder { name: name.to_owned(), workers: 1, lanes: Vec::new(), settings }
     }
 
-    /// How many workers (at least one).
+    /// Sets the number of workers (at least one).
     pub fn workers(mut self, workers: usize) -> Self {
         self.workers = workers.max(1);
         self
     }
 
-    /// Serves this queue, too. The first lane is the one that [`Pool::call`] uses.
+    /// Adds a lane. [`Pool::call`] uses the first one.
     pub fn lane(mut self, name: &str, queue: &Queue<J>) -> Self {
         self.lanes.push((name.to_owned(), queue.clone()));
         self
     }
 
-    /// The nice value of the workers' threads, -20 (first) to 19 (last).
+    /// Sets the nice value of the workers' threads, -20 (first) to 19 (last).
     pub fn nice(mut self, level: i32) -> Self {
         self.settings.nice = Some(level);
         self
     }
 
-    /// How long each worker may take at a stop to finish what is in the lanes.
+    /// Sets the time that each worker may take at a stop to finish the jobs in the lanes.
     pub fn shutdown(mut self, within: Duration) -> Self {
         self.settings.shutdown = within;
         self
@@ -84,20 +84,20 @@ impl<J: Send + 'static> PoolBuilder<J> {
         self
     }
 
-    /// The pause before a crashed worker is replaced, doubling from `min` to `max` until it has run for `max`. Without this:
-    /// 1 ms to 1 s.
+    /// Sets the pause before a crashed worker is replaced: it doubles from `min` to `max`, and is `min` again after a run of
+    /// `max`. Without this: 1 ms to 1 s.
     pub fn backoff(mut self, min: Duration, max: Duration) -> Self {
         self.settings.repair = Repair::Backoff(min, max);
         self
     }
 
-    /// Replaces crashed workers at once, and gives up when that happens more often than this.
+    /// Replaces crashed workers at once, and gives up if more than `restarts` crash within any such period.
     pub fn intensity(mut self, restarts: usize, period: Duration) -> Self {
         self.settings.repair = Repair::Intensity(restarts, period);
         self
     }
 
-    /// The pool and the child that runs it; `new` makes the state of each worker, given its number from 0.
+    /// Returns the pool, and the child that runs it. `new` makes the state of each worker, given its number from 0.
     pub fn child<W: Worker<J>>(
         mut self,
         new: impl Fn(usize) -> W + Send + Sync + 'static,
@@ -115,7 +115,7 @@ impl<J: Send + 'static> PoolBuilder<J> {
             watched.iter().map(Queue::backlog).fold(Backlog::default(), Backlog::merge)
         }));
         let closer = Arc::new(Closer { lanes: queues });
-        let core = Core {
+        let core = PoolCore {
             name: self.name,
             lanes: self.lanes,
             closer: Arc::downgrade(&closer),
@@ -137,12 +137,14 @@ fn hire<J: Send + 'static, W: Worker<J>>(
 ) -> Hire<J> {
     let new = Arc::new(new);
     Box::new(move |seat, closer| {
-        let (new, index, own) = (new.clone(), seat.index, seat.own.clone());
-        let run = move |ctx: ThreadContext| {
+        let new = new.clone();
+        let index = seat.index;
+        let own = seat.own.clone();
+        let mut spec = ChildSpec::worker(&seat.name, Kind::Worker, move |ctx| {
             let lanes = Lanes::new(own.clone(), closer.lanes.clone());
             work(new(index), lanes, &ctx)
-        };
-        let mut spec = ChildSpec::worker(&seat.name, Kind::Worker, run).shutdown(settings.shutdown);
+        });
+        spec = spec.shutdown(settings.shutdown);
         if let Some(limit) = settings.watchdog {
             spec = spec.watchdog(limit);
         }

@@ -1,4 +1,4 @@
-//! Pauses before a restart, growing while it does not help.
+//! Pauses before a restart, which grow while restarts do not help.
 
 use std::time::Duration;
 
@@ -16,8 +16,8 @@ impl Backoff {
         Backoff { min, max: max.max(min), next: min }
     }
 
-    /// How long to wait now. `up_since` is when the failed incarnation became ready, if it did; one that ran for `max` was
-    /// well, and the pause is `min` again.
+    /// Returns the next pause. `up_since` is the time at which the failed incarnation became ready, if it did. After a run of
+    /// `max` the pause is `min` again.
     pub(super) fn pause(&mut self, up_since: Option<Instant>, now: Instant) -> Duration {
         if up_since.is_some_and(|since| now.duration_since(since) >= self.max) {
             self.next = self.min;

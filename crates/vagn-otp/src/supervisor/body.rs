@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
+use super::Nest;
 use super::engine::Engine;
-use super::{Child, Nest};
 use crate::child::{Body, Launch};
 use crate::exit::ExitReason;
 use crate::process::Process;
 
-/// Keeps the nest while the supervisor does not run.
+/// Keeps the children and the settings while the supervisor does not run.
 pub(super) struct SupervisorBody {
     process: Arc<Process>,
     nest: Arc<Mutex<Option<Nest>>>,
@@ -34,7 +34,7 @@ impl Body for SupervisorBody {
         launch.supervisor(async move {
             let exit = engine.run().await;
             let nest = engine.into_nest();
-            // After the root's end nobody needs the children any more, and their addresses should say so.
+            // After the root nothing starts the children again, and their addresses should say so.
             *home.lock() = (!nest.is_root).then_some(nest);
             exit
         });
@@ -42,7 +42,9 @@ impl Body for SupervisorBody {
 
     fn close(&mut self) {
         if let Some(nest) = self.nest.lock().as_mut() {
-            nest.children.iter_mut().for_each(Child::close);
+            for child in &mut nest.children {
+                child.close();
+            }
         }
     }
 }

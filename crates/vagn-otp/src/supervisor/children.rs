@@ -1,4 +1,4 @@
-//! What a supervisor keeps over its own restarts: its children and its settings.
+//! The children and the settings of a supervisor, kept over its own restarts.
 
 use std::sync::Arc;
 
@@ -16,21 +16,23 @@ pub(super) struct Nest {
     pub(super) strategy: Strategy,
     pub(super) intensity: Intensity,
     pub(super) auto_shutdown: AutoShutdown,
-    /// Nobody is above to start it again.
+    /// True for the top of the tree, which nothing starts again.
     pub(super) is_root: bool,
-    /// In start order.
+    /// Children, in start order.
     pub(super) children: Vec<Child>,
+    /// Number of the next child. Not its position, which changes when others go.
     pub(super) next_child: u64,
     pub(super) sender: mpsc::UnboundedSender<Event>,
     pub(super) events: mpsc::UnboundedReceiver<Event>,
 }
 
 impl Nest {
-    /// Takes a child in, at the end.
+    /// Adds a child at the end.
     pub(super) fn adopt(&mut self, supervisor: &Process, spec: ChildSpec) {
         let id = self.next_child;
         self.next_child += 1;
         spec.process.attach(id, self.sender.clone());
+        // Listed from here on, and not from its start: a tree that does not start should show all of its children.
         supervisor.adopt(spec.process.clone());
         self.children.push(Child::new(id, spec));
     }
@@ -43,12 +45,12 @@ impl Nest {
 pub(super) struct Child {
     pub(super) id: u64,
     pub(super) spec: ChildSpec,
-    /// The incarnation that runs, if one does.
+    /// Present incarnation, if one runs.
     pub(super) life: Option<Arc<Life>>,
     pub(super) up_since: Option<Instant>,
-    /// When to restart it, after a pause.
+    /// Time of its restart, during a pause.
     pub(super) due: Option<Instant>,
-    /// To be forgotten: a temporary child that has ended, or one that was removed.
+    /// True for a child to forget: a temporary one that has ended, or one that was removed.
     pub(super) retired: bool,
     started_before: bool,
 }
@@ -68,6 +70,7 @@ impl Child {
         if std::mem::replace(&mut self.started_before, true) {
             process.stats.add_restart();
         }
+        // A thread left behind may have set a mark since its end was noted.
         process.idle();
         process.enter(ProcessState::Starting);
         self.due = None;
@@ -78,12 +81,12 @@ impl Child {
         life
     }
 
-    /// It will not run again by itself.
+    /// Notes that it will not run again by itself.
     pub(super) fn close(&mut self) {
         self.spec.body.close();
     }
 
-    /// When its watchdog should look next, and whether it has found it hung.
+    /// Looks as its watchdog does. Returns the finding; none without a watchdog or an incarnation.
     pub(super) fn watch(&self, now: Instant) -> Option<Watch> {
         let limit = self.spec.watchdog?;
         let life = self.life.as_ref()?;

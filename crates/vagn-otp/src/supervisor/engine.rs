@@ -1,4 +1,4 @@
-//! The life of a supervisor: start all, then one event after another, then stop all.
+//! The work of a supervisor: it starts all children, handles one event after another, and stops all children.
 
 use std::sync::Arc;
 
@@ -17,19 +17,17 @@ pub(super) struct Engine {
     pub(super) life: Arc<Life>,
     pub(super) nest: Nest,
     pub(super) runtime: Handle,
-    /// Why it is over, once it is.
+    /// The reason to end, once there is one.
     pub(super) verdict: Option<Verdict>,
 }
 
 pub(super) enum Verdict {
-    /// Told to stop.
+    /// The supervisor was told to stop.
     Ordered,
     /// Significant children have ended.
     Finished,
-    GaveUp {
-        child: String,
-        reason: ExitReason,
-    },
+    /// A child failed too often.
+    GaveUp { child: String, reason: ExitReason },
 }
 
 impl Engine {
@@ -42,6 +40,7 @@ impl Engine {
     }
 
     pub(super) async fn run(&mut self) -> ExitReason {
+        // The restarts of the incarnation before made it give up; they must not count again.
         self.nest.intensity.clear();
         self.start_all().await;
         if self.verdict.is_none() {
@@ -60,6 +59,7 @@ impl Engine {
         let life = self.life.clone();
         let wake = self.next_wake();
         tokio::select! {
+            // The order first: a supervisor that is to stop must not restart a child before.
             biased;
             _ = life.ordered(Order::Restart) => self.verdict = Some(Verdict::Ordered),
             Some(event) = self.nest.events.recv() => self.handle(event).await,
@@ -78,7 +78,7 @@ impl Engine {
 
     async fn ended(&mut self, life: &Arc<Life>) {
         let Some(at) = self.nest.position(life.child) else { return };
-        // What was stopped on purpose, or replaced since, is no news.
+        // An incarnation that was stopped on purpose, or replaced since, is no news.
         if self.nest.children[at].life.as_ref().is_some_and(|present| Arc::ptr_eq(present, life)) {
             self.nest.children[at].life = None;
             self.child_ended(at, life.exit()).await;
@@ -96,7 +96,7 @@ impl Engine {
     async fn add(&mut self, spec: ChildSpec, reply: oneshot::Sender<Result<(), StartError>>) {
         let name = spec.name().to_owned();
         if self.nest.children.iter().any(|child| *child.spec.process.name == *name) {
-            drop(reply.send(Err(StartError::Name(name))));
+            reply.send(Err(StartError::Name(name))).ok();
             return;
         }
         self.nest.adopt(&self.life.process, spec);
@@ -104,12 +104,14 @@ impl Engine {
         let result = match self.start_child(at).await {
             Ok(()) => Ok(()),
             Err(reason) => {
+                // It may have failed while it still runs, as when the supervisor was told to stop.
                 self.stop_child(at, Order::Remove).await;
                 self.nest.children[at].retired = true;
                 Err(StartError::child(name, reason))
             }
         };
-        drop(reply.send(result));
+        // The caller may have stopped waiting.
+        reply.send(result).ok();
     }
 
     async fn remove(&mut self, name: &str, reply: oneshot::Sender<bool>) {
@@ -119,11 +121,10 @@ impl Engine {
             self.nest.children[at].retired = true;
             self.sweep();
         }
-        // Who asked may have stopped waiting.
         reply.send(at.is_some()).ok();
     }
 
-    /// Forgets the children that are gone for good; their addresses say so from now on.
+    /// Forgets the children that have ended for good. Their addresses say so from now on.
     fn sweep(&mut self) {
         let process = &self.life.process;
         self.nest.children.retain(|child| {
@@ -134,7 +135,7 @@ impl Engine {
         });
     }
 
-    /// When a pause ends or a watchdog should look.
+    /// Returns the time at which the next pause ends, or the next watchdog should look.
     fn next_wake(&self) -> Option<Instant> {
         let now = Instant::now();
         let due = self.nest.children.iter().filter_map(|child| child.due);
@@ -148,6 +149,7 @@ impl Engine {
     async fn tick(&mut self) {
         let now = Instant::now();
         let hung = self.nest.children.iter().find(|child| matches!(child.watch(now), Some(Watch::Hung)));
+        // One at a time: the kill takes time and may restart others. The next step finds the rest.
         if let Some(id) = hung.map(|child| child.id) {
             return self.kill(id, ExitReason::Hung).await;
         }
@@ -165,13 +167,13 @@ impl Engine {
             Verdict::Finished => (Order::Shutdown, ExitReason::Finished),
             Verdict::GaveUp { child, reason } => {
                 error!(supervisor = %self.life.process.name, %child, %reason, "gave up");
-                // Whoever is above may start it all again; the mailboxes are kept for that.
+                // The supervisor above may start it all again; the mailboxes are kept for that.
                 let order = if self.nest.is_root { Order::Shutdown } else { Order::Restart };
                 (order, ExitReason::GaveUp { child, reason: Box::new(reason) })
             }
         };
         if self.nest.is_root {
-            // Whoever waits for the root to end hears that it has begun to.
+            // For `Root::ending`: the end has begun.
             self.life.raise(Order::Shutdown);
         }
         self.stop_all(order).await;

@@ -1,4 +1,4 @@
-//! Changing a supervisor's children while it runs.
+//! The handle of a supervisor, which changes its children while it runs.
 
 use tokio::sync::{mpsc, oneshot};
 
@@ -12,7 +12,7 @@ pub struct SupervisorHandle {
 }
 
 impl SupervisorHandle {
-    /// Adds a child after the others and waits until it is ready. When its start fails it is forgotten again. It is kept over
+    /// Adds a child after the others, and waits until it is ready. If its start fails, it is forgotten again. It is kept over
     /// restarts of the supervisor, as its first children are.
     pub async fn add(&self, spec: ChildSpec) -> Result<(), StartError> {
         let (reply, answer) = oneshot::channel();
@@ -20,7 +20,7 @@ impl SupervisorHandle {
         answer.await.unwrap_or(Err(StartError::Down))
     }
 
-    /// Stops a child as at a shutdown and forgets it. False: there is none of this name.
+    /// Stops a child as at a shutdown, and forgets it. Returns false if there is none of this name.
     pub async fn remove(&self, name: &str) -> bool {
         let (reply, answer) = oneshot::channel();
         let asked = self.events.send(Event::Remove(name.to_owned(), reply)).is_ok();

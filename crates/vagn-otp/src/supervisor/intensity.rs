@@ -1,4 +1,4 @@
-//! How often is too often.
+//! The limit of restarts within a time.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -18,7 +18,7 @@ impl Intensity {
         Intensity { restarts, period, recent: VecDeque::new() }
     }
 
-    /// Notes a restart. False: one too many.
+    /// Notes a restart. Returns false if it is one too many.
     pub(super) fn allow(&mut self, now: Instant) -> bool {
         self.recent.push_back(now);
         while self.recent.front().is_some_and(|at| now.duration_since(*at) > self.period) {
@@ -27,7 +27,7 @@ impl Intensity {
         self.recent.len() <= self.restarts
     }
 
-    /// A new incarnation of the supervisor starts with a clean slate.
+    /// Forgets all restarts, for a new incarnation of the supervisor.
     pub(super) fn clear(&mut self) {
         self.recent.clear();
     }
@@ -41,11 +41,11 @@ mod tests {
     fn only_restarts_within_the_period_count() {
         let start = Instant::now();
         let mut intensity = Intensity::new(2, Duration::from_secs(5));
-        let at = |s| start + Duration::from_secs(s);
-        assert!(intensity.allow(at(0)));
-        assert!(intensity.allow(at(3)));
-        assert!(intensity.allow(at(6)), "the first is 6 s old");
-        assert!(!intensity.allow(at(7)), "third within 5 s");
+        let second = Duration::from_secs(1);
+        assert!(intensity.allow(start));
+        assert!(intensity.allow(start + 3 * second));
+        assert!(intensity.allow(start + 6 * second), "the first is 6 s old");
+        assert!(!intensity.allow(start + 7 * second), "third within 5 s");
     }
 
     #[test]

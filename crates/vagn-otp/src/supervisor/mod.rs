@@ -24,24 +24,24 @@ use crate::process::{Kind, Process, Processes};
 use crate::stats::Gauge;
 pub(crate) use backoff::Backoff;
 use body::SupervisorBody;
-use children::{Child, Nest};
+use children::Nest;
 pub use handle::SupervisorHandle;
 use intensity::Intensity;
 pub use root::Root;
 pub use strategy::Strategy;
 
-/// Why a child, or a whole tree, was not started.
+/// The reason why a child, or a whole tree, was not started.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StartError {
-    /// A child could not be started. What had been started before it was stopped again.
+    /// A child could not be started. The children before it were stopped again.
     #[error("{child} could not be started: {reason}")]
     Child {
         /// Path of the child below the supervisor that was to be started.
         child: String,
-        /// What happened to it.
+        /// Reason for the end of that child.
         reason: ExitReason,
     },
-    /// The supervisor has a child of this name.
+    /// The supervisor already has a child of this name.
     #[error("there is a child named {0} already")]
     Name(String),
     /// The supervisor has ended.
@@ -49,32 +49,32 @@ pub enum StartError {
     Down,
 }
 
-/// When the normal end of [significant](ChildSpec::significant) children ends their supervisor, which then shuts down the
-/// rest and ends normally itself.
+/// The normal ends of [significant](ChildSpec::significant) children that end their supervisor. It then shuts down the rest, and
+/// ends normally itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum AutoShutdown {
-    /// Never.
+    /// No end does.
     #[default]
     Never,
-    /// When one of them ends.
+    /// The first end does.
     Any,
-    /// When the last of them ends.
+    /// The last end does.
     All,
 }
 
-/// What a supervisor hears, from its children and from others.
+/// A message to a supervisor, from its children and from its handles.
 pub(crate) enum Event {
-    /// An incarnation is no more.
+    /// An incarnation has ended.
     Ended(Arc<Life>),
-    /// Somebody wants this child's incarnation killed.
+    /// Kill the present incarnation of this child.
     Kill(u64),
-    /// Somebody adds a child.
+    /// Add this child.
     Add(Box<ChildSpec>, oneshot::Sender<Result<(), StartError>>),
-    /// Somebody removes a child, by name.
+    /// Remove the child of this name.
     Remove(String, oneshot::Sender<bool>),
 }
 
-/// A supervisor to be: its strategy, limits and children, in start order.
+/// Specification of a supervisor: its strategy, limits and children, in start order.
 #[must_use = "a supervisor does nothing until it is started"]
 pub struct Supervisor {
     process: Arc<Process>,
@@ -82,7 +82,7 @@ pub struct Supervisor {
 }
 
 impl Supervisor {
-    /// A supervisor without children, that gives up at the fourth restart within 5 s.
+    /// Specifies a supervisor without children, which gives up at the fourth restart within 5 s.
     pub fn new(name: &str, strategy: Strategy) -> Self {
         let (sender, events) = mpsc::unbounded_channel();
         let nest = Nest {
@@ -98,7 +98,7 @@ impl Supervisor {
         Supervisor { process: Process::new(name, Kind::Supervisor), nest }
     }
 
-    /// Allows this many restarts within any such period; at the next one the supervisor gives up, and its own supervisor
+    /// Allows this many restarts within any such period. At the next one the supervisor gives up, and its own supervisor
     /// decides. Restarts of children with a [backoff](ChildSpec::backoff) do not count.
     pub fn intensity(mut self, restarts: usize, period: Duration) -> Self {
         self.nest.intensity = Intensity::new(restarts, period);
@@ -111,37 +111,37 @@ impl Supervisor {
         self
     }
 
-    /// Adds a child, to be started after those before it and stopped before them.
+    /// Adds a child, which is started after those before it and stopped before them.
     pub fn child(mut self, spec: ChildSpec) -> Self {
         self.nest.adopt(&self.process, spec);
         self
     }
 
-    /// Adds several children.
+    /// Adds several children, in this order.
     pub fn children(self, specs: impl IntoIterator<Item = ChildSpec>) -> Self {
         specs.into_iter().fold(self, Supervisor::child)
     }
 
-    /// A handle to add and remove children while it runs.
+    /// Returns a handle that adds and removes children while the supervisor runs.
     pub fn handle(&self) -> SupervisorHandle {
         SupervisorHandle { events: self.nest.sender.clone() }
     }
 
-    /// Lets the process list show, as this supervisor's mailbox, what waits for those below it together.
+    /// Lets the process list show the queues of the children together, as this supervisor's mailbox.
     pub(crate) fn watch_queue(&self, gauge: Gauge) {
         self.process.stats.watch_mailbox(gauge);
     }
 
-    /// The process list of what is below, for a child that shows it.
+    /// Returns the process list from here down, for a child that shows it.
     pub fn processes(&self) -> Processes {
         Processes { root: self.process.clone() }
     }
 
-    /// Starts the tree as its root, on the present runtime, and waits until every child is ready. When one cannot be
-    /// started, those before it are stopped again.
+    /// Starts the tree as its root, on the present runtime, and waits until every child is ready. If one cannot be started,
+    /// those before it are stopped again.
     ///
     /// # Panics
-    /// Outside of a tokio runtime.
+    /// If it is called outside of a tokio runtime.
     pub async fn start(self) -> Result<Root, StartError> {
         Root::start(self).await
     }
@@ -149,7 +149,7 @@ impl Supervisor {
     pub(crate) fn into_spec(self) -> ChildSpec {
         let process = self.process.clone();
         let mut spec = ChildSpec::new(process.clone(), Box::new(SupervisorBody::new(process, self.nest)));
-        // Its children have limits of their own, and it sees to its own end.
+        // Its children have limits of their own, and it ends with the last of them.
         spec.shutdown = None;
         spec.start_within = None;
         spec.never_abandon()

@@ -1,4 +1,4 @@
-//! What to do when a child has ended by itself.
+//! The end of a child by itself, and its restart.
 
 use tokio::time::Instant;
 use tracing::{info, warn};
@@ -25,6 +25,7 @@ impl Engine {
             Restart::Temporary => false,
         };
         if again {
+            // Before the restart, which may have to stop a group first: the list should show the end at once.
             process.ended(ProcessState::Waiting, exit.clone());
             return self.recover(at, exit).await;
         }
@@ -34,12 +35,13 @@ impl Engine {
         self.after_last_end(at);
     }
 
-    /// Restarts a child and whoever goes with it, until all run, or a pause is due, or it is too much.
+    /// Restarts a child and its group until all run, or a pause begins, or the intensity is exceeded.
     async fn recover(&mut self, at: usize, reason: ExitReason) {
+        // A loop, for a member of the group may fail its start, too, and for ever.
         let mut failed = Some((at, reason));
         while let Some((at, reason)) = failed.take() {
             if self.life.is_stopping() {
-                // Stopped for good, the others still finish what they have; stopped for a restart, they would not.
+                // Without this the others would be stopped for a restart, and would not handle their last messages.
                 self.verdict = Some(Verdict::Ordered);
                 return;
             }
@@ -51,7 +53,7 @@ impl Engine {
         }
     }
 
-    /// Ends a pause.
+    /// Ends the pause of a child.
     pub(super) async fn resume(&mut self, at: usize) {
         self.nest.children[at].due = None;
         let group = self.nest.strategy.group(at, self.nest.children.len());
@@ -60,7 +62,7 @@ impl Engine {
         }
     }
 
-    /// Plans the restart of a child with a backoff; false when it has none.
+    /// Plans the restart of a child with a backoff. Returns false if it has none.
     pub(super) fn postpone(&mut self, at: usize, reason: &ExitReason) -> bool {
         let child = &mut self.nest.children[at];
         let Some(backoff) = child.spec.backoff.as_mut() else { return false };
@@ -81,7 +83,7 @@ impl Engine {
         allowed
     }
 
-    /// A significant child that is not coming back may end the supervisor.
+    /// Ends the supervisor if this significant child was the last that it waited for.
     fn after_last_end(&mut self, at: usize) {
         if !self.nest.children[at].spec.significant {
             return;

@@ -1,4 +1,4 @@
-//! The top of a tree, and its end.
+//! The root of a tree, and its end.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::exit::{Exit, ExitReason};
 use crate::life::{Life, Order};
 use crate::process::{Kind, ProcessInfo, ProcessState, Processes};
 
-/// A running tree. Dropped, it asks the tree to stop and does not wait.
+/// A running tree. If it is dropped, it tells the tree to stop and does not wait.
 pub struct Root {
     life: Arc<Life>,
 }
@@ -21,7 +21,7 @@ impl Root {
     pub(super) async fn start(supervisor: Supervisor) -> Result<Root, StartError> {
         let Supervisor { process, mut nest } = supervisor;
         nest.is_root = true;
-        // Nobody is above; how it ended is read from its life.
+        // There is no supervisor above to hear of the end, which is read from the life instead.
         let (above, _) = mpsc::unbounded_channel();
         let life = Life::new(process.clone(), 0, above);
         let root = Root { life: life.clone() };
@@ -42,7 +42,7 @@ impl Root {
         }
     }
 
-    /// The process list of this tree.
+    /// Returns the process list of this tree.
     pub fn processes(&self) -> Processes {
         Processes { root: self.life.process.clone() }
     }
@@ -57,25 +57,25 @@ impl Root {
         list
     }
 
-    /// Stops every child in reverse order, each within its own time, and says how the tree ended.
+    /// Stops every child in reverse order, each within its own time, and returns the end of the tree.
     pub async fn stop(&self) -> Exit {
         self.life.raise(Order::Shutdown);
         self.ended().await
     }
 
-    /// Stops everything at its next await.
+    /// Stops every child at its next await.
     pub async fn kill(&self) -> Exit {
         self.life.raise(Order::Kill);
         self.ended().await
     }
 
-    /// Waits until the tree begins to end, by itself or because it is stopped. How long it then takes is for the
-    /// children to say; a child that hangs and is [never abandoned](crate::ChildSpec::never_abandon) may take for ever.
+    /// Waits until the tree begins to end, by itself or because it is stopped. The end can take as long as the limits of the
+    /// children allow, and for ever if a child hangs that is [never abandoned](crate::ChildSpec::never_abandon).
     pub async fn ending(&self) {
         self.life.ending().await;
     }
 
-    /// Waits until the tree has ended, by itself or by being stopped.
+    /// Waits until the tree has ended, by itself or because it was stopped.
     pub async fn ended(&self) -> Exit {
         self.life.ended().await;
         match self.life.exit() {

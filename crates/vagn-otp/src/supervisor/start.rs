@@ -1,4 +1,4 @@
-//! Starting children: one after another, each when the one before it is ready.
+//! The start of children: one after another, each when the one before it is ready.
 
 use std::ops::Range;
 
@@ -13,7 +13,7 @@ use crate::process::ProcessState;
 use crate::wait::limit;
 
 impl Engine {
-    /// The first start. A child that fails makes the whole start fail, unless it has a backoff.
+    /// Starts all children for the first time. The start as a whole fails with the first child that fails without a backoff.
     pub(super) async fn start_all(&mut self) {
         for at in 0..self.nest.children.len() {
             let Err(reason) = self.start_child(at).await else { continue };
@@ -26,13 +26,13 @@ impl Engine {
                 return;
             }
             if self.nest.strategy != Strategy::OneForOne {
-                // Those after it build on it, and are started with it.
+                // The children after it build on it, and are started with it.
                 return;
             }
         }
     }
 
-    /// Starts those of a group that do not run. Gives the first that could not be started.
+    /// Starts the children of a group that do not run. Returns the first that could not be started.
     pub(super) async fn start_group(&mut self, group: Range<usize>) -> Option<(usize, ExitReason)> {
         for at in group {
             let child = &self.nest.children[at];
@@ -46,12 +46,13 @@ impl Engine {
         None
     }
 
-    /// Starts one child and waits until it is ready. When the supervisor itself is told to stop meanwhile, there is a
-    /// verdict afterwards.
+    /// Starts one child, and waits until it is ready. If the supervisor itself is told to stop meanwhile, there is a verdict
+    /// afterwards.
     pub(super) async fn start_child(&mut self, at: usize) -> Result<(), ExitReason> {
         let child = &mut self.nest.children[at];
         let life = child.launch(&self.nest.sender, &self.runtime);
         let timely = tokio::select! {
+            // A child that is ready at the last moment counts as ready.
             biased;
             () = life.started() => true,
             () = limit(child.spec.start_within) => false,
@@ -84,7 +85,7 @@ impl Engine {
 }
 
 impl StartError {
-    /// The innermost child is the one to name.
+    /// Names the innermost child that failed, by its path.
     pub(super) fn child(child: String, reason: ExitReason) -> Self {
         match reason {
             ExitReason::GaveUp { child: inner, reason } => Self::child(format!("{child}/{inner}"), *reason),

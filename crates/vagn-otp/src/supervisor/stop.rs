@@ -1,4 +1,4 @@
-//! Stopping children: in reverse order, each within its own time, then by force.
+//! The stop of children: in reverse order, each within its own time, then by force.
 
 use std::ops::Range;
 use std::time::Duration;
@@ -12,8 +12,8 @@ use crate::life::Order;
 use crate::process::ProcessState;
 use crate::wait::limit;
 
-/// How long something killed may take to be gone. Async work goes at its next await, which is at once unless it blocks its
-/// thread; a thread goes when it looks at its stop flag.
+/// Time that a killed child may take to end. Async work ends at its next await, which is at once unless it blocks its thread; a
+/// thread ends when it looks at its stop flag.
 const KILL_GRACE: Duration = Duration::from_secs(1);
 
 impl Engine {
@@ -21,19 +21,18 @@ impl Engine {
     pub(super) async fn stop_all(&mut self, order: Order) {
         if order == Order::Kill {
             // All at once, so that one stuck child does not prolong the others' end.
-            self.nest
-                .children
-                .iter()
-                .filter_map(|child| child.life.as_ref())
-                .for_each(|life| life.raise(order));
+            for life in self.nest.children.iter().filter_map(|child| child.life.as_ref()) {
+                life.raise(order);
+            }
         }
         for at in (0..self.nest.children.len()).rev() {
+            // A pause must not end in a restart once this supervisor runs again.
             self.nest.children[at].due = None;
             self.stop_child(at, order).await;
         }
     }
 
-    /// Stops a group before its restart. A temporary child is not coming back from that.
+    /// Stops a group before its restart. A temporary child is not started again.
     pub(super) async fn stop_group(&mut self, group: Range<usize>, order: Order) {
         for at in group.rev() {
             self.stop_child(at, order).await;
@@ -43,7 +42,7 @@ impl Engine {
         }
     }
 
-    /// Stops one child if it runs, and returns when it is gone or was left behind.
+    /// Stops one child if it runs, and returns when it has ended or was left behind.
     pub(super) async fn stop_child(&mut self, at: usize, order: Order) {
         let child = &mut self.nest.children[at];
         if let Some(life) = child.life.take() {
@@ -57,6 +56,7 @@ impl Engine {
                 () = limit(child.spec.shutdown) => warn!(child = %process.name, "did not stop in time: killed"),
                 _ = self.life.ordered(Order::Kill) => {}
             }
+            // Also for one that has ended: nothing of it may speak for its successor.
             life.raise(Order::Kill);
             if !child.spec.abandon {
                 life.ended().await;

@@ -1,20 +1,20 @@
-//! Who is restarted with whom.
+//! The strategies: the children that are restarted together.
 
 use std::ops::Range;
 
-/// Which children are restarted when one fails.
+/// The children that are restarted when one fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Strategy {
-    /// That one.
+    /// Only the child that failed.
     OneForOne,
-    /// All of them.
+    /// All children of the supervisor.
     OneForAll,
-    /// That one and those started after it.
+    /// The child that failed, and those started after it.
     RestForOne,
 }
 
 impl Strategy {
-    /// The children, by position, that go down and up with the one at `failed`.
+    /// Returns the positions of the children that are restarted with the one at `failed`.
     pub(super) fn group(self, failed: usize, len: usize) -> Range<usize> {
         match self {
             Strategy::OneForOne => failed..failed + 1,
@@ -29,7 +29,7 @@ mod tests {
     use super::Strategy::{OneForAll, OneForOne, RestForOne};
 
     #[test]
-    fn a_failure_takes_along_whom_the_strategy_says() {
+    fn a_failure_restarts_the_children_that_the_strategy_names() {
         assert_eq!(OneForOne.group(1, 3), 1..2);
         assert_eq!(OneForAll.group(1, 3), 0..3);
         assert_eq!(RestForOne.group(1, 3), 1..3);

@@ -1,44 +1,47 @@
-//! Who answers for a topic, and how subscribers learn that it is gone or back.
+//! The owner of a topic. Subscribers are told when it goes and when it is back.
 
 use std::sync::atomic::Ordering;
 
 use super::Topic;
 
-/// What a topic tells its subscribers beside the items.
+/// News of a topic for its subscribers, beside the items.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Notice {
-    /// The owner is there (again).
+    /// The topic has an owner (again).
     OwnerUp,
     /// The owner is gone. Items are published all the same.
     OwnerDown,
 }
 
-/// Held by a topic's owner, best in its actor's state: it goes when the incarnation goes, and comes with the next.
+/// Held by the owner of a topic, best in the state of an actor: it goes with the incarnation, and comes with the next.
 pub struct Owner<T: Send + Sync + 'static> {
     topic: Topic<T>,
 }
 
 impl<T: Send + Sync + 'static> Topic<T> {
-    /// Becomes the owner, which every subscriber is told.
+    /// Becomes the owner, and tells every subscriber.
     pub fn own(&self) -> Owner<T> {
+        // Counted, for the next incarnation may own it before the last one is dropped.
         if self.core.owners.fetch_add(1, Ordering::AcqRel) == 0 {
             self.notify(Notice::OwnerUp);
         }
         Owner { topic: self.clone() }
     }
 
-    /// True while somebody owns it.
+    /// Returns true while the topic has an owner.
     pub fn is_owned(&self) -> bool {
         self.core.owners.load(Ordering::Acquire) > 0
     }
 
     fn notify(&self, notice: Notice) {
-        self.entries().iter().for_each(|entry| entry.subscriber.notice(notice));
+        for entry in self.entries().iter() {
+            entry.subscriber.notice(notice);
+        }
     }
 }
 
 impl<T: Send + Sync + 'static> Owner<T> {
-    /// The topic owned.
+    /// Returns the topic that is owned.
     pub fn topic(&self) -> &Topic<T> {
         &self.topic
     }

@@ -1,4 +1,4 @@
-//! Who gets what a topic publishes, and what happens when there is no room.
+//! The subscribers of a topic, and their policies when there is no room.
 
 use std::time::Duration;
 
@@ -8,69 +8,69 @@ use crate::mailbox::BoxFuture;
 use crate::queue::{Backlog, PushError, Queue};
 use crate::recipient::Recipient;
 
-/// What a subscriber did with an item.
+/// The answer of a subscriber to an item.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Offer {
-    /// Took it.
+    /// It took the item.
     Taken,
-    /// It does not concern this subscriber.
+    /// It has no use for the item.
     Skipped,
-    /// Took it, and this many older ones had to go.
+    /// It took the item, and dropped this many older ones.
     Dropped(u64),
-    /// Did not take it: no room.
+    /// It had no room for the item.
     Full,
-    /// Did not take it: the subscriber has ended.
+    /// It has ended, and did not take the item.
     Down,
 }
 
-/// A subscriber, as the publisher sees it. Runs on the publisher's task or thread, so it must be quick.
+/// A subscriber as the publisher sees it. It runs on the task or thread of the publisher, and must therefore be quick.
 pub trait Subscriber<T>: Send + Sync {
-    /// Takes an item, or does not. Never waits.
+    /// Takes an item, or declines. Never waits.
     fn offer(&self, item: &T) -> Offer;
 
-    /// Takes an item, waiting for room at most this long. Only asked of one that [waits](Self::waits).
+    /// Takes an item, and waits at most this long for room. Called only for one that [waits](Self::waits).
     fn offer_within<'a>(&'a self, item: &'a T, within: Duration) -> BoxFuture<'a, Offer> {
         let _ = within;
         Box::pin(std::future::ready(self.offer(item)))
     }
 
-    /// True when a publisher that can wait should wait for this subscriber.
+    /// Returns true if a publisher that can wait should wait for this subscriber.
     fn waits(&self) -> bool {
         false
     }
 
-    /// Hears of the topic's owner.
+    /// Receives news of the topic's owner.
     fn notice(&self, notice: Notice) {
         let _ = notice;
     }
 
-    /// Items waiting, and the most that may.
+    /// Returns the number of items waiting, and the most that may wait.
     fn depth(&self) -> (usize, usize) {
         (0, 0)
     }
 
-    /// What waits, and for how long. Without a [`Queue`] behind it: the depth alone.
+    /// Returns the number of items waiting, and their age. For a subscriber without a [`Queue`]: the number alone.
     fn backlog(&self) -> Backlog {
         let (depth, capacity) = self.depth();
         Backlog { depth, capacity, ..Backlog::default() }
     }
 }
 
-/// What to do when there is no room.
+/// The item that goes when there is no room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Policy {
-    /// The oldest waiting item goes.
+    /// The oldest waiting item.
     DropOldest,
-    /// The new item goes.
+    /// The new item.
     DropNewest,
-    /// The publisher waits, if it can; else the new item goes.
+    /// None, if the publisher can wait; otherwise the new item.
     Wait,
 }
 
-/// What a subscriber makes of an item; `None`: it does not concern it.
+/// Turns a published item into one for the subscriber; `None` skips it.
 type Select<T, U> = Box<dyn Fn(&T) -> Option<U> + Send + Sync>;
 
-/// Selects from what is published and puts it into a queue.
+/// Selects from the published items, and puts the selected ones into a queue.
 pub struct QueueSubscriber<T, U> {
     queue: Queue<U>,
     policy: Policy,
@@ -80,7 +80,7 @@ pub struct QueueSubscriber<T, U> {
 }
 
 impl<T, U: Send + 'static> QueueSubscriber<T, U> {
-    /// Puts what `select` makes of an item into the queue; `None` skips the item. It runs in the publisher.
+    /// Puts each item into the queue as `select` returns it; `None` skips the item. `select` runs in the publisher.
     pub fn new(
         queue: &Queue<U>,
         policy: Policy,
@@ -95,13 +95,13 @@ impl<T, U: Send + 'static> QueueSubscriber<T, U> {
         }
     }
 
-    /// Hands over what had to go, old or new, instead of just dropping it.
+    /// Hands each item that had to go, old or new, to `on_drop`.
     pub fn on_drop(mut self, on_drop: impl Fn(U) + Send + Sync + 'static) -> Self {
         self.on_drop = Box::new(on_drop);
         self
     }
 
-    /// Hears of the topic's owner.
+    /// Hands news of the topic's owner to `on_notice`.
     pub fn on_notice(mut self, on_notice: impl Fn(Notice) + Send + Sync + 'static) -> Self {
         self.on_notice = Box::new(on_notice);
         self
@@ -126,6 +126,7 @@ impl<T, U: Send + 'static> QueueSubscriber<T, U> {
             None => Offer::Taken,
             Some(gone) => {
                 (self.on_drop)(gone);
+                // A closed queue gives the new item back, an open one the oldest.
                 if self.queue.is_closed() { Offer::Down } else { Offer::Dropped(1) }
             }
         }
@@ -167,15 +168,15 @@ impl<T: Sync, U: Send + 'static> Subscriber<T> for QueueSubscriber<T, U> {
     }
 }
 
-/// Selects from what is published and tells it to an actor. What does not fit into its mailbox goes, unless the publisher
-/// waits.
+/// Selects from the published items, and tells the selected ones to an actor. A new item that finds no room in the mailbox is
+/// dropped, unless the publisher waits.
 pub struct RecipientSubscriber<T, M, R = ()> {
     recipient: Recipient<M, R>,
     select: Select<T, M>,
 }
 
 impl<T, M, R> RecipientSubscriber<T, M, R> {
-    /// Tells the recipient what `select` makes of an item; `None` skips the item. It runs in the publisher.
+    /// Tells each item to the recipient as `select` returns it; `None` skips the item. `select` runs in the publisher.
     pub fn new(recipient: Recipient<M, R>, select: impl Fn(&T) -> Option<M> + Send + Sync + 'static) -> Self {
         RecipientSubscriber { recipient, select: Box::new(select) }
     }
