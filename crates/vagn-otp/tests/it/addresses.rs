@@ -82,7 +82,7 @@ async fn a_deadline_covers_the_queue_and_the_work() {
     assert_eq!(before.elapsed().as_secs(), 5);
 }
 
-/// Takes one message at a time, and its time.
+/// Takes ten seconds for each message.
 struct Slow;
 
 impl Actor for Slow {}
@@ -116,14 +116,14 @@ async fn a_full_mailbox_hands_the_message_back_and_counts_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_can_wait_for_room_gets_it() {
+async fn a_sender_that_can_wait_for_room_gets_it() {
     let (addr, _alone) = full_mailbox().await;
     assert_eq!(addr.tell(3, LONG).await, Ok(()));
     assert_eq!(addr.call(4, LONG).await, Ok(4));
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_left_when_an_actor_ends_for_good_is_counted_and_its_callers_told() {
+async fn messages_left_when_an_actor_ends_for_good_are_counted_and_their_callers_told() {
     let (addr, spec, _) = part("a", &Journal::default());
     let _alone = Alone::child(spec.transient()).await;
     addr.try_tell(Work(S)).unwrap();
@@ -161,7 +161,7 @@ async fn a_plain_thread_can_tell_and_call() {
     root.stop().await;
 }
 
-/// Reminds itself.
+/// Sends itself a message every second.
 struct Clock {
     probe: Recipient<&'static str>,
 }
@@ -200,7 +200,7 @@ async fn timers_belong_to_the_incarnation_that_set_them() {
     let (addr, alone) = Alone::actor(move || Clock { probe: recipient.clone() }).await;
     probe.expect().await;
     tokio::time::sleep(S / 2).await;
-    assert_eq!(addr.call(Die, LONG).await, Ok(()), "who fails on purpose still answers");
+    assert_eq!(addr.call(Die, LONG).await, Ok(()), "an actor that fails on purpose still answers");
     assert_eq!(alone.restarted(1).await, vagn_otp::ExitReason::Failed("asked to".to_owned()));
     // The first incarnation's next tick was due in half a second, the second's is due in one.
     probe.expect_nothing(S * 9 / 10).await;

@@ -1,4 +1,4 @@
-//! Everything goes wrong at random, for a while. What was promised must hold all the same.
+//! Everything goes wrong at random, for a while. The promises must hold all the same.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -13,7 +13,7 @@ use crate::parts::{Crash, Finish, Journal, LONG, Note, Part, Settings, Work, par
 const S: Duration = Duration::from_secs(1);
 const NAMES: [&str; 9] = ["a", "b", "c", "d", "e", "f", "g", "h", "i"];
 
-/// Chance that can be run again: splitmix64.
+/// Repeatable random numbers: splitmix64.
 struct Chance(u64);
 
 impl Chance {
@@ -35,7 +35,8 @@ struct Tree {
 /// Three branches of three, one for each strategy. Branches give up now and then, and come back.
 async fn tree() -> Tree {
     vagn_otp::quiet_panics();
-    let (mut addrs, mut sets) = (Vec::new(), Vec::new());
+    let mut addrs = Vec::new();
+    let mut sets = Vec::new();
     let mut root = Supervisor::new("root", OneForOne);
     for (at, strategy) in [OneForOne, RestForOne, OneForAll].into_iter().enumerate() {
         let mut branch = Supervisor::new(&format!("branch-{at}"), strategy).intensity(1, 5 * S);
@@ -53,9 +54,10 @@ async fn tree() -> Tree {
 impl Tree {
     async fn disturb(&self, chance: &mut Chance) {
         let at = chance.below(self.addrs.len());
-        let (addr, name) = (&self.addrs[at], NAMES[at]);
+        let addr = &self.addrs[at];
+        let name = NAMES[at];
         let processes = self.root.processes();
-        // What cannot be done at this moment is left out.
+        // A disturbance that is not possible at this moment is left out.
         let _done = match chance.below(10) {
             0 => addr.try_tell(Crash).is_ok(),
             1 => addr.try_tell(Finish).is_ok(),
@@ -73,7 +75,7 @@ impl Tree {
         addr.try_tell(Note(0)).ok();
     }
 
-    /// All that was accepted was handled or counted as lost, and nobody ever ran twice at once.
+    /// Every accepted message was handled or counted as lost, and no actor ever ran twice at once.
     async fn assert_sound(&self, seed: u64) {
         for (at, addr) in self.addrs.iter().enumerate() {
             let name = NAMES[at];
@@ -87,8 +89,11 @@ impl Tree {
             assert_eq!(self.sets[at].overlaps(), 0, "seed {seed}: {name} never ran twice at once");
         }
         // A kill may still have been on its way.
-        let up = || self.root.processes().list().iter().all(|process| process.state == ProcessState::Running);
-        until(|| up().then_some(())).await;
+        until(|| self.is_up().then_some(())).await;
+    }
+
+    fn is_up(&self) -> bool {
+        self.root.processes().list().iter().all(|process| process.state == ProcessState::Running)
     }
 }
 
@@ -102,7 +107,7 @@ async fn until_answered(addr: &Addr<Part>) -> Option<u32> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn whatever_happens_every_actor_comes_back_and_every_message_is_accounted_for() {
+async fn after_all_disturbances_every_actor_comes_back_and_every_message_is_accounted_for() {
     let first = std::env::var("VAGN_SEED").ok().and_then(|seed| seed.parse().ok());
     let rounds = if std::env::var_os("VAGN_LONG").is_some() { 2_000 } else { 30 };
     let first: u64 = first.unwrap_or(1);

@@ -1,4 +1,4 @@
-//! When a supervisor gives up, and what comes of that.
+//! The limits of a supervisor: it gives up, and its parent or the program acts on that.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -76,7 +76,7 @@ async fn a_child_that_panics_in_its_start_is_tried_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_tree_that_cannot_start_says_who_and_why_and_leaves_nothing_running() {
+async fn a_tree_that_cannot_start_names_the_child_and_the_reason_and_leaves_nothing_running() {
     vagn_otp::quiet_panics();
     let journal = Journal::default();
     let (a, a_spec, _) = part("a", &journal);
@@ -131,8 +131,7 @@ async fn a_branch_with_backoff_is_restarted_ever_more_slowly_and_the_rest_goes_o
     let begun = tokio::time::Instant::now();
     let mut seconds = Vec::new();
     for n in 1..=5 {
-        let tries = || root.processes().get("inner").filter(|inner| inner.restarts >= n);
-        until(tries).await;
+        until(|| root.processes().get("inner").filter(|inner| inner.restarts >= n)).await;
         seconds.push(begun.elapsed().as_secs());
     }
     assert_eq!(seconds, [1, 3, 7, 15, 23], "after 1, 2, 4, 8 and again 8 s");
@@ -156,7 +155,7 @@ async fn a_child_with_backoff_may_fail_its_first_start() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn those_after_a_child_with_backoff_wait_for_it_when_they_build_on_it() {
+async fn children_that_build_on_a_child_with_backoff_wait_for_it() {
     let trio = Trio::start(RestForOne, |_, spec| spec.backoff(S, 4 * S)).await;
     trio.crash(0).await;
     trio.journal.expect("-c -b").await;
@@ -166,7 +165,7 @@ async fn those_after_a_child_with_backoff_wait_for_it_when_they_build_on_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn significant_children_end_their_supervisor_as_it_says() {
+async fn significant_children_end_their_supervisor_as_it_is_set() {
     for (when, after_one, after_both) in [
         (AutoShutdown::Never, false, false),
         (AutoShutdown::Any, true, true),
@@ -182,7 +181,7 @@ async fn significant_children_end_their_supervisor_as_it_says() {
         a.call(Finish, LONG).await.unwrap();
         let alive = c.call(Work(LONG / 2), LONG).await.is_ok();
         assert_eq!(alive, !after_one, "{when:?}");
-        // Refused when the first end was enough.
+        // Refused if the first end was enough.
         let second = b.call(Finish, LONG).await;
         assert_eq!(second.is_err(), after_one);
         let ended = tokio::time::timeout(LONG, root.ended()).await;

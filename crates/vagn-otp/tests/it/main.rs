@@ -1,4 +1,4 @@
-//! The test matrix: what a tree of processes must survive. Each test is a sentence about it.
+//! The test matrix of a tree of processes. The name of each test is a sentence about it.
 
 mod addresses;
 mod backlogs;

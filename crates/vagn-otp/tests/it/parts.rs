@@ -1,4 +1,4 @@
-//! What the tests build their trees from: an actor that writes down its comings and goings.
+//! The parts of the trees in the tests: an actor that writes down its starts and stops.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -10,7 +10,7 @@ use vagn_otp::{Actor, Addr, CallError, ChildSpec, Context, Failure, Handle, Root
 
 pub(crate) const LONG: Duration = Duration::from_secs(60);
 
-/// What happened, in order: `+a` a started, `-a` a stopped, `!a` an incarnation of a is gone.
+/// Events in order: `+a` a started, `-a` a stopped, `!a` an incarnation of a was dropped.
 #[derive(Clone, Default)]
 pub(crate) struct Journal(Arc<Mutex<Vec<String>>>);
 
@@ -19,7 +19,7 @@ impl Journal {
         self.0.lock().push(line.into());
     }
 
-    /// Everything since the last time, in one line.
+    /// Returns the events since the last call, on one line.
     pub(crate) fn take(&self) -> String {
         std::mem::take(&mut *self.0.lock()).join(" ")
     }
@@ -28,7 +28,7 @@ impl Journal {
         self.0.lock().join(" ")
     }
 
-    /// Waits until the journal reads so, and starts a new one.
+    /// Waits until the journal reads like this, and starts a new one.
     pub(crate) async fn expect(&self, text: &str) {
         let patience =
             tokio::time::timeout(PATIENCE / 2, until(|| (self.read() == text).then_some(()))).await;
@@ -43,16 +43,16 @@ pub(crate) struct Part {
     set: Arc<Settings>,
 }
 
-/// How all incarnations of a part behave.
+/// Behaviour of all incarnations of a part.
 #[derive(Default)]
 pub(crate) struct Settings {
     pub(crate) journal: Journal,
     pub(crate) fail_start: AtomicBool,
-    /// So many starts to come panic.
+    /// Number of starts to come that panic.
     pub(crate) starts_to_panic: AtomicUsize,
     pub(crate) panic_in_stop: AtomicBool,
     pub(crate) hang_in_stop: AtomicBool,
-    /// Starts and stops are written down, and nothing else.
+    /// Only starts and stops are written down.
     pub(crate) quiet: bool,
     alive: AtomicUsize,
     overlaps: AtomicUsize,
@@ -68,7 +68,7 @@ impl Settings {
         flag.store(true, Ordering::SeqCst);
     }
 
-    /// How often an incarnation began while another was still there.
+    /// Returns the number of incarnations that began while another was still there.
     pub(crate) fn overlaps(&self) -> usize {
         self.overlaps.load(Ordering::SeqCst)
     }
@@ -117,13 +117,13 @@ impl Actor for Part {
     }
 }
 
-/// Panics.
+/// Makes the part panic.
 pub(crate) struct Crash;
-/// Ends normally.
+/// Makes the part end normally.
 pub(crate) struct Finish;
-/// Takes this long.
+/// Takes this much time to handle.
 pub(crate) struct Work(pub(crate) Duration);
-/// Is written down.
+/// Is written into the journal.
 pub(crate) struct Note(pub(crate) u32);
 
 impl Handle<Crash> for Part {
@@ -182,12 +182,13 @@ pub(crate) struct Trio {
 }
 
 impl Trio {
-    /// Starts them; `shape` has the last word on each spec, by its position.
+    /// Starts them; `shape` may change each spec, given its position.
     pub(crate) async fn start(strategy: Strategy, shape: impl Fn(usize, ChildSpec) -> ChildSpec) -> Trio {
         vagn_otp::quiet_panics();
         let journal = Journal::default();
         let mut supervisor = Supervisor::new("root", strategy);
-        let (mut addrs, mut sets) = (Vec::new(), Vec::new());
+        let mut addrs = Vec::new();
+        let mut sets = Vec::new();
         for (at, name) in NAMES.into_iter().enumerate() {
             let (addr, spec, set) = part_with(name, Settings::quiet(&journal));
             supervisor = supervisor.child(shape(at, spec));
@@ -203,7 +204,7 @@ impl Trio {
         assert_eq!(self.addrs[at].call(Crash, LONG).await, Err(CallError::Crashed));
     }
 
-    /// Every part answers, and there never were two incarnations of one.
+    /// Checks that every part answers, and never had two incarnations at once.
     pub(crate) async fn assert_well(&self) {
         for (at, addr) in self.addrs.iter().enumerate() {
             assert_eq!(addr.call(Work(Duration::ZERO), LONG).await, Ok(()), "part {}", NAMES[at]);

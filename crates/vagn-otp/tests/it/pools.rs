@@ -1,4 +1,4 @@
-//! Pools: fair lanes, poison jobs, questions, resizing, draining. On the real clock, for workers are threads.
+//! Pools: fair lanes, poison jobs, questions, changes of size, and stops. On the real clock, for workers are threads.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -35,6 +35,11 @@ impl Done {
     }
 }
 
+/// Sums a counter over all workers.
+fn sum(pool: &Pool<u32>, count: fn(&Stats) -> u64) -> u64 {
+    pool.workers().iter().map(|(_, stats)| count(stats)).sum()
+}
+
 #[tokio::test]
 async fn poison_jobs_lose_only_themselves() {
     let done = Done::default();
@@ -49,8 +54,7 @@ async fn poison_jobs_lose_only_themselves() {
     let expected: BTreeSet<u32> = (1..=200).filter(|job| job % 10 != 0).collect();
     until(|| (done.set() == expected).then_some(())).await;
     assert_eq!(done.0.lock().len(), expected.len(), "none twice");
-    let sum = |count: fn(&Stats) -> u64| pool.workers().iter().map(|(_, stats)| count(stats)).sum::<u64>();
-    until(|| ((sum(Stats::lost), sum(Stats::handled)) == (20, 180)).then_some(())).await;
+    until(|| ((sum(&pool, Stats::lost), sum(&pool, Stats::handled)) == (20, 180)).then_some(())).await;
     root.stop().await;
 }
 
@@ -70,8 +74,12 @@ async fn a_pool_with_an_intensity_gives_up_when_poison_comes_too_fast() {
 #[tokio::test]
 async fn a_flood_in_one_lane_does_not_starve_the_other() {
     let (flood, calm) = (Queue::new(1000), Queue::new(1000));
-    (0..100).for_each(|_| flood.try_push("flood").unwrap());
-    (0..10).for_each(|_| calm.try_push("calm").unwrap());
+    for _ in 0..100 {
+        flood.try_push("flood").unwrap();
+    }
+    for _ in 0..10 {
+        calm.try_push("calm").unwrap();
+    }
     let order = Arc::new(Mutex::new(Vec::new()));
     let seen = order.clone();
     let pool = Pool::builder("pool").lane("flood", &flood).lane("calm", &calm);
@@ -115,8 +123,9 @@ async fn a_question_is_answered_and_a_crash_answers_too() {
 }
 
 #[tokio::test]
-async fn a_full_pool_refuses_a_question_at_once_and_one_nobody_waits_for_is_not_worked_on() {
-    let (lane, worked) = (Queue::new(1), Arc::new(AtomicUsize::new(0)));
+async fn a_full_pool_refuses_a_question_at_once_and_leaves_out_one_without_a_caller() {
+    let lane = Queue::new(1);
+    let worked = Arc::new(AtomicUsize::new(0));
     let counted = worked.clone();
     let (pool, spec) = Pool::builder("pool").lane("only", &lane).child(move |_| {
         let worked = counted.clone();
@@ -126,7 +135,7 @@ async fn a_full_pool_refuses_a_question_at_once_and_one_nobody_waits_for_is_not_
             })
         }
     });
-    // Nobody works yet.
+    // The pool does not run yet.
     assert_eq!(pool.call::<(), ()>((), Duration::from_millis(1)).await, Err(CallError::Timeout));
     assert_eq!(pool.call::<(), ()>((), LONG).await, Err(CallError::Full));
     let root = root(spec).await;
@@ -137,7 +146,7 @@ async fn a_full_pool_refuses_a_question_at_once_and_one_nobody_waits_for_is_not_
 }
 
 #[tokio::test]
-async fn the_process_list_shows_what_waits_in_all_lanes_of_a_pool() {
+async fn the_process_list_shows_the_jobs_in_all_lanes_of_a_pool() {
     let (one, other) = (Queue::new(4), Queue::new(8));
     let (gate, opened) = std::sync::mpsc::channel::<()>();
     let opened = Arc::new(Mutex::new(opened));
@@ -166,7 +175,9 @@ async fn a_graceful_stop_does_every_job_in_the_lanes() {
     let (_pool, spec) = Pool::builder("pool").workers(4).lane("jobs", &jobs).child(move |_| made.worker());
     let root = root(spec).await;
     let all: BTreeSet<u32> = (0..5000).filter(|job| job % 10 != 0).collect();
-    all.iter().for_each(|job| jobs.try_push(*job).unwrap());
+    for job in &all {
+        jobs.try_push(*job).unwrap();
+    }
     root.stop().await;
     assert_eq!(done.set(), all);
     assert!(matches!(jobs.try_push(1), Err(PushError::Closed(1))));
@@ -174,18 +185,19 @@ async fn a_graceful_stop_does_every_job_in_the_lanes() {
 
 #[tokio::test]
 async fn a_pool_grows_and_shrinks_while_it_works() {
-    let (jobs, done) = (Queue::new(1000), Done::default());
+    let jobs = Queue::new(1000);
+    let done = Done::default();
     let made = done.clone();
     let (pool, spec) = Pool::builder("pool").workers(2).lane("jobs", &jobs).child(move |_| made.worker());
     let root = root(spec).await;
-    let names = |pool: &Pool<u32>| pool.workers().into_iter().map(|(name, _)| name).collect::<Vec<_>>();
     for (round, (size, expected)) in
         [(4, "pool-0 pool-1 pool-2 pool-3"), (1, "pool-0"), (0, "pool-0"), (2, "pool-0 pool-1")]
             .into_iter()
             .enumerate()
     {
         pool.resize(size).await.unwrap();
-        assert_eq!(names(&pool).join(" "), expected);
+        let names: Vec<_> = pool.workers().into_iter().map(|(name, _)| name).collect();
+        assert_eq!(names.join(" "), expected);
         assert_eq!(root.processes().list().len(), 2 + pool.size());
         let job = 10 * round as u32 + 1;
         jobs.push(job, LONG).await.unwrap();
@@ -228,13 +240,16 @@ async fn a_worker_that_hangs_is_replaced_and_its_caller_told() {
 
 #[tokio::test]
 async fn jobs_left_when_a_pool_is_removed_are_done_first() {
-    let (jobs, done) = (Queue::new(100), Done::default());
+    let jobs = Queue::new(100);
+    let done = Done::default();
     let made = done.clone();
     let (_pool, spec) = Pool::builder("pool").lane("jobs", &jobs).child(move |_| made.worker());
     let supervisor = Supervisor::new("root", OneForOne);
     let handle = supervisor.handle();
     let root = supervisor.start().await.unwrap();
-    (1..=9).for_each(|job| jobs.try_push(job).unwrap());
+    for job in 1..=9 {
+        jobs.try_push(job).unwrap();
+    }
     handle.add(spec).await.unwrap();
     assert!(handle.remove("pool").await);
     assert_eq!(done.set().len(), 9);

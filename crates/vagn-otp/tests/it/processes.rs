@@ -49,7 +49,7 @@ async fn the_list_shows_the_tree_with_parents_before_children_in_start_order() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_list_tells_how_each_process_fares() {
+async fn the_list_tells_the_state_and_the_counters_of_each_process() {
     vagn_otp::quiet_panics();
     let (addr, spec, _) = part("a", &Journal::default());
     let root = Supervisor::new("root", OneForOne).child(spec.transient()).start().await.unwrap();

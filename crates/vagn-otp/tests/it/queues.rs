@@ -1,4 +1,4 @@
-//! Queues: bounds, order, fairness, and above all no wake-up lost.
+//! Queues: bounds, order, fairness, and above all no lost wake-up.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -39,14 +39,14 @@ async fn a_closed_queue_gives_what_it_has_and_takes_nothing() {
     let queue = Queue::new(1);
     queue.try_push(1).unwrap();
     let (waited, ()) = tokio::join!(queue.push(2, LONG), async { queue.close() });
-    assert_eq!(waited, Err(PushError::Closed(2)), "who waits for room gets its item back");
+    assert_eq!(waited, Err(PushError::Closed(2)), "an item that waits for room comes back");
     assert_eq!(queue.try_push(3), Err(PushError::Closed(3)));
     assert_eq!((queue.pop().await, queue.pop().await), (Some(1), None));
     assert_eq!(queue.pop_blocking(MS), Err(PopError::Closed));
 }
 
 #[tokio::test(start_paused = true)]
-async fn closing_wakes_everyone_who_waits_for_an_item() {
+async fn a_close_wakes_every_wait_for_an_item() {
     let queue = Queue::<u32>::new(1);
     let all = async { tokio::join!(queue.pop(), queue.pop(), queue.pop()) };
     let (popped, ()) = tokio::join!(all, async { queue.close() });
@@ -54,12 +54,12 @@ async fn closing_wakes_everyone_who_waits_for_an_item() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn those_who_wait_for_room_get_it_in_order_of_arrival() {
+async fn items_that_wait_for_room_get_it_in_order_of_arrival() {
     let queue = Queue::new(1);
     queue.try_push(0).unwrap();
     let popped = async {
         tokio::task::yield_now().await;
-        assert_eq!(queue.try_push(9), Err(PushError::Full(9)), "no pushing in");
+        assert_eq!(queue.try_push(9), Err(PushError::Full(9)), "an item cannot pass those that wait");
         let mut popped = Vec::new();
         for _ in 0..4 {
             popped.extend(queue.pop().await);
@@ -72,7 +72,7 @@ async fn those_who_wait_for_room_get_it_in_order_of_arrival() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_who_gives_up_waiting_takes_its_item_along() {
+async fn a_giver_that_stops_waiting_takes_its_item_along() {
     let queue = Queue::new(1);
     queue.try_push(1).unwrap();
     assert_eq!(queue.push(2, MS).await, Err(PushError::Full(2)));
@@ -84,7 +84,7 @@ async fn one_who_gives_up_waiting_takes_its_item_along() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_wake_up_for_one_who_left_goes_to_the_next() {
+async fn a_wake_up_for_a_taker_that_has_left_goes_to_the_next() {
     let queue = Queue::new(4);
     let mut leaver = Box::pin(queue.pop());
     let mut stayer = Box::pin(queue.pop());
@@ -95,8 +95,8 @@ async fn a_wake_up_for_one_who_left_goes_to_the_next() {
     assert_eq!(tokio::time::timeout(LONG, stayer).await, Ok(Some(1)));
 }
 
-/// Some give and some take, in every way there is, through a queue much smaller than what goes through it. A lost wake-up
-/// shows as a stand-still, which the time limits of the waits turn into a failure.
+/// Threads give and take in every way there is, through a queue much smaller than the number of items. A lost wake-up shows as
+/// a stand-still, which the time limits of the waits turn into a failure.
 #[test]
 fn nothing_is_lost_doubled_or_left_asleep_among_many_threads() {
     let rounds = if std::env::var_os("VAGN_LONG").is_some() { 200 } else { 4 };
@@ -108,7 +108,8 @@ fn nothing_is_lost_doubled_or_left_asleep_among_many_threads() {
 
 fn stress(capacity: usize, givers: u64, takers: u64, each: u64) {
     let queue = Queue::new(capacity);
-    let (sum, count) = (AtomicU64::new(0), AtomicU64::new(0));
+    let sum = AtomicU64::new(0);
+    let count = AtomicU64::new(0);
     std::thread::scope(|scope| {
         let taking: Vec<_> = (0..takers)
             .map(|taker| {
@@ -127,13 +128,19 @@ fn stress(capacity: usize, givers: u64, takers: u64, each: u64) {
                 let queue = &queue;
                 scope.spawn(move || {
                     let runtime = runtime();
-                    (0..each).for_each(|n| runtime.block_on(give(queue, giver, giver * each + n)));
+                    for n in 0..each {
+                        runtime.block_on(give(queue, giver, giver * each + n));
+                    }
                 })
             })
             .collect();
-        giving.into_iter().for_each(|giver| giver.join().expect("no giver panics"));
+        for giver in giving {
+            giver.join().expect("no giver panics");
+        }
         queue.close();
-        taking.into_iter().for_each(|taker| taker.join().expect("no taker panics"));
+        for taker in taking {
+            taker.join().expect("no taker panics");
+        }
     });
     let total = givers * each;
     assert_eq!((count.into_inner(), sum.into_inner()), (total, total * (total - 1) / 2));
@@ -143,7 +150,7 @@ fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a small runtime starts")
 }
 
-/// Gives in the giver's own way: waiting in a task, waiting on its thread, or asking first and giving up now and then.
+/// Gives in the giver's own way: it waits in a task, waits on its thread, or gives up now and then and tries again.
 async fn give(queue: &Queue<u64>, giver: u64, item: u64) {
     let result = match giver % 3 {
         0 => queue.push(item, LONG).await,
@@ -163,7 +170,7 @@ async fn give_up_and_try_again(queue: &Queue<u64>, mut item: u64) -> Result<(), 
     queue.push(item, LONG).await
 }
 
-/// Takes in the taker's own way, one of which begins to wait and leaves again.
+/// Takes in the taker's own way: it waits in a task, waits on its thread, or begins to wait and leaves again.
 async fn take(queue: &Queue<u64>, taker: u64) -> Option<u64> {
     match taker % 3 {
         0 => queue.pop().await,

@@ -1,4 +1,4 @@
-//! Stopping: in order, within limits, and without losing what was accepted.
+//! Stops: in order, within limits, and without the loss of an accepted message.
 
 use std::time::Duration;
 
@@ -15,7 +15,9 @@ async fn a_graceful_stop_handles_all_thousand_messages_in_the_mailbox() {
     let (addr, spec, _) = part("a", &journal);
     let root = Supervisor::new("root", OneForOne).child(spec).start().await.unwrap();
     addr.try_tell(Work(S)).unwrap();
-    (0..1000).for_each(|n| addr.try_tell(Note(n)).unwrap());
+    for n in 0..1000 {
+        addr.try_tell(Note(n)).unwrap();
+    }
     assert_eq!(root.stop().await, Exit::Stopped);
     let stats = addr.stats();
     assert_eq!((stats.handled(), stats.lost()), (1001, 0));
@@ -26,7 +28,9 @@ async fn a_graceful_stop_handles_all_thousand_messages_in_the_mailbox() {
 #[tokio::test(start_paused = true)]
 async fn children_stop_in_reverse_order_one_after_another() {
     let trio = Trio::start(OneForOne, |_, spec| spec).await;
-    trio.addrs.iter().for_each(|addr| addr.try_tell(Work(S)).unwrap());
+    for addr in &trio.addrs {
+        addr.try_tell(Work(S)).unwrap();
+    }
     trio.root.stop().await;
     assert_eq!(trio.journal.take(), "-c -b -a");
 }
@@ -57,7 +61,7 @@ async fn a_crash_while_stopping_does_not_disturb_the_stop() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_crash_of_one_while_another_stops_is_not_repaired_any_more() {
+async fn a_crash_during_a_stop_is_not_repaired() {
     let trio = Trio::start(OneForOne, |_, spec| spec).await;
     trio.addrs[2].try_tell(Work(2 * S)).unwrap();
     let crash = async {
@@ -100,7 +104,7 @@ async fn a_stop_ends_a_pause_before_a_restart() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_killed_tree_is_gone_at_once_with_all_its_grandchildren() {
+async fn a_killed_tree_ends_at_once_with_all_its_grandchildren() {
     let journal = Journal::default();
     let (a, a_spec, _) = part("a", &journal);
     let (b, b_spec, _) = part("b", &journal);
@@ -130,7 +134,7 @@ fn pending(root: &Root) -> Vec<String> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stop_that_takes_long_names_what_it_waits_for_and_what_comes_after() {
+async fn a_stop_that_takes_long_names_the_processes_that_have_not_ended() {
     let journal = Journal::default();
     let parts = ["a", "b", "c", "d"].map(|name| part(name, &journal));
     Settings::set(&parts[2].2.hang_in_stop);

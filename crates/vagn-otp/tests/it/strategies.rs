@@ -1,4 +1,4 @@
-//! Who goes down and up with whom.
+//! The strategies: the children that are restarted together.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ fn as_is(_: usize, spec: ChildSpec) -> ChildSpec {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_panic_restarts_exactly_those_the_strategy_says() {
+async fn a_panic_restarts_exactly_the_children_that_the_strategy_names() {
     let cases: [(Strategy, [&str; 3]); 3] = [
         (OneForOne, ["+a", "+b", "+c"]),
         (RestForOne, ["-c -b +a +b +c", "-c +b +c", "+c"]),
@@ -30,7 +30,7 @@ async fn a_panic_restarts_exactly_those_the_strategy_says() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_sibling_that_has_already_ended_does_not_hold_up_a_restart() {
+async fn a_sibling_that_has_already_ended_does_not_delay_a_restart() {
     let cases = [(OneForOne, "+a"), (RestForOne, "-c +a +b +c"), (OneForAll, "-c +a +b +c")];
     for (strategy, expected) in cases {
         let trio = Trio::start(strategy, |_, spec| spec.transient()).await;
@@ -45,8 +45,7 @@ async fn a_sibling_that_has_already_ended_does_not_hold_up_a_restart() {
 
 #[tokio::test(start_paused = true)]
 async fn a_temporary_sibling_is_stopped_with_its_group_and_not_started_again() {
-    let shape = |at, spec: ChildSpec| if at == 1 { spec.temporary() } else { spec };
-    let trio = Trio::start(OneForAll, shape).await;
+    let trio = Trio::start(OneForAll, |at, spec| if at == 1 { spec.temporary() } else { spec }).await;
     trio.crash(0).await;
     trio.journal.expect("-c -b +a +c").await;
     assert!(trio.root.processes().get("b").is_none(), "forgotten");
@@ -98,7 +97,7 @@ async fn restart_types_decide_which_ends_are_repaired() {
         let trio = Trio::start(OneForOne, |_, spec| shape(spec)).await;
         trio.addrs[0].call(Finish, LONG).await.unwrap();
         trio.crash(1).await;
-        // The third comes to no harm, and answers after the other two were seen to.
+        // The third is not touched, and answers after the other two were restarted or not.
         until(|| {
             (trio.root.processes().list().iter().all(|p| p.state != ProcessState::Starting)).then_some(())
         })

@@ -1,4 +1,4 @@
-//! Children on threads of their own. These run on the real clock, for threads know no other, and wait for conditions.
+//! Children on threads of their own. The tests run on the real clock, for threads know no other, and wait for conditions.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -52,9 +52,10 @@ async fn a_thread_that_hangs_is_found_by_its_watchdog() {
     alone.stop().await;
 }
 
-/// A thread that looks at nothing until it is released, and then reports what it sees.
+/// A thread that does not look at its stop flag until it is released, and then writes it down.
 fn deaf(release: &Arc<AtomicBool>, journal: &Journal) -> ChildSpec {
-    let (release, journal) = (release.clone(), journal.clone());
+    let release = release.clone();
+    let journal = journal.clone();
     ChildSpec::thread("deaf", move |ctx| {
         ctx.ready();
         while !release.load(Ordering::SeqCst) {
@@ -68,7 +69,8 @@ fn deaf(release: &Arc<AtomicBool>, journal: &Journal) -> ChildSpec {
 
 #[tokio::test]
 async fn a_stuck_thread_is_left_behind_fenced_and_shown() {
-    let (release, journal) = (Arc::new(AtomicBool::new(false)), Journal::default());
+    let release = Arc::new(AtomicBool::new(false));
+    let journal = Journal::default();
     let alone = Alone::child(deaf(&release, &journal)).await;
     alone.kill();
     alone.restarted(1).await;
@@ -76,7 +78,7 @@ async fn a_stuck_thread_is_left_behind_fenced_and_shown() {
     assert_eq!((info.abandoned, info.last_exit), (1, Some(ExitReason::Killed)));
     release.store(true, Ordering::SeqCst);
     until(|| (alone.info()?.abandoned == 0).then_some(())).await;
-    // The old one stays stopped, the new one works; who comes first is chance.
+    // The old one stays stopped, and the new one works; either may be first.
     let both = ["told to stop at work", "at work told to stop"];
     until(|| both.contains(&journal.read().as_str()).then_some(())).await;
     alone.stop().await;
@@ -84,11 +86,12 @@ async fn a_stuck_thread_is_left_behind_fenced_and_shown() {
 
 #[tokio::test]
 async fn a_thread_never_to_be_abandoned_is_waited_for() {
-    let (release, journal) = (Arc::new(AtomicBool::new(false)), Journal::default());
+    let release = Arc::new(AtomicBool::new(false));
+    let journal = Journal::default();
     let alone = Alone::child(deaf(&release, &journal).never_abandon()).await;
     alone.kill();
     until(|| (alone.info()?.state == ProcessState::Stopping).then_some(())).await;
-    // Longer than a thread that may be left behind is given.
+    // More time than a thread gets that may be left behind.
     let early = tokio::time::timeout(1500 * MS, alone.restarted(1)).await;
     assert!(early.is_err(), "no second incarnation while the first still runs");
     release.store(true, Ordering::SeqCst);
@@ -111,7 +114,7 @@ async fn a_stuck_thread_delays_the_stop_of_the_others_by_its_limits_only() {
     release.store(true, Ordering::SeqCst);
 }
 
-/// An actor that says which thread it runs on, and may block it.
+/// An actor that tells the name of its thread, and may block it.
 struct OnThread;
 
 impl Actor for OnThread {}
@@ -141,7 +144,7 @@ async fn an_actor_on_its_own_thread_may_block_without_holding_up_the_runtime() {
     let root = Supervisor::new("root", OneForOne).child(spec.on_thread().nice(5)).start().await.unwrap();
     assert_eq!(addr.call(WhereAreYou, LONG).await, Ok(Some("writer".to_owned())));
     let blocked = addr.call(Sleep(50 * MS), LONG);
-    // The runtime has one thread here; that it can still answer shows that the actor has another.
+    // The runtime has one thread here. It can still answer, so the actor has another.
     let (blocked, state) = tokio::join!(blocked, async { root.processes().get("writer").unwrap().state });
     assert_eq!((blocked, state), (Ok(()), ProcessState::Running));
     root.stop().await;
@@ -173,7 +176,7 @@ async fn an_actor_left_behind_in_a_blocking_handler_touches_the_mailbox_no_more(
     release.store(true, Ordering::SeqCst);
     until(|| (alone.info()?.abandoned == 0).then_some(())).await;
     assert!(addr.call(WhereAreYou, LONG).await.is_ok());
-    // The old one finished what it had in hand, which was not lost after all; the rest was the new one's.
+    // The old one finished its message, which was not lost after all; the new one handled the rest.
     until(|| (addr.stats().handled() == 3).then_some(())).await;
     assert_eq!((addr.stats().lost(), alone.info().unwrap().restarts), (0, 1));
     alone.stop().await;
@@ -187,14 +190,16 @@ async fn an_actor_on_its_own_thread_survives_panics_and_drains_like_any_other() 
     root.processes().inject("writer", Fault::Panic);
     assert!(addr.call(WhereAreYou, LONG).await.is_err());
     assert!(addr.call(WhereAreYou, LONG).await.is_ok());
-    (0..1000).for_each(|_| addr.try_tell(WhereAreYou).unwrap());
+    for _ in 0..1000 {
+        addr.try_tell(WhereAreYou).unwrap();
+    }
     root.stop().await;
     assert_eq!((addr.stats().handled(), addr.stats().lost()), (1001, 1));
 }
 
 #[cfg(target_os = "linux")]
 #[tokio::test]
-async fn a_thread_runs_at_the_nice_value_it_was_given_and_nobody_else_does() {
+async fn a_thread_runs_at_its_own_nice_value_and_no_other_thread_does() {
     // Field 19 of the thread's own stat, counted after the name in brackets.
     fn nice() -> Option<i32> {
         let stat = std::fs::read_to_string("/proc/thread-self/stat").ok()?;

@@ -30,7 +30,7 @@ fn content(queue: &Queue<u32>) -> Vec<u32> {
 }
 
 #[test]
-fn each_policy_decides_what_goes_when_there_is_no_room() {
+fn each_policy_decides_which_item_goes_when_there_is_no_room() {
     let cases: [(Policy, &[u32], &[u32], Published); 3] = [
         (Policy::DropOldest, &[3, 4], &[1, 2], Published { taken: 4, dropped: 2, ..Published::default() }),
         (Policy::DropNewest, &[1, 2], &[3, 4], Published { taken: 2, full: 2, ..Published::default() }),
@@ -61,7 +61,7 @@ fn a_full_subscriber_costs_the_others_nothing() {
 }
 
 #[test]
-fn a_subscriber_gets_what_it_selects_and_nothing_after_it_has_left() {
+fn a_subscriber_gets_the_items_it_selects_and_none_after_it_has_left() {
     let (topic, odd) = (Topic::new("numbers"), Queue::new(100));
     let select =
         QueueSubscriber::new(&odd, Policy::DropNewest, |item: &u32| (item % 2 == 1).then_some(item * 100));
@@ -85,7 +85,7 @@ fn a_subscriber_that_has_ended_is_counted_as_down() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_publisher_that_can_wait_waits_only_for_those_who_want_it() {
+async fn a_publisher_that_can_wait_waits_only_for_the_subscribers_that_want_it() {
     let topic = Topic::new("numbers");
     let (patient, hasty) = (Queue::new(1), Queue::new(1));
     topic.subscribe("hasty", everything(&hasty, Policy::DropOldest));
@@ -103,7 +103,7 @@ async fn a_publisher_that_can_wait_waits_only_for_those_who_want_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_publisher_can_first_serve_those_who_are_not_waited_for() {
+async fn a_publisher_can_first_serve_the_subscribers_that_are_not_waited_for() {
     let topic = Topic::new("numbers");
     let (patient, hasty) = (Queue::new(1), Queue::new(2));
     topic.subscribe("patient", everything(&patient, Policy::Wait));
@@ -140,7 +140,7 @@ async fn a_thread_can_publish_and_wait() {
     root.stop().await;
 }
 
-/// Owns a topic, and answers for its counters.
+/// Owns a topic, and lists its subscribers.
 struct Dispatcher {
     owner: Owner<u32>,
 }
@@ -167,7 +167,7 @@ impl Handle<Crash> for Dispatcher {
 }
 
 #[tokio::test(start_paused = true)]
-async fn subscriptions_survive_a_restart_of_the_owner_and_hear_of_it() {
+async fn subscribers_survive_a_restart_of_the_owner_and_are_told_of_it() {
     vagn_otp::quiet_panics();
     let (topic, queue) = (Topic::new("numbers"), Queue::new(100));
     let notices = Arc::new(Mutex::new(Vec::new()));

@@ -22,7 +22,7 @@ async fn an_actor_stuck_in_one_message_is_restarted_as_hung() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_watchdog_minds_neither_many_messages_nor_idleness() {
+async fn a_watchdog_ends_neither_an_actor_with_many_messages_nor_an_idle_one() {
     let (addr, spec, _) = part("a", &Journal::default());
     let _alone = Alone::child(spec.watchdog(3 * S)).await;
     for _ in 0..10 {
@@ -82,12 +82,12 @@ async fn an_injected_hang_is_found_by_the_watchdog() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_fault_acts_once_and_only_on_whom_it_was_meant_for() {
+async fn a_fault_acts_once_and_only_on_the_process_that_it_names() {
     vagn_otp::quiet_panics();
     let trio = Trio::start(OneForOne, |_, spec| spec).await;
     let processes = trio.root.processes();
     assert!(processes.inject("c", Fault::Panic));
-    assert!(!processes.inject("nobody", Fault::Panic));
+    assert!(!processes.inject("unknown", Fault::Panic));
     assert!(!processes.inject("root", Fault::Panic), "supervisors handle no messages");
     assert_eq!(trio.addrs[2].call(Note(1), LONG).await, Err(CallError::Crashed));
     trio.assert_well().await;
@@ -95,7 +95,7 @@ async fn a_fault_acts_once_and_only_on_whom_it_was_meant_for() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_task_suffers_faults_at_its_beats() {
+async fn injected_faults_act_at_the_beats_of_a_task() {
     vagn_otp::quiet_panics();
     let spec = ChildSpec::task("beater", |ctx| async move {
         ctx.ready();
