@@ -20,6 +20,7 @@ struct Node {
     #[serde(skip_serializing_if = "Option::is_none")]
     mailbox: Option<Mailbox>,
     handled: u64,
+    wakeups: u64,
     busy_s: f64,
     /// Of what the workers of its pool have handled, the part that this one did.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -40,6 +41,10 @@ struct Mailbox {
     full: u64,
     down: u64,
     lost: u64,
+    /// Age of the oldest message waiting.
+    oldest_s: f64,
+    /// Time since the last message was taken while others waited. Grows when the process is stuck, and not when it is busy.
+    stalled_s: f64,
 }
 
 /// The whole tree.
@@ -66,6 +71,7 @@ fn node(info: &ProcessInfo, handled_by_all: u64, list: &[ProcessInfo]) -> Node {
         since_s: info.since.as_secs_f64(),
         mailbox: (info.mailbox_capacity > 0).then(|| mailbox(info)),
         handled: info.handled,
+        wakeups: info.wakeups,
         busy_s: info.busy.as_secs_f64(),
         share: is_worker.then(|| info.handled as f64 / handled_by_all as f64),
         restarts: info.restarts,
@@ -83,5 +89,7 @@ fn mailbox(info: &ProcessInfo) -> Mailbox {
         full: info.full,
         down: info.down,
         lost: info.lost,
+        oldest_s: info.mailbox_oldest.as_secs_f64(),
+        stalled_s: info.mailbox_stalled.as_secs_f64(),
     }
 }

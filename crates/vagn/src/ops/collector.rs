@@ -3,14 +3,16 @@
 use std::fmt;
 
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeCounterValue, EncodeMetric, NoLabelSet};
+use prometheus_client::encoding::{
+    DescriptorEncoder, EncodeCounterValue, EncodeGaugeValue, EncodeMetric, NoLabelSet,
+};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::gauge::ConstGauge;
 use vagn_otp::ProcessInfo;
 
 use super::LateProcesses;
 
-/// Reads mailboxes, restarts and busy time of every process.
+/// Reads mailboxes, wake-ups, restarts and busy time of every process.
 pub struct ProcessCollector {
     processes: LateProcesses,
 }
@@ -27,29 +29,43 @@ impl Collector for ProcessCollector {
         let Some(processes) = self.processes.get() else { return Ok(()) };
         let list = processes.list();
         let mailboxes: Vec<_> = list.iter().filter(|info| info.mailbox_capacity > 0).collect();
-        gauge(&mut encoder, "mailbox_depth", "Messages waiting", &mailboxes, |info| info.mailbox_depth)?;
+        gauge(&mut encoder, "mailbox_depth", "Messages waiting", &mailboxes, |info| {
+            info.mailbox_depth as i64
+        })?;
         gauge(&mut encoder, "mailbox_capacity", "Most messages that may wait", &mailboxes, |info| {
-            info.mailbox_capacity
+            info.mailbox_capacity as i64
+        })?;
+        gauge(
+            &mut encoder,
+            "mailbox_oldest_seconds",
+            "Age of the oldest message waiting",
+            &mailboxes,
+            |info| info.mailbox_oldest.as_secs_f64(),
+        )?;
+        let stalled = "Time since a message was taken while others waited: grows when the actor is stuck";
+        gauge(&mut encoder, "mailbox_stalled_seconds", stalled, &mailboxes, |info| {
+            info.mailbox_stalled.as_secs_f64()
         })?;
         let all: Vec<_> = list.iter().collect();
         counter(&mut encoder, "actor_restarts", "Incarnations after the first", &all, |info| info.restarts)?;
         counter(&mut encoder, "actor_handled", "Messages, jobs or turns handled", &all, |info| info.handled)?;
+        counter(&mut encoder, "actor_wakeups", "Times woken from waiting", &all, |info| info.wakeups)?;
         counter(&mut encoder, "actor_busy_seconds", "Time spent handling", &all, |info| {
             info.busy.as_secs_f64()
         })
     }
 }
 
-fn gauge(
+fn gauge<N: EncodeGaugeValue>(
     encoder: &mut DescriptorEncoder<'_>,
     name: &str,
     help: &str,
     list: &[&ProcessInfo],
-    value: impl Fn(&ProcessInfo) -> usize,
+    value: impl Fn(&ProcessInfo) -> N,
 ) -> fmt::Result {
     let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
     for info in list {
-        let gauge = ConstGauge::new(i64::try_from(value(info)).unwrap_or(i64::MAX));
+        let gauge = ConstGauge::new(value(info));
         gauge.encode(family.encode_family(&[("actor", label(info))])?)?;
     }
     Ok(())

@@ -31,6 +31,17 @@ impl Handle<Count> for Counter {
     }
 }
 
+/// Takes this long.
+struct Work(Duration);
+
+impl Handle<Work> for Counter {
+    type Reply = ();
+
+    async fn handle(&mut self, Work(time): Work, _: &mut Context<Self>) {
+        tokio::time::sleep(time).await;
+    }
+}
+
 struct Fixture {
     router: Router,
     readiness: Arc<Readiness>,
@@ -135,6 +146,48 @@ async fn shows_the_tree_and_its_metrics() {
         assert!(page.lines().any(|each| each == line), "{line} is not in\n{page}");
     }
     assert!(page.ends_with("# EOF\n"));
+}
+
+/// Reads the counter's mailbox from `/actors`, and checks that `/metrics` says the same.
+async fn mailbox(fixture: &Fixture) -> Value {
+    let (_, body) = get(&fixture.router, "/actors").await;
+    let counter = json(&body)["children"][0].clone();
+    let (_, page) = get(&fixture.router, "/metrics").await;
+    for (name, value) in [
+        ("mailbox_oldest_seconds", &counter["mailbox"]["oldest_s"]),
+        ("mailbox_stalled_seconds", &counter["mailbox"]["stalled_s"]),
+        ("actor_wakeups_total", &counter["wakeups"]),
+    ] {
+        let line = format!(r#"vagn_{name}{{actor="counter"}} {value}"#);
+        assert!(page.lines().any(|each| each == line), "{line} is not in\n{page}");
+    }
+    json!([
+        counter["mailbox"]["oldest_s"],
+        counter["mailbox"]["stalled_s"],
+        counter["handled"],
+        counter["wakeups"]
+    ])
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stuck_actor_shows_a_long_time_since_the_last_message_was_taken() {
+    let fixture = fixture(false).await;
+    assert_eq!(mailbox(&fixture).await, json!([0.0, 0.0, 0, 0]));
+    for seconds in [60, 1] {
+        fixture.counter.try_tell(Work(Duration::from_secs(seconds))).unwrap();
+    }
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    assert_eq!(mailbox(&fixture).await, json!([10.0, 10.0, 0, 1]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_busy_actor_shows_old_messages_and_that_the_last_was_taken_just_now() {
+    let fixture = fixture(false).await;
+    for _ in 0..8 {
+        fixture.counter.try_tell(Work(Duration::from_secs(3))).unwrap();
+    }
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    assert_eq!(mailbox(&fixture).await, json!([10.0, 1.0, 3, 1]));
 }
 
 #[tokio::test]

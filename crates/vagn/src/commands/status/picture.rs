@@ -13,11 +13,17 @@ use vagn_load::ops::Page;
 /// Supervisors below supervisors that are shown; no tree of ours is half as deep.
 const DEPTH_MAX: usize = 16;
 
+/// Seconds that a message may wait before its process is called stuck or busy. Half of the default `hang_limit`, so that a stuck
+/// process is seen before the watchdog ends it.
+const WAIT_MAX_S: f64 = 5.0;
+
 /// A service at one moment.
 pub(super) struct Picture {
     ready: bool,
     notes: Vec<String>,
     numbers: Vec<(&'static str, String)>,
+    /// Processes with messages that have waited too long.
+    late: Vec<(&'static str, String)>,
     processes: Vec<Line>,
     restarts: u64,
 }
@@ -35,13 +41,18 @@ impl Picture {
     /// Reads the pages `/readyz`, `/metrics` and `/actors`; one that is empty is left out.
     pub(super) fn read(ready: &Page, metrics: &str, actors: &str) -> Self {
         let mut processes = Vec::new();
+        let mut late = Vec::new();
         if let Ok(root) = serde_json::from_str(actors) {
-            walk(&root, 0, &mut processes);
+            walk(&root, 0, &mut |process, depth| {
+                processes.push(Line::read(process, depth));
+                late.extend(lateness(process));
+            });
         }
         Self {
             ready: ready.status == 200,
             notes: notes(&ready.body),
             numbers: numbers(metrics),
+            late,
             restarts: processes.iter().map(|line| line.restarts).sum(),
             processes,
         }
@@ -58,6 +69,7 @@ impl fmt::Display for Picture {
         writeln!(f, "{}", if self.ready { "ready" } else { "NOT READY" })?;
         self.notes.iter().try_for_each(|note| writeln!(f, "  {note}"))?;
         self.numbers.iter().try_for_each(|(name, text)| writeln!(f, "{name:<12}{text}"))?;
+        self.late.iter().try_for_each(|(name, text)| writeln!(f, "{name:<12}{text}"))?;
         if self.processes.is_empty() {
             return Ok(());
         }
@@ -81,14 +93,29 @@ impl Line {
     }
 }
 
-/// Lists a process and all below it.
-fn walk(process: &Value, depth: usize, lines: &mut Vec<Line>) {
+/// Tells a stuck process from a busy one, if its messages have waited too long. For one that does not run, the state says enough.
+fn lateness(process: &Value) -> Option<(&'static str, String)> {
+    let mailbox = process.get("mailbox").filter(|_| text(process, "state") == "running")?;
+    let oldest = seconds(mailbox, "oldest_s");
+    let stalled = seconds(mailbox, "stalled_s");
+    let name = text(process, "name");
+    let waiting = format!("{} waiting, the oldest for {oldest:.0} s", number(mailbox, "depth"));
+    if stalled >= WAIT_MAX_S {
+        return Some(("stuck", format!("{name}: no message taken for {stalled:.0} s; {waiting}")));
+    }
+    (oldest >= WAIT_MAX_S).then(|| ("busy", format!("{name}: messages are taken, but too slowly; {waiting}")))
+}
+
+/// Visits a process and all below it.
+fn walk(process: &Value, depth: usize, visit: &mut dyn FnMut(&Value, usize)) {
     if process.get("name").is_none() || depth > DEPTH_MAX {
         return;
     }
-    lines.push(Line::read(process, depth));
+    visit(process, depth);
     let children = process.get("children").and_then(Value::as_array);
-    children.into_iter().flatten().for_each(|child| walk(child, depth + 1, lines));
+    for child in children.into_iter().flatten() {
+        walk(child, depth + 1, visit);
+    }
 }
 
 impl fmt::Display for Line {
@@ -156,6 +183,10 @@ fn number(object: &Value, key: &str) -> u64 {
     object.get(key).and_then(Value::as_u64).unwrap_or(0)
 }
 
+fn seconds(object: &Value, key: &str) -> f64 {
+    object.get(key).and_then(Value::as_f64).unwrap_or(0.0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -190,6 +221,27 @@ processes   3 with 2 restarts
       storage 0                  running, 3/64 waiting, 2 restarts, last exit: panic: disk gone
 ";
         assert_eq!(said, want);
+    }
+
+    /// Returns the line about a process in this state, with messages that have waited like this.
+    fn late(state: &str, oldest_s: f64, stalled_s: f64) -> String {
+        let mailbox =
+            serde_json::json!({"depth": 3, "capacity": 64, "oldest_s": oldest_s, "stalled_s": stalled_s});
+        let actors = serde_json::json!({"name": "ingest", "state": state, "mailbox": mailbox}).to_string();
+        let said = Picture::read(&page(200, "{}"), "", &actors).to_string();
+        let (late, processes) = said.strip_prefix("ready\n").unwrap().split_once("processes").unwrap();
+        assert_eq!(processes, format!("   1 with 0 restarts\n  {:<30} {state}, 3/64 waiting\n", "ingest"));
+        late.to_owned()
+    }
+
+    #[test]
+    fn tells_a_stuck_process_from_a_busy_one() {
+        let stuck = "stuck       ingest: no message taken for 75 s; 3 waiting, the oldest for 80 s\n";
+        let busy = "busy        ingest: messages are taken, but too slowly; 3 waiting, the oldest for 80 s\n";
+        assert_eq!(late("running", 80.2, 75.0), stuck);
+        assert_eq!(late("running", 80.2, 4.9), busy);
+        assert_eq!(late("running", 4.9, 4.9), "");
+        assert_eq!(late("waiting", 80.2, 75.0), "", "its own line says that it does not run");
     }
 
     #[test]
