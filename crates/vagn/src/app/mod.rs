@@ -15,7 +15,7 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::timeout;
 use tracing::{error, info, warn};
-use vagn_otp::{Exit, ExitReason, Root};
+use vagn_otp::{Exit, ExitReason, ProcessInfo, Root};
 use vagn_store::disk::RealDisk;
 use vagn_store::{DataDir, StoreError};
 
@@ -162,7 +162,8 @@ impl App {
         if let Ok(exit) = timeout(STOP_WITHIN, ended).await {
             return Some(exit);
         }
-        warn!(within = ?STOP_WITHIN, "the stop takes too long; ending what is left");
+        let pending = names(&self.root.pending());
+        warn!(within = ?STOP_WITHIN, pending, "the stop takes too long; ending what is left");
         timeout(KILL_WITHIN, self.root.kill()).await.ok()
     }
 
@@ -180,6 +181,12 @@ impl App {
         self.emergency_runtime.shutdown_background();
         self.runtime.shutdown_background();
     }
+}
+
+/// The processes on one line, such as `vagn/doors/udp (stopping), vagn/web (running)`.
+fn names(processes: &[ProcessInfo]) -> String {
+    let names = processes.iter().map(|process| format!("{} ({})", process.path, process.state.as_str()));
+    names.collect::<Vec<_>>().join(", ")
 }
 
 fn worker_threads() -> usize {
