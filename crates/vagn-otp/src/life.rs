@@ -56,7 +56,7 @@ impl Stage {
     }
 }
 
-/// One incarnation. It has its own orders, so that one left behind stays stopped whatever its successor does.
+/// One incarnation. It has its own orders, so that one left behind stays stopped while its successor runs.
 pub(crate) struct Life {
     pub(crate) process: Arc<Process>,
     /// Number of the child within its supervisor.
