@@ -9,6 +9,7 @@ pub mod go_json;
 pub mod incidents;
 mod json;
 pub mod legacy;
+mod metrics;
 pub mod nearby;
 pub mod openapi;
 pub mod page;
@@ -26,11 +27,11 @@ use axum::routing::{MethodRouter, any, get, post};
 use tracing::debug;
 
 pub use incidents::events::Streams;
+pub use metrics::QueryMetrics;
 pub use positions::intake::Intake;
 use services::{Incidents, Unavailable, Vehicles};
 
 use vagn_flow::clock::Clock;
-use vagn_flow::metrics::{Metrics, RouteLabel};
 use vagn_http::auth::{self, Tokens};
 use vagn_http::body::Budget;
 use vagn_http::problem::{Kind, Problem};
@@ -54,7 +55,7 @@ pub struct Services {
     /// Tells the time of an answer.
     pub clock: Arc<dyn Clock>,
     /// Counts questions.
-    pub metrics: Arc<Metrics>,
+    pub metrics: QueryMetrics,
     /// Who may ask.
     pub tokens: Tokens,
 }
@@ -79,7 +80,7 @@ impl Web {
         let start = self.clock.monotonic();
         let answer = asked.await;
         let took = self.clock.monotonic() - start;
-        self.metrics.query.get_or_create(&RouteLabel { route }).observe(took.as_secs_f64());
+        self.metrics.observe(route, took.as_secs_f64());
         match &answer {
             Ok(found) => debug!(route, took_us = took.as_micros() as u64, count = count(found), "answered"),
             Err(why) => debug!(route, took_us = took.as_micros() as u64, ?why, "could not answer"),

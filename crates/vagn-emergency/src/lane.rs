@@ -15,6 +15,7 @@ use crate::id::IncidentId;
 use crate::incidents::Round;
 use crate::intake::inbox::Inbox;
 use crate::intake::known::{KnownVehicles, NotYet};
+use crate::metrics::{AttemptLabel, EmergencyMetrics, OutcomeLabel};
 use crate::record::shelf::Shelf;
 use crate::record::store::StoreError;
 use crate::rules::Rules;
@@ -22,7 +23,6 @@ use crate::show::feed::Feed;
 use crate::show::gauges::Shown;
 use crate::trail::Head;
 use vagn_flow::clock::Clock;
-use vagn_flow::metrics::{AttemptLabel, Metrics, OutcomeLabel};
 use vagn_flow::readiness::Readiness;
 
 /// Longest wait for the fleet to say where one vehicle was seen last. Its writers let readers in after some 50 µs.
@@ -44,7 +44,7 @@ pub struct Lane {
     pub(crate) desk: Mutex<Desk>,
     pub(crate) shelf: Shelf,
     pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) metrics: Arc<EmergencyMetrics>,
     pub(crate) readiness: Arc<Readiness>,
     sightings: Arc<dyn KnownVehicles>,
     pub(crate) feed: Arc<Feed>,
@@ -70,7 +70,7 @@ impl Lane {
         shelf: Shelf,
         sightings: Arc<dyn KnownVehicles>,
         clock: Arc<dyn Clock>,
-        metrics: Arc<Metrics>,
+        metrics: Arc<EmergencyMetrics>,
         readiness: Arc<Readiness>,
     ) -> Self {
         Self {

@@ -25,6 +25,7 @@ pub mod id;
 pub mod incidents;
 pub mod intake;
 pub mod lane;
+mod metrics;
 pub mod notifier;
 pub mod notify;
 pub mod reader;
@@ -51,6 +52,7 @@ pub use crate::id::IncidentId;
 use crate::incidents::Incidents;
 pub use crate::intake::known::{KnownVehicles, LiveFleet};
 use crate::lane::Lane;
+pub use crate::metrics::EmergencyMetrics;
 use crate::notifier::Notifier;
 pub use crate::notify::target::{Target, Targets};
 use crate::reader::Reader;
@@ -61,7 +63,6 @@ use crate::rules::Rules;
 pub use crate::show::view::{Detail, Filter, IncidentView, Page, TrailPage};
 use vagn_flow::batch::Traffic;
 use vagn_flow::clock::Clock;
-use vagn_flow::metrics::Metrics;
 use vagn_flow::readiness::Readiness;
 
 /// Disk space set aside for incidents, in bytes: some 20 000 of them.
@@ -88,7 +89,7 @@ pub struct Parts {
     /// Tells the time.
     pub clock: Arc<dyn Clock>,
     /// Counts.
-    pub metrics: Arc<Metrics>,
+    pub metrics: Arc<EmergencyMetrics>,
     /// Is told what an operator should know.
     pub readiness: Arc<Readiness>,
     /// An actor that works on one thing for longer is taken for hung.

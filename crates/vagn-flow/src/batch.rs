@@ -10,7 +10,7 @@ use vagn_otp::Topic;
 use vagn_wire::is_emergency;
 
 use crate::fate::{Receipt, Share};
-use crate::metrics::Metrics;
+use crate::metrics::ReportMetrics;
 use crate::reply::ReplyTo;
 use crate::stamp::Stamp;
 
@@ -159,7 +159,12 @@ impl BatchBuilder {
     }
 
     /// Closes the batch: from here on its reports count as received.
-    pub fn seal(self, stamp: Stamp, receipt: Option<Arc<Receipt>>, metrics: &Arc<Metrics>) -> Arc<Batch> {
+    pub fn seal(
+        self,
+        stamp: Stamp,
+        receipt: Option<Arc<Receipt>>,
+        metrics: &Arc<ReportMetrics>,
+    ) -> Arc<Batch> {
         let Self { source, bytes, ends, alarms, replies } = self;
         let share = Mutex::new(Some(Share::received(metrics, ends.len())));
         Arc::new(Batch { source, stamp, bytes, ends, alarms, share, receipt, replies })
@@ -169,13 +174,14 @@ impl BatchBuilder {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::metrics::Registry;
     use crate::testing::reply_to;
     use crate::testing::{emergency, report};
     use vagn_wire::Fate;
 
     #[test]
     fn gives_back_what_was_put_in() {
-        let metrics = Metrics::new();
+        let metrics = ReportMetrics::new(&Registry::new());
         let mut builder = BatchBuilder::new(Source::Udp);
         for report in [&b"one"[..], b"", b"three"] {
             builder.push(report);
@@ -188,7 +194,7 @@ mod tests {
 
     #[test]
     fn knows_which_reports_call_for_help() {
-        let metrics = Metrics::new();
+        let metrics = ReportMetrics::new(&Registry::new());
         let (report, call) = (report("bus", None), emergency("tram", None));
         let mut builder = BatchBuilder::new(Source::Udp);
         assert!(!builder.last_is_alarm());
@@ -202,7 +208,7 @@ mod tests {
 
     #[test]
     fn knows_who_asked_and_keeps_nothing_when_nobody_did() {
-        let metrics = Metrics::new();
+        let metrics = ReportMetrics::new(&Registry::new());
         let mut builder = BatchBuilder::new(Source::Udp);
         builder.push(b"one");
         assert_eq!(builder.replies.capacity(), 0);
@@ -217,7 +223,7 @@ mod tests {
 
     #[test]
     fn a_batch_that_nobody_takes_has_failed() {
-        let metrics = Metrics::new();
+        let metrics = ReportMetrics::new(&Registry::new());
         let mut builder = BatchBuilder::new(Source::Udp);
         builder.push(b"x");
         drop(builder.seal(Stamp { time_ms: 7, first_seq: 0 }, None, &metrics));

@@ -7,19 +7,19 @@ use parking_lot::Mutex;
 use tokio::sync::oneshot;
 use vagn_wire::{Fate, Reject};
 
-use crate::metrics::Metrics;
+use crate::metrics::ReportMetrics;
 
 /// Some reports of one batch that have not met their fate yet.
 #[derive(Debug)]
 #[must_use = "a dropped share counts its reports as failed"]
 pub struct Share {
-    metrics: Arc<Metrics>,
+    metrics: Arc<ReportMetrics>,
     open: usize,
 }
 
 impl Share {
     /// Counts `reports` as received and answers for them from here on.
-    pub fn received(metrics: &Arc<Metrics>, reports: usize) -> Self {
+    pub fn received(metrics: &Arc<ReportMetrics>, reports: usize) -> Self {
         metrics.received.inc_by(reports as u64);
         Self { metrics: metrics.clone(), open: reports }
     }
@@ -143,14 +143,15 @@ impl Drop for Receipt {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::metrics::Registry;
 
-    fn count(metrics: &Metrics, fate: Fate) -> u64 {
+    fn count(metrics: &ReportMetrics, fate: Fate) -> u64 {
         metrics.fate(fate).get()
     }
 
     #[test]
     fn counts_what_nobody_answered_for_as_failed() {
-        let metrics = Metrics::new();
+        let metrics = ReportMetrics::new(&Registry::new());
         let mut share = Share::received(&metrics, 10);
         share.settle(Fate::Stored, 4);
         let mut half = share.split(3);
@@ -166,7 +167,7 @@ mod tests {
 
     #[test]
     fn a_panic_in_the_middle_loses_no_count() {
-        let metrics = Metrics::new();
+        let metrics = ReportMetrics::new(&Registry::new());
         let mut share = Share::received(&metrics, 3);
         let crash = std::panic::catch_unwind(std::panic::AssertUnwindSafe(move || {
             share.settle(Fate::Stored, 1);

@@ -29,7 +29,7 @@ use tracing::{debug, error, warn};
 use vagn_otp::{ChildSpec, TaskContext};
 
 use super::hint;
-use vagn_flow::metrics::{Metrics, ReasonLabel};
+use vagn_flow::metrics::DoorMetrics;
 
 /// What one connection, and all of them together, may cost.
 #[derive(Debug, Clone)]
@@ -66,7 +66,7 @@ pub struct Server {
     tls: Option<TlsAcceptor>,
     http: Builder<TokioExecutor>,
     limits: Limits,
-    metrics: Arc<Metrics>,
+    metrics: DoorMetrics,
 }
 
 /// The connection of a request, to be found among the request's extensions: for answers that go on without an end.
@@ -112,7 +112,7 @@ impl Server {
         router: Router,
         tls: Option<Arc<ServerConfig>>,
         limits: Limits,
-        metrics: Arc<Metrics>,
+        metrics: DoorMetrics,
     ) -> Arc<Self> {
         let mut http = Builder::new(TokioExecutor::new());
         http.http1().timer(TokioTimer::new()).header_read_timeout(limits.head).max_buf_size(64 << 10);
@@ -156,7 +156,7 @@ impl Server {
     /// Out of file descriptors, most likely: trying again at once would only burn the processor.
     async fn pause(&self, err: &io::Error) {
         warn!(error = %err, "failed to accept a connection");
-        self.metrics.door_faults.get_or_create(&ReasonLabel { reason: "http_accept" }).inc();
+        self.metrics.fault("http_accept");
         sleep(Duration::from_millis(100)).await;
     }
 
@@ -197,7 +197,7 @@ impl Server {
     }
 
     fn refused(&self, reason: &'static str) {
-        self.metrics.connections_refused.get_or_create(&ReasonLabel { reason }).inc();
+        self.metrics.refuse(reason);
     }
 
     /// Answers the requests of one connection until its end, its idleness or the stop.

@@ -18,10 +18,10 @@ use std::time::Duration;
 
 use vagn::ingest;
 use vagn_api::{geojson, legacy};
-use vagn_emergency::{self, LiveFleet, Targets};
+use vagn_emergency::{self, EmergencyMetrics, LiveFleet, Targets};
 use vagn_flow::batch::{Batch, Traffic};
 use vagn_flow::clock::ManualClock;
-use vagn_flow::metrics::Metrics;
+use vagn_flow::metrics::{Registry, ReportMetrics};
 use vagn_flow::readiness::Readiness;
 use vagn_flow::stamp::Stamp;
 use vagn_otp::{Policy, Queue, QueueSubscriber};
@@ -85,7 +85,7 @@ fn decode(read: fn(&[u8]) -> bool) -> usize {
     datagrams.len()
 }
 
-fn batches(metrics: &Arc<Metrics>) -> Vec<Arc<Batch>> {
+fn batches(metrics: &Arc<ReportMetrics>) -> Vec<Arc<Batch>> {
     let datagrams = traffic::datagrams((BATCHES * BATCH) as u32);
     let stamp = Stamp { time_ms: NOW_MS, first_seq: 1 };
     datagrams.chunks(BATCH).map(|some| traffic::batch(some.iter(), stamp, metrics)).collect()
@@ -93,7 +93,10 @@ fn batches(metrics: &Arc<Metrics>) -> Vec<Arc<Batch>> {
 
 /// To the emergency lane, which finds nothing, and to one queue.
 fn publish() -> usize {
-    let (metrics, topic, dir) = (Metrics::new(), Traffic::new("traffic"), tempfile::tempdir().unwrap());
+    let registry = Registry::new();
+    let reports = ReportMetrics::new(&registry);
+    let topic = Traffic::new("traffic");
+    let dir = tempfile::tempdir().unwrap();
     let lane = vagn_emergency::Parts {
         data_dir: dir.path().to_owned(),
         targets: Targets::default(),
@@ -101,7 +104,7 @@ fn publish() -> usize {
         resolve_after: Duration::from_secs(3_600),
         sightings: Arc::new(LiveFleet::new(Arc::new(Fleet::new(1)))),
         clock: Arc::new(ManualClock::at(NOW_MS)),
-        metrics: metrics.clone(),
+        metrics: EmergencyMetrics::new(&registry),
         readiness: Arc::new(Readiness::default()),
         hang_limit: Duration::from_secs(60),
         runtime: None,
@@ -114,14 +117,14 @@ fn publish() -> usize {
         (traffic::datagrams((BATCHES * BATCH) as u32), Stamp { time_ms: NOW_MS, first_seq: 1 });
     measured(|| {
         for some in datagrams.chunks(BATCH) {
-            black_box(topic.publish(&traffic::batch(some.iter(), stamp, &metrics)));
+            black_box(topic.publish(&traffic::batch(some.iter(), stamp, &reports)));
         }
     });
     BATCHES
 }
 
 fn ingest() -> usize {
-    let batches = batches(&Metrics::new());
+    let batches = batches(&ReportMetrics::new(&Registry::new()));
     let shares: Vec<_> = batches.iter().map(|batch| batch.take_share().unwrap()).collect();
     let mut pairs: Vec<_> = batches.iter().zip(shares).collect();
     let mut writes = Vec::with_capacity(BATCHES);

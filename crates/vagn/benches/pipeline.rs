@@ -14,12 +14,12 @@ use std::time::{Duration, Instant};
 use parking_lot::RwLock;
 use vagn::config::{Fsync, Span};
 use vagn::ingest::{self, Ingest, IngestWorker};
-use vagn::storage::{Around, Storage};
-use vagn::sync::SyncDesk;
-use vagn_emergency::{self, LiveFleet, Targets};
+use vagn::storage::{Around, Storage, StorageMetrics};
+use vagn::sync::{SyncDesk, SyncMetrics};
+use vagn_emergency::{self, EmergencyMetrics, LiveFleet, Targets};
 use vagn_flow::batch::{Batch, Source, Traffic};
 use vagn_flow::clock::{Clock, SystemClock};
-use vagn_flow::metrics::Metrics;
+use vagn_flow::metrics::{Registry, ReportMetrics};
 use vagn_flow::readiness::Readiness;
 use vagn_flow::stamp::Stamper;
 use vagn_otp::{Addr, ChildSpec, Policy, Pool, Queue, QueueSubscriber, Root, Strategy, Supervisor};
@@ -106,9 +106,9 @@ impl Sender<'_> {
     }
 
     fn send(&mut self, size: usize) {
-        let Line { topic, stamper, metrics, .. } = self.line;
+        let Line { topic, stamper, reports, .. } = self.line;
         let datagrams = self.datagrams.iter().cycle().skip(self.next).take(size);
-        topic.publish(&traffic::batch(datagrams, stamper.stamp(size), metrics));
+        topic.publish(&traffic::batch(datagrams, stamper.stamp(size), reports));
         self.next = (self.next + size) % self.datagrams.len();
         self.sent += size as u64;
     }
@@ -126,13 +126,15 @@ struct Line {
     root: Root,
     topic: Traffic,
     stamper: Arc<Stamper>,
-    metrics: Arc<Metrics>,
+    reports: Arc<ReportMetrics>,
 }
 
 impl Line {
     async fn start(dir: &Path) -> anyhow::Result<Line> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-        let (metrics, readiness) = (Metrics::new(), Arc::new(Readiness::default()));
+        let registry = Registry::new();
+        let reports = ReportMetrics::new(&registry);
+        let readiness = Arc::new(Readiness::default());
         let stamper = Arc::new(Stamper::open(dir, clock.clone())?);
         let (topic, fleet) = (Traffic::new("traffic"), Arc::new(Fleet::new(1)));
         let around = Around {
@@ -143,14 +145,14 @@ impl Line {
             sync: Arc::new(SyncDesk::new(
                 Fsync::Every(Span(Duration::from_secs(1))),
                 clock.clone(),
-                metrics.clone(),
+                SyncMetrics::new(&registry),
             )),
             clock: clock.clone(),
             stamper: stamper.clone(),
-            metrics: metrics.clone(),
+            metrics: StorageMetrics::new(&registry),
             readiness: readiness.clone(),
         };
-        let lane = lane(dir, fleet, &clock, &metrics, &readiness);
+        let lane = lane(dir, fleet, &clock, &registry, &readiness);
         let (_, emergency) = vagn_emergency::start(&topic, lane);
         let sync = around.sync.clone();
         let syncing = ChildSpec::thread("sync", move |ctx| sync.run(&ctx));
@@ -160,13 +162,13 @@ impl Line {
         let tree = tree.child(emergency).child(storing).child(syncing).child(pool);
         let root = tree.start().await?;
         readiness.ready().await;
-        Ok(Line { root, topic, stamper, metrics })
+        Ok(Line { root, topic, stamper, reports })
     }
 
     fn stored(&self) -> u64 {
-        let shed = self.metrics.fate(Fate::Shed).get() + self.metrics.fate(Fate::Failed).get();
+        let shed = self.reports.fate(Fate::Shed).get() + self.reports.fate(Fate::Failed).get();
         assert_eq!(shed, 0, "the measurement holds only as long as everything is stored");
-        self.metrics.fate(Fate::Stored).get()
+        self.reports.fate(Fate::Stored).get()
     }
 }
 
@@ -174,7 +176,7 @@ fn lane(
     dir: &Path,
     fleet: Arc<Fleet>,
     clock: &Arc<dyn Clock>,
-    metrics: &Arc<Metrics>,
+    registry: &Registry,
     readiness: &Arc<Readiness>,
 ) -> vagn_emergency::Parts {
     vagn_emergency::Parts {
@@ -184,7 +186,7 @@ fn lane(
         resolve_after: Duration::from_secs(3_600),
         sightings: Arc::new(LiveFleet::new(fleet)),
         clock: clock.clone(),
-        metrics: metrics.clone(),
+        metrics: EmergencyMetrics::new(registry),
         readiness: readiness.clone(),
         hang_limit: HANG_LIMIT,
         runtime: None,

@@ -6,24 +6,65 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
 use vagn_otp::{Actor, Context, Failure, Handle, Owner, SubscriptionInfo};
 
 use vagn_flow::batch::{Batch, Traffic};
-use vagn_flow::metrics::{Metrics, SubscriberLabel};
+use vagn_flow::metrics::Registry;
 
 /// How often the subscribers' counters are brought up to date.
 const COUNT_EVERY: Duration = Duration::from_millis(500);
 
+/// `subscriber="ingest-shed"` and so on.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct SubscriberLabel {
+    /// Name of the subscriber on the topic.
+    subscriber: String,
+}
+
+/// Metrics of the subscribers of the topic. Clones share their values.
+#[derive(Debug, Clone)]
+pub struct SubscriptionMetrics {
+    depth: Family<SubscriberLabel, Gauge>,
+    capacity: Family<SubscriberLabel, Gauge>,
+    dropped: Family<SubscriberLabel, Counter>,
+}
+
+impl SubscriptionMetrics {
+    /// Registers the metrics.
+    pub fn new(registry: &Registry) -> Self {
+        let help = "Batches waiting for a subscriber of the topic traffic";
+        let depth = registry.register("subscription_depth", help, Family::default());
+        let help = "The most batches that may wait for it";
+        let capacity = registry.register("subscription_capacity", help, Family::default());
+        let dropped =
+            registry.register("subscription_dropped", "Batches it had no room for", Family::default());
+        Self { depth, capacity, dropped }
+    }
+
+    fn count(&self, subscription: &SubscriptionInfo) {
+        let label = SubscriberLabel { subscriber: subscription.name.clone() };
+        self.depth.get_or_create(&label).set(subscription.depth as i64);
+        self.capacity.get_or_create(&label).set(subscription.capacity as i64);
+        let dropped: &Counter = &self.dropped.get_or_create(&label);
+        let so_far = subscription.counts.dropped + subscription.counts.full;
+        dropped.inc_by(so_far.saturating_sub(dropped.get()));
+    }
+}
+
 /// Owner of the topic.
 pub struct Dispatcher {
     topic: Traffic,
-    metrics: Arc<Metrics>,
+    metrics: SubscriptionMetrics,
     owner: Option<Owner<Arc<Batch>>>,
 }
 
 impl Dispatcher {
     /// Owns `topic` as soon as it is started.
-    pub fn new(topic: Traffic, metrics: Arc<Metrics>) -> Self {
+    pub fn new(topic: Traffic, metrics: SubscriptionMetrics) -> Self {
         Self { topic, metrics, owner: None }
     }
 }
@@ -43,27 +84,24 @@ impl Handle<Count> for Dispatcher {
     type Reply = ();
 
     async fn handle(&mut self, _: Count, ctx: &mut Context<Self>) {
-        self.topic.list().iter().for_each(|subscription| count(&self.metrics, subscription));
+        for subscription in self.topic.list() {
+            self.metrics.count(&subscription);
+        }
         ctx.tell_self_after(COUNT_EVERY, Count);
     }
-}
-
-fn count(metrics: &Metrics, subscription: &SubscriptionInfo) {
-    let label = SubscriberLabel { subscriber: subscription.name.clone() };
-    metrics.subscription_depth.get_or_create(&label).set(subscription.depth as i64);
-    metrics.subscription_capacity.get_or_create(&label).set(subscription.capacity as i64);
-    let dropped = metrics.subscription_dropped.get_or_create(&label);
-    dropped.inc_by((subscription.counts.dropped + subscription.counts.full).saturating_sub(dropped.get()));
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use vagn_flow::metrics::ReportMetrics;
     use vagn_otp::{ChildSpec, Notice, Policy, Queue, QueueSubscriber, Strategy, Supervisor, Topic};
 
     #[tokio::test(start_paused = true)]
     async fn counts_for_its_subscribers_and_tells_them_that_it_is_there() {
-        let (topic, metrics): (Traffic, _) = (Topic::new("traffic"), Metrics::new());
+        let topic: Traffic = Topic::new("traffic");
+        let registry = Registry::new();
+        let metrics = SubscriptionMetrics::new(&registry);
         let queue = Queue::new(1);
         let notices = Arc::new(parking_lot::Mutex::new(Vec::new()));
         let told = notices.clone();
@@ -74,7 +112,7 @@ mod tests {
         let batch = vagn_flow::batch::BatchBuilder::new(vagn_flow::batch::Source::Udp).seal(
             vagn_flow::stamp::Stamp { time_ms: 0, first_seq: 0 },
             None,
-            &metrics,
+            &ReportMetrics::new(&registry),
         );
         for _ in 0..3 {
             topic.publish(&batch);
@@ -84,9 +122,14 @@ mod tests {
             ChildSpec::actor("dispatcher", 4, move || Dispatcher::new(owned.clone(), counted.clone()));
         let root = Supervisor::new("test", Strategy::OneForOne).child(child).start().await.unwrap();
         tokio::time::sleep(COUNT_EVERY * 3).await;
-        let label = SubscriberLabel { subscriber: "ingest-shed".into() };
-        assert_eq!(metrics.subscription_dropped.get_or_create(&label).get(), 2);
-        assert_eq!(metrics.subscription_depth.get_or_create(&label).get(), 1);
+        let page = registry.page();
+        for line in [
+            "vagn_subscription_depth{subscriber=\"ingest-shed\"} 1",
+            "vagn_subscription_capacity{subscriber=\"ingest-shed\"} 1",
+            "vagn_subscription_dropped_total{subscriber=\"ingest-shed\"} 2",
+        ] {
+            assert!(page.lines().any(|each| each == line), "{line} is not in\n{page}");
+        }
         root.stop().await;
         assert_eq!(*notices.lock(), [Notice::OwnerUp, Notice::OwnerDown]);
     }

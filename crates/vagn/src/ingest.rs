@@ -179,7 +179,7 @@ mod tests {
     use super::*;
     use vagn_flow::batch::{BatchBuilder, Source};
     use vagn_flow::fate::Receipt;
-    use vagn_flow::metrics::Metrics;
+    use vagn_flow::metrics::{Registry, ReportMetrics};
     use vagn_flow::stamp::Stamp;
     use vagn_wire::VehicleId;
 
@@ -196,8 +196,8 @@ mod tests {
     fn decoded(
         reports: &[&[u8]],
         partitions: usize,
-    ) -> (Vec<Option<Write>>, Arc<Metrics>, vagn_flow::fate::Answer) {
-        let metrics = Metrics::new();
+    ) -> (Vec<Option<Write>>, Arc<ReportMetrics>, vagn_flow::fate::Answer) {
+        let metrics = ReportMetrics::new(&Registry::new());
         let mut builder = BatchBuilder::new(Source::Tcp);
         reports.iter().for_each(|report| builder.push(report));
         let (receipt, answer) = Receipt::new(reports.len());
@@ -232,7 +232,7 @@ mod tests {
 
     #[test]
     fn tells_senders_what_there_was_no_room_for() {
-        let metrics = Metrics::new();
+        let metrics = ReportMetrics::new(&Registry::new());
         let mut builder = BatchBuilder::new(Source::Http);
         builder.push(&report("bus 1", None));
         let (receipt, mut answer) = Receipt::new(1);

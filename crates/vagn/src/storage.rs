@@ -7,9 +7,14 @@
 //! tried again with growing pauses. It stops no other partition.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use parking_lot::RwLock;
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
 use tracing::{error, info, warn};
 use vagn_otp::{Actor, Context, Failure, Handle};
 use vagn_store::{DataDir, Fleet, Health, Partition, Progress, Recovery, StoreError, VehicleIdBuf, Written};
@@ -18,7 +23,7 @@ use vagn_wire::Fate;
 use crate::sync::SyncDesk;
 use crate::write::Write;
 use vagn_flow::clock::Clock;
-use vagn_flow::metrics::{Metrics, PartitionLabel};
+use vagn_flow::metrics::Registry;
 use vagn_flow::readiness::Readiness;
 use vagn_flow::stamp::Stamper;
 
@@ -29,6 +34,36 @@ const HOUSEKEEPING_BUSY: Duration = Duration::from_millis(2);
 
 /// Pause before a partition that could not be opened is tried again; doubles from the first to the second.
 const REOPEN: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
+
+/// `partition="0"` and so on.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct PartitionLabel {
+    partition: u32,
+}
+
+/// Metrics of the storages. Clones share their values.
+#[derive(Debug, Clone)]
+pub struct StorageMetrics {
+    vehicles: Gauge,
+    vehicles_refused: Counter,
+    log_bytes: Family<PartitionLabel, Gauge<u64, AtomicU64>>,
+}
+
+impl StorageMetrics {
+    /// Registers the metrics.
+    pub fn new(registry: &Registry) -> Self {
+        let help = "New vehicles beyond max_vehicles";
+        Self {
+            vehicles: registry.register("vehicles", "Vehicles known now", Gauge::default()),
+            vehicles_refused: registry.register("vehicles_refused", help, Counter::default()),
+            log_bytes: registry.register(
+                "log_bytes",
+                "Bytes of log and snapshots on disk",
+                Family::default(),
+            ),
+        }
+    }
+}
 
 /// What a storage needs besides its files.
 pub struct Around {
@@ -47,7 +82,7 @@ pub struct Around {
     /// Is told what the log already holds.
     pub stamper: Arc<Stamper>,
     /// Counts.
-    pub metrics: Arc<Metrics>,
+    pub metrics: StorageMetrics,
     /// Is told when the partition is there.
     pub readiness: Arc<Readiness>,
 }

@@ -8,6 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::Unit;
 use tracing::error;
 use vagn_otp::{Failure, ThreadContext};
 use vagn_store::{LogPosition, StoreError, Syncer};
@@ -16,7 +18,7 @@ use vagn_wire::Fate;
 use crate::config::{Fsync, Span};
 use crate::write::Slip;
 use vagn_flow::clock::Clock;
-use vagn_flow::metrics::Metrics;
+use vagn_flow::metrics::Registry;
 
 /// Longest the thread sleeps before it looks whether it is to stop.
 const LOOK_UP: Duration = Duration::from_millis(100);
@@ -24,11 +26,27 @@ const LOOK_UP: Duration = Duration::from_millis(100);
 /// How often old files are put away when nothing is to be synced.
 const TIDY_EVERY: Duration = Duration::from_secs(1);
 
+/// Durations of log syncs. Clones share their values.
+#[derive(Debug, Clone)]
+pub struct SyncMetrics {
+    log_fsync: Histogram,
+}
+
+impl SyncMetrics {
+    /// Registers the durations.
+    pub fn new(registry: &Registry) -> Self {
+        // 50 µs to 13 s.
+        let log_fsync = Histogram::new(exponential_buckets(0.000_05, 2.0, 19));
+        let help = "Duration of log syncs";
+        Self { log_fsync: registry.register_with_unit("log_fsync", help, Unit::Seconds, log_fsync) }
+    }
+}
+
 /// Where the writer of one partition leaves what is to be synced.
 pub struct SyncDesk {
     fsync: Fsync,
     clock: Arc<dyn Clock>,
-    metrics: Arc<Metrics>,
+    metrics: SyncMetrics,
     state: Mutex<State>,
     wake: Condvar,
 }
@@ -44,7 +62,7 @@ struct State {
 
 impl SyncDesk {
     /// A desk without anything to sync yet.
-    pub fn new(fsync: Fsync, clock: Arc<dyn Clock>, metrics: Arc<Metrics>) -> Self {
+    pub fn new(fsync: Fsync, clock: Arc<dyn Clock>, metrics: SyncMetrics) -> Self {
         Self { fsync, clock, metrics, state: Mutex::default(), wake: Condvar::new() }
     }
 

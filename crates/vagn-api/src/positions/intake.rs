@@ -9,7 +9,7 @@ use vagn_otp::Topic;
 use super::reports::Reports;
 use vagn_flow::batch::{BATCH_MAX, Batch, BatchBuilder, Source};
 use vagn_flow::fate::{Answer, Outcome, Receipt};
-use vagn_flow::metrics::Metrics;
+use vagn_flow::metrics::ReportMetrics;
 use vagn_flow::stamp::Stamper;
 use vagn_http::body::Budget;
 use vagn_http::problem::{Kind, Problem};
@@ -26,7 +26,7 @@ pub struct Intake {
     /// Stamps their arrival.
     pub stamper: Arc<Stamper>,
     /// Counts them.
-    pub metrics: Arc<Metrics>,
+    pub reports: Arc<ReportMetrics>,
     /// What request bodies may cost.
     pub budget: Budget,
 }
@@ -64,7 +64,7 @@ impl Intake {
         reports.for_each(|report| builder.push(report));
         let (receipt, answer) = Receipt::new(builder.len());
         let stamp = self.stamper.stamp(builder.len());
-        (builder.seal(stamp, Some(receipt), &self.metrics), answer)
+        (builder.seal(stamp, Some(receipt), &self.reports), answer)
     }
 }
 

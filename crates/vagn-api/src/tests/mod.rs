@@ -25,10 +25,10 @@ use serde_json::Value;
 use vagn_otp::Topic;
 
 use super::services::Unavailable;
-use super::{Budget, Intake, Services, Streams, Tokens, router};
+use super::{Budget, Intake, QueryMetrics, Services, Streams, Tokens, router};
 use fleet::SmallFleet;
 use vagn_flow::clock::ManualClock;
-use vagn_flow::metrics::Metrics;
+use vagn_flow::metrics::{Registry, ReportMetrics};
 use vagn_flow::stamp::Stamper;
 
 /// The time of every answer.
@@ -60,12 +60,12 @@ impl Reply {
 
 fn services(fleet: SmallFleet) -> Services {
     let clock = Arc::new(ManualClock::at(NOW_MS));
-    let metrics = Metrics::new();
+    let registry = Registry::new();
     let dir = tempfile::tempdir().unwrap();
     let intake = Intake {
         traffic: Topic::new("traffic"),
         stamper: Arc::new(Stamper::open(dir.path(), clock.clone()).unwrap()),
-        metrics: metrics.clone(),
+        reports: ReportMetrics::new(&registry),
         budget: Budget::new(1 << 20, Duration::from_secs(30), 8 << 20),
     };
     Services {
@@ -75,7 +75,7 @@ fn services(fleet: SmallFleet) -> Services {
         deeds: super::incidents::deeds::budget(),
         streams: Streams::default(),
         clock,
-        metrics,
+        metrics: QueryMetrics::new(&registry),
         tokens: Tokens::default(),
     }
 }

@@ -5,9 +5,10 @@ use axum::http::{Method, Request, StatusCode, header};
 use serde_json::json;
 
 use super::super::services::Unavailable;
-use super::super::{Tokens, router};
+use super::super::{QueryMetrics, Services, Tokens, router};
 use super::fleet::SmallFleet;
 use super::{NOW_MS, austin, call, failing, get, send, services};
+use vagn_flow::metrics::Registry;
 
 fn ids(features: &serde_json::Value) -> Vec<&str> {
     features.as_array().unwrap().iter().map(|feature| feature["id"].as_str().unwrap()).collect()
@@ -240,13 +241,13 @@ async fn never_shows_a_part_of_the_fleet_as_if_it_were_all() {
 
 #[tokio::test]
 async fn counts_every_question_under_its_route() {
-    let services = services(SmallFleet::austin());
-    let metrics = services.metrics.clone();
-    let router = router(services);
+    let registry = Registry::new();
+    let metrics = QueryMetrics::new(&registry);
+    let router = router(Services { metrics, ..services(SmallFleet::austin()) });
     get(&router, "/?lat=0&lon=0").await;
     get(&router, "/api/v1/vehicles/bus%201").await;
     get(&router, "/api/v1/vehicles/bus%204").await;
-    let page = metrics.page();
+    let page = registry.page();
     assert!(page.contains(r#"vagn_query_seconds_count{route="/"} 1"#), "{page}");
     assert!(page.contains(r#"vagn_query_seconds_count{route="/api/v1/vehicles/{id}"} 2"#), "{page}");
 }

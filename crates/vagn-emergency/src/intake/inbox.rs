@@ -263,12 +263,12 @@ mod tests {
     use vagn_flow::batch::{BatchBuilder, Source};
     use vagn_flow::clock::ManualClock;
     use vagn_flow::fate::{Answer, Receipt};
-    use vagn_flow::metrics::Metrics;
+    use vagn_flow::metrics::{Registry, ReportMetrics};
     use vagn_flow::stamp::Stamp;
     use vagn_flow::testing::reply_to;
     use vagn_wire::Fate;
 
-    static METRICS: LazyLock<Arc<Metrics>> = LazyLock::new(Metrics::new);
+    static METRICS: LazyLock<Arc<ReportMetrics>> = LazyLock::new(|| ReportMetrics::new(&Registry::new()));
 
     fn offer(inbox: &Arc<Inbox>, reports: &[Report<'_>], time_ms: i64) -> (Offer, Answer) {
         let mut batch = BatchBuilder::new(Source::Tcp);

@@ -7,7 +7,7 @@ use tracing::{error, warn};
 
 use crate::desk::Overview;
 use crate::lane::Lane;
-use vagn_flow::metrics::TargetLabel;
+use crate::metrics::TargetLabel;
 
 /// How long `/readyz` goes on to tell of emergencies that were refused.
 const REFUSAL_SHOWN: Duration = Duration::from_secs(600);

@@ -27,7 +27,7 @@ fn ask(lane: &TestLane, report: &Report<'_>) -> Receiver<Vec<u8>> {
     let mut batch = BatchBuilder::new(Source::Udp);
     batch.push(&encoded(report));
     batch.reply_last_to(reply_to);
-    let batch = batch.seal(Stamp { time_ms: now_ms(), first_seq: 0 }, None, &lane.metrics);
+    let batch = batch.seal(Stamp { time_ms: now_ms(), first_seq: 0 }, None, &lane.reports);
     batch.take_share().unwrap().settle_rest(vagn_wire::Fate::Stored);
     lane.topic.publish(&batch);
     heard

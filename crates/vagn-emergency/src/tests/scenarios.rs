@@ -121,7 +121,7 @@ async fn a_target_that_fails_half_of_the_time_gets_every_call_under_one_key() {
     assert_eq!(accepted.lock().len(), VEHICLES + 1, "one was accepted twice, because its answer was lost");
     let calls = target.heard().len() as u64;
     let counted =
-        |outcome| lane.metrics.emergencies.get_or_create(&vagn_flow::metrics::OutcomeLabel { outcome }).get();
+        |outcome| lane.metrics.emergencies.get_or_create(&crate::metrics::OutcomeLabel { outcome }).get();
     assert_eq!((counted("accepted"), counted("retried")), (VEHICLES as u64, calls - VEHICLES as u64));
     lane.stop().await;
 }
@@ -291,7 +291,7 @@ async fn past_the_limit_a_call_is_refused_counted_and_alarmed() {
     assert_eq!((answer[0].fate, &answer[0].incident), (Fate::Failed, &None));
     let known = lane.ask(&help("one")).await.unwrap();
     assert!(known[0].incident.is_some(), "an open incident goes on");
-    let refused = &vagn_flow::metrics::OutcomeLabel { outcome: "refused" };
+    let refused = &crate::metrics::OutcomeLabel { outcome: "refused" };
     assert_eq!(lane.metrics.emergencies.get_or_create(refused).get(), 1);
     let warnings = lane.readiness.report().warnings;
     assert!(

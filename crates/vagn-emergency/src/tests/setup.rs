@@ -20,6 +20,7 @@ use crate::id::IncidentId;
 use crate::intake::inbox::AlarmFilter;
 use crate::intake::known::{KnownVehicle, KnownVehicles, NotYet};
 use crate::lane::Lane;
+use crate::metrics::EmergencyMetrics;
 use crate::record::attempt::Outcome;
 use crate::record::incident::PRIMARY;
 use crate::record::shelf::{Opener, Shelf};
@@ -30,7 +31,7 @@ use crate::{EmergencyHandle, Filter, Parts, Target, Targets, build};
 use vagn_flow::batch::{Batch, BatchBuilder, Source};
 use vagn_flow::clock::{ManualClock, SystemClock};
 use vagn_flow::fate::{Answer, Receipt};
-use vagn_flow::metrics::Metrics;
+use vagn_flow::metrics::{Registry, ReportMetrics};
 use vagn_flow::readiness::Readiness;
 use vagn_flow::stamp::Stamp;
 
@@ -215,7 +216,8 @@ impl Setup {
         rules.patience.first = Duration::from_millis(2);
         rules.patience.longest = Duration::from_millis(20);
         rules.news_every = Duration::from_millis(20);
-        let (metrics, readiness) = (Metrics::new(), Arc::new(Readiness::default()));
+        let registry = Registry::new();
+        let (metrics, readiness) = (EmergencyMetrics::new(&registry), Arc::new(Readiness::default()));
         let parts = Parts {
             data_dir: "unused".into(),
             targets: self.targets,
@@ -232,7 +234,7 @@ impl Setup {
         let topic = Topic::new("traffic");
         drop(topic.subscribe("emergency", handle.subscriber()));
         let root = Supervisor::new("vagn", Strategy::OneForOne).child(spec).start().await.unwrap();
-        TestLane { handle, topic, root, metrics, readiness }
+        TestLane { handle, topic, root, metrics, reports: ReportMetrics::new(&registry), readiness }
     }
 }
 
@@ -241,7 +243,8 @@ pub(crate) struct TestLane {
     pub(crate) handle: EmergencyHandle,
     pub(crate) topic: Topic<Arc<Batch>>,
     pub(crate) root: Root,
-    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) metrics: Arc<EmergencyMetrics>,
+    pub(crate) reports: Arc<ReportMetrics>,
     pub(crate) readiness: Arc<Readiness>,
 }
 
@@ -265,7 +268,7 @@ impl TestLane {
             let mut batch = BatchBuilder::new(source);
             chunk.iter().for_each(|report| batch.push(report));
             let stamp = Stamp { time_ms: now_ms(), first_seq: 0 };
-            let batch = batch.seal(stamp, receipt.clone(), &self.metrics);
+            let batch = batch.seal(stamp, receipt.clone(), &self.reports);
             batch.take_share().unwrap().settle_rest(vagn_wire::Fate::Stored);
             self.topic.publish(&batch);
         }
@@ -335,7 +338,15 @@ pub(crate) fn test_lane_in(
     let shelf = Shelf::new(Box::new(|| Store::on(redb::backends::InMemoryBackend::new(), 10)));
     let desk = Desk::new(rules.clone(), 1);
     let readiness = Arc::new(Readiness::default());
-    Arc::new(Lane::new(desk, rules, shelf, sightings, clock, Metrics::new(), readiness))
+    Arc::new(Lane::new(
+        desk,
+        rules,
+        shelf,
+        sightings,
+        clock,
+        EmergencyMetrics::new(&Registry::new()),
+        readiness,
+    ))
 }
 
 /// The turn of a target with four lines, for so many seconds.
@@ -347,7 +358,11 @@ pub(crate) fn turn(target: &str, lasts_s: u64) -> Turn {
 pub(crate) fn offer(lane: &Lane, reports: &[Report<'_>]) {
     let mut batch = BatchBuilder::new(Source::Udp);
     reports.iter().for_each(|report| batch.push(&encoded(report)));
-    let batch = batch.seal(Stamp { time_ms: lane.clock.now_ms(), first_seq: 0 }, None, &Metrics::new());
+    let batch = batch.seal(
+        Stamp { time_ms: lane.clock.now_ms(), first_seq: 0 },
+        None,
+        &ReportMetrics::new(&Registry::new()),
+    );
     AlarmFilter(lane.inbox.clone()).offer(&batch);
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use vagn_flow::batch::{Batch, BatchBuilder, Source};
-use vagn_flow::metrics::Metrics;
+use vagn_flow::metrics::ReportMetrics;
 use vagn_flow::stamp::Stamp;
 use vagn_wire::{Position, Report, VehicleId};
 
@@ -25,7 +25,7 @@ pub(crate) fn datagrams(vehicles: u32) -> Vec<Vec<u8>> {
 pub(crate) fn batch<'a>(
     datagrams: impl Iterator<Item = &'a Vec<u8>>,
     stamp: Stamp,
-    metrics: &Arc<Metrics>,
+    metrics: &Arc<ReportMetrics>,
 ) -> Arc<Batch> {
     let mut builder = BatchBuilder::new(Source::Udp);
     datagrams.for_each(|datagram| builder.push(datagram));

@@ -24,7 +24,7 @@ use crate::door::Doors;
 use crate::door::listen::{self, ListenError};
 use stages::{Listeners, Stages};
 use vagn_flow::clock::{Clock, SystemClock};
-use vagn_flow::metrics::Metrics;
+use vagn_flow::metrics::{DoorMetrics, Registry, ReportMetrics};
 use vagn_flow::readiness::Readiness;
 use vagn_flow::stamp::Stamper;
 use vagn_http::tls::Identity;
@@ -87,11 +87,14 @@ impl App {
         };
         let listening = listeners.addresses();
         let readiness = Arc::new(Readiness::default());
+        let registry = Registry::new();
         let stages = Stages {
             identity: identity(&settings)?,
             clock,
             stamper: stamper.clone(),
-            metrics: Metrics::new(),
+            reports: ReportMetrics::new(&registry),
+            doors: DoorMetrics::new(&registry),
+            registry,
             readiness: readiness.clone(),
             emergency_runtime: emergency_runtime.handle().clone(),
             demo,

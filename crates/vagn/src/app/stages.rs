@@ -25,20 +25,20 @@ use super::WORK_NICE;
 use super::asked::{LiveIncidents, LiveVehicles};
 use crate::config::Settings;
 use crate::demo;
-use crate::dispatcher::Dispatcher;
+use crate::dispatcher::{Dispatcher, SubscriptionMetrics};
 use crate::door::{Doors, Handover};
 use crate::ingest::{self, Ingest, IngestWorker};
 use crate::logging::LostLines;
 use crate::ops::{self, LateProcesses};
 use crate::query::{self, Queries};
-use crate::storage::{Around, Storage};
-use crate::sync::SyncDesk;
+use crate::storage::{Around, Storage, StorageMetrics};
+use crate::sync::{SyncDesk, SyncMetrics};
 use vagn_api::incidents::deeds;
-use vagn_api::{Intake, Streams};
-use vagn_emergency::{self, EmergencyHandle};
+use vagn_api::{Intake, QueryMetrics, Streams};
+use vagn_emergency::{self, EmergencyHandle, EmergencyMetrics};
 use vagn_flow::batch::{Batch, Source, Traffic};
 use vagn_flow::clock::Clock;
-use vagn_flow::metrics::Metrics;
+use vagn_flow::metrics::{DoorMetrics, Registry, ReportMetrics};
 use vagn_flow::readiness::Readiness;
 use vagn_flow::stamp::Stamper;
 use vagn_http::auth::Tokens;
@@ -91,7 +91,9 @@ pub(super) struct Stages {
     pub(super) identity: Identity,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) stamper: Arc<Stamper>,
-    pub(super) metrics: Arc<Metrics>,
+    pub(super) registry: Arc<Registry>,
+    pub(super) reports: Arc<ReportMetrics>,
+    pub(super) doors: DoorMetrics,
     pub(super) readiness: Arc<Readiness>,
     pub(super) emergency_runtime: Handle,
     pub(super) demo: bool,
@@ -139,9 +141,11 @@ impl Stages {
         let data = Arc::new(RwLock::new(data));
         let mut supervisor = Supervisor::new("stores", Strategy::OneForOne);
         let mut storages = Vec::new();
+        let metrics = StorageMetrics::new(&self.registry);
+        let sync_metrics = SyncMetrics::new(&self.registry);
         for number in 0..fleet.partitions() as u32 {
-            let desk = SyncDesk::new(self.settings.fsync, self.clock.clone(), self.metrics.clone());
-            let around = Arc::new(self.around(&data, number, fleet, Arc::new(desk)));
+            let desk = SyncDesk::new(self.settings.fsync, self.clock.clone(), sync_metrics.clone());
+            let around = Arc::new(self.around(&data, number, fleet, Arc::new(desk), &metrics));
             let sync = around.sync.clone();
             let (storage, child) = self.storage(around);
             storages.push(storage);
@@ -158,6 +162,7 @@ impl Stages {
         number: u32,
         fleet: &Arc<Fleet>,
         sync: Arc<SyncDesk>,
+        metrics: &StorageMetrics,
     ) -> Around {
         Around {
             data: data.clone(),
@@ -167,7 +172,7 @@ impl Stages {
             sync,
             clock: self.clock.clone(),
             stamper: self.stamper.clone(),
-            metrics: self.metrics.clone(),
+            metrics: metrics.clone(),
             readiness: self.readiness.clone(),
         }
     }
@@ -219,7 +224,7 @@ impl Stages {
             resolve_after: self.settings.emergency.resolve_after.0,
             sightings: Arc::new(vagn_emergency::LiveFleet::new(fleet.clone())),
             clock: self.clock.clone(),
-            metrics: self.metrics.clone(),
+            metrics: EmergencyMetrics::new(&self.registry),
             readiness: self.readiness.clone(),
             hang_limit: self.settings.hang_limit.0,
             runtime: Some(self.emergency_runtime.clone()),
@@ -228,7 +233,8 @@ impl Stages {
     }
 
     fn dispatcher(&self, topic: &Traffic) -> ChildSpec {
-        let (topic, metrics) = (topic.clone(), self.metrics.clone());
+        let topic = topic.clone();
+        let metrics = SubscriptionMetrics::new(&self.registry);
         let new = move || Dispatcher::new(topic.clone(), metrics.clone());
         let (_, child) = ChildSpec::actor("dispatcher", SMALL_MAILBOX, new);
         child.watchdog(self.settings.hang_limit.0)
@@ -239,19 +245,20 @@ impl Stages {
             topic: topic.clone(),
             stamper: self.stamper.clone(),
             clock: self.clock.clone(),
-            metrics: self.metrics.clone(),
+            reports: self.reports.clone(),
+            doors: self.doors.clone(),
         }
     }
 
     fn ops(&self, listeners: Vec<TcpListener>, processes: &LateProcesses) -> ChildSpec {
-        self.metrics.register_collector(Box::new(LostLines));
+        self.registry.register_collector(Box::new(LostLines));
         let router = ops::router(ops::Services {
-            metrics: self.metrics.clone(),
+            registry: self.registry.clone(),
             readiness: self.readiness.clone(),
             processes: processes.clone(),
             fault_injection: self.settings.ops.fault_injection,
         });
-        let server = Server::new(router, None, Limits::default(), self.metrics.clone());
+        let server = Server::new(router, None, Limits::default(), self.doors.clone());
         server::child("ops", server, listeners).watchdog(self.settings.hang_limit.0)
     }
 
@@ -268,26 +275,26 @@ impl Stages {
             intake: Intake {
                 traffic: topic.clone(),
                 stamper: self.stamper.clone(),
-                metrics: self.metrics.clone(),
+                reports: self.reports.clone(),
                 budget: Budget::new(BODY_MAX, BODY_WITHIN, BODIES_MAX),
             },
             deeds: deeds::budget(),
             streams: Streams::default(),
             clock: self.clock.clone(),
-            metrics: self.metrics.clone(),
+            metrics: QueryMetrics::new(&self.registry),
             tokens: Tokens::new(&self.settings.http.tokens),
         });
         let tls = self.identity.server_config(&[b"h2", b"http/1.1"]).context("set up TLS for the API")?;
         let limits =
             Limits { max_connections: self.settings.http.max_connections as usize, ..Limits::default() };
-        let server = Server::new(router, Some(tls), limits, self.metrics.clone());
+        let server = Server::new(router, Some(tls), limits, self.doors.clone());
         Ok(server::child("web", server, listeners).watchdog(self.settings.hang_limit.0))
     }
 
     fn doors(&self, doors: Doors, handover: &Handover) -> anyhow::Result<ChildSpec> {
         let tls = self.identity.server_config(&[]).context("set up TLS for the TCP door")?;
         let (limit, (first, longest)) = (self.settings.hang_limit.0, BACKOFF);
-        let children = doors.children(tls, handover).into_iter();
+        let children = doors.children(tls, handover, &self.registry).into_iter();
         let children = children.map(|child| child.watchdog(limit).backoff(first, longest));
         Ok(ChildSpec::supervisor(Supervisor::new("doors", Strategy::OneForOne).children(children)))
     }

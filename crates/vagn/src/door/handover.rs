@@ -8,7 +8,7 @@ use vagn_wire::Reject;
 use vagn_flow::batch::{Batch, BatchBuilder, Traffic};
 use vagn_flow::clock::Clock;
 use vagn_flow::fate::{Receipt, Share};
-use vagn_flow::metrics::{Metrics, ReasonLabel};
+use vagn_flow::metrics::{DoorMetrics, ReportMetrics};
 use vagn_flow::stamp::Stamper;
 
 /// What every door is given: where batches go, and what it takes to seal one.
@@ -20,8 +20,10 @@ pub struct Handover {
     pub stamper: Arc<Stamper>,
     /// Tells a door how long things take.
     pub clock: Arc<dyn Clock>,
-    /// Where everything is counted.
-    pub metrics: Arc<Metrics>,
+    /// Counts reports.
+    pub reports: Arc<ReportMetrics>,
+    /// Counts faults.
+    pub doors: DoorMetrics,
 }
 
 impl Handover {
@@ -46,16 +48,11 @@ impl Handover {
 
     /// Counts one report that cannot even be put into a batch.
     pub(super) fn reject(&self, reason: Reject) {
-        Share::received(&self.metrics, 1).reject(reason);
-    }
-
-    /// Counts a fault at a door, under one of a few fixed reasons.
-    pub(super) fn fault(&self, reason: &'static str) {
-        self.metrics.door_faults.get_or_create(&ReasonLabel { reason }).inc();
+        Share::received(&self.reports, 1).reject(reason);
     }
 
     fn seal(&self, batch: BatchBuilder, receipt: Option<Arc<Receipt>>) -> Arc<Batch> {
         let stamp = self.stamper.stamp(batch.len());
-        batch.seal(stamp, receipt, &self.metrics)
+        batch.seal(stamp, receipt, &self.reports)
     }
 }

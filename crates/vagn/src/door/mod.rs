@@ -39,8 +39,9 @@ use self::port::{Port, Unsteered, Wanted};
 use self::socket::DoorSocket;
 pub use self::socket::{Buffer, probe_buffer};
 use self::tcp::TcpDoor;
-use self::udp::{Lane, UdpDoor};
+use self::udp::{Lane, UdpDoor, UdpMetrics};
 use crate::config::{Reply, TcpSettings, UdpSettings};
+use vagn_flow::metrics::Registry;
 
 /// The bound doors of the service, before they open.
 #[derive(Debug)]
@@ -92,18 +93,25 @@ impl Doors {
 
     /// The children that serve the doors: `udp` and `udp-emergency` (with `-2` and so on for further addresses), `tcp`.
     /// Each beats at least once a second. The sockets close when the last child is dropped.
-    pub fn children(self, tls: Arc<ServerConfig>, handover: &Handover) -> Vec<ChildSpec> {
+    pub fn children(
+        self,
+        tls: Arc<ServerConfig>,
+        handover: &Handover,
+        registry: &Registry,
+    ) -> Vec<ChildSpec> {
+        let metrics = UdpMetrics::new(registry);
         let mut children = Vec::new();
         for (at, port) in self.ports.into_iter().enumerate() {
             let suffix = if at == 0 { String::new() } else { format!("-{}", at + 1) };
             let lane = if port.emergency.is_ok() { Lane::Positions } else { Lane::Mixed };
-            children.push(udp(&format!("udp{suffix}"), port.ordinary, self.reply, lane, handover));
+            children.push(udp(&format!("udp{suffix}"), port.ordinary, self.reply, lane, handover, &metrics));
             if let Ok(socket) = port.emergency {
                 let name = format!("udp-emergency{suffix}");
-                children.push(udp(&name, socket, self.reply, Lane::Emergencies, handover));
+                children.push(udp(&name, socket, self.reply, Lane::Emergencies, handover, &metrics));
             }
         }
-        let door = Arc::new(TcpDoor::new(self.listeners, tls, &self.tcp, self.files, handover.clone()));
+        let door =
+            Arc::new(TcpDoor::new(self.listeners, tls, &self.tcp, self.files, handover.clone(), registry));
         let run = move |ctx| {
             let door = door.clone();
             async move { door.run(&ctx).await }
@@ -113,9 +121,16 @@ impl Doors {
     }
 }
 
-fn udp(name: &str, socket: Arc<DoorSocket>, reply: Reply, lane: Lane, handover: &Handover) -> ChildSpec {
-    let outlet = Arc::new(DoorOutlet::new(socket.clone(), handover.metrics.clone()));
-    let door = UdpDoor { socket, outlet, handover: handover.clone(), reply, lane };
+fn udp(
+    name: &str,
+    socket: Arc<DoorSocket>,
+    reply: Reply,
+    lane: Lane,
+    handover: &Handover,
+    metrics: &UdpMetrics,
+) -> ChildSpec {
+    let outlet = Arc::new(DoorOutlet::new(socket.clone(), handover.doors.clone()));
+    let door = UdpDoor { socket, outlet, handover: handover.clone(), reply, lane, metrics: metrics.clone() };
     ChildSpec::thread(name, move |ctx| door.run(&ctx))
 }
 

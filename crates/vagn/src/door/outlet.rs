@@ -4,25 +4,25 @@ use std::sync::Arc;
 
 use super::pktinfo;
 use super::socket::DoorSocket;
-use vagn_flow::metrics::{Metrics, ReasonLabel};
+use vagn_flow::metrics::DoorMetrics;
 use vagn_flow::reply::{Outlet, Peer};
 
 /// Sends from one socket. Valid as long as anybody holds it, also after the door has stopped: what is recorded at the very
 /// end is answered all the same.
 pub(super) struct DoorOutlet {
     socket: Arc<DoorSocket>,
-    metrics: Arc<Metrics>,
+    metrics: DoorMetrics,
 }
 
 impl DoorOutlet {
-    pub(super) fn new(socket: Arc<DoorSocket>, metrics: Arc<Metrics>) -> Self {
+    pub(super) fn new(socket: Arc<DoorSocket>, metrics: DoorMetrics) -> Self {
         Self { socket, metrics }
     }
 
     /// Never waits: what finds no room is lost, as a datagram may be, and counted under `fault`.
     pub(super) fn send(&self, bytes: &[u8], peer: &Peer, fault: &'static str) {
         if pktinfo::send(&self.socket.socket, bytes, peer).is_err() {
-            self.metrics.door_faults.get_or_create(&ReasonLabel { reason: fault }).inc();
+            self.metrics.fault(fault);
         }
     }
 }

@@ -10,7 +10,7 @@ use vagn_wire::Fate;
 use super::handover::Handover;
 use vagn_flow::batch::Batch;
 use vagn_flow::clock::SystemClock;
-use vagn_flow::metrics::Metrics;
+use vagn_flow::metrics::{DoorMetrics, Registry, ReportMetrics};
 use vagn_flow::stamp::Stamper;
 use vagn_http::tls::Identity;
 
@@ -33,12 +33,14 @@ pub(crate) fn subscribed(subscriber: impl Subscriber<Arc<Batch>> + 'static) -> H
     let dir = tempfile::tempdir().unwrap();
     let clock = Arc::new(SystemClock::new());
     let topic = Topic::new("traffic");
+    let registry = Registry::new();
     topic.subscribe("test", subscriber);
     Handover {
         topic,
         stamper: Arc::new(Stamper::open(dir.path(), clock.clone()).unwrap()),
         clock,
-        metrics: Metrics::new(),
+        reports: ReportMetrics::new(&registry),
+        doors: DoorMetrics::new(&registry),
     }
 }
 

@@ -17,7 +17,9 @@ use super::outlet::DoorOutlet;
 use super::recvmmsg::{Arrival, CALL_MAX, Receiver, Wait};
 use super::socket::DoorSocket;
 use crate::config::Reply;
+use prometheus_client::metrics::counter::Counter;
 use vagn_flow::batch::{BATCH_MAX, BatchBuilder, Source};
+use vagn_flow::metrics::Registry;
 use vagn_flow::reply::ReplyTo;
 
 /// What the original answered to every datagram that was not empty.
@@ -51,6 +53,20 @@ pub(super) struct UdpDoor {
     pub(super) handover: Handover,
     pub(super) reply: Reply,
     pub(super) lane: Lane,
+    pub(super) metrics: UdpMetrics,
+}
+
+/// Counters of the UDP doors. Clones share their values.
+#[derive(Debug, Clone)]
+pub(super) struct UdpMetrics {
+    kernel_drops: Counter,
+}
+
+impl UdpMetrics {
+    pub(super) fn new(registry: &Registry) -> Self {
+        let help = "Datagrams dropped by the kernel before Vagn saw them";
+        Self { kernel_drops: registry.register("udp_kernel_drops", help, Counter::default()) }
+    }
 }
 
 /// What arrives at a door, and so how long it may nap.
@@ -124,7 +140,7 @@ impl UdpDoor {
     }
 
     fn fault(&self, err: io::Error, in_a_row: u32) -> Result<(), Failure> {
-        self.handover.fault("udp_receive");
+        self.handover.doors.fault("udp_receive");
         if in_a_row >= FAULTS_MAX {
             return Err(err.into());
         }
@@ -149,7 +165,7 @@ impl UdpDoor {
     fn count_drops(&self, name: &str) -> u32 {
         match self.socket.look() {
             Ok((queued_bytes, drops)) => {
-                self.handover.metrics.udp_kernel_drops.inc_by(u64::from(drops));
+                self.metrics.kernel_drops.inc_by(u64::from(drops));
                 if queued_bytes > 0 || drops > 0 {
                     tracing::debug!(door = name, queued_bytes, drops, "queue at the door");
                 }

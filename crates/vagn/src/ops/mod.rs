@@ -16,7 +16,7 @@ use axum::response::Response;
 use axum::routing::{get, post};
 use vagn_otp::Processes;
 
-use vagn_flow::metrics::Metrics;
+use vagn_flow::metrics::Registry;
 use vagn_flow::readiness::Readiness;
 use vagn_http::answer;
 use vagn_http::problem::{Kind, Problem};
@@ -27,7 +27,7 @@ pub type LateProcesses = Arc<OnceLock<Processes>>;
 /// What the pages show.
 pub struct Services {
     /// Everything that is counted.
-    pub metrics: Arc<Metrics>,
+    pub registry: Arc<Registry>,
     /// Whether the service is fit for use.
     pub readiness: Arc<Readiness>,
     /// What runs.
@@ -57,7 +57,7 @@ impl Ops {
 /// All pages. From here on a scrape also shows the mailboxes and restarts of the process list.
 pub fn router(services: Services) -> Router {
     services
-        .metrics
+        .registry
         .register_collector(Box::new(collector::ProcessCollector::new(services.processes.clone())));
     Router::new()
         .route("/metrics", get(metrics))
@@ -73,7 +73,7 @@ pub fn router(services: Services) -> Router {
 async fn metrics(State(ops): State<Ops>) -> Response {
     answer::live(
         "application/openmetrics-text; version=1.0.0; charset=utf-8",
-        ops.metrics.page().into_bytes(),
+        ops.registry.page().into_bytes(),
     )
 }
 

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use vagn_otp::{Actor, Addr, ChildSpec, Context, Handle, Root, Strategy, Supervisor, TaskContext};
 
 use super::{Services, router};
-use vagn_flow::metrics::Metrics;
+use vagn_flow::metrics::{Registry, ReportMetrics};
 use vagn_flow::readiness::Readiness;
 
 /// Counts to itself.
@@ -56,8 +56,9 @@ async fn fixture(fault_injection: bool) -> Fixture {
     let root = root.child(ChildSpec::supervisor(doors)).child(open("web")).start().await.unwrap();
     let readiness = Arc::new(Readiness::default());
     let processes = Arc::new(OnceLock::from(root.processes()));
-    let services =
-        Services { metrics: Metrics::new(), readiness: readiness.clone(), processes, fault_injection };
+    let registry = Registry::new();
+    ReportMetrics::new(&registry);
+    let services = Services { registry, readiness: readiness.clone(), processes, fault_injection };
     Fixture { router: router(services), readiness, counter, root }
 }
 
@@ -229,7 +230,7 @@ async fn a_drill_that_cannot_be_is_refused_with_a_reason() {
 #[tokio::test]
 async fn says_so_while_the_tree_is_still_starting() {
     let services = Services {
-        metrics: Metrics::new(),
+        registry: Registry::new(),
         readiness: Arc::new(Readiness::default()),
         processes: Arc::new(OnceLock::new()),
         fault_injection: false,

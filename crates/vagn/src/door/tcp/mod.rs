@@ -30,7 +30,8 @@ use self::limits::Limits;
 use self::line::Space;
 use super::handover::Handover;
 use crate::config::TcpSettings;
-use vagn_flow::metrics::ReasonLabel;
+use prometheus_client::metrics::gauge::Gauge;
+use vagn_flow::metrics::Registry;
 
 /// After a failed accept: it fails at once again while files or memory are short.
 const FAULT_PAUSE: Duration = Duration::from_millis(50);
@@ -42,6 +43,8 @@ const BEAT_EVERY: Duration = Duration::from_secs(1);
 pub(super) struct TcpDoor {
     listeners: Vec<std::net::TcpListener>,
     service: Arc<Service>,
+    /// Connections that are open now.
+    open: Gauge,
 }
 
 impl TcpDoor {
@@ -51,11 +54,13 @@ impl TcpDoor {
         settings: &TcpSettings,
         files: u64,
         handover: Handover,
+        registry: &Registry,
     ) -> Self {
         let limits = Limits::new(settings, files);
         let acceptor = TlsAcceptor::from(tls);
         let service = Service { handover, acceptor, limits, space: Space::default() };
-        Self { listeners, service: Arc::new(service) }
+        let open = registry.register("connections_open", "Open TCP connections", Gauge::default());
+        Self { listeners, service: Arc::new(service), open }
     }
 
     /// Accepts until it is told to stop, then lets every connection finish what it has read.
@@ -102,7 +107,7 @@ impl TcpDoor {
         // Acks are small and somebody waits for each of them. Without it they are late, not wrong.
         drop(stream.set_nodelay(true));
         let (service, stopping) = (self.service.clone(), stopping.clone());
-        let open = Open::new(&service);
+        let open = Open::new(&self.open);
         connections.spawn(async move {
             let end = serve(stream, service, stopping).await;
             tracing::debug!(%peer, ?end, "connection ended");
@@ -122,30 +127,29 @@ impl TcpDoor {
     }
 
     fn refused(&self, reason: &'static str) {
-        let refused = &self.service.handover.metrics.connections_refused;
-        refused.get_or_create(&ReasonLabel { reason }).inc();
+        self.service.handover.doors.refuse(reason);
     }
 
     async fn fault(&self, err: io::Error) {
-        self.service.handover.fault("tcp_accept");
+        self.service.handover.doors.fault("tcp_accept");
         tracing::warn!(error = %err, "failed to accept a connection");
         tokio::time::sleep(FAULT_PAUSE).await;
     }
 }
 
 /// Counts a connection as open while it lives, however it ends.
-struct Open(Arc<Service>);
+struct Open(Gauge);
 
 impl Open {
-    fn new(service: &Arc<Service>) -> Self {
-        service.handover.metrics.connections_open.inc();
-        Self(service.clone())
+    fn new(open: &Gauge) -> Self {
+        open.inc();
+        Self(open.clone())
     }
 }
 
 impl Drop for Open {
     fn drop(&mut self) {
-        self.0.handover.metrics.connections_open.dec();
+        self.0.dec();
     }
 }
 

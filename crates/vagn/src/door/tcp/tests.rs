@@ -199,7 +199,7 @@ async fn a_stream_that_stops_being_msgpack_is_answered_and_closed() {
     drop(held);
     assert_eq!(acks(&mut client).await, [(1, Fate::Stored)]);
     assert_eq!(scene.end().await, End::NotMsgpack);
-    assert_eq!(scene.service.handover.metrics.received.get(), 2);
+    assert_eq!(scene.service.handover.reports.received.get(), 2);
 }
 
 #[tokio::test(start_paused = true)]
@@ -249,7 +249,7 @@ async fn a_client_that_does_not_read_its_acks_is_closed() {
     let stream = report("bus", Some(1)).repeat(100);
     while client.write_all(&stream).await.is_ok() && client.flush().await.is_ok() {}
     assert_eq!(scene.end().await, End::AcksUnread);
-    let metrics = &scene.service.handover.metrics;
+    let metrics = &scene.service.handover.reports;
     assert_eq!(metrics.fate(Fate::Stored).get(), metrics.received.get());
 }
 
@@ -270,7 +270,7 @@ async fn a_full_service_slows_its_senders_and_loses_nothing() {
         client
     });
     settle().await;
-    assert!(scene.service.handover.metrics.received.get() < SENT as u64 / 2, "nobody was slowed down");
+    assert!(scene.service.handover.reports.received.get() < SENT as u64 / 2, "nobody was slowed down");
     let mut arrived = 0;
     while arrived < SENT {
         let batch = timeout(Duration::from_secs(60), queue.pop()).await.unwrap().unwrap();
