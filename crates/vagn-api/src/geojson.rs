@@ -92,7 +92,7 @@ fn feature(out: &mut Vec<u8>, vehicle: &Vehicle, distance_m: Option<f64>, now_ms
 mod tests {
     use super::*;
     use serde_json::json;
-    use vagn_store::{Index, Key, Sighting, Updates};
+    use vagn_store::{Index, Key, Plan, Sighting, Updates, Writer};
     use vagn_wire::{Position, VehicleId};
 
     fn vehicle(id: &str, random: &mut fastrand::Rng) -> Vehicle {
@@ -108,11 +108,11 @@ mod tests {
             emergency: random.bool(),
             own_time: true,
         };
-        let (mut updates, mut index) = (Updates::new(), Index::new(1));
+        let (mut updates, mut writer) = (Updates::new(), Writer::new(Index::new(1)));
         let key = Key::of(VehicleId::new(id).unwrap());
         updates.push(key, key.hash(), sighting);
-        index.apply(&updates, &mut Vec::new());
-        index.get(key).unwrap()
+        writer.write(&updates, &mut Plan::default());
+        writer.reader().get(key).unwrap()
     }
 
     fn expected(vehicle: &Vehicle, distance_m: Option<f64>, now_ms: i64) -> serde_json::Value {

@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use vagn_store::{BBox, Hit, Index, Nearby, Updates, Writer};
+use vagn_store::{BBox, Hit, Index, Nearby, Plan, Reader, Updates, Writer};
 use world::{BATCH, Scene, World};
 
 const SIZES: &str = "10000,100000,1000000";
@@ -52,18 +52,18 @@ fn measure(name: &str, vehicles: usize) {
     let (_, scene) = Scene::ALL.into_iter().find(|(known, _)| *known == name).expect("cities, globe or spot");
     let mut world = World::new(scene, vehicles);
     let before = resident();
-    let mut index = Index::new(vehicles);
-    let insert = insert(&mut world, &mut index);
+    let mut writer = Writer::new(Index::new(vehicles));
+    let index = writer.reader();
+    let insert = insert(&mut world, &mut writer);
     let fresh = (resident() - before) / vehicles as f64;
     let batches = (vehicles * MOVES_PER_VEHICLE).max(MOVES_MIN) / BATCH;
-    let moved = moves(&mut world, &mut index, batches);
+    let moved = moves(&mut world, &mut writer, batches);
     let after = (resident() - before) / vehicles as f64;
-    let load = load(&index);
+    let load = load(&world, &index);
     let known = known(&mut world, &index);
     let nearby = ask(&mut world, |nearby, hits| index.nearby(nearby, hits), 10, f64::INFINITY);
     let radius = ask(&mut world, |nearby, hits| index.nearby(nearby, hits), 100, 500.0);
     let bbox = boxes(&mut world, &index);
-    let mut writer = Writer::new(index);
     let (steady, steady_rate) = ask_beside(&mut world, &mut writer, Some(1_000_000));
     let (flat_out, flat_out_rate) = ask_beside(&mut world, &mut writer, None);
     println!(
@@ -79,46 +79,45 @@ fn measure(name: &str, vehicles: usize) {
 }
 
 /// Nanoseconds per new vehicle.
-fn insert(world: &mut World, index: &mut Index) -> f64 {
-    let (mut updates, mut applied, mut took) = (Updates::new(), Vec::new(), Duration::ZERO);
+fn insert(world: &mut World, writer: &mut Writer) -> f64 {
+    let (mut updates, mut plan, mut took) = (Updates::new(), Plan::default(), Duration::ZERO);
     let vehicles = world.ids.len();
     for first in (0..vehicles).step_by(BATCH) {
         world.fill_first(first, &mut updates);
-        applied.clear();
         let begun = Instant::now();
-        index.apply(&updates, &mut applied);
+        writer.write(&updates, &mut plan);
         took += begun.elapsed();
     }
     took.as_nanos() as f64 / vehicles as f64
 }
 
 /// Nanoseconds per move, making the reports not counted.
-fn moves(world: &mut World, index: &mut Index, batches: usize) -> f64 {
-    let (mut updates, mut applied, mut took) = (Updates::new(), Vec::new(), Duration::ZERO);
+fn moves(world: &mut World, writer: &mut Writer, batches: usize) -> f64 {
+    let (mut updates, mut plan, mut took) = (Updates::new(), Plan::default(), Duration::ZERO);
     for _ in 0..batches {
         world.fill_moves(&mut updates);
-        applied.clear();
         let begun = Instant::now();
-        index.apply(&updates, &mut applied);
+        writer.write(&updates, &mut plan);
         took += begun.elapsed();
     }
     took.as_nanos() as f64 / (batches * BATCH) as f64
 }
 
 /// Nanoseconds per vehicle of an index built at once, as recovery does it.
-fn load(index: &Index) -> f64 {
-    let kept: Vec<_> = index.slots(0, u32::MAX).collect();
+fn load(world: &World, index: &Reader) -> f64 {
+    let keys = (0..world.ids.len()).map(|vehicle| world.key(vehicle));
+    let kept: Vec<_> = keys.filter_map(|key| Some((key, index.get(key)?.sighting))).collect();
     let begun = Instant::now();
-    let loaded = Index::load(kept.len(), kept.iter().map(|(slot, key, sighting)| (*slot, *key, sighting)));
+    let loaded = Index::load(kept.len(), kept.iter().map(|(key, sighting)| (*key, sighting)));
     begun.elapsed().as_nanos() as f64 / loaded.len() as f64
 }
 
 /// Nanoseconds to find a vehicle by its id, one at a time.
-fn known(world: &mut World, index: &Index) -> f64 {
+fn known(world: &mut World, index: &Reader) -> f64 {
     let vehicles: Vec<_> = (0..QUERIES).map(|_| world.any()).collect();
     let keys: Vec<_> = vehicles.into_iter().map(|vehicle| world.key(vehicle)).collect();
     let begun = Instant::now();
-    assert!(keys.iter().all(|key| index.slot_of(*key).is_some()), "every vehicle is known");
+    assert!(keys.iter().all(|key| index.get(*key).is_some()), "every vehicle is known");
     begun.elapsed().as_nanos() as f64 / keys.len() as f64
 }
 
@@ -136,7 +135,7 @@ fn ask(world: &mut World, nearby: impl Fn(&Nearby, &mut Vec<Hit>), k: usize, max
 }
 
 /// Times to find at most a hundred vehicles in a box of about one kilometre around a random one, sorted.
-fn boxes(world: &mut World, index: &Index) -> Vec<Duration> {
+fn boxes(world: &mut World, index: &Reader) -> Vec<Duration> {
     let mut vehicles = Vec::new();
     times(|| {
         let vehicle = world.any();
@@ -182,14 +181,13 @@ fn ask_beside(world: &mut World, writer: &mut Writer, rate: Option<u64>) -> (Vec
     (times, written)
 }
 
-/// Gives how many updates per second it applied.
+/// Gives how many updates per second it showed.
 fn write(moving: &mut World, writer: &mut Writer, rate: Option<u64>, done: &AtomicBool) -> f64 {
-    let (mut updates, mut applied, mut count) = (Updates::new(), Vec::new(), 0);
+    let (mut updates, mut plan, mut count) = (Updates::new(), Plan::default(), 0);
     let begun = Instant::now();
     while !done.load(Ordering::Relaxed) {
         moving.fill_moves(&mut updates);
-        writer.apply(&updates, &mut applied);
-        applied.clear();
+        writer.write(&updates, &mut plan);
         count += BATCH as u64;
         let due = rate.map_or(Duration::ZERO, |rate| Duration::from_nanos(count * 1_000_000_000 / rate));
         while begun.elapsed() < due {

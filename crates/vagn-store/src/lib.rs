@@ -32,7 +32,7 @@ pub use data_dir::DataDir;
 pub use error::StoreError;
 pub use fleet::{Fleet, Growth, NotReady};
 pub use geo::{BBox, BBoxError, EARTH_RADIUS_M, distance_m};
-pub use index::{Applied, Index, Nearby};
+pub use index::{Index, Nearby, Plan};
 pub use key::{Key, partition};
 pub use log::LogPosition;
 pub use log::reader::Cut;

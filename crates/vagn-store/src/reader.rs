@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use parking_lot::{RwLock, RwLockWriteGuard};
 
-use crate::{Applied, BBox, Hit, Index, Key, Nearby, Updates, Vehicle};
+use crate::{BBox, Hit, Index, Key, Nearby, Plan, Updates, Vehicle};
 
-/// Updates applied under one lock: some 50 µs that a reader may have to wait.
-const BATCH: usize = 256;
+/// Updates shown under one lock: some 50 µs that a reader may have to wait.
+const SHOWN_AT_ONCE: usize = 256;
 
 /// The side that changes a live index. There is one per index.
 #[derive(Debug)]
@@ -36,13 +36,25 @@ impl Writer {
         Reader { index: Arc::clone(&self.index) }
     }
 
-    /// As [`Index::apply`], letting readers in after every few updates.
-    pub fn apply(&mut self, updates: &Updates, applied: &mut Vec<Applied>) {
-        applied.reserve(updates.len());
-        for start in (0..updates.len()).step_by(BATCH) {
-            let end = updates.len().min(start + BATCH);
-            self.change(|index| index.apply_range(updates, start..end, applied));
+    /// Works out what becomes of the updates, and changes nothing. The index must not change before
+    /// [`Writer::show`].
+    pub(crate) fn plan(&self, updates: &Updates, plan: &mut Plan) {
+        self.look(|index| index.plan(updates, plan));
+    }
+
+    /// Does what was planned, letting readers in after every few updates.
+    pub(crate) fn show(&mut self, updates: &Updates, plan: &Plan) {
+        for start in (0..updates.len()).step_by(SHOWN_AT_ONCE) {
+            let end = updates.len().min(start + SHOWN_AT_ONCE);
+            self.change(|index| index.commit(updates, plan, start..end));
         }
+    }
+
+    /// Plans and shows the updates as [`Partition::write`](crate::Partition::write) does, with no log in between:
+    /// for tests and benchmarks. The plan tells what became of them.
+    pub fn write(&mut self, updates: &Updates, plan: &mut Plan) {
+        self.plan(updates, plan);
+        self.show(updates, plan);
     }
 
     /// Changes the index while no reader looks; to be kept short.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use criterion::Criterion;
 use vagn_api::{geojson, legacy};
-use vagn_store::{Hit, Index, Key, Nearby, Sighting, Updates};
+use vagn_store::{Hit, Index, Key, Nearby, Plan, Sighting, Updates, Writer};
 use vagn_wire::Position;
 
 const NOW_MS: i64 = 1_800_000_000_000;
@@ -35,11 +35,11 @@ fn hits(k: usize) -> Vec<Hit> {
         let key = Key::Uuid(random.u128(..).to_be_bytes());
         updates.push(key, key.hash(), sighting(seq, &mut random));
     }
-    let mut index = Index::new(1_000);
-    index.apply(&updates, &mut Vec::new());
+    let mut writer = Writer::new(Index::new(1_000));
+    writer.write(&updates, &mut Plan::default());
     let mut hits = Vec::new();
     let center = Position::new(59.33, 18.06).expect("on the globe");
-    index.nearby(&Nearby { center, k, max_m: f64::INFINITY, newer_than_ms: None }, &mut hits);
+    writer.reader().nearby(&Nearby { center, k, max_m: f64::INFINITY, newer_than_ms: None }, &mut hits);
     hits
 }
 

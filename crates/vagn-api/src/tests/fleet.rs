@@ -1,6 +1,8 @@
 //! A fleet of a handful of vehicles in a real index, which answers at once or not at all.
 
-use vagn_store::{BBox, Fleet, Hit, Index, Key, Nearby, Sighting, Updates, Vehicle, VehicleIdBuf, Writer};
+use vagn_store::{
+    BBox, Fleet, Hit, Index, Key, Nearby, Plan, Sighting, Updates, Vehicle, VehicleIdBuf, Writer,
+};
 use vagn_wire::{Position, VehicleId};
 
 use super::super::services::{Asked, Unavailable, Vehicles};
@@ -43,7 +45,7 @@ impl SmallFleet {
 
     fn of(updates: &Updates) -> Self {
         let mut writer = Writer::new(Index::new(20_000));
-        writer.apply(updates, &mut Vec::new());
+        writer.write(updates, &mut Plan::default());
         let fleet = Fleet::new(1);
         fleet.set(0, Some(writer.reader()));
         Self { fleet, failing: None }

@@ -128,7 +128,7 @@ fn marks(hash: u64) -> impl Iterator<Item = (usize, u64)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use vagn_store::{Index, Sighting, Updates, Writer};
+    use vagn_store::{Index, Plan, Sighting, Updates, Writer};
 
     fn report(writer: &mut Writer, vehicle_id: &str) {
         let key = Key::of(VehicleId::new(vehicle_id).unwrap());
@@ -145,7 +145,7 @@ mod tests {
         };
         let mut updates = Updates::new();
         updates.push(key, key.hash(), sighting);
-        writer.apply(&updates, &mut Vec::new());
+        writer.write(&updates, &mut Plan::default());
     }
 
     #[test]

@@ -24,30 +24,19 @@ struct LeftOver {
 }
 
 impl Index {
-    /// An index with these vehicles in these slots. Several times as fast as [`Index::insert_slot`] one by
-    /// one if they come in the order of their slots, and the same where a slot or an id comes twice.
+    /// Returns an index of these vehicles, whose slots follow each other. Of an id that comes twice the later
+    /// vehicle stays in a slot of its own.
     pub fn load<'a>(
         max_vehicles: usize,
-        vehicles: impl IntoIterator<Item = (u32, Key<'a>, &'a Sighting)>,
+        vehicles: impl IntoIterator<Item = (Key<'a>, &'a Sighting)>,
     ) -> Index {
-        let mut vehicles = vehicles.into_iter().peekable();
-        let (mut rows, mut names) = (Rows::new(), Names::new());
-        for _ in 0..max_vehicles {
-            let in_order =
-                |next: &(u32, _, _)| next.0 as usize >= rows.len() && next.0 != super::Applied::NO_SLOT;
-            let Some((slot, key, sighting)) = vehicles.next_if(in_order) else { break };
-            while rows.len() < slot as usize {
-                rows.push(Row::vacant());
-                names.push_vacant();
-            }
+        let mut rows = Rows::new();
+        let mut names = Names::new();
+        for (slot, (key, sighting)) in (0..).zip(vehicles) {
             rows.push(Row::new(sighting));
             names.set(slot, &key);
         }
-        let mut index = Index::of_parts(max_vehicles, rows, names, || {});
-        for (slot, key, sighting) in vehicles {
-            index.insert_slot(slot, key, sighting);
-        }
-        index
+        Index::of_parts(max_vehicles, rows, names, || {})
     }
 
     /// An index of the vehicles in these rows, each named by what is at its place in `names`, which is as

@@ -8,13 +8,25 @@ use vagn_wire::Fate;
 
 use super::cell::Spot;
 use super::fate::fate;
-use super::{Applied, GROUP, Index};
+use super::{GROUP, Index, NO_SLOT};
 use crate::{Update, Updates};
+
+/// What is to become of one update.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Planned {
+    /// Slot of the vehicle, [`NO_SLOT`] when it is shed. A vehicle keeps its slot until it is removed or forgotten;
+    /// then another may get it.
+    pub(crate) slot: u32,
+    /// `Stored`, `Stale`, `Duplicate`, or `Shed` for a new vehicle beyond the greatest number kept.
+    pub(crate) fate: Fate,
+    /// The vehicle was not known before.
+    pub(crate) new_vehicle: bool,
+}
 
 /// What is to become of each update of a batch. Made once and refilled.
 #[derive(Debug, Default)]
-pub(crate) struct Plan {
-    planned: Vec<Applied>,
+pub struct Plan {
+    planned: Vec<Planned>,
     latest: Latest,
     /// The updates that bring new vehicles.
     new: HashTable<u32>,
@@ -24,13 +36,18 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
-    /// The fates in the order of the updates.
-    pub(crate) fn fates(&self) -> impl Iterator<Item = Fate> {
+    /// Returns the fates in the order of the updates.
+    pub fn fates(&self) -> impl Iterator<Item = Fate> {
         self.planned.iter().map(|planned| planned.fate)
     }
 
+    /// Counts the updates that bring a vehicle not known before.
+    pub fn new_vehicles(&self) -> usize {
+        self.new.len()
+    }
+
     /// The updates that are to be stored, with their slots.
-    pub(crate) fn stored<'a>(&'a self, updates: &'a Updates) -> impl Iterator<Item = (Update<'a>, Applied)> {
+    pub(crate) fn stored<'a>(&'a self, updates: &'a Updates) -> impl Iterator<Item = (Update<'a>, Planned)> {
         updates.iter().zip(self.planned.iter().copied()).filter(|(_, planned)| planned.fate == Fate::Stored)
     }
 
@@ -52,7 +69,7 @@ impl Index {
         }
     }
 
-    /// Asks for all memory that the group needs, one dependency at a time, as [`Index::apply`] does.
+    /// Asks for all memory that the group needs, one dependency at a time.
     fn plan_group(&self, updates: &Updates, group: std::ops::Range<usize>, plan: &mut Plan) {
         let update = |at: usize| updates.get(at).expect("the group lies within the updates");
         let mut hashes = [0; GROUP];
@@ -78,7 +95,7 @@ impl Index {
         hash: u64,
         guess: Option<u32>,
         plan: &mut Plan,
-    ) -> Applied {
+    ) -> Planned {
         let update = updates.get(at).expect("the group lies within the updates");
         let guessed = guess.filter(|&slot| self.rows[slot].is_taken() && self.ids.is(slot, &update.key));
         let known = guessed.or_else(|| self.ids.find(hash, &update.key));
@@ -93,18 +110,18 @@ impl Index {
         if fate == Fate::Stored {
             plan.latest.set(cell, slot, at as u32);
         }
-        Applied { slot, fate, new_vehicle: false }
+        Planned { slot, fate, new_vehicle: false }
     }
 
-    fn plan_new(&self, updates: &Updates, at: usize, hash: u64, plan: &mut Plan) -> Applied {
+    fn plan_new(&self, updates: &Updates, at: usize, hash: u64, plan: &mut Plan) -> Planned {
         if self.len() + plan.new.len() >= self.max_vehicles {
-            return Applied { slot: Applied::NO_SLOT, fate: Fate::Shed, new_vehicle: false };
+            return Planned { slot: NO_SLOT, fate: Fate::Shed, new_vehicle: false };
         }
         let rehash = |&at: &u32| updates.get(at as usize).map_or(0, |update| self.ids.hash(&update.key));
         plan.new.insert_unique(hash, at as u32, rehash);
         let slot = self.plan_slot(plan);
         plan.latest.set(plan.latest.find(slot), slot, at as u32);
-        Applied { slot, fate: Fate::Stored, new_vehicle: true }
+        Planned { slot, fate: Fate::Stored, new_vehicle: true }
     }
 
     /// The slot that [`Index::vacant_slot`] will give.
@@ -134,7 +151,7 @@ impl Index {
         }
     }
 
-    fn commit_one(&mut self, updates: &Updates, at: usize, planned: Applied, spot: Spot) {
+    fn commit_one(&mut self, updates: &Updates, at: usize, planned: Planned, spot: Spot) {
         if planned.fate != Fate::Stored {
             return;
         }
@@ -233,7 +250,7 @@ mod tests {
         slots.map(|(slot, key, sighting)| (slot, key.to_string(), sighting)).collect()
     }
 
-    fn planned(index: &mut Index, plan: &mut Plan, updates: &Updates) -> Vec<Applied> {
+    fn write(index: &mut Index, plan: &mut Plan, updates: &Updates) -> Vec<Planned> {
         index.plan(updates, plan);
         let half = updates.len() / 2;
         index.commit(updates, plan, 0..half);
@@ -241,15 +258,26 @@ mod tests {
         plan.planned.clone()
     }
 
+    /// A batch of one update knows no earlier one of the same batch.
+    fn write_singly(index: &mut Index, plan: &mut Plan, updates: &Updates) -> Vec<Planned> {
+        let mut single = Updates::new();
+        let singly = updates.iter().flat_map(|update| {
+            single.clear();
+            single.push(update.key, update.hash, *update.sighting);
+            write(index, plan, &single)
+        });
+        singly.collect()
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(400))]
-        /// The rules are those of `apply`, whatever vehicles a batch repeats, brings or leaves out.
+        /// Whatever vehicles a batch repeats, brings or leaves out.
         #[test]
-        fn does_what_apply_does(
+        fn a_batch_does_what_its_updates_do_one_by_one(
             batches in prop::collection::vec(prop::collection::vec((0..9_u8, 0..6_i64, 0..4_u64), 0..150), 1..8),
             removals in prop::collection::vec((0..9_u8, 0..9_u8), 8),
         ) {
-            let (mut at_once, mut in_steps) = (Index::new(MAX_VEHICLES), Index::new(MAX_VEHICLES));
+            let (mut at_once, mut one_by_one) = (Index::new(MAX_VEHICLES), Index::new(MAX_VEHICLES));
             let mut plan = Plan::default();
             for (batch, removed) in batches.iter().zip(removals) {
                 let mut updates = Updates::new();
@@ -257,13 +285,12 @@ mod tests {
                     let name = format!("bus {vehicle}");
                     updates.push(Key::Text(&name), Key::Text(&name).hash(), sighting(*time, *seq));
                 }
-                let mut applied = Vec::new();
-                at_once.apply(&updates, &mut applied);
-                prop_assert_eq!(planned(&mut in_steps, &mut plan, &updates), applied);
-                prop_assert_eq!(content(&in_steps), content(&at_once));
+                let singly = write_singly(&mut one_by_one, &mut plan, &updates);
+                prop_assert_eq!(write(&mut at_once, &mut plan, &updates), singly);
+                prop_assert_eq!(content(&at_once), content(&one_by_one));
                 for vehicle in [removed.0, removed.1] {
                     let name = format!("bus {vehicle}");
-                    prop_assert_eq!(at_once.remove(Key::Text(&name)), in_steps.remove(Key::Text(&name)));
+                    prop_assert_eq!(at_once.remove(Key::Text(&name)), one_by_one.remove(Key::Text(&name)));
                 }
             }
         }

@@ -125,10 +125,6 @@ impl Row {
         self.event_time_ms
     }
 
-    pub(super) fn receive_time_ms(&self) -> i64 {
-        self.receive_time_ms
-    }
-
     pub(super) fn spot(&self) -> Spot {
         Spot::of(self.position)
     }

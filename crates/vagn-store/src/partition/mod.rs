@@ -15,7 +15,6 @@ pub use settings::Settings;
 
 use crate::disk::Disk;
 use crate::error::{Doing, StoreError};
-use crate::index::Plan;
 use crate::log::LogPosition;
 use crate::log::reader::LogReader;
 use crate::log::record::Record;
@@ -24,7 +23,7 @@ use crate::log::segment::Segment;
 use crate::log::writer::{Closed, LogWriter};
 use crate::reader::{Reader, Writer};
 use crate::syncer::{Health, Shared, Syncer};
-use crate::{Fate, Key, Updates};
+use crate::{Fate, Key, Plan, Updates};
 use housekeeping::Housekeeper;
 use recovery::{Recovered, Steps, recover};
 use std::path::Path;
@@ -32,9 +31,6 @@ use std::sync::{Arc, Weak};
 
 /// The free space is looked at after so many bytes, rarely enough to cost nothing.
 const SPACE_CHECK_BYTES: u64 = 4 << 20;
-
-/// Updates shown under one lock: some 50 µs that a reader may have to wait.
-const SHOWN_AT_ONCE: usize = 256;
 
 /// The single writer of one partition.
 pub struct Partition {
@@ -116,7 +112,7 @@ impl Partition {
 
     fn try_write(&mut self, updates: &Updates) -> Result<Written, StoreError> {
         self.check_space()?;
-        self.index.look(|index| index.plan(updates, &mut self.plan));
+        self.index.plan(updates, &mut self.plan);
         let (mut stored, mut new_vehicles) = (0, 0);
         for (update, planned) in self.plan.stored(updates) {
             if planned.new_vehicle {
@@ -131,16 +127,8 @@ impl Partition {
             new_vehicles += usize::from(planned.new_vehicle);
         }
         let end = self.commit()?;
-        self.show(updates);
+        self.index.show(updates, &self.plan);
         Ok(Written { end, stored, new_vehicles })
-    }
-
-    /// Lets readers in after every few updates.
-    fn show(&mut self, updates: &Updates) {
-        for start in (0..updates.len()).step_by(SHOWN_AT_ONCE) {
-            let end = updates.len().min(start + SHOWN_AT_ONCE);
-            self.index.change(|index| index.commit(updates, &self.plan, start..end));
-        }
     }
 
     /// Forgets a vehicle; false when there is none of that id. Not yet durable.

@@ -1,7 +1,7 @@
 //! Random lives of a fleet, each answer compared with that of a search through all.
 
 use proptest::prelude::*;
-use vagn_store::{Fleet, Index, Nearby, Updates, Writer, partition};
+use vagn_store::{Fleet, Index, Nearby, Plan, Updates, Writer, partition};
 use vagn_wire::Position;
 
 use crate::model::{Checked, id, key, nearest, sighting};
@@ -88,7 +88,7 @@ proptest! {
         for bbox in &boxes {
             let count = |vehicles: Vec<_>| vehicles.len();
             let mut alone = Vec::new();
-            checked.index.bbox(bbox, usize::MAX, &mut alone);
+            checked.index().bbox(bbox, usize::MAX, &mut alone);
             prop_assert_eq!(fleet.bbox(bbox, usize::MAX).map(count), Ok(alone.len()));
             prop_assert_eq!(fleet.bbox(bbox, 3).map(count), Ok(alone.len().min(3)));
         }
@@ -108,7 +108,7 @@ fn fleet_of(positions: &[Position], partitions: usize) -> Fleet {
             }
         }
         let mut writer = Writer::new(Index::new(1_000));
-        writer.apply(&updates, &mut Vec::new());
+        writer.write(&updates, &mut Plan::default());
         fleet.set(number, Some(writer.reader()));
     }
     fleet

@@ -34,7 +34,7 @@ fn a_full_depot_answers_and_empties_like_any_other_place() {
     checked.check_nearby(&near(at(57.7, 11.95), 40));
     (1..MANY).step_by(2).for_each(|number| checked.remove(number));
     checked.check_nearby(&near(depot, 10));
-    assert_eq!(checked.index.len(), MANY / 2);
+    assert_eq!(checked.index().len(), MANY / 2);
 }
 
 #[test]

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use vagn_store::{
-    Applied, BBox, Fate, Hit, Index, Key, Nearby, Sighting, Updates, Vehicle, VehicleIdBuf, distance_m,
+    BBox, Fate, Hit, Index, Key, Nearby, Plan, Reader, Sighting, Updates, Vehicle, VehicleIdBuf, Writer,
+    distance_m,
 };
 use vagn_wire::{Position, VehicleId};
 
@@ -40,17 +41,23 @@ pub(crate) fn sighting(position: Position, event_time_ms: i64, receive_seq: u64)
 
 /// An index and the truth about what must be in it.
 pub(crate) struct Checked {
-    pub(crate) index: Index,
+    writer: Writer,
+    plan: Plan,
     pub(crate) truth: BTreeMap<VehicleIdBuf, Sighting>,
     next_seq: u64,
 }
 
 impl Checked {
     pub(crate) fn new() -> Checked {
-        Checked { index: Index::new(1_000_000), truth: BTreeMap::new(), next_seq: 0 }
+        let writer = Writer::new(Index::new(1_000_000));
+        Checked { writer, plan: Plan::default(), truth: BTreeMap::new(), next_seq: 0 }
     }
 
-    /// Applies sightings of (vehicle, position, event time) as one batch.
+    pub(crate) fn index(&self) -> Reader {
+        self.writer.reader()
+    }
+
+    /// Writes sightings of (vehicle, position, event time) as one batch.
     pub(crate) fn see(&mut self, sightings: &[(usize, Position, i64)]) {
         let mut updates = Updates::new();
         let mut want = Vec::new();
@@ -61,11 +68,11 @@ impl Checked {
             updates.push(key(&id), key(&id).hash(), sighting);
             want.push(self.expect(&id, sighting));
         }
-        let mut applied: Vec<Applied> = Vec::new();
-        self.index.apply(&updates, &mut applied);
-        let got: Vec<_> = applied.iter().map(|applied| (applied.fate, applied.new_vehicle)).collect();
-        assert_eq!(got, want);
-        assert_eq!(self.index.len(), self.truth.len());
+        self.writer.write(&updates, &mut self.plan);
+        let new_vehicles = want.iter().filter(|(_, new_vehicle)| *new_vehicle).count();
+        assert!(self.plan.fates().eq(want.iter().map(|(fate, _)| *fate)));
+        assert_eq!(self.plan.new_vehicles(), new_vehicles);
+        assert_eq!(self.index().len(), self.truth.len());
     }
 
     fn expect(&mut self, id: &str, sighting: Sighting) -> (Fate, bool) {
@@ -80,34 +87,34 @@ impl Checked {
     pub(crate) fn remove(&mut self, number: usize) {
         let id = VehicleIdBuf::from(VehicleId::new(&id(number)).expect("tests name vehicles validly"));
         let was_there = self.truth.remove(&id).is_some();
-        assert_eq!(self.index.remove(id.key()).is_some(), was_there);
-        assert_eq!(self.index.get(id.key()), None);
+        assert_eq!(self.writer.change(|index| index.remove(id.key())), was_there);
+        assert_eq!(self.index().get(id.key()), None);
     }
 
-    /// Forgets what arrived before that time, in steps of a few slots.
+    /// Removes what arrived before that time.
     pub(crate) fn forget_before(&mut self, receive_time_ms: i64) {
-        let mut forgotten = Vec::new();
-        for _ in 0..=self.index.slots_end() / 7 {
-            self.index.forget_before(receive_time_ms, 7, &mut forgotten);
+        let silent = |(id, sighting): (&VehicleIdBuf, &Sighting)| {
+            (sighting.receive_time_ms < receive_time_ms).then_some(*id)
+        };
+        let silent: Vec<_> = self.truth.iter().filter_map(silent).collect();
+        for id in silent {
+            self.truth.remove(&id);
+            assert!(self.writer.change(|index| index.remove(id.key())));
         }
-        let before = self.truth.len();
-        self.truth.retain(|_, sighting| sighting.receive_time_ms >= receive_time_ms);
-        assert_eq!(forgotten.len(), before - self.truth.len());
     }
 
     /// Builds the index anew out of all it has.
     pub(crate) fn reload(&mut self) {
-        let kept: Vec<_> = self.index.slots(0, u32::MAX).collect();
-        let vehicles = kept.iter().map(|(slot, key, sighting)| (*slot, *key, sighting));
-        let loaded = Index::load(1_000_000, vehicles);
-        assert!(loaded.slots(0, u32::MAX).eq(kept.iter().copied()));
-        self.index = loaded;
+        let mut kept = Vec::new();
+        self.index().bbox(&world(), usize::MAX, &mut kept);
+        let vehicles = kept.iter().map(|vehicle| (vehicle.id.key(), &vehicle.sighting));
+        self.writer = Writer::new(Index::load(1_000_000, vehicles));
     }
 
     /// Asks the index and the truth for the same vehicles near a place.
     pub(crate) fn check_nearby(&self, nearby: &Nearby) {
         let mut got = Vec::new();
-        self.index.nearby(nearby, &mut got);
+        self.index().nearby(nearby, &mut got);
         let want = nearest(&self.truth, nearby);
         assert_eq!(brief(&got), brief(&want), "{nearby:?}");
         assert_eq!(got, want, "{nearby:?}");
@@ -117,7 +124,7 @@ impl Checked {
     pub(crate) fn check_bbox(&self, bbox: &BBox, limit: usize) {
         let want = within(&self.truth, bbox);
         let mut got = Vec::new();
-        self.index.bbox(bbox, limit, &mut got);
+        self.index().bbox(bbox, limit, &mut got);
         assert_eq!(got.len(), want.len().min(limit), "{bbox:?}");
         got.sort_by_key(|vehicle| vehicle.id);
         assert!(got.iter().all(|vehicle| want.contains(vehicle)), "{bbox:?}");
@@ -125,17 +132,17 @@ impl Checked {
         assert_eq!(got.len(), want.len().min(limit), "{bbox:?} gave a vehicle twice");
     }
 
-    /// Asks for every vehicle by its id, and for all by their slots.
+    /// Asks for every vehicle by its id, and for all there are.
     pub(crate) fn check_all(&self) {
         for (id, sighting) in &self.truth {
-            assert_eq!(self.index.get(id.key()), Some(Vehicle { id: *id, sighting: *sighting }));
+            assert_eq!(self.index().get(id.key()), Some(Vehicle { id: *id, sighting: *sighting }));
         }
-        let by_slot: BTreeMap<String, Sighting> =
-            self.index.slots(0, u32::MAX).map(|(_, key, sighting)| (key.to_string(), sighting)).collect();
-        let want: BTreeMap<String, Sighting> =
-            self.truth.iter().map(|(id, sighting)| (id.to_string(), *sighting)).collect();
-        assert_eq!(by_slot, want);
+        self.check_bbox(&world(), usize::MAX);
     }
+}
+
+fn world() -> BBox {
+    BBox::new(-180.0, -90.0, 180.0, 90.0).expect("the world is a box")
 }
 
 pub(crate) fn nearest(truth: &BTreeMap<VehicleIdBuf, Sighting>, nearby: &Nearby) -> Vec<Hit> {

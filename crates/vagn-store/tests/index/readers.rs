@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use vagn_store::{BBox, Fleet, Index, Nearby, NotReady, Updates, Writer};
+use vagn_store::{BBox, Fleet, Index, Nearby, NotReady, Plan, Updates, Writer};
 
 use crate::model::{at, id, key, sighting};
 
@@ -46,9 +46,9 @@ fn ask(fleet: &Fleet, stop: &AtomicBool) -> usize {
 }
 
 fn move_all(writer: &mut Writer, number: u64) {
-    let mut applied = Vec::new();
-    writer.apply(&round(number), &mut applied);
-    assert_eq!(applied.len(), VEHICLES);
+    let mut plan = Plan::default();
+    writer.write(&round(number), &mut plan);
+    assert_eq!(plan.fates().count(), VEHICLES);
 }
 
 #[test]
