@@ -4,6 +4,7 @@
 //! machine. That holds for directories too: a file that was created or renamed may be gone, or back under its
 //! old name, until its directory was synced.
 
+#[cfg(any(test, feature = "faults"))]
 pub mod faulty;
 mod real;
 
