@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 
 /// The newest format of a data directory that this version reads and the one it writes.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 const LOCK: &str = "lock";
 const LAYOUT: &str = "partitions";
@@ -201,7 +201,7 @@ impl Layout {
         let number =
             |name: &str| text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse::<u64>().ok());
         let found = number("format ").ok_or_else(|| corrupt("it names no format"))? as u32;
-        if found > FORMAT {
+        if found != FORMAT {
             return Err(StoreError::Format { file: file.clone(), found, newest: FORMAT });
         }
         let layout = number("partitions ").zip(number("set "));

@@ -34,14 +34,14 @@ pub enum StoreError {
         /// What is wrong there.
         what: &'static str,
     },
-    /// A file was written by a later version of this software.
-    #[error("{} has format {found}, and this version reads up to {newest}", .file.display())]
+    /// A file was written by another version of this software.
+    #[error("{} has format {found}, and this version reads format {newest}", .file.display())]
     Format {
         /// The file.
         file: PathBuf,
         /// Its format.
         found: u32,
-        /// The newest format known here.
+        /// The format read here.
         newest: u32,
     },
     /// An earlier failure stopped the partition for good; it must be opened again.

@@ -29,15 +29,15 @@ pub(crate) fn read(
     let segments = unbroken(log, Segment::list(log.disk, log.dir)?)?;
     let mut owners = first_owners(log, &segments, now)?;
     each(log, &segments, &mut |record| match record {
-        Record::Position { slot, hash, sighting } => match owners.get(&slot) {
+        Record::Position { slot, hash, sighting, .. } => match owners.get(&slot) {
             Some((id, owner)) if *owner == hash => visit(Event::Seen(id.key(), hash, sighting)),
             _ => Ok(()),
         },
-        Record::Define { slot, key } => {
+        Record::Define { slot, key, .. } => {
             owners.insert(slot, (VehicleIdBuf::of(key), key.hash()));
             Ok(())
         }
-        Record::Remove { slot, key } => {
+        Record::Remove { slot, key, .. } => {
             owners.remove(&slot);
             visit(Event::Removed(key))
         }
@@ -52,8 +52,12 @@ fn first_owners(log: &LogReader<'_>, segments: &[Segment], now: &Table) -> Resul
     let mut owners: HashMap<u32, Option<VehicleIdBuf>> = HashMap::new();
     each(log, segments, &mut |record| {
         match record {
-            Record::Define { slot, .. } => drop(owners.entry(slot).or_insert(None)),
-            Record::Remove { slot, key } => drop(owners.entry(slot).or_insert(Some(VehicleIdBuf::of(key)))),
+            Record::Define { slot, .. } => {
+                owners.entry(slot).or_insert(None);
+            }
+            Record::Remove { slot, key, .. } => {
+                owners.entry(slot).or_insert_with(|| Some(VehicleIdBuf::of(key)));
+            }
             _ => {}
         }
         Ok(())
@@ -68,7 +72,7 @@ fn first_owners(log: &LogReader<'_>, segments: &[Segment], now: &Table) -> Resul
 /// The last segments that follow each other. Before them may stand one whose removal a crash undid.
 fn unbroken(log: &LogReader<'_>, segments: Vec<Segment>) -> Result<Vec<Segment>, StoreError> {
     let mut first = segments.len().saturating_sub(1);
-    while first > 0 && log.end_of(&segments[first - 1])? == segments[first].base {
+    while first > 0 && log.end_of(&segments[first - 1])? == segments[first].start.record {
         first -= 1;
     }
     Ok(segments[first..].to_vec())

@@ -5,13 +5,15 @@
 //! make the latter harmless for the rest.
 
 use crate::disk::Disk;
-use crate::error::StoreError;
+use crate::error::{Doing, StoreError};
 use crate::history::{self, Event};
+use crate::log::claim::claimed;
 use crate::log::reader::LogReader;
+use crate::log::segment::Segment;
 use crate::partition::recovery::{Recovered, recover};
 use crate::partition::{Partition, Progress, Settings};
-use crate::{Key, Sighting, Updates, partition};
-use std::path::PathBuf;
+use crate::{Key, OrderNumber, Sighting, Updates, partition};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Updates written at once.
@@ -28,9 +30,10 @@ pub(crate) struct Repartition<'a> {
 impl Repartition<'_> {
     /// Writes what is in the partitions `from` to new ones in `to`, durably.
     pub(crate) fn run(&self, from: &[PathBuf], to: &[PathBuf]) -> Result<(), StoreError> {
+        let lowest = self.numbers_end(from)?;
         let mut targets = Vec::new();
         for (number, dir) in (0..).zip(to) {
-            targets.push(Target::new(self.open(dir, number)?));
+            targets.push(Target::new(self.open(lowest, dir, number)?));
         }
         for (number, dir) in (0..).zip(from) {
             self.copy(dir, number, &mut targets)?;
@@ -38,18 +41,26 @@ impl Repartition<'_> {
         targets.into_iter().try_for_each(|target| target.finish(self.now_ms))
     }
 
-    /// Nobody is shed or forgotten on the way.
-    fn open(&self, dir: &std::path::Path, number: u32) -> Result<Partition, StoreError> {
-        let settings = Settings { max_vehicles: usize::MAX, forget_after_ms: i64::MAX, ..self.settings };
-        Ok(Partition::open(self.disk.clone(), dir, number, settings, self.now_ms, &|_| {})?.0)
+    /// Returns an order number above all that the partitions in `dirs` can have given.
+    fn numbers_end(&self, dirs: &[PathBuf]) -> Result<OrderNumber, StoreError> {
+        let mut end = OrderNumber::default();
+        for dir in dirs {
+            self.disk.create_dir(dir).doing("create", dir)?;
+            let last = Segment::list(&**self.disk, dir)?.pop().map(|segment| segment.start.order);
+            let begun = claimed(&**self.disk, dir)?.max(last.unwrap_or_default());
+            end = end.max(begun.span_end());
+        }
+        Ok(end)
     }
 
-    fn copy(&self, dir: &std::path::Path, number: u32, targets: &mut [Target]) -> Result<(), StoreError> {
-        self.disk.create_dir(dir).map_err(|source| StoreError::Io {
-            doing: "create",
-            path: dir.to_owned(),
-            source,
-        })?;
+    /// Nobody is shed or forgotten on the way.
+    fn open(&self, lowest: OrderNumber, dir: &Path, number: u32) -> Result<Partition, StoreError> {
+        let settings = Settings { max_vehicles: usize::MAX, forget_after_ms: i64::MAX, ..self.settings };
+        let disk = self.disk.clone();
+        Ok(Partition::open_above(lowest, disk, dir, number, settings, self.now_ms, &|_| {})?.0)
+    }
+
+    fn copy(&self, dir: &Path, number: u32, targets: &mut [Target]) -> Result<(), StoreError> {
         let log = LogReader { disk: &**self.disk, dir, partition: number };
         let Recovered { table, .. } = recover(&log, self.progress)?;
         history::read(&log, &table, &mut |event| match event {
@@ -59,7 +70,7 @@ impl Repartition<'_> {
         for (_, key, hash, sighting) in table.vehicles() {
             target(targets, hash).see(key, hash, sighting, self.now_ms)?;
         }
-        targets.iter_mut().for_each(|target| target.partition.note(table.seen()));
+        targets.iter_mut().for_each(|target| target.partition.note(table.stamps()));
         Ok(())
     }
 }

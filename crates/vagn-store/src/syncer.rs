@@ -4,10 +4,10 @@
 //! Whoever has a [`Syncer`] does it. A sync that fails is not forgotten: nobody knows what the disk still
 //! has, so the partition stops for good.
 
-use crate::StoreError;
 use crate::disk::{Disk, DiskFile};
 use crate::error::Doing;
 use crate::log::LogPosition;
+use crate::{OrderNumber, StoreError};
 use parking_lot::{Mutex, MutexGuard};
 use std::io;
 use std::path::PathBuf;
@@ -36,7 +36,7 @@ pub(crate) struct Finished {
     pub(crate) file: Arc<dyn DiskFile>,
     pub(crate) temp: PathBuf,
     pub(crate) path: PathBuf,
-    pub(crate) position: u64,
+    pub(crate) position: LogPosition,
 }
 
 /// What the writer and the syncers of a partition have in common.
@@ -44,8 +44,8 @@ pub(crate) struct Shared {
     pub(crate) disk: Arc<dyn Disk>,
     pub(crate) dir: PathBuf,
     pub(crate) partition: u32,
-    written: AtomicU64,
-    durable: AtomicU64,
+    written: AtomicPosition,
+    durable: AtomicPosition,
     full: AtomicBool,
     failed: OnceLock<String>,
     due: Mutex<Due>,
@@ -53,6 +53,27 @@ pub(crate) struct Shared {
     turn: Mutex<()>,
     /// Held while the writer is at work.
     writing: Mutex<()>,
+}
+
+/// A log position that only rises. Its halves are written one after the other; each by itself is never ahead of
+/// what it tells of.
+#[derive(Default)]
+struct AtomicPosition {
+    record: AtomicU64,
+    order: AtomicU64,
+}
+
+impl AtomicPosition {
+    fn load(&self) -> LogPosition {
+        let record = self.record.load(Ordering::Acquire);
+        LogPosition { record, order: OrderNumber(self.order.load(Ordering::Acquire)) }
+    }
+
+    /// To be called by one thread at a time.
+    fn raise(&self, to: LogPosition) {
+        self.record.store(to.record, Ordering::Release);
+        self.order.store(to.order.0, Ordering::Release);
+    }
 }
 
 #[derive(Default)]
@@ -63,7 +84,7 @@ struct Due {
     entries: bool,
     snapshot: Option<Finished>,
     /// Position of the last snapshot put in its place, until the writer asks for it.
-    placed: Option<u64>,
+    placed: Option<LogPosition>,
     removals: Vec<PathBuf>,
 }
 
@@ -73,11 +94,11 @@ impl Syncer {
     }
 
     /// Makes durable all that was written before the call, then does what [`Syncer::tidy`] does. Blocks for
-    /// as long as the disk takes; gives the position up to which the log is durable.
+    /// as long as the disk takes; gives the order number before which all changes are durable.
     ///
     /// # Errors
     /// When the disk fails, now or before. The partition has then stopped for good.
-    pub fn sync(&self) -> Result<LogPosition, StoreError> {
+    pub fn sync(&self) -> Result<OrderNumber, StoreError> {
         let _turn = self.shared.turn.lock();
         let durable = self.shared.sync_log()?;
         self.shared.tidy()?;
@@ -89,7 +110,7 @@ impl Syncer {
     ///
     /// # Errors
     /// As [`Syncer::sync`].
-    pub fn sync_log(&self) -> Result<LogPosition, StoreError> {
+    pub fn sync_log(&self) -> Result<OrderNumber, StoreError> {
         let _turn = self.shared.turn.lock();
         self.shared.sync_log()
     }
@@ -109,14 +130,14 @@ impl Syncer {
         self.shared.tidy()
     }
 
-    /// Up to where the log is durable. Moves forward while [`Syncer::sync`] runs elsewhere.
-    pub fn durable(&self) -> LogPosition {
-        LogPosition(self.shared.durable())
+    /// Returns the order number before which all changes are durable. Rises while [`Syncer::sync`] runs elsewhere.
+    pub fn durable(&self) -> OrderNumber {
+        self.shared.durable.load().order
     }
 
-    /// Up to where the log is written.
-    pub fn written(&self) -> LogPosition {
-        LogPosition(self.shared.written.load(Ordering::Acquire))
+    /// Returns the order number before which all changes are written.
+    pub fn written(&self) -> OrderNumber {
+        self.shared.written.load().order
     }
 
     /// Whether the partition takes positions.
@@ -131,8 +152,8 @@ impl Shared {
             disk,
             dir,
             partition,
-            written: AtomicU64::new(0),
-            durable: AtomicU64::new(0),
+            written: AtomicPosition::default(),
+            durable: AtomicPosition::default(),
             full: AtomicBool::new(false),
             failed: OnceLock::new(),
             due: Mutex::default(),
@@ -141,9 +162,9 @@ impl Shared {
         }
     }
 
-    /// The writer has written all records before `next`.
-    pub(crate) fn written(&self, next: u64) {
-        self.written.store(next, Ordering::Release);
+    /// The writer has written all records before `end`.
+    pub(crate) fn written(&self, end: LogPosition) {
+        self.written.raise(end);
     }
 
     /// The writer will write to `file` from now on, a new segment.
@@ -163,7 +184,7 @@ impl Shared {
     }
 
     /// Position of a snapshot that was put in its place since the last call.
-    pub(crate) fn placed(&self) -> Option<u64> {
+    pub(crate) fn placed(&self) -> Option<LogPosition> {
         self.due.lock().placed.take()
     }
 
@@ -171,8 +192,9 @@ impl Shared {
         self.due.lock().removals.push(path);
     }
 
-    pub(crate) fn durable(&self) -> u64 {
-        self.durable.load(Ordering::Acquire)
+    /// Returns the index before which all records are durable.
+    pub(crate) fn durable_record(&self) -> u64 {
+        self.durable.load().record
     }
 
     /// Bytes that may still be written to where the partition is.
@@ -224,20 +246,20 @@ impl Shared {
         }
     }
 
-    fn sync_log(&self) -> Result<LogPosition, StoreError> {
+    fn sync_log(&self) -> Result<OrderNumber, StoreError> {
         self.check()?;
         // In this order: a segment begun after `upto` was read is synced too early, never too late.
-        let upto = self.written.load(Ordering::Acquire);
+        let upto = self.written.load();
         let (files, entries) = {
             let mut due = self.due.lock();
             (due.files.clone(), std::mem::take(&mut due.entries))
         };
-        if upto > self.durable() || entries || files.len() > 1 {
+        if upto.record > self.durable_record() || entries || files.len() > 1 {
             self.sync_files(&files, entries).inspect_err(|err| self.fail(err))?;
             self.due.lock().files.drain(..files.len() - 1);
-            self.durable.fetch_max(upto, Ordering::AcqRel);
+            self.durable.raise(upto);
         }
-        Ok(LogPosition(upto))
+        Ok(upto.order)
     }
 
     fn sync_files(&self, files: &[Arc<dyn DiskFile>], entries: bool) -> Result<(), StoreError> {

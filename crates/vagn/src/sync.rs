@@ -12,7 +12,7 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Unit;
 use tracing::error;
 use vagn_otp::{Failure, ThreadContext};
-use vagn_store::{LogPosition, StoreError, Syncer};
+use vagn_store::{OrderNumber, StoreError, Syncer};
 use vagn_wire::Fate;
 
 use crate::config::{Fsync, Span};
@@ -57,7 +57,7 @@ struct State {
     syncer: Option<Syncer>,
     /// Counts the syncers taken over, so that the end of one is not taken for that of its successor.
     generation: u64,
-    waiting: Vec<(LogPosition, Slip)>,
+    waiting: Vec<(OrderNumber, Slip)>,
 }
 
 impl SyncDesk {
@@ -74,8 +74,8 @@ impl SyncDesk {
         fail(std::mem::take(&mut state.waiting));
     }
 
-    /// Lets the slip go as soon as its senders may be told that all up to `end` is stored.
-    pub fn keep(&self, end: LogPosition, slip: Slip) {
+    /// Lets the slip go as soon as its senders may be told that all changes before `end` are stored.
+    pub fn keep(&self, end: OrderNumber, slip: Slip) {
         if !self.is_always() {
             return;
         }
@@ -161,13 +161,13 @@ impl SyncDesk {
     }
 
     /// Lets go of what is synced, or fails all that waits.
-    fn answer(&self, synced: &Result<LogPosition, StoreError>, generation: u64) {
+    fn answer(&self, synced: &Result<OrderNumber, StoreError>, generation: u64) {
         let mut state = self.state.lock();
         if state.generation != generation {
             return;
         }
         match synced {
-            Ok(position) => state.waiting.retain(|(end, _)| end > position),
+            Ok(durable) => state.waiting.retain(|(end, _)| end > durable),
             Err(err) => {
                 state.syncer = None;
                 error!(error = %err, "failed to sync the position log; its partition stores nothing more");
@@ -177,7 +177,7 @@ impl SyncDesk {
     }
 }
 
-fn fail(waiting: Vec<(LogPosition, Slip)>) {
+fn fail(waiting: Vec<(OrderNumber, Slip)>) {
     for (_, slip) in waiting {
         slip.fill(|_| Fate::Failed);
     }

@@ -1,22 +1,39 @@
 //! The log of one partition: everything that changed its index, in order, in segments of fixed-size records.
 //!
-//! The format is written down in `docs/log-format.md`. Every record has a number, counted from the beginning
-//! of the partition; the number is part of its checksum, so that a record in a wrong place is no record.
+//! The format is written down in `docs/log-format.md`. Every record has an index, counted from the beginning of
+//! the partition; the index is part of its checksum, so that a record that stands elsewhere is no record.
 
+pub(crate) mod claim;
 pub(crate) mod reader;
 pub(crate) mod record;
-pub(crate) mod seen;
 pub(crate) mod segment;
+pub(crate) mod stamps;
+#[cfg(test)]
+mod tests;
 pub(crate) mod writer;
 
-/// A place in the log of a partition: how many records come before it. Never goes back, across segments and
-/// restarts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-pub struct LogPosition(pub u64);
+use crate::OrderNumber;
+use std::path::{Path, PathBuf};
+
+/// A position in the log of a partition. Never goes back, across segments and restarts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub(crate) struct LogPosition {
+    /// Records before it.
+    pub(crate) record: u64,
+    /// Higher than the order number of every record before it, and at most that of the next.
+    pub(crate) order: OrderNumber,
+}
 
 impl LogPosition {
-    /// How many bytes of records lie before it.
-    pub fn bytes(self) -> u64 {
-        self.0 * record::LEN as u64
+    /// Returns the file in `dir` that begins here. The name holds both numbers, so that they are known where the
+    /// header is damaged.
+    pub(crate) fn file(self, dir: &Path, extension: &str) -> PathBuf {
+        dir.join(format!("{:020}-{:020}{extension}", self.record, self.order.0))
+    }
+
+    /// Returns the position in a file's name; `None` for all other names.
+    pub(crate) fn of_name(name: &str, extension: &str) -> Option<LogPosition> {
+        let (record, order) = name.strip_suffix(extension)?.split_once('-')?;
+        Some(LogPosition { record: record.parse().ok()?, order: OrderNumber(order.parse().ok()?) })
     }
 }

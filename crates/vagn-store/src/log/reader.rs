@@ -5,9 +5,10 @@
 //! Anything else that cannot be read, with good records behind it, is damage; so is whatever cannot be read
 //! though it had been synced. Damage stops the reader.
 
+use super::LogPosition;
 use super::record::{self, LEN, Record};
-use super::seen::Seen;
 use super::segment::{Header, NoHeader, Segment, VERSION};
+use super::stamps::Stamps;
 use crate::disk::{Disk, DiskFile};
 use crate::error::{Doing, StoreError};
 use std::path::{Path, PathBuf};
@@ -54,14 +55,14 @@ pub struct Cut {
     pub records: u64,
 }
 
-/// Where a log ends.
+/// The end of a log.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct End {
-    /// Number of the first record that is not there.
-    pub(crate) next: u64,
+    /// The first record that is not there, and the number behind the last change that is.
+    pub(crate) position: LogPosition,
     pub(crate) cut: Option<Cut>,
     /// What the headers know of the doors' stamps.
-    pub(crate) seen: Seen,
+    pub(crate) stamps: Stamps,
 }
 
 /// The log of one partition, to be read.
@@ -72,30 +73,30 @@ pub(crate) struct LogReader<'a> {
 }
 
 impl LogReader<'_> {
-    /// Gives every record from number `from` on to `visit`. All records before `synced` are known to have
+    /// Gives every record from `from` on to `visit`. All records before the record `synced` are known to have
     /// been synced. Changes nothing; a torn end is told of, and left to [`LogReader::cut`].
     pub(crate) fn read(
         &self,
-        from: u64,
+        from: LogPosition,
         synced: u64,
         visit: &mut dyn FnMut(u64, Record<'_>),
     ) -> Result<End, StoreError> {
         let segments = Segment::list(self.disk, self.dir)?;
-        let first = segments.partition_point(|segment| segment.base <= from).saturating_sub(1);
-        let mut end = End { next: from, cut: None, seen: Seen::NOTHING };
+        let first = segments.partition_point(|segment| segment.start.record <= from.record).saturating_sub(1);
+        let mut end = End { position: from, cut: None, stamps: Stamps::NOTHING };
         for (at, segment) in segments.iter().enumerate().skip(first) {
             let before = (at > first).then(|| &segments[at - 1]);
-            let missing = match follows(segment, before, end.next)? {
+            let missing = match follows(segment, before, end.position.record)? {
                 Some(gap) => Some(gap),
-                None => self.read_segment(segment, from, &mut end, visit)?,
+                None => self.read_segment(segment, from.record, &mut end, visit)?,
             };
             if let Some(bad) = missing {
-                end.cut = Some(self.judge(bad, end.next, synced, &segments[at..])?);
+                end.cut = Some(self.judge(bad, end.position.record, synced, &segments[at..])?);
                 return Ok(end);
             }
         }
-        if end.next < synced {
-            return Err(ends_early(self.dir, segments.last(), end.next));
+        if end.position.record < synced {
+            return Err(ends_early(self.dir, segments.last(), end.position.record));
         }
         Ok(end)
     }
@@ -109,14 +110,17 @@ impl LogReader<'_> {
         visit: &mut dyn FnMut(u64, Record<'_>),
     ) -> Result<Option<Bad>, StoreError> {
         let mut found = None;
-        end.next = segment.base;
-        self.scan(segment, &mut |number, unit| {
+        end.position.record = segment.start.record;
+        self.scan(segment, &mut |index, unit| {
             match unit {
-                Unit::Header(header) => end.seen.note(header.seen),
+                Unit::Header(header) => end.stamps.note(header.stamps),
                 Unit::Record(record) => {
-                    end.next = number + 1;
-                    if number >= from {
-                        visit(number, record);
+                    end.position.record = index + 1;
+                    if let Some(order) = record.change() {
+                        end.position.order = end.position.order.max(order.next());
+                    }
+                    if index >= from {
+                        visit(index, record);
                     }
                 }
                 Unit::Bad(bad) => found = Some(bad),
@@ -126,9 +130,9 @@ impl LogReader<'_> {
         Ok(found)
     }
 
-    /// Decides whether the log may be cut where record `number` is missing; `rest` are the segments from
+    /// Decides whether the log may be cut where the record `missing` is not there; `rest` are the segments from
     /// there on.
-    fn judge(&self, bad: Bad, number: u64, synced: u64, rest: &[Segment]) -> Result<Cut, StoreError> {
+    fn judge(&self, bad: Bad, missing: u64, synced: u64, rest: &[Segment]) -> Result<Cut, StoreError> {
         let (mut records, mut synced, mut size) = (0, synced, 0);
         for segment in rest {
             let file = self.disk.open(&segment.path).doing("open", &segment.path)?;
@@ -137,7 +141,7 @@ impl LogReader<'_> {
                 match unit {
                     Unit::Header(header) => synced = synced.max(header.synced),
                     Unit::Record(record) => {
-                        records += u64::from(at > number);
+                        records += u64::from(at > missing);
                         if let Record::Synced { upto } = record {
                             synced = synced.max(upto);
                         }
@@ -147,14 +151,14 @@ impl LogReader<'_> {
                 true
             })?;
         }
-        if synced > number || (records > 0 && !bad.unwritten) {
+        if synced > missing || (records > 0 && !bad.unwritten) {
             return Err(bad.corrupt());
         }
         let kept = if rest[0].path == bad.file { bad.offset } else { 0 };
         Ok(Cut { file: bad.file, offset: bad.offset, bytes: size - kept, records })
     }
 
-    /// Gives everything in one segment to `visit` until that returns false: the header, under the number of
+    /// Gives everything in one segment to `visit` until that returns false: the header, under the index of
     /// the first record, the records, and what cannot be read.
     pub(crate) fn scan(
         &self,
@@ -162,25 +166,25 @@ impl LogReader<'_> {
         visit: &mut dyn FnMut(u64, Unit<'_>) -> bool,
     ) -> Result<(), StoreError> {
         let file = self.disk.open(&segment.path).doing("open", &segment.path)?;
-        if !visit(segment.base, self.header(segment, &*file)?) {
+        if !visit(segment.start.record, self.header(segment, &*file)?) {
             return Ok(());
         }
         let size = file.size().doing("measure", &segment.path)?;
         let mut buffer = vec![0; CHUNK.min(size as usize / LEN + 1) * LEN];
-        let mut number = segment.base;
+        let mut index = segment.start.record;
         loop {
-            let got = file.read_at(segment.offset(number), &mut buffer).doing("read", &segment.path)?;
+            let got = file.read_at(segment.offset(index), &mut buffer).doing("read", &segment.path)?;
             let (units, rest) = buffer[..got].as_chunks::<LEN>();
             for bytes in units {
-                if !visit(number, unit(segment, number, bytes)) {
+                if !visit(index, unit(segment, index, bytes)) {
                     return Ok(());
                 }
-                number += 1;
+                index += 1;
             }
             if !rest.is_empty() {
                 visit(
-                    number,
-                    Unit::Bad(bad(segment, segment.offset(number), rest, "the last record is not whole")),
+                    index,
+                    Unit::Bad(bad(segment, segment.offset(index), rest, "the last record is not whole")),
                 );
             }
             if got < buffer.len() {
@@ -189,18 +193,18 @@ impl LogReader<'_> {
         }
     }
 
-    /// Number behind the last record that a segment has room for.
+    /// Index behind the last record that a segment has room for.
     pub(crate) fn end_of(&self, segment: &Segment) -> Result<u64, StoreError> {
         let file = self.disk.open(&segment.path).doing("open", &segment.path)?;
         let units = file.size().doing("measure", &segment.path)? / LEN as u64;
-        Ok(segment.base + units.saturating_sub(1))
+        Ok(segment.start.record + units.saturating_sub(1))
     }
 
     /// What the header of a segment knows of the records before it.
-    pub(crate) fn seen_before(&self, segment: &Segment) -> Result<Seen, StoreError> {
+    pub(crate) fn stamps_before(&self, segment: &Segment) -> Result<Stamps, StoreError> {
         let file = self.disk.open(&segment.path).doing("open", &segment.path)?;
         match self.header(segment, &*file)? {
-            Unit::Header(header) => Ok(header.seen),
+            Unit::Header(header) => Ok(header.stamps),
             Unit::Bad(bad) => Err(bad.corrupt()),
             Unit::Record(_) => unreachable!("a header is no record"),
         }
@@ -209,9 +213,9 @@ impl LogReader<'_> {
     fn header<'a>(&self, segment: &Segment, file: &dyn DiskFile) -> Result<Unit<'a>, StoreError> {
         let mut bytes = [0; LEN];
         let got = file.read_at(0, &mut bytes).doing("read", &segment.path)?;
-        match Header::decode(&bytes, self.partition, segment.base) {
+        match Header::decode(&bytes, self.partition, segment.start) {
             Ok(header) => Ok(Unit::Header(header)),
-            Err(NoHeader::Newer(found)) => {
+            Err(NoHeader::OtherFormat(found)) => {
                 Err(StoreError::Format { file: segment.path.clone(), found, newest: VERSION })
             }
             Err(NoHeader::Bad) => Ok(Unit::Bad(bad(segment, 0, &bytes[..got], "the header cannot be read"))),
@@ -245,9 +249,9 @@ impl LogReader<'_> {
 fn follows(segment: &Segment, before: Option<&Segment>, next: u64) -> Result<Option<Bad>, StoreError> {
     let corrupt = |what| Err(StoreError::Corrupt { file: segment.path.clone(), offset: 0, what });
     match before {
-        None if segment.base > next => corrupt("the records before this segment are gone"),
-        Some(_) if segment.base < next => corrupt("the segment before it holds some of its records"),
-        Some(before) if segment.base > next => Ok(Some(Bad {
+        None if segment.start.record > next => corrupt("the records before this segment are gone"),
+        Some(_) if segment.start.record < next => corrupt("the segment before it holds some of its records"),
+        Some(before) if segment.start.record > next => Ok(Some(Bad {
             file: before.path.clone(),
             offset: before.offset(next),
             what: "the segment ends before the next one begins",
@@ -265,12 +269,10 @@ fn ends_early(dir: &Path, last: Option<&Segment>, next: u64) -> StoreError {
     }
 }
 
-fn unit<'a>(segment: &Segment, number: u64, bytes: &'a [u8; LEN]) -> Unit<'a> {
-    match record::decode(bytes, number) {
+fn unit<'a>(segment: &Segment, index: u64, bytes: &'a [u8; LEN]) -> Unit<'a> {
+    match record::decode(bytes, index, segment.start.order) {
         Some(record) => Unit::Record(record),
-        None => {
-            Unit::Bad(bad(segment, segment.offset(number), bytes, "a record does not match its checksum"))
-        }
+        None => Unit::Bad(bad(segment, segment.offset(index), bytes, "a record does not match its checksum")),
     }
 }
 

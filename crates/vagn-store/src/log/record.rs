@@ -3,7 +3,7 @@
 //! 80 because the longest id (64 bytes) then fits beside the 16 bytes every record begins with, so that
 //! nothing ever spans two records; and because a hex dump shows a record as five whole lines.
 
-use crate::{Key, Sighting};
+use crate::{Key, OrderNumber, Sighting};
 use vagn_wire::Position;
 
 /// Length of every record in bytes.
@@ -27,64 +27,82 @@ const UUID: u8 = 32;
 pub(crate) enum Record<'a> {
     /// The vehicle in `slot`, whose id has `hash`, was seen. The hash tells whose the position is even where
     /// the definition of the slot was lost, so that no position is ever given to another vehicle.
-    Position { slot: u32, hash: u64, sighting: Sighting },
-    /// From here on `slot` is this vehicle.
-    Define { slot: u32, key: Key<'a> },
+    Position { order: OrderNumber, slot: u32, hash: u64, sighting: Sighting },
+    /// From here on `slot` is this vehicle. Has the order number of the position that follows.
+    Define { order: OrderNumber, slot: u32, key: Key<'a> },
     /// `slot` is free again. Names the vehicle, so that history can tell whose the positions before were.
-    Remove { slot: u32, key: Key<'a> },
-    /// Every record before `upto` had been synced when this one was written.
+    Remove { order: OrderNumber, slot: u32, key: Key<'a> },
+    /// Every record before the record `upto` had been synced when this one was written.
     Synced { upto: u64 },
     /// Stands where `repair` found what could not be read.
     Void,
 }
 
-/// Appends a record to `out`, to be written as the record `number`.
+impl Record<'_> {
+    /// Returns the order number of the change that the record makes, if it makes one.
+    #[inline]
+    pub(crate) fn change(&self) -> Option<OrderNumber> {
+        match self {
+            Record::Position { order, .. } | Record::Remove { order, .. } => Some(*order),
+            // A definition without its position changes nothing.
+            Record::Define { .. } | Record::Synced { .. } | Record::Void => None,
+        }
+    }
+}
+
+/// Appends a record to `out`, to be written as the record `index`.
 #[inline]
-pub(crate) fn encode(record: &Record<'_>, number: u64, out: &mut Vec<u8>) {
+pub(crate) fn encode(record: &Record<'_>, index: u64, out: &mut Vec<u8>) {
     let mut bytes = [0_u8; LEN];
     match record {
-        Record::Position { slot, hash, sighting } => put_position(&mut bytes, *slot, *hash, sighting),
-        Record::Define { slot, key } => put_key(&mut bytes, DEFINE, *slot, *key),
-        Record::Remove { slot, key } => put_key(&mut bytes, REMOVE, *slot, *key),
+        Record::Position { order, slot, hash, sighting } => {
+            put_position(&mut bytes, *slot, *hash, sighting);
+            put(&mut bytes, 12, order.low().to_le_bytes());
+        }
+        Record::Define { order, slot, key } => put_key(&mut bytes, DEFINE, *order, *slot, *key),
+        Record::Remove { order, slot, key } => put_key(&mut bytes, REMOVE, *order, *slot, *key),
         Record::Synced { upto } => {
             bytes[4] = SYNCED;
             put(&mut bytes, 16, upto.to_le_bytes());
         }
         Record::Void => bytes[4] = VOID,
     }
-    let sum = checksum(&bytes, number);
+    let sum = checksum(&bytes, index);
     put(&mut bytes, 0, sum.to_le_bytes());
     out.extend_from_slice(&bytes);
 }
 
-/// Reads the record `number`; `None` when these bytes were never written as that record.
+/// Reads the record `index` of a segment whose order numbers begin at `first`; `None` when these bytes were never
+/// written as that record.
 #[inline]
-pub(crate) fn decode(bytes: &[u8; LEN], number: u64) -> Option<Record<'_>> {
-    if u32::from_le_bytes(get(bytes, 0)) != checksum(bytes, number) {
+pub(crate) fn decode(bytes: &[u8; LEN], index: u64, first: OrderNumber) -> Option<Record<'_>> {
+    if u32::from_le_bytes(get(bytes, 0)) != checksum(bytes, index) {
         return None;
     }
+    let order = OrderNumber::widen(first, u32::from_le_bytes(get(bytes, 12)));
     let slot = u32::from_le_bytes(get(bytes, 8));
     match bytes[4] {
         POSITION => Some(Record::Position {
+            order,
             slot,
             hash: u64::from_le_bytes(get(bytes, 72)),
             sighting: get_sighting(bytes)?,
         }),
-        DEFINE => Some(Record::Define { slot, key: get_key(bytes)? }),
-        REMOVE => Some(Record::Remove { slot, key: get_key(bytes)? }),
+        DEFINE => Some(Record::Define { order, slot, key: get_key(bytes)? }),
+        REMOVE => Some(Record::Remove { order, slot, key: get_key(bytes)? }),
         SYNCED => Some(Record::Synced { upto: u64::from_le_bytes(get(bytes, 16)) }),
         VOID => Some(Record::Void),
         _ => None,
     }
 }
 
-/// The number takes the place of the checksum's usual start value, which costs nothing.
-fn checksum(bytes: &[u8; LEN], number: u64) -> u32 {
-    crc32c::crc32c_append((number ^ (number >> 32)) as u32, &bytes[4..])
+/// The index takes the place of the checksum's usual start value, which costs nothing.
+fn checksum(bytes: &[u8; LEN], index: u64) -> u32 {
+    crc32c::crc32c_append((index ^ (index >> 32)) as u32, &bytes[4..])
 }
 
-/// Length of the fields of a position as a snapshot holds them: a record without its checksum and what
-/// follows the heading.
+/// Length of the fields of a position as a snapshot holds them: a record without its checksum, order number and
+/// hash.
 pub(crate) const FIELDS: usize = 64;
 
 /// The fields of a position, with the length of the id that is to follow them.
@@ -95,13 +113,17 @@ pub(crate) fn fields(slot: u32, key: Key<'_>, sighting: &Sighting) -> [u8; FIELD
         Key::Uuid(id) => (bytes[5] | UUID, id.len() as u8),
         Key::Text(text) => (bytes[5], text.len() as u8),
     };
-    get(&bytes, 4)
+    let mut fields = [0; FIELDS];
+    fields[..8].copy_from_slice(&bytes[4..12]);
+    fields[8..].copy_from_slice(&bytes[16..72]);
+    fields
 }
 
 /// The slot, the length of the id, whether it is a UUID, and the sighting.
 pub(crate) fn from_fields(fields: &[u8; FIELDS]) -> Option<(u32, usize, bool, Sighting)> {
     let mut bytes = [0; LEN];
-    put(&mut bytes, 4, *fields);
+    bytes[4..12].copy_from_slice(&fields[..8]);
+    bytes[16..72].copy_from_slice(&fields[8..]);
     let slot = u32::from_le_bytes(get(&bytes, 8));
     Some((slot, usize::from(bytes[6]), bytes[5] & UUID != 0, get_sighting(&bytes)?))
 }
@@ -110,7 +132,6 @@ fn put_position(bytes: &mut [u8; LEN], slot: u32, hash: u64, sighting: &Sighting
     bytes[4] = POSITION;
     bytes[5] = flags(sighting);
     put(bytes, 8, slot.to_le_bytes());
-    put(bytes, 12, sighting.speed_mps.unwrap_or(0.0).to_le_bytes());
     put(bytes, 16, sighting.position.lat().to_le_bytes());
     put(bytes, 24, sighting.position.lon().to_le_bytes());
     put(bytes, 32, sighting.event_time_ms.to_le_bytes());
@@ -118,6 +139,7 @@ fn put_position(bytes: &mut [u8; LEN], slot: u32, hash: u64, sighting: &Sighting
     put(bytes, 48, sighting.receive_seq.to_le_bytes());
     put(bytes, 56, sighting.seq.unwrap_or(0).to_le_bytes());
     put(bytes, 64, sighting.heading_deg.unwrap_or(0.0).to_le_bytes());
+    put(bytes, 68, sighting.speed_mps.unwrap_or(0.0).to_le_bytes());
     put(bytes, 72, hash.to_le_bytes());
 }
 
@@ -130,7 +152,7 @@ fn get_sighting(bytes: &[u8; LEN]) -> Option<Sighting> {
         receive_time_ms: i64::from_le_bytes(get(bytes, 40)),
         receive_seq: u64::from_le_bytes(get(bytes, 48)),
         seq: flag(HAS_SEQ).then(|| u64::from_le_bytes(get(bytes, 56))),
-        speed_mps: flag(HAS_SPEED).then(|| f32::from_le_bytes(get(bytes, 12))),
+        speed_mps: flag(HAS_SPEED).then(|| f32::from_le_bytes(get(bytes, 68))),
         heading_deg: flag(HAS_HEADING).then(|| f32::from_le_bytes(get(bytes, 64))),
         emergency: flag(EMERGENCY),
         own_time: flag(OWN_TIME),
@@ -146,9 +168,10 @@ fn flags(sighting: &Sighting) -> u8 {
         | flag(sighting.own_time, OWN_TIME)
 }
 
-fn put_key(bytes: &mut [u8; LEN], kind: u8, slot: u32, key: Key<'_>) {
+fn put_key(bytes: &mut [u8; LEN], kind: u8, order: OrderNumber, slot: u32, key: Key<'_>) {
     bytes[4] = kind;
     put(bytes, 8, slot.to_le_bytes());
+    put(bytes, 12, order.low().to_le_bytes());
     let id = match &key {
         Key::Uuid(id) => {
             bytes[5] = UUID;
@@ -181,6 +204,8 @@ fn get<const N: usize>(bytes: &[u8; LEN], at: usize) -> [u8; N] {
 mod tests {
     use super::*;
 
+    const FIRST: OrderNumber = OrderNumber((7 << 32) - 3);
+
     fn sighting() -> Sighting {
         Sighting {
             position: Position::new(-90.0, 180.0).unwrap(),
@@ -199,11 +224,11 @@ mod tests {
         let mut bytes = Vec::new();
         encode(&record, 7, &mut bytes);
         let bytes: &mut [u8; LEN] = bytes.as_mut_slice().try_into().unwrap();
-        assert_eq!(decode(bytes, 7), Some(record));
-        assert_eq!(decode(bytes, 8), None, "a record is only itself in its own place");
+        assert_eq!(decode(bytes, 7, FIRST), Some(record));
+        assert_eq!(decode(bytes, 8, FIRST), None, "a record is only itself in its own place");
         for bit in 0..LEN * 8 {
             bytes[bit / 8] ^= 1 << (bit % 8);
-            assert_eq!(decode(bytes, 7), None, "bit {bit} was flipped");
+            assert_eq!(decode(bytes, 7, FIRST), None, "bit {bit} was flipped");
             bytes[bit / 8] ^= 1 << (bit % 8);
         }
     }
@@ -211,13 +236,15 @@ mod tests {
     #[test]
     fn reads_back_what_it_wrote_and_nothing_else() {
         let longest = "å".repeat(32);
-        check(Record::Position { slot: u32::MAX, hash: 1 << 63, sighting: sighting() });
+        let order = OrderNumber(FIRST.0 + 9);
+        check(Record::Position { order, slot: u32::MAX, hash: 1 << 63, sighting: sighting() });
         let bare =
             Sighting { seq: None, speed_mps: None, heading_deg: Some(359.9), emergency: false, ..sighting() };
-        check(Record::Position { slot: 0, hash: 0, sighting: Sighting { own_time: false, ..bare } });
-        check(Record::Define { slot: 3, key: Key::Uuid([7; 16]) });
-        check(Record::Define { slot: 3, key: Key::Text(&longest) });
-        check(Record::Remove { slot: 4, key: Key::Text("x") });
+        let bare = Sighting { own_time: false, ..bare };
+        check(Record::Position { order: FIRST, slot: 0, hash: 0, sighting: bare });
+        check(Record::Define { order, slot: 3, key: Key::Uuid([7; 16]) });
+        check(Record::Define { order, slot: 3, key: Key::Text(&longest) });
+        check(Record::Remove { order, slot: 4, key: Key::Text("x") });
         check(Record::Synced { upto: 1 << 40 });
         check(Record::Void);
     }
@@ -225,7 +252,7 @@ mod tests {
     #[test]
     fn takes_zeros_for_no_record() {
         for number in [0, 1, u64::from(u32::MAX), u64::MAX] {
-            assert_eq!(decode(&[0; LEN], number), None);
+            assert_eq!(decode(&[0; LEN], number, FIRST), None);
         }
     }
 }

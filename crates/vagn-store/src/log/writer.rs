@@ -2,8 +2,9 @@
 
 use super::LogPosition;
 use super::record::{self, Record};
-use super::seen::Seen;
 use super::segment::{Header, Segment};
+use super::stamps::Stamps;
+use crate::OrderNumber;
 use crate::disk::{Disk, DiskFile};
 use crate::error::{Doing, StoreError};
 use crate::syncer::Shared;
@@ -17,40 +18,44 @@ pub(crate) struct LogWriter {
     file: Arc<dyn DiskFile>,
     /// Segments before, oldest first.
     closed: Vec<Closed>,
-    /// Number of the next record.
-    next: u64,
+    /// Behind the last record written.
+    end: LogPosition,
     /// Records of the batch to come, encoded.
     buffer: Vec<u8>,
-    /// Number behind the last record in `buffer`.
-    buffered: u64,
+    /// Behind the last record in `buffer`.
+    buffered: LogPosition,
+    /// Order number of the next change. A batch that is not written keeps its numbers, so that none is given twice.
+    next_order: OrderNumber,
     /// What the last [`Record::Synced`] said.
     marked: u64,
-    seen: Seen,
+    stamps: Stamps,
 }
 
 /// A segment that is no longer written to.
 #[derive(Debug, Clone)]
 pub(crate) struct Closed {
     pub(crate) segment: Segment,
-    /// Number behind its last record.
+    /// Index behind its last record.
     pub(crate) end: u64,
     /// No record in it was received later, ms since 1970.
     pub(crate) receive_time_ms: i64,
 }
 
 impl LogWriter {
-    /// Begins a new segment behind everything there is, so that nothing is ever written behind a torn end.
+    /// Begins a new segment behind everything there is, so that nothing is ever written behind a torn end, and numbers
+    /// its changes from `first` on.
     pub(crate) fn start(
         shared: Arc<Shared>,
         segment_bytes: u64,
         closed: Vec<Closed>,
-        next: u64,
-        seen: Seen,
+        end: LogPosition,
+        first: OrderNumber,
+        stamps: Stamps,
     ) -> Result<LogWriter, StoreError> {
-        let segment = Segment::new(&shared.dir, next);
-        let header = Header { partition: shared.partition, base: next, seen, synced: 0 };
+        let segment = Segment::new(&shared.dir, LogPosition { order: first, ..end });
+        let header = Header { partition: shared.partition, start: segment.start, stamps, synced: 0 };
         let file = create(&*shared.disk, &segment, &header)?;
-        shared.written(next);
+        shared.written(end);
         shared.began(file.clone());
         Ok(LogWriter {
             shared,
@@ -58,11 +63,12 @@ impl LogWriter {
             segment,
             file,
             closed,
-            next,
+            end,
             buffer: Vec::new(),
-            buffered: next,
+            buffered: end,
+            next_order: first,
             marked: 0,
-            seen,
+            stamps,
         })
     }
 
@@ -73,41 +79,46 @@ impl LogWriter {
             self.mark();
         }
         if let Record::Position { sighting, .. } = record {
-            self.seen.note(Seen::of(sighting));
+            self.stamps.note(Stamps::of(sighting));
         }
-        record::encode(record, self.buffered, &mut self.buffer);
-        self.buffered += 1;
+        if let Some(order) = record.change() {
+            debug_assert!(order >= self.next_order, "order numbers rise");
+            self.next_order = order.next();
+            self.buffered.order = self.next_order;
+        }
+        record::encode(record, self.buffered.record, &mut self.buffer);
+        self.buffered.record += 1;
     }
 
     /// Says at the beginning of a batch how far the log had been synced, if that is news.
     pub(crate) fn mark(&mut self) {
-        let upto = self.shared.durable();
+        let upto = self.shared.durable_record();
         if upto > self.marked {
             self.marked = upto;
-            record::encode(&Record::Synced { upto }, self.buffered, &mut self.buffer);
-            self.buffered += 1;
+            record::encode(&Record::Synced { upto }, self.buffered.record, &mut self.buffer);
+            self.buffered.record += 1;
         }
     }
 
     /// Writes the batch. When the disk has no room nothing of it is left, and writing can go on later; any
     /// other error stops the partition for good.
-    pub(crate) fn commit(&mut self) -> Result<LogPosition, StoreError> {
+    pub(crate) fn commit(&mut self) -> Result<OrderNumber, StoreError> {
         if !self.buffer.is_empty() {
             let done = self.append();
             self.buffer.clear();
             if let Err(err) = done {
-                self.buffered = self.next;
+                self.buffered = self.end;
                 return Err(self.give_up(err));
             }
-            self.next = self.buffered;
-            self.shared.written(self.next);
+            self.end = self.buffered;
+            self.shared.written(self.end);
         }
-        Ok(self.end())
+        Ok(self.end.order)
     }
 
     fn append(&mut self) -> Result<(), StoreError> {
-        let size = self.segment.offset(self.next);
-        if size + self.buffer.len() as u64 > self.segment_bytes {
+        let size = self.segment.offset(self.end.record) + self.buffer.len() as u64;
+        if size > self.segment_bytes || !self.segment.spans(self.buffered.order) {
             self.rotate()?;
         }
         self.file.append(&self.buffer).doing("write", &self.segment.path)
@@ -115,25 +126,28 @@ impl LogWriter {
 
     /// Begins a new segment unless the last one is still empty. The old one stays due for a sync.
     pub(crate) fn rotate(&mut self) -> Result<(), StoreError> {
-        if self.segment.base == self.next {
+        if self.segment.start.record == self.end.record {
             return Ok(());
         }
-        let segment = Segment::new(&self.shared.dir, self.next);
+        // No change of the batch to come has a lower number, nor one before the first of this writer.
+        let order = self.end.order.max(self.segment.start.order);
+        let segment = Segment::new(&self.shared.dir, LogPosition { order, ..self.end });
         let header = Header {
             partition: self.shared.partition,
-            base: self.next,
-            seen: self.seen,
-            synced: self.shared.durable(),
+            start: segment.start,
+            stamps: self.stamps,
+            synced: self.shared.durable_record(),
         };
         self.file = create(&*self.shared.disk, &segment, &header)?;
         let segment = std::mem::replace(&mut self.segment, segment);
-        self.closed.push(Closed { segment, end: self.next, receive_time_ms: self.seen.receive_time_ms });
+        let receive_time_ms = self.stamps.receive_time_ms;
+        self.closed.push(Closed { segment, end: self.end.record, receive_time_ms });
         self.shared.began(self.file.clone());
         Ok(())
     }
 
     fn give_up(&self, err: StoreError) -> StoreError {
-        let whole = self.segment.offset(self.next);
+        let whole = self.segment.offset(self.end.record);
         if err.is_no_room() && self.file.truncate(whole).is_ok() {
             return err;
         }
@@ -141,9 +155,14 @@ impl LogWriter {
         err
     }
 
-    /// Number of the next record.
+    /// Returns the end of what is written.
     pub(crate) fn end(&self) -> LogPosition {
-        LogPosition(self.next)
+        self.end
+    }
+
+    /// Returns the order number for the next change.
+    pub(crate) fn next_order(&self) -> OrderNumber {
+        self.next_order
     }
 
     /// Gives up the oldest segments, those that end at or before `covered` and whose records were all
@@ -157,16 +176,16 @@ impl LogWriter {
     /// Bytes of all segments.
     pub(crate) fn bytes(&self) -> u64 {
         let closed = self.closed.iter().map(|closed| closed.segment.offset(closed.end));
-        closed.sum::<u64>() + self.segment.offset(self.next)
+        closed.sum::<u64>() + self.segment.offset(self.end.record)
     }
 
-    pub(crate) fn note(&mut self, seen: Seen) {
-        self.seen.note(seen);
+    pub(crate) fn note(&mut self, stamps: Stamps) {
+        self.stamps.note(stamps);
     }
 
     /// The latest stamps written.
-    pub(crate) fn seen(&self) -> Seen {
-        self.seen
+    pub(crate) fn stamps(&self) -> Stamps {
+        self.stamps
     }
 }
 

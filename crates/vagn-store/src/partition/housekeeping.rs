@@ -2,6 +2,7 @@
 
 use super::Partition;
 use crate::error::StoreError;
+use crate::log::LogPosition;
 use crate::log::record::Record;
 use crate::snapshot::Snapshot;
 use crate::snapshot::writer::SnapshotWriter;
@@ -37,7 +38,7 @@ pub(super) struct Housekeeper {
     snapshots: Vec<Snapshot>,
     writing: Option<SnapshotWriter>,
     /// Position of a snapshot that the syncer has yet to put in its place.
-    waiting: Option<u64>,
+    waiting: Option<LogPosition>,
     last_snapshot_ms: i64,
     /// The next slot to look at for vehicles to forget, while that is under way.
     forget_from: Option<u32>,
@@ -60,18 +61,18 @@ impl Housekeeper {
     /// kept for a fall-back.
     fn needed(&self, end: u64, keep: u64) -> u64 {
         let fallback =
-            self.snapshots.len().checked_sub(2).map_or(0, |before| self.snapshots[before].position);
+            self.snapshots.len().checked_sub(2).map_or(0, |before| self.snapshots[before].position.record);
         if end - fallback <= keep { fallback } else { self.newest() }
     }
 
-    /// Takes the snapshots before `position` out.
-    fn drop_before(&mut self, position: u64) -> impl Iterator<Item = Snapshot> {
-        let count = self.snapshots.partition_point(|snapshot| snapshot.position < position);
+    /// Takes out the snapshots before the record `record`.
+    fn drop_before(&mut self, record: u64) -> impl Iterator<Item = Snapshot> {
+        let count = self.snapshots.partition_point(|snapshot| snapshot.position.record < record);
         self.snapshots.drain(..count)
     }
 
     fn newest(&self) -> u64 {
-        self.snapshots.last().map_or(0, |snapshot| snapshot.position)
+        self.snapshots.last().map_or(0, |snapshot| snapshot.position.record)
     }
 }
 
@@ -95,7 +96,7 @@ fn retire(partition: &mut Partition, now_ms: i64) -> usize {
     }
     let needed = partition
         .housekeeper
-        .needed(partition.log.end().0, FALLBACK_MAX.saturating_mul(due_after(partition)));
+        .needed(partition.log.end().record, FALLBACK_MAX.saturating_mul(due_after(partition)));
     let before_ms = kept_from(partition.settings.history_keep_ms, now_ms);
     let snapshots = partition.housekeeper.drop_before(needed).map(|snapshot| snapshot.path);
     let segments = partition.log.retire(needed, before_ms).map(|segment| segment.path);
@@ -137,7 +138,7 @@ fn due_after(partition: &Partition) -> u64 {
 
 fn snapshot_due(partition: &Partition, now_ms: i64) -> bool {
     let housekeeper = &partition.housekeeper;
-    let records = partition.log.end().0 - housekeeper.newest();
+    let records = partition.log.end().record - housekeeper.newest();
     if housekeeper.waiting.is_some() || records == 0 || partition.health() == Health::Full {
         return false;
     }
@@ -157,7 +158,7 @@ fn write_snapshot(partition: &mut Partition) -> Result<bool, StoreError> {
         None => begin_snapshot(partition)?,
     };
     let Some(from) = writer.next_slot() else {
-        let finished = writer.finish(partition.log.end().0, partition.log.seen())?;
+        let finished = writer.finish(partition.log.end(), partition.log.stamps())?;
         partition.housekeeper.waiting = Some(finished.position);
         partition.shared.finished(finished);
         return Ok(false);
@@ -173,7 +174,7 @@ fn write_snapshot(partition: &mut Partition) -> Result<bool, StoreError> {
 fn begin_snapshot(partition: &mut Partition) -> Result<SnapshotWriter, StoreError> {
     partition.log.rotate()?;
     let slot_end = partition.index.look(|index| index.slots_end());
-    let position = partition.log.end().0;
+    let position = partition.log.end();
     let Shared { disk, dir, partition, .. } = &*partition.shared;
     SnapshotWriter::begin(&**disk, dir, *partition, position, slot_end)
 }
@@ -199,7 +200,8 @@ fn forget(partition: &mut Partition, now_ms: i64) -> Result<(usize, bool), Store
     let slice = partition.settings.slice.max(1);
     let silent = silent_vehicles(partition, from, slice, now_ms.saturating_sub(forget_after_ms));
     for (slot, id) in &silent {
-        partition.log.push(&Record::Remove { slot: *slot, key: id.key() });
+        let order = partition.log.next_order();
+        partition.log.push(&Record::Remove { order, slot: *slot, key: id.key() });
     }
     partition.commit()?;
     partition.index.change(|index| {

@@ -16,14 +16,15 @@ pub use settings::Settings;
 use crate::disk::Disk;
 use crate::error::{Doing, StoreError};
 use crate::log::LogPosition;
+use crate::log::claim::claim;
 use crate::log::reader::LogReader;
-use crate::log::record::Record;
-use crate::log::seen::Seen;
+use crate::log::record::{LEN, Record};
 use crate::log::segment::Segment;
+use crate::log::stamps::Stamps;
 use crate::log::writer::{Closed, LogWriter};
 use crate::reader::{Reader, Writer};
 use crate::syncer::{Health, Shared, Syncer};
-use crate::{Fate, Key, Plan, Updates};
+use crate::{Fate, Key, OrderNumber, Plan, Updates};
 use housekeeping::Housekeeper;
 use recovery::{Recovered, Steps, recover};
 use std::path::Path;
@@ -40,15 +41,16 @@ pub struct Partition {
     log: LogWriter,
     shared: Arc<Shared>,
     housekeeper: Housekeeper,
-    /// End of the log when the free space was last looked at.
-    space_checked: LogPosition,
+    /// Records in the log when the free space was last looked at.
+    space_checked: u64,
 }
 
 /// What a write did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Written {
-    /// End of the log behind it: what was written is durable once the log is durable up to here.
-    pub end: LogPosition,
+    /// Order number behind the last change of the log: what was written is durable once [`Syncer::durable`] says so
+    /// of all before this number.
+    pub end: OrderNumber,
     /// How many updates were stored.
     pub stored: usize,
     /// How many of these brought a vehicle that was not known.
@@ -70,13 +72,28 @@ impl Partition {
         now_ms: i64,
         progress: &dyn Fn(Progress),
     ) -> Result<(Partition, Recovery), StoreError> {
+        Partition::open_above(OrderNumber::default(), disk, dir, number, settings, now_ms, progress)
+    }
+
+    /// As [`Partition::open`], where all order numbers are to lie above `lowest` besides.
+    pub(crate) fn open_above(
+        lowest: OrderNumber,
+        disk: Arc<dyn Disk>,
+        dir: &Path,
+        number: u32,
+        settings: Settings,
+        now_ms: i64,
+        progress: &dyn Fn(Progress),
+    ) -> Result<(Partition, Recovery), StoreError> {
         disk.create_dir(dir).doing("create", dir)?;
         let reader = LogReader { disk: &*disk, dir, partition: number };
-        let Recovered { table, recovery, snapshots } = recover(&reader, progress)?;
+        let Recovered { table, recovery, snapshots, end } = recover(&reader, progress)?;
         let shared = Arc::new(Shared::new(disk.clone(), dir.to_owned(), number));
-        let closed = closed_segments(&reader, &recovery, &shared)?;
+        let needed = snapshots.last().map_or(0, |snapshot| snapshot.position.record);
+        let closed = closed_segments(&reader, needed, end, table.stamps(), &shared)?;
+        let first = claim(&*disk, dir, end.order.max(lowest), now_ms)?;
         let log =
-            LogWriter::start(shared.clone(), settings.segment_bytes, closed, recovery.end.0, table.seen())?;
+            LogWriter::start(shared.clone(), settings.segment_bytes, closed, end, first, table.stamps())?;
         // Whoever is there stays, even if the bound was lowered.
         let max_vehicles = settings.max_vehicles.max(recovery.vehicles as usize);
         let mut steps = Steps::new(number, Phase::Index, progress);
@@ -88,7 +105,7 @@ impl Partition {
             log,
             shared,
             housekeeper: Housekeeper::new(snapshots, now_ms),
-            space_checked: recovery.end,
+            space_checked: end.record,
         };
         Ok((partition, recovery))
     }
@@ -98,7 +115,8 @@ impl Partition {
     ///
     /// # Errors
     /// All updates are [`Fate::Failed`] then and nothing has changed. [`StoreError::Full`] ends when there is
-    /// space again; after any other error the partition has stopped for good.
+    /// space again, unless [`Settings::after_failed_write`] forbids it; after any other error the partition has stopped
+    /// for good. Where it has stopped, [`StoreError::Failed`] names the first cause.
     pub fn write(&mut self, updates: &Updates, fates: &mut Vec<Fate>) -> Result<Written, StoreError> {
         fates.clear();
         let shared = self.shared.clone();
@@ -115,10 +133,12 @@ impl Partition {
         self.index.plan(updates, &mut self.plan);
         let (mut stored, mut new_vehicles) = (0, 0);
         for (update, planned) in self.plan.stored(updates) {
+            let order = self.log.next_order();
             if planned.new_vehicle {
-                self.log.push(&Record::Define { slot: planned.slot, key: update.key });
+                self.log.push(&Record::Define { order, slot: planned.slot, key: update.key });
             }
             self.log.push(&Record::Position {
+                order,
                 slot: planned.slot,
                 hash: update.hash,
                 sighting: *update.sighting,
@@ -139,7 +159,7 @@ impl Partition {
         let shared = self.shared.clone();
         let _work = shared.work()?;
         let Some(slot) = self.index.look(|index| index.slot_of(key)) else { return Ok(false) };
-        self.log.push(&Record::Remove { slot, key });
+        self.log.push(&Record::Remove { order: self.log.next_order(), slot, key });
         self.commit()?;
         Ok(self.index.change(|index| index.remove_slot(slot)))
     }
@@ -167,8 +187,8 @@ impl Partition {
     }
 
     /// Notes stamps that are in no record of this partition.
-    pub(crate) fn note(&mut self, seen: Seen) {
-        self.log.note(seen);
+    pub(crate) fn note(&mut self, stamps: Stamps) {
+        self.log.note(stamps);
     }
 
     /// Reads the live index; works on beside the writer and after it.
@@ -196,11 +216,11 @@ impl Partition {
         self.log.bytes()
     }
 
-    /// Syncs everything and ends.
+    /// Syncs everything and ends. Gives the order number behind the last change.
     ///
     /// # Errors
     /// When the disk fails, now or before.
-    pub fn close(mut self) -> Result<LogPosition, StoreError> {
+    pub fn close(mut self) -> Result<OrderNumber, StoreError> {
         let syncer = self.syncer();
         syncer.sync()?;
         self.say_synced()?;
@@ -208,7 +228,7 @@ impl Partition {
     }
 
     /// Says in the log that it is synced, so that any later damage before is known for what it is.
-    fn say_synced(&mut self) -> Result<LogPosition, StoreError> {
+    fn say_synced(&mut self) -> Result<OrderNumber, StoreError> {
         let shared = self.shared.clone();
         let _work = shared.work()?;
         self.log.mark();
@@ -216,28 +236,29 @@ impl Partition {
     }
 
     /// Writes what was pushed to the log.
-    fn commit(&mut self) -> Result<LogPosition, StoreError> {
-        self.log.commit().map_err(|err| match err.is_no_room() {
-            true => {
-                self.shared.set_full(true);
-                StoreError::Full {
-                    dir: self.shared.dir.clone(),
-                    free_bytes: 0,
-                    floor_bytes: self.settings.free_floor_bytes,
-                }
-            }
-            false => err,
-        })
+    fn commit(&mut self) -> Result<OrderNumber, StoreError> {
+        self.log.commit().map_err(|err| self.refuse(err))
+    }
+
+    /// Returns the error of a write that failed.
+    fn refuse(&self, err: StoreError) -> StoreError {
+        if err.is_no_room() { self.no_room() } else { err }
+    }
+
+    fn no_room(&self) -> StoreError {
+        self.shared.set_full(true);
+        let dir = self.shared.dir.clone();
+        StoreError::Full { dir, free_bytes: 0, floor_bytes: self.settings.free_floor_bytes }
     }
 
     /// Looks at the free space when it is due, and always while there was too little.
     fn check_space(&mut self) -> Result<(), StoreError> {
-        let due = self.log.end().bytes() - self.space_checked.bytes() >= SPACE_CHECK_BYTES;
+        let due = (self.log.end().record - self.space_checked) * LEN as u64 >= SPACE_CHECK_BYTES;
         if due || self.shared.is_full() { self.measure_space() } else { Ok(()) }
     }
 
     fn measure_space(&mut self) -> Result<(), StoreError> {
-        self.space_checked = self.log.end();
+        self.space_checked = self.log.end().record;
         let free_bytes = self.shared.free_space()?;
         let floor_bytes = self.settings.free_floor_bytes;
         self.shared.set_full(free_bytes < floor_bytes);
@@ -255,28 +276,32 @@ impl Drop for Partition {
     }
 }
 
-/// The segments from before, each with what the next one says of it. Those that were read are due for a sync,
-/// since nobody knows whether they had one.
+/// The segments from before, each with what the next one says of it. Those with records from `needed` on were read and
+/// are due for a sync, since nothing tells whether they had one.
 fn closed_segments(
     reader: &LogReader<'_>,
-    recovery: &Recovery,
+    needed: u64,
+    log_end: LogPosition,
+    stamps: Stamps,
     shared: &Shared,
 ) -> Result<Vec<Closed>, StoreError> {
     let segments = Segment::list(reader.disk, reader.dir)?;
     let mut closed = Vec::new();
     for (at, segment) in segments.iter().enumerate() {
         let next = segments.get(at + 1);
-        let end = next.map_or(recovery.end.0, |next| next.base);
-        if end == segment.base {
-            // Empty, and about to be begun anew.
+        let end = next.map_or(log_end.record, |next| next.start.record);
+        if end == segment.start.record {
+            // Begun by a writer that then wrote nothing. The claim that follows syncs the directory: were this file back
+            // after a power cut, in front of records, its header might be missing.
+            reader.disk.remove(&segment.path).doing("remove", &segment.path)?;
             continue;
         }
-        if end > recovery.snapshot.unwrap_or_default().0 {
+        if end > needed {
             shared.found(reader.disk.open(&segment.path).doing("open", &segment.path)?);
         }
         let receive_time_ms = match next {
-            Some(next) => reader.seen_before(next)?.receive_time_ms,
-            None => recovery.receive_time_ms,
+            Some(next) => reader.stamps_before(next)?.receive_time_ms,
+            None => stamps.receive_time_ms,
         };
         closed.push(Closed { segment: segment.clone(), end, receive_time_ms });
     }

@@ -1,6 +1,7 @@
 //! Opens a partition: the newest good snapshot, the log over it, then the index.
 
 use super::table::Table;
+use crate::OrderNumber;
 use crate::error::{Doing, StoreError};
 use crate::log::LogPosition;
 use crate::log::reader::{Cut, LogReader};
@@ -37,16 +38,16 @@ pub struct Recovery {
     pub vehicles: u64,
     /// Records read from the log over the snapshot.
     pub records: u64,
-    /// Position of the snapshot it began with.
-    pub snapshot: Option<LogPosition>,
+    /// Order number from which on the log was read over the snapshot it began with.
+    pub snapshot: Option<OrderNumber>,
     /// Snapshots that could not be read and were passed over.
     pub bad_snapshots: Vec<PathBuf>,
     /// The end of the log that was torn and is cut off now.
     pub cut: Option<Cut>,
     /// Positions of vehicles whose id was lost to damage and is not known; they are left out.
     pub orphans: u64,
-    /// End of the log.
-    pub end: LogPosition,
+    /// Order number before which all changes are there.
+    pub end: OrderNumber,
     /// Latest receive time ever stored, ms since 1970; `i64::MIN` when there is none.
     pub receive_time_ms: i64,
     /// Highest receive sequence ever stored.
@@ -62,6 +63,8 @@ pub(crate) struct Recovered {
     pub(crate) recovery: Recovery,
     /// Snapshots that can be gone back to, oldest first.
     pub(crate) snapshots: Vec<Snapshot>,
+    /// End of the log.
+    pub(crate) end: LogPosition,
 }
 
 /// Where the reading of the log begins.
@@ -70,8 +73,8 @@ struct Base {
     table: Table,
     snapshots: Vec<Snapshot>,
     bad_snapshots: Vec<PathBuf>,
-    /// Records before this one are known to have been synced.
-    synced: u64,
+    /// All before this position is known to have been synced.
+    synced: LogPosition,
 }
 
 /// Reads a partition and cuts a torn end of its log.
@@ -100,7 +103,7 @@ fn newest_snapshot(
 ) -> Result<(Base, Option<StoreError>), StoreError> {
     let mut snapshots = Snapshot::list(log.disk, log.dir)?;
     // A snapshot is put in its place only when the log is durable up to its position, and beyond.
-    let synced = snapshots.last().map_or(0, |snapshot| snapshot.position);
+    let synced = snapshots.last().map_or(LogPosition::default(), |snapshot| snapshot.position);
     let mut base = Base { synced, ..Base::default() };
     let mut damage = None;
     while let Some(snapshot) = snapshots.last() {
@@ -131,7 +134,7 @@ fn load(
         base.table.place(slot, key, sighting);
         steps.step();
     })?;
-    base.table.note(footer.seen);
+    base.table.note(footer.stamps);
     base.synced = base.synced.max(footer.complete_at);
     Ok(())
 }
@@ -140,27 +143,27 @@ fn replay(log: &LogReader<'_>, base: Base, progress: &dyn Fn(Progress)) -> Resul
     let Base { mut table, snapshots, bad_snapshots, synced } = base;
     let from = snapshots.last().map(|snapshot| snapshot.position);
     let mut steps = Steps::new(log.partition, Phase::Log, progress);
-    let end = log.read(from.unwrap_or(0), synced, &mut |_, record| {
+    let end = log.read(from.unwrap_or_default(), synced.record, &mut |_, record| {
         table.apply(record);
         steps.step();
     })?;
     table.settle();
-    table.note(end.seen);
+    table.note(end.stamps);
     if let Some(cut) = &end.cut {
         log.cut(cut)?;
     }
     let recovery = Recovery {
         vehicles: table.len() as u64,
         records: steps.done,
-        snapshot: from.map(LogPosition),
+        snapshot: from.map(|position| position.order),
         bad_snapshots,
         cut: end.cut,
         orphans: table.orphans(),
-        end: LogPosition(end.next),
-        receive_time_ms: table.seen().receive_time_ms,
-        receive_seq: table.seen().receive_seq,
+        end: end.position.order,
+        receive_time_ms: table.stamps().receive_time_ms,
+        receive_seq: table.stamps().receive_seq,
     };
-    Ok(Recovered { table, recovery, snapshots })
+    Ok(Recovered { table, recovery, snapshots, end: end.position })
 }
 
 /// Counts, and tells of it now and then.

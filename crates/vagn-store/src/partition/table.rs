@@ -9,7 +9,7 @@ use crate::chunked::Chunked;
 use crate::ids::Names;
 use crate::index::{Index, Row, Rows};
 use crate::log::record::Record;
-use crate::log::seen::Seen;
+use crate::log::stamps::Stamps;
 use crate::prefetch::prefetch;
 use crate::{Key, Sighting};
 use std::collections::HashMap;
@@ -27,7 +27,7 @@ pub(crate) struct Table {
     /// Positions read whose slots are on their way from memory: a log names them in no order a cache could
     /// foresee.
     pending: Vec<(u32, u64, Sighting)>,
-    seen: Seen,
+    stamps: Stamps,
     /// Positions of vehicles that nobody knows, by slot.
     orphans: HashMap<u32, u64>,
 }
@@ -39,7 +39,7 @@ impl Default for Table {
             names: Names::new(),
             hashes: Chunked::new(),
             pending: Vec::with_capacity(PENDING),
-            seen: Seen::NOTHING,
+            stamps: Stamps::NOTHING,
             orphans: HashMap::new(),
         }
     }
@@ -54,8 +54,8 @@ impl Table {
     /// What a record of the log changes, once [`Table::settle`] is called.
     pub(crate) fn apply(&mut self, record: Record<'_>) {
         match record {
-            Record::Position { slot, hash, sighting } => self.see_soon(slot, hash, sighting),
-            Record::Define { slot, key } => self.change_owner(slot, Some(key)),
+            Record::Position { slot, hash, sighting, .. } => self.see_soon(slot, hash, sighting),
+            Record::Define { slot, key, .. } => self.change_owner(slot, Some(key)),
             Record::Remove { slot, .. } => self.change_owner(slot, None),
             Record::Synced { .. } | Record::Void => {}
         }
@@ -115,7 +115,7 @@ impl Table {
     /// A position of a vehicle that is not the one in the slot is of an earlier one there, if a snapshot ran
     /// ahead of the log, or of one whose definition `repair` could not save.
     fn see(&mut self, at: u32, hash: u64, sighting: Sighting) {
-        self.seen.note(Seen::of(&sighting));
+        self.stamps.note(Stamps::of(&sighting));
         if self.is(at, hash) {
             self.rows[at] = Row::new(&sighting);
         } else {
@@ -131,12 +131,12 @@ impl Table {
             && (self.rows[at].is_taken() || self.names.has(at))
     }
 
-    pub(crate) fn note(&mut self, seen: Seen) {
-        self.seen.note(seen);
+    pub(crate) fn note(&mut self, stamps: Stamps) {
+        self.stamps.note(stamps);
     }
 
-    pub(crate) fn seen(&self) -> Seen {
-        self.seen
+    pub(crate) fn stamps(&self) -> Stamps {
+        self.stamps
     }
 
     /// Positions left out because the record that named their vehicle is lost.
@@ -172,7 +172,7 @@ impl Table {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Plan, Updates};
+    use crate::{OrderNumber, Plan, Updates};
     use std::collections::BTreeMap;
     use vagn_wire::Position;
 
@@ -186,6 +186,9 @@ mod tests {
         Key::Uuid(*b"sixteen bytes id"),
     ];
     const SLOTS: u32 = 12;
+
+    /// The table does not look at it.
+    const ORDER: OrderNumber = OrderNumber(0);
 
     /// Few places, so that some vehicles form a pile.
     fn sighting(random: &mut fastrand::Rng, receive_seq: u64) -> Sighting {
@@ -217,17 +220,17 @@ mod tests {
             let sighting = sighting(random, number);
             match random.u8(..8) {
                 0 => {
-                    self.table.apply(Record::Define { slot, key });
+                    self.table.apply(Record::Define { order: ORDER, slot, key });
                     self.slots.insert(slot, (key, None));
                     self.orphans.remove(&slot);
                 }
                 1 => {
-                    self.table.apply(Record::Remove { slot, key });
+                    self.table.apply(Record::Remove { order: ORDER, slot, key });
                     self.slots.remove(&slot);
                     self.orphans.remove(&slot);
                 }
                 _ => {
-                    self.table.apply(Record::Position { slot, hash: key.hash(), sighting });
+                    self.table.apply(Record::Position { order: ORDER, slot, hash: key.hash(), sighting });
                     match self.slots.get_mut(&slot).filter(|(owner, _)| *owner == key) {
                         Some((_, last)) => *last = Some(sighting),
                         None => *self.orphans.entry(slot).or_default() += 1,
@@ -275,9 +278,9 @@ mod tests {
         let mut table = Table::default();
         let sighting = sighting(&mut fastrand::Rng::with_seed(1), 1);
         table.place(1, KEYS[0], sighting);
-        table.apply(Record::Remove { slot: 1, key: KEYS[0] });
+        table.apply(Record::Remove { order: ORDER, slot: 1, key: KEYS[0] });
         for (slot, hash) in [(0, 0), (0, KEYS[0].hash()), (1, KEYS[0].hash()), (2, 0)] {
-            table.apply(Record::Position { slot, hash, sighting });
+            table.apply(Record::Position { order: ORDER, slot, hash, sighting });
         }
         table.settle();
         assert_eq!((table.len(), table.orphans()), (0, 4));

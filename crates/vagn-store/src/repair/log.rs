@@ -4,10 +4,11 @@
 use super::{RepairReport, RepairedFile, keep_copy};
 use crate::disk::replace;
 use crate::error::{Doing, StoreError};
+use crate::log::LogPosition;
 use crate::log::reader::{LogReader, Unit};
 use crate::log::record::{self, LEN, Record};
-use crate::log::seen::Seen;
 use crate::log::segment::{Header, Segment};
+use crate::log::stamps::Stamps;
 use crate::snapshot::Snapshot;
 use crate::snapshot::reader::SnapshotReader;
 
@@ -18,11 +19,11 @@ struct Found {
     /// Offset of the first thing that cannot be read, and how many there are.
     bad_at: Option<u64>,
     bad: u64,
-    /// Number behind the last record that can be read.
+    /// Index behind the last record that can be read.
     end: u64,
     /// Records before this one had been synced.
     synced: u64,
-    seen: Option<Seen>,
+    stamps: Option<Stamps>,
 }
 
 /// Whether every record of every segment can be read, and they follow each other.
@@ -30,7 +31,7 @@ pub(super) fn is_whole(partition: &LogReader<'_>) -> Result<bool, StoreError> {
     let segments = Segment::list(partition.disk, partition.dir)?;
     for (at, segment) in segments.iter().enumerate() {
         let found = examine(partition, segment)?;
-        let next = segments.get(at + 1).map_or(found.end, |next| next.base);
+        let next = segments.get(at + 1).map_or(found.end, |next| next.start.record);
         if found.bad_at.is_some() || next < found.end {
             return Ok(false);
         }
@@ -42,28 +43,30 @@ pub(super) fn is_whole(partition: &LogReader<'_>) -> Result<bool, StoreError> {
 pub(super) fn repair(partition: &LogReader<'_>, report: &mut RepairReport) -> Result<(), StoreError> {
     let segments = Segment::list(partition.disk, partition.dir)?;
     let found = segments.iter().map(|segment| examine(partition, segment)).collect::<Result<Vec<_>, _>>()?;
-    let synced = found.iter().map(|found| found.synced).chain([promised(partition)?]).max().unwrap_or(0);
-    let mut seen = Seen::NOTHING;
+    let promised = promised(partition)?;
+    let synced = found.iter().map(|found| found.synced).max().unwrap_or(0).max(promised.record);
+    let mut stamps = Stamps::NOTHING;
     for (at, (segment, found)) in segments.iter().zip(&found).enumerate() {
-        let end = segments.get(at + 1).map_or(found.end.max(synced), |next| next.base);
+        let end = segments.get(at + 1).map_or(found.end.max(synced), |next| next.start.record);
         let header = found.header.unwrap_or(Header {
             partition: partition.partition,
-            base: segment.base,
-            seen,
+            start: segment.start,
+            stamps,
             synced: 0,
         });
-        seen.note(header.seen);
-        seen.note(found.seen.unwrap_or(Seen::NOTHING));
+        stamps.note(header.stamps);
+        stamps.note(found.stamps.unwrap_or(Stamps::NOTHING));
         if found.bad_at.is_some() || found.end != end {
             report.files.push(rewrite(partition, segment, header, found, end)?);
         }
     }
     if let (None, Some(snapshot)) = (segments.last(), Snapshot::list(partition.disk, partition.dir)?.first())
     {
-        let segment = Segment::new(partition.dir, snapshot.position);
-        let header = Header { partition: partition.partition, base: segment.base, seen, synced: 0 };
-        write(partition, &segment, header, synced.max(segment.base))?;
-        let lost = synced.saturating_sub(segment.base);
+        let order = snapshot.position.order.max(promised.order);
+        let segment = Segment::new(partition.dir, LogPosition { order, ..snapshot.position });
+        let header = Header { partition: partition.partition, start: segment.start, stamps, synced: 0 };
+        write(partition, &segment, header, synced.max(segment.start.record))?;
+        let lost = synced.saturating_sub(segment.start.record);
         report.files.push(RepairedFile {
             file: segment.path,
             moved_to: None,
@@ -76,8 +79,8 @@ pub(super) fn repair(partition: &LogReader<'_>, report: &mut RepairReport) -> Re
 }
 
 /// Up to where snapshots say that the log was synced.
-fn promised(partition: &LogReader<'_>) -> Result<u64, StoreError> {
-    let mut synced = 0;
+fn promised(partition: &LogReader<'_>) -> Result<LogPosition, StoreError> {
+    let mut synced = LogPosition::default();
     for snapshot in Snapshot::list(partition.disk, partition.dir)? {
         let reader = SnapshotReader::open(partition.disk, &snapshot, partition.partition)?;
         synced = synced.max(snapshot.position).max(reader.read(&mut |_, _, _| {})?.complete_at);
@@ -86,15 +89,15 @@ fn promised(partition: &LogReader<'_>) -> Result<u64, StoreError> {
 }
 
 fn examine(partition: &LogReader<'_>, segment: &Segment) -> Result<Found, StoreError> {
-    let mut found = Found { end: segment.base, ..Found::default() };
-    partition.scan(segment, &mut |number, unit| {
+    let mut found = Found { end: segment.start.record, ..Found::default() };
+    partition.scan(segment, &mut |index, unit| {
         match unit {
             Unit::Header(header) => {
                 found.synced = found.synced.max(header.synced);
                 found.header = Some(header);
             }
             Unit::Record(record) => {
-                found.end = number + 1;
+                found.end = index + 1;
                 found.hear(&record);
             }
             Unit::Bad(bad) => {
@@ -112,7 +115,7 @@ impl Found {
         match record {
             Record::Synced { upto } => self.synced = self.synced.max(*upto),
             Record::Position { sighting, .. } => {
-                self.seen.get_or_insert(Seen::NOTHING).note(Seen::of(sighting))
+                self.stamps.get_or_insert(Stamps::NOTHING).note(Stamps::of(sighting))
             }
             _ => {}
         }
@@ -138,27 +141,31 @@ fn rewrite(
 /// many are lost.
 fn write(partition: &LogReader<'_>, segment: &Segment, header: Header, end: u64) -> Result<u64, StoreError> {
     let mut bytes = header.encode().to_vec();
-    let (mut next, mut lost) = (segment.base, 0);
+    let (mut next, mut lost) = (segment.start.record, 0);
     let mut fill = |upto: u64, bytes: &mut Vec<u8>| {
-        for number in next..upto {
-            record::encode(&Record::Void, number, bytes);
+        for index in next..upto {
+            record::encode(&Record::Void, index, bytes);
             lost += 1;
         }
         next = upto + 1;
     };
     if partition.disk.open(&segment.path).is_ok() {
-        partition.scan(segment, &mut |number, unit| {
+        partition.scan(segment, &mut |index, unit| {
             if let Unit::Record(record) = unit
-                && number < end
+                && index < end
             {
-                fill(number, &mut bytes);
-                record::encode(&record, number, &mut bytes);
+                fill(index, &mut bytes);
+                record::encode(&record, index, &mut bytes);
             }
             true
         })?;
     }
     fill(end, &mut bytes);
-    debug_assert_eq!(bytes.len() as u64, segment.offset(end.max(segment.base)), "every number has its place");
+    debug_assert_eq!(
+        bytes.len() as u64,
+        segment.offset(end.max(segment.start.record)),
+        "every number has its place"
+    );
     debug_assert_eq!(bytes.len() % LEN, 0);
     replace(partition.disk, &segment.path, &bytes).doing("write", &segment.path)?;
     Ok(lost)

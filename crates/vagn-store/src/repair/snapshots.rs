@@ -3,9 +3,10 @@
 
 use super::{RepairReport, RepairedFile, keep_copy};
 use crate::error::{Doing, StoreError};
+use crate::log::LogPosition;
 use crate::log::reader::LogReader;
-use crate::log::seen::Seen;
 use crate::log::segment::Segment;
+use crate::log::stamps::Stamps;
 use crate::partition::table::Table;
 use crate::snapshot::Snapshot;
 use crate::snapshot::reader::SnapshotReader;
@@ -37,9 +38,9 @@ fn check(partition: &LogReader<'_>, snapshot: &Snapshot) -> Result<(), StoreErro
 }
 
 /// Whether the log has all that came after the snapshot at `position`, or after the very beginning.
-fn reaches_back_to(partition: &LogReader<'_>, position: Option<u64>) -> Result<bool, StoreError> {
+fn reaches_back_to(partition: &LogReader<'_>, position: Option<LogPosition>) -> Result<bool, StoreError> {
     let segments = Segment::list(partition.disk, partition.dir)?;
-    Ok(segments.first().is_some_and(|first| first.base <= position.unwrap_or(0)))
+    Ok(segments.first().is_some_and(|first| first.start.record <= position.unwrap_or_default().record))
 }
 
 fn set_aside(
@@ -67,7 +68,7 @@ fn salvage(partition: &LogReader<'_>, snapshot: &Snapshot) -> Result<(), StoreEr
         Ok(reader) => {
             slot_end = reader.slot_end();
             let footer = reader.salvage(&mut |slot, key, sighting| table.place(slot, key, sighting))?;
-            table.note(footer.map_or(Seen::NOTHING, |footer| footer.seen));
+            table.note(footer.map_or(Stamps::NOTHING, |footer| footer.stamps));
         }
         Err(StoreError::Corrupt { .. }) => {}
         Err(err) => return Err(err),
@@ -75,7 +76,12 @@ fn salvage(partition: &LogReader<'_>, snapshot: &Snapshot) -> Result<(), StoreEr
     write(partition, snapshot.position, slot_end, &table)
 }
 
-fn write(partition: &LogReader<'_>, position: u64, slot_end: u32, table: &Table) -> Result<(), StoreError> {
+fn write(
+    partition: &LogReader<'_>,
+    position: LogPosition,
+    slot_end: u32,
+    table: &Table,
+) -> Result<(), StoreError> {
     let LogReader { disk, dir, partition } = *partition;
     let mut writer = SnapshotWriter::begin(disk, dir, partition, position, slot_end)?;
     let vehicles: Vec<_> = table.vehicles().collect();
@@ -84,7 +90,7 @@ fn write(partition: &LogReader<'_>, position: u64, slot_end: u32, table: &Table)
         writer.write()?;
     }
     // Nothing is promised about the log, so that what is left of it is taken as it is.
-    let finished = writer.finish(position, table.seen())?;
+    let finished = writer.finish(position, table.stamps())?;
     finished.file.sync().doing("sync", &finished.temp)?;
     disk.rename(&finished.temp, &finished.path).doing("rename", &finished.temp)?;
     disk.sync_dir(dir).doing("sync", dir)
@@ -101,7 +107,7 @@ pub(super) fn repair_beginning(
     if segments.is_empty() || reaches_back_to(partition, newest)? {
         return Ok(());
     }
-    let beginning = Snapshot::new(partition.dir, segments[0].base);
+    let beginning = Snapshot::new(partition.dir, segments[0].start);
     write(partition, beginning.position, 0, &Table::default())?;
     let done = "an empty beginning, since what came before is gone";
     report.files.push(RepairedFile { file: beginning.path, moved_to: None, offset: 0, lost: 0, done });

@@ -4,17 +4,20 @@
 //! the block, so that blocks cannot change places; a count of zero marks the footer.
 
 use super::Footer;
-use crate::log::record;
-use crate::log::seen::Seen;
-use crate::{Key, Sighting};
+use crate::log::stamps::Stamps;
+use crate::log::{LogPosition, record};
+use crate::{Key, OrderNumber, Sighting};
 
 /// The newest format this version reads and the one it writes.
-pub(super) const VERSION: u32 = 1;
+pub(super) const VERSION: u32 = 2;
 
 const MAGIC: [u8; 8] = *b"VAGNSNAP";
 
 /// Length of the header in bytes.
 pub(super) const HEADER: usize = 40;
+
+/// Offset of the header's checksum. Magic, version and checksum keep their places in every version.
+const SUM: usize = HEADER - 4;
 
 /// Length of what stands before the content of a block, in bytes.
 pub(super) const PREFIX: usize = 12;
@@ -22,14 +25,14 @@ pub(super) const PREFIX: usize = 12;
 /// No block is longer, in bytes: what claims to be was never written.
 pub(super) const CONTENT_MAX: usize = 64 << 20;
 
-const FOOTER: usize = 32;
+const FOOTER: usize = 40;
 
 /// What the file says of itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Header {
     pub(super) version: u32,
     pub(super) partition: u32,
-    pub(super) position: u64,
+    pub(super) position: LogPosition,
     /// No slot in the file is as high as this.
     pub(super) slot_end: u32,
 }
@@ -40,19 +43,20 @@ impl Header {
         bytes[..8].copy_from_slice(&MAGIC);
         bytes[8..12].copy_from_slice(&self.version.to_le_bytes());
         bytes[12..16].copy_from_slice(&self.partition.to_le_bytes());
-        bytes[16..24].copy_from_slice(&self.position.to_le_bytes());
+        bytes[16..24].copy_from_slice(&self.position.record.to_le_bytes());
         bytes[24..28].copy_from_slice(&self.slot_end.to_le_bytes());
-        let sum = crc32c::crc32c(&bytes[..36]);
-        bytes[36..].copy_from_slice(&sum.to_le_bytes());
+        bytes[28..36].copy_from_slice(&self.position.order.0.to_le_bytes());
+        let sum = crc32c::crc32c(&bytes[..SUM]);
+        bytes[SUM..].copy_from_slice(&sum.to_le_bytes());
         bytes
     }
 
     pub(super) fn decode(bytes: &[u8; HEADER]) -> Option<Header> {
-        let whole = bytes[..8] == MAGIC && u32_at(bytes, 36) == crc32c::crc32c(&bytes[..36]);
+        let whole = bytes[..8] == MAGIC && u32_at(bytes, SUM) == crc32c::crc32c(&bytes[..SUM]);
         whole.then(|| Header {
             version: u32_at(bytes, 8),
             partition: u32_at(bytes, 12),
-            position: u64_at(bytes, 16),
+            position: LogPosition { record: u64_at(bytes, 16), order: OrderNumber(u64_at(bytes, 28)) },
             slot_end: u32_at(bytes, 24),
         })
     }
@@ -118,17 +122,19 @@ pub(super) fn each_vehicle(mut content: &[u8], visit: &mut dyn FnMut(u32, Key<'_
 impl Footer {
     pub(super) fn encode(&self) -> [u8; FOOTER] {
         let mut bytes = [0; FOOTER];
-        bytes[..8].copy_from_slice(&self.complete_at.to_le_bytes());
+        bytes[..8].copy_from_slice(&self.complete_at.record.to_le_bytes());
         bytes[8..16].copy_from_slice(&self.vehicles.to_le_bytes());
-        bytes[16..24].copy_from_slice(&self.seen.receive_time_ms.to_le_bytes());
-        bytes[24..].copy_from_slice(&self.seen.receive_seq.to_le_bytes());
+        bytes[16..24].copy_from_slice(&self.stamps.receive_time_ms.to_le_bytes());
+        bytes[24..32].copy_from_slice(&self.stamps.receive_seq.to_le_bytes());
+        bytes[32..].copy_from_slice(&self.complete_at.order.0.to_le_bytes());
         bytes
     }
 
     pub(super) fn decode(content: &[u8]) -> Option<Footer> {
         let content: &[u8; FOOTER] = content.try_into().ok()?;
-        let seen = Seen { receive_time_ms: u64_at(content, 16) as i64, receive_seq: u64_at(content, 24) };
-        Some(Footer { complete_at: u64_at(content, 0), vehicles: u64_at(content, 8), seen })
+        let stamps = Stamps { receive_time_ms: u64_at(content, 16) as i64, receive_seq: u64_at(content, 24) };
+        let complete_at = LogPosition { record: u64_at(content, 0), order: OrderNumber(u64_at(content, 32)) };
+        Some(Footer { complete_at, vehicles: u64_at(content, 8), stamps })
     }
 }
 

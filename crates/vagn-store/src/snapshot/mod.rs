@@ -12,7 +12,8 @@ pub(crate) mod writer;
 
 use crate::disk::Disk;
 use crate::error::{Doing, StoreError};
-use crate::log::seen::Seen;
+use crate::log::LogPosition;
+use crate::log::stamps::Stamps;
 use std::path::{Path, PathBuf};
 
 const EXTENSION: &str = ".snap";
@@ -21,19 +22,19 @@ const EXTENSION: &str = ".snap";
 /// it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Snapshot {
-    pub(crate) position: u64,
+    pub(crate) position: LogPosition,
     pub(crate) path: PathBuf,
 }
 
 impl Snapshot {
-    pub(crate) fn new(dir: &Path, position: u64) -> Snapshot {
-        Snapshot { position, path: dir.join(format!("{position:020}{EXTENSION}")) }
+    pub(crate) fn new(dir: &Path, position: LogPosition) -> Snapshot {
+        Snapshot { position, path: position.file(dir, EXTENSION) }
     }
 
     /// The snapshots in `dir`, oldest first.
     pub(crate) fn list(disk: &dyn Disk, dir: &Path) -> Result<Vec<Snapshot>, StoreError> {
         let names = disk.list(dir).doing("list", dir)?;
-        let positions = names.iter().filter_map(|name| name.strip_suffix(EXTENSION)?.parse().ok());
+        let positions = names.iter().filter_map(|name| LogPosition::of_name(name, EXTENSION));
         let mut snapshots: Vec<_> = positions.map(|position| Snapshot::new(dir, position)).collect();
         snapshots.sort_unstable_by_key(|snapshot| snapshot.position);
         Ok(snapshots)
@@ -44,8 +45,8 @@ impl Snapshot {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Footer {
     /// Position of the log when the last slice was written; the log is durable up to here.
-    pub(crate) complete_at: u64,
+    pub(crate) complete_at: LogPosition,
     /// How many vehicles there are before.
     pub(crate) vehicles: u64,
-    pub(crate) seen: Seen,
+    pub(crate) stamps: Stamps,
 }

@@ -36,7 +36,7 @@ impl SnapshotReader {
         let corrupt = |what| StoreError::Corrupt { file: snapshot.path.clone(), offset: 0, what };
         let header =
             Header::decode(&bytes).ok_or_else(|| corrupt("the header of the snapshot cannot be read"))?;
-        if header.version > VERSION {
+        if header.version != VERSION {
             return Err(StoreError::Format {
                 file: snapshot.path.clone(),
                 found: header.version,

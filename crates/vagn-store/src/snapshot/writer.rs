@@ -5,7 +5,8 @@ use super::block::{HEADER, Header, PREFIX, Prefix, VERSION, put_vehicle};
 use super::{Footer, Snapshot};
 use crate::disk::{Disk, DiskFile};
 use crate::error::{Doing, StoreError};
-use crate::log::seen::Seen;
+use crate::log::LogPosition;
+use crate::log::stamps::Stamps;
 use crate::syncer::Finished;
 use crate::{Key, Sighting};
 use std::path::{Path, PathBuf};
@@ -32,7 +33,7 @@ impl SnapshotWriter {
         disk: &dyn Disk,
         dir: &Path,
         partition: u32,
-        position: u64,
+        position: LogPosition,
         slot_end: u32,
     ) -> Result<SnapshotWriter, StoreError> {
         let snapshot = Snapshot::new(dir, position);
@@ -89,8 +90,8 @@ impl SnapshotWriter {
 
     /// Writes the footer. What is given back must be synced, after the log up to `complete_at`, before it
     /// counts.
-    pub(crate) fn finish(mut self, complete_at: u64, seen: Seen) -> Result<Finished, StoreError> {
-        let footer = Footer { complete_at, vehicles: self.vehicles, seen };
+    pub(crate) fn finish(mut self, complete_at: LogPosition, stamps: Stamps) -> Result<Finished, StoreError> {
+        let footer = Footer { complete_at, vehicles: self.vehicles, stamps };
         self.buffer.clear();
         self.buffer.extend_from_slice(&[0; PREFIX]);
         self.buffer.extend_from_slice(&footer.encode());

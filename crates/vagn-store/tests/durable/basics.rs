@@ -3,12 +3,12 @@
 use crate::support::*;
 use vagn_store::disk::Disk;
 use vagn_store::disk::faulty::{FaultyDisk, Loss};
-use vagn_store::{Fate, LogPosition, Updates};
+use vagn_store::{Fate, OrderNumber, Updates};
 
 #[test]
 fn a_new_partition_is_empty() {
     let (partition, recovery) = open(&FaultyDisk::new(), small()).unwrap();
-    assert_eq!((recovery.vehicles, recovery.records, recovery.end), (0, 0, LogPosition(0)));
+    assert_eq!((recovery.vehicles, recovery.records, recovery.end), (0, 0, OrderNumber(0)));
     assert_eq!((recovery.receive_time_ms, recovery.receive_seq), (i64::MIN, 0));
     check_content(&partition, &Model::new());
 }
@@ -44,7 +44,7 @@ fn a_closed_partition_survives_a_power_cut() {
 }
 
 #[test]
-fn only_what_is_stored_costs_a_record() {
+fn only_what_is_stored_costs_a_number() {
     let disk = FaultyDisk::new();
     let mut truth = Truth::new();
     let (mut partition, _) = open(&disk, small()).unwrap();

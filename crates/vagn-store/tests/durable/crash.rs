@@ -3,19 +3,19 @@
 
 use crate::support::*;
 use vagn_store::disk::faulty::{Fault, FaultyDisk, Loss};
-use vagn_store::{LogPosition, Partition, StoreError};
+use vagn_store::{OrderNumber, Partition, StoreError};
 
 /// What became of a run of the script.
 struct Run {
     truth: Truth,
     /// Every record before it must survive anything.
-    durable: LogPosition,
+    durable: OrderNumber,
 }
 
 /// A day of a partition in small: batches, deletes, snapshots, rotations and syncs, until the disk stops it
 /// or it is over.
 fn run(disk: &FaultyDisk) -> Run {
-    let mut run = Run { truth: Truth::new(), durable: LogPosition(0) };
+    let mut run = Run { truth: Truth::new(), durable: OrderNumber(0) };
     let stopped = open(disk, small()).and_then(|(mut partition, _)| day(&mut partition, &mut run));
     assert_eq!(stopped.is_err(), disk.has_crashed());
     run

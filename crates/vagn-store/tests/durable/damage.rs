@@ -223,7 +223,9 @@ fn files_of_the_operating_system_are_repaired_too() {
         write(&mut partition, &mut truth, &[(n as u32, n)]).unwrap();
     }
     partition.close().unwrap();
-    let path = temp.path().join("fleet-1/0/00000000000000000000.log");
+    let dir = temp.path().join("fleet-1/0");
+    let names = RealDisk.list(&dir).unwrap();
+    let path = dir.join(names.iter().find(|name| name.ends_with(".log")).unwrap());
     let mut bytes = std::fs::read(&path).unwrap();
     // The position of the second vehicle.
     bytes[4 * 80 + 20] ^= 1;

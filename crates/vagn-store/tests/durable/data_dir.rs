@@ -74,15 +74,23 @@ fn a_directory_in_use_is_refused_and_says_by_whom() {
 }
 
 #[test]
-fn a_directory_of_a_later_version_is_left_alone() {
+fn a_directory_of_another_version_is_left_alone() {
     let disk = FaultyDisk::new();
     drop(open_dir(&disk, None).unwrap());
     let file = Path::new("d/partitions");
-    disk.damage(file, |bytes| {
-        *bytes = String::from_utf8_lossy(bytes).replace("format 1", "format 2").into_bytes()
-    })
-    .unwrap();
-    assert!(matches!(open_dir(&disk, None), Err(StoreError::Format { found: 2, newest: 1, .. })));
+    for version in [1, 3] {
+        let other = disk.restart(Loss::Nothing);
+        let text = format!("format {version}");
+        other
+            .damage(file, |bytes| {
+                *bytes = String::from_utf8_lossy(bytes).replace("format 2", &text).into_bytes();
+            })
+            .unwrap();
+        match open_dir(&other, None) {
+            Err(StoreError::Format { found, newest: 2, .. }) => assert_eq!(found, version),
+            other => panic!("{:?}", other.map(|_| "opened")),
+        }
+    }
 }
 
 #[test]

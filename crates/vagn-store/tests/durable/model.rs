@@ -3,7 +3,7 @@
 use crate::support::*;
 use proptest::prelude::*;
 use vagn_store::disk::faulty::{FaultyDisk, Loss};
-use vagn_store::{LogPosition, Partition};
+use vagn_store::{OrderNumber, Partition};
 
 #[derive(Debug, Clone)]
 enum Step {
@@ -37,7 +37,9 @@ struct Subject {
     disk: FaultyDisk,
     partition: Option<Partition>,
     truth: Truth,
-    durable: LogPosition,
+    durable: OrderNumber,
+    /// The highest number ever given, also to what was lost.
+    highest: OrderNumber,
     n: u64,
 }
 
@@ -45,7 +47,14 @@ impl Subject {
     fn new() -> Subject {
         let disk = FaultyDisk::new();
         let partition = Some(open(&disk, small()).unwrap().0);
-        Subject { disk, partition, truth: Truth::new(), durable: LogPosition(0), n: 0 }
+        Subject {
+            disk,
+            partition,
+            truth: Truth::new(),
+            durable: OrderNumber(0),
+            highest: OrderNumber(0),
+            n: 0,
+        }
     }
 
     fn partition(&mut self) -> &mut Partition {
@@ -57,14 +66,17 @@ impl Subject {
             Step::Write(vehicles) => self.write(vehicles),
             Step::Delete(vehicle) => {
                 let Subject { partition, truth, .. } = self;
+                let before = truth.model.len();
                 delete(partition.as_mut().unwrap(), truth, *vehicle).unwrap();
+                if truth.model.len() < before {
+                    let end = self.partition().syncer().written();
+                    self.given(end, 1);
+                }
             }
             Step::Housekeep => drop(self.partition().housekeep(0).unwrap()),
             Step::Sync => self.durable = self.partition().syncer().sync().unwrap(),
             Step::Restart => {
                 self.durable = self.partition.take().unwrap().close().unwrap();
-                // It says in the log that all is synced, which changes nothing.
-                self.truth.story.insert(self.durable.0, self.truth.model.clone());
                 self.reopen(Loss::Unsynced);
             }
             Step::Kill => {
@@ -80,7 +92,14 @@ impl Subject {
         let sightings: Vec<_> = vehicles.iter().copied().zip(self.n..).collect();
         self.n += sightings.len() as u64;
         let Subject { partition, truth, .. } = self;
-        write(partition.as_mut().unwrap(), truth, &sightings).unwrap();
+        let written = write(partition.as_mut().unwrap(), truth, &sightings).unwrap();
+        self.given(written.end, sightings.len() as u64);
+    }
+
+    /// So many numbers before `end` were given, none of them before.
+    fn given(&mut self, end: OrderNumber, count: u64) {
+        assert!(end.0 - count > self.highest.0, "{end:?} of {count}, after {:?}", self.highest);
+        self.highest = OrderNumber(end.0 - 1);
     }
 
     fn reopen(&mut self, loss: Loss) {

@@ -68,7 +68,7 @@ pub(crate) fn push(updates: &mut Updates, id: &str, sighting: Sighting) {
 pub(crate) struct Truth {
     /// What it must hold now.
     pub(crate) model: Model,
-    /// What it had to hold before, by the end of the log.
+    /// What it had to hold before, by the order number behind the last change.
     pub(crate) story: BTreeMap<u64, Model>,
     /// What it may hold if the last change, which failed, is there in part.
     pub(crate) perhaps: Vec<Model>,
@@ -108,24 +108,20 @@ pub(crate) fn write(
     sightings: &[(u32, u64)],
 ) -> Result<Written, StoreError> {
     let mut updates = Updates::new();
-    // The records, newest last: each with what is there behind it.
-    let mut records = Vec::new();
+    // What is there behind each position.
+    let mut changes = Vec::new();
     let mut model = truth.model.clone();
     for (vehicle, n) in sightings {
         push(&mut updates, &id(*vehicle), sighting(*n));
-        if !model.contains_key(&id(*vehicle)) {
-            records.push(model.clone());
-        }
         model.insert(id(*vehicle), sighting(*n));
-        records.push(model.clone());
+        changes.push(model.clone());
     }
-    // A batch may begin with a record about syncs, which changes nothing.
-    truth.perhaps = [vec![truth.model.clone()], records.clone()].concat();
+    truth.perhaps = [vec![truth.model.clone()], changes.clone()].concat();
     let mut fates = Vec::new();
     let written = partition.write(&updates, &mut fates)?;
     assert!(fates.iter().all(|fate| *fate == Fate::Stored), "{fates:?}");
     assert_eq!((written.stored, written.new_vehicles), (sightings.len(), model.len() - truth.model.len()));
-    truth.story.extend((0..=written.end.0).rev().zip(records.into_iter().rev()));
+    truth.story.extend((0..=written.end.0).rev().zip(changes.into_iter().rev()));
     truth.model = model;
     Ok(written)
 }
@@ -159,6 +155,11 @@ fn check_same(found: &Model, wanted: &Model) {
 pub(crate) fn check_content(partition: &Partition, model: &Model) {
     assert_eq!(partition.reader().len(), model.len());
     check_same(&content(&partition.reader()), model);
+}
+
+/// The number of a file's first record, as its name gives it.
+pub(crate) fn first_record(file: &Path) -> u64 {
+    file.file_name().unwrap().to_str().unwrap().split('-').next().unwrap().parse().unwrap()
 }
 
 /// Files with this ending, oldest first.
