@@ -37,7 +37,7 @@ pub use index::{Index, Nearby, Plan};
 pub use key::{Key, partition};
 pub use log::reader::Cut;
 pub use order::OrderNumber;
-pub use partition::{Housekept, Partition, Phase, Progress, Recovery, Settings, Written};
+pub use partition::{AfterFailedWrite, Housekept, Partition, Phase, Progress, Recovery, Settings, Written};
 pub use reader::{Reader, Writer};
 pub use repair::{RepairReport, RepairedFile, repair, repair_on};
 pub use sighting::Sighting;

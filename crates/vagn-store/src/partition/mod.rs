@@ -11,7 +11,7 @@ pub(crate) mod table;
 
 pub use housekeeping::Housekept;
 pub use recovery::{Phase, Progress, Recovery};
-pub use settings::Settings;
+pub use settings::{AfterFailedWrite, Settings};
 
 use crate::disk::Disk;
 use crate::error::{Doing, StoreError};
@@ -129,7 +129,7 @@ impl Partition {
     }
 
     fn try_write(&mut self, updates: &Updates) -> Result<Written, StoreError> {
-        self.check_space()?;
+        self.check_space().map_err(|err| self.refuse(err))?;
         self.index.plan(updates, &mut self.plan);
         let (mut stored, mut new_vehicles) = (0, 0);
         for (update, planned) in self.plan.stored(updates) {
@@ -240,9 +240,13 @@ impl Partition {
         self.log.commit().map_err(|err| self.refuse(err))
     }
 
-    /// Returns the error of a write that failed.
+    /// Returns the error of a write that failed, and stops the partition if it must not go on.
     fn refuse(&self, err: StoreError) -> StoreError {
-        if err.is_no_room() { self.no_room() } else { err }
+        let err = if err.is_no_room() { self.no_room() } else { err };
+        if self.settings.after_failed_write == AfterFailedWrite::Stop {
+            self.shared.fail(&err);
+        }
+        err
     }
 
     fn no_room(&self) -> StoreError {

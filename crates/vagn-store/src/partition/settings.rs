@@ -20,6 +20,19 @@ pub struct Settings {
     pub snapshot_records: u64,
     /// Slots that one call of `housekeep` looks at.
     pub slice: u32,
+    /// What the partition does after a write that failed.
+    pub after_failed_write: AfterFailedWrite,
+}
+
+/// What a partition does after a write that failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum AfterFailedWrite {
+    /// Goes on with the next write where that can succeed, as after a lack of space.
+    #[default]
+    GoOn,
+    /// Stops until it is opened again. For one that repeats what another decided: it must not store entry n + 1 when it
+    /// lacks entry n.
+    Stop,
 }
 
 impl Default for Settings {
@@ -32,6 +45,7 @@ impl Default for Settings {
             segment_bytes: 64 << 20,
             snapshot_records: 250_000,
             slice: 4_096,
+            after_failed_write: AfterFailedWrite::GoOn,
         }
     }
 }
