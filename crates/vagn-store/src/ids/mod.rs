@@ -5,9 +5,10 @@
 mod names;
 mod table;
 
-use std::hash::{BuildHasher, Hasher};
+use std::hash::Hasher;
 
-use foldhash::quality::RandomState;
+use foldhash::SharedSeed;
+use foldhash::quality::FoldHasher;
 
 use crate::Key;
 use table::Table;
@@ -17,24 +18,32 @@ pub(crate) use names::Names;
 /// The ids of one partition's vehicles and their slots.
 #[derive(Debug)]
 pub(crate) struct Ids {
-    /// Seeded anew in every run, so that nobody can choose ids that collide; see [`Key::hash`] for one that
-    /// does not change.
-    seed: RandomState,
+    seed: Seed,
     table: Table,
     names: Names,
+}
+
+/// Seed of the hash by which ids are found, which is not that of [`Key::hash`]. The service draws one in every run,
+/// so that ids cannot be chosen to collide. Both halves take part: with one of them known, ids that collide under any
+/// other can be worked out.
+#[derive(Debug)]
+struct Seed {
+    hasher: u64,
+    shared: SharedSeed,
 }
 
 /// Keeps a text from having the hash of the UUID of the same bytes.
 const TEXT: u8 = 254;
 
 impl Ids {
-    pub(crate) fn new() -> Ids {
-        Ids::of(Names::new())
+    pub(crate) fn new(seed: u64) -> Ids {
+        Ids::of(Names::new(), seed)
     }
 
     /// Knows the vehicles by their slots, and none by its id before [`Ids::register`].
-    pub(crate) fn of(names: Names) -> Ids {
-        Ids { seed: RandomState::default(), table: Table::new(), names }
+    pub(crate) fn of(names: Names, seed: u64) -> Ids {
+        let seed = Seed { hasher: seed, shared: SharedSeed::from_u64(seed) };
+        Ids { seed, table: Table::new(), names }
     }
 
     /// Vehicles known.
@@ -129,8 +138,8 @@ impl Ids {
 }
 
 #[inline]
-fn hash(seed: &RandomState, key: &Key<'_>) -> u64 {
-    let mut hasher = seed.build_hasher();
+fn hash(seed: &Seed, key: &Key<'_>) -> u64 {
+    let mut hasher = FoldHasher::with_seed(seed.hasher, &seed.shared);
     match key {
         Key::Uuid(bytes) => hasher.write_u128(u128::from_le_bytes(*bytes)),
         Key::Text(text) => {
@@ -155,7 +164,7 @@ mod tests {
     ];
 
     fn filled() -> Ids {
-        let mut ids = Ids::new();
+        let mut ids = Ids::new(1);
         for (slot, key) in (0..).zip(KEYS) {
             ids.insert(ids.hash(&key), slot, &key);
         }

@@ -8,7 +8,7 @@ use super::node::{Branch, Child, LEAF_MAX};
 use super::pile::OwnedKey;
 use super::row::Row;
 use super::tree::{TOP, Tree};
-use super::{GROUP, Index, Rows};
+use super::{FIXED_SEED, GROUP, Index, Rows};
 use crate::ids::{Ids, Names};
 use crate::prefetch::prefetch;
 use crate::{Key, Sighting};
@@ -36,14 +36,20 @@ impl Index {
             rows.push(Row::new(sighting));
             names.set(slot, &key);
         }
-        Index::of_parts(max_vehicles, rows, names, || {})
+        Index::of_parts(max_vehicles, FIXED_SEED, rows, names, || {})
     }
 
     /// An index of the vehicles in these rows, each named by what is at its place in `names`, which is as
     /// long as `rows`; without a row that is taken a name is no vehicle. The same as [`Index::insert_slot`]
     /// of one after the other, but nothing is copied. Calls `each` for every vehicle.
-    pub(crate) fn of_parts(max_vehicles: usize, rows: Rows, names: Names, each: impl FnMut()) -> Index {
-        let mut index = Index { ids: Ids::of(names), rows, ..Index::new(max_vehicles) };
+    pub(crate) fn of_parts(
+        max_vehicles: usize,
+        hash_seed: u64,
+        rows: Rows,
+        names: Names,
+        each: impl FnMut(),
+    ) -> Index {
+        let mut index = Index { ids: Ids::of(names, hash_seed), rows, ..Index::new(max_vehicles) };
         let mut sorted = index.take_stock();
         let left_over = index.register(&sorted, each);
         if !left_over.is_empty() {

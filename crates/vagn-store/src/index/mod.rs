@@ -47,6 +47,9 @@ const GROUP: usize = 64;
 /// No index takes more: even with a leaf and a block for each vehicle, all numbers then fit their types.
 const VEHICLES_MAX: usize = 1 << 28;
 
+/// Seed of the hash of ids where none is given.
+const FIXED_SEED: u64 = 0;
+
 /// The slot of a vehicle that has none.
 pub(crate) const NO_SLOT: u32 = u32::MAX;
 
@@ -63,10 +66,12 @@ pub struct Index {
 }
 
 impl Index {
-    /// An empty index that takes up to `max_vehicles` vehicles.
+    /// Returns an empty index for up to `max_vehicles` vehicles. The hash of its ids is the same in every run, which is for
+    /// tests and benchmarks: that of a [`Partition`](crate::Partition) has a seed, see
+    /// [`Settings::hash_seed`](crate::Settings::hash_seed).
     pub fn new(max_vehicles: usize) -> Index {
         Index {
-            ids: Ids::new(),
+            ids: Ids::new(FIXED_SEED),
             rows: Rows::new(),
             tree: Tree::new(),
             vacant: Vec::new(),

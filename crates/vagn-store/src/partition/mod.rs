@@ -97,7 +97,7 @@ impl Partition {
         // Whoever is there stays, even if the bound was lowered.
         let max_vehicles = settings.max_vehicles.max(recovery.vehicles as usize);
         let mut steps = Steps::new(number, Phase::Index, progress);
-        let index = table.into_index(max_vehicles, || steps.step());
+        let index = table.into_index(max_vehicles, settings.hash_seed, || steps.step());
         let partition = Partition {
             settings,
             index: Writer::new(index),

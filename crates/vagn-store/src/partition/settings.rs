@@ -22,6 +22,9 @@ pub struct Settings {
     pub slice: u32,
     /// What the partition does after a write that failed.
     pub after_failed_write: AfterFailedWrite,
+    /// Seed of the hash by which ids are found; changes no answer. Draw one at random where ids come from outside: a
+    /// sender that knows it can choose ids that collide.
+    pub hash_seed: u64,
 }
 
 /// What a partition does after a write that failed.
@@ -46,6 +49,7 @@ impl Default for Settings {
             snapshot_records: 250_000,
             slice: 4_096,
             after_failed_write: AfterFailedWrite::GoOn,
+            hash_seed: 0,
         }
     }
 }

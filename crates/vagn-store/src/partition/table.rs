@@ -160,12 +160,12 @@ impl Table {
     }
 
     /// Becomes the index of the vehicles there are. Calls `each` for every one.
-    pub(crate) fn into_index(self, max_vehicles: usize, each: impl FnMut()) -> Index {
+    pub(crate) fn into_index(self, max_vehicles: usize, hash_seed: u64, each: impl FnMut()) -> Index {
         debug_assert!(self.pending.is_empty(), "settled before it is an index");
         let Table { rows, names, hashes, .. } = self;
         // Done with, and the index takes memory.
         drop(hashes);
-        Index::of_parts(max_vehicles, rows, names, each)
+        Index::of_parts(max_vehicles, hash_seed, rows, names, each)
     }
 }
 
@@ -297,7 +297,7 @@ mod tests {
                 one_by_one.insert_slot(slot, key, &sighting);
             }
             let mut steps = 0;
-            let mut index = laid.table.into_index(max_vehicles, || steps += 1);
+            let mut index = laid.table.into_index(max_vehicles, 7, || steps += 1);
             assert_eq!(steps, laid.slots.values().filter(|(_, last)| last.is_some()).count());
             check_same(&index, &one_by_one);
             let mut updates = Updates::new();
