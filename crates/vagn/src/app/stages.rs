@@ -331,6 +331,7 @@ fn store_settings(settings: &Settings, partitions: usize) -> vagn_store::Setting
         forget_after_ms: settings.forget_after.as_ms(),
         history_keep_ms: settings.history.keep.as_ms(),
         free_floor_bytes: settings.free_floor_bytes,
+        hash_seed: fastrand::u64(..),
         ..vagn_store::Settings::default()
     }
 }
