@@ -39,7 +39,7 @@ impl<T> Chunked<T> {
         self.chunks.last_mut().expect("a chunk with room was just made sure of").push(item);
     }
 
-    /// Puts an item in a place, which may be the one behind the last.
+    /// Sets the item at an index, which may be the one behind the last.
     pub(crate) fn set(&mut self, at: u32, item: T) {
         match at as usize == self.len() {
             true => self.push(item),
@@ -47,9 +47,10 @@ impl<T> Chunked<T> {
         }
     }
 
-    /// Takes the last item away.
+    /// Removes and returns the last item.
     pub(crate) fn pop(&mut self) -> Option<T> {
         let item = self.chunks.last_mut()?.pop();
+        // `len` counts every chunk but the last as full, so none may be left empty.
         if self.chunks.last().is_some_and(Vec::is_empty) {
             self.chunks.pop();
         }
@@ -57,6 +58,7 @@ impl<T> Chunked<T> {
     }
 
     fn add_chunk(&mut self) {
+        // Address space only: the system gives memory page by page as the chunk is filled.
         let mut chunk = Vec::with_capacity(1 << Self::BITS);
         use_huge_pages(chunk.spare_capacity_mut());
         self.chunks.push(chunk);
@@ -91,7 +93,7 @@ impl<T> Arena<T> {
         Arena { items: Chunked::new(), free: Vec::new() }
     }
 
-    /// Keeps an item and gives its number.
+    /// Keeps an item and returns its number.
     pub(crate) fn add(&mut self, item: T) -> u32 {
         if let Some(number) = self.free.pop() {
             self.items[number] = item;
@@ -101,12 +103,12 @@ impl<T> Arena<T> {
         self.items.len() as u32 - 1
     }
 
-    /// Gives the number back; what it named stays readable until it is used again.
+    /// Frees the number for the next item; the old item stays readable until then.
     pub(crate) fn free(&mut self, number: u32) {
         self.free.push(number);
     }
 
-    /// Items in use.
+    /// Counts the items in use.
     #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.items.len() - self.free.len()

@@ -20,7 +20,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 
-/// The newest format of a data directory that this version reads and the one it writes.
+/// The one format of a data directory that this version reads and writes.
 const FORMAT: u32 = 2;
 
 const LOCK: &str = "lock";
@@ -32,14 +32,14 @@ pub struct DataDir {
     disk: Arc<dyn Disk>,
     dir: PathBuf,
     layout: Layout,
-    /// The number of partitions there is to be.
+    /// Number of partitions asked for.
     wanted: u32,
-    /// The last writer of each partition.
+    /// Last writer of each partition.
     writers: Mutex<HashMap<u32, Weak<Shared>>>,
     _lock: Box<dyn DiskLock>,
 }
 
-/// What the file `partitions` says.
+/// Content of the file `partitions`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Layout {
     partitions: u32,
@@ -51,7 +51,7 @@ impl DataDir {
     /// many as there are, or one in a new directory. Reads no partition.
     ///
     /// # Errors
-    /// [`StoreError::InUse`] when another process has it; [`StoreError::Format`] when a later version wrote
+    /// [`StoreError::InUse`] when another process has it; [`StoreError::Format`] when another version wrote
     /// it; [`StoreError::Corrupt`] or [`StoreError::Io`] when its layout cannot be read.
     pub fn open(disk: Arc<dyn Disk>, dir: &Path, partitions: Option<u32>) -> Result<DataDir, StoreError> {
         disk.create_dir(dir).doing("create", dir)?;
@@ -82,12 +82,12 @@ impl DataDir {
         Ok(data_dir)
     }
 
-    /// How many partitions there are, once [`DataDir::prepare`] is done.
+    /// Returns the number of partitions, as it is once [`DataDir::prepare`] is done.
     pub fn partitions(&self) -> u32 {
         self.wanted
     }
 
-    /// Whether [`DataDir::prepare`] will have work to do.
+    /// Returns false when [`DataDir::prepare`] has work to do.
     pub fn is_prepared(&self) -> bool {
         self.layout.partitions == self.wanted
     }
@@ -110,6 +110,7 @@ impl DataDir {
         let next = Layout { partitions: self.wanted, set: self.layout.set + 1 };
         let work = Repartition { disk: &self.disk, settings, now_ms, progress };
         work.run(&self.partition_dirs(self.layout), &self.partition_dirs(next))?;
+        // From here on the new set is in force, at once and whole: a crash before leaves the old one, a crash after the new one.
         self.layout = next.write(&*self.disk, &self.dir)?;
         self.remove_other_sets()
     }
@@ -129,6 +130,8 @@ impl DataDir {
     ) -> Result<(Partition, Recovery), StoreError> {
         let earlier = self.writers.lock().remove(&number);
         if let Some(writer) = earlier.and_then(|writer| writer.upgrade()) {
+            // A thread that hangs may wake after its successor has read the log. A record that it then wrote would look like damage
+            // at the next start.
             writer.retire();
         }
         let dir = partition_dir(&self.dir, self.layout.set, number);
@@ -137,13 +140,13 @@ impl DataDir {
         Ok(opened)
     }
 
-    /// Where the directory is.
+    /// Returns the path of the directory.
     pub fn path(&self) -> &Path {
         &self.dir
     }
 
     /// Opens a directory that is there as it is, for repair: where the layout cannot be read but there is
-    /// only one set of partitions, the set tells how many there are. Gives the layout's file in that case.
+    /// only one set of partitions, the set tells how many there are. Returns the layout's file in that case.
     pub(crate) fn open_damaged(
         disk: Arc<dyn Disk>,
         dir: &Path,
@@ -154,6 +157,7 @@ impl DataDir {
         };
         let names = disk.list(dir).doing("list", dir)?;
         let mut sets = names.iter().filter_map(|name| name.strip_prefix(SET)?.parse::<u64>().ok());
+        // With two sets, from a change of the number of partitions, only the layout tells which of them is in force.
         let (Some(set), None) = (sets.next(), sets.next()) else { return Err(err) };
         let set_dir = dir.join(set_name(set));
         let partitions = disk.list(&set_dir).doing("list", &set_dir)?.len() as u32;
@@ -161,7 +165,7 @@ impl DataDir {
         Ok((DataDir::with_lock(disk, dir, None, lock)?, Some(dir.join(LAYOUT))))
     }
 
-    /// The partitions in force, each with its directory.
+    /// Returns the directories of the partitions in force.
     pub(crate) fn dirs(&self) -> Vec<PathBuf> {
         self.partition_dirs(self.layout)
     }
@@ -170,7 +174,7 @@ impl DataDir {
         (0..layout.partitions).map(|number| partition_dir(&self.dir, layout.set, number)).collect()
     }
 
-    /// What a change of the number of partitions left, finished or not.
+    /// Removes the sets that a change of the number of partitions left, finished or not.
     fn remove_other_sets(&self) -> Result<(), StoreError> {
         let in_force = set_name(self.layout.set);
         let names = self.disk.list(&self.dir).doing("list", &self.dir)?;
@@ -183,31 +187,35 @@ impl DataDir {
 }
 
 impl Layout {
-    /// `None` in a new directory.
+    /// Reads the layout; `None` in a new directory.
     fn read(disk: &dyn Disk, dir: &Path) -> Result<Option<Layout>, StoreError> {
         let file = dir.join(LAYOUT);
-        let corrupt = |what| StoreError::Corrupt { file: file.clone(), offset: 0, what };
         let text = match disk.open(&file) {
             Ok(open) => read_all(&*open).doing("read", &file)?,
             Err(err) if err.kind() == io::ErrorKind::NotFound => {
                 let names = disk.list(dir).doing("list", dir)?;
                 // It is the first file that is ever written here.
                 let had_one = names.iter().any(|name| is_set(name));
-                return if had_one { Err(corrupt("it is missing")) } else { Ok(None) };
+                return if had_one { Err(StoreError::corrupt(&file, 0, "it is missing")) } else { Ok(None) };
             }
             Err(err) => return Err(err).doing("open", &file),
         };
-        let text = str::from_utf8(&text).map_err(|_| corrupt("it is no text"))?;
+        let text = str::from_utf8(&text).map_err(|_| StoreError::corrupt(&file, 0, "it is no text"))?;
         let number =
             |name: &str| text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse::<u64>().ok());
-        let found = number("format ").ok_or_else(|| corrupt("it names no format"))? as u32;
+        let found =
+            number("format ").ok_or_else(|| StoreError::corrupt(&file, 0, "it names no format"))? as u32;
         if found != FORMAT {
             return Err(StoreError::Format { file: file.clone(), found, newest: FORMAT });
         }
         let layout = number("partitions ").zip(number("set "));
-        let (partitions, set) = layout.ok_or_else(|| corrupt("it names no partitions"))?;
+        let (partitions, set) =
+            layout.ok_or_else(|| StoreError::corrupt(&file, 0, "it names no partitions"))?;
         let layout = Layout { partitions: partitions as u32, set };
-        if layout.text() == text { Ok(Some(layout)) } else { Err(corrupt("it does not match its checksum")) }
+        if layout.text() != text {
+            return Err(StoreError::corrupt(&file, 0, "it does not match its checksum"));
+        }
+        Ok(Some(layout))
     }
 
     fn write(self, disk: &dyn Disk, dir: &Path) -> Result<Layout, StoreError> {
@@ -227,7 +235,7 @@ fn set_name(set: u64) -> String {
     format!("{SET}{set}")
 }
 
-/// Whether a name is one of ours: a copy that somebody made beside it is none of our business.
+/// Returns true for the name of a set. A copy with another name, made by hand beside it, is left alone.
 fn is_set(name: &str) -> bool {
     name.strip_prefix(SET).is_some_and(|set| set.parse::<u64>().is_ok())
 }

@@ -3,43 +3,43 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Why the store could not do what it was asked to.
+/// Error of the store.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// The disk refused.
+    /// The disk refused an operation.
     #[error("could not {doing} {}", .path.display())]
     Io {
-        /// What was tried, as in "could not … FILE".
+        /// Operation that was tried, as in "could not … FILE".
         doing: &'static str,
-        /// On which file or directory.
+        /// File or directory.
         path: PathBuf,
-        /// What the disk said.
+        /// Error of the operating system.
         source: io::Error,
     },
     /// Another process works on the data directory.
     #[error("the data directory {} is in use by another process{}", .dir.display(), pid_note(.pid))]
     InUse {
-        /// The directory.
+        /// The data directory.
         dir: PathBuf,
-        /// Who has it, if it said so.
+        /// Process that has it, if the lock file says so.
         pid: Option<u32>,
     },
-    /// A file holds what was never written there, and not at the end where a crash would explain it.
+    /// A file holds what was never written there, at a spot that no crash explains.
     #[error("{} is damaged at offset {offset}: {what}; `vagn repair` can move it aside", .file.display())]
     Corrupt {
-        /// The damaged file.
+        /// File that is damaged.
         file: PathBuf,
         /// Offset in bytes of the first thing that cannot be read.
         offset: u64,
-        /// What is wrong there.
+        /// Description of the damage.
         what: &'static str,
     },
     /// A file was written by another version of this software.
     #[error("{} has format {found}, and this version reads format {newest}", .file.display())]
     Format {
-        /// The file.
+        /// File of the other format.
         file: PathBuf,
-        /// Its format.
+        /// Format that it has.
         found: u32,
         /// The format read here.
         newest: u32,
@@ -47,9 +47,9 @@ pub enum StoreError {
     /// An earlier failure stopped the partition for good; it must be opened again.
     #[error("partition {partition} stopped: {reason}")]
     Failed {
-        /// Which partition.
+        /// Number of the partition.
         partition: u32,
-        /// The first error.
+        /// First error, with its cause.
         reason: String,
     },
     /// Too little free space; goes on by itself when there is more.
@@ -57,9 +57,9 @@ pub enum StoreError {
     Full {
         /// The directory of the partition.
         dir: PathBuf,
-        /// What is free.
+        /// Bytes that are free.
         free_bytes: u64,
-        /// What must stay free.
+        /// Bytes that are to stay free.
         floor_bytes: u64,
     },
 }
@@ -68,7 +68,7 @@ fn pid_note(pid: &Option<u32>) -> String {
     pid.map(|pid| format!(" (pid {pid})")).unwrap_or_default()
 }
 
-/// Says what was being done to which file when the disk refused.
+/// Adds operation and file to an error of the disk.
 pub(crate) trait Doing<T> {
     fn doing(self, doing: &'static str, path: &Path) -> Result<T, StoreError>;
 }
@@ -80,9 +80,14 @@ impl<T> Doing<T> for io::Result<T> {
 }
 
 impl StoreError {
-    /// Whether the disk had no room for what was written.
+    pub(crate) fn corrupt(file: &Path, offset: u64, what: &'static str) -> StoreError {
+        StoreError::Corrupt { file: file.to_owned(), offset, what }
+    }
+
+    /// Returns true when the disk had no room for what was written.
     pub(crate) fn is_no_room(&self) -> bool {
         let no_room = [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded];
+        // To the writer a quota is the same as a full disk: it can go on once there is room.
         matches!(self, StoreError::Io { source, .. } if no_room.contains(&source.kind()))
     }
 }

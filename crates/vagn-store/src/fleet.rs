@@ -15,14 +15,14 @@ use crate::{BBox, Hit, Key, Nearby, Reader, Vehicle, partition};
 /// The readers of all partitions. Clones are the same fleet.
 #[derive(Debug, Clone)]
 pub struct Fleet {
-    /// A list that a query has is replaced and not changed, so that taking it costs one count.
+    /// A list that a query holds is replaced and not changed, so that taking it costs one count.
     readers: Arc<RwLock<Readers>>,
 }
 
 /// By the number of the partition.
 type Readers = Arc<[Option<Reader>]>;
 
-/// A moment in the growth of the fleet, to tell who was there before from who came later.
+/// A moment in the growth of the fleet, which tells vehicles that were there before from those that came later.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Growth(Vec<u32>);
 
@@ -32,29 +32,29 @@ pub struct Growth(Vec<u32>);
 pub struct NotReady;
 
 impl Fleet {
-    /// A fleet of so many partitions, none of them ready.
+    /// Returns a fleet of so many partitions, none of them ready.
     pub fn new(partitions: usize) -> Fleet {
         Fleet { readers: Arc::new(RwLock::new(vec![None; partitions].into())) }
     }
 
-    /// How many partitions the fleet is made of.
+    /// Returns the number of partitions.
     pub fn partitions(&self) -> usize {
         self.readers.read().len()
     }
 
     /// Puts a partition in place, or takes it away. A number beyond the last partition is ignored.
     pub fn set(&self, partition: usize, reader: Option<Reader>) {
-        if let Some(place) = Arc::make_mut(&mut self.readers.write()).get_mut(partition) {
-            *place = reader;
+        if let Some(entry) = Arc::make_mut(&mut self.readers.write()).get_mut(partition) {
+            *entry = reader;
         }
     }
 
-    /// Whether every partition is in place.
+    /// Returns true when every partition is in place.
     pub fn ready(&self) -> bool {
         self.readers.read().iter().all(Option::is_some)
     }
 
-    /// The nearest vehicles of the fleet, nearest first and by [`Key`] where equally near; see
+    /// Returns the nearest vehicles of the fleet, nearest first and by [`Key`] where equally near; see
     /// [`Index::nearby`](crate::Index::nearby).
     ///
     /// # Errors
@@ -66,6 +66,7 @@ impl Fleet {
             reader.nearby(&nearby, &mut best);
             best.sort_by(Hit::order);
             best.truncate(nearby.k);
+            // With k hits no farther vehicle can be in the answer, so the next partition need not look beyond the farthest.
             if best.len() == nearby.k {
                 nearby.max_m = best.last().map_or(nearby.max_m, |farthest| farthest.distance_m);
             }
@@ -73,7 +74,7 @@ impl Fleet {
         Ok(best)
     }
 
-    /// Up to `limit` vehicles in a box, in no particular order; see [`Index::bbox`](crate::Index::bbox).
+    /// Returns up to `limit` vehicles in a box, in no particular order; see [`Index::bbox`](crate::Index::bbox).
     ///
     /// # Errors
     /// [`NotReady`] while a partition is missing.
@@ -85,7 +86,7 @@ impl Fleet {
         Ok(vehicles)
     }
 
-    /// A vehicle by its id.
+    /// Returns a vehicle by its id.
     ///
     /// # Errors
     /// [`NotReady`] while the partition that would have it is missing.
@@ -93,7 +94,7 @@ impl Fleet {
         Ok(self.reader_of(key)?.get(key))
     }
 
-    /// A vehicle by its id, for who must not hang whatever the partition's writer does.
+    /// As [`Fleet::get`], but gives up after `within` if the partition's writer holds the lock.
     ///
     /// # Errors
     /// [`NotReady`] while the partition that would have it is missing, or does not answer `within` this time.
@@ -101,7 +102,7 @@ impl Fleet {
         self.reader_of(key)?.get_within(key, within).ok_or(NotReady)
     }
 
-    /// How far the fleet has grown.
+    /// Returns how far the fleet has grown.
     ///
     /// # Errors
     /// [`NotReady`] while a partition is missing, or one does not answer `within` this time.
@@ -111,8 +112,8 @@ impl Fleet {
         ends.collect::<Result<_, _>>().map(Growth)
     }
 
-    /// As [`Fleet::get_within`], and whether the vehicle was there when the fleet had grown as far as `before`. One that
-    /// came later into the place of another that was forgotten counts as there.
+    /// As [`Fleet::get_within`], with true when the vehicle was there at the moment `before`. A vehicle that came later
+    /// and took the slot of one that was forgotten counts as there: slots are all that a moment keeps.
     ///
     /// # Errors
     /// As [`Fleet::get_within`].
@@ -132,7 +133,7 @@ impl Fleet {
         readers.get(partition(key.hash(), readers.len().max(1))).cloned().flatten().ok_or(NotReady)
     }
 
-    /// How many vehicles the fleet has.
+    /// Counts the vehicles of the fleet.
     ///
     /// # Errors
     /// [`NotReady`] while a partition is missing.
@@ -140,7 +141,7 @@ impl Fleet {
         Ok(self.all()?.iter().flatten().map(Reader::len).sum())
     }
 
-    /// Whether the fleet has no vehicle.
+    /// Returns true when the fleet has no vehicle.
     ///
     /// # Errors
     /// [`NotReady`] while a partition is missing.
@@ -148,8 +149,9 @@ impl Fleet {
         self.len().map(|len| len == 0)
     }
 
-    /// The readers of all partitions; none of them is missing.
+    /// Returns the readers of all partitions; none of them is missing.
     fn all(&self) -> Result<Readers, NotReady> {
+        // One count however many partitions there are; the lock is free again before any index is asked.
         let readers = Arc::clone(&self.readers.read());
         if readers.iter().all(Option::is_some) { Ok(readers) } else { Err(NotReady) }
     }

@@ -10,16 +10,16 @@ pub(crate) use unit_vector::unit_vector;
 /// Mean radius of the Earth (IUGG R1), in metres; all distances are on a sphere of this radius.
 pub const EARTH_RADIUS_M: f64 = 6_371_008.8;
 
-/// Great-circle distance in metres.
+/// Returns the great-circle distance in metres.
 ///
 /// The haversine formula, with the haversine to the antipode of `b` beside it: the one is exact for small
 /// distances, the other for those near half the globe, and the arc tangent of both is right everywhere. The
-/// two spellings of the antimeridian are the same place, and so is a pole under any longitude.
+/// two spellings of the antimeridian are one position, and so is a pole under any longitude.
 pub fn distance_m(a: Position, b: Position) -> f64 {
     Origin::new(a).distance_m(b)
 }
 
-/// A place that several distances are measured from.
+/// A position that several distances are measured from.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Origin {
     position: Position,
@@ -44,27 +44,30 @@ impl Origin {
     }
 }
 
-/// The one position of all that name the same place: a pole has longitude 0, the antimeridian is -180, zero
-/// has no sign.
+/// Returns the one spelling of a position: a pole has longitude 0, the antimeridian is -180, zero has no sign.
 pub(crate) fn canonical(position: Position) -> Position {
     // Adding zero turns -0.0 into 0.0 and nothing else into anything else.
-    let (lat, lon) = (position.lat() + 0.0, canonical_lon(position) + 0.0);
+    let lat = position.lat() + 0.0;
+    let lon = canonical_lon(position) + 0.0;
     Position::new(lat, lon).expect("stays within the ranges of the position it was")
 }
 
-/// The longitude of [`canonical`], but for the sign of a zero.
+/// Returns the longitude of [`canonical`], but for the sign of a zero.
 #[inline]
 pub(crate) fn canonical_lon(position: Position) -> f64 {
+    // Among vehicles on one point under both names the nearest must be the one that a search through all finds.
     let lon = if position.lon() == 180.0 { -180.0 } else { position.lon() };
     if position.lat().abs() == 90.0 { 0.0 } else { lon }
 }
 
-/// Degrees between two meridians, 0..=180. To the antimeridian it is the same number by either of its names,
-/// to the last bit.
+/// Returns the degrees between two meridians, 0..=180. To the antimeridian it is the same number by either of its
+/// names, to the last bit.
 fn lon_between(a: Position, b: Position) -> f64 {
-    let (a, b) = (a.lon(), b.lon());
+    let a = a.lon();
+    let b = b.lon();
     let apart = (a - b).abs();
     match () {
+        // One expression for 180 and -180: two would differ in their last bits, and with them the order of the nearest.
         () if a.abs() == 180.0 => 180.0 - b.abs(),
         () if b.abs() == 180.0 => 180.0 - a.abs(),
         () if apart > 180.0 => 360.0 - apart,
@@ -72,7 +75,8 @@ fn lon_between(a: Position, b: Position) -> f64 {
     }
 }
 
-/// Exactly 0 at the poles, where the cosine of the rounded latitude in radians is not.
+/// Returns the cosine of the latitude: exactly 0 at the poles, where that of the latitude in radians, which is
+/// rounded, is not.
 fn cos_lat(position: Position) -> f64 {
     sin_deg(90.0 - position.lat().abs())
 }
@@ -96,7 +100,7 @@ pub struct BBox {
     pub(crate) north: f64,
 }
 
-/// Why four numbers are not a box.
+/// Reason why four numbers are not a box.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum BBoxError {
     /// West or east is not a number within -180..=180.
@@ -111,7 +115,7 @@ pub enum BBoxError {
 }
 
 impl BBox {
-    /// A box from its edges in degrees, in the order of GeoJSON.
+    /// Returns the box between edges in degrees, in the order of GeoJSON.
     ///
     /// # Errors
     /// [`BBoxError`] for edges that are off the globe or upside down.
@@ -130,14 +134,14 @@ impl BBox {
         Ok(BBox { west, south, east, north })
     }
 
-    /// Whether the position lies in the box or on its edge.
+    /// Returns true when the position lies in the box or on its edge.
     pub fn contains(&self, position: Position) -> bool {
         let lat = position.lat();
         let at_pole = lat.abs() == 90.0;
         (self.south..=self.north).contains(&lat) && (at_pole || self.spans(position.lon()))
     }
 
-    /// Whether the meridian, by either of its names, is within west..east.
+    /// Returns true when the meridian, by either of its names, is within west..east.
     fn spans(&self, lon: f64) -> bool {
         self.spans_as_written(lon) || (lon.abs() == 180.0 && self.spans_as_written(-lon))
     }
@@ -184,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn one_place_under_two_names_is_no_distance_apart() {
+    fn one_position_under_two_names_is_no_distance_apart() {
         check_distance(at(12.5, 180.0), at(12.5, -180.0), 0.0, 0.0);
         check_distance(at(90.0, 17.0), at(90.0, -101.0), 0.0, 0.0);
         check_distance(at(-90.0, 180.0), at(-90.0, 3.0), 0.0, 0.0);
@@ -192,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn the_name_of_a_place_does_not_show_in_distances() {
+    fn the_name_of_a_position_does_not_show_in_distances() {
         let names = [
             [at(-0.0, -180.0), at(0.0, 180.0)],
             [at(12.5, 180.0), at(12.5, -180.0)],

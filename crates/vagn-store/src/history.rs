@@ -1,36 +1,37 @@
-//! The log as history: what was seen of which vehicle, as far back as it is kept.
+//! The log as history: every position of every vehicle, as far back as the log is kept.
 //!
-//! A record names a slot only. Whose it was is told by the definition before it, else by the removal after
-//! it, else by who has the slot now; so history needs no old snapshots.
+//! A record names a slot only. The vehicle of a slot is told by the definition before the record, else by the removal
+//! after it, else by the vehicle that has the slot now; so history needs no old snapshots.
 
 use crate::error::StoreError;
 use crate::log::reader::{LogReader, Unit};
 use crate::log::record::Record;
 use crate::log::segment::Segment;
-use crate::partition::table::Table;
+use crate::partition::table::SlotTable;
 use crate::{Key, Sighting, VehicleIdBuf};
 use std::collections::HashMap;
 
-/// Something that happened to a vehicle.
+/// An event in the life of a vehicle.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Event<'a> {
-    /// It was seen.
-    Seen(Key<'a>, u64, Sighting),
+    /// Its position was stored; with the hash of its id.
+    Stored(Key<'a>, u64, Sighting),
     /// It was deleted or forgotten.
     Removed(Key<'a>),
 }
 
-/// Gives every event in the log to `visit`, in order. `now` is what the log ends in.
+/// Calls `visit` for every event in the log, in order. `now` is the state in which the log ends.
 pub(crate) fn read(
     log: &LogReader<'_>,
-    now: &Table,
+    now: &SlotTable,
     visit: &mut dyn FnMut(Event<'_>) -> Result<(), StoreError>,
 ) -> Result<(), StoreError> {
     let segments = unbroken(log, Segment::list(log.disk, log.dir)?)?;
     let mut owners = first_owners(log, &segments, now)?;
     each(log, &segments, &mut |record| match record {
         Record::Position { slot, hash, sighting, .. } => match owners.get(&slot) {
-            Some((id, owner)) if *owner == hash => visit(Event::Seen(id.key(), hash, sighting)),
+            // The hash keeps a position from another vehicle where the definition of its own was lost.
+            Some((id, owner)) if *owner == hash => visit(Event::Stored(id.key(), hash, sighting)),
             _ => Ok(()),
         },
         Record::Define { slot, key, .. } => {
@@ -47,8 +48,8 @@ pub(crate) fn read(
 
 type Owners = HashMap<u32, (VehicleIdBuf, u64)>;
 
-/// Who had each slot when the first segment began.
-fn first_owners(log: &LogReader<'_>, segments: &[Segment], now: &Table) -> Result<Owners, StoreError> {
+/// Returns the vehicle in each slot at the beginning of the first segment.
+fn first_owners(log: &LogReader<'_>, segments: &[Segment], now: &SlotTable) -> Result<Owners, StoreError> {
     let mut owners: HashMap<u32, Option<VehicleIdBuf>> = HashMap::new();
     each(log, segments, &mut |record| {
         match record {
@@ -69,9 +70,10 @@ fn first_owners(log: &LogReader<'_>, segments: &[Segment], now: &Table) -> Resul
     Ok(known.map(|(slot, id)| (slot, (id, id.key().hash()))).collect())
 }
 
-/// The last segments that follow each other. Before them may stand one whose removal a crash undid.
+/// Returns the last segments that follow each other. Before them may stand one whose removal a crash undid.
 fn unbroken(log: &LogReader<'_>, segments: Vec<Segment>) -> Result<Vec<Segment>, StoreError> {
     let mut first = segments.len().saturating_sub(1);
+    // A file is removed without a sync, so that a power cut may bring it back; those between it and the rest stay gone.
     while first > 0 && log.end_of(&segments[first - 1])? == segments[first].start.record {
         first -= 1;
     }

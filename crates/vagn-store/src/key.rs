@@ -1,4 +1,4 @@
-//! What a vehicle is looked up by, and the hash that says which partition it lives in.
+//! The key of a vehicle, and the hash that chooses its partition.
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use vagn_wire::VehicleId;
 use crate::uuid_text;
 
 /// A vehicle id ready to look up. Ordered as keys are: all UUIDs by their value, then all other ids by their
-/// bytes. That order also decides who comes first among vehicles at the same distance.
+/// bytes. That order also decides which comes first of vehicles at the same distance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Key<'a> {
     /// An id that was written as a canonical lower-case UUID, `xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx`.
@@ -18,27 +18,27 @@ pub enum Key<'a> {
 }
 
 impl<'a> Key<'a> {
-    /// The key of a vehicle id.
+    /// Returns the key of a vehicle id.
     #[inline]
     pub fn of(vehicle_id: VehicleId<'a>) -> Key<'a> {
         // The bytes first: to see that they are a text costs as much as all else here.
         uuid_text::parse(vehicle_id.as_bytes()).map_or_else(|| Key::Text(vehicle_id.as_str()), Key::Uuid)
     }
 
-    /// The key of a text that is known to be a vehicle id.
+    /// Returns the key of a text that is known to be a vehicle id.
     #[inline]
     pub(crate) fn of_text(text: &'a str) -> Key<'a> {
         uuid_text::parse(text.as_bytes()).map_or(Key::Text(text), Key::Uuid)
     }
 
-    /// The same on every machine, in every run and every version: it chose the partition whose log holds the
-    /// vehicle. Made of 64×64→128-bit multiplications folded in half, over little-endian words of 8 bytes,
-    /// the last ones padded with zeros. Anyone can find ids that collide, so nothing that must stay fast may
+    /// Returns the hash that chooses the partition. The same on every machine, in every run and every version, because
+    /// the log of that partition holds the vehicle. Made of 64×64→128-bit multiplications folded in half, over little-endian words of 8 bytes,
+    /// the last ones padded with zeros. Ids that collide are easily found, so nothing that must stay fast may
     /// rest on it alone.
     #[inline]
     pub fn hash(&self) -> u64 {
         match self {
-            Key::Uuid(bytes) => finish(absorb(UUID_SEED, bytes)),
+            Key::Uuid(bytes) => finish(mix(UUID_SEED, bytes)),
             Key::Text(text) => hash_text(text.as_bytes()),
         }
     }
@@ -53,7 +53,7 @@ impl fmt::Display for Key<'_> {
     }
 }
 
-/// The partition, of `partitions`, that holds the vehicle whose [`Key::hash`] is `hash`.
+/// Returns the partition, of `partitions`, that holds the vehicle whose [`Key::hash`] is `hash`.
 #[inline]
 pub fn partition(hash: u64, partitions: usize) -> usize {
     // Most often there is one, and a division takes as long as decoding the report.
@@ -69,25 +69,26 @@ const FINISH: u64 = 0x082e_fa98_ec4e_6c89;
 
 fn hash_text(text: &[u8]) -> u64 {
     let (blocks, rest) = text.as_chunks::<16>();
-    let state = blocks.iter().fold(TEXT_SEED ^ text.len() as u64, absorb);
+    let state = blocks.iter().fold(TEXT_SEED ^ text.len() as u64, mix);
     let mut last = [0; 16];
+    // The length is in the seed, so that padding with zeros makes no two ids alike.
     last[..rest.len()].copy_from_slice(rest);
-    finish(absorb(state, &last))
+    finish(mix(state, &last))
 }
 
 #[inline]
-fn absorb(state: u64, block: &[u8; 16]) -> u64 {
+fn mix(state: u64, block: &[u8; 16]) -> u64 {
     let words = u128::from_le_bytes(*block);
-    fold(words as u64 ^ state, (words >> 64) as u64 ^ SECOND_WORD)
+    folded_multiply(words as u64 ^ state, (words >> 64) as u64 ^ SECOND_WORD)
 }
 
 #[inline]
 fn finish(state: u64) -> u64 {
-    fold(state ^ SECOND_WORD, FINISH)
+    folded_multiply(state ^ SECOND_WORD, FINISH)
 }
 
 #[inline]
-fn fold(a: u64, b: u64) -> u64 {
+fn folded_multiply(a: u64, b: u64) -> u64 {
     let product = u128::from(a) * u128::from(b);
     product as u64 ^ (product >> 64) as u64
 }

@@ -2,8 +2,7 @@
 //!
 //! A fleet is split into partitions by the hash of the vehicle id. Each partition has one writer, one live
 //! index in memory and one log on disk; readers of all partitions together answer for the fleet. Everything
-//! here is synchronous, takes the time from its caller and the disk through a trait, so that a test can run
-//! any failure again.
+//! here is synchronous and takes time, seeds and disk from its caller, so that a test can run any failure again.
 
 mod chunked;
 mod data_dir;

@@ -44,6 +44,7 @@ impl OrderNumber {
     /// whatever the clock says: they would fill 343 GB. The time makes numbers rise also where a data directory was made anew: no writer
     /// stores a change per nanosecond.
     pub(crate) fn of_new_writer(end: OrderNumber, now_ms: i64) -> OrderNumber {
+        // A clock before 1970, or far in the future, leaves the numbers rising all the same.
         let now_ns = u64::try_from(now_ms).unwrap_or(0).saturating_mul(NS_PER_MS);
         end.span_end().max(OrderNumber(now_ns))
     }

@@ -1,8 +1,7 @@
 //! Distributes a fleet, its history included, over another number of partitions.
 //!
-//! What happened is written once more through ordinary partitions, vehicle by vehicle in the old order; then
-//! what each vehicle last was, for those of which the history no longer tells. The rules of order and repeats
-//! make the latter harmless for the rest.
+//! The history is written once more through ordinary partitions, in its order; then the last sighting of each vehicle,
+//! for those that the history no longer tells of. For the others the rules of order and repeats leave it out.
 
 use crate::disk::Disk;
 use crate::error::{Doing, StoreError};
@@ -19,7 +18,7 @@ use std::sync::Arc;
 /// Updates written at once.
 const BATCH: usize = 4_096;
 
-/// How to write the new partitions.
+/// Settings with which the new partitions are written.
 pub(crate) struct Repartition<'a> {
     pub(crate) disk: &'a Arc<dyn Disk>,
     pub(crate) settings: Settings,
@@ -53,7 +52,7 @@ impl Repartition<'_> {
         Ok(end)
     }
 
-    /// Nobody is shed or forgotten on the way.
+    /// Opens a new partition, with bounds that shed or forget no vehicle on the way.
     fn open(&self, lowest: OrderNumber, dir: &Path, number: u32) -> Result<Partition, StoreError> {
         let settings = Settings { max_vehicles: usize::MAX, forget_after_ms: i64::MAX, ..self.settings };
         let disk = self.disk.clone();
@@ -64,13 +63,15 @@ impl Repartition<'_> {
         let log = LogReader { disk: &**self.disk, dir, partition: number };
         let Recovered { table, .. } = recover(&log, self.progress)?;
         history::read(&log, &table, &mut |event| match event {
-            Event::Seen(key, hash, sighting) => target(targets, hash).see(key, hash, sighting, self.now_ms),
+            Event::Stored(key, hash, sighting) => target(targets, hash).see(key, hash, sighting, self.now_ms),
             Event::Removed(key) => target(targets, key.hash()).remove(key, self.now_ms),
         })?;
         for (_, key, hash, sighting) in table.vehicles() {
             target(targets, hash).see(key, hash, sighting, self.now_ms)?;
         }
-        targets.iter_mut().for_each(|target| target.partition.note(table.stamps()));
+        for target in targets {
+            target.partition.merge_stamps(table.stamps());
+        }
         Ok(())
     }
 }
@@ -80,7 +81,7 @@ fn target(targets: &mut [Target], hash: u64) -> &mut Target {
     &mut targets[number]
 }
 
-/// A new partition and what is on its way there.
+/// A new partition and the updates on their way there.
 struct Target {
     partition: Partition,
     updates: Updates,
@@ -107,6 +108,7 @@ impl Target {
             self.partition.write(&self.updates, &mut self.fates)?;
             self.updates.clear();
             self.partition.housekeep(now_ms)?;
+            // No thread does it beside: without it files that are no longer needed would pile up.
             self.partition.syncer().tidy()?;
         }
         Ok(())

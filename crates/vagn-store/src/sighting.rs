@@ -1,17 +1,17 @@
-//! What is kept of a report: where a vehicle was, when, and how that became known.
+//! The part of a report that the store keeps: position, times, and the order of arrival.
 
 use vagn_wire::Position;
 
 /// One position of one vehicle, checked and stamped.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Sighting {
-    /// Where the vehicle was.
+    /// Position of the vehicle.
     pub position: Position,
-    /// When it was there, ms since 1970: the vehicle's own `Ts`, else the door's stamp.
+    /// Time of the position, ms since 1970: the vehicle's own `Ts`, else the door's stamp.
     pub event_time_ms: i64,
-    /// When the report arrived at the door, ms since 1970.
+    /// Time at which the report arrived at the door, ms since 1970.
     pub receive_time_ms: i64,
-    /// The door's running number of the report; orders what has the same event time.
+    /// The door's running number of the report; orders reports with the same event time.
     pub receive_seq: u64,
     /// The vehicle's own running number, if it sent one.
     pub seq: Option<u64>,
@@ -27,7 +27,7 @@ pub struct Sighting {
 }
 
 impl Sighting {
-    /// What orders the sightings of one vehicle, whatever way they took: event time, then receive sequence.
+    /// Returns the order among the sightings of one vehicle, over any doors: event time, then receive sequence.
     pub fn order(&self) -> (i64, u64) {
         (self.event_time_ms, self.receive_seq)
     }

@@ -1,8 +1,8 @@
 //! Makes durable what the writer of a partition wrote, beside the writer and never in its way.
 //!
-//! The writer leaves here what is due: segments it wrote to, a snapshot to put in place, files to remove.
-//! Whoever has a [`Syncer`] does it. A sync that fails is not forgotten: nobody knows what the disk still
-//! has, so the partition stops for good.
+//! The writer leaves here the work that is due: segments it wrote to, a snapshot that waits for its name, files to
+//! remove. A [`Syncer`], on another thread, does it. A sync that fails is final: the content of the disk is unknown from
+//! then on, so the partition stops for good.
 
 use crate::disk::{Disk, DiskFile};
 use crate::error::Doing;
@@ -14,14 +14,14 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
-/// Whether a partition takes positions.
+/// Health of a partition: if it takes positions, and if not, until when.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Health {
-    /// It does.
+    /// It takes positions.
     Well,
-    /// Not until there is more free space.
+    /// It takes none until there is more free space.
     Full,
-    /// Not until it is opened again; says why.
+    /// It takes none until it is opened again; with the reason.
     Failed(String),
 }
 
@@ -31,7 +31,7 @@ pub struct Syncer {
     shared: Arc<Shared>,
 }
 
-/// A snapshot that is written and waits to be made durable and put in its place.
+/// A snapshot that is written and waits to be made durable and to get its name.
 pub(crate) struct Finished {
     pub(crate) file: Arc<dyn DiskFile>,
     pub(crate) temp: PathBuf,
@@ -39,7 +39,7 @@ pub(crate) struct Finished {
     pub(crate) position: LogPosition,
 }
 
-/// What the writer and the syncers of a partition have in common.
+/// State that the writer and the syncers of a partition share.
 pub(crate) struct Shared {
     pub(crate) disk: Arc<dyn Disk>,
     pub(crate) dir: PathBuf,
@@ -49,7 +49,7 @@ pub(crate) struct Shared {
     full: AtomicBool,
     failed: OnceLock<String>,
     due: Mutex<Due>,
-    /// Held while syncing, so that two syncers do not both believe the other's half.
+    /// Held while syncing, so that no syncer takes for done what another one has only begun.
     turn: Mutex<()>,
     /// Held while the writer is at work.
     writing: Mutex<()>,
@@ -83,8 +83,8 @@ struct Due {
     /// Segments were created since the directory was synced.
     entries: bool,
     snapshot: Option<Finished>,
-    /// Position of the last snapshot put in its place, until the writer asks for it.
-    placed: Option<LogPosition>,
+    /// Position of the last snapshot that got its name, until the writer asks for it.
+    named: Option<LogPosition>,
     removals: Vec<PathBuf>,
 }
 
@@ -93,8 +93,8 @@ impl Syncer {
         Syncer { shared }
     }
 
-    /// Makes durable all that was written before the call, then does what [`Syncer::tidy`] does. Blocks for
-    /// as long as the disk takes; gives the order number before which all changes are durable.
+    /// Makes durable all that was written before the call, then does the work of [`Syncer::tidy`]. Blocks for
+    /// as long as the disk takes; returns the order number before which all changes are durable.
     ///
     /// # Errors
     /// When the disk fails, now or before. The partition has then stopped for good.
@@ -115,15 +115,15 @@ impl Syncer {
         self.shared.sync_log()
     }
 
-    /// Puts finished snapshots in their place and removes files that are no longer needed. Syncs only what a
-    /// snapshot needs, so it does little at most times; to be called now and then by who does not call
-    /// [`Syncer::sync`].
+    /// Names finished snapshots and removes files that are no longer needed. Syncs only for a snapshot, so most calls do
+    /// little; to be called now and then where [`Syncer::sync`] is not.
     ///
     /// # Errors
     /// As [`Syncer::sync`].
     pub fn tidy(&self) -> Result<(), StoreError> {
         let _turn = self.shared.turn.lock();
         self.shared.check()?;
+        // A snapshot vouches for the log up to its last slice, so that has to be durable first.
         if self.shared.due.lock().snapshot.is_some() {
             self.shared.sync_log()?;
         }
@@ -140,7 +140,7 @@ impl Syncer {
         self.shared.written.load().order
     }
 
-    /// Whether the partition takes positions.
+    /// Tells if the partition takes positions.
     pub fn health(&self) -> Health {
         self.shared.health()
     }
@@ -162,19 +162,19 @@ impl Shared {
         }
     }
 
-    /// The writer has written all records before `end`.
+    /// Notes that the writer has written all records before `end`.
     pub(crate) fn written(&self, end: LogPosition) {
         self.written.raise(end);
     }
 
-    /// The writer will write to `file` from now on, a new segment.
+    /// Notes that the writer writes to `file` from now on, a new segment.
     pub(crate) fn began(&self, file: Arc<dyn DiskFile>) {
         let mut due = self.due.lock();
         due.files.push(file);
         due.entries = true;
     }
 
-    /// A segment from before this process, of which nobody knows whether it was synced.
+    /// Notes a segment from before this process, which may not be synced.
     pub(crate) fn found(&self, file: Arc<dyn DiskFile>) {
         self.due.lock().files.push(file);
     }
@@ -183,9 +183,9 @@ impl Shared {
         self.due.lock().snapshot = Some(snapshot);
     }
 
-    /// Position of a snapshot that was put in its place since the last call.
-    pub(crate) fn placed(&self) -> Option<LogPosition> {
-        self.due.lock().placed.take()
+    /// Returns the position of a snapshot that got its name since the last call.
+    pub(crate) fn named(&self) -> Option<LogPosition> {
+        self.due.lock().named.take()
     }
 
     pub(crate) fn remove(&self, path: PathBuf) {
@@ -197,7 +197,7 @@ impl Shared {
         self.durable.load().record
     }
 
-    /// Bytes that may still be written to where the partition is.
+    /// Returns the bytes that may still be written where the partition is.
     pub(crate) fn free_space(&self) -> Result<u64, StoreError> {
         self.disk.free_space(&self.dir).doing("measure the space below", &self.dir)
     }
@@ -212,25 +212,26 @@ impl Shared {
 
     /// Stops the partition for good. The first reason stays.
     pub(crate) fn fail(&self, err: &StoreError) {
+        // The first reason stays: later ones most often follow from it.
         self.failed.get_or_init(|| describe(err));
     }
 
-    /// The writer begins some work, if the partition has not stopped for good. Costs nothing: nobody else wants
-    /// this lock but [`Shared::retire`].
+    /// Lets the writer begin some work, if the partition has not stopped for good. Costs next to nothing: only
+    /// [`Shared::retire`] wants this lock besides.
     pub(crate) fn work(&self) -> Result<MutexGuard<'_, ()>, StoreError> {
         let guard = self.writing.lock();
         self.check().map(|()| guard)
     }
 
-    /// Takes the files away from the writer and the syncers, once they have done what they are at: another writer
-    /// is to come, or none.
+    /// Takes the files away from the writer and the syncers, once their work under way is done: another writer is to
+    /// come, or none.
     pub(crate) fn retire(&self) {
         let _work = self.writing.lock();
         let _turn = self.turn.lock();
         self.failed.get_or_init(|| "its writer is gone".to_owned());
     }
 
-    /// An error when the partition has stopped for good.
+    /// Returns an error when the partition has stopped for good.
     pub(crate) fn check(&self) -> Result<(), StoreError> {
         match self.failed.get() {
             Some(reason) => Err(StoreError::Failed { partition: self.partition, reason: reason.clone() }),
@@ -248,7 +249,7 @@ impl Shared {
 
     fn sync_log(&self) -> Result<OrderNumber, StoreError> {
         self.check()?;
-        // In this order: a segment begun after `upto` was read is synced too early, never too late.
+        // In this order: a segment that begins after `upto` was read is synced too early, never too late.
         let upto = self.written.load();
         let (files, entries) = {
             let mut due = self.due.lock();
@@ -256,6 +257,7 @@ impl Shared {
         };
         if upto.record > self.durable_record() || entries || files.len() > 1 {
             self.sync_files(&files, entries).inspect_err(|err| self.fail(err))?;
+            // The last one is being written, and stays due.
             self.due.lock().files.drain(..files.len() - 1);
             self.durable.raise(upto);
         }
@@ -263,6 +265,7 @@ impl Shared {
     }
 
     fn sync_files(&self, files: &[Arc<dyn DiskFile>], entries: bool) -> Result<(), StoreError> {
+        // Outside the lock of `due`: a sync takes hundreds of milliseconds, and the writer must not wait to leave more.
         for file in files {
             file.sync().doing("sync the log in", &self.dir)?;
         }
@@ -277,15 +280,18 @@ impl Shared {
             let mut due = self.due.lock();
             (due.snapshot.take(), std::mem::take(&mut due.removals))
         };
-        self.place(snapshot).and_then(|()| self.remove_all(&removals)).inspect_err(|err| self.fail(err))
+        self.name_snapshot(snapshot)
+            .and_then(|()| self.remove_all(&removals))
+            .inspect_err(|err| self.fail(err))
     }
 
-    fn place(&self, snapshot: Option<Finished>) -> Result<(), StoreError> {
+    fn name_snapshot(&self, snapshot: Option<Finished>) -> Result<(), StoreError> {
         let Some(Finished { file, temp, path, position }) = snapshot else { return Ok(()) };
+        // Content, name, directory: in another order a crash could leave the name over nothing.
         file.sync().doing("sync", &temp)?;
         self.disk.rename(&temp, &path).doing("rename", &temp)?;
         self.disk.sync_dir(&self.dir).doing("sync", &self.dir)?;
-        self.due.lock().placed = Some(position);
+        self.due.lock().named = Some(position);
         Ok(())
     }
 
@@ -298,7 +304,7 @@ impl Shared {
     }
 }
 
-/// The error with what caused it, for those who hear of it only later.
+/// Returns the error with its cause as a text, for all later calls.
 fn describe(err: &StoreError) -> String {
     let cause = std::error::Error::source(err).map(|cause| format!(": {cause}")).unwrap_or_default();
     format!("{err}{cause}")

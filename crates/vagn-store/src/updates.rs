@@ -26,24 +26,24 @@ enum EntryKey {
     Text { start: u32, len: u32 },
 }
 
-/// One sighting and whose it is.
+/// One sighting with the key of its vehicle.
 #[derive(Debug, Clone, Copy)]
 pub struct Update<'a> {
-    /// The vehicle.
+    /// Key of the vehicle.
     pub key: Key<'a>,
-    /// `key.hash()`, worked out once by who chose the partition.
+    /// `key.hash()`, worked out once, when the partition was chosen.
     pub hash: u64,
-    /// What was seen.
+    /// The sighting itself.
     pub sighting: &'a Sighting,
 }
 
 impl Updates {
-    /// An empty batch.
+    /// Returns an empty batch.
     pub fn new() -> Updates {
         Updates::default()
     }
 
-    /// An empty batch with room for so many sightings.
+    /// Returns an empty batch with room for so many sightings.
     pub fn with_capacity(sightings: usize) -> Updates {
         Updates { entries: Vec::with_capacity(sightings), texts: String::new() }
     }
@@ -57,28 +57,28 @@ impl Updates {
         self.entries.push(Entry { key, hash, sighting });
     }
 
-    /// How many sightings the batch holds.
+    /// Counts the sightings.
     pub fn len(&self) -> usize {
         self.entries.len()
     }
 
-    /// Whether the batch holds nothing.
+    /// Returns true when there is no sighting.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
 
-    /// The sighting at `at`, or `None` past the end.
+    /// Returns the sighting at `at`, or `None` past the end.
     pub fn get(&self, at: usize) -> Option<Update<'_>> {
         self.entries.get(at).map(|entry| self.update(entry))
     }
 
-    /// The sighting at `at` alone, which must be within the batch.
+    /// Returns the sighting at `at` alone, which must be within the batch.
     #[inline]
     pub(crate) fn sighting(&self, at: usize) -> &Sighting {
         &self.entries[at].sighting
     }
 
-    /// The sightings in order.
+    /// Returns the sightings in order.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = Update<'_>> + Clone {
         self.entries.iter().map(|entry| self.update(entry))
     }

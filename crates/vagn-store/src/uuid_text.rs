@@ -3,12 +3,12 @@
 /// Length of a UUID in its text form, in bytes.
 pub(crate) const TEXT_LEN: usize = 36;
 
-/// Where the four groups of eight digits are: the places of the first four and the last four of each.
+/// The four groups of eight digits: offsets of the first four and of the last four of each.
 const GROUPS: [(usize, usize); 4] = [(0, 4), (9, 14), (19, 24), (28, 32)];
 
 const ONES: u64 = 0x0101_0101_0101_0101;
 
-/// The bytes of a UUID written exactly as [`write()`] would write it; `None` for any other text.
+/// Returns the bytes of a UUID written exactly as [`write()`] would write it; `None` for any other text.
 #[inline]
 pub(crate) fn parse(text: &[u8]) -> Option<[u8; 16]> {
     let text: &[u8; TEXT_LEN] = text.try_into().ok()?;
@@ -18,6 +18,7 @@ pub(crate) fn parse(text: &[u8]) -> Option<[u8; 16]> {
     for ((first, last), out) in GROUPS.into_iter().zip(bytes.as_chunks_mut::<4>().0) {
         let digits = four(text, first) | four(text, last) << 32;
         let values = values(digits);
+        // Without early returns: the four groups are independent, and the processor reads them at once.
         wrong |= u32::from(digits_of(values) != digits || values & (0xf0 * ONES) != 0);
         *out = packed(values);
     }
@@ -27,6 +28,7 @@ pub(crate) fn parse(text: &[u8]) -> Option<[u8; 16]> {
 /// Writes a UUID in its canonical form.
 #[inline]
 pub(crate) fn write(bytes: &[u8; 16], text: &mut [u8; TEXT_LEN]) {
+    // The dashes at once; the digits go over all the others.
     *text = [b'-'; TEXT_LEN];
     for ((first, last), four) in GROUPS.into_iter().zip(bytes.as_chunks::<4>().0) {
         let digits = digits_of(unpacked(*four)).to_le_bytes();
@@ -40,20 +42,20 @@ fn four(text: &[u8; TEXT_LEN], at: usize) -> u64 {
     u32::from_le_bytes([text[at], text[at + 1], text[at + 2], text[at + 3]]).into()
 }
 
-/// What eight digits stand for, each in its byte; nonsense where they are no digits.
+/// Returns the values of eight digits, each in its byte; nonsense where they are no digits.
 #[inline]
 fn values(digits: u64) -> u64 {
     (digits & (0x0f * ONES)) + 9 * ((digits >> 6) & ONES)
 }
 
-/// The digits for eight values below 16. Right for what was read when it gives the same characters.
+/// Returns the digits for eight values below 16. When these are the characters that were read, those were digits.
 #[inline]
 fn digits_of(values: u64) -> u64 {
     let letters = (values.wrapping_add(6 * ONES) >> 4) & ONES;
     values.wrapping_add(u64::from(b'0') * ONES).wrapping_add(letters * u64::from(b'a' - b'0' - 10))
 }
 
-/// Eight values below 16 in four bytes.
+/// Packs eight values below 16 into four bytes.
 #[inline]
 fn packed(values: u64) -> [u8; 4] {
     let pairs = ((values << 4) | (values >> 8)) & 0x00ff_00ff_00ff_00ff;
@@ -61,7 +63,7 @@ fn packed(values: u64) -> [u8; 4] {
     ((halves | (halves >> 16)) as u32).to_le_bytes()
 }
 
-/// The other way round.
+/// Unpacks four bytes into eight values below 16.
 #[inline]
 fn unpacked(bytes: [u8; 4]) -> u64 {
     let word = u64::from(u32::from_le_bytes(bytes));
@@ -91,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_every_other_byte_in_every_place() {
+    fn refuses_every_other_byte_at_every_index() {
         let good = *b"4e091396-62ae-4f3b-8715-7b4fc9c64d14";
         for place in 0..TEXT_LEN {
             for byte in 0..=u8::MAX {

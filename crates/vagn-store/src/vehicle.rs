@@ -1,4 +1,4 @@
-//! What a query gives: a vehicle with its last sighting.
+//! The answer of a query: a vehicle with its last sighting.
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -33,12 +33,12 @@ impl VehicleIdBuf {
         VehicleIdBuf { len: len as u8, bytes }
     }
 
-    /// The id as it was sent.
+    /// Returns the id as it was sent.
     pub fn as_str(&self) -> &str {
         std::str::from_utf8(&self.bytes[..usize::from(self.len)]).expect("the bytes were copied from a text")
     }
 
-    /// The key to look the vehicle up by.
+    /// Returns the key to look the vehicle up by.
     pub fn key(&self) -> Key<'_> {
         Key::of_text(self.as_str())
     }
@@ -82,21 +82,21 @@ impl fmt::Debug for VehicleIdBuf {
     }
 }
 
-/// A vehicle and the last that is known of it.
+/// A vehicle and its last sighting.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Vehicle {
-    /// Its id, as it was sent.
+    /// Id of the vehicle, as it was sent.
     pub id: VehicleIdBuf,
-    /// The newest sighting by event time.
+    /// Newest sighting by event time.
     pub sighting: Sighting,
 }
 
-/// A vehicle found near a place.
+/// A vehicle found near a position.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Hit {
-    /// The vehicle.
+    /// Vehicle that was found.
     pub vehicle: Vehicle,
-    /// Great-circle distance from the place asked for, in metres; see [`distance_m`](crate::distance_m).
+    /// Great-circle distance from the position asked for, in metres; see [`distance_m`](crate::distance_m).
     pub distance_m: f64,
 }
 

@@ -15,7 +15,7 @@ pub(super) fn use_huge_pages<T>(memory: &mut [MaybeUninit<T>]) {
         let before = memory.as_ptr().addr() % PAGE;
         let start = memory.as_mut_ptr().wrapping_byte_sub(before);
         let len = (before + size_of_val(memory)).next_multiple_of(PAGE);
-        // SAFETY: this advice changes neither the content of the pages nor who may access them, also not of
+        // SAFETY: this advice changes neither the content of the pages nor the access to them, also not of
         // what shares the first and the last page with `memory`. A refusal is no error: the pages then stay
         // small.
         let _ = unsafe { libc::madvise(start.cast(), len, libc::MADV_HUGEPAGE) };

@@ -21,24 +21,24 @@ pub trait DiskFile: Send + Sync {
     /// part of `bytes` may have been written.
     fn append(&self, bytes: &[u8]) -> io::Result<()>;
 
-    /// Reads from `offset` into `buffer`; gives the number of bytes read, less than asked for only at the end
+    /// Reads from `offset` into `buffer`; returns the number of bytes read, less than asked for only at the end
     /// of the file.
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize>;
 
-    /// Length in bytes.
+    /// Returns the length in bytes.
     fn size(&self) -> io::Result<u64>;
 
     /// Cuts the file to `size` bytes.
     fn truncate(&self, size: u64) -> io::Result<()>;
 
-    /// Makes durable what was written and cut so far. After an error nobody knows what is on the disk.
+    /// Makes durable what was written and cut so far. After an error the content of the disk is unknown.
     fn sync(&self) -> io::Result<()>;
 }
 
 /// Holds a lock until it is dropped.
 pub trait DiskLock: Send + Sync {}
 
-/// Where files live.
+/// A file system.
 pub trait Disk: Send + Sync {
     /// Creates `path` and its missing parents, durably.
     fn create_dir(&self, path: &Path) -> io::Result<()>;
@@ -49,29 +49,29 @@ pub trait Disk: Send + Sync {
     /// Opens a file that exists.
     fn open(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>>;
 
-    /// Names of what is in a directory, sorted.
+    /// Returns the names in a directory, sorted.
     fn list(&self, dir: &Path) -> io::Result<Vec<String>>;
 
     /// Renames a file or directory; a file of the new name is replaced.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
 
-    /// Removes a file.
+    /// Removes a file; its name may be back after a crash until the directory is synced.
     fn remove(&self, path: &Path) -> io::Result<()>;
 
     /// Removes a directory and all that is in it.
     fn remove_dir(&self, path: &Path) -> io::Result<()>;
 
-    /// Makes durable which names a directory holds.
+    /// Makes durable the names in a directory.
     fn sync_dir(&self, dir: &Path) -> io::Result<()>;
 
-    /// Bytes that may still be written below `dir`.
+    /// Returns the bytes that may still be written below `dir`.
     fn free_space(&self, dir: &Path) -> io::Result<u64>;
 
     /// Takes the lock file `path` for this process alone; `WouldBlock` when another has it.
     fn lock(&self, path: &Path) -> io::Result<Box<dyn DiskLock>>;
 }
 
-/// The whole content of a file; for small ones.
+/// Reads a whole file; for small ones.
 pub(crate) fn read_all(file: &dyn DiskFile) -> io::Result<Vec<u8>> {
     let mut bytes = vec![0; usize::try_from(file.size()?).map_err(io::Error::other)?];
     let got = file.read_at(0, &mut bytes)?;
@@ -81,6 +81,7 @@ pub(crate) fn read_all(file: &dyn DiskFile) -> io::Result<Vec<u8>> {
 
 /// Puts `bytes` under the name `to` so that a crash leaves the old content or the new, never a part of it.
 pub(crate) fn replace(disk: &dyn Disk, to: &Path, bytes: &[u8]) -> io::Result<()> {
+    // Synced before the rename: else a crash could leave the new name over content that never arrived.
     let temp = to.with_extension("tmp");
     let file = disk.create(&temp)?;
     file.append(bytes)?;

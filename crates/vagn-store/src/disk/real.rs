@@ -52,6 +52,7 @@ impl DiskFile for RealFile {
 
 impl Disk for RealDisk {
     fn create_dir(&self, path: &Path) -> io::Result<()> {
+        // Without a sync: most starts find the directory, and it was made durable when it was created.
         if path.is_dir() {
             return Ok(());
         }
@@ -123,10 +124,9 @@ impl Disk for RealDisk {
             Err(TryLockError::WouldBlock) => return Err(io::ErrorKind::WouldBlock.into()),
             Err(TryLockError::Error(err)) => return Err(err),
         }
-        // For who is refused later; the lock itself is on the file, not on its content. A full disk is no reason to stop.
-        drop(
-            file.set_len(0).and_then(|()| (&file).write_all(format!("{}\n", std::process::id()).as_bytes())),
-        );
+        // The pid is for the message to a process that is refused. The lock is on the file and not on its content, so
+        // that a full disk is no reason to stop.
+        let _told = file.set_len(0).and_then(|()| writeln!(&file, "{}", std::process::id()));
         Ok(Box::new(RealLock(file)))
     }
 }

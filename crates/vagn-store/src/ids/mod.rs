@@ -1,4 +1,4 @@
-//! Which vehicle has which slot, both ways.
+//! Vehicle ids and slots, both ways.
 //!
 //! `table.rs` leads from an id to its slot, `names.rs` from a slot to its id.
 
@@ -11,7 +11,7 @@ use foldhash::SharedSeed;
 use foldhash::quality::FoldHasher;
 
 use crate::Key;
-use table::Table;
+use table::IdTable;
 
 pub(crate) use names::Names;
 
@@ -19,7 +19,7 @@ pub(crate) use names::Names;
 #[derive(Debug)]
 pub(crate) struct Ids {
     seed: Seed,
-    table: Table,
+    table: IdTable,
     names: Names,
 }
 
@@ -40,18 +40,18 @@ impl Ids {
         Ids::of(Names::new(), seed)
     }
 
-    /// Knows the vehicles by their slots, and none by its id before [`Ids::register`].
+    /// Returns ids that know the vehicles by their slots, and none by its id before [`Ids::register`].
     pub(crate) fn of(names: Names, seed: u64) -> Ids {
         let seed = Seed { hasher: seed, shared: SharedSeed::from_u64(seed) };
-        Ids { seed, table: Table::new(), names }
+        Ids { seed, table: IdTable::new(), names }
     }
 
-    /// Vehicles known.
+    /// Counts the vehicles known by their ids.
     pub(crate) fn len(&self) -> usize {
         self.table.len()
     }
 
-    /// What the methods below want as `hash`.
+    /// Returns the hash that the methods below take.
     #[inline]
     pub(crate) fn hash(&self, key: &Key<'_>) -> u64 {
         hash(&self.seed, key)
@@ -69,27 +69,28 @@ impl Ids {
         self.table.prefetch(hash);
     }
 
-    /// The slot that a vehicle with this hash most likely has, and starts to load what confirms it.
+    /// Returns the slot that a vehicle with this hash most likely has, and starts to load what confirms it.
     #[inline]
     pub(crate) fn guess(&self, hash: u64) -> Option<u32> {
+        // Right but once in billions, and its row can be on its way from memory while the id is still being compared.
         let slot = self.table.find(hash, |_| true)?;
         self.prefetch_key(slot);
         Some(slot)
     }
 
-    /// The slot of a vehicle.
+    /// Returns the slot of a vehicle.
     #[inline]
     pub(crate) fn find(&self, hash: u64, key: &Key<'_>) -> Option<u32> {
         self.table.find(hash, |slot| self.is(slot, key))
     }
 
-    /// Whether the slot is that vehicle's; of a slot without vehicle it may say either.
+    /// Returns true when the slot is that vehicle's; for a slot without vehicle the answer means nothing.
     #[inline]
     pub(crate) fn is(&self, slot: u32, key: &Key<'_>) -> bool {
         self.names.is(slot, key)
     }
 
-    /// The vehicle in a slot.
+    /// Returns the vehicle in a slot.
     #[inline]
     pub(crate) fn key(&self, slot: u32) -> Key<'_> {
         self.names.key(slot)
@@ -119,7 +120,7 @@ impl Ids {
         self.names.push_vacant();
     }
 
-    /// Takes away the last slot, which is empty.
+    /// Removes the last slot, which is empty.
     pub(crate) fn pop_vacant(&mut self) {
         self.names.pop_vacant();
     }
@@ -131,7 +132,7 @@ impl Ids {
         self.names.clear(slot);
     }
 
-    /// Takes the name from a slot whose vehicle is not known by its id.
+    /// Removes the name from a slot whose vehicle is not known by its id.
     pub(crate) fn clear(&mut self, slot: u32) {
         self.names.clear(slot);
     }
@@ -144,6 +145,7 @@ fn hash(seed: &Seed, key: &Key<'_>) -> u64 {
         Key::Uuid(bytes) => hasher.write_u128(u128::from_le_bytes(*bytes)),
         Key::Text(text) => {
             hasher.write(text.as_bytes());
+            // Without it the text of 16 bytes and the UUID of the same bytes would always collide.
             hasher.write_u8(TEXT);
         }
     }

@@ -1,4 +1,4 @@
-//! Which vehicle each slot is of: an id in 16 bytes and how to read it.
+//! The vehicle of each slot: an id in 16 bytes and how to read it.
 //!
 //! A UUID is packed, another id of up to 16 bytes is kept as it is, a longer one interned aside.
 
@@ -14,13 +14,13 @@ pub(crate) struct Names {
     texts: Arena<Box<str>>,
 }
 
-/// What a slot keeps of an id; its [`Shape`] says how to read it.
+/// The part of an id that a slot keeps; its [`Shape`] says how to read it.
 type Name = [u8; 16];
 
-/// How a [`Name`] is to be read: the length of a text of up to 16 bytes, or one of those below.
+/// Kind of a [`Name`]: the length of a text of up to 16 bytes, or one of those below.
 type Shape = u8;
-/// There is none. A text may be empty, so a length of 0 would not do.
-const NOBODY: Shape = 253;
+/// No name. A text may be empty, so a length of 0 would not do.
+const NONE: Shape = 253;
 const UUID: Shape = 254;
 /// The first four bytes number a text kept aside.
 const ASIDE: Shape = 255;
@@ -37,13 +37,13 @@ impl Names {
         prefetch(&self.shapes[slot]);
     }
 
-    /// Whether the slot has a name.
+    /// Returns true when the slot has a name.
     #[inline]
     pub(crate) fn has(&self, slot: u32) -> bool {
-        self.shapes[slot] != NOBODY
+        self.shapes[slot] != NONE
     }
 
-    /// Whether the slot is that vehicle's; of a slot without vehicle it may say either.
+    /// Returns true when the slot is that vehicle's; for a slot without vehicle the answer means nothing.
     #[inline]
     pub(crate) fn is(&self, slot: u32, key: &Key<'_>) -> bool {
         match key {
@@ -52,19 +52,19 @@ impl Names {
         }
     }
 
-    /// The vehicle in a slot; of a slot without vehicle it may say anything.
+    /// Returns the vehicle in a slot; for a slot without vehicle the answer means nothing.
     #[inline]
     pub(crate) fn key(&self, slot: u32) -> Key<'_> {
         let name = &self.names[slot];
         match self.shapes[slot] {
             UUID => Key::Uuid(*name),
             ASIDE => Key::Text(&self.texts[aside(name)]),
-            NOBODY => Key::Text(""),
+            NONE => Key::Text(""),
             len => Key::Text(text(&name[..usize::from(len)])),
         }
     }
 
-    /// Names the vehicle in a slot, whoever was there before; the slot may be one past the last.
+    /// Names the vehicle in a slot, in place of any name before; the slot may be one past the last.
     pub(crate) fn set(&mut self, slot: u32, key: &Key<'_>) {
         if (slot as usize) < self.shapes.len() {
             self.free_text(slot);
@@ -74,20 +74,20 @@ impl Names {
         self.shapes.set(slot, shape);
     }
 
-    /// Takes the name from a slot.
+    /// Removes the name from a slot.
     pub(crate) fn clear(&mut self, slot: u32) {
         self.free_text(slot);
         self.names[slot] = [0; 16];
-        self.shapes[slot] = NOBODY;
+        self.shapes[slot] = NONE;
     }
 
     /// Adds a slot without name behind the last one.
     pub(crate) fn push_vacant(&mut self) {
         self.names.push([0; 16]);
-        self.shapes.push(NOBODY);
+        self.shapes.push(NONE);
     }
 
-    /// Takes the last slot away, which has no name.
+    /// Removes the last slot, which has no name.
     pub(crate) fn pop_vacant(&mut self) {
         self.names.pop();
         self.shapes.pop();
@@ -117,7 +117,7 @@ impl Names {
         }
     }
 
-    /// Texts kept aside.
+    /// Counts the texts kept aside.
     #[cfg(test)]
     pub(crate) fn texts(&self) -> usize {
         self.texts.len()

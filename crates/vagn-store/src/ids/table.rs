@@ -11,23 +11,23 @@ use crate::prefetch::prefetch;
 const PARTS: usize = 1 << PART_BITS;
 const PART_BITS: u32 = 9;
 
-/// A part grows when more than 4/5 of its cells are taken; probing gets long beyond.
+/// A part grows when more than 4/5 of its buckets are taken; probing gets long beyond.
 const FULL: (usize, usize) = (4, 5);
 
-/// Cells per page. A kibibyte: with all parts in use, a small fleet pays half a mebibyte.
+/// Buckets per page. A kibibyte: with all parts in use, a small fleet pays half a mebibyte.
 const PAGE: usize = 128;
 
 /// Tag in the upper half, slot + 1 in the lower, 0 for empty.
-type Cell = u64;
+type Bucket = u64;
 
 #[derive(Debug)]
-pub(super) struct Table {
+pub(super) struct IdTable {
     parts: Vec<Part>,
     pages: Arena<Page>,
     len: usize,
 }
 
-/// A run of cells with linear probing, the first behind the last.
+/// A run of buckets with linear probing, the first behind the last.
 #[derive(Debug, Default, Clone)]
 struct Part {
     pages: Vec<u32>,
@@ -36,11 +36,11 @@ struct Part {
 
 #[derive(Debug, Clone)]
 #[repr(align(64))]
-struct Page([Cell; PAGE]);
+struct Page([Bucket; PAGE]);
 
-impl Table {
-    pub(super) fn new() -> Table {
-        Table { parts: vec![Part::default(); PARTS], pages: Arena::new(), len: 0 }
+impl IdTable {
+    pub(super) fn new() -> IdTable {
+        IdTable { parts: vec![Part::default(); PARTS], pages: Arena::new(), len: 0 }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -51,16 +51,17 @@ impl Table {
     pub(super) fn prefetch(&self, hash: u64) {
         let part = &self.parts[part_of(hash)];
         if !part.pages.is_empty() {
-            prefetch(self.cell(part, part.home(tag(hash))));
+            prefetch(self.bucket(part, part.home(tag(hash))));
         }
     }
 
-    /// The first slot under this hash that `is_it` accepts.
+    /// Returns the first slot under this hash that `is_it` accepts.
     #[inline]
     pub(super) fn find(&self, hash: u64, mut is_it: impl FnMut(u32) -> bool) -> Option<u32> {
-        let wanted = |cell: Cell| cell == 0 || (tag_of(cell) == tag(hash) && is_it(slot_of(cell)));
-        let (_, cell) = self.probe(&self.parts[part_of(hash)], tag(hash), wanted)?;
-        (cell != 0).then(|| slot_of(cell))
+        let (_, bucket) = self.probe(&self.parts[part_of(hash)], tag(hash), |bucket| {
+            bucket == 0 || (tag_of(bucket) == tag(hash) && is_it(slot_of(bucket)))
+        })?;
+        (bucket != 0).then(|| slot_of(bucket))
     }
 
     /// Makes room in an empty table for ids with these hashes: as much as they would take one by one, but
@@ -68,7 +69,9 @@ impl Table {
     pub(super) fn reserve(&mut self, hashes: impl Iterator<Item = u64>) {
         debug_assert!(self.len == 0, "what is there would be lost");
         let mut counts = vec![0; PARTS];
-        hashes.for_each(|hash| counts[part_of(hash)] += 1);
+        for hash in hashes {
+            counts[part_of(hash)] += 1;
+        }
         for (part, count) in self.parts.iter_mut().zip(counts) {
             while is_too_small(part.pages.len(), count) {
                 let more = grown(part.pages.len()) - part.pages.len();
@@ -82,7 +85,7 @@ impl Table {
         self.insert_new(hash, slot, |_| false);
     }
 
-    /// Adds a slot unless there is one under this hash that `is_it` accepts. Whether it was added.
+    /// Adds a slot unless there is one under this hash that `is_it` accepts. Returns true when it was added.
     #[inline]
     pub(super) fn insert_new(&mut self, hash: u64, slot: u32, mut is_it: impl FnMut(u32) -> bool) -> bool {
         let number = part_of(hash);
@@ -90,10 +93,11 @@ impl Table {
         if is_too_small(part.pages.len(), part.used + 1) {
             self.grow(number);
         }
-        let stops = |cell: Cell| cell == 0 || (tag_of(cell) == tag(hash) && is_it(slot_of(cell)));
-        let found = self.probe(&self.parts[number], tag(hash), stops);
-        let (at, cell) = found.expect("a part grows before it is full");
-        if cell != 0 {
+        let found = self.probe(&self.parts[number], tag(hash), |bucket| {
+            bucket == 0 || (tag_of(bucket) == tag(hash) && is_it(slot_of(bucket)))
+        });
+        let (at, bucket) = found.expect("a part grows before it is full");
+        if bucket != 0 {
             return false;
         }
         self.set(number, at, u64::from(tag(hash)) << 32 | (u64::from(slot) + 1));
@@ -105,9 +109,10 @@ impl Table {
     /// Removes a slot that is in the table under this hash.
     pub(super) fn remove(&mut self, hash: u64, slot: u32) {
         let number = part_of(hash);
-        let found = self.probe(&self.parts[number], tag(hash), |cell| cell == 0 || slot_of(cell) == slot);
-        if let Some((at, cell)) = found
-            && cell != 0
+        let found =
+            self.probe(&self.parts[number], tag(hash), |bucket| bucket == 0 || slot_of(bucket) == slot);
+        if let Some((at, bucket)) = found
+            && bucket != 0
         {
             self.close(number, at);
             self.parts[number].used -= 1;
@@ -115,37 +120,37 @@ impl Table {
         }
     }
 
-    /// The first cell from the home of `tag` on that `stops`, and where it is. There is always an empty one,
+    /// Returns the first bucket from the home of `tag` on that `stops`, with its number. There is always an empty one,
     /// unless there are none at all.
     #[inline]
-    fn probe(&self, part: &Part, tag: u32, mut stops: impl FnMut(Cell) -> bool) -> Option<(usize, Cell)> {
+    fn probe(&self, part: &Part, tag: u32, mut stops: impl FnMut(Bucket) -> bool) -> Option<(usize, Bucket)> {
         if part.pages.is_empty() {
             return None;
         }
         let mut at = part.home(tag);
         loop {
-            let cell = *self.cell(part, at);
-            if stops(cell) {
-                return Some((at, cell));
+            let bucket = *self.bucket(part, at);
+            if stops(bucket) {
+                return Some((at, bucket));
             }
             at = part.next(at);
         }
     }
 
     #[inline]
-    fn cell(&self, part: &Part, at: usize) -> &Cell {
+    fn bucket(&self, part: &Part, at: usize) -> &Bucket {
         &self.pages[part.pages[at / PAGE]].0[at % PAGE]
     }
 
-    fn set(&mut self, number: usize, at: usize, cell: Cell) {
+    fn set(&mut self, number: usize, at: usize, bucket: Bucket) {
         let page = self.parts[number].pages[at / PAGE];
-        self.pages[page].0[at % PAGE] = cell;
+        self.pages[page].0[at % PAGE] = bucket;
     }
 
-    fn put(&mut self, number: usize, cell: Cell) {
-        let found = self.probe(&self.parts[number], tag_of(cell), |cell| cell == 0);
+    fn put(&mut self, number: usize, bucket: Bucket) {
+        let found = self.probe(&self.parts[number], tag_of(bucket), |bucket| bucket == 0);
         let (at, _) = found.expect("a part grows before it is full");
-        self.set(number, at, cell);
+        self.set(number, at, bucket);
     }
 
     fn grow(&mut self, number: usize) {
@@ -153,27 +158,29 @@ impl Table {
         self.parts[number].pages = (0..grown(old.len())).map(|_| self.pages.add(Page([0; PAGE]))).collect();
         for page in old {
             for index in 0..PAGE {
-                let cell = self.pages[page].0[index];
-                if cell != 0 {
-                    self.put(number, cell);
+                let bucket = self.pages[page].0[index];
+                if bucket != 0 {
+                    self.put(number, bucket);
                 }
             }
+            // To the arena and not to the system: the next part that grows takes it, still on a huge page.
             self.pages.free(page);
         }
     }
 
-    /// Empties a cell and moves back what was probed past it.
+    /// Empties a bucket and moves back the ones that were probed past it.
     fn close(&mut self, number: usize, mut gap: usize) {
         let mut at = gap;
         loop {
             let part = &self.parts[number];
             at = part.next(at);
-            let cell = *self.cell(part, at);
-            if cell == 0 {
+            let bucket = *self.bucket(part, at);
+            if bucket == 0 {
                 break;
             }
-            if part.distance(part.home(tag_of(cell)), at) >= part.distance(gap, at) {
-                self.set(number, gap, cell);
+            // Moved back instead of marked as deleted: marks would pile up in a fleet whose vehicles come and go.
+            if part.distance(part.home(tag_of(bucket)), at) >= part.distance(gap, at) {
+                self.set(number, gap, bucket);
                 gap = at;
             }
         }
@@ -186,7 +193,7 @@ impl Part {
         self.pages.len() * PAGE
     }
 
-    /// Where the search for a tag begins.
+    /// Returns the bucket at which the search for a tag begins.
     #[inline]
     fn home(&self, tag: u32) -> usize {
         ((u64::from(tag) * self.len() as u64) >> 32) as usize
@@ -197,19 +204,19 @@ impl Part {
         if at + 1 == self.len() { 0 } else { at + 1 }
     }
 
-    /// Steps forward from one cell to another.
+    /// Counts the steps forward from one bucket to another.
     fn distance(&self, from: usize, to: usize) -> usize {
         if to >= from { to - from } else { to + self.len() - from }
     }
 }
 
-/// Whether a part of that many pages must grow to hold that many cells.
+/// Returns true when a part of that many pages must grow to hold that many buckets.
 #[inline]
-fn is_too_small(pages: usize, cells: usize) -> bool {
-    cells * FULL.1 > pages * PAGE * FULL.0
+fn is_too_small(pages: usize, buckets: usize) -> bool {
+    buckets * FULL.1 > pages * PAGE * FULL.0
 }
 
-/// Pages of the next larger part.
+/// Returns the pages of the next larger part.
 fn grown(pages: usize) -> usize {
     pages + (pages / 4).max(1)
 }
@@ -225,13 +232,13 @@ fn tag(hash: u64) -> u32 {
 }
 
 #[inline]
-fn tag_of(cell: Cell) -> u32 {
-    (cell >> 32) as u32
+fn tag_of(bucket: Bucket) -> u32 {
+    (bucket >> 32) as u32
 }
 
 #[inline]
-fn slot_of(cell: Cell) -> u32 {
-    cell as u32 - 1
+fn slot_of(bucket: Bucket) -> u32 {
+    bucket as u32 - 1
 }
 
 #[cfg(test)]
@@ -250,7 +257,7 @@ mod tests {
     #[test]
     fn finds_what_was_put_in_and_not_taken_out() {
         let mut random = fastrand::Rng::with_seed(1);
-        let mut table = Table::new();
+        let mut table = IdTable::new();
         let mut model: HashMap<u32, u64> = HashMap::new();
         for _ in 0..20_000 {
             let slot = random.u32(..SLOTS);
@@ -272,7 +279,7 @@ mod tests {
     #[test]
     fn adds_what_is_new_and_leaves_what_is_there() {
         let mut random = fastrand::Rng::with_seed(2);
-        let mut table = Table::new();
+        let mut table = IdTable::new();
         let mut model: HashMap<(u64, u32), u32> = HashMap::new();
         // Slots that leave the same rest when divided by seven are of one id.
         for slot in 0..SLOTS {
@@ -290,10 +297,10 @@ mod tests {
     #[test]
     fn room_made_at_once_is_as_much_as_would_be_grown_to() {
         let mut random = fastrand::Rng::with_seed(3);
-        let pages = |table: &Table| -> Vec<_> { table.parts.iter().map(|part| part.pages.len()).collect() };
+        let pages = |table: &IdTable| -> Vec<_> { table.parts.iter().map(|part| part.pages.len()).collect() };
         for count in [0, 1, 102, 103, 1_000, 5_000] {
             let hashes: Vec<_> = (0..count).map(|_| crowded(&mut random)).collect();
-            let (mut grown, mut reserved) = (Table::new(), Table::new());
+            let (mut grown, mut reserved) = (IdTable::new(), IdTable::new());
             reserved.reserve(hashes.iter().copied());
             let at_once = pages(&reserved);
             for (hash, slot) in hashes.iter().zip(0..) {
@@ -312,7 +319,7 @@ mod tests {
 
     #[test]
     fn removing_what_is_not_there_changes_nothing() {
-        let mut table = Table::new();
+        let mut table = IdTable::new();
         table.remove(5, 5);
         table.insert(5, 1);
         table.remove(5, 2);

@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use super::cell::Spot;
+use super::cell::GridPoint;
 use super::{GROUP, Index};
 use crate::Updates;
 use crate::prefetch::prefetch;
@@ -24,36 +24,41 @@ impl Index {
     }
 
     /// Starts to load what the updates of a group will change for the vehicles in these slots, if any: the entries,
-    /// and for those who move out of their leaf that leaf, and then what it names. Gives where they go.
+    /// and for vehicles that leave their leaf that leaf, and then what it names. Returns the positions they go to.
     pub(super) fn prefetch_moves(
         &self,
         slots: impl Iterator<Item = u32>,
         updates: &Updates,
         group: Range<usize>,
-    ) -> [Spot; GROUP] {
-        let (mut spots, mut left, mut count) = ([Spot { x: 0, y: 0 }; GROUP], [0; GROUP], 0);
+    ) -> [GridPoint; GROUP] {
+        let mut grid_points = [GridPoint { x: 0, y: 0 }; GROUP];
+        // Arrays, because the group is small and this runs for every one: nothing is allocated.
+        let mut left = [0; GROUP];
+        let mut count = 0;
         let end = self.slots_end();
-        for ((slot, at), spot) in slots.zip(group).zip(&mut spots) {
-            *spot = Spot::of(updates.sighting(at).position);
+        for ((slot, at), grid_point) in slots.zip(group).zip(&mut grid_points) {
+            *grid_point = GridPoint::of(updates.sighting(at).position);
             if slot < end
-                && let Some(leaf) = self.prefetch_move(slot, *spot)
+                && let Some(leaf) = self.prefetch_move(slot, *grid_point)
             {
                 left[count] = leaf;
                 count += 1;
             }
         }
-        left[..count].iter().for_each(|&leaf| self.tree.prefetch_around(leaf));
-        spots
+        for &leaf in &left[..count] {
+            self.tree.prefetch_around(leaf);
+        }
+        grid_points
     }
 
-    /// Gives the leaf that the vehicle would leave.
+    /// Returns the leaf that the vehicle would leave, if it would.
     #[inline]
-    fn prefetch_move(&self, slot: u32, spot: Spot) -> Option<u32> {
+    fn prefetch_move(&self, slot: u32, grid_point: GridPoint) -> Option<u32> {
         let row = &self.rows[slot];
         if !row.is_in_leaf() {
             return None;
         }
-        self.tree.blocks.prefetch(row.place);
-        (!spot.shares(row.spot(), row.depth)).then(|| self.tree.prefetch_leaf(row.place))
+        self.tree.blocks.prefetch(row.entry);
+        (!grid_point.shares(row.grid_point(), row.depth)).then(|| self.tree.prefetch_leaf(row.entry))
     }
 }

@@ -1,4 +1,4 @@
-//! The entries of leaves: where each vehicle is in space, sixteen to a block.
+//! The entries of leaves: the position of each vehicle in space, sixteen to a block.
 //!
 //! Four entries share a cache line, coordinate by coordinate: a move writes one line and a search compares
 //! four at once.
@@ -7,7 +7,7 @@ use super::lanes::Lanes;
 use crate::chunked::Arena;
 use crate::prefetch::prefetch;
 
-/// Entries per block.
+/// Entries in a block: four quads, one for each cache line.
 pub(super) const BLOCK: u32 = 16;
 const LANES: u32 = 4;
 
@@ -22,11 +22,12 @@ pub(super) struct Quad {
 const EMPTY: Quad = Quad { axes: [[f32::NAN; LANES as usize]; 3], slots: [u32::MAX; LANES as usize] };
 
 impl Quad {
-    /// Squared distances in space of the four entries to a point.
+    /// Returns the squared distances in space of the four entries to a point.
     #[inline]
     fn distances(&self, point: [f32; 3]) -> [f32; LANES as usize] {
         let mut sums = [0.0; LANES as usize];
         for (axis, from) in self.axes.iter().zip(point) {
+            // Axis by axis over the four, which the compiler makes vector instructions of.
             for (sum, coordinate) in sums.iter_mut().zip(axis) {
                 *sum += (coordinate - from) * (coordinate - from);
             }
@@ -34,7 +35,7 @@ impl Quad {
         sums
     }
 
-    /// The entries no farther from a point than the limit, both squared: their distances and slots.
+    /// Returns distance and slot of the entries no farther from a point than the limit, both squared.
     #[inline]
     pub(super) fn within(&self, limit: f32, point: [f32; 3]) -> impl Iterator<Item = (f32, u32)> {
         let distances = self.distances(point);
@@ -42,14 +43,14 @@ impl Quad {
     }
 }
 
-/// One block and the leaf it belongs to.
+/// One block of entries.
 #[derive(Debug)]
 struct Block {
     quads: [Quad; (BLOCK / LANES) as usize],
 }
 
-/// All blocks of one tree. An entry is named by its place: block number times [`BLOCK`], plus its index in
-/// the block.
+/// All blocks of one tree. An entry is named by a number: that of its block times [`BLOCK`], plus its index in the
+/// block.
 #[derive(Debug)]
 pub(super) struct Blocks {
     blocks: Arena<Block>,
@@ -75,10 +76,10 @@ impl Blocks {
         self.owners.free(block);
     }
 
-    /// The leaf that the entry belongs to.
+    /// Returns the leaf that the entry belongs to.
     #[inline]
-    pub(super) fn leaf_of(&self, place: u32) -> u32 {
-        self.owners[place / BLOCK]
+    pub(super) fn leaf_of(&self, entry: u32) -> u32 {
+        self.owners[entry / BLOCK]
     }
 
     #[inline]
@@ -86,28 +87,29 @@ impl Blocks {
         &self.blocks[block].quads
     }
 
-    pub(super) fn slot(&self, place: u32) -> u32 {
-        self.quad(place).slots[lane(place)]
+    pub(super) fn slot(&self, entry: u32) -> u32 {
+        self.quad(entry).slots[lane(entry)]
     }
 
-    pub(super) fn put(&mut self, place: u32, point: [f32; 3], slot: u32) {
-        self.move_to(place, point);
-        self.quad_mut(place).slots[lane(place)] = slot;
+    pub(super) fn put(&mut self, entry: u32, point: [f32; 3], slot: u32) {
+        self.move_to(entry, point);
+        self.quad_mut(entry).slots[lane(entry)] = slot;
     }
 
     /// The same vehicle, elsewhere in its cell.
     #[inline]
-    pub(super) fn move_to(&mut self, place: u32, point: [f32; 3]) {
-        let quad = self.quad_mut(place);
+    pub(super) fn move_to(&mut self, entry: u32, point: [f32; 3]) {
+        let quad = self.quad_mut(entry);
         for (axis, coordinate) in quad.axes.iter_mut().zip(point) {
-            axis[lane(place)] = coordinate;
+            axis[lane(entry)] = coordinate;
         }
     }
 
-    /// Copies an entry over another and empties its own place. Gives the slot that moved.
+    /// Moves an entry over another, and returns the slot that moved.
     pub(super) fn take(&mut self, from: u32, to: u32) -> u32 {
         let point = self.quad(from).axes.map(|axis| axis[lane(from)]);
         let slot = self.slot(from);
+        // NaN compares with nothing, so a search needs no count of the entries that are taken.
         self.put(from, [f32::NAN; 3], u32::MAX);
         if from != to {
             self.put(to, point, slot);
@@ -116,30 +118,32 @@ impl Blocks {
     }
 
     #[inline]
-    pub(super) fn prefetch(&self, place: u32) {
-        prefetch(self.quad(place));
+    pub(super) fn prefetch(&self, entry: u32) {
+        prefetch(self.quad(entry));
     }
 
     /// Starts to load a whole block.
     #[inline]
     pub(super) fn prefetch_block(&self, block: u32) {
-        self.blocks[block].quads.iter().for_each(prefetch);
+        for quad in &self.blocks[block].quads {
+            prefetch(quad);
+        }
     }
 
     #[inline]
-    fn quad(&self, place: u32) -> &Quad {
-        &self.blocks[place / BLOCK].quads[(place % BLOCK / LANES) as usize]
+    fn quad(&self, entry: u32) -> &Quad {
+        &self.blocks[entry / BLOCK].quads[(entry % BLOCK / LANES) as usize]
     }
 
     #[inline]
-    fn quad_mut(&mut self, place: u32) -> &mut Quad {
-        &mut self.blocks[place / BLOCK].quads[(place % BLOCK / LANES) as usize]
+    fn quad_mut(&mut self, entry: u32) -> &mut Quad {
+        &mut self.blocks[entry / BLOCK].quads[(entry % BLOCK / LANES) as usize]
     }
 }
 
 #[inline]
-fn lane(place: u32) -> usize {
-    (place % LANES) as usize
+fn lane(entry: u32) -> usize {
+    (entry % LANES) as usize
 }
 
 #[cfg(test)]

@@ -1,13 +1,13 @@
-//! What becomes of a sighting of a vehicle that is already known.
+//! The rules of order and repeats: the fate of a sighting of a vehicle that is known.
 
 use vagn_wire::Fate;
 
 use crate::Sighting;
 
-/// `Stored` when `new` is to replace `kept`.
+/// Returns `Stored` when `new` is to replace `kept`.
 ///
-/// A repeat is told by the vehicle's own words only, its running number or its own time and place: what two
-/// doors' stamps make equal is chance. The same report once more, as a log gives it, is a repeat as well.
+/// A repeat is recognised only by what the vehicle itself sent, its running number or its own time and position: equal
+/// stamps of two doors are chance. The same report once more, as a log gives it, is a repeat as well.
 pub(super) fn fate(kept: &Sighting, new: &Sighting) -> Fate {
     let same_seq = new.seq.is_some() && new.seq == kept.seq;
     let same_time = new.own_time && kept.own_time && new.event_time_ms == kept.event_time_ms;
@@ -70,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn equal_own_time_and_place_is_a_repeat() {
+    fn equal_own_time_and_position_is_a_repeat() {
         let kept = sighting(100, 10, None, true, AT);
         check(kept, sighting(100, 11, None, true, AT), Fate::Duplicate);
         check(kept, sighting(100, 11, None, true, (59.4, 18.1)), Fate::Stored);

@@ -13,7 +13,7 @@ use crate::ids::{Ids, Names};
 use crate::prefetch::prefetch;
 use crate::{Key, Sighting};
 
-/// Vehicles by the place of their spot on the curve.
+/// Slots of vehicles, each with the index of its smallest cell on the curve.
 type Sorted = [(u64, u32)];
 
 /// A vehicle whose id stands in an earlier slot as well.
@@ -39,9 +39,9 @@ impl Index {
         Index::of_parts(max_vehicles, FIXED_SEED, rows, names, || {})
     }
 
-    /// An index of the vehicles in these rows, each named by what is at its place in `names`, which is as
-    /// long as `rows`; without a row that is taken a name is no vehicle. The same as [`Index::insert_slot`]
-    /// of one after the other, but nothing is copied. Calls `each` for every vehicle.
+    /// Returns an index of the vehicles in these rows, each named by its slot in `names`, which is as long as `rows`; a
+    /// name without a row that is taken is no vehicle. The same as [`Index::insert_slot`] of one after the other, but
+    /// nothing is copied. Calls `each` for every vehicle.
     pub(crate) fn of_parts(
         max_vehicles: usize,
         hash_seed: u64,
@@ -56,22 +56,24 @@ impl Index {
             sorted.retain(|(_, slot)| index.rows[*slot].is_taken());
         }
         index.trim();
+        // Along the curve every cell is one run: leaves are built in one pass, and nothing is split on the way.
         sorted.sort_unstable();
         index.tree.plant_below(TOP, Cell::ROOT, &sorted, &mut index.rows, &index.ids);
         for LeftOver { slot, id, sighting } in left_over {
+            // Last, because the rules for a second slot or a full index need the others in the tree.
             index.insert_slot(slot, id.key(), &sighting);
         }
         index
     }
 
-    /// Notes the slots that are vacant, and gives the vehicles in the others, in the order of their slots.
+    /// Notes the slots that are vacant, and returns the vehicles in the others, in the order of their slots.
     fn take_stock(&mut self) -> Vec<(u64, u32)> {
         // Memory is taken as it is filled, so that vacant slots cost none.
         let mut vehicles = Vec::with_capacity(self.rows.len());
         for slot in 0..self.slots_end() {
             let row = &self.rows[slot];
             if row.is_taken() {
-                vehicles.push((row.spot().on_curve(), slot));
+                vehicles.push((row.grid_point().on_curve(), slot));
             } else {
                 self.ids.clear(slot);
                 self.vacant.push(slot);
@@ -80,8 +82,8 @@ impl Index {
         vehicles
     }
 
-    /// Makes the vehicles known by their ids. Takes those out of their slots that need a closer look, which
-    /// is for when the others are in the tree.
+    /// Makes the vehicles known by their ids. Takes out of their slots, and returns, those that need a closer look once
+    /// the others are in the tree.
     fn register(&mut self, vehicles: &Sorted, mut each: impl FnMut()) -> Vec<LeftOver> {
         // Every id is hashed once more for that, in the order of memory; growing would move each four times.
         self.ids.reserve(vehicles.iter().map(|(_, slot)| *slot));
@@ -113,7 +115,7 @@ impl Index {
         LeftOver { slot, id, sighting: row.sighting() }
     }
 
-    /// Takes away the vacant slots at the end.
+    /// Removes the vacant slots at the end.
     fn trim(&mut self) {
         while self.vacant.pop_if(|slot| *slot as usize + 1 == self.rows.len()).is_some() {
             self.rows.pop();
@@ -126,7 +128,7 @@ impl Tree {
     fn plant_below(&mut self, node: u32, cell: Cell, mut sorted: &Sorted, rows: &mut Rows, ids: &Ids) {
         for quarter in 0..4 {
             let inner = cell.quarter(quarter);
-            let count = sorted.partition_point(|(place, _)| *place <= inner.end_on_curve());
+            let count = sorted.partition_point(|(on_curve, _)| *on_curve <= inner.end_on_curve());
             let (here, rest) = sorted.split_at(count);
             self.plant(inner, Branch { node, quarter }, here, rows, ids);
             sorted = rest;
@@ -135,14 +137,21 @@ impl Tree {
 
     fn plant(&mut self, cell: Cell, branch: Branch, sorted: &Sorted, rows: &mut Rows, ids: &Ids) {
         let Some(&(_, first)) = sorted.first() else { return };
-        let slots = || sorted.iter().map(|(_, slot)| *slot);
+        let slots = sorted.iter().map(|(_, slot)| *slot);
+        let first = rows[first].position();
         if sorted.len() <= LEAF_MAX as usize {
-            slots().for_each(|slot| prefetch(&rows[slot]));
+            for slot in slots.clone() {
+                prefetch(&rows[slot]);
+            }
             let leaf = self.add_leaf(cell, branch);
-            slots().for_each(|slot| self.add_entry(leaf, slot, rows));
-        } else if cell.depth == DEPTH_MAX || slots().all(|slot| rows[slot].is_at(rows[first].position())) {
+            for slot in slots {
+                self.add_entry(leaf, slot, rows);
+            }
+        } else if cell.depth == DEPTH_MAX || slots.clone().all(|slot| rows[slot].is_at(first)) {
             let pile = self.add_pile(cell, branch);
-            slots().for_each(|slot| self.add_to_pile(pile, slot, rows, ids));
+            for slot in slots {
+                self.add_to_pile(pile, slot, rows, ids);
+            }
         } else {
             let node = self.add_node(cell, branch);
             self.hang(branch, Child::Node(node));

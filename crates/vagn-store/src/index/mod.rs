@@ -1,10 +1,11 @@
-//! The live index of one partition: the last sighting of each vehicle, found by id and by place.
+//! The live index of one partition: the last sighting of each vehicle, found by id and by position.
 //!
 //! | file | holds |
 //! |---|---|
-//! | `row.rs` | what is kept of a vehicle, one cache line |
+//! | `row.rs` | the data of a vehicle, one cache line |
 //! | `fate.rs` | the rules of order and repeats |
-//! | `ahead.rs` | what a group of updates will touch, asked for before it is touched |
+//! | `plan.rs` | the outcome of a batch, worked out before anything is changed |
+//! | `ahead.rs` | memory that a group of updates will touch, asked for before it is touched |
 //! | `cell.rs`, `node.rs`, `blocks.rs`, `pile.rs` | the parts of the tree |
 //! | `tree.rs`, `load.rs` | how they change, and how they are built at once |
 //! | `nearby.rs`, `within.rs`, `lanes.rs` | how they are searched |
@@ -31,7 +32,7 @@ use crate::chunked::Chunked;
 use crate::geo::unit_vector;
 use crate::ids::Ids;
 use crate::{Key, Sighting, Vehicle, VehicleIdBuf};
-use cell::Spot;
+use cell::GridPoint;
 use node::coarse;
 use tree::{TOP, Tree, narrow};
 
@@ -79,23 +80,24 @@ impl Index {
         }
     }
 
-    /// How many vehicles it holds.
+    /// Counts the vehicles.
     pub fn len(&self) -> usize {
         self.ids.len()
     }
 
-    /// Whether it holds no vehicle.
+    /// Returns true when there is no vehicle.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// One more than the highest slot ever used.
+    /// Returns one more than the highest slot ever used.
     pub(crate) fn slots_end(&self) -> u32 {
         self.rows.len() as u32
     }
 
-    /// A slot to use next: one given back, or the one behind the last.
+    /// Returns a slot to use next: one given back, or the one behind the last.
     fn vacant_slot(&mut self) -> u32 {
+        // `insert_slot` may have filled some without taking them off the list.
         while let Some(slot) = self.vacant.pop() {
             if !self.rows[slot].is_taken() {
                 return slot;
@@ -116,28 +118,30 @@ impl Index {
         if !self.is_taken(slot) {
             return Fate::Failed;
         }
-        self.update_taken(slot, Spot::of(sighting.position), sighting)
+        self.update_taken(slot, GridPoint::of(sighting.position), sighting)
     }
 
-    fn update_taken(&mut self, slot: u32, spot: Spot, sighting: &Sighting) -> Fate {
+    fn update_taken(&mut self, slot: u32, grid_point: GridPoint, sighting: &Sighting) -> Fate {
         let fate = fate::fate(&self.rows[slot].sighting(), sighting);
         if fate == Fate::Stored {
-            self.see(slot, spot, sighting);
+            self.see(slot, grid_point, sighting);
         }
         fate
     }
 
-    /// The cheap cases first: a vehicle that stays in its cell changes its own entry only.
-    fn see(&mut self, slot: u32, spot: Spot, sighting: &Sighting) {
+    /// Stores a newer sighting. The cheap cases come first: a vehicle that stays in its cell changes its own entry only.
+    fn see(&mut self, slot: u32, grid_point: GridPoint, sighting: &Sighting) {
         let row = &mut self.rows[slot];
-        if !row.stays_at(sighting.position, spot) {
+        if !row.stays_at(sighting.position, grid_point) {
             return self.relocate(slot, sighting);
         }
+        // A vehicle that stands still, or stays in its pile, has no coordinates to write.
         let moves = row.is_in_leaf() && sighting.position != row.position();
+        // In units of 65 s: most reports raise nothing, and the nodes above stay out of the cache.
         let raises = coarse(sighting.event_time_ms) > coarse(row.event_time_ms());
         row.see(sighting);
         if moves {
-            self.tree.blocks.move_to(row.place, narrow(unit_vector(sighting.position)));
+            self.tree.blocks.move_to(row.entry, narrow(unit_vector(sighting.position)));
         }
         if raises {
             self.tree.raise(slot, &self.rows);
@@ -145,13 +149,14 @@ impl Index {
     }
 
     fn relocate(&mut self, slot: u32, sighting: &Sighting) {
+        // Most vehicles move to a neighbouring cell: the search for the new leaf begins at the old one.
         let near = self.tree.remove(slot, &mut self.rows, &self.ids);
         self.rows[slot].see(sighting);
         self.tree.insert(slot, near, &mut self.rows, &self.ids);
     }
 
-    /// Puts a vehicle back into the slot it had, as a log or snapshot tells. Whoever else was in the slot
-    /// leaves it, and the vehicle leaves any other slot. `Shed` beyond the greatest number of vehicles; else
+    /// Puts a vehicle back into the slot it had, as a log or snapshot tells. Another vehicle in the slot leaves it, and
+    /// the vehicle leaves any other slot. `Shed` beyond the greatest number of vehicles; else
     /// the fate as by [`Index::plan`].
     pub(crate) fn insert_slot(&mut self, slot: u32, key: Key<'_>, sighting: &Sighting) -> Fate {
         let hash = self.ids.hash(&key);
@@ -162,6 +167,7 @@ impl Index {
         if let Some(other) = self.ids.find(hash, &key) {
             self.vacate(other);
         }
+        // After both slots are vacated: the vehicle may take the room of the one whose slot it gets.
         if self.len() >= self.max_vehicles || slot == NO_SLOT {
             return Fate::Shed;
         }
@@ -179,12 +185,12 @@ impl Index {
         }
     }
 
-    /// Forgets a vehicle. False when there is none of that id.
+    /// Forgets a vehicle. Returns false when there is none of that id.
     pub fn remove(&mut self, key: Key<'_>) -> bool {
         self.slot_of(key).is_some_and(|slot| self.vacate(slot))
     }
 
-    /// Forgets the vehicle in a slot. False when there is none.
+    /// Forgets the vehicle in a slot. Returns false when there is none.
     pub(crate) fn remove_slot(&mut self, slot: u32) -> bool {
         self.vacate(slot)
     }
@@ -200,17 +206,17 @@ impl Index {
         true
     }
 
-    /// A vehicle by its id.
+    /// Returns a vehicle by its id.
     pub fn get(&self, key: Key<'_>) -> Option<Vehicle> {
         self.slot_of(key).map(|slot| self.vehicle(slot))
     }
 
-    /// The slot of a vehicle.
+    /// Returns the slot of a vehicle.
     pub(crate) fn slot_of(&self, key: Key<'_>) -> Option<u32> {
         self.ids.find(self.ids.hash(&key), &key)
     }
 
-    /// The vehicles in slots `from..from + count`, for a snapshot.
+    /// Returns the vehicles in slots `from..from + count`, for a snapshot.
     pub(crate) fn slots(&self, from: u32, count: u32) -> impl Iterator<Item = (u32, Key<'_>, Sighting)> {
         let end = from.saturating_add(count).min(self.slots_end());
         (from..end)

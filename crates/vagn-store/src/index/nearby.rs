@@ -1,4 +1,4 @@
-//! The nearest vehicles to a place, exactly.
+//! The nearest vehicles to a position, exactly.
 //!
 //! The tree is searched best first in f32 space, keeping every vehicle that could be among the answer given
 //! how far rounding can move it; the few that are left are then measured in f64 and ordered by distance and
@@ -17,27 +17,26 @@ use crate::Hit;
 use crate::geo::{EARTH_RADIUS_M, Origin, unit_vector};
 use crate::prefetch::prefetch;
 
-/// What to look for near a place.
+/// Question for the vehicles near a position.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Nearby {
-    /// The place.
+    /// Centre of the search.
     pub center: Position,
-    /// How many vehicles at most.
+    /// Greatest number of vehicles.
     pub k: usize,
-    /// How far away at most, in metres, included. `f64::INFINITY` for no limit.
+    /// Greatest distance in metres, included. `f64::INFINITY` for no limit.
     pub max_m: f64,
     /// Only vehicles whose event time is this or later, ms since 1970.
     pub newer_than_ms: Option<i64>,
 }
 
-/// How much the distance in space between two f32 unit vectors can differ from the true one: by this on their
-/// unit sphere (0.8 m on the ground), from each of six coordinates being off by less than 3e-8 (2e-11 as it is
+/// Error of the distance in space between two f32 unit vectors: at most this on their unit sphere (0.8 m on the ground), from each of six coordinates being off by less than 3e-8 (2e-11 as it is
 /// worked out, 2^-25 from rounding), which makes 1.04e-7 at worst, ...
 const ERROR: f32 = 1.3e-7;
-/// ... and by this part of it, from rounding on the way.
+/// ... and this part of the distance, from rounding on the way.
 const ERROR_PART: f32 = 1e-6;
 
-/// Bits of a distance that is not negative and not NaN: they are in the same order and compare faster.
+/// Bits of a distance that is not negative and not NaN: they have the same order and compare faster.
 type Ordered = u32;
 
 impl Index {
@@ -66,7 +65,8 @@ thread_local! {
 /// The lists that a search fills.
 #[derive(Default)]
 struct Scratch {
-    /// What is still to be searched, the nearest on top: its distance above, a packed [`Child`] below.
+    /// Parts of the tree still to be searched, the nearest on top: the upper half is the distance, the lower a packed
+    /// [`Child`].
     frontier: BinaryHeap<Reverse<u64>>,
     /// The k least distances so far, the greatest on top.
     best: BinaryHeap<Ordered>,
@@ -80,7 +80,7 @@ struct Scratch {
 const KEPT_MAX: usize = 4096;
 
 impl Scratch {
-    /// Ready for the next search.
+    /// Returns the lists empty, for the next search.
     fn emptied(mut self) -> Scratch {
         self.frontier.clear();
         self.best.clear();
@@ -117,6 +117,7 @@ impl<'a> Search<'a> {
     fn run(&mut self) {
         self.expand(TOP);
         while let Some(Reverse(next)) = self.scratch.frontier.pop() {
+            // All that is left is farther still: the nearest is on top.
             if f32::from_bits((next >> 32) as Ordered) > self.limit {
                 break;
             }
@@ -134,11 +135,12 @@ impl<'a> Search<'a> {
         let oldest = self.nearby.newer_than_ms.map_or(0, coarse);
         for (distance, packed) in node.within(self.limit, self.center, oldest) {
             self.prefetch_leaf(Child::unpack(packed));
+            // Distance above, child below: one number compares by distance, and the heap moves eight bytes.
             self.scratch.frontier.push(Reverse(u64::from(distance.to_bits()) << 32 | u64::from(packed)));
         }
     }
 
-    /// What is pushed is often searched soon.
+    /// Starts to load a leaf: one that is pushed is often searched soon.
     fn prefetch_leaf(&self, child: Child) {
         if let Child::Leaf(leaf) = child {
             prefetch(&self.index.tree.leaves[leaf]);
@@ -148,10 +150,13 @@ impl<'a> Search<'a> {
     fn scan(&mut self, leaf: u32) {
         let tree = &self.index.tree;
         let blocks = tree.leaves[leaf].blocks();
-        blocks.iter().for_each(|block| tree.blocks.prefetch_block(*block));
+        for block in blocks {
+            tree.blocks.prefetch_block(*block);
+        }
         for &block in blocks {
             for quad in tree.blocks.quads(block) {
                 for (distance, slot) in quad.within(self.limit, self.center) {
+                    // Only now, since it loads the row: most entries are ruled out by their distance.
                     if self.index.is_as_new(slot, self.nearby.newer_than_ms) {
                         self.offer(distance, slot);
                     }
@@ -167,7 +172,9 @@ impl<'a> Search<'a> {
             let distance = squared_distance(narrow(unit_vector(position)), self.center);
             if distance <= self.limit {
                 let slots = slots.filter(|&slot| index.is_as_new(slot, newer_than_ms)).take(k);
-                slots.for_each(|slot| self.offer(distance, slot));
+                for slot in slots {
+                    self.offer(distance, slot);
+                }
             }
         }
     }
@@ -187,7 +194,7 @@ impl<'a> Search<'a> {
         self.narrow_down();
     }
 
-    /// Takes note of what the k nearest so far rule out.
+    /// Lowers the limit to what the k nearest so far leave possible.
     fn narrow_down(&mut self) {
         let best = &self.scratch.best;
         if best.len() == self.nearby.k
@@ -197,34 +204,39 @@ impl<'a> Search<'a> {
         }
     }
 
-    /// Measures what is left.
+    /// Measures the candidates that are left, exactly.
     fn measure(&mut self) {
         let Search { index, nearby, limit, scratch: Scratch { candidates, exact, .. }, .. } = self;
+        // The limit fell while they were gathered; each one dropped here saves a cache miss and a haversine.
         candidates.retain(|(distance, _)| distance <= limit);
-        candidates.iter().for_each(|(_, slot)| index.prefetch_vehicle(*slot));
+        for (_, slot) in candidates.iter() {
+            index.prefetch_vehicle(*slot);
+        }
         let center = Origin::new(nearby.center);
         let measured =
             candidates.iter().map(|&(_, slot)| (center.distance_m(index.rows[slot].position()), slot));
         exact.extend(measured.filter(|(distance_m, _)| *distance_m <= nearby.max_m));
-        let key = |slot: u32| index.ids.key(slot);
-        exact.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then_with(|| key(a.1).cmp(&key(b.1))));
+        exact.sort_unstable_by(|a, b| {
+            // By id where equally near, so that the number of partitions does not show in the answer.
+            a.0.total_cmp(&b.0).then_with(|| index.ids.key(a.1).cmp(&index.ids.key(b.1)))
+        });
         exact.truncate(nearby.k);
     }
 
     fn hits(&self) -> impl Iterator<Item = Hit> {
-        let hit = |&(distance_m, slot): &(f64, u32)| Hit { vehicle: self.index.vehicle(slot), distance_m };
-        self.scratch.exact.iter().map(hit)
+        let exact = self.scratch.exact.iter();
+        exact.map(|&(distance_m, slot)| Hit { vehicle: self.index.vehicle(slot), distance_m })
     }
 }
 
-/// The distance in space, on the unit sphere, of points that far apart on the ground.
+/// Returns the distance in space, on the unit sphere, of points that far apart on the ground.
 fn chord(distance_m: f64) -> f32 {
     let angle = distance_m / EARTH_RADIUS_M;
     if angle >= std::f64::consts::PI { f32::INFINITY } else { (2.0 * (angle / 2.0).sin()) as f32 }
 }
 
-/// The square of the greatest f32 distance that something truly no farther than what was found at `distance`
-/// can have: one error for what was found and one for the other.
+/// Returns the square of the greatest f32 distance that a vehicle truly no farther than one found at `distance` can
+/// have: one error for the one that was found and one for the other.
 fn widen(distance: f32) -> f32 {
     let wide = distance * (1.0 + 2.0 * ERROR_PART) + 2.0 * ERROR;
     wide * wide

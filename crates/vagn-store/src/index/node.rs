@@ -13,7 +13,7 @@ pub(super) const MERGE_MAX: u32 = 24;
 
 const BLOCKS_MAX: usize = (LEAF_MAX / BLOCK) as usize;
 
-/// What is in a quarter of a cell.
+/// Content of a quarter of a cell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Child {
     Empty,
@@ -26,7 +26,7 @@ pub(super) enum Child {
 const NUMBER: u32 = (1 << 30) - 1;
 
 impl Child {
-    /// In four bytes: the kind in the upper two bits.
+    /// Packs it into four bytes, with the kind in the upper two bits.
     #[inline]
     pub(super) fn pack(self) -> u32 {
         match self {
@@ -37,7 +37,7 @@ impl Child {
         }
     }
 
-    /// What was packed.
+    /// Returns the child that was packed.
     #[inline]
     pub(super) fn unpack(packed: u32) -> Child {
         let number = packed & NUMBER;
@@ -50,7 +50,7 @@ impl Child {
     }
 }
 
-/// Where something hangs: a quarter of a node.
+/// A quarter of a node, on which a node, leaf or pile hangs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Branch {
     pub(super) node: u32,
@@ -63,9 +63,9 @@ pub(super) struct Branch {
 pub(super) struct Node {
     least: [[f32; 4]; 3],
     greatest: [[f32; 4]; 3],
-    /// Packed.
+    /// Packed, as the search pushes them.
     children: [u32; 4],
-    /// No vehicle in the quarter has a newer event time; see [`coarse`].
+    /// Bound of the event times in each quarter: none is newer; see [`coarse`].
     newest: [u32; 4],
 }
 
@@ -77,6 +77,7 @@ impl Node {
             children: [Child::Empty.pack(); 4],
             newest: [0; 4],
         };
+        // Worked out once: boxes belong to the cell and not to the vehicles in it, so that a move never changes one.
         for quarter in 0..4 {
             let [least, greatest] = cell.quarter(quarter).bounds();
             for axis in 0..3 {
@@ -106,7 +107,7 @@ impl Node {
         self.children[quarter] = child.pack();
     }
 
-    /// Notes an event time in a quarter. False when one as new was noted before.
+    /// Notes an event time in a quarter. Returns false when one as new was noted before.
     #[inline]
     pub(super) fn raise(&mut self, quarter: usize, newest: u32) -> bool {
         let raised = self.newest[quarter] < newest;
@@ -118,8 +119,8 @@ impl Node {
         &self.newest
     }
 
-    /// The quarters no farther from a point than the limit, both squared, that may have a vehicle seen at `oldest`
-    /// or later; see [`coarse`]. Their distances, never more than to any entry in them, and what is in them, packed.
+    /// Returns the quarters no farther from a point than the limit, both squared, that may have an event time of `oldest`
+    /// or later; see [`coarse`]. Each with its distance, never more than to any entry in it, and its child, packed.
     #[inline]
     pub(super) fn within(
         &self,
@@ -128,14 +129,14 @@ impl Node {
         oldest: u32,
     ) -> impl Iterator<Item = (f32, u32)> {
         let distances = self.distances(point);
-        let matters = |quarter: usize| {
+        let matters = Lanes::that(|quarter| {
             (distances[quarter] <= limit) & (self.newest[quarter] >= oldest) & (self.children[quarter] != 0)
-        };
-        Lanes::that(matters).map(move |quarter| (distances[quarter], self.children[quarter]))
+        });
+        matters.map(move |quarter| (distances[quarter], self.children[quarter]))
     }
 
-    /// Squared distances in space from a point to the boxes of the quarters. Nothing here is NaN, so the greater
-    /// of two is one instruction for all four.
+    /// Returns the squared distances in space from a point to the boxes of the quarters. Nothing here is NaN, so the
+    /// greater of two is one instruction for all four.
     #[inline]
     fn distances(&self, point: [f32; 3]) -> [f32; 4] {
         let mut sums = [0.0; 4];
@@ -154,7 +155,7 @@ fn greater(a: f32, b: f32) -> f32 {
     if a > b { a } else { b }
 }
 
-/// An event time rounded down to units of 65 s, so that noting the newest of a leaf and of what is above it is
+/// Returns an event time rounded down to units of 65 s, so that noting the newest of a leaf and of what is above it is
 /// seldom needed. What is before 1970 counts as 1970, what is too late for the type as the latest; order is
 /// kept.
 #[inline]
@@ -162,7 +163,7 @@ pub(super) fn coarse(event_time_ms: i64) -> u32 {
     (event_time_ms >> 16).clamp(0, i64::from(u32::MAX)) as u32
 }
 
-/// Where an inner node is, which only changes to the tree need.
+/// Cell and branch of an inner node. Apart from the node, because only changes to the tree need them.
 #[derive(Debug)]
 pub(super) struct Stem {
     pub(super) cell: Cell,
@@ -193,39 +194,39 @@ impl Leaf {
         &self.blocks[..self.count.div_ceil(BLOCK) as usize]
     }
 
-    /// The places of its entries.
-    pub(super) fn places(&self) -> impl Iterator<Item = u32> {
-        (0..self.count).map(|index| self.place(index))
+    /// The entries of its entries.
+    pub(super) fn entries(&self) -> impl Iterator<Item = u32> {
+        (0..self.count).map(|index| self.entry(index))
     }
 
-    /// The place of its last entry. There must be one.
+    /// Returns its last entry. There must be one.
     #[inline]
     pub(super) fn last(&self) -> u32 {
-        self.place(self.count - 1)
+        self.entry(self.count - 1)
     }
 
-    /// Whether the next entry needs a new block.
+    /// Returns true when the next entry needs a new block.
     pub(super) fn needs_block(&self) -> bool {
         self.count.is_multiple_of(BLOCK)
     }
 
-    /// Makes room for an entry, in `block` if one was needed, and gives its place.
+    /// Makes room for an entry, in `block` if one was needed, and returns its number.
     pub(super) fn push(&mut self, block: Option<u32>) -> u32 {
         if let Some(block) = block {
             self.blocks[(self.count / BLOCK) as usize] = block;
         }
         self.count += 1;
-        self.place(self.count - 1)
+        self.entry(self.count - 1)
     }
 
-    /// Gives up the last entry: its place, and its block when that is empty now.
+    /// Gives up the last entry: returns its number, and its block when that is empty now.
     pub(super) fn pop(&mut self) -> (u32, Option<u32>) {
         self.count -= 1;
-        let place = self.place(self.count);
-        (place, self.needs_block().then_some(place / BLOCK))
+        let entry = self.entry(self.count);
+        (entry, self.needs_block().then_some(entry / BLOCK))
     }
 
-    fn place(&self, index: u32) -> u32 {
+    fn entry(&self, index: u32) -> u32 {
         self.blocks[(index / BLOCK) as usize] * BLOCK + index % BLOCK
     }
 }
@@ -258,9 +259,9 @@ mod tests {
             assert_eq!(Some(&leaf.last()), taken.last());
         }
         assert_eq!(leaf.blocks(), [100, 101, 102, 103]);
-        assert!(leaf.places().eq(taken.iter().copied()));
-        for place in taken.into_iter().rev() {
-            assert_eq!(leaf.pop(), (place, (place % BLOCK == 0).then_some(place / BLOCK)));
+        assert!(leaf.entries().eq(taken.iter().copied()));
+        for entry in taken.into_iter().rev() {
+            assert_eq!(leaf.pop(), (entry, (entry % BLOCK == 0).then_some(entry / BLOCK)));
         }
     }
 }

@@ -36,8 +36,7 @@ impl Point {
     }
 
     fn position(self) -> Position {
-        let (lat, lon) = (f64::from_bits(self.lat), f64::from_bits(self.lon));
-        Position::new(lat, lon).expect("the bits were a position's")
+        Position::new(f64::from_bits(self.lat), f64::from_bits(self.lon)).expect("the bits were a position's")
     }
 }
 
@@ -71,7 +70,7 @@ impl Pile {
         Pile { cell, branch, points: BTreeMap::new(), count: 0 }
     }
 
-    /// A pile that was emptied to be used again elsewhere.
+    /// Returns a pile that was emptied to be used again elsewhere.
     pub(super) fn spent() -> Pile {
         Pile::new(Cell::ROOT, Branch { node: 0, quarter: 0 })
     }
@@ -80,12 +79,12 @@ impl Pile {
         self.count
     }
 
-    /// Whether all its vehicles are on the point of `position`.
+    /// Returns true when all its vehicles are on the point of `position`.
     pub(super) fn is_on(&self, position: Position) -> bool {
         self.points.len() == 1 && self.points.contains_key(&Point::of(position))
     }
 
-    /// Any of its vehicles' positions.
+    /// Returns the position of any of its vehicles.
     pub(super) fn position(&self) -> Option<Position> {
         self.points.keys().next().map(|point| point.position())
     }
@@ -99,13 +98,14 @@ impl Pile {
         let point = Point::of(position);
         let here = self.points.get_mut(&point).expect("a vehicle is under the position it was added with");
         here.remove(&key.into()).expect("a vehicle is in its pile until it is removed");
+        // A point without vehicles would keep the pile from being on one point only.
         if here.is_empty() {
             self.points.remove(&point);
         }
         self.count -= 1;
     }
 
-    /// Each point and the vehicles on it, by id.
+    /// Returns each point and the vehicles on it, by id.
     pub(super) fn points(&self) -> impl Iterator<Item = (Position, impl Iterator<Item = u32>)> {
         self.points.iter().map(|(point, slots)| (point.position(), slots.values().copied()))
     }

@@ -1,17 +1,17 @@
-//! What a batch of updates will do to the index, worked out before anything is done.
+//! The outcome of a batch of updates, worked out before anything is changed.
 //!
-//! Between the two stands the log: what it cannot append is never shown. A plan knows the batch's own effects
-//! too: the second report of a vehicle is held against the first one of the same batch.
+//! Between plan and commit stands the log: a batch that it cannot append is never shown. A plan knows the batch's own
+//! effects too: the second report of a vehicle is compared with the first one of the same batch.
 
 use hashbrown::HashTable;
 use vagn_wire::Fate;
 
-use super::cell::Spot;
+use super::cell::GridPoint;
 use super::fate::fate;
 use super::{GROUP, Index, NO_SLOT};
 use crate::{Update, Updates};
 
-/// What is to become of one update.
+/// Outcome of one update.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Planned {
     /// Slot of the vehicle, [`NO_SLOT`] when it is shed. A vehicle keeps its slot until it is removed or forgotten;
@@ -23,15 +23,16 @@ pub(crate) struct Planned {
     pub(crate) new_vehicle: bool,
 }
 
-/// What is to become of each update of a batch. Made once and refilled.
+/// Outcome of each update of a batch. Made once and refilled.
 #[derive(Debug, Default)]
 pub struct Plan {
     planned: Vec<Planned>,
     latest: Latest,
-    /// The updates that bring new vehicles.
+    /// Updates that bring new vehicles.
     new: HashTable<u32>,
-    /// Vacant slots not yet given away, and how many slots behind the last one have been.
+    /// Vacant slots not yet given away.
     vacant: usize,
+    /// Slots given away behind the last one.
     behind: u32,
 }
 
@@ -46,7 +47,7 @@ impl Plan {
         self.new.len()
     }
 
-    /// The updates that are to be stored, with their slots.
+    /// Returns the updates that are to be stored, with their slots.
     pub(crate) fn stored<'a>(&'a self, updates: &'a Updates) -> impl Iterator<Item = (Update<'a>, Planned)> {
         updates.iter().zip(self.planned.iter().copied()).filter(|(_, planned)| planned.fate == Fate::Stored)
     }
@@ -56,12 +57,13 @@ impl Plan {
         self.planned.reserve(updates);
         self.latest.begin(updates);
         self.new.clear();
-        (self.vacant, self.behind) = (vacant, 0);
+        self.vacant = vacant;
+        self.behind = 0;
     }
 }
 
 impl Index {
-    /// Works out what [`Index::commit`] is to do with the updates. The index must not be changed in between.
+    /// Works out how [`Index::commit`] is to treat the updates. The index must not be changed in between.
     pub(crate) fn plan(&self, updates: &Updates, plan: &mut Plan) {
         plan.begin(updates.len(), self.vacant.len());
         for start in (0..updates.len()).step_by(GROUP) {
@@ -71,14 +73,15 @@ impl Index {
 
     /// Asks for all memory that the group needs, one dependency at a time.
     fn plan_group(&self, updates: &Updates, group: std::ops::Range<usize>, plan: &mut Plan) {
-        let update = |at: usize| updates.get(at).expect("the group lies within the updates");
         let mut hashes = [0; GROUP];
         let mut guesses = [None; GROUP];
         for (hash, at) in hashes.iter_mut().zip(group.clone()) {
-            *hash = self.ids.hash(&update(at).key);
+            let update = updates.get(at).expect("the group lies within the updates");
+            *hash = self.ids.hash(&update.key);
             self.ids.prefetch(*hash);
         }
         for (guess, hash) in guesses[..group.len()].iter_mut().zip(hashes) {
+            // Step by step for the whole group: it waits for memory once per step and not once per vehicle.
             *guess = self.ids.guess(hash);
             self.prefetch_row(*guess);
         }
@@ -102,13 +105,13 @@ impl Index {
         let Some(slot) = known.or_else(|| new_slot(updates, &update, hash, plan)) else {
             return self.plan_new(updates, at, hash, plan);
         };
-        let cell = plan.latest.find(slot);
-        let fate = match plan.latest.update(cell).and_then(|latest| updates.get(latest as usize)) {
+        let entry = plan.latest.find(slot);
+        let fate = match plan.latest.update(entry).and_then(|latest| updates.get(latest as usize)) {
             Some(latest) => fate(latest.sighting, update.sighting),
             None => fate(&self.rows[slot].sighting(), update.sighting),
         };
         if fate == Fate::Stored {
-            plan.latest.set(cell, slot, at as u32);
+            plan.latest.set(entry, slot, at as u32);
         }
         Planned { slot, fate, new_vehicle: false }
     }
@@ -117,14 +120,15 @@ impl Index {
         if self.len() + plan.new.len() >= self.max_vehicles {
             return Planned { slot: NO_SLOT, fate: Fate::Shed, new_vehicle: false };
         }
-        let rehash = |&at: &u32| updates.get(at as usize).map_or(0, |update| self.ids.hash(&update.key));
-        plan.new.insert_unique(hash, at as u32, rehash);
+        plan.new.insert_unique(hash, at as u32, |&at| {
+            updates.get(at as usize).map_or(0, |update| self.ids.hash(&update.key))
+        });
         let slot = self.plan_slot(plan);
         plan.latest.set(plan.latest.find(slot), slot, at as u32);
         Planned { slot, fate: Fate::Stored, new_vehicle: true }
     }
 
-    /// The slot that [`Index::vacant_slot`] will give.
+    /// Returns the slot that [`Index::vacant_slot`] will give.
     fn plan_slot(&self, plan: &mut Plan) -> u32 {
         while plan.vacant > 0 {
             plan.vacant -= 1;
@@ -138,20 +142,21 @@ impl Index {
         self.slots_end() + plan.behind - 1
     }
 
-    /// Does what was planned for the updates in `range`. The ranges of a batch must follow each other.
+    /// Carries out the plan for the updates in `range`. The ranges of a batch must follow each other.
     pub(crate) fn commit(&mut self, updates: &Updates, plan: &Plan, range: std::ops::Range<usize>) {
         for start in range.clone().step_by(GROUP) {
             let group = start..range.end.min(start + GROUP);
+            // The plan has loaded ids and rows; the entries and leaves that a move changes are asked for here.
             let planned = &plan.planned[group.clone()];
-            let spots =
+            let grid_points =
                 self.prefetch_moves(planned.iter().map(|planned| planned.slot), updates, group.clone());
-            for ((at, planned), spot) in group.zip(planned).zip(spots) {
-                self.commit_one(updates, at, *planned, spot);
+            for ((at, planned), grid_point) in group.zip(planned).zip(grid_points) {
+                self.commit_one(updates, at, *planned, grid_point);
             }
         }
     }
 
-    fn commit_one(&mut self, updates: &Updates, at: usize, planned: Planned, spot: Spot) {
+    fn commit_one(&mut self, updates: &Updates, at: usize, planned: Planned, grid_point: GridPoint) {
         if planned.fate != Fate::Stored {
             return;
         }
@@ -161,28 +166,29 @@ impl Index {
             debug_assert_eq!(slot, planned.slot, "nothing changed since the plan");
             self.fill(slot, self.ids.hash(&update.key), &update.key, update.sighting);
         } else {
-            self.see(planned.slot, spot, updates.sighting(at));
+            self.see(planned.slot, grid_point, updates.sighting(at));
         }
     }
 }
 
-/// The slot of a vehicle that is new with an earlier update of the batch.
+/// Returns the slot of a vehicle that is new with an earlier update of the batch.
 fn new_slot(updates: &Updates, update: &Update<'_>, hash: u64, plan: &Plan) -> Option<u32> {
-    let same = |&at: &u32| updates.get(at as usize).is_some_and(|earlier| earlier.key == update.key);
-    plan.new.find(hash, same).map(|&at| plan.planned[at as usize].slot)
+    let found =
+        plan.new.find(hash, |&at| updates.get(at as usize).is_some_and(|earlier| earlier.key == update.key));
+    found.map(|&at| plan.planned[at as usize].slot)
 }
 
 /// For each slot that the batch changes, the last update to be stored there: a table of the size of the
 /// batch, so that it stays in the nearest cache.
 #[derive(Debug, Default)]
 struct Latest {
-    cells: Vec<Cell>,
-    /// Cells of another batch are empty; saves clearing them.
+    entries: Vec<LatestUpdate>,
+    /// Entries of another batch count as empty, which saves clearing them.
     batch: u32,
 }
 
 #[derive(Debug, Default, Clone, Copy)]
-struct Cell {
+struct LatestUpdate {
     batch: u32,
     slot: u32,
     update: u32,
@@ -190,32 +196,32 @@ struct Cell {
 
 impl Latest {
     fn begin(&mut self, updates: usize) {
-        let cells = (updates * 2).next_power_of_two();
-        if self.cells.len() < cells || self.batch == u32::MAX {
-            self.cells = vec![Cell::default(); cells];
+        let entries = (updates * 2).next_power_of_two();
+        if self.entries.len() < entries || self.batch == u32::MAX {
+            self.entries = vec![LatestUpdate::default(); entries];
             self.batch = 0;
         }
         self.batch += 1;
     }
 
-    /// What is in a cell that [`Latest::find`] gave.
+    /// Returns the update in an entry that [`Latest::find`] gave.
     fn update(&self, at: usize) -> Option<u32> {
-        let cell = self.cells[at];
-        (cell.batch == self.batch).then_some(cell.update)
+        let entry = self.entries[at];
+        (entry.batch == self.batch).then_some(entry.update)
     }
 
-    /// Fills the cell that [`Latest::find`] gave for the slot.
+    /// Fills the entry that [`Latest::find`] gave for the slot.
     fn set(&mut self, at: usize, slot: u32, update: u32) {
-        self.cells[at] = Cell { batch: self.batch, slot, update };
+        self.entries[at] = LatestUpdate { batch: self.batch, slot, update };
     }
 
-    /// The number of the cell of the slot, or of the empty one where it would be. There is one: at most half of
-    /// the cells are taken.
+    /// Returns the number of the slot's entry, or of the empty one where it would be. There is one: at most half of the
+    /// entries are taken.
     fn find(&self, slot: u32) -> usize {
-        let mask = self.cells.len() - 1;
+        let mask = self.entries.len() - 1;
         // Multiplication by 2^32 / golden ratio spreads neighbouring slots.
         let mut at = (slot.wrapping_mul(0x9e37_79b9) >> 7) as usize & mask;
-        while self.cells[at].batch == self.batch && self.cells[at].slot != slot {
+        while self.entries[at].batch == self.batch && self.entries[at].slot != slot {
             at = (at + 1) & mask;
         }
         at

@@ -1,12 +1,12 @@
-//! What is kept of a vehicle beside its id: one cache line.
+//! The data of a vehicle beside its id: one cache line.
 
 use vagn_wire::Position;
 
-use super::cell::Spot;
+use super::cell::GridPoint;
 use crate::Sighting;
 use crate::geo::canonical;
 
-/// The last sighting of the vehicle in a slot, and where the tree has it.
+/// The last sighting of the vehicle in a slot, and its entry in the tree.
 #[derive(Debug, Clone, Copy)]
 #[repr(align(64))]
 pub(crate) struct Row {
@@ -17,9 +17,9 @@ pub(crate) struct Row {
     seq: u64,
     speed_mps: f32,
     heading_deg: f32,
-    /// The entry in the tree's blocks, or the number of the pile when [`PILED`] is set.
-    pub(super) place: u32,
-    /// The depth of the cell of its leaf; of no meaning in a pile.
+    /// Entry in the tree's blocks, or the number of the pile when [`PILED`] is set.
+    pub(super) entry: u32,
+    /// Depth of the cell of its leaf; of no meaning in a pile.
     pub(super) depth: u8,
     flags: u8,
 }
@@ -36,7 +36,6 @@ const OWN_TIME: u8 = 64;
 
 impl Row {
     pub(crate) fn new(sighting: &Sighting) -> Row {
-        let when = |set: bool, flag: u8| if set { flag } else { 0 };
         Row {
             position: sighting.position,
             event_time_ms: sighting.event_time_ms,
@@ -45,18 +44,18 @@ impl Row {
             seq: sighting.seq.unwrap_or_default(),
             speed_mps: sighting.speed_mps.unwrap_or_default(),
             heading_deg: sighting.heading_deg.unwrap_or_default(),
-            place: 0,
+            entry: 0,
             depth: 0,
             flags: TAKEN
-                | when(sighting.seq.is_some(), HAS_SEQ)
-                | when(sighting.speed_mps.is_some(), HAS_SPEED)
-                | when(sighting.heading_deg.is_some(), HAS_HEADING)
-                | when(sighting.emergency, EMERGENCY)
-                | when(sighting.own_time, OWN_TIME),
+                | flag_if(sighting.seq.is_some(), HAS_SEQ)
+                | flag_if(sighting.speed_mps.is_some(), HAS_SPEED)
+                | flag_if(sighting.heading_deg.is_some(), HAS_HEADING)
+                | flag_if(sighting.emergency, EMERGENCY)
+                | flag_if(sighting.own_time, OWN_TIME),
         }
     }
 
-    /// A slot without vehicle.
+    /// Returns the row of a slot without vehicle.
     pub(crate) fn vacant() -> Row {
         let position = Position::new(0.0, 0.0).expect("the origin is on the globe");
         Row {
@@ -67,7 +66,7 @@ impl Row {
             seq: 0,
             speed_mps: 0.0,
             heading_deg: 0.0,
-            place: 0,
+            entry: 0,
             depth: 0,
             flags: 0,
         }
@@ -89,19 +88,22 @@ impl Row {
 
     /// Takes the newer sighting and stays where it is in the tree.
     pub(super) fn see(&mut self, sighting: &Sighting) {
+        // The tree still has the vehicle there; only the sighting is new.
         let piled = self.flags & PILED;
-        *self = Row { place: self.place, depth: self.depth, ..Row::new(sighting) };
+        *self = Row { entry: self.entry, depth: self.depth, ..Row::new(sighting) };
         self.flags |= piled;
     }
 
-    pub(super) fn put_in_leaf(&mut self, place: u32, depth: u8) {
+    pub(super) fn put_in_leaf(&mut self, entry: u32, depth: u8) {
         self.flags &= !PILED;
-        (self.place, self.depth) = (place, depth);
+        self.entry = entry;
+        self.depth = depth;
     }
 
     pub(super) fn put_in_pile(&mut self, pile: u32) {
         self.flags |= PILED;
-        (self.place, self.depth) = (pile, 0);
+        self.entry = pile;
+        self.depth = 0;
     }
 
     pub(crate) fn is_taken(&self) -> bool {
@@ -112,7 +114,7 @@ impl Row {
         self.has(PILED)
     }
 
-    /// Whether `place` is an entry of a leaf.
+    /// Returns true when `entry` is an entry of a leaf.
     pub(super) fn is_in_leaf(&self) -> bool {
         self.flags & (TAKEN | PILED) == TAKEN
     }
@@ -125,26 +127,32 @@ impl Row {
         self.event_time_ms
     }
 
-    pub(super) fn spot(&self) -> Spot {
-        Spot::of(self.position)
+    pub(super) fn grid_point(&self) -> GridPoint {
+        GridPoint::of(self.position)
     }
 
     pub(super) fn is_at(&self, position: Position) -> bool {
         canonical(self.position) == canonical(position)
     }
 
-    /// Whether the vehicle could move there, which is in that spot, and stay in its leaf or pile.
+    /// Returns true when the vehicle stays in its leaf or pile if it moves to the position, whose smallest cell is
+    /// `grid_point`.
     #[inline]
-    pub(super) fn stays_at(&self, position: Position, spot: Spot) -> bool {
+    pub(super) fn stays_at(&self, position: Position, grid_point: GridPoint) -> bool {
         match self.is_piled() {
             true => self.is_at(position),
-            false => spot.shares(self.spot(), self.depth),
+            false => grid_point.shares(self.grid_point(), self.depth),
         }
     }
 
     fn has(&self, flag: u8) -> bool {
         self.flags & flag != 0
     }
+}
+
+#[inline]
+fn flag_if(set: bool, flag: u8) -> u8 {
+    if set { flag } else { 0 }
 }
 
 #[cfg(test)]
@@ -177,7 +185,7 @@ mod tests {
             assert_eq!(row.sighting(), first);
             row.put_in_pile(7);
             row.see(&second);
-            assert_eq!((row.sighting(), row.place, row.is_piled(), row.is_taken()), (second, 7, true, true));
+            assert_eq!((row.sighting(), row.entry, row.is_piled(), row.is_taken()), (second, 7, true, true));
         }
     }
 }

@@ -1,12 +1,12 @@
-//! The adaptive bucket quadtree: which vehicles are where.
+//! The adaptive bucket quadtree: vehicles by their positions.
 //!
 //! Cells divide where vehicles are dense, so a leaf holds a handful both in a city and on an ocean. The tree
 //! names vehicles by slot and asks [`Rows`] where they are when it rearranges itself; the rows in turn know
-//! the place of their vehicle in the tree, so that most moves touch one entry and nothing else.
+//! the entry of their vehicle in the tree, so that most moves touch one entry and nothing else.
 
 use super::Rows;
 use super::blocks::Blocks;
-use super::cell::{Cell, DEPTH_MAX, Spot};
+use super::cell::{Cell, DEPTH_MAX, GridPoint};
 use super::node::{Branch, Child, LEAF_MAX, Leaf, MERGE_MAX, Node, Stem, coarse};
 use super::pile::Pile;
 use crate::chunked::Arena;
@@ -44,42 +44,42 @@ impl Tree {
     /// node not far away, which is faster.
     pub(super) fn insert(&mut self, slot: u32, near: u32, rows: &mut Rows, ids: &Ids) {
         let mut node = near;
-        while node != TOP && !self.stems[node].cell.contains(rows[slot].spot()) {
+        while node != TOP && !self.stems[node].cell.contains(rows[slot].grid_point()) {
             node = self.stems[node].branch.node;
         }
         self.insert_below(node, slot, rows, ids);
     }
 
-    /// Takes the vehicle of a slot out; its row must tell the position it was added with. Gives the
-    /// lowest node that it was below and that is still there.
+    /// Takes the vehicle of a slot out; its row must tell the position it was added with. Returns the lowest node that it
+    /// was below and that is still there.
     pub(super) fn remove(&mut self, slot: u32, rows: &mut Rows, ids: &Ids) -> u32 {
         let row = &rows[slot];
         if row.is_piled() {
-            let number = row.place;
+            let number = row.entry;
             self.piles[number].remove(row.position(), ids.key(slot));
             self.shrink_pile(number, rows)
         } else {
-            let place = row.place;
-            let leaf = self.blocks.leaf_of(place);
-            self.remove_entry(leaf, place, rows);
+            let entry = row.entry;
+            let leaf = self.blocks.leaf_of(entry);
+            self.remove_entry(leaf, entry, rows);
             self.shrink_leaf(leaf, rows)
         }
     }
 
-    /// Notes that the vehicle at a place in the tree was seen at that time.
+    /// Notes the event time of a slot's vehicle in the nodes above it.
     pub(super) fn raise(&mut self, slot: u32, rows: &Rows) {
         let row = &rows[slot];
         let branch = match row.is_piled() {
-            true => self.piles[row.place].branch,
-            false => self.leaves[self.blocks.leaf_of(row.place)].branch,
+            true => self.piles[row.entry].branch,
+            false => self.leaves[self.blocks.leaf_of(row.entry)].branch,
         };
         self.raise_from(branch, coarse(row.event_time_ms()));
     }
 
-    /// Starts to load the leaf of an entry, and gives it.
+    /// Starts to load the leaf of an entry, and returns it.
     #[inline]
-    pub(super) fn prefetch_leaf(&self, place: u32) -> u32 {
-        let leaf = self.blocks.leaf_of(place);
+    pub(super) fn prefetch_leaf(&self, entry: u32) -> u32 {
+        let leaf = self.blocks.leaf_of(entry);
         prefetch(&self.leaves[leaf]);
         leaf
     }
@@ -102,14 +102,14 @@ impl Tree {
 
     fn insert_below(&mut self, mut node: u32, slot: u32, rows: &mut Rows, ids: &Ids) {
         let position = rows[slot].position();
-        let spot = rows[slot].spot();
+        let grid_point = rows[slot].grid_point();
         let mut depth = self.stems[node].cell.depth;
         loop {
-            let branch = Branch { node, quarter: spot.quarter(depth) };
+            let branch = Branch { node, quarter: grid_point.quarter(depth) };
             match self.nodes[node].child(branch.quarter) {
                 Child::Node(below) => (node, depth) = (below, depth + 1),
                 Child::Empty => {
-                    let leaf = self.add_leaf(Cell::around(spot, depth + 1), branch);
+                    let leaf = self.add_leaf(Cell::around(grid_point, depth + 1), branch);
                     return self.add_entry(leaf, slot, rows);
                 }
                 Child::Leaf(leaf) if self.leaves[leaf].count() < LEAF_MAX => {
@@ -124,7 +124,7 @@ impl Tree {
         }
     }
 
-    /// Whether dividing would not part the position from the pile.
+    /// Returns true when dividing would not part the position from the pile.
     fn takes(&self, pile: u32, position: vagn_wire::Position) -> bool {
         self.piles[pile].cell.depth == DEPTH_MAX || self.piles[pile].is_on(position)
     }
@@ -154,20 +154,22 @@ impl Tree {
 
     pub(super) fn add_entry(&mut self, leaf: u32, slot: u32, rows: &mut Rows) {
         let block = self.leaves[leaf].needs_block().then(|| self.blocks.add(leaf));
-        let place = self.leaves[leaf].push(block);
+        let entry = self.leaves[leaf].push(block);
         let row = &mut rows[slot];
-        self.blocks.put(place, narrow(unit_vector(row.position())), slot);
-        row.put_in_leaf(place, self.leaves[leaf].cell.depth);
+        self.blocks.put(entry, narrow(unit_vector(row.position())), slot);
+        row.put_in_leaf(entry, self.leaves[leaf].cell.depth);
         let newest = coarse(row.event_time_ms());
         self.raise_from(self.leaves[leaf].branch, newest);
     }
 
     /// The last entry of the leaf takes the place of the one that goes.
-    fn remove_entry(&mut self, leaf: u32, place: u32, rows: &mut Rows) {
+    fn remove_entry(&mut self, leaf: u32, entry: u32, rows: &mut Rows) {
+        // Entries stay without gaps, so that a search reads only blocks that are full but for the last.
         let (last, emptied) = self.leaves[leaf].pop();
-        let moved = self.blocks.take(last, place);
-        if last != place {
-            rows[moved].place = place;
+        let moved = self.blocks.take(last, entry);
+        if last != entry {
+            // The only row that a removal touches besides its own.
+            rows[moved].entry = entry;
         }
         if let Some(block) = emptied {
             self.blocks.free(block);
@@ -185,36 +187,43 @@ impl Tree {
     /// Makes room where a full leaf is: a pile if its vehicles cannot be parted, else a node over up to four
     /// leaves.
     fn split(&mut self, leaf: u32, rows: &mut Rows, ids: &Ids) {
-        let (cell, branch) = (self.leaves[leaf].cell, self.leaves[leaf].branch);
+        let Leaf { cell, branch, .. } = self.leaves[leaf];
         let slots = self.dissolve(leaf);
-        slots.iter().for_each(|&slot| prefetch(&rows[slot]));
+        for &slot in &slots {
+            prefetch(&rows[slot]);
+        }
         let first = rows[slots[0]].position();
+        // Vehicles on one point fall into one quarter at every depth; dividing would go on to the smallest cell for nothing.
         if cell.depth == DEPTH_MAX || slots.iter().all(|&slot| rows[slot].is_at(first)) {
             let pile = self.add_pile(cell, branch);
-            slots.into_iter().for_each(|slot| self.add_to_pile(pile, slot, rows, ids));
+            for slot in slots {
+                self.add_to_pile(pile, slot, rows, ids);
+            }
         } else {
             let node = self.add_node(cell, branch);
             self.hang(branch, Child::Node(node));
-            slots.into_iter().for_each(|slot| self.insert_below(node, slot, rows, ids));
+            for slot in slots {
+                self.insert_below(node, slot, rows, ids);
+            }
         }
     }
 
-    /// Puts a node over a pile, which then shares its cell no longer.
+    /// Puts a node over a pile, which then has a quarter of the cell to itself.
     fn push_down(&mut self, pile: u32) {
         let Pile { cell, branch, .. } = self.piles[pile];
-        let spot = Spot::of(self.piles[pile].position().expect("a pile is never empty"));
+        let grid_point = GridPoint::of(self.piles[pile].position().expect("a pile is never empty"));
         let node = self.add_node(cell, branch);
         self.hang(branch, Child::Node(node));
         let newest = self.nodes[branch.node].newest()[branch.quarter];
-        let below = Branch { node, quarter: spot.quarter(cell.depth) };
+        let below = Branch { node, quarter: grid_point.quarter(cell.depth) };
         (self.piles[pile].cell, self.piles[pile].branch) = (cell.quarter(below.quarter), below);
         self.hang(below, Child::Pile(pile));
         self.nodes[node].raise(below.quarter, newest);
     }
 
-    /// Frees a leaf and gives the slots that were in it.
+    /// Frees a leaf and returns the slots that were in it.
     fn dissolve(&mut self, leaf: u32) -> Vec<u32> {
-        let slots = self.leaves[leaf].places().map(|place| self.blocks.slot(place)).collect();
+        let slots = self.leaves[leaf].entries().map(|entry| self.blocks.slot(entry)).collect();
         for &block in self.leaves[leaf].blocks() {
             self.blocks.free(block);
         }
@@ -232,7 +241,9 @@ impl Tree {
         self.piles[pile] = Pile::spent();
         self.piles.free(pile);
         let leaf = self.add_leaf(cell, branch);
-        slots.into_iter().for_each(|slot| self.add_entry(leaf, slot, rows));
+        for slot in slots {
+            self.add_entry(leaf, slot, rows);
+        }
         self.shrink_leaf(leaf, rows)
     }
 
@@ -245,13 +256,14 @@ impl Tree {
             self.hang(branch, Child::Empty);
         }
         let mut node = branch.node;
+        // Above a node that has become a leaf, its neighbours may be small enough too.
         while count <= MERGE_MAX && node != TOP && self.merge(node, rows) {
             node = self.stems[node].branch.node;
         }
         node
     }
 
-    /// Replaces a node over few vehicles by a leaf, or by nothing. False when it has to stay.
+    /// Replaces a node over few vehicles by a leaf, or by nothing. Returns false when it has to stay.
     fn merge(&mut self, node: u32, rows: &mut Rows) -> bool {
         let children = self.nodes[node].children();
         let mut count = 0;
@@ -272,7 +284,9 @@ impl Tree {
         self.hang(branch, Child::Empty);
         if !slots.is_empty() {
             let leaf = self.add_leaf(cell, branch);
-            slots.into_iter().for_each(|slot| self.add_entry(leaf, slot, rows));
+            for slot in slots {
+                self.add_entry(leaf, slot, rows);
+            }
         }
         true
     }
@@ -285,7 +299,7 @@ impl Tree {
     }
 }
 
-/// A unit vector as the entries keep it.
+/// Returns a unit vector as the entries keep it.
 #[inline]
 pub(super) fn narrow(point: [f64; 3]) -> [f32; 3] {
     point.map(|axis| axis as f32)

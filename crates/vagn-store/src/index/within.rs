@@ -1,7 +1,7 @@
 //! The vehicles in a box of longitude and latitude.
 
 use super::Index;
-use super::cell::{Cell, Spot, x_of, y_of};
+use super::cell::{Cell, GridPoint, x_of, y_of};
 use super::node::Child;
 use super::tree::TOP;
 use crate::{BBox, Vehicle};
@@ -17,6 +17,7 @@ impl Index {
             if vehicles.len() >= end {
                 return;
             }
+            // On whole numbers, as cells are: no rounding can lose a vehicle on the edge of the box.
             if !areas.touch(cell) {
                 continue;
             }
@@ -28,8 +29,8 @@ impl Index {
                     frontier.extend(children.map(|(quarter, child)| (child, cell.quarter(quarter))));
                 }
                 Child::Leaf(leaf) => {
-                    let places = self.tree.leaves[leaf].places();
-                    let slots = places.map(|place| self.tree.blocks.slot(place));
+                    let entries = self.tree.leaves[leaf].entries();
+                    let slots = entries.map(|entry| self.tree.blocks.slot(entry));
                     self.add_within(bbox, slots, room, vehicles);
                 }
                 Child::Pile(pile) => self.add_within(bbox, self.tree.piles[pile].slots(), room, vehicles),
@@ -51,30 +52,33 @@ impl Index {
 
 /// The smallest cells that a box can have vehicles in, as rectangles. A vehicle's cell is that of its
 /// canonical position, so a pole and the antimeridian have a rectangle of their own.
-struct Areas([Option<(Spot, Spot)>; 5]);
+struct Areas([Option<(GridPoint, GridPoint)>; 5]);
 
 impl Areas {
     fn of(bbox: &BBox) -> Areas {
-        let (south, north) = (y_of(bbox.south), y_of(bbox.north));
-        let area = |west: u32, east: u32| Some((Spot { x: west, y: south }, Spot { x: east, y: north }));
-        let (west, east) = (x_of(bbox.west), x_of(bbox.east));
+        let first = GridPoint { x: x_of(bbox.west), y: y_of(bbox.south) };
+        let last = GridPoint { x: x_of(bbox.east), y: y_of(bbox.north) };
         let crosses = bbox.west > bbox.east;
         let at_antimeridian = crosses || bbox.east == 180.0 || bbox.west == -180.0;
-        let pole = |y: u32| (Spot { x: x_of(0.0), y }, Spot { x: x_of(0.0), y });
         Areas([
-            if crosses { area(west, u32::MAX) } else { area(west, east) },
-            crosses.then(|| area(0, east)).flatten(),
-            at_antimeridian.then(|| area(0, 0)).flatten(),
-            (bbox.north == 90.0).then(|| pole(u32::MAX)),
-            (bbox.south == -90.0).then(|| pole(0)),
+            Some((first, if crosses { GridPoint { x: u32::MAX, ..last } } else { last })),
+            crosses.then_some((GridPoint { x: 0, ..first }, last)),
+            at_antimeridian.then_some((GridPoint { x: 0, ..first }, GridPoint { x: 0, ..last })),
+            (bbox.north == 90.0).then(|| at_pole(u32::MAX)),
+            (bbox.south == -90.0).then(|| at_pole(0)),
         ])
     }
 
     fn touch(&self, cell: Cell) -> bool {
         let (first, last) = cell.corners();
-        let touches = |(least, greatest): &(Spot, Spot)| {
+        self.0.iter().flatten().any(|(least, greatest)| {
             first.x <= greatest.x && least.x <= last.x && first.y <= greatest.y && least.y <= last.y
-        };
-        self.0.iter().flatten().any(touches)
+        })
     }
+}
+
+/// Returns the one smallest cell of a pole, whose canonical longitude is 0.
+fn at_pole(y: u32) -> (GridPoint, GridPoint) {
+    let pole = GridPoint { x: x_of(0.0), y };
+    (pole, pole)
 }

@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 /// A position in the log of a partition. Never goes back, across segments and restarts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub(crate) struct LogPosition {
-    /// Records before it.
+    /// Number of records before it.
     pub(crate) record: u64,
     /// Higher than the order number of every record before it, and at most that of the next.
     pub(crate) order: OrderNumber,

@@ -1,13 +1,13 @@
 //! Reads a log back, and decides what a part that cannot be read means.
 //!
 //! A machine that loses power may have written the last, unsynced pages in any order: a part that reads as
-//! zeros may be followed by records that are whole. Such a tail was never promised to anyone and is cut.
-//! Anything else that cannot be read, with good records behind it, is damage; so is whatever cannot be read
+//! zeros may be followed by records that are whole. Such a tail was never reported as durable and is cut.
+//! Anything else that cannot be read, with good records behind it, is damage; so is a part that cannot be read
 //! though it had been synced. Damage stops the reader.
 
 use super::LogPosition;
 use super::record::{self, LEN, Record};
-use super::segment::{Header, NoHeader, Segment, VERSION};
+use super::segment::{NoHeader, Segment, SegmentHeader, VERSION};
 use super::stamps::Stamps;
 use crate::disk::{Disk, DiskFile};
 use crate::error::{Doing, StoreError};
@@ -16,16 +16,16 @@ use std::path::{Path, PathBuf};
 /// Records read from the disk at once.
 const CHUNK: usize = 16_384;
 
-/// What a disk writes as a whole. A piece of this size that reads as zeros was never written.
+/// Bytes that a disk writes as a whole. A piece of this size that reads as zeros was never written.
 const SECTOR: u64 = 512;
 
-/// A place where there should be a record, or a header, and is none.
+/// A spot in a file at which a record, or a header, should be and is not.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Bad {
     pub(crate) file: PathBuf,
     pub(crate) offset: u64,
     pub(crate) what: &'static str,
-    /// It looks as if it had never been written, and not as if it had been changed.
+    /// It looks as if it had never been written, and not as if it had been changed since.
     unwritten: bool,
 }
 
@@ -35,9 +35,9 @@ impl Bad {
     }
 }
 
-/// What a segment holds at a number.
+/// One unit of a segment.
 pub(crate) enum Unit<'a> {
-    Header(Header),
+    Header(SegmentHeader),
     Record(Record<'a>),
     Bad(Bad),
 }
@@ -51,7 +51,7 @@ pub struct Cut {
     pub offset: u64,
     /// Bytes behind the cut, in this file and later ones.
     pub bytes: u64,
-    /// Whole records among them. They had not been synced, and something before them was missing.
+    /// Whole records among them. They had not been synced, and a record before them was missing.
     pub records: u64,
 }
 
@@ -61,7 +61,7 @@ pub(crate) struct End {
     /// The first record that is not there, and the number behind the last change that is.
     pub(crate) position: LogPosition,
     pub(crate) cut: Option<Cut>,
-    /// What the headers know of the doors' stamps.
+    /// Latest stamps that the headers tell of.
     pub(crate) stamps: Stamps,
 }
 
@@ -73,8 +73,8 @@ pub(crate) struct LogReader<'a> {
 }
 
 impl LogReader<'_> {
-    /// Gives every record from `from` on to `visit`. All records before the record `synced` are known to have
-    /// been synced. Changes nothing; a torn end is told of, and left to [`LogReader::cut`].
+    /// Calls `visit` for every record from `from` on. All records before the record `synced` are known to have been
+    /// synced. Changes nothing; a torn end is reported, and left to [`LogReader::cut`].
     pub(crate) fn read(
         &self,
         from: LogPosition,
@@ -113,7 +113,7 @@ impl LogReader<'_> {
         end.position.record = segment.start.record;
         self.scan(segment, &mut |index, unit| {
             match unit {
-                Unit::Header(header) => end.stamps.note(header.stamps),
+                Unit::Header(header) => end.stamps.merge(header.stamps),
                 Unit::Record(record) => {
                     end.position.record = index + 1;
                     if let Some(order) = record.change() {
@@ -133,7 +133,10 @@ impl LogReader<'_> {
     /// Decides whether the log may be cut where the record `missing` is not there; `rest` are the segments from
     /// there on.
     fn judge(&self, bad: Bad, missing: u64, synced: u64, rest: &[Segment]) -> Result<Cut, StoreError> {
-        let (mut records, mut synced, mut size) = (0, synced, 0);
+        let mut records = 0;
+        let mut synced = synced;
+        let mut size = 0;
+        // All of it, to the end: whether a bad record is innocent is known only by what stands behind it.
         for segment in rest {
             let file = self.disk.open(&segment.path).doing("open", &segment.path)?;
             size += file.size().doing("measure", &segment.path)?;
@@ -146,11 +149,13 @@ impl LogReader<'_> {
                             synced = synced.max(upto);
                         }
                     }
+                    // More of what is missing; only marks and whole records decide.
                     Unit::Bad(_) => {}
                 }
                 true
             })?;
         }
+        // A record that was synced cannot be missing innocently, nor one that was changed and has whole ones behind it.
         if synced > missing || (records > 0 && !bad.unwritten) {
             return Err(bad.corrupt());
         }
@@ -158,8 +163,8 @@ impl LogReader<'_> {
         Ok(Cut { file: bad.file, offset: bad.offset, bytes: size - kept, records })
     }
 
-    /// Gives everything in one segment to `visit` until that returns false: the header, under the index of
-    /// the first record, the records, and what cannot be read.
+    /// Calls `visit` for everything in one segment until that returns false: the header, under the index of the first
+    /// record, the records, and the parts that cannot be read.
     pub(crate) fn scan(
         &self,
         segment: &Segment,
@@ -193,14 +198,14 @@ impl LogReader<'_> {
         }
     }
 
-    /// Index behind the last record that a segment has room for.
+    /// Returns the index behind the last record that the file of a segment has room for.
     pub(crate) fn end_of(&self, segment: &Segment) -> Result<u64, StoreError> {
         let file = self.disk.open(&segment.path).doing("open", &segment.path)?;
         let units = file.size().doing("measure", &segment.path)? / LEN as u64;
         Ok(segment.start.record + units.saturating_sub(1))
     }
 
-    /// What the header of a segment knows of the records before it.
+    /// Returns the latest stamps before a segment, as its header tells them.
     pub(crate) fn stamps_before(&self, segment: &Segment) -> Result<Stamps, StoreError> {
         let file = self.disk.open(&segment.path).doing("open", &segment.path)?;
         match self.header(segment, &*file)? {
@@ -213,7 +218,7 @@ impl LogReader<'_> {
     fn header<'a>(&self, segment: &Segment, file: &dyn DiskFile) -> Result<Unit<'a>, StoreError> {
         let mut bytes = [0; LEN];
         let got = file.read_at(0, &mut bytes).doing("read", &segment.path)?;
-        match Header::decode(&bytes, self.partition, segment.start) {
+        match SegmentHeader::decode(&bytes, self.partition, segment.start) {
             Ok(header) => Ok(Unit::Header(header)),
             Err(NoHeader::OtherFormat(found)) => {
                 Err(StoreError::Format { file: segment.path.clone(), found, newest: VERSION })
@@ -244,13 +249,16 @@ impl LogReader<'_> {
     }
 }
 
-/// Whether `segment` goes on where the one `before` it ended, with record `next` to come; else what is
-/// missing between them.
+/// Checks that `segment` goes on where the one `before` it ended, with record `next` to come; returns the gap between
+/// them if there is one.
 fn follows(segment: &Segment, before: Option<&Segment>, next: u64) -> Result<Option<Bad>, StoreError> {
-    let corrupt = |what| Err(StoreError::Corrupt { file: segment.path.clone(), offset: 0, what });
     match before {
-        None if segment.start.record > next => corrupt("the records before this segment are gone"),
-        Some(_) if segment.start.record < next => corrupt("the segment before it holds some of its records"),
+        None if segment.start.record > next => {
+            Err(StoreError::corrupt(&segment.path, 0, "the records before this segment are gone"))
+        }
+        Some(_) if segment.start.record < next => {
+            Err(StoreError::corrupt(&segment.path, 0, "the segment before it holds some of its records"))
+        }
         Some(before) if segment.start.record > next => Ok(Some(Bad {
             file: before.path.clone(),
             offset: before.offset(next),
@@ -264,8 +272,8 @@ fn follows(segment: &Segment, before: Option<&Segment>, next: u64) -> Result<Opt
 fn ends_early(dir: &Path, last: Option<&Segment>, next: u64) -> StoreError {
     let what = "the log ends before what was synced";
     match last {
-        Some(last) => StoreError::Corrupt { file: last.path.clone(), offset: last.offset(next), what },
-        None => StoreError::Corrupt { file: dir.to_owned(), offset: 0, what },
+        Some(last) => StoreError::corrupt(&last.path, last.offset(next), what),
+        None => StoreError::corrupt(dir, 0, what),
     }
 }
 
@@ -285,11 +293,14 @@ fn bad(segment: &Segment, offset: u64, bytes: &[u8], what: &'static str) -> Bad 
     }
 }
 
-/// Whether some sector holds only zeros of `bytes`, which begin at `offset`. The parts of a record in two
+/// Returns true when some sector holds only zeros of `bytes`, which begin at `offset`. The parts of a record in two
 /// sectors are at least 16 bytes long, and no such part of a position is all zeros.
 fn has_empty_sector(offset: u64, bytes: &[u8]) -> bool {
     let first = ((SECTOR - offset % SECTOR) as usize).min(bytes.len());
     let (head, tail) = bytes.split_at(first);
-    let empty = |part: &[u8]| !part.is_empty() && part.iter().all(|byte| *byte == 0);
-    empty(head) || empty(tail)
+    is_empty_part(head) || is_empty_part(tail)
+}
+
+fn is_empty_part(part: &[u8]) -> bool {
+    !part.is_empty() && part.iter().all(|byte| *byte == 0)
 }

@@ -22,19 +22,19 @@ const EMERGENCY: u8 = 8;
 const OWN_TIME: u8 = 16;
 const UUID: u8 = 32;
 
-/// What a record says.
+/// Content of a record.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Record<'a> {
-    /// The vehicle in `slot`, whose id has `hash`, was seen. The hash tells whose the position is even where
-    /// the definition of the slot was lost, so that no position is ever given to another vehicle.
+    /// The vehicle in `slot`, whose id has `hash`, has a new sighting. The hash names the vehicle even where the
+    /// definition of the slot was lost, so that no position is ever given to another one.
     Position { order: OrderNumber, slot: u32, hash: u64, sighting: Sighting },
     /// From here on `slot` is this vehicle. Has the order number of the position that follows.
     Define { order: OrderNumber, slot: u32, key: Key<'a> },
-    /// `slot` is free again. Names the vehicle, so that history can tell whose the positions before were.
+    /// `slot` is free again. Names the vehicle, so that history can tell the vehicle of the positions before.
     Remove { order: OrderNumber, slot: u32, key: Key<'a> },
     /// Every record before the record `upto` had been synced when this one was written.
     Synced { upto: u64 },
-    /// Stands where `repair` found what could not be read.
+    /// Replaces a record that `repair` could not read.
     Void,
 }
 
@@ -44,7 +44,7 @@ impl Record<'_> {
     pub(crate) fn change(&self) -> Option<OrderNumber> {
         match self {
             Record::Position { order, .. } | Record::Remove { order, .. } => Some(*order),
-            // A definition without its position changes nothing.
+            // A definition shares the number of its position: torn between the two, the log lacks that change.
             Record::Define { .. } | Record::Synced { .. } | Record::Void => None,
         }
     }
@@ -67,6 +67,7 @@ pub(crate) fn encode(record: &Record<'_>, index: u64, out: &mut Vec<u8>) {
         }
         Record::Void => bytes[4] = VOID,
     }
+    // Over the order number too, so that a damaged one is no number at all.
     let sum = checksum(&bytes, index);
     put(&mut bytes, 0, sum.to_le_bytes());
     out.extend_from_slice(&bytes);
@@ -105,7 +106,7 @@ fn checksum(bytes: &[u8; LEN], index: u64) -> u32 {
 /// hash.
 pub(crate) const FIELDS: usize = 64;
 
-/// The fields of a position, with the length of the id that is to follow them.
+/// Returns the fields of a position, with the length of the id that is to follow them.
 pub(crate) fn fields(slot: u32, key: Key<'_>, sighting: &Sighting) -> [u8; FIELDS] {
     let mut bytes = [0; LEN];
     put_position(&mut bytes, slot, 0, sighting);
@@ -119,7 +120,7 @@ pub(crate) fn fields(slot: u32, key: Key<'_>, sighting: &Sighting) -> [u8; FIELD
     fields
 }
 
-/// The slot, the length of the id, whether it is a UUID, and the sighting.
+/// Returns slot, length of the id, true if the id is a UUID, and the sighting.
 pub(crate) fn from_fields(fields: &[u8; FIELDS]) -> Option<(u32, usize, bool, Sighting)> {
     let mut bytes = [0; LEN];
     bytes[4..12].copy_from_slice(&fields[..8]);
@@ -144,28 +145,35 @@ fn put_position(bytes: &mut [u8; LEN], slot: u32, hash: u64, sighting: &Sighting
 }
 
 fn get_sighting(bytes: &[u8; LEN]) -> Option<Sighting> {
-    let flag = |flag: u8| bytes[5] & flag != 0;
-    let (lat, lon) = (f64::from_le_bytes(get(bytes, 16)), f64::from_le_bytes(get(bytes, 24)));
+    let lat = f64::from_le_bytes(get(bytes, 16));
+    let lon = f64::from_le_bytes(get(bytes, 24));
     Some(Sighting {
         position: Position::new(lat, lon).ok()?,
         event_time_ms: i64::from_le_bytes(get(bytes, 32)),
         receive_time_ms: i64::from_le_bytes(get(bytes, 40)),
         receive_seq: u64::from_le_bytes(get(bytes, 48)),
-        seq: flag(HAS_SEQ).then(|| u64::from_le_bytes(get(bytes, 56))),
-        speed_mps: flag(HAS_SPEED).then(|| f32::from_le_bytes(get(bytes, 68))),
-        heading_deg: flag(HAS_HEADING).then(|| f32::from_le_bytes(get(bytes, 64))),
-        emergency: flag(EMERGENCY),
-        own_time: flag(OWN_TIME),
+        seq: has(bytes, HAS_SEQ).then(|| u64::from_le_bytes(get(bytes, 56))),
+        speed_mps: has(bytes, HAS_SPEED).then(|| f32::from_le_bytes(get(bytes, 68))),
+        heading_deg: has(bytes, HAS_HEADING).then(|| f32::from_le_bytes(get(bytes, 64))),
+        emergency: has(bytes, EMERGENCY),
+        own_time: has(bytes, OWN_TIME),
     })
 }
 
+fn has(bytes: &[u8; LEN], flag: u8) -> bool {
+    bytes[5] & flag != 0
+}
+
 fn flags(sighting: &Sighting) -> u8 {
-    let flag = |set: bool, flag: u8| if set { flag } else { 0 };
-    flag(sighting.seq.is_some(), HAS_SEQ)
-        | flag(sighting.speed_mps.is_some(), HAS_SPEED)
-        | flag(sighting.heading_deg.is_some(), HAS_HEADING)
-        | flag(sighting.emergency, EMERGENCY)
-        | flag(sighting.own_time, OWN_TIME)
+    flag_if(sighting.seq.is_some(), HAS_SEQ)
+        | flag_if(sighting.speed_mps.is_some(), HAS_SPEED)
+        | flag_if(sighting.heading_deg.is_some(), HAS_HEADING)
+        | flag_if(sighting.emergency, EMERGENCY)
+        | flag_if(sighting.own_time, OWN_TIME)
+}
+
+fn flag_if(set: bool, flag: u8) -> u8 {
+    if set { flag } else { 0 }
 }
 
 fn put_key(bytes: &mut [u8; LEN], kind: u8, order: OrderNumber, slot: u32, key: Key<'_>) {
@@ -187,7 +195,7 @@ fn get_key(bytes: &[u8; LEN]) -> Option<Key<'_>> {
     key(bytes[16..].get(..usize::from(bytes[6]))?, bytes[5] & UUID != 0)
 }
 
-/// The key that was written as `id`.
+/// Returns the key that was written as `id`.
 pub(crate) fn key(id: &[u8], uuid: bool) -> Option<Key<'_>> {
     if uuid { Some(Key::Uuid(id.try_into().ok()?)) } else { Some(Key::Text(str::from_utf8(id).ok()?)) }
 }

@@ -1,7 +1,7 @@
-//! One file of the log: its name, its header, and where its records lie.
+//! One file of the log: its name, its header, and the offsets of its records.
 //!
-//! A segment is named by the number of its first record, and its header is as long as a record. So a record's
-//! number gives its file and offset, and a missing file shows as a gap between names.
+//! A segment is named by the index of its first record, and its header is as long as a record. So a record's index
+//! gives its file and offset, and a missing file shows as a gap between names.
 
 use super::LogPosition;
 use super::record::LEN;
@@ -11,7 +11,7 @@ use crate::disk::Disk;
 use crate::error::{Doing, StoreError};
 use std::path::{Path, PathBuf};
 
-/// The newest format this version reads and the one it writes.
+/// The one format that this version reads and writes.
 pub(crate) const VERSION: u32 = 2;
 
 const MAGIC: [u8; 8] = *b"VAGNLOG\n";
@@ -30,7 +30,7 @@ impl Segment {
         Segment { start, path: start.file(dir, EXTENSION) }
     }
 
-    /// The segments in `dir`, oldest first.
+    /// Returns the segments in `dir`, oldest first.
     pub(crate) fn list(disk: &dyn Disk, dir: &Path) -> Result<Vec<Segment>, StoreError> {
         let names = disk.list(dir).doing("list", dir)?;
         let starts = names.iter().filter_map(|name| LogPosition::of_name(name, EXTENSION));
@@ -50,30 +50,29 @@ impl Segment {
     }
 }
 
-/// What a segment says of itself and of all that was written before it.
+/// Header of a segment: about itself and about all that was written before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Header {
+pub(crate) struct SegmentHeader {
     pub(crate) partition: u32,
     pub(crate) start: LogPosition,
-    /// The latest stamps before this segment: they tell when the segment before has aged out, without reading
-    /// it.
+    /// Latest stamps before this segment: they tell when the segment before has aged out, without reading it.
     pub(crate) stamps: Stamps,
     /// All records before this one had been synced when the segment was begun.
     pub(crate) synced: u64,
 }
 
-/// Why bytes are no header of the segment they stand in.
+/// Reason why bytes are no header of the segment in which they stand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum NoHeader {
     /// They were never written as a header.
     Bad,
-    /// They are a header of another partition or place.
+    /// They are a header of another partition or position.
     Misplaced,
     /// They were written by a version with another format.
     OtherFormat(u32),
 }
 
-impl Header {
+impl SegmentHeader {
     pub(crate) fn encode(&self) -> [u8; LEN] {
         let mut bytes = [0; LEN];
         bytes[..8].copy_from_slice(&MAGIC);
@@ -91,20 +90,22 @@ impl Header {
 
     /// Reads the header of the segment of `partition` that begins at `start`. Magic, version and checksum keep their places
     /// in every version, so a damaged version is not taken for another one.
-    pub(crate) fn decode(bytes: &[u8; LEN], partition: u32, start: LogPosition) -> Result<Header, NoHeader> {
-        let u32_at = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().expect("4 bytes"));
-        let u64_at = |at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().expect("8 bytes"));
-        if bytes[..8] != MAGIC || u32_at(76) != crc32c::crc32c(&bytes[..76]) {
+    pub(crate) fn decode(
+        bytes: &[u8; LEN],
+        partition: u32,
+        start: LogPosition,
+    ) -> Result<SegmentHeader, NoHeader> {
+        if bytes[..8] != MAGIC || u32_at(bytes, 76) != crc32c::crc32c(&bytes[..76]) {
             return Err(NoHeader::Bad);
         }
-        if u32_at(8) != VERSION {
-            return Err(NoHeader::OtherFormat(u32_at(8)));
+        if u32_at(bytes, 8) != VERSION {
+            return Err(NoHeader::OtherFormat(u32_at(bytes, 8)));
         }
-        let header = Header {
-            partition: u32_at(12),
-            start: LogPosition { record: u64_at(16), order: OrderNumber(u64_at(48)) },
-            stamps: Stamps { receive_time_ms: u64_at(24) as i64, receive_seq: u64_at(32) },
-            synced: u64_at(40),
+        let header = SegmentHeader {
+            partition: u32_at(bytes, 12),
+            start: LogPosition { record: u64_at(bytes, 16), order: OrderNumber(u64_at(bytes, 48)) },
+            stamps: Stamps { receive_time_ms: u64_at(bytes, 24) as i64, receive_seq: u64_at(bytes, 32) },
+            synced: u64_at(bytes, 40),
         };
         if header.partition == partition && header.start == start {
             Ok(header)
@@ -114,13 +115,21 @@ impl Header {
     }
 }
 
+pub(crate) fn u32_at(bytes: &[u8], at: usize) -> u32 {
+    u32::from_le_bytes(bytes[at..at + 4].try_into().expect("4 bytes"))
+}
+
+pub(crate) fn u64_at(bytes: &[u8], at: usize) -> u64 {
+    u64::from_le_bytes(bytes[at..at + 8].try_into().expect("8 bytes"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     const START: LogPosition = LogPosition { record: 1000, order: OrderNumber(1 << 60) };
 
-    const HEADER: Header = Header {
+    const HEADER: SegmentHeader = SegmentHeader {
         partition: 3,
         start: START,
         stamps: Stamps { receive_time_ms: -5, receive_seq: u64::MAX },
@@ -130,21 +139,21 @@ mod tests {
     #[test]
     fn reads_back_its_own_header_only() {
         let mut bytes = HEADER.encode();
-        assert_eq!(Header::decode(&bytes, 3, START), Ok(HEADER));
-        assert_eq!(Header::decode(&bytes, 2, START), Err(NoHeader::Misplaced));
+        assert_eq!(SegmentHeader::decode(&bytes, 3, START), Ok(HEADER));
+        assert_eq!(SegmentHeader::decode(&bytes, 2, START), Err(NoHeader::Misplaced));
         for elsewhere in [LogPosition { record: 0, ..START }, LogPosition { order: OrderNumber(0), ..START }]
         {
-            assert_eq!(Header::decode(&bytes, 3, elsewhere), Err(NoHeader::Misplaced));
+            assert_eq!(SegmentHeader::decode(&bytes, 3, elsewhere), Err(NoHeader::Misplaced));
         }
         bytes[9] ^= 1;
         assert_eq!(
-            Header::decode(&bytes, 3, START),
+            SegmentHeader::decode(&bytes, 3, START),
             Err(NoHeader::Bad),
             "damage is not taken for another format"
         );
         let sum = crc32c::crc32c(&bytes[..76]);
         bytes[76..].copy_from_slice(&sum.to_le_bytes());
-        assert_eq!(Header::decode(&bytes, 3, START), Err(NoHeader::OtherFormat(258)));
+        assert_eq!(SegmentHeader::decode(&bytes, 3, START), Err(NoHeader::OtherFormat(258)));
     }
 
     #[test]

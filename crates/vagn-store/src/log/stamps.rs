@@ -1,25 +1,25 @@
-//! How far the doors' stamps have come.
+//! The latest stamps of the doors.
 
 use crate::Sighting;
 
-/// The latest stamps in the log, so that after a restart the doors go on behind them.
+/// Latest stamps in the log, so that after a restart the doors go on behind them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Stamps {
     /// Latest receive time, ms since 1970.
     pub(crate) receive_time_ms: i64,
-    /// Highest receive sequence.
+    /// Highest receive sequence of all.
     pub(crate) receive_seq: u64,
 }
 
 impl Stamps {
-    /// Nothing was ever stored.
+    /// Stamps of a partition that never stored anything.
     pub(crate) const NOTHING: Stamps = Stamps { receive_time_ms: i64::MIN, receive_seq: 0 };
 
     pub(crate) fn of(sighting: &Sighting) -> Stamps {
         Stamps { receive_time_ms: sighting.receive_time_ms, receive_seq: sighting.receive_seq }
     }
 
-    pub(crate) fn note(&mut self, other: Stamps) {
+    pub(crate) fn merge(&mut self, other: Stamps) {
         self.receive_time_ms = self.receive_time_ms.max(other.receive_time_ms);
         self.receive_seq = self.receive_seq.max(other.receive_seq);
     }

@@ -2,7 +2,7 @@
 
 use super::LogPosition;
 use super::record::{self, Record};
-use super::segment::{Header, Segment};
+use super::segment::{Segment, SegmentHeader};
 use super::stamps::Stamps;
 use crate::OrderNumber;
 use crate::disk::{Disk, DiskFile};
@@ -24,9 +24,10 @@ pub(crate) struct LogWriter {
     buffer: Vec<u8>,
     /// Behind the last record in `buffer`.
     buffered: LogPosition,
-    /// Order number of the next change. A batch that is not written keeps its numbers, so that none is given twice.
+    /// Order number of the next change. Those of a batch that could not be written are skipped, so that none is given
+    /// twice.
     next_order: OrderNumber,
-    /// What the last [`Record::Synced`] said.
+    /// Content of the last [`Record::Synced`].
     marked: u64,
     stamps: Stamps,
 }
@@ -37,7 +38,7 @@ pub(crate) struct Closed {
     pub(crate) segment: Segment,
     /// Index behind its last record.
     pub(crate) end: u64,
-    /// No record in it was received later, ms since 1970.
+    /// Latest receive time in it and before, ms since 1970.
     pub(crate) receive_time_ms: i64,
 }
 
@@ -53,7 +54,7 @@ impl LogWriter {
         stamps: Stamps,
     ) -> Result<LogWriter, StoreError> {
         let segment = Segment::new(&shared.dir, LogPosition { order: first, ..end });
-        let header = Header { partition: shared.partition, start: segment.start, stamps, synced: 0 };
+        let header = SegmentHeader { partition: shared.partition, start: segment.start, stamps, synced: 0 };
         let file = create(&*shared.disk, &segment, &header)?;
         shared.written(end);
         shared.began(file.clone());
@@ -79,7 +80,7 @@ impl LogWriter {
             self.mark();
         }
         if let Record::Position { sighting, .. } = record {
-            self.stamps.note(Stamps::of(sighting));
+            self.stamps.merge(Stamps::of(sighting));
         }
         if let Some(order) = record.change() {
             debug_assert!(order >= self.next_order, "order numbers rise");
@@ -90,7 +91,7 @@ impl LogWriter {
         self.buffered.record += 1;
     }
 
-    /// Says at the beginning of a batch how far the log had been synced, if that is news.
+    /// Records at the beginning of a batch how far the log is synced, if that has changed.
     pub(crate) fn mark(&mut self) {
         let upto = self.shared.durable_record();
         if upto > self.marked {
@@ -100,8 +101,8 @@ impl LogWriter {
         }
     }
 
-    /// Writes the batch. When the disk has no room nothing of it is left, and writing can go on later; any
-    /// other error stops the partition for good.
+    /// Writes the batch, and returns the order number behind the last change of the log. When the disk has no room nothing
+    /// of the batch is left, and the next one can be written; any other error stops the partition for good.
     pub(crate) fn commit(&mut self) -> Result<OrderNumber, StoreError> {
         if !self.buffer.is_empty() {
             let done = self.append();
@@ -110,6 +111,7 @@ impl LogWriter {
                 self.buffered = self.end;
                 return Err(self.give_up(err));
             }
+            // Only now: until the write has succeeded, syncs and readers must not count on it.
             self.end = self.buffered;
             self.shared.written(self.end);
         }
@@ -118,6 +120,7 @@ impl LogWriter {
 
     fn append(&mut self) -> Result<(), StoreError> {
         let size = self.segment.offset(self.end.record) + self.buffer.len() as u64;
+        // Before the batch, which is never divided: it is one write.
         if size > self.segment_bytes || !self.segment.spans(self.buffered.order) {
             self.rotate()?;
         }
@@ -132,7 +135,7 @@ impl LogWriter {
         // No change of the batch to come has a lower number, nor one before the first of this writer.
         let order = self.end.order.max(self.segment.start.order);
         let segment = Segment::new(&self.shared.dir, LogPosition { order, ..self.end });
-        let header = Header {
+        let header = SegmentHeader {
             partition: self.shared.partition,
             start: segment.start,
             stamps: self.stamps,
@@ -141,12 +144,15 @@ impl LogWriter {
         self.file = create(&*self.shared.disk, &segment, &header)?;
         let segment = std::mem::replace(&mut self.segment, segment);
         let receive_time_ms = self.stamps.receive_time_ms;
+        // The old file is not synced here: the writer must not wait for the disk. The syncer still has it.
         self.closed.push(Closed { segment, end: self.end.record, receive_time_ms });
         self.shared.began(self.file.clone());
         Ok(())
     }
 
     fn give_up(&self, err: StoreError) -> StoreError {
+        // After a lack of room a part of the batch may be there. Once it is cut off the log is as it was; after any other
+        // error the end of the file is unknown.
         let whole = self.segment.offset(self.end.record);
         if err.is_no_room() && self.file.truncate(whole).is_ok() {
             return err;
@@ -165,36 +171,43 @@ impl LogWriter {
         self.next_order
     }
 
-    /// Gives up the oldest segments, those that end at or before `covered` and whose records were all
-    /// received before `before_ms`.
+    /// Gives up the oldest segments: those that end at or before the record `covered` and were all received before
+    /// `before_ms`.
     pub(crate) fn retire(&mut self, covered: u64, before_ms: i64) -> impl Iterator<Item = Segment> {
-        let old = |closed: &Closed| closed.end <= covered && closed.receive_time_ms < before_ms;
-        let count = self.closed.iter().take_while(|closed| old(closed)).count();
+        let old = self.closed.iter().take_while(|closed| {
+            // All of it: a segment in the middle of which history or recovery begins stays.
+            closed.end <= covered && closed.receive_time_ms < before_ms
+        });
+        let count = old.count();
         self.closed.drain(..count).map(|closed| closed.segment)
     }
 
-    /// Bytes of all segments.
+    /// Returns the bytes of all segments.
     pub(crate) fn bytes(&self) -> u64 {
         let closed = self.closed.iter().map(|closed| closed.segment.offset(closed.end));
         closed.sum::<u64>() + self.segment.offset(self.end.record)
     }
 
-    pub(crate) fn note(&mut self, stamps: Stamps) {
-        self.stamps.note(stamps);
+    pub(crate) fn merge_stamps(&mut self, stamps: Stamps) {
+        self.stamps.merge(stamps);
     }
 
-    /// The latest stamps written.
+    /// Returns the latest stamps written.
     pub(crate) fn stamps(&self) -> Stamps {
         self.stamps
     }
 }
 
 /// Creates a segment; leaves none behind when its header does not fit.
-fn create(disk: &dyn Disk, segment: &Segment, header: &Header) -> Result<Arc<dyn DiskFile>, StoreError> {
+fn create(
+    disk: &dyn Disk,
+    segment: &Segment,
+    header: &SegmentHeader,
+) -> Result<Arc<dyn DiskFile>, StoreError> {
     let file = disk.create(&segment.path).doing("create", &segment.path)?;
     if let Err(err) = file.append(&header.encode()).doing("write", &segment.path) {
-        // The error that is told is the first one; a file left over is empty and replaced by the next try.
-        drop(disk.remove(&segment.path));
+        // The error that is reported is the first one; a file left over is replaced by the next try.
+        let _removed = disk.remove(&segment.path);
         return Err(err);
     }
     Ok(file)

@@ -9,35 +9,34 @@ use crate::snapshot::writer::SnapshotWriter;
 use crate::syncer::{Health, Shared};
 use crate::vehicle::VehicleIdBuf;
 
-/// The snapshot before the newest is kept to fall back to, with the log since then, unless that is longer
-/// than so many times what makes a snapshot due: after a burst that the syncer could not follow, space counts
-/// for more.
+/// The snapshot before the newest is kept to fall back to, with the log since then, unless that is longer than this many
+/// times the records that make a snapshot due: after a burst that the syncer could not follow, space counts for more.
 const FALLBACK_MAX: u64 = 4;
 
-/// A snapshot is due after this time at the latest if there is anything new, so that records of a quiet fleet
-/// can age out too, ms.
+/// A snapshot is due after this time at the latest if there are new records, ms: segments go only once a snapshot stands
+/// for them, and those of a quiet fleet have to age out too.
 const SNAPSHOT_PAUSE_MIN_MS: i64 = 3_600_000;
 
 /// A vehicle is forgotten at most this late, ms.
 const FORGET_PAUSE_MAX_MS: i64 = 3_600_000;
 
-/// What a call of [`Partition::housekeep`] did.
+/// Result of a call of [`Partition::housekeep`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Housekept {
     /// There is more to do now.
     pub more: bool,
-    /// Vehicles forgotten because nothing was heard of them for too long.
+    /// Vehicles forgotten because they sent nothing for too long.
     pub forgotten: usize,
     /// Segments and snapshots given up; the syncer removes them.
     pub removed: usize,
 }
 
-/// What is under way.
+/// Housekeeping of a partition, as far as it is under way.
 pub(super) struct Housekeeper {
-    /// Snapshots in their place, oldest first.
+    /// Snapshots under their names, oldest first.
     snapshots: Vec<Snapshot>,
     writing: Option<SnapshotWriter>,
-    /// Position of a snapshot that the syncer has yet to put in its place.
+    /// Position of a snapshot that the syncer has yet to put under its name.
     waiting: Option<LogPosition>,
     last_snapshot_ms: i64,
     /// The next slot to look at for vehicles to forget, while that is under way.
@@ -57,11 +56,12 @@ impl Housekeeper {
         }
     }
 
-    /// Position from which on the log is needed to recover; what is before is history. `keep` bounds the log
+    /// Returns the record from which on the log is needed to recover; those before are history. `keep` bounds the records
     /// kept for a fall-back.
     fn needed(&self, end: u64, keep: u64) -> u64 {
         let fallback =
             self.snapshots.len().checked_sub(2).map_or(0, |before| self.snapshots[before].position.record);
+        // With one snapshot the log is kept from its beginning on, as if the one before were empty.
         if end - fallback <= keep { fallback } else { self.newest() }
     }
 
@@ -77,6 +77,7 @@ impl Housekeeper {
 }
 
 pub(super) fn housekeep(partition: &mut Partition, now_ms: i64) -> Result<Housekept, StoreError> {
+    // Also without writes: the partition goes on by itself once there is space again.
     match partition.measure_space() {
         Err(StoreError::Full { .. }) | Ok(()) => {}
         Err(err) => return Err(err),
@@ -87,10 +88,10 @@ pub(super) fn housekeep(partition: &mut Partition, now_ms: i64) -> Result<Housek
     Ok(Housekept { more: snapshot_goes_on || forget_goes_on, forgotten, removed })
 }
 
-/// Hands to the syncer what need not be kept any longer.
+/// Hands files to the syncer that need not be kept any longer.
 fn retire(partition: &mut Partition, now_ms: i64) -> usize {
     let housekeeper = &mut partition.housekeeper;
-    if let Some(position) = partition.shared.placed() {
+    if let Some(position) = partition.shared.named() {
         housekeeper.waiting = None;
         housekeeper.snapshots.push(Snapshot::new(&partition.shared.dir, position));
     }
@@ -102,18 +103,19 @@ fn retire(partition: &mut Partition, now_ms: i64) -> usize {
     let segments = partition.log.retire(needed, before_ms).map(|segment| segment.path);
     let removed: Vec<_> = snapshots.chain(segments).collect();
     let count = removed.len();
-    removed.into_iter().for_each(|path| partition.shared.remove(path));
+    for path in removed {
+        partition.shared.remove(path);
+    }
     count
 }
 
-/// Records received before this time are no longer history.
+/// Returns the time before which received records are no longer history.
 fn kept_from(history_keep_ms: i64, now_ms: i64) -> i64 {
     // Without history, a clock that stands still or goes back must not keep anything either.
     if history_keep_ms == 0 { i64::MAX } else { now_ms.saturating_sub(history_keep_ms) }
 }
 
-/// Begins a snapshot when one is due, or writes a slice of the one under way. Gives whether there is more to
-/// write.
+/// Begins a snapshot when one is due, or writes a slice of the one under way. Returns true when there is more to write.
 fn snapshot(partition: &mut Partition, now_ms: i64) -> Result<bool, StoreError> {
     if partition.housekeeper.writing.is_none() {
         if !snapshot_due(partition, now_ms) {
@@ -130,7 +132,7 @@ fn snapshot(partition: &mut Partition, now_ms: i64) -> Result<bool, StoreError> 
     }
 }
 
-/// Records since the last snapshot that make the next one due.
+/// Returns the number of records since the last snapshot that makes the next one due.
 fn due_after(partition: &Partition) -> u64 {
     let vehicles = partition.index.look(|index| index.len()) as u64;
     partition.settings.snapshot_records.max(2 * vehicles)
@@ -139,6 +141,7 @@ fn due_after(partition: &Partition) -> u64 {
 fn snapshot_due(partition: &Partition, now_ms: i64) -> bool {
     let housekeeper = &partition.housekeeper;
     let records = partition.log.end().record - housekeeper.newest();
+    // One at a time: a second one could overtake the first at the syncer.
     if housekeeper.waiting.is_some() || records == 0 || partition.health() == Health::Full {
         return false;
     }
@@ -146,7 +149,7 @@ fn snapshot_due(partition: &Partition, now_ms: i64) -> bool {
     records >= due_after(partition) || now_ms.saturating_sub(housekeeper.last_snapshot_ms) >= pause_ms
 }
 
-/// Writes a snapshot to its end; the syncer has yet to put it in its place.
+/// Writes a snapshot to its end; the syncer has yet to put it under its name.
 pub(super) fn snapshot_now(partition: &mut Partition) -> Result<(), StoreError> {
     while write_snapshot(partition)? {}
     Ok(())
@@ -164,13 +167,14 @@ fn write_snapshot(partition: &mut Partition) -> Result<bool, StoreError> {
         return Ok(false);
     };
     let slice = partition.settings.slice.max(1);
-    partition.index.look(|index| writer.take(from.saturating_add(slice), index.slots(from, slice)));
+    partition.index.look(|index| writer.add(from.saturating_add(slice), index.slots(from, slice)));
+    // Outside the lock: readers wait for the copy of a slice and never for the disk.
     let written = writer.write();
     partition.housekeeper.writing = Some(writer);
     written.map(|()| true)
 }
 
-/// A new segment begins with the snapshot, so that the ones before can go whole.
+/// Begins a new segment with the snapshot, so that the ones before can go as a whole.
 fn begin_snapshot(partition: &mut Partition) -> Result<SnapshotWriter, StoreError> {
     partition.log.rotate()?;
     let slot_end = partition.index.look(|index| index.slots_end());
@@ -179,7 +183,7 @@ fn begin_snapshot(partition: &mut Partition) -> Result<SnapshotWriter, StoreErro
     SnapshotWriter::begin(&**disk, dir, *partition, position, slot_end)
 }
 
-/// Gives up a snapshot for which there is no room; what was written of it goes.
+/// Gives up a snapshot for which there is no room, and removes the part that was written.
 fn abandon_snapshot(partition: &mut Partition) {
     partition.shared.set_full(true);
     if let Some(writer) = partition.housekeeper.writing.take() {
@@ -187,8 +191,8 @@ fn abandon_snapshot(partition: &mut Partition) {
     }
 }
 
-/// Forgets vehicles of which nothing was heard for too long, among the next slots. Gives how many, and
-/// whether there are more slots to look at.
+/// Forgets vehicles that sent nothing for too long, among the next slots. Returns how many, and true when there are more
+/// slots to look at.
 fn forget(partition: &mut Partition, now_ms: i64) -> Result<(usize, bool), StoreError> {
     let forget_after_ms = partition.settings.forget_after_ms;
     if partition.housekeeper.forget_from.is_none() && now_ms >= partition.housekeeper.next_forget_ms {
@@ -203,6 +207,7 @@ fn forget(partition: &mut Partition, now_ms: i64) -> Result<(usize, bool), Store
         let order = partition.log.next_order();
         partition.log.push(&Record::Remove { order, slot: *slot, key: id.key() });
     }
+    // Log before index here too: a vehicle that is forgotten only in the index would be back after a restart.
     partition.commit()?;
     partition.index.change(|index| {
         for (slot, _) in &silent {

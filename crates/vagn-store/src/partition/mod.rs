@@ -30,7 +30,7 @@ use recovery::{Recovered, Steps, recover};
 use std::path::Path;
 use std::sync::{Arc, Weak};
 
-/// The free space is looked at after so many bytes, rarely enough to cost nothing.
+/// Bytes after which the free space is measured again: rarely enough to cost nothing.
 const SPACE_CHECK_BYTES: u64 = 4 << 20;
 
 /// The single writer of one partition.
@@ -45,15 +45,15 @@ pub struct Partition {
     space_checked: u64,
 }
 
-/// What a write did.
+/// Result of a write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Written {
     /// Order number behind the last change of the log: what was written is durable once [`Syncer::durable`] says so
     /// of all before this number.
     pub end: OrderNumber,
-    /// How many updates were stored.
+    /// Number of updates that were stored.
     pub stored: usize,
-    /// How many of these brought a vehicle that was not known.
+    /// Number of these that brought a vehicle that was not known.
     pub new_vehicles: usize,
 }
 
@@ -62,8 +62,7 @@ impl Partition {
     /// write. Blocks; partitions may be opened beside each other. `now_ms` is the time now, ms since 1970.
     ///
     /// # Errors
-    /// [`StoreError::Corrupt`] names the file and the offset of what cannot be read though no crash explains
-    /// it. [`StoreError::Format`] when a later version wrote it, [`StoreError::Io`] when the disk refuses.
+    /// [`StoreError::Corrupt`] names file and offset of a part that cannot be read though no crash explains it. [`StoreError::Format`] when another version wrote it, [`StoreError::Io`] when the disk refuses.
     pub fn open(
         disk: Arc<dyn Disk>,
         dir: &Path,
@@ -94,7 +93,7 @@ impl Partition {
         let first = claim(&*disk, dir, end.order.max(lowest), now_ms)?;
         let log =
             LogWriter::start(shared.clone(), settings.segment_bytes, closed, end, first, table.stamps())?;
-        // Whoever is there stays, even if the bound was lowered.
+        // Known vehicles stay, even if the bound was lowered.
         let max_vehicles = settings.max_vehicles.max(recovery.vehicles as usize);
         let mut steps = Steps::new(number, Phase::Index, progress);
         let index = table.into_index(max_vehicles, settings.hash_seed, || steps.step());
@@ -111,7 +110,7 @@ impl Partition {
     }
 
     /// Writes the updates to the log, in one system call, and then shows those that are stored to readers.
-    /// `fates` is refilled with what became of each. Not yet durable: see [`Partition::syncer`].
+    /// `fates` is refilled with the fate of each. Not yet durable: see [`Partition::syncer`].
     ///
     /// # Errors
     /// All updates are [`Fate::Failed`] then and nothing has changed. [`StoreError::Full`] ends when there is
@@ -131,7 +130,9 @@ impl Partition {
     fn try_write(&mut self, updates: &Updates) -> Result<Written, StoreError> {
         self.check_space().map_err(|err| self.refuse(err))?;
         self.index.plan(updates, &mut self.plan);
-        let (mut stored, mut new_vehicles) = (0, 0);
+        let mut stored = 0;
+        let mut new_vehicles = 0;
+        // Stale and repeated reports are not in the log: recovery has nothing to judge.
         for (update, planned) in self.plan.stored(updates) {
             let order = self.log.next_order();
             if planned.new_vehicle {
@@ -147,11 +148,12 @@ impl Partition {
             new_vehicles += usize::from(planned.new_vehicle);
         }
         let end = self.commit()?;
+        // Last: a write that failed is never shown, and whatever is shown is in the log.
         self.index.show(updates, &self.plan);
         Ok(Written { end, stored, new_vehicles })
     }
 
-    /// Forgets a vehicle; false when there is none of that id. Not yet durable.
+    /// Forgets a vehicle; returns false when there is none of that id. Not yet durable.
     ///
     /// # Errors
     /// As [`Partition::write`], except that a lack of free space does not forbid it.
@@ -164,8 +166,8 @@ impl Partition {
         Ok(self.index.change(|index| index.remove_slot(slot)))
     }
 
-    /// A little of the work that is not urgent: a slice of a snapshot, of the search for vehicles to forget,
-    /// files to remove. To be called every second or so, and again soon when it says that there is more.
+    /// Does a little of the work that is not urgent: a slice of a snapshot or of the search for vehicles to forget, files
+    /// to remove. To be called every second or so, and again soon when it reports that there is more.
     ///
     /// # Errors
     /// As [`Partition::write`].
@@ -175,48 +177,48 @@ impl Partition {
         housekeeping::housekeep(self, now_ms)
     }
 
-    /// Writes a whole snapshot, and puts it in its place.
+    /// Writes a whole snapshot, and puts it under its name.
     pub(crate) fn snapshot(&mut self) -> Result<(), StoreError> {
         housekeeping::snapshot_now(self)?;
         self.syncer().tidy()
     }
 
-    /// What takes the files away from this writer, from wherever it may hang.
+    /// Returns the handle by which a successor takes the files away from this writer, even where its thread hangs.
     pub(crate) fn fence(&self) -> Weak<Shared> {
         Arc::downgrade(&self.shared)
     }
 
-    /// Notes stamps that are in no record of this partition.
-    pub(crate) fn note(&mut self, stamps: Stamps) {
-        self.log.note(stamps);
+    /// Merges stamps that are in no record of this partition.
+    pub(crate) fn merge_stamps(&mut self, stamps: Stamps) {
+        self.log.merge_stamps(stamps);
     }
 
-    /// Reads the live index; works on beside the writer and after it.
+    /// Returns a reader of the live index, for use beside the writer and after it.
     pub fn reader(&self) -> Reader {
         self.index.reader()
     }
 
-    /// Makes durable what is written; for a thread of its own. It ends with the partition.
+    /// Returns a syncer, which makes durable what is written; for a thread of its own. It ends with the partition.
     pub fn syncer(&self) -> Syncer {
         Syncer::new(self.shared.clone())
     }
 
-    /// Whether it takes positions.
+    /// Tells if the partition takes positions.
     pub fn health(&self) -> Health {
         self.shared.health()
     }
 
-    /// Its number, counted from zero.
+    /// Returns the number of the partition, counted from zero.
     pub fn number(&self) -> u32 {
         self.shared.partition
     }
 
-    /// Bytes of log on the disk, history included.
+    /// Returns the bytes of log on the disk, history included.
     pub fn log_bytes(&self) -> u64 {
         self.log.bytes()
     }
 
-    /// Syncs everything and ends. Gives the order number behind the last change.
+    /// Syncs everything and ends. Returns the order number behind the last change.
     ///
     /// # Errors
     /// When the disk fails, now or before.
@@ -227,7 +229,7 @@ impl Partition {
         syncer.sync()
     }
 
-    /// Says in the log that it is synced, so that any later damage before is known for what it is.
+    /// Records in the log that it is synced, so that damage before this record is not taken for a torn end.
     fn say_synced(&mut self) -> Result<OrderNumber, StoreError> {
         let shared = self.shared.clone();
         let _work = shared.work()?;
@@ -255,7 +257,7 @@ impl Partition {
         StoreError::Full { dir, free_bytes: 0, floor_bytes: self.settings.free_floor_bytes }
     }
 
-    /// Looks at the free space when it is due, and always while there was too little.
+    /// Measures the free space when that is due, and at every call while there was too little.
     fn check_space(&mut self) -> Result<(), StoreError> {
         let due = (self.log.end().record - self.space_checked) * LEN as u64 >= SPACE_CHECK_BYTES;
         if due || self.shared.is_full() { self.measure_space() } else { Ok(()) }
@@ -274,14 +276,15 @@ impl Partition {
 }
 
 impl Drop for Partition {
-    /// From here on its syncers leave the files alone, so that the partition may be opened again at once.
+    /// From here on the syncers of this partition leave the files alone, so that the partition may be opened again at once.
     fn drop(&mut self) {
+        // Waits for a sync under way, which could else touch files of the next writer.
         self.shared.retire();
     }
 }
 
-/// The segments from before, each with what the next one says of it. Those with records from `needed` on were read and
-/// are due for a sync, since nothing tells whether they had one.
+/// Returns the segments from before, each with the stamps that the next one tells. Those with records from `needed` on
+/// were read and are due for a sync, since nothing tells that they had one.
 fn closed_segments(
     reader: &LogReader<'_>,
     needed: u64,
@@ -295,8 +298,8 @@ fn closed_segments(
         let next = segments.get(at + 1);
         let end = next.map_or(log_end.record, |next| next.start.record);
         if end == segment.start.record {
-            // Begun by a writer that then wrote nothing. The claim that follows syncs the directory: were this file back
-            // after a power cut, in front of records, its header might be missing.
+            // Begun by a writer that wrote nothing. It goes before the claim, which syncs the directory: if it came back
+            // after a power cut, without the header, it would stand in front of records and count as damage.
             reader.disk.remove(&segment.path).doing("remove", &segment.path)?;
             continue;
         }

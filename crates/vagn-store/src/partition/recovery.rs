@@ -1,6 +1,6 @@
 //! Opens a partition: the newest good snapshot, the log over it, then the index.
 
-use super::table::Table;
+use super::table::SlotTable;
 use crate::OrderNumber;
 use crate::error::{Doing, StoreError};
 use crate::log::LogPosition;
@@ -9,12 +9,12 @@ use crate::snapshot::Snapshot;
 use crate::snapshot::reader::SnapshotReader;
 use std::path::PathBuf;
 
-/// How far the recovery of a partition has come.
+/// Progress of the recovery of a partition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Progress {
-    /// Which partition.
+    /// Number of the partition.
     pub partition: u32,
-    /// What is being done.
+    /// Step that is under way.
     pub phase: Phase,
     /// Vehicles or records done in this phase.
     pub done: u64,
@@ -31,18 +31,18 @@ pub enum Phase {
     Index,
 }
 
-/// How a partition was recovered.
+/// Result of the recovery of a partition.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Recovery {
-    /// Vehicles there are.
+    /// Number of vehicles.
     pub vehicles: u64,
     /// Records read from the log over the snapshot.
     pub records: u64,
     /// Order number from which on the log was read over the snapshot it began with.
     pub snapshot: Option<OrderNumber>,
-    /// Snapshots that could not be read and were passed over.
+    /// Snapshots that could not be read, in whose stead an older one or the log was taken.
     pub bad_snapshots: Vec<PathBuf>,
-    /// The end of the log that was torn and is cut off now.
+    /// Torn end of the log, which is cut off now.
     pub cut: Option<Cut>,
     /// Positions of vehicles whose id was lost to damage and is not known; they are left out.
     pub orphans: u64,
@@ -54,12 +54,12 @@ pub struct Recovery {
     pub receive_seq: u64,
 }
 
-/// How often progress is told, in vehicles or records.
+/// Vehicles or records between two reports of progress.
 const STEP: u64 = 100_000;
 
 /// Everything that was read, before it becomes an index.
 pub(crate) struct Recovered {
-    pub(crate) table: Table,
+    pub(crate) table: SlotTable,
     pub(crate) recovery: Recovery,
     /// Snapshots that can be gone back to, oldest first.
     pub(crate) snapshots: Vec<Snapshot>,
@@ -67,10 +67,10 @@ pub(crate) struct Recovered {
     pub(crate) end: LogPosition,
 }
 
-/// Where the reading of the log begins.
+/// Snapshot over which the log is to be read.
 #[derive(Default)]
 struct Base {
-    table: Table,
+    table: SlotTable,
     snapshots: Vec<Snapshot>,
     bad_snapshots: Vec<PathBuf>,
     /// All before this position is known to have been synced.
@@ -86,7 +86,7 @@ pub(crate) fn recover(log: &LogReader<'_>, progress: &dyn Fn(Progress)) -> Resul
     replay(log, base, progress).map_err(|err| damage.unwrap_or(err))
 }
 
-/// What a crash left half-written.
+/// Removes the files that a crash left half-written.
 fn remove_unfinished(log: &LogReader<'_>) -> Result<(), StoreError> {
     let names = log.disk.list(log.dir).doing("list", log.dir)?;
     for name in names.iter().filter(|name| name.ends_with(".tmp")) {
@@ -96,7 +96,7 @@ fn remove_unfinished(log: &LogReader<'_>) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// The newest snapshot that can be read, or none; and what is wrong with the first one that cannot.
+/// Returns the newest snapshot that can be read, or none; and the damage of the newest that cannot.
 fn newest_snapshot(
     log: &LogReader<'_>,
     progress: &dyn Fn(Progress),
@@ -110,9 +110,10 @@ fn newest_snapshot(
         match load(log, snapshot, &mut base, progress) {
             Ok(()) => break,
             Err(err @ StoreError::Corrupt { .. }) => {
-                base.table = Table::default();
+                base.table = SlotTable::default();
                 base.bad_snapshots.push(snapshot.path.clone());
                 damage.get_or_insert(err);
+                // The older one reaches as far together with the log since then.
                 snapshots.pop();
             }
             Err(err) => return Err(err),
@@ -131,10 +132,10 @@ fn load(
     let reader = SnapshotReader::open(log.disk, snapshot, log.partition)?;
     let mut steps = Steps::new(log.partition, Phase::Snapshot, progress);
     let footer = reader.read(&mut |slot, key, sighting| {
-        base.table.place(slot, key, sighting);
+        base.table.set(slot, key, sighting);
         steps.step();
     })?;
-    base.table.note(footer.stamps);
+    base.table.merge_stamps(footer.stamps);
     base.synced = base.synced.max(footer.complete_at);
     Ok(())
 }
@@ -147,9 +148,10 @@ fn replay(log: &LogReader<'_>, base: Base, progress: &dyn Fn(Progress)) -> Resul
         table.apply(record);
         steps.step();
     })?;
-    table.settle();
-    table.note(end.stamps);
+    table.apply_pending();
+    table.merge_stamps(end.stamps);
     if let Some(cut) = &end.cut {
+        // Only after all of the log is read: damage further on must leave the files as they are.
         log.cut(cut)?;
     }
     let recovery = Recovery {
@@ -166,7 +168,7 @@ fn replay(log: &LogReader<'_>, base: Base, progress: &dyn Fn(Progress)) -> Resul
     Ok(Recovered { table, recovery, snapshots, end: end.position })
 }
 
-/// Counts, and tells of it now and then.
+/// Counts the steps of a phase, and reports progress now and then.
 pub(super) struct Steps<'a> {
     partition: u32,
     phase: Phase,

@@ -17,24 +17,23 @@ use std::collections::HashMap;
 /// Positions put off at once. More would push each other out of the nearest cache.
 const PENDING: usize = 32;
 
-/// What is known of each slot so far.
-pub(crate) struct Table {
-    /// A row is taken when its vehicle was seen.
+/// The vehicle in each slot, as far as it is read.
+pub(crate) struct SlotTable {
+    /// A row is taken when its vehicle has a position.
     rows: Rows,
     names: Names,
-    /// Of the names, see [`Key::hash`]; those of slots without name mean nothing.
+    /// Hashes of the names, see [`Key::hash`]; those of slots without name mean nothing.
     hashes: Chunked<u64>,
-    /// Positions read whose slots are on their way from memory: a log names them in no order a cache could
-    /// foresee.
+    /// Positions whose slots are on their way from memory: a log names slots in no order that a cache could foresee.
     pending: Vec<(u32, u64, Sighting)>,
     stamps: Stamps,
-    /// Positions of vehicles that nobody knows, by slot.
+    /// Number of positions of unknown vehicles, by slot.
     orphans: HashMap<u32, u64>,
 }
 
-impl Default for Table {
-    fn default() -> Table {
-        Table {
+impl Default for SlotTable {
+    fn default() -> SlotTable {
+        SlotTable {
             rows: Rows::new(),
             names: Names::new(),
             hashes: Chunked::new(),
@@ -45,25 +44,26 @@ impl Default for Table {
     }
 }
 
-impl Table {
-    /// A vehicle as a snapshot has it.
-    pub(crate) fn place(&mut self, slot: u32, key: Key<'_>, sighting: Sighting) {
+impl SlotTable {
+    /// Sets a vehicle as a snapshot has it.
+    pub(crate) fn set(&mut self, slot: u32, key: Key<'_>, sighting: Sighting) {
         self.define(slot, key, Row::new(&sighting));
     }
 
-    /// What a record of the log changes, once [`Table::settle`] is called.
+    /// Applies a record of the log. Positions are put off until [`SlotTable::apply_pending`].
     pub(crate) fn apply(&mut self, record: Record<'_>) {
         match record {
-            Record::Position { slot, hash, sighting, .. } => self.see_soon(slot, hash, sighting),
+            Record::Position { slot, hash, sighting, .. } => self.put_off(slot, hash, sighting),
             Record::Define { slot, key, .. } => self.change_owner(slot, Some(key)),
             Record::Remove { slot, .. } => self.change_owner(slot, None),
             Record::Synced { .. } | Record::Void => {}
         }
     }
 
-    /// Positions that did not fit the slot before were of an earlier vehicle there.
+    /// Gives the slot to another vehicle, or to none. Positions that did not fit the slot before were of an earlier
+    /// vehicle there, and are no longer orphans.
     fn change_owner(&mut self, slot: u32, key: Option<Key<'_>>) {
-        self.settle();
+        self.apply_pending();
         match key {
             Some(key) => self.define(slot, key, Row::vacant()),
             None => self.remove(slot),
@@ -94,28 +94,30 @@ impl Table {
         }
     }
 
-    fn see_soon(&mut self, at: u32, hash: u64, sighting: Sighting) {
+    fn put_off(&mut self, at: u32, hash: u64, sighting: Sighting) {
         if (at as usize) < self.rows.len() {
             prefetch(&self.hashes[at]);
             prefetch(&self.rows[at]);
         }
         self.pending.push((at, hash, sighting));
         if self.pending.len() == PENDING {
-            self.settle();
+            self.apply_pending();
         }
     }
 
-    /// Makes good what [`Table::apply`] has put off.
-    pub(crate) fn settle(&mut self) {
+    /// Applies the positions that [`SlotTable::apply`] put off.
+    pub(crate) fn apply_pending(&mut self) {
         let mut pending = std::mem::take(&mut self.pending);
-        pending.drain(..).for_each(|(at, hash, sighting)| self.see(at, hash, sighting));
+        for (at, hash, sighting) in pending.drain(..) {
+            self.see(at, hash, sighting);
+        }
         self.pending = pending;
     }
 
-    /// A position of a vehicle that is not the one in the slot is of an earlier one there, if a snapshot ran
+    /// Stores a position if it is of the vehicle in the slot. Else it is of an earlier vehicle there, if a snapshot ran
     /// ahead of the log, or of one whose definition `repair` could not save.
     fn see(&mut self, at: u32, hash: u64, sighting: Sighting) {
-        self.stamps.note(Stamps::of(&sighting));
+        self.stamps.merge(Stamps::of(&sighting));
         if self.is(at, hash) {
             self.rows[at] = Row::new(&sighting);
         } else {
@@ -123,47 +125,47 @@ impl Table {
         }
     }
 
-    /// Whether the vehicle named in a slot has this hash. Who was seen has a name; that spares most look-ups
-    /// of it.
+    /// Returns true when the vehicle named in a slot has this hash. A row that is taken has a name, which spares most
+    /// look-ups of the name.
     fn is(&self, at: u32, hash: u64) -> bool {
         (at as usize) < self.rows.len()
             && self.hashes[at] == hash
             && (self.rows[at].is_taken() || self.names.has(at))
     }
 
-    pub(crate) fn note(&mut self, stamps: Stamps) {
-        self.stamps.note(stamps);
+    pub(crate) fn merge_stamps(&mut self, stamps: Stamps) {
+        self.stamps.merge(stamps);
     }
 
     pub(crate) fn stamps(&self) -> Stamps {
         self.stamps
     }
 
-    /// Positions left out because the record that named their vehicle is lost.
+    /// Counts the positions left out because the record that named their vehicle is lost.
     pub(crate) fn orphans(&self) -> u64 {
         self.orphans.values().sum()
     }
 
-    /// How many vehicles there are.
+    /// Counts the vehicles.
     pub(crate) fn len(&self) -> usize {
         self.taken().count()
     }
 
-    /// The vehicles, in the order of their slots. A vehicle that was named and never seen is none.
+    /// Returns the vehicles, in the order of their slots. One that was named and has no position is none.
     pub(crate) fn vehicles(&self) -> impl Iterator<Item = (u32, Key<'_>, u64, Sighting)> {
         self.taken().map(|at| (at, self.names.key(at), self.hashes[at], self.rows[at].sighting()))
     }
 
     fn taken(&self) -> impl Iterator<Item = u32> {
-        debug_assert!(self.pending.is_empty(), "settled before it is looked at");
+        debug_assert!(self.pending.is_empty(), "nothing is put off when it is looked at");
         (0..self.rows.len() as u32).filter(|&at| self.rows[at].is_taken())
     }
 
-    /// Becomes the index of the vehicles there are. Calls `each` for every one.
+    /// Turns into the index of the vehicles. Calls `each` for every one.
     pub(crate) fn into_index(self, max_vehicles: usize, hash_seed: u64, each: impl FnMut()) -> Index {
-        debug_assert!(self.pending.is_empty(), "settled before it is an index");
-        let Table { rows, names, hashes, .. } = self;
-        // Done with, and the index takes memory.
+        debug_assert!(self.pending.is_empty(), "nothing is put off when it becomes an index");
+        let SlotTable { rows, names, hashes, .. } = self;
+        // Freed before the index takes memory.
         drop(hashes);
         Index::of_parts(max_vehicles, hash_seed, rows, names, each)
     }
@@ -205,11 +207,11 @@ mod tests {
         }
     }
 
-    /// A table after some steps, and what must be in it: who has each slot, with the last sighting, and how
-    /// many orphans there are.
+    /// A table after some steps, and what must be in it: the vehicle in each slot with its last sighting, and the number
+    /// of orphans.
     #[derive(Default)]
     struct Laid {
-        table: Table,
+        table: SlotTable,
         slots: BTreeMap<u32, (Key<'static>, Option<Sighting>)>,
         orphans: BTreeMap<u32, u64>,
     }
@@ -252,17 +254,17 @@ mod tests {
         for slot in 0..random.u32(..SLOTS) {
             let (key, sighting) = (KEYS[random.usize(..KEYS.len())], sighting(random, 0));
             if random.bool() {
-                laid.table.place(slot, key, sighting);
+                laid.table.set(slot, key, sighting);
                 laid.slots.insert(slot, (key, Some(sighting)));
             }
         }
         (1..random.u64(1..100)).for_each(|number| laid.step(random, number));
-        laid.table.settle();
+        laid.table.apply_pending();
         laid
     }
 
     #[test]
-    fn knows_who_was_named_and_seen_in_each_slot() {
+    fn holds_the_vehicle_that_was_named_and_has_a_position_in_each_slot() {
         let mut random = fastrand::Rng::with_seed(1);
         for _ in 0..500 {
             let laid = laid(&mut random);
@@ -275,14 +277,14 @@ mod tests {
 
     #[test]
     fn a_slot_without_name_takes_no_position_of_any_hash() {
-        let mut table = Table::default();
+        let mut table = SlotTable::default();
         let sighting = sighting(&mut fastrand::Rng::with_seed(1), 1);
-        table.place(1, KEYS[0], sighting);
+        table.set(1, KEYS[0], sighting);
         table.apply(Record::Remove { order: ORDER, slot: 1, key: KEYS[0] });
         for (slot, hash) in [(0, 0), (0, KEYS[0].hash()), (1, KEYS[0].hash()), (2, 0)] {
             table.apply(Record::Position { order: ORDER, slot, hash, sighting });
         }
-        table.settle();
+        table.apply_pending();
         assert_eq!((table.len(), table.orphans()), (0, 4));
     }
 

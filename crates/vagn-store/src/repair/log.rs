@@ -7,18 +7,17 @@ use crate::error::{Doing, StoreError};
 use crate::log::LogPosition;
 use crate::log::reader::{LogReader, Unit};
 use crate::log::record::{self, LEN, Record};
-use crate::log::segment::{Header, Segment};
+use crate::log::segment::{Segment, SegmentHeader};
 use crate::log::stamps::Stamps;
 use crate::snapshot::Snapshot;
 use crate::snapshot::reader::SnapshotReader;
 
-/// What a segment is found to be.
+/// Findings about a segment.
 #[derive(Default)]
 struct Found {
-    header: Option<Header>,
-    /// Offset of the first thing that cannot be read, and how many there are.
+    header: Option<SegmentHeader>,
+    /// Offset of the first part that cannot be read.
     bad_at: Option<u64>,
-    bad: u64,
     /// Index behind the last record that can be read.
     end: u64,
     /// Records before this one had been synced.
@@ -26,7 +25,7 @@ struct Found {
     stamps: Option<Stamps>,
 }
 
-/// Whether every record of every segment can be read, and they follow each other.
+/// Returns true when every record of every segment can be read, and they follow each other.
 pub(super) fn is_whole(partition: &LogReader<'_>) -> Result<bool, StoreError> {
     let segments = Segment::list(partition.disk, partition.dir)?;
     for (at, segment) in segments.iter().enumerate() {
@@ -48,14 +47,16 @@ pub(super) fn repair(partition: &LogReader<'_>, report: &mut RepairReport) -> Re
     let mut stamps = Stamps::NOTHING;
     for (at, (segment, found)) in segments.iter().zip(&found).enumerate() {
         let end = segments.get(at + 1).map_or(found.end.max(synced), |next| next.start.record);
-        let header = found.header.unwrap_or(Header {
+        // The name tells where it begins. Of stamps and syncs only what stands before is known, which is never too much.
+        let header = found.header.unwrap_or(SegmentHeader {
             partition: partition.partition,
             start: segment.start,
             stamps,
             synced: 0,
         });
-        stamps.note(header.stamps);
-        stamps.note(found.stamps.unwrap_or(Stamps::NOTHING));
+        stamps.merge(header.stamps);
+        stamps.merge(found.stamps.unwrap_or(Stamps::NOTHING));
+        // A segment that is whole stays as it is, byte for byte.
         if found.bad_at.is_some() || found.end != end {
             report.files.push(rewrite(partition, segment, header, found, end)?);
         }
@@ -64,7 +65,8 @@ pub(super) fn repair(partition: &LogReader<'_>, report: &mut RepairReport) -> Re
     {
         let order = snapshot.position.order.max(promised.order);
         let segment = Segment::new(partition.dir, LogPosition { order, ..snapshot.position });
-        let header = Header { partition: partition.partition, start: segment.start, stamps, synced: 0 };
+        let header =
+            SegmentHeader { partition: partition.partition, start: segment.start, stamps, synced: 0 };
         write(partition, &segment, header, synced.max(segment.start.record))?;
         let lost = synced.saturating_sub(segment.start.record);
         report.files.push(RepairedFile {
@@ -78,7 +80,7 @@ pub(super) fn repair(partition: &LogReader<'_>, report: &mut RepairReport) -> Re
     Ok(())
 }
 
-/// Up to where snapshots say that the log was synced.
+/// Returns the position up to which the log was synced, as the snapshots tell.
 fn promised(partition: &LogReader<'_>) -> Result<LogPosition, StoreError> {
     let mut synced = LogPosition::default();
     for snapshot in Snapshot::list(partition.disk, partition.dir)? {
@@ -98,11 +100,10 @@ fn examine(partition: &LogReader<'_>, segment: &Segment) -> Result<Found, StoreE
             }
             Unit::Record(record) => {
                 found.end = index + 1;
-                found.hear(&record);
+                found.note(&record);
             }
             Unit::Bad(bad) => {
                 found.bad_at.get_or_insert(bad.offset);
-                found.bad += 1;
             }
         }
         true
@@ -111,11 +112,11 @@ fn examine(partition: &LogReader<'_>, segment: &Segment) -> Result<Found, StoreE
 }
 
 impl Found {
-    fn hear(&mut self, record: &Record<'_>) {
+    fn note(&mut self, record: &Record<'_>) {
         match record {
             Record::Synced { upto } => self.synced = self.synced.max(*upto),
             Record::Position { sighting, .. } => {
-                self.stamps.get_or_insert(Stamps::NOTHING).note(Stamps::of(sighting))
+                self.stamps.get_or_insert(Stamps::NOTHING).merge(Stamps::of(sighting))
             }
             _ => {}
         }
@@ -126,7 +127,7 @@ impl Found {
 fn rewrite(
     partition: &LogReader<'_>,
     segment: &Segment,
-    header: Header,
+    header: SegmentHeader,
     found: &Found,
     end: u64,
 ) -> Result<RepairedFile, StoreError> {
@@ -137,12 +138,18 @@ fn rewrite(
     Ok(RepairedFile { file: segment.path.clone(), moved_to: Some(moved_to), offset, lost, done })
 }
 
-/// Puts a segment in its place that has the old one's good records, if there is one, and no others. Gives how
-/// many are lost.
-fn write(partition: &LogReader<'_>, segment: &Segment, header: Header, end: u64) -> Result<u64, StoreError> {
+/// Replaces a segment by one that has its good records, if it is there, and no others. Returns how many are lost.
+fn write(
+    partition: &LogReader<'_>,
+    segment: &Segment,
+    header: SegmentHeader,
+    end: u64,
+) -> Result<u64, StoreError> {
     let mut bytes = header.encode().to_vec();
-    let (mut next, mut lost) = (segment.start.record, 0);
+    let mut next = segment.start.record;
+    let mut lost = 0;
     let mut fill = |upto: u64, bytes: &mut Vec<u8>| {
+        // So that all records behind keep their indexes, and with them their checksums.
         for index in next..upto {
             record::encode(&Record::Void, index, bytes);
             lost += 1;
@@ -164,7 +171,7 @@ fn write(partition: &LogReader<'_>, segment: &Segment, header: Header, end: u64)
     debug_assert_eq!(
         bytes.len() as u64,
         segment.offset(end.max(segment.start.record)),
-        "every number has its place"
+        "every record has its offset"
     );
     debug_assert_eq!(bytes.len() % LEN, 0);
     replace(partition.disk, &segment.path, &bytes).doing("write", &segment.path)?;

@@ -1,7 +1,7 @@
 //! Repair: makes a damaged data directory usable again and keeps a copy of what was damaged.
 //!
-//! What can still be read stays where it is, before the damage and behind it. Records that cannot be read are
-//! replaced by ones that say so, so that all others keep their numbers. A position whose vehicle was named in
+//! Records that can still be read stay, before the damage and behind it. Those that cannot be read are replaced by void
+//! ones, so that all others keep their indexes and order numbers. A position whose vehicle was named in
 //! a lost record is left out at recovery: better no vehicle than the wrong one.
 
 mod log;
@@ -16,32 +16,32 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// Where the report is written, in the data directory.
+/// File of the report, in the data directory.
 const REPORT: &str = "repair.txt";
 
-/// What a repair did.
+/// Report of a repair.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct RepairReport {
-    /// The files that were damaged.
+    /// Files that were damaged.
     pub files: Vec<RepairedFile>,
-    /// Vehicles there are, in all partitions.
+    /// Number of vehicles in all partitions.
     pub vehicles: u64,
-    /// Positions left out because the record that named their vehicle is lost.
+    /// Number of positions left out because the record that named their vehicle is lost.
     pub orphans: u64,
 }
 
 /// A file that was damaged.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RepairedFile {
-    /// The file.
+    /// Path of the file.
     pub file: PathBuf,
-    /// The copy of it as it was; `None` when it was not there at all.
+    /// Copy of the file as it was; `None` when it was not there at all.
     pub moved_to: Option<PathBuf>,
     /// Offset in bytes of the first damage.
     pub offset: u64,
     /// Records, or blocks of a snapshot, that were lost.
     pub lost: u64,
-    /// What was done.
+    /// Description of the repair.
     pub done: &'static str,
 }
 
@@ -66,7 +66,7 @@ impl fmt::Display for RepairReport {
 /// end. The report is also written to `repair.txt` there.
 ///
 /// # Errors
-/// [`StoreError::InUse`] while a process works there; [`StoreError::Format`] when a later version wrote it;
+/// [`StoreError::InUse`] while a process works there; [`StoreError::Format`] when another version wrote it;
 /// [`StoreError::Io`] when the disk refuses.
 pub fn repair(dir: &Path) -> Result<RepairReport, StoreError> {
     repair_on(Arc::new(RealDisk), dir)
@@ -99,6 +99,7 @@ pub fn repair_on(disk: Arc<dyn Disk>, dir: &Path) -> Result<RepairReport, StoreE
 }
 
 fn repair_partition(partition: &LogReader<'_>, report: &mut RepairReport) -> Result<(), StoreError> {
+    // Looked at first, so that a repair of what is whole writes nothing.
     if !is_well(partition)? {
         snapshots::repair(partition, report)?;
         log::repair(partition, report)?;
@@ -110,7 +111,7 @@ fn repair_partition(partition: &LogReader<'_>, report: &mut RepairReport) -> Res
     Ok(())
 }
 
-/// Whether the partition can be opened without passing anything over, and its history be read.
+/// Returns true when the partition can be opened with its newest snapshot, and its history be read.
 fn is_well(partition: &LogReader<'_>) -> Result<bool, StoreError> {
     match recover(partition, &|_| {}) {
         Ok(recovered) => Ok(recovered.recovery.bad_snapshots.is_empty() && log::is_whole(partition)?),
@@ -123,6 +124,7 @@ fn is_well(partition: &LogReader<'_>) -> Result<bool, StoreError> {
 fn keep_copy(partition: &LogReader<'_>, file: &Path) -> Result<PathBuf, StoreError> {
     let bytes = partition.disk.open(file).and_then(|open| read_all(&*open)).doing("read", file)?;
     let mut copy = with_suffix(file, ".damaged");
+    // A repair that is done again must not replace the copy of the first one, which is the older state.
     while partition.disk.open(&copy).is_ok() {
         copy = with_suffix(&copy, "+");
     }

@@ -1,5 +1,5 @@
-//! Repair of snapshots: one that is damaged goes aside if an older one and the log can stand in for it; else
-//! what it still has is kept.
+//! Repair of snapshots: one that is damaged goes aside if an older one and the log can stand in for it; else the
+//! vehicles that can still be read in it are kept.
 
 use super::{RepairReport, RepairedFile, keep_copy};
 use crate::error::{Doing, StoreError};
@@ -7,7 +7,7 @@ use crate::log::LogPosition;
 use crate::log::reader::LogReader;
 use crate::log::segment::Segment;
 use crate::log::stamps::Stamps;
-use crate::partition::table::Table;
+use crate::partition::table::SlotTable;
 use crate::snapshot::Snapshot;
 use crate::snapshot::reader::SnapshotReader;
 use crate::snapshot::writer::SnapshotWriter;
@@ -22,6 +22,7 @@ pub(super) fn repair(partition: &LogReader<'_>, report: &mut RepairReport) -> Re
         match check(partition, &snapshot) {
             Ok(()) => good_before = Some(snapshot.position),
             Err(StoreError::Corrupt { offset, .. }) => {
+                // Without the log since an older snapshot, a part of this one is better than nothing.
                 let stand_in = reaches_back_to(partition, good_before)?;
                 let done = set_aside(partition, &snapshot, stand_in)?;
                 good_before = if stand_in { good_before } else { Some(snapshot.position) };
@@ -37,7 +38,7 @@ fn check(partition: &LogReader<'_>, snapshot: &Snapshot) -> Result<(), StoreErro
     SnapshotReader::open(partition.disk, snapshot, partition.partition)?.read(&mut |_, _, _| {}).map(|_| ())
 }
 
-/// Whether the log has all that came after the snapshot at `position`, or after the very beginning.
+/// Returns true when the log has all that came after the snapshot at `position`, or after the very beginning.
 fn reaches_back_to(partition: &LogReader<'_>, position: Option<LogPosition>) -> Result<bool, StoreError> {
     let segments = Segment::list(partition.disk, partition.dir)?;
     Ok(segments.first().is_some_and(|first| first.start.record <= position.unwrap_or_default().record))
@@ -60,15 +61,15 @@ fn set_aside(
     Ok(RepairedFile { file: snapshot.path.clone(), moved_to: Some(moved_to), offset: 0, lost: 1, done })
 }
 
-/// Writes a snapshot of what can still be read in the old one.
+/// Writes a snapshot of the vehicles that can still be read in the old one.
 fn salvage(partition: &LogReader<'_>, snapshot: &Snapshot) -> Result<(), StoreError> {
-    let mut table = Table::default();
+    let mut table = SlotTable::default();
     let mut slot_end = 0;
     match SnapshotReader::open(partition.disk, snapshot, partition.partition) {
         Ok(reader) => {
             slot_end = reader.slot_end();
-            let footer = reader.salvage(&mut |slot, key, sighting| table.place(slot, key, sighting))?;
-            table.note(footer.map_or(Stamps::NOTHING, |footer| footer.stamps));
+            let footer = reader.salvage(&mut |slot, key, sighting| table.set(slot, key, sighting))?;
+            table.merge_stamps(footer.map_or(Stamps::NOTHING, |footer| footer.stamps));
         }
         Err(StoreError::Corrupt { .. }) => {}
         Err(err) => return Err(err),
@@ -80,23 +81,23 @@ fn write(
     partition: &LogReader<'_>,
     position: LogPosition,
     slot_end: u32,
-    table: &Table,
+    table: &SlotTable,
 ) -> Result<(), StoreError> {
     let LogReader { disk, dir, partition } = *partition;
     let mut writer = SnapshotWriter::begin(disk, dir, partition, position, slot_end)?;
     let vehicles: Vec<_> = table.vehicles().collect();
     for block in vehicles.chunks(BLOCK) {
-        writer.take(slot_end, block.iter().map(|(slot, key, _, sighting)| (*slot, *key, *sighting)));
+        writer.add(slot_end, block.iter().map(|(slot, key, _, sighting)| (*slot, *key, *sighting)));
         writer.write()?;
     }
-    // Nothing is promised about the log, so that what is left of it is taken as it is.
+    // Complete at its own position: it vouches for no later record, so that a shorter log is not taken for damage.
     let finished = writer.finish(position, table.stamps())?;
     finished.file.sync().doing("sync", &finished.temp)?;
     disk.rename(&finished.temp, &finished.path).doing("rename", &finished.temp)?;
     disk.sync_dir(dir).doing("sync", dir)
 }
 
-/// Where neither a snapshot nor the log reaches back to the beginning, an empty snapshot says where to begin.
+/// Writes an empty snapshot at the beginning of the log, where neither a snapshot nor the log reaches back further.
 pub(super) fn repair_beginning(
     partition: &LogReader<'_>,
     report: &mut RepairReport,
@@ -108,7 +109,7 @@ pub(super) fn repair_beginning(
         return Ok(());
     }
     let beginning = Snapshot::new(partition.dir, segments[0].start);
-    write(partition, beginning.position, 0, &Table::default())?;
+    write(partition, beginning.position, 0, &SlotTable::default())?;
     let done = "an empty beginning, since what came before is gone";
     report.files.push(RepairedFile { file: beginning.path, moved_to: None, offset: 0, lost: 0, done });
     Ok(())

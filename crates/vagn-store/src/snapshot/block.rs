@@ -4,11 +4,12 @@
 //! the block, so that blocks cannot change places; a count of zero marks the footer.
 
 use super::Footer;
+use crate::log::segment::{u32_at, u64_at};
 use crate::log::stamps::Stamps;
 use crate::log::{LogPosition, record};
 use crate::{Key, OrderNumber, Sighting};
 
-/// The newest format this version reads and the one it writes.
+/// The one format that this version reads and writes.
 pub(super) const VERSION: u32 = 2;
 
 const MAGIC: [u8; 8] = *b"VAGNSNAP";
@@ -19,25 +20,25 @@ pub(super) const HEADER: usize = 40;
 /// Offset of the header's checksum. Magic, version and checksum keep their places in every version.
 const SUM: usize = HEADER - 4;
 
-/// Length of what stands before the content of a block, in bytes.
+/// Length of the prefix of a block in bytes.
 pub(super) const PREFIX: usize = 12;
 
-/// No block is longer, in bytes: what claims to be was never written.
+/// Greatest length of a block's content in bytes: a prefix that names a longer one was never written.
 pub(super) const CONTENT_MAX: usize = 64 << 20;
 
 const FOOTER: usize = 40;
 
-/// What the file says of itself.
+/// Header of a snapshot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Header {
+pub(super) struct SnapshotHeader {
     pub(super) version: u32,
     pub(super) partition: u32,
     pub(super) position: LogPosition,
-    /// No slot in the file is as high as this.
+    /// Bound of the slots in the file: all are lower.
     pub(super) slot_end: u32,
 }
 
-impl Header {
+impl SnapshotHeader {
     pub(super) fn encode(&self) -> [u8; HEADER] {
         let mut bytes = [0; HEADER];
         bytes[..8].copy_from_slice(&MAGIC);
@@ -51,9 +52,9 @@ impl Header {
         bytes
     }
 
-    pub(super) fn decode(bytes: &[u8; HEADER]) -> Option<Header> {
+    pub(super) fn decode(bytes: &[u8; HEADER]) -> Option<SnapshotHeader> {
         let whole = bytes[..8] == MAGIC && u32_at(bytes, SUM) == crc32c::crc32c(&bytes[..SUM]);
-        whole.then(|| Header {
+        whole.then(|| SnapshotHeader {
             version: u32_at(bytes, 8),
             partition: u32_at(bytes, 12),
             position: LogPosition { record: u64_at(bytes, 16), order: OrderNumber(u64_at(bytes, 28)) },
@@ -62,7 +63,7 @@ impl Header {
     }
 }
 
-/// What stands before the content of a block.
+/// Prefix of a block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Prefix {
     pub(super) length: u32,
@@ -94,6 +95,7 @@ impl Prefix {
 }
 
 fn checksum(block: u32, count: u32, content: &[u8]) -> u32 {
+    // Number and count take the place of the usual start value, so that neither needs a field of its own.
     crc32c::crc32c_append(block.rotate_left(16) ^ count, content)
 }
 
@@ -107,7 +109,7 @@ pub(super) fn put_vehicle(slot: u32, key: Key<'_>, sighting: &Sighting, out: &mu
     }
 }
 
-/// Gives the vehicles of a block to `visit`; false when it is not made of vehicles.
+/// Calls `visit` for the vehicles of a block; returns false when it is not made of vehicles.
 pub(super) fn each_vehicle(mut content: &[u8], visit: &mut dyn FnMut(u32, Key<'_>, Sighting)) -> bool {
     while let Some((fields, rest)) = content.split_first_chunk::<{ record::FIELDS }>() {
         let Some((slot, id_len, uuid, sighting)) = record::from_fields(fields) else { return false };
@@ -136,12 +138,4 @@ impl Footer {
         let complete_at = LogPosition { record: u64_at(content, 0), order: OrderNumber(u64_at(content, 32)) };
         Some(Footer { complete_at, vehicles: u64_at(content, 8), stamps })
     }
-}
-
-fn u32_at(bytes: &[u8], at: usize) -> u32 {
-    u32::from_le_bytes(bytes[at..at + 4].try_into().expect("4 bytes"))
-}
-
-fn u64_at(bytes: &[u8], at: usize) -> u64 {
-    u64::from_le_bytes(bytes[at..at + 8].try_into().expect("8 bytes"))
 }

@@ -1,10 +1,9 @@
-//! Snapshots: what a partition held, so that its log need not be read from the beginning.
+//! Snapshots: the vehicles of a partition, so that its log need not be read from the beginning.
 //!
-//! A snapshot is fuzzy. The position in the log is noted first, then the slots are written down a slice at a
-//! time while the fleet moves on beneath. Reading the log from the noted position over it repeats what the
-//! snapshot may have seen already, and since every record gives the whole of a slot, the outcome is exact at
-//! the position where the last slice was written. A snapshot is put in its place only when the log is durable
-//! up to there.
+//! A snapshot is fuzzy. The position in the log is noted first, then the slots are written a slice at a time while
+//! vehicles go on moving. Reading the log over it, from the noted position, repeats changes that the snapshot may hold
+//! already. Every record gives the whole of a slot, so the outcome is exact at the position where the last slice was
+//! written. A snapshot gets its name only when the log is durable up to there.
 
 mod block;
 pub(crate) mod reader;
@@ -31,7 +30,7 @@ impl Snapshot {
         Snapshot { position, path: position.file(dir, EXTENSION) }
     }
 
-    /// The snapshots in `dir`, oldest first.
+    /// Returns the snapshots in `dir`, oldest first.
     pub(crate) fn list(disk: &dyn Disk, dir: &Path) -> Result<Vec<Snapshot>, StoreError> {
         let names = disk.list(dir).doing("list", dir)?;
         let positions = names.iter().filter_map(|name| LogPosition::of_name(name, EXTENSION));
@@ -41,12 +40,12 @@ impl Snapshot {
     }
 }
 
-/// What stands at the end of a snapshot.
+/// End of a snapshot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Footer {
     /// Position of the log when the last slice was written; the log is durable up to here.
     pub(crate) complete_at: LogPosition,
-    /// How many vehicles there are before.
+    /// Number of vehicles in the snapshot.
     pub(crate) vehicles: u64,
     pub(crate) stamps: Stamps,
 }

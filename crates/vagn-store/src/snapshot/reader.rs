@@ -1,6 +1,6 @@
-//! Reads a snapshot back, all of it or, for `repair`, what is left of it.
+//! Reads a snapshot back, all of it or, for `repair`, the blocks that are left of it.
 
-use super::block::{CONTENT_MAX, HEADER, Header, PREFIX, Prefix, VERSION, each_vehicle};
+use super::block::{CONTENT_MAX, HEADER, PREFIX, Prefix, SnapshotHeader, VERSION, each_vehicle};
 use super::{Footer, Snapshot};
 use crate::disk::{Disk, DiskFile};
 use crate::error::{Doing, StoreError};
@@ -14,12 +14,12 @@ pub(crate) struct SnapshotReader {
     slot_end: u32,
 }
 
-/// What the blocks of a snapshot gave.
+/// Result of reading the blocks of a snapshot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Tally {
     vehicles: u64,
     footer: Option<Footer>,
-    /// Where the first block was that cannot be read.
+    /// Offset of the first block that cannot be read.
     bad: Option<u64>,
 }
 
@@ -33,9 +33,9 @@ impl SnapshotReader {
         let file = disk.open(&snapshot.path).doing("open", &snapshot.path)?;
         let mut bytes = [0; HEADER];
         file.read_at(0, &mut bytes).doing("read", &snapshot.path)?;
-        let corrupt = |what| StoreError::Corrupt { file: snapshot.path.clone(), offset: 0, what };
-        let header =
-            Header::decode(&bytes).ok_or_else(|| corrupt("the header of the snapshot cannot be read"))?;
+        let header = SnapshotHeader::decode(&bytes).ok_or_else(|| {
+            StoreError::corrupt(&snapshot.path, 0, "the header of the snapshot cannot be read")
+        })?;
         if header.version != VERSION {
             return Err(StoreError::Format {
                 file: snapshot.path.clone(),
@@ -44,39 +44,42 @@ impl SnapshotReader {
             });
         }
         if (header.partition, header.position) != (partition, snapshot.position) {
-            return Err(corrupt("the header is of another snapshot"));
+            return Err(StoreError::corrupt(&snapshot.path, 0, "the header is of another snapshot"));
         }
         Ok(SnapshotReader { snapshot: snapshot.clone(), file, slot_end: header.slot_end })
     }
 
-    /// No slot in it is as high as this.
+    /// Returns the bound of the slots in it: all are lower.
     pub(crate) fn slot_end(&self) -> u32 {
         self.slot_end
     }
 
-    /// Gives every vehicle to `visit`. When it fails, `visit` has been given some.
+    /// Calls `visit` for every vehicle. When it fails, `visit` has been called for some.
     pub(crate) fn read(&self, visit: &mut dyn FnMut(u32, Key<'_>, Sighting)) -> Result<Footer, StoreError> {
         let tally = self.blocks(false, visit)?;
-        let corrupt = |offset, what| StoreError::Corrupt { file: self.snapshot.path.clone(), offset, what };
         match (tally.footer, tally.bad) {
-            (_, Some(offset)) => Err(corrupt(offset, "a block of the snapshot does not match its checksum")),
-            (None, None) => Err(corrupt(
-                self.file.size().doing("measure", &self.snapshot.path)?,
-                "the snapshot has no end",
-            )),
+            (_, Some(offset)) => {
+                Err(self.corrupt(offset, "a block of the snapshot does not match its checksum"))
+            }
+            (None, None) => Err(self
+                .corrupt(self.file.size().doing("measure", &self.snapshot.path)?, "the snapshot has no end")),
             (Some(footer), None) if footer.vehicles != tally.vehicles => {
-                Err(corrupt(0, "the snapshot lacks vehicles"))
+                Err(self.corrupt(0, "the snapshot lacks vehicles"))
             }
             (Some(footer), None) => Ok(footer),
         }
     }
 
-    /// Gives every vehicle that can still be read to `visit`, and the footer if there is one.
+    /// Calls `visit` for every vehicle that can still be read, and returns the footer if there is one.
     pub(crate) fn salvage(
         &self,
         visit: &mut dyn FnMut(u32, Key<'_>, Sighting),
     ) -> Result<Option<Footer>, StoreError> {
         Ok(self.blocks(true, visit)?.footer)
+    }
+
+    fn corrupt(&self, offset: u64, what: &'static str) -> StoreError {
+        StoreError::corrupt(&self.snapshot.path, offset, what)
     }
 
     fn blocks(
@@ -113,9 +116,10 @@ impl SnapshotReader {
         Ok((got == PREFIX).then(|| Prefix::decode(&bytes)))
     }
 
-    /// Reads the content of the block at `offset`; false when it is not all there.
+    /// Reads the content of the block at `offset`; returns false when it is not all there.
     fn content(&self, offset: u64, prefix: &Prefix, content: &mut Vec<u8>) -> Result<bool, StoreError> {
         let length = prefix.length as usize;
+        // Before memory is asked for: a damaged length must not take gigabytes.
         if length > CONTENT_MAX {
             return Ok(false);
         }

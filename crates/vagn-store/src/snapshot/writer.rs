@@ -1,7 +1,6 @@
-//! Writes a snapshot a slice at a time, so that the writer of the partition is never away from its work for
-//! long.
+//! Writes a snapshot a slice at a time, so that writes never wait for it for long.
 
-use super::block::{HEADER, Header, PREFIX, Prefix, VERSION, put_vehicle};
+use super::block::{HEADER, PREFIX, Prefix, SnapshotHeader, VERSION, put_vehicle};
 use super::{Footer, Snapshot};
 use crate::disk::{Disk, DiskFile};
 use crate::error::{Doing, StoreError};
@@ -17,7 +16,7 @@ pub(crate) struct SnapshotWriter {
     snapshot: Snapshot,
     temp: PathBuf,
     file: Arc<dyn DiskFile>,
-    /// The slots below this one are written.
+    /// Slots below this one are written.
     next_slot: u32,
     /// Slots from here on came after the position was noted, and are in the log.
     slot_end: u32,
@@ -39,7 +38,7 @@ impl SnapshotWriter {
         let snapshot = Snapshot::new(dir, position);
         let temp = snapshot.path.with_extension("tmp");
         let file = disk.create(&temp).doing("create", &temp)?;
-        let header = Header { version: VERSION, partition, position, slot_end }.encode();
+        let header = SnapshotHeader { version: VERSION, partition, position, slot_end }.encode();
         Ok(SnapshotWriter {
             snapshot,
             temp,
@@ -53,14 +52,14 @@ impl SnapshotWriter {
         })
     }
 
-    /// The first slot that is not yet written; `None` when all are.
+    /// Returns the first slot that is not yet written; `None` when all are.
     pub(crate) fn next_slot(&self) -> Option<u32> {
         (self.next_slot < self.slot_end).then_some(self.next_slot)
     }
 
-    /// Takes in `vehicles`, which are all there are in the slots from the next one up to `upto`. No I/O, so
-    /// that it may hold a lock.
-    pub(crate) fn take<'a>(&mut self, upto: u32, vehicles: impl Iterator<Item = (u32, Key<'a>, Sighting)>) {
+    /// Adds `vehicles`, which are all those in the slots from the next one up to `upto`. Does no I/O, so that it may be
+    /// called under a lock.
+    pub(crate) fn add<'a>(&mut self, upto: u32, vehicles: impl Iterator<Item = (u32, Key<'a>, Sighting)>) {
         self.buffer.clear();
         self.buffer.extend_from_slice(&[0; PREFIX]);
         let mut count = 0;
@@ -78,7 +77,7 @@ impl SnapshotWriter {
         }
     }
 
-    /// Writes what was taken in.
+    /// Writes the vehicles that were added.
     pub(crate) fn write(&mut self) -> Result<(), StoreError> {
         if let Some(header) = self.header.take() {
             self.buffer.splice(..0, header);
@@ -88,8 +87,7 @@ impl SnapshotWriter {
         Ok(())
     }
 
-    /// Writes the footer. What is given back must be synced, after the log up to `complete_at`, before it
-    /// counts.
+    /// Writes the footer. The file must be synced, after the log up to `complete_at`, before it gets its name.
     pub(crate) fn finish(mut self, complete_at: LogPosition, stamps: Stamps) -> Result<Finished, StoreError> {
         let footer = Footer { complete_at, vehicles: self.vehicles, stamps };
         self.buffer.clear();
@@ -101,12 +99,12 @@ impl SnapshotWriter {
         Ok(Finished { file: self.file, temp: self.temp, path, position })
     }
 
-    /// Where it is being written.
+    /// Returns the temporary path to which it is written.
     pub(crate) fn temp(&self) -> &Path {
         &self.temp
     }
 
-    /// Fills in what stands before the content of the block in `buffer`.
+    /// Fills in the prefix of the block in `buffer`.
     fn seal(&mut self, count: u32) {
         let (prefix, content) = self.buffer.split_at_mut(PREFIX);
         prefix.copy_from_slice(&Prefix::of(self.blocks, count, content).encode());

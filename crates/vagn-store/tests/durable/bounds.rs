@@ -18,7 +18,7 @@ fn a_vehicle_beyond_the_greatest_number_is_shed() {
     assert_eq!(fates, [Fate::Stored, Fate::Stored, Fate::Stored, Fate::Shed, Fate::Shed, Fate::Stored]);
     drop(partition);
     let (mut partition, recovery) = open(&disk, Settings { max_vehicles: 1, ..settings }).unwrap();
-    assert_eq!(recovery.vehicles, 3, "whoever is there stays");
+    assert_eq!(recovery.vehicles, 3, "known vehicles stay");
     partition.write(&updates, &mut fates).unwrap();
     assert_eq!(fates[3..5], [Fate::Shed; 2]);
 }

@@ -1,4 +1,4 @@
-//! Files that changed behind our backs: named with the offset, and repaired with as little loss as can be.
+//! Files that a disk changed: named with the offset, and repaired with as little loss as can be.
 
 use crate::support::*;
 use std::path::{Path, PathBuf};
@@ -103,7 +103,7 @@ fn a_changed_byte_in_any_record_is_named_and_costs_no_other_record() {
     }
 }
 
-/// Nobody can tell a damaged last record from one that was never written whole.
+/// A damaged last record cannot be told from one that was never written whole.
 fn last_record(disk: &FaultyDisk, path: &Path, offset: u64) -> bool {
     partition_files(disk, ".log").last().is_some_and(|last| last == path) && offset + 80 >= size(disk, path)
 }

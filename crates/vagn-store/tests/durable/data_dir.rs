@@ -160,7 +160,7 @@ fn history_goes_along() {
 
 #[test]
 fn a_batch_for_a_vehicle_of_another_partition_is_no_danger() {
-    // Who writes decides on the partition; the partition keeps what it is given.
+    // The caller chooses the partition, and the partition keeps all it is given.
     let data = open_dir(&FaultyDisk::new(), Some(2)).unwrap();
     let (mut opened, _) = data.open_partition(1, settings(), 0, &|_| {}).unwrap();
     let mut updates = Updates::new();

@@ -87,7 +87,7 @@ fn a_log_that_ends_in_noise_is_cut_at_the_last_whole_record() {
 fn the_cut_says_where_it_was_made_and_what_it_took() {
     let (disk, _) = unsynced();
     let file = files(&disk, ".log").pop().unwrap();
-    // A sector that never arrived, and whole records behind it that were promised to nobody.
+    // A sector that never arrived, and whole records behind it that were never reported as durable.
     disk.damage(&file, |bytes| bytes[1024..1536].fill(0)).unwrap();
     let size = size(&disk, &file);
     let cut = open(&disk, large()).unwrap().1.cut.unwrap();

@@ -67,7 +67,7 @@ fn no_vehicle_is_missing_while_it_moves() {
 }
 
 #[test]
-fn who_must_not_hang_is_let_go_by_a_writer_that_never_ends() {
+fn a_query_with_a_limit_gives_up_on_a_writer_that_never_ends() {
     let fleet = Fleet::new(1);
     let mut writer = Writer::new(Index::new(1_000));
     move_all(&mut writer, 0);

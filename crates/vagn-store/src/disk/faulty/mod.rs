@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use world::World;
 
-/// What happens to one operation.
+/// Fault that one operation meets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
     /// It fails and changes nothing; later ones succeed.
@@ -27,7 +27,7 @@ pub enum Fault {
     },
 }
 
-/// What a crash takes with it.
+/// Loss that comes with a crash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Loss {
     /// Nothing: only the process died, the machine goes on.
@@ -51,7 +51,7 @@ impl FaultyDisk {
         FaultyDisk::default()
     }
 
-    /// How many operations have changed something or tried to.
+    /// Counts the operations that changed something or tried to.
     pub fn operations(&self) -> u64 {
         self.world.lock().operations
     }
@@ -77,18 +77,17 @@ impl FaultyDisk {
         self.world.lock().crashed = true;
     }
 
-    /// Whether a crash has happened.
+    /// Returns true once the machine has stopped.
     pub fn has_crashed(&self) -> bool {
         self.world.lock().crashed
     }
 
-    /// The disk as the next process would find it, without faults. This one stays as it is.
+    /// Returns the disk as the next process would find it, without faults. This one stays as it is.
     pub fn restart(&self, loss: Loss) -> FaultyDisk {
         FaultyDisk { world: Arc::new(Mutex::new(self.world.lock().after(loss))) }
     }
 
-    /// Changes the content of a file behind everybody's back, as a failing disk does; what it makes is as
-    /// good as synced.
+    /// Changes the content of a file without a write, as a failing disk does. The new content counts as synced.
     ///
     /// # Errors
     /// When there is no such file.

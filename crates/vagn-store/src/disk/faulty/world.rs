@@ -10,7 +10,7 @@ const SECTOR: usize = 512;
 const ROOT: usize = 0;
 
 pub(super) struct World {
-    nodes: Vec<Node>,
+    nodes: Vec<Inode>,
     pub(super) operations: u64,
     pub(super) faults: BTreeMap<u64, Fault>,
     pub(super) next_fault: Option<(&'static str, io::ErrorKind)>,
@@ -20,7 +20,7 @@ pub(super) struct World {
 }
 
 #[derive(Clone)]
-enum Node {
+enum Inode {
     File(File),
     Dir(Dir),
 }
@@ -39,7 +39,7 @@ type Names = BTreeMap<String, usize>;
 struct Dir {
     live: Names,
     synced: Names,
-    /// What made the one out of the other.
+    /// Changes since the last sync, in order.
     changes: Vec<Change>,
 }
 
@@ -53,8 +53,12 @@ enum Change {
 impl Change {
     fn apply(&self, names: &mut Names) {
         match self {
-            Change::Link(name, node) => drop(names.insert(name.clone(), *node)),
-            Change::Unlink(name) => drop(names.remove(name)),
+            Change::Link(name, node) => {
+                names.insert(name.clone(), *node);
+            }
+            Change::Unlink(name) => {
+                names.remove(name);
+            }
             Change::Rename { from, to } => {
                 if let Some(node) = names.remove(from) {
                     names.insert(to.clone(), node);
@@ -74,7 +78,7 @@ impl Dir {
 impl Default for World {
     fn default() -> World {
         World {
-            nodes: vec![Node::Dir(Dir::default())],
+            nodes: vec![Inode::Dir(Dir::default())],
             operations: 0,
             faults: BTreeMap::new(),
             next_fault: None,
@@ -86,12 +90,12 @@ impl Default for World {
 }
 
 impl World {
-    /// What the next process finds.
+    /// Returns the files as the next process finds them.
     pub(super) fn after(&self, loss: Loss) -> World {
         let mut chance = fastrand::Rng::with_seed(if let Loss::Some(seed) = loss { seed } else { 0 });
         let nodes = self.nodes.iter().map(|node| match node {
-            Node::File(file) => Node::File(file.after(loss, &mut chance)),
-            Node::Dir(dir) => Node::Dir(dir.after(loss, &mut chance)),
+            Inode::File(file) => Inode::File(file.after(loss, &mut chance)),
+            Inode::Dir(dir) => Inode::Dir(dir.after(loss, &mut chance)),
         });
         World { nodes: nodes.collect(), capacity: self.capacity, ..World::default() }
     }
@@ -153,7 +157,7 @@ impl World {
             at = match self.dir(at)?.live.get(&name) {
                 Some(node) => *node,
                 None => {
-                    let node = self.add(Node::Dir(Dir::default()));
+                    let node = self.add(Inode::Dir(Dir::default()));
                     let dir = self.dir(at)?;
                     dir.change(Change::Link(name, node));
                     dir.settle();
@@ -167,7 +171,7 @@ impl World {
     pub(super) fn create(&mut self, path: &Path) -> io::Result<usize> {
         self.operation("create")?;
         let (parent, name) = self.parent(path)?;
-        let node = self.add(Node::File(File::default()));
+        let node = self.add(Inode::File(File::default()));
         self.dir(parent)?.change(Change::Link(name, node));
         Ok(node)
     }
@@ -202,7 +206,7 @@ impl World {
     pub(super) fn remove(&mut self, path: &Path, is_dir: bool) -> io::Result<()> {
         self.operation("remove")?;
         let node = self.find(path)?;
-        if matches!(self.nodes[node], Node::Dir(_)) != is_dir {
+        if matches!(self.nodes[node], Inode::Dir(_)) != is_dir {
             return Err(io::ErrorKind::InvalidInput.into());
         }
         let (parent, name) = self.parent(path)?;
@@ -231,8 +235,8 @@ impl World {
 
     fn used(&self, node: usize) -> u64 {
         match &self.nodes[node] {
-            Node::File(file) => file.live.len() as u64,
-            Node::Dir(dir) => dir.live.values().map(|node| self.used(*node)).sum(),
+            Inode::File(file) => file.live.len() as u64,
+            Inode::Dir(dir) => dir.live.values().map(|node| self.used(*node)).sum(),
         }
     }
 
@@ -259,7 +263,7 @@ impl World {
         if self.crashed { Err(io::ErrorKind::NotConnected.into()) } else { Ok(()) }
     }
 
-    fn add(&mut self, node: Node) -> usize {
+    fn add(&mut self, node: Inode) -> usize {
         self.nodes.push(node);
         self.nodes.len() - 1
     }
@@ -277,15 +281,15 @@ impl World {
 
     fn file(&mut self, node: usize) -> io::Result<&mut File> {
         match &mut self.nodes[node] {
-            Node::File(file) => Ok(file),
-            Node::Dir(_) => Err(io::ErrorKind::IsADirectory.into()),
+            Inode::File(file) => Ok(file),
+            Inode::Dir(_) => Err(io::ErrorKind::IsADirectory.into()),
         }
     }
 
     fn dir(&mut self, node: usize) -> io::Result<&mut Dir> {
         match &mut self.nodes[node] {
-            Node::Dir(dir) => Ok(dir),
-            Node::File(_) => Err(io::ErrorKind::NotADirectory.into()),
+            Inode::Dir(dir) => Ok(dir),
+            Inode::File(_) => Err(io::ErrorKind::NotADirectory.into()),
         }
     }
 }
@@ -324,7 +328,9 @@ impl Dir {
             Loss::Some(_) => chance.usize(0..=self.changes.len()),
         };
         let mut names = self.synced.clone();
-        self.changes[..survive].iter().for_each(|change| change.apply(&mut names));
+        for change in &self.changes[..survive] {
+            change.apply(&mut names);
+        }
         Dir { live: names.clone(), synced: names, changes: Vec::new() }
     }
 }
