@@ -105,6 +105,7 @@ impl<T> Arena<T> {
 
     /// Frees the number for the next item; the old item stays readable until then.
     pub(crate) fn free(&mut self, number: u32) {
+        // The last one freed is used first: its memory is most likely still in a cache.
         self.free.push(number);
     }
 

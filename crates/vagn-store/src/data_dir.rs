@@ -136,6 +136,7 @@ impl DataDir {
         }
         let dir = partition_dir(&self.dir, self.layout.set, number);
         let opened = Partition::open(self.disk.clone(), &dir, number, settings, now_ms, progress)?;
+        // Weak: a writer that is gone needs no fence, and is not kept alive by it.
         self.writers.lock().insert(number, opened.0.fence());
         Ok(opened)
     }
@@ -251,6 +252,7 @@ fn take_lock(disk: &dyn Disk, dir: &Path) -> Result<Box<dyn DiskLock>, StoreErro
             return Err(err).doing("lock", &file);
         }
         let said = disk.open(&file).and_then(|file| read_all(&*file)).unwrap_or_default();
+        // It may be missing: the owner writes it after it has the lock.
         let pid = str::from_utf8(&said).ok().and_then(|pid| pid.trim().parse().ok());
         Err(StoreError::InUse { dir: dir.to_owned(), pid })
     })

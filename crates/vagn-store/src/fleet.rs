@@ -124,6 +124,7 @@ impl Fleet {
         within: Duration,
     ) -> Result<Option<(Vehicle, bool)>, NotReady> {
         let found = self.reader_of(key)?.seek_within(key, within).ok_or(NotReady)?;
+        // Zero where the number of partitions has changed since: then no vehicle counts as there before.
         let end = before.0.get(partition(key.hash(), before.0.len().max(1))).copied().unwrap_or(0);
         Ok(found.map(|(slot, vehicle)| (vehicle, slot < end)))
     }

@@ -54,6 +54,7 @@ fn first_owners(log: &LogReader<'_>, segments: &[Segment], now: &SlotTable) -> R
     each(log, segments, &mut |record| {
         match record {
             Record::Define { slot, .. } => {
+                // The first record about a slot decides: a definition says that the slot had no known vehicle before.
                 owners.entry(slot).or_insert(None);
             }
             Record::Remove { slot, key, .. } => {

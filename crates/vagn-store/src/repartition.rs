@@ -100,6 +100,7 @@ impl Target {
 
     fn remove(&mut self, key: Key<'_>, now_ms: i64) -> Result<(), StoreError> {
         self.flush(now_ms)?;
+        // After those that wait, in the old order: one of them would bring the vehicle back.
         self.partition.delete(key).map(|_| ())
     }
 

@@ -226,6 +226,7 @@ impl Shared {
     /// Takes the files away from the writer and the syncers, once their work under way is done: another writer is to
     /// come, or none.
     pub(crate) fn retire(&self) {
+        // Both wait for work under way: a write or a sync cut off in the middle would leave files half changed.
         let _work = self.writing.lock();
         let _turn = self.turn.lock();
         self.failed.get_or_init(|| "its writer is gone".to_owned());
@@ -255,6 +256,7 @@ impl Shared {
             let mut due = self.due.lock();
             (due.files.clone(), std::mem::take(&mut due.entries))
         };
+        // Else nothing is due, and the disk is left alone.
         if upto.record > self.durable_record() || entries || files.len() > 1 {
             self.sync_files(&files, entries).inspect_err(|err| self.fail(err))?;
             // The last one is being written, and stays due.

@@ -45,12 +45,14 @@ fn four(text: &[u8; TEXT_LEN], at: usize) -> u64 {
 /// Returns the values of eight digits, each in its byte; nonsense where they are no digits.
 #[inline]
 fn values(digits: u64) -> u64 {
+    // Letters have bit 6 set and digits do not: `a` is 1 in its lower half, and nine more.
     (digits & (0x0f * ONES)) + 9 * ((digits >> 6) & ONES)
 }
 
 /// Returns the digits for eight values below 16. When these are the characters that were read, those were digits.
 #[inline]
 fn digits_of(values: u64) -> u64 {
+    // One in each byte whose value is above nine.
     let letters = (values.wrapping_add(6 * ONES) >> 4) & ONES;
     values.wrapping_add(u64::from(b'0') * ONES).wrapping_add(letters * u64::from(b'a' - b'0' - 10))
 }

@@ -46,6 +46,7 @@ impl DiskFile for RealFile {
     }
 
     fn sync(&self) -> io::Result<()> {
+        // The length of the file goes with the data; times of access and change do not matter here.
         self.0.sync_data()
     }
 }
@@ -114,6 +115,7 @@ impl Disk for RealDisk {
         }
         // SAFETY: the call succeeded, so it filled the structure.
         let stat = unsafe { stat.assume_init() };
+        // `f_bavail` leaves out the blocks that are reserved for root.
         Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
     }
 

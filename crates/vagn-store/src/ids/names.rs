@@ -105,6 +105,7 @@ impl Names {
         let mut name = [0; 16];
         match key {
             Key::Uuid(bytes) => (*bytes, UUID),
+            // Most ids that are no UUIDs are short, and need no memory of their own then.
             Key::Text(text) if text.len() <= name.len() => {
                 name[..text.len()].copy_from_slice(text.as_bytes());
                 (name, text.len() as Shape)

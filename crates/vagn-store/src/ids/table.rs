@@ -74,6 +74,7 @@ impl IdTable {
         }
         for (part, count) in self.parts.iter_mut().zip(counts) {
             while is_too_small(part.pages.len(), count) {
+                // In the steps in which it would have grown, so that it ends up exactly as large.
                 let more = grown(part.pages.len()) - part.pages.len();
                 part.pages.extend((0..more).map(|_| self.pages.add(Page([0; PAGE]))));
             }

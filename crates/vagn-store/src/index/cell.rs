@@ -123,6 +123,7 @@ impl Cell {
     pub(super) fn bounds(self) -> [[f32; 3]; 2] {
         let (first, last) = self.corners();
         let west = f64::from(first.x) / X_PER_DEGREE - 180.0;
+        // To the far edge of the last smallest cell.
         let east = (f64::from(last.x) + 1.0) / X_PER_DEGREE - 180.0;
         let south = f64::from(first.y) / Y_PER_DEGREE - 90.0;
         let north = (f64::from(last.y) + 1.0) / Y_PER_DEGREE - 90.0;

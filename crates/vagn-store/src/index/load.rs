@@ -52,6 +52,7 @@ impl Index {
         let mut index = Index { ids: Ids::of(names, hash_seed), rows, ..Index::new(max_vehicles) };
         let mut sorted = index.take_stock();
         let left_over = index.register(&sorted, each);
+        // Most often there are none, and the list of all vehicles is left as it is.
         if !left_over.is_empty() {
             sorted.retain(|(_, slot)| index.rows[*slot].is_taken());
         }

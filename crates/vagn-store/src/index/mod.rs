@@ -108,6 +108,7 @@ impl Index {
 
     fn fill(&mut self, slot: u32, hash: u64, key: &Key<'_>, sighting: &Sighting) {
         self.ids.insert(hash, slot, key);
+        // Before the tree, which reads the position from the row and the id for a pile.
         self.rows.set(slot, Row::new(sighting));
         self.tree.insert(slot, TOP, &mut self.rows, &self.ids);
     }
@@ -132,6 +133,7 @@ impl Index {
     /// Stores a newer sighting. The cheap cases come first: a vehicle that stays in its cell changes its own entry only.
     fn see(&mut self, slot: u32, grid_point: GridPoint, sighting: &Sighting) {
         let row = &mut self.rows[slot];
+        // Two fields of the row tell; it is not unpacked into a sighting for that.
         if !row.stays_at(sighting.position, grid_point) {
             return self.relocate(slot, sighting);
         }
@@ -200,6 +202,7 @@ impl Index {
             return false;
         }
         self.tree.remove(slot, &mut self.rows, &self.ids);
+        // After the tree, which finds the vehicle in a pile by its id.
         self.ids.remove(slot);
         self.rows[slot] = Row::vacant();
         self.vacant.push(slot);

@@ -109,6 +109,7 @@ impl<'a> Search<'a> {
             index,
             nearby,
             center: narrow(unit_vector(nearby.center)),
+            // Widened, so that a vehicle exactly at the limit is among those that are measured.
             limit: widen(chord(nearby.max_m)),
             scratch,
         }
@@ -171,6 +172,7 @@ impl<'a> Search<'a> {
         for (position, slots) in index.tree.piles[pile].points() {
             let distance = squared_distance(narrow(unit_vector(position)), self.center);
             if distance <= self.limit {
+                // Those too old do not count: the k first by id of the others can be in the answer.
                 let slots = slots.filter(|&slot| index.is_as_new(slot, newer_than_ms)).take(k);
                 for slot in slots {
                     self.offer(distance, slot);
@@ -215,6 +217,7 @@ impl<'a> Search<'a> {
         let center = Origin::new(nearby.center);
         let measured =
             candidates.iter().map(|&(_, slot)| (center.distance_m(index.rows[slot].position()), slot));
+        // Exact only here: the search keeps all that could be within.
         exact.extend(measured.filter(|(distance_m, _)| *distance_m <= nearby.max_m));
         exact.sort_unstable_by(|a, b| {
             // By id where equally near, so that the number of partitions does not show in the answer.

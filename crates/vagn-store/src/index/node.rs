@@ -129,6 +129,7 @@ impl Node {
         oldest: u32,
     ) -> impl Iterator<Item = (f32, u32)> {
         let distances = self.distances(point);
+        // With `&` and not `&&`: without branches the compiler compares all four at once.
         let matters = Lanes::that(|quarter| {
             (distances[quarter] <= limit) & (self.newest[quarter] >= oldest) & (self.children[quarter] != 0)
         });
@@ -152,6 +153,7 @@ impl Node {
 
 #[inline]
 fn greater(a: f32, b: f32) -> f32 {
+    // Not `f32::max`, which has to tell NaN apart.
     if a > b { a } else { b }
 }
 

@@ -18,6 +18,7 @@ use crate::geo::canonical;
 pub(super) struct Pile {
     pub(super) cell: Cell,
     pub(super) branch: Branch,
+    // By id, so that a search takes the first k and looks at no more.
     points: BTreeMap<Point, BTreeMap<OwnedKey, u32>>,
     count: u32,
 }

@@ -100,6 +100,7 @@ impl Index {
         plan: &mut Plan,
     ) -> Planned {
         let update = updates.get(at).expect("the group lies within the updates");
+        // The id is compared only now, when the lines it needs have come.
         let guessed = guess.filter(|&slot| self.rows[slot].is_taken() && self.ids.is(slot, &update.key));
         let known = guessed.or_else(|| self.ids.find(hash, &update.key));
         let Some(slot) = known.or_else(|| new_slot(updates, &update, hash, plan)) else {
@@ -197,6 +198,7 @@ struct LatestUpdate {
 impl Latest {
     fn begin(&mut self, updates: usize) {
         let entries = (updates * 2).next_power_of_two();
+        // Before the number of the batch would repeat, entries of old batches have to go.
         if self.entries.len() < entries || self.batch == u32::MAX {
             self.entries = vec![LatestUpdate::default(); entries];
             self.batch = 0;

@@ -44,6 +44,7 @@ impl Tree {
     /// node not far away, which is faster.
     pub(super) fn insert(&mut self, slot: u32, near: u32, rows: &mut Rows, ids: &Ids) {
         let mut node = near;
+        // Upwards until the position is below: a step or two for most moves.
         while node != TOP && !self.stems[node].cell.contains(rows[slot].grid_point()) {
             node = self.stems[node].branch.node;
         }
@@ -218,6 +219,7 @@ impl Tree {
         let below = Branch { node, quarter: grid_point.quarter(cell.depth) };
         (self.piles[pile].cell, self.piles[pile].branch) = (cell.quarter(below.quarter), below);
         self.hang(below, Child::Pile(pile));
+        // The new node knows of no event time yet; the one above has the bound for all that is below.
         self.nodes[node].raise(below.quarter, newest);
     }
 

@@ -59,6 +59,7 @@ impl Areas {
         let first = GridPoint { x: x_of(bbox.west), y: y_of(bbox.south) };
         let last = GridPoint { x: x_of(bbox.east), y: y_of(bbox.north) };
         let crosses = bbox.west > bbox.east;
+        // Its vehicles are in the cells of -180, by whichever name it stands in the box.
         let at_antimeridian = crosses || bbox.east == 180.0 || bbox.west == -180.0;
         Areas([
             Some((first, if crosses { GridPoint { x: u32::MAX, ..last } } else { last })),

@@ -82,6 +82,7 @@ impl LogReader<'_> {
         visit: &mut dyn FnMut(u64, Record<'_>),
     ) -> Result<End, StoreError> {
         let segments = Segment::list(self.disk, self.dir)?;
+        // The last one that begins at or before `from`: names tell, so older files are not opened.
         let first = segments.partition_point(|segment| segment.start.record <= from.record).saturating_sub(1);
         let mut end = End { position: from, cut: None, stamps: Stamps::NOTHING };
         for (at, segment) in segments.iter().enumerate().skip(first) {
@@ -175,6 +176,7 @@ impl LogReader<'_> {
             return Ok(());
         }
         let size = file.size().doing("measure", &segment.path)?;
+        // No larger than the file: most segments of a small fleet hold few records.
         let mut buffer = vec![0; CHUNK.min(size as usize / LEN + 1) * LEN];
         let mut index = segment.start.record;
         loop {

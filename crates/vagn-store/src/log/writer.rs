@@ -54,6 +54,7 @@ impl LogWriter {
         stamps: Stamps,
     ) -> Result<LogWriter, StoreError> {
         let segment = Segment::new(&shared.dir, LogPosition { order: first, ..end });
+        // Nothing is known to be synced: the writer before may have ended without.
         let header = SegmentHeader { partition: shared.partition, start: segment.start, stamps, synced: 0 };
         let file = create(&*shared.disk, &segment, &header)?;
         shared.written(end);
@@ -94,6 +95,7 @@ impl LogWriter {
     /// Records at the beginning of a batch how far the log is synced, if that has changed.
     pub(crate) fn mark(&mut self) {
         let upto = self.shared.durable_record();
+        // A record per sync and not one per batch.
         if upto > self.marked {
             self.marked = upto;
             record::encode(&Record::Synced { upto }, self.buffered.record, &mut self.buffer);

@@ -124,6 +124,7 @@ fn snapshot(partition: &mut Partition, now_ms: i64) -> Result<bool, StoreError> 
         partition.housekeeper.last_snapshot_ms = now_ms;
     }
     match write_snapshot(partition) {
+        // No failure of the partition: positions go on as long as there is room for them.
         Err(err) if err.is_no_room() => {
             abandon_snapshot(partition);
             Ok(false)
@@ -214,6 +215,7 @@ fn forget(partition: &mut Partition, now_ms: i64) -> Result<(usize, bool), Store
             index.remove_slot(*slot);
         }
     });
+    // By slots and not by vehicles forgotten, so that the work of each call is bounded.
     let next = from.saturating_add(slice);
     let more = next < partition.index.look(|index| index.slots_end());
     partition.housekeeper.forget_from = more.then_some(next);
@@ -223,6 +225,7 @@ fn forget(partition: &mut Partition, now_ms: i64) -> Result<(usize, bool), Store
 fn silent_vehicles(partition: &Partition, from: u32, slice: u32, before_ms: i64) -> Vec<(u32, VehicleIdBuf)> {
     partition.index.look(|index| {
         let slots = index.slots(from, slice);
+        // By the time of receipt: a vehicle whose own clock is wrong is not forgotten for it.
         let silent = slots.filter(|(_, _, sighting)| sighting.receive_time_ms < before_ms);
         silent.map(|(slot, key, _)| (slot, VehicleIdBuf::of(key))).collect()
     })

@@ -225,6 +225,7 @@ impl Partition {
     pub fn close(mut self) -> Result<OrderNumber, StoreError> {
         let syncer = self.syncer();
         syncer.sync()?;
+        // The second sync makes the record durable that vouches for the first.
         self.say_synced()?;
         syncer.sync()
     }

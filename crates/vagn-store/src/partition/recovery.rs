@@ -102,7 +102,7 @@ fn newest_snapshot(
     progress: &dyn Fn(Progress),
 ) -> Result<(Base, Option<StoreError>), StoreError> {
     let mut snapshots = Snapshot::list(log.disk, log.dir)?;
-    // A snapshot is put in its place only when the log is durable up to its position, and beyond.
+    // A snapshot gets its name only when the log is durable up to its position, and beyond.
     let synced = snapshots.last().map_or(LogPosition::default(), |snapshot| snapshot.position);
     let mut base = Base { synced, ..Base::default() };
     let mut damage = None;
@@ -136,6 +136,7 @@ fn load(
         steps.step();
     })?;
     base.table.merge_stamps(footer.stamps);
+    // The snapshot got its name only when the log was durable up to here.
     base.synced = base.synced.max(footer.complete_at);
     Ok(())
 }
