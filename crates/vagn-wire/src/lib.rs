@@ -6,6 +6,7 @@
 //! | see whether it calls for help | [`is_emergency`] |
 //! | cut a TCP stream into objects | [`object_len`] |
 //! | write what a vehicle would send | [`encode()`] |
+//! | cut a JSON or msgpack body into reports | [`dialect`] |
 //! | answer over TCP, and read the answer | [`ack`] |
 //! | answer a call for help over UDP, and read the answer | [`StoredAck`] |
 //!
@@ -15,6 +16,7 @@
 
 pub mod ack;
 mod decode;
+pub mod dialect;
 mod encode;
 mod fate;
 mod frame;

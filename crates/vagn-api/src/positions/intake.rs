@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
 use vagn_otp::Topic;
+use vagn_wire::dialect::Reports;
 
-use super::reports::Reports;
 use vagn_flow::batch::{BATCH_MAX, Batch, BatchBuilder, Source};
 use vagn_flow::fate::{Answer, Outcome, Receipt};
 use vagn_flow::metrics::ReportMetrics;

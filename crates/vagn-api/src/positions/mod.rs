@@ -4,9 +4,6 @@
 //! log, and an incident is on disk.
 
 pub mod intake;
-pub mod json;
-pub mod msgpack;
-pub mod reports;
 
 use axum::body::Body;
 use axum::extract::State;
@@ -14,9 +11,10 @@ use axum::http::HeaderMap;
 use axum::response::Response;
 use serde::Serialize;
 use vagn_wire::Fate;
+use vagn_wire::dialect::json::BadBody;
+use vagn_wire::dialect::{Reports, TooMany, json, msgpack};
 
 use super::Web;
-use reports::Reports;
 use vagn_flow::fate::Outcome;
 use vagn_http::answer;
 use vagn_http::body::media_type;
@@ -82,13 +80,24 @@ fn format(headers: &HeaderMap) -> Result<Format, Problem> {
 
 fn split(format: Format, body: &[u8]) -> Result<Reports, Problem> {
     let reports = match format {
-        Format::Json => json::split(body)?,
-        Format::Msgpack => msgpack::split(body)?,
+        Format::Json => json::split(body).map_err(|bad| refused(&bad))?,
+        Format::Msgpack => msgpack::split(body).map_err(|too_many| too_large(&too_many))?,
     };
     if reports.is_empty() {
         return Err(Problem::new(Kind::InvalidBody, "the body holds no report"));
     }
     Ok(reports)
+}
+
+fn refused(bad: &BadBody) -> Problem {
+    match bad {
+        BadBody::NotReports(_) => Problem::new(Kind::InvalidBody, bad.to_string()),
+        BadBody::TooMany(too_many) => too_large(too_many),
+    }
+}
+
+fn too_large(too_many: &TooMany) -> Problem {
+    Problem::new(Kind::TooLarge, too_many.to_string())
 }
 
 /// When nothing at all was taken, the status should say so: a client that looks no further then tries again.
@@ -125,5 +134,20 @@ fn report_fate(outcome: &Outcome) -> ReportFate<'_> {
         reason: outcome.reject.map(|reject| reject.reason()),
         detail: outcome.reject.map(|reject| reject.to_string()),
         incident_id: outcome.incident.as_deref(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use vagn_wire::dialect::REPORTS_MAX;
+
+    #[test]
+    fn more_reports_than_one_request_may_hold_are_too_large_in_every_format() {
+        for (format, report) in [(Format::Json, "{}"), (Format::Msgpack, "\u{1}")] {
+            let problem = split(format, report.repeat(REPORTS_MAX + 1).as_bytes()).unwrap_err();
+            assert_eq!(problem.kind, Kind::TooLarge, "{format:?}");
+            assert_eq!(problem.detail, "one request may hold at most 50000 reports; nothing of it was taken");
+        }
     }
 }

@@ -1,7 +1,6 @@
 //! The whole router against a small fleet.
 
 mod audit;
-mod bytes;
 mod deeds;
 mod description;
 mod events;

@@ -3,9 +3,8 @@
 //! A body that breaks off or stops being msgpack is treated as the door treats a stream: what came before counts, and the
 //! rest is one report, which the decoder judges. It is invalid, but it may still carry the flag of an emergency.
 
-use vagn_wire::{MAX_OBJECT, object_len};
-
 use super::reports::{Reports, TooMany};
+use crate::{MAX_OBJECT, object_len};
 
 /// Cuts `body` into reports.
 ///
@@ -42,7 +41,8 @@ fn list_header(body: &[u8]) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use vagn_wire::{Position, Report, VehicleId, decode, encode};
+    use crate::dialect::REPORTS_MAX;
+    use crate::{Position, Report, VehicleId, decode, encode};
 
     fn report(id: &str) -> Vec<u8> {
         let mut bytes = Vec::new();
@@ -86,7 +86,7 @@ mod tests {
 
     #[test]
     fn refuses_more_reports_than_one_request_may_hold() {
-        let body = vec![0xc0; super::super::reports::REPORTS_MAX];
+        let body = vec![0xc0; REPORTS_MAX];
         assert_eq!(split(&body).unwrap().len(), body.len());
         assert_eq!(split(&[&body[..], &[0xc0]].concat()).unwrap_err(), TooMany);
     }

@@ -2,10 +2,8 @@
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
+use vagn_wire::dialect::{REPORTS_MAX, Reports, json, msgpack};
 use vagn_wire::{Kind, MAX_DATAGRAM, Position, Report, VehicleId, decode, is_emergency};
-
-use super::super::positions::reports::{REPORTS_MAX, Reports};
-use super::super::positions::{json, msgpack};
 
 /// Pieces of which a JSON body may be made, rightly or wrongly.
 const PIECES: [&str; 24] = [

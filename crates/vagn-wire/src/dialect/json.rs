@@ -7,8 +7,7 @@ use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-use super::reports::{Reports, TooMany};
-use vagn_http::problem::{Kind, Problem};
+use super::reports::{REPORTS_MAX, Reports, TooMany};
 
 /// The keys of a report; all others are skipped, as the decoder would.
 const KEYS: [&str; 10] = ["ID", "Lat", "Lon", "Emergency", "Ts", "Seq", "Speed", "Heading", "Kind", "Inc"];
@@ -30,11 +29,22 @@ const NUMBER_MAX: f64 = 1e300;
 ///
 /// # Errors
 /// When the body is not JSON, holds something other than objects, or too many of them.
-pub fn split(body: &[u8]) -> Result<Reports, Problem> {
-    read(body).or_else(|problem| match without_not_numbers(body) {
+pub fn split(body: &[u8]) -> Result<Reports, BadBody> {
+    read(body).or_else(|bad| match without_not_numbers(body) {
         Some(body) => read(&body),
-        None => Err(problem),
+        None => Err(bad),
     })
+}
+
+/// The reason why nothing of a body is taken.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BadBody {
+    /// The body is not JSON, or not made of objects; the parser says where.
+    #[error("the body is not JSON positions: {0}; nothing of it was taken")]
+    NotReports(String),
+    /// The body holds more than [`REPORTS_MAX`] reports.
+    #[error(transparent)]
+    TooMany(#[from] TooMany),
 }
 
 /// `body` with an empty text in place of each `NaN`, `1e999` and the like, if there are any: a value of the wrong type, which
@@ -76,7 +86,7 @@ fn is_no_number(word: &[u8]) -> bool {
     NOT_NUMBERS.contains(&word) || (written && value.is_some_and(|value| value.abs() > NUMBER_MAX))
 }
 
-fn read(body: &[u8]) -> Result<Reports, Problem> {
+fn read(body: &[u8]) -> Result<Reports, BadBody> {
     let mut reports = Reports::default();
     let mut parser = serde_json::Deserializer::from_slice(body);
     loop {
@@ -87,11 +97,11 @@ fn read(body: &[u8]) -> Result<Reports, Problem> {
     }
 }
 
-fn refusal(err: &serde_json::Error, reports: &Reports) -> Problem {
-    if err.is_data() && reports.len() == super::reports::REPORTS_MAX {
+fn refusal(err: &serde_json::Error, reports: &Reports) -> BadBody {
+    if err.is_data() && reports.len() == REPORTS_MAX {
         return TooMany.into();
     }
-    Problem::new(Kind::InvalidBody, format!("the body is not JSON positions: {err}; nothing of it was taken"))
+    BadBody::NotReports(err.to_string())
 }
 
 /// One object, or an array of objects.
@@ -255,7 +265,7 @@ fn text(out: &mut Vec<u8>, text: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use vagn_wire::{Kind as Cause, MAX_DATAGRAM, Reject, decode};
+    use crate::{Kind, MAX_DATAGRAM, Reject, decode};
 
     /// What the decoder makes of each report of `body`: its id, or why not.
     fn check(body: &str, ids: &[Result<&str, Reject>]) {
@@ -265,8 +275,8 @@ mod tests {
     }
 
     fn refused(body: &str, why: &str) {
-        let problem = split(body.as_bytes()).unwrap_err();
-        assert!(problem.detail.contains(why), "{body}: {problem:?}");
+        let bad = split(body.as_bytes()).unwrap_err();
+        assert!(bad.to_string().contains(why), "{body}: {bad:?}");
     }
 
     #[test]
@@ -292,7 +302,7 @@ mod tests {
         assert!(report.emergency);
         assert_eq!((report.event_time_ms, report.seq), (Some(1_790_000_000_123), Some(9)));
         assert_eq!((report.speed_mps, report.heading_deg), (Some(12.5), Some(359.5)));
-        assert_eq!((report.kind, report.incident), (Some(Cause::Manual), Some("i-1")));
+        assert_eq!((report.kind, report.incident), (Some(Kind::Manual), Some("i-1")));
     }
 
     #[test]
@@ -364,7 +374,7 @@ mod tests {
 
     #[test]
     fn refuses_more_reports_than_one_request_may_hold() {
-        let problem = split("{}".repeat(super::super::reports::REPORTS_MAX + 1).as_bytes()).unwrap_err();
-        assert_eq!(problem.kind, Kind::TooLarge);
+        let bad = split("{}".repeat(REPORTS_MAX + 1).as_bytes()).unwrap_err();
+        assert_eq!(bad, BadBody::TooMany(TooMany));
     }
 }

@@ -1,7 +1,5 @@
 //! The reports of one request: raw msgpack objects, one behind the other, as a door would have received them.
 
-use vagn_http::problem::{Kind, Problem};
-
 /// Most reports in one request. Bounds the work and the answer; a feed that has more sends more requests.
 pub const REPORTS_MAX: usize = 50_000;
 
@@ -9,7 +7,7 @@ pub const REPORTS_MAX: usize = 50_000;
 #[derive(Debug, Default)]
 pub struct Reports {
     /// What has been written so far; a report is appended here and then closed.
-    pub bytes: Vec<u8>,
+    pub(super) bytes: Vec<u8>,
     ends: Vec<usize>,
 }
 
@@ -18,7 +16,7 @@ impl Reports {
     ///
     /// # Errors
     /// When the request already holds [`REPORTS_MAX`] reports.
-    pub fn close(&mut self) -> Result<(), TooMany> {
+    pub(super) fn close(&mut self) -> Result<(), TooMany> {
         if self.ends.len() == REPORTS_MAX {
             return Err(TooMany);
         }
@@ -30,7 +28,7 @@ impl Reports {
     ///
     /// # Errors
     /// When the request already holds [`REPORTS_MAX`] reports.
-    pub fn push(&mut self, report: &[u8]) -> Result<(), TooMany> {
+    pub(super) fn push(&mut self, report: &[u8]) -> Result<(), TooMany> {
         self.bytes.extend_from_slice(report);
         self.close()
     }
@@ -58,9 +56,3 @@ impl Reports {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("one request may hold at most {REPORTS_MAX} reports; nothing of it was taken")]
 pub struct TooMany;
-
-impl From<TooMany> for Problem {
-    fn from(too_many: TooMany) -> Self {
-        Self::new(Kind::TooLarge, too_many.to_string())
-    }
-}
