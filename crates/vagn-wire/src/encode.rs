@@ -1,5 +1,6 @@
 //! A report to bytes, as a vehicle would send it.
 
+use crate::decode::fields::Field;
 use crate::marker::{FALSE, FIXMAP, FIXSTR, FLOAT32, FLOAT64, INT64, STR8, STR32, TRUE};
 use crate::marker::{UINT8, UINT16, UINT32, UINT64};
 use crate::{Kind, Report};
@@ -10,13 +11,13 @@ use crate::{Kind, Report};
 /// `Emergency` always comes last: the kernel steers by a datagram's last byte.
 pub fn encode(report: &Report<'_>, out: &mut Vec<u8>) {
     out.push(FIXMAP | pairs(report));
-    text(out, "ID", report.vehicle_id.as_str());
+    text(out, Field::Id.key(), report.vehicle_id.as_str());
     if let Ok(position) = report.position {
-        float64(out, "Lon", position.lon());
-        float64(out, "Lat", position.lat());
+        float64(out, Field::Lon.key(), position.lon());
+        float64(out, Field::Lat.key(), position.lat());
     }
     extras(out, report);
-    flag(out, "Emergency", report.emergency);
+    flag(out, Field::Emergency.key(), report.emergency);
 }
 
 /// Number of pairs in the map: at most ten, so that its head is one byte.
@@ -35,22 +36,22 @@ fn pairs(report: &Report<'_>) -> u8 {
 
 fn extras(out: &mut Vec<u8>, report: &Report<'_>) {
     if let Some(time_ms) = report.event_time_ms {
-        field(out, "Ts", INT64, &time_ms.to_be_bytes());
+        field(out, Field::Ts.key(), INT64, &time_ms.to_be_bytes());
     }
     if let Some(seq) = report.seq {
-        uint64(out, "Seq", seq);
+        uint64(out, Field::Seq.key(), seq);
     }
     if let Some(speed_mps) = report.speed_mps {
-        field(out, "Speed", FLOAT32, &speed_mps.to_be_bytes());
+        field(out, Field::Speed.key(), FLOAT32, &speed_mps.to_be_bytes());
     }
     if let Some(heading_deg) = report.heading_deg {
-        field(out, "Heading", FLOAT32, &heading_deg.to_be_bytes());
+        field(out, Field::Heading.key(), FLOAT32, &heading_deg.to_be_bytes());
     }
     if let Some(kind) = report.kind.map(Kind::as_str) {
-        text(out, "Kind", kind);
+        text(out, Field::Kind.key(), kind);
     }
     if let Some(incident) = report.incident {
-        text(out, "Inc", incident);
+        text(out, Field::Inc.key(), incident);
     }
 }
 
@@ -95,7 +96,7 @@ fn key(out: &mut Vec<u8>, name: &str) {
 }
 
 /// Writes a string in its shortest form.
-fn string(out: &mut Vec<u8>, value: &str) {
+pub(crate) fn string(out: &mut Vec<u8>, value: &str) {
     match value.len() {
         len @ 0..32 => out.push(FIXSTR | len as u8),
         len @ 32..0x100 => out.extend_from_slice(&[STR8, len as u8]),

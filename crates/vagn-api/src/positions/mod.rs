@@ -140,7 +140,18 @@ fn report_fate(outcome: &Outcome) -> ReportFate<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use vagn_wire::Report;
     use vagn_wire::dialect::REPORTS_MAX;
+
+    #[test]
+    fn the_description_lists_the_keys_of_a_report() {
+        let description: serde_json::Value =
+            serde_json::from_str(include_str!("../openapi.json")).expect("the description is json");
+        let listed = description["components"]["schemas"]["Position"]["properties"].as_object().unwrap();
+        let mut keys = Report::KEYS.to_vec();
+        keys.sort_unstable();
+        assert_eq!(listed.keys().collect::<Vec<_>>(), keys);
+    }
 
     #[test]
     fn more_reports_than_one_request_may_hold_are_too_large_in_every_format() {

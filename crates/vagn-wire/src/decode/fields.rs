@@ -1,4 +1,4 @@
-//! What has been read of a report so far, and what it amounts to.
+//! The fields of a report: their keys in every dialect, and the values read so far.
 
 use std::ops::Range;
 
@@ -9,38 +9,57 @@ use crate::{Kind, Position, Reject, Report, VehicleId};
 /// Times as floats that an `i64` can hold; not a number is in no range.
 const WHOLE_MS: Range<f64> = i64::MIN as f64..i64::MAX as f64;
 
-/// A key that means something.
-#[derive(Clone, Copy)]
-pub(super) enum Field {
-    Id,
-    Lat,
-    Lon,
-    Emergency,
-    Ts,
-    Seq,
-    Speed,
-    Heading,
-    Kind,
-    Inc,
+/// Defines [`Field`] from one table of keys, so that no dialect and no writer can know other keys than the decoder.
+macro_rules! fields {
+    ($($field:ident = $key:literal,)*) => {
+        /// A field of a report.
+        #[derive(Clone, Copy)]
+        pub(crate) enum Field {
+            $($field,)*
+        }
+
+        impl Field {
+            /// Finds the field of that key; `None` for a key that is to be skipped.
+            #[inline]
+            pub(crate) fn of(key: &[u8]) -> Option<Self> {
+                Some(match key {
+                    $($key => Self::$field,)*
+                    _ => return None,
+                })
+            }
+
+            /// Key of the field.
+            pub(crate) const fn key(self) -> &'static str {
+                match self {
+                    $(Self::$field => const { text_of($key) },)*
+                }
+            }
+        }
+
+        impl Report<'_> {
+            /// Keys of a report, the same in every dialect.
+            pub const KEYS: &'static [&'static str] = &[$(Field::$field.key(),)*];
+        }
+    };
 }
 
-impl Field {
-    /// The field of that name; `None` for a key that is to be skipped.
-    #[inline]
-    pub(super) fn of(key: &[u8]) -> Option<Self> {
-        Some(match key {
-            b"ID" => Self::Id,
-            b"Lat" => Self::Lat,
-            b"Lon" => Self::Lon,
-            b"Emergency" => Self::Emergency,
-            b"Ts" => Self::Ts,
-            b"Seq" => Self::Seq,
-            b"Speed" => Self::Speed,
-            b"Heading" => Self::Heading,
-            b"Kind" => Self::Kind,
-            b"Inc" => Self::Inc,
-            _ => return None,
-        })
+fields! {
+    Id = b"ID",
+    Lat = b"Lat",
+    Lon = b"Lon",
+    Emergency = b"Emergency",
+    Ts = b"Ts",
+    Seq = b"Seq",
+    Speed = b"Speed",
+    Heading = b"Heading",
+    Kind = b"Kind",
+    Inc = b"Inc",
+}
+
+const fn text_of(key: &'static [u8]) -> &'static str {
+    match str::from_utf8(key) {
+        Ok(text) => text,
+        Err(_) => panic!("a key is utf-8"),
     }
 }
 

@@ -4,7 +4,7 @@
 
 pub(crate) mod cursor;
 pub(crate) mod fast;
-mod fields;
+pub(crate) mod fields;
 mod general;
 
 use crate::marker::TRUE;

@@ -8,9 +8,9 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use super::reports::{REPORTS_MAX, Reports, TooMany};
-
-/// The keys of a report; all others are skipped, as the decoder would.
-const KEYS: [&str; 10] = ["ID", "Lat", "Lon", "Emergency", "Ts", "Seq", "Speed", "Heading", "Kind", "Inc"];
+use crate::decode::fields::Field;
+use crate::encode::string;
+use crate::marker::{FALSE, FIXARRAY, FIXMAP, FLOAT64, INT64, MAP16, NIL, TRUE, UINT64};
 
 /// Entries of one object that are passed on. An object that repeats its keys more often than this is no report.
 const ENTRIES_MAX: u16 = 16;
@@ -153,13 +153,13 @@ impl<'de> Visitor<'de> for Object<'_> {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         let out = &mut self.0.bytes;
         let head = out.len();
-        out.extend_from_slice(&[0xde, 0, 0]);
+        out.extend_from_slice(&[MAP16, 0, 0]);
         let mut entries = 0u16;
         while let Some(key) = map.next_key_seed(Key)? {
             match key.filter(|_| entries < ENTRIES_MAX) {
                 None => drop(map.next_value::<IgnoredAny>()?),
-                Some(key) => {
-                    text(out, key);
+                Some(field) => {
+                    string(out, field.key());
                     map.next_value_seed(Value(out))?;
                     entries += 1;
                 }
@@ -170,11 +170,11 @@ impl<'de> Visitor<'de> for Object<'_> {
     }
 }
 
-/// A key of a report, or `None` for one that is not.
+/// A key of a report, or `None` for a key that is to be skipped.
 struct Key;
 
 impl<'de> DeserializeSeed<'de> for Key {
-    type Value = Option<&'static str>;
+    type Value = Option<Field>;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
         deserializer.deserialize_str(self)
@@ -182,14 +182,14 @@ impl<'de> DeserializeSeed<'de> for Key {
 }
 
 impl Visitor<'_> for Key {
-    type Value = Option<&'static str>;
+    type Value = Option<Field>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a key")
     }
 
     fn visit_str<E: Error>(self, name: &str) -> Result<Self::Value, E> {
-        Ok(KEYS.into_iter().find(|key| *key == name))
+        Ok(Field::of(name.as_bytes()))
     }
 }
 
@@ -220,46 +220,40 @@ impl<'de> Visitor<'de> for Value<'_> {
     }
 
     fn visit_unit<E: Error>(self) -> Result<(), E> {
-        self.put(0xc0, [])
+        self.put(NIL, [])
     }
 
     fn visit_bool<E: Error>(self, value: bool) -> Result<(), E> {
-        self.put(if value { 0xc3 } else { 0xc2 }, [])
+        self.put(if value { TRUE } else { FALSE }, [])
     }
 
     fn visit_u64<E: Error>(self, value: u64) -> Result<(), E> {
-        self.put(0xcf, value.to_be_bytes())
+        self.put(UINT64, value.to_be_bytes())
     }
 
     fn visit_i64<E: Error>(self, value: i64) -> Result<(), E> {
-        self.put(0xd3, value.to_be_bytes())
+        self.put(INT64, value.to_be_bytes())
     }
 
     fn visit_f64<E: Error>(self, value: f64) -> Result<(), E> {
-        self.put(0xcb, value.to_be_bytes())
+        self.put(FLOAT64, value.to_be_bytes())
     }
 
     fn visit_str<E: Error>(self, value: &str) -> Result<(), E> {
-        text(self.0, &value[..value.floor_char_boundary(TEXT_MAX)]);
+        string(self.0, &value[..value.floor_char_boundary(TEXT_MAX)]);
         Ok(())
     }
 
     /// No field of a report is a list: an empty one is refused for its type just as well.
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
         while list.next_element::<IgnoredAny>()?.is_some() {}
-        self.put(0x90, [])
+        self.put(FIXARRAY, [])
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-        self.put(0x80, [])
+        self.put(FIXMAP, [])
     }
-}
-
-fn text(out: &mut Vec<u8>, text: &str) {
-    let len = u8::try_from(text.len()).expect("keys are short and values are cut");
-    out.extend_from_slice(&[0xd9, len]);
-    out.extend_from_slice(text.as_bytes());
 }
 
 #[cfg(test)]

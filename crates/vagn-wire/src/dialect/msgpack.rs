@@ -4,6 +4,7 @@
 //! rest is one report, which the decoder judges. It is invalid, but it may still carry the flag of an emergency.
 
 use super::reports::{Reports, TooMany};
+use crate::marker::{ARRAY16, ARRAY32, FIXARRAY, FIXMAP, MAP32};
 use crate::{MAX_OBJECT, object_len};
 
 /// Cuts `body` into reports.
@@ -29,13 +30,15 @@ pub fn split(body: &[u8]) -> Result<Reports, TooMany> {
 /// A report may itself be an array, `[ID, Lat, Lon, Emergency]`. The first element tells: a list holds maps or arrays.
 fn list_header(body: &[u8]) -> usize {
     let len = match body.first() {
-        Some(0x90..=0x9f) => 1,
-        Some(0xdc) => 3,
-        Some(0xdd) => 5,
+        Some(FIXARRAY..=0x9f) => 1,
+        Some(&ARRAY16) => 3,
+        Some(&ARRAY32) => 5,
         _ => return 0,
     };
-    let is_container = |marker: &u8| matches!(marker, 0x80..=0x9f | 0xdc..=0xdf);
-    if body.get(len).is_some_and(is_container) { len } else { 0 }
+    match body.get(len) {
+        Some(FIXMAP..=0x9f | ARRAY16..=MAP32) => len,
+        _ => 0,
+    }
 }
 
 #[cfg(test)]

@@ -42,7 +42,7 @@ fn check(bytes: &[u8]) -> &'static str {
 }
 
 /// Equal to the bit: by `==` alone a coordinate of -0 would be one of 0.
-fn same(decoded: &Result<Report<'_>, Reject>, modelled: &Result<Report<'_>, Reject>) -> bool {
+pub(crate) fn same(decoded: &Result<Report<'_>, Reject>, modelled: &Result<Report<'_>, Reject>) -> bool {
     let bits = |answer: &Result<Report<'_>, Reject>| {
         let position = answer.and_then(|report| report.position);
         position.map(|position| (position.lat().to_bits(), position.lon().to_bits()))

@@ -1,9 +1,21 @@
-//! Bodies of any bytes: nothing in them may panic, and JSON says what msgpack says.
+//! Bodies in every dialect: no bytes may cause a panic, and JSON says what msgpack says.
+
+use std::collections::BTreeMap;
 
 use proptest::prelude::*;
-use serde_json::{Value, json};
+use serde_json::Value;
 use vagn_wire::dialect::{REPORTS_MAX, Reports, json, msgpack};
-use vagn_wire::{Kind, MAX_DATAGRAM, Position, Report, VehicleId, decode, is_emergency};
+use vagn_wire::{Kind, MAX_DATAGRAM, Position, Report, VehicleId, decode, encode, is_emergency};
+
+use crate::agreement::same;
+use crate::inputs;
+use crate::msgpack::Object;
+use crate::mutate::{rounds, seeded};
+
+const REPORTS: usize = 20_000;
+
+/// How often each key must have come up in both dialects.
+const EACH_AT_LEAST: usize = 200;
 
 /// Pieces of which a JSON body may be made, rightly or wrongly.
 const PIECES: [&str; 24] = [
@@ -41,15 +53,60 @@ fn check(reports: &Reports) {
     }
 }
 
-fn as_json(report: &Report<'_>, position: Position) -> Value {
-    let mut object = json!({
-        "ID": report.vehicle_id.as_str(), "Lat": position.lat(), "Lon": position.lon(), "Emergency": report.emergency,
-        "Ts": report.event_time_ms, "Seq": report.seq, "Speed": report.speed_mps, "Heading": report.heading_deg,
-        "Kind": report.kind.map(Kind::as_str), "Inc": report.incident,
-    });
-    let fields = object.as_object_mut().unwrap();
-    fields.retain(|_, value| !value.is_null());
-    object
+/// The report as its encoding says it, translated to JSON by libraries that know no fields.
+fn as_json(report: &Report<'_>) -> String {
+    let mut bytes = Vec::new();
+    encode(report, &mut bytes);
+    rmp_serde::from_slice::<Value>(&bytes).unwrap().to_string()
+}
+
+/// The object in JSON, keys in order and repeated keys kept; `None` for an object that JSON has no words for.
+fn in_json(object: &Object) -> Option<String> {
+    Some(match object {
+        Object::Nil => "null".into(),
+        Object::Bool(flag) => flag.to_string(),
+        Object::Int(number) => number.to_string(),
+        Object::Uint(number) => number.to_string(),
+        Object::F32(number) => return in_json(&Object::F64((*number).into())),
+        Object::F64(number) => number.is_finite().then(|| format!("{number:?}"))?,
+        Object::Str(bytes) => serde_json::to_string(str::from_utf8(bytes).ok()?).unwrap(),
+        Object::Array(items) => {
+            let items: Option<Vec<_>> = items.iter().map(in_json).collect();
+            format!("[{}]", items?.join(","))
+        }
+        Object::Map(pairs) => {
+            let pairs: Option<Vec<_>> = pairs.iter().map(pair_in_json).collect();
+            format!("{{{}}}", pairs?.join(","))
+        }
+        Object::Bin(_) | Object::Ext(_) | Object::Raw(_) => return None,
+    })
+}
+
+fn pair_in_json((key, value): &(Object, Object)) -> Option<String> {
+    matches!(key, Object::Str(_)).then_some(())?;
+    Some(format!("{}:{}", in_json(key)?, in_json(value)?))
+}
+
+#[test]
+fn every_key_means_the_same_in_json_and_in_msgpack() {
+    let mut chance = seeded();
+    let mut came_up = BTreeMap::new();
+    for _ in 0..rounds(REPORTS) {
+        let object = inputs::report(&mut chance);
+        let Some(body) = in_json(&object) else { continue };
+        let reports = json::split(body.as_bytes()).unwrap();
+        let from_json = decode(reports.iter().next().unwrap());
+        let bytes = object.bytes();
+        let from_msgpack = decode(&bytes);
+        assert!(same(&from_json, &from_msgpack), "{body}\n{from_json:?}\n{from_msgpack:?}");
+        for key in Report::KEYS.iter().filter(|key| body.contains(&format!("\"{key}\":"))) {
+            *came_up.entry(*key).or_insert(0) += 1;
+        }
+    }
+    for key in Report::KEYS {
+        let count = came_up.get(key).copied().unwrap_or(0);
+        assert!(count >= EACH_AT_LEAST, "{key} came up {count} times only");
+    }
 }
 
 proptest! {
@@ -86,7 +143,7 @@ proptest! {
         let plain = Report::new(VehicleId::new(&id).unwrap(), position);
         let incident = inc.as_deref();
         let report = Report { emergency, event_time_ms, seq, speed_mps, heading_deg, kind, incident, ..plain };
-        let reports = json::split(as_json(&report, position).to_string().as_bytes()).unwrap();
+        let reports = json::split(as_json(&report).as_bytes()).unwrap();
         prop_assert_eq!(decode(reports.iter().next().unwrap()), Ok(report));
     }
 }

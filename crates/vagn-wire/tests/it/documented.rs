@@ -2,7 +2,7 @@
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use vagn_wire::{Fate, Kind, Reject, StoredAck, ack, decode, encode};
+use vagn_wire::{Fate, Kind, Reject, Report, StoredAck, ack, decode, encode};
 
 const DOCUMENT: &str = include_str!("../../../../docs/wire.md");
 
@@ -63,6 +63,13 @@ fn its_answer_over_udp_is_the_one_to_its_call_for_help() {
     StoredAck { incident: Some("019ab3c4-5d6e-7f80-9a1b-2c3d4e5f6071"), ..asked }
         .encode(call.len(), &mut written);
     assert_eq!(&written, example);
+}
+
+#[test]
+fn every_key_is_in_it() {
+    for key in Report::KEYS {
+        assert!(DOCUMENT.contains(&format!("\n| `{key}` | ")), "{key}");
+    }
 }
 
 #[test]

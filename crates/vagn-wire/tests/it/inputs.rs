@@ -6,8 +6,8 @@ use vagn_wire::{MAX_DATAGRAM, Position, Report, VehicleId, encode};
 use crate::msgpack::Object;
 use crate::mutate::mutate;
 
-const KEYS: [&str; 14] =
-    ["ID", "Lat", "Lon", "Emergency", "Ts", "Seq", "Speed", "Heading", "Kind", "Inc", "Fuel", "id", "La", ""];
+/// Keys that are to be skipped.
+const UNKNOWN_KEYS: [&str; 4] = ["Fuel", "id", "La", ""];
 const IDS: [&str; 8] =
     ["a", "bus 1", "Åre", "車両一", "", "tab\t", "\u{85}", "4e091396-62ae-4f3b-8715-7b4fc9c64d14"];
 const WORDS: [&str; 5] = ["auto", "manual", "test", "Test", "x"];
@@ -33,8 +33,9 @@ pub(crate) fn input(chance: &mut Rng) -> Vec<u8> {
 
 /// A report that a vehicle with too much freedom might send: any keys in any order, some twice, mostly fitting values.
 pub(crate) fn report(chance: &mut Rng) -> Object {
-    let mut keys = if chance.u8(..10) < 8 { KEYS[..4].to_vec() } else { Vec::new() };
-    keys.extend((0..chance.usize(..4)).map(|_| KEYS[chance.usize(..KEYS.len())]));
+    let all = [Report::KEYS, &UNKNOWN_KEYS].concat();
+    let mut keys = if chance.u8(..10) < 8 { all[..4].to_vec() } else { Vec::new() };
+    keys.extend((0..chance.usize(..4)).map(|_| all[chance.usize(..all.len())]));
     chance.shuffle(&mut keys);
     Object::Map(keys.into_iter().map(|key| (named(key, chance), value(key, chance))).collect())
 }
