@@ -34,7 +34,7 @@ pub(super) struct Acked {
 
 /// How they are sent.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) enum Way {
+pub(super) enum Writing {
     /// Over TCP, with so many reports on the way at a time.
     Tcp(usize),
     /// A batch per request, msgpack.
@@ -43,18 +43,18 @@ pub(super) enum Way {
     Json,
 }
 
-/// Ways on one connection, what they are called, and how many reports are on the way at a time.
-const ONE: [(Way, &str, &str); 3] = [
-    (Way::Tcp(1), "TCP", "1"),
-    (Way::Tcp(16 * 1024), "TCP", "16 k"),
-    (Way::Msgpack, "POST, msgpack", "1 × 1 000"),
+/// Ways of writing on one connection, their names, and the number of reports on the way at a time.
+const ONE: [(Writing, &str, &str); 3] = [
+    (Writing::Tcp(1), "TCP", "1"),
+    (Writing::Tcp(16 * 1024), "TCP", "16 k"),
+    (Writing::Msgpack, "POST, msgpack", "1 × 1 000"),
 ];
 
-/// On four.
-const FOUR: [(Way, &str, &str); 3] = [
-    (Way::Tcp(16 * 1024), "TCP", "4 × 16 k"),
-    (Way::Msgpack, "POST, msgpack", "4 × 1 000"),
-    (Way::Json, "POST, JSON", "4 × 1 000"),
+/// The same on four connections.
+const FOUR: [(Writing, &str, &str); 3] = [
+    (Writing::Tcp(16 * 1024), "TCP", "4 × 16 k"),
+    (Writing::Msgpack, "POST, msgpack", "4 × 1 000"),
+    (Writing::Json, "POST, JSON", "4 × 1 000"),
 ];
 
 /// Fills the section.
@@ -100,11 +100,11 @@ pub(super) fn run(bench: &Bench, section: &mut Section) -> anyhow::Result<()> {
 }
 
 /// Stored per second, and the waits where one waits for the other.
-fn figures(way: Way, runs: &[Acked]) -> [serde_json::Value; 3] {
+fn figures(way: Writing, runs: &[Acked]) -> [serde_json::Value; 3] {
     let per_s = Spread::of(runs.iter().map(|run| run.per_s)).show(short);
     let mut waits: Vec<f64> = runs.iter().flat_map(|run| run.waits_s.iter().copied()).collect();
     let [p50, p99] = [0.5, 0.99].map(|share| match way {
-        Way::Tcp(2..) => "–".to_owned(),
+        Writing::Tcp(2..) => "–".to_owned(),
         _ => time(percentile(&mut waits, share)),
     });
     [json!(per_s), json!(p50), json!(p99)]
@@ -138,7 +138,7 @@ fn known(service: &Service, bench: &Bench, fleets: &mut [Fleet]) -> anyhow::Resu
 pub(super) fn measure(
     service: &Service,
     fleets: &mut [Fleet],
-    way: Way,
+    way: Writing,
     seconds: f64,
 ) -> anyhow::Result<Acked> {
     let started = Instant::now();
@@ -148,8 +148,8 @@ pub(super) fn measure(
             .iter_mut()
             .map(|fleet| {
                 scope.spawn(move || match way {
-                    Way::Tcp(window) => over_tcp(service, fleet, window, limit),
-                    Way::Msgpack | Way::Json => by_post(service, fleet, way, limit),
+                    Writing::Tcp(window) => over_tcp(service, fleet, window, limit),
+                    Writing::Msgpack | Writing::Json => by_post(service, fleet, way, limit),
                 })
             })
             .collect();
@@ -190,7 +190,7 @@ fn over_tcp(
 fn by_post(
     service: &Service,
     fleet: &mut Fleet,
-    way: Way,
+    way: Writing,
     limit: Duration,
 ) -> anyhow::Result<(u64, Vec<f64>)> {
     fleet.go_on(Rate::Max, None, None);
@@ -199,10 +199,10 @@ fn by_post(
     let started = Instant::now();
     while started.elapsed() < limit {
         batch.fill(fleet, Duration::ZERO, POST_REPORTS)?;
-        let text = if way == Way::Json { as_json(&batch)? } else { String::new() };
+        let text = if way == Writing::Json { as_json(&batch)? } else { String::new() };
         let asked = Instant::now();
         let (status, body) = match way {
-            Way::Json => https.post("/api/v1/positions", "application/json", text.as_bytes())?,
+            Writing::Json => https.post("/api/v1/positions", "application/json", text.as_bytes())?,
             _ => https.post("/api/v1/positions", "application/msgpack", batch.bytes())?,
         };
         ensure!(status == 200, "POST answered {status}: {}", String::from_utf8_lossy(body));
