@@ -1,4 +1,4 @@
-//! What reading one report costs, by the decoder's paths and beside a general msgpack library.
+//! Cost of reading one report, for each path of the decoder and for a general msgpack library.
 
 use std::hint::black_box;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use criterion::{Criterion, Throughput};
 use serde::Deserialize;
 use vagn_wire::{Position, Report, VehicleId};
 
-/// Few enough to stay in the first-level cache's reach, many enough that no branch is learnt by heart.
+/// Few enough to stay near the first-level cache, many enough that the processor learns no branch by heart.
 const VEHICLES: u64 = 1024;
 
 fn main() {
@@ -54,7 +54,7 @@ fn decode(criterion: &mut Criterion) {
 
 /// The original's four fields, without any of the checks or leniency of a [`Report`].
 #[derive(Deserialize)]
-#[expect(dead_code, reason = "read by nobody: the reading is what is timed")]
+#[expect(dead_code, reason = "only the reading is timed, and the values are not used")]
 struct Original<'a> {
     #[serde(rename = "ID")]
     id: &'a str,

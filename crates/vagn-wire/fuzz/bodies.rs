@@ -1,14 +1,14 @@
-//! What must hold for any bytes whatever. Run by the fuzz targets beside this file, and on stable Rust by the crate's
+//! Properties that must hold for any bytes. Checked by the fuzz targets beside this file, and on stable Rust by the crate's
 //! tests: over the corpus, over mutations of it, and over the million inputs of the agreement test.
 
 use vagn_wire::{MAX_OBJECT, Reject, Report, StoredAck, ack};
 
-/// The two decoders agree, the filter agrees with them, and what was understood survives being sent again.
+/// The two decoders agree, the filter agrees with them, and a decoded report is the same when sent again.
 pub(crate) fn decode(bytes: &[u8]) {
     let decoded = vagn_wire::decode(bytes);
     assert_eq!(decoded, vagn_wire::decode_general(bytes), "fast path and general decoder");
-    let calls = decoded.is_ok_and(|report| report.emergency);
-    assert_eq!(vagn_wire::is_emergency(bytes), calls, "filter and decoder");
+    let is_alarm = decoded.is_ok_and(|report| report.emergency);
+    assert_eq!(vagn_wire::is_emergency(bytes), is_alarm, "filter and decoder");
     if let Ok(report) = decoded {
         assert!(report.emergency || report.position.is_ok(), "an error beside the flag only");
         roundtrip(report);
@@ -16,13 +16,13 @@ pub(crate) fn decode(bytes: &[u8]) {
     }
 }
 
-/// The answer to a call for help is never longer than the call, however that was put, and reads back.
-fn stored_ack(report: &Report<'_>, call_len: usize) {
+/// The answer to an alarm is never longer than the alarm in any encoding, and reads back.
+fn stored_ack(report: &Report<'_>, alarm_len: usize) {
     let Some(bare) = StoredAck::asked_by(report) else { return };
     let told = StoredAck { incident: Some("019ab3c4-5d6e-7f80-9a1b-2c3d4e5f6071"), ..bare };
     let mut bytes = Vec::new();
-    told.encode(call_len, &mut bytes);
-    assert!(bytes.len() <= call_len, "{} bytes for {call_len}", bytes.len());
+    told.encode(alarm_len, &mut bytes);
+    assert!(bytes.len() <= alarm_len, "{} bytes for {alarm_len}", bytes.len());
     let read = StoredAck::decode(&bytes);
     assert!(read == Ok(told) || read == Ok(bare), "{read:?}");
 }

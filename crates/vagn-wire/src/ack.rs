@@ -1,4 +1,4 @@
-//! What the service answers over TCP to a report that carried `Seq`.
+//! The answer over TCP to a report that carried `Seq`.
 //!
 //! A map `{ID: str, Seq: u64, Fate: str}`, with `Incident: str` when the report opened or updated one. Answers come one
 //! after another in the stream, not necessarily in the order of the reports.
@@ -9,29 +9,29 @@ use crate::id::name;
 use crate::marker::FIXMAP;
 use crate::{Fate, Reject, StoredAck, VehicleId, object_len};
 
-/// What became of one report.
+/// Answer to one report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ack<'a> {
-    /// The vehicle that sent the report.
+    /// Id of the vehicle that sent the report.
     pub vehicle_id: VehicleId<'a>,
-    /// The report's `Seq`.
+    /// `Seq` of the report.
     pub seq: u64,
-    /// What became of its position.
+    /// Fate of its position.
     pub fate: Fate,
-    /// Id of the incident that the report's flag opened or updated: it is on disk.
+    /// Id of the incident that the report's flag opened or updated. The incident is on disk.
     pub incident: Option<&'a str>,
 }
 
-/// Why an answer could not be read.
+/// Reason why an answer could not be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum BadAck {
-    /// The bytes are no msgpack object of bearable length.
+    /// The bytes are no msgpack object, or too long an object.
     #[error("ack cannot be read")]
     Frame(#[source] Reject),
     /// The object is not a map.
     #[error("ack is not a map")]
     NotAMap,
-    /// The named key is missing or holds what it cannot.
+    /// The named key is missing, or its value cannot be used.
     #[error("ack has no usable {0}")]
     Field(&'static str),
 }
@@ -47,18 +47,18 @@ pub fn encode(ack: &Ack<'_>, out: &mut Vec<u8>) {
     }
 }
 
-/// Reads the first answer in `stream` and says how many bytes it took; `None` when more bytes are needed.
+/// Reads the first answer in `stream`, and gives its length in bytes; `None` when more bytes are needed.
 ///
 /// # Errors
-/// [`BadAck`] when the stream does not go on with an answer. Unknown keys are skipped.
+/// [`BadAck`] when the stream does not continue with an answer. Unknown keys are skipped.
 pub fn decode(stream: &[u8]) -> Result<Option<(Ack<'_>, usize)>, BadAck> {
-    let Some((fields, len)) = Fields::read(stream)? else { return Ok(None) };
+    let Some((fields, len)) = AckFields::read(stream)? else { return Ok(None) };
     fields.finish().map(|ack| Some((ack, len)))
 }
 
-/// What has been read of an answer.
+/// Values of an answer, as far as they have been read.
 #[derive(Default)]
-pub(crate) struct Fields<'a> {
+pub(crate) struct AckFields<'a> {
     vehicle_id: Option<VehicleId<'a>>,
     seq: Option<u64>,
     fate: Option<Fate>,
@@ -66,8 +66,8 @@ pub(crate) struct Fields<'a> {
     incident: Option<&'a str>,
 }
 
-impl<'a> Fields<'a> {
-    /// Reads the first object of `bytes` and says how long it is; `None` when it is not whole.
+impl<'a> AckFields<'a> {
+    /// Reads the first object of `bytes`, and gives its length in bytes; `None` when it is not complete.
     pub(crate) fn read(bytes: &'a [u8]) -> Result<Option<(Self, usize)>, BadAck> {
         let Some(len) = object_len(bytes).map_err(BadAck::Frame)? else { return Ok(None) };
         let mut cursor = Cursor::new(&bytes[..len]);

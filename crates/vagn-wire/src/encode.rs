@@ -1,4 +1,4 @@
-//! A report to bytes, as a vehicle would send it.
+//! A report to bytes, as a vehicle sends it.
 
 use crate::decode::fields::Field;
 use crate::marker::{FALSE, FIXMAP, FIXSTR, FLOAT32, FLOAT64, INT64, STR8, STR32, TRUE};
@@ -8,7 +8,7 @@ use crate::{Kind, Report};
 /// Appends the report to `out`: the original's layout, 79 bytes with a UUID, when nothing optional is set; a map with
 /// further keys otherwise. A position that is an error is left out.
 ///
-/// `Emergency` always comes last: the kernel steers by a datagram's last byte.
+/// `Emergency` always comes last, because the kernel steers a datagram by its last byte.
 pub fn encode(report: &Report<'_>, out: &mut Vec<u8>) {
     out.push(FIXMAP | pairs(report));
     text(out, Field::Id.key(), report.vehicle_id.as_str());

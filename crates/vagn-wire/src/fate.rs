@@ -1,24 +1,24 @@
-//! What became of a report.
+//! Fates of a report.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// What became of a report in the service. Every report ends in exactly one.
+/// Outcome of a report in the service. Every report ends in exactly one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Fate {
     /// In the log and in the live index.
     Stored,
-    /// Older than what is stored of this vehicle.
+    /// Older than the stored position of this vehicle.
     Stale,
-    /// Stored before: same vehicle and same `Seq`, or same `Ts` and position.
+    /// Stored before: same vehicle and `Seq`, or same `Ts` and position.
     Duplicate,
-    /// Not a usable report; see [`Reject`](crate::Reject) for why.
+    /// Not a usable report; [`Reject`](crate::Reject) says why.
     Invalid,
-    /// The sender did not prove who it is.
+    /// The sender did not prove its identity.
     Unauthenticated,
     /// Dropped under load, or beyond the number of vehicles kept.
     Shed,
-    /// Lost through a fault of the service's own: a crash, a dead disk.
+    /// Lost through a fault of the service: a crash, a dead disk.
     Failed,
 }
 

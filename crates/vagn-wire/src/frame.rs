@@ -1,4 +1,4 @@
-//! Where one object of a stream ends and the next begins.
+//! The end of one object of a stream, where the next begins.
 
 use crate::Reject;
 use crate::decode::{cursor::Cursor, fast};
@@ -9,12 +9,11 @@ pub const MAX_OBJECT: usize = crate::MAX_DATAGRAM;
 /// Length in bytes of the first msgpack object in `stream`; `None` when more bytes are needed to tell.
 ///
 /// Looks at no more than [`MAX_OBJECT`] bytes, however long the stream or deep the nesting. Any object has a length;
-/// whether it is a report is for [`decode`](crate::decode()) to say.
+/// [`decode`](crate::decode()) tells if it is a report.
 ///
 /// # Errors
-/// [`Reject::NotMsgpack`], or [`Reject::TooLong`] as soon as the object cannot end within [`MAX_OBJECT`] bytes. The
-/// stream has then no next object; what there is of this one may still be a call for help, see
-/// [`is_emergency`](crate::is_emergency).
+/// [`Reject::NotMsgpack`], or [`Reject::TooLong`] as soon as the object cannot end within [`MAX_OBJECT`] bytes. The stream
+/// then has no next object, but the bytes of this one may still be an alarm: see [`is_emergency`](crate::is_emergency).
 pub fn object_len(stream: &[u8]) -> Result<Option<usize>, Reject> {
     let within = &stream[..stream.len().min(MAX_OBJECT)];
     if let Some(layout) = fast::layout(within) {
@@ -29,7 +28,7 @@ pub fn object_len(stream: &[u8]) -> Result<Option<usize>, Reject> {
     }
 }
 
-/// Passes over one object, unless it needs more objects than can still fit: each takes a byte at least.
+/// Skips one object, unless it needs more objects than can still fit: each takes a byte at least.
 fn walk(cursor: &mut Cursor<'_>) -> Result<(), Reject> {
     let mut room = MAX_OBJECT as u64;
     let mut pending = 1;

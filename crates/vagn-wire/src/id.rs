@@ -1,4 +1,4 @@
-//! The name of a vehicle, and the rule for names in general.
+//! Vehicle ids, and the rule for ids in general.
 
 use std::fmt;
 
@@ -7,16 +7,16 @@ use crate::Reject;
 /// Longest vehicle or incident id, in bytes of UTF-8.
 pub const ID_LEN_MAX: usize = 64;
 
-/// Who speaks: 1 to 64 bytes of UTF-8 without control characters. Different bytes are different vehicles.
+/// Id of a vehicle: 1 to 64 bytes of UTF-8 without control characters. Different bytes are different vehicles.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct VehicleId<'a>(
-    // Bytes, not `str`: to make a `str` without unsafe code costs twice what all other checks cost together, and most
-    // ids are only ever looked up.
+    // Bytes, not `str`: to make a `str` without unsafe code costs twice as much as all other checks together, and most ids
+    // are only looked up.
     &'a [u8],
 );
 
 impl<'a> VehicleId<'a> {
-    /// Accepts a text that can name a vehicle.
+    /// Accepts a text that can be a vehicle id.
     ///
     /// # Errors
     /// [`Reject::BadId`] when it is empty, longer than [`ID_LEN_MAX`] bytes, or holds a control character.
@@ -25,7 +25,7 @@ impl<'a> VehicleId<'a> {
         Self::from_bytes(text.as_bytes())
     }
 
-    /// Accepts bytes that can name a vehicle.
+    /// Accepts bytes that can be a vehicle id.
     ///
     /// # Errors
     /// [`Reject::BadId`] as for [`VehicleId::new`], and when they are not UTF-8.
@@ -34,13 +34,13 @@ impl<'a> VehicleId<'a> {
         if is_name(bytes) { Ok(Self(bytes)) } else { Err(Reject::BadId) }
     }
 
-    /// The id as it was sent. Costs a few nanoseconds; hot paths use [`VehicleId::as_bytes`].
+    /// Returns the id as it was sent. Costs a few nanoseconds; hot paths use [`VehicleId::as_bytes`].
     #[inline]
     pub fn as_str(self) -> &'a str {
-        std::str::from_utf8(self.0).expect("it was found to be utf-8 when it was made")
+        std::str::from_utf8(self.0).expect("an id is checked to be utf-8 when it is made")
     }
 
-    /// The bytes of the id as it was sent.
+    /// Returns the bytes of the id as it was sent.
     #[inline]
     pub fn as_bytes(self) -> &'a [u8] {
         self.0
@@ -59,7 +59,7 @@ impl fmt::Debug for VehicleId<'_> {
     }
 }
 
-/// The bytes as a text that follows the rule for vehicle and incident ids.
+/// Returns the bytes as a text, if they follow the rule for vehicle and incident ids.
 pub(crate) fn name(bytes: &[u8]) -> Option<&str> {
     is_name(bytes).then(|| std::str::from_utf8(bytes).ok())?
 }
@@ -74,7 +74,7 @@ fn is_printable(bytes: &[u8]) -> bool {
     std::str::from_utf8(bytes).is_ok_and(|text| !text.contains(char::is_control))
 }
 
-/// Eight bytes at a time; the last eight overlap the ones before, which harms nothing.
+/// Checks eight bytes at a time. The last eight overlap the ones before, which does no harm.
 #[inline]
 fn is_printable_ascii(bytes: &[u8]) -> bool {
     let Some(last) = bytes.last_chunk() else {
@@ -84,8 +84,8 @@ fn is_printable_ascii(bytes: &[u8]) -> bool {
     chunks.iter().fold(unprintable(*last), |found, chunk| found | unprintable(*chunk)) == 0
 }
 
-/// Zero if all eight bytes are within `b' '..=b'~'`. A carry from one byte into the next can only come from one that is
-/// itself out of that range.
+/// Gives zero if all eight bytes are within `b' '..=b'~'`. A carry from one byte into the next can only come from a byte
+/// that is itself out of that range.
 #[inline]
 fn unprintable(bytes: [u8; 8]) -> u64 {
     const EACH: u64 = 0x0101_0101_0101_0101;

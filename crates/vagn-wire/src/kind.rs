@@ -1,16 +1,16 @@
-//! Who set off an emergency.
+//! The cause of an emergency.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// How an emergency was set off, as eCall tells them apart.
+/// Cause of an emergency, with the distinction that eCall makes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Kind {
-    /// By the vehicle's own sensors.
+    /// Set off by the vehicle's own sensors.
     Auto,
-    /// By a person.
+    /// Set off by a person.
     Manual,
-    /// A trial: recorded, never passed on to the emergency service.
+    /// A drill: recorded, never passed on to the emergency service.
     Test,
 }
 
@@ -18,7 +18,7 @@ impl Kind {
     /// Every kind, in the order of declaration.
     pub const ALL: [Self; 3] = [Self::Auto, Self::Manual, Self::Test];
 
-    /// The word on the wire: `auto`, `manual` or `test`.
+    /// Word on the wire: `auto`, `manual` or `test`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Auto => "auto",

@@ -1,17 +1,17 @@
-//! What a vehicle says: msgpack bytes to a checked [`Report`] or a [`Reject`], and back.
+//! The wire format: msgpack bytes to a checked [`Report`] or a [`Reject`], and back.
 //!
 //! | to | use |
 //! |---|---|
 //! | read one datagram | [`decode()`] |
-//! | see whether it calls for help | [`is_emergency`] |
+//! | see whether it raises an alarm | [`is_emergency`] |
 //! | cut a TCP stream into objects | [`object_len`] |
 //! | write what a vehicle would send | [`encode()`] |
 //! | cut a JSON or msgpack body into reports | [`dialect`] |
 //! | answer over TCP, and read the answer | [`ack`] |
-//! | answer a call for help over UDP, and read the answer | [`StoredAck`] |
+//! | answer an alarm over UDP, and read the answer | [`StoredAck`] |
 //!
-//! No I/O, no clock, no unsafe code; decoding allocates nothing and its work is bounded by the length of the input.
-//! The format is described for those who write vehicles in `docs/wire.md`.
+//! No I/O, no clock, no unsafe code. Decoding a report allocates nothing, and its work is bounded by the length of the input.
+//! `docs/wire.md` describes the format for authors of vehicle clients.
 #![forbid(unsafe_code)]
 
 pub mod ack;

@@ -1,9 +1,9 @@
-//! A place on the globe, checked once.
+//! A position on the globe, checked once.
 
 use crate::Reject;
 
 /// A pair of WGS 84 coordinates in degrees that lies on the globe: finite, latitude within -90..=90, longitude
-/// within -180..=180. Both spellings of the antimeridian are kept as they came.
+/// within -180..=180. Both ways to write the antimeridian are kept as they came.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Position {
     lat: f64,
@@ -14,7 +14,7 @@ impl Position {
     /// Accepts a coordinate pair, in degrees, that lies on the globe.
     ///
     /// # Errors
-    /// [`Reject::Latitude`] or [`Reject::Longitude`], the former first, for what is out of range or not finite.
+    /// [`Reject::Latitude`] or [`Reject::Longitude`], the former first, for a coordinate out of range or not finite.
     #[inline]
     pub fn new(lat: f64, lon: f64) -> Result<Self, Reject> {
         // Written as `contains`, which is false for NaN.

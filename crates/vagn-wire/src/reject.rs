@@ -1,9 +1,9 @@
-//! Why something a vehicle sent could not be used.
+//! Reasons why a report could not be used.
 
-/// Why a report, or its position, is not used. The list is closed: each entry is a label of a metric.
+/// Reason why a report, or its position, is not used. The list is closed: each entry is a label of a metric.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum Reject {
-    /// Not a single byte.
+    /// Has no byte at all.
     #[error("datagram is empty")]
     Empty,
     /// Longer than a datagram or an object on a stream may be.
@@ -12,7 +12,7 @@ pub enum Reject {
     /// Holds the one byte that begins nothing in msgpack, `0xc1`.
     #[error("message is not msgpack")]
     NotMsgpack,
-    /// Ends before all that it announced.
+    /// Ends before everything that it announced.
     #[error("message ends too early")]
     Truncated,
     /// Well-formed, but neither a map nor an array of four.
@@ -36,7 +36,7 @@ pub enum Reject {
     /// The longitude is off the globe or not finite.
     #[error("longitude is not within -180..=180")]
     Longitude,
-    /// `ID`, `Lat`, `Lon` or `Emergency` holds a value of a type that it cannot have.
+    /// `ID`, `Lat`, `Lon` or `Emergency` has a value of a wrong type.
     #[error("a required field has the wrong type")]
     BadType,
     /// The event time is too far ahead of the time of arrival. Found by the service, which has a clock.
@@ -62,7 +62,7 @@ impl Reject {
         Self::TooFarAhead,
     ];
 
-    /// The label under which it is counted, in snake case.
+    /// Label under which it is counted, in snake case.
     pub const fn reason(self) -> &'static str {
         match self {
             Self::Empty => "empty",
@@ -82,7 +82,7 @@ impl Reject {
     }
 }
 
-/// A field in a table indexed by reason: `ALL[reject as usize] == reject`.
+/// Index in a table by reason: `ALL[reject as usize] == reject`.
 impl From<Reject> for usize {
     fn from(reject: Reject) -> Self {
         reject as usize

@@ -1,44 +1,44 @@
-//! What one message of a vehicle says.
+//! One message of a vehicle.
 
 use crate::{Kind, Position, Reject, VehicleId};
 
 /// Longest datagram that is read, in bytes. The doors receive into slots of this size.
 pub const MAX_DATAGRAM: usize = 2048;
 
-/// What one datagram, or one object of a stream, said.
+/// Content of one datagram, or of one object of a stream.
 ///
-/// The position has a fate apart from the flag's: a call for help counts although its position is unusable. So
-/// `position` is an error only when `emergency` is true; any other report without a usable position is a [`Reject`].
+/// The position has a fate apart from the flag's: an alarm counts although its position cannot be used. So `position` is an
+/// error only when `emergency` is true; any other report without a usable position is a [`Reject`].
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Report<'a> {
-    /// Who speaks.
+    /// `ID`: id of the vehicle.
     pub vehicle_id: VehicleId<'a>,
-    /// Where it is, or why that is not known.
+    /// `Lat` and `Lon`, or the reason why they cannot be used.
     pub position: Result<Position, Reject>,
-    /// Whether it calls for help.
+    /// `Emergency`: true for an alarm.
     pub emergency: bool,
-    /// `Ts`: when it was there by its own clock, in ms since 1970.
+    /// `Ts`: time of the position by the vehicle's clock, in ms since 1970.
     pub event_time_ms: Option<i64>,
-    /// `Seq`: its own count of reports; asks for an answer over TCP, and over UDP too with a call for help.
+    /// `Seq`: the vehicle's own count of reports. Asks for an answer over TCP, and with an alarm over UDP too.
     pub seq: Option<u64>,
     /// `Speed` in m/s, finite and not negative.
     pub speed_mps: Option<f32>,
     /// `Heading` in degrees clockwise from north, 0 up to but not including 360.
     pub heading_deg: Option<f32>,
-    /// `Kind`: who set off the emergency.
+    /// `Kind`: the cause of the emergency.
     pub kind: Option<Kind>,
     /// `Inc`: the vehicle's own id for the incident, by the same rule as a vehicle id.
     pub incident: Option<&'a str>,
 }
 
 impl<'a> Report<'a> {
-    /// A vehicle at a place, with nothing else to say.
+    /// Makes a report of a position alone.
     #[inline]
     pub fn new(vehicle_id: VehicleId<'a>, position: Position) -> Self {
         Self::of(vehicle_id, Ok(position), false)
     }
 
-    /// What the four fields of the original say.
+    /// Makes a report of the original's four fields.
     #[inline]
     pub(crate) fn of(vehicle_id: VehicleId<'a>, position: Result<Position, Reject>, emergency: bool) -> Self {
         Self {

@@ -1,35 +1,36 @@
-//! What the service answers over UDP to a call for help that carried `Seq`.
+//! The answer over UDP to an alarm that carried `Seq`.
 //!
-//! A map `{ID: str, Seq: u64, Stored: true}`, everything in its shortest form: three bytes shorter than the shortest call
-//! that asks for it, which has `Emergency` in place of `Stored`. `Incident: str` comes along if the answer still is not
-//! longer than the call. So whoever forges a sender gains nothing.
+//! A map `{ID: str, Seq: u64, Stored: true}`, everything in its shortest form: three bytes shorter than the shortest alarm
+//! that asks for it, which has `Emergency` in place of `Stored`. `Incident: str` is added if the answer is then still not
+//! longer than the alarm. So an attacker who forges a sender address cannot amplify traffic.
 
-use crate::ack::{BadAck, Fields};
+use crate::ack::{AckFields, BadAck};
 use crate::encode::{flag, text, uint};
 use crate::marker::FIXMAP;
 use crate::{Reject, Report, VehicleId};
 
-/// The call for help is on disk.
+/// Answer that an alarm is on disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StoredAck<'a> {
-    /// The vehicle that called.
+    /// Id of the vehicle that raised the alarm.
     pub vehicle_id: VehicleId<'a>,
-    /// The call's `Seq`.
+    /// `Seq` of the alarm.
     pub seq: u64,
-    /// The incident it opened or updated, if there was room to say so.
+    /// Id of the incident that it opened or updated, if there was room for it.
     pub incident: Option<&'a str>,
 }
 
 impl<'a> StoredAck<'a> {
-    /// The answer that `report` asks for, if it does and comes over UDP.
+    /// Gives the answer that a report over UDP asks for: an alarm with `Seq` does.
     #[inline]
     pub fn asked_by(report: &Report<'a>) -> Option<Self> {
         let seq = report.seq.filter(|_| report.emergency)?;
         Some(Self { vehicle_id: report.vehicle_id, seq, incident: None })
     }
 
-    /// Appends the answer to a call of `call_len` bytes to `out`: with the incident, unless it were longer than the call.
-    pub fn encode(&self, call_len: usize, out: &mut Vec<u8>) {
+    /// Appends the answer to an alarm of `alarm_len` bytes to `out`. The incident is left out if the answer would be longer
+    /// than the alarm.
+    pub fn encode(&self, alarm_len: usize, out: &mut Vec<u8>) {
         let start = out.len();
         out.push(FIXMAP | 3);
         text(out, "ID", self.vehicle_id.as_str());
@@ -39,18 +40,18 @@ impl<'a> StoredAck<'a> {
         let bare_len = out.len();
         out[start] = FIXMAP | 4;
         text(out, "Incident", incident);
-        if out.len() - start > call_len {
+        if out.len() - start > alarm_len {
             out.truncate(bare_len);
             out[start] = FIXMAP | 3;
         }
     }
 
-    /// Reads a datagram that may be such an answer. Unknown keys are skipped, bytes after the map ignored.
+    /// Reads a datagram that may be such an answer. Unknown keys are skipped, and bytes after the map are ignored.
     ///
     /// # Errors
-    /// [`BadAck`] when it is none: the original's two bytes, for example.
+    /// [`BadAck`] when it is something else, for example the two bytes that the original answers.
     pub fn decode(datagram: &'a [u8]) -> Result<Self, BadAck> {
-        let fields = Fields::read(datagram)?;
+        let fields = AckFields::read(datagram)?;
         let (fields, _) = fields.ok_or(BadAck::Frame(Reject::Truncated))?;
         fields.finish_stored()
     }

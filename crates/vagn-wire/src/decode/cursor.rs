@@ -15,7 +15,7 @@ pub(crate) enum Value<'a> {
     /// An integer beyond `i64::MAX`.
     Big(u64),
     Float(f64),
-    /// A str or a bin; whether the bytes are text is for the field to say.
+    /// A str or a bin; the field decides if the bytes must be text.
     Text(&'a [u8]),
     Ext,
     /// Head of an array of that many objects.
@@ -25,7 +25,7 @@ pub(crate) enum Value<'a> {
 }
 
 impl Value<'_> {
-    /// How many objects follow that belong to it.
+    /// Number of objects that follow and belong to it.
     pub(crate) fn children(self) -> u64 {
         match self {
             Self::Array(len) => u64::from(len),
@@ -35,7 +35,7 @@ impl Value<'_> {
     }
 }
 
-/// A place in the bytes.
+/// Position in the bytes.
 pub(crate) struct Cursor<'a> {
     rest: &'a [u8],
     lacking: usize,
@@ -46,19 +46,19 @@ impl<'a> Cursor<'a> {
         Self { rest: bytes, lacking: 0 }
     }
 
-    /// How many bytes lie ahead.
+    /// Number of bytes that lie ahead.
     pub(crate) fn remaining(&self) -> usize {
         self.rest.len()
     }
 
-    /// After [`Reject::Truncated`]: how many bytes more it would have taken at least.
+    /// Number of bytes that were missing at least, after [`Reject::Truncated`].
     pub(crate) fn lacking(&self) -> usize {
         self.lacking
     }
 
     /// Reads one head, with its payload unless it is a container.
     ///
-    /// What a report is made of is read here, inlined; everything else by [`Cursor::uncommon`]. That halves the cost.
+    /// The types that a report is made of are read here, inlined; all others by [`Cursor::uncommon`]. That halves the cost.
     ///
     /// Errors: [`Reject::Truncated`], [`Reject::NotMsgpack`].
     #[inline(always)]
@@ -101,12 +101,12 @@ impl<'a> Cursor<'a> {
             MAP16 => Value::Map(u16::from_be_bytes(self.take()?).into()),
             MAP32 => Value::Map(u32::from_be_bytes(self.take()?)),
             0xe0..=0xff => Value::Int(first.cast_signed().into()),
-            // 0xc1, which begins nothing; all other bytes have been dealt with.
+            // 0xc1, which begins nothing; all other bytes are above.
             _ => return Err(Reject::NotMsgpack),
         })
     }
 
-    /// Reads one object; of a container only the head is given, the rest is passed over.
+    /// Reads one object. Of a container only the head is given; the rest is skipped.
     ///
     /// Errors: as [`Cursor::value`].
     #[inline(always)]
@@ -116,7 +116,7 @@ impl<'a> Cursor<'a> {
         Ok(value)
     }
 
-    /// Passes over the next `objects` objects with all that is in them.
+    /// Skips the next `objects` objects with everything in them.
     ///
     /// Errors: as [`Cursor::value`].
     #[inline]
@@ -154,13 +154,13 @@ impl<'a> Cursor<'a> {
         Reject::Truncated
     }
 
-    /// A text with its length in one byte before it.
+    /// Reads a text with its length in the byte before it.
     #[inline]
     fn text8(&mut self) -> Result<Value<'a>, Reject> {
         self.len8().and_then(|len| self.text(len))
     }
 
-    /// An extension of `len` bytes, with the byte of its type before them.
+    /// Skips an extension of `len` bytes, with the byte of its type before them.
     fn ext(&mut self, len: usize) -> Result<Value<'a>, Reject> {
         self.text(len.saturating_add(1)).map(|_| Value::Ext)
     }

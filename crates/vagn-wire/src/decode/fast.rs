@@ -15,17 +15,17 @@ const EMERGENCY: &[u8; 10] = b"\xa9Emergency";
 /// Bytes from the end of the id to the end of the object.
 const TAIL_LEN: usize = 5 + 8 + 5 + 8 + 10 + 1;
 
-/// What stands where, unchecked.
+/// Values found at their places, unchecked.
 pub(crate) struct Layout<'a> {
     pub(crate) id: &'a [u8],
     pub(crate) lon: f64,
     pub(crate) lat: f64,
     pub(crate) emergency: bool,
-    /// Length of the whole object in bytes.
+    /// Length of the whole object, in bytes.
     pub(crate) len: usize,
 }
 
-/// Reads the original's layout; `None` for anything else, also when a value is unusable.
+/// Reads the original's layout; `None` for any other, and when a value cannot be used.
 #[inline]
 pub(super) fn decode(datagram: &[u8]) -> Option<Report<'_>> {
     let layout = layout(datagram)?;
@@ -55,7 +55,7 @@ pub(crate) fn layout(bytes: &[u8]) -> Option<Layout<'_>> {
     })
 }
 
-/// The id as a short string, or as one with its length in a byte of its own.
+/// Splits off the id: a short string, or one with its length in a byte of its own.
 #[inline]
 fn id(rest: &[u8]) -> Option<(&[u8], &[u8])> {
     let (&first, rest) = rest.split_first()?;

@@ -6,7 +6,7 @@ use super::cursor::{Cursor, Value};
 use crate::id::name;
 use crate::{Kind, Position, Reject, Report, VehicleId};
 
-/// Times as floats that an `i64` can hold; not a number is in no range.
+/// Times as floats that an `i64` can hold. NaN is in no range.
 const WHOLE_MS: Range<f64> = i64::MIN as f64..i64::MAX as f64;
 
 /// Defines [`Field`] from one table of keys, so that no dialect and no writer can know other keys than the decoder.
@@ -80,14 +80,14 @@ pub(super) struct Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
-    /// Notes that something is wrong. The first fault is the one that counts.
+    /// Records a fault. Only the first one counts.
     pub(super) fn fail(&mut self, reject: Reject) {
         self.fault.get_or_insert(reject);
     }
 
     /// Reads a field's value. A required field of a wrong type is a fault, an optional one is as if not sent.
     ///
-    /// Each field reads for itself, so that the compiler sees the type it hopes for beside the bytes that decide.
+    /// Each field reads its own value, so that the compiler sees the expected type beside the bytes that decide on it.
     ///
     /// Errors: as [`Cursor::value`].
     #[inline]
@@ -108,7 +108,7 @@ impl<'a> Fields<'a> {
         Ok(())
     }
 
-    /// What it all amounts to. The flag outweighs every fault, given that the vehicle is known.
+    /// Makes the report. A set flag outweighs every fault, as long as the vehicle id could be read.
     #[inline]
     pub(super) fn finish(self) -> Result<Report<'a>, Reject> {
         let vehicle_id = self.id.ok_or(self.fault.unwrap_or(Reject::NoId))?;
@@ -181,7 +181,7 @@ fn number(value: Value<'_>) -> Option<f64> {
     }
 }
 
-/// Fractions, common in languages whose clocks count in them, are cut to whole milliseconds.
+/// Cuts fractions to whole milliseconds: clocks of some languages count in fractions.
 fn milliseconds(value: Value<'_>) -> Option<i64> {
     match value {
         Value::Int(time_ms) => Some(time_ms),

@@ -4,7 +4,7 @@ use super::cursor::{Cursor, Value};
 use super::fields::{Field, Fields};
 use crate::{MAX_DATAGRAM, Reject, Report};
 
-/// The order of the fields in the form without keys.
+/// Order of the fields in the form without keys.
 const IN_ARRAY: [Field; 4] = [Field::Id, Field::Lat, Field::Lon, Field::Emergency];
 
 /// Reads a report from any layout.
@@ -16,7 +16,7 @@ pub(super) fn decode(datagram: &[u8]) -> Result<Report<'_>, Reject> {
     if datagram.len() > MAX_DATAGRAM {
         fields.fail(Reject::TooLong);
     }
-    // What is over-long is still read as far as it may go: it could begin with a call for help.
+    // A datagram that is too long is still read up to the limit: it could begin with an alarm.
     let read = &datagram[..datagram.len().min(MAX_DATAGRAM)];
     if let Err(reject) = object(&mut Cursor::new(read), &mut fields) {
         fields.fail(reject);

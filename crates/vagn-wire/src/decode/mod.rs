@@ -1,6 +1,6 @@
 //! Bytes to a report: the fast path for the original's layout, the general decoder for everything else.
 //!
-//! The two agree on every input: the fast path either gives what the general decoder would, or declines.
+//! The two agree on every input: the fast path either gives the answer of the general decoder, or declines.
 
 pub(crate) mod cursor;
 pub(crate) mod fast;
@@ -12,11 +12,11 @@ use crate::{MAX_DATAGRAM, Reject, Report, VehicleId};
 
 /// Reads one whole datagram, or one whole object of a stream. Bytes after the object are ignored.
 ///
-/// A readable vehicle id with `Emergency: true` is always a report, whatever is wrong with the rest: broken,
-/// cut off after both were read, of a wrong type. Its position is then the error.
+/// A readable vehicle id with `Emergency: true` is always a report, whatever is wrong with the rest: broken, cut off after
+/// both were read, of a wrong type. Its position is then the error.
 ///
 /// # Errors
-/// A [`Reject`] when nothing of it can be used; the first thing found wrong, in the order of the bytes.
+/// A [`Reject`] when nothing of it can be used: the first fault, in the order of the bytes.
 #[inline]
 pub fn decode(datagram: &[u8]) -> Result<Report<'_>, Reject> {
     fast::decode(datagram).map_or_else(|| general::decode(datagram), Ok)
@@ -30,7 +30,7 @@ pub fn decode_general(datagram: &[u8]) -> Result<Report<'_>, Reject> {
     general::decode(datagram)
 }
 
-/// Whether [`decode`] would give a report with `emergency` set. Runs as a filter on every datagram.
+/// Returns true when [`decode`] would give a report with `emergency` set. Runs as a filter on every datagram.
 #[inline]
 pub fn is_emergency(datagram: &[u8]) -> bool {
     match fast::layout(datagram) {
@@ -39,7 +39,7 @@ pub fn is_emergency(datagram: &[u8]) -> bool {
     }
 }
 
-/// A flag that is set is a byte `0xc3`; most datagrams have none and need no decoding.
+/// Decodes only a datagram with a byte `0xc3`, which every set flag has. Most datagrams have none.
 #[cold]
 fn is_emergency_elsewhere(datagram: &[u8]) -> bool {
     let read = &datagram[..datagram.len().min(MAX_DATAGRAM)];

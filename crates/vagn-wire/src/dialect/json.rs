@@ -12,14 +12,14 @@ use crate::decode::fields::Field;
 use crate::encode::string;
 use crate::marker::{FALSE, FIXARRAY, FIXMAP, FLOAT64, INT64, MAP16, NIL, TRUE, UINT64};
 
-/// Entries of one object that are passed on. An object that repeats its keys more often than this is no report.
+/// Most entries of one object that are passed on. An object that repeats its keys more often is no report.
 const ENTRIES_MAX: u16 = 16;
 
-/// Longest text that is passed on, in bytes. An id may have 64, so what is cut here is refused all the same, while the
-/// report stays shorter than a datagram.
+/// Longest text that is passed on, in bytes. An id may have 64, so a text that is cut here is refused all the same, while
+/// the report stays shorter than a datagram.
 const TEXT_MAX: usize = 96;
 
-/// What many writers of JSON put where a number is unknown, although JSON has no words for it.
+/// Words that many writers of JSON put for an unknown number, although JSON does not have them.
 const NOT_NUMBERS: [&[u8]; 3] = [b"NaN", b"Infinity", b"-Infinity"];
 
 /// A number beyond this may be too large for the parser. No field of a report comes near it.
@@ -47,11 +47,13 @@ pub enum BadBody {
     TooMany(#[from] TooMany),
 }
 
-/// `body` with an empty text in place of each `NaN`, `1e999` and the like, if there are any: a value of the wrong type, which
-/// is the decoder's to judge. A place that is not a number must not hide the call for help beside it.
+/// Puts an empty text in place of each `NaN`, `1e999` and the like; `None` if there are none. An empty text is a value of the
+/// wrong type, which the decoder judges: a coordinate that is not a number must not hide the alarm beside it.
 fn without_not_numbers(body: &[u8]) -> Option<Vec<u8>> {
     let mut clean = body.to_vec();
-    let (mut at, mut in_text, mut found) = (0, false, false);
+    let mut at = 0;
+    let mut in_text = false;
+    let mut found = false;
     while at < clean.len() {
         let mut len = 1;
         match clean[at] {
@@ -72,15 +74,19 @@ fn without_not_numbers(body: &[u8]) -> Option<Vec<u8>> {
     found.then_some(clean)
 }
 
-/// What stands at the start of `rest` without a break: all of a name or a number.
+/// Returns the whole name or number at the start of `rest`.
 fn word(rest: &[u8]) -> &[u8] {
-    let part = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'+' | b'.');
-    &rest[..rest.iter().take_while(|byte| part(byte)).count()]
+    let len = rest.iter().take_while(|byte| is_part_of_word(**byte)).count();
+    &rest[..len]
 }
 
-/// Whether `word` stands for a number and is none, or is one too large to be read.
+fn is_part_of_word(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'+' | b'.')
+}
+
+/// Returns true when `word` stands for a number but is none, or is too large to be read.
 fn is_no_number(word: &[u8]) -> bool {
-    // Rust also reads words like `-inf` and a leading `+`, which nobody means as JSON.
+    // Rust also reads words like `-inf` and a leading `+`, which are no numbers in JSON.
     let written = word.first() != Some(&b'+') && word.last().is_some_and(u8::is_ascii_digit);
     let value = std::str::from_utf8(word).ok().and_then(|text| text.parse::<f64>().ok());
     NOT_NUMBERS.contains(&word) || (written && value.is_some_and(|value| value.abs() > NUMBER_MAX))
@@ -104,7 +110,7 @@ fn refusal(err: &serde_json::Error, reports: &Reports) -> BadBody {
     BadBody::NotReports(err.to_string())
 }
 
-/// One object, or an array of objects.
+/// Reads one object, or an array of objects.
 struct TopLevel<'a>(&'a mut Reports);
 
 impl<'de> DeserializeSeed<'de> for TopLevel<'_> {
@@ -132,7 +138,7 @@ impl<'de> Visitor<'de> for TopLevel<'_> {
     }
 }
 
-/// One report.
+/// Reads one object as a report.
 struct Object<'a>(&'a mut Reports);
 
 impl<'de> DeserializeSeed<'de> for Object<'_> {
@@ -160,7 +166,7 @@ impl<'de> Visitor<'de> for Object<'_> {
                 None => drop(map.next_value::<IgnoredAny>()?),
                 Some(field) => {
                     string(out, field.key());
-                    map.next_value_seed(Value(out))?;
+                    map.next_value_seed(ValueWriter(out))?;
                     entries += 1;
                 }
             }
@@ -170,7 +176,7 @@ impl<'de> Visitor<'de> for Object<'_> {
     }
 }
 
-/// A key of a report, or `None` for a key that is to be skipped.
+/// Reads a key: a field of a report, or `None` for a key that is to be skipped.
 struct Key;
 
 impl<'de> DeserializeSeed<'de> for Key {
@@ -193,10 +199,10 @@ impl Visitor<'_> for Key {
     }
 }
 
-/// A value, written as msgpack of the same type.
-struct Value<'a>(&'a mut Vec<u8>);
+/// Reads a value, and writes it as msgpack of the same type.
+struct ValueWriter<'a>(&'a mut Vec<u8>);
 
-impl Value<'_> {
+impl ValueWriter<'_> {
     fn put<const N: usize, E>(self, marker: u8, bytes: [u8; N]) -> Result<(), E> {
         self.0.push(marker);
         self.0.extend_from_slice(&bytes);
@@ -204,7 +210,7 @@ impl Value<'_> {
     }
 }
 
-impl<'de> DeserializeSeed<'de> for Value<'_> {
+impl<'de> DeserializeSeed<'de> for ValueWriter<'_> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
@@ -212,7 +218,7 @@ impl<'de> DeserializeSeed<'de> for Value<'_> {
     }
 }
 
-impl<'de> Visitor<'de> for Value<'_> {
+impl<'de> Visitor<'de> for ValueWriter<'_> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -244,7 +250,7 @@ impl<'de> Visitor<'de> for Value<'_> {
         Ok(())
     }
 
-    /// No field of a report is a list: an empty one is refused for its type just as well.
+    /// Writes an empty list: no field of a report is a list, and an empty one is refused for its type just as well.
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
         while list.next_element::<IgnoredAny>()?.is_some() {}
         self.put(FIXARRAY, [])
@@ -261,14 +267,14 @@ mod tests {
     use super::*;
     use crate::{Kind, MAX_DATAGRAM, Reject, decode};
 
-    /// What the decoder makes of each report of `body`: its id, or why not.
+    /// Checks the id of each report of `body`, or the reason why the decoder refuses it.
     fn check(body: &str, ids: &[Result<&str, Reject>]) {
         let reports = split(body.as_bytes()).unwrap();
         let got: Vec<_> = reports.iter().map(|each| decode(each).map(|it| it.vehicle_id.as_str())).collect();
         assert_eq!(got, ids, "{body}");
     }
 
-    fn refused(body: &str, why: &str) {
+    fn check_refused(body: &str, why: &str) {
         let bad = split(body.as_bytes()).unwrap_err();
         assert!(bad.to_string().contains(why), "{body}: {bad:?}");
     }
@@ -341,21 +347,21 @@ mod tests {
             let report = decode(reports.iter().next().unwrap()).unwrap();
             assert!(report.emergency && report.position.is_err(), "{body}");
         }
-        refused(r#"{"ID":"a","Lat":1e999x}"#, "line 1 column");
-        refused(r#"{"ID":"a","Lat":-inf}"#, "line 1 column");
+        check_refused(r#"{"ID":"a","Lat":1e999x}"#, "line 1 column");
+        check_refused(r#"{"ID":"a","Lat":-inf}"#, "line 1 column");
     }
 
     #[test]
     fn refuses_the_whole_body_when_a_part_is_no_object() {
-        refused("", "EOF");
-        refused("7", "a position object or an array of them");
-        refused(r#"[{"ID":"a"},7]"#, "a position object");
-        refused(r#"[[{"ID":"a"}]]"#, "a position object");
-        refused(r#"{"ID":"a"}, {"ID":"b"}"#, "line 1 column 11");
-        refused(r#"{"ID":"a","Lat":nan}"#, "line 1 column 18");
-        refused(r#"{"ID":"a""#, "EOF");
-        refused(&"[".repeat(9_000), "a position object");
-        refused(&format!("{{\"x\":{}", "[".repeat(9_000)), "EOF");
+        check_refused("", "EOF");
+        check_refused("7", "a position object or an array of them");
+        check_refused(r#"[{"ID":"a"},7]"#, "a position object");
+        check_refused(r#"[[{"ID":"a"}]]"#, "a position object");
+        check_refused(r#"{"ID":"a"}, {"ID":"b"}"#, "line 1 column 11");
+        check_refused(r#"{"ID":"a","Lat":nan}"#, "line 1 column 18");
+        check_refused(r#"{"ID":"a""#, "EOF");
+        check_refused(&"[".repeat(9_000), "a position object");
+        check_refused(&format!("{{\"x\":{}", "[".repeat(9_000)), "EOF");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Reports in msgpack: one object after another, as on the TCP door, or an array of them.
 //!
-//! A body that breaks off or stops being msgpack is treated as the door treats a stream: what came before counts, and the
-//! rest is one report, which the decoder judges. It is invalid, but it may still carry the flag of an emergency.
+//! A body that breaks off or stops being msgpack is treated as the TCP door treats a stream: the reports before count, and
+//! the rest is one report, which the decoder judges. It is invalid, but it may still carry the flag of an emergency.
 
 use super::reports::{Reports, TooMany};
 use crate::marker::{ARRAY16, ARRAY32, FIXARRAY, FIXMAP, MAP32};
@@ -25,7 +25,7 @@ pub fn split(body: &[u8]) -> Result<Reports, TooMany> {
     Ok(reports)
 }
 
-/// Length of the header of a list of reports at the start of `body`; 0 when it starts with a report.
+/// Length of the header of a list of reports at the start of `body`, in bytes; 0 when the body starts with a report.
 ///
 /// A report may itself be an array, `[ID, Lat, Lon, Emergency]`. The first element tells: a list holds maps or arrays.
 fn list_header(body: &[u8]) -> usize {
@@ -53,7 +53,7 @@ mod tests {
         bytes
     }
 
-    /// The ids of the reports in `body`; `?` for what is not one.
+    /// The ids of the reports in `body`; `?` for one that is refused.
     fn ids(body: &[u8]) -> Vec<String> {
         let reports = split(body).unwrap();
         reports

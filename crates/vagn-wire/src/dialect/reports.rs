@@ -1,21 +1,21 @@
-//! The reports of one request: raw msgpack objects, one behind the other, as a door would have received them.
+//! The reports of one body: raw msgpack objects, one after another, as a door would have received them.
 
-/// Most reports in one request. Bounds the work and the answer; a feed that has more sends more requests.
+/// Most reports in one body. Bounds the work and the answer; a feed that has more sends more requests.
 pub const REPORTS_MAX: usize = 50_000;
 
 /// Raw reports in one piece of memory.
 #[derive(Debug, Default)]
 pub struct Reports {
-    /// What has been written so far; a report is appended here and then closed.
+    /// The reports, and the bytes of one that is being written: it is appended here and then closed.
     pub(super) bytes: Vec<u8>,
     ends: Vec<usize>,
 }
 
 impl Reports {
-    /// Everything written since the last close is one report.
+    /// Makes one report of everything written since the last close.
     ///
     /// # Errors
-    /// When the request already holds [`REPORTS_MAX`] reports.
+    /// When there are [`REPORTS_MAX`] reports already.
     pub(super) fn close(&mut self) -> Result<(), TooMany> {
         if self.ends.len() == REPORTS_MAX {
             return Err(TooMany);
@@ -24,26 +24,26 @@ impl Reports {
         Ok(())
     }
 
-    /// Takes one report as it stands.
+    /// Appends one report as it is.
     ///
     /// # Errors
-    /// When the request already holds [`REPORTS_MAX`] reports.
+    /// When there are [`REPORTS_MAX`] reports already.
     pub(super) fn push(&mut self, report: &[u8]) -> Result<(), TooMany> {
         self.bytes.extend_from_slice(report);
         self.close()
     }
 
-    /// How many there are.
+    /// Number of reports.
     pub fn len(&self) -> usize {
         self.ends.len()
     }
 
-    /// Whether there are none.
+    /// Returns true when there are no reports.
     pub fn is_empty(&self) -> bool {
         self.ends.is_empty()
     }
 
-    /// Each report's bytes, in order.
+    /// Bytes of each report, in order.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = &[u8]> {
         (0..self.ends.len()).map(|at| {
             let start = if at == 0 { 0 } else { self.ends[at - 1] };

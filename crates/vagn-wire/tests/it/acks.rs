@@ -1,4 +1,4 @@
-//! What the service answers over TCP.
+//! The answer over TCP.
 
 use vagn_wire::ack::{Ack, BadAck, decode, encode};
 use vagn_wire::{Fate, Reject, VehicleId};
@@ -47,7 +47,7 @@ fn answers_are_taken_off_a_stream_one_by_one() {
 }
 
 #[test]
-fn a_later_servers_further_keys_are_skipped() {
+fn unknown_keys_of_a_newer_server_are_skipped() {
     let more = Object::Array(vec![Object::Nil, map([("x", 1.into())])]);
     let object = map([
         ("More", more),
@@ -60,7 +60,7 @@ fn a_later_servers_further_keys_are_skipped() {
 }
 
 #[test]
-fn what_is_no_answer_is_named() {
+fn the_fault_of_a_wrong_answer_is_named() {
     check(&Object::Array(vec![]), Err(BadAck::NotAMap));
     check(&Object::Raw(vec![0xc1]), Err(BadAck::Frame(Reject::NotMsgpack)));
     check(&map([("Seq", 7.into()), ("Fate", "stored".into())]), Err(BadAck::Field("ID")));

@@ -57,7 +57,7 @@ fn check(reports: &Reports) {
 fn as_json(report: &Report<'_>) -> String {
     let mut bytes = Vec::new();
     encode(report, &mut bytes);
-    rmp_serde::from_slice::<Value>(&bytes).unwrap().to_string()
+    rmp_serde::from_slice::<Value>(&bytes).expect("an encoded report is msgpack").to_string()
 }
 
 /// The object in JSON, keys in order and repeated keys kept; `None` for an object that JSON has no words for.
@@ -69,7 +69,7 @@ fn in_json(object: &Object) -> Option<String> {
         Object::Uint(number) => number.to_string(),
         Object::F32(number) => return in_json(&Object::F64((*number).into())),
         Object::F64(number) => number.is_finite().then(|| format!("{number:?}"))?,
-        Object::Str(bytes) => serde_json::to_string(str::from_utf8(bytes).ok()?).unwrap(),
+        Object::Str(bytes) => serde_json::to_string(str::from_utf8(bytes).ok()?).expect("a text is json"),
         Object::Array(items) => {
             let items: Option<Vec<_>> = items.iter().map(in_json).collect();
             format!("[{}]", items?.join(","))

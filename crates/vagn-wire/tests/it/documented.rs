@@ -1,4 +1,4 @@
-//! `docs/wire.md` says what is so.
+//! `docs/wire.md` is right.
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -6,7 +6,7 @@ use vagn_wire::{Fate, Kind, Reject, Report, StoredAck, ack, decode, encode};
 
 const DOCUMENT: &str = include_str!("../../../../docs/wire.md");
 
-/// The examples in hex, in the order of the document: of each line what stands before the remark.
+/// The examples in hex, in the order of the document: the part of each line before the remark.
 fn examples() -> Vec<Vec<u8>> {
     let blocks = DOCUMENT.split("```hex\n").skip(1).map(|rest| rest.split("```").next().unwrap_or(rest));
     blocks.map(|block| block.lines().flat_map(line).collect()).collect()
@@ -25,7 +25,7 @@ fn its_report_is_the_one_in_base64_and_reads_as_it_says() {
     let bytes = BASE64_STANDARD.decode(base64).expect("base64");
     assert_eq!(examples()[0], bytes);
     let report = decode(&bytes).expect("a report");
-    let position = report.position.expect("a place");
+    let position = report.position.expect("a position");
     for number in [position.lat(), position.lon()] {
         assert!(DOCUMENT.contains(&format!("float 64, {number}\n")), "{number}");
     }
@@ -35,7 +35,7 @@ fn its_report_is_the_one_in_base64_and_reads_as_it_says() {
 }
 
 #[test]
-fn its_call_for_help_is_one() {
+fn its_alarm_is_one() {
     let example = &examples()[1];
     let report = decode(example).expect("a report");
     let id = report.vehicle_id.as_str();
@@ -55,13 +55,13 @@ fn its_answer_is_one() {
 }
 
 #[test]
-fn its_answer_over_udp_is_the_one_to_its_call_for_help() {
-    let (call, example) = (&examples()[1], &examples()[2]);
-    let asked = StoredAck::asked_by(&decode(call).expect("a report")).expect("it asks");
+fn its_answer_over_udp_is_the_one_to_its_alarm() {
+    let (alarm, example) = (&examples()[1], &examples()[2]);
+    let asked = StoredAck::asked_by(&decode(alarm).expect("a report")).expect("it asks for an answer");
     assert_eq!(StoredAck::decode(example), Ok(asked));
     let mut written = Vec::new();
     StoredAck { incident: Some("019ab3c4-5d6e-7f80-9a1b-2c3d4e5f6071"), ..asked }
-        .encode(call.len(), &mut written);
+        .encode(alarm.len(), &mut written);
     assert_eq!(&written, example);
 }
 

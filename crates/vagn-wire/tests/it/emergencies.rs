@@ -1,11 +1,11 @@
-//! A call for help is heard whatever else is wrong.
+//! An alarm is recognised whatever else is wrong.
 
 use vagn_wire::{MAX_DATAGRAM, Position, Reject, decode, is_emergency};
 
 use crate::bodies;
 use crate::msgpack::{Object, map};
 
-/// Checks that vehicle `a` is heard, and what is known of its place.
+/// Checks that the alarm of vehicle `a` is recognised, and its position.
 fn check(bytes: &[u8], position: Result<Position, Reject>) {
     let report = decode(bytes).unwrap_or_else(|reject| panic!("{reject}: {bytes:02x?}"));
     assert!(report.emergency);
@@ -19,7 +19,7 @@ fn check_map<const N: usize>(pairs: [(&str, Object); N], position: Result<Positi
     check(&map(pairs).bytes(), position);
 }
 
-fn check_unheard(bytes: &[u8]) {
+fn check_missed(bytes: &[u8]) {
     assert!(!is_emergency(bytes), "{bytes:02x?}");
     bodies::decode(bytes);
 }
@@ -33,7 +33,7 @@ fn with_a_position_both_are_there() {
 }
 
 #[test]
-fn without_a_usable_position_the_call_stays() {
+fn without_a_usable_position_the_alarm_stays() {
     let (id, flag) = (("ID", Object::from("a")), ("Emergency", Object::from(true)));
     check_map([id.clone(), flag.clone()], Err(Reject::NoLatitude));
     check_map([flag.clone(), id.clone(), ("Lat", 1.into())], Err(Reject::NoLongitude));
@@ -46,17 +46,17 @@ fn without_a_usable_position_the_call_stays() {
 }
 
 #[test]
-fn cut_off_after_id_and_flag_the_call_stays() {
+fn cut_off_after_id_and_flag_the_alarm_stays() {
     let pairs = [("Emergency", true.into()), ("ID", "a".into()), ("Lat", 1.5.into()), ("Lon", 2.5.into())];
     let bytes = map(pairs).bytes();
     let heard_from = 1 + 10 + 1 + 3 + 2;
-    (0..heard_from).for_each(|cut| check_unheard(&bytes[..cut]));
+    (0..heard_from).for_each(|cut| check_missed(&bytes[..cut]));
     (heard_from..bytes.len()).for_each(|cut| check(&bytes[..cut], Err(Reject::Truncated)));
     check(&bytes, Position::new(1.5, 2.5));
 }
 
 #[test]
-fn followed_by_noise_within_the_object_the_call_stays() {
+fn followed_by_noise_within_the_object_the_alarm_stays() {
     check(b"\x83\xa9Emergency\xc3\xa2ID\xa1a\xc1\xc1", Err(Reject::NotMsgpack));
     check(
         b"\xdf\xff\xff\xff\xff\xa9Emergency\xc3\xa2ID\xa1a\xa1x\xdd\xff\xff\xff\xff",
@@ -79,7 +79,7 @@ fn beyond_the_longest_datagram_nothing_is_read() {
     let padding = Object::Bin(vec![0; MAX_DATAGRAM]);
     let bytes = map([("ID", "a".into()), ("x", padding), ("Emergency", true.into())]).bytes();
     assert_eq!(decode(&bytes), Err(Reject::TooLong));
-    check_unheard(&bytes);
+    check_missed(&bytes);
 }
 
 #[test]
@@ -91,7 +91,7 @@ fn a_later_unreadable_value_does_not_undo_what_was_read() {
 }
 
 #[test]
-fn no_flag_or_no_name_is_no_call() {
+fn no_flag_or_no_id_is_no_alarm() {
     for object in [
         map([("ID", "a".into()), ("Emergency", false.into())]),
         map([("ID", "a".into()), ("Emergency", Object::Nil)]),
@@ -103,6 +103,6 @@ fn no_flag_or_no_name_is_no_call() {
         Object::Array(vec!["a".into(), 1.into(), 1.into(), false.into(), true.into()]),
         true.into(),
     ] {
-        check_unheard(&object.bytes());
+        check_missed(&object.bytes());
     }
 }

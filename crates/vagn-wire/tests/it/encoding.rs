@@ -1,4 +1,4 @@
-//! What a vehicle of ours sends.
+//! The bytes that a vehicle client of this crate sends.
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -8,8 +8,8 @@ use vagn_wire::{Kind, Position, Reject, Report, VehicleId, decode, encode};
 const SAMPLE: &str = "hKJJRNkkNGUwOTEzOTYtNjJhZS00ZjNiLTg3MTUtN2I0ZmM5YzY0ZDE0o0xvbsvAU1R+Qxkx1qNMYXTLwEI9Ghs6ciCpRW1lcmdlbmN5wg==";
 
 fn sample() -> Report<'static> {
-    let vehicle_id = VehicleId::new("4e091396-62ae-4f3b-8715-7b4fc9c64d14").expect("a name");
-    let position = Position::new(-36.477_359_202_898_015, -77.320_206_427_196_67).expect("a place");
+    let vehicle_id = VehicleId::new("4e091396-62ae-4f3b-8715-7b4fc9c64d14").expect("an id");
+    let position = Position::new(-36.477_359_202_898_015, -77.320_206_427_196_67).expect("a position");
     Report::new(vehicle_id, position)
 }
 
@@ -38,7 +38,7 @@ fn a_short_id_takes_one_byte_less() {
 }
 
 #[test]
-fn what_is_set_beyond_the_four_comes_along() {
+fn fields_beyond_the_four_are_added() {
     check(Report { event_time_ms: Some(-1), ..sample() }, 79 + 3 + 9);
     check(Report { seq: Some(u64::MAX), ..sample() }, 79 + 4 + 9);
     check(Report { speed_mps: Some(13.9), ..sample() }, 79 + 6 + 5);
@@ -68,6 +68,6 @@ fn the_flag_is_the_last_byte_by_which_the_kernel_steers() {
 }
 
 #[test]
-fn a_call_without_a_place_is_sent_without_one() {
+fn an_alarm_without_a_position_is_sent_without_one() {
     check(Report { emergency: true, position: Err(Reject::NoLatitude), ..sample() }, 79 - 2 * 13);
 }

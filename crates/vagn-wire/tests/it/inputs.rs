@@ -1,4 +1,4 @@
-//! What might arrive: reports well put, oddly put, damaged, and noise.
+//! Inputs that may arrive: reports in the usual form, in odd forms, damaged, and noise.
 
 use fastrand::Rng;
 use vagn_wire::{MAX_DATAGRAM, Position, Report, VehicleId, encode};
@@ -31,7 +31,7 @@ pub(crate) fn input(chance: &mut Rng) -> Vec<u8> {
     bytes
 }
 
-/// A report that a vehicle with too much freedom might send: any keys in any order, some twice, mostly fitting values.
+/// A report with any keys in any order, some twice, and mostly fitting values.
 pub(crate) fn report(chance: &mut Rng) -> Object {
     let all = [Report::KEYS, &UNKNOWN_KEYS].concat();
     let mut keys = if chance.u8(..10) < 8 { all[..4].to_vec() } else { Vec::new() };
@@ -40,7 +40,7 @@ pub(crate) fn report(chance: &mut Rng) -> Object {
     Object::Map(keys.into_iter().map(|key| (named(key, chance), value(key, chance))).collect())
 }
 
-/// What the original sends, give or take the values.
+/// A report in the original's layout, with any values.
 fn original(chance: &mut Rng) -> Vec<u8> {
     let id = id(chance);
     let (Ok(vehicle_id), Ok(position)) =

@@ -1,4 +1,4 @@
-//! What is understood although the original's vehicles would not have put it so.
+//! Reports that are understood although the original's vehicles do not write them so.
 
 use vagn_wire::{Kind, Position, Report, VehicleId, decode};
 

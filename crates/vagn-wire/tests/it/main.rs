@@ -1,4 +1,4 @@
-//! What the wire format promises, one file per promise.
+//! The promises of the wire format, one file per promise.
 
 #[path = "../../fuzz/bodies.rs"]
 mod bodies;

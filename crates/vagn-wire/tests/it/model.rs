@@ -1,5 +1,5 @@
-//! What a datagram means, told a second time: msgpack read by `rmp-serde`, the rules of the format put on top in the
-//! plainest way.
+//! A second decoder to compare with: msgpack is read by `rmp-serde`, and the rules of the format follow in the plainest
+//! way.
 
 use std::str;
 
@@ -8,7 +8,7 @@ use rmp_serde::decode::Error;
 use serde::de::{Deserialize, DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use vagn_wire::{MAX_DATAGRAM, Position, Reject, Report, VehicleId};
 
-/// What `decode` ought to say.
+/// Gives the answer that `decode` must give.
 pub(crate) fn decode(datagram: &[u8]) -> Result<Report<'_>, Reject> {
     if datagram.is_empty() {
         return Err(Reject::Empty);
@@ -20,7 +20,7 @@ pub(crate) fn decode(datagram: &[u8]) -> Result<Report<'_>, Reject> {
     report(&pairs, fault)
 }
 
-/// Length of the first object, if it is whole.
+/// Length of the first object, if it is complete.
 pub(crate) fn object_len(bytes: &[u8]) -> Option<u64> {
     let mut deserializer = Deserializer::new(std::io::Cursor::new(bytes));
     IgnoredAny::deserialize(&mut deserializer).ok().map(|_| deserializer.position())
@@ -60,7 +60,7 @@ fn position(pairs: &Pairs<'_>, fault: Option<Reject>) -> Result<Position, Reject
     }
 }
 
-/// What is wrong with a value under a key that must have a certain kind.
+/// Finds the fault of a value under a key that must have a certain type.
 fn fault(key: &[u8], item: Item<'_>) -> Option<Reject> {
     match (key, item) {
         (b"ID" | b"Lat" | b"Lon" | b"Emergency", Item::Nil) => None,
@@ -97,7 +97,7 @@ fn name(bytes: &[u8]) -> Option<&str> {
     ((1..=64).contains(&text.len()) && !text.chars().any(char::is_control)).then_some(text)
 }
 
-/// A value, as far as the rules tell values apart.
+/// A value, as far as the rules make a difference between values.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Item<'a> {
     Nil,
@@ -126,7 +126,7 @@ impl<'a> Item<'a> {
     }
 }
 
-/// What could be read before the bytes ended or made no sense.
+/// The part that could be read before the bytes ended or made no sense.
 struct Reading<'a> {
     shape: Shape,
     items: Vec<Item<'a>>,
@@ -178,7 +178,7 @@ fn reject(error: &Error) -> Reject {
     }
 }
 
-/// Reads the outermost object, keeping what was read when the reading fails.
+/// Reads the outermost object, and keeps the part that was read when reading fails.
 struct Collect<'r, 'a>(&'r mut Reading<'a>);
 
 impl<'de> DeserializeSeed<'de> for Collect<'_, 'de> {

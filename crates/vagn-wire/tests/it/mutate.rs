@@ -1,10 +1,10 @@
-//! Damage as it happens on the way, and by malice.
+//! Damage, by chance on the way or on purpose.
 
 use std::env;
 
 use fastrand::Rng;
 
-/// Bytes that mean much in msgpack.
+/// Bytes with a special meaning in msgpack.
 const LOADED: &[u8] =
     &[0x80, 0x84, 0x90, 0x94, 0xa0, 0xc0, 0xc1, 0xc2, 0xc3, 0xc4, 0xca, 0xcb, 0xd9, 0xdd, 0xdf, 0xff];
 
@@ -20,7 +20,7 @@ pub(crate) fn rounds(count: usize) -> usize {
     if env::var_os("VAGN_LONG").is_some() { 50 * count } else { count }
 }
 
-/// Does one thing to the bytes.
+/// Changes the bytes in one way.
 pub(crate) fn mutate(bytes: &mut Vec<u8>, chance: &mut Rng) {
     let at = chance.usize(..=bytes.len());
     let len = chance.usize(..=(bytes.len() - at).min(12));

@@ -1,4 +1,4 @@
-//! What is refused, and under which reason.
+//! Reports that are refused, and the reason of each.
 
 use vagn_wire::{MAX_DATAGRAM, Reject, decode};
 
@@ -15,7 +15,7 @@ fn check_map<const N: usize>(pairs: [(&str, Object); N], want: Reject) {
 }
 
 #[test]
-fn what_is_no_report_at_all() {
+fn an_object_that_is_no_report() {
     check(b"", Reject::Empty);
     check(b"\xc1", Reject::NotMsgpack);
     check(b"GET / HTTP/1.1\r\n", Reject::NotAReport);
@@ -27,7 +27,7 @@ fn what_is_no_report_at_all() {
 }
 
 #[test]
-fn what_announces_more_than_it_holds() {
+fn an_object_that_announces_more_than_it_holds() {
     check(b"\xdf\xff\xff\xff\xff", Reject::Truncated);
     check(b"\xde", Reject::Truncated);
     check(b"\x81\xdb\xff\xff\xff\xffID", Reject::Truncated);
@@ -40,13 +40,13 @@ fn what_announces_more_than_it_holds() {
 }
 
 #[test]
-fn what_holds_the_byte_that_begins_nothing() {
+fn the_byte_that_begins_nothing() {
     check(b"\x81\xc1", Reject::NotMsgpack);
     check(b"\x81\xa1x\x92\x01\xc1", Reject::NotMsgpack);
 }
 
 #[test]
-fn what_is_longer_than_a_datagram_may_be() {
+fn a_report_longer_than_a_datagram_may_be() {
     let mut bytes = map([("ID", "a".into()), ("Lon", 1.0.into()), ("Lat", 2.0.into())]).bytes();
     bytes.resize(MAX_DATAGRAM, 0);
     assert!(decode(&bytes).is_ok());
@@ -56,7 +56,7 @@ fn what_is_longer_than_a_datagram_may_be() {
 }
 
 #[test]
-fn what_lacks_a_vehicle_or_a_coordinate() {
+fn a_report_without_a_vehicle_id_or_a_coordinate() {
     check_map([], Reject::NoId);
     check_map([("id", "a".into()), ("Lat", 1.into()), ("Lon", 1.into())], Reject::NoId);
     check_map([("ID", Object::Nil), ("Lat", 1.into()), ("Lon", 1.into())], Reject::NoId);
@@ -71,7 +71,7 @@ fn what_lacks_a_vehicle_or_a_coordinate() {
 }
 
 #[test]
-fn an_id_that_names_nobody() {
+fn an_id_that_breaks_the_rule() {
     for id in ["", "x\0", "line\nfeed", &"x".repeat(65), &"é".repeat(33), &"x".repeat(300)] {
         check_map([("ID", id.into()), ("Lat", 1.into()), ("Lon", 1.into())], Reject::BadId);
         check_map([("ID", id.into()), ("Lat", 1.into()), ("Emergency", true.into())], Reject::BadId);
@@ -80,7 +80,7 @@ fn an_id_that_names_nobody() {
 }
 
 #[test]
-fn a_place_that_is_off_the_globe() {
+fn a_position_that_is_off_the_globe() {
     for lat in
         [90.000_01.into(), f64::NAN.into(), f64::INFINITY.into(), Object::Int(-91), Object::Uint(u64::MAX)]
     {

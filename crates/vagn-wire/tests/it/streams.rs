@@ -42,7 +42,7 @@ fn an_object_of_2048_bytes_is_whole_and_one_more_is_too_long() {
 }
 
 #[test]
-fn what_cannot_end_in_time_is_refused_at_once() {
+fn an_object_that_cannot_end_in_time_is_refused_at_once() {
     check(b"\xdd\xff\xff\xff\xff", Err(Reject::TooLong));
     check(b"\xdf\x00\x00\x08\x00", Err(Reject::TooLong));
     // Three bytes of head, and each object takes one at least: 2045 fit.
@@ -66,7 +66,7 @@ fn the_byte_that_begins_nothing_ends_the_stream() {
     check(b"", Ok(None));
 }
 
-/// What a door does: append what arrived, take whole objects off the front.
+/// Does as a door does: appends what arrived, and takes complete objects off the front.
 fn cut(stream: &[u8], arrivals: impl Iterator<Item = usize>) -> Vec<Vec<u8>> {
     let (mut objects, mut buffer, mut rest) = (Vec::new(), Vec::new(), stream);
     for arrival in arrivals {
