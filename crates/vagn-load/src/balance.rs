@@ -1,8 +1,8 @@
-//! What became of what was sent: the server's fates, and whether they add up.
+//! The fates of the reports that were sent, and the check that they add up.
 //!
-//! Every report that reached the server ends in exactly one fate, and what did not reach it over UDP was dropped by its
+//! Every report that reached the server ends in exactly one fate. A report over UDP that did not reach it was dropped by its
 //! kernel, which counts too. So the counters before and after a run account for every report sent in between, as long as
-//! nobody else sends.
+//! there is no other sender.
 
 use std::{
     collections::BTreeMap,
@@ -21,10 +21,10 @@ use crate::{
 /// Pause between two looks at the counters.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 
-/// Looks in a row without a change after which the server counts as idle.
+/// Number of looks in a row without a change after which the server counts as idle.
 const STILL_LOOKS: u32 = 8;
 
-/// Why the counters could not be read.
+/// Reason why the counters could not be read.
 #[derive(Debug, Error)]
 pub enum BalanceError {
     /// The page could not be read.
@@ -46,14 +46,14 @@ pub enum BalanceError {
 pub struct Counts {
     /// Reports that reached the process.
     pub received: u64,
-    /// What became of them, by fate.
+    /// Reports in each fate.
     pub fates: BTreeMap<String, u64>,
     /// Datagrams that the kernel dropped before the process could take them.
     pub kernel_drops: u64,
 }
 
 impl Counts {
-    /// Asks a server.
+    /// Asks a server for its counters.
     ///
     /// # Errors
     /// When it does not answer with counters.
@@ -91,30 +91,29 @@ impl Counts {
         self.fates.values().sum()
     }
 
-    /// What was counted since `before`.
+    /// Returns the counts since `before`.
     ///
     /// # Errors
     /// When a counter went back.
     pub fn since(&self, before: &Self) -> Result<Self, BalanceError> {
-        let minus = |now: u64, then: u64| now.checked_sub(then).ok_or(BalanceError::Restarted);
         let mut fates = BTreeMap::new();
         for (fate, &now) in &self.fates {
-            fates.insert(fate.clone(), minus(now, before.fates.get(fate).copied().unwrap_or(0))?);
+            fates.insert(fate.clone(), increase(now, before.fates.get(fate).copied().unwrap_or(0))?);
         }
         Ok(Self {
-            received: minus(self.received, before.received)?,
+            received: increase(self.received, before.received)?,
             fates,
-            kernel_drops: minus(self.kernel_drops, before.kernel_drops)?,
+            kernel_drops: increase(self.kernel_drops, before.kernel_drops)?,
         })
     }
 }
 
-/// What was sent against what became of it.
+/// Reports sent, against the fates that the server counted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Balance {
-    /// Reports sent.
+    /// Reports that were sent.
     pub sent: u64,
-    /// What the server counted in the meantime.
+    /// Counts of the server in the meantime.
     pub counts: Counts,
 }
 
@@ -136,16 +135,20 @@ impl Balance {
         Ok(last)
     }
 
-    /// Reports sent that neither ended in a fate nor were dropped by the kernel; negative when there are more fates than
-    /// reports, because somebody else was sending.
+    /// Number of reports that neither ended in a fate nor were dropped by the kernel. Negative when there are more fates than
+    /// reports, because there was another sender.
     pub fn missing(&self) -> i128 {
         i128::from(self.sent) - i128::from(self.counts.settled()) - i128::from(self.counts.kernel_drops)
     }
 
-    /// Whether each report sent is accounted for, and each one received has a fate.
+    /// Returns true when each report sent is accounted for, and each one received has a fate.
     pub fn adds_up(&self) -> bool {
         self.missing() == 0 && self.counts.received == self.counts.settled()
     }
+}
+
+fn increase(now: u64, before: u64) -> Result<u64, BalanceError> {
+    now.checked_sub(before).ok_or(BalanceError::Restarted)
 }
 
 impl fmt::Display for Balance {
@@ -168,10 +171,9 @@ impl fmt::Display for Balance {
     }
 }
 
-/// Fates worth a word: those that occurred, and `stored` always.
+/// Fates to show: those that occurred, and `stored` always.
 fn shown(fates: &BTreeMap<String, u64>) -> Vec<(&str, u64)> {
-    let count = |fate: &str| fates.get(fate).copied().unwrap_or(0);
-    let known = Fate::ALL.map(|fate| (fate.as_str(), count(fate.as_str())));
+    let known = Fate::ALL.map(Fate::as_str).map(|fate| (fate, fates.get(fate).copied().unwrap_or(0)));
     let others = fates.iter().filter(|(word, _)| word.parse::<Fate>().is_err());
     let mut all: Vec<(&str, u64)> = known.to_vec();
     all.extend(others.map(|(word, &count)| (word.as_str(), count)));
@@ -236,7 +238,8 @@ vagn_udp_kernel_drops_total{socket=\"emergency\"} 1
 
     #[test]
     fn notices_a_restart() {
-        let (before, after) = (Counts::parse(AFTER).unwrap(), Counts::parse(BEFORE).unwrap());
+        let before = Counts::parse(AFTER).unwrap();
+        let after = Counts::parse(BEFORE).unwrap();
         assert!(matches!(after.since(&before), Err(BalanceError::Restarted)));
     }
 

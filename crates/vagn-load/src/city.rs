@@ -1,15 +1,15 @@
-//! Where simulated vehicles drive: circles around cities.
+//! Circles around cities, in which simulated vehicles drive.
 
 /// A circle on the globe.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct City {
-    /// What it is called.
+    /// Name of the city.
     pub name: &'static str,
     /// Latitude of its centre in degrees.
     pub lat: f64,
     /// Longitude of its centre in degrees.
     pub lon: f64,
-    /// Radius in metres.
+    /// Radius of the circle, in metres.
     pub radius_m: f64,
 }
 
@@ -17,7 +17,7 @@ const fn city(name: &'static str, lat: f64, lon: f64, radius_m: f64) -> City {
     City { name, lat, lon, radius_m }
 }
 
-/// The cities of the simulation. Taveuni lies on the antimeridian and Longyearbyen far north, where sloppy distances show.
+/// The cities of the simulation. Taveuni lies on the antimeridian and Longyearbyen far north, where errors in distances show.
 pub const CITIES: [City; 20] = [
     city("Austin", 30.27, -97.74, 18_000.0),
     city("København", 55.68, 12.57, 12_000.0),

@@ -1,12 +1,12 @@
-//! A fleet to look at: recorded buses, once a second, for ever.
+//! A fleet to look at: recorded buses that report once a second, without end.
 //!
-//! Between two recorded positions a bus drives straight at the speed that takes it there in the recorded time. So that
+//! Between two recorded positions a bus drives straight, at the speed that takes it there in the recorded time. So that
 //! there is always something to see, standing (under 20 m between two positions) is cut down to three seconds. At the end
-//! of its track a bus drives the same way back, so that nothing ever jumps. Where a bus is follows from the time alone: a
-//! restarted demo goes on where the old one would be by now.
+//! of its track a bus drives the same way back, so that nothing ever jumps. The place of a bus follows from the time alone: a
+//! restarted demo continues where the old one would be by now.
 //!
-//! Left out are positions of (0, 0), which trackers tell when they have none, and buses that go nowhere. Every two
-//! minutes one bus calls for help for ten seconds, marked as a test.
+//! Positions of (0, 0), which trackers send when they have none, are left out, and so are buses that do not move. Every two
+//! minutes one bus raises an alarm for ten seconds, marked as a drill.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -17,44 +17,44 @@ use crate::{
     trace::{Trace, TraceError},
 };
 
-/// A bus whose next recorded position is nearer than this stands: so far apart are two looks at the sky from one spot.
+/// A bus whose next recorded position is nearer than this stands: two GPS fixes at one place are this far apart.
 const STANDS_BELOW_M: f64 = 20.0;
 
-/// The longest that a bus is shown standing.
+/// Longest time that a bus is shown standing.
 const STANDS_AT_MOST: Duration = Duration::from_secs(3);
 
-/// No bus is shown faster than this; what was recorded faster takes longer instead.
+/// No bus is shown faster than this; a leg that was recorded faster takes longer instead.
 const FASTEST_MPS: f64 = 35.0;
 
-/// A bus with a shorter track is left out.
+/// Shortest track of a bus that is shown.
 const SHORTEST_TRACK_M: f64 = 500.0;
 
-/// Time from one call for help to the next.
-const CALL_EVERY_MS: i64 = 120_000;
+/// Time from one alarm to the next.
+const ALARM_EVERY_MS: i64 = 120_000;
 
-/// Length of a call for help.
-const CALL_FOR_MS: i64 = 10_000;
+/// Length of an alarm.
+const ALARM_FOR_MS: i64 = 10_000;
 
 /// Recorded vehicles on an endless drive.
 pub struct Demo {
     drives: Vec<Drive>,
 }
 
-/// One vehicle's way, there and back.
+/// Way of one vehicle, there and back.
 struct Drive {
     vehicle_id: String,
     stops: Vec<Stop>,
     length_ms: i64,
 }
 
-/// A recorded position, and when it is passed on the way there.
+/// A recorded position, and the time at which it is passed on the way there.
 #[derive(Clone, Copy)]
 struct Stop {
     at_ms: i64,
     place: (f64, f64),
 }
 
-/// What is seen of a vehicle at a moment.
+/// Place and movement of a vehicle at one moment.
 struct Sight {
     place: (f64, f64),
     speed_mps: f64,
@@ -80,33 +80,33 @@ impl Demo {
         Ok(Self { drives: drives.collect() })
     }
 
-    /// How many vehicles drive.
+    /// Number of vehicles that drive.
     pub fn vehicles(&self) -> usize {
         self.drives.len()
     }
 
     /// Emits one report of each vehicle as of `now_ms`, in ms since 1970. Call it once a second.
     pub fn tick(&mut self, now_ms: i64, emit: &mut impl FnMut(&Report<'_>)) {
-        let caller = self.caller(now_ms);
+        let alarmed = self.alarmed(now_ms);
         for (index, drive) in self.drives.iter().enumerate() {
-            if let Some(report) = drive.report(now_ms, caller == Some(index)) {
+            if let Some(report) = drive.report(now_ms, alarmed == Some(index)) {
                 emit(&report);
             }
         }
     }
 
-    /// The vehicle that calls for help just now.
-    fn caller(&self, now_ms: i64) -> Option<usize> {
-        let calling = now_ms.rem_euclid(CALL_EVERY_MS) < CALL_FOR_MS;
-        let turn = now_ms.div_euclid(CALL_EVERY_MS) as u64;
-        // Neighbours in the list would often be neighbours in numbering only; 101 is a stride through all of them.
-        (calling && !self.drives.is_empty())
+    /// Index of the vehicle that raises an alarm at this time.
+    fn alarmed(&self, now_ms: i64) -> Option<usize> {
+        let is_time = now_ms.rem_euclid(ALARM_EVERY_MS) < ALARM_FOR_MS;
+        let turn = now_ms.div_euclid(ALARM_EVERY_MS) as u64;
+        // Not one after another in the list, whose neighbours have similar ids: 101 is a stride that reaches every vehicle.
+        (is_time && !self.drives.is_empty())
             .then(|| (turn.wrapping_mul(101) % self.drives.len() as u64) as usize)
     }
 }
 
 impl Drive {
-    /// Lays out the way; `None` when it leads nowhere.
+    /// Lays out the way; `None` when the track is too short.
     fn new(vehicle_id: String, track: &[(i64, (f64, f64))]) -> Option<Self> {
         let mut stops = vec![Stop { at_ms: 0, place: track.first()?.1 }];
         let mut way_m = 0.0;
@@ -120,12 +120,12 @@ impl Drive {
         (way_m >= SHORTEST_TRACK_M).then_some(Self { vehicle_id, stops, length_ms })
     }
 
-    fn report(&self, now_ms: i64, calls: bool) -> Option<Report<'_>> {
+    fn report(&self, now_ms: i64, is_alarm: bool) -> Option<Report<'_>> {
         let sight = self.sight(now_ms);
         let position = Position::new(sight.place.0, sight.place.1).ok()?;
         Some(Report {
-            emergency: calls,
-            kind: calls.then_some(Kind::Test),
+            emergency: is_alarm,
+            kind: is_alarm.then_some(Kind::Test),
             event_time_ms: Some(now_ms),
             speed_mps: Some(sight.speed_mps as f32),
             heading_deg: Some(sight.heading_deg as f32 % 360.0),
@@ -150,15 +150,15 @@ impl Drive {
     }
 }
 
-/// How long a leg is shown to take.
+/// Time that a leg is shown to take.
 fn leg_ms(recorded_ms: i64, leg_m: f64) -> i64 {
     let fastest_ms = (leg_m / FASTEST_MPS * 1e3).ceil() as i64;
     let longest_ms = if leg_m < STANDS_BELOW_M { STANDS_AT_MOST.as_millis() as i64 } else { i64::MAX };
     recorded_ms.min(longest_ms).max(fastest_ms)
 }
 
-/// A straight line in degrees: over the few hundred metres of a leg nobody can tell it from a great circle. A leg over
-/// the antimeridian goes the short way.
+/// Gives a place on a straight line in degrees: over the few hundred metres of a leg it is the same as a great circle. A leg
+/// over the antimeridian goes the short way.
 fn between(from: (f64, f64), to: (f64, f64), share: f64) -> (f64, f64) {
     let turn = if to.1 - from.1 > 180.0 {
         -360.0
@@ -187,10 +187,10 @@ mod tests {
     /// A Tuesday morning in 2026.
     const START_MS: i64 = 1_773_133_200_000;
 
-    type Seen = BTreeMap<String, (f64, f64)>;
+    type Places = BTreeMap<String, (f64, f64)>;
 
-    fn look(demo: &mut Demo, now_ms: i64) -> Seen {
-        let mut seen = Seen::new();
+    fn look(demo: &mut Demo, now_ms: i64) -> Places {
+        let mut seen = Places::new();
         demo.tick(now_ms, &mut |report| {
             assert_eq!(report.event_time_ms, Some(now_ms));
             let position = report.position.unwrap();
@@ -199,7 +199,7 @@ mod tests {
         seen
     }
 
-    fn nearest(seen: &Seen) -> Vec<(&String, (f64, f64))> {
+    fn nearest(seen: &Places) -> Vec<(&String, (f64, f64))> {
         let mut all: Vec<_> = seen.iter().map(|(id, &place)| (id, place)).collect();
         all.sort_by(|a, b| distance_m(a.1, (30.27, -97.74)).total_cmp(&distance_m(b.1, (30.27, -97.74))));
         all.truncate(10);
@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_drives_off_the_coast_of_africa() {
+    fn no_bus_drives_off_the_coast_of_africa() {
         let mut demo = Demo::new(AUSTIN).unwrap();
         for minute in 0..60 {
             for (lat, lon) in look(&mut demo, START_MS + minute * 60_000).into_values() {
@@ -243,19 +243,19 @@ mod tests {
     }
 
     #[test]
-    fn one_bus_at_a_time_calls_for_help_and_only_as_a_test() {
+    fn one_bus_at_a_time_raises_an_alarm_and_only_as_a_drill() {
         let mut demo = Demo::new(AUSTIN).unwrap();
-        let mut callers = BTreeMap::<String, u32>::new();
+        let mut alarms = BTreeMap::<String, u32>::new();
         for second in 0..600 {
             demo.tick(START_MS + second * 1000, &mut |report| {
                 assert_eq!(report.kind, report.emergency.then_some(Kind::Test));
                 if report.emergency {
-                    *callers.entry(report.vehicle_id.to_string()).or_default() += 1;
+                    *alarms.entry(report.vehicle_id.to_string()).or_default() += 1;
                 }
             });
         }
-        assert_eq!(callers.len(), 5);
-        assert!(callers.values().all(|&seconds| seconds == 10), "{callers:?}");
+        assert_eq!(alarms.len(), 5);
+        assert!(alarms.values().all(|&seconds| seconds == 10), "{alarms:?}");
     }
 
     #[test]

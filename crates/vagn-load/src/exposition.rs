@@ -1,25 +1,25 @@
-//! Reading the text format in which Prometheus takes metrics: `name{label="value"} 1.5`, one sample per line.
+//! Reading the text format of Prometheus: `name{label="value"} 1.5`, one sample per line.
 //!
-//! Only as much as a service like this writes: label values hold neither commas nor escaped quotes.
+//! Only as much of it as this service writes: label values hold neither commas nor escaped quotes.
 
 /// One value of one metric.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Sample<'a> {
     /// Name of the metric, with its suffix.
     pub name: &'a str,
-    /// Its value.
+    /// Value of the metric at that time.
     pub value: f64,
     labels: &'a str,
 }
 
 impl<'a> Sample<'a> {
-    /// The value of a label.
+    /// Returns the value of a label.
     pub fn label(&self, name: &str) -> Option<&'a str> {
-        let value = |pair: &'a str| pair.strip_prefix(name)?.strip_prefix("=\"")?.strip_suffix('"');
-        self.labels.split(',').find_map(value)
+        let mut pairs = self.labels.split(',');
+        pairs.find_map(|pair| pair.strip_prefix(name)?.strip_prefix("=\"")?.strip_suffix('"'))
     }
 
-    /// The value as a count: no fraction, not negative.
+    /// Returns the value as a count: no fraction, not negative.
     pub fn count(&self) -> u64 {
         self.value as u64
     }
@@ -32,7 +32,7 @@ impl<'a> Sample<'a> {
     }
 }
 
-/// All samples of a page. Comments and what cannot be read are passed over.
+/// Reads all samples of a page. Comments and lines that cannot be read are skipped.
 pub fn samples(page: &str) -> impl Iterator<Item = Sample<'_>> {
     page.lines().filter_map(Sample::read)
 }
@@ -42,7 +42,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reads_samples_and_passes_over_the_rest() {
+    fn reads_samples_and_skips_the_rest() {
         let page = "# TYPE a counter\n# 5\na_total 5\nb{x=\"one or two\",y=\"/\"} 0.25 1700000000\nc{} NaN\nnoise\n# EOF\n";
         let read: Vec<_> = samples(page).map(|sample| (sample.name, sample.value.to_string())).collect();
         assert_eq!(read, [("a_total", "5".to_owned()), ("b", "0.25".to_owned()), ("c", "NaN".to_owned())]);

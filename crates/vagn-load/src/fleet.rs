@@ -1,8 +1,8 @@
 //! Simulated vehicles that drive straight through a city and turn at its edge.
 //!
-//! Everything follows from the seed: ids, places, speeds, who calls for help and when. The n-th report is the same in
-//! every run with the same settings, however fast the machine is, because a vehicle moves by the simulated time between
-//! its reports and not by the clock.
+//! Everything follows from the seed: ids, places, speeds and alarms. The n-th report is the same in every run with the same
+//! settings, however fast the machine is, because a vehicle moves by the simulated time between its reports and not by the
+//! clock.
 
 use std::time::Duration;
 
@@ -19,46 +19,46 @@ use crate::{
 /// Length of an id in bytes: a UUID in text.
 const ID_LEN: usize = 36;
 
-/// How many of a vehicle's reports may pass before rounding errors are taken out; they are a millimetre by then.
+/// Number of reports of a vehicle after which rounding errors are taken out. They are a millimetre by then.
 const STRAIGHTEN_EVERY: u64 = 1024;
 
-/// What a fleet is like.
+/// Settings of a fleet.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FleetSettings {
     /// Number of vehicles, at least 1; they report in turn.
     pub vehicles: u32,
     /// Reports per second of the whole fleet.
     pub rate: Rate,
-    /// The end, after this many reports.
+    /// Number of reports after which the fleet ends.
     pub count: Option<u64>,
-    /// The end, after this much time. At a fixed rate this is a number of reports too.
+    /// Time after which the fleet ends. At a fixed rate this is a number of reports too.
     pub duration: Option<Duration>,
-    /// Share of reports that call for help, 0 to 1.
+    /// Share of reports that are alarms, 0 to 1.
     pub emergency_ratio: f64,
-    /// Everything by chance follows from this.
+    /// Seed of everything that is random.
     pub seed: u64,
-    /// What is told beyond the original's four fields.
+    /// Fields beyond the original's four.
     pub extras: Extras,
 }
 
-/// What is told beyond the original's four fields.
+/// Fields beyond the original's four.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Extras {
-    /// `Seq` of the first report; each further one counts up by 1. Asks for acks over TCP.
+    /// `Seq` of the first report; each further report adds 1. Asks for acks over TCP.
     pub seq_from: Option<u64>,
     /// `Ts` at the start, in ms since 1970; later reports add the time since the start.
     pub start_ms: Option<i64>,
-    /// `Speed` and `Heading`.
+    /// True if reports have `Speed` and `Heading`.
     pub motion: bool,
 }
 
-/// Simulated vehicles.
+/// Simulated vehicles, which report in turn.
 #[derive(Debug)]
 pub struct Fleet {
     settings: FleetSettings,
     total: Option<u64>,
     pace: Pace,
-    /// Reports before the current pace began.
+    /// Number of reports before the current pace began.
     before: u64,
     chance: fastrand::Rng,
     vehicles: Vec<Vehicle>,
@@ -78,12 +78,13 @@ impl Fleet {
     pub fn new(settings: FleetSettings) -> Self {
         let mut chance = fastrand::Rng::with_seed(settings.seed);
         let vehicles = (0..settings.vehicles.max(1)).map(|_| Vehicle::new(&mut chance)).collect();
-        let (total, pace) = (total(&settings), Pace::new(settings.rate));
+        let total = total(&settings);
+        let pace = Pace::new(settings.rate);
         Self { total, pace, before: 0, chance, vehicles, turn: 0, settings }
     }
 
-    /// Drives on from where the vehicles are, at another rate and towards another end. The time given to
-    /// [`Source::next`] begins anew.
+    /// Continues from the present places of the vehicles, at another rate and towards another end. The time given to
+    /// [`Source::next`] begins again at zero.
     pub fn go_on(&mut self, rate: Rate, count: Option<u64>, duration: Option<Duration>) {
         self.before += self.pace.sent();
         self.settings = FleetSettings { rate, count, duration, ..self.settings.clone() };
@@ -91,7 +92,7 @@ impl Fleet {
         self.pace = Pace::new(rate);
     }
 
-    /// The ids of all vehicles, in the order in which they report.
+    /// Ids of all vehicles, in the order in which they report.
     pub fn ids(&self) -> impl Iterator<Item = &str> {
         self.vehicles.iter().map(Vehicle::id)
     }
@@ -149,7 +150,7 @@ impl Vehicle {
         let city = chance.u8(..CITIES.len() as u8);
         let City { lat, lon, radius_m, .. } = CITIES[usize::from(city)];
         let mut course = Course::new(Vector::from_degrees(lat, lon), chance.f64() * 360.0);
-        // The root spreads them evenly over the circle's area.
+        // The square root spreads the vehicles evenly over the area of the circle.
         course.advance(radius_m * chance.f64().sqrt() * 0.99);
         course.straighten();
         let course = Course::new(course.place, chance.f64() * 360.0);
@@ -161,7 +162,7 @@ impl Vehicle {
     }
 
     fn drive(&mut self, step_s: f64, straighten: bool, chance: &mut fastrand::Rng) {
-        // A step across the whole city would leave it: who reports that seldom is shown on a shorter way.
+        // A step across the whole city would leave it, so a vehicle that reports that seldom drives a shorter way.
         let City { lat, lon, radius_m, .. } = CITIES[usize::from(self.city)];
         self.course.advance((f64::from(self.speed_mps) * step_s).min(radius_m / 4.0));
         if straighten {
@@ -188,7 +189,7 @@ impl Vehicle {
     }
 }
 
-/// The number of reports, when it follows from the settings.
+/// Number of reports, if it follows from the settings.
 fn total(settings: &FleetSettings) -> Option<u64> {
     let by_time = match (settings.rate, settings.duration) {
         (Rate::PerSecond(rate), Some(duration)) => Some((rate * duration.as_secs_f64()).floor() as u64),
@@ -200,7 +201,7 @@ fn total(settings: &FleetSettings) -> Option<u64> {
     }
 }
 
-/// A random UUID in its usual text form: lower case, version 4, variant 1.
+/// Writes a random UUID in its usual text form: lower case, version 4, variant 1.
 fn uuid_v4(random: u128) -> [u8; ID_LEN] {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let bits = random & !(0xf << 76) & !(0x3 << 62) | (0x4 << 76) | (0x2 << 62);
@@ -253,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn speaks_in_the_layout_of_the_original() {
+    fn reports_in_the_layout_of_the_original() {
         for report in drive(settings()) {
             assert_eq!(report.len(), 79);
             let report = decode(&report).unwrap();
@@ -283,16 +284,16 @@ mod tests {
     }
 
     #[test]
-    fn calls_for_help_as_often_as_told() {
+    fn raises_alarms_as_often_as_set() {
         let all = drive(FleetSettings { emergency_ratio: 1.0, ..settings() });
         assert!(all.iter().all(|report| report.last() == Some(&0xc3)));
         let some = drive(FleetSettings { emergency_ratio: 0.1, ..settings() });
-        let calls = some.iter().filter(|report| decode(report).unwrap().emergency).count();
-        assert!((400..=600).contains(&calls), "{calls} of 5000");
+        let alarms = some.iter().filter(|report| decode(report).unwrap().emergency).count();
+        assert!((400..=600).contains(&alarms), "{alarms} of 5000");
     }
 
     #[test]
-    fn tells_more_when_asked() {
+    fn adds_further_fields_when_asked() {
         let extras = Extras { seq_from: Some(100), start_ms: Some(1_000_000), motion: true };
         let reports = drive(FleetSettings { extras, ..settings() });
         let tenth = decode(&reports[10]).unwrap();
@@ -301,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn drives_on_from_where_it_was() {
+    fn continues_from_the_place_where_it_stopped() {
         let extras = Extras { seq_from: Some(0), ..Extras::default() };
         let mut fleet = Fleet::new(FleetSettings { rate: Rate::Max, count: Some(50), extras, ..settings() });
         let (mut first, mut rest) = (Vec::new(), Vec::new());

@@ -1,13 +1,13 @@
-//! Simulated and replayed traffic at a set rate, and what came of it.
+//! Simulated and replayed traffic at a set rate, and the balance of its fates.
 //!
-//! A [`Source`] says what is sent next and when: [`Fleet`] simulates moving vehicles, [`Replay`] plays a recorded trace.
-//! [`udp`] and [`tcp`] carry a source to a server, [`balance`] asks the server afterwards what became of every report.
-//! [`call`] sends one call for help over UDP until it is answered.
-//! [`Demo`] is the odd one out: it does no I/O and is ticked by the service itself. Nothing here knows how the service
-//! works inside; all that is shared with it is what a vehicle says, `vagn-wire`.
+//! A [`Source`] gives the next report and its time: [`Fleet`] simulates moving vehicles, [`Replay`] plays a recorded trace.
+//! [`udp`] and [`tcp`] carry a source to a server, and [`balance`] then asks the server for the fate of every report.
+//! [`alarm`] sends one alarm over UDP until it is answered.
+//! [`Demo`] is different: it does no I/O, and the service itself ticks it. Nothing here knows how the service works inside;
+//! it shares only the wire format with it, `vagn-wire`.
 
+pub mod alarm;
 pub mod balance;
-pub mod call;
 pub mod city;
 pub mod demo;
 pub mod exposition;

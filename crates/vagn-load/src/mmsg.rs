@@ -1,14 +1,14 @@
 //! The two system calls that send many datagrams at once. All unsafe code of the crate is here.
 //!
-//! One call per datagram sends 320 000 to 370 000 a second from one core. `sendmmsg` saves the calls; `UDP_SEGMENT` also
+//! One system call per datagram sends 320 000 to 370 000 a second from one core. `sendmmsg` saves the calls; `UDP_SEGMENT` also
 //! saves the way through the network stack, which is taken once for up to 64 datagrams, and reaches 1.4 to 1.6 million.
 
 use std::{io, mem, net::UdpSocket, os::fd::AsRawFd};
 
-/// Most datagrams in one call: the kernel's limit for `UDP_SEGMENT` on all versions.
+/// Most datagrams in one system call: the kernel's limit for `UDP_SEGMENT` on all versions.
 pub(crate) const SEND_MAX: usize = 64;
 
-/// Sends each message as a datagram to the connected peer; says how many were sent. At most [`SEND_MAX`] are looked at.
+/// Sends each message as a datagram to the connected peer, at most [`SEND_MAX`] of them; gives the number that was sent.
 pub(crate) fn send_each<'a>(
     socket: &UdpSocket,
     messages: impl Iterator<Item = &'a [u8]>,
@@ -30,7 +30,7 @@ pub(crate) fn send_each<'a>(
     usize::try_from(sent).map_err(|_| io::Error::last_os_error())
 }
 
-/// A control message with a segment size, aligned as the kernel wants it.
+/// Control message with a segment size, aligned as the kernel needs it.
 #[repr(C)]
 struct SegmentSize {
     header: libc::cmsghdr,

@@ -20,20 +20,20 @@ const WITHIN: Duration = Duration::from_secs(5);
 /// The longest page that is read, in bytes.
 const PAGE_MAX: u64 = 16 << 20;
 
-/// Where a server's ops pages are: `http://localhost:9093`.
+/// Address of a server's ops pages: `http://localhost:9093`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ops(Target);
 
-/// A page.
+/// A page as it was answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Page {
-    /// The status code, 200 when all is well.
+    /// Status code, 200 if all is well.
     pub status: u16,
-    /// The body.
+    /// Body of the answer.
     pub body: String,
 }
 
-/// Why a page could not be read.
+/// Reason why a page could not be read.
 #[derive(Debug, Error)]
 pub enum OpsError {
     /// Not the address of an ops port.
@@ -42,14 +42,14 @@ pub enum OpsError {
     /// The name has no address.
     #[error(transparent)]
     Target(#[from] TargetError),
-    /// Nobody is there, or stopped speaking.
+    /// The server is not there, or stopped answering.
     #[error("cannot read {path} from http://{target}; is `vagn serve` running?")]
     Io {
-        /// Asked of whom.
+        /// Server that was asked.
         target: Target,
-        /// For what.
+        /// Path of the page.
         path: String,
-        /// What happened.
+        /// Error of the connection.
         source: io::Error,
     },
     /// The answer is not HTTP.
@@ -61,9 +61,8 @@ impl FromStr for Ops {
     type Err = OpsError;
 
     fn from_str(url: &str) -> Result<Self, OpsError> {
-        let wrong = || OpsError::Form(url.to_owned());
         let bare = url.strip_prefix("http://").unwrap_or(url).trim_end_matches('/');
-        bare.parse().map(Self).map_err(|_| wrong())
+        bare.parse().map(Self).map_err(|_| OpsError::Form(url.to_owned()))
     }
 }
 
@@ -145,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn names_who_did_not_answer() {
+    fn names_the_server_that_did_not_answer() {
         let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let err = closed.to_string().parse::<Ops>().unwrap().get("/metrics").unwrap_err();
         assert!(err.to_string().contains(&format!("/metrics from http://{closed}")), "{err}");

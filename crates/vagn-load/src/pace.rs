@@ -1,13 +1,13 @@
 //! Keeping a rate without drift.
 //!
-//! The n-th report is due at n / rate seconds after the start, whatever happened before it: a late one is followed by
-//! others at once until the count is right again. The clock is the caller's.
+//! The n-th report is due n / rate seconds after the start, whatever happened before it: after a late one the next ones
+//! follow at once until the count is right again. The time comes from the caller.
 
 use std::{str::FromStr, time::Duration};
 
 use thiserror::Error;
 
-/// How fast to send.
+/// Rate of sending.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Rate {
     /// Reports per second, more than 0.
@@ -16,7 +16,7 @@ pub enum Rate {
     Max,
 }
 
-/// Why a text is not a rate.
+/// The text is not a rate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[error("a rate is a number of reports per second above 0, or max")]
 pub struct NotARate;
@@ -37,7 +37,7 @@ impl FromStr for Rate {
     }
 }
 
-/// Counts what was sent and says when the next report is due.
+/// Counts the reports sent, and knows the time of the next one.
 #[derive(Debug, Clone)]
 pub struct Pace {
     rate: Rate,
@@ -50,7 +50,7 @@ impl Pace {
         Self { rate, sent: 0 }
     }
 
-    /// Takes one report if it is due at `elapsed` since the start, else says how much longer to wait.
+    /// Takes one report if it is due at `elapsed` since the start; otherwise gives the time still to wait.
     ///
     /// # Errors
     /// The time until the next report is due.
@@ -63,12 +63,12 @@ impl Pace {
         Ok(())
     }
 
-    /// How many were taken.
+    /// Number of reports taken.
     pub fn sent(&self) -> u64 {
         self.sent
     }
 
-    /// When the next report is due, since the start.
+    /// Time of the next report, since the start.
     fn due(&self) -> Duration {
         match self.rate {
             Rate::Max => Duration::ZERO,

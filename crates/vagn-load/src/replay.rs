@@ -1,6 +1,6 @@
 //! Playing a recorded trace as if its vehicles drove now.
 //!
-//! Every row is sent, faults and all: a position of (0, 0) lies on Earth, a vehicle that jumps may have. Two rows with
+//! Every row is sent with its faults: a position of (0, 0) lies on Earth, and a vehicle that jumps may have. Two rows with
 //! the same vehicle, time and position stay a duplicate to the server, because they keep the same `Ts`; `Seq` is the
 //! number of the row, and so differs.
 
@@ -14,16 +14,16 @@ use crate::{
     trace::{Trace, TraceError, Unusable, last_timestamp_ms},
 };
 
-/// How a trace is played.
+/// Settings of a replay.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct ReplaySettings {
-    /// How much faster than recorded.
+    /// Speed of the replay, against the recording.
     pub speed: Speed,
-    /// The start in ms since 1970 when rows are to be stamped with the time at which they are sent; `None` keeps theirs.
+    /// Start of the replay in ms since 1970, to stamp rows with the time at which they are sent; `None` keeps their times.
     pub now_ms: Option<i64>,
     /// Silences of the trace longer than this are cut down to it.
     pub gap_max: Duration,
-    /// Whether rows carry `Seq`, which asks for acks over TCP.
+    /// True if rows carry `Seq`, which asks for acks over TCP.
     pub ask_acks: bool,
 }
 
@@ -38,7 +38,7 @@ pub struct Replay {
 }
 
 impl Replay {
-    /// Opens a trace. Reads it through once first when its end must be known.
+    /// Opens a trace. Reads all of it once beforehand if its end must be known.
     ///
     /// # Errors
     /// When the trace cannot be read.
@@ -54,8 +54,8 @@ impl Replay {
     }
 
     fn new(trace: Trace, stamps: Stamps, settings: ReplaySettings) -> Self {
-        // With times of its own, a trace played again is the same again. With new times it must not look the same: a
-        // vehicle with a single row would be taken for a duplicate by its `Seq`.
+        // With its own times, a trace that is played again is the same again. With new times it must not look the same: a
+        // vehicle with a single row would count as a duplicate by its `Seq`.
         let first_seq = settings.now_ms.map_or(0, |now_ms| now_ms.unsigned_abs() << 20);
         Self {
             trace,
@@ -67,12 +67,12 @@ impl Replay {
         }
     }
 
-    /// The rows so far that were no report and are not sent.
+    /// Rows so far that were no report and are not sent.
     pub fn unusable(&self) -> &Unusable {
         self.trace.unusable()
     }
 
-    /// Encodes the next row and says when it is due; `None` at the end.
+    /// Encodes the next row and gives its time; `None` at the end.
     fn read(&mut self) -> Result<Option<Duration>, TraceError> {
         let Some(row) = self.trace.next_row()? else { return Ok(None) };
         self.rows += 1;

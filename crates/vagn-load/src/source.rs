@@ -1,24 +1,24 @@
-//! What is to be sent, one encoded report after another, and when.
+//! Sources of traffic: one encoded report after another, each with its time.
 //!
-//! A source is asked with the time since the start and answers with a report, a wait or the end. It holds no clock, so a
-//! test plays an hour of traffic in a moment.
+//! A source is given the time since the start and answers with a report, a wait or the end. It has no clock, so that a test
+//! plays an hour of traffic in a moment.
 
 use std::time::Duration;
 
 use crate::trace::TraceError;
 
-/// The longest a sender sleeps at a time, so that a request to stop is heard.
+/// Longest sleep of a sender, so that it notices a request to stop.
 pub const NAP_MAX: Duration = Duration::from_millis(100);
 
-/// A source's answer to "what is next?".
+/// Next step of a source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Next {
     /// A report was appended.
     Report {
-        /// Whether it calls for help.
+        /// True if it is an alarm.
         emergency: bool,
     },
-    /// Nothing is due before this much more time has gone by.
+    /// Nothing is due before this time has passed.
     Wait(Duration),
     /// There is nothing more to send.
     End,
@@ -29,19 +29,19 @@ pub trait Source {
     /// Appends the next report to `out` if it is due at `elapsed` since the start.
     ///
     /// # Errors
-    /// When what is recorded cannot be read further.
+    /// When the recorded trace cannot be read further.
     fn next(&mut self, elapsed: Duration, out: &mut Vec<u8>) -> Result<Next, TraceError>;
 
-    /// How many reports there will be in all, if that is known.
+    /// Number of reports from start to end, if it is known.
     fn total(&self) -> Option<u64>;
 }
 
-/// How much was sent so far.
+/// Counts of the reports sent so far.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Tally {
-    /// Reports, emergencies among them.
+    /// All reports, alarms among them.
     pub reports: u64,
-    /// Reports that call for help.
+    /// Reports that are alarms.
     pub emergencies: u64,
     /// Bytes of the reports themselves, without headers or TLS.
     pub bytes: u64,
@@ -55,7 +55,7 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// Replaces what is in the batch by up to `most` reports that are due; says what follows them.
+    /// Replaces the content of the batch by up to `most` reports that are due; gives the step that follows them.
     ///
     /// # Errors
     /// As [`Source::next`].
@@ -77,28 +77,28 @@ impl Batch {
         }
     }
 
-    /// Number of reports.
+    /// Number of reports in the batch.
     pub fn len(&self) -> usize {
         self.ends.len()
     }
 
-    /// Whether nothing was due.
+    /// Returns true when nothing was due.
     pub fn is_empty(&self) -> bool {
         self.ends.is_empty()
     }
 
-    /// All reports, one after another.
+    /// Bytes of all reports, one after another.
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
     }
 
-    /// Each report, with whether it calls for help.
+    /// Bytes of each report, with true for an alarm.
     pub fn reports(&self) -> impl Iterator<Item = (&[u8], bool)> {
         let starts = std::iter::once(0).chain(self.ends.iter().map(|&(end, _)| end));
         starts.zip(&self.ends).map(|(start, &(end, emergency))| (&self.bytes[start..end], emergency))
     }
 
-    /// Adds this batch to what was sent.
+    /// Adds this batch to the counts.
     pub fn count_into(&self, tally: &mut Tally) {
         tally.reports += self.ends.len() as u64;
         tally.emergencies += self.ends.iter().filter(|(_, emergency)| *emergency).count() as u64;

@@ -3,7 +3,7 @@
 //! A place and a direction are two unit vectors at right angles, so that a step is the same everywhere: at the poles and
 //! over the antimeridian too.
 
-/// Mean radius of the Earth in metres, the one that distances of Vagn are told on.
+/// Mean radius of the Earth in metres, the same that Vagn uses for its distances.
 pub(crate) const EARTH_RADIUS_M: f64 = 6_371_008.8;
 
 /// A vector in space; x points to (0, 0), z to the North Pole.
@@ -28,7 +28,8 @@ impl Vector {
     }
 
     fn cross(self, other: Self) -> Self {
-        let ([a, b, c], [d, e, f]) = (self.0, other.0);
+        let [a, b, c] = self.0;
+        let [d, e, f] = other.0;
         Self([b * f - c * e, c * d - a * f, a * e - b * d])
     }
 
@@ -42,7 +43,7 @@ impl Vector {
     }
 }
 
-/// Where something is and which way it goes.
+/// A place and a direction.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Course {
     pub(crate) place: Vector,
@@ -50,26 +51,27 @@ pub(crate) struct Course {
 }
 
 impl Course {
-    /// At `place`, going `heading_deg` clockwise from north.
+    /// Begins at `place`, in the direction `heading_deg` clockwise from north.
     pub(crate) fn new(place: Vector, heading_deg: f64) -> Self {
         let (east, north) = compass(place);
         let (sin, cos) = heading_deg.to_radians().sin_cos();
         Self { place, way: north.mix(cos, east, sin).unit() }
     }
 
-    /// At `place`, going towards `goal` but turned by `off_deg`. Any direction does when they are the same place.
+    /// Begins at `place`, towards `goal` but turned by `off_deg`. The direction is arbitrary when both are the same place.
     pub(crate) fn towards(place: Vector, goal: Vector, off_deg: f64) -> Self {
         let (east, north) = compass(place);
         let heading_deg = goal.dot(east).atan2(goal.dot(north)).to_degrees();
         Self::new(place, heading_deg + off_deg)
     }
 
-    /// Goes on by `metres`; correct to a micrometre for steps up to 10 km.
+    /// Moves on by `metres`; correct to a micrometre for steps up to 10 km.
     pub(crate) fn advance(&mut self, metres: f64) {
         // The first terms of sine and cosine: steps are small, and this runs once per simulated report.
         let angle = metres / EARTH_RADIUS_M;
         let square = angle * angle;
-        let (sin, cos) = (angle * (1.0 - square / 6.0), 1.0 - square / 2.0 * (1.0 - square / 12.0));
+        let sin = angle * (1.0 - square / 6.0);
+        let cos = 1.0 - square / 2.0 * (1.0 - square / 12.0);
         let place = self.place.mix(cos, self.way, sin);
         self.way = self.way.mix(cos, self.place, -sin);
         self.place = place;
@@ -89,7 +91,7 @@ impl Course {
     }
 }
 
-/// East and north at a place; at a pole, as if it lay on the meridian of Greenwich.
+/// Gives east and north at a place; at a pole, as if it lay on the meridian of Greenwich.
 fn compass(place: Vector) -> (Vector, Vector) {
     let [x, y, _] = place.0;
     let east = if x.hypot(y) < 1e-12 { Vector([0.0, 1.0, 0.0]) } else { Vector([-y, x, 0.0]).unit() };
@@ -98,7 +100,8 @@ fn compass(place: Vector) -> (Vector, Vector) {
 
 /// Great-circle distance in metres between two pairs of degrees.
 pub(crate) fn distance_m(from: (f64, f64), to: (f64, f64)) -> f64 {
-    let (from_lat, to_lat) = (from.0.to_radians(), to.0.to_radians());
+    let from_lat = from.0.to_radians();
+    let to_lat = to.0.to_radians();
     let half_lat = ((to_lat - from_lat) / 2.0).sin();
     let half_lon = ((to.1 - from.1).to_radians() / 2.0).sin();
     let haversine = half_lat * half_lat + from_lat.cos() * to_lat.cos() * half_lon * half_lon;

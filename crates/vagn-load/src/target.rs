@@ -1,4 +1,4 @@
-//! Where traffic is sent: a host and a port, by name or number.
+//! The target of traffic: a host and a port, by name or number.
 
 use std::{
     net::{SocketAddr, ToSocketAddrs},
@@ -14,7 +14,7 @@ pub struct Target {
     port: u16,
 }
 
-/// Why something is no target.
+/// Reason why a text is no target.
 #[derive(Debug, Error)]
 pub enum TargetError {
     /// It is not written as a target.
@@ -26,12 +26,12 @@ pub enum TargetError {
 }
 
 impl Target {
-    /// The host without brackets.
+    /// Host without brackets.
     pub fn host(&self) -> &str {
         &self.host
     }
 
-    /// Its addresses, IPv4 first: a server told to listen on 127.0.0.1 alone is then found under `localhost` too.
+    /// Looks up the addresses, IPv4 first: a server that listens on 127.0.0.1 alone is then found under `localhost` too.
     ///
     /// # Errors
     /// When the name has none.
@@ -47,17 +47,18 @@ impl FromStr for Target {
     type Err = TargetError;
 
     fn from_str(text: &str) -> Result<Self, TargetError> {
-        let wrong = || TargetError::Form(text.to_owned());
-        let (host, port) = text.rsplit_once(':').ok_or_else(wrong)?;
-        let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
-        let host = bare.unwrap_or(host);
-        let port = port.parse().map_err(|_| wrong())?;
-        let is_name = bare.is_some() || !host.contains(':');
-        if host.is_empty() || port == 0 || !is_name {
-            return Err(wrong());
-        }
-        Ok(Self { host: host.to_owned(), port })
+        read(text).ok_or_else(|| TargetError::Form(text.to_owned()))
     }
+}
+
+fn read(text: &str) -> Option<Target> {
+    let (host, port) = text.rsplit_once(':')?;
+    let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+    let host = bare.unwrap_or(host);
+    let port = port.parse().ok()?;
+    let is_name = bare.is_some() || !host.contains(':');
+    let is_target = !host.is_empty() && port != 0 && is_name;
+    is_target.then(|| Target { host: host.to_owned(), port })
 }
 
 impl std::fmt::Display for Target {

@@ -1,8 +1,8 @@
 //! Sending over TCP with TLS, and counting the answers.
 //!
-//! Reports that carry `Seq` are answered, each with its fate. Answers are read while reports are written; so many may be
-//! outstanding at a time and no more, which bounds what a stop of either side can leave open. The reports' source must
-//! ask for answers, else nothing here ever ends.
+//! Reports that carry `Seq` are answered, each with its fate. Answers are read while reports are written. The number of
+//! reports without an answer is limited, which bounds the number that a stop of either side can leave open. The source must
+//! ask for answers; otherwise sending never ends.
 
 use std::{cell::Cell, collections::BTreeMap, io, net::SocketAddr, sync::atomic::Ordering, time::Duration};
 
@@ -37,14 +37,14 @@ const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 /// Room for answers that are being read, in bytes.
 const READ_BUFFER: usize = 64 * 1024;
 
-/// How reports are sent.
+/// Settings of a connection that sends.
 #[derive(Debug, Clone)]
 pub struct TcpSettings {
-    /// Whom to believe to be the server.
+    /// Certificates that are believed.
     pub trust: Trust,
     /// Most reports without an answer at a time, at least 1.
     pub window: usize,
-    /// How long to wait for an answer, when some are outstanding and none comes.
+    /// Longest wait for an answer while some are outstanding.
     pub answer_within: Duration,
 }
 
@@ -54,7 +54,7 @@ impl Default for TcpSettings {
     }
 }
 
-/// Why nothing, or nothing more, could be sent.
+/// Reason why nothing, or nothing more, could be sent.
 #[derive(Debug, Error)]
 pub enum TcpError {
     /// The target has no address.
@@ -63,36 +63,36 @@ pub enum TcpError {
     /// The server is not believed.
     #[error(transparent)]
     Trust(#[from] TrustError),
-    /// Nobody answers there.
+    /// No server answers there.
     #[error("cannot connect to tcp {0}; is `vagn serve` running?")]
     Connect(Target, #[source] io::Error),
-    /// Somebody answers, but not with TLS, or not with a certificate that is believed.
+    /// The server there does not speak TLS, or has no certificate that is believed.
     #[error("cannot agree on tls with tcp {0}; is it the tcp port of vagn, and --ca its certificate?")]
     Handshake(Target, #[source] io::Error),
     /// The connection ended while reports were open.
     #[error("connection to tcp {0} was lost")]
     Lost(Target, #[source] io::Error),
-    /// No answers come.
+    /// The server has stopped answering.
     #[error("tcp {0} has stopped answering")]
     Silent(Target),
-    /// What came is no answer.
+    /// The server sent bytes that are no answer.
     #[error("tcp {0} sent something else than answers")]
     Garbled(Target, #[source] BadAck),
-    /// What is to be sent cannot be read.
+    /// The trace to be sent cannot be read.
     #[error(transparent)]
     Trace(#[from] TraceError),
 }
 
-/// What was sent and what came back.
+/// Reports sent, and their answers.
 #[derive(Debug)]
 pub struct Outcome {
-    /// What was sent.
+    /// Counts of the reports sent.
     pub sent: Sent,
-    /// Answers by fate.
+    /// Number of answers with each fate.
     pub fates: BTreeMap<&'static str, u64>,
     /// Reports that were sent and not answered.
     pub unanswered: u64,
-    /// Why sending ended early, when it did.
+    /// Reason why sending ended early, if it did.
     pub broken: Option<TcpError>,
 }
 
@@ -100,7 +100,7 @@ pub struct Outcome {
 /// `on_ack`.
 ///
 /// # Errors
-/// When no connection comes about. One that breaks later is part of the outcome.
+/// When no connection can be made. One that breaks later is part of the outcome.
 pub async fn send_all(
     source: &mut impl Source,
     target: &Target,
@@ -110,12 +110,12 @@ pub async fn send_all(
 ) -> Result<Outcome, TcpError> {
     let stream = connect(target, &settings.trust).await?;
     let (read_half, write_half) = tokio::io::split(stream);
-    let line = Line { target, settings, flight: Flight::default() };
-    let (sent, answers) = tokio::join!(line.write(write_half, source, watch), line.read(read_half, on_ack));
-    let broken = sent.1.err().or(answers.1.err());
-    let answered: u64 = answers.0.values().sum();
-    let unanswered = sent.0.tally.reports.saturating_sub(answered);
-    Ok(Outcome { sent: sent.0, fates: answers.0, unanswered, broken })
+    let connection = Connection { target, settings, flight: Flight::default() };
+    let ((sent, written), (fates, read)) =
+        tokio::join!(connection.write(write_half, source, watch), connection.read(read_half, on_ack));
+    let answered: u64 = fates.values().sum();
+    let unanswered = sent.tally.reports.saturating_sub(answered);
+    Ok(Outcome { sent, fates, unanswered, broken: written.err().or(read.err()) })
 }
 
 /// Opens a connection to the first of the target's addresses that takes one.
@@ -150,14 +150,14 @@ async fn limited<T>(work: impl Future<Output = io::Result<T>>) -> io::Result<T> 
     timeout(CONNECT_WITHIN, work).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
 }
 
-/// One connection, seen from both of its directions.
-struct Line<'a> {
+/// A connection, shared by its writing and its reading half.
+struct Connection<'a> {
     target: &'a Target,
     settings: &'a TcpSettings,
     flight: Flight,
 }
 
-/// Reports without an answer. Both directions run in one task, so plain cells will do.
+/// Reports without an answer. Both halves run in one task, so plain cells are enough.
 #[derive(Default)]
 struct Flight {
     open: Cell<usize>,
@@ -188,8 +188,8 @@ impl Flight {
     }
 }
 
-impl Line<'_> {
-    /// Writes until the source ends, the caller stops it, or the reading side is gone.
+impl Connection<'_> {
+    /// Writes until the source ends, the caller stops it, or the reading half has ended.
     async fn write(
         &self,
         mut stream: impl AsyncWrite + Unpin,
@@ -219,7 +219,6 @@ impl Line<'_> {
         tally: &mut Tally,
         start: Instant,
     ) -> Result<(), TcpError> {
-        let lost = |err| TcpError::Lost(self.target.clone(), err);
         let mut batch = Batch::default();
         while !watch.stop.load(Ordering::Relaxed) && !self.flight.closed.get() {
             let room = self.settings.window.max(1).saturating_sub(self.flight.open.get());
@@ -231,9 +230,11 @@ impl Line<'_> {
             if !batch.is_empty() {
                 self.flight.take_off(batch.len());
                 batch.count_into(tally);
-                // A peer that neither reads nor answers ends the reading side, which ends this write.
+                // A peer that neither reads nor answers ends the reading half, which ends this write.
                 tokio::select! {
-                    done = write_batch(stream, &batch) => done.map_err(lost)?,
+                    done = write_batch(stream, &batch) => {
+                        done.map_err(|err| TcpError::Lost(self.target.clone(), err))?;
+                    }
                     () = self.hung_up() => return Ok(()),
                 }
                 (watch.progress)(tally);
@@ -298,8 +299,9 @@ impl Line<'_> {
         fates: &mut BTreeMap<&'static str, u64>,
     ) -> Result<(), TcpError> {
         let mut read = 0;
-        let garbled = |err| TcpError::Garbled(self.target.clone(), err);
-        while let Some((ack, len)) = ack::decode(&buffer[read..]).map_err(garbled)? {
+        while let Some((ack, len)) =
+            ack::decode(&buffer[read..]).map_err(|err| TcpError::Garbled(self.target.clone(), err))?
+        {
             *fates.entry(Fate::as_str(ack.fate)).or_default() += 1;
             on_ack(&ack);
             self.flight.land(1);

@@ -1,13 +1,13 @@
-//! When a recorded row is due, and which time it is stamped with.
+//! The time at which a recorded row is due, and the time that it is stamped with.
 //!
-//! A trace has its own time. It is played from the start of the replay on, faster by a factor, and long silences (a
-//! night, a week between two recorded days) are cut short.
+//! A trace has its own time. It is played from the start of the replay, faster by a factor, and long silences (a night, a
+//! week between two recorded days) are cut short.
 
 use std::{str::FromStr, time::Duration};
 
 use thiserror::Error;
 
-/// How much faster than it was recorded a trace is played.
+/// Speed of a replay, against the recording.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Speed {
     /// By this factor, more than 0.
@@ -16,7 +16,7 @@ pub enum Speed {
     Max,
 }
 
-/// Why a text is not a speed.
+/// The text is not a speed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[error("a speed is a factor above 0 such as 60x, or max")]
 pub struct NotASpeed;
@@ -36,7 +36,7 @@ impl FromStr for Speed {
 /// The time that rows are stamped with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stamps {
-    /// Their own.
+    /// Their recorded time.
     Original,
     /// The time at which they are due, when the replay starts at `start_ms`. At [`Speed::Max`] nothing is due later than
     /// anything else; then the trace is moved as a whole so that its last row, at `last_ms` of its own time, is at the
@@ -49,12 +49,12 @@ pub enum Stamps {
     },
 }
 
-/// Where a row falls.
+/// Place of a row in the replay.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Place {
-    /// When it is due, since the start of the replay.
+    /// Time at which it is due, since the start of the replay.
     pub due: Duration,
-    /// The event time to tell, in ms since 1970.
+    /// Event time to send, in ms since 1970.
     pub stamp_ms: i64,
 }
 
@@ -69,14 +69,14 @@ pub struct Timeline {
 }
 
 impl Timeline {
-    /// Silences longer than `gap_max` of the trace's time are cut down to it.
+    /// Starts a timeline. Silences longer than `gap_max` in the trace's time are cut down to it.
     pub fn new(speed: Speed, stamps: Stamps, gap_max: Duration) -> Self {
         let gap_max_ms = i64::try_from(gap_max.as_millis()).unwrap_or(i64::MAX);
         Self { speed, stamps, gap_max_ms, latest_ms: None, played_ms: 0 }
     }
 
-    /// Places the next row by its own time. A row that is older than one before it is due at once, and keeps its distance
-    /// in what it is stamped with.
+    /// Places the next row by its own time. A row that is older than one before it is due at once, and its stamp is older by
+    /// the same distance.
     pub fn place(&mut self, time_ms: i64) -> Place {
         let latest_ms = *self.latest_ms.get_or_insert(time_ms);
         let behind_ms = latest_ms.saturating_sub(time_ms);
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn bears_times_at_the_ends_of_the_range() {
+    fn accepts_times_at_the_ends_of_the_range() {
         let mut timeline = Timeline::new(Speed::Times(1.0), Stamps::Original, Duration::MAX);
         for time_ms in [i64::MIN, i64::MAX, i64::MIN] {
             assert_eq!(timeline.place(time_ms).stamp_ms, time_ms);

@@ -1,8 +1,8 @@
 //! Recorded traces: CSV, plain or compressed with Zstandard, read row by row.
 //!
-//! Columns are found by name: `vehicle_id`, `timestamp_ms` (since 1970), `lat`, `lon` and, when there, `speed_mps` and
-//! `heading_deg`; others are skipped. An empty field is unknown. What was recorded is not tidied up, with one exception:
-//! a speed of 113.995 m/s is 255 mph, a byte of all ones, with which many trackers say "unknown".
+//! Columns are found by name: `vehicle_id`, `timestamp_ms` (since 1970), `lat`, `lon` and, if they are there, `speed_mps` and
+//! `heading_deg`; others are skipped. An empty field is unknown. Recorded values are not corrected, with one exception:
+//! a speed of 113.995 m/s is 255 mph, a byte of all ones, which many trackers send for "unknown".
 
 use std::{
     fs::File,
@@ -13,24 +13,24 @@ use std::{
 use thiserror::Error;
 use vagn_wire::{Position, Report, VehicleId};
 
-/// The first bytes of everything compressed with Zstandard (RFC 8878, 3.1.1).
+/// First bytes of a file compressed with Zstandard (RFC 8878, 3.1.1).
 const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 
 /// 255 mph in m/s: not a speed but the byte for "unknown".
 const UNKNOWN_SPEED_MPS: f32 = 113.995;
 
-/// Why a trace cannot be read, or not further.
+/// Reason why a trace cannot be read, or not further.
 #[derive(Debug, Error)]
 pub enum TraceError {
     /// The file cannot be opened.
     #[error("cannot open {}", path.display())]
     Open {
-        /// Which file.
+        /// Path of the file.
         path: PathBuf,
-        /// Why.
+        /// Error of the system.
         source: std::io::Error,
     },
-    /// A column is missing that every trace has.
+    /// A required column is missing.
     #[error(
         "the first line names no column {0}; expected vehicle_id,timestamp_ms,lat,lon[,speed_mps,heading_deg]"
     )]
@@ -40,12 +40,12 @@ pub enum TraceError {
     Read(#[from] csv::Error),
 }
 
-/// Rows that are no report, and were passed over.
+/// Rows that are no report, and were skipped.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Unusable {
-    /// How many.
+    /// Number of these rows.
     pub rows: u64,
-    /// Line of the first one, counted from 1, and what is wrong with it.
+    /// Line of the first one, counted from 1, and its fault.
     pub first: Option<(u64, &'static str)>,
 }
 
@@ -67,7 +67,7 @@ struct Columns {
 }
 
 impl Trace {
-    /// Opens a file; whether it is compressed shows in its first bytes.
+    /// Opens a file. Its first bytes tell if it is compressed.
     ///
     /// # Errors
     /// When it cannot be opened or begins unlike a trace.
@@ -92,10 +92,10 @@ impl Trace {
         Ok(Self { reader, columns, record: csv::ByteRecord::new(), unusable: Unusable::default() })
     }
 
-    /// The next row that is a report, its time in `event_time_ms`; `None` at the end.
+    /// Reads the next row that is a report, with its time in `event_time_ms`; `None` at the end.
     ///
     /// # Errors
-    /// When the trace cannot be read further. A row that is no report is counted and passed over.
+    /// When the trace cannot be read further. A row that is no report is counted and skipped.
     pub fn next_row(&mut self) -> Result<Option<Report<'_>>, TraceError> {
         loop {
             if !self.reader.read_byte_record(&mut self.record)? {
@@ -103,19 +103,19 @@ impl Trace {
             }
             match self.columns.report(&self.record) {
                 Ok(_) => break,
-                Err(wrong) => self.pass_over(wrong),
+                Err(wrong) => self.skip(wrong),
             }
         }
         // Read again, because a borrow from inside the loop could not leave it.
         Ok(self.columns.report(&self.record).ok())
     }
 
-    /// The rows so far that were no report.
+    /// Rows so far that were no report.
     pub fn unusable(&self) -> &Unusable {
         &self.unusable
     }
 
-    fn pass_over(&mut self, wrong: &'static str) {
+    fn skip(&mut self, wrong: &'static str) {
         let line = self.record.position().map_or(0, csv::Position::line);
         self.unusable.rows += 1;
         self.unusable.first.get_or_insert((line, wrong));
@@ -124,15 +124,13 @@ impl Trace {
 
 impl Columns {
     fn find(header: &csv::ByteRecord) -> Result<Self, TraceError> {
-        let place = |name: &str| header.iter().position(|column| column == name.as_bytes());
-        let must = |name| place(name).ok_or(TraceError::Column(name));
         Ok(Self {
-            vehicle_id: must("vehicle_id")?,
-            timestamp_ms: must("timestamp_ms")?,
-            lat: must("lat")?,
-            lon: must("lon")?,
-            speed_mps: place("speed_mps"),
-            heading_deg: place("heading_deg"),
+            vehicle_id: required(header, "vehicle_id")?,
+            timestamp_ms: required(header, "timestamp_ms")?,
+            lat: required(header, "lat")?,
+            lon: required(header, "lon")?,
+            speed_mps: place(header, "speed_mps"),
+            heading_deg: place(header, "heading_deg"),
         })
     }
 
@@ -152,6 +150,14 @@ impl Columns {
     }
 }
 
+fn place(header: &csv::ByteRecord, name: &str) -> Option<usize> {
+    header.iter().position(|column| column == name.as_bytes())
+}
+
+fn required(header: &csv::ByteRecord, name: &'static str) -> Result<usize, TraceError> {
+    place(header, name).ok_or(TraceError::Column(name))
+}
+
 fn number<T: std::str::FromStr>(record: &csv::ByteRecord, place: usize) -> Option<T> {
     std::str::from_utf8(record.get(place)?).ok()?.parse().ok()
 }
@@ -164,7 +170,7 @@ fn is_speed(speed_mps: &f32) -> bool {
     speed_mps.is_finite() && *speed_mps >= 0.0 && (speed_mps - UNKNOWN_SPEED_MPS).abs() > 0.001
 }
 
-/// The time of the trace's last row in ms since 1970; `None` when it has no rows. Reads the whole file.
+/// Finds the time of the trace's last row in ms since 1970; `None` when it has no rows. Reads the whole file.
 ///
 /// # Errors
 /// As [`Trace::open`] and [`Trace::next_row`].
@@ -209,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn takes_what_cannot_be_for_unknown() {
+    fn takes_impossible_values_as_unknown() {
         check("bus,1,30.2,-97.8,113.9952,400", Ok("bus None None"));
         check("bus,1,30.2,-97.8,-3,NaN", Ok("bus None None"));
         check("bus,1,30.2,-97.8,113.9,-1", Ok("bus Some(113.9) None"));
@@ -217,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn passes_over_what_is_no_report_and_says_where() {
+    fn skips_rows_that_are_no_report_and_names_the_line() {
         check(",1,30.2,-97.8,,", Err("vehicle_id is not an id"));
         check("bus,soon,30.2,-97.8,,", Err("timestamp_ms is not a whole number"));
         check("bus,1,,-97.8,,", Err("lat is not a number"));

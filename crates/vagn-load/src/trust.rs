@@ -1,7 +1,7 @@
-//! Whom to believe to be the server: its certificate is one it made itself.
+//! Trust in a server that made its certificate itself.
 //!
-//! Vagn makes a certificate of its own at the first start and keeps it in its data directory. On the same machine
-//! whoever can listen on the port can be trusted as much as the files; from elsewhere, take `cert.pem` along.
+//! Vagn makes a certificate at the first start and keeps it in its data directory. On the same machine, a process that can
+//! listen on the port can be trusted as much as the files. From another machine, use a copy of `cert.pem`.
 
 use std::{path::Path, sync::Arc};
 
@@ -16,24 +16,24 @@ use rustls::{
 };
 use thiserror::Error as ThisError;
 
-/// Whom to believe.
+/// Servers that are believed.
 #[derive(Debug, Clone)]
 pub enum Trust {
-    /// Anyone on this machine, nobody elsewhere.
+    /// Every server on this machine, and no other.
     Loopback,
-    /// Whoever shows one of these certificates, or one that they signed for its name.
+    /// Servers that show one of these certificates, or one that they signed for the server's name.
     Certificates(Vec<CertificateDer<'static>>),
-    /// Anyone.
+    /// Every server, without a check.
     Anyone,
 }
 
-/// Why nobody can be believed.
+/// Reason why a server cannot be believed.
 #[derive(Debug, ThisError)]
 pub enum TrustError {
     /// The file holds no certificate.
     #[error("cannot read a certificate from {0}")]
     File(String, #[source] rustls::pki_types::pem::Error),
-    /// A certificate from the file is of no use.
+    /// A certificate from the file cannot be used.
     #[error("cannot use the certificate")]
     Certificate(#[source] rustls::client::VerifierBuilderError),
     /// TLS cannot be set up.
@@ -47,7 +47,7 @@ pub enum TrustError {
 }
 
 impl Trust {
-    /// Believes the certificates in a PEM file.
+    /// Reads the certificates in a PEM file, which are then believed.
     ///
     /// # Errors
     /// When it cannot be read or holds none.
@@ -61,10 +61,10 @@ impl Trust {
         Ok(Self::Certificates(certificates))
     }
 
-    /// Settings for a TLS connection to `address`.
+    /// Makes the settings of a TLS connection to `address`.
     ///
     /// # Errors
-    /// When the address is not believed or the certificates are of no use.
+    /// When the address is not believed or the certificates cannot be used.
     pub fn config(&self, address: std::net::SocketAddr) -> Result<Arc<ClientConfig>, TrustError> {
         if matches!(self, Self::Loopback) && !address.ip().to_canonical().is_loopback() {
             return Err(TrustError::Remote(address.to_string()));
@@ -95,7 +95,7 @@ struct Known {
     signed: Arc<WebPkiServerVerifier>,
 }
 
-/// Checks a certificate against those known, and in any case that the server holds its key.
+/// Checks a certificate against the known ones, and always that the server holds its key.
 #[derive(Debug)]
 struct Verifier {
     known: Option<Known>,

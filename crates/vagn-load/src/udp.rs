@@ -1,8 +1,8 @@
 //! Sending over UDP, in batches.
 //!
-//! A batch that fills up because more is due than was sent goes out as segments (`UDP_SEGMENT`) as far as its reports are
-//! equally long. Calls for help never do: the server's kernel chooses the socket by the last byte of what is sent, and
-//! segments are sent as one, so that a call among positions would take the way of positions.
+//! A batch that fills up because more is due than was sent goes out as segments (`UDP_SEGMENT`), as far as its reports have
+//! the same length. Alarms never do: the server's kernel chooses the socket by the last byte of a message, and segments are
+//! one message, so that an alarm among positions would go to the socket for positions.
 
 use std::{
     io,
@@ -21,57 +21,57 @@ use crate::{
     trace::TraceError,
 };
 
-/// The longest wait for room in the socket's send buffer.
+/// Longest wait for room in the socket's send buffer.
 const SEND_WITHIN: Duration = Duration::from_secs(5);
 
-/// Refusals in a row that are borne before anything got through: it is most likely the wrong port.
+/// Most refusals in a row before any report got through: it is most likely the wrong port.
 const REFUSALS_AT_FIRST: u32 = 3;
 
-/// Refusals in a row that are borne later, when the server most likely restarts: ten seconds at [`REFUSED_NAP`] each.
+/// Most refusals in a row after that, when the server most likely restarts: ten seconds at [`REFUSED_NAP`] each.
 const REFUSALS_LATER: u32 = 1000;
 
 /// Pause after a refusal.
 const REFUSED_NAP: Duration = Duration::from_millis(10);
 
-/// Why sending ended early.
+/// Reason why sending ended early.
 #[derive(Debug, Error)]
 pub enum UdpError {
     /// The target has no address.
     #[error(transparent)]
     Target(#[from] TargetError),
-    /// No socket could be had.
+    /// No socket could be opened.
     #[error("cannot open a socket to udp {0}")]
     Socket(Target, #[source] io::Error),
     /// A send failed for good.
     #[error("cannot send to udp {0}")]
     Send(Target, #[source] io::Error),
-    /// Nothing listens there.
+    /// No server listens at the target.
     #[error("nothing listens on udp {0}; is `vagn serve` running?")]
     Refused(Target),
-    /// What is to be sent cannot be read.
+    /// The trace to be sent cannot be read.
     #[error(transparent)]
     Trace(#[from] TraceError),
 }
 
-/// What the caller watches while reports are sent.
+/// The caller's view of sending, and its switch.
 pub struct Watch<'a> {
-    /// Set it to end early.
+    /// Ends sending early when it is set.
     pub stop: &'a AtomicBool,
-    /// Told after each batch how much was sent so far.
+    /// Called after each batch with the counts so far.
     pub progress: &'a mut dyn FnMut(&Tally),
 }
 
-/// What was sent.
+/// Reports that were sent, and the time that it took.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Sent {
-    /// How much.
+    /// Counts of the reports.
     pub tally: Tally,
-    /// In how much time.
+    /// Time from the first report to the last.
     pub took: Duration,
 }
 
 impl Sent {
-    /// Reports per second.
+    /// Reports per second on average.
     pub fn rate(&self) -> f64 {
         self.tally.reports as f64 / self.took.as_secs_f64().max(1e-9)
     }
@@ -80,7 +80,7 @@ impl Sent {
 /// Sends all that `source` has to the target, each report when it is due.
 ///
 /// # Errors
-/// When the target cannot be reached from the start, or refuses for ten seconds in a row; a server that restarts is
+/// When the target cannot be reached from the start, or refuses for ten seconds in a row. A shorter restart of the server is
 /// waited for.
 pub fn send_all(source: &mut impl Source, target: &Target, watch: &mut Watch<'_>) -> Result<Sent, UdpError> {
     let mut sender = Sender::connect(target)?;
@@ -117,7 +117,7 @@ impl Sender {
     /// Opens a socket to the target's first address.
     ///
     /// # Errors
-    /// When the target has no address or no socket can be had.
+    /// When the target has no address or no socket can be opened.
     pub fn connect(target: &Target) -> Result<Self, UdpError> {
         let address = target.addresses()?[0];
         let socket = open(address).map_err(|err| UdpError::Socket(target.clone(), err))?;
@@ -149,7 +149,7 @@ impl Sender {
         Ok(())
     }
 
-    /// Asks whether the last datagram was refused; on the same machine that is known at once.
+    /// Checks that the last datagram was not refused; on the same machine that is known at once.
     ///
     /// # Errors
     /// When it was, and nothing got through before.
@@ -178,15 +178,18 @@ impl Sender {
                 return Ok(());
             }
             let sent = self.patiently(|socket| send_each(socket, rest.clone()))?;
-            rest.by_ref().take(sent).for_each(drop);
+            if sent > 0 {
+                // Skips the reports that were sent.
+                rest.nth(sent - 1);
+            }
             if sent < asked {
-                // The kernel keeps to itself why it stopped, and has forgotten it by the next call.
+                // The kernel does not say why it stopped, and has forgotten it by the next system call.
                 self.refused()?;
             }
         }
     }
 
-    /// Sends, and tries again while there is hope: after a signal, when buffers are full, and when the server refused.
+    /// Sends, and tries again after a signal, when buffers are full, and when the server refused.
     fn patiently<T>(&mut self, send: impl Fn(&UdpSocket) -> io::Result<T>) -> Result<T, UdpError> {
         loop {
             let err = match send(&self.socket) {
@@ -211,12 +214,12 @@ impl Sender {
         done
     }
 
-    /// A refusal is told by the send *after* the one that was refused: with nobody there every other send succeeds.
+    /// Counts a refusal. The send *after* the refused one reports it, so that every second send succeeds without a server.
     fn refused(&mut self) -> Result<(), UdpError> {
         self.unrefused = 0;
         self.refusals += 1;
-        let bearable = if self.reached { REFUSALS_LATER } else { REFUSALS_AT_FIRST };
-        if self.refusals >= bearable {
+        let most = if self.reached { REFUSALS_LATER } else { REFUSALS_AT_FIRST };
+        if self.refusals >= most {
             return Err(UdpError::Refused(self.target.clone()));
         }
         thread::sleep(REFUSED_NAP);
@@ -224,12 +227,12 @@ impl Sender {
     }
 }
 
-/// Whether two reports may be segments of one send.
+/// Returns true when two reports may be segments of one message.
 fn is_run(one: (&[u8], bool), other: (&[u8], bool)) -> bool {
     one.0.len() == other.0.len() && !one.1 && !other.1
 }
 
-/// Whether the kernel or the network card cannot cut a message into segments.
+/// Returns true when the kernel or the network card cannot cut a message into segments.
 pub(crate) fn is_unsupported(err: &io::Error) -> bool {
     matches!(
         err.raw_os_error(),
@@ -237,7 +240,7 @@ pub(crate) fn is_unsupported(err: &io::Error) -> bool {
     )
 }
 
-/// A socket that sends to `address` and hears from nobody else.
+/// Opens a socket that sends to `address` and receives from it alone.
 pub(crate) fn open(address: SocketAddr) -> io::Result<UdpSocket> {
     let any: SocketAddr = match address {
         SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
@@ -283,24 +286,26 @@ mod tests {
         let sent = run(&mut fleet(150, 0.1), receiver.local_addr().unwrap()).unwrap();
         assert_eq!(sent.tally.reports, 150);
 
-        let (mut made, mut arrived, mut calls) = (Vec::new(), Vec::new(), 0);
+        let mut made = Vec::new();
+        let mut arrived = Vec::new();
+        let mut alarms = 0;
         let mut again = fleet(150, 0.1);
         let mut slot = [0; 2048];
         for _ in 0..150 {
             let mut bytes = Vec::new();
             let next = again.next(Duration::ZERO, &mut bytes).unwrap();
-            calls += u64::from(next == Next::Report { emergency: true });
+            alarms += u64::from(next == Next::Report { emergency: true });
             made.push(bytes);
             let len = receiver.recv(&mut slot).unwrap();
             arrived.push(slot[..len].to_vec());
         }
         assert_eq!(arrived, made);
-        assert_eq!(sent.tally.emergencies, calls);
-        assert!(calls > 0);
+        assert_eq!(sent.tally.emergencies, alarms);
+        assert!(alarms > 0);
     }
 
     #[test]
-    fn answers_that_nobody_reads_do_no_harm() {
+    fn answers_that_are_not_read_do_no_harm() {
         let server = UdpSocket::bind("127.0.0.1:0").unwrap();
         server.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
         let address = server.local_addr().unwrap();
@@ -309,7 +314,9 @@ mod tests {
                 for _ in 0..150 {
                     let (_, sender) = server.recv_from(&mut [0; 2048]).unwrap();
                     // Far more than fit into the sender's buffer; some may come after it has closed.
-                    (0..20).for_each(|_| assert!(server.send_to(&[0; 1000], sender).is_ok()));
+                    for _ in 0..20 {
+                        assert!(server.send_to(&[0; 1000], sender).is_ok());
+                    }
                 }
             });
             assert_eq!(run(&mut fleet(150, 0.5), address).unwrap().tally.reports, 150);

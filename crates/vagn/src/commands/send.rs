@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::Args;
-use vagn_load::call;
+use vagn_load::alarm;
 use vagn_load::source::{Next, Source};
 use vagn_load::tcp::{self, TcpSettings};
 use vagn_load::trace::TraceError;
@@ -117,7 +117,7 @@ fn call_over_udp(args: &SendArgs, mut bytes: Vec<u8>) -> anyhow::Result<ExitCode
         // With standard error closed there is nobody left to tell.
         drop(writeln!(stderr(), "no answer within {waited} s: the call is repeated"));
     };
-    let incident = call::call(&bytes, &args.way.target(), &call::WAITS, &mut repeats);
+    let incident = alarm::raise(&bytes, &args.way.target(), &alarm::WAITS, &mut repeats);
     let incident = incident.context("the call for help may not be recorded: try --over tcp")?;
     let incident = incident.map(|id| format!(", incident {id}")).unwrap_or_default();
     say(&format!("stored{incident}\n"))?;

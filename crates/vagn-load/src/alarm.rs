@@ -1,4 +1,4 @@
-//! A call for help over UDP: sent until the server says that it is on disk, or nothing more is to be hoped.
+//! An alarm over UDP: sent until the server answers that it is on disk, or the last wait has passed.
 
 use std::{
     io,
@@ -15,45 +15,45 @@ use crate::{
     udp::{UdpError, open},
 };
 
-/// How long to wait for an answer after the call and after each repeat. A call that is recorded is answered within
-/// milliseconds, so what has no answer after a second was most likely lost.
+/// Waits for an answer after the alarm and after each repeat. An alarm that is recorded is answered within milliseconds, so
+/// an alarm without an answer after a second was most likely lost.
 pub const WAITS: [Duration; 4] =
     [Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(4), Duration::from_secs(1)];
 
-/// Why nobody knows whether the call is on disk.
+/// Reason why it is not known if the alarm is on disk.
 #[derive(Debug, Error)]
-pub enum CallError {
+pub enum AlarmError {
     /// The report does not ask for an answer.
     #[error("the report is no call for help with a seq")]
     NotAsking,
     /// It could not be sent.
     #[error(transparent)]
     Udp(#[from] UdpError),
-    /// Sent in vain.
+    /// No answer came within all the waits.
     #[error("udp {target} did not say within {} s that the call is recorded; it was sent {times} times", within.as_secs())]
     Unanswered {
-        /// Where to.
+        /// Server that did not answer.
         target: Target,
-        /// How often it was sent.
+        /// Number of times that the alarm was sent.
         times: usize,
-        /// How long it was waited for.
+        /// Sum of the waits.
         within: Duration,
     },
 }
 
-/// Sends the call `report`, and repeats it after each of `waits` until the server answers. Gives the incident that is on
-/// disk, if the answer had room for it. `repeats` is told of each wait that was in vain, unless it was the last.
+/// Sends the alarm `report`, and repeats it after each of `waits` until the server answers. Gives the incident that is on
+/// disk, if the answer had room for it. Calls `on_repeat` before each repeat, with the wait that has passed.
 ///
 /// # Errors
 /// When there was no answer at all.
-pub fn call(
+pub fn raise(
     report: &[u8],
     target: &Target,
     waits: &[Duration],
-    repeats: &mut dyn FnMut(Duration),
-) -> Result<Option<String>, CallError> {
+    on_repeat: &mut dyn FnMut(Duration),
+) -> Result<Option<String>, AlarmError> {
     let asked = decode(report).ok().and_then(|report| StoredAck::asked_by(&report));
-    let asked = asked.ok_or(CallError::NotAsking)?;
+    let asked = asked.ok_or(AlarmError::NotAsking)?;
     let address = target.addresses().map_err(UdpError::from)?[0];
     let socket = open(address).map_err(|err| UdpError::Socket(target.clone(), err))?;
     let mut refused = false;
@@ -64,16 +64,16 @@ pub fn call(
             return Ok(incident);
         }
         if at + 1 < waits.len() {
-            repeats(*wait);
+            on_repeat(*wait);
         }
     }
     if refused {
         return Err(UdpError::Refused(target.clone()).into());
     }
-    Err(CallError::Unanswered { target: target.clone(), times: waits.len(), within: waits.iter().sum() })
+    Err(AlarmError::Unanswered { target: target.clone(), times: waits.len(), within: waits.iter().sum() })
 }
 
-/// Sends, and says whether an earlier one was refused. That is no end: the server may be about to start.
+/// Sends the alarm; gives true when an earlier one was refused. That is no reason to stop: the server may be about to start.
 fn send(socket: &UdpSocket, report: &[u8]) -> io::Result<bool> {
     match socket.send(report) {
         Err(err) if err.kind() == io::ErrorKind::ConnectionRefused => Ok(true),
@@ -81,7 +81,7 @@ fn send(socket: &UdpSocket, report: &[u8]) -> io::Result<bool> {
     }
 }
 
-/// Waits for the answer to what was asked; whatever else arrives is not for us.
+/// Waits for the answer to this alarm; other datagrams are ignored.
 fn hear(
     socket: &UdpSocket,
     asked: &StoredAck<'_>,
@@ -94,8 +94,7 @@ fn hear(
         if left.is_zero() {
             return None;
         }
-        drop(socket.set_read_timeout(Some(left)));
-        match socket.recv(&mut slot) {
+        match socket.set_read_timeout(Some(left)).and_then(|()| socket.recv(&mut slot)) {
             Ok(len) => {
                 let ack = StoredAck::decode(&slot[..len]).ok();
                 if let Some(ack) = ack.filter(|ack| StoredAck { incident: None, ..*ack } == *asked) {
@@ -106,7 +105,7 @@ fn hear(
                 *refused = true;
                 thread::sleep(until.saturating_duration_since(Instant::now()));
             }
-            // Ran out, or was interrupted.
+            // The time ran out, or a signal interrupted the wait.
             Err(_) => {}
         }
     }
@@ -134,8 +133,8 @@ mod tests {
         bytes
     }
 
-    /// Calls a server that answers its n-th datagram with `answers[n]`, and says how often it was told of a repeat.
-    fn check(answers: &[&[Vec<u8>]]) -> (Result<Option<String>, CallError>, usize) {
+    /// Sends to a server that answers its n-th datagram with `answers[n]`; gives the number of repeats too.
+    fn check(answers: &[&[Vec<u8>]]) -> (Result<Option<String>, AlarmError>, usize) {
         let server = UdpSocket::bind("127.0.0.1:0").unwrap();
         let target = server.local_addr().unwrap().to_string().parse().unwrap();
         let mut repeats = 0;
@@ -145,10 +144,12 @@ mod tests {
                 for each in answers {
                     let (len, sender) = server.recv_from(&mut [0; 200]).unwrap();
                     assert_eq!(len, report(Some(7)).len());
-                    each.iter().for_each(|answer| assert!(server.send_to(answer, sender).is_ok()));
+                    for answer in *each {
+                        assert!(server.send_to(answer, sender).is_ok());
+                    }
                 }
             });
-            call(&report(Some(7)), &target, &WAIT, &mut |_| repeats += 1)
+            raise(&report(Some(7)), &target, &WAIT, &mut |_| repeats += 1)
         });
         (done, repeats)
     }
@@ -163,7 +164,7 @@ mod tests {
     fn believes_only_the_answer_to_itself() {
         let others = [ack(8), b"\\n".to_vec(), vec![], b"\xc1".to_vec()];
         let (done, repeats) = check(&[&others, &others, &others]);
-        assert!(matches!(done, Err(CallError::Unanswered { times: 3, .. })), "{done:?}");
+        assert!(matches!(done, Err(AlarmError::Unanswered { times: 3, .. })), "{done:?}");
         assert_eq!(repeats, 2);
         let mut all = others.to_vec();
         all.push(ack(7));
@@ -174,9 +175,9 @@ mod tests {
     fn says_when_nothing_listens_and_when_nothing_was_asked() {
         let closed = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let target = closed.to_string().parse().unwrap();
-        let done = call(&report(Some(7)), &target, &WAIT, &mut |_| {});
-        assert!(matches!(done, Err(CallError::Udp(UdpError::Refused(_)))), "{done:?}");
-        let done = call(&report(None), &target, &WAIT, &mut |_| {});
-        assert!(matches!(done, Err(CallError::NotAsking)), "{done:?}");
+        let done = raise(&report(Some(7)), &target, &WAIT, &mut |_| {});
+        assert!(matches!(done, Err(AlarmError::Udp(UdpError::Refused(_)))), "{done:?}");
+        let done = raise(&report(None), &target, &WAIT, &mut |_| {});
+        assert!(matches!(done, Err(AlarmError::NotAsking)), "{done:?}");
     }
 }
