@@ -1,4 +1,4 @@
-//! Questions over HTTPS as fast as they are answered, by tools that everybody has: `wrk` (HTTP/1.1) and `h2load` (HTTP/2).
+//! Questions over HTTPS as fast as they are answered, by widely used tools: `wrk` (HTTP/1.1) and `h2load` (HTTP/2).
 
 use std::fs;
 use std::net::SocketAddr;
@@ -9,7 +9,7 @@ use anyhow::{Context, ensure};
 
 use crate::stats::percentile;
 
-/// Asks from a list of random paths, and at the end prints what the bench reads.
+/// Script of `wrk`: asks for random paths of a list, and at the end prints the line that the bench reads.
 const SCRIPT: &str = r#"
 local paths = {}
 for line in io.lines(os.getenv("PATHS")) do paths[#paths + 1] = line end
@@ -21,20 +21,20 @@ done = function(summary, latency)
 end
 "#;
 
-/// What came of it.
+/// Answers to a run of questions.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Asked {
-    /// Answers per second.
+    /// Rate of answers, per second.
     pub per_s: f64,
-    /// Seconds that half of the answers took at most.
+    /// Median time of an answer, in seconds.
     pub p50_s: f64,
-    /// Seconds that 99 of 100 took at most.
+    /// 99th percentile of the time of an answer, in seconds.
     pub p99_s: f64,
-    /// Questions without a good answer.
+    /// Number of questions without a good answer.
     pub errors: f64,
 }
 
-/// The questions: the same places for every store.
+/// Questions to one server, about the same places for every store.
 #[derive(Debug)]
 pub struct Questions {
     paths: PathBuf,
@@ -45,7 +45,7 @@ pub struct Questions {
 }
 
 impl Questions {
-    /// Writes them down in `dir`: `path` of each place, asked of `server`.
+    /// Writes the questions for the tools into `dir`: the `path` of each place, asked of `server`.
     ///
     /// # Errors
     /// When they cannot be written.
@@ -75,7 +75,7 @@ impl Questions {
         Ok(questions)
     }
 
-    /// Those for the ten vehicles nearest to each place, asked of a service of ours at `server`.
+    /// Writes questions for the ten vehicles nearest to each place, asked of Vagn at `server`.
     ///
     /// # Errors
     /// When they cannot be written.
@@ -83,10 +83,10 @@ impl Questions {
         Self::write(dir, server, places, |lat, lon| format!("/?lat={lat}&lon={lon}"))
     }
 
-    /// Over HTTP/1.1, on so many connections that are kept alive, with one question at a time on each.
+    /// Asks over HTTP/1.1, on connections that are kept alive, with one question at a time on each.
     ///
     /// # Errors
-    /// When `wrk` is missing or says nothing that is understood.
+    /// When `wrk` is missing or its output cannot be read.
     pub fn http1(&self, connections: u32, seconds: u32) -> anyhow::Result<Asked> {
         let mut command = Command::new("wrk");
         command
@@ -101,12 +101,15 @@ impl Questions {
         read_wrk(&said).with_context(|| format!("wrk: {said}{}", String::from_utf8_lossy(&output.stderr)))
     }
 
-    /// Over HTTP/2, on so many connections with so many questions at a time on each.
+    /// Asks over HTTP/2, with `streams` questions at a time on each connection.
     ///
     /// # Errors
-    /// When `h2load` is missing or says nothing that is understood.
+    /// When `h2load` is missing or its output cannot be read.
     pub fn http2(&self, connections: u32, streams: u32, seconds: u32) -> anyhow::Result<Asked> {
-        drop(fs::remove_file(&self.log));
+        // `h2load` appends to its log, so that lines of an earlier run would count again.
+        if self.log.exists() {
+            fs::remove_file(&self.log).context("remove the log of h2load")?;
+        }
         let mut command = Command::new("h2load");
         command.arg("-t1").arg(format!("-c{connections}")).arg(format!("-m{streams}"));
         command.arg("-D").arg(seconds.to_string()).arg("-i").arg(&self.urls);
@@ -125,7 +128,7 @@ fn read_wrk(said: &str) -> Option<Asked> {
     Some(Asked { per_s: requests / duration_us * 1e6, p50_s: p50_us / 1e6, p99_s: p99_us / 1e6, errors })
 }
 
-/// Lines of: start in microseconds since 1970, status, microseconds until the end.
+/// Reads lines of: start in microseconds since 1970, status, microseconds until the end.
 fn read_h2load(log: &str, seconds: f64) -> Option<Asked> {
     let rows = log.lines().filter_map(|line| {
         let mut fields = line.split('\t').skip(1);

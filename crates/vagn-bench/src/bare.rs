@@ -1,7 +1,7 @@
 //! The least that a receiver of datagrams can do: take them with `recvmmsg` and count them.
 //!
-//! What a service stores is held against what this counts, because both pay the same to the kernel. It runs as a process of
-//! its own, on the core on which the service runs otherwise.
+//! The reports that a service stores are compared with the datagrams that this counts, because both have the same cost in the
+//! kernel. It runs as its own process, on the core of the service.
 
 use std::io::{self, BufRead, Write};
 use std::mem;
@@ -16,10 +16,10 @@ use anyhow::Context;
 use crate::machine::SERVER_CORE;
 use crate::process::{Process, on_cores};
 
-/// Datagrams taken by one call: more of them were slower, for want of cache.
+/// Datagrams taken by one system call. More were slower, because they did not fit into the cache.
 const BATCH: usize = 64;
 
-/// As the service asks for.
+/// Size of the receive buffer, the same as the service asks for.
 static RECEIVE_BUFFER_BYTES: libc::c_int = 8 << 20;
 
 const SLOT: usize = 2048;
@@ -28,7 +28,7 @@ const SLOT: usize = 2048;
 pub struct Bare {
     process: Process,
     input: std::process::ChildStdin,
-    /// Where it receives.
+    /// Address on which it receives.
     pub address: std::net::SocketAddr,
 }
 
@@ -46,7 +46,7 @@ impl Bare {
         Ok(Self { process, input, address })
     }
 
-    /// How many it has counted so far.
+    /// Asks for the number of datagrams counted so far.
     ///
     /// # Errors
     /// When it has ended.
@@ -55,16 +55,16 @@ impl Bare {
         self.process.line()?.parse().context("read a count")
     }
 
-    /// Processor time that it has used, in seconds.
+    /// Processor time used, in seconds.
     pub fn cpu_s(&self) -> f64 {
         self.process.cpu_s()
     }
 }
 
-/// Counts, and says how many at each line on standard input, until that ends.
+/// Counts datagrams, and prints the number for each line on standard input, until that ends.
 ///
 /// # Errors
-/// When there is no socket to be had.
+/// When no socket can be opened.
 pub fn run() -> anyhow::Result<()> {
     let socket = UdpSocket::bind("127.0.0.1:0").context("bind udp socket")?;
     enlarge(&socket);
@@ -78,7 +78,7 @@ pub fn run() -> anyhow::Result<()> {
                 break;
             }
         }
-        // The receiver waits for good.
+        // The receiving thread never ends by itself.
         std::process::exit(0)
     })
 }
@@ -101,9 +101,10 @@ fn enlarge(socket: &UdpSocket) {
 
 fn receive(socket: &UdpSocket, count: &AtomicU64) {
     let mut slots = vec![0_u8; BATCH * SLOT];
-    // SAFETY: both are plain data for which all zeros is a valid value.
-    let (mut slices, mut headers): ([libc::iovec; BATCH], [libc::mmsghdr; BATCH]) =
-        unsafe { (mem::zeroed(), mem::zeroed()) };
+    // SAFETY: plain data for which all zeros is a valid value.
+    let mut slices: [libc::iovec; BATCH] = unsafe { mem::zeroed() };
+    // SAFETY: as above.
+    let mut headers: [libc::mmsghdr; BATCH] = unsafe { mem::zeroed() };
     for ((slot, slice), header) in slots.chunks_mut(SLOT).zip(&mut slices).zip(&mut headers) {
         *slice = libc::iovec { iov_base: slot.as_mut_ptr().cast(), iov_len: SLOT };
         header.msg_hdr.msg_iov = slice;

@@ -1,4 +1,4 @@
-//! What every section is given: the program to measure, where to work, and for how long.
+//! The circumstances of every section: the program to measure, the folder to work in, and the length of a run.
 
 use std::path::PathBuf;
 
@@ -10,46 +10,46 @@ use crate::service::Plan;
 /// The circumstances of a run.
 #[derive(Debug)]
 pub struct Bench {
-    /// The program.
+    /// Program to measure.
     pub vagn: PathBuf,
-    /// Where data directories are made.
+    /// Folder for data directories.
     pub scratch: PathBuf,
-    /// Short runs over a small fleet.
+    /// True for short runs over a small fleet.
     pub quick: bool,
 }
 
 impl Bench {
-    /// One or the other.
+    /// Picks the value for full or for quick runs.
     pub fn pick<T>(&self, full: T, quick: T) -> T {
         if self.quick { quick } else { full }
     }
 
-    /// Vehicles that a warm service knows.
+    /// Number of vehicles that a warm service knows.
     pub fn vehicles(&self) -> u32 {
         self.pick(1_000_000, 100_000)
     }
 
-    /// The same in words.
+    /// Number of those vehicles, in words.
     pub fn fleet_size(&self) -> &'static str {
         self.pick("1 M", "100 k")
     }
 
-    /// All those vehicles.
+    /// Makes a fleet of those vehicles.
     pub fn fleet(&self) -> Fleet {
         load::fleet(self.vehicles())
     }
 
-    /// How often a measurement is repeated.
+    /// Number of repetitions of a measurement.
     pub fn repetitions(&self) -> u32 {
         self.pick(3, 1)
     }
 
-    /// How to start a service over a fresh data directory.
+    /// Plan of a service over a fresh data directory.
     pub fn fresh(&self) -> Plan {
         Plan::fresh(&self.vagn, &self.scratch, "data")
     }
 
-    /// Says on standard error what is going on.
+    /// Reports progress on standard error.
     pub fn progress(&self, text: impl std::fmt::Display) {
         eprintln!("bench: {text}");
     }

@@ -1,4 +1,4 @@
-//! One HTTPS connection that is kept alive, blocking: the least that stands between a send and seeing it.
+//! One HTTPS connection that is kept alive, blocking: it adds the least to the time from a send to its answer.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -9,10 +9,10 @@ use rustls::pki_types::ServerName;
 use rustls::{ClientConnection, StreamOwned};
 use vagn_load::trust::Trust;
 
-/// Limit for each read and write.
+/// Longest wait for each read and write.
 const WITHIN: Duration = Duration::from_secs(20);
 
-/// A connection.
+/// A connection to a service.
 pub struct Https {
     stream: StreamOwned<ClientConnection, TcpStream>,
     host: String,
@@ -39,7 +39,7 @@ impl Https {
         })
     }
 
-    /// Gets `path`: the status and the body.
+    /// Gets `path`; returns the status and the body.
     ///
     /// # Errors
     /// When the connection breaks.
@@ -48,7 +48,7 @@ impl Https {
         self.ask(request.as_bytes(), &[])
     }
 
-    /// Posts a body to `path`: the status and the body of the answer.
+    /// Posts a body to `path`; returns the status and the body of the answer.
     ///
     /// # Errors
     /// When the connection breaks.
@@ -80,7 +80,7 @@ impl Https {
     }
 }
 
-/// Status, start and end of the body, once all of the answer is there.
+/// Finds status, start and end of the body, once all of the answer is there.
 fn whole(answer: &[u8]) -> anyhow::Result<Option<(u16, usize, usize)>> {
     let Some(end) = answer.windows(4).position(|four| four == b"\r\n\r\n") else { return Ok(None) };
     let head = std::str::from_utf8(&answer[..end]).context("read the head of an answer")?;

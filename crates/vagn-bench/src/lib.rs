@@ -1,7 +1,7 @@
 //! Measures a running service end to end, and writes `docs/BENCHMARKS.md`; the program is `vagn-bench`, run by `make bench`.
 //!
-//! A program in the workspace rather than a script: it sends with the senders of `vagn-load`, a million reports a second
-//! from one core, and reads counters and answers with the code that the service's own tests trust.
+//! It is a program in the workspace and not a script: it sends with the senders of `vagn-load`, a million reports a second
+//! from one core, and reads counters and answers with the same code as the service's own tests.
 
 pub mod ask;
 pub mod bare;

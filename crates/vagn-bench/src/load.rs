@@ -1,4 +1,4 @@
-//! Traffic for a measurement: a simulated fleet sent over UDP from this process's core, and what became of it.
+//! Traffic for a measurement: a simulated fleet, sent over UDP from the core of this process, and its outcome.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail, ensure};
 use vagn_load::Fleet;
 use vagn_load::Source;
-use vagn_load::balance::Balance;
+use vagn_load::balance::{Balance, Counts};
 use vagn_load::fleet::{Extras, FleetSettings};
 use vagn_load::pace::Rate;
 use vagn_load::source::{Batch, NAP_MAX, Next, Tally};
@@ -17,55 +17,55 @@ use vagn_load::udp::{Sender, Sent};
 use crate::bare::Bare;
 use crate::service::{Plan, Service};
 
-/// Most datagrams in one call.
+/// Most datagrams in one system call.
 const SEND_MAX: usize = 64;
 
-/// At this rate nothing was ever lost on a machine that runs a service on one core.
+/// Rate of warming, in reports per second: at this rate no report was ever lost by a service on one core.
 const WARM_RATE: f64 = 400_000.0;
 
-/// Times that all vehicles report before a service that misses some is given up.
+/// Number of rounds of all vehicles before a service that still misses some is given up.
 const WARM_ROUNDS: u32 = 5;
 
-/// From this rate on a sender of segments waits until a message is full, at most a quarter of a millisecond.
+/// Rate from which a sender of segments waits until a message is full, at most a quarter of a millisecond.
 const FULL_FROM: f64 = 250_000.0;
 
-/// How long a service may take to settle.
+/// Longest wait until a service is idle.
 const SETTLE_WITHIN: Duration = Duration::from_secs(20);
 
-/// What is sent.
+/// Load on a receiver.
 #[derive(Debug, Clone, Copy)]
 pub struct Load {
-    /// Reports per second.
+    /// Rate of reports, per second.
     pub rate: Rate,
-    /// For how long.
+    /// Length of the load, in seconds.
     pub seconds: f64,
-    /// Whether reports leave as segments of one message (`UDP_SEGMENT`), 64 in each at high rates; below, those that are due
-    /// at once.
+    /// True if reports leave as segments of one message (`UDP_SEGMENT`): 64 in each at high rates, and those that are due at
+    /// once at lower rates.
     pub segments: bool,
 }
 
-/// What became of it.
+/// Outcome of a load.
 #[derive(Debug, Clone)]
 pub struct Outcome {
     /// Reports sent per second.
     pub sent_per_s: f64,
     /// Reports stored per second while they were sent.
     pub stored_per_s: f64,
-    /// Share of one core that the service used meanwhile.
+    /// Share of one core that the receiver used meanwhile.
     pub cpu: f64,
-    /// The part of it in the service's own code, the rest being the kernel's; NaN of the bare counter.
+    /// Part of `cpu` in the service's own code, the rest being the kernel's; NaN for the bare counter.
     pub user: f64,
-    /// Reports sent.
+    /// Number of reports sent.
     pub sent: f64,
     /// Share of them that the kernel dropped.
     pub dropped: f64,
     /// Share of them that the service shed.
     pub shed: f64,
-    /// Share of them that was not stored, for whatever reason.
+    /// Share of them that was not stored, for any reason.
     pub lost: f64,
 }
 
-/// A fleet of so many vehicles.
+/// Makes a fleet of so many vehicles.
 pub fn fleet(vehicles: u32) -> Fleet {
     Fleet::new(FleetSettings {
         vehicles,
@@ -78,20 +78,21 @@ pub fn fleet(vehicles: u32) -> Fleet {
     })
 }
 
-/// Starts a service that knows so many vehicles and is idle, and gives it with them.
+/// Starts a service and lets it get to know so many vehicles. Gives both once the service is idle.
 ///
 /// # Errors
-/// When it does not start, or does not come to know them.
+/// When it does not start, or does not get to know them.
 pub fn warmed(plan: Plan, vehicles: u32) -> anyhow::Result<(Service, Fleet)> {
-    let (service, mut fleet) = (Service::start(plan)?, fleet(vehicles));
+    let service = Service::start(plan)?;
+    let mut fleet = fleet(vehicles);
     warm(&service, &mut fleet, vehicles)?;
     Ok((service, fleet))
 }
 
-/// Lets every vehicle report once, again until the service knows them all, and waits until it is idle.
+/// Lets every vehicle report, in rounds until the service knows all of them, and waits until it is idle.
 ///
 /// # Errors
-/// When it does not come to know them.
+/// When it does not get to know them.
 pub fn warm(service: &Service, fleet: &mut Fleet, vehicles: u32) -> anyhow::Result<()> {
     for _ in 0..WARM_ROUNDS {
         let before = service.counts()?;
@@ -106,36 +107,34 @@ pub fn warm(service: &Service, fleet: &mut Fleet, vehicles: u32) -> anyhow::Resu
     bail!("the service knows {} vehicles of {vehicles}", service.vehicles()?)
 }
 
-/// Sends the load to the service and says what became of it.
+/// Sends the load to the service and gives the outcome.
 ///
 /// # Errors
 /// When the service cannot be reached.
 pub fn measure(service: &Service, fleet: &mut Fleet, load: Load) -> anyhow::Result<Outcome> {
     let before = service.counts()?;
-    let look = || {
-        let stored = service.counts()?.since(&before)?.fates.get("stored").copied().unwrap_or(0);
-        anyhow::Ok(Look {
-            at: Instant::now(),
-            count: stored as f64,
-            cpu_s: service.process().cpu_s(),
-            user_s: service.process().user_s(),
-        })
-    };
-    let (sent, window) = observe(fleet, service.address("udp")?, load, look)?;
+    let (sent, window) =
+        observe(fleet, service.address("udp")?, load, || Look::at_service(service, &before))?;
     let balance = Balance::draw(service.ops(), &before, sent.tally.reports, SETTLE_WITHIN)?;
-    let share = |count: u64| count as f64 / (sent.tally.reports as f64).max(1.0);
-    let fate = |name: &str| balance.counts.fates.get(name).copied().unwrap_or(0);
     // A piece of merged datagrams that the kernel drops counts as one.
     let uncounted = if service.merges() { balance.counts.kernel_drops * (SEND_MAX as u64 - 1) } else { 0 };
     let missing = balance.missing();
     ensure!((0..=uncounted.into()).contains(&missing), "the balance does not add up: {balance}");
     let dropped = balance.counts.kernel_drops + u64::try_from(missing)?;
     Ok(Outcome {
-        dropped: share(dropped),
-        shed: share(fate("shed")),
-        lost: share(sent.tally.reports.saturating_sub(fate("stored"))),
+        dropped: share(dropped, &sent),
+        shed: share(fate(&balance.counts, "shed"), &sent),
+        lost: share(sent.tally.reports.saturating_sub(fate(&balance.counts, "stored")), &sent),
         ..outcome(&sent, window)
     })
+}
+
+fn fate(counts: &Counts, name: &str) -> u64 {
+    counts.fates.get(name).copied().unwrap_or(0)
+}
+
+fn share(count: u64, sent: &Sent) -> f64 {
+    count as f64 / (sent.tally.reports as f64).max(1.0)
 }
 
 /// Sends the load to the bare counter.
@@ -169,7 +168,7 @@ fn outcome(sent: &Sent, (first, last): (Look, Look)) -> Outcome {
     }
 }
 
-/// A look at a receiver.
+/// Counters of a receiver at one moment.
 struct Look {
     at: Instant,
     count: f64,
@@ -177,8 +176,20 @@ struct Look {
     user_s: f64,
 }
 
+impl Look {
+    fn at_service(service: &Service, before: &Counts) -> anyhow::Result<Self> {
+        let counts = service.counts()?.since(before)?;
+        Ok(Self {
+            at: Instant::now(),
+            count: fate(&counts, "stored") as f64,
+            cpu_s: service.process().cpu_s(),
+            user_s: service.process().user_s(),
+        })
+    }
+}
+
 /// Sends, and looks at the receiver twice meanwhile: soon after the start and shortly before the end, so that neither a
-/// queue that fills nor one that empties counts.
+/// queue that fills nor a queue that empties distorts the rate.
 fn observe(
     fleet: &mut Fleet,
     address: SocketAddr,
@@ -194,7 +205,7 @@ fn observe(
     .map(|(window, sent)| (sent, window))
 }
 
-/// Does `work` while reports are sent, and says how many were.
+/// Does `work` while reports are sent; gives its result and the reports sent.
 ///
 /// # Errors
 /// When the work fails, or sending does.
@@ -216,10 +227,10 @@ pub fn while_sending<T>(
     })
 }
 
-/// What a thread gave.
+/// Waits for a thread and returns its result.
 ///
 /// # Errors
-/// What it gave, or that it panicked.
+/// When the thread returned an error, or panicked.
 pub fn joined<T>(thread: ScopedJoinHandle<'_, anyhow::Result<T>>) -> anyhow::Result<T> {
     thread.join().unwrap_or_else(|_| bail!("a thread of the bench panicked"))
 }
@@ -237,7 +248,9 @@ fn send(
     if !segments {
         sender = sender.without_segments();
     }
-    let (mut batch, mut tally, start) = (Batch::default(), Tally::default(), Instant::now());
+    let mut batch = Batch::default();
+    let mut tally = Tally::default();
+    let start = Instant::now();
     while !stop.load(Ordering::Relaxed) {
         if segments && let Some(wait) = until_full(rate, start.elapsed(), tally.reports) {
             thread::sleep(wait);
@@ -255,25 +268,26 @@ fn send(
     Ok(Sent { tally, took: start.elapsed() })
 }
 
-/// How long it takes until a whole message is due, after so many reports were sent. `None`: it is, or it would take too long.
+/// Time until a full message is due, after so many reports were sent. `None` when it is due, or would take too long.
 fn until_full(rate: Rate, elapsed: Duration, sent: u64) -> Option<Duration> {
     let Rate::PerSecond(rate) = rate else { return None };
     let missing = (sent + SEND_MAX as u64) as f64 - rate * elapsed.as_secs_f64();
     (rate >= FULL_FROM && missing >= 1.0).then(|| Duration::from_secs_f64(missing / rate))
 }
 
-/// Encoded reports of the fleet, `count` of them, and the places they tell as (lat, lon).
+/// Takes the places of the next `count` reports of the fleet, as (lat, lon).
 ///
 /// # Errors
 /// Never with a simulated fleet.
 pub fn places(fleet: &mut Fleet, count: u64) -> anyhow::Result<Vec<(f64, f64)>> {
     fleet.go_on(Rate::Max, Some(count), None);
-    let (mut places, mut bytes) = (Vec::new(), Vec::new());
+    let mut places = Vec::new();
+    let mut bytes = Vec::new();
     loop {
         bytes.clear();
         let Next::Report { .. } = fleet.next(Duration::ZERO, &mut bytes)? else { return Ok(places) };
         let report = vagn_wire::decode(&bytes).ok().and_then(|report| report.position.ok());
-        let place = report.context("a simulated vehicle says where it is")?;
+        let place = report.context("a simulated vehicle has a position")?;
         places.push((place.lat(), place.lon()));
     }
 }

@@ -1,4 +1,4 @@
-//! The machine, the source and the day, as they stand beside every figure; and which core is whose.
+//! The machine, the commit and the day, as they are shown beside every figure; and the use of the cores.
 
 use std::fs;
 use std::io;
@@ -9,20 +9,20 @@ use anyhow::Context;
 
 use crate::section::Measured;
 
-/// Where the service runs.
+/// Core of the service.
 pub const SERVER_CORE: usize = 0;
 
-/// Where all that sends and asks runs.
+/// Core of everything that sends and asks.
 pub const CLIENT_CORE: usize = 1;
 
-/// What stands beside figures that are measured now.
+/// Makes the stamp of figures that are measured now.
 pub fn stamp(quick: bool) -> Measured {
     Measured { commit: commit(), date: date(), machine: machine(), quick }
 }
 
 fn commit() -> String {
     let head = said("git", &["rev-parse", "--short=12", "HEAD"]).unwrap_or_else(|| "unknown".to_owned());
-    // What the bench itself writes does not change what is measured.
+    // Files that the bench itself writes do not change the program that is measured.
     let changed = said("git", &["status", "--porcelain", "--untracked-files=no", "--", ".", ":!docs"]);
     if changed.is_some_and(|changed| !changed.is_empty()) { head + " with changes" } else { head }
 }
@@ -43,7 +43,7 @@ fn machine() -> String {
     format!("{cpu}, {cores} cores, {:.0} GiB, {kernel}, {rust}", kib / 1024.0 / 1024.0)
 }
 
-/// Cores of the machine, whichever of them we may use.
+/// Number of cores of the machine, also of those that this process may not use.
 fn online() -> usize {
     fs::read_to_string("/proc/cpuinfo").map_or(1, |text| text.matches("processor\t").count())
 }
@@ -59,7 +59,7 @@ fn said(program: &str, args: &[&str]) -> Option<String> {
     Some(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
-/// Keeps this process, and what it starts without saying otherwise, on one core.
+/// Keeps this process, and by default the processes that it starts, on one core.
 ///
 /// # Errors
 /// When there is no such core.

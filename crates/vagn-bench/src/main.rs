@@ -1,4 +1,4 @@
-//! `vagn-bench`: what to measure, and then the document.
+//! `vagn-bench`: measures, and writes the document.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -46,10 +46,10 @@ enum Command {
     Bare,
 }
 
-/// Where results come from and where the document goes.
+/// Folders of the results and of the document.
 #[derive(Debug, clap::Args)]
 struct Place {
-    /// Where to work and where other measurements left their results, as <id>.json.
+    /// The folder to work in, with results of other measurements as <id>.json.
     #[arg(long, value_name = "DIR", default_value = "target/bench")]
     work: PathBuf,
     /// The folder of the document.
@@ -71,7 +71,7 @@ fn main() -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Measures the sections asked for; gives whether all of them came about. What fails is told in its section.
+/// Measures the sections asked for; gives true when all of them succeeded. A failure is shown in its section.
 fn measure(bench: &Bench, work: &Path, only: &[String]) -> anyhow::Result<bool> {
     ensure!(bench.vagn.exists(), "{} is missing; run: cargo build --release", bench.vagn.display());
     let unknown: Vec<_> = only.iter().filter(|id| !section::is_known(id)).collect();
@@ -88,7 +88,7 @@ fn measure(bench: &Bench, work: &Path, only: &[String]) -> anyhow::Result<bool> 
 }
 
 fn measure_one(bench: &Bench, work: &Path, mut section: Section, run: sections::Run) -> anyhow::Result<bool> {
-    drop(fs::remove_dir_all(&bench.scratch));
+    clear(&bench.scratch);
     fs::create_dir_all(&bench.scratch).with_context(|| format!("create {}", bench.scratch.display()))?;
     bench.progress(format!("{}: {}", section.id, section.title));
     let started = Instant::now();
@@ -99,10 +99,15 @@ fn measure_one(bench: &Bench, work: &Path, mut section: Section, run: sections::
     let make = if bench.quick { "make bench QUICK=1" } else { "make bench" };
     section.commands.insert(0, format!("{make} ONLY={}", section.id));
     bench.progress(format!("{}: {:.0} s", section.id, started.elapsed().as_secs_f64()));
-    drop(fs::remove_dir_all(&bench.scratch));
+    clear(&bench.scratch);
     section.measured = Some(machine::stamp(bench.quick));
     section.save(work)?;
     Ok(section.failed.is_none())
+}
+
+fn clear(folder: &Path) {
+    // Most often there is none.
+    let _removed = fs::remove_dir_all(folder);
 }
 
 fn write(Place { work, docs }: &Place) -> anyhow::Result<()> {

@@ -1,6 +1,7 @@
-//! Notes on the measurements that people write: a file `<section>.md` each, in `docs/bench/notes`.
+//! Notes on the measurements, written by hand: a file `<section>.md` each, in `docs/bench/notes`.
 //!
-//! A measurement says how far an aim was missed, but not why. Whoever knows says it there, and no measurement overwrites it.
+//! A measurement says by how much an aim was missed, but not why. The reason is written there, and no measurement overwrites
+//! it.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -15,10 +16,10 @@ use crate::section::{self, Section};
 pub struct Notes(BTreeMap<String, String>);
 
 impl Notes {
-    /// Those in this folder, if it exists; a section need not have any, and an empty file is none.
+    /// Reads the notes in this folder, if it exists. A section need not have any, and an empty file is none.
     ///
     /// # Errors
-    /// When a file cannot be read, or is named like no section there is: it would be shown nowhere.
+    /// When a file cannot be read, or has the name of no section: it would not be shown.
     pub fn read(dir: &Path, sections: &[Section]) -> anyhow::Result<Self> {
         let mut notes = BTreeMap::new();
         if !dir.exists() {
@@ -39,7 +40,7 @@ impl Notes {
         Ok(Self(notes))
     }
 
-    /// What is noted about a section.
+    /// Returns the note about a section.
     pub fn of(&self, id: &str) -> Option<&str> {
         self.0.get(id).map(String::as_str).filter(|note| !note.is_empty())
     }

@@ -1,4 +1,4 @@
-//! Where a process spends its time: `perf` samples it, and this reads what `perf report` says of the samples.
+//! Profile of a process: `perf` samples it, and the output of `perf report` is read here.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -9,7 +9,7 @@ use anyhow::{Context, ensure};
 /// Samples per second of processor time. Not a round number, so that it does not beat with timers.
 pub const RATE_HZ: u32 = 1999;
 
-/// Stands between the fields of a report, and in no name.
+/// Separator between the fields of a report. It is in no name.
 const BETWEEN: &str = "|";
 
 /// Samples of a process.
@@ -28,38 +28,38 @@ struct Hit {
     function: String,
 }
 
-/// What a thread, or threads that differ by their number only, took: shares (0 to 1) of the samples of the process.
+/// Shares of a thread, or of threads whose names differ by a number only, from 0 to 1 of all samples of the process.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ThreadShare {
-    /// Its name without its number.
+    /// Name without its number.
     pub thread: String,
-    /// In the program and its libraries.
+    /// Share in the program and its libraries.
     pub user: f64,
-    /// In the kernel on its behalf.
+    /// Share in the kernel on its behalf.
     pub kernel: f64,
 }
 
-/// What a function took.
+/// Share of a function.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FunctionShare {
-    /// Its name without hashes and generics.
+    /// Name without hashes and generics.
     pub function: String,
     /// `kernel`, or the file of the program or library.
     pub place: String,
-    /// Where it was sampled most.
+    /// Thread in which it was sampled most.
     pub thread: String,
-    /// Of the samples of the process, from 0 to 1.
+    /// Share of the samples of the process, from 0 to 1.
     pub share: f64,
 }
 
 impl Profile {
-    /// Samples a process, with the kernel on its behalf, for so long; keeps the samples in `dir`.
+    /// Samples a process for so many seconds, with the kernel on its behalf; keeps the samples in `dir`.
     ///
     /// # Errors
-    /// When `perf` is missing, may not look at the process and the kernel, or says nothing that is understood.
+    /// When `perf` is missing, may not look at the process and the kernel, or its output cannot be read.
     pub fn record(pid: u32, seconds: u32, dir: &Path) -> anyhow::Result<Self> {
         let file = dir.join("perf.data");
-        // A clock of the kernel: virtual machines often have no counters of cycles.
+        // A clock of the kernel, because virtual machines often have no counters of cycles.
         let mut record = Command::new("perf");
         record.args(["record", "-q", "-N", "-e", "cpu-clock"]);
         record.arg("-F").arg(RATE_HZ.to_string()).arg("-p").arg(pid.to_string());
@@ -70,10 +70,10 @@ impl Profile {
         Self::parse(&said(&mut report)?)
     }
 
-    /// Reads what `perf report` says, lines of: samples, thread, file, `[k]` for the kernel or another mark, function.
+    /// Reads the output of `perf report`, lines of: samples, thread, file, `[k]` for the kernel or another mark, function.
     ///
     /// # Errors
-    /// When a line is none of these, the kernel was left out, or there are no samples.
+    /// When a line has another form, the kernel was left out, or there are no samples.
     pub fn parse(report: &str) -> anyhow::Result<Self> {
         let (head, rows): (Vec<_>, Vec<_>) = report.lines().partition(|line| line.starts_with('#'));
         ensure!(
@@ -87,12 +87,12 @@ impl Profile {
         Ok(Self { hits })
     }
 
-    /// How many samples there are.
+    /// Number of samples.
     pub fn samples(&self) -> u64 {
         self.hits.iter().map(|hit| hit.samples).sum()
     }
 
-    /// What each kind of thread took, most first.
+    /// Shares of each kind of thread, the largest first.
     pub fn threads(&self) -> Vec<ThreadShare> {
         let mut threads: BTreeMap<&str, [u64; 2]> = BTreeMap::new();
         for hit in &self.hits {
@@ -111,7 +111,7 @@ impl Profile {
         shares
     }
 
-    /// What each function took, all threads together, most first.
+    /// Shares of each function over all threads, the largest first.
     pub fn functions(&self) -> Vec<FunctionShare> {
         let mut functions: BTreeMap<(&str, &str), BTreeMap<&str, u64>> = BTreeMap::new();
         for hit in &self.hits {
@@ -176,7 +176,7 @@ fn without_number(thread: &str) -> &str {
     }
 }
 
-/// The name of a function without what the compiler and the linker added, without generics, and with types in angle
+/// Shortens the name of a function: without additions of compiler and linker, without generics, and with types in angle
 /// brackets by their last word: `<Intake as Subscriber>::offer`.
 fn readable(name: &str) -> String {
     if !name.contains("::") {
@@ -197,7 +197,7 @@ fn readable(name: &str) -> String {
     words.collect::<Vec<_>>().join("::")
 }
 
-/// One step of a path, without generics; empty for generics alone.
+/// Shortens one step of a path: without generics, and empty for generics alone.
 fn word(step: &str) -> String {
     let Some(inner) = step.strip_prefix('<').and_then(|inner| inner.strip_suffix('>')) else {
         return if step.contains("{closure") {
@@ -206,18 +206,23 @@ fn word(step: &str) -> String {
             split(step, "<")[0].to_owned()
         };
     };
-    let last = |path: &str| split(path, "::").last().map(|step| word(step)).unwrap_or_default();
     let implemented = inner.strip_prefix("impl ").and_then(|inner| split(inner, " for ").pop());
     match (implemented, &split(inner, " as ")[..]) {
-        (Some(of), _) => last(of),
-        (None, [of, as_what]) => format!("<{} as {}>", last(of), last(as_what)),
+        (Some(of), _) => last_word(of),
+        (None, [of, as_what]) => format!("<{} as {}>", last_word(of), last_word(as_what)),
         _ => String::new(),
     }
 }
 
-/// Parts of `text` between those `separator`s that stand outside of all brackets.
+fn last_word(path: &str) -> String {
+    split(path, "::").last().map(|step| word(step)).unwrap_or_default()
+}
+
+/// Splits `text` at those `separator`s that stand outside of all brackets.
 fn split<'a>(text: &'a str, separator: &str) -> Vec<&'a str> {
-    let (mut parts, mut start, mut depth) = (Vec::new(), 0, 0_u32);
+    let mut parts = Vec::new();
+    let mut start = 0;
+    let mut depth = 0_u32;
     for (at, c) in text.char_indices() {
         if depth == 0 && at >= start && text[at..].starts_with(separator) {
             parts.push(&text[start..at]);

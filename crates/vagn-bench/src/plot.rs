@@ -13,14 +13,15 @@ const TOP: f64 = 40.0;
 const BOTTOM: f64 = 54.0;
 const LEGEND_LINE: f64 = 18.0;
 
-/// Told apart by those who do not see red and green alike (Okabe and Ito), and in print by their marks.
+/// Colours that can be told apart with colour blindness too (Okabe and Ito); in print the marks tell them apart.
 const COLOURS: [&str; 8] =
     ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#8c6d1f"];
 
-/// The plot as an SVG document.
+/// Draws the plot as an SVG document.
 pub fn svg(plot: &Plot) -> String {
     let legend = plot.series.len() as f64 * LEGEND_LINE;
-    let (x, y) = (scale(plot, 0, &plot.x), scale(plot, 1, &plot.y));
+    let x = scale(plot, 0, &plot.x);
+    let y = scale(plot, 1, &plot.y);
     let height = HEIGHT + legend;
     let mut svg = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" width=\"{WIDTH}\" height=\"{height}\" \
@@ -48,7 +49,8 @@ fn up(share: f64) -> f64 {
 }
 
 fn axes(svg: &mut String, plot: &Plot, x: &Scale, y: &Scale) {
-    let (right, floor) = (WIDTH - RIGHT, HEIGHT - BOTTOM);
+    let right = WIDTH - RIGHT;
+    let floor = HEIGHT - BOTTOM;
     for tick in x.ticks() {
         let at = across(x.share(tick));
         put(
@@ -113,7 +115,7 @@ fn line(svg: &mut String, number: usize, points: &[(f64, f64)]) {
     }
 }
 
-/// A circle, square or diamond.
+/// Draws a circle, square or diamond.
 fn mark(svg: &mut String, number: usize, x: f64, y: f64) {
     let colour = COLOURS[number % COLOURS.len()];
     let shape = match number % 3 {
@@ -138,17 +140,17 @@ fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
-/// Where values lie along an axis.
+/// Places of values along an axis.
 #[derive(Debug, PartialEq)]
 struct Scale {
     low: f64,
     high: f64,
-    /// From one tick to the next; of no use where it is logarithmic.
+    /// Distance from one tick to the next; not used if the axis is logarithmic.
     step: f64,
     log: bool,
 }
 
-/// An axis that shows all values of one coordinate: from 0, or over whole decades.
+/// Makes an axis that shows all values of one coordinate: from 0, or over whole decades.
 fn scale(plot: &Plot, coordinate: usize, axis: &Axis) -> Scale {
     let values = plot.series.iter().flat_map(|series| &series.points).map(|point| point[coordinate]);
     Scale::over(values, axis.log)
@@ -192,21 +194,20 @@ impl Scale {
     }
 }
 
-/// From the round value below to the round value above: 1, 2 or 5 times a power of ten.
+/// Makes a scale from the round value below to the round value above: 1, 2 or 5 times a power of ten.
 fn decades(low: f64, high: f64) -> Scale {
-    let round = |value: f64, up: bool| {
-        let decade = 10_f64.powf(value.log10().floor());
-        let steps = [1.0, 2.0, 5.0, 10.0].map(|step| step * decade);
-        match up {
-            true => steps.into_iter().find(|step| *step >= value * 0.999).unwrap_or(value),
-            false => steps.into_iter().rev().find(|step| *step <= value * 1.001).unwrap_or(value),
-        }
-    };
-    let (low, high) = (round(low, false), round(high, true));
+    let low = steps(low).into_iter().rev().find(|step| *step <= low * 1.001).unwrap_or(low);
+    let high = steps(high).into_iter().find(|step| *step >= high * 0.999).unwrap_or(high);
     Scale { low, high: if high > low { high } else { low * 10.0 }, step: 1.0, log: true }
 }
 
-/// A round step that gives 4 to 10 of them up to `high`.
+/// Round values in the decade of a value.
+fn steps(value: f64) -> [f64; 4] {
+    let decade = 10_f64.powf(value.log10().floor());
+    [1.0, 2.0, 5.0, 10.0].map(|step| step * decade)
+}
+
+/// Finds a round step, so that there are 4 to 10 of them up to `high`.
 fn step(high: f64) -> f64 {
     let decade = 10_f64.powf((high / 4.0).log10().floor());
     let steps = [5.0, 2.0, 1.0].map(|step| step * decade);

@@ -1,5 +1,6 @@
-//! PostGIS, as its packages provide it: a cluster of its own on the service's core, spoken to with `psql` and `pgbench`.
+//! PostGIS, as its packages provide it: its own cluster on the service's core, used with `psql` and `pgbench`.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::chown;
@@ -18,7 +19,7 @@ use crate::stats::percentile;
 
 const START_WITHIN: Duration = Duration::from_secs(30);
 
-/// What is not as a fresh cluster has it: memory for a million vehicles, and no checkpoint in the middle of a measurement.
+/// Settings that differ from a fresh cluster: memory for a million vehicles, and no checkpoint in the middle of a measurement.
 const SETTINGS: [&str; 4] =
     ["shared_buffers=2GB", "max_wal_size=8GB", "checkpoint_timeout=30min", "listen_addresses="];
 
@@ -36,7 +37,7 @@ impl Postgis {
     /// When PostgreSQL or PostGIS is missing.
     pub fn start() -> anyhow::Result<Self> {
         let programs = programs()?;
-        // Its own user must reach it, and it is to be on disk.
+        // In /var/tmp: the user postgres must reach it, and it must be on a disk.
         let dir = tempfile::Builder::new()
             .prefix("vagn-bench-")
             .tempdir_in("/var/tmp")
@@ -77,17 +78,17 @@ impl Postgis {
         command
     }
 
-    /// Runs statements.
+    /// Runs SQL statements.
     ///
     /// # Errors
-    /// What `psql` says.
+    /// When `psql` fails.
     pub fn run(&self, sql: &str) -> anyhow::Result<()> {
         let output = self.psql().arg("-c").arg(sql).stdin(Stdio::null()).output().context("run psql")?;
         ensure!(output.status.success(), "psql: {}", String::from_utf8_lossy(&output.stderr));
         Ok(())
     }
 
-    /// Runs all that `feed` writes on a connection of its own, one statement after another.
+    /// Runs the statements that `feed` writes, one after another on a new connection.
     ///
     /// # Errors
     /// When `psql` or `feed` fails.
@@ -104,10 +105,10 @@ impl Postgis {
         Ok(fed)
     }
 
-    /// Asks the script's question on so many connections: answers per second, p50 and p99 in seconds.
+    /// Asks the script's question on so many connections; gives answers per second, and p50 and p99 in seconds.
     ///
     /// # Errors
-    /// What `pgbench` says.
+    /// When `pgbench` fails.
     pub fn ask(&self, script: &str, connections: u32, seconds: u32) -> anyhow::Result<(f64, [f64; 2])> {
         let logs = tempfile::tempdir().context("create a folder")?;
         let file = logs.path().join("question.sql");
@@ -143,40 +144,43 @@ impl Postgis {
 
 impl Drop for Postgis {
     fn drop(&mut self) {
-        // Its own processes end with it only when it is asked to: at once, without a checkpoint.
+        // The server's child processes end with it only when it is asked to stop: here at once, without a checkpoint.
         self.process.signal(libc::SIGQUIT);
         thread::sleep(Duration::from_millis(500));
     }
 }
 
-/// A line of its log: client, number, time in microseconds, …
+/// Reads a line of its log: client, number, time in microseconds, …
 fn took_s(line: &str) -> Option<f64> {
     Some(line.split(' ').nth(2)?.parse::<f64>().ok()? / 1e6)
 }
 
-/// The newest version that has PostGIS with it.
+/// Finds the newest version that has PostGIS.
 fn programs() -> anyhow::Result<PathBuf> {
     let versions = fs::read_dir("/usr/lib/postgresql").context("postgresql is not installed")?;
     let mut versions: Vec<_> = versions.flatten().map(|entry| entry.file_name()).collect();
     versions.sort();
-    let has_postgis = |version: &&std::ffi::OsString| {
-        Path::new("/usr/share/postgresql").join(version).join("extension/postgis.control").exists()
-    };
-    let version = versions.iter().rev().find(has_postgis).context("postgis is not installed")?;
+    let version =
+        versions.iter().rev().find(|version| has_postgis(version)).context("postgis is not installed")?;
     Ok(Path::new("/usr/lib/postgresql").join(version).join("bin"))
 }
 
-/// PostgreSQL does not run as root, but as its own user; ids of that. `None` when we are not root either.
+fn has_postgis(version: &OsStr) -> bool {
+    Path::new("/usr/share/postgresql").join(version).join("extension/postgis.control").exists()
+}
+
+/// Ids of the user postgres: PostgreSQL does not run as root. `None` when this process does not run as root either.
 fn user() -> Option<(u32, u32)> {
     // SAFETY: a plain system call.
     if unsafe { libc::geteuid() } != 0 {
         return None;
     }
-    let id = |flag: &str| {
-        let output = Command::new("id").args([flag, "postgres"]).output().ok()?;
-        String::from_utf8_lossy(&output.stdout).trim().parse().ok()
-    };
     Some((id("-u")?, id("-g")?))
+}
+
+fn id(flag: &str) -> Option<u32> {
+    let output = Command::new("id").args([flag, "postgres"]).output().ok()?;
+    String::from_utf8_lossy(&output.stdout).trim().parse().ok()
 }
 
 fn as_user(command: &mut Command, user: Option<(u32, u32)>) -> &mut Command {

@@ -1,4 +1,4 @@
-//! Processes that are measured: started on their core, looked at through `/proc`, gone when dropped.
+//! Processes that are measured: started on their core, watched through `/proc`, and killed when dropped.
 
 use std::fs;
 use std::io::{self, BufRead, BufReader};
@@ -8,16 +8,16 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 
-/// Longest wait for a process to end after it was asked to.
+/// Longest wait for a process to end after it was asked to stop.
 const STOP_WITHIN: Duration = Duration::from_secs(30);
 
-/// A child of ours. Killed when dropped.
+/// A child process. Killed when dropped.
 pub struct Process {
     child: Child,
     stdout: Option<BufReader<ChildStdout>>,
 }
 
-/// A command whose program is bound to these cores: `0`, or `0,1`.
+/// Makes a command whose program is bound to these cores: `0`, or `0,1`.
 pub fn on_cores(cores: &str, program: impl AsRef<std::ffi::OsStr>) -> Command {
     let mut command = Command::new("taskset");
     command.arg("-c").arg(cores).arg(program);
@@ -33,7 +33,7 @@ fn end_with_parent() -> io::Result<()> {
 }
 
 impl Process {
-    /// Starts it, with its standard output to be read. It ends with the thread that calls this, however that ends.
+    /// Starts the command, with its standard output to be read. The process ends with the calling thread, however that ends.
     ///
     /// # Errors
     /// When it cannot be started.
@@ -46,7 +46,7 @@ impl Process {
         Ok(Self { child, stdout })
     }
 
-    /// The next line that it prints.
+    /// Waits for the next line that it prints.
     ///
     /// # Errors
     /// When it has ended.
@@ -59,30 +59,30 @@ impl Process {
         Ok(line.trim_end().to_owned())
     }
 
-    /// What it prints from now on.
+    /// Takes its standard output, to be read elsewhere.
     pub fn take_output(&mut self) -> Option<BufReader<ChildStdout>> {
         self.stdout.take()
     }
 
-    /// Its standard input, when the command asked for it.
+    /// Takes its standard input, if the command asked for it.
     pub fn take_input(&mut self) -> Option<ChildStdin> {
         self.child.stdin.take()
     }
 
-    /// Its id.
+    /// Id of the process.
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
 
-    /// Processor time that it has used, in seconds: the sum over its threads, in nanoseconds of the scheduler.
+    /// Processor time used, in seconds: the sum over its threads, in nanoseconds of the scheduler.
     pub fn cpu_s(&self) -> f64 {
         let threads = fs::read_dir(format!("/proc/{}/task", self.pid())).into_iter().flatten().flatten();
         let stats = threads.filter_map(|thread| fs::read_to_string(thread.path().join("schedstat")).ok());
         stats.filter_map(|stat| stat.split(' ').next()?.trim().parse::<f64>().ok()).sum::<f64>() / 1e9
     }
 
-    /// Processor time that it has used in its own code, in seconds; the rest of [`Self::cpu_s`] is the kernel's on its behalf.
-    /// In steps of 10 ms, and only as good as the kernel's sampling.
+    /// Processor time used in its own code, in seconds; the rest of [`Self::cpu_s`] is the kernel's on its behalf. In steps of
+    /// 10 ms, and only as exact as the kernel's sampling.
     pub fn user_s(&self) -> f64 {
         let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid())).unwrap_or_default();
         // SAFETY: a plain call without pointers.
@@ -90,14 +90,14 @@ impl Process {
         user_ticks(&stat).unwrap_or(f64::NAN) / per_s
     }
 
-    /// Memory that it has resident, in bytes.
+    /// Resident memory, in bytes.
     pub fn rss(&self) -> f64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap_or_default();
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
         line.and_then(|line| line.trim().split(' ').next()?.parse::<f64>().ok()).unwrap_or(f64::NAN) * 1024.0
     }
 
-    /// Sends it a signal.
+    /// Sends a signal to it.
     pub fn signal(&self, signal: i32) {
         // SAFETY: a plain system call; the child has not been waited for, so that its id is still its own.
         unsafe { libc::kill(self.pid().cast_signed(), signal) };
@@ -120,16 +120,16 @@ impl Process {
     }
 }
 
-/// `utime` of proc(5), the 14th field; the second one is a name, in which anything may stand.
+/// Reads `utime` of proc(5), the 14th field; the second field is a name, which may contain anything.
 fn user_ticks(stat: &str) -> Option<f64> {
     stat.rsplit_once(") ")?.1.split(' ').nth(11)?.parse().ok()
 }
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // It may have ended already.
-        drop(self.child.kill());
-        drop(self.child.wait());
+        // It may have ended already, which is no error here.
+        let _killed = self.child.kill();
+        let _status = self.child.wait();
     }
 }
 

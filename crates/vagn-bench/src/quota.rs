@@ -1,15 +1,15 @@
-//! Makes a service slow on purpose: a share of one core, by a control group (v1 or v2).
+//! Makes a service slow on purpose: limits it to a share of one core, by a control group (v1 or v2).
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 
-/// What the kernel grants at least, in microseconds. Given once per period: the shorter that is, the less the standstill in
-/// the rest of it adds to every latency.
+/// Processor time per period, in microseconds: the least that the kernel accepts. The shorter the period, the less the wait
+/// for its end adds to every latency.
 const QUOTA_US: u32 = 1_000;
 
-/// Where the controllers are, in both versions.
+/// Folders of the controllers, in both versions.
 const ROOTS: [&str; 2] = ["/sys/fs/cgroup/cpu", "/sys/fs/cgroup"];
 
 /// A control group, removed when dropped.
@@ -72,15 +72,15 @@ impl Quota {
 }
 
 impl Drop for Quota {
-    /// Lets those in it go free. What cannot be undone is left behind, empty or not, and does no harm.
+    /// Moves its members back to the parent group. A group that cannot be removed is left behind, and does no harm.
     fn drop(&mut self) {
         let Some(parent) = self.dir.parent() else { return };
         for list in ["tasks", "cgroup.procs"] {
             let members = fs::read_to_string(self.dir.join(list)).unwrap_or_default();
             for member in members.lines() {
-                drop(fs::write(parent.join(list), member));
+                let _moved = fs::write(parent.join(list), member);
             }
         }
-        drop(fs::remove_dir(&self.dir));
+        let _removed = fs::remove_dir(&self.dir);
     }
 }

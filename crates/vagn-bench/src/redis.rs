@@ -1,6 +1,6 @@
-//! Redis GEO, as its packages provide it: started on the service's core, and spoken to in its own protocol.
+//! Redis GEO, as its packages provide it: started on the service's core, and used in its own protocol.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{self, BufRead, BufReader, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::Stdio;
@@ -21,15 +21,13 @@ pub struct Redis {
 }
 
 impl Redis {
-    /// Starts it over `dir`, with its log synced `everysec` or `always`.
+    /// Starts a server over `dir`, with its log synced `everysec` or `always`.
     ///
     /// # Errors
     /// When it is missing or does not start.
     pub fn start(dir: &Path, appendfsync: &str) -> anyhow::Result<Self> {
         std::fs::create_dir_all(dir).context("create a folder for redis")?;
-        let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("find a free port")?;
-        let address = free.local_addr().context("find a free port")?;
-        drop(free);
+        let address = free_address().context("find a free port")?;
         let mut command = on_cores(&SERVER_CORE.to_string(), "redis-server");
         command.args([
             "--bind",
@@ -52,10 +50,10 @@ impl Redis {
         Ok(redis)
     }
 
-    /// A connection of its own.
+    /// Opens a connection.
     ///
     /// # Errors
-    /// When it cannot be had.
+    /// When the server cannot be reached.
     pub fn connect(&self) -> anyhow::Result<Connection> {
         let stream = TcpStream::connect(self.address).context("connect to redis")?;
         stream.set_nodelay(true).context("send at once")?;
@@ -64,13 +62,18 @@ impl Redis {
         Ok(Connection { stream, answers, line: Vec::new() })
     }
 
-    /// Its process.
+    /// Process of the server.
     pub fn process(&self) -> &Process {
         &self.process
     }
 }
 
-/// A connection.
+/// Finds a free port: the system picks one, and it is free again when the listener is dropped.
+fn free_address() -> io::Result<SocketAddr> {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()
+}
+
+/// A connection to the server.
 pub struct Connection {
     stream: TcpStream,
     answers: BufReader<TcpStream>,
@@ -78,7 +81,7 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// Sends commands, and reads so many answers.
+    /// Sends commands, and reads the given number of answers.
     ///
     /// # Errors
     /// When one of them is an error.

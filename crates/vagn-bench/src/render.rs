@@ -1,4 +1,4 @@
-//! The document: sections in a fixed order, each with its table, its plots, its aims and how to repeat it.
+//! The document: sections in a fixed order, each with its table, its plots, its aims and the commands that repeat it.
 
 use serde_json::Value;
 
@@ -7,7 +7,7 @@ use crate::plot;
 use crate::section::{Aim, Measured, ORDER, OTHERS, Section};
 use crate::stats::grouped;
 
-/// Stands above everything that was measured.
+/// Text above all sections.
 const INTRODUCTION: &str = "\
 <!-- Written by `make bench`; what you change here by hand is lost. Notes go into bench/notes/<section>.md. -->
 # Measured
@@ -24,12 +24,12 @@ counted and add up. `p99` is the time that 99 of 100 answers did not exceed. Wha
 hand, in `docs/bench/notes/<section>.md`; all else comes from the measurement.
 ";
 
-/// Heads the notes of a section.
+/// Heading of the notes of a section.
 const NOTES: &str = "What stands in the way";
 
 /// A document and the pictures it shows.
 pub struct Document {
-    /// In Markdown.
+    /// The text, in Markdown.
     pub text: String,
     /// File name and SVG of each plot.
     pub pictures: Vec<(String, String)>,
@@ -136,17 +136,20 @@ fn table(columns: &[String], rows: &[Vec<Value>]) -> String {
     text
 }
 
-/// Columns of figures stand to the right.
+/// Alignment of a column: figures are aligned to the right.
 fn side(rows: &[Vec<Value>], column: usize) -> &'static str {
-    let figure = |value: &Value| match value {
+    let mut cells = rows.iter().filter_map(|row| row.get(column));
+    if cells.all(is_figure) { "---:" } else { "---" }
+}
+
+fn is_figure(value: &Value) -> bool {
+    match value {
         Value::Number(_) => true,
         Value::String(text) => {
             text.starts_with(|first: char| first.is_ascii_digit() || "–<-+".contains(first))
         }
         _ => false,
-    };
-    let mut cells = rows.iter().filter_map(|row| row.get(column));
-    if cells.all(figure) { "---:" } else { "---" }
+    }
 }
 
 fn shown(value: &Value) -> String {
@@ -167,7 +170,7 @@ fn cell(text: &str) -> String {
     text.replace('|', "\\|").replace('\n', " ")
 }
 
-/// As forges make it from a heading.
+/// Makes the anchor that forges make from a heading.
 fn anchor(title: &str) -> String {
     let kept = title.chars().filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
     kept.collect::<String>().to_lowercase().replace(' ', "-")

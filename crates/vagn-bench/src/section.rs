@@ -1,4 +1,4 @@
-//! What one measurement hands to the document: a section as JSON, whoever measured it.
+//! Results of one measurement: a section of the document as JSON, written by this program or by a script.
 //!
 //! `make bench` writes `<work>/<id>.json`; here they are stamped with commit, machine and date, kept in
 //! `docs/bench/results`, and read again when only some of them are measured anew.
@@ -11,40 +11,40 @@ use anyhow::Context;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// The sections that this program measures, in the order of the document.
+/// Sections that this program measures, in the order of the document.
 pub const ORDER: [&str; 10] =
     ["udp", "ack", "visible", "nearby", "memory", "restart", "overload", "compare", "scaling", "profile"];
 
-/// Those of scripts beside it, which come next. What is named nowhere comes last, by its id.
+/// Sections of the scripts, which come next. Sections that are named nowhere come last, by their id.
 pub const OTHERS: [&str; 8] = ["pipeline", "hop", "decode", "index", "log", "json", "guards", "soak"];
 
 /// One section of the document.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Section {
-    /// A word: the file's name, and what `ONLY=` takes.
+    /// Id, one word: the name of its file, and the word that `ONLY=` takes.
     pub id: String,
-    /// Its heading.
+    /// Heading in the document.
     pub title: String,
     /// Paragraphs in Markdown, above the table.
     pub text: Vec<String>,
-    /// Heads of the table; empty: no table.
+    /// Heads of the columns; empty if there is no table.
     pub columns: Vec<String>,
-    /// Its rows: texts as they are, numbers with their digits grouped.
+    /// Rows of the table: texts as they are, numbers with their digits grouped.
     pub rows: Vec<Vec<Value>>,
-    /// More of them, below it, each under a heading of its own.
+    /// Further tables below, each under its own heading.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub tables: Vec<Table>,
-    /// Drawn below the table.
+    /// Plots below the table.
     pub plots: Vec<Plot>,
-    /// How anyone repeats it.
+    /// Commands that repeat the measurement.
     pub commands: Vec<String>,
-    /// What issue 3 asks for.
+    /// Aims, each with its result.
     pub aims: Vec<Aim>,
-    /// Why there is no result, or not all of it.
+    /// Reason why the result is missing or not complete.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failed: Option<String>,
-    /// Where and when it was measured.
+    /// Circumstances of the measurement.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub measured: Option<Measured>,
 }
@@ -53,11 +53,11 @@ pub struct Section {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Table {
-    /// Its heading.
+    /// Heading above it.
     pub title: String,
     /// Heads of its columns.
     pub columns: Vec<String>,
-    /// Its rows, as those of a section.
+    /// Rows, as those of a section.
     pub rows: Vec<Vec<Value>>,
 }
 
@@ -65,47 +65,47 @@ pub struct Table {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Plot {
-    /// What it shows.
+    /// Title of the plot.
     pub title: String,
-    /// The horizontal axis.
+    /// Horizontal axis, shared by all lines.
     pub x: Axis,
-    /// The vertical one.
+    /// Vertical axis, shared by all lines.
     pub y: Axis,
-    /// The lines.
+    /// Lines of the plot.
     pub series: Vec<Series>,
 }
 
-/// An axis.
+/// An axis of a plot.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Axis {
-    /// What is measured along it, with its unit.
+    /// Quantity along it, with its unit.
     pub label: String,
-    /// Logarithmic.
+    /// True if it is logarithmic.
     pub log: bool,
 }
 
-/// A line.
+/// A line of a plot.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Series {
-    /// What it is.
+    /// Name in the legend.
     pub name: String,
-    /// Its points, left to right.
+    /// Points from left to right.
     pub points: Vec<[f64; 2]>,
 }
 
-/// What was asked for and what came of it.
+/// An aim and its result.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Aim {
-    /// Of what.
+    /// Quantity that was measured.
     pub what: String,
-    /// What was asked for.
+    /// Limit that was aimed at.
     pub aim: Value,
-    /// What was measured.
+    /// Value that was measured.
     pub got: Value,
-    /// Whether that is enough.
+    /// True if the aim was reached.
     pub reached: bool,
 }
 
@@ -113,33 +113,33 @@ pub struct Aim {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Measured {
-    /// Of which source.
+    /// Commit of the source that was measured.
     pub commit: String,
-    /// On which day.
+    /// Day of the measurement.
     pub date: String,
-    /// On which machine.
+    /// Machine that it was measured on.
     pub machine: String,
-    /// With short runs, which show that it works rather than how fast.
+    /// True for short runs, which show that the measuring works but give no figures.
     pub quick: bool,
 }
 
 impl Section {
-    /// An empty one.
+    /// Makes an empty section.
     pub fn new(id: &str, title: &str) -> Self {
         Self { id: id.to_owned(), title: title.to_owned(), ..Self::default() }
     }
 
-    /// Adds a paragraph.
+    /// Adds a paragraph above the table.
     pub fn say(&mut self, paragraph: impl Into<String>) {
         self.text.push(paragraph.into());
     }
 
-    /// Names the columns.
+    /// Sets the heads of the columns.
     pub fn heads(&mut self, columns: &[&str]) {
         self.columns = columns.iter().map(|&column| column.to_owned()).collect();
     }
 
-    /// Adds a row.
+    /// Adds a row to the table.
     pub fn row(&mut self, cells: impl IntoIterator<Item = impl Into<Value>>) {
         self.rows.push(cells.into_iter().map(Into::into).collect());
     }
@@ -149,7 +149,7 @@ impl Section {
         self.commands.push(command.into());
     }
 
-    /// Holds `got` against an aim that is reached from above (`at_least`) or from below.
+    /// Adds an aim with its result `got`.
     pub fn aim(&mut self, what: impl Into<String>, aim: Bound, got: f64, show: impl Fn(f64) -> String) {
         self.aims.push(Aim {
             what: what.into(),
@@ -163,7 +163,7 @@ impl Section {
         });
     }
 
-    /// Writes it for the document to pick up.
+    /// Writes the section for the document.
     ///
     /// # Errors
     /// When the file cannot be written.
@@ -175,12 +175,12 @@ impl Section {
     }
 }
 
-/// A limit and its side.
+/// A limit, from below or from above.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Bound {
-    /// Enough from here on.
+    /// Reached by this value and all above.
     AtLeast(f64),
-    /// Good up to here.
+    /// Reached by this value and all below.
     AtMost(f64),
 }
 
@@ -198,7 +198,7 @@ impl Bound {
         }
     }
 
-    /// By how much `got` misses it, in words; `None` when it does not.
+    /// Says by how much `got` misses it; `None` when it does not.
     fn missed_by(self, got: f64) -> Option<String> {
         match self {
             Self::AtLeast(limit) if got < limit => Some(format!("{:.2} of it", got / limit)),
@@ -212,10 +212,10 @@ impl Bound {
     }
 }
 
-/// Takes new results from `work` over into `kept`.
+/// Moves new results from `work` to `kept`.
 ///
 /// # Errors
-/// When a file cannot be read, moved or understood, or does not say of which commit it is.
+/// When a file cannot be read or moved, or does not name its commit.
 pub fn collect(work: &Path, kept: &Path) -> anyhow::Result<()> {
     for (file, section) in read(work)? {
         anyhow::ensure!(section.measured.is_some(), "{file} does not say what was measured; remove it");
@@ -225,17 +225,17 @@ pub fn collect(work: &Path, kept: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// All sections of a folder, in the order of the document.
+/// Reads all sections of a folder, in the order of the document.
 ///
 /// # Errors
-/// When a file cannot be read or understood.
+/// When a file cannot be read.
 pub fn all(dir: &Path) -> anyhow::Result<Vec<Section>> {
     let mut sections: Vec<_> = read(dir)?.into_values().collect();
     sections.sort_by_key(|section| place(&section.id));
     Ok(sections)
 }
 
-/// Whether a section of this name can be measured, by this program or by a script beside it.
+/// Returns true when a section of this name can be measured, by this program or by a script.
 pub fn is_known(id: &str) -> bool {
     ORDER.contains(&id) || OTHERS.contains(&id)
 }
@@ -280,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn reads_what_others_measured() {
+    fn reads_the_results_of_scripts() {
         let text = r#"{"id":"index","title":"Index","text":["a"],"columns":["n"],"rows":[["x", 5, 1.5]],
             "plots":[{"title":"p","x":{"label":"n","log":true},"y":{"label":"ns","log":false},
             "series":[{"name":"s","points":[[1,2],[3.5,4]]}]}],
@@ -292,7 +292,8 @@ mod tests {
 
     #[test]
     fn keeps_the_results_of_sections_that_are_not_measured_again() {
-        let (work, kept) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let work = tempfile::tempdir().unwrap();
+        let kept = tempfile::tempdir().unwrap();
         let stamp = |commit: &str| Measured { commit: commit.to_owned(), ..Measured::default() };
         let measure = |ids: &[&str], commit| {
             for id in ids {
@@ -311,7 +312,7 @@ mod tests {
             [("udp", "one"), ("ack", "two"), ("overload", "two"), ("index", "one"), ("aaa", "one")]
         );
         assert!(all(work.path()).unwrap().is_empty());
-        Section::new("ack", "Of nobody knows when").save(work.path()).unwrap();
+        Section::new("ack", "Of an unknown day").save(work.path()).unwrap();
         assert!(collect(work.path(), kept.path()).unwrap_err().to_string().contains("ack.json"));
     }
 }

@@ -1,4 +1,4 @@
-//! A real `vagn serve` on free ports, on its core, over a data directory of its own.
+//! A real `vagn serve` on free ports, on its core, over its own data directory.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -14,29 +14,29 @@ use vagn_load::ops::Ops;
 use crate::machine::SERVER_CORE;
 use crate::process::{Process, on_cores};
 
-/// How a service is started.
+/// Plan for the start of a service.
 #[derive(Debug, Clone)]
 pub struct Plan {
-    /// The program.
+    /// Program to start.
     pub vagn: PathBuf,
-    /// Its data directory.
+    /// Data directory of the service.
     pub data_dir: PathBuf,
-    /// Its cores, as `taskset` takes them.
+    /// Cores of the service, as `taskset` takes them.
     pub cores: String,
     /// Settings as environment: `("FSYNC", "always")`.
     pub settings: Vec<(&'static str, String)>,
 }
 
 impl Plan {
-    /// On the service's core, over a fresh data directory with this name in `dir`.
+    /// Plans a service on its core, over a fresh data directory with this name in `dir`.
     pub fn fresh(vagn: &Path, dir: &Path, name: &str) -> Self {
         let data_dir = dir.join(name);
-        // What an earlier run left behind.
-        drop(fs::remove_dir_all(&data_dir));
+        // An earlier run may have left one behind; most often there is none.
+        let _removed = fs::remove_dir_all(&data_dir);
         Self { vagn: vagn.into(), data_dir, cores: SERVER_CORE.to_string(), settings: Vec::new() }
     }
 
-    /// The same with a setting.
+    /// Adds a setting.
     pub fn with(mut self, name: &'static str, value: impl ToString) -> Self {
         self.settings.push((name, value.to_string()));
         self
@@ -63,15 +63,15 @@ pub struct Service {
     plan: Plan,
     listeners: Vec<(String, SocketAddr)>,
     ops: Ops,
-    /// From the start of the process until it said `ready`.
+    /// Time from the start of the process until it said `ready`.
     pub ready_after: Duration,
 }
 
 impl Service {
-    /// Starts it, and waits until it says `ready`.
+    /// Starts a service, and waits until it says `ready`.
     ///
     /// # Errors
-    /// When it does not.
+    /// When it does not say so.
     pub fn start(plan: Plan) -> anyhow::Result<Self> {
         let started = Instant::now();
         let mut process = Process::start(&mut plan.command())?;
@@ -94,7 +94,7 @@ impl Service {
         Ok(Self { process, plan, listeners, ops, ready_after })
     }
 
-    /// The address of a listener: udp, tcp or http.
+    /// Address of a listener: udp, tcp or http.
     ///
     /// # Errors
     /// When there is none.
@@ -103,27 +103,27 @@ impl Service {
         Ok(found.with_context(|| format!("there is no {name} listener"))?.1)
     }
 
-    /// Its ops pages.
+    /// Address of its ops pages.
     pub fn ops(&self) -> &Ops {
         &self.ops
     }
 
-    /// Whether it may receive several datagrams in one piece.
+    /// Returns true when it may receive several datagrams in one piece.
     pub fn merges(&self) -> bool {
         self.plan.settings.iter().any(|(name, value)| *name == "UDP_GRO" && value == "true")
     }
 
-    /// Where it keeps everything.
+    /// Folder of its data.
     pub fn data_dir(&self) -> &Path {
         &self.plan.data_dir
     }
 
-    /// Its process.
+    /// Process of the service.
     pub fn process(&self) -> &Process {
         &self.process
     }
 
-    /// Its counters of reports.
+    /// Reads its counters of reports.
     ///
     /// # Errors
     /// When it does not answer.
@@ -131,7 +131,7 @@ impl Service {
         Ok(Counts::scrape(&self.ops)?)
     }
 
-    /// Its page of metrics.
+    /// Reads its page of metrics.
     ///
     /// # Errors
     /// When it does not answer.
@@ -141,7 +141,7 @@ impl Service {
         Ok(page.body)
     }
 
-    /// The vehicles that it knows.
+    /// Reads the number of vehicles that it knows.
     ///
     /// # Errors
     /// When it does not answer.
@@ -152,7 +152,7 @@ impl Service {
             .sum())
     }
 
-    /// Asks it to stop, and waits until it has; gives how to start it again over the same data.
+    /// Asks it to stop, and waits until it has; gives the plan to start it again over the same data.
     ///
     /// # Errors
     /// When it does not stop.
@@ -161,9 +161,9 @@ impl Service {
         Ok(self.plan)
     }
 
-    /// Ends it at once with SIGKILL; gives how to start it again over the same data.
+    /// Ends it at once with SIGKILL; gives the plan to start it again over the same data.
     pub fn kill(self) -> Plan {
-        drop(self.process);
-        self.plan
+        let Self { plan, .. } = self;
+        plan
     }
 }

@@ -1,18 +1,18 @@
 //! Repetitions and distributions, and how they are written.
 
-/// The least, the middle and the most of some repetitions.
+/// Least, median and most of some repetitions.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Spread {
-    /// The least.
+    /// Least of the values.
     pub min: f64,
-    /// The middle one; of an even number, the mean of the two in the middle.
+    /// Median; of an even number, the mean of the two in the middle.
     pub median: f64,
-    /// The most.
+    /// Most of the values.
     pub max: f64,
 }
 
 impl Spread {
-    /// Of the values given; all NaN when there are none.
+    /// Takes the spread of the values; all NaN when there are none.
     pub fn of(values: impl IntoIterator<Item = f64>) -> Self {
         let mut sorted: Vec<f64> = values.into_iter().collect();
         sorted.sort_by(f64::total_cmp);
@@ -27,21 +27,21 @@ impl Spread {
         Self { min, median, max }
     }
 
-    /// `median (min–max)`, each shown by `show`.
+    /// Writes `median (min–max)`, each shown by `show`.
     pub fn show(&self, show: impl Fn(f64) -> String) -> String {
         let [min, median, max] = [self.min, self.median, self.max].map(show);
         if min == max { median } else { format!("{median} ({min}–{max})") }
     }
 }
 
-/// The value that `share` (0 to 1) of the values do not exceed; NaN when there are none. Sorts them.
+/// Finds the value that `share` (0 to 1) of the values do not exceed; NaN when there are none. Sorts them.
 pub fn percentile(values: &mut [f64], share: f64) -> f64 {
     values.sort_by(f64::total_cmp);
     let rank = (share * values.len() as f64).ceil() as usize;
     values.get(rank.saturating_sub(1)).copied().unwrap_or(f64::NAN)
 }
 
-/// A count with its digits in groups of three: `1 234 567`.
+/// Writes a count with its digits in groups of three: `1 234 567`.
 pub fn grouped(count: f64) -> String {
     let digits = format!("{:.0}", count.abs());
     let mut text = String::new();
@@ -54,7 +54,7 @@ pub fn grouped(count: f64) -> String {
     if count < 0.0 && digits != "0" { format!("-{text}") } else { text }
 }
 
-/// Three digits and a letter for the size: `5 k`, `968 k`, `1.43 M`.
+/// Writes three digits and a letter for the size: `5 k`, `968 k`, `1.43 M`.
 pub fn short(value: f64) -> String {
     let size = value.abs();
     let (scaled, letter) = match size {
@@ -66,7 +66,7 @@ pub fn short(value: f64) -> String {
     digits(scaled) + letter
 }
 
-/// A time in the unit that suits it; given in seconds.
+/// Writes a time in the unit that suits it; given in seconds.
 pub fn time(seconds: f64) -> String {
     match seconds.abs() {
         _ if !seconds.is_finite() => "–".to_owned(),
@@ -77,7 +77,7 @@ pub fn time(seconds: f64) -> String {
     }
 }
 
-/// A share, given from 0 to 1, in per cent.
+/// Writes a share, given from 0 to 1, in per cent.
 pub fn percent(share: f64) -> String {
     match share {
         _ if !share.is_finite() => "–".to_owned(),
@@ -88,12 +88,12 @@ pub fn percent(share: f64) -> String {
     }
 }
 
-/// Two decimals.
+/// Writes a ratio with two decimals.
 pub fn ratio(value: f64) -> String {
     if value.is_finite() { format!("{value:.2}") } else { "–".to_owned() }
 }
 
-/// Three significant digits, without zeros behind the point.
+/// Writes three significant digits, without zeros at the end.
 fn digits(value: f64) -> String {
     let decimals = match value.abs() {
         99.95.. => 0,

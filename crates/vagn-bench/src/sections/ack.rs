@@ -23,23 +23,23 @@ use crate::stats::{Spread, percentile, short, time};
 /// Reports in one POST.
 const POST_REPORTS: usize = 1000;
 
-/// What was acknowledged as stored in one repetition.
+/// Reports acknowledged as stored in one repetition.
 #[derive(Debug, Clone)]
 pub(super) struct Acked {
-    /// Per second, until the last answer.
+    /// Rate per second, until the last answer.
     pub(super) per_s: f64,
-    /// Seconds from one answer to the next, where one waits for the other.
+    /// Seconds from one answer to the next, if one waits for the other.
     waits_s: Vec<f64>,
 }
 
-/// How they are sent.
+/// Way in which reports are written.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Writing {
-    /// Over TCP, with so many reports on the way at a time.
+    /// Over TCP, with this number of reports on the way at a time.
     Tcp(usize),
-    /// A batch per request, msgpack.
+    /// Over HTTPS, a batch of msgpack per request.
     Msgpack,
-    /// A batch per request, JSON.
+    /// Over HTTPS, a batch of JSON per request.
     Json,
 }
 
@@ -57,7 +57,6 @@ const FOUR: [(Writing, &str, &str); 3] = [
     (Writing::Json, "POST, JSON", "4 × 1 000"),
 ];
 
-/// Fills the section.
 pub(super) fn run(bench: &Bench, section: &mut Section) -> anyhow::Result<()> {
     section.say(format!(
         "Over TCP every report that carries `Seq` is answered with its fate; over HTTPS the answer to a POST of \
@@ -99,7 +98,7 @@ pub(super) fn run(bench: &Bench, section: &mut Section) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Stored per second, and the waits where one waits for the other.
+/// Cells of the rate, and of the waits if one answer waits for the other.
 fn figures(way: Writing, runs: &[Acked]) -> [serde_json::Value; 3] {
     let per_s = Spread::of(runs.iter().map(|run| run.per_s)).show(short);
     let mut waits: Vec<f64> = runs.iter().flat_map(|run| run.waits_s.iter().copied()).collect();
@@ -110,31 +109,30 @@ fn figures(way: Writing, runs: &[Acked]) -> [serde_json::Value; 3] {
     [json!(per_s), json!(p50), json!(p99)]
 }
 
-/// As many fleets as connections, so that no two send for the same vehicle.
+/// Makes one fleet for each connection, so that no two send for the same vehicle.
 pub(super) fn fleets(connections: u32, vehicles: u32) -> Vec<Fleet> {
-    // Later runs count from higher up: to the service an equal `Seq` is the same report.
+    // Each run counts from a higher number: to the service an equal `Seq` is the same report.
     let seq_from = Some(jiff::Timestamp::now().as_millisecond().unsigned_abs() << 20);
-    let fleet = |seed| {
-        Fleet::new(FleetSettings {
-            vehicles: vehicles / connections,
-            rate: Rate::Max,
-            count: Some(0),
-            duration: None,
-            emergency_ratio: 0.0,
-            seed: 100 + u64::from(seed) + 10 * u64::from(connections),
-            extras: Extras { seq_from, ..Extras::default() },
-        })
+    let settings = FleetSettings {
+        vehicles: vehicles / connections,
+        rate: Rate::Max,
+        count: Some(0),
+        duration: None,
+        emergency_ratio: 0.0,
+        seed: 100 + 10 * u64::from(connections),
+        extras: Extras { seq_from, ..Extras::default() },
     };
-    (0..connections).map(fleet).collect()
+    let seeds = (0..u64::from(connections)).map(|number| settings.seed + number);
+    seeds.map(|seed| Fleet::new(FleetSettings { seed, ..settings.clone() })).collect()
 }
 
-/// Makes all vehicles known.
+/// Makes all vehicles known to the service.
 fn known(service: &Service, bench: &Bench, fleets: &mut [Fleet]) -> anyhow::Result<()> {
     let each = bench.vehicles() / fleets.len() as u32;
     fleets.iter_mut().try_for_each(|fleet| warm(service, fleet, each))
 }
 
-/// Sends as fast as answers come.
+/// Sends as fast as answers come, on one connection for each fleet.
 pub(super) fn measure(
     service: &Service,
     fleets: &mut [Fleet],
@@ -171,9 +169,10 @@ fn over_tcp(
         tokio::runtime::Builder::new_current_thread().enable_all().build().context("start tokio")?;
     let target = service.address("tcp")?.to_string().parse().context("read the target")?;
     let settings = TcpSettings { window, ..TcpSettings::default() };
-    let (stop, mut progress) = (AtomicBool::new(false), |_: &_| {});
-    let mut watch = Watch { stop: &stop, progress: &mut progress };
-    let (mut waits, mut last) = (Vec::new(), Instant::now());
+    let stop = AtomicBool::new(false);
+    let mut watch = Watch { stop: &stop, progress: &mut |_| {} };
+    let mut waits = Vec::new();
+    let mut last = Instant::now();
     let outcome = runtime.block_on(tcp::send_all(fleet, &target, &settings, &mut watch, &mut |_| {
         let now = Instant::now();
         waits.push((now - last).as_secs_f64());
@@ -182,7 +181,7 @@ fn over_tcp(
     if let Some(broken) = outcome.broken {
         return Err(broken.into());
     }
-    // The first wait has the handshake in it.
+    // The first wait includes the handshake.
     waits.drain(..waits.len().min(1));
     Ok((outcome.fates.get("stored").copied().unwrap_or(0), waits))
 }
@@ -195,7 +194,9 @@ fn by_post(
 ) -> anyhow::Result<(u64, Vec<f64>)> {
     fleet.go_on(Rate::Max, None, None);
     let mut https = Https::connect(service.address("http")?)?;
-    let (mut batch, mut stored, mut waits) = (Batch::default(), 0, Vec::new());
+    let mut batch = Batch::default();
+    let mut stored = 0;
+    let mut waits = Vec::new();
     let started = Instant::now();
     while started.elapsed() < limit {
         batch.fill(fleet, Duration::ZERO, POST_REPORTS)?;
@@ -216,8 +217,9 @@ fn as_json(batch: &Batch) -> anyhow::Result<String> {
     let mut text = String::from("[");
     for (bytes, _) in batch.reports() {
         let report = vagn_wire::decode(bytes).ok().context("read our own report")?;
-        let place = report.position.ok().context("a simulated vehicle says where it is")?;
-        let (id, seq) = (report.vehicle_id.as_str(), report.seq.unwrap_or_default());
+        let place = report.position.ok().context("a simulated vehicle has a position")?;
+        let id = report.vehicle_id.as_str();
+        let seq = report.seq.unwrap_or_default();
         let comma = if text.len() > 1 { "," } else { "" };
         text += &format!(
             "{comma}{{\"ID\":\"{id}\",\"Lat\":{},\"Lon\":{},\"Seq\":{seq}}}",
@@ -228,7 +230,7 @@ fn as_json(batch: &Batch) -> anyhow::Result<String> {
     Ok(text + "]")
 }
 
-/// The count in `"fates":{…"stored":1000…}`.
+/// Reads the count in `"fates":{…"stored":1000…}`.
 fn stored_in(body: &[u8]) -> u64 {
     let head = String::from_utf8_lossy(&body[..body.len().min(256)]);
     let digits = head.split("\"stored\":").nth(1).unwrap_or_default();

@@ -8,7 +8,6 @@ use crate::section::{Bound, Section};
 use crate::service::Service;
 use crate::stats::grouped;
 
-/// Fills the section.
 pub(super) fn run(bench: &Bench, section: &mut Section) -> anyhow::Result<()> {
     section.say(
         "Resident memory of the whole process (`VmRSS`) after each vehicle has reported, with ids, index, queues and code in \
@@ -28,7 +27,7 @@ pub(super) fn run(bench: &Bench, section: &mut Section) -> anyhow::Result<()> {
         let mut fleet = load::fleet(*vehicles);
         load::warm(&service, &mut fleet, *vehicles)?;
         let rss = service.process().rss();
-        let per = |bytes: f64| bytes / f64::from(*vehicles);
+        let count = f64::from(*vehicles);
         let later = if *vehicles > 1_000_000 {
             None
         } else {
@@ -38,13 +37,13 @@ pub(super) fn run(bench: &Bench, section: &mut Section) -> anyhow::Result<()> {
         section.row([
             json!(vehicles),
             json!(grouped(rss / 1e6)),
-            json!(grouped(per(rss))),
-            json!(grouped(per(rss - empty))),
-            json!(later.map_or("–".to_owned(), |rss| grouped(per(rss)))),
+            json!(grouped(rss / count)),
+            json!(grouped((rss - empty) / count)),
+            json!(later.map_or("–".to_owned(), |rss| grouped(rss / count))),
         ]);
         if *vehicles >= 1_000_000 {
             let what = format!("Bytes of memory per vehicle at {} M", vehicles / 1_000_000);
-            section.aim(what, Bound::AtMost(130.0), per(rss.max(later.unwrap_or(0.0))), grouped);
+            section.aim(what, Bound::AtMost(130.0), rss.max(later.unwrap_or(0.0)) / count, grouped);
         }
     }
     Ok(())

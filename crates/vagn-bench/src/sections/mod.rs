@@ -14,7 +14,7 @@ mod visible;
 use crate::bench::Bench;
 use crate::section::Section;
 
-/// Fills a section; what it has when it fails is kept.
+/// Measurement that fills a section. The part that it has when it fails is kept.
 pub type Run = fn(&Bench, &mut Section) -> anyhow::Result<()>;
 
 /// Id, heading and measurement of each.

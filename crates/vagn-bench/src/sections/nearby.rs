@@ -11,10 +11,10 @@ use crate::section::{Axis, Bound, Plot, Section, Series};
 use crate::service::Service;
 use crate::stats::{Spread, grouped, short, time};
 
-/// Places to ask about.
+/// Number of places that questions are about.
 const PLACES: u64 = 8192;
 
-/// What comes in meanwhile.
+/// Rates of positions that come in meanwhile.
 const INGEST: [(&str, Option<Rate>); 4] = [
     ("nothing", None),
     ("5 k/s", Some(Rate::PerSecond(5e3))),
@@ -22,7 +22,7 @@ const INGEST: [(&str, Option<Rate>); 4] = [
     ("flat out", Some(Rate::Max)),
 ];
 
-/// How is asked: HTTP version, connections, questions at a time on each.
+/// Ways of asking: HTTP version, connections, questions at a time on each.
 const WAYS: [(u32, u32, u32); 7] =
     [(1, 1, 1), (1, 16, 1), (1, 64, 1), (2, 1, 1), (2, 16, 1), (2, 64, 1), (2, 1, 64)];
 
@@ -34,7 +34,6 @@ struct Cell {
     sent_per_s: f64,
 }
 
-/// Fills the section.
 pub(super) fn run(bench: &Bench, section: &mut Section) -> anyhow::Result<()> {
     section.say(format!(
         "`GET /?lat=…&lon=…` over TLS: the ten nearest of {} vehicles, around {PLACES} places where vehicles are; connections \
@@ -81,18 +80,13 @@ fn measure(
     (ingest, rate): (&'static str, Option<Rate>),
     way: (u32, u32, u32),
 ) -> anyhow::Result<Cell> {
-    let (version, connections, streams) = way;
-    let seconds = bench.pick(2, 1);
-    let ask = || match version {
-        1 => questions.http1(connections, seconds),
-        _ => questions.http2(connections, streams, seconds),
-    };
     let mut cell = Cell { ingest, way, asked: Vec::new(), sent_per_s: 0.0 };
     for _ in 0..bench.pick(2, 1) {
         let asked = match rate {
-            None => ask()?,
+            None => ask(bench, questions, way)?,
             Some(rate) => {
-                let (asked, sent) = load::while_sending(fleet, service.address("udp")?, rate, true, ask)?;
+                let work = || ask(bench, questions, way);
+                let (asked, sent) = load::while_sending(fleet, service.address("udp")?, rate, true, work)?;
                 cell.sent_per_s = sent.rate();
                 asked
             }
@@ -100,6 +94,14 @@ fn measure(
         cell.asked.push(asked);
     }
     Ok(cell)
+}
+
+fn ask(bench: &Bench, questions: &Questions, way: (u32, u32, u32)) -> anyhow::Result<Asked> {
+    let seconds = bench.pick(2, 1);
+    match way {
+        (1, connections, _) => questions.http1(connections, seconds),
+        (_, connections, streams) => questions.http2(connections, streams, seconds),
+    }
 }
 
 impl Cell {
@@ -124,10 +126,10 @@ fn row(cell: &Cell) -> [serde_json::Value; 9] {
 }
 
 fn aims(section: &mut Section, cells: &[Cell]) {
-    let of = |ingest: &'static str| cells.iter().filter(move |cell| cell.ingest == ingest);
-    let most = of("nothing").map(|cell| cell.spread(|asked| asked.per_s).median).fold(f64::NAN, f64::max);
+    let idle = cells.iter().filter(|cell| cell.ingest == "nothing");
+    let most = idle.map(|cell| cell.spread(|asked| asked.per_s).median).fold(f64::NAN, f64::max);
     section.aim("HTTPS nearby, answers/s", Bound::AtLeast(50e3), most, short);
-    let single = of("5 k/s").filter(|cell| cell.way == WAYS[0]);
+    let single = cells.iter().filter(|cell| cell.ingest == "5 k/s" && cell.way == WAYS[0]);
     let p99 = single.map(|cell| cell.spread(|asked| asked.p99_s).median).fold(f64::NAN, f64::max);
     section.aim("HTTPS nearby, 1 client while 5 k/s come in, p99", Bound::AtMost(0.6e-3), p99, time);
 }

@@ -1,4 +1,4 @@
-//! Where the time goes: what a report and an answer cost, and which threads and functions that is.
+//! The cost of a report and of an answer, by thread and by function.
 
 use std::thread;
 use std::time::Duration;
@@ -16,51 +16,50 @@ use crate::section::{Section, Table};
 use crate::service::Service;
 use crate::stats::{Spread, grouped, percent, short, time};
 
-/// Places to ask about.
+/// Number of places that questions are about.
 const PLACES: u64 = 8192;
 
-/// Connections that ask.
+/// Number of connections that ask.
 const ASKERS: u32 = 16;
 
-/// Functions that are shown.
+/// Number of functions that are shown.
 const FUNCTIONS: usize = 12;
 
-/// A thread that takes less than this under every load is not shown on its own.
+/// Smallest share of a thread that is shown in its own row, under at least one load.
 const SHARE_MIN: f64 = 0.005;
 
-/// From the start of a load until it is sampled, in seconds; asking begins with handshakes.
+/// Seconds from the start of a load until it is sampled: asking begins with handshakes.
 const LEAD_S: u32 = 1;
 
-/// What the service does while it is looked at.
+/// Work of the service while it is measured.
 struct Task {
     name: &'static str,
-    /// What is sent; otherwise it is asked for the nearest vehicles.
+    /// Load that is sent; `None` to ask for the nearest vehicles.
     load: Option<Load>,
-    /// For how long its cost is measured, in seconds.
+    /// Seconds for which its cost is measured.
     seconds: u32,
-    /// For how long it is sampled, in seconds.
+    /// Seconds for which it is sampled.
     sampled_s: u32,
 }
 
-/// What one repetition cost.
+/// Cost of one repetition.
 struct Cost {
     /// Reports stored, or answers, per second.
     per_s: f64,
-    /// Shares of a core.
+    /// Share of a core, and its part in the service's own code.
     cpu: f64,
     user: f64,
 }
 
-/// What came of a task.
-struct Seen {
+/// Results of a task.
+struct TaskResult {
     task: Task,
     costs: Vec<Cost>,
-    /// Seconds of processor time that the bare counter takes per datagram.
+    /// Processor time of the bare counter per datagram, in seconds.
     bare: Option<f64>,
     profile: anyhow::Result<Profile>,
 }
 
-/// Fills the section.
 pub(super) fn run(bench: &Bench, section: &mut Section) -> anyhow::Result<()> {
     section.say(format!(
         "What the processor does on the service's behalf, in a service that knows {} vehicles. The cost is its processor time by \
@@ -87,23 +86,28 @@ pub(super) fn run(bench: &Bench, section: &mut Section) -> anyhow::Result<()> {
 }
 
 fn tasks(bench: &Bench) -> [Task; 3] {
-    let sent = |rate, seconds: u32, segments| Some(Load { rate, seconds: seconds.into(), segments });
-    let (short, long) = (bench.pick(4, 1), bench.pick(12, 2));
+    let short = bench.pick(4, 1);
+    let long = bench.pick(12, 2);
     let sampled_s = bench.pick(10, 3);
     [
-        Task { name: "flat out, segments", load: sent(Rate::Max, short, true), seconds: short, sampled_s },
+        Task {
+            name: "flat out, segments",
+            load: Some(Load { rate: Rate::Max, seconds: short.into(), segments: true }),
+            seconds: short,
+            sampled_s,
+        },
         Task {
             name: "5 000/s",
-            load: sent(Rate::PerSecond(5e3), long, false),
+            load: Some(Load { rate: Rate::PerSecond(5e3), seconds: long.into(), segments: false }),
             seconds: long,
-            // It sleeps most of the time.
+            // Longer than the others, because the service sleeps most of the time.
             sampled_s: bench.pick(60, 6),
         },
         Task { name: "HTTPS nearby, 16 connections", load: None, seconds: short, sampled_s },
     ]
 }
 
-fn look(bench: &Bench, task: Task) -> anyhow::Result<Seen> {
+fn look(bench: &Bench, task: Task) -> anyhow::Result<TaskResult> {
     let (service, mut fleet) = load::warmed(bench.fresh(), bench.vehicles())?;
     match task.load {
         Some(load) => look_at_reports(bench, task, &service, &mut fleet, load),
@@ -117,8 +121,9 @@ fn look_at_reports(
     service: &Service,
     fleet: &mut Fleet,
     load: Load,
-) -> anyhow::Result<Seen> {
-    let (mut costs, mut bare) = (Vec::new(), Vec::new());
+) -> anyhow::Result<TaskResult> {
+    let mut costs = Vec::new();
+    let mut bare = Vec::new();
     for _ in 0..bench.repetitions() {
         let outcome = load::measure(service, fleet, load)?;
         costs.push(Cost { per_s: outcome.stored_per_s, cpu: outcome.cpu, user: outcome.user });
@@ -128,29 +133,33 @@ fn look_at_reports(
     let (profile, _) = load::while_sending(fleet, service.address("udp")?, load.rate, load.segments, || {
         Ok(record(bench, service, &task))
     })?;
-    Ok(Seen { task, costs, bare: Some(Spread::of(bare).median), profile })
+    Ok(TaskResult { task, costs, bare: Some(Spread::of(bare).median), profile })
 }
 
-fn look_at_answers(bench: &Bench, task: Task, service: &Service, fleet: &mut Fleet) -> anyhow::Result<Seen> {
+fn look_at_answers(
+    bench: &Bench,
+    task: Task,
+    service: &Service,
+    fleet: &mut Fleet,
+) -> anyhow::Result<TaskResult> {
     let places = load::places(fleet, PLACES)?;
     let questions = Questions::nearest(&bench.scratch, service.address("http")?, &places)?;
     let mut costs = Vec::new();
     for _ in 0..bench.repetitions() {
-        let used = || (service.process().cpu_s(), service.process().user_s());
-        let (before, asked, after) = (used(), questions.http1(ASKERS, task.seconds)?, used());
-        let share = |before: f64, after: f64| (after - before) / f64::from(task.seconds);
-        costs.push(Cost {
-            per_s: asked.per_s,
-            cpu: share(before.0, after.0),
-            user: share(before.1, after.1),
-        });
+        let cpu_before_s = service.process().cpu_s();
+        let user_before_s = service.process().user_s();
+        let asked = questions.http1(ASKERS, task.seconds)?;
+        let cpu_s = service.process().cpu_s() - cpu_before_s;
+        let user_s = service.process().user_s() - user_before_s;
+        let seconds = f64::from(task.seconds);
+        costs.push(Cost { per_s: asked.per_s, cpu: cpu_s / seconds, user: user_s / seconds });
     }
     let profile = thread::scope(|scope| {
         let asking = scope.spawn(|| questions.http1(ASKERS, LEAD_S + task.sampled_s + 1));
         let profile = record(bench, service, &task);
         joined(asking).map(|_| profile)
     })?;
-    Ok(Seen { task, costs, bare: None, profile })
+    Ok(TaskResult { task, costs, bare: None, profile })
 }
 
 /// Samples the service once its load is under way.
@@ -166,25 +175,30 @@ impl Cost {
     }
 }
 
-fn row(seen: &Seen) -> [Value; 7] {
+impl TaskResult {
+    fn spread(&self, of: impl Fn(&Cost) -> f64) -> Spread {
+        Spread::of(self.costs.iter().map(of))
+    }
+}
+
+fn row(seen: &TaskResult) -> [Value; 7] {
     let mut costs: Vec<_> = seen.costs.iter().collect();
     costs.sort_by(|a, b| a.of_one().total_cmp(&b.of_one()));
-    // Both parts of the same repetition, so that they add up.
+    // Both parts are of the same repetition, so that they add up.
     let middle = costs.get(costs.len() / 2);
-    let spread = |of: &dyn Fn(&Cost) -> f64| Spread::of(seen.costs.iter().map(of));
     [
         json!(seen.task.name),
-        json!(spread(&|cost| cost.per_s).show(short)),
-        json!(spread(&|cost| cost.cpu).show(percent)),
-        json!(spread(&Cost::of_one).show(time)),
+        json!(seen.spread(|cost| cost.per_s).show(short)),
+        json!(seen.spread(|cost| cost.cpu).show(percent)),
+        json!(seen.spread(Cost::of_one).show(time)),
         json!(middle.map_or("–".to_owned(), |cost| time(cost.user / cost.per_s))),
         json!(middle.map_or("–".to_owned(), |cost| time((cost.cpu - cost.user) / cost.per_s))),
         json!(seen.bare.map_or("–".to_owned(), time)),
     ]
 }
 
-/// How it was sampled. Without `perf` there are costs, but no profile: not a failure, but to be said.
-fn say_how(section: &mut Section, all: &[Seen]) {
+/// Describes the sampling. Without `perf` there are costs but no profile, which is said and is no failure.
+fn say_how(section: &mut Section, all: &[TaskResult]) {
     if let Some(err) = all.iter().find_map(|seen| seen.profile.as_ref().err()) {
         section.say(format!("**There is no full profile:** {err:#}."));
     }
@@ -199,7 +213,7 @@ fn say_how(section: &mut Section, all: &[Seen]) {
     }
 }
 
-fn tables(all: &[Seen]) -> Vec<Table> {
+fn tables(all: &[TaskResult]) -> Vec<Table> {
     let profiles: Vec<_> =
         all.iter().filter_map(|seen| Some((seen.task.name, seen.profile.as_ref().ok()?))).collect();
     if profiles.is_empty() {
@@ -209,7 +223,7 @@ fn tables(all: &[Seen]) -> Vec<Table> {
     std::iter::once(thread_table(&profiles)).chain(functions).collect()
 }
 
-/// Threads down, loads across; a load's cells add up to all of its samples.
+/// Makes the table of threads (rows) and loads (columns). The cells of a load add up to all of its samples.
 fn thread_table(profiles: &[(&str, &Profile)]) -> Table {
     let shares: Vec<_> = profiles.iter().map(|(_, profile)| profile.threads()).collect();
     let mut shown: Vec<&str> = Vec::new();
@@ -234,26 +248,27 @@ fn thread_table(profiles: &[(&str, &Profile)]) -> Table {
     }
 }
 
-/// User and kernel of those threads together.
+/// Adds up user and kernel of those threads.
 fn sums(threads: &[ThreadShare], of: &dyn Fn(&str) -> bool) -> [f64; 2] {
     let those = threads.iter().filter(|it| of(&it.thread));
     those.fold([0.0, 0.0], |[user, kernel], it| [user + it.user, kernel + it.kernel])
 }
 
 fn function_table(name: &str, profile: &Profile) -> Table {
-    let row = |it: &FunctionShare| {
-        vec![
-            json!(percent(it.share)),
-            json!(format!("`{}`", it.function)),
-            json!(it.place),
-            json!(format!("`{}`", it.thread)),
-        ]
-    };
     Table {
         title: format!("The most costly functions, {name}: {} samples", grouped(profile.samples() as f64)),
         columns: ["share", "function", "in", "mostly of thread"].map(str::to_owned).to_vec(),
-        rows: profile.functions().iter().take(FUNCTIONS).map(row).collect(),
+        rows: profile.functions().iter().take(FUNCTIONS).map(function_row).collect(),
     }
+}
+
+fn function_row(it: &FunctionShare) -> Vec<Value> {
+    vec![
+        json!(percent(it.share)),
+        json!(format!("`{}`", it.function)),
+        json!(it.place),
+        json!(format!("`{}`", it.thread)),
+    ]
 }
 
 #[cfg(test)]
@@ -285,7 +300,7 @@ mod tests {
 
     #[test]
     fn shows_costs_also_where_nothing_may_be_sampled() {
-        let seen = |profile| Seen {
+        let seen = |profile| TaskResult {
             task: Task { name: "5 000/s", load: None, seconds: 1, sampled_s: 1 },
             costs: [(0.02, 0.005), (0.04, 0.001), (0.01, 0.007)]
                 .map(|(cpu, user)| Cost { per_s: 5e3, cpu, user })
@@ -294,7 +309,8 @@ mod tests {
             profile,
         };
         let check = |profile, said: &str, tables: &[&str]| {
-            let (mut section, all) = (Section::default(), [seen(profile)]);
+            let mut section = Section::default();
+            let all = [seen(profile)];
             say_how(&mut section, &all);
             assert!(section.text[0].contains(said), "{:?}", section.text);
             let titles: Vec<_> = super::tables(&all).into_iter().map(|table| table.title).collect();

@@ -1,4 +1,4 @@
-//! From the start of the process until it is ready, after each way of ending it.
+//! The time from the start of the process until it is ready, after each way of ending it.
 
 use std::fs;
 use std::path::Path;
@@ -16,16 +16,15 @@ use crate::section::{Bound, Section};
 use crate::service::{Plan, Service};
 use crate::stats::{Spread, time};
 
-/// Reports beyond which a snapshot is due, at least: as in `vagn-store`.
+/// Least number of reports after which a snapshot is due, the same as in `vagn-store`.
 const SNAPSHOT_RECORDS: u64 = 250_000;
 
 /// Longest wait for a snapshot.
 const SNAPSHOT_WITHIN: Duration = Duration::from_secs(120);
 
-/// Rate at which the log is filled; nothing may be lost.
+/// Rate at which the log is filled, in reports per second; at this rate no report is lost.
 const FILL_RATE: f64 = 400_000.0;
 
-/// Fills the section.
 pub(super) fn run(bench: &Bench, section: &mut Section) -> anyhow::Result<()> {
     section.say(
         "From the start of the process until it prints `ready`: every vehicle is back in the index and all doors are open. \
@@ -44,13 +43,12 @@ pub(super) fn run(bench: &Bench, section: &mut Section) -> anyhow::Result<()> {
             bench.progress(format!("restart: {vehicles} vehicles, {how}"));
             let (took, service) = again(bench, plan, *vehicles)?;
             worst = worst.max(took.median);
-            let mb = |bytes: u64| format!("{:.0}", bytes as f64 / 1e6);
             section.row([
                 json!(vehicles),
                 json!(how),
                 json!(took.show(time)),
-                json!(mb(log)),
-                json!(mb(snapshot)),
+                json!(megabytes(log)),
+                json!(megabytes(snapshot)),
             ]);
             Ok(service)
         };
@@ -59,7 +57,7 @@ pub(super) fn run(bench: &Bench, section: &mut Section) -> anyhow::Result<()> {
         let service = measured(section, "SIGTERM", service.stop()?)?;
         let service = measured(section, "SIGKILL", service.kill())?;
         fill_to_the_worst(&service, &mut fleet, *vehicles)?;
-        drop(measured(section, "SIGKILL at the worst moment", service.kill())?);
+        measured(section, "SIGKILL at the worst moment", service.kill())?;
         if *vehicles >= 1_000_000 {
             let what = format!("Restart with {} M vehicles, at worst", vehicles / 1_000_000);
             section.aim(what, Bound::AtMost(*limit_s), worst, time);
@@ -68,7 +66,11 @@ pub(super) fn run(bench: &Bench, section: &mut Section) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Starts it again and again over the same data; killed in between, so that it finds what it found before.
+fn megabytes(bytes: u64) -> String {
+    format!("{:.0}", bytes as f64 / 1e6)
+}
+
+/// Starts it again and again over the same data. It is killed in between, so that it finds the same files each time.
 fn again(bench: &Bench, plan: Plan, vehicles: u32) -> anyhow::Result<(Spread, Service)> {
     let mut took = Vec::new();
     let mut service = Service::start(plan)?;
@@ -82,7 +84,7 @@ fn again(bench: &Bench, plan: Plan, vehicles: u32) -> anyhow::Result<(Spread, Se
     Ok((Spread::of(took), service))
 }
 
-/// Writes until a snapshot has been made, and on until shortly before the next one.
+/// Writes until a snapshot has been made, and then until shortly before the next one.
 fn fill_to_the_worst(service: &Service, fleet: &mut Fleet, vehicles: u32) -> anyhow::Result<()> {
     let due = SNAPSHOT_RECORDS.max(2 * u64::from(vehicles));
     let had = snapshots(service.data_dir())?.last().map(|(name, _)| name.clone());
@@ -104,17 +106,16 @@ fn fill_to_the_worst(service: &Service, fleet: &mut Fleet, vehicles: u32) -> any
 fn send(service: &Service, fleet: &mut Fleet, count: u64) -> anyhow::Result<()> {
     let before = service.counts()?;
     let seconds = count as f64 / FILL_RATE;
-    let sleep = || {
+    let rate = Rate::PerSecond(FILL_RATE);
+    let ((), sent) = load::while_sending(fleet, service.address("udp")?, rate, true, || {
         std::thread::sleep(Duration::from_secs_f64(seconds));
         Ok(())
-    };
-    let ((), sent) =
-        load::while_sending(fleet, service.address("udp")?, Rate::PerSecond(FILL_RATE), true, sleep)?;
+    })?;
     Balance::draw(service.ops(), &before, sent.tally.reports, Duration::from_secs(20))?;
     Ok(())
 }
 
-/// Names without extension and sizes of the files of the first partition, oldest first.
+/// Lists names without extension and sizes of the files of the first partition, oldest first.
 fn files(data_dir: &Path, extension: &str) -> anyhow::Result<Vec<(String, u64)>> {
     let dir = data_dir.join("fleet-1/0");
     let mut found = Vec::new();
@@ -133,14 +134,14 @@ fn snapshots(data_dir: &Path) -> anyhow::Result<Vec<(String, u64)>> {
     files(data_dir, "snap")
 }
 
-/// Bytes of the segments from the newest snapshot on.
+/// Size of the segments from the newest snapshot on, in bytes.
 fn newest_log_bytes(data_dir: &Path) -> anyhow::Result<u64> {
     let from = snapshots(data_dir)?.pop().map_or(String::new(), |(name, _)| name);
     let segments = files(data_dir, "log")?;
     Ok(segments.iter().filter(|(name, _)| *name >= from).map(|(_, bytes)| bytes).sum())
 }
 
-/// Number of the record after the last one, about: a segment may be preallocated.
+/// Number of the record after the last one. Approximate, because a segment may be preallocated.
 fn log_end(data_dir: &Path) -> anyhow::Result<u64> {
     let Some((name, bytes)) = files(data_dir, "log")?.pop() else { return Ok(0) };
     Ok(name.parse::<u64>().context("a segment's name is a number")? + (bytes / 80).saturating_sub(1))

@@ -1,4 +1,4 @@
-//! What partitions and cores bring.
+//! The effect of partitions and cores.
 
 use serde_json::json;
 use vagn_load::pace::Rate;
@@ -9,13 +9,12 @@ use crate::load::{self, Load};
 use crate::section::{Axis, Plot, Section, Series};
 use crate::stats::{Spread, percent, short, time};
 
-/// Places to ask about.
+/// Number of places that questions are about.
 const PLACES: u64 = 4096;
 
-/// Connections that ask.
+/// Number of connections that ask.
 const ASKERS: u32 = 16;
 
-/// Fills the section.
 pub(super) fn run(bench: &Bench, section: &mut Section) -> anyhow::Result<()> {
     section.say(format!(
         "The fleet of {} vehicles in P partitions, each with its own writer, log and index; a question goes to all of them. On one \

@@ -1,4 +1,4 @@
-//! Stored and lost against what is offered, beside a counter that does nothing else.
+//! Reports stored and lost at each rate that is offered, beside a bare counter.
 
 use serde_json::json;
 use vagn_load::Fleet;
@@ -11,16 +11,16 @@ use crate::section::{Axis, Bound, Plot, Section, Series};
 use crate::service::Service;
 use crate::stats::{Spread, percent, ratio, short};
 
-/// Below this a bare counter takes everything, which is no news.
+/// Lowest rate at which the bare counter is measured. Below it takes everything.
 const BARE_FROM: f64 = 250_000.0;
 
-/// Loss that still counts as none.
+/// Largest share of loss that counts as none.
 const LOSS_MAX: f64 = 0.001;
 
-/// The rate at which the original used 58 to 68 % of a core.
+/// Rate at which the original used 58 to 68 % of a core.
 const ORIGINAL_RATE: f64 = 5_000.0;
 
-/// How reports reach the service.
+/// Way in which reports reach the service.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Way {
     /// Each through the network stack on its own.
@@ -31,7 +31,7 @@ enum Way {
     Merged,
 }
 
-/// A rate, offered in one of these ways, and what came of each repetition.
+/// A rate, offered in one of these ways, and the outcome of each repetition.
 struct Step {
     rate: Rate,
     way: Way,
@@ -39,7 +39,6 @@ struct Step {
     bare: Vec<Outcome>,
 }
 
-/// Fills the section.
 pub(super) fn run(bench: &Bench, section: &mut Section) -> anyhow::Result<()> {
     section.say(format!(
         "Reports of 79 bytes from {} vehicles, all of which the service knows before it is measured. *Each* goes through the \
@@ -78,14 +77,15 @@ pub(super) fn run(bench: &Bench, section: &mut Section) -> anyhow::Result<()> {
 }
 
 fn plan(bench: &Bench) -> Vec<(Rate, Way)> {
-    let of = |way, full: &'static [f64], quick: &'static [f64]| {
-        let rates = bench.pick(full, quick).iter().map(|rate| Rate::PerSecond(*rate)).chain([Rate::Max]);
-        rates.map(move |rate| (rate, way))
-    };
-    of(Way::Each, &[5e3, 50e3, 100e3, 250e3], &[5e3, 100e3])
-        .chain(of(Way::Segments, &[500e3, 700e3, 850e3, 925e3, 1e6, 1.2e6], &[500e3]))
-        .chain(of(Way::Merged, &[1e6, 1.5e6, 1.75e6, 2e6], &[1e6]))
-        .collect()
+    let each = bench.pick([5e3, 50e3, 100e3, 250e3].as_slice(), &[5e3, 100e3]);
+    let segments = bench.pick([500e3, 700e3, 850e3, 925e3, 1e6, 1.2e6].as_slice(), &[500e3]);
+    let merged = bench.pick([1e6, 1.5e6, 1.75e6, 2e6].as_slice(), &[1e6]);
+    let mut plan = Vec::new();
+    for (way, rates) in [(Way::Each, each), (Way::Segments, segments), (Way::Merged, merged)] {
+        plan.extend(rates.iter().map(|rate| (Rate::PerSecond(*rate), way)));
+        plan.push((Rate::Max, way));
+    }
+    plan
 }
 
 fn fill(bench: &Bench, fleet: &mut Fleet, step: &mut Step) -> anyhow::Result<()> {
@@ -144,7 +144,7 @@ impl Step {
         self.vagn(|outcome| outcome.sent_per_s).median
     }
 
-    /// What was stored; a rate that was set counts as itself where only a handful was still on its way as the clock stopped.
+    /// Rate of reports stored. A rate that was set counts as itself if only a few reports were still on the way at the end.
     fn stored_as_offered(&self) -> f64 {
         let stored = self.stored().median;
         match self.rate {
@@ -164,13 +164,16 @@ fn row(step: &Step) -> [serde_json::Value; 8] {
     } else {
         offered(step.rate)
     };
-    let dash = |text: String| if step.bare.is_empty() { "–".to_owned() } else { text };
+    let [bare, against_bare] = match step.bare.is_empty() {
+        true => ["–", "–"].map(str::to_owned),
+        false => [step.bare().show(short), ratio(step.stored().median / step.bare().median)],
+    };
     [
         json!(step.way.name()),
         json!(sent),
         json!(step.stored().show(short)),
-        json!(dash(step.bare().show(short))),
-        json!(dash(ratio(step.stored().median / step.bare().median))),
+        json!(bare),
+        json!(against_bare),
         json!(step.vagn(|outcome| outcome.dropped).show(percent)),
         json!(step.vagn(|outcome| outcome.shed).show(percent)),
         json!(step.vagn(|outcome| outcome.cpu).show(percent)),
@@ -178,31 +181,19 @@ fn row(step: &Step) -> [serde_json::Value; 8] {
 }
 
 fn aims(section: &mut Section, steps: &[Step]) {
-    let most = |values: &mut dyn Iterator<Item = f64>| values.fold(f64::NAN, f64::max);
-    let lossless = |merged: bool| {
-        let taken = steps.iter().filter(|step| (step.way == Way::Merged) == merged && step.is_lossless());
-        most(&mut taken.map(Step::stored_as_offered))
-    };
-    let stored = |merged: bool| {
-        most(
-            &mut steps
-                .iter()
-                .filter(|step| (step.way == Way::Merged) == merged)
-                .map(|step| step.stored().median),
-        )
-    };
-    let bare = most(&mut steps.iter().map(|step| step.bare().median));
-    section.aim("Stored/s with less than 0.1 % lost", Bound::AtLeast(1e6), lossless(false), short);
+    let (merged, unmerged): (Vec<&Step>, Vec<_>) = steps.iter().partition(|step| step.way == Way::Merged);
+    let bare = steps.iter().map(|step| step.bare().median).fold(f64::NAN, f64::max);
+    section.aim("Stored/s with less than 0.1 % lost", Bound::AtLeast(1e6), lossless(&unmerged), short);
     section.aim(
         "The same against the bare counter's maximum",
         Bound::AtLeast(0.6),
-        lossless(false) / bare,
+        lossless(&unmerged) / bare,
         ratio,
     );
     section.aim(
         "Stored/s with less than 0.1 % lost, `udp.gro`, full segments over loopback",
         Bound::AtLeast(1e6),
-        lossless(true),
+        lossless(&merged),
         short,
     );
     let slow = steps.iter().find(|step| value(step.rate) == ORIGINAL_RATE);
@@ -211,11 +202,22 @@ fn aims(section: &mut Section, steps: &[Step]) {
     section.say(format!(
         "At its maximum it stores {}/s with whatever loss; the bare counter takes {}/s at most: a ratio of {}. With `udp.gro` it \
          stores {}/s.",
-        short(stored(false)),
+        short(most_stored(&unmerged)),
         short(bare),
-        ratio(stored(false) / bare),
-        short(stored(true))
+        ratio(most_stored(&unmerged) / bare),
+        short(most_stored(&merged))
     ));
+}
+
+/// Highest rate without loss.
+fn lossless(steps: &[&Step]) -> f64 {
+    let taken = steps.iter().filter(|step| step.is_lossless());
+    taken.map(|step| step.stored_as_offered()).fold(f64::NAN, f64::max)
+}
+
+/// Highest rate stored, with any loss.
+fn most_stored(steps: &[&Step]) -> f64 {
+    steps.iter().map(|step| step.stored().median).fold(f64::NAN, f64::max)
 }
 
 fn plots(steps: &[Step]) -> Vec<Plot> {

@@ -1,4 +1,4 @@
-//! How long it takes until a report that was sent shows in an answer.
+//! The time until a report that was sent shows in an answer.
 
 use std::net::UdpSocket;
 use std::time::{Duration, Instant};
@@ -15,13 +15,12 @@ use crate::section::Section;
 use crate::service::Service;
 use crate::stats::{percentile, short, time};
 
-/// A report that does not show for so long was lost.
+/// Time after which a report that does not show counts as lost.
 const SEEN_WITHIN: Duration = Duration::from_millis(500);
 
-/// What is sent beside the reports that are looked for.
+/// Rates of reports sent beside the ones that are looked for.
 const BESIDE: [f64; 3] = [0.0, 5e3, 100e3];
 
-/// Fills the section.
 pub(super) fn run(bench: &Bench, section: &mut Section) -> anyhow::Result<()> {
     section.say(format!(
         "A report goes out over UDP and is asked for over one HTTPS connection, again and again, until the answer shows it; the \
@@ -74,7 +73,7 @@ fn vehicle(id: &str, _: f64, _: f64) -> String {
     format!("/api/v1/vehicles/{id}")
 }
 
-/// Times in seconds.
+/// Times of the reports that were looked for, in seconds.
 struct Seen {
     took_s: Vec<f64>,
     asked_s: Vec<f64>,
@@ -90,18 +89,20 @@ fn probe(service: &Service, count: u32, path: Path) -> anyhow::Result<Seen> {
     let mut seen = Seen { took_s: Vec::new(), asked_s: Vec::new(), lost: 0 };
     for _ in 0..count {
         // In the South Pacific, far from all others, and a little further each time.
-        let (lat, lon) = (-48.0 + chance.f64(), -123.0 + chance.f64());
+        let lat = -48.0 + chance.f64();
+        let lon = -123.0 + chance.f64();
         let position = Position::new(lat, lon).ok().context("a place on the globe")?;
         let mut bytes = Vec::new();
         vagn_wire::encode(&Report::new(VehicleId::new(id).ok().context("an id")?, position), &mut bytes);
-        let (path, wanted) = (path(id, lat, lon), lat.to_string());
+        let path = path(id, lat, lon);
+        let wanted = lat.to_string();
         std::thread::sleep(Duration::from_micros(chance.u64(0..2000)));
         let sent = Instant::now();
         socket.send_to(&bytes, udp).context("send a report")?;
         wait(&mut https, &path, &wanted, sent, &mut seen)?;
     }
     if seen.took_s.is_empty() {
-        bail!("nothing that was sent was ever seen");
+        bail!("none of the reports that were sent was ever seen");
     }
     Ok(seen)
 }

@@ -10,7 +10,7 @@ use crate::bench::Bench;
 use crate::section::Section;
 use results::Results;
 
-/// Connections that write.
+/// Number of connections that write.
 const WRITERS: u32 = 4;
 
 /// Commands on the way at a time on each connection to Redis.
@@ -29,10 +29,9 @@ const ASKERS: [u32; 2] = [1, 16];
 /// everywhere.
 const RADIUS_M: u32 = 500;
 
-/// Measures one store.
+/// Function that measures one store.
 type Measure = fn(&Bench, &mut Results) -> anyhow::Result<()>;
 
-/// Fills the section.
 pub(super) fn run(bench: &Bench, section: &mut Section) -> anyhow::Result<()> {
     section.say(format!(
         "One after another on the same core, with the same {} vehicles in the same places, all known beforehand; what sends and \

@@ -108,7 +108,7 @@ fn under_load(
 struct Raised {
     /// Times at which the copies of each vehicle's alarm left.
     sent_ms: Vec<[i64; COPIES]>,
-    /// Reports stored meanwhile.
+    /// Rate of reports stored meanwhile.
     stored_per_s: f64,
 }
 

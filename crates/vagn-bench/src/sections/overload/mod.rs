@@ -23,7 +23,6 @@ const COPIES: usize = 3;
 /// Vehicles that send positions meanwhile.
 const FLEET: u32 = 100_000;
 
-/// Fills the section.
 pub(super) fn run(bench: &Bench, section: &mut Section) -> anyhow::Result<()> {
     let alarms = Alarms { vehicles: bench.pick(1000, 200), spacing_s: bench.pick(3.0, 1.0) };
     let most = maximum(bench, Limit::Service)?;
