@@ -1,4 +1,4 @@
-"""Whether what deploy/ says of the rest of the tree is true: metrics, sections of the runbook, tests of alerts.
+"""Checks that the names in deploy/ exist in the rest of the tree: metrics, sections of the runbook, tests of alerts.
 
 python3 -m unittest discover --start-directory deploy
 """
@@ -19,7 +19,7 @@ ENDINGS = re.compile(r"(_total|_bucket|_sum|_count)?$")
 
 
 def registered():
-    """The names in the program's source, without `vagn_` and without what is put behind them."""
+    """Names of metrics in the program's source, without `vagn_` and without suffixes."""
     sources = (ROOT / "crates/vagn/src").rglob("*.rs")
     found = (match for source in sources for match in REGISTERED.finditer(source.read_text(encoding="utf-8")))
     return {one or other for one, other in (match.groups() for match in found)}
@@ -31,7 +31,7 @@ def is_registered(metric, names):
 
 
 def expressions(value):
-    """Every PromQL expression and query in the dashboard."""
+    """All PromQL expressions and queries in the dashboard."""
     if isinstance(value, dict):
         mine = (value.get(key) for key in ("expr", "query", "definition"))
         yield from (text for text in mine if isinstance(text, str))

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Sends Vagn's emergency calls, and Alertmanager's notifications, as e-mail through an SMTP relay.
+"""Sends Vagn's emergency notices, and Alertmanager's notifications, as e-mail through an SMTP relay.
 
 Accepted means: the SMTP relay has taken it over. A letter may still be late or lost, so let this be a further target
 behind one that wakes people.
@@ -30,7 +30,7 @@ log = logging.getLogger("relay")
 
 
 class Mail:
-    """A way to some people through an SMTP relay."""
+    """The way to people through an SMTP relay."""
 
     def __init__(self, settings):
         self.settings = settings
@@ -44,17 +44,17 @@ class Mail:
         self.sender = settings.needed("FROM")
         self.people = [one.strip() for one in settings.needed("TO").split(",") if one.strip()]
         self.timeout_s = settings.seconds("TIMEOUT", least=0.1)
-        self.letter(trial_message())  # can these addresses stand in a letter?
+        self.letter(trial_message())  # fails now if the addresses cannot be used in a letter
 
     def push(self, message):
-        """Returns when the SMTP relay has taken the letter over for at least one of the people."""
+        """Returns when the SMTP relay has accepted the letter for at least one of the people."""
         try:
             with self.connect() as smtp:
                 missed = smtp.send_message(self.letter(message), self.sender, self.people)
         except (smtplib.SMTPException, OSError, ValueError) as error:
             raise NotAccepted(f"smtp: {error}") from error
         for person, why in missed.items():
-            # The others have it: to repeat it until this one has it too would send it to them again and again.
+            # The others have it: to repeat it for this one would send it to the others each time.
             log.warning("not sent to %s: %s", person, why)
 
     def connect(self):
@@ -74,13 +74,13 @@ class Mail:
         return smtp
 
     def letter(self, message):
-        """The message as a letter; all letters about an incident are one thread."""
+        """Makes a letter of the message; all letters about an incident are one thread."""
         letter = EmailMessage()
         letter["From"] = self.sender
         letter["To"] = ", ".join(self.people)
         letter["Subject"] = message.title
         letter["Date"] = formatdate()
-        letter["Auto-Submitted"] = "auto-generated"  # RFC 3834: no holiday notes, please
+        letter["Auto-Submitted"] = "auto-generated"  # RFC 3834: asks for no automatic answers
         if message.incident:
             letter["Message-ID"] = self.name(message.key)
             if message.key != message.incident:

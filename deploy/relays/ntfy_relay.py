@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Pushes Vagn's emergency calls, and Alertmanager's pages, to phones through an ntfy server.
+"""Pushes Vagn's emergency notices, and Alertmanager's pages, to phones through an ntfy server.
 
 Publishes as JSON: https://docs.ntfy.sh/publish/#publish-as-json
 """
@@ -32,7 +32,7 @@ RETRY_AFTER_MAX_S = 30
 
 
 class NoRedirect(urllib.request.HTTPRedirectHandler):
-    """A redirect would turn the POST into a GET, and its 200 would accept nothing."""
+    """Refuses redirects: one would turn the POST into a GET, and its 200 would not mean that the message was accepted."""
 
     def redirect_request(self, *_):
         return None
@@ -49,10 +49,10 @@ class Ntfy:
         if not 1 <= len(settings["BY"]) <= 64:
             raise ValueError("VAGN_RELAY_BY has 1 to 64 characters: Vagn takes no other name")
         self.opener = urllib.request.build_opener(NoRedirect)
-        self.request({})  # is it a URL at all?
+        self.request({})  # fails now if it is no URL
 
     def push(self, message):
-        """Returns when the server has said that it keeps the message."""
+        """Returns when the server has accepted the message."""
         try:
             with self.opener.open(self.request(self.publication(message)), timeout=self.timeout_s) as response:
                 answer = json.loads(response.read(ANSWER_MAX))
@@ -70,7 +70,7 @@ class Ntfy:
         return urllib.request.Request(self.url, json.dumps(publication).encode(), headers, method="POST")
 
     def publication(self, message):
-        """The message in ntfy's JSON."""
+        """Writes the message in ntfy's JSON."""
         fields = {
             "topic": self.topic,
             "title": message.title,
@@ -84,7 +84,7 @@ class Ntfy:
         return fields
 
     def buttons(self, message):
-        """ntfy shows up to three. A second person to press hears 409, and the notification stays."""
+        """The buttons; ntfy shows up to three. A second press gets 409, and the notification stays."""
         if message.incident_url and self.settings["VAGN_TOKEN"]:
             yield {
                 "action": "http",

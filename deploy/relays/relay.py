@@ -1,8 +1,8 @@
-"""What the relays share: takes Vagn's emergency calls, and passes each one on once.
+"""The common part of the relays: takes Vagn's emergency notices, and passes each one on once.
 
 A relay is an emergency target of Vagn. It answers 2xx only when the other side has accepted the message, so Vagn goes on
-calling, and escalates, for as long as nobody was reached. What is wrong for the moment is answered 503: a 4xx would make
-the call a dead letter. Python 3.9 or later, nothing but its standard library.
+sending the notice, and escalates, until a person is reached. A temporary fault is answered 503: a 4xx would make the
+notice a dead letter. Python 3.9 or later, with its standard library alone.
 """
 
 import argparse
@@ -24,9 +24,9 @@ from server import RETRY_AFTER_S, Answer, Server, whole_number
 from words import alert_message, call_message, trial_message
 
 PREFIX = "VAGN_RELAY_"
-CLOCK_SKEW_MAX_S = 300  # as Standard Webhooks recommends: older calls may be copies
-CLOCK_RETRY_S = 30  # a clock is not put right within seconds
-KEYS_MAX = 100_000  # of calls that were passed on; some 10 MB
+CLOCK_SKEW_MAX_S = 300  # as Standard Webhooks recommends: an older notice may be a copy
+CLOCK_RETRY_S = 30  # a clock is not corrected within seconds
+KEYS_MAX = 100_000  # of notices that were passed on; about 10 MB
 
 COMMON = {
     "LISTEN": ("", "where Vagn reaches this relay, as host:port"),
@@ -45,7 +45,7 @@ log = logging.getLogger("relay")
 
 
 class NotAccepted(Exception):
-    """The other side did not take the message. Says why, and in how many seconds to try again."""
+    """The other side did not take the message. Has the reason, and the seconds until the next try."""
 
     def __init__(self, why, retry_after_s=RETRY_AFTER_S):
         super().__init__(why)
@@ -70,7 +70,7 @@ class Settings:
         return self.values[name]
 
     def seconds(self, name, least=0.0):
-        """The setting as a number of seconds, not less than `least`."""
+        """Reads the setting as a number of seconds, not less than `least`."""
         try:
             number = float(self[name])
         except ValueError:
@@ -80,7 +80,7 @@ class Settings:
         return number
 
     def needed(self, name):
-        """The setting, which must not be empty."""
+        """Reads the setting, which must not be empty."""
         if not self[name]:
             raise ValueError(f"{PREFIX}{name} is not set")
         return self[name]
@@ -105,7 +105,7 @@ class Signature:
             raise ValueError(f"{PREFIX}SECRET has {len(self.key)} bytes; Vagn's have 24 to 64")
 
     def is_right(self, headers, body):
-        """Whether somebody who knows the secret sent this body, at whatever time."""
+        """Returns true when the sender of this body knows the secret, at any time."""
         key, stamp = headers.get("webhook-id", ""), headers.get("webhook-timestamp", "")
         signed = f"{key}.{stamp}.".encode("utf-8", "replace") + body
         expected = base64.b64encode(hmac.new(self.key, signed, hashlib.sha256).digest())
@@ -114,13 +114,13 @@ class Signature:
 
     @staticmethod
     def off_s(headers, now_s):
-        """How many seconds the sender's clock is off, or its call is old; None when it does not say."""
+        """Seconds that the sender's clock differs, or that its notice is old; None when it names no time."""
         sent_s = whole_number(headers.get("webhook-timestamp", ""))
         return None if sent_s is None else abs(now_s - sent_s)
 
 
 class Memory:
-    """Which keys were passed on, and which are about to be. The oldest give way to new ones."""
+    """Keys that were passed on, and keys that are being passed on. New keys replace the oldest."""
 
     def __init__(self, most=KEYS_MAX):
         self.most = most
@@ -129,7 +129,7 @@ class Memory:
         self.lock = threading.Lock()
 
     def begin(self, key):
-        """`new`: pass it on, then call `end`. `accepted`: it was. `under way`: somebody else is at it."""
+        """`new`: pass it on, then call `end`. `accepted`: it was passed on. `under way`: another thread passes it on."""
         with self.lock:
             if key in self.accepted:
                 return "accepted"
@@ -139,7 +139,7 @@ class Memory:
             return "new"
 
     def end(self, key, accepted):
-        """It was passed on, or not."""
+        """Records that it was passed on, or not."""
         with self.lock:
             self.under_way.discard(key)
             if accepted:
@@ -149,7 +149,7 @@ class Memory:
 
 
 class Pace:
-    """When each incident's position was last passed on."""
+    """Times at which each incident's position was last passed on."""
 
     def __init__(self, every_s, clock, most=KEYS_MAX):
         self.every_s, self.clock, self.most = every_s, clock, most
@@ -157,13 +157,13 @@ class Pace:
         self.lock = threading.Lock()
 
     def is_due(self, incident):
-        """Whether a new position may be passed on now."""
+        """Returns true when a new position may be passed on now."""
         with self.lock:
             last = self.last.get(incident)
         return self.every_s > 0 and (last is None or self.clock() - last >= self.every_s)
 
     def passed(self, incident):
-        """Its position, in whatever message, was passed on now."""
+        """Records that its position was passed on now, in any message."""
         with self.lock:
             self.last[incident] = self.clock()
             self.last.move_to_end(incident)
@@ -172,7 +172,7 @@ class Pace:
 
 
 class Relay:
-    """Decides what becomes of a request. `push` passes a message on, or raises `NotAccepted`."""
+    """Handles requests. `push` passes a message on, or raises `NotAccepted`."""
 
     def __init__(self, settings, push, now=time.time, clock=time.monotonic):
         self.settings, self.push, self.now = settings, push, now
@@ -181,11 +181,11 @@ class Relay:
         self.pace = Pace(settings.seconds("UPDATES"), clock)
 
     def call(self, headers, body):
-        """A call of Vagn's."""
+        """Handles a notice of Vagn's."""
         refusal = self.refusal(headers, body) if self.signature else None
         if refusal:
             return refusal
-        # With a secret, the key that was signed; else the one everybody may write.
+        # With a secret, the key that was signed; otherwise the key that any sender may write.
         key = headers.get("webhook-id" if self.signature else "idempotency-key", "")
         call = read_object(body)
         if not key or call is None:
@@ -199,19 +199,19 @@ class Relay:
         return answer
 
     def refusal(self, headers, body):
-        """What to say to a call that is not signed as it should be; None: it is."""
+        """The answer to a notice with a wrong signature; None if the signature is right."""
         off_s = self.signature.off_s(headers, self.now())
         if off_s is None or not self.signature.is_right(headers, body):
             return Answer(401, "the signature is wrong or missing")
         if off_s <= CLOCK_SKEW_MAX_S:
             return None
-        # It may be a copy, so it is not passed on. It may as well be real, and a clock wrong: Vagn signs anew each time,
+        # It may be a copy, so it is not passed on. It may also be real, with a wrong clock: Vagn signs anew each time,
         # so it must go on trying.
         log.warning("not passed on: signed %.0f s from now: a copy, or a clock is wrong, here or at Vagn", off_s)
         return Answer(503, "the clocks differ, or the call is old", CLOCK_RETRY_S)
 
     def once(self, message):
-        """Passes it on unless it was."""
+        """Passes it on, unless it was passed on before."""
         known = self.memory.begin(message.key)
         if known == "accepted":
             return Answer(200, "was passed on before")
@@ -234,7 +234,7 @@ class Relay:
         return Answer(200, "passed on")
 
     def alert(self, headers, body):
-        """A notification of Alertmanager's. It repeats what it got a 5xx for, and gives up what it got a 4xx for."""
+        """Handles a notification of Alertmanager's, which repeats it after a 5xx and gives it up after a 4xx."""
         if not self.may_alert(headers.get("authorization", "")):
             return Answer(401, "the bearer token is wrong or missing")
         alerts = read_object(body)
@@ -285,7 +285,7 @@ def main(description, known, make_push, arguments=None):
 
 
 def teach(description, known):
-    """The command line; its help names every setting."""
+    """The command line; its help lists every setting."""
     parser = argparse.ArgumentParser(
         description=description,
         epilog=f"""\
@@ -317,7 +317,7 @@ def trial(push):
 
 def serve(server):
     def stop(*_):
-        threading.Thread(target=server.shutdown).start()  # it waits for the loop below, which this thread runs
+        threading.Thread(target=server.shutdown).start()  # in its own thread: it waits for the loop below, which this thread runs
 
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)

@@ -7,28 +7,28 @@ import socket
 import sys
 import threading
 
-BODY_MAX = 256 * 1024  # bytes; a call with its track has a few thousand
+BODY_MAX = 256 * 1024  # bytes; a notice with its track has a few thousand
 CONNECTIONS_MAX = 128  # Vagn makes at most emergency.concurrency (64) at a time
-REQUEST_MAX_S = 15  # for a request to arrive, however slowly it trickles
+REQUEST_MAX_S = 15  # limit for a whole request to arrive, however slowly
 RETRY_AFTER_S = 2
 
 log = logging.getLogger("relay")
 
 
 def whole_number(text):
-    """The number that a header holds, of at most 15 digits; else None."""
+    """Reads a number of at most 15 digits from a header; otherwise None."""
     return int(text) if text.isascii() and text.isdigit() and len(text) <= 15 else None
 
 
 class Answer:
-    """What the caller hears: a status, a word about it, and when to try again."""
+    """An answer: a status, a word about it, and the time until the next try."""
 
     def __init__(self, status, said, retry_after_s=None):
         self.status, self.said, self.retry_after_s = status, said, retry_after_s
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
-    """One request, one connection. HTTP/1.0 towards the caller, so nothing waits for a second request."""
+    """One request on one connection. The answer is HTTP/1.0, so that nothing waits for a second request."""
 
     server_version = "vagn-relay"
     sys_version = ""
@@ -62,7 +62,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if length > BODY_MAX:
             return self.turn_down(Answer(413, f"a body has at most {BODY_MAX} bytes"))
         body = self.rfile.read(length)
-        self.alarm.cancel()  # from here on it is our time, and the other side's
+        self.alarm.cancel()  # the request is here; from now on the time is ours and the other side's
         if len(body) < length:
             return None
         relay = self.server.relay
@@ -70,7 +70,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         return self.answer(work(self.headers, body) if work else Answer(404, "try /calls or /alerts"))
 
     def turn_down(self, answer):
-        """Answers a request whose body we do not want. To close with some of it unread would cut off the answer."""
+        """Refuses a request with its body. To close with a part of the body unread would cut off the answer."""
         self.answer(answer)
         for _ in range(64):
             if not self.rfile.read1(BODY_MAX):
@@ -91,7 +91,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 
 class Server(http.server.ThreadingHTTPServer):
-    """A thread for each connection, up to a number; beyond it the caller is asked to come again."""
+    """A thread for each connection, up to a limit; beyond it the client is asked to try again."""
 
     daemon_threads = False  # a stop waits for what is being passed on
     request_queue_size = CONNECTIONS_MAX
@@ -106,7 +106,7 @@ class Server(http.server.ThreadingHTTPServer):
         if self.free.acquire(blocking=False):
             try:
                 return super().process_request(request, client_address)
-            except BaseException:  # no thread to be had
+            except BaseException:  # no thread could be started
                 self.free.release()
                 raise
         request.sendall(b"HTTP/1.0 503 Busy\r\nRetry-After: %d\r\nContent-Length: 0\r\n\r\n" % RETRY_AFTER_S)

@@ -1,4 +1,4 @@
-"""Drives both relays over loopback, with a pretended ntfy server and a pretended SMTP relay behind them.
+"""Tests both relays over loopback, with a fake ntfy server and a fake SMTP relay behind them.
 
 python3 -m unittest discover --start-directory deploy/relays
 """
@@ -40,7 +40,7 @@ logging.getLogger("relay").setLevel(logging.CRITICAL)
 
 
 def running(one):
-    """A server in a thread of its own, which is shut down at the end of the test."""
+    """A server in its own thread, which is shut down at the end of the test."""
     threading.Thread(target=one.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
     return one
 
@@ -50,7 +50,7 @@ def at(one):
 
 
 class FakeNtfy(http.server.ThreadingHTTPServer):
-    """Keeps what is published; `status` is what it answers."""
+    """Keeps the published messages; answers with `status`."""
 
     def __init__(self):
         self.status, self.headers, self.body = 200, {}, b'{"id":"abc"}'
@@ -84,7 +84,7 @@ class FakeNtfyHandler(http.server.BaseHTTPRequestHandler):
 
 
 class FakeSmtp(socketserver.ThreadingTCPServer):
-    """Takes letters over; `refuses` is a command it turns down, or part of an address."""
+    """Accepts letters; `refuses` is a command that it refuses, or a part of an address."""
 
     def __init__(self):
         self.refuses, self.letters = None, []
@@ -148,7 +148,7 @@ class Relayed(unittest.TestCase):
         return running(one)
 
     def post(self, to, body, headers=None, path="/calls"):
-        """Status, body and Retry-After of the answer."""
+        """Sends a request; gives status, body and Retry-After of the answer."""
         body = json.dumps(body).encode() if isinstance(body, dict) else body
         with contextlib.closing(http.client.HTTPConnection(at(to), timeout=10)) as connection:
             connection.request("POST", path, body, headers or {})
@@ -284,7 +284,7 @@ class ARelay(Relayed):
         try:
             return self.call(relay_)[0] == 503
         except ConnectionError:
-            return True  # it was closed before we had sent all
+            return True  # it was closed before everything was sent
 
     def test_forgets_the_oldest_keys_first(self):
         memory = relay.Memory(most=2)
@@ -388,7 +388,7 @@ class AnEmail(Relayed):
             smtp, relay_ = self.mail()
             smtp.refuses = refuses
             heard = self.call(relay_)
-            # What refuses EHLO may still know HELO.
+            # A server that refuses EHLO may still know HELO.
             self.assertEqual(heard[0], 200 if refuses == "EHLO" else 503, refuses)
             smtp.refuses = None
             self.assertEqual(self.call(relay_)[0], 200)

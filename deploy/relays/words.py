@@ -1,4 +1,4 @@
-"""What a person reads: an emergency call of Vagn's, or a notification of Alertmanager's, in a few lines.
+"""Text for people: an emergency notice of Vagn's, or a notification of Alertmanager's, in a few lines.
 
 Whatever came from a vehicle may hold anything, so it is made printable and short first. A field that is missing or odd
 never keeps a call from being passed on.
@@ -8,16 +8,16 @@ from dataclasses import dataclass
 from typing import Optional
 from urllib.parse import quote
 
-TEXT_MAX = 3_500  # bytes; ntfy makes an attachment of what is longer than 4,096
+TEXT_MAX = 3_500  # bytes; ntfy makes an attachment of a text longer than 4,096
 NAME_MAX = 80  # characters of a vehicle's name
 
-# How much noise to make.
+# Levels of noise.
 WAKE, RING, TELL, WHISPER = "wake", "ring", "tell", "whisper"
 
 
 @dataclass(frozen=True)
 class Message:
-    """One message, however it is sent."""
+    """One message, for every way of sending."""
 
     key: str
     title: str
@@ -35,18 +35,18 @@ class Message:
 
 
 def printable(value, most=NAME_MAX):
-    """One line of text that holds nothing but what can be seen, cut off after `most` characters."""
+    """Makes one line of printable text, cut off after `most` characters."""
     text = "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in str(value))
     return text if len(text) <= most else text[: most - 1] + "\N{HORIZONTAL ELLIPSIS}"
 
 
 def fit(text):
-    """`text`, cut off where it gets longer than a message may be."""
+    """Cuts off `text` at the greatest length of a message."""
     return text.encode()[:TEXT_MAX].decode(errors="ignore")
 
 
 def call_message(call, key, settings):
-    """What to say about an emergency call of Vagn's."""
+    """Makes the message for an emergency notice of Vagn's."""
     kind = call.get("type", "incident.opened")
     test = call.get("test") is True or call.get("kind") == "test"
     incident = printable(call.get("incident_id", key))
@@ -142,7 +142,7 @@ def incident_url(incident, settings):
 
 
 def acknowledge_line(url):
-    """The command that does it; the shell puts the token in."""
+    """The command that acknowledges; the shell adds the token."""
     return (
         f"curl {url}/acknowledge -H \"Authorization: Bearer $VAGN_TOKEN\" "
         "-H 'Content-Type: application/json' -d '{\"by\":\"YOUR NAME\"}'"
@@ -150,7 +150,7 @@ def acknowledge_line(url):
 
 
 def alert_message(notification):
-    """What to say about a group of alerts of Alertmanager's."""
+    """Makes the message for a group of alerts of Alertmanager's."""
     alerts = [alert for alert in as_list(notification.get("alerts")) if isinstance(alert, dict)]
     firing = notification.get("status") != "resolved"
     labels = as_dict(notification.get("commonLabels"))
@@ -182,6 +182,6 @@ def as_list(value):
 
 
 def trial_message():
-    """Shows that messages arrive."""
+    """Makes a message that shows that messages arrive."""
     text = "This is a TEST of the relay itself. Nobody is in danger."
     return Message(key="relay-trial", title="TEST, no emergency: Vagn's relay", text=text, noise=RING, test=True)
