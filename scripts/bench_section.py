@@ -1,4 +1,4 @@
-"""What every measurement leaves for docs/BENCHMARKS.md: one JSON file per section, in target/bench."""
+"""Results of every measurement for docs/BENCHMARKS.md: one JSON file per section, in target/bench."""
 
 import datetime
 import json
@@ -12,7 +12,7 @@ TARGET = Path(os.environ.get("CARGO_TARGET_DIR") or ROOT / "target")
 
 
 def aim(what, aim, got, reached):
-    """One aim, in words, and what was measured against it."""
+    """One aim in words, and its result."""
     return {"what": what, "aim": aim, "got": got, "reached": bool(reached)}
 
 
@@ -24,7 +24,7 @@ def plot(title, x, y, series):
 
 
 def measured():
-    """Of which source, when and on which machine; `machine.rs` of vagn-bench says the same in the same words."""
+    """Commit, day and machine of the measurement, in the same words as `machine.rs` of vagn-bench."""
 
     def said(*command):
         return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
@@ -75,7 +75,7 @@ def show(found):
 
 
 def number(value):
-    """Three digits that count, thousands apart."""
+    """Writes three significant digits, with thousands grouped."""
     if value >= 100:
         return f"{value:,.0f}".replace(",", " ")
     return f"{value:.3g}"
