@@ -20,12 +20,12 @@ fn settings(speed: Speed, now_ms: Option<i64>) -> ReplaySettings {
     ReplaySettings { speed, now_ms, gap_max: Duration::from_secs(300), ask_acks: true }
 }
 
-/// What a played trace consisted of.
+/// Counts of a played trace.
 #[derive(Debug, Default, PartialEq)]
 struct Played {
     rows: u64,
     vehicles: usize,
-    /// Rows that a server calls duplicate: same `Ts` and position as the vehicle's row before.
+    /// Rows that are duplicates to a server: same `Ts` and position as the vehicle's row before.
     duplicates: usize,
     at_zero: usize,
     without_speed: usize,

@@ -1,4 +1,4 @@
-//! A TLS server that answers as told, and what the client makes of it.
+//! The client against a TLS server that answers as it is told.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::path::PathBuf;
@@ -20,14 +20,14 @@ use vagn_load::udp::Watch;
 use vagn_wire::ack::{self, Ack};
 use vagn_wire::{Fate, decode, object_len};
 
-/// What the server does with what it reads.
+/// Behaviour of the server.
 #[derive(Clone, Copy, PartialEq)]
 enum Server {
     /// Answers everything; each tenth report is stale.
     Honest,
-    /// Answers so many and hangs up.
+    /// Answers so many reports and closes the connection.
     HangsUpAfter(usize),
-    /// Reads and says nothing.
+    /// Reads, and answers nothing.
     Silent,
     /// Answers with something else.
     Garbles,
@@ -49,7 +49,7 @@ fn identity() -> Identity {
     Identity { acceptor: TlsAcceptor::from(Arc::new(config)), pem: made.cert.pem() }
 }
 
-/// Takes one connection and serves it. Says how many reports it answered.
+/// Takes one connection and serves it; gives the number of reports that it answered.
 async fn serve(listener: TcpListener, acceptor: TlsAcceptor, server: Server) -> usize {
     let (stream, _) = listener.accept().await.unwrap();
     let Ok(mut stream) = acceptor.accept(stream).await else { return 0 };
@@ -97,7 +97,7 @@ fn fleet(count: u64) -> Fleet {
     })
 }
 
-/// What one run came to, with the `Seq` of every answer in order.
+/// Outcome of one run, with the `Seq` of every answer in order.
 struct Run {
     outcome: Result<Outcome, TcpError>,
     answered: Vec<u64>,
@@ -125,7 +125,7 @@ fn pem_file(pem: &str) -> (tempfile::TempDir, PathBuf) {
 }
 
 #[tokio::test]
-async fn every_report_is_answered_whatever_the_window() {
+async fn every_report_is_answered_with_every_window() {
     for window in [1, 7, 100_000] {
         let run = run(1000, window, Server::Honest, |_| Trust::Loopback).await;
         let outcome = run.outcome.unwrap();
@@ -169,7 +169,7 @@ async fn believes_only_the_certificate_it_was_given() {
 }
 
 #[test]
-fn believes_nobody_elsewhere_without_a_certificate() {
+fn believes_no_server_elsewhere_without_a_certificate() {
     let refused = Trust::Loopback.config("192.0.2.1:9091".parse().unwrap()).unwrap_err();
     assert!(refused.to_string().contains("--ca"), "{refused}");
     for address in ["127.0.0.1:9091", "[::1]:9091", "[::ffff:127.0.0.1]:9091"] {

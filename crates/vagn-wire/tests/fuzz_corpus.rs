@@ -1,4 +1,4 @@
-//! The fuzz targets on stable Rust: every file of the corpus, whole, cut at every byte, and damaged.
+//! The fuzz targets on stable Rust: every file of the corpus, complete, cut at every byte, and damaged.
 
 #[path = "../fuzz/bodies.rs"]
 mod bodies;
@@ -11,10 +11,10 @@ use std::path::{Path, PathBuf};
 
 use mutate::{mutate, rounds, seeded};
 
-/// Damaged variants of each file.
+/// Number of damaged variants of each file.
 const VARIANTS: usize = 10_000;
 
-/// At most this many things are done to a variant.
+/// Most changes to a variant.
 const MUTATIONS_MAX: usize = 6;
 
 #[test]
@@ -54,7 +54,7 @@ fn corpus(target: &str) -> Vec<PathBuf> {
     files
 }
 
-/// Runs the body; when it fails, says on what.
+/// Runs the body; on a failure, names the file and the bytes.
 fn run(file: &Path, body: fn(&[u8]), bytes: &[u8]) {
     if let Err(panic) = catch_unwind(AssertUnwindSafe(|| body(bytes))) {
         eprintln!("failed on a variant of {}: {bytes:02x?}", file.display());

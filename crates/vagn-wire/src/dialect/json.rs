@@ -159,11 +159,12 @@ impl<'de> Visitor<'de> for Object<'_> {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         let out = &mut self.0.bytes;
         let head = out.len();
+        // The number of entries is known only at the end of the object, so the head is wide enough for all and filled in then.
         out.extend_from_slice(&[MAP16, 0, 0]);
         let mut entries = 0u16;
         while let Some(key) = map.next_key_seed(Key)? {
             match key.filter(|_| entries < ENTRIES_MAX) {
-                None => drop(map.next_value::<IgnoredAny>()?),
+                None => _ = map.next_value::<IgnoredAny>()?,
                 Some(field) => {
                     string(out, field.key());
                     map.next_value_seed(ValueWriter(out))?;
