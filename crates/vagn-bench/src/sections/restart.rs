@@ -144,5 +144,7 @@ fn newest_log_bytes(data_dir: &Path) -> anyhow::Result<u64> {
 /// Number of the record after the last one. Approximate, because a segment may be preallocated.
 fn log_end(data_dir: &Path) -> anyhow::Result<u64> {
     let Some((name, bytes)) = files(data_dir, "log")?.pop() else { return Ok(0) };
-    Ok(name.parse::<u64>().context("a segment's name is a number")? + (bytes / 80).saturating_sub(1))
+    let first = name.split('-').next().unwrap_or_default();
+    let first: u64 = first.parse().context("a segment's name begins with the index of its first record")?;
+    Ok(first + (bytes / 80).saturating_sub(1))
 }
