@@ -110,7 +110,8 @@ impl DataDir {
         let next = Layout { partitions: self.wanted, set: self.layout.set + 1 };
         let work = Repartition { disk: &self.disk, settings, now_ms, progress };
         work.run(&self.partition_dirs(self.layout), &self.partition_dirs(next))?;
-        // From here on the new set is in force, at once and whole: a crash before leaves the old one, a crash after the new one.
+        // From here on the new set is in force, at once and whole: a crash before leaves the old one, a crash after the
+        // new one.
         self.layout = next.write(&*self.disk, &self.dir)?;
         self.remove_other_sets()
     }
@@ -130,8 +131,8 @@ impl DataDir {
     ) -> Result<(Partition, Recovery), StoreError> {
         let earlier = self.writers.lock().remove(&number);
         if let Some(writer) = earlier.and_then(|writer| writer.upgrade()) {
-            // A thread that hangs may wake after its successor has read the log. A record that it then wrote would look like damage
-            // at the next start.
+            // A thread that hangs may wake after its successor has read the log. A record that it then wrote would look
+            // like damage at the next start.
             writer.retire();
         }
         let dir = partition_dir(&self.dir, self.layout.set, number);

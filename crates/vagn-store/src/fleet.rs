@@ -66,7 +66,8 @@ impl Fleet {
             reader.nearby(&nearby, &mut best);
             best.sort_by(Hit::order);
             best.truncate(nearby.k);
-            // With k hits no farther vehicle can be in the answer, so the next partition need not look beyond the farthest.
+            // With k hits no farther vehicle can be in the answer, so the next partition need not look beyond the
+            // farthest.
             if best.len() == nearby.k {
                 nearby.max_m = best.last().map_or(nearby.max_m, |farthest| farthest.distance_m);
             }

@@ -32,9 +32,9 @@ impl<'a> Key<'a> {
     }
 
     /// Returns the hash that chooses the partition. The same on every machine, in every run and every version, because
-    /// the log of that partition holds the vehicle. Made of 64×64→128-bit multiplications folded in half, over little-endian words of 8 bytes,
-    /// the last ones padded with zeros. Ids that collide are easily found, so nothing that must stay fast may
-    /// rest on it alone.
+    /// the log of that partition holds the vehicle. Made of 64×64→128-bit multiplications folded in half, over
+    /// little-endian words of 8 bytes, the last ones padded with zeros. Ids that collide are easily found, so nothing
+    /// that must stay fast may rest on it alone.
     #[inline]
     pub fn hash(&self) -> u64 {
         match self {

@@ -41,8 +41,8 @@ impl OrderNumber {
     /// Returns the first number of a writer that begins now. The last one began with `end`, or its log ends there.
     ///
     /// Numbers from `end` on may have been given and lost with the power, but never as many as are skipped here,
-    /// whatever the clock says: they would fill 343 GB. The time makes numbers rise also where a data directory was made anew: no writer
-    /// stores a change per nanosecond.
+    /// whatever the clock says: they would fill 343 GB. The time makes numbers rise also where a data directory was
+    /// made anew: no writer stores a change per nanosecond.
     pub(crate) fn of_new_writer(end: OrderNumber, now_ms: i64) -> OrderNumber {
         // A clock before 1970, or far in the future, leaves the numbers rising all the same.
         let now_ns = u64::try_from(now_ms).unwrap_or(0).saturating_mul(NS_PER_MS);

@@ -1,8 +1,8 @@
 //! Makes durable what the writer of a partition wrote, beside the writer and never in its way.
 //!
 //! The writer leaves here the work that is due: segments it wrote to, a snapshot that waits for its name, files to
-//! remove. A [`Syncer`], on another thread, does it. A sync that fails is final: the content of the disk is unknown from
-//! then on, so the partition stops for good.
+//! remove. A [`Syncer`], on another thread, does it. A sync that fails is final: the content of the disk is unknown
+//! from then on, so the partition stops for good.
 
 use crate::disk::{Disk, DiskFile};
 use crate::error::Doing;
@@ -115,8 +115,8 @@ impl Syncer {
         self.shared.sync_log()
     }
 
-    /// Names finished snapshots and removes files that are no longer needed. Syncs only for a snapshot, so most calls do
-    /// little; to be called now and then where [`Syncer::sync`] is not.
+    /// Names finished snapshots and removes files that are no longer needed. Syncs only for a snapshot, so most calls
+    /// do little; to be called now and then where [`Syncer::sync`] is not.
     ///
     /// # Errors
     /// As [`Syncer::sync`].

@@ -11,8 +11,8 @@ use vagn_wire::Position;
 #[cfg(test)]
 const ERROR: f64 = 2e-11;
 
-/// Returns the position as a point on the unit sphere, to within 2e-11 along each axis: x towards (0° N, 0° E), y towards
-/// (0° N, 90° E), z towards the north pole. A pole is one point under every longitude.
+/// Returns the position as a point on the unit sphere, to within 2e-11 along each axis: x towards (0° N, 0° E), y
+/// towards (0° N, 90° E), z towards the north pole. A pole is one point under every longitude.
 #[inline]
 pub(crate) fn unit_vector(position: Position) -> [f64; 3] {
     let [sin_lat, cos_lat] = sin_cos(position.lat());

@@ -7,8 +7,8 @@ pub(super) struct Lanes {
 }
 
 impl Lanes {
-    /// Returns the lanes for which `holds` is true. It is called for all four before anything is done with the first, so
-    /// it should be arithmetic without branches.
+    /// Returns the lanes for which `holds` is true. It is called for all four before anything is done with the first,
+    /// so it should be arithmetic without branches.
     #[inline]
     pub(super) fn that(holds: impl Fn(usize) -> bool) -> Lanes {
         Lanes { left: (0..4).fold(0, |left, lane| left | u32::from(holds(lane)) << lane) }

@@ -67,8 +67,8 @@ pub struct Index {
 }
 
 impl Index {
-    /// Returns an empty index for up to `max_vehicles` vehicles. The hash of its ids is the same in every run, which is for
-    /// tests and benchmarks: that of a [`Partition`](crate::Partition) has a seed, see
+    /// Returns an empty index for up to `max_vehicles` vehicles. The hash of its ids is the same in every run, which is
+    /// for tests and benchmarks: that of a [`Partition`](crate::Partition) has a seed, see
     /// [`Settings::hash_seed`](crate::Settings::hash_seed).
     pub fn new(max_vehicles: usize) -> Index {
         Index {
@@ -130,7 +130,8 @@ impl Index {
         fate
     }
 
-    /// Stores a newer sighting. The cheap cases come first: a vehicle that stays in its cell changes its own entry only.
+    /// Stores a newer sighting. The cheap cases come first: a vehicle that stays in its cell changes its own entry
+    /// only.
     fn see(&mut self, slot: u32, grid_point: GridPoint, sighting: &Sighting) {
         let row = &mut self.rows[slot];
         // Two fields of the row tell; it is not unpacked into a sighting for that.

@@ -30,8 +30,9 @@ pub struct Nearby {
     pub newer_than_ms: Option<i64>,
 }
 
-/// Error of the distance in space between two f32 unit vectors: at most this on their unit sphere (0.8 m on the ground), from each of six coordinates being off by less than 3e-8 (2e-11 as it is
-/// worked out, 2^-25 from rounding), which makes 1.04e-7 at worst, ...
+/// Error of the distance in space between two f32 unit vectors: at most this on their unit sphere (0.8 m on the
+/// ground), from each of six coordinates being off by less than 3e-8 (2e-11 as it is worked out, 2^-25 from rounding),
+/// which makes 1.04e-7 at worst, ...
 const ERROR: f32 = 1.3e-7;
 /// ... and this part of the distance, from rounding on the way.
 const ERROR_PART: f32 = 1e-6;

@@ -119,8 +119,9 @@ impl Node {
         &self.newest
     }
 
-    /// Returns the quarters no farther from a point than the limit, both squared, that may have an event time of `oldest`
-    /// or later; see [`coarse`]. Each with its distance, never more than to any entry in it, and its child, packed.
+    /// Returns the quarters no farther from a point than the limit, both squared, that may have an event time of
+    /// `oldest` or later; see [`coarse`]. Each with its distance, never more than to any entry in it, and its child,
+    /// packed.
     #[inline]
     pub(super) fn within(
         &self,

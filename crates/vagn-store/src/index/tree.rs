@@ -51,8 +51,8 @@ impl Tree {
         self.insert_below(node, slot, rows, ids);
     }
 
-    /// Takes the vehicle of a slot out; its row must tell the position it was added with. Returns the lowest node that it
-    /// was below and that is still there.
+    /// Takes the vehicle of a slot out; its row must tell the position it was added with. Returns the lowest node that
+    /// it was below and that is still there.
     pub(super) fn remove(&mut self, slot: u32, rows: &mut Rows, ids: &Ids) -> u32 {
         let row = &rows[slot];
         if row.is_piled() {
@@ -194,7 +194,8 @@ impl Tree {
             prefetch(&rows[slot]);
         }
         let first = rows[slots[0]].position();
-        // Vehicles on one point fall into one quarter at every depth; dividing would go on to the smallest cell for nothing.
+        // Vehicles on one point fall into one quarter at every depth; dividing would go on to the smallest cell for
+        // nothing.
         if cell.depth == DEPTH_MAX || slots.iter().all(|&slot| rows[slot].is_at(first)) {
             let pile = self.add_pile(cell, branch);
             for slot in slots {

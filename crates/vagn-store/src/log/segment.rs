@@ -88,8 +88,8 @@ impl SegmentHeader {
         bytes
     }
 
-    /// Reads the header of the segment of `partition` that begins at `start`. Magic, version and checksum keep their places
-    /// in every version, so a damaged version is not taken for another one.
+    /// Reads the header of the segment of `partition` that begins at `start`. Magic, version and checksum keep their
+    /// places in every version, so a damaged version is not taken for another one.
     pub(crate) fn decode(
         bytes: &[u8; LEN],
         partition: u32,

@@ -103,8 +103,8 @@ impl LogWriter {
         }
     }
 
-    /// Writes the batch, and returns the order number behind the last change of the log. When the disk has no room nothing
-    /// of the batch is left, and the next one can be written; any other error stops the partition for good.
+    /// Writes the batch, and returns the order number behind the last change of the log. When the disk has no room
+    /// nothing of the batch is left, and the next one can be written; any other error stops the partition for good.
     pub(crate) fn commit(&mut self) -> Result<OrderNumber, StoreError> {
         if !self.buffer.is_empty() {
             let done = self.append();
@@ -153,8 +153,8 @@ impl LogWriter {
     }
 
     fn give_up(&self, err: StoreError) -> StoreError {
-        // After a lack of room a part of the batch may be there. Once it is cut off the log is as it was; after any other
-        // error the end of the file is unknown.
+        // After a lack of room a part of the batch may be there. Once it is cut off the log is as it was; after any
+        // other error the end of the file is unknown.
         let whole = self.segment.offset(self.end.record);
         if err.is_no_room() && self.file.truncate(whole).is_ok() {
             return err;

@@ -9,12 +9,13 @@ use crate::snapshot::writer::SnapshotWriter;
 use crate::syncer::{Health, Shared};
 use crate::vehicle::VehicleIdBuf;
 
-/// The snapshot before the newest is kept to fall back to, with the log since then, unless that is longer than this many
-/// times the records that make a snapshot due: after a burst that the syncer could not follow, space counts for more.
+/// The snapshot before the newest is kept to fall back to, with the log since then, unless that is longer than this
+/// many times the records that make a snapshot due: after a burst that the syncer could not follow, space counts for
+/// more.
 const FALLBACK_MAX: u64 = 4;
 
-/// A snapshot is due after this time at the latest if there are new records, ms: segments go only once a snapshot stands
-/// for them, and those of a quiet fleet have to age out too.
+/// A snapshot is due after this time at the latest if there are new records, ms: segments go only once a snapshot
+/// stands for them, and those of a quiet fleet have to age out too.
 const SNAPSHOT_PAUSE_MIN_MS: i64 = 3_600_000;
 
 /// A vehicle is forgotten at most this late, ms.
@@ -56,8 +57,8 @@ impl Housekeeper {
         }
     }
 
-    /// Returns the record from which on the log is needed to recover; those before are history. `keep` bounds the records
-    /// kept for a fall-back.
+    /// Returns the record from which on the log is needed to recover; those before are history. `keep` bounds the
+    /// records kept for a fall-back.
     fn needed(&self, end: u64, keep: u64) -> u64 {
         let fallback =
             self.snapshots.len().checked_sub(2).map_or(0, |before| self.snapshots[before].position.record);
@@ -192,8 +193,8 @@ fn abandon_snapshot(partition: &mut Partition) {
     }
 }
 
-/// Forgets vehicles that sent nothing for too long, among the next slots. Returns how many, and true when there are more
-/// slots to look at.
+/// Forgets vehicles that sent nothing for too long, among the next slots. Returns how many, and true when there are
+/// more slots to look at.
 fn forget(partition: &mut Partition, now_ms: i64) -> Result<(usize, bool), StoreError> {
     let forget_after_ms = partition.settings.forget_after_ms;
     if partition.housekeeper.forget_from.is_none() && now_ms >= partition.housekeeper.next_forget_ms {

@@ -62,7 +62,8 @@ impl Partition {
     /// write. Blocks; partitions may be opened beside each other. `now_ms` is the time now, ms since 1970.
     ///
     /// # Errors
-    /// [`StoreError::Corrupt`] names file and offset of a part that cannot be read though no crash explains it. [`StoreError::Format`] when another version wrote it, [`StoreError::Io`] when the disk refuses.
+    /// [`StoreError::Corrupt`] names file and offset of a part that cannot be read though no crash explains it.
+    /// [`StoreError::Format`] when another version wrote it, [`StoreError::Io`] when the disk refuses.
     pub fn open(
         disk: Arc<dyn Disk>,
         dir: &Path,
@@ -166,8 +167,8 @@ impl Partition {
         Ok(self.index.change(|index| index.remove_slot(slot)))
     }
 
-    /// Does a little of the work that is not urgent: a slice of a snapshot or of the search for vehicles to forget, files
-    /// to remove. To be called every second or so, and again soon when it reports that there is more.
+    /// Does a little of the work that is not urgent: a slice of a snapshot or of the search for vehicles to forget,
+    /// files to remove. To be called every second or so, and again soon when it reports that there is more.
     ///
     /// # Errors
     /// As [`Partition::write`].
@@ -277,7 +278,8 @@ impl Partition {
 }
 
 impl Drop for Partition {
-    /// From here on the syncers of this partition leave the files alone, so that the partition may be opened again at once.
+    /// From here on the syncers of this partition leave the files alone, so that the partition may be opened again at
+    /// once.
     fn drop(&mut self) {
         // Waits for a sync under way, which could else touch files of the next writer.
         self.shared.retire();
@@ -299,8 +301,8 @@ fn closed_segments(
         let next = segments.get(at + 1);
         let end = next.map_or(log_end.record, |next| next.start.record);
         if end == segment.start.record {
-            // Begun by a writer that wrote nothing. It goes before the claim, which syncs the directory: if it came back
-            // after a power cut, without the header, it would stand in front of records and count as damage.
+            // Begun by a writer that wrote nothing. It goes before the claim, which syncs the directory: if it came
+            // back after a power cut, without the header, it would stand in front of records and count as damage.
             reader.disk.remove(&segment.path).doing("remove", &segment.path)?;
             continue;
         }

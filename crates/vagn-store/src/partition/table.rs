@@ -207,8 +207,8 @@ mod tests {
         }
     }
 
-    /// A table after some steps, and what must be in it: the vehicle in each slot with its last sighting, and the number
-    /// of orphans.
+    /// A table after some steps, and what must be in it: the vehicle in each slot with its last sighting, and the
+    /// number of orphans.
     #[derive(Default)]
     struct Laid {
         table: SlotTable,

@@ -48,7 +48,8 @@ pub(super) fn repair(partition: &LogReader<'_>, report: &mut RepairReport) -> Re
     for (at, (segment, found)) in segments.iter().zip(&found).enumerate() {
         // The last segment ends where the log was promised to end, if that is further: what is missing becomes void.
         let end = segments.get(at + 1).map_or(found.end.max(synced), |next| next.start.record);
-        // The name tells where it begins. Of stamps and syncs only what stands before is known, which is never too much.
+        // The name tells where it begins. Of stamps and syncs only what stands before is known, which is never too
+        // much.
         let header = found.header.unwrap_or(SegmentHeader {
             partition: partition.partition,
             start: segment.start,
