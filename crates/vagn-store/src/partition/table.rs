@@ -271,7 +271,7 @@ mod tests {
             let vehicles = laid.vehicles();
             assert_eq!(laid.table.len(), vehicles.len());
             assert!(laid.table.vehicles().eq(vehicles));
-            assert_eq!(laid.table.orphans(), laid.orphans.values().sum());
+            assert_eq!(laid.table.orphans(), laid.orphans.values().sum::<u64>());
         }
     }
 
