@@ -8,8 +8,9 @@ use crate::fix::{Fix, extend};
 use crate::id::IncidentId;
 use crate::intake::alarm::{Alarm, PendingAck};
 use crate::intake::known::KnownVehicle;
-use crate::notify::queue::{Again, Standing};
+use crate::notify::queue::Again;
 use crate::record::incident::{Escalation, Incident};
+use crate::record::standing::Standing;
 use crate::trail::EventKind;
 
 /// Incidents of one vehicle that may be live at a time, each under an id of the vehicle's own. Beyond, what it reports
@@ -18,15 +19,6 @@ const PER_VEHICLE_MAX: usize = 8;
 
 /// What is known of vehicles apart from their calls. Who is not in it may or may not be known, and is treated as if.
 pub type Known = HashMap<Box<str>, Option<KnownVehicle>>;
-
-/// How well the vehicle of a call is known.
-#[derive(Debug, Clone, Copy)]
-struct Acquaintance {
-    /// It was known before, or nobody can tell.
-    familiar: bool,
-    /// It was known before, for sure.
-    proven: bool,
-}
 
 /// What became of calls that were let in.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
@@ -76,7 +68,7 @@ impl Desk {
     /// written again; only what nobody has been called about yet may turn out to be a repeat of a call that was restored.
     pub fn restore(&mut self, incidents: Vec<Incident>, now: Moment) -> Vec<Merged> {
         self.restored = now.at;
-        let known = self.live.values().map(|live| (live.incident.standing(), live.incident.id));
+        let known = self.live.values().map(|live| (live.incident.standing.in_queue(), live.incident.id));
         self.changed.extend(known.filter(|new| !self.new.contains(new)).map(|(_, id)| id));
         for incident in incidents {
             if !self.live.contains_key(&incident.id) {
@@ -151,7 +143,7 @@ impl Desk {
         }
         let seen = known.get(&call.vehicle_id).copied();
         let standing = self.standing_of(&call, seen);
-        if self.is_full(call.is_test(), standing.proven) {
+        if self.is_full(call.is_test(), standing) {
             call.acks.into_iter().for_each(PendingAck::refuse);
             admitted.refused.push(call.vehicle_id);
             return;
@@ -160,14 +152,16 @@ impl Desk {
     }
 
     /// What the vehicle of a call is to us: what it was when it first called, if that goes on, else what is known of it.
-    fn standing_of(&self, call: &Alarm, seen: Option<Option<KnownVehicle>>) -> Acquaintance {
+    fn standing_of(&self, call: &Alarm, seen: Option<Option<KnownVehicle>>) -> Standing {
         let first = self.roster.of(&call.vehicle_id, call.is_test()).first();
         if let Some(first) = first.and_then(|id| self.get(*id)) {
-            return Acquaintance { familiar: first.familiar, proven: first.proven };
+            return first.standing;
         }
-        let known = seen.map(|seen| seen.is_some_and(|seen| seen.familiar));
-        // Who cannot be looked up in time is served like a known vehicle, but takes no room from one.
-        Acquaintance { familiar: known.unwrap_or(true), proven: known.unwrap_or(false) }
+        match seen {
+            None => Standing::Undecided,
+            Some(Some(seen)) if seen.familiar => Standing::Known,
+            Some(_) => Standing::Stranger,
+        }
     }
 
     fn find(&self, sought: &Sought<'_>, among: impl Fn(&Live) -> bool + Copy) -> Option<IncidentId> {
@@ -187,19 +181,19 @@ impl Desk {
 
     /// Whether there is no room for another incident. Those of strangers may take half of it at most, so that invented
     /// vehicles cannot displace known ones.
-    fn is_full(&self, test: bool, proven: bool) -> bool {
+    fn is_full(&self, test: bool, standing: Standing) -> bool {
         let max = self.rules.open_max;
         if test {
             return self.roster.open(true) >= (max / 10).max(1);
         }
-        let strangers_fill = !proven && self.roster.strangers() >= (max / 2).max(1);
+        let strangers_fill = standing != Standing::Known && self.roster.strangers() >= (max / 2).max(1);
         strangers_fill || self.roster.open(false) >= max
     }
 
-    fn open(&mut self, mut call: Alarm, standing: Acquaintance, seen: Option<KnownVehicle>) -> IncidentId {
+    fn open(&mut self, mut call: Alarm, standing: Standing, seen: Option<KnownVehicle>) -> IncidentId {
         let id = self.ids.next(call.received_ms);
         let mut incident = Incident::open(id, &call);
-        (incident.familiar, incident.proven) = (standing.familiar, standing.proven);
+        incident.standing = standing;
         if let Some(KnownVehicle { place, .. }) = seen {
             extend(&mut incident.track, place);
             incident.place = incident.place.or(Some(place));
@@ -209,7 +203,7 @@ impl Desk {
         let how = incident.kind.map_or("the flag", vagn_wire::Kind::as_str);
         let mut live = Live::open(incident, &call, acks);
         live.note(&call.vehicle_id, now.ms, EventKind::Opened, how);
-        let standing = live.incident.standing();
+        let standing = live.incident.standing.in_queue();
         if !live.acks.is_empty() {
             self.awaited.insert(id);
         }
@@ -254,7 +248,7 @@ impl Desk {
     /// Makes it the first target's turn.
     fn engage_first(&mut self, id: IncidentId, now: Moment) -> Option<(usize, Standing)> {
         let incident = &self.live[&id].incident;
-        let (test, standing) = (incident.test, incident.standing());
+        let (test, standing) = (incident.test, incident.standing.in_queue());
         let turn = self.rules.turns(test).first()?.clone();
         let clocked = incident.is_unacknowledged();
         let next_ms = clocked.then(|| now.ms.saturating_add_unsigned(turn.lasts.as_millis() as u64));

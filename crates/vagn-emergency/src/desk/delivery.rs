@@ -167,7 +167,7 @@ impl Desk {
     /// Lets every target hear what it is owed: what is new to who has accepted the incident, soon, and all else now.
     pub(super) fn spread(&mut self, id: IncidentId, now: Duration) {
         let Some(live) = self.live.get_mut(&id).filter(|live| !live.incident.is_resolved()) else { return };
-        let (told, standing) = (live.incident.to_tell(), live.incident.standing());
+        let (told, standing) = (live.incident.to_tell(), live.incident.standing.in_queue());
         let first = self.rules.first(live.incident.test);
         for (at, turn) in self.rules.turns(live.incident.test).iter().enumerate() {
             let line = first + at;
@@ -220,7 +220,7 @@ impl Desk {
     /// It is the next target's turn, and behind the last the first's again.
     fn pass_on(&mut self, id: IncidentId, now: Moment, why: &str) {
         let Some(live) = self.live.get(&id) else { return };
-        let (test, standing) = (live.incident.test, live.incident.standing());
+        let (test, standing) = (live.incident.test, live.incident.standing.in_queue());
         let turns = self.rules.turns(test);
         let level = live.incident.escalation.level.saturating_add(1);
         let Some(turn) = turns.get(level as usize % turns.len().max(1)).cloned() else { return };

@@ -21,9 +21,10 @@ use std::time::Duration;
 
 use crate::id::{IdMaker, IncidentId};
 use crate::intake::alarm::Alarm;
-use crate::notify::queue::{NoticeQueue, Standing};
+use crate::notify::queue::NoticeQueue;
 use crate::record::attempt::Attempt;
 use crate::record::incident::{Incident, MACHINE};
+use crate::record::standing::Standing;
 use crate::rules::Rules;
 use crate::trail::{Event, EventKind};
 pub use admission::{Admitted, Known, Merged};
@@ -169,7 +170,7 @@ impl Desk {
         let live = self.live.remove(&id)?;
         self.roster.leave(&live.incident);
         self.lines.iter_mut().for_each(|calls| calls.done(id));
-        self.new.remove(&(live.incident.standing(), id));
+        self.new.remove(&(live.incident.standing.in_queue(), id));
         let waits = [&mut self.unaccepted, &mut self.unacknowledged, &mut self.dead, &mut self.awaited];
         for ids in waits.into_iter().chain([&mut self.changed, &mut self.unplaced, &mut self.stirred]) {
             ids.remove(&id);
@@ -286,7 +287,7 @@ impl Desk {
         // What is under way must still find its incident.
         let over = live.incident.is_resolved() && !self.lines.iter().any(|calls| calls.is_under_way(id));
         self.lines.iter_mut().for_each(|calls| calls.recorded(id));
-        self.new.remove(&(draft.incident.standing(), id));
+        self.new.remove(&(draft.incident.standing.in_queue(), id));
         match (done, over) {
             (false, _) => drop(self.changed.insert(id)),
             (true, false) => drop(self.changed.remove(&id)),

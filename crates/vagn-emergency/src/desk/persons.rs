@@ -92,7 +92,7 @@ impl Desk {
     /// Has every target called again that has refused the incident for good. Returns how many.
     fn replay(&mut self, id: IncidentId, now: Moment) -> usize {
         let Some(live) = self.live.get_mut(&id) else { return 0 };
-        let (test, standing) = (live.incident.test, live.incident.standing());
+        let (test, standing) = (live.incident.test, live.incident.standing.in_queue());
         let first = self.rules.first(test);
         let mut replayed = 0;
         for (at, turn) in self.rules.turns(test).iter().enumerate() {

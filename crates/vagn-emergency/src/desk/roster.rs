@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use crate::id::IncidentId;
 use crate::record::incident::Incident;
+use crate::record::standing::Standing;
 
 /// The open incidents of all vehicles.
 #[derive(Debug, Default)]
@@ -67,5 +68,5 @@ impl Roster {
 }
 
 fn is_of_stranger(incident: &Incident) -> bool {
-    !incident.test && !incident.proven
+    !incident.test && incident.standing != Standing::Known
 }

@@ -11,18 +11,10 @@ use std::time::Duration;
 
 use crate::id::IncidentId;
 use crate::notify::breaker::{Breaker, Patience};
+use crate::record::standing::Standing;
 
 /// First calls that may go in a row while something else is due and has a line.
 const FIRST_IN_A_ROW: usize = 3;
-
-/// What somebody who waits for a first call is to us. Ordered: who comes first, goes first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Standing {
-    /// A vehicle that was known before it called for help.
-    Known,
-    /// A vehicle that nobody has heard of before.
-    Stranger,
-}
 
 /// Why a call is due that is not the first. Ordered by what goes first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -8,9 +8,9 @@ use vagn_wire::Kind;
 use crate::fix::{Fix, extend, newer};
 use crate::id::IncidentId;
 use crate::intake::alarm::Alarm;
-use crate::notify::queue::Standing;
 use crate::record::attempt::{Attempt, Message};
 use crate::record::delivery::{Delivery, Told};
+use crate::record::standing::Standing;
 
 /// Latest attempts that an incident carries with it; the ledger in the store has more.
 const ATTEMPTS_KEPT: usize = 4;
@@ -91,12 +91,8 @@ pub struct Incident {
     /// Where it was of late, oldest first.
     #[serde(default)]
     pub track: Vec<Fix>,
-    /// The vehicle was known before it called for help, or nobody can tell.
-    #[serde(default = "yes")]
-    pub familiar: bool,
-    /// That it was known is for sure.
-    #[serde(default = "yes")]
-    pub proven: bool,
+    /// What was known of the vehicle before.
+    pub standing: Standing,
     /// How far it has come.
     #[serde(deserialize_with = "known_state")]
     pub state: State,
@@ -146,8 +142,7 @@ impl Incident {
             reports: first.reports,
             place: first.place,
             track: first.place.into_iter().collect(),
-            familiar: true,
-            proven: true,
+            standing: Standing::Known,
             state: State::Open,
             quiet_ms: None,
             accepted_ms: None,
@@ -262,11 +257,6 @@ impl Incident {
         self.resolved = Some(decision);
     }
 
-    /// What its vehicle is to who decides on an order.
-    pub fn standing(&self) -> Standing {
-        if self.familiar { Standing::Known } else { Standing::Stranger }
-    }
-
     /// Whether it is over.
     pub fn is_resolved(&self) -> bool {
         self.resolved.is_some()
@@ -297,10 +287,6 @@ impl Incident {
 
 /// The name of the target that is set in one line; the only one that there was before there were several.
 pub const PRIMARY: &str = "primary";
-
-fn yes() -> bool {
-    true
-}
 
 /// A kind as its word on the wire.
 mod kind_word {
@@ -431,7 +417,7 @@ mod tests {
     #[test]
     fn reads_what_was_written_before_there_were_persons_and_several_targets() {
         let record = br#"{"id":"01900000-0000-7000-8000-000000000001","vehicle_id":"bus 7","test":false,"kind":null,
-            "vehicle_incident":null,"raised_ms":1,"opened_ms":1,"updated_ms":1,"reports":1,"place":null,"state":"notified",
+            "vehicle_incident":null,"raised_ms":1,"opened_ms":1,"updated_ms":1,"reports":1,"place":null,"standing":"known","state":"notified",
             "accepted_ms":4,"ended_ms":9,"called_unrecorded":false,"attempts":1,
             "latest_attempts":[{"number":1,"at_ms":1,"took_ms":3,"outcome":"refused","status":503}]}"#;
         let incident = Incident::read(record).unwrap();

@@ -4,4 +4,5 @@ pub mod attempt;
 pub mod delivery;
 pub mod incident;
 pub mod shelf;
+pub mod standing;
 pub mod store;

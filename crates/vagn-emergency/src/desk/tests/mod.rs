@@ -184,7 +184,10 @@ fn who_cannot_be_looked_up_is_served_like_a_known_vehicle_but_takes_no_room_from
     let mut desk = desk();
     let names: Vec<_> = (0..30).map(|number| format!("vehicle {number}")).collect();
     let admitted = admit(&mut desk, names.iter().map(|name| call(name, 0)).collect());
-    assert_eq!((admitted.opened.len(), desk.get(admitted.opened[0]).unwrap().familiar), (10, true));
+    assert_eq!(
+        (admitted.opened.len(), desk.get(admitted.opened[0]).unwrap().standing),
+        (10, Standing::Undecided)
+    );
 }
 
 #[test]
