@@ -9,10 +9,11 @@ use std::time::Duration;
 use tracing::{debug, info};
 use vagn_otp::{Actor, Context, Failure, Handle};
 
-use crate::desk::{Draft, Merged, Refusal, Request, RequestKind};
+use crate::desk::{Merged, Refusal, Request, RequestKind};
 use crate::handle::RequestOutcome;
 use crate::id::IncidentId;
 use crate::lane::Lane;
+use crate::record::draft::Draft;
 use crate::search::{Unreadable, look_up, record};
 use vagn_flow::rfc3339::rfc3339;
 

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use super::{Draft, Moment};
+use super::Moment;
 use crate::intake::alarm::{Alarm, PENDING_ACKS_MAX, PendingAck};
 use crate::record::attempt::Attempt;
+use crate::record::draft::Draft;
 use crate::record::incident::Incident;
 use crate::trail::{Event, EventKind};
 

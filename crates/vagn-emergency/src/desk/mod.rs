@@ -23,6 +23,7 @@ use crate::id::{IdMaker, IncidentId};
 use crate::intake::alarm::Alarm;
 use crate::notify::queue::NoticeQueue;
 use crate::record::attempt::Attempt;
+use crate::record::draft::Draft;
 use crate::record::incident::{Incident, MACHINE};
 use crate::record::standing::Standing;
 use crate::rules::Rules;
@@ -87,21 +88,6 @@ pub struct Announcement {
     pub incident: Incident,
     /// What happened to it.
     pub action: EventKind,
-}
-
-/// An incident to be written, as it was at `version`, with what goes onto its trail and ledger.
-#[derive(Debug, Clone)]
-pub struct Draft {
-    /// What to write.
-    pub incident: Incident,
-    /// Grows with every change.
-    pub version: u64,
-    /// What has happened to it.
-    pub notes: Vec<Event>,
-    /// Number of the last of these.
-    pub noted: u64,
-    /// Attempts that have ended.
-    pub ledger: Vec<Attempt>,
 }
 
 /// How things stand.

@@ -2,6 +2,7 @@
 
 pub mod attempt;
 pub mod delivery;
+pub mod draft;
 pub mod incident;
 pub mod shelf;
 pub mod standing;

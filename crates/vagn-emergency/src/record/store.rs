@@ -19,11 +19,11 @@ use redb::{
 };
 use tracing::error;
 
-use crate::desk::Draft;
 use crate::disk::reserve::ReservedFile;
 use crate::disk::watched::Watched;
 use crate::id::IncidentId;
 use crate::record::attempt::Attempt;
+use crate::record::draft::Draft;
 use crate::record::incident::Incident;
 use crate::trail::{self, Ends, Entry, Event, Head};
 
