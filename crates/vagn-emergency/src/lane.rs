@@ -10,12 +10,13 @@ use tokio::sync::Notify;
 use tracing::info;
 use vagn_otp::Recipient;
 
-use crate::desk::{Admitted, Call, Desk, Ended, Known, Moment, Refusal, Request};
+use crate::desk::{Admitted, Desk, Known, Moment, Refusal, Request};
 use crate::id::IncidentId;
 use crate::incidents::Round;
 use crate::intake::inbox::Inbox;
 use crate::intake::known::{KnownVehicles, NotYet};
 use crate::metrics::{AttemptLabel, EmergencyMetrics, OutcomeLabel};
+use crate::notify::notice::{EndedNotice, Notice};
 use crate::record::shelf::Shelf;
 use crate::record::store::StoreError;
 use crate::rules::Rules;
@@ -210,7 +211,7 @@ impl Lane {
     }
 
     /// The next call to make, with its first attempt counted as beginning now.
-    pub(crate) fn next_call(&self) -> Option<Call> {
+    pub(crate) fn next_call(&self) -> Option<Notice> {
         let now = self.moment();
         let call = self.desk.lock().next_call(now)?;
         if let Some(arrived) = call.arrived.filter(|_| !call.incident.test) {
@@ -221,7 +222,7 @@ impl Lane {
     }
 
     /// Notes what came of a call.
-    pub(crate) fn attempted(&self, ended: Ended) {
+    pub(crate) fn attempted(&self, ended: EndedNotice) {
         let (id, outcome, number) = (ended.id, ended.attempt.outcome.word(), ended.attempt.number);
         let label = AttemptLabel { target: ended.attempt.target.to_string(), outcome };
         self.metrics.emergency_attempts.get_or_create(&label).inc();

@@ -13,9 +13,9 @@ use tokio::time::{Instant, sleep};
 use tracing::{info, warn};
 use vagn_otp::{Failure, TaskContext};
 
-use crate::desk::{Call, Ended};
 use crate::lane::Lane;
 use crate::notify::client::{self, NoClient};
+use crate::notify::notice::{EndedNotice, Notice};
 use crate::notify::target::{Target, Targets};
 use crate::record::attempt::Outcome;
 
@@ -65,8 +65,8 @@ impl Notifier {
         Self { lane, lines }
     }
 
-    async fn make(&self, call: Call) -> Ended {
-        let line = &self.lines[call.line];
+    async fn make(&self, call: Notice) -> EndedNotice {
+        let line = &self.lines[call.target_index.0];
         let clock = &*self.lane.clock;
         let outcome = match line.client() {
             // The desk keeps them apart. Should it ever not, nobody is sent out for a trial.
@@ -76,15 +76,15 @@ impl Notifier {
             Err(err) => err.to_string(),
             Ok(client) => {
                 let attempt = client::attempt(client, &line.target, &call, self.lane.head(), clock).await;
-                return Ended { id: call.incident.id, line: call.line, told: call.told, attempt };
+                return call.end(attempt);
             }
         };
         let failed = Outcome::Failed { reason: outcome };
         let attempt = client::ended(&call, clock.now_ms(), Duration::ZERO, failed);
-        Ended { id: call.incident.id, line: call.line, told: call.told, attempt }
+        call.end(attempt)
     }
 
-    fn note(&self, ended: Ended) {
+    fn note(&self, ended: EndedNotice) {
         let urgent = ended.attempt.outcome.accepted() || ended.attempt.outcome.dead().is_some();
         self.lane.attempted(ended);
         if urgent {
@@ -118,8 +118,8 @@ pub async fn run(callers: Arc<Notifier>, ctx: TaskContext) -> Result<(), Failure
         }
         tokio::select! {
             Some(ended) = under_way.next() => {
-                let (outcome, target) = (&ended.attempt.outcome, &callers.lines[ended.line].target);
-                let news = moods[ended.line].hear(outcome.accepted(), lane.clock.monotonic());
+                let (outcome, target) = (&ended.attempt.outcome, &callers.lines[ended.target_index.0].target);
+                let news = moods[ended.target_index.0].hear(outcome.accepted(), lane.clock.monotonic());
                 news.iter().for_each(|news| say(news, outcome, target));
                 callers.note(ended);
             }

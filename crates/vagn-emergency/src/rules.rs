@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::notify::breaker::Patience;
 use crate::notify::schedule::Schedule;
-use crate::notify::target::Targets;
+use crate::notify::target::{TargetIndex, Targets, Turn};
 use crate::record::incident::Incident;
 
 /// Limits and times of the lane.
@@ -35,17 +35,6 @@ pub struct Rules {
     pub chain: Vec<Turn>,
     /// Whom to call about trials.
     pub drill: Option<Turn>,
-}
-
-/// A target, as far as deciding goes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Turn {
-    /// Its name.
-    pub target: Box<str>,
-    /// Most calls to it under way at a time.
-    pub lines: usize,
-    /// How long it is its turn.
-    pub lasts: Duration,
 }
 
 impl Rules {
@@ -85,8 +74,13 @@ impl Rules {
         self.chain.iter().chain(&self.drill)
     }
 
-    /// Where the turns of [`Rules::turns`] begin among all.
-    pub fn first(&self, test: bool) -> usize {
-        if test { self.chain.len() } else { 0 }
+    /// Returns the index of the target at this position of [`Rules::turns`].
+    pub fn target_index(&self, test: bool, position: usize) -> TargetIndex {
+        TargetIndex(if test { self.chain.len() } else { 0 } + position)
+    }
+
+    /// Returns the name of a target.
+    pub fn target_name(&self, target: TargetIndex) -> Option<&Box<str>> {
+        self.all().nth(target.0).map(|turn| &turn.target)
     }
 }

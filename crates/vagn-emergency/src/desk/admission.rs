@@ -9,6 +9,7 @@ use crate::id::IncidentId;
 use crate::intake::alarm::{Alarm, PendingAck};
 use crate::intake::known::KnownVehicle;
 use crate::notify::queue::Again;
+use crate::notify::target::TargetIndex;
 use crate::record::incident::{Escalation, Incident};
 use crate::record::standing::Standing;
 use crate::trail::EventKind;
@@ -217,10 +218,10 @@ impl Desk {
 
     /// The first turn begins.
     fn begin(&mut self, id: IncidentId, now: Moment) {
-        let Some((line, standing)) = self.engage_first(id, now) else { return };
+        let Some((target, standing)) = self.engage_first(id, now) else { return };
         let patience = if self.store_up { self.rules.record_within } else { Duration::ZERO };
         // What had to wait until the store was read has not had its time to be recorded yet.
-        self.lines[line].hold(id, standing, now.at.max(self.restored) + patience);
+        self.queues[target.0].hold(id, standing, now.at.max(self.restored) + patience);
     }
 
     /// Goes on with an incident of an earlier run: calls what is owed at once, and lets the turn end when it should have.
@@ -236,8 +237,8 @@ impl Desk {
         let begun = |target: &str| incident.deliveries.iter().any(|one| *one.target == *target);
         let mut turns = self.rules.turns(incident.test).iter();
         if !incident.is_resolved() && !turns.any(|turn| begun(&turn.target)) {
-            if let Some((line, standing)) = self.engage_first(id, now) {
-                self.lines[line].again(id, Again::Owed(standing), now.at);
+            if let Some((target, standing)) = self.engage_first(id, now) {
+                self.queues[target.0].again(id, Again::Owed(standing), now.at);
             }
             return false;
         }
@@ -246,7 +247,7 @@ impl Desk {
     }
 
     /// Makes it the first target's turn.
-    fn engage_first(&mut self, id: IncidentId, now: Moment) -> Option<(usize, Standing)> {
+    fn engage_first(&mut self, id: IncidentId, now: Moment) -> Option<(TargetIndex, Standing)> {
         let incident = &self.live[&id].incident;
         let (test, standing) = (incident.test, incident.standing.in_queue());
         let turn = self.rules.turns(test).first()?.clone();
@@ -256,7 +257,7 @@ impl Desk {
         live.incident.delivery(&turn.target, now.ms);
         live.incident.escalation = Escalation { level: 0, next_ms };
         self.end_turn_at(id, clocked.then(|| now.at.saturating_add(turn.lasts)));
-        Some((self.rules.first(test), standing))
+        Some((self.rules.target_index(test, 0), standing))
     }
 
     fn join(&mut self, id: IncidentId, mut call: Alarm) {

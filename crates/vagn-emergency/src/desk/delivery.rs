@@ -4,73 +4,41 @@ use std::time::Duration;
 
 use super::{Desk, Moment};
 use crate::id::IncidentId;
+use crate::notify::notice::{EndedNotice, Notice};
 use crate::notify::queue::{Again, NoticeQueue};
+use crate::notify::target::TargetIndex;
 use crate::record::attempt::{Attempt, Message, MessageKey, Outcome};
 use crate::record::delivery::Told;
-use crate::record::incident::{Escalation, Incident};
+use crate::record::incident::Escalation;
 use crate::trail::EventKind;
 
 /// Turns that end at a time: some milliseconds.
 const TURNS_AT_ONCE: usize = 256;
 
-/// A call to be made now.
-#[derive(Debug, Clone)]
-pub struct Call {
-    /// About what.
-    pub incident: Incident,
-    /// Whom to call, in the order of the rules.
-    pub line: usize,
-    /// What that target is called.
-    pub target: Box<str>,
-    /// What to say.
-    pub message: Message,
-    /// What the target knows that message by.
-    pub key: MessageKey,
-    /// What it learns from it.
-    pub told: Told,
-    /// Which attempt it is, from 1.
-    pub number: u32,
-    /// When the report arrived, if nobody has called about it before.
-    pub arrived: Option<Duration>,
-}
-
-/// What came of a call.
-#[derive(Debug)]
-pub struct Ended {
-    /// About what it was.
-    pub id: IncidentId,
-    /// Whom it was to reach, in the order of the rules.
-    pub line: usize,
-    /// What the target was to learn from it.
-    pub told: Told,
-    /// What came of it.
-    pub attempt: Attempt,
-}
-
 impl Desk {
-    /// The next call to make at `now`, if one is due and a line is free.
-    pub fn next_call(&mut self, now: Moment) -> Option<Call> {
+    /// The next call to make at `now`, if one is due and a slot is free.
+    pub fn next_call(&mut self, now: Moment) -> Option<Notice> {
         self.end_turns(now);
-        (0..self.lines.len()).find_map(|line| self.next_on(line, now))
+        (0..self.queues.len()).find_map(|index| self.next_for(TargetIndex(index), now))
     }
 
-    fn next_on(&mut self, line: usize, now: Moment) -> Option<Call> {
+    fn next_for(&mut self, target: TargetIndex, now: Moment) -> Option<Notice> {
         loop {
-            let id = self.lines[line].next(now.at)?;
-            match self.compose(id, line, now) {
+            let id = self.queues[target.0].next(now.at)?;
+            match self.compose(id, target, now) {
                 Some(call) => return Some(call),
-                None => self.lines[line].done(id),
+                None => self.queues[target.0].done(id),
             }
         }
     }
 
     /// What to say to a target about an incident now; `None`: nothing any more.
-    fn compose(&mut self, id: IncidentId, line: usize, now: Moment) -> Option<Call> {
-        let turn = self.rules.all().nth(line)?.target.clone();
+    fn compose(&mut self, id: IncidentId, target: TargetIndex, now: Moment) -> Option<Notice> {
+        let name = self.rules.target_name(target)?.clone();
         let live = self.live.get_mut(&id)?;
         let told = live.incident.to_tell();
         let mut numbers = live.incident.follow_ups;
-        let delivery = live.incident.delivery(&turn, now.ms);
+        let delivery = live.incident.delivery(&name, now.ms);
         let message = delivery.owed(told)?;
         let number = delivery.number(message, told, &mut numbers);
         live.incident.follow_ups = numbers;
@@ -82,42 +50,51 @@ impl Desk {
         }
         let incident = self.live[&id].incident.clone();
         let key = MessageKey { incident: id, number };
-        Some(Call { incident, line, target: turn, message, key, told, number: number_of_attempt, arrived })
+        Some(Notice {
+            incident,
+            target_index: target,
+            target: name,
+            message,
+            key,
+            told,
+            number: number_of_attempt,
+            arrived,
+        })
     }
 
     /// Notes what came of a call, and decides when there is to be another.
-    pub fn attempted(&mut self, ended: Ended, now: Moment) {
-        let Ended { id, line, told, mut attempt } = ended;
+    pub fn attempted(&mut self, ended: EndedNotice, now: Moment) {
+        let EndedNotice { id, target_index: target, told, mut attempt } = ended;
         let first = self.get(id).is_some_and(|incident| incident.accepted_ms.is_none());
         let dead = attempt.outcome.dead();
         if !attempt.outcome.accepted() && dead.is_none() {
-            attempt.next_ms = self.failed(id, line, &attempt.outcome, now);
+            attempt.next_ms = self.failed(id, target, &attempt.outcome, now);
         }
         if let Some(live) = self.change(id, |incident| incident.attempted(attempt.clone())) {
             live.enter(attempt.clone());
         }
         if attempt.outcome.accepted() {
-            self.accepted(id, line, told, &attempt, first, now);
+            self.accepted(id, target, told, &attempt, first, now);
         } else if let Some(status) = dead {
-            self.died(id, line, status, now);
+            self.died(id, target, status, now);
         }
     }
 
     fn accepted(
         &mut self,
         id: IncidentId,
-        line: usize,
+        target: TargetIndex,
         told: Told,
         attempt: &Attempt,
         first: bool,
         now: Moment,
     ) {
-        self.lines[line].answered(id);
+        self.queues[target.0].answered(id);
         let done = self.change(id, |incident| {
             incident.delivery(&attempt.target, now.ms).accepted(attempt.message, told, now.ms);
         });
         let Some(live) = done else { return };
-        *live.line(line) = super::live::Retries { failures: 0, told: Some(now.at) };
+        *live.retries(target) = super::live::Retries { failures: 0, told: Some(now.at) };
         self.urgent = true;
         if attempt.message == Message::Opened {
             let how = if first { "accepted" } else { "accepted as well" };
@@ -128,12 +105,12 @@ impl Desk {
     }
 
     /// A target that refuses for good has its turn no longer; the last of them keeps it until the clock says so.
-    fn died(&mut self, id: IncidentId, line: usize, status: u16, now: Moment) {
-        self.lines[line].answered(id);
-        let Some(turn) = self.rules.all().nth(line).map(|turn| turn.target.clone()) else { return };
+    fn died(&mut self, id: IncidentId, target: TargetIndex, status: u16, now: Moment) {
+        self.queues[target.0].answered(id);
+        let Some(name) = self.rules.target_name(target).cloned() else { return };
         let mut deaths = 0;
         let done = self.change(id, |incident| {
-            let delivery = incident.delivery(&turn, now.ms);
+            let delivery = incident.delivery(&name, now.ms);
             delivery.died(status);
             deaths = delivery.deaths;
         });
@@ -142,25 +119,25 @@ impl Desk {
         }
         if deaths.is_power_of_two() {
             let reason = format!("refused for good, status {status}; refusals: {deaths}");
-            self.note_by(&turn, id, now.ms, EventKind::DeadLetter, &reason);
+            self.note_by(&name, id, now.ms, EventKind::DeadLetter, &reason);
         }
         let incident = &self.live[&id].incident;
         let (turns, level) = (self.rules.turns(incident.test).len(), incident.escalation.level as usize);
-        let its_turn = self.rules.first(incident.test) + level % turns.max(1) == line;
+        let its_turn = self.rules.target_index(incident.test, level % turns.max(1)) == target;
         if its_turn && (level + 1) % turns.max(1) != 0 && incident.is_unacknowledged() {
             self.pass_on(id, now, "at once");
         }
     }
 
-    fn failed(&mut self, id: IncidentId, line: usize, outcome: &Outcome, now: Moment) -> Option<i64> {
+    fn failed(&mut self, id: IncidentId, target: TargetIndex, outcome: &Outcome, now: Moment) -> Option<i64> {
         let failures = self.live.get_mut(&id).map_or(1, |live| {
-            let line = live.line(line);
-            line.failures = line.failures.saturating_add(1);
-            line.failures
+            let retries = live.retries(target);
+            retries.failures = retries.failures.saturating_add(1);
+            retries.failures
         });
         let wished = outcome.retry_after().unwrap_or_default().min(self.rules.retry_after_max);
         let wait = self.rules.schedule.wait(failures, &mut self.rng).max(wished);
-        self.lines[line].failed(id, now.at, now.at + wait, !wished.is_zero());
+        self.queues[target.0].failed(id, now.at, now.at + wait, !wished.is_zero());
         self.live.contains_key(&id).then(|| now.ms.saturating_add_unsigned(wait.as_millis() as u64))
     }
 
@@ -168,18 +145,18 @@ impl Desk {
     pub(super) fn spread(&mut self, id: IncidentId, now: Duration) {
         let Some(live) = self.live.get_mut(&id).filter(|live| !live.incident.is_resolved()) else { return };
         let (told, standing) = (live.incident.to_tell(), live.incident.standing.in_queue());
-        let first = self.rules.first(live.incident.test);
-        for (at, turn) in self.rules.turns(live.incident.test).iter().enumerate() {
-            let line = first + at;
+        let drill = live.incident.test;
+        for (at, turn) in self.rules.turns(drill).iter().enumerate() {
+            let target = self.rules.target_index(drill, at);
             let known = live.incident.deliveries.iter().find(|one| one.target == turn.target);
             match known.and_then(|one| one.owed(told)) {
-                _ if self.lines[line].has(id) => {}
+                _ if self.queues[target.0].has(id) => {}
                 Some(Message::Updated) => {
-                    let told_at = live.line(line).told;
+                    let told_at = live.retries(target).told;
                     let due = told_at.map_or(now, |told| now.max(told + self.rules.news_every));
-                    self.lines[line].again(id, Again::News, due);
+                    self.queues[target.0].again(id, Again::News, due);
                 }
-                Some(_) => self.lines[line].again(id, Again::Owed(standing), now),
+                Some(_) => self.queues[target.0].again(id, Again::Owed(standing), now),
                 None => {}
             }
         }
@@ -224,7 +201,8 @@ impl Desk {
         let turns = self.rules.turns(test);
         let level = live.incident.escalation.level.saturating_add(1);
         let Some(turn) = turns.get(level as usize % turns.len().max(1)).cloned() else { return };
-        let (rounds, line) = (turns.len() as u32 * 2, self.rules.first(test) + level as usize % turns.len());
+        let rounds = turns.len() as u32 * 2;
+        let target = self.rules.target_index(test, level as usize % turns.len());
         let next_ms = Some(now.ms.saturating_add_unsigned(turn.lasts.as_millis() as u64));
         let began = live.incident.deliveries.iter().any(|one| one.target == turn.target);
         let mut owed = false;
@@ -234,8 +212,8 @@ impl Desk {
             owed = began && delivery.engage_again();
         });
         match (began, owed) {
-            (false, _) => self.lines[line].begin(id, standing),
-            (true, true) => self.lines[line].again(id, Again::Owed(standing), now.at),
+            (false, _) => self.queues[target.0].begin(id, standing),
+            (true, true) => self.queues[target.0].again(id, Again::Owed(standing), now.at),
             (true, false) => {}
         }
         self.end_turn_at(id, Some(now.at.saturating_add(turn.lasts)));
@@ -248,33 +226,33 @@ impl Desk {
 
     /// Whoever made the calls is gone: what was under way is tried again, under the same key.
     pub fn hung_up(&mut self) {
-        self.lines.iter_mut().for_each(NoticeQueue::hung_up);
+        self.queues.iter_mut().for_each(NoticeQueue::hung_up);
     }
 
     /// Whether an incident waits for its first call and may be called.
     pub fn has_fresh(&self) -> bool {
-        self.lines.iter().any(NoticeQueue::has_fresh)
+        self.queues.iter().any(NoticeQueue::has_fresh)
     }
 
     /// When there may be a call to make although nothing else happens, on the monotonic clock.
     pub fn wake_at(&self) -> Option<Duration> {
         let turns = self.turn_ends.first().map(|(at, _)| *at);
-        self.lines.iter().filter_map(NoticeQueue::wake_at).chain(turns).min()
+        self.queues.iter().filter_map(NoticeQueue::wake_at).chain(turns).min()
     }
 
-    /// Whether the incident is being called about right now, by the target's place in the rules.
-    pub fn is_calling(&self, id: IncidentId, line: usize) -> bool {
-        self.lines.get(line).is_some_and(|calls| calls.is_under_way(id))
+    /// Whether the incident is being called about right now, by the target's index.
+    pub fn is_calling(&self, id: IncidentId, target: TargetIndex) -> bool {
+        self.queues.get(target.0).is_some_and(|calls| calls.is_under_way(id))
     }
 
     /// When a target is called next about the incident, on the monotonic clock. A past time means now.
-    pub fn next_call_at(&self, id: IncidentId, line: usize) -> Option<Duration> {
-        self.lines.get(line)?.due_at(id)
+    pub fn next_call_at(&self, id: IncidentId, target: TargetIndex) -> Option<Duration> {
+        self.queues.get(target.0)?.due_at(id)
     }
 
     /// Whether each target is called as calls come, and not only probed.
     pub fn targets_up(&self) -> Vec<bool> {
-        self.lines.iter().map(NoticeQueue::is_up).collect()
+        self.queues.iter().map(NoticeQueue::is_up).collect()
     }
 
     /// Real incidents that a target has refused for good.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::Moment;
 use crate::intake::alarm::{Alarm, PENDING_ACKS_MAX, PendingAck};
+use crate::notify::target::TargetIndex;
 use crate::record::attempt::Attempt;
 use crate::record::draft::Draft;
 use crate::record::incident::Incident;
@@ -32,7 +33,7 @@ pub(super) struct Live {
     /// Attempts that have begun.
     pub(super) begun: u32,
     /// By target, in the order of the rules.
-    pub(super) lines: Vec<Retries>,
+    retries: Vec<Retries>,
     /// Changes that are not in the trail yet, by number.
     notes: Vec<(u64, Event)>,
     noted: u64,
@@ -75,7 +76,7 @@ impl Live {
             last_report,
             quiet_before: Duration::ZERO,
             turn_ends: None,
-            lines: Vec::new(),
+            retries: Vec::new(),
             notes: Vec::new(),
             noted: 0,
             ledger: Vec::new(),
@@ -105,11 +106,11 @@ impl Live {
         if self.acks.len() < PENDING_ACKS_MAX { self.acks.push((self.version, ack)) } else { ack.refuse() }
     }
 
-    pub(super) fn line(&mut self, line: usize) -> &mut Retries {
-        if self.lines.len() <= line {
-            self.lines.resize(line + 1, Retries::default());
+    pub(super) fn retries(&mut self, target: TargetIndex) -> &mut Retries {
+        if self.retries.len() <= target.0 {
+            self.retries.resize(target.0 + 1, Retries::default());
         }
-        &mut self.lines[line]
+        &mut self.retries[target.0]
     }
 
     /// Puts somebody's change on the trail.

@@ -29,7 +29,6 @@ use crate::record::standing::Standing;
 use crate::rules::Rules;
 use crate::trail::{Event, EventKind};
 pub use admission::{Admitted, Known, Merged};
-pub use delivery::{Call, Ended};
 use live::Live;
 pub use persons::{Refusal, Request, RequestKind};
 use roster::Roster;
@@ -73,7 +72,7 @@ pub struct Desk {
     /// When the store was read, on the monotonic clock.
     restored: Duration,
     /// What each target is owed, in the order of the rules.
-    lines: Vec<NoticeQueue>,
+    queues: Vec<NoticeQueue>,
     /// When a turn ends, and whose incident's.
     turn_ends: BTreeSet<(Duration, IncidentId)>,
     happened: Vec<Announcement>,
@@ -114,7 +113,7 @@ pub struct Overview {
 impl Desk {
     /// An empty desk. `seed` decides the jitter between attempts.
     pub fn new(rules: Rules, seed: u64) -> Self {
-        let lines = rules.all().map(|turn| NoticeQueue::new(turn.lines, rules.patience)).collect();
+        let queues = rules.all().map(|turn| NoticeQueue::new(turn.slots, rules.patience)).collect();
         Self {
             rules,
             ids: IdMaker::default(),
@@ -134,7 +133,7 @@ impl Desk {
             urgent: false,
             store_up: true,
             restored: Duration::ZERO,
-            lines,
+            queues,
             turn_ends: BTreeSet::new(),
             happened: Vec::new(),
             stirred: BTreeSet::new(),
@@ -155,7 +154,7 @@ impl Desk {
         self.end_turn_at(id, None);
         let live = self.live.remove(&id)?;
         self.roster.leave(&live.incident);
-        self.lines.iter_mut().for_each(|calls| calls.done(id));
+        self.queues.iter_mut().for_each(|calls| calls.done(id));
         self.new.remove(&(live.incident.standing.in_queue(), id));
         let waits = [&mut self.unaccepted, &mut self.unacknowledged, &mut self.dead, &mut self.awaited];
         for ids in waits.into_iter().chain([&mut self.changed, &mut self.unplaced, &mut self.stirred]) {
@@ -271,8 +270,8 @@ impl Desk {
             self.awaited.remove(&id);
         }
         // What is under way must still find its incident.
-        let over = live.incident.is_resolved() && !self.lines.iter().any(|calls| calls.is_under_way(id));
-        self.lines.iter_mut().for_each(|calls| calls.recorded(id));
+        let over = live.incident.is_resolved() && !self.queues.iter().any(|calls| calls.is_under_way(id));
+        self.queues.iter_mut().for_each(|calls| calls.recorded(id));
         self.new.remove(&(draft.incident.standing.in_queue(), id));
         match (done, over) {
             (false, _) => drop(self.changed.insert(id)),
@@ -289,7 +288,7 @@ impl Desk {
     pub fn store_down(&mut self) {
         self.store_up = false;
         self.urgent = false;
-        self.lines.iter_mut().for_each(NoticeQueue::release);
+        self.queues.iter_mut().for_each(NoticeQueue::release);
     }
 
     /// The incident, if it is still at the desk.

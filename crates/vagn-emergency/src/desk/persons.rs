@@ -85,7 +85,7 @@ impl Desk {
             self.roster.leave(&over);
         }
         self.end_turn_at(id, None);
-        self.lines.iter_mut().for_each(|calls| calls.cancel(id));
+        self.queues.iter_mut().for_each(|calls| calls.cancel(id));
         EventKind::Resolved
     }
 
@@ -93,13 +93,12 @@ impl Desk {
     fn replay(&mut self, id: IncidentId, now: Moment) -> usize {
         let Some(live) = self.live.get_mut(&id) else { return 0 };
         let (test, standing) = (live.incident.test, live.incident.standing.in_queue());
-        let first = self.rules.first(test);
         let mut replayed = 0;
         for (at, turn) in self.rules.turns(test).iter().enumerate() {
             let dead = live.incident.deliveries.iter_mut().find(|one| one.target == turn.target);
             if let Some(dead) = dead.filter(|one| one.dead.is_some()) {
                 dead.engage_again();
-                self.lines[first + at].again(id, Again::Owed(standing), now.at);
+                self.queues[self.rules.target_index(test, at).0].again(id, Again::Owed(standing), now.at);
                 replayed += 1;
             }
         }

@@ -7,7 +7,7 @@ use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
 use reqwest::{Client, Response, redirect};
 use tokio::time::timeout;
 
-use crate::desk::Call;
+use crate::notify::notice::Notice;
 use crate::notify::payload::Payload;
 use crate::notify::target::Target;
 use crate::record::attempt::{Attempt, Outcome};
@@ -66,7 +66,7 @@ pub struct NoClient(String);
 pub async fn attempt(
     client: &Client,
     target: &Target,
-    call: &Call,
+    call: &Notice,
     head: Option<Head>,
     clock: &dyn Clock,
 ) -> Attempt {
@@ -84,7 +84,7 @@ pub async fn attempt(
 }
 
 /// The attempt that `call` was.
-pub fn ended(call: &Call, at_ms: i64, took: Duration, outcome: Outcome) -> Attempt {
+pub fn ended(call: &Notice, at_ms: i64, took: Duration, outcome: Outcome) -> Attempt {
     Attempt {
         number: call.number,
         target: call.target.clone(),

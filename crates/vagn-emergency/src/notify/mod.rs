@@ -2,6 +2,7 @@
 
 pub mod breaker;
 pub mod client;
+pub mod notice;
 pub mod payload;
 pub mod queue;
 pub mod schedule;

@@ -2,10 +2,10 @@
 
 use serde::Serialize;
 
-use crate::desk::Call;
+use crate::fix::Fix;
 use crate::id::IncidentId;
+use crate::notify::notice::Notice;
 use crate::record::incident::State;
-use crate::show::view::TrackView;
 use crate::trail::Head;
 use vagn_flow::rfc3339::rfc3339;
 
@@ -24,7 +24,7 @@ pub struct Payload<'a> {
     lon: Option<f64>,
     position_time: Option<String>,
     position_trusted: bool,
-    recent_positions: Vec<TrackView>,
+    recent_positions: Vec<RecentPosition>,
     received_at: String,
     kind: Option<&'static str>,
     reports: u64,
@@ -37,9 +37,23 @@ pub struct Payload<'a> {
     trail_head: Option<String>,
 }
 
+/// A position on the vehicle's track.
+#[derive(Debug, Serialize)]
+struct RecentPosition {
+    lat: f64,
+    lon: f64,
+    time: String,
+}
+
+impl From<&Fix> for RecentPosition {
+    fn from(fix: &Fix) -> Self {
+        Self { lat: fix.lat, lon: fix.lon, time: rfc3339(fix.time_ms) }
+    }
+}
+
 impl<'a> Payload<'a> {
     /// What `call` says when it is made at `now_ms` since 1970, while the trail goes as far as `head`.
-    pub fn new(call: &'a Call, now_ms: i64, head: Option<Head>) -> Self {
+    pub fn new(call: &'a Notice, now_ms: i64, head: Option<Head>) -> Self {
         let incident = &call.incident;
         let place = incident.place;
         let age_s = now_ms.saturating_sub(incident.raised_ms).max(0) as f64 / 1000.0;
@@ -77,18 +91,19 @@ impl<'a> Payload<'a> {
 mod tests {
     use super::*;
     use crate::intake::alarm::Alarm;
+    use crate::notify::target::TargetIndex;
     use crate::record::attempt::{Message, MessageKey};
     use crate::record::incident::Incident;
 
     const NOW_MS: i64 = 1_700_000_000_000;
 
-    fn call() -> Call {
+    fn call() -> Notice {
         let id = IncidentId::from_u128(0x0190_0000_0000_7000_8000_0000_0000_0001);
         let incident = Incident::open(id, &Alarm::example("bus 7"));
-        Call {
+        Notice {
             told: incident.to_tell(),
             incident,
-            line: 0,
+            target_index: TargetIndex(0),
             target: "primary".into(),
             message: Message::Opened,
             key: MessageKey { incident: id, number: 0 },

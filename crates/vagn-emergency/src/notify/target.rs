@@ -9,7 +9,6 @@ use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 
 use crate::notify::signature::{BadSecret, Secret};
 use crate::record::attempt::MessageKey;
-use crate::rules::Turn;
 
 /// Whom to call.
 #[derive(Debug, Clone, Default)]
@@ -36,10 +35,25 @@ pub struct Target {
     /// Longest wait for the answer to one attempt.
     pub timeout: Duration,
     /// Most attempts under way at a time.
-    pub lines: usize,
+    pub slots: usize,
     /// How long it is its turn before the next target is called, while no person acknowledges.
     pub escalate_after: Duration,
 }
+
+/// Turn of a target: what the desk has to know of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Turn {
+    /// Name of the target.
+    pub target: Box<str>,
+    /// Most notices to it under way at a time.
+    pub slots: usize,
+    /// Time until the turn passes on.
+    pub lasts: Duration,
+}
+
+/// Position of a target in the rules: the chain first, then the target for drills.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct TargetIndex(pub usize);
 
 /// The target cannot be called.
 #[derive(Debug, thiserror::Error)]
@@ -62,7 +76,7 @@ impl Target {
         url: &str,
         secret: &str,
         timeout: Duration,
-        lines: usize,
+        slots: usize,
         escalate_after: Duration,
     ) -> Result<Self, BadTarget> {
         let url = Url::parse(url).map_err(|err| BadTarget::Url(err.to_string()))?;
@@ -70,7 +84,7 @@ impl Target {
             return Err(BadTarget::Url(format!("its scheme is {}", url.scheme())));
         }
         let secret = if secret.is_empty() { None } else { Some(secret.parse()?) };
-        Ok(Self { name: name.into(), url, secret, timeout, lines, escalate_after })
+        Ok(Self { name: name.into(), url, secret, timeout, slots, escalate_after })
     }
 
     /// What it is called in settings, records and metrics.
@@ -91,7 +105,7 @@ impl Target {
 
     /// What the desk has to know of it.
     pub fn turn(&self) -> Turn {
-        Turn { target: self.name.clone(), lines: self.lines, lasts: self.escalate_after }
+        Turn { target: self.name.clone(), slots: self.slots, lasts: self.escalate_after }
     }
 
     /// What goes along with `body`, sent at `now_ms` since 1970 as the message `key`.

@@ -369,18 +369,17 @@ impl IncidentView {
 
 /// How it stands with each target that it has been the turn of, in the order of the rules.
 fn targets(incident: &Incident, desk: &Desk, rules: &Rules, now: Moment) -> Vec<TargetView> {
-    let first = rules.first(incident.test);
     let turns = rules.turns(incident.test).iter().enumerate();
     let view = |(at, delivery): (usize, &Delivery)| TargetView {
         name: delivery.target.clone(),
         status: match delivery {
-            _ if desk.is_calling(incident.id, first + at) => CallStatus::Calling,
+            _ if desk.is_calling(incident.id, rules.target_index(incident.test, at)) => CallStatus::Calling,
             Delivery { dead: Some(_), .. } => CallStatus::DeadLetter,
             Delivery { accepted_ms: Some(_), .. } => CallStatus::Accepted,
             Delivery { .. } => CallStatus::Pending,
         },
         accepted_at: delivery.accepted_ms.map(rfc3339),
-        next_at: desk.next_call_at(incident.id, first + at).map(|due| {
+        next_at: desk.next_call_at(incident.id, rules.target_index(incident.test, at)).map(|due| {
             let wait = due.saturating_sub(now.at);
             rfc3339(now.ms.saturating_add_unsigned(wait.as_millis() as u64))
         }),

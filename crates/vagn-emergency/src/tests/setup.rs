@@ -14,18 +14,20 @@ use vagn_otp::testkit::{Alone, until};
 use vagn_otp::{ChildSpec, Fault, Processes, Root, Strategy, Subscriber, Supervisor, Topic};
 use vagn_wire::{Kind, Position, Reject, Report, VehicleId};
 
-use crate::desk::{Call, Desk, Ended, Request, RequestKind};
+use crate::desk::{Desk, Request, RequestKind};
 use crate::handle::RequestOutcome;
 use crate::id::IncidentId;
 use crate::intake::inbox::AlarmFilter;
 use crate::intake::known::{KnownVehicle, KnownVehicles, NotYet};
 use crate::lane::Lane;
 use crate::metrics::EmergencyMetrics;
+use crate::notify::notice::{EndedNotice, Notice};
+use crate::notify::target::Turn;
 use crate::record::attempt::Outcome;
 use crate::record::incident::PRIMARY;
 use crate::record::shelf::{Opener, Shelf};
 use crate::record::store::Store;
-use crate::rules::{Rules, Turn};
+use crate::rules::Rules;
 use crate::show::view::IncidentView;
 use crate::{EmergencyHandle, Filter, Parts, Target, Targets, build};
 use vagn_flow::batch::{Batch, BatchBuilder, Source};
@@ -351,7 +353,7 @@ pub(crate) fn test_lane_in(
 
 /// The turn of a target with four lines, for so many seconds.
 pub(crate) fn turn(target: &str, lasts_s: u64) -> Turn {
-    Turn { target: target.into(), lines: 4, lasts: Duration::from_secs(lasts_s) }
+    Turn { target: target.into(), slots: 4, lasts: Duration::from_secs(lasts_s) }
 }
 
 /// Leaves these reports in the inbox of `lane`.
@@ -366,10 +368,9 @@ pub(crate) fn offer(lane: &Lane, reports: &[Report<'_>]) {
     AlarmFilter(lane.inbox.clone()).offer(&batch);
 }
 
-/// What became of `call`.
-pub(crate) fn ended(call: &Call, outcome: Outcome) -> Ended {
-    let attempt = crate::notify::client::ended(call, 1_700_000_000_000, Duration::from_millis(1), outcome);
-    Ended { id: call.incident.id, line: call.line, told: call.told, attempt }
+/// Ends `notice` with this outcome.
+pub(crate) fn ended(notice: &Notice, outcome: Outcome) -> EndedNotice {
+    notice.end(crate::notify::client::ended(notice, 1_700_000_000_000, Duration::from_millis(1), outcome))
 }
 
 /// A fleet of which nobody is known.

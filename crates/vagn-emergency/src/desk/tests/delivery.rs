@@ -176,7 +176,7 @@ fn an_incident_at_the_desk_that_nobody_is_to_call_about_is_called_about_all_the_
     let mut desk = desk();
     let id = opened(&admit(&mut desk, vec![call("bus 7", 0)]));
     record(&mut desk);
-    desk.lines.iter_mut().for_each(|calls| calls.done(id)); // As after a crash in between.
+    desk.queues.iter_mut().for_each(|calls| calls.done(id)); // As after a crash in between.
     assert_eq!(calls(&mut desk, 1, 200), []);
     tidy(&mut desk, 2);
     assert_eq!(calls(&mut desk, 3, 200), [to("city", Message::Opened, 0)]);

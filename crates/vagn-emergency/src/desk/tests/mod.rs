@@ -12,6 +12,7 @@ use crate::Targets;
 use crate::fix::Fix;
 use crate::intake::alarm::PendingAck;
 use crate::intake::known::KnownVehicle;
+use crate::notify::notice::Notice;
 use crate::record::attempt::{Message, Outcome};
 use crate::record::incident::State;
 use crate::tests::setup::turn;
@@ -79,7 +80,7 @@ fn record(desk: &mut Desk) {
     desk.recorded(&drafts);
 }
 
-fn answer(desk: &mut Desk, call: &Call, status: u16, at_ms: i64) {
+fn answer(desk: &mut Desk, call: &Notice, status: u16, at_ms: i64) {
     let outcome = if status < 300 {
         Outcome::Accepted { status }
     } else {
