@@ -61,7 +61,7 @@ pub(super) fn run(bench: &Bench, section: &mut Section) -> anyhow::Result<()> {
     section.say(format!(
         "Over TCP every report that carries `Seq` is answered with its fate; over HTTPS the answer to a POST of \
          {POST_REPORTS} reports names the fate of each. `stored` means written to the log, and with `fsync = \"always\"` synced to disk, \
-         before the answer. The fleet is of {} vehicles. Encryption costs both sides; the sender shares its core among all \
+         before the answer. The fleet has {} vehicles. Encryption costs both sides; the sender shares its core among all \
          connections. The wait is from one answer to the next where a connection has one report, or one POST, on the way at a time.",
         bench.fleet_size()
     ));

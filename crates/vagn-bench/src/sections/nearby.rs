@@ -38,7 +38,7 @@ pub(super) fn run(bench: &Bench, section: &mut Section) -> anyhow::Result<()> {
     section.say(format!(
         "`GET /?lat=…&lon=…` over TLS: the ten nearest of {} vehicles, around {PLACES} places where vehicles are; connections \
          are kept alive. HTTP/1.1 by `wrk`, HTTP/2 by `h2load`. Both share their core with the sender of positions, so that *flat \
-         out* takes from the asking side as much as from the answering one, and a good part of a latency is the asking side's.",
+         out* slows the asking side as much as the answering side, and a large part of a latency belongs to the asking side.",
         bench.fleet_size()
     ));
     section.heads(&[

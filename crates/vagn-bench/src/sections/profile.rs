@@ -62,11 +62,11 @@ struct TaskResult {
 
 pub(super) fn run(bench: &Bench, section: &mut Section) -> anyhow::Result<()> {
     section.say(format!(
-        "What the processor does on the service's behalf, in a service that knows {} vehicles. The cost is its processor time by \
-         what it stored or answered meanwhile, without being sampled; flat out that includes what it received and then shed. \
-         *User* is the service's own code and its libraries, *kernel* what the kernel does on its behalf, as the kernel itself \
-         tells them apart, both in the middle repetition. The bare counter, which takes datagrams and counts them, is offered \
-         the same.",
+        "The work of the processor for a service that knows {} vehicles. The cost is its processor time, divided by the reports \
+         that it stored or the questions that it answered, without sampling; flat out it includes reports that were received and \
+         then shed. *User* is the service's own code and its libraries, *kernel* the work of the kernel on its behalf, by the \
+         kernel's own figures, both in the median repetition. The bare counter, which takes datagrams and counts them, gets the \
+         same load.",
         bench.fleet_size()
     ));
     section.heads(&["load", "stored or answered/s", "CPU", "cost of one", "user", "kernel", "bare counter"]);

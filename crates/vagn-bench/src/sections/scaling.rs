@@ -18,7 +18,7 @@ const ASKERS: u32 = 16;
 pub(super) fn run(bench: &Bench, section: &mut Section) -> anyhow::Result<()> {
     section.say(format!(
         "The fleet of {} vehicles in P partitions, each with its own writer, log and index; a question goes to all of them. On one \
-         core partitions only cost; what they are for shows where there are more. *2 cores* has the service on both cores of this \
+         core partitions only have a cost; their use shows on more cores. *2 cores* has the service on both cores of this \
          machine, **one of which it shares with the sender and the asker**, and with as many ingest workers as cores.",
         bench.fleet_size()
     ));

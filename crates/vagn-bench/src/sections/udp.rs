@@ -41,12 +41,12 @@ struct Step {
 
 pub(super) fn run(bench: &Bench, section: &mut Section) -> anyhow::Result<()> {
     section.say(format!(
-        "Reports of 79 bytes from {} vehicles, all of which the service knows before it is measured. *Each* goes through the \
-         network stack on its own, as from vehicles on the road. *Segments* leave 64 at a time (`UDP_SEGMENT`), and so reach rates \
-         that otherwise need many machines; the kernel takes them apart on the way. With `udp.gro`, a setting for gateways, they stay \
-         together until the service has them; over a network that takes a card whose driver puts them together again. The bare counter takes datagrams with `recvmmsg`, counts them and does nothing else; \
-         it is measured between the repetitions, on the same core. CPU is user and system time of the process; the kernel \
-         charges part of the network stack to the sender.",
+        "Reports of 79 bytes from {} vehicles, all of which the service knows beforehand. *Each* goes through the network stack on \
+         its own, as from vehicles on the road. *Segments* leave 64 at a time (`UDP_SEGMENT`), and so reach rates that otherwise need \
+         many machines; the kernel divides them on the way. With `udp.gro`, a setting for gateways, they stay together until the \
+         service has them; over a network this needs a card whose driver puts them together again. The bare counter takes datagrams \
+         with `recvmmsg`, counts them and does nothing else; it is measured between the repetitions, on the same core. CPU is user \
+         and system time of the process; the kernel charges a part of the network stack to the sender.",
         bench.fleet_size()
     ));
     section.heads(&[

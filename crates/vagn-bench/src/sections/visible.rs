@@ -23,10 +23,10 @@ const BESIDE: [f64; 3] = [0.0, 5e3, 100e3];
 
 pub(super) fn run(bench: &Bench, section: &mut Section) -> anyhow::Result<()> {
     section.say(format!(
-        "A report goes out over UDP and is asked for over one HTTPS connection, again and again, until the answer shows it; the \
-         time is from before the send until that answer has been read, so that a whole question and half of another are part of \
-         it. The service knows {} vehicles, some of which send meanwhile. *Nearby* asks for the one nearest vehicle at the place \
-         just sent, *vehicle* for the vehicle by its id.",
+        "A report is sent over UDP and asked for over one HTTPS connection, again and again, until an answer shows it. The time \
+         is from before the send until that answer has been read, so that it includes a whole question and half of another. The \
+         service knows {} vehicles, some of which send meanwhile. *Nearby* asks for the one nearest vehicle at the place just \
+         sent, *vehicle* for the vehicle by its id.",
         bench.fleet_size()
     ));
     section.heads(&["sent beside it/s", "asked", "p50", "p99", "most", "a single question p50", "lost"]);

@@ -34,13 +34,14 @@ type Measure = fn(&Bench, &mut Results) -> anyhow::Result<()>;
 
 pub(super) fn run(bench: &Bench, section: &mut Section) -> anyhow::Result<()> {
     section.say(format!(
-        "One after another on the same core, with the same {} vehicles in the same places, all known beforehand; what sends and \
-         asks is on the other core. Redis: `GEOADD`, {WRITERS} connections with {PIPELINE} commands on the way on each, and, which is \
-         less work for it, {PIPELINE} vehicles in each command. PostGIS: {WRITERS} connections, each with upserts of {UPSERT} vehicles \
-         into a table with a GiST index, `synchronous_commit` on and off, no checkpoint while it is measured. Both acknowledge what \
-         they have written. **Vagn over UDP acknowledges nothing**; it counts what it has stored, so that the ratios to it compare \
-         unlike promises. Each report on its own is what vehicles on the road send; segments are what a gateway may send for many, as \
-         is a pipeline or a command of 256. Like with like is Vagn over TCP: encrypted, and answered report by report when it is in the log.",
+        "The stores run one after another on the same core, with the same {} vehicles in the same places, all known beforehand; the \
+         senders and askers are on the other core. Redis: `GEOADD`, {WRITERS} connections with {PIPELINE} commands on the way on each, \
+         and, which is less work for it, {PIPELINE} vehicles in each command. PostGIS: {WRITERS} connections, each with upserts of \
+         {UPSERT} vehicles into a table with a GiST index, `synchronous_commit` on and off, no checkpoint during the measurement. Both \
+         acknowledge their writes. **Vagn over UDP acknowledges nothing**; it counts the reports that it has stored, so that the ratios \
+         to it compare different promises. Vehicles on the road send each report on its own; a gateway may send segments for many, \
+         like a pipeline or a command of 256. The fair comparison is Vagn over TCP: encrypted, and each report answered when it is in \
+         the log.",
         bench.fleet_size()
     ));
     section.heads(&[

@@ -28,18 +28,18 @@ pub(super) fn run(bench: &Bench, section: &mut Section) -> anyhow::Result<()> {
     let most = maximum(bench, Limit::Service)?;
     let most_store = maximum(bench, Limit::Store)?;
     section.say(format!(
-        "The service is made slow in two ways, by a control group (`cpu` controller). *The service*: all of it together gets 1 ms in \
-         each 10 ms and stands still for the rest, which adds 10 ms wherever a thread hands on to another that has not had its turn; so it \
+        "The service is made slow in two ways, by a control group (`cpu` controller). *The service*: all threads together get 1 ms in \
+         each 10 ms and stand still for the rest, which adds 10 ms wherever a thread waits for another that has not had its turn; so it \
          stores {}/s at most. *The store*: only the threads that decode and store get 1 ms in each 20 ms, as if the store were slow, \
-         and the doors and calls are as always; so it stores {}/s at most. *Times* is what is offered against these maxima.",
+         and the doors and notices are as usual; so it stores {}/s at most. *Times* is the rate offered, in multiples of these maxima.",
         short(most), short(most_store)
     ));
     section.say(format!(
-        "Meanwhile {} vehicles that the service knows call for help over UDP, each {COPIES} times, {} s apart, to \
-         `vagn sink`. *Flag last* is the original's layout, whose last byte the kernel sees and steers to a socket of its own; *flag \
-         first* is the same without that, so that calls stand in line with positions. A first copy is lost when the call was only \
-         heard from a later copy. Receive → first attempt is the age that the call itself states, in whole milliseconds; beside it \
-         the bucket of `vagn_emergency_first_attempt_seconds` that it falls into.",
+        "Meanwhile {} vehicles that the service knows raise an alarm over UDP, each {COPIES} times, {} s apart; the target is \
+         `vagn sink`. *Flag last* is the original's layout: the kernel sees its last byte and steers it to a separate socket. *Flag \
+         first* is the same without that, so that alarms wait among positions. A first copy is lost when the alarm was only \
+         recognised from a later copy. Receive → first attempt is the age that the notice states, in whole milliseconds; beside it \
+         is its bucket of `vagn_emergency_first_attempt_seconds`.",
         alarms.vehicles, alarms.spacing_s
     ));
     section.heads(&[
@@ -65,7 +65,7 @@ pub(super) fn run(bench: &Bench, section: &mut Section) -> anyhow::Result<()> {
     }
     results::aims(section, &results, alarms.vehicles);
     section.plots = vec![results::plot(&results)];
-    section.command("# the calls by hand:");
+    section.command("# the alarms by hand:");
     section.command("vagn sink --json & vagn serve --emergency-url http://127.0.0.1:9099/calls &");
     section.command("vagn simulate --vehicles 100000 --rate max & vagn simulate --vehicles 1000 --emergency-ratio 1 --rate 250 --count 3000");
     Ok(())
