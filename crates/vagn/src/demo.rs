@@ -1,4 +1,4 @@
-//! The demo: recorded buses that send their positions to the service's own UDP door, once a second.
+//! The demo: recorded buses that send their positions to the UDP door of this service, once a second.
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
@@ -8,10 +8,10 @@ use vagn_otp::{Failure, ThreadContext};
 
 use vagn_flow::clock::Clock;
 
-/// Half an hour of the Austin fleet; see `data/README.md` for its origin and licence.
+/// Half an hour of the bus fleet of Austin; see `data/README.md` for its origin and licence.
 const AUSTIN: &[u8] = include_bytes!("../../../data/capmetro-austin-30min-small.csv");
 
-/// Any port on the loopback address of the door's family.
+/// Returns any free port on the loopback address of the same family as the door.
 fn beside(door: SocketAddr) -> SocketAddr {
     match door {
         SocketAddr::V4(_) => (Ipv4Addr::LOCALHOST, 0).into(),
@@ -23,7 +23,7 @@ fn beside(door: SocketAddr) -> SocketAddr {
 ///
 /// # Errors
 /// When there is no socket to send from.
-pub fn drive(ctx: &ThreadContext, clock: &dyn Clock, door: SocketAddr) -> Result<(), Failure> {
+pub(crate) fn drive(ctx: &ThreadContext, clock: &dyn Clock, door: SocketAddr) -> Result<(), Failure> {
     let mut demo = Demo::new(AUSTIN)?;
     let socket = UdpSocket::bind(beside(door)).context("bind a socket to send from")?;
     let mut datagram = Vec::new();
@@ -33,8 +33,8 @@ pub fn drive(ctx: &ThreadContext, clock: &dyn Clock, door: SocketAddr) -> Result
         demo.tick(now_ms, &mut |report| {
             datagram.clear();
             vagn_wire::encode(report, &mut datagram);
-            // The door may be in the midst of a restart; the next second brings the next position.
-            drop(socket.send_to(&datagram, door));
+            // Fails while the door is being restarted; the next second brings the next position.
+            socket.send_to(&datagram, door).ok();
         });
         ctx.beat();
         let to_next_second = 1000 - clock.now_ms().rem_euclid(1000);

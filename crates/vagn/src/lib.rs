@@ -1,17 +1,17 @@
-//! Vagn: a live-vehicle service. Positions in, nearest vehicles out, and no call for help lost.
+//! Vagn: a live-vehicle service. It takes positions, finds the nearest vehicles, and loses no call for help.
 //!
-//! A datagram's way, top to bottom: a door seals what arrived into a batch and publishes it on the topic `traffic`;
-//! ingest decodes it and passes positions on to the storage of their partition; the emergency lane takes what carries
-//! the flag; queries read the fleet; the web answers. [`app`] alone knows all of them.
+//! The way of a datagram: a door collects datagrams in a batch and publishes it on the topic `traffic`. Ingest decodes the
+//! batch and passes positions on to the storage of their partition. The emergency lane (`vagn-emergency`) takes the alarms.
+//! Queries read the fleet, and the API (`vagn-api`) answers. Only [`app`] knows all of these parts.
 
 pub mod app;
 pub mod commands;
 pub mod config;
-pub mod demo;
+mod demo;
 pub mod dispatcher;
 pub mod door;
 pub mod ingest;
-pub mod logging;
+mod logging;
 pub mod ops;
 pub mod query;
 pub mod storage;

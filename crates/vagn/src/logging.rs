@@ -1,7 +1,7 @@
 //! The log on standard error, written by a thread of its own.
 //!
-//! Whoever reads standard error may stall, and a full pipe must hold up nothing: least of all a call for help. So lines
-//! wait in a bounded queue, and those that find no room are counted and gone.
+//! The reader of standard error may stall, and a full pipe must not delay anything, least of all a notice. So lines wait in a
+//! bounded queue; those that find no room are dropped and counted.
 
 use std::fmt;
 use std::io::{IsTerminal, stderr};
@@ -23,9 +23,9 @@ const LINES_WAITING: usize = 16_384;
 /// The process has one log, and one count of what did not fit into it.
 static LOST: OnceLock<ErrorCounter> = OnceLock::new();
 
-/// Starts logging, until the guard is dropped; a second call changes nothing.
-#[must_use = "dropped, it ends the log"]
-pub fn init(settings: &LogSettings) -> WorkerGuard {
+/// Starts logging, until the guard is dropped. Starting it again changes nothing.
+#[must_use = "the log ends when the guard is dropped"]
+pub(crate) fn init(settings: &LogSettings) -> WorkerGuard {
     let level = match settings.level {
         LogLevel::Error => LevelFilter::ERROR,
         LogLevel::Warn => LevelFilter::WARN,
@@ -33,7 +33,8 @@ pub fn init(settings: &LogSettings) -> WorkerGuard {
         LogLevel::Debug => LevelFilter::DEBUG,
         LogLevel::Trace => LevelFilter::TRACE,
     };
-    // Libraries below us speak of frames and handshakes; only what they warn of is the operator's business.
+    // Other libraries log frames and handshakes; only their warnings matter to an operator. `vagn` covers all our crates: a
+    // target matches by its first letters.
     let ours = Targets::new().with_default(level.min(LevelFilter::WARN)).with_target("vagn", level);
     let queue = NonBlockingBuilder::default().lossy(true).buffered_lines_limit(LINES_WAITING);
     let (writer, guard) = queue.thread_name("log").finish(stderr());
@@ -43,20 +44,20 @@ pub fn init(settings: &LogSettings) -> WorkerGuard {
         LogFormat::Text => layer.with_ansi(stderr().is_terminal()).boxed(),
         LogFormat::Json => layer.json().flatten_event(true).boxed(),
     };
-    // Already started: the tests of one process share a log.
-    drop(tracing_subscriber::registry().with(layer).with(ours).try_init());
+    // Fails when the log was started before: the tests of one process share it.
+    tracing_subscriber::registry().with(layer).with(ours).try_init().ok();
     guard
 }
 
-/// `vagn_log_lines_lost_total`: lines that were not written because nobody read the earlier ones.
+/// Collector of `vagn_log_lines_lost_total`: lines that were dropped because the reader of standard error was too slow.
 #[derive(Debug)]
-pub struct LostLines;
+pub(crate) struct LostLines;
 
 impl Collector for LostLines {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let lost = LOST.get().map_or(0, ErrorCounter::dropped_lines);
         let counter = ConstCounter::new(lost as u64);
-        let help = "Log lines not written because nobody read the earlier ones";
+        let help = "Log lines dropped because the reader of standard error was too slow";
         counter.encode(encoder.encode_descriptor("log_lines_lost", help, None, counter.metric_type())?)
     }
 }

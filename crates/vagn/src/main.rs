@@ -1,4 +1,4 @@
-//! The `vagn` command: reads the command line and leaves the rest to the library.
+//! The `vagn` command. All its code is in the library.
 
 use std::process::ExitCode;
 

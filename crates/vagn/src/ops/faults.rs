@@ -1,16 +1,17 @@
-//! `POST /actors/{name}/fault?kind=panic|hang`: a drill. Only where the setting `ops.fault_injection` allows it.
+//! `POST /actors/{name}/fault?kind=panic|hang` makes a process fail, to test its restart. Only where the setting
+//! `ops.fault_injection` allows it.
 
 use axum::extract::State;
 use axum::http::StatusCode;
 use tracing::warn;
-use vagn_otp::Fault;
+use vagn_otp::{Fault, Processes};
 
 use super::Ops;
 use vagn_http::params::{InPath, Params};
 use vagn_http::problem::{Kind, Problem};
 
-/// Lets a process fail at its next message, job or turn. It goes by its name, or by its path with `%2F` for `/`, with or
-/// without the root: as `/actors` or the metrics have it.
+/// Makes a process fail at its next message, job or turn. The process is named by its name, or by its path with `%2F` for `/`,
+/// with or without the root, as in `/actors` or in the metrics.
 pub async fn inject(
     State(ops): State<Ops>,
     InPath(name): InPath,
@@ -24,8 +25,7 @@ pub async fn inject(
     }
     let fault = fault(&params)?;
     let processes = ops.running()?;
-    let below_root = || processes.list().first().map(|root| format!("{}/{name}", root.name));
-    if !processes.inject(&name, fault) && !below_root().is_some_and(|path| processes.inject(&path, fault)) {
+    if !processes.inject(&name, fault) && !inject_below_root(processes, &name, fault) {
         return Err(Problem::new(
             Kind::NotFound,
             format!("no process {name:?} that could fail; see /actors"),
@@ -33,6 +33,11 @@ pub async fn inject(
     }
     warn!(process = name, ?fault, "a fault was injected");
     Ok(StatusCode::ACCEPTED)
+}
+
+fn inject_below_root(processes: &Processes, name: &str, fault: Fault) -> bool {
+    let list = processes.list();
+    list.first().is_some_and(|root| processes.inject(&format!("{}/{name}", root.name), fault))
 }
 
 fn fault(params: &Params) -> Result<Fault, Problem> {

@@ -1,4 +1,4 @@
-//! `/healthz`: the process answers. `/readyz`: it can be used, or what is missing; and what to worry about.
+//! `/healthz` tells that the process answers. `/readyz` tells that the service can be used, or what is missing, with warnings.
 
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -8,17 +8,17 @@ use vagn_otp::{ProcessInfo, ProcessState};
 use super::Ops;
 use vagn_http::answer;
 
-/// As long as this answers there is no reason to kill the process.
+/// Answers always. As long as it does, there is no reason to kill the process.
 pub async fn alive() -> Response {
     answer::live("text/plain; charset=utf-8", b"ok\n".to_vec())
 }
 
-/// 200 when nothing is missing, else 503; the body is the same kind of JSON in both cases.
+/// Answers 200 when nothing is missing, and 503 otherwise, with a JSON body of the same form.
 pub async fn ready(State(ops): State<Ops>) -> Response {
     let mut report = ops.readiness.report();
     match ops.processes.get() {
         Some(processes) => report.missing.extend(processes.list().iter().filter_map(closed)),
-        None => drop(report.missing.insert("doors".to_owned(), "the service is still starting".to_owned())),
+        None => report.missing.extend([("doors".to_owned(), "the service is still starting".to_owned())]),
     }
     report.ready = report.missing.is_empty();
     let mut response = answer::json("application/json", &report);
@@ -28,8 +28,8 @@ pub async fn ready(State(ops): State<Ops>) -> Response {
     response
 }
 
-/// The name of a way into the service that is not open, and why. A door that fails is started again for as long as it
-/// takes, with growing pauses: nobody else would notice.
+/// Returns the name of a door or of the API that is not open, and the reason. Their supervisors start them again with growing
+/// pauses, without end, so nothing else would report a door that stays closed.
 fn closed(info: &ProcessInfo) -> Option<(String, String)> {
     let (_, below_root) = info.path.split_once('/')?;
     let name = match below_root.split_once('/') {

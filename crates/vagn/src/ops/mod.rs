@@ -1,6 +1,6 @@
-//! The operator's view, over plain HTTP on loopback: metrics, health, readiness, the process tree and, for drills, faults.
+//! The ops pages, over plain HTTP on loopback: metrics, health, readiness, the process tree and, for tests, injected faults.
 //!
-//! It stands apart from the web, so that it can always say what is wrong with the rest.
+//! They have a listener of their own, apart from the API, so that they can tell what is wrong when the API does not work.
 
 pub mod actors;
 pub mod collector;
@@ -21,22 +21,22 @@ use vagn_flow::readiness::Readiness;
 use vagn_http::answer;
 use vagn_http::problem::{Kind, Problem};
 
-/// The process list, once the tree it shows has started. The ops pages are themselves a part of that tree.
+/// The process list, set once the tree has started. The ops pages are a part of that tree, and start before it is complete.
 pub type LateProcesses = Arc<OnceLock<Processes>>;
 
-/// What the pages show.
+/// Sources of the pages.
 pub struct Services {
-    /// Everything that is counted.
+    /// All metrics.
     pub registry: Arc<Registry>,
-    /// Whether the service is fit for use.
+    /// State of the parts that must work.
     pub readiness: Arc<Readiness>,
-    /// What runs.
+    /// The running processes.
     pub processes: LateProcesses,
     /// The setting `ops.fault_injection`.
     pub fault_injection: bool,
 }
 
-/// What every handler can reach.
+/// The services, as each handler gets them.
 #[derive(Clone)]
 pub struct Ops(Arc<Services>);
 
@@ -54,7 +54,7 @@ impl Ops {
     }
 }
 
-/// All pages. From here on a scrape also shows the mailboxes and restarts of the process list.
+/// Builds the router of all pages, and adds the mailboxes and restarts of the process list to the metrics.
 pub fn router(services: Services) -> Router {
     services
         .registry

@@ -1,4 +1,4 @@
-//! The operator's pages over a small tree of real processes.
+//! The ops pages over a small tree of real processes.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -15,7 +15,7 @@ use super::{Services, router};
 use vagn_flow::metrics::{Registry, ReportMetrics};
 use vagn_flow::readiness::Readiness;
 
-/// Counts to itself.
+/// Counts its messages.
 struct Counter(u64);
 
 impl Actor for Counter {}
@@ -62,7 +62,7 @@ async fn fixture(fault_injection: bool) -> Fixture {
     Fixture { router: router(services), readiness, counter, root }
 }
 
-/// A way into the service that stays closed for long after a failure.
+/// A door that stays closed for 30 s after a failure.
 fn open(name: &str) -> ChildSpec {
     let run = |ctx: TaskContext| async move {
         ctx.ready();
@@ -110,7 +110,7 @@ async fn is_alive_even_when_it_is_not_ready() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn is_not_ready_while_a_door_or_the_web_is_closed() {
+async fn is_not_ready_while_a_door_or_the_api_is_closed() {
     for (process, name) in [("doors/udp", "door udp"), ("doors/tcp", "door tcp"), ("web", "web")] {
         let fixture = fixture(false).await;
         assert_eq!(get(&fixture.router, "/readyz").await.0, StatusCode::OK);
@@ -192,7 +192,7 @@ async fn a_busy_actor_shows_old_messages_and_that_the_last_was_taken_just_now() 
 }
 
 #[tokio::test]
-async fn a_drill_makes_a_process_fail_and_shows_its_restart() {
+async fn an_injected_fault_makes_a_process_fail_and_its_restart_is_shown() {
     let fixture = fixture(true).await;
     for name in ["counter", "vagn%2Fcounter"] {
         let (status, _) =
@@ -210,13 +210,14 @@ async fn a_drill_makes_a_process_fail_and_shows_its_restart() {
 }
 
 #[tokio::test]
-async fn a_drill_that_cannot_be_is_refused_with_a_reason() {
-    let (closed, open) = (fixture(false).await.router, fixture(true).await.router);
+async fn a_fault_that_cannot_be_injected_is_refused_with_a_reason() {
+    let closed = fixture(false).await.router;
+    let open = fixture(true).await.router;
     for (router, path, status, word) in [
         (&closed, "/actors/counter/fault?kind=panic", StatusCode::FORBIDDEN, "ops.fault_injection"),
         (&open, "/actors/counter/fault?kind=flood", StatusCode::BAD_REQUEST, "panic or hang"),
         (&open, "/actors/counter/fault", StatusCode::BAD_REQUEST, "panic or hang"),
-        (&open, "/actors/nobody/fault?kind=hang", StatusCode::NOT_FOUND, "nobody"),
+        (&open, "/actors/unknown/fault?kind=hang", StatusCode::NOT_FOUND, "unknown"),
         (&open, "/actors/vagn/fault?kind=hang", StatusCode::NOT_FOUND, "vagn"),
     ] {
         let (got, body) = call(router, Method::POST, path).await;
@@ -228,7 +229,7 @@ async fn a_drill_that_cannot_be_is_refused_with_a_reason() {
 }
 
 #[tokio::test]
-async fn says_so_while_the_tree_is_still_starting() {
+async fn answers_503_while_the_tree_is_still_starting() {
     let services = Services {
         registry: Registry::new(),
         readiness: Arc::new(Readiness::default()),
