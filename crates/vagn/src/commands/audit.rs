@@ -1,4 +1,4 @@
-//! `vagn audit`: checks and exports the trail of incidents, so that nobody can change what was done unnoticed.
+//! `vagn audit`: checks and exports the trail of incidents, so that a later change of it is noticed.
 
 use std::fmt::{self, Display};
 use std::fs::File;
@@ -14,76 +14,76 @@ use super::say;
 use vagn_emergency::record::store::FILE;
 use vagn_emergency::trail::{ClosedStore, ExportFault, Fault, Head, OpenError, Verified, verify_export};
 
-/// What every file of the store begins with, and no export.
+/// First bytes of a store file. No export begins with them.
 const STORE_MAGIC: &[u8] = b"redb";
 
-/// What to do with the trail.
+/// Flags of `vagn audit`.
 #[derive(Debug, Args)]
 #[command(
     arg_required_else_help = true,
     after_help = "Examples:\n  vagn audit head\n  vagn audit export > trail.ndjson\n  vagn audit verify trail.ndjson\n  \
 vagn audit verify --data-dir ./vagn-data --head 17:5b1c…\n\n\
-The trail says who did what to which incident, and when. Each entry carries a hash over itself and the one before, so \
-whatever was changed, removed or moved is found. An end that was cut off is found by who knows a later head: give \
---head the `trail_head` of a call, or the last line of an earlier export.\n\n\
-A running service keeps its store locked; it gives the same over HTTPS: GET /api/v1/audit/head, GET /api/v1/audit/trail."
+The trail records each change of an incident: when, who, what and why. Each entry carries a hash over itself and the entry \
+before it, so every changed, removed or moved entry is found. A cut-off end is found only by comparing with a head from \
+elsewhere: give --head the `trail_head` of a notice, or the last line of an earlier export.\n\n\
+A running service keeps its store locked. It gives the same over HTTPS: GET /api/v1/audit/head, GET /api/v1/audit/trail."
 )]
-pub struct AuditArgs {
+pub(super) struct AuditArgs {
     #[command(subcommand)]
-    deed: Deed,
+    command: AuditCommand,
 }
 
 #[derive(Debug, Subcommand)]
-enum Deed {
-    /// Follow the trail, and name the first link that is broken.
+enum AuditCommand {
+    /// Follow the trail, and name the first broken link.
     Verify(VerifyArgs),
-    /// Print the trail: a line of JSON per entry, between what came before and its head.
+    /// Print the trail as lines of JSON: its base, one line per entry, and its head.
     Export(StoreArgs),
-    /// Print how far the trail goes, to be kept elsewhere.
+    /// Print the head of the trail, to be kept elsewhere.
     Head(StoreArgs),
 }
 
-/// What to check.
+/// Flags of `vagn audit verify`.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  vagn audit verify\n  vagn audit verify --head 17:5b1c… --head 42:09fe…\n  \
 vagn audit verify trail.ndjson\n  \
 curl -sk 'https://localhost:9090/api/v1/audit/trail?after=0&limit=10000' | vagn audit verify - --head 42:09fe…\n\n\
-A trail that came in several answers (`after` the last seq) is checked with all of them one behind the other.\n\n\
-Exit codes: 0 whole; 1 broken, and the first broken link is named, or not readable; 64 wrong usage, or nothing there; \
+To check a trail that came in several answers (each `after` the last seq), put them one after the other.\n\n\
+Exit codes: 0 whole; 1 broken (the first broken link is named) or not readable; 64 wrong usage, or no such file; \
 69 the store is in use."
 )]
 struct VerifyArgs {
     /// An export, or a copy of the store; `-` reads an export from standard input [default: the store in --data-dir].
     #[arg(value_name = "FILE", conflicts_with = "data_dir")]
     file: Option<PathBuf>,
-    /// The data directory of a service that is not running.
+    /// Data directory of a service that is not running.
     #[arg(long, value_name = "DIR", default_value = "./vagn-data")]
     data_dir: PathBuf,
-    /// A head that the trail must have had, from a call's `trail_head` or an earlier export. May be given several times.
+    /// A head that the trail must contain, from the `trail_head` of a notice or from an earlier export. Can be repeated.
     #[arg(long = "head", value_name = "SEQ:HEX")]
     heads: Vec<Head>,
 }
 
-/// Whose trail.
+/// Flags of `vagn audit export` and `vagn audit head`.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  vagn audit export --data-dir ./vagn-data > trail.ndjson\n\n\
-Exit codes: 0 done; 1 the store cannot be read; 64 wrong usage, or nothing there; 69 the store is in use.")]
+Exit codes: 0 done; 1 the store cannot be read; 64 wrong usage, or no store; 69 the store is in use.")]
 struct StoreArgs {
-    /// The data directory of a service that is not running.
+    /// Data directory of a service that is not running.
     #[arg(long, value_name = "DIR", default_value = "./vagn-data")]
     data_dir: PathBuf,
 }
 
-/// Checks or prints.
+/// Checks or prints the trail.
 ///
 /// # Errors
-/// When the trail cannot be read. A broken one is no error but an exit code.
-pub fn run(args: AuditArgs) -> anyhow::Result<ExitCode> {
-    match args.deed {
-        Deed::Verify(args) => verify(&args),
-        Deed::Export(args) => export(&open_in(&args.data_dir)?),
-        Deed::Head(args) => {
+/// When the trail cannot be read. A broken trail is no error: the exit code tells.
+pub(super) fn run(args: AuditArgs) -> anyhow::Result<ExitCode> {
+    match args.command {
+        AuditCommand::Verify(args) => verify(&args),
+        AuditCommand::Export(args) => export(&open_in(&args.data_dir)?),
+        AuditCommand::Head(args) => {
             say(&format!("{}\n", open_in(&args.data_dir)?.head().context("read the trail")?))?;
             Ok(ExitCode::SUCCESS)
         }
@@ -92,9 +92,9 @@ pub fn run(args: AuditArgs) -> anyhow::Result<ExitCode> {
 
 fn verify(args: &VerifyArgs) -> anyhow::Result<ExitCode> {
     let found = match &args.file {
-        None => of_store(&open_in(&args.data_dir)?, &args.heads)?,
-        Some(path) if path.as_os_str() == "-" => of_export(io::stdin().lock(), &args.heads)?,
-        Some(path) => of_file(path, &args.heads)?,
+        None => verify_store(&open_in(&args.data_dir)?, &args.heads)?,
+        Some(path) if path.as_os_str() == "-" => verify_lines(io::stdin().lock(), &args.heads)?,
+        Some(path) => verify_file(path, &args.heads)?,
     };
     match found {
         Ok(verified) => {
@@ -108,10 +108,10 @@ fn verify(args: &VerifyArgs) -> anyhow::Result<ExitCode> {
     }
 }
 
-/// The first thing that is wrong, in words.
+/// A verified trail, or a description of the first fault in it.
 type Found = Result<Verified, String>;
 
-fn of_store(store: &ClosedStore, known: &[Head]) -> anyhow::Result<Found> {
+fn verify_store(store: &ClosedStore, known: &[Head]) -> anyhow::Result<Found> {
     match store.verify(known) {
         Ok(verified) => Ok(Ok(verified)),
         Err(Fault::Broken(broken)) => Ok(Err(broken.to_string())),
@@ -119,19 +119,19 @@ fn of_store(store: &ClosedStore, known: &[Head]) -> anyhow::Result<Found> {
     }
 }
 
-fn of_file(path: &Path, known: &[Head]) -> anyhow::Result<Found> {
+fn verify_file(path: &Path, known: &[Head]) -> anyhow::Result<Found> {
     let file = File::open(path).map_err(|err| match err.kind() {
         io::ErrorKind::NotFound => Coded::usage(format!("there is no file {}", path.display())).into(),
         _ => anyhow::Error::new(err).context(format!("read {}", path.display())),
     })?;
     let mut lines = BufReader::new(file);
     if lines.fill_buf().context("read the file")?.starts_with(STORE_MAGIC) {
-        return of_store(&open(path)?, known);
+        return verify_store(&open(path)?, known);
     }
-    of_export(lines, known)
+    verify_lines(lines, known)
 }
 
-fn of_export(lines: impl BufRead, known: &[Head]) -> anyhow::Result<Found> {
+fn verify_lines(lines: impl BufRead, known: &[Head]) -> anyhow::Result<Found> {
     match verify_export(lines, known) {
         Ok(verified) => Ok(Ok(verified)),
         Err(ExportFault::Io(err)) => Err(anyhow::Error::new(err).context("read the export")),
@@ -142,7 +142,7 @@ fn of_export(lines: impl BufRead, known: &[Head]) -> anyhow::Result<Found> {
 fn export(store: &ClosedStore) -> anyhow::Result<ExitCode> {
     let mut out = BufWriter::new(io::stdout().lock());
     match store.export(&mut out).and_then(|()| out.flush()) {
-        // Whoever read it has seen enough.
+        // The reader has closed the pipe: it has seen enough.
         Err(err) if err.kind() == io::ErrorKind::BrokenPipe => Ok(ExitCode::SUCCESS),
         done => done.context("export the trail").map(|()| ExitCode::SUCCESS),
     }
@@ -169,7 +169,7 @@ fn open(path: &Path) -> anyhow::Result<ClosedStore> {
     })
 }
 
-/// A trail that is whole, in words.
+/// Prints a verified trail for people.
 struct Whole<'a> {
     verified: Verified,
     known: &'a [Head],

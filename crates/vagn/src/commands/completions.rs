@@ -1,4 +1,4 @@
-//! `vagn completions`: what a shell needs to complete commands and flags.
+//! `vagn completions`: a script with which a shell completes commands and flags.
 
 use std::process::ExitCode;
 
@@ -7,19 +7,15 @@ use clap_complete::Shell;
 
 use super::{Cli, say};
 
-/// For which shell.
+/// Flags of `vagn completions`.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  vagn completions bash > ~/.local/share/bash-completion/completions/vagn")]
-pub struct CompletionsArgs {
-    /// The shell.
+pub(super) struct CompletionsArgs {
+    /// The shell to print a script for.
     shell: Shell,
 }
 
-/// Prints the script.
-///
-/// # Errors
-/// When standard output cannot be written.
-pub fn run(args: CompletionsArgs) -> anyhow::Result<ExitCode> {
+pub(super) fn run(args: CompletionsArgs) -> anyhow::Result<ExitCode> {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut Cli::command(), "vagn", &mut script);
     say(&String::from_utf8_lossy(&script))?;

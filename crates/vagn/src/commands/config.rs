@@ -1,4 +1,4 @@
-//! `vagn config`: the settings in force, as the file that would give them.
+//! `vagn config`: prints the settings in force, as a settings file.
 
 use std::process::ExitCode;
 
@@ -8,29 +8,27 @@ use super::say;
 use super::serve::SettingArgs;
 use crate::config::{EmergencySettings, Settings};
 
-/// The same flags as `serve` has.
+/// Flags of `vagn config`: those of `vagn serve` that are settings.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  vagn config > vagn.toml\n  VAGN_HISTORY_KEEP=48h vagn config --config vagn.toml\n\n\
 Every key can also be set in the environment: history.keep is VAGN_HISTORY_KEEP.\n\
-Secrets that are set (emergency.secret, http.tokens, …) are named in comments and not shown: add them yourself."
+Secrets that are set (emergency.secret, http.tokens, …) are named in comments, without their values: add them yourself."
 )]
-pub struct ConfigArgs {
+pub(super) struct ConfigArgs {
     #[command(flatten)]
     settings: SettingArgs,
 }
 
-/// Prints the settings as TOML; secrets that are set are named in comments and not shown.
-///
-/// # Errors
-/// When the settings cannot be in force.
-pub fn run(args: ConfigArgs) -> anyhow::Result<ExitCode> {
+/// Prints the settings as TOML.
+pub(super) fn run(args: ConfigArgs) -> anyhow::Result<ExitCode> {
     let mut settings = args.settings.load()?;
     say(&shown(&mut settings)?)?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// A secret that is set is a comment, so that what is printed never loads as one that is not.
+/// Returns the settings as TOML, with a comment for each secret that is set. A placeholder in place of the secret would load
+/// as if it were the secret.
 fn shown(settings: &mut Settings) -> Result<String, toml::ser::Error> {
     let mut set = Vec::new();
     if !std::mem::take(&mut settings.http.tokens).is_empty() {
@@ -45,12 +43,15 @@ fn shown(settings: &mut Settings) -> Result<String, toml::ser::Error> {
     Ok(comments + &toml::to_string(settings)?)
 }
 
+/// Returns the name and the value of each secret of the emergency settings.
 fn secrets(emergency: &mut EmergencySettings) -> impl Iterator<Item = (String, &mut String)> {
     let EmergencySettings { secret, drill, targets, .. } = emergency;
-    let targets = targets.iter_mut().enumerate();
-    let targets = targets.map(|(at, one)| (format!("emergency.targets[{at}].secret"), &mut one.secret));
     let fixed = [("emergency.secret", secret), ("emergency.drill.secret", &mut drill.secret)];
-    fixed.into_iter().map(|(key, secret)| (key.to_owned(), secret)).chain(targets)
+    let of_targets = targets
+        .iter_mut()
+        .enumerate()
+        .map(|(at, target)| (format!("emergency.targets[{at}].secret"), &mut target.secret));
+    fixed.into_iter().map(|(key, secret)| (key.to_owned(), secret)).chain(of_targets)
 }
 
 #[cfg(test)]
@@ -58,7 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_secret_is_a_comment() {
+    fn a_secret_is_shown_as_a_comment_without_its_value() {
         let mut settings = Settings::default();
         settings.emergency.secret = "hush".into();
         settings.emergency.drill.secret = "hush".into();

@@ -1,48 +1,53 @@
-//! Exit codes, after `sysexits.h`: scripts and service managers tell by them what to do next.
+//! Exit codes, after `sysexits.h`. Scripts and service managers decide by them what to do next.
 
 use std::io::Write;
 use std::process::ExitCode;
 
+use vagn_wire::Reject;
+
 use crate::config::ConfigError;
 
-/// The command line or the configuration is wrong: starting again as it is will not help.
-pub const USAGE: u8 = 64;
-/// A port or the data directory is in use by another.
-pub const UNAVAILABLE: u8 = 69;
-/// The service gave up, or a fault of our own.
-pub const SOFTWARE: u8 = 70;
+/// The command line or the configuration is wrong: starting again without a change will not help.
+pub(super) const USAGE: u8 = 64;
+/// A port or the data directory is in use by another process.
+const UNAVAILABLE: u8 = 69;
+/// The service gave up, or has failed by a fault of its own.
+pub(super) const SOFTWARE: u8 = 70;
 
 /// A failure that has its own exit code.
 #[derive(Debug, thiserror::Error)]
 #[error("{message}")]
-pub struct Coded {
-    /// The exit code.
-    pub code: u8,
-    /// What went wrong, and the remedy.
-    pub message: String,
+pub(super) struct Coded {
+    pub(super) code: u8,
+    /// Names the cause and the remedy.
+    pub(super) message: String,
 }
 
 impl Coded {
-    /// The command line or the configuration is wrong.
-    pub fn usage(message: impl Into<String>) -> Self {
+    pub(super) fn usage(message: impl Into<String>) -> Self {
         Self { code: USAGE, message: message.into() }
     }
 
-    /// A fault of our own.
-    pub fn software(message: impl Into<String>) -> Self {
+    pub(super) fn software(message: impl Into<String>) -> Self {
         Self { code: SOFTWARE, message: message.into() }
     }
 
-    /// Something that is needed is in use.
-    pub fn unavailable(message: impl Into<String>) -> Self {
+    pub(super) fn unavailable(message: impl Into<String>) -> Self {
         Self { code: UNAVAILABLE, message: message.into() }
     }
 }
 
-/// Tells on standard error what failed, and gives the code for it.
-pub fn failed(err: &anyhow::Error) -> ExitCode {
-    // With standard error closed there is nobody left to tell.
-    drop(writeln!(std::io::stderr(), "vagn: {err:#}"));
+impl From<Reject> for Coded {
+    /// A report that cannot be sent was described wrongly on the command line.
+    fn from(reject: Reject) -> Self {
+        Self::usage(reject.to_string())
+    }
+}
+
+/// Writes the error to standard error and returns its exit code.
+pub(super) fn failed(err: &anyhow::Error) -> ExitCode {
+    // Fails only when standard error is closed, and then there is no place to report it.
+    writeln!(std::io::stderr(), "vagn: {err:#}").ok();
     ExitCode::from(code(err))
 }
 

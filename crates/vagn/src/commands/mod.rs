@@ -1,33 +1,33 @@
 //! The commands of `vagn`, and the exit codes that scripts rely on.
 
-pub mod audit;
-pub mod completions;
-pub mod config;
-pub mod doctor;
-pub mod drill;
-pub mod exit;
-pub mod repair;
-pub mod replay;
-pub mod send;
-pub mod serve;
-pub mod simulate;
-pub mod sink;
+mod audit;
+mod completions;
+mod config;
+mod doctor;
+mod drill;
+mod exit;
+mod repair;
+mod replay;
+mod send;
+mod serve;
+mod simulate;
+mod sink;
 pub mod status;
 mod traffic;
-pub mod version;
+mod version;
 
 use std::io::Write;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-/// A live-vehicle service: positions in, nearest vehicles out, and no call for help lost.
+/// A live-vehicle service: takes positions, finds the nearest vehicles, and loses no call for help.
 #[derive(Debug, Parser)]
 #[command(name = "vagn", version, propagate_version = true, arg_required_else_help = true)]
 #[command(
     after_help = "Try it:\n  vagn serve --demo\n  curl -k 'https://localhost:9090/?lat=30.27&lon=-97.74'"
 )]
-pub struct Cli {
+struct Cli {
     #[command(subcommand)]
     command: Command,
 }
@@ -42,9 +42,9 @@ enum Command {
     Replay(replay::ReplayArgs),
     /// Send one position.
     Send(send::SendArgs),
-    /// Try out the whole way of a call for help, to a target for drills.
+    /// Send an alarm as a drill through the whole service to the drill target, and follow it.
     Drill(drill::DrillArgs),
-    /// Stand in for an emergency service: print the calls that arrive.
+    /// Act as an emergency service for testing: print the notices that arrive.
     Sink(sink::SinkArgs),
     /// Show how a running service is doing.
     Status(status::StatusArgs),
@@ -52,7 +52,7 @@ enum Command {
     Doctor(doctor::DoctorArgs),
     /// Move damaged parts of a stopped service's log aside.
     Repair(repair::RepairArgs),
-    /// Check the trail of incidents for changes that nobody should have made.
+    /// Check that the trail of incidents was not changed afterwards.
     Audit(audit::AuditArgs),
     /// Print the settings in force.
     Config(config::ConfigArgs),
@@ -86,18 +86,18 @@ pub fn main() -> ExitCode {
     done.unwrap_or_else(|err| exit::failed(&err))
 }
 
-/// `--help` and `--version` are no failures; everything else that the parser refuses is a matter of usage.
+/// Returns 0 for `--help` and `--version`, and the code for wrong usage for everything else that the parser refuses.
 fn usage(err: &clap::Error) -> ExitCode {
     let code = if err.use_stderr() { exit::USAGE } else { 0 };
-    // Nobody reads the help any more when the pipe is closed.
-    drop(err.print());
+    // It fails when the reader has closed the pipe; there is nothing left to print to then.
+    err.print().ok();
     ExitCode::from(code)
 }
 
-/// Writes to standard output what a command was asked to print.
+/// Writes the output of a command to standard output.
 ///
 /// # Errors
-/// Only when nobody can read it; a closed pipe is no error.
+/// When standard output cannot be written; a closed pipe is no error.
 pub(crate) fn say(text: &str) -> anyhow::Result<()> {
     match std::io::stdout().lock().write_all(text.as_bytes()).and_then(|()| std::io::stdout().flush()) {
         Err(err) if err.kind() != std::io::ErrorKind::BrokenPipe => Err(err.into()),

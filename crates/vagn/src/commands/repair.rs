@@ -1,4 +1,4 @@
-//! `vagn repair`: moves damaged parts of a data directory aside, so that the rest can be used again.
+//! `vagn repair`: moves damaged parts of a data directory aside, so that the rest works again.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -10,22 +10,22 @@ use super::exit::Coded;
 use super::say;
 use vagn_emergency::record::store::set_aside;
 
-/// Where to look.
+/// Flags of `vagn repair`.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  vagn repair --data-dir ./vagn-data\n\n\
 Nothing is deleted: what cannot be read is moved to files ending in .damaged beside the original.\n\n\
 Exit codes: 0 done, 1 something cannot be read or written, 64 wrong usage, 69 data directory in use.")]
-pub struct RepairArgs {
-    /// The data directory of a service that is not running.
+pub(super) struct RepairArgs {
+    /// Data directory of a service that is not running.
     #[arg(long, value_name = "DIR", default_value = "./vagn-data")]
     data_dir: PathBuf,
 }
 
-/// Repairs, and says what was done.
+/// Repairs the data directory and prints what was done.
 ///
 /// # Errors
 /// When the directory is in use or cannot be read or written.
-pub fn run(args: RepairArgs) -> anyhow::Result<ExitCode> {
+pub(super) fn run(args: RepairArgs) -> anyhow::Result<ExitCode> {
     let report = vagn_store::repair(&args.data_dir).map_err(|err| match err {
         vagn_store::StoreError::InUse { .. } => anyhow::Error::new(Coded::unavailable(err.to_string())),
         other => other.into(),

@@ -1,4 +1,4 @@
-//! `vagn replay`: a recorded trace, played as if its vehicles drove now.
+//! `vagn replay`: sends a recorded trace as if its vehicles drove now.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -12,45 +12,45 @@ use super::traffic::{Over, TrafficArgs};
 use crate::config::Span;
 use vagn_flow::clock::{Clock, SystemClock};
 
-/// Which times reports carry.
+/// Event times that the reports carry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Time {
-    /// The time at which they are sent; at `--speed max` the trace is moved so that its last row is now.
+    /// The time of sending; at `--speed max` the whole trace is moved so that its last row is now.
     Now,
-    /// The time at which they were recorded.
+    /// The time of recording.
     Original,
 }
 
-/// What to send, and how.
+/// Flags of `vagn replay`.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  vagn replay data/capmetro-austin-30min-small.csv --speed 60x\n  \
 vagn replay data/ais-us-2022-01-03-sample.csv.zst --speed max --time original --over tcp --ops http://localhost:9093\n\n\
-The file is CSV, plain or compressed with Zstandard, with the columns vehicle_id, timestamp_ms, lat, lon and, if there \
-are any, speed_mps and heading_deg. Empty fields are unknown, and so is a speed of 113.995 m/s (255 mph, a tracker's byte \
-for \"none\"). Every other row is sent as it is, a position of (0, 0) too; rows that are no report at all are counted and \
-the first is named. Two rows with the same vehicle, time and position are a duplicate to the server.\n\n\
-Exit codes: 0 all is well, 1 it does not add up or something cannot be read or reached, 64 wrong usage.")]
-pub struct ReplayArgs {
-    /// The trace.
+The file is CSV, plain or compressed with Zstandard. Its columns are vehicle_id, timestamp_ms, lat, lon and, optionally, \
+speed_mps and heading_deg. An empty field means unknown, and so does a speed of 113.995 m/s (255 mph, the byte with which a \
+tracker says \"none\"). Every other row is sent unchanged, also with a position of (0, 0). Rows that cannot be a report are \
+counted, and the first one is named. To the server, two rows with the same vehicle, time and position are a duplicate.\n\n\
+Exit codes: 0 every report is accounted for; 1 not, or something cannot be read or reached; 64 wrong usage.")]
+pub(super) struct ReplayArgs {
+    /// Trace to send (CSV).
     file: PathBuf,
     #[command(flatten)]
     traffic: TrafficArgs,
-    /// How much faster than recorded, or `max`.
+    /// Speed relative to the recording, such as 60x, or `max`.
     #[arg(long, value_name = "N|max", default_value = "1x")]
     speed: Speed,
-    /// Which times reports carry.
+    /// Event times that the reports carry.
     #[arg(long, value_enum, default_value_t = Time::Now)]
     time: Time,
-    /// Silences of the trace that are longer than this, such as nights, are cut down to it.
+    /// Longest pause: a longer silence in the trace, such as a night, is shortened to this.
     #[arg(long, value_name = "TIME", default_value = "5m")]
     gap_max: Span,
 }
 
-/// Sends, and says what became of it.
+/// Sends the trace and prints the outcome.
 ///
 /// # Errors
 /// When the trace cannot be read or the server cannot be reached.
-pub fn run(args: ReplayArgs) -> anyhow::Result<ExitCode> {
+pub(super) fn run(args: ReplayArgs) -> anyhow::Result<ExitCode> {
     let settings = ReplaySettings {
         speed: args.speed,
         now_ms: (args.time == Time::Now).then(|| SystemClock::new().now_ms()),

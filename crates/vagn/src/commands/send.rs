@@ -1,4 +1,4 @@
-//! `vagn send`: one position, by hand.
+//! `vagn send`: sends one report.
 
 use std::io::{Write, stderr};
 use std::process::ExitCode;
@@ -20,16 +20,16 @@ use super::say;
 use super::traffic::{Over, WayArgs};
 use vagn_flow::clock::{Clock, SystemClock};
 
-/// What the vehicle says.
+/// Flags of `vagn send`.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  vagn send bus-7 -36.47 -77.32\n  vagn send bus-7 30.27 -97.74 --over tcp --emergency --kind test\n\n\
-Over TCP it waits for the answer: `stored` means that the position is in the server's log, and an incident id that the \
-call for help is on disk. Over UDP only a call for help is answered, once it is on disk; until then it is repeated after \
-1, 2 and 4 s.\n\nExit codes: 0 sent, and stored or the call for help on disk if there is an answer to wait for; 1 not; \
+Over TCP it waits for the answer. `stored` means that the position is in the server's log; an incident id means that the \
+alarm is on disk. Over UDP only an alarm is answered, once it is on disk. Until then it is repeated after \
+1, 2 and 4 s.\n\nExit codes: 0 sent and, where an answer is awaited, the position stored or the alarm on disk; 1 not; \
 64 wrong usage."
 )]
-pub struct SendArgs {
+pub(super) struct SendArgs {
     /// Vehicle id: 1 to 64 bytes.
     id: String,
     /// Latitude in degrees, north positive.
@@ -40,10 +40,10 @@ pub struct SendArgs {
     lon: f64,
     #[command(flatten)]
     way: WayArgs,
-    /// Call for help.
+    /// Set the emergency flag: the report is an alarm, a call for help.
     #[arg(long)]
     emergency: bool,
-    /// Who set off the emergency: auto, manual or test. A test reaches the drill target alone.
+    /// Kind of alarm: auto, manual or test. A test is a drill: only the drill target receives a notice about it.
     #[arg(long, requires = "emergency")]
     kind: Option<Kind>,
     /// The vehicle's own id for the incident.
@@ -60,20 +60,21 @@ pub struct SendArgs {
     heading: Option<f32>,
 }
 
-/// A key that the server skips. With it a call for help is so long that its answer may name the incident.
+/// A key that the server skips. It makes an alarm so long that the answer may name the incident: over UDP an answer is never
+/// longer than the alarm.
 const PAD: &[u8] = b"\xa3Pad\xb2                  ";
 
-/// Sends, and prints the answer if there is one to wait for.
+/// Sends the report and prints the answer if there is one to wait for.
 ///
 /// # Errors
 /// When the report makes no sense or the server cannot be reached.
-pub fn run(args: SendArgs) -> anyhow::Result<ExitCode> {
+pub(super) fn run(args: SendArgs) -> anyhow::Result<ExitCode> {
     let asks_ack = args.way.over == Over::Tcp || args.emergency;
     let seq = asks_ack.then(|| SystemClock::new().now_ms().unsigned_abs());
     let mut bytes = Vec::new();
     encode(&args.report(seq)?, &mut bytes);
     match args.way.over {
-        Over::Udp if args.emergency => call_over_udp(&args, bytes),
+        Over::Udp if args.emergency => alarm_over_udp(&args, bytes),
         Over::Udp => over_udp(&args, Single::new(bytes)),
         Over::Tcp => over_tcp(&args, Single::new(bytes)),
     }
@@ -81,12 +82,12 @@ pub fn run(args: SendArgs) -> anyhow::Result<ExitCode> {
 
 impl SendArgs {
     fn report(&self, seq: Option<u64>) -> Result<Report<'_>, Coded> {
-        let usage = |err: vagn_wire::Reject| Coded::usage(err.to_string());
-        let vehicle_id = VehicleId::new(&self.id).map_err(usage)?;
-        let position = Position::new(self.lat, self.lon).map_err(usage)?;
+        let vehicle_id = VehicleId::new(&self.id)?;
+        let position = Position::new(self.lat, self.lon)?;
+        // The name of an incident follows the rules of a vehicle id.
         let incident = self.incident.as_deref().map(VehicleId::new).transpose();
-        let incident =
-            incident.map_err(|_| Coded::usage("incident is not 1 to 64 bytes without control characters"))?;
+        let incident = incident
+            .map_err(|_| Coded::usage("--incident takes 1 to 64 bytes without control characters"))?;
         Ok(Report {
             emergency: self.emergency,
             event_time_ms: self.time,
@@ -101,24 +102,25 @@ impl SendArgs {
 }
 
 fn over_udp(args: &SendArgs, mut single: Single) -> anyhow::Result<ExitCode> {
-    let (target, stop) = (args.way.target(), AtomicBool::new(false));
+    let target = args.way.target();
+    let stop = AtomicBool::new(false);
     let sent = udp::send_all(&mut single, &target, &mut Watch { stop: &stop, progress: &mut |_| {} })?;
     let bytes = sent.tally.bytes;
     say(&format!("sent {bytes} bytes to udp {target}; over udp nothing comes back\n"))?;
     Ok(ExitCode::SUCCESS)
 }
 
-fn call_over_udp(args: &SendArgs, mut bytes: Vec<u8>) -> anyhow::Result<ExitCode> {
-    // The head of the map counts its pairs.
+fn alarm_over_udp(args: &SendArgs, mut bytes: Vec<u8>) -> anyhow::Result<ExitCode> {
+    // The first byte of a msgpack map holds the number of its pairs.
     bytes[0] += 1;
     bytes.splice(1..1, PAD.iter().copied());
     let mut repeats = |wait: Duration| {
         let waited = wait.as_secs();
-        // With standard error closed there is nobody left to tell.
-        drop(writeln!(stderr(), "no answer within {waited} s: the call is repeated"));
+        // Fails only when standard error is closed; the alarm is repeated all the same.
+        writeln!(stderr(), "no answer within {waited} s: the alarm is repeated").ok();
     };
     let incident = alarm::raise(&bytes, &args.way.target(), &alarm::WAITS, &mut repeats);
-    let incident = incident.context("the call for help may not be recorded: try --over tcp")?;
+    let incident = incident.context("the alarm may not be recorded: try --over tcp")?;
     let incident = incident.map(|id| format!(", incident {id}")).unwrap_or_default();
     say(&format!("stored{incident}\n"))?;
     Ok(ExitCode::SUCCESS)
@@ -127,12 +129,16 @@ fn call_over_udp(args: &SendArgs, mut bytes: Vec<u8>) -> anyhow::Result<ExitCode
 fn over_tcp(args: &SendArgs, mut single: Single) -> anyhow::Result<ExitCode> {
     let settings = TcpSettings { trust: args.way.trust()?, ..TcpSettings::default() };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let (target, stop) = (args.way.target(), AtomicBool::new(false));
+    let target = args.way.target();
+    let stop = AtomicBool::new(false);
     let mut watch = Watch { stop: &stop, progress: &mut |_| {} };
     let mut answer = None;
-    let mut on_ack = |ack: &Ack<'_>| answer = Some((ack.fate, ack.incident.map(str::to_owned)));
     let outcome =
-        runtime.block_on(tcp::send_all(&mut single, &target, &settings, &mut watch, &mut on_ack))?;
+        runtime.block_on(tcp::send_all(&mut single, &target, &settings, &mut watch, &mut |ack: &Ack<
+            '_,
+        >| {
+            answer = Some((ack.fate, ack.incident.map(str::to_owned)));
+        }))?;
     match (answer, outcome.broken) {
         (Some((fate, incident)), _) => {
             let kept = fate == Fate::Stored || incident.is_some();

@@ -1,4 +1,4 @@
-//! `vagn serve`: runs the service until it is asked to stop or gives up.
+//! `vagn serve`: runs the service until it is told to stop or gives up.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -14,11 +14,11 @@ use crate::logging;
 
 /// Flags that are settings; `vagn config` takes them too.
 #[derive(Debug, Args)]
-pub struct SettingArgs {
+pub(super) struct SettingArgs {
     /// Settings file (TOML); `vagn config` prints one.
     #[arg(long, value_name = "FILE", env = "VAGN_CONFIG")]
     config: Option<PathBuf>,
-    /// Where everything is kept [default: ./vagn-data].
+    /// Directory for everything that is kept [default: ./vagn-data].
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
     /// UDP door [default: localhost:9092]; port 0 takes a free one.
@@ -33,32 +33,28 @@ pub struct SettingArgs {
     /// Metrics and health, plain HTTP [default: localhost:9093].
     #[arg(long, value_name = "HOST:PORT")]
     ops: Option<String>,
-    /// Where emergencies are called in; without it they are only listed.
+    /// Target for notices about incidents; without it incidents are only listed.
     #[arg(long, value_name = "URL")]
     emergency_url: Option<String>,
-    /// Where drills are called in (`vagn drill`); never called about anything else.
+    /// Target for notices about drills (`vagn drill`), and about nothing else.
     #[arg(long, value_name = "URL")]
     drill_url: Option<String>,
-    /// Listen off loopback although nobody has to show a key or token.
+    /// Listen on addresses beyond loopback although no key or token is asked for.
     #[arg(long)]
     insecure_open: bool,
-    /// How much is logged, on standard error [default: info].
+    /// Amount of logging, on standard error [default: info].
     #[arg(long, value_enum, value_name = "LEVEL")]
     log_level: Option<LogLevel>,
-    /// How the log is written [default: text].
+    /// Format of the log [default: text].
     #[arg(long, value_enum, value_name = "FORMAT")]
     log_format: Option<LogFormat>,
 }
 
 impl SettingArgs {
-    /// The settings in force under these flags.
-    ///
-    /// # Errors
-    /// When they cannot be in force.
-    pub fn load(self) -> Result<Settings, config::ConfigError> {
-        let path = |path: PathBuf| path.to_string_lossy().into_owned();
+    /// Returns the settings in force: these flags over the environment, the file and the defaults.
+    pub(super) fn load(self) -> Result<Settings, config::ConfigError> {
         let texts = [
-            ("data_dir", self.data_dir.map(path)),
+            ("data_dir", self.data_dir.map(|path| path.to_string_lossy().into_owned())),
             ("udp.listen", self.udp),
             ("tcp.listen", self.tcp),
             ("http.listen", self.http),
@@ -82,18 +78,19 @@ impl SettingArgs {
 }
 
 fn value_name(value: impl clap::ValueEnum) -> String {
-    let possible = value.to_possible_value().expect("no value of a setting is hidden");
+    let possible = value.to_possible_value().expect("every value of a setting is shown in the help");
     possible.get_name().to_owned()
 }
 
-/// What to run.
+/// Flags of `vagn serve`.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  vagn serve --demo\n  \
 vagn serve --data-dir /var/lib/vagn --emergency-url https://dispatch.example/calls\n  \
 vagn serve --config vagn.toml --udp 0.0.0.0:9092 --insecure-open\n\n\
-Standard output says `listening …` per listener and then `ready`; the log goes to standard error.\n\
-Exit codes: 0 asked to stop, 64 wrong usage, settings, certificate or data directory, 69 port or data directory in use, 70 the service gave up, or a fault of our own.")]
-pub struct ServeArgs {
+Standard output has a line `listening …` for each listener and then `ready`; the log goes to standard error.\n\
+Exit codes: 0 told to stop; 64 wrong usage, settings, certificate or data directory; 69 port or data directory in use; \
+70 the service gave up, or failed by a fault of its own.")]
+pub(super) struct ServeArgs {
     #[command(flatten)]
     settings: SettingArgs,
     /// Drive the recorded Austin bus fleet through the service, in a data directory of its own (./vagn-demo-data).
@@ -105,16 +102,16 @@ pub struct ServeArgs {
 ///
 /// # Errors
 /// When it cannot start.
-pub fn run(args: ServeArgs) -> anyhow::Result<ExitCode> {
+pub(super) fn run(args: ServeArgs) -> anyhow::Result<ExitCode> {
     let own_data_dir = args.demo && !args.settings.names_data_dir();
     let mut settings = args.settings.load()?;
     if own_data_dir {
         settings.data_dir = "./vagn-demo-data".into();
     }
     let _log = logging::init(&settings.log);
-    if args.demo && settings.emergency.calls_somebody() {
-        warn!("--demo never calls for help in earnest: the emergency targets that are set are not used");
-        settings.emergency.call_nobody();
+    if args.demo && settings.emergency.has_real_target() {
+        warn!("--demo sends no notices to real targets: the emergency targets in the settings are not used");
+        settings.emergency.remove_real_targets();
     }
     vagn_otp::quiet_panics();
     let app = App::start(settings, args.demo).map_err(coded)?;
@@ -159,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn what_settings_name_and_cannot_be_used_is_a_matter_of_settings() {
+    fn a_file_named_in_the_settings_that_cannot_be_used_is_reported_as_wrong_settings() {
         check(
             |settings, dir| {
                 std::fs::write(dir.join("file"), "").unwrap();

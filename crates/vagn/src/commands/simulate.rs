@@ -1,4 +1,4 @@
-//! `vagn simulate`: moving vehicles at a set rate, and what became of every report.
+//! `vagn simulate`: sends reports of moving vehicles at a set rate, and accounts for each of them.
 
 use std::process::ExitCode;
 
@@ -11,48 +11,49 @@ use super::traffic::{Over, TrafficArgs};
 use crate::config::Span;
 use vagn_flow::clock::{Clock, SystemClock};
 
-/// What to send, and how.
+/// Flags of `vagn simulate`.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  vagn simulate --vehicles 10000 --rate 5000 --duration 30s --ops http://localhost:9093\n  \
 vagn simulate --over tcp --count 100000 --rate max --json\n  \
 vagn simulate --rate 200 --emergency-ratio 0.005 --duration 1m\n\n\
-Vehicles drive along great circles within twenty cities around the world; the same --seed gives the same reports. \
-At --rate max many datagrams leave in one system call, emergencies always on their own.\n\n\
-Ends with what was sent and at which rate; with --ops also with how the server's counters add up to it.\n\n\
-Exit codes: 0 all is well, 1 it does not add up or the server cannot be reached, 64 wrong usage."
+Vehicles drive along great circles in twenty cities around the world. The same --seed gives the same reports. \
+At --rate max many datagrams leave in one system call; each alarm always leaves on its own.\n\n\
+At the end it prints how many reports were sent, and at which rate. With --ops it also compares this with the counters of the \
+server.\n\n\
+Exit codes: 0 every report is accounted for; 1 not, or the server cannot be reached; 64 wrong usage."
 )]
-pub struct SimulateArgs {
+pub(super) struct SimulateArgs {
     #[command(flatten)]
     traffic: TrafficArgs,
-    /// Number of vehicles; they report in turn.
+    /// Number of vehicles; they report one after the other.
     #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..))]
     vehicles: u32,
     /// Reports per second of all vehicles together, or `max`.
     #[arg(long, value_name = "N|max", default_value = "1000")]
     rate: Rate,
-    /// For how long, such as 30s or 10m [default: until Ctrl-C].
+    /// Length of the run, such as 30s or 10m [default: until Ctrl-C].
     #[arg(long, value_name = "TIME")]
     duration: Option<Span>,
-    /// How many reports [default: until Ctrl-C].
+    /// Number of reports [default: until Ctrl-C].
     #[arg(long, value_name = "N")]
     count: Option<u64>,
-    /// Share of reports that call for help, 0 to 1. These reach the server's --emergency-url.
+    /// Share of reports that are alarms, 0 to 1. The server sends notices about them to its --emergency-url.
     #[arg(long, value_name = "SHARE", default_value_t = 0.0, value_parser = share)]
     emergency_ratio: f64,
-    /// What all that happens by chance follows from.
+    /// Seed of everything random.
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
-    /// Tell the time, speed and heading too, beyond the original's four fields.
+    /// Send time, speed and heading too, in addition to the four fields of the original.
     #[arg(long)]
     full: bool,
 }
 
-/// Sends, and says what became of it.
+/// Sends the reports and prints the outcome.
 ///
 /// # Errors
 /// When the server cannot be reached.
-pub fn run(args: SimulateArgs) -> anyhow::Result<ExitCode> {
+pub(super) fn run(args: SimulateArgs) -> anyhow::Result<ExitCode> {
     let now_ms = SystemClock::new().now_ms();
     let asks_acks = args.traffic.way.over == Over::Tcp;
     let mut fleet = Fleet::new(FleetSettings {
@@ -63,7 +64,7 @@ pub fn run(args: SimulateArgs) -> anyhow::Result<ExitCode> {
         emergency_ratio: args.emergency_ratio,
         seed: args.seed,
         extras: Extras {
-            // Later runs count from higher up: to the server an equal `Seq` is the same report.
+            // A later run starts from a higher number: to the server an equal `Seq` means the same report.
             seq_from: asks_acks.then_some(now_ms.unsigned_abs() << 20),
             start_ms: args.full.then_some(now_ms),
             motion: args.full,

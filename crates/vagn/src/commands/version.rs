@@ -6,16 +6,12 @@ use clap::Args;
 
 use super::say;
 
-/// Takes nothing.
+/// Flags of `vagn version`: none.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  vagn version")]
-pub struct VersionArgs {}
+pub(super) struct VersionArgs {}
 
-/// Prints name and version.
-///
-/// # Errors
-/// When standard output cannot be written.
-pub fn run(_: VersionArgs) -> anyhow::Result<ExitCode> {
+pub(super) fn run(_: VersionArgs) -> anyhow::Result<ExitCode> {
     say(&format!("vagn {}\n", env!("CARGO_PKG_VERSION")))?;
     Ok(ExitCode::SUCCESS)
 }

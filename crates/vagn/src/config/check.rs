@@ -1,4 +1,4 @@
-//! Refuses settings that cannot work or that would open the service by accident, and says which key to change.
+//! Refuses settings that cannot work, or that would open the service by accident. Each refusal names the key to change.
 
 use std::net::ToSocketAddrs;
 use std::time::Duration;
@@ -8,19 +8,19 @@ use super::fsync::Fsync;
 use super::settings::Settings;
 use super::span::Span;
 
-/// Shorter, and the disk would do nothing else.
+/// Shortest time between two syncs. With a shorter one the disk would do nothing else.
 const FSYNC_MIN: Span = Span(Duration::from_millis(10));
 
-/// Twice the pause between two signs of life of an idle part.
+/// Twice the pause between two signs of life of an idle part: with less, an idle part would be taken for hung.
 const HANG_LIMIT_MIN: Duration = Duration::from_secs(2);
 
-/// Why the settings are refused.
+/// Reason why the settings are refused.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum Refused {
-    /// A number that must not be zero.
+    /// A number that must not be 0.
     #[error("`{0}` is 0; it must be at least 1")]
     Zero(&'static str),
-    /// A length of time that would switch something off.
+    /// A length of time that is too short to work.
     #[error("`{key} = \"{value}\"` is too short; take at least {min}")]
     TooShort {
         /// Name of the setting.
@@ -40,28 +40,28 @@ pub enum Refused {
         /// The most that makes sense.
         max: u32,
     },
-    /// Shorter than the pause between two signs of life.
+    /// A hang limit close to the pause between two signs of life.
     #[error(
         "`hang_limit = \"{0}\"` is too short; every part gives a sign of life once a second, so take at least 2s"
     )]
     HangLimit(Span),
-    /// Certificate without key or key without certificate.
+    /// A certificate without a key, or a key without a certificate.
     #[error("`http.cert` and `http.key` go together; only one of them is set")]
     HalfCertificate,
-    /// The address does not resolve.
+    /// An address that cannot be resolved.
     #[error("`{key} = \"{listen}\"` is not an address: {why}; write host:port, such as localhost:9092")]
     Address {
         /// Name of the setting.
         key: &'static str,
         /// Its value.
         listen: String,
-        /// What the resolver said.
+        /// Error of the resolver.
         why: String,
     },
-    /// A token that nobody can show.
-    #[error("`http.tokens` has an empty token; remove it, or the API is closed to everybody")]
+    /// An empty token, which no request can carry.
+    #[error("`http.tokens` has an empty token, which no request can carry; remove it")]
     EmptyToken,
-    /// A listener that others can reach and that asks for nothing.
+    /// A listener that other machines can reach and that asks for no key or token.
     #[error(
         "`{key} = \"{listen}\"` can be reached from other machines, and {lacks}; \
          listen on localhost, {remedy}pass --insecure-open if the network is trusted"
@@ -71,21 +71,21 @@ pub enum Refused {
         key: &'static str,
         /// Its value.
         listen: String,
-        /// What would have to be shown, and is not asked for.
+        /// Protection that the listener lacks.
         lacks: &'static str,
-        /// A better way than opening it, if there is one.
+        /// Better remedy than opening it, if there is one.
         remedy: &'static str,
     },
-    /// An emergency target cannot be called.
+    /// Settings of an emergency target that cannot work.
     #[error(transparent)]
     Emergency(#[from] BadEmergency),
 }
 
 impl Settings {
-    /// Refuses what cannot work.
+    /// Checks that the settings can work together.
     ///
     /// # Errors
-    /// The first setting found wanting.
+    /// Names the first setting that is wrong.
     pub fn check(&self) -> Result<(), Refused> {
         self.check_numbers()?;
         if self.hang_limit.0 < HANG_LIMIT_MIN {
@@ -149,7 +149,7 @@ impl Settings {
     }
 
     fn check_reach(&self) -> Result<(), Refused> {
-        const NO_KEYS: &str = "a vehicle need not show a key there";
+        const NO_KEYS: &str = "vehicles show no key there";
         self.closed("udp.listen", &self.udp.listen, NO_KEYS, "")?;
         self.closed("tcp.listen", &self.tcp.listen, NO_KEYS, "")?;
         let remedy = "set `http.tokens`, or ";
@@ -159,6 +159,7 @@ impl Settings {
         self.closed("ops.listen", &self.ops.listen, "metrics and health ask for no token", "")
     }
 
+    /// Refuses an address that other machines can reach, unless the settings allow it.
     fn closed(
         &self,
         key: &'static str,
@@ -166,8 +167,11 @@ impl Settings {
         lacks: &'static str,
         remedy: &'static str,
     ) -> Result<(), Refused> {
-        let refused = |why: String| Refused::Address { key, listen: listen.into(), why };
-        let mut addresses = listen.to_socket_addrs().map_err(|err| refused(err.to_string()))?;
+        let mut addresses = listen.to_socket_addrs().map_err(|err| Refused::Address {
+            key,
+            listen: listen.into(),
+            why: err.to_string(),
+        })?;
         if self.insecure_open || addresses.all(|address| address.ip().is_loopback()) {
             return Ok(());
         }
@@ -191,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn a_door_off_loopback_needs_a_word_of_permission() {
+    fn a_door_beyond_loopback_needs_insecure_open() {
         let said = refusal(|settings| settings.udp.listen = "0.0.0.0:9092".into());
         assert!(said.contains("udp.listen") && said.contains("--insecure-open"), "{said}");
         let open = Settings {
@@ -203,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn an_api_off_loopback_may_ask_for_tokens_instead() {
+    fn an_api_beyond_loopback_may_ask_for_tokens_instead() {
         let said = refusal(|settings| settings.http.listen = "0.0.0.0:9090".into());
         assert!(said.contains("http.tokens"), "{said}");
         let mut settings = Settings::default();
@@ -213,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn names_what_cannot_work() {
+    fn names_the_setting_that_cannot_work() {
         assert!(refusal(|settings| settings.max_vehicles = 0).contains("max_vehicles"));
         assert!(refusal(|settings| settings.hang_limit = Span::seconds(1)).contains("hang_limit"));
         assert!(refusal(|settings| settings.http.tokens = vec![String::new()]).contains("http.tokens"));

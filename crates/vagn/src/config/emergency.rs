@@ -1,4 +1,4 @@
-//! `[emergency]`: whom to call, in what order, and for how long it is whose turn.
+//! `[emergency]`: the targets for notices, their order, and the length of each one's turn.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -18,28 +18,28 @@ const NAME_MAX: usize = 64;
 /// Longest time that makes sense anywhere here.
 const LENGTH_MAX: Duration = Duration::from_secs(365 * 24 * 3600);
 
-/// What the target for drills is called.
+/// Name of the drill target.
 const DRILL: &str = "drill";
 
 /// `[emergency]`
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct EmergencySettings {
-    /// Where calls go first; empty: to the first of `targets`, and without any incidents are only listed.
+    /// First target for notices. If empty, the first of `targets` comes first; without any target incidents are only listed.
     pub url: String,
-    /// Signs the calls (Standard Webhooks, `whsec_…`); empty: unsigned.
+    /// Secret that signs the notices (Standard Webhooks, `whsec_…`); empty: unsigned.
     pub secret: String,
     /// Longest wait for the answer to one attempt.
     pub timeout: Span,
     /// Most attempts under way at a time.
     pub concurrency: u32,
-    /// How long it is a target's turn before the next is called, while no person acknowledges.
+    /// Length of a target's turn: if no person acknowledges the incident meanwhile, the next target gets a notice.
     pub escalate_after: Span,
-    /// An incident that a person has acknowledged is resolved when it has been quiet for so long.
+    /// An incident that a person has acknowledged is resolved when it has been quiet for this time.
     pub resolve_after: Span,
-    /// Whom to call about drills.
+    /// Target for drills.
     pub drill: DrillSettings,
-    /// Whom to call next, in order; behind the last it is the first one's turn again.
+    /// Further targets, in order. After the last one it is the first one's turn again.
     pub targets: Vec<TargetSettings>,
 }
 
@@ -47,9 +47,9 @@ pub struct EmergencySettings {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct DrillSettings {
-    /// Where calls about drills go; empty: they are only listed.
+    /// Address for notices about drills; empty: drills are only listed.
     pub url: String,
-    /// Signs them; empty: unsigned.
+    /// Secret that signs these notices; empty: unsigned.
     pub secret: String,
     /// Longest wait for the answer to one attempt.
     pub timeout: Span,
@@ -61,11 +61,11 @@ pub struct DrillSettings {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TargetSettings {
-    /// What it is called in records and metrics. Renamed, it is another.
+    /// Name in records and metrics. After a change of the name it counts as another target.
     pub name: String,
-    /// Where calls go.
+    /// Address for notices.
     pub url: String,
-    /// Signs the calls; empty: unsigned.
+    /// Secret that signs the notices; empty: unsigned.
     #[serde(default)]
     pub secret: String,
     /// Longest wait for the answer to one attempt.
@@ -74,7 +74,7 @@ pub struct TargetSettings {
     /// Most attempts under way at a time.
     #[serde(default = "concurrency")]
     pub concurrency: u32,
-    /// How long it is its turn; unset: as `emergency.escalate_after`.
+    /// Length of its turn; unset: as `emergency.escalate_after`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub escalate_after: Option<Span>,
 }
@@ -108,7 +108,7 @@ impl Default for DrillSettings {
     }
 }
 
-/// These settings cannot be in force.
+/// Settings of the emergency targets that cannot work.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`emergency.{key}`: {why}")]
 pub struct BadEmergency {
@@ -121,27 +121,28 @@ fn bad(key: impl Into<String>, why: impl ToString) -> BadEmergency {
 }
 
 impl EmergencySettings {
-    /// Nobody is called about real incidents.
-    pub fn call_nobody(&mut self) {
+    /// Removes all targets but the drill target.
+    pub fn remove_real_targets(&mut self) {
         self.url.clear();
         self.targets.clear();
     }
 
-    /// Whether anybody is called about real incidents.
-    pub fn calls_somebody(&self) -> bool {
+    /// Returns true when there is a target for real incidents.
+    pub fn has_real_target(&self) -> bool {
         !self.url.is_empty() || !self.targets.is_empty()
     }
 
-    /// Whom to call.
+    /// Returns the targets in their order, and the drill target.
     ///
     /// # Errors
-    /// Names the first setting that cannot be.
+    /// Names the first setting that is wrong.
     pub fn targets(&self) -> Result<Targets, BadEmergency> {
         self.check_lengths()?;
         let primary = (!self.url.is_empty()).then(|| ("url".to_owned(), self.primary()));
         let further = self.targets.iter().enumerate();
         let further = further.map(|(at, target)| (format!("targets[{at}]"), target.clone()));
-        let (mut chain, mut names) = (Vec::new(), BTreeSet::from([DRILL.to_owned()]));
+        let mut chain = Vec::new();
+        let mut names = BTreeSet::from([DRILL.to_owned()]);
         for (key, target) in primary.into_iter().chain(further) {
             if target.name.is_empty() || target.name.len() > NAME_MAX || !names.insert(target.name.clone()) {
                 let name = &target.name;
@@ -178,7 +179,7 @@ impl EmergencySettings {
         Target::new(name, url, secret, timeout.0, *concurrency as usize, turn.0).map_err(|err| bad(key, err))
     }
 
-    /// Nobody may be sent out for a drill: its target is none of the others.
+    /// Returns the drill target. It must not be a real target too: no responder may be sent out for a drill.
     fn drill_target(&self, chain: &[Target]) -> Result<Option<Target>, BadEmergency> {
         let DrillSettings { url, secret, timeout, concurrency } = &self.drill;
         if url.is_empty() {
@@ -251,7 +252,7 @@ mod tests {
         assert!(said.contains("emergency.drill.url") && said.contains("`county`"), "{said}");
     }
 
-    /// Whether a drill may go to `drill` while `real` is a real target.
+    /// Returns true when a drill may go to `drill` while `real` is a real target.
     fn is_apart(real: &str, drill: &str) -> bool {
         read(&format!("url = \"{real}\"\n[drill]\nurl = \"{drill}\"")).is_ok()
     }
@@ -289,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn names_what_cannot_be() {
+    fn names_the_setting_that_is_wrong() {
         for (wrong, named) in [
             ("url = \"ftp://x\"", "emergency.url"),
             ("url = \"http://a/\"\nsecret = \"whsec_c2hvcnQ=\"", "secret"),

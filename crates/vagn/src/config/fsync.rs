@@ -1,4 +1,4 @@
-//! When the position log is forced to disk.
+//! The setting `fsync`: when the position log is forced to disk.
 
 use std::fmt;
 use std::str::FromStr;
@@ -10,11 +10,11 @@ use super::span::Span;
 /// `fsync = "always" | "never" | "1s"`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fsync {
-    /// An answer over TCP or HTTP means that the position is on disk.
+    /// Before every answer: an answer over TCP or HTTP means that the position is on disk.
     Always,
-    /// The operating system decides.
+    /// Left to the operating system.
     Never,
-    /// At least this often; after a power loss at most this much is missing.
+    /// At least this often; after a power loss at most this much time is missing.
     Every(Span),
 }
 

@@ -1,4 +1,4 @@
-//! Lays defaults, file, environment and flags over one another, and names a key that nobody knows.
+//! Puts the settings together from the defaults, the file, the environment and the flags, and refuses unknown keys.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,50 +8,50 @@ use toml::{Table, Value};
 use super::check::Refused;
 use super::settings::Settings;
 
-/// Settings given on the command line, as (key, value); the key is dotted, such as `udp.listen`.
+/// Settings given on the command line, as (key, value). The key has dots, such as `udp.listen`.
 pub type Flags = Vec<(&'static str, Value)>;
 
-/// Why there are no settings to start with.
+/// Reason why the settings cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// The file cannot be read.
     #[error("cannot read the config file {}", path.display())]
     Read {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// Why.
+        /// Reason.
         source: std::io::Error,
     },
     /// The file is not TOML.
     #[error("{} is not TOML", path.display())]
     Syntax {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// Where and why.
+        /// Place and reason.
         source: Box<toml::de::Error>,
     },
-    /// A variable that sets nothing.
+    /// A `VAGN_…` variable that is no setting.
     #[error("the environment has {0}, which is no setting; `vagn config` lists them")]
     Variable(String),
     /// An unknown key or a value of the wrong kind.
     #[error("setting `{key}` {from}: {why}")]
     Key {
-        /// Where in the settings.
+        /// Name of the setting.
         key: String,
-        /// Who set it, as in "from vagn.toml".
+        /// Source of the value, as in "from vagn.toml".
         from: String,
-        /// What is wrong with it.
+        /// Reason.
         why: String,
     },
-    /// Known keys that cannot work together or at all.
+    /// Known keys with values that cannot work.
     #[error(transparent)]
     Refused(#[from] Refused),
 }
 
-/// The settings in force.
+/// Returns the settings in force.
 ///
 /// # Errors
-/// A file that cannot be read, a key that is unknown, a value that cannot be.
+/// A file that cannot be read, an unknown key, or a value that cannot work.
 pub fn load(
     file: Option<&Path>,
     environment: impl Iterator<Item = (String, String)>,
@@ -77,7 +77,8 @@ pub fn load(
     Ok(settings)
 }
 
-/// Who set a key: the last to do so, and the file where nobody else did. `http.tokens[0]` is set by `http.tokens`.
+/// Returns the source of a key: the last one that set it, or else the file. The source of `http.tokens[0]` is that of
+/// `http.tokens`.
 fn origin(key: &str, origins: &[(String, String)], file: Option<&Path>) -> String {
     let name = key.split('[').next().unwrap_or(key);
     let found = origins.iter().rev().find(|(set, _)| set == name).map(|(_, from)| from.clone());
@@ -89,7 +90,8 @@ fn read(path: &Path) -> Result<Table, ConfigError> {
     text.parse().map_err(|source| ConfigError::Syntax { path: path.into(), source: Box::new(source) })
 }
 
-/// Kubernetes gives every pod `VAGN_SERVICE_…` and `VAGN_PORT…` where a service is called `vagn`: not meant for us.
+/// Returns true for a variable that is meant as a setting. Kubernetes gives every pod `VAGN_SERVICE_…` and `VAGN_PORT…` where a
+/// service is called `vagn`; these are not meant for us.
 fn is_ours(name: &str) -> bool {
     let foreign = ["VAGN_SERVICE_", "VAGN_PORT"];
     name.starts_with("VAGN_")
@@ -97,7 +99,7 @@ fn is_ours(name: &str) -> bool {
         && !foreign.iter().any(|prefix| name.starts_with(prefix))
 }
 
-/// The key that a variable sets, with its default: `VAGN_HISTORY_KEEP` is `history.keep`, and as on the command line
+/// Returns the key that a variable sets, with its default. `VAGN_HISTORY_KEEP` is `history.keep`, and, as on the command line,
 /// `VAGN_UDP` is `udp.listen`.
 fn key_of(name: &str) -> Option<(String, Value)> {
     let defaults = Table::try_from(Settings::default()).expect("the defaults can be written as TOML");
@@ -119,7 +121,8 @@ fn leaves_of(key: String, value: &Value) -> Vec<(String, Value)> {
     }
 }
 
-/// Reads a variable as the kind of value that its setting has. What does not fit stays text, and is named as wrong later.
+/// Reads a variable as the kind of value that its setting has. Text that does not fit stays text, so that the refusal of the
+/// settings can name it.
 fn parse(text: String, like: &Value) -> Value {
     match like {
         Value::Integer(_) => text.parse().map_or(Value::String(text), Value::Integer),
@@ -140,7 +143,7 @@ fn put(table: &mut Table, key: &str, value: Value) {
             let inner = table.entry(section).or_insert_with(|| Value::Table(Table::new()));
             match inner {
                 Value::Table(inner) => put(inner, rest, value),
-                // The file has a plain value where a section belongs; the section wins, and is judged as a whole.
+                // The file has a plain value where a section belongs. The section replaces it and is then checked as a whole.
                 plain => *plain = Value::Table(Table::from_iter([(rest.to_owned(), value)])),
             }
         }
@@ -161,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn needs_no_file_and_no_argument() {
+    fn works_without_a_file_or_an_argument() {
         assert_eq!(load(None, std::iter::empty(), Flags::new()).unwrap(), Settings::default());
     }
 
@@ -176,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn names_a_key_that_nobody_knows() {
+    fn names_an_unknown_key() {
         let said = |file: &str| load_with(file, &[], Flags::new()).unwrap_err().to_string();
         assert!(said("[udp]\nlisen = \"x\"").contains("lisen"), "{}", said("[udp]\nlisen = \"x\""));
         assert!(said("fsinc = \"1s\"").contains("fsinc"));

@@ -1,6 +1,6 @@
-//! Settings: what can be set, what it is when nobody sets it, and where a setting in force came from.
+//! Settings: their names, their defaults and their checks.
 //!
-//! Flags override the environment (`VAGN_…`), which overrides the file, which overrides the defaults.
+//! Flags override the environment (`VAGN_…`), the environment overrides the file, and the file overrides the defaults.
 
 mod check;
 mod emergency;

@@ -1,4 +1,4 @@
-//! The settings themselves, with their defaults. The names are the keys of `vagn.toml`.
+//! The settings, with their defaults. The names of the fields are the keys of `vagn.toml`.
 
 use std::path::PathBuf;
 
@@ -8,27 +8,28 @@ use super::emergency::EmergencySettings;
 use super::fsync::Fsync;
 use super::span::Span;
 
-/// Everything that can be set.
+/// All settings.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
-    /// Where everything is kept. Locked while the service runs.
+    /// Directory for everything that is kept. Locked while the service runs.
     pub data_dir: PathBuf,
-    /// Doors and APIs may listen off loopback although nobody has to show a key or token.
+    /// Lets doors and APIs listen on addresses beyond loopback although they ask for no key or token.
     pub insecure_open: bool,
-    /// When the position log is forced to disk.
+    /// Times at which the position log is forced to disk.
     pub fsync: Fsync,
-    /// Number of partitions; 0 keeps what the data directory has, 1 in a new one. A change rewrites the store at start.
+    /// Number of partitions; 0 keeps the number of the data directory, or takes 1 in a new one. A change rewrites the store at
+    /// the start.
     pub partitions: u32,
-    /// Most vehicles known at a time; a new one beyond is shed and counted.
+    /// Most vehicles known at a time; reports of further new vehicles are shed and counted.
     pub max_vehicles: u32,
-    /// A vehicle that has not reported for so long is forgotten.
+    /// A vehicle that has not reported for this time is forgotten.
     pub forget_after: Span,
-    /// Most incidents open at a time; a new one beyond is refused, counted and alarmed.
+    /// Most incidents open at a time; further new ones are refused and counted, and an alert tells of them.
     pub max_open_incidents: u32,
-    /// Bytes that must stay free on the disk: below it positions fail, so that incidents can still be written.
+    /// Bytes that must stay free on the disk. With less, positions fail, so that incidents can still be written.
     pub free_floor_bytes: u64,
-    /// An actor that works on one message for longer is taken for hung and restarted.
+    /// An actor that works on one message for longer than this counts as hung and is restarted.
     pub hang_limit: Span,
     /// The UDP door.
     pub udp: UdpSettings,
@@ -38,9 +39,9 @@ pub struct Settings {
     pub http: HttpSettings,
     /// Metrics and health, plain HTTP.
     pub ops: OpsSettings,
-    /// Calls to the emergency service.
+    /// Notices to the emergency targets.
     pub emergency: EmergencySettings,
-    /// What is kept of the past.
+    /// The log of past positions.
     pub history: HistorySettings,
     /// Workers and queues.
     pub pools: PoolSettings,
@@ -72,13 +73,13 @@ impl Default for Settings {
     }
 }
 
-/// What a sender over UDP hears back.
+/// Answer to a datagram.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Reply {
     /// Nothing.
     None,
-    /// The original's two bytes, backslash and `n`, for every datagram that is not empty.
+    /// The two bytes of the original, backslash and `n`, for every datagram that is not empty.
     Original,
 }
 
@@ -90,9 +91,9 @@ pub struct UdpSettings {
     pub listen: String,
     /// Receive buffer to ask the kernel for, in bytes.
     pub receive_buffer_bytes: u32,
-    /// What a sender hears back.
+    /// Answer to each datagram.
     pub reply: Reply,
-    /// Whether the kernel may merge datagrams of one sender (generic receive offload). For gateways that send for many
+    /// Lets the kernel merge datagrams of one sender (generic receive offload). For gateways that send for many
     /// vehicles.
     pub gro: bool,
 }
@@ -116,7 +117,7 @@ pub struct TcpSettings {
     pub listen: String,
     /// Most connections at a time.
     pub max_connections: u32,
-    /// A connection that sends nothing for so long is closed.
+    /// A connection that sends nothing for this time is closed.
     pub idle_timeout: Span,
 }
 
@@ -132,11 +133,11 @@ impl Default for TcpSettings {
 pub struct HttpSettings {
     /// Host and port.
     pub listen: String,
-    /// Bearer tokens, any of which opens the API. None: open to all who reach it.
+    /// Bearer tokens, each of which opens the API. Without any, the API is open to everyone who can reach it.
     pub tokens: Vec<String>,
-    /// Certificate chain as PEM; empty: one is made in the data directory. Also used by the TCP door.
+    /// Certificate chain as PEM; empty: one is made in the data directory. The TCP door uses it too.
     pub cert: PathBuf,
-    /// Its private key as PEM.
+    /// Private key of the certificate, as PEM.
     pub key: PathBuf,
     /// Most connections at a time.
     pub max_connections: u32,
@@ -174,7 +175,7 @@ impl Default for OpsSettings {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct HistorySettings {
-    /// How long the log of past positions stays on disk.
+    /// Time for which the log of past positions stays on disk.
     pub keep: Span,
 }
 
@@ -190,13 +191,13 @@ impl Default for HistorySettings {
 pub struct PoolSettings {
     /// Workers that decode reports; 0: half the cores, at least one.
     pub ingest_workers: u32,
-    /// Batches from UDP that may wait for a worker; beyond, the oldest is shed.
+    /// Batches from UDP that may wait for a worker; when it is full, the oldest batch is shed.
     pub shed_queue: u32,
-    /// Batches from TCP and HTTP that may wait for a worker; beyond, their senders wait.
+    /// Batches from TCP and HTTP that may wait for a worker; when it is full, their senders wait.
     pub wait_queue: u32,
     /// Workers that answer queries; 0: one per core, at least two.
     pub query_workers: u32,
-    /// Queries that may wait for a worker; beyond, the answer is 503.
+    /// Queries that may wait for a worker; when it is full, the answer is 503.
     pub query_queue: u32,
     /// Batches that may wait for one partition's storage.
     pub storage_mailbox: u32,
@@ -215,15 +216,15 @@ impl Default for PoolSettings {
     }
 }
 
-/// How much is logged.
+/// Amount of logging.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum LogLevel {
-    /// What is broken.
+    /// Things that are broken.
     Error,
-    /// What may break, or was refused.
+    /// Things that may break, or that were refused.
     Warn,
-    /// Start, stop, restarts, emergencies.
+    /// Starts, stops, restarts, incidents.
     Info,
     /// Batches, jobs and queries.
     Debug,
@@ -231,11 +232,11 @@ pub enum LogLevel {
     Trace,
 }
 
-/// How the log is written.
+/// Format of the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum LogFormat {
-    /// For people.
+    /// Text for people.
     Text,
     /// One JSON object per line.
     Json,
@@ -245,9 +246,9 @@ pub enum LogFormat {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct LogSettings {
-    /// How much.
+    /// Amount of logging.
     pub level: LogLevel,
-    /// How.
+    /// Format of the log.
     pub format: LogFormat,
 }
 

@@ -1,4 +1,4 @@
-//! A length of time as people write it in a file: `500ms`, `1s`, `24h`, `30days`.
+//! Lengths of time as they are written in a settings file: `500ms`, `1s`, `24h`, `30days`.
 
 use std::fmt;
 use std::str::FromStr;
@@ -11,12 +11,12 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 pub struct Span(pub Duration);
 
 impl Span {
-    /// So many seconds.
+    /// A length in seconds.
     pub const fn seconds(seconds: u64) -> Self {
         Self(Duration::from_secs(seconds))
     }
 
-    /// In whole milliseconds.
+    /// Returns the length in whole milliseconds.
     pub fn as_ms(self) -> i64 {
         i64::try_from(self.0.as_millis()).unwrap_or(i64::MAX)
     }

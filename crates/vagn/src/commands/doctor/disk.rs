@@ -1,4 +1,4 @@
-//! The disk under the data directory: whether it can be written, how fast it keeps its word, and how much room it has.
+//! The disk under the data directory: can it be written, how long does a sync take, and how much space is free.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -9,13 +9,14 @@ use vagn_store::disk::{Disk, RealDisk};
 
 use super::finding::Finding;
 
-/// Syncs that are timed.
+/// Number of syncs that are timed.
 const SYNCS: usize = 20;
 
-/// Bytes written before each.
+/// Bytes written before each sync.
 const WRITE: [u8; 4096] = [0; 4096];
 
-/// An emergency waits this long for its record to be synced, and is called in unrecorded after that.
+/// Longest time for which the first notice of an incident waits for the record to be synced. After that it goes out
+/// without the record.
 const PROMPT: Duration = Duration::from_millis(100);
 
 pub(super) fn check(data_dir: &Path, free_floor_bytes: u64) -> Vec<Finding> {
@@ -38,17 +39,20 @@ fn syncs(dir: &Path, named: &str) -> Finding {
     let mut times = match time_syncs(dir) {
         Ok(times) => times,
         Err(err) => {
-            let remedy = "let the user who runs the service write there, or choose another with --data-dir";
+            let remedy =
+                "give the user of the service the right to write there, or choose another with --data-dir";
             return Finding::fail(format!("{named}: cannot be written: {err}"), remedy);
         }
     };
     times.sort_unstable();
-    let (median, worst) = (times[times.len() / 2], times[times.len() - 1]);
+    let median = times[times.len() / 2];
+    let worst = times[times.len() - 1];
     let found = format!("{named}: a sync takes {median:.1?}, at worst {worst:.1?}");
     if worst < PROMPT {
         return Finding::ok(found);
     }
-    let remedy = "an emergency waits 100 ms for its record and is then called in without; use a faster or a quieter disk";
+    let remedy =
+        "a notice waits 100 ms for the record and then goes out without it; use a faster or less busy disk";
     Finding::warn(found, remedy)
 }
 
@@ -64,7 +68,7 @@ fn time_syncs(dir: &Path) -> io::Result<Vec<Duration>> {
         .collect()
 }
 
-/// A file that is gone when the trial is over.
+/// File for the timed writes; removed when dropped.
 struct Trial(PathBuf);
 
 impl Trial {
@@ -77,8 +81,8 @@ impl Trial {
 
 impl Drop for Trial {
     fn drop(&mut self) {
-        // What was made can be removed, unless the directory went away meanwhile, and the file with it.
-        drop(fs::remove_file(&self.0));
+        // Fails only when the directory was removed meanwhile, and the file with it.
+        fs::remove_file(&self.0).ok();
     }
 }
 
@@ -103,7 +107,7 @@ mod tests {
     use crate::commands::doctor::finding::Level;
 
     #[test]
-    fn leaves_nothing_behind() {
+    fn leaves_no_file_behind() {
         let dir = tempfile::tempdir().unwrap();
         let findings = check(dir.path(), 0);
         assert!(findings.iter().all(|finding| finding.level() != Level::Fail), "{findings:?}");
@@ -111,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn tries_the_parent_of_what_is_not_there() {
+    fn tries_the_parent_of_a_directory_that_does_not_exist() {
         let dir = tempfile::tempdir().unwrap();
         let found = check(&dir.path().join("a/b"), 0)[0].to_string();
         assert!(found.contains("not there yet") && found.contains(" a sync takes "), "{found}");
@@ -119,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn a_relative_directory_that_exists_is_there() {
+    fn finds_an_existing_directory_by_its_relative_path() {
         let found = check(Path::new("src"), 0)[0].to_string();
         assert!(!found.contains("not there yet"), "{found}");
     }

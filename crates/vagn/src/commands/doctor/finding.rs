@@ -1,19 +1,19 @@
-//! One thing that was checked.
+//! The result of one check.
 
 use std::fmt;
 
-/// How bad it is.
+/// Severity of a finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Level {
     /// As it should be.
     Ok,
-    /// It works, but not as well as it could.
+    /// Works, but not as well as it could.
     Warn,
-    /// The service will not start, or not keep its word.
+    /// The service will not start, or will not keep what it promises.
     Fail,
 }
 
-/// What was found, and what to do about it.
+/// Result of one check, with the remedy if something is wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Finding {
     level: Level,
@@ -56,7 +56,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn says_what_to_do() {
+    fn a_finding_shows_its_remedy() {
         assert_eq!(Finding::ok("clock: right").to_string(), "ok    clock: right\n");
         assert_eq!(
             Finding::fail("port: in use", "stop it").to_string(),

@@ -1,7 +1,7 @@
-//! The clock: whether the hour can be right.
+//! The clock of this machine: can its time be right.
 //!
-//! A report from a vehicle counts as too far ahead when it is an hour ahead of this clock, and event times of vehicles
-//! without a clock are this clock's.
+//! A report whose event time is more than an hour ahead of this clock is not trusted, and a vehicle without a clock gets its
+//! event times from this clock.
 
 use std::fs;
 use std::path::Path;
@@ -11,10 +11,10 @@ use super::finding::Finding;
 use super::ntp::{self, Sync};
 use vagn_flow::clock::{Clock, SystemClock};
 
-/// 2026-01-01: nothing runs this program before it was written.
+/// 2026-01-01: this program did not exist earlier, so an earlier time must be wrong.
 const WRITTEN_MS: i64 = 1_767_225_600_000;
 
-/// A file may be so much newer than the clock: file systems round.
+/// Largest difference by which a file may be newer than the clock: file systems round times.
 const SLACK_MS: i64 = 2_000;
 
 const REMEDY: &str = "set the clock, and keep it right with chrony or systemd-timesyncd";
@@ -49,7 +49,7 @@ fn sync(sync: Sync) -> Finding {
     }
 }
 
-/// When the directory's newest file was written, in ms since 1970.
+/// Returns the write time of the newest file in the directory, in ms since 1970.
 fn newest_ms(dir: &Path) -> Option<i64> {
     let entries = fs::read_dir(dir).ok()?.flatten();
     let written = entries.filter_map(|entry| entry.metadata().ok()?.modified().ok());
@@ -63,7 +63,7 @@ mod tests {
     use crate::commands::doctor::finding::Level;
 
     #[test]
-    fn notices_a_clock_that_stands_in_the_past() {
+    fn finds_a_clock_that_is_behind() {
         let check = |now_ms, newest_ms, want| assert_eq!(hour(now_ms, newest_ms).level(), want);
         check(0, None, Level::Fail);
         check(WRITTEN_MS, None, Level::Ok);
@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn knows_when_a_directory_was_last_written() {
+    fn finds_the_time_of_the_last_write_to_a_directory() {
         let dir = tempfile::tempdir().unwrap();
         assert_eq!(newest_ms(dir.path()), None);
         fs::write(dir.path().join("log"), "x").unwrap();

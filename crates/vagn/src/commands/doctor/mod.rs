@@ -1,4 +1,4 @@
-//! `vagn doctor`: whether this machine is fit to run the service, checked before it has to.
+//! `vagn doctor`: checks whether this machine is fit to run the service.
 
 mod disk;
 mod finding;
@@ -14,23 +14,20 @@ use self::finding::{Finding, Level};
 use super::say;
 use super::serve::SettingArgs;
 
-/// The same flags as `serve` has.
+/// Flags of `vagn doctor`: those of `vagn serve` that are settings.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  vagn doctor\n  vagn doctor --data-dir /var/lib/vagn --emergency-url https://dispatch.example/calls\n\n\
-Each line says ok, warn or fail, and what to do about it. The emergency target is connected to, but not called.\n\n\
+Each line says ok, warn or fail, and what to do about it. It connects to the emergency targets, but sends them no notice.\n\n\
 Exit codes: 0 nothing fails, 1 something does, 64 wrong usage or settings."
 )]
-pub struct DoctorArgs {
+pub(super) struct DoctorArgs {
     #[command(flatten)]
     settings: SettingArgs,
 }
 
-/// Checks, and prints what was found.
-///
-/// # Errors
-/// When the settings cannot be in force.
-pub fn run(args: DoctorArgs) -> anyhow::Result<ExitCode> {
+/// Runs all checks and prints their findings.
+pub(super) fn run(args: DoctorArgs) -> anyhow::Result<ExitCode> {
     let settings = args.settings.load()?;
     let checks: [&dyn Fn() -> Vec<Finding>; 5] = [
         &|| network::receive_buffer(settings.udp.receive_buffer_bytes),

@@ -1,4 +1,4 @@
-//! Sockets: how much the kernel buffers, whether the ports are free, whether the emergency service is there.
+//! Sockets: the size of the kernel's receive buffer, free ports, and the emergency targets.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream, ToSocketAddrs, UdpSocket};
@@ -11,10 +11,10 @@ use crate::config::EmergencySettings;
 use crate::config::Settings;
 use crate::door::{listen, probe_buffer};
 
-/// Limit for connecting to the emergency service.
+/// Longest wait for a connection to an emergency target.
 const CONNECT_WITHIN: Duration = Duration::from_secs(3);
 
-/// What the kernel grants of the receive buffer that the UDP door asks for.
+/// Checks whether the kernel gives the UDP door the receive buffer that it asks for.
 pub(super) fn receive_buffer(asked: u32) -> Vec<Finding> {
     let buffer = match probe_buffer(asked as usize) {
         Ok(buffer) => buffer,
@@ -22,7 +22,7 @@ pub(super) fn receive_buffer(asked: u32) -> Vec<Finding> {
             return vec![Finding::fail(format!("udp: no socket: {err}"), "raise the limit of open files")];
         }
     };
-    // Linux books the double of what one asks for.
+    // Linux reports twice the size that was asked for: it counts its own bookkeeping too.
     let found = format!("udp: receive buffer of {} bytes, {asked} asked for", buffer.booked / 2);
     if !buffer.is_capped() {
         return vec![Finding::ok(found)];
@@ -31,7 +31,7 @@ pub(super) fn receive_buffer(asked: u32) -> Vec<Finding> {
     vec![Finding::warn(found, remedy)]
 }
 
-/// Whether each listener's port can be had.
+/// Checks whether the port of each listener is free.
 pub(super) fn ports(settings: &Settings) -> Vec<Finding> {
     let all = [
         ("udp", &settings.udp.listen, udp as fn(SocketAddr) -> io::Result<()>),
@@ -68,7 +68,7 @@ fn port(door: &str, listen: &str, bind: fn(SocketAddr) -> io::Result<()>, runnin
                 let remedy = format!("see who has it with ss -lntup, or choose another with --{door}");
                 return Finding::fail(format!("{door}: {address} is in use"), remedy);
             }
-            // The address family is not there; the service leaves it out as well.
+            // This machine has no IPv6; the service leaves the address out as well.
             Err(err) if err.kind() == io::ErrorKind::AddrNotAvailable && address.is_ipv6() => {}
             Err(err) => {
                 return Finding::fail(format!("{door}: cannot listen on {address}: {err}"), "choose another");
@@ -78,13 +78,13 @@ fn port(door: &str, listen: &str, bind: fn(SocketAddr) -> io::Result<()>, runnin
     Finding::ok(format!("{door}: {listen} is free"))
 }
 
-/// Whether somebody listens where emergencies are called in.
+/// Checks whether each emergency target accepts connections.
 pub(super) fn targets(settings: &EmergencySettings) -> Vec<Finding> {
     let targets = match settings.targets() {
         Ok(targets) => targets,
-        Err(err) => return vec![Finding::fail(err.to_string(), "mend this setting")],
+        Err(err) => return vec![Finding::fail(err.to_string(), "correct this setting")],
     };
-    let mut findings: Vec<_> = targets.all().map(|one| target(one.name(), one.url().as_str())).collect();
+    let mut findings: Vec<_> = targets.all().map(|each| target(each.name(), each.url().as_str())).collect();
     if targets.chain.is_empty() {
         let remedy = "set --emergency-url; `vagn sink` stands in for a service while you try";
         findings.push(Finding::warn("emergency: no target, calls for help are only listed", remedy));
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn knocks_at_the_target_without_calling() {
+    fn connects_to_the_target_without_sending_a_notice() {
         let service = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}/calls", service.local_addr().unwrap());
         let mut settings = EmergencySettings { url, ..EmergencySettings::default() };

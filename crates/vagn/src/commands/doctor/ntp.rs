@@ -1,15 +1,15 @@
-//! Asking the kernel whether something keeps its clock right. The one system call of `doctor` without a safe wrapper.
+//! Asks the kernel whether a time service keeps its clock right. The only system call of `doctor` without a safe wrapper.
 
 use std::mem;
 
-/// What the kernel says of its clock.
+/// State of the kernel's clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Sync {
-    /// A time service keeps it right, within this much.
+    /// A time service keeps it right, within `error_ms`.
     Kept { error_ms: i64 },
-    /// Nothing does.
+    /// No time service corrects it.
     Free,
-    /// The kernel does not say.
+    /// The kernel gives no answer.
     Unknown,
 }
 

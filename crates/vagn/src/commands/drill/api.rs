@@ -1,4 +1,4 @@
-//! Asking the HTTPS API for an incident.
+//! Reads an incident over the HTTPS API.
 
 use std::fmt;
 use std::str::FromStr;
@@ -13,7 +13,7 @@ use vagn_load::trust::Trust;
 /// Longest wait for one answer.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 
-/// Where the API is: `https://localhost:9090`.
+/// Address of an API, such as `https://localhost:9090`.
 #[derive(Debug, Clone)]
 pub(super) struct ApiUrl(Url);
 
@@ -21,9 +21,10 @@ impl FromStr for ApiUrl {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || format!("{text:?} is not the address of an API, such as https://localhost:9090");
-        let url: Url = text.parse().map_err(|_| wrong())?;
-        if matches!(url.scheme(), "http" | "https") && url.has_host() { Ok(Self(url)) } else { Err(wrong()) }
+        match text.parse::<Url>() {
+            Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => Ok(Self(url)),
+            _ => Err(format!("{text:?} is not the address of an API, such as https://localhost:9090")),
+        }
     }
 }
 
@@ -40,34 +41,35 @@ pub(super) struct Api {
     token: Option<String>,
 }
 
-/// Why it gave no incident.
+/// Reason why the API gave no incident.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ApiError {
-    /// Nobody answers, or not in time.
+    /// No answer, or not in time.
     #[error("cannot be reached")]
     Unreachable(#[source] reqwest::Error),
-    /// It wants a token, or another one.
-    #[error("the api asks for a token that it knows: --token with one of its http.tokens")]
+    /// The token is missing or wrong.
+    #[error("the api asks for a token: give --token with one of its http.tokens")]
     Token,
-    /// It answers, but not with an incident.
-    #[error("the api answered with status {0}; is --api the service whose door was called?")]
+    /// An answer without an incident.
+    #[error("the api answered with status {0}; does --api name the same service as --target?")]
     Status(StatusCode),
-    /// It answers, but not in JSON.
-    #[error("the api gave something else than json; is it vagn's?")]
+    /// An answer that is not JSON.
+    #[error("the answer of the api is not json; is it the api of vagn?")]
     Garbled(#[source] serde_json::Error),
 }
 
 impl Api {
-    /// Asks at `url`, if `trust` lets it.
+    /// Prepares requests to `url`.
     ///
     /// # Errors
-    /// When the address is unknown or not believed.
+    /// When the address is unknown, or `trust` does not cover it.
     pub(super) fn new(url: &ApiUrl, token: Option<&str>, trust: &Trust) -> anyhow::Result<Self> {
         let host = url.0.host_str().unwrap_or_default();
         let port = url.0.port_or_known_default().unwrap_or_default();
         let addresses = format!("{host}:{port}").parse::<Target>()?.addresses()?;
-        // Without TLS there is nothing to believe, and nothing is believed.
+        // Without TLS there is no certificate to check.
         let trust = if url.0.scheme() == "https" { trust } else { &Trust::Anyone };
+        // Every address must be covered; the configurations are the same, so any of them will do.
         let configs: Result<Vec<_>, _> = addresses.iter().map(|address| trust.config(*address)).collect();
         let config = configs?.swap_remove(0);
         let client = Client::builder()
@@ -81,7 +83,6 @@ impl Api {
         Ok(Self { client, url: url.clone(), token: token.map(str::to_owned) })
     }
 
-    /// One incident.
     pub(super) async fn incident(&self, id: &str) -> Result<Value, ApiError> {
         let mut ask = self.client.get(format!("{}/api/v1/incidents/{id}", self.url));
         if let Some(token) = &self.token {
@@ -118,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn believes_nobody_elsewhere_without_a_word() {
+    fn refuses_a_service_on_another_machine_unless_it_is_trusted() {
         let url: ApiUrl = "https://192.0.2.1:9090".parse().unwrap();
         let refused = Api::new(&url, None, &Trust::Loopback).err().unwrap().to_string();
         assert!(refused.contains("not on this machine"), "{refused}");

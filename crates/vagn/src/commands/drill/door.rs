@@ -1,4 +1,4 @@
-//! One report through the TCP door, and its answer.
+//! Sends one report through the TCP door and waits for its answer.
 
 use std::io;
 use std::time::{Duration, Instant};
@@ -10,22 +10,21 @@ use vagn_load::tcp;
 use vagn_load::trust::Trust;
 use vagn_wire::{Fate, ack};
 
-/// What the service answered.
+/// Answer of the service.
 pub(super) struct Answer {
-    /// What became of the position.
+    /// Fate of the position.
     pub(super) fate: Fate,
-    /// The incident, when it is on disk.
+    /// Incident id, if the alarm is on disk.
     pub(super) incident: Option<String>,
-    /// From sending to the answer.
+    /// Time from sending to the answer.
     pub(super) took: Duration,
 }
 
-/// Sends `report` and waits for its answer.
-pub(super) async fn call(target: &Target, trust: &Trust, report: &[u8]) -> anyhow::Result<Answer> {
+pub(super) async fn send(target: &Target, trust: &Trust, report: &[u8]) -> anyhow::Result<Answer> {
     let mut stream = tcp::connect(target, trust).await?;
     let sent = Instant::now();
-    stream.write_all(report).await.context("send the call")?;
-    stream.flush().await.context("send the call")?;
+    stream.write_all(report).await.context("send the alarm")?;
+    stream.flush().await.context("send the alarm")?;
     let mut buffer = Vec::new();
     loop {
         if let Some((ack, _)) = ack::decode(&buffer).context("read the answer")? {

@@ -1,4 +1,4 @@
-//! `vagn drill`: a test call for help that goes the whole way, and is watched on it.
+//! `vagn drill`: sends an alarm that is a drill, and follows it until the drill target has accepted the notice.
 
 mod api;
 mod door;
@@ -21,20 +21,24 @@ use super::traffic::TrustArgs;
 use crate::config::Span;
 use vagn_flow::clock::{Clock, SystemClock};
 
-/// First and longest pause between two looks at the incident.
-const LOOK_EVERY: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(500));
+/// First pause between two looks at the incident: most drills are over within some milliseconds. Each pause is twice as long
+/// as the one before.
+const PAUSE_MIN: Duration = Duration::from_millis(10);
 
-/// What to try out.
+/// Longest pause between two looks at the incident.
+const PAUSE_MAX: Duration = Duration::from_millis(500);
+
+/// Flags of `vagn drill`.
 #[derive(Debug, Args)]
 #[command(after_help = "Example, one terminal per line:\n  vagn sink\n  \
 vagn serve --drill-url http://127.0.0.1:9099/drill\n  vagn drill\n\n\
-Sends a call for help of kind `test` over TCP, as a vehicle would, and follows its incident until the target for drills has \
-accepted it. A drill never reaches any other target. Without --lat and --lon it \
+Sends an alarm of kind `test` over TCP, as a vehicle would, and follows its incident until the drill target has \
+accepted the notice. A drill never reaches any other target. Without --lat and --lon the alarm \
 carries no position, so it moves no vehicle.\n\n\
-Times count from the moment of sending for `stored`, and from the arrival at the service for what comes behind.\n\n\
-Exit codes: 0 the whole way works, 1 it does not, and the output says where it ends, 64 wrong usage.")]
-pub struct DrillArgs {
-    /// The vehicle that calls: 1 to 64 bytes.
+The time in the line `stored` counts from sending. The times in the lines after it count from the arrival at the service.\n\n\
+Exit codes: 0 the whole way works; 1 it does not, and the output says where it ends; 64 wrong usage.")]
+pub(super) struct DrillArgs {
+    /// Id of the vehicle that sends the alarm: 1 to 64 bytes.
     #[arg(default_value = "drill")]
     vehicle_id: String,
     /// Latitude in degrees, north positive.
@@ -43,27 +47,27 @@ pub struct DrillArgs {
     /// Longitude in degrees, east positive.
     #[arg(long, value_name = "DEG", requires = "lat", allow_negative_numbers = true)]
     lon: Option<f64>,
-    /// How long the whole way may take.
+    /// Longest time for the whole way.
     #[arg(long, value_name = "TIME", default_value = "30s")]
     within: Span,
-    /// The service's TCP door.
+    /// TCP door of the service.
     #[arg(long, value_name = "HOST:PORT", default_value = "localhost:9091")]
     target: Target,
-    /// The service's API.
+    /// API of the service.
     #[arg(long, value_name = "URL", default_value = "https://localhost:9090")]
     api: ApiUrl,
-    /// A token for the API, if it asks for one.
+    /// Token for the API, if it asks for one.
     #[arg(long, value_name = "TOKEN")]
     token: Option<String>,
     #[command(flatten)]
     trust: TrustArgs,
 }
 
-/// Calls, watches, and says what came of it.
+/// Sends the drill, follows it and prints the outcome.
 ///
 /// # Errors
 /// When the report makes no sense or the service cannot be reached.
-pub fn run(args: DrillArgs) -> anyhow::Result<ExitCode> {
+pub(super) fn run(args: DrillArgs) -> anyhow::Result<ExitCode> {
     let name = format!("drill {}", SystemClock::new().now_ms());
     let bytes = args.report(&name)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -73,20 +77,19 @@ pub fn run(args: DrillArgs) -> anyhow::Result<ExitCode> {
 }
 
 impl DrillArgs {
-    /// What the vehicle sends. An incident of its own keeps it apart from earlier drills.
+    /// Returns the alarm as bytes. The name of the incident keeps it apart from earlier drills of this vehicle.
     fn report(&self, name: &str) -> Result<Vec<u8>, Coded> {
-        let usage = |reject: Reject| Coded::usage(reject.to_string());
-        let vehicle_id = VehicleId::new(&self.vehicle_id).map_err(usage)?;
-        let place = self.lat.zip(self.lon).map(|(lat, lon)| Position::new(lat, lon)).transpose();
-        // Where the vehicle is has been checked; this one only stands in for a place that is left out.
-        let nowhere = Position::new(0.0, 0.0).expect("it is on the globe");
+        let vehicle_id = VehicleId::new(&self.vehicle_id)?;
+        let position = self.lat.zip(self.lon).map(|(lat, lon)| Position::new(lat, lon)).transpose()?;
+        // `Report::new` asks for a position; the field `position` below replaces it, also where there is none.
+        let placeholder = Position::new(0.0, 0.0).expect("it is on the globe");
         let report = Report {
-            position: place.map_err(usage)?.ok_or(Reject::NoLatitude),
+            position: position.ok_or(Reject::NoLatitude),
             emergency: true,
             seq: Some(1),
             kind: Some(Kind::Test),
             incident: Some(name),
-            ..Report::new(vehicle_id, nowhere)
+            ..Report::new(vehicle_id, placeholder)
         };
         let mut bytes = Vec::new();
         encode(&report, &mut bytes);
@@ -97,7 +100,7 @@ impl DrillArgs {
         let deadline = Instant::now() + self.within.0;
         let trust = self.trust.trust()?;
         let api = Api::new(&self.api, self.token.as_deref(), &trust)?;
-        let Ok(answer) = timeout_at(deadline, door::call(&self.target, &trust, report)).await else {
+        let Ok(answer) = timeout_at(deadline, door::send(&self.target, &trust, report)).await else {
             return Ok(Verdict::failed(format!("tcp {} gave no answer within {}", self.target, self.within)));
         };
         let answer = answer?;
@@ -111,9 +114,11 @@ impl DrillArgs {
         self.follow(&api, &id, name, deadline).await
     }
 
-    /// Looks at the incident again and again, and tells what is new.
+    /// Looks at the incident again and again, and prints each new step.
     async fn follow(&self, api: &Api, id: &str, name: &str, deadline: Instant) -> anyhow::Result<Verdict> {
-        let (mut progress, mut pause, mut missed) = (Progress::new(name), LOOK_EVERY.0, None);
+        let mut progress = Progress::new(name);
+        let mut pause = PAUSE_MIN;
+        let mut missed = None;
         while Instant::now() < deadline {
             match timeout_at(deadline, api.incident(id)).await {
                 Ok(Ok(incident)) => {
@@ -129,7 +134,7 @@ impl DrillArgs {
                 Err(_) => break,
             }
             sleep_until(deadline.min(Instant::now() + pause)).await;
-            pause = (pause * 2).min(LOOK_EVERY.1);
+            pause = (pause * 2).min(PAUSE_MAX);
         }
         Ok(self.late(progress.standing(), missed))
     }

@@ -1,18 +1,18 @@
-//! What the API says about a drill's incident, in words. No I/O.
+//! Turns the API's view of a drill's incident into lines for people. No I/O.
 //!
-//! Reads what it knows and passes over the rest, so that it can be pointed at an older or newer service.
+//! It reads the fields that it knows and ignores the rest, so that it works with an older or newer service too.
 
 use std::fmt;
 
 use jiff::Timestamp;
 use serde_json::Value;
 
-/// How a drill ended.
+/// Outcome of a drill.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Verdict {
-    /// The drill target has accepted the call.
+    /// The drill target has accepted the notice.
     Passed,
-    /// It has not, and why.
+    /// It has not, for this reason.
     Failed(String),
 }
 
@@ -31,16 +31,16 @@ impl fmt::Display for Verdict {
     }
 }
 
-/// What one look has brought.
+/// Result of one look at the incident.
 #[derive(Debug, PartialEq)]
 pub(super) struct Seen {
-    /// What is new, a line each.
+    /// New steps, one per line.
     pub(super) lines: String,
-    /// How it ended, if it has.
+    /// Outcome, if the drill is over.
     pub(super) verdict: Option<Verdict>,
 }
 
-/// What is known of the incident so far.
+/// State of the incident at the last look.
 pub(super) struct Progress<'a> {
     name: &'a str,
     attempts: usize,
@@ -48,16 +48,16 @@ pub(super) struct Progress<'a> {
 }
 
 impl<'a> Progress<'a> {
-    /// Of a drill that gave its incident this name.
+    /// Starts for a drill whose incident has this name.
     pub(super) fn new(name: &'a str) -> Self {
         Self { name, attempts: 0, standing: "nothing is known of it".to_owned() }
     }
 
-    /// Takes a look.
+    /// Compares the incident with the last look.
     pub(super) fn see(&mut self, incident: &Value) -> Seen {
         let attempts = list(incident, "ledger");
         let mut lines: String =
-            attempts.iter().skip(self.attempts).map(|attempt| called(incident, attempt)).collect();
+            attempts.iter().skip(self.attempts).map(|attempt| attempt_line(incident, attempt)).collect();
         self.attempts = attempts.len();
         let call = &incident["call"];
         self.standing = match (attempts.last(), text(call, "status")) {
@@ -73,15 +73,13 @@ impl<'a> Progress<'a> {
         Seen { lines, verdict }
     }
 
-    /// How the call stood at the last look, in words.
+    /// Returns the state of the notice at the last look, in words.
     pub(super) fn standing(&self) -> &str {
         &self.standing
     }
 
     fn verdict(&self, incident: &Value) -> Option<Verdict> {
         let call = &incident["call"];
-        let stands =
-            |status: &str| list(call, "targets").iter().any(|target| text(target, "status") == Some(status));
         if incident["test"] != true {
             return Some(Verdict::failed(
                 "the service has taken it for a real call for help: tell whoever it calls that it was a drill",
@@ -99,8 +97,8 @@ impl<'a> Progress<'a> {
                  or start it with --drill-url",
             )),
             Some("test") => Some(Verdict::failed("this service is too old: it calls nobody about a drill")),
-            _ if stands("accepted") => Some(Verdict::Passed),
-            _ if stands("dead_letter") => {
+            _ if any_target_is(call, "accepted") => Some(Verdict::Passed),
+            _ if any_target_is(call, "dead_letter") => {
                 Some(Verdict::failed(format!("the drill target refuses it for good: {}", self.standing)))
             }
             _ => None,
@@ -108,14 +106,18 @@ impl<'a> Progress<'a> {
     }
 }
 
-/// One line about one attempt.
-fn called(incident: &Value, attempt: &Value) -> String {
+fn any_target_is(call: &Value, status: &str) -> bool {
+    list(call, "targets").iter().any(|target| text(target, "status") == Some(status))
+}
+
+/// Returns the line about one attempt.
+fn attempt_line(incident: &Value, attempt: &Value) -> String {
     let next = text(attempt, "next_at").map(|next| format!(", next try{}", after(incident, Some(next))));
     let called = after(incident, text(attempt, "at"));
     format!("called drill target{called}: it {}{}\n", answered(attempt), next.unwrap_or_default())
 }
 
-/// What the target did.
+/// Describes the answer of the target.
 fn answered(attempt: &Value) -> String {
     let took = attempt["took_ms"].as_u64().map(|ms| format!(" in {ms} ms")).unwrap_or_default();
     match (attempt["status"].as_u64(), text(attempt, "reason")) {
@@ -125,7 +127,7 @@ fn answered(attempt: &Value) -> String {
     }
 }
 
-/// ` after 12 ms`, counted from the arrival of the call; empty when either moment is not told.
+/// Returns ` after 12 ms`, counted from the arrival of the alarm; empty when either time is missing.
 fn after(incident: &Value, moment: Option<&str>) -> String {
     let read = |text: Option<&str>| text?.parse::<Timestamp>().ok().map(Timestamp::as_millisecond);
     match (read(text(incident, "opened_at")), read(moment)) {
@@ -166,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn tells_each_step_once() {
+    fn prints_each_step_once() {
         let mut progress = Progress::new("drill 1");
         let first = incident(target("pending", None), json!([refused()]));
         let lines =
@@ -206,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn bears_answers_of_another_kind() {
+    fn copes_with_answers_of_an_unknown_shape() {
         let mut progress = Progress::new("drill 1");
         assert_eq!(progress.standing(), "nothing is known of it");
         for strange in [json!(null), json!([]), json!({"call": 7, "ledger": {}, "test": "yes"})] {

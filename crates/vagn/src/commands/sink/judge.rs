@@ -1,40 +1,42 @@
-//! What an emergency service would say to a call, and what to print about it. No I/O.
+//! The answer of an emergency service to a notice. No I/O.
 
 use std::collections::{HashMap, VecDeque};
 
 use hyper::StatusCode;
-use serde_json::{Value, json};
 
-use super::call::Call;
+use super::notice::Notice;
 use vagn_emergency::notify::signature::Secret;
 
-/// How old or new a signature may be, in seconds, as Standard Webhooks advise.
+/// Largest difference between a signature's time and now, in seconds, as Standard Webhooks advise.
 const SIGNATURE_AGE_MAX_S: u64 = 300;
 
-/// Most keys that are remembered; beyond, the oldest is forgotten.
+/// Most keys that are remembered; after that the oldest is forgotten.
 const KEYS_MAX: usize = 100_000;
 
-/// How the service behaves.
+/// Behaviour of the service.
 pub(super) struct Rules {
+    /// Share of notices that fail, 0 to 1.
     pub(super) fail: f64,
-    /// What failures answer with.
+    /// Status that a failure answers with.
     pub(super) status: StatusCode,
+    /// Secret that notices must be signed with, if they must be signed.
     pub(super) secret: Option<Secret>,
+    /// Hangs up instead of answering the first notice with each key.
     pub(super) lose_answer: bool,
 }
 
-/// What the service says to a call.
+/// Answer of the service to a notice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Outcome {
     Accepted,
-    /// Accepted, but the caller does not learn of it.
+    /// Accepted, but the sender gets no answer.
     Lost,
     Failed(StatusCode),
-    /// The call itself is wrong.
+    /// The notice itself is wrong.
     Refused(Wrong),
 }
 
-/// What is wrong with a call.
+/// Fault in a notice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Wrong {
     Method,
@@ -45,42 +47,43 @@ pub(super) enum Wrong {
     SignatureAge,
 }
 
-/// What is known of a key. An incident's first call has its id for a key; what is told of it later has `<id>-<n>`.
+/// History of a key. The first notice of an incident has the incident's id as its key; later ones have `<id>-<n>`.
 #[derive(Debug, Clone, Copy, Default)]
-struct Known {
-    calls: u64,
+struct KeyHistory {
+    attempts: u64,
     accepted: bool,
 }
 
-/// What became of a call.
+/// Outcome of a notice, with the history of its key.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Verdict {
+pub(super) struct Judgement {
     pub(super) outcome: Outcome,
-    /// How many calls with this key there were, this one included.
-    pub(super) calls: u64,
-    /// Whether an earlier one was accepted.
+    /// Number of notices with this key so far, this one included.
+    pub(super) attempts: u64,
+    /// True if an earlier one was accepted.
     pub(super) accepted_before: bool,
 }
 
-/// The service's memory.
+/// Decides on each notice, and remembers the keys.
 pub(super) struct Judge {
     rules: Rules,
     chance: fastrand::Rng,
-    known: HashMap<String, Known>,
+    keys: HashMap<String, KeyHistory>,
+    /// Keys in the order of their first notice.
     order: VecDeque<String>,
 }
 
 impl Judge {
     pub(super) fn new(rules: Rules, chance: fastrand::Rng) -> Self {
-        Self { rules, chance, known: HashMap::new(), order: VecDeque::new() }
+        Self { rules, chance, keys: HashMap::new(), order: VecDeque::new() }
     }
 
-    /// Judges a call that arrived `now_s` seconds after 1970.
-    pub(super) fn judge(&mut self, call: &Call, now_s: i64) -> Verdict {
-        let key = match self.check(call, now_s) {
+    /// Judges a notice that arrived `now_s` seconds after 1970.
+    pub(super) fn judge(&mut self, notice: &Notice, now_s: i64) -> Judgement {
+        let key = match self.check(notice, now_s) {
             Ok(key) => key,
             Err(wrong) => {
-                return Verdict { outcome: Outcome::Refused(wrong), calls: 0, accepted_before: false };
+                return Judgement { outcome: Outcome::Refused(wrong), attempts: 0, accepted_before: false };
             }
         };
         let fails = self.chance.f64() < self.rules.fail;
@@ -91,41 +94,43 @@ impl Judge {
             (false, false) => Outcome::Accepted,
         };
         let accepted = before.accepted || !fails;
-        self.known.insert(key, Known { calls: before.calls + 1, accepted });
-        Verdict { outcome, calls: before.calls + 1, accepted_before: before.accepted }
+        let attempts = before.attempts + 1;
+        self.keys.insert(key, KeyHistory { attempts, accepted });
+        Judgement { outcome, attempts, accepted_before: before.accepted }
     }
 
-    /// The call's idempotency key, if there is nothing wrong with the call.
-    fn check(&self, call: &Call, now_s: i64) -> Result<String, Wrong> {
-        if !call.is_post {
+    /// Returns the idempotency key of the notice, or its fault.
+    fn check(&self, notice: &Notice, now_s: i64) -> Result<String, Wrong> {
+        if !notice.is_post {
             return Err(Wrong::Method);
         }
         if let Some(secret) = &self.rules.secret {
-            let signed = call.signed.as_ref().ok_or(Wrong::Unsigned)?;
+            let signed = notice.signed.as_ref().ok_or(Wrong::Unsigned)?;
             if signed.timestamp_s.abs_diff(now_s) > SIGNATURE_AGE_MAX_S {
                 return Err(Wrong::SignatureAge);
             }
-            if !secret.verify(&signed.id, signed.timestamp_s, &call.raw, &signed.signature) {
+            if !secret.verify(&signed.id, signed.timestamp_s, &notice.raw, &signed.signature) {
                 return Err(Wrong::Signature);
             }
         }
-        if call.body.is_none() {
+        if notice.body.is_none() {
             return Err(Wrong::NotJson);
         }
-        call.key.clone().ok_or(Wrong::NoKey)
+        notice.key.clone().ok_or(Wrong::NoKey)
     }
 
-    fn recall(&mut self, key: &str) -> Known {
-        if let Some(known) = self.known.get(key) {
-            return *known;
+    /// Returns the history of the key, and makes room for it if it is new.
+    fn recall(&mut self, key: &str) -> KeyHistory {
+        if let Some(history) = self.keys.get(key) {
+            return *history;
         }
         if self.order.len() >= KEYS_MAX
             && let Some(oldest) = self.order.pop_front()
         {
-            self.known.remove(&oldest);
+            self.keys.remove(&oldest);
         }
         self.order.push_back(key.to_owned());
-        Known::default()
+        KeyHistory::default()
     }
 }
 
@@ -139,100 +144,29 @@ impl Outcome {
             Self::Refused(_) => StatusCode::UNAUTHORIZED,
         }
     }
-
-    fn word(self) -> &'static str {
-        match self {
-            Self::Accepted => "accepted",
-            Self::Lost => "lost",
-            Self::Failed(_) => "failed",
-            Self::Refused(_) => "refused",
-        }
-    }
-}
-
-impl Wrong {
-    fn words(self) -> &'static str {
-        match self {
-            Self::Method => "not a POST",
-            Self::NotJson => "the body is not a JSON object",
-            Self::NoKey => "no Idempotency-Key",
-            Self::Unsigned => "not signed",
-            Self::Signature => "the signature does not fit",
-            Self::SignatureAge => "the signature is more than 5 minutes off",
-        }
-    }
-}
-
-impl Verdict {
-    fn why(&self) -> Option<&'static str> {
-        if let Outcome::Refused(wrong) = self.outcome { Some(wrong.words()) } else { None }
-    }
-
-    /// One line for people.
-    pub(super) fn text(&self, call: &Call) -> String {
-        if let Some(why) = self.why() {
-            return format!("{:8} {}: {why}", self.outcome.word(), call.key.as_deref().unwrap_or("-"));
-        }
-        let field = |name| call.field(name);
-        let mut line = format!(
-            "{:8} {} {}{}{} vehicle {} at {},{} {} attempt {} age {} s",
-            self.outcome.word(),
-            call.key.as_deref().unwrap_or("-"),
-            if call.is_test() { "TEST " } else { "" },
-            field("type"),
-            call.text("target").map(|target| format!(" to {target}")).unwrap_or_default(),
-            field("vehicle_id"),
-            field("lat"),
-            field("lon"),
-            field("kind"),
-            field("attempt"),
-            field("age_s"),
-        );
-        if self.calls > 1 {
-            line += if self.accepted_before { ", again, accepted before" } else { ", again" };
-        }
-        line
-    }
-
-    /// One object for scripts.
-    pub(super) fn json(&self, call: &Call) -> Value {
-        json!({
-            "outcome": self.outcome.word(),
-            "status": self.outcome.status().as_u16(),
-            "why": self.why(),
-            "idempotency_key": call.key,
-            "type": call.text("type"),
-            "target": call.text("target"),
-            "test": call.is_test(),
-            "signed": call.signed.is_some(),
-            "calls": self.calls,
-            "again": self.calls > 1,
-            "accepted_before": self.accepted_before,
-            "call": call.body,
-        })
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::commands::sink::call::Signed;
+    use crate::commands::sink::notice::Signed;
+    use serde_json::json;
 
     const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
     const NOW_S: i64 = 1_790_000_000;
     const FAILED: Outcome = Outcome::Failed(StatusCode::INTERNAL_SERVER_ERROR);
 
-    fn call(key: &str) -> Call {
+    fn notice(key: &str) -> Notice {
         let raw =
             format!(r#"{{"incident_id":"{key}","vehicle_id":"bus 7","lat":30.27,"lon":-97.74,"attempt":1}}"#);
         let body = serde_json::from_str(&raw).ok();
-        Call { is_post: true, key: Some(key.into()), signed: None, raw: raw.into_bytes(), body }
+        Notice { is_post: true, key: Some(key.into()), signed: None, raw: raw.into_bytes(), body }
     }
 
-    fn signed(key: &str, timestamp_s: i64) -> Call {
-        let call = call(key);
-        let signature = SECRET.parse::<Secret>().unwrap().sign(key, timestamp_s, &call.raw);
-        Call { signed: Some(Signed { id: key.into(), timestamp_s, signature }), ..call }
+    fn signed(key: &str, timestamp_s: i64) -> Notice {
+        let notice = notice(key);
+        let signature = SECRET.parse::<Secret>().unwrap().sign(key, timestamp_s, &notice.raw);
+        Notice { signed: Some(Signed { id: key.into(), timestamp_s, signature }), ..notice }
     }
 
     fn judge(rules: Rules) -> Judge {
@@ -244,67 +178,71 @@ mod tests {
     }
 
     #[test]
-    fn tells_a_key_that_was_heard_before() {
+    fn marks_a_key_that_was_seen_before() {
         let mut judge = judge(rules());
-        let verdicts =
-            [judge.judge(&call("a"), NOW_S), judge.judge(&call("b"), NOW_S), judge.judge(&call("a"), NOW_S)];
-        let seen =
-            verdicts.each_ref().map(|verdict| (verdict.outcome, verdict.calls, verdict.accepted_before));
+        let judgements = [
+            judge.judge(&notice("a"), NOW_S),
+            judge.judge(&notice("b"), NOW_S),
+            judge.judge(&notice("a"), NOW_S),
+        ];
+        let seen = judgements
+            .each_ref()
+            .map(|judgement| (judgement.outcome, judgement.attempts, judgement.accepted_before));
         let first = (Outcome::Accepted, 1, false);
         assert_eq!(seen, [first, first, (Outcome::Accepted, 2, true)]);
-        assert!(verdicts[2].text(&call("a")).ends_with(", again, accepted before"));
-        assert_eq!(verdicts[2].json(&call("a"))["call"]["vehicle_id"], "bus 7");
+        assert!(judgements[2].text(&notice("a")).ends_with(", again, accepted before"));
+        assert_eq!(judgements[2].json(&notice("a"))["call"]["vehicle_id"], "bus 7");
     }
 
     #[test]
-    fn fails_as_often_as_told() {
+    fn fails_as_often_as_asked() {
         let mut judge = judge(Rules { fail: 0.5, ..rules() });
         let failed =
-            (0..1000).filter(|n| judge.judge(&call(&n.to_string()), NOW_S).outcome == FAILED).count();
+            (0..1000).filter(|n| judge.judge(&notice(&n.to_string()), NOW_S).outcome == FAILED).count();
         assert!((400..600).contains(&failed), "{failed} of 1000");
     }
 
     #[test]
-    fn a_failed_call_was_not_accepted_before() {
+    fn a_failed_notice_was_not_accepted_before() {
         let mut judge = judge(Rules { fail: 1.0, ..rules() });
-        judge.judge(&call("a"), NOW_S);
-        let second = judge.judge(&call("a"), NOW_S);
-        assert_eq!((second.outcome, second.calls, second.accepted_before), (FAILED, 2, false));
+        judge.judge(&notice("a"), NOW_S);
+        let second = judge.judge(&notice("a"), NOW_S);
+        assert_eq!((second.outcome, second.attempts, second.accepted_before), (FAILED, 2, false));
     }
 
     #[test]
-    fn fails_with_the_status_it_was_told() {
+    fn fails_with_the_status_that_was_asked_for() {
         let mut judge = judge(Rules { fail: 1.0, status: StatusCode::GONE, ..rules() });
-        let verdict = judge.judge(&call("a"), NOW_S);
-        assert_eq!(verdict.outcome.status(), StatusCode::GONE);
-        assert_eq!(verdict.json(&call("a"))["status"], 410);
+        let judgement = judge.judge(&notice("a"), NOW_S);
+        assert_eq!(judgement.outcome.status(), StatusCode::GONE);
+        assert_eq!(judgement.json(&notice("a"))["status"], 410);
     }
 
     #[test]
-    fn tells_what_a_call_is_about_and_counts_each_key_by_itself() {
+    fn prints_the_subject_of_a_notice_and_counts_each_key_by_itself() {
         let mut judge = judge(rules());
-        let told = |key: &str, kind: &str, test: bool| {
-            let mut call = call(key);
-            let body = call.body.as_mut().unwrap();
+        let notice_about = |key: &str, kind: &str, test: bool| {
+            let mut notice = notice(key);
+            let body = notice.body.as_mut().unwrap();
             body["type"] = kind.into();
             body["target"] = "county".into();
             body["test"] = test.into();
-            call
+            notice
         };
-        let calls = [
-            told("a", "incident.opened", false),
-            told("a-1", "incident.updated", false),
-            told("a-1", "incident.updated", true),
+        let notices = [
+            notice_about("a", "incident.opened", false),
+            notice_about("a-1", "incident.updated", false),
+            notice_about("a-1", "incident.updated", true),
         ];
-        let verdicts = calls.each_ref().map(|call| judge.judge(call, NOW_S));
-        assert_eq!(verdicts.each_ref().map(|verdict| verdict.calls), [1, 1, 2]);
-        let json = verdicts[1].json(&calls[1]);
+        let judgements = notices.each_ref().map(|notice| judge.judge(notice, NOW_S));
+        assert_eq!(judgements.each_ref().map(|judgement| judgement.attempts), [1, 1, 2]);
+        let json = judgements[1].json(&notices[1]);
         let want = json!(["a-1", "incident.updated", "county", false, false]);
         assert_eq!(
             json!([json["idempotency_key"], json["type"], json["target"], json["test"], json["again"]]),
             want
         );
-        let text = verdicts[2].text(&calls[2]);
+        let text = judgements[2].text(&notices[2]);
         assert!(text.starts_with("accepted a-1 TEST incident.updated to county vehicle bus 7 at "), "{text}");
         assert!(text.ends_with(", again, accepted before"), "{text}");
     }
@@ -312,49 +250,49 @@ mod tests {
     #[test]
     fn loses_the_first_answer_to_each_key() {
         let mut judge = judge(Rules { lose_answer: true, ..rules() });
-        assert_eq!(judge.judge(&call("a"), NOW_S).outcome, Outcome::Lost);
-        let second = judge.judge(&call("a"), NOW_S);
+        assert_eq!(judge.judge(&notice("a"), NOW_S).outcome, Outcome::Lost);
+        let second = judge.judge(&notice("a"), NOW_S);
         assert_eq!((second.outcome, second.accepted_before), (Outcome::Accepted, true));
-        assert_eq!(judge.judge(&call("b"), NOW_S).outcome, Outcome::Lost);
+        assert_eq!(judge.judge(&notice("b"), NOW_S).outcome, Outcome::Lost);
     }
 
     #[test]
-    fn refuses_what_is_not_signed_well() {
-        let check = |call: Call, want| {
+    fn refuses_a_notice_with_a_missing_wrong_or_old_signature() {
+        let check = |notice: Notice, want| {
             let rules = Rules { secret: Some(SECRET.parse().unwrap()), ..rules() };
-            assert_eq!(judge(rules).judge(&call, NOW_S).outcome, want);
+            assert_eq!(judge(rules).judge(&notice, NOW_S).outcome, want);
         };
         check(signed("a", NOW_S), Outcome::Accepted);
         check(signed("a", NOW_S - 300), Outcome::Accepted);
         check(signed("a", NOW_S - 301), Outcome::Refused(Wrong::SignatureAge));
         check(signed("a", i64::MIN), Outcome::Refused(Wrong::SignatureAge));
-        check(call("a"), Outcome::Refused(Wrong::Unsigned));
+        check(notice("a"), Outcome::Refused(Wrong::Unsigned));
         let mut changed = signed("a", NOW_S);
         changed.raw.push(b' ');
         check(changed, Outcome::Refused(Wrong::Signature));
     }
 
     #[test]
-    fn refuses_what_is_no_call() {
-        let check = |call: Call, want, status| {
-            let verdict = judge(rules()).judge(&call, NOW_S);
+    fn refuses_a_request_that_is_no_notice() {
+        let check = |notice: Notice, want, status| {
+            let judgement = judge(rules()).judge(&notice, NOW_S);
             assert_eq!(
-                (verdict.outcome, verdict.outcome.status().as_u16()),
+                (judgement.outcome, judgement.outcome.status().as_u16()),
                 (Outcome::Refused(want), status)
             );
         };
-        check(Call { is_post: false, ..call("a") }, Wrong::Method, 405);
-        check(Call { body: None, ..call("a") }, Wrong::NotJson, 400);
-        check(Call { key: None, ..call("a") }, Wrong::NoKey, 400);
+        check(Notice { is_post: false, ..notice("a") }, Wrong::Method, 405);
+        check(Notice { body: None, ..notice("a") }, Wrong::NotJson, 400);
+        check(Notice { key: None, ..notice("a") }, Wrong::NoKey, 400);
     }
 
     #[test]
     fn forgets_the_oldest_before_it_grows_without_bound() {
         let mut judge = judge(rules());
         for number in 0..=KEYS_MAX {
-            judge.judge(&call(&number.to_string()), NOW_S);
+            judge.judge(&notice(&number.to_string()), NOW_S);
         }
-        assert_eq!((judge.known.len(), judge.order.len()), (KEYS_MAX, KEYS_MAX));
-        assert_eq!(judge.judge(&call("0"), NOW_S).calls, 1);
+        assert_eq!((judge.keys.len(), judge.order.len()), (KEYS_MAX, KEYS_MAX));
+        assert_eq!(judge.judge(&notice("0"), NOW_S).attempts, 1);
     }
 }

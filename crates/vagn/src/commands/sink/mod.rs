@@ -1,7 +1,8 @@
-//! `vagn sink`: stands in for an emergency service, so that calls can be tried out, failures and all.
+//! `vagn sink`: acts as an emergency service, so that notices and their failures can be tried out.
 
-mod call;
 mod judge;
+mod notice;
+mod show;
 
 use std::net::SocketAddr;
 use std::process::ExitCode;
@@ -21,60 +22,60 @@ use parking_lot::Mutex;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
-use self::call::Call;
 use self::judge::{Judge, Outcome, Rules};
+use self::notice::Notice;
 use super::exit::Coded;
 use super::say;
 use crate::config::Span;
 use vagn_emergency::notify::signature::Secret;
 use vagn_flow::clock::{Clock, SystemClock};
 
-/// Longest body that is read, in bytes; a call is a few hundred.
+/// Longest body that is read, in bytes; a notice has a few hundred.
 const BODY_MAX: usize = 64 * 1024;
 
 /// Most connections at a time.
 const CONNECTIONS_MAX: usize = 256;
 
-/// How long a client may take to say what it wants.
+/// Longest time for a client to send its request.
 const REQUEST_WITHIN: Duration = Duration::from_secs(10);
 
-/// How the emergency service behaves.
+/// Flags of `vagn sink`.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Example:\n  vagn sink --fail 0.5 &\n  vagn serve --emergency-url http://127.0.0.1:9099/calls &\n  \
 vagn send bus-7 30.27 -97.74 --emergency --over tcp\n\n\
-Prints a line per call. One whose Idempotency-Key was heard before is marked `again`, and `accepted before` when an \
-earlier call with that key was accepted: to call again is then right only if that answer was lost. A drill is marked \
-`TEST`.\n\nWith `--fail 1 --status 410` it refuses for good, and with `--fail 1 --status 503 --retry-after 30` it asks for \
-patience.\n\n\
-Exit codes: 0 asked to stop, 64 wrong usage, 69 the port is in use."
+Prints a line per notice. If its Idempotency-Key was seen before, the line says `again`, and `accepted before` if an \
+earlier notice with that key was accepted: such a repeat is right only if that answer was lost. A drill is marked \
+`TEST`.\n\nWith `--fail 1 --status 410` it refuses notices for good; with `--fail 1 --status 503 --retry-after 30` it asks the \
+sender to wait.\n\n\
+Exit codes: 0 told to stop, 64 wrong usage, 69 the port is in use."
 )]
-pub struct SinkArgs {
-    /// Where to listen, plain HTTP; every path will do. Port 0 takes a free one.
+pub(super) struct SinkArgs {
+    /// Address to listen on, plain HTTP; any path is accepted. Port 0 takes a free one.
     #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:9099")]
     listen: SocketAddr,
-    /// Share of calls that fail, 0 to 1.
+    /// Share of notices that fail, 0 to 1.
     #[arg(long, value_name = "SHARE", default_value_t = 0.0)]
     fail: f64,
-    /// What failures answer with, 300 to 599.
+    /// Status that a failure answers with, 300 to 599.
     #[arg(long, value_name = "CODE", default_value_t = 500, value_parser = clap::value_parser!(u16).range(300..=599))]
     status: u16,
-    /// Failures ask to be called again after so many seconds (Retry-After).
+    /// Time after which a failed notice shall be sent again (Retry-After).
     #[arg(long, value_name = "SECONDS")]
     retry_after: Option<u32>,
-    /// Time to think before each answer, such as 200ms.
+    /// Pause before each answer, such as 200ms.
     #[arg(long, value_name = "TIME", default_value = "0s")]
     delay: Span,
-    /// Refuse calls that are not signed with this secret (Standard Webhooks).
+    /// Refuse notices that are not signed with this secret (Standard Webhooks).
     #[arg(long, value_name = "whsec_…", env = "VAGN_EMERGENCY_SECRET", hide_env_values = true)]
     secret: Option<Secret>,
-    /// Accept the first call with each Idempotency-Key, but hang up instead of answering it.
+    /// Accept the first notice with each Idempotency-Key, but hang up instead of answering it.
     #[arg(long)]
     lose_answer: bool,
-    /// What the failures follow from [default: chance].
+    /// Seed of the random failures [default: a new one in each run].
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
-    /// Print each call as a JSON object.
+    /// Print each notice as a JSON object.
     #[arg(long)]
     json: bool,
 }
@@ -82,8 +83,8 @@ pub struct SinkArgs {
 /// Listens until Ctrl-C or SIGTERM.
 ///
 /// # Errors
-/// When the port cannot be had.
-pub fn run(args: SinkArgs) -> anyhow::Result<ExitCode> {
+/// When the port is not free.
+pub(super) fn run(args: SinkArgs) -> anyhow::Result<ExitCode> {
     if !(0.0..=1.0).contains(&args.fail) {
         return Err(Coded::usage("--fail takes a share from 0 to 1").into());
     }
@@ -128,8 +129,10 @@ async fn serve(listener: &TcpListener, sink: &Arc<Sink>) -> anyhow::Result<()> {
     loop {
         tokio::select! {
             accepted = listener.accept(), if connections.len() < CONNECTIONS_MAX => match accepted {
-                Ok((stream, _)) => drop(connections.spawn(converse(stream, sink.clone()))),
-                // Out of descriptors, most likely: the connections that are open bring it back.
+                Ok((stream, _)) => {
+                    connections.spawn(converse(stream, sink.clone()));
+                }
+                // Most likely there are no file descriptors left: closing connections will free some.
                 Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
             },
             Some(_) = connections.join_next() => {}
@@ -137,7 +140,7 @@ async fn serve(listener: &TcpListener, sink: &Arc<Sink>) -> anyhow::Result<()> {
     }
 }
 
-/// Answers the calls of one connection. One that breaks is the caller's affair.
+/// Answers the notices of one connection.
 async fn converse(stream: TcpStream, sink: Arc<Sink>) {
     let answer = service_fn(move |request| {
         let sink = sink.clone();
@@ -145,10 +148,11 @@ async fn converse(stream: TcpStream, sink: Arc<Sink>) {
     });
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(REQUEST_WITHIN);
-    drop(http.serve_connection(TokioIo::new(stream), answer).await);
+    // A connection that breaks is the sender's problem: it gets no answer and tries again.
+    http.serve_connection(TokioIo::new(stream), answer).await.ok();
 }
 
-/// Makes hyper hang up.
+/// Error that makes hyper hang up without an answer.
 #[derive(Debug, thiserror::Error)]
 #[error("the answer was lost on purpose")]
 struct Lost;
@@ -180,18 +184,18 @@ impl Sink {
         let (head, body) = request.into_parts();
         let read = axum::body::to_bytes(Body::new(body), BODY_MAX);
         let body = tokio::time::timeout(REQUEST_WITHIN, read).await.ok().and_then(Result::ok);
-        let call = Call::read(&head, body.as_deref().unwrap_or_default());
-        let verdict = self.judge.lock().judge(&call, self.clock.now_ms() / 1000);
-        let line = if self.json { verdict.json(&call).to_string() } else { verdict.text(&call) };
-        // Without anybody to read the lines, calls are still answered.
-        drop(say(&(line + "\n")));
+        let notice = Notice::read(&head, body.as_deref().unwrap_or_default());
+        let judgement = self.judge.lock().judge(&notice, self.clock.now_ms() / 1000);
+        let line = if self.json { judgement.json(&notice).to_string() } else { judgement.text(&notice) };
+        // Also when standard output cannot be written, the notice gets its answer.
+        say(&(line + "\n")).ok();
         tokio::time::sleep(self.delay).await;
-        if verdict.outcome == Outcome::Lost {
+        if judgement.outcome == Outcome::Lost {
             return Err(Lost);
         }
         let mut response = Response::new(String::new());
-        *response.status_mut() = verdict.outcome.status();
-        if let (Outcome::Failed(_), Some(seconds)) = (verdict.outcome, self.retry_after) {
+        *response.status_mut() = judgement.outcome.status();
+        if let (Outcome::Failed(_), Some(seconds)) = (judgement.outcome, self.retry_after) {
             response.headers_mut().insert(RETRY_AFTER, seconds.into());
         }
         Ok(response)

@@ -1,4 +1,4 @@
-//! What a call to an emergency service says.
+//! A notice as it arrived at the emergency service.
 
 use hyper::http::request::Parts;
 use hyper::{HeaderMap, Method};
@@ -12,9 +12,9 @@ pub(super) struct Signed {
     pub(super) signature: String,
 }
 
-/// A call as it came in.
+/// Notice as it arrived.
 #[derive(Debug, Clone)]
-pub(super) struct Call {
+pub(super) struct Notice {
     pub(super) is_post: bool,
     pub(super) key: Option<String>,
     pub(super) signed: Option<Signed>,
@@ -22,7 +22,7 @@ pub(super) struct Call {
     pub(super) body: Option<Value>,
 }
 
-impl Call {
+impl Notice {
     pub(super) fn read(head: &Parts, raw: &[u8]) -> Self {
         Self {
             is_post: head.method == Method::POST,
@@ -33,17 +33,16 @@ impl Call {
         }
     }
 
-    /// A text of the body.
+    /// Returns a field of the body that is a string.
     pub(super) fn text(&self, name: &str) -> Option<&str> {
         self.body.as_ref()?.get(name)?.as_str()
     }
 
-    /// Whether it says that it is a trial.
-    pub(super) fn is_test(&self) -> bool {
+    pub(super) fn is_drill(&self) -> bool {
         self.body.as_ref().is_some_and(|body| body.get("test") == Some(&Value::Bool(true)))
     }
 
-    /// One field of the body, as it would be read aloud; `-` when it is not there.
+    /// Returns one field of the body for printing; `-` when it is missing.
     pub(super) fn field(&self, name: &str) -> String {
         match self.body.as_ref().and_then(|body| body.get(name)) {
             None | Some(Value::Null) => "-".to_owned(),

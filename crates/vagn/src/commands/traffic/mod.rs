@@ -1,4 +1,4 @@
-//! What `simulate` and `replay` share: where to send, how to show it, and what became of it.
+//! Common parts of `simulate` and `replay`: the way to the server, the progress bar and the summary.
 
 mod summary;
 
@@ -26,42 +26,42 @@ use super::say;
 /// Longest wait for a server to become idle after the last report.
 const SETTLE_WITHIN: Duration = Duration::from_secs(20);
 
-/// How reports travel.
+/// Transport of the reports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum Over {
-    /// Datagrams, each on its own; nothing comes back, except to a call for help by `vagn send`.
+    /// One datagram per report; no answer comes back, except to an alarm from `vagn send`.
     Udp,
     /// A TLS stream; every report is answered with its fate.
     Tcp,
 }
 
-/// Where to send, and whom to believe to be the server.
+/// Flags for the way to the server.
 #[derive(Debug, Args)]
 pub(super) struct WayArgs {
-    /// Where to send [default: localhost:9092 over UDP, localhost:9091 over TCP].
+    /// Address of the server's door [default: localhost:9092 over UDP, localhost:9091 over TCP].
     #[arg(long, value_name = "HOST:PORT")]
     target: Option<Target>,
-    /// How to send.
+    /// Transport.
     #[arg(long, value_enum, default_value_t = Over::Udp)]
     pub(super) over: Over,
     #[command(flatten)]
     trust: TrustArgs,
 }
 
-/// Whom to believe to be the server.
+/// Flags that say which server certificates are trusted.
 #[derive(Debug, Args)]
 pub(super) struct TrustArgs {
-    /// With TLS: believe the server with this certificate (PEM), or one signed by it. A server makes its own and keeps it
-    /// as cert.pem in its data directory. On this machine any certificate is believed.
+    /// With TLS: trust this certificate (PEM), and those signed by it. A server makes its own certificate and keeps it
+    /// as cert.pem in its data directory. On this machine any certificate is trusted.
     #[arg(long, value_name = "FILE")]
     ca: Option<PathBuf>,
-    /// With TLS: believe any server anywhere.
+    /// With TLS: trust any server anywhere.
     #[arg(long, conflicts_with = "ca")]
     insecure: bool,
 }
 
 impl WayArgs {
-    /// The target given, or where a server on this machine listens.
+    /// Returns the target given, or else the default port on this machine.
     pub(super) fn target(&self) -> Target {
         let local = match self.over {
             Over::Udp => "localhost:9092",
@@ -70,17 +70,13 @@ impl WayArgs {
         self.target.clone().unwrap_or_else(|| local.parse().expect("it is written as host:port"))
     }
 
-    /// Whom to believe.
-    ///
-    /// # Errors
-    /// When the file holds no certificate.
     pub(super) fn trust(&self) -> anyhow::Result<Trust> {
         self.trust.trust()
     }
 }
 
 impl TrustArgs {
-    /// Whom to believe.
+    /// Returns which certificates are trusted.
     ///
     /// # Errors
     /// When the file holds no certificate.
@@ -93,15 +89,16 @@ impl TrustArgs {
     }
 }
 
-/// Flags of everything that sends traffic.
+/// Flags of the commands that send traffic.
 #[derive(Debug, Args)]
 pub(super) struct TrafficArgs {
     #[command(flatten)]
     pub(super) way: WayArgs,
-    /// Afterwards, ask this server what became of the reports, and fail unless it adds up. Nobody else may be sending.
+    /// At the end, compare with the counters of this server, and fail if a report is unaccounted for. No other sender may be
+    /// active.
     #[arg(long, value_name = "URL")]
     ops: Option<Ops>,
-    /// For TCP: most reports without an answer at a time.
+    /// For TCP: most reports at a time that still wait for an answer.
     #[arg(long, value_name = "N", default_value_t = TcpSettings::default().window as u32,
         value_parser = clap::value_parser!(u32).range(1..))]
     window: u32,
@@ -111,7 +108,7 @@ pub(super) struct TrafficArgs {
 }
 
 impl TrafficArgs {
-    /// Sends all of `source`, until Ctrl-C at most, and draws the balance.
+    /// Sends all of `source`, or until Ctrl-C, and draws the balance.
     ///
     /// # Errors
     /// When the server cannot be reached at all.
@@ -123,13 +120,12 @@ impl TrafficArgs {
         let mut progress = |tally: &Tally| bar.set_position(tally.reports);
         let mut watch = Watch { stop: &stop, progress: &mut progress };
         let target = self.way.target();
-        let (sent, answers) = match self.way.over {
-            Over::Udp => (udp::send_all(source, &target, &mut watch)?, None),
-            Over::Tcp => self.over_tcp(&runtime, source, &target, &mut watch)?,
+        let (over, (sent, answers)) = match self.way.over {
+            Over::Udp => ("udp", (udp::send_all(source, &target, &mut watch)?, None)),
+            Over::Tcp => ("tcp", self.over_tcp(&runtime, source, &target, &mut watch)?),
         };
         bar.finish_and_clear();
         let balance = self.balance(before.as_ref(), sent.tally.reports);
-        let over = if self.way.over == Over::Udp { "udp" } else { "tcp" };
         Ok(Summary::new(format!("{over} {target}"), sent, answers, balance))
     }
 
@@ -144,24 +140,18 @@ impl TrafficArgs {
             TcpSettings { trust: self.way.trust()?, window: self.window as usize, ..TcpSettings::default() };
         let started = Instant::now();
         let mut outcome = runtime.block_on(tcp::send_all(source, target, &settings, watch, &mut |_| {}))?;
-        // Until the last answer: to fill a buffer takes no time, and says nothing.
+        // The time until the last answer counts. Sending alone only fills a buffer, and its time says nothing.
         outcome.sent.took = started.elapsed();
         let answers = Answers::of(&outcome);
         Ok((outcome.sent, Some(answers)))
     }
 
     fn balance(&self, before: Option<&Counts>, sent: u64) -> Option<Drawn> {
-        let (ops, before) = (self.ops.as_ref()?, before?);
-        Some(
-            Balance::draw(ops, before, sent, SETTLE_WITHIN)
-                .map_err(|err| format!("{:#}", anyhow::Error::new(err))),
-        )
+        let drawn = Balance::draw(self.ops.as_ref()?, before?, sent, SETTLE_WITHIN);
+        Some(drawn.map_err(|err| format!("{:#}", anyhow::Error::new(err))))
     }
 
-    /// Prints what came of it. Not everything accounted for is a failure.
-    ///
-    /// # Errors
-    /// When standard output cannot be written.
+    /// Prints the summary. The exit code is a failure if a report is unaccounted for.
     pub(super) fn close(&self, summary: &Summary) -> anyhow::Result<ExitCode> {
         let text = if self.json { format!("{}\n", summary.json()) } else { summary.text() };
         say(&text)?;
@@ -169,7 +159,8 @@ impl TrafficArgs {
     }
 }
 
-/// The first Ctrl-C ends the sending, so that the balance is still drawn; the second ends it all.
+/// Returns a flag that Ctrl-C sets. The first Ctrl-C ends the sending, so that the balance is still drawn; a second one ends
+/// the process.
 fn stop_on_ctrl_c(runtime: &Runtime) -> Arc<AtomicBool> {
     let stop = Arc::new(AtomicBool::new(false));
     let flag = stop.clone();
@@ -183,7 +174,7 @@ fn stop_on_ctrl_c(runtime: &Runtime) -> Arc<AtomicBool> {
     stop
 }
 
-/// A bar on a terminal; elsewhere it draws nothing.
+/// Returns a progress bar, which draws on a terminal only.
 fn bar(total: Option<u64>) -> ProgressBar {
     let bar = ProgressBar::with_draw_target(total, ProgressDrawTarget::stderr_with_hz(5));
     let template = match total {

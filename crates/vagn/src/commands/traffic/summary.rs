@@ -1,4 +1,4 @@
-//! What came of a run, for people and for scripts.
+//! The outcome of a run, as text for people and as JSON for scripts.
 
 use std::collections::BTreeMap;
 
@@ -9,10 +9,10 @@ use vagn_load::tcp::Outcome;
 use vagn_load::trace::Unusable;
 use vagn_load::udp::Sent;
 
-/// The balance, or why there is none.
+/// The balance, or the reason why there is none.
 pub(super) type Drawn = Result<Balance, String>;
 
-/// What came of a run.
+/// Outcome of a run.
 pub(crate) struct Summary {
     to: String,
     sent: Sent,
@@ -21,7 +21,7 @@ pub(crate) struct Summary {
     balance: Option<Drawn>,
 }
 
-/// What came back over TCP.
+/// Answers that came back over TCP.
 pub(super) struct Answers {
     fates: BTreeMap<&'static str, u64>,
     unanswered: u64,
@@ -29,30 +29,30 @@ pub(super) struct Answers {
 }
 
 impl Summary {
-    /// What was sent where, what came back, and the server's side of it.
     pub(super) fn new(to: String, sent: Sent, answers: Option<Answers>, balance: Option<Drawn>) -> Self {
         Self { to, sent, answers, unusable: Unusable::default(), balance }
     }
 
-    /// Adds what could not be read of a trace.
+    /// Adds the rows of a trace that could not be sent.
     pub(crate) fn with_unusable(mut self, unusable: &Unusable) -> Self {
         self.unusable = unusable.clone();
         self
     }
 
-    /// Whether every report is accounted for.
+    /// Returns true when every report is accounted for.
     pub(super) fn is_whole(&self) -> bool {
         let answered = self.answers.as_ref().is_none_or(|it| it.unanswered == 0 && it.broken.is_none());
         answered && self.balance.as_ref().is_none_or(|drawn| drawn.as_ref().is_ok_and(Balance::adds_up))
     }
 
-    /// For people.
     pub(super) fn text(&self) -> String {
         let Tally { reports, emergencies, .. } = self.sent.tally;
-        let (took, rate) = (self.sent.took.as_secs_f64(), self.sent.rate());
-        let calls =
+        let took_s = self.sent.took.as_secs_f64();
+        let rate = self.sent.rate();
+        let alarms =
             if emergencies > 0 { format!(", {emergencies} of them emergencies,") } else { String::new() };
-        let mut text = format!("sent: {reports} reports{calls} in {took:.1} s to {}: {rate:.0}/s\n", self.to);
+        let mut text =
+            format!("sent: {reports} reports{alarms} in {took_s:.1} s to {}: {rate:.0}/s\n", self.to);
         if let Some((line, wrong)) = self.unusable.first {
             let rows = self.unusable.rows;
             text += &format!("not sent: {rows} rows that are no report; the first at line {line}: {wrong}\n");
@@ -68,7 +68,6 @@ impl Summary {
         text
     }
 
-    /// For scripts.
     pub(super) fn json(&self) -> Value {
         let Tally { reports, emergencies, bytes } = self.sent.tally;
         json!({
@@ -101,14 +100,11 @@ fn balance_json(drawn: &Drawn) -> Value {
 }
 
 impl Answers {
-    /// What came back in a run; why it broke is told with all its causes.
     pub(super) fn of(outcome: &Outcome) -> Self {
-        let causes = |err| std::iter::successors(Some(err as &dyn std::error::Error), |err| err.source());
-        let told = |err| causes(err).map(ToString::to_string).collect::<Vec<_>>().join(": ");
         Self {
             fates: outcome.fates.clone(),
             unanswered: outcome.unanswered,
-            broken: outcome.broken.as_ref().map(told),
+            broken: outcome.broken.as_ref().map(|err| with_causes(err)),
         }
     }
 
@@ -121,6 +117,12 @@ impl Answers {
         let broken = self.broken.as_ref().map(|why| format!("ended early: {why}\n")).unwrap_or_default();
         format!("answers: {}\n{broken}", parts.join(" + "))
     }
+}
+
+/// Returns the error and all its causes in one line.
+fn with_causes(err: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(err), |err| err.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 #[cfg(test)]
@@ -154,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn says_what_was_sent_and_what_became_of_it() {
+    fn says_how_much_was_sent_and_the_fates_of_it() {
         let text = summary(answers(98, 2, Some("it stopped")), Some(98)).text();
         let want = "sent: 100 reports, 2 of them emergencies, in 4.0 s to udp localhost:9092: 25/s
 not sent: 3 rows that are no report; the first at line 7: lat is not a number
@@ -178,7 +180,7 @@ balance: 100 sent = 98 stored; 2 unaccounted for
     }
 
     #[test]
-    fn a_balance_that_cannot_be_drawn_is_told_beside_what_was_sent() {
+    fn a_balance_that_cannot_be_drawn_does_not_hide_how_much_was_sent() {
         let summary =
             Summary { balance: Some(Err("the server was restarted".into())), ..summary(None, None) };
         assert!(summary.text().starts_with("sent: 100 reports"));
