@@ -4,16 +4,10 @@
 //! original's JSON or as a [`Problem`]. Nothing here keeps state between requests.
 
 pub mod audit;
-pub mod geojson;
-pub mod go_json;
 pub mod incidents;
-mod json;
-pub mod legacy;
 mod metrics;
-pub mod nearby;
 pub mod openapi;
 pub mod page;
-pub mod params;
 pub mod positions;
 pub mod services;
 pub mod vehicles;
@@ -30,6 +24,7 @@ pub use incidents::events::Streams;
 pub use metrics::QueryMetrics;
 pub use positions::intake::Intake;
 use services::{Incidents, Unavailable, Vehicles};
+pub use vehicles::{geojson, legacy};
 
 use vagn_flow::clock::Clock;
 use vagn_http::auth::{self, Tokens};
@@ -91,18 +86,19 @@ impl Web {
 
 /// What only the bearer of a token may have, where tokens are set.
 fn guarded() -> [(&'static str, MethodRouter<Web>); 16] {
-    use incidents::{deeds, events, responders};
+    use incidents::{events, requests, responders};
+    use vehicles::{bbox, nearby, one};
     [
         (nearby::ROUTE, get(nearby::get)),
-        (vehicles::ROUTE, get(vehicles::inside)),
-        (vehicles::ONE_ROUTE, get(vehicles::get).delete(vehicles::delete)),
+        (bbox::ROUTE, get(bbox::get)),
+        (one::ROUTE, get(one::get).delete(one::delete)),
         (incidents::ROUTE, get(incidents::list)),
         (incidents::ONE_ROUTE, get(incidents::get)),
-        (deeds::ACKNOWLEDGE_ROUTE, post(deeds::acknowledge)),
-        (deeds::RESOLVE_ROUTE, post(deeds::resolve)),
-        (deeds::COMMENT_ROUTE, post(deeds::comment)),
-        (deeds::REPLAY_ROUTE, post(deeds::replay)),
-        (deeds::REPLAY_ALL_ROUTE, post(deeds::replay_all)),
+        (requests::ACKNOWLEDGE_ROUTE, post(requests::acknowledge)),
+        (requests::RESOLVE_ROUTE, post(requests::resolve)),
+        (requests::COMMENT_ROUTE, post(requests::comment)),
+        (requests::REPLAY_ROUTE, post(requests::replay)),
+        (requests::REPLAY_ALL_ROUTE, post(requests::replay_all)),
         (events::ROUTE, get(events::get)),
         (responders::ROUTE, get(responders::get)),
         (audit::HEAD_ROUTE, get(audit::head)),
@@ -118,7 +114,7 @@ pub fn router(services: Services) -> Router {
     let api = guarded().into_iter().fold(Router::new(), |api, (path, resource)| api.route(path, resource));
     let api = api.route_layer(from_fn_with_state(web.tokens.clone(), auth::guard));
     Router::new()
-        .route(legacy::ROUTE, any(legacy::root))
+        .route(vehicles::legacy::ROUTE, any(vehicles::legacy::root))
         .route("/page.css", get(page::style))
         .route("/page.js", get(page::script))
         .merge(api)

@@ -17,7 +17,7 @@ use serde::Serialize;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
-use super::super::Web;
+use crate::Web;
 use vagn_emergency::show::feed::{EventId, FeedItem, Follower, GapReason};
 use vagn_http::params::Params;
 use vagn_http::problem::{Kind, Problem};

@@ -1,15 +1,15 @@
 //! `/api/v1/incidents`: calls for help, newest first, and one of them by its id; what people do about them, what changes,
 //! and who is near.
 
-pub mod deeds;
 pub mod events;
+pub mod requests;
 pub mod responders;
 
 use axum::extract::State;
 use axum::response::Response;
 use serde::Serialize;
 
-use super::Web;
+use crate::Web;
 use vagn_emergency::show::view::PAGE_MAX;
 use vagn_emergency::{self, Detail, Filter, IncidentId, Page};
 use vagn_flow::rfc3339::rfc3339;

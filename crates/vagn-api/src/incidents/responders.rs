@@ -5,9 +5,10 @@ use axum::response::Response;
 use vagn_store::{Hit, Nearby, Vehicle};
 use vagn_wire::Position;
 
-use super::super::{Web, geojson};
 use super::{id, one};
-use crate::params::FleetParams;
+use crate::Web;
+use crate::vehicles::geojson;
+use crate::vehicles::params::FleetParams;
 use vagn_emergency::IncidentView;
 use vagn_http::params::{InPath, Params};
 use vagn_http::problem::{Kind, Problem};

@@ -1,7 +1,6 @@
 //! The whole router against a small fleet.
 
 mod audit;
-mod deeds;
 mod description;
 mod events;
 mod fleet;
@@ -9,6 +8,7 @@ mod incidents;
 mod lane;
 mod positions;
 mod questions;
+mod requests;
 mod responders;
 mod server;
 
@@ -71,7 +71,7 @@ fn services(fleet: SmallFleet) -> Services {
         vehicles: Arc::new(fleet),
         incidents: Arc::new(lane::SmallLane::new()),
         intake,
-        deeds: super::incidents::deeds::budget(),
+        deeds: super::incidents::requests::budget(),
         streams: Streams::default(),
         clock,
         metrics: QueryMetrics::new(&registry),

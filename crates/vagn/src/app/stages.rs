@@ -33,7 +33,7 @@ use crate::ops::{self, LateProcesses};
 use crate::query::{self, Queries};
 use crate::storage::{Around, Storage, StorageMetrics};
 use crate::sync::{SyncDesk, SyncMetrics};
-use vagn_api::incidents::deeds;
+use vagn_api::incidents::requests;
 use vagn_api::{Intake, QueryMetrics, Streams};
 use vagn_emergency::{self, EmergencyHandle, EmergencyMetrics};
 use vagn_flow::batch::{Batch, Source, Traffic};
@@ -278,7 +278,7 @@ impl Stages {
                 reports: self.reports.clone(),
                 budget: Budget::new(BODY_MAX, BODY_WITHIN, BODIES_MAX),
             },
-            deeds: deeds::budget(),
+            deeds: requests::budget(),
             streams: Streams::default(),
             clock: self.clock.clone(),
             metrics: QueryMetrics::new(&self.registry),

@@ -5,8 +5,9 @@ use axum::http::HeaderMap;
 use axum::response::Response;
 use vagn_store::{Hit, Nearby};
 
-use super::{Web, go_json, page};
-use crate::params::FleetParams;
+use super::go_json;
+use super::params::FleetParams;
+use crate::{Web, page};
 use vagn_http::answer;
 use vagn_http::params::Params;
 use vagn_http::problem::Problem;

@@ -4,7 +4,7 @@ use std::io::Write;
 
 /// Appends `value` as Go writes a `float64`: shortest digits that read back the same, no `.0` on whole numbers, and an
 /// exponent only below 1e-6 and from 1e21 on. `value` must be finite; JSON has no other numbers.
-pub fn number(out: &mut Vec<u8>, value: f64) {
+pub(super) fn number(out: &mut Vec<u8>, value: f64) {
     debug_assert!(value.is_finite(), "JSON has no word for {value}");
     let size = value.abs();
     if (1e-4..1e15).contains(&size) {
@@ -32,13 +32,13 @@ fn exponent_with_sign(out: &mut Vec<u8>, value: f64) -> std::io::Result<()> {
 }
 
 /// Appends a whole number.
-pub fn integer(out: &mut Vec<u8>, value: i64) {
+pub(super) fn integer(out: &mut Vec<u8>, value: i64) {
     out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
 }
 
 /// Appends `text` in quotes, escaped as Go does it: also `<`, `>`, `&`, U+2028 and U+2029, so that the answer may stand in
 /// a page or a script.
-pub fn string(out: &mut Vec<u8>, text: &str) {
+pub(super) fn string(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
     if all_plain(text) {
         out.extend_from_slice(text.as_bytes());

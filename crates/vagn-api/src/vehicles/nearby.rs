@@ -4,8 +4,9 @@ use axum::extract::State;
 use axum::response::Response;
 use vagn_store::Nearby;
 
-use super::{Web, geojson};
-use crate::params::FleetParams;
+use super::geojson;
+use super::params::FleetParams;
+use crate::Web;
 use vagn_http::params::Params;
 use vagn_http::problem::Problem;
 

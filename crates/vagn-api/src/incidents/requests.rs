@@ -9,8 +9,8 @@ use axum::response::Response;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::super::Web;
 use super::{id, unknown};
+use crate::Web;
 use vagn_emergency::{self, Request, RequestKind, RequestOutcome};
 use vagn_http::answer;
 use vagn_http::body::{Budget, media_type};
