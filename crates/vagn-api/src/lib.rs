@@ -9,6 +9,7 @@ mod metrics;
 pub mod openapi;
 pub mod page;
 pub mod positions;
+mod routes;
 pub mod services;
 pub mod vehicles;
 
@@ -16,8 +17,6 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::http::{Method, Uri};
-use axum::middleware::from_fn_with_state;
-use axum::routing::{MethodRouter, any, get, post};
 use tracing::debug;
 
 pub use incidents::events::Streams;
@@ -27,9 +26,10 @@ use services::{Incidents, Unavailable, Vehicles};
 pub use vehicles::{geojson, legacy};
 
 use vagn_flow::clock::Clock;
-use vagn_http::auth::{self, Tokens};
 use vagn_http::body::Budget;
+use vagn_http::principal::Tokens;
 use vagn_http::problem::{Kind, Problem};
+use vagn_http::route;
 
 /// What every handler can reach.
 #[derive(Clone)]
@@ -84,40 +84,10 @@ impl Web {
     }
 }
 
-/// What only the bearer of a token may have, where tokens are set.
-fn guarded() -> [(&'static str, MethodRouter<Web>); 16] {
-    use incidents::{events, requests, responders};
-    use vehicles::{bbox, nearby, one};
-    [
-        (nearby::ROUTE, get(nearby::get)),
-        (bbox::ROUTE, get(bbox::get)),
-        (one::ROUTE, get(one::get).delete(one::delete)),
-        (incidents::ROUTE, get(incidents::list)),
-        (incidents::ONE_ROUTE, get(incidents::get)),
-        (requests::ACKNOWLEDGE_ROUTE, post(requests::acknowledge)),
-        (requests::RESOLVE_ROUTE, post(requests::resolve)),
-        (requests::COMMENT_ROUTE, post(requests::comment)),
-        (requests::REPLAY_ROUTE, post(requests::replay)),
-        (requests::REPLAY_ALL_ROUTE, post(requests::replay_all)),
-        (events::ROUTE, get(events::get)),
-        (responders::ROUTE, get(responders::get)),
-        (audit::HEAD_ROUTE, get(audit::head)),
-        (audit::TRAIL_ROUTE, get(audit::trail)),
-        (positions::ROUTE, post(positions::post)),
-        (openapi::ROUTE, get(openapi::get)),
-    ]
-}
-
 /// All resources.
 pub fn router(services: Services) -> Router {
     let web = Web(Arc::new(services));
-    let api = guarded().into_iter().fold(Router::new(), |api, (path, resource)| api.route(path, resource));
-    let api = api.route_layer(from_fn_with_state(web.tokens.clone(), auth::guard));
-    Router::new()
-        .route(vehicles::legacy::ROUTE, any(vehicles::legacy::root))
-        .route("/page.css", get(page::style))
-        .route("/page.js", get(page::script))
-        .merge(api)
+    route::router(routes::routes(), &web.tokens)
         .fallback(nothing_here)
         .method_not_allowed_fallback(wrong_method)
         .with_state(web)

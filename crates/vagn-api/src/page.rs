@@ -11,6 +11,10 @@ use vagn_http::params::NoParams;
 const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src data:; \
     base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
+/// The paths of its style and its script.
+pub const STYLE_ROUTE: &str = "/page.css";
+pub const SCRIPT_ROUTE: &str = "/page.js";
+
 /// The page itself.
 pub fn index() -> Response {
     let mut response = answer::fixed("text/html; charset=utf-8", include_str!("page/index.html"));

@@ -1,11 +1,12 @@
 //! HTTP as every page of Vagn speaks it: the server with its limits, TLS, request bodies and parameters, problems, and
-//! the tokens of those who ask. It knows no route.
+//! the table of routes with the role that each one needs. It knows no route itself.
 
 pub mod answer;
-pub mod auth;
 pub mod body;
 mod hint;
 pub mod params;
+pub mod principal;
 pub mod problem;
+pub mod route;
 pub mod server;
 pub mod tls;

@@ -15,6 +15,7 @@ use vagn_emergency::{self, Request, RequestKind, RequestOutcome};
 use vagn_http::answer;
 use vagn_http::body::{Budget, media_type};
 use vagn_http::params::{InPath, NoParams};
+use vagn_http::principal::Principal;
 use vagn_http::problem::{First, Kind, Problem};
 
 /// Somebody has it.
@@ -112,8 +113,11 @@ fn second(first: First) -> Problem {
     Problem::conflict(first, detail)
 }
 
-/// The fields of a body that is one JSON object, of a request without parameters.
-pub struct Fields(Map<String, Value>);
+/// The fields of a body that is one JSON object, of a request without parameters, and the principal that sent it.
+pub struct Fields {
+    principal: Principal,
+    fields: Map<String, Value>,
+}
 
 impl FromRequest<Web> for Fields {
     type Rejection = Problem;
@@ -121,6 +125,7 @@ impl FromRequest<Web> for Fields {
     async fn from_request(request: HttpRequest, web: &Web) -> Result<Self, Problem> {
         let (mut parts, body) = request.into_parts();
         NoParams::from_request_parts(&mut parts, web).await?;
+        let principal = Principal::from_request_parts(&mut parts, web).await?;
         let given = media_type(&parts.headers);
         // A page from elsewhere can make a browser send other types unasked, but not this one.
         if given != "application/json" {
@@ -129,7 +134,7 @@ impl FromRequest<Web> for Fields {
         }
         let held = web.deeds.read(body).await?;
         let fields = serde_json::from_slice(&held.bytes);
-        fields.map(Self).map_err(|err| {
+        fields.map(|fields| Self { principal, fields }).map_err(|err| {
             Problem::new(Kind::InvalidBody, format!("the body is not one object in JSON: {err}"))
         })
     }
@@ -138,7 +143,7 @@ impl FromRequest<Web> for Fields {
 impl Fields {
     /// Refuses every field that is not in `known`: a mistyped `note` would otherwise quietly be lost.
     fn only(&self, known: &[&str]) -> Result<(), Problem> {
-        let unknown = self.0.keys().find(|name| !known.contains(&name.as_str()));
+        let unknown = self.fields.keys().find(|name| !known.contains(&name.as_str()));
         unknown.map_or(Ok(()), |name| {
             let name: String = name.chars().take(NAME_MAX).collect();
             let why = format!("`{name}` is unknown here; known are {}", known.join(", "));
@@ -146,14 +151,18 @@ impl Fields {
         })
     }
 
+    /// Returns the name under which the request is recorded.
     fn by(&self) -> Result<Box<str>, Problem> {
         let by = self.text("by", 1, NAME_MAX)?;
-        if by.contains(char::is_control) { Err(bad("by", "must be in one line")) } else { Ok(by) }
+        if by.contains(char::is_control) {
+            return Err(bad("by", "must be in one line"));
+        }
+        Ok(self.principal.name(by))
     }
 
     /// The text of `name` without the blanks around it, in `least` to `most` characters; nothing is as good as an empty one.
     fn text(&self, name: &'static str, least: usize, most: usize) -> Result<Box<str>, Problem> {
-        let text = match self.0.get(name) {
+        let text = match self.fields.get(name) {
             None | Some(Value::Null) => "",
             Some(Value::String(text)) => text.trim(),
             Some(_) => return Err(bad(name, "must be a text")),

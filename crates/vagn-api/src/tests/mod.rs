@@ -10,6 +10,7 @@ mod positions;
 mod questions;
 mod requests;
 mod responders;
+mod roles;
 mod server;
 
 use std::sync::Arc;

@@ -1,7 +1,6 @@
 //! `/` as the original has it: the nearest vehicles to `lat` and `lon`, by any method; without either, the first page.
 
 use axum::extract::State;
-use axum::http::HeaderMap;
 use axum::response::Response;
 use vagn_store::{Hit, Nearby};
 
@@ -10,22 +9,30 @@ use super::params::FleetParams;
 use crate::{Web, page};
 use vagn_http::answer;
 use vagn_http::params::Params;
+use vagn_http::principal::Principal;
 use vagn_http::problem::Problem;
 
 /// The route's label in metrics.
 pub const ROUTE: &str = "/";
 
 /// Answers `/`.
-pub async fn root(State(web): State<Web>, headers: HeaderMap, params: Params) -> Result<Response, Problem> {
+pub async fn root(
+    State(web): State<Web>,
+    principal: Result<Principal, Problem>,
+    params: Params,
+) -> Result<Response, Problem> {
     match (params.has("lat"), params.has("lon")) {
         (false, false) => Ok(page::index()),
-        (true, true) => nearest(&web, &headers, &params).await,
+        (true, true) => {
+            // The page is open to all, the fleet is not.
+            principal?;
+            nearest(&web, &params).await
+        }
         (has_lat, _) => Err(cut_off(if has_lat { "lon" } else { "lat" })),
     }
 }
 
-async fn nearest(web: &Web, headers: &HeaderMap, params: &Params) -> Result<Response, Problem> {
-    web.tokens.admit(headers)?;
+async fn nearest(web: &Web, params: &Params) -> Result<Response, Problem> {
     let question =
         Nearby { center: params.point()?, k: params.k()?, max_m: f64::INFINITY, newer_than_ms: None };
     let hits = web.ask(ROUTE, Vec::len, web.vehicles.nearby(question)).await?;

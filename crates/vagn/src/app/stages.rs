@@ -41,8 +41,8 @@ use vagn_flow::clock::Clock;
 use vagn_flow::metrics::{DoorMetrics, Registry, ReportMetrics};
 use vagn_flow::readiness::Readiness;
 use vagn_flow::stamp::Stamper;
-use vagn_http::auth::Tokens;
 use vagn_http::body::Budget;
+use vagn_http::principal::Tokens;
 use vagn_http::server::{self, Limits, Server};
 use vagn_http::tls::Identity;
 

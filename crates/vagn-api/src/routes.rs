@@ -1,0 +1,35 @@
+//! The table of all endpoints: method, path, role and handler.
+
+use vagn_http::route::Role::{Anyone, TokenHolder};
+use vagn_http::route::Route;
+
+use crate::incidents::{self, events, requests, responders};
+use crate::vehicles::{bbox, legacy, nearby, one};
+use crate::{Web, audit, openapi, page, positions};
+
+/// Lists the endpoints. The router is made of this table, and the tests of roles and of the description walk it.
+pub(crate) fn routes() -> Vec<Route<Web>> {
+    vec![
+        // Open for its page; its handler asks for a token where the nearest vehicles are wanted.
+        Route::any(legacy::ROUTE, Anyone, legacy::root),
+        Route::get(page::STYLE_ROUTE, Anyone, page::style),
+        Route::get(page::SCRIPT_ROUTE, Anyone, page::script),
+        Route::get(nearby::ROUTE, TokenHolder, nearby::get),
+        Route::get(bbox::ROUTE, TokenHolder, bbox::get),
+        Route::get(one::ROUTE, TokenHolder, one::get),
+        Route::delete(one::ROUTE, TokenHolder, one::delete),
+        Route::get(incidents::ROUTE, TokenHolder, incidents::list),
+        Route::get(incidents::ONE_ROUTE, TokenHolder, incidents::get),
+        Route::post(requests::ACKNOWLEDGE_ROUTE, TokenHolder, requests::acknowledge),
+        Route::post(requests::RESOLVE_ROUTE, TokenHolder, requests::resolve),
+        Route::post(requests::COMMENT_ROUTE, TokenHolder, requests::comment),
+        Route::post(requests::REPLAY_ROUTE, TokenHolder, requests::replay),
+        Route::post(requests::REPLAY_ALL_ROUTE, TokenHolder, requests::replay_all),
+        Route::get(events::ROUTE, TokenHolder, events::get),
+        Route::get(responders::ROUTE, TokenHolder, responders::get),
+        Route::get(audit::HEAD_ROUTE, TokenHolder, audit::head),
+        Route::get(audit::TRAIL_ROUTE, TokenHolder, audit::trail),
+        Route::post(positions::ROUTE, TokenHolder, positions::post),
+        Route::get(openapi::ROUTE, TokenHolder, openapi::get),
+    ]
+}

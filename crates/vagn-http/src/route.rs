@@ -1,0 +1,191 @@
+//! The table of routes: method, path, role and handler of each endpoint, and the router made of it.
+
+use std::fmt;
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::handler::Handler;
+use axum::http::Method;
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{self, MethodRouter};
+
+use super::principal::{Identity, Tokens};
+
+/// The role that a route asks of its caller.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// Open to every caller, with or without a token.
+    Anyone,
+    /// Open to holders of a token; to every caller where no tokens are set.
+    TokenHolder,
+}
+
+/// One endpoint.
+pub struct Route<S> {
+    method: Option<Method>,
+    path: &'static str,
+    role: Role,
+    handler: MethodRouter<S>,
+}
+
+impl<S: Clone + Send + Sync + 'static> Route<S> {
+    /// Answers `GET` and `HEAD` at `path`.
+    pub fn get<H: Handler<T, S>, T: 'static>(path: &'static str, role: Role, handler: H) -> Self {
+        Self { method: Some(Method::GET), path, role, handler: routing::get(handler) }
+    }
+
+    /// Answers `POST` at `path`.
+    pub fn post<H: Handler<T, S>, T: 'static>(path: &'static str, role: Role, handler: H) -> Self {
+        Self { method: Some(Method::POST), path, role, handler: routing::post(handler) }
+    }
+
+    /// Answers `DELETE` at `path`.
+    pub fn delete<H: Handler<T, S>, T: 'static>(path: &'static str, role: Role, handler: H) -> Self {
+        Self { method: Some(Method::DELETE), path, role, handler: routing::delete(handler) }
+    }
+
+    /// Answers every method at `path`.
+    pub fn any<H: Handler<T, S>, T: 'static>(path: &'static str, role: Role, handler: H) -> Self {
+        Self { method: None, path, role, handler: routing::any(handler) }
+    }
+
+    /// The method that is answered; `None` for every method.
+    pub fn method(&self) -> Option<&Method> {
+        self.method.as_ref()
+    }
+
+    /// The path, with names in braces for its variable parts.
+    pub fn path(&self) -> &'static str {
+        self.path
+    }
+
+    /// The role that a caller needs.
+    pub fn role(&self) -> Role {
+        self.role
+    }
+}
+
+impl<S> fmt::Debug for Route<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let method = self.method.as_ref().map_or("any", Method::as_str);
+        write!(f, "{method} {} for {:?}", self.path, self.role)
+    }
+}
+
+/// Makes a router of `routes`. Each handler runs with the principal of its request, and only if that has the route's role;
+/// a path or method that is not in the table is refused before any token is looked at.
+pub fn router<S>(routes: impl IntoIterator<Item = Route<S>>, tokens: &Tokens) -> Router<S>
+where
+    S: Clone + Send + Sync + 'static,
+{
+    let mut router = Router::new();
+    for route in routes {
+        let gate = Gate { role: route.role, tokens: tokens.clone() };
+        let layer = from_fn_with_state(gate, admit);
+        let handler = match route.method {
+            Some(_) => route.handler.route_layer(layer),
+            // To axum a handler of every method is a fallback, which `route_layer` leaves out.
+            None => route.handler.layer(layer),
+        };
+        router = router.route(route.path, handler);
+    }
+    router
+}
+
+/// The check in front of one handler.
+#[derive(Debug, Clone)]
+struct Gate {
+    role: Role,
+    tokens: Tokens,
+}
+
+/// Answers 401 itself, or passes the request on with its principal.
+async fn admit(State(gate): State<Gate>, mut request: Request, next: Next) -> Response {
+    let found = gate.tokens.principal(request.headers());
+    match (gate.role, found) {
+        (Role::TokenHolder, Err(refusal)) => refusal.into_response(),
+        (_, found) => {
+            request.extensions_mut().insert(Identity(found));
+            next.run(request).await
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::{Body, to_bytes};
+    use axum::http::{StatusCode, header};
+    use hyper::service::Service;
+    use hyper_util::service::TowerToHyperService;
+
+    use super::*;
+    use crate::principal::Principal;
+    use crate::problem::Problem;
+
+    async fn name(principal: Principal) -> String {
+        format!("{principal:?}")
+    }
+
+    async fn name_if_known(principal: Result<Principal, Problem>) -> String {
+        format!("{:?}", principal.ok())
+    }
+
+    fn table() -> [Route<()>; 4] {
+        [
+            Route::get("/data", Role::TokenHolder, name),
+            Route::delete("/data", Role::TokenHolder, name),
+            Route::any("/page", Role::Anyone, name_if_known),
+            Route::post("/open", Role::Anyone, name),
+        ]
+    }
+
+    async fn ask(tokens: &[&str], method: Method, path: &str, token: Option<&str>) -> (StatusCode, String) {
+        let mut request = Request::builder().method(method).uri(path);
+        if let Some(token) = token {
+            request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
+        }
+        let router = router(table(), &Tokens::new(tokens)).with_state(());
+        let response =
+            TowerToHyperService::new(router).call(request.body(Body::empty()).unwrap()).await.unwrap();
+        let (parts, body) = response.into_parts();
+        let body = to_bytes(body, usize::MAX).await.unwrap();
+        (parts.status, String::from_utf8(body.into()).unwrap())
+    }
+
+    #[tokio::test]
+    async fn a_handler_knows_the_principal_of_its_request() {
+        for (tokens, token, path, expected) in [
+            (&[][..], None, "/data", "Anonymous"),
+            (&[], Some("any"), "/data", "Anonymous"),
+            (&["s3cret"], Some("s3cret"), "/data", "TokenHolder"),
+            (&[], None, "/page", "Some(Anonymous)"),
+            (&["s3cret"], Some("s3cret"), "/page", "Some(TokenHolder)"),
+            (&["s3cret"], Some("wrong"), "/page", "None"),
+            (&["s3cret"], None, "/page", "None"),
+        ] {
+            let said = ask(tokens, Method::GET, path, token).await;
+            assert_eq!(said, (StatusCode::OK, expected.to_owned()), "{path} {tokens:?} {token:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_role_is_judged_after_path_and_method() {
+        for (method, path, expected) in [
+            (Method::GET, "/data", StatusCode::UNAUTHORIZED),
+            (Method::HEAD, "/data", StatusCode::UNAUTHORIZED),
+            (Method::DELETE, "/data", StatusCode::UNAUTHORIZED),
+            (Method::POST, "/data", StatusCode::METHOD_NOT_ALLOWED),
+            (Method::GET, "/elsewhere", StatusCode::NOT_FOUND),
+            (Method::PATCH, "/page", StatusCode::OK),
+        ] {
+            assert_eq!(ask(&["s3cret"], method.clone(), path, None).await.0, expected, "{method} {path}");
+        }
+    }
+
+    #[tokio::test]
+    async fn an_open_route_that_insists_on_a_principal_refuses_a_request_without_one() {
+        assert_eq!(ask(&["s3cret"], Method::POST, "/open", None).await.0, StatusCode::UNAUTHORIZED);
+        assert_eq!(ask(&["s3cret"], Method::POST, "/open", Some("s3cret")).await.0, StatusCode::OK);
+    }
+}
