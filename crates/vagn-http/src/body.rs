@@ -13,18 +13,18 @@ use super::problem::{Kind, Problem};
 /// Memory is granted in pieces of this many bytes.
 const GRAIN: usize = 1 << 10;
 
-/// Most bytes of a refused body that are passed over before the refusal, and how long that may take. Who is still sending
-/// when the answer comes often sees a broken stream instead of it.
+/// Most bytes of a refused body that are passed over before the refusal, and how long that may take. A client that is still
+/// sending when the answer comes often sees a broken stream instead of it.
 const REST_MAX: usize = 64 << 20;
 const REST_WITHIN: Duration = Duration::from_secs(5);
 
-/// The media type that a request says its body is of, in lower case and without parameters; empty when it does not say.
+/// Returns the media type of a request's body, in lower case and without parameters; empty if the request names none.
 pub fn media_type(headers: &HeaderMap) -> String {
     let given = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     given.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
 }
 
-/// What bodies may cost.
+/// Limits of size, time and memory for request bodies.
 #[derive(Debug)]
 pub struct Budget {
     body_max: usize,
@@ -41,15 +41,15 @@ pub struct Held<'a> {
 }
 
 impl Budget {
-    /// Bodies of up to `body_max` bytes, each read `within` this time, all of them together in `total` bytes.
+    /// Allows bodies of up to `body_max` bytes, each read `within` this time, and `total` bytes for all of them together.
     pub fn new(body_max: usize, within: Duration, total: usize) -> Self {
         Self { body_max, within, memory: Semaphore::new(total / GRAIN) }
     }
 
-    /// Reads `body` to its end. What is refused is passed over, within bounds, so that the refusal arrives.
+    /// Reads `body` to its end. A refused body is passed over, within bounds, so that the refusal arrives.
     ///
     /// # Errors
-    /// [`Kind::TooLarge`], [`Kind::RequestTimeout`], [`Kind::Overloaded`] when too much is being read already, and
+    /// [`Kind::TooLarge`], [`Kind::RequestTimeout`], [`Kind::Overloaded`] when the bodies being read leave no memory, and
     /// [`Kind::InvalidBody`] when the connection breaks off.
     pub async fn read(&self, body: Body) -> Result<Held<'_>, Problem> {
         let mut chunks = body.into_data_stream();
@@ -67,12 +67,12 @@ impl Budget {
     async fn collect(&self, chunks: &mut BodyDataStream) -> Result<Held<'_>, Problem> {
         let mut held = Held { bytes: Vec::new(), _memory: None };
         while let Some(chunk) = chunks.next().await {
-            let broke = |err| Problem::new(Kind::InvalidBody, format!("the body broke off: {err}"));
-            self.hold(&mut held, &chunk.map_err(broke)?)?;
+            self.hold(&mut held, &chunk.map_err(broken_off)?)?;
         }
         Ok(held)
     }
 
+    /// Appends `chunk`, and takes memory from the budget for what it adds.
     fn hold<'a>(&'a self, held: &mut Held<'a>, chunk: &Bytes) -> Result<(), Problem> {
         let len = held.bytes.len() + chunk.len();
         if len > self.body_max {
@@ -94,6 +94,10 @@ impl Budget {
     }
 }
 
+fn broken_off(err: axum::Error) -> Problem {
+    Problem::new(Kind::InvalidBody, format!("the body broke off: {err}"))
+}
+
 async fn pass_over(chunks: &mut BodyDataStream) {
     let mut passed = 0;
     while passed < REST_MAX
@@ -110,7 +114,7 @@ mod tests {
 
     use super::*;
 
-    /// A body of up to `count` pieces of 1 MiB, and how many of them were read.
+    /// Returns a body of up to `count` pieces of 1 MiB, and the count of those that were read.
     fn pieces(count: usize) -> (Body, Arc<AtomicUsize>) {
         let read = Arc::new(AtomicUsize::new(0));
         let counter = read.clone();
@@ -122,7 +126,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn passes_over_what_it_refuses_but_not_for_ever() {
+    async fn a_refused_body_is_passed_over_but_not_for_ever() {
         for (budget, why) in [
             (Budget::new(2 << 20, Duration::from_secs(30), 8 << 20), Kind::TooLarge),
             (Budget::new(16 << 20, Duration::from_secs(30), 2 << 20), Kind::Overloaded),
@@ -136,7 +140,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn does_not_wait_long_for_the_rest_of_what_it_refuses() {
+    async fn the_rest_of_a_refused_body_is_not_waited_for_long() {
         let budget = Budget::new(100, Duration::from_secs(30), 1 << 20);
         let first = futures_util::stream::iter([Ok::<_, std::io::Error>(Bytes::from(vec![0; 101]))]);
         let body = Body::from_stream(first.chain(futures_util::stream::pending()));

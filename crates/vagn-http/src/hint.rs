@@ -1,4 +1,4 @@
-//! A word to those who speak plain HTTP to the HTTPS port, as the original has it, instead of a closed connection.
+//! Answers plain HTTP on the HTTPS port with an explanation, as the original does, instead of closing the connection.
 
 use std::io;
 
@@ -11,7 +11,7 @@ const BODY: &str = "Client sent an HTTP request to an HTTPS server.\n\
 /// Most bytes of a plain request that are read before the connection is closed.
 const READ_MAX: usize = 64 << 10;
 
-/// Looks at the first byte without taking it: TLS starts with 0x16, a plain request with a letter.
+/// Returns true if the first byte, which is looked at but not taken, begins plain HTTP: TLS starts with 0x16, a plain request with a letter.
 pub(crate) async fn is_plain_http(stream: &TcpStream) -> io::Result<bool> {
     let mut first = [0];
     let read = stream.peek(&mut first).await?;
@@ -30,7 +30,8 @@ pub(crate) async fn answer(stream: &mut TcpStream) -> io::Result<()> {
     read_out(stream).await
 }
 
-/// Closing with the request unread would reset the connection, and the peer might never see the answer.
+/// Reads the rest of the request. Closing with a part of it unread would reset the connection, and the peer might never see
+/// the answer.
 async fn read_out(stream: &mut TcpStream) -> io::Result<()> {
     let mut buffer = [0; 4096];
     let mut total = 0;

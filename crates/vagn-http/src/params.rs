@@ -1,4 +1,4 @@
-//! The parameters of a query, checked: who holds the result need not ask whether a point is on Earth.
+//! Parameters of a query, read and checked.
 //!
 //! Every refusal names the parameter and says why. A name that the resource does not know is refused as well, because a
 //! mistyped `max_age_s` would otherwise quietly answer with vehicles of any age.
@@ -9,10 +9,10 @@ use axum::http::request::Parts;
 
 use super::problem::{Kind, Problem};
 
-/// Most characters of an unknown name that a refusal repeats.
-const NAME_SHOWN_MAX: usize = 80;
+/// Most characters of a wrong name or value that a refusal repeats.
+const SHOWN_MAX: usize = 80;
 
-/// The names and values after the `?`, decoded, in the order given.
+/// Names and values after the `?`, decoded, in the order given.
 #[derive(Debug, Clone, Default)]
 pub struct Params(Vec<(String, String)>);
 
@@ -24,7 +24,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Params {
     }
 }
 
-/// Says that a path knows no parameter: a request with one is refused before anything is done.
+/// Extractor for a path without parameters: refuses a request that has one, before anything is done.
 #[derive(Debug, Clone, Copy)]
 pub struct NoParams;
 
@@ -67,7 +67,7 @@ impl Params {
     pub fn only(&self, known: &[&str]) -> Result<(), Problem> {
         let unknown = self.0.iter().find(|(name, _)| !known.contains(&name.as_str()));
         unknown.map_or(Ok(()), |(name, _)| {
-            let name: String = name.chars().take(NAME_SHOWN_MAX).collect();
+            let name: String = name.chars().take(SHOWN_MAX).collect();
             let why = match known {
                 [] => format!("`{name}` is unknown here, where no parameter is known"),
                 _ => format!("`{name}` is unknown here; known are {}", known.join(", ")),
@@ -76,32 +76,34 @@ impl Params {
         })
     }
 
-    /// Whether `name` was given at all.
+    /// Returns true if `name` was given.
     pub fn has(&self, name: &str) -> bool {
         self.0.iter().any(|(given, _)| given == name)
     }
 
-    /// A whole number from 1 to `most`, or `otherwise` when it is not given.
+    /// Reads a whole number from 1 to `most`, or `otherwise` when it is not given.
     pub fn count(&self, name: &'static str, most: u64, otherwise: u64) -> Result<usize, Problem> {
         self.whole(name, 1, most, otherwise).map(|count| count as usize)
     }
 
-    /// A whole number from `least` to `most`, or `otherwise` when it is not given.
+    /// Reads a whole number from `least` to `most`, or `otherwise` when it is not given.
     pub fn whole(&self, name: &'static str, least: u64, most: u64, otherwise: u64) -> Result<u64, Problem> {
         let Some(text) = self.one(name)? else { return Ok(otherwise) };
         let number = text.parse().ok().filter(|number| (least..=most).contains(number));
         number.ok_or_else(|| bad(name, text, &format!("a whole number within {least}..={most}")))
     }
 
-    /// What the word of `name` stands for, by this list of words.
+    /// Reads one of `words`, and returns the value beside it.
     pub fn word<T: Copy>(&self, name: &'static str, words: &[(&str, T)]) -> Result<Option<T>, Problem> {
         let Some(text) = self.one(name)? else { return Ok(None) };
-        let meant = words.iter().find(|(word, _)| *word == text).map(|(_, meaning)| *meaning);
-        let known = || words.iter().map(|(word, _)| *word).collect::<Vec<_>>().join(" or ");
-        meant.ok_or_else(|| bad(name, text, &known())).map(Some)
+        if let Some((_, meaning)) = words.iter().find(|(word, _)| *word == text) {
+            return Ok(Some(*meaning));
+        }
+        let known: Vec<_> = words.iter().map(|(word, _)| *word).collect();
+        Err(bad(name, text, &known.join(" or ")))
     }
 
-    /// The text of `name`, if it is given; twice is once too often.
+    /// Returns the text of `name`, if it is given, and refuses a second one.
     pub fn one(&self, name: &'static str) -> Result<Option<&str>, Problem> {
         let mut values = self.0.iter().filter(|(given, _)| given == name).map(|(_, value)| value.as_str());
         let first = values.next();
@@ -111,7 +113,7 @@ impl Params {
         Ok(first)
     }
 
-    /// The decimal degrees of `name`, within -`most`..=`most`, if they are given.
+    /// Reads the decimal degrees of `name`, within -`most`..=`most`, if they are given.
     pub fn degrees(&self, name: &'static str, most: f64) -> Result<Option<f64>, Problem> {
         let Some(text) = self.one(name)? else { return Ok(None) };
         let degrees: f64 = text.parse().map_err(|_| bad(name, text, "a decimal number of degrees"))?;
@@ -121,7 +123,7 @@ impl Params {
         Err(bad(name, text, &format!("within -{most}..={most} degrees")))
     }
 
-    /// The number of `name`, within 0..=`most`, if it is given.
+    /// Reads the number of `name`, within 0..=`most`, if it is given.
     pub fn amount(&self, name: &'static str, most: f64) -> Result<Option<f64>, Problem> {
         let Some(text) = self.one(name)? else { return Ok(None) };
         let amount = text.parse().ok().filter(|amount| (0.0..=most).contains(amount));
@@ -129,14 +131,14 @@ impl Params {
     }
 }
 
-/// The refusal of a request that lacks `name`.
+/// Refuses a request that lacks `name`.
 pub fn missing(name: &'static str) -> Problem {
     Problem::parameter(name, format!("`{name}` is missing"))
 }
 
-/// The refusal of the value `text` of `name`; `wanted` completes "but must be".
+/// Refuses the value `text` of `name`; `wanted` completes "but must be".
 pub fn bad(name: &'static str, text: &str, wanted: &str) -> Problem {
-    let shown: String = text.chars().take(80).collect();
+    let shown: String = text.chars().take(SHOWN_MAX).collect();
     Problem::parameter(name, format!("`{name}` is {shown:?}, but must be {wanted}"))
 }
 
@@ -149,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_a_name_that_nobody_knows() {
+    fn refuses_an_unknown_name() {
         let problem = params("lat=1&max_age=5").only(&["lat", "lon", "max_age_s"]).unwrap_err();
         assert!(
             problem.detail.contains("`max_age` is unknown here; known are lat, lon, max_age_s"),

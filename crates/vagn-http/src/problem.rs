@@ -7,7 +7,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
-/// Every way in which a request can fail. The name after `urn:vagn:problem:` is a contract; the titles are not.
+/// The ways in which a request can fail. The name after `urn:vagn:problem:` is a contract; the titles are not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// A parameter is missing, unknown, given twice or out of range.
@@ -24,9 +24,9 @@ pub enum Kind {
     NotFound,
     /// The resource is there but does not know this method.
     MethodNotAllowed,
-    /// Somebody else was first.
+    /// Another person was first.
     Conflict,
-    /// It is not known where the incident is.
+    /// The place of the incident is not known.
     NoPosition,
     /// The body did not arrive in time.
     RequestTimeout,
@@ -45,7 +45,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// All kinds, for the description of the API and its tests.
+    /// All kinds, for tests.
     pub const ALL: [Self; 16] = [
         Self::InvalidParameter,
         Self::InvalidBody,
@@ -65,12 +65,12 @@ impl Kind {
         Self::NotReady,
     ];
 
-    /// The last part of the problem's `type`.
+    /// Last part of the problem's `type`.
     pub fn name(self) -> &'static str {
         self.row().0
     }
 
-    /// The status that it is answered with.
+    /// HTTP status of the answer.
     pub fn status(self) -> StatusCode {
         self.row().1
     }
@@ -96,8 +96,8 @@ impl Kind {
                 StatusCode::METHOD_NOT_ALLOWED,
                 "This resource does not know the method",
             ),
-            Self::Conflict => ("conflict", StatusCode::CONFLICT, "Somebody was first"),
-            Self::NoPosition => ("no-position", StatusCode::CONFLICT, "Nobody knows where it is"),
+            Self::Conflict => ("conflict", StatusCode::CONFLICT, "Already changed by another person"),
+            Self::NoPosition => ("no-position", StatusCode::CONFLICT, "No known place"),
             Self::RequestTimeout => {
                 ("request-timeout", StatusCode::REQUEST_TIMEOUT, "The body did not arrive in time")
             }
@@ -115,10 +115,10 @@ impl Kind {
     }
 }
 
-/// One failed request, as its caller reads it.
+/// The answer to a request that failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
-    /// What kind of failure it is.
+    /// Kind of the failure.
     pub kind: Kind,
     /// A sentence about this very request.
     pub detail: Cow<'static, str>,
@@ -126,24 +126,24 @@ pub struct Problem {
     pub parameter: Option<Cow<'static, str>>,
     /// The field of the body that is wrong, as a JSON pointer (RFC 6901), when one is.
     pub pointer: Option<Cow<'static, str>>,
-    /// Who was first, when somebody was.
+    /// The change that came first, for a conflict.
     pub first: Option<Box<First>>,
 }
 
-/// Who was first, and how things stand since.
+/// The change that came before a refused one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct First {
-    /// How far the incident has come.
+    /// State of the incident since then.
     pub state: &'static str,
-    /// Who brought it there.
+    /// Name of the person.
     pub by: Box<str>,
-    /// When.
+    /// Time of the change, RFC 3339.
     pub at: String,
-    /// Why, or empty.
+    /// Note of the person; may be empty.
     pub note: Box<str>,
 }
 
-/// The body, in the order in which it is written.
+/// Fields of the body, in the order in which they are written.
 #[derive(Serialize)]
 struct ProblemBody<'a> {
     #[serde(rename = "type")]
@@ -160,27 +160,27 @@ struct ProblemBody<'a> {
 }
 
 impl Problem {
-    /// A failure of this kind; `detail` is a sentence about this very request.
+    /// Makes a problem of this kind; `detail` is a sentence about this very request.
     pub fn new(kind: Kind, detail: impl Into<Cow<'static, str>>) -> Self {
         Self { kind, detail: detail.into(), parameter: None, pointer: None, first: None }
     }
 
-    /// The parameter `name` is wrong; `why` is a sentence.
+    /// Refuses the parameter `name`; `why` is a sentence.
     pub fn parameter(name: impl Into<Cow<'static, str>>, why: impl Into<Cow<'static, str>>) -> Self {
         Self { parameter: Some(name.into()), ..Self::new(Kind::InvalidParameter, why) }
     }
 
-    /// What `pointer` leads to in the body is wrong; `why` is a sentence.
+    /// Refuses the field of the body that `pointer` leads to; `why` is a sentence.
     pub fn field(pointer: impl Into<Cow<'static, str>>, why: impl Into<Cow<'static, str>>) -> Self {
         Self { pointer: Some(pointer.into()), ..Self::new(Kind::InvalidField, why) }
     }
 
-    /// Somebody was first; `detail` is a sentence that says so.
+    /// Refuses a change because of the one that came `first`; `detail` is a sentence that says so.
     pub fn conflict(first: First, detail: impl Into<Cow<'static, str>>) -> Self {
         Self { first: Some(Box::new(first)), ..Self::new(Kind::Conflict, detail) }
     }
 
-    /// How long to wait before the same request may work, in seconds.
+    /// Seconds after which the same request may work; `None` where waiting does not help.
     fn retry_after_s(&self) -> Option<&'static str> {
         match self.kind {
             Kind::Overloaded | Kind::DeadlinePassed | Kind::NotReady => Some("1"),
@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn says_when_to_come_back_exactly_when_that_helps() {
+    fn says_when_to_come_back_only_where_that_helps() {
         for kind in Kind::ALL {
             let response = Problem::new(kind, "x").into_response();
             let unavailable = kind.status() == StatusCode::SERVICE_UNAVAILABLE;

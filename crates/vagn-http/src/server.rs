@@ -1,4 +1,5 @@
-//! The server under the web and the ops pages: accepts connections, bounds what each may cost, and lets requests in flight finish on a stop.
+//! The server under the API and the ops pages: accepts connections, bounds the cost of each, and lets requests in flight
+//! finish on a stop.
 //!
 //! HTTP/1.1 and HTTP/2 on one port, as TLS negotiates. The listeners are bound outside, so a restart of this child loses no
 //! waiting connection. Every wait has a limit: the handshake, a request's head, an idle connection, the stop.
@@ -31,19 +32,19 @@ use vagn_otp::{ChildSpec, TaskContext};
 use super::hint;
 use vagn_flow::metrics::DoorMetrics;
 
-/// What one connection, and all of them together, may cost.
+/// Limits for one connection, and for all of them together.
 #[derive(Debug, Clone)]
 pub struct Limits {
     /// Connections open at once; further ones wait in the kernel's backlog.
     pub max_connections: usize,
-    /// Until the TLS handshake is done.
+    /// Longest TLS handshake.
     pub handshake: Duration,
-    /// Until a request's head is complete; an HTTP/1.1 connection may also idle this long.
+    /// Longest wait for a request's head; an HTTP/1.1 connection may also idle this long.
     pub head: Duration,
-    /// A connection without a new request for this long is closed, unless an answer without an end is being read on it.
-    /// Longer than any other request may take.
+    /// Longest time without a new request before a connection is closed, unless an answer without an end is being read on
+    /// it. Must be longer than any other request may take.
     pub idle: Duration,
-    /// How long requests in flight may take on a stop.
+    /// Longest time for requests in flight on a stop.
     pub stop: Duration,
 }
 
@@ -59,41 +60,38 @@ impl Default for Limits {
     }
 }
 
-/// Everything that the connections share.
+/// A server; its connections share it.
 pub struct Server {
     router: Router,
-    /// None: plain HTTP, for loopback.
+    /// `None` for plain HTTP, on loopback.
     tls: Option<TlsAcceptor>,
     http: Builder<TokioExecutor>,
     limits: Limits,
     metrics: DoorMetrics,
 }
 
-/// The connection of a request, to be found among the request's extensions: for answers that go on without an end.
+/// Tells whether a connection is alive, among the extensions of its requests; for answers that go on without an end.
 #[derive(Debug, Clone)]
-pub struct Line {
+pub struct Liveness {
     /// Signs of life: requests, and pieces that the connection took of an answer without an end.
     signs: Arc<AtomicU64>,
     stopped: watch::Receiver<bool>,
 }
 
-/// Longer than any turn of the accept loop may take; a child that is silent for longer hangs.
+/// Longest silence of the accept loop, whose turns take a second at most; after that it counts as hung.
 const WATCHDOG: Duration = Duration::from_secs(10);
 
-/// The server as a child that accepts from `listeners`, which stay bound over its restarts.
+/// Makes a child of the server, which accepts from `listeners`; they stay bound over its restarts.
 pub fn child(name: &str, server: Arc<Server>, listeners: Vec<std::net::TcpListener>) -> ChildSpec {
     let stop = server.limits.stop;
     let listeners = Arc::new(listeners);
     let run = move |ctx: TaskContext| {
-        let (server, listeners) = (server.clone(), listeners.clone());
+        let server = server.clone();
+        let listeners = listeners.clone();
         async move {
             let listeners = listeners.iter().map(asynchronous).collect::<io::Result<_>>()?;
             ctx.ready();
-            let beat = || {
-                let ctx = ctx.clone();
-                async move { ctx.beat().await }
-            };
-            server.serve(listeners, ctx.stopping(), beat).await;
+            server.serve(listeners, ctx.stopping(), || ctx.beat()).await;
             Ok(())
         }
     };
@@ -107,7 +105,7 @@ fn asynchronous(listener: &std::net::TcpListener) -> io::Result<TcpListener> {
 }
 
 impl Server {
-    /// A server that answers with `router`; with `tls`, whose ALPN names `h2` and `http/1.1`, or in plain text without.
+    /// Makes a server that answers with `router`, over `tls`, whose ALPN names `h2` and `http/1.1`, or else in plain text.
     pub fn new(
         router: Router,
         tls: Option<Arc<ServerConfig>>,
@@ -125,8 +123,8 @@ impl Server {
         Arc::new(Self { router, tls: tls.map(TlsAcceptor::from), http, limits, metrics })
     }
 
-    /// Serves until `stopping` resolves, then until the requests in flight are done or their time is up. `beat` is called at
-    /// each turn of the loop, at least once a second.
+    /// Serves until `stopping` resolves, then until the requests in flight are done or the stop limit is reached. Calls
+    /// `beat` at each turn of the loop, at least once a second.
     pub async fn serve<B: Future<Output = ()>>(
         self: &Arc<Self>,
         listeners: Vec<TcpListener>,
@@ -142,7 +140,9 @@ impl Server {
                 () = &mut stopping => break,
                 Some(ended) = connections.join_next() => report_crash(ended),
                 accepted = accept(&listeners), if connections.len() < self.limits.max_connections => match accepted {
-                    Ok((stream, peer)) => drop(connections.spawn(self.clone().connection(stream, peer, stopped.clone()))),
+                    Ok((stream, peer)) => {
+                        connections.spawn(self.clone().connection(stream, peer, stopped.clone()));
+                    }
                     Err(err) => self.pause(&err).await,
                 },
                 () = sleep(Duration::from_secs(1)) => {}
@@ -153,7 +153,8 @@ impl Server {
         self.drain(connections).await;
     }
 
-    /// Out of file descriptors, most likely: trying again at once would only burn the processor.
+    /// Waits after a failed accept. The process is probably out of file descriptors, and trying again at once would only
+    /// burn the processor.
     async fn pause(&self, err: &io::Error) {
         warn!(error = %err, "failed to accept a connection");
         self.metrics.fault("http_accept");
@@ -205,11 +206,11 @@ impl Server {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let line = Line { signs: Arc::default(), stopped: stopped.clone() };
+        let liveness = Liveness { signs: Arc::default(), stopped: stopped.clone() };
         let router = TowerToHyperService::new(self.router.clone());
         let service = service_fn(|mut request: Request<Incoming>| {
-            line.sign();
-            request.extensions_mut().insert(line.clone());
+            liveness.sign();
+            request.extensions_mut().insert(liveness.clone());
             router.call(request)
         });
         let connection = self.http.serve_connection(TokioIo::new(stream), service);
@@ -217,7 +218,7 @@ impl Server {
         tokio::select! {
             ended = connection.as_mut() => return report_end(peer, ended),
             _ = stopped.wait_for(|stop| *stop) => {}
-            () = idleness(&line.signs, self.limits.idle) => {}
+            () = idleness(&liveness.signs, self.limits.idle) => {}
         }
         connection.as_mut().graceful_shutdown();
         // On a stop the server's own limit is shorter; after idleness this ends a peer that does not read its answer.
@@ -228,21 +229,21 @@ impl Server {
     }
 }
 
-impl Line {
-    /// Says that the connection is in use. An answer without an end says so whenever it is asked for its next piece, which
-    /// ceases when the peer does not read.
+impl Liveness {
+    /// Notes that the connection is in use. An answer without an end calls this whenever it is asked for its next piece,
+    /// which ceases when the peer does not read.
     pub fn sign(&self) {
         self.signs.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Resolves when the server stops, and no answer should go on.
+    /// Resolves when the server stops, so that no answer goes on.
     pub async fn stopping(&mut self) {
         // A server that is gone has stopped, too.
         self.stopped.wait_for(|stop| *stop).await.ok();
     }
 }
 
-/// `None`: the caller spoke plain HTTP and has been told so.
+/// Returns `None` when the caller spoke plain HTTP and has been told so.
 async fn handshake(tls: &TlsAcceptor, mut stream: TcpStream) -> io::Result<Option<TlsStream<TcpStream>>> {
     stream.set_nodelay(true)?;
     if hint::is_plain_http(&stream).await? {
@@ -252,7 +253,7 @@ async fn handshake(tls: &TlsAcceptor, mut stream: TcpStream) -> io::Result<Optio
     tls.accept(stream).await.map(Some)
 }
 
-/// Resolves once there has been no sign of life for `limit`.
+/// Resolves once there was no sign of life for `limit`.
 async fn idleness(signs: &AtomicU64, limit: Duration) {
     let mut seen = signs.load(Ordering::Relaxed);
     loop {
@@ -265,7 +266,7 @@ async fn idleness(signs: &AtomicU64, limit: Duration) {
     }
 }
 
-/// The next connection on any of the listeners.
+/// Waits for the next connection on any of the listeners.
 async fn accept(listeners: &[TcpListener]) -> io::Result<(TcpStream, SocketAddr)> {
     std::future::poll_fn(|cx: &mut Context<'_>| {
         let ready = listeners.iter().map(|listener| listener.poll_accept(cx)).find(Poll::is_ready);
@@ -280,7 +281,7 @@ fn report_end(peer: SocketAddr, ended: Result<(), Box<dyn std::error::Error + Se
     }
 }
 
-/// A handler that panics ends its connection and nothing else.
+/// Logs a connection that ended by a panic of a handler, which ends nothing else.
 fn report_crash(ended: Result<(), JoinError>) {
     if let Err(err) = ended
         && err.is_panic()

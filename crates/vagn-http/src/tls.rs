@@ -1,4 +1,4 @@
-//! The certificate: made once into the data directory, or the one that is configured; for the TCP door and the web alike.
+//! The certificate of the TCP door and the API: made once into the data directory, or read from the configured files.
 
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Write};
@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair};
-use rustls::ServerConfig;
 use rustls::crypto::ring;
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::version::{TLS12, TLS13};
+use rustls::{ConfigBuilder, ServerConfig};
 
 const CERT_FILE: &str = "cert.pem";
 const KEY_FILE: &str = "key.pem";
@@ -19,23 +19,23 @@ const KEY_FILE: &str = "key.pem";
 /// Read and write for the owner alone.
 const KEY_MODE: u32 = 0o600;
 
-/// Why there is no certificate to serve with.
+/// Failure to get a certificate to serve with.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
     /// A file cannot be read or written.
     #[error("cannot read or write {}", path.display())]
     File {
-        /// Which one.
+        /// Path of the file.
         path: PathBuf,
-        /// What the system said.
+        /// Error of the system.
         source: io::Error,
     },
     /// A file is not what its name says.
     #[error("{} holds no usable PEM", path.display())]
     Pem {
-        /// Which one.
+        /// Path of the file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// Fault in its text.
         source: pem::Error,
     },
     /// The self-signed certificate could not be made.
@@ -48,7 +48,7 @@ pub enum TlsError {
         cert: PathBuf,
         /// File of the key.
         key: PathBuf,
-        /// What is wrong.
+        /// Reason of the refusal.
         source: rustls::Error,
     },
 }
@@ -68,7 +68,7 @@ struct Files {
 }
 
 impl Identity {
-    /// The identity in two PEM files that somebody configured.
+    /// Reads the identity from two PEM files.
     ///
     /// # Errors
     /// When a file cannot be read or holds something else.
@@ -76,7 +76,7 @@ impl Identity {
         Files { cert: cert.into(), key: key.into() }.load()
     }
 
-    /// The self-signed identity of this data directory, made at the first call and the same ever after.
+    /// Returns the self-signed identity of this data directory, which is made at the first call and stays the same.
     ///
     /// # Errors
     /// When it cannot be made, written or read back.
@@ -89,24 +89,23 @@ impl Identity {
         files.load()
     }
 
-    /// A server's side of TLS 1.2 and 1.3 that offers `protocols` (ALPN, in order of preference; none: not asked).
+    /// Sets up the server's side of TLS 1.2 and 1.3, which offers `protocols` (ALPN, in order of preference; may be empty).
     ///
     /// # Errors
     /// When certificate and key do not go together.
     pub fn server_config(&self, protocols: &[&[u8]]) -> Result<Arc<ServerConfig>, TlsError> {
         let Files { cert, key } = &self.files;
-        let pair = |source| TlsError::Pair { cert: cert.clone(), key: key.clone(), source };
-        let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_protocol_versions(&[&TLS13, &TLS12])
-            .map_err(pair)?
-            .with_no_client_auth()
-            .with_single_cert(self.chain.clone(), self.key.clone_key())
-            .map_err(pair)?;
+            .map(ConfigBuilder::with_no_client_auth)
+            .and_then(|builder| builder.with_single_cert(self.chain.clone(), self.key.clone_key()));
+        let mut config =
+            config.map_err(|source| TlsError::Pair { cert: cert.clone(), key: key.clone(), source })?;
         config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
         Ok(Arc::new(config))
     }
 
-    /// The first certificate, in DER: what a client pins.
+    /// First certificate of the chain, in DER, which clients pin.
     pub fn certificate(&self) -> &CertificateDer<'static> {
         &self.chain[0]
     }
@@ -114,20 +113,20 @@ impl Identity {
 
 impl Files {
     fn load(self) -> Result<Identity, TlsError> {
-        let pem = |path: &Path, source| TlsError::Pem { path: path.into(), source };
         let text = read(&self.cert)?;
         let chain: Vec<_> = CertificateDer::pem_slice_iter(&text)
             .collect::<Result<_, _>>()
-            .map_err(|err| pem(&self.cert, err))?;
+            .map_err(|source| not_pem(&self.cert, source))?;
         if chain.is_empty() {
-            return Err(pem(&self.cert, pem::Error::NoItemsFound));
+            return Err(not_pem(&self.cert, pem::Error::NoItemsFound));
         }
-        let key = PrivateKeyDer::from_pem_slice(&read(&self.key)?).map_err(|err| pem(&self.key, err))?;
+        let key = PrivateKeyDer::from_pem_slice(&read(&self.key)?);
+        let key = key.map_err(|source| not_pem(&self.key, source))?;
         Ok(Identity { chain, key, files: self })
     }
 
-    /// Key first, and no old certificate beside a new key: whenever it is cut off, one of the two is missing and the
-    /// next start makes both anew.
+    /// Makes the key first, and leaves no old certificate beside a new key: wherever this is cut off, one of the two is
+    /// missing and the next start makes both anew.
     fn make(&self, data_dir: &Path) -> Result<(), TlsError> {
         let signing_key = KeyPair::generate()?;
         let cert = params()?.self_signed(&signing_key)?;
@@ -139,13 +138,14 @@ impl Files {
     }
 
     fn keep_private(&self) -> Result<(), TlsError> {
-        let failed = |source| TlsError::File { path: self.key.clone(), source };
-        let mode = fs::metadata(&self.key).map_err(failed)?.permissions().mode() & 0o777;
+        let metadata = fs::metadata(&self.key).map_err(|source| file_error(&self.key, source))?;
+        let mode = metadata.permissions().mode() & 0o777;
         if mode & !KEY_MODE == 0 {
             return Ok(());
         }
         tracing::warn!(file = %self.key.display(), mode = format!("{mode:o}"), "others could read the private key; now 0600");
-        fs::set_permissions(&self.key, Permissions::from_mode(KEY_MODE)).map_err(failed)
+        let changed = fs::set_permissions(&self.key, Permissions::from_mode(KEY_MODE));
+        changed.map_err(|source| file_error(&self.key, source))
     }
 }
 
@@ -156,7 +156,7 @@ fn params() -> Result<CertificateParams, TlsError> {
     Ok(params)
 }
 
-/// What clients on this machine and its network call it.
+/// Names that clients on this machine and its network use for it.
 fn names() -> Vec<String> {
     let mut names: Vec<String> = ["localhost", "127.0.0.1", "::1"].map(String::from).into();
     let host = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
@@ -168,33 +168,43 @@ fn names() -> Vec<String> {
     names
 }
 
-/// All or nothing: written aside, synced, then renamed.
+/// Writes a file as a whole or not at all: aside, synced, then renamed.
 fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<(), TlsError> {
-    let failed = |source| TlsError::File { path: path.into(), source };
     let aside = path.with_extension("new");
     remove(&aside)?;
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&aside).map_err(failed)?;
-    file.write_all(bytes).and_then(|()| file.sync_all()).map_err(failed)?;
-    fs::rename(&aside, path).map_err(failed)
+    let written = write_new(&aside, bytes, mode).and_then(|()| fs::rename(&aside, path));
+    written.map_err(|source| file_error(path, source))
+}
+
+fn write_new(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+    // The mode is that of the creation: at no time can others read the key.
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
-    fs::read(path).map_err(|source| TlsError::File { path: path.into(), source })
+    fs::read(path).map_err(|source| file_error(path, source))
 }
 
 fn remove(path: &Path) -> Result<(), TlsError> {
     match fs::remove_file(path) {
-        Err(source) if source.kind() != io::ErrorKind::NotFound => {
-            Err(TlsError::File { path: path.into(), source })
-        }
+        Err(source) if source.kind() != io::ErrorKind::NotFound => Err(file_error(path, source)),
         _ => Ok(()),
     }
 }
 
 fn sync_dir(path: &Path) -> Result<(), TlsError> {
-    File::open(path)
-        .and_then(|dir| dir.sync_all())
-        .map_err(|source| TlsError::File { path: path.into(), source })
+    let synced = File::open(path).and_then(|dir| dir.sync_all());
+    synced.map_err(|source| file_error(path, source))
+}
+
+fn file_error(path: &Path, source: io::Error) -> TlsError {
+    TlsError::File { path: path.into(), source }
+}
+
+fn not_pem(path: &Path, source: pem::Error) -> TlsError {
+    TlsError::Pem { path: path.into(), source }
 }
 
 #[cfg(test)]
@@ -206,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn is_made_once_and_the_same_ever_after() {
+    fn is_made_once_and_stays_the_same() {
         let dir = tempfile::tempdir().unwrap();
         let first = Identity::of_data_dir(dir.path()).unwrap();
         let again = Identity::of_data_dir(dir.path()).unwrap();
@@ -215,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn takes_the_key_back_from_others() {
+    fn makes_a_key_private_that_others_could_read() {
         let dir = tempfile::tempdir().unwrap();
         let first = Identity::of_data_dir(dir.path()).unwrap();
         let key = dir.path().join("key.pem");
@@ -239,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn serves_a_configured_pair_and_names_a_file_that_is_no_pem() {
+    fn serves_a_configured_pair_and_names_a_file_without_pem() {
         let dir = tempfile::tempdir().unwrap();
         let made = Identity::of_data_dir(dir.path()).unwrap();
         let (cert, key) = (dir.path().join("cert.pem"), dir.path().join("key.pem"));

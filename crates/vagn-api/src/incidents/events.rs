@@ -21,7 +21,7 @@ use crate::Web;
 use vagn_emergency::show::feed::{EventId, FeedItem, Follower, GapReason};
 use vagn_http::params::Params;
 use vagn_http::problem::{Kind, Problem};
-use vagn_http::server::Line;
+use vagn_http::server::Liveness;
 
 /// The route.
 pub const ROUTE: &str = "/api/v1/incidents/events";
@@ -67,7 +67,7 @@ impl Default for Streams {
 /// Follows what changes.
 pub async fn get(
     State(web): State<Web>,
-    line: Option<Extension<Line>>,
+    liveness: Option<Extension<Liveness>>,
     headers: HeaderMap,
     params: Params,
 ) -> Result<Response, Problem> {
@@ -79,7 +79,7 @@ pub async fn get(
         greeting: Some(greeting(last.is_none().then(|| follower.last()))),
         follower,
         heartbeat: web.streams.heartbeat,
-        line: line.map(|Extension(line)| line),
+        liveness: liveness.map(|Extension(liveness)| liveness),
         _place: place,
     };
     Ok(answer(stream))
@@ -119,22 +119,22 @@ struct Stream {
     greeting: Option<Bytes>,
     follower: Follower,
     heartbeat: Duration,
-    line: Option<Line>,
+    liveness: Option<Liveness>,
     _place: OwnedSemaphorePermit,
 }
 
 impl Stream {
     /// The next piece; `None` at a stop.
     async fn next(&mut self) -> Option<Bytes> {
-        if let Some(line) = &self.line {
-            line.sign();
+        if let Some(liveness) = &self.liveness {
+            liveness.sign();
         }
         if let Some(greeting) = self.greeting.take() {
             return Some(greeting);
         }
         tokio::select! {
             biased;
-            () = stopping(&mut self.line) => None,
+            () = stopping(&mut self.liveness) => None,
             next = timeout(self.heartbeat, self.follower.next()) => match next {
                 Ok(item) => item.as_ref().map(write),
                 Err(_) => Some(Bytes::from_static(b":\n\n")),
@@ -143,9 +143,9 @@ impl Stream {
     }
 }
 
-async fn stopping(line: &mut Option<Line>) {
-    match line {
-        Some(line) => line.stopping().await,
+async fn stopping(liveness: &mut Option<Liveness>) {
+    match liveness {
+        Some(liveness) => liveness.stopping().await,
         None => std::future::pending().await,
     }
 }
