@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair};
+use rustls::ServerConfig;
 use rustls::crypto::ring;
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::version::{TLS12, TLS13};
-use rustls::{ConfigBuilder, ServerConfig};
 
 const CERT_FILE: &str = "cert.pem";
 const KEY_FILE: &str = "key.pem";
@@ -97,7 +97,7 @@ impl Identity {
         let Files { cert, key } = &self.files;
         let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_protocol_versions(&[&TLS13, &TLS12])
-            .map(ConfigBuilder::with_no_client_auth)
+            .map(|builder| builder.with_no_client_auth())
             .and_then(|builder| builder.with_single_cert(self.chain.clone(), self.key.clone_key()));
         let mut config =
             config.map_err(|source| TlsError::Pair { cert: cert.clone(), key: key.clone(), source })?;
