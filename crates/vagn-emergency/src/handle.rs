@@ -13,7 +13,7 @@ use crate::incidents::{Do, Incidents, Replay, Round};
 use crate::intake::inbox::AlarmFilter;
 use crate::lane::Lane;
 use crate::reader::{Find, Get, Reader, Trail};
-use crate::record::incident::State;
+use crate::record::progress::State;
 use crate::show::feed::Feed;
 use crate::show::view::{Detail, Filter, Page, TrailPage};
 

@@ -117,9 +117,9 @@ impl Incidents {
         if request.action == RequestKind::Comment && incident.is_resolved() {
             self.lane.desk.lock().recall(incident, self.lane.moment());
         } else if let Some(decision) =
-            incident.resolved.as_ref().filter(|_| request.action != RequestKind::Comment)
+            incident.progress.resolved.as_ref().filter(|_| request.action != RequestKind::Comment)
         {
-            return Ok(refused(Refusal { state: incident.state, decision: decision.clone() }));
+            return Ok(refused(Refusal { state: incident.progress.state, decision: decision.clone() }));
         }
         if let Err(refusal) = self.lane.act(id, request) {
             return Ok(refused(refusal));

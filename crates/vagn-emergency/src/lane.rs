@@ -214,7 +214,7 @@ impl Lane {
     pub(crate) fn next_call(&self) -> Option<Notice> {
         let now = self.moment();
         let call = self.desk.lock().next_call(now)?;
-        if let Some(arrived) = call.arrived.filter(|_| !call.incident.test) {
+        if let Some(arrived) = call.arrived.filter(|_| !call.incident.drill) {
             let took = now.at.saturating_sub(arrived);
             self.metrics.emergency_first_attempt.observe(took.as_secs_f64());
         }
@@ -247,9 +247,10 @@ impl Lane {
         let opened_ms = {
             let mut desk = self.desk.lock();
             let waits = desk.get(id).filter(|incident| incident.is_unacknowledged());
-            let opened_ms = waits.map(|incident| incident.opened_ms);
+            let opened_ms = waits.map(|incident| incident.alarm.opened_ms);
             desk.act(id, request, now)?;
-            opened_ms.filter(|_| desk.get(id).is_some_and(|incident| incident.acknowledged.is_some()))
+            opened_ms
+                .filter(|_| desk.get(id).is_some_and(|incident| incident.progress.acknowledged.is_some()))
         };
         if let Some(opened_ms) = opened_ms {
             let took_s = now.ms.saturating_sub(opened_ms).max(0) as f64 / 1000.0;

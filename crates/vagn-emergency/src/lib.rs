@@ -56,7 +56,7 @@ pub use crate::metrics::EmergencyMetrics;
 use crate::notifier::Notifier;
 pub use crate::notify::target::{Target, Targets};
 use crate::reader::Reader;
-pub use crate::record::incident::State;
+pub use crate::record::progress::State;
 use crate::record::shelf::Shelf;
 use crate::record::store::Store;
 use crate::rules::Rules;

@@ -70,7 +70,7 @@ impl Notifier {
         let clock = &*self.lane.clock;
         let outcome = match line.client() {
             // The desk keeps them apart. Should it ever not, nobody is sent out for a trial.
-            _ if line.drill != call.incident.test => {
+            _ if line.drill != call.incident.drill => {
                 "a trial and a real target, or the other way round".into()
             }
             Err(err) => err.to_string(),

@@ -64,9 +64,9 @@ impl Rules {
     /// Whether one of today's targets has refused a real incident for good.
     pub fn has_dead_letter(&self, incident: &Incident) -> bool {
         let dead = |turn: &Turn| {
-            incident.deliveries.iter().any(|one| one.target == turn.target && one.dead.is_some())
+            incident.notices.deliveries.iter().any(|one| one.target == turn.target && one.dead.is_some())
         };
-        !incident.test && !incident.is_resolved() && self.chain.iter().any(dead)
+        !incident.drill && !incident.is_resolved() && self.chain.iter().any(dead)
     }
 
     /// All targets: the chain, then the one for drills.

@@ -58,8 +58,8 @@ impl<'a> Sought<'a> {
     }
 
     fn by(incident: &'a Incident, at: Duration) -> Self {
-        let named = incident.vehicle_incident.as_deref();
-        Self { vehicle_id: &incident.vehicle_id, test: incident.test, named, at }
+        let named = incident.alarm.vehicle_incident.as_deref();
+        Self { vehicle_id: &incident.vehicle_id, test: incident.drill, named, at }
     }
 }
 
@@ -84,8 +84,8 @@ impl Desk {
     fn restore_one(&mut self, mut incident: Incident, now: Moment) {
         let id = incident.id;
         // Numbers may have been used that were not recorded any more: fewer than there were milliseconds.
-        let open_ms = now.ms.saturating_sub(incident.opened_ms).max(0).unsigned_abs();
-        incident.follow_ups = incident.follow_ups.saturating_add(1).max(open_ms);
+        let open_ms = now.ms.saturating_sub(incident.alarm.opened_ms).max(0).unsigned_abs();
+        incident.notices.follow_ups = incident.notices.follow_ups.saturating_add(1).max(open_ms);
         self.enlist(Live::restore(incident, now));
         self.resume(id, now);
     }
@@ -97,7 +97,7 @@ impl Desk {
         let into = self.find(&repeat, |live| live.recorded > 0)?;
         let repeat = self.remove(id)?;
         let last_report = repeat.last_report();
-        let live = self.change(into, |incident| incident.take_in(repeat.incident))?;
+        let live = self.change(into, |incident| incident.alarm.merge(repeat.incident.alarm))?;
         live.heard(last_report);
         repeat.acks.into_iter().for_each(|(_, ack)| live.wait(ack));
         self.awaited.insert(into);
@@ -166,7 +166,7 @@ impl Desk {
     }
 
     fn find(&self, sought: &Sought<'_>, among: impl Fn(&Live) -> bool + Copy) -> Option<IncidentId> {
-        let own = |id: &IncidentId| self.live[id].incident.vehicle_incident.as_deref();
+        let own = |id: &IncidentId| self.live[id].incident.alarm.vehicle_incident.as_deref();
         let ids = self.roster.of(sought.vehicle_id, sought.test);
         let goes_on = |id: &&IncidentId| {
             let live = &self.live[*id];
@@ -193,15 +193,15 @@ impl Desk {
 
     fn open(&mut self, mut call: Alarm, standing: Standing, seen: Option<KnownVehicle>) -> IncidentId {
         let id = self.ids.next(call.received_ms);
-        let mut incident = Incident::open(id, &call);
+        let mut incident = Incident::open(id, call.vehicle_id.clone(), call.is_test(), call.facts());
         incident.standing = standing;
         if let Some(KnownVehicle { place, .. }) = seen {
-            extend(&mut incident.track, place);
-            incident.place = incident.place.or(Some(place));
+            extend(&mut incident.alarm.track, place);
+            incident.alarm.fix = incident.alarm.fix.or(Some(place));
         }
         let acks = std::mem::take(&mut call.acks).into_iter().map(|ack| (1, ack)).collect();
         let now = Moment { ms: call.received_ms, at: call.arrived };
-        let how = incident.kind.map_or("the flag", vagn_wire::Kind::as_str);
+        let how = incident.alarm.kind.map_or("the flag", vagn_wire::Kind::as_str);
         let mut live = Live::open(incident, &call, acks);
         live.note(&call.vehicle_id, now.ms, EventKind::Opened, how);
         let standing = live.incident.standing.in_queue();
@@ -234,8 +234,8 @@ impl Desk {
     /// Sees to it that every target is called that is owed a call. False when the first turn begins only now.
     pub(super) fn owe(&mut self, id: IncidentId, now: Moment) -> bool {
         let incident = &self.live[&id].incident;
-        let begun = |target: &str| incident.deliveries.iter().any(|one| *one.target == *target);
-        let mut turns = self.rules.turns(incident.test).iter();
+        let begun = |target: &str| incident.notices.deliveries.iter().any(|one| *one.target == *target);
+        let mut turns = self.rules.turns(incident.drill).iter();
         if !incident.is_resolved() && !turns.any(|turn| begun(&turn.target)) {
             if let Some((target, standing)) = self.engage_first(id, now) {
                 self.queues[target.0].again(id, Again::Owed(standing), now.at);
@@ -249,12 +249,12 @@ impl Desk {
     /// Makes it the first target's turn.
     fn engage_first(&mut self, id: IncidentId, now: Moment) -> Option<(TargetIndex, Standing)> {
         let incident = &self.live[&id].incident;
-        let (test, standing) = (incident.test, incident.standing.in_queue());
+        let (test, standing) = (incident.drill, incident.standing.in_queue());
         let turn = self.rules.turns(test).first()?.clone();
         let clocked = incident.is_unacknowledged();
         let next_ms = clocked.then(|| now.ms.saturating_add_unsigned(turn.lasts.as_millis() as u64));
         let live = self.live.get_mut(&id)?;
-        live.incident.delivery(&turn.target, now.ms);
+        live.incident.notices.delivery(&turn.target, now.ms);
         live.incident.escalation = Escalation { level: 0, next_ms };
         self.end_turn_at(id, clocked.then(|| now.at.saturating_add(turn.lasts)));
         Some((self.rules.target_index(test, 0), standing))
@@ -263,8 +263,9 @@ impl Desk {
     fn join(&mut self, id: IncidentId, mut call: Alarm) {
         let acks = std::mem::take(&mut call.acks);
         self.urgent |= !acks.is_empty();
-        let heard_again = self.live[&id].incident.quiet_ms.is_some();
-        let live = self.change(id, |incident| incident.update(&call)).expect("matched among the live");
+        let heard_again = self.live[&id].incident.progress.quiet_ms.is_some();
+        let live =
+            self.change(id, |incident| incident.alarm.merge(call.facts())).expect("matched among the live");
         live.heard(call.last_arrived);
         let awaited = !acks.is_empty();
         for ack in acks {
@@ -274,7 +275,7 @@ impl Desk {
             self.awaited.insert(id);
         }
         if heard_again {
-            self.change(id, |incident| incident.quiet_ms = None);
+            self.change(id, |incident| incident.progress.quiet_ms = None);
             self.note_by(&call.vehicle_id, id, call.received_ms, EventKind::Heard, "it reports again");
         }
         self.note_place(id);
@@ -294,7 +295,7 @@ impl Desk {
 
     /// Nobody can say yet where that vehicle was seen last; it is to be asked again.
     pub fn unplaced(&mut self, id: IncidentId) {
-        if self.get(id).is_some_and(|incident| incident.place.is_none()) {
+        if self.get(id).is_some_and(|incident| incident.alarm.fix.is_none()) {
             self.unplaced.insert(id);
         }
     }
@@ -306,11 +307,11 @@ impl Desk {
 
     /// The vehicle was seen there at `now`, by what is known apart from its call.
     pub fn place(&mut self, id: IncidentId, last_known: Fix, now: Duration) {
-        let news = self
-            .get(id)
-            .is_some_and(|incident| incident.place.is_none_or(|place| place.time_ms < last_known.time_ms));
+        let news = self.get(id).is_some_and(|incident| {
+            incident.alarm.fix.is_none_or(|place| place.time_ms < last_known.time_ms)
+        });
         if news {
-            self.change(id, |incident| incident.seen(Some(last_known)));
+            self.change(id, |incident| incident.alarm.add_fix(last_known));
             self.stirred.insert(id);
             self.spread(id, now);
         }

@@ -37,15 +37,15 @@ impl Desk {
         let name = self.rules.target_name(target)?.clone();
         let live = self.live.get_mut(&id)?;
         let told = live.incident.to_tell();
-        let mut numbers = live.incident.follow_ups;
-        let delivery = live.incident.delivery(&name, now.ms);
+        let mut numbers = live.incident.notices.follow_ups;
+        let delivery = live.incident.notices.delivery(&name, now.ms);
         let message = delivery.owed(told)?;
         let number = delivery.number(message, told, &mut numbers);
-        live.incident.follow_ups = numbers;
+        live.incident.notices.follow_ups = numbers;
         live.begun += 1;
         let (arrived, number_of_attempt) = (live.arrived.take(), live.begun);
-        if live.recorded == 0 && !live.incident.called_unrecorded {
-            self.change(id, |incident| incident.called_unrecorded = true);
+        if live.recorded == 0 && !live.incident.notices.unrecorded {
+            self.change(id, |incident| incident.notices.unrecorded = true);
             self.note(id, now.ms, EventKind::Unrecorded, "the disk is slow or broken: called all the same");
         }
         let incident = self.live[&id].incident.clone();
@@ -65,7 +65,7 @@ impl Desk {
     /// Notes what came of a call, and decides when there is to be another.
     pub fn attempted(&mut self, ended: EndedNotice, now: Moment) {
         let EndedNotice { id, target_index: target, told, mut attempt } = ended;
-        let first = self.get(id).is_some_and(|incident| incident.accepted_ms.is_none());
+        let first = self.get(id).is_some_and(|incident| incident.progress.accepted_ms.is_none());
         let dead = attempt.outcome.dead();
         if !attempt.outcome.accepted() && dead.is_none() {
             attempt.next_ms = self.failed(id, target, &attempt.outcome, now);
@@ -91,7 +91,7 @@ impl Desk {
     ) {
         self.queues[target.0].answered(id);
         let done = self.change(id, |incident| {
-            incident.delivery(&attempt.target, now.ms).accepted(attempt.message, told, now.ms);
+            incident.notices.delivery(&attempt.target, now.ms).accepted(attempt.message, told, now.ms);
         });
         let Some(live) = done else { return };
         *live.retries(target) = super::live::Retries { failures: 0, told: Some(now.at) };
@@ -110,7 +110,7 @@ impl Desk {
         let Some(name) = self.rules.target_name(target).cloned() else { return };
         let mut deaths = 0;
         let done = self.change(id, |incident| {
-            let delivery = incident.delivery(&name, now.ms);
+            let delivery = incident.notices.delivery(&name, now.ms);
             delivery.died(status);
             deaths = delivery.deaths;
         });
@@ -122,8 +122,8 @@ impl Desk {
             self.note_by(&name, id, now.ms, EventKind::DeadLetter, &reason);
         }
         let incident = &self.live[&id].incident;
-        let (turns, level) = (self.rules.turns(incident.test).len(), incident.escalation.level as usize);
-        let its_turn = self.rules.target_index(incident.test, level % turns.max(1)) == target;
+        let (turns, level) = (self.rules.turns(incident.drill).len(), incident.escalation.level as usize);
+        let its_turn = self.rules.target_index(incident.drill, level % turns.max(1)) == target;
         if its_turn && (level + 1) % turns.max(1) != 0 && incident.is_unacknowledged() {
             self.pass_on(id, now, "at once");
         }
@@ -145,10 +145,10 @@ impl Desk {
     pub(super) fn spread(&mut self, id: IncidentId, now: Duration) {
         let Some(live) = self.live.get_mut(&id).filter(|live| !live.incident.is_resolved()) else { return };
         let (told, standing) = (live.incident.to_tell(), live.incident.standing.in_queue());
-        let drill = live.incident.test;
+        let drill = live.incident.drill;
         for (at, turn) in self.rules.turns(drill).iter().enumerate() {
             let target = self.rules.target_index(drill, at);
-            let known = live.incident.deliveries.iter().find(|one| one.target == turn.target);
+            let known = live.incident.notices.deliveries.iter().find(|one| one.target == turn.target);
             match known.and_then(|one| one.owed(told)) {
                 _ if self.queues[target.0].has(id) => {}
                 Some(Message::Updated) => {
@@ -197,18 +197,18 @@ impl Desk {
     /// It is the next target's turn, and behind the last the first's again.
     fn pass_on(&mut self, id: IncidentId, now: Moment, why: &str) {
         let Some(live) = self.live.get(&id) else { return };
-        let (test, standing) = (live.incident.test, live.incident.standing.in_queue());
+        let (test, standing) = (live.incident.drill, live.incident.standing.in_queue());
         let turns = self.rules.turns(test);
         let level = live.incident.escalation.level.saturating_add(1);
         let Some(turn) = turns.get(level as usize % turns.len().max(1)).cloned() else { return };
         let rounds = turns.len() as u32 * 2;
         let target = self.rules.target_index(test, level as usize % turns.len());
         let next_ms = Some(now.ms.saturating_add_unsigned(turn.lasts.as_millis() as u64));
-        let began = live.incident.deliveries.iter().any(|one| one.target == turn.target);
+        let began = live.incident.notices.deliveries.iter().any(|one| one.target == turn.target);
         let mut owed = false;
         self.change(id, |incident| {
             incident.escalation = Escalation { level, next_ms };
-            let delivery = incident.delivery(&turn.target, now.ms);
+            let delivery = incident.notices.delivery(&turn.target, now.ms);
             owed = began && delivery.engage_again();
         });
         match (began, owed) {

@@ -61,13 +61,13 @@ impl Live {
     /// An incident from the store. Only the wall clock can tell how long it has been quiet; when it says that its latest
     /// report is still to come, the incident has been quiet for no time at all.
     pub(super) fn restore(incident: Incident, now: Moment) -> Self {
-        let gap_ms = now.ms.saturating_sub(incident.updated_ms).max(0);
+        let gap_ms = now.ms.saturating_sub(incident.alarm.updated_ms).max(0);
         Self { quiet_before: Duration::from_millis(gap_ms.unsigned_abs()), ..Self::at(incident, now.at) }
     }
 
     fn at(incident: Incident, last_report: Duration) -> Self {
         Self {
-            begun: incident.attempts,
+            begun: incident.notices.attempts,
             incident,
             version: 1,
             recorded: 1,

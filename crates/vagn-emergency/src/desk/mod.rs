@@ -24,7 +24,8 @@ use crate::intake::alarm::Alarm;
 use crate::notify::queue::NoticeQueue;
 use crate::record::attempt::Attempt;
 use crate::record::draft::Draft;
-use crate::record::incident::{Incident, MACHINE};
+use crate::record::incident::Incident;
+use crate::record::progress::MACHINE;
 use crate::record::standing::Standing;
 use crate::rules::Rules;
 use crate::trail::{Event, EventKind};
@@ -211,7 +212,7 @@ impl Desk {
     }
 
     fn note_place(&mut self, id: IncidentId) {
-        if self.live[&id].incident.place.is_none() {
+        if self.live[&id].incident.alarm.fix.is_none() {
             self.unplaced.insert(id);
         } else {
             self.unplaced.remove(&id);
@@ -321,7 +322,7 @@ impl Desk {
     /// How things stand.
     pub fn overview(&self) -> Overview {
         let opened = |ids: &BTreeSet<IncidentId>| {
-            ids.first().and_then(|id| self.get(*id)).map(|incident| incident.opened_ms)
+            ids.first().and_then(|id| self.get(*id)).map(|incident| incident.alarm.opened_ms)
         };
         Overview {
             open: self.roster.open(false),

@@ -3,7 +3,8 @@
 use super::{Desk, Live, Moment};
 use crate::id::IncidentId;
 use crate::notify::queue::Again;
-use crate::record::incident::{Decision, Incident, State};
+use crate::record::incident::Incident;
+use crate::record::progress::{Decision, State};
 use crate::trail::EventKind;
 
 /// What a person does about an incident.
@@ -72,7 +73,7 @@ impl Desk {
     fn acknowledge(&mut self, id: IncidentId, decision: Decision, now: Moment) -> EventKind {
         self.change(id, |incident| {
             incident.acknowledge(decision);
-            incident.deliveries.iter_mut().for_each(|delivery| delivery.reminder = false);
+            incident.notices.deliveries.iter_mut().for_each(|delivery| delivery.reminder = false);
         });
         self.end_turn_at(id, None);
         self.spread(id, now.at);
@@ -92,10 +93,10 @@ impl Desk {
     /// Has every target called again that has refused the incident for good. Returns how many.
     fn replay(&mut self, id: IncidentId, now: Moment) -> usize {
         let Some(live) = self.live.get_mut(&id) else { return 0 };
-        let (test, standing) = (live.incident.test, live.incident.standing.in_queue());
+        let (test, standing) = (live.incident.drill, live.incident.standing.in_queue());
         let mut replayed = 0;
         for (at, turn) in self.rules.turns(test).iter().enumerate() {
-            let dead = live.incident.deliveries.iter_mut().find(|one| one.target == turn.target);
+            let dead = live.incident.notices.deliveries.iter_mut().find(|one| one.target == turn.target);
             if let Some(dead) = dead.filter(|one| one.dead.is_some()) {
                 dead.engage_again();
                 self.queues[self.rules.target_index(test, at).0].again(id, Again::Owed(standing), now.at);
@@ -123,9 +124,11 @@ impl Desk {
 
 fn refusal(incident: &Incident, kind: RequestKind) -> Option<Refusal> {
     let first = match kind {
-        RequestKind::Acknowledge => incident.acknowledged.as_ref().or(incident.resolved.as_ref()),
-        RequestKind::Resolve | RequestKind::Replay => incident.resolved.as_ref(),
+        RequestKind::Acknowledge => {
+            incident.progress.acknowledged.as_ref().or(incident.progress.resolved.as_ref())
+        }
+        RequestKind::Resolve | RequestKind::Replay => incident.progress.resolved.as_ref(),
         RequestKind::Comment => None,
     };
-    first.map(|decision| Refusal { state: incident.state, decision: decision.clone() })
+    first.map(|decision| Refusal { state: incident.progress.state, decision: decision.clone() })
 }

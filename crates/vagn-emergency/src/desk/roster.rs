@@ -24,7 +24,7 @@ impl Roster {
     /// The incident is open.
     pub(super) fn enter(&mut self, incident: &Incident) {
         self.strangers += usize::from(is_of_stranger(incident));
-        let sort = self.sort_mut(incident.test);
+        let sort = self.sort_mut(incident.drill);
         sort.open += 1;
         let ids = sort.by_vehicle.entry(incident.vehicle_id.clone()).or_default();
         // An older one may come later, from the store.
@@ -33,7 +33,7 @@ impl Roster {
 
     /// The incident is open no longer.
     pub(super) fn leave(&mut self, incident: &Incident) {
-        let sort = self.sort_mut(incident.test);
+        let sort = self.sort_mut(incident.drill);
         let Some(ids) = sort.by_vehicle.get_mut(&incident.vehicle_id) else { return };
         let left = ids.extract_if(.., |id| *id == incident.id).count();
         sort.open -= left;
@@ -68,5 +68,5 @@ impl Roster {
 }
 
 fn is_of_stranger(incident: &Incident) -> bool {
-    !incident.test && incident.standing != Standing::Known
+    !incident.drill && incident.standing != Standing::Known
 }

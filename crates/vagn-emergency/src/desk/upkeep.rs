@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{Desk, Moment};
 use crate::id::IncidentId;
 use crate::intake::alarm::PendingAck;
-use crate::record::incident::{Decision, MACHINE};
+use crate::record::progress::{Decision, MACHINE};
 use crate::trail::EventKind;
 
 /// Incidents that are looked after in one round: a millisecond or two, for which calls have to wait.
@@ -36,12 +36,12 @@ impl Desk {
         let Some(live) = self.live.get(&id).filter(|live| !live.incident.is_resolved()) else { return };
         let (incident, quiet) = (&live.incident, live.quiet(now.at));
         let quiet_max = self.rules.quiet_max;
-        if incident.test && quiet > quiet_max {
+        if incident.drill && quiet > quiet_max {
             self.end(id, "a drill, and quiet", now);
-        } else if incident.acknowledged.is_some() && quiet > self.rules.resolve_after {
+        } else if incident.progress.acknowledged.is_some() && quiet > self.rules.resolve_after {
             self.end(id, "acknowledged, and quiet for long", now);
-        } else if incident.quiet_ms.is_none() && quiet > quiet_max {
-            self.change(id, |incident| incident.quiet_ms = Some(now.ms));
+        } else if incident.progress.quiet_ms.is_none() && quiet > quiet_max {
+            self.change(id, |incident| incident.progress.quiet_ms = Some(now.ms));
             self.note(id, now.ms, EventKind::Quiet, &format!("no report for {} s", quiet_max.as_secs()));
         }
         // Whatever went wrong, nothing that is owed a call may be without one to come.
@@ -83,7 +83,7 @@ impl Desk {
         let round = self.live.range_mut(self.tidy_next..).map(|(_, live)| live).take(ROUND);
         let due = round.filter(|live| {
             let incident = &live.incident;
-            incident.accepted_ms.is_some() && !incident.is_resolved() && live.followed + every <= now
+            incident.progress.accepted_ms.is_some() && !incident.is_resolved() && live.followed + every <= now
         });
         let take = |live: &mut super::Live| {
             live.followed = now;

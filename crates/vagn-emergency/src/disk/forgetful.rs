@@ -8,7 +8,6 @@ use parking_lot::Mutex;
 use redb::StorageBackend;
 
 use crate::id::IncidentId;
-use crate::intake::alarm::Alarm;
 use crate::record::incident::Incident;
 use crate::record::store::Store;
 
@@ -126,11 +125,11 @@ fn work(disk: &Forgetful) -> Vec<Incident> {
     for group in 0..10_u128 {
         let open = |number: u128| {
             let id = IncidentId::from_u128(1 + group * 4 + number);
-            Incident::open(id, &Alarm::example(&format!("vehicle {group}/{number}")))
+            Incident::example(id, &format!("vehicle {group}/{number}"))
         };
         let mut saved: Vec<Incident> = (0..4).map(open).collect();
         // Every group also brings news of an earlier incident.
-        saved.extend(safe.last().cloned().map(|last: Incident| Incident { attempts: 1, ..last }));
+        saved.extend(safe.last().cloned().map(with_an_attempt));
         if store.save(&saved).is_err() {
             break;
         }
@@ -138,6 +137,11 @@ fn work(disk: &Forgetful) -> Vec<Incident> {
         safe.extend(saved);
     }
     safe
+}
+
+fn with_an_attempt(mut incident: Incident) -> Incident {
+    incident.notices.attempts = 1;
+    incident
 }
 
 /// A disk with an empty store on it, with power for `left` more steps.
@@ -165,7 +169,7 @@ fn whatever_was_said_to_be_on_disk_survives_a_cut_anywhere() {
             let again =
                 again.unwrap_or_else(|| panic!("{} is gone; cut at {cut}, seed {seed}", incident.vehicle_id));
             assert_eq!(again.vehicle_id, incident.vehicle_id, "cut at {cut}, seed {seed}");
-            assert!(again.attempts >= incident.attempts, "cut at {cut}, seed {seed}");
+            assert!(again.notices.attempts >= incident.notices.attempts, "cut at {cut}, seed {seed}");
         }
     }
 }
@@ -176,7 +180,7 @@ fn a_failed_sync_is_not_forgotten() {
     let store = Store::on(disk.clone(), 8).unwrap();
     assert!(!store.sync_failed());
     disk.0.lock().sync_fails = true;
-    let incident = Incident::open(IncidentId::from_u128(1), &Alarm::example("bus 7"));
+    let incident = Incident::example(IncidentId::from_u128(1), "bus 7");
     assert!(store.save([&incident]).is_err());
     disk.0.lock().sync_fails = false;
     assert!(store.sync_failed());

@@ -8,6 +8,7 @@ use vagn_wire::{Kind, Report, StoredAck, VehicleId};
 
 use crate::fix::{Fix, newer};
 use crate::id::IncidentId;
+use crate::record::facts::AlarmFacts;
 use vagn_flow::fate::Receipt;
 use vagn_flow::reply::ReplyTo;
 
@@ -67,20 +68,17 @@ impl Alarm {
         }
     }
 
-    /// What is left of a call of which little more is known than whose it is.
-    pub fn unplaced(vehicle_id: Box<str>, received_ms: i64) -> Self {
-        Self {
-            vehicle_id,
-            kind: None,
-            vehicle_incident: None,
-            place: None,
-            event_time_ms: received_ms,
-            received_ms,
-            last_received_ms: received_ms,
-            reports: 1,
-            arrived: Duration::ZERO,
-            last_arrived: Duration::ZERO,
-            acks: Vec::new(),
+    /// What the alarm says of the incident that it opens or belongs to.
+    pub fn facts(&self) -> AlarmFacts {
+        AlarmFacts {
+            kind: self.kind,
+            vehicle_incident: self.vehicle_incident.clone(),
+            raised_ms: self.event_time_ms,
+            opened_ms: self.received_ms,
+            updated_ms: self.last_received_ms,
+            reports: self.reports,
+            fix: self.place,
+            track: self.place.into_iter().collect(),
         }
     }
 

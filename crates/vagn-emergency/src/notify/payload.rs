@@ -5,7 +5,7 @@ use serde::Serialize;
 use crate::fix::Fix;
 use crate::id::IncidentId;
 use crate::notify::notice::Notice;
-use crate::record::incident::State;
+use crate::record::progress::State;
 use crate::trail::Head;
 use vagn_flow::rfc3339::rfc3339;
 
@@ -55,23 +55,23 @@ impl<'a> Payload<'a> {
     /// What `call` says when it is made at `now_ms` since 1970, while the trail goes as far as `head`.
     pub fn new(call: &'a Notice, now_ms: i64, head: Option<Head>) -> Self {
         let incident = &call.incident;
-        let place = incident.place;
-        let age_s = now_ms.saturating_sub(incident.raised_ms).max(0) as f64 / 1000.0;
+        let place = incident.alarm.fix;
+        let age_s = now_ms.saturating_sub(incident.alarm.raised_ms).max(0) as f64 / 1000.0;
         Self {
             r#type: call.message.event_type(),
             incident_id: incident.id,
             vehicle_id: &incident.vehicle_id,
-            test: incident.test,
-            state: incident.state,
+            test: incident.drill,
+            state: incident.progress.state,
             lat: place.map(|place| place.lat),
             lon: place.map(|place| place.lon),
             position_time: place.map(|place| rfc3339(place.time_ms)),
             position_trusted: place.is_some_and(|place| place.trusted),
-            recent_positions: incident.track.iter().map(Into::into).collect(),
-            received_at: rfc3339(incident.opened_ms),
-            kind: incident.kind.map(vagn_wire::Kind::as_str),
-            reports: incident.reports,
-            quiet: incident.quiet_ms.is_some(),
+            recent_positions: incident.alarm.track.iter().map(Into::into).collect(),
+            received_at: rfc3339(incident.alarm.opened_ms),
+            kind: incident.alarm.kind.map(vagn_wire::Kind::as_str),
+            reports: incident.alarm.reports,
+            quiet: incident.progress.quiet_ms.is_some(),
             target: &call.target,
             attempt: call.number,
             escalation: incident.escalation.level,
@@ -90,7 +90,6 @@ impl<'a> Payload<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::intake::alarm::Alarm;
     use crate::notify::target::TargetIndex;
     use crate::record::attempt::{Message, MessageKey};
     use crate::record::incident::Incident;
@@ -99,7 +98,7 @@ mod tests {
 
     fn call() -> Notice {
         let id = IncidentId::from_u128(0x0190_0000_0000_7000_8000_0000_0000_0001);
-        let incident = Incident::open(id, &Alarm::example("bus 7"));
+        let incident = Incident::example(id, "bus 7");
         Notice {
             told: incident.to_tell(),
             incident,
@@ -130,7 +129,7 @@ mod tests {
     #[test]
     fn says_so_when_no_place_is_known() {
         let mut call = call();
-        call.incident.place = None;
+        call.incident.alarm.fix = None;
         let said: serde_json::Value =
             serde_json::from_slice(&Payload::new(&call, NOW_MS, None).to_json()).unwrap();
         assert!(said["lat"].is_null() && said["lon"].is_null() && said["position_time"].is_null());

@@ -3,7 +3,11 @@
 pub mod attempt;
 pub mod delivery;
 pub mod draft;
+pub mod facts;
 pub mod incident;
+pub mod notices;
+pub mod progress;
 pub mod shelf;
 pub mod standing;
 pub mod store;
+mod stored;

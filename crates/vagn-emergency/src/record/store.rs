@@ -25,6 +25,7 @@ use crate::id::IncidentId;
 use crate::record::attempt::Attempt;
 use crate::record::draft::Draft;
 use crate::record::incident::Incident;
+use crate::record::stored;
 use crate::trail::{self, Ends, Entry, Event, Head};
 
 /// The store's file in the data directory.
@@ -278,7 +279,7 @@ impl Store {
 
     /// The incident in a record. One that makes no sense is named once, and must not hide the others.
     fn read(&self, id: u128, record: &[u8]) -> Option<Incident> {
-        let read = Incident::read(record);
+        let read = stored::from_bytes(record);
         if let Err(err) = &read
             && self.note_unreadable(id)
         {
@@ -339,8 +340,11 @@ fn prune(txn: &WriteTransaction, table: TableDefinition<'_, u128, ()>, kept: u64
 fn write(txn: &WriteTransaction, record: &Record<'_>) -> Result<(), StoreError> {
     let Record { incident, ledger, .. } = record;
     let id = incident.id.as_u128();
-    txn.open_table(INCIDENTS).map_err(failed)?.insert(id, incident.to_record().as_slice()).map_err(failed)?;
-    let ended = if incident.test { ENDED_TRIALS } else { ENDED };
+    txn.open_table(INCIDENTS)
+        .map_err(failed)?
+        .insert(id, stored::to_bytes(incident).as_slice())
+        .map_err(failed)?;
+    let ended = if incident.drill { ENDED_TRIALS } else { ENDED };
     let (to, from) = if incident.is_resolved() { (ended, LIVE) } else { (LIVE, ended) };
     txn.open_table(to).map_err(failed)?.insert(id, ()).map_err(failed)?;
     txn.open_table(from).map_err(failed)?.remove(id).map_err(failed)?;
@@ -388,13 +392,12 @@ impl Store {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::intake::alarm::Alarm;
-    use crate::record::incident::Decision;
+    use crate::record::progress::Decision;
 
     const RESERVED: u64 = 1 << 20;
 
     fn incident(number: u128) -> Incident {
-        Incident::open(IncidentId::from_u128(number), &Alarm::example(&format!("bus {number}")))
+        Incident::example(IncidentId::from_u128(number), &format!("bus {number}"))
     }
 
     fn ended(number: u128) -> Incident {
@@ -468,7 +471,7 @@ mod tests {
     fn trials_displace_no_real_incident() {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(dir.path(), RESERVED, 20).unwrap();
-        let trial = |number| Incident { test: true, ..ended(number) };
+        let trial = |number| Incident { drill: true, ..ended(number) };
         store.save(&[ended(1)]).unwrap();
         for number in 2..40 {
             store.save(&[trial(number)]).unwrap();

@@ -27,7 +27,7 @@ impl Lane {
     }
 
     fn announce(&self, incident: &Incident, action: EventKind) {
-        let (id, vehicle_id, test) = (incident.id, &incident.vehicle_id, incident.test);
+        let (id, vehicle_id, test) = (incident.id, &incident.vehicle_id, incident.drill);
         match action {
             EventKind::Opened => info!(incident_id = %id, %vehicle_id, test, "a vehicle calls for help"),
             EventKind::Notified => {} // Said with the attempt.

@@ -8,7 +8,8 @@ use crate::fix::Fix;
 use crate::id::IncidentId;
 use crate::record::attempt::{Attempt, Message, Outcome};
 use crate::record::delivery::Delivery;
-use crate::record::incident::{Decision, Incident, State};
+use crate::record::incident::Incident;
+use crate::record::progress::{Decision, State};
 use crate::rules::Rules;
 use crate::trail::{Entry, Event};
 use vagn_flow::rfc3339::rfc3339;
@@ -35,9 +36,9 @@ impl Filter {
     /// Whether it is one of those that are wanted.
     pub fn lets(&self, incident: &Incident) -> bool {
         self.vehicle_id.as_deref().is_none_or(|id| id == &*incident.vehicle_id)
-            && self.state.is_none_or(|state| state == incident.state)
-            && self.test.is_none_or(|test| test == incident.test)
-            && self.quiet.is_none_or(|quiet| quiet == incident.quiet_ms.is_some())
+            && self.state.is_none_or(|state| state == incident.progress.state)
+            && self.test.is_none_or(|test| test == incident.drill)
+            && self.quiet.is_none_or(|quiet| quiet == incident.progress.quiet_ms.is_some())
             && self.dead_letter.is_none_or(|dead| dead == (incident.dead_letters() > 0))
     }
 }
@@ -340,26 +341,26 @@ impl IncidentView {
         Self {
             id: incident.id,
             vehicle_id: incident.vehicle_id.clone(),
-            state: incident.state,
-            quiet: incident.quiet_ms.is_some(),
-            test: incident.test,
-            kind: incident.kind.map(Kind::as_str),
-            vehicle_incident: incident.vehicle_incident.clone(),
-            raised_at: rfc3339(incident.raised_ms),
-            opened_at: rfc3339(incident.opened_ms),
-            updated_at: rfc3339(incident.updated_ms),
-            accepted_at: incident.accepted_ms.map(rfc3339),
-            acknowledged: incident.acknowledged.as_ref().map(Into::into),
-            resolved: incident.resolved.as_ref().map(Into::into),
-            reports: incident.reports,
-            position: incident.place.as_ref().map(Into::into),
-            recent_positions: incident.track.iter().map(Into::into).collect(),
+            state: incident.progress.state,
+            quiet: incident.progress.quiet_ms.is_some(),
+            test: incident.drill,
+            kind: incident.alarm.kind.map(Kind::as_str),
+            vehicle_incident: incident.alarm.vehicle_incident.clone(),
+            raised_at: rfc3339(incident.alarm.raised_ms),
+            opened_at: rfc3339(incident.alarm.opened_ms),
+            updated_at: rfc3339(incident.alarm.updated_ms),
+            accepted_at: incident.progress.accepted_ms.map(rfc3339),
+            acknowledged: incident.progress.acknowledged.as_ref().map(Into::into),
+            resolved: incident.progress.resolved.as_ref().map(Into::into),
+            reports: incident.alarm.reports,
+            position: incident.alarm.fix.as_ref().map(Into::into),
+            recent_positions: incident.alarm.track.iter().map(Into::into).collect(),
             recorded: desk.is_recorded(incident.id),
             call: CallView {
                 status: status(incident, &targets),
-                attempts: incident.attempts,
-                unrecorded: incident.called_unrecorded,
-                latest: incident.latest_attempts.iter().map(Into::into).collect(),
+                attempts: incident.notices.attempts,
+                unrecorded: incident.notices.unrecorded,
+                latest: incident.notices.latest_attempts.iter().map(Into::into).collect(),
                 targets,
                 escalation,
             },
@@ -369,22 +370,22 @@ impl IncidentView {
 
 /// How it stands with each target that it has been the turn of, in the order of the rules.
 fn targets(incident: &Incident, desk: &Desk, rules: &Rules, now: Moment) -> Vec<TargetView> {
-    let turns = rules.turns(incident.test).iter().enumerate();
+    let turns = rules.turns(incident.drill).iter().enumerate();
     let view = |(at, delivery): (usize, &Delivery)| TargetView {
         name: delivery.target.clone(),
         status: match delivery {
-            _ if desk.is_calling(incident.id, rules.target_index(incident.test, at)) => CallStatus::Calling,
+            _ if desk.is_calling(incident.id, rules.target_index(incident.drill, at)) => CallStatus::Calling,
             Delivery { dead: Some(_), .. } => CallStatus::DeadLetter,
             Delivery { accepted_ms: Some(_), .. } => CallStatus::Accepted,
             Delivery { .. } => CallStatus::Pending,
         },
         accepted_at: delivery.accepted_ms.map(rfc3339),
-        next_at: desk.next_call_at(incident.id, rules.target_index(incident.test, at)).map(|due| {
+        next_at: desk.next_call_at(incident.id, rules.target_index(incident.drill, at)).map(|due| {
             let wait = due.saturating_sub(now.at);
             rfc3339(now.ms.saturating_add_unsigned(wait.as_millis() as u64))
         }),
     };
-    let known = |name: &str| incident.deliveries.iter().find(|one| &*one.target == name);
+    let known = |name: &str| incident.notices.deliveries.iter().find(|one| &*one.target == name);
     turns.filter_map(|(at, turn)| Some(view((at, known(&turn.target)?)))).collect()
 }
 
@@ -392,7 +393,7 @@ fn targets(incident: &Incident, desk: &Desk, rules: &Rules, now: Moment) -> Vec<
 fn status(incident: &Incident, targets: &[TargetView]) -> CallStatus {
     let any = |status| targets.iter().any(|target| target.status == status);
     match () {
-        () if incident.accepted_ms.is_some() => CallStatus::Accepted,
+        () if incident.progress.accepted_ms.is_some() => CallStatus::Accepted,
         () if targets.is_empty() => CallStatus::NoTarget,
         () if any(CallStatus::Calling) => CallStatus::Calling,
         () if any(CallStatus::Pending) => CallStatus::Pending,

@@ -16,7 +16,6 @@ use super::setup::*;
 use crate::State;
 use crate::fix::Fix;
 use crate::id::IncidentId;
-use crate::intake::alarm::Alarm;
 use crate::intake::known::{KnownVehicle, NotYet};
 use crate::record::incident::{Incident, PRIMARY};
 use crate::record::store::Store;
@@ -227,7 +226,7 @@ async fn a_record_that_makes_no_sense_keeps_no_call_from_its_target() {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(dir.path(), 1 << 20, 100).unwrap();
     let (nonsense, owed) = (IncidentId::from_u128(1), IncidentId::from_u128(2));
-    store.save([&Incident::open(owed, &Alarm::example("bus 7"))]).unwrap();
+    store.save([&Incident::example(owed, "bus 7")]).unwrap();
     store.save_nonsense(nonsense);
     drop(store);
     let target = TestTarget::new(ok).await;
@@ -384,7 +383,7 @@ async fn calls_go_out_without_a_store_and_are_recorded_when_there_is_one() {
     assert_eq!(lane.handle.get(unknown, PATIENCE).await, Ok(None));
     lane.stop().await;
     let store = Store::open(&gone, 4096, 10).unwrap();
-    assert!(store.live().unwrap()[0].accepted_ms.is_some());
+    assert!(store.live().unwrap()[0].progress.accepted_ms.is_some());
 }
 
 #[tokio::test]

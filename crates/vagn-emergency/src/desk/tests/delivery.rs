@@ -13,7 +13,10 @@ fn one_emergency_and_then_silence_for_a_day_is_still_open_and_still_escalating()
         tidy(&mut desk, second * 1000);
     }
     let incident = desk.get(id).unwrap().clone();
-    assert_eq!((incident.state, incident.quiet_ms), (State::Notified, Some(NOW_MS + 301_000)));
+    assert_eq!(
+        (incident.progress.state, incident.progress.quiet_ms),
+        (State::Notified, Some(NOW_MS + 301_000))
+    );
     let first: Vec<_> = made.iter().take(4).cloned().collect();
     assert_eq!(
         first,
@@ -114,7 +117,7 @@ fn news_goes_to_who_has_accepted_and_not_more_often_than_every_ten_seconds() {
     desk.act(id, &request(RequestKind::Acknowledge), now(70_000)).unwrap();
     let last = desk.next_call(now(70_000)).unwrap();
     assert!(
-        last.told.acknowledged && last.incident.state == State::Acknowledged,
+        last.told.acknowledged && last.incident.progress.state == State::Acknowledged,
         "who was called hears of it"
     );
 }
@@ -221,12 +224,12 @@ fn calls_when_recorded_or_after_a_tenth_of_a_second() {
     let slow = opened(&admit(&mut desk, vec![call("slow", 0)]));
     assert!(desk.next_call(now(99)).is_none());
     let unrecorded = desk.next_call(now(100)).unwrap();
-    assert!(unrecorded.incident.id == slow && unrecorded.incident.called_unrecorded);
+    assert!(unrecorded.incident.id == slow && unrecorded.incident.notices.unrecorded);
     assert_eq!(unrecorded.arrived, Some(ms(0)));
     let quick = opened(&admit(&mut desk, vec![call("quick", 200)]));
     record(&mut desk);
     let recorded = desk.next_call(now(200)).unwrap();
-    assert!(recorded.incident.id == quick && !recorded.incident.called_unrecorded);
+    assert!(recorded.incident.id == quick && !recorded.incident.notices.unrecorded);
 }
 
 #[test]

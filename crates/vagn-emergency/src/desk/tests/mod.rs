@@ -14,7 +14,7 @@ use crate::intake::alarm::PendingAck;
 use crate::intake::known::KnownVehicle;
 use crate::notify::notice::Notice;
 use crate::record::attempt::{Message, Outcome};
-use crate::record::incident::State;
+use crate::record::progress::State;
 use crate::tests::setup::turn;
 use vagn_flow::fate::{Answer, Receipt};
 
@@ -226,8 +226,8 @@ fn what_is_known_of_the_vehicle_is_where_its_track_begins() {
     let known = Known::from([("bus 7".into(), Some(KnownVehicle { place, familiar: true }))]);
     let id = opened(&desk.admit(&known));
     let incident = desk.get(id).unwrap();
-    assert_eq!(incident.track.iter().map(|place| place.lat).collect::<Vec<_>>(), [1.0, 59.33]);
-    assert!(incident.place.unwrap().trusted);
+    assert_eq!(incident.alarm.track.iter().map(|place| place.lat).collect::<Vec<_>>(), [1.0, 59.33]);
+    assert!(incident.alarm.fix.unwrap().trusted);
 }
 
 #[test]
@@ -252,9 +252,9 @@ fn what_a_person_forgot_to_resolve_ends_after_a_quiet_day() {
     let id = opened(&admit(&mut desk, vec![call("bus 7", 0)]));
     settle(&mut desk, id, 1);
     tidy(&mut desk, 24 * 60 * MINUTE_MS);
-    assert_eq!(desk.get(id).unwrap().state, State::Acknowledged);
+    assert_eq!(desk.get(id).unwrap().progress.state, State::Acknowledged);
     tidy(&mut desk, 24 * 60 * MINUTE_MS + 1);
-    assert_eq!(&*desk.get(id).unwrap().resolved.as_ref().unwrap().by, "vagn");
+    assert_eq!(&*desk.get(id).unwrap().progress.resolved.as_ref().unwrap().by, "vagn");
 }
 
 #[test]
@@ -265,7 +265,7 @@ fn a_wall_clock_that_stands_still_keeps_no_episode_open() {
     settle(&mut desk, first, 1);
     let second = opened(&admit(&mut desk, vec![shown(5 * MINUTE_MS + 1, ahead)]));
     desk.tidy(Moment { ms: NOW_MS, at: ms(11 * MINUTE_MS as u64) });
-    let quiet = |id| desk.get(id).unwrap().quiet_ms.is_some();
+    let quiet = |id| desk.get(id).unwrap().progress.quiet_ms.is_some();
     assert!(quiet(first) && quiet(second), "it waits for the wall clock to catch up");
 }
 
@@ -321,8 +321,8 @@ fn the_vehicles_own_name_for_an_incident_tells_two_apart() {
     let other = opened(&admit(&mut desk, vec![named("bus 7", "b", 2)]));
     let again = admit(&mut desk, vec![named("bus 7", "a", 3), named("bus 7", "b", 3), call("bus 7", 3)]);
     assert_eq!(again.updated, 3);
-    assert_eq!(desk.get(bare).unwrap().reports, 3);
-    assert_eq!(desk.get(other).unwrap().reports, 3, "a report without a name goes to the latest");
+    assert_eq!(desk.get(bare).unwrap().alarm.reports, 3);
+    assert_eq!(desk.get(other).unwrap().alarm.reports, 3, "a report without a name goes to the latest");
     let elsewhere = admit(&mut desk, vec![named("bus 8", "a", 4)]);
     assert_eq!(elsewhere.opened.len(), 1, "the name is the vehicle's own");
 }
@@ -397,7 +397,7 @@ fn a_repeat_that_came_before_the_store_was_read_joins_what_it_repeats() {
         record(&mut new);
         let known = if joins { first } else { second };
         assert_eq!(answer.try_recv().unwrap()[0].incident, Some(known.to_string()));
-        assert_eq!(new.get(known).unwrap().reports, if joins { 2 } else { 1 });
+        assert_eq!(new.get(known).unwrap().alarm.reports, if joins { 2 } else { 1 });
         let calls = std::iter::from_fn(|| new.next_call(now(5))).map(|call| call.incident.id);
         assert!(calls.into_iter().all(|id| !joins || id == first));
     };
@@ -468,9 +468,9 @@ fn the_last_known_place_stands_in_for_a_missing_one() {
     assert_eq!(desk.take_unplaced().len(), 1);
     let last_known = Fix { lat: 1.0, lon: 2.0, time_ms: 3, trusted: false };
     desk.place(id, last_known, ms(0));
-    assert_eq!(desk.get(id).unwrap().place, Some(last_known));
+    assert_eq!(desk.get(id).unwrap().alarm.fix, Some(last_known));
     admit(&mut desk, vec![call("bus 7", 1)]);
-    assert!(desk.get(id).unwrap().place.unwrap().trusted);
+    assert!(desk.get(id).unwrap().alarm.fix.unwrap().trusted);
     assert!(desk.take_unplaced().is_empty());
 }
 
