@@ -133,17 +133,17 @@ impl Live {
         Draft {
             incident: self.incident.clone(),
             version: self.version,
-            notes: self.notes().cloned().collect(),
-            noted: self.noted,
-            ledger: self.ledger.clone(),
+            events: self.notes().cloned().collect(),
+            last_event: self.noted,
+            attempts: self.ledger.clone(),
         }
     }
 
     /// `draft` is on disk. Another may have been written meanwhile.
     pub(super) fn recorded(&mut self, draft: &Draft) {
         self.recorded = self.recorded.max(draft.version);
-        self.notes.retain(|(number, _)| *number > draft.noted);
-        self.ledger.retain(|attempt| draft.ledger.iter().all(|written| written.number != attempt.number));
+        self.notes.retain(|(number, _)| *number > draft.last_event);
+        self.ledger.retain(|attempt| draft.attempts.iter().all(|written| written.number != attempt.number));
     }
 
     /// Puts an attempt on the ledger.

@@ -8,6 +8,7 @@ use parking_lot::Mutex;
 use redb::StorageBackend;
 
 use crate::id::IncidentId;
+use crate::record::draft::Draft;
 use crate::record::incident::Incident;
 use crate::record::store::Store;
 
@@ -130,7 +131,8 @@ fn work(disk: &Forgetful) -> Vec<Incident> {
         let mut saved: Vec<Incident> = (0..4).map(open).collect();
         // Every group also brings news of an earlier incident.
         saved.extend(safe.last().cloned().map(with_an_attempt));
-        if store.save(&saved).is_err() {
+        let drafts: Vec<_> = saved.iter().cloned().map(Draft::from).collect();
+        if store.save(&drafts).is_err() {
             break;
         }
         safe.retain(|old: &Incident| saved.iter().all(|new| new.id != old.id));
@@ -181,7 +183,7 @@ fn a_failed_sync_is_not_forgotten() {
     assert!(!store.sync_failed());
     disk.0.lock().sync_fails = true;
     let incident = Incident::example(IncidentId::from_u128(1), "bus 7");
-    assert!(store.save([&incident]).is_err());
+    assert!(store.save(&[incident.into()]).is_err());
     disk.0.lock().sync_fails = false;
     assert!(store.sync_failed());
 }

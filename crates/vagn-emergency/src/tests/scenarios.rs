@@ -226,7 +226,7 @@ async fn a_record_that_makes_no_sense_keeps_no_call_from_its_target() {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(dir.path(), 1 << 20, 100).unwrap();
     let (nonsense, owed) = (IncidentId::from_u128(1), IncidentId::from_u128(2));
-    store.save([&Incident::example(owed, "bus 7")]).unwrap();
+    store.save(&[Incident::example(owed, "bus 7").into()]).unwrap();
     store.save_nonsense(nonsense);
     drop(store);
     let target = TestTarget::new(ok).await;

@@ -61,21 +61,26 @@ pub fn create(txn: &WriteTransaction) -> Result<(), redb::Error> {
     Ok(())
 }
 
-/// Adds `notes` in this order, lets the oldest go of more than `kept` entries, and gives the new head.
+/// Adds `events` in this order, removes the oldest of more than `kept` entries, and returns the new head.
 ///
 /// # Errors
 /// When the store cannot be written.
-pub fn append(txn: &WriteTransaction, notes: &[Event], kept: u64) -> Result<Head, redb::Error> {
+pub fn append<'a>(
+    txn: &WriteTransaction,
+    events: impl IntoIterator<Item = &'a Event>,
+    kept: u64,
+) -> Result<Head, redb::Error> {
     let mut tables = Tables::open(txn)?;
     let mut head = tables.head()?;
-    for note in notes {
-        let entry = Entry::behind(head, note.clone());
+    let first = head.seq;
+    for event in events {
+        let entry = Entry::behind(head, event.clone());
         tables.trail.insert(entry.seq, entry.to_line().as_bytes())?;
         tables.of.insert((entry.note.incident.as_u128(), entry.seq), ())?;
         head = entry.head();
     }
     tables.ends.insert(HEAD, (head.seq, head.hash))?;
-    tables.prune(kept, REMOVED_AT_ONCE.max(notes.len() as u64 * 2))?;
+    tables.prune(kept, REMOVED_AT_ONCE.max((head.seq - first) * 2))?;
     Ok(head)
 }
 

@@ -1,0 +1,104 @@
+//! Saving: drafts go in, all or none, and the oldest ended incidents go out.
+
+use redb::{ReadableTableMetadata, WriteTransaction};
+
+use super::schema::{IdTable, Tables};
+use super::{Store, StoreError};
+use crate::record::attempt::Attempt;
+use crate::record::draft::Draft;
+use crate::record::stored;
+use crate::trail::{self, Head};
+
+/// Latest attempts that the ledger keeps of one incident.
+const LEDGER_KEPT: u32 = 1_000;
+
+/// Latest entries that the trail keeps, some 250 MB of them.
+const TRAIL_KEPT: u64 = 1_000_000;
+
+/// Real incidents that are kept for each drill: drills tell little once they have ended.
+const REAL_PER_DRILL: u64 = 20;
+
+/// Ended incidents that one save removes at most, so that no save takes long.
+const REMOVED_AT_ONCE: u64 = 256;
+
+impl Store {
+    /// Writes these drafts, all or none, and returns the new head of the trail when they are on disk. There is no other way
+    /// into the store.
+    ///
+    /// # Errors
+    /// [`StoreError::Busy`] when an earlier save has not returned; [`StoreError::Failed`] when the disk would not.
+    pub fn save(&self, drafts: &[Draft]) -> Result<Head, StoreError> {
+        // Not `begin_write`: an earlier save that hangs in a sync must not take this thread as well.
+        let txn = match self.db.try_begin_write() {
+            Err(redb::TransactionError::WouldBlock) => return Err(StoreError::Busy),
+            begun => begun.map_err(|err| StoreError::Failed(err.into()))?,
+        };
+        let head = write(&txn, drafts, self.ended_kept).map_err(StoreError::Failed)?;
+        txn.commit().map_err(|err| StoreError::Failed(err.into()))?;
+        Ok(head)
+    }
+}
+
+fn write(txn: &WriteTransaction, drafts: &[Draft], ended_kept: u64) -> Result<Head, redb::Error> {
+    let mut tables = Tables::open(txn)?;
+    for draft in drafts {
+        tables.put(draft)?;
+    }
+    tables.prune(ended_kept)?;
+    trail::append(txn, drafts.iter().flat_map(|draft| &draft.events), TRAIL_KEPT)
+}
+
+impl Tables<'_> {
+    fn put(&mut self, draft: &Draft) -> Result<(), redb::Error> {
+        let incident = &draft.incident;
+        let id = incident.id.as_u128();
+        self.incidents.insert(id, stored::to_bytes(incident).as_slice())?;
+        let ended = if incident.drill { &mut self.ended_drills } else { &mut self.ended };
+        if incident.is_resolved() {
+            move_id(id, &mut self.live, ended)?;
+        } else {
+            move_id(id, ended, &mut self.live)?;
+        }
+        for attempt in &draft.attempts {
+            self.put_attempt(id, attempt)?;
+        }
+        Ok(())
+    }
+
+    fn put_attempt(&mut self, id: u128, attempt: &Attempt) -> Result<(), redb::Error> {
+        let row = serde_json::to_vec(attempt).expect("numbers and texts can always be written");
+        self.ledger.insert((id, attempt.number), row.as_slice())?;
+        if let Some(old) = attempt.number.checked_sub(LEDGER_KEPT) {
+            self.ledger.remove((id, old))?;
+        }
+        Ok(())
+    }
+
+    /// Removes the oldest of too many ended incidents.
+    fn prune(&mut self, ended_kept: u64) -> Result<(), redb::Error> {
+        let drills_kept = (ended_kept / REAL_PER_DRILL).max(1);
+        let mut oldest = take_oldest(&mut self.ended, ended_kept)?;
+        oldest.extend(take_oldest(&mut self.ended_drills, drills_kept)?);
+        for id in oldest {
+            self.incidents.remove(id)?;
+            self.ledger.retain_in((id, 0)..=(id, u32::MAX), |_, _| false)?;
+        }
+        Ok(())
+    }
+}
+
+fn move_id(id: u128, from: &mut IdTable<'_>, to: &mut IdTable<'_>) -> Result<(), redb::Error> {
+    to.insert(id, ())?;
+    from.remove(id)?;
+    Ok(())
+}
+
+/// Takes the oldest ids out of a table that has more than `kept`, a bounded number of them.
+fn take_oldest(ids: &mut IdTable<'_>, kept: u64) -> Result<Vec<u128>, redb::Error> {
+    let surplus = ids.len()?.saturating_sub(kept).min(REMOVED_AT_ONCE);
+    let mut oldest = Vec::new();
+    for _ in 0..surplus {
+        oldest.extend(ids.pop_first()?.map(|(id, _)| id.value()));
+    }
+    Ok(oldest)
+}

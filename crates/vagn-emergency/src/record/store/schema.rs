@@ -1,0 +1,47 @@
+//! Tables of the incident store, beside those of the trail.
+
+use redb::{Table, TableDefinition, WriteTransaction};
+
+use crate::trail;
+
+/// Incidents in their stored form, by id.
+pub(super) const INCIDENTS: TableDefinition<'_, u128, &[u8]> = TableDefinition::new("incidents");
+/// Ids of incidents that are not resolved.
+pub(super) const LIVE: TableDefinition<'_, u128, ()> = TableDefinition::new("live");
+/// Ids of real incidents that have ended, so that the oldest of them can go when there are too many.
+pub(super) const ENDED: TableDefinition<'_, u128, ()> = TableDefinition::new("ended");
+/// Ids of drills that have ended. They stand apart, so that they displace no real ones.
+pub(super) const ENDED_DRILLS: TableDefinition<'_, u128, ()> = TableDefinition::new("ended_drills");
+/// Attempts as JSON, by incident and number.
+pub(super) const LEDGER: TableDefinition<'_, (u128, u32), &[u8]> = TableDefinition::new("ledger");
+
+/// A set of incident ids.
+pub(super) type IdTable<'txn> = Table<'txn, u128, ()>;
+
+/// All tables of incidents, open for writing.
+pub(super) struct Tables<'txn> {
+    pub(super) incidents: Table<'txn, u128, &'static [u8]>,
+    pub(super) live: IdTable<'txn>,
+    pub(super) ended: IdTable<'txn>,
+    pub(super) ended_drills: IdTable<'txn>,
+    pub(super) ledger: Table<'txn, (u128, u32), &'static [u8]>,
+}
+
+impl<'txn> Tables<'txn> {
+    /// Opens the tables, which makes those that are not there yet.
+    pub(super) fn open(txn: &'txn WriteTransaction) -> Result<Self, redb::Error> {
+        Ok(Self {
+            incidents: txn.open_table(INCIDENTS)?,
+            live: txn.open_table(LIVE)?,
+            ended: txn.open_table(ENDED)?,
+            ended_drills: txn.open_table(ENDED_DRILLS)?,
+            ledger: txn.open_table(LEDGER)?,
+        })
+    }
+}
+
+/// Makes all tables of the file, those of the trail as well.
+pub(super) fn create(txn: &WriteTransaction) -> Result<(), redb::Error> {
+    Tables::open(txn)?;
+    trail::create(txn)
+}
