@@ -18,7 +18,7 @@ use crate::record::progress::{Decision, Progress, State};
 use crate::record::standing::Standing;
 
 /// Number of this format. Another number means other fields or another meaning of them.
-const FORMAT: u32 = 1;
+pub(crate) const FORMAT: u32 = 1;
 
 /// Name of the person who decided, in a record that cannot be read in full.
 const UNREADABLE: &str = "(unreadable)";
@@ -26,7 +26,7 @@ const UNREADABLE: &str = "(unreadable)";
 /// All of an incident.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct StoredIncident<'a> {
-    format: u32,
+    pub(crate) format: u32,
     id: IncidentId,
     #[serde(borrow)]
     vehicle_id: Cow<'a, str>,

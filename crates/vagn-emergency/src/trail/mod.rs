@@ -20,7 +20,7 @@ pub use line::BadLine;
 pub use table::{Ends, Fault, after, append, create, ends, head, of, verify};
 
 /// One change of an incident, before it has its place in the trail.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Event {
     /// When, ms since 1970.
     pub at_ms: i64,
