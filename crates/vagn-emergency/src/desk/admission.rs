@@ -8,7 +8,6 @@ use crate::fix::{Fix, extend};
 use crate::id::IncidentId;
 use crate::intake::alarm::{Alarm, PendingAck};
 use crate::intake::known::KnownVehicle;
-use crate::notify::queue::Again;
 use crate::notify::target::TargetIndex;
 use crate::record::incident::{Escalation, Incident};
 use crate::record::standing::Standing;
@@ -238,7 +237,7 @@ impl Desk {
         let mut turns = self.rules.turns(incident.drill).iter();
         if !incident.is_resolved() && !turns.any(|turn| begun(&turn.target)) {
             if let Some((target, standing)) = self.engage_first(id, now) {
-                self.queues[target.0].again(id, Again::Owed(standing), now.at);
+                self.queues[target.0].repeat(id, standing, now.at);
             }
             return false;
         }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{Desk, Moment};
 use crate::id::IncidentId;
 use crate::notify::notice::{EndedNotice, Notice};
-use crate::notify::queue::{Again, NoticeQueue};
+use crate::notify::queue::NoticeQueue;
 use crate::notify::target::TargetIndex;
 use crate::record::attempt::{Attempt, Message, MessageKey, Outcome};
 use crate::record::delivery::Told;
@@ -154,9 +154,9 @@ impl Desk {
                 Some(Message::Updated) => {
                     let told_at = live.retries(target).told;
                     let due = told_at.map_or(now, |told| now.max(told + self.rules.news_every));
-                    self.queues[target.0].again(id, Again::News, due);
+                    self.queues[target.0].update(id, due);
                 }
-                Some(_) => self.queues[target.0].again(id, Again::Owed(standing), now),
+                Some(_) => self.queues[target.0].repeat(id, standing, now),
                 None => {}
             }
         }
@@ -213,7 +213,7 @@ impl Desk {
         });
         match (began, owed) {
             (false, _) => self.queues[target.0].begin(id, standing),
-            (true, true) => self.queues[target.0].again(id, Again::Owed(standing), now.at),
+            (true, true) => self.queues[target.0].repeat(id, standing, now.at),
             (true, false) => {}
         }
         self.end_turn_at(id, Some(now.at.saturating_add(turn.lasts)));

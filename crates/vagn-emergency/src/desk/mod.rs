@@ -73,7 +73,7 @@ pub struct Desk {
     /// When the store was read, on the monotonic clock.
     restored: Duration,
     /// What each target is owed, in the order of the rules.
-    queues: Vec<NoticeQueue>,
+    queues: Vec<NoticeQueue<IncidentId, Standing>>,
     /// When a turn ends, and whose incident's.
     turn_ends: BTreeSet<(Duration, IncidentId)>,
     happened: Vec<Announcement>,

@@ -2,7 +2,6 @@
 
 use super::{Desk, Live, Moment};
 use crate::id::IncidentId;
-use crate::notify::queue::Again;
 use crate::record::incident::Incident;
 use crate::record::progress::{Decision, State};
 use crate::trail::EventKind;
@@ -99,7 +98,7 @@ impl Desk {
             let dead = live.incident.notices.deliveries.iter_mut().find(|one| one.target == turn.target);
             if let Some(dead) = dead.filter(|one| one.dead.is_some()) {
                 dead.engage_again();
-                self.queues[self.rules.target_index(test, at).0].again(id, Again::Owed(standing), now.at);
+                self.queues[self.rules.target_index(test, at).0].repeat(id, standing, now.at);
                 replayed += 1;
             }
         }

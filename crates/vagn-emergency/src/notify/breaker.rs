@@ -1,17 +1,17 @@
-//! The circuit breaker of a target: after failures in a row only one call at a time is let through, now and then, until
-//! one gets an answer. So a target that is down costs a few connections, not one per incident, and hears of everything as
-//! soon as it is back.
+//! Circuit breaker of a target: after failures in a row it lets one notice at a time through, now and then, until the target
+//! answers. So a target that is down costs a few connections instead of one per incident, and gets everything as soon as it
+//! is back.
 //!
-//! Pure: time is handed in. First calls from vehicles that were known before are never held back; they probe as well.
+//! Pure: time is handed in. First notices about known vehicles are never held back; they are probes as well.
 
 use std::time::Duration;
 
-/// When to stop and when to look again.
+/// Limits and pauses of a breaker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Patience {
     /// Failures in a row that open the breaker.
     pub failures: u32,
-    /// Pause before the first probe; doubles with every probe that fails.
+    /// Pause before the first probe. It doubles with every probe that fails.
     pub first: Duration,
     /// Longest pause.
     pub longest: Duration,
@@ -23,54 +23,54 @@ impl Default for Patience {
     }
 }
 
-/// Whether a target is to be called.
+/// Circuit breaker of one target.
 #[derive(Debug)]
-pub struct Breaker {
+pub(crate) struct Breaker {
     patience: Patience,
     failures: u32,
-    /// When the next probe may go, while it is open.
+    /// Time of the next probe, while the breaker is open.
     probe_at: Option<Duration>,
     probes: u32,
 }
 
 impl Breaker {
-    /// Closed: calls go through.
-    pub fn new(patience: Patience) -> Self {
+    /// Returns a closed breaker.
+    pub(crate) fn new(patience: Patience) -> Self {
         Self { patience, failures: 0, probe_at: None, probes: 0 }
     }
 
-    /// Whether calls go through as they come.
-    pub fn is_closed(&self) -> bool {
+    /// Returns true while notices go out as they come.
+    pub(crate) fn is_closed(&self) -> bool {
         self.probe_at.is_none()
     }
 
-    /// Whether a call may go at `now`: any while it is closed, and a probe when that is due.
-    pub fn lets(&self, now: Duration) -> bool {
+    /// Returns true when a notice may go at `now`: any while the breaker is closed, else a probe that is due.
+    pub(crate) fn allows(&self, now: Duration) -> bool {
         self.probe_at.is_none_or(|at| at <= now)
     }
 
-    /// When a probe is due, while it is open.
-    pub fn probe_at(&self) -> Option<Duration> {
+    /// Returns the time of the next probe, while the breaker is open.
+    pub(crate) fn probe_at(&self) -> Option<Duration> {
         self.probe_at
     }
 
-    /// A call goes out at `now`. While it is open, the next has to wait.
-    pub fn called(&mut self, now: Duration) {
+    /// Notes that a notice goes out at `now`. While the breaker is open, the next has to wait.
+    pub(crate) fn sent(&mut self, now: Duration) {
         if self.probe_at.is_some_and(|at| at <= now) {
             self.probes = self.probes.saturating_add(1);
             self.probe_at = Some(now + self.pause());
         }
     }
 
-    /// The target has answered in earnest. Returns whether that closes the breaker.
-    pub fn answered(&mut self) -> bool {
+    /// Notes an answer that settles a notice. Returns true if that closes the breaker.
+    pub(crate) fn answered(&mut self) -> bool {
         self.failures = 0;
         self.probes = 0;
         self.probe_at.take().is_some()
     }
 
-    /// A call came to nothing at `now`.
-    pub fn failed(&mut self, now: Duration) {
+    /// Notes a failure at `now`.
+    pub(crate) fn failed(&mut self, now: Duration) {
         self.failures = self.failures.saturating_add(1);
         if self.failures >= self.patience.failures && self.probe_at.is_none() {
             self.probe_at = Some(now + self.pause());
@@ -78,7 +78,9 @@ impl Breaker {
     }
 
     fn pause(&self) -> Duration {
-        self.patience.first.saturating_mul(1 << self.probes.min(16)).min(self.patience.longest)
+        // Far below the 32 bits of the shift, and above any longest pause.
+        let doublings = self.probes.min(16);
+        self.patience.first.saturating_mul(1 << doublings).min(self.patience.longest)
     }
 }
 
@@ -92,7 +94,9 @@ mod tests {
 
     fn open() -> Breaker {
         let mut breaker = Breaker::new(Patience { failures: 3, first: s(1), longest: s(15) });
-        (0..3).for_each(|_| breaker.failed(s(100)));
+        for _ in 0..3 {
+            breaker.failed(s(100));
+        }
         breaker
     }
 
@@ -113,13 +117,13 @@ mod tests {
         let mut breaker = open();
         let mut now = s(100);
         for pause in [1, 2, 4, 8, 15, 15] {
-            assert!(!breaker.lets(now + s(pause) - Duration::from_nanos(1)), "{pause}");
+            assert!(!breaker.allows(now + s(pause) - Duration::from_nanos(1)), "{pause}");
             now += s(pause);
-            assert!(breaker.lets(now), "{pause}");
-            breaker.called(now);
+            assert!(breaker.allows(now), "{pause}");
+            breaker.sent(now);
             breaker.failed(now);
         }
-        assert!(breaker.answered() && breaker.is_closed() && breaker.lets(now));
+        assert!(breaker.answered() && breaker.is_closed() && breaker.allows(now));
         assert!(!breaker.answered(), "it was closed before");
     }
 }

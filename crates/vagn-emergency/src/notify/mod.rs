@@ -1,10 +1,10 @@
-//! Notices: requests to the targets, and when each of them is due.
+//! Notices: requests to the targets, and the times at which they are due.
 
 pub mod breaker;
-pub mod client;
+pub(crate) mod client;
 pub mod notice;
-pub mod payload;
-pub mod queue;
+pub(crate) mod payload;
+pub(crate) mod queue;
 pub mod schedule;
 pub mod signature;
 pub mod target;

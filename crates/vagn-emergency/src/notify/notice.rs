@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::id::IncidentId;
 use crate::notify::target::TargetIndex;
-use crate::record::attempt::{Attempt, Message, MessageKey};
+use crate::record::attempt::{Attempt, Message, MessageKey, Outcome};
 use crate::record::delivery::Told;
 use crate::record::incident::Incident;
 
@@ -30,8 +30,17 @@ pub struct Notice {
 }
 
 impl Notice {
-    /// Returns the end of this notice, as `attempt` says.
-    pub(crate) fn end(&self, attempt: Attempt) -> EndedNotice {
+    /// Returns the end of this notice, which was sent at `at_ms` since 1970 and took so long.
+    pub(crate) fn end(&self, at_ms: i64, took: Duration, outcome: Outcome) -> EndedNotice {
+        let attempt = Attempt {
+            number: self.number,
+            target: self.target.clone(),
+            message: self.message,
+            at_ms,
+            took_ms: took.as_millis() as u64,
+            outcome,
+            next_ms: None,
+        };
         EndedNotice { id: self.incident.id, target_index: self.target_index, told: self.told, attempt }
     }
 }

@@ -1,4 +1,4 @@
-//! The body of a call. Its fields are a contract, written down in `docs/emergencies.md`.
+//! Body of a notice. Its fields are a contract, written down in `docs/emergencies.md`.
 
 use serde::Serialize;
 
@@ -9,12 +9,12 @@ use crate::record::progress::State;
 use crate::trail::Head;
 use vagn_flow::rfc3339::rfc3339;
 
-/// A call about something that was raised longer ago than this is labelled as stale, in seconds.
+/// Age above which an alarm is labelled as stale, in seconds.
 const STALE_AFTER_S: f64 = 300.0;
 
-/// The body of a call.
+/// Body of a notice.
 #[derive(Debug, Serialize)]
-pub struct Payload<'a> {
+pub(crate) struct Payload<'a> {
     r#type: &'static str,
     incident_id: IncidentId,
     vehicle_id: &'a str,
@@ -52,28 +52,28 @@ impl From<&Fix> for RecentPosition {
 }
 
 impl<'a> Payload<'a> {
-    /// What `call` says when it is made at `now_ms` since 1970, while the trail goes as far as `head`.
-    pub fn new(call: &'a Notice, now_ms: i64, head: Option<Head>) -> Self {
-        let incident = &call.incident;
-        let place = incident.alarm.fix;
+    /// Returns the body of `notice`, sent at `now_ms` since 1970, with `head` as the head of the trail.
+    pub(crate) fn new(notice: &'a Notice, now_ms: i64, head: Option<Head>) -> Self {
+        let incident = &notice.incident;
+        let fix = incident.alarm.fix;
         let age_s = now_ms.saturating_sub(incident.alarm.raised_ms).max(0) as f64 / 1000.0;
         Self {
-            r#type: call.message.event_type(),
+            r#type: notice.message.event_type(),
             incident_id: incident.id,
             vehicle_id: &incident.vehicle_id,
             test: incident.drill,
             state: incident.progress.state,
-            lat: place.map(|place| place.lat),
-            lon: place.map(|place| place.lon),
-            position_time: place.map(|place| rfc3339(place.time_ms)),
-            position_trusted: place.is_some_and(|place| place.trusted),
+            lat: fix.map(|fix| fix.lat),
+            lon: fix.map(|fix| fix.lon),
+            position_time: fix.map(|fix| rfc3339(fix.time_ms)),
+            position_trusted: fix.is_some_and(|fix| fix.trusted),
             recent_positions: incident.alarm.track.iter().map(Into::into).collect(),
             received_at: rfc3339(incident.alarm.opened_ms),
             kind: incident.alarm.kind.map(vagn_wire::Kind::as_str),
             reports: incident.alarm.reports,
             quiet: incident.progress.quiet_ms.is_some(),
-            target: &call.target,
-            attempt: call.number,
+            target: &notice.target,
+            attempt: notice.number,
             escalation: incident.escalation.level,
             age_s,
             stale: age_s > STALE_AFTER_S,
@@ -81,8 +81,8 @@ impl<'a> Payload<'a> {
         }
     }
 
-    /// As JSON.
-    pub fn to_json(&self) -> Vec<u8> {
+    /// Returns the body as JSON.
+    pub(crate) fn to_json(&self) -> Vec<u8> {
         serde_json::to_vec(self).expect("numbers and texts can always be written")
     }
 }
@@ -96,7 +96,7 @@ mod tests {
 
     const NOW_MS: i64 = 1_700_000_000_000;
 
-    fn call() -> Notice {
+    fn notice() -> Notice {
         let id = IncidentId::from_u128(0x0190_0000_0000_7000_8000_0000_0000_0001);
         let incident = Incident::example(id, "bus 7");
         Notice {
@@ -112,8 +112,8 @@ mod tests {
     }
 
     #[test]
-    fn says_what_a_responder_needs() {
-        let body = Payload::new(&call(), NOW_MS + 1_500, None).to_json();
+    fn holds_what_a_responder_needs() {
+        let body = Payload::new(&notice(), NOW_MS + 1_500, None).to_json();
         assert_eq!(
             String::from_utf8(body).unwrap(),
             concat!(
@@ -127,19 +127,19 @@ mod tests {
     }
 
     #[test]
-    fn says_so_when_no_place_is_known() {
-        let mut call = call();
-        call.incident.alarm.fix = None;
+    fn has_nulls_when_no_position_is_known() {
+        let mut notice = notice();
+        notice.incident.alarm.fix = None;
         let said: serde_json::Value =
-            serde_json::from_slice(&Payload::new(&call, NOW_MS, None).to_json()).unwrap();
+            serde_json::from_slice(&Payload::new(&notice, NOW_MS, None).to_json()).unwrap();
         assert!(said["lat"].is_null() && said["lon"].is_null() && said["position_time"].is_null());
         assert_eq!(said["position_trusted"], false);
     }
 
     #[test]
-    fn says_how_old_it_is() {
+    fn tells_the_age_of_the_alarm() {
         let said = |now_ms| -> serde_json::Value {
-            serde_json::from_slice(&Payload::new(&call(), now_ms, None).to_json()).unwrap()
+            serde_json::from_slice(&Payload::new(&notice(), now_ms, None).to_json()).unwrap()
         };
         assert_eq!(said(NOW_MS + 300_000)["stale"], false);
         assert_eq!(

@@ -1,4 +1,4 @@
-//! When to try again: 0.5 s after the first failure, doubling, never more than 15 s apart, for ever.
+//! Schedule of retries: 0.5 s after the first failure, doubling, never more than 15 s apart, for ever.
 //!
 //! Pure: chance is handed in, so that a schedule can be replayed from its seed.
 
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use fastrand::Rng;
 
-/// How long to wait between attempts.
+/// Waits between attempts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Schedule {
     /// Wait after the first failed attempt.
@@ -22,10 +22,10 @@ impl Default for Schedule {
 }
 
 impl Schedule {
-    /// The wait after `failed` attempts have failed (1 or more): between half of the doubled wait and all of it.
+    /// Returns the wait after `failed` attempts (1 or more): between half of the doubled wait and all of it.
     ///
-    /// Half is left to chance, so that calls that failed together do not come back together. The first wait is kept as
-    /// it is: somebody is waiting for help.
+    /// Half is left to chance, so that notices that failed together do not come back together. The first wait is never
+    /// longer or shorter: a person waits for help.
     pub fn wait(&self, failed: u32, rng: &mut Rng) -> Duration {
         let doublings = failed.saturating_sub(1).min(31);
         let full = self.first.saturating_mul(1 << doublings).min(self.longest);

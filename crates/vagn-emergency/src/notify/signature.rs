@@ -1,4 +1,4 @@
-//! Signed calls: who receives one can tell that it came from here, unchanged and just now.
+//! Signatures: the receiver of a notice can check that it came from here, unchanged and just now.
 //!
 //! The scheme is Standard Webhooks (<https://www.standardwebhooks.com>): HMAC-SHA256 over `id.timestamp.body`, sent as
 //! `webhook-signature: v1,<base64>` beside `webhook-id` and `webhook-timestamp`.
@@ -14,7 +14,7 @@ use sha2::Sha256;
 /// Key lengths that the scheme allows, in bytes.
 const KEY_LEN: std::ops::RangeInclusive<usize> = 24..=64;
 
-/// What both sides know: `whsec_` and 24 to 64 bytes in base64.
+/// Secret that both sides know: `whsec_` and 24 to 64 bytes in base64.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(Vec<u8>);
 
@@ -39,7 +39,7 @@ impl FromStr for Secret {
     }
 }
 
-/// Secrets do not belong into logs.
+/// Shows nothing of the secret, so that it cannot get into logs.
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Secret(..)")
@@ -47,15 +47,15 @@ impl fmt::Debug for Secret {
 }
 
 impl Secret {
-    /// The value of `webhook-signature` for the message `id`, sent at `timestamp_s` seconds since 1970.
+    /// Returns the value of `webhook-signature` for the message `id`, sent at `timestamp_s` seconds since 1970.
     pub fn sign(&self, id: &str, timestamp_s: i64, body: &[u8]) -> String {
         let sum = self.mac(id, timestamp_s, body).finalize().into_bytes();
         format!("v1,{}", STANDARD.encode(sum))
     }
 
-    /// Whether one of the space-separated signatures in `header` fits the message.
+    /// Returns true when one of the space-separated signatures in `header` fits the message.
     ///
-    /// Says nothing about the age of `timestamp_s`: a receiver should refuse what is more than 5 minutes off.
+    /// The age of `timestamp_s` is not checked: a receiver should refuse what is more than 5 minutes off.
     pub fn verify(&self, id: &str, timestamp_s: i64, body: &[u8], header: &str) -> bool {
         let mut offered = header.split(' ').filter_map(|part| part.strip_prefix("v1,"));
         offered.any(|sum| {

@@ -1,4 +1,4 @@
-//! Targets: who is to be called, in what order, and how a call to one is addressed.
+//! Targets: their order, and the address and headers of a notice to each.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -10,23 +10,23 @@ use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use crate::notify::signature::{BadSecret, Secret};
 use crate::record::attempt::MessageKey;
 
-/// Whom to call.
+/// All targets.
 #[derive(Debug, Clone, Default)]
 pub struct Targets {
-    /// About real incidents, in this order.
+    /// Targets for real incidents, in this order.
     pub chain: Vec<Target>,
-    /// About trials, and about nothing else.
+    /// Target for drills, and for nothing else.
     pub drill: Option<Target>,
 }
 
 impl Targets {
-    /// All of them: the chain, then the one for drills.
+    /// Returns all targets: the chain, then the one for drills.
     pub fn all(&self) -> impl Iterator<Item = &Target> {
         self.chain.iter().chain(&self.drill)
     }
 }
 
-/// Where calls go.
+/// A target: the receiver of notices.
 #[derive(Clone)]
 pub struct Target {
     name: Box<str>,
@@ -36,7 +36,7 @@ pub struct Target {
     pub timeout: Duration,
     /// Most attempts under way at a time.
     pub slots: usize,
-    /// How long it is its turn before the next target is called, while no person acknowledges.
+    /// Time until the turn passes on to the next target, while no person acknowledges.
     pub escalate_after: Duration,
 }
 
@@ -55,7 +55,7 @@ pub struct Turn {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct TargetIndex(pub usize);
 
-/// The target cannot be called.
+/// Settings that make no target.
 #[derive(Debug, thiserror::Error)]
 pub enum BadTarget {
     /// Not a URL of HTTP or HTTPS.
@@ -67,7 +67,7 @@ pub enum BadTarget {
 }
 
 impl Target {
-    /// The target `name` at `url`; calls are signed when `secret` is not empty.
+    /// Returns the target `name` at `url`. Its notices are signed unless `secret` is empty.
     ///
     /// # Errors
     /// When the URL is not one of HTTP or HTTPS with a host, or the secret is not one of Standard Webhooks.
@@ -87,28 +87,28 @@ impl Target {
         Ok(Self { name: name.into(), url, secret, timeout, slots, escalate_after })
     }
 
-    /// What it is called in settings, records and metrics.
+    /// Returns the name in settings, records and metrics.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Where to send it.
+    /// Returns the address of the target.
     pub fn url(&self) -> &Url {
         &self.url
     }
 
-    /// Whether calls to either may reach the same: the same path and query at the same port of the same host, however these
-    /// are written. This machine is one host under all of its own names; who is logged in makes no difference.
+    /// Returns true when notices to both may reach the same receiver: path, query, port and host are the same, however they
+    /// are written. This machine is one host under all of its own names; user and password make no difference.
     pub fn is_same_place(&self, other: &Self) -> bool {
-        place(&self.url) == place(&other.url)
+        address(&self.url) == address(&other.url)
     }
 
-    /// What the desk has to know of it.
+    /// Returns the turn of the target.
     pub fn turn(&self) -> Turn {
         Turn { target: self.name.clone(), slots: self.slots, lasts: self.escalate_after }
     }
 
-    /// What goes along with `body`, sent at `now_ms` since 1970 as the message `key`.
+    /// Returns the headers of `body`, sent at `now_ms` since 1970 as the message `key`.
     pub fn headers(&self, key: MessageKey, now_ms: i64, body: &[u8]) -> HeaderMap {
         let key = key.to_string();
         let mut headers = HeaderMap::new();
@@ -125,8 +125,9 @@ impl Target {
     }
 }
 
-/// Host, port, path and query, each in one way of writing it. Some servers tell neither case nor slashes at the end apart.
-fn place(url: &Url) -> (String, Option<u16>, String, Option<&str>) {
+/// Returns host, port, path and query, each in one way of writing it.
+fn address(url: &Url) -> (String, Option<u16>, String, Option<&str>) {
+    // Some servers ignore case and slashes at the end.
     let path = url.path().trim_end_matches('/').to_ascii_lowercase();
     (host(url), url.port_or_known_default(), path, url.query().filter(|query| !query.is_empty()))
 }
@@ -149,7 +150,7 @@ fn plain(text: &str) -> HeaderValue {
     HeaderValue::from_str(text).expect("a UUID and base64 are plain ASCII")
 }
 
-/// Name, scheme, host and port. The path may hold a token, so it is not for the log.
+/// Shows name, scheme, host and port. The path may hold a token, so it is not for the log.
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} at {}", self.name, self.url.origin().ascii_serialization())
@@ -199,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_cannot_be_called() {
+    fn refuses_urls_and_secrets_that_make_no_target() {
         for url in ["", "dispatch.example", "ftp://dispatch.example/", "file:///etc/passwd"] {
             assert!(matches!(target(url, ""), Err(BadTarget::Url(_))), "{url}");
         }

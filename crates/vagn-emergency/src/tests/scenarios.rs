@@ -396,7 +396,7 @@ async fn panics_of_either_actor_lose_nothing() {
     for (number, name) in names.iter().enumerate() {
         match number % 20 {
             5 => lane.fail("incidents", Fault::Panic),
-            15 => lane.fail("callers", Fault::Panic),
+            15 => lane.fail("notifier", Fault::Panic),
             _ => {}
         }
         lane.send(&[help(name)]);
@@ -405,7 +405,7 @@ async fn panics_of_either_actor_lose_nothing() {
     let all = lane.accepted(VEHICLES).await;
     assert_eq!(all.len(), VEHICLES);
     lane.restarted("incidents", 1).await;
-    lane.restarted("callers", 1).await;
+    lane.restarted("notifier", 1).await;
     let called: HashSet<_> = target.heard().iter().map(|call| call.vehicle().to_owned()).collect();
     assert_eq!(called.len(), VEHICLES);
     lane.stop().await;
@@ -443,7 +443,7 @@ async fn a_crash_of_the_recorder_cuts_off_no_call() {
     lane.restarted("incidents", 1).await;
     let all = lane.all().await;
     let real = all.iter().find(|one| !one.test).unwrap();
-    assert_eq!(lane.processes().get("callers").unwrap().restarts, 0);
+    assert_eq!(lane.processes().get("notifier").unwrap().restarts, 0);
     assert_eq!((real.call.status, real.call.attempts), (CallStatus::Calling, 0));
     assert_eq!(target.heard().len(), 1, "it was cut off and made again");
     lane.stop().await;
@@ -454,10 +454,10 @@ async fn a_hung_caller_is_replaced_and_goes_on() {
     let dir = tempfile::tempdir().unwrap();
     let target = TestTarget::new(ok).await;
     let lane = Setup::new(dir.path(), target.target(8)).start().await;
-    lane.fail("callers", Fault::Hang);
+    lane.fail("notifier", Fault::Hang);
     lane.send(&[help("bus 7")]);
     lane.accepted(1).await;
-    assert_eq!(lane.processes().get("callers").unwrap().restarts, 1);
+    assert_eq!(lane.processes().get("notifier").unwrap().restarts, 1);
     lane.stop().await;
 }
 

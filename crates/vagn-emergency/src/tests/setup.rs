@@ -370,7 +370,7 @@ pub(crate) fn offer(lane: &Lane, reports: &[Report<'_>]) {
 
 /// Ends `notice` with this outcome.
 pub(crate) fn ended(notice: &Notice, outcome: Outcome) -> EndedNotice {
-    notice.end(crate::notify::client::ended(notice, 1_700_000_000_000, Duration::from_millis(1), outcome))
+    notice.end(1_700_000_000_000, Duration::from_millis(1), outcome)
 }
 
 /// A fleet of which nobody is known.

@@ -1,0 +1,115 @@
+//! Order of what one target is owed: the phase of each key, and the keys of each phase by what goes first.
+
+use std::collections::{BTreeSet, HashMap};
+use std::hash::Hash;
+use std::time::Duration;
+
+use super::phase::{Phase, Rank, Sort};
+
+/// Phases of all keys.
+#[derive(Debug)]
+pub(super) struct Order<K, R> {
+    phases: HashMap<K, Phase<R>>,
+    /// Keys that are held, by the time until when.
+    held: BTreeSet<(Duration, K)>,
+    fresh: BTreeSet<(R, K)>,
+    /// Keys that wait, by the time until when.
+    waiting: BTreeSet<(Duration, K)>,
+    due: BTreeSet<(Sort<R>, K)>,
+}
+
+impl<K: Copy + Ord + Hash, R: Rank> Order<K, R> {
+    pub(super) fn new() -> Self {
+        Self {
+            phases: HashMap::new(),
+            held: BTreeSet::new(),
+            fresh: BTreeSet::new(),
+            waiting: BTreeSet::new(),
+            due: BTreeSet::new(),
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.phases.is_empty()
+    }
+
+    pub(super) fn phase(&self, key: K) -> Option<Phase<R>> {
+        self.phases.get(&key).copied()
+    }
+
+    /// Puts a key that is in no phase into this one.
+    pub(super) fn insert(&mut self, key: K, phase: Phase<R>) {
+        match phase {
+            Phase::Held { until, .. } => self.held.insert((until, key)),
+            Phase::Fresh { rank } => self.fresh.insert((rank, key)),
+            Phase::Waiting { until, .. } => self.waiting.insert((until, key)),
+            Phase::Due { sort } => self.due.insert((sort, key)),
+            Phase::UnderWay { .. } => false,
+        };
+        self.phases.insert(key, phase);
+    }
+
+    /// Takes a key out of its phase, and returns that.
+    pub(super) fn remove(&mut self, key: K) -> Option<Phase<R>> {
+        let phase = self.phases.remove(&key)?;
+        match phase {
+            Phase::Held { until, .. } => self.held.remove(&(until, key)),
+            Phase::Fresh { rank } => self.fresh.remove(&(rank, key)),
+            Phase::Waiting { until, .. } => self.waiting.remove(&(until, key)),
+            Phase::Due { sort } => self.due.remove(&(sort, key)),
+            Phase::UnderWay { .. } => false,
+        };
+        Some(phase)
+    }
+
+    pub(super) fn has_due(&self) -> bool {
+        !self.due.is_empty()
+    }
+
+    /// Returns true when anything may be sent for the first time, or is held for that.
+    pub(super) fn has_first(&self) -> bool {
+        !self.fresh.is_empty() || !self.held.is_empty()
+    }
+
+    pub(super) fn first_held(&self) -> Option<(Duration, K)> {
+        self.held.first().copied()
+    }
+
+    pub(super) fn first_fresh(&self) -> Option<(Sort<R>, K)> {
+        self.fresh.first().map(|(rank, key)| (Sort::First(*rank), *key))
+    }
+
+    pub(super) fn first_due(&self) -> Option<(Sort<R>, K)> {
+        self.due.first().copied()
+    }
+
+    /// Returns the end of the shortest wait, and for what it is.
+    pub(super) fn first_waiting(&self) -> Option<(Duration, Sort<R>, K)> {
+        let (until, key) = *self.waiting.first()?;
+        match self.phases[&key] {
+            Phase::Waiting { sort, .. } => Some((until, sort, key)),
+            _ => unreachable!("only keys that wait are among the waiting"),
+        }
+    }
+
+    pub(super) fn held(&self) -> Vec<K> {
+        self.held.iter().map(|(_, key)| *key).collect()
+    }
+
+    /// Returns all retries that wait for their time and not for what the target asked for.
+    pub(super) fn waiting_retries(&self) -> Vec<(K, Sort<R>)> {
+        let waiting = self.waiting.iter().filter_map(|(_, key)| match self.phases[key] {
+            Phase::Waiting { sort: sort @ Sort::Repeat(_), firm: false, .. } => Some((*key, sort)),
+            _ => None,
+        });
+        waiting.collect()
+    }
+
+    pub(super) fn under_way(&self) -> Vec<(K, Sort<R>)> {
+        let under_way = self.phases.iter().filter_map(|(key, phase)| match phase {
+            Phase::UnderWay { sort } => Some((*key, *sort)),
+            _ => None,
+        });
+        under_way.collect()
+    }
+}
