@@ -78,7 +78,7 @@ fn filter(params: &Params) -> Result<Filter, Problem> {
     Ok(Filter {
         vehicle_id: params.one("vehicle_id")?.map(str::to_owned),
         state: params.word("state", &STATES)?,
-        test: params.word("test", &EITHER)?,
+        drill: params.word("test", &EITHER)?,
         quiet: params.word("quiet", &EITHER)?,
         dead_letter: params.word("dead_letter", &EITHER)?,
     })

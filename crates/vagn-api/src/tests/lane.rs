@@ -10,7 +10,8 @@ use super::NOW_MS;
 use vagn_emergency::record::attempt::Outcome;
 use vagn_emergency::show::feed::Feed;
 use vagn_emergency::show::view::{
-    AttemptView, CallStatus, CallView, DeedView, EscalationView, LedgerView, PlaceView, TargetView, TrailView,
+    AttemptView, DecisionView, EscalationView, LedgerView, NoticeStatus, NoticesView, PositionView,
+    TargetView, TrailView,
 };
 use vagn_emergency::{
     Detail, Filter, IncidentId, IncidentView, Page, Request, RequestKind, RequestOutcome, State, TrailPage,
@@ -32,7 +33,7 @@ pub(super) struct SmallLane {
     /// Vehicles that call for help besides `bus 3`.
     pub(super) calling: HashSet<String>,
     /// Where `bus 3` is.
-    pub(super) position: Option<PlaceView>,
+    pub(super) position: Option<PositionView>,
     /// How many entries the trail has; `None`: the store cannot be read.
     pub(super) trail: Option<u64>,
 }
@@ -43,7 +44,7 @@ impl SmallLane {
             feed: Arc::new(Feed::new(Arc::new(ManualClock::at(NOW_MS)), KEPT)),
             done: Mutex::default(),
             calling: HashSet::new(),
-            position: Some(PlaceView { lat: 30.37, lon: -97.74, time: AT.to_owned(), trusted: true }),
+            position: Some(PositionView { lat: 30.37, lon: -97.74, time: AT.to_owned(), trusted: true }),
             trail: Some(5),
         }
     }
@@ -63,14 +64,14 @@ impl SmallLane {
 
     fn view(&self) -> IncidentView {
         let at = AT.to_owned();
-        let deed = |deed: Request| DeedView { by: deed.by, at: AT.to_owned(), note: deed.note };
+        let deed = |deed: Request| DecisionView { by: deed.by, at: AT.to_owned(), note: deed.note };
         let outcome = Outcome::Refused { status: 503, retry_after_s: None };
         IncidentView {
             id: ID.parse().unwrap(),
             vehicle_id: "bus 3".into(),
             state: self.state(),
             quiet: false,
-            test: false,
+            drill: false,
             kind: Some("manual"),
             vehicle_incident: None,
             raised_at: at.clone(),
@@ -83,8 +84,8 @@ impl SmallLane {
             position: self.position.clone(),
             recent_positions: Vec::new(),
             recorded: true,
-            call: CallView {
-                status: CallStatus::Pending,
+            notices: NoticesView {
+                status: NoticeStatus::Pending,
                 attempts: 1,
                 unrecorded: false,
                 latest: vec![AttemptView {
@@ -96,7 +97,7 @@ impl SmallLane {
                 }],
                 targets: vec![TargetView {
                     name: "primary".into(),
-                    status: CallStatus::Pending,
+                    status: NoticeStatus::Pending,
                     accepted_at: None,
                     next_at: Some(at),
                 }],
@@ -134,7 +135,7 @@ impl Incidents for SmallLane {
     fn list(&self, filter: Filter, limit: usize, after: Option<IncidentId>) -> Asked<'_, Page> {
         let lets = filter.vehicle_id.as_deref().is_none_or(|id| id == "bus 3")
             && filter.state.is_none_or(|state| state == self.state())
-            && filter.test != Some(true)
+            && filter.drill != Some(true)
             && filter.quiet != Some(true)
             && filter.dead_letter != Some(true)
             && after.is_none();

@@ -19,7 +19,7 @@ use crate::id::IncidentId;
 use crate::intake::known::{KnownVehicle, NotYet};
 use crate::record::incident::{Incident, PRIMARY};
 use crate::record::store::Store;
-use crate::show::view::{CallStatus, Filter};
+use crate::show::view::{Filter, NoticeStatus};
 use crate::{Request, RequestKind, RequestOutcome, Targets};
 
 fn ok(_: &Heard) -> Reaction {
@@ -79,7 +79,7 @@ async fn a_hundred_copies_are_one_incident_and_one_call() {
     }
     lane.when(|all| all.iter().map(|incident| incident.reports).sum::<u64>() == 100).await;
     let all = lane.accepted(1).await;
-    assert_eq!((all.len(), all[0].state, all[0].call.attempts), (1, State::Notified, 1));
+    assert_eq!((all.len(), all[0].state, all[0].notices.attempts), (1, State::Notified, 1));
     let heard = target.heard();
     assert_eq!(heard.len(), 1);
     assert_eq!(heard[0].header("idempotency-key"), Some(all[0].id.to_string().as_str()));
@@ -137,8 +137,9 @@ async fn calls_that_hang_hold_up_no_other() {
     let names: Vec<_> = (0..50).map(|number| format!("vehicle {number}")).collect();
     lane.send(&names.iter().map(|name| help(name)).collect::<Vec<_>>());
     let all = lane.accepted(50).await;
-    let calling =
-        |name: &str| all.iter().any(|one| &*one.vehicle_id == name && one.call.status == CallStatus::Calling);
+    let calling = |name: &str| {
+        all.iter().any(|one| &*one.vehicle_id == name && one.notices.status == NoticeStatus::UnderWay)
+    };
     assert!(calling("slow 1") && calling("slow 2") && calling("slow 3"));
     lane.stop().await;
 }
@@ -153,7 +154,7 @@ async fn a_restart_goes_on_with_what_nobody_accepted_oldest_first() {
         lane.send(&[help(name)]);
         lane.when(|all| all.iter().any(|one| *one.vehicle_id == **name)).await;
     }
-    let before = lane.when(|all| all.iter().all(|one| one.call.attempts > 0)).await;
+    let before = lane.when(|all| all.iter().all(|one| one.notices.attempts > 0)).await;
     lane.stop().await;
     let willing = TestTarget::new(ok).await;
     let lane = Setup::new(dir.path(), willing.target(1)).start().await;
@@ -173,7 +174,7 @@ async fn a_repeat_during_a_slow_restart_is_no_second_incident() {
     let refusing = TestTarget::new(|_| Reaction::Answer(500)).await;
     let lane = Setup::new(dir.path(), refusing.target(8)).start().await;
     lane.send(&[help("bus 7")]);
-    lane.when(|all| all.len() == 1 && all[0].call.attempts > 0).await;
+    lane.when(|all| all.len() == 1 && all[0].notices.attempts > 0).await;
     lane.stop().await;
     let willing = TestTarget::new(ok).await;
     let gate = Gated::default();
@@ -249,8 +250,8 @@ async fn a_trial_without_a_target_for_drills_is_recorded_and_never_called() {
     assert!(answer.await.unwrap()[0].incident.is_some(), "a trial is acknowledged like the real thing");
     lane.send(&[help("bus 7")]);
     let all = lane.accepted(1).await;
-    let seen: Vec<_> = all.iter().map(|one| (one.test, one.call.status)).collect();
-    assert_eq!(seen, [(false, CallStatus::Accepted), (true, CallStatus::NoTarget)]);
+    let seen: Vec<_> = all.iter().map(|one| (one.drill, one.notices.status)).collect();
+    assert_eq!(seen, [(false, NoticeStatus::Accepted), (true, NoticeStatus::NoTarget)]);
     assert_eq!(target.heard().len(), 1);
     assert_eq!(target.heard()[0].header("idempotency-key").unwrap(), all[0].id.to_string());
     lane.stop().await;
@@ -354,7 +355,7 @@ async fn a_call_does_not_wait_for_a_slow_disk_but_its_stored_ack_does() {
     let all = lane.accepted(3).await;
     let second = all.iter().find(|one| &*one.vehicle_id == "second").unwrap();
     assert_eq!(answer[0].incident, Some(second.id.to_string()));
-    assert!(all.iter().take(2).all(|one| one.call.unrecorded), "{all:?}");
+    assert!(all.iter().take(2).all(|one| one.notices.unrecorded), "{all:?}");
     lane.stop().await;
 }
 
@@ -367,7 +368,7 @@ async fn calls_go_out_without_a_store_and_are_recorded_when_there_is_one() {
     lane.send(&[help("bus 7")]);
     until(|| (target.heard().len() == 1).then_some(())).await;
     let page = lane.handle.list(Filter::default(), 10, None, PATIENCE).await.unwrap();
-    assert!(!page.complete && page.incidents[0].call.unrecorded);
+    assert!(!page.complete && page.incidents[0].notices.unrecorded);
     let id = page.incidents[0].id;
     assert!(lane.handle.get(id, PATIENCE).await.unwrap().is_some_and(|found| !found.incident.recorded));
     // It may have ended, and be in the store.
@@ -427,7 +428,7 @@ async fn a_hung_incidents_actor_holds_up_no_call() {
     assert_eq!(target.heard()[0].body["lat"], 1.0);
     lane.restarted("incidents", 1).await;
     let all = lane.accepted(1).await;
-    assert!(all[0].call.unrecorded);
+    assert!(all[0].notices.unrecorded);
     lane.stop().await;
 }
 
@@ -442,9 +443,9 @@ async fn a_crash_of_the_recorder_cuts_off_no_call() {
     lane.send(&[trial("bus 8")]);
     lane.restarted("incidents", 1).await;
     let all = lane.all().await;
-    let real = all.iter().find(|one| !one.test).unwrap();
+    let real = all.iter().find(|one| !one.drill).unwrap();
     assert_eq!(lane.processes().get("notifier").unwrap().restarts, 0);
-    assert_eq!((real.call.status, real.call.attempts), (CallStatus::Calling, 0));
+    assert_eq!((real.notices.status, real.notices.attempts), (NoticeStatus::UnderWay, 0));
     assert_eq!(target.heard().len(), 1, "it was cut off and made again");
     lane.stop().await;
 }
@@ -489,7 +490,7 @@ async fn a_place_is_looked_up_once_the_fleet_can_say() {
     let lane = setup.start().await;
     lane.send(&[nowhere("bus 7")]);
     let all = lane.when(|all| all.len() == 1).await;
-    assert_eq!((&all[0].position, all[0].call.status), (&None, CallStatus::NoTarget));
+    assert_eq!((&all[0].position, all[0].notices.status), (&None, NoticeStatus::NoTarget));
     *recovered.lock() = true;
     let all = lane.when(|all| all[0].position.is_some()).await;
     assert!(!all[0].position.as_ref().unwrap().trusted);
@@ -634,8 +635,8 @@ async fn a_target_that_asks_for_patience_gets_it() {
     let target = TestTarget::new(|_| Reaction::Later(3600)).await;
     let lane = Setup::new(dir.path(), target.target(8)).start().await;
     lane.send(&[help("bus 7")]);
-    let all = lane.when(|all| all.len() == 1 && all[0].call.attempts == 1).await;
-    let next = &all[0].call.targets[0];
+    let all = lane.when(|all| all.len() == 1 && all[0].notices.attempts == 1).await;
+    let next = &all[0].notices.targets[0];
     // No longer than five minutes, whatever it asks for.
     let due: jiff::Timestamp = next.next_at.as_ref().unwrap().parse().unwrap();
     let wait_s = due.as_second() - now_ms() / 1000;
@@ -683,7 +684,7 @@ async fn whatever_the_target_does_costs_one_attempt() {
     let all = lane.accepted(names.len()).await;
     for incident in &all {
         let expected = if &*incident.vehicle_id == "endless welcome" { 1 } else { 2 };
-        assert_eq!(incident.call.attempts, expected, "{incident:?}");
+        assert_eq!(incident.notices.attempts, expected, "{incident:?}");
     }
     assert!(target.url().contains("token"));
     let told = serde_json::to_string(&all).unwrap();
