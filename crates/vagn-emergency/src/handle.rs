@@ -10,7 +10,7 @@ use vagn_otp::{Addr, CallError, Handle};
 use crate::desk::Request;
 use crate::id::IncidentId;
 use crate::incidents::{Do, Incidents, Replay, Round};
-use crate::intake::inbox::AlarmFilter;
+use crate::intake::filter::AlarmFilter;
 use crate::lane::Lane;
 use crate::reader::{Find, Get, Reader, Trail};
 use crate::record::progress::State;

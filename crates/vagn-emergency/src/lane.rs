@@ -14,7 +14,7 @@ use crate::desk::{Admitted, Desk, Known, Moment, Refusal, Request};
 use crate::id::IncidentId;
 use crate::incidents::Round;
 use crate::intake::inbox::Inbox;
-use crate::intake::known::{KnownVehicles, NotYet};
+use crate::intake::known::{KnownVehicle, KnownVehicles};
 use crate::metrics::{AttemptLabel, EmergencyMetrics, OutcomeLabel};
 use crate::notify::notice::{EndedNotice, Notice};
 use crate::record::shelf::Shelf;
@@ -47,7 +47,7 @@ pub struct Lane {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) metrics: Arc<EmergencyMetrics>,
     pub(crate) readiness: Arc<Readiness>,
-    sightings: Arc<dyn KnownVehicles>,
+    vehicles: Arc<dyn KnownVehicles>,
     pub(crate) feed: Arc<Feed>,
     pub(crate) shown: Shown,
     /// Held by who tells of what has happened.
@@ -69,14 +69,15 @@ impl Lane {
         desk: Desk,
         rules: Rules,
         shelf: Shelf,
-        sightings: Arc<dyn KnownVehicles>,
+        inbox: Arc<Inbox>,
+        vehicles: Arc<dyn KnownVehicles>,
         clock: Arc<dyn Clock>,
         metrics: Arc<EmergencyMetrics>,
         readiness: Arc<Readiness>,
     ) -> Self {
         Self {
             rules,
-            inbox: Arc::new(Inbox::new(clock.clone(), sightings.clone())),
+            inbox,
             desk: Mutex::new(desk),
             shelf,
             feed: Arc::new(Feed::new(clock.clone(), FEED_KEPT)),
@@ -84,7 +85,7 @@ impl Lane {
             clock,
             metrics,
             readiness,
-            sightings,
+            vehicles,
             telling: Mutex::new(()),
             head: Mutex::new(None),
             news: Notify::new(),
@@ -138,9 +139,8 @@ impl Lane {
             if self.clock.monotonic() >= end {
                 break;
             }
-            if let Ok(seen) = self.sightings.last(&vehicle_id, LOOK_UP_WITHIN) {
-                known.insert(vehicle_id, seen);
-            }
+            let vehicle = self.vehicles.look_up(&vehicle_id, LOOK_UP_WITHIN);
+            known.insert(vehicle_id, vehicle);
         }
         known
     }
@@ -156,12 +156,15 @@ impl Lane {
             if !in_time && left_over.replace(id).is_none() {
                 self.desk.lock().place_next(id);
             }
-            let seen = if in_time { self.sightings.last(&vehicle_id, LOOK_UP_WITHIN) } else { Err(NotYet) };
+            let vehicle = match in_time {
+                true => self.vehicles.look_up(&vehicle_id, LOOK_UP_WITHIN),
+                false => KnownVehicle::UNDECIDED,
+            };
             let mut desk = self.desk.lock();
-            match seen {
-                Ok(Some(seen)) => desk.place(id, seen.place, self.clock.monotonic()),
-                Ok(None) => {}
-                Err(NotYet) => desk.unplaced(id),
+            match vehicle.last_fix {
+                Some(fix) => desk.place(id, fix, self.clock.monotonic()),
+                None if vehicle.is_undecided() => desk.unplaced(id),
+                None => {}
             }
         }
     }
@@ -174,15 +177,15 @@ impl Lane {
             if self.clock.monotonic() >= now + LOCATE_WITHIN {
                 return; // They are looked for again in their turn.
             }
-            if let Ok(Some(seen)) = self.sightings.last(&vehicle_id, LOOK_UP_WITHIN) {
-                self.desk.lock().place(id, seen.place, now);
+            if let Some(fix) = self.vehicles.look_up(&vehicle_id, LOOK_UP_WITHIN).last_fix {
+                self.desk.lock().place(id, fix, now);
             }
         }
     }
 
     /// Seconds have passed: who was seen by now is known from here on.
     pub(crate) fn mark_known(&self) {
-        self.sightings.mark();
+        self.vehicles.mark();
     }
 
     /// Lets in what has waited in the inbox for as long as a record may take, or the first opening of the store: whose
@@ -349,12 +352,12 @@ mod tests {
         let clock = Arc::new(ManualClock::at(NOW_MS));
         let asked = Arc::new(Mutex::new(Vec::new()));
         let (slow, log) = (clock.clone(), asked.clone());
-        let sightings = fleet(move |vehicle_id| {
+        let vehicles = fleet(move |vehicle_id| {
             log.lock().push(vehicle_id.to_owned());
             slow.advance(Duration::from_millis(10));
-            Err(NotYet)
+            KnownVehicle::UNDECIDED
         });
-        let lane = test_lane_in(clock, sightings, 6);
+        let lane = test_lane_in(clock, vehicles, 6);
         offer(&lane, &["a", "b", "c"].map(nowhere));
         lane.admit();
         asked.lock().clear();

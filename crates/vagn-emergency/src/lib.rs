@@ -50,6 +50,7 @@ pub use crate::desk::{Request, RequestKind};
 pub use crate::handle::{EmergencyHandle, RequestOutcome, Status};
 pub use crate::id::IncidentId;
 use crate::incidents::Incidents;
+use crate::intake::inbox::Inbox;
 pub use crate::intake::known::{KnownVehicles, LiveFleet};
 use crate::lane::Lane;
 pub use crate::metrics::EmergencyMetrics;
@@ -84,8 +85,10 @@ pub struct Parts {
     pub open_max: usize,
     /// When one that a person has acknowledged and then forgotten is resolved, once it is quiet.
     pub resolve_after: Duration,
-    /// What is known of vehicles apart from their calls.
-    pub sightings: Arc<dyn KnownVehicles>,
+    /// Source of what is known of vehicles apart from their alarms.
+    pub vehicles: Arc<dyn KnownVehicles>,
+    /// Seeds for what is random.
+    pub seeds: Seeds,
     /// Tells the time.
     pub clock: Arc<dyn Clock>,
     /// Counts.
@@ -96,6 +99,15 @@ pub struct Parts {
     pub hang_limit: Duration,
     /// What the lane runs on; `None`: what everything runs on.
     pub runtime: Option<Handle>,
+}
+
+/// Seeds for what is random in the lane: the same seeds give the same run.
+#[derive(Debug, Clone, Copy)]
+pub struct Seeds {
+    /// Seed of the ids of incidents.
+    pub ids: u64,
+    /// Seed of the jitter between two attempts.
+    pub jitter: u64,
 }
 
 /// Subscribes the lane to `traffic`, and gives its handle and the supervisor of its actors.
@@ -111,14 +123,15 @@ pub fn start(traffic: &Traffic, parts: Parts) -> (EmergencyHandle, ChildSpec) {
 }
 
 fn build(parts: Parts, rules: Rules, shelf: Shelf) -> (EmergencyHandle, ChildSpec) {
-    let Parts { targets, sightings, clock, metrics, readiness, hang_limit, runtime, .. } = parts;
+    let Parts { targets, vehicles, seeds, clock, metrics, readiness, hang_limit, runtime, .. } = parts;
     if targets.chain.is_empty() {
         warn!("no --emergency-url: incidents are recorded and listed, but nobody is called");
         readiness
             .warn("emergency target", "none is set: incidents are recorded and listed, but nobody is called");
     }
-    let desk = Desk::new(rules.clone(), fastrand::u64(..));
-    let lane = Arc::new(Lane::new(desk, rules, shelf, sightings, clock, metrics, readiness));
+    let inbox = Arc::new(Inbox::new(clock.clone(), vehicles.clone(), seeds.ids));
+    let desk = Desk::new(rules.clone(), seeds.jitter);
+    let lane = Arc::new(Lane::new(desk, rules, shelf, inbox, vehicles, clock, metrics, readiness));
     let at_work = lane.clone();
     let (incidents, spec) = ChildSpec::actor("incidents", MAILBOX, move || Incidents::new(at_work.clone()));
     let supervisor = Supervisor::new("emergency", Strategy::OneForOne)

@@ -6,7 +6,8 @@ use std::time::Duration;
 use super::{Desk, Live, Moment};
 use crate::fix::{Fix, extend};
 use crate::id::IncidentId;
-use crate::intake::alarm::{Alarm, PendingAck};
+use crate::intake::ack::PendingAck;
+use crate::intake::alarm::Alarm;
 use crate::intake::known::KnownVehicle;
 use crate::notify::target::TargetIndex;
 use crate::record::incident::{Escalation, Incident};
@@ -18,7 +19,7 @@ use crate::trail::EventKind;
 const PER_VEHICLE_MAX: usize = 8;
 
 /// What is known of vehicles apart from their calls. Who is not in it may or may not be known, and is treated as if.
-pub type Known = HashMap<Box<str>, Option<KnownVehicle>>;
+pub type Known = HashMap<Box<str>, KnownVehicle>;
 
 /// What became of calls that were let in.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
@@ -53,7 +54,7 @@ struct Sought<'a> {
 impl<'a> Sought<'a> {
     fn of(call: &'a Alarm) -> Self {
         let named = call.vehicle_incident.as_deref();
-        Self { vehicle_id: &call.vehicle_id, test: call.is_test(), named, at: call.arrived }
+        Self { vehicle_id: &call.vehicle_id, test: call.is_drill(), named, at: call.arrived }
     }
 
     fn by(incident: &'a Incident, at: Duration) -> Self {
@@ -119,7 +120,7 @@ impl Desk {
     /// The vehicles of calls that arrived and have no incident that goes on: it matters what is known of them.
     pub fn newcomers(&self) -> Vec<Box<str>> {
         let new =
-            self.arrived.iter().filter(|call| self.roster.of(&call.vehicle_id, call.is_test()).is_empty());
+            self.arrived.iter().filter(|call| self.roster.of(&call.vehicle_id, call.is_drill()).is_empty());
         new.map(|call| call.vehicle_id.clone()).collect()
     }
 
@@ -141,27 +142,23 @@ impl Desk {
             admitted.updated += 1;
             return;
         }
-        let seen = known.get(&call.vehicle_id).copied();
-        let standing = self.standing_of(&call, seen);
-        if self.is_full(call.is_test(), standing) {
+        let vehicle = known.get(&call.vehicle_id).copied().unwrap_or(KnownVehicle::UNDECIDED);
+        let standing = self.standing_of(&call, vehicle);
+        if self.is_full(call.is_drill(), standing) {
             call.acks.into_iter().for_each(PendingAck::refuse);
             admitted.refused.push(call.vehicle_id);
             return;
         }
-        admitted.opened.push(self.open(call, standing, seen.flatten()));
+        admitted.opened.push(self.open(call, standing, vehicle.last_fix));
     }
 
     /// What the vehicle of a call is to us: what it was when it first called, if that goes on, else what is known of it.
-    fn standing_of(&self, call: &Alarm, seen: Option<Option<KnownVehicle>>) -> Standing {
-        let first = self.roster.of(&call.vehicle_id, call.is_test()).first();
+    fn standing_of(&self, call: &Alarm, vehicle: KnownVehicle) -> Standing {
+        let first = self.roster.of(&call.vehicle_id, call.is_drill()).first();
         if let Some(first) = first.and_then(|id| self.get(*id)) {
             return first.standing;
         }
-        match seen {
-            None => Standing::Undecided,
-            Some(Some(seen)) if seen.familiar => Standing::Known,
-            Some(_) => Standing::Stranger,
-        }
+        vehicle.standing
     }
 
     fn find(&self, sought: &Sought<'_>, among: impl Fn(&Live) -> bool + Copy) -> Option<IncidentId> {
@@ -190,13 +187,13 @@ impl Desk {
         strangers_fill || self.roster.open(false) >= max
     }
 
-    fn open(&mut self, mut call: Alarm, standing: Standing, seen: Option<KnownVehicle>) -> IncidentId {
-        let id = self.ids.next(call.received_ms);
-        let mut incident = Incident::open(id, call.vehicle_id.clone(), call.is_test(), call.facts());
+    fn open(&mut self, mut call: Alarm, standing: Standing, last_fix: Option<Fix>) -> IncidentId {
+        let id = call.id;
+        let mut incident = Incident::open(id, call.vehicle_id.clone(), call.is_drill(), call.facts());
         incident.standing = standing;
-        if let Some(KnownVehicle { place, .. }) = seen {
-            extend(&mut incident.alarm.track, place);
-            incident.alarm.fix = incident.alarm.fix.or(Some(place));
+        if let Some(fix) = last_fix {
+            extend(&mut incident.alarm.track, fix);
+            incident.alarm.fix = incident.alarm.fix.or(Some(fix));
         }
         let acks = std::mem::take(&mut call.acks).into_iter().map(|ack| (1, ack)).collect();
         let now = Moment { ms: call.received_ms, at: call.arrived };

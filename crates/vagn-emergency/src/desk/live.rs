@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use super::Moment;
-use crate::intake::alarm::{Alarm, PENDING_ACKS_MAX, PendingAck};
+use crate::intake::ack::{PENDING_ACKS_MAX, PendingAck};
+use crate::intake::alarm::Alarm;
 use crate::notify::target::TargetIndex;
 use crate::record::attempt::Attempt;
 use crate::record::draft::Draft;

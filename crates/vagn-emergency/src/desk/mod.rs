@@ -19,7 +19,7 @@ mod upkeep;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
-use crate::id::{IdMaker, IncidentId};
+use crate::id::IncidentId;
 use crate::intake::alarm::Alarm;
 use crate::notify::queue::NoticeQueue;
 use crate::record::attempt::Attempt;
@@ -46,7 +46,6 @@ pub struct Moment {
 /// Everything about the incidents that are not over.
 pub struct Desk {
     rules: Rules,
-    ids: IdMaker,
     rng: fastrand::Rng,
     /// Taken from the inbox and not let in yet.
     arrived: VecDeque<Alarm>,
@@ -117,7 +116,6 @@ impl Desk {
         let queues = rules.all().map(|turn| NoticeQueue::new(turn.slots, rules.patience)).collect();
         Self {
             rules,
-            ids: IdMaker::default(),
             rng: fastrand::Rng::with_seed(seed),
             arrived: VecDeque::new(),
             live: BTreeMap::new(),
@@ -264,7 +262,7 @@ impl Desk {
         let id = draft.incident.id;
         let Some(live) = self.live.get_mut(&id) else { return };
         live.recorded(draft);
-        let safe = |(since, _): &mut (u64, crate::intake::alarm::PendingAck)| *since <= draft.version;
+        let safe = |(since, _): &mut (u64, crate::intake::ack::PendingAck)| *since <= draft.version;
         live.acks.extract_if(.., safe).for_each(|(_, ack)| ack.grant(id));
         let done = live.recorded >= live.version;
         if live.acks.is_empty() {

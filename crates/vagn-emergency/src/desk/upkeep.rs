@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{Desk, Moment};
 use crate::id::IncidentId;
-use crate::intake::alarm::PendingAck;
+use crate::intake::ack::PendingAck;
 use crate::record::progress::{Decision, MACHINE};
 use crate::trail::EventKind;
 

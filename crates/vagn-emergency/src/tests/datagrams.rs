@@ -80,8 +80,8 @@ async fn a_vehicle_that_is_refused_hears_nothing_and_every_other_call_is_answere
     let first = ask(&lane, &asking("bus 7", 1));
     assert_eq!(hear(&first).seq, 1);
     let refused = ask(&lane, &asking("one too many", 2));
-    let trial = ask(&lane, &Report { seq: Some(3), ..trial("bus 7") });
-    assert_eq!(hear(&trial).seq, 3);
+    let answer = ask(&lane, &Report { seq: Some(3), ..drill("bus 7") });
+    assert_eq!(hear(&answer).seq, 3);
     let nowhere = ask(&lane, &Report { seq: Some(u64::MAX), ..nowhere("bus 7") });
     let answer = hear(&nowhere);
     assert_eq!((answer.seq, answer.incident), (u64::MAX, None), "no room for the incident");

@@ -16,7 +16,7 @@ use super::setup::*;
 use crate::State;
 use crate::fix::Fix;
 use crate::id::IncidentId;
-use crate::intake::known::{KnownVehicle, NotYet};
+use crate::intake::known::KnownVehicle;
 use crate::record::incident::{Incident, PRIMARY};
 use crate::record::store::Store;
 use crate::show::view::{Filter, NoticeStatus};
@@ -32,8 +32,9 @@ async fn the_flag_counts_whatever_becomes_of_the_position() {
     let target = TestTarget::new(ok).await;
     let mut setup = Setup::new(dir.path(), target.target(8));
     let place = Fix { lat: 1.0, lon: 2.0, time_ms: 0, trusted: false };
-    let seen = KnownVehicle { place, familiar: true };
-    setup.sightings = fleet(move |vehicle_id| Ok((vehicle_id == "known").then_some(seen)));
+    let seen = KnownVehicle::known(place);
+    setup.vehicles =
+        fleet(move |vehicle_id| if vehicle_id == "known" { seen } else { KnownVehicle::STRANGER });
     let lane = setup.start().await;
     let future = Some(now_ms() + 7_200_000);
     let stale = Some(now_ms() - 86_400_000);
@@ -246,7 +247,7 @@ async fn a_trial_without_a_target_for_drills_is_recorded_and_never_called() {
     let dir = tempfile::tempdir().unwrap();
     let target = TestTarget::new(ok).await;
     let lane = Setup::new(dir.path(), target.target(8)).start().await;
-    let answer = lane.ask(&trial("bus 7"));
+    let answer = lane.ask(&drill("bus 7"));
     assert!(answer.await.unwrap()[0].incident.is_some(), "a trial is acknowledged like the real thing");
     lane.send(&[help("bus 7")]);
     let all = lane.accepted(1).await;
@@ -263,7 +264,7 @@ async fn a_drill_goes_the_whole_way_to_its_own_target_and_a_real_call_to_the_oth
     let (real, training) = (TestTarget::new(ok).await, TestTarget::new(ok).await);
     let targets = Targets { drill: Some(training.named("drill", 8)), ..real.target(8) };
     let lane = Setup::new(dir.path(), targets).start().await;
-    lane.send(&[trial("bus 7"), help("bus 7"), trial("bus 8")]);
+    lane.send(&[drill("bus 7"), help("bus 7"), drill("bus 8")]);
     let all = lane.accepted(3).await;
     assert_eq!(all.len(), 3, "a drill and a call in earnest of one vehicle are two incidents");
     let heard = |target: &TestTarget| {
@@ -418,7 +419,7 @@ async fn a_hung_incidents_actor_holds_up_no_call() {
     let target = TestTarget::new(ok).await;
     let mut setup = Setup::new(dir.path(), target.target(8));
     let place = Fix { lat: 1.0, lon: 2.0, time_ms: 0, trusted: false };
-    setup.sightings = fleet(move |_| Ok(Some(KnownVehicle { place, familiar: true })));
+    setup.vehicles = fleet(move |_| KnownVehicle::known(place));
     let lane = setup.start().await;
     assert!(lane.all().await.is_empty(), "it has begun, and is idle");
     lane.fail("incidents", Fault::Hang);
@@ -440,7 +441,7 @@ async fn a_crash_of_the_recorder_cuts_off_no_call() {
     lane.send(&[help("bus 7")]);
     until(|| (target.heard().len() == 1).then_some(())).await;
     lane.fail("incidents", Fault::Panic);
-    lane.send(&[trial("bus 8")]);
+    lane.send(&[drill("bus 8")]);
     lane.restarted("incidents", 1).await;
     let all = lane.all().await;
     let real = all.iter().find(|one| !one.drill).unwrap();
@@ -485,8 +486,8 @@ async fn a_place_is_looked_up_once_the_fleet_can_say() {
     let recovered = Arc::new(Mutex::new(false));
     let is_recovered = recovered.clone();
     let place = Fix::new(Position::new(1.0, 2.0).unwrap(), 3, false);
-    let seen = KnownVehicle { place, familiar: true };
-    setup.sightings = fleet(move |_| if *is_recovered.lock() { Ok(Some(seen)) } else { Err(NotYet) });
+    let seen = KnownVehicle::known(place);
+    setup.vehicles = fleet(move |_| if *is_recovered.lock() { seen } else { KnownVehicle::UNDECIDED });
     let lane = setup.start().await;
     lane.send(&[nowhere("bus 7")]);
     let all = lane.when(|all| all.len() == 1).await;

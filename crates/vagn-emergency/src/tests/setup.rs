@@ -17,8 +17,9 @@ use vagn_wire::{Kind, Position, Reject, Report, VehicleId};
 use crate::desk::{Desk, Request, RequestKind};
 use crate::handle::RequestOutcome;
 use crate::id::IncidentId;
-use crate::intake::inbox::AlarmFilter;
-use crate::intake::known::{KnownVehicle, KnownVehicles, NotYet};
+use crate::intake::filter::AlarmFilter;
+use crate::intake::inbox::Inbox;
+use crate::intake::known::{KnownVehicle, KnownVehicles};
 use crate::lane::Lane;
 use crate::metrics::EmergencyMetrics;
 use crate::notify::notice::{EndedNotice, Notice};
@@ -29,7 +30,7 @@ use crate::record::shelf::{Opener, Shelf};
 use crate::record::store::Store;
 use crate::rules::Rules;
 use crate::show::view::IncidentView;
-use crate::{EmergencyHandle, Filter, Parts, Target, Targets, build};
+use crate::{EmergencyHandle, Filter, Parts, Seeds, Target, Targets, build};
 use vagn_flow::batch::{Batch, BatchBuilder, Source};
 use vagn_flow::clock::{ManualClock, SystemClock};
 use vagn_flow::fate::{Answer, Receipt};
@@ -194,7 +195,7 @@ async fn react(stream: &mut TcpStream, reaction: Reaction) -> std::io::Result<()
 pub(crate) struct Setup {
     pub(crate) targets: Targets,
     pub(crate) opener: Opener,
-    pub(crate) sightings: Arc<dyn KnownVehicles>,
+    pub(crate) vehicles: Arc<dyn KnownVehicles>,
     pub(crate) open_max: usize,
     pub(crate) quiet_max: Duration,
     pub(crate) recall_within: Duration,
@@ -206,7 +207,7 @@ impl Setup {
         let dir = dir.to_owned();
         let opener = Box::new(move || Store::open(&dir, 1 << 20, 1_000));
         let quiet_max = Duration::from_secs(300);
-        Self { targets, opener, sightings: not_yet(), open_max: 1_000, quiet_max, recall_within: PATIENCE }
+        Self { targets, opener, vehicles: not_yet(), open_max: 1_000, quiet_max, recall_within: PATIENCE }
     }
 
     pub(crate) async fn start(self) -> TestLane {
@@ -225,7 +226,8 @@ impl Setup {
             targets: self.targets,
             open_max: self.open_max,
             resolve_after: Duration::from_secs(24 * 3600),
-            sightings: self.sightings,
+            vehicles: self.vehicles,
+            seeds: Seeds { ids: 1, jitter: 2 },
             clock: Arc::new(SystemClock::new()),
             metrics: metrics.clone(),
             readiness: readiness.clone(),
@@ -333,18 +335,20 @@ pub(crate) fn test_lane() -> Arc<Lane> {
 /// Such a lane for so many incidents at a time.
 pub(crate) fn test_lane_in(
     clock: Arc<ManualClock>,
-    sightings: Arc<dyn KnownVehicles>,
+    vehicles: Arc<dyn KnownVehicles>,
     open_max: usize,
 ) -> Arc<Lane> {
     let rules = Rules { chain: vec![turn(PRIMARY, 60)], ..Rules::new(open_max, &Targets::default()) };
     let shelf = Shelf::new(Box::new(|| Store::on(redb::backends::InMemoryBackend::new(), 10)));
+    let inbox = Arc::new(Inbox::new(clock.clone(), vehicles.clone(), 1));
     let desk = Desk::new(rules.clone(), 1);
     let readiness = Arc::new(Readiness::default());
     Arc::new(Lane::new(
         desk,
         rules,
         shelf,
-        sightings,
+        inbox,
+        vehicles,
         clock,
         EmergencyMetrics::new(&Registry::new()),
         readiness,
@@ -375,14 +379,14 @@ pub(crate) fn ended(notice: &Notice, outcome: Outcome) -> EndedNotice {
 
 /// A fleet of which nobody is known.
 pub(crate) fn nobody() -> Arc<dyn KnownVehicles> {
-    Arc::new(|_: &str| Ok(None))
+    Arc::new(|_: &str| KnownVehicle::STRANGER)
 }
 
 /// A fleet that answers so.
 pub(crate) fn fleet(
-    last: impl Fn(&str) -> Result<Option<KnownVehicle>, NotYet> + Send + Sync + 'static,
+    look_up: impl Fn(&str) -> KnownVehicle + Send + Sync + 'static,
 ) -> Arc<dyn KnownVehicles> {
-    Arc::new(last)
+    Arc::new(look_up)
 }
 
 /// A call for help from `vehicle_id`, with nothing else wrong.
@@ -392,7 +396,7 @@ pub(crate) fn help(vehicle_id: &str) -> Report<'_> {
     report
 }
 
-pub(crate) fn trial(vehicle_id: &str) -> Report<'_> {
+pub(crate) fn drill(vehicle_id: &str) -> Report<'_> {
     Report { kind: Some(Kind::Test), ..help(vehicle_id) }
 }
 
@@ -412,5 +416,5 @@ pub(crate) fn now_ms() -> i64 {
 
 /// Nobody can say where anybody is.
 pub(crate) fn not_yet() -> Arc<dyn KnownVehicles> {
-    fleet(|_| Err(NotYet))
+    fleet(|_| KnownVehicle::UNDECIDED)
 }

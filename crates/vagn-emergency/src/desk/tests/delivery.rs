@@ -109,7 +109,7 @@ fn news_goes_to_who_has_accepted_and_not_more_often_than_every_ten_seconds() {
     let mut made = calls(&mut desk, 0, 200);
     for second in 1..=55 {
         let moved = Fix { lat: second as f64, lon: 0.0, time_ms: NOW_MS + second * 1000, trusted: true };
-        admit(&mut desk, vec![Alarm { place: Some(moved), ..call("bus 7", second * 1000) }]);
+        admit(&mut desk, vec![Alarm { fix: Some(moved), ..call("bus 7", second * 1000) }]);
         made.extend(calls(&mut desk, second * 1000, 200));
     }
     let updates: Vec<_> = made.iter().skip(1).map(|(_, message, number)| (*message, *number)).collect();
@@ -129,7 +129,7 @@ fn a_turn_that_comes_while_news_are_under_way_is_not_forgotten() {
     record(&mut desk);
     calls(&mut desk, 0, 200);
     let moved = Fix { lat: 1.0, lon: 0.0, time_ms: NOW_MS + 50_000, trusted: true };
-    admit(&mut desk, vec![Alarm { place: Some(moved), ..call("bus 7", 50_000) }]);
+    admit(&mut desk, vec![Alarm { fix: Some(moved), ..call("bus 7", 50_000) }]);
     let news = desk.next_call(now(59_999)).unwrap();
     assert_eq!(news.message, Message::Updated);
     assert!(desk.next_call(now(60_000)).is_none(), "one call at a time");
@@ -143,8 +143,8 @@ fn a_repeat_from_the_same_spot_is_no_news() {
     let id = opened(&admit(&mut desk, vec![call("bus 7", 0)]));
     accept(&mut desk, id, 1);
     for second in 1..=30 {
-        let place = call("bus 7", 0).place.map(|place| Fix { time_ms: NOW_MS + second * 1000, ..place });
-        admit(&mut desk, vec![Alarm { place, ..call("bus 7", second * 1000) }]);
+        let place = call("bus 7", 0).fix.map(|place| Fix { time_ms: NOW_MS + second * 1000, ..place });
+        admit(&mut desk, vec![Alarm { fix: place, ..call("bus 7", second * 1000) }]);
         assert_eq!(calls(&mut desk, second * 1000, 200), []);
     }
 }
@@ -195,7 +195,7 @@ fn a_new_run_uses_no_key_that_an_unrecorded_message_may_have_had() {
     for second in 1..=300 {
         let moved =
             Fix { lat: second as f64 / 10.0, lon: 0.0, time_ms: NOW_MS + second * 1000, trusted: true };
-        admit(&mut desk, vec![Alarm { place: Some(moved), ..call("bus 7", second * 1000) }]);
+        admit(&mut desk, vec![Alarm { fix: Some(moved), ..call("bus 7", second * 1000) }]);
         used.extend(calls(&mut desk, second * 1000, 200).into_iter().map(|(_, _, number)| number));
     }
     let mut new = self::desk();

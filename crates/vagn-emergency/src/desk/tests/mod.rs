@@ -10,7 +10,7 @@ use vagn_wire::{Fate, Kind};
 use super::*;
 use crate::Targets;
 use crate::fix::Fix;
-use crate::intake::alarm::PendingAck;
+use crate::intake::ack::PendingAck;
 use crate::intake::known::KnownVehicle;
 use crate::notify::notice::Notice;
 use crate::record::attempt::{Message, Outcome};
@@ -66,7 +66,7 @@ fn admit(desk: &mut Desk, calls: Vec<Alarm>) -> Admitted {
 fn admit_known(desk: &mut Desk, calls: Vec<Alarm>) -> Admitted {
     desk.arrive(calls);
     let place = Fix { lat: 1.0, lon: 2.0, time_ms: 0, trusted: false };
-    let known = desk.newcomers().into_iter().map(|name| (name, Some(KnownVehicle { place, familiar: true })));
+    let known = desk.newcomers().into_iter().map(|name| (name, KnownVehicle::known(place)));
     desk.admit(&known.collect())
 }
 
@@ -151,7 +151,7 @@ fn strangers_have_their_share_and_displace_nobody_who_was_known_before() {
     let mut desk = desk();
     let seen = |vehicle: &str| {
         let place = Fix { lat: 1.0, lon: 2.0, time_ms: 0, trusted: false };
-        vehicle.starts_with("bus").then_some(KnownVehicle { place, familiar: true })
+        if vehicle.starts_with("bus") { KnownVehicle::known(place) } else { KnownVehicle::STRANGER }
     };
     let names: Vec<_> = (0..30).map(|number| format!("invented {number}")).chain(["bus 7".into()]).collect();
     desk.arrive(names.iter().map(|name| call(name, 0)).collect());
@@ -171,7 +171,7 @@ fn strangers_have_their_share_and_displace_nobody_who_was_known_before() {
 #[test]
 fn a_stranger_remains_one_under_every_name_it_gives_its_incidents() {
     let mut desk = desk();
-    let strangers = Known::from([("invented".into(), None)]);
+    let strangers = Known::from([("invented".into(), KnownVehicle::STRANGER)]);
     for number in 0..8 {
         desk.arrive(vec![named("invented", &format!("incident {number}"), number)]);
         let known = if desk.newcomers().is_empty() { Known::new() } else { strangers.clone() };
@@ -223,7 +223,7 @@ fn what_is_known_of_the_vehicle_is_where_its_track_begins() {
     let mut desk = desk();
     let place = Fix { lat: 1.0, lon: 2.0, time_ms: NOW_MS - 5_000, trusted: false };
     desk.arrive(vec![call("bus 7", 0)]);
-    let known = Known::from([("bus 7".into(), Some(KnownVehicle { place, familiar: true }))]);
+    let known = Known::from([("bus 7".into(), KnownVehicle::known(place))]);
     let id = opened(&desk.admit(&known));
     let incident = desk.get(id).unwrap();
     assert_eq!(incident.alarm.track.iter().map(|place| place.lat).collect::<Vec<_>>(), [1.0, 59.33]);
@@ -462,7 +462,7 @@ fn what_ended_while_the_store_was_down_is_kept_up_to_a_limit() {
 #[test]
 fn the_last_known_place_stands_in_for_a_missing_one() {
     let mut desk = desk();
-    let id = opened(&admit(&mut desk, vec![Alarm { place: None, ..call("bus 7", 0) }]));
+    let id = opened(&admit(&mut desk, vec![Alarm { fix: None, ..call("bus 7", 0) }]));
     assert_eq!(desk.take_unplaced(), [(id, "bus 7".into())]);
     desk.unplaced(id);
     assert_eq!(desk.take_unplaced().len(), 1);

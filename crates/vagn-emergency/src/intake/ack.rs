@@ -1,0 +1,88 @@
+//! Pending acks: senders of alarms that wait to hear that the alarm is safe on disk.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::OwnedSemaphorePermit;
+use vagn_flow::fate::Receipt;
+use vagn_flow::reply::ReplyTo;
+use vagn_wire::{StoredAck, VehicleId};
+
+use crate::id::IncidentId;
+
+/// Most senders that may wait for one alarm at a time; further ones hear that it failed, or over UDP nothing, and repeat.
+pub const PENDING_ACKS_MAX: usize = 1_024;
+
+/// A sender that waits to hear of one report.
+#[derive(Debug)]
+pub struct PendingAck {
+    path: ReplyPath,
+    /// Begin of the wait, on the monotonic clock.
+    pub since: Duration,
+}
+
+/// Path by which the sender hears.
+#[derive(Debug)]
+enum ReplyPath {
+    Receipt { receipt: Arc<Receipt>, index: u32 },
+    Request(Box<AckRequest>),
+}
+
+/// Request of a datagram for an ack of its own.
+#[derive(Debug)]
+pub struct AckRequest {
+    /// Address and socket for the ack.
+    pub reply_to: ReplyTo,
+    /// Vehicle id.
+    pub vehicle_id: Box<str>,
+    /// `Seq` of the report.
+    pub seq: u64,
+    /// Length of the report in bytes. The ack is not longer, so that a forged address gains nothing.
+    pub len: usize,
+    /// One of the seats for requests, free again when the request is gone.
+    pub seat: OwnedSemaphorePermit,
+}
+
+impl AckRequest {
+    fn answer(&self, id: IncidentId) {
+        let vehicle_id = VehicleId::new(&self.vehicle_id).expect("it came in as the id of a vehicle");
+        let incident = id.to_string();
+        let ack = StoredAck { vehicle_id, seq: self.seq, incident: Some(&incident) };
+        let mut bytes = Vec::new();
+        ack.encode(self.len, &mut bytes);
+        self.reply_to.answer(&bytes);
+    }
+}
+
+impl PendingAck {
+    /// Returns the pending ack of the report at `index` of the batch that `receipt` answers for.
+    pub fn new(receipt: Arc<Receipt>, index: u32, since: Duration) -> Self {
+        Self { path: ReplyPath::Receipt { receipt, index }, since }
+    }
+
+    /// Returns the pending ack of a datagram.
+    pub fn datagram(request: AckRequest, since: Duration) -> Self {
+        Self { path: ReplyPath::Request(Box::new(request)), since }
+    }
+
+    /// True if the report came as a datagram.
+    pub fn is_datagram(&self) -> bool {
+        matches!(self.path, ReplyPath::Request(_))
+    }
+
+    /// Tells the sender that the alarm is safe on disk, as part of this incident.
+    pub fn grant(self, id: IncidentId) {
+        match self.path {
+            ReplyPath::Receipt { receipt, index } => receipt.set_incident(index, id.to_string()),
+            ReplyPath::Request(request) => request.answer(id),
+        }
+    }
+
+    /// Tells the sender that the alarm is not safe on disk. A datagram is not answered: its sender repeats.
+    pub fn refuse(self) {
+        match self.path {
+            ReplyPath::Receipt { receipt, index } => receipt.fail_incident(index),
+            ReplyPath::Request(_) => {}
+        }
+    }
+}

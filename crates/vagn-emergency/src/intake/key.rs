@@ -1,0 +1,64 @@
+//! Key of an alarm: what two reports of the same alarm have in common.
+
+use std::hash::{Hash, Hasher};
+
+use hashbrown::Equivalent;
+
+use crate::intake::alarm::Alarm;
+
+/// Key that waits in the inbox.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct AlarmKey {
+    vehicle_id: Box<str>,
+    drill: bool,
+    vehicle_incident: Option<Box<str>>,
+}
+
+/// The same, borrowed, so that a look-up allocates nothing.
+#[derive(PartialEq, Eq, Hash)]
+pub(super) struct AlarmKeyRef<'a> {
+    vehicle_id: &'a str,
+    drill: bool,
+    vehicle_incident: Option<&'a str>,
+}
+
+impl AlarmKey {
+    fn borrow(&self) -> AlarmKeyRef<'_> {
+        AlarmKeyRef {
+            vehicle_id: &self.vehicle_id,
+            drill: self.drill,
+            vehicle_incident: self.vehicle_incident.as_deref(),
+        }
+    }
+}
+
+impl<'a> AlarmKeyRef<'a> {
+    pub(super) fn of(alarm: &'a Alarm) -> Self {
+        Self {
+            vehicle_id: &alarm.vehicle_id,
+            drill: alarm.is_drill(),
+            vehicle_incident: alarm.vehicle_incident.as_deref(),
+        }
+    }
+
+    pub(super) fn to_owned(&self) -> AlarmKey {
+        AlarmKey {
+            vehicle_id: self.vehicle_id.into(),
+            drill: self.drill,
+            vehicle_incident: self.vehicle_incident.map(Into::into),
+        }
+    }
+}
+
+impl Hash for AlarmKey {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        // The same as of the borrowed key, or a look-up would miss.
+        self.borrow().hash(state);
+    }
+}
+
+impl Equivalent<AlarmKey> for AlarmKeyRef<'_> {
+    fn equivalent(&self, key: &AlarmKey) -> bool {
+        *self == key.borrow()
+    }
+}

@@ -1,0 +1,171 @@
+//! The inbox as the filter fills it.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::Receiver;
+use std::sync::{Arc, LazyLock};
+
+use vagn_flow::batch::{BatchBuilder, Source};
+use vagn_flow::clock::ManualClock;
+use vagn_flow::fate::{Answer, Receipt};
+use vagn_flow::metrics::{Registry, ReportMetrics};
+use vagn_flow::stamp::Stamp;
+use vagn_flow::testing::reply_to;
+use vagn_otp::{Offer, Subscriber};
+use vagn_wire::{Fate, Report};
+
+use super::ack::PENDING_ACKS_MAX;
+use super::filter::AlarmFilter;
+use super::inbox::{ACK_REQUESTS_MAX, ACK_REQUESTS_PER_ALARM_MAX, ALARMS_MAX, Inbox, STRANGERS_MAX};
+use super::known::KnownVehicle;
+use crate::fix::Fix;
+use crate::id::IncidentId;
+use crate::tests::setup::{drill, encoded, fleet, help};
+
+static METRICS: LazyLock<Arc<ReportMetrics>> = LazyLock::new(|| ReportMetrics::new(&Registry::new()));
+
+fn offer(inbox: &Arc<Inbox>, reports: &[Report<'_>], time_ms: i64) -> (Offer, Answer) {
+    let mut batch = BatchBuilder::new(Source::Tcp);
+    for report in reports {
+        batch.push(&encoded(report));
+    }
+    let (receipt, answer) = Receipt::new(reports.len());
+    let batch = batch.seal(Stamp { time_ms, first_seq: 0 }, Some(receipt), &METRICS);
+    (AlarmFilter(inbox.clone()).offer(&batch), answer)
+}
+
+/// Leaves reports in the inbox whose sender waits for no answer.
+fn leave(inbox: &Arc<Inbox>, reports: &[Report<'_>]) {
+    offer(inbox, reports, 0);
+}
+
+/// An inbox that knows every vehicle whose id does not begin with "vehicle".
+fn inbox() -> Arc<Inbox> {
+    let fix = Fix { lat: 1.0, lon: 2.0, time_ms: 0, trusted: false };
+    let known = fleet(move |vehicle_id| {
+        if vehicle_id.starts_with("vehicle") { KnownVehicle::STRANGER } else { KnownVehicle::known(fix) }
+    });
+    Arc::new(Inbox::new(Arc::new(ManualClock::at(1_000)), known, 1))
+}
+
+#[test]
+fn each_alarm_has_a_higher_id_than_the_one_before_and_repeats_keep_the_first() {
+    let inbox = inbox();
+    let mut ids = Vec::new();
+    for time_ms in [5, 5, 9, 7] {
+        offer(&inbox, &[help("bus 7"), help("bus 8"), help("bus 7")], time_ms);
+        ids.extend(inbox.take().iter().map(|alarm| alarm.id));
+    }
+    assert!(ids.len() == 8 && ids.is_sorted_by(|one, next| one < next), "{ids:?}");
+}
+
+#[test]
+fn keeps_one_entry_per_vehicle_sort_and_name() {
+    let inbox = inbox();
+    let named = Report { incident: Some("a"), ..help("bus 7") };
+    let quiet = Report { emergency: false, ..help("bus 9") };
+    let sent = [help("bus 7"), help("bus 7"), drill("bus 7"), named, help("bus 8"), quiet, named];
+    assert_eq!(offer(&inbox, &sent, 1_000).0, Offer::Taken);
+    let taken = inbox.take();
+    let seen: Vec<_> =
+        taken.iter().map(|alarm| (&*alarm.vehicle_id, alarm.is_drill(), alarm.reports)).collect();
+    assert_eq!(seen, [("bus 7", false, 2), ("bus 7", true, 1), ("bus 7", false, 2), ("bus 8", false, 1)]);
+    assert!(inbox.take().is_empty() && inbox.oldest().is_none());
+}
+
+#[test]
+fn passes_over_reports_without_the_flag() {
+    let quiet = Report { emergency: false, ..help("bus 9") };
+    assert_eq!(offer(&inbox(), &[quiet], 0).0, Offer::Skipped);
+}
+
+#[test]
+fn rings_once_per_alarm_and_not_per_repeat() {
+    let inbox = inbox();
+    let rung = Arc::new(AtomicU64::new(0));
+    let count = rung.clone();
+    inbox.attach(Box::new(move || {
+        count.fetch_add(1, Ordering::Relaxed);
+    }));
+    leave(&inbox, &[help("bus 7"), help("bus 7"), help("bus 8")]);
+    assert_eq!(rung.load(Ordering::Relaxed), 2);
+}
+
+#[test]
+fn a_flood_of_invented_vehicles_finds_an_end() {
+    let inbox = inbox();
+    let names: Vec<_> = (0..STRANGERS_MAX + 10).map(|number| format!("vehicle {number}")).collect();
+    for name in &names {
+        leave(&inbox, &[help(name)]);
+    }
+    let (_, mut refused) = offer(&inbox, &[help("vehicle too many")], 0);
+    assert_eq!(refused.try_recv().unwrap()[0].fate, Fate::Failed);
+    leave(&inbox, &[help("vehicle 3")]);
+    assert_eq!(inbox.take_refused(), 11);
+    for number in 0..ALARMS_MAX {
+        leave(&inbox, &[help(&format!("bus {number}"))]);
+    }
+    assert_eq!(inbox.take_refused(), STRANGERS_MAX as u64, "known vehicles have the other half");
+    let taken = inbox.take();
+    assert_eq!((taken.len(), taken[3].reports), (ALARMS_MAX, 2));
+}
+
+#[test]
+fn a_batch_with_an_alarm_that_found_no_room_counts_as_dropped() {
+    let inbox = inbox();
+    let names: Vec<_> = (0..STRANGERS_MAX).map(|number| format!("vehicle {number}")).collect();
+    assert!(names.iter().all(|name| offer(&inbox, &[help(name)], 0).0 == Offer::Taken));
+    let (no_room, repeat, known) = (help("vehicle too many"), help("vehicle 3"), help("bus 7"));
+    assert_eq!(offer(&inbox, &[repeat, known], 0).0, Offer::Taken);
+    for sent in [&[no_room][..], &[no_room, known], &[known, no_room], &[repeat, no_room, known]] {
+        assert_eq!(offer(&inbox, sent, 0).0, Offer::Full);
+    }
+}
+
+#[test]
+fn senders_of_one_alarm_are_kept_up_to_a_limit() {
+    let inbox = inbox();
+    let reports = [help("bus 7"); 200];
+    let mut answers: Vec<_> = (0..10).map(|_| offer(&inbox, &reports, 0).1).collect();
+    assert_eq!(inbox.take()[0].acks.len(), PENDING_ACKS_MAX);
+    let last = answers.pop().unwrap().blocking_recv().unwrap();
+    assert!(last.iter().all(|outcome| outcome.fate == Fate::Failed));
+}
+
+/// Offers an alarm that asks for an ack, and returns what its sender hears.
+fn ask(inbox: &Arc<Inbox>, vehicle_id: &str) -> Receiver<Vec<u8>> {
+    let (reply_to, heard) = reply_to();
+    let mut batch = BatchBuilder::new(Source::Udp);
+    batch.push(&encoded(&Report { seq: Some(7), ..help(vehicle_id) }));
+    batch.reply_last_to(reply_to);
+    let batch = batch.seal(Stamp { time_ms: 0, first_seq: 0 }, None, &METRICS);
+    AlarmFilter(inbox.clone()).offer(&batch);
+    heard
+}
+
+/// Offers an alarm of each of these vehicles that asks for an ack, and counts the acks.
+fn answered(inbox: &Arc<Inbox>, vehicles: &[String]) -> usize {
+    let sent: Vec<_> = vehicles.iter().map(|vehicle_id| ask(inbox, vehicle_id)).collect();
+    let acks = inbox.take().into_iter().flat_map(|alarm| alarm.acks);
+    for ack in acks {
+        ack.grant(IncidentId::from_u128(1));
+    }
+    sent.iter().filter(|heard| heard.try_recv().is_ok()).count()
+}
+
+#[test]
+fn senders_of_datagrams_wait_up_to_a_limit_and_make_room_again() {
+    let inbox = inbox();
+    let fleet: Vec<_> = (0..ACK_REQUESTS_MAX + 10).map(|number| format!("bus {number}")).collect();
+    for _ in 0..2 {
+        assert_eq!(answered(&inbox, &fleet), ACK_REQUESTS_MAX);
+    }
+}
+
+#[test]
+fn a_vehicle_that_repeats_itself_all_the_time_takes_no_ack_from_others() {
+    let inbox = inbox();
+    let mut alarms = vec!["chatterer".to_owned(); 2 * ACK_REQUESTS_MAX];
+    assert_eq!(answered(&inbox, &alarms), ACK_REQUESTS_PER_ALARM_MAX);
+    alarms.push("bus 7".to_owned());
+    assert_eq!(answered(&inbox, &alarms), ACK_REQUESTS_PER_ALARM_MAX + 1);
+}
