@@ -28,15 +28,15 @@ pub(super) struct LiveVehicles {
 
 impl Vehicles for LiveVehicles {
     fn nearby(&self, question: Nearby) -> Asked<'_, Vec<Hit>> {
-        Box::pin(async move { Ok(self.queries.nearby(question).await?) })
+        Box::pin(async move { Ok(self.queries.ask("nearby", move |fleet| fleet.nearby(&question)).await?) })
     }
 
     fn inside(&self, bbox: BBox, limit: usize) -> Asked<'_, Vec<Vehicle>> {
-        Box::pin(async move { Ok(self.queries.inside(bbox, limit).await?) })
+        Box::pin(async move { Ok(self.queries.ask("inside", move |fleet| fleet.bbox(&bbox, limit)).await?) })
     }
 
     fn one(&self, id: VehicleIdBuf) -> Asked<'_, Option<Vehicle>> {
-        Box::pin(async move { Ok(self.queries.one(id).await?) })
+        Box::pin(async move { Ok(self.queries.ask("one", move |fleet| fleet.get(id.key())).await?) })
     }
 
     fn delete(&self, id: VehicleIdBuf) -> Asked<'_, bool> {
