@@ -21,11 +21,11 @@ use tracing::debug;
 
 pub use incidents::events::Streams;
 pub use metrics::QueryMetrics;
-pub use positions::intake::Intake;
 use services::{Incidents, Unavailable, Vehicles};
 pub use vehicles::{geojson, legacy};
 
 use vagn_flow::clock::Clock;
+use vagn_flow::intake::Intake;
 use vagn_http::body::Budget;
 use vagn_http::principal::Tokens;
 use vagn_http::problem::{Kind, Problem};
@@ -43,6 +43,8 @@ pub struct Services {
     pub incidents: Arc<dyn Incidents>,
     /// Takes reports in.
     pub intake: Intake,
+    /// Limits what the bodies of reports may cost.
+    pub bodies: Budget,
     /// What the bodies of deeds may cost.
     pub deeds: Budget,
     /// How many follow what changes.

@@ -7,10 +7,11 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 use vagn_otp::Topic;
-use vagn_wire::is_emergency;
 
-use crate::fate::{Receipt, Share};
+use crate::fate::Share;
 use crate::metrics::ReportMetrics;
+use crate::open::Mark;
+use crate::receipt::{AlarmPart, Receipt, ReceiptPart, Sheet};
 use crate::reply::ReplyTo;
 use crate::stamp::Stamp;
 
@@ -20,34 +21,41 @@ pub const BATCH_MAX: usize = 256;
 /// The topic on which every door publishes what came in.
 pub type Traffic = Topic<Arc<Batch>>;
 
-/// The kind of door a batch came through. It decides what happens when the service is full.
+/// What happens to a batch when the service is full.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Source {
-    /// Nobody waits for an answer: may be shed, and the shedding is counted.
-    Udp,
-    /// The connection waits: backpressure instead of loss.
-    Tcp,
-    /// The request waits: backpressure instead of loss.
-    Http,
+pub enum Pressure {
+    /// The oldest batch is shed, and the shedding is counted: its senders do not wait.
+    Shed,
+    /// The sender is slowed down instead.
+    Wait,
+}
+
+/// Where a batch came in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Origin {
+    /// Name of the door, as in the log.
+    pub door: &'static str,
+    /// What happens when the service is full.
+    pub pressure: Pressure,
 }
 
 /// Raw reports on their way from a door to the stages behind the topic.
 #[derive(Debug)]
 pub struct Batch {
-    source: Source,
+    origin: Origin,
     stamp: Stamp,
     bytes: Vec<u8>,
     ends: Vec<u32>,
     alarms: Vec<u32>,
     share: Mutex<Option<Share>>,
-    receipt: Option<Arc<Receipt>>,
+    receipt: Option<Arc<Sheet>>,
     replies: Vec<(u32, ReplyTo)>,
 }
 
 impl Batch {
-    /// Where it came in.
-    pub fn source(&self) -> Source {
-        self.source
+    /// Returns the door it came in through.
+    pub fn origin(&self) -> Origin {
+        self.origin
     }
 
     /// Arrival time, ms since 1970.
@@ -55,14 +63,19 @@ impl Batch {
         self.stamp.time_ms
     }
 
-    /// How many reports it holds.
+    /// Returns the number of reports.
     pub fn len(&self) -> usize {
         self.ends.len()
     }
 
-    /// Whether it holds none.
+    /// True if it holds no report.
     pub fn is_empty(&self) -> bool {
         self.ends.is_empty()
+    }
+
+    /// Returns the length of all reports together, in bytes.
+    pub fn bytes(&self) -> usize {
+        self.bytes.len()
     }
 
     /// Each report: its index in the batch, its receive sequence and its bytes.
@@ -74,7 +87,7 @@ impl Batch {
         })
     }
 
-    /// The reports that [call for help](is_emergency): the index of each in the batch, and its bytes.
+    /// The reports that carry the flag: the index of each in the batch, and its bytes.
     pub fn alarms(&self) -> impl Iterator<Item = (u32, &[u8])> {
         self.alarms.iter().map(|&index| {
             let at = index as usize;
@@ -83,18 +96,26 @@ impl Batch {
         })
     }
 
-    /// Where outcomes are to be written, if the sender waits for them.
-    pub fn receipt(&self) -> Option<Arc<Receipt>> {
-        self.receipt.clone()
+    /// Makes the caller responsible for the fates of all reports. `None` when the sender does not wait for an answer.
+    ///
+    /// To be called while the batch is published: once every subscriber has seen it, the answer may be out.
+    pub fn answer_for_reports(&self) -> Option<ReceiptPart> {
+        ReceiptPart::declare(self.receipt.as_ref()?, self.len())
     }
 
-    /// Whom to tell that the report at `index` is on disk, if it came as a datagram that asks for it.
+    /// Makes the caller responsible for the alarm of the report at `index`; else as
+    /// [`answer_for_reports`](Self::answer_for_reports).
+    pub fn answer_for_alarm(&self, index: u32) -> Option<AlarmPart> {
+        AlarmPart::declare(self.receipt.as_ref()?, index)
+    }
+
+    /// Returns the way back to the sender of the report at `index`, if that is a datagram that asks for an answer.
     pub fn reply_to(&self, index: u32) -> Option<&ReplyTo> {
         let at = self.replies.binary_search_by_key(&index, |(asked, _)| *asked).ok()?;
         Some(&self.replies[at].1)
     }
 
-    /// Takes over the duty to say what became of the reports. Only the first taker gets it.
+    /// Takes over the duty to count what became of the reports. Only the first taker gets it.
     pub fn take_share(&self) -> Option<Share> {
         self.share.lock().take()
     }
@@ -103,7 +124,7 @@ impl Batch {
 /// A batch being filled at a door.
 #[derive(Debug)]
 pub struct BatchBuilder {
-    source: Source,
+    origin: Origin,
     bytes: Vec<u8>,
     ends: Vec<u32>,
     /// Rare, as are the replies. Empty they take no memory.
@@ -114,8 +135,8 @@ pub struct BatchBuilder {
 
 impl BatchBuilder {
     /// An empty batch.
-    pub fn new(source: Source) -> Self {
-        Self { source, bytes: Vec::new(), ends: Vec::new(), alarms: Vec::new(), replies: Vec::new() }
+    pub fn new(origin: Origin) -> Self {
+        Self { origin, bytes: Vec::new(), ends: Vec::new(), alarms: Vec::new(), replies: Vec::new() }
     }
 
     /// Makes room at once for what is about to come.
@@ -124,50 +145,43 @@ impl BatchBuilder {
         self.bytes.reserve(bytes);
     }
 
-    /// Adds one report as it came in.
-    pub fn push(&mut self, report: &[u8]) {
-        if is_emergency(report) {
+    /// Adds one report as it came in, and returns the mark that it leaves.
+    pub fn push(&mut self, report: &[u8]) -> Mark {
+        let mark = Mark::of(report);
+        if mark.is_alarm {
             self.alarms.push(self.ends.len() as u32);
         }
         self.bytes.extend_from_slice(report);
         self.ends.push(self.bytes.len() as u32);
+        mark
     }
 
-    /// Whether the report that was added last [calls for help](is_emergency).
-    pub fn last_is_alarm(&self) -> bool {
-        self.alarms.last().is_some_and(|&alarm| alarm as usize + 1 == self.ends.len())
-    }
-
-    /// The sender of the report that was added last is to hear when it is on disk.
+    /// Notes the sender of the report that was added last, to be told when its alarm is on disk.
     pub fn reply_last_to(&mut self, reply_to: ReplyTo) {
         self.replies.push((self.ends.len() as u32 - 1, reply_to));
     }
 
-    /// How many reports it holds so far.
+    /// Returns the number of reports so far.
     pub fn len(&self) -> usize {
         self.ends.len()
     }
 
-    /// Whether it holds none.
+    /// True if it holds no report.
     pub fn is_empty(&self) -> bool {
         self.ends.is_empty()
     }
 
-    /// Whether it has room for no more.
+    /// True if it has no room for another report.
     pub fn is_full(&self) -> bool {
         self.ends.len() >= BATCH_MAX
     }
 
     /// Closes the batch: from here on its reports count as received.
-    pub fn seal(
-        self,
-        stamp: Stamp,
-        receipt: Option<Arc<Receipt>>,
-        metrics: &Arc<ReportMetrics>,
-    ) -> Arc<Batch> {
-        let Self { source, bytes, ends, alarms, replies } = self;
+    pub fn seal(self, stamp: Stamp, receipt: Option<&Receipt>, metrics: &Arc<ReportMetrics>) -> Arc<Batch> {
+        let Self { origin, bytes, ends, alarms, replies } = self;
         let share = Mutex::new(Some(Share::received(metrics, ends.len())));
-        Arc::new(Batch { source, stamp, bytes, ends, alarms, share, receipt, replies })
+        let receipt = receipt.map(Receipt::sheet);
+        Arc::new(Batch { origin, stamp, bytes, ends, alarms, share, receipt, replies })
     }
 }
 
@@ -176,13 +190,13 @@ mod tests {
     use super::*;
     use crate::metrics::Registry;
     use crate::testing::reply_to;
-    use crate::testing::{emergency, report};
+    use crate::testing::{SHEDDING, emergency, report};
     use vagn_wire::Fate;
 
     #[test]
     fn gives_back_what_was_put_in() {
         let metrics = ReportMetrics::new(&Registry::new());
-        let mut builder = BatchBuilder::new(Source::Udp);
+        let mut builder = BatchBuilder::new(SHEDDING);
         for report in [&b"one"[..], b"", b"three"] {
             builder.push(report);
         }
@@ -193,23 +207,24 @@ mod tests {
     }
 
     #[test]
-    fn knows_which_reports_call_for_help() {
+    fn knows_which_reports_carry_the_flag() {
         let metrics = ReportMetrics::new(&Registry::new());
-        let (report, call) = (report("bus", None), emergency("tram", None));
-        let mut builder = BatchBuilder::new(Source::Udp);
-        assert!(!builder.last_is_alarm());
-        for (bytes, calls) in [(&call, true), (&report, false), (&call, true), (&b"\xc3".to_vec(), false)] {
-            builder.push(bytes);
-            assert_eq!(builder.last_is_alarm(), calls);
+        let report = report("bus", None);
+        let alarm = emergency("tram", None);
+        let mut builder = BatchBuilder::new(SHEDDING);
+        for (bytes, is_alarm) in
+            [(&alarm, true), (&report, false), (&alarm, true), (&b"\xc3".to_vec(), false)]
+        {
+            assert_eq!(builder.push(bytes), Mark { is_alarm });
         }
         let batch = builder.seal(Stamp { time_ms: 7, first_seq: 0 }, None, &metrics);
-        assert!(batch.alarms().eq([(0, &call[..]), (2, &call[..])]));
+        assert!(batch.alarms().eq([(0, &alarm[..]), (2, &alarm[..])]));
     }
 
     #[test]
-    fn knows_who_asked_and_keeps_nothing_when_nobody_did() {
+    fn keeps_the_way_back_to_a_sender_that_asks_and_no_memory_otherwise() {
         let metrics = ReportMetrics::new(&Registry::new());
-        let mut builder = BatchBuilder::new(Source::Udp);
+        let mut builder = BatchBuilder::new(SHEDDING);
         builder.push(b"one");
         assert_eq!(builder.replies.capacity(), 0);
         let (reply_to, heard) = reply_to();
@@ -222,9 +237,9 @@ mod tests {
     }
 
     #[test]
-    fn a_batch_that_nobody_takes_has_failed() {
+    fn a_batch_without_a_taker_has_failed() {
         let metrics = ReportMetrics::new(&Registry::new());
-        let mut builder = BatchBuilder::new(Source::Udp);
+        let mut builder = BatchBuilder::new(SHEDDING);
         builder.push(b"x");
         drop(builder.seal(Stamp { time_ms: 7, first_seq: 0 }, None, &metrics));
         assert_eq!(metrics.fate(Fate::Failed).get(), 1);

@@ -3,8 +3,6 @@
 
 use std::sync::Arc;
 
-use parking_lot::Mutex;
-use tokio::sync::oneshot;
 use vagn_wire::{Fate, Reject};
 
 use crate::metrics::ReportMetrics;
@@ -64,82 +62,6 @@ impl Drop for Share {
     }
 }
 
-/// What became of one report of a batch whose sender waits for an answer.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Outcome {
-    /// The report's fate; `Failed` until somebody says better.
-    pub fate: Fate,
-    /// Why it was turned down, when it was.
-    pub reject: Option<Reject>,
-    /// The incident that its flag opened or updated, once that is safe on disk.
-    pub incident: Option<String>,
-}
-
-/// The answer in the making: filled in by everyone who handles the batch, sent when the last of them lets go.
-#[derive(Debug)]
-pub struct Receipt {
-    outcomes: Mutex<Vec<Outcome>>,
-    /// Calls for help that are not safe on disk.
-    unrecorded: Mutex<Vec<u32>>,
-    answer: Mutex<Option<oneshot::Sender<Vec<Outcome>>>>,
-}
-
-/// Resolves to one outcome per report, in the order of the batch.
-pub type Answer = oneshot::Receiver<Vec<Outcome>>;
-
-impl Receipt {
-    /// A receipt for a batch of `reports` reports, and where its answer arrives.
-    pub fn new(reports: usize) -> (Arc<Self>, Answer) {
-        let (answer, arrives) = oneshot::channel();
-        let unknown = Outcome { fate: Fate::Failed, reject: None, incident: None };
-        let outcomes = Mutex::new(vec![unknown; reports]);
-        let unrecorded = Mutex::new(Vec::new());
-        (Arc::new(Self { outcomes, unrecorded, answer: Mutex::new(Some(answer)) }), arrives)
-    }
-
-    /// The report at `index` of the batch has met `fate`.
-    pub fn set(&self, index: u32, fate: Fate) {
-        self.with(index, |outcome| outcome.fate = fate);
-    }
-
-    /// The report at `index` was turned down.
-    pub fn reject(&self, index: u32, reason: Reject) {
-        self.with(index, |outcome| {
-            outcome.fate = Fate::Invalid;
-            outcome.reject = Some(reason);
-        });
-    }
-
-    /// The flag of the report at `index` is safe on disk under this incident.
-    pub fn set_incident(&self, index: u32, incident_id: String) {
-        self.with(index, |outcome| outcome.incident = Some(incident_id));
-    }
-
-    /// The flag of the report at `index` is not safe on disk: whatever becomes of its position, and whoever says that
-    /// later, its sender must not hear that it was stored.
-    pub fn fail_incident(&self, index: u32) {
-        self.unrecorded.lock().push(index);
-    }
-
-    fn with(&self, index: u32, change: impl FnOnce(&mut Outcome)) {
-        if let Some(outcome) = self.outcomes.lock().get_mut(index as usize) {
-            change(outcome);
-        }
-    }
-}
-
-impl Drop for Receipt {
-    fn drop(&mut self) {
-        for index in std::mem::take(self.unrecorded.get_mut()) {
-            self.set(index, Fate::Failed);
-        }
-        if let Some(answer) = self.answer.get_mut().take() {
-            // Nobody may be waiting any more; the fates are counted all the same.
-            drop(answer.send(std::mem::take(self.outcomes.get_mut())));
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -175,32 +97,5 @@ mod tests {
         }));
         assert!(crash.is_err());
         assert_eq!((count(&metrics, Fate::Stored), count(&metrics, Fate::Failed)), (1, 2));
-    }
-
-    #[test]
-    fn a_call_for_help_that_is_not_on_disk_is_never_answered_as_stored() {
-        let (receipt, mut answer) = Receipt::new(1);
-        receipt.fail_incident(0);
-        receipt.set(0, Fate::Stored);
-        drop(receipt);
-        assert_eq!(answer.try_recv().unwrap()[0].fate, Fate::Failed);
-    }
-
-    #[test]
-    fn the_answer_comes_when_the_last_holder_lets_go() {
-        let (receipt, mut answer) = Receipt::new(3);
-        let storage = receipt.clone();
-        let emergency = receipt.clone();
-        receipt.reject(1, Reject::Latitude);
-        drop(receipt);
-        storage.set(0, Fate::Stored);
-        drop(storage);
-        assert!(answer.try_recv().is_err(), "answered too early");
-        emergency.set_incident(0, "i-1".into());
-        drop(emergency);
-        let outcomes = answer.try_recv().unwrap();
-        assert_eq!(outcomes[0], Outcome { fate: Fate::Stored, reject: None, incident: Some("i-1".into()) });
-        assert_eq!((outcomes[1].fate, outcomes[1].reject), (Fate::Invalid, Some(Reject::Latitude)));
-        assert_eq!(outcomes[2].fate, Fate::Failed);
     }
 }

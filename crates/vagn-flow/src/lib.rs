@@ -1,13 +1,17 @@
 //! What flows between the stages, and what is owed for it.
 //!
-//! A door seals raw reports into a [`batch`] under one [`stamp`] and publishes it. A [`fate`] is owed for each report,
-//! and a [`reply`] to each sender that asked for one. Every stage above shares these types; none of them knows a stage.
+//! A door fills a [`batch`] with raw reports; the [`intake`] seals it under one [`stamp`] and publishes it. The stages
+//! [`open`](mod@open) the reports. A [`fate`] is owed for each report,
+//! a [`receipt`] to each sender that waits, and a [`reply`] to each datagram that asked for one. Every stage above shares these types; none of them knows a stage.
 
 pub mod batch;
 pub mod clock;
 pub mod fate;
+pub mod intake;
 pub mod metrics;
+pub mod open;
 pub mod readiness;
+pub mod receipt;
 pub mod reply;
 pub mod rfc3339;
 pub mod stamp;

@@ -6,7 +6,14 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 
 use vagn_wire::{Position, Report, VehicleId, encode};
 
+use crate::batch::{Origin, Pressure};
 use crate::reply::{Outlet, Peer, ReplyTo};
+
+/// Origin of batches whose senders do not wait.
+pub const SHEDDING: Origin = Origin { door: "udp", pressure: Pressure::Shed };
+
+/// Origin of batches whose senders wait.
+pub const WAITING: Origin = Origin { door: "tcp", pressure: Pressure::Wait };
 
 /// A report by `vehicle_id` from Austin, as bytes.
 ///

@@ -129,7 +129,9 @@ fn ingest() -> usize {
     let shares: Vec<_> = batches.iter().map(|batch| batch.take_share().unwrap()).collect();
     let mut pairs: Vec<_> = batches.iter().zip(shares).collect();
     let mut writes = Vec::with_capacity(BATCHES);
-    measured(|| pairs.drain(..).for_each(|(batch, share)| writes.push(ingest::decode(batch, share, 1))));
+    measured(|| {
+        pairs.drain(..).for_each(|(batch, share)| writes.push(ingest::decode(batch, share, None, 1)))
+    });
     BATCHES * BATCH
 }
 

@@ -13,11 +13,11 @@ use std::time::{Duration, Instant};
 
 use parking_lot::RwLock;
 use vagn::config::{Fsync, Span};
-use vagn::ingest::{self, Ingest, IngestWorker};
-use vagn::storage::{Around, Storage, StorageMetrics};
+use vagn::ingest::{Ingest, IngestWorker, Job};
+use vagn::storage::{Storage, StorageMetrics, StorageParts};
 use vagn::sync::{SyncDesk, SyncMetrics};
 use vagn_emergency::{self, EmergencyMetrics, LiveFleet, Targets};
-use vagn_flow::batch::{Batch, Source, Traffic};
+use vagn_flow::batch::{Batch, Traffic};
 use vagn_flow::clock::{Clock, SystemClock};
 use vagn_flow::metrics::{Registry, ReportMetrics};
 use vagn_flow::readiness::Readiness;
@@ -137,7 +137,7 @@ impl Line {
         let readiness = Arc::new(Readiness::default());
         let stamper = Arc::new(Stamper::open(dir, clock.clone())?);
         let (topic, fleet) = (Traffic::new("traffic"), Arc::new(Fleet::new(1)));
-        let around = Around {
+        let parts = StorageParts {
             data: Arc::new(RwLock::new(DataDir::open(Arc::new(RealDisk), dir, Some(1))?)),
             number: 0,
             settings: vagn_store::Settings::default(),
@@ -154,9 +154,9 @@ impl Line {
         };
         let lane = lane(dir, fleet, &clock, &registry, &readiness);
         let (_, emergency) = vagn_emergency::start(&topic, lane);
-        let sync = around.sync.clone();
+        let sync = parts.sync.clone();
         let syncing = ChildSpec::thread("sync", move |ctx| sync.run(&ctx));
-        let (storage, storing) = storage(around);
+        let (storage, storing) = storage(parts);
         let pool = ingest_pool(&topic, storage);
         let tree = Supervisor::new("line", Strategy::OneForOne);
         let tree = tree.child(emergency).child(storing).child(syncing).child(pool);
@@ -194,17 +194,18 @@ fn lane(
     }
 }
 
-fn storage(around: Around) -> (Addr<Storage>, ChildSpec) {
-    let around = Arc::new(around);
-    let (storage, child) = ChildSpec::actor("storage", 512, move || Storage::new(around.clone()));
+fn storage(parts: StorageParts) -> (Addr<Storage>, ChildSpec) {
+    let parts = Arc::new(parts);
+    let (storage, child) = ChildSpec::actor("storage", 512, move || Storage::new(parts.clone()));
     (storage, child.on_thread())
 }
 
 fn ingest_pool(topic: &Traffic, storage: Addr<Storage>) -> ChildSpec {
-    let (shed, wait): (Queue<Arc<Batch>>, Queue<Arc<Batch>>) = (Queue::new(512), Queue::new(512));
-    let from_udp = |batch: &Arc<Batch>| (batch.source() == Source::Udp).then(|| batch.clone());
-    let shedding = QueueSubscriber::new(&shed, Policy::DropOldest, from_udp);
-    topic.subscribe("ingest-shed", shedding.on_drop(|batch: Arc<Batch>| ingest::shed(&batch)));
+    let shed = Queue::new(512);
+    let wait = Queue::new(512);
+    let shedding =
+        QueueSubscriber::new(&shed, Policy::DropOldest, |batch: &Arc<Batch>| Some(Job::new(batch)));
+    topic.subscribe("ingest-shed", shedding.on_drop(Job::shed));
     let ingest = Arc::new(Ingest { storages: [storage].into(), shed: shed.clone(), wait: wait.clone() });
     let (_, child) = Pool::builder("ingest")
         .workers(1)

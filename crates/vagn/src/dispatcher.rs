@@ -109,7 +109,7 @@ mod tests {
             QueueSubscriber::new(&queue, Policy::DropOldest, |batch: &Arc<Batch>| Some(batch.clone()))
                 .on_notice(move |notice| told.lock().push(notice));
         drop(topic.subscribe("ingest-shed", subscriber));
-        let batch = vagn_flow::batch::BatchBuilder::new(vagn_flow::batch::Source::Udp).seal(
+        let batch = vagn_flow::batch::BatchBuilder::new(vagn_flow::testing::SHEDDING).seal(
             vagn_flow::stamp::Stamp { time_ms: 0, first_seq: 0 },
             None,
             &ReportMetrics::new(&registry),

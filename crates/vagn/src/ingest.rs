@@ -11,9 +11,11 @@ use vagn_store::{Key, Sighting, Updates, partition};
 use vagn_wire::{Fate, Position, Reject, Report};
 
 use crate::storage::Storage;
-use crate::write::{Slip, Write};
+use crate::write::{Write, WritePart};
 use vagn_flow::batch::Batch;
 use vagn_flow::fate::Share;
+use vagn_flow::open::open;
+use vagn_flow::receipt::ReceiptPart;
 
 /// Furthest an event time may lie ahead of the arrival, in ms: one hour, as a clock set to the wrong time zone has it.
 const AHEAD_MAX_MS: i64 = 3_600_000;
@@ -22,42 +24,74 @@ const AHEAD_MAX_MS: i64 = 3_600_000;
 /// without waiting until it takes something again, so that the others go on.
 const STORAGE_WAIT: Duration = Duration::from_secs(1);
 
-/// What the workers have in common.
+/// A batch on its way to a worker, with the duty to answer for its reports.
+pub struct Job {
+    batch: Arc<Batch>,
+    /// `None` when the sender does not wait for an answer.
+    part: Option<ReceiptPart>,
+}
+
+impl Job {
+    /// Takes over the duty to answer. To be called while the batch is published.
+    pub fn new(batch: &Arc<Batch>) -> Self {
+        Self { batch: batch.clone(), part: batch.answer_for_reports() }
+    }
+
+    /// Sheds a batch that finds no room.
+    pub fn shed(self) {
+        let Self { batch, part } = self;
+        if let Some(share) = batch.take_share() {
+            share.settle_rest(Fate::Shed);
+        }
+        if let Some(mut part) = part {
+            part.settle((0..batch.len() as u32).map(|index| (index, Fate::Shed)));
+        }
+    }
+}
+
+/// State that the workers share.
 pub struct Ingest {
     /// Where sightings go, by partition.
     pub storages: Arc<[Addr<Storage>]>,
-    /// Batches from UDP that wait; the oldest is shed when there are too many.
-    pub shed: Queue<Arc<Batch>>,
+    /// Batches whose senders do not wait; the oldest is shed when there are too many.
+    pub shed: Queue<Job>,
     /// Batches whose senders wait.
-    pub wait: Queue<Arc<Batch>>,
+    pub wait: Queue<Job>,
 }
 
 /// One of the workers that decode.
 pub struct IngestWorker {
     number: usize,
     ingest: Arc<Ingest>,
-    /// By partition: whether its storage had no room for as long as a worker waits.
+    /// By partition: true if its storage had no room for as long as a worker waits.
     stalled: Vec<bool>,
 }
 
 impl IngestWorker {
-    /// The worker of this number.
+    /// Returns the worker of this number.
     pub fn new(number: usize, ingest: Arc<Ingest>) -> Self {
         let stalled = vec![false; ingest.storages.len()];
         Self { number, ingest, stalled }
     }
 }
 
-impl Worker<Arc<Batch>> for IngestWorker {
-    fn handle(&mut self, batch: Arc<Batch>) {
+impl Worker<Job> for IngestWorker {
+    fn handle(&mut self, job: Job) {
+        let Job { batch, part } = job;
         let Some(share) = batch.take_share() else {
             warn!("the same batch came twice; dropped the second");
             return;
         };
         let Ingest { storages, shed, wait } = &*self.ingest;
-        let (worker, reports, queued) = (self.number, batch.len(), shed.len() + wait.len());
-        debug!(worker, reports, source = ?batch.source(), queued, "took a batch");
-        let writes = decode(&batch, share, storages.len());
+        let queued = shed.len() + wait.len();
+        debug!(
+            worker = self.number,
+            reports = batch.len(),
+            door = batch.origin().door,
+            queued,
+            "took a batch"
+        );
+        let writes = decode(&batch, share, part, storages.len());
         drop(batch);
         for ((storage, stalled), write) in storages.iter().zip(&mut self.stalled).zip(writes) {
             if let Some(write) = write {
@@ -79,7 +113,7 @@ fn pass_on(storage: &Addr<Storage>, write: Write, stalled: bool) -> bool {
                     "the storage has no room; shedding what comes for it until it has"
                 );
             }
-            write.shed();
+            write.settle(Fate::Shed);
             false
         }
         Err(TellError::Down(write)) => {
@@ -89,9 +123,13 @@ fn pass_on(storage: &Addr<Storage>, write: Write, stalled: bool) -> bool {
     }
 }
 
-/// What a batch holds for each of `partitions`. Reports that cannot be stored have met their fate on return.
-pub fn decode(batch: &Batch, mut share: Share, partitions: usize) -> Vec<Option<Write>> {
-    let receipt = batch.receipt();
+/// Divides a batch into one write for each of `partitions`. The fates of reports that cannot be stored are settled on return.
+pub fn decode(
+    batch: &Batch,
+    mut share: Share,
+    mut answer: Option<ReceiptPart>,
+    partitions: usize,
+) -> Vec<Option<Write>> {
     // Vehicles spread evenly over the partitions; where one gets more, it grows.
     let share_of_each = batch.len().div_ceil(partitions);
     let mut parts: Vec<Part> = (0..partitions).map(|_| Part::with_room(share_of_each)).collect();
@@ -99,26 +137,23 @@ pub fn decode(batch: &Batch, mut share: Share, partitions: usize) -> Vec<Option<
         match sighting(bytes, batch.time_ms(), receive_seq) {
             Ok((key, sighting)) => {
                 let hash = key.hash();
-                parts[partition(hash, partitions)].push(key, hash, sighting, index, receipt.is_some());
+                parts[partition(hash, partitions)].push(key, hash, sighting, index, answer.is_some());
             }
             Err(reject) => {
                 share.reject(reject);
-                if let Some(receipt) = &receipt {
-                    receipt.reject(index, reject);
+                if let Some(answer) = &mut answer {
+                    answer.reject(index, reject);
                 }
             }
         }
     }
-    let write = |Part { updates, indices }: Part| {
-        let share = share.split(updates.len());
-        let slip = receipt.as_ref().map(|receipt| Slip { receipt: receipt.clone(), indices });
-        (!updates.is_empty()).then_some(Write { updates, share, slip, source: batch.source() })
-    };
-    parts.into_iter().map(write).collect()
+    parts.into_iter().map(|part| part.into_write(&mut share, answer.as_mut())).collect()
 }
 
+/// Sightings of a batch for one partition.
 struct Part {
     updates: Updates,
+    /// Indices of their reports in the batch, if the sender waits for an answer.
     indices: Vec<u32>,
 }
 
@@ -133,10 +168,20 @@ impl Part {
             self.indices.push(index);
         }
     }
+
+    fn into_write(self, share: &mut Share, answer: Option<&mut ReceiptPart>) -> Option<Write> {
+        let Self { updates, indices } = self;
+        if updates.is_empty() {
+            return None;
+        }
+        let share = share.split(updates.len());
+        let answer = answer.map(|answer| WritePart { part: answer.split(indices.len()), indices });
+        Some(Write { updates, share, answer })
+    }
 }
 
 fn sighting(bytes: &[u8], arrived_ms: i64, receive_seq: u64) -> Result<(Key<'_>, Sighting), Reject> {
-    let report = vagn_wire::decode(bytes)?;
+    let report = open(bytes)?;
     let position = report.position?;
     let event_time_ms = report.event_time_ms.unwrap_or(arrived_ms);
     if event_time_ms > arrived_ms.saturating_add(AHEAD_MAX_MS) {
@@ -165,22 +210,14 @@ fn stamped(
     }
 }
 
-/// What becomes of a batch that there is no room for in the queue.
-pub fn shed(batch: &Batch) {
-    let Some(share) = batch.take_share() else { return };
-    share.settle_rest(Fate::Shed);
-    if let Some(receipt) = batch.receipt() {
-        (0..batch.len() as u32).for_each(|index| receipt.set(index, Fate::Shed));
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use vagn_flow::batch::{BatchBuilder, Source};
-    use vagn_flow::fate::Receipt;
+    use vagn_flow::batch::BatchBuilder;
     use vagn_flow::metrics::{Registry, ReportMetrics};
+    use vagn_flow::receipt::{Answer, Receipt};
     use vagn_flow::stamp::Stamp;
+    use vagn_flow::testing::WAITING;
     use vagn_wire::VehicleId;
 
     const ARRIVED_MS: i64 = 1_700_000_000_000;
@@ -193,17 +230,17 @@ mod tests {
         bytes
     }
 
-    fn decoded(
-        reports: &[&[u8]],
-        partitions: usize,
-    ) -> (Vec<Option<Write>>, Arc<ReportMetrics>, vagn_flow::fate::Answer) {
+    fn decoded(reports: &[&[u8]], partitions: usize) -> (Vec<Option<Write>>, Arc<ReportMetrics>, Answer) {
         let metrics = ReportMetrics::new(&Registry::new());
-        let mut builder = BatchBuilder::new(Source::Tcp);
-        reports.iter().for_each(|report| builder.push(report));
+        let mut builder = BatchBuilder::new(WAITING);
+        for report in reports {
+            builder.push(report);
+        }
         let (receipt, answer) = Receipt::new(reports.len());
-        let batch = builder.seal(Stamp { time_ms: ARRIVED_MS, first_seq: 50 }, Some(receipt), &metrics);
+        let batch = builder.seal(Stamp { time_ms: ARRIVED_MS, first_seq: 50 }, Some(&receipt), &metrics);
         let share = batch.take_share().unwrap();
-        (decode(&batch, share, partitions), metrics, answer)
+        let part = batch.answer_for_reports();
+        (decode(&batch, share, part, partitions), metrics, answer)
     }
 
     #[test]
@@ -233,12 +270,12 @@ mod tests {
     #[test]
     fn tells_senders_what_there_was_no_room_for() {
         let metrics = ReportMetrics::new(&Registry::new());
-        let mut builder = BatchBuilder::new(Source::Http);
+        let mut builder = BatchBuilder::new(WAITING);
         builder.push(&report("bus 1", None));
         let (receipt, mut answer) = Receipt::new(1);
-        let batch = builder.seal(Stamp { time_ms: ARRIVED_MS, first_seq: 0 }, Some(receipt), &metrics);
-        shed(&batch);
-        drop(batch);
+        let batch = builder.seal(Stamp { time_ms: ARRIVED_MS, first_seq: 0 }, Some(&receipt), &metrics);
+        Job::new(&batch).shed();
+        drop(receipt);
         assert_eq!(answer.try_recv().unwrap()[0].fate, Fate::Shed);
         assert_eq!((metrics.fate(Fate::Shed).get(), metrics.fate(Fate::Failed).get()), (1, 0));
     }
@@ -250,12 +287,12 @@ mod tests {
         let (writes, _, mut answer) = decoded(&reports, 4);
         for (number, write) in writes.into_iter().enumerate() {
             let write = write.unwrap();
-            let indices = &write.slip.as_ref().unwrap().indices;
+            let indices = &write.answer.as_ref().unwrap().indices;
             for (update, &index) in write.updates.iter().zip(indices) {
                 assert_eq!(partition(update.hash, 4), number);
                 assert_eq!(update.key.to_string(), format!("bus {index}"));
             }
-            write.settle(|_| Fate::Stored);
+            write.settle(Fate::Stored);
         }
         assert!(answer.try_recv().unwrap().iter().all(|outcome| outcome.fate == Fate::Stored));
     }

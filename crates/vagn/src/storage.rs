@@ -66,7 +66,7 @@ impl StorageMetrics {
 }
 
 /// What a storage needs besides its files.
-pub struct Around {
+pub struct StorageParts {
     /// The data directory, shared by the storages of all partitions.
     pub data: Arc<RwLock<DataDir>>,
     /// Number of the partition.
@@ -89,7 +89,7 @@ pub struct Around {
 
 /// The writer of one partition.
 pub struct Storage {
-    around: Arc<Around>,
+    parts: Arc<StorageParts>,
     partition: Option<Partition>,
     /// Why there is no partition, once that is known.
     broken: Option<Broken>,
@@ -112,12 +112,12 @@ struct Opened {
 
 impl Storage {
     /// A writer that has not opened its partition yet.
-    pub fn new(around: Arc<Around>) -> Self {
-        Self { around, partition: None, broken: None, opened_at: None, fates: Vec::new() }
+    pub fn new(parts: Arc<StorageParts>) -> Self {
+        Self { parts, partition: None, broken: None, opened_at: None, fates: Vec::new() }
     }
 
     fn name(&self) -> String {
-        format!("partition {}", self.around.number)
+        format!("partition {}", self.parts.number)
     }
 
     /// Opens the partition if it is not open. False: it cannot be opened, and will be tried again.
@@ -135,7 +135,7 @@ impl Storage {
     }
 
     fn opened(&mut self, partition: Partition) {
-        let Around { sync, fleet, number, readiness, clock, .. } = &*self.around;
+        let StorageParts { sync, fleet, number, readiness, clock, .. } = &*self.parts;
         sync.take_over(partition.syncer());
         fleet.set(*number as usize, Some(partition.reader()));
         self.count_vehicles();
@@ -157,7 +157,7 @@ impl Storage {
 
     /// The time for ageing: a wall clock that jumps must not make the store forget.
     fn steady_now_ms(&self) -> i64 {
-        let clock = &self.around.clock;
+        let clock = &self.parts.clock;
         self.opened_at.map_or_else(
             || clock.now_ms(),
             |opened| opened.wall_ms + (clock.monotonic() - opened.monotonic).as_millis() as i64,
@@ -165,7 +165,7 @@ impl Storage {
     }
 
     fn recover(&self) -> Result<Partition, StoreError> {
-        let Around { data, number, settings, clock, stamper, .. } = &*self.around;
+        let StorageParts { data, number, settings, clock, stamper, .. } = &*self.parts;
         let started = clock.monotonic();
         if !data.read().is_prepared() {
             // The number of partitions has changed: the first to come here distributes the vehicles anew.
@@ -179,13 +179,13 @@ impl Storage {
     }
 
     fn count_vehicles(&self) {
-        if let Ok(vehicles) = self.around.fleet.len() {
-            self.around.metrics.vehicles.set(vehicles as i64);
+        if let Ok(vehicles) = self.parts.fleet.len() {
+            self.parts.metrics.vehicles.set(vehicles as i64);
         }
     }
 
     fn tell_health(&self, health: Health) {
-        let readiness = &self.around.readiness;
+        let readiness = &self.parts.readiness;
         match health {
             Health::Well => readiness.present(&self.name()),
             Health::Full => self.tell_missing("too little free space on the disk; free some"),
@@ -194,8 +194,8 @@ impl Storage {
     }
 
     fn tell_missing(&self, why: &str) {
-        if self.around.readiness.missing(self.name(), why) {
-            error!(partition = self.around.number, why, "the partition takes no positions");
+        if self.parts.readiness.missing(self.name(), why) {
+            error!(partition = self.parts.number, why, "the partition takes no positions");
         }
     }
 }
@@ -219,15 +219,15 @@ fn report(partition: u32, recovery: &Recovery, took: Duration) {
 
 impl Actor for Storage {
     async fn started(&mut self, ctx: &mut Context<Self>) -> Result<(), Failure> {
-        self.around.fleet.set(self.around.number as usize, None);
-        self.around.readiness.missing_for_now(self.name(), "recovering");
+        self.parts.fleet.set(self.parts.number as usize, None);
+        self.parts.readiness.missing_for_now(self.name(), "recovering");
         ctx.tell_self_after(Duration::ZERO, Housekeep);
         Ok(())
     }
 
     async fn stopped(&mut self) {
         if let Some(Err(err)) = self.partition.take().map(Partition::close) {
-            error!(partition = self.around.number, error = %err, "failed to close the partition");
+            error!(partition = self.parts.number, error = %err, "failed to close the partition");
         }
     }
 }
@@ -235,8 +235,8 @@ impl Actor for Storage {
 impl Drop for Storage {
     /// A crash in the middle of a change may have left the index half changed: nobody is to read it any more.
     fn drop(&mut self) {
-        self.around.fleet.set(self.around.number as usize, None);
-        self.around.readiness.missing_for_now(self.name(), "its storage is being restarted");
+        self.parts.fleet.set(self.parts.number as usize, None);
+        self.parts.readiness.missing_for_now(self.name(), "its storage is being restarted");
     }
 }
 
@@ -245,14 +245,14 @@ impl Handle<Write> for Storage {
 
     async fn handle(&mut self, write: Write, ctx: &mut Context<Self>) {
         if self.broken.is_some() || !self.open(ctx) {
-            drop(write.settle(|_| Fate::Failed));
+            write.settle(Fate::Failed);
             return;
         }
         let partition = self.partition.as_mut().expect("it is open");
         match partition.write(&write.updates, &mut self.fates) {
             Ok(written) => self.written(write, written),
             Err(_) => {
-                drop(write.settle(|_| Fate::Failed));
+                write.settle(Fate::Failed);
                 let health = partition.health();
                 self.tell_health(health);
             }
@@ -263,7 +263,7 @@ impl Handle<Write> for Storage {
 impl Storage {
     /// New vehicles found no room. Said until the service is started again: the remedy is a setting.
     fn refuse(&self, vehicles: usize) {
-        let Around { metrics, readiness, settings, number, .. } = &*self.around;
+        let StorageParts { metrics, readiness, settings, number, .. } = &*self.parts;
         metrics.vehicles_refused.inc_by(vehicles as u64);
         let most = settings.max_vehicles;
         let what =
@@ -282,8 +282,8 @@ impl Storage {
         if new_vehicles > 0 {
             self.count_vehicles();
         }
-        if let Some(slip) = write.settle(|at| self.fates[at]) {
-            self.around.sync.keep(end, slip);
+        if let Some(awaiting) = write.count(|at| self.fates[at]) {
+            self.parts.sync.keep(end, awaiting);
         }
     }
 }
@@ -305,8 +305,8 @@ impl Handle<Housekeep> for Storage {
         // What goes wrong here stops the partition, and its health tells why.
         let more = partition.housekeep(now_ms).is_ok_and(|kept| kept.more);
         let (health, log_bytes) = (partition.health(), partition.log_bytes());
-        let label = PartitionLabel { partition: self.around.number };
-        self.around.metrics.log_bytes.get_or_create(&label).set(log_bytes);
+        let label = PartitionLabel { partition: self.parts.number };
+        self.parts.metrics.log_bytes.get_or_create(&label).set(log_bytes);
         self.count_vehicles();
         self.tell_health(health);
         ctx.tell_self_after(if more { HOUSEKEEPING_BUSY } else { HOUSEKEEPING }, Housekeep);
@@ -327,7 +327,7 @@ impl Handle<Delete> for Storage {
             return Err(self.broken.as_ref().map(|broken| broken.why.clone()).unwrap_or_default());
         };
         let deleted = partition.delete(id.key()).map_err(|err| err.to_string())?;
-        if deleted && self.around.sync.is_always() {
+        if deleted && self.parts.sync.is_always() {
             // The disk takes as long as it likes.
             let _unwatched = ctx.idle();
             partition.syncer().sync().map_err(|err| err.to_string())?;

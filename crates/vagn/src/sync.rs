@@ -1,8 +1,8 @@
 //! Log sync: forces a partition's log to disk on a thread of its own, because one sync can take hundreds of
 //! milliseconds and the writer must not wait for it.
 //!
-//! With `fsync = "always"` the desk also keeps the slips of what is written but not synced, and lets go of them after
-//! the sync that covers them: many batches share one sync.
+//! With `fsync = "always"` the desk also keeps the answers for what is written but not synced, and sends them after the
+//! sync that covers them: many batches share one sync.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,10 +13,9 @@ use prometheus_client::registry::Unit;
 use tracing::error;
 use vagn_otp::{Failure, ThreadContext};
 use vagn_store::{OrderNumber, StoreError, Syncer};
-use vagn_wire::Fate;
 
 use crate::config::{Fsync, Span};
-use crate::write::Slip;
+use crate::write::AwaitingDisk;
 use vagn_flow::clock::Clock;
 use vagn_flow::metrics::Registry;
 
@@ -57,7 +56,7 @@ struct State {
     syncer: Option<Syncer>,
     /// Counts the syncers taken over, so that the end of one is not taken for that of its successor.
     generation: u64,
-    waiting: Vec<(OrderNumber, Slip)>,
+    waiting: Vec<(OrderNumber, AwaitingDisk)>,
 }
 
 impl SyncDesk {
@@ -66,24 +65,24 @@ impl SyncDesk {
         Self { fsync, clock, metrics, state: Mutex::default(), wake: Condvar::new() }
     }
 
-    /// From now on this log is synced. Slips for an earlier one are answered as failed: nobody can vouch for them.
+    /// Syncs this log from now on. What waits for an earlier one is answered as failed: it may not be on disk.
     pub fn take_over(&self, syncer: Syncer) {
         let mut state = self.state.lock();
         state.syncer = Some(syncer);
         state.generation += 1;
-        fail(std::mem::take(&mut state.waiting));
+        state.waiting.clear();
     }
 
-    /// Lets the slip go as soon as its senders may be told that all changes before `end` are stored.
-    pub fn keep(&self, end: OrderNumber, slip: Slip) {
+    /// Settles as soon as the senders may be told that all changes before `end` are stored.
+    pub fn keep(&self, end: OrderNumber, awaiting: AwaitingDisk) {
         if !self.is_always() {
-            return;
+            return awaiting.settle();
         }
         let mut state = self.state.lock();
-        state.waiting.push((end, slip));
+        state.waiting.push((end, awaiting));
         if state.syncer.is_none() {
             // The sync that would have covered it has failed already.
-            fail(std::mem::take(&mut state.waiting));
+            state.waiting.clear();
         }
         self.wake.notify_one();
     }
@@ -167,18 +166,16 @@ impl SyncDesk {
             return;
         }
         match synced {
-            Ok(durable) => state.waiting.retain(|(end, _)| end > durable),
+            Ok(durable) => {
+                for (_, awaiting) in state.waiting.extract_if(.., |(end, _)| *end <= *durable) {
+                    awaiting.settle();
+                }
+            }
             Err(err) => {
                 state.syncer = None;
                 error!(error = %err, "failed to sync the position log; its partition stores nothing more");
-                fail(std::mem::take(&mut state.waiting));
+                state.waiting.clear();
             }
         }
-    }
-}
-
-fn fail(waiting: Vec<(OrderNumber, Slip)>) {
-    for (_, slip) in waiting {
-        slip.fill(|_| Fate::Failed);
     }
 }

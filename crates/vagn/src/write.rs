@@ -1,61 +1,65 @@
-//! What ingest hands to storage: sightings for one partition, and who wants to know what became of them.
+//! What ingest hands to storage: sightings for one partition, with the duty to say what became of them.
 
-use std::sync::Arc;
-
+use vagn_flow::fate::Share;
+use vagn_flow::receipt::ReceiptPart;
 use vagn_store::Updates;
 use vagn_wire::Fate;
-
-use vagn_flow::batch::Source;
-use vagn_flow::fate::{Receipt, Share};
 
 /// Sightings for one partition, in order.
 #[derive(Debug)]
 pub struct Write {
     /// What to store.
     pub updates: Updates,
-    /// The duty to say what became of them.
+    /// The duty to count what became of them.
     pub share: Share,
-    /// Where their senders wait for an answer, if they do.
-    pub slip: Option<Slip>,
-    /// Where they came in.
-    pub source: Source,
+    /// The duty to answer their senders, if those wait.
+    pub answer: Option<WritePart>,
 }
 
-/// The receipt of a batch, and which of its reports these sightings are.
+/// The part of a receipt that a write answers for.
 #[derive(Debug)]
-pub struct Slip {
-    /// Filled in once the fates are known; let go once they are safe.
-    pub receipt: Arc<Receipt>,
-    /// For each sighting, its index in the batch.
+pub struct WritePart {
+    /// Settled once the fates are safe.
+    pub part: ReceiptPart,
+    /// For each sighting, the index of its report in the batch.
     pub indices: Vec<u32>,
 }
 
-impl Slip {
-    /// Notes the fate of each sighting.
-    pub fn fill(&self, fate_of: impl Fn(usize) -> Fate) {
-        for (at, &index) in self.indices.iter().enumerate() {
-            self.receipt.set(index, fate_of(at));
-        }
+/// Fates that are known, of reports whose senders wait until they are on disk. Dropped, the reports have failed.
+#[derive(Debug)]
+#[must_use = "dropped, it answers that its reports have failed"]
+pub struct AwaitingDisk {
+    part: ReceiptPart,
+    fates: Vec<(u32, Fate)>,
+}
+
+impl AwaitingDisk {
+    /// Tells the senders: the fates are safe.
+    pub fn settle(mut self) {
+        self.part.settle(self.fates);
     }
 }
 
 impl Write {
-    /// Counts the fate of each sighting and notes it on the slip, which is handed back for safekeeping.
-    pub fn settle(self, fate_of: impl Fn(usize) -> Fate) -> Option<Slip> {
-        let Self { updates, mut share, slip, .. } = self;
+    /// Counts the fate of each sighting, and returns what the senders are to be told once that is safe.
+    pub fn count(self, fate_of: impl Fn(usize) -> Fate) -> Option<AwaitingDisk> {
+        let Self { updates, mut share, answer } = self;
         let mut counts = [0; Fate::ALL.len()];
-        (0..updates.len()).for_each(|at| counts[fate_of(at) as usize] += 1);
+        for at in 0..updates.len() {
+            counts[fate_of(at) as usize] += 1;
+        }
         for (fate, count) in Fate::ALL.into_iter().zip(counts) {
             share.settle(fate, count);
         }
-        if let Some(slip) = &slip {
-            slip.fill(fate_of);
-        }
-        slip
+        let WritePart { part, indices } = answer?;
+        let fates = indices.into_iter().enumerate().map(|(at, index)| (index, fate_of(at))).collect();
+        Some(AwaitingDisk { part, fates })
     }
 
-    /// There was no room.
-    pub fn shed(self) {
-        drop(self.settle(|_| Fate::Shed));
+    /// Counts and answers one fate for all sightings, where nothing is to be written.
+    pub fn settle(self, fate: Fate) {
+        if let Some(awaiting) = self.count(|_| fate) {
+            awaiting.settle();
+        }
     }
 }

@@ -15,7 +15,7 @@ use vagn_wire::dialect::json::BadBody;
 use vagn_wire::dialect::{Reports, TooMany, json, msgpack};
 
 use super::Web;
-use vagn_flow::fate::Outcome;
+use vagn_flow::receipt::Outcome;
 use vagn_http::answer;
 use vagn_http::body::media_type;
 use vagn_http::params::NoParams;
@@ -58,9 +58,9 @@ pub async fn post(
     body: Body,
 ) -> Result<Response, Problem> {
     let format = format(&headers)?;
-    let held = web.intake.budget.read(body).await?;
+    let held = web.bodies.read(body).await?;
     let reports = split(format, &held.bytes)?;
-    let outcomes = web.intake.publish(&reports).await?;
+    let outcomes = intake::publish(&web.intake, &reports).await?;
     untaken(&outcomes).map_or_else(|| Ok(fates(&outcomes)), Err)
 }
 

@@ -62,16 +62,13 @@ fn services(fleet: SmallFleet) -> Services {
     let clock = Arc::new(ManualClock::at(NOW_MS));
     let registry = Registry::new();
     let dir = tempfile::tempdir().unwrap();
-    let intake = Intake {
-        traffic: Topic::new("traffic"),
-        stamper: Arc::new(Stamper::open(dir.path(), clock.clone()).unwrap()),
-        reports: ReportMetrics::new(&registry),
-        budget: Budget::new(1 << 20, Duration::from_secs(30), 8 << 20),
-    };
+    let stamper = Arc::new(Stamper::open(dir.path(), clock.clone()).unwrap());
+    let intake = Intake::new(Topic::new("traffic"), stamper, ReportMetrics::new(&registry));
     Services {
         vehicles: Arc::new(fleet),
         incidents: Arc::new(lane::SmallLane::new()),
         intake,
+        bodies: Budget::new(1 << 20, Duration::from_secs(30), 8 << 20),
         deeds: super::incidents::requests::budget(),
         streams: Streams::default(),
         clock,

@@ -6,6 +6,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::http::{Request, StatusCode, header};
+use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 use vagn_otp::{Offer, Policy, Queue, QueueSubscriber, Subscriber};
@@ -13,24 +14,28 @@ use vagn_wire::{Fate, Position, Report, VehicleId};
 
 use super::super::router;
 use super::fleet::SmallFleet;
+use super::server::{beside, client, start};
 use super::{Reply, send, services};
-use vagn_flow::batch::{Batch, Source};
+use vagn_flow::batch::{Batch, Pressure};
+use vagn_flow::receipt::ReceiptPart;
+use vagn_http::server::Limits;
 
 /// Settles every report at once: `late …` is stale, an emergency gets an incident, `full …` is shed.
 struct Judge;
 
 impl Subscriber<Arc<Batch>> for Judge {
     fn offer(&self, batch: &Arc<Batch>) -> Offer {
-        assert_eq!(batch.source(), Source::Http);
+        assert_eq!(batch.origin().pressure, Pressure::Wait);
         assert!(batch.len() <= 256);
-        let (receipt, share) = (batch.receipt().unwrap(), batch.take_share().unwrap());
+        let mut part = batch.answer_for_reports().unwrap();
+        let share = batch.take_share().unwrap();
         for (index, _, bytes) in batch.reports() {
             match vagn_wire::decode(bytes) {
-                Err(reject) => receipt.reject(index, reject),
-                Ok(report) => receipt.set(index, fate(&report)),
+                Err(reject) => part.reject(index, reject),
+                Ok(report) => part.settle([(index, fate(&report))]),
             }
             if vagn_wire::is_emergency(bytes) {
-                receipt.set_incident(index, format!("incident {index}"));
+                batch.answer_for_alarm(index).unwrap().record(format!("incident {index}"));
             }
         }
         share.settle_rest(Fate::Stored);
@@ -46,8 +51,19 @@ fn fate(report: &Report<'_>) -> Fate {
 
 fn judged() -> Router {
     let services = services(SmallFleet::empty());
-    drop(services.intake.traffic.subscribe("judge", Judge));
+    drop(services.intake.traffic().subscribe("judge", Judge));
     router(services)
+}
+
+/// Keeps every batch as long as the topic lives.
+#[derive(Default)]
+struct Keeper(Mutex<Vec<Arc<Batch>>>);
+
+impl Subscriber<Arc<Batch>> for Keeper {
+    fn offer(&self, batch: &Arc<Batch>) -> Offer {
+        self.0.lock().push(batch.clone());
+        Offer::Taken
+    }
 }
 
 async fn post(router: &Router, media_type: &str, body: impl Into<Body>) -> Reply {
@@ -143,12 +159,12 @@ async fn with_nobody_behind_the_topic_reports_have_failed() {
     assert_eq!((reply.status, reply.problem().as_str()), (StatusCode::INTERNAL_SERVER_ERROR, "internal"));
 }
 
-/// Keeps every batch, as a stage does that has come to a stop.
-struct Hoard(parking_lot::Mutex<Vec<Arc<Batch>>>);
+/// Takes over the duty to answer for every batch, and stands still.
+struct Hoard(Mutex<Vec<ReceiptPart>>);
 
 impl Subscriber<Arc<Batch>> for Hoard {
     fn offer(&self, batch: &Arc<Batch>) -> Offer {
-        self.0.lock().push(batch.clone());
+        self.0.lock().extend(batch.answer_for_reports());
         Offer::Taken
     }
 }
@@ -160,11 +176,11 @@ async fn a_call_for_help_at_the_end_does_not_wait_for_room_for_the_rest() {
     let wait = QueueSubscriber::new(&full, Policy::Wait, |batch: &Arc<Batch>| Some(batch.clone()));
     let call =
         |batch: &Arc<Batch>| batch.reports().any(|(.., bytes)| vagn_wire::is_emergency(bytes)).then_some(());
-    drop(services.intake.traffic.subscribe("ingest", wait));
+    drop(services.intake.traffic().subscribe("ingest", wait));
     drop(
         services
             .intake
-            .traffic
+            .traffic()
             .subscribe("emergency", QueueSubscriber::new(&calls, Policy::DropNewest, call)),
     );
     let positions = r#"{"ID":"a","Lat":1,"Lon":2},"#.repeat(600);
@@ -180,10 +196,25 @@ async fn a_call_for_help_at_the_end_does_not_wait_for_room_for_the_rest() {
 #[tokio::test(start_paused = true)]
 async fn does_not_wait_for_ever_for_a_fate() {
     let services = services(SmallFleet::empty());
-    drop(services.intake.traffic.subscribe("hoard", Hoard(parking_lot::Mutex::default())));
+    drop(services.intake.traffic().subscribe("hoard", Hoard(Mutex::default())));
     let reply = post(&router(services), "application/json", r#"{"ID":"a","Lat":1,"Lon":2}"#).await;
     assert_eq!(
         (reply.status, reply.problem().as_str()),
         (StatusCode::SERVICE_UNAVAILABLE, "deadline-passed")
     );
+}
+
+#[tokio::test]
+async fn a_subscriber_that_keeps_every_batch_delays_no_answer() {
+    let services = services(SmallFleet::empty());
+    drop(services.intake.traffic().subscribe("judge", Judge));
+    drop(services.intake.traffic().subscribe("keeper", Keeper::default()));
+    beside(async {
+        let server = start(router(services), Limits::default()).await;
+        let url = format!("https://{}/api/v1/positions", server.address);
+        let request = client(true).post(url).header(header::CONTENT_TYPE, "application/json");
+        let response = request.body(r#"{"ID":"bus 1","Lat":1,"Lon":2}"#).send().await.unwrap();
+        assert_eq!(response.status(), StatusCode::OK);
+    })
+    .await;
 }

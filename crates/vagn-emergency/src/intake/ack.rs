@@ -1,10 +1,9 @@
 //! Pending acks: senders of alarms that wait to hear that the alarm is safe on disk.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::OwnedSemaphorePermit;
-use vagn_flow::fate::Receipt;
+use vagn_flow::receipt::AlarmPart;
 use vagn_flow::reply::ReplyTo;
 use vagn_wire::{StoredAck, VehicleId};
 
@@ -24,7 +23,7 @@ pub struct PendingAck {
 /// Path by which the sender hears.
 #[derive(Debug)]
 enum ReplyPath {
-    Receipt { receipt: Arc<Receipt>, index: u32 },
+    Receipt(AlarmPart),
     Request(Box<AckRequest>),
 }
 
@@ -55,9 +54,9 @@ impl AckRequest {
 }
 
 impl PendingAck {
-    /// Returns the pending ack of the report at `index` of the batch that `receipt` answers for.
-    pub fn new(receipt: Arc<Receipt>, index: u32, since: Duration) -> Self {
-        Self { path: ReplyPath::Receipt { receipt, index }, since }
+    /// Returns the pending ack of a report whose sender waits for the receipt of its batch.
+    pub fn new(part: AlarmPart, since: Duration) -> Self {
+        Self { path: ReplyPath::Receipt(part), since }
     }
 
     /// Returns the pending ack of a datagram.
@@ -73,7 +72,7 @@ impl PendingAck {
     /// Tells the sender that the alarm is safe on disk, as part of this incident.
     pub fn grant(self, id: IncidentId) {
         match self.path {
-            ReplyPath::Receipt { receipt, index } => receipt.set_incident(index, id.to_string()),
+            ReplyPath::Receipt(part) => part.record(id.to_string()),
             ReplyPath::Request(request) => request.answer(id),
         }
     }
@@ -81,7 +80,7 @@ impl PendingAck {
     /// Tells the sender that the alarm is not safe on disk. A datagram is not answered: its sender repeats.
     pub fn refuse(self) {
         match self.path {
-            ReplyPath::Receipt { receipt, index } => receipt.fail_incident(index),
+            ReplyPath::Receipt(part) => part.fail(),
             ReplyPath::Request(_) => {}
         }
     }

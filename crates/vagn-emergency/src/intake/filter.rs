@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use vagn_flow::batch::Batch;
+use vagn_flow::open::open;
 use vagn_otp::{Offer, Subscriber};
-use vagn_wire::{Report, StoredAck, decode};
+use vagn_wire::{Report, StoredAck};
 
 use crate::intake::ack::{AckRequest, PendingAck};
 use crate::intake::alarm::Alarm;
@@ -18,11 +19,11 @@ pub struct AlarmFilter(pub Arc<Inbox>);
 impl AlarmFilter {
     /// Returns the alarm in one report, if the report is one.
     fn alarm(&self, batch: &Batch, index: u32, bytes: &[u8]) -> Option<Alarm> {
-        let report = decode(bytes).ok().filter(|report: &Report<'_>| report.emergency)?;
+        let report = open(bytes).ok().filter(|report: &Report<'_>| report.emergency)?;
         let arrived = self.0.clock().monotonic();
         let mut alarm = Alarm::new(self.0.next_id(batch.time_ms()), &report, batch.time_ms(), arrived);
-        let receipt = batch.receipt().map(|receipt| PendingAck::new(receipt, index, arrived));
-        let ack = receipt.or_else(|| self.datagram_ack(batch, index, &report, bytes.len(), arrived));
+        let part = batch.answer_for_alarm(index).map(|part| PendingAck::new(part, arrived));
+        let ack = part.or_else(|| self.datagram_ack(batch, index, &report, bytes.len(), arrived));
         alarm.acks.extend(ack);
         Some(alarm)
     }

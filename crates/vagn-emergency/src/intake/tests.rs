@@ -4,12 +4,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::Receiver;
 use std::sync::{Arc, LazyLock};
 
-use vagn_flow::batch::{BatchBuilder, Source};
+use vagn_flow::batch::BatchBuilder;
 use vagn_flow::clock::ManualClock;
-use vagn_flow::fate::{Answer, Receipt};
 use vagn_flow::metrics::{Registry, ReportMetrics};
+use vagn_flow::receipt::{Answer, Receipt};
 use vagn_flow::stamp::Stamp;
 use vagn_flow::testing::reply_to;
+use vagn_flow::testing::{SHEDDING, WAITING};
 use vagn_otp::{Offer, Subscriber};
 use vagn_wire::{Fate, Report};
 
@@ -24,12 +25,12 @@ use crate::tests::setup::{drill, encoded, fleet, help};
 static METRICS: LazyLock<Arc<ReportMetrics>> = LazyLock::new(|| ReportMetrics::new(&Registry::new()));
 
 fn offer(inbox: &Arc<Inbox>, reports: &[Report<'_>], time_ms: i64) -> (Offer, Answer) {
-    let mut batch = BatchBuilder::new(Source::Tcp);
+    let mut batch = BatchBuilder::new(WAITING);
     for report in reports {
         batch.push(&encoded(report));
     }
     let (receipt, answer) = Receipt::new(reports.len());
-    let batch = batch.seal(Stamp { time_ms, first_seq: 0 }, Some(receipt), &METRICS);
+    let batch = batch.seal(Stamp { time_ms, first_seq: 0 }, Some(&receipt), &METRICS);
     (AlarmFilter(inbox.clone()).offer(&batch), answer)
 }
 
@@ -134,7 +135,7 @@ fn senders_of_one_alarm_are_kept_up_to_a_limit() {
 /// Offers an alarm that asks for an ack, and returns what its sender hears.
 fn ask(inbox: &Arc<Inbox>, vehicle_id: &str) -> Receiver<Vec<u8>> {
     let (reply_to, heard) = reply_to();
-    let mut batch = BatchBuilder::new(Source::Udp);
+    let mut batch = BatchBuilder::new(SHEDDING);
     batch.push(&encoded(&Report { seq: Some(7), ..help(vehicle_id) }));
     batch.reply_last_to(reply_to);
     let batch = batch.seal(Stamp { time_ms: 0, first_seq: 0 }, None, &METRICS);

@@ -9,7 +9,7 @@ use vagn_wire::{Report, StoredAck};
 
 use super::setup::*;
 use crate::Targets;
-use vagn_flow::batch::{BatchBuilder, Source};
+use vagn_flow::batch::BatchBuilder;
 use vagn_flow::stamp::Stamp;
 use vagn_flow::testing::reply_to;
 
@@ -24,7 +24,7 @@ struct Answer {
 /// Publishes a report as a door would whose sender asks, and gives what that hears.
 fn ask(lane: &TestLane, report: &Report<'_>) -> Receiver<Vec<u8>> {
     let (reply_to, heard) = reply_to();
-    let mut batch = BatchBuilder::new(Source::Udp);
+    let mut batch = BatchBuilder::new(vagn_flow::testing::SHEDDING);
     batch.push(&encoded(report));
     batch.reply_last_to(reply_to);
     let batch = batch.seal(Stamp { time_ms: now_ms(), first_seq: 0 }, None, &lane.reports);

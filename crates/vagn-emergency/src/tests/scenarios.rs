@@ -49,7 +49,7 @@ async fn the_flag_counts_whatever_becomes_of_the_position() {
     let not_a_number =
         b"\x84\xa2ID\xa3nan\xa3Lat\xcb\x7f\xf8\0\0\0\0\0\0\xa3Lon\x01\xa9Emergency\xc3".to_vec();
     let cut_off = b"\x84\xa2ID\xa3cut\xa9Emergency\xc3\xa3Lat\xcb".to_vec();
-    lane.publish(vagn_flow::batch::Source::Udp, &[not_a_number, cut_off, b"noise".to_vec()], None);
+    lane.publish(vagn_flow::testing::SHEDDING, &[not_a_number, cut_off, b"noise".to_vec()], None);
     lane.accepted(7).await;
     let heard: HashMap<_, _> =
         target.heard().into_iter().map(|call| (call.vehicle().to_owned(), call.body)).collect();

@@ -31,12 +31,13 @@ use crate::record::store::Store;
 use crate::rules::Rules;
 use crate::show::view::IncidentView;
 use crate::{EmergencyHandle, Filter, Parts, Seeds, Target, Targets, build};
-use vagn_flow::batch::{Batch, BatchBuilder, Source};
+use vagn_flow::batch::{Batch, BatchBuilder, Origin};
 use vagn_flow::clock::{ManualClock, SystemClock};
-use vagn_flow::fate::{Answer, Receipt};
 use vagn_flow::metrics::{Registry, ReportMetrics};
 use vagn_flow::readiness::Readiness;
+use vagn_flow::receipt::{Answer, Receipt};
 use vagn_flow::stamp::Stamp;
+use vagn_flow::testing::{SHEDDING, WAITING};
 
 /// A call as it reached the target.
 #[derive(Debug, Clone)]
@@ -256,23 +257,25 @@ impl TestLane {
     /// Publishes reports as one batch from UDP.
     pub(crate) fn send(&self, reports: &[Report<'_>]) {
         let bytes: Vec<_> = reports.iter().map(encoded).collect();
-        self.publish(Source::Udp, &bytes, None);
+        self.publish(SHEDDING, &bytes, None);
     }
 
     /// Publishes one report as it comes over TCP, and gives what its sender will hear.
     pub(crate) fn ask(&self, report: &Report<'_>) -> Answer {
         let (receipt, answer) = Receipt::new(1);
-        receipt.set(0, vagn_wire::Fate::Stored);
-        self.publish(Source::Tcp, &[encoded(report)], Some(receipt));
+        receipt.answer_for_reports(1).settle([(0, vagn_wire::Fate::Stored)]);
+        self.publish(WAITING, &[encoded(report)], Some(receipt));
         answer
     }
 
-    pub(crate) fn publish(&self, source: Source, reports: &[Vec<u8>], receipt: Option<Arc<Receipt>>) {
+    pub(crate) fn publish(&self, origin: Origin, reports: &[Vec<u8>], receipt: Option<Receipt>) {
         for chunk in reports.chunks(vagn_flow::batch::BATCH_MAX) {
-            let mut batch = BatchBuilder::new(source);
-            chunk.iter().for_each(|report| batch.push(report));
+            let mut batch = BatchBuilder::new(origin);
+            for report in chunk {
+                batch.push(report);
+            }
             let stamp = Stamp { time_ms: now_ms(), first_seq: 0 };
-            let batch = batch.seal(stamp, receipt.clone(), &self.reports);
+            let batch = batch.seal(stamp, receipt.as_ref(), &self.reports);
             batch.take_share().unwrap().settle_rest(vagn_wire::Fate::Stored);
             self.topic.publish(&batch);
         }
@@ -362,8 +365,10 @@ pub(crate) fn turn(target: &str, lasts_s: u64) -> Turn {
 
 /// Leaves these reports in the inbox of `lane`.
 pub(crate) fn offer(lane: &Lane, reports: &[Report<'_>]) {
-    let mut batch = BatchBuilder::new(Source::Udp);
-    reports.iter().for_each(|report| batch.push(&encoded(report)));
+    let mut batch = BatchBuilder::new(SHEDDING);
+    for report in reports {
+        batch.push(&encoded(report));
+    }
     let batch = batch.seal(
         Stamp { time_ms: lane.clock.now_ms(), first_seq: 0 },
         None,

@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
-use vagn_flow::batch::{Batch, BatchBuilder, Source};
+use vagn_flow::batch::{Batch, BatchBuilder, Origin, Pressure};
 use vagn_flow::metrics::ReportMetrics;
 use vagn_flow::stamp::Stamp;
 use vagn_wire::{Position, Report, VehicleId};
+
+const ORIGIN: Origin = Origin { door: "udp", pressure: Pressure::Shed };
 
 /// One datagram of each vehicle, in the original's layout: all over the globe, and none of them calls for help.
 pub(crate) fn datagrams(vehicles: u32) -> Vec<Vec<u8>> {
@@ -27,7 +29,9 @@ pub(crate) fn batch<'a>(
     stamp: Stamp,
     metrics: &Arc<ReportMetrics>,
 ) -> Arc<Batch> {
-    let mut builder = BatchBuilder::new(Source::Udp);
-    datagrams.for_each(|datagram| builder.push(datagram));
+    let mut builder = BatchBuilder::new(ORIGIN);
+    for datagram in datagrams {
+        builder.push(datagram);
+    }
     builder.seal(stamp, None, metrics)
 }

@@ -22,7 +22,7 @@ use vagn_store::{DataDir, StoreError};
 use crate::config::Settings;
 use crate::door::Doors;
 use crate::door::listen::{self, ListenError};
-use stages::{Listeners, Stages};
+use stages::{Listeners, Parts};
 use vagn_flow::clock::{Clock, SystemClock};
 use vagn_flow::metrics::{DoorMetrics, Registry, ReportMetrics};
 use vagn_flow::readiness::Readiness;
@@ -88,7 +88,7 @@ impl App {
         let listening = listeners.addresses();
         let readiness = Arc::new(Readiness::default());
         let registry = Registry::new();
-        let stages = Stages {
+        let parts = Parts {
             identity: identity(&settings)?,
             clock,
             stamper: stamper.clone(),
@@ -105,7 +105,7 @@ impl App {
             info!(listener = name, %address, "listening");
         }
         readiness.missing("service", "starting");
-        let root = runtime.block_on(stages.start(data, listeners))?;
+        let root = runtime.block_on(stages::start(parts, data, listeners))?;
         readiness.present("service");
         Ok(Self { runtime, emergency_runtime, root, readiness, stamper, listening })
     }
@@ -223,7 +223,7 @@ fn is_unusable(kind: ErrorKind) -> bool {
 
 fn bind(settings: &Settings) -> Result<Listeners, StartError> {
     Ok(Listeners {
-        doors: Doors::bind(&settings.udp, &settings.tcp)?,
+        doors: Doors::bind(settings)?,
         http: listen::tcp(&settings.http.listen)?,
         ops: listen::tcp(&settings.ops.listen)?,
     })

@@ -1,16 +1,20 @@
 //! What the tests of the doors share: reports to send, and a topic that keeps what is published.
 
+use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 
-use rustls::{ALL_VERSIONS, ClientConfig, RootCertStore, SupportedProtocolVersion};
+use parking_lot::Mutex;
+use rustls::{ALL_VERSIONS, ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion};
 use vagn_otp::{Offer, Subscriber, Topic};
 use vagn_wire::Fate;
 
-use super::handover::Handover;
-use vagn_flow::batch::Batch;
+use super::DoorParts;
+use vagn_flow::batch::{Batch, Traffic};
 use vagn_flow::clock::SystemClock;
+use vagn_flow::intake::Intake;
 use vagn_flow::metrics::{DoorMetrics, Registry, ReportMetrics};
+use vagn_flow::receipt::ReceiptPart;
 use vagn_flow::stamp::Stamper;
 use vagn_http::tls::Identity;
 
@@ -23,40 +27,109 @@ impl<F: Fn(&Arc<Batch>) + Send + Sync> Subscriber<Arc<Batch>> for Each<F> {
     }
 }
 
-/// A handover whose topic gives every batch to `subscriber`.
-pub(crate) fn handover(subscriber: impl Fn(&Arc<Batch>) + Send + Sync + 'static) -> Handover {
-    subscribed(Each(subscriber))
-}
+/// A subscriber that keeps every batch as long as the topic lives.
+#[derive(Default)]
+pub(crate) struct Keeper(Mutex<Vec<Arc<Batch>>>);
 
-/// A handover whose topic has this one subscriber.
-pub(crate) fn subscribed(subscriber: impl Subscriber<Arc<Batch>> + 'static) -> Handover {
-    let dir = tempfile::tempdir().unwrap();
-    let clock = Arc::new(SystemClock::new());
-    let topic = Topic::new("traffic");
-    let registry = Registry::new();
-    topic.subscribe("test", subscriber);
-    Handover {
-        topic,
-        stamper: Arc::new(Stamper::open(dir.path(), clock.clone()).unwrap()),
-        clock,
-        reports: ReportMetrics::new(&registry),
-        doors: DoorMetrics::new(&registry),
+impl Subscriber<Arc<Batch>> for Keeper {
+    fn offer(&self, batch: &Arc<Batch>) -> Offer {
+        self.0.lock().push(batch.clone());
+        Offer::Taken
     }
 }
 
-/// A handover whose batches come out at the other end.
-pub(crate) fn collector() -> (Handover, Receiver<Arc<Batch>>) {
+/// An intake, and what its batches are published and counted on.
+#[derive(Clone)]
+pub(crate) struct TestIntake {
+    pub(crate) intake: Intake,
+    pub(crate) traffic: Traffic,
+    pub(crate) reports: Arc<ReportMetrics>,
+    pub(crate) doors: DoorMetrics,
+    pub(crate) registry: Arc<Registry>,
+}
+
+impl TestIntake {
+    /// What a door under test is given.
+    pub(crate) fn parts(&self, tls: Arc<ServerConfig>) -> DoorParts {
+        DoorParts {
+            intake: self.intake.clone(),
+            clock: Arc::new(SystemClock::new()),
+            metrics: self.doors.clone(),
+            registry: self.registry.clone(),
+            tls,
+        }
+    }
+
+    /// Returns the value of a metric without labels.
+    pub(crate) fn metric(&self, name: &str) -> u64 {
+        let page = self.registry.page();
+        let value = page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        value.and_then(|value| value.parse().ok()).expect("the metric is registered")
+    }
+}
+
+/// An intake whose topic gives every batch to `subscriber`.
+pub(crate) fn intake(subscriber: impl Fn(&Arc<Batch>) + Send + Sync + 'static) -> TestIntake {
+    subscribed(Each(subscriber))
+}
+
+/// An intake whose topic has this one subscriber.
+pub(crate) fn subscribed(subscriber: impl Subscriber<Arc<Batch>> + 'static) -> TestIntake {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = Arc::new(SystemClock::new());
+    let stamper = Arc::new(Stamper::open(dir.path(), clock).unwrap());
+    let traffic = Topic::new("traffic");
+    let registry = Registry::new();
+    let reports = ReportMetrics::new(&registry);
+    traffic.subscribe("test", subscriber);
+    TestIntake {
+        intake: Intake::new(traffic.clone(), stamper, reports.clone()),
+        traffic,
+        reports,
+        doors: DoorMetrics::new(&registry),
+        registry,
+    }
+}
+
+/// A batch with the duty to answer for it.
+pub(crate) struct Held {
+    batch: Arc<Batch>,
+    part: Option<ReceiptPart>,
+}
+
+impl Held {
+    /// Takes over the duty.
+    pub(crate) fn new(batch: &Arc<Batch>) -> Self {
+        Self { batch: batch.clone(), part: batch.answer_for_reports() }
+    }
+
+    /// Answers that all is stored.
+    pub(crate) fn store(self) {
+        let Self { batch, part } = self;
+        if let Some(mut part) = part {
+            part.settle((0..batch.len() as u32).map(|index| (index, Fate::Stored)));
+        }
+        batch.take_share().unwrap().settle_rest(Fate::Stored);
+    }
+}
+
+impl Deref for Held {
+    type Target = Arc<Batch>;
+
+    fn deref(&self) -> &Arc<Batch> {
+        &self.batch
+    }
+}
+
+/// An intake whose batches come out at the other end.
+pub(crate) fn collector() -> (TestIntake, Receiver<Held>) {
     let (sender, receiver) = channel();
-    (handover(move |batch| drop(sender.send(batch.clone()))), receiver)
+    (intake(move |batch| drop(sender.send(Held::new(batch)))), receiver)
 }
 
 /// Stands in for everything behind the topic: all is stored.
 pub(crate) fn store(batch: &Arc<Batch>) {
-    let receipt = batch.receipt();
-    for (index, ..) in batch.reports() {
-        receipt.iter().for_each(|receipt| receipt.set(index, Fate::Stored));
-    }
-    batch.take_share().unwrap().settle_rest(Fate::Stored);
+    Held::new(batch).store();
 }
 
 /// What a client needs to trust `identity`.

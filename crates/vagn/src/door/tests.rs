@@ -13,11 +13,12 @@ use vagn_otp::{Fault, Root, Strategy, Supervisor};
 use vagn_wire::ack::decode as decode_ack;
 use vagn_wire::{Fate, MAX_DATAGRAM, Reject, is_emergency};
 
-use super::testing::{collector, handover, store, trust};
-use super::{Doors, Handover, gro, sockopt};
+use super::tcp::TcpPorts;
+use super::testing::{Held, Keeper, TestIntake, collector, intake, store, trust};
+use super::udp::{UdpPorts, gro, sockopt};
+use super::{Door, Doors};
 use crate::config::{Reply, TcpSettings, UdpSettings};
 use vagn_flow::batch::{BATCH_MAX, Batch};
-use vagn_flow::metrics::Registry;
 use vagn_flow::testing::{emergency, report};
 use vagn_http::tls::Identity;
 
@@ -33,8 +34,7 @@ struct Running {
     tcp: SocketAddr,
     steered: bool,
     connector: TlsConnector,
-    handover: Handover,
-    registry: Arc<Registry>,
+    intake: TestIntake,
 }
 
 struct Plan {
@@ -61,7 +61,7 @@ impl Default for Plan {
 }
 
 impl Plan {
-    async fn run(self, handover: Handover) -> Running {
+    async fn run(self, intake: TestIntake) -> Running {
         let dir = tempfile::tempdir().unwrap();
         let identity = Identity::of_data_dir(dir.path()).unwrap();
         let udp = UdpSettings {
@@ -75,15 +75,18 @@ impl Plan {
             max_connections: self.max_connections,
             ..TcpSettings::default()
         };
-        let doors = Doors::bind_steered(&udp, &tcp, self.steered).unwrap();
-        let merges = doors.ports[0].ordinary.gives.merged;
-        assert_eq!(merges, self.gro && gro::enable(&doors.ports[0].ordinary.socket).is_ok());
-        let (udp, tcp, steered) = (doors.udp_addresses()[0], doors.tcp_addresses()[0], doors.is_steered());
-        let registry = Registry::new();
-        let children = doors.children(identity.server_config(&[]).unwrap(), &handover, &registry).into_iter();
+        let udp = UdpPorts::bind(&udp, self.steered).unwrap();
+        let tcp = TcpPorts::bind(&tcp).unwrap();
+        let merges = udp.ports[0].ordinary.gives.merged;
+        assert_eq!(merges, self.gro && gro::enable(&udp.ports[0].ordinary.socket).is_ok());
+        let steered = udp.ports.iter().all(|port| port.emergency.is_ok());
+        let addresses = (udp.addresses()[0], tcp.addresses()[0]);
+        let doors = Doors(vec![Box::new(udp), Box::new(tcp)]);
+        let children = doors.children(&intake.parts(identity.server_config(&[]).unwrap())).into_iter();
         let children = children.map(|child| child.watchdog(self.hang_limit));
         let root = Supervisor::new("doors", Strategy::OneForOne).children(children).start().await.unwrap();
-        Running { root, udp, tcp, steered, connector: trust(&identity).into(), handover, registry }
+        let (udp, tcp) = addresses;
+        Running { root, udp, tcp, steered, connector: trust(&identity).into(), intake }
     }
 }
 
@@ -106,14 +109,7 @@ impl Running {
     }
 
     fn refused(&self, reason: &'static str) -> u64 {
-        self.handover.doors.refusals(reason)
-    }
-
-    /// Returns the value of a metric without labels.
-    fn metric(&self, name: &str) -> u64 {
-        let page = self.registry.page();
-        let value = page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-        value.and_then(|value| value.parse().ok()).expect("the metric is registered")
+        self.intake.doors.refusals(reason)
     }
 }
 
@@ -145,7 +141,7 @@ fn vehicle(door: SocketAddr) -> UdpSocket {
 }
 
 /// The next `count` reports to arrive.
-fn arrive(batches: &Receiver<Arc<Batch>>, count: usize) -> Vec<Vec<u8>> {
+fn arrive(batches: &Receiver<Held>, count: usize) -> Vec<Vec<u8>> {
     let mut reports = Vec::new();
     while reports.len() < count {
         let batch = batches.recv_timeout(PATIENCE).expect("a report is missing");
@@ -166,7 +162,7 @@ async fn every_call_for_help_arrives_past_a_flood_that_nobody_reads() {
     let gate = Arc::new(Mutex::new(()));
     let slow = gate.clone();
     // The ordinary reader stands still at its first batch.
-    let running = Plan::default().run(handover(move |batch| {
+    let running = Plan::default().run(intake(move |batch| {
         drop(sender.send(batch.clone()));
         if calls_in(batch) < batch.len() {
             drop(slow.lock());
@@ -186,16 +182,16 @@ async fn every_call_for_help_arrives_past_a_flood_that_nobody_reads() {
     }
     drop(closed);
     running.root.stop().await;
-    let received = running.handover.reports.received.get();
-    let drops = running.metric("vagn_udp_kernel_drops_total");
+    let received = running.intake.reports.received.get();
+    let drops = running.intake.metric("vagn_udp_kernel_drops_total");
     assert!(drops > 0, "the flood was no flood");
     assert_eq!(received + drops, (CALLS * (FLOOD + 1)) as u64);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_steering_a_call_takes_the_ordinary_socket() {
-    let (handover, batches) = collector();
-    let running = Plan { steered: false, ..Plan::default() }.run(handover).await;
+    let (intake, batches) = collector();
+    let running = Plan { steered: false, ..Plan::default() }.run(intake).await;
     assert!(!running.steered && running.root.processes().get("udp-emergency").is_none());
     vehicle(running.udp).send(&emergency("bus", None)).unwrap();
     assert_eq!(arrive(&batches, 1), [emergency("bus", None)]);
@@ -203,18 +199,17 @@ async fn without_steering_a_call_takes_the_ordinary_socket() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn localhost_is_served_at_every_address() {
-    let (handover, batches) = collector();
+    let (intake, batches) = collector();
     let dir = tempfile::tempdir().unwrap();
     let tls = Identity::of_data_dir(dir.path()).unwrap().server_config(&[]).unwrap();
     let udp =
         UdpSettings { listen: "localhost:0".into(), receive_buffer_bytes: BUFFER, ..UdpSettings::default() };
     let tcp = TcpSettings { listen: "localhost:0".into(), ..TcpSettings::default() };
-    let doors = Doors::bind(&udp, &tcp).unwrap();
-    let addresses = doors.udp_addresses();
-    let _root = Supervisor::new("doors", Strategy::OneForOne)
-        .children(doors.children(tls, &handover, &Registry::new()))
-        .start()
-        .await;
+    let udp = UdpPorts::bind(&udp, true).unwrap();
+    let addresses = udp.addresses();
+    let doors = Doors(vec![Box::new(udp), Box::new(TcpPorts::bind(&tcp).unwrap())]);
+    let children = doors.children(&intake.parts(tls));
+    let _root = Supervisor::new("doors", Strategy::OneForOne).children(children).start().await;
     for address in &addresses {
         let any: SocketAddr = if address.is_ipv4() { "127.0.0.1:0" } else { "[::1]:0" }.parse().unwrap();
         let vehicle = UdpSocket::bind(any).unwrap();
@@ -229,8 +224,8 @@ async fn localhost_is_served_at_every_address() {
 async fn a_gateway_may_send_many_reports_as_one() {
     const SENDS: usize = 12;
     const EACH: usize = 60;
-    let (handover, batches) = collector();
-    let running = Plan { gro: true, ..Plan::default() }.run(handover).await;
+    let (intake, batches) = collector();
+    let running = Plan { gro: true, ..Plan::default() }.run(intake).await;
     let gateway = vehicle(running.udp);
     let reports: Vec<Vec<u8>> = (0..EACH)
         .map(|at| if at == 20 { emergency("bus", Some(7)) } else { report("bus", Some(7)) })
@@ -256,15 +251,15 @@ async fn a_gateway_may_send_many_reports_as_one() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn hostile_datagrams_are_counted_and_harm_nothing() {
-    let (handover, batches) = collector();
-    let running = Plan::default().run(handover).await;
+    let (intake, batches) = collector();
+    let running = Plan::default().run(intake).await;
     let vehicle = vehicle(running.udp);
     vehicle.send(&[]).unwrap();
     vehicle.send(&vec![0xa5; 65_507]).unwrap();
     vehicle.send(&vec![0xa5; MAX_DATAGRAM + 1]).unwrap();
     vehicle.send(&report("bus", None)).unwrap();
     assert_eq!(arrive(&batches, 1), [report("bus", None)]);
-    let metrics = &running.handover.reports;
+    let metrics = &running.intake.reports;
     assert_eq!((metrics.invalid(Reject::Empty).get(), metrics.invalid(Reject::TooLong).get()), (1, 2));
     assert_eq!((metrics.received.get(), metrics.fate(Fate::Invalid).get()), (4, 3));
 }
@@ -306,7 +301,7 @@ fn asking(flag_last: bool) -> Vec<u8> {
 async fn check_answers(listen: &str, vehicles: &[&str]) {
     for (steered, flag_last) in [(true, true), (true, false), (false, true), (false, false)] {
         let plan = Plan { listen: listen.into(), steered, ..Plan::default() };
-        let running = plan.run(handover(answer)).await;
+        let running = plan.run(intake(answer)).await;
         for local in vehicles {
             let local: SocketAddr = local.parse().unwrap();
             let socket = UdpSocket::bind(SocketAddr::new(local.ip(), 0)).unwrap();
@@ -323,7 +318,7 @@ async fn check_answers(listen: &str, vehicles: &[&str]) {
             assert!(socket.recv(&mut heard).is_err(), "what does not ask was answered");
         }
         running.root.stop().await;
-        assert_eq!(running.handover.doors.faults("udp_ack"), 0);
+        assert_eq!(running.intake.doors.faults("udp_ack"), 0);
     }
 }
 
@@ -342,7 +337,7 @@ async fn a_door_at_all_addresses_answers_from_the_one_that_was_spoken_to() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_asks_hears_both_where_the_original_answered() {
     let plan = Plan { reply: Reply::Original, ..Plan::default() };
-    let running = plan.run(handover(answer)).await;
+    let running = plan.run(intake(answer)).await;
     let vehicle = vehicle(running.udp);
     vehicle.send(&asking(true)).unwrap();
     let mut lengths = [0; 2].map(|_: usize| vehicle.recv(&mut [0; 200]).unwrap());
@@ -352,18 +347,18 @@ async fn who_asks_hears_both_where_the_original_answered() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_answer_that_cannot_be_sent_is_counted() {
-    let (handover, batches) = collector();
-    let running = Plan::default().run(handover).await;
+    let (intake, batches) = collector();
+    let running = Plan::default().run(intake).await;
     vehicle(running.udp).send(&asking(true)).unwrap();
     let batch = batches.recv_timeout(PATIENCE).unwrap();
     batch.reply_to(0).unwrap().answer(&[0; 70_000]);
-    assert_eq!(running.handover.doors.faults("udp_ack"), 1);
+    assert_eq!(running.intake.doors.faults("udp_ack"), 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_restarted_door_finds_what_waited_for_it() {
-    let (handover, batches) = collector();
-    let running = Plan::default().run(handover).await;
+    let (intake, batches) = collector();
+    let running = Plan::default().run(intake).await;
     let vehicle = vehicle(running.udp);
     let mut doors = vec!["udp"];
     doors.extend(running.steered.then_some("udp-emergency"));
@@ -376,13 +371,13 @@ async fn a_restarted_door_finds_what_waited_for_it() {
         assert_eq!(arrive(&batches, 400).len(), 400);
         running.restarted(name).await;
     }
-    assert_eq!(running.metric("vagn_udp_kernel_drops_total"), 0);
+    assert_eq!(running.intake.metric("vagn_udp_kernel_drops_total"), 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_hung_door_is_replaced_and_nothing_that_waited_is_lost() {
-    let (handover, batches) = collector();
-    let running = Plan { hang_limit: Duration::from_secs(2), ..Plan::default() }.run(handover).await;
+    let (intake, batches) = collector();
+    let running = Plan { hang_limit: Duration::from_secs(2), ..Plan::default() }.run(intake).await;
     let vehicle = vehicle(running.udp);
     assert!(running.root.processes().inject("udp", Fault::Hang));
     (0..200).for_each(|_| assert!(vehicle.send(&report("bus", None)).is_ok()));
@@ -392,11 +387,11 @@ async fn a_hung_door_is_replaced_and_nothing_that_waited_is_lost() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stopping_door_takes_what_already_waits() {
-    let running = Plan::default().run(handover(store)).await;
+    let running = Plan::default().run(intake(store)).await;
     let vehicle = vehicle(running.udp);
     (0..500).for_each(|_| assert!(vehicle.send(&report("bus", None)).is_ok()));
     running.root.stop().await;
-    assert_eq!(running.handover.reports.fate(Fate::Stored).get(), 500);
+    assert_eq!(running.intake.reports.fate(Fate::Stored).get(), 500);
     let again = UdpSocket::bind(running.udp);
     assert!(again.is_ok(), "a stopped door still has its port: {again:?}");
 }
@@ -406,14 +401,13 @@ async fn a_second_service_on_the_port_is_refused_by_name() {
     let running = Plan::default().run(collector().0).await;
     let taken = running.udp.to_string();
     let udp = UdpSettings { listen: taken.clone(), ..UdpSettings::default() };
-    let tcp = TcpSettings { listen: "127.0.0.1:0".into(), ..TcpSettings::default() };
-    let said = Doors::bind(&udp, &tcp).unwrap_err().to_string();
+    let said = UdpPorts::bind(&udp, true).unwrap_err().to_string();
     assert!(said.contains(&format!("udp {taken}")) && said.contains("ss -lunp"), "{said}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_thousand_idle_connections_harm_nobody() {
-    let running = Plan::default().run(handover(store)).await;
+    let running = Plan::default().run(intake(store)).await;
     let silent: Vec<TcpStream> = (0..900).map(|_| TcpStream::connect(running.tcp).unwrap()).collect();
     let mut idle = Vec::new();
     for _ in 0..100 {
@@ -421,29 +415,29 @@ async fn a_thousand_idle_connections_harm_nobody() {
     }
     running.store_one().await;
     vehicle(running.udp).send(&report("bus", None)).unwrap();
-    until(|| running.handover.reports.fate(Fate::Stored).get() == 2).await;
-    until(|| running.metric("vagn_connections_open") == 1_000).await;
+    until(|| running.intake.reports.fate(Fate::Stored).get() == 2).await;
+    until(|| running.intake.metric("vagn_connections_open") == 1_000).await;
     running.root.stop().await;
-    assert_eq!(running.metric("vagn_connections_open"), 0, "beside {} silent", silent.len());
+    assert_eq!(running.intake.metric("vagn_connections_open"), 0, "beside {} silent", silent.len());
     assert_eq!(running.refused("too_many"), 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_connection_too_many_is_refused_and_counted() {
-    let running = Plan { max_connections: 2, ..Plan::default() }.run(handover(store)).await;
+    let running = Plan { max_connections: 2, ..Plan::default() }.run(intake(store)).await;
     let first = running.connect().await;
     let second = running.connect().await;
     let mut third = tokio::net::TcpStream::connect(running.tcp).await.unwrap();
     let refused = matches!(third.read(&mut [0; 1]).await, Ok(0) | Err(_));
     assert!(refused && running.refused("too_many") == 1);
     drop((first, second));
-    until(|| running.metric("vagn_connections_open") == 0).await;
+    until(|| running.intake.metric("vagn_connections_open") == 0).await;
     running.store_one().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_connection_that_crashes_loses_only_itself() {
-    let running = Plan::default().run(handover(|batch| {
+    let running = Plan::default().run(intake(|batch| {
         let poison = report("poison", None);
         assert!(batch.reports().all(|(.., bytes)| bytes != poison), "poison");
         store(batch);
@@ -455,15 +449,23 @@ async fn a_connection_that_crashes_loses_only_itself() {
     until(|| running.refused("crashed") == 1).await;
     other.write_all(&report("bus", Some(1))).await.unwrap();
     assert_eq!(read_fate(&mut other).await, Fate::Stored);
-    assert_eq!(running.handover.reports.fate(Fate::Failed).get(), 1);
+    assert_eq!(running.intake.reports.fate(Fate::Failed).get(), 1);
     assert_eq!(running.root.processes().get("tcp").unwrap().restarts, 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_restarted_tcp_door_refuses_nobody() {
-    let running = Plan::default().run(handover(store)).await;
+    let running = Plan::default().run(intake(store)).await;
     assert!(running.root.processes().inject("tcp", Fault::Panic));
     running.restarted("tcp").await;
     running.store_one().await;
     assert_eq!(running.refused("too_many"), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_subscriber_that_keeps_every_batch_delays_no_answer() {
+    let intake = intake(store);
+    intake.traffic.subscribe("keeper", Keeper::default());
+    let running = Plan::default().run(intake).await;
+    running.store_one().await;
 }

@@ -3,8 +3,6 @@
 
 mod delivery;
 
-use std::sync::Arc;
-
 use vagn_wire::{Fate, Kind};
 
 use super::*;
@@ -16,7 +14,7 @@ use crate::notify::notice::Notice;
 use crate::record::attempt::{Message, Outcome};
 use crate::record::progress::State;
 use crate::tests::setup::turn;
-use vagn_flow::fate::{Answer, Receipt};
+use vagn_flow::receipt::{Answer, Receipt};
 
 const NOW_MS: i64 = 1_700_000_000_000;
 const MINUTE_MS: i64 = 60_000;
@@ -48,8 +46,8 @@ fn named(vehicle_id: &str, vehicle_incident: &str, at_ms: i64) -> Alarm {
 
 fn waiting(mut call: Alarm) -> (Alarm, Answer) {
     let (receipt, answer) = Receipt::new(1);
-    receipt.set(0, Fate::Stored);
-    call.acks.push(PendingAck::new(receipt, 0, call.arrived));
+    receipt.answer_for_reports(1).settle([(0, Fate::Stored)]);
+    call.acks.push(PendingAck::new(receipt.answer_for_alarm(0), call.arrived));
     (call, answer)
 }
 
@@ -479,7 +477,7 @@ fn a_receipt_held_by_nobody_is_answered() {
     let (receipt, answer) = Receipt::new(1);
     let mut desk = desk();
     let mut late = call("bus 7", 0);
-    late.acks.push(PendingAck::new(Arc::clone(&receipt), 0, ms(0)));
+    late.acks.push(PendingAck::new(receipt.answer_for_alarm(0), ms(0)));
     drop(receipt);
     admit(&mut desk, vec![late]);
     drop(desk);

@@ -1,9 +1,10 @@
 //! Acks: the answers that a connection owes, in the order of its reports.
 
+use vagn_wire::VehicleId;
 use vagn_wire::ack::{Ack, encode};
-use vagn_wire::{VehicleId, decode};
 
-use vagn_flow::fate::{Answer, Outcome};
+use vagn_flow::open::open;
+use vagn_flow::receipt::{Answer, Outcome};
 
 /// A report that carried `Seq`, and so wants to know its fate.
 #[derive(Debug, PartialEq, Eq)]
@@ -14,9 +15,7 @@ pub(super) struct Asked {
     vehicle_id: Box<str>,
 }
 
-/// A batch whose sender waits for answers.
-///
-/// Holds copies rather than the batch: the answer comes when the last holder of the batch lets go.
+/// A batch whose sender waits for answers. Holds copies, since the batch itself is gone before its answers are known.
 #[derive(Debug)]
 pub(super) struct Owed {
     pub(super) asked: Vec<Asked>,
@@ -26,7 +25,7 @@ pub(super) struct Owed {
 impl Asked {
     /// What `object`, the report at `index`, asks for.
     pub(super) fn by(index: usize, object: &[u8]) -> Option<Self> {
-        let report = decode(object).ok()?;
+        let report = open(object).ok()?;
         let vehicle_id = report.vehicle_id.as_str().into();
         report.seq.map(|seq| Self { index, seq, vehicle_id })
     }

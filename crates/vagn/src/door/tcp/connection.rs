@@ -16,9 +16,9 @@ use tokio_rustls::server::TlsStream;
 use super::ack::Owed;
 use super::frames::{Cut, Frames, Parcel};
 use super::limits::Limits;
-use super::line::{Space, Tail};
-use crate::door::handover::Handover;
-use vagn_flow::fate::Receipt;
+use super::queue::{Space, Tail};
+use vagn_flow::intake::Intake;
+use vagn_flow::receipt::Receipt;
 
 /// Least and most room to read into at a time. An idle connection keeps no more than the least.
 const ROOM_MIN: usize = 4 << 10;
@@ -26,7 +26,7 @@ const ROOM_MAX: usize = 64 << 10;
 
 /// What all connections of a door share.
 pub(super) struct Service {
-    pub(super) handover: Handover,
+    pub(super) intake: Intake,
     pub(super) acceptor: TlsAcceptor,
     pub(super) limits: Limits,
     pub(super) space: Space,
@@ -98,10 +98,10 @@ impl Service {
     {
         let (mut reader, mut writer) = split(stream);
         let (owe, owed) = mpsc::channel(self.limits.outstanding);
-        let (tail, head) = self.space.line();
+        let (tail, head) = self.space.queue();
         let (read, (), written) = tokio::join!(
             self.read(&mut reader, tail, owe.clone(), stop),
-            head.lead(&self.handover, owe),
+            head.lead(&self.intake, owe),
             self.write(&mut writer, owed),
         );
         match written {
@@ -154,10 +154,10 @@ impl Service {
     /// Offers first and only then stands in line: no call for help waits for room or behind unread acks.
     async fn pass_on(&self, Parcel { batch, asked }: Parcel, tail: &Tail) {
         if asked.is_empty() {
-            return tail.push(self.handover.offer(batch, None), None).await;
+            return tail.push(self.intake.offer(batch, None), None).await;
         }
         let (receipt, answer) = Receipt::new(batch.len());
-        tail.push(self.handover.offer(batch, Some(receipt)), Some(Owed { asked, answer })).await;
+        tail.push(self.intake.offer(batch, Some(receipt)), Some(Owed { asked, answer })).await;
     }
 
     /// Writes acks until the reader is done and nothing is owed.

@@ -2,8 +2,9 @@
 
 use vagn_wire::{MAX_OBJECT, Reject, object_len};
 
+use super::ORIGIN;
 use super::ack::Asked;
-use vagn_flow::batch::{BatchBuilder, Source};
+use vagn_flow::batch::BatchBuilder;
 
 /// What has been read of a stream and not been cut yet.
 #[derive(Debug, Default)]
@@ -79,7 +80,7 @@ impl Frames {
 
 impl Parcel {
     fn new() -> Self {
-        Self { batch: BatchBuilder::new(Source::Tcp), asked: Vec::new() }
+        Self { batch: BatchBuilder::new(ORIGIN), asked: Vec::new() }
     }
 
     fn push(&mut self, object: &[u8]) {

@@ -7,7 +7,8 @@ mod ack;
 mod connection;
 mod frames;
 mod limits;
-mod line;
+mod ports;
+mod queue;
 #[cfg(test)]
 mod tests;
 
@@ -18,7 +19,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use rustls::ServerConfig;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
@@ -27,11 +27,18 @@ use vagn_otp::{Failure, TaskContext};
 
 use self::connection::{End, Service, serve};
 use self::limits::Limits;
-use self::line::Space;
-use super::handover::Handover;
+#[cfg(test)]
+pub(super) use self::ports::TcpPorts;
+pub(super) use self::ports::bind;
+use self::queue::Space;
+use super::DoorParts;
 use crate::config::TcpSettings;
 use prometheus_client::metrics::gauge::Gauge;
-use vagn_flow::metrics::Registry;
+use vagn_flow::batch::{Origin, Pressure};
+use vagn_flow::metrics::DoorMetrics;
+
+/// Senders wait for their answers, so a full service slows them down.
+const ORIGIN: Origin = Origin { door: ports::TCP, pressure: Pressure::Wait };
 
 /// After a failed accept: it fails at once again while files or memory are short.
 const FAULT_PAUSE: Duration = Duration::from_millis(50);
@@ -43,6 +50,7 @@ const BEAT_EVERY: Duration = Duration::from_secs(1);
 pub(super) struct TcpDoor {
     listeners: Vec<std::net::TcpListener>,
     service: Arc<Service>,
+    metrics: DoorMetrics,
     /// Connections that are open now.
     open: Gauge,
 }
@@ -50,17 +58,18 @@ pub(super) struct TcpDoor {
 impl TcpDoor {
     pub(super) fn new(
         listeners: Vec<std::net::TcpListener>,
-        tls: Arc<ServerConfig>,
         settings: &TcpSettings,
         files: u64,
-        handover: Handover,
-        registry: &Registry,
+        parts: &DoorParts,
     ) -> Self {
-        let limits = Limits::new(settings, files);
-        let acceptor = TlsAcceptor::from(tls);
-        let service = Service { handover, acceptor, limits, space: Space::default() };
-        let open = registry.register("connections_open", "Open TCP connections", Gauge::default());
-        Self { listeners, service: Arc::new(service), open }
+        let service = Service {
+            intake: parts.intake.clone(),
+            acceptor: TlsAcceptor::from(parts.tls.clone()),
+            limits: Limits::new(settings, files),
+            space: Space::default(),
+        };
+        let open = parts.registry.register("connections_open", "Open TCP connections", Gauge::default());
+        Self { listeners, service: Arc::new(service), metrics: parts.metrics.clone(), open }
     }
 
     /// Accepts until it is told to stop, then lets every connection finish what it has read.
@@ -127,11 +136,11 @@ impl TcpDoor {
     }
 
     fn refused(&self, reason: &'static str) {
-        self.service.handover.doors.refuse(reason);
+        self.metrics.refuse(reason);
     }
 
     async fn fault(&self, err: io::Error) {
-        self.service.handover.doors.fault("tcp_accept");
+        self.metrics.fault("tcp_accept");
         tracing::warn!(error = %err, "failed to accept a connection");
         tokio::time::sleep(FAULT_PAUSE).await;
     }

@@ -19,16 +19,16 @@ use vagn_wire::{Fate, decode, is_emergency};
 
 use super::connection::{End, Service, serve};
 use super::limits::Limits;
-use super::line::Space;
+use super::queue::Space;
 use crate::config::TcpSettings;
-use crate::door::handover::Handover;
-use crate::door::testing::{collector, handover, store, subscribed, trust, trust_over};
+use crate::door::testing::{Held, TestIntake, collector, intake, store, subscribed, trust, trust_over};
 use vagn_flow::batch::Batch;
 use vagn_flow::testing::{emergency, report};
 use vagn_http::tls::Identity;
 
 /// One connection, and what a test needs of it.
 struct Scene {
+    intake: TestIntake,
     service: Arc<Service>,
     identity: Identity,
     trust: Arc<ClientConfig>,
@@ -37,13 +37,15 @@ struct Scene {
 }
 
 impl Scene {
-    fn new(handover: Handover) -> Self {
+    fn new(intake: TestIntake) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let identity = Identity::of_data_dir(dir.path()).unwrap();
         let acceptor = TlsAcceptor::from(identity.server_config(&[]).unwrap());
         let limits = Limits::new(&TcpSettings::default(), 1 << 20);
-        let service = Arc::new(Service { handover, acceptor, limits, space: Space::default() });
+        let service =
+            Arc::new(Service { intake: intake.intake.clone(), acceptor, limits, space: Space::default() });
         Self {
+            intake,
             service,
             trust: trust(&identity),
             identity,
@@ -94,8 +96,8 @@ async fn acks(client: &mut TlsStream<DuplexStream>) -> Vec<(u64, Fate)> {
     .collect()
 }
 
-fn arrived(batches: &Receiver<Arc<Batch>>) -> Vec<Vec<u8>> {
-    let all: Vec<Arc<Batch>> = batches.try_iter().collect();
+fn arrived(batches: &Receiver<Held>) -> Vec<Vec<u8>> {
+    let all: Vec<Held> = batches.try_iter().collect();
     all.iter().flat_map(|batch| batch.reports().map(|(.., bytes)| bytes.to_vec())).collect()
 }
 
@@ -117,7 +119,7 @@ async fn what_is_no_handshake_ends_at_once() {
 
 #[tokio::test(start_paused = true)]
 async fn speaks_both_versions_of_tls() {
-    let mut scene = Scene::new(handover(store));
+    let mut scene = Scene::new(intake(store));
     for version in [&TLS12, &TLS13] {
         scene.trust = trust_over(&scene.identity, &[version]);
         let mut client = scene.connect().await;
@@ -138,8 +140,8 @@ async fn an_idle_client_is_told_goodbye() {
 
 #[tokio::test(start_paused = true)]
 async fn a_byte_a_minute_gains_no_time() {
-    let (handover, batches) = collector();
-    let mut scene = Scene::new(handover);
+    let (intake, batches) = collector();
+    let mut scene = Scene::new(intake);
     let mut client = scene.connect().await;
     let object = report("bus", None);
     for byte in &object[..4] {
@@ -153,8 +155,8 @@ async fn a_byte_a_minute_gains_no_time() {
 
 #[tokio::test(start_paused = true)]
 async fn objects_arrive_whole_however_they_are_sent() {
-    let (handover, batches) = collector();
-    let mut scene = Scene::new(handover);
+    let (intake, batches) = collector();
+    let mut scene = Scene::new(intake);
     let mut client = scene.connect().await;
     let objects = [report("one", None), report("two", None)];
     send(&mut client, &objects.concat()).await;
@@ -168,8 +170,8 @@ async fn objects_arrive_whole_however_they_are_sent() {
 
 #[tokio::test(start_paused = true)]
 async fn acks_come_in_order_and_only_to_those_who_ask() {
-    let (handover, batches) = collector();
-    let mut scene = Scene::new(handover);
+    let (intake, batches) = collector();
+    let mut scene = Scene::new(intake);
     let mut client = scene.connect().await;
     for seq in [Some(1), None, Some(3)] {
         send(&mut client, &report("bus", seq)).await;
@@ -178,16 +180,16 @@ async fn acks_come_in_order_and_only_to_those_who_ask() {
     client.shutdown().await.unwrap();
     let held: Vec<_> = batches.try_iter().collect();
     assert_eq!(held.len(), 3);
-    // Fates become known in the wrong order, and for each when its last holder lets go.
-    held.into_iter().rev().for_each(|batch| store(&batch));
+    // Fates become known in the wrong order.
+    held.into_iter().rev().for_each(Held::store);
     assert_eq!(acks(&mut client).await, [(1, Fate::Stored), (3, Fate::Stored)]);
     assert_eq!(scene.end().await, End::Closed);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_stream_that_stops_being_msgpack_is_answered_and_closed() {
-    let (handover, batches) = collector();
-    let mut scene = Scene::new(handover);
+    let (intake, batches) = collector();
+    let mut scene = Scene::new(intake);
     let mut client = scene.connect().await;
     let stream = [report("bus", Some(1)), vec![0xc1; 300], report("bus", Some(2))].concat();
     send(&mut client, &stream).await;
@@ -195,16 +197,15 @@ async fn a_stream_that_stops_being_msgpack_is_answered_and_closed() {
     let held = batches.try_recv().unwrap();
     let fine: Vec<bool> = held.reports().map(|(.., bytes)| decode(bytes).is_ok()).collect();
     assert_eq!(fine, [true, false]);
-    store(&held);
-    drop(held);
+    held.store();
     assert_eq!(acks(&mut client).await, [(1, Fate::Stored)]);
     assert_eq!(scene.end().await, End::NotMsgpack);
-    assert_eq!(scene.service.handover.reports.received.get(), 2);
+    assert_eq!(scene.intake.reports.received.get(), 2);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_stopping_door_finishes_what_was_sent() {
-    let mut scene = Scene::new(handover(store));
+    let mut scene = Scene::new(intake(store));
     let mut client = scene.connect().await;
     for seq in 0..600 {
         send(&mut client, &report("bus", Some(seq))).await;
@@ -244,12 +245,12 @@ async fn a_stopping_door_does_not_wait_for_handshakes() {
 
 #[tokio::test(start_paused = true)]
 async fn a_client_that_does_not_read_its_acks_is_closed() {
-    let mut scene = Scene::new(handover(store));
+    let mut scene = Scene::new(intake(store));
     let mut client = scene.connect().await;
     let stream = report("bus", Some(1)).repeat(100);
     while client.write_all(&stream).await.is_ok() && client.flush().await.is_ok() {}
     assert_eq!(scene.end().await, End::AcksUnread);
-    let metrics = &scene.service.handover.reports;
+    let metrics = &scene.intake.reports;
     assert_eq!(metrics.fate(Fate::Stored).get(), metrics.received.get());
 }
 
@@ -270,7 +271,7 @@ async fn a_full_service_slows_its_senders_and_loses_nothing() {
         client
     });
     settle().await;
-    assert!(scene.service.handover.reports.received.get() < SENT as u64 / 2, "nobody was slowed down");
+    assert!(scene.intake.reports.received.get() < SENT as u64 / 2, "nobody was slowed down");
     let mut arrived = 0;
     while arrived < SENT {
         let batch = timeout(Duration::from_secs(60), queue.pop()).await.unwrap().unwrap();
@@ -285,8 +286,8 @@ async fn a_full_service_slows_its_senders_and_loses_nothing() {
 
 #[tokio::test(start_paused = true)]
 async fn a_call_for_help_does_not_stand_behind_unknown_fates() {
-    let (handover, batches) = collector();
-    let mut scene = Scene::new(handover);
+    let (intake, batches) = collector();
+    let mut scene = Scene::new(intake);
     let mut client = scene.connect().await;
     for seq in 0..5 {
         send(&mut client, &report("bus", Some(seq))).await;
@@ -303,10 +304,10 @@ async fn a_call_for_help_does_not_stand_behind_unknown_fates() {
 async fn call_behind(positions: Vec<u8>) -> Duration {
     let (full, calls) = (Queue::new(1), Queue::new(1));
     let waiting = QueueSubscriber::new(&full, Policy::Wait, |batch: &Arc<Batch>| Some(batch.clone()));
-    let handover = subscribed(waiting);
+    let intake = subscribed(waiting);
     let select = |batch: &Arc<Batch>| batch.reports().any(|(.., bytes)| is_emergency(bytes)).then_some(());
-    handover.topic.subscribe("emergency", QueueSubscriber::new(&calls, Policy::DropNewest, select));
-    let mut scene = Scene::new(handover);
+    intake.traffic.subscribe("emergency", QueueSubscriber::new(&calls, Policy::DropNewest, select));
+    let mut scene = Scene::new(intake);
     let mut client = scene.connect().await;
     let sent = Instant::now();
     send(&mut client, &[positions, emergency("bus", None)].concat()).await;
@@ -330,8 +331,8 @@ async fn a_stage_that_stands_still_holds_up_a_stream_once() {
 
 #[tokio::test(start_paused = true)]
 async fn a_fate_that_never_becomes_known_is_not_made_up() {
-    let (handover, batches) = collector();
-    let mut scene = Scene::new(handover);
+    let (intake, batches) = collector();
+    let mut scene = Scene::new(intake);
     let mut client = scene.connect().await;
     send(&mut client, &report("bus", Some(1))).await;
     let mut answer = Vec::new();
@@ -343,8 +344,8 @@ async fn a_fate_that_never_becomes_known_is_not_made_up() {
 
 #[tokio::test(start_paused = true)]
 async fn a_client_that_vanishes_leaves_what_it_sent() {
-    let (handover, batches) = collector();
-    let mut scene = Scene::new(handover);
+    let (intake, batches) = collector();
+    let mut scene = Scene::new(intake);
     let mut client = scene.connect().await;
     send(&mut client, &report("bus", None)).await;
     settle().await;

@@ -16,12 +16,12 @@ pub(super) const WAIT_MAX: Duration = Duration::from_millis(100);
 
 /// What a door reads from.
 #[derive(Debug)]
-pub(super) struct DoorSocket {
-    pub(super) socket: Socket,
+pub(in crate::door) struct DoorSocket {
+    pub(in crate::door) socket: Socket,
     /// Receive buffer as the kernel gave it.
     pub(super) buffer: Buffer,
     /// What comes beside datagrams.
-    pub(super) gives: Gives,
+    pub(in crate::door) gives: Gives,
     drops: DropCount,
 }
 

@@ -13,7 +13,7 @@ use super::{control, gro, pktinfo};
 use vagn_flow::reply::Peer;
 
 /// Pieces per call, each a datagram unless the kernel merges them. 64 beats 256: the slots stay in the cache.
-pub(super) const CALL_MAX: usize = 64;
+pub(super) const RECEIVE_MAX: usize = 64;
 
 /// Space between two slots, so that their beginnings, which are all that most datagrams fill, do not compete for the same
 /// lines of the nearest cache.
@@ -31,11 +31,11 @@ pub(super) enum Wait {
 
 /// What a socket was set up to give besides datagrams and their senders.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Gives {
+pub(in crate::door) struct Gives {
     /// To which of the machine's addresses a datagram was sent.
     pub(super) address: bool,
     /// Several datagrams of one sender in one piece.
-    pub(super) merged: bool,
+    pub(in crate::door) merged: bool,
 }
 
 /// One datagram in its slot.
@@ -66,12 +66,12 @@ pub(super) struct Receiver {
     gives: Gives,
     slots: Slots,
     /// Large enough for both families.
-    names: Box<[sockaddr_in6; CALL_MAX]>,
-    controls: Box<[Control; CALL_MAX]>,
-    heads: [Head; CALL_MAX],
+    names: Box<[sockaddr_in6; RECEIVE_MAX]>,
+    controls: Box<[Control; RECEIVE_MAX]>,
+    heads: [Head; RECEIVE_MAX],
 }
 
-/// Memory for [`CALL_MAX`] pieces. Memory that is never filled is never taken.
+/// Memory for [`RECEIVE_MAX`] pieces. Memory that is never filled is never taken.
 struct Slots {
     bytes: Vec<u8>,
     length: usize,
@@ -92,10 +92,10 @@ struct Head {
 
 impl Slots {
     fn new(length: usize) -> Self {
-        Self { bytes: vec![0; CALL_MAX * (length + STAGGER)], length }
+        Self { bytes: vec![0; RECEIVE_MAX * (length + STAGGER)], length }
     }
 
-    fn parts(&mut self) -> [iovec; CALL_MAX] {
+    fn parts(&mut self) -> [iovec; RECEIVE_MAX] {
         let length = self.length;
         let mut slots = self.bytes.chunks_exact_mut(length + STAGGER);
         std::array::from_fn(|_| part(&mut slots.next().expect("there are as many")[..length]))
@@ -114,13 +114,13 @@ impl Receiver {
         Self {
             gives,
             slots: Slots::new(if gives.merged { gro::PIECE_MAX } else { MAX_DATAGRAM }),
-            names: Box::new([nobody; CALL_MAX]),
-            controls: Box::new([Control([0; CONTROL_SPACE]); CALL_MAX]),
-            heads: [Head::default(); CALL_MAX],
+            names: Box::new([nobody; RECEIVE_MAX]),
+            controls: Box::new([Control([0; CONTROL_SPACE]); RECEIVE_MAX]),
+            heads: [Head::default(); RECEIVE_MAX],
         }
     }
 
-    /// Receives up to [`CALL_MAX`] pieces and says how many. 0: none came in time.
+    /// Receives up to [`RECEIVE_MAX`] pieces and says how many. 0: none came in time.
     pub(super) fn receive(&mut self, socket: &impl AsFd, wait: Wait) -> io::Result<usize> {
         let mut parts = self.slots.parts();
         let mut messages = parts.each_mut().map(message);
@@ -135,7 +135,7 @@ impl Receiver {
         // perhaps to a control buffer, both with their true sizes; all live through the call and none is touched
         // meanwhile.
         let count =
-            unsafe { libc::recvmmsg(fd, messages.as_mut_ptr(), CALL_MAX as u32, flags as _, null_mut()) };
+            unsafe { libc::recvmmsg(fd, messages.as_mut_ptr(), RECEIVE_MAX as u32, flags as _, null_mut()) };
         let Ok(count) = usize::try_from(count) else {
             return none_or_error(io::Error::last_os_error());
         };
@@ -158,7 +158,7 @@ impl Receiver {
 
     /// The datagrams in the first `count` pieces of the last call.
     pub(super) fn arrivals(&self, count: usize) -> impl Iterator<Item = Arrival<'_>> {
-        (0..count.min(CALL_MAX)).flat_map(|at| self.datagrams(at))
+        (0..count.min(RECEIVE_MAX)).flat_map(|at| self.datagrams(at))
     }
 
     fn datagrams(&self, at: usize) -> impl Iterator<Item = Arrival<'_>> {
@@ -218,7 +218,7 @@ fn none_or_error(err: io::Error) -> io::Result<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::door::sockopt;
+    use crate::door::udp::sockopt;
     use std::net::UdpSocket;
 
     fn pair() -> (UdpSocket, UdpSocket) {
@@ -235,8 +235,8 @@ mod tests {
             vehicle.send(&[number]).unwrap();
         }
         let mut receiver = Receiver::new(Gives::default());
-        assert_eq!(receiver.receive(&door, Wait::First).unwrap(), CALL_MAX);
-        let first: Vec<u8> = receiver.arrivals(CALL_MAX).map(|one| one.payload.unwrap()[0]).collect();
+        assert_eq!(receiver.receive(&door, Wait::First).unwrap(), RECEIVE_MAX);
+        let first: Vec<u8> = receiver.arrivals(RECEIVE_MAX).map(|one| one.payload.unwrap()[0]).collect();
         assert_eq!(first, (0..64).collect::<Vec<u8>>());
         assert_eq!(receiver.receive(&door, Wait::First).unwrap(), 36);
         assert_eq!(receiver.arrivals(36).last().unwrap().payload, Some(&[99_u8][..]));

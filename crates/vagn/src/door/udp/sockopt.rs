@@ -12,7 +12,12 @@ pub(super) fn set_int(socket: &impl AsFd, option: c_int, value: c_int) -> io::Re
 }
 
 /// Sets an integer option at another level, such as `IPPROTO_IP`.
-pub(super) fn set_int_at(socket: &impl AsFd, level: c_int, option: c_int, value: c_int) -> io::Result<()> {
+pub(in crate::door) fn set_int_at(
+    socket: &impl AsFd,
+    level: c_int,
+    option: c_int,
+    value: c_int,
+) -> io::Result<()> {
     set(socket, level, option, &value)
 }
 

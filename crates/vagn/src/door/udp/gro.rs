@@ -18,7 +18,7 @@ pub(super) const PIECE_MAX: usize = 65_535;
 pub(super) const SPACE: usize = control::space(size_of::<c_int>());
 
 /// From now on, datagrams to `socket` may come in one piece. Errors when the kernel is older than 5.0.
-pub(super) fn enable(socket: &impl AsFd) -> io::Result<()> {
+pub(in crate::door) fn enable(socket: &impl AsFd) -> io::Result<()> {
     sockopt::set_int_at(socket, libc::SOL_UDP, libc::UDP_GRO, 1)
 }
 

@@ -14,10 +14,10 @@ use super::steer;
 
 /// Both sockets of one address.
 #[derive(Debug)]
-pub(super) struct Port {
+pub(in crate::door) struct Port {
     pub(super) address: SocketAddr,
-    pub(super) ordinary: Arc<DoorSocket>,
-    pub(super) emergency: Result<Arc<DoorSocket>, Unsteered>,
+    pub(in crate::door) ordinary: Arc<DoorSocket>,
+    pub(in crate::door) emergency: Result<Arc<DoorSocket>, Unsteered>,
 }
 
 /// What to ask the kernel for.
@@ -34,7 +34,7 @@ pub(super) struct Wanted {
 
 /// Why emergencies share the ordinary socket.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Unsteered {
+pub(in crate::door) enum Unsteered {
     #[error("not asked for")]
     Off,
     #[error("the kernel refused: {0}")]
@@ -73,7 +73,7 @@ fn join(address: SocketAddr, wanted: Wanted) -> io::Result<DoorSocket> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::door::gro;
+    use crate::door::udp::gro;
     use socket2::{Domain, Socket, Type};
     use std::net::UdpSocket;
 

@@ -9,8 +9,7 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use super::ack::Owed;
-use crate::door::handover::Handover;
-use vagn_flow::batch::Batch;
+use vagn_flow::intake::{Intake, Offered};
 
 /// Most bytes in one line: some 15 000 reports, or 1 700 that arrive one by one.
 const BYTES: usize = 1 << 20;
@@ -29,7 +28,7 @@ pub(super) struct Space(Arc<Semaphore>);
 /// The end of the line, where the reader adds.
 #[derive(Debug)]
 pub(super) struct Tail {
-    line: mpsc::Sender<Waiting>,
+    queue: mpsc::Sender<Waiting>,
     own: Arc<Semaphore>,
     door: Space,
 }
@@ -41,7 +40,7 @@ pub(super) struct Head(mpsc::Receiver<Waiting>);
 /// A batch in line, and who wants to know what became of it.
 #[derive(Debug)]
 struct Waiting {
-    batch: Arc<Batch>,
+    offered: Offered,
     owed: Option<Owed>,
     _space: (OwnedSemaphorePermit, Option<OwnedSemaphorePermit>),
 }
@@ -54,23 +53,22 @@ impl Default for Space {
 
 impl Space {
     /// A line for one connection.
-    pub(super) fn line(&self) -> (Tail, Head) {
-        let (line, front) = mpsc::channel(BYTES / BATCH_BYTES);
-        (Tail { line, own: Arc::new(Semaphore::new(BYTES)), door: self.clone() }, Head(front))
+    pub(super) fn queue(&self) -> (Tail, Head) {
+        let (queue, front) = mpsc::channel(BYTES / BATCH_BYTES);
+        (Tail { queue, own: Arc::new(Semaphore::new(BYTES)), door: self.clone() }, Head(front))
     }
 }
 
 impl Tail {
     /// Adds a batch as soon as the line is short enough.
-    pub(super) async fn push(&self, batch: Arc<Batch>, owed: Option<Owed>) {
-        let bytes: usize = batch.reports().map(|(.., report)| report.len()).sum();
-        let bytes = (BATCH_BYTES + bytes).min(BYTES) as u32;
+    pub(super) async fn push(&self, offered: Offered, owed: Option<Owed>) {
+        let bytes = (BATCH_BYTES + offered.bytes()).min(BYTES) as u32;
         let shared = self.door.0.clone().try_acquire_many_owned(bytes).ok();
         let wanted = if shared.is_some() { bytes } else { BYTES as u32 };
         let own = self.own.clone().acquire_many_owned(wanted).await.expect("no line's space is ever closed");
-        let waiting = Waiting { batch, owed, _space: (own, shared) };
+        let waiting = Waiting { offered, owed, _space: (own, shared) };
         // The front lasts as long as the connection; with it goes whoever would have waited.
-        drop(self.line.send(waiting).await);
+        drop(self.queue.send(waiting).await);
     }
 }
 
@@ -79,10 +77,10 @@ impl Head {
     ///
     /// When one found no room in all its time, those behind it are not waited for either, until one finds some: a stage
     /// that stands still holds up a stream once and not for every batch.
-    pub(super) async fn lead(mut self, handover: &Handover, owe: mpsc::Sender<Owed>) {
+    pub(super) async fn lead(mut self, intake: &Intake, owe: mpsc::Sender<Owed>) {
         let mut within = ROOM_WITHIN;
-        while let Some(Waiting { batch, owed, _space }) = self.0.recv().await {
-            let found = handover.admit(batch, within).await;
+        while let Some(Waiting { offered, owed, _space }) = self.0.recv().await {
+            let found = intake.admit(offered, within).await;
             within = if found { ROOM_WITHIN } else { Duration::ZERO };
             if let Some(owed) = owed {
                 // A writer that is gone has said why itself.

@@ -7,19 +7,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use vagn_otp::{Failure, ThreadContext};
-use vagn_wire::{Reject, StoredAck, decode};
+use vagn_wire::{Reject, StoredAck};
 
+use super::ORIGIN;
 use super::backoff::Backoff;
 use super::contention::waited;
 use super::gather::Gather;
-use super::handover::Handover;
 use super::outlet::DoorOutlet;
-use super::recvmmsg::{Arrival, CALL_MAX, Receiver, Wait};
+use super::recvmmsg::{Arrival, RECEIVE_MAX, Receiver, Wait};
 use super::socket::DoorSocket;
 use crate::config::Reply;
 use prometheus_client::metrics::counter::Counter;
-use vagn_flow::batch::{BATCH_MAX, BatchBuilder, Source};
-use vagn_flow::metrics::Registry;
+use vagn_flow::batch::{BATCH_MAX, BatchBuilder};
+use vagn_flow::clock::Clock;
+use vagn_flow::intake::Intake;
+use vagn_flow::metrics::{DoorMetrics, Registry};
+use vagn_flow::open::open;
 use vagn_flow::reply::ReplyTo;
 
 /// What the original answered to every datagram that was not empty.
@@ -50,10 +53,12 @@ const DRAIN_MAX: Duration = Duration::from_millis(500);
 pub(super) struct UdpDoor {
     pub(super) socket: Arc<DoorSocket>,
     pub(super) outlet: Arc<DoorOutlet>,
-    pub(super) handover: Handover,
-    pub(super) reply: Reply,
-    pub(super) lane: Lane,
+    pub(super) intake: Intake,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) faults: DoorMetrics,
     pub(super) metrics: UdpMetrics,
+    pub(super) reply: Reply,
+    pub(super) class: Class,
 }
 
 /// Counters of the UDP doors. Clones share their values.
@@ -71,13 +76,13 @@ impl UdpMetrics {
 
 /// What arrives at a door, and so how long it may nap.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Lane {
+pub(super) enum Class {
     /// Emergencies have a socket of their own: gathers, and backs off when crowded.
     Positions,
     /// The kernel does not keep emergencies apart: gathers, and takes in all that comes, since a call may be among it.
     Mixed,
     /// Never naps.
-    Emergencies,
+    Alarms,
 }
 
 /// What one look at the socket gave.
@@ -122,7 +127,7 @@ impl UdpDoor {
         let _busy = ctx.busy();
         let mut haul = Haul::new(self);
         haul.take(receiver, last);
-        while last == CALL_MAX && haul.received + CALL_MAX <= BATCH_MAX {
+        while last == RECEIVE_MAX && haul.received + RECEIVE_MAX <= BATCH_MAX {
             // An error is found again by the next round, after this one's batch is safe.
             last = receiver.receive(&self.socket.socket, Wait::No).unwrap_or(0);
             haul.take(receiver, last);
@@ -130,7 +135,7 @@ impl UdpDoor {
         if haul.received > 0 {
             tracing::debug!(door = ctx.name(), datagrams = haul.received, "received");
         }
-        Ok(haul.publish(last == CALL_MAX))
+        Ok(haul.publish(last == RECEIVE_MAX))
     }
 
     fn reply_to(&self, arrival: &Arrival<'_>) {
@@ -140,7 +145,7 @@ impl UdpDoor {
     }
 
     fn fault(&self, err: io::Error, in_a_row: u32) -> Result<(), Failure> {
-        self.handover.doors.fault("udp_receive");
+        self.faults.fault("udp_receive");
         if in_a_row >= FAULTS_MAX {
             return Err(err.into());
         }
@@ -150,8 +155,8 @@ impl UdpDoor {
     }
 
     fn drain(&self, receiver: &mut Receiver, ctx: &ThreadContext) {
-        let until = self.handover.clock.monotonic() + DRAIN_MAX;
-        while self.handover.clock.monotonic() < until {
+        let until = self.clock.monotonic() + DRAIN_MAX;
+        while self.clock.monotonic() < until {
             ctx.beat();
             match self.round(receiver, Wait::No, ctx) {
                 Ok(round) if round.received > 0 => {}
@@ -190,7 +195,7 @@ struct Haul<'a> {
 
 impl<'a> Haul<'a> {
     fn new(door: &'a UdpDoor) -> Self {
-        Self { door, batch: BatchBuilder::new(Source::Udp), received: 0, fitted: 0, crowded: false }
+        Self { door, batch: BatchBuilder::new(ORIGIN), received: 0, fitted: 0, crowded: false }
     }
 
     /// Takes the datagrams in the first `count` pieces.
@@ -200,11 +205,11 @@ impl<'a> Haul<'a> {
             self.received += 1;
             match arrival.payload {
                 Some([]) => {
-                    self.door.handover.reject(Reject::Empty);
+                    self.door.intake.reject(Reject::Empty);
                     continue;
                 }
                 Some(payload) => self.push(payload, &arrival),
-                None => self.door.handover.reject(Reject::TooLong),
+                None => self.door.intake.reject(Reject::TooLong),
             }
             if self.door.reply == Reply::Original {
                 self.door.reply_to(&arrival);
@@ -216,8 +221,8 @@ impl<'a> Haul<'a> {
         if self.batch.is_full() {
             self.hand_over();
         }
-        self.batch.push(payload);
-        if self.batch.last_is_alarm()
+        let mark = self.batch.push(payload);
+        if mark.is_alarm
             && asks(payload)
             && let Some(peer) = arrival.peer()
         {
@@ -226,9 +231,9 @@ impl<'a> Haul<'a> {
     }
 
     fn hand_over(&mut self) {
-        let batch = std::mem::replace(&mut self.batch, BatchBuilder::new(Source::Udp));
+        let batch = std::mem::replace(&mut self.batch, BatchBuilder::new(ORIGIN));
         let count = batch.len();
-        if self.door.handover.publish(batch) {
+        if self.door.intake.publish(batch) {
             self.crowded = true;
         } else {
             self.fitted += count;
@@ -243,7 +248,7 @@ impl<'a> Haul<'a> {
 
 /// Whether the sender of a call for help is to hear when it is on disk.
 fn asks(call: &[u8]) -> bool {
-    decode(call).is_ok_and(|report| StoredAck::asked_by(&report).is_some())
+    open(call).is_ok_and(|report| StoredAck::asked_by(&report).is_some())
 }
 
 /// When to nap, and when to look for drops.
@@ -265,8 +270,8 @@ struct Pace<'a> {
 
 impl<'a> Pace<'a> {
     fn new(door: &'a UdpDoor, name: &'a str) -> Self {
-        let now = door.handover.clock.monotonic();
-        let gather = (door.lane != Lane::Emergencies).then(|| Gather::new(door.socket.buffer.booked));
+        let now = door.clock.monotonic();
+        let gather = (door.class != Class::Alarms).then(|| Gather::new(door.socket.buffer.booked));
         Self {
             door,
             name,
@@ -282,10 +287,10 @@ impl<'a> Pace<'a> {
     }
 
     fn after(&mut self, round: &Round) {
-        let now = self.door.handover.clock.monotonic();
+        let now = self.door.clock.monotonic();
         let since = now.saturating_sub(self.last);
         self.last = now;
-        self.crowded |= round.crowded && self.door.lane == Lane::Positions;
+        self.crowded |= round.crowded && self.door.class == Class::Positions;
         let looked = now.saturating_sub(self.looked);
         if looked >= LOOK_EVERY {
             self.looked = now;

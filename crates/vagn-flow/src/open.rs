@@ -1,0 +1,30 @@
+//! The one place that looks into the bytes of a report.
+//!
+//! A door leaves a [`Mark`] for each report when it comes in; the stages [`open`] reports when they need what is in them.
+//! What a report must prove before it is believed is checked here, for all of them.
+
+use vagn_wire::{Reject, Report, is_emergency};
+
+/// What is noted of a report when it comes in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mark {
+    /// True if the report [carries the flag](is_emergency).
+    pub is_alarm: bool,
+}
+
+impl Mark {
+    /// Marks a report as it came in. Runs for every report, so it reads no more than it must.
+    #[inline]
+    pub(crate) fn of(report: &[u8]) -> Self {
+        Self { is_alarm: is_emergency(report) }
+    }
+}
+
+/// Opens a report.
+///
+/// # Errors
+/// The first thing that is wrong with it.
+#[inline]
+pub fn open(report: &[u8]) -> Result<Report<'_>, Reject> {
+    vagn_wire::decode(report)
+}

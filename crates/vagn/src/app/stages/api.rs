@@ -1,0 +1,51 @@
+//! The API over HTTPS.
+
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use vagn_api::incidents::requests;
+use vagn_api::{QueryMetrics, Streams};
+use vagn_emergency::EmergencyHandle;
+use vagn_flow::intake::Intake;
+use vagn_http::body::Budget;
+use vagn_http::principal::Tokens;
+use vagn_http::server::{self, Limits, Server};
+use vagn_otp::ChildSpec;
+
+use super::Parts;
+use crate::app::asked::{LiveIncidents, LiveVehicles};
+
+/// Longest body of one request, bytes: some 50 000 positions.
+const BODY_MAX: usize = 8 << 20;
+/// Longest that a body may take to arrive.
+const BODY_WITHIN: Duration = Duration::from_secs(30);
+/// Most bytes in bodies that are being read, all requests together.
+const BODIES_MAX: usize = 64 << 20;
+
+/// Returns the server of the API, over the stages behind it.
+pub(super) fn build(
+    parts: &Parts,
+    listeners: Vec<TcpListener>,
+    intake: &Intake,
+    vehicles: LiveVehicles,
+    emergency: EmergencyHandle,
+) -> anyhow::Result<ChildSpec> {
+    let router = vagn_api::router(vagn_api::Services {
+        vehicles: Arc::new(vehicles),
+        incidents: Arc::new(LiveIncidents(emergency)),
+        intake: intake.clone(),
+        bodies: Budget::new(BODY_MAX, BODY_WITHIN, BODIES_MAX),
+        deeds: requests::budget(),
+        streams: Streams::default(),
+        clock: parts.clock.clone(),
+        metrics: QueryMetrics::new(&parts.registry),
+        tokens: Tokens::new(&parts.settings.http.tokens),
+    });
+    let tls = parts.identity.server_config(&[b"h2", b"http/1.1"]).context("set up TLS for the API")?;
+    let max_connections = parts.settings.http.max_connections as usize;
+    let limits = Limits { max_connections, ..Limits::default() };
+    let server = Server::new(router, Some(tls), limits, parts.doors.clone());
+    Ok(server::child("web", server, listeners).watchdog(parts.settings.hang_limit.0))
+}

@@ -1,0 +1,32 @@
+//! The emergency lane, on a runtime of its own.
+
+use std::sync::Arc;
+
+use vagn_emergency::{EmergencyHandle, EmergencyMetrics, LiveFleet, Seeds};
+use vagn_flow::batch::Traffic;
+use vagn_otp::ChildSpec;
+use vagn_store::Fleet;
+
+use super::Parts;
+
+/// Subscribes the lane to the topic, and returns its handle and its supervisor.
+pub(super) fn build(
+    parts: &Parts,
+    traffic: &Traffic,
+    fleet: &Arc<Fleet>,
+) -> anyhow::Result<(EmergencyHandle, ChildSpec)> {
+    let lane = vagn_emergency::Parts {
+        data_dir: parts.settings.data_dir.clone(),
+        targets: parts.settings.emergency.targets()?,
+        open_max: parts.settings.max_open_incidents as usize,
+        resolve_after: parts.settings.emergency.resolve_after.0,
+        vehicles: Arc::new(LiveFleet::new(fleet.clone())),
+        seeds: Seeds { ids: fastrand::u64(..), jitter: fastrand::u64(..) },
+        clock: parts.clock.clone(),
+        metrics: EmergencyMetrics::new(&parts.registry),
+        readiness: parts.readiness.clone(),
+        hang_limit: parts.settings.hang_limit.0,
+        runtime: Some(parts.emergency_runtime.clone()),
+    };
+    Ok(vagn_emergency::start(traffic, lane))
+}

@@ -1,0 +1,150 @@
+//! The map: every stage, built last first, each with the handle of the next, and started as drawn.
+//!
+//! | stage | file | is given |
+//! |---|---|---|
+//! | store | `store.rs` | the data directory |
+//! | query | `query.rs` | the fleet |
+//! | ingest | `ingest.rs` | the topic, the storages |
+//! | emergency | `emergency.rs` | the topic, the fleet |
+//! | API | `api.rs` | the intake, queries, storages, the emergency lane |
+//! | doors | `doors.rs` | the intake |
+//! | ops | `ops.rs` | the registry, the process list |
+//!
+//! ```text
+//! vagn (one_for_one)
+//! ├─ ops          can always say "not ready"
+//! ├─ emergency    no other part's crash reaches it
+//! ├─ traffic      (rest_for_one) stores (one_for_one: storage-0.. sync-0..) · dispatcher
+//! ├─ ingest       pool
+//! ├─ queries      pool
+//! ├─ web
+//! └─ doors        (one_for_one) udp · udp-emergency · tcp: last to start, first to stop
+//! ```
+
+mod api;
+mod doors;
+mod emergency;
+mod ingest;
+mod ops;
+mod query;
+mod store;
+
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use tokio::runtime::Handle;
+use vagn_flow::batch::Traffic;
+use vagn_flow::clock::Clock;
+use vagn_flow::intake::Intake;
+use vagn_flow::metrics::{DoorMetrics, Registry, ReportMetrics};
+use vagn_flow::readiness::Readiness;
+use vagn_flow::stamp::Stamper;
+use vagn_http::tls::Identity;
+use vagn_otp::{ChildSpec, Root, Strategy, Supervisor};
+use vagn_store::{DataDir, Fleet};
+
+use super::asked::LiveVehicles;
+use crate::config::Settings;
+use crate::dispatcher::{Dispatcher, SubscriptionMetrics};
+use crate::door::{Doors, UDP};
+
+/// Pause before a part that failed is started again: doubles from the first to the second, and is short again once the
+/// part has run for so long. Such a part never takes the process down.
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(30));
+
+/// Longest a stage may take at a stop to finish what is queued.
+const DRAIN_WITHIN: Duration = Duration::from_secs(5);
+
+/// Room in the mailbox of an actor that is asked rarely.
+const SMALL_MAILBOX: usize = 16;
+
+/// What is bound before anything starts, and outlives every restart.
+pub(super) struct Listeners {
+    pub(super) doors: Doors,
+    pub(super) http: Vec<TcpListener>,
+    pub(super) ops: Vec<TcpListener>,
+}
+
+impl Listeners {
+    /// Returns the first address of each.
+    pub(super) fn addresses(&self) -> Vec<(&'static str, SocketAddr)> {
+        let servers = [("http", &self.http), ("ops", &self.ops)];
+        let servers =
+            servers.into_iter().filter_map(|(name, all)| Some((name, all.first()?.local_addr().ok()?)));
+        self.doors.addresses().chain(servers).collect()
+    }
+}
+
+/// What the stages are made of.
+pub(super) struct Parts {
+    pub(super) settings: Settings,
+    pub(super) identity: Identity,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) stamper: Arc<Stamper>,
+    pub(super) registry: Arc<Registry>,
+    pub(super) reports: Arc<ReportMetrics>,
+    /// Shared by the doors and both HTTP servers.
+    pub(super) doors: DoorMetrics,
+    pub(super) readiness: Arc<Readiness>,
+    pub(super) emergency_runtime: Handle,
+    pub(super) demo: bool,
+}
+
+/// Builds the stages, last one first, and starts their tree.
+pub(super) async fn start(parts: Parts, data: DataDir, listeners: Listeners) -> anyhow::Result<Root> {
+    let traffic = Traffic::new("traffic");
+    let fleet = Arc::new(Fleet::new(data.partitions() as usize));
+    let intake = Intake::new(traffic.clone(), parts.stamper.clone(), parts.reports.clone());
+    let demo_door = listeners.doors.addresses().find(|(name, _)| parts.demo && *name == UDP);
+
+    let (storages, stores) = store::build(&parts, data, &fleet);
+    let (queries, query_pool) = query::build(&parts, &fleet);
+    let ingest_pool = ingest::build(&parts, &traffic, &storages);
+    let (incidents, emergency) = emergency::build(&parts, &traffic, &fleet)?;
+    let vehicles = LiveVehicles { queries, storages };
+    let api = api::build(&parts, listeners.http, &intake, vehicles, incidents)?;
+    let doors = doors::build(&parts, listeners.doors, &intake)?;
+    let (processes, ops) = ops::build(&parts, listeners.ops);
+
+    let traffic_tree = Supervisor::new("traffic", Strategy::RestForOne)
+        .intensity(2, Duration::from_secs(5))
+        .child(stores)
+        .child(dispatcher(&parts, &traffic));
+    let root = Supervisor::new("vagn", Strategy::OneForOne)
+        .child(ops)
+        .child(emergency)
+        .child(kept(ChildSpec::supervisor(traffic_tree)))
+        .child(kept(ingest_pool))
+        .child(kept(query_pool))
+        .child(kept(api))
+        .child(kept(doors))
+        .child(kept(ops::clock_mark(&parts)))
+        .children(demo_door.map(|(_, address)| kept(ops::demo(&parts, address))));
+    let root = root.start().await.context("start the tree")?;
+    processes.get_or_init(|| root.processes());
+    Ok(root)
+}
+
+fn dispatcher(parts: &Parts, traffic: &Traffic) -> ChildSpec {
+    let metrics = SubscriptionMetrics::new(&parts.registry);
+    let traffic = traffic.clone();
+    let new = move || Dispatcher::new(traffic.clone(), metrics.clone());
+    let (_, child) = ChildSpec::actor("dispatcher", SMALL_MAILBOX, new);
+    child.watchdog(parts.settings.hang_limit.0)
+}
+
+/// A part without which the others still make sense: started again for as long as it takes.
+fn kept(child: ChildSpec) -> ChildSpec {
+    child.backoff(BACKOFF.0, BACKOFF.1)
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}
+
+/// Returns the number of workers that is set, or that of the machine when none is.
+fn workers(set: u32, by_machine: usize) -> usize {
+    if set > 0 { set as usize } else { by_machine.max(1) }
+}

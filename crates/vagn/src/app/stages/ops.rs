@@ -1,0 +1,48 @@
+//! The operator's pages, and what keeps the service itself going.
+
+use std::net::{SocketAddr, TcpListener};
+
+use vagn_flow::stamp::Stamper;
+use vagn_http::server::{self, Limits, Server};
+use vagn_otp::ChildSpec;
+
+use super::Parts;
+use crate::demo;
+use crate::logging::LostLines;
+use crate::ops::{self, LateProcesses};
+
+/// Returns the server of the operator's pages, and where it looks for the process list once there is one.
+pub(super) fn build(parts: &Parts, listeners: Vec<TcpListener>) -> (LateProcesses, ChildSpec) {
+    parts.registry.register_collector(Box::new(LostLines));
+    let processes = LateProcesses::default();
+    let router = ops::router(ops::Services {
+        registry: parts.registry.clone(),
+        readiness: parts.readiness.clone(),
+        processes: processes.clone(),
+        fault_injection: parts.settings.ops.fault_injection,
+    });
+    let server = Server::new(router, None, Limits::default(), parts.doors.clone());
+    let child = server::child("ops", server, listeners).watchdog(parts.settings.hang_limit.0);
+    (processes, child)
+}
+
+/// Keeps the mark of the arrival stamps ahead of the clock.
+pub(super) fn clock_mark(parts: &Parts) -> ChildSpec {
+    let stamper = parts.stamper.clone();
+    let mark = ChildSpec::thread("clock", move |ctx| {
+        ctx.ready();
+        while !ctx.sleep(Stamper::RENEW_EVERY) {
+            ctx.beat();
+            stamper.renew_mark()?;
+        }
+        Ok(())
+    });
+    mark.watchdog(parts.settings.hang_limit.0)
+}
+
+/// Drives the recorded fleet to the door at this address.
+pub(super) fn demo(parts: &Parts, door: SocketAddr) -> ChildSpec {
+    let clock = parts.clock.clone();
+    let driving = ChildSpec::thread("demo", move |ctx| demo::drive(&ctx, &*clock, door));
+    driving.watchdog(parts.settings.hang_limit.0)
+}
