@@ -6,7 +6,7 @@ export CARGO_TERM_COLOR ?= auto
 # All that tests; measurements are left to the bench targets, and clippy sees to it that they compile.
 TESTS := --lib --bins --tests --examples
 
-.PHONY: run test check format-check clippy docs deploy-check needs chaos bench bench-document bench-micro bench-guards soak table clean
+.PHONY: run test check format-check clippy docs deploy-check deny needs chaos bench bench-document bench-micro bench-guards soak table clean
 
 ## run: build the release and drive the recorded Austin buses through it
 run:
@@ -36,6 +36,10 @@ docs:
 ## deploy-check: alert rules, relays and dashboard in deploy/; builds nothing
 deploy-check:
 	scripts/test-deploy
+
+## deny: licences, duplicates, bans and advisories of dependencies; needs cargo-deny and the network
+deny:
+	$(CARGO) deny --locked check
 
 ## chaos: the kill and fault runs, long: every random moment tried many times
 chaos:

@@ -1,10 +1,12 @@
-//! Keeps the directions between the crates, and between the stages inside the service: a stage holds the handle of the
-//! next one and never names an earlier one.
+//! Keeps the directions between the crates, and between the modules inside them: a stage holds the handle of the next one
+//! and never names an earlier one, nor its neighbour.
 
+use std::collections::BTreeSet;
 use std::fs;
-use std::path::{Path, PathBuf};
 
-/// Which crates of ours each crate may know.
+use crate::source::{Graph, circle, graph, heads, modules, sources, workspace};
+
+/// Crates of ours from the lowest to the highest, and which of the lower ones each may know.
 const CRATES: [(&str, &[&str]); 10] = [
     ("vagn-wire", &[]),
     ("vagn-otp", &[]),
@@ -30,15 +32,34 @@ const CRATES: [(&str, &[&str]); 10] = [
     ("vagn-bench", &["vagn-wire", "vagn-load"]),
 ];
 
-/// The stages in the order in which a report passes them. None may name one that stands before it.
-const STAGES: [&[&str]; 5] =
-    [&["app", "commands"], &["door", "ops", "demo"], &["dispatcher"], &["ingest", "query"], &["storage"]];
+/// The modules of the service from the highest to the lowest, the stages in the order in which a report passes them. None
+/// may name one of its own row or of a row above.
+const ROWS: [&[&str]; 6] = [
+    &["commands"],
+    &["app"],
+    &["door", "ops", "demo", "dispatcher", "ingest", "query", "logging"],
+    &["storage"],
+    &["sync"],
+    &["write", "config"],
+];
+
+/// Crates whose modules must not know each other in a circle. The others are built around one tight core.
+const WITHOUT_CIRCLES: [&str; 7] =
+    ["vagn-flow", "vagn-emergency", "vagn-http", "vagn-api", "vagn-load", "vagn", "vagn-bench"];
+
+/// Crates that take reports in, and so must open them in the one place for that.
+const OPENING: [&str; 3] = ["vagn", "vagn-api", "vagn-emergency"];
 
 #[test]
 fn crates_know_only_those_below_them() {
-    for (name, allowed) in CRATES {
+    for (at, (name, allowed)) in CRATES.iter().enumerate() {
+        let lower = &CRATES[..at];
+        assert!(
+            allowed.iter().all(|other| lower.iter().any(|(lower, _)| lower == other)),
+            "{name} may know one above itself"
+        );
         let manifest = fs::read_to_string(workspace().join("crates").join(name).join("Cargo.toml")).unwrap();
-        for (other, _) in CRATES.iter().filter(|(other, _)| *other != name && !allowed.contains(other)) {
+        for (other, _) in CRATES.iter().filter(|(other, _)| other != name && !allowed.contains(other)) {
             let names_it = manifest.lines().any(|line| line.split(['.', ' ', '=']).next() == Some(other));
             assert!(!names_it, "{name} depends on {other}");
         }
@@ -46,24 +67,64 @@ fn crates_know_only_those_below_them() {
 }
 
 #[test]
-fn a_stage_never_names_an_earlier_one() {
-    for (at, stages) in STAGES.iter().enumerate() {
-        let earlier: Vec<_> = STAGES[..at].iter().flat_map(|stages| stages.iter()).collect();
-        for stage in *stages {
-            for (file, text) in sources(stage) {
-                for earlier in &earlier {
-                    let named = text.contains(&format!("crate::{earlier}"));
-                    assert!(!named, "{} names the earlier stage {earlier}", file.display());
-                }
+fn every_crate_is_watched() {
+    let found = fs::read_dir(workspace().join("crates")).unwrap();
+    let found = found.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let listed: BTreeSet<String> = CRATES.iter().map(|(name, _)| (*name).to_owned()).collect();
+    assert_eq!(found.collect::<BTreeSet<_>>(), listed);
+}
+
+#[test]
+fn a_module_of_the_service_names_only_lower_ones() {
+    let graph = graph(&sources("vagn"));
+    for (at, row) in ROWS.iter().enumerate() {
+        let not_lower: Vec<&&str> = ROWS[..=at].iter().flat_map(|row| row.iter()).collect();
+        for module in *row {
+            for (named, file) in &graph[*module] {
+                assert!(!not_lower.iter().any(|other| *other == named), "{} names {named}", file.display());
             }
         }
     }
 }
 
 #[test]
-fn every_stage_that_is_watched_exists() {
-    for stage in STAGES.iter().flat_map(|stages| stages.iter()) {
-        assert!(!sources(stage).is_empty(), "there is no stage {stage} any more");
+fn every_module_of_the_service_is_watched() {
+    let listed: BTreeSet<String> =
+        ROWS.iter().flat_map(|row| row.iter()).map(|name| (*name).to_owned()).collect();
+    assert_eq!(modules(&sources("vagn")), listed);
+}
+
+#[test]
+fn modules_of_a_crate_know_each_other_in_no_circle() {
+    let circles: Vec<String> = WITHOUT_CIRCLES.iter().filter_map(|name| found(name)).collect();
+    assert!(circles.is_empty(), "{}", circles.join("\n"));
+}
+
+/// The circle in a crate, with the files that make it.
+fn found(name: &str) -> Option<String> {
+    let graph: Graph = graph(&sources(name));
+    let circle = circle(&graph)?;
+    let arrows = circle.windows(2).map(|arrow| {
+        let file = graph[&arrow[0]][&arrow[1]].display().to_string();
+        format!("{} names {} in {file}", arrow[0], arrow[1])
+    });
+    Some(format!("{name}: {}", arrows.collect::<Vec<_>>().join(", ")))
+}
+
+#[test]
+fn reports_are_opened_in_one_place() {
+    for name in OPENING {
+        for source in sources(name) {
+            // The commands are clients of a running service.
+            if source.path.starts_with("commands") {
+                continue;
+            }
+            let named = heads(&source.text, "vagn_wire::");
+            let opens = named
+                .iter()
+                .find(|item| matches!(item.as_str(), "decode" | "decode_general" | "is_emergency"));
+            assert!(opens.is_none(), "{name}: {} uses vagn_wire::{opens:?}", source.path.display());
+        }
     }
 }
 
@@ -71,37 +132,27 @@ fn every_stage_that_is_watched_exists() {
 fn only_supervisors_start_tasks_and_threads() {
     let spawns = ["tokio::spawn(", "thread::spawn(", "thread::Builder"];
     for name in ["vagn", "vagn-api", "vagn-emergency", "vagn-flow", "vagn-http", "vagn-store", "vagn-wire"] {
-        for (file, text) in files_below(&workspace().join("crates").join(name).join("src")) {
-            let product = text.split("#[cfg(test)]").next().unwrap_or_default();
+        for source in sources(name) {
             for spawn in spawns {
-                assert!(!product.contains(spawn), "{} has {spawn}", file.display());
+                assert!(!source.text.contains(spawn), "{name}: {} has {spawn}", source.path.display());
             }
         }
     }
 }
 
-fn workspace() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
-}
-
-/// The files of a stage: `stage.rs`, or all below `stage/`.
-fn sources(stage: &str) -> Vec<(PathBuf, String)> {
-    let src = workspace().join("crates/vagn/src");
-    let single = src.join(format!("{stage}.rs"));
-    let mut found = files_below(&src.join(stage));
-    if let Ok(text) = fs::read_to_string(&single) {
-        found.push((single, text));
+#[test]
+fn time_and_chance_are_handed_in() {
+    // The clock itself, the place that draws the seeds of a run, and the clients of a running service.
+    let may = ["clock.rs", "app", "commands"];
+    for name in ["vagn", "vagn-api", "vagn-flow", "vagn-http"] {
+        for source in
+            sources(name).iter().filter(|source| !may.iter().any(|path| source.path.starts_with(path)))
+        {
+            let clocks = heads(&source.text, "std::time::");
+            let reads_clock = clocks.iter().any(|item| matches!(item.as_str(), "Instant" | "SystemTime"));
+            let draws =
+                ["fastrand::u64(", "fastrand::Rng::new("].iter().any(|call| source.text.contains(call));
+            assert!(!reads_clock && !draws, "{name}: {}", source.path.display());
+        }
     }
-    found
-}
-
-fn files_below(dir: &Path) -> Vec<(PathBuf, String)> {
-    let Ok(entries) = fs::read_dir(dir) else { return Vec::new() };
-    let paths = entries.map(|entry| entry.unwrap().path());
-    paths
-        .flat_map(|path| match path.is_dir() {
-            true => files_below(&path),
-            false => vec![(path.clone(), fs::read_to_string(&path).unwrap())],
-        })
-        .collect()
 }
