@@ -21,7 +21,7 @@ pub const BATCH_MAX: usize = 256;
 /// The topic on which every door publishes what came in.
 pub type Traffic = Topic<Arc<Batch>>;
 
-/// What happens to a batch when the service is full.
+/// The way to treat a batch when the service is full.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pressure {
     /// The oldest batch is shed, and the shedding is counted: its senders do not wait.
@@ -30,12 +30,12 @@ pub enum Pressure {
     Wait,
 }
 
-/// Where a batch came in.
+/// The door of a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Origin {
     /// Name of the door, as in the log.
     pub door: &'static str,
-    /// What happens when the service is full.
+    /// The way to treat the batch when the service is full.
     pub pressure: Pressure,
 }
 

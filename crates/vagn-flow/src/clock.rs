@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// Where a part of the service reads the time.
+/// A source of time, handed to each part of the service.
 pub trait Clock: Send + Sync + 'static {
     /// Wall time in milliseconds since 1970, UTC. May jump, as wall clocks do.
     fn now_ms(&self) -> i64;

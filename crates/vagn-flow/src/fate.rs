@@ -1,5 +1,5 @@
-//! One fate per report: whoever holds a [`Share`] of a batch must say what became of it, and what nobody says is counted
-//! as failed. So the sum of all fates equals what was received, whatever crashes on the way.
+//! One fate per report. The holder of a [`Share`] of a batch counts what became of it; reports without a fate when the share
+//! is dropped count as failed. So the sum of all fates equals what was received, whatever crashes on the way.
 
 use std::sync::Arc;
 
@@ -22,12 +22,12 @@ impl Share {
         Self { metrics: metrics.clone(), open: reports }
     }
 
-    /// How many reports are still without a fate.
+    /// Returns the number of reports without a fate.
     pub fn open(&self) -> usize {
         self.open
     }
 
-    /// `reports` of this share have met `fate`.
+    /// Counts `fate` for `reports` of this share.
     pub fn settle(&mut self, fate: Fate, reports: usize) {
         debug_assert!(reports <= self.open, "more fates than reports");
         let reports = reports.min(self.open);
@@ -35,13 +35,13 @@ impl Share {
         self.metrics.fate(fate).inc_by(reports as u64);
     }
 
-    /// One report was turned down, for this reason.
+    /// Counts one report as refused, for this reason.
     pub fn reject(&mut self, reason: Reject) {
         self.metrics.invalid(reason).inc();
         self.settle(Fate::Invalid, 1);
     }
 
-    /// Everything that is left has met `fate`.
+    /// Counts `fate` for all reports that are left.
     pub fn settle_rest(mut self, fate: Fate) {
         let open = self.open;
         self.settle(fate, open);
@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn counts_what_nobody_answered_for_as_failed() {
+    fn reports_without_a_fate_have_failed() {
         let metrics = ReportMetrics::new(&Registry::new());
         let mut share = Share::received(&metrics, 10);
         share.settle(Fate::Stored, 4);

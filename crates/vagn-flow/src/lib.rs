@@ -1,4 +1,4 @@
-//! What flows between the stages, and what is owed for it.
+//! Batches of reports between the stages, and the answers that are owed for them.
 //!
 //! A door fills a [`batch`] with raw reports; the [`intake`] seals it under one [`stamp`] and publishes it. The stages
 //! [`open`](mod@open) the reports. A [`fate`] is owed for each report,

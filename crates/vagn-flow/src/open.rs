@@ -1,11 +1,11 @@
 //! The one place that looks into the bytes of a report.
 //!
 //! A door leaves a [`Mark`] for each report when it comes in; the stages [`open`] reports when they need what is in them.
-//! What a report must prove before it is believed is checked here, for all of them.
+//! All of them see the same report or the same refusal.
 
 use vagn_wire::{Reject, Report, is_emergency};
 
-/// What is noted of a report when it comes in.
+/// The note that a door leaves of a report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Mark {
     /// True if the report [carries the flag](is_emergency).

@@ -1,11 +1,11 @@
-//! Whether the service is fit to be used, and what an operator should know about it: the content of `/readyz`.
+//! Readiness: is the service fit to be used, and what should an operator know? The content of `/readyz`.
 
 use std::collections::BTreeMap;
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-/// What stands in the way, and what to worry about, each under a name of its own.
+/// Obstacles and warnings, each under a name of its own.
 #[derive(Debug, Default)]
 pub struct Readiness {
     notes: Mutex<Notes>,
@@ -21,27 +21,27 @@ struct Notes {
 /// Readiness at one moment.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct ReadyReport {
-    /// Nothing is missing.
+    /// True if nothing is missing.
     pub ready: bool,
-    /// What is not there yet or not any more, by name.
+    /// Parts that are not there yet or not any more, by name, with the reason.
     pub missing: BTreeMap<String, String>,
-    /// What works, but not as it should, by name.
+    /// Parts that work, but not as they should, by name.
     pub warnings: BTreeMap<String, String>,
 }
 
 impl Readiness {
-    /// The service is not ready while `name` is missing. True when that is news.
+    /// Notes that `name` is missing; until it is there the service is not ready. Returns true if the reason is new.
     pub fn missing(&self, name: impl Into<String>, why: impl Into<String>) -> bool {
         let why = why.into();
         self.notes.lock().missing.insert(name.into(), why.clone()) != Some(why)
     }
 
-    /// The same, unless a reason is known already.
+    /// Like [`missing`](Self::missing), but keeps the reason that is known already.
     pub fn missing_for_now(&self, name: impl Into<String>, why: impl Into<String>) {
         self.notes.lock().missing.entry(name.into()).or_insert_with(|| why.into());
     }
 
-    /// `name` is not missing any more.
+    /// Notes that `name` is there.
     pub fn present(&self, name: &str) {
         self.notes.lock().missing.remove(name);
         self.changed.notify_waiters();
@@ -58,22 +58,22 @@ impl Readiness {
         }
     }
 
-    /// Something that an operator should know, until it is over.
+    /// Warns the operator until it is [cleared](Self::clear).
     pub fn warn(&self, name: impl Into<String>, what: impl Into<String>) {
         self.notes.lock().warnings.insert(name.into(), what.into());
     }
 
-    /// The same; true when nothing like it was known.
+    /// Like [`warn`](Self::warn); returns true if there was no such warning.
     pub fn warn_first(&self, name: impl Into<String>, what: impl Into<String>) -> bool {
         self.notes.lock().warnings.insert(name.into(), what.into()).is_none()
     }
 
-    /// The warning `name` is over.
+    /// Ends the warning `name`.
     pub fn clear(&self, name: &str) {
         self.notes.lock().warnings.remove(name);
     }
 
-    /// How things stand now.
+    /// Returns the readiness at this moment.
     pub fn report(&self) -> ReadyReport {
         let Notes { missing, warnings } = self.notes.lock().clone();
         ReadyReport { ready: missing.is_empty(), missing, warnings }

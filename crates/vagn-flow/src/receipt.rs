@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use tokio::sync::oneshot;
 use vagn_wire::{Fate, Reject};
 
-/// What became of one report of a batch whose sender waits for an answer.
+/// The end of one report whose sender waits for an answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outcome {
     /// Fate of the report; `Failed` until it is settled.

@@ -1,4 +1,4 @@
-//! Askers: senders of datagrams who are to hear that their call for help is on disk.
+//! The way back to the sender of a datagram that asks to be told when its alarm is on disk.
 //!
 //! The door knows the way back to them, a later stage what to say and when. An answer is a datagram: it never waits, and
 //! may be lost.
@@ -7,12 +7,12 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-/// Who sent a datagram, and to which address.
+/// Sender of a datagram, and the address that it was sent to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Peer {
-    /// Who.
+    /// Address of the sender.
     pub address: SocketAddr,
-    /// Which of the machine's addresses it was sent to, if the door listens at all of them. An answer from another one
+    /// The machine's address that it was sent to, if the door listens at all of them. An answer from another one
     /// would not pass a firewall or a connected socket.
     pub sent_to: Option<IpAddr>,
 }
@@ -31,7 +31,7 @@ pub struct ReplyTo {
 }
 
 impl ReplyTo {
-    /// `peer`, who spoke to the door of `outlet`.
+    /// The way back to `peer` through the door of `outlet`.
     pub fn new(outlet: Arc<dyn Outlet>, peer: Peer) -> Self {
         Self { outlet, peer }
     }

@@ -1,4 +1,4 @@
-//! Times as others read them, in answers and in calls: RFC 3339 in UTC with milliseconds.
+//! Times in answers and notices: RFC 3339 in UTC with milliseconds.
 
 use jiff::Timestamp;
 
@@ -17,7 +17,8 @@ pub fn rfc3339(time_ms: i64) -> String {
     }
     let edge = if time_ms < 0 { Timestamp::MIN } else { Timestamp::MAX };
     // Not `from_millisecond`, which has no room for the last moments before the edge.
-    let (second, ms) = (time_ms.div_euclid(1000), time_ms.rem_euclid(1000) as i32);
+    let second = time_ms.div_euclid(1000);
+    let ms = time_ms.rem_euclid(1000) as i32;
     format!("{:.3}", Timestamp::new(second, ms * 1_000_000).unwrap_or(edge))
 }
 
@@ -54,7 +55,8 @@ fn digits(out: &mut [u8], mut value: u64) {
 /// "chrono-Compatible Low-Level Date Algorithms", `civil_from_days`.
 fn civil(days: u64) -> (u64, u64, u64) {
     let days = days + 719_468;
-    let (era, day) = (days / 146_097, days % 146_097);
+    let era = days / 146_097;
+    let day = days % 146_097;
     let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
     let day = day - (365 * year + year / 4 - year / 100);
     let month = (5 * day + 2) / 153;

@@ -14,11 +14,11 @@ use tracing::warn;
 
 use crate::clock::Clock;
 
-/// How far the mark on disk runs ahead of the clock. It is renewed at a third of this; after a crash, stamps stand
+/// Lead of the mark on disk over the clock. It is renewed at a third of this; after a crash, stamps stand
 /// still for at most this long until the wall clock has caught up.
 const MARK_AHEAD_MS: i64 = 1_500;
 
-/// When a batch arrived.
+/// The arrival of a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stamp {
     /// Arrival time, ms since 1970.
@@ -35,13 +35,13 @@ pub struct Stamper {
 }
 
 impl Stamper {
-    /// How often [`Stamper::renew_mark`] must be called.
+    /// Longest time between two calls of [`Stamper::renew_mark`].
     pub const RENEW_EVERY: std::time::Duration = std::time::Duration::from_millis(MARK_AHEAD_MS as u64 / 3);
 
     /// Starts from the mark that an earlier run left in `data_dir`, if there is one.
     ///
     /// # Errors
-    /// When there is a mark that the disk does not give.
+    /// There is a mark, and the disk does not give it.
     pub fn open(data_dir: &Path, clock: Arc<dyn Clock>) -> io::Result<Self> {
         let mark = data_dir.join("clock");
         let floor_ms = match fs::read_to_string(&mark) {
@@ -57,7 +57,7 @@ impl Stamper {
         let first_seq = (start_ms as u64).saturating_mul(1_000_000);
         let stamper = Self { clock, mark, last: Mutex::new(Stamp { time_ms: start_ms, first_seq }) };
         if let Err(err) = stamper.renew_mark() {
-            // On a full disk calls for help still have their place set aside: no reason not to start.
+            // On a full disk emergencies still have their place set aside: no reason not to start.
             warn!(error = %err, "failed to renew the clock's mark");
         }
         Ok(stamper)

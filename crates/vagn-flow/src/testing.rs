@@ -1,4 +1,4 @@
-//! What the tests of several crates share: reports to send, and a sender that hears its answers.
+//! Shared by the tests of several crates: reports to send, and a sender that hears its answers.
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ pub const WAITING: Origin = Origin { door: "tcp", pressure: Pressure::Wait };
 /// A report by `vehicle_id` from Austin, as bytes.
 ///
 /// # Panics
-/// When `vehicle_id` is no vehicle id.
+/// If `vehicle_id` is no vehicle id.
 pub fn report(vehicle_id: &str, seq: Option<u64>) -> Vec<u8> {
     with_flag(vehicle_id, seq, false)
 }

@@ -29,7 +29,7 @@ use vagn_store::disk::RealDisk;
 use vagn_store::{Fleet, Hit, Index, Nearby, Partition, Plan, Settings, Updates, Writer};
 use world::{BATCH, Scene, World};
 
-/// When everything happens, ms since 1970.
+/// Time of all that happens, ms since 1970.
 const NOW_MS: i64 = 1_800_000_000_000;
 
 const VEHICLES: usize = 100_000;

@@ -1,4 +1,4 @@
-//! What writing an answer costs, without HTTP and TLS around it.
+//! The cost of writing an answer, without HTTP and TLS around it.
 
 use std::hint::black_box;
 use std::time::Duration;
@@ -28,7 +28,7 @@ fn main() {
     criterion.final_summary();
 }
 
-/// What a query finds in a small fleet.
+/// Hits of a query in a small fleet.
 fn hits(k: usize) -> Vec<Hit> {
     let (mut updates, mut random) = (Updates::new(), fastrand::Rng::with_seed(3));
     for seq in 0..1_000 {

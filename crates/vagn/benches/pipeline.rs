@@ -29,7 +29,7 @@ use vagn_wire::Fate;
 
 const VEHICLES: u32 = 100_000;
 const BATCHES: [usize; 3] = [1, 16, 256];
-/// How long each size is measured, and how often.
+/// Time for which each size is measured, and the number of runs.
 const RUN: Duration = Duration::from_millis(700);
 const RUNS: usize = 5;
 /// Batches under way at most: fewer than any queue holds, so that nothing is shed.

@@ -1,7 +1,7 @@
 //! The dispatcher: owns the topic `traffic`, on which the doors publish what came in.
 //!
-//! It is no hop on the way: a door publishes for itself. The dispatcher answers for the topic: its coming and going is
-//! what subscribers are told about, and it is who counts, for the metrics, how they fare.
+//! It is no hop on the way: the intake publishes for itself. The dispatcher stands for the topic: subscribers are told of its
+//! coming and going, and it counts for the metrics what they took and dropped.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use vagn_otp::{Actor, Context, Failure, Handle, Owner, SubscriptionInfo};
 use vagn_flow::batch::{Batch, Traffic};
 use vagn_flow::metrics::Registry;
 
-/// How often the subscribers' counters are brought up to date.
+/// Time between two updates of the subscribers' counters.
 const COUNT_EVERY: Duration = Duration::from_millis(500);
 
 /// `subscriber="ingest-shed"` and so on.

@@ -51,7 +51,7 @@ impl Job {
 
 /// State that the workers share.
 pub struct Ingest {
-    /// Where sightings go, by partition.
+    /// Storages that take the sightings, by partition.
     pub storages: Arc<[Addr<Storage>]>,
     /// Batches whose senders do not wait; the oldest is shed when there are too many.
     pub shed: Queue<Job>,

@@ -13,7 +13,7 @@ use vagn_store::{Fleet, NotReady};
 /// Longest a question may take, its time in the queue included.
 const DEADLINE: Duration = Duration::from_secs(2);
 
-/// Why there is no answer.
+/// The reason that there is no answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Unanswered {
     /// A part of the fleet is not there: recovering, or being restarted.

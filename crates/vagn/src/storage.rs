@@ -27,7 +27,7 @@ use vagn_flow::metrics::Registry;
 use vagn_flow::readiness::Readiness;
 use vagn_flow::stamp::Stamper;
 
-/// How often a storage looks after its files when it is idle.
+/// Time between two looks after the files when a storage is idle.
 const HOUSEKEEPING: Duration = Duration::from_millis(100);
 /// While there is more to do, such as a snapshot to be written, it comes back this soon: writes go in between.
 const HOUSEKEEPING_BUSY: Duration = Duration::from_millis(2);
@@ -65,7 +65,7 @@ impl StorageMetrics {
     }
 }
 
-/// What a storage needs besides its files.
+/// Parts that a storage is given.
 pub struct StorageParts {
     /// The data directory, shared by the storages of all partitions.
     pub data: Arc<RwLock<DataDir>>,
@@ -73,17 +73,17 @@ pub struct StorageParts {
     pub number: u32,
     /// Bounds and times of the store.
     pub settings: vagn_store::Settings,
-    /// Where queries find the partition once it is open.
+    /// The fleet, in which queries find the partition once it is open.
     pub fleet: Arc<Fleet>,
-    /// What syncs the log.
+    /// Syncs the log.
     pub sync: Arc<SyncDesk>,
     /// Tells the time for housekeeping.
     pub clock: Arc<dyn Clock>,
-    /// Is told what the log already holds.
+    /// Raised above the stamps that the log already holds.
     pub stamper: Arc<Stamper>,
     /// Counts.
     pub metrics: StorageMetrics,
-    /// Is told when the partition is there.
+    /// Told when the partition is there.
     pub readiness: Arc<Readiness>,
 }
 
@@ -91,7 +91,7 @@ pub struct StorageParts {
 pub struct Storage {
     parts: Arc<StorageParts>,
     partition: Option<Partition>,
-    /// Why there is no partition, once that is known.
+    /// The reason that there is no partition, once it is known.
     broken: Option<Broken>,
     opened_at: Option<Opened>,
     fates: Vec<Fate>,
@@ -233,7 +233,7 @@ impl Actor for Storage {
 }
 
 impl Drop for Storage {
-    /// A crash in the middle of a change may have left the index half changed: nobody is to read it any more.
+    /// A crash in the middle of a change may have left the index half changed: it must not be read any more.
     fn drop(&mut self) {
         self.parts.fleet.set(self.parts.number as usize, None);
         self.parts.readiness.missing_for_now(self.name(), "its storage is being restarted");
@@ -261,7 +261,7 @@ impl Handle<Write> for Storage {
 }
 
 impl Storage {
-    /// New vehicles found no room. Said until the service is started again: the remedy is a setting.
+    /// Warns that new vehicles found no room, until the service is started again: the remedy is a setting.
     fn refuse(&self, vehicles: usize) {
         let StorageParts { metrics, readiness, settings, number, .. } = &*self.parts;
         metrics.vehicles_refused.inc_by(vehicles as u64);
@@ -304,7 +304,8 @@ impl Handle<Housekeep> for Storage {
         let partition = self.partition.as_mut().expect("it is open");
         // What goes wrong here stops the partition, and its health tells why.
         let more = partition.housekeep(now_ms).is_ok_and(|kept| kept.more);
-        let (health, log_bytes) = (partition.health(), partition.log_bytes());
+        let health = partition.health();
+        let log_bytes = partition.log_bytes();
         let label = PartitionLabel { partition: self.parts.number };
         self.parts.metrics.log_bytes.get_or_create(&label).set(log_bytes);
         self.count_vehicles();
@@ -313,7 +314,7 @@ impl Handle<Housekeep> for Storage {
     }
 }
 
-/// Forgets one vehicle, in the log too; replies whether it was known.
+/// Forgets one vehicle, in the log too; replies true if it was known.
 pub struct Delete(pub VehicleIdBuf);
 
 impl Handle<Delete> for Storage {

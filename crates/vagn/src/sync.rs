@@ -22,7 +22,7 @@ use vagn_flow::metrics::Registry;
 /// Longest the thread sleeps before it looks whether it is to stop.
 const LOOK_UP: Duration = Duration::from_millis(100);
 
-/// How often old files are put away when nothing is to be synced.
+/// Time between two looks at old files when nothing is to be synced.
 const TIDY_EVERY: Duration = Duration::from_secs(1);
 
 /// Durations of log syncs. Clones share their values.
@@ -41,7 +41,7 @@ impl SyncMetrics {
     }
 }
 
-/// Where the writer of one partition leaves what is to be synced.
+/// The desk between the writer of one partition and the thread that syncs.
 pub struct SyncDesk {
     fsync: Fsync,
     clock: Arc<dyn Clock>,
@@ -87,7 +87,7 @@ impl SyncDesk {
         self.wake.notify_one();
     }
 
-    /// Whether every answer waits for the disk.
+    /// True if every answer waits for the disk.
     pub fn is_always(&self) -> bool {
         self.fsync == Fsync::Always
     }
@@ -112,7 +112,7 @@ impl SyncDesk {
         Ok(())
     }
 
-    /// Waits a moment for work, and says whether there is some.
+    /// Waits a moment for work. Returns true if there is some.
     fn is_due(&self, synced_at: Duration) -> bool {
         let mut state = self.state.lock();
         match self.fsync {
@@ -120,7 +120,7 @@ impl SyncDesk {
                 if state.waiting.is_empty() {
                     self.wake.wait_for(&mut state, LOOK_UP);
                 }
-                // Also for those who do not wait for an answer; and now and then for old files' sake.
+                // Also where no sender waits for an answer; and now and then for old files' sake.
                 let behind = state.syncer.as_ref().is_some_and(|syncer| syncer.written() > syncer.durable());
                 behind || !state.waiting.is_empty() || self.clock.monotonic() >= synced_at + TIDY_EVERY
             }
@@ -129,7 +129,7 @@ impl SyncDesk {
         }
     }
 
-    /// Waits a moment for this time to come, and says whether it has.
+    /// Waits a moment for this time to come. Returns true if it has.
     fn waited(&self, state: &mut MutexGuard<'_, State>, due: Duration) -> bool {
         let left = due.saturating_sub(self.clock.monotonic());
         if !left.is_zero() {
@@ -153,13 +153,13 @@ impl SyncDesk {
             self.metrics.log_fsync.observe((self.clock.monotonic() - started).as_secs_f64());
         }
         self.answer(&synced, generation);
-        // After the answers: a snapshot takes longer to sync than what somebody waits for.
+        // After the answers: a snapshot takes longer to sync than the log that senders wait for.
         if synced.is_ok() {
             self.answer(&syncer.tidy().map(|()| syncer.durable()), generation);
         }
     }
 
-    /// Lets go of what is synced, or fails all that waits.
+    /// Answers what is synced, or fails all that waits.
     fn answer(&self, synced: &Result<OrderNumber, StoreError>, generation: u64) {
         let mut state = self.state.lock();
         if state.generation != generation {

@@ -1,4 +1,4 @@
-//! What ingest hands to storage: sightings for one partition, with the duty to say what became of them.
+//! Writes: sightings for one partition, handed from ingest to storage with the duty to say what became of them.
 
 use vagn_flow::fate::Share;
 use vagn_flow::receipt::ReceiptPart;
@@ -8,7 +8,7 @@ use vagn_wire::Fate;
 /// Sightings for one partition, in order.
 #[derive(Debug)]
 pub struct Write {
-    /// What to store.
+    /// Sightings to store.
     pub updates: Updates,
     /// The duty to count what became of them.
     pub share: Share,

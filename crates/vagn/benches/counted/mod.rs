@@ -10,12 +10,12 @@ static COUNTED: Counted = Counted;
 
 struct Counted;
 
-/// How often memory was asked for, or more of it, so far.
+/// Returns the number of requests for memory, or more of it, so far.
 pub(crate) fn allocations() -> u64 {
     ALLOCATIONS.load(Ordering::Relaxed)
 }
 
-// SAFETY: every call goes on to the system's allocator as it came; the count touches no memory of anybody's.
+// SAFETY: every call goes on to the system's allocator as it came; the count touches none of the memory.
 unsafe impl GlobalAlloc for Counted {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         ALLOCATIONS.fetch_add(1, Ordering::Relaxed);

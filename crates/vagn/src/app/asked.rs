@@ -1,4 +1,4 @@
-//! What the web asks, put to the stages that know: the query pool, the storages, the emergency lane.
+//! The questions of the API, put to the stages that know: the query pool, the storages, the emergency lane.
 
 use std::sync::Arc;
 use std::time::Duration;

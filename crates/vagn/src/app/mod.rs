@@ -38,7 +38,7 @@ const KILL_WITHIN: Duration = Duration::from_millis(500);
 /// Nice value of the threads that do the bulk of the work: doors and emergencies come first.
 const WORK_NICE: i32 = 5;
 
-/// Why the service did not start.
+/// The reason that the service did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// A port or the data directory is in use.
@@ -61,7 +61,7 @@ impl From<ListenError> for StartError {
 /// The running service.
 pub struct App {
     runtime: Runtime,
-    /// Emergencies are called in from a runtime of their own, so that no crowd of queries can be in their way.
+    /// Targets are notified from a runtime of their own, so that no crowd of queries can be in the way.
     emergency_runtime: Runtime,
     root: Root,
     readiness: Arc<Readiness>,
@@ -73,7 +73,7 @@ impl App {
     /// Starts the service. On return it listens; it may still be reading its store.
     ///
     /// # Errors
-    /// When a port or the data directory cannot be had, or a part does not start.
+    /// A port or the data directory cannot be had, or a part does not start.
     pub fn start(settings: Settings, demo: bool) -> Result<Self, StartError> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let data = open_data_dir(&settings)?;
@@ -119,7 +119,7 @@ impl App {
     /// everything that was stored can be asked for.
     ///
     /// # Errors
-    /// When signals cannot be waited for.
+    /// Signals cannot be waited for.
     pub fn run(self, ready: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Result<Exit> {
         let exit = self.runtime.block_on(async {
             let mut terminate = signal(SignalKind::terminate()).context("wait for SIGTERM")?;
@@ -133,8 +133,8 @@ impl App {
             let tell_ready = async {
                 self.readiness.ready().await;
                 info!("ready");
-                // Nobody reads it any more: no reason to stop.
-                drop(ready());
+                // Standard output may be closed by now: no reason to stop.
+                ready().ok();
                 std::future::pending::<()>().await
             };
             tokio::select! {
@@ -215,7 +215,7 @@ fn open_data_dir(settings: &Settings) -> Result<DataDir, StartError> {
     })
 }
 
-/// What another directory or other permissions would cure; a full or broken disk is another matter.
+/// True for errors that another directory or other permissions would cure; a full or broken disk is another matter.
 fn is_unusable(kind: ErrorKind) -> bool {
     use ErrorKind::{AlreadyExists, NotADirectory, PermissionDenied, ReadOnlyFilesystem};
     matches!(kind, AlreadyExists | NotADirectory | PermissionDenied | ReadOnlyFilesystem)

@@ -7,7 +7,7 @@ use libc::rlimit;
 /// Raises this process's soft limit of open files to its hard limit, and gives what is in force then.
 ///
 /// # Errors
-/// When the limit cannot be read.
+/// The limit cannot be read.
 pub(super) fn raise_limit() -> io::Result<u64> {
     let mut limit = rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: the kernel writes one `rlimit` to a place that is one.

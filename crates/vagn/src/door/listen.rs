@@ -30,7 +30,7 @@ impl fmt::Display for Transport {
     }
 }
 
-/// Why nothing listens. Says which address, and what to do about it.
+/// The reason that nothing listens: names the address, and says what to do about it.
 #[derive(Debug, thiserror::Error)]
 pub enum ListenError {
     /// The setting names no address.
@@ -38,17 +38,17 @@ pub enum ListenError {
     Resolve {
         /// The setting.
         listen: String,
-        /// What the resolver said.
+        /// Error of the resolver.
         source: io::Error,
     },
     /// The address cannot be had.
     #[error("cannot listen on {transport} {address}: {}", remedy(*.transport, *.address, .source))]
     Bind {
-        /// Which kind of socket.
+        /// Kind of socket.
         transport: Transport,
-        /// Where.
+        /// Address to bind.
         address: SocketAddr,
-        /// What the kernel said.
+        /// Error of the kernel.
         source: io::Error,
     },
 }
@@ -75,7 +75,7 @@ fn remedy(transport: Transport, address: SocketAddr, source: &io::Error) -> Stri
 /// The addresses that `listen` stands for. `localhost` is both address families, whatever the resolver says.
 ///
 /// # Errors
-/// When it is not `host:port` or the host is unknown.
+/// It is not `host:port`, or the host is unknown.
 pub fn resolve(listen: &str) -> Result<Vec<SocketAddr>, ListenError> {
     let failed = |source| ListenError::Resolve { listen: listen.to_owned(), source };
     if let Some(port) = listen.strip_prefix("localhost:") {
@@ -92,7 +92,7 @@ pub fn resolve(listen: &str) -> Result<Vec<SocketAddr>, ListenError> {
 /// Listeners for streams at everything that `listen` stands for, non-blocking.
 ///
 /// # Errors
-/// When an address cannot be had; an address family that the machine lacks is left out as long as another is there.
+/// An address cannot be had; an address family that the machine lacks is left out as long as another is there.
 pub fn tcp(listen: &str) -> Result<Vec<TcpListener>, ListenError> {
     let bound = bind_all(Transport::Tcp, &resolve(listen)?, tcp_listener)?;
     Ok(bound.into_iter().map(|(_, listener)| listener).collect())

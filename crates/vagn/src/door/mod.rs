@@ -45,7 +45,7 @@ pub trait Door: Send {
     fn children(self: Box<Self>, parts: &DoorParts) -> Vec<ChildSpec>;
 }
 
-/// What every door is given.
+/// Parts that every door is given.
 #[derive(Clone)]
 pub struct DoorParts {
     /// Takes batches.

@@ -1,4 +1,4 @@
-//! What the tests of the doors share: reports to send, and a topic that keeps what is published.
+//! Shared by the tests of the doors: an intake, and subscribers that keep or store its batches.
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -49,7 +49,7 @@ pub(crate) struct TestIntake {
 }
 
 impl TestIntake {
-    /// What a door under test is given.
+    /// Returns the parts for a door under test.
     pub(crate) fn parts(&self, tls: Arc<ServerConfig>) -> DoorParts {
         DoorParts {
             intake: self.intake.clone(),
@@ -132,7 +132,7 @@ pub(crate) fn store(batch: &Arc<Batch>) {
     Held::new(batch).store();
 }
 
-/// What a client needs to trust `identity`.
+/// A client's settings to trust `identity`.
 pub(crate) fn trust(identity: &Identity) -> Arc<ClientConfig> {
     trust_over(identity, ALL_VERSIONS)
 }

@@ -22,7 +22,7 @@ use vagn_flow::batch::{BATCH_MAX, Batch};
 use vagn_flow::testing::{emergency, report};
 use vagn_http::tls::Identity;
 
-/// What any kernel gives, and room for some 550 small datagrams.
+/// A buffer that any kernel gives: room for some 550 small datagrams.
 const BUFFER: u32 = 212_992;
 
 /// Far longer than anything here takes; only a failing test waits for it.
@@ -155,7 +155,7 @@ fn calls_in(batch: &Batch) -> usize {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_call_for_help_arrives_past_a_flood_that_nobody_reads() {
+async fn every_alarm_arrives_past_a_flood_that_is_not_read() {
     const CALLS: usize = 500;
     const FLOOD: usize = 20;
     let (sender, batches) = channel::<Arc<Batch>>();
@@ -189,7 +189,7 @@ async fn every_call_for_help_arrives_past_a_flood_that_nobody_reads() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn without_steering_a_call_takes_the_ordinary_socket() {
+async fn without_steering_an_alarm_takes_the_ordinary_socket() {
     let (intake, batches) = collector();
     let running = Plan { steered: false, ..Plan::default() }.run(intake).await;
     assert!(!running.steered && running.root.processes().get("udp-emergency").is_none());
@@ -323,7 +323,7 @@ async fn check_answers(listen: &str, vehicles: &[&str]) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn only_who_asks_is_answered_from_either_socket() {
+async fn only_alarms_that_ask_are_answered_from_either_socket() {
     check_answers("127.0.0.1:0", &["127.0.0.1:0"]).await;
     check_answers("[::1]:0", &["[::1]:0"]).await;
 }
@@ -335,7 +335,7 @@ async fn a_door_at_all_addresses_answers_from_the_one_that_was_spoken_to() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_asks_hears_both_where_the_original_answered() {
+async fn an_alarm_that_asks_is_answered_twice_where_the_original_answered() {
     let plan = Plan { reply: Reply::Original, ..Plan::default() };
     let running = plan.run(intake(answer)).await;
     let vehicle = vehicle(running.udp);
@@ -406,7 +406,7 @@ async fn a_second_service_on_the_port_is_refused_by_name() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_thousand_idle_connections_harm_nobody() {
+async fn a_thousand_idle_connections_harm_no_other() {
     let running = Plan::default().run(intake(store)).await;
     let silent: Vec<TcpStream> = (0..900).map(|_| TcpStream::connect(running.tcp).unwrap()).collect();
     let mut idle = Vec::new();
@@ -454,7 +454,7 @@ async fn a_connection_that_crashes_loses_only_itself() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_restarted_tcp_door_refuses_nobody() {
+async fn a_restarted_tcp_door_refuses_no_client() {
     let running = Plan::default().run(intake(store)).await;
     assert!(running.root.processes().inject("tcp", Fault::Panic));
     running.restarted("tcp").await;

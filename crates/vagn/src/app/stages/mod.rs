@@ -60,7 +60,7 @@ const DRAIN_WITHIN: Duration = Duration::from_secs(5);
 /// Room in the mailbox of an actor that is asked rarely.
 const SMALL_MAILBOX: usize = 16;
 
-/// What is bound before anything starts, and outlives every restart.
+/// Sockets that are bound before anything starts, and outlive every restart.
 pub(super) struct Listeners {
     pub(super) doors: Doors,
     pub(super) http: Vec<TcpListener>,
@@ -77,7 +77,7 @@ impl Listeners {
     }
 }
 
-/// What the stages are made of.
+/// Parts that the stages are made of.
 pub(super) struct Parts {
     pub(super) settings: Settings,
     pub(super) identity: Identity,

@@ -6,9 +6,9 @@ use vagn_wire::ack::{Ack, encode};
 use vagn_flow::open::open;
 use vagn_flow::receipt::{Answer, Outcome};
 
-/// A report that carried `Seq`, and so wants to know its fate.
+/// The answer that a report with `Seq` asks for.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Asked {
+pub(super) struct AckRequest {
     /// Its place in the batch.
     pub(super) index: usize,
     pub(super) seq: u64,
@@ -18,12 +18,12 @@ pub(super) struct Asked {
 /// A batch whose sender waits for answers. Holds copies, since the batch itself is gone before its answers are known.
 #[derive(Debug)]
 pub(super) struct Owed {
-    pub(super) asked: Vec<Asked>,
+    pub(super) asked: Vec<AckRequest>,
     pub(super) answer: Answer,
 }
 
-impl Asked {
-    /// What `object`, the report at `index`, asks for.
+impl AckRequest {
+    /// Returns the answer that `object`, the report at `index`, asks for.
     pub(super) fn by(index: usize, object: &[u8]) -> Option<Self> {
         let report = open(object).ok()?;
         let vehicle_id = report.vehicle_id.as_str().into();
@@ -49,19 +49,19 @@ mod tests {
     use vagn_wire::ack::decode as decode_ack;
 
     #[test]
-    fn answers_only_whoever_counts_its_reports() {
-        assert_eq!(Asked::by(0, &report("bus", None)), None);
-        assert_eq!(Asked::by(0, b"\xc1"), None);
-        assert!(Asked::by(0, &report("bus", Some(0))).is_some());
+    fn answers_only_reports_with_a_seq() {
+        assert_eq!(AckRequest::by(0, &report("bus", None)), None);
+        assert_eq!(AckRequest::by(0, b"\xc1"), None);
+        assert!(AckRequest::by(0, &report("bus", Some(0))).is_some());
     }
 
     #[test]
-    fn says_who_which_and_what_became_of_it() {
+    fn names_the_vehicle_its_seq_and_the_fate() {
         let outcome =
             |fate, incident: Option<&str>| Outcome { fate, reject: None, incident: incident.map(Into::into) };
         let outcomes = [outcome(Fate::Stale, None), outcome(Fate::Stored, Some("i-1"))];
         let mut out = Vec::new();
-        Asked::by(1, &report("bus", Some(42))).unwrap().answer(&outcomes, &mut out);
+        AckRequest::by(1, &report("bus", Some(42))).unwrap().answer(&outcomes, &mut out);
         let (ack, length) = decode_ack(&out).unwrap().unwrap();
         assert_eq!((ack.vehicle_id.as_str(), ack.seq, ack.fate), ("bus", 42, Fate::Stored));
         assert_eq!((ack.incident, length), (Some("i-1"), out.len()));

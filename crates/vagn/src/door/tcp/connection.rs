@@ -1,8 +1,8 @@
 //! One connection: a TLS handshake, then objects in and acks out until one side has had enough.
 //!
-//! Reading and writing go on side by side. Between them lie the batches that wait for room, and then those whose fates are
-//! not known yet, a fixed number at most: a client that does not take its acks is first not read from and then closed, and
-//! holds up nobody else.
+//! Reading and writing go on side by side. Between them lie the batches that wait for room, and then the batches without
+//! known fates, a fixed number at most: a client that does not take its acks is first not read from and then closed, and holds
+//! up no other client.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,7 +24,7 @@ use vagn_flow::receipt::Receipt;
 const ROOM_MIN: usize = 4 << 10;
 const ROOM_MAX: usize = 64 << 10;
 
-/// What all connections of a door share.
+/// The parts that all connections of a door share.
 pub(super) struct Service {
     pub(super) intake: Intake,
     pub(super) acceptor: TlsAcceptor,
@@ -32,7 +32,7 @@ pub(super) struct Service {
     pub(super) space: Space,
 }
 
-/// How a connection ended.
+/// The end of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum End {
     /// The client closed it.
@@ -56,7 +56,7 @@ pub(super) enum End {
 }
 
 impl End {
-    /// Under which reason it is counted, unless all went well.
+    /// Returns the reason to count it under, unless all went well.
     pub(super) fn reason(self) -> Option<&'static str> {
         match self {
             Self::Closed | Self::Stopped => None,
@@ -110,8 +110,8 @@ impl Service {
         }
     }
 
-    /// Passes on what comes in until there is a reason to end. Drops the line's end and `owe` then, so that the others end
-    /// as well.
+    /// Passes on what comes in until there is a reason to end. Drops the queue's end and `owe` then, so that the other halves
+    /// end as well.
     async fn read(
         &self,
         stream: &mut (impl AsyncRead + Unpin),
@@ -130,7 +130,7 @@ impl Service {
                     continue;
                 }
                 Cut::Broken => break End::NotMsgpack,
-                // Told by the clock too: whoever sends without a pause would never let the wait below run out.
+                // Told by the clock too: a client that sends without a pause would never let the wait below run out.
                 Cut::More if Instant::now() >= patience.until => break patience.end,
                 Cut::More => {}
             }
@@ -151,7 +151,7 @@ impl Service {
         end
     }
 
-    /// Offers first and only then stands in line: no call for help waits for room or behind unread acks.
+    /// Offers first and only then queues: no alarm waits for room or behind unread acks.
     async fn pass_on(&self, Parcel { batch, asked }: Parcel, tail: &Tail) {
         if asked.is_empty() {
             return tail.push(self.intake.offer(batch, None), None).await;
@@ -172,7 +172,9 @@ impl Service {
                 return Err(End::Unanswered);
             };
             out.clear();
-            asked.iter().for_each(|one| one.answer(&outcomes, &mut out));
+            for request in &asked {
+                request.answer(&outcomes, &mut out);
+            }
             match timeout(self.limits.write, send(stream, &out)).await {
                 Ok(Ok(())) => {}
                 Ok(Err(_)) => return Err(End::Lost),
@@ -183,7 +185,7 @@ impl Service {
     }
 
     /// Ends our side with close_notify. To close a socket with unread bytes would reset it, and the last acks with it: so
-    /// whoever has not ended its own side is read from a little longer.
+    /// a client that has not ended its own side is read from a little longer.
     async fn say_goodbye(
         &self,
         reader: &mut (impl AsyncRead + Unpin),
@@ -193,13 +195,13 @@ impl Service {
         let said = matches!(timeout(self.limits.write, writer.shutdown()).await, Ok(Ok(())));
         if said && !matches!(end, End::Closed | End::Lost) {
             // Whatever comes of it: this is a courtesy.
-            drop(timeout(self.limits.linger, copy(reader, &mut sink())).await);
+            timeout(self.limits.linger, copy(reader, &mut sink())).await.ok();
         }
         end
     }
 }
 
-/// How much longer a connection may go without a whole object, and what it means when it does.
+/// Time that a connection may still go without a whole object, and its end when it does.
 struct Patience {
     until: Instant,
     end: End,

@@ -3,24 +3,24 @@
 use vagn_wire::{MAX_OBJECT, Reject, object_len};
 
 use super::ORIGIN;
-use super::ack::Asked;
+use super::ack::AckRequest;
 use vagn_flow::batch::BatchBuilder;
 
-/// What has been read of a stream and not been cut yet.
+/// Bytes read from a stream and not yet cut.
 #[derive(Debug, Default)]
 pub(super) struct Frames {
     bytes: Vec<u8>,
     broken: bool,
 }
 
-/// Objects off a stream, and which of them want an answer.
+/// Objects of a stream, with the answers that they ask for.
 #[derive(Debug)]
 pub(super) struct Parcel {
     pub(super) batch: BatchBuilder,
-    pub(super) asked: Vec<Asked>,
+    pub(super) asked: Vec<AckRequest>,
 }
 
-/// What [`Frames::cut`] found.
+/// A result of [`Frames::cut`].
 #[derive(Debug)]
 pub(super) enum Cut {
     /// These whole objects; there may be more.
@@ -32,7 +32,7 @@ pub(super) enum Cut {
 }
 
 impl Frames {
-    /// What has been read, to add to.
+    /// Returns the buffer to read into.
     pub(super) fn bytes(&mut self) -> &mut Vec<u8> {
         &mut self.bytes
     }
@@ -40,7 +40,7 @@ impl Frames {
     /// Takes up to a batch of whole objects off the front.
     ///
     /// Where the stream stops being msgpack, its next bytes go along as one report: it will be found invalid, or to be
-    /// a call for help that came out garbled.
+    /// an alarm that came out garbled.
     pub(super) fn cut(&mut self) -> Cut {
         let mut parcel = Parcel::new();
         let mut start = 0;
@@ -67,7 +67,7 @@ impl Frames {
         }
     }
 
-    /// What is left when the stream has ended: an object that was cut off, if any.
+    /// Returns the object that was cut off at the end of the stream, if any.
     pub(super) fn rest(&mut self) -> Option<Parcel> {
         let rest = std::mem::take(&mut self.bytes);
         (!rest.is_empty()).then(|| {
@@ -84,7 +84,7 @@ impl Parcel {
     }
 
     fn push(&mut self, object: &[u8]) {
-        self.asked.extend(Asked::by(self.batch.len(), object));
+        self.asked.extend(AckRequest::by(self.batch.len(), object));
         self.batch.push(object);
     }
 }

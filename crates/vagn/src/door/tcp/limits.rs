@@ -1,10 +1,10 @@
-//! What a connection may cost: how many there may be, and how long each wait may last.
+//! Limits of a connection: their number, and how long each wait may last.
 
 use std::time::Duration;
 
 use crate::config::TcpSettings;
 
-/// Open files that are kept for everything that is not a TCP connection: the log, the web, the emergency calls.
+/// Open files that are kept for everything that is not a TCP connection: the log, the API, the requests to targets.
 const FILES_KEPT: u64 = 256;
 
 /// Bounds of the TCP door. None of them is reached by a client that behaves.

@@ -1,6 +1,6 @@
 //! The TCP door: accepts TLS connections, as many as it may, and gives each a task of its own.
 //!
-//! A connection that panics loses itself only. The listening sockets outlive the door, so that a restart refuses nobody;
+//! A connection that panics loses itself only. The listening sockets outlive the door, so that a restart refuses no client;
 //! its connections end with it, and clients come again.
 
 mod ack;
@@ -43,7 +43,7 @@ const ORIGIN: Origin = Origin { door: ports::TCP, pressure: Pressure::Wait };
 /// After a failed accept: it fails at once again while files or memory are short.
 const FAULT_PAUSE: Duration = Duration::from_millis(50);
 
-/// How often the door shows that it is alive.
+/// Time between two signs of life.
 const BEAT_EVERY: Duration = Duration::from_secs(1);
 
 /// The listeners of all addresses, and what their connections share.
@@ -113,9 +113,10 @@ impl TcpDoor {
         if connections.len() >= self.service.limits.connections {
             return self.refused("too_many");
         }
-        // Acks are small and somebody waits for each of them. Without it they are late, not wrong.
-        drop(stream.set_nodelay(true));
-        let (service, stopping) = (self.service.clone(), stopping.clone());
+        // Acks are small, and a client waits for each of them. Without it they are late, not wrong.
+        stream.set_nodelay(true).ok();
+        let service = self.service.clone();
+        let stopping = stopping.clone();
         let open = Open::new(&self.open);
         connections.spawn(async move {
             let end = serve(stream, service, stopping).await;
@@ -127,7 +128,11 @@ impl TcpDoor {
 
     fn ended(&self, ended: Result<End, JoinError>) {
         match ended {
-            Ok(end) => end.reason().into_iter().for_each(|reason| self.refused(reason)),
+            Ok(end) => {
+                if let Some(reason) = end.reason() {
+                    self.refused(reason);
+                }
+            }
             Err(err) => {
                 tracing::error!(error = %err, "a connection crashed");
                 self.refused("crashed");

@@ -1,7 +1,8 @@
-//! The line of a connection: batches that everybody has seen who is not waited for, on their way to those who are.
+//! The queue of a connection: batches that were offered, and wait to be admitted.
 //!
-//! While the first in line waits for room, reading goes on up to a bound: a call for help must not stand behind
-//! positions. At the bound reading stops, and the client is slowed down.
+//! Subscribers that are not waited for have seen them, the emergency lane among them.
+//!
+//! While the first one waits for room, reading goes on up to a bound: an alarm must not stand behind positions. At the bound reading stops, and the client is slowed down.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,21 +12,21 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use super::ack::Owed;
 use vagn_flow::intake::{Intake, Offered};
 
-/// Most bytes in one line: some 15 000 reports, or 1 700 that arrive one by one.
+/// Most bytes in one queue: some 15 000 reports, or 1 700 that arrive one by one.
 const BYTES: usize = 1 << 20;
-/// What a batch costs beside its reports, roughly.
+/// Memory that a batch takes beside its reports, roughly.
 const BATCH_BYTES: usize = 512;
-/// Most bytes in all lines of a door.
+/// Most bytes in all queues of a door.
 const DOOR_BYTES: usize = 64 << 20;
 
-/// Longest that the first in line waits for room behind the topic. Then whoever is full sheds the batch.
+/// Longest that the first batch waits for room behind the topic. Then a subscriber that is full sheds it.
 const ROOM_WITHIN: Duration = Duration::from_secs(5);
 
-/// What the lines of a door may hold together. A line that gets nothing of it is one batch long.
+/// Space for the queues of a door together. A queue that gets nothing of it is one batch long.
 #[derive(Debug, Clone)]
 pub(super) struct Space(Arc<Semaphore>);
 
-/// The end of the line, where the reader adds.
+/// The end of the queue, where the reader adds.
 #[derive(Debug)]
 pub(super) struct Tail {
     queue: mpsc::Sender<Waiting>,
@@ -33,11 +34,11 @@ pub(super) struct Tail {
     door: Space,
 }
 
-/// The front of the line.
+/// The front of the queue.
 #[derive(Debug)]
 pub(super) struct Head(mpsc::Receiver<Waiting>);
 
-/// A batch in line, and who wants to know what became of it.
+/// A batch in the queue, and the answers that are owed for it.
 #[derive(Debug)]
 struct Waiting {
     offered: Offered,
@@ -52,7 +53,7 @@ impl Default for Space {
 }
 
 impl Space {
-    /// A line for one connection.
+    /// Makes a queue for one connection.
     pub(super) fn queue(&self) -> (Tail, Head) {
         let (queue, front) = mpsc::channel(BYTES / BATCH_BYTES);
         (Tail { queue, own: Arc::new(Semaphore::new(BYTES)), door: self.clone() }, Head(front))
@@ -60,23 +61,24 @@ impl Space {
 }
 
 impl Tail {
-    /// Adds a batch as soon as the line is short enough.
+    /// Adds a batch as soon as the queue is short enough.
     pub(super) async fn push(&self, offered: Offered, owed: Option<Owed>) {
         let bytes = (BATCH_BYTES + offered.bytes()).min(BYTES) as u32;
         let shared = self.door.0.clone().try_acquire_many_owned(bytes).ok();
         let wanted = if shared.is_some() { bytes } else { BYTES as u32 };
-        let own = self.own.clone().acquire_many_owned(wanted).await.expect("no line's space is ever closed");
+        let own =
+            self.own.clone().acquire_many_owned(wanted).await.expect("the space of a queue is never closed");
         let waiting = Waiting { offered, owed, _space: (own, shared) };
-        // The front lasts as long as the connection; with it goes whoever would have waited.
-        drop(self.queue.send(waiting).await);
+        // The front lasts as long as the connection; without it there is no client to answer.
+        self.queue.send(waiting).await.ok();
     }
 }
 
 impl Head {
-    /// Leads the batches in, in order, and then says to whom answers are owed, until the tail is gone.
+    /// Admits the batches in order, and then passes on the answers that are owed, until the tail is gone.
     ///
-    /// When one found no room in all its time, those behind it are not waited for either, until one finds some: a stage
-    /// that stands still holds up a stream once and not for every batch.
+    /// After a batch that found no room in all its time, the next ones do not wait until one finds room: a stage that stands
+    /// still holds up a stream once and not for every batch.
     pub(super) async fn lead(mut self, intake: &Intake, owe: mpsc::Sender<Owed>) {
         let mut within = ROOM_WITHIN;
         while let Some(Waiting { offered, owed, _space }) = self.0.recv().await {
@@ -84,7 +86,7 @@ impl Head {
             within = if found { ROOM_WITHIN } else { Duration::ZERO };
             if let Some(owed) = owed {
                 // A writer that is gone has said why itself.
-                drop(owe.send(owed).await);
+                owe.send(owed).await.ok();
             }
         }
     }

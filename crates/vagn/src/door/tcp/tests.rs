@@ -77,7 +77,7 @@ async fn send(client: &mut TlsStream<DuplexStream>, bytes: &[u8]) {
     client.flush().await.unwrap();
 }
 
-/// The paused clock moves only when everybody waits: the service has read what was sent.
+/// The paused clock moves only when every task waits: the service has read what was sent.
 async fn settle() {
     tokio::time::sleep(Duration::from_millis(1)).await;
 }
@@ -169,7 +169,7 @@ async fn objects_arrive_whole_however_they_are_sent() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn acks_come_in_order_and_only_to_those_who_ask() {
+async fn acks_come_in_order_and_only_for_reports_that_ask() {
     let (intake, batches) = collector();
     let mut scene = Scene::new(intake);
     let mut client = scene.connect().await;
@@ -217,7 +217,7 @@ async fn a_stopping_door_finishes_what_was_sent() {
 
 #[tokio::test(start_paused = true)]
 async fn a_stopping_door_is_not_kept_by_a_client_that_never_pauses() {
-    // Nobody takes anything, so each batch takes time, and when it is given up the next bytes are there already.
+    // Nothing is taken, so each batch takes time, and when it is given up the next bytes are there already.
     let queue = Queue::new(1);
     let full = QueueSubscriber::new(&queue, Policy::Wait, |batch: &Arc<Batch>| Some(batch.clone()));
     let mut scene = Scene::new(subscribed(full));
@@ -271,7 +271,7 @@ async fn a_full_service_slows_its_senders_and_loses_nothing() {
         client
     });
     settle().await;
-    assert!(scene.intake.reports.received.get() < SENT as u64 / 2, "nobody was slowed down");
+    assert!(scene.intake.reports.received.get() < SENT as u64 / 2, "the sender was not slowed down");
     let mut arrived = 0;
     while arrived < SENT {
         let batch = timeout(Duration::from_secs(60), queue.pop()).await.unwrap().unwrap();
@@ -285,7 +285,7 @@ async fn a_full_service_slows_its_senders_and_loses_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_call_for_help_does_not_stand_behind_unknown_fates() {
+async fn an_alarm_does_not_stand_behind_unknown_fates() {
     let (intake, batches) = collector();
     let mut scene = Scene::new(intake);
     let mut client = scene.connect().await;
@@ -300,7 +300,7 @@ async fn a_call_for_help_does_not_stand_behind_unknown_fates() {
     assert!(calls.len() == 1 && is_emergency(&calls[0]), "{calls:?} beside {} held", held.len());
 }
 
-/// How long a call for help takes that is sent behind these positions, when there is no room for any of them.
+/// Time that an alarm takes behind these positions, when there is no room for any of them.
 async fn call_behind(positions: Vec<u8>) -> Duration {
     let (full, calls) = (Queue::new(1), Queue::new(1));
     let waiting = QueueSubscriber::new(&full, Policy::Wait, |batch: &Arc<Batch>| Some(batch.clone()));
@@ -316,7 +316,7 @@ async fn call_behind(positions: Vec<u8>) -> Duration {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_call_for_help_does_not_stand_behind_positions_that_wait_for_room() {
+async fn an_alarm_does_not_stand_behind_positions_that_wait_for_room() {
     for seq in [None, Some(1)] {
         let took = call_behind(report("bus", seq).repeat(3_072)).await;
         assert!(took < Duration::from_millis(100), "{took:?} with Seq {seq:?}");

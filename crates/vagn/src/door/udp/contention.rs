@@ -1,9 +1,9 @@
-//! Whether the threads of this process have to share processors: how long they were ready to run and had to wait.
+//! Contention: the time that the threads of this process were ready to run and had to wait for a processor.
 
 use std::fs;
 use std::time::Duration;
 
-/// Where the kernel keeps a folder for each thread.
+/// The kernel's folder of folders, one for each thread.
 const THREADS: &str = "/proc/self/task";
 
 /// Time that all threads of this process together have waited for a processor since they began; those that have ended are

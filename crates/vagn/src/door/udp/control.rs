@@ -1,4 +1,4 @@
-//! What the kernel says beside a datagram: control messages, one behind the other (`cmsg(3)`).
+//! Control messages: the kernel's notes beside a datagram, one behind the other (`cmsg(3)`).
 
 use std::mem::size_of;
 
@@ -14,7 +14,7 @@ const HEAD: usize = size_of::<cmsghdr>().next_multiple_of(ALIGN);
 pub(super) struct Message<'a> {
     /// The protocol that it is of, such as `IPPROTO_IP`.
     pub(super) level: c_int,
-    /// What it tells, one of the level's socket options.
+    /// Kind of the value: one of the level's socket options.
     pub(super) kind: c_int,
     pub(super) value: &'a [u8],
 }
@@ -28,12 +28,16 @@ pub(super) const fn space(value: usize) -> usize {
 pub(super) fn messages(mut bytes: &[u8]) -> impl Iterator<Item = Message<'_>> {
     std::iter::from_fn(move || {
         let length = usize::from_ne_bytes(*bytes.first_chunk()?);
-        let int = |at: usize| bytes.get(at..)?.first_chunk().map(|int| c_int::from_ne_bytes(*int));
-        let (level, kind) = (int(ALIGN)?, int(ALIGN + size_of::<c_int>())?);
+        let level = int(bytes, ALIGN)?;
+        let kind = int(bytes, ALIGN + size_of::<c_int>())?;
         let value = bytes.get(HEAD..length)?;
         bytes = bytes.get(length.next_multiple_of(ALIGN)..).unwrap_or_default();
         Some(Message { level, kind, value })
     })
+}
+
+fn int(bytes: &[u8], at: usize) -> Option<c_int> {
+    bytes.get(at..)?.first_chunk().map(|int| c_int::from_ne_bytes(*int))
 }
 
 impl Message<'_> {

@@ -14,17 +14,17 @@ pub(super) const NAP_MIN: Duration = Duration::from_micros(500);
 /// Below this rate, in packets per second, waking for each costs next to nothing.
 const BUSY_RATE: f64 = 1_000.0;
 
-/// Packets a nap should gather: eight calls' worth. At 250 000/s that is 2 ms, which took the cost of a packet from
+/// Packets a nap should gather: enough for eight receives. At 250 000/s that is 2 ms, which took the cost of a packet from
 /// 774 ns (500 µs) to 616 ns.
 const TARGET: f64 = 512.0;
 
-/// What the kernel books for a small datagram, in bytes.
+/// Size that the kernel books for a small datagram, in bytes.
 const PACKET_COST: usize = 768;
 
 /// A nap may fill this part of the buffer, so that a rate that quadruples meanwhile loses nothing.
 const BUFFER_SHARE: usize = 4;
 
-/// How fast the rate follows, in seconds.
+/// Time over which the rate is averaged, in seconds.
 const MEMORY: f64 = 0.02;
 
 /// The rate so far, and what to do about it.

@@ -22,7 +22,7 @@ pub(in crate::door) fn enable(socket: &impl AsFd) -> io::Result<()> {
     sockopt::set_int_at(socket, libc::SOL_UDP, libc::UDP_GRO, 1)
 }
 
-/// How long each datagram in the piece is but the last one, which may be shorter. `None`: the message tells something else.
+/// Returns the length of each datagram in the piece; the last one may be shorter. `None`: the message tells something else.
 pub(super) fn datagram_length(message: &Message<'_>) -> Option<usize> {
     let told = (message.level, message.kind) == (libc::SOL_UDP, libc::UDP_GRO);
     let length = message.value.first_chunk().filter(|_| told)?;

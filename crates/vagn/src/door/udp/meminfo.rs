@@ -1,4 +1,4 @@
-//! What the kernel says about a socket's receive queue: how full it is, and how much it had to drop.
+//! A socket's receive queue as the kernel sees it: how full it is, and how much it had to drop.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::sockopt;
 
-/// Where things stand in the answer to `SO_MEMINFO` (`linux/sock_diag.h`).
+/// Places in the answer to `SO_MEMINFO` (`linux/sock_diag.h`).
 const RECEIVE_QUEUE: usize = 0;
 const DROPS: usize = 8;
 const WORDS: usize = 9;
@@ -14,7 +14,7 @@ const WORDS: usize = 9;
 /// A socket's queue at one moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct MemInfo {
-    /// What waits, in bytes as the kernel books them (about 768 for a small datagram).
+    /// Waiting datagrams, in bytes as the kernel books them (about 768 for a small datagram).
     pub(super) queued_bytes: u32,
     /// Datagrams dropped since the socket was made; wraps around.
     pub(super) drops: u32,

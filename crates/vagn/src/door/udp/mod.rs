@@ -78,7 +78,7 @@ impl UdpPorts {
     }
 }
 
-/// What the threads of the door are given.
+/// Parts for the threads of the door.
 struct UdpParts<'a> {
     common: &'a DoorParts,
     metrics: UdpMetrics,

@@ -7,8 +7,7 @@ use super::socket::DoorSocket;
 use vagn_flow::metrics::DoorMetrics;
 use vagn_flow::reply::{Outlet, Peer};
 
-/// Sends from one socket. Valid as long as anybody holds it, also after the door has stopped: what is recorded at the very
-/// end is answered all the same.
+/// Sends from one socket. Stays valid after the door has stopped: what is recorded at the very end is answered all the same.
 pub(super) struct DoorOutlet {
     socket: Arc<DoorSocket>,
     metrics: DoorMetrics,

@@ -1,4 +1,4 @@
-//! Which of the machine's addresses a datagram was sent to, and answering from that one (`ip(7)`, `ipv6(7)`).
+//! The machine's address that a datagram was sent to, and answers from that one (`ip(7)`, `ipv6(7)`).
 //!
 //! A socket that listens at all addresses answers from whichever the routes say, unless it is told. A vehicle that sent to
 //! a second address, a floating one for example, would not take the answer, nor would a firewall let it through.

@@ -2,7 +2,7 @@
 //!
 //! Two sockets on one port need `SO_REUSEPORT`, which by itself would let any process of the same user join and take a
 //! share of the datagrams, a second Vagn by mistake first of all. So the first socket is bound *without* it, which the
-//! kernel refuses when anybody has the port, and gets the option only then. A process that joins later on purpose gets
+//! kernel refuses when another socket has the port, and gets the option only then. A process that joins later on purpose gets
 //! nothing: the program names only the first two of the group.
 
 use std::io;
@@ -20,7 +20,7 @@ pub(in crate::door) struct Port {
     pub(in crate::door) emergency: Result<Arc<DoorSocket>, Unsteered>,
 }
 
-/// What to ask the kernel for.
+/// Requests to the kernel.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Wanted {
     /// Receive buffer of each socket.
@@ -32,7 +32,7 @@ pub(super) struct Wanted {
     pub(super) merged: bool,
 }
 
-/// Why emergencies share the ordinary socket.
+/// The reason that emergencies share the ordinary socket.
 #[derive(Debug, thiserror::Error)]
 pub(in crate::door) enum Unsteered {
     #[error("not asked for")]

@@ -25,16 +25,16 @@ use vagn_flow::metrics::{DoorMetrics, Registry};
 use vagn_flow::open::open;
 use vagn_flow::reply::ReplyTo;
 
-/// What the original answered to every datagram that was not empty.
+/// The original's answer to every datagram that was not empty.
 const ORIGINAL_REPLY: &[u8] = b"\\n";
 
 /// Threads that together wait for so great a part of one processor's time share it.
 const WAITING_SHARE: f64 = 0.25;
 
-/// How often the kernel is asked what it dropped.
+/// Time between two looks at the kernel's count of drops.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
-/// How often the log is told of drops while they go on; the metric has them all.
+/// Time between two warnings while drops go on; the metric has them all.
 const WARN_EVERY: Duration = Duration::from_secs(10);
 
 /// After a failed receive, so that a socket that fails for good does not eat the processor.
@@ -74,24 +74,24 @@ impl UdpMetrics {
     }
 }
 
-/// What arrives at a door, and so how long it may nap.
+/// The traffic that arrives at a door. It decides how long the door may nap.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Class {
-    /// Emergencies have a socket of their own: gathers, and backs off when crowded.
+    /// Alarms have a socket of their own: gathers, and backs off when crowded.
     Positions,
-    /// The kernel does not keep emergencies apart: gathers, and takes in all that comes, since a call may be among it.
+    /// The kernel does not keep alarms apart: gathers, and takes in all that comes, since an alarm may be among it.
     Mixed,
     /// Never naps.
     Alarms,
 }
 
-/// What one look at the socket gave.
+/// Result of one look at the socket.
 #[derive(Debug, PartialEq, Eq)]
 struct Round {
     received: usize,
     /// The last call into the kernel filled up, so more is waiting.
     more: bool,
-    /// How many of them found room.
+    /// Datagrams that found room.
     fitted: usize,
     /// Something older had to be shed for the others.
     crowded: bool,
@@ -184,7 +184,7 @@ impl UdpDoor {
     }
 }
 
-/// What one look at the socket brings, batch by batch.
+/// One look at the socket, batch by batch.
 struct Haul<'a> {
     door: &'a UdpDoor,
     batch: BatchBuilder,
@@ -246,12 +246,12 @@ impl<'a> Haul<'a> {
     }
 }
 
-/// Whether the sender of a call for help is to hear when it is on disk.
-fn asks(call: &[u8]) -> bool {
-    open(call).is_ok_and(|report| StoredAck::asked_by(&report).is_some())
+/// True if the sender of an alarm asks to hear when it is on disk.
+fn asks(alarm: &[u8]) -> bool {
+    open(alarm).is_ok_and(|report| StoredAck::asked_by(&report).is_some())
 }
 
-/// When to nap, and when to look for drops.
+/// Decides when to nap, and when to look for drops.
 struct Pace<'a> {
     door: &'a UdpDoor,
     name: &'a str,
@@ -262,7 +262,7 @@ struct Pace<'a> {
     warned: Option<Duration>,
     /// Something older had to be shed since the last look.
     crowded: bool,
-    /// What the threads had waited for a processor at the last look, if it was crowded then.
+    /// Time that the threads had waited for a processor at the last look, if it was crowded then.
     waited: Option<Duration>,
     /// The stages that store have to share processors, with this door first of all.
     shares: bool,

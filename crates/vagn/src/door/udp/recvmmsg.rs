@@ -22,17 +22,17 @@ const STAGGER: usize = 128;
 /// Room for all that the kernel may be asked for.
 const CONTROL_SPACE: usize = pktinfo::SPACE + gro::SPACE;
 
-/// Whether to wait for a first datagram, up to the socket's read timeout.
+/// `First`: wait for a first datagram, up to the socket's read timeout.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Wait {
     First,
     No,
 }
 
-/// What a socket was set up to give besides datagrams and their senders.
+/// Extras that a socket was set up to give besides datagrams and their senders.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(in crate::door) struct Gives {
-    /// To which of the machine's addresses a datagram was sent.
+    /// The machine's address that a datagram was sent to.
     pub(super) address: bool,
     /// Several datagrams of one sender in one piece.
     pub(in crate::door) merged: bool,
@@ -48,7 +48,7 @@ pub(super) struct Arrival<'a> {
 }
 
 impl Arrival<'_> {
-    /// Who sent it. Not asked of most, so it is worked out only here.
+    /// Returns the sender. Few datagrams are asked for it, so it is worked out only here.
     pub(super) fn peer(&self) -> Option<Peer> {
         let mut storage = SockAddrStorage::zeroed();
         // SAFETY: the storage has room for an address of any family, and any bytes are a value of this plain C struct.
@@ -61,14 +61,14 @@ impl Arrival<'_> {
     }
 }
 
-/// Slots, and what the kernel said of each in the last call.
+/// Slots, and the kernel's notes on each in the last call.
 pub(super) struct Receiver {
     gives: Gives,
     slots: Slots,
     /// Large enough for both families.
     names: Box<[sockaddr_in6; RECEIVE_MAX]>,
     controls: Box<[Control; RECEIVE_MAX]>,
-    heads: [Head; RECEIVE_MAX],
+    heads: [Received; RECEIVE_MAX],
 }
 
 /// Memory for [`RECEIVE_MAX`] pieces. Memory that is never filled is never taken.
@@ -83,7 +83,7 @@ struct Slots {
 struct Control([u8; CONTROL_SPACE]);
 
 #[derive(Clone, Copy, Default)]
-struct Head {
+struct Received {
     length: usize,
     truncated: bool,
     name_length: socklen_t,
@@ -110,13 +110,13 @@ impl Receiver {
     /// Slots for one thread that receives from a socket which gives all this.
     pub(super) fn new(gives: Gives) -> Self {
         // SAFETY: all zeroes is a value of this plain C struct, namely "no address".
-        let nobody: sockaddr_in6 = unsafe { zeroed() };
+        let none: sockaddr_in6 = unsafe { zeroed() };
         Self {
             gives,
             slots: Slots::new(if gives.merged { gro::PIECE_MAX } else { MAX_DATAGRAM }),
-            names: Box::new([nobody; RECEIVE_MAX]),
+            names: Box::new([none; RECEIVE_MAX]),
             controls: Box::new([Control([0; CONTROL_SPACE]); RECEIVE_MAX]),
-            heads: [Head::default(); RECEIVE_MAX],
+            heads: [Received::default(); RECEIVE_MAX],
         }
     }
 
@@ -124,10 +124,14 @@ impl Receiver {
     pub(super) fn receive(&mut self, socket: &impl AsFd, wait: Wait) -> io::Result<usize> {
         let mut parts = self.slots.parts();
         let mut messages = parts.each_mut().map(message);
-        messages.iter_mut().zip(self.names.iter_mut()).for_each(|(message, name)| ask(message, name));
+        for (message, name) in messages.iter_mut().zip(self.names.iter_mut()) {
+            ask(message, name);
+        }
         if self.gives != Gives::default() {
             let controls = self.controls.iter_mut();
-            messages.iter_mut().zip(controls).for_each(|(message, control)| ask_beside(message, control));
+            for (message, control) in messages.iter_mut().zip(controls) {
+                ask_beside(message, control);
+            }
         }
         let flags = if wait == Wait::First { libc::MSG_WAITFORONE } else { libc::MSG_DONTWAIT };
         let fd = socket.as_fd().as_raw_fd();
@@ -141,7 +145,7 @@ impl Receiver {
         };
         for (head, message) in self.heads.iter_mut().zip(&messages[..count]) {
             let control_length: usize = message.msg_hdr.msg_controllen as _;
-            *head = Head {
+            *head = Received {
                 length: message.msg_len as usize,
                 truncated: message.msg_hdr.msg_flags & libc::MSG_TRUNC != 0,
                 name_length: message.msg_hdr.msg_namelen,
@@ -162,7 +166,7 @@ impl Receiver {
     }
 
     fn datagrams(&self, at: usize) -> impl Iterator<Item = Arrival<'_>> {
-        let Head { length, truncated, name_length, control_length } = self.heads[at];
+        let Received { length, truncated, name_length, control_length } = self.heads[at];
         let piece = &self.slots.get(at)[..length.min(self.slots.length)];
         let control = &self.controls[at].0[..control_length];
         let name = &self.names[at];

@@ -14,13 +14,13 @@ use super::{gro, pktinfo, sockopt};
 /// Longest wait for a datagram, and so for a stopping door.
 pub(super) const WAIT_MAX: Duration = Duration::from_millis(100);
 
-/// What a door reads from.
+/// The socket that a door reads from.
 #[derive(Debug)]
 pub(in crate::door) struct DoorSocket {
     pub(in crate::door) socket: Socket,
     /// Receive buffer as the kernel gave it.
     pub(super) buffer: Buffer,
-    /// What comes beside datagrams.
+    /// Extras that come beside datagrams.
     pub(in crate::door) gives: Gives,
     drops: DropCount,
 }
@@ -35,12 +35,12 @@ pub struct Buffer {
 }
 
 impl Buffer {
-    /// Whether the kernel gave less than was asked for.
+    /// True if the kernel gave less than was asked for.
     pub fn is_capped(&self) -> bool {
         self.booked < self.asked.saturating_mul(2)
     }
 
-    /// How to get what was asked for.
+    /// Returns the command that makes the kernel give what was asked for.
     pub fn remedy(&self) -> String {
         format!("sysctl -w net.core.rmem_max={}", self.asked)
     }
@@ -49,7 +49,7 @@ impl Buffer {
 /// Asks for a receive buffer on a socket that is not bound, to see what the kernel would give.
 ///
 /// # Errors
-/// When no socket can be made.
+/// No socket can be made.
 pub fn probe_buffer(bytes: usize) -> io::Result<Buffer> {
     let socket = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP))?;
     grow_buffer(&socket, bytes)
@@ -67,12 +67,12 @@ impl DoorSocket {
         Ok(Self { socket, buffer, gives: Gives { address, merged }, drops: DropCount::default() })
     }
 
-    /// Where it is bound.
+    /// Returns the address that it is bound to.
     pub(super) fn address(&self) -> io::Result<SocketAddr> {
         self.socket.local_addr()?.as_socket().ok_or_else(|| io::ErrorKind::AddrNotAvailable.into())
     }
 
-    /// How full the buffer is and how many datagrams the kernel has dropped since the last call.
+    /// Returns the fill of the buffer, in bytes, and the datagrams that the kernel has dropped since the last call.
     pub(super) fn look(&self) -> io::Result<(u32, u32)> {
         let info = MemInfo::read(&self.socket)?;
         Ok((info.queued_bytes, self.drops.advance(info.drops)))

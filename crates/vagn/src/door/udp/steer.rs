@@ -1,4 +1,4 @@
-//! Steering: a program in the kernel that gives calls for help a socket, and so a buffer, of their own.
+//! Steering: a program in the kernel that gives alarms a socket, and so a buffer, of their own.
 //!
 //! Two sockets share the UDP port as a `SO_REUSEPORT` group. For each datagram the kernel runs the program over the
 //! payload and delivers to the socket whose index it returns. So a flood of positions fills its own buffer only.
