@@ -1,21 +1,21 @@
-//! How an answer leaves: its media type, its length, and that nobody may keep it, because it is about now.
+//! Answers with their media type, their length and the headers that tell caches what to do.
 
 use axum::body::Body;
 use axum::http::{HeaderValue, header};
 use axum::response::Response;
 use serde::Serialize;
 
-/// A live answer of this media type.
+/// Answers with `body`, which is about now: no cache may keep it.
 pub fn live(media_type: &'static str, body: Vec<u8>) -> Response {
     with_type(media_type, "no-store", body)
 }
 
-/// A live answer in JSON.
+/// Answers with `value` in JSON, which no cache may keep.
 pub fn json(media_type: &'static str, value: &impl Serialize) -> Response {
     live(media_type, serde_json::to_vec(value).expect("answers are made of strings, numbers and lists"))
 }
 
-/// Something that comes with the program and changes with it: may be kept, but is asked for again.
+/// Answers with a file of the program. Caches may keep it, but ask again each time, because an upgrade changes it.
 pub fn fixed(media_type: &'static str, body: &'static str) -> Response {
     with_type(media_type, "no-cache", body)
 }
@@ -25,6 +25,7 @@ fn with_type(media_type: &'static str, cache: &'static str, body: impl Into<Body
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(cache));
+    // Ids of vehicles come from outside: a browser must not take an answer with markup in an id for a page.
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response
 }

@@ -30,18 +30,18 @@ impl Principal {
     }
 }
 
-/// The principal of a request, or the refusal when its token is missing or unknown; put into the request's extensions by
+/// Outcome of the token check: the principal, or the refusal of a missing or unknown token. Put into the request's extensions by
 /// the router, so that also a route that is open to all can ask for it.
 #[derive(Debug, Clone)]
-pub(crate) struct Identity(pub(crate) Result<Principal, Problem>);
+pub(crate) struct TokenCheck(pub(crate) Result<Principal, Problem>);
 
 impl<S: Send + Sync> FromRequestParts<S> for Principal {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        let identity = parts.extensions.get::<Identity>().cloned();
+        let checked = parts.extensions.get::<TokenCheck>().cloned();
         // Only a handler that is not in the table of routes gets here: nothing is let in by mistake.
-        let Some(Identity(found)) = identity else {
+        let Some(TokenCheck(found)) = checked else {
             return Err(Problem::new(Kind::Internal, "this path does not look for a token"));
         };
         found

@@ -10,7 +10,7 @@ use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{self, MethodRouter};
 
-use super::principal::{Identity, Tokens};
+use super::principal::{TokenCheck, Tokens};
 
 /// The role that a route asks of its caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -106,7 +106,7 @@ async fn admit(State(gate): State<Gate>, mut request: Request, next: Next) -> Re
     match (gate.role, found) {
         (Role::TokenHolder, Err(refusal)) => refusal.into_response(),
         (_, found) => {
-            request.extensions_mut().insert(Identity(found));
+            request.extensions_mut().insert(TokenCheck(found));
             next.run(request).await
         }
     }
