@@ -1,18 +1,19 @@
-//! The web: questions about the fleet in, answers out, over HTTPS.
+//! The API: questions about the fleet and its incidents in, answers out, over HTTPS.
 //!
-//! A request goes server → router → one short handler per resource → [`services`], and comes back as GeoJSON, as the
-//! original's JSON or as a [`Problem`]. Nothing here keeps state between requests.
+//! A request goes from the server through the table of routes to one short handler per endpoint, which asks the
+//! [`services`]. The answer is GeoJSON, the original's JSON or a [`Problem`]. Nothing here keeps state between requests.
 
-pub mod audit;
-pub mod incidents;
+mod audit;
+mod incidents;
 mod metrics;
-pub mod openapi;
-pub mod page;
-pub mod positions;
+mod openapi;
+mod page;
+mod positions;
 mod routes;
 pub mod services;
-pub mod vehicles;
+mod vehicles;
 
+use std::ops::Deref;
 use std::sync::Arc;
 
 use axum::Router;
@@ -31,43 +32,47 @@ use vagn_http::principal::Tokens;
 use vagn_http::problem::{Kind, Problem};
 use vagn_http::route;
 
-/// What every handler can reach.
-#[derive(Clone)]
-pub struct Web(Arc<Services>);
-
-/// The stages behind the web, and what it needs to speak of time.
+/// The stages behind the API, and what else its handlers need.
 pub struct Services {
     /// Reads and deletes vehicles.
     pub vehicles: Arc<dyn Vehicles>,
-    /// Reads incidents and acts on them.
+    /// Reads incidents and takes requests about them.
     pub incidents: Arc<dyn Incidents>,
     /// Takes reports in.
     pub intake: Intake,
     /// Limits what the bodies of reports may cost.
     pub bodies: Budget,
-    /// What the bodies of deeds may cost.
-    pub deeds: Budget,
-    /// How many follow what changes.
+    /// Limits of the event streams.
     pub streams: Streams,
     /// Tells the time of an answer.
     pub clock: Arc<dyn Clock>,
-    /// Counts questions.
+    /// Measures questions by route.
     pub metrics: QueryMetrics,
-    /// Who may ask.
+    /// Tokens that let a request in.
     pub tokens: Tokens,
 }
 
-impl std::ops::Deref for Web {
-    type Target = Services;
+/// The state that all handlers share.
+#[derive(Clone)]
+struct Api(Arc<Shared>);
 
-    fn deref(&self) -> &Services {
-        &self.0
-    }
+struct Shared {
+    services: Services,
+    /// Limits for the bodies of persons' requests.
+    request_bodies: Budget,
 }
 
-impl Web {
-    /// Waits for an answer, measures it under `route`, and turns a missing one into a problem. `count` says how many things
-    /// were found, for the log.
+impl Api {
+    fn new(services: Services) -> Self {
+        Self(Arc::new(Shared { services, request_bodies: incidents::request_bodies() }))
+    }
+
+    fn request_bodies(&self) -> &Budget {
+        &self.0.request_bodies
+    }
+
+    /// Waits for an answer, measures it under `route`, and turns a missing one into a problem. `count` gives the number of
+    /// things found, for the log.
     async fn ask<T>(
         &self,
         route: &'static str,
@@ -86,25 +91,36 @@ impl Web {
     }
 }
 
-/// All resources.
-pub fn router(services: Services) -> Router {
-    let web = Web(Arc::new(services));
-    route::router(routes::routes(), &web.tokens)
-        .fallback(nothing_here)
-        .method_not_allowed_fallback(wrong_method)
-        .with_state(web)
+impl Deref for Api {
+    type Target = Services;
+
+    fn deref(&self) -> &Services {
+        &self.0.services
+    }
 }
 
+/// Makes the router of all endpoints.
+pub fn router(services: Services) -> Router {
+    let api = Api::new(services);
+    route::router(routes::routes(), &api.tokens)
+        .fallback(nothing_here)
+        .method_not_allowed_fallback(wrong_method)
+        .with_state(api)
+}
+
+/// Most characters of an unknown path that a refusal repeats.
+const PATH_SHOWN_MAX: usize = 80;
+
 async fn nothing_here(uri: Uri) -> Problem {
-    let path: String = uri.path().chars().take(80).collect();
-    Problem::new(Kind::NotFound, format!("nothing is at {path}; {} says what there is", openapi::ROUTE))
+    let path: String = uri.path().chars().take(PATH_SHOWN_MAX).collect();
+    Problem::new(Kind::NotFound, format!("nothing is at {path}; {} lists what there is", openapi::ROUTE))
 }
 
 async fn wrong_method(method: Method, uri: Uri) -> Problem {
-    let path: String = uri.path().chars().take(80).collect();
+    let path: String = uri.path().chars().take(PATH_SHOWN_MAX).collect();
     Problem::new(
         Kind::MethodNotAllowed,
-        format!("{path} does not know {method}; the header Allow says what it knows"),
+        format!("{path} does not know {method}; the header Allow lists the methods that it knows"),
     )
 }
 

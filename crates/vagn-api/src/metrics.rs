@@ -6,10 +6,10 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Unit;
 use vagn_flow::metrics::Registry;
 
-/// `route="/api/v1/vehicles/nearby"` and so on.
+/// Label such as `route="/api/v1/vehicles/nearby"`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct RouteLabel {
-    /// The route's pattern, never the path as it was asked for.
+    /// Pattern of the route; the paths asked for would make a series per vehicle.
     route: &'static str,
 }
 
@@ -28,12 +28,12 @@ impl QueryMetrics {
     }
 
     /// Counts one query that took `seconds`.
-    pub fn observe(&self, route: &'static str, seconds: f64) {
+    pub(crate) fn observe(&self, route: &'static str, seconds: f64) {
         self.query.get_or_create(&RouteLabel { route }).observe(seconds);
     }
 }
 
-/// 4 µs to 2 s.
+/// Makes buckets from 4 µs to 2 s, the deadline of a query.
 fn buckets() -> Histogram {
     Histogram::new(exponential_buckets(0.000_004, 2.0, 20))
 }

@@ -5,13 +5,13 @@ use vagn_http::route::Route;
 
 use crate::incidents::{self, events, requests, responders};
 use crate::vehicles::{bbox, legacy, nearby, one};
-use crate::{Web, audit, openapi, page, positions};
+use crate::{Api, audit, openapi, page, positions};
 
 /// Lists the endpoints. The router is made of this table, and the tests of roles and of the description walk it.
-pub(crate) fn routes() -> Vec<Route<Web>> {
+pub(crate) fn routes() -> Vec<Route<Api>> {
     vec![
-        // Open for its page; its handler asks for a token where the nearest vehicles are wanted.
-        Route::any(legacy::ROUTE, Anyone, legacy::root),
+        // Open for its page; the handler asks for a token where the nearest vehicles are wanted.
+        Route::any(legacy::ROUTE, Anyone, legacy::get),
         Route::get(page::STYLE_ROUTE, Anyone, page::style),
         Route::get(page::SCRIPT_ROUTE, Anyone, page::script),
         Route::get(nearby::ROUTE, TokenHolder, nearby::get),

@@ -1,7 +1,7 @@
-//! `GET /api/v1/incidents/events`: what changes, as server-sent events, from any event on that is still kept.
+//! `GET /api/v1/incidents/events`: changes of incidents as server-sent events, from any event on that is still kept.
 //!
-//! A stream is asked for its next piece only when its reader has taken the one before, so who does not read costs a place
-//! among the streams and nothing else, until the server finds the connection idle and cuts it off.
+//! A stream is asked for its next piece only when its reader has taken the one before. A reader that stalls so costs a place
+//! among the streams and nothing else, until the server finds its connection idle and cuts it off.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -17,28 +17,27 @@ use serde::Serialize;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
-use crate::Web;
+use crate::Api;
 use vagn_emergency::show::feed::{EventId, FeedItem, Follower, GapReason};
 use vagn_http::params::Params;
 use vagn_http::problem::{Kind, Problem};
 use vagn_http::server::Liveness;
 
-/// The route.
-pub const ROUTE: &str = "/api/v1/incidents/events";
+pub(crate) const ROUTE: &str = "/api/v1/incidents/events";
 
-/// Streams that may be open at a time. Far more than there are desks in a dispatch centre, and far fewer than connections.
+/// Most streams open at a time: far more than there are desks in a dispatch centre, and far fewer than connections.
 const STREAMS_MAX: usize = 256;
 
-/// How often a stream says that it is alive. Proxies tend to end what is silent for 30 s; the server for 75 s.
+/// Longest silence of a stream. Proxies tend to end a silent connection after 30 s; the server does after 75 s.
 const HEARTBEAT: Duration = Duration::from_secs(15);
 
-/// How long a client should wait before it comes back, in ms.
+/// Pause of a client before it connects again, in ms.
 const RETRY_MS: u64 = 1_000;
 
-/// An id that no run gives out: a client that names something else hears of a gap, and so is told to start afresh.
+/// An id that no run gives out: a client that sends an unreadable one is told of a gap, and so starts afresh.
 const NO_EVENT: EventId = EventId { run: 0, number: 0 };
 
-/// How many follow at a time, and how often they hear that nothing happens.
+/// Limits of the event streams: their number, and the pause between their heartbeats.
 pub struct Streams {
     max: usize,
     places: Arc<Semaphore>,
@@ -46,15 +45,16 @@ pub struct Streams {
 }
 
 impl Streams {
-    /// At most `max` at a time, each with a comment when nothing happens for `heartbeat`.
+    /// Allows `max` streams at a time, each with a comment after every `heartbeat` without an event.
     pub fn new(max: usize, heartbeat: Duration) -> Self {
         Self { max, places: Arc::new(Semaphore::new(max)), heartbeat }
     }
 
     fn place(&self) -> Result<OwnedSemaphorePermit, Problem> {
-        self.places.clone().try_acquire_owned().map_err(|_| {
-            Problem::new(Kind::Overloaded, format!("{} follow already, which is all that may", self.max))
-        })
+        self.places
+            .clone()
+            .try_acquire_owned()
+            .map_err(|_| Problem::new(Kind::Overloaded, format!("all {} event streams are in use", self.max)))
     }
 }
 
@@ -64,33 +64,30 @@ impl Default for Streams {
     }
 }
 
-/// Follows what changes.
-pub async fn get(
-    State(web): State<Web>,
+pub(crate) async fn get(
+    State(api): State<Api>,
     liveness: Option<Extension<Liveness>>,
     headers: HeaderMap,
     params: Params,
 ) -> Result<Response, Problem> {
     params.only(&["last_event_id"])?;
     let last = last_event_id(&headers, &params)?;
-    let place = web.streams.place()?;
-    let follower = web.incidents.feed().since(last);
-    let stream = Stream {
+    let place = api.streams.place()?;
+    let follower = api.incidents.feed().since(last);
+    let stream = EventStream {
         greeting: Some(greeting(last.is_none().then(|| follower.last()))),
         follower,
-        heartbeat: web.streams.heartbeat,
+        heartbeat: api.streams.heartbeat,
         liveness: liveness.map(|Extension(liveness)| liveness),
         _place: place,
     };
     Ok(answer(stream))
 }
 
-/// The header, which a client that comes back by itself sets, counts for more than the parameter it was started with.
+/// Returns the id of the last event that the client has seen. A client that comes back by itself sets the header, which
+/// therefore counts for more than the parameter it was started with.
 fn last_event_id(headers: &HeaderMap, params: &Params) -> Result<Option<EventId>, Problem> {
-    let param = params.one("last_event_id")?.map(|text| {
-        let wrong = || format!("`last_event_id` is {text:?}, but must be the id of an event, <run>-<number>");
-        text.parse().map_err(|_| Problem::parameter("last_event_id", wrong()))
-    });
+    let param = params.one("last_event_id")?.map(|text| text.parse().map_err(|_| not_an_event(text)));
     let Some(value) = headers.get("last-event-id").filter(|value| !value.is_empty()) else {
         return param.transpose();
     };
@@ -99,7 +96,12 @@ fn last_event_id(headers: &HeaderMap, params: &Params) -> Result<Option<EventId>
     Ok(Some(parsed.unwrap_or(NO_EVENT)))
 }
 
-fn answer(stream: Stream) -> Response {
+fn not_an_event(text: &str) -> Problem {
+    let why = format!("`last_event_id` is {text:?}, but must be the id of an event, <run>-<number>");
+    Problem::parameter("last_event_id", why)
+}
+
+fn answer(stream: EventStream) -> Response {
     let pieces = stream::unfold(stream, |mut stream| async {
         let piece = stream.next().await?;
         Some((Ok::<_, Infallible>(piece), stream))
@@ -114,17 +116,18 @@ fn answer(stream: Stream) -> Response {
     response
 }
 
-/// One who follows.
-struct Stream {
+/// One open stream.
+struct EventStream {
     greeting: Option<Bytes>,
     follower: Follower,
     heartbeat: Duration,
+    /// `None` where no server is around the router, as in tests.
     liveness: Option<Liveness>,
     _place: OwnedSemaphorePermit,
 }
 
-impl Stream {
-    /// The next piece; `None` at a stop.
+impl EventStream {
+    /// Waits for the next piece; `None` when the server stops.
     async fn next(&mut self) -> Option<Bytes> {
         if let Some(liveness) = &self.liveness {
             liveness.sign();
@@ -133,6 +136,7 @@ impl Stream {
             return Some(greeting);
         }
         tokio::select! {
+            // A busy feed must not hide the stop.
             biased;
             () = stopping(&mut self.liveness) => None,
             next = timeout(self.heartbeat, self.follower.next()) => match next {
@@ -150,16 +154,17 @@ async fn stopping(liveness: &mut Option<Liveness>) {
     }
 }
 
-/// Who starts here and loses the connection before the first event comes back with this id, and misses nothing.
+/// Writes the first piece. Its id lets a client that loses the connection before the first event come back and miss nothing.
 fn greeting(start: Option<EventId>) -> Bytes {
     let id = start.map(|id| format!("id: {id}\n")).unwrap_or_default();
     format!("retry: {RETRY_MS}\n{id}\n").into()
 }
 
+/// Data of an event that says that others are missing.
 #[derive(Serialize)]
 struct Gap {
     reason: GapReason,
-    /// Where to read how things stand now.
+    /// Path where the incidents can be read afresh.
     reload: &'static str,
 }
 

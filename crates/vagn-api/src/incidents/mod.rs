@@ -1,31 +1,31 @@
-//! `/api/v1/incidents`: calls for help, newest first, and one of them by its id; what people do about them, what changes,
-//! and who is near.
+//! `/api/v1/incidents`: the incidents that vehicles raised by their alarms, what persons request about them, the events of
+//! all of them, and the vehicles near one.
 
-pub mod events;
-pub mod requests;
-pub mod responders;
+pub(crate) mod events;
+mod fields;
+pub(crate) mod requests;
+pub(crate) mod responders;
 
 use axum::extract::State;
 use axum::response::Response;
 use serde::Serialize;
 
-use crate::Web;
+use crate::Api;
 use vagn_emergency::show::view::PAGE_MAX;
 use vagn_emergency::{self, Detail, Filter, IncidentId, Page};
 use vagn_flow::rfc3339::rfc3339;
 use vagn_http::answer;
+use vagn_http::body::Budget;
 use vagn_http::params::{InPath, NoParams, Params};
 use vagn_http::problem::{Kind, Problem};
 
-/// The route of all.
-pub const ROUTE: &str = "/api/v1/incidents";
-/// The route of one.
-pub const ONE_ROUTE: &str = "/api/v1/incidents/{id}";
+pub(crate) const ROUTE: &str = "/api/v1/incidents";
+pub(crate) const ONE_ROUTE: &str = "/api/v1/incidents/{id}";
 
-/// Incidents in one answer when the caller does not say.
+/// Incidents in an answer unless `limit` is given.
 const LIMIT_DEFAULT: u64 = 100;
 
-/// The words for how far an incident has come.
+/// Words of the parameter `state`.
 const STATES: [(&str, vagn_emergency::State); 4] = [
     ("open", vagn_emergency::State::Open),
     ("notified", vagn_emergency::State::Notified),
@@ -33,10 +33,10 @@ const STATES: [(&str, vagn_emergency::State); 4] = [
     ("resolved", vagn_emergency::State::Resolved),
 ];
 
-/// What a filter that knows two cases can be.
+/// Words of a parameter that is true or false.
 const EITHER: [(&str, bool); 2] = [("true", true), ("false", false)];
 
-/// A page, and when it was true.
+/// A page of incidents with the time of the answer.
 #[derive(Serialize)]
 struct DatedPage {
     time: String,
@@ -44,24 +44,33 @@ struct DatedPage {
     page: Page,
 }
 
-/// Incidents, newest first.
-pub async fn list(State(web): State<Web>, params: Params) -> Result<Response, Problem> {
+/// Makes the budget for the bodies of persons' requests.
+pub(crate) fn request_bodies() -> Budget {
+    fields::budget()
+}
+
+/// Lists incidents, newest first.
+pub(crate) async fn list(State(api): State<Api>, params: Params) -> Result<Response, Problem> {
     params.only(&["limit", "after", "vehicle_id", "state", "test", "quiet", "dead_letter"])?;
     let limit = params.count("limit", PAGE_MAX as u64, LIMIT_DEFAULT)?;
     let after = params.one("after")?.map(|text| id("after", text)).transpose()?;
-    let asked = web.incidents.list(filter(&params)?, limit, after);
-    let page = web.ask(ROUTE, |page| page.incidents.len(), asked).await?;
-    Ok(answer::json("application/json", &DatedPage { time: rfc3339(web.clock.now_ms()), page }))
+    let asked = api.incidents.list(filter(&params)?, limit, after);
+    let page = api.ask(ROUTE, |page| page.incidents.len(), asked).await?;
+    Ok(answer::json("application/json", &DatedPage { time: rfc3339(api.clock.now_ms()), page }))
 }
 
-/// One incident, with its ledger and its trail.
-pub async fn get(State(web): State<Web>, InPath(text): InPath, _: NoParams) -> Result<Response, Problem> {
-    let detail = one(&web, ONE_ROUTE, id("id", &text)?).await?;
+/// Shows one incident, with its ledger and its trail.
+pub(crate) async fn get(
+    State(api): State<Api>,
+    InPath(text): InPath,
+    _: NoParams,
+) -> Result<Response, Problem> {
+    let detail = one(&api, ONE_ROUTE, id("id", &text)?).await?;
     Ok(answer::json("application/json", &detail))
 }
 
-async fn one(web: &Web, route: &'static str, id: IncidentId) -> Result<Detail, Problem> {
-    let found = web.ask(route, |found| usize::from(found.is_some()), web.incidents.one(id)).await?;
+async fn one(api: &Api, route: &'static str, id: IncidentId) -> Result<Detail, Problem> {
+    let found = api.ask(route, |found| usize::from(found.is_some()), api.incidents.one(id)).await?;
     found.ok_or_else(|| unknown(id))
 }
 

@@ -22,7 +22,7 @@ const FATES_WITHIN: Duration = Duration::from_secs(10);
 ///
 /// # Errors
 /// [`Kind::DeadlinePassed`] when the fates are not known in time. What was published is not called back.
-pub async fn publish(intake: &Intake, reports: &Reports) -> Result<Vec<Outcome>, Problem> {
+pub(crate) async fn publish(intake: &Intake, reports: &Reports) -> Result<Vec<Outcome>, Problem> {
     let (batches, answers) = offer(intake, reports);
     let room_until = Instant::now() + ROOM_WITHIN;
     for batch in batches {

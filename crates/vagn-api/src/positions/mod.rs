@@ -1,9 +1,9 @@
-//! `POST /api/v1/positions`: reports over HTTP, one or many, on the same way as those of the doors.
+//! `POST /api/v1/positions`: reports over HTTP, one or many, which go the same way as those of the doors.
 //!
-//! The answer names the fate of each report, in the order sent. It comes when every fate is known: what is stored is in the
+//! The answer names the fate of each report, in the order sent. It comes when every fate is known: a stored report is in the
 //! log, and an incident is on disk.
 
-pub mod intake;
+pub(crate) mod intake;
 
 use axum::body::Body;
 use axum::extract::State;
@@ -14,24 +14,23 @@ use vagn_wire::Fate;
 use vagn_wire::dialect::json::BadBody;
 use vagn_wire::dialect::{Reports, TooMany, json, msgpack};
 
-use super::Web;
+use crate::Api;
 use vagn_flow::receipt::Outcome;
 use vagn_http::answer;
 use vagn_http::body::media_type;
 use vagn_http::params::NoParams;
 use vagn_http::problem::{Kind, Problem};
 
-/// The route.
-pub const ROUTE: &str = "/api/v1/positions";
+pub(crate) const ROUTE: &str = "/api/v1/positions";
 
-/// How the body is written.
+/// Format of the body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Format {
     Json,
     Msgpack,
 }
 
-/// What became of the reports.
+/// The answer: the fates of the reports.
 #[derive(Serialize)]
 struct Fates<'a> {
     received: usize,
@@ -50,17 +49,16 @@ struct ReportFate<'a> {
     incident_id: Option<&'a str>,
 }
 
-/// Takes reports in.
-pub async fn post(
-    State(web): State<Web>,
+pub(crate) async fn post(
+    State(api): State<Api>,
     _: NoParams,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
     let format = format(&headers)?;
-    let held = web.bodies.read(body).await?;
+    let held = api.bodies.read(body).await?;
     let reports = split(format, &held.bytes)?;
-    let outcomes = intake::publish(&web.intake, &reports).await?;
+    let outcomes = intake::publish(&api.intake, &reports).await?;
     untaken(&outcomes).map_or_else(|| Ok(fates(&outcomes)), Err)
 }
 
@@ -100,29 +98,35 @@ fn too_large(too_many: &TooMany) -> Problem {
     Problem::new(Kind::TooLarge, too_many.to_string())
 }
 
-/// When nothing at all was taken, the status should say so: a client that looks no further then tries again.
+/// Returns the problem when no report at all was taken. The status then says so, and a client that reads nothing else tries
+/// again.
 fn untaken(outcomes: &[Outcome]) -> Option<Problem> {
-    let lost =
-        |outcome: &Outcome| matches!(outcome.fate, Fate::Shed | Fate::Failed) && outcome.incident.is_none();
-    if !outcomes.iter().all(lost) {
+    if !outcomes.iter().all(is_lost) {
         return None;
     }
-    let shed = outcomes.iter().any(|outcome| outcome.fate == Fate::Shed);
-    Some(match shed {
-        true => Problem::new(Kind::Overloaded, "there was no room for any of the reports; none was stored"),
-        false => Problem::new(
-            Kind::Internal,
-            "none of the reports could be stored, through a fault of the service",
-        ),
-    })
+    if outcomes.iter().any(|outcome| outcome.fate == Fate::Shed) {
+        let why = "there was no room for any of the reports; none was stored";
+        return Some(Problem::new(Kind::Overloaded, why));
+    }
+    let why = "none of the reports could be stored, through a fault of the service";
+    Some(Problem::new(Kind::Internal, why))
+}
+
+fn is_lost(outcome: &Outcome) -> bool {
+    matches!(outcome.fate, Fate::Shed | Fate::Failed) && outcome.incident.is_none()
 }
 
 fn fates(outcomes: &[Outcome]) -> Response {
-    let count = |fate: Fate| outcomes.iter().filter(|outcome| outcome.fate == fate).count();
-    let counts = Fate::ALL.into_iter().map(|fate| (fate, count(fate))).filter(|(_, count)| *count > 0);
+    let mut counts = serde_json::Map::new();
+    for fate in Fate::ALL {
+        let count = outcomes.iter().filter(|outcome| outcome.fate == fate).count();
+        if count > 0 {
+            counts.insert(fate.as_str().to_owned(), count.into());
+        }
+    }
     let fates = Fates {
         received: outcomes.len(),
-        fates: counts.map(|(fate, count)| (fate.as_str().to_owned(), count.into())).collect(),
+        fates: counts,
         reports: outcomes.iter().map(report_fate).collect(),
     };
     answer::json("application/json", &fates)

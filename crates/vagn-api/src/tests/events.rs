@@ -1,4 +1,4 @@
-//! What changes, as those who follow read it: over the router alone, and over a real socket where a reader may stall.
+//! The stream of changes: over the router alone, and over a real socket, where a reader may stall.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,7 +31,7 @@ fn followed(streams: Streams) -> (Router, Arc<SmallLane>) {
     (router(services), lane)
 }
 
-/// One who follows, over the router alone.
+/// A reader of a stream, over the router alone.
 struct Reader(BodyDataStream);
 
 impl Reader {
@@ -71,7 +71,7 @@ fn publish(lane: &SmallLane, numbers: std::ops::RangeInclusive<u64>) {
 }
 
 #[tokio::test]
-async fn begin_with_an_id_to_come_back_with_and_go_on_with_what_changes() {
+async fn a_stream_begins_with_an_id_to_come_back_with_and_goes_on_with_the_changes() {
     let (router, lane) = followed(Streams::default());
     publish(&lane, 1..=2);
     let mut reader = Reader::new(&router, ROUTE, None).await;
@@ -81,7 +81,7 @@ async fn begin_with_an_id_to_come_back_with_and_go_on_with_what_changes() {
 }
 
 #[tokio::test]
-async fn go_on_after_the_last_event_of_the_header_or_else_of_the_parameter() {
+async fn a_stream_goes_on_after_the_last_event_of_the_header_or_else_of_the_parameter() {
     let (router, lane) = followed(Streams::default());
     publish(&lane, 1..=3);
     let (first, second) = (format!("{NOW_MS}-1"), format!("{NOW_MS}-2"));
@@ -102,7 +102,7 @@ async fn go_on_after_the_last_event_of_the_header_or_else_of_the_parameter() {
 }
 
 #[tokio::test]
-async fn who_has_missed_something_is_told_so_and_follows_on() {
+async fn a_reader_that_missed_events_is_told_of_the_gap_and_goes_on() {
     let (router, lane) = followed(Streams::default());
     let latest = KEPT as u64 + 2;
     publish(&lane, 1..=latest);
@@ -123,7 +123,7 @@ async fn who_has_missed_something_is_told_so_and_follows_on() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn say_that_they_are_alive_when_nothing_happens() {
+async fn a_stream_without_events_has_heartbeats() {
     let (router, _lane) = followed(Streams::default());
     let mut reader = Reader::new(&router, ROUTE, None).await;
     reader.next().await;
@@ -132,7 +132,7 @@ async fn say_that_they_are_alive_when_nothing_happens() {
 }
 
 #[tokio::test]
-async fn only_so_many_follow_at_a_time() {
+async fn the_number_of_open_streams_is_bounded() {
     let (router, _lane) = followed(Streams::new(1, Duration::from_secs(15)));
     let first = Reader::new(&router, ROUTE, None).await;
     let reply = get(&router, ROUTE).await;
@@ -141,7 +141,7 @@ async fn only_so_many_follow_at_a_time() {
     Reader::new(&router, ROUTE, None).await;
 }
 
-/// Reads on until `count` events have come, and gives their numbers.
+/// Reads on until `count` events have come, and returns their numbers.
 async fn read(response: &mut reqwest::Response, rest: &mut String, count: usize) -> Vec<u64> {
     let mut numbers = Vec::new();
     while numbers.len() < count {
@@ -161,7 +161,7 @@ async fn read(response: &mut reqwest::Response, rest: &mut String, count: usize)
 }
 
 #[tokio::test]
-async fn who_does_not_read_holds_up_nobody_and_is_cut_off() {
+async fn a_reader_that_stalls_holds_up_no_other_and_is_cut_off() {
     beside(async {
         // A heartbeat well within the idle limit, and both short enough for a test.
         let (router, lane) = followed(Streams::new(2, Duration::from_millis(20)));
@@ -175,20 +175,20 @@ async fn who_does_not_read_holds_up_nobody_and_is_cut_off() {
         let url = format!("http://{}{ROUTE}", server.address);
         let mut reading = client(false).get(&url).send().await.unwrap();
         let mut rest = String::new();
-        // More than the buffers on the way to the one who does not read can take.
+        // More than the buffers on the way to the stalled reader can take.
         let large = "x".repeat(128 << 10);
         for number in 1..=200 {
             lane.feed.publish("updated", &(number, &large));
             assert_eq!(read(&mut reading, &mut rest, 1).await, [number]);
         }
-        // Its place is free again as soon as it is cut off. Meanwhile the other reads its heartbeats, and is not.
+        // Its place is free again as soon as it is cut off. Meanwhile the other one reads its heartbeats, and stays.
         let follows = async || client(false).get(&url).send().await.unwrap().status().is_success();
         let freed = async {
             while !follows().await {
                 reading.chunk().await.unwrap();
             }
         };
-        timeout(Duration::from_secs(60), freed).await.expect("the one who does not read is cut off");
+        timeout(Duration::from_secs(60), freed).await.expect("the stalled reader is cut off");
         lane.feed.publish("updated", &(201, "small"));
         assert_eq!(read(&mut reading, &mut rest, 1).await, [201]);
     })

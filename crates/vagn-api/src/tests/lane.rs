@@ -1,4 +1,4 @@
-//! A stand-in for the emergency lane: it knows one call, of `bus 3`, and remembers what was done about it.
+//! A stand-in for the emergency lane: it has one incident, of `bus 3`, and remembers the requests about it.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use vagn_flow::clock::ManualClock;
 
 pub(super) const ID: &str = "019a0000-0000-7000-8000-000000000001";
 
-/// When everything happened.
+/// Time of every change.
 pub(super) const AT: &str = "2026-09-21T14:13:19.000Z";
 
 /// Events that the feed keeps.
@@ -28,13 +28,13 @@ pub(super) const KEPT: usize = 4;
 
 pub(super) struct SmallLane {
     pub(super) feed: Arc<Feed>,
-    /// What was done, in order.
+    /// Requests that were carried out, in order.
     pub(super) done: Mutex<Vec<Request>>,
-    /// Vehicles that call for help besides `bus 3`.
-    pub(super) calling: HashSet<String>,
-    /// Where `bus 3` is.
+    /// Vehicles with an open incident besides `bus 3`.
+    pub(super) in_need: HashSet<String>,
+    /// Position of `bus 3`.
     pub(super) position: Option<PositionView>,
-    /// How many entries the trail has; `None`: the store cannot be read.
+    /// Number of entries in the trail; `None` when the store cannot be read.
     pub(super) trail: Option<u64>,
 }
 
@@ -43,15 +43,15 @@ impl SmallLane {
         Self {
             feed: Arc::new(Feed::new(Arc::new(ManualClock::at(NOW_MS)), KEPT)),
             done: Mutex::default(),
-            calling: HashSet::new(),
+            in_need: HashSet::new(),
             position: Some(PositionView { lat: 30.37, lon: -97.74, time: AT.to_owned(), trusted: true }),
             trail: Some(5),
         }
     }
 
-    /// Who did the first of these.
+    /// Finds the first request of one of these kinds.
     fn first(&self, actions: &[RequestKind]) -> Option<Request> {
-        self.done.lock().iter().find(|deed| actions.contains(&deed.action)).cloned()
+        self.done.lock().iter().find(|request| actions.contains(&request.action)).cloned()
     }
 
     fn state(&self) -> State {
@@ -64,7 +64,7 @@ impl SmallLane {
 
     fn view(&self) -> IncidentView {
         let at = AT.to_owned();
-        let deed = |deed: Request| DecisionView { by: deed.by, at: AT.to_owned(), note: deed.note };
+        let view = |done: Request| DecisionView { by: done.by, at: AT.to_owned(), note: done.note };
         let outcome = Outcome::Refused { status: 503, retry_after_s: None };
         IncidentView {
             id: ID.parse().unwrap(),
@@ -78,8 +78,8 @@ impl SmallLane {
             opened_at: at.clone(),
             updated_at: at.clone(),
             accepted_at: None,
-            acknowledged: self.first(&[RequestKind::Acknowledge]).map(deed),
-            resolved: self.first(&[RequestKind::Resolve]).map(deed),
+            acknowledged: self.first(&[RequestKind::Acknowledge]).map(view),
+            resolved: self.first(&[RequestKind::Resolve]).map(view),
             reports: 3,
             position: self.position.clone(),
             recent_positions: Vec::new(),
@@ -148,11 +148,11 @@ impl Incidents for SmallLane {
         answer((id.to_string() == ID).then(|| self.detail()))
     }
 
-    fn act(&self, id: IncidentId, deed: Request) -> Asked<'_, RequestOutcome> {
+    fn request(&self, id: IncidentId, request: Request) -> Asked<'_, RequestOutcome> {
         if id.to_string() != ID {
             return answer(RequestOutcome::NotFound);
         }
-        let ends = match deed.action {
+        let ends = match request.action {
             RequestKind::Acknowledge => &[RequestKind::Resolve, RequestKind::Acknowledge][..],
             RequestKind::Resolve => &[RequestKind::Resolve],
             RequestKind::Comment | RequestKind::Replay => &[],
@@ -161,7 +161,7 @@ impl Incidents for SmallLane {
             let Request { by, note, .. } = first;
             return answer(RequestOutcome::Refused { state: self.state(), by, at: AT.to_owned(), note });
         }
-        self.done.lock().push(deed);
+        self.done.lock().push(request);
         answer(RequestOutcome::Done(Box::new(self.detail())))
     }
 
@@ -183,7 +183,7 @@ impl Incidents for SmallLane {
         self.feed.clone()
     }
 
-    fn is_calling_for_help(&self, vehicle_id: &str) -> bool {
-        vehicle_id == "bus 3" || self.calling.contains(vehicle_id)
+    fn has_open_incident(&self, vehicle_id: &str) -> bool {
+        vehicle_id == "bus 3" || self.in_need.contains(vehicle_id)
     }
 }

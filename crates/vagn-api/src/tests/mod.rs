@@ -34,7 +34,7 @@ use vagn_flow::stamp::Stamper;
 /// The time of every answer.
 const NOW_MS: i64 = 1_790_000_000_000;
 
-/// What came back.
+/// An answer.
 struct Reply {
     status: StatusCode,
     headers: HeaderMap,
@@ -69,7 +69,6 @@ fn services(fleet: SmallFleet) -> Services {
         incidents: Arc::new(lane::SmallLane::new()),
         intake,
         bodies: Budget::new(1 << 20, Duration::from_secs(30), 8 << 20),
-        deeds: super::incidents::requests::budget(),
         streams: Streams::default(),
         clock,
         metrics: QueryMetrics::new(&registry),

@@ -152,7 +152,7 @@ async fn a_status_says_so_when_nothing_was_taken() {
 }
 
 #[tokio::test]
-async fn with_nobody_behind_the_topic_reports_have_failed() {
+async fn without_a_subscriber_reports_have_failed() {
     let reply =
         post(&router(services(SmallFleet::empty())), "application/json", r#"{"ID":"a","Lat":1,"Lon":2}"#)
             .await;
@@ -187,7 +187,7 @@ async fn a_call_for_help_at_the_end_does_not_wait_for_room_for_the_rest() {
     let body = format!(r#"[{positions}{{"ID":"a","Lat":1,"Lon":2,"Emergency":true}}]"#);
     let (router, begun) = (router(services), Instant::now());
     tokio::select! {
-        _ = post(&router, "application/json", body) => panic!("nobody settles the first batch"),
+        _ = post(&router, "application/json", body) => panic!("no subscriber settles the first batch"),
         called = calls.pop() => assert_eq!(called, Some(())),
     }
     assert_eq!(begun.elapsed(), Duration::ZERO);

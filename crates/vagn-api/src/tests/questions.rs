@@ -1,4 +1,4 @@
-//! What is asked, and what comes back.
+//! Questions about the fleet, and their answers.
 
 use axum::body::Body;
 use axum::http::{Method, Request, StatusCode, header};

@@ -1,4 +1,4 @@
-//! What people do about incidents over the API.
+//! Requests of persons about incidents over the API.
 
 use std::sync::Arc;
 
@@ -26,12 +26,12 @@ async fn post(router: &Router, path: &str, body: impl Into<Body>) -> Reply {
     send(router, request.body(body.into()).unwrap()).await
 }
 
-fn deed(action: RequestKind, by: &str, note: &str) -> Request {
+fn request(action: RequestKind, by: &str, note: &str) -> Request {
     Request { action, by: by.into(), note: note.into() }
 }
 
 #[tokio::test]
-async fn the_first_wins_and_the_second_reads_who_was_first_and_when() {
+async fn the_first_request_wins_and_the_second_is_told_the_name_and_time_of_the_first() {
     let (router, lane) = desk();
     let acknowledge = format!("{ID}/acknowledge");
     let first = post(&router, &acknowledge, r#"{"by":" Anna ","note":"on our way\nwith two"}"#).await;
@@ -48,19 +48,23 @@ async fn the_first_wins_and_the_second_reads_who_was_first_and_when() {
         assert_eq!(problem[name], value, "{problem}");
     }
     assert_eq!(problem["detail"], format!("it has been acknowledged since {AT}, by Anna"));
-    assert_eq!(*lane.done.lock(), [deed(RequestKind::Acknowledge, "Anna", "on our way\nwith two")]);
+    assert_eq!(*lane.done.lock(), [request(RequestKind::Acknowledge, "Anna", "on our way\nwith two")]);
 }
 
 #[tokio::test]
-async fn what_is_done_is_passed_on_as_it_was_said() {
+async fn a_request_is_passed_on_as_it_was_sent() {
     let (router, lane) = desk();
     for (path, body, expected) in [
-        ("comments", r#"{"by":"Bo","text":"called back"}"#, deed(RequestKind::Comment, "Bo", "called back")),
-        ("replay", r#"{"by":"Bo","note":null}"#, deed(RequestKind::Replay, "Bo", "")),
+        (
+            "comments",
+            r#"{"by":"Bo","text":"called back"}"#,
+            request(RequestKind::Comment, "Bo", "called back"),
+        ),
+        ("replay", r#"{"by":"Bo","note":null}"#, request(RequestKind::Replay, "Bo", "")),
         (
             "resolve",
             r#"{"by":"Åsa 🚌","note":"false alarm"}"#,
-            deed(RequestKind::Resolve, "Åsa 🚌", "false alarm"),
+            request(RequestKind::Resolve, "Åsa 🚌", "false alarm"),
         ),
     ] {
         let reply = post(&router, &format!("{ID}/{path}"), body).await;

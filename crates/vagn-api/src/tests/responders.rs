@@ -1,4 +1,4 @@
-//! Who could go to a vehicle that calls for help.
+//! Vehicles that could go to one with an incident.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use super::fleet::SmallFleet;
 use super::lane::{ID, SmallLane};
 use super::{get, services};
 
-/// The call comes from 30.37 north.
+/// Vehicles at longitude -97.74; the incident is at 30.37 north.
 fn near(vehicles: &[(&str, f64, i64)], lane: SmallLane) -> Router {
     let places: Vec<_> = vehicles.iter().map(|&(id, lat, age_ms)| (id, lat, -97.74, age_ms)).collect();
     let mut services = services(SmallFleet::at(&places));
@@ -28,9 +28,9 @@ fn ids(answer: &Value) -> Vec<&str> {
 }
 
 #[tokio::test]
-async fn are_the_nearest_who_are_well_and_have_been_heard_of() {
+async fn are_the_nearest_without_an_incident_that_have_reported_lately() {
     let mut lane = SmallLane::new();
-    lane.calling.insert("in need".into());
+    lane.in_need.insert("in need".into());
     let vehicles = [
         ("bus 3", 30.37, 0),
         ("in need", 30.371, 0),
@@ -57,10 +57,10 @@ async fn are_the_nearest_who_are_well_and_have_been_heard_of() {
 }
 
 #[tokio::test]
-async fn are_found_behind_a_crowd_that_calls_for_help() {
+async fn are_found_behind_a_crowd_of_vehicles_with_incidents() {
     let mut lane = SmallLane::new();
     let crowd: Vec<_> = (0..3_000).map(|number| format!("crowd {number}")).collect();
-    lane.calling.extend(crowd.iter().cloned());
+    lane.in_need.extend(crowd.iter().cloned());
     let mut vehicles: Vec<_> = crowd.iter().map(|id| (id.as_str(), 30.371, 0)).collect();
     vehicles.extend([("first", 30.38, 0), ("second", 30.39, 0)]);
     let router = near(&vehicles, lane);
@@ -72,14 +72,14 @@ async fn are_found_behind_a_crowd_that_calls_for_help() {
 async fn a_search_that_was_broken_off_says_so() {
     let mut lane = SmallLane::new();
     let crowd: Vec<_> = (0..10_001).map(|number| format!("crowd {number}")).collect();
-    lane.calling.extend(crowd.iter().cloned());
+    lane.in_need.extend(crowd.iter().cloned());
     let vehicles: Vec<_> = crowd.iter().map(|id| (id.as_str(), 30.371, 0)).collect();
     let answer = ask(&near(&vehicles, lane), "").await;
     assert_eq!((ids(&answer), &answer["truncated"]), (vec![], &Value::Bool(true)));
 }
 
 #[tokio::test]
-async fn nobody_is_near_where_nobody_knows_where_that_is() {
+async fn no_vehicle_is_near_an_incident_whose_place_is_not_known() {
     let lane = SmallLane { position: None, ..SmallLane::new() };
     let reply = get(&near(&[], lane), &format!("/api/v1/incidents/{ID}/responders")).await;
     assert_eq!((reply.status, reply.problem().as_str()), (StatusCode::CONFLICT, "no-position"));

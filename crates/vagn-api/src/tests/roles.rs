@@ -8,7 +8,7 @@ use axum::http::{Method, Request, StatusCode, header};
 use vagn_http::route::{Role, Route};
 
 use super::super::routes::routes;
-use super::super::{Tokens, Web, router};
+use super::super::{Api, Tokens, router};
 use super::fleet::SmallFleet;
 use super::lane::{ID, SmallLane};
 use super::{Reply, send, services};
@@ -31,7 +31,7 @@ fn guarded(tokens: &[&str]) -> (Router, Arc<SmallLane>) {
     (router(services), lane)
 }
 
-async fn ask(router: &Router, method: Method, route: &Route<Web>, sent: Sent) -> Reply {
+async fn ask(router: &Router, method: Method, route: &Route<Api>, sent: Sent) -> Reply {
     let mut request = Request::builder().method(method).uri(route.path().replace("{id}", ID));
     request = match sent {
         Sent::None => request,
@@ -42,7 +42,7 @@ async fn ask(router: &Router, method: Method, route: &Route<Web>, sent: Sent) ->
     send(router, request.body(Body::from(r#"{"by":"Bo"}"#)).unwrap()).await
 }
 
-fn method(route: &Route<Web>) -> Method {
+fn method(route: &Route<Api>) -> Method {
     route.method().cloned().unwrap_or(Method::GET)
 }
 

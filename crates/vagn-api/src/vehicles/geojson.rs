@@ -1,6 +1,6 @@
-//! Vehicles as GeoJSON (RFC 7946), each with how old its position is.
+//! Vehicles as GeoJSON (RFC 7946), each with the age of its position.
 //!
-//! Written by hand: it is what is asked for most, and serde takes four times as long.
+//! Written by hand: these answers are asked for most, and serde takes four times as long.
 
 use axum::response::Response;
 use vagn_store::{Hit, Vehicle};
@@ -9,33 +9,35 @@ use super::json;
 use vagn_flow::rfc3339;
 use vagn_http::answer;
 
-/// The media type of every answer made here.
-pub const MEDIA_TYPE: &str = "application/geo+json";
+/// Media type of the answers made here.
+const MEDIA_TYPE: &str = "application/geo+json";
 
-/// Bytes that a vehicle takes, and the frame around all of them; a longer answer grows.
+/// Bytes set aside for a vehicle; few take more, and the answer then grows.
 const FEATURE_LEN: usize = 320;
+/// Bytes set aside for the frame around all vehicles.
 const FRAME_LEN: usize = 128;
 
-/// Vehicles near a place, nearest first; `truncated` says that there may be more of those asked for.
+/// Answers with vehicles near a point, nearest first; `truncated` is true if there may be more that match.
 pub fn nearby(hits: &[Hit], truncated: bool, now_ms: i64) -> Response {
     let features = hits.iter().map(|hit| (&hit.vehicle, Some(hit.distance_m)));
     answer::live(MEDIA_TYPE, collection(features, truncated, now_ms))
 }
 
-/// The first `limit` of `vehicles`; says whether there are more.
-pub fn vehicles(vehicles: &[Vehicle], limit: usize, now_ms: i64) -> Response {
+/// Answers with the first `limit` of `vehicles`, and tells if there are more.
+pub(crate) fn vehicles(vehicles: &[Vehicle], limit: usize, now_ms: i64) -> Response {
     let features = vehicles[..vehicles.len().min(limit)].iter().map(|vehicle| (vehicle, None));
     answer::live(MEDIA_TYPE, collection(features, vehicles.len() > limit, now_ms))
 }
 
-/// One vehicle.
-pub fn vehicle(vehicle: &Vehicle, now_ms: i64) -> Response {
+/// Answers with one vehicle.
+pub(crate) fn vehicle(vehicle: &Vehicle, now_ms: i64) -> Response {
     let mut out = Vec::with_capacity(FEATURE_LEN);
     feature(&mut out, vehicle, None, now_ms);
     answer::live(MEDIA_TYPE, out)
 }
 
-/// `time` is when the question was answered; `truncated`, whether there are more than were let through or looked at.
+/// Writes a feature collection. `now_ms` is the time of the answer; `truncated` is true if more vehicles match than were let
+/// through or searched.
 fn collection<'a>(
     features: impl ExactSizeIterator<Item = (&'a Vehicle, Option<f64>)>,
     truncated: bool,
@@ -59,12 +61,12 @@ fn collection<'a>(
     out
 }
 
-/// `emergency_flag` is that of a call for help or of a test; the sighting does not know which.
+/// Writes one vehicle. `emergency_flag` is that of a real alarm or of a drill; the sighting does not know which.
 fn feature(out: &mut Vec<u8>, vehicle: &Vehicle, distance_m: Option<f64>, now_ms: i64) {
     let seen = &vehicle.sighting;
     out.extend_from_slice(b"{\"type\":\"Feature\",\"id\":");
     json::string(out, &vehicle.id);
-    // Longitude first.
+    // GeoJSON has the longitude first.
     out.extend_from_slice(b",\"geometry\":{\"type\":\"Point\",\"coordinates\":[");
     json::number(out, seen.position.lon());
     out.push(b',');
@@ -140,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn says_what_is_known_of_every_vehicle() {
+    fn shows_what_is_known_of_every_vehicle() {
         let mut random = fastrand::Rng::with_seed(5);
         let ids = ["4e091396-62ae-4f3b-8715-7b4fc9c64d14", "bus 7", "a \"quoted\" \\ id", "båt <&>"];
         for round in 0..200 {

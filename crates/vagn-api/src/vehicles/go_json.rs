@@ -5,7 +5,7 @@ use std::io::Write;
 /// Appends `value` as Go writes a `float64`: shortest digits that read back the same, no `.0` on whole numbers, and an
 /// exponent only below 1e-6 and from 1e21 on. `value` must be finite; JSON has no other numbers.
 pub(super) fn number(out: &mut Vec<u8>, value: f64) {
-    debug_assert!(value.is_finite(), "JSON has no word for {value}");
+    debug_assert!(value.is_finite(), "JSON has no number {value}");
     let size = value.abs();
     if (1e-4..1e15).contains(&size) {
         // Within this range zmij writes plain decimals, at a third of the cost of `core::fmt`.
@@ -24,7 +24,7 @@ pub(super) fn number(out: &mut Vec<u8>, value: f64) {
     written.expect("a Vec takes everything that is written to it");
 }
 
-/// `1e+21` where Rust says `1e21`.
+/// Writes `1e+21` where Rust writes `1e21`.
 fn exponent_with_sign(out: &mut Vec<u8>, value: f64) -> std::io::Result<()> {
     let text = format!("{value:e}");
     let (digits, exponent) = text.split_once('e').expect("the format has an exponent");
@@ -36,8 +36,8 @@ pub(super) fn integer(out: &mut Vec<u8>, value: i64) {
     out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
 }
 
-/// Appends `text` in quotes, escaped as Go does it: also `<`, `>`, `&`, U+2028 and U+2029, so that the answer may stand in
-/// a page or a script.
+/// Appends `text` in quotes, escaped as Go does it: also `<`, `>`, `&`, U+2028 and U+2029, so that the answer can be put
+/// into a page or a script.
 pub(super) fn string(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
     if all_plain(text) {
@@ -48,7 +48,7 @@ pub(super) fn string(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
 }
 
-/// Nearly every id is. Looks at all bytes without a branch, many at a time.
+/// Returns true if nothing needs an escape, as in nearly every id. Checks all bytes without a branch, many at a time.
 fn all_plain(text: &str) -> bool {
     text.bytes().fold(true, |plain, byte| {
         plain

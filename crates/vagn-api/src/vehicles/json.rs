@@ -1,14 +1,15 @@
-//! JSON by hand, for the answers that are asked for most: the same bytes as serde_json writes.
+//! JSON written by hand, for the answers that are asked for most: the same bytes as serde_json writes.
 
-/// Appends a number, shortest digits that read back the same; `null` for what JSON has no number for.
+/// Appends a number in the shortest digits that read back the same; `null` where JSON has no number for it.
 pub(super) fn number(out: &mut Vec<u8>, value: impl zmij::Float) {
     let mut buffer = zmij::Buffer::new();
     let text = buffer.format(value);
+    // NaN and inf end in letters.
     let is_number = !text.ends_with(['N', 'f']);
     out.extend_from_slice(if is_number { text.as_bytes() } else { b"null" });
 }
 
-/// Appends a number, or `null` when there is none.
+/// Appends a number, or `null`.
 pub(super) fn number_or_null(out: &mut Vec<u8>, value: Option<f32>) {
     match value {
         Some(value) => number(out, value),
@@ -37,7 +38,7 @@ pub(super) fn string(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
 }
 
-/// Whether nothing in it needs a backslash, as in nearly every id. Looks at all bytes without a branch, many at a time.
+/// Returns true if nothing needs a backslash, as in nearly every id. Checks all bytes without a branch, many at a time.
 fn all_plain(text: &str) -> bool {
     text.bytes().fold(true, |plain, byte| plain & (byte >= 0x20) & (byte != b'"') & (byte != b'\\'))
 }

@@ -1,4 +1,4 @@
-//! `/` as the original has it: the nearest vehicles to `lat` and `lon`, by any method; without either, the first page.
+//! `/` as the original has it: the nearest vehicles to `lat` and `lon`, by any method; without both, the first page.
 
 use axum::extract::State;
 use axum::response::Response;
@@ -6,18 +6,19 @@ use vagn_store::{Hit, Nearby};
 
 use super::go_json;
 use super::params::FleetParams;
-use crate::{Web, page};
+use crate::{Api, page};
 use vagn_http::answer;
 use vagn_http::params::Params;
 use vagn_http::principal::Principal;
 use vagn_http::problem::Problem;
 
-/// The route's label in metrics.
-pub const ROUTE: &str = "/";
+pub(crate) const ROUTE: &str = "/";
 
-/// Answers `/`.
-pub async fn root(
-    State(web): State<Web>,
+/// Bytes set aside for a vehicle, with the comma behind it; few take more.
+const ENTRY_LEN: usize = 112;
+
+pub(crate) async fn get(
+    State(api): State<Api>,
     principal: Result<Principal, Problem>,
     params: Params,
 ) -> Result<Response, Problem> {
@@ -26,20 +27,20 @@ pub async fn root(
         (true, true) => {
             // The page is open to all, the fleet is not.
             principal?;
-            nearest(&web, &params).await
+            nearest(&api, &params).await
         }
         (has_lat, _) => Err(cut_off(if has_lat { "lon" } else { "lat" })),
     }
 }
 
-async fn nearest(web: &Web, params: &Params) -> Result<Response, Problem> {
+async fn nearest(api: &Api, params: &Params) -> Result<Response, Problem> {
     let question =
         Nearby { center: params.point()?, k: params.k()?, max_m: f64::INFINITY, newer_than_ms: None };
-    let hits = web.ask(ROUTE, Vec::len, web.vehicles.nearby(question)).await?;
+    let hits = api.ask(ROUTE, Vec::len, api.vehicles.nearby(question)).await?;
     Ok(answer::live("application/json", body(&hits)))
 }
 
-/// An unquoted `&` ends the command in a shell, and what follows it never gets here.
+/// Explains a missing half of the point: an unquoted `&` ends the command in a shell, and the rest never gets here.
 fn cut_off(missing: &'static str) -> Problem {
     let why = format!(
         "`{missing}` is missing; in a shell the URL must be quoted, or it ends at the &: \
@@ -48,9 +49,9 @@ fn cut_off(missing: &'static str) -> Problem {
     Problem::parameter(missing, why)
 }
 
-/// `[{"ID":"…","Lat":…,"Lon":…,"Date":…}]`, byte for byte as Go writes it; `Date` is the event time in ms.
+/// Writes `[{"ID":"…","Lat":…,"Lon":…,"Date":…}]`, byte for byte as Go does; `Date` is the event time in ms.
 pub fn body(hits: &[Hit]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(2 + hits.len() * 112);
+    let mut out = Vec::with_capacity(2 + hits.len() * ENTRY_LEN);
     out.push(b'[');
     for (at, hit) in hits.iter().enumerate() {
         if at > 0 {

@@ -1,10 +1,10 @@
-//! `/api/v1/vehicles` and `/`: the live fleet.
+//! The live fleet: the nearest vehicles, those in a box, one of them, and `/` as the original has it.
 
-pub mod bbox;
+pub(crate) mod bbox;
 pub mod geojson;
 mod go_json;
 mod json;
 pub mod legacy;
-pub mod nearby;
-pub mod one;
-pub mod params;
+pub(crate) mod nearby;
+pub(crate) mod one;
+pub(crate) mod params;

@@ -6,19 +6,17 @@ use vagn_store::Nearby;
 
 use super::geojson;
 use super::params::FleetParams;
-use crate::Web;
+use crate::Api;
 use vagn_http::params::Params;
 use vagn_http::problem::Problem;
 
-/// The route.
-pub const ROUTE: &str = "/api/v1/vehicles/nearby";
+pub(crate) const ROUTE: &str = "/api/v1/vehicles/nearby";
 
-/// Answers it.
-pub async fn get(State(web): State<Web>, params: Params) -> Result<Response, Problem> {
+pub(crate) async fn get(State(api): State<Api>, params: Params) -> Result<Response, Problem> {
     params.only(&["lat", "lon", "k", "radius_m", "max_age_s"])?;
-    let question = question(&params, web.clock.now_ms())?;
-    let hits = web.ask(ROUTE, Vec::len, web.vehicles.nearby(question)).await?;
-    Ok(geojson::nearby(&hits, false, web.clock.now_ms()))
+    let question = question(&params, api.clock.now_ms())?;
+    let hits = api.ask(ROUTE, Vec::len, api.vehicles.nearby(question)).await?;
+    Ok(geojson::nearby(&hits, false, api.clock.now_ms()))
 }
 
 fn question(params: &Params, now_ms: i64) -> Result<Nearby, Problem> {

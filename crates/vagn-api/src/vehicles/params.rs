@@ -1,28 +1,28 @@
-//! The parameters of questions about the fleet: points, distances, ages and boxes.
+//! Parameters of questions about the fleet: points, distances, ages and boxes.
 
 use vagn_http::params::{Params, bad, missing};
 use vagn_http::problem::Problem;
 use vagn_store::BBox;
 use vagn_wire::Position;
 
-/// Most vehicles in one answer about what is near.
-pub const K_MAX: u64 = 1_000;
-/// Vehicles in such an answer when the caller does not say; the original's number.
-pub const K_DEFAULT: u64 = 10;
-/// No two points on Earth are further apart than this, in metres.
+/// Most vehicles in one answer about a point.
+const K_MAX: u64 = 1_000;
+/// Vehicles in such an answer unless `k` is given; the original's number.
+const K_DEFAULT: u64 = 10;
+/// Half the circumference of the Earth in metres: no two points are further apart.
 const FARTHEST_M: f64 = 20_037_509.0;
 
-/// Reads what questions about the fleet have in common.
-pub trait FleetParams {
-    /// The point of `lat` and `lon`.
+/// Reads the parameters that several questions about the fleet have.
+pub(crate) trait FleetParams {
+    /// Reads the point of `lat` and `lon`.
     fn point(&self) -> Result<Position, Problem>;
-    /// How many vehicles are wanted: `k`, 1..=1000, 10 unless given.
+    /// Reads `k`, the count of vehicles wanted: 1..=1000, 10 unless given.
     fn k(&self) -> Result<usize, Problem>;
-    /// `radius_m`: how far away a vehicle may be, in metres.
+    /// Reads `radius_m`, the largest distance of a vehicle, in metres.
     fn radius_m(&self) -> Result<Option<f64>, Problem>;
-    /// `max_age_s`: how old a position may be, in seconds.
+    /// Reads `max_age_s`, the highest age of a position, in seconds.
     fn max_age_s(&self) -> Result<Option<f64>, Problem>;
-    /// `bbox=west,south,east,north` in degrees; `west > east` crosses the antimeridian.
+    /// Reads `bbox=west,south,east,north` in degrees; with `west > east` the box crosses the antimeridian.
     fn bbox(&self) -> Result<BBox, Problem>;
 }
 
@@ -64,7 +64,7 @@ mod tests {
         Params::of(&format!("/?{query}").parse().unwrap()).unwrap()
     }
 
-    /// One refusal: the query, the parameter it blames and a piece of the reason.
+    /// Checks a refusal of `query`: the parameter that it names, and a piece of the reason.
     fn refused<T: std::fmt::Debug>(
         query: &str,
         name: &str,
@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_is_not_a_point_and_says_why() {
+    fn refuses_a_point_that_is_not_on_the_globe_and_says_why() {
         for (query, name, why) in [
             ("lon=1", "lat", "missing"),
             ("lat=1", "lon", "missing"),

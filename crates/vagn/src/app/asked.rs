@@ -61,8 +61,8 @@ impl Incidents for LiveIncidents {
         Box::pin(async move { Ok(self.0.get(id, LOOK_WITHIN).await?) })
     }
 
-    fn act(&self, id: IncidentId, deed: Request) -> Asked<'_, RequestOutcome> {
-        Box::pin(async move { Ok(self.0.act(id, deed, ACT_WITHIN).await?) })
+    fn request(&self, id: IncidentId, request: Request) -> Asked<'_, RequestOutcome> {
+        Box::pin(async move { Ok(self.0.act(id, request, ACT_WITHIN).await?) })
     }
 
     fn replay(&self, by: Box<str>) -> Asked<'_, u64> {
@@ -81,7 +81,7 @@ impl Incidents for LiveIncidents {
         self.0.feed()
     }
 
-    fn is_calling_for_help(&self, vehicle_id: &str) -> bool {
+    fn has_open_incident(&self, vehicle_id: &str) -> bool {
         self.0.is_calling_for_help(vehicle_id)
     }
 }

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use vagn_api::incidents::requests;
 use vagn_api::{QueryMetrics, Streams};
 use vagn_emergency::EmergencyHandle;
 use vagn_flow::intake::Intake;
@@ -37,7 +36,6 @@ pub(super) fn build(
         incidents: Arc::new(LiveIncidents(emergency)),
         intake: intake.clone(),
         bodies: Budget::new(BODY_MAX, BODY_WITHIN, BODIES_MAX),
-        deeds: requests::budget(),
         streams: Streams::default(),
         clock: parts.clock.clone(),
         metrics: QueryMetrics::new(&parts.registry),

@@ -1,0 +1,110 @@
+//! The body of a person's request: one JSON object, whose fields are checked one by one.
+
+use std::time::Duration;
+
+use axum::extract::{FromRequest, FromRequestParts, Request};
+use serde_json::{Map, Value};
+
+use crate::Api;
+use vagn_http::body::{Budget, media_type};
+use vagn_http::params::NoParams;
+use vagn_http::principal::Principal;
+use vagn_http::problem::{Kind, Problem};
+
+/// Most characters of a name.
+const NAME_MAX: usize = 64;
+/// Most characters of a note or a comment.
+const NOTE_MAX: usize = 1_000;
+
+/// Most bytes of a body: enough for a note in which every character is written as two escapes.
+const BODY_MAX: usize = 16 << 10;
+/// Longest time for a body to arrive.
+const BODY_WITHIN: Duration = Duration::from_secs(10);
+/// Bytes for all bodies together: 64 of the longest, or a thousand of the usual ones.
+const BODIES_MAX: usize = 1 << 20;
+
+/// Makes the budget for the bodies of all requests.
+pub(super) fn budget() -> Budget {
+    Budget::new(BODY_MAX, BODY_WITHIN, BODIES_MAX)
+}
+
+/// Fields of a request without parameters, with the principal that sent it.
+pub(crate) struct Fields {
+    principal: Principal,
+    fields: Map<String, Value>,
+}
+
+impl FromRequest<Api> for Fields {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, api: &Api) -> Result<Self, Problem> {
+        let (mut parts, body) = request.into_parts();
+        NoParams::from_request_parts(&mut parts, api).await?;
+        let principal = Principal::from_request_parts(&mut parts, api).await?;
+        let given = media_type(&parts.headers);
+        // A page from elsewhere can make a browser send other types unasked, but not this one.
+        if given != "application/json" {
+            let why = format!("Content-Type is {given:?}; send application/json");
+            return Err(Problem::new(Kind::UnsupportedMediaType, why));
+        }
+        let held = api.request_bodies().read(body).await?;
+        let fields = serde_json::from_slice(&held.bytes);
+        fields.map(|fields| Self { principal, fields }).map_err(|err| {
+            Problem::new(Kind::InvalidBody, format!("the body is not one object in JSON: {err}"))
+        })
+    }
+}
+
+impl Fields {
+    /// Refuses every field that is not in `known`: a mistyped `note` would otherwise quietly be lost.
+    pub(super) fn only(&self, known: &[&str]) -> Result<(), Problem> {
+        let unknown = self.fields.keys().find(|name| !known.contains(&name.as_str()));
+        unknown.map_or(Ok(()), |name| {
+            let name: String = name.chars().take(NAME_MAX).collect();
+            let why = format!("`{name}` is unknown here; known are {}", known.join(", "));
+            Err(Problem::field(format!("/{}", name.replace('~', "~0").replace('/', "~1")), why))
+        })
+    }
+
+    /// Returns the name under which the request is recorded: that of its principal, or else its field `by`.
+    pub(super) fn by(&self) -> Result<Box<str>, Problem> {
+        let by = self.text("by", 1, NAME_MAX)?;
+        if by.contains(char::is_control) {
+            return Err(bad("by", "must be in one line"));
+        }
+        Ok(self.principal.name(by))
+    }
+
+    /// Returns the field `note`, or an empty text.
+    pub(super) fn note(&self) -> Result<Box<str>, Problem> {
+        self.text("note", 0, NOTE_MAX)
+    }
+
+    /// Returns the field `text`, which must not be empty.
+    pub(super) fn comment(&self) -> Result<Box<str>, Problem> {
+        self.text("text", 1, NOTE_MAX)
+    }
+
+    /// Returns the text of `name` without the blanks around it, in `least` to `most` characters. A field that is missing or
+    /// null counts as empty.
+    fn text(&self, name: &'static str, least: usize, most: usize) -> Result<Box<str>, Problem> {
+        let text = match self.fields.get(name) {
+            None | Some(Value::Null) => "",
+            Some(Value::String(text)) => text.trim(),
+            Some(_) => return Err(bad(name, "must be a text")),
+        };
+        let length = text.chars().count();
+        if !(least..=most).contains(&length) {
+            let why = format!("must have {least} to {most} characters, and has {length}");
+            return Err(bad(name, &why));
+        }
+        if text.contains(|char: char| char.is_control() && !matches!(char, '\n' | '\r' | '\t')) {
+            return Err(bad(name, "must not have control characters other than line breaks and tabs"));
+        }
+        Ok(text.into())
+    }
+}
+
+fn bad(name: &str, why: &str) -> Problem {
+    Problem::field(format!("/{name}"), format!("`{name}` {why}"))
+}
