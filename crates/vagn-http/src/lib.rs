@@ -9,4 +9,6 @@ pub mod principal;
 pub mod problem;
 pub mod route;
 pub mod server;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 pub mod tls;

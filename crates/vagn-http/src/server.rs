@@ -99,6 +99,7 @@ pub fn child(name: &str, server: Arc<Server>, listeners: Vec<std::net::TcpListen
 }
 
 fn asynchronous(listener: &std::net::TcpListener) -> io::Result<TcpListener> {
+    // A copy, so that the port stays bound when this one is closed.
     let listener = listener.try_clone()?;
     listener.set_nonblocking(true)?;
     TcpListener::from_std(listener)
@@ -118,6 +119,7 @@ impl Server {
             .timer(TokioTimer::new())
             .max_concurrent_streams(128)
             .max_header_list_size(16 << 10)
+            // A peer that is gone without a word answers no ping, and so does not keep its connection.
             .keep_alive_interval(limits.head)
             .keep_alive_timeout(limits.handshake);
         Arc::new(Self { router, tls: tls.map(TlsAcceptor::from), http, limits, metrics })
@@ -148,6 +150,7 @@ impl Server {
                 () = sleep(Duration::from_secs(1)) => {}
             }
         }
+        // Nothing more is accepted, while what is in flight goes on.
         drop(listeners);
         stop.send_replace(true);
         self.drain(connections).await;
@@ -255,6 +258,7 @@ async fn handshake(tls: &TlsAcceptor, mut stream: TcpStream) -> io::Result<Optio
 
 /// Resolves once there was no sign of life for `limit`.
 async fn idleness(signs: &AtomicU64, limit: Duration) {
+    // A count instead of a time: a request then costs one addition, and no look at the clock.
     let mut seen = signs.load(Ordering::Relaxed);
     loop {
         sleep(limit).await;
@@ -289,3 +293,6 @@ fn report_crash(ended: Result<(), JoinError>) {
         error!(error = %err, "a request crashed its connection");
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -17,9 +17,9 @@ use tokio::time::{Instant, timeout};
 use super::super::{Streams, router};
 use super::fleet::SmallFleet;
 use super::lane::{KEPT, SmallLane};
-use super::server::{beside, client, start, start_over};
 use super::{NOW_MS, get, services};
 use vagn_http::server::Limits;
+use vagn_http::testing::{beside, start, start_tls};
 
 const ROUTE: &str = "/api/v1/incidents/events";
 
@@ -141,6 +141,14 @@ async fn the_number_of_open_streams_is_bounded() {
     Reader::new(&router, ROUTE, None).await;
 }
 
+fn client(http2: bool) -> reqwest::Client {
+    // A second test of the same process finds it installed.
+    rustls::crypto::ring::default_provider().install_default().ok();
+    let builder = reqwest::Client::builder().danger_accept_invalid_certs(true);
+    let builder = if http2 { builder } else { builder.http1_only() };
+    builder.build().unwrap()
+}
+
 /// Reads on until `count` events have come, and returns their numbers.
 async fn read(response: &mut reqwest::Response, rest: &mut String, count: usize) -> Vec<u64> {
     let mut numbers = Vec::new();
@@ -166,7 +174,7 @@ async fn a_reader_that_stalls_holds_up_no_other_and_is_cut_off() {
         // A heartbeat well within the idle limit, and both short enough for a test.
         let (router, lane) = followed(Streams::new(2, Duration::from_millis(20)));
         let limits = Limits { idle: Duration::from_millis(400), ..Limits::default() };
-        let server = start_over(None, router, limits).await;
+        let server = start(None, router, limits).await;
         let mut stalled = TcpStream::connect(server.address).await.unwrap();
         let request = format!("GET {ROUTE} HTTP/1.1\r\nHost: localhost\r\n\r\n");
         stalled.write_all(request.as_bytes()).await.unwrap();
@@ -200,7 +208,7 @@ async fn streams_end_when_the_server_stops() {
     beside(async {
         let (router, lane) = followed(Streams::default());
         let limits = Limits { stop: Duration::from_secs(3_600), ..Limits::default() };
-        let server = start(router, limits).await;
+        let server = start_tls(router, limits).await;
         let url = format!("https://{}{ROUTE}", server.address);
         let (one, two) = (client(false), client(true));
         let mut streams = [one.get(&url).send().await.unwrap(), two.get(&url).send().await.unwrap()];

@@ -11,7 +11,6 @@ mod questions;
 mod requests;
 mod responders;
 mod roles;
-mod server;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,0 +1,60 @@
+//! A server on a real socket, for the tests of this crate and of those that bring a router.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::Router;
+use rustls::ServerConfig;
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tokio::task::{JoinHandle, LocalSet};
+use vagn_flow::metrics::{DoorMetrics, Registry};
+
+use crate::server::{Limits, Server};
+use crate::tls::Identity;
+
+/// A server that runs until it is dropped or told to stop.
+pub struct Running {
+    /// Address that it listens on.
+    pub address: SocketAddr,
+    /// Counters of refused connections.
+    pub metrics: DoorMetrics,
+    /// Begins the stop.
+    pub stop: oneshot::Sender<()>,
+    /// Ends when the server has stopped.
+    pub task: JoinHandle<()>,
+}
+
+/// Starts a server with a certificate of its own, within [`beside`].
+///
+/// # Panics
+/// When the certificate cannot be made, or there is no port.
+pub async fn start_tls(router: Router, limits: Limits) -> Running {
+    let dir = tempfile::tempdir().expect("a directory for the certificate");
+    let identity = Identity::of_data_dir(dir.path()).expect("a certificate");
+    let tls = identity.server_config(&[b"h2", b"http/1.1"]).expect("key and certificate are a pair");
+    start(Some(tls), router, limits).await
+}
+
+/// Starts a server over `tls`, or else in plain text, within [`beside`].
+///
+/// # Panics
+/// When there is no port.
+pub async fn start(tls: Option<Arc<ServerConfig>>, router: Router, limits: Limits) -> Running {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let address = listener.local_addr().expect("a bound listener has an address");
+    let metrics = DoorMetrics::new(&Registry::new());
+    let server = Server::new(router, tls, limits, metrics.clone());
+    let (stop, stopping) = oneshot::channel();
+    let task = tokio::task::spawn_local(async move {
+        // A sender that is dropped is a stop, too.
+        let stopping = async { _ = stopping.await.ok() };
+        server.serve(vec![listener], stopping, || async {}).await;
+    });
+    Running { address, metrics, stop, task }
+}
+
+/// Runs a test in a place where its server can be spawned.
+pub async fn beside<T>(test: impl Future<Output = T>) -> T {
+    LocalSet::new().run_until(test).await
+}
