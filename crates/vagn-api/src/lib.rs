@@ -81,6 +81,7 @@ impl Api {
     ) -> Result<T, Problem> {
         let start = self.clock.monotonic();
         let answer = asked.await;
+        // Failed ones too: their deadlines belong to the durations.
         let took = self.clock.monotonic() - start;
         self.metrics.observe(route, took.as_secs_f64());
         match &answer {

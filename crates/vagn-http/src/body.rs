@@ -81,7 +81,9 @@ impl Budget {
                 format!("a body may have at most {} bytes", self.body_max),
             ));
         }
+        // Only the grains that this chunk begins; the last one of the chunk before may have room left.
         let more = len.div_ceil(GRAIN) - held.bytes.len().div_ceil(GRAIN);
+        // Without waiting: the bodies that hold the memory may want more of it themselves, and then none would go on.
         let permit = self.memory.try_acquire_many(more as u32);
         let permit =
             permit.map_err(|_| Problem::new(Kind::Overloaded, "too many bodies are being read just now"))?;

@@ -26,6 +26,7 @@ pub(crate) async fn answer(stream: &mut TcpStream) -> io::Result<()> {
     );
     stream.write_all(head.as_bytes()).await?;
     stream.write_all(BODY.as_bytes()).await?;
+    // Ends the answer, but not yet the connection: the peer may still be sending.
     stream.shutdown().await?;
     read_out(stream).await
 }

@@ -151,6 +151,7 @@ impl Files {
 
 fn params() -> Result<CertificateParams, TlsError> {
     let mut params = CertificateParams::new(names())?;
+    // Without the name that the library would put in.
     params.distinguished_name = DistinguishedName::new();
     params.distinguished_name.push(DnType::CommonName, "Vagn, self-signed");
     Ok(params)
@@ -161,6 +162,7 @@ fn names() -> Vec<String> {
     let mut names: Vec<String> = ["localhost", "127.0.0.1", "::1"].map(String::from).into();
     let host = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let host = host.trim();
+    // A name with other characters would make the whole certificate fail.
     let plain = host.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.'));
     if plain && !host.is_empty() && host != "localhost" {
         names.push(host.to_owned());

@@ -72,6 +72,7 @@ pub(crate) async fn get(
 ) -> Result<Response, Problem> {
     params.only(&["last_event_id"])?;
     let last = last_event_id(&headers, &params)?;
+    // Before the feed is asked, so that a refused client costs nothing.
     let place = api.streams.place()?;
     let follower = api.incidents.feed().since(last);
     let stream = EventStream {

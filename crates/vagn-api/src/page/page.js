@@ -2,14 +2,14 @@
 
 const REFRESH_MS = 2000;
 const TIMEOUT_MS = 8000;
-const CALLS_TIMEOUT_MS = 1000; // vehicles do not wait longer for what their badges say
+const CALLS_TIMEOUT_MS = 1000; // the table does not wait longer for its badges
 const CALLS = "/api/v1/incidents?limit=1000&state=";
 const UNRESOLVED = ["open", "notified", "acknowledged"];
 
 const part = (id) => document.getElementById(id);
 const form = part("ask");
 const [lat, lon, k, token] = ["lat", "lon", "k", "token"].map(part);
-let asked = null; // the point in force: what the table shows and refreshes
+let asked = null; // the point that the table shows and refreshes
 let timer = 0;
 
 form.addEventListener("submit", (event) => {
@@ -18,7 +18,7 @@ form.addEventListener("submit", (event) => {
   const place = new URLSearchParams({ lat: number(lat), lon: number(lon), k: k.value });
   const hash = `#${place}`;
   if (location.hash === hash) ask(place);
-  else location.hash = hash; // so that the view can be bookmarked; `hashchange` asks
+  else location.hash = hash; // so that the view can be bookmarked; the event `hashchange` then asks
 });
 part("locate").addEventListener("click", locate);
 part("refresh").addEventListener("change", schedule);
@@ -95,7 +95,10 @@ function flagged({ properties }) {
   return properties.emergency_flag;
 }
 
-/** What the incidents that nobody has resolved say of each vehicle. A call for help outweighs a test, and what is not known is not in it. */
+/**
+ * Finds the badge of each vehicle that has an incident that is not resolved. A real one outweighs a test. While the list of
+ * incidents is not complete no vehicle gets the badge of a test, because it may have a real incident too.
+ */
 async function openCalls(headers) {
   const calls = new Map();
   try {
@@ -108,7 +111,7 @@ async function openCalls(headers) {
       else if (all && !calls.has(id)) calls.set(id, "Test");
     }
   } catch {
-    // The badges then say no more than the flag does.
+    // Without the incidents the badges show the flag alone.
   }
   return calls;
 }
@@ -118,7 +121,7 @@ function refused(status, problem) {
   alarm(problem.detail ?? problem.title ?? `The server answered ${status}.`);
 }
 
-/** Asks no more until there is another token. */
+/** Stops the refresh until another token is given. */
 function askForToken() {
   asked = null;
   part("token-field").hidden = false;
@@ -131,7 +134,7 @@ function schedule() {
   if (asked && part("refresh").checked && !document.hidden) timer = setTimeout(() => ask(asked), REFRESH_MS);
 }
 
-/** What is on the screen stays there, but no longer looks fresh. */
+/** Shows a fault. The table stays on the screen, but no longer looks fresh. */
 function alarm(text) {
   part("alert").textContent = text;
   part("alert").hidden = false;
@@ -147,7 +150,7 @@ function show(place, { features, time }, calls) {
   say(features.length === 0 ? "No vehicle is known." : `${features.length} vehicles, nearest first.`);
 }
 
-/** Only a change is announced: a screen reader should not hear the same sentence every two seconds. */
+/** Announces a change only: a screen reader should not hear the same sentence every two seconds. */
 function say(text) {
   if (part("notice").textContent !== text) part("notice").textContent = text;
 }

@@ -55,6 +55,7 @@ pub(crate) async fn post(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
+    // Before the body, which may be long and is not read for nothing.
     let format = format(&headers)?;
     let held = api.bodies.read(body).await?;
     let reports = split(format, &held.bytes)?;

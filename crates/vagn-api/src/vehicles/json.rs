@@ -30,6 +30,7 @@ pub(super) fn boolean(out: &mut Vec<u8>, value: bool) {
 /// Appends `text` in quotes.
 pub(super) fn string(out: &mut Vec<u8>, text: &str) {
     if !all_plain(text) {
+        // Rare enough to be left to serde.
         serde_json::to_writer(out, text).expect("a Vec takes everything that is written to it");
         return;
     }

@@ -22,6 +22,7 @@ pub(crate) async fn get(
     principal: Result<Principal, Problem>,
     params: Params,
 ) -> Result<Response, Problem> {
+    // Other parameters are ignored, as by the original.
     match (params.has("lat"), params.has("lon")) {
         (false, false) => Ok(page::index()),
         (true, true) => {
