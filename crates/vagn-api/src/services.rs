@@ -1,11 +1,12 @@
 //! Questions of the API to the stages behind it. The handlers know these traits, and nothing of pools, mailboxes or
 //! partitions.
 
+use std::any::Any;
 use std::pin::Pin;
 use std::sync::Arc;
 
 use vagn_otp::CallError;
-use vagn_store::{BBox, Hit, Nearby, NotReady, Vehicle, VehicleIdBuf};
+use vagn_store::{Fleet, NotReady, VehicleIdBuf};
 
 use vagn_emergency::show::feed::Feed;
 use vagn_emergency::{Detail, Filter, IncidentId, Page, Request, RequestOutcome, TrailPage};
@@ -14,16 +15,31 @@ use vagn_http::problem::{Kind, Problem};
 /// A question that is being answered.
 pub type Asked<'a, T> = Pin<Box<dyn Future<Output = Result<T, Unavailable>> + Send + 'a>>;
 
+/// The answer to a question about the fleet, of the type that the question gives.
+pub type Found = Box<dyn Any + Send>;
+
+/// A question about the fleet. It can be put a second time, to another worker, when the first one crashes.
+pub type Question = Arc<dyn Fn(&Fleet) -> Result<Found, NotReady> + Send + Sync>;
+
 /// Reads and deletes vehicles, within a deadline of its own.
 pub trait Vehicles: Send + Sync {
-    /// Finds the nearest vehicles, nearest first.
-    fn nearby(&self, question: Nearby) -> Asked<'_, Vec<Hit>>;
-    /// Finds up to `limit` vehicles in a box, in no order.
-    fn inside(&self, bbox: BBox, limit: usize) -> Asked<'_, Vec<Vehicle>>;
-    /// Finds one vehicle.
-    fn one(&self, id: VehicleIdBuf) -> Asked<'_, Option<Vehicle>>;
+    /// Puts `question` to the fleet, on a thread where it may take its time. `name` is for the log.
+    fn find(&self, name: &'static str, question: Question) -> Asked<'_, Found>;
     /// Forgets one vehicle, in the log too; false when it is not known.
     fn delete(&self, id: VehicleIdBuf) -> Asked<'_, bool>;
+}
+
+impl dyn Vehicles {
+    /// Asks the fleet. A new question needs nothing but a closure here: all that lies between passes it on.
+    pub(crate) async fn ask<T: Send + 'static>(
+        &self,
+        name: &'static str,
+        question: impl Fn(&Fleet) -> Result<T, NotReady> + Send + Sync + 'static,
+    ) -> Result<T, Unavailable> {
+        let question: Question = Arc::new(move |fleet| Ok(Box::new(question(fleet)?) as Found));
+        let found = self.find(name, question).await?;
+        Ok(*found.downcast().expect("the answer is what the question has found"))
+    }
 }
 
 /// Reads incidents and passes on requests about them, within a deadline of its own.

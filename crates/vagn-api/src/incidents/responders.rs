@@ -66,7 +66,8 @@ fn position(incident: &IncidentView) -> Result<Position, Problem> {
 async fn nearest(api: &Api, question: Nearby, incident: &IncidentView) -> Result<(Vec<Hit>, bool), Problem> {
     let mut searched = question.k + SPARE;
     loop {
-        let asked = api.vehicles.nearby(Nearby { k: searched, ..question });
+        let wider = Nearby { k: searched, ..question };
+        let asked = api.vehicles.ask("responders", move |fleet| fleet.nearby(&wider));
         let mut hits = api.ask(ROUTE, Vec::len, asked).await?;
         let all_seen = hits.len() < searched;
         hits.retain(|hit| may_go(api, incident, &hit.vehicle));

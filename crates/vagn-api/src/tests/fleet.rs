@@ -1,11 +1,9 @@
 //! A fleet of a handful of vehicles in a real index, which answers at once or not at all.
 
-use vagn_store::{
-    BBox, Fleet, Hit, Index, Key, Nearby, Plan, Sighting, Updates, Vehicle, VehicleIdBuf, Writer,
-};
+use vagn_store::{Fleet, Index, Key, Plan, Sighting, Updates, VehicleIdBuf, Writer};
 use vagn_wire::{Position, VehicleId};
 
-use super::super::services::{Asked, Unavailable, Vehicles};
+use super::super::services::{Asked, Found, Question, Unavailable, Vehicles};
 use super::NOW_MS;
 
 pub(super) struct SmallFleet {
@@ -58,16 +56,8 @@ impl SmallFleet {
 }
 
 impl Vehicles for SmallFleet {
-    fn nearby(&self, question: Nearby) -> Asked<'_, Vec<Hit>> {
-        self.answer(self.fleet.nearby(&question).unwrap())
-    }
-
-    fn inside(&self, bbox: BBox, limit: usize) -> Asked<'_, Vec<Vehicle>> {
-        self.answer(self.fleet.bbox(&bbox, limit).unwrap())
-    }
-
-    fn one(&self, id: VehicleIdBuf) -> Asked<'_, Option<Vehicle>> {
-        self.answer(self.fleet.get(id.key()).unwrap())
+    fn find(&self, _: &'static str, question: Question) -> Asked<'_, Found> {
+        self.answer(question(&self.fleet).unwrap())
     }
 
     fn delete(&self, id: VehicleIdBuf) -> Asked<'_, bool> {

@@ -21,6 +21,7 @@ pub(crate) async fn get(State(api): State<Api>, params: Params) -> Result<Respon
     let bbox = params.bbox()?;
     let limit = params.count("limit", LIMIT_MAX, LIMIT_DEFAULT)?;
     // One more than is shown tells whether there are more.
-    let vehicles = api.ask(ROUTE, Vec::len, api.vehicles.inside(bbox, limit + 1)).await?;
+    let asked = api.vehicles.ask("inside", move |fleet| fleet.bbox(&bbox, limit + 1));
+    let vehicles = api.ask(ROUTE, Vec::len, asked).await?;
     Ok(geojson::vehicles(&vehicles, limit, api.clock.now_ms()))
 }

@@ -37,7 +37,8 @@ pub(crate) async fn get(
 async fn nearest(api: &Api, params: &Params) -> Result<Response, Problem> {
     let question =
         Nearby { center: params.point()?, k: params.k()?, max_m: f64::INFINITY, newer_than_ms: None };
-    let hits = api.ask(ROUTE, Vec::len, api.vehicles.nearby(question)).await?;
+    let hits =
+        api.ask(ROUTE, Vec::len, api.vehicles.ask("nearest", move |fleet| fleet.nearby(&question))).await?;
     Ok(answer::live("application/json", body(&hits)))
 }
 

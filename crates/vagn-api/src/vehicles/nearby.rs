@@ -15,7 +15,8 @@ pub(crate) const ROUTE: &str = "/api/v1/vehicles/nearby";
 pub(crate) async fn get(State(api): State<Api>, params: Params) -> Result<Response, Problem> {
     params.only(&["lat", "lon", "k", "radius_m", "max_age_s"])?;
     let question = question(&params, api.clock.now_ms())?;
-    let hits = api.ask(ROUTE, Vec::len, api.vehicles.nearby(question)).await?;
+    let hits =
+        api.ask(ROUTE, Vec::len, api.vehicles.ask("nearby", move |fleet| fleet.nearby(&question))).await?;
     Ok(geojson::nearby(&hits, false, api.clock.now_ms()))
 }
 

@@ -15,7 +15,8 @@ pub(crate) const ROUTE: &str = "/api/v1/vehicles/{id}";
 
 pub(crate) async fn get(State(api): State<Api>, path: InPath, _: NoParams) -> Result<Response, Problem> {
     let id = id(path)?;
-    let found = api.ask(ROUTE, |found| usize::from(found.is_some()), api.vehicles.one(id)).await?;
+    let asked = api.vehicles.ask("one", move |fleet| fleet.get(id.key()));
+    let found = api.ask(ROUTE, |found| usize::from(found.is_some()), asked).await?;
     let vehicle = found.ok_or_else(|| unknown(&id))?;
     Ok(geojson::vehicle(&vehicle, api.clock.now_ms()))
 }

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use tracing::info;
 use vagn_otp::Addr;
-use vagn_store::{BBox, Hit, Nearby, Vehicle, VehicleIdBuf, partition};
+use vagn_store::{VehicleIdBuf, partition};
 
 use crate::query::{Queries, Unanswered};
 use crate::storage::{Delete, Storage};
-use vagn_api::services::{Asked, Incidents, Unavailable, Vehicles};
+use vagn_api::services::{Asked, Found, Incidents, Question, Unavailable, Vehicles};
 use vagn_emergency::show::feed::Feed;
 use vagn_emergency::{Detail, EmergencyHandle, Filter, IncidentId, Page, Request, RequestOutcome, TrailPage};
 
@@ -27,16 +27,8 @@ pub(super) struct LiveVehicles {
 }
 
 impl Vehicles for LiveVehicles {
-    fn nearby(&self, question: Nearby) -> Asked<'_, Vec<Hit>> {
-        Box::pin(async move { Ok(self.queries.ask("nearby", move |fleet| fleet.nearby(&question)).await?) })
-    }
-
-    fn inside(&self, bbox: BBox, limit: usize) -> Asked<'_, Vec<Vehicle>> {
-        Box::pin(async move { Ok(self.queries.ask("inside", move |fleet| fleet.bbox(&bbox, limit)).await?) })
-    }
-
-    fn one(&self, id: VehicleIdBuf) -> Asked<'_, Option<Vehicle>> {
-        Box::pin(async move { Ok(self.queries.ask("one", move |fleet| fleet.get(id.key())).await?) })
+    fn find(&self, name: &'static str, question: Question) -> Asked<'_, Found> {
+        Box::pin(async move { Ok(self.queries.ask(name, move |fleet| question(fleet)).await?) })
     }
 
     fn delete(&self, id: VehicleIdBuf) -> Asked<'_, bool> {
