@@ -1,5 +1,5 @@
-//! A datagram's way: in through the UDP door, onto the map, out through the API; and with the flag set, on to the
-//! emergency service.
+//! The way of a datagram: in through the UDP door, onto the map, and out through the API. With the emergency flag it also opens
+//! an incident.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -7,11 +7,11 @@ use serde_json::json;
 
 use crate::vagn::{Vagn, eventually, report};
 
-/// A datagram that the original's own traffic generator sent.
+/// A datagram from the traffic generator of the original.
 const ORIGINAL: &str = "hKJJRNkkNGUwOTEzOTYtNjJhZS00ZjNiLTg3MTUtN2I0ZmM5YzY0ZDE0o0xvbsvAU1R+Qxkx1qNMYXTLwEI9Ghs6ciCpRW1lcmdlbmN5wg==";
 
 #[tokio::test]
-async fn comes_out_where_it_went_in() {
+async fn a_position_comes_out_of_the_api_as_it_was_sent() {
     let dir = tempfile::tempdir().unwrap();
     let vagn = Vagn::start(dir.path(), &[]);
     let before_ms = now_ms();
@@ -19,9 +19,9 @@ async fn comes_out_where_it_went_in() {
     vagn.wait_settled(1).await;
     let (status, body) = vagn.get("/?lon=-77.32&lat=-36.47").await;
     assert_eq!(status, 200);
-    let (place, date) = body.rsplit_once(':').unwrap();
+    let (position, date) = body.rsplit_once(':').unwrap();
     assert_eq!(
-        place,
+        position,
         r#"[{"ID":"4e091396-62ae-4f3b-8715-7b4fc9c64d14","Lat":-36.477359202898015,"Lon":-77.32020642719667,"Date""#
     );
     let date: i64 = date.trim_end_matches("}]").parse().unwrap();
@@ -63,7 +63,7 @@ async fn the_nearest_come_first_with_their_distance() {
 }
 
 #[tokio::test]
-async fn a_flag_opens_an_incident() {
+async fn the_emergency_flag_opens_an_incident() {
     let dir = tempfile::tempdir().unwrap();
     let vagn = Vagn::start(dir.path(), &[]);
     vagn.send(&report("ambulance-less", 59.33, 18.05, true));

@@ -17,7 +17,7 @@ fn audit(args: &[&str]) -> Output {
     command().arg("audit").args(args).stdin(Stdio::null()).output().unwrap()
 }
 
-/// Runs `vagn audit`, which must end with this exit code, and gives what it said.
+/// Runs `vagn audit`, checks its exit code, and returns its output.
 pub(crate) fn said(args: &[&str], code: i32) -> String {
     let output = audit(args);
     let said =
@@ -26,7 +26,7 @@ pub(crate) fn said(args: &[&str], code: i32) -> String {
     said
 }
 
-/// A data directory with a trail of `count` entries; and its head.
+/// Makes a data directory with a trail of `count` entries. Returns the directory and the head of the trail.
 fn trail(dir: &Path, count: u32, kept: u64) -> (String, Head) {
     let db = Database::create(dir.join("incidents.redb")).unwrap();
     let txn = db.begin_write().unwrap();
@@ -79,9 +79,13 @@ fn names_the_first_broken_link() {
         assert!(said.starts_with("broken: ") && said.contains(what), "{said}");
     };
     broken("entry 4 is not what was written", &|lines| lines[4] = lines[4].replace("opened", "resolved"));
-    broken("entry 4 is missing: entry 5", &|lines| drop(lines.remove(4)));
+    broken("entry 4 is missing: entry 5", &|lines| {
+        lines.remove(4);
+    });
     broken("entry 4 is missing: entry 5", &|lines| lines.swap(4, 5));
-    broken("with entry 7, but went on to 9:", &|lines| drop(lines.drain(8..10)));
+    broken("with entry 7, but went on to 9:", &|lines| {
+        lines.drain(8..10);
+    });
     broken("may have been cut off", &|lines| lines.truncate(5));
     let longer = Head { seq: 12, hash: [7; 32] }.to_string();
     let cut = said(&["verify", "--data-dir", &data, "--head", &head.to_string(), "--head", &longer], 1);
@@ -91,7 +95,7 @@ fn names_the_first_broken_link() {
 }
 
 #[test]
-fn says_why_it_cannot_look() {
+fn says_why_it_cannot_read_the_trail() {
     let dir = tempfile::tempdir().unwrap();
     let nowhere = dir.path().join("nowhere");
     let nowhere = nowhere.to_str().unwrap();
@@ -114,7 +118,7 @@ fn says_why_it_cannot_look() {
     assert!(said(&["verify", "--data-dir", &data], 1).contains("cannot be read"));
 }
 
-/// The lines of Python in the document, for those who do not want to take our word for it.
+/// Returns the Python program in the document, with which readers can check the trail without Vagn.
 fn documented() -> String {
     let document = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/emergencies.md");
     let document = std::fs::read_to_string(document).unwrap();
@@ -123,7 +127,7 @@ fn documented() -> String {
 }
 
 #[test]
-fn the_documented_lines_of_python_agree() {
+fn the_python_program_in_the_document_agrees() {
     if Command::new("python3").arg("--version").output().is_err() {
         return;
     }
@@ -149,7 +153,7 @@ fn the_documented_lines_of_python_agree() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_was_done_to_an_incident_is_found_in_the_trail_after_a_kill() {
+async fn the_trail_has_every_change_of_an_incident_after_a_kill() {
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().to_str().unwrap();
     let sink = Sink::start(&[]);
@@ -157,7 +161,7 @@ async fn what_was_done_to_an_incident_is_found_in_the_trail_after_a_kill() {
     for number in 0..10 {
         vagn.send(&report(&format!("caller {number}"), 59.3, 18.0, true));
     }
-    eventually("the calls to be accepted", async || {
+    eventually("the notices to be accepted", async || {
         let listed = vagn.json("/api/v1/incidents?state=notified").await;
         sink.accepted().len() == 10 && listed["incidents"].as_array().is_some_and(|all| all.len() == 10)
     })
@@ -166,10 +170,10 @@ async fn what_was_done_to_an_incident_is_found_in_the_trail_after_a_kill() {
     vagn.kill();
     let store = dir.path().join("incidents.redb");
     let before = std::fs::read(&store).unwrap();
-    let calls = sink.heard();
-    let heads = calls.iter().filter_map(|call| call["call"]["trail_head"].as_str());
+    let notices = sink.heard();
+    let heads = notices.iter().filter_map(|notice| notice["call"]["trail_head"].as_str());
     let heads: Vec<_> = heads.flat_map(|head| ["--head", head]).collect();
-    assert!(!heads.is_empty(), "a call says how far the trail goes: {calls:?}");
+    assert!(!heads.is_empty(), "no notice has a head of the trail: {notices:?}");
     let whole = said(&[&["verify", "--data-dir", data], &heads[..]].concat(), 0);
     assert!(whole.starts_with("whole: "), "{whole}");
     let exported = said(&["export", "--data-dir", data], 0);
@@ -177,16 +181,16 @@ async fn what_was_done_to_an_incident_is_found_in_the_trail_after_a_kill() {
     let count = |word: &str| actions.iter().filter(|entry| entry["action"] == word).count();
     assert_eq!(count("opened"), 10, "{exported}");
     assert!((1..=10).contains(&count("notified")), "{exported}");
-    assert!(std::fs::read(&store).unwrap() == before, "looking has changed the store");
+    assert!(std::fs::read(&store).unwrap() == before, "reading the trail has changed the store");
 }
 
-/// Lets vehicles call for help until all are notified, stops the service, and gives a copy of its store.
+/// Sends alarms of vehicles, waits until all notices are accepted, stops the service, and returns a copy of its store.
 async fn run(data_dir: &Path, sink: &Sink, callers: std::ops::Range<u32>) -> Vec<u8> {
     let vagn = Vagn::start(data_dir, &["--emergency-url", &sink.url]);
     for number in callers.clone() {
         vagn.send(&report(&format!("caller {number}"), 59.3, 18.0, true));
     }
-    eventually("the calls", async || {
+    eventually("the notices", async || {
         sink.accepted().len() as u32 == callers.end && vagn.all_accepted().await
     })
     .await;
@@ -201,7 +205,7 @@ fn put(dir: &Path, store: &[u8]) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_calls_say_of_the_trail_finds_an_older_store_a_shorter_one_and_a_flipped_byte() {
+async fn the_heads_in_notices_reveal_an_older_store_a_shorter_one_and_a_flipped_byte() {
     let (data, copy) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let sink = Sink::start(&[]);
     let older = run(data.path(), &sink, 0..4).await;
@@ -220,11 +224,13 @@ async fn what_calls_say_of_the_trail_finds_an_older_store_a_shorter_one_and_a_fl
 
     let shorter = put(copy.path(), &store[..store.len() / 2]);
     assert!(verify(&shorter, &late, 1).contains("cannot be read"), "half of a store passes for a whole one");
-    // Wherever the reason of an entry stands: the file keeps older pages too.
+    // The file keeps older pages too, so the reason of an entry stands in several places.
     let mut flipped = store.clone();
     let places = store.windows(8).enumerate().filter(|(_, word)| word == b"the flag");
     let places: Vec<_> = places.map(|(at, _)| at).collect();
     assert!(!places.is_empty());
-    places.into_iter().for_each(|at| flipped[at] ^= 1);
+    for at in places {
+        flipped[at] ^= 1;
+    }
     verify(&put(copy.path(), &flipped), &late, 1);
 }

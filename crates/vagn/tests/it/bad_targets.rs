@@ -1,5 +1,5 @@
-//! Targets that drip, redirect, talk without end or cannot prove who they are, before one that works: each attempt is
-//! bounded, the log hears of each target once, and nobody else is harmed.
+//! Targets that answer one byte at a time, redirect, answer without end or have a bad certificate, in front of one that works. Each
+//! attempt is bounded, the log names each target once, and the working target gets its notices in time.
 
 use std::collections::BTreeSet;
 use std::io::Write;
@@ -16,16 +16,16 @@ use crate::vagn::{Vagn, eventually, report, settings};
 
 const GIGABYTE: u64 = 1 << 30;
 
-/// Longest time for any attempt, and for which it is each target's turn: the shortest that can be set.
+/// Longest time for an attempt, and length of each target's turn: the shortest that can be set.
 const SECOND: &str = "1s";
 
-/// What an attempt may take beside that.
+/// Time that an attempt may take in addition.
 const SLACK_MS: u64 = 2_000;
 
-/// More memory than this the bad answers may not cost, in KiB.
+/// Most memory that the bad answers may cost, in KiB.
 const GROWTH_MAX: u64 = 64 << 10;
 
-/// Begins an answer, and goes on with a byte at a time.
+/// Begins an answer, and continues with one byte at a time.
 fn drip(stream: &mut TcpStream) -> std::io::Result<()> {
     stream.write_all(b"HTTP/1.1 200 OK\r\nx: ")?;
     loop {
@@ -38,7 +38,7 @@ fn redirect(stream: &mut TcpStream) -> std::io::Result<()> {
     stream.write_all(b"HTTP/1.1 307 There\r\nlocation: /calls\r\ncontent-length: 0\r\n\r\n")
 }
 
-/// Refuses with a gigabyte of reasons, and counts what somebody took of it.
+/// Refuses with a body of a gigabyte, and counts the bytes that the other side took.
 fn talk(stream: &mut TcpStream, said: &AtomicU64) -> std::io::Result<()> {
     write!(stream, "HTTP/1.1 503 Busy\r\ncontent-length: {GIGABYTE}\r\n\r\n")?;
     for _ in 0..GIGABYTE >> 16 {
@@ -48,13 +48,13 @@ fn talk(stream: &mut TcpStream, said: &AtomicU64) -> std::io::Result<()> {
     Ok(())
 }
 
-/// A chain of bad targets, and a good one behind them.
+/// A chain of bad targets, followed by a good one.
 struct Chain {
     drips: BadTarget,
     redirects: BadTarget,
     talks: BadTarget,
     said: Arc<AtomicU64>,
-    /// Its certificate is its own.
+    /// A target with a certificate that it signed itself.
     stranger: Vagn,
     good: Sink,
 }
@@ -95,7 +95,7 @@ impl Chain {
     }
 }
 
-/// Most memory that the process has had, in KiB.
+/// Returns the most memory that the process has used so far, in KiB.
 fn peak_kib(vagn: &Vagn) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{}/status", vagn.pid())).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
@@ -113,18 +113,21 @@ async fn wait_opened(good: &Sink, callers: &[String]) -> Duration {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn whatever_targets_do_each_attempt_is_bounded_and_the_next_target_is_called() {
-    let (dir, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+async fn each_attempt_to_a_bad_target_is_bounded_and_the_next_target_gets_its_notice() {
+    let dir = tempfile::tempdir().unwrap();
+    let other = tempfile::tempdir().unwrap();
     let chain = Chain::start(Vagn::start(other.path(), &[]));
     let config = settings(dir.path(), &chain.settings());
     let vagn = Vagn::start(&dir.path().join("data"), &["--config", &config]);
     let before = peak_kib(&vagn);
     let callers: Vec<_> = (0..30).map(|number| format!("caller {number}")).collect();
-    callers.iter().for_each(|caller| vagn.send(&report(caller, 59.33, 18.06, true)));
+    for caller in &callers {
+        vagn.send(&report(caller, 59.33, 18.06, true));
+    }
     let turns = Duration::from_secs(Chain::BAD.len() as u64);
     let took = wait_opened(&chain.good, &callers).await;
     assert!(took < 2 * turns, "{took:?} for {turns:?} of turns");
-    // One more, while all of them misbehave; and the first target's second turn.
+    // One more alarm, while all bad targets are known to be bad; the first target has its second turn meanwhile.
     let late = ["latecomer".to_owned()];
     vagn.send(&report(&late[0], 59.33, 18.06, true));
     let took = wait_opened(&chain.good, &late).await;
@@ -140,7 +143,7 @@ async fn whatever_targets_do_each_attempt_is_bounded_and_the_next_target_is_call
     assert_ledger(&vagn).await;
 }
 
-/// No redirect was followed, and next to nothing read of what was said at length.
+/// Checks that no redirect was followed, and that only a small part of the long answers was read.
 async fn assert_taken(vagn: &Vagn, chain: &Chain) {
     let attempts = async |target: &str, outcome: &str| {
         let name = format!("vagn_emergency_attempts_total{{target=\"{target}\",outcome=\"{outcome}\"}}");

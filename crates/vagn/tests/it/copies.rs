@@ -1,4 +1,4 @@
-//! One call for help in a hundred copies, over every door at once: one incident, one key, one answer to all.
+//! One alarm in a hundred copies, over all doors at once: they become one incident with one key, and get the same answer.
 
 use std::collections::BTreeSet;
 
@@ -14,7 +14,7 @@ const TCP: u64 = 30;
 const HTTP: usize = 30;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_hundred_copies_over_every_door_are_one_call() {
+async fn a_hundred_copies_of_an_alarm_over_all_doors_are_one_incident() {
     let dir = tempfile::tempdir().unwrap();
     let sink = Sink::start(&[]);
     let vagn = Vagn::start(dir.path(), &["--emergency-url", &sink.url]);
@@ -31,9 +31,11 @@ async fn a_hundred_copies_over_every_door_are_one_call() {
     let mut incidents: BTreeSet<String> = by_post.map(str::to_owned).collect();
     incidents.extend(by_stream.await.unwrap());
     vagn.wait_settled(UDP + TCP + HTTP as u64).await;
-    eventually("the call", async || sink.accepted().contains_key("insistent")).await;
-    // Not each of so many copies is answered over UDP.
-    vehicles.iter().for_each(|vehicle| vehicle.set_nonblocking(true).unwrap());
+    eventually("the notice", async || sink.accepted().contains_key("insistent")).await;
+    // Over UDP not every one of so many copies is answered.
+    for vehicle in &vehicles {
+        vehicle.set_nonblocking(true).unwrap();
+    }
     incidents.extend(vehicles.iter().filter_map(|vehicle| hear(vehicle).map(|(_, _, incident)| incident)));
     assert_eq!(incidents.len(), 1, "{incidents:?}");
     assert_eq!(sink.openings()["insistent"], incidents);
@@ -42,9 +44,11 @@ async fn a_hundred_copies_over_every_door_are_one_call() {
     assert_eq!(listed["incidents"][0]["reports"], 100, "{listed}");
 }
 
-/// Says it over and over, and gives the incidents that it hears of.
+/// Sends the alarm again and again, and returns the incidents from the answers.
 async fn stream(mut vehicle: TcpVehicle) -> BTreeSet<String> {
-    (1..=TCP).for_each(|seq| vehicle.say("insistent", 59.33, 18.06, seq, true));
+    for seq in 1..=TCP {
+        vehicle.say("insistent", 59.33, 18.06, seq, true);
+    }
     vehicle.flush().await.unwrap();
     let mut incidents = BTreeSet::new();
     for _ in 0..TCP {

@@ -1,4 +1,4 @@
-//! A partition that is damaged, and a disk that hangs: what is not touched by it goes on.
+//! A damaged partition: the others work on, and `vagn repair` brings it back.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -48,7 +48,7 @@ async fn a_damaged_partition_stops_no_other_and_repair_brings_it_back() {
 }
 
 #[tokio::test]
-async fn a_copy_that_somebody_made_beside_the_log_is_left_alone() {
+async fn a_copy_of_the_log_in_the_data_directory_is_left_alone() {
     let dir = tempfile::tempdir().unwrap();
     Vagn::start(dir.path(), &[]).stop();
     let copy = dir.path().join("fleet-1.bak");

@@ -1,4 +1,4 @@
-//! The demo: what a newcomer sees in the first minute.
+//! The demo, as a new user sees it in the first minute.
 
 use std::collections::BTreeMap;
 
@@ -8,11 +8,12 @@ use crate::vagn::{Vagn, eventually};
 
 async fn nearest(vagn: &Vagn) -> BTreeMap<String, (Value, i64)> {
     let answer = vagn.json("/?lat=30.27&lon=-97.74").await;
-    let each = |bus: &Value| {
-        let place = Value::from(vec![bus["Lat"].clone(), bus["Lon"].clone()]);
-        (bus["ID"].as_str().unwrap().to_owned(), (place, bus["Date"].as_i64().unwrap()))
-    };
-    answer.as_array().unwrap().iter().map(each).collect()
+    answer.as_array().unwrap().iter().map(id_position_and_date).collect()
+}
+
+fn id_position_and_date(bus: &Value) -> (String, (Value, i64)) {
+    let position = Value::from(vec![bus["Lat"].clone(), bus["Lon"].clone()]);
+    (bus["ID"].as_str().unwrap().to_owned(), (position, bus["Date"].as_i64().unwrap()))
 }
 
 #[tokio::test]
@@ -27,8 +28,8 @@ async fn buses_move_near_the_capitol() {
     })
     .await;
     let after = vagn.json("/api/v1/vehicles?bbox=-98,30,-97,31&limit=1000").await.to_string();
-    let moved = before.values().filter(|(place, _)| {
-        let coordinates = format!("[{},{}]", place[1], place[0]);
+    let moved = before.values().filter(|(position, _)| {
+        let coordinates = format!("[{},{}]", position[1], position[0]);
         !after.contains(&coordinates)
     });
     assert!(moved.count() >= 5, "{before:?}");

@@ -1,4 +1,4 @@
-//! `vagn drill`: a test call for help goes the whole way, to the drill target and to nobody else.
+//! `vagn drill`: a drill goes through the whole service, to the drill target and to no other.
 
 use std::collections::BTreeSet;
 use std::process::Output;
@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::emergencies::Sink;
 use crate::vagn::{Vagn, command, eventually};
 
-/// Runs a drill against `vagn`, which must end with this exit code, and gives what it said.
+/// Runs a drill against `vagn`, checks its exit code, and returns its output.
 async fn drill(vagn: &Vagn, args: &[&str], code: i32) -> String {
     let mut command = command();
     command.args(["drill", "--target", &vagn.address("tcp").to_string(), "--api", &vagn.url("")]).args(args);
@@ -46,21 +46,21 @@ async fn a_drill_goes_the_whole_way_and_to_the_drill_target_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_drill_and_a_real_call_of_one_vehicle_are_two_incidents() {
+async fn a_drill_and_a_real_alarm_of_one_vehicle_are_two_incidents() {
     let dir = tempfile::tempdir().unwrap();
     let (real, drills) = (Sink::start(&[]), Sink::start(&[]));
     let vagn = Vagn::start(dir.path(), &["--emergency-url", &real.url, "--drill-url", &drills.url]);
     let drilled = json!({"ID": "bus 7", "Lat": 59.33, "Lon": 18.06, "Emergency": true, "Kind": "test"});
     let meant = json!({"ID": "bus 7", "Lat": 59.33, "Lon": 18.06, "Emergency": true});
-    // Mixed in one body, and again after both have begun.
+    // Both in one body, and again after both incidents are open.
     for _ in 0..3 {
         let (status, answer) =
             vagn.post("/api/v1/positions", json!([drilled, meant, drilled]).to_string()).await;
         assert_eq!(status, 200, "{answer}");
         let of = |at: usize| answer["reports"][at]["incident_id"].as_str().unwrap().to_owned();
         assert!(of(0) == of(2) && of(0) != of(1), "{answer}");
-        let called = |sink: &Sink, at| sink.openings().get("bus 7") == Some(&BTreeSet::from([of(at)]));
-        eventually("both calls", async || called(&drills, 0) && called(&real, 1)).await;
+        let notified = |sink: &Sink, at| sink.openings().get("bus 7") == Some(&BTreeSet::from([of(at)]));
+        eventually("both notices", async || notified(&drills, 0) && notified(&real, 1)).await;
     }
     assert!(real.heard().iter().all(|call| call["test"] == false), "{:#?}", real.heard());
     assert!(drills.heard().iter().all(|call| call["test"] == true), "{:#?}", drills.heard());
@@ -68,7 +68,7 @@ async fn a_drill_and_a_real_call_of_one_vehicle_are_two_incidents() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn without_a_drill_target_it_says_so_and_how_to_get_one() {
+async fn without_a_drill_target_the_drill_fails_and_says_how_to_set_one() {
     let dir = tempfile::tempdir().unwrap();
     let real = Sink::start(&[]);
     let vagn = Vagn::start(dir.path(), &["--emergency-url", &real.url]);
@@ -80,7 +80,7 @@ async fn without_a_drill_target_it_says_so_and_how_to_get_one() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn says_where_the_way_ends() {
+async fn a_failed_drill_says_how_far_it_came() {
     let dir = tempfile::tempdir().unwrap();
     let gone = Sink::start(&["--fail", "1", "--status", "410"]);
     let vagn = Vagn::start(dir.path(), &["--drill-url", &gone.url]);
@@ -101,7 +101,7 @@ async fn says_where_the_way_ends() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn shows_the_api_the_token_that_it_asks_for() {
+async fn sends_the_token_that_the_api_asks_for() {
     let dir = tempfile::tempdir().unwrap();
     let drills = Sink::start(&[]);
     let config = dir.path().join("vagn.toml");

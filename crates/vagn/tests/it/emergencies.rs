@@ -1,4 +1,4 @@
-//! Calls for help against a service that fails half of the time, loses answers, and a Vagn that is killed in between.
+//! Notices to an emergency service that fails half of the time and loses answers, from a Vagn that is killed in between.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader};
@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::vagn::{Vagn, command, eventually, eventually_within, report, settings};
 
-/// An emergency service: `vagn sink`, with every call that it printed.
+/// An emergency service: `vagn sink`, with every notice that it printed.
 pub(crate) struct Sink {
     child: Child,
     pub(crate) url: String,
@@ -43,7 +43,7 @@ impl Sink {
         Self { child, url, calls }
     }
 
-    /// Idempotency keys that a 2xx was meant for, by vehicle.
+    /// Idempotency keys of the notices that it accepted, by vehicle. The answer may have been lost.
     pub(crate) fn accepted(&self) -> BTreeMap<String, BTreeSet<String>> {
         let mut keys = BTreeMap::<_, BTreeSet<_>>::new();
         for call in self.calls.lock().unwrap().iter().filter(|call| call["status"] == 200) {
@@ -53,7 +53,7 @@ impl Sink {
         keys
     }
 
-    /// Idempotency keys of opening calls, by vehicle. What is said later has keys of its own.
+    /// Idempotency keys of the first notices, by vehicle. Later notices have keys of their own.
     pub(crate) fn openings(&self) -> BTreeMap<String, BTreeSet<String>> {
         let mut keys = BTreeMap::<_, BTreeSet<_>>::new();
         for call in self.calls.lock().unwrap().iter().filter(|call| call["type"] == "incident.opened") {
@@ -63,14 +63,14 @@ impl Sink {
         keys
     }
 
-    /// How far the trail went, as the calls say, each once.
+    /// Heads of the trail that the notices carried.
     pub(crate) fn heads(&self) -> BTreeSet<String> {
         let heads =
             self.heard().into_iter().filter_map(|call| Some(call["call"]["trail_head"].as_str()?.to_owned()));
         heads.collect()
     }
 
-    /// Every call so far, as it printed it.
+    /// All notices so far, as it printed them.
     pub(crate) fn heard(&self) -> Vec<Value> {
         self.calls.lock().unwrap().clone()
     }
@@ -78,9 +78,9 @@ impl Sink {
 
 impl Drop for Sink {
     fn drop(&mut self) {
-        // It may have ended already.
-        drop(self.child.kill());
-        drop(self.child.wait());
+        // Both fail when it has ended already.
+        self.child.kill().ok();
+        self.child.wait().ok();
     }
 }
 
@@ -88,7 +88,7 @@ impl Drop for Sink {
 async fn every_emergency_arrives_under_one_key_although_the_service_fails_and_vagn_is_killed() {
     let dir = tempfile::tempdir().unwrap();
     let sink = Sink::start(&["--fail", "0.5", "--lose-answer"]);
-    // Nobody acknowledges, and a reminder would come under a key of its own.
+    // No person acknowledges here, and an escalation would come under a key of its own.
     let text = format!("[emergency]\nurl = \"{}\"\nescalate_after = \"1h\"\n", sink.url);
     let config = settings(dir.path(), &text);
     let mut vagn = Vagn::start(dir.path(), &["--config", &config]);
@@ -109,7 +109,7 @@ async fn every_emergency_arrives_under_one_key_although_the_service_fails_and_va
             vagn = vagn.restart();
         }
     }
-    // One that fails ten times in a row, as one in a thousand does, has waited for 90 s.
+    // One notice in a thousand fails ten times in a row; by then it has waited for 90 s.
     let patience = Duration::from_secs(400);
     eventually_within(patience, "every acceptance to be recorded", async || {
         sink.accepted().len() == EMERGENCIES && vagn.all_accepted().await
@@ -121,7 +121,7 @@ async fn every_emergency_arrives_under_one_key_although_the_service_fails_and_va
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn killed_as_soon_as_the_service_has_accepted_it_calls_again_only_under_the_same_key() {
+async fn after_a_kill_right_after_the_acceptance_a_notice_is_repeated_only_under_the_same_key() {
     let dir = tempfile::tempdir().unwrap();
     let sink = Sink::start(&[]);
     let mut vagn = Vagn::start(dir.path(), &["--emergency-url", &sink.url]);
@@ -146,14 +146,14 @@ async fn a_drill_never_reaches_the_emergency_service() {
     let (status, answer) = vagn.post("/api/v1/positions", drill.into()).await;
     assert_eq!(status, 200, "{answer}");
     vagn.send(&report("real", 59.3, 18.0, true));
-    eventually("the real call", async || sink.accepted().contains_key("real")).await;
+    eventually("the real notice", async || sink.accepted().contains_key("real")).await;
     assert!(!sink.accepted().contains_key("drill"));
     let listed = vagn.json("/api/v1/incidents").await.to_string();
     assert!(listed.contains("\"drill\""), "{listed}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn without_a_target_it_says_so_and_lists_what_came_in() {
+async fn without_a_target_a_warning_says_so_and_the_service_is_ready() {
     let dir = tempfile::tempdir().unwrap();
     let vagn = Vagn::start(dir.path(), &[]);
     let (status, body) = vagn.ops("/readyz").await;
@@ -163,7 +163,7 @@ async fn without_a_target_it_says_so_and_lists_what_came_in() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_reader_of_the_log_that_stalls_holds_up_no_call() {
+async fn a_reader_of_the_log_that_stalls_delays_no_notice() {
     let dir = tempfile::tempdir().unwrap();
     let sink = Sink::start(&[]);
     let vagn = Vagn::start_unread(dir.path(), &["--emergency-url", &sink.url]);
@@ -171,7 +171,7 @@ async fn a_reader_of_the_log_that_stalls_holds_up_no_call() {
     for number in 0..CALLERS {
         vagn.send(&report(&format!("caller {number}"), 59.3, 18.0, true));
         if number % 100 == 99 {
-            eventually("the calls so far", async || sink.accepted().len() > number).await;
+            eventually("the notices so far", async || sink.accepted().len() > number).await;
         }
     }
     assert_eq!(vagn.ops("/healthz").await.0, 200);

@@ -1,4 +1,4 @@
-//! A position log without room, and parts that crash over and over: calls for help are recorded and called in all the same.
+//! A position log without room, and parts that crash again and again: alarms are still recorded, and their notices sent.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,14 +13,14 @@ use crate::stored_acks::{hear, say, vehicle};
 use crate::tcp::TcpVehicle;
 use crate::vagn::{LIMIT, Vagn, client, eventually, report, settings, spawn};
 
-/// Longest that a call may take while something else crashes.
-const CALLED_WITHIN: Duration = Duration::from_secs(10);
+/// Longest time from an alarm to its notice while another part crashes.
+const NOTIFIED_WITHIN: Duration = Duration::from_secs(10);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn without_room_for_positions_calls_for_help_are_recorded_and_called_in() {
+async fn without_room_for_positions_alarms_are_recorded_and_their_notices_sent() {
     let dir = tempfile::tempdir().unwrap();
     let sink = Sink::start(&[]);
-    // More than any disk has.
+    // More free space than any disk has.
     let text = format!("free_floor_bytes = {}\n[emergency]\nurl = \"{}\"\n", i64::MAX, sink.url);
     let config = settings(dir.path(), &text);
     let data = dir.path().join("data");
@@ -47,7 +47,7 @@ async fn without_room_for_positions_calls_for_help_are_recorded_and_called_in() 
     socket.send(&say("udp", Some(7), true)).unwrap();
     heard.push(("udp", hear(&socket).unwrap().2));
 
-    eventually("the calls", async || sink.accepted().len() == heard.len()).await;
+    eventually("the notices", async || sink.accepted().len() == heard.len()).await;
     assert!(!vagn.json("/api/v1/incidents").await.to_string().contains("\"unrecorded\":true"));
     vagn.kill();
     let vagn = Vagn::launch(&data, &["--config", &config]);
@@ -57,20 +57,20 @@ async fn without_room_for_positions_calls_for_help_are_recorded_and_called_in() 
     }
 }
 
-/// Makes a process fail whenever it runs.
+/// Makes a process fail each time that it runs.
 async fn crash(ops: String, path: &'static str, stop: Arc<AtomicBool>) {
     let client = client();
     let url = format!("{ops}/actors/{}/fault?kind=panic", path.replace('/', "%2F"));
     while !stop.load(Ordering::Relaxed) {
-        // It is not there while it is being started again.
-        drop(client.post(&url).send().await);
+        // Fails while the process is being restarted.
+        client.post(&url).send().await.ok();
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
 
-/// Calls for help over UDP, one vehicle after another, while a process crashes all the time. Each has to hear that it is
-/// on disk, and to be called about.
-async fn call_while_crashing(path: &'static str, times: u64) {
+/// Sends alarms over UDP, one vehicle after another, while a process crashes all the time. Each alarm must be answered, and its
+/// notice must arrive.
+async fn raise_alarms_while_crashing(path: &'static str, times: u64) {
     let dir = tempfile::tempdir().unwrap();
     let sink = Sink::start(&[]);
     let text = format!("[ops]\nfault_injection = true\n[emergency]\nurl = \"{}\"\n", sink.url);
@@ -82,21 +82,22 @@ async fn call_while_crashing(path: &'static str, times: u64) {
     let (mut number, mut slowest) = (0, Duration::ZERO);
     while number < 40 || restarts(&vagn, path).await < times {
         assert!(began.elapsed() < LIMIT, "{path} does not crash often enough");
-        // Something to do for whoever waits for work.
+        // A part that waits for work fails only when it gets some.
         vagn.send(&report("bus", 59.33, number as f64 / 1e4, false));
-        drop(client().get(vagn.url("/api/v1/vehicles/bus")).timeout(Duration::from_millis(50)).send().await);
+        let question = client().get(vagn.url("/api/v1/vehicles/bus")).timeout(Duration::from_millis(50));
+        question.send().await.ok();
         let (socket, id, called) = (vehicle(&vagn), format!("caller {number}"), Instant::now());
         socket.send(&say(&id, Some(number), true)).unwrap();
         let answer = tokio::task::spawn_blocking(move || hear(&socket)).await.unwrap();
         let (answered, _, incident) = answer.unwrap_or_else(|| panic!("{id} hears nothing"));
         assert_eq!(answered, id);
-        eventually("the call", async || sink.openings().contains_key(&id)).await;
+        eventually("the notice", async || sink.openings().contains_key(&id)).await;
         assert!(sink.openings()[&id].contains(&incident) && sink.openings()[&id].len() == 1);
         slowest = slowest.max(called.elapsed());
         number += 1;
     }
-    eprintln!("{path}: {number} calls, the slowest took {slowest:?}");
-    assert!(slowest < CALLED_WITHIN, "{path}: {slowest:?}");
+    eprintln!("{path}: {number} alarms, the slowest took {slowest:?}");
+    assert!(slowest < NOTIFIED_WITHIN, "{path}: {slowest:?}");
     assert_eq!(restarts(&vagn, "vagn/emergency/incidents").await, 0);
     assert_eq!(restarts(&vagn, "vagn/emergency/notifier").await, 0);
     stop.store(true, Ordering::Relaxed);
@@ -107,11 +108,11 @@ async fn call_while_crashing(path: &'static str, times: u64) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_storage_that_crashes_all_the_time_stops_no_call() {
-    call_while_crashing("vagn/traffic/stores/storage-0", 5).await;
+async fn a_storage_that_crashes_all_the_time_stops_no_alarm() {
+    raise_alarms_while_crashing("vagn/traffic/stores/storage-0", 5).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_web_server_that_crashes_all_the_time_stops_no_call() {
-    call_while_crashing("vagn/web", 5).await;
+async fn a_web_server_that_crashes_all_the_time_stops_no_alarm() {
+    raise_alarms_while_crashing("vagn/web", 5).await;
 }

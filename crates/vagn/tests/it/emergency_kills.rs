@@ -1,5 +1,5 @@
-//! `kill -9` at random moments while vehicles call for help over every door: whoever heard that its call is on disk is
-//! called about, under one key, whatever the target's answer had come to by then.
+//! `kill -9` at random moments while vehicles send alarms over all doors. For each alarm that was answered as on disk a notice goes
+//! out, under one key, also if the answer of the target was lost.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -18,10 +18,10 @@ use crate::targets::{BadTarget, Heard, halt};
 use crate::tcp::TcpVehicle;
 use crate::vagn::{Vagn, client, eventually, report, settings, spawn};
 
-/// Who heard that its call is on disk, and as which incident.
+/// Vehicles whose alarm was answered as on disk, with the incident.
 type Stored = BTreeMap<String, String>;
 
-/// Vehicles that call for help until the service is gone, each of them once.
+/// Vehicles that send alarms until the service is gone, each vehicle once.
 struct Callers {
     at_work: Vec<JoinHandle<Stored>>,
     answered: Arc<AtomicU64>,
@@ -30,22 +30,23 @@ struct Callers {
 
 impl Callers {
     fn start(vagn: &Vagn, round: u32) -> Self {
-        let (answered, gone) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
+        let answered = Arc::new(AtomicU64::new(0));
+        let gone = Arc::new(AtomicBool::new(false));
         let asking = spawn_blocking({
             let (vehicle, answered, gone) = (vehicle(vagn), answered.clone(), gone.clone());
-            move || call_by_datagram(&vehicle, round, &answered, &gone)
+            move || alarm_by_datagram(&vehicle, round, &answered, &gone)
         });
-        let streaming = spawn(call_by_stream(vagn.address("tcp"), round, answered.clone()));
-        let posting = spawn(call_by_post(vagn.url("/api/v1/positions"), round, answered.clone()));
+        let streaming = spawn(alarm_by_stream(vagn.address("tcp"), round, answered.clone()));
+        let posting = spawn(alarm_by_post(vagn.url("/api/v1/positions"), round, answered.clone()));
         Self { at_work: vec![asking, streaming, posting], answered, gone }
     }
 
     async fn heard(&self, count: u64) {
-        eventually("some calls to be answered", async || self.answered.load(Ordering::Relaxed) >= count)
+        eventually("some alarms to be answered", async || self.answered.load(Ordering::Relaxed) >= count)
             .await;
     }
 
-    /// What they heard before the service was gone.
+    /// Returns the alarms that were answered before the service was gone.
     async fn stored(self) -> Stored {
         self.gone.store(true, Ordering::Relaxed);
         let mut stored = Stored::new();
@@ -56,7 +57,7 @@ impl Callers {
     }
 }
 
-fn call_by_datagram(
+fn alarm_by_datagram(
     vehicle: &std::net::UdpSocket,
     round: u32,
     answered: &AtomicU64,
@@ -67,8 +68,8 @@ fn call_by_datagram(
     for seq in 0.. {
         let over = gone.load(Ordering::Relaxed);
         if !over {
-            // It may be gone by now.
-            drop(vehicle.send(&say(&format!("udp {round}-{seq}"), Some(seq), true)));
+            // Fails when the service is gone.
+            vehicle.send(&say(&format!("udp {round}-{seq}"), Some(seq), true)).ok();
         }
         while let Some((id, _, incident)) = hear(vehicle) {
             stored.insert(id, incident);
@@ -81,7 +82,7 @@ fn call_by_datagram(
     stored
 }
 
-async fn call_by_stream(to: SocketAddr, round: u32, answered: Arc<AtomicU64>) -> Stored {
+async fn alarm_by_stream(to: SocketAddr, round: u32, answered: Arc<AtomicU64>) -> Stored {
     let mut stored = Stored::new();
     let Ok(mut vehicle) = TcpVehicle::connect(to).await else { return stored };
     for seq in 0.. {
@@ -93,20 +94,21 @@ async fn call_by_stream(to: SocketAddr, round: u32, answered: Arc<AtomicU64>) ->
         }
         for _ in 0..3 {
             let Some(((id, ..), incident)) = vehicle.answer().await else { return stored };
-            stored.insert(id, incident.expect("nothing but an end kept it from disk"));
+            stored.insert(id, incident.expect("an alarm is answered only when it is on disk"));
             answered.fetch_add(1, Ordering::Relaxed);
         }
     }
     stored
 }
 
-async fn call_by_post(url: String, round: u32, answered: Arc<AtomicU64>) -> Stored {
+async fn alarm_by_post(url: String, round: u32, answered: Arc<AtomicU64>) -> Stored {
     let (client, mut stored) = (client(), Stored::new());
     for step in 0.. {
         let ids = [0, 1].map(|number| format!("http {round}-{step}-{number}"));
-        let calls = ids.each_ref().map(|id| json!({"ID": id, "Lat": 59.33, "Lon": 18.06, "Emergency": true}));
+        let alarms =
+            ids.each_ref().map(|id| json!({"ID": id, "Lat": 59.33, "Lon": 18.06, "Emergency": true}));
         let post =
-            client.post(&url).header("content-type", "application/json").body(json!(calls).to_string());
+            client.post(&url).header("content-type", "application/json").body(json!(alarms).to_string());
         let Ok(answer) = post.send().await else { break };
         let Ok(body) = answer.text().await else { break };
         let answer: Value = serde_json::from_str(&body).unwrap();
@@ -119,7 +121,7 @@ async fn call_by_post(url: String, round: u32, answered: Arc<AtomicU64>) -> Stor
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn whoever_heard_that_its_call_is_on_disk_is_called_about_whenever_vagn_is_killed() {
+async fn for_each_alarm_answered_as_on_disk_a_notice_goes_out_although_vagn_is_killed() {
     let dir = tempfile::tempdir().unwrap();
     let sink = Sink::start(&[]);
     let mut chance = fastrand::Rng::with_seed(seed());
@@ -133,7 +135,7 @@ async fn whoever_heard_that_its_call_is_on_disk_is_called_about_whenever_vagn_is
         let stored = callers.stored().await;
         vagn = vagn.restart();
         assert_listed(&vagn, &stored).await;
-        eventually("the calls", async || {
+        eventually("the notices", async || {
             let openings = sink.openings();
             stored.keys().all(|id| openings.contains_key(id))
         })
@@ -141,23 +143,23 @@ async fn whoever_heard_that_its_call_is_on_disk_is_called_about_whenever_vagn_is
         all.extend(stored);
     }
     for way in ["udp", "tcp", "http"] {
-        assert!(all.keys().any(|id| id.starts_with(way)), "nobody was answered over {way}");
+        assert!(all.keys().any(|id| id.starts_with(way)), "no alarm was answered over {way}");
     }
-    eprintln!("{} calls were answered for, {} made", all.len(), sink.heard().len());
+    eprintln!("{} alarms were answered, {} notices were sent", all.len(), sink.heard().len());
     assert_listed(&vagn, &all).await;
     for (id, keys) in sink.openings() {
-        assert_eq!(keys.len(), 1, "{id} is called about as {keys:?}");
+        assert_eq!(keys.len(), 1, "the notices about {id} have the keys {keys:?}");
         assert!(all.get(&id).is_none_or(|incident| keys.contains(incident)), "{id}: {keys:?}, {}", all[&id]);
     }
     vagn.kill();
     assert_whole(dir.path(), &sink);
 }
 
-/// The trail has every head that calls have carried, over all ends.
+/// Checks that the trail has every head that the notices have carried, over all kills.
 fn assert_whole(data_dir: &std::path::Path, sink: &Sink) {
     let heads = sink.heads();
     let data_dir = data_dir.to_str().unwrap();
-    // No more than a command line takes.
+    // A command line takes only so many arguments.
     let some = heads.iter().step_by(heads.len().div_ceil(200)).flat_map(|head| ["--head", head]);
     let args: Vec<_> = ["verify", "--data-dir", data_dir].into_iter().chain(some).collect();
     assert!(said(&args, 0).starts_with("whole: "));
@@ -180,13 +182,13 @@ async fn assert_listed(vagn: &Vagn, stored: &Stored) {
         let Some(next) = page["next"].as_str() else { break };
         after = format!("&after={next}");
     }
-    assert!(missing.is_empty(), "were answered for, and are gone: {missing:?}");
+    assert!(missing.is_empty(), "answered as on disk, but gone: {missing:?}");
 }
 
-/// Stops the service before the answer, in every other round, so that the answer is surely lost with it; else kills it some
-/// moments after.
+/// In every other round the service is stopped before the answer, so that the answer is surely lost. In the other rounds it is
+/// killed shortly after the answer.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_acceptance_whose_record_was_lost_is_asked_for_again_under_the_same_key() {
+async fn if_the_record_of_an_acceptance_is_lost_the_notice_is_sent_again_under_the_same_key() {
     const ROUNDS: u64 = 10;
     let dir = tempfile::tempdir().unwrap();
     let stop = Arc::new(AtomicU64::new(0));
@@ -205,18 +207,19 @@ async fn an_acceptance_whose_record_was_lost_is_asked_for_again_under_the_same_k
         let caller = format!("caller {round}");
         stop.store(if round % 2 == 0 { vagn.pid().into() } else { 0 }, Ordering::Relaxed);
         vagn.send(&report(&caller, 59.33, 18.06, true));
-        eventually("the call", async || target.answered().iter().any(|call| call.vehicle() == caller)).await;
+        let is_notified = || target.answered().iter().any(|notice| notice.vehicle() == caller);
+        eventually("the notice", async || is_notified()).await;
         tokio::time::sleep(Duration::from_micros(chance.u64(..2_000))).await;
         vagn = vagn.restart();
         eventually("the record", async || vagn.all_accepted().await).await;
-        let calls = || {
+        let notices = || {
             let all = target.answered();
-            all.into_iter().filter(|call| call.vehicle() == caller).collect::<Vec<Heard>>()
+            all.into_iter().filter(|notice| notice.vehicle() == caller).collect::<Vec<Heard>>()
         };
         let at_least = if round % 2 == 0 { 2 } else { 1 };
-        eventually("the call to be made again", async || calls().len() >= at_least).await;
-        let calls = calls();
-        assert!(calls.iter().all(|call| call.key == calls[0].key), "{calls:?}");
-        assert_eq!(calls[0].key, calls[0].body["incident_id"]);
+        eventually("the notice to be sent again", async || notices().len() >= at_least).await;
+        let notices = notices();
+        assert!(notices.iter().all(|notice| notice.key == notices[0].key), "{notices:?}");
+        assert_eq!(notices[0].key, notices[0].body["incident_id"]);
     }
 }

@@ -1,5 +1,4 @@
-//! Escalation by the clock, with the real binary: who is called while no person has acknowledged, over a kill, and that it
-//! ends when one has.
+//! Escalation with the real clock: the turn passes from target to target, over a kill too, until a person acknowledges.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -19,7 +18,7 @@ fn two_targets(city: &Sink, county: &Sink) -> String {
     )
 }
 
-/// Calls of one type, as they came.
+/// Returns the notices of one type, in the order of their arrival.
 fn of_type(sink: &Sink, name: &str) -> Vec<Value> {
     sink.heard().into_iter().filter(|call| call["type"] == name).collect()
 }
@@ -45,7 +44,7 @@ async fn the_turn_passes_on_over_a_kill_until_a_person_acknowledges() {
     let config = settings(dir.path(), &two_targets(&city, &county));
     let mut vagn = Vagn::start(&dir.path().join("data"), &["--config", &config]);
     vagn.send(&report("bus 7", 59.33, 18.06, true));
-    eventually("the second target to be called", async || !of_type(&county, "incident.opened").is_empty())
+    eventually("the notice to the second target", async || !of_type(&county, "incident.opened").is_empty())
         .await;
     let id = of_type(&city, "incident.opened")[0]["idempotency_key"].as_str().unwrap().to_owned();
     let second = &of_type(&county, "incident.opened")[0];
@@ -73,7 +72,7 @@ async fn the_turn_passes_on_over_a_kill_until_a_person_acknowledges() {
     }
 }
 
-/// Nobody's turn comes any more, and whoever acknowledges hears that Anna was first.
+/// Checks that the turn does not pass on any more, and that a second acknowledgement is told that Anna was first.
 async fn assert_ended(vagn: &Vagn, city: &Sink, county: &Sink, id: &str) {
     let told = || [city, county].map(|sink| of_type(sink, "incident.escalated").len());
     let (before, turn) = (told(), level(vagn, id).await);
@@ -107,6 +106,6 @@ async fn a_turn_that_ended_while_the_service_was_down_passes_on_at_its_start() {
     assert!(county.heard().is_empty());
     let started = std::time::Instant::now();
     let _vagn = vagn.restart();
-    eventually("the second target to be called", async || !county.accepted().is_empty()).await;
-    assert!(started.elapsed() < Duration::from_secs(2), "{:?}: the turn began anew", started.elapsed());
+    eventually("the notice to the second target", async || !county.accepted().is_empty()).await;
+    assert!(started.elapsed() < Duration::from_secs(2), "{:?}: the turn began again", started.elapsed());
 }

@@ -1,4 +1,4 @@
-//! Each actor in turn is made to panic and to hang while positions flow: restarted, reachable as before, nothing lost.
+//! Each actor in turn is made to panic and to hang while positions flow: it is restarted, and the fates of all reports add up.
 
 use std::net::UdpSocket;
 use std::sync::Arc;
@@ -10,10 +10,10 @@ use crate::vagn::{Vagn, client, eventually, report, settings, spawn};
 
 const VEHICLES: usize = 60;
 
-/// What a fault drill needs.
-const DRILL: &str = "hang_limit = \"2s\"\n[ops]\nfault_injection = true\n";
+/// Settings that allow injected faults.
+const FAULTS: &str = "hang_limit = \"2s\"\n[ops]\nfault_injection = true\n";
 
-/// Every process that is no supervisor, with its restarts.
+/// Returns every process that is no supervisor, with its restarts.
 fn leaves(node: &Value) -> Vec<(String, u64)> {
     let children = node["children"].as_array().map_or(&[][..], Vec::as_slice);
     if node["kind"] == "supervisor" {
@@ -22,9 +22,9 @@ fn leaves(node: &Value) -> Vec<(String, u64)> {
     vec![(node["path"].as_str().unwrap().to_owned(), node["restarts"].as_u64().unwrap())]
 }
 
-/// How often a process has been started again.
+/// Returns the number of restarts of a process.
 pub(crate) async fn restarts(vagn: &Vagn, path: &str) -> u64 {
-    // The ops listener itself may be the one that is being restarted.
+    // The ops listener itself may be restarting.
     let Ok(answer) = client().get(format!("http://{}/actors", vagn.address("ops"))).send().await else {
         return 0;
     };
@@ -37,7 +37,7 @@ async fn is_ready(vagn: &Vagn) -> bool {
     asked.is_ok_and(|answer| answer.status() == 200)
 }
 
-/// Makes one process fail, and waits until its supervisor has seen to it.
+/// Makes one process fail, and waits until its supervisor has restarted it.
 async fn fail(vagn: &Vagn, path: &str, kind: &str) {
     let before = restarts(vagn, path).await;
     let name = path.replace('/', "%2F");
@@ -45,9 +45,9 @@ async fn fail(vagn: &Vagn, path: &str, kind: &str) {
     let answer = client().post(url).send().await.unwrap();
     assert_eq!(answer.status(), 202, "{path}: {}", answer.text().await.unwrap());
     eventually(&format!("{path} to be restarted after a {kind}"), async || {
-        // Whoever waits for work has to get some before it can fail.
-        drop(client().get(vagn.url("/?lat=0&lon=0")).send().await);
-        drop(client().get(vagn.url("/api/v1/incidents")).send().await);
+        // A process that waits for work fails only when it gets some. The API may be down meanwhile.
+        client().get(vagn.url("/?lat=0&lon=0")).send().await.ok();
+        client().get(vagn.url("/api/v1/incidents")).send().await.ok();
         vagn.send(&report("nudge", 1.0, 1.0, true));
         restarts(vagn, path).await > before
     })
@@ -63,14 +63,14 @@ async fn drive(to: std::net::SocketAddr, stop: Arc<AtomicBool>) {
         step = (step + 0.001) % 1.0;
         for number in 0..VEHICLES {
             let datagram = report(&format!("bus {number}"), 30.0 + step, number as f64 / 100.0, false);
-            // The door may be restarting; the next position follows.
-            drop(socket.send_to(&datagram, to));
+            // Fails while the door is restarting; the next position follows.
+            socket.send_to(&datagram, to).ok();
         }
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     }
 }
 
-/// Looks at the map all the time: an answer with status 200 has every vehicle.
+/// Looks at the map all the time, and checks that each answer with status 200 has every vehicle.
 async fn watch(url: String, stop: Arc<AtomicBool>, complete: Arc<AtomicU64>) {
     let client = client();
     while !stop.load(Ordering::Relaxed) {
@@ -90,15 +90,16 @@ async fn watch(url: String, stop: Arc<AtomicBool>, complete: Arc<AtomicU64>) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn every_actor_may_panic_and_hang() {
     let dir = tempfile::tempdir().unwrap();
-    let config = settings(dir.path(), DRILL);
-    // Nobody listens there: the callers have something to try again and again.
+    let config = settings(dir.path(), FAULTS);
+    // No target listens there, so the notifier always has a notice to try again.
     let args = ["--config", &config, "--emergency-url", "http://127.0.0.1:9/"];
     let vagn = Vagn::start(&dir.path().join("data"), &args);
     for number in 0..VEHICLES {
         vagn.send(&report(&format!("bus {number}"), 30.0, number as f64 / 100.0, false));
     }
     vagn.wait_settled(VEHICLES as u64).await;
-    let (stop, complete) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+    let stop = Arc::new(AtomicBool::new(false));
+    let complete = Arc::new(AtomicU64::new(0));
     let driving = spawn(drive(vagn.address("udp"), stop.clone()));
     let url = vagn.url("/api/v1/vehicles?bbox=-1,29,2,32&limit=1000");
     let watching = spawn(watch(url, stop.clone(), complete.clone()));
@@ -121,15 +122,15 @@ async fn every_actor_may_panic_and_hang() {
 }
 
 #[tokio::test]
-async fn it_ends_with_70_when_a_part_that_nothing_can_do_without_gives_up() {
+async fn the_process_ends_with_70_when_a_part_that_all_others_need_gives_up() {
     let dir = tempfile::tempdir().unwrap();
-    let config = settings(dir.path(), DRILL);
+    let config = settings(dir.path(), FAULTS);
     let mut vagn = Vagn::start(&dir.path().join("data"), &["--config", &config]);
     let url = format!("http://{}/actors/ops/fault?kind=panic", vagn.address("ops"));
     let mut code = None;
-    eventually("it to end", async || {
-        // The listener goes with each fault, and is back until it is gone for good.
-        drop(client().post(&url).send().await);
+    eventually("the process to end", async || {
+        // Fails while the listener is restarting, and at the end, when it is gone.
+        client().post(&url).send().await.ok();
         code = vagn.exit_code();
         code.is_some()
     })

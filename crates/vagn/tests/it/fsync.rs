@@ -1,4 +1,4 @@
-//! When the position log is forced to disk, seen from the system calls.
+//! The setting `fsync`, checked by the system calls of the service.
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::vagn::{Vagn, eventually};
 
-/// Follows a running service's syncs.
+/// Follows the syncs of a running service.
 struct Strace {
     child: Child,
     output: PathBuf,
@@ -23,7 +23,7 @@ impl Strace {
             .args(["-p", &vagn.pid().to_string()])
             .stderr(Stdio::inherit())
             .spawn()
-            .expect("strace is there: `make test` sees to it");
+            .expect("`make test` installs strace");
         let status = format!("/proc/{}/status", vagn.pid());
         eventually("strace to be attached", async || {
             !std::fs::read_to_string(&status).unwrap().contains("TracerPid:\t0\n")
@@ -32,7 +32,7 @@ impl Strace {
         Self { child, output }
     }
 
-    /// Syncs of the position log that have been seen so far.
+    /// Number of syncs of the position log so far.
     fn log_syncs(&self) -> usize {
         let seen = std::fs::read_to_string(&self.output).unwrap_or_default();
         seen.lines().filter(|line| line.contains(".log>")).count()
@@ -41,9 +41,9 @@ impl Strace {
 
 impl Drop for Strace {
     fn drop(&mut self) {
-        // It may have ended with the service.
-        drop(self.child.kill());
-        drop(self.child.wait());
+        // Both fail when it has ended together with the service.
+        self.child.kill().ok();
+        self.child.wait().ok();
     }
 }
 
@@ -60,7 +60,7 @@ async fn post(vagn: &Vagn, number: usize) {
 }
 
 #[tokio::test]
-async fn always_means_before_every_answer() {
+async fn always_syncs_before_every_answer() {
     let dir = tempfile::tempdir().unwrap();
     let vagn = start(dir.path(), "always");
     let strace = Strace::of(&vagn, dir.path()).await;
@@ -77,7 +77,7 @@ async fn always_means_before_every_answer() {
 }
 
 #[tokio::test]
-async fn once_a_second_syncs_without_anybody_waiting() {
+async fn once_a_second_syncs_although_no_sender_waits_for_it() {
     let dir = tempfile::tempdir().unwrap();
     let vagn = start(dir.path(), "1s");
     let strace = Strace::of(&vagn, dir.path()).await;
@@ -89,7 +89,7 @@ async fn once_a_second_syncs_without_anybody_waiting() {
 }
 
 #[tokio::test]
-async fn never_leaves_it_to_the_operating_system() {
+async fn never_leaves_the_sync_to_the_operating_system() {
     let dir = tempfile::tempdir().unwrap();
     let vagn = start(dir.path(), "never");
     let strace = Strace::of(&vagn, dir.path()).await;
@@ -97,14 +97,14 @@ async fn never_leaves_it_to_the_operating_system() {
         post(&vagn, number).await;
     }
     assert_eq!(strace.log_syncs(), 0);
-    // An orderly stop does sync; that it is seen shows that one before would have been.
+    // An orderly stop syncs. That strace sees this sync shows that it would have seen an earlier one.
     let (status, log) = vagn.stop();
     assert_eq!(status.code(), Some(0), "{log}");
     eventually("the sync of the stop to be seen", async || strace.log_syncs() > 0).await;
 }
 
 #[tokio::test]
-async fn always_also_holds_for_those_who_hear_nothing_back() {
+async fn always_also_syncs_for_senders_that_get_no_answer() {
     let dir = tempfile::tempdir().unwrap();
     let vagn = start(dir.path(), "always");
     for number in 0..3 {

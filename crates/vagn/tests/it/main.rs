@@ -1,4 +1,4 @@
-//! The real binary, started and used as its users would. Read `a_datagram` first: it walks a datagram's way.
+//! Tests of the real binary, started and used as by its users. Read `a_datagram` first: it shows the way of a datagram.
 
 #![expect(clippy::unwrap_used, reason = "in a test a missing value is a failure like any other")]
 

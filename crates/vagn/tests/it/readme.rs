@@ -1,10 +1,10 @@
-//! The README's own lines, run as they stand but for the ports.
+//! The commands in the README, run as they stand except for the ports.
 
 use std::process::{Command, Output};
 
 use crate::vagn::{Vagn, eventually};
 
-/// The first line of the README that has all of these words in it, with the lines that continue it.
+/// Returns the first line of the README that has all of these words, with the lines that continue it.
 fn line(words: &[&str]) -> String {
     let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../README.md")).unwrap();
     let commands = readme.replace("|\n  ", "| ");
@@ -17,7 +17,7 @@ fn shell(line: &str) -> Output {
 }
 
 #[tokio::test]
-async fn netcat_in_and_curl_out() {
+async fn netcat_sends_a_position_and_curl_finds_it() {
     let dir = tempfile::tempdir().unwrap();
     let vagn = Vagn::start(dir.path(), &[]);
     let (udp, http) = (vagn.address("udp"), vagn.address("http"));

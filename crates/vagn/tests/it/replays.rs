@@ -1,4 +1,4 @@
-//! Recorded traces at full speed over TCP: every row meets one fate, and the map is what brute force makes of the rows.
+//! Recorded traces at full speed over TCP: every row meets one fate, and the map equals what brute force computes from the rows.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -13,7 +13,7 @@ fn data(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../data").join(name)
 }
 
-/// Where each vehicle is after all rows: the last row of its latest time counts.
+/// Returns the number of rows, and the final position of each vehicle: the last row with its latest time counts.
 fn final_state(path: &Path) -> (usize, HashMap<String, (f64, f64)>) {
     let mut text = String::new();
     zstd::Decoder::new(File::open(path).unwrap()).unwrap().read_to_string(&mut text).unwrap();
@@ -34,7 +34,7 @@ fn final_state(path: &Path) -> (usize, HashMap<String, (f64, f64)>) {
     (rows, latest.into_iter().map(|(id, (_, lat, lon))| (id, (lat, lon))).collect())
 }
 
-/// Great-circle distance by the haversine formula, metres.
+/// Returns the great-circle distance in metres, by the haversine formula.
 fn distance_m(a: (f64, f64), b: (f64, f64)) -> f64 {
     let half = |degrees: f64| (degrees.to_radians() / 2.0).sin().powi(2);
     let cosines = a.0.to_radians().cos() * b.0.to_radians().cos();

@@ -1,4 +1,4 @@
-//! Calls for help over UDP that ask: answered when they are on disk, and then they stay, whoever is killed.
+//! Alarms over UDP that ask for an answer: they are answered when they are on disk, and then they survive a kill.
 
 use std::collections::BTreeMap;
 use std::net::UdpSocket;
@@ -9,7 +9,7 @@ use vagn_wire::{Position, Report, StoredAck, VehicleId, encode};
 use crate::emergencies::Sink;
 use crate::vagn::{LIMIT, Vagn, command, eventually};
 
-/// A vehicle that hears nobody but the service.
+/// Returns the socket of a vehicle that receives only from the service.
 pub(crate) fn vehicle(vagn: &Vagn) -> UdpSocket {
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     socket.connect(vagn.address("udp")).unwrap();
@@ -17,18 +17,18 @@ pub(crate) fn vehicle(vagn: &Vagn) -> UdpSocket {
     socket
 }
 
-/// What it says.
+/// Returns a report of this vehicle as bytes.
 pub(crate) fn say(id: &str, seq: Option<u64>, emergency: bool) -> Vec<u8> {
     let report = Report::new(VehicleId::new(id).unwrap(), Position::new(59.33, 18.06).unwrap());
     let mut bytes = Vec::new();
-    // With its time there is room for the incident in the answer.
+    // With `Ts` the alarm is so long that its answer has room for the incident.
     let event_time_ms = Some(1_700_000_000_000);
     let report = Report { emergency, seq, event_time_ms, speed_mps: Some(1.0), ..report };
     encode(&report, &mut bytes);
     bytes
 }
 
-/// The next answer: vehicle, `Seq`, incident. `None` when there is none in time.
+/// Returns the next answer: vehicle, `Seq`, incident. `None` when none comes in time.
 pub(crate) fn hear(vehicle: &UdpSocket) -> Option<(String, u64, String)> {
     let mut slot = [0; 200];
     let len = vehicle.recv(&mut slot).ok()?;
@@ -37,7 +37,7 @@ pub(crate) fn hear(vehicle: &UdpSocket) -> Option<(String, u64, String)> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_call_that_asks_is_answered_and_nothing_else_is() {
+async fn only_an_alarm_that_asks_for_an_answer_is_answered() {
     let dir = tempfile::tempdir().unwrap();
     let vagn = Vagn::start(dir.path(), &[]);
     let vehicle = vehicle(&vagn);
@@ -57,7 +57,7 @@ async fn a_call_that_asks_is_answered_and_nothing_else_is() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_was_answered_survives_a_kill_and_is_called() {
+async fn an_answered_alarm_survives_a_kill_and_its_notice_is_sent() {
     const ROUNDS: u64 = 5;
     let dir = tempfile::tempdir().unwrap();
     let sink = Sink::start(&[]);
@@ -85,15 +85,18 @@ async fn what_was_answered_survives_a_kill_and_is_called() {
         let found = vagn.json(&format!("/api/v1/incidents/{incident}")).await;
         assert_eq!(found["vehicle_id"], **id);
     }
-    eventually("the calls", async || answered.keys().all(|id| sink.accepted().contains_key(id))).await;
+    eventually("the notices", async || answered.keys().all(|id| sink.accepted().contains_key(id))).await;
     for (id, incident) in &answered {
         let keys = &sink.accepted()[id];
-        assert!(keys.len() == 1 && keys.contains(incident), "{id}: {incident} is called as {keys:?}");
+        assert!(
+            keys.len() == 1 && keys.contains(incident),
+            "{id}: the notices about {incident} have the keys {keys:?}"
+        );
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn send_waits_until_the_call_is_on_disk() {
+async fn vagn_send_waits_until_the_alarm_is_on_disk() {
     let dir = tempfile::tempdir().unwrap();
     let vagn = Vagn::start(dir.path(), &[]);
     let to = vagn.address("udp").to_string();

@@ -1,4 +1,4 @@
-//! A flood of calls for help from invented vehicles, beside calls from vehicles that were known before.
+//! A flood of alarms from invented vehicles, together with alarms of vehicles that were known before.
 
 use std::net::UdpSocket;
 use std::sync::Arc;
@@ -13,17 +13,17 @@ const KNOWN: usize = 200;
 const STRANGERS: usize = 20_000;
 const OPEN_MAX: usize = 1_000;
 
-/// Vehicles count as known when they have been there at two looks a second apart.
+/// Time until a vehicle counts as known: it must have been there at two looks a second apart.
 const UNTIL_KNOWN: Duration = Duration::from_millis(3_500);
 
-/// Longest that a known vehicle may wait for its call in the middle of the flood.
-const CALLED_WITHIN: Duration = Duration::from_secs(10);
+/// Longest time from an alarm of a known vehicle to its notice, in the middle of the flood.
+const NOTIFIED_WITHIN: Duration = Duration::from_secs(10);
 
 fn known(number: usize) -> String {
     format!("bus {number}")
 }
 
-/// Calls for help as ever new vehicles, so many of them.
+/// Sends `count` alarms, each of another vehicle.
 fn flood(to: std::net::SocketAddr, count: usize) {
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     for number in 0..count {
@@ -34,8 +34,8 @@ fn flood(to: std::net::SocketAddr, count: usize) {
     }
 }
 
-/// Calls for help as a vehicle should: again until that is answered.
-fn call_for_help(vehicle: &UdpSocket, id: &str) {
+/// Sends an alarm as a vehicle should: again until it is answered.
+fn raise_alarm(vehicle: &UdpSocket, id: &str) {
     let began = Instant::now();
     vehicle.set_read_timeout(Some(Duration::from_secs(1))).unwrap();
     for seq in 1.. {
@@ -48,17 +48,20 @@ fn call_for_help(vehicle: &UdpSocket, id: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn invented_vehicles_keep_to_their_share_and_delay_nobody_who_was_known() {
+async fn invented_vehicles_get_no_more_than_their_share_and_delay_no_known_vehicle() {
     let dir = tempfile::tempdir().unwrap();
     let sink = Sink::start(&[]);
     let text = format!("max_open_incidents = {OPEN_MAX}\n[emergency]\nurl = \"{}\"\n", sink.url);
     let config = settings(dir.path(), &text);
     let vagn = Vagn::start(&dir.path().join("data"), &["--config", &config]);
-    (0..KNOWN).for_each(|number| vagn.send(&report(&known(number), 59.33, 18.06, false)));
+    for number in 0..KNOWN {
+        vagn.send(&report(&known(number), 59.33, 18.06, false));
+    }
     vagn.wait_settled(KNOWN as u64).await;
-    let (to, over) = (vagn.address("udp"), Arc::new(AtomicBool::new(false)));
+    let to = vagn.address("udp");
+    let over = Arc::new(AtomicBool::new(false));
     tokio::time::sleep(UNTIL_KNOWN).await;
-    // Whoever floods may do so twice: that makes nobody known.
+    // A first flood must not make its vehicles known for the second one.
     tokio::task::spawn_blocking(move || flood(to, STRANGERS / 4)).await.unwrap();
     tokio::time::sleep(UNTIL_KNOWN).await;
 
@@ -72,20 +75,20 @@ async fn invented_vehicles_keep_to_their_share_and_delay_nobody_who_was_known() 
     let mut slowest = Duration::ZERO;
     for number in 0..KNOWN {
         let (socket, id, began) = (socket.clone(), known(number), Instant::now());
-        let answered = tokio::task::spawn_blocking(move || call_for_help(&socket, &id));
+        let answered = tokio::task::spawn_blocking(move || raise_alarm(&socket, &id));
         answered.await.unwrap();
         let id = known(number);
-        eventually(&format!("the call about {id}"), async || sink.accepted().contains_key(&id)).await;
+        eventually(&format!("the notice about {id}"), async || sink.accepted().contains_key(&id)).await;
         slowest = slowest.max(began.elapsed());
         assert!(share(&vagn).await <= OPEN_MAX / 2, "the strangers have taken more than their share");
     }
     let during = !over.load(Ordering::Relaxed);
     flooding.await.unwrap();
     eprintln!(
-        "the slowest call took {slowest:?}; the flood was {}",
+        "the slowest notice took {slowest:?}; the flood was {}",
         if during { "still on" } else { "over" }
     );
-    assert!(slowest < CALLED_WITHIN, "{slowest:?}");
+    assert!(slowest < NOTIFIED_WITHIN, "{slowest:?}");
 
     vagn.wait_settled((2 * KNOWN) as u64).await;
     let open = vagn.metric("vagn_incidents_open").await as usize;
@@ -97,7 +100,7 @@ async fn invented_vehicles_keep_to_their_share_and_delay_nobody_who_was_known() 
     assert!((1..10).contains(&lines), "{refused} were refused, in {lines} lines of the log");
 }
 
-/// Open incidents of vehicles that nobody knew.
+/// Returns the number of open incidents of vehicles that are not known for certain.
 async fn share(vagn: &Vagn) -> usize {
     vagn.metric("vagn_emergency_unfamiliar_open").await as usize
 }

@@ -1,4 +1,4 @@
-//! A vehicle on the TLS TCP door: sends reports with `Seq`, and hears what became of them.
+//! A vehicle at the TLS TCP door: it sends reports with `Seq`, and gets the fate of each as an answer.
 
 use std::net::SocketAddr;
 
@@ -19,7 +19,7 @@ pub(crate) struct TcpVehicle {
 }
 
 impl TcpVehicle {
-    /// Fails when the service is gone before it has answered.
+    /// Connects. Fails when the service is gone.
     pub(crate) async fn connect(to: SocketAddr) -> std::io::Result<Self> {
         let config = Trust::Anyone.config(to).unwrap();
         let stream = TcpStream::connect(to).await?;
@@ -27,30 +27,30 @@ impl TcpVehicle {
         Ok(Self { stream, out: Vec::new(), heard: Vec::new() })
     }
 
-    /// Gets a report ready to be sent.
+    /// Adds a report to those that `flush` sends.
     pub(crate) fn report(&mut self, id: &str, lat: f64, lon: f64, seq: u64) {
         self.say(id, lat, lon, seq, false);
     }
 
-    /// Gets a call for help ready to be sent.
+    /// Adds a report, with or without the emergency flag, to those that `flush` sends.
     pub(crate) fn say(&mut self, id: &str, lat: f64, lon: f64, seq: u64, emergency: bool) {
         let report = Report::new(VehicleId::new(id).unwrap(), Position::new(lat, lon).unwrap());
         encode(&Report { seq: Some(seq), emergency, ..report }, &mut self.out);
     }
 
-    /// Sends what is ready.
+    /// Sends the reports added so far.
     pub(crate) async fn flush(&mut self) -> std::io::Result<()> {
         self.stream.write_all(&self.out).await?;
         self.out.clear();
         self.stream.flush().await
     }
 
-    /// The next answer: vehicle, `Seq`, fate. `None` when the connection is gone.
+    /// Returns the next answer: vehicle, `Seq`, fate. `None` when the connection is gone.
     pub(crate) async fn ack(&mut self) -> Option<(String, u64, Fate)> {
         self.answer().await.map(|(fate, _)| fate)
     }
 
-    /// The next answer, and the incident in it.
+    /// Returns the next answer, and the incident in it.
     pub(crate) async fn answer(&mut self) -> Option<((String, u64, Fate), Option<String>)> {
         loop {
             if let Some((ack, len)) = ack::decode(&self.heard).unwrap() {
@@ -67,7 +67,7 @@ impl TcpVehicle {
 }
 
 #[tokio::test]
-async fn a_vehicle_that_counts_its_reports_hears_what_became_of_each() {
+async fn a_vehicle_that_numbers_its_reports_gets_the_fate_of_each() {
     let dir = tempfile::tempdir().unwrap();
     let vagn = Vagn::start(dir.path(), &[]);
     let mut vehicle = TcpVehicle::connect(vagn.address("tcp")).await.unwrap();
@@ -79,7 +79,7 @@ async fn a_vehicle_that_counts_its_reports_hears_what_became_of_each() {
 }
 
 #[tokio::test]
-async fn a_call_for_help_is_answered_once_it_is_on_disk() {
+async fn an_alarm_is_answered_once_it_is_on_disk() {
     let dir = tempfile::tempdir().unwrap();
     let mut vagn = Vagn::start(dir.path(), &[]);
     let mut vehicle = TcpVehicle::connect(vagn.address("tcp")).await.unwrap();

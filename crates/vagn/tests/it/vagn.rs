@@ -1,4 +1,4 @@
-//! A real `vagn serve` on free ports and a data directory of its own, and the ways to talk to it.
+//! A real `vagn serve` on free ports with a data directory of its own, and functions that talk to it.
 
 use std::io::{BufRead, BufReader, Read};
 use std::net::{SocketAddr, UdpSocket};
@@ -9,14 +9,14 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-/// Longest any step of a test may take before it has failed.
+/// Longest time for any step of a test; after that the test fails.
 pub(crate) const LIMIT: Duration = Duration::from_secs(60);
 
 /// A running service. Killed when dropped.
 pub(crate) struct Vagn {
     child: Child,
     stdout: Option<BufReader<ChildStdout>>,
-    /// Held open and not read.
+    /// Standard error that is held open and not read.
     unread: Option<ChildStderr>,
     log: Arc<Mutex<String>>,
     listeners: Vec<(String, SocketAddr)>,
@@ -24,7 +24,7 @@ pub(crate) struct Vagn {
     args: Vec<String>,
 }
 
-/// The command itself, without anything from the environment that would change its settings.
+/// Returns the command, without environment variables that would change its settings.
 pub(crate) fn command() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_vagn"));
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("VAGN_")) {
@@ -41,7 +41,7 @@ impl Vagn {
         vagn
     }
 
-    /// Starts it with a log that nobody reads: a pipe that is full before long.
+    /// Starts it with a log that is not read: a pipe that is soon full.
     pub(crate) fn start_unread(data_dir: &Path, args: &[&str]) -> Self {
         let mut vagn = Self::spawn(data_dir, args);
         vagn.unread = vagn.child.stderr.take();
@@ -108,17 +108,16 @@ impl Vagn {
         found.unwrap_or_else(|| panic!("no listener {name} in {:?}", self.listeners)).1
     }
 
-    /// Everything it has logged.
+    /// Returns the log so far.
     pub(crate) fn log(&self) -> String {
         self.log.lock().unwrap().clone()
     }
 
-    /// Its process id.
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
 
-    /// Ends it at once, without a word.
+    /// Kills it with SIGKILL.
     pub(crate) fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
@@ -132,7 +131,7 @@ impl Vagn {
         (status, self.log())
     }
 
-    /// Its exit code, if it has ended.
+    /// Returns the exit code, if it has ended.
     pub(crate) fn exit_code(&mut self) -> Option<i32> {
         self.child.try_wait().unwrap()?.code()
     }
@@ -149,7 +148,7 @@ impl Vagn {
         }
     }
 
-    /// Starts it again as it was, on fresh ports.
+    /// Kills it and starts it again with the same arguments, on new ports.
     pub(crate) fn restart(mut self) -> Self {
         self.kill();
         let args: Vec<_> = self.args.iter().map(String::as_str).collect();
@@ -162,25 +161,25 @@ impl Vagn {
         socket.send_to(datagram, self.address("udp")).unwrap();
     }
 
-    /// An HTTPS URL of the API.
+    /// Returns an HTTPS URL of the API.
     pub(crate) fn url(&self, path: &str) -> String {
         format!("https://{}{path}", self.address("http"))
     }
 
-    /// Status and body of a GET of the API.
+    /// Returns status and body of a GET of the API.
     pub(crate) async fn get(&self, path: &str) -> (u16, String) {
         let answer = client().get(self.url(path)).send().await.unwrap();
         (answer.status().as_u16(), answer.text().await.unwrap())
     }
 
-    /// The JSON that a GET of the API gives, which must succeed.
+    /// Returns the JSON body of a GET of the API, which must succeed.
     pub(crate) async fn json(&self, path: &str) -> Value {
         let (status, body) = self.get(path).await;
         assert_eq!(status, 200, "{path}: {body}\n{}", self.log());
         serde_json::from_str(&body).unwrap_or_else(|err| panic!("{path}: {err}: {body}"))
     }
 
-    /// Posts to the API; the JSON it answers with, and the status.
+    /// Posts to the API. Returns the status and the JSON of the answer.
     pub(crate) async fn post(&self, path: &str, body: String) -> (u16, Value) {
         let post = client().post(self.url(path)).header("content-type", "application/json").body(body);
         let answer = post.send().await.unwrap();
@@ -189,32 +188,32 @@ impl Vagn {
         (status, serde_json::from_str(&text).unwrap_or_else(|err| panic!("{path}: {err}: {text}")))
     }
 
-    /// Status and body of a GET of the ops listener.
+    /// Returns status and body of a GET of the ops listener.
     pub(crate) async fn ops(&self, path: &str) -> (u16, String) {
         let answer = client().get(format!("http://{}{path}", self.address("ops"))).send().await.unwrap();
         (answer.status().as_u16(), answer.text().await.unwrap())
     }
 
-    /// One metric, with its labels as they are written; 0 when it is not there.
+    /// Returns one metric, named with its labels as they are written; 0 when it is missing.
     pub(crate) async fn metric(&self, name: &str) -> f64 {
         let (_, page) = self.ops("/metrics").await;
         let line = page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
         line.map_or(0.0, |value| value.parse().unwrap())
     }
 
-    /// How many reports have met this fate.
+    /// Returns the number of reports with this fate.
     pub(crate) async fn fate(&self, fate: &str) -> u64 {
         self.metric(&format!("vagn_reports_total{{fate=\"{fate}\"}}")).await as u64
     }
 
-    /// All fates together.
+    /// Returns the sum of all fates.
     pub(crate) async fn fates(&self) -> u64 {
         let (_, page) = self.ops("/metrics").await;
         let counts = page.lines().filter(|line| line.starts_with("vagn_reports_total{"));
         counts.map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap()).sum()
     }
 
-    /// Waits until `count` reports have come in and each of them has met its fate.
+    /// Waits until `count` reports have arrived and each of them has met its fate.
     pub(crate) async fn wait_settled(&self, count: u64) {
         eventually(&format!("{count} reports to be settled"), async || {
             let received = self.metric("vagn_reports_received_total").await as u64;
@@ -223,13 +222,13 @@ impl Vagn {
         .await;
     }
 
-    /// Whether some target has accepted every incident, as the store says.
+    /// Returns true when, by the store, every incident is accepted by a target.
     pub(crate) async fn all_accepted(&self) -> bool {
         let open = self.json("/api/v1/incidents?state=open&limit=1").await;
         open["complete"] == true && open["incidents"].as_array().unwrap().is_empty() && open["next"].is_null()
     }
 
-    /// The process list.
+    /// Returns the process list.
     pub(crate) async fn actors(&self) -> Value {
         serde_json::from_str(&self.ops("/actors").await.1).unwrap()
     }
@@ -237,28 +236,28 @@ impl Vagn {
 
 impl Drop for Vagn {
     fn drop(&mut self) {
-        // It may have ended already.
-        drop(self.child.kill());
-        drop(self.child.wait());
+        // Both fail when it has ended already.
+        self.child.kill().ok();
+        self.child.wait().ok();
         if std::thread::panicking() {
             eprintln!("--- log of vagn ---\n{}", self.log());
         }
     }
 }
 
-/// A client that takes self-signed certificates.
+/// Returns a client that accepts self-signed certificates.
 pub(crate) fn client() -> reqwest::Client {
-    // Only the first caller's choice counts, and all choose the same.
-    drop(rustls::crypto::ring::default_provider().install_default());
+    // Fails when it was installed before; all callers install the same one.
+    rustls::crypto::ring::default_provider().install_default().ok();
     reqwest::Client::builder().danger_accept_invalid_certs(true).timeout(LIMIT).build().unwrap()
 }
 
-/// Waits until `done` holds; panics with `what` when it does not within the limit.
+/// Waits until `done` returns true. Panics with `what` after the limit.
 pub(crate) async fn eventually(what: &str, done: impl AsyncFnMut() -> bool) {
     eventually_within(LIMIT, what, done).await;
 }
 
-/// The same with a limit of its own.
+/// Does the same as `eventually`, with a limit of its own.
 pub(crate) async fn eventually_within(limit: Duration, what: &str, mut done: impl AsyncFnMut() -> bool) {
     let started = Instant::now();
     while !done().await {
@@ -267,14 +266,14 @@ pub(crate) async fn eventually_within(limit: Duration, what: &str, mut done: imp
     }
 }
 
-/// Writes settings into `dir`, and gives the file for `--config`.
+/// Writes settings into `dir`, and returns the file for `--config`.
 pub(crate) fn settings(dir: &Path, text: &str) -> String {
     let path = dir.join("vagn.toml");
     std::fs::write(&path, text).unwrap();
     path.to_str().unwrap().to_owned()
 }
 
-/// Lets something happen meanwhile.
+/// Runs `work` in the background.
 pub(crate) fn spawn<T: Send + 'static>(
     work: impl Future<Output = T> + Send + 'static,
 ) -> tokio::task::JoinHandle<T> {
@@ -282,11 +281,11 @@ pub(crate) fn spawn<T: Send + 'static>(
     tokio::spawn(work)
 }
 
-/// A report as a vehicle would send it.
+/// Returns a report as a vehicle would send it.
 pub(crate) fn report(id: &str, lat: f64, lon: f64, emergency: bool) -> Vec<u8> {
-    let place = vagn_wire::Position::new(lat, lon).unwrap();
+    let position = vagn_wire::Position::new(lat, lon).unwrap();
     let id = vagn_wire::VehicleId::new(id).unwrap();
-    let report = vagn_wire::Report { emergency, ..vagn_wire::Report::new(id, place) };
+    let report = vagn_wire::Report { emergency, ..vagn_wire::Report::new(id, position) };
     let mut bytes = Vec::new();
     vagn_wire::encode(&report, &mut bytes);
     bytes
