@@ -12,7 +12,7 @@ mod send;
 mod serve;
 mod simulate;
 mod sink;
-pub mod status;
+mod status;
 mod traffic;
 mod version;
 

@@ -1,4 +1,4 @@
-//! `/actors`: the process tree as JSON, and how the workers of a pool share its work.
+//! `/actors`: the process tree as JSON, with the part that each worker has in the work of its pool.
 
 use axum::extract::State;
 use axum::response::Response;
@@ -9,7 +9,7 @@ use super::Ops;
 use vagn_http::answer;
 use vagn_http::problem::Problem;
 
-/// One process and those below it.
+/// One process and the processes below it.
 #[derive(Debug, Serialize)]
 struct Node {
     name: String,
@@ -22,7 +22,7 @@ struct Node {
     handled: u64,
     wakeups: u64,
     busy_s: f64,
-    /// Of what the workers of its pool have handled, the part that this one did.
+    /// Part of this worker in all that the workers of its pool have handled, 0 to 1.
     #[serde(skip_serializing_if = "Option::is_none")]
     share: Option<f64>,
     restarts: u64,
@@ -41,13 +41,13 @@ struct Mailbox {
     full: u64,
     down: u64,
     lost: u64,
-    /// Age of the oldest message waiting.
+    /// Age of the oldest waiting message.
     oldest_s: f64,
-    /// Time since the last message was taken while others waited. Grows when the process is stuck, and not when it is busy.
+    /// Time since the last message was taken while others waited. It grows when the process is stuck, not when it is busy.
     stalled_s: f64,
 }
 
-/// The whole tree.
+/// Answers with the whole tree.
 pub async fn tree(State(ops): State<Ops>) -> Result<Response, Problem> {
     let list = ops.running()?.list();
     let roots = children(None, &list);

@@ -1,4 +1,4 @@
-//! What the process list knows, as metrics: read at each scrape, so that nothing is counted twice.
+//! The figures of the process list as metrics. They are read at each scrape, so they need no second count.
 
 use std::fmt;
 
@@ -12,13 +12,13 @@ use vagn_otp::ProcessInfo;
 
 use super::LateProcesses;
 
-/// Reads mailboxes, wake-ups, restarts and busy time of every process.
+/// Collector of mailboxes, wake-ups, restarts and busy time of every process.
 pub struct ProcessCollector {
     processes: LateProcesses,
 }
 
 impl ProcessCollector {
-    /// Reads from this list as soon as there is one.
+    /// Makes a collector that reads this list as soon as the tree has started.
     pub fn new(processes: LateProcesses) -> Self {
         Self { processes }
     }
@@ -86,7 +86,7 @@ fn counter<N: EncodeCounterValue>(
     Ok(())
 }
 
-/// The path below the root, which no other process has.
+/// Returns the path below the root. It is unique, where a name is not.
 fn label(info: &ProcessInfo) -> &str {
     info.path.split_once('/').map_or(&info.path, |(_, below)| below)
 }

@@ -1,6 +1,6 @@
-//! What the ops pages of a service say, in words.
+//! Turns the ops pages of a service into lines for people.
 //!
-//! Reads what it knows and passes over the rest, so that it can be pointed at an older or newer service.
+//! It reads the fields that it knows and ignores the rest, so that it works with an older or newer service too.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -10,26 +10,27 @@ use vagn_load::balance::Counts;
 use vagn_load::exposition::samples;
 use vagn_load::ops::Page;
 
-/// Supervisors below supervisors that are shown; no tree of ours is half as deep.
+/// Deepest level of the tree that is shown. Our trees are less than half as deep; a wrong answer must not make us recurse
+/// without end.
 const DEPTH_MAX: usize = 16;
 
 /// Seconds that a message may wait before its process is called stuck or busy. Half of the default `hang_limit`, so that a stuck
 /// process is seen before the watchdog ends it.
 const WAIT_MAX_S: f64 = 5.0;
 
-/// A service at one moment.
+/// State of a service at one moment.
 pub(super) struct Picture {
     ready: bool,
     notes: Vec<String>,
     numbers: Vec<(&'static str, String)>,
     /// Processes with messages that have waited too long.
     late: Vec<(&'static str, String)>,
-    processes: Vec<Line>,
+    processes: Vec<ProcessLine>,
     restarts: u64,
 }
 
 /// One process in the tree.
-struct Line {
+struct ProcessLine {
     depth: usize,
     name: String,
     state: String,
@@ -38,13 +39,13 @@ struct Line {
 }
 
 impl Picture {
-    /// Reads the pages `/readyz`, `/metrics` and `/actors`; one that is empty is left out.
+    /// Reads the pages `/readyz`, `/metrics` and `/actors`; an empty page is left out.
     pub(super) fn read(ready: &Page, metrics: &str, actors: &str) -> Self {
         let mut processes = Vec::new();
         let mut late = Vec::new();
         if let Ok(root) = serde_json::from_str(actors) {
             walk(&root, 0, &mut |process, depth| {
-                processes.push(Line::read(process, depth));
+                processes.push(ProcessLine::read(process, depth));
                 late.extend(lateness(process));
             });
         }
@@ -58,7 +59,6 @@ impl Picture {
         }
     }
 
-    /// Whether the service said that it is ready.
     pub(super) fn is_ready(&self) -> bool {
         self.ready
     }
@@ -78,7 +78,7 @@ impl fmt::Display for Picture {
     }
 }
 
-impl Line {
+impl ProcessLine {
     fn read(process: &Value, depth: usize) -> Self {
         let mut notes = Vec::new();
         if let Some(mailbox) = process.get("mailbox").filter(|mailbox| mailbox.is_object()) {
@@ -93,7 +93,8 @@ impl Line {
     }
 }
 
-/// Tells a stuck process from a busy one, if its messages have waited too long. For one that does not run, the state says enough.
+/// Returns `stuck` or `busy` with the figures, if messages have waited too long. For a process that does not run, its state says
+/// enough.
 fn lateness(process: &Value) -> Option<(&'static str, String)> {
     let mailbox = process.get("mailbox").filter(|_| text(process, "state") == "running")?;
     let oldest = seconds(mailbox, "oldest_s");
@@ -118,7 +119,7 @@ fn walk(process: &Value, depth: usize, visit: &mut dyn FnMut(&Value, usize)) {
     }
 }
 
-impl fmt::Display for Line {
+impl fmt::Display for ProcessLine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = format!("{}{}", "  ".repeat(self.depth + 1), self.name);
         write!(f, "{name:<32} {}", self.state)?;
@@ -126,22 +127,25 @@ impl fmt::Display for Line {
     }
 }
 
-/// What is missing and what is warned about, one line each; a body that is not JSON is told as it is.
+/// Returns a line for each missing part and each warning. A body that is not JSON is shown unchanged.
 fn notes(body: &str) -> Vec<String> {
     let Ok(report) = serde_json::from_str::<Value>(body) else {
         return body.lines().map(str::to_owned).collect();
     };
-    let named = |key: &str, mark: &str| -> Vec<String> {
-        let entries = report.get(key).and_then(Value::as_object);
-        entries.into_iter().flatten().map(|(name, why)| format!("{mark} {name}: {}", bare(why))).collect()
-    };
-    [named("missing", "missing"), named("warnings", "warning")].concat()
+    [entries(&report, "missing", "missing"), entries(&report, "warnings", "warning")].concat()
+}
+
+fn entries(report: &Value, key: &str, mark: &str) -> Vec<String> {
+    let entries = report.get(key).and_then(Value::as_object);
+    entries.into_iter().flatten().map(|(name, why)| format!("{mark} {name}: {}", bare(why))).collect()
+}
+
+/// Returns the sum of all samples with this name.
+fn sum(metrics: &str, name: &str) -> u64 {
+    samples(metrics).filter(|sample| sample.name == name).map(|sample| sample.count()).sum()
 }
 
 fn numbers(metrics: &str) -> Vec<(&'static str, String)> {
-    let all = |name: &str| {
-        samples(metrics).filter(|sample| sample.name == name).map(|sample| sample.count()).sum::<u64>()
-    };
     let mut numbers = Vec::new();
     if let Some(counts) = Counts::parse(metrics) {
         let fates: Vec<String> = counts
@@ -155,16 +159,15 @@ fn numbers(metrics: &str) -> Vec<(&'static str, String)> {
         let open = if open > 0 { format!(", {open} under way") } else { String::new() };
         numbers.push(("reports", format!("{} received: {fates}{open}", counts.received)));
         numbers.push(("lost before", format!("{} dropped by the kernel", counts.kernel_drops)));
-        numbers.push(("vehicles", all("vagn_vehicles").to_string()));
-        numbers.push((
-            "incidents",
-            format!("{} not accepted yet; calls: {}", all("vagn_incidents_unaccepted"), calls(metrics)),
-        ));
+        numbers.push(("vehicles", sum(metrics, "vagn_vehicles").to_string()));
+        let unaccepted = sum(metrics, "vagn_incidents_unaccepted");
+        numbers.push(("incidents", format!("{unaccepted} not accepted yet; calls: {}", notices(metrics))));
     }
     numbers
 }
 
-fn calls(metrics: &str) -> String {
+/// Returns the attempts to send notices, by outcome.
+fn notices(metrics: &str) -> String {
     let outcomes = samples(metrics).filter(|sample| sample.name == "vagn_emergencies_total");
     let words = outcomes.filter_map(|sample| Some((sample.label("outcome")?, sample.count())));
     let sorted: BTreeMap<&str, u64> = words.collect();
@@ -204,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn tells_how_a_service_is_doing() {
+    fn shows_the_state_of_a_service() {
         let ready = page(200, r#"{"ready":true,"missing":{},"warnings":{"emergency":"no target"}}"#);
         let picture = Picture::read(&ready, METRICS, ACTORS);
         assert!(picture.is_ready());
@@ -245,7 +248,7 @@ processes   3 with 2 restarts
     }
 
     #[test]
-    fn tells_what_is_missing() {
+    fn shows_the_missing_parts() {
         let waiting = page(503, r#"{"ready":false,"missing":{"partition 0":"recovering"},"warnings":{}}"#);
         let picture = Picture::read(&waiting, "", "");
         assert!(!picture.is_ready());
@@ -253,7 +256,7 @@ processes   3 with 2 restarts
     }
 
     #[test]
-    fn bears_pages_of_another_kind() {
+    fn copes_with_pages_of_an_unknown_shape() {
         for strange in
             ["", "{}", "[]", "null", "{\"name\":[{}],\"children\":[{\"children\":{}}]}", "not json"]
         {
