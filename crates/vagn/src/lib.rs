@@ -12,7 +12,7 @@ pub mod dispatcher;
 pub mod door;
 pub mod ingest;
 mod logging;
-pub mod ops;
+mod ops;
 pub mod query;
 pub mod storage;
 pub mod sync;

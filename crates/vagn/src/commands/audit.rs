@@ -125,6 +125,7 @@ fn verify_file(path: &Path, known: &[Head]) -> anyhow::Result<Found> {
         _ => anyhow::Error::new(err).context(format!("read {}", path.display())),
     })?;
     let mut lines = BufReader::new(file);
+    // A copy of the store and an export are told apart by content, as both may have any name.
     if lines.fill_buf().context("read the file")?.starts_with(STORE_MAGIC) {
         return verify_store(&open(path)?, known);
     }

@@ -69,6 +69,7 @@ const PAD: &[u8] = b"\xa3Pad\xb2                  ";
 /// # Errors
 /// When the report makes no sense or the server cannot be reached.
 pub(super) fn run(args: SendArgs) -> anyhow::Result<ExitCode> {
+    // Only a report with `Seq` is answered. The time in ms is higher at each run, so that no report repeats an earlier one.
     let asks_ack = args.way.over == Over::Tcp || args.emergency;
     let seq = asks_ack.then(|| SystemClock::new().now_ms().unsigned_abs());
     let mut bytes = Vec::new();

@@ -105,6 +105,7 @@ pub(super) struct ServeArgs {
 pub(super) fn run(args: ServeArgs) -> anyhow::Result<ExitCode> {
     let own_data_dir = args.demo && !args.settings.names_data_dir();
     let mut settings = args.settings.load()?;
+    // The recorded buses must not end up among the vehicles of a real service.
     if own_data_dir {
         settings.data_dir = "./vagn-demo-data".into();
     }
@@ -113,6 +114,7 @@ pub(super) fn run(args: ServeArgs) -> anyhow::Result<ExitCode> {
         warn!("--demo sends no notices to real targets: the emergency targets in the settings are not used");
         settings.emergency.remove_real_targets();
     }
+    // Supervisors log each panic; the default hook would print it a second time.
     vagn_otp::quiet_panics();
     let app = App::start(settings, args.demo).map_err(coded)?;
     for line in app.listening() {

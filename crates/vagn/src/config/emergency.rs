@@ -186,6 +186,7 @@ impl EmergencySettings {
             return Ok(None);
         }
         check("drill.timeout", *timeout, *concurrency)?;
+        // A drill has one target only, so its turn never ends.
         let target = Target::new(DRILL, url, secret, timeout.0, *concurrency as usize, Duration::MAX);
         let target = target.map_err(|err| bad("drill.url", err))?;
         match chain.iter().find(|real| real.is_same_place(&target)) {
@@ -208,6 +209,7 @@ fn check(key: &str, length: Span, concurrency: u32) -> Result<(), BadEmergency> 
         return Err(bad(key, "must be 1s to 365days"));
     }
     if !(1..=1 << 16).contains(&concurrency) {
+        // Every timeout has a concurrency beside it, so this names the setting that is wrong.
         return Err(bad(key.replace("timeout", "concurrency"), "must be 1 to 65536"));
     }
     Ok(())

@@ -48,7 +48,7 @@ struct Mailbox {
 }
 
 /// Answers with the whole tree.
-pub async fn tree(State(ops): State<Ops>) -> Result<Response, Problem> {
+pub(super) async fn tree(State(ops): State<Ops>) -> Result<Response, Problem> {
     let list = ops.running()?.list();
     let roots = children(None, &list);
     Ok(answer::json("application/json", &roots.into_iter().next()))

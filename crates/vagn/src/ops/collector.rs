@@ -13,13 +13,13 @@ use vagn_otp::ProcessInfo;
 use super::LateProcesses;
 
 /// Collector of mailboxes, wake-ups, restarts and busy time of every process.
-pub struct ProcessCollector {
+pub(super) struct ProcessCollector {
     processes: LateProcesses,
 }
 
 impl ProcessCollector {
     /// Makes a collector that reads this list as soon as the tree has started.
-    pub fn new(processes: LateProcesses) -> Self {
+    pub(super) fn new(processes: LateProcesses) -> Self {
         Self { processes }
     }
 }

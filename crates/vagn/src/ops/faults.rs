@@ -12,7 +12,7 @@ use vagn_http::problem::{Kind, Problem};
 
 /// Makes a process fail at its next message, job or turn. The process is named by its name, or by its path with `%2F` for `/`,
 /// with or without the root, as in `/actors` or in the metrics.
-pub async fn inject(
+pub(super) async fn inject(
     State(ops): State<Ops>,
     InPath(name): InPath,
     params: Params,

@@ -9,12 +9,12 @@ use super::Ops;
 use vagn_http::answer;
 
 /// Answers always. As long as it does, there is no reason to kill the process.
-pub async fn alive() -> Response {
+pub(super) async fn alive() -> Response {
     answer::live("text/plain; charset=utf-8", b"ok\n".to_vec())
 }
 
 /// Answers 200 when nothing is missing, and 503 otherwise, with a JSON body of the same form.
-pub async fn ready(State(ops): State<Ops>) -> Response {
+pub(super) async fn ready(State(ops): State<Ops>) -> Response {
     let mut report = ops.readiness.report();
     match ops.processes.get() {
         Some(processes) => report.missing.extend(processes.list().iter().filter_map(closed)),

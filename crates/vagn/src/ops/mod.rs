@@ -2,10 +2,10 @@
 //!
 //! They have a listener of their own, apart from the API, so that they can tell what is wrong when the API does not work.
 
-pub mod actors;
-pub mod collector;
-pub mod faults;
-pub mod health;
+mod actors;
+mod collector;
+mod faults;
+mod health;
 
 use std::sync::{Arc, OnceLock};
 
@@ -22,23 +22,23 @@ use vagn_http::answer;
 use vagn_http::problem::{Kind, Problem};
 
 /// The process list, set once the tree has started. The ops pages are a part of that tree, and start before it is complete.
-pub type LateProcesses = Arc<OnceLock<Processes>>;
+pub(crate) type LateProcesses = Arc<OnceLock<Processes>>;
 
 /// Sources of the pages.
-pub struct Services {
+pub(crate) struct Services {
     /// All metrics.
     pub registry: Arc<Registry>,
     /// State of the parts that must work.
-    pub readiness: Arc<Readiness>,
+    pub(crate) readiness: Arc<Readiness>,
     /// The running processes.
-    pub processes: LateProcesses,
+    pub(crate) processes: LateProcesses,
     /// The setting `ops.fault_injection`.
-    pub fault_injection: bool,
+    pub(crate) fault_injection: bool,
 }
 
 /// The services, as each handler gets them.
 #[derive(Clone)]
-pub struct Ops(Arc<Services>);
+pub(crate) struct Ops(Arc<Services>);
 
 impl std::ops::Deref for Ops {
     type Target = Services;
@@ -55,7 +55,7 @@ impl Ops {
 }
 
 /// Builds the router of all pages, and adds the mailboxes and restarts of the process list to the metrics.
-pub fn router(services: Services) -> Router {
+pub(crate) fn router(services: Services) -> Router {
     services
         .registry
         .register_collector(Box::new(collector::ProcessCollector::new(services.processes.clone())));

@@ -94,6 +94,7 @@ fn room(dir: &Path, named: &str, floor: u64) -> Finding {
         }
     };
     let found = format!("{named}: {} MiB free", free >> 20);
+    // Four times the floor leaves time to react before positions are refused.
     if free > floor.saturating_mul(4) {
         return Finding::ok(found);
     }

@@ -39,6 +39,7 @@ pub(super) fn ports(settings: &Settings) -> Vec<Finding> {
         ("http", &settings.http.listen, tcp),
         ("ops", &settings.ops.listen, tcp),
     ];
+    // If a service answers on the ops port, it is most likely the one that uses these ports, and that is no fault.
     let running = settings.ops.listen.parse::<Ops>().is_ok_and(|ops| ops.get("/healthz").is_ok());
     all.into_iter().map(|(door, listen, bind)| port(door, listen, bind, running)).collect()
 }

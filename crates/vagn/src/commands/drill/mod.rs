@@ -68,6 +68,7 @@ pub(super) struct DrillArgs {
 /// # Errors
 /// When the report makes no sense or the service cannot be reached.
 pub(super) fn run(args: DrillArgs) -> anyhow::Result<ExitCode> {
+    // With a new name each time, a drill never joins the incident of an earlier one.
     let name = format!("drill {}", SystemClock::new().now_ms());
     let bytes = args.report(&name)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -77,7 +78,7 @@ pub(super) fn run(args: DrillArgs) -> anyhow::Result<ExitCode> {
 }
 
 impl DrillArgs {
-    /// Returns the alarm as bytes. The name of the incident keeps it apart from earlier drills of this vehicle.
+    /// Returns the alarm as bytes.
     fn report(&self, name: &str) -> Result<Vec<u8>, Coded> {
         let vehicle_id = VehicleId::new(&self.vehicle_id)?;
         let position = self.lat.zip(self.lon).map(|(lat, lon)| Position::new(lat, lon)).transpose()?;
@@ -129,6 +130,7 @@ impl DrillArgs {
                     }
                     missed = None;
                 }
+                // The service may be restarting; it is asked again until the time is over.
                 Ok(Err(err @ ApiError::Unreachable(_))) => missed = Some(err),
                 Ok(Err(err)) => return Err(err).context("ask for the incident"),
                 Err(_) => break,

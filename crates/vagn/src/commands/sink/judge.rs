@@ -93,6 +93,7 @@ impl Judge {
             (false, true) => Outcome::Lost,
             (false, false) => Outcome::Accepted,
         };
+        // A lost answer is an acceptance too: the sender's repeat then shows as `accepted before`.
         let accepted = before.accepted || !fails;
         let attempts = before.attempts + 1;
         self.keys.insert(key, KeyHistory { attempts, accepted });

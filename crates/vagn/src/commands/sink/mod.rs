@@ -147,6 +147,7 @@ async fn converse(stream: TcpStream, sink: Arc<Sink>) {
         async move { sink.answer(request).await }
     });
     let mut http = http1::Builder::new();
+    // hyper measures the time-out with this timer.
     http.timer(TokioTimer::new()).header_read_timeout(REQUEST_WITHIN);
     // A connection that breaks is the sender's problem: it gets no answer and tries again.
     http.serve_connection(TokioIo::new(stream), answer).await.ok();

@@ -167,6 +167,7 @@ fn stop_on_ctrl_c(runtime: &Runtime) -> Arc<AtomicBool> {
     runtime.spawn(async move {
         while tokio::signal::ctrl_c().await.is_ok() {
             if flag.swap(true, Ordering::Relaxed) {
+                // 128 + SIGINT, as shells expect of an interrupted process.
                 std::process::exit(130);
             }
         }
