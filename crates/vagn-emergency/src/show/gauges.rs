@@ -177,7 +177,7 @@ mod tests {
 
     use super::*;
     use crate::record::attempt::Outcome;
-    use crate::tests::setup::{ended, help, nobody, offer, test_lane_in};
+    use crate::tests::setup::{ended, help, offer, strangers, test_lane_in};
     use vagn_flow::clock::ManualClock;
 
     #[test]
@@ -197,7 +197,7 @@ mod tests {
     #[test]
     fn an_operator_hears_of_a_target_that_does_not_accept() {
         let clock = Arc::new(ManualClock::at(1_700_000_000_000));
-        let lane = test_lane_in(clock.clone(), nobody(), 1);
+        let lane = test_lane_in(clock.clone(), strangers(), 1);
         offer(&lane, &[help("bus 7")]);
         lane.admit();
         lane.show();

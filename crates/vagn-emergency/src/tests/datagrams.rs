@@ -1,19 +1,21 @@
-//! NoticeQueue for help by datagram that ask for an answer, from a published batch to what their senders hear.
+//! Alarms by datagram that ask for an answer, from a published batch to the answer.
 
-use std::sync::mpsc::{Receiver, TryRecvError, channel};
+use std::sync::mpsc::{Receiver, TryRecvError};
 use std::time::Duration;
 
-use parking_lot::Mutex;
 use vagn_otp::testkit::until;
 use vagn_wire::{Report, StoredAck};
 
+use super::gated::Gated;
 use super::setup::*;
+use super::target::TestTarget;
 use crate::Targets;
 use vagn_flow::batch::BatchBuilder;
 use vagn_flow::stamp::Stamp;
+use vagn_flow::testing::SHEDDING;
 use vagn_flow::testing::reply_to;
 
-/// What came back.
+/// A decoded answer.
 #[derive(Debug, PartialEq, Eq)]
 struct Answer {
     vehicle_id: String,
@@ -21,10 +23,10 @@ struct Answer {
     incident: Option<String>,
 }
 
-/// Publishes a report as a door would whose sender asks, and gives what that hears.
+/// Publishes a report as a door does that is asked for an answer, and returns where the answer will be.
 fn ask(lane: &TestLane, report: &Report<'_>) -> Receiver<Vec<u8>> {
     let (reply_to, heard) = reply_to();
-    let mut batch = BatchBuilder::new(vagn_flow::testing::SHEDDING);
+    let mut batch = BatchBuilder::new(SHEDDING);
     batch.push(&encoded(report));
     batch.reply_last_to(reply_to);
     let batch = batch.seal(Stamp { time_ms: now_ms(), first_seq: 0 }, None, &lane.reports);
@@ -39,29 +41,24 @@ fn hear(heard: &Receiver<Vec<u8>>) -> Answer {
     Answer { vehicle_id: vehicle_id.as_str().into(), seq, incident: incident.map(Into::into) }
 }
 
-/// A call with room for the incident in its answer.
+/// An alarm with room for the incident in its answer.
 fn asking(vehicle_id: &str, seq: u64) -> Report<'_> {
     let (speed_mps, event_time_ms) = (Some(3.0), Some(now_ms()));
     Report { seq: Some(seq), speed_mps, event_time_ms, ..help(vehicle_id) }
 }
 
 #[tokio::test]
-async fn a_call_is_answered_when_it_is_on_disk_and_not_before() {
+async fn an_alarm_is_answered_when_it_is_on_disk_and_not_before() {
     let dir = tempfile::tempdir().unwrap();
-    let target = TestTarget::new(|_| Reaction::Answer(200)).await;
-    let mut setup = Setup::new(dir.path(), target.target(8));
+    let target = TestTarget::accepting().await;
+    let gate = Gated::closed();
+    let mut setup = Setup::new(dir.path(), target.target(8)).behind(&gate);
     setup.recall_within = Duration::from_millis(5);
-    let (may_open, gate) = channel::<()>();
-    let (open, gate) = (setup.opener, Mutex::new(gate));
-    setup.opener = Box::new(move || {
-        assert!(gate.lock().recv().is_err(), "until the other end is dropped");
-        open()
-    });
     let lane = setup.start().await;
     let heard = ask(&lane, &asking("bus 7", 42));
     until(|| (target.heard().len() == 1).then_some(())).await;
     assert_eq!(heard.try_recv(), Err(TryRecvError::Empty), "answered before anything was on disk");
-    drop(may_open);
+    gate.open();
     let first = hear(&heard);
     let id = lane.all().await[0].id.to_string();
     assert_eq!(first, Answer { vehicle_id: "bus 7".into(), seq: 42, incident: Some(id) });
@@ -72,7 +69,7 @@ async fn a_call_is_answered_when_it_is_on_disk_and_not_before() {
 }
 
 #[tokio::test]
-async fn a_vehicle_that_is_refused_hears_nothing_and_every_other_call_is_answered() {
+async fn a_refused_alarm_gets_no_answer_and_every_other_does() {
     let dir = tempfile::tempdir().unwrap();
     let mut setup = Setup::new(dir.path(), Targets::default());
     setup.open_max = 1;
@@ -80,8 +77,8 @@ async fn a_vehicle_that_is_refused_hears_nothing_and_every_other_call_is_answere
     let first = ask(&lane, &asking("bus 7", 1));
     assert_eq!(hear(&first).seq, 1);
     let refused = ask(&lane, &asking("one too many", 2));
-    let answer = ask(&lane, &Report { seq: Some(3), ..drill("bus 7") });
-    assert_eq!(hear(&answer).seq, 3);
+    let drill = ask(&lane, &Report { seq: Some(3), ..drill("bus 7") });
+    assert_eq!(hear(&drill).seq, 3);
     let nowhere = ask(&lane, &Report { seq: Some(u64::MAX), ..nowhere("bus 7") });
     let answer = hear(&nowhere);
     assert_eq!((answer.seq, answer.incident), (u64::MAX, None), "no room for the incident");
@@ -90,7 +87,7 @@ async fn a_vehicle_that_is_refused_hears_nothing_and_every_other_call_is_answere
 }
 
 #[tokio::test]
-async fn only_a_call_that_carries_seq_is_answered() {
+async fn only_an_alarm_that_carries_seq_is_answered() {
     let dir = tempfile::tempdir().unwrap();
     let lane = Setup::new(dir.path(), Targets::default()).start().await;
     let silent = ask(&lane, &help("bus 7"));
@@ -102,7 +99,7 @@ async fn only_a_call_that_carries_seq_is_answered() {
 }
 
 #[tokio::test]
-async fn what_is_recorded_at_the_stop_is_answered() {
+async fn alarms_that_are_recorded_at_the_stop_are_answered() {
     let dir = tempfile::tempdir().unwrap();
     let lane = Setup::new(dir.path(), Targets::default()).start().await;
     let names: Vec<_> = (0..100).map(|number| format!("bus {number}")).collect();

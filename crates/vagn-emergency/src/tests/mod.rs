@@ -1,5 +1,15 @@
-//! The whole lane against targets, disks and clocks that a test commands.
+//! The whole lane against targets, disks and clocks that a test commands, from a published batch to what the target heard.
 
+mod alarms;
+mod crashes;
 mod datagrams;
-mod scenarios;
+mod delivery;
+mod disks;
+mod drills;
+mod escalation;
+mod floods;
+mod gated;
+mod persons;
+mod restarts;
 pub(crate) mod setup;
+mod target;
