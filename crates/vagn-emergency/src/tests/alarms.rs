@@ -18,8 +18,8 @@ async fn the_flag_counts_whatever_becomes_of_the_position() {
     let dir = tempfile::tempdir().unwrap();
     let target = TestTarget::accepting().await;
     let mut setup = Setup::new(dir.path(), target.target(8));
-    let place = Fix { lat: 1.0, lon: 2.0, time_ms: 0, trusted: false };
-    let seen = KnownVehicle::known(place);
+    let last = Fix { lat: 1.0, lon: 2.0, time_ms: 0, trusted: false };
+    let seen = KnownVehicle::known(last);
     setup.vehicles =
         fleet(move |vehicle_id| if vehicle_id == "known" { seen } else { KnownVehicle::STRANGER });
     let lane = setup.start().await;

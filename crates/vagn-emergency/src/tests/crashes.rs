@@ -33,8 +33,8 @@ async fn panics_of_either_actor_lose_nothing() {
     assert_eq!(all.len(), VEHICLES);
     lane.restarted("incidents", 1).await;
     lane.restarted("notifier", 1).await;
-    let called: HashSet<_> = target.heard().iter().map(|notice| notice.vehicle().to_owned()).collect();
-    assert_eq!(called.len(), VEHICLES);
+    let notified: HashSet<_> = target.heard().iter().map(|notice| notice.vehicle().to_owned()).collect();
+    assert_eq!(notified.len(), VEHICLES);
     lane.stop().await;
 }
 
@@ -50,7 +50,7 @@ async fn a_hung_incidents_actor_holds_up_no_notice() {
     lane.fail("incidents", Fault::Hang);
     lane.send(&[nowhere("bus 7")]);
     until(|| (target.heard().len() == 1).then_some(())).await;
-    assert_eq!(lane.processes().get("incidents").unwrap().restarts, 0, "the call waited for the watchdog");
+    assert_eq!(lane.processes().get("incidents").unwrap().restarts, 0, "the notice waited for the watchdog");
     assert_eq!(target.heard()[0].body["lat"], 1.0);
     lane.restarted("incidents", 1).await;
     let all = lane.accepted(1).await;
@@ -72,7 +72,7 @@ async fn a_crash_of_the_recorder_cuts_off_no_notice() {
     let real = all.iter().find(|one| !one.drill).unwrap();
     assert_eq!(lane.processes().get("notifier").unwrap().restarts, 0);
     assert_eq!((real.notices.status, real.notices.attempts), (NoticeStatus::UnderWay, 0));
-    assert_eq!(target.heard().len(), 1, "it was cut off and made again");
+    assert_eq!(target.heard().len(), 1, "it was cut off and sent again");
     lane.stop().await;
 }
 

@@ -26,21 +26,22 @@ async fn a_drill_without_a_target_for_drills_is_recorded_and_never_sent() {
 #[tokio::test]
 async fn a_drill_goes_the_whole_way_to_its_own_target_and_a_real_alarm_to_the_others() {
     let dir = tempfile::tempdir().unwrap();
-    let (real, training) = (TestTarget::accepting().await, TestTarget::accepting().await);
+    let real = TestTarget::accepting().await;
+    let training = TestTarget::accepting().await;
     let targets = Targets { drill: Some(training.named("drill", 8)), ..real.target(8) };
     let lane = Setup::new(dir.path(), targets).start().await;
     lane.send(&[drill("bus 7"), help("bus 7"), drill("bus 8")]);
     let all = lane.accepted(3).await;
-    assert_eq!(all.len(), 3, "a drill and a call in earnest of one vehicle are two incidents");
-    let heard = |target: &TestTarget| {
-        let calls = target.heard();
-        calls
-            .iter()
-            .map(|notice| (notice.vehicle().to_owned(), notice.body["test"] == true))
-            .collect::<HashSet<_>>()
-    };
-    assert_eq!(heard(&training), HashSet::from([("bus 7".into(), true), ("bus 8".into(), true)]));
-    assert_eq!(heard(&real), HashSet::from([("bus 7".into(), false)]));
+    assert_eq!(all.len(), 3, "a drill and a real alarm of one vehicle are two incidents");
+    assert_eq!(
+        vehicles_and_drills(&training),
+        HashSet::from([("bus 7".into(), true), ("bus 8".into(), true)])
+    );
+    assert_eq!(vehicles_and_drills(&real), HashSet::from([("bus 7".into(), false)]));
     assert!(lane.handle.is_calling_for_help("bus 7") && !lane.handle.is_calling_for_help("bus 8"));
     lane.stop().await;
+}
+
+fn vehicles_and_drills(target: &TestTarget) -> HashSet<(String, bool)> {
+    target.heard().iter().map(|notice| (notice.vehicle().to_owned(), notice.body["test"] == true)).collect()
 }
