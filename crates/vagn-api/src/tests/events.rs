@@ -17,7 +17,7 @@ use tokio::time::{Instant, timeout};
 use super::super::{Streams, router};
 use super::fleet::SmallFleet;
 use super::lane::{KEPT, SmallLane};
-use super::{NOW_MS, get, services};
+use super::{NOW_MS, client, get, services};
 use vagn_http::server::Limits;
 use vagn_http::testing::{beside, start, start_tls};
 
@@ -139,14 +139,6 @@ async fn the_number_of_open_streams_is_bounded() {
     assert_eq!((reply.status, reply.problem().as_str()), (StatusCode::SERVICE_UNAVAILABLE, "overloaded"));
     drop(first);
     Reader::new(&router, ROUTE, None).await;
-}
-
-fn client(http2: bool) -> reqwest::Client {
-    // A second test of the same process finds it installed.
-    rustls::crypto::ring::default_provider().install_default().ok();
-    let builder = reqwest::Client::builder().danger_accept_invalid_certs(true);
-    let builder = if http2 { builder } else { builder.http1_only() };
-    builder.build().unwrap()
 }
 
 /// Reads on until `count` events have come, and returns their numbers.

@@ -100,3 +100,12 @@ async fn call(router: &Router, method: Method, path: &str) -> Reply {
 async fn get(router: &Router, path: &str) -> Reply {
     call(router, Method::GET, path).await
 }
+
+/// A client over a real socket.
+fn client(http2: bool) -> reqwest::Client {
+    // A second test of the same process finds it installed.
+    rustls::crypto::ring::default_provider().install_default().ok();
+    let builder = reqwest::Client::builder().danger_accept_invalid_certs(true);
+    let builder = if http2 { builder } else { builder.http1_only() };
+    builder.build().unwrap()
+}

@@ -14,11 +14,11 @@ use vagn_wire::{Fate, Position, Report, VehicleId};
 
 use super::super::router;
 use super::fleet::SmallFleet;
-use super::server::{beside, client, start};
-use super::{Reply, send, services};
+use super::{Reply, client, send, services};
 use vagn_flow::batch::{Batch, Pressure};
 use vagn_flow::receipt::ReceiptPart;
 use vagn_http::server::Limits;
+use vagn_http::testing::{beside, start_tls};
 
 /// Settles every report at once: `late …` is stale, an emergency gets an incident, `full …` is shed.
 struct Judge;
@@ -210,7 +210,7 @@ async fn a_subscriber_that_keeps_every_batch_delays_no_answer() {
     drop(services.intake.traffic().subscribe("judge", Judge));
     drop(services.intake.traffic().subscribe("keeper", Keeper::default()));
     beside(async {
-        let server = start(router(services), Limits::default()).await;
+        let server = start_tls(router(services), Limits::default()).await;
         let url = format!("https://{}/api/v1/positions", server.address);
         let request = client(true).post(url).header(header::CONTENT_TYPE, "application/json");
         let response = request.body(r#"{"ID":"bus 1","Lat":1,"Lon":2}"#).send().await.unwrap();
