@@ -1,4 +1,4 @@
-//! From a request to the intake and back: batches out, one outcome per report in.
+//! The way of a request into the intake and back: batches out, one outcome per report in.
 
 use std::time::Duration;
 
@@ -13,16 +13,16 @@ use vagn_wire::dialect::Reports;
 /// The request waits for its answer, so a full service slows it down.
 const ORIGIN: Origin = Origin { door: "http", pressure: Pressure::Wait };
 
-/// How long the reports of one request may wait for room on the topic, all together.
+/// Longest wait for room on the topic, for all reports of one request together.
 const ROOM_WITHIN: Duration = Duration::from_secs(5);
-/// How long after that their fates may take to be known. A disk was once seen to take 0.4 s for a sync.
+/// Longest wait for their fates after that. A disk was once seen to take 0.4 s for a sync.
 const FATES_WITHIN: Duration = Duration::from_secs(10);
 
 /// Publishes the reports and waits for their fates, in order.
 ///
 /// # Errors
-/// [`Kind::DeadlinePassed`] when the fates are not known in time. What was published is not called back.
-pub(crate) async fn publish(intake: &Intake, reports: &Reports) -> Result<Vec<Outcome>, Problem> {
+/// [`Kind::DeadlinePassed`] when the fates are not known in time. Published reports stay published.
+pub(super) async fn publish(intake: &Intake, reports: &Reports) -> Result<Vec<Outcome>, Problem> {
     let (batches, answers) = offer(intake, reports);
     let room_until = Instant::now() + ROOM_WITHIN;
     for batch in batches {
@@ -63,6 +63,6 @@ async fn outcomes(answers: Vec<Answer>, until: Instant) -> Result<Vec<Outcome>, 
 fn late() -> Problem {
     Problem::new(
         Kind::DeadlinePassed,
-        "what became of the reports is not known yet; sending them again does no harm where they carry Seq or Ts",
+        "the fates of the reports are not known yet; sending them again does no harm where they carry Seq or Ts",
     )
 }
