@@ -127,7 +127,7 @@ impl Server {
 
     /// Serves until `stopping` resolves, then until the requests in flight are done or the stop limit is reached. Calls
     /// `beat` at each turn of the loop, at least once a second.
-    pub async fn serve<B: Future<Output = ()>>(
+    pub(crate) async fn serve<B: Future<Output = ()>>(
         self: &Arc<Self>,
         listeners: Vec<TcpListener>,
         stopping: impl Future<Output = ()>,
