@@ -43,14 +43,15 @@ fn main() -> anyhow::Result<()> {
     }
     let dir = tempfile::tempdir()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-    let line = runtime.block_on(Line::start(dir.path()))?;
-    let mut sender = Sender { datagrams: traffic::datagrams(VEHICLES), next: 0, sent: 0, line: &line };
+    let pipeline = runtime.block_on(Pipeline::start(dir.path()))?;
+    let mut sender =
+        Sender { datagrams: traffic::datagrams(VEHICLES), next: 0, sent: 0, pipeline: &pipeline };
     // Every vehicle is known before anything is measured.
     sender.send_for(Duration::from_secs(1), 256);
     for size in BATCHES {
         measure(&mut sender, size);
     }
-    runtime.block_on(line.root.stop());
+    runtime.block_on(pipeline.root.stop());
     Ok(())
 }
 
@@ -80,7 +81,7 @@ struct Sender<'a> {
     datagrams: Vec<Vec<u8>>,
     next: usize,
     sent: u64,
-    line: &'a Line,
+    pipeline: &'a Pipeline,
 }
 
 impl Sender<'_> {
@@ -99,14 +100,14 @@ impl Sender<'_> {
     fn send_alone(&mut self, size: usize) -> Duration {
         let begun = Instant::now();
         self.send(size);
-        while self.sent > self.line.stored() {
+        while self.sent > self.pipeline.stored() {
             std::hint::spin_loop();
         }
         begun.elapsed()
     }
 
     fn send(&mut self, size: usize) {
-        let Line { topic, stamper, reports, .. } = self.line;
+        let Pipeline { topic, stamper, reports, .. } = self.pipeline;
         let datagrams = self.datagrams.iter().cycle().skip(self.next).take(size);
         topic.publish(&traffic::batch(datagrams, stamper.stamp(size), reports));
         self.next = (self.next + size) % self.datagrams.len();
@@ -115,22 +116,22 @@ impl Sender<'_> {
 
     /// Until no more than so many are under way.
     fn wait(&self, under_way: u64) {
-        while self.sent - self.line.stored() > under_way {
+        while self.sent - self.pipeline.stored() > under_way {
             std::thread::yield_now();
         }
     }
 }
 
 /// The stages that a batch goes through, as `app` builds them.
-struct Line {
+struct Pipeline {
     root: Root,
     topic: Traffic,
     stamper: Arc<Stamper>,
     reports: Arc<ReportMetrics>,
 }
 
-impl Line {
-    async fn start(dir: &Path) -> anyhow::Result<Line> {
+impl Pipeline {
+    async fn start(dir: &Path) -> anyhow::Result<Pipeline> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let registry = Registry::new();
         let reports = ReportMetrics::new(&registry);
@@ -158,11 +159,11 @@ impl Line {
         let syncing = ChildSpec::thread("sync", move |ctx| sync.run(&ctx));
         let (storage, storing) = storage(parts);
         let pool = ingest_pool(&topic, storage);
-        let tree = Supervisor::new("line", Strategy::OneForOne);
+        let tree = Supervisor::new("pipeline", Strategy::OneForOne);
         let tree = tree.child(emergency).child(storing).child(syncing).child(pool);
         let root = tree.start().await?;
         readiness.ready().await;
-        Ok(Line { root, topic, stamper, reports })
+        Ok(Pipeline { root, topic, stamper, reports })
     }
 
     fn stored(&self) -> u64 {

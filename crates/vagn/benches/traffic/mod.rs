@@ -9,7 +9,7 @@ use vagn_wire::{Position, Report, VehicleId};
 
 const ORIGIN: Origin = Origin { door: "udp", pressure: Pressure::Shed };
 
-/// One datagram of each vehicle, in the original's layout: all over the globe, and none of them calls for help.
+/// One datagram of each vehicle, in the original's layout: all over the globe, and none of them an alarm.
 pub(crate) fn datagrams(vehicles: u32) -> Vec<Vec<u8>> {
     let mut random = fastrand::Rng::with_seed(7);
     let datagram = |_| {

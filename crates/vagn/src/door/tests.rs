@@ -150,13 +150,13 @@ fn arrive(batches: &Receiver<Held>, count: usize) -> Vec<Vec<u8>> {
     reports
 }
 
-fn calls_in(batch: &Batch) -> usize {
+fn alarms_in(batch: &Batch) -> usize {
     batch.reports().filter(|(.., bytes)| is_emergency(bytes)).count()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_alarm_arrives_past_a_flood_that_is_not_read() {
-    const CALLS: usize = 500;
+    const ALARMS: usize = 500;
     const FLOOD: usize = 20;
     let (sender, batches) = channel::<Arc<Batch>>();
     let gate = Arc::new(Mutex::new(()));
@@ -164,28 +164,28 @@ async fn every_alarm_arrives_past_a_flood_that_is_not_read() {
     // The ordinary reader stands still at its first batch.
     let running = Plan::default().run(intake(move |batch| {
         drop(sender.send(batch.clone()));
-        if calls_in(batch) < batch.len() {
+        if alarms_in(batch) < batch.len() {
             drop(slow.lock());
         }
     }));
     let running = running.await;
     let closed = gate.lock().unwrap();
     let vehicle = vehicle(running.udp);
-    for _ in 0..CALLS {
+    for _ in 0..ALARMS {
         (0..FLOOD).for_each(|_| assert!(vehicle.send(&report("bus", None)).is_ok()));
         vehicle.send(&emergency("bus", None)).unwrap();
     }
     let mut arrived = 0;
-    // Where the kernel refuses to steer, calls are lost with positions, which the drops below show.
-    while running.steered && arrived < CALLS {
-        arrived += calls_in(&batches.recv_timeout(PATIENCE).expect("a call for help was lost"));
+    // Where the kernel refuses to steer, alarms are lost with positions, which the drops below show.
+    while running.steered && arrived < ALARMS {
+        arrived += alarms_in(&batches.recv_timeout(PATIENCE).expect("an alarm was lost"));
     }
     drop(closed);
     running.root.stop().await;
     let received = running.intake.reports.received.get();
     let drops = running.intake.metric("vagn_udp_kernel_drops_total");
     assert!(drops > 0, "the flood was no flood");
-    assert_eq!(received + drops, (CALLS * (FLOOD + 1)) as u64);
+    assert_eq!(received + drops, (ALARMS * (FLOOD + 1)) as u64);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -244,7 +244,7 @@ async fn a_gateway_may_send_many_reports_as_one() {
     assert!(arrived.chunks(EACH).all(|sent| sent == reports));
     for _ in 0..SENDS {
         let mut reply = [0; 64];
-        let length = gateway.recv(&mut reply).expect("a call is not answered");
+        let length = gateway.recv(&mut reply).expect("an alarm is not answered");
         assert_eq!(&reply[..length], emergency("bus", Some(7)));
     }
 }
@@ -289,7 +289,7 @@ fn answer(batch: &Arc<Batch>) {
     }
 }
 
-/// A call for help that asks, with its flag last or not, so that it takes either socket.
+/// An alarm that asks for an answer, with its flag last or not, so that it takes either socket.
 fn asking(flag_last: bool) -> Vec<u8> {
     match flag_last {
         true => emergency("bus", Some(7)),

@@ -296,36 +296,36 @@ async fn an_alarm_does_not_stand_behind_unknown_fates() {
     let held: Vec<_> = batches.try_iter().collect();
     send(&mut client, &emergency("bus", Some(5))).await;
     settle().await;
-    let calls = arrived(&batches);
-    assert!(calls.len() == 1 && is_emergency(&calls[0]), "{calls:?} beside {} held", held.len());
+    let alarms = arrived(&batches);
+    assert!(alarms.len() == 1 && is_emergency(&alarms[0]), "{alarms:?} beside {} held", held.len());
 }
 
 /// Time that an alarm takes behind these positions, when there is no room for any of them.
-async fn call_behind(positions: Vec<u8>) -> Duration {
-    let (full, calls) = (Queue::new(1), Queue::new(1));
+async fn alarm_behind(positions: Vec<u8>) -> Duration {
+    let (full, alarms) = (Queue::new(1), Queue::new(1));
     let waiting = QueueSubscriber::new(&full, Policy::Wait, |batch: &Arc<Batch>| Some(batch.clone()));
     let intake = subscribed(waiting);
     let select = |batch: &Arc<Batch>| batch.reports().any(|(.., bytes)| is_emergency(bytes)).then_some(());
-    intake.traffic.subscribe("emergency", QueueSubscriber::new(&calls, Policy::DropNewest, select));
+    intake.traffic.subscribe("emergency", QueueSubscriber::new(&alarms, Policy::DropNewest, select));
     let mut scene = Scene::new(intake);
     let mut client = scene.connect().await;
     let sent = Instant::now();
     send(&mut client, &[positions, emergency("bus", None)].concat()).await;
-    calls.pop().await.unwrap();
+    alarms.pop().await.unwrap();
     sent.elapsed()
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_alarm_does_not_stand_behind_positions_that_wait_for_room() {
     for seq in [None, Some(1)] {
-        let took = call_behind(report("bus", seq).repeat(3_072)).await;
+        let took = alarm_behind(report("bus", seq).repeat(3_072)).await;
         assert!(took < Duration::from_millis(100), "{took:?} with Seq {seq:?}");
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_stage_that_stands_still_holds_up_a_stream_once() {
-    let took = call_behind(report("bus", None).repeat(60_000)).await;
+    let took = alarm_behind(report("bus", None).repeat(60_000)).await;
     assert!(took < Duration::from_secs(6), "{took:?}");
 }
 
