@@ -171,6 +171,7 @@ fn search_store(
 mod tests {
     use super::*;
     use crate::record::attempt::Outcome;
+    use crate::trail::{Event, EventKind, SubjectId};
 
     fn attempt(number: u32) -> LedgerView {
         let outcome = Outcome::Accepted { status: 200 };
@@ -179,9 +180,15 @@ mod tests {
     }
 
     fn change(action: &'static str, seq: u64) -> TrailView {
-        let incident_id = IncidentId::from_u128(1);
-        let (time, hash) = (String::new(), (seq > 0).then(String::new));
-        TrailView { seq, time, incident_id, action, by: "vagn".into(), reason: "".into(), hash }
+        let hash = (seq > 0).then(String::new);
+        let event = Event {
+            at_ms: 0,
+            subject: SubjectId::Incident(IncidentId::from_u128(1)),
+            action: EventKind::Opened,
+            by: "vagn".into(),
+            reason: "".into(),
+        };
+        TrailView { seq, action, hash, ..TrailView::pending(&event) }
     }
 
     #[test]

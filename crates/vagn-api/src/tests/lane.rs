@@ -119,7 +119,9 @@ pub(super) fn entry(seq: u64) -> TrailView {
     TrailView {
         seq,
         time: AT.to_owned(),
-        incident_id: ID.parse().unwrap(),
+        incident_id: Some(ID.parse().unwrap()),
+        subject: Some(format!("incident:{seq:032x}")),
+        salt: Some(format!("{seq:032x}")),
         action: "opened",
         by: "vagn".into(),
         reason: "a vehicle calls".into(),

@@ -9,7 +9,7 @@ use crate::notify::target::TargetIndex;
 use crate::record::attempt::Attempt;
 use crate::record::draft::Draft;
 use crate::record::incident::Incident;
-use crate::trail::{Event, EventKind};
+use crate::trail::{Event, EventKind, SubjectId};
 
 /// Changes of one incident by us and by targets that may wait for a store that does not work; what people decide always may.
 const NOTES_MAX: usize = 200;
@@ -121,7 +121,10 @@ impl Live {
         }
         let (by, reason) = (by.into(), reason.into());
         self.noted += 1;
-        self.notes.push((self.noted, Event { at_ms, incident: self.incident.id, action, by, reason }));
+        self.notes.push((
+            self.noted,
+            Event { at_ms, subject: SubjectId::Incident(self.incident.id), action, by, reason },
+        ));
     }
 
     /// The changes that are not in the trail yet.

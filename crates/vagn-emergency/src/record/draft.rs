@@ -120,7 +120,7 @@ mod tests {
     use crate::record::incident::Escalation;
     use crate::record::progress::{Decision, Progress, State};
     use crate::record::standing::Standing;
-    use crate::trail::EventKind;
+    use crate::trail::{EventKind, SubjectId};
 
     fn fixes() -> impl Strategy<Value = Fix> {
         (-90_000_000..=90_000_000, -180_000_000..=180_000_000, any::<i64>(), any::<bool>()).prop_map(
@@ -196,7 +196,7 @@ mod tests {
         let event = (any::<i64>(), any::<u128>(), action, ".{0,9}", ".{0,9}").prop_map(
             |(at_ms, incident, action, by, reason)| Event {
                 at_ms,
-                incident: IncidentId::from_u128(incident),
+                subject: SubjectId::Incident(IncidentId::from_u128(incident)),
                 action,
                 by: by.into(),
                 reason: reason.into(),

@@ -11,7 +11,7 @@ use std::path::Path;
 use parking_lot::Mutex;
 use redb::{Database, ReadableDatabase, StorageBackend};
 
-use super::{Fault, Head, Verified, export, table};
+use super::{Fault, Head, Verified, export, read};
 
 /// Bytes that are copied to memory when one of them is written.
 const PAGE: u64 = 4096;
@@ -65,7 +65,7 @@ impl ClosedStore {
     /// # Errors
     /// When it cannot be read.
     pub fn head(&self) -> Result<Head, redb::Error> {
-        table::head(&self.0.begin_read()?)
+        Ok(read::ends(&self.0.begin_read()?)?.head)
     }
 
     /// Follows its whole trail, which must contain the heads `known` from outside.
@@ -74,7 +74,7 @@ impl ClosedStore {
     /// The first thing that is wrong with it.
     pub fn verify(&self, known: &[Head]) -> Result<Verified, Fault> {
         let txn = self.0.begin_read().map_err(redb::Error::from)?;
-        table::verify(&txn, known)
+        read::verify(&txn, known)
     }
 
     /// Writes its trail to `out`, as [`verify_export`](super::verify_export) reads it.
@@ -193,7 +193,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::trail::chain::tests::note;
+    use crate::trail::chain::tests::event;
     use crate::trail::{append, create};
 
     #[derive(Debug, Clone)]
@@ -208,11 +208,11 @@ mod tests {
         prop::collection::vec(prop_oneof![write, (0..30_000_u64).prop_map(Step::SetLen)], 1..20)
     }
 
-    fn write_trail(path: &Path, notes: u64) -> Head {
+    fn write_trail(path: &Path, events: u64) -> Head {
         let db = Database::create(path).unwrap();
         let txn = db.begin_write().unwrap();
         create(&txn).unwrap();
-        let head = append(&txn, &(0..notes).map(note).collect::<Vec<_>>(), 1000).unwrap();
+        let head = append(&txn, &(0..events).map(event).collect::<Vec<_>>(), 1000).unwrap();
         txn.commit().unwrap();
         head
     }

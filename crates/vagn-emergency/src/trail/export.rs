@@ -1,40 +1,40 @@
-//! The trail as lines of JSON, and a check of such lines by whoever keeps them.
+//! Exports: the trail as lines of JSON, and a check of such lines that needs no store.
 //!
-//! The first line says what came before, `{"base":"<seq>:<hex>"}`; then comes a line per entry; the last one says how far
-//! it goes, `{"head":"<seq>:<hex>"}`. Several such pieces, one behind the other, are one export.
+//! The first line is the base, `{"base":"<seq>:<hex>"}`; then comes a line per entry; the last one is the head,
+//! `{"head":"<seq>:<hex>"}`. Several such pieces, one behind the other, are one export.
 
 use std::io::{self, BufRead, Write};
 
-use redb::ReadTransaction;
+use redb::{ReadTransaction, ReadableTable};
 use serde::Deserialize;
 use serde_json::json;
 
 use super::chain::Checker;
-use super::table::{base, each, head};
+use super::read::{Ends, TrailReader, ends};
 use super::{Broken, Entry, Head, Verified};
 
-/// Why an export was not found to be whole.
+/// The reason for which an export was not found to be whole.
 #[derive(Debug, thiserror::Error)]
 pub enum ExportFault {
-    /// It is not.
+    /// It is not whole.
     #[error(transparent)]
     Broken(#[from] Broken),
     /// A line is neither an entry nor one of the ends.
     #[error("line {line} is no entry: {why}")]
     Line {
-        /// Which one, from 1.
+        /// Number of the line, from 1.
         line: u64,
-        /// What is wrong with it.
+        /// Reason.
         why: String,
     },
-    /// Nothing says what came before the first entry.
+    /// The base is missing.
     #[error(
         "it begins with entry {seq}, and nothing says what came before: its first line should be {{\"base\":…}}; the \
          head of entry {}, if you know it (--head), will do",
         seq.saturating_sub(1)
     )]
     NoBase {
-        /// Its first entry.
+        /// Number of its first entry.
         seq: u64,
     },
     /// It cannot be read.
@@ -44,28 +44,26 @@ pub enum ExportFault {
 
 /// Writes the trail that `txn` sees. A line that cannot be read is passed on as it is: it is evidence.
 pub(super) fn write(txn: &ReadTransaction, out: &mut impl Write) -> io::Result<()> {
-    writeln!(out, "{}", json!({ "base": base(txn).map_err(io::Error::other)?.to_string() }))?;
-    each(txn, |seq, line| -> Result<(), Stopped> {
-        if let Ok(entry) = Entry::from_line(line) {
-            return writeln!(out, "{}", entry.to_line()).map_err(Stopped);
+    let Ends { base, head } = ends(txn).map_err(io::Error::other)?;
+    writeln!(out, "{}", json!({ "base": base.to_string() }))?;
+    if let Some(reader) = TrailReader::open(txn).map_err(io::Error::other)? {
+        for row in reader.trail.iter().map_err(io::Error::other)? {
+            let (seq, line) = row.map_err(io::Error::other)?;
+            let text = match reader.entry(line.value()).map_err(io::Error::other)? {
+                Some(entry) => entry.to_line(),
+                None => unreadable(seq.value(), line.value()),
+            };
+            writeln!(out, "{text}")?;
         }
-        let unreadable = json!({ "seq": seq, "unreadable": String::from_utf8_lossy(line) });
-        writeln!(out, "{unreadable}").map_err(Stopped)
-    })
-    .map_err(|Stopped(err)| err)?;
-    writeln!(out, "{}", json!({ "head": head(txn).map_err(io::Error::other)?.to_string() }))
-}
-
-/// Either side of the copying.
-struct Stopped(io::Error);
-
-impl From<redb::Error> for Stopped {
-    fn from(err: redb::Error) -> Self {
-        Self(io::Error::other(err))
     }
+    writeln!(out, "{}", json!({ "head": head.to_string() }))
 }
 
-/// A line that is no entry.
+fn unreadable(seq: u64, line: &[u8]) -> String {
+    json!({ "seq": seq, "unreadable": String::from_utf8_lossy(line) }).to_string()
+}
+
+/// A line that is one of the ends.
 #[derive(Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum End {
@@ -129,7 +127,7 @@ impl Reading<'_> {
         Ok(())
     }
 
-    /// The head that came last was not the end. That of a piece is of the whole trail, so it may lie far ahead.
+    /// Goes on behind a head that was not the end. The head of a piece is that of the whole trail, so it may lie far ahead.
     fn settle(&mut self) -> Result<(), Broken> {
         match (self.head.take(), &mut self.checker) {
             (Some(head), Some(checker)) => checker.expect(head),
@@ -137,7 +135,7 @@ impl Reading<'_> {
         }
     }
 
-    /// A piece begins, the first one or one that goes on where the last one ended.
+    /// Begins a piece, the first one or one that goes on where the last one ended.
     fn base(&mut self, base: Head, wrong: impl Fn(String) -> ExportFault) -> Result<(), ExportFault> {
         match self.checker.as_ref().map(Checker::at) {
             None => self.checker = Some(Checker::new(base, self.known)?),
@@ -147,7 +145,7 @@ impl Reading<'_> {
         Ok(())
     }
 
-    /// What follows the entries. The first one needs no line before it at the beginning of a trail, nor where a known head
+    /// Returns the checker. The first entry needs no line before it at the beginning of a trail, nor where a known head
     /// stands in.
     fn checker_at(&mut self, entry: &Entry) -> Result<&mut Checker, ExportFault> {
         if self.checker.is_none() {

@@ -1,36 +1,47 @@
 //! The trail: every change of every incident, with time, actor and reason, only ever added to.
 //!
 //! Each entry carries a hash of itself and of the one before it, so an entry that was changed, removed or moved is found;
-//! an end that was cut off is found by whoever has a later [`Head`] than the one that is left: every call carries one, and
-//! so does every export. The entries are written in the same transaction as the incidents that they tell of.
+//! an end that was cut off is found with a later [`Head`] than the one that is left: every notice carries one, and so does
+//! every export. The entries are written in the same transaction as the incidents that they tell of.
+//!
+//! An entry has no id in it, but a number for which the id stands in a table: see `subject`.
 
+mod broken;
 mod chain;
 mod closed;
 mod export;
+mod head;
 mod line;
+mod read;
+mod subject;
 mod table;
+#[cfg(test)]
+mod tests;
 
 use serde::{Deserialize, Serialize};
 
-use crate::id::IncidentId;
-pub use chain::{BadHead, Broken, Entry, Head, Verified};
+pub use broken::Broken;
+pub use chain::{Entry, Verified};
 pub use closed::{ClosedStore, OpenError};
 pub use export::{ExportFault, verify_export};
+pub use head::{BadHead, Head};
 pub use line::BadLine;
-pub use table::{Ends, Fault, after, append, create, ends, head, of, verify};
+pub use read::{Ends, Fault, after, ends, of, verify};
+pub use subject::{BadSubject, Meaning, Subject, SubjectId, SubjectKind};
+pub use table::{append, create};
 
-/// One change of an incident, before it has its place in the trail.
+/// One change, before it has its number in the trail.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Event {
-    /// When, ms since 1970.
+    /// Time, ms since 1970.
     pub at_ms: i64,
-    /// Which incident.
-    pub incident: IncidentId,
+    /// Incident, or whatever else has changed.
+    pub subject: SubjectId,
     /// What happened to it.
     pub action: EventKind,
-    /// Who did it: a person's name, `vagn`, or a target's name.
+    /// Name of the person, `vagn`, or name of the target.
     pub by: Box<str>,
-    /// Why, in a few words; may be empty.
+    /// Reason in a few words; may be empty.
     pub reason: Box<str>,
 }
 
@@ -44,13 +55,13 @@ pub enum EventKind {
     Joined,
     /// A target has accepted it.
     Notified,
-    /// It was called although it was not on disk.
+    /// A notice went out although it was not on disk.
     Unrecorded,
-    /// Nobody acknowledged it in time, so the next target is called.
+    /// No person acknowledged it in time, so the next target is notified.
     Escalated,
-    /// A target has refused a call for good.
+    /// A target has refused a notice for good.
     DeadLetter,
-    /// A refused call is tried again because a person asked for it.
+    /// A refused notice is sent again because a person asked for it.
     Replayed,
     /// The vehicle has gone quiet.
     Quiet,
@@ -65,12 +76,12 @@ pub enum EventKind {
 }
 
 impl EventKind {
-    /// Whether it is what a person has decided.
+    /// Returns true for what a person has decided.
     pub fn is_decision(self) -> bool {
         matches!(self, Self::Acknowledged | Self::Commented | Self::Resolved | Self::Replayed)
     }
 
-    /// Every action there is.
+    /// All actions.
     pub const ALL: [Self; 12] = [
         Self::Opened,
         Self::Joined,
@@ -86,7 +97,7 @@ impl EventKind {
         Self::Resolved,
     ];
 
-    /// The word for it, everywhere.
+    /// Word for it in the store, in exports and in the API.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Opened => "opened",
@@ -101,18 +112,6 @@ impl EventKind {
             Self::Acknowledged => "acknowledged",
             Self::Commented => "commented",
             Self::Resolved => "resolved",
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_action_has_one_word() {
-        for action in EventKind::ALL {
-            assert_eq!(serde_json::to_value(action).unwrap(), action.as_str());
         }
     }
 }

@@ -8,7 +8,7 @@ use std::process::{Command, Output, Stdio};
 use redb::Database;
 use serde_json::Value;
 use vagn_emergency::IncidentId;
-use vagn_emergency::trail::{Event, EventKind, Head, append, create};
+use vagn_emergency::trail::{Event, EventKind, Head, SubjectId, append, create};
 
 use crate::emergencies::Sink;
 use crate::vagn::{Vagn, command, eventually, report};
@@ -34,7 +34,7 @@ fn trail(dir: &Path, count: u32, kept: u64) -> (String, Head) {
     let notes: Vec<_> = (0..count)
         .map(|number| Event {
             at_ms: 1_790_000_000_120 + i64::from(number),
-            incident: IncidentId::from_u128(u128::from(number / 3)),
+            subject: SubjectId::Incident(IncidentId::from_u128(u128::from(number / 3))),
             action: if number % 3 == 0 { EventKind::Opened } else { EventKind::Commented },
             by: "Åsa \"7\"".into(),
             reason: "line one\nline\u{2028}two \\ 🚑".into(),

@@ -9,7 +9,7 @@ use crate::id::IncidentId;
 use crate::record::attempt::Attempt;
 use crate::record::incident::Incident;
 use crate::record::stored;
-use crate::trail::{self, Ends, Entry};
+use crate::trail::{self, Ends, Entry, SubjectId};
 
 /// Entries of the trail that are read of one incident.
 const TRAIL_READ: usize = 1_000;
@@ -84,7 +84,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Failed`].
     pub fn trail_of(&self, id: IncidentId) -> Result<Vec<Entry>, StoreError> {
-        self.query(|txn| trail::of(txn, id, TRAIL_READ))
+        self.query(|txn| trail::of(txn, SubjectId::Incident(id), TRAIL_READ))
     }
 
     /// Returns up to `max` entries of the trail behind number `after`, oldest first, and where the trail begins and ends.

@@ -13,8 +13,12 @@ pub struct TrailView {
     pub seq: u64,
     /// Time of the event.
     pub time: String,
-    /// Id of the incident.
-    pub incident_id: IncidentId,
+    /// Id of the incident; `None` once it is erased.
+    pub incident_id: Option<IncidentId>,
+    /// What the hash covers in place of the id; `None` while it is not on disk.
+    pub subject: Option<String>,
+    /// Salt that makes the subject together with the id; `None` while it is not on disk, and once the id is erased.
+    pub salt: Option<String>,
     /// Kind of the event.
     pub action: &'static str,
     /// Author of the event: a person, a vehicle, a target or the service.
@@ -50,7 +54,9 @@ impl TrailView {
         Self {
             seq: 0,
             time: rfc3339(event.at_ms),
-            incident_id: event.incident,
+            incident_id: event.subject.incident(),
+            subject: None,
+            salt: None,
             action: event.action.as_str(),
             by: event.by.clone(),
             reason: event.reason.clone(),
@@ -61,6 +67,16 @@ impl TrailView {
 
 impl From<&Entry> for TrailView {
     fn from(entry: &Entry) -> Self {
-        Self { seq: entry.seq, hash: Some(entry.head().hash_hex()), ..Self::pending(&entry.note) }
+        Self {
+            seq: entry.seq,
+            time: rfc3339(entry.at_ms),
+            incident_id: entry.meaning.and_then(|meaning| meaning.id.incident()),
+            subject: Some(entry.subject.to_string()),
+            salt: entry.meaning.map(|meaning| meaning.salt_hex()),
+            action: entry.action.as_str(),
+            by: entry.by.clone(),
+            reason: entry.reason.clone(),
+            hash: Some(entry.head().hash_hex()),
+        }
     }
 }
