@@ -41,7 +41,7 @@ fn leave(inbox: &Arc<Inbox>, reports: &[Report<'_>]) {
 
 /// An inbox that knows every vehicle whose id does not begin with "vehicle".
 fn inbox() -> Arc<Inbox> {
-    let fix = Fix { lat: 1.0, lon: 2.0, time_ms: 0, trusted: false };
+    let fix = Fix::at(1.0, 2.0, 0, false);
     let known = fleet(move |vehicle_id| {
         if vehicle_id.starts_with("vehicle") { KnownVehicle::STRANGER } else { KnownVehicle::known(fix) }
     });

@@ -47,7 +47,7 @@ struct RecentPosition {
 
 impl From<&Fix> for RecentPosition {
     fn from(fix: &Fix) -> Self {
-        Self { lat: fix.lat, lon: fix.lon, time: rfc3339(fix.time_ms) }
+        Self { lat: fix.position.lat(), lon: fix.position.lon(), time: rfc3339(fix.time_ms) }
     }
 }
 
@@ -63,8 +63,8 @@ impl<'a> Payload<'a> {
             vehicle_id: &incident.vehicle_id,
             test: incident.drill,
             state: incident.progress.state,
-            lat: fix.map(|fix| fix.lat),
-            lon: fix.map(|fix| fix.lon),
+            lat: fix.map(|fix| fix.position.lat()),
+            lon: fix.map(|fix| fix.position.lon()),
             position_time: fix.map(|fix| rfc3339(fix.time_ms)),
             position_trusted: fix.is_some_and(|fix| fix.trusted),
             recent_positions: incident.alarm.track.iter().map(Into::into).collect(),

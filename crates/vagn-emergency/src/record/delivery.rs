@@ -1,69 +1,84 @@
-//! A delivery: what one target has been told of one incident, and what it is still owed.
+//! A delivery: what one target was told of one incident, and what it is still owed.
 //!
-//! Pure: it is part of the incident's record, and is decided upon by the desk.
+//! Pure: it is part of the incident's record, and the desk decides about it.
 
 use serde::{Deserialize, Serialize};
+use vagn_wire::{Position, Reject};
 
 use crate::fix::Fix;
 use crate::record::attempt::Message;
 
-/// How far one target is with one incident.
+/// State of one target in one incident.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Delivery {
-    /// The target's name.
+    /// Name of the target.
     pub target: Box<str>,
-    /// When it became its turn, ms since 1970.
+    /// Begin of its first turn, ms since 1970.
     pub engaged_ms: i64,
-    /// When it accepted the opening, ms since 1970.
+    /// Time at which it accepted the opening, ms since 1970.
     pub accepted_ms: Option<i64>,
-    /// It refused for good, with this status: a dead letter.
+    /// Status with which it refused for good: a dead letter.
     pub dead: Option<u16>,
-    /// How often it has refused for good.
+    /// Number of refusals for good.
     pub deaths: u32,
-    /// Its turn came again, and it has not been told yet.
+    /// True when its turn came again, and it was not told yet.
     pub reminder: bool,
-    /// What it knows.
+    /// The latest that it accepted.
     pub told: Told,
-    /// What it is being told, if that is not the opening. Kept until it accepts, so that a repeat has the same key.
+    /// Message under way, if that is not the opening. Kept until it is accepted, so that a repeat has the same key.
     pub follow_up: Option<FollowUp>,
 }
 
-/// What a target knows of an incident.
+/// Content of a message, apart from what never changes.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub struct Told {
-    /// Where the vehicle is.
-    pub spot: Option<Spot>,
-    /// That a person has acknowledged it.
+    /// Position of the vehicle.
+    pub position: Option<ToldPosition>,
+    /// True once a person has acknowledged it.
     pub acknowledged: bool,
 }
 
-/// A place without its time: to be there still is no news.
+/// Position as a target was told it. It has no time: a vehicle that still stands there is no news.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Spot {
-    lat: f64,
-    lon: f64,
+#[serde(into = "(f64, f64, bool)", try_from = "(f64, f64, bool)")]
+pub struct ToldPosition {
+    position: Position,
     trusted: bool,
 }
 
-impl From<Fix> for Spot {
-    fn from(Fix { lat, lon, trusted, .. }: Fix) -> Self {
-        Self { lat, lon, trusted }
+impl From<Fix> for ToldPosition {
+    fn from(Fix { position, trusted, .. }: Fix) -> Self {
+        Self { position, trusted }
     }
 }
 
-/// A message behind the opening.
+impl From<ToldPosition> for (f64, f64, bool) {
+    fn from(ToldPosition { position, trusted }: ToldPosition) -> Self {
+        (position.lat(), position.lon(), trusted)
+    }
+}
+
+impl TryFrom<(f64, f64, bool)> for ToldPosition {
+    type Error = Reject;
+
+    fn try_from((lat, lon, trusted): (f64, f64, bool)) -> Result<Self, Reject> {
+        Ok(Self { position: Position::new(lat, lon)?, trusted })
+    }
+}
+
+/// A message after the opening.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct FollowUp {
-    /// What kind of message.
+    /// Kind of the message.
     pub message: Message,
-    /// What it says.
+    /// Content.
     pub told: Told,
-    /// Makes its key, from 1 within the incident.
+    /// Number that makes its key, from 1 within the incident.
     pub number: u64,
 }
 
 impl Delivery {
-    /// It is `target`'s turn.
+    /// Begins with the first turn of `target`.
     pub fn new(target: &str, engaged_ms: i64) -> Self {
         Self {
             target: target.into(),
@@ -77,32 +92,35 @@ impl Delivery {
         }
     }
 
-    /// What the target is owed, if `now` is what there is to tell.
+    /// Returns the message that the target is owed, if `now` is what there is to tell.
     pub fn owed(&self, now: Told) -> Option<Message> {
         match self {
             Self { dead: Some(_), .. } => None,
             Self { accepted_ms: None, .. } => Some(Message::Opened),
             Self { reminder: true, .. } => Some(Message::Escalated),
-            // What it may have heard without our knowing has to be put right, even if things are as they were before.
+            // A message whose answer was lost may have been heard, and has to be put right even if all is as before it.
             Self { told, follow_up, .. } => (*told != now || follow_up.is_some()).then_some(Message::Updated),
         }
     }
 
-    /// The number of the message to send now: that of an earlier try of the very same, else the next of `numbers`.
-    pub fn number(&mut self, message: Message, told: Told, numbers: &mut u64) -> u64 {
+    /// Returns the number of the message to send now: that of an earlier try of the very same message, else the one after
+    /// `latest`, which is moved on.
+    pub fn number(&mut self, message: Message, told: Told, latest: &mut u64) -> u64 {
         if message == Message::Opened {
             return 0;
         }
-        let same = |tried: &FollowUp| tried.message == message && tried.told == told;
-        if let Some(tried) = self.follow_up.filter(same) {
+        if let Some(tried) = self.follow_up
+            && tried.message == message
+            && tried.told == told
+        {
             return tried.number;
         }
-        *numbers = numbers.saturating_add(1);
-        self.follow_up = Some(FollowUp { message, told, number: *numbers });
-        *numbers
+        *latest = latest.saturating_add(1);
+        self.follow_up = Some(FollowUp { message, told, number: *latest });
+        *latest
     }
 
-    /// The target has accepted `message`, which said `told`.
+    /// Notes that the target has accepted `message`, which said `told`.
     pub fn accepted(&mut self, message: Message, told: Told, at_ms: i64) {
         self.dead = None;
         self.accepted_ms.get_or_insert(at_ms);
@@ -111,19 +129,19 @@ impl Delivery {
         self.follow_up = None;
     }
 
-    /// The target has refused for good.
+    /// Notes that the target has refused for good.
     pub fn died(&mut self, status: u16) {
         self.dead = Some(status);
         self.deaths = self.deaths.saturating_add(1);
         self.follow_up = None;
     }
 
-    /// Its turn has come again. Returns whether there is something to tell that was not owed before.
+    /// Begins another turn. Returns true when there is now something to tell that was not owed before.
     pub fn engage_again(&mut self) -> bool {
-        let owed = self.accepted_ms.is_some() || self.dead.is_some();
+        let was_owed_nothing = self.accepted_ms.is_some() || self.dead.is_some();
         self.dead = None;
         self.reminder = self.accepted_ms.is_some();
-        owed
+        was_owed_nothing
     }
 }
 
@@ -132,7 +150,7 @@ mod tests {
     use super::*;
 
     fn at(lat: f64) -> Told {
-        Told { spot: Some(Spot { lat, lon: 0.0, trusted: true }), acknowledged: false }
+        Told { position: Some(Fix::at(lat, 0.0, 0, true).into()), acknowledged: false }
     }
 
     #[test]
@@ -150,7 +168,7 @@ mod tests {
     #[test]
     fn a_dead_letter_waits_for_its_next_turn() {
         let mut delivery = Delivery::new("county", 0);
-        assert!(!delivery.engage_again(), "it is being called anyway");
+        assert!(!delivery.engage_again(), "a notice is on its way anyway");
         delivery.died(404);
         assert_eq!(delivery.owed(at(1.0)), None);
         assert!(delivery.engage_again());
@@ -159,16 +177,17 @@ mod tests {
 
     #[test]
     fn only_the_very_same_message_keeps_its_key() {
-        let (mut delivery, mut numbers) = (Delivery::new("county", 0), 0);
-        assert_eq!(delivery.number(Message::Opened, at(1.0), &mut numbers), 0);
+        let mut delivery = Delivery::new("county", 0);
+        let mut latest = 0;
+        assert_eq!(delivery.number(Message::Opened, at(1.0), &mut latest), 0);
         for (lat, number) in [(1.0, 1), (1.0, 1), (2.0, 2)] {
-            assert_eq!(delivery.number(Message::Updated, at(lat), &mut numbers), number);
+            assert_eq!(delivery.number(Message::Updated, at(lat), &mut latest), number);
         }
         delivery.accepted_ms = Some(1);
         delivery.told = at(1.0);
         assert_eq!(delivery.owed(at(1.0)), Some(Message::Updated), "it may have heard of 2.0");
-        assert_eq!(delivery.number(Message::Escalated, at(2.0), &mut numbers), 3);
+        assert_eq!(delivery.number(Message::Escalated, at(2.0), &mut latest), 3);
         delivery.accepted(Message::Escalated, at(2.0), 0);
-        assert_eq!(delivery.number(Message::Updated, at(2.0), &mut numbers), 4);
+        assert_eq!(delivery.number(Message::Updated, at(2.0), &mut latest), 4);
     }
 }

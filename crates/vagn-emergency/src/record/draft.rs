@@ -123,14 +123,8 @@ mod tests {
     use crate::trail::{EventKind, SubjectId};
 
     fn fixes() -> impl Strategy<Value = Fix> {
-        (-90_000_000..=90_000_000, -180_000_000..=180_000_000, any::<i64>(), any::<bool>()).prop_map(
-            |(lat, lon, time_ms, trusted)| Fix {
-                lat: f64::from(lat) / 1e6,
-                lon: f64::from(lon) / 1e6,
-                time_ms,
-                trusted,
-            },
-        )
+        (-90.0..=90.0, -180.0..=180.0, any::<i64>(), any::<bool>())
+            .prop_map(|(lat, lon, time_ms, trusted)| Fix::at(lat, lon, time_ms, trusted))
     }
 
     fn facts() -> impl Strategy<Value = AlarmFacts> {

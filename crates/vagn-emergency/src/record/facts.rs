@@ -63,7 +63,7 @@ mod tests {
     use super::*;
 
     fn fix(time_ms: i64) -> Fix {
-        Fix { lat: 1.0, lon: 2.0, time_ms, trusted: true }
+        Fix::at(1.0, 2.0, time_ms, true)
     }
 
     #[test]

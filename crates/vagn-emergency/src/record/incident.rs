@@ -62,7 +62,7 @@ impl Incident {
 
     /// Returns what there is to tell a target now, apart from what never changes.
     pub fn to_tell(&self) -> Told {
-        Told { spot: self.alarm.fix.map(Into::into), acknowledged: self.progress.acknowledged.is_some() }
+        Told { position: self.alarm.fix.map(Into::into), acknowledged: self.progress.acknowledged.is_some() }
     }
 
     /// Notes what came of an attempt.

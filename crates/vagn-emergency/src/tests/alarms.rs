@@ -18,7 +18,7 @@ async fn the_flag_counts_whatever_becomes_of_the_position() {
     let dir = tempfile::tempdir().unwrap();
     let target = TestTarget::accepting().await;
     let mut setup = Setup::new(dir.path(), target.target(8));
-    let last = Fix { lat: 1.0, lon: 2.0, time_ms: 0, trusted: false };
+    let last = Fix::at(1.0, 2.0, 0, false);
     let seen = KnownVehicle::known(last);
     setup.vehicles =
         fleet(move |vehicle_id| if vehicle_id == "known" { seen } else { KnownVehicle::STRANGER });

@@ -43,7 +43,7 @@ async fn a_hung_incidents_actor_holds_up_no_notice() {
     let dir = tempfile::tempdir().unwrap();
     let target = TestTarget::accepting().await;
     let mut setup = Setup::new(dir.path(), target.target(8));
-    let place = Fix { lat: 1.0, lon: 2.0, time_ms: 0, trusted: false };
+    let place = Fix::at(1.0, 2.0, 0, false);
     setup.vehicles = fleet(move |_| KnownVehicle::known(place));
     let lane = setup.start().await;
     assert!(lane.all().await.is_empty(), "it has begun, and is idle");

@@ -108,7 +108,7 @@ fn news_goes_to_who_has_accepted_and_not_more_often_than_every_ten_seconds() {
     record(&mut desk);
     let mut made = calls(&mut desk, 0, 200);
     for second in 1..=55 {
-        let moved = Fix { lat: second as f64, lon: 0.0, time_ms: NOW_MS + second * 1000, trusted: true };
+        let moved = Fix::at(second as f64, 0.0, NOW_MS + second * 1000, true);
         admit(&mut desk, vec![Alarm { fix: Some(moved), ..call("bus 7", second * 1000) }]);
         made.extend(calls(&mut desk, second * 1000, 200));
     }
@@ -128,7 +128,7 @@ fn a_turn_that_comes_while_news_are_under_way_is_not_forgotten() {
     admit(&mut desk, vec![call("bus 7", 0)]);
     record(&mut desk);
     calls(&mut desk, 0, 200);
-    let moved = Fix { lat: 1.0, lon: 0.0, time_ms: NOW_MS + 50_000, trusted: true };
+    let moved = Fix::at(1.0, 0.0, NOW_MS + 50_000, true);
     admit(&mut desk, vec![Alarm { fix: Some(moved), ..call("bus 7", 50_000) }]);
     let news = desk.next_call(now(59_999)).unwrap();
     assert_eq!(news.message, Message::Updated);
@@ -193,8 +193,7 @@ fn a_new_run_uses_no_key_that_an_unrecorded_message_may_have_had() {
     let left = vec![desk.get(id).unwrap().clone()];
     let mut used = Vec::new();
     for second in 1..=300 {
-        let moved =
-            Fix { lat: second as f64 / 10.0, lon: 0.0, time_ms: NOW_MS + second * 1000, trusted: true };
+        let moved = Fix::at(second as f64 / 10.0, 0.0, NOW_MS + second * 1000, true);
         admit(&mut desk, vec![Alarm { fix: Some(moved), ..call("bus 7", second * 1000) }]);
         used.extend(calls(&mut desk, second * 1000, 200).into_iter().map(|(_, _, number)| number));
     }

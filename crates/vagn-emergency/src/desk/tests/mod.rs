@@ -63,7 +63,7 @@ fn admit(desk: &mut Desk, calls: Vec<Alarm>) -> Admitted {
 /// Lets in calls of vehicles that were known before.
 fn admit_known(desk: &mut Desk, calls: Vec<Alarm>) -> Admitted {
     desk.arrive(calls);
-    let place = Fix { lat: 1.0, lon: 2.0, time_ms: 0, trusted: false };
+    let place = Fix::at(1.0, 2.0, 0, false);
     let known = desk.newcomers().into_iter().map(|name| (name, KnownVehicle::known(place)));
     desk.admit(&known.collect())
 }
@@ -148,7 +148,7 @@ fn an_episode_goes_on_until_a_person_sees_to_it_and_it_is_quiet() {
 fn strangers_have_their_share_and_displace_nobody_who_was_known_before() {
     let mut desk = desk();
     let seen = |vehicle: &str| {
-        let place = Fix { lat: 1.0, lon: 2.0, time_ms: 0, trusted: false };
+        let place = Fix::at(1.0, 2.0, 0, false);
         if vehicle.starts_with("bus") { KnownVehicle::known(place) } else { KnownVehicle::STRANGER }
     };
     let names: Vec<_> = (0..30).map(|number| format!("invented {number}")).chain(["bus 7".into()]).collect();
@@ -219,12 +219,15 @@ fn what_two_have_written_at_once_loses_no_note() {
 #[test]
 fn what_is_known_of_the_vehicle_is_where_its_track_begins() {
     let mut desk = desk();
-    let place = Fix { lat: 1.0, lon: 2.0, time_ms: NOW_MS - 5_000, trusted: false };
+    let place = Fix::at(1.0, 2.0, NOW_MS - 5_000, false);
     desk.arrive(vec![call("bus 7", 0)]);
     let known = Known::from([("bus 7".into(), KnownVehicle::known(place))]);
     let id = opened(&desk.admit(&known));
     let incident = desk.get(id).unwrap();
-    assert_eq!(incident.alarm.track.iter().map(|place| place.lat).collect::<Vec<_>>(), [1.0, 59.33]);
+    assert_eq!(
+        incident.alarm.track.iter().map(|place| place.position.lat()).collect::<Vec<_>>(),
+        [1.0, 59.33]
+    );
     assert!(incident.alarm.fix.unwrap().trusted);
 }
 
@@ -464,7 +467,7 @@ fn the_last_known_place_stands_in_for_a_missing_one() {
     assert_eq!(desk.take_unplaced(), [(id, "bus 7".into())]);
     desk.unplaced(id);
     assert_eq!(desk.take_unplaced().len(), 1);
-    let last_known = Fix { lat: 1.0, lon: 2.0, time_ms: 3, trusted: false };
+    let last_known = Fix::at(1.0, 2.0, 3, false);
     desk.place(id, last_known, ms(0));
     assert_eq!(desk.get(id).unwrap().alarm.fix, Some(last_known));
     admit(&mut desk, vec![call("bus 7", 1)]);

@@ -120,13 +120,18 @@ impl IncidentView {
 
 impl From<&Fix> for PositionView {
     fn from(fix: &Fix) -> Self {
-        Self { lat: fix.lat, lon: fix.lon, time: rfc3339(fix.time_ms), trusted: fix.trusted }
+        Self {
+            lat: fix.position.lat(),
+            lon: fix.position.lon(),
+            time: rfc3339(fix.time_ms),
+            trusted: fix.trusted,
+        }
     }
 }
 
 impl From<&Fix> for TrackView {
     fn from(fix: &Fix) -> Self {
-        Self { lat: fix.lat, lon: fix.lon, time: rfc3339(fix.time_ms) }
+        Self { lat: fix.position.lat(), lon: fix.position.lon(), time: rfc3339(fix.time_ms) }
     }
 }
 
