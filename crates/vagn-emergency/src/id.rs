@@ -1,4 +1,4 @@
-//! The name of an incident: a UUID that rises with the time of opening.
+//! Id of an incident: a UUID that rises with the time of opening.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,17 +6,17 @@ use std::str::FromStr;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use uuid::Uuid;
 
-/// Names an incident everywhere, and is the key under which every call for it goes out. Ordered by time of opening.
+/// Id of an incident, in the API, in the store and as the key of its notices. Ordered by time of opening.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct IncidentId(u128);
 
 impl IncidentId {
-    /// As the number that orders it.
+    /// Returns the number that orders it.
     pub fn as_u128(self) -> u128 {
         self.0
     }
 
-    /// The id with this number.
+    /// Returns the id with this number.
     pub fn from_u128(number: u128) -> Self {
         Self(number)
     }

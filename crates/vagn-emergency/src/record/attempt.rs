@@ -1,4 +1,4 @@
-//! An attempt to reach a target: what it said, and what came of it. The attempts of an incident are its ledger.
+//! An attempt to reach a target: its message, and what came of it. The attempts of an incident are its ledger.
 
 use std::fmt;
 use std::time::Duration;
@@ -7,20 +7,20 @@ use serde::{Deserialize, Serialize};
 
 use crate::id::IncidentId;
 
-/// What a call says.
+/// Message of a notice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Message {
     /// There is an incident.
     Opened,
-    /// The vehicle has moved, or somebody has acknowledged it.
+    /// The vehicle has moved, or a person has acknowledged the incident.
     Updated,
-    /// It was this target's turn before, and still nobody has acknowledged it.
+    /// It was this target's turn before, and still no person has acknowledged the incident.
     Escalated,
 }
 
 impl Message {
-    /// As in the body of a call.
+    /// Word for it in the body of a notice.
     pub fn event_type(self) -> &'static str {
         match self {
             Self::Opened => "incident.opened",
@@ -30,17 +30,10 @@ impl Message {
     }
 }
 
-impl Default for Message {
-    /// What every attempt was before there were others.
-    fn default() -> Self {
-        Self::Opened
-    }
-}
-
-/// Under which a target knows a message again: the incident's id for the opening, with a number for what follows.
+/// Key by which a target knows a repeated message: the incident's id for the opening, with a number for each message after.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MessageKey {
-    /// About what.
+    /// Incident id.
     pub incident: IncidentId,
     /// 0 for the opening.
     pub number: u64,
@@ -58,31 +51,29 @@ impl fmt::Display for MessageKey {
 /// One attempt to reach a target, and what came of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attempt {
-    /// Which one of its incident it was, from 1.
+    /// Number within the incident, from 1.
     pub number: u32,
-    /// Whom it was to reach.
-    #[serde(default)]
+    /// Name of the target.
     pub target: Box<str>,
-    /// What it said.
-    #[serde(default)]
+    /// Message of the notice.
     pub message: Message,
-    /// When it began, ms since 1970.
+    /// Start, ms since 1970.
     pub at_ms: i64,
-    /// How long it took, in ms.
+    /// Duration in ms.
     pub took_ms: u64,
-    /// What happened.
+    /// Answer of the target, or its absence.
     #[serde(flatten)]
     pub outcome: Outcome,
-    /// When the target is to be called next about the incident, ms since 1970; later if others are before it.
+    /// Time of the next attempt at this target, ms since 1970; it can be delayed if others are before it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_ms: Option<i64>,
 }
 
-/// What came of an attempt.
+/// Outcome of an attempt.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "outcome")]
 pub enum Outcome {
-    /// A status of 2xx: somebody has it now.
+    /// A status of 2xx: the target has it now.
     Accepted {
         /// The HTTP status.
         status: u16,
@@ -91,24 +82,24 @@ pub enum Outcome {
     Refused {
         /// The HTTP status.
         status: u16,
-        /// For how many seconds the target does not want to hear of it.
+        /// Seconds for which the target wants no notice about it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         retry_after_s: Option<u64>,
     },
-    /// No answer at all.
+    /// No answer.
     Failed {
-        /// Why, in a few words.
+        /// Reason in a few words.
         reason: String,
     },
 }
 
 impl Outcome {
-    /// Whether somebody has it now.
+    /// Returns true when the target has it now.
     pub fn accepted(&self) -> bool {
         matches!(self, Self::Accepted { .. })
     }
 
-    /// The status with which the target refused for good: to say the same again would get the same answer. 4xx, but for
+    /// Returns the status of a refusal for good: to say the same again would get the same answer. These are the 4xx, except
     /// those that ask for another try (408, 425, 429).
     pub fn dead(&self) -> Option<u16> {
         match self {
@@ -118,7 +109,7 @@ impl Outcome {
         }
     }
 
-    /// How long the target wants to be left alone about it.
+    /// Returns the time for which the target wants no notice about it.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Refused { retry_after_s, .. } => retry_after_s.map(Duration::from_secs),
@@ -126,7 +117,7 @@ impl Outcome {
         }
     }
 
-    /// As in metrics.
+    /// Word for it in metrics.
     pub fn word(&self) -> &'static str {
         match self {
             Self::Accepted { .. } => "accepted",

@@ -1,7 +1,7 @@
-//! The shelf: where the incident store stands when it works, and why not when it does not.
+//! The shelf: holds the incident store while it works, and the reason while it does not.
 //!
-//! It belongs to no incarnation of the actor that writes: one that hangs in a sync keeps the store busy, and its
-//! successor must neither open the file a second time nor wait behind it.
+//! It belongs to no life of the actor that writes: one that hangs in a sync keeps the store busy, and the next one must
+//! neither open the file a second time nor wait behind it.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -13,53 +13,55 @@ use tracing::{error, info};
 use crate::record::incident::Incident;
 use crate::record::store::{Store, StoreError};
 
-/// How long to leave a broken store alone before it is opened again.
+/// Time for which a broken store is left alone before it is opened again.
 const REOPEN_AFTER: Duration = Duration::from_secs(1);
 
 /// Opens the store.
 pub type Opener = Box<dyn Fn() -> Result<Store, StoreError> + Send + Sync>;
 
-/// Where the store stands.
+/// The store while it works, shared by all actors.
 pub struct Shelf {
     opener: Opener,
-    place: Mutex<Fix>,
+    state: Mutex<StoreState>,
 }
 
 #[derive(Default)]
-struct Fix {
+struct StoreState {
     store: Option<Arc<Store>>,
     failure: Option<String>,
+    /// Earliest time to open it again, on the monotonic clock.
     not_before: Duration,
+    /// True after a failed sync: only a new process may open it again.
     given_up: bool,
 }
 
 impl Shelf {
     /// An empty shelf.
     pub fn new(opener: Opener) -> Self {
-        Self { opener, place: Mutex::default() }
+        Self { opener, state: Mutex::default() }
     }
 
-    /// The store, if it works.
+    /// Returns the store, if it works.
     pub fn store(&self) -> Option<Arc<Store>> {
-        self.place.lock().store.clone()
+        self.state.lock().store.clone()
     }
 
-    /// What is wrong with the store, if something is.
+    /// Returns the fault of the store, if it has one.
     pub fn failure(&self) -> Option<String> {
-        self.place.lock().failure.clone()
+        self.state.lock().failure.clone()
     }
 
-    /// Opens the store if it is not there and it is time to try (again) at `now`. Gives what is live in it.
+    /// Opens the store if it is not open and it is time to try at `now`. Returns the incidents that are live in it.
     pub fn open(&self, now: Duration) -> Option<Vec<Incident>> {
         {
-            let place = self.place.lock();
-            if place.store.is_some() || place.given_up || now < place.not_before {
+            let state = self.state.lock();
+            if state.store.is_some() || state.given_up || now < state.not_before {
                 return None;
             }
         }
         match catch_unwind(AssertUnwindSafe(|| self.try_open())).unwrap_or(Err(StoreError::Panicked)) {
             Ok((live, store)) => {
-                *self.place.lock() = Fix { store: Some(Arc::new(store)), ..Fix::default() };
+                *self.state.lock() = StoreState { store: Some(Arc::new(store)), ..StoreState::default() };
                 info!(live = live.len(), "incident store is open");
                 Some(live)
             }
@@ -75,40 +77,42 @@ impl Shelf {
         Ok((store.live()?, store))
     }
 
-    /// Notes that the store could not save. A busy one stays; any other is taken down and opened again later, but never
+    /// Notes that the store could not save. A busy one stays; any other is closed and opened again after a while, but never
     /// after a failed sync: then nothing on top of it could be trusted.
     pub fn failed(&self, err: &StoreError, now: Duration) {
         self.note(err, now);
         if matches!(err, StoreError::Busy) {
             return;
         }
-        let mut place = self.place.lock();
-        if let Some(store) = place.store.take() {
-            place.given_up = store.sync_failed();
+        let mut state = self.state.lock();
+        if let Some(store) = state.store.take() {
+            state.given_up = store.sync_failed();
         }
     }
 
-    /// The store has saved: whatever was wrong is over.
+    /// Notes that the store has saved: the fault is over.
     pub fn saved(&self) {
-        let failure = self.place.lock().failure.take();
+        let failure = self.state.lock().failure.take();
         if failure.is_some() {
             info!("incidents are recorded again");
         }
     }
 
-    /// Closes the store, as soon as nobody uses it any more. It may be opened again.
+    /// Closes the store, as soon as its last user lets go of it. It may be opened again.
     pub fn put_away(&self) {
-        drop(self.place.lock().store.take());
+        let store = self.state.lock().store.take();
+        // Not under the lock: closing the file may wait for the disk.
+        drop(store);
     }
 
     fn note(&self, err: &StoreError, now: Duration) {
         let failure = err.to_string();
         let known = {
-            let mut place = self.place.lock();
-            place.not_before = now + REOPEN_AFTER;
-            place.failure.replace(failure.clone())
+            let mut state = self.state.lock();
+            state.not_before = now + REOPEN_AFTER;
+            state.failure.replace(failure.clone())
         };
-        // Not under the lock: a log that stands still must hold up nobody.
+        // Not under the lock: a log that stands still must not hold up the actors.
         if known != Some(failure) {
             error!(error = %err, "incidents cannot be recorded; calls go out all the same");
         }
