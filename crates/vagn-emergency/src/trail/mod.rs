@@ -17,6 +17,7 @@ mod subject;
 mod table;
 #[cfg(test)]
 mod tests;
+mod untouched;
 
 use serde::{Deserialize, Serialize};
 
