@@ -27,7 +27,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Longest time for first notices and notices under way once the service stops. The rest is sent after the restart.
 const FINISH_WITHIN: Duration = Duration::from_secs(2);
 
-/// Sender of notices.
+/// Sender of the lane's notices.
 pub(crate) struct Notifier {
     lane: Arc<Lane>,
     /// In the order of [`TargetIndex`](crate::notify::target::TargetIndex).
@@ -85,6 +85,7 @@ impl Notifier {
     fn note(&self, ended: EndedNotice) {
         let settled = ended.attempt.outcome.accepted() || ended.attempt.outcome.dead().is_some();
         self.lane.attempted(ended);
+        // A result is written at once; a failure can wait for the next round.
         if settled {
             self.lane.ring();
         }
@@ -97,6 +98,7 @@ impl Notifier {
 /// None: what goes wrong with a target is the outcome of an attempt.
 pub(crate) async fn run(notifier: Arc<Notifier>, ctx: TaskContext) -> Result<(), Failure> {
     let lane = &*notifier.lane;
+    // The notices of the incarnation before are cut off. They are tried again under the same keys.
     lane.desk.lock().hung_up();
     ctx.ready();
     let mut under_way = FuturesUnordered::new();
@@ -104,6 +106,7 @@ pub(crate) async fn run(notifier: Arc<Notifier>, ctx: TaskContext) -> Result<(),
     let mut stop_at = None;
     loop {
         ctx.beat().await;
+        // If the incidents actor hangs, alarms would wait in the inbox for its watchdog.
         lane.rescue(stop_at.is_some());
         while let Some(notice) = lane.next_call() {
             under_way.push(notifier.send(notice));

@@ -17,7 +17,7 @@ pub struct Notice {
     pub target_index: TargetIndex,
     /// Name of that target.
     pub target: Box<str>,
-    /// Kind of message.
+    /// Kind of the message.
     pub message: Message,
     /// Key that tells the target whether it has this message already.
     pub key: MessageKey,

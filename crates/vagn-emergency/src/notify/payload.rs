@@ -9,7 +9,7 @@ use crate::record::progress::State;
 use crate::trail::Head;
 use vagn_flow::rfc3339::rfc3339;
 
-/// Age above which an alarm is labelled as stale, in seconds.
+/// Age above which an alarm is labelled as stale, in seconds. It is sent all the same: late help is better than none.
 const STALE_AFTER_S: f64 = 300.0;
 
 /// Body of a notice.
@@ -56,6 +56,7 @@ impl<'a> Payload<'a> {
     pub(crate) fn new(notice: &'a Notice, now_ms: i64, head: Option<Head>) -> Self {
         let incident = &notice.incident;
         let fix = incident.alarm.fix;
+        // A vehicle's clock may be ahead of ours.
         let age_s = now_ms.saturating_sub(incident.alarm.raised_ms).max(0) as f64 / 1000.0;
         Self {
             r#type: notice.message.event_type(),

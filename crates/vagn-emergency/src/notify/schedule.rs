@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use fastrand::Rng;
 
-/// Waits between attempts.
+/// Waits between the attempts of one notice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Schedule {
     /// Wait after the first failed attempt.

@@ -10,7 +10,7 @@ use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use crate::notify::signature::{BadSecret, Secret};
 use crate::record::attempt::MessageKey;
 
-/// All targets.
+/// Targets of the service.
 #[derive(Debug, Clone, Default)]
 pub struct Targets {
     /// Targets for real incidents, in this order.
@@ -127,7 +127,8 @@ impl Target {
 
 /// Returns host, port, path and query, each in one way of writing it.
 fn address(url: &Url) -> (String, Option<u16>, String, Option<&str>) {
-    // Some servers ignore case and slashes at the end.
+    // A drill that reaches a real target under another spelling would send a crew out, and some servers ignore case and
+    // slashes at the end.
     let path = url.path().trim_end_matches('/').to_ascii_lowercase();
     (host(url), url.port_or_known_default(), path, url.query().filter(|query| !query.is_empty()))
 }

@@ -20,10 +20,11 @@ use std::time::Duration;
 
 use crate::notify::breaker::{Breaker, Patience};
 use order::Order;
-use phase::{Phase, Rank, Sort};
+use phase::{NoticeSort, Phase, Rank};
 use slots::Slots;
 
-/// First notices that may go in a row while something else is due and has a slot.
+/// First notices that may go in a row while something else is due and has a slot. Without a limit, vehicles that raise alarms
+/// faster than slots become free would keep all that failed from ever being sent again.
 const FIRST_IN_A_ROW: usize = 3;
 
 /// Queue of one target.
@@ -73,15 +74,15 @@ impl<K: Copy + Ord + Hash, R: Rank> NoticeQueue<K, R> {
 
     /// Queues a repeat for `at`: the target has not accepted yet, or is to be reminded.
     pub(crate) fn repeat(&mut self, key: K, rank: R, at: Duration) {
-        self.wait(key, Sort::Repeat(rank), at);
+        self.wait(key, NoticeSort::Repeat(rank), at);
     }
 
     /// Queues an update for `at`: there is news about what the target has accepted.
     pub(crate) fn update(&mut self, key: K, at: Duration) {
-        self.wait(key, Sort::Update, at);
+        self.wait(key, NoticeSort::Update, at);
     }
 
-    fn wait(&mut self, key: K, sort: Sort<R>, until: Duration) {
+    fn wait(&mut self, key: K, sort: NoticeSort<R>, until: Duration) {
         // A notice under way is not disturbed: its end decides.
         if !self.is_under_way(key) {
             self.enter(key, Phase::Waiting { sort, until, firm: false });
@@ -104,7 +105,7 @@ impl<K: Copy + Ord + Hash, R: Rank> NoticeQueue<K, R> {
     pub(crate) fn next(&mut self, now: Duration) -> Option<K> {
         self.move_on(now);
         let (sort, key) = self.choose(now)?;
-        let passes_over = self.order.has_due() && matches!(sort, Sort::First(_));
+        let passes_over = self.order.has_due() && matches!(sort, NoticeSort::First(_));
         self.first_in_a_row = if passes_over { self.first_in_a_row + 1 } else { 0 };
         self.breaker.sent(now);
         self.enter(key, Phase::UnderWay { sort });
@@ -121,9 +122,10 @@ impl<K: Copy + Ord + Hash, R: Rank> NoticeQueue<K, R> {
         }
     }
 
-    fn choose(&self, now: Duration) -> Option<(Sort<R>, K)> {
+    fn choose(&self, now: Duration) -> Option<(NoticeSort<R>, K)> {
         let fresh = self.order.first_fresh().filter(|(sort, _)| self.may_go(*sort, now));
         let due = self.order.first_due().filter(|(sort, _)| self.may_go(*sort, now));
+        // A retry about a known vehicle must not wait behind strangers, however many there are.
         let due_is_preferred = match (&fresh, &due) {
             (Some((fresh, _)), Some((due, _))) => due.is_preferred() && !fresh.is_preferred(),
             _ => false,
@@ -132,7 +134,8 @@ impl<K: Copy + Ord + Hash, R: Rank> NoticeQueue<K, R> {
     }
 
     /// Returns true when a notice of this sort has a slot, and the target may be tried now.
-    fn may_go(&self, sort: Sort<R>, now: Duration) -> bool {
+    fn may_go(&self, sort: NoticeSort<R>, now: Duration) -> bool {
+        // The breaker holds no new alarm of a known vehicle back: once the target is back, the next probe may be 15 s away.
         self.slots.has_free(sort) && (sort.is_preferred_first() || self.breaker.allows(now))
     }
 
@@ -147,6 +150,7 @@ impl<K: Copy + Ord + Hash, R: Rank> NoticeQueue<K, R> {
     /// Ends a notice that the target has answered. If the target was down before, all retries that wait are due now.
     pub(crate) fn answered(&mut self, key: K) {
         self.leave(key);
+        // The waits were made for a target that was down.
         if !self.breaker.answered() {
             return;
         }
@@ -181,7 +185,7 @@ impl<K: Copy + Ord + Hash, R: Rank> NoticeQueue<K, R> {
     }
 
     /// Returns the time when a notice of this sort may go, if it has a slot.
-    fn may_go_at(&self, sort: Sort<R>) -> Option<Duration> {
+    fn may_go_at(&self, sort: NoticeSort<R>) -> Option<Duration> {
         let probe_at = self.breaker.probe_at().filter(|_| !sort.is_preferred_first()).unwrap_or_default();
         self.slots.has_free(sort).then_some(probe_at)
     }

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::hash::Hash;
 use std::time::Duration;
 
-use super::phase::{Phase, Rank, Sort};
+use super::phase::{NoticeSort, Phase, Rank};
 
 /// Phases of all keys.
 #[derive(Debug)]
@@ -15,7 +15,7 @@ pub(super) struct Order<K, R> {
     fresh: BTreeSet<(R, K)>,
     /// Keys that wait, by the time until when.
     waiting: BTreeSet<(Duration, K)>,
-    due: BTreeSet<(Sort<R>, K)>,
+    due: BTreeSet<(NoticeSort<R>, K)>,
 }
 
 impl<K: Copy + Ord + Hash, R: Rank> Order<K, R> {
@@ -75,16 +75,16 @@ impl<K: Copy + Ord + Hash, R: Rank> Order<K, R> {
         self.held.first().copied()
     }
 
-    pub(super) fn first_fresh(&self) -> Option<(Sort<R>, K)> {
-        self.fresh.first().map(|(rank, key)| (Sort::First(*rank), *key))
+    pub(super) fn first_fresh(&self) -> Option<(NoticeSort<R>, K)> {
+        self.fresh.first().map(|(rank, key)| (NoticeSort::First(*rank), *key))
     }
 
-    pub(super) fn first_due(&self) -> Option<(Sort<R>, K)> {
+    pub(super) fn first_due(&self) -> Option<(NoticeSort<R>, K)> {
         self.due.first().copied()
     }
 
     /// Returns the end of the shortest wait, and for what it is.
-    pub(super) fn first_waiting(&self) -> Option<(Duration, Sort<R>, K)> {
+    pub(super) fn first_waiting(&self) -> Option<(Duration, NoticeSort<R>, K)> {
         let (until, key) = *self.waiting.first()?;
         match self.phases[&key] {
             Phase::Waiting { sort, .. } => Some((until, sort, key)),
@@ -97,15 +97,15 @@ impl<K: Copy + Ord + Hash, R: Rank> Order<K, R> {
     }
 
     /// Returns all retries that wait for their time and not for what the target asked for.
-    pub(super) fn waiting_retries(&self) -> Vec<(K, Sort<R>)> {
+    pub(super) fn waiting_retries(&self) -> Vec<(K, NoticeSort<R>)> {
         let waiting = self.waiting.iter().filter_map(|(_, key)| match self.phases[key] {
-            Phase::Waiting { sort: sort @ Sort::Repeat(_), firm: false, .. } => Some((*key, sort)),
+            Phase::Waiting { sort: sort @ NoticeSort::Repeat(_), firm: false, .. } => Some((*key, sort)),
             _ => None,
         });
         waiting.collect()
     }
 
-    pub(super) fn under_way(&self) -> Vec<(K, Sort<R>)> {
+    pub(super) fn under_way(&self) -> Vec<(K, NoticeSort<R>)> {
         let under_way = self.phases.iter().filter_map(|(key, phase)| match phase {
             Phase::UnderWay { sort } => Some((*key, *sort)),
             _ => None,

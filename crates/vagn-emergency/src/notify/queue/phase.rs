@@ -16,9 +16,9 @@ impl Rank for Standing {
     }
 }
 
-/// Sort of a notice. Ordered by what goes first.
+/// NoticeSort of a notice. Ordered by what goes first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Sort<R> {
+pub(super) enum NoticeSort<R> {
     /// First notice about its key.
     First(R),
     /// Retry of a notice that was not accepted, or a reminder.
@@ -27,7 +27,7 @@ pub(super) enum Sort<R> {
     Update,
 }
 
-impl<R: Rank> Sort<R> {
+impl<R: Rank> NoticeSort<R> {
     /// Returns true for first notices of a preferred rank, which may use every slot and are never held back.
     pub(super) fn is_preferred_first(self) -> bool {
         matches!(self, Self::First(rank) if rank.is_preferred())
@@ -44,13 +44,14 @@ impl<R: Rank> Sort<R> {
     /// Returns the sort of the next try, if this one fails.
     pub(super) fn retry(self) -> Self {
         match self {
+            // The target may have it although no answer came: it is no first notice any more.
             Self::First(rank) => Self::Repeat(rank),
             Self::Repeat(_) | Self::Update => self,
         }
     }
 }
 
-/// How far a target is with what it is owed about one key.
+/// Phase of what the target is owed about one key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Phase<R> {
     /// Not on disk yet: may be sent for the first time when it is, at the latest at `until`.
@@ -58,9 +59,9 @@ pub(super) enum Phase<R> {
     /// May be sent for the first time.
     Fresh { rank: R },
     /// Is to be sent at `until`. A firm wait holds although the target answers again: the target asked for it.
-    Waiting { sort: Sort<R>, until: Duration, firm: bool },
+    Waiting { sort: NoticeSort<R>, until: Duration, firm: bool },
     /// Is to be sent now.
-    Due { sort: Sort<R> },
-    /// Is being sent.
-    UnderWay { sort: Sort<R> },
+    Due { sort: NoticeSort<R> },
+    /// Is being sent now.
+    UnderWay { sort: NoticeSort<R> },
 }

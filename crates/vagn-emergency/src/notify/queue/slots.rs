@@ -1,6 +1,6 @@
 //! Slots of one target: how many notices may be under way at a time, and of what sorts.
 
-use super::phase::{Rank, Sort};
+use super::phase::{NoticeSort, Rank};
 
 /// Slots of one target, and how many of them are in use.
 #[derive(Debug)]
@@ -32,7 +32,7 @@ impl Slots {
     }
 
     /// Returns true when a notice of this sort may go out.
-    pub(super) fn has_free<R: Rank>(&self, sort: Sort<R>) -> bool {
+    pub(super) fn has_free<R: Rank>(&self, sort: NoticeSort<R>) -> bool {
         self.in_use < self.slots
             && (sort.is_preferred_first() || self.shared_in_use < self.slots_shared)
             && (sort.is_preferred() || self.others_in_use < self.slots_for_others)
@@ -43,13 +43,13 @@ impl Slots {
         self.in_use >= self.slots
     }
 
-    pub(super) fn take<R: Rank>(&mut self, sort: Sort<R>) {
+    pub(super) fn take<R: Rank>(&mut self, sort: NoticeSort<R>) {
         self.in_use += 1;
         self.shared_in_use += usize::from(!sort.is_preferred_first());
         self.others_in_use += usize::from(!sort.is_preferred());
     }
 
-    pub(super) fn free<R: Rank>(&mut self, sort: Sort<R>) {
+    pub(super) fn free<R: Rank>(&mut self, sort: NoticeSort<R>) {
         self.in_use -= 1;
         self.shared_in_use -= usize::from(!sort.is_preferred_first());
         self.others_in_use -= usize::from(!sort.is_preferred());

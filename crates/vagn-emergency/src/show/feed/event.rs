@@ -65,7 +65,7 @@ pub enum GapReason {
 /// An item for a follower.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FeedItem {
-    /// The next event.
+    /// The event after the last one.
     Event(Arc<FeedEvent>),
     /// Events are missing here; the next item comes after `id`.
     Gap {

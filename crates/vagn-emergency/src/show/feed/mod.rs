@@ -23,7 +23,7 @@ use vagn_flow::rfc3339::rfc3339;
 pub struct Feed {
     clock: Arc<dyn Clock>,
     ring: Arc<Mutex<Ring>>,
-    /// Wakes followers.
+    /// Wakes the followers that wait.
     news: watch::Sender<()>,
 }
 

@@ -12,7 +12,7 @@ use crate::record::progress::{Decision, State};
 use crate::rules::Rules;
 use vagn_flow::rfc3339::rfc3339;
 
-/// An incident.
+/// An incident as it is now.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct IncidentView {
     /// Id of the incident, and the key of its first notice.
@@ -50,7 +50,7 @@ pub struct IncidentView {
     pub recent_positions: Vec<TrackView>,
     /// True when all that is shown here is on disk.
     pub recorded: bool,
-    /// Notices about it.
+    /// Notices about the incident.
     #[serde(rename = "call")]
     pub notices: NoticesView,
 }
@@ -79,7 +79,7 @@ pub struct TrackView {
     pub time: String,
 }
 
-/// A person's decision.
+/// A decision of a person.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct DecisionView {
     /// Name of the person.

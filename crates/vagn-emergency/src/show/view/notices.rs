@@ -59,7 +59,7 @@ pub enum NoticeStatus {
     NoTarget,
     /// Waits for its first or next attempt.
     Pending,
-    /// Is being sent.
+    /// Is being sent now.
     #[serde(rename = "calling")]
     UnderWay,
     /// A target accepted it.
@@ -68,7 +68,7 @@ pub enum NoticeStatus {
     DeadLetter,
 }
 
-/// An attempt.
+/// An attempt among the latest.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct AttemptView {
     /// Number within the incident, from 1.
