@@ -80,7 +80,7 @@ impl Rules {
     }
 
     /// Returns the name of a target.
-    pub fn target_name(&self, target: TargetIndex) -> Option<&Box<str>> {
-        self.all().nth(target.0).map(|turn| &turn.target)
+    pub fn target_name(&self, target: TargetIndex) -> Option<&str> {
+        self.all().nth(target.0).map(|turn| &*turn.target)
     }
 }

@@ -34,7 +34,7 @@ impl Desk {
 
     /// What to say to a target about an incident now; `None`: nothing any more.
     fn compose(&mut self, id: IncidentId, target: TargetIndex, now: Moment) -> Option<Notice> {
-        let name = self.rules.target_name(target)?.clone();
+        let name: Box<str> = self.rules.target_name(target)?.into();
         let live = self.live.get_mut(&id)?;
         let told = live.incident.to_tell();
         let mut numbers = live.incident.notices.follow_ups;
@@ -107,7 +107,7 @@ impl Desk {
     /// A target that refuses for good has its turn no longer; the last of them keeps it until the clock says so.
     fn died(&mut self, id: IncidentId, target: TargetIndex, status: u16, now: Moment) {
         self.queues[target.0].answered(id);
-        let Some(name) = self.rules.target_name(target).cloned() else { return };
+        let Some(name) = self.rules.target_name(target).map(str::to_owned) else { return };
         let mut deaths = 0;
         let done = self.change(id, |incident| {
             let delivery = incident.notices.delivery(&name, now.ms);

@@ -53,14 +53,14 @@ impl<K: Copy + Ord + Hash, R: Rank> NoticeQueue<K, R> {
         self.enter(key, Phase::Held { rank, until });
     }
 
-    /// Lets a first notice go that was held until its key is on disk.
+    /// Releases a first notice that was held until its key is on disk.
     pub(crate) fn recorded(&mut self, key: K) {
         if let Some(Phase::Held { rank, .. }) = self.order.phase(key) {
             self.enter(key, Phase::Fresh { rank });
         }
     }
 
-    /// Lets all go that is held: there is no use in waiting for the disk.
+    /// Releases everything that is held: there is no use in waiting for the disk.
     pub(crate) fn release(&mut self) {
         for key in self.order.held() {
             self.recorded(key);
@@ -101,7 +101,7 @@ impl<K: Copy + Ord + Hash, R: Rank> NoticeQueue<K, R> {
         }
     }
 
-    /// Takes the next key to send a notice about at `now`, if one is due and a slot is free. It is under way from here on.
+    /// Takes the key of the next notice at `now`, if one is due and has a slot. It is under way from here on.
     pub(crate) fn next(&mut self, now: Duration) -> Option<K> {
         self.move_on(now);
         let (sort, key) = self.choose(now)?;
@@ -112,7 +112,7 @@ impl<K: Copy + Ord + Hash, R: Rank> NoticeQueue<K, R> {
         Some(key)
     }
 
-    /// Moves on what was held too long or has waited long enough.
+    /// Releases what was held too long, and makes due what has waited long enough.
     fn move_on(&mut self, now: Duration) {
         while let Some((_, key)) = self.order.first_held().filter(|(until, _)| *until <= now) {
             self.recorded(key);
@@ -147,7 +147,7 @@ impl<K: Copy + Ord + Hash, R: Rank> NoticeQueue<K, R> {
         }
     }
 
-    /// Ends a notice that the target has answered. If the target was down before, all retries that wait are due now.
+    /// Ends a notice that the target answered. If the target was down before, all retries that wait are due now.
     pub(crate) fn answered(&mut self, key: K) {
         self.leave(key);
         // The waits were made for a target that was down.
@@ -159,12 +159,12 @@ impl<K: Copy + Ord + Hash, R: Rank> NoticeQueue<K, R> {
         }
     }
 
-    /// Ends all that the target is owed about the key.
+    /// Forgets what the target is owed about the key.
     pub(crate) fn done(&mut self, key: K) {
         self.leave(key);
     }
 
-    /// Ends what the target is owed about the key, unless it is under way: then it keeps its slot until it has ended.
+    /// Forgets what the target is owed about the key, but keeps a notice under way: it has a slot until it ends.
     pub(crate) fn cancel(&mut self, key: K) {
         if !self.is_under_way(key) {
             self.leave(key);
