@@ -1,5 +1,7 @@
 //! Order and slots of a queue, with incidents as keys.
 
+mod properties;
+
 use super::*;
 use crate::id::IncidentId;
 use crate::record::standing::Standing::{self, Known, Stranger};
