@@ -1,5 +1,4 @@
-//! The store on a disk that loses its power: cut at every write and every sync, everything that was said to be on disk
-//! must be there again, whichever of the unsynced sectors made it.
+//! A disk that loses its power: of the sectors that were not synced, chance decides which are found again.
 
 use std::io;
 use std::sync::Arc;
@@ -7,17 +6,12 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use redb::StorageBackend;
 
-use crate::id::IncidentId;
-use crate::record::draft::Draft;
-use crate::record::incident::Incident;
-use crate::record::store::Store;
-
-/// What a disk writes whole.
+/// Bytes that a disk writes all or not at all.
 const SECTOR: usize = 512;
 
 /// A disk in memory that fails for good after `left` writes, syncs and changes of length.
 #[derive(Debug, Clone, Default)]
-struct Forgetful(Arc<Mutex<Disk>>);
+pub(crate) struct Forgetful(Arc<Mutex<Disk>>);
 
 #[derive(Debug, Default)]
 struct Disk {
@@ -49,9 +43,9 @@ impl Change {
 }
 
 impl Forgetful {
-    fn with_power_for(left: usize, image: Vec<u8>) -> Self {
-        let (now, synced) = (image.clone(), image);
-        Self(Arc::new(Mutex::new(Disk { now, synced, left, ..Disk::default() })))
+    /// A disk that has `image` on it, and power for `left` steps.
+    pub(crate) fn with_power_for(left: usize, image: Vec<u8>) -> Self {
+        Self(Arc::new(Mutex::new(Disk { now: image.clone(), synced: image, left, ..Disk::default() })))
     }
 
     fn change(&self, changes: impl IntoIterator<Item = Change>) -> io::Result<()> {
@@ -64,16 +58,29 @@ impl Forgetful {
         Ok(())
     }
 
-    /// What is found when the power is back: all that was synced, and of the rest what chance has let through.
-    fn found_later(&self, rng: &mut fastrand::Rng) -> Vec<u8> {
+    /// Returns the content when the power is back: all that was synced, and of the rest what chance has let through.
+    pub(crate) fn found_later(&self, rng: &mut fastrand::Rng) -> Vec<u8> {
         let disk = self.0.lock();
         let mut image = disk.synced.clone();
-        disk.since.iter().filter(|_| rng.bool()).for_each(|change| change.apply(&mut image));
+        for change in disk.since.iter().filter(|_| rng.bool()) {
+            change.apply(&mut image);
+        }
         image
     }
 
-    fn done(&self) -> usize {
+    /// Returns the content as it is now, synced or not.
+    pub(crate) fn image(&self) -> Vec<u8> {
+        self.0.lock().now.clone()
+    }
+
+    /// Counts the steps so far.
+    pub(crate) fn done(&self) -> usize {
         self.0.lock().done
+    }
+
+    /// Lets every sync fail, or none.
+    pub(crate) fn fail_syncs(&self, fail: bool) {
+        self.0.lock().sync_fails = fail;
     }
 }
 
@@ -117,73 +124,4 @@ impl StorageBackend for Forgetful {
         let sectors = data.chunks(SECTOR).enumerate();
         self.change(sectors.map(|(at, data)| Change::Sector(offset as usize + at * SECTOR, data.to_vec())))
     }
-}
-
-/// Saves incidents in groups until the power goes. Returns those that were said to be on disk.
-fn work(disk: &Forgetful) -> Vec<Incident> {
-    let mut safe = Vec::new();
-    let Ok(store) = Store::on(disk.clone(), 8) else { return safe };
-    for group in 0..10_u128 {
-        let open = |number: u128| {
-            let id = IncidentId::from_u128(1 + group * 4 + number);
-            Incident::example(id, &format!("vehicle {group}/{number}"))
-        };
-        let mut saved: Vec<Incident> = (0..4).map(open).collect();
-        // Every group also brings news of an earlier incident.
-        saved.extend(safe.last().cloned().map(with_an_attempt));
-        let drafts: Vec<_> = saved.iter().cloned().map(Draft::from).collect();
-        if store.save(&drafts).is_err() {
-            break;
-        }
-        safe.retain(|old: &Incident| saved.iter().all(|new| new.id != old.id));
-        safe.extend(saved);
-    }
-    safe
-}
-
-fn with_an_attempt(mut incident: Incident) -> Incident {
-    incident.notices.attempts = 1;
-    incident
-}
-
-/// A disk with an empty store on it, with power for `left` more steps.
-fn made(left: usize) -> Forgetful {
-    let disk = Forgetful::with_power_for(usize::MAX, Vec::new());
-    drop(Store::on(disk.clone(), 8).unwrap());
-    let image = disk.0.lock().now.clone();
-    Forgetful::with_power_for(left, image)
-}
-
-#[test]
-fn whatever_was_said_to_be_on_disk_survives_a_cut_anywhere() {
-    let untouched = made(usize::MAX);
-    assert_eq!(work(&untouched).len(), 40);
-    let steps = untouched.done();
-    let seed = fastrand::u64(..);
-    let mut rng = fastrand::Rng::with_seed(seed);
-    for cut in 0..steps {
-        let disk = made(cut);
-        let safe = work(&disk);
-        let found = Forgetful::with_power_for(usize::MAX, disk.found_later(&mut rng));
-        let store = Store::on(found, 8).unwrap_or_else(|err| panic!("cut at {cut}, seed {seed}: {err}"));
-        for incident in safe {
-            let again = store.get(incident.id).unwrap();
-            let again =
-                again.unwrap_or_else(|| panic!("{} is gone; cut at {cut}, seed {seed}", incident.vehicle_id));
-            assert_eq!(again.vehicle_id, incident.vehicle_id, "cut at {cut}, seed {seed}");
-            assert!(again.notices.attempts >= incident.notices.attempts, "cut at {cut}, seed {seed}");
-        }
-    }
-}
-
-#[test]
-fn a_failed_sync_is_not_forgotten() {
-    let disk = made(usize::MAX);
-    let store = Store::on(disk.clone(), 8).unwrap();
-    assert!(!store.sync_failed());
-    disk.0.lock().sync_fails = true;
-    let incident = Incident::example(IncidentId::from_u128(1), "bus 7");
-    assert!(store.save(&[incident.into()]).is_err());
-    disk.0.lock().sync_fails = false;
-    assert!(store.sync_failed());
 }

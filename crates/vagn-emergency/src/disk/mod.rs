@@ -1,6 +1,6 @@
 //! The disk under the incident store: space set aside, and syncs that are watched.
 
 #[cfg(test)]
-mod forgetful;
+pub(crate) mod forgetful;
 pub(crate) mod reserve;
 pub(crate) mod watched;

@@ -1,5 +1,5 @@
 //! The file of the incident store, with disk space set aside for it: a disk that positions have filled must still take
-//! a call for help.
+//! an alarm.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -20,10 +20,10 @@ pub(crate) struct ReservedFile {
 }
 
 impl ReservedFile {
-    /// Opens or creates the file at `path`. Where the file system cannot reserve space, says so and goes on.
+    /// Opens or creates the file at `path`. If the file system cannot reserve space, logs it and goes on.
     ///
     /// # Errors
-    /// When the file can neither be opened nor created, or somebody else has it open.
+    /// When the file can neither be opened nor created, or another process has it open.
     pub(crate) fn open(path: &Path, reserved: u64) -> io::Result<Self> {
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
         file.try_lock()?;

@@ -1,4 +1,4 @@
-//! A storage that remembers a failed sync, whatever the database above makes of it.
+//! A storage that remembers a failed sync, even if the database above does not.
 //!
 //! After a failed `fdatasync` Linux may drop the dirty pages and call the next one a success. So the failure is noted
 //! here, for good.
@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use redb::StorageBackend;
 
-/// Another storage, and whether one of its syncs has failed.
+/// Another storage, with a flag for a failed sync.
 #[derive(Debug)]
 pub(crate) struct Watched<S> {
     inner: S,
@@ -17,7 +17,7 @@ pub(crate) struct Watched<S> {
 }
 
 impl<S: StorageBackend> Watched<S> {
-    /// Watches `inner`; the flag beside it turns true with the first failed sync.
+    /// Watches `inner`. The returned flag turns true with the first failed sync.
     pub(crate) fn new(inner: S) -> (Self, Arc<AtomicBool>) {
         let sync_failed = Arc::new(AtomicBool::new(false));
         (Self { inner, sync_failed: sync_failed.clone() }, sync_failed)

@@ -4,6 +4,8 @@
 //! and lets the oldest go, `repair` sets a damaged file aside.
 
 mod open;
+#[cfg(test)]
+mod power_cuts;
 mod query;
 mod repair;
 mod save;
