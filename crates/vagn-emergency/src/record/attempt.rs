@@ -33,7 +33,7 @@ impl Message {
 /// Key by which a target knows a repeated message: the incident's id for the opening, with a number for each message after.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MessageKey {
-    /// Incident id.
+    /// Id of the incident.
     pub incident: IncidentId,
     /// 0 for the opening.
     pub number: u64,
@@ -75,18 +75,18 @@ pub struct Attempt {
 pub enum Outcome {
     /// A status of 2xx: the target has it now.
     Accepted {
-        /// The HTTP status.
+        /// HTTP status of the answer.
         status: u16,
     },
-    /// Any other status.
+    /// An answer with another status.
     Refused {
-        /// The HTTP status.
+        /// HTTP status of the answer.
         status: u16,
         /// Seconds for which the target wants no notice about it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         retry_after_s: Option<u64>,
     },
-    /// No answer.
+    /// No answer came.
     Failed {
         /// Reason in a few words.
         reason: String,

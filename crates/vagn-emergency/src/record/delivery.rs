@@ -71,7 +71,7 @@ impl TryFrom<(f64, f64, bool)> for ToldPosition {
 pub struct FollowUp {
     /// Kind of the message.
     pub message: Message,
-    /// Content.
+    /// Content of the message.
     pub told: Told,
     /// Number that makes its key, from 1 within the incident.
     pub number: u64,

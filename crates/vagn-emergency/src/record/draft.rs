@@ -18,7 +18,7 @@ const FORMAT: u16 = 1;
 /// An incident to be written, as it was at `version`, with what is new on its trail and in its ledger.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Draft {
-    /// The incident.
+    /// The incident as it is to be stored.
     pub incident: Incident,
     /// Grows with every change.
     pub version: u64,
@@ -47,7 +47,7 @@ pub enum BadDraft {
     Content(#[from] serde_json::Error),
 }
 
-/// What stands behind the number of the format.
+/// Content behind the number of the format.
 #[derive(Serialize, Deserialize)]
 struct DraftJson<'a> {
     #[serde(borrow)]

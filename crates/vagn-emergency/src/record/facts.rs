@@ -4,10 +4,10 @@ use vagn_wire::Kind;
 
 use crate::fix::{Fix, extend, newer};
 
-/// What all reports of one alarm say together.
+/// Sum of all reports of one alarm.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AlarmFacts {
-    /// What set it off, if the vehicle said.
+    /// Cause, if the vehicle named one.
     pub kind: Option<Kind>,
     /// The vehicle's own id for the incident.
     pub vehicle_incident: Option<Box<str>>,
@@ -19,7 +19,7 @@ pub struct AlarmFacts {
     pub updated_ms: i64,
     /// Reports that carried the flag.
     pub reports: u64,
-    /// Latest known position.
+    /// Latest position that is known.
     pub fix: Option<Fix>,
     /// Latest positions, oldest first.
     pub track: Vec<Fix>,

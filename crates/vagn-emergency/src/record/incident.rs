@@ -15,24 +15,24 @@ use crate::record::standing::Standing;
 /// Name of the target that is set by the short form of the settings, which has no names.
 pub const PRIMARY: &str = "primary";
 
-/// One vehicle's emergency.
+/// Emergency of one vehicle, with all that is known and was done about it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Incident {
-    /// Id.
+    /// Id in the API and in the store.
     pub id: IncidentId,
-    /// Vehicle id.
+    /// Id of the vehicle.
     pub vehicle_id: Box<str>,
     /// A drill reaches no target but the one for drills. A drill and a real alarm of one vehicle are two incidents.
     pub drill: bool,
-    /// What was known of the vehicle before.
+    /// Standing of the vehicle before the alarm.
     pub standing: Standing,
-    /// What the vehicle's reports say.
+    /// Facts from the vehicle's reports.
     pub alarm: AlarmFacts,
     /// State, and the decisions behind it.
     pub progress: Progress,
     /// Turn of the chain of targets.
     pub escalation: Escalation,
-    /// What was sent about it.
+    /// Notices that went out.
     pub notices: Notices,
 }
 
@@ -81,7 +81,7 @@ impl Incident {
         self.progress.acknowledged = Some(decision);
     }
 
-    /// Ends it.
+    /// Ends the incident by a decision.
     pub fn resolve(&mut self, decision: Decision) {
         self.progress.state = State::Resolved;
         self.escalation.next_ms = None;

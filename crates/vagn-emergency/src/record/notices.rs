@@ -6,7 +6,7 @@ use crate::record::delivery::Delivery;
 /// Latest attempts that an incident carries with it; the ledger in the store has more.
 const ATTEMPTS_KEPT: usize = 4;
 
-/// What was sent about one incident, and what became of it.
+/// Notices of one incident, and what became of them.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Notices {
     /// A notice went out before the incident was on disk, because the disk was slow or broken.

@@ -1,8 +1,8 @@
-//! Progress of an incident: from open to resolved, and the persons who took it there.
+//! Progress of an incident: from open to resolved, and the decisions on the way.
 
 use serde::{Deserialize, Serialize};
 
-/// Name of the service itself as the one who decided.
+/// Name that stands for the service itself as the author of a decision.
 pub const MACHINE: &str = "vagn";
 
 /// State of an incident. Ordered: it never goes back.
@@ -45,16 +45,16 @@ pub struct Decision {
     pub note: Box<str>,
 }
 
-/// How far an incident has come.
+/// Way of an incident from open to resolved.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Progress {
-    /// State; follows from the fields below, and from nothing else.
+    /// State, which never goes back.
     pub state: State,
     /// Time at which it was found to be quiet: no report has come for long. Ms since 1970.
     pub quiet_ms: Option<i64>,
     /// Time at which the first target accepted it, ms since 1970.
     pub accepted_ms: Option<i64>,
-    /// The person who has taken it on.
+    /// Decision of a person to take it on.
     pub acknowledged: Option<Decision>,
     /// End of the incident. Reports after it open another one.
     pub resolved: Option<Decision>,

@@ -16,7 +16,7 @@ use crate::record::store::{Store, StoreError};
 /// Time for which a broken store is left alone before it is opened again.
 const REOPEN_AFTER: Duration = Duration::from_secs(1);
 
-/// Opens the store.
+/// Function that opens the store.
 pub type Opener = Box<dyn Fn() -> Result<Store, StoreError> + Send + Sync>;
 
 /// The store while it works, shared by all actors.
@@ -36,7 +36,7 @@ struct StoreState {
 }
 
 impl Shelf {
-    /// An empty shelf.
+    /// A shelf whose store is not open yet.
     pub fn new(opener: Opener) -> Self {
         Self { opener, state: Mutex::default() }
     }

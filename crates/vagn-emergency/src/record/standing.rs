@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// What the vehicle of an incident was when it raised its first alarm. Ordered: the first goes first.
+/// Standing of a vehicle when it raised its first alarm. Ordered: the first goes first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Standing {

@@ -20,7 +20,7 @@ use crate::record::standing::Standing;
 /// Number of this format. Another number means other fields or another meaning of them.
 pub(crate) const FORMAT: u32 = 1;
 
-/// Name of the person who decided, in a record that cannot be read in full.
+/// Author of a decision in a record that cannot be read in full.
 const UNREADABLE: &str = "(unreadable)";
 
 /// All of an incident.
@@ -130,7 +130,7 @@ fn known_state(word: &str) -> State {
     State::ALL.into_iter().find(|state| state.as_str() == word).unwrap_or(State::Open)
 }
 
-/// What a record must say so that its notice can go out, should the rest of it be strange.
+/// Fields that a record must have so that its notice can go out, should the rest of it be strange.
 #[derive(Deserialize)]
 struct Minimum {
     id: IncidentId,
@@ -179,7 +179,7 @@ pub(crate) fn to_bytes(incident: &Incident) -> Vec<u8> {
 /// Returns the incident in a record, or as much of it as is needed to notify.
 ///
 /// # Errors
-/// When the record does not say even that.
+/// Not even that can be read.
 pub(crate) fn from_bytes(record: &[u8]) -> Result<Incident, serde_json::Error> {
     match serde_json::from_slice::<StoredIncident<'_>>(record) {
         Ok(stored) if stored.format == FORMAT => Ok(stored.into()),

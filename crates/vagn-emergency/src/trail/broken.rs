@@ -1,4 +1,4 @@
-//! What can be wrong with a trail.
+//! Faults of a trail.
 
 use super::head::Head;
 use super::subject::{Subject, SubjectId};
@@ -31,7 +31,7 @@ pub enum Broken {
         seq - 1
     )]
     Changed {
-        /// Its number.
+        /// Number of the entry.
         seq: u64,
     },
     /// The first entry that is kept does not follow from the base.
@@ -78,9 +78,9 @@ pub enum Broken {
     /// The id behind the subject of an entry was exchanged.
     #[error("entry {seq} is about another subject: {subject} does not stand for {id}")]
     Subject {
-        /// Its number.
+        /// Number of the entry.
         seq: u64,
-        /// Its subject.
+        /// Subject of the entry.
         subject: Subject,
         /// Id that should be behind the subject.
         id: SubjectId,
@@ -88,9 +88,9 @@ pub enum Broken {
     /// An entry is not in the list of its subject.
     #[error("entry {seq} is not listed under its subject {subject}, so it is not seen there")]
     Unlisted {
-        /// Its number.
+        /// Number of the entry.
         seq: u64,
-        /// Its subject.
+        /// Subject of the entry.
         subject: Subject,
     },
     /// The lists name entries that are not there.

@@ -23,9 +23,9 @@ pub struct Entry {
     pub at_ms: i64,
     /// Subject of the event.
     pub subject: Subject,
-    /// What the subject stands for. Not in the hash, so that it can be erased.
+    /// Id behind the subject. Not in the hash, so that it can be erased.
     pub meaning: Option<Meaning>,
-    /// What happened.
+    /// Kind of the event.
     pub action: EventKind,
     /// Name of the person, `vagn`, or name of the target.
     pub by: Box<str>,
@@ -39,7 +39,8 @@ impl Entry {
     /// Returns the entry that comes behind `previous`. A time beyond the calendar is moved to its edge, where it can be
     /// written.
     pub(super) fn behind(previous: Head, event: &Event, meaning: Meaning) -> Self {
-        let (first, last) = (Timestamp::MIN.as_millisecond(), Timestamp::MAX.as_millisecond());
+        let first = Timestamp::MIN.as_millisecond();
+        let last = Timestamp::MAX.as_millisecond();
         let mut entry = Self {
             seq: previous.seq.saturating_add(1),
             at_ms: event.at_ms.clamp(first, last),

@@ -11,7 +11,7 @@ use serde_json::json;
 
 use super::chain::Checker;
 use super::read::{Ends, TrailReader, ends};
-use super::{Broken, Entry, Head, Verified};
+use super::{BadHead, Broken, Entry, Head, Verified};
 
 /// The reason for which an export was not found to be whole.
 #[derive(Debug, thiserror::Error)]
@@ -102,6 +102,14 @@ pub fn verify_export(lines: impl BufRead, known: &[Head]) -> Result<Verified, Ex
     Ok(checker.finish()?)
 }
 
+fn read_head(line: u64, head: &str) -> Result<Head, ExportFault> {
+    head.parse().map_err(|err: BadHead| wrong(line, err))
+}
+
+fn wrong(line: u64, why: impl ToString) -> ExportFault {
+    ExportFault::Line { line, why: why.to_string() }
+}
+
 struct Reading<'a> {
     known: &'a [Head],
     checker: Option<Checker>,
@@ -110,16 +118,14 @@ struct Reading<'a> {
 
 impl Reading<'_> {
     fn line(&mut self, line: u64, text: &[u8]) -> Result<(), ExportFault> {
-        let wrong = |why: String| ExportFault::Line { line, why };
-        let read = |head: &str| head.parse::<Head>().map_err(|err| wrong(err.to_string()));
         match serde_json::from_slice(text) {
             Ok(End::Head(head)) => {
                 self.settle()?;
-                self.head = Some(read(&head)?);
+                self.head = Some(read_head(line, &head)?);
             }
-            Ok(End::Base(base)) => self.base(read(&base)?, wrong)?,
+            Ok(End::Base(base)) => self.base(line, read_head(line, &base)?)?,
             Err(_) => {
-                let entry = Entry::from_line(text).map_err(|err| wrong(err.to_string()))?;
+                let entry = Entry::from_line(text).map_err(|err| wrong(line, err))?;
                 self.settle()?;
                 self.checker_at(&entry)?.link(&entry)?;
             }
@@ -136,11 +142,11 @@ impl Reading<'_> {
     }
 
     /// Begins a piece, the first one or one that goes on where the last one ended.
-    fn base(&mut self, base: Head, wrong: impl Fn(String) -> ExportFault) -> Result<(), ExportFault> {
+    fn base(&mut self, line: u64, base: Head) -> Result<(), ExportFault> {
         match self.checker.as_ref().map(Checker::at) {
             None => self.checker = Some(Checker::new(base, self.known)?),
             Some(at) if at == base => {}
-            Some(at) => return Err(wrong(format!("it says that {base} came before, but {at} did"))),
+            Some(at) => return Err(wrong(line, format!("it says that {base} came before, but {at} did"))),
         }
         Ok(())
     }

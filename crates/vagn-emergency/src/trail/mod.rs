@@ -36,9 +36,9 @@ pub use table::{append, create};
 pub struct Event {
     /// Time, ms since 1970.
     pub at_ms: i64,
-    /// Incident, or whatever else has changed.
+    /// Id of the incident, or of another thing that has changed.
     pub subject: SubjectId,
-    /// What happened to it.
+    /// Kind of the event.
     pub action: EventKind,
     /// Name of the person, `vagn`, or name of the target.
     pub by: Box<str>,
@@ -46,7 +46,7 @@ pub struct Event {
     pub reason: Box<str>,
 }
 
-/// What happened to an incident.
+/// Kind of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum EventKind {

@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 
 use crate::id::IncidentId;
 
-/// What an event is about.
+/// Id of the thing that an event is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SubjectId {
@@ -96,10 +96,10 @@ impl FromStr for Subject {
     }
 }
 
-/// What a subject stands for, for as long as that is not erased.
+/// Id behind a subject, for as long as it is not erased.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Meaning {
-    /// The id.
+    /// The id behind the subject.
     pub id: SubjectId,
     /// Random number without which the id cannot be guessed from the subject.
     pub(super) salt: u128,
