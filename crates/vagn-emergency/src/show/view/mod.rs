@@ -2,6 +2,8 @@
 
 mod incident;
 mod notices;
+#[cfg(test)]
+mod tests;
 mod trail;
 
 use serde::Serialize;
