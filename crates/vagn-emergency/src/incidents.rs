@@ -1,68 +1,96 @@
-//! `incidents`: lets calls for help in, records them, and does what people want done about them. On a thread of its own,
-//! where it may wait for the disk.
+//! `incidents`: the actor that lets alarms in, records them, and does what people request about incidents. It has a thread
+//! of its own, where it may wait for the disk.
 //!
-//! It keeps nothing: whatever one incarnation leaves undone the next finds in the inbox, at the desk and in the store.
+//! It keeps nothing: what one incarnation leaves undone the next finds in the inbox, at the desk and in the store.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use tracing::{debug, info};
+use vagn_flow::rfc3339::rfc3339;
 use vagn_otp::{Actor, Context, Failure, Handle};
 
 use crate::desk::{Merged, Refusal, Request, RequestKind};
-use crate::handle::RequestOutcome;
 use crate::id::IncidentId;
-use crate::lane::Lane;
+use crate::lane::{Attend, Lane};
 use crate::record::draft::Draft;
+use crate::record::progress::State;
 use crate::search::{Unreadable, look_up, record};
-use vagn_flow::rfc3339::rfc3339;
+use crate::show::view::Detail;
 
 /// Most incidents in one transaction. A group of this size takes a few milliseconds beside the sync.
 const GROUP: usize = 1_024;
 
-/// How often to record what is not urgent, end what is over, and see to the store.
+/// Time between two rounds that record what is not urgent, end what is over, and look after the store.
 const TIDY_EVERY: Duration = Duration::from_secs(1);
 
-/// The actor.
+/// Actor that writes incidents.
 pub struct Incidents {
     lane: Arc<Lane>,
 }
 
+/// Result of a request.
+#[derive(Debug, Clone, PartialEq)]
+pub enum RequestOutcome {
+    /// It is done; this is the incident now.
+    Done(Box<Detail>),
+    /// There is no such incident.
+    NotFound,
+    /// Another person was first.
+    Refused {
+        /// State of the incident.
+        state: State,
+        /// Name of that person.
+        by: Box<str>,
+        /// Time of that decision.
+        at: String,
+        /// Reason for that decision.
+        note: Box<str>,
+    },
+}
+
+impl From<Refusal> for RequestOutcome {
+    fn from(Refusal { state, decision }: Refusal) -> Self {
+        Self::Refused { state, by: decision.by, at: rfc3339(decision.at_ms), note: decision.note }
+    }
+}
+
 impl Incidents {
-    /// At work on `lane`.
+    /// Returns an actor that works on `lane`.
     pub fn new(lane: Arc<Lane>) -> Self {
         Self { lane }
     }
 
-    /// Sees to calls for help. Persons' deeds do so first, so that a queue of them holds up no record.
+    /// Lets alarms in and records what is urgent. Every request begins with this, so that a queue of requests holds up no
+    /// record.
     fn attend(&self) {
         self.admit();
         let urgent = self.lane.desk.lock().is_urgent();
         if urgent && self.record() {
-            self.lane.ring();
+            self.lane.signals.ring();
         }
     }
 
     fn admit(&self) {
-        self.lane.answer();
-        if !self.lane.recalled() {
+        self.lane.signals.answer();
+        if !self.lane.is_recalled() {
             self.open();
         }
         let admitted = self.lane.admit();
-        debug!(opened = admitted.opened.len(), updated = admitted.updated, "took in calls for help");
+        debug!(opened = admitted.opened.len(), updated = admitted.updated, "let alarms in");
         self.lane.locate();
     }
 
-    /// Writes one group. Returns whether more is waiting that should not.
+    /// Writes one group. Returns true when more waits that is urgent.
     fn record(&self) -> bool {
         let drafts = self.lane.desk.lock().drafts(GROUP);
         self.write(&drafts) && self.lane.desk.lock().is_urgent()
     }
 
-    /// Returns whether the store works.
+    /// Writes these drafts. Returns true when there was something to write and a store to write it to.
     fn write(&self, drafts: &[Draft]) -> bool {
         let Some(store) = self.lane.shelf.store() else {
-            self.give_way();
+            self.lane.store_down();
             return false;
         };
         if drafts.is_empty() {
@@ -78,66 +106,57 @@ impl Incidents {
             }
             Err(err) => self.lane.store_failed(&err),
         }
-        self.lane.news.notify_one();
+        self.lane.signals.wake_notifier();
         true
     }
 
-    fn give_way(&self) {
-        self.lane.desk.lock().store_down();
-        self.lane.news.notify_one();
-    }
-
+    /// Opens the store if it is not open and it is time to try, and restores what an earlier run left in it.
     fn open(&self) {
-        let Lane { shelf, clock, desk, news, .. } = &*self.lane;
-        if let Some(live) = shelf.open(clock.monotonic()) {
-            if let Some(Ok((ends, _))) = shelf.store().map(|store| store.trail(0, 0)) {
-                self.lane.set_head(ends.head);
+        let lane = &*self.lane;
+        if let Some(live) = lane.shelf.open(lane.clock.monotonic()) {
+            if let Some(Ok((ends, _))) = lane.shelf.store().map(|store| store.trail(0, 0)) {
+                lane.set_head(ends.head);
             }
-            let folded = desk.lock().restore(live, self.lane.moment());
-            for Merged { id, into } in folded {
+            let merged = lane.desk.lock().restore(live, lane.moment());
+            for Merged { id, into } in merged {
                 info!(incident_id = %id, %into, "goes on as an incident of an earlier run");
             }
-            news.notify_one();
+            lane.signals.wake_notifier();
         }
-        self.lane.set_recalled();
+        lane.set_recalled();
     }
 
     fn tidy(&self) {
         self.lane.mark_known();
         self.lane.follow();
         self.lane.desk.lock().tidy(self.lane.moment());
-        self.lane.tell();
-        self.lane.tell_stirred();
+        self.lane.announce();
+        self.lane.announce_stirred();
         self.lane.show();
     }
 
-    /// Does what a person wants done, and writes that down before it is answered.
+    /// Does what a person requests, and writes that down before the answer.
     fn act(&self, id: IncidentId, request: &Request) -> Result<RequestOutcome, Unreadable> {
         let Some(incident) = record(&self.lane, id)? else { return Ok(RequestOutcome::NotFound) };
-        if request.action == RequestKind::Comment && incident.is_resolved() {
+        if let Some(decision) = incident.progress.resolved.clone() {
+            if request.action != RequestKind::Comment {
+                return Ok(Refusal { state: incident.progress.state, decision }.into());
+            }
             self.lane.desk.lock().recall(incident, self.lane.moment());
-        } else if let Some(decision) =
-            incident.progress.resolved.as_ref().filter(|_| request.action != RequestKind::Comment)
-        {
-            return Ok(refused(Refusal { state: incident.progress.state, decision: decision.clone() }));
         }
         if let Err(refusal) = self.lane.act(id, request) {
-            return Ok(refused(refusal));
+            return Ok(refusal.into());
         }
-        // Before everybody else's: a person waits.
+        // Before all other drafts: a person waits.
         let draft = self.lane.desk.lock().draft(id);
         self.write(draft.as_slice());
-        Ok(look_up(&self.lane, id)?
-            .map_or(RequestOutcome::NotFound, |detail| RequestOutcome::Done(Box::new(detail))))
+        let detail = look_up(&self.lane, id)?;
+        Ok(detail.map_or(RequestOutcome::NotFound, |detail| RequestOutcome::Done(Box::new(detail))))
     }
 }
 
-fn refused(Refusal { state, decision }: Refusal) -> RequestOutcome {
-    RequestOutcome::Refused { state, by: decision.by, at: rfc3339(decision.at_ms), note: decision.note }
-}
-
 impl Actor for Incidents {
-    /// Ready before the store is: a disk that takes long to open must not hold up calls.
+    /// Ready before the store is: a disk that takes long to open must not hold up alarms.
     async fn started(&mut self, ctx: &mut Context<Self>) -> Result<(), Failure> {
         ctx.tell_self_after(Duration::ZERO, Tidy);
         Ok(())
@@ -151,18 +170,15 @@ impl Actor for Incidents {
     }
 }
 
-/// There are calls for help in the inbox, or an outcome to record. Who waits for the reply has what arrived before let in.
-pub struct Round;
-
-impl Handle<Round> for Incidents {
+impl Handle<Attend> for Incidents {
     type Reply = ();
 
-    async fn handle(&mut self, _: Round, _: &mut Context<Self>) {
+    async fn handle(&mut self, _: Attend, _: &mut Context<Self>) {
         self.attend();
     }
 }
 
-/// Time to look after everything.
+/// Begins a round.
 struct Tidy;
 
 impl Handle<Tidy> for Incidents {
@@ -174,38 +190,36 @@ impl Handle<Tidy> for Incidents {
         self.admit();
         self.tidy();
         if self.record() {
-            self.lane.ring();
+            self.lane.signals.ring();
         }
     }
 }
 
-/// Asks for something to be done about an incident.
-pub struct Do {
-    /// About which.
-    pub id: IncidentId,
-    /// What.
-    pub request: Request,
+/// Passes on what a person requests about an incident.
+pub(crate) struct CarryOut {
+    pub(crate) id: IncidentId,
+    pub(crate) request: Request,
 }
 
-impl Handle<Do> for Incidents {
+impl Handle<CarryOut> for Incidents {
     type Reply = Result<RequestOutcome, Unreadable>;
 
-    async fn handle(&mut self, Do { id, request }: Do, _: &mut Context<Self>) -> Self::Reply {
+    async fn handle(&mut self, CarryOut { id, request }: CarryOut, _: &mut Context<Self>) -> Self::Reply {
         self.attend();
         self.act(id, &request)
     }
 }
 
-/// Asks for every dead letter to be sent again. Says how many there were.
-pub struct Replay {
-    /// Who asks.
-    pub by: Box<str>,
+/// Requests that every dead letter is sent again. The reply is how many there were.
+pub(crate) struct ReplayAll {
+    /// Name of the person.
+    pub(crate) by: Box<str>,
 }
 
-impl Handle<Replay> for Incidents {
+impl Handle<ReplayAll> for Incidents {
     type Reply = u64;
 
-    async fn handle(&mut self, Replay { by }: Replay, _: &mut Context<Self>) -> u64 {
+    async fn handle(&mut self, ReplayAll { by }: ReplayAll, _: &mut Context<Self>) -> u64 {
         self.attend();
         let replayed = self.lane.replay(&by);
         self.record();

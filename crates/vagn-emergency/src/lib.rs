@@ -1,21 +1,21 @@
-//! The emergency lane: a vehicle's call for help, from the batch it came in to the target that accepts it.
+//! The emergency lane: an alarm of a vehicle, from the batch it came in to the target that accepts it.
 //!
 //! ```text
-//! topic ─▶ inbox ─▶ desk ◀──▶ incidents ─▶ store        (recorded first, on disk)
-//!          (filter,   ▲ ▲                    │
-//!          collapse)  │ └────── incident-reader ─▶ web  (read beside it, holding nothing up)
-//!                     └─────▶ callers ───▶ target       (then called, until it accepts)
+//! topic ─▶ filter ─▶ inbox ─▶ desk ◀──▶ incidents ─▶ store         (alarms are recorded first, on disk)
+//!                              ▲ ▲                     │
+//!                              │ └──── incident-reader ┴▶ API       (reads beside it, and holds nothing up)
+//!                              └─────▶ notifier ────────▶ target    (then notices go out, until one is accepted)
 //! ```
-//! The publisher of a batch runs the filter and leaves what it finds in the [`inbox`]. The actor [`incidents`] opens or
-//! updates an incident for each call at the [`desk`], writes it to the [`store`] and then lets the senders know. The
-//! [`callers`] call the [`target`] about every incident on disk — or, when the disk takes longer than 100 ms or is broken,
-//! not on disk. Inbox, desk and store belong to neither of the two, so a crash or a hang of either loses nothing, restarts
-//! only itself, cuts off no call of the other's and holds the other up for 100 ms at most. Those who ask what there is are
-//! answered by the [`reader`].
+//! The publisher of a batch runs the [`filter`](intake::filter) and leaves the alarms that it finds in the
+//! [`inbox`](intake::inbox). The actor [`incidents`] opens an incident at the [`desk`] for each alarm, or merges it into one,
+//! writes it to the [`store`](record::store), and then lets the senders know. The [`notifier`] sends notices to the
+//! [targets](notify::target) about every incident on disk, or, when the disk takes longer than 100 ms or is broken, not on
+//! disk. Inbox, desk and store belong to neither of the two, so a crash or a hang of either loses nothing, restarts only
+//! itself, cuts off no notice, and holds the other up for 100 ms at most. Queries are answered by the [`reader`].
 //!
-//! What is owed a call is never forgotten: it is tried until it is accepted or a person resolves it, over restarts too; and
-//! while no person acknowledges it, the turn passes from target to target. People act through the [`handle`](EmergencyHandle)
-//! and follow the [`feed`]; what happened stays in the [`trail`].
+//! A notice that is owed is never forgotten: it is tried until it is accepted or a person resolves the incident, over restarts
+//! too; and while no person acknowledges it, the turn passes from target to target. People make requests through the
+//! [`EmergencyHandle`] and follow the [`feed`](show::feed); what happened stays in the [`trail`].
 
 pub mod desk;
 mod disk;
@@ -43,16 +43,18 @@ use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tracing::warn;
+use vagn_flow::batch::Traffic;
+use vagn_flow::clock::Clock;
+use vagn_flow::readiness::Readiness;
 use vagn_otp::{Addr, ChildSpec, Strategy, Supervisor};
 
-use crate::desk::Desk;
 pub use crate::desk::{Request, RequestKind};
-pub use crate::handle::{EmergencyHandle, RequestOutcome, Status};
+pub use crate::handle::EmergencyHandle;
 pub use crate::id::IncidentId;
 use crate::incidents::Incidents;
-use crate::intake::inbox::Inbox;
-pub use crate::intake::known::{KnownVehicles, LiveFleet};
-use crate::lane::Lane;
+pub use crate::incidents::RequestOutcome;
+pub use crate::intake::known::{KnownVehicle, KnownVehicles, LiveFleet};
+use crate::lane::{Lane, LaneParts};
 pub use crate::metrics::EmergencyMetrics;
 use crate::notifier::Notifier;
 pub use crate::notify::target::{Target, Targets};
@@ -62,9 +64,6 @@ use crate::record::shelf::Shelf;
 use crate::record::store::Store;
 use crate::rules::Rules;
 pub use crate::show::view::{Detail, Filter, IncidentView, Page, TrailPage};
-use vagn_flow::batch::Traffic;
-use vagn_flow::clock::Clock;
-use vagn_flow::readiness::Readiness;
 
 /// Disk space set aside for incidents, in bytes: some 20 000 of them.
 const RESERVED: u64 = 64 << 20;
@@ -72,32 +71,32 @@ const RESERVED: u64 = 64 << 20;
 /// Incidents that are kept after they have ended.
 const ENDED_KEPT: u64 = 200_000;
 
-/// Requests that may wait for the incidents actor, and for the reader.
+/// Messages that may wait for the incidents actor, and for the reader.
 const MAILBOX: usize = 256;
 
-/// What the lane needs.
+/// Parts of the lane.
 pub struct Parts {
-    /// Where the store is.
+    /// Directory of the store.
     pub data_dir: PathBuf,
-    /// Whom to call; nobody: incidents are recorded and listed, and called once there is a target.
+    /// Targets of notices. Without any, incidents are recorded and listed, and sent once there is a target.
     pub targets: Targets,
     /// Most incidents that may be open at a time.
     pub open_max: usize,
-    /// When one that a person has acknowledged and then forgotten is resolved, once it is quiet.
+    /// Quiet time after which an incident is resolved that a person has acknowledged and then forgotten.
     pub resolve_after: Duration,
     /// Source of what is known of vehicles apart from their alarms.
     pub vehicles: Arc<dyn KnownVehicles>,
     /// Seeds for what is random.
     pub seeds: Seeds,
-    /// Tells the time.
+    /// Clock of the lane.
     pub clock: Arc<dyn Clock>,
-    /// Counts.
+    /// Metrics of the lane.
     pub metrics: Arc<EmergencyMetrics>,
-    /// Is told what an operator should know.
+    /// Receives warnings for the operator.
     pub readiness: Arc<Readiness>,
-    /// An actor that works on one thing for longer is taken for hung.
+    /// Time on one message after which an actor counts as hung.
     pub hang_limit: Duration,
-    /// What the lane runs on; `None`: what everything runs on.
+    /// Runtime of the lane; `None` for that of the service.
     pub runtime: Option<Handle>,
 }
 
@@ -110,7 +109,7 @@ pub struct Seeds {
     pub jitter: u64,
 }
 
-/// Subscribes the lane to `traffic`, and gives its handle and the supervisor of its actors.
+/// Subscribes the lane to `traffic`. Returns its handle and the supervisor of its actors.
 pub fn start(traffic: &Traffic, parts: Parts) -> (EmergencyHandle, ChildSpec) {
     let mut rules = Rules::new(parts.open_max, &parts.targets);
     rules.resolve_after = parts.resolve_after;
@@ -125,42 +124,45 @@ pub fn start(traffic: &Traffic, parts: Parts) -> (EmergencyHandle, ChildSpec) {
 fn build(parts: Parts, rules: Rules, shelf: Shelf) -> (EmergencyHandle, ChildSpec) {
     let Parts { targets, vehicles, seeds, clock, metrics, readiness, hang_limit, runtime, .. } = parts;
     if targets.chain.is_empty() {
-        warn!("no --emergency-url: incidents are recorded and listed, but nobody is called");
-        readiness
-            .warn("emergency target", "none is set: incidents are recorded and listed, but nobody is called");
+        warn_of_no_target(&readiness);
     }
-    let inbox = Arc::new(Inbox::new(clock.clone(), vehicles.clone(), seeds.ids));
-    let desk = Desk::new(rules.clone(), seeds.jitter);
-    let lane = Arc::new(Lane::new(desk, rules, shelf, inbox, vehicles, clock, metrics, readiness));
-    let at_work = lane.clone();
-    let (incidents, spec) = ChildSpec::actor("incidents", MAILBOX, move || Incidents::new(at_work.clone()));
+    let lane = Arc::new(Lane::new(LaneParts { rules, shelf, vehicles, seeds, clock, metrics, readiness }));
+    let for_incidents = lane.clone();
+    let (incidents, incidents_spec) =
+        ChildSpec::actor("incidents", MAILBOX, move || Incidents::new(for_incidents.clone()));
+    let for_reader = lane.clone();
+    let (reader, reader_spec) =
+        ChildSpec::actor("incident-reader", MAILBOX, move || Reader::new(for_reader.clone()));
+    let has_target = targets.all().next().is_some();
+    let notifier_spec = has_target.then(|| notifier_spec(Notifier::new(lane.clone(), &targets)));
     let supervisor = Supervisor::new("emergency", Strategy::OneForOne)
         .intensity(20, Duration::from_secs(10))
-        .child(on(&runtime, spec.on_thread().watchdog(hang_limit)));
-    let to_read = lane.clone();
-    let (reader, spec) = ChildSpec::actor("incident-reader", MAILBOX, move || Reader::new(to_read.clone()));
-    let supervisor = supervisor.child(on(&runtime, spec.on_thread().watchdog(hang_limit)));
-    let some = targets.all().next().is_some();
-    let notifier = some.then(|| Notifier::new(lane.clone(), &targets));
-    let supervisor =
-        supervisor.children(notifier.map(|notifier| on(&runtime, notifying(notifier).watchdog(hang_limit))));
+        .child(on(&runtime, incidents_spec.on_thread().watchdog(hang_limit)))
+        .child(on(&runtime, reader_spec.on_thread().watchdog(hang_limit)))
+        .children(notifier_spec.map(|spec| on(&runtime, spec.watchdog(hang_limit))));
     connect(&lane, &incidents);
     (EmergencyHandle { lane, incidents, reader }, ChildSpec::supervisor(supervisor))
 }
 
-/// Lets the inbox ring, and the lane tell the actor.
+fn warn_of_no_target(readiness: &Readiness) {
+    warn!("no --emergency-url: incidents are recorded and listed, but nobody is called");
+    readiness
+        .warn("emergency target", "none is set: incidents are recorded and listed, but nobody is called");
+}
+
+/// Lets the inbox ring, and the signals tell the actor.
 fn connect(lane: &Arc<Lane>, incidents: &Addr<Incidents>) {
-    lane.incidents.get_or_init(|| incidents.recipient());
+    lane.signals.connect(|| incidents.recipient());
     // The lane owns the inbox; a bell that owned the lane would keep both for ever.
-    let ring = Arc::downgrade(lane);
+    let weak = Arc::downgrade(lane);
     lane.inbox.attach(Box::new(move || {
-        if let Some(lane) = ring.upgrade() {
-            lane.ring();
+        if let Some(lane) = weak.upgrade() {
+            lane.signals.ring();
         }
     }));
 }
 
-fn notifying(notifier: Notifier) -> ChildSpec {
+fn notifier_spec(notifier: Notifier) -> ChildSpec {
     let notifier = Arc::new(notifier);
     ChildSpec::task("notifier", move |ctx| notifier::run(notifier.clone(), ctx))
 }

@@ -1,8 +1,8 @@
-//! `incident-reader`: finds incidents and reads what happened to them. On a thread of its own, so that a search through
-//! thousands of records holds up no record of a new one: the store lets reading go on beside its one writer.
+//! `incident-reader`: the actor that finds incidents and reads their trails. It has a thread of its own, so that a search
+//! through thousands of records holds up no new record: the store lets reading go on beside its one writer.
 //!
-//! It lets nothing in and changes nothing. Who wants an answer that has all calls of up to now in it asks
-//! [`incidents`](crate::incidents) to attend to them first.
+//! It lets nothing in and changes nothing. For an answer that has all alarms of up to now in it, the
+//! [`incidents`](crate::incidents) actor is asked to attend to them first.
 
 use std::sync::Arc;
 
@@ -10,16 +10,16 @@ use vagn_otp::{Actor, Context, Handle};
 
 use crate::id::IncidentId;
 use crate::lane::Lane;
-use crate::search::{Unreadable, find, look_up, trail};
-use crate::show::view::{Detail, Filter, Page, TrailPage};
+use crate::search::{IncidentQuery, Unreadable, find, look_up, trail};
+use crate::show::view::{Detail, Page, TrailPage};
 
-/// The actor.
+/// Actor that reads incidents.
 pub struct Reader {
     lane: Arc<Lane>,
 }
 
 impl Reader {
-    /// Reads what is at the desk and in the store of `lane`.
+    /// Returns an actor that reads the desk and the store of `lane`.
     pub fn new(lane: Arc<Lane>) -> Self {
         Self { lane }
     }
@@ -28,46 +28,39 @@ impl Reader {
 impl Actor for Reader {}
 
 /// Asks for incidents, newest first.
-pub struct Find {
-    /// Which ones.
-    pub filter: Filter,
-    /// At most so many.
-    pub limit: usize,
-    /// Only those older than this one.
-    pub after: Option<IncidentId>,
-}
+pub(crate) struct FindIncidents(pub(crate) IncidentQuery);
 
-impl Handle<Find> for Reader {
+impl Handle<FindIncidents> for Reader {
     type Reply = Page;
 
-    async fn handle(&mut self, ask: Find, _: &mut Context<Self>) -> Page {
-        find(&self.lane, &ask)
+    async fn handle(&mut self, FindIncidents(query): FindIncidents, _: &mut Context<Self>) -> Page {
+        find(&self.lane, &query)
     }
 }
 
 /// Asks for one incident.
-pub struct Get(pub IncidentId);
+pub(crate) struct GetIncident(pub(crate) IncidentId);
 
-impl Handle<Get> for Reader {
+impl Handle<GetIncident> for Reader {
     type Reply = Result<Option<Detail>, Unreadable>;
 
-    async fn handle(&mut self, Get(id): Get, _: &mut Context<Self>) -> Self::Reply {
+    async fn handle(&mut self, GetIncident(id): GetIncident, _: &mut Context<Self>) -> Self::Reply {
         look_up(&self.lane, id)
     }
 }
 
-/// Asks for changes of all incidents.
-pub struct Trail {
-    /// Only those behind this number.
-    pub after: u64,
-    /// At most so many.
-    pub limit: usize,
+/// Asks for entries of the trail.
+pub(crate) struct ReadTrail {
+    /// Number of the entry before the first one.
+    pub(crate) after: u64,
+    /// Most entries.
+    pub(crate) limit: usize,
 }
 
-impl Handle<Trail> for Reader {
+impl Handle<ReadTrail> for Reader {
     type Reply = Option<TrailPage>;
 
-    async fn handle(&mut self, ask: Trail, _: &mut Context<Self>) -> Option<TrailPage> {
+    async fn handle(&mut self, ask: ReadTrail, _: &mut Context<Self>) -> Option<TrailPage> {
         trail(&self.lane, ask.after, ask.limit)
     }
 }

@@ -1,4 +1,4 @@
-//! What the lane goes by: limits, times, and whose turn comes when.
+//! Rules of the lane: limits, times, and the order of the targets.
 
 use std::time::Duration;
 
@@ -10,35 +10,34 @@ use crate::record::incident::Incident;
 /// Limits and times of the lane.
 #[derive(Debug, Clone)]
 pub struct Rules {
-    /// Most real incidents that may be open at a time; trials may be a tenth of that, and those of vehicles that nobody
-    /// knew before half of it.
+    /// Most real incidents that may be open at a time. Drills may be a tenth of that, incidents of strangers half of it.
     pub open_max: usize,
-    /// An incident is marked as quiet when no report has come for longer than this.
+    /// Time without a report after which an incident is marked as quiet.
     pub quiet_max: Duration,
-    /// One that a person has acknowledged is resolved when it has been quiet for longer than this.
+    /// Time without a report after which an incident is resolved that a person has acknowledged.
     pub resolve_after: Duration,
-    /// Longest that a first call waits for its record.
+    /// Longest that a first notice waits for its record.
     pub record_within: Duration,
-    /// Longest that a call waits for the store to say what an earlier run has left, before it counts as a new one.
+    /// Longest that an alarm waits for the store to say what an earlier run has left, before it counts as a new one.
     pub recall_within: Duration,
-    /// Longest that a sender waits to hear that its call is safe on disk.
+    /// Longest that a sender waits for an ack.
     pub ack_within: Duration,
-    /// Shortest time between two messages to one target that only bring news.
+    /// Shortest time between two updates to one target.
     pub news_every: Duration,
     /// Longest that a target may ask to be left alone.
     pub retry_after_max: Duration,
-    /// When to call again.
+    /// Times between retries.
     pub schedule: Schedule,
-    /// When to call only now and then.
+    /// Limits after which a target is only probed.
     pub patience: Patience,
-    /// Whom to call about real incidents, in order.
+    /// Turns for real incidents, in order.
     pub chain: Vec<Turn>,
-    /// Whom to call about trials.
+    /// Turn for drills.
     pub drill: Option<Turn>,
 }
 
 impl Rules {
-    /// The rules of the service, for at most `open_max` open incidents and calls to `targets`.
+    /// Returns the rules of the service, for at most `open_max` open incidents and notices to `targets`.
     pub fn new(open_max: usize, targets: &Targets) -> Self {
         Self {
             open_max,
@@ -56,27 +55,26 @@ impl Rules {
         }
     }
 
-    /// Whose turns there are, for a trial or in earnest. Never one of the others.
-    pub fn turns(&self, test: bool) -> &[Turn] {
-        if test { self.drill.as_slice() } else { &self.chain }
+    /// Returns the turns for a drill, or for a real incident. The two never mix.
+    pub fn turns(&self, drill: bool) -> &[Turn] {
+        if drill { self.drill.as_slice() } else { &self.chain }
     }
 
-    /// Whether one of today's targets has refused a real incident for good.
+    /// Returns true when a target has refused a real incident for good. Targets that are no longer set do not count.
     pub fn has_dead_letter(&self, incident: &Incident) -> bool {
-        let dead = |turn: &Turn| {
-            incident.notices.deliveries.iter().any(|one| one.target == turn.target && one.dead.is_some())
-        };
-        !incident.drill && !incident.is_resolved() && self.chain.iter().any(dead)
+        let mut dead = incident.notices.deliveries.iter().filter(|delivery| delivery.dead.is_some());
+        let is_open = !incident.drill && !incident.is_resolved();
+        is_open && dead.any(|delivery| self.chain.iter().any(|turn| turn.target == delivery.target))
     }
 
-    /// All targets: the chain, then the one for drills.
+    /// Returns all turns: the chain, then the one for drills.
     pub fn all(&self) -> impl Iterator<Item = &Turn> {
         self.chain.iter().chain(&self.drill)
     }
 
     /// Returns the index of the target at this position of [`Rules::turns`].
-    pub fn target_index(&self, test: bool, position: usize) -> TargetIndex {
-        TargetIndex(if test { self.chain.len() } else { 0 } + position)
+    pub fn target_index(&self, drill: bool, position: usize) -> TargetIndex {
+        TargetIndex(if drill { self.chain.len() } else { 0 } + position)
     }
 
     /// Returns the name of a target.

@@ -1,7 +1,7 @@
-//! How incidents are found: what is at the desk is newer than what the store has.
+//! Search for incidents at the desk and in the store. What is at the desk is newer.
 //!
-//! Recording goes on meanwhile, and takes what is over from the desk to the store. So the desk is read first and the store
-//! after it: what leaves the one in between is found in the other.
+//! Recording goes on meanwhile, and moves what is over from the desk to the store. So the desk is read first and the store
+//! after it: an incident that leaves the one in between is found in the other.
 
 use std::collections::BTreeMap;
 
@@ -10,17 +10,25 @@ use vagn_otp::CallError;
 use crate::desk::Desk;
 use crate::id::IncidentId;
 use crate::lane::Lane;
-use crate::reader::Find;
 use crate::record::incident::Incident;
 use crate::record::progress::State;
 use crate::record::store::{Store, StoreError};
-use crate::show::view::{Detail, IncidentView, LedgerView, PAGE_MAX, Page, TrailPage, TrailView};
+use crate::show::view::{Detail, Filter, IncidentView, LedgerView, PAGE_MAX, Page, TrailPage, TrailView};
 use crate::trail::Ends;
 
-/// Records that one search looks at: half a second, for which other questions have to wait.
+/// Records that one search looks at: half a second, for which other queries have to wait.
 const LOOKED_AT_MAX: usize = 5_000;
 
-/// The store cannot be read, so nobody can say whether it has the incident, or what happened to it.
+/// Query for incidents, newest first.
+pub(crate) struct IncidentQuery {
+    pub(crate) filter: Filter,
+    /// Most incidents in the answer.
+    pub(crate) limit: usize,
+    /// Only incidents that are older than this one.
+    pub(crate) after: Option<IncidentId>,
+}
+
+/// The store cannot be read, so it is not known whether it has the incident, or what happened to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Unreadable;
 
@@ -30,7 +38,7 @@ impl From<Unreadable> for CallError {
     }
 }
 
-/// The incident `id`, wherever it is.
+/// Returns the incident `id` from the desk or from the store.
 pub(crate) fn record(lane: &Lane, id: IncidentId) -> Result<Option<Incident>, Unreadable> {
     let at_desk = lane.desk.lock().get(id).cloned();
     at_desk.map_or_else(|| stored(lane, id), |incident| Ok(Some(incident)))
@@ -48,10 +56,10 @@ fn from_store<T>(lane: &Lane, read: impl FnOnce(&Store) -> Result<T, StoreError>
     })
 }
 
-/// The incident `id` with all that happened to it.
+/// Returns the incident `id` with all that happened to it.
 pub(crate) fn look_up(lane: &Lane, id: IncidentId) -> Result<Option<Detail>, Unreadable> {
     if let Some((incident, pending)) = at_desk(lane, id) {
-        // It goes on, so how it stands counts even while its past cannot be read.
+        // It goes on, so its state counts even while its past cannot be read.
         let mut past = past(lane, id).unwrap_or_default();
         past.extend(pending);
         return Ok(Some(past.of(incident)));
@@ -61,7 +69,7 @@ pub(crate) fn look_up(lane: &Lane, id: IncidentId) -> Result<Option<Detail>, Unr
     Ok(Some(past.of(show(lane, &lane.desk.lock(), &incident))))
 }
 
-/// What happened to an incident.
+/// Past of an incident.
 #[derive(Default)]
 struct Past {
     ledger: Vec<LedgerView>,
@@ -73,25 +81,30 @@ impl Past {
         Detail { incident, ledger: self.ledger, trail: self.trail }
     }
 
-    /// Adds what waited to be written, but for what has been written since.
+    /// Adds what waited to be written, except what has been written since.
     fn extend(&mut self, pending: Self) {
-        let Self { ledger, trail } = pending;
-        let is_new = |one: &LedgerView| self.ledger.iter().all(|written| written.number != one.number);
-        let ledger: Vec<_> = ledger.into_iter().filter(is_new).collect();
-        let is_new = |one: &TrailView| !self.trail.iter().any(|written| written.tells_the_same(one));
-        let trail: Vec<_> = trail.into_iter().filter(is_new).collect();
-        self.ledger.extend(ledger);
-        self.trail.extend(trail);
+        for attempt in pending.ledger {
+            if self.ledger.iter().all(|written| written.number != attempt.number) {
+                self.ledger.push(attempt);
+            }
+        }
+        // Two pending events may tell the same, so only the written ones are compared.
+        let written = self.trail.len();
+        for event in pending.trail {
+            if !self.trail[..written].iter().any(|entry| entry.tells_the_same(&event)) {
+                self.trail.push(event);
+            }
+        }
     }
 }
 
-/// The incident `id` as it stands at the desk, with what waits to be written.
+/// Returns the incident `id` as it is at the desk, with what waits to be written.
 fn at_desk(lane: &Lane, id: IncidentId) -> Option<(IncidentView, Past)> {
     let desk = lane.desk.lock();
     let incident = show(lane, &desk, desk.get(id)?);
-    let (notes, attempts) = desk.pending(id);
+    let (events, attempts) = desk.pending(id);
     let ledger = attempts.iter().map(Into::into).collect();
-    Some((incident, Past { ledger, trail: notes.iter().map(TrailView::pending).collect() }))
+    Some((incident, Past { ledger, trail: events.iter().map(TrailView::pending).collect() }))
 }
 
 fn past(lane: &Lane, id: IncidentId) -> Result<Past, Unreadable> {
@@ -104,67 +117,85 @@ fn show(lane: &Lane, desk: &Desk, incident: &Incident) -> IncidentView {
     IncidentView::new(incident, desk, &lane.rules, lane.moment())
 }
 
-/// Up to `limit` changes behind number `after`; `None` when the store cannot be read.
+/// Returns up to `limit` entries behind number `after`; `None` when the store cannot be read.
 pub(crate) fn trail(lane: &Lane, after: u64, limit: usize) -> Option<TrailPage> {
     let (Ends { base, head }, entries) = from_store(lane, |store| store.trail(after, limit)).ok()?;
-    // Who asks for the beginning has to know what came before it, once the oldest entries are gone.
+    // A reader of the beginning has to know what came before it, once the oldest entries are gone.
     let base = (base.seq > 0 && after <= base.seq).then(|| base.to_string());
     let entries = entries.iter().map(Into::into).collect();
     Some(TrailPage { base, head: head.to_string(), entries })
 }
 
-/// The incidents that are asked for, newest first.
-pub(crate) fn find(lane: &Lane, ask: &Find) -> Page {
-    let limit = ask.limit.clamp(1, PAGE_MAX);
-    let mut found = find_at_desk(lane, ask, limit);
-    let (floor, complete) = search_store(lane, ask, limit, &mut found);
-    let mut incidents: Vec<_> =
-        found.into_values().rev().filter(|incident| Some(incident.id) >= floor).collect();
-    let more = incidents.len() > limit;
-    incidents.truncate(limit);
-    let next = if more { incidents.last().map(|last| last.id) } else { floor };
-    let desk = lane.desk.lock();
-    // It may have changed meanwhile.
-    let newest = incidents.iter().map(|incident| desk.get(incident.id).unwrap_or(incident));
-    let lets = newest.filter(|incident| ask.filter.lets(incident));
-    let incidents = lets.map(|incident| show(lane, &desk, incident)).collect();
-    Page { incidents, next, complete }
+/// Returns the incidents that a query asks for.
+pub(crate) fn find(lane: &Lane, query: &IncidentQuery) -> Page {
+    let limit = query.limit.clamp(1, PAGE_MAX);
+    let mut found = find_at_desk(lane, query, limit);
+    let Searched { floor, complete } = search_store(lane, query, limit, &mut found);
+    // Below the floor there may be incidents that were not looked at, so what was found there has to wait.
+    let above_floor = found.into_values().rev().filter(|incident| Some(incident.id) >= floor);
+    let mut incidents: Vec<_> = above_floor.collect();
+    let next = if incidents.len() > limit {
+        incidents.truncate(limit);
+        incidents.last().map(|last| last.id)
+    } else {
+        floor
+    };
+    Page { incidents: show_newest(lane, query, &incidents), next, complete }
 }
 
-fn find_at_desk(lane: &Lane, ask: &Find, limit: usize) -> BTreeMap<IncidentId, Incident> {
+/// Returns the views of incidents. One that has changed since it was found is shown as it is now, if it still matches.
+fn show_newest(lane: &Lane, query: &IncidentQuery, found: &[Incident]) -> Vec<IncidentView> {
     let desk = lane.desk.lock();
-    let lets = desk.newest_first(ask.after).filter(|incident| ask.filter.lets(incident));
-    lets.take(limit + 1).map(|incident| (incident.id, incident.clone())).collect()
+    let newest = found.iter().map(|incident| desk.get(incident.id).unwrap_or(incident));
+    let matching = newest.filter(|incident| query.filter.lets(incident));
+    matching.map(|incident| show(lane, &desk, incident)).collect()
 }
 
-/// Adds what the store has. Gives how far it has looked, if there is more behind, and whether the store could be read.
+fn find_at_desk(lane: &Lane, query: &IncidentQuery, limit: usize) -> BTreeMap<IncidentId, Incident> {
+    let desk = lane.desk.lock();
+    let matching = desk.newest_first(query.after).filter(|incident| query.filter.lets(incident));
+    // One more than asked for tells that there is a next page.
+    matching.take(limit + 1).map(|incident| (incident.id, incident.clone())).collect()
+}
+
+/// Result of a search of the store.
+struct Searched {
+    /// Last incident that was looked at, if there is more behind it.
+    floor: Option<IncidentId>,
+    /// The store could be read.
+    complete: bool,
+}
+
+/// Adds what the store has to `found`.
 fn search_store(
     lane: &Lane,
-    ask: &Find,
+    query: &IncidentQuery,
     limit: usize,
     found: &mut BTreeMap<IncidentId, Incident>,
-) -> (Option<IncidentId>, bool) {
-    let Some(store) = lane.shelf.store() else { return (None, false) };
-    if ask.filter.state.is_some_and(|state| state != State::Resolved) {
-        return (None, true); // All that is not resolved is at the desk.
+) -> Searched {
+    let Some(store) = lane.shelf.store() else { return Searched { floor: None, complete: false } };
+    if query.filter.state.is_some_and(|state| state != State::Resolved) {
+        return Searched { floor: None, complete: true }; // All that is not resolved is at the desk.
     }
-    let (mut looked_at, mut in_store, mut floor) = (0, 0, None);
-    let read = store.newest_first(ask.after, |incident| {
+    let mut looked_at = 0;
+    let mut matching = 0;
+    let mut floor = None;
+    let read = store.newest_first(query.after, |incident| {
         looked_at += 1;
         let id = incident.id;
         let newest = lane.desk.lock().get(id).cloned().unwrap_or(incident);
-        if ask.filter.lets(&newest) {
-            in_store += 1;
+        if query.filter.lets(&newest) {
+            matching += 1;
             found.insert(id, newest);
         }
         let enough = looked_at >= LOOKED_AT_MAX;
         floor = enough.then_some(id);
-        !enough && in_store <= limit
+        !enough && matching <= limit
     });
     if let Err(err) = &read {
         lane.store_failed(err);
     }
-    (floor, read.is_ok())
+    Searched { floor, complete: read.is_ok() }
 }
 
 #[cfg(test)]

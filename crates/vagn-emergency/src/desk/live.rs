@@ -3,64 +3,103 @@
 use std::time::Duration;
 
 use super::Moment;
+use super::indexes::Filed;
 use crate::intake::ack::{PENDING_ACKS_MAX, PendingAck};
-use crate::intake::alarm::Alarm;
 use crate::notify::target::TargetIndex;
-use crate::record::attempt::Attempt;
+use crate::record::attempt::{Attempt, Message};
+use crate::record::delivery::Told;
 use crate::record::draft::Draft;
 use crate::record::incident::Incident;
 use crate::trail::{Event, EventKind, SubjectId};
 
-/// Changes of one incident by us and by targets that may wait for a store that does not work; what people decide always may.
-const NOTES_MAX: usize = 200;
+/// Most events of one incident by the service and by targets that may wait for a store that does not work. Decisions of
+/// people always may.
+const EVENTS_MAX: usize = 200;
 
-/// Attempts of one incident that may wait for a store that does not work; the oldest go.
+/// Most attempts of one incident that may wait for a store that does not work; the oldest go.
 const LEDGER_MAX: usize = 100;
 
 pub(super) struct Live {
     pub(super) incident: Incident,
-    pub(super) version: u64,
-    pub(super) recorded: u64,
-    pub(super) acks: Vec<(u64, PendingAck)>,
-    /// When it arrived, while nobody has called about it.
+    /// Grows with every change.
+    version: u64,
+    /// Latest version on disk; 0 before the first.
+    recorded: u64,
+    /// To be written although nothing has changed: the store was opened anew, and may not have it.
+    rewrite: bool,
+    acks: Vec<VersionedAck>,
+    /// Arrival of its alarm, until the first attempt.
     pub(super) arrived: Option<Duration>,
-    /// When its latest report arrived, or when it was restored; on the monotonic clock, since the wall clock may jump and
-    /// then stand still for hours.
+    /// Arrival of its latest report, or the time when it was restored; on the monotonic clock, since the wall clock may
+    /// jump and then stand still for hours.
     last_report: Duration,
-    /// How long it had been quiet by then.
+    /// Time that it had been quiet by then.
     quiet_before: Duration,
-    /// When its turn passes on to the next target.
-    pub(super) turn_ends: Option<Duration>,
     /// Attempts that have begun.
-    pub(super) begun: u32,
+    begun: u32,
     /// By target, in the order of the rules.
     retries: Vec<Retries>,
-    /// Changes that are not in the trail yet, by number.
-    notes: Vec<(u64, Event)>,
-    noted: u64,
+    /// Events that are not in the trail yet.
+    events: Vec<NumberedEvent>,
+    /// Number of the latest event.
+    last_event: u64,
     /// Attempts that are not in the ledger yet.
-    pub(super) ledger: Vec<Attempt>,
-    /// When it was last looked where its vehicle is.
+    ledger: Vec<Attempt>,
+    /// Time when its vehicle was last looked up to follow it.
     pub(super) followed: Duration,
+    /// Its position is to be looked up if it has none.
+    pub(super) wants_fix: bool,
+    /// Indexes that it is in.
+    pub(super) filed: Filed,
+}
+
+/// A sender that waits until this version is on disk.
+struct VersionedAck {
+    version: u64,
+    ack: PendingAck,
+}
+
+/// An event with its number within the incident, from 1.
+struct NumberedEvent {
+    number: u64,
+    event: Event,
 }
 
 /// What only memory knows of one delivery.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Retries {
-    /// Attempts that came to nothing since the last answer.
-    pub(super) failures: u32,
-    /// When the target last accepted something.
-    pub(super) told: Option<Duration>,
+struct Retries {
+    /// Attempts that failed since the last answer.
+    failures: u32,
+    /// Time when the target last accepted something.
+    accepted: Option<Duration>,
+}
+
+/// An attempt that begins.
+pub(super) struct Begun {
+    pub(super) message: Message,
+    /// Number of the message within the incident; 0 for the first.
+    pub(super) message_number: u64,
+    pub(super) told: Told,
+    /// Number of the attempt within the incident, from 1.
+    pub(super) attempt: u32,
+    /// Arrival of the alarm, if this is the first attempt.
+    pub(super) arrived: Option<Duration>,
 }
 
 impl Live {
-    /// An incident that its first report opens.
-    pub(super) fn open(incident: Incident, call: &Alarm, acks: Vec<(u64, PendingAck)>) -> Self {
-        Self { arrived: Some(call.arrived), acks, recorded: 0, ..Self::at(incident, call.last_arrived) }
+    /// Returns an incident that was opened by an alarm of these arrivals.
+    pub(super) fn open(
+        incident: Incident,
+        arrived: Duration,
+        last_arrived: Duration,
+        acks: Vec<PendingAck>,
+    ) -> Self {
+        let acks = acks.into_iter().map(|ack| VersionedAck { version: 1, ack }).collect();
+        Self { arrived: Some(arrived), acks, recorded: 0, ..Self::at(incident, last_arrived) }
     }
 
-    /// An incident from the store. Only the wall clock can tell how long it has been quiet; when it says that its latest
-    /// report is still to come, the incident has been quiet for no time at all.
+    /// Returns an incident from the store. Only the wall clock can tell how long it has been quiet; if its latest report is
+    /// still to come by that clock, it has been quiet for no time at all.
     pub(super) fn restore(incident: Incident, now: Moment) -> Self {
         let gap_ms = now.ms.saturating_sub(incident.alarm.updated_ms).max(0);
         Self { quiet_before: Duration::from_millis(gap_ms.unsigned_abs()), ..Self::at(incident, now.at) }
@@ -72,28 +111,72 @@ impl Live {
             incident,
             version: 1,
             recorded: 1,
+            rewrite: false,
             acks: Vec::new(),
             arrived: None,
             last_report,
             quiet_before: Duration::ZERO,
-            turn_ends: None,
             retries: Vec::new(),
-            notes: Vec::new(),
-            noted: 0,
+            events: Vec::new(),
+            last_event: 0,
             ledger: Vec::new(),
             followed: last_report,
+            wants_fix: true,
+            filed: Filed::default(),
         }
+    }
+
+    /// Counts a change, so that the incident is written again.
+    pub(super) fn touch(&mut self) {
+        self.version += 1;
+    }
+
+    /// Counts a change, and returns the incident to make it.
+    pub(super) fn change(&mut self) -> &mut Incident {
+        self.touch();
+        &mut self.incident
+    }
+
+    /// Returns true when it has never been written.
+    pub(super) fn is_new(&self) -> bool {
+        self.recorded == 0
+    }
+
+    /// Returns true when it is on disk, and is to be written again.
+    pub(super) fn is_changed(&self) -> bool {
+        !self.is_new() && (self.rewrite || !self.is_recorded())
+    }
+
+    /// Returns true when it is on disk as it is.
+    pub(super) fn is_recorded(&self) -> bool {
+        self.recorded >= self.version
+    }
+
+    /// Returns true when its vehicle is followed: a target has accepted it, and it is not over.
+    pub(super) fn is_followed(&self) -> bool {
+        self.incident.progress.accepted_ms.is_some() && !self.incident.is_resolved()
+    }
+
+    pub(super) fn is_awaited(&self) -> bool {
+        !self.acks.is_empty()
+    }
+
+    /// Has it written again if it was written before.
+    pub(super) fn rewrite(&mut self) {
+        self.rewrite = true;
     }
 
     pub(super) fn last_report(&self) -> Duration {
         self.last_report
     }
 
+    /// Notes that a report arrived at `at`.
     pub(super) fn heard(&mut self, at: Duration) {
         self.last_report = self.last_report.max(at);
         self.quiet_before = Duration::ZERO;
     }
 
+    /// Returns how long no report has come.
     pub(super) fn quiet(&self, now: Duration) -> Duration {
         now.saturating_sub(self.last_report).saturating_add(self.quiet_before)
     }
@@ -102,59 +185,116 @@ impl Live {
         self.incident.goes_on(self.quiet(now), quiet_max)
     }
 
-    /// Keeps the sender waiting until the incident is on disk as it is now.
-    pub(super) fn wait(&mut self, ack: PendingAck) {
-        if self.acks.len() < PENDING_ACKS_MAX { self.acks.push((self.version, ack)) } else { ack.refuse() }
+    /// Keeps senders waiting until the incident is on disk as it is now.
+    pub(super) fn wait(&mut self, acks: impl IntoIterator<Item = PendingAck>) {
+        for ack in acks {
+            if self.acks.len() < PENDING_ACKS_MAX {
+                self.acks.push(VersionedAck { version: self.version, ack });
+            } else {
+                ack.refuse();
+            }
+        }
     }
 
-    pub(super) fn retries(&mut self, target: TargetIndex) -> &mut Retries {
+    pub(super) fn take_acks(&mut self) -> impl Iterator<Item = PendingAck> + use<> {
+        std::mem::take(&mut self.acks).into_iter().map(|waiting| waiting.ack)
+    }
+
+    /// Refuses senders that have waited since before `oldest`.
+    pub(super) fn refuse_acks_before(&mut self, oldest: Duration) {
+        for old in self.acks.extract_if(.., |waiting| waiting.ack.since < oldest) {
+            old.ack.refuse();
+        }
+    }
+
+    /// Begins an attempt to tell `target` what it is owed, if that is anything.
+    pub(super) fn begin_attempt(&mut self, target: &str, now_ms: i64) -> Option<Begun> {
+        let told = self.incident.to_tell();
+        let notices = &mut self.incident.notices;
+        let mut numbers = notices.follow_ups;
+        let delivery = notices.delivery(target, now_ms);
+        let message = delivery.owed(told)?;
+        let message_number = delivery.number(message, told, &mut numbers);
+        notices.follow_ups = numbers;
+        self.begun += 1;
+        Some(Begun { message, message_number, told, attempt: self.begun, arrived: self.arrived.take() })
+    }
+
+    /// Notes an attempt that has ended. Returns true when no target had accepted the incident before.
+    pub(super) fn attempted(&mut self, attempt: Attempt) -> bool {
+        let is_first = self.incident.progress.accepted_ms.is_none();
+        self.change().attempted(attempt.clone());
+        if self.ledger.len() == LEDGER_MAX {
+            self.ledger.remove(0);
+        }
+        self.ledger.push(attempt);
+        is_first
+    }
+
+    /// Counts a failed attempt. Returns how many failed since the last answer.
+    pub(super) fn failed(&mut self, target: TargetIndex) -> u32 {
+        let retries = self.retries(target);
+        retries.failures = retries.failures.saturating_add(1);
+        retries.failures
+    }
+
+    /// Notes that the target accepted something at `at`.
+    pub(super) fn accepted(&mut self, target: TargetIndex, at: Duration) {
+        *self.retries(target) = Retries { failures: 0, accepted: Some(at) };
+    }
+
+    fn retries(&mut self, target: TargetIndex) -> &mut Retries {
         if self.retries.len() <= target.0 {
             self.retries.resize(target.0 + 1, Retries::default());
         }
         &mut self.retries[target.0]
     }
 
-    /// Puts somebody's change on the trail.
+    /// Returns the time when the target last accepted something.
+    pub(super) fn last_accepted(&self, target: TargetIndex) -> Option<Duration> {
+        self.retries.get(target.0)?.accepted
+    }
+
+    /// Adds an event for the trail.
     pub(super) fn note(&mut self, by: &str, at_ms: i64, action: EventKind, reason: &str) {
-        if self.notes.len() >= NOTES_MAX && !action.is_decision() {
+        if self.events.len() >= EVENTS_MAX && !action.is_decision() {
             return;
         }
         let (by, reason) = (by.into(), reason.into());
-        self.noted += 1;
-        self.notes.push((
-            self.noted,
-            Event { at_ms, subject: SubjectId::Incident(self.incident.id), action, by, reason },
-        ));
+        self.last_event += 1;
+        let subject = SubjectId::Incident(self.incident.id);
+        let event = Event { at_ms, subject, action, by, reason };
+        self.events.push(NumberedEvent { number: self.last_event, event });
     }
 
-    /// The changes that are not in the trail yet.
-    pub(super) fn notes(&self) -> impl Iterator<Item = &Event> {
-        self.notes.iter().map(|(_, note)| note)
+    /// Returns the events that are not in the trail yet.
+    pub(super) fn events(&self) -> Vec<Event> {
+        self.events.iter().map(|numbered| numbered.event.clone()).collect()
     }
 
-    /// As it is to be written now.
+    /// Returns the attempts that are not in the ledger yet.
+    pub(super) fn ledger(&self) -> Vec<Attempt> {
+        self.ledger.clone()
+    }
+
+    /// Returns what is to be written now.
     pub(super) fn draft(&self) -> Draft {
         Draft {
             incident: self.incident.clone(),
             version: self.version,
-            events: self.notes().cloned().collect(),
-            last_event: self.noted,
-            attempts: self.ledger.clone(),
+            events: self.events(),
+            last_event: self.last_event,
+            attempts: self.ledger(),
         }
     }
 
-    /// `draft` is on disk. Another may have been written meanwhile.
-    pub(super) fn recorded(&mut self, draft: &Draft) {
+    /// Notes that `draft` is on disk; another may have been written meanwhile. Returns the senders that waited for it.
+    pub(super) fn recorded(&mut self, draft: &Draft) -> Vec<PendingAck> {
         self.recorded = self.recorded.max(draft.version);
-        self.notes.retain(|(number, _)| *number > draft.last_event);
+        self.rewrite = false;
+        self.events.retain(|numbered| numbered.number > draft.last_event);
         self.ledger.retain(|attempt| draft.attempts.iter().all(|written| written.number != attempt.number));
-    }
-
-    /// Puts an attempt on the ledger.
-    pub(super) fn enter(&mut self, attempt: Attempt) {
-        if self.ledger.len() == LEDGER_MAX {
-            self.ledger.remove(0);
-        }
-        self.ledger.push(attempt);
+        let safe = self.acks.extract_if(.., |waiting| waiting.version <= draft.version);
+        safe.map(|waiting| waiting.ack).collect()
     }
 }

@@ -1,4 +1,4 @@
-//! The roster: which incidents are open, by vehicle, with real calls and trials apart.
+//! The roster: open incidents by vehicle, real ones and drills apart.
 
 use std::collections::HashMap;
 
@@ -9,61 +9,62 @@ use crate::record::standing::Standing;
 /// The open incidents of all vehicles.
 #[derive(Debug, Default)]
 pub(super) struct Roster {
-    real: Sort,
-    trials: Sort,
+    real: OpenIncidents,
+    drills: OpenIncidents,
+    /// Real ones of vehicles that are not known for sure.
     strangers: usize,
 }
 
 #[derive(Debug, Default)]
-struct Sort {
+struct OpenIncidents {
     by_vehicle: HashMap<Box<str>, Vec<IncidentId>>,
-    open: usize,
+    count: usize,
 }
 
 impl Roster {
-    /// The incident is open.
+    /// Enters an incident that is open.
     pub(super) fn enter(&mut self, incident: &Incident) {
         self.strangers += usize::from(is_of_stranger(incident));
-        let sort = self.sort_mut(incident.drill);
-        sort.open += 1;
-        let ids = sort.by_vehicle.entry(incident.vehicle_id.clone()).or_default();
+        let open = self.of_sort_mut(incident.drill);
+        open.count += 1;
+        let ids = open.by_vehicle.entry(incident.vehicle_id.clone()).or_default();
         // An older one may come later, from the store.
         ids.insert(ids.partition_point(|id| *id < incident.id), incident.id);
     }
 
-    /// The incident is open no longer.
+    /// Removes an incident that is open no longer.
     pub(super) fn leave(&mut self, incident: &Incident) {
-        let sort = self.sort_mut(incident.drill);
-        let Some(ids) = sort.by_vehicle.get_mut(&incident.vehicle_id) else { return };
+        let open = self.of_sort_mut(incident.drill);
+        let Some(ids) = open.by_vehicle.get_mut(&incident.vehicle_id) else { return };
         let left = ids.extract_if(.., |id| *id == incident.id).count();
-        sort.open -= left;
+        open.count -= left;
         if ids.is_empty() {
-            sort.by_vehicle.remove(&incident.vehicle_id);
+            open.by_vehicle.remove(&incident.vehicle_id);
         }
         self.strangers -= if is_of_stranger(incident) { left } else { 0 };
     }
 
-    /// How many of the real ones are of vehicles of which it is not for sure that they were known before.
+    /// Counts the real ones of vehicles that are not known for sure.
     pub(super) fn strangers(&self) -> usize {
         self.strangers
     }
 
-    /// The open incidents of one vehicle, oldest first.
-    pub(super) fn of(&self, vehicle_id: &str, test: bool) -> &[IncidentId] {
-        self.sort(test).by_vehicle.get(vehicle_id).map_or(&[], Vec::as_slice)
+    /// Returns the open incidents of one vehicle, the oldest first.
+    pub(super) fn of(&self, vehicle_id: &str, drill: bool) -> &[IncidentId] {
+        self.of_sort(drill).by_vehicle.get(vehicle_id).map_or(&[], Vec::as_slice)
     }
 
-    /// How many are open.
-    pub(super) fn open(&self, test: bool) -> usize {
-        self.sort(test).open
+    /// Counts the open ones.
+    pub(super) fn open(&self, drill: bool) -> usize {
+        self.of_sort(drill).count
     }
 
-    fn sort(&self, test: bool) -> &Sort {
-        if test { &self.trials } else { &self.real }
+    fn of_sort(&self, drill: bool) -> &OpenIncidents {
+        if drill { &self.drills } else { &self.real }
     }
 
-    fn sort_mut(&mut self, test: bool) -> &mut Sort {
-        if test { &mut self.trials } else { &mut self.real }
+    fn of_sort_mut(&mut self, drill: bool) -> &mut OpenIncidents {
+        if drill { &mut self.drills } else { &mut self.real }
     }
 }
 

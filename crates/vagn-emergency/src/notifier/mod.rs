@@ -87,7 +87,7 @@ impl Notifier {
         self.lane.attempted(ended);
         // A result is written at once; a failure can wait for the next round.
         if settled {
-            self.lane.ring();
+            self.lane.signals.ring();
         }
     }
 }
@@ -108,10 +108,10 @@ pub(crate) async fn run(notifier: Arc<Notifier>, ctx: TaskContext) -> Result<(),
         ctx.beat().await;
         // If the incidents actor hangs, alarms would wait in the inbox for its watchdog.
         lane.rescue(stop_at.is_some());
-        while let Some(notice) = lane.next_call() {
+        while let Some(notice) = lane.next_notice() {
             under_way.push(notifier.send(notice));
         }
-        lane.tell();
+        lane.announce();
         if let Some(stop_at) = stop_at {
             let has_work = !under_way.is_empty() || lane.desk.lock().has_fresh();
             if !has_work || Instant::now() >= stop_at {
@@ -124,7 +124,7 @@ pub(crate) async fn run(notifier: Arc<Notifier>, ctx: TaskContext) -> Result<(),
                 moods[index].hear(&notifier.targets[index].target, &ended.attempt.outcome, lane.clock.monotonic());
                 notifier.note(ended);
             }
-            () = lane.news.notified() => {}
+            () = lane.signals.notifier_woken() => {}
             () = sleep(nap(lane)) => {}
             () = ctx.stopping(), if stop_at.is_none() => stop_at = Some(Instant::now() + FINISH_WITHIN),
         }

@@ -1,108 +1,113 @@
-//! What an operator hears of the lane: gauges, warnings in `/readyz`, and lines in the log where a person must act.
+//! Gauges: what an operator hears of the lane by metrics, by warnings in `/readyz`, and by the log where a person must act.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use tracing::{error, warn};
+use vagn_flow::clock::Clock;
+use vagn_flow::readiness::Readiness;
 
-use crate::desk::Overview;
-use crate::lane::Lane;
-use crate::metrics::TargetLabel;
+use crate::desk::{Desk, Overview};
+use crate::metrics::{EmergencyMetrics, OutcomeLabel, TargetLabel};
+use crate::record::shelf::Shelf;
+use crate::rules::Rules;
 
-/// How long `/readyz` goes on to tell of emergencies that were refused.
+/// Time for which `/readyz` goes on to warn of refused alarms.
 const REFUSAL_SHOWN: Duration = Duration::from_secs(600);
 
-/// How often the log says so. A flood must not become one of lines.
-const REFUSAL_SAID_EVERY: Duration = Duration::from_secs(10);
+/// Shortest time between two log lines about refused alarms. A flood must not become one of lines.
+const REFUSAL_LOGGED_EVERY: Duration = Duration::from_secs(10);
 
-/// An operator is told of calls that nobody has accepted for so long.
+/// An operator is warned of incidents that no target has accepted for this long.
 const LATE_AFTER_MS: i64 = 30_000;
 
-/// How often the log says so.
-const LATE_SAID_EVERY: Duration = Duration::from_secs(60);
+/// Shortest time between two log lines about these.
+const LATE_LOGGED_EVERY: Duration = Duration::from_secs(60);
 
-/// How long changes may wait to be written before the metric says so.
+/// Time that changes may wait to be written before the metric counts them.
 const UNRECORDED_AFTER: Duration = Duration::from_secs(5);
 
-/// What an operator has heard so far, by the monotonic clock.
-pub(crate) struct Shown {
-    /// When everything was last on disk as it is.
+/// Shows the state of the lane to an operator.
+pub(crate) struct Gauges {
+    rules: Arc<Rules>,
+    clock: Arc<dyn Clock>,
+    metrics: Arc<EmergencyMetrics>,
+    readiness: Arc<Readiness>,
+    /// Time when everything was last on disk as it is.
     clean: Mutex<Duration>,
     refusals: Mutex<Refusals>,
-    /// When the log was last told of late calls.
-    late_said: Mutex<Option<Duration>>,
+    /// Time of the last log line about late incidents.
+    late_logged: Mutex<Option<Duration>>,
 }
 
-impl Shown {
-    /// Nothing so far; and at `now` there is nothing to record.
-    pub(crate) fn new(now: Duration) -> Self {
-        Self { clean: Mutex::new(now), refusals: Mutex::default(), late_said: Mutex::new(None) }
-    }
-}
-
-/// NoticeQueue for help that were refused, as far as an operator has not heard of them.
+/// Refused alarms, as far as the log has not told of them.
 #[derive(Default)]
 struct Refusals {
     last: Option<Duration>,
-    said: Option<Duration>,
-    unsaid: u64,
+    logged: Option<Duration>,
+    unlogged: u64,
 }
 
 impl Refusals {
-    /// How many the log should tell of at `now`.
+    /// Takes the number that the log is to tell at `now`.
     fn take(&mut self, now: Duration) -> Option<u64> {
-        let due = self.said.is_none_or(|at| now.saturating_sub(at) >= REFUSAL_SAID_EVERY);
-        (due && self.unsaid > 0).then(|| {
-            self.said = Some(now);
-            std::mem::take(&mut self.unsaid)
+        let due = self.logged.is_none_or(|at| now.saturating_sub(at) >= REFUSAL_LOGGED_EVERY);
+        (due && self.unlogged > 0).then(|| {
+            self.logged = Some(now);
+            std::mem::take(&mut self.unlogged)
         })
     }
 }
 
-impl Lane {
-    /// Brings gauges and warnings up to date.
-    pub(crate) fn show(&self) {
-        let (overview, dead, up) = {
-            let desk = self.desk.lock();
-            (desk.overview(), desk.dead_letters(), desk.targets_up())
-        };
-        self.gauge(&overview, dead, &up);
-        self.show_late(&overview);
-        self.show_dead(dead);
-        match self.shelf.failure() {
-            Some(failure) => self.readiness.warn("incident store", failure),
-            None => self.readiness.clear("incident store"),
-        }
-        if let Some(unreadable) =
-            self.shelf.store().map(|store| store.unreadable()).filter(|count| *count > 0)
-        {
-            let what = format!("{unreadable} incident records cannot be read; the log names them");
-            self.readiness.warn("incident records", what);
-        }
-        self.say_refusals();
-        let mut refusals = self.shown.refusals.lock();
-        if refusals.last.is_some_and(|at| self.clock.monotonic().saturating_sub(at) > REFUSAL_SHOWN) {
-            refusals.last = None;
-            self.readiness.clear("refused emergencies");
+impl Gauges {
+    pub(crate) fn new(
+        rules: Arc<Rules>,
+        clock: Arc<dyn Clock>,
+        metrics: Arc<EmergencyMetrics>,
+        readiness: Arc<Readiness>,
+    ) -> Self {
+        let now = clock.monotonic();
+        Self {
+            rules,
+            clock,
+            metrics,
+            readiness,
+            clean: Mutex::new(now),
+            refusals: Mutex::default(),
+            late_logged: Mutex::new(None),
         }
     }
 
-    fn gauge(&self, overview: &Overview, dead: usize, up: &[bool]) {
+    /// Brings gauges and warnings up to date.
+    pub(crate) fn show(&self, desk: &Mutex<Desk>, shelf: &Shelf) {
+        let (overview, targets_up) = {
+            let desk = desk.lock();
+            (desk.overview(), desk.targets_up())
+        };
+        self.show_metrics(&overview, &targets_up);
+        self.show_late(&overview);
+        self.show_dead_letters(overview.dead_letters);
+        self.show_store(shelf);
+        self.log_refusals();
+        self.forget_refusals();
+    }
+
+    fn show_metrics(&self, overview: &Overview, targets_up: &[bool]) {
         let metrics = &self.metrics;
-        let age_s = |opened_ms: Option<i64>| self.age_ms(opened_ms).max(0) / 1000;
         metrics.incidents_open.set(overview.open as i64);
         metrics.incidents_unaccepted.set(overview.unaccepted as i64);
         metrics.incidents_unacknowledged.set(overview.unacknowledged as i64);
-        // What changes all the time is always about to be written; what is not written for seconds is worth knowing.
-        let lasts = self.clock.monotonic().saturating_sub(*self.shown.clean.lock()) > UNRECORDED_AFTER;
-        metrics.incidents_unrecorded.set(if lasts { overview.unrecorded as i64 } else { 0 });
+        // A few changes are always about to be written. Those that are not written for seconds are worth knowing.
+        let is_late = self.clock.monotonic().saturating_sub(*self.clean.lock()) > UNRECORDED_AFTER;
+        metrics.incidents_unrecorded.set(if is_late { overview.unrecorded as i64 } else { 0 });
         metrics.incidents_of_strangers.set(overview.open_of_strangers as i64);
-        metrics.oldest_unaccepted.set(age_s(overview.oldest_unaccepted_ms));
-        metrics.oldest_unacknowledged.set(age_s(overview.oldest_unacknowledged_ms));
-        metrics.dead_letters.set(dead as i64);
-        for (turn, up) in self.rules.all().zip(up) {
+        metrics.oldest_unaccepted.set(self.age_ms(overview.oldest_unaccepted_ms).max(0) / 1000);
+        metrics.oldest_unacknowledged.set(self.age_ms(overview.oldest_unacknowledged_ms).max(0) / 1000);
+        metrics.dead_letters.set(overview.dead_letters as i64);
+        for (turn, is_up) in self.rules.all().zip(targets_up) {
             let target = turn.target.to_string();
-            metrics.target_up.get_or_create(&TargetLabel { target }).set(i64::from(*up));
+            metrics.target_up.get_or_create(&TargetLabel { target }).set(i64::from(*is_up));
         }
     }
 
@@ -110,18 +115,18 @@ impl Lane {
         opened_ms.map_or(0, |opened_ms| self.clock.now_ms() - opened_ms)
     }
 
-    /// Tells of calls that a target refuses for good.
-    fn show_dead(&self, dead: usize) {
-        match dead {
+    /// Warns of incidents that a target refuses for good.
+    fn show_dead_letters(&self, dead_letters: usize) {
+        match dead_letters {
             0 => self.readiness.clear("dead letters"),
             _ => self.readiness.warn(
                 "dead letters",
-                format!("{dead} incidents were refused for good (4xx) by a target; mend it, then POST /api/v1/incidents/replay"),
+                format!("{dead_letters} incidents were refused for good (4xx) by a target; mend it, then POST /api/v1/incidents/replay"),
             ),
         }
     }
 
-    /// Tells of calls that no target accepts.
+    /// Warns of incidents that no target accepts.
     fn show_late(&self, overview: &Overview) {
         let age_ms = self.age_ms(overview.oldest_unaccepted_ms);
         if self.rules.chain.is_empty() || age_ms < LATE_AFTER_MS {
@@ -129,45 +134,73 @@ impl Lane {
             return;
         }
         let (incidents, age_s) = (overview.unaccepted, age_ms / 1000);
-        let what = format!("no target has accepted {incidents} incidents; the oldest waits for {age_s} s");
+        let warning = format!("no target has accepted {incidents} incidents; the oldest waits for {age_s} s");
         let now = self.clock.monotonic();
-        let mut said = self.shown.late_said.lock();
-        if said.is_none_or(|at| now.saturating_sub(at) >= LATE_SAID_EVERY) {
-            *said = Some(now);
-            warn!("{what}");
+        let mut logged = self.late_logged.lock();
+        if logged.is_none_or(|at| now.saturating_sub(at) >= LATE_LOGGED_EVERY) {
+            *logged = Some(now);
+            warn!("{warning}");
         }
-        self.readiness.warn("emergency calls", what);
+        self.readiness.warn("emergency calls", warning);
     }
 
-    /// Tells of calls for help that were just refused.
-    pub(crate) fn alarm(&self, refused: u64) {
-        if refused == 0 {
+    /// Warns of a store that does not work, and of records in it that make no sense.
+    fn show_store(&self, shelf: &Shelf) {
+        match shelf.failure() {
+            Some(failure) => self.readiness.warn("incident store", failure),
+            None => self.readiness.clear("incident store"),
+        }
+        let unreadable = shelf.store().map_or(0, |store| store.unreadable());
+        if unreadable > 0 {
+            let warning = format!("{unreadable} incident records cannot be read; the log names them");
+            self.readiness.warn("incident records", warning);
+        }
+    }
+
+    /// Warns of `alarms` that were just refused.
+    pub(crate) fn refused(&self, alarms: u64, desk: &Mutex<Desk>) {
+        if alarms == 0 {
             return;
         }
-        self.count("refused", refused);
+        self.count("refused", alarms);
         {
-            let mut refusals = self.shown.refusals.lock();
+            let mut refusals = self.refusals.lock();
             refusals.last = Some(self.clock.monotonic());
-            refusals.unsaid += refused;
+            refusals.unlogged += alarms;
         }
-        let open = self.desk.lock().overview().open;
+        let open = desk.lock().overview().open;
         self.readiness
             .warn("refused emergencies", format!("emergencies are refused: {open} incidents are open"));
-        self.say_refusals();
+        self.log_refusals();
     }
 
-    fn say_refusals(&self) {
-        let refused = self.shown.refusals.lock().take(self.clock.monotonic());
+    fn log_refusals(&self) {
+        // Taken first: the log is not written under the lock.
+        let refused = self.refusals.lock().take(self.clock.monotonic());
         if let Some(refused) = refused {
             error!(refused, "emergencies are refused: too many incidents are open");
         }
     }
 
-    /// Notes when everything is on disk.
-    pub(crate) fn saved(&self) {
-        if self.desk.lock().overview().unrecorded == 0 {
-            *self.shown.clean.lock() = self.clock.monotonic();
+    /// Ends the warning when no alarm has been refused for a while.
+    fn forget_refusals(&self) {
+        let mut refusals = self.refusals.lock();
+        if refusals.last.is_some_and(|at| self.clock.monotonic().saturating_sub(at) > REFUSAL_SHOWN) {
+            refusals.last = None;
+            self.readiness.clear("refused emergencies");
         }
+    }
+
+    /// Notes the time if everything is on disk.
+    pub(crate) fn saved(&self, desk: &Mutex<Desk>) {
+        if desk.lock().overview().unrecorded == 0 {
+            *self.clean.lock() = self.clock.monotonic();
+        }
+    }
+
+    /// Counts emergencies by outcome.
+    pub(crate) fn count(&self, outcome: &'static str, times: u64) {
+        self.metrics.emergencies.get_or_create(&OutcomeLabel { outcome }).inc_by(times);
     }
 }
 
@@ -183,15 +216,17 @@ mod tests {
     #[test]
     fn the_log_hears_of_all_refusals_but_not_of_each() {
         let mut refusals = Refusals::default();
-        let at = Duration::from_secs;
-        assert_eq!(refusals.take(at(1)), None);
-        let mut said = Vec::new();
+        assert_eq!(refusals.take(Duration::from_secs(1)), None);
+        let mut logged = Vec::new();
         for second in 1..=30 {
-            refusals.unsaid += 5;
-            said.extend(refusals.take(at(second)));
+            refusals.unlogged += 5;
+            logged.extend(refusals.take(Duration::from_secs(second)));
         }
-        assert_eq!(said, [5, 50, 50]);
-        assert_eq!((refusals.take(at(31)), refusals.take(at(41))), (Some(45), None));
+        assert_eq!(logged, [5, 50, 50]);
+        assert_eq!(refusals.take(Duration::from_secs(31)), Some(45));
+        refusals.unlogged += 1;
+        assert_eq!(refusals.take(Duration::from_secs(32)), None);
+        assert_eq!(refusals.take(Duration::from_secs(41)), Some(1));
     }
 
     #[test]
@@ -201,17 +236,17 @@ mod tests {
         offer(&lane, &[help("bus 7")]);
         lane.admit();
         lane.show();
-        assert!(!lane.readiness.report().warnings.contains_key("emergency calls"));
+        assert!(!lane.gauges.readiness.report().warnings.contains_key("emergency calls"));
         clock.advance(Duration::from_secs(45));
         lane.show();
-        let said = lane.readiness.report().warnings["emergency calls"].clone();
+        let said = lane.gauges.readiness.report().warnings["emergency calls"].clone();
         assert!(said.contains("1 incidents") && said.contains("45 s"), "{said}");
-        let call = lane.next_call().or_else(|| {
+        let notice = lane.next_notice().or_else(|| {
             clock.advance(Duration::from_secs(1));
-            lane.next_call()
+            lane.next_notice()
         });
-        lane.attempted(ended(&call.unwrap(), Outcome::Accepted { status: 200 }));
+        lane.attempted(ended(&notice.unwrap(), Outcome::Accepted { status: 200 }));
         lane.show();
-        assert!(!lane.readiness.report().warnings.contains_key("emergency calls"));
+        assert!(!lane.gauges.readiness.report().warnings.contains_key("emergency calls"));
     }
 }

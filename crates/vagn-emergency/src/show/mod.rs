@@ -1,6 +1,6 @@
 //! What others see of the lane: views for the API, the feed, and gauges.
 
+pub(crate) mod announcer;
 pub mod feed;
 pub(crate) mod gauges;
-pub(crate) mod telling;
 pub mod view;

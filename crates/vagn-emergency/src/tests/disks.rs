@@ -44,7 +44,7 @@ async fn a_record_that_makes_no_sense_keeps_no_notice_from_its_target() {
     assert!(lane.handle.get(nonsense, PATIENCE).await.unwrap().is_none());
     let page = lane.handle.list(Filter::default(), 10, None, PATIENCE).await.unwrap();
     assert_eq!((page.complete, page.incidents.len(), page.incidents[0].id), (true, 1, owed));
-    assert_eq!(lane.handle.status().store_failure, None);
+    assert_eq!(lane.handle.lane.shelf.failure(), None);
     until(|| lane.readiness.report().warnings.contains_key("incident records").then_some(())).await;
     lane.stop().await;
 }
@@ -91,11 +91,11 @@ async fn notices_go_out_without_a_store_and_are_recorded_when_there_is_one() {
     assert_eq!(lane.handle.get(unknown, PATIENCE).await, Err(CallError::Down));
     let request = Request { action: RequestKind::Comment, by: "Anna".into(), note: "there?".into() };
     assert_eq!(lane.handle.act(unknown, request, PATIENCE).await, Err(CallError::Down));
-    assert!(lane.handle.status().store_failure.is_some());
+    assert!(lane.handle.lane.shelf.failure().is_some());
     assert!(lane.readiness.report().warnings.contains_key("incident store"));
     fs::create_dir(&gone).unwrap();
-    until(|| (lane.handle.status().unrecorded == 0).then_some(())).await;
-    assert_eq!(lane.handle.status().store_failure, None);
+    until(|| (lane.handle.lane.desk.lock().overview().unrecorded == 0).then_some(())).await;
+    assert_eq!(lane.handle.lane.shelf.failure(), None);
     assert_eq!(lane.handle.get(unknown, PATIENCE).await, Ok(None));
     lane.stop().await;
     let store = Store::open(&gone, 4096, 10).unwrap();

@@ -9,13 +9,12 @@ use vagn_otp::{Fault, Processes, Root, Strategy, Subscriber, Supervisor, Topic};
 use vagn_wire::{Kind, Position, Reject, Report, VehicleId};
 
 use super::gated::Gated;
-use crate::desk::{Desk, Request, RequestKind};
-use crate::handle::RequestOutcome;
+use crate::RequestOutcome;
+use crate::desk::{Request, RequestKind};
 use crate::id::IncidentId;
 use crate::intake::filter::AlarmFilter;
-use crate::intake::inbox::Inbox;
 use crate::intake::known::{KnownVehicle, KnownVehicles};
-use crate::lane::Lane;
+use crate::lane::{Lane, LaneParts};
 use crate::metrics::EmergencyMetrics;
 use crate::notify::notice::{EndedNotice, Notice};
 use crate::notify::target::Turn;
@@ -198,19 +197,15 @@ pub(crate) fn test_lane_in(
 ) -> Arc<Lane> {
     let rules = Rules { chain: vec![turn(PRIMARY, 60)], ..Rules::new(open_max, &Targets::default()) };
     let shelf = Shelf::new(Box::new(|| Store::on(redb::backends::InMemoryBackend::new(), 10)));
-    let inbox = Arc::new(Inbox::new(clock.clone(), vehicles.clone(), 1));
-    let desk = Desk::new(rules.clone(), 1);
-    let readiness = Arc::new(Readiness::default());
-    Arc::new(Lane::new(
-        desk,
+    Arc::new(Lane::new(LaneParts {
         rules,
         shelf,
-        inbox,
         vehicles,
+        seeds: Seeds { ids: 1, jitter: 1 },
         clock,
-        EmergencyMetrics::new(&Registry::new()),
-        readiness,
-    ))
+        metrics: EmergencyMetrics::new(&Registry::new()),
+        readiness: Arc::new(Readiness::default()),
+    }))
 }
 
 /// The turn of a target with four slots, for `lasts_s` seconds.

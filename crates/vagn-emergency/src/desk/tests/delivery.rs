@@ -45,8 +45,8 @@ fn a_turn_ends_when_it_should_have_although_there_was_a_restart() {
         let mut new = desk();
         new.restore(left, Moment { ms: NOW_MS + down_ms, at: ms(5) });
         let early = Moment { ms: 0, at: ms(5 + due_ms.unsigned_abs()) - Duration::from_nanos(1) };
-        assert!(due_ms == 0 || new.next_call(early).is_none(), "{down_ms}");
-        let due = new.next_call(Moment { ms: NOW_MS, at: ms(5 + due_ms.unsigned_abs()) }).unwrap();
+        assert!(due_ms == 0 || new.next_notice(early).is_none(), "{down_ms}");
+        let due = new.next_notice(Moment { ms: NOW_MS, at: ms(5 + due_ms.unsigned_abs()) }).unwrap();
         assert_eq!(&*due.target, "county", "{down_ms}");
     };
     check(20_000, 40_000);
@@ -74,7 +74,7 @@ fn an_hour_without_the_target_and_then_all_arrive_oldest_first_once_per_key() {
     );
     let mut heard = Vec::new();
     for second in 3600..3660 {
-        while let Some(call) = desk.next_call(now(second * 1000)) {
+        while let Some(call) = desk.next_notice(now(second * 1000)) {
             heard.push((call.incident.vehicle_id.to_string(), call.key.to_string()));
             answer(&mut desk, &call, 200, second * 1000);
         }
@@ -94,11 +94,11 @@ fn a_refusal_for_good_passes_the_turn_on_at_once_but_for_the_last() {
     record(&mut desk);
     let opening = |target| to(target, Message::Opened, 0);
     assert_eq!(calls(&mut desk, 0, 404), [opening("city"), opening("county")]);
-    assert_eq!((desk.dead_letters(), calls(&mut desk, 29_999, 404).len()), (1, 0));
+    assert_eq!((desk.overview().dead_letters, calls(&mut desk, 29_999, 404).len()), (1, 0));
     assert_eq!(calls(&mut desk, 30_000, 404), [opening("city"), opening("county")], "the chain starts again");
     desk.act(id, &request(RequestKind::Replay), now(31_000)).unwrap();
     assert_eq!(calls(&mut desk, 31_000, 200).len(), 2);
-    assert_eq!(desk.dead_letters(), 0);
+    assert_eq!(desk.overview().dead_letters, 0);
 }
 
 #[test]
@@ -115,7 +115,7 @@ fn news_goes_to_who_has_accepted_and_not_more_often_than_every_ten_seconds() {
     let updates: Vec<_> = made.iter().skip(1).map(|(_, message, number)| (*message, *number)).collect();
     assert_eq!(updates, (1..=5).map(|number| (Message::Updated, number)).collect::<Vec<_>>());
     desk.act(id, &request(RequestKind::Acknowledge), now(70_000)).unwrap();
-    let last = desk.next_call(now(70_000)).unwrap();
+    let last = desk.next_notice(now(70_000)).unwrap();
     assert!(
         last.told.acknowledged && last.incident.progress.state == State::Acknowledged,
         "who was called hears of it"
@@ -130,9 +130,9 @@ fn a_turn_that_comes_while_news_are_under_way_is_not_forgotten() {
     calls(&mut desk, 0, 200);
     let moved = Fix::at(1.0, 0.0, NOW_MS + 50_000, true);
     admit(&mut desk, vec![Alarm { fix: Some(moved), ..call("bus 7", 50_000) }]);
-    let news = desk.next_call(now(59_999)).unwrap();
+    let news = desk.next_notice(now(59_999)).unwrap();
     assert_eq!(news.message, Message::Updated);
-    assert!(desk.next_call(now(60_000)).is_none(), "one call at a time");
+    assert!(desk.next_notice(now(60_000)).is_none(), "one call at a time");
     answer(&mut desk, &news, 200, 60_001);
     assert_eq!(calls(&mut desk, 60_001, 200), [to("city", Message::Escalated, 2)]);
 }
@@ -158,7 +158,7 @@ fn drills_go_to_their_own_target_alone_and_end_by_themselves() {
     record(&mut desk);
     let mut made = Vec::new();
     for second in 0..400 {
-        while let Some(call) = desk.next_call(now(second * 1000)) {
+        while let Some(call) = desk.next_notice(now(second * 1000)) {
             assert_eq!(&*call.target == "drill", call.incident.id == drill);
             made.push(call.incident.id);
             answer(&mut desk, &call, 200, second * 1000);
@@ -171,7 +171,7 @@ fn drills_go_to_their_own_target_alone_and_end_by_themselves() {
     let mut none = self::desk();
     admit(&mut none, vec![trial(0)]);
     record(&mut none);
-    assert!(none.next_call(now(0)).is_none(), "without a target for drills nobody is called");
+    assert!(none.next_notice(now(0)).is_none(), "without a target for drills nobody is called");
 }
 
 #[test]
@@ -179,7 +179,7 @@ fn an_incident_at_the_desk_that_nobody_is_to_call_about_is_called_about_all_the_
     let mut desk = desk();
     let id = opened(&admit(&mut desk, vec![call("bus 7", 0)]));
     record(&mut desk);
-    desk.queues.iter_mut().for_each(|calls| calls.done(id)); // As after a crash in between.
+    desk.queues.done_everywhere(id); // As after a crash in between.
     assert_eq!(calls(&mut desk, 1, 200), []);
     tidy(&mut desk, 2);
     assert_eq!(calls(&mut desk, 3, 200), [to("city", Message::Opened, 0)]);
@@ -208,7 +208,7 @@ fn a_call_that_ends_after_its_incident_was_resolved_is_in_the_ledger() {
     let mut desk = desk();
     let id = opened(&admit(&mut desk, vec![call("bus 7", 0)]));
     record(&mut desk);
-    let call = desk.next_call(now(1)).unwrap();
+    let call = desk.next_notice(now(1)).unwrap();
     desk.act(id, &request(RequestKind::Resolve), now(2)).unwrap();
     record(&mut desk);
     answer(&mut desk, &call, 200, 3);
@@ -221,13 +221,13 @@ fn a_call_that_ends_after_its_incident_was_resolved_is_in_the_ledger() {
 fn calls_when_recorded_or_after_a_tenth_of_a_second() {
     let mut desk = desk();
     let slow = opened(&admit(&mut desk, vec![call("slow", 0)]));
-    assert!(desk.next_call(now(99)).is_none());
-    let unrecorded = desk.next_call(now(100)).unwrap();
+    assert!(desk.next_notice(now(99)).is_none());
+    let unrecorded = desk.next_notice(now(100)).unwrap();
     assert!(unrecorded.incident.id == slow && unrecorded.incident.notices.unrecorded);
     assert_eq!(unrecorded.arrived, Some(ms(0)));
     let quick = opened(&admit(&mut desk, vec![call("quick", 200)]));
     record(&mut desk);
-    let recorded = desk.next_call(now(200)).unwrap();
+    let recorded = desk.next_notice(now(200)).unwrap();
     assert!(recorded.incident.id == quick && !recorded.incident.notices.unrecorded);
 }
 
@@ -236,8 +236,8 @@ fn what_waited_for_the_store_to_be_read_is_still_recorded_and_placed_before_it_i
     let mut desk = desk();
     desk.restore(Vec::new(), now(3_000));
     admit(&mut desk, vec![call("bus 7", 0)]);
-    assert!(desk.next_call(now(3_099)).is_none());
-    assert!(desk.next_call(now(3_100)).is_some());
+    assert!(desk.next_notice(now(3_099)).is_none());
+    assert!(desk.next_notice(now(3_100)).is_some());
 }
 
 #[test]
@@ -247,12 +247,12 @@ fn tries_on_at_the_pace_of_the_schedule() {
     record(&mut desk);
     let mut at_ms = 0;
     for number in 1..=30 {
-        let call = desk.next_call(now(at_ms)).expect("due");
+        let call = desk.next_notice(now(at_ms)).expect("due");
         assert_eq!((call.number, call.key.number, call.arrived.is_some()), (number, 0, number == 1));
         answer(&mut desk, &call, 503, at_ms);
         let due_ms = desk.wake_at().unwrap().as_millis() as i64;
         assert!(due_ms > at_ms && due_ms - at_ms <= 16_000, "{number}: {at_ms} {due_ms}");
-        assert!(desk.next_call(now(due_ms - 1)).is_none());
+        assert!(desk.next_notice(now(due_ms - 1)).is_none());
         at_ms = due_ms + 1;
     }
     assert_eq!(desk.overview().unaccepted, 1, "there is no end to it");
@@ -265,16 +265,16 @@ fn a_new_run_calls_what_the_old_one_owed() {
     let done = opened(&admit(&mut old, vec![call("done", 1)]));
     admit(&mut old, vec![Alarm { kind: Some(Kind::Test), ..call("trial", 2) }]);
     record(&mut old);
-    while let Some(call) = old.next_call(now(0)) {
+    while let Some(call) = old.next_notice(now(0)) {
         let status = if call.incident.id == done { 200 } else { 500 };
         answer(&mut old, &call, status, 0);
     }
     let left: Vec<_> = old.drafts(10).into_iter().map(|draft| draft.incident).collect();
     let mut new = desk();
     new.restore(left, now(0));
-    let call = new.next_call(now(0)).unwrap();
+    let call = new.next_notice(now(0)).unwrap();
     assert_eq!((call.incident.id, call.number, call.arrived), (owed, 2, None));
-    assert!(new.next_call(now(1)).is_none());
+    assert!(new.next_notice(now(1)).is_none());
     let repeat = admit(&mut new, vec![Alarm::example("owed")]);
     assert_eq!((repeat.opened.len(), repeat.updated), (0, 1), "a repeat joins it");
 }

@@ -144,7 +144,7 @@ fn target(
     now: Moment,
 ) -> TargetView {
     let status = match delivery {
-        _ if desk.is_calling(incident.id, index) => NoticeStatus::UnderWay,
+        _ if desk.is_under_way(incident.id, index) => NoticeStatus::UnderWay,
         Delivery { dead: Some(_), .. } => NoticeStatus::DeadLetter,
         Delivery { accepted_ms: Some(_), .. } => NoticeStatus::Accepted,
         Delivery { .. } => NoticeStatus::Pending,
@@ -153,7 +153,7 @@ fn target(
         name: delivery.target.clone(),
         status,
         accepted_at: delivery.accepted_ms.map(rfc3339),
-        next_at: desk.next_call_at(incident.id, index).map(|due| wall_time(due, now)),
+        next_at: desk.next_notice_at(incident.id, index).map(|due| wall_time(due, now)),
     }
 }
 

@@ -1,0 +1,80 @@
+//! Restoring: what an earlier run, or this one before its store failed, has left in the store comes back.
+
+use super::matching::{Among, Sought};
+use super::{Desk, Live, Moment};
+use crate::id::IncidentId;
+use crate::record::incident::Incident;
+use crate::trail::EventKind;
+
+/// An incident that turned out to be the same as another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Merged {
+    /// Incident that is no more.
+    pub id: IncidentId,
+    /// Incident that goes on.
+    pub into: IncidentId,
+}
+
+impl Desk {
+    /// Takes in what the store holds. What is owed is due at once, the oldest first, and a turn that should have ended by
+    /// now ends now. What is at the desk already is newer, and written again. A new incident whose notices have not begun
+    /// may turn out to be a repeat of a restored one: then it is merged into that.
+    pub fn restore(&mut self, incidents: Vec<Incident>, now: Moment) -> Vec<Merged> {
+        self.restored = now.at;
+        let at_desk: Vec<_> = self.board.all().map(|live| live.incident.id).collect();
+        for id in at_desk {
+            self.board.update(id, Live::rewrite);
+        }
+        for incident in incidents {
+            if !self.board.contains(incident.id) {
+                self.restore_one(incident, now);
+            }
+        }
+        let new: Vec<_> = self.board.indexes().new.iter().map(|(_, id)| *id).collect();
+        new.into_iter().filter_map(|id| self.merge_into_restored(id, now)).collect()
+    }
+
+    fn restore_one(&mut self, mut incident: Incident, now: Moment) {
+        let id = incident.id;
+        // Numbers may have been used that were not recorded any more: fewer than there were milliseconds.
+        let open_ms = now.ms.saturating_sub(incident.alarm.opened_ms).max(0).unsigned_abs();
+        incident.notices.follow_ups = incident.notices.follow_ups.saturating_add(1).max(open_ms);
+        self.board.insert(Live::restore(incident, now));
+        self.resume(id, now);
+    }
+
+    /// Merges an incident that was opened before the store could say what it holds into the one it repeats, if there is one.
+    fn merge_into_restored(&mut self, id: IncidentId, now: Moment) -> Option<Merged> {
+        // Once an attempt has begun, the target may know the incident by this id.
+        let live = self.board.get(id).filter(|live| live.arrived.is_some())?;
+        let repeat = Sought::by_incident(&live.incident, live.last_report());
+        let into = self.find(&repeat, Among::Recorded)?;
+        let mut repeat = self.remove(id)?;
+        self.board.update(into, |live| {
+            let acks = repeat.take_acks();
+            live.heard(repeat.last_report());
+            live.change().alarm.merge(repeat.incident.alarm);
+            live.wait(acks);
+            live.wants_fix = true;
+        });
+        self.urgent = true;
+        self.note(into, now.ms, EventKind::Joined, &format!("took in {id}, which was the same call"));
+        Some(Merged { id, into })
+    }
+
+    /// Goes on with an incident of an earlier run: what is owed is due at once, and the turn ends when it should have.
+    fn resume(&mut self, id: IncidentId, now: Moment) {
+        let has_begun = self.has_begun(id);
+        self.owe(id, now);
+        if has_begun {
+            self.resume_turn(id, now);
+        }
+    }
+
+    /// Brings back an incident that is over, so that it can be commented.
+    pub fn recall(&mut self, incident: Incident, now: Moment) {
+        if !self.board.contains(incident.id) {
+            self.board.insert(Live::restore(incident, now));
+        }
+    }
+}
