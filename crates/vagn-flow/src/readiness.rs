@@ -1,9 +1,27 @@
-//! Readiness: is the service fit to be used, and what should an operator know? The content of `/readyz`.
+//! Readiness: is the service fit to be used, for which purpose, and what should an operator know? The content of `/readyz`.
 
 use std::collections::BTreeMap;
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
+
+/// Purpose of the service that a missing part can make impossible.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// Take alarms in and notify the targets.
+    TakeAlarms,
+    /// Answer questions about the fleet.
+    Ask,
+    /// Store positions.
+    Store,
+}
+
+impl Purpose {
+    /// All purposes.
+    pub const ALL: &[Self] = &[Self::TakeAlarms, Self::Ask, Self::Store];
+    /// Purposes that need the whole fleet. Alarms do not: they are taken whatever becomes of positions.
+    pub const FLEET: &[Self] = &[Self::Ask, Self::Store];
+}
 
 /// Obstacles and warnings, each under a name of its own.
 #[derive(Debug, Default)]
@@ -14,8 +32,14 @@ pub struct Readiness {
 
 #[derive(Debug, Default, Clone)]
 struct Notes {
-    missing: BTreeMap<String, String>,
+    missing: BTreeMap<String, Obstacle>,
     warnings: BTreeMap<String, String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Obstacle {
+    why: String,
+    blocks: &'static [Purpose],
 }
 
 /// Readiness at one moment.
@@ -27,18 +51,56 @@ pub struct ReadyReport {
     pub missing: BTreeMap<String, String>,
     /// Parts that work, but not as they should, by name.
     pub warnings: BTreeMap<String, String>,
+    /// True if alarms are taken in and targets are notified.
+    pub can_take_alarms: bool,
+    /// True if questions about the fleet are answered.
+    pub can_ask: bool,
+    /// True if positions are stored.
+    pub can_store: bool,
+}
+
+impl ReadyReport {
+    /// Adds a part that is missing, and the purposes that this makes impossible.
+    pub fn add_missing(&mut self, name: impl Into<String>, blocks: &[Purpose], why: impl Into<String>) {
+        self.missing.insert(name.into(), why.into());
+        self.ready = false;
+        self.block(blocks);
+    }
+
+    /// Notes that these purposes are impossible.
+    pub fn block(&mut self, purposes: &[Purpose]) {
+        for purpose in purposes {
+            match purpose {
+                Purpose::TakeAlarms => self.can_take_alarms = false,
+                Purpose::Ask => self.can_ask = false,
+                Purpose::Store => self.can_store = false,
+            }
+        }
+    }
 }
 
 impl Readiness {
-    /// Notes that `name` is missing; until it is there the service is not ready. Returns true if the reason is new.
-    pub fn missing(&self, name: impl Into<String>, why: impl Into<String>) -> bool {
-        let why = why.into();
-        self.notes.lock().missing.insert(name.into(), why.clone()) != Some(why)
+    /// Notes that `name` is missing, which makes the purposes `blocks` impossible. Until it is there the service is not ready.
+    /// Returns true if the reason is new.
+    pub fn missing(
+        &self,
+        name: impl Into<String>,
+        blocks: &'static [Purpose],
+        why: impl Into<String>,
+    ) -> bool {
+        let obstacle = Obstacle { why: why.into(), blocks };
+        self.notes.lock().missing.insert(name.into(), obstacle.clone()) != Some(obstacle)
     }
 
     /// Like [`missing`](Self::missing), but keeps the reason that is known already.
-    pub fn missing_for_now(&self, name: impl Into<String>, why: impl Into<String>) {
-        self.notes.lock().missing.entry(name.into()).or_insert_with(|| why.into());
+    pub fn missing_for_now(
+        &self,
+        name: impl Into<String>,
+        blocks: &'static [Purpose],
+        why: impl Into<String>,
+    ) {
+        let mut notes = self.notes.lock();
+        notes.missing.entry(name.into()).or_insert_with(|| Obstacle { why: why.into(), blocks });
     }
 
     /// Notes that `name` is there.
@@ -76,7 +138,18 @@ impl Readiness {
     /// Returns the readiness at this moment.
     pub fn report(&self) -> ReadyReport {
         let Notes { missing, warnings } = self.notes.lock().clone();
-        ReadyReport { ready: missing.is_empty(), missing, warnings }
+        let mut report = ReadyReport {
+            ready: true,
+            missing: BTreeMap::new(),
+            warnings,
+            can_take_alarms: true,
+            can_ask: true,
+            can_store: true,
+        };
+        for (name, Obstacle { why, blocks }) in missing {
+            report.add_missing(name, blocks, why);
+        }
+        report
     }
 }
 
@@ -87,12 +160,24 @@ mod tests {
     #[test]
     fn is_ready_when_nothing_is_missing_and_warns_all_the_same() {
         let readiness = Readiness::default();
-        readiness.missing("partition 0", "recovering");
+        readiness.missing("partition 0", Purpose::FLEET, "recovering");
         readiness.warn("emergency", "no target");
         assert!(!readiness.report().ready);
         readiness.present("partition 0");
         let report = readiness.report();
         assert!(report.ready);
         assert_eq!(report.warnings["emergency"], "no target");
+    }
+    #[test]
+    fn a_missing_part_blocks_only_its_own_purposes() {
+        let readiness = Readiness::default();
+        readiness.missing("partition 0", &[Purpose::Store], "too little free space");
+        let full = readiness.report();
+        assert!(full.can_take_alarms && full.can_ask && !full.can_store && !full.ready);
+        readiness.missing("partition 1", Purpose::FLEET, "recovering");
+        let recovering = readiness.report();
+        assert!(recovering.can_take_alarms && !recovering.can_ask);
+        readiness.missing("service", Purpose::ALL, "stopping");
+        assert!(!readiness.report().can_take_alarms);
     }
 }

@@ -24,7 +24,7 @@ use crate::sync::SyncDesk;
 use crate::write::Write;
 use vagn_flow::clock::Clock;
 use vagn_flow::metrics::Registry;
-use vagn_flow::readiness::Readiness;
+use vagn_flow::readiness::{Purpose, Readiness};
 use vagn_flow::stamp::Stamper;
 
 /// Time between two looks after the files when a storage is idle.
@@ -151,7 +151,7 @@ impl Storage {
             Some(cause) => format!("{err}: {cause}"),
             None => err.to_string(),
         };
-        self.tell_missing(&why);
+        self.tell_missing(Purpose::FLEET, &why);
         self.broken = Some(Broken { why, pause });
     }
 
@@ -188,13 +188,16 @@ impl Storage {
         let readiness = &self.parts.readiness;
         match health {
             Health::Well => readiness.present(&self.name()),
-            Health::Full => self.tell_missing("too little free space on the disk; free some"),
-            Health::Failed(why) => self.tell_missing(&why),
+            // What is stored already can still be asked for.
+            Health::Full => {
+                self.tell_missing(&[Purpose::Store], "too little free space on the disk; free some");
+            }
+            Health::Failed(why) => self.tell_missing(&[Purpose::Store], &why),
         }
     }
 
-    fn tell_missing(&self, why: &str) {
-        if self.parts.readiness.missing(self.name(), why) {
+    fn tell_missing(&self, blocks: &'static [Purpose], why: &str) {
+        if self.parts.readiness.missing(self.name(), blocks, why) {
             error!(partition = self.parts.number, why, "the partition takes no positions");
         }
     }
@@ -220,7 +223,7 @@ fn report(partition: u32, recovery: &Recovery, took: Duration) {
 impl Actor for Storage {
     async fn started(&mut self, ctx: &mut Context<Self>) -> Result<(), Failure> {
         self.parts.fleet.set(self.parts.number as usize, None);
-        self.parts.readiness.missing_for_now(self.name(), "recovering");
+        self.parts.readiness.missing_for_now(self.name(), Purpose::FLEET, "recovering");
         ctx.tell_self_after(Duration::ZERO, Housekeep);
         Ok(())
     }
@@ -236,7 +239,7 @@ impl Drop for Storage {
     /// A crash in the middle of a change may have left the index half changed: it must not be read any more.
     fn drop(&mut self) {
         self.parts.fleet.set(self.parts.number as usize, None);
-        self.parts.readiness.missing_for_now(self.name(), "its storage is being restarted");
+        self.parts.readiness.missing_for_now(self.name(), Purpose::FLEET, "its storage is being restarted");
     }
 }
 

@@ -25,7 +25,7 @@ use crate::door::listen::{self, ListenError};
 use stages::{Listeners, Parts};
 use vagn_flow::clock::{Clock, SystemClock};
 use vagn_flow::metrics::{DoorMetrics, Registry, ReportMetrics};
-use vagn_flow::readiness::Readiness;
+use vagn_flow::readiness::{Purpose, Readiness};
 use vagn_flow::stamp::Stamper;
 use vagn_http::tls::Identity;
 
@@ -104,7 +104,7 @@ impl App {
         for (name, address) in &listening {
             info!(listener = name, %address, "listening");
         }
-        readiness.missing("service", "starting");
+        readiness.missing("service", Purpose::ALL, "starting");
         let root = runtime.block_on(stages::start(parts, data, listeners))?;
         readiness.present("service");
         Ok(Self { runtime, emergency_runtime, root, readiness, stamper, listening })
@@ -149,7 +149,7 @@ impl App {
 
     async fn stop(&self, signal: &str) -> Exit {
         info!(signal, "stopping");
-        self.readiness.missing("service", "stopping");
+        self.readiness.missing("service", Purpose::ALL, "stopping");
         self.end(self.root.stop()).await.unwrap_or(Exit::Stopped)
     }
 

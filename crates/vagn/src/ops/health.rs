@@ -6,6 +6,7 @@ use axum::response::Response;
 use vagn_otp::{ProcessInfo, ProcessState};
 
 use super::Ops;
+use vagn_flow::readiness::{Purpose, ReadyReport};
 use vagn_http::answer;
 
 /// Answers always. As long as it does, there is no reason to kill the process.
@@ -17,10 +18,9 @@ pub(super) async fn alive() -> Response {
 pub(super) async fn ready(State(ops): State<Ops>) -> Response {
     let mut report = ops.readiness.report();
     match ops.processes.get() {
-        Some(processes) => report.missing.extend(processes.list().iter().filter_map(closed)),
-        None => report.missing.extend([("doors".to_owned(), "the service is still starting".to_owned())]),
+        Some(processes) => add_closed(&mut report, &processes.list()),
+        None => report.add_missing("doors", Purpose::ALL, "the service is still starting"),
     }
-    report.ready = report.missing.is_empty();
     let mut response = answer::json("application/json", &report);
     if !report.ready {
         *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
@@ -28,16 +28,41 @@ pub(super) async fn ready(State(ops): State<Ops>) -> Response {
     response
 }
 
-/// Returns the name of a door or of the API that is not open, and the reason. Their supervisors start them again with growing
-/// pauses, without end, so nothing else would report a door that stays closed.
-fn closed(info: &ProcessInfo) -> Option<(String, String)> {
-    let (_, below_root) = info.path.split_once('/')?;
-    let name = match below_root.split_once('/') {
-        Some(("doors", door)) => format!("door {door}"),
-        None if below_root == "web" => "web".to_owned(),
-        _ => return None,
-    };
-    (info.state != ProcessState::Running).then(|| (name, why(info)))
+/// Adds the doors, and the API, that are not open. Their supervisors start them again with growing pauses, without end, so
+/// nothing else would report a door that stays closed.
+fn add_closed(report: &mut ReadyReport, processes: &[ProcessInfo]) {
+    let mut is_any_open = false;
+    for (info, entrance) in processes.iter().filter_map(|info| Some((info, Entrance::of(info)?))) {
+        if info.state == ProcessState::Running {
+            is_any_open = true;
+            continue;
+        }
+        match entrance {
+            Entrance::Door(name) => report.add_missing(format!("door {name}"), &[], why(info)),
+            Entrance::Api => report.add_missing("web", &[Purpose::Ask], why(info)),
+        }
+    }
+    // Each door takes alarms and positions, and so does the API: one that is open is enough.
+    if !is_any_open {
+        report.block(&[Purpose::TakeAlarms, Purpose::Store]);
+    }
+}
+
+/// A process through which reports come in.
+enum Entrance<'a> {
+    Door(&'a str),
+    Api,
+}
+
+impl<'a> Entrance<'a> {
+    fn of(info: &'a ProcessInfo) -> Option<Self> {
+        let (_, below_root) = info.path.split_once('/')?;
+        match below_root.split_once('/') {
+            Some(("doors", door)) => Some(Self::Door(door)),
+            None if below_root == "web" => Some(Self::Api),
+            _ => None,
+        }
+    }
 }
 
 fn why(info: &ProcessInfo) -> String {

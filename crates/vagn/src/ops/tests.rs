@@ -13,7 +13,7 @@ use vagn_otp::{Actor, Addr, ChildSpec, Context, Handle, Root, Strategy, Supervis
 
 use super::{Services, router};
 use vagn_flow::metrics::{Registry, ReportMetrics};
-use vagn_flow::readiness::Readiness;
+use vagn_flow::readiness::{Purpose, Readiness};
 
 /// Counts its messages.
 struct Counter(u64);
@@ -95,14 +95,21 @@ fn json(body: &str) -> Value {
 #[tokio::test]
 async fn is_alive_even_when_it_is_not_ready() {
     let fixture = fixture(false).await;
-    fixture.readiness.missing("partition 0", "recovering");
+    fixture.readiness.missing("partition 0", Purpose::FLEET, "recovering");
     fixture.readiness.warn("emergency", "no target");
     assert_eq!(get(&fixture.router, "/healthz").await, (StatusCode::OK, "ok\n".to_owned()));
     let (status, body) = get(&fixture.router, "/readyz").await;
     assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(
         json(&body),
-        json!({"ready": false, "missing": {"partition 0": "recovering"}, "warnings": {"emergency": "no target"}})
+        json!({
+            "ready": false,
+            "missing": {"partition 0": "recovering"},
+            "warnings": {"emergency": "no target"},
+            "can_take_alarms": true,
+            "can_ask": false,
+            "can_store": false,
+        })
     );
     fixture.readiness.present("partition 0");
     let (status, body) = get(&fixture.router, "/readyz").await;
@@ -122,6 +129,8 @@ async fn is_not_ready_while_a_door_or_the_api_is_closed() {
         assert_eq!((status, missing.len()), (StatusCode::SERVICE_UNAVAILABLE, 1), "{body}");
         assert!(missing[name].as_str().unwrap().starts_with("waiting for 10 s; its last end: "), "{body}");
         assert_eq!(report["ready"], json!(false));
+        assert_eq!(report["can_take_alarms"], json!(true), "another entrance is open");
+        assert_eq!(report["can_ask"], json!(name != "web"));
         tokio::time::sleep(Duration::from_secs(21)).await;
         assert_eq!(get(&fixture.router, "/readyz").await.0, StatusCode::OK, "it is open again");
     }
