@@ -40,6 +40,7 @@ impl ReservedFile {
         }
         let owned = self.len().and_then(|len| keep_size(&self.file, len + self.reserved));
         if let Err(err) = owned {
+            // Logged once, not with every change of length.
             self.can_reserve.store(false, Ordering::Relaxed);
             warn!(bytes = self.reserved, error = %err, "cannot set disk space aside for incidents");
         }

@@ -106,6 +106,7 @@ impl Delivery {
     /// Returns the number of the message to send now: that of an earlier try of the very same message, else the one after
     /// `latest`, which is moved on.
     pub fn number(&mut self, message: Message, told: Told, latest: &mut u64) -> u64 {
+        // The opening has no number: its key is the incident's id, from whichever target and run it comes.
         if message == Message::Opened {
             return 0;
         }
@@ -125,6 +126,7 @@ impl Delivery {
         self.dead = None;
         self.accepted_ms.get_or_insert(at_ms);
         self.told = told;
+        // Another message that was under way when the turn came again does not remind the target.
         self.reminder &= message != Message::Escalated;
         self.follow_up = None;
     }

@@ -43,6 +43,7 @@ impl AlarmFacts {
     /// Merges the facts of further reports of the same alarm.
     pub fn merge(&mut self, more: Self) {
         self.kind = more.kind.or(self.kind);
+        // The first name stays: further reports find the incident by it.
         self.vehicle_incident = self.vehicle_incident.take().or(more.vehicle_incident);
         self.updated_ms = self.updated_ms.max(more.updated_ms);
         self.reports += more.reports;

@@ -76,6 +76,7 @@ impl Incident {
 
     /// Notes that a person has taken it on.
     pub fn acknowledge(&mut self, decision: Decision) {
+        // A resolved incident stays resolved.
         self.progress.state = self.progress.state.max(State::Acknowledged);
         self.escalation.next_ms = None;
         self.progress.acknowledged = Some(decision);

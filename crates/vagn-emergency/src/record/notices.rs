@@ -39,6 +39,7 @@ impl Notices {
 
     /// Counts an attempt that has ended, and keeps it among the latest.
     pub(crate) fn add(&mut self, attempt: Attempt) {
+        // Not plus one: attempts at several targets run at once, and end in any order.
         self.attempts = self.attempts.max(attempt.number);
         if self.latest_attempts.len() == ATTEMPTS_KEPT {
             self.latest_attempts.remove(0);

@@ -108,6 +108,7 @@ pub fn verify(txn: &ReadTransaction, known: &[Head]) -> Result<Verified, Fault> 
     checker.ends_with(head)?;
     let verified = checker.finish()?;
     let listed = lists.map_or(Ok(0), |lists| lists.len())?;
+    // Each entry was found in a list above, so the lists can only have more than there are entries.
     match listed.saturating_sub(verified.entries) {
         0 => Ok(verified),
         surplus => Err(Broken::Surplus { surplus }.into()),

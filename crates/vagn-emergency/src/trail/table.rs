@@ -112,6 +112,7 @@ impl<'txn> Tables<'txn> {
         let text = id.text();
         let key = (id.kind().as_str(), &*text);
         let number = self.numbers.get(key)?.map(|number| number.value());
+        // A number whose meaning was erased is not used again: entries after it must not say what it meant.
         if let Some(number) = number
             && let Some(row) = self.meanings.get(number)?
         {

@@ -68,6 +68,7 @@ impl Tables<'_> {
     fn put_attempt(&mut self, id: u128, attempt: &Attempt) -> Result<(), redb::Error> {
         let row = serde_json::to_vec(attempt).expect("numbers and texts can always be written");
         self.ledger.insert((id, attempt.number), row.as_slice())?;
+        // Attempts are numbered one after the other, so one old row goes for each new one.
         if let Some(old) = attempt.number.checked_sub(LEDGER_KEPT) {
             self.ledger.remove((id, old))?;
         }
