@@ -124,9 +124,11 @@ impl Incident {
 
 #[cfg(test)]
 impl Incident {
-    /// A real incident of `vehicle_id`, opened at a fixed time and place.
+    /// A real incident of `vehicle_id`, opened at a fixed time in Stockholm.
     pub(crate) fn example(id: IncidentId, vehicle_id: &str) -> Self {
-        Self::open(id, vehicle_id.into(), false, crate::intake::alarm::Alarm::example(vehicle_id).facts())
+        let mut facts = AlarmFacts::bare(1_700_000_000_000);
+        facts.add_fix(crate::fix::Fix::at(59.33, 18.06, facts.opened_ms, true));
+        Self::open(id, vehicle_id.into(), false, facts)
     }
 }
 

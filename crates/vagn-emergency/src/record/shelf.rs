@@ -114,7 +114,7 @@ impl Shelf {
         };
         // Not under the lock: a log that stands still must not hold up the actors.
         if known != Some(failure) {
-            error!(error = %err, "incidents cannot be recorded; calls go out all the same");
+            error!(error = %err, "incidents cannot be recorded; notices go out all the same");
         }
     }
 }

@@ -37,7 +37,7 @@ pub(super) const REMOVED_AT_ONCE: u64 = 256;
 /// # Errors
 /// When the store cannot be written.
 pub fn create(txn: &WriteTransaction) -> Result<(), redb::Error> {
-    Tables::open(txn)?;
+    TrailTables::open(txn)?;
     Ok(())
 }
 
@@ -61,7 +61,7 @@ pub(super) fn append_salted<'a>(
     kept: u64,
     salt: impl Fn(SubjectId) -> u128,
 ) -> Result<Head, redb::Error> {
-    let mut tables = Tables::open(txn)?;
+    let mut tables = TrailTables::open(txn)?;
     let first = tables.head()?;
     let mut head = first;
     for event in events {
@@ -76,7 +76,7 @@ pub(super) fn append_salted<'a>(
     Ok(head)
 }
 
-struct Tables<'txn> {
+struct TrailTables<'txn> {
     trail: Table<'txn, u64, &'static [u8]>,
     lists: Table<'txn, (u128, u64), ()>,
     meanings: Table<'txn, u128, (u128, &'static str)>,
@@ -84,7 +84,7 @@ struct Tables<'txn> {
     ends: Table<'txn, &'static str, (u64, Hash)>,
 }
 
-impl<'txn> Tables<'txn> {
+impl<'txn> TrailTables<'txn> {
     fn open(txn: &'txn WriteTransaction) -> Result<Self, redb::Error> {
         Ok(Self {
             trail: txn.open_table(TRAIL)?,

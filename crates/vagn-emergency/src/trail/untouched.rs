@@ -116,15 +116,15 @@ mod tests {
     use super::*;
 
     #[derive(Debug, Clone)]
-    enum Step {
+    enum FileStep {
         Write(u64, Vec<u8>),
         SetLen(u64),
     }
 
-    fn steps() -> impl Strategy<Value = Vec<Step>> {
+    fn steps() -> impl Strategy<Value = Vec<FileStep>> {
         let write = (0..20_000_u64, prop::collection::vec(1_u8.., 1..9000))
-            .prop_map(|(offset, data)| Step::Write(offset, data));
-        prop::collection::vec(prop_oneof![write, (0..30_000_u64).prop_map(Step::SetLen)], 1..20)
+            .prop_map(|(offset, data)| FileStep::Write(offset, data));
+        prop::collection::vec(prop_oneof![write, (0..30_000_u64).prop_map(FileStep::SetLen)], 1..20)
     }
 
     proptest! {
@@ -138,15 +138,15 @@ mod tests {
             let mut model = before.clone();
             for step in steps {
                 match step {
-                    Step::SetLen(len) => {
+                    FileStep::SetLen(len) => {
                         storage.set_len(len).unwrap();
                         model.resize(len as usize, 0);
                     }
-                    Step::Write(offset, data) if offset as usize + data.len() <= model.len() => {
+                    FileStep::Write(offset, data) if offset as usize + data.len() <= model.len() => {
                         storage.write(offset, &data).unwrap();
                         model[offset as usize..offset as usize + data.len()].copy_from_slice(&data);
                     }
-                    Step::Write(..) => {}
+                    FileStep::Write(..) => {}
                 }
                 let mut read = vec![1; storage.len().unwrap() as usize];
                 storage.read(0, &mut read).unwrap();

@@ -2,7 +2,7 @@
 
 use redb::{ReadableTableMetadata, WriteTransaction};
 
-use super::schema::{IdTable, Tables};
+use super::schema::{IdTable, IncidentTables};
 use super::{Store, StoreError};
 use crate::record::attempt::Attempt;
 use crate::record::draft::Draft;
@@ -40,7 +40,7 @@ impl Store {
 }
 
 fn write(txn: &WriteTransaction, drafts: &[Draft], ended_kept: u64) -> Result<Head, redb::Error> {
-    let mut tables = Tables::open(txn)?;
+    let mut tables = IncidentTables::open(txn)?;
     for draft in drafts {
         tables.put(draft)?;
     }
@@ -48,7 +48,7 @@ fn write(txn: &WriteTransaction, drafts: &[Draft], ended_kept: u64) -> Result<He
     trail::append(txn, drafts.iter().flat_map(|draft| &draft.events), TRAIL_KEPT)
 }
 
-impl Tables<'_> {
+impl IncidentTables<'_> {
     fn put(&mut self, draft: &Draft) -> Result<(), redb::Error> {
         let incident = &draft.incident;
         let id = incident.id.as_u128();

@@ -19,7 +19,7 @@ pub(super) const LEDGER: TableDefinition<'_, (u128, u32), &[u8]> = TableDefiniti
 pub(super) type IdTable<'txn> = Table<'txn, u128, ()>;
 
 /// All tables of incidents, open for writing.
-pub(super) struct Tables<'txn> {
+pub(super) struct IncidentTables<'txn> {
     pub(super) incidents: Table<'txn, u128, &'static [u8]>,
     pub(super) live: IdTable<'txn>,
     pub(super) ended: IdTable<'txn>,
@@ -27,7 +27,7 @@ pub(super) struct Tables<'txn> {
     pub(super) ledger: Table<'txn, (u128, u32), &'static [u8]>,
 }
 
-impl<'txn> Tables<'txn> {
+impl<'txn> IncidentTables<'txn> {
     /// Opens the tables, which makes those that are not there yet.
     pub(super) fn open(txn: &'txn WriteTransaction) -> Result<Self, redb::Error> {
         Ok(Self {
@@ -42,6 +42,6 @@ impl<'txn> Tables<'txn> {
 
 /// Makes all tables of the file, those of the trail as well.
 pub(super) fn create(txn: &WriteTransaction) -> Result<(), redb::Error> {
-    Tables::open(txn)?;
+    IncidentTables::open(txn)?;
     trail::create(txn)
 }
