@@ -1,5 +1,5 @@
-//! What the desk decides, without actors, disk or network: here what its tests share, and whom it lets in and keeps; beside it
-//! whom it has called.
+//! Decisions of the desk, without actors, disk or network. Here: what the tests share, admission, recording and requests;
+//! in `delivery`: notices and turns.
 
 mod delivery;
 
@@ -33,39 +33,41 @@ fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
 }
 
-/// A call at so many ms after the start of the test.
-fn call(vehicle_id: &str, at_ms: i64) -> Alarm {
-    let mut call = Alarm::example(vehicle_id);
-    (call.received_ms, call.last_received_ms) = (NOW_MS + at_ms, NOW_MS + at_ms);
-    (call.arrived, call.last_arrived) = (ms(at_ms as u64), ms(at_ms as u64));
-    call
+/// An alarm `at_ms` after the start of the test.
+fn alarm(vehicle_id: &str, at_ms: i64) -> Alarm {
+    let mut alarm = Alarm::example(vehicle_id);
+    alarm.received_ms = NOW_MS + at_ms;
+    alarm.last_received_ms = NOW_MS + at_ms;
+    alarm.arrived = ms(at_ms as u64);
+    alarm.last_arrived = alarm.arrived;
+    alarm
 }
 
 fn named(vehicle_id: &str, vehicle_incident: &str, at_ms: i64) -> Alarm {
-    Alarm { vehicle_incident: Some(vehicle_incident.into()), ..call(vehicle_id, at_ms) }
+    Alarm { vehicle_incident: Some(vehicle_incident.into()), ..alarm(vehicle_id, at_ms) }
 }
 
-fn waiting(mut call: Alarm) -> (Alarm, Answer) {
+fn waiting(mut alarm: Alarm) -> (Alarm, Answer) {
     let (receipt, answer) = Receipt::new(1);
     receipt.answer_for_reports(1).settle([(0, Fate::Stored)]);
-    call.acks.push(PendingAck::new(receipt.answer_for_alarm(0), call.arrived));
-    (call, answer)
+    alarm.acks.push(PendingAck::new(receipt.answer_for_alarm(0), alarm.arrived));
+    (alarm, answer)
 }
 
 fn now(at_ms: i64) -> Moment {
     Moment { ms: NOW_MS + at_ms, at: ms(at_ms.unsigned_abs()) }
 }
 
-fn admit(desk: &mut Desk, calls: Vec<Alarm>) -> Admitted {
-    desk.arrive(calls);
+fn admit(desk: &mut Desk, alarms: Vec<Alarm>) -> Admitted {
+    desk.arrive(alarms);
     desk.admit(&Known::new())
 }
 
-/// Lets in calls of vehicles that were known before.
-fn admit_known(desk: &mut Desk, calls: Vec<Alarm>) -> Admitted {
-    desk.arrive(calls);
-    let place = Fix::at(1.0, 2.0, 0, false);
-    let known = desk.newcomers().into_iter().map(|name| (name, KnownVehicle::known(place)));
+/// Lets in alarms of known vehicles.
+fn admit_known(desk: &mut Desk, alarms: Vec<Alarm>) -> Admitted {
+    desk.arrive(alarms);
+    let fix = Fix::at(1.0, 2.0, 0, false);
+    let known = desk.newcomers().into_iter().map(|name| (name, KnownVehicle::known(fix)));
     desk.admit(&known.collect())
 }
 
@@ -85,19 +87,19 @@ fn record(desk: &mut Desk) {
     desk.recorded(&drafts);
 }
 
-fn answer(desk: &mut Desk, call: &Notice, status: u16, at_ms: i64) {
+fn answer(desk: &mut Desk, notice: &Notice, status: u16, at_ms: i64) {
     let outcome = if status < 300 {
         Outcome::Accepted { status }
     } else {
         Outcome::Refused { status, retry_after_s: None }
     };
-    desk.attempted(crate::tests::setup::ended(call, outcome), now(at_ms));
+    desk.attempted(crate::tests::setup::ended(notice, outcome), now(at_ms));
 }
 
-/// Lets the incident be recorded, called and accepted.
+/// Records the incident, sends its notice, and lets it be accepted.
 fn accept(desk: &mut Desk, id: IncidentId, at_ms: i64) {
     record(desk);
-    let due = desk.next_notice(now(at_ms)).expect("a call is owed");
+    let due = desk.next_notice(now(at_ms)).expect("a notice is owed");
     assert_eq!(due.incident.id, id);
     answer(desk, &due, 200, at_ms);
     record(desk);
@@ -107,7 +109,7 @@ fn request(action: RequestKind) -> Request {
     Request { action, by: "Anna".into(), note: "".into() }
 }
 
-/// Lets it be accepted and a person see to it.
+/// Lets it be accepted and acknowledged.
 fn settle(desk: &mut Desk, id: IncidentId, at_ms: i64) {
     accept(desk, id, at_ms);
     desk.act(id, &request(RequestKind::Acknowledge), now(at_ms)).unwrap();
@@ -117,12 +119,12 @@ fn tidy(desk: &mut Desk, at_ms: i64) {
     desk.tidy(now(at_ms));
 }
 
-/// Every call that is due, as target, message and number of the key, each answered with `status`.
-fn calls(desk: &mut Desk, at_ms: i64, status: u16) -> Vec<(String, Message, u64)> {
+/// Sends every notice that is due and answers it with `status`. Returns target, message and number of the key of each.
+fn send_due(desk: &mut Desk, at_ms: i64, status: u16) -> Vec<(String, Message, u64)> {
     let mut made = Vec::new();
-    while let Some(call) = desk.next_notice(now(at_ms)) {
-        made.push((call.target.to_string(), call.message, call.key.number));
-        answer(desk, &call, status, at_ms);
+    while let Some(notice) = desk.next_notice(now(at_ms)) {
+        made.push((notice.target.to_string(), notice.message, notice.key.number));
+        answer(desk, &notice, status, at_ms);
     }
     made
 }
@@ -131,46 +133,42 @@ fn to(target: &str, message: Message, number: u64) -> (String, Message, u64) {
     (target.to_owned(), message, number)
 }
 
-/// The report that comes at so many ms while the wall clock shows so many.
+/// An alarm at `at_ms` by the monotonic clock and at `wall_ms` by the wall clock.
 fn shown(at_ms: i64, wall_ms: i64) -> Alarm {
     let stamp = NOW_MS + wall_ms;
-    Alarm { received_ms: stamp, last_received_ms: stamp, ..call("bus 7", at_ms) }
+    Alarm { received_ms: stamp, last_received_ms: stamp, ..alarm("bus 7", at_ms) }
 }
 
 #[test]
-fn an_episode_goes_on_until_a_person_sees_to_it_and_it_is_quiet() {
+fn an_incident_goes_on_until_a_person_acknowledges_it_and_it_is_quiet() {
     let mut desk = desk();
-    let first = opened(&admit(&mut desk, vec![call("bus 7", 0)]));
+    let first = opened(&admit(&mut desk, vec![alarm("bus 7", 0)]));
     accept(&mut desk, first, 1);
-    let long_after = admit(&mut desk, vec![call("bus 7", 600 * MINUTE_MS)]);
-    assert_eq!((long_after.opened.len(), long_after.updated), (0, 1), "no person has seen to it");
+    let long_after = admit(&mut desk, vec![alarm("bus 7", 600 * MINUTE_MS)]);
+    assert_eq!((long_after.opened.len(), long_after.updated), (0, 1), "no person has acknowledged it");
     desk.act(first, &request(RequestKind::Acknowledge), now(600 * MINUTE_MS)).unwrap();
-    let soon = admit(&mut desk, vec![call("bus 7", 605 * MINUTE_MS)]);
+    let soon = admit(&mut desk, vec![alarm("bus 7", 605 * MINUTE_MS)]);
     assert_eq!((soon.opened.len(), soon.updated), (0, 1));
-    let second = opened(&admit(&mut desk, vec![call("bus 7", 610 * MINUTE_MS + 1)]));
+    let second = opened(&admit(&mut desk, vec![alarm("bus 7", 610 * MINUTE_MS + 1)]));
     assert_ne!(first, second);
 }
 
 #[test]
-fn strangers_have_their_share_and_displace_nobody_who_was_known_before() {
+fn strangers_have_their_share_and_displace_no_known_vehicle() {
     let mut desk = desk();
     let seen = |vehicle: &str| {
-        let place = Fix::at(1.0, 2.0, 0, false);
-        if vehicle.starts_with("bus") { KnownVehicle::known(place) } else { KnownVehicle::STRANGER }
+        let fix = Fix::at(1.0, 2.0, 0, false);
+        if vehicle.starts_with("bus") { KnownVehicle::known(fix) } else { KnownVehicle::STRANGER }
     };
     let names: Vec<_> = (0..30).map(|number| format!("invented {number}")).chain(["bus 7".into()]).collect();
-    desk.arrive(names.iter().map(|name| call(name, 0)).collect());
+    desk.arrive(names.iter().map(|name| alarm(name, 0)).collect());
     let known: Known = desk.newcomers().into_iter().map(|name| (name.clone(), seen(&name))).collect();
     let admitted = desk.admit(&known);
-    assert_eq!(
-        (admitted.opened.len(), admitted.refused.len()),
-        (11, 20),
-        "ten of twenty places for strangers"
-    );
+    assert_eq!((admitted.opened.len(), admitted.refused.len()), (11, 20), "ten of twenty for strangers");
     assert_eq!(desk.overview().open_of_strangers, 10);
     assert_eq!(&*desk.drafts(1)[0].incident.vehicle_id, "bus 7", "known vehicles are written first");
     record(&mut desk);
-    assert_eq!(&*desk.next_notice(now(1)).unwrap().incident.vehicle_id, "bus 7", "and called first");
+    assert_eq!(&*desk.next_notice(now(1)).unwrap().incident.vehicle_id, "bus 7", "and sent first");
 }
 
 #[test]
@@ -186,10 +184,10 @@ fn a_stranger_remains_one_under_every_name_it_gives_its_incidents() {
 }
 
 #[test]
-fn who_cannot_be_looked_up_is_served_like_a_known_vehicle_but_takes_no_room_from_one() {
+fn an_undecided_vehicle_is_served_like_a_known_one_but_takes_no_room_from_one() {
     let mut desk = desk();
     let names: Vec<_> = (0..30).map(|number| format!("vehicle {number}")).collect();
-    let admitted = admit(&mut desk, names.iter().map(|name| call(name, 0)).collect());
+    let admitted = admit(&mut desk, names.iter().map(|name| alarm(name, 0)).collect());
     assert_eq!(
         (admitted.opened.len(), desk.get(admitted.opened[0]).unwrap().standing),
         (10, Standing::Undecided)
@@ -197,13 +195,13 @@ fn who_cannot_be_looked_up_is_served_like_a_known_vehicle_but_takes_no_room_from
 }
 
 #[test]
-fn a_deed_is_noted_however_long_the_store_is_down() {
+fn a_request_is_noted_however_long_the_store_is_down() {
     let mut desk = desk();
-    let id = opened(&admit(&mut desk, vec![call("bus 7", 0)]));
+    let id = opened(&admit(&mut desk, vec![alarm("bus 7", 0)]));
     desk.store_down();
     for round in 0..500 {
         tidy(&mut desk, (round * 10 + 6) * MINUTE_MS);
-        admit(&mut desk, vec![call("bus 7", (round * 10 + 7) * MINUTE_MS)]);
+        admit(&mut desk, vec![alarm("bus 7", (round * 10 + 7) * MINUTE_MS)]);
     }
     desk.act(id, &request(RequestKind::Acknowledge), now(6_000 * MINUTE_MS)).unwrap();
     let notes = desk.pending(id).0;
@@ -211,9 +209,9 @@ fn a_deed_is_noted_however_long_the_store_is_down() {
 }
 
 #[test]
-fn what_two_have_written_at_once_loses_no_note() {
+fn two_drafts_written_at_once_lose_no_event() {
     let mut desk = desk();
-    let id = opened(&admit(&mut desk, vec![call("bus 7", 0)]));
+    let id = opened(&admit(&mut desk, vec![alarm("bus 7", 0)]));
     let early = desk.drafts(10);
     desk.act(id, &request(RequestKind::Acknowledge), now(1)).unwrap();
     let late = desk.drafts(10);
@@ -224,24 +222,21 @@ fn what_two_have_written_at_once_loses_no_note() {
 }
 
 #[test]
-fn what_is_known_of_the_vehicle_is_where_its_track_begins() {
+fn the_track_begins_where_the_vehicle_was_last_known() {
     let mut desk = desk();
-    let place = Fix::at(1.0, 2.0, NOW_MS - 5_000, false);
-    desk.arrive(vec![call("bus 7", 0)]);
-    let known = Known::from([("bus 7".into(), KnownVehicle::known(place))]);
+    let fix = Fix::at(1.0, 2.0, NOW_MS - 5_000, false);
+    desk.arrive(vec![alarm("bus 7", 0)]);
+    let known = Known::from([("bus 7".into(), KnownVehicle::known(fix))]);
     let id = opened(&desk.admit(&known));
     let incident = desk.get(id).unwrap();
-    assert_eq!(
-        incident.alarm.track.iter().map(|place| place.position.lat()).collect::<Vec<_>>(),
-        [1.0, 59.33]
-    );
+    assert_eq!(incident.alarm.track.iter().map(|fix| fix.position.lat()).collect::<Vec<_>>(), [1.0, 59.33]);
     assert!(incident.alarm.fix.unwrap().trusted);
 }
 
 #[test]
 fn the_first_person_wins() {
     let mut desk = desk();
-    let id = opened(&admit(&mut desk, vec![call("bus 7", 0)]));
+    let id = opened(&admit(&mut desk, vec![alarm("bus 7", 0)]));
     desk.act(id, &request(RequestKind::Acknowledge), now(5)).unwrap();
     let late = Request { by: "Bo".into(), ..request(RequestKind::Acknowledge) };
     let refusal = desk.act(id, &late, now(6)).unwrap_err();
@@ -257,7 +252,7 @@ fn the_first_person_wins() {
 #[test]
 fn what_a_person_forgot_to_resolve_ends_after_a_quiet_day() {
     let mut desk = desk();
-    let id = opened(&admit(&mut desk, vec![call("bus 7", 0)]));
+    let id = opened(&admit(&mut desk, vec![alarm("bus 7", 0)]));
     settle(&mut desk, id, 1);
     tidy(&mut desk, 24 * 60 * MINUTE_MS);
     assert_eq!(desk.get(id).unwrap().progress.state, State::Acknowledged);
@@ -266,7 +261,7 @@ fn what_a_person_forgot_to_resolve_ends_after_a_quiet_day() {
 }
 
 #[test]
-fn a_wall_clock_that_stands_still_keeps_no_episode_open() {
+fn a_wall_clock_that_stands_still_keeps_no_incident_open() {
     let mut desk = desk();
     let ahead = 600 * MINUTE_MS;
     let first = opened(&admit(&mut desk, vec![shown(0, ahead)]));
@@ -297,7 +292,7 @@ fn a_restored_incident_has_been_quiet_since_its_last_report_but_never_for_less_t
         let mut new = desk();
         new.restore(left, Moment { ms: NOW_MS, at: ms(3) });
         assert_eq!(
-            admit(&mut new, vec![call("bus 7", 3 + at_ms)]).updated == 1,
+            admit(&mut new, vec![alarm("bus 7", 3 + at_ms)]).updated == 1,
             goes_on,
             "{updated_ms} {at_ms}"
         );
@@ -311,7 +306,7 @@ fn a_restored_incident_has_been_quiet_since_its_last_report_but_never_for_less_t
 #[test]
 fn what_is_over_leaves_the_desk_once_that_is_recorded() {
     let mut desk = desk();
-    let id = opened(&admit(&mut desk, vec![call("bus 7", 0)]));
+    let id = opened(&admit(&mut desk, vec![alarm("bus 7", 0)]));
     accept(&mut desk, id, 1);
     desk.act(id, &request(RequestKind::Resolve), now(2)).unwrap();
     assert_eq!((desk.overview().open, desk.is_recorded(id)), (0, false));
@@ -323,11 +318,11 @@ fn what_is_over_leaves_the_desk_once_that_is_recorded() {
 #[test]
 fn the_vehicles_own_name_for_an_incident_tells_two_apart() {
     let mut desk = desk();
-    let bare = opened(&admit(&mut desk, vec![call("bus 7", 0)]));
+    let bare = opened(&admit(&mut desk, vec![alarm("bus 7", 0)]));
     let adopted = admit(&mut desk, vec![named("bus 7", "a", 1)]);
     assert_eq!((adopted.opened.len(), adopted.updated), (0, 1), "the incident without a name gets this one");
     let other = opened(&admit(&mut desk, vec![named("bus 7", "b", 2)]));
-    let again = admit(&mut desk, vec![named("bus 7", "a", 3), named("bus 7", "b", 3), call("bus 7", 3)]);
+    let again = admit(&mut desk, vec![named("bus 7", "a", 3), named("bus 7", "b", 3), alarm("bus 7", 3)]);
     assert_eq!(again.updated, 3);
     assert_eq!(desk.get(bare).unwrap().alarm.reports, 3);
     assert_eq!(desk.get(other).unwrap().alarm.reports, 3, "a report without a name goes to the latest");
@@ -345,15 +340,15 @@ fn one_vehicle_cannot_fill_the_desk_with_names() {
 }
 
 #[test]
-fn past_the_limit_new_vehicles_are_refused_and_trials_have_a_limit_of_their_own() {
+fn past_the_limit_new_vehicles_are_refused_and_drills_have_a_limit_of_their_own() {
     let mut desk = desk();
-    let trial = |number| Alarm { kind: Some(Kind::Test), ..call(&format!("bus {number}"), 0) };
-    let trials = admit(&mut desk, (0..5).map(trial).collect());
-    assert_eq!((trials.opened.len(), trials.refused.len()), (2, 3));
-    let real = admit_known(&mut desk, (0..25).map(|number| call(&format!("bus {number}"), 0)).collect());
-    assert_eq!((real.opened.len(), real.refused.len()), (20, 5), "trials take no room from real calls");
-    let (known, answer) = waiting(call("bus 3", 1));
-    let (new, refusal) = waiting(call("bus 99", 1));
+    let drill = |number| Alarm { kind: Some(Kind::Test), ..alarm(&format!("bus {number}"), 0) };
+    let drills = admit(&mut desk, (0..5).map(drill).collect());
+    assert_eq!((drills.opened.len(), drills.refused.len()), (2, 3));
+    let real = admit_known(&mut desk, (0..25).map(|number| alarm(&format!("bus {number}"), 0)).collect());
+    assert_eq!((real.opened.len(), real.refused.len()), (20, 5), "drills take no room from real ones");
+    let (known, answer) = waiting(alarm("bus 3", 1));
+    let (new, refusal) = waiting(alarm("bus 99", 1));
     assert_eq!(admit(&mut desk, vec![known, new]).refused, ["bus 99".into()]);
     record(&mut desk);
     assert!(answer.blocking_recv().unwrap()[0].incident.is_some());
@@ -363,10 +358,10 @@ fn past_the_limit_new_vehicles_are_refused_and_trials_have_a_limit_of_their_own(
 #[test]
 fn a_sender_hears_of_it_only_when_its_own_report_is_on_disk() {
     let mut desk = desk();
-    let (first, mut first_answer) = waiting(call("bus 7", 0));
+    let (first, mut first_answer) = waiting(alarm("bus 7", 0));
     let id = opened(&admit(&mut desk, vec![first]));
     let drafts = desk.drafts(10);
-    let (second, mut second_answer) = waiting(call("bus 7", 1));
+    let (second, mut second_answer) = waiting(alarm("bus 7", 1));
     admit(&mut desk, vec![second]);
     assert!(first_answer.try_recv().is_err());
     desk.recorded(&drafts);
@@ -380,7 +375,7 @@ fn a_sender_hears_of_it_only_when_its_own_report_is_on_disk() {
 #[test]
 fn a_sender_does_not_wait_for_ever() {
     let mut desk = desk();
-    let (first, mut answer) = waiting(call("bus 7", 0));
+    let (first, mut answer) = waiting(alarm("bus 7", 0));
     admit(&mut desk, vec![first]);
     desk.store_down();
     tidy(&mut desk, 5_000);
@@ -399,31 +394,31 @@ fn a_repeat_that_came_before_the_store_was_read_joins_what_it_repeats() {
         let mut new = desk();
         let (repeat, mut answer) = waiting(repeat);
         let second = opened(&admit(&mut new, vec![repeat]));
-        let folded = new.restore(vec![old.get(first).unwrap().clone()], now(5));
-        assert_eq!((folded.len(), open_incidents(&new)), if joins { (1, 1) } else { (0, 2) });
+        let merged = new.restore(vec![old.get(first).unwrap().clone()], now(5));
+        assert_eq!((merged.len(), open_incidents(&new)), if joins { (1, 1) } else { (0, 2) });
         record(&mut new);
         let known = if joins { first } else { second };
         assert_eq!(answer.try_recv().unwrap()[0].incident, Some(known.to_string()));
         assert_eq!(new.get(known).unwrap().alarm.reports, if joins { 2 } else { 1 });
-        let calls = std::iter::from_fn(|| new.next_notice(now(5))).map(|call| call.incident.id);
-        assert!(calls.into_iter().all(|id| !joins || id == first));
+        let mut sent = std::iter::from_fn(|| new.next_notice(now(5))).map(|notice| notice.incident.id);
+        assert!(sent.all(|id| !joins || id == first));
     };
-    let trial = Alarm { kind: Some(Kind::Test), ..call("bus 7", 2) };
-    check(call("bus 7", 0), call("bus 7", 1), true);
-    check(call("bus 7", 0), named("bus 7", "a", 1), true);
+    let drill = Alarm { kind: Some(Kind::Test), ..alarm("bus 7", 2) };
+    check(alarm("bus 7", 0), alarm("bus 7", 1), true);
+    check(alarm("bus 7", 0), named("bus 7", "a", 1), true);
     check(named("bus 7", "a", 0), named("bus 7", "a", 1), true);
-    check(named("bus 7", "a", 0), call("bus 7", 1), true);
+    check(named("bus 7", "a", 0), alarm("bus 7", 1), true);
     check(named("bus 7", "a", 0), named("bus 7", "b", 1), false);
-    check(call("bus 7", 0), call("bus 8", 1), false);
-    check(call("bus 7", 0), trial, false);
+    check(alarm("bus 7", 0), alarm("bus 8", 1), false);
+    check(alarm("bus 7", 0), drill, false);
 }
 
 #[test]
-fn a_repeat_that_has_been_called_about_keeps_its_key() {
+fn a_repeat_that_a_target_may_know_keeps_its_key() {
     let mut old = desk();
-    let first = opened(&admit(&mut old, vec![call("bus 7", 0)]));
+    let first = opened(&admit(&mut old, vec![alarm("bus 7", 0)]));
     let mut new = desk();
-    let second = opened(&admit(&mut new, vec![call("bus 7", 1)]));
+    let second = opened(&admit(&mut new, vec![alarm("bus 7", 1)]));
     assert_eq!(new.next_notice(now(200)).unwrap().incident.id, second);
     assert_eq!(new.restore(vec![old.get(first).unwrap().clone()], now(200)), []);
     assert_eq!(new.overview().open, 2);
@@ -432,10 +427,10 @@ fn a_repeat_that_has_been_called_about_keeps_its_key() {
 #[test]
 fn a_store_that_is_back_gets_all_that_is_at_the_desk() {
     let mut desk = desk();
-    admit(&mut desk, vec![call("before", 0)]);
+    admit(&mut desk, vec![alarm("before", 0)]);
     record(&mut desk);
     desk.store_down();
-    admit(&mut desk, vec![call("meanwhile", 1)]);
+    admit(&mut desk, vec![alarm("meanwhile", 1)]);
     assert!(desk.next_notice(now(1)).is_some(), "it does not wait for a store that is down");
     desk.restore(Vec::new(), now(2));
     let mut written: Vec<_> = desk.drafts(10).into_iter().map(|draft| draft.incident.vehicle_id).collect();
@@ -446,9 +441,9 @@ fn a_store_that_is_back_gets_all_that_is_at_the_desk() {
 #[test]
 fn new_incidents_are_written_before_old_ones_that_changed() {
     let mut desk = desk();
-    admit(&mut desk, vec![call("old", 0)]);
+    admit(&mut desk, vec![alarm("old", 0)]);
     record(&mut desk);
-    admit(&mut desk, vec![call("old", 1), call("new", 2)]);
+    admit(&mut desk, vec![alarm("old", 1), alarm("new", 2)]);
     assert!(desk.is_urgent());
     assert_eq!(&*desk.drafts(1)[0].incident.vehicle_id, "new");
 }
@@ -459,7 +454,7 @@ fn what_ended_while_the_store_was_down_is_kept_up_to_a_limit() {
     desk.store_down();
     for round in 0..50_i64 {
         let at_ms = round * 10 * MINUTE_MS;
-        let id = opened(&admit(&mut desk, vec![call("bus 7", at_ms)]));
+        let id = opened(&admit(&mut desk, vec![alarm("bus 7", at_ms)]));
         desk.act(id, &request(RequestKind::Resolve), now(at_ms)).unwrap();
         tidy(&mut desk, at_ms + 6 * MINUTE_MS);
     }
@@ -467,16 +462,16 @@ fn what_ended_while_the_store_was_down_is_kept_up_to_a_limit() {
 }
 
 #[test]
-fn the_last_known_place_stands_in_for_a_missing_one() {
+fn the_last_known_position_stands_in_for_a_missing_one() {
     let mut desk = desk();
-    let id = opened(&admit(&mut desk, vec![Alarm { fix: None, ..call("bus 7", 0) }]));
+    let id = opened(&admit(&mut desk, vec![Alarm { fix: None, ..alarm("bus 7", 0) }]));
     assert_eq!(desk.take_unlocated(), [(id, "bus 7".into())]);
     desk.unlocated(id);
     assert_eq!(desk.take_unlocated().len(), 1);
     let last_known = Fix::at(1.0, 2.0, 3, false);
     desk.located(id, last_known, ms(0));
     assert_eq!(desk.get(id).unwrap().alarm.fix, Some(last_known));
-    admit(&mut desk, vec![call("bus 7", 1)]);
+    admit(&mut desk, vec![alarm("bus 7", 1)]);
     assert!(desk.get(id).unwrap().alarm.fix.unwrap().trusted);
     assert!(desk.take_unlocated().is_empty());
 }
@@ -485,7 +480,7 @@ fn the_last_known_place_stands_in_for_a_missing_one() {
 fn a_receipt_that_is_dropped_is_answered() {
     let (receipt, answer) = Receipt::new(1);
     let mut desk = desk();
-    let mut late = call("bus 7", 0);
+    let mut late = alarm("bus 7", 0);
     late.acks.push(PendingAck::new(receipt.answer_for_alarm(0), ms(0)));
     drop(receipt);
     admit(&mut desk, vec![late]);
