@@ -54,6 +54,7 @@ pub use crate::id::IncidentId;
 use crate::incidents::Incidents;
 pub use crate::incidents::RequestOutcome;
 pub use crate::intake::known::{KnownVehicle, KnownVehicles, LiveFleet};
+pub use crate::lane::Seeds;
 use crate::lane::{Lane, LaneParts};
 pub use crate::metrics::EmergencyMetrics;
 use crate::notifier::Notifier;
@@ -98,15 +99,6 @@ pub struct Parts {
     pub hang_limit: Duration,
     /// Runtime of the lane; `None` for that of the service.
     pub runtime: Option<Handle>,
-}
-
-/// Seeds for what is random in the lane: the same seeds give the same run.
-#[derive(Debug, Clone, Copy)]
-pub struct Seeds {
-    /// Seed of the ids of incidents.
-    pub ids: u64,
-    /// Seed of the jitter between two attempts.
-    pub jitter: u64,
 }
 
 /// Subscribes the lane to `traffic`. Returns its handle and the supervisor of its actors.

@@ -206,7 +206,8 @@ mod tests {
 
     fn attempt(number: u32) -> LedgerView {
         let outcome = Outcome::Accepted { status: 200 };
-        let (target, at) = ("primary".into(), String::new());
+        let target = "primary".into();
+        let at = String::new();
         LedgerView { number, target, kind: "opened", at, took_ms: 1, outcome, next_at: None }
     }
 

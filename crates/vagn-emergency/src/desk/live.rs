@@ -260,10 +260,9 @@ impl Live {
         if self.events.len() >= EVENTS_MAX && !action.is_decision() {
             return;
         }
-        let (by, reason) = (by.into(), reason.into());
         self.last_event += 1;
         let subject = SubjectId::Incident(self.incident.id);
-        let event = Event { at_ms, subject, action, by, reason };
+        let event = Event { at_ms, subject, action, by: by.into(), reason: reason.into() };
         self.events.push(NumberedEvent { number: self.last_event, event });
     }
 

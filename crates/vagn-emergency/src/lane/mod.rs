@@ -46,12 +46,21 @@ pub struct Lane {
     recalled: AtomicBool,
 }
 
+/// Seeds for what is random in the lane: the same seeds give the same run.
+#[derive(Debug, Clone, Copy)]
+pub struct Seeds {
+    /// Seed of the ids of incidents.
+    pub ids: u64,
+    /// Seed of the jitter between two attempts.
+    pub jitter: u64,
+}
+
 /// Parts of a lane.
 pub(crate) struct LaneParts {
     pub(crate) rules: Rules,
     pub(crate) shelf: Shelf,
     pub(crate) vehicles: Arc<dyn KnownVehicles>,
-    pub(crate) seeds: crate::Seeds,
+    pub(crate) seeds: Seeds,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) metrics: Arc<EmergencyMetrics>,
     pub(crate) readiness: Arc<Readiness>,
@@ -166,13 +175,13 @@ impl Lane {
 
     /// Notes what came of a notice.
     pub(crate) fn attempted(&self, ended: EndedNotice) {
-        let (id, number) = (ended.id, ended.attempt.number);
         let outcome = ended.attempt.outcome.word();
         let label = AttemptLabel { target: ended.attempt.target.to_string(), outcome };
         self.metrics.emergency_attempts.get_or_create(&label).inc();
         self.gauges.count(if matches!(outcome, "refused" | "failed") { "retried" } else { outcome }, 1);
         if ended.attempt.outcome.accepted() {
-            info!(incident_id = %id, target = %ended.attempt.target, attempt = number, "the notice is accepted");
+            let number = ended.attempt.number;
+            info!(incident_id = %ended.id, target = %ended.attempt.target, attempt = number, "the notice is accepted");
         }
         self.desk.lock().attempted(ended, self.moment());
         self.announce();
@@ -283,7 +292,8 @@ mod tests {
     fn a_fleet_that_does_not_answer_is_asked_about_every_vehicle_in_turn() {
         let clock = Arc::new(ManualClock::at(NOW_MS));
         let asked = Arc::new(Mutex::new(Vec::new()));
-        let (slow, log) = (clock.clone(), asked.clone());
+        let slow = clock.clone();
+        let log = asked.clone();
         let vehicles = fleet(move |vehicle_id| {
             log.lock().push(vehicle_id.to_owned());
             slow.advance(Duration::from_millis(10));

@@ -7,6 +7,7 @@ use tracing::info;
 use vagn_flow::clock::Clock;
 
 use crate::desk::{Announcement, Desk, Moment};
+use crate::id::IncidentId;
 use crate::record::incident::Incident;
 use crate::rules::Rules;
 use crate::show::feed::Feed;
@@ -53,7 +54,7 @@ impl Announcer {
     }
 
     fn announce_one(&self, incident: &Incident, action: EventKind, desk: &Mutex<Desk>) {
-        let (id, vehicle_id, test) = (incident.id, &incident.vehicle_id, incident.drill);
+        let Incident { id, vehicle_id, drill: test, .. } = incident;
         match action {
             EventKind::Opened => info!(incident_id = %id, %vehicle_id, test, "a vehicle calls for help"),
             EventKind::Notified => {} // The log hears of the attempt.
@@ -74,7 +75,7 @@ impl Announcer {
         }
     }
 
-    fn view_of(&self, id: crate::IncidentId, desk: &Mutex<Desk>) -> Option<IncidentView> {
+    fn view_of(&self, id: IncidentId, desk: &Mutex<Desk>) -> Option<IncidentView> {
         let desk = desk.lock();
         desk.get(id).map(|incident| self.view(incident, &desk))
     }

@@ -133,7 +133,8 @@ impl Gauges {
             self.readiness.clear("emergency calls");
             return;
         }
-        let (incidents, age_s) = (overview.unaccepted, age_ms / 1000);
+        let incidents = overview.unaccepted;
+        let age_s = age_ms / 1000;
         let warning = format!("no target has accepted {incidents} incidents; the oldest waits for {age_s} s");
         let now = self.clock.monotonic();
         let mut logged = self.late_logged.lock();
