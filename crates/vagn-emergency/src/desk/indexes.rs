@@ -28,7 +28,7 @@ pub(super) struct Indexes {
 }
 
 /// Indexes that one incident is in.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Filed {
     open: bool,
     unaccepted: bool,
@@ -99,5 +99,56 @@ fn keep<K: Ord>(set: &mut BTreeSet<K>, key: K, was_in: bool, is_in: bool) {
         set.insert(key);
     } else if was_in && !is_in {
         set.remove(&key);
+    }
+}
+
+#[cfg(test)]
+impl Indexes {
+    /// Fails when an incident is in an index in which it does not belong, or the other way round.
+    pub(super) fn check<'a>(&self, all: impl Iterator<Item = &'a Live>, rules: &Rules) {
+        let mut members = 0;
+        for live in all {
+            let expected = Filed::of(live, rules);
+            assert_eq!(self.found(live), expected, "{:?}", live.incident);
+            members += expected.count();
+        }
+        assert_eq!(self.members(), members, "an incident that has left the desk is in an index");
+    }
+
+    fn found(&self, live: &Live) -> Filed {
+        let incident = &live.incident;
+        let id = incident.id;
+        Filed {
+            open: self.roster.of(&incident.vehicle_id, incident.drill).contains(&id),
+            unaccepted: self.unaccepted.contains(&id),
+            unacknowledged: self.unacknowledged.contains(&id),
+            dead: self.dead.contains(&id),
+            new: self.new.contains(&(incident.standing.in_queue(), id)),
+            changed: self.changed.contains(&id),
+            awaited: self.awaited.contains(&id),
+            unlocated: self.unlocated.contains(&id),
+        }
+    }
+
+    fn members(&self) -> usize {
+        let sets = [
+            &self.unaccepted,
+            &self.unacknowledged,
+            &self.dead,
+            &self.changed,
+            &self.awaited,
+            &self.unlocated,
+        ];
+        let in_sets: usize = sets.iter().map(|set| set.len()).sum();
+        in_sets + self.new.len() + self.roster.open(false) + self.roster.open(true)
+    }
+}
+
+#[cfg(test)]
+impl Filed {
+    fn count(self) -> usize {
+        let Self { open, unaccepted, unacknowledged, dead, new, changed, awaited, unlocated } = self;
+        let flags = [open, unaccepted, unacknowledged, dead, new, changed, awaited, unlocated];
+        flags.into_iter().filter(|is_in| *is_in).count()
     }
 }

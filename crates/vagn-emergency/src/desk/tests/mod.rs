@@ -1,6 +1,8 @@
 //! Decisions of the desk, without actors, disk or network. Here: what the tests share, admission, recording and requests;
-//! in `delivery`: notices and turns.
+//! in `delivery`: notices and turns;
+//! in `board`: the indexes.
 
+mod board;
 mod delivery;
 
 use vagn_wire::{Fate, Kind};
