@@ -30,8 +30,8 @@ impl EmergencyHandle {
         AlarmFilter(self.lane.inbox.clone())
     }
 
-    /// Lists incidents that `filter` lets through, newest first, older than `after`, at most `limit` and never more than
-    /// 1 000.
+    /// Lists incidents that `filter` lets through, newest first, older than `after`, at most `limit` and never more
+    /// than 1 000.
     ///
     /// # Errors
     /// When there is no answer `within` that time.
@@ -53,8 +53,8 @@ impl EmergencyHandle {
         Ok(self.read(GetIncident(id), within).await??)
     }
 
-    /// Does what a person requests about an incident. It is on disk before the answer; while the store does not work, it
-    /// counts all the same, and the incident says that it is not recorded.
+    /// Does what a person requests about an incident. It is on disk before the answer; while the store does not work,
+    /// it counts all the same, and the incident says that it is not recorded.
     ///
     /// # Errors
     /// When there is no answer `within` that time, or the store, which may have it, cannot be read.

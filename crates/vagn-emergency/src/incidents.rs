@@ -1,5 +1,5 @@
-//! `incidents`: the actor that lets alarms in, records them, and does what people request about incidents. It has a thread
-//! of its own, where it may wait for the disk.
+//! `incidents`: the actor that lets alarms in, records them, and does what people request about incidents. It has a
+//! thread of its own, where it may wait for the disk.
 //!
 //! It keeps nothing: what one incarnation leaves undone the next finds in the inbox, at the desk and in the store.
 
@@ -25,7 +25,7 @@ const GROUP: usize = 1_024;
 const TIDY_EVERY: Duration = Duration::from_secs(1);
 
 /// Actor that writes incidents.
-pub struct Incidents {
+pub(crate) struct Incidents {
     lane: Arc<Lane>,
 }
 
@@ -57,12 +57,12 @@ impl From<Refusal> for RequestOutcome {
 
 impl Incidents {
     /// Returns an actor that works on `lane`.
-    pub fn new(lane: Arc<Lane>) -> Self {
+    pub(crate) fn new(lane: Arc<Lane>) -> Self {
         Self { lane }
     }
 
-    /// Lets alarms in and records what is urgent. Every request begins with this, so that a queue of requests holds up no
-    /// record.
+    /// Lets alarms in and records what is urgent. Every request begins with this, so that a queue of requests holds up
+    /// no record.
     fn attend(&self) {
         self.admit();
         let urgent = self.lane.desk.lock().is_urgent();

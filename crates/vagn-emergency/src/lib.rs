@@ -6,31 +6,32 @@
 //!                              │ └──── incident-reader ┴▶ API       (reads beside it, and holds nothing up)
 //!                              └─────▶ notifier ────────▶ target    (then notices go out, until one is accepted)
 //! ```
-//! The publisher of a batch runs the [`filter`](intake::filter) and leaves the alarms that it finds in the
-//! [`inbox`](intake::inbox). The actor [`incidents`] opens an incident at the [`desk`] for each alarm, or merges it into one,
-//! writes it to the [`store`](record::store), and then lets the senders know. The [`notifier`] sends notices to the
-//! [targets](notify::target) about every incident on disk, or, when the disk takes longer than 100 ms or is broken, not on
-//! disk. Inbox, desk and store belong to neither of the two, so a crash or a hang of either loses nothing, restarts only
-//! itself, cuts off no notice, and holds the other up for 100 ms at most. Queries are answered by the [`reader`].
+//! The publisher of a batch runs the filter and leaves the alarms that it finds in the inbox (`intake`). The actor
+//! `incidents` opens an incident at the `desk` for each alarm, or merges it into one, writes it to the
+//! [`store`](record::store), and then lets the senders know. The `notifier` sends notices to the
+//! [targets](notify::target) about every incident on disk, or, when the disk takes longer than 100 ms or is broken, not
+//! on disk. Inbox, desk and store belong to neither of the two, so a crash or a hang of either loses nothing, restarts
+//! only itself, cuts off no notice, and holds the other up for 100 ms at most. They share all this in the `lane`.
+//! Queries are answered by the `reader`, which searches desk and store.
 //!
-//! A notice that is owed is never forgotten: it is tried until it is accepted or a person resolves the incident, over restarts
-//! too; and while no person acknowledges it, the turn passes from target to target. People make requests through the
-//! [`EmergencyHandle`] and follow the [`feed`](show::feed); what happened stays in the [`trail`].
+//! A notice that is owed is never forgotten: it is tried until it is accepted or a person resolves the incident, over
+//! restarts too; and while no person acknowledges it, the turn passes from target to target (`rules`). People make
+//! requests through the [`EmergencyHandle`] and follow the [`feed`](show::feed); what happened stays in the [`trail`].
 
-pub mod desk;
+mod desk;
 mod disk;
 pub mod fix;
 mod handle;
 pub mod id;
-pub mod incidents;
-pub mod intake;
-pub mod lane;
+mod incidents;
+mod intake;
+mod lane;
 mod metrics;
-pub mod notifier;
+mod notifier;
 pub mod notify;
-pub mod reader;
+mod reader;
 pub mod record;
-pub mod rules;
+mod rules;
 mod search;
 pub mod show;
 #[cfg(test)]

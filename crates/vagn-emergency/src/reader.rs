@@ -1,5 +1,5 @@
-//! `incident-reader`: the actor that finds incidents and reads their trails. It has a thread of its own, so that a search
-//! through thousands of records holds up no new record: the store lets reading go on beside its one writer.
+//! `incident-reader`: the actor that finds incidents and reads their trails. It has a thread of its own, so that a
+//! search through thousands of records holds up no new record: the store lets reading go on beside its one writer.
 //!
 //! It lets nothing in and changes nothing. For an answer that has all alarms of up to now in it, the
 //! [`incidents`](crate::incidents) actor is asked to attend to them first.
@@ -14,13 +14,13 @@ use crate::search::{IncidentQuery, Unreadable, find, look_up, trail};
 use crate::show::view::{Detail, Page, TrailPage};
 
 /// Actor that reads incidents.
-pub struct Reader {
+pub(crate) struct Reader {
     lane: Arc<Lane>,
 }
 
 impl Reader {
     /// Returns an actor that reads the desk and the store of `lane`.
-    pub fn new(lane: Arc<Lane>) -> Self {
+    pub(crate) fn new(lane: Arc<Lane>) -> Self {
         Self { lane }
     }
 }

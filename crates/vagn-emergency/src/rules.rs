@@ -9,8 +9,9 @@ use crate::record::incident::Incident;
 
 /// Limits and times of the lane.
 #[derive(Debug, Clone)]
-pub struct Rules {
-    /// Most real incidents that may be open at a time. Drills may be a tenth of that, incidents of strangers half of it.
+pub(crate) struct Rules {
+    /// Most real incidents that may be open at a time. Drills may be a tenth of that, incidents of strangers half of
+    /// it.
     pub open_max: usize,
     /// Time without a report after which an incident is marked as quiet.
     pub quiet_max: Duration,
@@ -38,7 +39,7 @@ pub struct Rules {
 
 impl Rules {
     /// Returns the rules of the service, for at most `open_max` open incidents and notices to `targets`.
-    pub fn new(open_max: usize, targets: &Targets) -> Self {
+    pub(crate) fn new(open_max: usize, targets: &Targets) -> Self {
         Self {
             open_max,
             quiet_max: Duration::from_secs(300),
@@ -56,29 +57,29 @@ impl Rules {
     }
 
     /// Returns the turns for a drill, or for a real incident. The two never mix.
-    pub fn turns(&self, drill: bool) -> &[Turn] {
+    pub(crate) fn turns(&self, drill: bool) -> &[Turn] {
         if drill { self.drill.as_slice() } else { &self.chain }
     }
 
     /// Returns true when a target has refused a real incident for good. Targets that are no longer set do not count.
-    pub fn has_dead_letter(&self, incident: &Incident) -> bool {
+    pub(crate) fn has_dead_letter(&self, incident: &Incident) -> bool {
         let mut dead = incident.notices.deliveries.iter().filter(|delivery| delivery.dead.is_some());
         let is_open = !incident.drill && !incident.is_resolved();
         is_open && dead.any(|delivery| self.chain.iter().any(|turn| turn.target == delivery.target))
     }
 
     /// Returns all turns: the chain, then the one for drills.
-    pub fn all(&self) -> impl Iterator<Item = &Turn> {
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Turn> {
         self.chain.iter().chain(&self.drill)
     }
 
     /// Returns the index of the target at this position of [`Rules::turns`].
-    pub fn target_index(&self, drill: bool, position: usize) -> TargetIndex {
+    pub(crate) fn target_index(&self, drill: bool, position: usize) -> TargetIndex {
         TargetIndex(if drill { self.chain.len() } else { 0 } + position)
     }
 
     /// Returns the name of a target.
-    pub fn target_name(&self, target: TargetIndex) -> Option<&str> {
+    pub(crate) fn target_name(&self, target: TargetIndex) -> Option<&str> {
         self.all().nth(target.0).map(|turn| &*turn.target)
     }
 }

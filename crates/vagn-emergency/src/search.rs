@@ -1,7 +1,7 @@
 //! Search for incidents at the desk and in the store. What is at the desk is newer.
 //!
-//! Recording goes on meanwhile, and moves what is over from the desk to the store. So the desk is read first and the store
-//! after it: an incident that leaves the one in between is found in the other.
+//! Recording goes on meanwhile, and moves what is over from the desk to the store. So the desk is read first and the
+//! store after it: an incident that leaves the one in between is found in the other.
 
 use std::collections::BTreeMap;
 

@@ -15,11 +15,11 @@ use crate::record::standing::Standing;
 use crate::trail::EventKind;
 
 /// What is known of vehicles apart from their alarms. A vehicle that is not in it is undecided.
-pub type Known = HashMap<Box<str>, KnownVehicle>;
+pub(crate) type Known = HashMap<Box<str>, KnownVehicle>;
 
 /// What became of alarms that were let in.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
-pub struct Admitted {
+pub(crate) struct Admitted {
     /// New incidents.
     pub opened: Vec<IncidentId>,
     /// Number of alarms that were merged into an incident.
@@ -30,17 +30,17 @@ pub struct Admitted {
 
 impl Desk {
     /// Takes alarms over from the inbox; [`Desk::admit`] lets them in.
-    pub fn arrive(&mut self, alarms: Vec<Alarm>) {
+    pub(crate) fn arrive(&mut self, alarms: Vec<Alarm>) {
         self.arrivals.extend(alarms);
     }
 
     /// Returns the arrival of the alarm that has waited longest to be let in.
-    pub fn oldest_arrival(&self) -> Option<Duration> {
+    pub(crate) fn oldest_arrival(&self) -> Option<Duration> {
         self.arrivals.front().map(|alarm| alarm.arrived)
     }
 
     /// Returns the vehicles of alarms that arrived without an open incident: their standing is to be looked up.
-    pub fn newcomers(&self) -> Vec<Box<str>> {
+    pub(crate) fn newcomers(&self) -> Vec<Box<str>> {
         let roster = &self.board.indexes().roster;
         let new =
             self.arrivals.iter().filter(|alarm| roster.of(&alarm.vehicle_id, alarm.is_drill()).is_empty());
@@ -48,7 +48,7 @@ impl Desk {
     }
 
     /// Opens an incident, or merges into one, for each alarm that arrived.
-    pub fn admit(&mut self, known: &Known) -> Admitted {
+    pub(crate) fn admit(&mut self, known: &Known) -> Admitted {
         let mut admitted = Admitted::default();
         while let Some(alarm) = self.arrivals.pop_front() {
             self.admit_one(alarm, known, &mut admitted);

@@ -11,7 +11,7 @@ use crate::trail::EventKind;
 
 impl Desk {
     /// Takes the next notice to send at `now`, if one is due and a slot is free.
-    pub fn next_notice(&mut self, now: Moment) -> Option<Notice> {
+    pub(crate) fn next_notice(&mut self, now: Moment) -> Option<Notice> {
         self.end_turns(now);
         self.queues.targets().find_map(|target| self.next_for(target, now))
     }
@@ -54,7 +54,7 @@ impl Desk {
     }
 
     /// Notes what came of a notice, and decides when there is to be another.
-    pub fn attempted(&mut self, mut ended: EndedNotice, now: Moment) {
+    pub(crate) fn attempted(&mut self, mut ended: EndedNotice, now: Moment) {
         let is_accepted = ended.attempt.outcome.accepted();
         let dead_status = ended.attempt.outcome.dead();
         if !is_accepted && dead_status.is_none() {
@@ -88,8 +88,8 @@ impl Desk {
         self.spread(*id, now.at);
     }
 
-    /// Ends the turn of a target that refuses for good. The last of the chain keeps its turn until the clock ends it, so
-    /// that a chain of which all refuse does not go round and round.
+    /// Ends the turn of a target that refuses for good. The last of the chain keeps its turn until the clock ends it,
+    /// so that a chain of which all refuse does not go round and round.
     fn refused_for_good(&mut self, ended: &EndedNotice, status: u16, now: Moment) {
         let EndedNotice { id, target_index: target, .. } = *ended;
         self.queues.answered(target, id);
@@ -110,7 +110,8 @@ impl Desk {
         }
     }
 
-    /// Queues the next try of a notice that failed. Returns its time, ms since 1970, if the incident is still at the desk.
+    /// Queues the next try of a notice that failed. Returns its time, ms since 1970, if the incident is still at the
+    /// desk.
     fn retry(&mut self, ended: &EndedNotice, now: Moment) -> Option<i64> {
         let EndedNotice { id, target_index: target, .. } = *ended;
         let failures = self.board.update(id, |live| live.failed(target));
@@ -120,8 +121,8 @@ impl Desk {
         failures.map(|_| now.ms_after(wait))
     }
 
-    /// Queues what targets are owed and is not queued: an update for those that have accepted, at most every so often, and
-    /// anything else at once.
+    /// Queues what targets are owed and is not queued: an update for those that have accepted, at most every so often,
+    /// and anything else at once.
     pub(super) fn spread(&mut self, id: IncidentId, now: Duration) {
         let Some(live) = self.board.get(id).filter(|live| !live.incident.is_resolved()) else { return };
         let incident = &live.incident;
@@ -145,32 +146,33 @@ impl Desk {
     }
 
     /// Makes all notices under way due again, under the same keys: their sender has crashed.
-    pub fn hung_up(&mut self) {
+    pub(crate) fn hung_up(&mut self) {
         self.queues.hung_up();
     }
 
     /// Returns true when an incident waits for its first notice and may have it.
-    pub fn has_fresh(&self) -> bool {
+    pub(crate) fn has_fresh(&self) -> bool {
         self.queues.has_fresh()
     }
 
     /// Returns the time when there may be a notice to send although nothing else happens, on the monotonic clock.
-    pub fn wake_at(&self) -> Option<Duration> {
+    pub(crate) fn wake_at(&self) -> Option<Duration> {
         self.queues.wake_at().into_iter().chain(self.turns.first()).min()
     }
 
     /// Returns true when a notice about the incident is under way to the target.
-    pub fn is_under_way(&self, id: IncidentId, target: TargetIndex) -> bool {
+    pub(crate) fn is_under_way(&self, id: IncidentId, target: TargetIndex) -> bool {
         self.queues.is_under_way(target, id)
     }
 
-    /// Returns the time of the next notice about the incident to a target, on the monotonic clock. A past time means now.
-    pub fn next_notice_at(&self, id: IncidentId, target: TargetIndex) -> Option<Duration> {
+    /// Returns the time of the next notice about the incident to a target, on the monotonic clock. A past time means
+    /// now.
+    pub(crate) fn next_notice_at(&self, id: IncidentId, target: TargetIndex) -> Option<Duration> {
         self.queues.due_at(target, id)
     }
 
     /// Returns for each target whether notices go out as they come, and not only as probes.
-    pub fn targets_up(&self) -> Vec<bool> {
+    pub(crate) fn targets_up(&self) -> Vec<bool> {
         self.queues.up()
     }
 }

@@ -79,8 +79,8 @@ impl Desk {
         Some(self.rules.target_index(drill, 0))
     }
 
-    /// Lets a turn of an earlier run end when it was to end, and at once if that is past. A wall clock that was set back
-    /// makes no turn longer than it is.
+    /// Lets a turn of an earlier run end when it was to end, and at once if that is past. A wall clock that was set
+    /// back makes no turn longer than it is.
     pub(super) fn resume_turn(&mut self, id: IncidentId, now: Moment) {
         let Some(incident) = self.get(id).filter(|incident| incident.is_unacknowledged()) else { return };
         let turns = self.rules.turns(false);

@@ -98,8 +98,8 @@ impl Live {
         Self { arrived: Some(arrived), acks, recorded: 0, ..Self::at(incident, last_arrived) }
     }
 
-    /// Returns an incident from the store. Only the wall clock can tell how long it has been quiet; if its latest report is
-    /// still to come by that clock, it has been quiet for no time at all.
+    /// Returns an incident from the store. Only the wall clock can tell how long it has been quiet; if its latest
+    /// report is still to come by that clock, it has been quiet for no time at all.
     pub(super) fn restore(incident: Incident, now: Moment) -> Self {
         let gap_ms = now.ms.saturating_sub(incident.alarm.updated_ms).max(0);
         Self { quiet_before: Duration::from_millis(gap_ms.unsigned_abs()), ..Self::at(incident, now.at) }

@@ -1,7 +1,7 @@
 //! Matching: which incident an alarm belongs to.
 //!
-//! An alarm belongs to an incident of its vehicle that goes on: to the one with the vehicle's own id for it, if the alarm
-//! has one, else to the latest. It belongs to none if there is none, or if it has an id that is not known.
+//! An alarm belongs to an incident of its vehicle that goes on: to the one with the vehicle's own id for it, if the
+//! alarm has one, else to the latest. It belongs to none if there is none, or if it has an id that is not known.
 
 use std::time::Duration;
 
@@ -10,8 +10,8 @@ use crate::id::IncidentId;
 use crate::intake::alarm::Alarm;
 use crate::record::incident::Incident;
 
-/// Incidents of one vehicle that may be live at a time, each under an id of the vehicle's own. Further alarms belong to the
-/// latest of them.
+/// Incidents of one vehicle that may be live at a time, each under an id of the vehicle's own. Further alarms belong to
+/// the latest of them.
 const PER_VEHICLE_MAX: usize = 8;
 
 /// What the incident in question has to match.

@@ -1,13 +1,13 @@
 //! The desk: all incidents that are not over, in memory, and what is still to be done about each.
 //!
-//! It belongs to no actor and outlives those that work at it, as a table outlives Erlang's processes. One actor records, the
-//! other notifies; when either crashes or hangs, the other goes on, and the next incarnation finds its work here. Apart from
-//! that it is pure: no disk, no network, time and chance handed in.
+//! It belongs to no actor and outlives those that work at it, as a table outlives Erlang's processes. One actor
+//! records, the other notifies; when either crashes or hangs, the other goes on, and the next incarnation finds its
+//! work here. Apart from that it is pure: no disk, no network, time and chance handed in.
 //!
-//! `admission` lets alarms in, `matching` finds the incident that an alarm belongs to, `restore` brings back what the store
-//! holds, `recording` tells what is to be written; `delivery` decides what is sent to a target, `escalation` whose turn it
-//! is; `requests` does what people decide, `positions` and `upkeep` what time brings. All incidents stand on the `board`,
-//! which keeps the indexes true.
+//! `admission` lets alarms in, `matching` finds the incident that an alarm belongs to, `restore` brings back what the
+//! store holds, `recording` tells what is to be written; `delivery` decides what is sent to a target, `escalation`
+//! whose turn it is; `requests` does what people decide, `positions` and `upkeep` what time brings. All incidents stand
+//! on the `board`, which keeps the indexes true.
 
 mod admission;
 mod board;
@@ -39,17 +39,18 @@ use crate::record::incident::Incident;
 use crate::record::progress::MACHINE;
 use crate::rules::Rules;
 use crate::trail::EventKind;
-pub use admission::{Admitted, Known};
+pub(crate) use admission::{Admitted, Known};
 use board::Board;
 use live::Live;
 use queues::TargetQueues;
-pub use requests::{Refusal, Request, RequestKind};
-pub use restore::Merged;
+pub(crate) use requests::Refusal;
+pub use requests::{Request, RequestKind};
+pub(crate) use restore::Merged;
 use turns::TurnEnds;
 
 /// The present, by both clocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Moment {
+pub(crate) struct Moment {
     /// By the wall clock, ms since 1970.
     pub ms: i64,
     /// By the monotonic clock.
@@ -58,7 +59,7 @@ pub struct Moment {
 
 impl Moment {
     /// Reads both clocks.
-    pub fn now(clock: &dyn Clock) -> Self {
+    pub(crate) fn now(clock: &dyn Clock) -> Self {
         Self { ms: clock.now_ms(), at: clock.monotonic() }
     }
 
@@ -69,7 +70,7 @@ impl Moment {
 }
 
 /// All incidents that are not over, and what is to be done about them.
-pub struct Desk {
+pub(crate) struct Desk {
     rules: Arc<Rules>,
     rng: fastrand::Rng,
     /// Alarms taken from the inbox and not let in yet.
@@ -93,7 +94,7 @@ pub struct Desk {
 
 /// A change of an incident that is to be announced.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Announcement {
+pub(crate) struct Announcement {
     /// The incident as it was then; it may have left the desk since.
     pub incident: Incident,
     /// What happened to it.
@@ -102,7 +103,7 @@ pub struct Announcement {
 
 /// Overview of the desk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Overview {
+pub(crate) struct Overview {
     /// Real incidents that are not resolved.
     pub open: usize,
     /// Real incidents of vehicles that were not known before.
@@ -123,7 +124,7 @@ pub struct Overview {
 
 impl Desk {
     /// Returns an empty desk. `seed` decides the jitter between attempts.
-    pub fn new(rules: impl Into<Arc<Rules>>, seed: u64) -> Self {
+    pub(crate) fn new(rules: impl Into<Arc<Rules>>, seed: u64) -> Self {
         let rules = rules.into();
         Self {
             rng: fastrand::Rng::with_seed(seed),
@@ -170,38 +171,38 @@ impl Desk {
     }
 
     /// Returns true when there is something to announce.
-    pub fn has_happened(&self) -> bool {
+    pub(crate) fn has_happened(&self) -> bool {
         !self.happened.is_empty()
     }
 
     /// Takes what has happened since the last time.
-    pub fn take_happened(&mut self) -> Vec<Announcement> {
+    pub(crate) fn take_happened(&mut self) -> Vec<Announcement> {
         std::mem::take(&mut self.happened)
     }
 
     /// Takes up to `max` incidents that have moved or reported since the last time.
-    pub fn take_stirred(&mut self, max: usize) -> Vec<IncidentId> {
+    pub(crate) fn take_stirred(&mut self, max: usize) -> Vec<IncidentId> {
         std::iter::from_fn(|| self.stirred.pop_first()).take(max).collect()
     }
 
     /// Returns an incident, if it is at the desk.
-    pub fn get(&self, id: IncidentId) -> Option<&Incident> {
+    pub(crate) fn get(&self, id: IncidentId) -> Option<&Incident> {
         self.board.get(id).map(|live| &live.incident)
     }
 
     /// Returns true when the vehicle has a real incident that is not resolved.
-    pub fn is_calling_for_help(&self, vehicle_id: &str) -> bool {
+    pub(crate) fn is_calling_for_help(&self, vehicle_id: &str) -> bool {
         !self.board.indexes().roster.of(vehicle_id, false).is_empty()
     }
 
     /// Returns the incidents that are older than `before`, the newest first.
-    pub fn newest_first(&self, before: Option<IncidentId>) -> impl Iterator<Item = &Incident> {
+    pub(crate) fn newest_first(&self, before: Option<IncidentId>) -> impl Iterator<Item = &Incident> {
         let end = before.unwrap_or(IncidentId::from_u128(u128::MAX));
         self.board.before(end).map(|live| &live.incident)
     }
 
     /// Returns an overview.
-    pub fn overview(&self) -> Overview {
+    pub(crate) fn overview(&self) -> Overview {
         let indexes = self.board.indexes();
         Overview {
             open: indexes.roster.open(false),

@@ -12,7 +12,7 @@ type VehicleOf = (IncidentId, Box<str>);
 
 impl Desk {
     /// Takes the incidents without a position, to look their vehicles up.
-    pub fn take_unlocated(&mut self) -> Vec<VehicleOf> {
+    pub(crate) fn take_unlocated(&mut self) -> Vec<VehicleOf> {
         let mut ids = self.board.indexes().unlocated.clone();
         let next = ids.split_off(&self.locate_next);
         let in_turn = next.into_iter().chain(ids);
@@ -20,17 +20,17 @@ impl Desk {
     }
 
     /// Notes that the vehicle could not be looked up; it is to be tried again.
-    pub fn unlocated(&mut self, id: IncidentId) {
+    pub(crate) fn unlocated(&mut self, id: IncidentId) {
         self.board.update(id, |live| live.wants_fix = true);
     }
 
     /// Begins the next round with this incident: there was no time left for it.
-    pub fn locate_next(&mut self, id: IncidentId) {
+    pub(crate) fn locate_next(&mut self, id: IncidentId) {
         self.locate_next = id;
     }
 
     /// Notes the last known position of the vehicle, looked up at `now`.
-    pub fn located(&mut self, id: IncidentId, last_fix: Fix, now: Duration) {
+    pub(crate) fn located(&mut self, id: IncidentId, last_fix: Fix, now: Duration) {
         let known = self.get(id).map(|incident| incident.alarm.fix);
         let is_news = known.is_some_and(|known| known.is_none_or(|known| known.time_ms < last_fix.time_ms));
         if is_news {
@@ -41,7 +41,7 @@ impl Desk {
     }
 
     /// Takes up to `max` incidents that a target has accepted and whose vehicles have not been looked up lately.
-    pub fn take_to_follow(&mut self, max: usize, now: Duration) -> Vec<VehicleOf> {
+    pub(crate) fn take_to_follow(&mut self, max: usize, now: Duration) -> Vec<VehicleOf> {
         let every = self.rules.news_every;
         let round = self.board.from(self.tidy_next).take(ROUND);
         let due = round.filter(|live| live.is_followed() && live.followed + every <= now);

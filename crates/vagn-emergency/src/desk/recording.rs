@@ -8,13 +8,13 @@ use crate::trail::Event;
 
 impl Desk {
     /// Returns true when something waits that is to be recorded at once.
-    pub fn is_urgent(&self) -> bool {
+    pub(crate) fn is_urgent(&self) -> bool {
         self.urgent
     }
 
-    /// Returns drafts of up to `max` incidents that are not on disk as they are: the new ones first, and of those the known
-    /// vehicles.
-    pub fn drafts(&mut self, max: usize) -> Vec<Draft> {
+    /// Returns drafts of up to `max` incidents that are not on disk as they are: the new ones first, and of those the
+    /// known vehicles.
+    pub(crate) fn drafts(&mut self, max: usize) -> Vec<Draft> {
         let indexes = self.board.indexes();
         self.urgent = indexes.unrecorded() > max;
         let ids = indexes.new.iter().map(|(_, id)| id).chain(&indexes.changed).take(max);
@@ -22,13 +22,13 @@ impl Desk {
     }
 
     /// Returns a draft of one incident, if it is not on disk as it is.
-    pub fn draft(&self, id: IncidentId) -> Option<Draft> {
+    pub(crate) fn draft(&self, id: IncidentId) -> Option<Draft> {
         self.board.get(id).filter(|live| !live.is_recorded()).map(Live::draft)
     }
 
-    /// Notes that these drafts are on disk: their senders hear it, their notices may go out, and incidents that are over
-    /// leave the desk.
-    pub fn recorded(&mut self, drafts: &[Draft]) {
+    /// Notes that these drafts are on disk: their senders hear it, their notices may go out, and incidents that are
+    /// over leave the desk.
+    pub(crate) fn recorded(&mut self, drafts: &[Draft]) {
         self.store_up = true;
         for draft in drafts {
             self.recorded_one(draft);
@@ -55,19 +55,19 @@ impl Desk {
     }
 
     /// Lets first notices go without a record: the store does not work.
-    pub fn store_down(&mut self) {
+    pub(crate) fn store_down(&mut self) {
         self.store_up = false;
         self.urgent = false;
         self.queues.release();
     }
 
     /// Returns true when the incident is on disk as it is.
-    pub fn is_recorded(&self, id: IncidentId) -> bool {
+    pub(crate) fn is_recorded(&self, id: IncidentId) -> bool {
         self.board.get(id).is_none_or(Live::is_recorded)
     }
 
     /// Returns the events and attempts of an incident that are not on disk yet.
-    pub fn pending(&self, id: IncidentId) -> (Vec<Event>, Vec<Attempt>) {
+    pub(crate) fn pending(&self, id: IncidentId) -> (Vec<Event>, Vec<Attempt>) {
         self.board.get(id).map(|live| (live.events(), live.ledger())).unwrap_or_default()
     }
 }

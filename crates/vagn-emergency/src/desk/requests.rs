@@ -42,12 +42,12 @@ pub struct Refusal {
 }
 
 impl Desk {
-    /// Does what a person requests about an incident at the desk. Returns how long a real incident waited for a person, if
-    /// this ends the wait.
+    /// Does what a person requests about an incident at the desk. Returns how long a real incident waited for a person,
+    /// if this ends the wait.
     ///
     /// # Errors
     /// When another person has done it before, or the incident is over.
-    pub fn act(
+    pub(crate) fn act(
         &mut self,
         id: IncidentId,
         request: &Request,
@@ -109,7 +109,7 @@ impl Desk {
     }
 
     /// Sends every dead letter again, as `by` requests. Returns how many.
-    pub fn replay_all(&mut self, by: &str, now: Moment) -> usize {
+    pub(crate) fn replay_all(&mut self, by: &str, now: Moment) -> usize {
         let dead: Vec<_> = self.board.indexes().dead.iter().copied().collect();
         let mut replayed = 0;
         for id in dead {

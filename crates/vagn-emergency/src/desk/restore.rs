@@ -8,7 +8,7 @@ use crate::trail::EventKind;
 
 /// An incident that turned out to be the same as another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Merged {
+pub(crate) struct Merged {
     /// Incident that is no more.
     pub id: IncidentId,
     /// Incident that goes on.
@@ -16,10 +16,10 @@ pub struct Merged {
 }
 
 impl Desk {
-    /// Takes in what the store holds. What is owed is due at once, the oldest first, and a turn that should have ended by
-    /// now ends now. What is at the desk already is newer, and written again. A new incident whose notices have not begun
-    /// may turn out to be a repeat of a restored one: then it is merged into that.
-    pub fn restore(&mut self, incidents: Vec<Incident>, now: Moment) -> Vec<Merged> {
+    /// Takes in what the store holds. What is owed is due at once, the oldest first, and a turn that should have ended
+    /// by now ends now. What is at the desk already is newer, and written again. A new incident whose notices have not
+    /// begun may turn out to be a repeat of a restored one: then it is merged into that.
+    pub(crate) fn restore(&mut self, incidents: Vec<Incident>, now: Moment) -> Vec<Merged> {
         self.restored = now.at;
         let at_desk: Vec<_> = self.board.all().map(|live| live.incident.id).collect();
         for id in at_desk {
@@ -43,7 +43,8 @@ impl Desk {
         self.resume(id, now);
     }
 
-    /// Merges an incident that was opened before the store could say what it holds into the one it repeats, if there is one.
+    /// Merges an incident that was opened before the store could say what it holds into the one it repeats, if there is
+    /// one.
     fn merge_into_restored(&mut self, id: IncidentId, now: Moment) -> Option<Merged> {
         // Once an attempt has begun, the target may know the incident by this id.
         let live = self.board.get(id).filter(|live| live.arrived.is_some())?;
@@ -72,7 +73,7 @@ impl Desk {
     }
 
     /// Brings back an incident that is over, so that it can be commented.
-    pub fn recall(&mut self, incident: Incident, now: Moment) {
+    pub(crate) fn recall(&mut self, incident: Incident, now: Moment) {
         if !self.board.contains(incident.id) {
             self.board.insert(Live::restore(incident, now));
         }

@@ -11,9 +11,9 @@ use crate::trail::EventKind;
 pub(super) const ROUND: usize = 10_000;
 
 impl Desk {
-    /// Marks what is quiet at `now`, ends what may end by itself, and refuses senders that have waited too long. Where there
-    /// are very many incidents, a round looks after some of them, and the next goes on.
-    pub fn tidy(&mut self, now: Moment) {
+    /// Marks what is quiet at `now`, ends what may end by itself, and refuses senders that have waited too long. Where
+    /// there are very many incidents, a round looks after some of them, and the next goes on.
+    pub(crate) fn tidy(&mut self, now: Moment) {
         self.refuse_old_acks(now.at);
         for id in self.next_round() {
             self.tidy_one(id, now);
@@ -29,8 +29,8 @@ impl Desk {
         round
     }
 
-    /// Ends drills that are quiet, and after much longer what a person has acknowledged and forgotten to resolve. All else
-    /// waits for a person.
+    /// Ends drills that are quiet, and after much longer what a person has acknowledged and forgotten to resolve. All
+    /// else waits for a person.
     fn tidy_one(&mut self, id: IncidentId, now: Moment) {
         let Some(live) = self.board.get(id).filter(|live| !live.incident.is_resolved()) else { return };
         let incident = &live.incident;

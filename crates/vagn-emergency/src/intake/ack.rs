@@ -9,8 +9,9 @@ use vagn_wire::{StoredAck, VehicleId};
 
 use crate::id::IncidentId;
 
-/// Most senders that may wait for one alarm at a time; further ones hear that it failed, or over UDP nothing, and repeat.
-pub const PENDING_ACKS_MAX: usize = 1_024;
+/// Most senders that may wait for one alarm at a time; further ones hear that it failed, or over UDP nothing, and
+/// repeat.
+pub(crate) const PENDING_ACKS_MAX: usize = 1_024;
 
 /// A sender that waits to hear of one report.
 #[derive(Debug)]

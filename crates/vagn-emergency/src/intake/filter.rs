@@ -12,8 +12,8 @@ use crate::intake::ack::{AckRequest, PendingAck};
 use crate::intake::alarm::Alarm;
 use crate::intake::inbox::Inbox;
 
-/// Subscriber to batches that fills an inbox. It runs on the thread of the publisher, and decodes only reports that were
-/// seen to carry the flag.
+/// Subscriber to batches that fills an inbox. It runs on the thread of the publisher, and decodes only reports that
+/// were seen to carry the flag.
 pub struct AlarmFilter(pub Arc<Inbox>);
 
 impl AlarmFilter {

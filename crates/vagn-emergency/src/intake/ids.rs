@@ -8,8 +8,8 @@ const RANDOM_BITS: u32 = 74;
 /// Random bits below the variant, the second part of them.
 const LOW_BITS: u32 = 62;
 
-/// Makes ids that rise with the time and never go back, also within one millisecond: UUIDs of version 7, by the method of
-/// the monotonic random (RFC 9562, section 6.2).
+/// Makes ids that rise with the time and never go back, also within one millisecond: UUIDs of version 7, by the method
+/// of the monotonic random (RFC 9562, section 6.2).
 pub(super) struct IdMaker {
     rng: fastrand::Rng,
     millis: u64,

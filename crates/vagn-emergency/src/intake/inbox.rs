@@ -1,7 +1,7 @@
 //! The inbox: alarms that wait for the desk.
 //!
-//! It belongs to no actor, so nothing that waits here is lost when one crashes. Repeats of an alarm are merged on the way
-//! in: a vehicle that repeats itself a thousand times takes one entry.
+//! It belongs to no actor, so nothing that waits here is lost when one crashes. Repeats of an alarm are merged on the
+//! way in: a vehicle that repeats itself a thousand times takes one entry.
 
 use std::hash::RandomState;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -28,18 +28,19 @@ pub(super) const ALARMS_MAX: usize = 16_384;
 /// Part of these that strangers may take, so that invented vehicles leave room for known ones.
 pub(super) const STRANGERS_MAX: usize = ALARMS_MAX / 2;
 
-/// Most datagrams that may wait for an ack at a time; further senders repeat. The acks are sent under the desk's lock, at a
-/// microsecond or two each.
+/// Most datagrams that may wait for an ack at a time; further senders repeat. The acks are sent under the desk's lock,
+/// at a microsecond or two each.
 pub(super) const ACK_REQUESTS_MAX: usize = 1_024;
 
-/// The same for one alarm, so that a vehicle that repeats it all the time, or a forger, takes no ack from another vehicle.
+/// The same for one alarm, so that a vehicle that repeats it all the time, or a forger, takes no ack from another
+/// vehicle.
 pub(super) const ACK_REQUESTS_PER_ALARM_MAX: usize = 16;
 
 /// Longest that a publisher waits to hear that a vehicle is a stranger. Without an answer the alarm is let in.
 const LOOK_UP_WITHIN: Duration = Duration::from_micros(100);
 
 /// Wakes the actor that empties the inbox. Must not wait.
-pub type Bell = Box<dyn Fn() + Send + Sync>;
+pub(crate) type Bell = Box<dyn Fn() + Send + Sync>;
 
 /// Alarms that wait for the desk, one entry per vehicle, sort (real or drill) and own incident id.
 pub struct Inbox {
@@ -133,7 +134,8 @@ impl Inbox {
         offer
     }
 
-    /// Returns true for the alarm of a stranger. Only asked when the inbox fills up: before that, it makes no difference.
+    /// Returns true for the alarm of a stranger. Only asked when the inbox fills up: before that, it makes no
+    /// difference.
     fn is_unwelcome(&self, alarm: &Alarm) -> bool {
         let fills_up = self.waiting.lock().alarms.len() >= STRANGERS_MAX;
         fills_up && self.vehicles.look_up(&alarm.vehicle_id, LOOK_UP_WITHIN).standing == Standing::Stranger

@@ -55,8 +55,8 @@ impl<F: Fn(&str) -> KnownVehicle + Send + Sync> KnownVehicles for F {
     }
 }
 
-/// The live fleet as the source. An alarm is a position report as well, so a vehicle that is in the fleet is not known for
-/// that: it must have been there a while ago, and must not be remembered as a stranger.
+/// The live fleet as the source. An alarm is a position report as well, so a vehicle that is in the fleet is not known
+/// for that: it must have been there a while ago, and must not be remembered as a stranger.
 pub struct LiveFleet {
     fleet: Arc<Fleet>,
     marks: Mutex<Marks>,
@@ -100,7 +100,8 @@ impl KnownVehicles for LiveFleet {
     fn mark(&self) {
         let Ok(now) = self.fleet.growth(MARK_WITHIN).map(Arc::new) else { return };
         let mut marks = self.marks.lock();
-        // The first mark counts at once: vehicles that are there when the fleet has been read from disk were there before.
+        // The first mark counts at once: vehicles that are there when the fleet has been read from disk were there
+        // before.
         marks.before = Some(marks.lately.replace(now.clone()).unwrap_or(now));
     }
 }
@@ -111,8 +112,8 @@ const BITS: u64 = 1 << 26;
 /// Bits per stranger.
 const BITS_PER_STRANGER: u32 = 4;
 
-/// Vehicles that were strangers at an alarm in this run: a Bloom filter. It forgets none, and takes one known vehicle in 500
-/// for a stranger once it has met four million.
+/// Vehicles that were strangers at an alarm in this run: a Bloom filter. It forgets none, and takes one known vehicle
+/// in 500 for a stranger once it has met four million.
 struct Strangers(Mutex<Box<[u64]>>);
 
 impl Default for Strangers {

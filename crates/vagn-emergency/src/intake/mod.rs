@@ -1,11 +1,11 @@
 //! The intake: alarms on their way from a batch to the desk.
 
-pub mod ack;
-pub mod alarm;
-pub mod filter;
+pub(crate) mod ack;
+pub(crate) mod alarm;
+pub(crate) mod filter;
 mod ids;
-pub mod inbox;
+pub(crate) mod inbox;
 mod key;
-pub mod known;
+pub(crate) mod known;
 #[cfg(test)]
 mod tests;

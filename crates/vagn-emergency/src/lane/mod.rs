@@ -1,5 +1,5 @@
-//! The lane: what the actors share, that is inbox, desk and store. None of it belongs to any of them, so each may crash or
-//! hang.
+//! The lane: what the actors share, that is inbox, desk and store. None of it belongs to any of them, so each may crash
+//! or hang.
 
 mod lookup;
 mod signals;
@@ -29,7 +29,7 @@ use lookup::Lookup;
 pub(crate) use signals::{Attend, Signals};
 
 /// Shared part of the emergency lane.
-pub struct Lane {
+pub(crate) struct Lane {
     pub(crate) rules: Arc<Rules>,
     pub(crate) inbox: Arc<Inbox>,
     pub(crate) desk: Mutex<Desk>,
@@ -86,8 +86,8 @@ impl Lane {
         }
     }
 
-    /// Returns true when alarms may be let in. Until the store has been asked, an alarm may be a repeat of what an earlier
-    /// run left.
+    /// Returns true when alarms may be let in. Until the store has been asked, an alarm may be a repeat of what an
+    /// earlier run left.
     pub(crate) fn is_recalled(&self) -> bool {
         self.recalled.load(Ordering::Acquire)
     }

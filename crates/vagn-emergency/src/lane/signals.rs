@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::Notify;
 use vagn_otp::Recipient;
 
-/// Asks the incidents actor to let alarms in and to record what is urgent. The reply comes when all that had arrived before
-/// is let in.
+/// Asks the incidents actor to let alarms in and to record what is urgent. The reply comes when all that had arrived
+/// before is let in.
 pub(crate) struct Attend;
 
 /// Signals of the lane.

@@ -41,8 +41,8 @@ impl Announcer {
 
     /// Announces what has happened at the desk.
     pub(crate) fn announce(&self, desk: &Mutex<Desk>) {
-        // A thread that is announcing already looks again when it is done, so this one need not wait for it. The log and
-        // the feed are never served under the desk's lock: a log that stands still must hold up no notice.
+        // A thread that is announcing already looks again when it is done, so this one need not wait for it. The log
+        // and the feed are never served under the desk's lock: a log that stands still must hold up no notice.
         while desk.lock().has_happened()
             && let Some(_announcing) = self.announcing.try_lock()
         {

@@ -1,4 +1,5 @@
-//! Gauges: what an operator hears of the lane by metrics, by warnings in `/readyz`, and by the log where a person must act.
+//! Gauges: what an operator hears of the lane by metrics, by warnings in `/readyz`, and by the log where a person must
+//! act.
 
 use std::sync::Arc;
 use std::time::Duration;

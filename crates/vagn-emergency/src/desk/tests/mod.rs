@@ -1,6 +1,5 @@
-//! Decisions of the desk, without actors, disk or network. Here: what the tests share, admission, recording and requests;
-//! in `delivery`: notices and turns;
-//! in `board`: the indexes.
+//! Decisions of the desk, without actors, disk or network. Here: what the tests share, admission, recording and
+//! requests; in `delivery`: notices and turns; in `board`: the indexes.
 
 mod board;
 mod delivery;
