@@ -123,6 +123,7 @@ impl Incidents {
             }
             lane.signals.wake_notifier();
         }
+        // Even without a store: alarms do not wait for one that cannot be opened.
         lane.set_recalled();
     }
 
@@ -147,7 +148,7 @@ impl Incidents {
         if let Err(refusal) = self.lane.act(id, request) {
             return Ok(refusal.into());
         }
-        // Before all other drafts: a person waits.
+        // Before all other drafts, because a person waits.
         let draft = self.lane.desk.lock().draft(id);
         self.write(draft.as_slice());
         let detail = look_up(&self.lane, id)?;

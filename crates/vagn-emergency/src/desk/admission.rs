@@ -108,6 +108,7 @@ impl Desk {
 
     fn merge(&mut self, id: IncidentId, mut alarm: Alarm) {
         let acks = std::mem::take(&mut alarm.acks);
+        // A repeat for which no sender waits is written in the next round.
         self.urgent |= !acks.is_empty();
         let was_quiet = self.board.update(id, |live| {
             live.change().alarm.merge(alarm.facts());

@@ -21,6 +21,7 @@ impl Desk {
             let id = self.queues.next(target, now.at)?;
             match self.compose(id, target, now) {
                 Some(notice) => return Some(notice),
+                // Queued, and settled since: for example moved back to where the target knows it to be.
                 None => self.queues.done(target, id),
             }
         }

@@ -105,14 +105,20 @@ fn keep<K: Ord>(set: &mut BTreeSet<K>, key: K, was_in: bool, is_in: bool) {
 #[cfg(test)]
 impl Indexes {
     /// Fails when an incident is in an index in which it does not belong, or the other way round.
-    pub(super) fn check<'a>(&self, all: impl Iterator<Item = &'a Live>, rules: &Rules) {
+    /// Returns which indexes are in use.
+    pub(super) fn check<'a>(&self, all: impl Iterator<Item = &'a Live>, rules: &Rules) -> [bool; 8] {
         let mut members = 0;
+        let mut used = [false; 8];
         for live in all {
             let expected = Filed::of(live, rules);
             assert_eq!(self.found(live), expected, "{:?}", live.incident);
-            members += expected.count();
+            for (used, is_in) in used.iter_mut().zip(expected.flags()) {
+                members += usize::from(is_in);
+                *used |= is_in;
+            }
         }
         assert_eq!(self.members(), members, "an incident that has left the desk is in an index");
+        used
     }
 
     fn found(&self, live: &Live) -> Filed {
@@ -146,9 +152,8 @@ impl Indexes {
 
 #[cfg(test)]
 impl Filed {
-    fn count(self) -> usize {
+    fn flags(self) -> [bool; 8] {
         let Self { open, unaccepted, unacknowledged, dead, new, changed, awaited, unlocated } = self;
-        let flags = [open, unaccepted, unacknowledged, dead, new, changed, awaited, unlocated];
-        flags.into_iter().filter(|is_in| *is_in).count()
+        [open, unaccepted, unacknowledged, dead, new, changed, awaited, unlocated]
     }
 }

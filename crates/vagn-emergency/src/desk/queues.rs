@@ -8,7 +8,7 @@ use crate::notify::target::TargetIndex;
 use crate::record::standing::Standing;
 use crate::rules::Rules;
 
-/// One queue per target, in the order of the rules.
+/// One queue per target, in the order of the rules. An undecided vehicle is queued like a known one.
 pub(super) struct TargetQueues(Vec<IncidentQueue>);
 
 type IncidentQueue = NoticeQueue<IncidentId, Standing>;

@@ -16,6 +16,7 @@ impl Desk {
     /// known vehicles.
     pub(crate) fn drafts(&mut self, max: usize) -> Vec<Draft> {
         let indexes = self.board.indexes();
+        // What does not fit is to be written at once, and not in the next round.
         self.urgent = indexes.unrecorded() > max;
         let ids = indexes.new.iter().map(|(_, id)| id).chain(&indexes.changed).take(max);
         ids.filter_map(|id| self.board.get(*id)).map(Live::draft).collect()
@@ -57,6 +58,7 @@ impl Desk {
     /// Lets first notices go without a record: the store does not work.
     pub(crate) fn store_down(&mut self) {
         self.store_up = false;
+        // Nothing is urgent for a store that does not work: the next round tries again.
         self.urgent = false;
         self.queues.release();
     }

@@ -75,6 +75,7 @@ impl Desk {
         self.board.update(id, |live| {
             let incident = live.change();
             incident.acknowledge(decision);
+            // A reminder asks for a person, and there is one now.
             for delivery in &mut incident.notices.deliveries {
                 delivery.reminder = false;
             }
@@ -87,6 +88,7 @@ impl Desk {
     pub(super) fn resolve(&mut self, id: IncidentId, decision: Decision) -> EventKind {
         self.board.update(id, |live| live.change().resolve(decision));
         self.turns.clear(id);
+        // A notice under way keeps its slot until it has ended.
         self.queues.cancel(id);
         EventKind::Resolved
     }

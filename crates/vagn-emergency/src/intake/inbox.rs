@@ -128,6 +128,7 @@ impl Inbox {
                 Offer::Full
             }
         };
+        // An alarm that found no room rings as well: the actor counts it, and makes room.
         if let Some(bell) = self.bell.get() {
             bell();
         }
@@ -152,6 +153,7 @@ impl Waiting {
     fn put(&mut self, mut alarm: Alarm, max: usize) -> Put {
         if let Some(&at) = self.index.get(&AlarmKeyRef::of(&alarm)) {
             let first = &mut self.alarms[at];
+            // Only senders beyond the limit are refused; their report counts.
             refuse(alarm.acks.extract_if(.., |ack| !has_room(first, ack)));
             first.merge(alarm);
             return Put::Repeat;

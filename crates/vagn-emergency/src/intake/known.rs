@@ -88,6 +88,7 @@ impl KnownVehicles for LiveFleet {
         };
         let was_there = found.as_ref().is_some_and(|(_, was_there)| *was_there);
         if !was_there {
+            // Its alarm puts it into the fleet, and at the next marks it would seem known.
             self.strangers.remember(key.hash());
         }
         let is_known = was_there && !self.strangers.has(key.hash());

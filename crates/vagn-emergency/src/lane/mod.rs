@@ -143,6 +143,7 @@ impl Lane {
     pub(crate) fn rescue(&self, all: bool) {
         let Some(arrived) = self.oldest_arrival() else { return };
         if all || arrived + self.patience() <= self.clock.monotonic() {
+            // The store has had its time; an alarm must not wait for a hung disk.
             self.set_recalled();
             self.admit();
             self.locate();

@@ -31,6 +31,7 @@ impl Signals {
         if !self.told.swap(true, Ordering::AcqRel) {
             let told = self.incidents.get().is_some_and(|incidents| incidents.try_tell(Attend).is_ok());
             if !told {
+                // Its mailbox is full, or it is being restarted: the next ring has to try again.
                 self.answer();
             }
         }

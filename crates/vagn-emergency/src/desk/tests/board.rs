@@ -87,11 +87,16 @@ fn send_due_once(desk: &mut Desk, at_ms: i64, status: u16) {
 
 #[test]
 fn every_incident_is_in_the_indexes_in_which_it_belongs_after_whatever_happens() {
+    let mut used = [false; 8];
     for seed in 0..20 {
         let mut run = Run::new(seed);
         for _ in 0..500 {
             run.step();
-            run.desk.board.indexes().check(run.desk.board.all(), &run.desk.rules);
+            let used_now = run.desk.board.indexes().check(run.desk.board.all(), &run.desk.rules);
+            for (used, used_now) in used.iter_mut().zip(used_now) {
+                *used |= used_now;
+            }
         }
     }
+    assert_eq!(used, [true; 8], "an index was never used");
 }
