@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::filed::Filed;
 use super::live::Live;
 use super::roster::Roster;
 use crate::id::IncidentId;
@@ -25,19 +26,6 @@ pub(super) struct Indexes {
     pub(super) awaited: BTreeSet<IncidentId>,
     /// Without a position, which is to be looked up.
     pub(super) unlocated: BTreeSet<IncidentId>,
-}
-
-/// Indexes that one incident is in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct Filed {
-    open: bool,
-    unaccepted: bool,
-    unacknowledged: bool,
-    dead: bool,
-    new: bool,
-    changed: bool,
-    awaited: bool,
-    unlocated: bool,
 }
 
 impl Filed {

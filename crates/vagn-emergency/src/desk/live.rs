@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::Moment;
-use super::indexes::Filed;
+use super::filed::Filed;
 use crate::intake::ack::{PENDING_ACKS_MAX, PendingAck};
 use crate::notify::target::TargetIndex;
 use crate::record::attempt::{Attempt, Message};

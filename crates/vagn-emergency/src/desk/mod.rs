@@ -13,6 +13,7 @@ mod admission;
 mod board;
 mod delivery;
 mod escalation;
+mod filed;
 mod indexes;
 mod live;
 mod matching;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, ensure};
 use vagn_wire::{Position, Report, VehicleId};
 
-use super::notices::WITHIN;
+use super::WITHIN;
 use super::{COPIES, FLEET};
 use crate::service::Service;
 

@@ -6,6 +6,8 @@ mod measure;
 mod notices;
 mod results;
 
+use std::time::Duration;
+
 use vagn_load::Fleet;
 
 use crate::bench::Bench;
@@ -22,6 +24,9 @@ const COPIES: usize = 3;
 
 /// Vehicles that send positions meanwhile.
 const FLEET: u32 = 100_000;
+
+/// Longest wait for all notices after the last alarm was sent.
+const WITHIN: Duration = Duration::from_secs(20);
 
 pub(super) fn run(bench: &Bench, section: &mut Section) -> anyhow::Result<()> {
     let alarms = Alarms { vehicles: bench.pick(1000, 200), spacing_s: bench.pick(3.0, 1.0) };

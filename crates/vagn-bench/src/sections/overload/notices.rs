@@ -9,10 +9,8 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use super::COPIES;
+use super::WITHIN;
 use super::alarms::vehicle_id;
-
-/// Longest wait for all notices after the last alarm was sent.
-pub(super) const WITHIN: Duration = Duration::from_secs(20);
 
 /// A notice as it was first accepted.
 pub(super) struct Notice {
