@@ -50,6 +50,6 @@ pub use supervisor::{AutoShutdown, Root, StartError, Strategy, Supervisor, Super
 pub use task::{BusyGuard, IdleGuard, TaskContext};
 pub use thread::ThreadContext;
 pub use topic::{
-    Notice, Offer, Owner, Policy, Published, QueueSubscriber, RecipientSubscriber, Subscriber, Subscription,
-    SubscriptionInfo, Topic,
+    Offer, Owner, OwnerChange, Policy, Published, QueueSubscriber, RecipientSubscriber, Subscriber,
+    Subscription, SubscriptionInfo, Topic,
 };

@@ -16,7 +16,7 @@ use parking_lot::RwLock;
 use crate::mailbox::BoxFuture;
 use crate::park;
 use crate::queue::Backlog;
-pub use owner::{Notice, Owner};
+pub use owner::{Owner, OwnerChange};
 pub use subscriber::{Offer, Policy, QueueSubscriber, RecipientSubscriber, Subscriber};
 
 /// A topic. Cheap to clone; lives as long as any clone.

@@ -95,7 +95,7 @@ impl Handle<Count> for Dispatcher {
 mod tests {
     use super::*;
     use vagn_flow::metrics::ReportMetrics;
-    use vagn_otp::{ChildSpec, Notice, Policy, Queue, QueueSubscriber, Strategy, Supervisor, Topic};
+    use vagn_otp::{ChildSpec, OwnerChange, Policy, Queue, QueueSubscriber, Strategy, Supervisor, Topic};
 
     #[tokio::test(start_paused = true)]
     async fn counts_for_its_subscribers_and_tells_them_that_it_is_there() {
@@ -103,11 +103,11 @@ mod tests {
         let registry = Registry::new();
         let metrics = SubscriptionMetrics::new(&registry);
         let queue = Queue::new(1);
-        let notices = Arc::new(parking_lot::Mutex::new(Vec::new()));
-        let told = notices.clone();
+        let changes = Arc::new(parking_lot::Mutex::new(Vec::new()));
+        let told = changes.clone();
         let subscriber =
             QueueSubscriber::new(&queue, Policy::DropOldest, |batch: &Arc<Batch>| Some(batch.clone()))
-                .on_notice(move |notice| told.lock().push(notice));
+                .on_owner_change(move |change| told.lock().push(change));
         drop(topic.subscribe("ingest-shed", subscriber));
         let batch = vagn_flow::batch::BatchBuilder::new(vagn_flow::testing::SHEDDING).seal(
             vagn_flow::stamp::Stamp { time_ms: 0, first_seq: 0 },
@@ -131,6 +131,6 @@ mod tests {
             assert!(page.lines().any(|each| each == line), "{line} is not in\n{page}");
         }
         root.stop().await;
-        assert_eq!(*notices.lock(), [Notice::OwnerUp, Notice::OwnerDown]);
+        assert_eq!(*changes.lock(), [OwnerChange::OwnerUp, OwnerChange::OwnerDown]);
     }
 }

@@ -6,7 +6,7 @@ use super::Topic;
 
 /// News of a topic for its subscribers, beside the items.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Notice {
+pub enum OwnerChange {
     /// The topic has an owner (again).
     OwnerUp,
     /// The owner is gone. Items are published all the same.
@@ -23,7 +23,7 @@ impl<T: Send + Sync + 'static> Topic<T> {
     pub fn own(&self) -> Owner<T> {
         // Counted, for the next incarnation may own it before the last one is dropped.
         if self.core.owners.fetch_add(1, Ordering::AcqRel) == 0 {
-            self.notify(Notice::OwnerUp);
+            self.notify(OwnerChange::OwnerUp);
         }
         Owner { topic: self.clone() }
     }
@@ -33,9 +33,9 @@ impl<T: Send + Sync + 'static> Topic<T> {
         self.core.owners.load(Ordering::Acquire) > 0
     }
 
-    fn notify(&self, notice: Notice) {
+    fn notify(&self, change: OwnerChange) {
         for entry in self.entries().iter() {
-            entry.subscriber.notice(notice);
+            entry.subscriber.owner_changed(change);
         }
     }
 }
@@ -50,7 +50,7 @@ impl<T: Send + Sync + 'static> Owner<T> {
 impl<T: Send + Sync + 'static> Drop for Owner<T> {
     fn drop(&mut self) {
         if self.topic.core.owners.fetch_sub(1, Ordering::AcqRel) == 1 {
-            self.topic.notify(Notice::OwnerDown);
+            self.topic.notify(OwnerChange::OwnerDown);
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::Notice;
+use super::OwnerChange;
 use crate::addr::TellError;
 use crate::mailbox::BoxFuture;
 use crate::queue::{Backlog, PushError, Queue};
@@ -40,8 +40,8 @@ pub trait Subscriber<T>: Send + Sync {
     }
 
     /// Receives news of the topic's owner.
-    fn notice(&self, notice: Notice) {
-        let _ = notice;
+    fn owner_changed(&self, change: OwnerChange) {
+        let _ = change;
     }
 
     /// Returns the number of items waiting, and the most that may wait.
@@ -76,7 +76,7 @@ pub struct QueueSubscriber<T, U> {
     policy: Policy,
     select: Select<T, U>,
     on_drop: Box<dyn Fn(U) + Send + Sync>,
-    on_notice: Box<dyn Fn(Notice) + Send + Sync>,
+    on_owner_change: Box<dyn Fn(OwnerChange) + Send + Sync>,
 }
 
 impl<T, U: Send + 'static> QueueSubscriber<T, U> {
@@ -91,7 +91,7 @@ impl<T, U: Send + 'static> QueueSubscriber<T, U> {
             policy,
             select: Box::new(select),
             on_drop: Box::new(drop),
-            on_notice: Box::new(|_| ()),
+            on_owner_change: Box::new(|_| ()),
         }
     }
 
@@ -101,9 +101,9 @@ impl<T, U: Send + 'static> QueueSubscriber<T, U> {
         self
     }
 
-    /// Hands news of the topic's owner to `on_notice`.
-    pub fn on_notice(mut self, on_notice: impl Fn(Notice) + Send + Sync + 'static) -> Self {
-        self.on_notice = Box::new(on_notice);
+    /// Hands news of the topic's owner to `on_owner_change`.
+    pub fn on_owner_change(mut self, on_owner_change: impl Fn(OwnerChange) + Send + Sync + 'static) -> Self {
+        self.on_owner_change = Box::new(on_owner_change);
         self
     }
 
@@ -155,8 +155,8 @@ impl<T: Sync, U: Send + 'static> Subscriber<T> for QueueSubscriber<T, U> {
         self.policy == Policy::Wait
     }
 
-    fn notice(&self, notice: Notice) {
-        (self.on_notice)(notice);
+    fn owner_changed(&self, change: OwnerChange) {
+        (self.on_owner_change)(change);
     }
 
     fn depth(&self) -> (usize, usize) {

@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 use vagn_otp::Strategy::OneForOne;
 use vagn_otp::testkit::{Alone, Probe, until};
 use vagn_otp::{
-    Actor, CallError, ChildSpec, Context, Failure, Handle, Notice, Owner, Policy, Published, Queue,
+    Actor, CallError, ChildSpec, Context, Failure, Handle, Owner, OwnerChange, Policy, Published, Queue,
     QueueSubscriber, RecipientSubscriber, Supervisor, Topic,
 };
 
@@ -170,10 +170,10 @@ impl Handle<Crash> for Dispatcher {
 async fn subscribers_survive_a_restart_of_the_owner_and_are_told_of_it() {
     vagn_otp::quiet_panics();
     let (topic, queue) = (Topic::new("numbers"), Queue::new(100));
-    let notices = Arc::new(Mutex::new(Vec::new()));
-    let heard = notices.clone();
+    let changes = Arc::new(Mutex::new(Vec::new()));
+    let heard = changes.clone();
     let subscriber =
-        everything(&queue, Policy::DropNewest).on_notice(move |notice| heard.lock().push(notice));
+        everything(&queue, Policy::DropNewest).on_owner_change(move |change| heard.lock().push(change));
     topic.subscribe("all", subscriber);
     let owned = topic.clone();
     let (addr, spec) = ChildSpec::actor("dispatcher", 8, move || Dispatcher { owner: owned.own() });
@@ -186,7 +186,7 @@ async fn subscribers_survive_a_restart_of_the_owner_and_are_told_of_it() {
     assert_eq!(addr.call(Subscribers, LONG).await, Ok(vec!["all".to_owned()]));
     topic.publish(&3);
     assert_eq!(content(&queue), [1, 2, 3], "published all the while");
-    assert_eq!(*notices.lock(), [Notice::OwnerUp, Notice::OwnerDown, Notice::OwnerUp]);
+    assert_eq!(*changes.lock(), [OwnerChange::OwnerUp, OwnerChange::OwnerDown, OwnerChange::OwnerUp]);
 }
 
 /// Notes the numbers it is told; zero is poison.
