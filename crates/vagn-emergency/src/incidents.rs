@@ -15,7 +15,7 @@ use crate::id::IncidentId;
 use crate::lane::{Attend, Lane};
 use crate::record::draft::Draft;
 use crate::record::progress::State;
-use crate::search::{Unreadable, look_up, record};
+use crate::search::{Unreadable, find_record, look_up};
 use crate::show::view::Detail;
 
 /// Most incidents in one transaction. A group of this size takes a few milliseconds beside the sync.
@@ -72,7 +72,7 @@ impl Incidents {
     }
 
     fn admit(&self) {
-        self.lane.signals.answer();
+        self.lane.signals.begun();
         if !self.lane.is_recalled() {
             self.open();
         }
@@ -138,12 +138,12 @@ impl Incidents {
 
     /// Does what a person requests, and writes that down before the answer.
     fn act(&self, id: IncidentId, request: &Request) -> Result<RequestOutcome, Unreadable> {
-        let Some(incident) = record(&self.lane, id)? else { return Ok(RequestOutcome::NotFound) };
+        let Some(incident) = find_record(&self.lane, id)? else { return Ok(RequestOutcome::NotFound) };
         if let Some(decision) = incident.progress.resolved.clone() {
             if request.action != RequestKind::Comment {
                 return Ok(Refusal { state: incident.progress.state, decision }.into());
             }
-            self.lane.desk.lock().recall(incident, self.lane.moment());
+            self.lane.desk.lock().bring_back(incident, self.lane.moment());
         }
         if let Err(refusal) = self.lane.act(id, request) {
             return Ok(refusal.into());

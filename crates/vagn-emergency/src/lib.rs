@@ -84,7 +84,7 @@ pub struct Parts {
     pub targets: Targets,
     /// Most incidents that may be open at a time.
     pub open_max: usize,
-    /// Quiet time after which an incident is resolved that a person has acknowledged and then forgotten.
+    /// Quiet time after which an acknowledged incident is resolved.
     pub resolve_after: Duration,
     /// Source of what is known of vehicles apart from their alarms.
     pub vehicles: Arc<dyn KnownVehicles>,
@@ -138,9 +138,9 @@ fn build(parts: Parts, rules: Rules, shelf: Shelf) -> (EmergencyHandle, ChildSpe
 }
 
 fn warn_of_no_target(readiness: &Readiness) {
-    warn!("no --emergency-url: incidents are recorded and listed, but nobody is called");
+    warn!("no --emergency-url: incidents are recorded and listed, but nobody is notified");
     readiness
-        .warn("emergency target", "none is set: incidents are recorded and listed, but nobody is called");
+        .warn("emergency target", "none is set: incidents are recorded and listed, but nobody is notified");
 }
 
 /// Lets the inbox ring, and the signals tell the actor.

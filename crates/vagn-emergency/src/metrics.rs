@@ -71,7 +71,7 @@ impl EmergencyMetrics {
             emergency_acknowledged: times("emergency_acknowledged", "From receipt to acknowledgement by a person", reactions()),
             dead_letters: gauge("emergency_dead_letters", "Real incidents that a target has refused for good"),
             target_up: registry.register("emergency_target_up", "1 while a target answers, 0 while it is only probed", Family::default()),
-            incidents_of_strangers: gauge("emergency_unfamiliar_open", "Open incidents of vehicles that were not known before"),
+            incidents_of_strangers: gauge("emergency_unfamiliar_open", "Open incidents of vehicles that are not known for certain: strangers and undecided ones"),
             incidents_open: gauge("incidents_open", "Real incidents that are not resolved"),
             incidents_unaccepted: gauge("incidents_unaccepted", "Real incidents that no target has accepted"),
             incidents_unacknowledged: gauge("incidents_unacknowledged", "Real incidents that no person has acknowledged"),

@@ -15,7 +15,7 @@ pub(crate) struct Rules {
     pub open_max: usize,
     /// Time without a report after which an incident is marked as quiet.
     pub quiet_max: Duration,
-    /// Time without a report after which an incident is resolved that a person has acknowledged.
+    /// Time without a report after which an acknowledged incident is resolved.
     pub resolve_after: Duration,
     /// Longest that a first notice waits for its record.
     pub record_within: Duration,

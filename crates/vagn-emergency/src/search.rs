@@ -39,7 +39,7 @@ impl From<Unreadable> for CallError {
 }
 
 /// Returns the incident `id` from the desk or from the store.
-pub(crate) fn record(lane: &Lane, id: IncidentId) -> Result<Option<Incident>, Unreadable> {
+pub(crate) fn find_record(lane: &Lane, id: IncidentId) -> Result<Option<Incident>, Unreadable> {
     let at_desk = lane.desk.lock().get(id).cloned();
     at_desk.map_or_else(|| stored(lane, id), |incident| Ok(Some(incident)))
 }
@@ -131,7 +131,8 @@ pub(crate) fn find(lane: &Lane, query: &IncidentQuery) -> Page {
     let limit = query.limit.clamp(1, PAGE_MAX);
     let mut found = find_at_desk(lane, query, limit);
     let Searched { floor, complete } = search_store(lane, query, limit, &mut found);
-    // Below the floor there may be incidents that were not looked at, so what was found there has to wait.
+    // Below the floor there may be incidents that were not looked at, so what was found there has to wait. Without a floor
+    // everything counts: `None` is below every id.
     let above_floor = found.into_values().rev().filter(|incident| Some(incident.id) >= floor);
     let mut incidents: Vec<_> = above_floor.collect();
     let next = if incidents.len() > limit {
@@ -147,13 +148,13 @@ pub(crate) fn find(lane: &Lane, query: &IncidentQuery) -> Page {
 fn show_newest(lane: &Lane, query: &IncidentQuery, found: &[Incident]) -> Vec<IncidentView> {
     let desk = lane.desk.lock();
     let newest = found.iter().map(|incident| desk.get(incident.id).unwrap_or(incident));
-    let matching = newest.filter(|incident| query.filter.lets(incident));
+    let matching = newest.filter(|incident| query.filter.matches(incident));
     matching.map(|incident| show(lane, &desk, incident)).collect()
 }
 
 fn find_at_desk(lane: &Lane, query: &IncidentQuery, limit: usize) -> BTreeMap<IncidentId, Incident> {
     let desk = lane.desk.lock();
-    let matching = desk.newest_first(query.after).filter(|incident| query.filter.lets(incident));
+    let matching = desk.newest_first(query.after).filter(|incident| query.filter.matches(incident));
     // One more than asked for tells that there is a next page.
     matching.take(limit + 1).map(|incident| (incident.id, incident.clone())).collect()
 }
@@ -184,7 +185,7 @@ fn search_store(
         looked_at += 1;
         let id = incident.id;
         let newest = lane.desk.lock().get(id).cloned().unwrap_or(incident);
-        if query.filter.lets(&newest) {
+        if query.filter.matches(&newest) {
             matching += 1;
             found.insert(id, newest);
         }

@@ -15,7 +15,7 @@ use parking_lot::RwLock;
 use vagn::config::{Fsync, Span};
 use vagn::ingest::{Ingest, IngestWorker, Job};
 use vagn::storage::{Storage, StorageMetrics, StorageParts};
-use vagn::sync::{SyncDesk, SyncMetrics};
+use vagn::sync::{SyncMetrics, SyncQueue};
 use vagn_emergency::{self, EmergencyMetrics, LiveFleet, Targets};
 use vagn_flow::batch::{Batch, Traffic};
 use vagn_flow::clock::{Clock, SystemClock};
@@ -143,7 +143,7 @@ impl Pipeline {
             number: 0,
             settings: vagn_store::Settings::default(),
             fleet: fleet.clone(),
-            sync: Arc::new(SyncDesk::new(
+            sync: Arc::new(SyncQueue::new(
                 Fsync::Every(Span(Duration::from_secs(1))),
                 clock.clone(),
                 SyncMetrics::new(&registry),

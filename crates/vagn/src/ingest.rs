@@ -101,7 +101,8 @@ impl Worker<Job> for IngestWorker {
     }
 }
 
-/// Hands a write to its storage, or sheds it. False: there was no room.
+/// Hands a write to its storage, or sheds it. Returns false when the storage took nothing: it counts as stalled then, so that the
+/// next write does not wait for it.
 fn pass_on(storage: &Addr<Storage>, write: Write, stalled: bool) -> bool {
     let told = if stalled { storage.try_tell(write) } else { storage.tell_blocking(write, STORAGE_WAIT) };
     match told {
@@ -118,6 +119,7 @@ fn pass_on(storage: &Addr<Storage>, write: Write, stalled: bool) -> bool {
         }
         Err(TellError::Down(write)) => {
             warn!(storage = storage.name(), reports = write.updates.len(), "storage is down; a batch failed");
+            // Dropped, it counts and answers its reports as failed.
             false
         }
     }

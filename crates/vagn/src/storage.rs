@@ -20,7 +20,7 @@ use vagn_otp::{Actor, Context, Failure, Handle};
 use vagn_store::{DataDir, Fleet, Health, Partition, Progress, Recovery, StoreError, VehicleIdBuf, Written};
 use vagn_wire::Fate;
 
-use crate::sync::SyncDesk;
+use crate::sync::SyncQueue;
 use crate::write::Write;
 use vagn_flow::clock::Clock;
 use vagn_flow::metrics::Registry;
@@ -76,7 +76,7 @@ pub struct StorageParts {
     /// The fleet, in which queries find the partition once it is open.
     pub fleet: Arc<Fleet>,
     /// Syncs the log.
-    pub sync: Arc<SyncDesk>,
+    pub sync: Arc<SyncQueue>,
     /// Tells the time for housekeeping.
     pub clock: Arc<dyn Clock>,
     /// Raised above the stamps that the log already holds.

@@ -1,7 +1,7 @@
 //! Log sync: forces a partition's log to disk on a thread of its own, because one sync can take hundreds of
 //! milliseconds and the writer must not wait for it.
 //!
-//! With `fsync = "always"` the desk also keeps the answers for what is written but not synced, and sends them after the
+//! With `fsync = "always"` the queue also keeps the answers for what is written but not synced, and sends them after the
 //! sync that covers them: many batches share one sync.
 
 use std::sync::Arc;
@@ -41,8 +41,8 @@ impl SyncMetrics {
     }
 }
 
-/// The desk between the writer of one partition and the thread that syncs.
-pub struct SyncDesk {
+/// The queue between the writer of one partition and the thread that syncs.
+pub struct SyncQueue {
     fsync: Fsync,
     clock: Arc<dyn Clock>,
     metrics: SyncMetrics,
@@ -54,13 +54,13 @@ pub struct SyncDesk {
 struct State {
     /// None before the partition is open, and after a sync has failed.
     syncer: Option<Syncer>,
-    /// Counts the syncers taken over, so that the end of one is not taken for that of its successor.
+    /// Number of the present syncer, so that the late end of an earlier one is ignored.
     generation: u64,
     waiting: Vec<(OrderNumber, AwaitingDisk)>,
 }
 
-impl SyncDesk {
-    /// A desk without anything to sync yet.
+impl SyncQueue {
+    /// An empty queue.
     pub fn new(fsync: Fsync, clock: Arc<dyn Clock>, metrics: SyncMetrics) -> Self {
         Self { fsync, clock, metrics, state: Mutex::default(), wake: Condvar::new() }
     }
@@ -70,6 +70,7 @@ impl SyncDesk {
         let mut state = self.state.lock();
         state.syncer = Some(syncer);
         state.generation += 1;
+        // Dropped, they answer that their reports have failed.
         state.waiting.clear();
     }
 

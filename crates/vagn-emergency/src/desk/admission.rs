@@ -121,7 +121,7 @@ impl Desk {
             self.note_by(&alarm.vehicle_id, id, alarm.received_ms, EventKind::Heard, "it reports again");
         }
         self.stirred.insert(id);
-        self.spread(id, alarm.arrived);
+        self.queue_owed(id, alarm.arrived);
     }
 }
 

@@ -50,7 +50,12 @@ impl Desk {
             self.board.get(id).is_some_and(|live| live.is_new() && !live.incident.notices.unrecorded);
         if is_new {
             self.board.update(id, |live| live.change().notices.unrecorded = true);
-            self.note(id, now.ms, EventKind::Unrecorded, "the disk is slow or broken: called all the same");
+            self.note(
+                id,
+                now.ms,
+                EventKind::Unrecorded,
+                "the disk is slow or broken: the notice went out all the same",
+            );
         }
     }
 
@@ -72,7 +77,7 @@ impl Desk {
 
     fn accepted(&mut self, ended: &EndedNotice, how: &str, now: Moment) {
         let EndedNotice { id, target_index: target, told, attempt } = ended;
-        self.queues.answered(*target, *id);
+        self.queues.settled(*target, *id);
         let updated = self.board.update(*id, |live| {
             let delivery = live.change().notices.delivery(&attempt.target, now.ms);
             delivery.accepted(attempt.message, *told, now.ms);
@@ -86,14 +91,14 @@ impl Desk {
             let reason = format!("{how}, attempt {}", attempt.number);
             self.note_by(&attempt.target, *id, now.ms, EventKind::Notified, &reason);
         }
-        self.spread(*id, now.at);
+        self.queue_owed(*id, now.at);
     }
 
     /// Ends the turn of a target that refuses for good. The last of the chain keeps its turn until the clock ends it,
     /// so that a chain of which all refuse does not go round and round.
     fn refused_for_good(&mut self, ended: &EndedNotice, status: u16, now: Moment) {
         let EndedNotice { id, target_index: target, .. } = *ended;
-        self.queues.answered(target, id);
+        self.queues.settled(target, id);
         let Some(name) = self.rules.target_name(target).map(str::to_owned) else { return };
         let refusals = self.board.update(id, |live| {
             let delivery = live.change().notices.delivery(&name, now.ms);
@@ -122,9 +127,9 @@ impl Desk {
         failures.map(|_| now.ms_after(wait))
     }
 
-    /// Queues what targets are owed and is not queued: an update for those that have accepted, at most every so often,
-    /// and anything else at once.
-    pub(super) fn spread(&mut self, id: IncidentId, now: Duration) {
+    /// Queues everything that targets are owed and that is not queued yet: an update for those that have accepted, at most every
+    /// so often, and anything else at once.
+    pub(super) fn queue_owed(&mut self, id: IncidentId, now: Duration) {
         let Some(live) = self.board.get(id).filter(|live| !live.incident.is_resolved()) else { return };
         let incident = &live.incident;
         let told = incident.to_tell();

@@ -51,7 +51,7 @@ impl Desk {
     /// Queues whatever targets are owed. If no turn has begun, the first begins now.
     pub(super) fn owe(&mut self, id: IncidentId, now: Moment) {
         if self.has_begun(id) {
-            self.spread(id, now.at);
+            self.queue_owed(id, now.at);
             return;
         }
         let Some(target) = self.engage_first(id, now) else { return };

@@ -68,7 +68,7 @@ struct NumberedEvent {
 /// What only memory knows of one delivery.
 #[derive(Debug, Clone, Copy, Default)]
 struct Retries {
-    /// Attempts that failed since the last answer.
+    /// Attempts that failed since the target last accepted something.
     failures: u32,
     /// Time when the target last accepted something.
     accepted: Option<Duration>,
@@ -231,7 +231,7 @@ impl Live {
         is_first
     }
 
-    /// Counts a failed attempt. Returns how many failed since the last answer.
+    /// Counts a failed attempt. Returns how many failed since the target last accepted something.
     pub(super) fn failed(&mut self, target: TargetIndex) -> u32 {
         let retries = self.retries(target);
         retries.failures = retries.failures.saturating_add(1);

@@ -80,7 +80,7 @@ pub(crate) struct Desk {
     queues: TargetQueues,
     turns: TurnEnds,
     happened: Vec<Announcement>,
-    /// Incidents that have moved or reported, and no more.
+    /// Incidents that have moved or reported, and to which nothing else happened.
     stirred: BTreeSet<IncidentId>,
     /// First incident that is located in the next round.
     locate_next: IncidentId,
@@ -107,7 +107,7 @@ pub(crate) struct Announcement {
 pub(crate) struct Overview {
     /// Real incidents that are not resolved.
     pub open: usize,
-    /// Real incidents of vehicles that were not known before.
+    /// Real incidents of vehicles that are not known for certain: strangers and undecided ones.
     pub open_of_strangers: usize,
     /// Real incidents that no target has accepted.
     pub unaccepted: usize,

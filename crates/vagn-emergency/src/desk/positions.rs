@@ -36,7 +36,7 @@ impl Desk {
         if is_news {
             self.board.update(id, |live| live.change().alarm.add_fix(last_fix));
             self.stirred.insert(id);
-            self.spread(id, now);
+            self.queue_owed(id, now);
         }
     }
 

@@ -63,9 +63,9 @@ impl TargetQueues {
         self.of(target).failed(id, now, due, asked);
     }
 
-    /// Ends a notice that the target has answered.
-    pub(super) fn answered(&mut self, target: TargetIndex, id: IncidentId) {
-        self.of(target).answered(id);
+    /// Ends a notice that the target has accepted or refused for good.
+    pub(super) fn settled(&mut self, target: TargetIndex, id: IncidentId) {
+        self.of(target).settled(id);
     }
 
     /// Ends what one target is owed.

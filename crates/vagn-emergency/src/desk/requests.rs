@@ -81,7 +81,7 @@ impl Desk {
             }
         });
         self.turns.clear(id);
-        self.spread(id, now.at);
+        self.queue_owed(id, now.at);
         EventKind::Acknowledged
     }
 

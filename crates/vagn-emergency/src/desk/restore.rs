@@ -36,7 +36,7 @@ impl Desk {
 
     fn restore_one(&mut self, mut incident: Incident, now: Moment) {
         let id = incident.id;
-        // Numbers may have been used that were not recorded any more: fewer than there were milliseconds.
+        // The last run may have used message numbers that it did not record: at most one per millisecond. So go on above them.
         let open_ms = now.ms.saturating_sub(incident.alarm.opened_ms).max(0).unsigned_abs();
         incident.notices.follow_ups = incident.notices.follow_ups.saturating_add(1).max(open_ms);
         self.board.insert(Live::restore(incident, now));
@@ -59,7 +59,7 @@ impl Desk {
             live.wants_fix = true;
         });
         self.urgent = true;
-        self.note(into, now.ms, EventKind::Joined, &format!("took in {id}, which was the same call"));
+        self.note(into, now.ms, EventKind::Joined, &format!("took in {id}, which was about the same alarm"));
         Some(Merged { id, into })
     }
 
@@ -73,7 +73,7 @@ impl Desk {
     }
 
     /// Brings back an incident that is over, so that it can be commented.
-    pub(crate) fn recall(&mut self, incident: Incident, now: Moment) {
+    pub(crate) fn bring_back(&mut self, incident: Incident, now: Moment) {
         if !self.board.contains(incident.id) {
             self.board.insert(Live::restore(incident, now));
         }

@@ -29,8 +29,7 @@ impl Desk {
         round
     }
 
-    /// Ends drills that are quiet, and after much longer what a person has acknowledged and forgotten to resolve. All
-    /// else waits for a person.
+    /// Ends drills that are quiet, and acknowledged incidents that have been quiet for much longer. All else waits for a person.
     fn tidy_one(&mut self, id: IncidentId, now: Moment) {
         let Some(live) = self.board.get(id).filter(|live| !live.incident.is_resolved()) else { return };
         let incident = &live.incident;

@@ -45,7 +45,7 @@ pub trait KnownVehicles: Send + Sync {
     /// Returns what is known of the vehicle: undecided, if it cannot be looked up `within` this time.
     fn look_up(&self, vehicle_id: &str, within: Duration) -> KnownVehicle;
 
-    /// Call every few seconds: vehicles that had reported before the last but one of these calls count as known.
+    /// Call every few seconds: vehicles that were in the fleet at the call before the last one count as known.
     fn mark(&self) {}
 }
 

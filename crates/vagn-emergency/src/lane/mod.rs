@@ -138,8 +138,7 @@ impl Lane {
         self.lookup.mark();
     }
 
-    /// Lets in what has waited in the inbox for longer than a record, or the first opening of the store, may take: the
-    /// incidents actor must be hanging. With `all`, lets in what waits, however short.
+    /// Lets in alarms that have waited too long, because the incidents actor must be hanging. With `all`, lets in every one.
     pub(crate) fn rescue(&self, all: bool) {
         let Some(arrived) = self.oldest_arrival() else { return };
         if all || arrived + self.patience() <= self.clock.monotonic() {
@@ -233,7 +232,7 @@ impl Lane {
         *self.head.lock() = Some(head);
     }
 
-    /// Notes that nothing is left to save for now.
+    /// Notes that a save succeeded, or that there was nothing to save.
     pub(crate) fn saved(&self) {
         self.gauges.saved(&self.desk);
     }

@@ -32,13 +32,13 @@ impl Signals {
             let told = self.incidents.get().is_some_and(|incidents| incidents.try_tell(Attend).is_ok());
             if !told {
                 // Its mailbox is full, or it is being restarted: the next ring has to try again.
-                self.answer();
+                self.begun();
             }
         }
     }
 
     /// The incidents actor begins to look: what comes from here on must ring again.
-    pub(crate) fn answer(&self) {
+    pub(crate) fn begun(&self) {
         self.told.store(false, Ordering::Release);
     }
 

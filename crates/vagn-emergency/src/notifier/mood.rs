@@ -31,7 +31,7 @@ impl TargetMood {
     pub(super) fn hear(&mut self, target: &Target, outcome: &Outcome, now: Duration) {
         match self.change(outcome.accepted(), now) {
             Some(MoodChange::Fails) => {
-                warn!(%target, ?outcome, "emergency calls are not accepted; trying on");
+                warn!(%target, ?outcome, "emergency calls are not accepted; trying again");
             }
             Some(MoodChange::WorksAgain) => info!(%target, "emergency calls are accepted again"),
             None => {}

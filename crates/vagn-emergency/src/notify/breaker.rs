@@ -1,8 +1,8 @@
 //! Circuit breaker of a target: after failures in a row it lets one notice at a time through, now and then, until the target
-//! answers. So a target that is down costs a few connections instead of one per incident, and gets everything as soon as it
+//! accepts a notice or refuses one for good. So a target that is down costs a few connections instead of one per incident, and gets everything as soon as it
 //! is back.
 //!
-//! Pure: time is handed in. First notices about known vehicles are never held back; they are probes as well.
+//! Pure: time is handed in. First notices about known vehicles are never held back; while the breaker is open they serve as probes.
 
 use std::time::Duration;
 
@@ -63,7 +63,7 @@ impl Breaker {
     }
 
     /// Notes an answer that settles a notice. Returns true if that closes the breaker.
-    pub(crate) fn answered(&mut self) -> bool {
+    pub(crate) fn settled(&mut self) -> bool {
         self.failures = 0;
         self.probes = 0;
         self.probe_at.take().is_some()
@@ -107,7 +107,7 @@ mod tests {
             breaker.failed(s(1));
             breaker.failed(s(1));
             assert!(breaker.is_closed());
-            breaker.answered();
+            breaker.settled();
         }
         assert!(!open().is_closed());
     }
@@ -123,7 +123,7 @@ mod tests {
             breaker.sent(now);
             breaker.failed(now);
         }
-        assert!(breaker.answered() && breaker.is_closed() && breaker.allows(now));
-        assert!(!breaker.answered(), "it was closed before");
+        assert!(breaker.settled() && breaker.is_closed() && breaker.allows(now));
+        assert!(!breaker.settled(), "it was closed before");
     }
 }

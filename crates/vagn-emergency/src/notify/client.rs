@@ -59,7 +59,7 @@ pub(crate) fn client(target: &Target) -> Result<Client, NoClient> {
 
 /// A client that cannot be made, so no notice can be sent.
 #[derive(Debug, thiserror::Error)]
-#[error("emergency calls cannot be made: {0}")]
+#[error("notices cannot be sent: {0}")]
 pub(crate) struct NoClient(String);
 
 /// Sends `notice` once, with `head` as the head of the trail.

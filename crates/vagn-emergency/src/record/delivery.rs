@@ -23,7 +23,7 @@ pub struct Delivery {
     pub deaths: u32,
     /// True when its turn came again, and it was not told yet.
     pub reminder: bool,
-    /// The latest that it accepted.
+    /// What the target learned from the latest message that it accepted.
     pub told: Told,
     /// Message under way, if that is not the opening. Kept until it is accepted, so that a repeat has the same key.
     pub follow_up: Option<FollowUp>,

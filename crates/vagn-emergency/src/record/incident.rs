@@ -112,7 +112,7 @@ impl Incident {
         self.notices.deliveries.iter().filter(|one| one.dead.is_some()).count()
     }
 
-    /// Returns true when a further report of the vehicle that does not say otherwise belongs to it after it has been
+    /// Returns true when a further alarm of the vehicle, without an id of its own, belongs to this incident after it was
     /// `quiet` for so long. An incident that no person has acknowledged goes on however long it is quiet, because silence
     /// may be the emergency.
     pub fn goes_on(&self, quiet: Duration, quiet_max: Duration) -> bool {

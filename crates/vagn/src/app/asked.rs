@@ -60,7 +60,7 @@ impl Incidents for LiveIncidents {
     fn replay(&self, by: Box<str>) -> Asked<'_, u64> {
         Box::pin(async move {
             let replayed = self.0.replay(by.clone(), ACT_WITHIN).await?;
-            info!(%by, replayed, "dead letters are called again");
+            info!(%by, replayed, "dead letters are sent again");
             Ok(replayed)
         })
     }

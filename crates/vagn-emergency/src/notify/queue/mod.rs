@@ -23,7 +23,7 @@ use order::Order;
 use phase::{NoticeSort, Phase, Rank};
 use slots::Slots;
 
-/// First notices that may go in a row while something else is due and has a slot. Without a limit, vehicles that raise alarms
+/// First notices that may go in a row while something else is due. Without a limit, vehicles that raise alarms
 /// faster than slots become free would keep all that failed from ever being sent again.
 const FIRST_IN_A_ROW: usize = 3;
 
@@ -147,11 +147,12 @@ impl<K: Copy + Ord + Hash, R: Rank> NoticeQueue<K, R> {
         }
     }
 
-    /// Ends a notice that the target answered. If the target was down before, all retries that wait are due now.
-    pub(crate) fn answered(&mut self, key: K) {
+    /// Ends a notice that the target accepted or refused for good. If the target was down before, all retries that wait are due
+    /// now.
+    pub(crate) fn settled(&mut self, key: K) {
         self.leave(key);
         // The waits were made for a target that was down.
-        if !self.breaker.answered() {
+        if !self.breaker.settled() {
             return;
         }
         for (key, sort) in self.order.waiting_retries() {

@@ -16,7 +16,7 @@ impl Rank for Standing {
     }
 }
 
-/// NoticeSort of a notice. Ordered by what goes first.
+/// Sort of a notice. The lowest goes first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum NoticeSort<R> {
     /// First notice about its key.

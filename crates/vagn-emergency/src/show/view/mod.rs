@@ -36,7 +36,7 @@ pub struct Filter {
 
 impl Filter {
     /// Returns true when the incident meets all conditions.
-    pub(crate) fn lets(&self, incident: &Incident) -> bool {
+    pub(crate) fn matches(&self, incident: &Incident) -> bool {
         self.vehicle_id.as_deref().is_none_or(|id| id == &*incident.vehicle_id)
             && self.state.is_none_or(|state| state == incident.progress.state)
             && self.drill.is_none_or(|drill| drill == incident.drill)

@@ -10,7 +10,7 @@ use super::{DRAIN_WITHIN, Parts};
 use crate::app::WORK_NICE;
 use crate::config::Settings;
 use crate::storage::{Storage, StorageMetrics, StorageParts};
-use crate::sync::{SyncDesk, SyncMetrics};
+use crate::sync::{SyncMetrics, SyncQueue};
 
 /// Returns the storages, by partition, and their supervisor.
 pub(super) fn build(parts: &Parts, data: DataDir, fleet: &Arc<Fleet>) -> (Arc<[Addr<Storage>]>, ChildSpec) {
@@ -20,8 +20,8 @@ pub(super) fn build(parts: &Parts, data: DataDir, fleet: &Arc<Fleet>) -> (Arc<[A
     let mut supervisor = Supervisor::new("stores", Strategy::OneForOne);
     let mut storages = Vec::new();
     for number in 0..fleet.partitions() as u32 {
-        let desk = SyncDesk::new(parts.settings.fsync, parts.clock.clone(), sync_metrics.clone());
-        let desk = Arc::new(desk);
+        let queue = SyncQueue::new(parts.settings.fsync, parts.clock.clone(), sync_metrics.clone());
+        let queue = Arc::new(queue);
         let (storage, child) = storage(
             parts,
             StorageParts {
@@ -29,7 +29,7 @@ pub(super) fn build(parts: &Parts, data: DataDir, fleet: &Arc<Fleet>) -> (Arc<[A
                 number,
                 settings: settings(&parts.settings, fleet.partitions()),
                 fleet: fleet.clone(),
-                sync: desk.clone(),
+                sync: queue.clone(),
                 clock: parts.clock.clone(),
                 stamper: parts.stamper.clone(),
                 metrics: metrics.clone(),
@@ -37,7 +37,7 @@ pub(super) fn build(parts: &Parts, data: DataDir, fleet: &Arc<Fleet>) -> (Arc<[A
             },
         );
         storages.push(storage);
-        supervisor = supervisor.child(child).child(sync(parts, number, desk));
+        supervisor = supervisor.child(child).child(sync(parts, number, queue));
     }
     (storages.into(), ChildSpec::supervisor(supervisor))
 }
@@ -52,8 +52,8 @@ fn storage(parts: &Parts, of: StorageParts) -> (Addr<Storage>, ChildSpec) {
     (storage, child.watchdog(parts.settings.hang_limit.0))
 }
 
-fn sync(parts: &Parts, number: u32, desk: Arc<SyncDesk>) -> ChildSpec {
-    let child = ChildSpec::thread(&format!("sync-{number}"), move |ctx| desk.run(&ctx));
+fn sync(parts: &Parts, number: u32, queue: Arc<SyncQueue>) -> ChildSpec {
+    let child = ChildSpec::thread(&format!("sync-{number}"), move |ctx| queue.run(&ctx));
     child.never_abandon().shutdown(DRAIN_WITHIN).watchdog(parts.settings.hang_limit.0)
 }
 

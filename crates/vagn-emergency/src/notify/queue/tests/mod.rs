@@ -115,7 +115,7 @@ fn a_target_that_asked_for_patience_is_left_alone_although_it_is_back() {
     }
     queue.hold(id(9), Known, ms(0));
     assert_eq!(all(&mut queue, ms(1)), [9]);
-    queue.answered(id(9));
+    queue.settled(id(9));
     assert_eq!(all(&mut queue, ms(2)), [2, 3]);
     assert_eq!(queue.wake_at(), Some(ms(120_000)));
 }
@@ -142,7 +142,7 @@ fn a_notice_under_way_keeps_its_slot_until_it_has_ended() {
     queue.begin(id(2), Known);
     queue.cancel(id(1));
     assert_eq!(queue.next(ms(0)), None);
-    queue.answered(id(1));
+    queue.settled(id(1));
     assert_eq!(queue.next(ms(0)), Some(id(2)));
 }
 
@@ -179,7 +179,7 @@ fn what_was_cut_off_is_tried_again() {
     assert_eq!(all(&mut queue, ms(9)), [0; 0], "one notice at a time about one incident");
     queue.hung_up();
     assert_eq!(all(&mut queue, ms(0)), [1]);
-    queue.answered(id(1));
+    queue.settled(id(1));
     assert_eq!((queue.wake_at(), queue.has(id(1))), (None, false));
 }
 
@@ -201,7 +201,7 @@ fn a_target_that_is_down_is_only_probed_until_it_is_back_and_then_hears_all_olde
     assert!((30..60).contains(&probes), "{probes} probes in ten minutes");
     queue.hold(id(50), Known, ms(0));
     assert_eq!(queue.next(ms(600_000)), Some(id(50)), "a first notice is never held back");
-    queue.answered(id(50));
+    queue.settled(id(50));
     assert!(queue.is_up());
     assert_eq!(all(&mut queue, ms(600_000)), (1..=40).collect::<Vec<_>>());
 }

@@ -113,7 +113,7 @@ impl Checked {
 
     fn answer(&mut self, key: u8) {
         if self.under_way.remove(&key) {
-            self.queue.answered(key);
+            self.queue.settled(key);
             self.owed.remove(&key);
         }
     }
@@ -155,7 +155,7 @@ fn drain(mut checked: Checked) {
     for _ in 0..100 {
         checked.now += Duration::from_secs(15);
         while let Some(key) = checked.queue.next(checked.now) {
-            checked.queue.answered(key);
+            checked.queue.settled(key);
             checked.owed.remove(&key);
         }
     }
