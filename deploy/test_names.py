@@ -13,14 +13,15 @@ ROOT = HERE.parent
 
 # How a metric is given its name in the program. Counters get `_total` at the end, those with a unit get that.
 REGISTERED = re.compile(
-    r'(?:register|register_with_unit|encode_descriptor)\(\s*"(\w+)"|(?:gauge|counter)\(\s*&mut encoder,\s*"(\w+)"'
+    r'(?:register|register_with_unit|encode_descriptor|gauge|seconds|times)\(\s*"(\w+)"'
+    r'|(?:gauge|counter)\(\s*&mut encoder,\s*"(\w+)"'
 )
 ENDINGS = re.compile(r"(_total|_bucket|_sum|_count)?$")
 
 
 def registered():
     """Names of metrics in the program's source, without `vagn_` and without suffixes."""
-    sources = (ROOT / "crates/vagn/src").rglob("*.rs")
+    sources = (ROOT / "crates").glob("*/src/**/*.rs")
     found = (match for source in sources for match in REGISTERED.finditer(source.read_text(encoding="utf-8")))
     return {one or other for one, other in (match.groups() for match in found)}
 
