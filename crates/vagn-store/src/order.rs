@@ -14,6 +14,9 @@ pub(crate) const SPAN: u64 = 1 << 32;
 /// Nanoseconds in a millisecond.
 const NS_PER_MS: u64 = 1_000_000;
 
+/// Latest time that counts, in the year 2262. Beyond, a clock is wrong, and a number taken from it would leave too few above.
+const LATEST_NS: u64 = i64::MAX as u64;
+
 impl OrderNumber {
     /// Returns the number behind this one.
     #[inline]
@@ -45,7 +48,7 @@ impl OrderNumber {
     /// made anew: no writer stores a change per nanosecond.
     pub(crate) fn of_new_writer(end: OrderNumber, now_ms: i64) -> OrderNumber {
         // A clock before 1970, or far in the future, leaves the numbers rising all the same.
-        let now_ns = u64::try_from(now_ms).unwrap_or(0).saturating_mul(NS_PER_MS);
+        let now_ns = u64::try_from(now_ms).unwrap_or(0).saturating_mul(NS_PER_MS).min(LATEST_NS);
         end.span_end().max(OrderNumber(now_ns))
     }
 }
@@ -72,6 +75,7 @@ mod tests {
         }
         let now_ms = 1_800_000_000_000;
         assert_eq!(OrderNumber::of_new_writer(end, now_ms), OrderNumber(1_800_000_000_000_000_000));
-        assert!(OrderNumber::of_new_writer(OrderNumber(0), i64::MAX) > OrderNumber(0));
+        let far = OrderNumber::of_new_writer(OrderNumber(0), i64::MAX);
+        assert!(far > OrderNumber(0) && OrderNumber::of_new_writer(far, i64::MAX) > far);
     }
 }

@@ -11,7 +11,7 @@ use crate::{OrderNumber, StoreError};
 use parking_lot::{Mutex, MutexGuard};
 use std::io;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 /// Health of a partition: if it takes positions, and if not, until when.
@@ -44,8 +44,8 @@ pub(crate) struct Shared {
     pub(crate) disk: Arc<dyn Disk>,
     pub(crate) dir: PathBuf,
     pub(crate) partition: u32,
-    written: AtomicPosition,
-    durable: AtomicPosition,
+    written: SharedPosition,
+    durable: SharedPosition,
     full: AtomicBool,
     failed: OnceLock<String>,
     due: Mutex<Due>,
@@ -55,24 +55,18 @@ pub(crate) struct Shared {
     writing: Mutex<()>,
 }
 
-/// A log position that only rises. Its halves are written one after the other; each by itself is never ahead of
-/// what it tells of.
+/// A log position that only rises. Both halves change together: a reader that saw the order number of a later write beside
+/// the end of an earlier one would call that write durable without a sync.
 #[derive(Default)]
-struct AtomicPosition {
-    record: AtomicU64,
-    order: AtomicU64,
-}
+struct SharedPosition(Mutex<LogPosition>);
 
-impl AtomicPosition {
+impl SharedPosition {
     fn load(&self) -> LogPosition {
-        let record = self.record.load(Ordering::Acquire);
-        LogPosition { record, order: OrderNumber(self.order.load(Ordering::Acquire)) }
+        *self.0.lock()
     }
 
-    /// To be called by one thread at a time.
     fn raise(&self, to: LogPosition) {
-        self.record.store(to.record, Ordering::Release);
-        self.order.store(to.order.0, Ordering::Release);
+        *self.0.lock() = to;
     }
 }
 
@@ -152,8 +146,8 @@ impl Shared {
             disk,
             dir,
             partition,
-            written: AtomicPosition::default(),
-            durable: AtomicPosition::default(),
+            written: SharedPosition::default(),
+            durable: SharedPosition::default(),
             full: AtomicBool::new(false),
             failed: OnceLock::new(),
             due: Mutex::default(),
@@ -261,8 +255,8 @@ impl Shared {
             self.sync_files(&files, entries).inspect_err(|err| self.fail(err))?;
             // The last one is being written, and stays due.
             self.due.lock().files.drain(..files.len() - 1);
-            self.durable.raise(upto);
         }
+        self.durable.raise(upto);
         Ok(upto.order)
     }
 

@@ -49,7 +49,7 @@ const GROUP: usize = 64;
 const VEHICLES_MAX: usize = 1 << 28;
 
 /// Seed of the hash of ids where none is given.
-const FIXED_SEED: u64 = 0;
+const FIXED_SEED: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// The slot of a vehicle that has none.
 pub(crate) const NO_SLOT: u32 = u32::MAX;

@@ -2,6 +2,7 @@
 
 use crate::support::*;
 use std::io::ErrorKind;
+use std::sync::atomic::{AtomicBool, Ordering};
 use vagn_store::disk::faulty::{FaultyDisk, Loss};
 use vagn_store::{Fate, Health, StoreError, Updates};
 
@@ -89,4 +90,29 @@ fn a_syncer_of_a_partition_that_is_gone_touches_nothing() {
     let before = disk.operations();
     assert!(syncer.sync().is_err() && syncer.tidy().is_err());
     assert_eq!(disk.operations(), before);
+}
+
+#[test]
+fn a_sync_beside_the_writer_promises_only_what_a_power_cut_leaves() {
+    let disk = FaultyDisk::new();
+    let (mut partition, _) = open(&disk, small()).unwrap();
+    let syncer = partition.syncer();
+    let over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut truth = Truth::new();
+            for n in 1.. {
+                if over.load(Ordering::Relaxed) {
+                    break;
+                }
+                write(&mut partition, &mut truth, &[(n as u32 % 3, n)]).unwrap();
+            }
+        });
+        for _ in 0..40 {
+            let promised = syncer.sync_log().unwrap();
+            let (_, recovery) = open(&disk.restart(Loss::Unsynced), small()).unwrap();
+            assert!(recovery.end >= promised, "{:?} is left of {promised:?}", recovery.end);
+        }
+        over.store(true, Ordering::Relaxed);
+    });
 }
