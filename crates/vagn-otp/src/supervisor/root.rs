@@ -51,7 +51,17 @@ impl Root {
     /// out are supervisors, for they wait only for their children.
     pub fn pending(&self) -> Vec<ProcessInfo> {
         let mut list = self.processes().list();
-        list.retain(|info| info.kind != Kind::Supervisor && info.state.is_pending());
+        // Children of a supervisor that has ended, or never began, are not waited for.
+        let ended: Vec<String> = list
+            .iter()
+            .filter(|info| info.kind == Kind::Supervisor && !info.state.is_pending())
+            .map(|info| format!("{}/", info.path))
+            .collect();
+        list.retain(|info| {
+            info.kind != Kind::Supervisor
+                && info.state.is_pending()
+                && !ended.iter().any(|path| info.path.starts_with(path))
+        });
         // A stable sort: within each part it stays the start order.
         list.sort_by_key(|info| info.state != ProcessState::Stopping);
         list
