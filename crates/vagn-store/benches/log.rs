@@ -104,6 +104,7 @@ fn sighting(vehicle: u64, round: u64) -> Sighting {
         heading_deg: None,
         emergency: false,
         own_time: false,
+        unsure: false,
     }
 }
 

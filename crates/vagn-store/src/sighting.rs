@@ -24,6 +24,8 @@ pub struct Sighting {
     /// The event time is the vehicle's own and not the door's stamp. Only then can an equal time mean a
     /// repeat.
     pub own_time: bool,
+    /// The vehicle sent a time that cannot be or cannot be read; the arrival stands in for it.
+    pub unsure: bool,
 }
 
 impl Sighting {

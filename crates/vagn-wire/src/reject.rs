@@ -39,9 +39,9 @@ pub enum Reject {
     /// `ID`, `Lat`, `Lon` or `Emergency` has a value of a wrong type.
     #[error("a required field has the wrong type")]
     BadType,
-    /// The event time is too far ahead of the time of arrival. Found by the service, which has a clock.
-    #[error("event time is more than an hour ahead")]
-    TooFarAhead,
+    /// The position is exactly (0, 0), and the vehicle was not last near there. Found by the service, which knows where it was.
+    #[error("position is exactly (0, 0), which means that there was no fix")]
+    NoFix,
 }
 
 impl Reject {
@@ -59,7 +59,7 @@ impl Reject {
         Self::Latitude,
         Self::Longitude,
         Self::BadType,
-        Self::TooFarAhead,
+        Self::NoFix,
     ];
 
     /// Label under which it is counted, in snake case.
@@ -77,7 +77,7 @@ impl Reject {
             Self::Latitude => "latitude",
             Self::Longitude => "longitude",
             Self::BadType => "bad_type",
-            Self::TooFarAhead => "too_far_ahead",
+            Self::NoFix => "no_fix",
         }
     }
 }

@@ -1,6 +1,6 @@
 //! One message of a vehicle.
 
-use crate::{Kind, Position, Reject, VehicleId};
+use crate::{Kind, Oddities, Position, Reject, VehicleId};
 
 /// Longest datagram that is read, in bytes. The doors receive into slots of this size.
 pub const MAX_DATAGRAM: usize = 2048;
@@ -17,7 +17,8 @@ pub struct Report<'a> {
     pub position: Result<Position, Reject>,
     /// `Emergency`: true for an alarm.
     pub emergency: bool,
-    /// `Ts`: time of the position by the vehicle's clock, in ms since 1970.
+    /// `Ts`: time of the position by the vehicle's clock, in ms since 1970. `None` as well when it has a form that cannot be read;
+    /// then [`odd`](Self::odd) says so.
     pub event_time_ms: Option<i64>,
     /// `Seq`: the vehicle's own count of reports. Asks for an answer over TCP, and with an alarm over UDP too.
     pub seq: Option<u64>,
@@ -29,6 +30,8 @@ pub struct Report<'a> {
     pub kind: Option<Kind>,
     /// `Inc`: the vehicle's own id for the incident, by the same rule as a vehicle id.
     pub incident: Option<&'a str>,
+    /// Oddities found while it was read; no part of what is sent.
+    pub odd: Oddities,
 }
 
 impl<'a> Report<'a> {
@@ -51,6 +54,7 @@ impl<'a> Report<'a> {
             heading_deg: None,
             kind: None,
             incident: None,
+            odd: Oddities::NONE,
         }
     }
 }

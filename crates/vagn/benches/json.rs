@@ -55,5 +55,6 @@ fn sighting(receive_seq: u64, random: &mut fastrand::Rng) -> Sighting {
         heading_deg: Some(271.5),
         emergency: false,
         own_time: true,
+        unsure: false,
     }
 }

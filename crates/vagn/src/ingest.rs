@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tracing::{debug, warn};
 use vagn_otp::{Addr, Queue, TellError, Worker};
-use vagn_store::{Key, Sighting, Updates, partition};
+use vagn_store::{EventTime, Key, Sighting, Updates, event_time, partition};
 use vagn_wire::{Fate, Position, Reject, Report};
 
 use crate::storage::Storage;
@@ -16,9 +16,6 @@ use vagn_flow::batch::Batch;
 use vagn_flow::fate::Share;
 use vagn_flow::open::open;
 use vagn_flow::receipt::ReceiptPart;
-
-/// Furthest an event time may lie ahead of the arrival, in ms: one hour, as a clock set to the wrong time zone has it.
-const AHEAD_MAX_MS: i64 = 3_600_000;
 
 /// Longest a worker waits for room at a storage. Longer, and the partition counts as stalled: what comes for it is shed
 /// without waiting until it takes something again, so that the others go on.
@@ -185,30 +182,28 @@ impl Part {
 fn sighting(bytes: &[u8], arrived_ms: i64, receive_seq: u64) -> Result<(Key<'_>, Sighting), Reject> {
     let report = open(bytes)?;
     let position = report.position?;
-    let event_time_ms = report.event_time_ms.unwrap_or(arrived_ms);
-    if event_time_ms > arrived_ms.saturating_add(AHEAD_MAX_MS) {
-        return Err(Reject::TooFarAhead);
-    }
-    Ok((Key::of(report.vehicle_id), stamped(&report, position, event_time_ms, arrived_ms, receive_seq)))
+    let time = event_time(&report, arrived_ms);
+    Ok((Key::of(report.vehicle_id), stamped(&report, position, time, arrived_ms, receive_seq)))
 }
 
 fn stamped(
     report: &Report<'_>,
     position: Position,
-    event_time_ms: i64,
+    time: EventTime,
     receive_time_ms: i64,
     receive_seq: u64,
 ) -> Sighting {
     Sighting {
         position,
-        event_time_ms,
+        event_time_ms: time.time_ms,
         receive_time_ms,
         receive_seq,
         seq: report.seq,
         speed_mps: report.speed_mps,
         heading_deg: report.heading_deg,
         emergency: report.emergency,
-        own_time: report.event_time_ms.is_some(),
+        own_time: time.own,
+        unsure: time.unsure,
     }
 }
 
@@ -259,14 +254,16 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_comes_from_too_far_ahead() {
-        let check = |event_time_ms, expected: usize| {
+    fn lets_the_arrival_stand_in_for_a_time_that_cannot_be() {
+        let check = |event_time_ms, expected: (i64, bool, bool)| {
             let (writes, ..) = decoded(&[&report("bus 1", Some(event_time_ms))], 1);
-            assert_eq!(writes[0].as_ref().map_or(0, |write| write.updates.len()), expected);
+            let update = writes[0].as_ref().and_then(|write| write.updates.get(0)).unwrap();
+            let Sighting { event_time_ms, own_time, unsure, .. } = *update.sighting;
+            assert_eq!((event_time_ms, own_time, unsure), expected);
         };
-        check(ARRIVED_MS + AHEAD_MAX_MS, 1);
-        check(ARRIVED_MS + AHEAD_MAX_MS + 1, 0);
-        check(i64::MIN, 1);
+        check(ARRIVED_MS + 5_000, (ARRIVED_MS + 5_000, true, false));
+        check(ARRIVED_MS + 5_001, (ARRIVED_MS, false, true));
+        check(i64::MIN, (ARRIVED_MS, false, true));
     }
 
     #[test]

@@ -76,5 +76,6 @@ fn sighting(lat: f64, lon: f64, age_ms: i64, emergency: bool) -> Sighting {
         heading_deg: None,
         emergency,
         own_time: true,
+        unsure: false,
     }
 }

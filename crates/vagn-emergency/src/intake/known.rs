@@ -162,6 +162,7 @@ mod tests {
             heading_deg: None,
             emergency: true,
             own_time: false,
+            unsure: false,
         };
         let mut updates = Updates::new();
         updates.push(key, key.hash(), sighting);

@@ -105,6 +105,7 @@ fn sighting(position: Position, seq: u64) -> Sighting {
         heading_deg: Some(90.0),
         emergency: false,
         own_time: false,
+        unsure: false,
     }
 }
 

@@ -44,6 +44,7 @@ mod tests {
             heading_deg: None,
             emergency: false,
             own_time,
+            unsure: false,
         }
     }
 

@@ -250,6 +250,7 @@ mod tests {
             heading_deg: None,
             emergency: false,
             own_time: true,
+            unsure: false,
         }
     }
 

@@ -21,18 +21,19 @@ pub(crate) struct Row {
     pub(super) entry: u32,
     /// Depth of the cell of its leaf; of no meaning in a pile.
     pub(super) depth: u8,
-    flags: u8,
+    flags: u16,
 }
 
 const _: () = assert!(size_of::<Row>() == 64, "a row is one cache line");
 
-const TAKEN: u8 = 1;
-const PILED: u8 = 2;
-const HAS_SEQ: u8 = 4;
-const HAS_SPEED: u8 = 8;
-const HAS_HEADING: u8 = 16;
-const EMERGENCY: u8 = 32;
-const OWN_TIME: u8 = 64;
+const TAKEN: u16 = 1;
+const PILED: u16 = 2;
+const HAS_SEQ: u16 = 4;
+const HAS_SPEED: u16 = 8;
+const HAS_HEADING: u16 = 16;
+const EMERGENCY: u16 = 32;
+const OWN_TIME: u16 = 64;
+const UNSURE: u16 = 128;
 
 impl Row {
     pub(crate) fn new(sighting: &Sighting) -> Row {
@@ -51,7 +52,8 @@ impl Row {
                 | flag_if(sighting.speed_mps.is_some(), HAS_SPEED)
                 | flag_if(sighting.heading_deg.is_some(), HAS_HEADING)
                 | flag_if(sighting.emergency, EMERGENCY)
-                | flag_if(sighting.own_time, OWN_TIME),
+                | flag_if(sighting.own_time, OWN_TIME)
+                | flag_if(sighting.unsure, UNSURE),
         }
     }
 
@@ -83,6 +85,7 @@ impl Row {
             heading_deg: self.has(HAS_HEADING).then_some(self.heading_deg),
             emergency: self.has(EMERGENCY),
             own_time: self.has(OWN_TIME),
+            unsure: self.has(UNSURE),
         }
     }
 
@@ -145,13 +148,13 @@ impl Row {
         }
     }
 
-    fn has(&self, flag: u8) -> bool {
+    fn has(&self, flag: u16) -> bool {
         self.flags & flag != 0
     }
 }
 
 #[inline]
-fn flag_if(set: bool, flag: u8) -> u8 {
+fn flag_if(set: bool, flag: u16) -> u16 {
     if set { flag } else { 0 }
 }
 
@@ -171,6 +174,7 @@ mod tests {
             heading_deg: Some(359.9),
             emergency: true,
             own_time: true,
+            unsure: false,
         };
         let bare = Sighting {
             seq: None,
@@ -178,6 +182,7 @@ mod tests {
             heading_deg: None,
             emergency: false,
             own_time: false,
+            unsure: false,
             ..full
         };
         for (first, second) in [(full, bare), (bare, full)] {

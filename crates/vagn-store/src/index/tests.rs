@@ -15,6 +15,7 @@ fn sighting(lat: f64, event_time_ms: i64) -> Sighting {
         heading_deg: None,
         emergency: false,
         own_time: false,
+        unsure: false,
     }
 }
 

@@ -21,6 +21,7 @@ const HAS_HEADING: u8 = 4;
 const EMERGENCY: u8 = 8;
 const OWN_TIME: u8 = 16;
 const UUID: u8 = 32;
+const UNSURE: u8 = 64;
 
 /// Content of a record.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -157,6 +158,7 @@ fn get_sighting(bytes: &[u8; LEN]) -> Option<Sighting> {
         heading_deg: has(bytes, HAS_HEADING).then(|| f32::from_le_bytes(get(bytes, 64))),
         emergency: has(bytes, EMERGENCY),
         own_time: has(bytes, OWN_TIME),
+        unsure: has(bytes, UNSURE),
     })
 }
 
@@ -170,6 +172,7 @@ fn flags(sighting: &Sighting) -> u8 {
         | flag_if(sighting.heading_deg.is_some(), HAS_HEADING)
         | flag_if(sighting.emergency, EMERGENCY)
         | flag_if(sighting.own_time, OWN_TIME)
+        | flag_if(sighting.unsure, UNSURE)
 }
 
 fn flag_if(set: bool, flag: u8) -> u8 {
@@ -225,6 +228,7 @@ mod tests {
             heading_deg: None,
             emergency: true,
             own_time: true,
+            unsure: false,
         }
     }
 

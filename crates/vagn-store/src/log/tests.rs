@@ -30,6 +30,7 @@ fn write(partition: &mut Partition, vehicles: &[&str], time_ms: i64) -> OrderNum
             heading_deg: None,
             emergency: false,
             own_time: false,
+            unsure: false,
         };
         updates.push(key, key.hash(), sighting);
     }

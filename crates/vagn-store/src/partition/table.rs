@@ -204,6 +204,7 @@ mod tests {
             heading_deg: None,
             emergency: false,
             own_time: false,
+            unsure: false,
         }
     }
 

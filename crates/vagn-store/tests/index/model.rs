@@ -36,6 +36,7 @@ pub(crate) fn sighting(position: Position, event_time_ms: i64, receive_seq: u64)
         heading_deg: None,
         emergency: false,
         own_time: false,
+        unsure: false,
     }
 }
 

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::cursor::{Cursor, Value};
 use crate::id::name;
-use crate::{Kind, Position, Reject, Report, VehicleId};
+use crate::{Kind, Oddities, Position, Reject, Report, VehicleId};
 
 /// Times as floats that an `i64` can hold. NaN is in no range.
 const WHOLE_MS: Range<f64> = i64::MIN as f64..i64::MAX as f64;
@@ -76,6 +76,7 @@ pub(super) struct Fields<'a> {
     heading_deg: Option<f32>,
     kind: Option<Kind>,
     incident: Option<&'a str>,
+    odd: Oddities,
     fault: Option<Reject>,
 }
 
@@ -126,6 +127,7 @@ impl<'a> Fields<'a> {
             heading_deg: self.heading_deg,
             kind: self.kind,
             incident: self.incident,
+            odd: self.odd,
         })
     }
 

@@ -1,0 +1,427 @@
+//! The rule of judging once more, written for reading and not for speed, with its cases; `judge` is held against it.
+//!
+//! Times are in ms. `a` is the arrival, `t` the vehicle's own time, `n` its number, `p` its place.
+
+use std::collections::HashSet;
+
+use super::*;
+use vagn_wire::{Report, VehicleId, ms_of_number};
+
+const MIN: i64 = 60_000;
+const DAY: i64 = 86_400_000;
+const YEAR: i64 = 365 * DAY;
+const WEEKS_1024: i64 = 1_024 * 7 * DAY;
+const YEAR_1900: i64 = -2_208_988_800_000;
+
+/// A report as the model takes it.
+#[derive(Debug, Clone, Copy)]
+struct Sent {
+    a: i64,
+    p: i64,
+    t: Option<i64>,
+    n: Option<u64>,
+    readable: bool,
+    key: Option<KeyTag>,
+    /// Not the first of its envelope for this vehicle.
+    more: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Kept {
+    e: i64,
+    own: bool,
+    unsure: bool,
+    a: i64,
+    p: i64,
+}
+
+#[derive(Default)]
+struct Model {
+    kept: Option<Kept>,
+    key: Option<KeyTag>,
+    highest: Option<u64>,
+    seen: HashSet<u64>,
+    repeat: bool,
+}
+
+fn model_time(sent: &Sent, kept: Option<Kept>) -> (i64, bool, bool) {
+    let a = sent.a;
+    if !sent.readable {
+        return (a, false, true);
+    }
+    let Some(t) = sent.t else { return (a, false, false) };
+    let (low, high) = (i128::from(t), i128::from(t));
+    let mut t = match (low, high) {
+        (1_000_000_000.., ..10_000_000_000) => t * 1_000,
+        (1_000_000_000_000_000.., ..10_000_000_000_000_000) => t / 1_000,
+        (1_000_000_000_000_000_000.., ..10_000_000_000_000_000_000) => t / 1_000_000,
+        _ => t,
+    };
+    for k in [1, 2] {
+        let later = t.saturating_add(k * WEEKS_1024);
+        if (a - DAY..=a + 5_000).contains(&later) {
+            t = later;
+            break;
+        }
+    }
+    let year_behind = t < a - YEAR && kept.is_some_and(|kept| kept.e >= a - YEAR);
+    let impossible = t > a + 5_000 || t.unsigned_abs() < 1_000_000_000 || t < YEAR_1900 || year_behind;
+    if impossible { (a, false, true) } else { (t, true, false) }
+}
+
+impl Model {
+    fn note(&mut self, n: Option<u64>, anew: bool) {
+        let Some(n) = n else { return };
+        let highest = if anew { n } else { self.highest.map_or(n, |highest| highest.max(n)) };
+        self.highest = Some(highest);
+        if anew {
+            self.seen.clear();
+        }
+        self.seen.insert(n);
+        self.seen.retain(|seen| i128::from(*seen) > i128::from(highest) - 64);
+    }
+
+    fn judge(&mut self, sent: Sent) -> Fate {
+        let Sent { a, p, n, readable, key, more, .. } = sent;
+        let (e, own, unsure) = model_time(&sent, self.kept);
+        let changed = self.kept.is_some() && key != self.key;
+        if changed {
+            self.highest = None;
+            self.seen.clear();
+            self.key = key;
+        }
+        if self.kept.is_none() {
+            self.key = key;
+        }
+        let mut known = n.is_some_and(|n| self.seen.contains(&n));
+        let mut below = n.zip(self.highest).is_some_and(|(n, highest)| n <= highest);
+        if key.is_some() {
+            if more {
+                (known, below) = (self.repeat, false);
+            } else if below && i128::from(n.unwrap()) <= i128::from(self.highest.unwrap()) - 64 {
+                self.repeat = true;
+                return Fate::Stale;
+            }
+            self.repeat = known;
+            if known {
+                return Fate::Duplicate;
+            }
+            if changed && own && self.kept.is_some_and(|k| k.own && e <= k.e) {
+                return Fate::Stale;
+            }
+        }
+        let mut anew = false;
+        let fate = match self.kept {
+            None => Fate::Stored,
+            Some(k) if k.a > a + 5_000 => {
+                anew = known;
+                Fate::Stored
+            }
+            Some(k) if own => {
+                if k.own && e == k.e && p == k.p {
+                    Fate::Duplicate
+                } else if e > k.e || (k.unsure && e >= k.e - 5 * MIN) {
+                    anew = below;
+                    Fate::Stored
+                } else if known {
+                    Fate::Duplicate
+                } else if e == k.e {
+                    Fate::Stored
+                } else {
+                    Fate::Stale
+                }
+            }
+            Some(k) if unsure && !readable && k.own && a - k.e <= 5 * MIN => Fate::Stale,
+            Some(k) if !below => {
+                if e >= k.e {
+                    Fate::Stored
+                } else {
+                    Fate::Stale
+                }
+            }
+            Some(k) if key.is_some() || a - k.a <= 10_000 => {
+                if known {
+                    Fate::Duplicate
+                } else {
+                    Fate::Stale
+                }
+            }
+            Some(_) => {
+                anew = true;
+                Fate::Stored
+            }
+        };
+        if fate == Fate::Stored {
+            self.kept = Some(Kept { e, own, unsure, a, p });
+        }
+        if fate != Fate::Duplicate || key.is_some() {
+            self.note(n, anew && key.is_none());
+        }
+        fate
+    }
+}
+
+/// A vehicle as the store judges it.
+#[derive(Default)]
+struct Judged {
+    kept: Option<Sighting>,
+    count: Count,
+    receive_seq: u64,
+}
+
+impl Judged {
+    fn judge(&mut self, sent: Sent) -> Fate {
+        let position = Position::new(sent.p as f64 / 10.0 + 1.0, 1.0).unwrap();
+        let mut report = Report::new(VehicleId::new("bus").unwrap(), position);
+        (report.event_time_ms, report.odd) = match sent.t.filter(|_| sent.readable).map(ms_of_number) {
+            Some((ms, odd)) => (Some(ms), odd),
+            None => (None, Oddities::NONE),
+        };
+        if !sent.readable {
+            report.odd.add(Oddity::TimeUnreadable);
+        }
+        let time = event_time(&report, sent.a);
+        self.receive_seq += 1;
+        let new = Sighting {
+            position,
+            event_time_ms: time.time_ms,
+            receive_time_ms: sent.a,
+            receive_seq: self.receive_seq,
+            seq: sent.n,
+            speed_mps: None,
+            heading_deg: None,
+            emergency: false,
+            own_time: time.own,
+            unsure: time.unsure,
+        };
+        let evidence = Evidence { seal: sent.key.map(|key| Seal { key, more: sent.more }), odd: time.odd };
+        let verdict = judge(self.kept.as_ref(), &mut self.count, &new, &evidence);
+        if verdict.fate == Fate::Stored {
+            self.kept = Some(if verdict.arrival_stands_in { at_arrival(&new) } else { new });
+        }
+        verdict.fate
+    }
+
+    fn kept(&self) -> Option<Kept> {
+        let place = |kept: &Sighting| ((kept.position.lat() - 1.0) * 10.0).round() as i64;
+        self.kept.as_ref().map(|kept| Kept {
+            e: kept.event_time_ms,
+            own: kept.own_time,
+            unsure: kept.unsure,
+            a: kept.receive_time_ms,
+            p: place(kept),
+        })
+    }
+}
+
+const A: i64 = 1_795_860_000_000;
+const S: Fate = Fate::Stored;
+const D: Fate = Fate::Duplicate;
+const L: Fate = Fate::Stale;
+
+fn at(a: i64, p: i64) -> Sent {
+    Sent { a, p, t: None, n: None, readable: true, key: None, more: false }
+}
+
+impl Sent {
+    fn time(self, t: i64) -> Sent {
+        Sent { t: Some(t), ..self }
+    }
+
+    fn number(self, n: u64) -> Sent {
+        Sent { n: Some(n), ..self }
+    }
+
+    fn unreadable(self) -> Sent {
+        Sent { readable: false, ..self }
+    }
+
+    fn sealed(self, key: u8) -> Sent {
+        Sent { key: Some(KeyTag::of_key_id([key; 8])), ..self }
+    }
+
+    fn more(self, more: bool) -> Sent {
+        Sent { more, ..self }
+    }
+}
+
+fn case(name: &str, want: &[Fate], place: i64, reports: &[Sent]) {
+    let (mut model, mut judged) = (Model::default(), Judged::default());
+    let by_model: Vec<_> = reports.iter().map(|sent| model.judge(*sent)).collect();
+    assert_eq!((by_model.as_slice(), model.kept.unwrap().p), (want, place), "{name}, by the model");
+    let fates: Vec<_> = reports.iter().map(|sent| judged.judge(*sent)).collect();
+    assert_eq!((fates.as_slice(), judged.kept().unwrap().p), (want, place), "{name}");
+}
+
+#[test]
+fn a_repeat_is_the_same_number_and_nothing_newer() {
+    case(
+        "counter restarts, own time later",
+        &[S, S],
+        2,
+        &[at(A, 1).number(0).time(A), at(A + 1, 2).number(0).time(A + 1)],
+    );
+    let a = A + 9_000_000;
+    case("both sent at once", &[S, S], 2, &[at(a, 1).number(0).time(A), at(a, 2).number(0).time(A + MIN)]);
+    let stuck = [at(A, 1).number(0), at(A + 3_000, 2).number(0), at(A + 12_000, 3).number(0)];
+    case("counter never moves, no time", &[S, D, S], 3, &stuck);
+    let low = [at(A, 1).number(1_000), at(A + 20_000, 2).number(1), at(A + 21_000, 3).number(2)];
+    case("counter restarts low after 20 s", &[S, S, S], 3, &low);
+}
+
+#[test]
+fn what_is_sent_again_is_a_duplicate_or_late() {
+    let twice =
+        [at(A, 1).number(1), at(A, 2).number(2), at(A + 1_000, 1).number(1), at(A + 1_000, 2).number(2)];
+    case("batch sent twice", &[S, S, D, D], 2, &twice);
+    case("5, 6, 5", &[S, S, D], 6, &[at(A, 5).number(5), at(A + 10, 6).number(6), at(A + 20, 5).number(5)]);
+    let batch = |a| (0..200).map(move |i| at(a, i).number(i as u64));
+    let reports: Vec<_> = batch(A).chain(batch(A + 500)).collect();
+    let want = [vec![S; 200], vec![L; 136], vec![D; 64]].concat();
+    case("batch of 200 sent twice", &want, 199, &reports);
+    let own = [
+        at(A, 1).time(A - 2_000),
+        at(A, 2).time(A - 1_000),
+        at(A + 1, 1).time(A - 2_000),
+        at(A + 1, 2).time(A - 1_000),
+    ];
+    case("sent twice, own times only", &[S, S, L, D], 2, &own);
+    let overtaken = [at(A, 5).number(5), at(A + 1, 7).number(7), at(A + 2, 6).number(6)];
+    case("overtaken by UDP, no time", &[S, S, L], 7, &overtaken);
+}
+
+#[test]
+fn a_time_ahead_of_arrival_outranks_nothing() {
+    let ahead = [at(A, 1).time(A + 50 * MIN), at(A + 10, 2).time(A - 40), at(A + 20, 3)];
+    case("ahead, right, none", &[S, S, S], 3, &ahead);
+    let numbered = [ahead[0].number(1), ahead[1].number(2), ahead[2].number(3)];
+    case("ahead, right, none, numbered", &[S, S, S], 3, &numbered);
+}
+
+#[test]
+fn a_fix_stored_under_a_wrong_clock_of_the_service_loses() {
+    let wrong = [at(A, 1), at(A + 10 * YEAR, 2), at(A + 2_000, 3)];
+    case("our clock was 10 years ahead", &[S, S, S], 3, &wrong);
+    let own = [wrong[0].time(A), wrong[1].time(A + 1_000), wrong[2].time(A + 2_000)];
+    case("the same with own times", &[S, S, S], 3, &own);
+    case("the same with a constant number", &[S, S, S], 3, &wrong.map(|sent| sent.number(0)));
+}
+
+#[test]
+fn a_time_that_cannot_be_is_mended_or_replaced() {
+    let seconds = [at(A + 9_000_000, 1).time(A / 1_000), at(A + 9_000_000, 2).time(A + 1)];
+    case("seconds instead of ms", &[S, S], 2, &seconds);
+    let rollover = [at(A, 1).time(A - 619_315_200_000), at(A + 1_000, 2).time(A + 900)];
+    case("week rollover", &[S, S], 2, &rollover);
+    let reset = [at(A, 1).time(A), at(A + 1_000, 2).time(946_684_800_000), at(A + 2_000, 3).time(A + 1_900)];
+    case("clock reset among right ones", &[S, S, S], 3, &reset);
+    let old = [at(A, 1).time(-389_232_000_000), at(A, 2).time(-389_210_400_000)];
+    case("an old trace keeps its times", &[S, S], 2, &old);
+    let honest = [at(A, 1).time(A), at(A + 1_000, 2).unreadable(), at(A + 2_000, 3).time(A + 1_900)];
+    case("unreadable after honest", &[S, L, S], 3, &honest);
+    case("always unreadable", &[S, S], 2, &[at(A, 1).unreadable(), at(A + 1_000, 2).unreadable()]);
+    let before = [at(A, 1).time(-9_000_000_000_000_000_000), at(A + 1_000, 2).time(A + 900)];
+    case("time before 1900", &[S, S], 2, &before);
+}
+
+#[test]
+fn a_sealed_report_is_taken_once() {
+    let a = A as u64;
+    let replayed = [
+        at(A, 1).number(a),
+        at(A + 1_000, 2).number(a + 50),
+        at(A + MIN, 2).number(a + 50),
+        at(A + MIN, 1).number(a),
+    ];
+    case("replayed later, no times", &[S, S, D, D], 2, &replayed.map(|sent| sent.sealed(1)));
+    let below = [at(A, 1).number(a), at(A + 1_000, 2).number(a + 100), at(A + MIN, 1).number(a)];
+    case("below the window", &[S, S, L], 2, &below.map(|sent| sent.sealed(1)));
+    let low = [
+        at(A, 1).number(1_000).time(A),
+        at(A + 99_000, 2).number(7).time(A + 98_000),
+        at(A + 99_500, 3).number(1_001).time(A + 99_000),
+    ];
+    case("never begins anew", &[S, L, S], 3, &low.map(|sent| sent.sealed(1)));
+    let call = [
+        at(A, 60).number(a + 60).time(A + 60),
+        at(A + 1, 1).number(a + 1).time(A + 1),
+        at(A + 2, 2).number(a + 2).time(A + 2),
+    ];
+    case("a call overtakes 60 waiting", &[S, L, L], 60, &call.map(|sent| sent.sealed(1)));
+    let envelope: Vec<_> = [0, 50]
+        .iter()
+        .flat_map(|r| (1..4).map(move |i| at(A + r, i).number(a).time(A + i).sealed(1).more(i > 1)))
+        .collect();
+    case("three in one envelope, then again", &[S, S, S, D, D, D], 3, &envelope);
+}
+
+#[test]
+fn a_count_belongs_to_its_key() {
+    let a = A as u64;
+    let sealed_now = [at(A, 1).number(9_000_000_000_000_000), at(A + 1_000, 2).number(a).sealed(1)];
+    case("open before, sealed now", &[S, S], 2, &sealed_now);
+    let first = at(A, 1).number(a).time(A).sealed(1);
+    let other = at(A + 1_000, 2).number(5).time(A + 900).sealed(2);
+    let again = Sent { a: A + 2_000, ..first };
+    case("another gateway, then the first one's datagram again", &[S, S, L], 2, &[first, other, again]);
+}
+
+/// Few values of each kind, so that the rules meet.
+fn any(random: &mut fastrand::Rng, now: i64, before: Option<Sent>) -> Sent {
+    let near = [-400_000, -11_000, -3_000, -1_000, -1, 0, 0, 1, 1_000, 4_000, 6_000, 3_000_000];
+    let t = match random.u8(..16) {
+        0..6 => None,
+        6 => Some(now / 1_000),
+        7 => Some(now - WEEKS_1024 + near[random.usize(..near.len())]),
+        8 => Some(
+            *random
+                .choice(&[0, 5, -9_000_000_000_000_000_000, 946_684_800_000, i64::MAX, i64::MIN, now * 1_000])
+                .unwrap(),
+        ),
+        9 => Some(now - YEAR + random.i64(-2..3)),
+        _ => Some(now + near[random.usize(..near.len())]),
+    };
+    let key = random
+        .choice(&[None, None, None, None, Some(1), Some(2)])
+        .unwrap()
+        .map(|key| KeyTag::of_key_id([key; 8]));
+    let n = match random.u8(..8) {
+        0..3 if key.is_none() => None,
+        0..5 => Some(random.u64(..4)),
+        5 => Some(random.u64(60..70)),
+        6 => Some(random.u64(..130)),
+        _ => Some(*random.choice(&[u64::MAX, u64::MAX - 63, u64::MAX - 64, 1 << 40]).unwrap()),
+    };
+    let sent = Sent { a: now, p: random.i64(0..2), t, n, readable: random.u8(..8) > 0, key, more: false };
+    // The further reports of an envelope follow its first one, under the same key and number.
+    match before.filter(|before| before.key.is_some() && random.u8(..3) == 0) {
+        Some(before) => Sent { a: before.a, key: before.key, n: before.n, more: true, ..sent },
+        None => sent,
+    }
+}
+
+#[test]
+fn judges_a_million_sequences_as_the_model_does() {
+    let sequences = if std::env::var_os("VAGN_LONG").is_some() { 10_000_000 } else { 1_000_000 };
+    for seed in 0..sequences {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let (mut model, mut judged) = (Model::default(), Judged::default());
+        let mut now = A;
+        let mut before = None;
+        for step in 0..random.usize(2..8) {
+            now += random
+                .choice(&[0, 1, 1_000, 9_000, 10_001, 400_000, YEAR, -1, -4_000, -6_000, -YEAR])
+                .unwrap();
+            let sent = any(&mut random, now, before);
+            before = Some(sent);
+            let wanted = model.judge(sent);
+            assert_eq!(
+                judged.judge(sent),
+                wanted,
+                "seed {seed}, step {step}, {sent:?}, kept {:?}",
+                model.kept
+            );
+            assert_eq!(judged.kept(), model.kept, "seed {seed}, step {step}, {sent:?}");
+        }
+    }
+}
