@@ -55,6 +55,7 @@ pub(crate) fn sighting(n: u64) -> Sighting {
         heading_deg: n.is_multiple_of(5).then_some((n % 360) as f32),
         emergency: n.is_multiple_of(7),
         own_time: n.is_multiple_of(11),
+        unsure: false,
     }
 }
 

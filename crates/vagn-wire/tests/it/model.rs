@@ -47,6 +47,7 @@ fn report<'a>(pairs: &Pairs<'a>, fault: Option<Reject>) -> Result<Report<'a>, Re
         heading_deg: last(pairs, b"Heading").and_then(heading),
         kind: last(pairs, b"Kind").and_then(|item| str::from_utf8(item.bytes()?).ok()?.parse().ok()),
         incident: last(pairs, b"Inc").and_then(|item| name(item.bytes()?)),
+        odd: vagn_wire::Oddities::NONE,
     })
 }
 
