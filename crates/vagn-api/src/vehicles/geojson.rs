@@ -109,6 +109,7 @@ mod tests {
             heading_deg: random.bool().then(|| random.u16(..360).into()),
             emergency: random.bool(),
             own_time: true,
+            unsure: false,
         };
         let (mut updates, mut writer) = (Updates::new(), Writer::new(Index::new(1)));
         let key = Key::of(VehicleId::new(id).unwrap());
