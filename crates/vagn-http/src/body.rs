@@ -13,11 +13,6 @@ use super::problem::{Kind, Problem};
 /// Memory is granted in pieces of this many bytes.
 const GRAIN: usize = 1 << 10;
 
-/// Most bytes of a refused body that are passed over before the refusal, and how long that may take. A client that is still
-/// sending when the answer comes often sees a broken stream instead of it.
-const REST_MAX: usize = 64 << 20;
-const REST_WITHIN: Duration = Duration::from_secs(5);
-
 /// Returns the media type of a request's body, in lower case and without parameters; empty if the request names none.
 pub fn media_type(headers: &HeaderMap) -> String {
     let given = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
@@ -46,7 +41,7 @@ impl Budget {
         Self { body_max, within, memory: Semaphore::new(total / GRAIN) }
     }
 
-    /// Reads `body` to its end. A refused body is passed over, within bounds, so that the refusal arrives.
+    /// Reads `body` to its end. Of a refused body the server passes over the rest before it answers.
     ///
     /// # Errors
     /// [`Kind::TooLarge`], [`Kind::RequestTimeout`], [`Kind::Overloaded`] when the bodies being read leave no memory, and
@@ -54,14 +49,10 @@ impl Budget {
     pub async fn read(&self, body: Body) -> Result<Held<'_>, Problem> {
         let mut chunks = body.into_data_stream();
         let read = timeout(self.within, self.collect(&mut chunks)).await;
-        let read = read.unwrap_or_else(|_| {
+        read.unwrap_or_else(|_| {
             let limit_s = self.within.as_secs();
             Err(Problem::new(Kind::RequestTimeout, format!("the body did not arrive within {limit_s} s")))
-        });
-        if read.as_ref().is_err_and(|problem| matches!(problem.kind, Kind::TooLarge | Kind::Overloaded)) {
-            timeout(REST_WITHIN, pass_over(&mut chunks)).await.ok();
-        }
-        read
+        })
     }
 
     async fn collect(&self, chunks: &mut BodyDataStream) -> Result<Held<'_>, Problem> {
@@ -100,56 +91,9 @@ fn broken_off(err: axum::Error) -> Problem {
     Problem::new(Kind::InvalidBody, format!("the body broke off: {err}"))
 }
 
-async fn pass_over(chunks: &mut BodyDataStream) {
-    let mut passed = 0;
-    while passed < REST_MAX
-        && let Some(Ok(chunk)) = chunks.next().await
-    {
-        passed += chunk.len();
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-    use std::sync::atomic::{AtomicUsize, Ordering};
-
     use super::*;
-
-    /// Returns a body of up to `count` pieces of 1 MiB, and the count of those that were read.
-    fn pieces(count: usize) -> (Body, Arc<AtomicUsize>) {
-        let read = Arc::new(AtomicUsize::new(0));
-        let counter = read.clone();
-        let piece = move |_| {
-            counter.fetch_add(1, Ordering::Relaxed);
-            Ok::<_, std::io::Error>(Bytes::from(vec![0; 1 << 20]))
-        };
-        (Body::from_stream(futures_util::stream::iter((0..count).map(piece))), read)
-    }
-
-    #[tokio::test]
-    async fn a_refused_body_is_passed_over_but_not_for_ever() {
-        for (budget, why) in [
-            (Budget::new(2 << 20, Duration::from_secs(30), 8 << 20), Kind::TooLarge),
-            (Budget::new(16 << 20, Duration::from_secs(30), 2 << 20), Kind::Overloaded),
-        ] {
-            for (sent, expected) in [(10, 10), (1_000, 3 + 64)] {
-                let (body, read) = pieces(sent);
-                assert_eq!(kind(budget.read(body).await), why);
-                assert_eq!(read.load(Ordering::Relaxed), expected);
-            }
-        }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn the_rest_of_a_refused_body_is_not_waited_for_long() {
-        let budget = Budget::new(100, Duration::from_secs(30), 1 << 20);
-        let first = futures_util::stream::iter([Ok::<_, std::io::Error>(Bytes::from(vec![0; 101]))]);
-        let body = Body::from_stream(first.chain(futures_util::stream::pending()));
-        let start = tokio::time::Instant::now();
-        assert_eq!(kind(budget.read(body).await), Kind::TooLarge);
-        assert_eq!(start.elapsed(), REST_WITHIN);
-    }
 
     fn kind(read: Result<Held<'_>, Problem>) -> Kind {
         read.unwrap_err().kind

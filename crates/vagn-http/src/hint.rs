@@ -5,11 +5,10 @@ use std::io;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use super::rest::REST_MAX;
+
 const BODY: &str = "Client sent an HTTP request to an HTTPS server.\n\
     Write https:// instead of http:// (and give curl -k while the certificate is Vagn's own).\n";
-
-/// Most bytes of a plain request that are read before the connection is closed.
-const READ_MAX: usize = 64 << 10;
 
 /// Returns true if the first byte, which is looked at but not taken, begins plain HTTP: TLS starts with 0x16, a plain request with a letter.
 pub(crate) async fn is_plain_http(stream: &TcpStream) -> io::Result<bool> {
@@ -36,7 +35,7 @@ pub(crate) async fn answer(stream: &mut TcpStream) -> io::Result<()> {
 async fn read_out(stream: &mut TcpStream) -> io::Result<()> {
     let mut buffer = [0; 4096];
     let mut total = 0;
-    while total < READ_MAX {
+    while total < REST_MAX {
         match stream.read(&mut buffer).await? {
             0 => break,
             read => total += read,

@@ -7,6 +7,7 @@ mod hint;
 pub mod params;
 pub mod principal;
 pub mod problem;
+mod rest;
 pub mod route;
 pub mod server;
 #[cfg(any(test, feature = "testing"))]

@@ -29,7 +29,7 @@ use tokio_rustls::server::TlsStream;
 use tracing::{debug, error, warn};
 use vagn_otp::{ChildSpec, TaskContext};
 
-use super::hint;
+use super::{hint, rest};
 use vagn_flow::metrics::DoorMetrics;
 
 /// Limits for one connection, and for all of them together.
@@ -214,7 +214,13 @@ impl Server {
         let service = service_fn(|mut request: Request<Incoming>| {
             liveness.sign();
             request.extensions_mut().insert(liveness.clone());
-            router.call(request)
+            let (request, rest) = rest::lend(request);
+            let answered = router.call(request);
+            async move {
+                let answer = answered.await;
+                rest.pass_over().await;
+                answer
+            }
         });
         let connection = self.http.serve_connection(TokioIo::new(stream), service);
         tokio::pin!(connection);

@@ -21,6 +21,7 @@ mod fsync;
 mod kill;
 mod layers;
 mod readme;
+mod refusals;
 mod replays;
 mod source;
 mod stored_acks;
