@@ -3,6 +3,7 @@
 
 pub mod answer;
 pub mod body;
+pub mod cors;
 mod hint;
 pub mod params;
 pub mod principal;

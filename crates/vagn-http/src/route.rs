@@ -5,11 +5,12 @@ use std::fmt;
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::handler::Handler;
-use axum::http::Method;
+use axum::http::{HeaderValue, Method, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{self, MethodRouter};
 
+use super::cors::Preflight;
 use super::principal::{TokenCheck, Tokens};
 
 /// The role that a route asks of its caller.
@@ -102,6 +103,9 @@ struct Gate {
 
 /// Answers 401 itself, or passes the request on with its principal.
 async fn admit(State(gate): State<Gate>, mut request: Request, next: Next) -> Response {
+    if request.extensions().get::<Preflight>().is_some() {
+        return every_method();
+    }
     let found = gate.tokens.principal(request.headers());
     match (gate.role, found) {
         (Role::TokenHolder, Err(refusal)) => refusal.into_response(),
@@ -110,6 +114,12 @@ async fn admit(State(gate): State<Gate>, mut request: Request, next: Next) -> Re
             next.run(request).await
         }
     }
+}
+
+/// Answers a preflight request for a route of every method; all others refuse its method before they get here.
+fn every_method() -> Response {
+    let methods = HeaderValue::from_static("GET,HEAD,POST,PUT,PATCH,DELETE,OPTIONS");
+    [(header::ALLOW, methods)].into_response()
 }
 
 #[cfg(test)]

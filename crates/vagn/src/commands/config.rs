@@ -13,6 +13,7 @@ use crate::config::{EmergencySettings, Settings};
 #[command(
     after_help = "Examples:\n  vagn config > vagn.toml\n  VAGN_HISTORY_KEEP=48h vagn config --config vagn.toml\n\n\
 Every key can also be set in the environment: history.keep is VAGN_HISTORY_KEEP.\n\
+For pages of other origins, such as a map of your own, set http.cors_origins (VAGN_HTTP_CORS_ORIGINS=https://map.example).\n\
 Secrets that are set (emergency.secret, http.tokens, …) are named in comments, without their values: add them yourself."
 )]
 pub(super) struct ConfigArgs {

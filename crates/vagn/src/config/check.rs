@@ -61,6 +61,12 @@ pub enum Refused {
     /// An empty token, which no request can carry.
     #[error("`http.tokens` has an empty token, which no request can carry; remove it")]
     EmptyToken,
+    /// An origin that no browser sends in this form.
+    #[error(
+        "`http.cors_origins` has {0:?}, which no browser sends; write scheme, host and port in lower case without a slash at the end, \
+         such as \"https://map.example\", or \"*\" alone"
+    )]
+    Origin(String),
     /// A listener that other machines can reach and that asks for no key or token.
     #[error(
         "`{key} = \"{listen}\"` can be reached from other machines, and {lacks}; \
@@ -97,6 +103,7 @@ impl Settings {
         if self.http.tokens.iter().any(|token| token.trim().is_empty()) {
             return Err(Refused::EmptyToken);
         }
+        self.check_origins()?;
         self.check_lengths()?;
         self.emergency.targets()?;
         self.check_reach()
@@ -116,6 +123,17 @@ impl Settings {
         ];
         match numbers.iter().find(|(_, value)| *value == 0) {
             Some((key, _)) => Err(Refused::Zero(key)),
+            None => Ok(()),
+        }
+    }
+
+    fn check_origins(&self) -> Result<(), Refused> {
+        let origins = &self.http.cors_origins;
+        if origins.len() == 1 && origins[0] == "*" {
+            return Ok(());
+        }
+        match origins.iter().find(|origin| !is_origin(origin)) {
+            Some(wrong) => Err(Refused::Origin(wrong.clone())),
             None => Ok(()),
         }
     }
@@ -179,6 +197,23 @@ impl Settings {
     }
 }
 
+/// Tells if a browser would send `text` in the header `Origin`: scheme, host, and the port where it is not the scheme's own.
+fn is_origin(text: &str) -> bool {
+    let Some((scheme, host)) = text.split_once("://") else { return false };
+    let own_port = match scheme {
+        "https" => ":443",
+        "http" => ":80",
+        _ => "/",
+    };
+    let is_plain = |byte: u8| byte.is_ascii_graphic() && !byte.is_ascii_uppercase();
+    let is_host = |byte: u8| is_plain(byte) && !b"/?#@*,\"\\".contains(&byte);
+    !scheme.is_empty()
+        && !host.is_empty()
+        && scheme.bytes().all(is_plain)
+        && host.bytes().all(is_host)
+        && !host.ends_with(own_port)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -214,6 +249,31 @@ mod tests {
         settings.http.listen = "0.0.0.0:9090".into();
         settings.http.tokens = vec!["s3cret".into()];
         assert_eq!(settings.check(), Ok(()));
+    }
+
+    #[test]
+    fn an_origin_is_written_as_browsers_send_it() {
+        let check = |origins: &[&str]| {
+            let mut settings = Settings::default();
+            settings.http.cors_origins = origins.iter().map(|origin| (*origin).to_owned()).collect();
+            settings.check()
+        };
+        for fine in ["*", "https://map.example", "http://localhost:3000", "http://[::1]:8080", "app://map"] {
+            assert_eq!(check(&[fine]), Ok(()), "{fine}");
+        }
+        for wrong in [
+            "",
+            "map.example",
+            "https://",
+            "https://map.example/",
+            "https://Map.example",
+            "https://map.example:443",
+            "https://*.example",
+            "null",
+        ] {
+            assert_eq!(check(&[wrong]), Err(Refused::Origin(wrong.to_owned())));
+        }
+        assert_eq!(check(&["https://map.example", "*"]), Err(Refused::Origin("*".to_owned())));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::emergency::EmergencySettings;
 use super::fsync::Fsync;
@@ -135,6 +135,10 @@ pub struct HttpSettings {
     pub listen: String,
     /// Bearer tokens, each of which opens the API. Without any, the API is open to everyone who can reach it.
     pub tokens: Vec<String>,
+    /// Origins, such as `https://map.example`, whose pages may use the API from a browser, or `*` for all. Without any, browsers let
+    /// no page in but the API's own.
+    #[serde(deserialize_with = "one_or_many")]
+    pub cors_origins: Vec<String>,
     /// Certificate chain as PEM; empty: one is made in the data directory. The TCP door uses it too.
     pub cert: PathBuf,
     /// Private key of the certificate, as PEM.
@@ -148,11 +152,26 @@ impl Default for HttpSettings {
         Self {
             listen: "localhost:9090".into(),
             tokens: Vec::new(),
+            cors_origins: Vec::new(),
             cert: PathBuf::new(),
             key: PathBuf::new(),
             max_connections: 8_192,
         }
     }
+}
+
+/// Reads a list of texts, for which a single text may stand.
+fn one_or_many<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<String>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged, expecting = "a text or a list of texts")]
+    enum OneOrMany {
+        One(String),
+        Many(Vec<String>),
+    }
+    Ok(match OneOrMany::deserialize(from)? {
+        OneOrMany::One(text) => vec![text],
+        OneOrMany::Many(texts) => texts,
+    })
 }
 
 /// `[ops]`

@@ -8,6 +8,7 @@ mod bad_input;
 mod bad_targets;
 mod chance;
 mod copies;
+mod cors;
 mod damage;
 mod demo;
 mod dependencies;

@@ -9,6 +9,7 @@ use vagn_api::{QueryMetrics, Streams};
 use vagn_emergency::EmergencyHandle;
 use vagn_flow::intake::Intake;
 use vagn_http::body::Budget;
+use vagn_http::cors;
 use vagn_http::principal::Tokens;
 use vagn_http::server::{self, Limits, Server};
 use vagn_otp::ChildSpec;
@@ -41,6 +42,7 @@ pub(super) fn build(
         metrics: QueryMetrics::new(&parts.registry),
         tokens: Tokens::new(&parts.settings.http.tokens),
     });
+    let router = cors::around(router, &parts.settings.http.cors_origins);
     let tls = parts.identity.server_config(&[b"h2", b"http/1.1"]).context("set up TLS for the API")?;
     let max_connections = parts.settings.http.max_connections as usize;
     let limits = Limits { max_connections, ..Limits::default() };
