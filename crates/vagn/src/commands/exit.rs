@@ -51,6 +51,12 @@ pub(super) fn failed(err: &anyhow::Error) -> ExitCode {
     ExitCode::from(code(err))
 }
 
+/// Writes a warning to standard error.
+pub(super) fn warn(warning: &impl std::fmt::Display) {
+    // As above.
+    writeln!(std::io::stderr(), "vagn: warning: {warning}").ok();
+}
+
 fn code(err: &anyhow::Error) -> u8 {
     if err.downcast_ref::<ConfigError>().is_some() {
         return USAGE;

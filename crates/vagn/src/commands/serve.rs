@@ -9,7 +9,7 @@ use tracing::warn;
 use super::exit::{self, Coded};
 use super::say;
 use crate::app::{App, StartError};
-use crate::config::{self, LogFormat, LogLevel, Settings};
+use crate::config::{self, Loaded, LogFormat, LogLevel, Settings};
 use crate::logging;
 
 /// Flags that are settings; `vagn config` takes them too.
@@ -51,8 +51,17 @@ pub(super) struct SettingArgs {
 }
 
 impl SettingArgs {
-    /// Returns the settings in force: these flags over the environment, the file and the defaults.
+    /// Returns the settings in force, and warns on standard error of variables that look like settings and are none.
     pub(super) fn load(self) -> Result<Settings, config::ConfigError> {
+        let Loaded { settings, foreign } = self.read()?;
+        for foreign in foreign {
+            exit::warn(&foreign);
+        }
+        Ok(settings)
+    }
+
+    /// Returns the settings in force: these flags over the environment, the file and the defaults.
+    fn read(self) -> Result<Loaded, config::ConfigError> {
         let texts = [
             ("data_dir", self.data_dir.map(|path| path.to_string_lossy().into_owned())),
             ("udp.listen", self.udp),
@@ -69,7 +78,7 @@ impl SettingArgs {
         if self.insecure_open {
             flags.push(("insecure_open", true.into()));
         }
-        config::load(self.config.as_deref(), std::env::vars(), flags)
+        config::load(self.config.as_deref(), std::env::vars_os(), flags)
     }
 
     fn names_data_dir(&self) -> bool {
@@ -104,12 +113,15 @@ pub(super) struct ServeArgs {
 /// When it cannot start.
 pub(super) fn run(args: ServeArgs) -> anyhow::Result<ExitCode> {
     let own_data_dir = args.demo && !args.settings.names_data_dir();
-    let mut settings = args.settings.load()?;
+    let Loaded { mut settings, foreign } = args.settings.read()?;
     // The recorded buses must not end up among the vehicles of a real service.
     if own_data_dir {
         settings.data_dir = "./vagn-demo-data".into();
     }
     let _log = logging::init(&settings.log);
+    for foreign in foreign {
+        warn!("{foreign}");
+    }
     if args.demo && settings.emergency.has_real_target() {
         warn!("--demo sends no notices to real targets: the emergency targets in the settings are not used");
         settings.emergency.remove_real_targets();

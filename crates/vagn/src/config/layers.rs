@@ -1,67 +1,44 @@
-//! Puts the settings together from the defaults, the file, the environment and the flags, and refuses unknown keys.
+//! Puts the settings together from the defaults, the file, the environment and the flags.
+//!
+//! An unknown key in the file is an error: the file is written for this service alone. The environment is shared, and images put
+//! names into it that begin like ours, so an unknown variable is only pointed out.
 
+use std::ffi::OsString;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use toml::{Table, Value};
 
-use super::check::Refused;
+use super::environment::{self, Foreign, Variable};
+use super::error::ConfigError;
 use super::settings::Settings;
 
 /// Settings given on the command line, as (key, value). The key has dots, such as `udp.listen`.
 pub type Flags = Vec<(&'static str, Value)>;
 
-/// Reason why the settings cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum ConfigError {
-    /// The file cannot be read.
-    #[error("cannot read the config file {}", path.display())]
-    Read {
-        /// Path of the file.
-        path: PathBuf,
-        /// Reason.
-        source: std::io::Error,
-    },
-    /// The file is not TOML.
-    #[error("{} is not TOML", path.display())]
-    Syntax {
-        /// Path of the file.
-        path: PathBuf,
-        /// Place and reason.
-        source: Box<toml::de::Error>,
-    },
-    /// A `VAGN_…` variable that is no setting.
-    #[error("the environment has {0}, which is no setting; `vagn config` lists them")]
-    Variable(String),
-    /// An unknown key or a value of the wrong kind.
-    #[error("setting `{key}` {from}: {why}")]
-    Key {
-        /// Name of the setting.
-        key: String,
-        /// Source of the value, as in "from vagn.toml".
-        from: String,
-        /// Reason.
-        why: String,
-    },
-    /// Known keys with values that cannot work.
-    #[error(transparent)]
-    Refused(#[from] Refused),
+/// The settings in force, and the variables in the environment that look like settings and are none.
+#[derive(Debug)]
+pub struct Loaded {
+    /// Settings in force.
+    pub settings: Settings,
+    /// Variables that were passed over.
+    pub foreign: Vec<Foreign>,
 }
 
-/// Returns the settings in force.
+/// Returns the settings in force. `environment` has the names and values of all variables.
 ///
 /// # Errors
-/// A file that cannot be read, an unknown key, or a value that cannot work.
+/// A file that cannot be read, an unknown key in it, or a value that cannot work.
 pub fn load(
     file: Option<&Path>,
-    environment: impl Iterator<Item = (String, String)>,
+    environment: impl Iterator<Item = (OsString, OsString)>,
     flags: Flags,
-) -> Result<Settings, ConfigError> {
+) -> Result<Loaded, ConfigError> {
     let mut table = file.map_or(Ok(Table::new()), read)?;
+    let (variables, foreign) = environment::read(environment)?;
     let mut origins = Vec::new();
-    for (name, text) in environment.filter(|(name, _)| is_ours(name)) {
-        let (key, default) = key_of(&name).ok_or_else(|| ConfigError::Variable(name.clone()))?;
-        put(&mut table, &key, parse(text, &default));
+    for Variable { name, key, value } in variables {
+        put(&mut table, &key, value);
         origins.push((key, format!("from the environment variable {name}")));
     }
     for (key, value) in flags {
@@ -74,7 +51,7 @@ pub fn load(
         ConfigError::Key { key, from, why: err.inner().message().to_owned() }
     })?;
     settings.check()?;
-    Ok(settings)
+    Ok(Loaded { settings, foreign })
 }
 
 /// Returns the source of a key: the last one that set it, or else the file. The source of `http.tokens[0]` is that of
@@ -88,50 +65,6 @@ fn origin(key: &str, origins: &[(String, String)], file: Option<&Path>) -> Strin
 fn read(path: &Path) -> Result<Table, ConfigError> {
     let text = fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.into(), source })?;
     text.parse().map_err(|source| ConfigError::Syntax { path: path.into(), source: Box::new(source) })
-}
-
-/// Returns true for a variable that is meant as a setting. Kubernetes gives every pod `VAGN_SERVICE_…` and `VAGN_PORT…` where a
-/// service is called `vagn`; these are not meant for us.
-fn is_ours(name: &str) -> bool {
-    let foreign = ["VAGN_SERVICE_", "VAGN_PORT"];
-    name.starts_with("VAGN_")
-        && name != "VAGN_CONFIG"
-        && !foreign.iter().any(|prefix| name.starts_with(prefix))
-}
-
-/// Returns the key that a variable sets, with its default. `VAGN_HISTORY_KEEP` is `history.keep`, and, as on the command line,
-/// `VAGN_UDP` is `udp.listen`.
-fn key_of(name: &str) -> Option<(String, Value)> {
-    let defaults = Table::try_from(Settings::default()).expect("the defaults can be written as TOML");
-    let wanted = name.strip_prefix("VAGN_")?.to_lowercase();
-    leaves("", &defaults).into_iter().find(|(key, _)| {
-        let flat = key.replace('.', "_");
-        flat == wanted || flat.strip_suffix("_listen") == Some(&wanted)
-    })
-}
-
-fn leaves(prefix: &str, table: &Table) -> Vec<(String, Value)> {
-    table.iter().flat_map(|(name, value)| leaves_of(format!("{prefix}{name}"), value)).collect()
-}
-
-fn leaves_of(key: String, value: &Value) -> Vec<(String, Value)> {
-    match value {
-        Value::Table(table) => leaves(&format!("{key}."), table),
-        leaf => vec![(key, leaf.clone())],
-    }
-}
-
-/// Reads a variable as the kind of value that its setting has. Text that does not fit stays text, so that the refusal of the
-/// settings can name it.
-fn parse(text: String, like: &Value) -> Value {
-    match like {
-        Value::Integer(_) => text.parse().map_or(Value::String(text), Value::Integer),
-        Value::Boolean(_) => text.parse().map_or(Value::String(text), Value::Boolean),
-        Value::Array(_) => {
-            Value::Array(text.split(',').map(|item| Value::String(item.trim().into())).collect())
-        }
-        _ => Value::String(text),
-    }
 }
 
 fn put(table: &mut Table, key: &str, value: Value) {
@@ -159,13 +92,13 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("vagn.toml");
         fs::write(&path, file).unwrap();
-        let environment = environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-        load(Some(&path), environment, flags)
+        let environment = environment.iter().map(|(name, value)| (name.into(), value.into()));
+        load(Some(&path), environment, flags).map(|loaded| loaded.settings)
     }
 
     #[test]
     fn works_without_a_file_or_an_argument() {
-        assert_eq!(load(None, std::iter::empty(), Flags::new()).unwrap(), Settings::default());
+        assert_eq!(load(None, std::iter::empty(), Flags::new()).unwrap().settings, Settings::default());
     }
 
     #[test]
@@ -184,14 +117,15 @@ mod tests {
         assert!(said("[udp]\nlisen = \"x\"").contains("lisen"), "{}", said("[udp]\nlisen = \"x\""));
         assert!(said("fsinc = \"1s\"").contains("fsinc"));
         assert!(said("fsync = \"soon\"").contains("fsync"));
-        let variable = load_with("", &[("VAGN_FSINC", "1s")], Flags::new()).unwrap_err().to_string();
-        assert!(variable.contains("VAGN_FSINC"), "{variable}");
     }
 
     #[test]
-    fn ignores_what_kubernetes_puts_into_the_environment() {
-        let environment = [("VAGN_SERVICE_HOST", "10.0.0.1"), ("VAGN_PORT_9092_UDP", "udp://10.0.0.1:9092")];
-        assert!(load_with("", &environment, Flags::new()).is_ok());
+    fn one_text_may_stand_for_a_list_of_origins() {
+        for file in ["http.cors_origins = \"*\"", "http.cors_origins = [\"*\"]"] {
+            assert_eq!(load_with(file, &[], Flags::new()).unwrap().http.cors_origins, ["*"], "{file}");
+        }
+        let said = load_with("http.cors_origins = 1", &[], Flags::new()).unwrap_err().to_string();
+        assert!(said.contains("cors_origins") && said.contains("a list of texts"), "{said}");
     }
 
     #[test]

@@ -4,6 +4,8 @@
 
 mod check;
 mod emergency;
+mod environment;
+mod error;
 mod fsync;
 mod layers;
 mod settings;
@@ -11,8 +13,10 @@ mod span;
 
 pub use check::Refused;
 pub use emergency::{BadEmergency, DrillSettings, EmergencySettings, TargetSettings};
+pub use environment::Foreign;
+pub use error::ConfigError;
 pub use fsync::Fsync;
-pub use layers::{ConfigError, Flags, load};
+pub use layers::{Flags, Loaded, load};
 pub use settings::{
     HistorySettings, HttpSettings, LogFormat, LogLevel, LogSettings, OpsSettings, PoolSettings, Reply,
     Settings, TcpSettings, UdpSettings,

@@ -16,6 +16,7 @@ mod drill;
 mod emergencies;
 mod emergency_faults;
 mod emergency_kills;
+mod environment;
 mod escalation;
 mod faults;
 mod fsync;

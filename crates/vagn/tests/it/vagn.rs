@@ -53,13 +53,31 @@ impl Vagn {
     /// Starts it, and waits only until it listens.
     pub(crate) fn launch(data_dir: &Path, args: &[&str]) -> Self {
         let mut vagn = Self::spawn(data_dir, args);
-        follow(vagn.child.stderr.take().unwrap(), vagn.log.clone());
+        vagn.follow_log();
         vagn.read_listeners();
         vagn
     }
 
-    fn spawn(data_dir: &Path, args: &[&str]) -> Self {
+    /// Starts it with these variables in its environment, and waits until it says `ready`.
+    pub(crate) fn start_in(data_dir: &Path, args: &[&str], variables: &[(&str, &str)]) -> Self {
         let mut command = command();
+        command.envs(variables.iter().copied());
+        let mut vagn = Self::spawn_by(command, data_dir, args);
+        vagn.follow_log();
+        vagn.read_listeners();
+        vagn.wait_ready();
+        vagn
+    }
+
+    fn spawn(data_dir: &Path, args: &[&str]) -> Self {
+        Self::spawn_by(command(), data_dir, args)
+    }
+
+    fn follow_log(&mut self) {
+        follow(self.child.stderr.take().unwrap(), self.log.clone());
+    }
+
+    fn spawn_by(mut command: Command, data_dir: &Path, args: &[&str]) -> Self {
         command.arg("serve").arg("--data-dir").arg(data_dir);
         for flag in ["--udp", "--tcp", "--http", "--ops"] {
             if !args.contains(&flag) {
