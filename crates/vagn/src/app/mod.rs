@@ -1,6 +1,7 @@
 //! The map of the service: it alone knows every stage, builds the last one first and gives each the handle of the next.
 
 mod asked;
+mod ground;
 mod stages;
 
 use std::fs;
@@ -11,18 +12,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use tokio::runtime::{Builder, Runtime};
-use tokio::signal::unix::{SignalKind, signal};
-use tokio::time::timeout;
+use tokio::runtime::{Handle, Runtime};
+use tokio::time::{sleep, timeout};
 use tracing::{error, info, warn};
-use vagn_otp::{Exit, ExitReason, ProcessInfo, Root};
+use vagn_otp::{Exit, ExitReason, ProcessInfo};
 use vagn_store::disk::RealDisk;
 use vagn_store::{DataDir, StoreError};
 
 use crate::config::Settings;
 use crate::door::Doors;
 use crate::door::listen::{self, ListenError};
-use stages::{Listeners, Parts};
+use crate::ops;
+pub use ground::Ground;
+pub(crate) use ground::leave;
+use ground::{Asked, build_runtime};
+use stages::{Listeners, Parts, Tree};
 use vagn_flow::clock::{Clock, SystemClock};
 use vagn_flow::metrics::{DoorMetrics, Registry, ReportMetrics};
 use vagn_flow::readiness::{Purpose, Readiness};
@@ -34,6 +38,9 @@ const STOP_WITHIN: Duration = Duration::from_secs(8);
 
 /// Longest what does not stop may take to be ended. Then the process leaves without it, as safe as after `kill -9`.
 const KILL_WITHIN: Duration = Duration::from_millis(500);
+
+/// Pause between two looks whether the service is ready.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 /// Nice value of the threads that do the bulk of the work: doors and emergencies come first.
 const WORK_NICE: i32 = 5;
@@ -60,17 +67,17 @@ impl From<ListenError> for StartError {
 
 /// The running service.
 pub struct App {
-    runtime: Runtime,
+    runtime: Handle,
     /// Targets are notified from a runtime of their own, so that no crowd of queries can be in the way.
     emergency_runtime: Runtime,
-    root: Root,
+    tree: Tree,
     readiness: Arc<Readiness>,
     stamper: Arc<Stamper>,
     listening: Vec<(&'static str, SocketAddr)>,
 }
 
 impl App {
-    /// Starts the service. On return it listens; it may still be reading its store.
+    /// Starts the service, within [`Ground::begin`]. On return it listens; it may still be reading its store.
     ///
     /// # Errors
     /// A port or the data directory cannot be had, or a part does not start.
@@ -79,7 +86,7 @@ impl App {
         let data = open_data_dir(&settings)?;
         let stamper = Stamper::open(&settings.data_dir, clock.clone()).context("open the clock's mark")?;
         let stamper = Arc::new(stamper);
-        let runtime = build_runtime("vagn", worker_threads())?;
+        let runtime = Handle::current();
         let emergency_runtime = build_runtime("vagn-emergency", 1)?;
         let listeners = {
             let _entered = runtime.enter();
@@ -105,9 +112,9 @@ impl App {
             info!(listener = name, %address, "listening");
         }
         readiness.missing("service", Purpose::ALL, "starting");
-        let root = runtime.block_on(stages::start(parts, data, listeners))?;
+        let tree = runtime.block_on(stages::start(parts, data, listeners))?;
         readiness.present("service");
-        Ok(Self { runtime, emergency_runtime, root, readiness, stamper, listening })
+        Ok(Self { runtime, emergency_runtime, tree, readiness, stamper, listening })
     }
 
     /// One line per listener, as `udp 127.0.0.1:9092`.
@@ -115,31 +122,21 @@ impl App {
         self.listening.iter().map(|(name, address)| format!("{name} {address}"))
     }
 
-    /// Runs until asked to stop by SIGTERM or SIGINT, or until the root gives up. `ready` is called once, as soon as
-    /// everything that was stored can be asked for.
-    ///
-    /// # Errors
-    /// Signals cannot be waited for.
-    pub fn run(self, ready: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Result<Exit> {
-        let exit = self.runtime.block_on(async {
-            let mut terminate = signal(SignalKind::terminate()).context("wait for SIGTERM")?;
-            let mut interrupt = signal(SignalKind::interrupt()).context("wait for SIGINT")?;
-            let asked = async {
-                tokio::select! {
-                    _ = terminate.recv() => "SIGTERM",
-                    _ = interrupt.recv() => "SIGINT",
-                }
-            };
+    /// Runs until a signal asks it to stop, or until the root gives up. `ready` is called once, as soon as reports are stored,
+    /// everything that was stored can be asked for, and notices go out. It must not wait for anything.
+    pub fn run(self, ground: &mut Ground, ready: impl FnOnce()) -> Exit {
+        let exit = ground.stand(async |asked: Asked<'_>| {
             let tell_ready = async {
-                self.readiness.ready().await;
+                self.ready().await;
                 info!("ready");
-                // Standard output may be closed by now: no reason to stop.
-                ready().ok();
+                ready();
                 std::future::pending::<()>().await
             };
             tokio::select! {
-                signal = asked => Ok(self.stop(signal).await),
-                exit = self.gave_up() => Ok(exit),
+                // The signal first: it may have come during the start, and then nothing is ready any more.
+                biased;
+                signal = asked.to_stop() => self.stop(signal).await,
+                exit = self.gave_up() => exit,
                 () = tell_ready => unreachable!("it stays pending"),
             }
         });
@@ -147,16 +144,30 @@ impl App {
         exit
     }
 
+    /// Waits until the service is fit for every purpose: by its own account, by the state of all its parts, and because a
+    /// question is answered.
+    async fn ready(&self) {
+        loop {
+            self.readiness.ready().await;
+            let report = ops::readiness_of(&self.readiness, &self.tree.root.processes());
+            if report.ready && self.tree.queries.ask("ready", |fleet| fleet.len()).await.is_ok() {
+                return;
+            }
+            sleep(LOOK_AGAIN).await;
+        }
+    }
+
     async fn stop(&self, signal: &str) -> Exit {
         info!(signal, "stopping");
         self.readiness.missing("service", Purpose::ALL, "stopping");
-        self.end(self.root.stop()).await.unwrap_or(Exit::Stopped)
+        self.end(self.tree.root.stop()).await.unwrap_or(Exit::Stopped)
     }
 
     /// The root gives up when it has stopped everything else, which may hang as any stop may.
     async fn gave_up(&self) -> Exit {
-        self.root.ending().await;
-        let ended = self.end(self.root.ended()).await;
+        let root = &self.tree.root;
+        root.ending().await;
+        let ended = self.end(root.ended()).await;
         ended.unwrap_or_else(|| Exit::GaveUp { child: "vagn".into(), reason: ExitReason::Killed })
     }
 
@@ -165,12 +176,12 @@ impl App {
         if let Ok(exit) = timeout(STOP_WITHIN, ended).await {
             return Some(exit);
         }
-        let pending = names(&self.root.pending());
+        let pending = names(&self.tree.root.pending());
         warn!(within = ?STOP_WITHIN, pending, "the stop takes too long; ending what is left");
-        timeout(KILL_WITHIN, self.root.kill()).await.ok()
+        timeout(KILL_WITHIN, self.tree.root.kill()).await.ok()
     }
 
-    fn close(self, exit: &anyhow::Result<Exit>) {
+    fn close(self, exit: &Exit) {
         let stamper = self.stamper.clone();
         let leave_mark = self.runtime.spawn_blocking(move || stamper.close());
         match self.runtime.block_on(async { timeout(KILL_WITHIN, leave_mark).await }) {
@@ -178,11 +189,10 @@ impl App {
             failed => warn!(?failed, "failed to leave the clock's mark"),
         }
         match exit {
-            Ok(Exit::GaveUp { child, reason }) => error!(child, %reason, "gave up"),
+            Exit::GaveUp { child, reason } => error!(child, %reason, "gave up"),
             _ => info!("stopped"),
         }
         self.emergency_runtime.shutdown_background();
-        self.runtime.shutdown_background();
     }
 }
 
@@ -190,15 +200,6 @@ impl App {
 fn names(processes: &[ProcessInfo]) -> String {
     let names = processes.iter().map(|process| format!("{} ({})", process.path, process.state.as_str()));
     names.collect::<Vec<_>>().join(", ")
-}
-
-fn worker_threads() -> usize {
-    std::thread::available_parallelism().map_or(2, |cores| cores.get().max(2))
-}
-
-fn build_runtime(name: &str, threads: usize) -> anyhow::Result<Runtime> {
-    let mut builder = Builder::new_multi_thread();
-    builder.worker_threads(threads).thread_name(name).enable_all().build().context("start the runtime")
 }
 
 fn open_data_dir(settings: &Settings) -> Result<DataDir, StartError> {

@@ -46,8 +46,10 @@ impl From<Reject> for Coded {
 
 /// Writes the error to standard error and returns its exit code.
 pub(super) fn failed(err: &anyhow::Error) -> ExitCode {
+    // By a thread that is waited for a second at most: the reader of standard error may have stalled.
+    let (mut stderr, _within_a_second) = tracing_appender::non_blocking(std::io::stderr());
     // Fails only when standard error is closed, and then there is no place to report it.
-    writeln!(std::io::stderr(), "vagn: {err:#}").ok();
+    writeln!(stderr, "vagn: {err:#}").ok();
     ExitCode::from(code(err))
 }
 

@@ -6,6 +6,7 @@ mod config;
 mod doctor;
 mod drill;
 mod exit;
+mod printer;
 mod repair;
 mod replay;
 mod send;

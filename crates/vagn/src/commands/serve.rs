@@ -5,10 +5,11 @@ use std::process::ExitCode;
 
 use clap::Args;
 use tracing::warn;
+use tracing_appender::non_blocking::WorkerGuard;
 
 use super::exit::{self, Coded};
-use super::say;
-use crate::app::{App, StartError};
+use super::printer::Printer;
+use crate::app::{App, Ground, StartError};
 use crate::config::{self, Loaded, LogFormat, LogLevel, Settings};
 use crate::logging;
 
@@ -97,6 +98,7 @@ fn value_name(value: impl clap::ValueEnum) -> String {
 vagn serve --data-dir /var/lib/vagn --emergency-url https://dispatch.example/calls\n  \
 vagn serve --config vagn.toml --udp 0.0.0.0:9092 --insecure-open\n\n\
 Standard output has a line `listening …` for each listener and then `ready`; the log goes to standard error.\n\
+SIGTERM, SIGINT and SIGHUP stop it in order; under nohup, SIGHUP does nothing.\n\
 Exit codes: 0 told to stop; 64 wrong usage, settings, certificate or data directory; 69 port or data directory in use; \
 70 the service gave up, or failed by a fault of its own.")]
 pub(super) struct ServeArgs {
@@ -107,18 +109,35 @@ pub(super) struct ServeArgs {
     demo: bool,
 }
 
-/// Runs the service until SIGTERM or SIGINT.
+/// Runs the service until SIGTERM, SIGINT or SIGHUP.
 ///
 /// # Errors
 /// When it cannot start.
 pub(super) fn run(args: ServeArgs) -> anyhow::Result<ExitCode> {
+    // First of all: from here on a signal stops the service instead of ending the process where it stands.
+    let mut ground = Ground::lay().map_err(own_fault)?;
+    let Some(begun) = ground.begin(|| begin(args)) else {
+        return Ok(ExitCode::SUCCESS);
+    };
+    let (app, log) = begun?;
+    let printer = Printer::new();
+    for line in app.listening() {
+        printer.print(&format!("listening {line}\n"));
+    }
+    let exit = app.run(&mut ground, || printer.print("ready\n"));
+    ground.leave(move || drop((printer, log)));
+    Ok(ExitCode::from(if exit.is_failure() { exit::SOFTWARE } else { 0 }))
+}
+
+/// Starts the service, and the log that goes with it.
+fn begin(args: ServeArgs) -> anyhow::Result<(App, WorkerGuard)> {
     let own_data_dir = args.demo && !args.settings.names_data_dir();
     let Loaded { mut settings, foreign } = args.settings.read()?;
     // The recorded buses must not end up among the vehicles of a real service.
     if own_data_dir {
         settings.data_dir = "./vagn-demo-data".into();
     }
-    let _log = logging::init(&settings.log);
+    let log = logging::init(&settings.log);
     for foreign in foreign {
         warn!("{foreign}");
     }
@@ -129,11 +148,7 @@ pub(super) fn run(args: ServeArgs) -> anyhow::Result<ExitCode> {
     // Supervisors log each panic; the default hook would print it a second time.
     vagn_otp::quiet_panics();
     let app = App::start(settings, args.demo).map_err(coded)?;
-    for line in app.listening() {
-        say(&format!("listening {line}\n")).map_err(own_fault)?;
-    }
-    let exit = app.run(|| say("ready\n")).map_err(own_fault)?;
-    Ok(ExitCode::from(if exit.is_failure() { exit::SOFTWARE } else { 0 }))
+    Ok((app, log))
 }
 
 fn coded(err: StartError) -> anyhow::Error {
@@ -152,6 +167,10 @@ fn own_fault(err: anyhow::Error) -> anyhow::Error {
 mod tests {
     use super::*;
 
+    fn started(settings: Settings) -> Result<App, StartError> {
+        Ground::lay().unwrap().begin(|| App::start(settings, false)).expect("no signal comes")
+    }
+
     fn check(change: impl FnOnce(&mut Settings, &std::path::Path), key: &str) {
         let dir = tempfile::tempdir().unwrap();
         let mut settings = Settings { data_dir: dir.path().join("data"), ..Settings::default() };
@@ -164,7 +183,7 @@ mod tests {
             *listen = "localhost:0".into();
         }
         change(&mut settings, dir.path());
-        let err = coded(App::start(settings, false).err().expect("it cannot start"));
+        let err = coded(started(settings).err().expect("it cannot start"));
         let told = err.downcast_ref::<Coded>().expect("it has a code");
         assert!(told.code == exit::USAGE && told.message.contains(key), "{told:?}");
     }

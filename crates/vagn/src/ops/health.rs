@@ -3,10 +3,10 @@
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
-use vagn_otp::{ProcessInfo, ProcessState};
+use vagn_otp::{ProcessInfo, ProcessState, Processes};
 
 use super::Ops;
-use vagn_flow::readiness::{Purpose, ReadyReport};
+use vagn_flow::readiness::{Purpose, Readiness, ReadyReport};
 use vagn_http::answer;
 
 /// Answers always. As long as it does, there is no reason to kill the process.
@@ -16,16 +16,28 @@ pub(super) async fn alive() -> Response {
 
 /// Answers 200 when nothing is missing, and 503 otherwise, with a JSON body of the same form.
 pub(super) async fn ready(State(ops): State<Ops>) -> Response {
-    let mut report = ops.readiness.report();
-    match ops.processes.get() {
-        Some(processes) => add_closed(&mut report, &processes.list()),
-        None => report.add_missing("doors", Purpose::ALL, "the service is still starting"),
-    }
+    let report = match ops.processes.get() {
+        Some(processes) => of(&ops.readiness, processes),
+        None => starting(&ops.readiness),
+    };
     let mut response = answer::json("application/json", &report);
     if !report.ready {
         *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
     }
     response
+}
+
+/// Returns the readiness by all that is known: what the parts say of themselves, and what can be seen of them from outside.
+pub(crate) fn of(readiness: &Readiness, processes: &Processes) -> ReadyReport {
+    let mut report = readiness.report();
+    add_closed(&mut report, &processes.list());
+    report
+}
+
+fn starting(readiness: &Readiness) -> ReadyReport {
+    let mut report = readiness.report();
+    report.add_missing("doors", Purpose::ALL, "the service is still starting");
+    report
 }
 
 /// Adds the doors, and the API, that are not open. Their supervisors start them again with growing pauses, without end, so

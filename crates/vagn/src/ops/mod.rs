@@ -21,6 +21,8 @@ use vagn_flow::readiness::Readiness;
 use vagn_http::answer;
 use vagn_http::problem::{Kind, Problem};
 
+pub(crate) use health::of as readiness_of;
+
 /// The process list, set once the tree has started. The ops pages are a part of that tree, and start before it is complete.
 pub(crate) type LateProcesses = Arc<OnceLock<Processes>>;
 

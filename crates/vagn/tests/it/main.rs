@@ -26,6 +26,7 @@ mod readme;
 mod refusals;
 mod replays;
 mod source;
+mod stops;
 mod stored_acks;
 mod strangers;
 mod targets;

@@ -49,6 +49,7 @@ use super::asked::LiveVehicles;
 use crate::config::Settings;
 use crate::dispatcher::{Dispatcher, SubscriptionMetrics};
 use crate::door::{Doors, UDP};
+use crate::query::Queries;
 
 /// Pause before a part that failed is started again: doubles from the first to the second, and is short again once the
 /// part has run for so long. Such a part never takes the process down.
@@ -92,8 +93,14 @@ pub(super) struct Parts {
     pub(super) demo: bool,
 }
 
+/// The running tree, and the pool that questions can be put to.
+pub(super) struct Tree {
+    pub(super) root: Root,
+    pub(super) queries: Queries,
+}
+
 /// Builds the stages, last one first, and starts their tree.
-pub(super) async fn start(parts: Parts, data: DataDir, listeners: Listeners) -> anyhow::Result<Root> {
+pub(super) async fn start(parts: Parts, data: DataDir, listeners: Listeners) -> anyhow::Result<Tree> {
     let traffic = Traffic::new("traffic");
     let fleet = Arc::new(Fleet::new(data.partitions() as usize));
     let intake = Intake::new(traffic.clone(), parts.stamper.clone(), parts.reports.clone());
@@ -103,7 +110,7 @@ pub(super) async fn start(parts: Parts, data: DataDir, listeners: Listeners) -> 
     let (queries, query_pool) = query::build(&parts, &fleet);
     let ingest_pool = ingest::build(&parts, &traffic, &storages);
     let (incidents, emergency) = emergency::build(&parts, &traffic, &fleet)?;
-    let vehicles = LiveVehicles { queries, storages };
+    let vehicles = LiveVehicles { queries: queries.clone(), storages };
     let api = api::build(&parts, listeners.http, &intake, vehicles, incidents)?;
     let doors = doors::build(&parts, listeners.doors, &intake)?;
     let (processes, ops) = ops::build(&parts, listeners.ops);
@@ -124,7 +131,7 @@ pub(super) async fn start(parts: Parts, data: DataDir, listeners: Listeners) -> 
         .children(demo_door.map(|(_, address)| kept(ops::demo(&parts, address))));
     let root = root.start().await.context("start the tree")?;
     processes.get_or_init(|| root.processes());
-    Ok(root)
+    Ok(Tree { root, queries })
 }
 
 fn dispatcher(parts: &Parts, traffic: &Traffic) -> ChildSpec {

@@ -9,7 +9,6 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context;
 use axum::body::Body;
 use clap::Args;
 use hyper::body::Incoming;
@@ -20,12 +19,14 @@ use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use parking_lot::Mutex;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 
 use self::judge::{Judge, Outcome, Rules};
 use self::notice::Notice;
-use super::exit::Coded;
-use super::say;
+use super::exit::{Coded, warn};
+use super::printer::Printer;
+use crate::app::leave;
 use crate::config::Span;
 use vagn_emergency::notify::signature::Secret;
 use vagn_flow::clock::{Clock, SystemClock};
@@ -89,21 +90,31 @@ pub(super) fn run(args: SinkArgs) -> anyhow::Result<ExitCode> {
         return Err(Coded::usage("--fail takes a share from 0 to 1").into());
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async {
-        let listener = listen(args.listen).await?;
-        let address = listener.local_addr()?;
-        say(&if args.json {
-            format!("{{\"listening\":\"{address}\"}}\n")
-        } else {
-            format!("listening http {address}\n")
-        })?;
-        let sink = Arc::new(Sink::new(args));
-        tokio::select! {
-            served = serve(&listener, &sink) => served,
-            stopped = stopped() => stopped,
-        }
-    })?;
-    Ok(ExitCode::SUCCESS)
+    let printer = Arc::new(Printer::new());
+    let served = runtime.block_on(listen_and_serve(args, printer.clone()));
+    if printer.lost() > 0 {
+        warn(&format!("{} lines were not printed: standard output was not read", printer.lost()));
+    }
+    leave(runtime, move || drop(printer));
+    served.map(|()| ExitCode::SUCCESS)
+}
+
+async fn listen_and_serve(args: SinkArgs, printer: Arc<Printer>) -> anyhow::Result<()> {
+    let mut term = signal(SignalKind::terminate())?;
+    let mut int = signal(SignalKind::interrupt())?;
+    let listener = listen(args.listen).await?;
+    let address = listener.local_addr()?;
+    printer.print(&if args.json {
+        format!("{{\"listening\":\"{address}\"}}\n")
+    } else {
+        format!("listening http {address}\n")
+    });
+    let sink = Arc::new(Sink::new(args, printer));
+    tokio::select! {
+        served = serve(&listener, &sink) => served,
+        _ = int.recv() => Ok(()),
+        _ = term.recv() => Ok(()),
+    }
 }
 
 async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
@@ -114,14 +125,6 @@ async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
         .into(),
         _ => anyhow::Error::new(err).context(format!("listen on tcp {address}")),
     })
-}
-
-async fn stopped() -> anyhow::Result<()> {
-    let mut term = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
-    tokio::select! {
-        pressed = tokio::signal::ctrl_c() => pressed.context("wait for ctrl-c"),
-        _ = term.recv() => Ok(()),
-    }
 }
 
 async fn serve(listener: &TcpListener, sink: &Arc<Sink>) -> anyhow::Result<()> {
@@ -164,10 +167,11 @@ struct Sink {
     delay: Duration,
     retry_after: Option<u32>,
     json: bool,
+    printer: Arc<Printer>,
 }
 
 impl Sink {
-    fn new(args: SinkArgs) -> Self {
+    fn new(args: SinkArgs, printer: Arc<Printer>) -> Self {
         let chance = args.seed.map_or_else(fastrand::Rng::new, fastrand::Rng::with_seed);
         let status =
             StatusCode::from_u16(args.status).expect("the command line lets only 300 to 599 through");
@@ -178,6 +182,7 @@ impl Sink {
             delay: args.delay.0,
             retry_after: args.retry_after,
             json: args.json,
+            printer,
         }
     }
 
@@ -188,8 +193,7 @@ impl Sink {
         let notice = Notice::read(&head, body.as_deref().unwrap_or_default());
         let judgement = self.judge.lock().judge(&notice, self.clock.now_ms() / 1000);
         let line = if self.json { judgement.json(&notice).to_string() } else { judgement.text(&notice) };
-        // Also when standard output cannot be written, the notice gets its answer.
-        say(&(line + "\n")).ok();
+        self.printer.print(&(line + "\n"));
         tokio::time::sleep(self.delay).await;
         if judgement.outcome == Outcome::Lost {
             return Err(Lost);
