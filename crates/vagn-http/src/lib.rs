@@ -5,6 +5,7 @@ pub mod answer;
 pub mod body;
 pub mod cors;
 mod hint;
+pub mod own_certificate;
 pub mod params;
 pub mod principal;
 pub mod problem;

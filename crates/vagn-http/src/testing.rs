@@ -10,8 +10,8 @@ use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, LocalSet};
 use vagn_flow::metrics::{DoorMetrics, Registry};
 
+use crate::own_certificate;
 use crate::server::{Limits, Server};
-use crate::tls::Identity;
 
 /// A server that runs until it is dropped or told to stop.
 pub struct Running {
@@ -31,7 +31,7 @@ pub struct Running {
 /// When the certificate cannot be made, or there is no port.
 pub async fn start_tls(router: Router, limits: Limits) -> Running {
     let dir = tempfile::tempdir().expect("a directory for the certificate");
-    let identity = Identity::of_data_dir(dir.path()).expect("a certificate");
+    let identity = own_certificate::of_data_dir(dir.path()).expect("a certificate");
     let tls = identity.server_config(&[b"h2", b"http/1.1"]).expect("key and certificate are a pair");
     start(Some(tls), router, limits).await
 }

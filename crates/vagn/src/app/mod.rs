@@ -31,7 +31,8 @@ use vagn_flow::clock::{Clock, SystemClock};
 use vagn_flow::metrics::{DoorMetrics, Registry, ReportMetrics};
 use vagn_flow::readiness::{Purpose, Readiness};
 use vagn_flow::stamp::Stamper;
-use vagn_http::tls::Identity;
+use vagn_http::own_certificate;
+use vagn_http::tls::{Identity, TlsError};
 
 /// Longest an orderly stop may take; then everything is ended where it stands.
 const STOP_WITHIN: Duration = Duration::from_secs(8);
@@ -234,7 +235,7 @@ fn identity(settings: &Settings) -> Result<Identity, StartError> {
     let (cert, key): (&Path, &Path) = (&settings.http.cert, &settings.http.key);
     if cert.as_os_str().is_empty() {
         fs::create_dir_all(&settings.data_dir).context("create the data directory")?;
-        return Ok(Identity::of_data_dir(&settings.data_dir).context("make a certificate")?);
+        return own_certificate::of_data_dir(&settings.data_dir).map_err(|err| own(err, &settings.data_dir));
     }
     let usable = Identity::load(cert, key).and_then(|it| it.server_config(&[]).map(|_| it));
     usable.map_err(|err| {
@@ -242,4 +243,27 @@ fn identity(settings: &Settings) -> Result<Identity, StartError> {
         let remedy = "name PEM files that the service's user may read, or set neither";
         StartError::Unusable(format!("`http.cert` or `http.key` cannot be used: {why:#}; {remedy}"))
     })
+}
+
+/// Names the remedy of an own certificate that is there and cannot be used.
+fn own(err: TlsError, data_dir: &Path) -> StartError {
+    let is_damaged = match &err {
+        TlsError::Pem { .. } | TlsError::Pair { .. } | TlsError::Changed { .. } => true,
+        TlsError::File { source, .. } => is_unusable(source.kind()) || is_no_text(source.kind()),
+        TlsError::Make(_) => false,
+    };
+    let err = anyhow::Error::new(err).context("the own certificate cannot be used");
+    if !is_damaged {
+        return StartError::Other(err);
+    }
+    StartError::Unusable(format!(
+        "{err:#}; put back cert.pem and key.pem from a copy, or run `vagn repair --data-dir {}`: it moves them aside, and the next start \
+         makes new ones",
+        data_dir.display()
+    ))
+}
+
+/// True for errors of what is no file with text.
+fn is_no_text(kind: ErrorKind) -> bool {
+    matches!(kind, ErrorKind::IsADirectory | ErrorKind::InvalidData)
 }

@@ -1,6 +1,6 @@
 //! `vagn repair`: moves damaged parts of a data directory aside, so that the rest works again.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context;
@@ -9,6 +9,7 @@ use clap::Args;
 use super::exit::Coded;
 use super::say;
 use vagn_emergency::record::store::set_aside;
+use vagn_http::own_certificate;
 
 /// Flags of `vagn repair`.
 #[derive(Debug, Args)]
@@ -36,5 +37,18 @@ pub(super) fn run(args: RepairArgs) -> anyhow::Result<ExitCode> {
     if let Some(path) = incidents {
         say(&format!("incident store: cannot be read; moved to {}\n", path.display()))?;
     }
+    repair_certificate(&args.data_dir)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Moves a damaged certificate of the service's own aside.
+fn repair_certificate(data_dir: &Path) -> anyhow::Result<()> {
+    let aside = own_certificate::set_aside(data_dir).context("repair the certificate")?;
+    let Some(aside) = aside else { return Ok(()) };
+    let moved_to: Vec<_> = aside.moved_to.iter().map(|path| path.display().to_string()).collect();
+    say(&format!(
+        "certificate: {:#}; moved to {}; the next start makes a new one, which clients that trust the old one have to be given\n",
+        anyhow::Error::new(aside.why),
+        moved_to.join(" and ")
+    ))
 }

@@ -20,7 +20,7 @@ use super::{Door, Doors};
 use crate::config::{Reply, TcpSettings, UdpSettings};
 use vagn_flow::batch::{BATCH_MAX, Batch};
 use vagn_flow::testing::{emergency, report};
-use vagn_http::tls::Identity;
+use vagn_http::own_certificate;
 
 /// A buffer that any kernel gives: room for some 550 small datagrams.
 const BUFFER: u32 = 212_992;
@@ -63,7 +63,7 @@ impl Default for Plan {
 impl Plan {
     async fn run(self, intake: TestIntake) -> Running {
         let dir = tempfile::tempdir().unwrap();
-        let identity = Identity::of_data_dir(dir.path()).unwrap();
+        let identity = own_certificate::of_data_dir(dir.path()).unwrap();
         let udp = UdpSettings {
             listen: self.listen,
             receive_buffer_bytes: BUFFER,
@@ -201,7 +201,7 @@ async fn without_steering_an_alarm_takes_the_ordinary_socket() {
 async fn localhost_is_served_at_every_address() {
     let (intake, batches) = collector();
     let dir = tempfile::tempdir().unwrap();
-    let tls = Identity::of_data_dir(dir.path()).unwrap().server_config(&[]).unwrap();
+    let tls = own_certificate::of_data_dir(dir.path()).unwrap().server_config(&[]).unwrap();
     let udp =
         UdpSettings { listen: "localhost:0".into(), receive_buffer_bytes: BUFFER, ..UdpSettings::default() };
     let tcp = TcpSettings { listen: "localhost:0".into(), ..TcpSettings::default() };

@@ -22,6 +22,7 @@ mod faults;
 mod fsync;
 mod kill;
 mod layers;
+mod own_certificate;
 mod readme;
 mod refusals;
 mod replays;

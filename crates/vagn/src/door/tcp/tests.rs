@@ -24,7 +24,7 @@ use crate::config::TcpSettings;
 use crate::door::testing::{Held, TestIntake, collector, intake, store, subscribed, trust, trust_over};
 use vagn_flow::batch::Batch;
 use vagn_flow::testing::{emergency, report};
-use vagn_http::tls::Identity;
+use vagn_http::own_certificate;
 
 /// One connection, and what a test needs of it.
 struct Scene {
@@ -39,7 +39,7 @@ struct Scene {
 impl Scene {
     fn new(intake: TestIntake) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let identity = Identity::of_data_dir(dir.path()).unwrap();
+        let identity = own_certificate::of_data_dir(dir.path()).unwrap();
         let acceptor = TlsAcceptor::from(identity.server_config(&[]).unwrap());
         let limits = Limits::new(&TcpSettings::default(), 1 << 20);
         let service =
