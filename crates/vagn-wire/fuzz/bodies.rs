@@ -1,7 +1,7 @@
 //! Properties that must hold for any bytes. Checked by the fuzz targets beside this file, and on stable Rust by the crate's
 //! tests: over the corpus, over mutations of it, and over the million inputs of the agreement test.
 
-use vagn_wire::{MAX_OBJECT, Reject, Report, StoredAck, ack};
+use vagn_wire::{MAX_OBJECT, Oddities, Reject, Report, StoredAck, ack};
 
 /// The two decoders agree, the filter agrees with them, and a decoded report is the same when sent again.
 pub(crate) fn decode(bytes: &[u8]) {
@@ -30,9 +30,10 @@ fn stored_ack(report: &Report<'_>, alarm_len: usize) {
 fn roundtrip(report: Report<'_>) {
     let mut bytes = Vec::new();
     vagn_wire::encode(&report, &mut bytes);
-    // What was wrong with a position is not sent; that there is none, is.
+    // What was wrong with a position is not sent; that there is none, is. Nothing that is sent on is odd.
     let position = report.position.map_err(|_| Reject::NoLatitude);
-    assert_eq!(vagn_wire::decode(&bytes), Ok(Report { position, ..report }), "decoded, encoded, decoded");
+    let again = Report { position, odd: Oddities::NONE, ..report };
+    assert_eq!(vagn_wire::decode(&bytes), Ok(again), "decoded, encoded, decoded");
     assert_eq!(vagn_wire::object_len(&bytes), Ok(Some(bytes.len())), "an encoded report is one object");
 }
 

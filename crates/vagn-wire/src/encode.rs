@@ -1,9 +1,10 @@
 //! A report to bytes, as a vehicle sends it.
 
 use crate::decode::fields::Field;
-use crate::marker::{FALSE, FIXMAP, FIXSTR, FLOAT32, FLOAT64, INT64, STR8, STR32, TRUE};
+use crate::marker::{EXT8, FALSE, FIXMAP, FIXSTR, FLOAT32, FLOAT64, INT64, STR8, STR32, TRUE};
 use crate::marker::{UINT8, UINT16, UINT32, UINT64};
-use crate::{Kind, Report};
+use crate::time::{TIMESTAMP, timestamp};
+use crate::{Kind, Report, ms_of_number};
 
 /// Appends the report to `out`: the original's layout, 79 bytes with a UUID, when nothing optional is set; a map with
 /// further keys otherwise. A position that is an error is left out.
@@ -36,7 +37,7 @@ fn pairs(report: &Report<'_>) -> u8 {
 
 fn extras(out: &mut Vec<u8>, report: &Report<'_>) {
     if let Some(time_ms) = report.event_time_ms {
-        field(out, Field::Ts.key(), INT64, &time_ms.to_be_bytes());
+        time(out, Field::Ts.key(), time_ms);
     }
     if let Some(seq) = report.seq {
         uint64(out, Field::Seq.key(), seq);
@@ -79,6 +80,17 @@ pub(crate) fn uint(out: &mut Vec<u8>, name: &str, value: u64) {
 pub(crate) fn flag(out: &mut Vec<u8>, name: &str, set: bool) {
     key(out, name);
     out.push(if set { TRUE } else { FALSE });
+}
+
+/// Writes a time as its ms, or as a timestamp where that number would be read in another unit.
+fn time(out: &mut Vec<u8>, name: &str, ms: i64) {
+    if ms_of_number(ms).1.is_empty() {
+        return field(out, name, INT64, &ms.to_be_bytes());
+    }
+    let (seconds, nanoseconds) = timestamp(ms);
+    field(out, name, EXT8, &[12, TIMESTAMP.cast_unsigned()]);
+    out.extend_from_slice(&nanoseconds.to_be_bytes());
+    out.extend_from_slice(&seconds.to_be_bytes());
 }
 
 fn float64(out: &mut Vec<u8>, name: &str, value: f64) {

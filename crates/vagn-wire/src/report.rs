@@ -22,7 +22,7 @@ pub struct Report<'a> {
     pub event_time_ms: Option<i64>,
     /// `Seq`: the vehicle's own count of reports. Asks for an answer over TCP, and with an alarm over UDP too.
     pub seq: Option<u64>,
-    /// `Speed` in m/s, finite and not negative.
+    /// `Speed` in m/s, 0 to 12 000.
     pub speed_mps: Option<f32>,
     /// `Heading` in degrees clockwise from north, 0 up to but not including 360.
     pub heading_deg: Option<f32>,

@@ -17,7 +17,8 @@ pub(crate) enum Value<'a> {
     Float(f64),
     /// A str or a bin; the field decides if the bytes must be text.
     Text(&'a [u8]),
-    Ext,
+    /// An extension: its type, and its bytes.
+    Ext(i8, &'a [u8]),
     /// Head of an array of that many objects.
     Array(u32),
     /// Head of a map of that many pairs.
@@ -160,9 +161,15 @@ impl<'a> Cursor<'a> {
         self.len8().and_then(|len| self.text(len))
     }
 
-    /// Skips an extension of `len` bytes, with the byte of its type before them.
+    /// Reads an extension of `len` bytes, with the byte of its type before them.
     fn ext(&mut self, len: usize) -> Result<Value<'a>, Reject> {
-        self.text(len.saturating_add(1)).map(|_| Value::Ext)
+        // Both at once, so that all that is missing is known when they are cut off.
+        let Some((bytes, rest)) = self.rest.split_at_checked(len.saturating_add(1)) else {
+            return Err(self.truncated(len.saturating_add(1)));
+        };
+        let (kind, bytes) = bytes.split_first().expect("it is one byte at least");
+        self.rest = rest;
+        Ok(Value::Ext(kind.cast_signed(), bytes))
     }
 
     #[inline]

@@ -1,13 +1,8 @@
 //! The fields of a report: their keys in every dialect, and the values read so far.
 
-use std::ops::Range;
-
-use super::cursor::{Cursor, Value};
-use crate::id::name;
-use crate::{Kind, Oddities, Position, Reject, Report, VehicleId};
-
-/// Times as floats that an `i64` can hold. NaN is in no range.
-const WHOLE_MS: Range<f64> = i64::MIN as f64..i64::MAX as f64;
+use super::cursor::Cursor;
+use super::values::{Sent, count, degrees, flag, heading, speed, text, time, vehicle_id};
+use crate::{Kind, Position, Reject, Report, VehicleId};
 
 /// Defines [`Field`] from one table of keys, so that no dialect and no writer can know other keys than the decoder.
 macro_rules! fields {
@@ -70,13 +65,12 @@ pub(super) struct Fields<'a> {
     lat: Option<f64>,
     lon: Option<f64>,
     emergency: bool,
-    event_time_ms: Option<i64>,
+    event_time_ms: Sent<i64>,
     seq: Option<u64>,
-    speed_mps: Option<f32>,
-    heading_deg: Option<f32>,
+    speed_mps: Sent<f32>,
+    heading_deg: Sent<f32>,
     kind: Option<Kind>,
     incident: Option<&'a str>,
-    odd: Oddities,
     fault: Option<Reject>,
 }
 
@@ -98,8 +92,9 @@ impl<'a> Fields<'a> {
             Field::Id => keep(vehicle_id(cursor.object()?), &mut self.id, fault),
             Field::Lat => keep(degrees(cursor.object()?), &mut self.lat, fault),
             Field::Lon => keep(degrees(cursor.object()?), &mut self.lon, fault),
-            Field::Emergency => keep(flag(cursor.object()?), &mut self.emergency, fault),
-            Field::Ts => self.event_time_ms = milliseconds(cursor.object()?),
+            // Costs nothing when it cannot be read: a report is not lost by its flag.
+            Field::Emergency => self.emergency = flag(cursor.object()?).unwrap_or(self.emergency),
+            Field::Ts => self.event_time_ms = time(cursor.object()?),
             Field::Seq => self.seq = count(cursor.object()?),
             Field::Speed => self.speed_mps = speed(cursor.object()?),
             Field::Heading => self.heading_deg = heading(cursor.object()?),
@@ -121,13 +116,13 @@ impl<'a> Fields<'a> {
             vehicle_id,
             position,
             emergency: self.emergency,
-            event_time_ms: self.event_time_ms,
+            event_time_ms: self.event_time_ms.value,
             seq: self.seq,
-            speed_mps: self.speed_mps,
-            heading_deg: self.heading_deg,
+            speed_mps: self.speed_mps.value,
+            heading_deg: self.heading_deg.value,
             kind: self.kind,
             incident: self.incident,
-            odd: self.odd,
+            odd: self.event_time_ms.odd.and(self.speed_mps.odd).and(self.heading_deg.odd),
         })
     }
 
@@ -147,76 +142,5 @@ fn keep<T>(read: Result<T, Reject>, slot: &mut T, fault: &mut Option<Reject>) {
     match read {
         Ok(value) => *slot = value,
         Err(reject) => _ = fault.get_or_insert(reject),
-    }
-}
-
-fn vehicle_id(value: Value<'_>) -> Result<Option<VehicleId<'_>>, Reject> {
-    match value {
-        Value::Nil => Ok(None),
-        Value::Text(bytes) => VehicleId::from_bytes(bytes).map(Some),
-        _ => Err(Reject::BadType),
-    }
-}
-
-fn degrees(value: Value<'_>) -> Result<Option<f64>, Reject> {
-    match value {
-        Value::Nil => Ok(None),
-        other => number(other).map(Some).ok_or(Reject::BadType),
-    }
-}
-
-fn flag(value: Value<'_>) -> Result<bool, Reject> {
-    match value {
-        Value::Nil => Ok(false),
-        Value::Bool(set) => Ok(set),
-        _ => Err(Reject::BadType),
-    }
-}
-
-fn number(value: Value<'_>) -> Option<f64> {
-    match value {
-        Value::Float(number) => Some(number),
-        // Not exact beyond 2^53, where nothing is a coordinate or a speed any more.
-        Value::Int(number) => Some(number as f64),
-        Value::Big(number) => Some(number as f64),
-        _ => None,
-    }
-}
-
-/// Cuts fractions to whole milliseconds: clocks of some languages count in fractions.
-fn milliseconds(value: Value<'_>) -> Option<i64> {
-    match value {
-        Value::Int(time_ms) => Some(time_ms),
-        Value::Float(time_ms) => WHOLE_MS.contains(&time_ms).then_some(time_ms as i64),
-        _ => None,
-    }
-}
-
-fn count(value: Value<'_>) -> Option<u64> {
-    match value {
-        Value::Int(count) => u64::try_from(count).ok(),
-        Value::Big(count) => Some(count),
-        _ => None,
-    }
-}
-
-fn speed(value: Value<'_>) -> Option<f32> {
-    let speed = number(value)? as f32;
-    (speed.is_finite() && speed >= 0.0).then_some(speed)
-}
-
-fn heading(value: Value<'_>) -> Option<f32> {
-    let heading = number(value)? as f32;
-    match heading {
-        360.0 => Some(0.0),
-        0.0..360.0 => Some(heading),
-        _ => None,
-    }
-}
-
-fn text(value: Value<'_>) -> Option<&str> {
-    match value {
-        Value::Text(bytes) => name(bytes),
-        _ => None,
     }
 }

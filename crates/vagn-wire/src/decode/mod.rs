@@ -5,14 +5,15 @@
 pub(crate) mod cursor;
 pub(crate) mod fast;
 pub(crate) mod fields;
+mod filter;
 mod general;
+mod values;
 
-use crate::marker::TRUE;
 use crate::{MAX_DATAGRAM, Reject, Report, VehicleId};
 
 /// Reads one whole datagram, or one whole object of a stream. Bytes after the object are ignored.
 ///
-/// A readable vehicle id with `Emergency: true` is always a report, whatever is wrong with the rest: broken, cut off after
+/// A readable vehicle id with a set flag is always a report, whatever is wrong with the rest: broken, cut off after
 /// both were read, of a wrong type. Its position is then the error.
 ///
 /// # Errors
@@ -39,9 +40,9 @@ pub fn is_emergency(datagram: &[u8]) -> bool {
     }
 }
 
-/// Decodes only a datagram with a byte `0xc3`, which every set flag has. Most datagrams have none.
+/// Decodes only a datagram that may hold a set flag. Most hold none.
 #[cold]
 fn is_emergency_elsewhere(datagram: &[u8]) -> bool {
     let read = &datagram[..datagram.len().min(MAX_DATAGRAM)];
-    read.contains(&TRUE) && general::decode(datagram).is_ok_and(|report| report.emergency)
+    filter::may_be_set(read) && general::decode(datagram).is_ok_and(|report| report.emergency)
 }

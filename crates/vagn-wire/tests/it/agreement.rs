@@ -44,8 +44,11 @@ fn check(bytes: &[u8]) -> &'static str {
 /// Equal to the bit: by `==` alone a coordinate of -0 would be one of 0.
 pub(crate) fn same(decoded: &Result<Report<'_>, Reject>, modelled: &Result<Report<'_>, Reject>) -> bool {
     let bits = |answer: &Result<Report<'_>, Reject>| {
+        let report = (*answer).ok();
+        let extras =
+            report.map(|report| [report.speed_mps, report.heading_deg].map(|it| it.map(f32::to_bits)));
         let position = answer.and_then(|report| report.position);
-        position.map(|position| (position.lat().to_bits(), position.lon().to_bits()))
+        (position.map(|position| (position.lat().to_bits(), position.lon().to_bits())), extras)
     };
     decoded == modelled && bits(decoded) == bits(modelled)
 }

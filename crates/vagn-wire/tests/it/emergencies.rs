@@ -33,6 +33,60 @@ fn with_a_position_both_are_there() {
 }
 
 #[test]
+fn a_flag_is_set_in_any_usual_form() {
+    let forms: [Object; 16] = [
+        true.into(),
+        1.into(),
+        (-1).into(),
+        Object::Uint(u64::MAX),
+        1.0.into(),
+        Object::F32(0.5),
+        f64::INFINITY.into(),
+        "true".into(),
+        "True".into(),
+        "TRUE".into(),
+        "yes".into(),
+        "Yes".into(),
+        "on".into(),
+        "ON".into(),
+        "1".into(),
+        Object::Bin(b"true".to_vec()),
+    ];
+    for form in forms {
+        let (lat, lon, id) = (Object::from(1.5), Object::from(2.5), Object::from("a"));
+        for wider in 0..4 {
+            let pairs =
+                [("ID", id.clone()), ("Lon", lon.clone()), ("Lat", lat.clone()), ("Emergency", form.clone())];
+            check(&map(pairs).bytes_widened(&mut || wider), Position::new(1.5, 2.5));
+            let array = Object::Array(vec![id.clone(), lat.clone(), lon.clone(), form.clone()]);
+            check(&array.bytes_widened(&mut || wider), Position::new(1.5, 2.5));
+        }
+        let pairs = [("Emergency", form), ("x", "y".into()), ("Lat", "z".into()), ("ID", id)];
+        check_map(pairs, Err(Reject::BadType));
+    }
+}
+
+#[test]
+fn a_flag_that_is_not_set_costs_no_position() {
+    for form in [
+        Object::Nil,
+        0.into(),
+        0.0.into(),
+        "0".into(),
+        "false".into(),
+        "help".into(),
+        Object::Ext(5, vec![1]),
+        Object::Array(vec![]),
+        map([("set", true.into())]),
+    ] {
+        let pairs = [("ID", "a".into()), ("Lon", 2.5.into()), ("Lat", 1.5.into()), ("Emergency", form)];
+        let bytes = map(pairs).bytes();
+        assert_eq!(decode(&bytes).and_then(|report| report.position), Position::new(1.5, 2.5));
+        check_missed(&bytes);
+    }
+}
+
+#[test]
 fn without_a_usable_position_the_alarm_stays() {
     let (id, flag) = (("ID", Object::from("a")), ("Emergency", Object::from(true)));
     check_map([id.clone(), flag.clone()], Err(Reject::NoLatitude));
@@ -85,7 +139,7 @@ fn beyond_the_longest_datagram_nothing_is_read() {
 #[test]
 fn a_later_unreadable_value_does_not_undo_what_was_read() {
     let (id, flag) = (("ID", Object::from("a")), ("Emergency", Object::from(true)));
-    check_map([id.clone(), flag.clone(), ("Emergency", 0.into())], Err(Reject::BadType));
+    check_map([id.clone(), flag.clone(), ("Emergency", "?".into())], Err(Reject::NoLatitude));
     check_map([id.clone(), flag.clone(), ("ID", 7.into())], Err(Reject::BadType));
     check_map([id, flag, ("ID", "".into())], Err(Reject::BadId));
 }
@@ -95,7 +149,15 @@ fn no_flag_or_no_id_is_no_alarm() {
     for object in [
         map([("ID", "a".into()), ("Emergency", false.into())]),
         map([("ID", "a".into()), ("Emergency", Object::Nil)]),
-        map([("ID", "a".into()), ("Emergency", 1.into())]),
+        map([("ID", "a".into()), ("Emergency", 0.into())]),
+        map([("ID", "a".into()), ("Emergency", (-0.0).into())]),
+        map([("ID", "a".into()), ("Emergency", f64::NAN.into())]),
+        map([("ID", "a".into()), ("Emergency", "false".into())]),
+        map([("ID", "a".into()), ("Emergency", "Emergency".into())]),
+        map([("ID", "a".into()), ("Emergency", Object::Array(vec![true.into()]))]),
+        map([("ID", "a".into()), ("Emergency", true.into()), ("Emergency", 0.into())]),
+        map([("ID", "Emergency".into()), ("x", "Emergency".into()), ("Emergencyx", true.into())]),
+        map([("ID", "a".into()), ("x", map([("Emergency", true.into())]))]),
         map([("ID", "a".into()), ("emergency", true.into())]),
         map([("ID", "a".into()), ("Emergency", true.into()), ("Emergency", false.into())]),
         map([("ID", "\u{7}".into()), ("Lon", 1.0.into()), ("Lat", 1.0.into()), ("Emergency", true.into())]),

@@ -40,6 +40,8 @@ fn a_short_id_takes_one_byte_less() {
 #[test]
 fn fields_beyond_the_four_are_added() {
     check(Report { event_time_ms: Some(-1), ..sample() }, 79 + 3 + 9);
+    // Such a number of ms would be read as seconds.
+    check(Report { event_time_ms: Some(1_795_860_000), ..sample() }, 79 + 3 + 15);
     check(Report { seq: Some(u64::MAX), ..sample() }, 79 + 4 + 9);
     check(Report { speed_mps: Some(13.9), ..sample() }, 79 + 6 + 5);
     check(Report { heading_deg: Some(0.0), ..sample() }, 79 + 8 + 5);
@@ -50,13 +52,13 @@ fn fields_beyond_the_four_are_added() {
         emergency: true,
         event_time_ms: Some(i64::MAX),
         seq: Some(0),
-        speed_mps: Some(f32::MAX),
+        speed_mps: Some(12_000.0),
         heading_deg: Some(359.5),
         kind: Some(Kind::Manual),
         incident: Some(&incident),
         ..sample()
     };
-    check(all, 79 + 12 + 13 + 11 + 13 + 12 + 70);
+    check(all, 79 + 18 + 13 + 11 + 13 + 12 + 70);
 }
 
 #[test]

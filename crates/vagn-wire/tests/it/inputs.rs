@@ -11,6 +11,9 @@ const UNKNOWN_KEYS: [&str; 4] = ["Fuel", "id", "La", ""];
 const IDS: [&str; 8] =
     ["a", "bus 1", "Åre", "車両一", "", "tab\t", "\u{85}", "4e091396-62ae-4f3b-8715-7b4fc9c64d14"];
 const WORDS: [&str; 5] = ["auto", "manual", "test", "Test", "x"];
+const FLAGS: [&str; 10] = ["true", "True", "YES", "on", "1", "false", "no", "0", "", "help"];
+const TIMES: [&str; 4] =
+    ["2026-11-28T10:00:00.250Z", "1957-10-04t20:28:34+01:00", "2026-11-28T10:00:00", "now"];
 const EDGES: [f64; 10] = [0.0, -0.0, 90.0, -90.0, 180.0, -180.0, 90.000_1, f64::NAN, f64::INFINITY, 360.0];
 
 /// One datagram.
@@ -73,13 +76,40 @@ fn value(key: &str, chance: &mut Rng) -> Object {
     }
     match key {
         "ID" => id(chance).as_str().into(),
-        "Emergency" => chance.bool().into(),
+        "Emergency" => flag(chance),
         "Lat" | "Lon" | "Speed" | "Heading" => number(chance),
-        "Ts" | "Seq" => integer(chance),
+        "Ts" => time(chance),
+        "Seq" => integer(chance),
         "Kind" => WORDS[chance.usize(..WORDS.len())].into(),
         "Inc" => id(chance).as_str().into(),
         _ => object(chance, 4),
     }
+}
+
+fn flag(chance: &mut Rng) -> Object {
+    match chance.u8(..8) {
+        0 => integer(chance),
+        1 => number(chance),
+        2 => FLAGS[chance.usize(..FLAGS.len())].into(),
+        3 => Object::Int(chance.i64(..3)),
+        _ => chance.bool().into(),
+    }
+}
+
+fn time(chance: &mut Rng) -> Object {
+    match chance.u8(..8) {
+        0 => TIMES[chance.usize(..TIMES.len())].into(),
+        1 => timestamp(chance),
+        2 => Object::F64(chance.f64() * 10_f64.powi(chance.i32(8..20))),
+        3 => Object::Uint(chance.u64(..) | 1 << 63),
+        _ => integer(chance),
+    }
+}
+
+fn timestamp(chance: &mut Rng) -> Object {
+    let bytes = (chance.u128(..) >> chance.u8(..128)).to_be_bytes();
+    let len = [4, 8, 12, 5][chance.usize(..4)];
+    Object::Ext(if chance.u8(..5) == 0 { 1 } else { -1 }, bytes[16 - len..].to_vec())
 }
 
 fn id(chance: &mut Rng) -> String {
@@ -128,7 +158,7 @@ fn object(chance: &mut Rng, depth: usize) -> Object {
         3 | 4 => number(chance),
         5 => id(chance).as_str().into(),
         6 => Object::Bin(noise(chance)),
-        7 => Object::Ext(noise(chance)),
+        7 => Object::Ext(chance.i8(-3..3), noise(chance)),
         8 => Object::Array((0..chance.usize(..5)).map(|_| object(chance, depth - 1)).collect()),
         _ => Object::Map((0..chance.usize(..4)).map(|_| pair(chance, depth - 1)).collect()),
     }

@@ -6,7 +6,7 @@ use std::str;
 use rmp_serde::Deserializer;
 use rmp_serde::decode::Error;
 use serde::de::{Deserialize, DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor};
-use vagn_wire::{MAX_DATAGRAM, Position, Reject, Report, VehicleId};
+use vagn_wire::{MAX_DATAGRAM, Oddities, Oddity, Position, Reject, Report, VehicleId, ms_of_number};
 
 /// Gives the answer that `decode` must give.
 pub(crate) fn decode(datagram: &[u8]) -> Result<Report<'_>, Reject> {
@@ -30,24 +30,26 @@ type Pairs<'a> = Vec<(&'a [u8], Item<'a>)>;
 
 fn report<'a>(pairs: &Pairs<'a>, fault: Option<Reject>) -> Result<Report<'a>, Reject> {
     let id = last_readable(pairs, b"ID").and_then(Item::bytes).ok_or(fault.unwrap_or(Reject::NoId))?;
-    let emergency = last_readable(pairs, b"Emergency") == Some(Item::Bool(true));
+    let flags = pairs.iter().rev().filter(|(key, _)| *key == b"Emergency");
+    let emergency = flags.filter_map(|(_, item)| flag(*item)).next().unwrap_or(false);
     let position = position(pairs, fault);
     if let (Err(reject), false) = (position, emergency) {
         return Err(reject);
     }
+    let (event_time_ms, time_odd) = last(pairs, b"Ts").map_or((None, Oddities::NONE), time_ms);
+    let (speed_mps, speed_odd) = within(last(pairs, b"Speed"), 12_000.0, Oddity::SpeedImpossible);
+    let (heading_deg, heading_odd) = within(last(pairs, b"Heading"), 360.0, Oddity::HeadingImpossible);
     Ok(Report {
         vehicle_id: VehicleId::from_bytes(id).expect("the model found it readable"),
         position,
         emergency,
-        event_time_ms: last(pairs, b"Ts").and_then(time_ms),
+        event_time_ms,
         seq: last(pairs, b"Seq").and_then(|item| u64::try_from(item.integer()?).ok()),
-        speed_mps: last(pairs, b"Speed")
-            .and_then(Item::single)
-            .filter(|speed| speed.is_finite() && *speed >= 0.0),
-        heading_deg: last(pairs, b"Heading").and_then(heading),
+        speed_mps,
+        heading_deg: heading_deg.map(|heading| if heading == 360.0 { 0.0 } else { heading }),
         kind: last(pairs, b"Kind").and_then(|item| str::from_utf8(item.bytes()?).ok()?.parse().ok()),
         incident: last(pairs, b"Inc").and_then(|item| name(item.bytes()?)),
-        odd: vagn_wire::Oddities::NONE,
+        odd: time_odd.and(speed_odd).and(heading_odd),
     })
 }
 
@@ -64,10 +66,10 @@ fn position(pairs: &Pairs<'_>, fault: Option<Reject>) -> Result<Position, Reject
 /// Finds the fault of a value under a key that must have a certain type.
 fn fault(key: &[u8], item: Item<'_>) -> Option<Reject> {
     match (key, item) {
-        (b"ID" | b"Lat" | b"Lon" | b"Emergency", Item::Nil) => None,
+        (b"ID" | b"Lat" | b"Lon", Item::Nil) => None,
         (b"ID", Item::Text(bytes)) => name(bytes).is_none().then_some(Reject::BadId),
-        (b"Lat" | b"Lon", Item::Int(_) | Item::Float(_)) | (b"Emergency", Item::Bool(_)) => None,
-        (b"ID" | b"Lat" | b"Lon" | b"Emergency", _) => Some(Reject::BadType),
+        (b"Lat" | b"Lon", Item::Int(_) | Item::Float(_)) => None,
+        (b"ID" | b"Lat" | b"Lon", _) => Some(Reject::BadType),
         _ => None,
     }
 }
@@ -81,16 +83,103 @@ fn last_readable<'a>(pairs: &Pairs<'a>, wanted: &[u8]) -> Option<Item<'a>> {
     pairs.iter().rev().find(readable).map(|(_, item)| *item)
 }
 
-fn time_ms(item: Item<'_>) -> Option<i64> {
+/// Says whether a flag is set; `None` for what does not tell.
+fn flag(item: Item<'_>) -> Option<bool> {
     match item {
-        Item::Float(float) if float.is_finite() => i64::try_from(float.trunc() as i128).ok(),
-        other => i64::try_from(other.integer()?).ok(),
+        Item::Nil => Some(false),
+        Item::Bool(set) => Some(set),
+        Item::Int(number) => Some(number != 0),
+        Item::Float(number) => (!number.is_nan()).then_some(number != 0.0),
+        Item::Text(bytes) => match str::from_utf8(bytes).ok()?.to_ascii_lowercase().as_str() {
+            "true" | "yes" | "on" | "1" => Some(true),
+            "false" | "no" | "off" | "0" | "" => Some(false),
+            _ => None,
+        },
+        Item::Ext(..) | Item::Other => None,
     }
 }
 
-fn heading(item: Item<'_>) -> Option<f32> {
-    let heading = item.single()?;
-    (0.0..=360.0).contains(&heading).then_some(if heading == 360.0 { 0.0 } else { heading })
+fn time_ms(item: Item<'_>) -> (Option<i64>, Oddities) {
+    let read = match item {
+        Item::Nil => return (None, Oddities::NONE),
+        Item::Int(number) => number_ms(number),
+        Item::Float(number) if number.is_finite() && (1e9..1e10).contains(&number) => {
+            Some(((number * 1e3).round() as i64, Oddities::of(Oddity::TimeInSeconds)))
+        }
+        Item::Float(number) if number.is_finite() => number_ms(number.trunc() as i128),
+        Item::Text(bytes) => str::from_utf8(bytes).ok().and_then(text_ms),
+        Item::Ext(-1, bytes) => timestamp_ms(bytes),
+        _ => None,
+    };
+    read.map_or((None, Oddities::of(Oddity::TimeUnreadable)), |(ms, odd)| (Some(ms), odd))
+}
+
+fn number_ms(number: i128) -> Option<(i64, Oddities)> {
+    let in_ns = |ns: u64| ((ns / 1_000_000) as i64, Oddities::of(Oddity::TimeInNanoseconds));
+    i64::try_from(number).map(ms_of_number).ok().or_else(|| u64::try_from(number).map(in_ns).ok())
+}
+
+/// Reads RFC 3339 in the plainest way: by the places of its characters, and by counting years and months.
+fn text_ms(text: &str) -> Option<(i64, Oddities)> {
+    let places: String =
+        text.chars().map(|c| if c.is_ascii_digit() { '0' } else { c.to_ascii_lowercase() }).collect();
+    let number = |from: usize, to: usize| text.get(from..to)?.parse::<i64>().ok();
+    let head = places.get(..19).filter(|_| text.len() <= 64)?;
+    ["0000-00-00t00:00:00", "0000-00-00 00:00:00"].contains(&head).then_some(())?;
+    let fraction =
+        text[19..].strip_prefix('.').map(|rest| rest.trim_end_matches(|c: char| !c.is_ascii_digit()));
+    let zone = text[19..].trim_start_matches(['.', '0', '1', '2', '3', '4', '5', '6', '7', '8', '9']);
+    let digits = &text[19..text.len() - zone.len()];
+    let fraction_ms = match (digits, fraction) {
+        ("", _) => 0,
+        (digits, Some(_)) => {
+            let digits = digits.strip_prefix('.').filter(|it| !it.is_empty() && !it.contains('.'))?;
+            format!("{digits:0<3}")[..3].parse().ok()?
+        }
+        _ => return None,
+    };
+    let offset = match (zone, &places[19 + digits.len()..]) {
+        (_, "z") => 0,
+        (zone, "+00:00" | "-00:00") => {
+            let (hours, minutes) = (zone[1..3].parse::<i64>().ok()?, zone[4..].parse::<i64>().ok()?);
+            (hours < 24 && minutes < 60).then_some(())?;
+            (hours * 60 + minutes) * if zone.starts_with('-') { -1 } else { 1 }
+        }
+        _ => return None,
+    };
+    let (year, month, day) = (number(0, 4)?, number(5, 7)?, number(8, 10)?);
+    let (hour, minute, second) = (number(11, 13)?, number(14, 16)?, number(17, 19)?);
+    let is_leap = |year: i64| year % 4 == 0 && year % 100 != 0 || year % 400 == 0;
+    let months = [31, if is_leap(year) { 29 } else { 28 }, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
+    let within = (1..=12).contains(&month) && day >= 1 && hour < 24 && minute < 60 && second <= 60;
+    (within && day <= months[month as usize - 1]).then_some(())?;
+    let years = |from: i64, to: i64| (from..to).map(|year| 365 + i64::from(is_leap(year))).sum::<i64>();
+    let days =
+        years(1970, year) - years(year, 1970) + months[..month as usize - 1].iter().sum::<i64>() + day - 1;
+    let seconds = ((days * 24 + hour) * 60 + minute - offset) * 60 + second;
+    Some((seconds * 1_000 + fraction_ms, Oddities::NONE))
+}
+
+fn timestamp_ms(bytes: &[u8]) -> Option<(i64, Oddities)> {
+    let number = |part: &[u8]| part.iter().fold(0u128, |number, byte| (number << 8) | u128::from(*byte));
+    let (seconds, ns) = match bytes.len() {
+        4 => (number(bytes) as i128, 0),
+        8 => ((number(bytes) % (1 << 34)) as i128, number(bytes) >> 34),
+        12 => (i128::from(number(&bytes[4..]) as u64 as i64), number(&bytes[..4])),
+        _ => return None,
+    };
+    let ms = seconds * 1_000 + (ns / 1_000_000) as i128;
+    let ms = ms.clamp(i64::MIN.into(), i64::MAX.into()) as i64;
+    (ns < 1_000_000_000).then_some((ms, Oddities::NONE))
+}
+
+/// A number from 0 to `max`, without the sign of a zero.
+fn within(item: Option<Item<'_>>, max: f32, oddity: Oddity) -> (Option<f32>, Oddities) {
+    match item.and_then(Item::single) {
+        None => (None, Oddities::NONE),
+        Some(number) if (0.0..=max).contains(&number) => (Some(number.abs()), Oddities::NONE),
+        Some(_) => (None, Oddities::of(oddity)),
+    }
 }
 
 fn name(bytes: &[u8]) -> Option<&str> {
@@ -106,6 +195,7 @@ enum Item<'a> {
     Int(i128),
     Float(f64),
     Text(&'a [u8]),
+    Ext(i8, &'a [u8]),
     Other,
 }
 
@@ -278,6 +368,6 @@ impl<'de> Visitor<'de> for AnyItem {
 
     /// Extensions come as this.
     fn visit_newtype_struct<D: serde::Deserializer<'de>>(self, inner: D) -> Result<Item<'de>, D::Error> {
-        IgnoredAny::deserialize(inner).map(|_| Item::Other)
+        <(i8, &[u8])>::deserialize(inner).map(|(kind, bytes)| Item::Ext(kind, bytes))
     }
 }

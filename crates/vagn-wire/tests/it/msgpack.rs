@@ -11,7 +11,7 @@ pub(crate) enum Object {
     F64(f64),
     Str(Vec<u8>),
     Bin(Vec<u8>),
-    Ext(Vec<u8>),
+    Ext(i8, Vec<u8>),
     Array(Vec<Object>),
     Map(Vec<(Object, Object)>),
     /// Bytes as they are, for what is not msgpack.
@@ -82,7 +82,7 @@ impl Object {
                 head(out, bytes.len(), [None, Some((0xc4, 0))], 0xc5, widen());
                 out.extend_from_slice(bytes);
             }
-            Self::Ext(bytes) => ext(out, bytes, widen()),
+            Self::Ext(kind, bytes) => ext(out, *kind, bytes, widen()),
             Self::Array(items) => {
                 head(out, items.len(), [Some((0x90, 16)), None], 0xdc, widen());
                 items.iter().for_each(|item| item.write(out, widen));
@@ -124,13 +124,12 @@ fn head(out: &mut Vec<u8>, len: usize, short: [Option<(u8, usize)>; 2], tag16: u
     out.extend_from_slice(&forms[widen.min(forms.len() - 1)]);
 }
 
-fn ext(out: &mut Vec<u8>, bytes: &[u8], widen: usize) {
-    const TYPE: u8 = 5;
+fn ext(out: &mut Vec<u8>, kind: i8, bytes: &[u8], widen: usize) {
     match bytes.len() {
         len @ (1 | 2 | 4 | 8 | 16) if widen == 0 => out.push(0xd4 + len.ilog2() as u8),
         len => head(out, len, [None, Some((0xc7, 0))], 0xc8, widen.saturating_sub(1)),
     }
-    out.push(TYPE);
+    out.push(kind.cast_unsigned());
     out.extend_from_slice(bytes);
 }
 

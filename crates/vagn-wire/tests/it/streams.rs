@@ -19,8 +19,8 @@ fn an_object_of_any_type_has_a_length() {
         Object::Int(-1),
         Object::Uint(u64::MAX),
         Object::F32(1.0),
-        Object::Ext(vec![0; 16]),
-        Object::Ext(vec![0; 17]),
+        Object::Ext(5, vec![0; 16]),
+        Object::Ext(5, vec![0; 17]),
         Object::Array(vec![]),
         Object::Map(vec![(Object::Nil, Object::Array(vec!["x".into(), Object::Bin(vec![0; 300])]))]),
     ] {
