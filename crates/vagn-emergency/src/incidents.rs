@@ -131,6 +131,9 @@ impl Incidents {
         self.lane.mark_known();
         self.lane.follow();
         self.lane.desk.lock().tidy(self.lane.moment());
+        if let Some(store) = self.lane.shelf.store() {
+            store.mend_journal();
+        }
         self.lane.announce();
         self.lane.announce_stirred();
         self.lane.show();

@@ -63,7 +63,7 @@ pub use crate::notify::target::{Target, Targets};
 use crate::reader::Reader;
 pub use crate::record::progress::State;
 use crate::record::shelf::Shelf;
-use crate::record::store::Store;
+use crate::record::store::{Opening, Store, live_in_journal};
 use crate::rules::Rules;
 pub use crate::show::view::{Detail, Filter, IncidentView, Page, TrailPage};
 
@@ -106,8 +106,13 @@ pub struct Parts {
 pub fn start(traffic: &Traffic, parts: Parts) -> (EmergencyHandle, ChildSpec) {
     let mut rules = Rules::new(parts.open_max, &parts.targets);
     rules.resolve_after = parts.resolve_after;
+    let (data_dir, clock) = (parts.data_dir.clone(), parts.clock.clone());
+    let shelf = Shelf::new(Box::new(move |recall| {
+        let now_ms = clock.now_ms();
+        Store::open_as(&data_dir, Opening { reserved: RESERVED, ended_kept: ENDED_KEPT, recall, now_ms })
+    }));
     let data_dir = parts.data_dir.clone();
-    let shelf = Shelf::new(Box::new(move || Store::open(&data_dir, RESERVED, ENDED_KEPT)));
+    let shelf = shelf.with_salvage(Box::new(move || live_in_journal(&data_dir)));
     let (handle, spec) = build(parts, rules, shelf);
     // The subscription lasts as long as the topic.
     drop(traffic.subscribe("emergency", handle.subscriber()));

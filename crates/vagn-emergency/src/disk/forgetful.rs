@@ -10,16 +10,25 @@ use redb::StorageBackend;
 const SECTOR: usize = 512;
 
 /// A disk in memory that fails for good after `left` writes, syncs and changes of length.
+///
+/// Several files on one disk share its power.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Forgetful(Arc<Mutex<Disk>>);
+pub(crate) struct Forgetful {
+    disk: Arc<Mutex<Disk>>,
+    power: Arc<Mutex<Power>>,
+}
+
+#[derive(Debug, Default)]
+struct Power {
+    left: usize,
+    done: usize,
+}
 
 #[derive(Debug, Default)]
 struct Disk {
     now: Vec<u8>,
     synced: Vec<u8>,
     since: Vec<Change>,
-    left: usize,
-    done: usize,
     sync_fails: bool,
 }
 
@@ -45,12 +54,18 @@ impl Change {
 impl Forgetful {
     /// A disk that has `image` on it, and power for `left` steps.
     pub(crate) fn with_power_for(left: usize, image: Vec<u8>) -> Self {
-        Self(Arc::new(Mutex::new(Disk { now: image.clone(), synced: image, left, ..Disk::default() })))
+        let power = Arc::new(Mutex::new(Power { left, done: 0 }));
+        Self { disk: disk_with(image), power }
+    }
+
+    /// Another file on the same disk, that has `image` in it.
+    pub(crate) fn beside(&self, image: Vec<u8>) -> Self {
+        Self { disk: disk_with(image), power: self.power.clone() }
     }
 
     fn change(&self, changes: impl IntoIterator<Item = Change>) -> io::Result<()> {
-        let mut disk = self.0.lock();
-        disk.spend()?;
+        self.power.lock().spend()?;
+        let mut disk = self.disk.lock();
         for change in changes {
             change.apply(&mut disk.now);
             disk.since.push(change);
@@ -60,7 +75,7 @@ impl Forgetful {
 
     /// Returns the content when the power is back: all that was synced, and of the rest what chance has let through.
     pub(crate) fn found_later(&self, rng: &mut fastrand::Rng) -> Vec<u8> {
-        let disk = self.0.lock();
+        let disk = self.disk.lock();
         let mut image = disk.synced.clone();
         for change in disk.since.iter().filter(|_| rng.bool()) {
             change.apply(&mut image);
@@ -70,21 +85,25 @@ impl Forgetful {
 
     /// Returns the content as it is now, synced or not.
     pub(crate) fn image(&self) -> Vec<u8> {
-        self.0.lock().now.clone()
+        self.disk.lock().now.clone()
     }
 
     /// Counts the steps so far.
     pub(crate) fn done(&self) -> usize {
-        self.0.lock().done
+        self.power.lock().done
     }
 
     /// Lets every sync fail, or none.
     pub(crate) fn fail_syncs(&self, fail: bool) {
-        self.0.lock().sync_fails = fail;
+        self.disk.lock().sync_fails = fail;
     }
 }
 
-impl Disk {
+fn disk_with(image: Vec<u8>) -> Arc<Mutex<Disk>> {
+    Arc::new(Mutex::new(Disk { now: image.clone(), synced: image, ..Disk::default() }))
+}
+
+impl Power {
     fn spend(&mut self) -> io::Result<()> {
         self.left = self.left.checked_sub(1).ok_or_else(|| io::Error::other("no power"))?;
         self.done += 1;
@@ -94,11 +113,11 @@ impl Disk {
 
 impl StorageBackend for Forgetful {
     fn len(&self) -> io::Result<u64> {
-        Ok(self.0.lock().now.len() as u64)
+        Ok(self.disk.lock().now.len() as u64)
     }
 
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        let disk = self.0.lock();
+        let disk = self.disk.lock();
         let at = offset as usize;
         let from = disk.now.get(at..at + out.len()).ok_or(io::ErrorKind::UnexpectedEof)?;
         out.copy_from_slice(from);
@@ -110,8 +129,8 @@ impl StorageBackend for Forgetful {
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        let mut disk = self.0.lock();
-        disk.spend()?;
+        self.power.lock().spend()?;
+        let mut disk = self.disk.lock();
         if disk.sync_fails {
             return Err(io::Error::other("sync failed"));
         }

@@ -5,6 +5,7 @@ pub mod delivery;
 pub mod draft;
 pub mod facts;
 pub mod incident;
+pub mod journal;
 pub mod notices;
 pub mod progress;
 pub mod shelf;

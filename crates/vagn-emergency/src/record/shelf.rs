@@ -8,21 +8,39 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use crate::record::incident::Incident;
-use crate::record::store::{Store, StoreError};
+use crate::record::store::{FILE, Recall, Recalled, Store, StoreError};
 
 /// Time for which a broken store is left alone before it is opened again.
 const REOPEN_AFTER: Duration = Duration::from_secs(1);
 
-/// Function that opens the store.
-pub type Opener = Box<dyn Fn() -> Result<Store, StoreError> + Send + Sync>;
+/// Function that opens the store, with these saves of its journal.
+pub type Opener = Box<dyn Fn(Recall) -> Result<Store, StoreError> + Send + Sync>;
+
+/// Function that returns the incidents that are live by the journal alone.
+pub type Salvage = Box<dyn Fn() -> Vec<Incident> + Send + Sync>;
 
 /// The store while it works, shared by all actors.
 pub struct Shelf {
     opener: Opener,
+    salvage: Option<Salvage>,
     state: Mutex<StoreState>,
+    history: Mutex<StoreHistory>,
+}
+
+/// What the openings of this run have found. It is shown until the next start: the disk is to be looked after.
+#[derive(Debug, Clone, Default)]
+pub struct StoreHistory {
+    /// True once the store was open in this run.
+    pub was_open: bool,
+    /// True once the journal was asked instead of the store.
+    pub was_salvaged: bool,
+    /// Warning about a store that had rolled back.
+    pub rolled_back: Option<String>,
+    /// Fault of a journal that was begun anew.
+    pub journal: Option<String>,
 }
 
 #[derive(Default)]
@@ -38,7 +56,12 @@ struct StoreState {
 impl Shelf {
     /// A shelf whose store is not open yet.
     pub fn new(opener: Opener) -> Self {
-        Self { opener, state: Mutex::default() }
+        Self { opener, salvage: None, state: Mutex::default(), history: Mutex::default() }
+    }
+
+    /// Asks the journal what is live when the store cannot be opened at the start.
+    pub fn with_salvage(self, salvage: Salvage) -> Self {
+        Self { salvage: Some(salvage), ..self }
     }
 
     /// Returns the store, if it works.
@@ -51,7 +74,13 @@ impl Shelf {
         self.state.lock().failure.clone()
     }
 
-    /// Opens the store if it is not open and it is time to try at `now`. Returns the incidents that are live in it.
+    /// Returns what the openings of this run have found.
+    pub fn history(&self) -> StoreHistory {
+        self.history.lock().clone()
+    }
+
+    /// Opens the store if it is not open and it is time to try at `now`. Returns the incidents that are live in it. If it
+    /// cannot be opened, returns once those that are live by the journal: their calls are owed.
     pub fn open(&self, now: Duration) -> Option<Vec<Incident>> {
         {
             let state = self.state.lock();
@@ -61,20 +90,55 @@ impl Shelf {
         }
         match catch_unwind(AssertUnwindSafe(|| self.try_open())).unwrap_or(Err(StoreError::Panicked)) {
             Ok((live, store)) => {
+                self.remember(store.recalled());
                 *self.state.lock() = StoreState { store: Some(Arc::new(store)), ..StoreState::default() };
                 info!(live = live.len(), "incident store is open");
                 Some(live)
             }
             Err(err) => {
                 self.note(&err, now);
-                None
+                self.salvage()
             }
         }
     }
 
+    fn salvage(&self) -> Option<Vec<Incident>> {
+        let salvage = self.salvage.as_ref()?;
+        {
+            let mut history = self.history.lock();
+            if history.was_open || std::mem::replace(&mut history.was_salvaged, true) {
+                return None;
+            }
+        }
+        let live = catch_unwind(AssertUnwindSafe(salvage)).ok().filter(|live| !live.is_empty())?;
+        warn!(live = live.len(), "incidents of the journal are gone on with, as the store cannot be opened");
+        Some(live)
+    }
+
     fn try_open(&self) -> Result<(Vec<Incident>, Store), StoreError> {
-        let store = (self.opener)()?;
+        let was_open = self.history.lock().was_open;
+        let store = (self.opener)(if was_open { Recall::Confirmed } else { Recall::All })?;
         Ok((store.live()?, store))
+    }
+
+    /// Remembers what an opening has found in the journal, and logs it.
+    fn remember(&self, recalled: &Recalled) {
+        let warning = recalled.warning();
+        {
+            let mut history = self.history.lock();
+            history.was_open = true;
+            history.rolled_back = warning.clone().or(history.rolled_back.take());
+            history.journal = recalled.journal.clone().or(history.journal.take());
+        }
+        if let Some(warning) = warning {
+            error!(file = FILE, "incident store had rolled back: {warning}");
+        }
+        if recalled.finished > 0 {
+            info!(saves = recalled.finished, "saves that an earlier run had not finished are finished");
+        }
+        if let Some(fault) = &recalled.journal {
+            warn!(%fault, "incident journal was begun anew");
+        }
     }
 
     /// Notes that the store could not save. A busy one stays; any other is closed and opened again after a while, but never

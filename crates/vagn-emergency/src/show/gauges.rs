@@ -146,8 +146,19 @@ impl Gauges {
         self.readiness.warn("emergency calls", warning);
     }
 
-    /// Warns of a store that does not work, and of records in it that make no sense.
+    /// Warns of a store that does not work or had rolled back, of a journal that does not work or was begun anew, and of
+    /// records that make no sense.
     fn show_store(&self, shelf: &Shelf) {
+        let history = shelf.history();
+        if let Some(rolled_back) = history.rolled_back {
+            self.readiness.warn("incidents restored", rolled_back);
+        }
+        let fault = shelf.store().and_then(|store| store.journal_fault());
+        let begun_anew = || history.journal.map(|fault| format!("it was begun anew: {fault}"));
+        match fault.or_else(begun_anew) {
+            Some(fault) => self.readiness.warn("incident journal", fault),
+            None => self.readiness.clear("incident journal"),
+        }
         match shelf.failure() {
             Some(failure) => self.readiness.warn("incident store", failure),
             None => self.readiness.clear("incident store"),

@@ -55,7 +55,7 @@ async fn a_notice_does_not_wait_for_a_slow_disk_but_the_stored_ack_does() {
     let disk = Gated::default();
     let (storage, dir) = (disk.clone(), tempfile::tempdir().unwrap());
     let mut setup = Setup::new(dir.path(), target.target(8));
-    setup.opener = Box::new(move || Store::on(storage.clone(), 100));
+    setup.opener = Box::new(move |_| Store::on(storage.clone(), 100));
     let lane = setup.start().await;
     let first = lane.ask(&help("first")).await.unwrap();
     assert!(first[0].incident.is_some());

@@ -11,5 +11,6 @@ mod floods;
 mod gated;
 mod persons;
 mod restarts;
+mod rollbacks;
 pub(crate) mod setup;
 mod target;

@@ -1,6 +1,6 @@
 //! Fixture of the tests: a lane with or without actors, and reports for it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ use crate::notify::target::Turn;
 use crate::record::attempt::Outcome;
 use crate::record::incident::PRIMARY;
 use crate::record::shelf::{Opener, Shelf};
-use crate::record::store::Store;
+use crate::record::store::{Opening, Recall, Store, StoreError, live_in_journal};
 use crate::rules::Rules;
 use crate::show::view::IncidentView;
 use crate::{EmergencyHandle, Filter, Parts, Seeds, Targets, build};
@@ -40,6 +40,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 pub(crate) struct Setup {
     pub(crate) targets: Targets,
     pub(crate) opener: Opener,
+    dir: PathBuf,
     pub(crate) vehicles: Arc<dyn KnownVehicles>,
     pub(crate) open_max: usize,
     pub(crate) quiet_max: Duration,
@@ -49,19 +50,27 @@ pub(crate) struct Setup {
 impl Setup {
     /// Keeps the store in `dir`, and retries so soon that no test waits for it.
     pub(crate) fn new(dir: &Path, targets: Targets) -> Self {
-        let dir = dir.to_owned();
-        let opener = Box::new(move || Store::open(&dir, 1 << 20, 1_000));
+        let (dir, opened) = (dir.to_owned(), dir.to_owned());
+        let opener = Box::new(move |recall| open_store(&opened, recall));
         let quiet_max = Duration::from_secs(300);
-        Self { targets, opener, vehicles: not_yet(), open_max: 1_000, quiet_max, recall_within: PATIENCE }
+        Self {
+            targets,
+            opener,
+            dir,
+            vehicles: not_yet(),
+            open_max: 1_000,
+            quiet_max,
+            recall_within: PATIENCE,
+        }
     }
 
     /// Lets the store open only when `gate` is open.
     pub(super) fn behind(mut self, gate: &Gated) -> Self {
         let gate = gate.clone();
         let open = self.opener;
-        self.opener = Box::new(move || {
+        self.opener = Box::new(move |recall| {
             gate.pass();
-            open()
+            open(recall)
         });
         self
     }
@@ -91,12 +100,18 @@ impl Setup {
             hang_limit: Duration::from_secs(2),
             runtime: None,
         };
-        let (handle, spec) = build(parts, rules, Shelf::new(self.opener));
+        let salvage = move || live_in_journal(&self.dir);
+        let shelf = Shelf::new(self.opener).with_salvage(Box::new(salvage));
+        let (handle, spec) = build(parts, rules, shelf);
         let topic = Topic::new("traffic");
         drop(topic.subscribe("emergency", handle.subscriber()));
         let root = Supervisor::new("vagn", Strategy::OneForOne).child(spec).start().await.unwrap();
         TestLane { handle, topic, root, metrics, reports: ReportMetrics::new(&registry), readiness }
     }
+}
+
+fn open_store(dir: &Path, recall: Recall) -> Result<Store, StoreError> {
+    Store::open_as(dir, Opening { reserved: 1 << 20, ended_kept: 1_000, recall, now_ms: now_ms() })
 }
 
 /// A lane under test.
@@ -196,7 +211,7 @@ pub(crate) fn test_lane_in(
     open_max: usize,
 ) -> Arc<Lane> {
     let rules = Rules { chain: vec![turn(PRIMARY, 60)], ..Rules::new(open_max, &Targets::default()) };
-    let shelf = Shelf::new(Box::new(|| Store::on(redb::backends::InMemoryBackend::new(), 10)));
+    let shelf = Shelf::new(Box::new(|_| Store::on(redb::backends::InMemoryBackend::new(), 10)));
     Arc::new(Lane::new(LaneParts {
         rules,
         shelf,

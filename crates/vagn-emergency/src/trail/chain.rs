@@ -95,6 +95,8 @@ pub struct Verified {
     pub head: Head,
     /// Number of entries between the two.
     pub entries: u64,
+    /// Number of these that tell of something the store had lost and has again.
+    pub restored: u64,
     /// Known heads from before the base: their entries are gone, as they should be, and they cannot be compared.
     pub too_old: Vec<Head>,
 }
@@ -103,12 +105,13 @@ pub struct Verified {
 pub(super) struct Checker {
     base: Head,
     at: Head,
+    restored: u64,
     known: BTreeSet<Head>,
 }
 
 impl Checker {
     pub(super) fn new(base: Head, known: &[Head]) -> Result<Self, Broken> {
-        let checker = Self { base, at: base, known: known.iter().copied().collect() };
+        let checker = Self { base, at: base, restored: 0, known: known.iter().copied().collect() };
         // The base is one of the heads that this trail once had.
         checker.compare()?;
         Ok(checker)
@@ -126,6 +129,7 @@ impl Checker {
         }
         entry.check_meaning()?;
         self.at = entry.head();
+        self.restored += u64::from(entry.action == EventKind::Restored);
         self.compare()
     }
 
@@ -162,12 +166,12 @@ impl Checker {
 
     /// Ends the check: there are no more entries.
     pub(super) fn finish(self) -> Result<Verified, Broken> {
-        let Self { base, at: head, known } = self;
+        let Self { base, at: head, restored, known } = self;
         if let Some(known) = known.last().copied().filter(|known| known.seq > head.seq) {
             return Err(Broken::CutOff { end: head.seq, known });
         }
         let too_old = known.into_iter().filter(|known| known.seq < base.seq).collect();
-        Ok(Verified { base, head, entries: head.seq - base.seq, too_old })
+        Ok(Verified { base, head, entries: head.seq - base.seq, restored, too_old })
     }
 
     /// Compares the head that it has come to with those that are known from elsewhere.

@@ -5,7 +5,7 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
-use redb::{Database, ReadableDatabase};
+use redb::{Database, ReadTransaction, ReadableDatabase};
 
 use super::untouched::Untouched;
 use super::{Fault, Head, Verified, export, read};
@@ -48,6 +48,10 @@ impl ClosedStore {
         let opened = catch_unwind(AssertUnwindSafe(|| builder.create_with_backend(storage)));
         let opened = opened.map_err(|_| OpenError::Panicked)?;
         Ok(Self(opened.map_err(|err| OpenError::Unreadable(err.into()))?))
+    }
+
+    pub(crate) fn begin_read(&self) -> Result<ReadTransaction, redb::Error> {
+        Ok(self.0.begin_read()?)
     }
 
     /// Returns the head of its trail.

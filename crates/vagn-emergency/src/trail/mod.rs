@@ -13,6 +13,7 @@ mod export;
 mod head;
 mod line;
 mod read;
+mod salts;
 mod subject;
 mod table;
 #[cfg(test)]
@@ -28,8 +29,9 @@ pub use export::{ExportFault, verify_export};
 pub use head::{BadHead, Head};
 pub use line::BadLine;
 pub use read::{Ends, Fault, after, ends, of, verify};
+pub use salts::Salts;
 pub use subject::{BadSubject, Meaning, Subject, SubjectId, SubjectKind};
-pub use table::{append, create};
+pub use table::{append, append_with, create, head};
 
 /// One change, before it has its number in the trail.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -74,6 +76,8 @@ pub enum EventKind {
     Commented,
     /// It is over.
     Resolved,
+    /// The store had lost something of it, and has it again from the journal.
+    Restored,
 }
 
 impl EventKind {
@@ -83,7 +87,7 @@ impl EventKind {
     }
 
     /// All actions.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Opened,
         Self::Joined,
         Self::Notified,
@@ -96,6 +100,7 @@ impl EventKind {
         Self::Acknowledged,
         Self::Commented,
         Self::Resolved,
+        Self::Restored,
     ];
 
     /// Word for it in the store, in exports and in the API.
@@ -113,6 +118,7 @@ impl EventKind {
             Self::Acknowledged => "acknowledged",
             Self::Commented => "commented",
             Self::Resolved => "resolved",
+            Self::Restored => "restored",
         }
     }
 }

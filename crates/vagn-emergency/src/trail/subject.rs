@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 use crate::id::IncidentId;
 
 /// Id of the thing that an event is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SubjectId {
     /// An incident.

@@ -4,10 +4,10 @@
 
 use redb::{ReadableTable, ReadableTableMetadata, Table, TableDefinition, WriteTransaction};
 use sha2::{Digest, Sha256};
-use uuid::Uuid;
 
 use super::chain::digest;
 use super::head::Hash;
+use super::salts::Salts;
 use super::subject::{Meaning, Subject, SubjectId};
 use super::{Entry, Event, Head};
 
@@ -50,8 +50,29 @@ pub fn append<'a>(
     events: impl IntoIterator<Item = &'a Event>,
     kept: u64,
 ) -> Result<Head, redb::Error> {
-    // A salt that could be guessed would let an erased id be guessed too, so it comes from the system's randomness.
-    append_salted(txn, events, kept, |_| Uuid::new_v4().as_u128())
+    append_with(txn, events, kept, &mut Salts::default())
+}
+
+/// Returns the head that the next append goes on from.
+///
+/// # Errors
+/// When the store cannot be read.
+pub fn head(txn: &WriteTransaction) -> Result<Head, redb::Error> {
+    TrailTables::open(txn)?.head()
+}
+
+/// Like [`append`], with the salts of an earlier append of the same events, which then gives the same head. Salts that
+/// are missing are drawn and added.
+///
+/// # Errors
+/// When the store cannot be written.
+pub fn append_with<'a>(
+    txn: &WriteTransaction,
+    events: impl IntoIterator<Item = &'a Event>,
+    kept: u64,
+    salts: &mut Salts,
+) -> Result<Head, redb::Error> {
+    append_salted(txn, events, kept, |id| salts.salt_of(id))
 }
 
 /// Like [`append`], with the salts of new subjects handed in.
@@ -59,13 +80,13 @@ pub(super) fn append_salted<'a>(
     txn: &WriteTransaction,
     events: impl IntoIterator<Item = &'a Event>,
     kept: u64,
-    salt: impl Fn(SubjectId) -> u128,
+    mut salt: impl FnMut(SubjectId) -> u128,
 ) -> Result<Head, redb::Error> {
     let mut tables = TrailTables::open(txn)?;
     let first = tables.head()?;
     let mut head = first;
     for event in events {
-        let meaning = tables.meaning_of(event.subject, &salt)?;
+        let meaning = tables.meaning_of(event.subject, &mut salt)?;
         let entry = Entry::behind(head, event, meaning);
         tables.trail.insert(entry.seq, entry.to_stored_line().as_bytes())?;
         tables.lists.insert((entry.subject.number, entry.seq), ())?;
@@ -107,7 +128,7 @@ impl<'txn> TrailTables<'txn> {
     fn meaning_of(
         &mut self,
         id: SubjectId,
-        salt: impl Fn(SubjectId) -> u128,
+        salt: impl FnOnce(SubjectId) -> u128,
     ) -> Result<Meaning, redb::Error> {
         let text = id.text();
         let key = (id.kind().as_str(), &*text);

@@ -11,7 +11,7 @@ use clap::{Args, Subcommand};
 
 use super::exit::Coded;
 use super::say;
-use vagn_emergency::record::store::FILE;
+use vagn_emergency::record::store::{FILE, JournalCheck, compare_with_journal};
 use vagn_emergency::trail::{ClosedStore, ExportFault, Fault, Head, OpenError, Verified, verify_export};
 
 /// First bytes of a store file. No export begins with them.
@@ -92,7 +92,7 @@ pub(super) fn run(args: AuditArgs) -> anyhow::Result<ExitCode> {
 
 fn verify(args: &VerifyArgs) -> anyhow::Result<ExitCode> {
     let found = match &args.file {
-        None => verify_store(&open_in(&args.data_dir)?, &args.heads)?,
+        None => verify_data_dir(&args.data_dir, &args.heads)?,
         Some(path) if path.as_os_str() == "-" => verify_lines(io::stdin().lock(), &args.heads)?,
         Some(path) => verify_file(path, &args.heads)?,
     };
@@ -110,6 +110,31 @@ fn verify(args: &VerifyArgs) -> anyhow::Result<ExitCode> {
 
 /// A verified trail, or a description of the first fault in it.
 type Found = Result<Verified, String>;
+
+/// Verifies the store in a data directory, which must not be behind its journal.
+fn verify_data_dir(data_dir: &Path, known: &[Head]) -> anyhow::Result<Found> {
+    let store = open_in(data_dir)?;
+    let found = verify_store(&store, known)?;
+    match compare_with_journal(&store, data_dir).context("compare the store with its journal")? {
+        JournalCheck::Agrees => Ok(found),
+        JournalCheck::Silent { why } => {
+            eprintln!("not compared with the journal: {why}");
+            Ok(found)
+        }
+        JournalCheck::Ahead { saves, head } => {
+            Ok(found.and_then(|verified| Err(rolled_back(&verified, saves, head))))
+        }
+    }
+}
+
+fn rolled_back(verified: &Verified, saves: u64, head: Option<Head>) -> String {
+    let ends = verified.head;
+    let went_on = head.map_or(String::new(), |head| format!(" and went on to {head}"));
+    format!(
+        "the store has rolled back: it ends with {ends}, but its journal has {saves} more saves{went_on}; start the \
+         service, which takes them from the journal"
+    )
+}
 
 fn verify_store(store: &ClosedStore, known: &[Head]) -> anyhow::Result<Found> {
     match store.verify(known) {
@@ -178,10 +203,16 @@ struct Whole<'a> {
 
 impl Display for Whole<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Verified { base, head, entries, too_old } = &self.verified;
+        let Verified { base, head, entries, restored, too_old } = &self.verified;
         match entries {
             0 => writeln!(f, "whole: no entries")?,
             _ => writeln!(f, "whole: {entries} entries, {} to {}", base.seq.saturating_add(1), head.seq)?,
+        }
+        if *restored > 0 {
+            writeln!(
+                f,
+                "{restored} entries tell of incidents that the store had lost, and has again from its journal"
+            )?;
         }
         writeln!(f, "head {head}")?;
         for known in self.known {

@@ -8,7 +8,8 @@ use clap::Args;
 
 use super::exit::Coded;
 use super::say;
-use vagn_emergency::record::store::set_aside;
+use vagn_emergency::record::store::{rebuild, set_aside};
+use vagn_flow::clock::{Clock, SystemClock};
 use vagn_http::own_certificate;
 
 /// Flags of `vagn repair`.
@@ -36,6 +37,12 @@ pub(super) fn run(args: RepairArgs) -> anyhow::Result<ExitCode> {
     let incidents = set_aside(&args.data_dir).context("repair the incident store")?;
     if let Some(path) = incidents {
         say(&format!("incident store: cannot be read; moved to {}\n", path.display()))?;
+    }
+    let now_ms = SystemClock::new().now_ms();
+    if let Some(incidents) =
+        rebuild(&args.data_dir, now_ms).context("make an incident store of its journal")?
+    {
+        say(&format!("incident store: made anew, with the {incidents} incidents that its journal has\n"))?;
     }
     repair_certificate(&args.data_dir)?;
     Ok(ExitCode::SUCCESS)

@@ -131,8 +131,10 @@ fn reports_are_opened_in_one_place() {
 #[test]
 fn only_supervisors_start_tasks_and_threads() {
     let spawns = ["tokio::spawn(", "thread::spawn(", "thread::Builder"];
+    // A thread that syncs a second file, and has ended before the call returns.
+    let scoped = "record/store/keeper.rs";
     for name in ["vagn", "vagn-api", "vagn-emergency", "vagn-flow", "vagn-http", "vagn-store", "vagn-wire"] {
-        for source in sources(name) {
+        for source in sources(name).iter().filter(|source| !source.path.ends_with(scoped)) {
             for spawn in spawns {
                 assert!(!source.text.contains(spawn), "{name}: {} has {spawn}", source.path.display());
             }

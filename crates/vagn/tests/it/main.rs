@@ -20,6 +20,7 @@ mod environment;
 mod escalation;
 mod faults;
 mod fsync;
+mod incident_rollbacks;
 mod kill;
 mod layers;
 mod own_certificate;

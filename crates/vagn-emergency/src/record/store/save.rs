@@ -3,11 +3,12 @@
 use redb::{ReadableTableMetadata, WriteTransaction};
 
 use super::schema::{IdTable, IncidentTables};
-use super::{Store, StoreError};
+use super::{Store, StoreError, mark};
 use crate::record::attempt::Attempt;
 use crate::record::draft::Draft;
+use crate::record::journal::{JournalEntry, content_of};
 use crate::record::stored;
-use crate::trail::{self, Head};
+use crate::trail::{self, Head, Salts};
 
 /// Latest attempts that the ledger keeps of one incident.
 const LEDGER_KEPT: u32 = 1_000;
@@ -22,30 +23,55 @@ const REAL_PER_DRILL: u64 = 20;
 const REMOVED_AT_ONCE: u64 = 256;
 
 impl Store {
-    /// Writes these drafts, all or none, and returns the new head of the trail when they are on disk. There is no other way
-    /// into the store.
+    /// Writes these drafts, all or none, and returns the new head of the trail when they are on disk, in the journal too.
+    /// There is no other way into the store.
     ///
     /// # Errors
     /// [`StoreError::Busy`] when an earlier save has not returned; [`StoreError::Failed`] when the disk would not.
     pub fn save(&self, drafts: &[Draft]) -> Result<Head, StoreError> {
-        // Not `begin_write`: an earlier save that hangs in a sync must not take this thread as well.
-        let txn = match self.db.try_begin_write() {
-            Err(redb::TransactionError::WouldBlock) => return Err(StoreError::Busy),
-            begun => begun.map_err(|err| StoreError::Failed(err.into()))?,
-        };
-        let head = write(&txn, drafts, self.ended_kept).map_err(StoreError::Failed)?;
+        // Neither waits: an earlier save that hangs in a sync must not take this thread as well.
+        let mut journal = self.journal.try_lock().ok_or(StoreError::Busy)?;
+        let txn = self.begin()?;
+        let before = trail::head(&txn).map_err(StoreError::Failed)?;
+        let number = mark::count(&txn).map_err(StoreError::Failed)?;
+        let mut salts = Salts::default();
+        let head = self.write(&txn, drafts, &mut salts).map_err(StoreError::Failed)?;
+        journal.append(number, || content_of(before, head, &salts, drafts));
+        journal.commit(txn, number).map_err(|err| StoreError::Failed(err.into()))?;
+        Ok(head)
+    }
+
+    /// Makes a save of the journal again. Returns the head of the trail.
+    pub(super) fn save_again(&self, entry: &JournalEntry) -> Result<Head, StoreError> {
+        let txn = self.begin()?;
+        mark::set(&txn, entry.number).map_err(StoreError::Failed)?;
+        let mut salts = entry.salts.clone().again();
+        let head = self.write(&txn, &entry.drafts, &mut salts).map_err(StoreError::Failed)?;
         txn.commit().map_err(|err| StoreError::Failed(err.into()))?;
         Ok(head)
     }
-}
 
-fn write(txn: &WriteTransaction, drafts: &[Draft], ended_kept: u64) -> Result<Head, redb::Error> {
-    let mut tables = IncidentTables::open(txn)?;
-    for draft in drafts {
-        tables.put(draft)?;
+    fn begin(&self) -> Result<WriteTransaction, StoreError> {
+        match self.db.try_begin_write() {
+            Err(redb::TransactionError::WouldBlock) => Err(StoreError::Busy),
+            begun => begun.map_err(|err| StoreError::Failed(err.into())),
+        }
     }
-    tables.prune(ended_kept)?;
-    trail::append(txn, drafts.iter().flat_map(|draft| &draft.events), TRAIL_KEPT)
+
+    fn write(
+        &self,
+        txn: &WriteTransaction,
+        drafts: &[Draft],
+        salts: &mut Salts,
+    ) -> Result<Head, redb::Error> {
+        let mut tables = IncidentTables::open(txn)?;
+        for draft in drafts {
+            tables.put(draft)?;
+        }
+        tables.prune(self.ended_kept)?;
+        let events = drafts.iter().flat_map(|draft| &draft.events);
+        trail::append_with(txn, events, TRAIL_KEPT, salts)
+    }
 }
 
 impl IncidentTables<'_> {

@@ -2,6 +2,7 @@
 
 use redb::{Table, TableDefinition, WriteTransaction};
 
+use super::mark::{self, StoreMark};
 use crate::trail;
 
 /// Incidents in their stored form, by id.
@@ -40,8 +41,9 @@ impl<'txn> IncidentTables<'txn> {
     }
 }
 
-/// Makes all tables of the file, those of the trail as well.
-pub(super) fn create(txn: &WriteTransaction) -> Result<(), redb::Error> {
+/// Makes all tables of the file, those of the trail as well. A store without a mark gets `mark`, or a new one.
+pub(super) fn create(txn: &WriteTransaction, mark: Option<StoreMark>) -> Result<(), redb::Error> {
     IncidentTables::open(txn)?;
+    mark::create(txn, mark)?;
     trail::create(txn)
 }

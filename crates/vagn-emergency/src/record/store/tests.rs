@@ -157,7 +157,8 @@ fn a_damaged_store_is_set_aside_and_a_sound_one_is_not() {
         fs::write(dir.path().join(FILE), b"not a store").unwrap();
         assert_eq!(set_aside(dir.path()).unwrap(), Some(dir.path().join(name)));
     }
-    assert!(Store::open(dir.path(), RESERVED, 100).unwrap().live().unwrap().is_empty());
+    assert_eq!(rebuild(dir.path(), 0).unwrap(), Some(1));
+    assert_eq!(numbers(&Store::open(dir.path(), RESERVED, 100).unwrap().live().unwrap()), [1]);
 }
 
 #[test]

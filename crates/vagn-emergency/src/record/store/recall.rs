@@ -1,0 +1,174 @@
+//! Recall: compares the store with its journal, and makes again what the store does not have.
+//!
+//! A save is written to the journal before it is committed to the store, and is answered when it is safe in both. So a
+//! journal that is ahead by a save that it does not know as confirmed tells of an end in the middle of a save. One that is
+//! ahead by a confirmed save tells of a store that has rolled back.
+
+use std::collections::BTreeSet;
+use std::io;
+
+use parking_lot::Mutex;
+
+use super::mark::StoreMark;
+use super::{Keeper, Store, StoreError};
+use crate::id::IncidentId;
+use crate::record::draft::Draft;
+use crate::record::journal::{self, Journal, JournalContent, JournalFile};
+use crate::record::progress::MACHINE;
+use crate::trail::{Event, EventKind, SubjectId};
+
+/// Reason on the trail of an incident that was restored.
+const RESTORED: &str = "the store had lost what was recorded of it; the journal had it";
+
+/// Saves of the journal that count at an opening.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Recall {
+    /// All, after a start: what was not finished is finished.
+    All,
+    /// Those that were confirmed. The store was open before in this run, and the desk has what was not finished.
+    Confirmed,
+    /// All, and a store that is missing is made of them.
+    Rebuild,
+}
+
+/// Findings of an opening in the journal.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Recalled {
+    /// Number of confirmed saves that the store had lost, and has again.
+    pub restored: u64,
+    /// Number of saves that the store had lost, and the journal does not have any more.
+    pub lost: u64,
+    /// Number of saves that were not finished, and are now.
+    pub finished: u64,
+    /// Incidents in the saves that were restored.
+    pub incidents: BTreeSet<IncidentId>,
+    /// True when the trail does not have the heads any more that it had after these saves.
+    pub is_another_trail: bool,
+    /// Fault of the journal. One that does not fit the store was begun anew.
+    pub journal: Option<String>,
+}
+
+impl Recalled {
+    /// Returns the warning about a store that had rolled back, if it had.
+    pub fn warning(&self) -> Option<String> {
+        let mut texts = Vec::new();
+        if self.restored > 0 {
+            let (saves, incidents) = (self.restored, self.incidents.len());
+            texts.push(format!(
+                "the store had lost its last saves; {saves} of them, of {incidents} incidents, were restored from the journal"
+            ));
+        }
+        if self.lost > 0 {
+            let lost = self.lost;
+            texts.push(format!("{lost} saves before these are lost: the journal does not reach back so far"));
+        }
+        if self.restored > 0 && self.is_another_trail {
+            texts.push("the trail does not have all heads that notices have carried".into());
+        }
+        (!texts.is_empty()).then(|| texts.join("; "))
+    }
+}
+
+/// Makes the saves again that `files` have and `store` does not. A journal that does not fit is begun anew, on the files that
+/// `renew` returns for those that have something in them.
+pub(super) fn recall(
+    mut store: Store,
+    files: [JournalFile; 2],
+    recall: Recall,
+    now_ms: i64,
+    renew: impl FnOnce([JournalFile; 2]) -> Result<[JournalFile; 2], StoreError>,
+) -> Result<Store, StoreError> {
+    let mut content = JournalContent::read(&files).map_err(journal_failed)?;
+    let misfit = misfit(&content, store.mark()?);
+    if misfit.is_none() {
+        store.catch_up(&mut content, recall)?;
+    }
+    let mark = store.mark()?;
+    // A save that could not be read was not made again, and the numbers do not go on from it.
+    let goes_on = misfit.is_none() && content.last() == mark.last;
+    let journal = match Journal::go_on(files, &content) {
+        Ok(journal) if goes_on => journal,
+        Ok(other) => begin(renew(other.into_files())?, mark)?,
+        Err(files) if content.is_blank => begin(files, mark)?,
+        Err(files) => begin(renew(files)?, mark)?,
+    };
+    let faults: Vec<_> = misfit.into_iter().chain(content.faults).collect();
+    store.recalled.journal = (!faults.is_empty()).then(|| faults.join("; "));
+    let keeper = Keeper::of(journal);
+    store.journal_fault = keeper.fault();
+    store.journal = Mutex::new(keeper);
+    store.note_restored(now_ms)?;
+    Ok(store)
+}
+
+/// Returns the reason for which a journal does not fit a store, if it does not.
+fn misfit(content: &JournalContent, store: StoreMark) -> Option<String> {
+    let (ends, last) = (content.last(), store.last);
+    match content.id() {
+        None if content.is_blank && last == 0 => None,
+        None if content.is_blank => {
+            Some(format!("it is missing or empty, although the store has {last} saves"))
+        }
+        None => Some("neither of its files can be read".into()),
+        Some(id) if id != store.id => Some("it belongs to another store".into()),
+        Some(_) if ends < last => Some(format!("it ends with save {ends}, and the store with save {last}")),
+        Some(_) => None,
+    }
+}
+
+fn begin(files: [JournalFile; 2], mark: StoreMark) -> Result<Journal, StoreError> {
+    Journal::begin(files, mark.id, mark.last + 1).map_err(journal_failed)
+}
+
+fn journal_failed(source: io::Error) -> StoreError {
+    StoreError::Journal { path: journal::FILES[0].into(), source }
+}
+
+impl Store {
+    /// Makes the saves again that the store does not have.
+    fn catch_up(&mut self, content: &mut JournalContent, recall: Recall) -> Result<(), StoreError> {
+        let mark = self.mark()?;
+        if recall == Recall::Confirmed {
+            content.forget_behind(content.confirmed.max(mark.last));
+        }
+        let missing = content.behind(mark.last);
+        let Some(first) = missing.first().map(|entry| entry.number) else { return Ok(()) };
+        let mut recalled = Recalled { lost: first - mark.last - 1, ..Recalled::default() };
+        for entry in &missing {
+            let head = self.save_again(entry)?;
+            recalled.is_another_trail |= head != entry.after;
+            if entry.number > content.confirmed && recall != Recall::Rebuild {
+                recalled.finished += 1;
+            } else {
+                recalled.restored += 1;
+                recalled.incidents.extend(entry.drafts.iter().map(|draft| draft.incident.id));
+            }
+        }
+        self.recalled = recalled;
+        Ok(())
+    }
+
+    /// Notes on the trail of each incident that it was restored.
+    fn note_restored(&self, at_ms: i64) -> Result<(), StoreError> {
+        let mut drafts = Vec::new();
+        for id in &self.recalled.incidents {
+            drafts.extend(self.get(*id)?.map(|incident| Draft {
+                incident,
+                version: 1,
+                events: vec![Event {
+                    at_ms,
+                    subject: SubjectId::Incident(*id),
+                    action: EventKind::Restored,
+                    by: MACHINE.into(),
+                    reason: RESTORED.into(),
+                }],
+                last_event: 1,
+                attempts: Vec::new(),
+            }));
+        }
+        if !drafts.is_empty() {
+            self.save(&drafts)?;
+        }
+        Ok(())
+    }
+}
