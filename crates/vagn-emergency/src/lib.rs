@@ -47,6 +47,7 @@ use tracing::warn;
 use vagn_flow::batch::Traffic;
 use vagn_flow::clock::Clock;
 use vagn_flow::readiness::Readiness;
+use vagn_flow::trust::Trust;
 use vagn_otp::{Addr, ChildSpec, Strategy, Supervisor};
 
 pub use crate::desk::{Request, RequestKind};
@@ -92,6 +93,8 @@ pub struct Parts {
     pub seeds: Seeds,
     /// Clock of the lane.
     pub clock: Arc<dyn Clock>,
+    /// Says whether its wall side may be wrong.
+    pub trust: Arc<Trust>,
     /// Metrics of the lane.
     pub metrics: Arc<EmergencyMetrics>,
     /// Receives warnings for the operator.
@@ -120,11 +123,12 @@ pub fn start(traffic: &Traffic, parts: Parts) -> (EmergencyHandle, ChildSpec) {
 }
 
 fn build(parts: Parts, rules: Rules, shelf: Shelf) -> (EmergencyHandle, ChildSpec) {
-    let Parts { targets, vehicles, seeds, clock, metrics, readiness, hang_limit, runtime, .. } = parts;
+    let Parts { targets, vehicles, seeds, clock, trust, metrics, readiness, hang_limit, runtime, .. } = parts;
     if targets.chain.is_empty() {
         warn_of_no_target(&readiness);
     }
-    let lane = Arc::new(Lane::new(LaneParts { rules, shelf, vehicles, seeds, clock, metrics, readiness }));
+    let lane =
+        Arc::new(Lane::new(LaneParts { rules, shelf, vehicles, seeds, clock, trust, metrics, readiness }));
     let for_incidents = lane.clone();
     let (incidents, incidents_spec) =
         ChildSpec::actor("incidents", MAILBOX, move || Incidents::new(for_incidents.clone()));

@@ -47,12 +47,14 @@ impl Clock for SystemClock {
 pub struct ManualClock {
     start_ms: i64,
     now_ms: AtomicI64,
+    /// Part of the wall side that the monotonic one does not follow.
+    jumped_ms: AtomicI64,
 }
 
 impl ManualClock {
     /// A clock that stands at `now_ms` milliseconds since 1970.
     pub fn at(now_ms: i64) -> Self {
-        Self { start_ms: now_ms, now_ms: AtomicI64::new(now_ms) }
+        Self { start_ms: now_ms, now_ms: AtomicI64::new(now_ms), jumped_ms: AtomicI64::new(0) }
     }
 
     /// Moves the clock on.
@@ -63,15 +65,22 @@ impl ManualClock {
     /// Sets the wall clock, also backwards.
     pub fn set_ms(&self, now_ms: i64) {
         self.now_ms.store(now_ms, Ordering::Relaxed);
+        self.jumped_ms.store(0, Ordering::Relaxed);
+    }
+
+    /// Lets the wall clock jump, while the monotonic side goes on as before.
+    pub fn jump_ms(&self, by_ms: i64) {
+        self.jumped_ms.fetch_add(by_ms, Ordering::Relaxed);
     }
 }
 
 impl Clock for ManualClock {
     fn now_ms(&self) -> i64 {
-        self.now_ms.load(Ordering::Relaxed)
+        self.now_ms.load(Ordering::Relaxed).saturating_add(self.jumped_ms.load(Ordering::Relaxed))
     }
 
     fn monotonic(&self) -> Duration {
-        Duration::from_millis(self.now_ms().saturating_sub(self.start_ms).max(0) as u64)
+        let now_ms = self.now_ms.load(Ordering::Relaxed);
+        Duration::from_millis(now_ms.saturating_sub(self.start_ms).max(0) as u64)
     }
 }

@@ -8,6 +8,8 @@ pub mod batch;
 pub mod clock;
 pub mod fate;
 pub mod intake;
+pub mod kernel_clock;
+pub mod mark;
 pub mod metrics;
 pub mod open;
 pub mod readiness;
@@ -17,3 +19,4 @@ pub mod rfc3339;
 pub mod stamp;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
+pub mod trust;

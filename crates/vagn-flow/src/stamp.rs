@@ -1,22 +1,36 @@
-//! Arrival stamps: a time that never runs backwards and a receive sequence that never repeats, both over restarts too.
+//! Arrival stamps: a time that does not run backwards by a little, and a receive sequence that never repeats, over restarts too.
 //!
-//! Order within a vehicle is (event time, receive sequence), so a stamp below an older one would make a fresh report
-//! look stale. A wall clock may jump back, and a restart forgets what was handed out. Therefore the stamper keeps a mark
-//! in the data directory that is always ahead of its stamps, and starts from there.
+//! Order within a vehicle is decided by event time and receive sequence. A wall clock may step back a little, and a restart
+//! forgets what was handed out; a stamp below an older one would make a fresh report look stale. Therefore the time stands
+//! still until a clock that went back a little has caught up, and the stamper keeps a [mark](crate::mark) in the data
+//! directory that is ahead of its stamps.
+//!
+//! A clock that goes back by more was wrong before, and the time follows it at once: a fix stored under a wrong clock loses
+//! to any other, and the sequence keeps the order.
 
-use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use tracing::warn;
 
 use crate::clock::Clock;
+use crate::mark::{Found, Mark, MarkError, Marked};
 
 /// Lead of the mark on disk over the clock. It is renewed at a third of this; after a crash, stamps stand
 /// still for at most this long until the wall clock has caught up.
 const MARK_AHEAD_MS: i64 = 1_500;
+
+/// The same lead for the sequence. A run never hands out a number per nanosecond.
+const MARK_AHEAD_SEQ: u64 = MARK_AHEAD_MS as u64 * NS_PER_MS;
+
+const NS_PER_MS: u64 = 1_000_000;
+
+/// Highest sequence that a clock can give, in the year 2262: it leaves as many again above it.
+const CLOCK_SEQ_MAX: u64 = u64::MAX / 2;
+
+/// Furthest a clock may go back, ms, for the time to wait for it: as far as time services step a clock in their daily work.
+pub const HELD_BACK_MAX_MS: i64 = 5_000;
 
 /// The arrival of a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,7 +44,8 @@ pub struct Stamp {
 /// Hands out stamps to all doors.
 pub struct Stamper {
     clock: Arc<dyn Clock>,
-    mark: PathBuf,
+    mark: Mutex<Mark>,
+    found: Found,
     last: Mutex<Stamp>,
 }
 
@@ -38,74 +53,74 @@ impl Stamper {
     /// Longest time between two calls of [`Stamper::renew_mark`].
     pub const RENEW_EVERY: std::time::Duration = std::time::Duration::from_millis(MARK_AHEAD_MS as u64 / 3);
 
-    /// Starts from the mark that an earlier run left in `data_dir`, if there is one.
+    /// Starts from the mark that an earlier run left in `data_dir`, if there is one. It is to be renewed before the first
+    /// stamp is handed out.
     ///
     /// # Errors
     /// There is a mark, and the disk does not give it.
-    pub fn open(data_dir: &Path, clock: Arc<dyn Clock>) -> io::Result<Self> {
-        let mark = data_dir.join("clock");
-        let floor_ms = match fs::read_to_string(&mark) {
-            Ok(text) => text.trim().parse().unwrap_or_else(|_| {
-                warn!(mark = %mark.display(), "the clock's mark cannot be read; recovery will tell what it was");
-                0
-            }),
-            Err(err) if err.kind() == io::ErrorKind::NotFound => 0,
-            Err(err) => return Err(err),
-        };
-        let start_ms = clock.now_ms().max(floor_ms);
-        // One run never hands out a sequence per nanosecond, so starting at the nanosecond keeps runs apart.
-        let first_seq = (start_ms as u64).saturating_mul(1_000_000);
-        let stamper = Self { clock, mark, last: Mutex::new(Stamp { time_ms: start_ms, first_seq }) };
-        if let Err(err) = stamper.renew_mark() {
-            // On a full disk emergencies still have their place set aside: no reason not to start.
-            warn!(error = %err, "failed to renew the clock's mark");
-        }
-        Ok(stamper)
+    pub fn open(data_dir: &Path, clock: Arc<dyn Clock>) -> Result<Self, MarkError> {
+        let (mark, found) = Mark::open(data_dir)?;
+        let now_ms = clock.now_ms();
+        let time_ms = found.marked().map_or(now_ms, |marked| follow(marked.time_ms, now_ms));
+        // One run never hands out a sequence per nanosecond, so starting at the nanosecond keeps runs apart even where the
+        // mark is lost.
+        let by_clock = u64::try_from(time_ms).unwrap_or(0).saturating_mul(NS_PER_MS).min(CLOCK_SEQ_MAX);
+        let first_seq = found.marked().map_or(by_clock, |marked| marked.next_seq.max(by_clock));
+        let last = Mutex::new(Stamp { time_ms, first_seq });
+        Ok(Self { clock, mark: Mutex::new(mark), found, last })
+    }
+
+    /// Returns what was found of the mark of an earlier run.
+    pub fn found(&self) -> &Found {
+        &self.found
     }
 
     /// Stamps `reports` reports that arrived together.
     pub fn stamp(&self, reports: usize) -> Stamp {
         let now_ms = self.clock.now_ms();
         let mut last = self.last.lock();
-        last.time_ms = last.time_ms.max(now_ms);
+        last.time_ms = follow(last.time_ms, now_ms);
         let stamp = *last;
-        last.first_seq += reports as u64;
+        last.first_seq = last.first_seq.saturating_add(reports as u64);
         stamp
     }
 
-    /// The time as the stamps have it: the wall clock, held back from running backwards.
-    pub fn now_ms(&self) -> i64 {
-        self.last.lock().time_ms.max(self.clock.now_ms())
-    }
-
-    /// Never stamps at or below what recovery found on disk.
+    /// Never numbers at or below what recovery found on disk, and does not stamp below its time either, unless that is so far
+    /// ahead that it was stored under a wrong clock.
     pub fn raise(&self, time_ms: i64, seq: u64) {
+        let now_ms = self.clock.now_ms();
         let mut last = self.last.lock();
-        last.time_ms = last.time_ms.max(time_ms);
+        last.time_ms = last.time_ms.max(follow(time_ms, now_ms));
         last.first_seq = last.first_seq.max(seq.saturating_add(1));
     }
 
-    /// Moves the mark on disk ahead of the clock again.
+    /// Moves the mark on disk ahead of `believed_ms`, the time as far as it is believed, in ms since 1970.
     ///
     /// # Errors
     /// When the mark cannot be written.
-    pub fn renew_mark(&self) -> io::Result<()> {
-        self.write_mark(self.now_ms() + MARK_AHEAD_MS)
+    pub fn renew_mark(&self, believed_ms: i64) -> io::Result<()> {
+        self.write_mark(believed_ms.saturating_add(MARK_AHEAD_MS))
     }
 
-    /// Leaves the exact time behind, so that the next run starts without a pause.
+    /// Leaves the exact time behind, as far as it is believed, so that the next run starts without a pause.
     ///
     /// # Errors
     /// When the mark cannot be written.
-    pub fn close(&self) -> io::Result<()> {
-        self.write_mark(self.now_ms())
+    pub fn close(&self, believed_ms: i64) -> io::Result<()> {
+        self.write_mark(believed_ms)
     }
 
     fn write_mark(&self, time_ms: i64) -> io::Result<()> {
-        let fresh = self.mark.with_extension("new");
-        fs::write(&fresh, time_ms.to_string())?;
-        fs::rename(&fresh, &self.mark)
+        // The mark's lock first, so that no older sequence is written after a newer one.
+        let mut mark = self.mark.lock();
+        let next_seq = self.last.lock().first_seq.saturating_add(MARK_AHEAD_SEQ);
+        mark.write(Marked { time_ms, next_seq })
     }
+}
+
+/// Returns the time after `last_ms` by a clock that says `now_ms`.
+fn follow(last_ms: i64, now_ms: i64) -> i64 {
+    if now_ms >= last_ms.saturating_sub(HELD_BACK_MAX_MS) { last_ms.max(now_ms) } else { now_ms }
 }
 
 #[cfg(test)]
@@ -114,12 +129,17 @@ mod tests {
     use crate::clock::ManualClock;
     use std::time::Duration;
 
+    const YEAR_MS: i64 = 365 * 24 * 3_600_000;
+
+    /// Opens a stamper and leaves its first mark, as the service does at its start.
     fn stamper(dir: &Path, clock: &Arc<ManualClock>) -> Stamper {
-        Stamper::open(dir, clock.clone()).unwrap()
+        let stamper = Stamper::open(dir, clock.clone()).unwrap();
+        stamper.renew_mark(clock.now_ms()).unwrap();
+        stamper
     }
 
     #[test]
-    fn never_runs_backwards_when_the_wall_clock_does() {
+    fn stands_still_while_a_clock_that_went_back_a_little_catches_up() {
         let dir = tempfile::tempdir().unwrap();
         let clock = Arc::new(ManualClock::at(10_000));
         let stamper = stamper(dir.path(), &clock);
@@ -130,6 +150,20 @@ mod tests {
     }
 
     #[test]
+    fn comes_back_with_a_clock_that_was_far_ahead_and_numbers_on() {
+        let dir = tempfile::tempdir().unwrap();
+        let clock = Arc::new(ManualClock::at(10_000));
+        let stamper = stamper(dir.path(), &clock);
+        clock.set_ms(10_000 + 10 * YEAR_MS);
+        let ahead = stamper.stamp(5);
+        assert_eq!(ahead.time_ms, 10_000 + 10 * YEAR_MS);
+        clock.set_ms(11_000);
+        assert_eq!(stamper.stamp(1), Stamp { time_ms: 11_000, first_seq: ahead.first_seq + 5 });
+        clock.set_ms(11_000 - HELD_BACK_MAX_MS - 1);
+        assert_eq!(stamper.stamp(1).time_ms, 11_000 - HELD_BACK_MAX_MS - 1);
+    }
+
+    #[test]
     fn never_runs_backwards_over_a_crash() {
         let dir = tempfile::tempdir().unwrap();
         let clock = Arc::new(ManualClock::at(10_000));
@@ -137,26 +171,51 @@ mod tests {
         clock.advance(Duration::from_millis(400));
         let before = first.stamp(100);
         drop(first);
-        clock.set_ms(2_000);
+        clock.set_ms(7_000);
         let after = stamper(dir.path(), &clock).stamp(1);
         assert!(after.time_ms >= before.time_ms, "{after:?} is before {before:?}");
         assert!(after.first_seq > before.first_seq + 99, "{after:?} repeats {before:?}");
     }
 
     #[test]
+    fn the_sequence_rises_over_restarts_whatever_the_clock_says() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut next = 0;
+        for now_ms in [10 * YEAR_MS, 20, i64::MAX, 0, 9 * YEAR_MS, i64::MIN] {
+            let clock = Arc::new(ManualClock::at(now_ms));
+            let stamp = stamper(dir.path(), &clock).stamp(1_000_000);
+            assert!(stamp.first_seq >= next, "{stamp:?} repeats {next}");
+            next = stamp.first_seq + 1_000_000;
+        }
+    }
+
+    #[test]
+    fn a_mark_ahead_of_a_believed_clock_is_healed() {
+        let dir = tempfile::tempdir().unwrap();
+        stamper(dir.path(), &Arc::new(ManualClock::at(10 * YEAR_MS)));
+        let clock = Arc::new(ManualClock::at(YEAR_MS));
+        let again = stamper(dir.path(), &clock);
+        assert_eq!(again.found().marked().unwrap().time_ms, 10 * YEAR_MS + MARK_AHEAD_MS);
+        assert_eq!(again.stamp(1).time_ms, YEAR_MS);
+        assert_eq!(stamper(dir.path(), &clock).found().marked().unwrap().time_ms, YEAR_MS + MARK_AHEAD_MS);
+    }
+
+    #[test]
     fn starts_at_once_after_a_clean_stop() {
         let dir = tempfile::tempdir().unwrap();
         let clock = Arc::new(ManualClock::at(10_000));
-        stamper(dir.path(), &clock).close().unwrap();
+        stamper(dir.path(), &clock).close(10_000).unwrap();
         assert_eq!(stamper(dir.path(), &clock).stamp(1).time_ms, 10_000);
     }
 
     #[test]
-    fn starts_above_what_recovery_found() {
+    fn starts_above_what_recovery_found_but_not_in_its_future() {
         let dir = tempfile::tempdir().unwrap();
         let clock = Arc::new(ManualClock::at(10_000));
         let stamper = stamper(dir.path(), &clock);
-        stamper.raise(20_000, u64::MAX - 10);
-        assert_eq!(stamper.stamp(1), Stamp { time_ms: 20_000, first_seq: u64::MAX - 9 });
+        stamper.raise(15_000, u64::MAX - 10);
+        assert_eq!(stamper.stamp(1), Stamp { time_ms: 15_000, first_seq: u64::MAX - 9 });
+        stamper.raise(10 * YEAR_MS, 5);
+        assert_eq!(stamper.stamp(1), Stamp { time_ms: 15_000, first_seq: u64::MAX - 8 });
     }
 }

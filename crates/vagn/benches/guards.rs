@@ -24,6 +24,7 @@ use vagn_flow::clock::ManualClock;
 use vagn_flow::metrics::{Registry, ReportMetrics};
 use vagn_flow::readiness::Readiness;
 use vagn_flow::stamp::Stamp;
+use vagn_flow::trust::Trust;
 use vagn_otp::{Policy, Queue, QueueSubscriber};
 use vagn_store::disk::RealDisk;
 use vagn_store::{Fleet, Hit, Index, Nearby, Partition, Plan, Settings, Updates, Writer};
@@ -105,6 +106,7 @@ fn publish() -> usize {
         vehicles: Arc::new(LiveFleet::new(Arc::new(Fleet::new(1)))),
         seeds: vagn_emergency::Seeds { ids: 1, jitter: 2 },
         clock: Arc::new(ManualClock::at(NOW_MS)),
+        trust: Trust::blind(Arc::new(ManualClock::at(NOW_MS))),
         metrics: EmergencyMetrics::new(&registry),
         readiness: Arc::new(Readiness::default()),
         hang_limit: Duration::from_secs(60),

@@ -22,6 +22,7 @@ use vagn_flow::clock::{Clock, SystemClock};
 use vagn_flow::metrics::{Registry, ReportMetrics};
 use vagn_flow::readiness::Readiness;
 use vagn_flow::stamp::Stamper;
+use vagn_flow::trust::Trust;
 use vagn_otp::{Addr, ChildSpec, Policy, Pool, Queue, QueueSubscriber, Root, Strategy, Supervisor};
 use vagn_store::disk::RealDisk;
 use vagn_store::{DataDir, Fleet};
@@ -150,6 +151,7 @@ impl Pipeline {
             )),
             clock: clock.clone(),
             stamper: stamper.clone(),
+            trust: Trust::blind(clock.clone()),
             metrics: StorageMetrics::new(&registry),
             readiness: readiness.clone(),
         };
@@ -158,7 +160,7 @@ impl Pipeline {
         let sync = parts.sync.clone();
         let syncing = ChildSpec::thread("sync", move |ctx| sync.run(&ctx));
         let (storage, storing) = storage(parts);
-        let pool = ingest_pool(&topic, storage);
+        let pool = ingest_pool(&topic, storage, Trust::blind(clock.clone()));
         let tree = Supervisor::new("pipeline", Strategy::OneForOne);
         let tree = tree.child(emergency).child(storing).child(syncing).child(pool);
         let root = tree.start().await?;
@@ -188,6 +190,7 @@ fn lane(
         vehicles: Arc::new(LiveFleet::new(fleet)),
         seeds: vagn_emergency::Seeds { ids: 1, jitter: 2 },
         clock: clock.clone(),
+        trust: Trust::blind(clock.clone()),
         metrics: EmergencyMetrics::new(registry),
         readiness: readiness.clone(),
         hang_limit: HANG_LIMIT,
@@ -201,13 +204,14 @@ fn storage(parts: StorageParts) -> (Addr<Storage>, ChildSpec) {
     (storage, child.on_thread())
 }
 
-fn ingest_pool(topic: &Traffic, storage: Addr<Storage>) -> ChildSpec {
+fn ingest_pool(topic: &Traffic, storage: Addr<Storage>, trust: Arc<Trust>) -> ChildSpec {
     let shed = Queue::new(512);
     let wait = Queue::new(512);
     let shedding =
         QueueSubscriber::new(&shed, Policy::DropOldest, |batch: &Arc<Batch>| Some(Job::new(batch)));
     topic.subscribe("ingest-shed", shedding.on_drop(Job::shed));
-    let ingest = Arc::new(Ingest { storages: [storage].into(), shed: shed.clone(), wait: wait.clone() });
+    let ingest =
+        Arc::new(Ingest { storages: [storage].into(), shed: shed.clone(), wait: wait.clone(), trust });
     let (_, child) = Pool::builder("ingest")
         .workers(1)
         .lane("shed", &shed)

@@ -16,6 +16,7 @@ use vagn_flow::batch::Batch;
 use vagn_flow::fate::Share;
 use vagn_flow::open::open;
 use vagn_flow::receipt::ReceiptPart;
+use vagn_flow::trust::Trust;
 
 /// Longest a worker waits for room at a storage. Longer, and the partition counts as stalled: what comes for it is shed
 /// without waiting until it takes something again, so that the others go on.
@@ -54,6 +55,8 @@ pub struct Ingest {
     pub shed: Queue<Job>,
     /// Batches whose senders wait.
     pub wait: Queue<Job>,
+    /// Hears the vehicles' own times while it doubts the clock.
+    pub trust: Arc<Trust>,
 }
 
 /// One of the workers that decode.
@@ -79,7 +82,7 @@ impl Worker<Job> for IngestWorker {
             warn!("the same batch came twice; dropped the second");
             return;
         };
-        let Ingest { storages, shed, wait } = &*self.ingest;
+        let Ingest { storages, shed, wait, trust } = &*self.ingest;
         let queued = shed.len() + wait.len();
         debug!(
             worker = self.number,
@@ -88,6 +91,9 @@ impl Worker<Job> for IngestWorker {
             queued,
             "took a batch"
         );
+        if trust.asks_vehicles() {
+            trust.hear(own_times(&batch));
+        }
         let writes = decode(&batch, share, part, storages.len());
         drop(batch);
         for ((storage, stalled), write) in storages.iter().zip(&mut self.stalled).zip(writes) {
@@ -96,6 +102,13 @@ impl Worker<Job> for IngestWorker {
             }
         }
     }
+}
+
+/// The time of each report that has one of its own, as it was sent, with the hash of its vehicle: what judging would make of it
+/// depends on the very clock that is in question.
+fn own_times(batch: &Batch) -> impl Iterator<Item = (u64, i64)> {
+    let reports = batch.reports().filter_map(|(_, _, bytes)| open(bytes).ok());
+    reports.filter_map(|report| Some((Key::of(report.vehicle_id).hash(), report.event_time_ms?)))
 }
 
 /// Hands a write to its storage, or sheds it. Returns false when the storage took nothing: it counts as stalled then, so that the

@@ -26,6 +26,7 @@ use vagn_flow::clock::Clock;
 use vagn_flow::metrics::Registry;
 use vagn_flow::readiness::{Purpose, Readiness};
 use vagn_flow::stamp::Stamper;
+use vagn_flow::trust::Trust;
 
 /// Time between two looks after the files when a storage is idle.
 const HOUSEKEEPING: Duration = Duration::from_millis(100);
@@ -34,6 +35,9 @@ const HOUSEKEEPING_BUSY: Duration = Duration::from_millis(2);
 
 /// Pause before a partition that could not be opened is tried again; doubles from the first to the second.
 const REOPEN: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
+
+/// The beginning of 1970: a time by which nothing is old enough to be forgotten or removed.
+const NOTHING_IS_OLD_MS: i64 = 0;
 
 /// `partition="0"` and so on.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -81,6 +85,8 @@ pub struct StorageParts {
     pub clock: Arc<dyn Clock>,
     /// Raised above the stamps that the log already holds.
     pub stamper: Arc<Stamper>,
+    /// Gives the time for what cannot be undone.
+    pub trust: Arc<Trust>,
     /// Counts.
     pub metrics: StorageMetrics,
     /// Told when the partition is there.
@@ -93,7 +99,6 @@ pub struct Storage {
     partition: Option<Partition>,
     /// The reason that there is no partition, once it is known.
     broken: Option<Broken>,
-    opened_at: Option<Opened>,
     fates: Vec<Fate>,
 }
 
@@ -103,17 +108,10 @@ struct Broken {
     pause: Duration,
 }
 
-/// The time when the partition was opened, by both sides of the clock.
-#[derive(Clone, Copy)]
-struct Opened {
-    wall_ms: i64,
-    monotonic: Duration,
-}
-
 impl Storage {
     /// A writer that has not opened its partition yet.
     pub fn new(parts: Arc<StorageParts>) -> Self {
-        Self { parts, partition: None, broken: None, opened_at: None, fates: Vec::new() }
+        Self { parts, partition: None, broken: None, fates: Vec::new() }
     }
 
     fn name(&self) -> String {
@@ -135,12 +133,11 @@ impl Storage {
     }
 
     fn opened(&mut self, partition: Partition) {
-        let StorageParts { sync, fleet, number, readiness, clock, .. } = &*self.parts;
+        let StorageParts { sync, fleet, number, readiness, .. } = &*self.parts;
         sync.take_over(partition.syncer());
         fleet.set(*number as usize, Some(partition.reader()));
         self.count_vehicles();
         readiness.present(&self.name());
-        self.opened_at = Some(Opened { wall_ms: clock.now_ms(), monotonic: clock.monotonic() });
         self.broken = None;
         self.partition = Some(partition);
     }
@@ -155,24 +152,21 @@ impl Storage {
         self.broken = Some(Broken { why, pause });
     }
 
-    /// The time for ageing: a wall clock that jumps must not make the store forget.
-    fn steady_now_ms(&self) -> i64 {
-        let clock = &self.parts.clock;
-        self.opened_at.map_or_else(
-            || clock.now_ms(),
-            |opened| opened.wall_ms + (clock.monotonic() - opened.monotonic).as_millis() as i64,
-        )
+    /// The time for ageing: while the clock may be wrong, one by which nothing is old.
+    fn ageing_ms(&self) -> i64 {
+        self.parts.trust.now_ms().unwrap_or(NOTHING_IS_OLD_MS)
     }
 
     fn recover(&self) -> Result<Partition, StoreError> {
-        let StorageParts { data, number, settings, clock, stamper, .. } = &*self.parts;
+        let StorageParts { data, number, settings, clock, stamper, trust, .. } = &*self.parts;
         let started = clock.monotonic();
         if !data.read().is_prepared() {
             // The number of partitions has changed: the first to come here distributes the vehicles anew.
-            data.write().prepare(*settings, clock.now_ms(), &report_progress)?;
+            data.write().prepare(*settings, self.ageing_ms(), &report_progress)?;
         }
         let (partition, recovery) =
-            data.read().open_partition(*number, *settings, clock.now_ms(), &report_progress)?;
+            data.read().open_partition(*number, *settings, self.ageing_ms(), &report_progress)?;
+        trust.logged(recovery.receive_time_ms);
         stamper.raise(recovery.receive_time_ms, recovery.receive_seq);
         report(*number, &recovery, clock.monotonic() - started);
         Ok(partition)
@@ -303,7 +297,7 @@ impl Handle<Housekeep> for Storage {
             ctx.tell_self_after(pause, Housekeep);
             return;
         }
-        let now_ms = self.steady_now_ms();
+        let now_ms = self.ageing_ms();
         let partition = self.partition.as_mut().expect("it is open");
         // What goes wrong here stops the partition, and its health tells why.
         let more = partition.housekeep(now_ms).is_ok_and(|kept| kept.more);

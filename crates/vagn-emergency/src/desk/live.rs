@@ -35,6 +35,8 @@ pub(super) struct Live {
     last_report: Duration,
     /// Time that it had been quiet by then.
     quiet_before: Duration,
+    /// That time was taken from a wall clock that may have been wrong.
+    is_quiet_unsure: bool,
     /// Attempts that have begun.
     begun: u32,
     /// By target, in the order of the rules.
@@ -101,8 +103,8 @@ impl Live {
     /// Returns an incident from the store. Only the wall clock can tell how long it has been quiet; if its latest
     /// report is still to come by that clock, it has been quiet for no time at all.
     pub(super) fn restore(incident: Incident, now: Moment) -> Self {
-        let gap_ms = now.ms.saturating_sub(incident.alarm.updated_ms).max(0);
-        Self { quiet_before: Duration::from_millis(gap_ms.unsigned_abs()), ..Self::at(incident, now.at) }
+        let quiet_before = gap(&incident, now.ms);
+        Self { quiet_before, is_quiet_unsure: !now.is_sure, ..Self::at(incident, now.at) }
     }
 
     fn at(incident: Incident, last_report: Duration) -> Self {
@@ -116,6 +118,7 @@ impl Live {
             arrived: None,
             last_report,
             quiet_before: Duration::ZERO,
+            is_quiet_unsure: false,
             retries: Vec::new(),
             events: Vec::new(),
             last_event: 0,
@@ -174,6 +177,18 @@ impl Live {
     pub(super) fn heard(&mut self, at: Duration) {
         self.last_report = self.last_report.max(at);
         self.quiet_before = Duration::ZERO;
+        self.is_quiet_unsure = false;
+    }
+
+    /// Returns true when its quiet time comes from a wall clock that may have been wrong.
+    pub(super) fn is_quiet_unsure(&self) -> bool {
+        self.is_quiet_unsure
+    }
+
+    /// Learns anew how long it had been quiet when it was restored, by a wall clock that is believed.
+    pub(super) fn learn_quiet(&mut self, now_ms: i64, at: Duration) {
+        self.quiet_before = gap(&self.incident, now_ms).saturating_sub(at.saturating_sub(self.last_report));
+        self.is_quiet_unsure = false;
     }
 
     /// Returns how long no report has come.
@@ -296,4 +311,9 @@ impl Live {
         let safe = self.acks.extract_if(.., |waiting| waiting.version <= draft.version);
         safe.map(|waiting| waiting.ack).collect()
     }
+}
+
+/// Returns the time since the latest report of an incident, by a wall clock that says `now_ms`.
+fn gap(incident: &Incident, now_ms: i64) -> Duration {
+    Duration::from_millis(now_ms.saturating_sub(incident.alarm.updated_ms).max(0).unsigned_abs())
 }

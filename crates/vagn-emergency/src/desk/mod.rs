@@ -56,12 +56,14 @@ pub(crate) struct Moment {
     pub ms: i64,
     /// By the monotonic clock.
     pub at: Duration,
+    /// The wall clock is believed: incidents may end by age.
+    pub is_sure: bool,
 }
 
 impl Moment {
-    /// Reads both clocks.
+    /// Reads both clocks, for what may be shown but ends nothing.
     pub(crate) fn now(clock: &dyn Clock) -> Self {
-        Self { ms: clock.now_ms(), at: clock.monotonic() }
+        Self { ms: clock.now_ms(), at: clock.monotonic(), is_sure: false }
     }
 
     /// Returns the wall clock's time `after` this moment, ms since 1970.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Desk, Moment};
+use super::{Desk, Live, Moment};
 use crate::id::IncidentId;
 use crate::record::progress::{Decision, MACHINE};
 use crate::trail::EventKind;
@@ -29,17 +29,23 @@ impl Desk {
         round
     }
 
-    /// Ends drills that are quiet, and acknowledged incidents that have been quiet for much longer. All else waits for a person.
+    /// Ends drills that are quiet, and acknowledged incidents that have been quiet for much longer. All else waits for a person,
+    /// and everything does while the wall clock may be wrong.
     fn tidy_one(&mut self, id: IncidentId, now: Moment) {
+        let is_unsure = self.board.get(id).is_some_and(Live::is_quiet_unsure);
+        if is_unsure && now.is_sure {
+            self.board.update(id, |live| live.learn_quiet(now.ms, now.at));
+        }
         let Some(live) = self.board.get(id).filter(|live| !live.incident.is_resolved()) else { return };
         let incident = &live.incident;
         let quiet = live.quiet(now.at);
         let quiet_max = self.rules.quiet_max;
-        if incident.drill && quiet > quiet_max {
+        if now.is_sure && incident.drill && quiet > quiet_max {
             self.end(id, "a drill, and quiet", now);
-        } else if incident.progress.acknowledged.is_some() && quiet > self.rules.resolve_after {
+        } else if now.is_sure && incident.progress.acknowledged.is_some() && quiet > self.rules.resolve_after
+        {
             self.end(id, "acknowledged, and quiet for long", now);
-        } else if incident.progress.quiet_ms.is_none() && quiet > quiet_max {
+        } else if (now.is_sure || !is_unsure) && incident.progress.quiet_ms.is_none() && quiet > quiet_max {
             self.board.update(id, |live| live.change().progress.quiet_ms = Some(now.ms));
             self.note(id, now.ms, EventKind::Quiet, &format!("no report for {} s", quiet_max.as_secs()));
         }

@@ -12,6 +12,7 @@ use parking_lot::Mutex;
 use tracing::info;
 use vagn_flow::clock::Clock;
 use vagn_flow::readiness::Readiness;
+use vagn_flow::trust::Trust;
 
 use crate::desk::{Admitted, Desk, Moment, Refusal, Request};
 use crate::id::IncidentId;
@@ -35,6 +36,7 @@ pub(crate) struct Lane {
     pub(crate) desk: Mutex<Desk>,
     pub(crate) shelf: Shelf,
     pub(crate) clock: Arc<dyn Clock>,
+    trust: Arc<Trust>,
     pub(crate) announcer: Announcer,
     pub(crate) signals: Signals,
     pub(crate) gauges: Gauges,
@@ -62,13 +64,14 @@ pub(crate) struct LaneParts {
     pub(crate) vehicles: Arc<dyn KnownVehicles>,
     pub(crate) seeds: Seeds,
     pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) trust: Arc<Trust>,
     pub(crate) metrics: Arc<EmergencyMetrics>,
     pub(crate) readiness: Arc<Readiness>,
 }
 
 impl Lane {
     pub(crate) fn new(parts: LaneParts) -> Self {
-        let LaneParts { rules, shelf, vehicles, seeds, clock, metrics, readiness } = parts;
+        let LaneParts { rules, shelf, vehicles, seeds, clock, trust, metrics, readiness } = parts;
         let rules = Arc::new(rules);
         Self {
             inbox: Arc::new(Inbox::new(clock.clone(), vehicles.clone(), seeds.ids)),
@@ -82,6 +85,7 @@ impl Lane {
             head: Mutex::new(None),
             recalled: AtomicBool::new(false),
             clock,
+            trust,
             rules,
         }
     }
@@ -104,7 +108,9 @@ impl Lane {
 
     /// Returns the present moment, by both clocks.
     pub(crate) fn moment(&self) -> Moment {
-        Moment::now(&*self.clock)
+        let now = Moment::now(&*self.clock);
+        // The very reading that is believed: the clock may jump in between.
+        self.trust.now_ms().map_or(now, |ms| Moment { ms, is_sure: true, ..now })
     }
 
     /// Lets in all that waits in the inbox.

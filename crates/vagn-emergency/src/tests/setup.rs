@@ -32,6 +32,7 @@ use vagn_flow::readiness::Readiness;
 use vagn_flow::receipt::{Answer, Receipt};
 use vagn_flow::stamp::Stamp;
 use vagn_flow::testing::{SHEDDING, WAITING};
+use vagn_flow::trust::Trust;
 
 /// Longest wait for anything in a test.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
@@ -95,6 +96,7 @@ impl Setup {
             vehicles: self.vehicles,
             seeds: Seeds { ids: 1, jitter: 2 },
             clock: Arc::new(SystemClock::new()),
+            trust: Trust::blind(Arc::new(SystemClock::new())),
             metrics: metrics.clone(),
             readiness: readiness.clone(),
             hang_limit: Duration::from_secs(2),
@@ -217,6 +219,7 @@ pub(crate) fn test_lane_in(
         shelf,
         vehicles,
         seeds: Seeds { ids: 1, jitter: 1 },
+        trust: Trust::blind(clock.clone()),
         clock,
         metrics: EmergencyMetrics::new(&Registry::new()),
         readiness: Arc::new(Readiness::default()),

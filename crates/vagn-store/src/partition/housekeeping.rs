@@ -57,6 +57,12 @@ impl Housekeeper {
         }
     }
 
+    /// Takes the pauses anew where the clock has come back from a time that was too late.
+    fn follow(&mut self, now_ms: i64) {
+        self.last_snapshot_ms = self.last_snapshot_ms.min(now_ms);
+        self.next_forget_ms = self.next_forget_ms.min(now_ms.saturating_add(FORGET_PAUSE_MAX_MS));
+    }
+
     /// Returns the record from which on the log is needed to recover; those before are history. `keep` bounds the
     /// records kept for a fall-back.
     fn needed(&self, end: u64, keep: u64) -> u64 {
@@ -83,6 +89,7 @@ pub(super) fn housekeep(partition: &mut Partition, now_ms: i64) -> Result<Housek
         Err(StoreError::Full { .. }) | Ok(()) => {}
         Err(err) => return Err(err),
     }
+    partition.housekeeper.follow(now_ms);
     let removed = retire(partition, now_ms);
     let snapshot_goes_on = snapshot(partition, now_ms)?;
     let (forgotten, forget_goes_on) = forget(partition, now_ms)?;

@@ -28,9 +28,11 @@ pub(crate) use ground::leave;
 use ground::{Asked, build_runtime};
 use stages::{Listeners, Parts, Tree};
 use vagn_flow::clock::{Clock, SystemClock};
+use vagn_flow::mark::{Found, MarkError};
 use vagn_flow::metrics::{DoorMetrics, Registry, ReportMetrics};
 use vagn_flow::readiness::{Purpose, Readiness};
 use vagn_flow::stamp::Stamper;
+use vagn_flow::trust::{Trust, TrustParts};
 use vagn_http::own_certificate;
 use vagn_http::tls::{Identity, TlsError};
 
@@ -74,6 +76,7 @@ pub struct App {
     tree: Tree,
     readiness: Arc<Readiness>,
     stamper: Arc<Stamper>,
+    trust: Arc<Trust>,
     listening: Vec<(&'static str, SocketAddr)>,
 }
 
@@ -85,8 +88,7 @@ impl App {
     pub fn start(settings: Settings, demo: bool) -> Result<Self, StartError> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let data = open_data_dir(&settings)?;
-        let stamper = Stamper::open(&settings.data_dir, clock.clone()).context("open the clock's mark")?;
-        let stamper = Arc::new(stamper);
+        let stamper = Arc::new(open_stamper(&settings, &clock)?);
         let runtime = Handle::current();
         let emergency_runtime = build_runtime("vagn-emergency", 1)?;
         let listeners = {
@@ -96,10 +98,12 @@ impl App {
         let listening = listeners.addresses();
         let readiness = Arc::new(Readiness::default());
         let registry = Registry::new();
+        let trust = trust(&settings, &clock, &stamper, &readiness, &registry);
         let parts = Parts {
             identity: identity(&settings)?,
             clock,
             stamper: stamper.clone(),
+            trust: trust.clone(),
             reports: ReportMetrics::new(&registry),
             doors: DoorMetrics::new(&registry),
             registry,
@@ -115,7 +119,7 @@ impl App {
         readiness.missing("service", Purpose::ALL, "starting");
         let tree = runtime.block_on(stages::start(parts, data, listeners))?;
         readiness.present("service");
-        Ok(Self { runtime, emergency_runtime, tree, readiness, stamper, listening })
+        Ok(Self { runtime, emergency_runtime, tree, readiness, stamper, trust, listening })
     }
 
     /// One line per listener, as `udp 127.0.0.1:9092`.
@@ -183,8 +187,8 @@ impl App {
     }
 
     fn close(self, exit: &Exit) {
-        let stamper = self.stamper.clone();
-        let leave_mark = self.runtime.spawn_blocking(move || stamper.close());
+        let (stamper, trust) = (self.stamper.clone(), self.trust.clone());
+        let leave_mark = self.runtime.spawn_blocking(move || stamper.close(trust.believed_ms()));
         match self.runtime.block_on(async { timeout(KILL_WITHIN, leave_mark).await }) {
             Ok(Ok(Ok(()))) => {}
             failed => warn!(?failed, "failed to leave the clock's mark"),
@@ -215,6 +219,47 @@ fn open_data_dir(settings: &Settings) -> Result<DataDir, StartError> {
         )),
         other => StartError::Other(anyhow::Error::new(other).context("open the data directory")),
     })
+}
+
+fn open_stamper(settings: &Settings, clock: &Arc<dyn Clock>) -> Result<Stamper, StartError> {
+    Stamper::open(&settings.data_dir, clock.clone()).map_err(|err| {
+        let MarkError { source, .. } = &err;
+        match is_unusable(source.kind()) || source.kind() == ErrorKind::IsADirectory {
+            true => StartError::Unusable(format!("{err}: {source}")),
+            false => StartError::Other(err.into()),
+        }
+    })
+}
+
+/// Begins to judge the clock by the mark of the last run, and leaves the first mark of this one.
+fn trust(
+    settings: &Settings,
+    clock: &Arc<dyn Clock>,
+    stamper: &Stamper,
+    readiness: &Arc<Readiness>,
+    registry: &Arc<Registry>,
+) -> Arc<Trust> {
+    if let Found::Damaged(aside) = stamper.found() {
+        let what = format!(
+            "the mark of the last run was damaged, and is kept as {}; a new one was made, and the log tells how late it was",
+            aside.display()
+        );
+        warn!("{what}");
+        readiness.warn("clock mark", what);
+    }
+    let trust = Trust::new(TrustParts {
+        clock: clock.clone(),
+        marked_ms: stamper.found().marked().map(|marked| marked.time_ms),
+        forget_after: settings.forget_after.0,
+        kernel: settings.clock.kernel,
+        readiness: readiness.clone(),
+        registry: registry.clone(),
+    });
+    if let Err(err) = stamper.renew_mark(trust.believed_ms()) {
+        // On a full disk emergencies still have their place set aside: no reason not to start.
+        warn!(error = %err, "failed to renew the clock's mark");
+    }
+    trust
 }
 
 /// True for errors that another directory or other permissions would cure; a full or broken disk is another matter.

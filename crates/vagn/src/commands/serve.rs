@@ -43,6 +43,9 @@ pub(super) struct SettingArgs {
     /// Listen on addresses beyond loopback although no key or token is asked for.
     #[arg(long)]
     insecure_open: bool,
+    /// Take the kernel's word that its clock is synchronised [default: true].
+    #[arg(long, value_name = "BOOL")]
+    clock_kernel: Option<bool>,
     /// Amount of logging, on standard error [default: info].
     #[arg(long, value_enum, value_name = "LEVEL")]
     log_level: Option<LogLevel>,
@@ -78,6 +81,9 @@ impl SettingArgs {
             texts.into_iter().filter_map(|(key, text)| Some((key, text?.into()))).collect();
         if self.insecure_open {
             flags.push(("insecure_open", true.into()));
+        }
+        if let Some(kernel) = self.clock_kernel {
+            flags.push(("clock.kernel", kernel.into()));
         }
         config::load(self.config.as_deref(), std::env::vars_os(), flags)
     }

@@ -43,6 +43,8 @@ pub struct Settings {
     pub emergency: EmergencySettings,
     /// The log of past positions.
     pub history: HistorySettings,
+    /// The wall clock.
+    pub clock: ClockSettings,
     /// Workers and queues.
     pub pools: PoolSettings,
     /// The log on standard error.
@@ -67,6 +69,7 @@ impl Default for Settings {
             ops: OpsSettings::default(),
             emergency: EmergencySettings::default(),
             history: HistorySettings::default(),
+            clock: ClockSettings::default(),
             pools: PoolSettings::default(),
             log: LogSettings::default(),
         }
@@ -201,6 +204,20 @@ pub struct HistorySettings {
 impl Default for HistorySettings {
     fn default() -> Self {
         Self { keep: Span::seconds(24 * 3600) }
+    }
+}
+
+/// `[clock]`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ClockSettings {
+    /// Takes the kernel's word that its clock is synchronised. Off for containers and virtual machines whose kernel cannot know.
+    pub kernel: bool,
+}
+
+impl Default for ClockSettings {
+    fn default() -> Self {
+        Self { kernel: true }
     }
 }
 

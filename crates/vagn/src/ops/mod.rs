@@ -18,6 +18,7 @@ use vagn_otp::Processes;
 
 use vagn_flow::metrics::Registry;
 use vagn_flow::readiness::Readiness;
+use vagn_flow::trust::Trust;
 use vagn_http::answer;
 use vagn_http::problem::{Kind, Problem};
 
@@ -30,6 +31,8 @@ pub(crate) type LateProcesses = Arc<OnceLock<Processes>>;
 pub(crate) struct Services {
     /// All metrics.
     pub registry: Arc<Registry>,
+    /// The judge of the wall clock.
+    pub(crate) trust: Arc<Trust>,
     /// State of the parts that must work.
     pub(crate) readiness: Arc<Readiness>,
     /// The running processes.

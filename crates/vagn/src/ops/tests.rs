@@ -12,8 +12,10 @@ use serde_json::{Value, json};
 use vagn_otp::{Actor, Addr, ChildSpec, Context, Handle, Root, Strategy, Supervisor, TaskContext};
 
 use super::{Services, router};
+use vagn_flow::clock::SystemClock;
 use vagn_flow::metrics::{Registry, ReportMetrics};
 use vagn_flow::readiness::{Purpose, Readiness};
+use vagn_flow::trust::Trust;
 
 /// Counts its messages.
 struct Counter(u64);
@@ -58,8 +60,13 @@ async fn fixture(fault_injection: bool) -> Fixture {
     let processes = Arc::new(OnceLock::from(root.processes()));
     let registry = Registry::new();
     ReportMetrics::new(&registry);
-    let services = Services { registry, readiness: readiness.clone(), processes, fault_injection };
+    let services =
+        Services { registry, trust: trust(), readiness: readiness.clone(), processes, fault_injection };
     Fixture { router: router(services), readiness, counter, root }
+}
+
+fn trust() -> Arc<Trust> {
+    Trust::blind(Arc::new(SystemClock::new()))
 }
 
 /// A door that stays closed for 30 s after a failure.
@@ -241,6 +248,7 @@ async fn a_fault_that_cannot_be_injected_is_refused_with_a_reason() {
 async fn answers_503_while_the_tree_is_still_starting() {
     let services = Services {
         registry: Registry::new(),
+        trust: trust(),
         readiness: Arc::new(Readiness::default()),
         processes: Arc::new(OnceLock::new()),
         fault_injection: false,

@@ -45,10 +45,12 @@ fn a_turn_ends_when_it_should_have_although_there_was_a_restart() {
         accept(&mut old, id, 1);
         let left = vec![old.get(id).unwrap().clone()];
         let mut new = desk();
-        new.restore(left, Moment { ms: NOW_MS + down_ms, at: ms(5) });
-        let early = Moment { ms: 0, at: ms(5 + due_ms.unsigned_abs()) - Duration::from_nanos(1) };
+        new.restore(left, Moment { ms: NOW_MS + down_ms, at: ms(5), is_sure: true });
+        let early =
+            Moment { ms: 0, at: ms(5 + due_ms.unsigned_abs()) - Duration::from_nanos(1), is_sure: true };
         assert!(due_ms == 0 || new.next_notice(early).is_none(), "{down_ms}");
-        let due = new.next_notice(Moment { ms: NOW_MS, at: ms(5 + due_ms.unsigned_abs()) }).unwrap();
+        let due =
+            new.next_notice(Moment { ms: NOW_MS, at: ms(5 + due_ms.unsigned_abs()), is_sure: true }).unwrap();
         assert_eq!(&*due.target, "county", "{down_ms}");
     };
     check(20_000, 40_000);

@@ -56,7 +56,7 @@ fn waiting(mut alarm: Alarm) -> (Alarm, Answer) {
 }
 
 fn now(at_ms: i64) -> Moment {
-    Moment { ms: NOW_MS + at_ms, at: ms(at_ms.unsigned_abs()) }
+    Moment { ms: NOW_MS + at_ms, at: ms(at_ms.unsigned_abs()), is_sure: true }
 }
 
 fn admit(desk: &mut Desk, alarms: Vec<Alarm>) -> Admitted {
@@ -268,7 +268,7 @@ fn a_wall_clock_that_stands_still_keeps_no_incident_open() {
     let first = opened(&admit(&mut desk, vec![shown(0, ahead)]));
     settle(&mut desk, first, 1);
     let second = opened(&admit(&mut desk, vec![shown(5 * MINUTE_MS + 1, ahead)]));
-    desk.tidy(Moment { ms: NOW_MS, at: ms(11 * MINUTE_MS as u64) });
+    desk.tidy(Moment { ms: NOW_MS, at: ms(11 * MINUTE_MS as u64), is_sure: true });
     let quiet = |id| desk.get(id).unwrap().progress.quiet_ms.is_some();
     assert!(quiet(first) && quiet(second), "it waits for the wall clock to catch up");
 }
@@ -278,7 +278,7 @@ fn a_wall_clock_that_jumps_makes_no_second_incident() {
     let mut desk = desk();
     let first = opened(&admit(&mut desk, vec![shown(0, 0)]));
     settle(&mut desk, first, 1);
-    desk.tidy(Moment { ms: NOW_MS + 600 * MINUTE_MS, at: ms(1) });
+    desk.tidy(Moment { ms: NOW_MS + 600 * MINUTE_MS, at: ms(1), is_sure: true });
     let repeat = admit(&mut desk, vec![shown(1_000, 600 * MINUTE_MS)]);
     assert_eq!((repeat.opened.len(), repeat.updated), (0, 1));
 }
@@ -291,7 +291,7 @@ fn a_restored_incident_has_been_quiet_since_its_last_report_but_never_for_less_t
         settle(&mut old, first, 1);
         let left = vec![old.get(first).unwrap().clone()];
         let mut new = desk();
-        new.restore(left, Moment { ms: NOW_MS, at: ms(3) });
+        new.restore(left, Moment { ms: NOW_MS, at: ms(3), is_sure: true });
         assert_eq!(
             admit(&mut new, vec![alarm("bus 7", 3 + at_ms)]).updated == 1,
             goes_on,
@@ -302,6 +302,27 @@ fn a_restored_incident_has_been_quiet_since_its_last_report_but_never_for_less_t
     check(-4 * MINUTE_MS, MINUTE_MS + 1, false);
     check(600 * MINUTE_MS, 5 * MINUTE_MS, true);
     check(600 * MINUTE_MS, 5 * MINUTE_MS + 1, false);
+}
+
+#[test]
+fn nothing_ends_by_a_wall_clock_that_may_be_wrong_and_ages_follow_once_it_is_believed() {
+    let resolved = |wrong_by_ms: i64, down_ms: i64| {
+        let mut old = desk();
+        let id = opened(&admit(&mut old, vec![alarm("bus 7", 0)]));
+        settle(&mut old, id, 1);
+        let mut new = desk();
+        let start = NOW_MS + down_ms;
+        let moment = |off_ms, at: u64, is_sure| Moment { ms: start + off_ms, at: ms(at), is_sure };
+        new.restore(vec![old.get(id).unwrap().clone()], moment(wrong_by_ms, 0, false));
+        new.tidy(moment(wrong_by_ms, 1_000, false));
+        let live = new.get(id).unwrap();
+        assert!(!live.is_resolved() && live.progress.quiet_ms.is_none(), "{wrong_by_ms} {down_ms}");
+        new.tidy(moment(4_000, 4_000, true));
+        new.get(id).is_none_or(Incident::is_resolved)
+    };
+    let (hour, day) = (60 * MINUTE_MS, 24 * 60 * MINUTE_MS);
+    assert!(!resolved(40 * day, hour), "the hour counts that it was down, not the forty days");
+    assert!(resolved(-4_000 * day, day + hour), "it was quiet for a day although the clock said otherwise");
 }
 
 #[test]

@@ -23,6 +23,7 @@ pub(super) fn build(
         vehicles: Arc::new(LiveFleet::new(fleet.clone())),
         seeds: Seeds { ids: fastrand::u64(..), jitter: fastrand::u64(..) },
         clock: parts.clock.clone(),
+        trust: parts.trust.clone(),
         metrics: EmergencyMetrics::new(&parts.registry),
         readiness: parts.readiness.clone(),
         hang_limit: parts.settings.hang_limit.0,

@@ -20,7 +20,12 @@ pub(super) fn build(parts: &Parts, traffic: &Traffic, storages: &Arc<[Addr<Stora
     traffic.subscribe("ingest-shed", shedding);
     let waiting = subscriber(&wait, Policy::Wait, Pressure::Wait);
     traffic.subscribe("ingest-wait", waiting);
-    let ingest = Arc::new(Ingest { storages: storages.clone(), shed: shed.clone(), wait: wait.clone() });
+    let ingest = Arc::new(Ingest {
+        storages: storages.clone(),
+        shed: shed.clone(),
+        wait: wait.clone(),
+        trust: parts.trust.clone(),
+    });
     let (_, child) = Pool::builder("ingest")
         .workers(workers(pools.ingest_workers, cores() / 2))
         .lane("shed", &shed)

@@ -41,6 +41,7 @@ use vagn_flow::intake::Intake;
 use vagn_flow::metrics::{DoorMetrics, Registry, ReportMetrics};
 use vagn_flow::readiness::Readiness;
 use vagn_flow::stamp::Stamper;
+use vagn_flow::trust::Trust;
 use vagn_http::tls::Identity;
 use vagn_otp::{ChildSpec, Root, Strategy, Supervisor};
 use vagn_store::{DataDir, Fleet};
@@ -84,6 +85,7 @@ pub(super) struct Parts {
     pub(super) identity: Identity,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) stamper: Arc<Stamper>,
+    pub(super) trust: Arc<Trust>,
     pub(super) registry: Arc<Registry>,
     pub(super) reports: Arc<ReportMetrics>,
     /// Shared by the doors and both HTTP servers.

@@ -18,6 +18,7 @@ pub(super) fn build(parts: &Parts, listeners: Vec<TcpListener>) -> (LateProcesse
     let router = ops::router(ops::Services {
         registry: parts.registry.clone(),
         readiness: parts.readiness.clone(),
+        trust: parts.trust.clone(),
         processes: processes.clone(),
         fault_injection: parts.settings.ops.fault_injection,
     });
@@ -26,14 +27,14 @@ pub(super) fn build(parts: &Parts, listeners: Vec<TcpListener>) -> (LateProcesse
     (processes, child)
 }
 
-/// Keeps the mark of the arrival stamps ahead of the clock.
+/// Looks at the clock, and keeps the mark of the arrival stamps ahead of it as far as it is believed.
 pub(super) fn clock_mark(parts: &Parts) -> ChildSpec {
-    let stamper = parts.stamper.clone();
+    let (stamper, trust) = (parts.stamper.clone(), parts.trust.clone());
     let mark = ChildSpec::thread("clock", move |ctx| {
         ctx.ready();
         while !ctx.sleep(Stamper::RENEW_EVERY) {
             ctx.beat();
-            stamper.renew_mark()?;
+            stamper.renew_mark(trust.believed_ms())?;
         }
         Ok(())
     });

@@ -32,6 +32,7 @@ pub(super) fn build(parts: &Parts, data: DataDir, fleet: &Arc<Fleet>) -> (Arc<[A
                 sync: queue.clone(),
                 clock: parts.clock.clone(),
                 stamper: parts.stamper.clone(),
+                trust: parts.trust.clone(),
                 metrics: metrics.clone(),
                 readiness: parts.readiness.clone(),
             },

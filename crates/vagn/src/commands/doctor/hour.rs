@@ -8,8 +8,8 @@ use std::path::Path;
 use std::time::UNIX_EPOCH;
 
 use super::finding::Finding;
-use super::ntp::{self, Sync};
 use vagn_flow::clock::{Clock, SystemClock};
+use vagn_flow::kernel_clock::KernelClock;
 
 /// 2026-01-01: this program did not exist earlier, so an earlier time must be wrong.
 const WRITTEN_MS: i64 = 1_767_225_600_000;
@@ -20,7 +20,7 @@ const SLACK_MS: i64 = 2_000;
 const REMEDY: &str = "set the clock, and keep it right with chrony or systemd-timesyncd";
 
 pub(super) fn check(data_dir: &Path) -> Vec<Finding> {
-    vec![hour(SystemClock::new().now_ms(), newest_ms(data_dir)), sync(ntp::ask())]
+    vec![hour(SystemClock::new().now_ms(), newest_ms(data_dir)), sync(KernelClock::ask())]
 }
 
 fn hour(now_ms: i64, newest_ms: Option<i64>) -> Finding {
@@ -39,11 +39,13 @@ fn hour(now_ms: i64, newest_ms: Option<i64>) -> Finding {
     }
 }
 
-fn sync(sync: Sync) -> Finding {
-    match sync {
-        Sync::Kept { error_ms } => Finding::ok(format!("clock: kept right, within {error_ms} ms")),
-        Sync::Free => Finding::warn("clock: nothing keeps it right", "run chrony or systemd-timesyncd"),
-        Sync::Unknown => {
+fn sync(clock: KernelClock) -> Finding {
+    match clock {
+        KernelClock::Kept { error_ms, .. } => Finding::ok(format!("clock: kept right, within {error_ms} ms")),
+        KernelClock::Free => {
+            Finding::warn("clock: nothing keeps it right", "run chrony or systemd-timesyncd")
+        }
+        KernelClock::Unknown => {
             Finding::warn("clock: cannot tell whether anything keeps it right", "look at timedatectl")
         }
     }

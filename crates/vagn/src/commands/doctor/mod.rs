@@ -4,7 +4,6 @@ mod disk;
 mod finding;
 mod hour;
 mod network;
-mod ntp;
 
 use std::process::ExitCode;
 

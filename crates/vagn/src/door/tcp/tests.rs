@@ -25,6 +25,7 @@ use crate::door::testing::{Held, TestIntake, collector, intake, store, subscribe
 use vagn_flow::batch::Batch;
 use vagn_flow::testing::{emergency, report};
 use vagn_http::own_certificate;
+use vagn_http::tls::Identity;
 
 /// One connection, and what a test needs of it.
 struct Scene {
