@@ -1,85 +1,86 @@
 //! The data directory: locked for one process, and laid out for a number of partitions.
 //!
 //! ```text
-//! lock           held while a process works here; names its pid
-//! partitions     the format, the number of partitions, and which set of them is in force
-//! fleet-1/0/     log and snapshots of partition 0 in set 1
+//! manifest           the set in force, other sets, and which other parts must be there
+//! lock               names the pid of the process that works here
+//! fleet-1/0/         manifest, log and snapshots of partition 0 in set 1
+//! removing-1-…/      a set on its way out
+//! kept-fleet-1/      what was found in a set that was removed, and was not written by it
 //! ```
-//! When the number of partitions changes, a new set is written beside the old one and put in force by
-//! replacing the file `partitions`. A crash leaves the one or the other, and the set that is not in force is
-//! removed when the directory is next opened.
+//! When the number of partitions changes, a new set is made beside the old one, and put in force by replacing the manifest. A
+//! crash leaves the one or the other. The old set is removed once every partition of the new one has been opened. Nothing
+//! is removed that does not say of itself that it is what the manifest takes it for.
 
-use crate::disk::{Disk, DiskLock, read_all, replace};
+mod begin;
+pub(crate) mod leftovers;
+mod part_list;
+
+pub use part_list::PartList;
+
+use crate::OrderNumber;
+use crate::disk::{Disk, DiskLock, read_all};
 use crate::error::{Doing, StoreError};
+use crate::manifest::SetId;
+use crate::manifest::top::PartitionSet;
+use crate::partition::site::Site;
 use crate::partition::{Partition, Progress, Recovery, Settings};
 use crate::repartition::Repartition;
 use crate::syncer::Shared;
 use parking_lot::Mutex;
-use std::collections::HashMap;
+use part_list::Top;
+use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 
-/// The one format of a data directory that this version reads and writes.
-const FORMAT: u32 = 2;
-
 const LOCK: &str = "lock";
-const LAYOUT: &str = "partitions";
-const SET: &str = "fleet-";
 
-/// A data directory that this process has for itself until it is dropped.
+/// A data directory that this process has for itself until it and its [`PartList`]s are dropped.
 pub struct DataDir {
     disk: Arc<dyn Disk>,
     dir: PathBuf,
-    layout: Layout,
+    top: Arc<Top>,
+    /// The set that holds the fleet.
+    in_force: PartitionSet,
     /// Number of partitions asked for.
     wanted: u32,
+    /// Draws the ids of new sets.
+    chance: u64,
     /// Last writer of each partition.
     writers: Mutex<HashMap<u32, Weak<Shared>>>,
-    _lock: Box<dyn DiskLock>,
-}
-
-/// Content of the file `partitions`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Layout {
-    partitions: u32,
-    set: u64,
+    /// Partitions of the set in force that were opened.
+    proven: Mutex<BTreeSet<u32>>,
 }
 
 impl DataDir {
     /// Opens the data directory, creating it when it is missing, for `partitions` partitions; `None` takes as
-    /// many as there are, or one in a new directory. Reads no partition.
+    /// many as there are, or one in a new directory. Reads no partition. `chance` is any random number: it tells this
+    /// directory from others.
     ///
     /// # Errors
     /// [`StoreError::InUse`] when another process has it; [`StoreError::Format`] when another version wrote
-    /// it; [`StoreError::Corrupt`] or [`StoreError::Io`] when its layout cannot be read.
-    pub fn open(disk: Arc<dyn Disk>, dir: &Path, partitions: Option<u32>) -> Result<DataDir, StoreError> {
-        disk.create_dir(dir).doing("create", dir)?;
-        let lock = take_lock(&*disk, dir)?;
-        DataDir::with_lock(disk, dir, partitions, lock)
-    }
-
-    fn with_lock(
+    /// it; [`StoreError::Missing`], [`StoreError::RolledBack`], [`StoreError::Corrupt`] or [`StoreError::Io`] when its manifest
+    /// is not there, is not the newest, or cannot be read.
+    pub fn open(
         disk: Arc<dyn Disk>,
         dir: &Path,
         partitions: Option<u32>,
-        lock: Box<dyn DiskLock>,
+        chance: u64,
     ) -> Result<DataDir, StoreError> {
+        disk.create_dir(dir).doing("create", dir)?;
+        let lock = take_lock(&*disk, dir)?;
         let wanted = partitions.map(|partitions| partitions.max(1));
-        let layout = match Layout::read(&*disk, dir)? {
-            Some(layout) => layout,
-            None => Layout { partitions: wanted.unwrap_or(1), set: 1 }.write(&*disk, dir)?,
-        };
-        let data_dir = DataDir {
+        let (manifest, in_force) = begin::manifest(&*disk, dir, wanted.unwrap_or(1), chance)?;
+        Ok(DataDir {
+            top: Arc::new(Top::new(disk.clone(), dir, manifest, lock)),
             disk,
             dir: dir.to_owned(),
-            layout,
-            wanted: wanted.unwrap_or(layout.partitions),
+            in_force,
+            wanted: wanted.unwrap_or(in_force.partitions),
+            chance,
             writers: Mutex::default(),
-            _lock: lock,
-        };
-        data_dir.remove_other_sets()?;
-        Ok(data_dir)
+            proven: Mutex::default(),
+        })
     }
 
     /// Returns the number of partitions, as it is once [`DataDir::prepare`] is done.
@@ -89,12 +90,27 @@ impl DataDir {
 
     /// Returns false when [`DataDir::prepare`] has work to do.
     pub fn is_prepared(&self) -> bool {
-        self.layout.partitions == self.wanted
+        self.in_force.partitions == self.wanted
+    }
+
+    /// Returns the list of the parts beside the partitions that must be there.
+    pub fn part_list(&self) -> PartList {
+        PartList::new(self.top.clone())
+    }
+
+    /// Returns the directories of sets that are not in force: of those that are to go once all partitions were opened, and of
+    /// those that are not known here. Nothing uses them.
+    pub fn other_sets(&self) -> Vec<PathBuf> {
+        let names = self.disk.list(&self.dir).unwrap_or_default();
+        let others = names
+            .iter()
+            .filter(|name| PartitionSet::number_of(name).is_some_and(|it| it != self.in_force.number));
+        others.map(|name| self.dir.join(name)).collect()
     }
 
     /// Distributes what there is, history included, over the number of partitions wanted. To be called before
     /// any partition is opened; does nothing when the number has not changed. Reads and writes all of the
-    /// history, and needs twice the space meanwhile.
+    /// history, and needs twice the space until all partitions have been opened.
     ///
     /// # Errors
     /// As [`Partition::open`] and [`Partition::write`]. The old partitions are in force then as before.
@@ -107,13 +123,25 @@ impl DataDir {
         if self.is_prepared() {
             return Ok(());
         }
-        let next = Layout { partitions: self.wanted, set: self.layout.set + 1 };
+        let number = leftovers::next_number(&*self.disk, &self.dir, &self.top.manifest())?;
+        let next = PartitionSet { number, id: SetId::draw(self.chance, number), partitions: self.wanted };
+        let begun = self.top.change(|manifest| {
+            // One that an earlier try could not finish.
+            manifest.superseded.extend(manifest.making.replace(next));
+        });
+        begun?;
+        let (old, new) = (Site::all(&self.dir, self.in_force, true), Site::all(&self.dir, next, false));
+        new.iter().try_for_each(|site| site.begin(&*self.disk))?;
         let work = Repartition { disk: &self.disk, settings, now_ms, progress };
-        work.run(&self.partition_dirs(self.layout), &self.partition_dirs(next))?;
+        work.run(&old, &new)?;
         // From here on the new set is in force, at once and whole: a crash before leaves the old one, a crash after the
         // new one.
-        self.layout = next.write(&*self.disk, &self.dir)?;
-        self.remove_other_sets()
+        self.top.change(|manifest| {
+            manifest.making = None;
+            manifest.superseded.extend(manifest.in_force.replace(next));
+        })?;
+        self.in_force = next;
+        Ok(())
     }
 
     /// Opens one partition; see [`Partition::open`]. Different ones may be opened beside each other, once
@@ -121,7 +149,8 @@ impl DataDir {
     /// thread hangs, can do nothing more from here on.
     ///
     /// # Errors
-    /// As [`Partition::open`].
+    /// As [`Partition::open`]; [`StoreError::Missing`] when it is not there; [`StoreError::Misplaced`] when another one stands
+    /// in its place.
     pub fn open_partition(
         &self,
         number: u32,
@@ -135,124 +164,39 @@ impl DataDir {
             // like damage at the next start.
             writer.retire();
         }
-        let dir = partition_dir(&self.dir, self.layout.set, number);
-        let opened = Partition::open(self.disk.clone(), &dir, number, settings, now_ms, progress)?;
+        let site = Site::of_set(&self.dir, self.in_force, number, true);
+        let lowest = OrderNumber::default();
+        let opened = Partition::open_at(self.disk.clone(), &site, lowest, settings, now_ms, progress)?;
         // Weak: a writer that is gone needs no fence, and is not kept alive by it.
         self.writers.lock().insert(number, opened.0.fence());
+        self.prove(number);
         Ok(opened)
+    }
+
+    /// Notes that a partition could be opened. When all were, the set is proven, and those before may go.
+    fn prove(&self, number: u32) {
+        let mut proven = self.proven.lock();
+        proven.insert(number);
+        if self.is_prepared() && proven.len() == self.in_force.partitions as usize {
+            // What cannot be removed now is tried again at the next start, and is shown as another set until then.
+            let _later = leftovers::remove_superseded(&*self.disk, &self.dir, &self.top);
+        }
     }
 
     /// Returns the path of the directory.
     pub fn path(&self) -> &Path {
         &self.dir
     }
-
-    /// Opens a directory that is there as it is, for repair: where the layout cannot be read but there is
-    /// only one set of partitions, the set tells how many there are. Returns the layout's file in that case.
-    pub(crate) fn open_damaged(
-        disk: Arc<dyn Disk>,
-        dir: &Path,
-    ) -> Result<(DataDir, Option<PathBuf>), StoreError> {
-        let lock = take_lock(&*disk, dir)?;
-        let Err(err @ StoreError::Corrupt { .. }) = Layout::read(&*disk, dir) else {
-            return Ok((DataDir::with_lock(disk, dir, None, lock)?, None));
-        };
-        let names = disk.list(dir).doing("list", dir)?;
-        let mut sets = names.iter().filter_map(|name| name.strip_prefix(SET)?.parse::<u64>().ok());
-        // With two sets, from a change of the number of partitions, only the layout tells which of them is in force.
-        let (Some(set), None) = (sets.next(), sets.next()) else { return Err(err) };
-        let set_dir = dir.join(set_name(set));
-        let partitions = disk.list(&set_dir).doing("list", &set_dir)?.len() as u32;
-        Layout { partitions, set }.write(&*disk, dir)?;
-        Ok((DataDir::with_lock(disk, dir, None, lock)?, Some(dir.join(LAYOUT))))
-    }
-
-    /// Returns the directories of the partitions in force.
-    pub(crate) fn dirs(&self) -> Vec<PathBuf> {
-        self.partition_dirs(self.layout)
-    }
-
-    fn partition_dirs(&self, layout: Layout) -> Vec<PathBuf> {
-        (0..layout.partitions).map(|number| partition_dir(&self.dir, layout.set, number)).collect()
-    }
-
-    /// Removes the sets that a change of the number of partitions left, finished or not.
-    fn remove_other_sets(&self) -> Result<(), StoreError> {
-        let in_force = set_name(self.layout.set);
-        let names = self.disk.list(&self.dir).doing("list", &self.dir)?;
-        for name in names.iter().filter(|name| is_set(name) && **name != in_force) {
-            let path = self.dir.join(name);
-            self.disk.remove_dir(&path).doing("remove", &path)?;
-        }
-        Ok(())
-    }
 }
 
-impl Layout {
-    /// Reads the layout; `None` in a new directory.
-    fn read(disk: &dyn Disk, dir: &Path) -> Result<Option<Layout>, StoreError> {
-        let file = dir.join(LAYOUT);
-        let text = match disk.open(&file) {
-            Ok(open) => read_all(&*open).doing("read", &file)?,
-            Err(err) if err.kind() == io::ErrorKind::NotFound => {
-                let names = disk.list(dir).doing("list", dir)?;
-                // It is the first file that is ever written here.
-                let had_one = names.iter().any(|name| is_set(name));
-                return if had_one { Err(StoreError::corrupt(&file, 0, "it is missing")) } else { Ok(None) };
-            }
-            Err(err) => return Err(err).doing("open", &file),
-        };
-        let text = str::from_utf8(&text).map_err(|_| StoreError::corrupt(&file, 0, "it is no text"))?;
-        let number =
-            |name: &str| text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse::<u64>().ok());
-        let found =
-            number("format ").ok_or_else(|| StoreError::corrupt(&file, 0, "it names no format"))? as u32;
-        if found != FORMAT {
-            return Err(StoreError::Format { file: file.clone(), found, newest: FORMAT });
-        }
-        let layout = number("partitions ").zip(number("set "));
-        let (partitions, set) =
-            layout.ok_or_else(|| StoreError::corrupt(&file, 0, "it names no partitions"))?;
-        let layout = Layout { partitions: partitions as u32, set };
-        if layout.text() != text {
-            return Err(StoreError::corrupt(&file, 0, "it does not match its checksum"));
-        }
-        Ok(Some(layout))
-    }
-
-    fn write(self, disk: &dyn Disk, dir: &Path) -> Result<Layout, StoreError> {
-        let file = dir.join(LAYOUT);
-        replace(disk, &file, self.text().as_bytes()).doing("write", &file)?;
-        Ok(self)
-    }
-
-    fn text(self) -> String {
-        let content = format!("format {FORMAT}\npartitions {}\nset {}\n", self.partitions, self.set);
-        let sum = crc32c::crc32c(content.as_bytes());
-        format!("{content}checksum {sum:08x}\n")
-    }
-}
-
-fn set_name(set: u64) -> String {
-    format!("{SET}{set}")
-}
-
-/// Returns true for the name of a set. A copy with another name, made by hand beside it, is left alone.
-fn is_set(name: &str) -> bool {
-    name.strip_prefix(SET).is_some_and(|set| set.parse::<u64>().is_ok())
-}
-
-fn partition_dir(dir: &Path, set: u64, number: u32) -> PathBuf {
-    dir.join(set_name(set)).join(number.to_string())
-}
-
-fn take_lock(disk: &dyn Disk, dir: &Path) -> Result<Box<dyn DiskLock>, StoreError> {
-    let file = dir.join(LOCK);
-    disk.lock(&file).or_else(|err| {
+/// Takes the directory for this process alone.
+pub(crate) fn take_lock(disk: &dyn Disk, dir: &Path) -> Result<Box<dyn DiskLock>, StoreError> {
+    let told = dir.join(LOCK);
+    disk.lock(dir, &told).or_else(|err| {
         if err.kind() != io::ErrorKind::WouldBlock {
-            return Err(err).doing("lock", &file);
+            return Err(err).doing("lock", &told);
         }
-        let said = disk.open(&file).and_then(|file| read_all(&*file)).unwrap_or_default();
+        let said = disk.open(&told).and_then(|file| read_all(&*file)).unwrap_or_default();
         // It may be missing: the owner writes it after it has the lock.
         let pid = str::from_utf8(&said).ok().and_then(|pid| pid.trim().parse().ok());
         Err(StoreError::InUse { dir: dir.to_owned(), pid })

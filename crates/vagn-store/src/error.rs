@@ -34,6 +34,32 @@ pub enum StoreError {
         /// Description of the damage.
         what: &'static str,
     },
+    /// A file or directory is not there, and a manifest says that it must be.
+    #[error("{} is missing, and {} says that it must be there; put it back (is a volume not mounted?), or go on without what is \
+        lost by `vagn repair`", .file.display(), .manifest.display())]
+    Missing {
+        /// What is missing.
+        file: PathBuf,
+        /// Manifest that names it.
+        manifest: PathBuf,
+    },
+    /// A file or directory is whole, and belongs in another place.
+    #[error("{} holds what belongs to {}; put both back in their places, or let `vagn repair` do it", .file.display(), .of.display())]
+    Misplaced {
+        /// Place in which it was found.
+        file: PathBuf,
+        /// Place to which it belongs.
+        of: PathBuf,
+    },
+    /// A manifest is older than what it tells of.
+    #[error("{} is older than {}, which it does not know: a copy from before was put in its place; put the newest one back, or \
+        let `vagn repair` write it anew from what is there", .manifest.display(), .newer.display())]
+    RolledBack {
+        /// Manifest of an earlier time.
+        manifest: PathBuf,
+        /// File or directory that is newer.
+        newer: PathBuf,
+    },
     /// A file was written by another version of this software.
     #[error("{} has format {found}, and this version reads format {newest}", .file.display())]
     Format {
@@ -90,4 +116,45 @@ impl StoreError {
         // To the writer a quota is the same as a full disk: it can go on once there is room.
         matches!(self, StoreError::Io { source, .. } if no_room.contains(&source.kind()))
     }
+
+    /// Returns true when no data can have been harmed, so that the same may be tried again: what failed is no write and no sync
+    /// of data, or the process had no descriptor or memory to begin it with.
+    pub(crate) fn is_harmless(&self) -> bool {
+        let StoreError::Io { doing, source, .. } = self else { return false };
+        let is_shortage = matches!(source.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM));
+        is_shortage || !HARMFUL.contains(doing)
+    }
+
+    /// Returns true when the damage is in files, and `vagn repair` has a remedy.
+    pub(crate) fn is_damage(&self) -> bool {
+        use StoreError::{Corrupt, Misplaced, Missing, RolledBack};
+        matches!(self, Corrupt { .. } | Misplaced { .. } | Missing { .. } | RolledBack { .. })
+    }
+
+    /// Returns the remedy for an error after which a partition has stopped for good; empty where the error names it.
+    pub(crate) fn remedy(&self) -> &'static str {
+        match self {
+            StoreError::Io { source, .. } if source.kind() == io::ErrorKind::ReadOnlyFilesystem => {
+                "; the file system has become read-only, as it does after a fault of the disk: mend it, then restart the service"
+            }
+            StoreError::Io { source, .. } if source.raw_os_error() == Some(libc::EIO) => {
+                "; the disk has failed, and what it has of the last second is not known: look into the kernel's log, then restart \
+                 the service, on another disk if need be"
+            }
+            StoreError::Io { .. } => "; restart the service once the cause is mended",
+            _ => "",
+        }
+    }
 }
+
+/// Operations after whose failure the content of a file is not known.
+const HARMFUL: [&str; 4] = [WRITE, SYNC, SYNC_LOG, CUT];
+
+/// Operation that adds to a file.
+pub(crate) const WRITE: &str = "write";
+/// Operation that makes a file or the names in a directory durable.
+pub(crate) const SYNC: &str = "sync";
+/// Operation that makes the log durable.
+pub(crate) const SYNC_LOG: &str = "sync the log in";
+/// Operation that makes a file shorter.
+pub(crate) const CUT: &str = "cut";

@@ -4,15 +4,14 @@
 //! for those that the history no longer tells of. For the others the rules of order and repeats leave it out.
 
 use crate::disk::Disk;
-use crate::error::{Doing, StoreError};
+use crate::error::StoreError;
 use crate::history::{self, Event};
-use crate::log::claim::claimed;
 use crate::log::reader::LogReader;
 use crate::log::segment::Segment;
 use crate::partition::recovery::{Recovered, recover};
+use crate::partition::site::Site;
 use crate::partition::{Partition, Progress, Settings};
 use crate::{Key, OrderNumber, Sighting, Updates, partition};
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Updates written at once.
@@ -28,40 +27,40 @@ pub(crate) struct Repartition<'a> {
 
 impl Repartition<'_> {
     /// Writes what is in the partitions `from` to new ones in `to`, durably.
-    pub(crate) fn run(&self, from: &[PathBuf], to: &[PathBuf]) -> Result<(), StoreError> {
+    pub(crate) fn run(&self, from: &[Site], to: &[Site]) -> Result<(), StoreError> {
         let lowest = self.numbers_end(from)?;
         let mut targets = Vec::new();
-        for (number, dir) in (0..).zip(to) {
-            targets.push(Target::new(self.open(lowest, dir, number)?));
+        for site in to {
+            targets.push(Target::new(self.open(lowest, site)?));
         }
-        for (number, dir) in (0..).zip(from) {
-            self.copy(dir, number, &mut targets)?;
+        for site in from {
+            self.copy(site, &mut targets)?;
         }
         targets.into_iter().try_for_each(|target| target.finish(self.now_ms))
     }
 
-    /// Returns an order number above all that the partitions in `dirs` can have given.
-    fn numbers_end(&self, dirs: &[PathBuf]) -> Result<OrderNumber, StoreError> {
+    /// Returns an order number above all that the partitions at `sites` can have given.
+    fn numbers_end(&self, sites: &[Site]) -> Result<OrderNumber, StoreError> {
         let mut end = OrderNumber::default();
-        for dir in dirs {
-            self.disk.create_dir(dir).doing("create", dir)?;
-            let last = Segment::list(&**self.disk, dir)?.pop().map(|segment| segment.start.order);
-            let begun = claimed(&**self.disk, dir)?.max(last.unwrap_or_default());
+        for site in sites {
+            let first = site.manifest(&**self.disk)?.first;
+            let last = Segment::list(&**self.disk, &site.dir)?.pop().map(|segment| segment.start.order);
+            let begun = first.max(last.unwrap_or_default());
             end = end.max(begun.span_end());
         }
         Ok(end)
     }
 
     /// Opens a new partition, with bounds that shed or forget no vehicle on the way.
-    fn open(&self, lowest: OrderNumber, dir: &Path, number: u32) -> Result<Partition, StoreError> {
+    fn open(&self, lowest: OrderNumber, site: &Site) -> Result<Partition, StoreError> {
         let settings = Settings { max_vehicles: usize::MAX, forget_after_ms: i64::MAX, ..self.settings };
         let disk = self.disk.clone();
-        Ok(Partition::open_above(lowest, disk, dir, number, settings, self.now_ms, &|_| {})?.0)
+        Ok(Partition::open_at(disk, site, lowest, settings, self.now_ms, &|_| {})?.0)
     }
 
-    fn copy(&self, dir: &Path, number: u32, targets: &mut [Target]) -> Result<(), StoreError> {
-        let log = LogReader { disk: &**self.disk, dir, partition: number };
-        let Recovered { table, .. } = recover(&log, self.progress)?;
+    fn copy(&self, site: &Site, targets: &mut [Target]) -> Result<(), StoreError> {
+        let log = LogReader { disk: &**self.disk, dir: &site.dir, partition: site.place.partition };
+        let Recovered { table, .. } = recover(&log, site, self.progress)?;
         history::read(&log, &table, &mut |event| match event {
             Event::Stored(key, hash, sighting) => target(targets, hash).see(key, hash, sighting, self.now_ms),
             Event::Removed(key) => target(targets, key.hash()).remove(key, self.now_ms),

@@ -140,7 +140,7 @@ impl Pipeline {
         let stamper = Arc::new(Stamper::open(dir, clock.clone())?);
         let (topic, fleet) = (Traffic::new("traffic"), Arc::new(Fleet::new(1)));
         let parts = StorageParts {
-            data: Arc::new(RwLock::new(DataDir::open(Arc::new(RealDisk), dir, Some(1))?)),
+            data: Arc::new(RwLock::new(DataDir::open(Arc::new(RealDisk), dir, Some(1), 1)?)),
             number: 0,
             settings: vagn_store::Settings::default(),
             fleet: fleet.clone(),

@@ -180,8 +180,19 @@ impl Storage {
 
     fn tell_health(&self, health: Health) {
         let readiness = &self.parts.readiness;
+        let trying = format!("{}, files", self.name());
+        match &health {
+            // It takes positions all the same.
+            Health::Trying(why) => {
+                let what = format!("{why}; tried again until it succeeds");
+                if readiness.warn_first(trying.clone(), what.clone()) {
+                    warn!(partition = self.parts.number, "{what}");
+                }
+            }
+            _ => readiness.clear(&trying),
+        }
         match health {
-            Health::Well => readiness.present(&self.name()),
+            Health::Well | Health::Trying(_) => readiness.present(&self.name()),
             // What is stored already can still be asked for.
             Health::Full => {
                 self.tell_missing(&[Purpose::Store], "too little free space on the disk; free some");
@@ -204,6 +215,9 @@ fn report_progress(Progress { partition, phase, done }: Progress) {
 fn report(partition: u32, recovery: &Recovery, took: Duration) {
     if let Some(cut) = &recovery.cut {
         warn!(partition, ?cut, "cut an unfinished write off the end of the log");
+    }
+    for kept in &recovery.kept_aside {
+        info!(partition, path = %kept.display(), "an end that was cut off a log is kept; remove it by hand");
     }
     for path in &recovery.bad_snapshots {
         warn!(partition, path = %path.display(), "passed over a snapshot that cannot be read");

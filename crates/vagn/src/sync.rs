@@ -12,7 +12,7 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Unit;
 use tracing::error;
 use vagn_otp::{Failure, ThreadContext};
-use vagn_store::{OrderNumber, StoreError, Syncer};
+use vagn_store::{Health, OrderNumber, StoreError, Syncer};
 
 use crate::config::{Fsync, Span};
 use crate::write::AwaitingDisk;
@@ -57,6 +57,8 @@ struct State {
     /// Number of the present syncer, so that the late end of an earlier one is ignored.
     generation: u64,
     waiting: Vec<(OrderNumber, AwaitingDisk)>,
+    /// Earliest time, on the monotonic clock, to try again what failed and harmed nothing.
+    not_before: Duration,
 }
 
 impl SyncQueue {
@@ -116,6 +118,10 @@ impl SyncQueue {
     /// Waits a moment for work. Returns true if there is some.
     fn is_due(&self, synced_at: Duration) -> bool {
         let mut state = self.state.lock();
+        if self.clock.monotonic() < state.not_before {
+            let again = state.not_before;
+            return self.waited(&mut state, again);
+        }
         match self.fsync {
             Fsync::Always => {
                 if state.waiting.is_empty() {
@@ -171,6 +177,10 @@ impl SyncQueue {
                 for (_, awaiting) in state.waiting.extract_if(.., |(end, _)| *end <= *durable) {
                     awaiting.settle();
                 }
+            }
+            // Nothing is harmed: what waits goes on waiting for the next try, and the partition's health says why.
+            Err(_) if state.syncer.as_ref().is_some_and(|it| !matches!(it.health(), Health::Failed(_))) => {
+                state.not_before = self.clock.monotonic() + LOOK_UP;
             }
             Err(err) => {
                 state.syncer = None;

@@ -6,6 +6,7 @@
 
 #[cfg(any(test, feature = "faults"))]
 pub mod faulty;
+pub(crate) mod overlay;
 mod real;
 
 pub use real::RealDisk;
@@ -61,14 +62,18 @@ pub trait Disk: Send + Sync {
     /// Removes a directory and all that is in it.
     fn remove_dir(&self, path: &Path) -> io::Result<()>;
 
+    /// Makes a copy of a file, with its content durable; a file of the new name is replaced.
+    fn copy(&self, from: &Path, to: &Path) -> io::Result<()>;
+
     /// Makes durable the names in a directory.
     fn sync_dir(&self, dir: &Path) -> io::Result<()>;
 
     /// Returns the bytes that may still be written below `dir`.
     fn free_space(&self, dir: &Path) -> io::Result<u64>;
 
-    /// Takes the lock file `path` for this process alone; `WouldBlock` when another has it.
-    fn lock(&self, path: &Path) -> io::Result<Box<dyn DiskLock>>;
+    /// Takes the directory `dir` for this process alone, whatever is in it; `WouldBlock` when another has it. `told` is a file
+    /// in it that tells by whom.
+    fn lock(&self, dir: &Path, told: &Path) -> io::Result<Box<dyn DiskLock>>;
 }
 
 /// Reads a whole file; for small ones.
@@ -79,13 +84,19 @@ pub(crate) fn read_all(file: &dyn DiskFile) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// Ending of the files that [`replace`] writes aside.
+pub(crate) const TEMPORARY: &str = ".tmp";
+
 /// Puts `bytes` under the name `to` so that a crash leaves the old content or the new, never a part of it.
 pub(crate) fn replace(disk: &dyn Disk, to: &Path, bytes: &[u8]) -> io::Result<()> {
     // Synced before the rename: else a crash could leave the new name over content that never arrived.
     let temp = to.with_extension("tmp");
-    let file = disk.create(&temp)?;
-    file.append(bytes)?;
-    file.sync()?;
+    let written = disk.create(&temp).and_then(|file| file.append(bytes).and_then(|()| file.sync()));
+    if let Err(err) = written {
+        // It would take up room that others may need; if it stays, the next try replaces it.
+        let _removed = disk.remove(&temp);
+        return Err(err);
+    }
     disk.rename(&temp, to)?;
     disk.sync_dir(to.parent().unwrap_or(Path::new(".")))
 }

@@ -15,7 +15,9 @@ pub struct RealDisk;
 
 struct RealFile(File);
 
-struct RealLock(#[expect(dead_code, reason = "the lock lasts as long as the file is open")] File);
+struct RealLock(
+    #[expect(dead_code, reason = "the lock lasts as long as the files are open")] [Option<File>; 2],
+);
 
 impl DiskLock for RealLock {}
 
@@ -74,7 +76,8 @@ impl Disk for RealDisk {
             Err(err) if err.kind() != io::ErrorKind::NotFound => return Err(err),
             _ => {}
         }
-        let file = OpenOptions::new().read(true).append(true).create_new(true).open(path)?;
+        let created = OpenOptions::new().read(true).append(true).create_new(true).open(path);
+        let file = created.map_err(|err| self.explain(err, path))?;
         Ok(Arc::new(RealFile(file)))
     }
 
@@ -106,21 +109,27 @@ impl Disk for RealDisk {
         File::open(dir)?.sync_all()
     }
 
+    fn copy(&self, from: &Path, to: &Path) -> io::Result<()> {
+        fs::copy(from, to)?;
+        File::open(to)?.sync_all()
+    }
+
     fn free_space(&self, dir: &Path) -> io::Result<u64> {
-        let path = CString::new(dir.as_os_str().as_bytes())?;
-        let mut stat = std::mem::MaybeUninit::<libc::statvfs>::uninit();
-        // SAFETY: `path` ends in NUL and `stat` is as large as the call writes.
-        if unsafe { libc::statvfs(path.as_ptr(), stat.as_mut_ptr()) } != 0 {
-            return Err(io::Error::last_os_error());
-        }
-        // SAFETY: the call succeeded, so it filled the structure.
-        let stat = unsafe { stat.assume_init() };
+        let stat = file_system(dir)?;
         // `f_bavail` leaves out the blocks that are reserved for root.
         Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
     }
 
-    fn lock(&self, path: &Path) -> io::Result<Box<dyn DiskLock>> {
-        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
+    fn lock(&self, dir: &Path, told: &Path) -> io::Result<Box<dyn DiskLock>> {
+        // On the directory itself: a file in it can be removed, and the next process would lock a new one.
+        let whole = File::open(dir)?;
+        let whole = match whole.try_lock() {
+            Ok(()) => Some(whole),
+            Err(TryLockError::WouldBlock) => return Err(io::ErrorKind::WouldBlock.into()),
+            // Some network file systems lock files only.
+            Err(TryLockError::Error(_)) => None,
+        };
+        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(told)?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(io::ErrorKind::WouldBlock.into()),
@@ -129,8 +138,37 @@ impl Disk for RealDisk {
         // The pid is for the message to a process that is refused. The lock is on the file and not on its content, so
         // that a full disk is no reason to stop.
         let _told = file.set_len(0).and_then(|()| writeln!(&file, "{}", std::process::id()));
-        Ok(Box::new(RealLock(file)))
+        Ok(Box::new(RealLock([whole, Some(file)])))
     }
+}
+
+impl RealDisk {
+    /// Tells used-up inodes from too little space: the kernel has one error for both, and the remedies differ.
+    fn explain(&self, err: io::Error, path: &Path) -> io::Error {
+        let Some(dir) = path.parent().filter(|_| err.kind() == io::ErrorKind::StorageFull) else {
+            return err;
+        };
+        match file_system(dir) {
+            // A file system that has no fixed number of them says zero of zero.
+            Ok(stat) if stat.f_favail == 0 && stat.f_files > 0 => {
+                let what =
+                    "the file system has no inodes left, so that no file can be made; remove small files";
+                io::Error::new(err.kind(), what)
+            }
+            _ => err,
+        }
+    }
+}
+
+fn file_system(dir: &Path) -> io::Result<libc::statvfs> {
+    let path = CString::new(dir.as_os_str().as_bytes())?;
+    let mut stat = std::mem::MaybeUninit::<libc::statvfs>::uninit();
+    // SAFETY: `path` ends in NUL and `stat` is as large as the call writes.
+    if unsafe { libc::statvfs(path.as_ptr(), stat.as_mut_ptr()) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the call succeeded, so it filled the structure.
+    Ok(unsafe { stat.assume_init() })
 }
 
 #[cfg(test)]
@@ -156,11 +194,18 @@ mod tests {
     #[test]
     fn lets_only_one_hold_a_lock() {
         let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("lock");
-        let held = RealDisk.lock(&path).unwrap();
-        assert_eq!(RealDisk.lock(&path).err().unwrap().kind(), io::ErrorKind::WouldBlock);
+        let told = dir.path().join("lock");
+        let lock = || RealDisk.lock(dir.path(), &told);
+        let held = lock().unwrap();
+        assert_eq!(lock().err().unwrap().kind(), io::ErrorKind::WouldBlock);
+        std::fs::remove_file(&told).unwrap();
+        assert_eq!(
+            lock().err().unwrap().kind(),
+            io::ErrorKind::WouldBlock,
+            "the file is gone, the lock is not"
+        );
         drop(held);
-        RealDisk.lock(&path).unwrap();
+        lock().unwrap();
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! The format is written down in `docs/log-format.md`. Every record has an index, counted from the beginning of
 //! the partition; the index is part of its checksum, so that a record that stands elsewhere is no record.
 
-pub(crate) mod claim;
+pub(crate) mod aside;
 pub(crate) mod reader;
 pub(crate) mod record;
 pub(crate) mod segment;
@@ -34,6 +34,8 @@ impl LogPosition {
     /// Returns the position in a file's name; `None` for all other names.
     pub(crate) fn of_name(name: &str, extension: &str) -> Option<LogPosition> {
         let (record, order) = name.strip_suffix(extension)?.split_once('-')?;
-        Some(LogPosition { record: record.parse().ok()?, order: OrderNumber(order.parse().ok()?) })
+        let position = LogPosition { record: record.parse().ok()?, order: OrderNumber(order.parse().ok()?) };
+        // Only as it is written: a name that is read, but is not made again, would be looked for in vain.
+        (Path::new(name) == position.file(Path::new(""), extension)).then_some(position)
     }
 }

@@ -27,10 +27,15 @@ pub(crate) struct Bad {
     pub(crate) what: &'static str,
     /// It looks as if it had never been written, and not as if it had been changed since.
     unwritten: bool,
+    /// Place to which the file belongs, where its header is whole and tells of another one.
+    pub(crate) belongs_to: Option<PathBuf>,
 }
 
 impl Bad {
     pub(crate) fn corrupt(self) -> StoreError {
+        if let Some(of) = self.belongs_to {
+            return StoreError::Misplaced { file: self.file, of };
+        }
         StoreError::Corrupt { file: self.file, offset: self.offset, what: self.what }
     }
 }
@@ -53,6 +58,8 @@ pub struct Cut {
     pub bytes: u64,
     /// Whole records among them. They had not been synced, and a record before them was missing.
     pub records: u64,
+    /// Directory in which all of that is kept; none where it was only zeros.
+    pub kept: Option<PathBuf>,
 }
 
 /// The end of a log.
@@ -74,7 +81,7 @@ pub(crate) struct LogReader<'a> {
 
 impl LogReader<'_> {
     /// Calls `visit` for every record from `from` on. All records before the record `synced` are known to have been
-    /// synced. Changes nothing; a torn end is reported, and left to [`LogReader::cut`].
+    /// synced. Changes nothing; a torn end is reported, and left to [`aside::cut`](super::aside::cut).
     pub(crate) fn read(
         &self,
         from: LogPosition,
@@ -137,6 +144,8 @@ impl LogReader<'_> {
         let mut records = 0;
         let mut synced = synced;
         let mut size = 0;
+        // A header in a wrong place was not left by a crash.
+        let mut misplaced = bad.belongs_to.is_some().then(|| bad.clone());
         // All of it, to the end: whether a bad record is innocent is known only by what stands behind it.
         for segment in rest {
             let file = self.disk.open(&segment.path).doing("open", &segment.path)?;
@@ -151,17 +160,21 @@ impl LogReader<'_> {
                         }
                     }
                     // More of what is missing; only marks and whole records decide.
-                    Unit::Bad(_) => {}
+                    Unit::Bad(bad) if bad.belongs_to.is_none() => {}
+                    Unit::Bad(bad) => drop(misplaced.get_or_insert(bad)),
                 }
                 true
             })?;
+        }
+        if let Some(misplaced) = misplaced {
+            return Err(misplaced.corrupt());
         }
         // A record that was synced cannot be missing innocently, nor one that was changed and has whole ones behind it.
         if synced > missing || (records > 0 && !bad.unwritten) {
             return Err(bad.corrupt());
         }
         let kept = if rest[0].path == bad.file { bad.offset } else { 0 };
-        Ok(Cut { file: bad.file, offset: bad.offset, bytes: size - kept, records })
+        Ok(Cut { file: bad.file, offset: bad.offset, bytes: size - kept, records, kept: None })
     }
 
     /// Calls `visit` for everything in one segment until that returns false: the header, under the index of the first
@@ -207,10 +220,16 @@ impl LogReader<'_> {
         Ok(segment.start.record + units.saturating_sub(1))
     }
 
-    /// Returns the latest stamps before a segment, as its header tells them.
-    pub(crate) fn stamps_before(&self, segment: &Segment) -> Result<Stamps, StoreError> {
+    /// Returns the latest stamps before a segment, as its header tells them. Checks that the file is long enough for all its
+    /// records before the record `synced`, without reading them.
+    pub(crate) fn stamps_before(&self, segment: &Segment, synced: u64) -> Result<Stamps, StoreError> {
         let file = self.disk.open(&segment.path).doing("open", &segment.path)?;
+        let size = file.size().doing("measure", &segment.path)?;
         match self.header(segment, &*file)? {
+            Unit::Header(_) if size < segment.offset(synced.max(segment.start.record)) => {
+                let what = "it is shorter than what was synced of it";
+                Err(StoreError::corrupt(&segment.path, size, what))
+            }
             Unit::Header(header) => Ok(header.stamps),
             Unit::Bad(bad) => Err(bad.corrupt()),
             Unit::Record(_) => unreachable!("a header is no record"),
@@ -226,28 +245,22 @@ impl LogReader<'_> {
                 Err(StoreError::Format { file: segment.path.clone(), found, newest: VERSION })
             }
             Err(NoHeader::Bad) => Ok(Unit::Bad(bad(segment, 0, &bytes[..got], "the header cannot be read"))),
-            Err(NoHeader::Misplaced) => {
+            Err(NoHeader::Misplaced(header)) => {
                 let what = "the header is of another segment";
-                Ok(Unit::Bad(Bad { file: segment.path.clone(), offset: 0, what, unwritten: false }))
+                let belongs_to = Some(self.place_of(&header));
+                let file = segment.path.clone();
+                Ok(Unit::Bad(Bad { file, offset: 0, what, unwritten: false, belongs_to }))
             }
         }
     }
 
-    /// Makes a cut that [`LogReader::read`] found, durably.
-    pub(crate) fn cut(&self, cut: &Cut) -> Result<(), StoreError> {
-        // From the end on, so that a crash in between leaves a log that is cut in the same place again.
-        for segment in Segment::list(self.disk, self.dir)?.iter().rev() {
-            if segment.path > cut.file || (segment.path == cut.file && cut.offset == 0) {
-                self.disk.remove(&segment.path).doing("remove", &segment.path)?;
-            }
+    /// Returns the path of the segment that has this header.
+    fn place_of(&self, header: &SegmentHeader) -> PathBuf {
+        if header.partition == self.partition {
+            return Segment::new(self.dir, header.start).path;
         }
-        self.disk.sync_dir(self.dir).doing("sync", self.dir)?;
-        if cut.offset == 0 {
-            return Ok(());
-        }
-        let file = self.disk.open(&cut.file).doing("open", &cut.file)?;
-        file.truncate(cut.offset).doing("cut", &cut.file)?;
-        file.sync().doing("sync", &cut.file)
+        let set = self.dir.parent().unwrap_or(self.dir);
+        Segment::new(&set.join(header.partition.to_string()), header.start).path
     }
 }
 
@@ -266,6 +279,7 @@ fn follows(segment: &Segment, before: Option<&Segment>, next: u64) -> Result<Opt
             offset: before.offset(next),
             what: "the segment ends before the next one begins",
             unwritten: true,
+            belongs_to: None,
         })),
         _ => Ok(None),
     }
@@ -292,6 +306,7 @@ fn bad(segment: &Segment, offset: u64, bytes: &[u8], what: &'static str) -> Bad 
         offset,
         what,
         unwritten: bytes.len() < LEN || has_empty_sector(offset, bytes),
+        belongs_to: None,
     }
 }
 

@@ -7,7 +7,7 @@ use super::LogPosition;
 use super::record::LEN;
 use super::stamps::Stamps;
 use crate::OrderNumber;
-use crate::disk::Disk;
+use crate::disk::{Disk, TEMPORARY};
 use crate::error::{Doing, StoreError};
 use std::path::{Path, PathBuf};
 
@@ -28,6 +28,16 @@ pub(crate) struct Segment {
 impl Segment {
     pub(crate) fn new(dir: &Path, start: LogPosition) -> Segment {
         Segment { start, path: start.file(dir, EXTENSION) }
+    }
+
+    /// Returns true for the name of a segment, and of one that is being written anew.
+    pub(crate) fn is_name(name: &str) -> bool {
+        [EXTENSION, TEMPORARY].iter().any(|ending| LogPosition::of_name(name, ending).is_some())
+    }
+
+    /// Returns true for the name of a segment.
+    pub(crate) fn is_log_name(name: &str) -> bool {
+        LogPosition::of_name(name, EXTENSION).is_some()
     }
 
     /// Returns the segments in `dir`, oldest first.
@@ -67,7 +77,7 @@ pub(crate) enum NoHeader {
     /// They were never written as a header.
     Bad,
     /// They are a header of another partition or position.
-    Misplaced,
+    Misplaced(SegmentHeader),
     /// They were written by a version with another format.
     OtherFormat(u32),
 }
@@ -88,30 +98,35 @@ impl SegmentHeader {
         bytes
     }
 
-    /// Reads the header of the segment of `partition` that begins at `start`. Magic, version and checksum keep their
-    /// places in every version, so a damaged version is not taken for another one.
+    /// Reads the header of the segment of `partition` that begins at `start`.
     pub(crate) fn decode(
         bytes: &[u8; LEN],
         partition: u32,
         start: LogPosition,
     ) -> Result<SegmentHeader, NoHeader> {
+        let header = SegmentHeader::decode_any(bytes)?;
+        if header.partition == partition && header.start == start {
+            Ok(header)
+        } else {
+            Err(NoHeader::Misplaced(header))
+        }
+    }
+
+    /// Reads the header of any segment. Magic, version and checksum keep their places in every version, so a damaged
+    /// version is not taken for another one.
+    pub(crate) fn decode_any(bytes: &[u8; LEN]) -> Result<SegmentHeader, NoHeader> {
         if bytes[..8] != MAGIC || u32_at(bytes, 76) != crc32c::crc32c(&bytes[..76]) {
             return Err(NoHeader::Bad);
         }
         if u32_at(bytes, 8) != VERSION {
             return Err(NoHeader::OtherFormat(u32_at(bytes, 8)));
         }
-        let header = SegmentHeader {
+        Ok(SegmentHeader {
             partition: u32_at(bytes, 12),
             start: LogPosition { record: u64_at(bytes, 16), order: OrderNumber(u64_at(bytes, 48)) },
             stamps: Stamps { receive_time_ms: u64_at(bytes, 24) as i64, receive_seq: u64_at(bytes, 32) },
             synced: u64_at(bytes, 40),
-        };
-        if header.partition == partition && header.start == start {
-            Ok(header)
-        } else {
-            Err(NoHeader::Misplaced)
-        }
+        })
     }
 }
 
@@ -140,10 +155,10 @@ mod tests {
     fn reads_back_its_own_header_only() {
         let mut bytes = HEADER.encode();
         assert_eq!(SegmentHeader::decode(&bytes, 3, START), Ok(HEADER));
-        assert_eq!(SegmentHeader::decode(&bytes, 2, START), Err(NoHeader::Misplaced));
+        assert_eq!(SegmentHeader::decode(&bytes, 2, START), Err(NoHeader::Misplaced(HEADER)));
         for elsewhere in [LogPosition { record: 0, ..START }, LogPosition { order: OrderNumber(0), ..START }]
         {
-            assert_eq!(SegmentHeader::decode(&bytes, 3, elsewhere), Err(NoHeader::Misplaced));
+            assert_eq!(SegmentHeader::decode(&bytes, 3, elsewhere), Err(NoHeader::Misplaced(HEADER)));
         }
         bytes[9] ^= 1;
         assert_eq!(

@@ -6,7 +6,7 @@ use super::segment::{Segment, SegmentHeader};
 use super::stamps::Stamps;
 use crate::OrderNumber;
 use crate::disk::{Disk, DiskFile};
-use crate::error::{Doing, StoreError};
+use crate::error::{Doing, StoreError, WRITE};
 use crate::syncer::Shared;
 use std::sync::Arc;
 
@@ -27,6 +27,10 @@ pub(crate) struct LogWriter {
     /// Order number of the next change. Those of a batch that could not be written are skipped, so that none is given
     /// twice.
     next_order: OrderNumber,
+    /// Lowest order number that a change of the batch to come can have.
+    first_order: OrderNumber,
+    /// A segment could not be created, and the one before is written on.
+    troubled: bool,
     /// Content of the last [`Record::Synced`].
     marked: u64,
     stamps: Stamps,
@@ -58,7 +62,7 @@ impl LogWriter {
         let header = SegmentHeader { partition: shared.partition, start: segment.start, stamps, synced: 0 };
         let file = create(&*shared.disk, &segment, &header)?;
         shared.written(end);
-        shared.began(file.clone());
+        shared.began(&segment, file.clone());
         Ok(LogWriter {
             shared,
             segment_bytes,
@@ -69,6 +73,8 @@ impl LogWriter {
             buffer: Vec::new(),
             buffered: end,
             next_order: first,
+            first_order: first,
+            troubled: false,
             marked: 0,
             stamps,
         })
@@ -109,6 +115,7 @@ impl LogWriter {
         if !self.buffer.is_empty() {
             let done = self.append();
             self.buffer.clear();
+            self.first_order = self.next_order;
             if let Err(err) = done {
                 self.buffered = self.end;
                 return Err(self.give_up(err));
@@ -122,21 +129,40 @@ impl LogWriter {
 
     fn append(&mut self) -> Result<(), StoreError> {
         let size = self.segment.offset(self.end.record) + self.buffer.len() as u64;
+        let spans = self.segment.spans(self.buffered.order);
         // Before the batch, which is never divided: it is one write.
-        if size > self.segment_bytes || !self.segment.spans(self.buffered.order) {
-            self.rotate()?;
+        if size > self.segment_bytes || !spans {
+            let rotated = self.rotate();
+            // A segment that is too long harms nothing, so the old one does until a new one can be made. Only numbers
+            // that it cannot keep forbid that.
+            if rotated.as_ref().is_err_and(|err| !spans || !err.is_harmless() && !err.is_no_room()) {
+                return rotated;
+            }
         }
-        self.file.append(&self.buffer).doing("write", &self.segment.path)
+        self.file.append(&self.buffer).doing(WRITE, &self.segment.path)
     }
 
-    /// Begins a new segment unless the last one is still empty. The old one stays due for a sync.
+    /// Begins a new segment unless the last one is still empty and will do. The old one stays due for a sync.
+    ///
+    /// # Errors
+    /// The old one can be written on then, unless the error is a failed write.
     pub(crate) fn rotate(&mut self) -> Result<(), StoreError> {
-        if self.segment.start.record == self.end.record {
+        let is_empty = self.segment.start.record == self.end.record;
+        if is_empty && self.segment.spans(self.next_order) {
             return Ok(());
         }
-        // No change of the batch to come has a lower number, nor one before the first of this writer.
-        let order = self.end.order.max(self.segment.start.order);
-        let segment = Segment::new(&self.shared.dir, LogPosition { order, ..self.end });
+        let rotated = self.begin_segment();
+        if rotated.is_err() || self.troubled {
+            self.troubled = rotated.is_err();
+            self.shared.trouble_writer(rotated.as_ref().err());
+        }
+        rotated
+    }
+
+    fn begin_segment(&mut self) -> Result<(), StoreError> {
+        // No change of the batch to come has a lower number. Numbers of batches that failed are skipped here too: a segment
+        // that began below them could not keep those behind.
+        let segment = Segment::new(&self.shared.dir, LogPosition { order: self.first_order, ..self.end });
         let header = SegmentHeader {
             partition: self.shared.partition,
             start: segment.start,
@@ -144,15 +170,18 @@ impl LogWriter {
             synced: self.shared.durable_record(),
         };
         self.file = create(&*self.shared.disk, &segment, &header)?;
+        self.shared.began(&segment, self.file.clone());
         let segment = std::mem::replace(&mut self.segment, segment);
         let receive_time_ms = self.stamps.receive_time_ms;
         // The old file is not synced here: the writer must not wait for the disk. The syncer still has it.
         self.closed.push(Closed { segment, end: self.end.record, receive_time_ms });
-        self.shared.began(self.file.clone());
         Ok(())
     }
 
     fn give_up(&self, err: StoreError) -> StoreError {
+        if err.is_harmless() {
+            return err;
+        }
         // After a lack of room a part of the batch may be there. Once it is cut off the log is as it was; after any
         // other error the end of the file is unknown.
         let whole = self.segment.offset(self.end.record);
@@ -207,7 +236,7 @@ fn create(
     header: &SegmentHeader,
 ) -> Result<Arc<dyn DiskFile>, StoreError> {
     let file = disk.create(&segment.path).doing("create", &segment.path)?;
-    if let Err(err) = file.append(&header.encode()).doing("write", &segment.path) {
+    if let Err(err) = file.append(&header.encode()).doing(WRITE, &segment.path) {
         // The error that is reported is the first one; a file left over is replaced by the next try.
         let _removed = disk.remove(&segment.path);
         return Err(err);

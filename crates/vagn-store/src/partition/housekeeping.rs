@@ -36,6 +36,8 @@ pub struct Housekept {
 pub(super) struct Housekeeper {
     /// Snapshots under their names, oldest first.
     snapshots: Vec<Snapshot>,
+    /// A snapshot is due because the next start would have to read too many files.
+    due: bool,
     writing: Option<SnapshotWriter>,
     /// Position of a snapshot that the syncer has yet to put under its name.
     waiting: Option<LogPosition>,
@@ -46,9 +48,11 @@ pub(super) struct Housekeeper {
 }
 
 impl Housekeeper {
-    pub(super) fn new(snapshots: Vec<Snapshot>, now_ms: i64) -> Housekeeper {
+    /// `due` asks for a snapshot at once.
+    pub(super) fn new(snapshots: Vec<Snapshot>, due: bool, now_ms: i64) -> Housekeeper {
         Housekeeper {
             snapshots,
+            due,
             writing: None,
             waiting: None,
             last_snapshot_ms: now_ms,
@@ -107,12 +111,14 @@ fn retire(partition: &mut Partition, now_ms: i64) -> usize {
         .housekeeper
         .needed(partition.log.end().record, FALLBACK_MAX.saturating_mul(due_after(partition)));
     let before_ms = kept_from(partition.settings.history_keep_ms, now_ms);
-    let snapshots = partition.housekeeper.drop_before(needed).map(|snapshot| snapshot.path);
-    let segments = partition.log.retire(needed, before_ms).map(|segment| segment.path);
-    let removed: Vec<_> = snapshots.chain(segments).collect();
-    let count = removed.len();
-    for path in removed {
-        partition.shared.remove(path);
+    let mut count = 0;
+    for snapshot in partition.housekeeper.drop_before(needed) {
+        partition.shared.remove(snapshot.path);
+        count += 1;
+    }
+    for segment in partition.log.retire(needed, before_ms) {
+        partition.shared.retire_segment(segment);
+        count += 1;
     }
     count
 }
@@ -135,6 +141,12 @@ fn snapshot(partition: &mut Partition, now_ms: i64) -> Result<bool, StoreError> 
         // No failure of the partition: positions go on as long as there is room for them.
         Err(err) if err.is_no_room() => {
             abandon_snapshot(partition);
+            partition.shared.set_full(true);
+            Ok(false)
+        }
+        // Nor is this: it is begun again when the next one is due, which it still is.
+        Err(err) if err.is_harmless() => {
+            abandon_snapshot(partition);
             Ok(false)
         }
         other => other.inspect_err(|err| partition.shared.fail(err)),
@@ -155,7 +167,9 @@ fn snapshot_due(partition: &Partition, now_ms: i64) -> bool {
         return false;
     }
     let pause_ms = partition.settings.history_keep_ms.max(SNAPSHOT_PAUSE_MIN_MS);
-    records >= due_after(partition) || now_ms.saturating_sub(housekeeper.last_snapshot_ms) >= pause_ms
+    housekeeper.due
+        || records >= due_after(partition)
+        || now_ms.saturating_sub(housekeeper.last_snapshot_ms) >= pause_ms
 }
 
 /// Writes a snapshot to its end; the syncer has yet to put it under its name.
@@ -172,6 +186,7 @@ fn write_snapshot(partition: &mut Partition) -> Result<bool, StoreError> {
     let Some(from) = writer.next_slot() else {
         let finished = writer.finish(partition.log.end(), partition.log.stamps())?;
         partition.housekeeper.waiting = Some(finished.position);
+        partition.housekeeper.due = false;
         partition.shared.finished(finished);
         return Ok(false);
     };
@@ -192,11 +207,11 @@ fn begin_snapshot(partition: &mut Partition) -> Result<SnapshotWriter, StoreErro
     SnapshotWriter::begin(&**disk, dir, *partition, position, slot_end)
 }
 
-/// Gives up a snapshot for which there is no room, and removes the part that was written.
+/// Gives up a snapshot, and removes the part that was written.
 fn abandon_snapshot(partition: &mut Partition) {
-    partition.shared.set_full(true);
     if let Some(writer) = partition.housekeeper.writing.take() {
-        partition.shared.remove(writer.temp().to_owned());
+        // At once: what waits for room may be in front of the syncer's removals. If it stays, the next start removes it.
+        let _removed = partition.shared.disk.remove(writer.temp());
     }
 }
 

@@ -5,8 +5,10 @@
 //! does not happen, so the index never shows what the log does not have.
 
 mod housekeeping;
+mod opening;
 pub(crate) mod recovery;
 mod settings;
+pub(crate) mod site;
 pub(crate) mod table;
 
 pub use housekeeping::Housekept;
@@ -14,19 +16,15 @@ pub use recovery::{Phase, Progress, Recovery};
 pub use settings::{AfterFailedWrite, Settings};
 
 use crate::disk::Disk;
-use crate::error::{Doing, StoreError};
-use crate::log::LogPosition;
-use crate::log::claim::claim;
-use crate::log::reader::LogReader;
+use crate::error::StoreError;
 use crate::log::record::{LEN, Record};
-use crate::log::segment::Segment;
 use crate::log::stamps::Stamps;
-use crate::log::writer::{Closed, LogWriter};
+use crate::log::writer::LogWriter;
 use crate::reader::{Reader, Writer};
 use crate::syncer::{Health, Shared, Syncer};
 use crate::{Fate, Key, OrderNumber, Plan, Updates};
 use housekeeping::Housekeeper;
-use recovery::{Recovered, Steps, recover};
+use site::Site;
 use std::path::Path;
 use std::sync::{Arc, Weak};
 
@@ -72,42 +70,20 @@ impl Partition {
         now_ms: i64,
         progress: &dyn Fn(Progress),
     ) -> Result<(Partition, Recovery), StoreError> {
-        Partition::open_above(OrderNumber::default(), disk, dir, number, settings, now_ms, progress)
+        let site = Site::alone(dir, number);
+        opening::open(disk, &site, OrderNumber::default(), settings, now_ms, progress)
     }
 
-    /// As [`Partition::open`], where all order numbers are to lie above `lowest` besides.
-    pub(crate) fn open_above(
-        lowest: OrderNumber,
+    /// As [`Partition::open`], at a site that manifests tell of, and where all order numbers are to lie above `lowest`.
+    pub(crate) fn open_at(
         disk: Arc<dyn Disk>,
-        dir: &Path,
-        number: u32,
+        site: &Site,
+        lowest: OrderNumber,
         settings: Settings,
         now_ms: i64,
         progress: &dyn Fn(Progress),
     ) -> Result<(Partition, Recovery), StoreError> {
-        disk.create_dir(dir).doing("create", dir)?;
-        let reader = LogReader { disk: &*disk, dir, partition: number };
-        let Recovered { table, recovery, snapshots, end } = recover(&reader, progress)?;
-        let shared = Arc::new(Shared::new(disk.clone(), dir.to_owned(), number));
-        let needed = snapshots.last().map_or(0, |snapshot| snapshot.position.record);
-        let closed = closed_segments(&reader, needed, end, table.stamps(), &shared)?;
-        let first = claim(&*disk, dir, end.order.max(lowest), now_ms)?;
-        let log =
-            LogWriter::start(shared.clone(), settings.segment_bytes, closed, end, first, table.stamps())?;
-        // Known vehicles stay, even if the bound was lowered.
-        let max_vehicles = settings.max_vehicles.max(recovery.vehicles as usize);
-        let mut steps = Steps::new(number, Phase::Index, progress);
-        let index = table.into_index(max_vehicles, settings.hash_seed, || steps.step());
-        let partition = Partition {
-            settings,
-            index: Writer::new(index),
-            plan: Plan::default(),
-            log,
-            shared,
-            housekeeper: Housekeeper::new(snapshots, now_ms),
-            space_checked: end.record,
-        };
-        Ok((partition, recovery))
+        opening::open(disk, site, lowest, settings, now_ms, progress)
     }
 
     /// Writes the updates to the log, in one system call, and then shows those that are stored to readers.
@@ -228,7 +204,9 @@ impl Partition {
         syncer.sync()?;
         // The second sync makes the record durable that vouches for the first.
         self.say_synced()?;
-        syncer.sync()
+        let end = syncer.sync()?;
+        self.shared.leave()?;
+        Ok(end)
     }
 
     /// Records in the log that it is synced, so that damage before this record is not taken for a torn end.
@@ -284,36 +262,4 @@ impl Drop for Partition {
         // Waits for a sync under way, which could else touch files of the next writer.
         self.shared.retire();
     }
-}
-
-/// Returns the segments from before, each with the stamps that the next one tells. Those with records from `needed` on
-/// were read and are due for a sync, since nothing tells that they had one.
-fn closed_segments(
-    reader: &LogReader<'_>,
-    needed: u64,
-    log_end: LogPosition,
-    stamps: Stamps,
-    shared: &Shared,
-) -> Result<Vec<Closed>, StoreError> {
-    let segments = Segment::list(reader.disk, reader.dir)?;
-    let mut closed = Vec::new();
-    for (at, segment) in segments.iter().enumerate() {
-        let next = segments.get(at + 1);
-        let end = next.map_or(log_end.record, |next| next.start.record);
-        if end == segment.start.record {
-            // Begun by a writer that wrote nothing. It goes before the claim, which syncs the directory: if it came
-            // back after a power cut, without the header, it would stand in front of records and count as damage.
-            reader.disk.remove(&segment.path).doing("remove", &segment.path)?;
-            continue;
-        }
-        if end > needed {
-            shared.found(reader.disk.open(&segment.path).doing("open", &segment.path)?);
-        }
-        let receive_time_ms = match next {
-            Some(next) => reader.stamps_before(next)?.receive_time_ms,
-            None => stamps.receive_time_ms,
-        };
-        closed.push(Closed { segment: segment.clone(), end, receive_time_ms });
-    }
-    Ok(closed)
 }

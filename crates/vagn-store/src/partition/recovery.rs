@@ -1,10 +1,15 @@
 //! Opens a partition: the newest good snapshot, the log over it, then the index.
 
+use super::site::Site;
 use super::table::SlotTable;
 use crate::OrderNumber;
+use crate::disk::TEMPORARY;
 use crate::error::{Doing, StoreError};
-use crate::log::LogPosition;
 use crate::log::reader::{Cut, LogReader};
+use crate::log::segment::Segment;
+use crate::log::{LogPosition, aside};
+use crate::manifest::UNFINISHED;
+use crate::manifest::partition::PartitionManifest;
 use crate::snapshot::Snapshot;
 use crate::snapshot::reader::SnapshotReader;
 use std::path::PathBuf;
@@ -44,6 +49,8 @@ pub struct Recovery {
     pub bad_snapshots: Vec<PathBuf>,
     /// Torn end of the log, which is cut off now.
     pub cut: Option<Cut>,
+    /// Directories with what was cut from the end of the log, now and before. They may be removed by hand.
+    pub kept_aside: Vec<PathBuf>,
     /// Positions of vehicles whose id was lost to damage and is not known; they are left out.
     pub orphans: u64,
     /// Order number before which all changes are there.
@@ -65,6 +72,8 @@ pub(crate) struct Recovered {
     pub(crate) snapshots: Vec<Snapshot>,
     /// End of the log.
     pub(crate) end: LogPosition,
+    /// The manifest as it was found, without segments that were cut off.
+    pub(crate) manifest: PartitionManifest,
 }
 
 /// Snapshot over which the log is to be read.
@@ -77,35 +86,64 @@ struct Base {
     synced: LogPosition,
 }
 
-/// Reads a partition and cuts a torn end of its log.
-pub(crate) fn recover(log: &LogReader<'_>, progress: &dyn Fn(Progress)) -> Result<Recovered, StoreError> {
+/// Reads the partition at `site` and cuts a torn end of its log.
+pub(crate) fn recover(
+    log: &LogReader<'_>,
+    site: &Site,
+    progress: &dyn Fn(Progress),
+) -> Result<Recovered, StoreError> {
+    let manifest = site.manifest(log.disk)?;
     remove_unfinished(log)?;
-    let (base, damage) = newest_snapshot(log, progress)?;
+    check_named(log, &manifest)?;
+    let (base, damage) = newest_snapshot(log, &manifest, progress)?;
     // If the log does not reach back to where an older snapshot, or none, would need it, the damage of the
     // newer one is the reason.
-    replay(log, base, progress).map_err(|err| damage.unwrap_or(err))
+    replay(log, base, manifest, progress).map_err(|err| damage.unwrap_or(err))
 }
 
-/// Removes the files that a crash left half-written.
+/// Removes the files that a crash left half-written. Only those that have names as they are given here.
 fn remove_unfinished(log: &LogReader<'_>) -> Result<(), StoreError> {
     let names = log.disk.list(log.dir).doing("list", log.dir)?;
-    for name in names.iter().filter(|name| name.ends_with(".tmp")) {
+    let ours = |name: &&String| *name == UNFINISHED || LogPosition::of_name(name, TEMPORARY).is_some();
+    for name in names.iter().filter(ours) {
         let path = log.dir.join(name);
         log.disk.remove(&path).doing("remove", &path)?;
     }
     Ok(())
 }
 
+/// Checks that every segment is there that the manifest names.
+fn check_named(log: &LogReader<'_>, manifest: &PartitionManifest) -> Result<(), StoreError> {
+    let segments = Segment::list(log.disk, log.dir)?;
+    let mut named = manifest.segments.iter().map(|named| Segment::new(log.dir, named.start));
+    match named.find(|named| !segments.contains(named)) {
+        Some(missing) => Err(missing_from(log, missing.path)),
+        None => Ok(()),
+    }
+}
+
+fn missing_from(log: &LogReader<'_>, file: PathBuf) -> StoreError {
+    StoreError::Missing { file, manifest: PartitionManifest::file(log.dir) }
+}
+
 /// Returns the newest snapshot that can be read, or none; and the damage of the newest that cannot.
 fn newest_snapshot(
     log: &LogReader<'_>,
+    manifest: &PartitionManifest,
     progress: &dyn Fn(Progress),
 ) -> Result<(Base, Option<StoreError>), StoreError> {
     let mut snapshots = Snapshot::list(log.disk, log.dir)?;
+    let named = manifest.snapshot.map(|position| Snapshot::new(log.dir, position));
     // A snapshot gets its name only when the log is durable up to its position, and beyond.
-    let synced = snapshots.last().map_or(LogPosition::default(), |snapshot| snapshot.position);
-    let mut base = Base { synced, ..Base::default() };
+    let synced = snapshots.last().into_iter().chain(&named).map(|snapshot| snapshot.position).max();
+    let mut base = Base { synced: synced.unwrap_or_default(), ..Base::default() };
     let mut damage = None;
+    // One that is older than what is there was replaced, and is not needed.
+    let is_lost = |named: &Snapshot| snapshots.last().is_none_or(|last| last.position < named.position);
+    if let Some(missing) = named.filter(is_lost) {
+        base.bad_snapshots.push(missing.path.clone());
+        damage = Some(missing_from(log, missing.path));
+    }
     while let Some(snapshot) = snapshots.last() {
         match load(log, snapshot, &mut base, progress) {
             Ok(()) => break,
@@ -141,32 +179,50 @@ fn load(
     Ok(())
 }
 
-fn replay(log: &LogReader<'_>, base: Base, progress: &dyn Fn(Progress)) -> Result<Recovered, StoreError> {
+fn replay(
+    log: &LogReader<'_>,
+    base: Base,
+    mut manifest: PartitionManifest,
+    progress: &dyn Fn(Progress),
+) -> Result<Recovered, StoreError> {
     let Base { mut table, snapshots, bad_snapshots, synced } = base;
     let from = snapshots.last().map(|snapshot| snapshot.position);
     let mut steps = Steps::new(log.partition, Phase::Log, progress);
-    let end = log.read(from.unwrap_or_default(), synced.record, &mut |_, record| {
+    let closed_at = manifest.closed_at.map_or(0, |closed| closed.record);
+    let synced = synced.record.max(manifest.synced).max(closed_at);
+    let mut end = log.read(from.unwrap_or_default(), synced, &mut |_, record| {
         table.apply(record);
         steps.step();
     })?;
+    if manifest.closed_at.is_some() && end.position.record > closed_at {
+        return Err(rolled_back(log)?);
+    }
     table.apply_pending();
     table.merge_stamps(end.stamps);
-    if let Some(cut) = &end.cut {
+    if let Some(cut) = &mut end.cut {
         // Only after all of the log is read: damage further on must leave the files as they are.
-        log.cut(cut)?;
+        aside::cut(log.disk, log.dir, cut, &mut manifest)?;
     }
+    manifest.synced = synced;
     let recovery = Recovery {
         vehicles: table.len() as u64,
         records: steps.done,
         snapshot: from.map(|position| position.order),
         bad_snapshots,
         cut: end.cut,
+        kept_aside: aside::list(log.disk, log.dir)?,
         orphans: table.orphans(),
         end: end.position.order,
         receive_time_ms: table.stamps().receive_time_ms,
         receive_seq: table.stamps().receive_seq,
     };
-    Ok(Recovered { table, recovery, snapshots, end: end.position })
+    Ok(Recovered { table, recovery, snapshots, end: end.position, manifest })
+}
+
+/// A manifest that says where the log was closed, and the log goes on.
+fn rolled_back(log: &LogReader<'_>) -> Result<StoreError, StoreError> {
+    let newer = Segment::list(log.disk, log.dir)?.pop().map_or(log.dir.to_owned(), |last| last.path);
+    Ok(StoreError::RolledBack { manifest: PartitionManifest::file(log.dir), newer })
 }
 
 /// Counts the steps of a phase, and reports progress now and then.

@@ -1,7 +1,8 @@
 //! Repair of a log: every segment ends where the next one begins, and every record is there or is said to be
 //! lost.
 
-use super::{RepairReport, RepairedFile, keep_copy};
+use super::aside::keep_copy;
+use super::{RepairReport, RepairedFile};
 use crate::disk::replace;
 use crate::error::{Doing, StoreError};
 use crate::log::LogPosition;
@@ -9,6 +10,7 @@ use crate::log::reader::{LogReader, Unit};
 use crate::log::record::{self, LEN, Record};
 use crate::log::segment::{Segment, SegmentHeader};
 use crate::log::stamps::Stamps;
+use crate::manifest::partition::PartitionManifest;
 use crate::snapshot::Snapshot;
 use crate::snapshot::reader::SnapshotReader;
 
@@ -31,7 +33,7 @@ pub(super) fn is_whole(partition: &LogReader<'_>) -> Result<bool, StoreError> {
     for (at, segment) in segments.iter().enumerate() {
         let found = examine(partition, segment)?;
         let next = segments.get(at + 1).map_or(found.end, |next| next.start.record);
-        if found.bad_at.is_some() || next < found.end {
+        if found.bad_at.is_some() || next != found.end {
             return Ok(false);
         }
     }
@@ -39,10 +41,14 @@ pub(super) fn is_whole(partition: &LogReader<'_>) -> Result<bool, StoreError> {
 }
 
 /// Rewrites the segments that are damaged.
-pub(super) fn repair(partition: &LogReader<'_>, report: &mut RepairReport) -> Result<(), StoreError> {
+pub(super) fn repair(
+    partition: &LogReader<'_>,
+    manifest: &PartitionManifest,
+    report: &mut RepairReport,
+) -> Result<(), StoreError> {
     let segments = Segment::list(partition.disk, partition.dir)?;
     let found = segments.iter().map(|segment| examine(partition, segment)).collect::<Result<Vec<_>, _>>()?;
-    let promised = promised(partition)?;
+    let promised = promised(partition, manifest)?;
     let synced = found.iter().map(|found| found.synced).max().unwrap_or(0).max(promised.record);
     let mut stamps = Stamps::NOTHING;
     for (at, (segment, found)) in segments.iter().zip(&found).enumerate() {
@@ -63,28 +69,40 @@ pub(super) fn repair(partition: &LogReader<'_>, report: &mut RepairReport) -> Re
             report.files.push(rewrite(partition, segment, header, found, end)?);
         }
     }
-    if let (None, Some(snapshot)) = (segments.last(), Snapshot::list(partition.disk, partition.dir)?.first())
-    {
-        let order = snapshot.position.order.max(promised.order);
-        let segment = Segment::new(partition.dir, LogPosition { order, ..snapshot.position });
-        let header =
-            SegmentHeader { partition: partition.partition, start: segment.start, stamps, synced: 0 };
-        write(partition, &segment, header, synced.max(segment.start.record))?;
-        let lost = synced.saturating_sub(segment.start.record);
-        report.files.push(RepairedFile {
-            file: segment.path,
-            moved_to: None,
-            offset: 0,
-            lost,
-            done: "begun anew",
-        });
+    if segments.is_empty() && promised.record > 0 {
+        begin_anew(partition, promised, stamps, report)?;
     }
     Ok(())
 }
 
-/// Returns the position up to which the log was synced, as the snapshots tell.
-fn promised(partition: &LogReader<'_>) -> Result<LogPosition, StoreError> {
-    let mut synced = LogPosition::default();
+/// Writes a segment where none is left, from the oldest snapshot to the end that was promised, so that no index and no order
+/// number is given again.
+fn begin_anew(
+    partition: &LogReader<'_>,
+    promised: LogPosition,
+    stamps: Stamps,
+    report: &mut RepairReport,
+) -> Result<(), StoreError> {
+    let oldest = Snapshot::list(partition.disk, partition.dir)?.first().map(|snapshot| snapshot.position);
+    let record = oldest.map_or(promised.record, |oldest| oldest.record);
+    let segment = Segment::new(partition.dir, LogPosition { record, order: promised.order });
+    let header = SegmentHeader { partition: partition.partition, start: segment.start, stamps, synced: 0 };
+    write(partition, &segment, header, promised.record.max(record))?;
+    let lost = promised.record.saturating_sub(record);
+    let file = segment.path;
+    report.files.push(RepairedFile { file, moved_to: None, offset: 0, lost, done: "begun anew" });
+    Ok(())
+}
+
+/// Returns the position up to which the log was synced, as the snapshots and the manifest tell.
+fn promised(partition: &LogReader<'_>, manifest: &PartitionManifest) -> Result<LogPosition, StoreError> {
+    let last = manifest.segments.last().map(|named| named.start);
+    let mut synced = LogPosition { record: manifest.synced, order: manifest.first };
+    for position in last.into_iter().chain(manifest.snapshot).chain(manifest.closed_at) {
+        // Not the greater position, but the greater of each: a manifest has the order number of a later one.
+        synced.record = synced.record.max(position.record);
+        synced.order = synced.order.max(position.order);
+    }
     for snapshot in Snapshot::list(partition.disk, partition.dir)? {
         let reader = SnapshotReader::open(partition.disk, &snapshot, partition.partition)?;
         synced = synced.max(snapshot.position).max(reader.read(&mut |_, _, _| {})?.complete_at);

@@ -3,64 +3,32 @@
 //! Records that can still be read stay, before the damage and behind it. Those that cannot be read are replaced by void
 //! ones, so that all others keep their indexes and order numbers. A position whose vehicle was named in
 //! a lost record is left out at recovery: better no vehicle than the wrong one.
+//!
+//! A repair is first done on an [`Overlay`], which gives the plan and changes nothing, and then on the disk. Each step
+//! leaves a directory that can be repaired, so a repair that was cut off is done again from the beginning.
 
+mod aside;
+mod layout;
 mod log;
+mod manifest;
+mod misplaced;
+mod report;
 mod snapshots;
 
-use crate::data_dir::DataDir;
-use crate::disk::{Disk, RealDisk, read_all, replace};
+pub use report::{RepairReport, RepairedFile};
+
+use crate::data_dir::take_lock;
+use crate::disk::overlay::Overlay;
+use crate::disk::{Disk, RealDisk, replace};
 use crate::error::{Doing, StoreError};
 use crate::log::reader::LogReader;
-use crate::partition::recovery::recover;
-use std::fmt;
-use std::path::{Path, PathBuf};
+use crate::partition::recovery::{Recovered, Recovery, recover};
+use crate::partition::site::Site;
+use std::path::Path;
 use std::sync::Arc;
 
 /// File of the report, in the data directory.
 const REPORT: &str = "repair.txt";
-
-/// Report of a repair.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct RepairReport {
-    /// Files that were damaged.
-    pub files: Vec<RepairedFile>,
-    /// Number of vehicles in all partitions.
-    pub vehicles: u64,
-    /// Number of positions left out because the record that named their vehicle is lost.
-    pub orphans: u64,
-}
-
-/// A file that was damaged.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RepairedFile {
-    /// Path of the file.
-    pub file: PathBuf,
-    /// Copy of the file as it was; `None` when it was not there at all.
-    pub moved_to: Option<PathBuf>,
-    /// Offset in bytes of the first damage.
-    pub offset: u64,
-    /// Records, or blocks of a snapshot, that were lost.
-    pub lost: u64,
-    /// Description of the repair.
-    pub done: &'static str,
-}
-
-impl fmt::Display for RepairReport {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.files.is_empty() {
-            return write!(f, "nothing is damaged; {} vehicles", self.vehicles);
-        }
-        for file in &self.files {
-            let RepairedFile { file, moved_to, offset, lost, done } = file;
-            write!(f, "{}: damaged at offset {offset}, {lost} lost; {done}", file.display())?;
-            match moved_to {
-                Some(moved_to) => writeln!(f, "; as it was: {}", moved_to.display())?,
-                None => writeln!(f)?,
-            }
-        }
-        write!(f, "{} vehicles; {} positions left out", self.vehicles, self.orphans)
-    }
-}
 
 /// Repairs the data directory `dir`. When nothing is damaged it does no more than any start: it cuts off a torn
 /// end. The report is also written to `repair.txt` there.
@@ -72,25 +40,22 @@ pub fn repair(dir: &Path) -> Result<RepairReport, StoreError> {
     repair_on(Arc::new(RealDisk), dir)
 }
 
+/// Returns what [`repair`] would do, and changes nothing.
+///
+/// # Errors
+/// As [`repair`].
+pub fn plan_repair(dir: &Path) -> Result<RepairReport, StoreError> {
+    plan_repair_on(Arc::new(RealDisk), dir)
+}
+
 /// As [`repair`], on any disk.
 ///
 /// # Errors
 /// As [`repair`].
 pub fn repair_on(disk: Arc<dyn Disk>, dir: &Path) -> Result<RepairReport, StoreError> {
     disk.list(dir).doing("list", dir)?;
-    let (data_dir, layout) = DataDir::open_damaged(disk.clone(), dir)?;
-    let mut report = RepairReport::default();
-    report.files.extend(layout.map(|file| RepairedFile {
-        file,
-        moved_to: None,
-        offset: 0,
-        lost: 0,
-        done: "written anew from the partitions there are",
-    }));
-    for (number, dir) in (0..).zip(data_dir.dirs()) {
-        disk.create_dir(&dir).doing("create", &dir)?;
-        repair_partition(&LogReader { disk: &*disk, dir: &dir, partition: number }, &mut report)?;
-    }
+    let _lock = take_lock(&*disk, dir)?;
+    let report = repair_all(&*disk, dir)?;
     if !report.files.is_empty() {
         let file = dir.join(REPORT);
         replace(&*disk, &file, format!("{report}\n").as_bytes()).doing("write", &file)?;
@@ -98,44 +63,62 @@ pub fn repair_on(disk: Arc<dyn Disk>, dir: &Path) -> Result<RepairReport, StoreE
     Ok(report)
 }
 
-fn repair_partition(partition: &LogReader<'_>, report: &mut RepairReport) -> Result<(), StoreError> {
-    // Looked at first, so that a repair of what is whole writes nothing.
-    if !is_well(partition)? {
-        snapshots::repair(partition, report)?;
-        log::repair(partition, report)?;
-        snapshots::repair_beginning(partition, report)?;
+/// As [`plan_repair`], on any disk.
+///
+/// # Errors
+/// As [`repair`].
+pub fn plan_repair_on(disk: Arc<dyn Disk>, dir: &Path) -> Result<RepairReport, StoreError> {
+    disk.list(dir).doing("list", dir)?;
+    let _lock = take_lock(&*disk, dir)?;
+    repair_all(&Overlay::new(disk.clone()), dir)
+}
+
+fn repair_all(disk: &dyn Disk, dir: &Path) -> Result<RepairReport, StoreError> {
+    let mut report = RepairReport::default();
+    let sites = layout::repair(disk, dir, &mut report)?;
+    misplaced::repair(disk, &sites, &mut report)?;
+    for site in &sites {
+        repair_partition(disk, site, &mut report)?;
     }
-    let recovery = recover(partition, &|_| {})?.recovery;
+    Ok(report)
+}
+
+fn repair_partition(disk: &dyn Disk, site: &Site, report: &mut RepairReport) -> Result<(), StoreError> {
+    let partition = LogReader { disk, dir: &site.dir, partition: site.place.partition };
+    // Looked at first, so that a repair of what is whole writes no more than a start.
+    let recovery = match look(&partition, site, report)? {
+        Some(recovery) => recovery,
+        None => {
+            let found = manifest::read(disk, site, report)?;
+            aside::unreadable(&partition, report)?;
+            snapshots::repair(&partition, report)?;
+            log::repair(&partition, &found, report)?;
+            snapshots::repair_beginning(&partition, report)?;
+            manifest::write(&partition, found, report)?;
+            let recovery = recover(&partition, site, &|_| {})?.recovery;
+            report.cut(&recovery);
+            recovery
+        }
+    };
     report.vehicles += recovery.vehicles;
     report.orphans += recovery.orphans;
+    report.kept_aside.extend(recovery.kept_aside);
     Ok(())
 }
 
-/// Returns true when the partition can be opened with its newest snapshot, and its history be read.
-fn is_well(partition: &LogReader<'_>) -> Result<bool, StoreError> {
-    match recover(partition, &|_| {}) {
-        Ok(recovered) => Ok(recovered.recovery.bad_snapshots.is_empty() && log::is_whole(partition)?),
-        Err(StoreError::Corrupt { .. }) => Ok(false),
+/// Returns what a start recovers, if the partition can be opened with its newest snapshot, and its history be read.
+fn look(
+    partition: &LogReader<'_>,
+    site: &Site,
+    report: &mut RepairReport,
+) -> Result<Option<Recovery>, StoreError> {
+    match recover(partition, site, &|_| {}) {
+        Ok(Recovered { recovery, .. }) => {
+            report.cut(&recovery);
+            let is_well = recovery.bad_snapshots.is_empty() && log::is_whole(partition)?;
+            Ok(is_well.then_some(recovery))
+        }
+        Err(err) if err.is_damage() || aside::is_unreadable(&err) => Ok(None),
         Err(err) => Err(err),
     }
-}
-
-/// Copies a damaged file to a name beside it that is not yet taken.
-fn keep_copy(partition: &LogReader<'_>, file: &Path) -> Result<PathBuf, StoreError> {
-    let bytes = partition.disk.open(file).and_then(|open| read_all(&*open)).doing("read", file)?;
-    let mut copy = with_suffix(file, ".damaged");
-    // A repair that is done again must not replace the copy of the first one, which is the older state.
-    while partition.disk.open(&copy).is_ok() {
-        copy = with_suffix(&copy, "+");
-    }
-    let open = partition.disk.create(&copy).doing("create", &copy)?;
-    open.append(&bytes).and_then(|()| open.sync()).doing("write", &copy)?;
-    partition.disk.sync_dir(partition.dir).doing("sync", partition.dir)?;
-    Ok(copy)
-}
-
-fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(suffix);
-    PathBuf::from(name)
 }

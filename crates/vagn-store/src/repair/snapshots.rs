@@ -1,7 +1,8 @@
 //! Repair of snapshots: one that is damaged goes aside if an older one and the log can stand in for it; else the
 //! vehicles that can still be read in it are kept.
 
-use super::{RepairReport, RepairedFile, keep_copy};
+use super::aside::keep_copy;
+use super::{RepairReport, RepairedFile};
 use crate::error::{Doing, StoreError};
 use crate::log::LogPosition;
 use crate::log::reader::LogReader;

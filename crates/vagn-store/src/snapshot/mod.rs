@@ -30,6 +30,11 @@ impl Snapshot {
         Snapshot { position, path: position.file(dir, EXTENSION) }
     }
 
+    /// Returns true for the name of a snapshot.
+    pub(crate) fn is_name(name: &str) -> bool {
+        LogPosition::of_name(name, EXTENSION).is_some()
+    }
+
     /// Returns the snapshots in `dir`, oldest first.
     pub(crate) fn list(disk: &dyn Disk, dir: &Path) -> Result<Vec<Snapshot>, StoreError> {
         let names = disk.list(dir).doing("list", dir)?;

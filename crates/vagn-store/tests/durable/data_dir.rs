@@ -9,7 +9,7 @@ use vagn_store::{DataDir, Key, Settings, StoreError, Updates, partition};
 use vagn_wire::VehicleId;
 
 fn open_dir(disk: &FaultyDisk, partitions: Option<u32>) -> Result<DataDir, StoreError> {
-    DataDir::open(Arc::new(disk.clone()), Path::new("d"), partitions)
+    DataDir::open(Arc::new(disk.clone()), Path::new("d"), partitions, 7)
 }
 
 fn settings() -> Settings {
@@ -62,7 +62,7 @@ fn a_new_directory_keeps_its_number_of_partitions() {
 #[test]
 fn a_directory_in_use_is_refused_and_says_by_whom() {
     let temp = tempfile::tempdir().unwrap();
-    let open = || DataDir::open(Arc::new(RealDisk), temp.path(), None);
+    let open = || DataDir::open(Arc::new(RealDisk), temp.path(), None, 7);
     let held = open().unwrap();
     let err = open().err().unwrap();
     assert!(
@@ -77,17 +77,19 @@ fn a_directory_in_use_is_refused_and_says_by_whom() {
 fn a_directory_of_another_version_is_left_alone() {
     let disk = FaultyDisk::new();
     drop(open_dir(&disk, None).unwrap());
-    let file = Path::new("d/partitions");
-    for version in [1, 3] {
+    let file = Path::new("d/manifest");
+    for version in [2, 4] {
         let other = disk.restart(Loss::Nothing);
-        let text = format!("format {version}");
         other
             .damage(file, |bytes| {
-                *bytes = String::from_utf8_lossy(bytes).replace("format 2", &text).into_bytes();
+                let text = String::from_utf8_lossy(bytes).replace("format 3", &format!("format {version}"));
+                let content = &text[..text.find("checksum").unwrap()];
+                let sum = crc32c::crc32c(content.as_bytes());
+                *bytes = format!("{content}checksum {sum:08x}\n").into_bytes();
             })
             .unwrap();
         match open_dir(&other, None) {
-            Err(StoreError::Format { found, newest: 2, .. }) => assert_eq!(found, version),
+            Err(StoreError::Format { found, newest: 3, .. }) => assert_eq!(found, version),
             other => panic!("{:?}", other.map(|_| "opened")),
         }
     }
@@ -97,7 +99,7 @@ fn a_directory_of_another_version_is_left_alone() {
 fn a_layout_that_was_changed_is_not_believed() {
     let disk = FaultyDisk::new();
     drop(open_dir(&disk, None).unwrap());
-    let file = Path::new("d/partitions");
+    let file = Path::new("d/manifest");
     for offset in 0..size(&disk, file) {
         let disk = disk.restart(Loss::Nothing);
         disk.damage(file, |bytes| bytes[offset as usize] ^= 1).unwrap();
@@ -109,8 +111,8 @@ fn a_layout_that_was_changed_is_not_believed() {
 #[test]
 fn a_layout_that_is_gone_is_not_taken_for_a_new_directory_and_is_repaired() {
     let (disk, model) = one();
-    disk.remove(Path::new("d/partitions")).unwrap();
-    assert!(matches!(open_dir(&disk, None), Err(StoreError::Corrupt { .. })));
+    disk.remove(Path::new("d/manifest")).unwrap();
+    assert!(matches!(open_dir(&disk, None), Err(StoreError::Missing { .. })));
     let report = vagn_store::repair_on(Arc::new(disk.clone()), Path::new("d")).unwrap();
     assert_eq!((report.files.len(), report.vehicles), (1, model.len() as u64));
     assert_eq!(all(&disk, 1).unwrap(), model);

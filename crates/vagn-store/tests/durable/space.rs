@@ -60,7 +60,7 @@ fn a_snapshot_without_room_is_given_up_and_tried_again() {
         write(&mut partition, &mut truth, &[((n % 20) as u32, n)]).unwrap();
     }
     let used = files(&disk, "").iter().map(|file| size(&disk, file)).sum::<u64>();
-    disk.set_capacity(used + 200);
+    disk.set_capacity(used + 800);
     settle(&mut partition, 0);
     assert!(files(&disk, ".snap").is_empty() && files(&disk, ".tmp").is_empty());
     disk.set_capacity(u64::MAX);
@@ -134,7 +134,7 @@ fn a_snapshot_without_room_does_not_stop_a_follower() {
         write(&mut partition, &mut truth, &[((n % 20) as u32, n)]).unwrap();
     }
     let used = files(&disk, "").iter().map(|file| size(&disk, file)).sum::<u64>();
-    disk.set_capacity(used + 200);
+    disk.set_capacity(used + 800);
     settle(&mut partition, 0);
     disk.set_capacity(u64::MAX);
     write(&mut partition, &mut truth, &[(1, 100)]).unwrap();

@@ -210,7 +210,7 @@ fn names(processes: &[ProcessInfo]) -> String {
 fn open_data_dir(settings: &Settings) -> Result<DataDir, StartError> {
     let dir = &settings.data_dir;
     let partitions = (settings.partitions > 0).then_some(settings.partitions);
-    DataDir::open(Arc::new(RealDisk), dir, partitions).map_err(|err| match err {
+    DataDir::open(Arc::new(RealDisk), dir, partitions, fastrand::u64(..)).map_err(|err| match err {
         StoreError::InUse { .. } => StartError::InUse(err.to_string()),
         StoreError::Io { ref source, .. } if is_unusable(source.kind()) => StartError::Unusable(format!(
             "`data_dir` {} cannot be used: {:#}; choose a directory that the service's user may write, with --data-dir",

@@ -1,4 +1,4 @@
-//! `vagn repair`: moves damaged parts of a data directory aside, so that the rest works again.
+//! `vagn repair`: makes a damaged data directory usable again, after it has said what it will do.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -8,44 +8,72 @@ use clap::Args;
 
 use super::exit::Coded;
 use super::say;
-use vagn_emergency::record::store::{rebuild, set_aside};
+use vagn_emergency::record::store::{is_damaged, rebuild, set_aside};
 use vagn_flow::clock::{Clock, SystemClock};
 use vagn_http::own_certificate;
+use vagn_store::{RepairReport, StoreError};
 
 /// Flags of `vagn repair`.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  vagn repair --data-dir ./vagn-data\n\n\
-Nothing is deleted: what cannot be read is moved to files ending in .damaged beside the original.\n\n\
+#[command(after_help = "Examples:\n  vagn repair --data-dir ./vagn-data --dry-run\n  \
+vagn repair --data-dir ./vagn-data\n\n\
+It first prints what it will do, each line with `plan:`, and then does it. Nothing is deleted: what cannot be read is moved to files \
+ending in .damaged beside the original, and what is cut from the end of a log to a directory `cut-…`. A repair that was \
+interrupted is run again.\n\n\
 Exit codes: 0 done, 1 something cannot be read or written, 64 wrong usage, 69 data directory in use.")]
 pub(super) struct RepairArgs {
     /// Data directory of a service that is not running.
     #[arg(long, value_name = "DIR", default_value = "./vagn-data")]
     data_dir: PathBuf,
+    /// Print what would be done, and change nothing.
+    #[arg(long)]
+    dry_run: bool,
 }
 
-/// Repairs the data directory and prints what was done.
+/// Prints what is to be done, repairs the data directory, and prints what was done.
 ///
 /// # Errors
 /// When the directory is in use or cannot be read or written.
 pub(super) fn run(args: RepairArgs) -> anyhow::Result<ExitCode> {
-    let report = vagn_store::repair(&args.data_dir).map_err(|err| match err {
-        vagn_store::StoreError::InUse { .. } => anyhow::Error::new(Coded::unavailable(err.to_string())),
-        other => other.into(),
-    });
-    let report = report.with_context(|| format!("repair {}", args.data_dir.display()))?;
+    let dir = &args.data_dir;
+    let plan = told(dir, vagn_store::plan_repair(dir))?;
+    let incidents = is_damaged(dir).context("look at the incident store")?;
+    if args.dry_run || !plan.files.is_empty() || incidents {
+        say(&planned(&plan, incidents))?;
+    }
+    if args.dry_run {
+        return Ok(ExitCode::SUCCESS);
+    }
+    // First: the repair of the directory then notes that the store is to be made anew.
+    let moved = set_aside(dir).context("repair the incident store")?;
+    let rebuilt =
+        rebuild(dir, SystemClock::new().now_ms()).context("make an incident store of its journal")?;
+    let report = told(dir, vagn_store::repair(dir))?;
     say(&format!("{report}\n"))?;
-    let incidents = set_aside(&args.data_dir).context("repair the incident store")?;
-    if let Some(path) = incidents {
+    if let Some(path) = moved {
         say(&format!("incident store: cannot be read; moved to {}\n", path.display()))?;
     }
-    let now_ms = SystemClock::new().now_ms();
-    if let Some(incidents) =
-        rebuild(&args.data_dir, now_ms).context("make an incident store of its journal")?
-    {
+    if let Some(incidents) = rebuilt {
         say(&format!("incident store: made anew, with the {incidents} incidents that its journal has\n"))?;
     }
-    repair_certificate(&args.data_dir)?;
+    repair_certificate(dir)?;
     Ok(ExitCode::SUCCESS)
+}
+
+fn told(dir: &Path, report: Result<RepairReport, StoreError>) -> anyhow::Result<RepairReport> {
+    let report = report.map_err(|err| match err {
+        StoreError::InUse { .. } => anyhow::Error::new(Coded::unavailable(err.to_string())),
+        other => other.into(),
+    });
+    report.with_context(|| format!("repair {}", dir.display()))
+}
+
+fn planned(plan: &RepairReport, incidents: bool) -> String {
+    let mut lines: String = plan.to_string().lines().map(|line| format!("plan: {line}\n")).collect();
+    if incidents {
+        lines += "plan: incident store: cannot be read; it is moved aside\n";
+    }
+    lines
 }
 
 /// Moves a damaged certificate of the service's own aside.

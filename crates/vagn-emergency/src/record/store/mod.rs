@@ -34,7 +34,7 @@ pub use audit::{JournalCheck, compare_with_journal, live_in_journal};
 use keeper::{JournalFault, Keeper};
 pub use open::{FILE, Opening};
 pub use recall::{Recall, Recalled};
-pub use repair::{rebuild, set_aside};
+pub use repair::{is_damaged, rebuild, set_aside};
 
 /// The store could not do what it was asked for.
 #[derive(Debug, thiserror::Error)]

@@ -14,23 +14,32 @@ use crate::disk::reserve::ReservedFile;
 /// # Errors
 /// When the file is in use, or cannot be moved.
 pub fn set_aside(data_dir: &Path) -> io::Result<Option<PathBuf>> {
-    let path = data_dir.join(FILE);
-    match fs::symlink_metadata(&path) {
-        Err(err) if err.kind() == io::ErrorKind::NotFound => return Ok(None),
-        found => found?,
-    };
-    // A link that leads nowhere goes aside as it is, and so does an empty file, which the database would take for a new store.
-    if path.try_exists()? && fs::metadata(&path)?.len() > 0 {
-        // The lock is taken for a moment: a store that a service has open looks damaged to others, and must not be moved.
-        drop(ReservedFile::open(&path, 0)?);
-        // A damaged file may make its reader panic instead of returning an error.
-        if matches!(catch_unwind(|| read_all(data_dir)), Ok(Ok(()))) {
-            return Ok(None);
-        }
+    if !is_damaged(data_dir)? {
+        return Ok(None);
     }
     let free = free_name(data_dir, FILE);
-    fs::rename(&path, &free)?;
+    fs::rename(data_dir.join(FILE), &free)?;
     Ok(Some(free))
+}
+
+/// Returns true when there is a store that cannot be opened.
+///
+/// # Errors
+/// When the file is in use.
+pub fn is_damaged(data_dir: &Path) -> io::Result<bool> {
+    let path = data_dir.join(FILE);
+    match fs::symlink_metadata(&path) {
+        Err(err) if err.kind() == io::ErrorKind::NotFound => return Ok(false),
+        found => found?,
+    };
+    // A link that leads nowhere counts, and so does an empty file, which the database would take for a new store.
+    if !path.try_exists()? || fs::metadata(&path)?.len() == 0 {
+        return Ok(true);
+    }
+    // The lock is taken for a moment: a store that a service has open looks damaged to others, and must not be moved.
+    drop(ReservedFile::open(&path, 0)?);
+    // A damaged file may make its reader panic instead of returning an error.
+    Ok(!matches!(catch_unwind(|| read_all(data_dir)), Ok(Ok(()))))
 }
 
 /// Makes a store of what the journal has, if there is a journal and no store. Returns the number of incidents in it.

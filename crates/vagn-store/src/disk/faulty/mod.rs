@@ -67,6 +67,11 @@ impl FaultyDisk {
         self.world.lock().next_fault = Some((name, kind));
     }
 
+    /// Lets the next `times` operations whose name is `name` fail with this error number of the operating system.
+    pub fn fail_next_with_errno(&self, name: &'static str, errno: i32, times: u32) {
+        self.world.lock().errno_faults.insert(name, (errno, times));
+    }
+
     /// Sets how many bytes all files together may have.
     pub fn set_capacity(&self, bytes: u64) {
         self.world.lock().capacity = bytes;
@@ -167,6 +172,13 @@ impl Disk for FaultyDisk {
         self.world.lock().remove(path, true)
     }
 
+    fn copy(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let bytes = super::read_all(&*self.open(from)?)?;
+        let file = self.create(to)?;
+        file.append(&bytes)?;
+        file.sync()
+    }
+
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
         self.world.lock().sync_dir(dir)
     }
@@ -175,9 +187,9 @@ impl Disk for FaultyDisk {
         Ok(self.world.lock().free_space())
     }
 
-    fn lock(&self, path: &Path) -> io::Result<Box<dyn DiskLock>> {
-        self.world.lock().take_lock(path)?;
-        Ok(Box::new(FaultyLock { world: self.world.clone(), path: path.to_owned() }))
+    fn lock(&self, dir: &Path, told: &Path) -> io::Result<Box<dyn DiskLock>> {
+        self.world.lock().take_lock(dir, told)?;
+        Ok(Box::new(FaultyLock { world: self.world.clone(), path: dir.to_owned() }))
     }
 }
 

@@ -14,6 +14,7 @@ pub(super) struct World {
     pub(super) operations: u64,
     pub(super) faults: BTreeMap<u64, Fault>,
     pub(super) next_fault: Option<(&'static str, io::ErrorKind)>,
+    pub(super) errno_faults: BTreeMap<&'static str, (i32, u32)>,
     pub(super) crashed: bool,
     pub(super) capacity: u64,
     pub(super) locks: BTreeSet<PathBuf>,
@@ -82,6 +83,7 @@ impl Default for World {
             operations: 0,
             faults: BTreeMap::new(),
             next_fault: None,
+            errno_faults: BTreeMap::new(),
             crashed: false,
             capacity: u64::MAX,
             locks: BTreeSet::new(),
@@ -112,7 +114,7 @@ impl World {
     pub(super) fn append(&mut self, node: usize, bytes: &[u8]) -> io::Result<()> {
         let (taken, result) = match self.operation("append") {
             Ok(()) => (bytes.len(), Ok(())),
-            Err(Met { kind, bytes: taken }) => (taken.min(bytes.len()), Err(kind.into())),
+            Err(met) => (met.bytes.min(bytes.len()), Err(met.into())),
         };
         let room = usize::try_from(self.free_space()).unwrap_or(usize::MAX);
         self.file(node)?.live.extend_from_slice(&bytes[..taken.min(room)]);
@@ -225,12 +227,12 @@ impl World {
         self.capacity.saturating_sub(self.used(ROOT))
     }
 
-    pub(super) fn take_lock(&mut self, path: &Path) -> io::Result<()> {
+    pub(super) fn take_lock(&mut self, dir: &Path, told: &Path) -> io::Result<()> {
         self.check_alive()?;
-        if self.find(path).is_err() {
-            self.create(path)?;
+        if self.find(told).is_err() {
+            self.create(told)?;
         }
-        if self.locks.insert(path.to_owned()) { Ok(()) } else { Err(io::ErrorKind::WouldBlock.into()) }
+        if self.locks.insert(dir.to_owned()) { Ok(()) } else { Err(io::ErrorKind::WouldBlock.into()) }
     }
 
     fn used(&self, node: usize) -> u64 {
@@ -242,19 +244,23 @@ impl World {
 
     /// Counts an operation and gives the fault it meets.
     fn operation(&mut self, name: &'static str) -> Result<(), Met> {
-        self.check_alive().map_err(|_| Met { kind: io::ErrorKind::NotConnected, bytes: 0 })?;
+        self.check_alive().map_err(|error| Met { error, bytes: 0 })?;
         let fault = self.faults.remove(&self.operations);
         self.operations += 1;
         if let Some((_, kind)) = self.next_fault.take_if(|(next, _)| *next == name) {
-            return Err(Met { kind, bytes: 0 });
+            return Err(Met { error: kind.into(), bytes: 0 });
+        }
+        if let Some((errno, left)) = self.errno_faults.get_mut(name).filter(|(_, left)| *left > 0) {
+            *left -= 1;
+            return Err(Met { error: io::Error::from_raw_os_error(*errno), bytes: 0 });
         }
         match fault {
             None => Ok(()),
-            Some(Fault::Error(kind)) => Err(Met { kind, bytes: 0 }),
-            Some(Fault::Torn(bytes)) => Err(Met { kind: io::ErrorKind::Other, bytes }),
+            Some(Fault::Error(kind)) => Err(Met { error: kind.into(), bytes: 0 }),
+            Some(Fault::Torn(bytes)) => Err(Met { error: io::ErrorKind::Other.into(), bytes }),
             Some(Fault::Crash { bytes }) => {
                 self.crashed = true;
-                Err(Met { kind: io::ErrorKind::NotConnected, bytes })
+                Err(Met { error: io::ErrorKind::NotConnected.into(), bytes })
             }
         }
     }
@@ -304,13 +310,13 @@ fn names(path: &Path) -> impl Iterator<Item = String> {
 
 /// A fault that an operation met, and how much of a write still arrived.
 struct Met {
-    kind: io::ErrorKind,
+    error: io::Error,
     bytes: usize,
 }
 
 impl From<Met> for io::Error {
     fn from(met: Met) -> io::Error {
-        met.kind.into()
+        met.error
     }
 }
 

@@ -1,0 +1,218 @@
+//! Repair of the manifest of a data directory and of the places of its partitions.
+
+use super::aside::{is_unreadable, move_aside, move_if_no_file};
+use super::{RepairReport, RepairedFile};
+use crate::data_dir::leftovers::{check_newest, partition_dirs, was_in_force};
+use crate::disk::Disk;
+use crate::error::{Doing, SYNC, StoreError};
+use crate::log::segment::Segment;
+use crate::manifest::SetId;
+use crate::manifest::partition::{PartitionManifest, Place};
+use crate::manifest::top::{PartitionSet, TopManifest};
+use crate::partition::site::Site;
+use std::path::{Path, PathBuf};
+
+/// Ending of a partition's directory that had to make room for the one whose name it had.
+const AWAY: &str = ".misplaced";
+
+/// Makes sure of the manifest and of a directory for each partition. Returns the sites of the partitions in force.
+pub(super) fn repair(
+    disk: &dyn Disk,
+    dir: &Path,
+    report: &mut RepairReport,
+) -> Result<Vec<Site>, StoreError> {
+    let manifest = repair_manifest(disk, dir, report)?;
+    // The first set, if it was not finished: nothing in it was ever answered for.
+    let set = manifest.in_force.or(manifest.making);
+    let set = set.ok_or(StoreError::corrupt(&TopManifest::file(dir), 0, "it names no set"))?;
+    let sites = Site::all(dir, set, true);
+    put_partitions_right(disk, dir, set, report)?;
+    for site in &sites {
+        repair_place(disk, site, report)?;
+    }
+    forget_lost_parts(disk, dir, manifest, report)?;
+    Ok(sites)
+}
+
+fn repair_manifest(
+    disk: &dyn Disk,
+    dir: &Path,
+    report: &mut RepairReport,
+) -> Result<TopManifest, StoreError> {
+    let file = TopManifest::file(dir);
+    let found = match TopManifest::read(disk, dir) {
+        Ok(found) => found,
+        Err(err) if err.is_damage() || is_unreadable(&err) => None,
+        Err(err) => return Err(err),
+    };
+    if let Some(found) = &found
+        && check_newest(disk, dir, found).is_ok()
+    {
+        return Ok(found.clone());
+    }
+    let rebuilt = rebuild(disk, dir, found)?;
+    let is_there = disk.list(dir).doing("list", dir)?.iter().any(|name| dir.join(name) == file);
+    // A copy first: what stands there may be what is right, and the directory what is wrong.
+    let moved_to = is_there.then(|| move_aside(disk, &file)).transpose()?;
+    rebuilt.write(disk, dir)?;
+    let done = "written anew from the partitions there are";
+    report.files.push(RepairedFile { file, moved_to, offset: 0, lost: 0, done });
+    Ok(rebuilt)
+}
+
+/// Returns the manifest that the newest set there is tells of.
+fn rebuild(disk: &dyn Disk, dir: &Path, found: Option<TopManifest>) -> Result<TopManifest, StoreError> {
+    let names = disk.list(dir).doing("list", dir)?;
+    let mut sets: Vec<_> = names.iter().filter_map(|name| PartitionSet::number_of(name)).collect();
+    sets.sort_unstable();
+    let path = |number: &u64| PartitionSet { number: *number, id: SetId::default(), partitions: 1 }.dir(dir);
+    // One that was never in force is no candidate beside one that was.
+    let in_force = sets.iter().rev().find(|number| was_in_force(disk, &path(number)));
+    let number = in_force.or(sets.last()).copied();
+    let nothing =
+        StoreError::corrupt(&TopManifest::file(dir), 0, "there is no partition from which to write it anew");
+    let number = number.ok_or(nothing)?;
+    let in_force = Some(set_of(disk, &path(&number), number));
+    let parts = found.map(|found| found.parts).unwrap_or_default();
+    let there = names.iter().filter(|name| name.ends_with(".redb") && !name.starts_with('.'));
+    let parts = parts.into_iter().chain(there.cloned()).collect();
+    Ok(TopManifest { in_force, parts, ..TopManifest::default() })
+}
+
+/// Returns the set that the partitions in its directory tell of.
+fn set_of(disk: &dyn Disk, set_dir: &Path, number: u64) -> PartitionSet {
+    let dirs = partition_dirs(disk, set_dir);
+    let places = dirs.iter().filter_map(|(_, dir)| place_of(disk, dir));
+    if let Some(Place { set, partitions, .. }) = places.max_by_key(|place| place.partitions) {
+        return PartitionSet { number, id: set, partitions };
+    }
+    // Without any manifest: what has a log is a partition. The same id each time, for a repair that is done again.
+    let with_log = dirs.iter().filter(|(_, dir)| Segment::list(disk, dir).is_ok_and(|all| !all.is_empty()));
+    let partitions = with_log.map(|(number, _)| number + 1).max().unwrap_or(1);
+    PartitionSet { number, id: SetId::draw(0, number), partitions }
+}
+
+fn place_of(disk: &dyn Disk, dir: &Path) -> Option<Place> {
+    PartitionManifest::read(disk, dir).ok().flatten().map(|manifest| manifest.place)
+}
+
+/// Gives the directories of partitions the names that their manifests tell.
+fn put_partitions_right(
+    disk: &dyn Disk,
+    dir: &Path,
+    set: PartitionSet,
+    report: &mut RepairReport,
+) -> Result<(), StoreError> {
+    let set_dir = set.dir(dir);
+    let number_of = |path: &Path| {
+        let place = place_of(disk, path).filter(|place| place.set == set.id)?;
+        (place.partitions == set.partitions).then_some(place.partition)
+    };
+    // Each round puts one in its place; there are no more rounds than partitions.
+    for _ in 0..=set.partitions {
+        let names = disk.list(&set_dir).unwrap_or_default();
+        let ours = names.iter().filter(|name| name.strip_suffix(AWAY).unwrap_or(name).parse::<u32>().is_ok());
+        let misplaced = ours.map(|name| set_dir.join(name)).find_map(|path| {
+            let right = set_dir.join(number_of(&path)?.to_string());
+            // Where the place is taken rightly, this is a copy, and is left where it is.
+            (path != right && (disk.list(&right).is_err() || !is_right(number_of(&right), &right)))
+                .then_some((path, right))
+        });
+        let Some((path, right)) = misplaced else { return Ok(()) };
+        if disk.list(&right).is_ok() {
+            let away = PathBuf::from(format!("{}{AWAY}", right.display()));
+            disk.rename(&right, &away).doing("rename", &right)?;
+        }
+        disk.rename(&path, &right).doing("rename", &path)?;
+        disk.sync_dir(&set_dir).doing(SYNC, &set_dir)?;
+        let done = "it stood in the place of another partition, and was put in its own";
+        report.files.push(RepairedFile { file: path, moved_to: Some(right), offset: 0, lost: 0, done });
+    }
+    Ok(())
+}
+
+fn is_right(number: Option<u32>, path: &Path) -> bool {
+    number.is_some_and(|number| path.ends_with(number.to_string()))
+}
+
+/// Makes sure that the directory of a partition is there, and is of this set.
+fn repair_place(disk: &dyn Disk, site: &Site, report: &mut RepairReport) -> Result<(), StoreError> {
+    let set_dir = site.dir.parent().unwrap_or(&site.dir);
+    if disk.list(set_dir).is_err() {
+        disk.create_dir(set_dir).doing("create", set_dir)?;
+    }
+    let name = site.dir.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let is_named = disk.list(set_dir).doing("list", set_dir)?.contains(&name);
+    let is_dir = disk.list(&site.dir).is_ok();
+    if is_named && !is_dir {
+        let moved_to = Some(move_aside(disk, &site.dir)?);
+        let done = "it was no directory, and was moved away";
+        report.files.push(RepairedFile { file: site.dir.clone(), moved_to, offset: 0, lost: 0, done });
+    }
+    if is_dir {
+        let others = place_of(disk, &site.dir).filter(|place| *place != site.place);
+        return match others {
+            None => repair_empty(disk, site, report),
+            Some(_) => replace_other(disk, site, report),
+        };
+    }
+    site.begin(disk)?;
+    let done = "missing; begun anew, and empty: put it back, and its vehicles are there again";
+    report.files.push(RepairedFile { file: site.dir.clone(), moved_to: None, offset: 0, lost: 0, done });
+    Ok(())
+}
+
+/// Begins a partition whose directory holds nothing at all.
+fn repair_empty(disk: &dyn Disk, site: &Site, report: &mut RepairReport) -> Result<(), StoreError> {
+    move_if_no_file(disk, &PartitionManifest::file(&site.dir), report)?;
+    let is_empty = disk.list(&site.dir).doing("list", &site.dir)?.is_empty();
+    if is_empty {
+        site.begin(disk)?;
+        let done = "empty, as a volume that is not mounted; begun anew";
+        report.files.push(RepairedFile { file: site.dir.clone(), moved_to: None, offset: 0, lost: 0, done });
+    }
+    Ok(())
+}
+
+/// Moves away the partition of another set or place. It may hold another fleet.
+fn replace_other(disk: &dyn Disk, site: &Site, report: &mut RepairReport) -> Result<(), StoreError> {
+    let moved_to = Some(move_aside(disk, &site.dir)?);
+    site.begin(disk)?;
+    let done = "of another set of partitions, and moved away; begun anew, and empty";
+    report.files.push(RepairedFile { file: site.dir.clone(), moved_to, offset: 0, lost: 0, done });
+    Ok(())
+}
+
+/// Takes from the manifest the parts that are gone, so that they are made anew at the next start.
+fn forget_lost_parts(
+    disk: &dyn Disk,
+    dir: &Path,
+    mut manifest: TopManifest,
+    report: &mut RepairReport,
+) -> Result<(), StoreError> {
+    let (mut lost, mut kept) = (Vec::new(), std::collections::BTreeSet::new());
+    for part in std::mem::take(&mut manifest.parts) {
+        let file = dir.join(&part);
+        match disk.open(&file).and_then(|open| open.size()) {
+            Ok(1..) => drop(kept.insert(part)),
+            Err(err)
+                if err.kind() != std::io::ErrorKind::NotFound
+                    && err.kind() != std::io::ErrorKind::IsADirectory =>
+            {
+                return Err(err).doing("open", &file);
+            }
+            _ => lost.push(file),
+        }
+    }
+    manifest.parts = kept;
+    if lost.is_empty() {
+        return Ok(());
+    }
+    for file in lost {
+        let is_there = disk.list(dir).doing("list", dir)?.iter().any(|name| dir.join(name) == file);
+        let moved_to = is_there.then(|| move_aside(disk, &file)).transpose()?;
+        let done = "lost; it is made anew at the next start";
+        report.files.push(RepairedFile { file, moved_to, offset: 0, lost: 0, done });
+    }
+    manifest.write(disk, dir)
+}
