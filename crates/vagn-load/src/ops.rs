@@ -78,9 +78,22 @@ impl Ops {
     /// # Errors
     /// When there is no answer within five seconds or it is not HTTP. A status other than 200 is no error.
     pub fn get(&self, path: &str) -> Result<Page, OpsError> {
+        self.ask("GET", path, "")
+    }
+
+    /// Posts to `path`, without a body, as a command does and a page of another origin cannot.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    pub fn post(&self, path: &str) -> Result<Page, OpsError> {
+        self.ask("POST", path, "X-Vagn: 1\r\nContent-Length: 0\r\n")
+    }
+
+    fn ask(&self, method: &str, path: &str, headers: &str) -> Result<Page, OpsError> {
         let named = |source| OpsError::Io { target: self.0.clone(), path: path.to_owned(), source };
         let mut stream = connect(&self.0.addresses()?).map_err(named)?;
-        let request = format!("GET {path} HTTP/1.0\r\nHost: {}\r\nConnection: close\r\n\r\n", self.0);
+        let request =
+            format!("{method} {path} HTTP/1.0\r\nHost: {}\r\n{headers}Connection: close\r\n\r\n", self.0);
         stream.write_all(request.as_bytes()).map_err(named)?;
         let mut answer = Vec::new();
         stream.take(PAGE_MAX).read_to_end(&mut answer).map_err(named)?;

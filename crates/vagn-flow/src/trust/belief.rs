@@ -168,10 +168,10 @@ impl Belief {
         }
     }
 
-    /// Notes the newest time in the log of a partition. It stands in for a mark that is lost or damaged; an empty log (0) says
+    /// Notes the newest time in the log of a partition. It stands in for a mark that is lost or damaged; an empty log says
     /// nothing.
     pub(super) fn logged(&mut self, time_ms: i64, look: Look) {
-        if time_ms == 0 {
+        if time_ms <= 0 {
             return;
         }
         self.logged_ms = self.logged_ms.max(time_ms);

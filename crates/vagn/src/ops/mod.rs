@@ -3,6 +3,7 @@
 //! They have a listener of their own, apart from the API, so that they can tell what is wrong when the API does not work.
 
 mod actors;
+mod clock;
 mod collector;
 mod faults;
 mod health;
@@ -69,6 +70,7 @@ pub(crate) fn router(services: Services) -> Router {
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
         .route("/actors", get(actors::tree))
+        .route("/clock/accept", post(clock::accept))
         .route("/actors/{name}/fault", post(faults::inject))
         .fallback(nothing_here)
         .method_not_allowed_fallback(wrong_method)

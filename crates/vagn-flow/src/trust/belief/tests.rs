@@ -48,6 +48,8 @@ fn the_log_stands_in_for_a_mark_that_is_lost() {
     let now = look(MARK_MS + 40 * DAY_MS, 0);
     let mut belief = Belief::new(None, now, AHEAD_MAX_MS);
     belief.look(now, || false);
+    belief.logged(i64::MIN, now);
+    assert_eq!(belief.look(now, || false), None, "an empty log");
     belief.logged(MARK_MS - 3 * DAY_MS, now);
     assert_eq!(belief.look(now, || false), Some(Change::Began(Reason::Ahead)));
     belief.logged(MARK_MS, now);

@@ -4,6 +4,7 @@ mod disk;
 mod finding;
 mod hour;
 mod network;
+mod service;
 
 use std::process::ExitCode;
 
@@ -17,23 +18,34 @@ use super::serve::SettingArgs;
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  vagn doctor\n  vagn doctor --data-dir /var/lib/vagn --emergency-url https://dispatch.example/calls\n\n\
-Each line says ok, warn or fail, and what to do about it. It connects to the emergency targets, but sends them no notice.\n\n\
+Each line says ok, warn or fail, and what to do about it. It connects to the emergency targets, but sends them no notice. \
+If a service answers on the ops port, what it misses and warns of is listed too.\n\n\
+A service that doubts the wall clock forgets no vehicle, removes no history and ends no incident by age (warning `clock` in /readyz). \
+If the clock of the machine is right, for example after it was set far ahead on purpose or after months without power, say so:\n  \
+vagn doctor --accept-clock\n\n\
 Exit codes: 0 nothing fails, 1 something does, 64 wrong usage or settings."
 )]
 pub(super) struct DoctorArgs {
     #[command(flatten)]
     settings: SettingArgs,
+    /// Tell the running service that the clock of this machine is right, and check nothing else.
+    #[arg(long)]
+    accept_clock: bool,
 }
 
 /// Runs all checks and prints their findings.
 pub(super) fn run(args: DoctorArgs) -> anyhow::Result<ExitCode> {
     let settings = args.settings.load()?;
-    let checks: [&dyn Fn() -> Vec<Finding>; 5] = [
+    if args.accept_clock {
+        return service::accept_clock(&settings.ops.listen);
+    }
+    let checks: [&dyn Fn() -> Vec<Finding>; 6] = [
         &|| network::receive_buffer(settings.udp.receive_buffer_bytes),
         &|| disk::check(&settings.data_dir, settings.free_floor_bytes),
         &|| hour::check(&settings.data_dir),
         &|| network::ports(&settings),
         &|| network::targets(&settings.emergency),
+        &|| service::check(&settings.ops.listen),
     ];
     let mut failed = false;
     for finding in checks.iter().flat_map(|check| check()) {
