@@ -22,7 +22,7 @@ check: format-check clippy
 	$(CARGO) test --workspace --locked --lib
 
 needs:
-	@scripts/needs curl:curl nc:netcat-openbsd strace:strace
+	@scripts/needs curl:curl nc:netcat-openbsd strace:strace faketime:faketime
 
 format-check:
 	$(CARGO) fmt --all --check

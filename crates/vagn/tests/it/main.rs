@@ -7,6 +7,7 @@ mod audit;
 mod bad_input;
 mod bad_targets;
 mod chance;
+mod clock_doubts;
 mod copies;
 mod cors;
 mod damage;

@@ -22,7 +22,11 @@ pub(crate) struct Vagn {
     listeners: Vec<(String, SocketAddr)>,
     data_dir: PathBuf,
     args: Vec<String>,
+    environment: Environment,
 }
+
+/// Variables of the environment, by name.
+pub(crate) type Environment = Vec<(&'static str, String)>;
 
 /// Returns the command, without environment variables that would change its settings.
 pub(crate) fn command() -> Command {
@@ -38,6 +42,14 @@ impl Vagn {
     pub(crate) fn start(data_dir: &Path, args: &[&str]) -> Self {
         let mut vagn = Self::launch(data_dir, args);
         vagn.wait_ready();
+        vagn
+    }
+
+    /// Starts it with these variables in its environment, which it keeps over a restart.
+    pub(crate) fn start_with(environment: Environment, data_dir: &Path, args: &[&str]) -> Self {
+        let variables: Vec<_> = environment.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let mut vagn = Self::start_in(data_dir, args, &variables);
+        vagn.environment = environment;
         vagn
     }
 
@@ -94,7 +106,8 @@ impl Vagn {
         let log = Arc::new(Mutex::new(String::new()));
         let stdout = child.stdout.take().map(BufReader::new);
         let args = args.iter().map(|arg| (*arg).to_owned()).collect();
-        Self { child, stdout, unread: None, log, listeners: Vec::new(), data_dir: data_dir.into(), args }
+        let (listeners, data_dir) = (Vec::new(), data_dir.into());
+        Self { child, stdout, unread: None, log, listeners, data_dir, args, environment: Vec::new() }
     }
 
     fn read_listeners(&mut self) {
@@ -170,7 +183,7 @@ impl Vagn {
     pub(crate) fn restart(mut self) -> Self {
         self.kill();
         let args: Vec<_> = self.args.iter().map(String::as_str).collect();
-        Self::start(&self.data_dir, &args)
+        Self::start_with(std::mem::take(&mut self.environment), &self.data_dir, &args)
     }
 
     /// Sends one datagram.
