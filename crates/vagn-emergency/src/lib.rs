@@ -38,7 +38,7 @@ pub mod show;
 mod tests;
 pub mod trail;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -49,6 +49,7 @@ use vagn_flow::clock::Clock;
 use vagn_flow::readiness::Readiness;
 use vagn_flow::trust::Trust;
 use vagn_otp::{Addr, ChildSpec, Strategy, Supervisor};
+use vagn_store::PartList;
 
 pub use crate::desk::{Request, RequestKind};
 pub use crate::handle::EmergencyHandle;
@@ -64,7 +65,7 @@ pub use crate::notify::target::{Target, Targets};
 use crate::reader::Reader;
 pub use crate::record::progress::State;
 use crate::record::shelf::Shelf;
-use crate::record::store::{Opening, Store, live_in_journal};
+use crate::record::store::{FILE, Opening, Recall, Store, StoreError, live_in_journal};
 use crate::rules::Rules;
 pub use crate::show::view::{Detail, Filter, IncidentView, Page, TrailPage};
 
@@ -81,6 +82,9 @@ const MAILBOX: usize = 256;
 pub struct Parts {
     /// Directory of the store.
     pub data_dir: PathBuf,
+    /// List in which the store is noted once it is made, so that one that is gone is not made anew without a word. `None`
+    /// makes a new one wherever there is none.
+    pub part_list: Option<PartList>,
     /// Targets of notices. Without any, incidents are recorded and listed, and sent once there is a target.
     pub targets: Targets,
     /// Most incidents that may be open at a time.
@@ -110,9 +114,11 @@ pub fn start(traffic: &Traffic, parts: Parts) -> (EmergencyHandle, ChildSpec) {
     let mut rules = Rules::new(parts.open_max, &parts.targets);
     rules.resolve_after = parts.resolve_after;
     let (data_dir, clock) = (parts.data_dir.clone(), parts.clock.clone());
+    let part_list = parts.part_list.clone();
     let shelf = Shelf::new(Box::new(move |recall| {
         let now_ms = clock.now_ms();
-        Store::open_as(&data_dir, Opening { reserved: RESERVED, ended_kept: ENDED_KEPT, recall, now_ms })
+        let opening = Opening { reserved: RESERVED, ended_kept: ENDED_KEPT, recall, now_ms };
+        open_store(&data_dir, opening, part_list.as_ref())
     }));
     let data_dir = parts.data_dir.clone();
     let shelf = shelf.with_salvage(Box::new(move || live_in_journal(&data_dir)));
@@ -120,6 +126,19 @@ pub fn start(traffic: &Traffic, parts: Parts) -> (EmergencyHandle, ChildSpec) {
     // The subscription lasts as long as the topic.
     drop(traffic.subscribe("emergency", handle.subscriber()));
     (handle, spec)
+}
+
+fn open_store(data_dir: &Path, opening: Opening, part_list: Option<&PartList>) -> Result<Store, StoreError> {
+    // Where it is to be made of its journal, it may be gone.
+    if let Some(Err(err)) = part_list.filter(|_| opening.recall != Recall::Rebuild).map(|it| it.check(FILE)) {
+        return Err(StoreError::File { path: data_dir.join(FILE), why: err.to_string() });
+    }
+    let store = Store::open_as(data_dir, opening)?;
+    // Before an alarm is in it. A disk that has no room for the note still has the room set aside for alarms.
+    if let Some(Err(err)) = part_list.map(|list| list.add(FILE)) {
+        warn!(error = %err, "the manifest does not yet name the incident store");
+    }
+    Ok(store)
 }
 
 fn build(parts: Parts, rules: Rules, shelf: Shelf) -> (EmergencyHandle, ChildSpec) {

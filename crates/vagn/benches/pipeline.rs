@@ -183,6 +183,7 @@ fn lane(
     readiness: &Arc<Readiness>,
 ) -> vagn_emergency::Parts {
     vagn_emergency::Parts {
+        part_list: None,
         data_dir: dir.to_owned(),
         targets: Targets::default(),
         open_max: 1_000,

@@ -90,6 +90,7 @@ impl Setup {
         let readiness = Arc::new(Readiness::default());
         let parts = Parts {
             data_dir: "unused".into(),
+            part_list: None,
             targets: self.targets,
             open_max: self.open_max,
             resolve_after: Duration::from_secs(24 * 3600),

@@ -7,6 +7,7 @@ mod compaction;
 mod crash;
 mod damage;
 mod data_dir;
+mod manifest;
 mod model;
 mod space;
 mod support;

@@ -102,6 +102,7 @@ impl App {
         let parts = Parts {
             identity: identity(&settings)?,
             clock,
+            part_list: data.part_list(),
             stamper: stamper.clone(),
             trust: trust.clone(),
             reports: ReportMetrics::new(&registry),
@@ -113,6 +114,9 @@ impl App {
             settings,
         };
         info!(version = env!("CARGO_PKG_VERSION"), data_dir = %data.path().display(), "starting");
+        for set in data.other_sets() {
+            warn!(path = %set.display(), "a set of partitions that is not in force; nothing here uses it");
+        }
         for (name, address) in &listening {
             info!(listener = name, %address, "listening");
         }

@@ -17,6 +17,7 @@ pub(super) fn build(
 ) -> anyhow::Result<(EmergencyHandle, ChildSpec)> {
     let lane = vagn_emergency::Parts {
         data_dir: parts.settings.data_dir.clone(),
+        part_list: Some(parts.part_list.clone()),
         targets: parts.settings.emergency.targets()?,
         open_max: parts.settings.max_open_incidents as usize,
         resolve_after: parts.settings.emergency.resolve_after.0,

@@ -44,7 +44,7 @@ use vagn_flow::stamp::Stamper;
 use vagn_flow::trust::Trust;
 use vagn_http::tls::Identity;
 use vagn_otp::{ChildSpec, Root, Strategy, Supervisor};
-use vagn_store::{DataDir, Fleet};
+use vagn_store::{DataDir, Fleet, PartList};
 
 use super::asked::LiveVehicles;
 use crate::config::Settings;
@@ -84,6 +84,8 @@ pub(super) struct Parts {
     pub(super) settings: Settings,
     pub(super) identity: Identity,
     pub(super) clock: Arc<dyn Clock>,
+    /// Parts of the data directory that must be there.
+    pub(super) part_list: PartList,
     pub(super) stamper: Arc<Stamper>,
     pub(super) trust: Arc<Trust>,
     pub(super) registry: Arc<Registry>,
