@@ -16,6 +16,9 @@ pub struct Fix {
     pub time_ms: i64,
     /// True for a usable position of the alarm itself, false for the last one that was known.
     pub trusted: bool,
+    /// True for a position of the alarm under a time that cannot be. The arrival stands in for that, and it counts as the last
+    /// known one.
+    pub unsure: bool,
 }
 
 /// Stored form of a fix.
@@ -25,26 +28,33 @@ struct FixJson {
     lon: f64,
     time_ms: i64,
     trusted: bool,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    unsure: bool,
 }
 
 impl From<Fix> for FixJson {
-    fn from(Fix { position, time_ms, trusted }: Fix) -> Self {
-        Self { lat: position.lat(), lon: position.lon(), time_ms, trusted }
+    fn from(Fix { position, time_ms, trusted, unsure }: Fix) -> Self {
+        Self { lat: position.lat(), lon: position.lon(), time_ms, trusted, unsure }
     }
 }
 
 impl TryFrom<FixJson> for Fix {
     type Error = Reject;
 
-    fn try_from(FixJson { lat, lon, time_ms, trusted }: FixJson) -> Result<Self, Reject> {
-        Ok(Self { position: Position::new(lat, lon)?, time_ms, trusted })
+    fn try_from(FixJson { lat, lon, time_ms, trusted, unsure }: FixJson) -> Result<Self, Reject> {
+        Ok(Self { position: Position::new(lat, lon)?, time_ms, trusted, unsure })
     }
 }
 
 impl Fix {
-    /// A fix of these parts.
+    /// A fix of these parts, under a time that can be.
     pub fn new(position: Position, time_ms: i64, trusted: bool) -> Self {
-        Self { position, time_ms, trusted }
+        Self { position, time_ms, trusted, unsure: false }
+    }
+
+    /// A fix of an alarm whose time cannot be, and which arrived at `arrived_ms`.
+    pub fn unsure(position: Position, arrived_ms: i64) -> Self {
+        Self { position, time_ms: arrived_ms, trusted: false, unsure: true }
     }
 
     /// A fix at coordinates that are known to lie on the globe.
@@ -58,9 +68,20 @@ impl Fix {
     }
 }
 
-/// Returns the fix that tells more: the later one, and of two from one moment the trusted one.
-pub fn newer(one: Option<Fix>, other: Option<Fix>) -> Option<Fix> {
-    one.into_iter().chain(other).max_by_key(Fix::rank)
+/// Longest that the arrival of a fix under an unsure time may lie after the true time of a later one, ms: as for positions.
+const UNSURE_MS: i64 = 5 * 60_000;
+
+/// Returns the fix that tells more, of the one that is kept and a new one: the later, and of two from one moment the trusted
+/// one. One whose time is unsure gives way to a new one of the alarm itself, even if that was on the way for a while.
+pub fn newer(kept: Option<Fix>, new: Option<Fix>) -> Option<Fix> {
+    if let (Some(kept), Some(new)) = (kept, new)
+        && kept.unsure
+        && new.trusted
+        && new.time_ms >= kept.time_ms.saturating_sub(UNSURE_MS)
+    {
+        return Some(new);
+    }
+    kept.into_iter().chain(new).max_by_key(Fix::rank)
 }
 
 /// Adds a fix to a track, oldest first, of which the latest [`TRACK_MAX`] stay. One fix per moment.
@@ -92,6 +113,18 @@ mod tests {
         check_newer(fix(1.0, 5, false), fix(2.0, 5, true), fix(2.0, 5, true));
         assert_eq!(newer(Some(fix(1.0, 5, false)), None), Some(fix(1.0, 5, false)));
         assert_eq!(newer(None, None), None);
+    }
+
+    #[test]
+    fn a_place_under_an_unsure_time_gives_way_to_a_true_one_and_takes_the_place_of_an_older_one() {
+        let unsure = Fix::unsure(Position::new(1.0, 0.0).unwrap(), 600_000);
+        let check = |kept, new, expected| assert_eq!(newer(Some(kept), Some(new)), Some(expected));
+        let true_one = fix(2.0, 300_000, true);
+        check(unsure, true_one, true_one);
+        check(true_one, unsure, unsure);
+        check(unsure, fix(2.0, 299_999, true), unsure);
+        check(unsure, fix(2.0, 599_999, false), unsure);
+        check(unsure, fix(2.0, 600_001, false), fix(2.0, 600_001, false));
     }
 
     #[test]

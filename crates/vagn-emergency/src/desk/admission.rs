@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::matching::{Among, Sought};
 use super::{Desk, Live, Moment};
-use crate::fix::{Fix, extend};
+use crate::fix::{Fix, extend, newer};
 use crate::id::IncidentId;
 use crate::intake::ack::PendingAck;
 use crate::intake::alarm::Alarm;
@@ -56,8 +56,9 @@ impl Desk {
         admitted
     }
 
-    fn admit_one(&mut self, alarm: Alarm, known: &Known, admitted: &mut Admitted) {
+    fn admit_one(&mut self, mut alarm: Alarm, known: &Known, admitted: &mut Admitted) {
         if let Some(id) = self.find(&Sought::by_alarm(&alarm), Among::All) {
+            alarm.settle(self.get(id).and_then(|incident| incident.alarm.fix));
             self.merge(id, alarm);
             admitted.updated += 1;
             return;
@@ -70,6 +71,7 @@ impl Desk {
             admitted.refused.push(alarm.vehicle_id);
             return;
         }
+        alarm.settle(vehicle.last_fix);
         admitted.opened.push(self.open(alarm, standing, vehicle.last_fix));
     }
 
@@ -129,9 +131,10 @@ fn incident_of(alarm: &Alarm, standing: Standing, last_fix: Option<Fix>) -> Inci
     let mut incident = Incident::open(alarm.id, alarm.vehicle_id.clone(), alarm.is_drill(), alarm.facts());
     incident.standing = standing;
     if let Some(fix) = last_fix {
-        // The alarm's own position counts, even if the last known one is newer by the vehicle's clock.
         extend(&mut incident.alarm.track, fix);
-        incident.alarm.fix = incident.alarm.fix.or(Some(fix));
+        // The alarm's own position counts, even if the last known one is newer by the vehicle's clock.
+        let own = incident.alarm.fix.filter(|fix| fix.trusted);
+        incident.alarm.fix = own.or(newer(Some(fix), incident.alarm.fix));
     }
     incident
 }

@@ -2,15 +2,13 @@
 
 use std::time::Duration;
 
-use vagn_wire::{Kind, Report};
+use vagn_store::{event_time, has_no_fix, is_a_year_back};
+use vagn_wire::{Kind, Position, Report};
 
 use crate::fix::{Fix, newer};
 use crate::id::IncidentId;
 use crate::intake::ack::PendingAck;
 use crate::record::facts::AlarmFacts;
-
-/// Furthest that a vehicle's clock may be ahead before its time is not believed, in ms.
-const AHEAD_MAX_MS: i64 = 3_600_000;
 
 /// One report that carries the flag, or several of one alarm that came together.
 #[derive(Debug)]
@@ -25,6 +23,8 @@ pub struct Alarm {
     pub vehicle_incident: Option<Box<str>>,
     /// Position of the vehicle, if the report had a usable one.
     pub fix: Option<Fix>,
+    /// Position of exactly (0, 0), which trackers send without a fix. It counts only once [`Alarm::settle`] believes it.
+    pub origin: Option<Fix>,
     /// Time at which it was raised, ms since 1970.
     pub event_time_ms: i64,
     /// Arrival of the first report, ms since 1970.
@@ -44,17 +44,21 @@ pub struct Alarm {
 impl Alarm {
     /// Returns the alarm in `report`, which arrived at `received_ms` since 1970, `arrived` on the monotonic clock.
     pub fn new(id: IncidentId, report: &Report<'_>, received_ms: i64, arrived: Duration) -> Self {
-        let own_time_ms =
-            report.event_time_ms.filter(|time_ms| *time_ms <= received_ms.saturating_add(AHEAD_MAX_MS));
-        let event_time_ms = own_time_ms.unwrap_or(received_ms);
-        // A clock from the far future spoils the trust in the position, but it is still the best that is known.
-        let trusted = own_time_ms == report.event_time_ms;
+        let time = event_time(report, received_ms);
+        // No report comes from later than it arrives.
+        let event_time_ms = time.time_ms.min(received_ms);
+        let fix = report.position.ok().map(|position| match time.unsure {
+            true => Fix::unsure(position, received_ms),
+            false => Fix::new(position, event_time_ms, true),
+        });
+        let (origin, fix) = if fix.is_some_and(is_origin) { (fix, None) } else { (None, fix) };
         Self {
             id,
             vehicle_id: report.vehicle_id.as_str().into(),
             kind: report.kind,
             vehicle_incident: report.incident.map(Into::into),
-            fix: report.position.ok().map(|position| Fix::new(position, event_time_ms, trusted)),
+            fix,
+            origin,
             event_time_ms,
             received_ms,
             last_received_ms: received_ms,
@@ -79,6 +83,23 @@ impl Alarm {
         }
     }
 
+    /// Decides what only the last place of the vehicle tells, which is `last` or one of the alarm itself: (0, 0) is believed near
+    /// there only, and a time that steps back more than a year is not.
+    pub fn settle(&mut self, last: Option<Fix>) {
+        let arrived_ms = self.last_received_ms;
+        let steps_back = |time_ms| last.is_some_and(|last| is_a_year_back(last.time_ms, time_ms, arrived_ms));
+        for fix in [&mut self.fix, &mut self.origin] {
+            *fix = fix
+                .map(|fix| if steps_back(fix.time_ms) { Fix::unsure(fix.position, arrived_ms) } else { fix });
+        }
+        if steps_back(self.event_time_ms) {
+            self.event_time_ms = self.received_ms;
+        }
+        let was_at = newer(last, self.fix).map(|fix| fix.position);
+        let believed = self.origin.take().filter(|origin| !has_no_fix(was_at, origin.position));
+        self.fix = newer(self.fix, believed);
+    }
+
     /// True for a drill.
     pub fn is_drill(&self) -> bool {
         self.kind == Some(Kind::Test)
@@ -88,6 +109,7 @@ impl Alarm {
     pub fn merge(&mut self, repeat: Self) {
         self.kind = repeat.kind.or(self.kind);
         self.fix = newer(self.fix, repeat.fix);
+        self.origin = newer(self.origin, repeat.origin);
         self.event_time_ms = self.event_time_ms.min(repeat.event_time_ms);
         self.last_received_ms = self.last_received_ms.max(repeat.last_received_ms);
         self.last_arrived = self.last_arrived.max(repeat.last_arrived);
@@ -108,10 +130,15 @@ impl Alarm {
     }
 }
 
+/// Returns true for exactly (0, 0): it has no fix unless something tells otherwise.
+fn is_origin(fix: Fix) -> bool {
+    has_no_fix(None::<Position>, fix.position)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use vagn_wire::{Position, Reject, VehicleId};
+    use vagn_wire::{Oddities, Oddity, Reject, VehicleId};
 
     const NOW_MS: i64 = 1_700_000_000_000;
 
@@ -138,10 +165,49 @@ mod tests {
         let here = Position::new(59.0, 18.0);
         check(here, None, Some((NOW_MS, true)));
         check(here, Some(NOW_MS - 86_400_000), Some((NOW_MS - 86_400_000, true)));
-        check(here, Some(NOW_MS + 3_600_000), Some((NOW_MS + 3_600_000, true)));
-        check(here, Some(NOW_MS + 3_600_001), Some((NOW_MS, false)));
+        check(here, Some(NOW_MS + 5_000), Some((NOW_MS, true)));
+        check(here, Some(NOW_MS + 5_001), Some((NOW_MS, false)));
+        check(here, Some(NOW_MS + 50 * 60_000), Some((NOW_MS, false)));
         check(here, Some(i64::MAX), Some((NOW_MS, false)));
+        check(here, Some(999_999_999), Some((NOW_MS, false)));
+        check(here, Some(-2_208_988_800_001), Some((NOW_MS, false)));
+        check(here, Some(NOW_MS - 619_315_200_000), Some((NOW_MS, true)));
         check(Err(Reject::Latitude), None, None);
+        check(Position::new(0.0, -0.0), None, None);
+        let mut unreadable = report(here, None);
+        unreadable.odd = Oddities::of(Oddity::TimeUnreadable);
+        assert_eq!(alarm(1, &unreadable, 0).fix, Some(Fix::unsure(here.unwrap(), NOW_MS)));
+    }
+
+    #[test]
+    fn zero_degrees_are_believed_of_a_vehicle_that_was_last_near_there() {
+        let settled = |own: &[(f64, f64)], last: Option<Fix>| {
+            let mut all = own.iter().map(|(lat, lon)| alarm(1, &report(Position::new(*lat, *lon), None), 0));
+            let mut first = all.next().unwrap();
+            all.for_each(|repeat| first.merge(repeat));
+            first.settle(last);
+            first.fix.map(|fix| (fix.position.lat(), fix.trusted))
+        };
+        let last = |lat| Some(Fix::at(lat, 0.0, NOW_MS - 9, false));
+        assert_eq!(settled(&[(0.0, 0.0)], None), None);
+        assert_eq!(settled(&[(0.0, 0.0)], last(30.27)), None);
+        assert_eq!(settled(&[(0.0, 0.0)], last(0.89)), Some((0.0, true)));
+        assert_eq!(settled(&[(0.0, 0.0)], last(0.91)), None);
+        assert_eq!(settled(&[(0.5, 0.0), (0.0, 0.0)], None), Some((0.0, true)));
+        assert_eq!(settled(&[(59.0, 0.0), (0.0, 0.0)], last(0.5)), Some((59.0, true)));
+    }
+
+    #[test]
+    fn a_time_that_steps_back_a_year_is_not_believed_but_an_old_recording_is() {
+        let old_ms = NOW_MS - 400 * 86_400_000;
+        let settled = |last_ms| {
+            let mut alarm = alarm(1, &report(Position::new(1.0, 2.0), Some(old_ms)), 0);
+            alarm.settle(Some(Fix::at(3.0, 4.0, last_ms, false)));
+            let fix = alarm.fix.unwrap();
+            (fix.time_ms, fix.trusted, alarm.event_time_ms)
+        };
+        assert_eq!(settled(NOW_MS - 9), (NOW_MS, false, NOW_MS));
+        assert_eq!(settled(old_ms - 9), (old_ms, true, old_ms));
     }
 
     #[test]

@@ -93,8 +93,12 @@ impl KnownVehicles for LiveFleet {
         }
         let is_known = was_there && !self.strangers.has(key.hash());
         let standing = if is_known { Standing::Known } else { Standing::Stranger };
-        let last_fix = found
-            .map(|(vehicle, _)| Fix::new(vehicle.sighting.position, vehicle.sighting.event_time_ms, false));
+        let last_fix = found.map(|(vehicle, _)| {
+            let sighting = vehicle.sighting;
+            // It was there when the report arrived, at the latest.
+            let time_ms = sighting.event_time_ms.min(sighting.receive_time_ms);
+            Fix::new(sighting.position, time_ms, false)
+        });
         KnownVehicle { standing, last_fix }
     }
 

@@ -14,7 +14,7 @@ mod model;
 mod time;
 
 pub(crate) use count::Count;
-pub use time::{EventTime, SKEW_MAX_MS, event_time};
+pub use time::{EventTime, SKEW_MAX_MS, event_time, is_a_year_back};
 
 use time::steps_back_a_year;
 use vagn_wire::{Fate, Oddities, Oddity, Position};

@@ -90,6 +90,12 @@ fn without_rollover(own_ms: i64, arrived_ms: i64) -> i64 {
 /// recordings stay in their own time.
 #[inline]
 pub(crate) fn steps_back_a_year(kept: &Sighting, new: &Sighting) -> bool {
-    let year_ago_ms = new.receive_time_ms.saturating_sub(YEAR_MS);
-    new.own_time && new.event_time_ms < year_ago_ms && kept.event_time_ms >= year_ago_ms
+    new.own_time && is_a_year_back(kept.event_time_ms, new.event_time_ms, new.receive_time_ms)
+}
+
+/// Returns true when the time `own_ms` lies more than a year before `arrived_ms`, and `kept_ms` does not.
+#[inline]
+pub fn is_a_year_back(kept_ms: i64, own_ms: i64, arrived_ms: i64) -> bool {
+    let year_ago_ms = arrived_ms.saturating_sub(YEAR_MS);
+    own_ms < year_ago_ms && kept_ms >= year_ago_ms
 }

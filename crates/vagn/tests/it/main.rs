@@ -6,6 +6,7 @@ mod a_datagram;
 mod audit;
 mod bad_input;
 mod bad_targets;
+mod call_places;
 mod chance;
 mod clock_doubts;
 mod copies;

@@ -1,8 +1,9 @@
 //! Decisions of the desk, without actors, disk or network. Here: what the tests share, admission, recording and
-//! requests; in `delivery`: notices and turns; in `board`: the indexes.
+//! requests; in `delivery`: notices and turns; in `board`: the indexes; in `places`: where the vehicle is.
 
 mod board;
 mod delivery;
+mod places;
 
 use vagn_wire::{Fate, Kind};
 

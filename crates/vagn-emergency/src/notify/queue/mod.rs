@@ -117,7 +117,7 @@ impl<K: Copy + Ord + Hash, R: Rank> NoticeQueue<K, R> {
         while let Some((_, key)) = self.order.first_held().filter(|(until, _)| *until <= now) {
             self.recorded(key);
         }
-        while let Some((_, sort, key)) = self.order.first_waiting().filter(|(until, ..)| *until <= now) {
+        while let Some((_, sort, key)) = self.order.first_waiting().find(|(until, ..)| *until <= now) {
             self.enter(key, Phase::Due { sort });
         }
     }
@@ -181,8 +181,8 @@ impl<K: Copy + Ord + Hash, R: Rank> NoticeQueue<K, R> {
         let fresh = self.order.first_fresh().and_then(|(sort, _)| self.may_go_at(sort));
         let due = self.order.first_due().and_then(|(sort, _)| self.may_go_at(sort));
         let waiting = self.order.first_waiting();
-        let waiting = waiting.and_then(|(until, sort, _)| self.may_go_at(sort).map(|free| free.max(until)));
-        [held, fresh, due, waiting].into_iter().flatten().min()
+        let waiting = waiting.filter_map(|(until, sort, _)| self.may_go_at(sort).map(|free| free.max(until)));
+        [held, fresh, due].into_iter().flatten().chain(waiting).min()
     }
 
     /// Returns the time when a notice of this sort may go, if it has a slot.

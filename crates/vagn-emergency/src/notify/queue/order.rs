@@ -13,8 +13,9 @@ pub(super) struct Order<K, R> {
     /// Keys that are held, by the time until when.
     held: BTreeSet<(Duration, K)>,
     fresh: BTreeSet<(R, K)>,
-    /// Keys that wait, by the time until when.
-    waiting: BTreeSet<(Duration, K)>,
+    /// Keys that wait, by the time until when: those of preferred ranks apart from the others, which may have no slot when
+    /// these have one.
+    waiting: [BTreeSet<(Duration, K)>; 2],
     due: BTreeSet<(NoticeSort<R>, K)>,
 }
 
@@ -24,7 +25,7 @@ impl<K: Copy + Ord + Hash, R: Rank> Order<K, R> {
             phases: HashMap::new(),
             held: BTreeSet::new(),
             fresh: BTreeSet::new(),
-            waiting: BTreeSet::new(),
+            waiting: [BTreeSet::new(), BTreeSet::new()],
             due: BTreeSet::new(),
         }
     }
@@ -42,7 +43,7 @@ impl<K: Copy + Ord + Hash, R: Rank> Order<K, R> {
         match phase {
             Phase::Held { until, .. } => self.held.insert((until, key)),
             Phase::Fresh { rank } => self.fresh.insert((rank, key)),
-            Phase::Waiting { until, .. } => self.waiting.insert((until, key)),
+            Phase::Waiting { until, sort, .. } => self.waiting[class(sort)].insert((until, key)),
             Phase::Due { sort } => self.due.insert((sort, key)),
             Phase::UnderWay { .. } => false,
         };
@@ -55,7 +56,7 @@ impl<K: Copy + Ord + Hash, R: Rank> Order<K, R> {
         match phase {
             Phase::Held { until, .. } => self.held.remove(&(until, key)),
             Phase::Fresh { rank } => self.fresh.remove(&(rank, key)),
-            Phase::Waiting { until, .. } => self.waiting.remove(&(until, key)),
+            Phase::Waiting { until, sort, .. } => self.waiting[class(sort)].remove(&(until, key)),
             Phase::Due { sort } => self.due.remove(&(sort, key)),
             Phase::UnderWay { .. } => false,
         };
@@ -83,11 +84,16 @@ impl<K: Copy + Ord + Hash, R: Rank> Order<K, R> {
         self.due.first().copied()
     }
 
-    /// Returns the end of the shortest wait, and for what it is.
-    pub(super) fn first_waiting(&self) -> Option<(Duration, NoticeSort<R>, K)> {
-        let (until, key) = *self.waiting.first()?;
+    /// Returns the ends of the shortest waits of preferred ranks and of the others, and for what they are.
+    pub(super) fn first_waiting(&self) -> impl Iterator<Item = (Duration, NoticeSort<R>, K)> + use<K, R> {
+        let first = self.waiting.each_ref().map(|waiting| waiting.first().copied());
+        let first = first.map(|first| first.map(|(until, key)| (until, self.sort_of(key), key)));
+        first.into_iter().flatten()
+    }
+
+    fn sort_of(&self, key: K) -> NoticeSort<R> {
         match self.phases[&key] {
-            Phase::Waiting { sort, .. } => Some((until, sort, key)),
+            Phase::Waiting { sort, .. } => sort,
             _ => unreachable!("only keys that wait are among the waiting"),
         }
     }
@@ -98,7 +104,7 @@ impl<K: Copy + Ord + Hash, R: Rank> Order<K, R> {
 
     /// Returns all retries that wait for their time and not for what the target asked for.
     pub(super) fn waiting_retries(&self) -> Vec<(K, NoticeSort<R>)> {
-        let waiting = self.waiting.iter().filter_map(|(_, key)| match self.phases[key] {
+        let waiting = self.waiting.iter().flatten().filter_map(|(_, key)| match self.phases[key] {
             Phase::Waiting { sort: sort @ NoticeSort::Repeat(_), firm: false, .. } => Some((*key, sort)),
             _ => None,
         });
@@ -112,4 +118,9 @@ impl<K: Copy + Ord + Hash, R: Rank> Order<K, R> {
         });
         under_way.collect()
     }
+}
+
+/// Returns the index of the set in which a key of this sort waits.
+fn class<R: Rank>(sort: NoticeSort<R>) -> usize {
+    usize::from(!sort.is_preferred())
 }

@@ -45,6 +45,19 @@ fn waits_for_the_record_but_not_for_long() {
 }
 
 #[test]
+fn wakes_for_a_retry_of_a_known_vehicle_behind_one_of_a_stranger_that_has_no_slot() {
+    let mut queue = queue(4);
+    queue.begin(id(1), Stranger);
+    queue.begin(id(2), Stranger);
+    assert_eq!(all(&mut queue, ms(0)), [1, 2]);
+    queue.repeat(id(3), Stranger, ms(5));
+    assert_eq!(queue.wake_at(), None, "strangers have all their slots");
+    queue.repeat(id(4), Known, ms(10));
+    assert_eq!(queue.wake_at(), Some(ms(10)));
+    assert_eq!(all(&mut queue, ms(10)), [4]);
+}
+
+#[test]
 fn does_not_wait_for_a_broken_disk() {
     let mut queue = queue(8);
     queue.hold(id(1), Known, ms(100));
