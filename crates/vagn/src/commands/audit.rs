@@ -116,7 +116,7 @@ fn verify_data_dir(data_dir: &Path, known: &[Head]) -> anyhow::Result<Found> {
     let store = open_in(data_dir)?;
     let found = verify_store(&store, known)?;
     match compare_with_journal(&store, data_dir).context("compare the store with its journal")? {
-        JournalCheck::Agrees => Ok(found),
+        JournalCheck::Agrees | JournalCheck::Without => Ok(found),
         JournalCheck::Silent { why } => {
             eprintln!("not compared with the journal: {why}");
             Ok(found)

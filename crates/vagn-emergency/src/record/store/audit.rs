@@ -12,7 +12,9 @@ use crate::trail::{ClosedStore, Head};
 /// Result of the comparison.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum JournalCheck {
-    /// There is no journal, or it cannot tell.
+    /// The store has never had a journal.
+    Without,
+    /// The journal cannot tell.
     Silent {
         /// Reason.
         why: String,
@@ -35,7 +37,7 @@ pub enum JournalCheck {
 pub fn compare_with_journal(store: &ClosedStore, data_dir: &Path) -> Result<JournalCheck, redb::Error> {
     let silent = |why: String| Ok(JournalCheck::Silent { why });
     let Some(mark) = mark::read(&store.begin_read()?)? else {
-        return silent("the store has never had a journal".into());
+        return Ok(JournalCheck::Without);
     };
     let mut content = match read(data_dir) {
         Ok(content) => content,
