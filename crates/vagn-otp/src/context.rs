@@ -11,7 +11,7 @@ use crate::addr::Addr;
 use crate::exit::Failure;
 use crate::life::Life;
 use crate::mailbox::{Envelope, Mailbox, Tell};
-use crate::task::IdleGuard;
+use crate::task::{IdleGuard, PatientGuard};
 
 /// The actor as its handlers see it. The context and its timers live as long as the incarnation.
 pub struct Context<A: Actor> {
@@ -78,6 +78,12 @@ impl<A: Actor> Context<A> {
     /// Keeps the watchdog away while the guard is held, for work that may take any time, such as reading a large store.
     pub fn idle(&self) -> IdleGuard {
         IdleGuard::new(self.life.clone())
+    }
+
+    /// Keeps the watchdog away while the guard is held, for a wait that should end but must not be broken off, such as one for a
+    /// disk. Beyond the limit of the watchdog the process counts as [hung](crate::ProcessInfo::hung), which is logged once.
+    pub fn patient(&self) -> PatientGuard {
+        PatientGuard::new(self.life.clone())
     }
 
     pub(crate) fn take_due(&mut self) -> Option<Envelope<A>> {

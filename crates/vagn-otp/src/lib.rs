@@ -47,7 +47,7 @@ pub use recipient::Recipient;
 pub use reply::{CallError, Reply};
 pub use stats::Stats;
 pub use supervisor::{AutoShutdown, Root, StartError, Strategy, Supervisor, SupervisorHandle};
-pub use task::{BusyGuard, IdleGuard, TaskContext};
+pub use task::{BusyGuard, IdleGuard, PatientGuard, TaskContext};
 pub use thread::ThreadContext;
 pub use topic::{
     Offer, Owner, OwnerChange, Policy, Published, QueueSubscriber, RecipientSubscriber, Subscriber,

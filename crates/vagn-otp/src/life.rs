@@ -218,6 +218,20 @@ impl Life {
         }
     }
 
+    /// Keeps the watchdog away from a wait that should end all the same.
+    pub(crate) fn be_patient(&self) {
+        if self.may_speak() {
+            self.process.be_patient(Instant::now());
+        }
+    }
+
+    /// Ends that wait.
+    pub(crate) fn end_patience(&self) {
+        if self.may_speak() {
+            self.process.end_patience();
+        }
+    }
+
     /// Suffers an injected fault, if there is one. It hangs as a future that stays pending.
     pub(crate) async fn suffer(&self) {
         match self.process.take_fault() {

@@ -115,6 +115,8 @@ pub struct ProcessInfo {
     pub restarts: u64,
     /// Threads that were left behind and still run.
     pub abandoned: u64,
+    /// Time spent in what its watchdog has found it to hang in; none while it does not hang.
+    pub hung: Option<Duration>,
     /// Reason for the end of its last incarnation.
     pub last_exit: Option<ExitReason>,
 }
@@ -127,6 +129,8 @@ pub(crate) struct Process {
     born: Instant,
     /// Begin of the present message, or time of the last beat, in ns since `born` plus one; 0: idle.
     mark: AtomicU64,
+    /// Begin of a wait that the watchdog leaves alone but that should end, in the same form; 0: none.
+    patient_mark: AtomicU64,
     fault: AtomicU8,
     status: Mutex<Status>,
     supervisor: Mutex<Option<(u64, UnboundedSender<Event>)>>,
@@ -136,6 +140,8 @@ pub(crate) struct Process {
 struct Status {
     state: ProcessState,
     since: Instant,
+    /// Begin of what it hangs in, as its watchdog has found.
+    hung_since: Option<Instant>,
     last_exit: Option<ExitReason>,
 }
 
@@ -153,8 +159,14 @@ impl Process {
             stats: Arc::new(Stats::default()),
             born: now,
             mark: AtomicU64::new(0),
+            patient_mark: AtomicU64::new(0),
             fault: AtomicU8::new(NO_FAULT),
-            status: Mutex::new(Status { state: ProcessState::Starting, since: now, last_exit: None }),
+            status: Mutex::new(Status {
+                state: ProcessState::Starting,
+                since: now,
+                hung_since: None,
+                last_exit: None,
+            }),
             supervisor: Mutex::new(None),
             children: Mutex::new(Vec::new()),
         })
@@ -182,10 +194,46 @@ impl Process {
 
     /// Returns the time spent on the present message, or since the last beat; none when idle.
     pub(crate) fn busy_for(&self, now: Instant) -> Option<Duration> {
-        match self.mark.load(Ordering::Relaxed) {
+        self.since_mark(&self.mark, now)
+    }
+
+    fn since_mark(&self, mark: &AtomicU64, now: Instant) -> Option<Duration> {
+        match mark.load(Ordering::Relaxed) {
             0 => None,
             mark => Some(Duration::from_nanos(self.stamp(now).saturating_sub(mark))),
         }
+    }
+
+    /// Begins a wait that the watchdog leaves alone, but that should end.
+    pub(crate) fn be_patient(&self, at: Instant) {
+        self.idle();
+        self.patient_mark.store(self.stamp(at), Ordering::Relaxed);
+    }
+
+    /// Ends such a wait.
+    pub(crate) fn end_patience(&self) {
+        self.patient_mark.store(0, Ordering::Relaxed);
+        self.recovered();
+    }
+
+    /// Returns the time spent in such a wait so far.
+    pub(crate) fn patient_for(&self, now: Instant) -> Option<Duration> {
+        self.since_mark(&self.patient_mark, now)
+    }
+
+    /// The mark that the watchdog measures from; 0 when there is none. It changes with each begin and beat.
+    pub(crate) fn mark(&self) -> u64 {
+        self.mark.load(Ordering::Relaxed)
+    }
+
+    /// Notes that it has hung for so long. Returns true if that is news.
+    pub(crate) fn hangs(&self, now: Instant, hung: Duration) -> bool {
+        self.status.lock().hung_since.replace(now.checked_sub(hung).unwrap_or(now)).is_none()
+    }
+
+    /// Notes that it does not hang any more.
+    fn recovered(&self) {
+        self.status.lock().hung_since = None;
     }
 
     pub(crate) fn enter(&self, state: ProcessState) {
@@ -197,6 +245,7 @@ impl Process {
     pub(crate) fn ended(&self, state: ProcessState, exit: ExitReason) {
         // The mark of the message it ended in must not count against the next incarnation.
         self.idle();
+        self.end_patience();
         self.enter(state);
         self.status.lock().last_exit = Some(exit);
     }
@@ -256,6 +305,7 @@ impl Process {
             busy: Duration::from_nanos(stats.busy_ns()) + present.unwrap_or_default(),
             restarts: stats.restarts(),
             abandoned: stats.abandoned(),
+            hung: status.hung_since.map(|since| now.saturating_duration_since(since)),
             last_exit: status.last_exit.clone(),
         }
     }

@@ -50,6 +50,12 @@ impl TaskContext {
         IdleGuard::new(self.life.clone())
     }
 
+    /// Keeps the watchdog away while the guard is held, for a wait that should end but must not be broken off, such as one for a
+    /// disk. Beyond the limit of the watchdog the process counts as [hung](crate::ProcessInfo::hung), which is logged once.
+    pub fn patient(&self) -> PatientGuard {
+        PatientGuard::new(self.life.clone())
+    }
+
     /// Counts the time until the guard is dropped as busy.
     pub fn busy(&self) -> BusyGuard {
         BusyGuard::new(self.stats())
@@ -76,6 +82,25 @@ impl IdleGuard {
 impl Drop for IdleGuard {
     fn drop(&mut self) {
         // Measured from now, not from before the wait.
+        self.life.beat();
+    }
+}
+
+/// Keeps the watchdog away while it is held, for a wait that should end: if it does not, the process is listed as hung.
+pub struct PatientGuard {
+    life: Arc<Life>,
+}
+
+impl PatientGuard {
+    pub(crate) fn new(life: Arc<Life>) -> Self {
+        life.be_patient();
+        PatientGuard { life }
+    }
+}
+
+impl Drop for PatientGuard {
+    fn drop(&mut self) {
+        self.life.end_patience();
         self.life.beat();
     }
 }

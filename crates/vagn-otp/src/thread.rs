@@ -8,7 +8,7 @@ use crate::exit::Failure;
 use crate::life::{Life, Order};
 use crate::park;
 use crate::stats::Stats;
-use crate::task::{BusyGuard, IdleGuard};
+use crate::task::{BusyGuard, IdleGuard, PatientGuard};
 
 /// The context of a thread: its orders, its watchdog and its counters. Clones speak for the same incarnation.
 #[derive(Clone)]
@@ -48,6 +48,12 @@ impl ThreadContext {
     /// Keeps the watchdog away while the guard is held, for waits that may take any time.
     pub fn idle(&self) -> IdleGuard {
         IdleGuard::new(self.life.clone())
+    }
+
+    /// Keeps the watchdog away while the guard is held, for a wait that should end but must not be broken off, such as one for a
+    /// disk. Beyond the limit of the watchdog the process counts as [hung](crate::ProcessInfo::hung), which is logged once.
+    pub fn patient(&self) -> PatientGuard {
+        PatientGuard::new(self.life.clone())
     }
 
     /// Counts the time until the guard is dropped as busy.

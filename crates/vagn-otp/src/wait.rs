@@ -2,10 +2,16 @@
 
 use std::time::Duration;
 
+/// Longest piece of a wait. A process that was frozen, or starved, loses one piece of the time that it grants its children, and
+/// not all of it: they were frozen as well.
+const PIECE: Duration = Duration::from_millis(250);
+
 /// Ends after this time; without a time, never.
 pub(crate) async fn limit(time: Option<Duration>) {
-    match time {
-        Some(time) => tokio::time::sleep(time).await,
-        None => std::future::pending().await,
+    let Some(mut left) = time else { return std::future::pending().await };
+    while !left.is_zero() {
+        let piece = left.min(PIECE);
+        tokio::time::sleep(piece).await;
+        left -= piece;
     }
 }

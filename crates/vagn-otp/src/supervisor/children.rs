@@ -1,10 +1,12 @@
 //! The children and the settings of a supervisor, kept over its own restarts.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
+use tracing::{error, warn};
 
 use super::intensity::Intensity;
 use super::{AutoShutdown, Event, Strategy};
@@ -52,12 +54,23 @@ pub(super) struct Child {
     pub(super) due: Option<Instant>,
     /// True for a child to forget: a temporary one that has ended, or one that was removed.
     pub(super) retired: bool,
+    /// Time that its watchdog does not hold against the work with this mark.
+    excused: (u64, Duration),
     started_before: bool,
 }
 
 impl Child {
     fn new(id: u64, spec: ChildSpec) -> Self {
-        Child { id, spec, life: None, up_since: None, due: None, retired: false, started_before: false }
+        Child {
+            id,
+            spec,
+            life: None,
+            up_since: None,
+            due: None,
+            retired: false,
+            excused: (0, Duration::ZERO),
+            started_before: false,
+        }
     }
 
     pub(super) fn name(&self) -> String {
@@ -89,16 +102,57 @@ impl Child {
     /// Looks as its watchdog does. Returns the finding; none without a watchdog or an incarnation.
     pub(super) fn watch(&self, now: Instant) -> Option<Watch> {
         let limit = self.spec.watchdog?;
-        let life = self.life.as_ref()?;
-        match life.process.busy_for(now) {
-            Some(busy) if busy >= limit => Some(Watch::Hung),
-            Some(busy) => Some(Watch::LookAt(now + (limit - busy))),
-            None => Some(Watch::LookAt(now + limit)),
+        let process = &self.life.as_ref()?.process;
+        let left = match process.busy_for(now) {
+            Some(busy) => limit.saturating_sub(busy.saturating_sub(self.excuse())),
+            None => limit,
+        };
+        match process.patient_for(now) {
+            _ if left.is_zero() => Some(Watch::Hung),
+            Some(waited) if waited >= limit => Some(Watch::Waits(waited)),
+            _ => Some(Watch::LookAt(now + left.min(look_every(limit)))),
+        }
+    }
+
+    fn excuse(&self) -> Duration {
+        let (mark, excused) = self.excused;
+        if self.spec.process.mark() == mark { excused } else { Duration::ZERO }
+    }
+
+    /// Grants more time to the present work: its watchdog was late by so much, so the work stood still as well. All of the time
+    /// since the look before is granted, because the standstill may have begun at any moment in it.
+    pub(super) fn grant(&mut self, late: Duration) {
+        let Some(limit) = self.spec.watchdog else { return };
+        self.excused = (self.spec.process.mark(), self.excuse() + late + look_every(limit));
+    }
+
+    /// Notes that it hangs in its present work, and logs it: its end may take as long as the hang.
+    pub(super) fn note_hang(&self, now: Instant) {
+        let process = &self.spec.process;
+        let busy = process.busy_for(now).unwrap_or_default();
+        process.hangs(now, busy);
+        warn!(child = %process.name, ?busy, "hangs: it is killed");
+    }
+
+    /// Notes a wait that has become too long, and logs it once.
+    pub(super) fn note_wait(&self, now: Instant, waited: Duration) {
+        let process = &self.spec.process;
+        if process.hangs(now, waited) {
+            error!(child = %process.name, ?waited, "hangs in a wait that must not be broken off");
         }
     }
 }
 
+/// Time between two looks at a child. Short beside its limit: a standstill of the whole process is noticed as the lateness of
+/// such a look.
+fn look_every(limit: Duration) -> Duration {
+    limit / 4
+}
+
 pub(super) enum Watch {
+    /// It has worked on one thing for too long.
     Hung,
+    /// It waits for so long already in what must not be broken off.
+    Waits(Duration),
     LookAt(Instant),
 }

@@ -1,11 +1,12 @@
 //! The work of a supervisor: it starts all children, handles one event after another, and stops all children.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until};
-use tracing::{debug, error};
+use tracing::{debug, error, warn};
 
 use super::children::Watch;
 use super::{Event, Nest, StartError};
@@ -19,6 +20,19 @@ pub(super) struct Engine {
     pub(super) runtime: Handle,
     /// The reason to end, once there is one.
     pub(super) verdict: Option<Verdict>,
+}
+
+/// Lateness of a supervisor that tells of a standstill. A busy machine is late by some milliseconds all the time.
+const LATE_MIN: Duration = Duration::from_millis(100);
+
+/// Time between two looks at a child that hangs in a wait.
+const WAITS_AGAIN: Duration = Duration::from_millis(250);
+
+/// What ended a supervisor's sleep.
+enum Woken {
+    Ordered,
+    Event(Event),
+    Due,
 }
 
 pub(super) enum Verdict {
@@ -58,12 +72,33 @@ impl Engine {
     async fn step(&mut self) {
         let life = self.life.clone();
         let wake = self.next_wake();
-        tokio::select! {
+        let asleep = Instant::now();
+        let woken = tokio::select! {
             // The order first: a supervisor that is to stop must not restart a child before.
             biased;
-            _ = life.ordered(Order::Restart) => self.verdict = Some(Verdict::Ordered),
-            Some(event) = self.nest.events.recv() => self.handle(event).await,
-            () = sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => self.tick().await,
+            _ = life.ordered(Order::Restart) => Woken::Ordered,
+            Some(event) = self.nest.events.recv() => Woken::Event(event),
+            () = sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => Woken::Due,
+        };
+        if let Some(wake) = wake {
+            self.excuse_standstill(wake.max(asleep));
+        }
+        match woken {
+            Woken::Ordered => self.verdict = Some(Verdict::Ordered),
+            Woken::Event(event) => self.handle(event).await,
+            Woken::Due => self.tick().await,
+        }
+    }
+
+    /// Grants the children the time by which this supervisor itself has woken too late: the whole process was frozen, or starved.
+    fn excuse_standstill(&mut self, wake: Instant) {
+        let late = Instant::now().saturating_duration_since(wake);
+        if late < LATE_MIN {
+            return;
+        }
+        warn!(supervisor = %self.life.process.name, ?late, "woke too late: the process stood still, which no part is blamed for");
+        for child in &mut self.nest.children {
+            child.grant(late);
         }
     }
 
@@ -87,7 +122,11 @@ impl Engine {
 
     async fn kill(&mut self, id: u64, reason: ExitReason) {
         let Some(at) = self.nest.position(id) else { return };
-        if self.nest.children[at].life.is_some() {
+        let child = &self.nest.children[at];
+        if child.life.is_some() {
+            if reason == ExitReason::Hung {
+                child.note_hang(Instant::now());
+            }
             self.stop_child(at, Order::Kill).await;
             self.child_ended(at, reason).await;
         }
@@ -141,6 +180,7 @@ impl Engine {
         let due = self.nest.children.iter().filter_map(|child| child.due);
         let watch = self.nest.children.iter().filter_map(|child| match child.watch(now)? {
             Watch::Hung => Some(now),
+            Watch::Waits(_) => Some(now + WAITS_AGAIN),
             Watch::LookAt(at) => Some(at),
         });
         due.chain(watch).min()
@@ -148,6 +188,11 @@ impl Engine {
 
     async fn tick(&mut self) {
         let now = Instant::now();
+        for child in &self.nest.children {
+            if let Some(Watch::Waits(waited)) = child.watch(now) {
+                child.note_wait(now, waited);
+            }
+        }
         let hung = self.nest.children.iter().find(|child| matches!(child.watch(now), Some(Watch::Hung)));
         // One at a time: the kill takes time and may restart others. The next step finds the rest.
         if let Some(id) = hung.map(|child| child.id) {

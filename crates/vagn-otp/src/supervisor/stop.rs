@@ -59,6 +59,9 @@ impl Engine {
             // Also for one that has ended: nothing of it may speak for its successor.
             life.raise(Order::Kill);
             if !child.spec.abandon {
+                if timeout_at(Instant::now() + KILL_GRACE, life.ended()).await.is_err() {
+                    error!(child = %process.name, "does not react to being killed; waited for, as it must not be left behind");
+                }
                 life.ended().await;
             } else if timeout_at(Instant::now() + KILL_GRACE, life.ended()).await.is_err() {
                 error!(child = %process.name, "does not react to being killed: left behind");

@@ -101,6 +101,18 @@ async fn a_thread_never_to_be_abandoned_is_waited_for() {
 }
 
 #[tokio::test]
+async fn a_thread_never_to_be_abandoned_is_listed_as_hung_until_it_has_ended() {
+    let release = Arc::new(AtomicBool::new(false));
+    let journal = Journal::default();
+    let alone = Alone::child(deaf(&release, &journal).never_abandon().watchdog(50 * MS)).await;
+    until(|| alone.info()?.hung.filter(|hung| *hung >= 50 * MS)).await;
+    assert_eq!(alone.info().unwrap().restarts, 0);
+    release.store(true, Ordering::SeqCst);
+    assert_eq!(alone.restarted(1).await, ExitReason::Hung);
+    alone.stop().await;
+}
+
+#[tokio::test]
 async fn a_stuck_thread_delays_the_stop_of_the_others_by_its_limits_only() {
     let release = Arc::new(AtomicBool::new(false));
     let journal = Journal::default();

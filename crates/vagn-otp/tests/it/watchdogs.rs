@@ -128,3 +128,49 @@ async fn killing_a_supervisor_restarts_its_branch_and_keeps_the_mailboxes() {
     assert_eq!(addr.stats().lost(), 1);
     assert_eq!(root.processes().get("inner").unwrap().restarts, 1);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_standstill_of_the_whole_process_is_held_against_no_part() {
+    let (addr, spec, _) = part("a", &Journal::default());
+    let alone = Alone::child(spec.watchdog(3 * S)).await;
+    for standstill in [4 * S, 30 * S, 3600 * S] {
+        let (sender, work) = (addr.clone(), Work(standstill + S));
+        let answer = sender.call(work, LONG + standstill);
+        let frozen = async {
+            tokio::task::yield_now().await;
+            tokio::time::advance(standstill).await;
+        };
+        let (answer, ()) = tokio::join!(answer, frozen);
+        assert_eq!(answer.map(drop), Ok(()), "{standstill:?}");
+    }
+    assert_eq!(alone.info().unwrap().restarts, 0);
+    // It is still found when it hangs.
+    assert_eq!(addr.call(Work(LONG), LONG).await.map(drop), Err(CallError::Crashed));
+    assert_eq!(alone.restarted(1).await, ExitReason::Hung);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_part_that_hangs_in_a_wait_is_listed_as_hung_while_that_lasts_and_not_killed() {
+    let spec = ChildSpec::task("patient", |ctx| async move {
+        ctx.ready();
+        {
+            let _patient = ctx.patient();
+            tokio::time::sleep(10 * S).await;
+        }
+        while !ctx.is_stopping() {
+            ctx.beat().await;
+            tokio::time::sleep(S).await;
+        }
+        Ok(())
+    });
+    let alone = Alone::child(spec.watchdog(2 * S)).await;
+    let hung = || alone.info().unwrap().hung;
+    tokio::time::sleep(1500 * S / 1000).await;
+    assert_eq!(hung(), None);
+    tokio::time::sleep(S).await;
+    assert!(hung().is_some_and(|hung| hung >= 2 * S), "{:?}", hung());
+    tokio::time::sleep(5 * S).await;
+    assert!(hung().is_some_and(|hung| hung >= 7 * S), "{:?}", hung());
+    tokio::time::sleep(4 * S).await;
+    assert_eq!((hung(), alone.info().unwrap().restarts), (None, 0));
+}
