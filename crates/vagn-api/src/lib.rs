@@ -27,6 +27,7 @@ pub use vehicles::{geojson, legacy};
 
 use vagn_flow::clock::Clock;
 use vagn_flow::intake::Intake;
+use vagn_flow::readiness::Readiness;
 use vagn_http::body::Budget;
 use vagn_http::principal::Tokens;
 use vagn_http::problem::{Kind, Problem};
@@ -44,6 +45,8 @@ pub struct Services {
     pub bodies: Budget,
     /// Limits of the event streams.
     pub streams: Streams,
+    /// Tells why reports could not be stored.
+    pub readiness: Arc<Readiness>,
     /// Tells the time of an answer.
     pub clock: Arc<dyn Clock>,
     /// Measures questions by route.

@@ -40,6 +40,8 @@ struct Notes {
 struct Obstacle {
     why: String,
     blocks: &'static [Purpose],
+    /// True where free space on the disk is all that lacks.
+    no_space: bool,
 }
 
 /// Readiness at one moment.
@@ -88,8 +90,26 @@ impl Readiness {
         blocks: &'static [Purpose],
         why: impl Into<String>,
     ) -> bool {
-        let obstacle = Obstacle { why: why.into(), blocks };
-        self.notes.lock().missing.insert(name.into(), obstacle.clone()) != Some(obstacle)
+        self.note(name.into(), Obstacle { why: why.into(), blocks, no_space: false })
+    }
+
+    /// Like [`missing`](Self::missing), for a part that lacks nothing but free space on its disk.
+    pub fn lacks_space(
+        &self,
+        name: impl Into<String>,
+        blocks: &'static [Purpose],
+        why: impl Into<String>,
+    ) -> bool {
+        self.note(name.into(), Obstacle { why: why.into(), blocks, no_space: true })
+    }
+
+    fn note(&self, name: String, obstacle: Obstacle) -> bool {
+        self.notes.lock().missing.insert(name, obstacle.clone()) != Some(obstacle)
+    }
+
+    /// Tells if a part lacks free space on its disk.
+    pub fn is_out_of_space(&self) -> bool {
+        self.notes.lock().missing.values().any(|obstacle| obstacle.no_space)
     }
 
     /// Like [`missing`](Self::missing), but keeps the reason that is known already.
@@ -100,7 +120,11 @@ impl Readiness {
         why: impl Into<String>,
     ) {
         let mut notes = self.notes.lock();
-        notes.missing.entry(name.into()).or_insert_with(|| Obstacle { why: why.into(), blocks });
+        notes.missing.entry(name.into()).or_insert_with(|| Obstacle {
+            why: why.into(),
+            blocks,
+            no_space: false,
+        });
     }
 
     /// Notes that `name` is there.
@@ -146,7 +170,7 @@ impl Readiness {
             can_ask: true,
             can_store: true,
         };
-        for (name, Obstacle { why, blocks }) in missing {
+        for (name, Obstacle { why, blocks, .. }) in missing {
             report.add_missing(name, blocks, why);
         }
         report
@@ -168,6 +192,18 @@ mod tests {
         assert!(report.ready);
         assert_eq!(report.warnings["emergency"], "no target");
     }
+    #[test]
+    fn a_part_without_space_is_told_from_one_that_is_missing_for_another_reason() {
+        let readiness = Readiness::default();
+        readiness.missing("partition 0", &[Purpose::Store], "the disk failed");
+        assert!(!readiness.is_out_of_space());
+        assert!(readiness.lacks_space("partition 1", &[Purpose::Store], "full"));
+        assert!(!readiness.lacks_space("partition 1", &[Purpose::Store], "full"), "no news");
+        assert!(readiness.is_out_of_space() && !readiness.report().can_store);
+        readiness.present("partition 1");
+        assert!(!readiness.is_out_of_space());
+    }
+
     #[test]
     fn a_missing_part_blocks_only_its_own_purposes() {
         let readiness = Readiness::default();

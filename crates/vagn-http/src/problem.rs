@@ -36,6 +36,8 @@ pub enum Kind {
     UnsupportedMediaType,
     /// The part that had the request crashed; it has been restarted.
     Internal,
+    /// The disk has too little free space for what was sent.
+    InsufficientStorage,
     /// All queues for such requests are full.
     Overloaded,
     /// The answer did not come within the time allowed.
@@ -46,7 +48,7 @@ pub enum Kind {
 
 impl Kind {
     /// All kinds, for tests.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::InvalidParameter,
         Self::InvalidBody,
         Self::InvalidField,
@@ -60,6 +62,7 @@ impl Kind {
         Self::TooLarge,
         Self::UnsupportedMediaType,
         Self::Internal,
+        Self::InsufficientStorage,
         Self::Overloaded,
         Self::DeadlinePassed,
         Self::NotReady,
@@ -108,6 +111,9 @@ impl Kind {
                 "The body is of an unknown kind",
             ),
             Self::Internal => ("internal", StatusCode::INTERNAL_SERVER_ERROR, "The fault is on our side"),
+            Self::InsufficientStorage => {
+                ("insufficient-storage", StatusCode::INSUFFICIENT_STORAGE, "The disk is full")
+            }
             Self::Overloaded => ("overloaded", StatusCode::SERVICE_UNAVAILABLE, "Too busy"),
             Self::DeadlinePassed => ("deadline-passed", StatusCode::SERVICE_UNAVAILABLE, "It took too long"),
             Self::NotReady => ("not-ready", StatusCode::SERVICE_UNAVAILABLE, "The fleet is not there yet"),

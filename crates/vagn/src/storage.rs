@@ -194,10 +194,15 @@ impl Storage {
         match health {
             Health::Well | Health::Trying(_) => readiness.present(&self.name()),
             // What is stored already can still be asked for.
-            Health::Full => {
-                self.tell_missing(&[Purpose::Store], "too little free space on the disk; free some");
-            }
+            Health::Full => self.tell_full(),
             Health::Failed(why) => self.tell_missing(&[Purpose::Store], &why),
+        }
+    }
+
+    fn tell_full(&self) {
+        let why = "too little free space on the disk; free some";
+        if self.parts.readiness.lacks_space(self.name(), &[Purpose::Store], why) {
+            error!(partition = self.parts.number, why, "the partition takes no positions");
         }
     }
 
@@ -263,9 +268,10 @@ impl Handle<Write> for Storage {
         match partition.write(&write.updates, &mut self.fates) {
             Ok(written) => self.written(write, written),
             Err(_) => {
-                write.settle(Fate::Failed);
                 let health = partition.health();
+                // First, so that the sender can be told the reason.
                 self.tell_health(health);
+                write.settle(Fate::Failed);
             }
         }
     }
@@ -341,7 +347,7 @@ impl Handle<Delete> for Storage {
         let deleted = partition.delete(id.key()).map_err(|err| err.to_string())?;
         if deleted && self.parts.sync.is_always() {
             // The disk takes as long as it likes.
-            let _unwatched = ctx.idle();
+            let _unwatched = ctx.patient();
             partition.syncer().sync().map_err(|err| err.to_string())?;
         }
         Ok(deleted)

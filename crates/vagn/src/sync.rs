@@ -107,7 +107,7 @@ impl SyncQueue {
             if self.is_due(synced_at) {
                 synced_at = self.clock.monotonic();
                 // A disk may take as long as it likes: a second thread beside this one would wait behind it.
-                let _unwatched = context.idle();
+                let _unwatched = context.patient();
                 self.sync();
             }
         }

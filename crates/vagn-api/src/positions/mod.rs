@@ -15,6 +15,7 @@ use vagn_wire::dialect::json::BadBody;
 use vagn_wire::dialect::{Reports, TooMany, json, msgpack};
 
 use crate::Api;
+use vagn_flow::readiness::Readiness;
 use vagn_flow::receipt::Outcome;
 use vagn_http::answer;
 use vagn_http::body::media_type;
@@ -60,7 +61,7 @@ pub(crate) async fn post(
     let held = api.bodies.read(body).await?;
     let reports = split(format, &held.bytes)?;
     let outcomes = intake::publish(&api.intake, &reports).await?;
-    untaken(&outcomes).map_or_else(|| Ok(fates(&outcomes)), Err)
+    untaken(&outcomes, &api.readiness).map_or_else(|| Ok(fates(&outcomes)), Err)
 }
 
 fn format(headers: &HeaderMap) -> Result<Format, Problem> {
@@ -101,13 +102,17 @@ fn too_large(too_many: &TooMany) -> Problem {
 
 /// Returns the problem when no report at all was taken. The status then says so, and a client that reads nothing else tries
 /// again.
-fn untaken(outcomes: &[Outcome]) -> Option<Problem> {
+fn untaken(outcomes: &[Outcome], readiness: &Readiness) -> Option<Problem> {
     if !outcomes.iter().all(is_lost) {
         return None;
     }
     if outcomes.iter().any(|outcome| outcome.fate == Fate::Shed) {
         let why = "there was no room for any of the reports; none was stored";
         return Some(Problem::new(Kind::Overloaded, why));
+    }
+    if readiness.is_out_of_space() {
+        let why = "none of the reports could be stored: the disk has too little free space";
+        return Some(Problem::new(Kind::InsufficientStorage, why));
     }
     let why = "none of the reports could be stored, through a fault of the service";
     Some(Problem::new(Kind::Internal, why))

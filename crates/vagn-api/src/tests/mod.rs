@@ -69,6 +69,7 @@ fn services(fleet: SmallFleet) -> Services {
         intake,
         bodies: Budget::new(1 << 20, Duration::from_secs(30), 8 << 20),
         streams: Streams::default(),
+        readiness: Arc::default(),
         clock,
         metrics: QueryMetrics::new(&registry),
         tokens: Tokens::default(),

@@ -47,6 +47,11 @@ impl Collector for ProcessCollector {
             info.mailbox_stalled.as_secs_f64()
         })?;
         let all: Vec<_> = list.iter().collect();
+        let hung =
+            "Time in one message or one wait, since it is longer than hang_limit; 0 when it does not hang";
+        gauge(&mut encoder, "actor_hung_seconds", hung, &all, |info| {
+            info.hung.unwrap_or_default().as_secs_f64()
+        })?;
         counter(&mut encoder, "actor_restarts", "Incarnations after the first", &all, |info| info.restarts)?;
         counter(&mut encoder, "actor_handled", "Messages, jobs or turns handled", &all, |info| info.handled)?;
         counter(&mut encoder, "actor_wakeups", "Times woken from waiting", &all, |info| info.wakeups)?;

@@ -30,7 +30,9 @@ pub(super) async fn ready(State(ops): State<Ops>) -> Response {
 /// Returns the readiness by all that is known: what the parts say of themselves, and what can be seen of them from outside.
 pub(crate) fn of(readiness: &Readiness, processes: &Processes) -> ReadyReport {
     let mut report = readiness.report();
-    add_closed(&mut report, &processes.list());
+    let list = processes.list();
+    add_closed(&mut report, &list);
+    add_hung(&mut report, &list);
     report
 }
 
@@ -57,6 +59,26 @@ fn add_closed(report: &mut ReadyReport, processes: &[ProcessInfo]) {
     // Each door takes alarms and positions, and so does the API: one that is open is enough.
     if !is_any_open {
         report.block(&[Purpose::TakeAlarms, Purpose::Store]);
+    }
+}
+
+/// Adds the parts that hang. Most are restarted at once; one that hangs in a disk can only be waited for.
+fn add_hung(report: &mut ReadyReport, processes: &[ProcessInfo]) {
+    for (info, hung) in processes.iter().filter_map(|info| Some((info, info.hung?))) {
+        let name = info.path.split_once('/').map_or(&*info.path, |(_, below_root)| below_root);
+        report.add_missing(name, blocked_by(name), format!("hangs for {} s", hung.as_secs()));
+    }
+}
+
+/// Returns what is impossible while this part hangs.
+fn blocked_by(name: &str) -> &'static [Purpose] {
+    match name.split('/').next() {
+        // The index can be read while its writer hangs.
+        Some("traffic" | "ingest") => &[Purpose::Store],
+        Some("queries" | "web") => &[Purpose::Ask],
+        // Alarms are taken and notices go out without the disk.
+        Some("emergency") if name == "emergency/notifier" => &[Purpose::TakeAlarms],
+        _ => &[],
     }
 }
 

@@ -22,6 +22,7 @@ mod environment;
 mod escalation;
 mod faults;
 mod fsync;
+mod hung_disk;
 mod incident_rollbacks;
 mod kill;
 mod layers;

@@ -38,6 +38,7 @@ pub(super) fn build(
         intake: intake.clone(),
         bodies: Budget::new(BODY_MAX, BODY_WITHIN, BODIES_MAX),
         streams: Streams::default(),
+        readiness: parts.readiness.clone(),
         clock: parts.clock.clone(),
         metrics: QueryMetrics::new(&parts.registry),
         tokens: Tokens::new(&parts.settings.http.tokens),
