@@ -1,5 +1,7 @@
 //! A batch: up to 256 raw reports as they arrived, in one piece of memory, with one arrival time.
 //!
+//! The reports of one datagram may lie in two batches: each is judged, stored and answered by itself.
+//!
 //! On the hot path a message is a batch. Reports lie one behind the other rather than in receive slots of 2 KiB, so a
 //! full queue of batches holds what was received and no more.
 
@@ -153,12 +155,18 @@ impl BatchBuilder {
     #[inline]
     pub fn push(&mut self, report: &[u8]) -> Mark {
         let mark = Mark::of(report);
+        self.push_marked(report, mark);
+        mark
+    }
+
+    /// Adds one report that was [marked](crate::open::reports) already.
+    #[inline]
+    pub fn push_marked(&mut self, report: &[u8], mark: Mark) {
         if mark.is_alarm {
             self.alarms.push(self.ends.len() as u32);
         }
         self.bytes.extend_from_slice(report);
         self.ends.push(self.bytes.len() as u32);
-        mark
     }
 
     /// Notes the sender of the report that was added last, to be told when its alarm is on disk.
@@ -225,6 +233,20 @@ mod tests {
         }
         let batch = builder.seal(Stamp { time_ms: 7, first_seq: 0 }, None, &metrics);
         assert!(batch.alarms().eq([(0, &alarm[..]), (2, &alarm[..])]));
+    }
+
+    #[test]
+    fn each_report_of_a_datagram_has_an_index_a_mark_and_a_receive_number() {
+        let metrics = ReportMetrics::new(&Registry::new());
+        let (report, alarm) = (report("bus", None), emergency("tram", None));
+        let mut builder = BatchBuilder::new(SHEDDING);
+        let datagram = [&report[..], &alarm, &report, b"\0\0"].concat();
+        crate::open::reports(&datagram).for_each(|(mark, bytes)| builder.push_marked(bytes, mark));
+        let batch = builder.seal(Stamp { time_ms: 7, first_seq: 100 }, None, &metrics);
+        let last = [&report[..], b"\0\0"].concat();
+        assert!(batch.reports().eq([(0, 100, &report[..]), (1, 101, &alarm), (2, 102, &last)]));
+        assert!(batch.alarms().eq([(1, &alarm[..])]));
+        assert_eq!(metrics.received.get(), 3);
     }
 
     #[test]

@@ -1,9 +1,9 @@
 //! The one place that looks into the bytes of a report.
 //!
-//! A door leaves a [`Mark`] for each report when it comes in; the stages [`open`] reports when they need what is in them.
+//! A door takes datagrams apart and leaves a [`Mark`] for each report when it comes in; the stages [`open`] reports when they need what is in them.
 //! All of them see the same report or the same refusal.
 
-use vagn_wire::{Reject, Report, is_emergency};
+use vagn_wire::{Reject, Report, is_emergency, pieces};
 
 /// The note that a door leaves of a report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,6 +18,12 @@ impl Mark {
     pub(crate) fn of(report: &[u8]) -> Self {
         Self { is_alarm: is_emergency(report) }
     }
+}
+
+/// Takes a datagram apart into its reports, one at least, each with the mark that it leaves.
+#[inline]
+pub fn reports(datagram: &[u8]) -> impl Iterator<Item = (Mark, &[u8])> {
+    pieces(datagram).map(|piece| (Mark { is_alarm: piece.is_alarm }, piece.bytes))
 }
 
 /// Opens a report.

@@ -1,7 +1,7 @@
 //! The fates of the reports that were sent, and the check that they add up.
 //!
 //! Every report that reached the server ends in exactly one fate. A report over UDP that did not reach it was dropped by its
-//! kernel, which counts too. So the counters before and after a run account for every report sent in between, as long as
+//! kernel, which counts too: in datagrams, each of which holds one report of ours. So the counters before and after a run account for every report sent in between, as long as
 //! there is no other sender.
 
 use std::{

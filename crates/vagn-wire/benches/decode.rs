@@ -46,6 +46,9 @@ fn decode(criterion: &mut Criterion) {
     measure("emergency filter, with Ts Seq Speed Heading", &extended, |bytes| {
         !vagn_wire::is_emergency(bytes)
     });
+    let alone = |bytes: &[u8]| vagn_wire::pieces(bytes).all(|piece| !piece.is_alarm);
+    measure("reports of a datagram, original layout", &plain, alone);
+    measure("reports of a datagram, with Ts Seq Speed Heading", &extended, alone);
     measure("cut out of a stream, original layout", &plain, |bytes| vagn_wire::object_len(bytes).is_ok());
     measure("cut out of a stream, with Ts Seq Speed Heading", &extended, |bytes| {
         vagn_wire::object_len(bytes).is_ok()

@@ -1,7 +1,7 @@
 //! Properties that must hold for any bytes. Checked by the fuzz targets beside this file, and on stable Rust by the crate's
 //! tests: over the corpus, over mutations of it, and over the million inputs of the agreement test.
 
-use vagn_wire::{MAX_OBJECT, Oddities, Reject, Report, StoredAck, ack};
+use vagn_wire::{MAX_DATAGRAM, MAX_OBJECT, Oddities, Reject, Report, StoredAck, ack};
 
 /// The two decoders agree, the filter agrees with them, and a decoded report is the same when sent again.
 pub(crate) fn decode(bytes: &[u8]) {
@@ -14,6 +14,29 @@ pub(crate) fn decode(bytes: &[u8]) {
         roundtrip(report);
         stored_ack(&report, bytes.len());
     }
+}
+
+/// A datagram is cut into what reading it report by report gives, and nothing of it is left out.
+pub(crate) fn datagram(bytes: &[u8]) {
+    let datagram = &bytes[..bytes.len().min(MAX_DATAGRAM)];
+    let mut rest = datagram;
+    for piece in vagn_wire::pieces(datagram) {
+        let report = vagn_wire::decode(rest);
+        assert_eq!(vagn_wire::decode(piece.bytes), report, "the piece and what lies there");
+        assert_eq!(piece.is_alarm, report.is_ok_and(|report| report.emergency));
+        assert!(rest.starts_with(piece.bytes));
+        let end = vagn_wire::object_len(rest).ok().flatten();
+        let next = end.filter(|end| report.is_ok() && begins_report(&rest[*end..]));
+        assert_eq!(piece.bytes.len(), next.unwrap_or(rest.len()));
+        rest = &rest[piece.bytes.len()..];
+    }
+    assert!(rest.is_empty(), "{} bytes left", rest.len());
+}
+
+/// A map, or an array of four.
+fn begins_report(bytes: &[u8]) -> bool {
+    let map = bytes.first().is_some_and(|first| matches!(first, 0x80..=0x8f | 0xde | 0xdf));
+    map || [&b"\x94"[..], b"\xdc\0\x04", b"\xdd\0\0\0\x04"].iter().any(|head| bytes.starts_with(head))
 }
 
 /// The answer to an alarm is never longer than the alarm in any encoding, and reads back.

@@ -2,7 +2,8 @@
 //!
 //! | to | use |
 //! |---|---|
-//! | read one datagram | [`decode()`] |
+//! | cut a datagram into reports | [`pieces`] |
+//! | read one report | [`decode()`] |
 //! | see whether it raises an alarm | [`is_emergency`] |
 //! | cut a TCP stream into objects | [`object_len`] |
 //! | write what a vehicle would send | [`encode()`] |
@@ -15,6 +16,7 @@
 #![forbid(unsafe_code)]
 
 pub mod ack;
+mod datagram;
 mod decode;
 pub mod dialect;
 mod encode;
@@ -30,6 +32,7 @@ mod report;
 mod stored;
 mod time;
 
+pub use datagram::{Piece, pieces};
 pub use decode::{decode, decode_general, is_emergency};
 pub use encode::encode;
 pub use fate::Fate;

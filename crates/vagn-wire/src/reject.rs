@@ -36,7 +36,7 @@ pub enum Reject {
     /// The longitude is off the globe or not finite.
     #[error("longitude is not within -180..=180")]
     Longitude,
-    /// `ID`, `Lat`, `Lon` or `Emergency` has a value of a wrong type.
+    /// `ID`, `Lat` or `Lon` has a value of a wrong type.
     #[error("a required field has the wrong type")]
     BadType,
     /// The position is exactly (0, 0), and the vehicle was not last near there. Found by the service, which knows where it was.

@@ -23,6 +23,11 @@ fn the_decode_target_holds_on_its_corpus() {
 }
 
 #[test]
+fn the_datagram_target_holds_on_its_corpus() {
+    check("datagram", bodies::datagram);
+}
+
+#[test]
 fn the_object_len_target_holds_on_its_corpus() {
     check("object_len", bodies::object_len);
 }

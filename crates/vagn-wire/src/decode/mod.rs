@@ -11,7 +11,7 @@ mod values;
 
 use crate::{MAX_DATAGRAM, Reject, Report, VehicleId};
 
-/// Reads one whole datagram, or one whole object of a stream. Bytes after the object are ignored.
+/// Reads one report: the first object of a datagram or of a stream. Bytes after the object are ignored.
 ///
 /// A readable vehicle id with a set flag is always a report, whatever is wrong with the rest: broken, cut off after
 /// both were read, of a wrong type. Its position is then the error.

@@ -7,6 +7,7 @@ mod mutate;
 
 mod acks;
 mod agreement;
+mod datagrams;
 mod dialects;
 mod documented;
 mod emergencies;

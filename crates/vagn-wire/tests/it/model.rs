@@ -126,17 +126,13 @@ fn text_ms(text: &str) -> Option<(i64, Oddities)> {
     let number = |from: usize, to: usize| text.get(from..to)?.parse::<i64>().ok();
     let head = places.get(..19).filter(|_| text.len() <= 64)?;
     ["0000-00-00t00:00:00", "0000-00-00 00:00:00"].contains(&head).then_some(())?;
-    let fraction =
-        text[19..].strip_prefix('.').map(|rest| rest.trim_end_matches(|c: char| !c.is_ascii_digit()));
     let zone = text[19..].trim_start_matches(['.', '0', '1', '2', '3', '4', '5', '6', '7', '8', '9']);
     let digits = &text[19..text.len() - zone.len()];
-    let fraction_ms = match (digits, fraction) {
-        ("", _) => 0,
-        (digits, Some(_)) => {
-            let digits = digits.strip_prefix('.').filter(|it| !it.is_empty() && !it.contains('.'))?;
-            format!("{digits:0<3}")[..3].parse().ok()?
-        }
-        _ => return None,
+    let fraction_ms = if digits.is_empty() {
+        0
+    } else {
+        let digits = digits.strip_prefix('.').filter(|it| !it.is_empty() && !it.contains('.'))?;
+        format!("{digits:0<3}")[..3].parse().ok()?
     };
     let offset = match (zone, &places[19 + digits.len()..]) {
         (_, "z") => 0,

@@ -250,6 +250,31 @@ async fn a_gateway_may_send_many_reports_as_one() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_datagram_may_hold_many_reports() {
+    let (intake, batches) = collector();
+    let running = Plan::default().run(intake).await;
+    let vehicle = vehicle(running.udp);
+    // Some 680 reports in two datagrams: no batch holds more than it may, and each alarm is answered.
+    let short = b"\x94\xa1a\x01\x02\xc2";
+    let (first, alarm) = (short.repeat(MAX_DATAGRAM / short.len()), emergency("bus", Some(7)));
+    let second = [&short.repeat(300)[..], &alarm, b"\0"].concat();
+    vehicle.send(&first).unwrap();
+    vehicle.send(&second).unwrap();
+    let mut arrived = Vec::new();
+    while arrived.len() < 341 + 301 {
+        let batch = batches.recv_timeout(PATIENCE).expect("a report is missing");
+        assert!(batch.len() <= BATCH_MAX, "{} in one batch", batch.len());
+        arrived.extend(batch.reports().map(|(.., bytes)| bytes.to_vec()));
+        answer(&batch);
+    }
+    let last = arrived.pop().unwrap();
+    assert!(last.starts_with(&alarm) && arrived.iter().all(|report| report == short));
+    let mut reply = [0; 64];
+    let length = vehicle.recv(&mut reply).expect("the alarm is not answered");
+    assert_eq!(&reply[..length], last);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn hostile_datagrams_are_counted_and_harm_nothing() {
     let (intake, batches) = collector();
     let running = Plan::default().run(intake).await;

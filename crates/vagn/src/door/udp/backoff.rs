@@ -14,7 +14,7 @@ const NAP_MIN: Duration = Duration::from_millis(2);
 /// Longest nap, where the processor is scarce. Short against what waits in the queue then, which is seconds old.
 const NAP_MAX: Duration = Duration::from_millis(32);
 
-/// Datagrams that should find room between two naps: of so many batches one is received in vain. A queue shorter than that
+/// Reports that should find room between two naps: of so many batches one is received in vain. A queue shorter than that
 /// (`pools.shed_queue`) makes for the longest nap.
 const ENOUGH: usize = 16 * BATCH_MAX;
 
@@ -22,7 +22,7 @@ const ENOUGH: usize = 16 * BATCH_MAX;
 #[derive(Debug)]
 pub(super) struct Backoff {
     nap: Duration,
-    /// Datagrams that found room since the last nap.
+    /// Reports that found room since the last nap.
     fitted: usize,
 }
 
@@ -31,7 +31,7 @@ impl Backoff {
         Self { nap: NAP_MIN, fitted: 0 }
     }
 
-    /// Takes in that `fitted` datagrams found room, and whether something older had to go for others (`crowded`); then says
+    /// Takes in that `fitted` reports found room, and whether something older had to go for others (`crowded`); then says
     /// how long to nap.
     pub(super) fn nap(&mut self, fitted: usize, crowded: bool) -> Option<Duration> {
         self.fitted += fitted;

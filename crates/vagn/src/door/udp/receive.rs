@@ -22,7 +22,7 @@ use vagn_flow::batch::{BATCH_MAX, BatchBuilder};
 use vagn_flow::clock::Clock;
 use vagn_flow::intake::Intake;
 use vagn_flow::metrics::{DoorMetrics, Registry};
-use vagn_flow::open::open;
+use vagn_flow::open::{open, reports};
 use vagn_flow::reply::ReplyTo;
 
 /// The original's answer to every datagram that was not empty.
@@ -91,7 +91,7 @@ struct Round {
     received: usize,
     /// The last call into the kernel filled up, so more is waiting.
     more: bool,
-    /// Datagrams that found room.
+    /// Reports that found room.
     fitted: usize,
     /// Something older had to be shed for the others.
     crowded: bool,
@@ -217,16 +217,19 @@ impl<'a> Haul<'a> {
         }
     }
 
-    fn push(&mut self, payload: &[u8], arrival: &Arrival<'_>) {
-        if self.batch.is_full() {
-            self.hand_over();
-        }
-        let mark = self.batch.push(payload);
-        if mark.is_alarm
-            && asks(payload)
-            && let Some(peer) = arrival.peer()
-        {
-            self.batch.reply_last_to(ReplyTo::new(self.door.outlet.clone(), peer));
+    /// Takes the reports of one datagram.
+    fn push(&mut self, datagram: &[u8], arrival: &Arrival<'_>) {
+        for (mark, report) in reports(datagram) {
+            if self.batch.is_full() {
+                self.hand_over();
+            }
+            self.batch.push_marked(report, mark);
+            if mark.is_alarm
+                && asks(report)
+                && let Some(peer) = arrival.peer()
+            {
+                self.batch.reply_last_to(ReplyTo::new(self.door.outlet.clone(), peer));
+            }
         }
     }
 
