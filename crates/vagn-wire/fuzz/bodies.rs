@@ -1,6 +1,7 @@
 //! Properties that must hold for any bytes. Checked by the fuzz targets beside this file, and on stable Rust by the crate's
 //! tests: over the corpus, over mutations of it, and over the million inputs of the agreement test.
 
+use vagn_wire::dialect::{REPORTS_MAX, Reports, json};
 use vagn_wire::{MAX_DATAGRAM, MAX_OBJECT, Oddities, Reject, Report, StoredAck, ack};
 
 /// The two decoders agree, the filter agrees with them, and a decoded report is the same when sent again.
@@ -37,6 +38,25 @@ pub(crate) fn datagram(bytes: &[u8]) {
 fn begins_report(bytes: &[u8]) -> bool {
     let map = bytes.first().is_some_and(|first| matches!(first, 0x80..=0x8f | 0xde | 0xdf));
     map || [&b"\x94"[..], b"\xdc\0\x04", b"\xdd\0\0\0\x04"].iter().any(|head| bytes.starts_with(head))
+}
+
+/// Any body is read or refused. Where it is JSON by the book, the careful reader finds the same reports.
+pub(crate) fn json(body: &[u8]) {
+    let readings = [json::split, json::split_lines, json::split_carefully].map(|split| split(body));
+    for reports in readings.iter().flatten() {
+        assert!(reports.len() <= REPORTS_MAX);
+        for report in reports.iter() {
+            assert!(report.len() <= MAX_DATAGRAM, "{} bytes", report.len());
+            decode(report);
+        }
+    }
+    let [by_the_book, _, carefully] = readings;
+    if let (Ok(one), Ok(other)) = (by_the_book, carefully) {
+        let decoded = |reports: &Reports| {
+            reports.iter().map(|it| format!("{:?}", vagn_wire::decode(it))).collect::<Vec<_>>()
+        };
+        assert_eq!(decoded(&one), decoded(&other), "by the book and carefully");
+    }
 }
 
 /// The answer to an alarm is never longer than the alarm in any encoding, and reads back.

@@ -109,6 +109,11 @@ fn key(out: &mut Vec<u8>, name: &str) {
 
 /// Writes a string in its shortest form.
 pub(crate) fn string(out: &mut Vec<u8>, value: &str) {
+    text_of(out, value.as_bytes());
+}
+
+/// Writes bytes as a string in its shortest form, UTF-8 or not.
+pub(crate) fn text_of(out: &mut Vec<u8>, value: &[u8]) {
     match value.len() {
         len @ 0..32 => out.push(FIXSTR | len as u8),
         len @ 32..0x100 => out.extend_from_slice(&[STR8, len as u8]),
@@ -117,5 +122,5 @@ pub(crate) fn string(out: &mut Vec<u8>, value: &str) {
             out.extend_from_slice(&u32::try_from(len).unwrap_or(u32::MAX).to_be_bytes());
         }
     }
-    out.extend_from_slice(value.as_bytes());
+    out.extend_from_slice(value);
 }

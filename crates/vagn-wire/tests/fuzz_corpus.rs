@@ -28,6 +28,11 @@ fn the_datagram_target_holds_on_its_corpus() {
 }
 
 #[test]
+fn the_json_target_holds_on_its_corpus() {
+    check("json", bodies::json);
+}
+
+#[test]
 fn the_object_len_target_holds_on_its_corpus() {
     check("object_len", bodies::object_len);
 }

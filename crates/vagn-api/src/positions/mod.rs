@@ -27,7 +27,10 @@ pub(crate) const ROUTE: &str = "/api/v1/positions";
 /// Format of the body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Format {
+    /// One object, a list of them, or one after another.
     Json,
+    /// An object on each line.
+    Lines,
     Msgpack,
 }
 
@@ -67,7 +70,8 @@ pub(crate) async fn post(
 fn format(headers: &HeaderMap) -> Result<Format, Problem> {
     let given = media_type(headers);
     match given.as_str() {
-        "application/json" | "application/x-ndjson" | "application/ndjson" => Ok(Format::Json),
+        "application/json" => Ok(Format::Json),
+        "application/x-ndjson" | "application/ndjson" => Ok(Format::Lines),
         "application/msgpack" | "application/x-msgpack" | "application/vnd.msgpack" => Ok(Format::Msgpack),
         _ => Err(Problem::new(
             Kind::UnsupportedMediaType,
@@ -81,6 +85,7 @@ fn format(headers: &HeaderMap) -> Result<Format, Problem> {
 fn split(format: Format, body: &[u8]) -> Result<Reports, Problem> {
     let reports = match format {
         Format::Json => json::split(body).map_err(|bad| refused(&bad))?,
+        Format::Lines => json::split_lines(body).map_err(|bad| refused(&bad))?,
         Format::Msgpack => msgpack::split(body).map_err(|too_many| too_large(&too_many))?,
     };
     if reports.is_empty() {
@@ -165,7 +170,13 @@ mod tests {
 
     #[test]
     fn more_reports_than_one_request_may_hold_are_too_large_in_every_format() {
-        for (format, report) in [(Format::Json, "{}"), (Format::Msgpack, "\u{1}")] {
+        for (format, report) in [
+            (Format::Json, "{}"),
+            (Format::Json, "{},"),
+            (Format::Lines, "{}\n"),
+            (Format::Lines, "{},\n"),
+            (Format::Msgpack, "\u{1}"),
+        ] {
             let problem = split(format, report.repeat(REPORTS_MAX + 1).as_bytes()).unwrap_err();
             assert_eq!(problem.kind, Kind::TooLarge, "{format:?}");
             assert_eq!(problem.detail, "one request may hold at most 50000 reports; nothing of it was taken");

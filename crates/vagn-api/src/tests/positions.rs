@@ -112,6 +112,23 @@ async fn takes_lines_and_msgpack_too() {
 }
 
 #[tokio::test]
+async fn a_fault_costs_no_other_report() {
+    let (ok, call) = (r#"{"ID":"a","Lat":1,"Lon":2}"#, r#"{"ID":"b","Emergency":true,"Lat":1"#);
+    let lines = format!("\u{feff}{ok}\nhello\n\n{call}\n{ok}\n");
+    let reply = post(&judged(), "application/x-ndjson", lines).await;
+    assert_eq!(
+        (reply.status, fates(&reply).as_slice()),
+        (StatusCode::OK, &["stored", "invalid", "stored", "stored"].map(String::from)[..])
+    );
+    assert_eq!(reply.json()["reports"][2]["incident_id"], "incident 2");
+    let list = format!(r#"[{ok},null,{{"ID":"c","Lat":nan,"Lon":.5}},{ok},{call}"#);
+    let reply = post(&judged(), "application/json", list).await;
+    assert_eq!(fates(&reply), ["stored", "invalid", "invalid", "stored", "stored"]);
+    assert_eq!(reply.json()["reports"][1]["reason"], "not_a_report");
+    assert_eq!(reply.json()["reports"][2]["reason"], "bad_type");
+}
+
+#[tokio::test]
 async fn keeps_the_order_over_many_batches() {
     let reports: Vec<Value> = (0..1_000)
         .map(|number| json!({"ID": if number % 7 == 0 { "late" } else { "bus" }, "Lat": 1, "Lon": number % 180}))
@@ -123,9 +140,10 @@ async fn keeps_the_order_over_many_batches() {
 }
 
 #[tokio::test]
-async fn a_body_that_cannot_be_read_is_refused_as_a_whole() {
+async fn a_body_in_which_no_report_begins_is_refused() {
     for (media_type, body, status, problem) in [
-        ("application/json", "{", StatusCode::BAD_REQUEST, "invalid-body"),
+        ("application/json", "7", StatusCode::BAD_REQUEST, "invalid-body"),
+        ("application/x-ndjson", "hello\n\n[]\n", StatusCode::BAD_REQUEST, "invalid-body"),
         ("application/json", "", StatusCode::BAD_REQUEST, "invalid-body"),
         ("application/json", "[]", StatusCode::BAD_REQUEST, "invalid-body"),
         ("application/msgpack", "", StatusCode::BAD_REQUEST, "invalid-body"),

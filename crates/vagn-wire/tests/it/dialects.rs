@@ -8,9 +8,9 @@ use vagn_wire::dialect::{REPORTS_MAX, Reports, json, msgpack};
 use vagn_wire::{Kind, MAX_DATAGRAM, Position, Report, VehicleId, decode, encode, is_emergency};
 
 use crate::agreement::same;
-use crate::inputs;
 use crate::msgpack::Object;
-use crate::mutate::{rounds, seeded};
+use crate::mutate::{mutate, rounds, seeded};
+use crate::{bodies, inputs};
 
 const REPORTS: usize = 20_000;
 
@@ -95,6 +95,7 @@ fn every_key_means_the_same_in_json_and_in_msgpack() {
         let object = inputs::report(&mut chance);
         let Some(body) = in_json(&object) else { continue };
         let reports = json::split(body.as_bytes()).unwrap();
+        bodies::json(body.as_bytes());
         let from_json = decode(reports.iter().next().unwrap());
         let bytes = object.bytes();
         let from_msgpack = decode(&bytes);
@@ -109,6 +110,33 @@ fn every_key_means_the_same_in_json_and_in_msgpack() {
     }
 }
 
+#[test]
+fn a_damaged_body_harms_only_the_reports_that_are_damaged() {
+    let mut chance = seeded();
+    let mut kept = 0;
+    for _ in 0..rounds(REPORTS) {
+        let mut bodies: Vec<String> = Vec::new();
+        while bodies.len() < 3 {
+            bodies.extend(in_json(&inputs::report(&mut chance)).filter(|body| !body.contains('\n')));
+        }
+        let mut damaged = bodies[1].clone().into_bytes();
+        mutate(&mut damaged, &mut chance);
+        let is_one_line = !damaged.contains(&b'\n');
+        let lines = [bodies[0].as_bytes(), &damaged, bodies[2].as_bytes()].join(&b'\n');
+        crate::bodies::json(&lines);
+        let reports = json::split_lines(&lines).unwrap();
+        let (first, last) =
+            (json::split(bodies[0].as_bytes()).unwrap(), json::split(bodies[2].as_bytes()).unwrap());
+        let count = reports.len();
+        assert_eq!(reports.iter().next(), first.iter().next());
+        if is_one_line {
+            assert_eq!(reports.iter().nth(count - 1), last.iter().next());
+            kept += 1;
+        }
+    }
+    assert!(kept > REPORTS / 2);
+}
+
 proptest! {
     #[test]
     fn any_msgpack_body_is_cut_into_reports(body: Vec<u8>) {
@@ -117,16 +145,12 @@ proptest! {
 
     #[test]
     fn any_text_is_read_or_refused(pieces in prop::collection::vec(prop::sample::select(&PIECES[..]), 0..40)) {
-        if let Ok(reports) = json::split(pieces.concat().as_bytes()) {
-            check(&reports);
-        }
+        bodies::json(pieces.concat().as_bytes());
     }
 
     #[test]
     fn any_bytes_are_read_or_refused(body: Vec<u8>) {
-        if let Ok(reports) = json::split(&body) {
-            check(&reports);
-        }
+        bodies::json(&body);
     }
 
     #[test]
