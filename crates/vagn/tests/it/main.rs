@@ -21,6 +21,7 @@ mod emergency_kills;
 mod environment;
 mod escalation;
 mod faults;
+mod forms;
 mod fsync;
 mod hung_disk;
 mod incident_rollbacks;

@@ -38,6 +38,11 @@ impl TcpVehicle {
         encode(&Report { seq: Some(seq), emergency, ..report }, &mut self.out);
     }
 
+    /// Adds bytes as they are to those that `flush` sends.
+    pub(crate) fn raw(&mut self, bytes: &[u8]) {
+        self.out.extend_from_slice(bytes);
+    }
+
     /// Sends the reports added so far.
     pub(crate) async fn flush(&mut self) -> std::io::Result<()> {
         self.stream.write_all(&self.out).await?;
