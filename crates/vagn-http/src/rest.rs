@@ -62,8 +62,11 @@ impl<B: Body<Data = Bytes> + Unpin> Rest<B> {
     }
 }
 
+/// The next frame of a body, if there is one.
+type NextFrame<B> = Option<Result<Frame<<B as Body>::Data>, <B as Body>::Error>>;
+
 impl<B: Body + Unpin> Loan<B> {
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<NextFrame<B>> {
         if self.body.is_end_stream() {
             return Poll::Ready(None);
         }

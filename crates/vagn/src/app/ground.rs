@@ -95,7 +95,7 @@ pub(super) struct Asked<'a>(&'a mut Signals);
 
 impl Asked<'_> {
     /// Waits for a signal, and returns its name. One that came before counts.
-    pub(super) async fn to_stop(self) -> &'static str {
+    pub(super) async fn signal(self) -> &'static str {
         self.0.first().await
     }
 }

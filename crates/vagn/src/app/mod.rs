@@ -144,7 +144,7 @@ impl App {
             tokio::select! {
                 // The signal first: it may have come during the start, and then nothing is ready any more.
                 biased;
-                signal = asked.to_stop() => self.stop(signal).await,
+                signal = asked.signal() => self.stop(signal).await,
                 exit = self.gave_up() => exit,
                 () = tell_ready => unreachable!("it stays pending"),
             }
