@@ -5,7 +5,8 @@ use crate::Sighting;
 /// Latest stamps in the log, so that after a restart the doors go on behind them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Stamps {
-    /// Latest receive time, ms since 1970.
+    /// Receive time of the report that came last, ms since 1970. A clock that was far ahead for a while may have given others a
+    /// later one.
     pub(crate) receive_time_ms: i64,
     /// Highest receive sequence of all.
     pub(crate) receive_seq: u64,
@@ -20,7 +21,8 @@ impl Stamps {
     }
 
     pub(crate) fn merge(&mut self, other: Stamps) {
-        self.receive_time_ms = self.receive_time_ms.max(other.receive_time_ms);
-        self.receive_seq = self.receive_seq.max(other.receive_seq);
+        if other.receive_seq >= self.receive_seq {
+            *self = other;
+        }
     }
 }

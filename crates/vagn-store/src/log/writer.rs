@@ -203,13 +203,24 @@ impl LogWriter {
     }
 
     /// Gives up the oldest segments: those that end at or before the record `covered` and were all received before
-    /// `before_ms`.
-    pub(crate) fn retire(&mut self, covered: u64, before_ms: i64) -> impl Iterator<Item = Segment> {
-        let old = self.closed.iter().take_while(|closed| {
-            // All of it: a segment in the middle of which history or recovery begins stays.
-            closed.end <= covered && closed.receive_time_ms < before_ms
-        });
-        let count = old.count();
+    /// `before_ms`. One that says it was received after `now_ms` was written under a wrong clock: it is as old as the next.
+    pub(crate) fn retire(
+        &mut self,
+        covered: u64,
+        before_ms: i64,
+        now_ms: i64,
+    ) -> impl Iterator<Item = Segment> {
+        let mut count = 0;
+        // All of it: a segment in the middle of which history or recovery begins stays.
+        for (at, closed) in self.closed.iter().enumerate().take_while(|(_, closed)| closed.end <= covered) {
+            if closed.receive_time_ms > now_ms {
+                continue;
+            }
+            if closed.receive_time_ms >= before_ms {
+                break;
+            }
+            count = at + 1;
+        }
         self.closed.drain(..count).map(|closed| closed.segment)
     }
 

@@ -110,23 +110,24 @@ fn retire(partition: &mut Partition, now_ms: i64) -> usize {
     let needed = partition
         .housekeeper
         .needed(partition.log.end().record, FALLBACK_MAX.saturating_mul(due_after(partition)));
-    let before_ms = kept_from(partition.settings.history_keep_ms, now_ms);
+    let (before_ms, now_ms) = kept_from(partition.settings.history_keep_ms, now_ms);
     let mut count = 0;
     for snapshot in partition.housekeeper.drop_before(needed) {
         partition.shared.remove(snapshot.path);
         count += 1;
     }
-    for segment in partition.log.retire(needed, before_ms) {
+    for segment in partition.log.retire(needed, before_ms, now_ms) {
         partition.shared.retire_segment(segment);
         count += 1;
     }
     count
 }
 
-/// Returns the time before which received records are no longer history.
-fn kept_from(history_keep_ms: i64, now_ms: i64) -> i64 {
+/// Returns the time before which received records are no longer history, and the time after which none can have been
+/// received.
+fn kept_from(history_keep_ms: i64, now_ms: i64) -> (i64, i64) {
     // Without history, a clock that stands still or goes back must not keep anything either.
-    if history_keep_ms == 0 { i64::MAX } else { now_ms.saturating_sub(history_keep_ms) }
+    if history_keep_ms == 0 { (i64::MAX, i64::MAX) } else { (now_ms.saturating_sub(history_keep_ms), now_ms) }
 }
 
 /// Begins a snapshot when one is due, or writes a slice of the one under way. Returns true when there is more to write.

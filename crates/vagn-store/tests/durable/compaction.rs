@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use vagn_store::disk::faulty::FaultyDisk;
 use vagn_store::disk::{Disk, RealDisk};
-use vagn_store::{Partition, Settings, Updates};
+use vagn_store::{Partition, Settings, Sighting, Updates};
 
 #[test]
 fn ids_outlive_the_segments_that_named_them() {
@@ -50,6 +50,33 @@ fn history_stays_for_its_time_and_then_goes() {
     assert!((250..=340).contains(&number), "{oldest:?}");
     settle(&mut partition, 12_000);
     assert!(files(&disk, ".log").len() <= 12);
+}
+
+#[test]
+fn history_ages_on_after_a_clock_that_was_years_ahead_for_a_while() {
+    let disk = FaultyDisk::new();
+    let settings = Settings { history_keep_ms: 10_000, ..small() };
+    let (mut partition, _) = open(&disk, settings).unwrap();
+    let (mut batch, mut fates) = (Updates::new(), Vec::new());
+    let ids: Vec<_> = (0..3).map(id).collect();
+    for n in 0..500 {
+        let right = sighting(n);
+        let receive_time_ms = if (200..260).contains(&n) { i64::MAX / 2 } else { right.receive_time_ms };
+        push(&mut batch, &ids[(n % 3) as usize], Sighting { receive_time_ms, ..right });
+        partition.write(&batch, &mut fates).unwrap();
+        batch.clear();
+        partition.housekeep(1_000 + n as i64).unwrap();
+        if n.is_multiple_of(10) {
+            partition.syncer().sync().unwrap();
+        }
+    }
+    settle(&mut partition, 10_999);
+    assert_eq!(first_record(&files(&disk, ".log")[0]), 0, "its records are not yet 10 s old");
+    drop(partition);
+    let (mut partition, recovery) = open(&disk, settings).unwrap();
+    assert_eq!((recovery.receive_time_ms, recovery.receive_seq), (1_499, 499));
+    settle(&mut partition, 12_000);
+    assert!(files(&disk, ".log").len() <= 12, "{:?}", files(&disk, ".log"));
 }
 
 /// 50 million with `VAGN_LONG=1`, else a tenth of it, as a disk that keeps no history.
