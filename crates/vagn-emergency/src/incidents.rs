@@ -117,7 +117,8 @@ impl Incidents {
             if let Some(Ok((ends, _))) = lane.shelf.store().map(|store| store.trail(0, 0)) {
                 lane.set_head(ends.head);
             }
-            let merged = lane.desk.lock().restore(live, lane.moment());
+            let now = lane.moment();
+            let merged = lane.desk.lock().restore(live, now);
             for Merged { id, into } in merged {
                 info!(incident_id = %id, %into, "goes on as an incident of an earlier run");
             }
@@ -130,7 +131,8 @@ impl Incidents {
     fn tidy(&self) {
         self.lane.mark_known();
         self.lane.follow();
-        self.lane.desk.lock().tidy(self.lane.moment());
+        let now = self.lane.moment();
+        self.lane.desk.lock().tidy(now);
         if let Some(store) = self.lane.shelf.store() {
             store.mend_journal();
         }
@@ -146,7 +148,8 @@ impl Incidents {
             if request.action != RequestKind::Comment {
                 return Ok(Refusal { state: incident.progress.state, decision }.into());
             }
-            self.lane.desk.lock().bring_back(incident, self.lane.moment());
+            let now = self.lane.moment();
+            self.lane.desk.lock().bring_back(incident, now);
         }
         if let Err(refusal) = self.lane.act(id, request) {
             return Ok(refusal.into());

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use vagn_otp::CallError;
 
-use crate::desk::Desk;
+use crate::desk::{Desk, Moment};
 use crate::id::IncidentId;
 use crate::lane::Lane;
 use crate::record::incident::Incident;
@@ -114,7 +114,7 @@ fn past(lane: &Lane, id: IncidentId) -> Result<Past, Unreadable> {
 }
 
 fn show(lane: &Lane, desk: &Desk, incident: &Incident) -> IncidentView {
-    IncidentView::new(incident, desk, &lane.rules, lane.moment())
+    IncidentView::new(incident, desk, &lane.rules, Moment::now(&*lane.clock))
 }
 
 /// Returns up to `limit` entries behind number `after`; `None` when the store cannot be read.

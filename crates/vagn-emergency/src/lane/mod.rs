@@ -106,7 +106,7 @@ impl Lane {
         if self.is_recalled() { self.rules.record_within } else { self.rules.recall_within }
     }
 
-    /// Returns the present moment, by both clocks.
+    /// Returns the present moment, by both clocks. Not under the desk's lock: a doubt in the clock that begins is logged.
     pub(crate) fn moment(&self) -> Moment {
         let now = Moment::now(&*self.clock);
         // The very reading that is believed: the clock may jump in between.
@@ -189,7 +189,8 @@ impl Lane {
             let number = ended.attempt.number;
             info!(incident_id = %ended.id, target = %ended.attempt.target, attempt = number, "the notice is accepted");
         }
-        self.desk.lock().attempted(ended, self.moment());
+        let now = self.moment();
+        self.desk.lock().attempted(ended, now);
         self.announce();
         self.show();
     }
@@ -208,7 +209,8 @@ impl Lane {
 
     /// Sends every dead letter again, as `by` requests. Returns how many.
     pub(crate) fn replay(&self, by: &str) -> usize {
-        let replayed = self.desk.lock().replay_all(by, self.moment());
+        let now = self.moment();
+        let replayed = self.desk.lock().replay_all(by, now);
         self.announce();
         self.signals.wake_notifier();
         replayed
