@@ -51,17 +51,23 @@ pub struct SetAside {
     pub moved_to: Vec<PathBuf>,
 }
 
+/// Returns the reason why the identity of this data directory cannot be used. `None`: it can be used, or there is none.
+pub fn damage(data_dir: &Path) -> Option<TlsError> {
+    let files = Files::of(data_dir);
+    if !files.cert.exists() || !files.key.exists() {
+        return None;
+    }
+    files.load().err()
+}
+
 /// Moves the identity of this data directory aside if it cannot be used, so that the next start makes a new one. `None`:
 /// it can be used, or there is none.
 ///
 /// # Errors
 /// When a file cannot be renamed.
 pub fn set_aside(data_dir: &Path) -> Result<Option<SetAside>, TlsError> {
+    let Some(why) = damage(data_dir) else { return Ok(None) };
     let files = Files::of(data_dir);
-    if !files.cert.exists() || !files.key.exists() {
-        return Ok(None);
-    }
-    let Err(why) = files.load() else { return Ok(None) };
     // The certificate first: wherever this is cut off, the next start makes both anew.
     let moved_to = [files.cert, files.key].into_iter().map(aside).collect::<Result<_, _>>()?;
     sync_dir(data_dir)?;

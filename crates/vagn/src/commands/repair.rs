@@ -38,8 +38,9 @@ pub(super) fn run(args: RepairArgs) -> anyhow::Result<ExitCode> {
     let dir = &args.data_dir;
     let plan = told(dir, vagn_store::plan_repair(dir))?;
     let incidents = is_damaged(dir).context("look at the incident store")?;
-    if args.dry_run || !plan.files.is_empty() || incidents {
-        say(&planned(&plan, incidents))?;
+    let certificate = own_certificate::damage(dir);
+    if args.dry_run || !plan.files.is_empty() || incidents || certificate.is_some() {
+        say(&planned(&plan, incidents, certificate.is_some()))?;
     }
     if args.dry_run {
         return Ok(ExitCode::SUCCESS);
@@ -68,10 +69,13 @@ fn told(dir: &Path, report: Result<RepairReport, StoreError>) -> anyhow::Result<
     report.with_context(|| format!("repair {}", dir.display()))
 }
 
-fn planned(plan: &RepairReport, incidents: bool) -> String {
+fn planned(plan: &RepairReport, incidents: bool, certificate: bool) -> String {
     let mut lines: String = plan.to_string().lines().map(|line| format!("plan: {line}\n")).collect();
     if incidents {
         lines += "plan: incident store: cannot be read; it is moved aside\n";
+    }
+    if certificate {
+        lines += "plan: certificate: cannot be used; cert.pem and key.pem are moved aside\n";
     }
     lines
 }

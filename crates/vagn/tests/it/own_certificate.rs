@@ -15,8 +15,8 @@ fn serve(data: &Path) -> Output {
     command.output().unwrap()
 }
 
-fn repair(data: &Path) -> String {
-    let output = command().arg("repair").arg("--data-dir").arg(data).output().unwrap();
+fn repair(data: &Path, args: &[&str]) -> String {
+    let output = command().arg("repair").arg("--data-dir").arg(data).args(args).output().unwrap();
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
 }
@@ -34,14 +34,18 @@ fn check(file: &str, damage: impl FnOnce(&Path)) {
     assert_eq!(refused.status.code(), Some(64), "{said}");
     assert!(said.contains(file) && said.contains("vagn repair"), "{said}");
 
-    let said = repair(dir.path());
+    let said = repair(dir.path(), &["--dry-run"]);
+    assert!(said.contains("plan: certificate"), "{said}");
+    assert_eq!(fs::read(dir.path().join(file)).ok(), damaged, "it is only said");
+
+    let said = repair(dir.path(), &[]);
     let aside = dir.path().join(format!("{file}.damaged"));
     assert!(said.contains(&aside.display().to_string()), "{said}");
     assert_eq!(fs::read(&aside).ok(), damaged, "what was there is kept as it was");
 
     Vagn::start(dir.path(), &[]).stop();
     assert_ne!(fs::read(dir.path().join("cert.pem")).unwrap(), before);
-    assert!(!repair(dir.path()).contains("certificate"), "there is nothing more to repair");
+    assert!(!repair(dir.path(), &[]).contains("certificate"), "there is nothing more to repair");
 }
 
 fn flip(path: &Path, at: usize) {
