@@ -4,7 +4,7 @@
 //! not belong to the report before them, as padding does: modems add some.
 
 use crate::decode::{fast, is_emergency};
-use crate::marker::{ARRAY16, ARRAY32, FIXARRAY, FIXMAP, MAP16, MAP32};
+use crate::marker::*;
 use crate::{VehicleId, decode, object_len};
 
 /// One report of a datagram, still in bytes.
@@ -17,9 +17,24 @@ pub struct Piece<'a> {
 }
 
 /// Takes a datagram apart into its reports, one at least. Its work is bounded by the length of the datagram.
-#[inline]
 pub fn pieces(datagram: &[u8]) -> impl Iterator<Item = Piece<'_>> {
     Pieces(Some(datagram))
+}
+
+/// Gives `take` the [`pieces`] of a datagram, in order. The original's layout, alone in its datagram, costs no more than
+/// [`is_emergency`].
+#[inline]
+pub fn for_each_piece<'a>(datagram: &'a [u8], mut take: impl FnMut(Piece<'a>)) {
+    match alone(datagram) {
+        Some(piece) => take(piece),
+        None => for_each_elsewhere(datagram, &mut take),
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn for_each_elsewhere<'a>(datagram: &'a [u8], take: &mut dyn FnMut(Piece<'a>)) {
+    Pieces(Some(datagram)).for_each(take);
 }
 
 /// Bytes of which no report was taken yet; `None` once all are.
@@ -28,38 +43,71 @@ struct Pieces<'a>(Option<&'a [u8]>);
 impl<'a> Iterator for Pieces<'a> {
     type Item = Piece<'a>;
 
-    #[inline]
     fn next(&mut self) -> Option<Piece<'a>> {
         let rest = self.0?;
-        let piece = first(rest);
+        let piece = alone(rest).unwrap_or_else(|| first(rest));
         let later = &rest[piece.bytes.len()..];
         self.0 = (!later.is_empty()).then_some(later);
         Some(piece)
     }
 }
 
-/// Takes the first report off the front. The original's layout, alone in its datagram, costs no more than [`is_emergency`].
+/// Returns the report if it is alone, in the original's layout.
 #[inline]
-fn first(datagram: &[u8]) -> Piece<'_> {
-    match fast::layout(datagram) {
-        Some(layout) if layout.len == datagram.len() => {
-            let is_alarm = layout.emergency && VehicleId::from_bytes(layout.id).is_ok();
-            Piece { bytes: datagram, is_alarm }
-        }
-        _ => first_elsewhere(datagram),
-    }
+fn alone(datagram: &[u8]) -> Option<Piece<'_>> {
+    let layout = fast::layout(datagram).filter(|layout| layout.len == datagram.len())?;
+    let is_alarm = layout.emergency && VehicleId::from_bytes(layout.id).is_ok();
+    Some(Piece { bytes: datagram, is_alarm })
 }
 
-#[cold]
-fn first_elsewhere(datagram: &[u8]) -> Piece<'_> {
-    let bytes = match object_len(datagram) {
-        Ok(Some(len)) if begins_report(&datagram[len..]) && decode(&datagram[..len]).is_ok() => {
-            &datagram[..len]
-        }
+/// Takes the first report off the front.
+fn first(datagram: &[u8]) -> Piece<'_> {
+    let end = plain_len(datagram).or_else(|| object_len(datagram).ok().flatten());
+    let bytes = match end {
+        Some(len) if begins_report(&datagram[len..]) && decode(&datagram[..len]).is_ok() => &datagram[..len],
         _ => datagram,
     };
     Piece { bytes, is_alarm: is_emergency(bytes) }
 }
+
+/// Length of the first object if it is a small map or array without containers in it, as nearly every report is: a fifth of the
+/// work of [`object_len`], which knows all others.
+fn plain_len(bytes: &[u8]) -> Option<usize> {
+    let objects = match *bytes.first()? {
+        first @ FIXMAP..=0x8f => 2 * (first & 0x0f),
+        first @ FIXARRAY..=0x9f => first & 0x0f,
+        _ => return None,
+    };
+    let mut at = 1;
+    for _ in 0..objects {
+        let first = *bytes.get(at)?;
+        at += match LEN[usize::from(first)] {
+            0 if first == STR8 => 2 + usize::from(*bytes.get(at + 1)?),
+            0 => return None,
+            len => usize::from(len),
+        };
+    }
+    (at <= bytes.len()).then_some(at)
+}
+
+/// Length of an object by its first byte; 0 where that does not tell.
+const LEN: [u8; 256] = {
+    let mut lens = [0; 256];
+    let mut first = 0;
+    while first < 256 {
+        lens[first] = match first as u8 {
+            0..FIXMAP | 0xe0..=0xff | NIL | FALSE | TRUE => 1,
+            text @ FIXSTR..=0xbf => 1 + (text & 0x1f),
+            UINT8 | INT8 => 2,
+            UINT16 | INT16 => 3,
+            FLOAT32 | UINT32 | INT32 => 5,
+            FLOAT64 | UINT64 | INT64 => 9,
+            _ => 0,
+        };
+        first += 1;
+    }
+    lens
+};
 
 /// True for a map, and for an array of four.
 fn begins_report(bytes: &[u8]) -> bool {

@@ -73,12 +73,13 @@ impl Reading<'_, '_> {
                 None | Some(b',' | b']' | b'{') => return,
                 Some(b'[') if !in_list => return,
                 Some(b'[') => {
-                    if self.scan.nested().is_err() {
+                    self.scan.enter_first();
+                    if self.scan.leave_first().is_err() {
                         return self.scan.leave_broken();
                     }
                 }
                 // One that does not end in its line ends with it.
-                Some(b'"') => drop(self.scan.string(&mut self.text)),
+                Some(b'"') => _ = self.scan.string(&mut self.text),
                 Some(_) => {
                     if self.scan.word().is_empty() {
                         self.scan.skip();

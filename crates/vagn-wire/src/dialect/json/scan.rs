@@ -81,11 +81,16 @@ impl<'a> Scanner<'a> {
         self.at += 1;
     }
 
-    /// Forgets what is open, and begins an object.
+    /// Begins an object or a list at its bracket that is in no other. Nothing before it is read again.
     pub(super) fn enter_first(&mut self) {
         self.open.clear();
         self.string_at = self.at + 1;
         self.enter();
+    }
+
+    /// Ends what was [begun](Self::enter_first), whatever is in it.
+    pub(super) fn leave_first(&mut self) -> Result<(), Broken> {
+        self.leave_to(0)
     }
 
     /// Ends an object or a list if this is the bracket.

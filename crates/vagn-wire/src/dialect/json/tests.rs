@@ -181,6 +181,8 @@ fn what_is_no_object_is_one_invalid_report() {
     check(&format!("{a}, {a}"), &[Ok("a"), Ok("a")]);
     check(&format!("[{a}{a}][{a}]]"), &[Ok("a"), Ok("a"), Ok("a")]);
     check(&format!("callback({a})"), &[none, Ok("a"), none]);
+    // A list that does not end, behind a text that ends like the beginning of an object.
+    check(r#"[{"ID":"{","Lat":1,"Lon":2},[1},{"ID":"a","Lat":1,"Lon":2}]"#, &[Ok("{"), none, Ok("a")]);
 }
 
 #[test]

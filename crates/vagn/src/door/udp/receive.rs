@@ -22,7 +22,7 @@ use vagn_flow::batch::{BATCH_MAX, BatchBuilder};
 use vagn_flow::clock::Clock;
 use vagn_flow::intake::Intake;
 use vagn_flow::metrics::{DoorMetrics, Registry};
-use vagn_flow::open::{open, reports};
+use vagn_flow::open::{for_each_report, open};
 use vagn_flow::reply::ReplyTo;
 
 /// The original's answer to every datagram that was not empty.
@@ -219,7 +219,7 @@ impl<'a> Haul<'a> {
 
     /// Takes the reports of one datagram.
     fn push(&mut self, datagram: &[u8], arrival: &Arrival<'_>) {
-        for (mark, report) in reports(datagram) {
+        for_each_report(datagram, |mark, report| {
             if self.batch.is_full() {
                 self.hand_over();
             }
@@ -230,7 +230,7 @@ impl<'a> Haul<'a> {
             {
                 self.batch.reply_last_to(ReplyTo::new(self.door.outlet.clone(), peer));
             }
-        }
+        });
     }
 
     fn hand_over(&mut self) {
