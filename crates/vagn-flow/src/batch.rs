@@ -159,7 +159,7 @@ impl BatchBuilder {
         mark
     }
 
-    /// Adds one report that was [marked](crate::open::for_each_report) already.
+    /// Adds one report that was [marked](crate::open::reports) already.
     #[inline]
     pub fn push_marked(&mut self, report: &[u8], mark: Mark) {
         if mark.is_alarm {
@@ -241,7 +241,7 @@ mod tests {
         let (report, alarm) = (report("bus", None), emergency("tram", None));
         let mut builder = BatchBuilder::new(SHEDDING);
         let datagram = [&report[..], &alarm, &report, b"\0\0"].concat();
-        crate::open::for_each_report(&datagram, |mark, bytes| builder.push_marked(bytes, mark));
+        crate::open::reports(&datagram).for_each(|(mark, bytes)| builder.push_marked(bytes, mark));
         let batch = builder.seal(Stamp { time_ms: 7, first_seq: 100 }, None, &metrics);
         let last = [&report[..], b"\0\0"].concat();
         assert!(batch.reports().eq([(0, 100, &report[..]), (1, 101, &alarm), (2, 102, &last)]));

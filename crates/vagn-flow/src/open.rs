@@ -3,7 +3,7 @@
 //! A door takes datagrams apart and leaves a [`Mark`] for each report when it comes in; the stages [`open`] reports when they need what is in them.
 //! All of them see the same report or the same refusal.
 
-use vagn_wire::{Reject, Report, for_each_piece, is_emergency};
+use vagn_wire::{Reject, Report, is_emergency, pieces, sole_piece};
 
 /// The note that a door leaves of a report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,10 +20,15 @@ impl Mark {
     }
 }
 
-/// Takes a datagram apart, and gives `take` each of its reports, one at least, with the mark that it leaves.
+/// Marks the only report of a datagram if that shows at once, as in the original's layout; `None` for all that needs [`reports`].
 #[inline]
-pub fn for_each_report<'a>(datagram: &'a [u8], mut take: impl FnMut(Mark, &'a [u8])) {
-    for_each_piece(datagram, |piece| take(Mark { is_alarm: piece.is_alarm }, piece.bytes));
+pub fn sole_report(datagram: &[u8]) -> Option<Mark> {
+    sole_piece(datagram).map(|piece| Mark { is_alarm: piece.is_alarm })
+}
+
+/// Takes a datagram apart into its reports, one at least, each with the mark that it leaves.
+pub fn reports(datagram: &[u8]) -> impl Iterator<Item = (Mark, &[u8])> {
+    pieces(datagram).map(|piece| (Mark { is_alarm: piece.is_alarm }, piece.bytes))
 }
 
 /// Opens a report.

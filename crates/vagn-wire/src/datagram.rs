@@ -3,9 +3,15 @@
 //! Whatever follows a report that is whole and can be used is another, as long as it begins like one. The first bytes that do
 //! not belong to the report before them, as padding does: modems add some.
 
+use crate::decode::fields::Field;
 use crate::decode::{fast, is_emergency};
 use crate::marker::*;
 use crate::{VehicleId, decode, object_len};
+
+/// Key of the flag.
+const FLAG: &[u8] = Field::Emergency.key().as_bytes();
+/// First byte of it.
+const FLAG_HEAD: u8 = FIXSTR | FLAG.len() as u8;
 
 /// One report of a datagram, still in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,20 +27,16 @@ pub fn pieces(datagram: &[u8]) -> impl Iterator<Item = Piece<'_>> {
     Pieces(Some(datagram))
 }
 
-/// Gives `take` the [`pieces`] of a datagram, in order. The original's layout, alone in its datagram, costs no more than
-/// [`is_emergency`].
+/// Returns the only report of a datagram if that is in the original's layout, at the cost of [`is_emergency`]; `None` for all that
+/// needs [`pieces`].
 #[inline]
-pub fn for_each_piece<'a>(datagram: &'a [u8], mut take: impl FnMut(Piece<'a>)) {
-    match alone(datagram) {
-        Some(piece) => take(piece),
-        None => for_each_elsewhere(datagram, &mut take),
+pub fn sole_piece(datagram: &[u8]) -> Option<Piece<'_>> {
+    let layout = fast::layout(datagram)?;
+    if layout.len != datagram.len() {
+        return None;
     }
-}
-
-#[cold]
-#[inline(never)]
-fn for_each_elsewhere<'a>(datagram: &'a [u8], take: &mut dyn FnMut(Piece<'a>)) {
-    Pieces(Some(datagram)).for_each(take);
+    let is_alarm = layout.emergency && VehicleId::from_bytes(layout.id).is_ok();
+    Some(Piece { bytes: datagram, is_alarm })
 }
 
 /// Bytes of which no report was taken yet; `None` once all are.
@@ -45,49 +47,67 @@ impl<'a> Iterator for Pieces<'a> {
 
     fn next(&mut self) -> Option<Piece<'a>> {
         let rest = self.0?;
-        let piece = alone(rest).unwrap_or_else(|| first(rest));
+        let piece = first(rest);
         let later = &rest[piece.bytes.len()..];
         self.0 = (!later.is_empty()).then_some(later);
         Some(piece)
     }
 }
 
-/// Returns the report if it is alone, in the original's layout.
-#[inline]
-fn alone(datagram: &[u8]) -> Option<Piece<'_>> {
-    let layout = fast::layout(datagram).filter(|layout| layout.len == datagram.len())?;
-    let is_alarm = layout.emergency && VehicleId::from_bytes(layout.id).is_ok();
-    Some(Piece { bytes: datagram, is_alarm })
-}
-
 /// Takes the first report off the front.
 fn first(datagram: &[u8]) -> Piece<'_> {
-    let end = plain_len(datagram).or_else(|| object_len(datagram).ok().flatten());
-    let bytes = match end {
-        Some(len) if begins_report(&datagram[len..]) && decode(&datagram[..len]).is_ok() => &datagram[..len],
-        _ => datagram,
+    let Some(plain) = plain(datagram) else {
+        let bytes = cut(datagram, object_len(datagram).ok().flatten());
+        return Piece { bytes, is_alarm: is_emergency(bytes) };
     };
-    Piece { bytes, is_alarm: is_emergency(bytes) }
+    let bytes = cut(datagram, Some(plain.len));
+    Piece { bytes, is_alarm: plain.may_call && is_emergency(bytes) }
 }
 
-/// Length of the first object if it is a small map or array without containers in it, as nearly every report is: a fifth of the
-/// work of [`object_len`], which knows all others.
-fn plain_len(bytes: &[u8]) -> Option<usize> {
-    let objects = match *bytes.first()? {
-        first @ FIXMAP..=0x8f => 2 * (first & 0x0f),
-        first @ FIXARRAY..=0x9f => first & 0x0f,
-        _ => return None,
-    };
+/// Returns what belongs to the first report, which ends there: all of the datagram, unless another report follows.
+fn cut(datagram: &[u8], end: Option<usize>) -> &[u8] {
+    match end {
+        Some(len) if begins_report(&datagram[len..]) && decode(&datagram[..len]).is_ok() => &datagram[..len],
+        _ => datagram,
+    }
+}
+
+/// A small map without containers in it, as nearly every report is.
+struct Plain {
+    len: usize,
+    /// False when no decoder can find a set flag in it.
+    may_call: bool,
+}
+
+/// Walks over such a map, for a fifth of the work that [`object_len`] has, which knows all other objects.
+fn plain(bytes: &[u8]) -> Option<Plain> {
+    let FIXMAP..=0x8f = *bytes.first()? else { return None };
+    let objects = 2 * (bytes[0] & 0x0f);
     let mut at = 1;
+    let mut may_call = false;
     for _ in 0..objects {
         let first = *bytes.get(at)?;
         at += match LEN[usize::from(first)] {
-            0 if first == STR8 => 2 + usize::from(*bytes.get(at + 1)?),
+            // It may be the key in a wider form.
+            0 if first == STR8 => {
+                let len = usize::from(*bytes.get(at + 1)?);
+                may_call |= len == FLAG.len();
+                2 + len
+            }
             0 => return None,
-            len => usize::from(len),
+            len => {
+                may_call |= first == FLAG_HEAD && is_flag(&bytes[at + 1..]);
+                usize::from(len)
+            }
         };
     }
-    (at <= bytes.len()).then_some(at)
+    (at <= bytes.len()).then_some(Plain { len: at, may_call })
+}
+
+/// True for the flag's key with anything but nil or false behind it.
+fn is_flag(rest: &[u8]) -> bool {
+    let value = rest.strip_prefix(FLAG).and_then(<[u8]>::first);
+    value.is_some_and(|value| !matches!(*value, NIL | FALSE))
 }
 
 /// Length of an object by its first byte; 0 where that does not tell.

@@ -2,7 +2,7 @@
 //!
 //! | to | use |
 //! |---|---|
-//! | cut a datagram into reports | [`for_each_piece`], [`pieces`] |
+//! | cut a datagram into reports | [`pieces`] |
 //! | read one report | [`decode()`] |
 //! | see whether it raises an alarm | [`is_emergency`] |
 //! | cut a TCP stream into objects | [`object_len`] |
@@ -32,7 +32,7 @@ mod report;
 mod stored;
 mod time;
 
-pub use datagram::{Piece, for_each_piece, pieces};
+pub use datagram::{Piece, pieces, sole_piece};
 pub use decode::{decode, decode_general, is_emergency};
 pub use encode::encode;
 pub use fate::Fate;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use vagn_flow::batch::{Batch, BatchBuilder, Origin, Pressure};
 use vagn_flow::metrics::ReportMetrics;
-use vagn_flow::open::for_each_report;
+use vagn_flow::open::{reports, sole_report};
 use vagn_flow::stamp::Stamp;
 use vagn_wire::{Position, Report, VehicleId};
 
@@ -32,7 +32,10 @@ pub(crate) fn batch<'a>(
 ) -> Arc<Batch> {
     let mut builder = BatchBuilder::new(ORIGIN);
     for datagram in datagrams {
-        for_each_report(datagram, |mark, report| builder.push_marked(report, mark));
+        match sole_report(datagram) {
+            Some(mark) => builder.push_marked(datagram, mark),
+            None => reports(datagram).for_each(|(mark, report)| builder.push_marked(report, mark)),
+        }
     }
     builder.seal(stamp, None, metrics)
 }
