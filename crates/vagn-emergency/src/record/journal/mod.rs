@@ -63,15 +63,10 @@ impl Journal {
         }
     }
 
-    /// Begins a journal of the store `id`, in which save `first` will be the next. It is synced when this returns.
-    ///
-    /// # Errors
-    /// When the disk would not.
-    pub(crate) fn begin(files: [JournalFile; 2], id: u128, first: u64) -> io::Result<Self> {
-        let head = FileHead { id, turn: 1, first };
-        let mut journal = Self { files, current: 0, head, end: HEAD_LEN as u64, saves: 0 };
-        journal.begin_anew(first)?;
-        Ok(journal)
+    /// A journal of the store `id` that is still to be [begun](Self::begin_anew).
+    pub(crate) fn of(files: [JournalFile; 2], id: u128) -> Self {
+        let head = FileHead { id, turn: 1, first: 0 };
+        Self { files, current: 0, head, end: HEAD_LEN as u64, saves: 0 }
     }
 
     /// Gives its files back.
@@ -79,7 +74,8 @@ impl Journal {
         self.files
     }
 
-    /// Begins again: save `first` will be the next, and what the files have does not count any more.
+    /// Begins, or begins again: save `first` will be the next, and what the files have does not count any more. It is
+    /// synced when this returns.
     ///
     /// # Errors
     /// When the disk would not.

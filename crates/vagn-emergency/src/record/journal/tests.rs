@@ -13,7 +13,8 @@ impl Bench {
     fn begin(first: u64) -> Self {
         let file = Forgetful::with_power_for(usize::MAX, Vec::new());
         let files = [file.clone(), file.beside(Vec::new())];
-        let journal = Journal::begin(boxed(&files), 7, first).unwrap();
+        let mut journal = Journal::of(boxed(&files), 7);
+        journal.begin_anew(first).unwrap();
         Self { journal, files }
     }
 
@@ -99,7 +100,10 @@ fn what_was_synced_is_there_after_a_cut_anywhere() {
     let work = |left: usize, until: u64| -> (u64, [Forgetful; 2]) {
         let file = Forgetful::with_power_for(left, Vec::new());
         let files = [file.clone(), file.beside(Vec::new())];
-        let Ok(mut journal) = Journal::begin(boxed(&files), 7, 1) else { return (0, files) };
+        let mut journal = Journal::of(boxed(&files), 7);
+        if journal.begin_anew(1).is_err() {
+            return (0, files);
+        }
         let mut safe = 0;
         for number in 1..=until {
             let saved = journal.append(number, &[b'x'; 90_000]).and_then(|()| journal.sync());

@@ -31,6 +31,19 @@ impl Keeper {
         Self { journal: Some(journal), fault: JournalFault::default() }
     }
 
+    /// A keeper that begins a journal for a store whose next save is `first`. If the disk would not, it is mended later.
+    pub(super) fn begin(journal: Journal, first: u64) -> Self {
+        let mut keeper = Self::of(journal);
+        keeper.attempt(|journal| journal.begin_anew(first));
+        keeper
+    }
+
+    /// A keeper without a journal, for this reason.
+    pub(super) fn without(why: &str) -> Self {
+        warn!(reason = why, "incident journal cannot be made; incidents are kept in the store only");
+        Self { journal: None, fault: Arc::new(Mutex::new(Some(why.into()))) }
+    }
+
     /// Returns the place in which the fault of the journal stands.
     pub(super) fn fault(&self) -> JournalFault {
         self.fault.clone()

@@ -10,7 +10,7 @@ use redb::{Database, ReadableDatabase, StorageBackend};
 
 use super::mark::{self, StoreMark};
 use super::recall::{Recall, Recalled, recall};
-use super::{JournalFault, Store, StoreError, schema};
+use super::{JournalFault, Keeper, Store, StoreError, schema};
 use crate::disk::reserve::ReservedFile;
 use crate::disk::watched::Watched;
 use crate::record::journal::{self, JournalContent, JournalFile};
@@ -57,8 +57,15 @@ impl Store {
         }
         let file = ReservedFile::open(&path, opening.reserved).map_err(|err| named(&path, &err))?;
         let opened = catch_unwind(AssertUnwindSafe(|| Self::on(file, opening.ended_kept)));
-        let store = opened.unwrap_or(Err(StoreError::Panicked)).map_err(|err| damaged(&path, err))?;
-        let files = files.map_or_else(|| open_journal(data_dir), Ok)?;
+        let mut store = opened.unwrap_or(Err(StoreError::Panicked)).map_err(|err| damaged(&path, err))?;
+        let files = match files.map_or_else(|| open_journal(data_dir), Ok) {
+            // There is no room for a journal, and none that could tell more than the store: that must do.
+            Err(err) if !journal_has_content(data_dir) => {
+                store.give(Keeper::without(&err.to_string()));
+                return Ok(store);
+            }
+            opened => opened?,
+        };
         let renew = |files| {
             drop(files);
             set_journal_aside(data_dir).and_then(|()| open_journal(data_dir))
@@ -160,6 +167,10 @@ fn damaged(path: &Path, err: StoreError) -> StoreError {
 /// Returns true when the data directory has a journal, whatever is in it.
 pub(super) fn journal_exists(data_dir: &Path) -> bool {
     journal::FILES.iter().any(|name| fs::symlink_metadata(data_dir.join(name)).is_ok())
+}
+
+fn journal_has_content(data_dir: &Path) -> bool {
+    journal::FILES.iter().any(|name| fs::metadata(data_dir.join(name)).is_ok_and(|file| file.len() > 0))
 }
 
 fn open_journal(data_dir: &Path) -> Result<[JournalFile; 2], StoreError> {

@@ -44,7 +44,7 @@ pub struct Recalled {
     pub incidents: BTreeSet<IncidentId>,
     /// True when the trail does not have the heads any more that it had after these saves.
     pub is_another_trail: bool,
-    /// Fault of the journal. One that does not fit the store was begun anew.
+    /// Fault of the journal, which was begun anew for it.
     pub journal: Option<String>,
 }
 
@@ -85,20 +85,22 @@ pub(super) fn recall(
     }
     let mark = store.mark()?;
     // A save that could not be read was not made again, and the numbers do not go on from it.
-    let goes_on = misfit.is_none() && content.last() == mark.last;
-    let journal = match Journal::go_on(files, &content) {
-        Ok(journal) if goes_on => journal,
-        Ok(other) => begin(renew(other.into_files())?, mark)?,
-        Err(files) if content.is_blank => begin(files, mark)?,
-        Err(files) => begin(renew(files)?, mark)?,
+    let goes_on = misfit.is_none() && content.faults.is_empty() && content.last() == mark.last;
+    let keeper = match Journal::go_on(files, &content) {
+        Ok(journal) if goes_on => Keeper::of(journal),
+        Ok(other) => begin(renew(other.into_files())?, mark),
+        Err(files) if content.is_blank => begin(files, mark),
+        Err(files) => begin(renew(files)?, mark),
     };
     let faults: Vec<_> = misfit.into_iter().chain(content.faults).collect();
     store.recalled.journal = (!faults.is_empty()).then(|| faults.join("; "));
-    let keeper = Keeper::of(journal);
-    store.journal_fault = keeper.fault();
-    store.journal = Mutex::new(keeper);
+    store.give(keeper);
     store.note_restored(now_ms)?;
     Ok(store)
+}
+
+fn begin(files: [JournalFile; 2], mark: StoreMark) -> Keeper {
+    Keeper::begin(Journal::of(files, mark.id), mark.last + 1)
 }
 
 /// Returns the reason for which a journal does not fit a store, if it does not.
@@ -116,15 +118,17 @@ fn misfit(content: &JournalContent, store: StoreMark) -> Option<String> {
     }
 }
 
-fn begin(files: [JournalFile; 2], mark: StoreMark) -> Result<Journal, StoreError> {
-    Journal::begin(files, mark.id, mark.last + 1).map_err(journal_failed)
-}
-
 fn journal_failed(source: io::Error) -> StoreError {
     StoreError::Journal { path: journal::FILES[0].into(), source }
 }
 
 impl Store {
+    /// Gives the store its journal.
+    pub(super) fn give(&mut self, keeper: Keeper) {
+        self.journal_fault = keeper.fault();
+        self.journal = Mutex::new(keeper);
+    }
+
     /// Makes the saves again that the store does not have.
     fn catch_up(&mut self, content: &mut JournalContent, recall: Recall) -> Result<(), StoreError> {
         let mark = self.mark()?;

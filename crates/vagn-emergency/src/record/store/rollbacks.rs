@@ -333,3 +333,19 @@ fn a_journal_that_fails_holds_up_no_save_and_is_mended() {
     let store = machine.open().unwrap();
     assert_eq!((numbers(&store), store.recalled()), (vec![1, 2, 3], &Recalled::default()));
 }
+
+#[test]
+fn a_journal_that_cannot_be_begun_holds_up_no_store() {
+    let machine = Machine::new(usize::MAX, Default::default());
+    machine.journal[0].fail_syncs(true);
+    let store = machine.open().unwrap();
+    assert!(store.journal_fault().unwrap().contains("sync failed"));
+    store.save(&[opened(1)]).unwrap();
+    machine.journal[0].fail_syncs(false);
+    store.mend_journal();
+    assert_eq!(store.journal_fault(), None);
+    store.save(&[opened(2)]).unwrap();
+    drop(store);
+    let store = machine.open().unwrap();
+    assert_eq!((numbers(&store), store.recalled()), (vec![1, 2], &Recalled::default()));
+}
