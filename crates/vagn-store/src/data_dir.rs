@@ -11,7 +11,7 @@
 //! crash leaves the one or the other. The old set is removed once every partition of the new one has been opened. Nothing
 //! is removed that does not say of itself that it is what the manifest takes it for.
 
-mod begin;
+pub(crate) mod begin;
 pub(crate) mod leftovers;
 mod part_list;
 

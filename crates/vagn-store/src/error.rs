@@ -126,7 +126,7 @@ impl StoreError {
     }
 
     /// Returns true when the damage is in files, and `vagn repair` has a remedy.
-    pub(crate) fn is_damage(&self) -> bool {
+    pub fn is_damage(&self) -> bool {
         use StoreError::{Corrupt, Misplaced, Missing, RolledBack};
         matches!(self, Corrupt { .. } | Misplaced { .. } | Missing { .. } | RolledBack { .. })
     }

@@ -12,7 +12,7 @@ use std::path::Path;
 const LAYOUT_BEFORE: &str = "partitions";
 
 /// Ending of stores that other crates keep in the directory.
-const STORE: &str = ".redb";
+pub(crate) const STORE: &str = ".redb";
 
 /// Reads the manifest, or makes one in a new directory for `partitions` partitions. Returns it with the set in force.
 pub(super) fn manifest(

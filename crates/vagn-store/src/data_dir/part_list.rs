@@ -44,8 +44,8 @@ impl Top {
 
 /// The parts of a data directory that were made beside its partitions. Clones are the same list.
 ///
-/// Whoever keeps a file there asks first: where the list says that it must be there, one that is missing or empty is lost and
-/// must not be made anew. Once it is made, durably, it is added, before anything in it is answered for.
+/// A part that keeps a file there asks first: where the list says that it must be there, one that is missing or empty is lost
+/// and must not be made anew. Once it is made, durably, it is added, before anything in it is answered for.
 #[derive(Clone)]
 pub struct PartList {
     top: Arc<Top>,

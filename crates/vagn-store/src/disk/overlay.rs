@@ -8,7 +8,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// What has become of a path.
+/// Fate of a path.
 #[derive(Clone)]
 enum Changed {
     File(Arc<MemoryFile>),
@@ -24,7 +24,7 @@ pub(crate) struct Overlay {
     changed: Arc<Mutex<BTreeMap<PathBuf, Changed>>>,
 }
 
-/// Lock of nothing: who looks only locks the disk below.
+/// Lock of nothing: the disk below is locked.
 struct NoLock;
 
 impl DiskLock for NoLock {}

@@ -129,16 +129,17 @@ impl Disk for RealDisk {
             // Some network file systems lock files only.
             Err(TryLockError::Error(_)) => None,
         };
-        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(told)?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(io::ErrorKind::WouldBlock.into()),
-            Err(TryLockError::Error(err)) => return Err(err),
-        }
+        let file = match lock_file(told) {
+            Ok(file) => Some(file),
+            // The directory is locked: a file that cannot be had, whatever stands in its place, is no reason to stop.
+            Err(err) if whole.is_some() && err.kind() != io::ErrorKind::WouldBlock => None,
+            Err(err) => return Err(err),
+        };
         // The pid is for the message to a process that is refused. The lock is on the file and not on its content, so
         // that a full disk is no reason to stop.
-        let _told = file.set_len(0).and_then(|()| writeln!(&file, "{}", std::process::id()));
-        Ok(Box::new(RealLock([whole, Some(file)])))
+        let tell = |mut file: &File| file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
+        let _told = file.as_ref().map(tell);
+        Ok(Box::new(RealLock([whole, file])))
     }
 }
 
@@ -157,6 +158,15 @@ impl RealDisk {
             }
             _ => err,
         }
+    }
+}
+
+fn lock_file(path: &Path) -> io::Result<File> {
+    let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(io::ErrorKind::WouldBlock.into()),
+        Err(TryLockError::Error(err)) => Err(err),
     }
 }
 

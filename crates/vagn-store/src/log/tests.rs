@@ -2,7 +2,15 @@
 
 use super::LogPosition;
 use super::reader::LogReader;
+use super::record::Record;
+use super::stamps::Stamps;
+use super::writer::LogWriter;
+use crate::disk::Disk;
 use crate::disk::faulty::{FaultyDisk, Loss};
+use crate::manifest::SetId;
+use crate::manifest::partition::{PartitionManifest, Place};
+use crate::order::SPAN;
+use crate::syncer::Shared;
 use crate::{Key, OrderNumber, Partition, Settings, Sighting, Updates};
 use std::path::Path;
 use std::sync::Arc;
@@ -88,4 +96,24 @@ fn numbers_begin_with_the_time() {
     let now_ms = 1_800_000_000_000;
     let mut partition = open(&FaultyDisk::new(), now_ms);
     assert_eq!(write(&mut partition, &["a"], 1), OrderNumber(1_800_000_000_000_000_000));
+}
+
+#[test]
+fn numbers_of_writes_that_failed_do_not_wrap_around_in_a_segment() {
+    let disk = FaultyDisk::new();
+    disk.create_dir(Path::new(DIR)).unwrap();
+    let place = Place { set: SetId::default(), partition: 0, partitions: 1 };
+    let manifest = PartitionManifest::new(place, true);
+    let shared = Arc::new(Shared::new(Arc::new(disk.clone()), DIR.into(), manifest));
+    let (begin, first) = (LogPosition::default(), OrderNumber(5));
+    let mut log = LogWriter::start(shared, 1 << 20, Vec::new(), begin, first, Stamps::NOTHING).unwrap();
+    let remove = |order| Record::Remove { order, slot: 1, key: Key::Text("a") };
+    // As if so many writes before had found no room: the last number that the segment can keep.
+    disk.fail_next("append", std::io::ErrorKind::StorageFull);
+    log.push(&remove(OrderNumber(first.0 + SPAN - 1)));
+    log.commit().unwrap_err();
+    let next = log.next_order();
+    log.push(&remove(next));
+    log.commit().unwrap();
+    assert_eq!(changes(&disk), [next]);
 }

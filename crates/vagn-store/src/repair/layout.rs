@@ -2,13 +2,14 @@
 
 use super::aside::{is_unreadable, move_aside, move_if_no_file};
 use super::{RepairReport, RepairedFile};
+use crate::data_dir::begin::STORE;
 use crate::data_dir::leftovers::{check_newest, partition_dirs, was_in_force};
 use crate::disk::Disk;
 use crate::error::{Doing, SYNC, StoreError};
 use crate::log::segment::Segment;
-use crate::manifest::SetId;
 use crate::manifest::partition::{PartitionManifest, Place};
 use crate::manifest::top::{PartitionSet, TopManifest};
+use crate::manifest::{FILE, SetId};
 use crate::partition::site::Site;
 use std::path::{Path, PathBuf};
 
@@ -21,17 +22,45 @@ pub(super) fn repair(
     dir: &Path,
     report: &mut RepairReport,
 ) -> Result<Vec<Site>, StoreError> {
+    if is_new(disk, dir)? {
+        return Ok(Vec::new());
+    }
     let manifest = repair_manifest(disk, dir, report)?;
     // The first set, if it was not finished: nothing in it was ever answered for.
     let set = manifest.in_force.or(manifest.making);
     let set = set.ok_or(StoreError::corrupt(&TopManifest::file(dir), 0, "it names no set"))?;
     let sites = Site::all(dir, set, true);
+    if !is_dir(disk, &set.dir(dir), report)? {
+        disk.create_dir(&set.dir(dir)).doing("create", &set.dir(dir))?;
+    }
     put_partitions_right(disk, dir, set, report)?;
     for site in &sites {
         repair_place(disk, site, report)?;
     }
     forget_lost_parts(disk, dir, manifest, report)?;
     Ok(sites)
+}
+
+/// Returns true where nothing was ever made.
+fn is_new(disk: &dyn Disk, dir: &Path) -> Result<bool, StoreError> {
+    let names = disk.list(dir).doing("list", dir)?;
+    Ok(!names
+        .iter()
+        .any(|name| name == FILE || name.ends_with(STORE) || PartitionSet::number_of(name).is_some()))
+}
+
+/// Returns true when there is a directory at `path`. What else has its name is moved away.
+fn is_dir(disk: &dyn Disk, path: &Path, report: &mut RepairReport) -> Result<bool, StoreError> {
+    if disk.list(path).is_ok() {
+        return Ok(true);
+    }
+    let parent = path.parent().unwrap_or(path);
+    if disk.list(parent).doing("list", parent)?.iter().any(|name| parent.join(name) == path) {
+        let moved_to = Some(move_aside(disk, path)?);
+        let done = "it was no directory, and was moved away";
+        report.files.push(RepairedFile { file: path.to_owned(), moved_to, offset: 0, lost: 0, done });
+    }
+    Ok(false)
 }
 
 fn repair_manifest(
@@ -69,12 +98,11 @@ fn rebuild(disk: &dyn Disk, dir: &Path, found: Option<TopManifest>) -> Result<To
     // One that was never in force is no candidate beside one that was.
     let in_force = sets.iter().rev().find(|number| was_in_force(disk, &path(number)));
     let number = in_force.or(sets.last()).copied();
-    let nothing =
-        StoreError::corrupt(&TopManifest::file(dir), 0, "there is no partition from which to write it anew");
-    let number = number.ok_or(nothing)?;
+    // Without any set the fleet is lost, and the first one is begun anew.
+    let number = number.unwrap_or(1);
     let in_force = Some(set_of(disk, &path(&number), number));
     let parts = found.map(|found| found.parts).unwrap_or_default();
-    let there = names.iter().filter(|name| name.ends_with(".redb") && !name.starts_with('.'));
+    let there = names.iter().filter(|name| name.ends_with(STORE));
     let parts = parts.into_iter().chain(there.cloned()).collect();
     Ok(TopManifest { in_force, parts, ..TopManifest::default() })
 }
@@ -137,19 +165,7 @@ fn is_right(number: Option<u32>, path: &Path) -> bool {
 
 /// Makes sure that the directory of a partition is there, and is of this set.
 fn repair_place(disk: &dyn Disk, site: &Site, report: &mut RepairReport) -> Result<(), StoreError> {
-    let set_dir = site.dir.parent().unwrap_or(&site.dir);
-    if disk.list(set_dir).is_err() {
-        disk.create_dir(set_dir).doing("create", set_dir)?;
-    }
-    let name = site.dir.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let is_named = disk.list(set_dir).doing("list", set_dir)?.contains(&name);
-    let is_dir = disk.list(&site.dir).is_ok();
-    if is_named && !is_dir {
-        let moved_to = Some(move_aside(disk, &site.dir)?);
-        let done = "it was no directory, and was moved away";
-        report.files.push(RepairedFile { file: site.dir.clone(), moved_to, offset: 0, lost: 0, done });
-    }
-    if is_dir {
+    if is_dir(disk, &site.dir, report)? {
         let others = place_of(disk, &site.dir).filter(|place| *place != site.place);
         return match others {
             None => repair_empty(disk, site, report),

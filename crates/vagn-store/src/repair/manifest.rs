@@ -12,7 +12,7 @@ use crate::snapshot::Snapshot;
 
 /// The manifest of a partition that is being repaired.
 pub(super) struct FoundManifest {
-    /// What is known of what was there; nothing where the manifest cannot be read.
+    /// Knowledge of what was there; none where the manifest cannot be read.
     pub(super) known: PartitionManifest,
     /// The same as it stands on the disk.
     on_disk: Option<PartitionManifest>,

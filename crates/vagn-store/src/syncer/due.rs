@@ -50,7 +50,7 @@ enum SegmentFile {
     Closed(PathBuf),
 }
 
-/// What one sync is to do.
+/// Work of one sync.
 pub(super) struct Batch {
     pub(super) files: Vec<Unsynced>,
     pub(super) entries: bool,

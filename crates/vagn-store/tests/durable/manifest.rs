@@ -173,6 +173,22 @@ fn closed_with_id(chance: u64) -> (FaultyDisk, DataDir) {
 }
 
 #[test]
+fn a_new_directory_that_was_cut_off_anywhere_is_finished() {
+    for operation in 0.. {
+        let disk = FaultyDisk::new();
+        disk.fail_at(operation, Fault::Crash { bytes: 20 });
+        let done = open_dir(&disk, Some(3)).is_ok();
+        for loss in [Loss::Nothing, Loss::Unsynced, Loss::Some(operation)] {
+            let disk = disk.restart(loss);
+            assert!(all(&disk, Some(3)).unwrap().is_empty(), "operation {operation}, {loss:?}");
+        }
+        if done {
+            break;
+        }
+    }
+}
+
+#[test]
 fn a_partition_of_another_directory_is_not_taken_for_this_one() {
     let (disk, _) = closed();
     let (other, _) = closed_with_id(99);

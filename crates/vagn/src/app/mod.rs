@@ -221,6 +221,8 @@ fn open_data_dir(settings: &Settings) -> Result<DataDir, StartError> {
             dir.display(),
             anyhow::Error::new(err)
         )),
+        // The message names file and remedy, and starting again without it will not help.
+        damage if damage.is_damage() => StartError::Unusable(damage.to_string()),
         other => StartError::Other(anyhow::Error::new(other).context("open the data directory")),
     })
 }

@@ -12,6 +12,8 @@ mod clock_doubts;
 mod copies;
 mod cors;
 mod damage;
+mod damage_matrix;
+mod data_directory;
 mod demo;
 mod dependencies;
 mod drill;

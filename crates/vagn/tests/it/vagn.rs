@@ -30,7 +30,11 @@ pub(crate) type Environment = Vec<(&'static str, String)>;
 
 /// Returns the command, without environment variables that would change its settings.
 pub(crate) fn command() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_vagn"));
+    command_of(env!("CARGO_BIN_EXE_vagn"))
+}
+
+fn command_of(program: &str) -> Command {
+    let mut command = Command::new(program);
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("VAGN_")) {
         command.env_remove(name);
     }
@@ -81,6 +85,35 @@ impl Vagn {
         vagn
     }
 
+    /// Starts it as `launch` does. Returns its log and exit code if it ends before it listens.
+    pub(crate) fn attempt(data_dir: &Path, args: &[&str]) -> Result<Self, (String, Option<i32>)> {
+        let mut vagn = Self::spawn(data_dir, args);
+        let mut stderr = vagn.child.stderr.take().unwrap();
+        let mut first = String::new();
+        vagn.stdout.as_mut().unwrap().read_line(&mut first).unwrap();
+        if first.is_empty() {
+            let mut said = String::new();
+            stderr.read_to_string(&mut said).unwrap();
+            return Err((said, vagn.wait_exit().code()));
+        }
+        follow(stderr, vagn.log.clone());
+        vagn.listener(&first);
+        vagn.read_listeners();
+        Ok(vagn)
+    }
+
+    /// Starts it with so many descriptors at most, and waits until it says `ready`.
+    pub(crate) fn start_limited(data_dir: &Path, descriptors: u32) -> Self {
+        let mut limited = command_of("sh");
+        limited.arg("-c").arg(format!("ulimit -n {descriptors}; exec \"$0\" \"$@\""));
+        limited.arg(env!("CARGO_BIN_EXE_vagn"));
+        let mut vagn = Self::spawn_by(limited, data_dir, &[]);
+        vagn.follow_log();
+        vagn.read_listeners();
+        vagn.wait_ready();
+        vagn
+    }
+
     fn spawn(data_dir: &Path, args: &[&str]) -> Self {
         Self::spawn_by(command(), data_dir, args)
     }
@@ -113,11 +146,16 @@ impl Vagn {
     fn read_listeners(&mut self) {
         while self.listeners.len() < 4 {
             let line = self.line();
-            let mut words = line.split_whitespace();
-            assert_eq!(words.next(), Some("listening"), "{line:?}\n{}", self.log());
-            let (name, address) = (words.next().unwrap(), words.next().unwrap());
-            self.listeners.push((name.to_owned(), address.parse().unwrap()));
+            self.listener(&line);
         }
+    }
+
+    /// Notes the listener in a line of standard output.
+    fn listener(&mut self, line: &str) {
+        let mut words = line.split_whitespace();
+        assert_eq!(words.next(), Some("listening"), "{line:?}\n{}", self.log());
+        let (name, address) = (words.next().unwrap(), words.next().unwrap());
+        self.listeners.push((name.to_owned(), address.parse().unwrap()));
     }
 
     fn line(&mut self) -> String {
