@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use vagn_otp::CallError;
 use vagn_store::{Fleet, NotReady, VehicleIdBuf};
+use vagn_wire::Oddity;
 
 use vagn_emergency::show::feed::Feed;
 use vagn_emergency::{Detail, Filter, IncidentId, Page, Request, RequestOutcome, TrailPage};
@@ -27,6 +28,21 @@ pub trait Vehicles: Send + Sync {
     fn find(&self, name: &'static str, question: Question) -> Asked<'_, Found>;
     /// Forgets one vehicle, in the log too; false when it is not known.
     fn delete(&self, id: VehicleIdBuf) -> Asked<'_, bool>;
+    /// Returns what was odd about the reports of a vehicle in the last day.
+    fn odd(&self, id: &VehicleIdBuf) -> Vec<Odd>;
+}
+
+/// Something odd about the reports of a vehicle.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Odd {
+    /// What is odd.
+    pub oddity: Oddity,
+    /// Arrival of the first report with it, ms since 1970.
+    pub since_ms: i64,
+    /// Arrival of the last report with it, ms since 1970.
+    pub last_ms: i64,
+    /// Number of reports with it.
+    pub reports: u64,
 }
 
 impl dyn Vehicles {

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use vagn_wire::{Fate, Reject};
+use vagn_wire::{Fate, Oddities, Reject};
 
 use crate::metrics::ReportMetrics;
 
@@ -39,6 +39,13 @@ impl Share {
     pub fn reject(&mut self, reason: Reject) {
         self.metrics.invalid(reason).inc();
         self.settle(Fate::Invalid, 1);
+    }
+
+    /// Counts what is odd about a report of this share, whatever its fate.
+    pub fn odd(&self, odd: Oddities) {
+        for oddity in odd.iter() {
+            self.metrics.oddity(oddity).inc();
+        }
     }
 
     /// Counts `fate` for all reports that are left.

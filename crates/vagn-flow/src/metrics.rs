@@ -12,7 +12,7 @@ use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::registry::{self, Metric, Unit};
-use vagn_wire::{Fate, Reject};
+use vagn_wire::{Fate, Oddity, Reject};
 
 /// Prefix of all names.
 const PREFIX: &str = "vagn";
@@ -73,6 +73,7 @@ impl Registry {
 pub struct ReportMetrics {
     fates: Vec<Counter>,
     invalid: Vec<Counter>,
+    oddities: Vec<Counter>,
     /// Reports that came in through any door, valid or not.
     pub received: Counter,
 }
@@ -88,6 +89,8 @@ impl ReportMetrics {
         );
         let invalid = Family::<ReasonLabel, Counter>::default();
         let invalid = registry.register("reports_invalid", "Invalid reports by reason", invalid);
+        let help = "Oddities of reports that were judged, by reason; a report may have several";
+        let oddities = registry.register("report_oddities", help, Family::<ReasonLabel, Counter>::default());
         let received = Counter::default();
         let received =
             registry.register("reports_received", "Reports that came in through any door", received);
@@ -95,7 +98,15 @@ impl ReportMetrics {
         let invalid = Reject::ALL
             .iter()
             .map(|reject| invalid.get_or_create_owned(&ReasonLabel { reason: reject.reason() }));
-        Arc::new(Self { fates: fates.into(), invalid: invalid.collect(), received })
+        let oddities = Oddity::ALL
+            .iter()
+            .map(|oddity| oddities.get_or_create_owned(&ReasonLabel { reason: oddity.as_str() }));
+        Arc::new(Self {
+            fates: fates.into(),
+            invalid: invalid.collect(),
+            oddities: oddities.collect(),
+            received,
+        })
     }
 
     /// Returns the counter of one fate.
@@ -107,6 +118,11 @@ impl ReportMetrics {
     pub fn invalid(&self, reason: Reject) -> &Counter {
         let at = Reject::ALL.iter().position(|each| *each == reason);
         &self.invalid[at.expect("ALL lists every reason")]
+    }
+
+    /// Returns the counter of one oddity.
+    pub fn oddity(&self, oddity: Oddity) -> &Counter {
+        &self.oddities[oddity as usize]
     }
 }
 
@@ -170,6 +186,8 @@ mod tests {
             "vagn_reports_total{fate=\"shed\"} 1",
             "vagn_reports_received_total 0",
             "vagn_reports_invalid_total{reason=\"latitude\"} 0",
+            "vagn_reports_invalid_total{reason=\"no_fix\"} 0",
+            "vagn_report_oddities_total{reason=\"time_ahead\"} 0",
             "vagn_door_faults_total{reason=\"udp_receive\"} 1",
             "vagn_connections_refused_total{reason=\"too_many\"} 1",
         ] {

@@ -4,6 +4,7 @@
 //! after it, else by the vehicle that has the slot now; so history needs no old snapshots.
 
 use crate::error::StoreError;
+use crate::index::Marks;
 use crate::log::reader::{LogReader, Unit};
 use crate::log::record::Record;
 use crate::log::segment::Segment;
@@ -14,8 +15,8 @@ use std::collections::HashMap;
 /// An event in the life of a vehicle.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Event<'a> {
-    /// Its position was stored; with the hash of its id.
-    Stored(Key<'a>, u64, Sighting),
+    /// A report of it was written, stored or late; with the hash of its id.
+    Written(Key<'a>, u64, Sighting, Marks),
     /// It was deleted or forgotten.
     Removed(Key<'a>),
 }
@@ -29,9 +30,9 @@ pub(crate) fn read(
     let segments = unbroken(log, Segment::list(log.disk, log.dir)?)?;
     let mut owners = first_owners(log, &segments, now)?;
     each(log, &segments, &mut |record| match record {
-        Record::Position { slot, hash, sighting, .. } => match owners.get(&slot) {
+        Record::Position { slot, hash, sighting, marks, .. } => match owners.get(&slot) {
             // The hash keeps a position from another vehicle where the definition of its own was lost.
-            Some((id, owner)) if *owner == hash => visit(Event::Stored(id.key(), hash, sighting)),
+            Some((id, owner)) if *owner == hash => visit(Event::Written(id.key(), hash, sighting, marks)),
             _ => Ok(()),
         },
         Record::Define { slot, key, .. } => {
@@ -42,7 +43,8 @@ pub(crate) fn read(
             owners.remove(&slot);
             visit(Event::Removed(key))
         }
-        Record::Synced { .. } | Record::Void => Ok(()),
+        // Counts are no history; how they stand at the end is told by `now`.
+        Record::Count { .. } | Record::Synced { .. } | Record::Void => Ok(()),
     })
 }
 
@@ -64,8 +66,8 @@ fn first_owners(log: &LogReader<'_>, segments: &[Segment], now: &SlotTable) -> R
         }
         Ok(())
     })?;
-    for (slot, key, _, _) in now.vehicles() {
-        owners.entry(slot).or_insert_with(|| Some(VehicleIdBuf::of(key)));
+    for held in now.vehicles() {
+        owners.entry(held.slot).or_insert_with(|| Some(VehicleIdBuf::of(held.key)));
     }
     let known = owners.into_iter().filter_map(|(slot, id)| Some((slot, id?)));
     Ok(known.map(|(slot, id)| (slot, (id, id.key().hash()))).collect())

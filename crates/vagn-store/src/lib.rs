@@ -13,7 +13,6 @@ mod geo;
 mod history;
 mod ids;
 mod index;
-#[cfg_attr(not(test), expect(dead_code, reason = "the index takes it up with the change of the log"))]
 mod judge;
 mod key;
 mod log;
@@ -40,7 +39,9 @@ pub use judge::{EventTime, Evidence, KeyTag, SKEW_MAX_MS, Seal, event_time, has_
 pub use key::{Key, partition};
 pub use log::reader::Cut;
 pub use order::OrderNumber;
-pub use partition::{AfterFailedWrite, Housekept, Partition, Phase, Progress, Recovery, Settings, Written};
+pub use partition::{
+    AfterFailedWrite, Forget, Forgotten, Housekept, Partition, Phase, Progress, Recovery, Settings, Written,
+};
 pub use reader::{Reader, Writer};
 pub use repair::{RepairReport, RepairedFile, plan_repair, plan_repair_on, repair, repair_on};
 pub use sighting::Sighting;

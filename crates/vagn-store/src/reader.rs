@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use parking_lot::{RwLock, RwLockWriteGuard};
 
+use crate::index::{AsTheyCome, Rule};
 use crate::{BBox, Hit, Index, Key, Nearby, Plan, Updates, Vehicle};
 
 /// Updates shown under one lock: some 50 µs that a reader may have to wait.
@@ -36,9 +37,10 @@ impl Writer {
         Reader { index: Arc::clone(&self.index) }
     }
 
-    /// Works out the outcome of the updates, and changes nothing. The index must not change before [`Writer::show`].
-    pub(crate) fn plan(&self, updates: &Updates, plan: &mut Plan) {
-        self.look(|index| index.plan(updates, plan));
+    /// Works out the outcome of the updates by this rule, and changes nothing. The index must not change before
+    /// [`Writer::show`].
+    pub(crate) fn plan(&self, rule: &impl Rule, updates: &Updates, plan: &mut Plan) {
+        self.look(|index| index.plan(rule, updates, plan));
     }
 
     /// Carries out the plan, and lets readers in after every few updates.
@@ -52,7 +54,7 @@ impl Writer {
     /// Plans and shows the updates as [`Partition::write`](crate::Partition::write) does, with no log in between:
     /// for tests and benchmarks. The plan tells the fates.
     pub fn write(&mut self, updates: &Updates, plan: &mut Plan) {
-        self.plan(updates, plan);
+        self.plan(&AsTheyCome, updates, plan);
         self.show(updates, plan);
     }
 

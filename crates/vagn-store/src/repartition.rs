@@ -1,17 +1,20 @@
 //! Distributes a fleet, its history included, over another number of partitions.
 //!
-//! The history is written once more through ordinary partitions, in its order; then the last sighting of each vehicle,
-//! for those that the history no longer tells of. For the others the rules of order and repeats leave it out.
+//! The history is written once more through ordinary partitions, in its order and with the outcomes it has: the reports
+//! are not judged again, since their beginning is no longer known. Then the last sighting and the count of each vehicle,
+//! where the history does not lead there.
 
 use crate::disk::Disk;
 use crate::error::StoreError;
 use crate::history::{self, Event};
+use crate::index::{Held, Marks, Outcome};
 use crate::log::reader::LogReader;
 use crate::log::segment::Segment;
 use crate::partition::recovery::{Recovered, recover};
 use crate::partition::site::Site;
 use crate::partition::{Partition, Progress, Settings};
-use crate::{Key, OrderNumber, Sighting, Updates, partition};
+use crate::{Key, OrderNumber, Sighting, Updates, VehicleIdBuf, partition};
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 /// Updates written at once.
@@ -51,22 +54,23 @@ impl Repartition<'_> {
         Ok(end)
     }
 
-    /// Opens a new partition, with bounds that shed or forget no vehicle on the way.
+    /// Opens a new partition. It has no bound, so that no vehicle is shed on the way.
     fn open(&self, lowest: OrderNumber, site: &Site) -> Result<Partition, StoreError> {
-        let settings = Settings { max_vehicles: usize::MAX, forget_after_ms: i64::MAX, ..self.settings };
         let disk = self.disk.clone();
-        Ok(Partition::open_at(disk, site, lowest, settings, self.now_ms, &|_| {})?.0)
+        Ok(Partition::open_at(disk, site, lowest, self.settings, self.now_ms, &|_| {})?.0)
     }
 
     fn copy(&self, site: &Site, targets: &mut [Target]) -> Result<(), StoreError> {
         let log = LogReader { disk: &**self.disk, dir: &site.dir, partition: site.place.partition };
         let Recovered { table, .. } = recover(&log, site, self.progress)?;
         history::read(&log, &table, &mut |event| match event {
-            Event::Stored(key, hash, sighting) => target(targets, hash).see(key, hash, sighting, self.now_ms),
+            Event::Written(key, hash, sighting, marks) => {
+                target(targets, hash).written(key, hash, sighting, marks, self.now_ms)
+            }
             Event::Removed(key) => target(targets, key.hash()).remove(key, self.now_ms),
         })?;
-        for (_, key, hash, sighting) in table.vehicles() {
-            target(targets, hash).see(key, hash, sighting, self.now_ms)?;
+        for held in table.vehicles() {
+            target(targets, held.key.hash()).last(&held, self.now_ms)?;
         }
         for target in targets {
             target.partition.merge_stamps(table.stamps());
@@ -80,33 +84,99 @@ fn target(targets: &mut [Target], hash: u64) -> &mut Target {
     &mut targets[number]
 }
 
+/// A late report of a vehicle of which nothing was stored yet.
+type Early = (u64, Sighting, Marks);
+
 /// A new partition and the updates on their way there.
 struct Target {
     partition: Partition,
     updates: Updates,
-    fates: Vec<crate::Fate>,
+    outcomes: Vec<Outcome>,
+    /// Vehicles of which something was stored.
+    known: HashSet<VehicleIdBuf>,
+    /// Late reports from the time before the first position that the history still has of their vehicle.
+    early: HashMap<VehicleIdBuf, Vec<Early>>,
 }
 
 impl Target {
     fn new(partition: Partition) -> Target {
-        Target { partition, updates: Updates::new(), fates: Vec::new() }
+        Target {
+            partition,
+            updates: Updates::new(),
+            outcomes: Vec::new(),
+            known: HashSet::new(),
+            early: HashMap::new(),
+        }
     }
 
-    fn see(&mut self, key: Key<'_>, hash: u64, sighting: Sighting, now_ms: i64) -> Result<(), StoreError> {
+    fn written(
+        &mut self,
+        key: Key<'_>,
+        hash: u64,
+        sighting: Sighting,
+        marks: Marks,
+        now_ms: i64,
+    ) -> Result<(), StoreError> {
+        let id = VehicleIdBuf::of(key);
+        if marks.late && !self.known.contains(&id) {
+            // A vehicle has no slot before its first position; what it is late behind has left the history.
+            self.early.entry(id).or_default().push((hash, sighting, marks));
+            return Ok(());
+        }
+        self.push(key, hash, sighting, Outcome::Written(marks), now_ms)?;
+        self.begin(id, now_ms)
+    }
+
+    /// Notes that the vehicle is known, and adds what was held back for that.
+    fn begin(&mut self, id: VehicleIdBuf, now_ms: i64) -> Result<(), StoreError> {
+        if !self.known.insert(id) {
+            return Ok(());
+        }
+        for (hash, sighting, marks) in self.early.remove(&id).unwrap_or_default() {
+            self.push(id.key(), hash, sighting, Outcome::Written(marks), now_ms)?;
+        }
+        Ok(())
+    }
+
+    /// Adds the end of a vehicle's history.
+    fn last(&mut self, held: &Held<'_>, now_ms: i64) -> Result<(), StoreError> {
+        let (id, hash) = (VehicleIdBuf::of(held.key), held.key.hash());
+        if !self.known.contains(&id) {
+            self.push(held.key, hash, held.sighting, Outcome::Last(held.count), now_ms)?;
+            self.begin(id, now_ms)?;
+        }
+        // Behind its late reports, so that the count ends as it was.
+        self.push(held.key, hash, held.sighting, Outcome::Last(held.count), now_ms)
+    }
+
+    fn push(
+        &mut self,
+        key: Key<'_>,
+        hash: u64,
+        sighting: Sighting,
+        outcome: Outcome,
+        now_ms: i64,
+    ) -> Result<(), StoreError> {
         self.updates.push(key, hash, sighting);
+        self.outcomes.push(outcome);
         if self.updates.len() < BATCH { Ok(()) } else { self.flush(now_ms) }
     }
 
     fn remove(&mut self, key: Key<'_>, now_ms: i64) -> Result<(), StoreError> {
         self.flush(now_ms)?;
+        let id = VehicleIdBuf::of(key);
+        self.known.remove(&id);
+        // Late reports whose vehicle was removed before anything else of it is known have no place to go to.
+        self.early.remove(&id);
         // After those that wait, in the old order: one of them would bring the vehicle back.
         self.partition.delete(key).map(|_| ())
     }
 
     fn flush(&mut self, now_ms: i64) -> Result<(), StoreError> {
         if !self.updates.is_empty() {
-            self.partition.write(&self.updates, &mut self.fates)?;
+            self.partition.copy(&self.updates, &self.outcomes)?;
             self.updates.clear();
+            self.outcomes.clear();
             self.partition.housekeep(now_ms)?;
             // No thread does it beside: without it files that are no longer needed would pile up.
             self.partition.syncer().tidy()?;

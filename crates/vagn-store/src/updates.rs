@@ -3,7 +3,7 @@
 //! Made once and refilled: after the first few batches nothing here allocates, neither per update nor per
 //! batch.
 
-use crate::{Key, Sighting};
+use crate::{Evidence, Key, Sighting};
 
 /// A batch of sightings for one partition.
 #[derive(Debug, Default, Clone)]
@@ -18,6 +18,7 @@ struct Entry {
     key: EntryKey,
     hash: u64,
     sighting: Sighting,
+    evidence: Evidence,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -35,6 +36,8 @@ pub struct Update<'a> {
     pub hash: u64,
     /// The sighting itself.
     pub sighting: &'a Sighting,
+    /// What is known of the report beside.
+    pub evidence: &'a Evidence,
 }
 
 impl Updates {
@@ -48,15 +51,21 @@ impl Updates {
         Updates { entries: Vec::with_capacity(sightings), texts: String::new() }
     }
 
-    /// Adds a sighting of the vehicle `key`, whose hash is `hash`.
-    // Inlined into ingest, where a call per report costs a copy of the sighting.
+    /// Adds a sighting of the vehicle `key`, whose hash is `hash`, of a report without seal and oddity.
     #[inline]
     pub fn push(&mut self, key: Key<'_>, hash: u64, sighting: Sighting) {
+        self.push_with(key, hash, sighting, Evidence::default());
+    }
+
+    /// Adds a sighting of the vehicle `key`, whose hash is `hash`, with what is known of its report beside.
+    // Inlined into ingest, where a call per report costs a copy of the sighting.
+    #[inline]
+    pub fn push_with(&mut self, key: Key<'_>, hash: u64, sighting: Sighting, evidence: Evidence) {
         let key = match key {
             Key::Uuid(bytes) => EntryKey::Uuid(bytes),
             Key::Text(text) => self.keep(text),
         };
-        self.entries.push(Entry { key, hash, sighting });
+        self.entries.push(Entry { key, hash, sighting, evidence });
     }
 
     /// Counts the sightings.
@@ -104,7 +113,7 @@ impl Updates {
             EntryKey::Uuid(bytes) => Key::Uuid(bytes),
             EntryKey::Text { start, len } => Key::Text(&self.texts[start as usize..(start + len) as usize]),
         };
-        Update { key, hash: entry.hash, sighting: &entry.sighting }
+        Update { key, hash: entry.hash, sighting: &entry.sighting, evidence: &entry.evidence }
     }
 }
 

@@ -50,6 +50,12 @@ impl From<VehicleId<'_>> for VehicleIdBuf {
     }
 }
 
+impl From<Key<'_>> for VehicleIdBuf {
+    fn from(key: Key<'_>) -> VehicleIdBuf {
+        VehicleIdBuf::of(key)
+    }
+}
+
 impl Deref for VehicleIdBuf {
     type Target = str;
 

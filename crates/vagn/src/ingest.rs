@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use tracing::{debug, warn};
 use vagn_otp::{Addr, Queue, TellError, Worker};
-use vagn_store::{EventTime, Key, Sighting, Updates, event_time, partition};
-use vagn_wire::{Fate, Position, Reject, Report};
+use vagn_store::{EventTime, Evidence, Key, Sighting, Updates, event_time, partition};
+use vagn_wire::{Fate, Oddities, Position, Reject, Report};
 
 use crate::storage::Storage;
 use crate::write::{Write, WritePart};
@@ -147,9 +147,9 @@ pub fn decode(
     let mut parts: Vec<Part> = (0..partitions).map(|_| Part::with_room(share_of_each)).collect();
     for (index, receive_seq, bytes) in batch.reports() {
         match sighting(bytes, batch.time_ms(), receive_seq) {
-            Ok((key, sighting)) => {
+            Ok((key, sighting, odd)) => {
                 let hash = key.hash();
-                parts[partition(hash, partitions)].push(key, hash, sighting, index, answer.is_some());
+                parts[partition(hash, partitions)].push(key, hash, sighting, odd, index, answer.is_some());
             }
             Err(reject) => {
                 share.reject(reject);
@@ -174,8 +174,16 @@ impl Part {
         Self { updates: Updates::with_capacity(sightings), indices: Vec::new() }
     }
 
-    fn push(&mut self, key: Key<'_>, hash: u64, sighting: Sighting, index: u32, answered: bool) {
-        self.updates.push(key, hash, sighting);
+    fn push(
+        &mut self,
+        key: Key<'_>,
+        hash: u64,
+        sighting: Sighting,
+        odd: Oddities,
+        index: u32,
+        answered: bool,
+    ) {
+        self.updates.push_with(key, hash, sighting, Evidence { seal: None, odd });
         if answered {
             self.indices.push(index);
         }
@@ -192,11 +200,16 @@ impl Part {
     }
 }
 
-fn sighting(bytes: &[u8], arrived_ms: i64, receive_seq: u64) -> Result<(Key<'_>, Sighting), Reject> {
+fn sighting(
+    bytes: &[u8],
+    arrived_ms: i64,
+    receive_seq: u64,
+) -> Result<(Key<'_>, Sighting, Oddities), Reject> {
     let report = open(bytes)?;
     let position = report.position?;
     let time = event_time(&report, arrived_ms);
-    Ok((Key::of(report.vehicle_id), stamped(&report, position, time, arrived_ms, receive_seq)))
+    let sighting = stamped(&report, position, time, arrived_ms, receive_seq);
+    Ok((Key::of(report.vehicle_id), sighting, report.odd.and(time.odd)))
 }
 
 fn stamped(

@@ -12,6 +12,7 @@ pub mod dispatcher;
 pub mod door;
 pub mod ingest;
 mod logging;
+pub mod odd;
 mod ops;
 pub mod query;
 pub mod storage;

@@ -10,16 +10,19 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use tracing::{error, info, warn};
 use vagn_otp::{Actor, Context, Failure, Handle};
-use vagn_store::{DataDir, Fleet, Health, Partition, Progress, Recovery, StoreError, VehicleIdBuf, Written};
+use vagn_store::{
+    DataDir, Fleet, Forget, Health, Partition, Progress, Recovery, StoreError, VehicleIdBuf, Written,
+};
 use vagn_wire::Fate;
 
+use crate::odd::OddVehicles;
 use crate::sync::SyncQueue;
 use crate::write::Write;
 use vagn_flow::clock::Clock;
@@ -38,6 +41,8 @@ const REOPEN: (Duration, Duration) = (Duration::from_secs(1), Duration::from_sec
 
 /// The beginning of 1970: a time by which nothing is old enough to be forgotten or removed.
 const NOTHING_IS_OLD_MS: i64 = 0;
+/// Longest time between two rounds of forgetting, ms: a vehicle is forgotten at most this late.
+const FORGET_EVERY_MAX_MS: i64 = 3_600_000;
 
 /// `partition="0"` and so on.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -69,18 +74,31 @@ impl StorageMetrics {
     }
 }
 
+/// Bounds of a partition, which its storage makes commands of.
+#[derive(Debug, Clone, Copy)]
+pub struct Bounds {
+    /// Greatest number of vehicles in it.
+    pub max_vehicles: usize,
+    /// Time after which a vehicle that sends nothing is forgotten, ms.
+    pub forget_after_ms: i64,
+}
+
 /// Parts that a storage is given.
 pub struct StorageParts {
     /// The data directory, shared by the storages of all partitions.
     pub data: Arc<RwLock<DataDir>>,
     /// Number of the partition.
     pub number: u32,
-    /// Bounds and times of the store.
+    /// Settings of the store.
     pub settings: vagn_store::Settings,
+    /// How many vehicles it keeps, and for how long.
+    pub bounds: Bounds,
     /// The fleet, in which queries find the partition once it is open.
     pub fleet: Arc<Fleet>,
     /// Syncs the log.
     pub sync: Arc<SyncQueue>,
+    /// Vehicles of the partition that behave oddly.
+    pub odd: Arc<Mutex<OddVehicles>>,
     /// Tells the time for housekeeping.
     pub clock: Arc<dyn Clock>,
     /// Raised above the stamps that the log already holds.
@@ -99,7 +117,16 @@ pub struct Storage {
     partition: Option<Partition>,
     /// The reason that there is no partition, once it is known.
     broken: Option<Broken>,
+    forgetting: Forgetting,
     fates: Vec<Fate>,
+}
+
+/// The rounds of forgetting.
+#[derive(Debug, Default)]
+struct Forgetting {
+    /// The command of the round that is under way.
+    command: Option<Forget>,
+    next_round_ms: i64,
 }
 
 /// A partition that could not be opened.
@@ -111,7 +138,7 @@ struct Broken {
 impl Storage {
     /// A writer that has not opened its partition yet.
     pub fn new(parts: Arc<StorageParts>) -> Self {
-        Self { parts, partition: None, broken: None, fates: Vec::new() }
+        Self { parts, partition: None, broken: None, forgetting: Forgetting::default(), fates: Vec::new() }
     }
 
     fn name(&self) -> String {
@@ -132,13 +159,15 @@ impl Storage {
         self.partition.is_some()
     }
 
-    fn opened(&mut self, partition: Partition) {
-        let StorageParts { sync, fleet, number, readiness, .. } = &*self.parts;
+    fn opened(&mut self, mut partition: Partition) {
+        let StorageParts { sync, fleet, number, readiness, bounds, .. } = &*self.parts;
+        partition.bound(bounds.max_vehicles);
         sync.take_over(partition.syncer());
         fleet.set(*number as usize, Some(partition.reader()));
         self.count_vehicles();
         readiness.present(&self.name());
         self.broken = None;
+        self.forgetting = Forgetting::default();
         self.partition = Some(partition);
     }
 
@@ -266,7 +295,10 @@ impl Handle<Write> for Storage {
         }
         let partition = self.partition.as_mut().expect("it is open");
         match partition.write(&write.updates, &mut self.fates) {
-            Ok(written) => self.written(write, written),
+            Ok(written) => {
+                self.note_odd(&write);
+                self.written(write, written);
+            }
             Err(_) => {
                 let health = partition.health();
                 // First, so that the sender can be told the reason.
@@ -280,9 +312,9 @@ impl Handle<Write> for Storage {
 impl Storage {
     /// Warns that new vehicles found no room, until the service is started again: the remedy is a setting.
     fn refuse(&self, vehicles: usize) {
-        let StorageParts { metrics, readiness, settings, number, .. } = &*self.parts;
+        let StorageParts { metrics, readiness, bounds, number, .. } = &*self.parts;
         metrics.vehicles_refused.inc_by(vehicles as u64);
-        let most = settings.max_vehicles;
+        let most = bounds.max_vehicles;
         let what =
             format!("partition {number} is full with {most} vehicles; new ones are shed; raise max_vehicles");
         if readiness.warn_first(format!("max_vehicles, partition {number}"), what.clone()) {
@@ -303,6 +335,20 @@ impl Storage {
             self.parts.sync.keep(end, awaiting);
         }
     }
+
+    /// Counts what is odd about the reports that were judged, and notes it of their vehicles.
+    fn note_odd(&self, write: &Write) {
+        let Some(partition) = &self.partition else { return };
+        // Locked only where something is odd.
+        let mut vehicles = None;
+        for (at, odd) in partition.odd() {
+            write.share.odd(odd);
+            if let Some(update) = write.updates.get(at) {
+                let vehicles = vehicles.get_or_insert_with(|| self.parts.odd.lock());
+                vehicles.note(update.key, update.sighting.receive_time_ms, odd);
+            }
+        }
+    }
 }
 
 /// Time to look after the files: snapshots, old segments, forgotten vehicles. The first one opens the partition.
@@ -321,6 +367,7 @@ impl Handle<Housekeep> for Storage {
         let partition = self.partition.as_mut().expect("it is open");
         // What goes wrong here stops the partition, and its health tells why.
         let more = partition.housekeep(now_ms).is_ok_and(|kept| kept.more);
+        let more = more | self.forgetting.go_on(partition, self.parts.bounds, self.parts.trust.now_ms());
         let health = partition.health();
         let log_bytes = partition.log_bytes();
         let label = PartitionLabel { partition: self.parts.number };
@@ -328,6 +375,29 @@ impl Handle<Housekeep> for Storage {
         self.count_vehicles();
         self.tell_health(health);
         ctx.tell_self_after(if more { HOUSEKEEPING_BUSY } else { HOUSEKEEPING }, Housekeep);
+    }
+}
+
+impl Forgetting {
+    /// Gives the command to forget vehicles that sent nothing for too long: it begins a round when one is due, and goes on
+    /// with one under way. Returns true while there is more to do. Without a time that is believed it does nothing.
+    fn go_on(&mut self, partition: &mut Partition, bounds: Bounds, now_ms: Option<i64>) -> bool {
+        let Some(now_ms) = now_ms else { return false };
+        let forget_after_ms = bounds.forget_after_ms;
+        let next_round_ms = now_ms.saturating_add(FORGET_EVERY_MAX_MS.min(forget_after_ms / 10));
+        // Where the clock has come back from a time that was too late, the pause begins anew.
+        self.next_round_ms = self.next_round_ms.min(next_round_ms);
+        if self.command.is_none() && now_ms >= self.next_round_ms {
+            self.next_round_ms = next_round_ms;
+            self.command = Some(Forget { before_ms: now_ms.saturating_sub(forget_after_ms), now_ms });
+        }
+        let Some(command) = self.command else { return false };
+        // What goes wrong here stops the partition, and its health tells why.
+        let more = partition.forget(command).is_ok_and(|forgotten| forgotten.more);
+        if !more {
+            self.command = None;
+        }
+        more
     }
 }
 
@@ -345,6 +415,7 @@ impl Handle<Delete> for Storage {
             return Err(self.broken.as_ref().map(|broken| broken.why.clone()).unwrap_or_default());
         };
         let deleted = partition.delete(id.key()).map_err(|err| err.to_string())?;
+        self.parts.odd.lock().remove(&id);
         if deleted && self.parts.sync.is_always() {
             // The disk takes as long as it likes.
             let _unwatched = ctx.patient();

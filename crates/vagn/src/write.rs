@@ -3,7 +3,11 @@
 use vagn_flow::fate::Share;
 use vagn_flow::receipt::ReceiptPart;
 use vagn_store::Updates;
-use vagn_wire::Fate;
+use vagn_wire::{Fate, Reject};
+
+/// The one reason for which the store refuses a report as invalid; for all others it takes the last position of the vehicle to
+/// be known.
+const REFUSED_BY_STORE: Reject = Reject::NoFix;
 
 /// Sightings for one partition, in order.
 #[derive(Debug)]
@@ -35,8 +39,12 @@ pub struct AwaitingDisk {
 
 impl AwaitingDisk {
     /// Tells the senders: the fates are safe.
-    pub fn settle(mut self) {
-        self.part.settle(self.fates);
+    pub fn settle(self) {
+        let Self { mut part, fates } = self;
+        for (index, _) in fates.iter().filter(|(_, fate)| *fate == Fate::Invalid) {
+            part.reject(*index, REFUSED_BY_STORE);
+        }
+        part.settle(fates.into_iter().filter(|(_, fate)| *fate != Fate::Invalid));
     }
 }
 
@@ -49,7 +57,10 @@ impl Write {
             counts[fate_of(at) as usize] += 1;
         }
         for (fate, count) in Fate::ALL.into_iter().zip(counts) {
-            share.settle(fate, count);
+            match fate {
+                Fate::Invalid => (0..count).for_each(|_| share.reject(REFUSED_BY_STORE)),
+                _ => share.settle(fate, count),
+            }
         }
         let WritePart { part, indices } = answer?;
         let fates = indices.into_iter().enumerate().map(|(at, index)| (index, fate_of(at))).collect();
@@ -61,5 +72,48 @@ impl Write {
         if let Some(awaiting) = self.count(|_| fate) {
             awaiting.settle();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use vagn_flow::metrics::{Registry, ReportMetrics};
+    use vagn_flow::receipt::Receipt;
+    use vagn_store::{Key, Sighting};
+    use vagn_wire::Position;
+
+    #[test]
+    fn a_position_that_the_store_refuses_is_counted_and_answered_with_the_reason() {
+        let metrics = ReportMetrics::new(&Registry::new());
+        let mut updates = Updates::new();
+        for at in 0..3 {
+            let position = Position::new(0.0, 0.0).unwrap();
+            let sighting = Sighting {
+                position,
+                event_time_ms: 0,
+                receive_time_ms: 0,
+                receive_seq: at,
+                seq: None,
+                speed_mps: None,
+                heading_deg: None,
+                emergency: false,
+                own_time: false,
+                unsure: false,
+            };
+            updates.push(Key::Text("bus"), 1, sighting);
+        }
+        let (receipt, mut answer) = Receipt::new(3);
+        let part = receipt.answer_for_reports(3);
+        drop(receipt);
+        let answer_part = Some(WritePart { part, indices: vec![0, 1, 2] });
+        let write = Write { updates, share: Share::received(&metrics, 3), answer: answer_part };
+        let fates = [Fate::Invalid, Fate::Stored, Fate::Invalid];
+        write.count(|at| fates[at]).unwrap().settle();
+        let outcomes = answer.try_recv().unwrap();
+        let got: Vec<_> = outcomes.iter().map(|outcome| (outcome.fate, outcome.reject)).collect();
+        let no_fix = (Fate::Invalid, Some(Reject::NoFix));
+        assert_eq!(got, [no_fix, (Fate::Stored, None), no_fix]);
+        assert_eq!((metrics.invalid(Reject::NoFix).get(), metrics.fate(Fate::Invalid).get()), (2, 2));
     }
 }

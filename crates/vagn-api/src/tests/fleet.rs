@@ -1,9 +1,9 @@
 //! A fleet of a handful of vehicles in a real index, which answers at once or not at all.
 
 use vagn_store::{Fleet, Index, Key, Plan, Sighting, Updates, VehicleIdBuf, Writer};
-use vagn_wire::{Position, VehicleId};
+use vagn_wire::{Oddity, Position, VehicleId};
 
-use super::super::services::{Asked, Found, Question, Unavailable, Vehicles};
+use super::super::services::{Asked, Found, Odd, Question, Unavailable, Vehicles};
 use super::NOW_MS;
 
 pub(super) struct SmallFleet {
@@ -62,6 +62,13 @@ impl Vehicles for SmallFleet {
 
     fn delete(&self, id: VehicleIdBuf) -> Asked<'_, bool> {
         self.answer(self.fleet.get(id.key()).unwrap().is_some())
+    }
+
+    fn odd(&self, id: &VehicleIdBuf) -> Vec<Odd> {
+        // The clock of `bus 2` was never set.
+        let odd =
+            Odd { oddity: Oddity::TimeNear1970, since_ms: NOW_MS - 90_000, last_ms: NOW_MS, reports: 12 };
+        if id.as_str() == "bus 2" { vec![odd] } else { Vec::new() }
     }
 }
 

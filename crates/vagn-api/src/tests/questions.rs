@@ -9,6 +9,7 @@ use super::super::{QueryMetrics, Services, Tokens, router};
 use super::fleet::SmallFleet;
 use super::{NOW_MS, austin, call, failing, get, send, services};
 use vagn_flow::metrics::Registry;
+use vagn_flow::rfc3339::rfc3339;
 
 fn ids(features: &serde_json::Value) -> Vec<&str> {
     features.as_array().unwrap().iter().map(|feature| feature["id"].as_str().unwrap()).collect()
@@ -237,6 +238,17 @@ async fn never_shows_a_part_of_the_fleet_as_if_it_were_all() {
             assert_eq!(reply.header("retry-after") == "1", status == StatusCode::SERVICE_UNAVAILABLE);
         }
     }
+}
+
+#[tokio::test]
+async fn one_vehicle_tells_what_is_odd_about_it() {
+    let router = router(services(SmallFleet::austin()));
+    let odd = get(&router, "/api/v1/vehicles/bus%202").await.json();
+    let since = rfc3339(NOW_MS - 90_000);
+    let want = json!([{ "part": "clock", "what": "time_near_1970", "since": since, "last": rfc3339(NOW_MS), "reports": 12 }]);
+    assert_eq!(odd["properties"]["odd"], want);
+    let well = get(&router, "/api/v1/vehicles/bus%201").await.json();
+    assert!(well["properties"].get("odd").is_none(), "{well}");
 }
 
 #[tokio::test]

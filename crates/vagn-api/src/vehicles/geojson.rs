@@ -6,6 +6,7 @@ use axum::response::Response;
 use vagn_store::{Hit, Vehicle};
 
 use super::json;
+use crate::services::Odd;
 use vagn_flow::rfc3339;
 use vagn_http::answer;
 
@@ -29,10 +30,10 @@ pub(crate) fn vehicles(vehicles: &[Vehicle], limit: usize, now_ms: i64) -> Respo
     answer::live(MEDIA_TYPE, collection(features, vehicles.len() > limit, now_ms))
 }
 
-/// Answers with one vehicle.
-pub(crate) fn vehicle(vehicle: &Vehicle, now_ms: i64) -> Response {
+/// Answers with one vehicle, and with what is odd about it.
+pub(crate) fn vehicle(vehicle: &Vehicle, odd: &[Odd], now_ms: i64) -> Response {
     let mut out = Vec::with_capacity(FEATURE_LEN);
-    feature(&mut out, vehicle, None, now_ms);
+    feature(&mut out, vehicle, None, odd, now_ms);
     answer::live(MEDIA_TYPE, out)
 }
 
@@ -55,14 +56,14 @@ fn collection<'a>(
         if at > 0 {
             out.push(b',');
         }
-        feature(&mut out, vehicle, distance_m, now_ms);
+        feature(&mut out, vehicle, distance_m, &[], now_ms);
     }
     out.extend_from_slice(b"]}");
     out
 }
 
 /// Writes one vehicle. `emergency_flag` is that of a real alarm or of a drill; the sighting does not know which.
-fn feature(out: &mut Vec<u8>, vehicle: &Vehicle, distance_m: Option<f64>, now_ms: i64) {
+fn feature(out: &mut Vec<u8>, vehicle: &Vehicle, distance_m: Option<f64>, odd: &[Odd], now_ms: i64) {
     let seen = &vehicle.sighting;
     out.extend_from_slice(b"{\"type\":\"Feature\",\"id\":");
     json::string(out, &vehicle.id);
@@ -87,7 +88,32 @@ fn feature(out: &mut Vec<u8>, vehicle: &Vehicle, distance_m: Option<f64>, now_ms
     json::number_or_null(out, seen.heading_deg);
     out.extend_from_slice(b",\"emergency_flag\":");
     json::boolean(out, seen.emergency);
+    if !odd.is_empty() {
+        oddities(out, odd);
+    }
     out.extend_from_slice(b"}}");
+}
+
+/// Writes the property `odd`.
+fn oddities(out: &mut Vec<u8>, odd: &[Odd]) {
+    out.extend_from_slice(b",\"odd\":[");
+    for (at, odd) in odd.iter().enumerate() {
+        if at > 0 {
+            out.push(b',');
+        }
+        out.extend_from_slice(b"{\"part\":");
+        json::string(out, odd.oddity.part().as_str());
+        out.extend_from_slice(b",\"what\":");
+        json::string(out, odd.oddity.as_str());
+        out.extend_from_slice(b",\"since\":\"");
+        rfc3339::push(out, odd.since_ms);
+        out.extend_from_slice(b"\",\"last\":\"");
+        rfc3339::push(out, odd.last_ms);
+        out.extend_from_slice(b"\",\"reports\":");
+        json::integer(out, odd.reports);
+        out.push(b'}');
+    }
+    out.push(b']');
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ pub(crate) async fn get(State(api): State<Api>, path: InPath, _: NoParams) -> Re
     let asked = api.vehicles.ask("one", move |fleet| fleet.get(id.key()));
     let found = api.ask(ROUTE, |found| usize::from(found.is_some()), asked).await?;
     let vehicle = found.ok_or_else(|| unknown(&id))?;
-    Ok(geojson::vehicle(&vehicle, api.clock.now_ms()))
+    Ok(geojson::vehicle(&vehicle, &api.vehicles.odd(&id), api.clock.now_ms()))
 }
 
 /// Forgets one vehicle. Its next report makes it known again.

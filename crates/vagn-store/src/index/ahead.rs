@@ -14,6 +14,7 @@ impl Index {
     pub(super) fn prefetch_row(&self, slot: Option<u32>) {
         if let Some(slot) = slot {
             prefetch(&self.rows[slot]);
+            self.counts.prefetch(slot);
         }
     }
 

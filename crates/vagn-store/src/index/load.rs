@@ -8,8 +8,9 @@ use super::node::{Branch, Child, LEAF_MAX};
 use super::pile::OwnedKey;
 use super::row::Row;
 use super::tree::{TOP, Tree};
-use super::{FIXED_SEED, GROUP, Index, Rows};
+use super::{Counts, FIXED_SEED, GROUP, Index, Rows};
 use crate::ids::{Ids, Names};
+use crate::judge::Count;
 use crate::prefetch::prefetch;
 use crate::{Key, Sighting};
 
@@ -21,6 +22,7 @@ struct LeftOver {
     slot: u32,
     id: OwnedKey,
     sighting: Sighting,
+    count: Count,
 }
 
 impl Index {
@@ -36,20 +38,21 @@ impl Index {
             rows.push(Row::new(sighting));
             names.set(slot, &key);
         }
-        Index::of_parts(max_vehicles, FIXED_SEED, rows, names, || {})
+        Index::of_parts(max_vehicles, FIXED_SEED, rows, names, Counts::default(), || {})
     }
 
     /// Returns an index of the vehicles in these rows, each named by its slot in `names`, which is as long as `rows`; a
-    /// name without a row that is taken is no vehicle. The same as [`Index::insert_slot`] of one after the other, but
+    /// name without a row that is taken is no vehicle. The same as [`Index::put_back`] of one after the other, but
     /// nothing is copied. Calls `each` for every vehicle.
     pub(crate) fn of_parts(
         max_vehicles: usize,
         hash_seed: u64,
         rows: Rows,
         names: Names,
+        counts: Counts,
         each: impl FnMut(),
     ) -> Index {
-        let mut index = Index { ids: Ids::of(names, hash_seed), rows, ..Index::new(max_vehicles) };
+        let mut index = Index { ids: Ids::of(names, hash_seed), rows, counts, ..Index::new(max_vehicles) };
         let mut sorted = index.take_stock();
         let left_over = index.register(&sorted, each);
         // Most often there are none, and the list of all vehicles is left as it is.
@@ -60,9 +63,9 @@ impl Index {
         // Along the curve every cell is one run: leaves are built in one pass, and nothing is split on the way.
         sorted.sort_unstable();
         index.tree.plant_below(TOP, Cell::ROOT, &sorted, &mut index.rows, &index.ids);
-        for LeftOver { slot, id, sighting } in left_over {
+        for LeftOver { slot, id, sighting, count } in left_over {
             // Last, because the rules for a second slot or a full index need the others in the tree.
-            index.insert_slot(slot, id.key(), &sighting);
+            index.put_back(slot, id.key(), &sighting, count);
         }
         index
     }
@@ -113,7 +116,9 @@ impl Index {
         self.ids.clear(slot);
         self.vacant.push(slot);
         let row = std::mem::replace(&mut self.rows[slot], Row::vacant());
-        LeftOver { slot, id, sighting: row.sighting() }
+        let count = self.counts.get(slot);
+        self.counts.remove(slot);
+        LeftOver { slot, id, sighting: row.sighting(), count }
     }
 
     /// Removes the vacant slots at the end.

@@ -3,7 +3,7 @@
 //! | file | holds |
 //! |---|---|
 //! | `row.rs` | the data of a vehicle, one cache line |
-//! | `fate.rs` | the rules of order and repeats |
+//! | `counts.rs` | the numbers seen of a vehicle, where it sends any |
 //! | `plan.rs` | the outcome of a batch, worked out before anything is changed |
 //! | `ahead.rs` | memory that a group of updates will touch, asked for before it is touched |
 //! | `cell.rs`, `node.rs`, `blocks.rs`, `pile.rs` | the parts of the tree |
@@ -13,7 +13,7 @@
 mod ahead;
 mod blocks;
 mod cell;
-mod fate;
+mod counts;
 mod lanes;
 mod load;
 mod nearby;
@@ -26,18 +26,19 @@ mod tests;
 mod tree;
 mod within;
 
-use vagn_wire::Fate;
-
 use crate::chunked::Chunked;
 use crate::geo::unit_vector;
 use crate::ids::Ids;
+use crate::judge::Count;
 use crate::{Key, Sighting, Vehicle, VehicleIdBuf};
 use cell::GridPoint;
 use node::coarse;
 use tree::{TOP, Tree, narrow};
 
+pub(crate) use counts::Counts;
 pub use nearby::Nearby;
 pub use plan::Plan;
+pub(crate) use plan::{AsJudged, AsTheyCome, Marks, Outcome, Planned, Rule};
 pub(crate) use row::Row;
 
 pub(crate) type Rows = Chunked<Row>;
@@ -54,14 +55,24 @@ const FIXED_SEED: u64 = 0;
 /// The slot of a vehicle that has none.
 pub(crate) const NO_SLOT: u32 = u32::MAX;
 
+/// A vehicle in its slot, with all that decides the fate of its next report.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Held<'a> {
+    pub(crate) slot: u32,
+    pub(crate) key: Key<'a>,
+    pub(crate) sighting: Sighting,
+    pub(crate) count: Count,
+}
+
 /// The live index of one partition. One writer changes it; see [`Writer`](crate::Writer) and
 /// [`Reader`](crate::Reader).
 #[derive(Debug)]
 pub struct Index {
     ids: Ids,
     rows: Rows,
+    counts: Counts,
     tree: Tree,
-    /// Slots that may be vacant; `insert_slot` takes some without striking them off.
+    /// Slots that may be vacant; `put_back` takes some without striking them off.
     vacant: Vec<u32>,
     max_vehicles: usize,
 }
@@ -74,6 +85,7 @@ impl Index {
         Index {
             ids: Ids::new(FIXED_SEED),
             rows: Rows::new(),
+            counts: Counts::default(),
             tree: Tree::new(),
             vacant: Vec::new(),
             max_vehicles: max_vehicles.min(VEHICLES_MAX),
@@ -97,7 +109,7 @@ impl Index {
 
     /// Returns a slot to use next: one given back, or the one behind the last.
     fn vacant_slot(&mut self) -> u32 {
-        // `insert_slot` may have filled some without taking them off the list.
+        // `put_back` may have filled some without taking them off the list.
         while let Some(slot) = self.vacant.pop() {
             if !self.rows[slot].is_taken() {
                 return slot;
@@ -106,28 +118,12 @@ impl Index {
         self.slots_end()
     }
 
+    /// Puts a vehicle into a slot without vehicle.
     fn fill(&mut self, slot: u32, hash: u64, key: &Key<'_>, sighting: &Sighting) {
         self.ids.insert(hash, slot, key);
         // Before the tree, which reads the position from the row and the id for a pile.
         self.rows.set(slot, Row::new(sighting));
         self.tree.insert(slot, TOP, &mut self.rows, &self.ids);
-    }
-
-    /// Gives the vehicle in `slot` a further sighting, by the same rules as [`Index::plan`]. A slot without
-    /// vehicle gives `Failed`.
-    pub(crate) fn update_slot(&mut self, slot: u32, sighting: &Sighting) -> Fate {
-        if !self.is_taken(slot) {
-            return Fate::Failed;
-        }
-        self.update_taken(slot, GridPoint::of(sighting.position), sighting)
-    }
-
-    fn update_taken(&mut self, slot: u32, grid_point: GridPoint, sighting: &Sighting) -> Fate {
-        let fate = fate::fate(&self.rows[slot].sighting(), sighting);
-        if fate == Fate::Stored {
-            self.see(slot, grid_point, sighting);
-        }
-        fate
     }
 
     /// Stores a newer sighting. The cheap cases come first: a vehicle that stays in its cell changes its own entry
@@ -158,25 +154,22 @@ impl Index {
         self.tree.insert(slot, near, &mut self.rows, &self.ids);
     }
 
-    /// Puts a vehicle back into the slot it had, as a log or snapshot tells. Another vehicle in the slot leaves it, and
-    /// the vehicle leaves any other slot. `Shed` beyond the greatest number of vehicles; else
-    /// the fate as by [`Index::plan`].
-    pub(crate) fn insert_slot(&mut self, slot: u32, key: Key<'_>, sighting: &Sighting) -> Fate {
+    /// Puts a vehicle back into the slot it had, as log and snapshot tell. Whatever vehicle is in the slot leaves it, and
+    /// the vehicle leaves any other slot. Returns false beyond the greatest number of vehicles.
+    pub(crate) fn put_back(&mut self, slot: u32, key: Key<'_>, sighting: &Sighting, count: Count) -> bool {
         let hash = self.ids.hash(&key);
-        if self.is_taken(slot) && self.ids.is(slot, &key) {
-            return self.update_slot(slot, sighting);
-        }
         self.vacate(slot);
         if let Some(other) = self.ids.find(hash, &key) {
             self.vacate(other);
         }
         // After both slots are vacated: the vehicle may take the room of the one whose slot it gets.
         if self.len() >= self.max_vehicles || slot == NO_SLOT {
-            return Fate::Shed;
+            return false;
         }
         self.skip_to(slot);
         self.fill(slot, hash, &key, sighting);
-        Fate::Stored
+        self.counts.set(slot, count);
+        true
     }
 
     /// Adds vacant slots up to this one.
@@ -206,6 +199,7 @@ impl Index {
         // After the tree, which finds the vehicle in a pile by its id.
         self.ids.remove(slot);
         self.rows[slot] = Row::vacant();
+        self.counts.remove(slot);
         self.vacant.push(slot);
         true
     }
@@ -221,11 +215,20 @@ impl Index {
     }
 
     /// Returns the vehicles in slots `from..from + count`, for a snapshot.
-    pub(crate) fn slots(&self, from: u32, count: u32) -> impl Iterator<Item = (u32, Key<'_>, Sighting)> {
+    pub(crate) fn slots(&self, from: u32, count: u32) -> impl Iterator<Item = Held<'_>> {
         let end = from.saturating_add(count).min(self.slots_end());
-        (from..end)
-            .filter(|&slot| self.rows[slot].is_taken())
-            .map(|slot| (slot, self.ids.key(slot), self.rows[slot].sighting()))
+        let taken = (from..end).filter(|&slot| self.rows[slot].is_taken());
+        taken.map(|slot| Held {
+            slot,
+            key: self.ids.key(slot),
+            sighting: self.rows[slot].sighting(),
+            count: self.counts.get(slot),
+        })
+    }
+
+    /// Sets the greatest number of vehicles. Those that are known stay.
+    pub(crate) fn bound(&mut self, max_vehicles: usize) {
+        self.max_vehicles = max_vehicles.min(VEHICLES_MAX);
     }
 
     fn is_taken(&self, slot: u32) -> bool {

@@ -4,23 +4,115 @@
 //! effects too: the second report of a vehicle is compared with the first one of the same batch.
 
 use hashbrown::HashTable;
-use vagn_wire::Fate;
+use vagn_wire::{Fate, Oddities};
 
 use super::cell::GridPoint;
-use super::fate::fate;
 use super::{GROUP, Index, NO_SLOT};
-use crate::{Update, Updates};
+use crate::judge::{Count, Verdict, at_arrival, judge};
+use crate::{Sighting, Update, Updates};
+
+/// No update, or no count.
+const NONE: u32 = u32::MAX;
+
+/// Decides the fates of updates.
+pub(crate) trait Rule {
+    /// Returns the outcome of the update at `at`, of a vehicle whose last stored position is `kept`, and brings its count up
+    /// to date.
+    fn outcome(&self, at: usize, update: &Update<'_>, kept: Option<&Sighting>, count: &mut Count) -> Verdict;
+}
+
+/// The rule of judging, for reports that were not judged yet.
+pub(crate) struct AsTheyCome;
+
+impl Rule for AsTheyCome {
+    #[inline(always)]
+    fn outcome(&self, _: usize, update: &Update<'_>, kept: Option<&Sighting>, count: &mut Count) -> Verdict {
+        judge(kept, count, update.sighting, update.evidence)
+    }
+}
+
+/// Outcome of an update that was judged before.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Outcome {
+    /// Stored, or late.
+    Written(Marks),
+    /// The last position stored of the vehicle, and its count: they replace what differs.
+    Last(Count),
+}
+
+/// Updates that were judged before, with the outcome of each: judging them again from an unknown beginning could give
+/// another one.
+pub(crate) struct AsJudged<'a>(pub(crate) &'a [Outcome]);
+
+impl Rule for AsJudged<'_> {
+    fn outcome(&self, at: usize, update: &Update<'_>, kept: Option<&Sighting>, count: &mut Count) -> Verdict {
+        match self.0[at] {
+            Outcome::Written(Marks { late, restarts, continues }) => {
+                count.take(update.sighting.seq, restarts);
+                let fate = if late { Fate::Stale } else { Fate::Stored };
+                Verdict { restarts, continues, ..Verdict::of(fate) }
+            }
+            Outcome::Last(last) => {
+                *count = last;
+                let is_there = kept == Some(update.sighting);
+                Verdict::of(if is_there { Fate::Duplicate } else { Fate::Stored })
+            }
+        }
+    }
+}
+
+/// Outcome of a report as the log tells it beside its fields.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Marks {
+    /// It was stale: the past sees it, the live index does not.
+    pub(crate) late: bool,
+    /// Its number begins its vehicle's count anew.
+    pub(crate) restarts: bool,
+    /// Not the first report of its vehicle in its envelope.
+    pub(crate) continues: bool,
+}
 
 /// Outcome of one update.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Planned {
-    /// Slot of the vehicle, [`NO_SLOT`] when it is shed. A vehicle keeps its slot until it is removed or forgotten;
+    /// Slot of the vehicle, [`NO_SLOT`] when it gets none. A vehicle keeps its slot until it is removed or forgotten;
     /// then another may get it.
     pub(crate) slot: u32,
-    /// `Stored`, `Stale`, `Duplicate`, or `Shed` for a new vehicle beyond the greatest number kept.
+    /// Index in [`Plan::counts`] of the vehicle's count after it, or [`NONE`] when that is as before.
+    count: u32,
+    /// `Stored`, `Stale`, `Duplicate`, `Invalid` for a position without fix, or `Shed` for a new vehicle beyond the greatest
+    /// number kept.
     pub(crate) fate: Fate,
     /// The vehicle was not known before.
     pub(crate) new_vehicle: bool,
+    /// The log is to have it.
+    pub(crate) written: bool,
+    pub(crate) marks: Marks,
+    /// The log is to have the count as well, since the report as it is written does not lead there.
+    pub(crate) tells_count: bool,
+    /// The arrival is to stand in for the time of the sighting.
+    arrival_stands_in: bool,
+}
+
+impl Planned {
+    fn without_slot(fate: Fate) -> Self {
+        Self {
+            slot: NO_SLOT,
+            count: NONE,
+            fate,
+            new_vehicle: false,
+            written: false,
+            marks: Marks::default(),
+            tells_count: false,
+            arrival_stands_in: false,
+        }
+    }
+
+    /// Returns the sighting that is to be stored.
+    #[inline]
+    pub(crate) fn sighting(&self, sent: &Sighting) -> Sighting {
+        if self.arrival_stands_in { at_arrival(sent) } else { *sent }
+    }
 }
 
 /// Outcome of each update of a batch. Made once and refilled.
@@ -28,12 +120,16 @@ pub(crate) struct Planned {
 pub struct Plan {
     planned: Vec<Planned>,
     latest: Latest,
+    /// Counts that updates change, one after another.
+    counts: Vec<Count>,
     /// Updates that bring new vehicles.
     new: HashTable<u32>,
     /// Vacant slots not yet given away.
     vacant: usize,
     /// Slots given away behind the last one.
     behind: u32,
+    /// Updates with oddities.
+    odd: Vec<(u32, Oddities)>,
 }
 
 impl Plan {
@@ -47,15 +143,29 @@ impl Plan {
         self.new.len()
     }
 
-    /// Returns the updates that are to be stored, with their slots.
-    pub(crate) fn stored<'a>(&'a self, updates: &'a Updates) -> impl Iterator<Item = (Update<'a>, Planned)> {
-        updates.iter().zip(self.planned.iter().copied()).filter(|(_, planned)| planned.fate == Fate::Stored)
+    /// Returns the updates whose reports are odd, by index, with all that is odd about each.
+    pub fn odd(&self) -> impl Iterator<Item = (usize, Oddities)> {
+        self.odd.iter().map(|(at, odd)| (*at as usize, *odd))
+    }
+
+    /// Returns the updates of which the log is to know, with their outcome.
+    pub(crate) fn for_log<'a>(&'a self, updates: &'a Updates) -> impl Iterator<Item = (Update<'a>, Planned)> {
+        let all = updates.iter().zip(self.planned.iter().copied());
+        all.filter(|(_, planned)| planned.written || planned.tells_count)
+    }
+
+    /// Returns the count of the vehicle after an update that changed it.
+    #[inline]
+    pub(crate) fn count(&self, planned: &Planned) -> Option<&Count> {
+        self.counts.get(planned.count as usize)
     }
 
     fn begin(&mut self, updates: usize, vacant: usize) {
         self.planned.clear();
         self.planned.reserve(updates);
         self.latest.begin(updates);
+        self.counts.clear();
+        self.odd.clear();
         self.new.clear();
         self.vacant = vacant;
         self.behind = 0;
@@ -64,15 +174,21 @@ impl Plan {
 
 impl Index {
     /// Works out how [`Index::commit`] is to treat the updates. The index must not be changed in between.
-    pub(crate) fn plan(&self, updates: &Updates, plan: &mut Plan) {
+    pub(crate) fn plan(&self, rule: &impl Rule, updates: &Updates, plan: &mut Plan) {
         plan.begin(updates.len(), self.vacant.len());
         for start in (0..updates.len()).step_by(GROUP) {
-            self.plan_group(updates, start..updates.len().min(start + GROUP), plan);
+            self.plan_group(rule, updates, start..updates.len().min(start + GROUP), plan);
         }
     }
 
     /// Asks for all memory that the group needs, one dependency at a time.
-    fn plan_group(&self, updates: &Updates, group: std::ops::Range<usize>, plan: &mut Plan) {
+    fn plan_group(
+        &self,
+        rule: &impl Rule,
+        updates: &Updates,
+        group: std::ops::Range<usize>,
+        plan: &mut Plan,
+    ) {
         let mut hashes = [0; GROUP];
         let mut guesses = [None; GROUP];
         for (hash, at) in hashes.iter_mut().zip(group.clone()) {
@@ -86,13 +202,14 @@ impl Index {
             self.prefetch_row(*guess);
         }
         for ((hash, guess), at) in hashes.into_iter().zip(guesses).zip(group) {
-            let planned = self.plan_one(updates, at, hash, guess, plan);
+            let planned = self.plan_one(rule, updates, at, hash, guess, plan);
             plan.planned.push(planned);
         }
     }
 
     fn plan_one(
         &self,
+        rule: &impl Rule,
         updates: &Updates,
         at: usize,
         hash: u64,
@@ -104,29 +221,47 @@ impl Index {
         let guessed = guess.filter(|&slot| self.rows[slot].is_taken() && self.ids.is(slot, &update.key));
         let known = guessed.or_else(|| self.ids.find(hash, &update.key));
         let Some(slot) = known.or_else(|| new_slot(updates, &update, hash, plan)) else {
-            return self.plan_new(updates, at, hash, plan);
+            return self.plan_new(rule, updates, at, hash, plan);
         };
         let entry = plan.latest.find(slot);
-        let fate = match plan.latest.update(entry).and_then(|latest| updates.get(latest as usize)) {
-            Some(latest) => fate(latest.sighting, update.sighting),
-            None => fate(&self.rows[slot].sighting(), update.sighting),
+        let LatestUpdate { update: latest, count, .. } = plan.latest.get(entry);
+        let before = plan.counts.get(count as usize).copied().unwrap_or_else(|| self.counts.get(slot));
+        let mut count = before;
+        let verdict = match updates.get(latest as usize) {
+            Some(earlier) => {
+                let kept = plan.planned[latest as usize].sighting(earlier.sighting);
+                rule.outcome(at, &update, Some(&kept), &mut count)
+            }
+            None => rule.outcome(at, &update, Some(&self.rows[slot].sighting()), &mut count),
         };
-        if fate == Fate::Stored {
-            plan.latest.set(entry, slot, at as u32);
-        }
-        Planned { slot, fate, new_vehicle: false }
+        plan.note(at, entry, slot, &update, &verdict, before, count)
     }
 
-    fn plan_new(&self, updates: &Updates, at: usize, hash: u64, plan: &mut Plan) -> Planned {
+    fn plan_new(
+        &self,
+        rule: &impl Rule,
+        updates: &Updates,
+        at: usize,
+        hash: u64,
+        plan: &mut Plan,
+    ) -> Planned {
+        let update = updates.get(at).expect("the group lies within the updates");
+        let mut count = Count::NONE;
+        let verdict = rule.outcome(at, &update, None, &mut count);
+        if verdict.fate != Fate::Stored {
+            plan.note_odd(at, &update, &verdict);
+            return Planned::without_slot(verdict.fate);
+        }
         if self.len() + plan.new.len() >= self.max_vehicles {
-            return Planned { slot: NO_SLOT, fate: Fate::Shed, new_vehicle: false };
+            return Planned::without_slot(Fate::Shed);
         }
         plan.new.insert_unique(hash, at as u32, |&at| {
             updates.get(at as usize).map_or(0, |update| self.ids.hash(&update.key))
         });
         let slot = self.plan_slot(plan);
-        plan.latest.set(plan.latest.find(slot), slot, at as u32);
-        Planned { slot, fate: Fate::Stored, new_vehicle: true }
+        let entry = plan.latest.find(slot);
+        let planned = plan.note(at, entry, slot, &update, &verdict, Count::NONE, count);
+        Planned { new_vehicle: true, ..planned }
     }
 
     /// Returns the slot that [`Index::vacant_slot`] will give.
@@ -135,7 +270,7 @@ impl Index {
             plan.vacant -= 1;
             let slot = self.vacant[plan.vacant];
             // A slot may be listed twice.
-            if !self.rows[slot].is_taken() && plan.latest.update(plan.latest.find(slot)).is_none() {
+            if !self.rows[slot].is_taken() && !plan.latest.has(plan.latest.find(slot)) {
                 return slot;
             }
         }
@@ -152,22 +287,87 @@ impl Index {
             let grid_points =
                 self.prefetch_moves(planned.iter().map(|planned| planned.slot), updates, group.clone());
             for ((at, planned), grid_point) in group.zip(planned).zip(grid_points) {
-                self.commit_one(updates, at, *planned, grid_point);
+                if planned.fate == Fate::Stored {
+                    self.commit_one(updates, at, planned, grid_point);
+                }
+                if let Some(count) = plan.count(planned) {
+                    self.counts.set(planned.slot, *count);
+                }
             }
         }
     }
 
-    fn commit_one(&mut self, updates: &Updates, at: usize, planned: Planned, grid_point: GridPoint) {
-        if planned.fate != Fate::Stored {
-            return;
-        }
+    fn commit_one(&mut self, updates: &Updates, at: usize, planned: &Planned, grid_point: GridPoint) {
         if planned.new_vehicle {
             let update = updates.get(at).expect("the range lies within the updates");
             let slot = self.vacant_slot();
             debug_assert_eq!(slot, planned.slot, "nothing changed since the plan");
-            self.fill(slot, self.ids.hash(&update.key), &update.key, update.sighting);
+            self.fill(slot, self.ids.hash(&update.key), &update.key, &planned.sighting(update.sighting));
+        } else if planned.arrival_stands_in {
+            self.see(planned.slot, grid_point, &at_arrival(updates.sighting(at)));
         } else {
             self.see(planned.slot, grid_point, updates.sighting(at));
+        }
+    }
+}
+
+impl Plan {
+    /// Notes the outcome of an update of the vehicle in `slot`, whose count was `before` and is `count` now.
+    #[inline]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "all that is known of an update where its outcome is decided"
+    )]
+    fn note(
+        &mut self,
+        at: usize,
+        entry: usize,
+        slot: u32,
+        update: &Update<'_>,
+        verdict: &Verdict,
+        before: Count,
+        count: Count,
+    ) -> Planned {
+        let stored = verdict.fate == Fate::Stored;
+        let late = verdict.fate == Fate::Stale;
+        let mut planned = Planned {
+            slot,
+            count: NONE,
+            fate: verdict.fate,
+            new_vehicle: false,
+            written: stored || (late && !verdict.unwritten),
+            marks: Marks { late, restarts: verdict.restarts, continues: verdict.continues },
+            tells_count: false,
+            arrival_stands_in: verdict.arrival_stands_in,
+        };
+        if update.sighting.seq.is_some() || !before.is_none() || !count.is_none() {
+            self.note_count(&mut planned, update.sighting.seq, before, count);
+        }
+        if stored || planned.count != NONE {
+            self.latest.set(entry, slot, stored.then_some(at as u32), planned.count);
+        }
+        self.note_odd(at, update, verdict);
+        planned
+    }
+
+    #[inline(never)]
+    fn note_count(&mut self, planned: &mut Planned, number: Option<u64>, before: Count, count: Count) {
+        let mut replayed = before;
+        if planned.written {
+            replayed.take(number, planned.marks.restarts);
+        }
+        planned.tells_count = !replayed.is_same(&count);
+        if count != before || planned.tells_count {
+            planned.count = self.counts.len() as u32;
+            self.counts.push(count);
+        }
+    }
+
+    #[inline]
+    fn note_odd(&mut self, at: usize, update: &Update<'_>, verdict: &Verdict) {
+        let odd = update.evidence.odd.and(verdict.odd);
+        if !odd.is_empty() {
+            self.odd.push((at as u32, odd));
         }
     }
 }
@@ -179,8 +379,8 @@ fn new_slot(updates: &Updates, update: &Update<'_>, hash: u64, plan: &Plan) -> O
     found.map(|&at| plan.planned[at as usize].slot)
 }
 
-/// For each slot that the batch changes, the last update to be stored there: a table of the size of the
-/// batch, so that it stays in the nearest cache.
+/// For each slot that the batch changes, the last update to be stored there, and the last count: a table of the size of
+/// the batch, so that it stays in the nearest cache.
 #[derive(Debug, Default)]
 struct Latest {
     entries: Vec<LatestUpdate>,
@@ -192,7 +392,10 @@ struct Latest {
 struct LatestUpdate {
     batch: u32,
     slot: u32,
+    /// [`NONE`] while only the count was changed.
     update: u32,
+    /// Index in [`Plan::counts`], or [`NONE`].
+    count: u32,
 }
 
 impl Latest {
@@ -206,15 +409,28 @@ impl Latest {
         self.batch += 1;
     }
 
-    /// Returns the update in an entry that [`Latest::find`] gave.
-    fn update(&self, at: usize) -> Option<u32> {
-        let entry = self.entries[at];
-        (entry.batch == self.batch).then_some(entry.update)
+    /// Returns true when the entry that [`Latest::find`] gave is taken.
+    fn has(&self, at: usize) -> bool {
+        self.entries[at].batch == self.batch
     }
 
-    /// Fills the entry that [`Latest::find`] gave for the slot.
-    fn set(&mut self, at: usize, slot: u32, update: u32) {
-        self.entries[at] = LatestUpdate { batch: self.batch, slot, update };
+    /// Returns the entry that [`Latest::find`] gave.
+    #[inline]
+    fn get(&self, at: usize) -> LatestUpdate {
+        let entry = self.entries[at];
+        if entry.batch == self.batch { entry } else { LatestUpdate { update: NONE, count: NONE, ..entry } }
+    }
+
+    /// Fills the entry that [`Latest::find`] gave for the slot. What is not given stays.
+    #[inline]
+    fn set(&mut self, at: usize, slot: u32, update: Option<u32>, count: u32) {
+        let before = self.get(at);
+        self.entries[at] = LatestUpdate {
+            batch: self.batch,
+            slot,
+            update: update.unwrap_or(before.update),
+            count: if count == NONE { before.count } else { count },
+        };
     }
 
     /// Returns the number of the slot's entry, or of the empty one where it would be. There is one: at most half of the
@@ -233,46 +449,91 @@ impl Latest {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Key, Sighting};
+    use crate::index::Held;
+    use crate::{Evidence, Key, KeyTag, Seal};
     use proptest::prelude::*;
-    use vagn_wire::Position;
+    use vagn_wire::{Oddity, Position};
 
     const MAX_VEHICLES: usize = 6;
 
-    fn sighting(time: i64, receive_seq: u64) -> Sighting {
-        Sighting {
-            position: Position::new(time as f64, receive_seq as f64).unwrap(),
-            event_time_ms: time,
-            receive_time_ms: time,
-            receive_seq,
-            seq: None,
-            speed_mps: None,
-            heading_deg: None,
-            emergency: false,
-            own_time: true,
-            unsure: false,
+    /// A report as a test sends it.
+    #[derive(Debug, Clone)]
+    struct Sent {
+        vehicle: u8,
+        /// Half of them without a time that counts.
+        time: i64,
+        arrival: i64,
+        /// Latitude; zero is no fix.
+        lat: u8,
+        number: Option<u64>,
+        seal: Option<(u8, bool)>,
+        readable: bool,
+    }
+
+    fn sent() -> impl Strategy<Value = Sent> {
+        let (times, arrivals) = (0..6_i64, prop::sample::select(vec![0, 1, 9_000, 400_000, 40_000_000_000]));
+        let numbers = prop::option::weighted(0.6, prop::sample::select(vec![0, 1, 2, 3, 70, 140]));
+        let seals = prop::option::weighted(0.3, (1..3_u8, any::<bool>()));
+        (0..9_u8, times, arrivals, 0..3_u8, numbers, seals, any::<bool>()).prop_map(
+            |(vehicle, time, arrival, lat, number, seal, readable)| Sent {
+                vehicle,
+                time,
+                arrival,
+                lat,
+                number,
+                seal,
+                readable,
+            },
+        )
+    }
+
+    impl Sent {
+        fn sighting(&self, receive_seq: u64) -> Sighting {
+            let own_time = self.time % 2 == 0;
+            Sighting {
+                position: Position::new(f64::from(self.lat), 0.0).unwrap(),
+                event_time_ms: if own_time { self.time } else { self.arrival },
+                receive_time_ms: self.arrival,
+                receive_seq,
+                seq: self.number,
+                speed_mps: None,
+                heading_deg: None,
+                emergency: false,
+                own_time,
+                unsure: !own_time && !self.readable,
+            }
+        }
+
+        fn evidence(&self) -> Evidence {
+            let odd = if self.readable { Oddities::NONE } else { Oddities::of(Oddity::TimeUnreadable) };
+            let seal = self.seal.map(|(key, more)| Seal { key: KeyTag::of_key_id([key; 8]), more });
+            Evidence { seal, odd }
         }
     }
 
-    fn content(index: &Index) -> Vec<(u32, String, Sighting)> {
-        let slots = index.slots(0, u32::MAX);
-        slots.map(|(slot, key, sighting)| (slot, key.to_string(), sighting)).collect()
+    fn content(index: &Index) -> Vec<Held<'_>> {
+        index.slots(0, u32::MAX).collect()
     }
 
-    fn write(index: &mut Index, plan: &mut Plan, updates: &Updates) -> Vec<Planned> {
-        index.plan(updates, plan);
+    /// Outcome of an update, with its count.
+    type Done = (Planned, Option<Count>);
+
+    fn write(index: &mut Index, plan: &mut Plan, updates: &Updates) -> Vec<Done> {
+        index.plan(&AsTheyCome, updates, plan);
         let half = updates.len() / 2;
         index.commit(updates, plan, 0..half);
         index.commit(updates, plan, half..updates.len());
-        plan.planned.clone()
+        let done = plan.planned.iter().map(|planned| (*planned, plan.count(planned).copied()));
+        // The place of a count in its plan is another in every batch.
+        done.map(|(planned, count)| (Planned { count: NONE, ..planned }, count)).collect()
     }
 
     /// A batch of one update knows no earlier one of the same batch.
-    fn write_singly(index: &mut Index, plan: &mut Plan, updates: &Updates) -> Vec<Planned> {
+    fn write_singly(index: &mut Index, plan: &mut Plan, updates: &Updates) -> Vec<Done> {
         let mut single = Updates::new();
         let singly = updates.iter().flat_map(|update| {
             single.clear();
-            single.push(update.key, update.hash, *update.sighting);
+            single.push_with(update.key, update.hash, *update.sighting, *update.evidence);
             write(index, plan, &single)
         });
         singly.collect()
@@ -280,19 +541,20 @@ mod tests {
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(400))]
-        /// Whatever vehicles a batch repeats, brings or leaves out.
+        /// Whatever vehicles a batch repeats, brings or leaves out, and whatever numbers, seals and times they send.
         #[test]
         fn a_batch_does_what_its_updates_do_one_by_one(
-            batches in prop::collection::vec(prop::collection::vec((0..9_u8, 0..6_i64, 0..4_u64), 0..150), 1..8),
+            batches in prop::collection::vec(prop::collection::vec(sent(), 0..150), 1..8),
             removals in prop::collection::vec((0..9_u8, 0..9_u8), 8),
         ) {
             let (mut at_once, mut one_by_one) = (Index::new(MAX_VEHICLES), Index::new(MAX_VEHICLES));
             let mut plan = Plan::default();
             for (batch, removed) in batches.iter().zip(removals) {
                 let mut updates = Updates::new();
-                for (vehicle, time, seq) in batch {
-                    let name = format!("bus {vehicle}");
-                    updates.push(Key::Text(&name), Key::Text(&name).hash(), sighting(*time, *seq));
+                for (sent, receive_seq) in batch.iter().zip(0..) {
+                    let name = format!("bus {}", sent.vehicle);
+                    let key = Key::Text(&name);
+                    updates.push_with(key, key.hash(), sent.sighting(receive_seq), sent.evidence());
                 }
                 let singly = write_singly(&mut one_by_one, &mut plan, &updates);
                 prop_assert_eq!(write(&mut at_once, &mut plan, &updates), singly);

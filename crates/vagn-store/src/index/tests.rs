@@ -1,7 +1,8 @@
 //! Slots: given, given back, and taken again.
 
-use super::{Index, Plan};
-use crate::{Fate, Key, Sighting, Updates};
+use super::{AsTheyCome, Held, Index, Plan};
+use crate::judge::Count;
+use crate::{Key, Sighting, Updates};
 use vagn_wire::Position;
 
 fn sighting(lat: f64, event_time_ms: i64) -> Sighting {
@@ -24,7 +25,7 @@ fn see(index: &mut Index, name: &str, sighting: Sighting) {
     let mut updates = Updates::new();
     updates.push(key, key.hash(), sighting);
     let mut plan = Plan::default();
-    index.plan(&updates, &mut plan);
+    index.plan(&AsTheyCome, &updates, &mut plan);
     index.commit(&updates, &plan, 0..1);
 }
 
@@ -53,12 +54,12 @@ fn vehicles_come_back_into_the_slots_they_had() {
     }
     let mut new = Index::new(1_000);
     let kept: Vec<_> = old.slots(0, u32::MAX).collect();
-    for (slot, key, sighting) in kept.iter().rev() {
-        assert_eq!(new.insert_slot(*slot, *key, sighting), Fate::Stored);
+    for held in kept.iter().rev() {
+        assert!(new.put_back(held.slot, held.key, &held.sighting, held.count));
     }
     assert!(new.slots(0, u32::MAX).eq(kept.iter().copied()));
     for number in 0..100 {
-        see(&mut new, &format!("new {number}"), kept[0].2);
+        see(&mut new, &format!("new {number}"), kept[0].sighting);
     }
     assert_eq!(new.slots_end(), 299 + 1, "the gaps are filled first");
 }
@@ -69,16 +70,17 @@ fn a_slot_holds_one_vehicle_and_a_vehicle_one_slot() {
     let first = sighting(1.0, 1);
     let second = sighting(2.0, 2);
     let mut index = Index::new(10);
-    assert_eq!(index.insert_slot(4, a, &first), Fate::Stored);
-    assert_eq!(index.insert_slot(4, a, &second), Fate::Stored);
-    assert_eq!(index.insert_slot(4, a, &first), Fate::Stale);
-    assert_eq!(index.insert_slot(4, b, &first), Fate::Stored);
+    let mut count = Count::NONE;
+    count.note(7);
+    assert!(index.put_back(4, a, &first, count));
+    assert!(index.put_back(4, b, &first, Count::NONE));
     assert_eq!(index.get(a), None);
-    assert_eq!(index.insert_slot(2, b, &first), Fate::Stored);
+    assert!(index.slots(4, 1).all(|held| held.count.is_none()), "a count goes with its vehicle");
+    assert!(index.put_back(2, b, &second, count));
     assert_eq!((index.len(), index.slot_of(b)), (1, Some(2)));
-    assert_eq!(index.update_slot(4, &second), Fate::Failed);
-    assert_eq!(index.update_slot(2, &second), Fate::Stored);
+    assert!(index.slots(2, 1).eq([Held { slot: 2, key: b, sighting: second, count }]));
     assert!(index.remove_slot(2) && !index.remove_slot(2) && index.is_empty());
+    assert!(index.counts.get(2).is_none());
 }
 
 #[test]

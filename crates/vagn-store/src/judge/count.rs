@@ -79,6 +79,25 @@ impl Count {
         self.seen = 1;
     }
 
+    /// Takes in the number of a report that log or snapshot has, as judging left it there.
+    #[inline]
+    pub(crate) fn take(&mut self, number: Option<u64>, restarts: bool) {
+        match number {
+            Some(number) if restarts => self.restart(number),
+            Some(number) => self.note(number),
+            None => {}
+        }
+    }
+
+    /// Returns true when both are the same but for the envelope under way, which no restart outlives.
+    #[inline]
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        let (mut one, mut other) = (*self, *other);
+        one.set_repeated(false);
+        other.set_repeated(false);
+        one == other
+    }
+
     /// Returns true when the reports of the envelope under way came before.
     #[inline]
     pub(super) fn is_repeated(&self) -> bool {

@@ -77,13 +77,26 @@ pub(crate) struct Verdict {
     pub(crate) arrival_stands_in: bool,
     /// Stale, and to be left out of the log all the same.
     pub(crate) unwritten: bool,
+    /// Not the first report of its vehicle in its envelope.
+    pub(crate) continues: bool,
     /// Oddities that only the vehicle's past shows.
     pub(crate) odd: Oddities,
 }
 
 impl Verdict {
-    fn of(fate: Fate) -> Self {
-        Self { fate, restarts: false, arrival_stands_in: false, unwritten: false, odd: Oddities::NONE }
+    pub(crate) fn of(fate: Fate) -> Self {
+        Self {
+            fate,
+            restarts: false,
+            arrival_stands_in: false,
+            unwritten: false,
+            continues: false,
+            odd: Oddities::NONE,
+        }
+    }
+
+    fn no_fix() -> Self {
+        Self { odd: Oddities::of(Oddity::NoFix), ..Self::of(Fate::Invalid) }
     }
 
     fn unwritten(fate: Fate) -> Self {
@@ -110,6 +123,10 @@ pub(crate) fn judge(
     new: &Sighting,
     evidence: &Evidence,
 ) -> Verdict {
+    // Before all else: it is no position, and changes nothing.
+    if has_no_fix(kept.map(|kept| kept.position), new.position) {
+        return Verdict::no_fix();
+    }
     let Some(kept) = kept else { return judge_first(count, new, evidence) };
     if new.seq.is_none() && evidence.seal.is_none() && count.is_none() {
         // Vehicles that send no numbers: most, and the cheapest.
@@ -198,6 +215,7 @@ fn judge_numbered(kept: &Sighting, count: &mut Count, new: &Sighting, evidence: 
     } else {
         Verdict::of(fate(kept, counting, number, evidence))
     };
+    verdict.continues = evidence.seal.is_some_and(|seal| seal.more);
     let Some(sent) = new.seq else { return verdict };
     let anew = verdict.fate == Fate::Stored && begins_anew(kept, counting, number);
     if anew {

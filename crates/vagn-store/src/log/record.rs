@@ -3,6 +3,8 @@
 //! 80 because the longest id (64 bytes) then fits beside the 16 bytes every record begins with, so that
 //! nothing ever spans two records; and because a hex dump shows a record as five whole lines.
 
+use crate::index::{Held, Marks};
+use crate::judge::Count;
 use crate::{Key, OrderNumber, Sighting};
 use vagn_wire::Position;
 
@@ -14,6 +16,8 @@ const DEFINE: u8 = 2;
 const REMOVE: u8 = 3;
 const SYNCED: u8 = 4;
 const VOID: u8 = 5;
+const LATE: u8 = 6;
+const COUNT: u8 = 7;
 
 const HAS_SEQ: u8 = 1;
 const HAS_SPEED: u8 = 2;
@@ -23,12 +27,19 @@ const OWN_TIME: u8 = 16;
 const UUID: u8 = 32;
 const UNSURE: u8 = 64;
 
+/// Flags of the second byte of flags.
+const RESTARTS: u8 = 1;
+const CONTINUES: u8 = 2;
+const HAS_COUNT: u8 = 4;
+
 /// Content of a record.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Record<'a> {
-    /// The vehicle in `slot`, whose id has `hash`, has a new sighting. The hash names the vehicle even where the
-    /// definition of the slot was lost, so that no position is ever given to another one.
-    Position { order: OrderNumber, slot: u32, hash: u64, sighting: Sighting },
+    /// The vehicle in `slot`, whose id has `hash`, has a new sighting, or a late one. The hash names the vehicle even where
+    /// the definition of the slot was lost, so that no position is ever given to another one.
+    Position { order: OrderNumber, slot: u32, hash: u64, sighting: Sighting, marks: Marks },
+    /// The whole count of that vehicle, where its reports in the log alone do not lead there.
+    Count { slot: u32, hash: u64, count: Count },
     /// From here on `slot` is this vehicle. Has the order number of the position that follows.
     Define { order: OrderNumber, slot: u32, key: Key<'a> },
     /// `slot` is free again. Names the vehicle, so that history can tell the vehicle of the positions before.
@@ -46,7 +57,7 @@ impl Record<'_> {
         match self {
             Record::Position { order, .. } | Record::Remove { order, .. } => Some(*order),
             // A definition shares the number of its position: torn between the two, the log lacks that change.
-            Record::Define { .. } | Record::Synced { .. } | Record::Void => None,
+            Record::Define { .. } | Record::Count { .. } | Record::Synced { .. } | Record::Void => None,
         }
     }
 }
@@ -56,9 +67,16 @@ impl Record<'_> {
 pub(crate) fn encode(record: &Record<'_>, index: u64, out: &mut Vec<u8>) {
     let mut bytes = [0_u8; LEN];
     match record {
-        Record::Position { order, slot, hash, sighting } => {
+        Record::Position { order, slot, hash, sighting, marks } => {
             put_position(&mut bytes, *slot, *hash, sighting);
+            put_marks(&mut bytes, *marks);
             put(&mut bytes, 12, order.low().to_le_bytes());
+        }
+        Record::Count { slot, hash, count } => {
+            bytes[4] = COUNT;
+            put(&mut bytes, 8, slot.to_le_bytes());
+            put(&mut bytes, 16, put_count(count));
+            put(&mut bytes, 72, hash.to_le_bytes());
         }
         Record::Define { order, slot, key } => put_key(&mut bytes, DEFINE, *order, *slot, *key),
         Record::Remove { order, slot, key } => put_key(&mut bytes, REMOVE, *order, *slot, *key),
@@ -84,11 +102,17 @@ pub(crate) fn decode(bytes: &[u8; LEN], index: u64, first: OrderNumber) -> Optio
     let order = OrderNumber::widen(first, u32::from_le_bytes(get(bytes, 12)));
     let slot = u32::from_le_bytes(get(bytes, 8));
     match bytes[4] {
-        POSITION => Some(Record::Position {
+        POSITION | LATE => Some(Record::Position {
             order,
             slot,
             hash: u64::from_le_bytes(get(bytes, 72)),
             sighting: get_sighting(bytes)?,
+            marks: get_marks(bytes),
+        }),
+        COUNT => Some(Record::Count {
+            slot,
+            hash: u64::from_le_bytes(get(bytes, 72)),
+            count: get_count(&get(bytes, 16)),
         }),
         DEFINE => Some(Record::Define { order, slot, key: get_key(bytes)? }),
         REMOVE => Some(Record::Remove { order, slot, key: get_key(bytes)? }),
@@ -107,27 +131,74 @@ fn checksum(bytes: &[u8; LEN], index: u64) -> u32 {
 /// hash.
 pub(crate) const FIELDS: usize = 64;
 
-/// Returns the fields of a position, with the length of the id that is to follow them.
-pub(crate) fn fields(slot: u32, key: Key<'_>, sighting: &Sighting) -> [u8; FIELDS] {
+/// Fields of a vehicle in a snapshot, without its id and its count, which follow.
+pub(crate) struct Fields {
+    pub(crate) slot: u32,
+    pub(crate) id_len: usize,
+    pub(crate) is_uuid: bool,
+    pub(crate) has_count: bool,
+    pub(crate) sighting: Sighting,
+}
+
+/// Returns the fields of a vehicle as a snapshot has them.
+pub(crate) fn fields(held: &Held<'_>) -> [u8; FIELDS] {
     let mut bytes = [0; LEN];
-    put_position(&mut bytes, slot, 0, sighting);
-    (bytes[5], bytes[6]) = match key {
+    put_position(&mut bytes, held.slot, 0, &held.sighting);
+    (bytes[5], bytes[6]) = match held.key {
         Key::Uuid(id) => (bytes[5] | UUID, id.len() as u8),
         Key::Text(text) => (bytes[5], text.len() as u8),
     };
+    bytes[7] = flag_if(!held.count.is_none(), HAS_COUNT);
     let mut fields = [0; FIELDS];
     fields[..8].copy_from_slice(&bytes[4..12]);
     fields[8..].copy_from_slice(&bytes[16..72]);
     fields
 }
 
-/// Returns slot, length of the id, true if the id is a UUID, and the sighting.
-pub(crate) fn from_fields(fields: &[u8; FIELDS]) -> Option<(u32, usize, bool, Sighting)> {
+/// Reads what [`fields`] wrote.
+pub(crate) fn from_fields(fields: &[u8; FIELDS]) -> Option<Fields> {
     let mut bytes = [0; LEN];
     bytes[4..12].copy_from_slice(&fields[..8]);
     bytes[16..72].copy_from_slice(&fields[8..]);
-    let slot = u32::from_le_bytes(get(&bytes, 8));
-    Some((slot, usize::from(bytes[6]), bytes[5] & UUID != 0, get_sighting(&bytes)?))
+    Some(Fields {
+        slot: u32::from_le_bytes(get(&bytes, 8)),
+        id_len: usize::from(bytes[6]),
+        is_uuid: bytes[5] & UUID != 0,
+        has_count: bytes[7] & HAS_COUNT != 0,
+        sighting: get_sighting(&bytes)?,
+    })
+}
+
+/// Length of a count in log and snapshot.
+pub(crate) const COUNT_LEN: usize = 20;
+
+/// Returns a count as log and snapshot have it.
+pub(crate) fn put_count(count: &Count) -> [u8; COUNT_LEN] {
+    let (highest, seen, key) = count.parts();
+    let mut bytes = [0; COUNT_LEN];
+    bytes[..8].copy_from_slice(&highest.to_le_bytes());
+    bytes[8..16].copy_from_slice(&seen.to_le_bytes());
+    bytes[16..].copy_from_slice(&key.to_le_bytes());
+    bytes
+}
+
+/// Reads what [`put_count`] wrote.
+pub(crate) fn get_count(bytes: &[u8; COUNT_LEN]) -> Count {
+    let (highest, rest) = bytes.split_first_chunk().expect("8 of 20 bytes");
+    let (seen, key) = rest.split_first_chunk().expect("8 of 12 bytes");
+    let key = key.try_into().expect("the last 4 bytes");
+    Count::of_parts(u64::from_le_bytes(*highest), u64::from_le_bytes(*seen), u32::from_le_bytes(key))
+}
+
+fn put_marks(bytes: &mut [u8; LEN], marks: Marks) {
+    if marks.late {
+        bytes[4] = LATE;
+    }
+    bytes[7] = flag_if(marks.restarts, RESTARTS) | flag_if(marks.continues, CONTINUES);
+}
+
+fn get_marks(bytes: &[u8; LEN]) -> Marks {
+    Marks { late: bytes[4] == LATE, restarts: bytes[7] & RESTARTS != 0, continues: bytes[7] & CONTINUES != 0 }
 }
 
 fn put_position(bytes: &mut [u8; LEN], slot: u32, hash: u64, sighting: &Sighting) {
@@ -249,11 +320,17 @@ mod tests {
     fn reads_back_what_it_wrote_and_nothing_else() {
         let longest = "å".repeat(32);
         let order = OrderNumber(FIRST.0 + 9);
-        check(Record::Position { order, slot: u32::MAX, hash: 1 << 63, sighting: sighting() });
+        let marks = Marks::default();
+        check(Record::Position { order, slot: u32::MAX, hash: 1 << 63, sighting: sighting(), marks });
+        let late = Marks { late: true, restarts: true, continues: true };
+        check(Record::Position { order, slot: 5, hash: 1, sighting: sighting(), marks: late });
+        check(Record::Count { slot: 5, hash: 1 << 63, count: Count::of_parts(u64::MAX, 1, 1 << 30) });
+        check(Record::Count { slot: 5, hash: 1, count: Count::NONE });
         let bare =
             Sighting { seq: None, speed_mps: None, heading_deg: Some(359.9), emergency: false, ..sighting() };
         let bare = Sighting { own_time: false, ..bare };
-        check(Record::Position { order: FIRST, slot: 0, hash: 0, sighting: bare });
+        let bare = Sighting { unsure: true, ..bare };
+        check(Record::Position { order: FIRST, slot: 0, hash: 0, sighting: bare, marks });
         check(Record::Define { order, slot: 3, key: Key::Uuid([7; 16]) });
         check(Record::Define { order, slot: 3, key: Key::Text(&longest) });
         check(Record::Remove { order, slot: 4, key: Key::Text("x") });

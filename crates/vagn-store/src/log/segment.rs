@@ -12,7 +12,7 @@ use crate::error::{Doing, StoreError};
 use std::path::{Path, PathBuf};
 
 /// The one format that this version reads and writes.
-pub(crate) const VERSION: u32 = 2;
+pub(crate) const VERSION: u32 = 3;
 
 const MAGIC: [u8; 8] = *b"VAGNLOG\n";
 const EXTENSION: &str = ".log";
@@ -168,7 +168,7 @@ mod tests {
         );
         let sum = crc32c::crc32c(&bytes[..76]);
         bytes[76..].copy_from_slice(&sum.to_le_bytes());
-        assert_eq!(SegmentHeader::decode(&bytes, 3, START), Err(NoHeader::OtherFormat(258)));
+        assert_eq!(SegmentHeader::decode(&bytes, 3, START), Err(NoHeader::OtherFormat(259)));
     }
 
     #[test]

@@ -1,13 +1,11 @@
-//! The work that is not urgent, in slices: snapshots, files to remove, vehicles to forget.
+//! The work that is not urgent, in slices: snapshots, and files to remove.
 
 use super::Partition;
 use crate::error::StoreError;
 use crate::log::LogPosition;
-use crate::log::record::Record;
 use crate::snapshot::Snapshot;
 use crate::snapshot::writer::SnapshotWriter;
 use crate::syncer::{Health, Shared};
-use crate::vehicle::VehicleIdBuf;
 
 /// The snapshot before the newest is kept to fall back to, with the log since then, unless that is longer than this
 /// many times the records that make a snapshot due: after a burst that the syncer could not follow, space counts for
@@ -18,16 +16,11 @@ const FALLBACK_MAX: u64 = 4;
 /// stands for them, and those of a quiet fleet have to age out too.
 const SNAPSHOT_PAUSE_MIN_MS: i64 = 3_600_000;
 
-/// A vehicle is forgotten at most this late, ms.
-const FORGET_PAUSE_MAX_MS: i64 = 3_600_000;
-
 /// Result of a call of [`Partition::housekeep`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Housekept {
     /// There is more to do now.
     pub more: bool,
-    /// Vehicles forgotten because they sent nothing for too long.
-    pub forgotten: usize,
     /// Segments and snapshots given up; the syncer removes them.
     pub removed: usize,
 }
@@ -42,29 +35,17 @@ pub(super) struct Housekeeper {
     /// Position of a snapshot that the syncer has yet to put under its name.
     waiting: Option<LogPosition>,
     last_snapshot_ms: i64,
-    /// The next slot to look at for vehicles to forget, while that is under way.
-    forget_from: Option<u32>,
-    next_forget_ms: i64,
 }
 
 impl Housekeeper {
     /// `due` asks for a snapshot at once.
     pub(super) fn new(snapshots: Vec<Snapshot>, due: bool, now_ms: i64) -> Housekeeper {
-        Housekeeper {
-            snapshots,
-            due,
-            writing: None,
-            waiting: None,
-            last_snapshot_ms: now_ms,
-            forget_from: None,
-            next_forget_ms: now_ms,
-        }
+        Housekeeper { snapshots, due, writing: None, waiting: None, last_snapshot_ms: now_ms }
     }
 
-    /// Takes the pauses anew where the clock has come back from a time that was too late.
+    /// Takes the pause anew where the clock has come back from a time that was too late.
     fn follow(&mut self, now_ms: i64) {
         self.last_snapshot_ms = self.last_snapshot_ms.min(now_ms);
-        self.next_forget_ms = self.next_forget_ms.min(now_ms.saturating_add(FORGET_PAUSE_MAX_MS));
     }
 
     /// Returns the record from which on the log is needed to recover; those before are history. `keep` bounds the
@@ -95,9 +76,8 @@ pub(super) fn housekeep(partition: &mut Partition, now_ms: i64) -> Result<Housek
     }
     partition.housekeeper.follow(now_ms);
     let removed = retire(partition, now_ms);
-    let snapshot_goes_on = snapshot(partition, now_ms)?;
-    let (forgotten, forget_goes_on) = forget(partition, now_ms)?;
-    Ok(Housekept { more: snapshot_goes_on || forget_goes_on, forgotten, removed })
+    let more = snapshot(partition, now_ms)?;
+    Ok(Housekept { more, removed })
 }
 
 /// Hands files to the syncer that need not be kept any longer.
@@ -214,43 +194,4 @@ fn abandon_snapshot(partition: &mut Partition) {
         // At once: what waits for room may be in front of the syncer's removals. If it stays, the next start removes it.
         let _removed = partition.shared.disk.remove(writer.temp());
     }
-}
-
-/// Forgets vehicles that sent nothing for too long, among the next slots. Returns how many, and true when there are
-/// more slots to look at.
-fn forget(partition: &mut Partition, now_ms: i64) -> Result<(usize, bool), StoreError> {
-    let forget_after_ms = partition.settings.forget_after_ms;
-    if partition.housekeeper.forget_from.is_none() && now_ms >= partition.housekeeper.next_forget_ms {
-        partition.housekeeper.next_forget_ms =
-            now_ms.saturating_add(FORGET_PAUSE_MAX_MS.min(forget_after_ms / 10));
-        partition.housekeeper.forget_from = Some(0);
-    }
-    let Some(from) = partition.housekeeper.forget_from else { return Ok((0, false)) };
-    let slice = partition.settings.slice.max(1);
-    let silent = silent_vehicles(partition, from, slice, now_ms.saturating_sub(forget_after_ms));
-    for (slot, id) in &silent {
-        let order = partition.log.next_order();
-        partition.log.push(&Record::Remove { order, slot: *slot, key: id.key() });
-    }
-    // Log before index here too: a vehicle that is forgotten only in the index would be back after a restart.
-    partition.commit()?;
-    partition.index.change(|index| {
-        for (slot, _) in &silent {
-            index.remove_slot(*slot);
-        }
-    });
-    // By slots and not by vehicles forgotten, so that the work of each call is bounded.
-    let next = from.saturating_add(slice);
-    let more = next < partition.index.look(|index| index.slots_end());
-    partition.housekeeper.forget_from = more.then_some(next);
-    Ok((silent.len(), more))
-}
-
-fn silent_vehicles(partition: &Partition, from: u32, slice: u32, before_ms: i64) -> Vec<(u32, VehicleIdBuf)> {
-    partition.index.look(|index| {
-        let slots = index.slots(from, slice);
-        // By the time of receipt: a vehicle whose own clock is wrong is not forgotten for it.
-        let silent = slots.filter(|(_, _, sighting)| sighting.receive_time_ms < before_ms);
-        silent.map(|(slot, key, _)| (slot, VehicleIdBuf::of(key))).collect()
-    })
 }

@@ -4,6 +4,7 @@
 //! appends what is to be stored; `Index::commit` shows it to readers. When the second step fails the third
 //! does not happen, so the index never shows what the log does not have.
 
+mod forgetting;
 mod housekeeping;
 mod opening;
 pub(crate) mod recovery;
@@ -11,22 +12,26 @@ mod settings;
 pub(crate) mod site;
 pub(crate) mod table;
 
+pub use forgetting::{Forget, Forgotten};
 pub use housekeeping::Housekept;
 pub use recovery::{Phase, Progress, Recovery};
 pub use settings::{AfterFailedWrite, Settings};
 
 use crate::disk::Disk;
 use crate::error::StoreError;
+use crate::index::{AsJudged, AsTheyCome, Outcome, Planned, Rule};
 use crate::log::record::{LEN, Record};
 use crate::log::stamps::Stamps;
 use crate::log::writer::LogWriter;
 use crate::reader::{Reader, Writer};
 use crate::syncer::{Health, Shared, Syncer};
-use crate::{Fate, Key, OrderNumber, Plan, Updates};
+use crate::{Fate, Key, OrderNumber, Plan, Update, Updates};
+use forgetting::Forgetter;
 use housekeeping::Housekeeper;
 use site::Site;
 use std::path::Path;
 use std::sync::{Arc, Weak};
+use vagn_wire::Oddities;
 
 /// Bytes after which the free space is measured again: rarely enough to cost nothing.
 const SPACE_CHECK_BYTES: u64 = 4 << 20;
@@ -39,6 +44,7 @@ pub struct Partition {
     log: LogWriter,
     shared: Arc<Shared>,
     housekeeper: Housekeeper,
+    forgetter: Forgetter,
     /// Records in the log when the free space was last looked at.
     space_checked: u64,
 }
@@ -96,7 +102,7 @@ impl Partition {
     pub fn write(&mut self, updates: &Updates, fates: &mut Vec<Fate>) -> Result<Written, StoreError> {
         fates.clear();
         let shared = self.shared.clone();
-        let written = shared.work().and_then(|_work| self.try_write(updates));
+        let written = shared.work().and_then(|_work| self.try_write(&AsTheyCome, updates));
         match &written {
             Ok(_) => fates.extend(self.plan.fates()),
             Err(_) => fates.resize(updates.len(), Fate::Failed),
@@ -104,24 +110,27 @@ impl Partition {
         written
     }
 
-    fn try_write(&mut self, updates: &Updates) -> Result<Written, StoreError> {
+    /// Writes updates that were judged before, with the outcome of each.
+    pub(crate) fn copy(&mut self, updates: &Updates, outcomes: &[Outcome]) -> Result<Written, StoreError> {
+        let shared = self.shared.clone();
+        let _work = shared.work()?;
+        self.try_write(&AsJudged(outcomes), updates)
+    }
+
+    /// Returns the updates of the last write whose reports are odd, by index, with all that is odd about each.
+    pub fn odd(&self) -> impl Iterator<Item = (usize, Oddities)> {
+        self.plan.odd()
+    }
+
+    fn try_write(&mut self, rule: &impl Rule, updates: &Updates) -> Result<Written, StoreError> {
         self.check_space().map_err(|err| self.refuse(err))?;
-        self.index.plan(updates, &mut self.plan);
+        self.index.plan(rule, updates, &mut self.plan);
         let mut stored = 0;
         let mut new_vehicles = 0;
-        // Stale and repeated reports are not in the log: recovery has nothing to judge.
-        for (update, planned) in self.plan.stored(updates) {
-            let order = self.log.next_order();
-            if planned.new_vehicle {
-                self.log.push(&Record::Define { order, slot: planned.slot, key: update.key });
-            }
-            self.log.push(&Record::Position {
-                order,
-                slot: planned.slot,
-                hash: update.hash,
-                sighting: *update.sighting,
-            });
-            stored += 1;
+        // The log has outcomes: what reads it judges nothing again.
+        for (update, planned) in self.plan.for_log(updates) {
+            push_planned(&mut self.log, &self.plan, &update, &planned);
+            stored += usize::from(planned.fate == Fate::Stored);
             new_vehicles += usize::from(planned.new_vehicle);
         }
         let end = self.commit()?;
@@ -143,8 +152,24 @@ impl Partition {
         Ok(self.index.change(|index| index.remove_slot(slot)))
     }
 
-    /// Does a little of the work that is not urgent: a slice of a snapshot or of the search for vehicles to forget,
-    /// files to remove. To be called every second or so, and again soon when it reports that there is more.
+    /// Sets the greatest number of vehicles: a new one beyond is shed, those that are known stay. Without it there is no
+    /// bound but memory. It is no entry of the log: what is shed leaves none either.
+    pub fn bound(&mut self, max_vehicles: usize) {
+        self.index.change(|index| index.bound(max_vehicles));
+    }
+
+    /// Forgets vehicles among the next slots. A round over all slots is a row of calls, until one reports that there is no
+    /// more. Not yet durable.
+    ///
+    /// # Errors
+    /// As [`Partition::delete`].
+    pub fn forget(&mut self, command: Forget) -> Result<Forgotten, StoreError> {
+        let shared = self.shared.clone();
+        let _work = shared.work()?;
+        forgetting::forget(self, command)
+    }
+
+    /// Does a little of the work that is not urgent: a slice of a snapshot, files to remove. To be called every second or so, and again soon when it reports that there is more.
     ///
     /// # Errors
     /// As [`Partition::write`].
@@ -252,6 +277,26 @@ impl Partition {
             return Err(StoreError::Full { dir: self.shared.dir.clone(), free_bytes, floor_bytes });
         }
         Ok(())
+    }
+}
+
+/// Adds what the log is to know of an update to its batch.
+#[inline]
+fn push_planned(log: &mut LogWriter, plan: &Plan, update: &Update<'_>, planned: &Planned) {
+    let Planned { slot, marks, .. } = *planned;
+    if planned.written {
+        let order = log.next_order();
+        if planned.new_vehicle {
+            log.push(&Record::Define { order, slot, key: update.key });
+        }
+        let sighting = planned.sighting(update.sighting);
+        log.push(&Record::Position { order, slot, hash: update.hash, sighting, marks });
+    }
+    if planned.tells_count
+        && let Some(count) = plan.count(planned)
+    {
+        // Behind the report: torn between the two the log lacks what was counted, and not a report that counts as seen.
+        log.push(&Record::Count { slot, hash: update.hash, count: *count });
     }
 }
 

@@ -1,5 +1,6 @@
 //! Opens a partition to write: recovers it, claims the numbers to come, and says in its manifest what is there.
 
+use super::forgetting::Forgetter;
 use super::housekeeping::Housekeeper;
 use super::recovery::{Phase, Progress, Recovered, Recovery, Steps, recover};
 use super::site::Site;
@@ -59,10 +60,8 @@ pub(super) fn open(
     found.unsynced.into_iter().for_each(|path| shared.found(path));
     let log =
         LogWriter::start(shared.clone(), settings.segment_bytes, found.closed, end, first, table.stamps())?;
-    // Known vehicles stay, even if the bound was lowered.
-    let max_vehicles = settings.max_vehicles.max(recovery.vehicles as usize);
     let mut steps = Steps::new(site.place.partition, Phase::Index, progress);
-    let index = table.into_index(max_vehicles, settings.hash_seed, || steps.step());
+    let index = table.into_index(usize::MAX, settings.hash_seed, || steps.step());
     let partition = Partition {
         settings,
         index: Writer::new(index),
@@ -70,6 +69,7 @@ pub(super) fn open(
         log,
         shared,
         housekeeper: Housekeeper::new(snapshots, due, now_ms),
+        forgetter: Forgetter::default(),
         space_checked: end.record,
     };
     Ok((partition, recovery))

@@ -169,8 +169,8 @@ fn load(
 ) -> Result<(), StoreError> {
     let reader = SnapshotReader::open(log.disk, snapshot, log.partition)?;
     let mut steps = Steps::new(log.partition, Phase::Snapshot, progress);
-    let footer = reader.read(&mut |slot, key, sighting| {
-        base.table.set(slot, key, sighting);
+    let footer = reader.read(&mut |held| {
+        base.table.set(held);
         steps.step();
     })?;
     base.table.merge_stamps(footer.stamps);

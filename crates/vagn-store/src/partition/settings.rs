@@ -1,12 +1,9 @@
-//! The settings of a partition: its bounds and its rhythm.
+//! The settings of a partition: its rhythm, and what it keeps of the past.
 
-/// Bounds and rhythm of one partition.
+/// Rhythm of one partition, and what it keeps of the past. How many vehicles it keeps, and for how long, it is told by
+/// commands: [`Partition::bound`](crate::Partition::bound) and [`Partition::forget`](crate::Partition::forget).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Settings {
-    /// Greatest number of vehicles; a new one beyond is shed.
-    pub max_vehicles: usize,
-    /// Time after which a vehicle that sends nothing is forgotten, ms. `i64::MAX`: never.
-    pub forget_after_ms: i64,
     /// Time for which positions stay in the log at least after they were received, ms.
     pub history_keep_ms: i64,
     /// Free bytes below which positions fail, so that what is more precious can still be written.
@@ -17,7 +14,7 @@ pub struct Settings {
     /// Two snapshots are kept with the log since the older one: at most four times as many records of 80
     /// bytes stay on disk, most often twice.
     pub snapshot_records: u64,
-    /// Number of slots that one call of `housekeep` looks at.
+    /// Number of slots that one call of `housekeep` or `forget` looks at.
     pub slice: u32,
     /// Conduct after a write that failed.
     pub after_failed_write: AfterFailedWrite,
@@ -40,8 +37,6 @@ pub enum AfterFailedWrite {
 impl Default for Settings {
     fn default() -> Settings {
         Settings {
-            max_vehicles: 10_000_000,
-            forget_after_ms: 30 * 24 * 3_600_000,
             history_keep_ms: 24 * 3_600_000,
             free_floor_bytes: 256 << 20,
             segment_bytes: 64 << 20,

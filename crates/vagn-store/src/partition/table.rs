@@ -7,7 +7,8 @@
 
 use crate::chunked::Chunked;
 use crate::ids::Names;
-use crate::index::{Index, Row, Rows};
+use crate::index::{Counts, Held, Index, Marks, Row, Rows};
+use crate::judge::Count;
 use crate::log::record::Record;
 use crate::log::stamps::Stamps;
 use crate::prefetch::prefetch;
@@ -17,15 +18,28 @@ use std::collections::HashMap;
 /// Positions put off at once. More would push each other out of the nearest cache.
 const PENDING: usize = 32;
 
+/// A change of a slot that is put off, with the hash of the vehicle that it is about.
+struct Pending {
+    slot: u32,
+    hash: u64,
+    change: Change,
+}
+
+enum Change {
+    Report(Sighting, Marks),
+    Count(Count),
+}
+
 /// The vehicle in each slot, as far as it is read.
 pub(crate) struct SlotTable {
     /// A row is taken when its vehicle has a position.
     rows: Rows,
     names: Names,
+    counts: Counts,
     /// Hashes of the names, see [`Key::hash`]; those of slots without name mean nothing.
     hashes: Chunked<u64>,
     /// Positions whose slots are on their way from memory: a log names slots in no order that a cache could foresee.
-    pending: Vec<(u32, u64, Sighting)>,
+    pending: Vec<Pending>,
     stamps: Stamps,
     /// Number of positions of unknown vehicles, by slot.
     orphans: HashMap<u32, u64>,
@@ -36,6 +50,7 @@ impl Default for SlotTable {
         SlotTable {
             rows: Rows::new(),
             names: Names::new(),
+            counts: Counts::default(),
             hashes: Chunked::new(),
             pending: Vec::with_capacity(PENDING),
             stamps: Stamps::NOTHING,
@@ -46,14 +61,26 @@ impl Default for SlotTable {
 
 impl SlotTable {
     /// Sets a vehicle as a snapshot has it.
-    pub(crate) fn set(&mut self, slot: u32, key: Key<'_>, sighting: Sighting) {
-        self.define(slot, key, Row::new(&sighting));
+    pub(crate) fn set(&mut self, held: Held<'_>) {
+        self.define(held.slot, held.key, Row::new(&held.sighting));
+        self.counts.set(held.slot, held.count);
     }
 
-    /// Applies a record of the log. Positions are put off until [`SlotTable::apply_pending`].
+    /// Applies a record of the log. Positions and counts are put off until [`SlotTable::apply_pending`].
+    ///
+    /// A snapshot may hold what the record tells already, and later records too. All the same the log ends with the same
+    /// rows and counts: a position replaces the row, a count that began anew or is told as a whole replaces what was
+    /// counted, and a number noted twice is noted once. A number of an earlier count that is noted into a later one is
+    /// gone again with the record that began the later one, which is still to come.
     pub(crate) fn apply(&mut self, record: Record<'_>) {
         match record {
-            Record::Position { slot, hash, sighting, .. } => self.put_off(slot, hash, sighting),
+            Record::Position { slot, hash, sighting, marks, .. } => {
+                self.stamps.merge(Stamps::of(&sighting));
+                self.put_off(Pending { slot, hash, change: Change::Report(sighting, marks) });
+            }
+            Record::Count { slot, hash, count } => {
+                self.put_off(Pending { slot, hash, change: Change::Count(count) });
+            }
             Record::Define { slot, key, .. } => self.change_owner(slot, Some(key)),
             Record::Remove { slot, .. } => self.change_owner(slot, None),
             Record::Synced { .. } | Record::Void => {}
@@ -75,6 +102,7 @@ impl SlotTable {
         self.reach(slot);
         self.rows.set(slot, row);
         self.names.set(slot, &key);
+        self.counts.remove(slot);
         self.hashes.set(slot, key.hash());
     }
 
@@ -82,6 +110,7 @@ impl SlotTable {
         if (slot as usize) < self.rows.len() {
             self.rows[slot] = Row::vacant();
             self.names.clear(slot);
+            self.counts.remove(slot);
         }
     }
 
@@ -94,34 +123,49 @@ impl SlotTable {
         }
     }
 
-    fn put_off(&mut self, at: u32, hash: u64, sighting: Sighting) {
+    fn put_off(&mut self, pending: Pending) {
+        let at = pending.slot;
         if (at as usize) < self.rows.len() {
             prefetch(&self.hashes[at]);
             prefetch(&self.rows[at]);
         }
-        self.pending.push((at, hash, sighting));
+        self.pending.push(pending);
         if self.pending.len() == PENDING {
             self.apply_pending();
         }
     }
 
-    /// Applies the positions that [`SlotTable::apply`] put off.
+    /// Applies the changes that [`SlotTable::apply`] put off.
     pub(crate) fn apply_pending(&mut self) {
         let mut pending = std::mem::take(&mut self.pending);
-        for (at, hash, sighting) in pending.drain(..) {
-            self.see(at, hash, sighting);
+        for Pending { slot, hash, change } in pending.drain(..) {
+            self.change(slot, hash, change);
         }
         self.pending = pending;
     }
 
-    /// Stores a position if it is of the vehicle in the slot. Else it is of an earlier vehicle there, if a snapshot ran
+    /// Makes a change if it is of the vehicle in the slot. Else it is of an earlier vehicle there, if a snapshot ran
     /// ahead of the log, or of one whose definition `repair` could not save.
-    fn see(&mut self, at: u32, hash: u64, sighting: Sighting) {
-        self.stamps.merge(Stamps::of(&sighting));
-        if self.is(at, hash) {
-            self.rows[at] = Row::new(&sighting);
-        } else {
-            *self.orphans.entry(at).or_default() += 1;
+    fn change(&mut self, at: u32, hash: u64, change: Change) {
+        if !self.is(at, hash) {
+            if let Change::Report(..) = change {
+                *self.orphans.entry(at).or_default() += 1;
+            }
+            return;
+        }
+        match change {
+            Change::Report(sighting, marks) => {
+                if sighting.seq.is_some() {
+                    let mut count = self.counts.get(at);
+                    count.take(sighting.seq, marks.restarts);
+                    self.counts.set(at, count);
+                }
+                // A late one is older than what the row has.
+                if !marks.late {
+                    self.rows[at] = Row::new(&sighting);
+                }
+            }
+            Change::Count(count) => self.counts.set(at, count),
         }
     }
 
@@ -152,8 +196,13 @@ impl SlotTable {
     }
 
     /// Returns the vehicles, in the order of their slots. One that was named and has no position is none.
-    pub(crate) fn vehicles(&self) -> impl Iterator<Item = (u32, Key<'_>, u64, Sighting)> {
-        self.taken().map(|at| (at, self.names.key(at), self.hashes[at], self.rows[at].sighting()))
+    pub(crate) fn vehicles(&self) -> impl Iterator<Item = Held<'_>> {
+        self.taken().map(|slot| Held {
+            slot,
+            key: self.names.key(slot),
+            sighting: self.rows[slot].sighting(),
+            count: self.counts.get(slot),
+        })
     }
 
     fn taken(&self) -> impl Iterator<Item = u32> {
@@ -164,16 +213,17 @@ impl SlotTable {
     /// Turns into the index of the vehicles. Calls `each` for every one.
     pub(crate) fn into_index(self, max_vehicles: usize, hash_seed: u64, each: impl FnMut()) -> Index {
         debug_assert!(self.pending.is_empty(), "nothing is put off when it becomes an index");
-        let SlotTable { rows, names, hashes, .. } = self;
+        let SlotTable { rows, names, counts, hashes, .. } = self;
         // Freed before the index takes memory.
         drop(hashes);
-        Index::of_parts(max_vehicles, hash_seed, rows, names, each)
+        Index::of_parts(max_vehicles, hash_seed, rows, names, counts, each)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::index::AsTheyCome;
     use crate::{OrderNumber, Plan, Updates};
     use std::collections::BTreeMap;
     use vagn_wire::Position;
@@ -195,7 +245,7 @@ mod tests {
     /// Few places, so that some vehicles form a pile.
     fn sighting(random: &mut fastrand::Rng, receive_seq: u64) -> Sighting {
         Sighting {
-            position: Position::new(f64::from(random.u8(..2)), 1.0).unwrap(),
+            position: Position::new(f64::from(random.u8(1..3)), 1.0).unwrap(),
             event_time_ms: random.i64(..1_000),
             receive_time_ms: random.i64(..1_000),
             receive_seq,
@@ -220,7 +270,7 @@ mod tests {
     impl Laid {
         fn step(&mut self, random: &mut fastrand::Rng, number: u64) {
             let (slot, key) = (random.u32(..SLOTS), KEYS[random.usize(..KEYS.len())]);
-            let sighting = sighting(random, number);
+            let (sighting, marks) = (sighting(random, number), Marks::default());
             match random.u8(..8) {
                 0 => {
                     self.table.apply(Record::Define { order: ORDER, slot, key });
@@ -233,7 +283,13 @@ mod tests {
                     self.orphans.remove(&slot);
                 }
                 _ => {
-                    self.table.apply(Record::Position { order: ORDER, slot, hash: key.hash(), sighting });
+                    self.table.apply(Record::Position {
+                        order: ORDER,
+                        slot,
+                        hash: key.hash(),
+                        sighting,
+                        marks,
+                    });
                     match self.slots.get_mut(&slot).filter(|(owner, _)| *owner == key) {
                         Some((_, last)) => *last = Some(sighting),
                         None => *self.orphans.entry(slot).or_default() += 1,
@@ -242,9 +298,9 @@ mod tests {
             }
         }
 
-        fn vehicles(&self) -> Vec<(u32, Key<'static>, u64, Sighting)> {
+        fn vehicles(&self) -> Vec<Held<'static>> {
             let seen = |(slot, (key, last)): (&u32, &(Key<'static>, Option<Sighting>))| {
-                last.map(|last| (*slot, *key, key.hash(), last))
+                last.map(|sighting| Held { slot: *slot, key: *key, sighting, count: Count::NONE })
             };
             self.slots.iter().filter_map(seen).collect()
         }
@@ -255,7 +311,7 @@ mod tests {
         for slot in 0..random.u32(..SLOTS) {
             let (key, sighting) = (KEYS[random.usize(..KEYS.len())], sighting(random, 0));
             if random.bool() {
-                laid.table.set(slot, key, sighting);
+                laid.table.set(Held { slot, key, sighting, count: Count::NONE });
                 laid.slots.insert(slot, (key, Some(sighting)));
             }
         }
@@ -279,11 +335,11 @@ mod tests {
     #[test]
     fn a_slot_without_name_takes_no_position_of_any_hash() {
         let mut table = SlotTable::default();
-        let sighting = sighting(&mut fastrand::Rng::with_seed(1), 1);
-        table.set(1, KEYS[0], sighting);
+        let (sighting, marks) = (sighting(&mut fastrand::Rng::with_seed(1), 1), Marks::default());
+        table.set(Held { slot: 1, key: KEYS[0], sighting, count: Count::NONE });
         table.apply(Record::Remove { order: ORDER, slot: 1, key: KEYS[0] });
         for (slot, hash) in [(0, 0), (0, KEYS[0].hash()), (1, KEYS[0].hash()), (2, 0)] {
-            table.apply(Record::Position { order: ORDER, slot, hash, sighting });
+            table.apply(Record::Position { order: ORDER, slot, hash, sighting, marks });
         }
         table.apply_pending();
         assert_eq!((table.len(), table.orphans()), (0, 4));
@@ -296,8 +352,8 @@ mod tests {
             let laid = laid(&mut random);
             let max_vehicles = random.usize(..10);
             let mut one_by_one = Index::new(max_vehicles);
-            for (slot, key, _, sighting) in laid.vehicles() {
-                one_by_one.insert_slot(slot, key, &sighting);
+            for Held { slot, key, sighting, count } in laid.vehicles() {
+                one_by_one.put_back(slot, key, &sighting, count);
             }
             let mut steps = 0;
             let mut index = laid.table.into_index(max_vehicles, 7, || steps += 1);
@@ -325,7 +381,7 @@ mod tests {
 
     fn write(index: &mut Index, updates: &Updates) -> Outcome {
         let mut plan = Plan::default();
-        index.plan(updates, &mut plan);
+        index.plan(&AsTheyCome, updates, &mut plan);
         index.commit(updates, &plan, 0..updates.len());
         Outcome { fates: plan.fates().collect(), new_vehicles: plan.new_vehicles() }
     }

@@ -105,7 +105,7 @@ fn promised(partition: &LogReader<'_>, manifest: &PartitionManifest) -> Result<L
     }
     for snapshot in Snapshot::list(partition.disk, partition.dir)? {
         let reader = SnapshotReader::open(partition.disk, &snapshot, partition.partition)?;
-        synced = synced.max(snapshot.position).max(reader.read(&mut |_, _, _| {})?.complete_at);
+        synced = synced.max(snapshot.position).max(reader.read(&mut |_| {})?.complete_at);
     }
     Ok(synced)
 }

@@ -36,7 +36,7 @@ pub(super) fn repair(partition: &LogReader<'_>, report: &mut RepairReport) -> Re
 }
 
 fn check(partition: &LogReader<'_>, snapshot: &Snapshot) -> Result<(), StoreError> {
-    SnapshotReader::open(partition.disk, snapshot, partition.partition)?.read(&mut |_, _, _| {}).map(|_| ())
+    SnapshotReader::open(partition.disk, snapshot, partition.partition)?.read(&mut |_| {}).map(|_| ())
 }
 
 /// Returns true when the log has all that came after the snapshot at `position`, or after the very beginning.
@@ -69,7 +69,7 @@ fn salvage(partition: &LogReader<'_>, snapshot: &Snapshot) -> Result<(), StoreEr
     match SnapshotReader::open(partition.disk, snapshot, partition.partition) {
         Ok(reader) => {
             slot_end = reader.slot_end();
-            let footer = reader.salvage(&mut |slot, key, sighting| table.set(slot, key, sighting))?;
+            let footer = reader.salvage(&mut |held| table.set(held))?;
             table.merge_stamps(footer.map_or(Stamps::NOTHING, |footer| footer.stamps));
         }
         Err(StoreError::Corrupt { .. }) => {}
@@ -88,7 +88,7 @@ fn write(
     let mut writer = SnapshotWriter::begin(disk, dir, partition, position, slot_end)?;
     let vehicles: Vec<_> = table.vehicles().collect();
     for block in vehicles.chunks(BLOCK) {
-        writer.add(slot_end, block.iter().map(|(slot, key, _, sighting)| (*slot, *key, *sighting)));
+        writer.add(slot_end, block.iter().copied());
         writer.write()?;
     }
     // Complete at its own position: it vouches for no later record, so that a shorter log is not taken for damage.

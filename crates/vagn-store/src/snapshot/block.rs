@@ -4,13 +4,16 @@
 //! the block, so that blocks cannot change places; a count of zero marks the footer.
 
 use super::Footer;
+use crate::index::Held;
+use crate::judge::Count;
+use crate::log::LogPosition;
+use crate::log::record::{self, Fields};
 use crate::log::segment::{u32_at, u64_at};
 use crate::log::stamps::Stamps;
-use crate::log::{LogPosition, record};
-use crate::{Key, OrderNumber, Sighting};
+use crate::{Key, OrderNumber};
 
 /// The one format that this version reads and writes.
-pub(super) const VERSION: u32 = 2;
+pub(super) const VERSION: u32 = 3;
 
 const MAGIC: [u8; 8] = *b"VAGNSNAP";
 
@@ -99,26 +102,38 @@ fn checksum(block: u32, count: u32, content: &[u8]) -> u32 {
     crc32c::crc32c_append(block.rotate_left(16) ^ count, content)
 }
 
-/// Appends a vehicle: the fields of a position record, then the id.
-pub(super) fn put_vehicle(slot: u32, key: Key<'_>, sighting: &Sighting, out: &mut Vec<u8>) {
-    let fields = record::fields(slot, key, sighting);
-    out.extend_from_slice(&fields);
-    match key {
+/// Appends a vehicle: the fields of a position record, then its count if it has one, then the id.
+pub(super) fn put_vehicle(held: &Held<'_>, out: &mut Vec<u8>) {
+    out.extend_from_slice(&record::fields(held));
+    if !held.count.is_none() {
+        out.extend_from_slice(&record::put_count(&held.count));
+    }
+    match held.key {
         Key::Uuid(id) => out.extend_from_slice(&id),
         Key::Text(text) => out.extend_from_slice(text.as_bytes()),
     }
 }
 
 /// Calls `visit` for the vehicles of a block; returns false when it is not made of vehicles.
-pub(super) fn each_vehicle(mut content: &[u8], visit: &mut dyn FnMut(u32, Key<'_>, Sighting)) -> bool {
-    while let Some((fields, rest)) = content.split_first_chunk::<{ record::FIELDS }>() {
-        let Some((slot, id_len, uuid, sighting)) = record::from_fields(fields) else { return false };
-        let Some((id, rest)) = rest.split_at_checked(id_len) else { return false };
-        let Some(key) = record::key(id, uuid) else { return false };
-        visit(slot, key, sighting);
+pub(super) fn each_vehicle(mut content: &[u8], visit: &mut dyn FnMut(Held<'_>)) -> bool {
+    while !content.is_empty() {
+        let Some((held, rest)) = first_vehicle(content) else { return false };
+        visit(held);
         content = rest;
     }
-    content.is_empty()
+    true
+}
+
+fn first_vehicle(content: &[u8]) -> Option<(Held<'_>, &[u8])> {
+    let (fields, mut content) = content.split_first_chunk::<{ record::FIELDS }>()?;
+    let Fields { slot, id_len, is_uuid, has_count, sighting } = record::from_fields(fields)?;
+    let mut count = Count::NONE;
+    if has_count {
+        let (bytes, rest) = content.split_first_chunk::<{ record::COUNT_LEN }>()?;
+        (count, content) = (record::get_count(bytes), rest);
+    }
+    let (id, rest) = content.split_at_checked(id_len)?;
+    Some((Held { slot, key: record::key(id, is_uuid)?, sighting, count }, rest))
 }
 
 impl Footer {

@@ -4,7 +4,7 @@ use super::block::{CONTENT_MAX, HEADER, PREFIX, Prefix, SnapshotHeader, VERSION,
 use super::{Footer, Snapshot};
 use crate::disk::{Disk, DiskFile};
 use crate::error::{Doing, StoreError};
-use crate::{Key, Sighting};
+use crate::index::Held;
 use std::sync::Arc;
 
 /// A snapshot whose header has been read.
@@ -55,7 +55,7 @@ impl SnapshotReader {
     }
 
     /// Calls `visit` for every vehicle. When it fails, `visit` has been called for some.
-    pub(crate) fn read(&self, visit: &mut dyn FnMut(u32, Key<'_>, Sighting)) -> Result<Footer, StoreError> {
+    pub(crate) fn read(&self, visit: &mut dyn FnMut(Held<'_>)) -> Result<Footer, StoreError> {
         let tally = self.blocks(false, visit)?;
         match (tally.footer, tally.bad) {
             (_, Some(offset)) => {
@@ -71,10 +71,7 @@ impl SnapshotReader {
     }
 
     /// Calls `visit` for every vehicle that can still be read, and returns the footer if there is one.
-    pub(crate) fn salvage(
-        &self,
-        visit: &mut dyn FnMut(u32, Key<'_>, Sighting),
-    ) -> Result<Option<Footer>, StoreError> {
+    pub(crate) fn salvage(&self, visit: &mut dyn FnMut(Held<'_>)) -> Result<Option<Footer>, StoreError> {
         Ok(self.blocks(true, visit)?.footer)
     }
 
@@ -82,11 +79,7 @@ impl SnapshotReader {
         StoreError::corrupt(&self.snapshot.path, offset, what)
     }
 
-    fn blocks(
-        &self,
-        go_on: bool,
-        visit: &mut dyn FnMut(u32, Key<'_>, Sighting),
-    ) -> Result<Tally, StoreError> {
+    fn blocks(&self, go_on: bool, visit: &mut dyn FnMut(Held<'_>)) -> Result<Tally, StoreError> {
         let mut tally = Tally { vehicles: 0, footer: None, bad: None };
         let mut offset = HEADER as u64;
         let mut content = Vec::new();

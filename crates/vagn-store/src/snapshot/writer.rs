@@ -4,10 +4,10 @@ use super::block::{HEADER, PREFIX, Prefix, SnapshotHeader, VERSION, put_vehicle}
 use super::{Footer, Snapshot};
 use crate::disk::{Disk, DiskFile};
 use crate::error::{Doing, StoreError};
+use crate::index::Held;
 use crate::log::LogPosition;
 use crate::log::stamps::Stamps;
 use crate::syncer::Finished;
-use crate::{Key, Sighting};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -59,12 +59,12 @@ impl SnapshotWriter {
 
     /// Adds `vehicles`, which are all those in the slots from the next one up to `upto`. Does no I/O, so that it may be
     /// called under a lock.
-    pub(crate) fn add<'a>(&mut self, upto: u32, vehicles: impl Iterator<Item = (u32, Key<'a>, Sighting)>) {
+    pub(crate) fn add<'a>(&mut self, upto: u32, vehicles: impl Iterator<Item = Held<'a>>) {
         self.buffer.clear();
         self.buffer.extend_from_slice(&[0; PREFIX]);
         let mut count = 0;
-        for (slot, key, sighting) in vehicles {
-            put_vehicle(slot, key, &sighting, &mut self.buffer);
+        for held in vehicles {
+            put_vehicle(&held, &mut self.buffer);
             count += 1;
         }
         self.vehicles += u64::from(count);

@@ -2,13 +2,13 @@
 
 use crate::support::*;
 use vagn_store::disk::faulty::FaultyDisk;
-use vagn_store::{Fate, Settings, Updates};
+use vagn_store::{Fate, Forget, Partition, Settings, Sighting, Updates};
 
 #[test]
 fn a_vehicle_beyond_the_greatest_number_is_shed() {
     let disk = FaultyDisk::new();
-    let settings = Settings { max_vehicles: 3, ..small() };
-    let (mut partition, _) = open(&disk, settings).unwrap();
+    let (mut partition, _) = open(&disk, small()).unwrap();
+    partition.bound(3);
     let mut updates = Updates::new();
     (0..5).for_each(|vehicle| push(&mut updates, &id(vehicle), sighting(1)));
     push(&mut updates, &id(0), sighting(2));
@@ -17,35 +17,67 @@ fn a_vehicle_beyond_the_greatest_number_is_shed() {
     assert_eq!((written.stored, written.new_vehicles), (4, 3));
     assert_eq!(fates, [Fate::Stored, Fate::Stored, Fate::Stored, Fate::Shed, Fate::Shed, Fate::Stored]);
     drop(partition);
-    let (mut partition, recovery) = open(&disk, Settings { max_vehicles: 1, ..settings }).unwrap();
-    assert_eq!(recovery.vehicles, 3, "known vehicles stay");
+    let (mut partition, recovery) = open(&disk, small()).unwrap();
+    partition.bound(1);
+    assert_eq!((recovery.vehicles, partition.reader().len()), (3, 3), "known vehicles stay");
     partition.write(&updates, &mut fates).unwrap();
     assert_eq!(fates[3..5], [Fate::Shed; 2]);
+    partition.bound(4);
+    partition.write(&updates, &mut fates).unwrap();
+    assert_eq!(fates[3..5], [Fate::Stored, Fate::Shed]);
+}
+
+fn forget_round(partition: &mut Partition, before_ms: i64, now_ms: i64) -> usize {
+    let mut vehicles = 0;
+    loop {
+        let forgotten = partition.forget(Forget { before_ms, now_ms }).unwrap();
+        assert!(forgotten.vehicles <= 2, "a call looks at one slice");
+        vehicles += forgotten.vehicles;
+        if !forgotten.more {
+            return vehicles;
+        }
+    }
 }
 
 #[test]
-fn a_vehicle_not_heard_of_for_too_long_is_forgotten_and_stays_so() {
+fn a_vehicle_not_heard_of_for_too_long_is_forgotten_on_command_and_stays_so() {
     let disk = FaultyDisk::new();
-    let settings = Settings { forget_after_ms: 1_000, slice: 2, ..small() };
+    let settings = Settings { slice: 2, ..small() };
     let (mut partition, _) = open(&disk, settings).unwrap();
     let mut truth = Truth::new();
     // Received at 1_000 + n.
     for n in 0..20 {
         write(&mut partition, &mut truth, &[(n as u32, n * 100)]).unwrap();
     }
-    let mut forgotten = 0;
-    for now_ms in (2_000..3_000).step_by(50) {
-        while {
-            let kept = partition.housekeep(now_ms).unwrap();
-            forgotten += kept.forgotten;
-            assert!(kept.forgotten <= 2, "a call looks at one slice");
-            kept.more
-        } {}
-    }
-    truth.model.retain(|_, sighting| sighting.receive_time_ms >= 1_950 - 50);
+    settle(&mut partition, i64::MAX / 2);
+    check_content(&partition, &truth.model);
+    let forgotten: usize =
+        (2_000..3_000).step_by(50).map(|now_ms| forget_round(&mut partition, now_ms - 1_000, now_ms)).sum();
+    truth.model.retain(|_, sighting| sighting.receive_time_ms >= 1_950);
     assert_eq!(forgotten, 20 - truth.model.len());
     check_content(&partition, &truth.model);
     write(&mut partition, &mut truth, &[(0, 5_000), (30, 5_001)]).unwrap();
     drop(partition);
     check_content(&open(&disk, settings).unwrap().0, &truth.model);
+}
+
+#[test]
+fn a_vehicle_received_in_the_future_is_forgotten_as_if_it_had_come_when_that_was_first_seen() {
+    let (mut partition, _) = open(&FaultyDisk::new(), Settings { slice: 2, ..small() }).unwrap();
+    let received = |receive_time_ms, n| Sighting { receive_time_ms, ..sighting(n) };
+    let store = |partition: &mut Partition, vehicle, sighting| {
+        let mut updates = Updates::new();
+        push(&mut updates, &id(vehicle), sighting);
+        partition.write(&updates, &mut Vec::new()).unwrap();
+    };
+    // Under a clock that was ten years ahead, then under the right one.
+    store(&mut partition, 1, received(315_360_000_000, 1));
+    store(&mut partition, 2, received(1_000, 2));
+    assert_eq!(forget_round(&mut partition, 0, 1_000), 0);
+    store(&mut partition, 3, received(315_360_000_000, 3));
+    assert_eq!(forget_round(&mut partition, 1_000, 2_000), 0, "both came at 1 000 at the latest");
+    assert_eq!(forget_round(&mut partition, 1_001, 2_001), 2, "the third came after it");
+    assert_eq!(forget_round(&mut partition, 2_000, 3_000), 0);
+    assert_eq!(forget_round(&mut partition, 3_001, 4_001), 1);
+    assert!(partition.reader().is_empty());
 }

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use vagn_store::{
-    BBox, Fate, Hit, Index, Key, Nearby, Plan, Reader, Sighting, Updates, Vehicle, VehicleIdBuf, Writer,
-    distance_m,
+    BBox, Fate, Hit, Index, Key, Nearby, Plan, Reader, SKEW_MAX_MS, Sighting, Updates, Vehicle, VehicleIdBuf,
+    Writer, distance_m, has_no_fix,
 };
 use vagn_wire::{Position, VehicleId};
 
@@ -78,8 +78,16 @@ impl Checked {
 
     fn expect(&mut self, id: &str, sighting: Sighting) -> (Fate, bool) {
         let id = VehicleIdBuf::from(VehicleId::new(id).expect("tests name vehicles validly"));
-        match self.truth.get(&id) {
-            Some(kept) if kept.event_time_ms > sighting.event_time_ms => (Fate::Stale, false),
+        let kept = self.truth.get(&id);
+        if has_no_fix(kept.map(|kept| kept.position), sighting.position) {
+            return (Fate::Invalid, false);
+        }
+        // All are stamped with their arrival, and one that arrived in the future loses to any.
+        let in_order = |kept: &Sighting| kept.receive_time_ms <= sighting.receive_time_ms + SKEW_MAX_MS;
+        match kept {
+            Some(kept) if in_order(kept) && kept.event_time_ms > sighting.event_time_ms => {
+                (Fate::Stale, false)
+            }
             Some(_) => (self.truth.insert(id, sighting), (Fate::Stored, false)).1,
             None => (self.truth.insert(id, sighting), (Fate::Stored, true)).1,
         }

@@ -46,15 +46,12 @@ fn one_batch_is_stored_in_its_order() {
 #[test]
 fn vehicles_beyond_the_bound_are_shed_and_known_ones_are_not() {
     let mut writer = Writer::new(Index::new(2));
-    let at_origin = |seq| sighting(at(0.0, 0.0), seq as i64, seq);
-    let plan = write(
-        &mut writer,
-        &[("a", at_origin(1)), ("b", at_origin(2)), ("c", at_origin(3)), ("a", at_origin(4))],
-    );
+    let seen = |seq| sighting(at(1.0, 0.0), seq as i64, seq);
+    let plan = write(&mut writer, &[("a", seen(1)), ("b", seen(2)), ("c", seen(3)), ("a", seen(4))]);
     assert_eq!(fates(&plan), [Fate::Stored, Fate::Stored, Fate::Shed, Fate::Stored]);
     assert_eq!((plan.new_vehicles(), writer.reader().len()), (2, 2));
     assert!(forget(&mut writer, "b") && !forget(&mut writer, "b"));
-    assert_eq!(fates(&write(&mut writer, &[("c", at_origin(5))])), [Fate::Stored]);
+    assert_eq!(fates(&write(&mut writer, &[("c", seen(5))])), [Fate::Stored]);
 }
 
 #[test]

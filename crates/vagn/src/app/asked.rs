@@ -7,11 +7,13 @@ use tracing::info;
 use vagn_otp::Addr;
 use vagn_store::{VehicleIdBuf, partition};
 
+use crate::odd::{OddFleet, OddSince};
 use crate::query::{Queries, Unanswered};
 use crate::storage::{Delete, Storage};
-use vagn_api::services::{Asked, Found, Incidents, Question, Unavailable, Vehicles};
+use vagn_api::services::{Asked, Found, Incidents, Odd, Question, Unavailable, Vehicles};
 use vagn_emergency::show::feed::Feed;
 use vagn_emergency::{Detail, EmergencyHandle, Filter, IncidentId, Page, Request, RequestOutcome, TrailPage};
+use vagn_flow::clock::Clock;
 
 /// Longest a deletion may wait for its storage.
 const DELETE_WITHIN: Duration = Duration::from_secs(5);
@@ -24,6 +26,8 @@ const ACT_WITHIN: Duration = Duration::from_secs(5);
 pub(super) struct LiveVehicles {
     pub(super) queries: Queries,
     pub(super) storages: Arc<[Addr<Storage>]>,
+    pub(super) odd: OddFleet,
+    pub(super) clock: Arc<dyn Clock>,
 }
 
 impl Vehicles for LiveVehicles {
@@ -38,6 +42,12 @@ impl Vehicles for LiveVehicles {
             // What stopped the storage is in its log and in /readyz; the caller can only come back later.
             deleted.map_err(|_| Unavailable::NotReady)
         })
+    }
+
+    fn odd(&self, id: &VehicleIdBuf) -> Vec<Odd> {
+        let odd = self.odd.of(id, self.clock.now_ms()).into_iter();
+        odd.map(|OddSince { oddity, since_ms, last_ms, reports }| Odd { oddity, since_ms, last_ms, reports })
+            .collect()
     }
 }
 

@@ -7,6 +7,7 @@ mod clock;
 mod collector;
 mod faults;
 mod health;
+mod oddities;
 
 use std::sync::{Arc, OnceLock};
 
@@ -17,6 +18,8 @@ use axum::response::Response;
 use axum::routing::{get, post};
 use vagn_otp::Processes;
 
+use crate::odd::OddFleet;
+use vagn_flow::clock::Clock;
 use vagn_flow::metrics::Registry;
 use vagn_flow::readiness::Readiness;
 use vagn_flow::trust::Trust;
@@ -38,6 +41,10 @@ pub(crate) struct Services {
     pub(crate) readiness: Arc<Readiness>,
     /// The running processes.
     pub(crate) processes: LateProcesses,
+    /// Vehicles that behave oddly.
+    pub(crate) odd: OddFleet,
+    /// Tells which oddities are of the last day.
+    pub(crate) clock: Arc<dyn Clock>,
     /// The setting `ops.fault_injection`.
     pub(crate) fault_injection: bool,
 }
@@ -69,6 +76,7 @@ pub(crate) fn router(services: Services) -> Router {
         .route("/metrics", get(metrics))
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
+        .route("/oddities", get(oddities::summary))
         .route("/actors", get(actors::tree))
         .route("/clock/accept", post(clock::accept))
         .route("/actors/{name}/fault", post(faults::inject))
@@ -85,7 +93,7 @@ async fn metrics(State(ops): State<Ops>) -> Response {
 }
 
 async fn nothing_here() -> Problem {
-    Problem::new(Kind::NotFound, "here are /metrics, /healthz, /readyz and /actors")
+    Problem::new(Kind::NotFound, "here are /metrics, /healthz, /readyz, /oddities and /actors")
 }
 
 async fn wrong_method(method: Method, uri: Uri) -> Problem {

@@ -11,10 +11,15 @@ use hyper_util::service::TowerToHyperService;
 use serde_json::{Value, json};
 use vagn_otp::{Actor, Addr, ChildSpec, Context, Handle, Root, Strategy, Supervisor, TaskContext};
 
+use vagn_store::Key;
+use vagn_wire::{Oddities, Oddity};
+
 use super::{Services, router};
-use vagn_flow::clock::SystemClock;
+use crate::odd::OddFleet;
+use vagn_flow::clock::{ManualClock, SystemClock};
 use vagn_flow::metrics::{Registry, ReportMetrics};
 use vagn_flow::readiness::{Purpose, Readiness};
+use vagn_flow::rfc3339::rfc3339;
 use vagn_flow::trust::Trust;
 
 /// Counts its messages.
@@ -44,6 +49,9 @@ impl Handle<Work> for Counter {
     }
 }
 
+/// Time of the clock, ms since 1970.
+const NOW_MS: i64 = 1_800_000_000_000;
+
 struct Fixture {
     router: Router,
     readiness: Arc<Readiness>,
@@ -60,8 +68,19 @@ async fn fixture(fault_injection: bool) -> Fixture {
     let processes = Arc::new(OnceLock::from(root.processes()));
     let registry = Registry::new();
     ReportMetrics::new(&registry);
-    let services =
-        Services { registry, trust: trust(), readiness: readiness.clone(), processes, fault_injection };
+    let odd = OddFleet::new(2);
+    let table = odd.of_partition(1);
+    table.lock().note(Key::Text("bus 1"), NOW_MS - 90_000, Oddities::of(Oddity::TimeAhead));
+    table.lock().note(Key::Text("bus 1"), NOW_MS, Oddities::of(Oddity::TimeAhead));
+    let services = Services {
+        registry,
+        trust: trust(),
+        readiness: readiness.clone(),
+        processes,
+        odd,
+        clock: Arc::new(ManualClock::at(NOW_MS)),
+        fault_injection,
+    };
     Fixture { router: router(services), readiness, counter, root }
 }
 
@@ -97,6 +116,25 @@ async fn count(counter: &Addr<Counter>) -> Result<u64, vagn_otp::CallError> {
 
 fn json(body: &str) -> Value {
     serde_json::from_str(body).unwrap_or_else(|err| panic!("{err}: {body}"))
+}
+
+#[tokio::test]
+async fn names_the_vehicles_that_behave_oddly() {
+    let fixture = fixture(false).await;
+    let (status, body) = get(&fixture.router, "/oddities").await;
+    assert_eq!(status, StatusCode::OK);
+    let odd = json!({
+        "part": "clock",
+        "what": "time_ahead",
+        "since": rfc3339(NOW_MS - 90_000),
+        "last": rfc3339(NOW_MS),
+        "reports": 2,
+    });
+    let want = json!({
+        "vehicles": {"clock": 1, "counter": 0, "position": 0},
+        "latest": [{"vehicle_id": "bus 1", "odd": [odd]}],
+    });
+    assert_eq!(json(&body), want);
 }
 
 #[tokio::test]
@@ -251,6 +289,8 @@ async fn answers_503_while_the_tree_is_still_starting() {
         trust: trust(),
         readiness: Arc::new(Readiness::default()),
         processes: Arc::new(OnceLock::new()),
+        odd: OddFleet::new(1),
+        clock: Arc::new(ManualClock::at(NOW_MS)),
         fault_injection: false,
     };
     let router = router(services);

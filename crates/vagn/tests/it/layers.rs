@@ -40,7 +40,7 @@ const ROWS: [&[&str]; 6] = [
     &["door", "ops", "demo", "dispatcher", "ingest", "query", "logging"],
     &["storage"],
     &["sync"],
-    &["write", "config"],
+    &["write", "odd", "config"],
 ];
 
 /// Crates whose modules must not know each other in a circle. The others are built around one tight core.

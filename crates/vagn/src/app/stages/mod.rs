@@ -50,6 +50,7 @@ use super::asked::LiveVehicles;
 use crate::config::Settings;
 use crate::dispatcher::{Dispatcher, SubscriptionMetrics};
 use crate::door::{Doors, UDP};
+use crate::odd::OddFleet;
 use crate::query::Queries;
 
 /// Pause before a part that failed is started again: doubles from the first to the second, and is short again once the
@@ -110,14 +111,16 @@ pub(super) async fn start(parts: Parts, data: DataDir, listeners: Listeners) -> 
     let intake = Intake::new(traffic.clone(), parts.stamper.clone(), parts.reports.clone());
     let demo_door = listeners.doors.addresses().find(|(name, _)| parts.demo && *name == UDP);
 
-    let (storages, stores) = store::build(&parts, data, &fleet);
+    let odd = OddFleet::new(fleet.partitions());
+    let (storages, stores) = store::build(&parts, data, &fleet, &odd);
     let (queries, query_pool) = query::build(&parts, &fleet);
     let ingest_pool = ingest::build(&parts, &traffic, &storages);
     let (incidents, emergency) = emergency::build(&parts, &traffic, &fleet)?;
-    let vehicles = LiveVehicles { queries: queries.clone(), storages };
+    let vehicles =
+        LiveVehicles { queries: queries.clone(), storages, odd: odd.clone(), clock: parts.clock.clone() };
     let api = api::build(&parts, listeners.http, &intake, vehicles, incidents)?;
     let doors = doors::build(&parts, listeners.doors, &intake)?;
-    let (processes, ops) = ops::build(&parts, listeners.ops);
+    let (processes, ops) = ops::build(&parts, listeners.ops, odd);
 
     let traffic_tree = Supervisor::new("traffic", Strategy::RestForOne)
         .intensity(2, Duration::from_secs(5))

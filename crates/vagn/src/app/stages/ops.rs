@@ -9,10 +9,11 @@ use vagn_otp::ChildSpec;
 use super::Parts;
 use crate::demo;
 use crate::logging::LostLines;
+use crate::odd::OddFleet;
 use crate::ops::{self, LateProcesses};
 
 /// Returns the server of the operator's pages, and where it looks for the process list once there is one.
-pub(super) fn build(parts: &Parts, listeners: Vec<TcpListener>) -> (LateProcesses, ChildSpec) {
+pub(super) fn build(parts: &Parts, listeners: Vec<TcpListener>, odd: OddFleet) -> (LateProcesses, ChildSpec) {
     parts.registry.register_collector(Box::new(LostLines));
     let processes = LateProcesses::default();
     let router = ops::router(ops::Services {
@@ -20,6 +21,8 @@ pub(super) fn build(parts: &Parts, listeners: Vec<TcpListener>) -> (LateProcesse
         readiness: parts.readiness.clone(),
         trust: parts.trust.clone(),
         processes: processes.clone(),
+        odd,
+        clock: parts.clock.clone(),
         fault_injection: parts.settings.ops.fault_injection,
     });
     let server = Server::new(router, None, Limits::default(), parts.doors.clone());

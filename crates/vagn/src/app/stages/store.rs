@@ -9,11 +9,17 @@ use vagn_store::{DataDir, Fleet};
 use super::{DRAIN_WITHIN, Parts};
 use crate::app::WORK_NICE;
 use crate::config::Settings;
-use crate::storage::{Storage, StorageMetrics, StorageParts};
+use crate::odd::OddFleet;
+use crate::storage::{Bounds, Storage, StorageMetrics, StorageParts};
 use crate::sync::{SyncMetrics, SyncQueue};
 
 /// Returns the storages, by partition, and their supervisor.
-pub(super) fn build(parts: &Parts, data: DataDir, fleet: &Arc<Fleet>) -> (Arc<[Addr<Storage>]>, ChildSpec) {
+pub(super) fn build(
+    parts: &Parts,
+    data: DataDir,
+    fleet: &Arc<Fleet>,
+    odd: &OddFleet,
+) -> (Arc<[Addr<Storage>]>, ChildSpec) {
     let data = Arc::new(RwLock::new(data));
     let metrics = StorageMetrics::new(&parts.registry);
     let sync_metrics = SyncMetrics::new(&parts.registry);
@@ -27,9 +33,11 @@ pub(super) fn build(parts: &Parts, data: DataDir, fleet: &Arc<Fleet>) -> (Arc<[A
             StorageParts {
                 data: data.clone(),
                 number,
-                settings: settings(&parts.settings, fleet.partitions()),
+                settings: settings(&parts.settings),
+                bounds: bounds(&parts.settings, fleet.partitions()),
                 fleet: fleet.clone(),
                 sync: queue.clone(),
+                odd: odd.of_partition(number),
                 clock: parts.clock.clone(),
                 stamper: parts.stamper.clone(),
                 trust: parts.trust.clone(),
@@ -58,13 +66,18 @@ fn sync(parts: &Parts, number: u32, queue: Arc<SyncQueue>) -> ChildSpec {
     child.never_abandon().shutdown(DRAIN_WITHIN).watchdog(parts.settings.hang_limit.0)
 }
 
-fn settings(settings: &Settings, partitions: usize) -> vagn_store::Settings {
+fn settings(settings: &Settings) -> vagn_store::Settings {
     vagn_store::Settings {
-        max_vehicles: (settings.max_vehicles as usize).div_ceil(partitions),
-        forget_after_ms: settings.forget_after.as_ms(),
         history_keep_ms: settings.history.keep.as_ms(),
         free_floor_bytes: settings.free_floor_bytes,
         hash_seed: fastrand::u64(..),
         ..vagn_store::Settings::default()
+    }
+}
+
+fn bounds(settings: &Settings, partitions: usize) -> Bounds {
+    Bounds {
+        max_vehicles: (settings.max_vehicles as usize).div_ceil(partitions),
+        forget_after_ms: settings.forget_after.as_ms(),
     }
 }
