@@ -14,7 +14,8 @@ use std::time::{Duration, Instant};
 use parking_lot::RwLock;
 use vagn::config::{Fsync, Span};
 use vagn::ingest::{Ingest, IngestWorker, Job};
-use vagn::storage::{Storage, StorageMetrics, StorageParts};
+use vagn::odd::OddFleet;
+use vagn::storage::{Bounds, Storage, StorageMetrics, StorageParts};
 use vagn::sync::{SyncMetrics, SyncQueue};
 use vagn_emergency::{self, EmergencyMetrics, LiveFleet, Targets};
 use vagn_flow::batch::{Batch, Traffic};
@@ -143,6 +144,8 @@ impl Pipeline {
             data: Arc::new(RwLock::new(DataDir::open(Arc::new(RealDisk), dir, Some(1), 1)?)),
             number: 0,
             settings: vagn_store::Settings::default(),
+            bounds: Bounds { max_vehicles: 10_000_000, forget_after_ms: i64::MAX },
+            odd: OddFleet::new(1).of_partition(0),
             fleet: fleet.clone(),
             sync: Arc::new(SyncQueue::new(
                 Fsync::Every(Span(Duration::from_secs(1))),

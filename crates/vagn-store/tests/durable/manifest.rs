@@ -279,10 +279,7 @@ fn segments_under_each_others_names_are_named_and_put_back() {
         let before = disk.operations();
         let plan = plan_repair_on(Arc::new(disk.clone()), Path::new("d")).unwrap();
         assert_eq!(disk.operations(), before, "a plan changes nothing");
-        assert_eq!(
-            plan.files.iter().filter(|file| file.file == *one || file.file == *other).count() > 0,
-            true
-        );
+        assert!(plan.files.iter().any(|file| file.file == *one || file.file == *other));
         let report = repair(&disk);
         assert_eq!(report, plan, "it does what it said");
         assert_eq!(all(&disk, None).unwrap(), model);

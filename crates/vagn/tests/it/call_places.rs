@@ -1,8 +1,7 @@
 //! The place of a call: the newest usable one of the vehicle's own reports, else the last known one, which is not trusted.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use serde_json::{Value, json};
+use vagn_flow::clock::{Clock, SystemClock};
 
 use crate::emergencies::Sink;
 use crate::vagn::{Vagn, eventually, report};
@@ -16,9 +15,8 @@ fn bytes(hex: &str) -> Vec<u8> {
     pairs.map(|pair| u8::from_str_radix(pair, 16).unwrap()).collect()
 }
 
-#[expect(clippy::disallowed_methods, reason = "a vehicle has a clock of its own")]
 fn now_ms() -> i64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as i64
+    SystemClock::new().now_ms()
 }
 
 /// The place of the latest incident of a vehicle, and whether it is trusted.

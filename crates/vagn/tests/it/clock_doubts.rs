@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Output;
 
 use serde_json::{Value, json};
+use vagn_flow::clock::{Clock, SystemClock};
 
 use crate::vagn::{Environment, Vagn, client, command, eventually, report};
 
@@ -210,10 +211,9 @@ async fn ages_follow_a_clock_that_was_years_behind_once_vehicles_agree_with_it()
     check_whole(&vagn, &incident).await;
     // The last run ended so long ago that a right clock needs a word for it.
     assert!(warning(&vagn, "clock").await.unwrap().contains("the wall clock says"));
-    let now_ms = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis();
-    let reports: Vec<_> = (0..10)
-        .map(|one| json!({"ID": format!("tram {one}"), "Lat": 1, "Lon": 2, "Ts": now_ms as u64}))
-        .collect();
+    let now_ms = SystemClock::new().now_ms();
+    let reports: Vec<_> =
+        (0..10).map(|one| json!({"ID": format!("tram {one}"), "Lat": 1, "Lon": 2, "Ts": now_ms})).collect();
     assert_eq!(vagn.post("/api/v1/positions", json!(reports[..9]).to_string()).await.0, 200);
     assert!(warning(&vagn, "clock").await.is_some(), "nine are too few");
     assert_eq!(vagn.post("/api/v1/positions", json!(reports).to_string()).await.0, 200);

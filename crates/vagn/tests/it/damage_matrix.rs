@@ -40,7 +40,10 @@ const ROWS: [(&str, Pick, Pick); 15] = [
 
 type Pick = fn(&Path) -> PathBuf;
 
-const COLUMNS: [(&str, fn(&Path, &Path)); 8] = [
+/// Damages a file, with a sibling at hand.
+type Damage = fn(&Path, &Path);
+
+const COLUMNS: [(&str, Damage); 8] = [
     ("a flipped bit", |file, _| {
         change(file, |bytes| {
             let middle = bytes.len() / 2;

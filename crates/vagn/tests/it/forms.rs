@@ -1,9 +1,9 @@
 //! Reports in forms that libraries and trackers write, and bodies and datagrams with faults, through every door.
 
 use std::collections::BTreeSet;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
+use vagn_flow::clock::{Clock, SystemClock};
 
 use crate::stored_acks::{hear, say, vehicle};
 use crate::tcp::TcpVehicle;
@@ -90,8 +90,7 @@ async fn callers(vagn: &Vagn) -> BTreeSet<String> {
 
 /// An hour ago, in whole seconds: so it is not the time of arrival.
 fn an_hour_ago() -> u32 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
-    u32::try_from(now - 3_600).unwrap()
+    u32::try_from(SystemClock::new().now_ms() / 1_000 - 3_600).unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
