@@ -30,7 +30,7 @@ async fn without_room_for_positions_alarms_are_recorded_and_their_notices_sent()
     })
     .await;
     let refused = json!([{"ID": "bus", "Lat": 59.33, "Lon": 18.06}]).to_string();
-    assert_eq!(vagn.post("/api/v1/positions", refused).await.0, 500, "positions find room");
+    assert_eq!(vagn.post("/api/v1/positions", refused).await.0, 507, "positions find room");
 
     let mut heard = Vec::new();
     let help = json!([{"ID": "http", "Lat": 59.33, "Lon": 18.06, "Emergency": true}]).to_string();

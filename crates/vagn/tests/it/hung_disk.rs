@@ -108,23 +108,6 @@ async fn a_sync_that_hangs_makes_the_service_unready_while_it_hangs() {
     check("fdatasync,fsync", "traffic/stores/sync-0").await;
 }
 
-#[tokio::test]
-async fn a_hung_disk_holds_up_no_stop() {
-    let dir = tempfile::tempdir().unwrap();
-    let (config, data) = (settings(dir.path(), "hang_limit = \"2s\"\n"), dir.path().join("data"));
-    let vagn = Vagn::start(&data, &["--config", &config]);
-    let disk = HungDisk::of(&vagn, &data, "write,fdatasync,fsync").await;
-    vagn.send(&report("bus", 1.5, 2.0, false));
-    eventually("the storage to be said to hang", async || readiness(&vagn).await.0 == 503).await;
-    vagn.signal("TERM");
-    eventually("the process to leave", async || vagn.log().contains(" stopped")).await;
-    // A process that is traced is not gone before its tracer lets it go.
-    drop(disk);
-    let (status, log) = vagn.stop();
-    assert_eq!(status.code(), Some(0), "{log}");
-    assert!(log.contains("the stop takes too long") && log.contains("storage-0"), "{log}");
-}
-
 /// Restarts of all processes.
 fn restarts(node: &Value) -> u64 {
     let below = node["children"].as_array().map_or(0, |children| children.iter().map(restarts).sum());
