@@ -65,7 +65,7 @@ pub use crate::notify::target::{Target, Targets};
 use crate::reader::Reader;
 pub use crate::record::progress::State;
 use crate::record::shelf::Shelf;
-use crate::record::store::{FILE, Opening, Recall, Store, StoreError, live_in_journal};
+use crate::record::store::{FILE, Opening, Store, StoreError, has_nothing, live_in_journal};
 use crate::rules::Rules;
 pub use crate::show::view::{Detail, Filter, IncidentView, Page, TrailPage};
 
@@ -129,8 +129,8 @@ pub fn start(traffic: &Traffic, parts: Parts) -> (EmergencyHandle, ChildSpec) {
 }
 
 fn open_store(data_dir: &Path, opening: Opening, part_list: Option<&PartList>) -> Result<Store, StoreError> {
-    // Where it is to be made of its journal, it may be gone.
-    if let Some(Err(err)) = part_list.filter(|_| opening.recall != Recall::Rebuild).map(|it| it.check(FILE)) {
+    // Where anything is left of store or journal, the opening says more about it. Else only the list knows.
+    if let Some(Err(err)) = part_list.filter(|_| has_nothing(data_dir)).map(|list| list.check(FILE)) {
         return Err(StoreError::File { path: data_dir.join(FILE), why: err.to_string() });
     }
     let store = Store::open_as(data_dir, opening)?;

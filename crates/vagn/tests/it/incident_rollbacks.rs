@@ -131,6 +131,27 @@ async fn a_store_that_is_gone_is_named_its_calls_are_made_and_repair_makes_it_ag
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_that_is_gone_with_its_journal_is_missed_and_not_made_anew_but_by_repair() {
+    let dir = tempfile::tempdir().unwrap();
+    killed(dir.path(), &["first"]).await;
+    FILES.iter().for_each(|name| fs::remove_file(dir.path().join(name)).unwrap());
+    let vagn = Vagn::start(dir.path(), &[]);
+    eventually("the store to be missed", async || {
+        let ready = vagn.ops("/readyz").await.1;
+        ready.contains("incident store") && ready.contains("incidents.redb") && ready.contains("vagn repair")
+    })
+    .await;
+    assert!(FILES.iter().all(|name| !dir.path().join(name).exists()));
+    assert_eq!(vagn.stop().0.code(), Some(0));
+    let repaired = command().args(["repair", "--data-dir", dir.path().to_str().unwrap()]).output().unwrap();
+    assert!(repaired.status.success(), "{}", String::from_utf8_lossy(&repaired.stderr));
+    let vagn = Vagn::start(dir.path(), &[]);
+    let alarm = json!([{"ID": "next", "Lat": 59.3, "Lon": 18.0, "Emergency": true}]).to_string();
+    let (status, answer) = vagn.post("/api/v1/positions", alarm).await;
+    assert!(status == 200 && answer["reports"][0]["incident_id"].is_string(), "{answer}\n{}", vagn.log());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_journal_that_is_lost_is_named_and_begun_anew_and_a_kill_in_a_save_raises_no_alarm() {
     let dir = tempfile::tempdir().unwrap();
     killed(dir.path(), &["first", "last"]).await;

@@ -32,6 +32,7 @@ use redb::Database;
 
 pub use audit::{JournalCheck, compare_with_journal, live_in_journal};
 use keeper::{JournalFault, Keeper};
+pub(crate) use open::has_nothing;
 pub use open::{FILE, Opening};
 pub use recall::{Recall, Recalled};
 pub use repair::{is_damaged, rebuild, set_aside};

@@ -164,6 +164,11 @@ fn damaged(path: &Path, err: StoreError) -> StoreError {
     StoreError::File { path: path.to_owned(), why }
 }
 
+/// Returns true when the data directory has neither a store nor a journal, whatever is in them.
+pub(crate) fn has_nothing(data_dir: &Path) -> bool {
+    fs::symlink_metadata(data_dir.join(FILE)).is_err() && !journal_exists(data_dir)
+}
+
 /// Returns true when the data directory has a journal, whatever is in it.
 pub(super) fn journal_exists(data_dir: &Path) -> bool {
     journal::FILES.iter().any(|name| fs::symlink_metadata(data_dir.join(name)).is_ok())
