@@ -25,6 +25,9 @@ pub(super) fn read(disk: &dyn Disk, file: &Path) -> Result<Option<String>, Store
     let open = match disk.open(file) {
         Ok(open) => open,
         Err(err) if err.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(err) if err.kind() == io::ErrorKind::IsADirectory => {
+            return Err(StoreError::corrupt(file, 0, "it is no file"));
+        }
         Err(err) => return Err(err).doing("open the manifest", file),
     };
     if open.size().doing("read the manifest", file)? > LENGTH_MAX {

@@ -38,6 +38,9 @@ const ROWS: [(&str, Pick, Pick); 15] = [
     ("the set of partitions", |dir| top(dir, "fleet-1"), |dir| top(dir, "manifest")),
 ];
 
+/// The file that the error asks the operator to remove where something else stands in its place.
+const BY_HAND: &str = "clock";
+
 type Pick = fn(&Path) -> PathBuf;
 
 /// Damages a file, with a sibling at hand.
@@ -189,6 +192,9 @@ async fn try_case(base: &Path, truth: &BTreeSet<String>, config: &str, row: usiz
     let said =
         format!("{}{}", String::from_utf8_lossy(&repaired.stdout), String::from_utf8_lossy(&repaired.stderr));
     assert!(repaired.status.success(), "{case}: {said}");
+    if file == BY_HAND && path.is_dir() {
+        delete(&path);
+    }
     match Vagn::attempt(&data, &["--config", config]) {
         Ok(mut vagn) => vagn.wait_ready(),
         Err((log, code)) => panic!("{case}: after the repair, which said {said}: {code:?} {log}"),
