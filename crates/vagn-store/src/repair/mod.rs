@@ -115,8 +115,12 @@ fn look(
     match recover(partition, site, &|_| {}) {
         Ok(Recovered { recovery, .. }) => {
             report.cut(&recovery);
-            let is_well = recovery.bad_snapshots.is_empty() && log::is_whole(partition)?;
-            Ok(is_well.then_some(recovery))
+            let is_whole = match log::is_whole(partition) {
+                // History that no start reads.
+                Err(err) if aside::is_unreadable(&err) => false,
+                looked => looked?,
+            };
+            Ok((is_whole && recovery.bad_snapshots.is_empty()).then_some(recovery))
         }
         Err(err) if err.is_damage() || aside::is_unreadable(&err) => Ok(None),
         Err(err) => Err(err),

@@ -32,8 +32,8 @@ pub fn is_damaged(data_dir: &Path) -> io::Result<bool> {
         Err(err) if err.kind() == io::ErrorKind::NotFound => return Ok(false),
         found => found?,
     };
-    // A link that leads nowhere counts, and so does an empty file, which the database would take for a new store.
-    if !path.try_exists()? || fs::metadata(&path)?.len() == 0 {
+    // A link that leads nowhere counts, and what is no file, and an empty file, which the database would take for a new store.
+    if !path.try_exists()? || !fs::metadata(&path)?.is_file() || fs::metadata(&path)?.len() == 0 {
         return Ok(true);
     }
     // The lock is taken for a moment: a store that a service has open looks damaged to others, and must not be moved.
