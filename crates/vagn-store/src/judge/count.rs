@@ -106,7 +106,7 @@ impl Count {
 
     /// Remembers if the envelope under way came before, for its further reports.
     #[inline]
-    pub(super) fn set_repeated(&mut self, repeated: bool) {
+    pub(crate) fn set_repeated(&mut self, repeated: bool) {
         self.key = if repeated { self.key | REPEATED } else { self.key & !REPEATED };
     }
 

@@ -125,6 +125,7 @@ pub(crate) fn judge(
 ) -> Verdict {
     // Before all else: it is no position, and changes nothing.
     if has_no_fix(kept.map(|kept| kept.position), new.position) {
+        look_for_others(count, new, evidence);
         return Verdict::no_fix();
     }
     let Some(kept) = kept else { return judge_first(count, new, evidence) };
@@ -240,6 +241,18 @@ fn look(count: &mut Count, number: u64, more: bool) -> Result<Number, Verdict> {
     };
     count.set_repeated(known);
     if known { Err(Verdict::unwritten(Fate::Duplicate)) } else { Ok(Number { known, below, sealed: true }) }
+}
+
+/// Looks the number of an envelope up that begins with a report without fix, for the further reports in it. Under another
+/// key the count begins with one of these.
+#[inline]
+fn look_for_others(count: &mut Count, new: &Sighting, evidence: &Evidence) {
+    if let (Some(seal), Some(number)) = (evidence.seal, new.seq)
+        && !seal.more
+        && count.key() == Some(seal.key)
+    {
+        count.set_repeated(count.has(number) || count.is_below_window(number));
+    }
 }
 
 /// Returns the fate of a report whose time is settled.

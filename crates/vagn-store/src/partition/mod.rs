@@ -11,6 +11,8 @@ pub(crate) mod recovery;
 mod settings;
 pub(crate) mod site;
 pub(crate) mod table;
+#[cfg(test)]
+mod tests;
 
 pub use forgetting::{Forget, Forgotten};
 pub use housekeeping::Housekept;
