@@ -27,6 +27,7 @@ mod forms;
 mod fsync;
 mod hung_disk;
 mod incident_rollbacks;
+mod judging;
 mod kill;
 mod layers;
 mod own_certificate;

@@ -26,7 +26,9 @@ pub(super) struct StatusArgs {
 /// When the service cannot be reached.
 pub(super) fn run(args: StatusArgs) -> anyhow::Result<ExitCode> {
     let ready = args.ops.get("/readyz")?;
-    let picture = Picture::read(&ready, &found(args.ops.get("/metrics")?), &found(args.ops.get("/actors")?));
+    let pages = ["/metrics", "/oddities", "/actors"].map(|path| args.ops.get(path).map(found));
+    let [metrics, oddities, actors] = pages;
+    let picture = Picture::read(&ready, &metrics?, &oddities?, &actors?);
     say(&format!("vagn at {}: {picture}", args.ops))?;
     Ok(ExitCode::from(u8::from(!picture.is_ready())))
 }

@@ -14,6 +14,9 @@ use vagn_load::ops::Page;
 /// without end.
 const DEPTH_MAX: usize = 16;
 
+/// Odd vehicles that are named, of which there may be thousands.
+const ODD_MAX: usize = 5;
+
 /// Seconds that a message may wait before its process is called stuck or busy. Half of the default `hang_limit`, so that a stuck
 /// process is seen before the watchdog ends it.
 const WAIT_MAX_S: f64 = 5.0;
@@ -23,6 +26,8 @@ pub(super) struct Picture {
     ready: bool,
     notes: Vec<String>,
     numbers: Vec<(&'static str, String)>,
+    /// Vehicles that behave oddly: first their number, then some of them.
+    odd: Vec<String>,
     /// Processes with messages that have waited too long.
     late: Vec<(&'static str, String)>,
     processes: Vec<ProcessLine>,
@@ -39,8 +44,8 @@ struct ProcessLine {
 }
 
 impl Picture {
-    /// Reads the pages `/readyz`, `/metrics` and `/actors`; an empty page is left out.
-    pub(super) fn read(ready: &Page, metrics: &str, actors: &str) -> Self {
+    /// Reads the pages `/readyz`, `/metrics`, `/oddities` and `/actors`; an empty page is left out.
+    pub(super) fn read(ready: &Page, metrics: &str, oddities: &str, actors: &str) -> Self {
         let mut processes = Vec::new();
         let mut late = Vec::new();
         if let Ok(root) = serde_json::from_str(actors) {
@@ -53,6 +58,7 @@ impl Picture {
             ready: ready.status == 200,
             notes: notes(&ready.body),
             numbers: numbers(metrics),
+            odd: odd(oddities),
             late,
             restarts: processes.iter().map(|line| line.restarts).sum(),
             processes,
@@ -69,6 +75,7 @@ impl fmt::Display for Picture {
         writeln!(f, "{}", if self.ready { "ready" } else { "NOT READY" })?;
         self.notes.iter().try_for_each(|note| writeln!(f, "  {note}"))?;
         self.numbers.iter().try_for_each(|(name, text)| writeln!(f, "{name:<12}{text}"))?;
+        self.odd.iter().try_for_each(|line| writeln!(f, "{line}"))?;
         self.late.iter().try_for_each(|(name, text)| writeln!(f, "{name:<12}{text}"))?;
         if self.processes.is_empty() {
             return Ok(());
@@ -140,6 +147,33 @@ fn entries(report: &Value, key: &str, mark: &str) -> Vec<String> {
     entries.into_iter().flatten().map(|(name, why)| format!("{mark} {name}: {}", bare(why))).collect()
 }
 
+/// Returns a line with the number of odd vehicles by part, and one for each of the latest; none when no vehicle is odd.
+fn odd(page: &str) -> Vec<String> {
+    let Ok(page) = serde_json::from_str::<Value>(page) else { return Vec::new() };
+    let parts = page.get("vehicles").and_then(Value::as_object);
+    let counts: Vec<String> = parts
+        .into_iter()
+        .flatten()
+        .filter(|(_, count)| count.as_u64() > Some(0))
+        .map(|(part, count)| format!("{count} by {part}"))
+        .collect();
+    if counts.is_empty() {
+        return Vec::new();
+    }
+    let mut lines = vec![format!("{:<12}{}", "odd", counts.join(", "))];
+    let latest = page.get("latest").and_then(Value::as_array);
+    lines.extend(latest.into_iter().flatten().take(ODD_MAX).map(odd_vehicle));
+    lines
+}
+
+fn odd_vehicle(vehicle: &Value) -> String {
+    let odd = vehicle.get("odd").and_then(Value::as_array).into_iter().flatten().map(|odd| {
+        let [part, what, since] = ["part", "what", "since"].map(|key| text(odd, key));
+        format!("{part} {what} in {} reports since {since}", number(odd, "reports"))
+    });
+    format!("  {}: {}", text(vehicle, "vehicle_id"), odd.collect::<Vec<_>>().join("; "))
+}
+
 /// Returns the sum of all samples with this name.
 fn sum(metrics: &str, name: &str) -> u64 {
     samples(metrics).filter(|sample| sample.name == name).map(|sample| sample.count()).sum()
@@ -202,6 +236,10 @@ mod tests {
             {"name":"storage 0","state":"running","restarts":2,"last_exit":"panic: disk gone",
              "mailbox":{"depth":3,"capacity":64}}]}]}"#;
 
+    const ODDITIES: &str = r#"{"vehicles":{"clock":2,"counter":0,"position":1},"latest":[{"vehicle_id":"bus 1","odd":[
+        {"part":"clock","what":"time_ahead","since":"2026-11-22T07:00:00.000Z","last":"2026-11-22T08:00:00.000Z","reports":12},
+        {"part":"position","what":"no_fix","since":"2026-11-22T07:30:00.000Z","last":"2026-11-22T08:00:00.000Z","reports":3}]}]}"#;
+
     fn page(status: u16, body: &str) -> Page {
         Page { status, body: body.into() }
     }
@@ -209,7 +247,7 @@ mod tests {
     #[test]
     fn shows_the_state_of_a_service() {
         let ready = page(200, r#"{"ready":true,"missing":{},"warnings":{"emergency":"no target"}}"#);
-        let picture = Picture::read(&ready, METRICS, ACTORS);
+        let picture = Picture::read(&ready, METRICS, ODDITIES, ACTORS);
         assert!(picture.is_ready());
         let said = picture.to_string();
         let want = "ready
@@ -218,6 +256,9 @@ reports     100 received: 5 shed + 90 stored, 5 under way
 lost before 3 dropped by the kernel
 vehicles    12
 incidents   1 not accepted yet; calls: 4 accepted, 2 retried
+odd         2 by clock, 1 by position
+  bus 1: clock time_ahead in 12 reports since 2026-11-22T07:00:00.000Z; \
+position no_fix in 3 reports since 2026-11-22T07:30:00.000Z
 processes   3 with 2 restarts
   vagn                           running
     traffic                      running
@@ -231,7 +272,7 @@ processes   3 with 2 restarts
         let mailbox =
             serde_json::json!({"depth": 3, "capacity": 64, "oldest_s": oldest_s, "stalled_s": stalled_s});
         let actors = serde_json::json!({"name": "ingest", "state": state, "mailbox": mailbox}).to_string();
-        let said = Picture::read(&page(200, "{}"), "", &actors).to_string();
+        let said = Picture::read(&page(200, "{}"), "", "", &actors).to_string();
         let (late, processes) = said.strip_prefix("ready\n").unwrap().split_once("processes").unwrap();
         assert_eq!(processes, format!("   1 with 0 restarts\n  {:<30} {state}, 3/64 waiting\n", "ingest"));
         late.to_owned()
@@ -250,7 +291,7 @@ processes   3 with 2 restarts
     #[test]
     fn shows_the_missing_parts() {
         let waiting = page(503, r#"{"ready":false,"missing":{"partition 0":"recovering"},"warnings":{}}"#);
-        let picture = Picture::read(&waiting, "", "");
+        let picture = Picture::read(&waiting, "", "", "");
         assert!(!picture.is_ready());
         assert_eq!(picture.to_string(), "NOT READY\n  missing partition 0: recovering\n");
     }
@@ -260,7 +301,7 @@ processes   3 with 2 restarts
         for strange in
             ["", "{}", "[]", "null", "{\"name\":[{}],\"children\":[{\"children\":{}}]}", "not json"]
         {
-            let picture = Picture::read(&page(404, strange), strange, strange);
+            let picture = Picture::read(&page(404, strange), strange, strange, strange);
             assert!(!picture.is_ready());
             assert!(picture.to_string().starts_with("NOT READY\n"));
         }
