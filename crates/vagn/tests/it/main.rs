@@ -32,6 +32,7 @@ mod kill;
 mod layers;
 mod own_certificate;
 mod readme;
+mod recorded_traces;
 mod refusals;
 mod replays;
 mod source;
