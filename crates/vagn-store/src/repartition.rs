@@ -84,9 +84,6 @@ fn target(targets: &mut [Target], hash: u64) -> &mut Target {
     &mut targets[number]
 }
 
-/// A late report of a vehicle of which nothing was stored yet.
-type Early = (u64, Sighting, Marks);
-
 /// A new partition and the updates on their way there.
 struct Target {
     partition: Partition,
@@ -95,7 +92,7 @@ struct Target {
     /// Vehicles of which something was stored.
     known: HashSet<VehicleIdBuf>,
     /// Late reports from the time before the first position that the history still has of their vehicle.
-    early: HashMap<VehicleIdBuf, Vec<Early>>,
+    early: HashMap<VehicleIdBuf, Vec<(Sighting, Marks)>>,
 }
 
 impl Target {
@@ -120,19 +117,19 @@ impl Target {
         let id = VehicleIdBuf::of(key);
         if marks.late && !self.known.contains(&id) {
             // A vehicle has no slot before its first position; what it is late behind has left the history.
-            self.early.entry(id).or_default().push((hash, sighting, marks));
+            self.early.entry(id).or_default().push((sighting, marks));
             return Ok(());
         }
         self.push(key, hash, sighting, Outcome::Written(marks), now_ms)?;
-        self.begin(id, now_ms)
+        self.begin(id, hash, now_ms)
     }
 
     /// Notes that the vehicle is known, and adds what was held back for that.
-    fn begin(&mut self, id: VehicleIdBuf, now_ms: i64) -> Result<(), StoreError> {
+    fn begin(&mut self, id: VehicleIdBuf, hash: u64, now_ms: i64) -> Result<(), StoreError> {
         if !self.known.insert(id) {
             return Ok(());
         }
-        for (hash, sighting, marks) in self.early.remove(&id).unwrap_or_default() {
+        for (sighting, marks) in self.early.remove(&id).unwrap_or_default() {
             self.push(id.key(), hash, sighting, Outcome::Written(marks), now_ms)?;
         }
         Ok(())
@@ -143,7 +140,7 @@ impl Target {
         let (id, hash) = (VehicleIdBuf::of(held.key), held.key.hash());
         if !self.known.contains(&id) {
             self.push(held.key, hash, held.sighting, Outcome::Last(held.count), now_ms)?;
-            self.begin(id, now_ms)?;
+            self.begin(id, hash, now_ms)?;
         }
         // Behind its late reports, so that the count ends as it was.
         self.push(held.key, hash, held.sighting, Outcome::Last(held.count), now_ms)
@@ -166,8 +163,9 @@ impl Target {
         self.flush(now_ms)?;
         let id = VehicleIdBuf::of(key);
         self.known.remove(&id);
-        // Late reports whose vehicle was removed before anything else of it is known have no place to go to.
-        self.early.remove(&id);
+        if let Some(early) = self.early.remove(&id) {
+            self.partition.copy_gone(key, &early)?;
+        }
         // After those that wait, in the old order: one of them would bring the vehicle back.
         self.partition.delete(key).map(|_| ())
     }

@@ -8,9 +8,9 @@ use std::str::FromStr;
 pub enum Fate {
     /// In the log and in the live index.
     Stored,
-    /// Older than the stored position of this vehicle.
+    /// Older than the stored position of this vehicle; in the log as late.
     Stale,
-    /// Stored before: same vehicle and `Seq`, or same `Ts` and position.
+    /// Came before: a `Seq` that was seen and nothing newer, or the same `Ts` and position.
     Duplicate,
     /// Not a usable report; [`Reject`](crate::Reject) says why.
     Invalid,

@@ -21,13 +21,13 @@ pub use settings::{AfterFailedWrite, Settings};
 
 use crate::disk::Disk;
 use crate::error::StoreError;
-use crate::index::{AsJudged, AsTheyCome, Outcome, Planned, Rule};
+use crate::index::{AsJudged, AsTheyCome, Marks, Outcome, Planned, Rule};
 use crate::log::record::{LEN, Record};
 use crate::log::stamps::Stamps;
 use crate::log::writer::LogWriter;
 use crate::reader::{Reader, Writer};
 use crate::syncer::{Health, Shared, Syncer};
-use crate::{Fate, Key, OrderNumber, Plan, Update, Updates};
+use crate::{Fate, Key, OrderNumber, Plan, Sighting, Update, Updates};
 use forgetting::Forgetter;
 use housekeeping::Housekeeper;
 use site::Site;
@@ -117,6 +117,25 @@ impl Partition {
         let shared = self.shared.clone();
         let _work = shared.work()?;
         self.try_write(&AsJudged(outcomes), updates)
+    }
+
+    /// Writes late reports of a vehicle that is gone and has no position in the log, for history alone.
+    pub(crate) fn copy_gone(
+        &mut self,
+        key: Key<'_>,
+        reports: &[(Sighting, Marks)],
+    ) -> Result<(), StoreError> {
+        let shared = self.shared.clone();
+        let _work = shared.work()?;
+        // Free again at the end, so that the next new vehicle may have it.
+        let slot = self.index.look(|index| index.slots_end());
+        self.log.push(&Record::Define { order: self.log.next_order(), slot, key });
+        for &(sighting, marks) in reports {
+            let order = self.log.next_order();
+            self.log.push(&Record::Position { order, slot, hash: key.hash(), sighting, marks });
+        }
+        self.log.push(&Record::Remove { order: self.log.next_order(), slot, key });
+        self.commit().map(|_| ())
     }
 
     /// Returns the updates of the last write whose reports are odd, by index, with all that is odd about each.

@@ -2,8 +2,9 @@
 //!
 //! A snapshot is fuzzy. The position in the log is noted first, then the slots are written a slice at a time while
 //! vehicles go on moving. Reading the log over it, from the noted position, repeats changes that the snapshot may hold
-//! already. Every record gives the whole of a slot, so the outcome is exact at the position where the last slice was
-//! written. A snapshot gets its name only when the log is durable up to there.
+//! already. A position gives the whole of a row and a count is noted, begun anew or set, each of which may be done twice; so
+//! the outcome is exact at the position where the last slice was written. A snapshot gets its name only when the log is
+//! durable up to there.
 
 mod block;
 pub(crate) mod reader;
