@@ -1,9 +1,8 @@
 //! How reports are judged: counters, times and places as trackers send them, through every door. The rule is in
 //! `docs/judging.md`.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use serde_json::{Value, json};
+use vagn_flow::clock::{Clock, SystemClock};
 use vagn_wire::Fate;
 
 use crate::tcp::TcpVehicle;
@@ -12,7 +11,7 @@ use crate::vagn::{Vagn, command};
 const MIN_MS: i64 = 60_000;
 
 fn now_ms() -> i64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as i64
+    SystemClock::new().now_ms()
 }
 
 /// Returns bytes that are given in hex, without the spaces.

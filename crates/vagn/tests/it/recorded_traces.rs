@@ -4,14 +4,15 @@
 use std::collections::BTreeMap;
 
 use vagn_load::trace::Trace;
-use vagn_store::{
-    Evidence, Fate, Index, Key, Plan, Sighting, Updates, VehicleIdBuf, Writer, event_time, has_no_fix,
-};
+use vagn_store::{Evidence, Fate, Index, Key, Plan, Sighting, Updates, VehicleIdBuf, Writer, event_time};
 use vagn_wire::{Oddities, Report};
 
 use crate::source::workspace;
 
 const BATCH: usize = 4_096;
+
+/// A vehicle, its place at the end, and the one that it would have by order alone.
+type Difference<'a> = (&'a str, Option<(f64, f64)>, (f64, f64));
 
 /// What became of a trace.
 #[derive(Default)]
@@ -91,7 +92,7 @@ impl Replayed {
     }
 
     /// Returns the vehicles whose final state is another one, with what they have now and had by order alone.
-    fn differences(&self) -> Vec<(&str, Option<(f64, f64)>, (f64, f64))> {
+    fn differences(&self) -> Vec<Difference<'_>> {
         let place = |sighting: &Sighting| (sighting.position.lat(), sighting.position.lon());
         self.last_by_order
             .iter()
@@ -105,11 +106,8 @@ impl Replayed {
     }
 }
 
-/// Place of a vehicle at the end, and the one that it would have by order alone.
-type Difference = (&'static str, Option<(f64, f64)>, (f64, f64));
-
 /// Rows that are refused since they have no fix, and the vehicles that end elsewhere for it.
-fn check(file: &str, rows: u64, duplicates: u64, no_fix: u64, differences: &[Difference]) {
+fn check(file: &str, rows: u64, duplicates: u64, no_fix: u64, differences: &[Difference<'_>]) {
     for live in [true, false] {
         let replayed = replay(file, live);
         assert_eq!(replayed.differences(), differences, "{file}, live {live}");
