@@ -8,6 +8,9 @@ use crate::{Oddities, Oddity, Reject, VehicleId, ms_of_number};
 /// Fastest that is believed, in m/s: faster than what orbits the Earth.
 const SPEED_MAX: f32 = 12_000.0;
 
+/// Speed and heading of a phone that does not know them.
+const UNKNOWN: f32 = -1.0;
+
 /// Texts that set the flag, in any case of their letters.
 const SET: [&[u8]; 4] = [b"true", b"yes", b"on", b"1"];
 /// Texts that say that it is not set.
@@ -115,6 +118,7 @@ pub(super) fn speed(value: Value<'_>) -> Sent<f32> {
     let Some(speed) = number(value) else { return Sent::NOTHING };
     match speed as f32 {
         speed @ 0.0..=SPEED_MAX => Sent::of((unsigned_zero(speed), Oddities::NONE)),
+        UNKNOWN => Sent::NOTHING,
         _ => Sent::odd(Oddity::SpeedImpossible),
     }
 }
@@ -124,6 +128,7 @@ pub(super) fn heading(value: Value<'_>) -> Sent<f32> {
     match heading as f32 {
         360.0 => Sent::of((0.0, Oddities::NONE)),
         heading @ 0.0..360.0 => Sent::of((unsigned_zero(heading), Oddities::NONE)),
+        UNKNOWN => Sent::NOTHING,
         _ => Sent::odd(Oddity::HeadingImpossible),
     }
 }

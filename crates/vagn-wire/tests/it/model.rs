@@ -169,10 +169,10 @@ fn timestamp_ms(bytes: &[u8]) -> Option<(i64, Oddities)> {
     (ns < 1_000_000_000).then_some((ms, Oddities::NONE))
 }
 
-/// A number from 0 to `max`, without the sign of a zero.
+/// A number from 0 to `max`, without the sign of a zero. -1 means unknown.
 fn within(item: Option<Item<'_>>, max: f32, oddity: Oddity) -> (Option<f32>, Oddities) {
     match item.and_then(Item::single) {
-        None => (None, Oddities::NONE),
+        None | Some(-1.0) => (None, Oddities::NONE),
         Some(number) if (0.0..=max).contains(&number) => (Some(number.abs()), Oddities::NONE),
         Some(_) => (None, Oddities::of(oddity)),
     }
