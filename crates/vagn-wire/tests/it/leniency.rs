@@ -175,8 +175,16 @@ fn what_no_vehicle_does_is_as_if_not_sent_and_named() {
         check_value("Speed", Object::F64(value), speed);
     }
     let heading = Report { odd: Oddities::of(Oddity::HeadingImpossible), ..plain() };
-    for value in [f64::NAN, f64::NEG_INFINITY, 360.5, -1.0] {
+    for value in [f64::NAN, f64::NEG_INFINITY, 360.5, -1.5] {
         check_value("Heading", Object::F64(value), heading);
+    }
+}
+
+#[test]
+fn minus_one_is_an_unknown_speed_or_heading_and_nothing_odd() {
+    for key in ["Speed", "Heading"] {
+        check_value(key, Object::F64(-1.0), plain());
+        check_value(key, (-1).into(), plain());
     }
 }
 
