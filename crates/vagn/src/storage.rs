@@ -195,7 +195,7 @@ impl Storage {
         }
         let (partition, recovery) =
             data.read().open_partition(*number, *settings, self.ageing_ms(), &report_progress)?;
-        trust.logged(recovery.receive_time_ms);
+        trust.logged(*number, recovery.receive_time_ms);
         stamper.raise(recovery.receive_time_ms, recovery.receive_seq);
         report(*number, &recovery, clock.monotonic() - started);
         Ok(partition)

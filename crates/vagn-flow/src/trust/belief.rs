@@ -1,6 +1,7 @@
 //! Belief: is the wall clock right, as far as the mark, the monotonic clock, the kernel and the vehicles can tell? A state
 //! machine without any clock of its own.
 
+use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -104,6 +105,8 @@ pub(super) struct Belief {
     ahead_max_ms: i64,
     /// There was no mark, and no word for the clock since: the log stands in for it.
     is_unmarked: bool,
+    /// Partitions whose logs have yet to be read for that.
+    awaited: BTreeSet<u32>,
     /// Newest time in the log.
     logged_ms: i64,
     doubt: Option<Doubt>,
@@ -120,16 +123,23 @@ struct Doubt {
 }
 
 impl Belief {
-    /// Begins with the mark that an earlier run left, if there is one, and with the first look at the clocks.
-    pub(super) fn new(marked_ms: Option<i64>, first: Look, ahead_max_ms: i64) -> Self {
+    /// Begins with the mark that an earlier run left, if there is one, and with the first look at the clocks. Without a mark the
+    /// logs of so many partitions are awaited.
+    pub(super) fn new(marked_ms: Option<i64>, first: Look, ahead_max_ms: i64, partitions: u32) -> Self {
         let line = Look { wall_ms: marked_ms.unwrap_or(first.wall_ms), at: first.at };
         let (left, is_unmarked) = (marked_ms.is_some(), marked_ms.is_none());
-        Self { line, left, ahead_max_ms, is_unmarked, logged_ms: i64::MIN, doubt: None }
+        let awaited = if is_unmarked { (0..partitions).collect() } else { BTreeSet::new() };
+        Self { line, left, ahead_max_ms, is_unmarked, awaited, logged_ms: i64::MIN, doubt: None }
     }
 
     /// Returns true if the wall clock is not believed.
     pub(super) fn is_in_doubt(&self) -> bool {
         self.doubt.is_some()
+    }
+
+    /// Returns true while there is nothing yet to compare the clock with: no mark, and logs that are not read.
+    pub(super) fn awaits_log(&self) -> bool {
+        !self.awaited.is_empty()
     }
 
     /// Returns the reason of the doubt, if there is one.
@@ -170,7 +180,8 @@ impl Belief {
 
     /// Notes the newest time in the log of a partition. It stands in for a mark that is lost or damaged; an empty log says
     /// nothing.
-    pub(super) fn logged(&mut self, time_ms: i64, look: Look) {
+    pub(super) fn logged(&mut self, partition: u32, time_ms: i64, look: Look) {
+        self.awaited.remove(&partition);
         if time_ms <= 0 {
             return;
         }
@@ -193,6 +204,7 @@ impl Belief {
 
     /// Believes the wall clock on an operator's word.
     pub(super) fn accept(&mut self, look: Look) -> Option<Change> {
+        self.awaited.clear();
         self.doubt.is_some().then(|| self.end(look, Ending::Operator))
     }
 
@@ -231,6 +243,7 @@ impl Belief {
     fn end(&mut self, look: Look, ending: Ending) -> Change {
         self.doubt = None;
         self.is_unmarked = false;
+        self.awaited.clear();
         self.believe(look);
         Change::Ended(ending)
     }

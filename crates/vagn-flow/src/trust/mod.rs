@@ -34,6 +34,8 @@ pub struct TrustParts {
     pub clock: Arc<dyn Clock>,
     /// Time of the mark that an earlier run left, ms since 1970.
     pub marked_ms: Option<i64>,
+    /// Number of partitions, whose logs stand in for a mark that is lost.
+    pub partitions: u32,
     /// Half of this is the longest time for which a service may have been down without a doubt.
     pub forget_after: Duration,
     /// The kernel's word is taken.
@@ -90,37 +92,41 @@ impl TrustMetrics {
 impl Trust {
     /// Looks at the clock for the first time.
     pub fn new(parts: TrustParts) -> Arc<Self> {
-        let TrustParts { clock, marked_ms, forget_after, kernel, readiness, registry } = parts;
+        let TrustParts { clock, marked_ms, partitions, forget_after, kernel, readiness, registry } = parts;
         let kernel = if kernel { |wall_ms| KernelClock::ask().keeps(wall_ms) } else { |_| false };
         let ahead_max_ms = i64::try_from(forget_after.as_millis() / 2).unwrap_or(i64::MAX);
-        Self::with(clock, marked_ms, ahead_max_ms, kernel, readiness, &registry)
+        let first = look(&*clock);
+        let belief = Belief::new(marked_ms, first, ahead_max_ms, partitions);
+        Self::with(clock, belief, kernel, readiness, &registry)
     }
 
     /// Believes whatever `clock` says: for parts that run without the rest of the service.
     pub fn blind(clock: Arc<dyn Clock>) -> Arc<Self> {
-        Self::with(clock, None, i64::MAX, |_| true, Arc::default(), &Registry::new())
+        let belief = Belief::new(None, look(&*clock), i64::MAX, 0);
+        Self::with(clock, belief, |_| true, Arc::default(), &Registry::new())
     }
 
     fn with(
         clock: Arc<dyn Clock>,
-        marked_ms: Option<i64>,
-        ahead_max_ms: i64,
+        belief: Belief,
         kernel: fn(i64) -> bool,
         readiness: Arc<Readiness>,
         registry: &Registry,
     ) -> Arc<Self> {
-        let belief = Mutex::new(Belief::new(marked_ms, look(&*clock), ahead_max_ms));
+        let belief = Mutex::new(belief);
         let metrics = TrustMetrics::new(registry);
         let trust = Self { clock, belief, kernel, asks_vehicles: AtomicBool::new(false), readiness, metrics };
         trust.now_ms();
         Arc::new(trust)
     }
 
-    /// Returns the time, ms since 1970, for what cannot be undone; `None` while the clock is doubted.
+    /// Returns the time, ms since 1970, for what cannot be undone; `None` while the clock is doubted, and where the mark is
+    /// lost until the logs are read.
     pub fn now_ms(&self) -> Option<i64> {
         let mut belief = self.belief.lock();
         let look = self.look(&mut belief);
-        (!belief.is_in_doubt()).then_some(look.wall_ms)
+        let is_unknown = belief.awaits_log() && !(self.kernel)(look.wall_ms);
+        (!is_unknown && !belief.is_in_doubt()).then_some(look.wall_ms)
     }
 
     /// Returns the time, ms since 1970, as far as it is believed: that of the wall clock, or while this is doubted the time
@@ -131,10 +137,10 @@ impl Trust {
         if belief.is_in_doubt() { belief.expected_ms(look.at) } else { look.wall_ms }
     }
 
-    /// Notes the newest time, ms since 1970, that recovery has found in a log.
-    pub fn logged(&self, time_ms: i64) {
+    /// Notes the newest time, ms since 1970, that recovery has found in the log of a partition.
+    pub fn logged(&self, partition: u32, time_ms: i64) {
         let mut belief = self.belief.lock();
-        belief.logged(time_ms, look(&*self.clock));
+        belief.logged(partition, time_ms, look(&*self.clock));
         self.look(&mut belief);
     }
 
@@ -245,6 +251,7 @@ mod tests {
         let trust = Trust::new(TrustParts {
             clock: clock.clone(),
             marked_ms,
+            partitions: 2,
             forget_after: Duration::from_secs(30 * 24 * 3600),
             kernel: false,
             readiness: readiness.clone(),
@@ -284,9 +291,27 @@ mod tests {
     #[test]
     fn a_jump_is_noticed_by_the_first_question() {
         let it = fixture(None);
+        it.trust.logged(0, i64::MIN);
+        it.trust.logged(1, NOW_MS);
         assert_eq!(it.trust.now_ms(), Some(NOW_MS));
         it.clock.jump_ms(3_650 * DAY_MS);
         assert_eq!((it.trust.now_ms(), it.trust.believed_ms()), (None, NOW_MS));
+    }
+
+    #[test]
+    fn without_a_mark_nothing_is_believed_before_every_log_is_read() {
+        let it = fixture(None);
+        assert_eq!(it.trust.now_ms(), None);
+        it.trust.logged(0, NOW_MS - DAY_MS);
+        it.trust.logged(0, NOW_MS - DAY_MS);
+        assert_eq!((it.trust.now_ms(), it.warning()), (None, None));
+        it.trust.logged(1, i64::MIN);
+        assert_eq!(it.trust.now_ms(), Some(NOW_MS));
+        let far_ahead = fixture(None);
+        far_ahead.trust.logged(0, NOW_MS - 40 * DAY_MS);
+        far_ahead.trust.logged(1, i64::MIN);
+        assert_eq!(far_ahead.trust.now_ms(), None);
+        assert!(far_ahead.warning().is_some());
     }
 
     #[test]

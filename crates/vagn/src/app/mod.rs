@@ -98,7 +98,7 @@ impl App {
         let listening = listeners.addresses();
         let readiness = Arc::new(Readiness::default());
         let registry = Registry::new();
-        let trust = trust(&settings, &clock, &stamper, &readiness, &registry);
+        let trust = trust(&settings, &clock, &stamper, data.partitions(), &readiness, &registry);
         let parts = Parts {
             identity: identity(&settings)?,
             clock,
@@ -242,6 +242,7 @@ fn trust(
     settings: &Settings,
     clock: &Arc<dyn Clock>,
     stamper: &Stamper,
+    partitions: u32,
     readiness: &Arc<Readiness>,
     registry: &Arc<Registry>,
 ) -> Arc<Trust> {
@@ -256,6 +257,7 @@ fn trust(
     let trust = Trust::new(TrustParts {
         clock: clock.clone(),
         marked_ms: stamper.found().marked().map(|marked| marked.time_ms),
+        partitions,
         forget_after: settings.forget_after.0,
         kernel: settings.clock.kernel,
         readiness: readiness.clone(),

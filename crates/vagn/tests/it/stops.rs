@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::vagn::{LIMIT, client, command, eventually};
+use crate::vagn::{LIMIT, client, command, command_of, eventually};
 
 /// Bytes that fit into a pipe on Linux.
 const PIPE_CAPACITY: usize = 64 << 10;
@@ -58,8 +58,11 @@ fn free_port() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
+/// Returns a service that heeds SIGHUP, even where these tests run under `nohup`.
 fn serve(data_dir: &Path, ops: SocketAddr) -> Command {
-    serve_by(command(), data_dir, ops)
+    let mut heeding = command_of("env");
+    heeding.arg("--default-signal=HUP").arg(command().get_program());
+    serve_by(heeding, data_dir, ops)
 }
 
 fn serve_by(mut command: Command, data_dir: &Path, ops: SocketAddr) -> Command {

@@ -33,7 +33,7 @@ pub(crate) fn command() -> Command {
     command_of(env!("CARGO_BIN_EXE_vagn"))
 }
 
-fn command_of(program: &str) -> Command {
+pub(crate) fn command_of(program: &str) -> Command {
     let mut command = Command::new(program);
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("VAGN_")) {
         command.env_remove(name);

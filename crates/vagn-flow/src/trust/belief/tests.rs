@@ -15,7 +15,7 @@ fn look(wall_ms: i64, at_ms: u64) -> Look {
 /// A start with the mark `MARK_MS`, at a wall clock that is so far ahead of it.
 fn start(ahead_ms: i64) -> (Belief, Option<Change>) {
     let first = look(MARK_MS + ahead_ms, 0);
-    let mut belief = Belief::new(Some(MARK_MS), first, AHEAD_MAX_MS);
+    let mut belief = Belief::new(Some(MARK_MS), first, AHEAD_MAX_MS, 0);
     let change = belief.look(first, || false);
     (belief, change)
 }
@@ -39,26 +39,26 @@ fn a_start_is_believed_within_its_limits() {
 
 #[test]
 fn a_start_without_a_mark_is_believed() {
-    let mut belief = Belief::new(None, look(0, 0), AHEAD_MAX_MS);
+    let mut belief = Belief::new(None, look(0, 0), AHEAD_MAX_MS, 0);
     assert_eq!(belief.look(look(0, 0), || false), None);
 }
 
 #[test]
 fn the_log_stands_in_for_a_mark_that_is_lost() {
     let now = look(MARK_MS + 40 * DAY_MS, 0);
-    let mut belief = Belief::new(None, now, AHEAD_MAX_MS);
+    let mut belief = Belief::new(None, now, AHEAD_MAX_MS, 0);
     belief.look(now, || false);
-    belief.logged(i64::MIN, now);
+    belief.logged(0, i64::MIN, now);
     assert_eq!(belief.look(now, || false), None, "an empty log");
-    belief.logged(MARK_MS - 3 * DAY_MS, now);
+    belief.logged(0, MARK_MS - 3 * DAY_MS, now);
     assert_eq!(belief.look(now, || false), Some(Change::Began(Reason::Ahead)));
-    belief.logged(MARK_MS, now);
+    belief.logged(0, MARK_MS, now);
     assert_eq!(belief.expected_ms(now.at), MARK_MS, "the newest of the partitions counts");
     belief.accept(now);
-    belief.logged(MARK_MS - DAY_MS, now);
+    belief.logged(0, MARK_MS - DAY_MS, now);
     assert_eq!(belief.look(now, || false), None, "an operator has accepted it");
     let mut marked = start(0).0;
-    marked.logged(MARK_MS - 40 * DAY_MS, look(MARK_MS, 1));
+    marked.logged(0, MARK_MS - 40 * DAY_MS, look(MARK_MS, 1));
     assert_eq!(marked.look(look(MARK_MS, 1), || false), None, "a mark is newer than the log");
 }
 
