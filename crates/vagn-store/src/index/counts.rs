@@ -24,6 +24,12 @@ impl Counts {
         }
     }
 
+    /// Returns true when the vehicle in a slot has one.
+    #[inline]
+    pub(crate) fn has(&self, slot: u32) -> bool {
+        matches!(self.chunks.get(chunk_of(slot)), Some(Some(chunk)) if !chunk[place_of(slot)].is_none())
+    }
+
     /// Sets the count of the vehicle in a slot.
     pub(crate) fn set(&mut self, slot: u32, count: Count) {
         if count.is_none() {

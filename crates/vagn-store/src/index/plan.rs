@@ -8,7 +8,7 @@ use vagn_wire::{Fate, Oddities};
 
 use super::cell::GridPoint;
 use super::{GROUP, Index, NO_SLOT};
-use crate::judge::{Count, Verdict, at_arrival, judge};
+use crate::judge::{Count, Verdict, at_arrival, is_plainly_newer, judge};
 use crate::{Sighting, Update, Updates};
 
 /// No update, or no count.
@@ -19,6 +19,10 @@ pub(crate) trait Rule {
     /// Returns the outcome of the update at `at`, of a vehicle whose last stored position is `kept`, and brings its count up
     /// to date.
     fn outcome(&self, at: usize, update: &Update<'_>, kept: Option<&Sighting>, count: &mut Count) -> Verdict;
+
+    /// Returns true when the outcome is stored, with nothing to note beside, for any vehicle without count whose last
+    /// position has the time `kept_ms`: most updates, and the cheapest. False says nothing.
+    fn is_surely_stored(&self, update: &Update<'_>, kept_ms: i64) -> bool;
 }
 
 /// The rule of judging, for reports that were not judged yet.
@@ -28,6 +32,11 @@ impl Rule for AsTheyCome {
     #[inline(always)]
     fn outcome(&self, _: usize, update: &Update<'_>, kept: Option<&Sighting>, count: &mut Count) -> Verdict {
         judge(kept, count, update.sighting, update.evidence)
+    }
+
+    #[inline(always)]
+    fn is_surely_stored(&self, update: &Update<'_>, kept_ms: i64) -> bool {
+        is_plainly_newer(kept_ms, update.sighting, update.evidence)
     }
 }
 
@@ -59,6 +68,10 @@ impl Rule for AsJudged<'_> {
             }
         }
     }
+
+    fn is_surely_stored(&self, _: &Update<'_>, _: i64) -> bool {
+        false
+    }
 }
 
 /// Outcome of a report as the log tells it beside its fields.
@@ -83,35 +96,73 @@ pub(crate) struct Planned {
     /// `Stored`, `Stale`, `Duplicate`, `Invalid` for a position without fix, or `Shed` for a new vehicle beyond the greatest
     /// number kept.
     pub(crate) fate: Fate,
-    /// The vehicle was not known before.
-    pub(crate) new_vehicle: bool,
-    /// The log is to have it.
-    pub(crate) written: bool,
-    pub(crate) marks: Marks,
-    /// The log is to have the count as well, since the report as it is written does not lead there.
-    pub(crate) tells_count: bool,
-    /// The arrival is to stand in for the time of the sighting.
-    arrival_stands_in: bool,
+    /// Any of the constants below. One byte, so that one comparison tells most updates from the rest.
+    flags: u8,
 }
 
+/// The vehicle was not known before.
+const NEW_VEHICLE: u8 = 1;
+/// The log is to have the update.
+const WRITTEN: u8 = 2;
+/// The log is to have the count as well, since the report as it is written does not lead there.
+const TELLS_COUNT: u8 = 4;
+/// The arrival is to stand in for the time of the sighting.
+const ARRIVAL_STANDS_IN: u8 = 8;
+/// The number of the report begins its vehicle's count anew.
+const RESTARTS: u8 = 16;
+/// Not the first report of its vehicle in its envelope.
+const CONTINUES: u8 = 32;
+
 impl Planned {
+    /// Returns the outcome of most updates: the position is stored, and that is all.
+    #[inline]
+    fn plain(slot: u32) -> Self {
+        Self { slot, count: NONE, fate: Fate::Stored, flags: WRITTEN }
+    }
+
     fn without_slot(fate: Fate) -> Self {
-        Self {
-            slot: NO_SLOT,
-            count: NONE,
-            fate,
-            new_vehicle: false,
-            written: false,
-            marks: Marks::default(),
-            tells_count: false,
-            arrival_stands_in: false,
-        }
+        Self { slot: NO_SLOT, count: NONE, fate, flags: 0 }
+    }
+
+    #[inline]
+    fn has(&self, flag: u8) -> bool {
+        self.flags & flag != 0
+    }
+
+    /// Returns true when the position is stored as it was sent, of a vehicle that was known, without a mark. A count may
+    /// have changed.
+    #[inline]
+    pub(crate) fn is_plain(&self) -> bool {
+        self.fate == Fate::Stored && self.flags == WRITTEN
+    }
+
+    #[inline]
+    pub(crate) fn is_new_vehicle(&self) -> bool {
+        self.has(NEW_VEHICLE)
+    }
+
+    /// Returns true when the log is to have the update.
+    #[inline]
+    pub(crate) fn is_written(&self) -> bool {
+        self.has(WRITTEN)
+    }
+
+    /// Returns true when the log is to have the count as well.
+    #[inline]
+    pub(crate) fn tells_count(&self) -> bool {
+        self.has(TELLS_COUNT)
+    }
+
+    /// Returns the outcome as the log is to tell it.
+    #[inline]
+    pub(crate) fn marks(&self) -> Marks {
+        Marks { late: self.fate == Fate::Stale, restarts: self.has(RESTARTS), continues: self.has(CONTINUES) }
     }
 
     /// Returns the sighting that is to be stored.
     #[inline]
     pub(crate) fn sighting(&self, sent: &Sighting) -> Sighting {
-        if self.arrival_stands_in { at_arrival(sent) } else { *sent }
+        if self.has(ARRIVAL_STANDS_IN) { at_arrival(sent) } else { *sent }
     }
 }
 
@@ -148,10 +199,13 @@ impl Plan {
         self.odd.iter().map(|(at, odd)| (*at as usize, *odd))
     }
 
-    /// Returns the updates of which the log is to know, with their outcome.
-    pub(crate) fn for_log<'a>(&'a self, updates: &'a Updates) -> impl Iterator<Item = (Update<'a>, Planned)> {
-        let all = updates.iter().zip(self.planned.iter().copied());
-        all.filter(|(_, planned)| planned.written || planned.tells_count)
+    /// Returns the updates with their outcome.
+    #[inline]
+    pub(crate) fn with<'a>(
+        &'a self,
+        updates: &'a Updates,
+    ) -> impl Iterator<Item = (Update<'a>, &'a Planned)> {
+        updates.iter().zip(&self.planned)
     }
 
     /// Returns the count of the vehicle after an update that changed it.
@@ -224,6 +278,26 @@ impl Index {
             return self.plan_new(rule, updates, at, hash, plan);
         };
         let entry = plan.latest.find(slot);
+        let is_first = !plan.latest.has(entry) && !self.counts.has(slot);
+        if is_first && rule.is_surely_stored(&update, self.rows[slot].event_time_ms()) {
+            plan.latest.set(entry, slot, at as u32, NONE);
+            return Planned::plain(slot);
+        }
+        self.plan_known(rule, updates, at, slot, entry, plan)
+    }
+
+    /// Plans an update of the vehicle in `slot`, whose entry is `entry`. Out of line, so that most updates pass it by.
+    #[inline(never)]
+    fn plan_known(
+        &self,
+        rule: &impl Rule,
+        updates: &Updates,
+        at: usize,
+        slot: u32,
+        entry: usize,
+        plan: &mut Plan,
+    ) -> Planned {
+        let update = updates.get(at).expect("the group lies within the updates");
         let LatestUpdate { update: latest, count, .. } = plan.latest.get(entry);
         let before = plan.counts.get(count as usize).copied().unwrap_or_else(|| self.counts.get(slot));
         let mut count = before;
@@ -261,7 +335,7 @@ impl Index {
         let slot = self.plan_slot(plan);
         let entry = plan.latest.find(slot);
         let planned = plan.note(at, entry, slot, &update, &verdict, Count::NONE, count);
-        Planned { new_vehicle: true, ..planned }
+        Planned { flags: planned.flags | NEW_VEHICLE, ..planned }
     }
 
     /// Returns the slot that [`Index::vacant_slot`] will give.
@@ -287,7 +361,9 @@ impl Index {
             let grid_points =
                 self.prefetch_moves(planned.iter().map(|planned| planned.slot), updates, group.clone());
             for ((at, planned), grid_point) in group.zip(planned).zip(grid_points) {
-                if planned.fate == Fate::Stored {
+                if planned.is_plain() {
+                    self.see(planned.slot, grid_point, updates.sighting(at));
+                } else if planned.fate == Fate::Stored {
                     self.commit_one(updates, at, planned, grid_point);
                 }
                 if let Some(count) = plan.count(planned) {
@@ -297,16 +373,16 @@ impl Index {
         }
     }
 
+    #[inline(never)]
     fn commit_one(&mut self, updates: &Updates, at: usize, planned: &Planned, grid_point: GridPoint) {
-        if planned.new_vehicle {
-            let update = updates.get(at).expect("the range lies within the updates");
+        let update = updates.get(at).expect("the range lies within the updates");
+        let sighting = planned.sighting(update.sighting);
+        if planned.is_new_vehicle() {
             let slot = self.vacant_slot();
             debug_assert_eq!(slot, planned.slot, "nothing changed since the plan");
-            self.fill(slot, self.ids.hash(&update.key), &update.key, &planned.sighting(update.sighting));
-        } else if planned.arrival_stands_in {
-            self.see(planned.slot, grid_point, &at_arrival(updates.sighting(at)));
+            self.fill(slot, self.ids.hash(&update.key), &update.key, &sighting);
         } else {
-            self.see(planned.slot, grid_point, updates.sighting(at));
+            self.see(planned.slot, grid_point, &sighting);
         }
     }
 }
@@ -329,22 +405,20 @@ impl Plan {
         count: Count,
     ) -> Planned {
         let stored = verdict.fate == Fate::Stored;
-        let late = verdict.fate == Fate::Stale;
-        let mut planned = Planned {
-            slot,
-            count: NONE,
-            fate: verdict.fate,
-            new_vehicle: false,
-            written: stored || (late && !verdict.unwritten),
-            marks: Marks { late, restarts: verdict.restarts, continues: verdict.continues },
-            tells_count: false,
-            arrival_stands_in: verdict.arrival_stands_in,
-        };
+        let written = stored || (verdict.fate == Fate::Stale && !verdict.unwritten);
+        let flags = flag_if(written, WRITTEN)
+            | flag_if(verdict.arrival_stands_in, ARRIVAL_STANDS_IN)
+            | flag_if(verdict.restarts, RESTARTS)
+            | flag_if(verdict.continues, CONTINUES);
+        let mut planned = Planned { slot, count: NONE, fate: verdict.fate, flags };
         if update.sighting.seq.is_some() || !before.is_none() || !count.is_none() {
             self.note_count(&mut planned, update.sighting.seq, before, count);
         }
         if stored || planned.count != NONE {
-            self.latest.set(entry, slot, stored.then_some(at as u32), planned.count);
+            let before = self.latest.get(entry);
+            let update = if stored { at as u32 } else { before.update };
+            let count = if planned.count == NONE { before.count } else { planned.count };
+            self.latest.set(entry, slot, update, count);
         }
         self.note_odd(at, update, verdict);
         planned
@@ -353,11 +427,11 @@ impl Plan {
     #[inline(never)]
     fn note_count(&mut self, planned: &mut Planned, number: Option<u64>, before: Count, count: Count) {
         let mut replayed = before;
-        if planned.written {
-            replayed.take(number, planned.marks.restarts);
+        if planned.is_written() {
+            replayed.take(number, planned.has(RESTARTS));
         }
-        planned.tells_count = !replayed.is_same(&count);
-        if count != before || planned.tells_count {
+        planned.flags |= flag_if(!replayed.is_same(&count), TELLS_COUNT);
+        if count != before || planned.tells_count() {
             planned.count = self.counts.len() as u32;
             self.counts.push(count);
         }
@@ -370,6 +444,11 @@ impl Plan {
             self.odd.push((at as u32, odd));
         }
     }
+}
+
+#[inline]
+fn flag_if(set: bool, flag: u8) -> u8 {
+    if set { flag } else { 0 }
 }
 
 /// Returns the slot of a vehicle that is new with an earlier update of the batch.
@@ -421,16 +500,10 @@ impl Latest {
         if entry.batch == self.batch { entry } else { LatestUpdate { update: NONE, count: NONE, ..entry } }
     }
 
-    /// Fills the entry that [`Latest::find`] gave for the slot. What is not given stays.
+    /// Fills the entry that [`Latest::find`] gave for the slot.
     #[inline]
-    fn set(&mut self, at: usize, slot: u32, update: Option<u32>, count: u32) {
-        let before = self.get(at);
-        self.entries[at] = LatestUpdate {
-            batch: self.batch,
-            slot,
-            update: update.unwrap_or(before.update),
-            count: if count == NONE { before.count } else { count },
-        };
+    fn set(&mut self, at: usize, slot: u32, update: u32, count: u32) {
+        self.entries[at] = LatestUpdate { batch: self.batch, slot, update, count };
     }
 
     /// Returns the number of the slot's entry, or of the empty one where it would be. There is one: at most half of the

@@ -111,8 +111,24 @@ const NEAR_ORIGIN_M: f64 = 100_000.0;
 /// `kept`, not near there.
 #[inline]
 pub fn has_no_fix(kept: Option<Position>, new: Position) -> bool {
-    // Written as a sum of magnitudes, for -0.0 is zero as well.
-    new.lat().abs() + new.lon().abs() == 0.0 && kept.is_none_or(|kept| distance_m(kept, new) > NEAR_ORIGIN_M)
+    is_origin(new) && kept.is_none_or(|kept| distance_m(kept, new) > NEAR_ORIGIN_M)
+}
+
+#[inline]
+fn is_origin(position: Position) -> bool {
+    // All bits of both but their signs, for -0.0 is zero as well.
+    (position.lat().to_bits() | position.lon().to_bits()) << 1 == 0
+}
+
+/// Returns true when [`judge`] would find the report stored and nothing else of it, for any vehicle without count whose last
+/// stored position has the time `kept_ms`. Most reports are so: without number and seal, and later.
+#[inline]
+pub(crate) fn is_plainly_newer(kept_ms: i64, new: &Sighting, evidence: &Evidence) -> bool {
+    new.event_time_ms > kept_ms
+        && new.seq.is_none()
+        && evidence.seal.is_none()
+        && evidence.odd.is_empty()
+        && !is_origin(new.position)
 }
 
 /// Judges a report of a vehicle whose last stored position is `kept`, and brings its count up to date.

@@ -195,7 +195,11 @@ impl Judged {
             unsure: time.unsure,
         };
         let evidence = Evidence { seal: sent.key.map(|key| Seal { key, more: sent.more }), odd: time.odd };
+        let plain = self.count.is_none()
+            && self.kept.is_some_and(|kept| is_plainly_newer(kept.event_time_ms, &new, &evidence));
         let verdict = judge(self.kept.as_ref(), &mut self.count, &new, &evidence);
+        let found = (verdict, self.count);
+        assert!(!plain || found == (Verdict::of(Fate::Stored), Count::NONE), "{sent:?} gave {found:?}");
         if verdict.fate == Fate::Stored {
             self.kept = Some(if verdict.arrival_stands_in { at_arrival(&new) } else { new });
         }

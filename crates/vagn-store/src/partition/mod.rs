@@ -149,10 +149,10 @@ impl Partition {
         let mut stored = 0;
         let mut new_vehicles = 0;
         // The log has outcomes: what reads it judges nothing again.
-        for (update, planned) in self.plan.for_log(updates) {
-            push_planned(&mut self.log, &self.plan, &update, &planned);
+        for (update, planned) in self.plan.with(updates) {
+            push_planned(&mut self.log, &self.plan, &update, planned);
             stored += usize::from(planned.fate == Fate::Stored);
-            new_vehicles += usize::from(planned.new_vehicle);
+            new_vehicles += usize::from(planned.is_new_vehicle());
         }
         let end = self.commit()?;
         // Last: a write that failed is never shown, and whatever is shown is in the log.
@@ -304,16 +304,16 @@ impl Partition {
 /// Adds what the log is to know of an update to its batch.
 #[inline]
 fn push_planned(log: &mut LogWriter, plan: &Plan, update: &Update<'_>, planned: &Planned) {
-    let Planned { slot, marks, .. } = *planned;
-    if planned.written {
+    let slot = planned.slot;
+    if planned.is_written() {
         let order = log.next_order();
-        if planned.new_vehicle {
+        if planned.is_new_vehicle() {
             log.push(&Record::Define { order, slot, key: update.key });
         }
         let sighting = planned.sighting(update.sighting);
-        log.push(&Record::Position { order, slot, hash: update.hash, sighting, marks });
+        log.push(&Record::Position { order, slot, hash: update.hash, sighting, marks: planned.marks() });
     }
-    if planned.tells_count
+    if planned.tells_count()
         && let Some(count) = plan.count(planned)
     {
         // Behind the report: torn between the two the log lacks what was counted, and not a report that counts as seen.
