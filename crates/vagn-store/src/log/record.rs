@@ -62,15 +62,33 @@ impl Record<'_> {
     }
 }
 
-/// Appends a record to `out`, to be written as the record `index`.
+/// A [`Record::Position`] with its sighting elsewhere, which saves copying that.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct PositionRecord<'a> {
+    pub(crate) order: OrderNumber,
+    pub(crate) slot: u32,
+    pub(crate) hash: u64,
+    pub(crate) sighting: &'a Sighting,
+    pub(crate) marks: Marks,
+}
+
+/// Appends the record of a position to `out`, as [`encode`] does.
 #[inline]
+pub(crate) fn encode_position(position: &PositionRecord<'_>, index: u64, out: &mut Vec<u8>) {
+    let mut bytes = [0_u8; LEN];
+    put_position(&mut bytes, position.slot, position.hash, position.sighting);
+    put_marks(&mut bytes, position.marks);
+    put(&mut bytes, 12, position.order.low().to_le_bytes());
+    append(bytes, index, out);
+}
+
+/// Appends a record to `out`, to be written as the record `index`.
 pub(crate) fn encode(record: &Record<'_>, index: u64, out: &mut Vec<u8>) {
     let mut bytes = [0_u8; LEN];
     match record {
         Record::Position { order, slot, hash, sighting, marks } => {
-            put_position(&mut bytes, *slot, *hash, sighting);
-            put_marks(&mut bytes, *marks);
-            put(&mut bytes, 12, order.low().to_le_bytes());
+            let (order, slot, hash, marks) = (*order, *slot, *hash, *marks);
+            return encode_position(&PositionRecord { order, slot, hash, sighting, marks }, index, out);
         }
         Record::Count { slot, hash, count } => {
             bytes[4] = COUNT;
@@ -86,6 +104,11 @@ pub(crate) fn encode(record: &Record<'_>, index: u64, out: &mut Vec<u8>) {
         }
         Record::Void => bytes[4] = VOID,
     }
+    append(bytes, index, out);
+}
+
+#[inline]
+fn append(mut bytes: [u8; LEN], index: u64, out: &mut Vec<u8>) {
     // Over the order number too, so that a damaged one is no number at all.
     let sum = checksum(&bytes, index);
     put(&mut bytes, 0, sum.to_le_bytes());

@@ -1,7 +1,7 @@
 //! Appends to the log: a batch of records is one write, whatever its length.
 
 use super::LogPosition;
-use super::record::{self, Record};
+use super::record::{self, PositionRecord, Record};
 use super::segment::{Segment, SegmentHeader};
 use super::stamps::Stamps;
 use crate::OrderNumber;
@@ -81,21 +81,34 @@ impl LogWriter {
     }
 
     /// Adds a record to the batch.
-    #[inline]
     pub(crate) fn push(&mut self, record: &Record<'_>) {
+        if let Record::Position { order, slot, hash, ref sighting, marks } = *record {
+            return self.push_position(&PositionRecord { order, slot, hash, sighting, marks });
+        }
+        self.begin_record(record.change());
+        record::encode(record, self.buffered.record, &mut self.buffer);
+        self.buffered.record += 1;
+    }
+
+    /// Adds the record of a position to the batch.
+    #[inline]
+    pub(crate) fn push_position(&mut self, position: &PositionRecord<'_>) {
+        self.begin_record(Some(position.order));
+        self.stamps.merge(Stamps::of(position.sighting));
+        record::encode_position(position, self.buffered.record, &mut self.buffer);
+        self.buffered.record += 1;
+    }
+
+    #[inline]
+    fn begin_record(&mut self, change: Option<OrderNumber>) {
         if self.buffer.is_empty() {
             self.mark();
         }
-        if let Record::Position { sighting, .. } = record {
-            self.stamps.merge(Stamps::of(sighting));
-        }
-        if let Some(order) = record.change() {
+        if let Some(order) = change {
             debug_assert!(order >= self.next_order, "order numbers rise");
             self.next_order = order.next();
             self.buffered.order = self.next_order;
         }
-        record::encode(record, self.buffered.record, &mut self.buffer);
-        self.buffered.record += 1;
     }
 
     /// Records at the beginning of a batch how far the log is synced, if that has changed.

@@ -22,7 +22,7 @@ pub use settings::{AfterFailedWrite, Settings};
 use crate::disk::Disk;
 use crate::error::StoreError;
 use crate::index::{AsJudged, AsTheyCome, Marks, Outcome, Planned, Rule};
-use crate::log::record::{LEN, Record};
+use crate::log::record::{LEN, PositionRecord, Record};
 use crate::log::stamps::Stamps;
 use crate::log::writer::LogWriter;
 use crate::reader::{Reader, Writer};
@@ -147,13 +147,16 @@ impl Partition {
         self.check_space().map_err(|err| self.refuse(err))?;
         self.index.plan(rule, updates, &mut self.plan);
         let mut stored = 0;
-        let mut new_vehicles = 0;
         // The log has outcomes: what reads it judges nothing again.
         for (update, planned) in self.plan.with(updates) {
-            push_planned(&mut self.log, &self.plan, &update, planned);
+            if planned.is_plain() {
+                self.log.push_position(&position_record(&self.log, &update, planned, update.sighting));
+            } else {
+                push_planned(&mut self.log, &self.plan, &update, planned);
+            }
             stored += usize::from(planned.fate == Fate::Stored);
-            new_vehicles += usize::from(planned.is_new_vehicle());
         }
+        let new_vehicles = self.plan.new_vehicles();
         let end = self.commit()?;
         // Last: a write that failed is never shown, and whatever is shown is in the log.
         self.index.show(updates, &self.plan);
@@ -301,17 +304,16 @@ impl Partition {
     }
 }
 
-/// Adds what the log is to know of an update to its batch.
-#[inline]
+/// Adds what the log is to know of an update to its batch. Out of line, for most updates are a position and nothing else.
+#[inline(never)]
 fn push_planned(log: &mut LogWriter, plan: &Plan, update: &Update<'_>, planned: &Planned) {
     let slot = planned.slot;
     if planned.is_written() {
-        let order = log.next_order();
         if planned.is_new_vehicle() {
-            log.push(&Record::Define { order, slot, key: update.key });
+            log.push(&Record::Define { order: log.next_order(), slot, key: update.key });
         }
         let sighting = planned.sighting(update.sighting);
-        log.push(&Record::Position { order, slot, hash: update.hash, sighting, marks: planned.marks() });
+        log.push_position(&position_record(log, update, planned, &sighting));
     }
     if planned.tells_count()
         && let Some(count) = plan.count(planned)
@@ -319,6 +321,17 @@ fn push_planned(log: &mut LogWriter, plan: &Plan, update: &Update<'_>, planned: 
         // Behind the report: torn between the two the log lacks what was counted, and not a report that counts as seen.
         log.push(&Record::Count { slot, hash: update.hash, count: *count });
     }
+}
+
+#[inline]
+fn position_record<'a>(
+    log: &LogWriter,
+    update: &Update<'_>,
+    planned: &Planned,
+    sighting: &'a Sighting,
+) -> PositionRecord<'a> {
+    let (order, marks) = (log.next_order(), planned.marks());
+    PositionRecord { order, slot: planned.slot, hash: update.hash, sighting, marks }
 }
 
 impl Drop for Partition {
