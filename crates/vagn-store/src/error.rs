@@ -117,12 +117,23 @@ impl StoreError {
         matches!(self, StoreError::Io { source, .. } if no_room.contains(&source.kind()))
     }
 
+    /// Returns true when the disk had no room for what was written, or the system no memory to write it. A part of it may have
+    /// arrived; once that is cut off the file is as it was.
+    pub(crate) fn is_shortage(&self) -> bool {
+        let no_memory =
+            matches!(self, StoreError::Io { source, .. } if source.raw_os_error() == Some(libc::ENOMEM));
+        no_memory || self.is_no_room()
+    }
+
     /// Returns true when no data can have been harmed, so that the same may be tried again: what failed is no write and no sync
-    /// of data, or the process had no descriptor or memory to begin it with.
+    /// of data, or the process had no descriptor to open a directory with.
     pub(crate) fn is_harmless(&self) -> bool {
         let StoreError::Io { doing, source, .. } = self else { return false };
-        let is_shortage = matches!(source.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM));
-        is_shortage || !HARMFUL.contains(doing)
+        // No other number of an error says that a sync has not begun, and none says it of a write: a part of it may be there,
+        // and a sync reports an error of the disk only once, so that the next one would succeed.
+        let has_not_begun =
+            *doing == SYNC && matches!(source.raw_os_error(), Some(libc::EMFILE | libc::ENFILE));
+        has_not_begun || !HARMFUL.contains(doing)
     }
 
     /// Returns true when the damage is in files, and `vagn repair` has a remedy.

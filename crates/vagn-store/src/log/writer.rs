@@ -122,8 +122,8 @@ impl LogWriter {
         }
     }
 
-    /// Writes the batch, and returns the order number behind the last change of the log. When the disk has no room
-    /// nothing of the batch is left, and the next one can be written; any other error stops the partition for good.
+    /// Writes the batch, and returns the order number behind the last change of the log. When there is no room or
+    /// memory nothing of the batch is left, and the next one can be written; any other error stops the partition for good.
     pub(crate) fn commit(&mut self) -> Result<OrderNumber, StoreError> {
         if !self.buffer.is_empty() {
             let done = self.append();
@@ -148,7 +148,7 @@ impl LogWriter {
             let rotated = self.rotate();
             // A segment that is too long harms nothing, so the old one does until a new one can be made. Only numbers
             // that it cannot keep forbid that.
-            if rotated.as_ref().is_err_and(|err| !spans || !err.is_harmless() && !err.is_no_room()) {
+            if rotated.as_ref().is_err_and(|err| !spans || !err.is_harmless() && !err.is_shortage()) {
                 return rotated;
             }
         }
@@ -195,10 +195,10 @@ impl LogWriter {
         if err.is_harmless() {
             return err;
         }
-        // After a lack of room a part of the batch may be there. Once it is cut off the log is as it was; after any
-        // other error the end of the file is unknown.
+        // After a lack of room or memory a part of the batch may be there. Once it is cut off the log is as it was; after
+        // any other error the end of the file is unknown.
         let whole = self.segment.offset(self.end.record);
-        if err.is_no_room() && self.file.truncate(whole).is_ok() {
+        if err.is_shortage() && self.file.truncate(whole).is_ok() {
             return err;
         }
         self.shared.fail(&err);

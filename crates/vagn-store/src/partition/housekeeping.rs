@@ -126,7 +126,7 @@ fn snapshot(partition: &mut Partition, now_ms: i64) -> Result<bool, StoreError> 
             Ok(false)
         }
         // Nor is this: it is begun again when the next one is due, which it still is.
-        Err(err) if err.is_harmless() => {
+        Err(err) if err.is_harmless() || err.is_shortage() => {
             abandon_snapshot(partition);
             Ok(false)
         }

@@ -13,3 +13,4 @@ mod space;
 mod support;
 mod syncs;
 mod torn;
+mod trouble;

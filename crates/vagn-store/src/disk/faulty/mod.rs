@@ -19,6 +19,13 @@ pub enum Fault {
     Error(io::ErrorKind),
     /// A write fails after this many bytes.
     Torn(usize),
+    /// A write fails after this many bytes, with an error number of the operating system.
+    Short {
+        /// Bytes that still arrive.
+        bytes: usize,
+        /// Number of the error.
+        errno: i32,
+    },
     /// The machine stops in the middle of it: a write gets so many of its bytes written, anything else
     /// nothing done. All later operations fail.
     Crash {

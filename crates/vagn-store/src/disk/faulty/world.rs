@@ -258,6 +258,9 @@ impl World {
             None => Ok(()),
             Some(Fault::Error(kind)) => Err(Met { error: kind.into(), bytes: 0 }),
             Some(Fault::Torn(bytes)) => Err(Met { error: io::ErrorKind::Other.into(), bytes }),
+            Some(Fault::Short { bytes, errno }) => {
+                Err(Met { error: io::Error::from_raw_os_error(errno), bytes })
+            }
             Some(Fault::Crash { bytes }) => {
                 self.crashed = true;
                 Err(Met { error: io::ErrorKind::NotConnected.into(), bytes })
