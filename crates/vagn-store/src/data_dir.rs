@@ -113,7 +113,8 @@ impl DataDir {
     /// history, and needs twice the space until all partitions have been opened.
     ///
     /// # Errors
-    /// As [`Partition::open`] and [`Partition::write`]. The old partitions are in force then as before.
+    /// As [`Partition::open`] and [`Partition::write`]. The old partitions are in force then as before, and what was made of
+    /// the new ones is removed, now or by the next try.
     pub fn prepare(
         &mut self,
         settings: Settings,
@@ -123,13 +124,27 @@ impl DataDir {
         if self.is_prepared() {
             return Ok(());
         }
+        // It is tried again every few seconds: a copy of the fleet left behind by each try would fill the disk.
+        leftovers::remove_unfinished(&*self.disk, &self.dir, &self.top)?;
+        self.make(settings, now_ms, progress).inspect_err(|_| {
+            // What cannot be removed now is removed by the next try, or at the next start.
+            let _later = leftovers::remove_unfinished(&*self.disk, &self.dir, &self.top);
+        })
+    }
+
+    /// Makes the set of as many partitions as are wanted, and puts it in force.
+    fn make(
+        &mut self,
+        settings: Settings,
+        now_ms: i64,
+        progress: &dyn Fn(Progress),
+    ) -> Result<(), StoreError> {
         let number = leftovers::next_number(&*self.disk, &self.dir, &self.top.manifest())?;
         let next = PartitionSet { number, id: SetId::draw(self.chance, number), partitions: self.wanted };
-        let begun = self.top.change(|manifest| {
-            // One that an earlier try could not finish.
+        self.top.change(|manifest| {
+            // One that is not what the manifest takes it for, and so was not removed.
             manifest.superseded.extend(manifest.making.replace(next));
-        });
-        begun?;
+        })?;
         let (old, new) = (Site::all(&self.dir, self.in_force, true), Site::all(&self.dir, next, false));
         new.iter().try_for_each(|site| site.begin(&*self.disk))?;
         let work = Repartition { disk: &self.disk, settings, now_ms, progress };

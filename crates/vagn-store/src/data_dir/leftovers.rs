@@ -62,6 +62,17 @@ pub(super) fn remove_superseded(disk: &dyn Disk, dir: &Path, top: &Top) -> Resul
     Ok(())
 }
 
+/// Removes the set that a change of the number of partitions could not finish, if there is one.
+pub(super) fn remove_unfinished(disk: &dyn Disk, dir: &Path, top: &Top) -> Result<(), StoreError> {
+    let Some(making) = top.manifest().making else { return Ok(()) };
+    // Where the last step of the change failed, the manifest on the disk may say that this set is in force.
+    top.write_again()?;
+    if remove(disk, dir, making, true)? {
+        top.change(|manifest| manifest.making = None)?;
+    }
+    Ok(())
+}
+
 /// Removes a set, if it says of itself that it is this one, and, where that is asked, that it never was in force. Returns false
 /// where it does not, and leaves it alone.
 pub(super) fn remove(

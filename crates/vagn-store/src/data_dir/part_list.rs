@@ -29,6 +29,11 @@ impl Top {
         self.manifest.lock().clone()
     }
 
+    /// Writes the manifest once more: a change that failed may have left another one on the disk.
+    pub(super) fn write_again(&self) -> Result<(), StoreError> {
+        self.manifest.lock().write(&*self.disk, &self.dir)
+    }
+
     /// Changes the manifest, on the disk first.
     pub(super) fn change(&self, change: impl FnOnce(&mut TopManifest)) -> Result<(), StoreError> {
         let mut manifest = self.manifest.lock();

@@ -3,6 +3,7 @@
 
 mod basics;
 mod bounds;
+mod changes;
 mod compaction;
 mod crash;
 mod damage;

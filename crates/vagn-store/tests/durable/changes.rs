@@ -1,0 +1,111 @@
+//! Changes of the number of partitions that fail: nothing is lost, and nothing piles up.
+
+use crate::support::*;
+use std::io::ErrorKind;
+use std::path::Path;
+use std::sync::Arc;
+use vagn_store::disk::Disk;
+use vagn_store::disk::faulty::{Fault, FaultyDisk, Loss};
+use vagn_store::{DataDir, Settings, StoreError};
+
+fn settings() -> Settings {
+    Settings { history_keep_ms: 1_000_000, ..small() }
+}
+
+fn open_dir(disk: &FaultyDisk, partitions: u32) -> DataDir {
+    DataDir::open(Arc::new(disk.clone()), Path::new("d"), Some(partitions), 7).unwrap()
+}
+
+fn prepare(data: &mut DataDir) -> Result<(), StoreError> {
+    data.prepare(settings(), 1_500, &|_| {})
+}
+
+/// Opens all partitions, and gives what they hold together.
+fn all(data: &DataDir) -> Result<Model, StoreError> {
+    let mut found = Model::new();
+    for number in 0..data.partitions() {
+        found.extend(content(&data.open_partition(number, settings(), 1_500, &|_| {})?.0.reader()));
+    }
+    Ok(found)
+}
+
+/// A closed directory of one partition whose history is much longer than what a start reads.
+fn one() -> (FaultyDisk, Model) {
+    let disk = FaultyDisk::new();
+    let data = open_dir(&disk, 1);
+    let (mut opened, _) = data.open_partition(0, settings(), 1_500, &|_| {}).unwrap();
+    let mut truth = Truth::new();
+    for n in 1..=200 {
+        write(&mut opened, &mut truth, &[((n % 20) as u32, n)]).unwrap();
+        opened.housekeep(1_500).unwrap();
+        opened.syncer().sync().unwrap();
+    }
+    opened.close().unwrap();
+    (disk, truth.model)
+}
+
+fn sets(disk: &FaultyDisk) -> Vec<String> {
+    let names = disk.list(Path::new("d")).unwrap();
+    names.into_iter().filter(|name| name != "lock" && !name.starts_with("manifest")).collect()
+}
+
+fn used(disk: &FaultyDisk) -> u64 {
+    disk.set_capacity(1 << 30);
+    (1 << 30) - disk.free_space(Path::new("d")).unwrap()
+}
+
+#[test]
+fn a_change_that_fails_again_and_again_leaves_nothing_behind() {
+    let (disk, model) = one();
+    let mut data = open_dir(&disk, 3);
+    let before = used(&disk);
+    for _ in 0..5 {
+        disk.set_capacity(before + 8_000);
+        assert!(prepare(&mut data).is_err());
+        assert_eq!(sets(&disk), ["fleet-1"]);
+        assert!(used(&disk) < before + 200, "the manifest may be longer, and nothing else");
+    }
+    // The place of the set on its way out is taken for as long as nothing can be removed.
+    for _ in 0..5 {
+        disk.set_capacity(before + 8_000);
+        disk.fail_next_with_errno("remove", libc::EIO, u32::MAX);
+        assert!(prepare(&mut data).is_err());
+        assert!(sets(&disk).len() <= 2, "{:?}", sets(&disk));
+    }
+    disk.fail_next_with_errno("remove", 0, 0);
+    disk.set_capacity(u64::MAX);
+    prepare(&mut data).unwrap();
+    assert_eq!(all(&data).unwrap(), model);
+    assert_eq!(sets(&disk).len(), 1, "{:?}", sets(&disk));
+}
+
+#[test]
+fn a_change_that_fails_anywhere_leaves_a_set_in_force_that_is_there() {
+    let (whole, model) = one();
+    let last = {
+        let disk = whole.restart(Loss::Nothing);
+        let mut data = open_dir(&disk, 3);
+        let before = disk.operations();
+        prepare(&mut data).unwrap();
+        disk.operations() - before
+    };
+    // The last steps one by one: that is where the new set is put in force.
+    for failing in (0..last).step_by(11).chain(last.saturating_sub(12)..last) {
+        let disk = whole.restart(Loss::Nothing);
+        let mut data = open_dir(&disk, 3);
+        disk.fail_at(disk.operations() + failing, Fault::Error(ErrorKind::Other));
+        let done = prepare(&mut data);
+        let unfinished = if done.is_ok() { 2 } else { 1 };
+        assert_eq!(sets(&disk).len(), unfinished, "operation {failing}: {:?}", sets(&disk));
+        for loss in [Loss::Unsynced, Loss::Some(failing)] {
+            let left = disk.restart(loss);
+            let mut data = open_dir(&left, 2);
+            prepare(&mut data).unwrap();
+            assert_eq!(all(&data).unwrap(), model, "operation {failing}");
+        }
+        if done.is_err() {
+            prepare(&mut data).unwrap();
+        }
+        assert_eq!(all(&data).unwrap(), model, "operation {failing}");
+    }
+}
