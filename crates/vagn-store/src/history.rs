@@ -8,6 +8,7 @@ use crate::index::Marks;
 use crate::log::reader::{LogReader, Unit};
 use crate::log::record::Record;
 use crate::log::segment::Segment;
+use crate::manifest::partition::NamedSegment;
 use crate::partition::table::SlotTable;
 use crate::{Key, Sighting, VehicleIdBuf};
 use std::collections::HashMap;
@@ -21,13 +22,18 @@ pub(crate) enum Event<'a> {
     Removed(Key<'a>),
 }
 
-/// Calls `visit` for every event in the log, in order. `now` is the state in which the log ends.
+/// Calls `visit` for every event in the log, in order. `now` is the state in which the log ends, and `named` are the segments
+/// that the manifest names.
+///
+/// # Errors
+/// [`StoreError::Corrupt`] when one of those is not whole.
 pub(crate) fn read(
     log: &LogReader<'_>,
     now: &SlotTable,
+    named: &[NamedSegment],
     visit: &mut dyn FnMut(Event<'_>) -> Result<(), StoreError>,
 ) -> Result<(), StoreError> {
-    let segments = unbroken(log, Segment::list(log.disk, log.dir)?)?;
+    let segments = unbroken(log, Segment::list(log.disk, log.dir)?, named)?;
     let mut owners = first_owners(log, &segments, now)?;
     each(log, &segments, &mut |record| match record {
         Record::Position { slot, hash, sighting, marks, .. } => match owners.get(&slot) {
@@ -73,12 +79,22 @@ fn first_owners(log: &LogReader<'_>, segments: &[Segment], now: &SlotTable) -> R
     Ok(known.map(|(slot, id)| (slot, (id, id.key().hash()))).collect())
 }
 
-/// Returns the last segments that follow each other. Before them may stand one whose removal a crash undid.
-fn unbroken(log: &LogReader<'_>, segments: Vec<Segment>) -> Result<Vec<Segment>, StoreError> {
+/// Returns the segments that follow each other up to the last one. Before them may stand some whose removal a crash undid: such
+/// a one has left the manifest.
+fn unbroken(
+    log: &LogReader<'_>,
+    segments: Vec<Segment>,
+    named: &[NamedSegment],
+) -> Result<Vec<Segment>, StoreError> {
     let mut first = segments.len().saturating_sub(1);
     // A file is removed without a sync, so that a power cut may bring it back; those between it and the rest stay gone.
     while first > 0 && log.end_of(&segments[first - 1])? == segments[first].start.record {
         first -= 1;
+    }
+    let is_named = |segment: &Segment| named.iter().any(|named| named.start == segment.start);
+    if let Some(short) = segments[..first].iter().rfind(|segment| is_named(segment)) {
+        let size = short.offset(log.end_of(short)?);
+        return Err(StoreError::corrupt(&short.path, size, "it does not end where the next segment begins"));
     }
     Ok(segments[first..].to_vec())
 }

@@ -62,8 +62,8 @@ impl Repartition<'_> {
 
     fn copy(&self, site: &Site, targets: &mut [Target]) -> Result<(), StoreError> {
         let log = LogReader { disk: &**self.disk, dir: &site.dir, partition: site.place.partition };
-        let Recovered { table, .. } = recover(&log, site, self.progress)?;
-        history::read(&log, &table, &mut |event| match event {
+        let Recovered { table, manifest, .. } = recover(&log, site, self.progress)?;
+        history::read(&log, &table, &manifest.segments, &mut |event| match event {
             Event::Written(key, hash, sighting, marks) => {
                 target(targets, hash).written(key, hash, sighting, marks, self.now_ms)
             }

@@ -2,11 +2,13 @@
 
 use crate::support::*;
 use std::io::ErrorKind;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use vagn_store::disk::Disk;
 use vagn_store::disk::faulty::{Fault, FaultyDisk, Loss};
 use vagn_store::{DataDir, Settings, StoreError};
+
+const OLD: &str = "d/fleet-1/0";
 
 fn settings() -> Settings {
     Settings { history_keep_ms: 1_000_000, ..small() }
@@ -108,4 +110,60 @@ fn a_change_that_fails_anywhere_leaves_a_set_in_force_that_is_there() {
         }
         assert_eq!(all(&data).unwrap(), model, "operation {failing}");
     }
+}
+
+fn history(disk: &FaultyDisk) -> Vec<PathBuf> {
+    let names = disk.list(Path::new(OLD)).unwrap();
+    let mut segments: Vec<_> =
+        names.iter().filter(|name| name.ends_with(".log")).map(|name| Path::new(OLD).join(name)).collect();
+    segments.pop();
+    segments
+}
+
+#[test]
+fn a_change_stops_at_history_that_is_not_whole_and_keeps_it() {
+    let (whole, model) = one();
+    let segments = history(&whole);
+    assert!(segments.len() > 6, "{segments:?}");
+    let damages: [fn(&mut Vec<u8>); 5] = [
+        |bytes| bytes.clear(),
+        |bytes| bytes.truncate(80),
+        |bytes| bytes.truncate(bytes.len() - 1),
+        |bytes| bytes.truncate(bytes.len() - 160),
+        |bytes| bytes[170] ^= 1,
+    ];
+    for segment in &segments {
+        for damage in damages {
+            let disk = whole.restart(Loss::Nothing);
+            disk.damage(segment, damage).unwrap();
+            let mut data = open_dir(&disk, 3);
+            let err = prepare(&mut data).expect_err("the damage is told of");
+            assert!(matches!(&err, StoreError::Corrupt { file, .. } if file == segment), "{err:?}");
+            assert!(history(&disk).contains(segment) && sets(&disk).contains(&"fleet-1".to_owned()));
+            drop(data);
+            vagn_store::repair_on(Arc::new(disk.clone()), Path::new("d")).unwrap();
+            let mut data = open_dir(&disk, 3);
+            prepare(&mut data).unwrap();
+            assert_eq!(all(&data).unwrap().len(), model.len());
+        }
+    }
+}
+
+#[test]
+fn a_change_passes_over_history_that_a_power_cut_brought_back() {
+    let (disk, model) = one();
+    let back = history(&disk)[0].clone();
+    let kept = Path::new("d/kept");
+    disk.copy(&back, kept).unwrap();
+    let data = open_dir(&disk, 1);
+    let no_history = Settings { history_keep_ms: 0, ..small() };
+    let (mut opened, _) = data.open_partition(0, no_history, 1_500, &|_| {}).unwrap();
+    settle(&mut opened, 1_500);
+    opened.close().unwrap();
+    drop(data);
+    assert!(!history(&disk).contains(&back));
+    disk.rename(kept, &back).unwrap();
+    let mut data = open_dir(&disk, 3);
+    prepare(&mut data).unwrap();
+    assert_eq!(all(&data).unwrap(), model);
 }
