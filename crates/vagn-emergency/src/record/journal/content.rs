@@ -65,6 +65,8 @@ impl JournalContent {
 
     /// Takes in a file that is newer than those before it.
     fn take_in(&mut self, at: usize, head: FileHead, bytes: &[u8]) {
+        // A journal that was begun anew has the last save once more.
+        self.forget_behind(head.first.saturating_sub(1));
         if let Some((older, _)) = self.newest
             && self.next() != head.first
         {
@@ -118,6 +120,11 @@ impl JournalContent {
 
     fn next(&self) -> u64 {
         self.last() + 1
+    }
+
+    /// Returns the content of save `number`, if it has that.
+    pub(crate) fn content_of(&self, number: u64) -> Option<Vec<u8>> {
+        self.entries.iter().find(|entry| entry.number == number).map(|entry| entry.content.clone())
     }
 
     /// Forgets the saves behind `number`.

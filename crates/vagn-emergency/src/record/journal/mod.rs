@@ -74,22 +74,27 @@ impl Journal {
         self.files
     }
 
-    /// Begins, or begins again: save `first` will be the next, and what the files have does not count any more. It is
+    /// Begins, or begins again: save `next` will be the next, and what the files have does not count any more. The content of
+    /// the save before it, `latest`, is written once more, so that a store that loses it can have it again. All is
     /// synced when this returns.
     ///
     /// # Errors
     /// When the disk would not.
-    pub(crate) fn begin_anew(&mut self, first: u64) -> io::Result<()> {
+    pub(crate) fn begin_anew(&mut self, next: u64, latest: Option<&[u8]>) -> io::Result<()> {
+        let first = if latest.is_some() { next - 1 } else { next };
         let head = FileHead { turn: self.head.turn + 1, first, ..self.head };
         write_blank(&*self.files[0], head)?;
-        self.files[0].sync_data()?;
-        self.files[1].set_len(0)?;
-        self.files[1].sync_data()?;
         self.head = head;
         self.current = 0;
         self.end = HEAD_LEN as u64;
         self.saves = 0;
-        Ok(())
+        if let Some(content) = latest {
+            self.append(first, content)?;
+            self.confirm(first)?;
+        }
+        self.files[0].sync_data()?;
+        self.files[1].set_len(0)?;
+        self.files[1].sync_data()
     }
 
     /// Writes a save. It is safe only after [`Journal::sync`].

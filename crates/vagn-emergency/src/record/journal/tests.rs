@@ -14,7 +14,7 @@ impl Bench {
         let file = Forgetful::with_power_for(usize::MAX, Vec::new());
         let files = [file.clone(), file.beside(Vec::new())];
         let mut journal = Journal::of(boxed(&files), 7);
-        journal.begin_anew(first).unwrap();
+        journal.begin_anew(first, None).unwrap();
         Self { journal, files }
     }
 
@@ -96,12 +96,28 @@ fn a_save_that_was_not_confirmed_may_be_forgotten_and_written_over() {
 }
 
 #[test]
+fn one_that_is_begun_anew_has_the_last_save_whether_the_older_file_is_there_still_or_not() {
+    let mut bench = Bench::begin(1);
+    (1..=15).for_each(|number| bench.save(number, 100_000));
+    let older = bench.files[1].image();
+    assert!(bench.content().first() == 1 && !older.is_empty(), "the other file has the latest");
+    bench.journal.begin_anew(16, Some(&[b'x'; 100_000])).unwrap();
+    check(&bench.content(), 15, 15, 15);
+    let cut_in_between = JournalContent::of([bench.files[0].image(), older]);
+    assert_eq!((cut_in_between.last(), cut_in_between.confirmed), (15, 15));
+    assert_eq!(cut_in_between.faults, [""; 0]);
+    bench = bench.reopen();
+    bench.save(16, 500);
+    check(&bench.content(), 15, 16, 16);
+}
+
+#[test]
 fn what_was_synced_is_there_after_a_cut_anywhere() {
     let work = |left: usize, until: u64| -> (u64, [Forgetful; 2]) {
         let file = Forgetful::with_power_for(left, Vec::new());
         let files = [file.clone(), file.beside(Vec::new())];
         let mut journal = Journal::of(boxed(&files), 7);
-        if journal.begin_anew(1).is_err() {
+        if journal.begin_anew(1, None).is_err() {
             return (0, files);
         }
         let mut safe = 0;

@@ -20,6 +20,17 @@ const STACK: usize = 64 << 10;
 pub(super) struct Keeper {
     journal: Option<Journal>,
     fault: JournalFault,
+    /// The last save, which a journal that is begun anew gets first: the store might lose just that one.
+    latest: Option<LatestSave>,
+}
+
+/// A save in the form in which the journal has it.
+#[derive(Debug)]
+pub(super) struct LatestSave {
+    /// Number of the save.
+    pub(super) number: u64,
+    /// Its content.
+    pub(super) content: Vec<u8>,
 }
 
 /// Fault of the journal, while it has one. It can be read while a save is under way.
@@ -28,20 +39,23 @@ pub(super) type JournalFault = Arc<Mutex<Option<String>>>;
 impl Keeper {
     /// A keeper of a journal that works.
     pub(super) fn of(journal: Journal) -> Self {
-        Self { journal: Some(journal), fault: JournalFault::default() }
+        Self { journal: Some(journal), ..Self::default() }
     }
 
-    /// A keeper that begins a journal for a store whose next save is `first`. If the disk would not, it is mended later.
-    pub(super) fn begin(journal: Journal, first: u64) -> Self {
-        let mut keeper = Self::of(journal);
-        keeper.attempt(|journal| journal.begin_anew(first));
+    /// A keeper that begins a journal for a store whose next save is `next`, and whose last one was `latest`, if that is
+    /// known. If the disk would not, it is mended later.
+    pub(super) fn begin(journal: Journal, next: u64, latest: Option<LatestSave>) -> Self {
+        let mut keeper = Self { latest, ..Self::of(journal) };
+        let latest = keeper.take_latest(next);
+        keeper.attempt(|journal| journal.begin_anew(next, content(latest.as_ref())));
+        keeper.latest = latest;
         keeper
     }
 
     /// A keeper without a journal, for this reason.
     pub(super) fn without(why: &str) -> Self {
         warn!(reason = why, "incident journal cannot be made; incidents are kept in the store only");
-        Self { journal: None, fault: Arc::new(Mutex::new(Some(why.into()))) }
+        Self { fault: Arc::new(Mutex::new(Some(why.into()))), ..Self::default() }
     }
 
     /// Returns the place in which the fault of the journal stands.
@@ -51,7 +65,12 @@ impl Keeper {
 
     /// Writes a save, if the journal works.
     pub(super) fn append(&mut self, number: u64, content: impl FnOnce() -> Vec<u8>) {
-        self.attempt(|journal| journal.append(number, &content()));
+        if self.journal.is_none() {
+            return;
+        }
+        let content = content();
+        self.attempt(|journal| journal.append(number, &content));
+        self.latest = Some(LatestSave { number, content });
     }
 
     /// Commits the store while the journal is synced beside it: two disks or one, the answer waits for the slower of the
@@ -70,14 +89,21 @@ impl Keeper {
         committed
     }
 
-    /// Begins a journal that has failed again, for a store whose next save is `first`.
-    pub(super) fn mend(&mut self, first: u64) {
+    /// Begins a journal that has failed again, for a store whose next save is `next`.
+    pub(super) fn mend(&mut self, next: u64) {
         let is_broken = self.is_broken();
+        let latest = self.take_latest(next);
         let Some(journal) = self.journal.as_mut().filter(|_| is_broken) else { return };
-        if journal.begin_anew(first).is_ok() {
+        if journal.begin_anew(next, content(latest.as_ref())).is_ok() {
             *self.fault.lock() = None;
             info!("incident journal works again");
         }
+        self.latest = latest;
+    }
+
+    /// Takes the last save, if it is the one before `next`: another one has not come into the store.
+    fn take_latest(&mut self, next: u64) -> Option<LatestSave> {
+        self.latest.take().filter(|latest| latest.number + 1 == next)
     }
 
     /// Returns true for a journal that has failed.
@@ -98,6 +124,10 @@ impl Keeper {
                 Some(format!("it cannot be written: {err}; incidents are kept in the store only"));
         }
     }
+}
+
+fn content(save: Option<&LatestSave>) -> Option<&[u8]> {
+    save.map(|save| &*save.content)
 }
 
 fn commit_beside(

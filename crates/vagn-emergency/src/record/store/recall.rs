@@ -9,6 +9,7 @@ use std::io;
 
 use parking_lot::Mutex;
 
+use super::keeper::LatestSave;
 use super::mark::StoreMark;
 use super::{Keeper, Store, StoreError};
 use crate::id::IncidentId;
@@ -58,9 +59,15 @@ impl Recalled {
                 "the store had lost its last saves; {saves} of them, of {incidents} incidents, were restored from the journal"
             ));
         }
-        if self.lost > 0 {
+        if self.lost > 0 && self.restored > 0 {
             let lost = self.lost;
             texts.push(format!("{lost} saves before these are lost: the journal does not reach back so far"));
+        } else if self.lost > 0 {
+            let lost = self.lost;
+            texts.push(format!(
+                "the store has lost {lost} saves, and the journal does not have them any more; compare the incidents with \
+                 what the targets know of them"
+            ));
         }
         if self.restored > 0 && self.is_another_trail {
             texts.push("the trail does not have all heads that notices have carried".into());
@@ -86,11 +93,13 @@ pub(super) fn recall(
     let mark = store.mark()?;
     // A save that could not be read was not made again, and the numbers do not go on from it.
     let goes_on = misfit.is_none() && content.faults.is_empty() && content.last() == mark.last;
+    let latest = content.content_of(mark.last).filter(|_| misfit.is_none());
+    let latest = latest.map(|content| LatestSave { number: mark.last, content });
     let keeper = match Journal::go_on(files, &content) {
         Ok(journal) if goes_on => Keeper::of(journal),
-        Ok(other) => begin(renew(other.into_files())?, mark),
-        Err(files) if content.is_blank => begin(files, mark),
-        Err(files) => begin(renew(files)?, mark),
+        Ok(other) => begin(renew(other.into_files())?, mark, latest),
+        Err(files) if content.is_blank => begin(files, mark, latest),
+        Err(files) => begin(renew(files)?, mark, latest),
     };
     let faults: Vec<_> = misfit.into_iter().chain(content.faults).collect();
     store.recalled.journal = (!faults.is_empty()).then(|| faults.join("; "));
@@ -99,8 +108,8 @@ pub(super) fn recall(
     Ok(store)
 }
 
-fn begin(files: [JournalFile; 2], mark: StoreMark) -> Keeper {
-    Keeper::begin(Journal::of(files, mark.id), mark.last + 1)
+fn begin(files: [JournalFile; 2], mark: StoreMark, latest: Option<LatestSave>) -> Keeper {
+    Keeper::begin(Journal::of(files, mark.id), mark.last + 1, latest)
 }
 
 /// Returns the reason for which a journal does not fit a store, if it does not.
@@ -136,8 +145,10 @@ impl Store {
             content.forget_behind(content.confirmed.max(mark.last));
         }
         let missing = content.behind(mark.last);
-        let Some(first) = missing.first().map(|entry| entry.number) else { return Ok(()) };
-        let mut recalled = Recalled { lost: first - mark.last - 1, ..Recalled::default() };
+        // The journal may also have none of them, as it was begun anew since.
+        let behind = content.last().saturating_sub(mark.last);
+        let lost = behind.saturating_sub(missing.len() as u64);
+        let mut recalled = Recalled { lost, ..Recalled::default() };
         for entry in &missing {
             let head = self.save_again(entry)?;
             recalled.is_another_trail |= head != entry.after;

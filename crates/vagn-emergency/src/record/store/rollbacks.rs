@@ -101,6 +101,22 @@ fn a_store_that_is_older_than_the_journal_reaches_says_what_is_lost() {
 }
 
 #[test]
+fn a_store_that_has_lost_what_a_journal_begun_anew_does_not_have_says_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let (older, _) = two_saves_ahead(dir.path());
+    FILES.iter().for_each(|name| fs::remove_file(dir.path().join(name)).unwrap());
+    drop(open(dir.path(), Recall::All).unwrap());
+    fs::write(dir.path().join(FILE), older).unwrap();
+    let store = open(dir.path(), Recall::All).unwrap();
+    let recalled = store.recalled().clone();
+    assert_eq!((recalled.lost, recalled.restored, numbers(&store)), (2, 0, vec![1, 2, 3]));
+    assert!(recalled.warning().unwrap().contains("has lost 2 saves"), "{recalled:?}");
+    store.save(&[opened(6)]).unwrap();
+    drop(store);
+    assert_eq!(open(dir.path(), Recall::All).unwrap().recalled(), &Recalled::default(), "once is enough");
+}
+
+#[test]
 fn a_save_that_was_not_confirmed_is_finished_without_alarm_and_not_twice_in_one_run() {
     let dir = tempfile::tempdir().unwrap();
     let (older, _) = two_saves_ahead(dir.path());
@@ -348,4 +364,21 @@ fn a_journal_that_cannot_be_begun_holds_up_no_store() {
     drop(store);
     let store = machine.open().unwrap();
     assert_eq!((numbers(&store), store.recalled()), (vec![1, 2], &Recalled::default()));
+}
+
+#[test]
+fn a_journal_that_was_mended_has_the_last_save_although_it_was_made_before() {
+    let machine = Machine::new(usize::MAX, made());
+    let store = machine.open().unwrap();
+    store.save(&[opened(1)]).unwrap();
+    let older = machine.store.image();
+    machine.journal[0].fail_syncs(true);
+    store.save(&[opened(2)]).unwrap();
+    machine.journal[0].fail_syncs(false);
+    store.mend_journal();
+    assert_eq!(store.journal_fault(), None);
+    let [a, b] = machine.journal.each_ref().map(Forgetful::image);
+    let store = Machine::new(usize::MAX, [older, a, b]).open().unwrap();
+    let recalled = store.recalled();
+    assert_eq!((numbers(&store), recalled.restored, recalled.lost), (vec![1, 2], 1, 0), "{recalled:?}");
 }
