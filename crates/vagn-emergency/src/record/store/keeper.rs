@@ -64,13 +64,9 @@ impl Keeper {
     }
 
     /// Writes a save, if the journal works.
-    pub(super) fn append(&mut self, number: u64, content: impl FnOnce() -> Vec<u8>) {
-        if self.journal.is_none() {
-            return;
-        }
-        let content = content();
-        self.attempt(|journal| journal.append(number, &content));
-        self.latest = Some(LatestSave { number, content });
+    pub(super) fn append(&mut self, save: LatestSave) {
+        self.attempt(|journal| journal.append(save.number, &save.content));
+        self.latest = Some(save);
     }
 
     /// Commits the store while the journal is synced beside it: two disks or one, the answer waits for the slower of the

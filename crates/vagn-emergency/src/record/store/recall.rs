@@ -4,17 +4,19 @@
 //! journal that is ahead by a save that it does not know as confirmed tells of an end in the middle of a save. One that is
 //! ahead by a confirmed save tells of a store that has rolled back.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
 use parking_lot::Mutex;
+use redb::WriteTransaction;
 
 use super::keeper::LatestSave;
 use super::mark::StoreMark;
 use super::{Keeper, Store, StoreError};
 use crate::id::IncidentId;
 use crate::record::draft::Draft;
-use crate::record::journal::{self, Journal, JournalContent, JournalFile};
+use crate::record::incident::Incident;
+use crate::record::journal::{self, Journal, JournalContent, JournalEntry, JournalFile};
 use crate::record::progress::MACHINE;
 use crate::trail::{Event, EventKind, SubjectId};
 
@@ -86,30 +88,68 @@ pub(super) fn recall(
     renew: impl FnOnce([JournalFile; 2]) -> Result<[JournalFile; 2], StoreError>,
 ) -> Result<Store, StoreError> {
     let mut content = JournalContent::read(&files).map_err(journal_failed)?;
-    let misfit = misfit(&content, store.mark()?);
-    if misfit.is_none() {
-        store.catch_up(&mut content, recall)?;
-    }
     let mark = store.mark()?;
+    let misfit = misfit(&content, mark);
+    let again = if misfit.is_none() { store.make_again(&mut content, mark, recall, now_ms)? } else { None };
+    let last = again.as_ref().map_or(mark.last, |again| again.last);
     // A save that could not be read was not made again, and the numbers do not go on from it.
-    let goes_on = misfit.is_none() && content.faults.is_empty() && content.last() == mark.last;
-    let latest = content.content_of(mark.last).filter(|_| misfit.is_none());
-    let latest = latest.map(|content| LatestSave { number: mark.last, content });
+    let goes_on = misfit.is_none() && content.faults.is_empty() && content.last() == last;
     let keeper = match Journal::go_on(files, &content) {
-        Ok(journal) if goes_on => Keeper::of(journal),
-        Ok(other) => begin(renew(other.into_files())?, mark, latest),
-        Err(files) if content.is_blank => begin(files, mark, latest),
-        Err(files) => begin(renew(files)?, mark, latest),
+        Ok(journal) if goes_on => {
+            let mut keeper = Keeper::of(journal);
+            again.map_or(Ok(()), |again| again.commit_with(&mut keeper))?;
+            keeper
+        }
+        found => {
+            let latest = content.content_of(last).filter(|_| misfit.is_none());
+            let latest = latest.map(|content| LatestSave { number: last, content });
+            // Before the journal is begun anew: until then it is the only one that has these saves.
+            let latest = again.map_or(Ok(None), Again::commit)?.or(latest);
+            let files = match found {
+                Err(files) if content.is_blank => files,
+                Err(files) => renew(files)?,
+                Ok(journal) => renew(journal.into_files())?,
+            };
+            begin(files, store.mark()?, latest)
+        }
     };
     let faults: Vec<_> = misfit.into_iter().chain(content.faults).collect();
     store.recalled.journal = (!faults.is_empty()).then(|| faults.join("; "));
     store.give(keeper);
-    store.note_restored(now_ms)?;
     Ok(store)
 }
 
 fn begin(files: [JournalFile; 2], mark: StoreMark, latest: Option<LatestSave>) -> Keeper {
     Keeper::begin(Journal::of(files, mark.id), mark.last + 1, latest)
+}
+
+/// Saves that were made again, and are still to be committed: all at once, with the note about them, so that an end in
+/// between leaves no incident that was restored without a word.
+struct Again {
+    txn: WriteTransaction,
+    /// Number of the last of these saves.
+    last: u64,
+    /// The save behind them, which notes on the trail what was restored, if anything was.
+    note: Option<LatestSave>,
+}
+
+impl Again {
+    /// Commits them to the store, with the note in the journal as well.
+    fn commit_with(self, keeper: &mut Keeper) -> Result<(), StoreError> {
+        let Some(note) = self.note else { return committed(self.txn.commit()) };
+        let number = note.number;
+        keeper.append(note);
+        committed(keeper.commit(self.txn, number))
+    }
+
+    /// Commits them to the store. Returns the note.
+    fn commit(self) -> Result<Option<LatestSave>, StoreError> {
+        committed(self.txn.commit()).map(|()| self.note)
+    }
+}
+
+fn committed(result: Result<(), redb::CommitError>) -> Result<(), StoreError> {
+    result.map_err(|err| StoreError::Failed(err.into()))
 }
 
 /// Returns the reason for which a journal does not fit a store, if it does not.
@@ -138,9 +178,14 @@ impl Store {
         self.journal = Mutex::new(keeper);
     }
 
-    /// Makes the saves again that the store does not have.
-    fn catch_up(&mut self, content: &mut JournalContent, recall: Recall) -> Result<(), StoreError> {
-        let mark = self.mark()?;
+    /// Makes the saves again that the store, with this `mark`, does not have.
+    fn make_again(
+        &mut self,
+        content: &mut JournalContent,
+        mark: StoreMark,
+        recall: Recall,
+        now_ms: i64,
+    ) -> Result<Option<Again>, StoreError> {
         if recall == Recall::Confirmed {
             content.forget_behind(content.confirmed.max(mark.last));
         }
@@ -149,8 +194,9 @@ impl Store {
         let behind = content.last().saturating_sub(mark.last);
         let lost = behind.saturating_sub(missing.len() as u64);
         let mut recalled = Recalled { lost, ..Recalled::default() };
+        let txn = self.begin()?;
         for entry in &missing {
-            let head = self.save_again(entry)?;
+            let head = self.write_again(&txn, entry)?;
             recalled.is_another_trail |= head != entry.after;
             if entry.number > content.confirmed && recall != Recall::Rebuild {
                 recalled.finished += 1;
@@ -159,31 +205,31 @@ impl Store {
                 recalled.incidents.extend(entry.drafts.iter().map(|draft| draft.incident.id));
             }
         }
+        let notes = notes(&recalled.incidents, &missing, now_ms);
         self.recalled = recalled;
-        Ok(())
+        let Some(last) = missing.last().map(|entry| entry.number) else { return Ok(None) };
+        let note = if notes.is_empty() { None } else { Some(self.write_new(&txn, &notes)?.0) };
+        Ok(Some(Again { txn, last, note }))
     }
+}
 
-    /// Notes on the trail of each incident that it was restored.
-    fn note_restored(&self, at_ms: i64) -> Result<(), StoreError> {
-        let mut drafts = Vec::new();
-        for id in &self.recalled.incidents {
-            drafts.extend(self.get(*id)?.map(|incident| Draft {
-                incident,
-                version: 1,
-                events: vec![Event {
-                    at_ms,
-                    subject: SubjectId::Incident(*id),
-                    action: EventKind::Restored,
-                    by: MACHINE.into(),
-                    reason: RESTORED.into(),
-                }],
-                last_event: 1,
-                attempts: Vec::new(),
-            }));
-        }
-        if !drafts.is_empty() {
-            self.save(&drafts)?;
-        }
-        Ok(())
-    }
+/// Returns drafts that note on the trail of each of these incidents that it was restored, as the last of the saves has it.
+fn notes(incidents: &BTreeSet<IncidentId>, saves: &[JournalEntry], at_ms: i64) -> Vec<Draft> {
+    let drafts = saves.iter().flat_map(|entry| &entry.drafts);
+    let latest: BTreeMap<_, _> = drafts.map(|draft| (draft.incident.id, &draft.incident)).collect();
+    let restored = latest.into_iter().filter(|(id, _)| incidents.contains(id));
+    let note = |(id, incident): (IncidentId, &Incident)| Draft {
+        incident: incident.clone(),
+        version: 1,
+        events: vec![Event {
+            at_ms,
+            subject: SubjectId::Incident(id),
+            action: EventKind::Restored,
+            by: MACHINE.into(),
+            reason: RESTORED.into(),
+        }],
+        last_event: 1,
+        attempts: Vec::new(),
+    };
+    restored.map(note).collect()
 }

@@ -332,6 +332,31 @@ fn a_cut_anywhere_loses_nothing_that_was_answered_even_if_a_second_one_ends_the_
 }
 
 #[test]
+fn a_cut_anywhere_leaves_no_incident_that_was_restored_without_a_note_of_it() {
+    let machine = Machine::new(usize::MAX, made());
+    let store = machine.open().unwrap();
+    store.save(&[opened(1)]).unwrap();
+    let older = machine.store.image();
+    (2..=5).for_each(|number| assert!(store.save(&[opened(number)]).is_ok()));
+    let [a, b] = machine.journal.each_ref().map(Forgetful::image);
+    let rolled_back = [older, a, b];
+    let untouched = Machine::new(usize::MAX, rolled_back.clone());
+    assert_eq!(untouched.open().unwrap().recalled().restored, 4);
+    let steps = untouched.store.done();
+    for cut in 0..steps {
+        let machine = Machine::new(cut, rolled_back.clone());
+        drop(machine.open());
+        let found = Forgetful::with_power_for(usize::MAX, machine.store.image());
+        let store = Store::on(found, 8).unwrap();
+        for id in store.live().unwrap().iter().map(|incident| incident.id).filter(|id| id.as_u128() > 1) {
+            let trail = store.trail_of(id).unwrap();
+            let is_noted = trail.iter().any(|entry| entry.action == EventKind::Restored);
+            assert!(is_noted, "cut at {cut}: {id} was restored without a word");
+        }
+    }
+}
+
+#[test]
 fn a_journal_that_fails_holds_up_no_save_and_is_mended() {
     let machine = Machine::new(usize::MAX, made());
     let store = machine.open().unwrap();

@@ -2,6 +2,7 @@
 
 use redb::{ReadableTableMetadata, WriteTransaction};
 
+use super::keeper::LatestSave;
 use super::schema::{IdTable, IncidentTables};
 use super::{Store, StoreError, mark};
 use crate::record::attempt::Attempt;
@@ -32,26 +33,38 @@ impl Store {
         // Neither waits: an earlier save that hangs in a sync must not take this thread as well.
         let mut journal = self.journal.try_lock().ok_or(StoreError::Busy)?;
         let txn = self.begin()?;
-        let before = trail::head(&txn).map_err(StoreError::Failed)?;
-        let number = mark::count(&txn).map_err(StoreError::Failed)?;
-        let mut salts = Salts::default();
-        let head = self.write(&txn, drafts, &mut salts).map_err(StoreError::Failed)?;
-        journal.append(number, || content_of(before, head, &salts, drafts));
+        let (save, head) = self.write_new(&txn, drafts)?;
+        let number = save.number;
+        journal.append(save);
         journal.commit(txn, number).map_err(|err| StoreError::Failed(err.into()))?;
         Ok(head)
     }
 
-    /// Makes a save of the journal again. Returns the head of the trail.
-    pub(super) fn save_again(&self, entry: &JournalEntry) -> Result<Head, StoreError> {
-        let txn = self.begin()?;
-        mark::set(&txn, entry.number).map_err(StoreError::Failed)?;
-        let mut salts = entry.salts.clone().again();
-        let head = self.write(&txn, &entry.drafts, &mut salts).map_err(StoreError::Failed)?;
-        txn.commit().map_err(|err| StoreError::Failed(err.into()))?;
-        Ok(head)
+    /// Writes a new save. Returns it as the journal is to have it, and the head of the trail.
+    pub(super) fn write_new(
+        &self,
+        txn: &WriteTransaction,
+        drafts: &[Draft],
+    ) -> Result<(LatestSave, Head), StoreError> {
+        let before = trail::head(txn).map_err(StoreError::Failed)?;
+        let number = mark::count(txn).map_err(StoreError::Failed)?;
+        let mut salts = Salts::default();
+        let head = self.write(txn, drafts, &mut salts).map_err(StoreError::Failed)?;
+        Ok((LatestSave { number, content: content_of(before, head, &salts, drafts) }, head))
     }
 
-    fn begin(&self) -> Result<WriteTransaction, StoreError> {
+    /// Writes a save of the journal again. Returns the head of the trail.
+    pub(super) fn write_again(
+        &self,
+        txn: &WriteTransaction,
+        entry: &JournalEntry,
+    ) -> Result<Head, StoreError> {
+        mark::set(txn, entry.number).map_err(StoreError::Failed)?;
+        let mut salts = entry.salts.clone().again();
+        self.write(txn, &entry.drafts, &mut salts).map_err(StoreError::Failed)
+    }
+
+    pub(super) fn begin(&self) -> Result<WriteTransaction, StoreError> {
         match self.db.try_begin_write() {
             Err(redb::TransactionError::WouldBlock) => Err(StoreError::Busy),
             begun => begun.map_err(|err| StoreError::Failed(err.into())),
