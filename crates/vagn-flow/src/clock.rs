@@ -11,6 +11,24 @@ pub trait Clock: Send + Sync + 'static {
     fn monotonic(&self) -> Duration;
 }
 
+/// A time that is believed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Believed {
+    /// The time, ms since 1970.
+    pub now_ms: i64,
+    /// Time since which the clock has been believed without a break, ms since 1970, over restarts.
+    pub since_ms: i64,
+}
+
+impl Believed {
+    /// Returns the time before which things are at least so old, ms since 1970; `None` when nothing can be: the clock has not been
+    /// believed for so long, and what was stamped before may be younger than its stamp says.
+    pub fn before(self, age_ms: i64) -> Option<i64> {
+        let before_ms = self.now_ms.saturating_sub(age_ms);
+        (before_ms >= self.since_ms).then_some(before_ms)
+    }
+}
+
 /// The machine's own clock.
 #[derive(Debug)]
 pub struct SystemClock {

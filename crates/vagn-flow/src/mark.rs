@@ -3,6 +3,7 @@
 //! ```text
 //! time 00000001790000000000       ms since 1970
 //! sequence 01790000000000000000
+//! believed 00001780000000000000    ms since 1970
 //! checksum 1a2b3c4d               CRC-32C of the lines above, hexadecimal
 //! ```
 //!
@@ -31,6 +32,8 @@ pub struct Marked {
     pub time_ms: i64,
     /// Receive sequence from which the next run may number.
     pub next_seq: u64,
+    /// Time since which the clock has been believed, ms since 1970.
+    pub believed_since_ms: i64,
 }
 
 /// Result of looking for the mark of an earlier run.
@@ -141,8 +144,8 @@ fn put_aside(path: &Path) -> PathBuf {
     }
 }
 
-fn text(Marked { time_ms, next_seq }: Marked) -> String {
-    let mut text = format!("time {time_ms:020}\nsequence {next_seq:020}\n");
+fn text(Marked { time_ms, next_seq, believed_since_ms }: Marked) -> String {
+    let mut text = format!("time {time_ms:020}\nsequence {next_seq:020}\nbelieved {believed_since_ms:020}\n");
     let checksum = crc32c::crc32c(text.as_bytes());
     writeln!(text, "checksum {checksum:08x}").expect("a String takes everything that is written to it");
     text
@@ -153,7 +156,8 @@ fn parse(bytes: &[u8]) -> Option<Marked> {
     let mut lines = read.lines();
     let time_ms = lines.next()?.strip_prefix("time ")?.parse().ok()?;
     let next_seq = lines.next()?.strip_prefix("sequence ")?.parse().ok()?;
-    let marked = Marked { time_ms, next_seq };
+    let believed_since_ms = lines.next()?.strip_prefix("believed ")?.parse().ok()?;
+    let marked = Marked { time_ms, next_seq, believed_since_ms };
     // Compared as a whole, so that no second spelling of a mark is one.
     (text(marked) == read).then_some(marked)
 }
@@ -162,12 +166,16 @@ fn parse(bytes: &[u8]) -> Option<Marked> {
 mod tests {
     use super::*;
 
-    const MARKED: Marked = Marked { time_ms: 1_790_000_000_000, next_seq: 1_790_000_000_000_000_017 };
+    const MARKED: Marked = Marked {
+        time_ms: 1_790_000_000_000,
+        next_seq: 1_790_000_000_000_000_017,
+        believed_since_ms: 1_780_000_000_000,
+    };
 
     fn written(dir: &Path) -> PathBuf {
         let (mut mark, found) = Mark::open(dir).unwrap();
         assert_eq!(found, Found::Nothing);
-        mark.write(Marked { time_ms: 1, next_seq: 2 }).unwrap();
+        mark.write(Marked { time_ms: 1, next_seq: 2, believed_since_ms: 3 }).unwrap();
         mark.write(MARKED).unwrap();
         dir.join(FILE)
     }
@@ -178,7 +186,7 @@ mod tests {
         written(dir.path());
         assert_eq!(Mark::open(dir.path()).unwrap().1, Found::Whole(MARKED));
         for time_ms in [i64::MIN, -1, 0, i64::MAX] {
-            let marked = Marked { time_ms, next_seq: u64::MAX };
+            let marked = Marked { time_ms, next_seq: u64::MAX, believed_since_ms: -time_ms.max(-9) };
             assert_eq!(parse(text(marked).as_bytes()), Some(marked));
         }
     }

@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use crate::clock::Clock;
+use crate::clock::{Believed, Clock};
 use crate::mark::{Found, Mark, MarkError, Marked};
 
 /// Lead of the mark on disk over the clock. It is renewed at a third of this; after a crash, stamps stand
@@ -94,27 +94,27 @@ impl Stamper {
         last.first_seq = last.first_seq.max(seq.saturating_add(1));
     }
 
-    /// Moves the mark on disk ahead of `believed_ms`, the time as far as it is believed, in ms since 1970.
+    /// Moves the mark on disk ahead of the time as far as it is believed.
     ///
     /// # Errors
     /// When the mark cannot be written.
-    pub fn renew_mark(&self, believed_ms: i64) -> io::Result<()> {
-        self.write_mark(believed_ms.saturating_add(MARK_AHEAD_MS))
+    pub fn renew_mark(&self, believed: Believed) -> io::Result<()> {
+        self.write_mark(Believed { now_ms: believed.now_ms.saturating_add(MARK_AHEAD_MS), ..believed })
     }
 
     /// Leaves the exact time behind, as far as it is believed, so that the next run starts without a pause.
     ///
     /// # Errors
     /// When the mark cannot be written.
-    pub fn close(&self, believed_ms: i64) -> io::Result<()> {
-        self.write_mark(believed_ms)
+    pub fn close(&self, believed: Believed) -> io::Result<()> {
+        self.write_mark(believed)
     }
 
-    fn write_mark(&self, time_ms: i64) -> io::Result<()> {
+    fn write_mark(&self, Believed { now_ms, since_ms }: Believed) -> io::Result<()> {
         // The mark's lock first, so that no older sequence is written after a newer one.
         let mut mark = self.mark.lock();
         let next_seq = self.last.lock().first_seq.saturating_add(MARK_AHEAD_SEQ);
-        mark.write(Marked { time_ms, next_seq })
+        mark.write(Marked { time_ms: now_ms, next_seq, believed_since_ms: since_ms })
     }
 }
 
@@ -129,12 +129,16 @@ mod tests {
     use crate::clock::ManualClock;
     use std::time::Duration;
 
+    fn believed(now_ms: i64) -> Believed {
+        Believed { now_ms, since_ms: 0 }
+    }
+
     const YEAR_MS: i64 = 365 * 24 * 3_600_000;
 
     /// Opens a stamper and leaves its first mark, as the service does at its start.
     fn stamper(dir: &Path, clock: &Arc<ManualClock>) -> Stamper {
         let stamper = Stamper::open(dir, clock.clone()).unwrap();
-        stamper.renew_mark(clock.now_ms()).unwrap();
+        stamper.renew_mark(believed(clock.now_ms())).unwrap();
         stamper
     }
 
@@ -204,7 +208,7 @@ mod tests {
     fn starts_at_once_after_a_clean_stop() {
         let dir = tempfile::tempdir().unwrap();
         let clock = Arc::new(ManualClock::at(10_000));
-        stamper(dir.path(), &clock).close(10_000).unwrap();
+        stamper(dir.path(), &clock).close(believed(10_000)).unwrap();
         assert_eq!(stamper(dir.path(), &clock).stamp(1).time_ms, 10_000);
     }
 

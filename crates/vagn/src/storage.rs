@@ -25,7 +25,7 @@ use vagn_wire::Fate;
 use crate::odd::OddVehicles;
 use crate::sync::SyncQueue;
 use crate::write::Write;
-use vagn_flow::clock::Clock;
+use vagn_flow::clock::{Believed, Clock};
 use vagn_flow::metrics::Registry;
 use vagn_flow::readiness::{Purpose, Readiness};
 use vagn_flow::stamp::Stamper;
@@ -183,7 +183,9 @@ impl Storage {
 
     /// The time for ageing: while the clock may be wrong, one by which nothing is old.
     fn ageing_ms(&self) -> i64 {
-        self.parts.trust.now_ms().unwrap_or(NOTHING_IS_OLD_MS)
+        let history_ms = self.parts.settings.history_keep_ms;
+        let believed = self.parts.trust.now().filter(|now| now.before(history_ms).is_some());
+        believed.map_or(NOTHING_IS_OLD_MS, |now| now.now_ms)
     }
 
     fn recover(&self) -> Result<Partition, StoreError> {
@@ -367,7 +369,7 @@ impl Handle<Housekeep> for Storage {
         let partition = self.partition.as_mut().expect("it is open");
         // What goes wrong here stops the partition, and its health tells why.
         let more = partition.housekeep(now_ms).is_ok_and(|kept| kept.more);
-        let more = more | self.forgetting.go_on(partition, self.parts.bounds, self.parts.trust.now_ms());
+        let more = more | self.forgetting.go_on(partition, self.parts.bounds, self.parts.trust.now());
         let health = partition.health();
         let log_bytes = partition.log_bytes();
         let label = PartitionLabel { partition: self.parts.number };
@@ -381,15 +383,19 @@ impl Handle<Housekeep> for Storage {
 impl Forgetting {
     /// Gives the command to forget vehicles that sent nothing for too long: it begins a round when one is due, and goes on
     /// with one under way. Returns true while there is more to do. Without a time that is believed it does nothing.
-    fn go_on(&mut self, partition: &mut Partition, bounds: Bounds, now_ms: Option<i64>) -> bool {
-        let Some(now_ms) = now_ms else { return false };
+    fn go_on(&mut self, partition: &mut Partition, bounds: Bounds, now: Option<Believed>) -> bool {
+        let Some(now) = now else { return false };
+        let now_ms = now.now_ms;
         let forget_after_ms = bounds.forget_after_ms;
         let next_round_ms = now_ms.saturating_add(FORGET_EVERY_MAX_MS.min(forget_after_ms / 10));
         // Where the clock has come back from a time that was too late, the pause begins anew.
         self.next_round_ms = self.next_round_ms.min(next_round_ms);
-        if self.command.is_none() && now_ms >= self.next_round_ms {
+        if self.command.is_none()
+            && now_ms >= self.next_round_ms
+            && let Some(before_ms) = now.before(forget_after_ms)
+        {
             self.next_round_ms = next_round_ms;
-            self.command = Some(Forget { before_ms: now_ms.saturating_sub(forget_after_ms), now_ms });
+            self.command = Some(Forget { before_ms, now_ms });
         }
         let Some(command) = self.command else { return false };
         // What goes wrong here stops the partition, and its health tells why.

@@ -95,7 +95,7 @@ impl Desk {
 
     fn open(&mut self, mut alarm: Alarm, standing: Standing, last_fix: Option<Fix>) -> IncidentId {
         let id = alarm.id;
-        let now = Moment { ms: alarm.received_ms, at: alarm.arrived, is_sure: false };
+        let now = Moment { ms: alarm.received_ms, at: alarm.arrived, is_sure: false, since_ms: i64::MIN };
         let acks = std::mem::take(&mut alarm.acks);
         let incident = incident_of(&alarm, standing, last_fix);
         let cause = incident.alarm.kind.map_or("the flag", vagn_wire::Kind::as_str);

@@ -103,7 +103,7 @@ impl Live {
     /// Returns an incident from the store. Only the wall clock can tell how long it has been quiet; if its latest
     /// report is still to come by that clock, it has been quiet for no time at all.
     pub(super) fn restore(incident: Incident, now: Moment) -> Self {
-        let quiet_before = gap(&incident, now.ms);
+        let quiet_before = gap(&incident, now);
         Self { quiet_before, is_quiet_unsure: !now.is_sure, ..Self::at(incident, now.at) }
     }
 
@@ -186,8 +186,8 @@ impl Live {
     }
 
     /// Learns anew how long it had been quiet when it was restored, by a wall clock that is believed.
-    pub(super) fn learn_quiet(&mut self, now_ms: i64, at: Duration) {
-        self.quiet_before = gap(&self.incident, now_ms).saturating_sub(at.saturating_sub(self.last_report));
+    pub(super) fn learn_quiet(&mut self, now: Moment) {
+        self.quiet_before = gap(&self.incident, now).saturating_sub(now.at.saturating_sub(self.last_report));
         self.is_quiet_unsure = false;
     }
 
@@ -313,7 +313,8 @@ impl Live {
     }
 }
 
-/// Returns the time since the latest report of an incident, by a wall clock that says `now_ms`.
-fn gap(incident: &Incident, now_ms: i64) -> Duration {
-    Duration::from_millis(now_ms.saturating_sub(incident.alarm.updated_ms).max(0).unsigned_abs())
+/// Returns the time since the latest report of an incident, by the wall clock.
+fn gap(incident: &Incident, now: Moment) -> Duration {
+    let heard_ms = incident.alarm.updated_ms.max(now.since_ms);
+    Duration::from_millis(now.ms.saturating_sub(heard_ms).max(0).unsigned_abs())
 }

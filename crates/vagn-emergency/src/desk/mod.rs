@@ -58,12 +58,14 @@ pub(crate) struct Moment {
     pub at: Duration,
     /// The wall clock is believed: incidents may end by age.
     pub is_sure: bool,
+    /// Time since which it has been believed, ms since 1970: what was stamped before counts as heard then.
+    pub since_ms: i64,
 }
 
 impl Moment {
     /// Reads both clocks, for what may be shown but ends nothing.
     pub(crate) fn now(clock: &dyn Clock) -> Self {
-        Self { ms: clock.now_ms(), at: clock.monotonic(), is_sure: false }
+        Self { ms: clock.now_ms(), at: clock.monotonic(), is_sure: false, since_ms: i64::MIN }
     }
 
     /// Returns the wall clock's time `after` this moment, ms since 1970.

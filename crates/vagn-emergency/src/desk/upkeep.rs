@@ -34,7 +34,7 @@ impl Desk {
     fn tidy_one(&mut self, id: IncidentId, now: Moment) {
         let is_unsure = self.board.get(id).is_some_and(Live::is_quiet_unsure);
         if is_unsure && now.is_sure {
-            self.board.update(id, |live| live.learn_quiet(now.ms, now.at));
+            self.board.update(id, |live| live.learn_quiet(now));
         }
         let Some(live) = self.board.get(id).filter(|live| !live.incident.is_resolved()) else { return };
         let incident = &live.incident;

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use tracing::info;
-use vagn_flow::clock::Clock;
+use vagn_flow::clock::{Believed, Clock};
 use vagn_flow::readiness::Readiness;
 use vagn_flow::trust::Trust;
 
@@ -110,7 +110,8 @@ impl Lane {
     pub(crate) fn moment(&self) -> Moment {
         let now = Moment::now(&*self.clock);
         // The very reading that is believed: the clock may jump in between.
-        self.trust.now_ms().map_or(now, |ms| Moment { ms, is_sure: true, ..now })
+        let Some(Believed { now_ms, since_ms }) = self.trust.now() else { return now };
+        Moment { ms: now_ms, is_sure: true, since_ms, ..now }
     }
 
     /// Lets in all that waits in the inbox.

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use crate::clock::Believed;
 use crate::stamp::HELD_BACK_MAX_MS;
 
 /// Furthest that the wall clock may leave the monotonic one while the service runs, ms.
@@ -109,6 +110,9 @@ pub(super) struct Belief {
     awaited: BTreeSet<u32>,
     /// Newest time in the log.
     logged_ms: i64,
+    /// Time since which the clock has been believed, ms since 1970. Stamps from before may come from a wrong clock, so what has
+    /// them counts as heard at this time.
+    since_ms: i64,
     doubt: Option<Doubt>,
 }
 
@@ -125,11 +129,13 @@ struct Doubt {
 impl Belief {
     /// Begins with the mark that an earlier run left, if there is one, and with the first look at the clocks. Without a mark the
     /// logs of so many partitions are awaited.
-    pub(super) fn new(marked_ms: Option<i64>, first: Look, ahead_max_ms: i64, partitions: u32) -> Self {
+    pub(super) fn new(marked: Option<Believed>, first: Look, ahead_max_ms: i64, partitions: u32) -> Self {
+        let marked_ms = marked.map(|marked| marked.now_ms);
+        let since_ms = marked.map_or(first.wall_ms, |marked| marked.since_ms);
         let line = Look { wall_ms: marked_ms.unwrap_or(first.wall_ms), at: first.at };
         let (left, is_unmarked) = (marked_ms.is_some(), marked_ms.is_none());
         let awaited = if is_unmarked { (0..partitions).collect() } else { BTreeSet::new() };
-        Self { line, left, ahead_max_ms, is_unmarked, awaited, logged_ms: i64::MIN, doubt: None }
+        Self { line, left, ahead_max_ms, is_unmarked, awaited, logged_ms: i64::MIN, since_ms, doubt: None }
     }
 
     /// Returns true if the wall clock is not believed.
@@ -140,6 +146,11 @@ impl Belief {
     /// Returns true while there is nothing yet to compare the clock with: no mark, and logs that are not read.
     pub(super) fn awaits_log(&self) -> bool {
         !self.awaited.is_empty()
+    }
+
+    /// Returns the time since which the clock has been believed, ms since 1970.
+    pub(super) fn since_ms(&self) -> i64 {
+        self.since_ms
     }
 
     /// Returns the reason of the doubt, if there is one.
@@ -168,6 +179,7 @@ impl Belief {
             }
             None if kernel() => {
                 self.believe(look);
+                self.since_ms = look.wall_ms;
                 Some(Change::Followed)
             }
             None => Some(self.begin(look)),
@@ -245,6 +257,10 @@ impl Belief {
         self.is_unmarked = false;
         self.awaited.clear();
         self.believe(look);
+        // An operator's word is for all that was stamped. Any other word is for the present only: what was stamped in the doubt,
+        // or before it by a clock that was wrong already, tells nothing of its age.
+        self.since_ms =
+            if ending == Ending::Operator { self.since_ms.min(look.wall_ms) } else { look.wall_ms };
         Change::Ended(ending)
     }
 }

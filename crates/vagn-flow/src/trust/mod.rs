@@ -18,7 +18,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Unit;
 use tracing::{info, warn};
 
-use crate::clock::Clock;
+use crate::clock::{Believed, Clock};
 use crate::kernel_clock::KernelClock;
 use crate::metrics::{ReasonLabel, Registry};
 use crate::readiness::Readiness;
@@ -32,8 +32,8 @@ const WARNING: &str = "clock";
 pub struct TrustParts {
     /// Both clocks.
     pub clock: Arc<dyn Clock>,
-    /// Time of the mark that an earlier run left, ms since 1970.
-    pub marked_ms: Option<i64>,
+    /// What an earlier run left in its mark.
+    pub marked: Option<Believed>,
     /// Number of partitions, whose logs stand in for a mark that is lost.
     pub partitions: u32,
     /// Half of this is the longest time for which a service may have been down without a doubt.
@@ -92,11 +92,11 @@ impl TrustMetrics {
 impl Trust {
     /// Looks at the clock for the first time.
     pub fn new(parts: TrustParts) -> Arc<Self> {
-        let TrustParts { clock, marked_ms, partitions, forget_after, kernel, readiness, registry } = parts;
+        let TrustParts { clock, marked, partitions, forget_after, kernel, readiness, registry } = parts;
         let kernel = if kernel { |wall_ms| KernelClock::ask().keeps(wall_ms) } else { |_| false };
         let ahead_max_ms = i64::try_from(forget_after.as_millis() / 2).unwrap_or(i64::MAX);
         let first = look(&*clock);
-        let belief = Belief::new(marked_ms, first, ahead_max_ms, partitions);
+        let belief = Belief::new(marked, first, ahead_max_ms, partitions);
         Self::with(clock, belief, kernel, readiness, &registry)
     }
 
@@ -116,25 +116,27 @@ impl Trust {
         let belief = Mutex::new(belief);
         let metrics = TrustMetrics::new(registry);
         let trust = Self { clock, belief, kernel, asks_vehicles: AtomicBool::new(false), readiness, metrics };
-        trust.now_ms();
+        trust.now();
         Arc::new(trust)
     }
 
     /// Returns the time, ms since 1970, for what cannot be undone; `None` while the clock is doubted, and where the mark is
     /// lost until the logs are read.
-    pub fn now_ms(&self) -> Option<i64> {
+    pub fn now(&self) -> Option<Believed> {
         let mut belief = self.belief.lock();
         let look = self.look(&mut belief);
         let is_unknown = belief.awaits_log() && !(self.kernel)(look.wall_ms);
-        (!is_unknown && !belief.is_in_doubt()).then_some(look.wall_ms)
+        let believed = Believed { now_ms: look.wall_ms, since_ms: belief.since_ms() };
+        (!is_unknown && !belief.is_in_doubt()).then_some(believed)
     }
 
     /// Returns the time, ms since 1970, as far as it is believed: that of the wall clock, or while this is doubted the time
     /// that it should be.
-    pub fn believed_ms(&self) -> i64 {
+    pub fn believed(&self) -> Believed {
         let mut belief = self.belief.lock();
         let look = self.look(&mut belief);
-        if belief.is_in_doubt() { belief.expected_ms(look.at) } else { look.wall_ms }
+        let now_ms = if belief.is_in_doubt() { belief.expected_ms(look.at) } else { look.wall_ms };
+        Believed { now_ms, since_ms: belief.since_ms() }
     }
 
     /// Notes the newest time, ms since 1970, that recovery has found in the log of a partition.
@@ -250,7 +252,7 @@ mod tests {
         let readiness = Arc::<Readiness>::default();
         let trust = Trust::new(TrustParts {
             clock: clock.clone(),
-            marked_ms,
+            marked: marked_ms.map(|now_ms| Believed { now_ms, since_ms: now_ms - 90 * DAY_MS }),
             partitions: 2,
             forget_after: Duration::from_secs(30 * 24 * 3600),
             kernel: false,
@@ -261,6 +263,10 @@ mod tests {
     }
 
     impl Fixture {
+        fn now_ms(&self) -> Option<i64> {
+            self.trust.now().map(|now| now.now_ms)
+        }
+
         fn warning(&self) -> Option<String> {
             self.readiness.report().warnings.get("clock").cloned()
         }
@@ -269,7 +275,7 @@ mod tests {
     #[test]
     fn a_doubt_is_told_in_warning_and_metrics_until_it_ends() {
         let it = fixture(Some(NOW_MS - 40 * DAY_MS));
-        assert_eq!((it.trust.now_ms(), it.trust.believed_ms()), (None, NOW_MS - 40 * DAY_MS));
+        assert_eq!((it.now_ms(), it.trust.believed().now_ms), (None, NOW_MS - 40 * DAY_MS));
         let warning = it.warning().unwrap();
         for part in [rfc3339(NOW_MS), rfc3339(NOW_MS - 40 * DAY_MS), "vagn doctor --accept-clock".into()] {
             assert!(warning.contains(&part), "{part} is not in {warning}");
@@ -284,7 +290,7 @@ mod tests {
             assert!(page.contains(line), "{line} is not in\n{page}");
         }
         assert!(it.trust.accept().doubted && !it.trust.accept().doubted);
-        assert_eq!((it.trust.now_ms(), it.warning()), (Some(NOW_MS), None));
+        assert_eq!((it.now_ms(), it.warning()), (Some(NOW_MS), None));
         assert!(it.registry.page().contains("vagn_clock_doubted 0"));
     }
 
@@ -293,24 +299,24 @@ mod tests {
         let it = fixture(None);
         it.trust.logged(0, i64::MIN);
         it.trust.logged(1, NOW_MS);
-        assert_eq!(it.trust.now_ms(), Some(NOW_MS));
+        assert_eq!(it.now_ms(), Some(NOW_MS));
         it.clock.jump_ms(3_650 * DAY_MS);
-        assert_eq!((it.trust.now_ms(), it.trust.believed_ms()), (None, NOW_MS));
+        assert_eq!((it.now_ms(), it.trust.believed().now_ms), (None, NOW_MS));
     }
 
     #[test]
     fn without_a_mark_nothing_is_believed_before_every_log_is_read() {
         let it = fixture(None);
-        assert_eq!(it.trust.now_ms(), None);
+        assert_eq!(it.now_ms(), None);
         it.trust.logged(0, NOW_MS - DAY_MS);
         it.trust.logged(0, NOW_MS - DAY_MS);
-        assert_eq!((it.trust.now_ms(), it.warning()), (None, None));
+        assert_eq!((it.now_ms(), it.warning()), (None, None));
         it.trust.logged(1, i64::MIN);
-        assert_eq!(it.trust.now_ms(), Some(NOW_MS));
+        assert_eq!(it.now_ms(), Some(NOW_MS));
         let far_ahead = fixture(None);
         far_ahead.trust.logged(0, NOW_MS - 40 * DAY_MS);
         far_ahead.trust.logged(1, i64::MIN);
-        assert_eq!(far_ahead.trust.now_ms(), None);
+        assert_eq!(far_ahead.now_ms(), None);
         assert!(far_ahead.warning().is_some());
     }
 
@@ -322,7 +328,20 @@ mod tests {
         assert!(it.trust.asks_vehicles());
         it.trust.hear([(9, NOW_MS)].into_iter());
         assert!(!it.trust.asks_vehicles());
-        assert_eq!(it.trust.now_ms(), Some(NOW_MS));
+        assert_eq!(it.now_ms(), Some(NOW_MS));
+    }
+
+    #[test]
+    fn what_was_stamped_before_a_doubt_ended_tells_no_age_unless_an_operator_says_so() {
+        let heard = fixture(Some(NOW_MS - 40 * DAY_MS));
+        heard.trust.hear((0..10).map(|vehicle| (vehicle, NOW_MS)));
+        let believed = heard.trust.now().unwrap();
+        assert_eq!((believed.since_ms, believed.before(1), believed.before(0)), (NOW_MS, None, Some(NOW_MS)));
+        let accepted = fixture(Some(NOW_MS - 40 * DAY_MS));
+        accepted.trust.accept();
+        assert_eq!(accepted.trust.now().unwrap().before(30 * DAY_MS), Some(NOW_MS - 30 * DAY_MS));
+        let well = fixture(Some(NOW_MS - DAY_MS));
+        assert_eq!(well.trust.now().unwrap().since_ms, NOW_MS - 91 * DAY_MS);
     }
 
     #[test]
@@ -330,6 +349,6 @@ mod tests {
         let clock = Arc::new(ManualClock::at(NOW_MS));
         let trust = Trust::blind(clock.clone());
         clock.set_ms(5);
-        assert_eq!(trust.now_ms(), Some(5));
+        assert_eq!(trust.now().map(|now| now.now_ms), Some(5));
     }
 }

@@ -27,7 +27,7 @@ pub use ground::Ground;
 pub(crate) use ground::leave;
 use ground::{Asked, build_runtime};
 use stages::{Listeners, Parts, Tree};
-use vagn_flow::clock::{Clock, SystemClock};
+use vagn_flow::clock::{Believed, Clock, SystemClock};
 use vagn_flow::mark::{Found, MarkError};
 use vagn_flow::metrics::{DoorMetrics, Registry, ReportMetrics};
 use vagn_flow::readiness::{Purpose, Readiness};
@@ -192,7 +192,7 @@ impl App {
 
     fn close(self, exit: &Exit) {
         let (stamper, trust) = (self.stamper.clone(), self.trust.clone());
-        let leave_mark = self.runtime.spawn_blocking(move || stamper.close(trust.believed_ms()));
+        let leave_mark = self.runtime.spawn_blocking(move || stamper.close(trust.believed()));
         match self.runtime.block_on(async { timeout(KILL_WITHIN, leave_mark).await }) {
             Ok(Ok(Ok(()))) => {}
             failed => warn!(?failed, "failed to leave the clock's mark"),
@@ -256,14 +256,17 @@ fn trust(
     }
     let trust = Trust::new(TrustParts {
         clock: clock.clone(),
-        marked_ms: stamper.found().marked().map(|marked| marked.time_ms),
+        marked: stamper
+            .found()
+            .marked()
+            .map(|marked| Believed { now_ms: marked.time_ms, since_ms: marked.believed_since_ms }),
         partitions,
         forget_after: settings.forget_after.0,
         kernel: settings.clock.kernel,
         readiness: readiness.clone(),
         registry: registry.clone(),
     });
-    if let Err(err) = stamper.renew_mark(trust.believed_ms()) {
+    if let Err(err) = stamper.renew_mark(trust.believed()) {
         // On a full disk emergencies still have their place set aside: no reason not to start.
         warn!(error = %err, "failed to renew the clock's mark");
     }

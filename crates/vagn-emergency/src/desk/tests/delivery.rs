@@ -45,12 +45,22 @@ fn a_turn_ends_when_it_should_have_although_there_was_a_restart() {
         accept(&mut old, id, 1);
         let left = vec![old.get(id).unwrap().clone()];
         let mut new = desk();
-        new.restore(left, Moment { ms: NOW_MS + down_ms, at: ms(5), is_sure: true });
-        let early =
-            Moment { ms: 0, at: ms(5 + due_ms.unsigned_abs()) - Duration::from_nanos(1), is_sure: true };
+        new.restore(left, Moment { ms: NOW_MS + down_ms, at: ms(5), is_sure: true, since_ms: i64::MIN });
+        let early = Moment {
+            ms: 0,
+            at: ms(5 + due_ms.unsigned_abs()) - Duration::from_nanos(1),
+            is_sure: true,
+            since_ms: i64::MIN,
+        };
         assert!(due_ms == 0 || new.next_notice(early).is_none(), "{down_ms}");
-        let due =
-            new.next_notice(Moment { ms: NOW_MS, at: ms(5 + due_ms.unsigned_abs()), is_sure: true }).unwrap();
+        let due = new
+            .next_notice(Moment {
+                ms: NOW_MS,
+                at: ms(5 + due_ms.unsigned_abs()),
+                is_sure: true,
+                since_ms: i64::MIN,
+            })
+            .unwrap();
         assert_eq!(&*due.target, "county", "{down_ms}");
     };
     check(20_000, 40_000);

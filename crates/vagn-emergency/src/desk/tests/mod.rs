@@ -57,7 +57,7 @@ fn waiting(mut alarm: Alarm) -> (Alarm, Answer) {
 }
 
 fn now(at_ms: i64) -> Moment {
-    Moment { ms: NOW_MS + at_ms, at: ms(at_ms.unsigned_abs()), is_sure: true }
+    Moment { ms: NOW_MS + at_ms, at: ms(at_ms.unsigned_abs()), is_sure: true, since_ms: i64::MIN }
 }
 
 fn admit(desk: &mut Desk, alarms: Vec<Alarm>) -> Admitted {
@@ -269,7 +269,7 @@ fn a_wall_clock_that_stands_still_keeps_no_incident_open() {
     let first = opened(&admit(&mut desk, vec![shown(0, ahead)]));
     settle(&mut desk, first, 1);
     let second = opened(&admit(&mut desk, vec![shown(5 * MINUTE_MS + 1, ahead)]));
-    desk.tidy(Moment { ms: NOW_MS, at: ms(11 * MINUTE_MS as u64), is_sure: true });
+    desk.tidy(Moment { ms: NOW_MS, at: ms(11 * MINUTE_MS as u64), is_sure: true, since_ms: i64::MIN });
     let quiet = |id| desk.get(id).unwrap().progress.quiet_ms.is_some();
     assert!(quiet(first) && quiet(second), "it waits for the wall clock to catch up");
 }
@@ -279,7 +279,7 @@ fn a_wall_clock_that_jumps_makes_no_second_incident() {
     let mut desk = desk();
     let first = opened(&admit(&mut desk, vec![shown(0, 0)]));
     settle(&mut desk, first, 1);
-    desk.tidy(Moment { ms: NOW_MS + 600 * MINUTE_MS, at: ms(1), is_sure: true });
+    desk.tidy(Moment { ms: NOW_MS + 600 * MINUTE_MS, at: ms(1), is_sure: true, since_ms: i64::MIN });
     let repeat = admit(&mut desk, vec![shown(1_000, 600 * MINUTE_MS)]);
     assert_eq!((repeat.opened.len(), repeat.updated), (0, 1));
 }
@@ -292,7 +292,7 @@ fn a_restored_incident_has_been_quiet_since_its_last_report_but_never_for_less_t
         settle(&mut old, first, 1);
         let left = vec![old.get(first).unwrap().clone()];
         let mut new = desk();
-        new.restore(left, Moment { ms: NOW_MS, at: ms(3), is_sure: true });
+        new.restore(left, Moment { ms: NOW_MS, at: ms(3), is_sure: true, since_ms: i64::MIN });
         assert_eq!(
             admit(&mut new, vec![alarm("bus 7", 3 + at_ms)]).updated == 1,
             goes_on,
@@ -313,7 +313,8 @@ fn nothing_ends_by_a_wall_clock_that_may_be_wrong_and_ages_follow_once_it_is_bel
         settle(&mut old, id, 1);
         let mut new = desk();
         let start = NOW_MS + down_ms;
-        let moment = |off_ms, at: u64, is_sure| Moment { ms: start + off_ms, at: ms(at), is_sure };
+        let moment =
+            |off_ms, at: u64, is_sure| Moment { ms: start + off_ms, at: ms(at), is_sure, since_ms: i64::MIN };
         new.restore(vec![old.get(id).unwrap().clone()], moment(wrong_by_ms, 0, false));
         new.tidy(moment(wrong_by_ms, 1_000, false));
         let live = new.get(id).unwrap();

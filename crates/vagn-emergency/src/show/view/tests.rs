@@ -36,7 +36,7 @@ fn accepted() -> IncidentView {
     delivery.accepted(Message::Opened, told, OPENED_MS + 1_003);
     incident.attempted(attempt());
     let rules = Rules { chain: vec![turn(PRIMARY, 60)], ..Rules::new(20, &Targets::default()) };
-    let now = Moment { ms: OPENED_MS, at: Duration::ZERO, is_sure: true };
+    let now = Moment { ms: OPENED_MS, at: Duration::ZERO, is_sure: true, since_ms: i64::MIN };
     IncidentView::new(&incident, &Desk::new(rules.clone(), 1), &rules, now)
 }
 

@@ -15,7 +15,8 @@ fn look(wall_ms: i64, at_ms: u64) -> Look {
 /// A start with the mark `MARK_MS`, at a wall clock that is so far ahead of it.
 fn start(ahead_ms: i64) -> (Belief, Option<Change>) {
     let first = look(MARK_MS + ahead_ms, 0);
-    let mut belief = Belief::new(Some(MARK_MS), first, AHEAD_MAX_MS, 0);
+    let mut belief =
+        Belief::new(Some(Believed { now_ms: MARK_MS, since_ms: MARK_MS }), first, AHEAD_MAX_MS, 0);
     let change = belief.look(first, || false);
     (belief, change)
 }

@@ -37,7 +37,7 @@ pub(super) fn clock_mark(parts: &Parts) -> ChildSpec {
         ctx.ready();
         while !ctx.sleep(Stamper::RENEW_EVERY) {
             ctx.beat();
-            stamper.renew_mark(trust.believed_ms())?;
+            stamper.renew_mark(trust.believed())?;
         }
         Ok(())
     });
