@@ -32,7 +32,7 @@ pub fn pieces(datagram: &[u8]) -> impl Iterator<Item = Piece<'_>> {
 #[inline]
 pub fn sole_piece(datagram: &[u8]) -> Option<Piece<'_>> {
     let layout = fast::layout(datagram)?;
-    if layout.len != datagram.len() {
+    if layout.behind != 0 {
         return None;
     }
     let is_alarm = layout.emergency && VehicleId::from_bytes(layout.id).is_ok();

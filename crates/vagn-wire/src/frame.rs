@@ -17,7 +17,7 @@ pub const MAX_OBJECT: usize = crate::MAX_DATAGRAM;
 pub fn object_len(stream: &[u8]) -> Result<Option<usize>, Reject> {
     let within = &stream[..stream.len().min(MAX_OBJECT)];
     if let Some(layout) = fast::layout(within) {
-        return Ok(Some(layout.len));
+        return Ok(Some(within.len() - layout.behind));
     }
     let mut cursor = Cursor::new(within);
     match walk(&mut cursor) {

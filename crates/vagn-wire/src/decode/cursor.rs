@@ -77,6 +77,16 @@ impl<'a> Cursor<'a> {
         }
     }
 
+    /// Reads the head of a map of up to 15 pairs, if one follows: nearly every report is one, and its head then costs no
+    /// call.
+    #[inline]
+    pub(crate) fn small_map(&mut self) -> Option<u32> {
+        let (&first, rest) = self.rest.split_first()?;
+        let FIXMAP..=0x8f = first else { return None };
+        self.rest = rest;
+        Some(u32::from(first & 0x0f))
+    }
+
     #[inline(never)]
     fn uncommon(&mut self, first: u8) -> Result<Value<'a>, Reject> {
         Ok(match first {

@@ -21,8 +21,8 @@ pub(crate) struct Layout<'a> {
     pub(crate) lon: f64,
     pub(crate) lat: f64,
     pub(crate) emergency: bool,
-    /// Length of the whole object, in bytes.
-    pub(crate) len: usize,
+    /// Bytes behind the object.
+    pub(crate) behind: usize,
 }
 
 /// Reads the original's layout; `None` for any other, and when a value cannot be used.
@@ -51,7 +51,7 @@ pub(crate) fn layout(bytes: &[u8]) -> Option<Layout<'_>> {
         lon: f64_at(tail, 5),
         lat: f64_at(tail, 18),
         emergency: emergency == TRUE,
-        len: bytes.len() - rest.len() + TAIL_LEN,
+        behind: rest.len() - TAIL_LEN,
     })
 }
 

@@ -25,11 +25,15 @@ pub(super) fn decode(datagram: &[u8]) -> Result<Report<'_>, Reject> {
 }
 
 fn object<'a>(cursor: &mut Cursor<'a>, fields: &mut Fields<'a>) -> Result<(), Reject> {
-    match cursor.value()? {
-        Value::Map(pairs) => map(cursor, pairs, fields),
-        Value::Array(4) => array(cursor, fields),
-        _ => Err(Reject::NotAReport),
-    }
+    let pairs = match cursor.small_map() {
+        Some(pairs) => pairs,
+        None => match cursor.value()? {
+            Value::Map(pairs) => pairs,
+            Value::Array(4) => return array(cursor, fields),
+            _ => return Err(Reject::NotAReport),
+        },
+    };
+    map(cursor, pairs, fields)
 }
 
 fn map<'a>(cursor: &mut Cursor<'a>, pairs: u32, fields: &mut Fields<'a>) -> Result<(), Reject> {
