@@ -273,31 +273,35 @@ impl Index {
         let update = updates.get(at).expect("the group lies within the updates");
         // The id is compared only now, when the lines it needs have come.
         let guessed = guess.filter(|&slot| self.rows[slot].is_taken() && self.ids.is(slot, &update.key));
+        if let Some(slot) = guessed
+            && let entry = plan.latest.find(slot)
+            && !plan.latest.has(entry)
+            && !self.counts.has(slot)
+            && rule.is_surely_stored(&update, self.rows[slot].event_time_ms())
+        {
+            plan.latest.set(entry, slot, at as u32, NONE);
+            return Planned::plain(slot);
+        }
+        self.plan_by_rule(rule, updates, at, hash, guessed, plan)
+    }
+
+    /// Plans an update whose vehicle is that in the slot `guessed`, if any is. Out of line, so that most updates pass it by.
+    #[inline(never)]
+    fn plan_by_rule(
+        &self,
+        rule: &impl Rule,
+        updates: &Updates,
+        at: usize,
+        hash: u64,
+        guessed: Option<u32>,
+        plan: &mut Plan,
+    ) -> Planned {
+        let update = updates.get(at).expect("the group lies within the updates");
         let known = guessed.or_else(|| self.ids.find(hash, &update.key));
         let Some(slot) = known.or_else(|| new_slot(updates, &update, hash, plan)) else {
             return self.plan_new(rule, updates, at, hash, plan);
         };
         let entry = plan.latest.find(slot);
-        let is_first = !plan.latest.has(entry) && !self.counts.has(slot);
-        if is_first && rule.is_surely_stored(&update, self.rows[slot].event_time_ms()) {
-            plan.latest.set(entry, slot, at as u32, NONE);
-            return Planned::plain(slot);
-        }
-        self.plan_known(rule, updates, at, slot, entry, plan)
-    }
-
-    /// Plans an update of the vehicle in `slot`, whose entry is `entry`. Out of line, so that most updates pass it by.
-    #[inline(never)]
-    fn plan_known(
-        &self,
-        rule: &impl Rule,
-        updates: &Updates,
-        at: usize,
-        slot: u32,
-        entry: usize,
-        plan: &mut Plan,
-    ) -> Planned {
-        let update = updates.get(at).expect("the group lies within the updates");
         let LatestUpdate { update: latest, count, .. } = plan.latest.get(entry);
         let before = plan.counts.get(count as usize).copied().unwrap_or_else(|| self.counts.get(slot));
         let mut count = before;
@@ -366,7 +370,9 @@ impl Index {
                 } else if planned.fate == Fate::Stored {
                     self.commit_one(updates, at, planned, grid_point);
                 }
-                if let Some(count) = plan.count(planned) {
+                if planned.count != NONE
+                    && let Some(count) = plan.count(planned)
+                {
                     self.counts.set(planned.slot, *count);
                 }
             }
