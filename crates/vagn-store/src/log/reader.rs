@@ -220,6 +220,14 @@ impl LogReader<'_> {
         Ok(segment.start.record + units.saturating_sub(1))
     }
 
+    /// Returns true when the file of a segment has no header that can be read, and nothing behind its place.
+    pub(crate) fn is_unbegun(&self, segment: &Segment) -> Result<bool, StoreError> {
+        let file = self.disk.open(&segment.path).doing("open", &segment.path)?;
+        let size = file.size().doing("measure", &segment.path)?;
+        let header = self.header(segment, &*file)?;
+        Ok(size <= LEN as u64 && matches!(header, Unit::Bad(bad) if bad.belongs_to.is_none()))
+    }
+
     /// Returns the latest stamps before a segment, as its header tells them. Checks that the file is long enough for all its
     /// records before the record `synced`, without reading them.
     pub(crate) fn stamps_before(&self, segment: &Segment, synced: u64) -> Result<Stamps, StoreError> {

@@ -5,7 +5,7 @@ use super::record::{self, PositionRecord, Record};
 use super::segment::{Segment, SegmentHeader};
 use super::stamps::Stamps;
 use crate::OrderNumber;
-use crate::disk::{Disk, DiskFile};
+use crate::disk::DiskFile;
 use crate::error::{Doing, StoreError, WRITE};
 use crate::syncer::Shared;
 use std::sync::Arc;
@@ -60,7 +60,7 @@ impl LogWriter {
         let segment = Segment::new(&shared.dir, LogPosition { order: first, ..end });
         // Nothing is known to be synced: the writer before may have ended without.
         let header = SegmentHeader { partition: shared.partition, start: segment.start, stamps, synced: 0 };
-        let file = create(&*shared.disk, &segment, &header)?;
+        let file = create(&shared, &segment, &header)?;
         shared.written(end);
         shared.began(&segment, file.clone());
         Ok(LogWriter {
@@ -182,7 +182,7 @@ impl LogWriter {
             stamps: self.stamps,
             synced: self.shared.durable_record(),
         };
-        self.file = create(&*self.shared.disk, &segment, &header)?;
+        self.file = create(&self.shared, &segment, &header)?;
         self.shared.began(&segment, self.file.clone());
         let segment = std::mem::replace(&mut self.segment, segment);
         let receive_time_ms = self.stamps.receive_time_ms;
@@ -255,14 +255,17 @@ impl LogWriter {
 
 /// Creates a segment; leaves none behind when its header does not fit.
 fn create(
-    disk: &dyn Disk,
+    shared: &Shared,
     segment: &Segment,
     header: &SegmentHeader,
 ) -> Result<Arc<dyn DiskFile>, StoreError> {
-    let file = disk.create(&segment.path).doing("create", &segment.path)?;
+    let file = shared.disk.create(&segment.path).doing("create", &segment.path)?;
     if let Err(err) = file.append(&header.encode()).doing(WRITE, &segment.path) {
-        // The error that is reported is the first one; a file left over is replaced by the next try.
-        let _removed = disk.remove(&segment.path);
+        // The error that is reported is the first one; a file left over is replaced by the next try, or removed by the next
+        // start.
+        let _removed = shared.disk.remove(&segment.path);
+        // The segment before is written on, past the beginning of this one: its name must not come back after a power cut.
+        shared.names_changed();
         return Err(err);
     }
     Ok(file)

@@ -94,6 +94,7 @@ pub(crate) fn recover(
 ) -> Result<Recovered, StoreError> {
     let manifest = site.manifest(log.disk)?;
     remove_unfinished(log)?;
+    remove_unbegun(log, &manifest)?;
     check_named(log, &manifest)?;
     let (base, damage) = newest_snapshot(log, &manifest, progress)?;
     // If the log does not reach back to where an older snapshot, or none, would need it, the damage of the
@@ -108,6 +109,26 @@ fn remove_unfinished(log: &LogReader<'_>) -> Result<(), StoreError> {
     for name in names.iter().filter(ours) {
         let path = log.dir.join(name);
         log.disk.remove(&path).doing("remove", &path)?;
+    }
+    Ok(())
+}
+
+/// Removes the files of segments for whose headers there was no room. Such a file is not named, has no record, and begins inside
+/// the segment before it, which was written on in its place.
+fn remove_unbegun(log: &LogReader<'_>, manifest: &PartitionManifest) -> Result<(), StoreError> {
+    let is_named = |segment: &Segment| manifest.segments.iter().any(|named| named.start == segment.start);
+    let mut before: Option<Segment> = None;
+    for segment in Segment::list(log.disk, log.dir)? {
+        let is_inside = match &before {
+            // Most often the manifest knows it, and the files need not be looked at.
+            Some(before) if !is_named(&segment) => log.end_of(before)? > segment.start.record,
+            _ => false,
+        };
+        if is_inside && log.is_unbegun(&segment)? {
+            log.disk.remove(&segment.path).doing("remove", &segment.path)?;
+        } else {
+            before = Some(segment);
+        }
     }
     Ok(())
 }

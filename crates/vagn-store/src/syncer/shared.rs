@@ -96,6 +96,11 @@ impl Shared {
         self.due.lock().begin(segment, file);
     }
 
+    /// Notes that the names in the directory have changed: they are synced before anything more is durable.
+    pub(crate) fn names_changed(&self) {
+        self.due.lock().entries = true;
+    }
+
     /// Notes a segment from before this process, which may not be synced.
     pub(crate) fn found(&self, path: PathBuf) {
         self.due.lock().find(path);

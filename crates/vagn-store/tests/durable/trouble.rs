@@ -1,6 +1,8 @@
 //! Failures that pass: a partition that goes on after one keeps all that it answered for.
 
 use crate::support::*;
+use std::io::ErrorKind;
+use vagn_store::Partition;
 use vagn_store::disk::faulty::{Fault, FaultyDisk, Loss};
 use vagn_store::{Health, StoreError};
 
@@ -44,4 +46,55 @@ fn a_sync_without_memory_is_never_tried_again() {
     // The disk reports such an error once, so that the next sync would succeed without what was lost.
     assert!(matches!(syncer.sync(), Err(StoreError::Failed { .. })));
     assert!(matches!(partition.health(), Health::Failed(_)), "{:?}", partition.health());
+}
+
+/// Writes until the next batch begins a segment.
+fn fill_segment(partition: &mut Partition, truth: &mut Truth, disk: &FaultyDisk) -> u64 {
+    for n in 1..=100 {
+        // The last of those that fit, so that one more does not.
+        if size(disk, files(disk, ".log").last().unwrap()) + 80 > small().segment_bytes {
+            return n;
+        }
+        write(partition, truth, &[(1, n)]).unwrap();
+    }
+    panic!("no segment is filled");
+}
+
+#[test]
+fn a_segment_for_whose_header_there_was_no_room_is_no_damage_when_its_name_is_back() {
+    for removable in [true, false] {
+        let disk = FaultyDisk::new();
+        let (mut partition, _) = open(&disk, small()).unwrap();
+        let mut truth = Truth::new();
+        let n = fill_segment(&mut partition, &mut truth, &disk);
+        let before = files(&disk, ".log");
+        disk.fail_at(disk.operations() + 1, Fault::Short { bytes: 40, errno: libc::ENOSPC });
+        if !removable {
+            disk.fail_next("remove", ErrorKind::Other);
+        }
+        write(&mut partition, &mut truth, &[(2, n), (3, n + 1)]).unwrap();
+        assert_eq!(files(&disk, ".log").len(), before.len() + usize::from(!removable));
+        if !removable {
+            // Begins the next one under another name, so that nothing replaces the file that stayed.
+            write(&mut partition, &mut truth, &[(4, n + 2)]).unwrap();
+        }
+        let mut came_back = 0;
+        for seed in 0..40 {
+            let left = disk.restart(Loss::Some(seed));
+            came_back += usize::from(files(&left, ".log").iter().any(|file| size(&left, file) < 80));
+            open(&left, small()).unwrap();
+            let (again, _) = open(&left, small()).unwrap();
+            again.close().unwrap();
+        }
+        assert!(came_back > 0, "a power cut undoes the removal");
+        let promised = partition.syncer().sync().unwrap();
+        for seed in 0..40 {
+            let left = disk.restart(Loss::Some(seed));
+            let unbegun = files(&left, ".log").iter().filter(|file| size(&left, file) < 80).count();
+            assert!(!removable || unbegun == 0, "what is durable stands beside no such name");
+            let (partition, recovery) = open(&left, small()).unwrap();
+            assert!(recovery.end >= promised);
+            check_content(&partition, &truth.model);
+        }
+    }
 }
