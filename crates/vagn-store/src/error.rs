@@ -136,6 +136,12 @@ impl StoreError {
         has_not_begun || !HARMFUL.contains(doing)
     }
 
+    /// Returns true when the disk itself has failed, or can no longer be written: trying again is of no use.
+    pub(crate) fn is_disk_failure(&self) -> bool {
+        let StoreError::Io { source, .. } = self else { return false };
+        matches!(source.raw_os_error(), Some(libc::EIO | libc::EROFS))
+    }
+
     /// Returns true when the damage is in files, and `vagn repair` has a remedy.
     pub fn is_damage(&self) -> bool {
         use StoreError::{Corrupt, Misplaced, Missing, RolledBack};

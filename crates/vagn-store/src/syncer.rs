@@ -47,7 +47,7 @@ impl Syncer {
     /// harmed nothing is to be tried again.
     pub fn sync(&self) -> Result<OrderNumber, StoreError> {
         let _turn = self.shared.turn();
-        let durable = self.shared.sync_log()?;
+        let durable = self.sync_or_make_room()?;
         self.shared.tidy()?;
         Ok(durable)
     }
@@ -72,9 +72,16 @@ impl Syncer {
         self.shared.check()?;
         // A snapshot vouches for the log up to its last slice, so that has to be durable first.
         if self.shared.has_snapshot_due() {
-            self.shared.sync_log()?;
+            self.sync_or_make_room()?;
         }
         self.shared.tidy()
+    }
+
+    fn sync_or_make_room(&self) -> Result<OrderNumber, StoreError> {
+        self.shared.sync_log().inspect_err(|_| {
+            // The error to report is the first one; this one is in the partition's health.
+            let _told = self.shared.make_room();
+        })
     }
 
     /// Returns the order number before which all changes are durable. Rises while [`Syncer::sync`] runs elsewhere.

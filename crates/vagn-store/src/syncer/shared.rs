@@ -161,7 +161,9 @@ impl Shared {
     /// Notes the outcome of a syncer's work: it stops the partition for good, or is to be tried again.
     fn judge(&self, work: Work, done: &Result<(), StoreError>) {
         match done {
-            Err(err) if err.is_harmless() => self.troubles.lock()[work as usize] = Some(describe(err)),
+            Err(err) if err.is_harmless() && !err.is_disk_failure() => {
+                self.troubles.lock()[work as usize] = Some(describe(err))
+            }
             Err(err) => self.fail(err),
             Ok(()) => self.troubles.lock()[work as usize] = None,
         }
@@ -247,6 +249,14 @@ impl Shared {
 
     pub(super) fn tidy(&self) -> Result<(), StoreError> {
         let done = self.name_snapshot().and_then(|()| self.remove_all());
+        self.judge(Work::Tidy, &done);
+        done
+    }
+
+    /// Removes the files that no manifest names, where nothing else can be done: on a full disk they make the room for it.
+    pub(super) fn make_room(&self) -> Result<(), StoreError> {
+        self.check()?;
+        let done = self.remove_unnamed();
         self.judge(Work::Tidy, &done);
         done
     }

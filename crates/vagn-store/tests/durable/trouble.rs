@@ -67,6 +67,7 @@ fn a_segment_for_whose_header_there_was_no_room_is_no_damage_when_its_name_is_ba
         let (mut partition, _) = open(&disk, small()).unwrap();
         let mut truth = Truth::new();
         let n = fill_segment(&mut partition, &mut truth, &disk);
+        partition.syncer().sync().unwrap();
         let before = files(&disk, ".log");
         disk.fail_at(disk.operations() + 1, Fault::Short { bytes: 40, errno: libc::ENOSPC });
         if !removable {
@@ -97,4 +98,42 @@ fn a_segment_for_whose_header_there_was_no_room_is_no_damage_when_its_name_is_ba
             check_content(&partition, &truth.model);
         }
     }
+}
+
+#[test]
+fn a_disk_that_fails_at_the_manifest_stops_the_partition() {
+    for errno in [libc::EIO, libc::EROFS] {
+        let disk = FaultyDisk::new();
+        let (mut partition, _) = open(&disk, small()).unwrap();
+        write(&mut partition, &mut Truth::new(), &[(1, 1)]).unwrap();
+        // The first sync names the segment, and the manifest is put in place by this.
+        disk.fail_next_with_errno("rename", errno, 1);
+        assert!(partition.syncer().sync().is_err());
+        let Health::Failed(reason) = partition.health() else { panic!("{:?}", partition.health()) };
+        assert!(reason.contains("manifest") && reason.contains("restart the service"), "{reason}");
+    }
+}
+
+#[test]
+fn old_snapshots_go_while_the_manifest_cannot_be_replaced() {
+    let disk = FaultyDisk::new();
+    let (mut partition, _) = open(&disk, small()).unwrap();
+    let mut truth = Truth::new();
+    for n in 1.. {
+        write(&mut partition, &mut truth, &[((n % 9) as u32, n)]).unwrap();
+        // A snapshot and segments are given up, and the syncer has yet to remove them.
+        if partition.housekeep(0).unwrap().removed > 0 && files(&disk, ".snap").len() > 2 {
+            break;
+        }
+        partition.syncer().sync().unwrap();
+    }
+    disk.fail_next_with_errno("rename", libc::EDQUOT, u32::MAX);
+    for _ in 0..3 {
+        assert!(partition.syncer().sync().is_err());
+    }
+    assert_eq!(files(&disk, ".snap").len(), 2);
+    assert!(matches!(partition.health(), Health::Trying(why) if why.contains("manifest")));
+    disk.fail_next_with_errno("rename", 0, 0);
+    settle(&mut partition, 0);
+    check_content(&open(&disk.restart(Loss::Unsynced), small()).unwrap().0, &truth.model);
 }
