@@ -150,6 +150,7 @@ impl Pipeline {
             sync: Arc::new(SyncQueue::new(
                 Fsync::Every(Span(Duration::from_secs(1))),
                 clock.clone(),
+                Duration::from_secs(10),
                 SyncMetrics::new(&registry),
             )),
             clock: clock.clone(),

@@ -223,6 +223,8 @@ impl Storage {
             _ => readiness.clear(&trying),
         }
         match health {
+            // What is written now would not be durable for a long time, and senders that wait for that are told that it failed.
+            Health::Trying(why) if self.parts.sync.is_stuck() => self.tell_missing(&[Purpose::Store], &why),
             Health::Well | Health::Trying(_) => readiness.present(&self.name()),
             // What is stored already can still be asked for.
             Health::Full => self.tell_full(),

@@ -45,6 +45,8 @@ impl SyncMetrics {
 pub struct SyncQueue {
     fsync: Fsync,
     clock: Arc<dyn Clock>,
+    /// Longest time for which syncs may fail and what waits for them goes on waiting.
+    limit: Duration,
     metrics: SyncMetrics,
     state: Mutex<State>,
     wake: Condvar,
@@ -59,12 +61,14 @@ struct State {
     waiting: Vec<(OrderNumber, AwaitingDisk)>,
     /// Earliest time, on the monotonic clock, to try again what failed and harmed nothing.
     not_before: Duration,
+    /// Time since which no sync has succeeded, though each harmed nothing and was tried again.
+    failing_since: Option<Duration>,
 }
 
 impl SyncQueue {
-    /// An empty queue.
-    pub fn new(fsync: Fsync, clock: Arc<dyn Clock>, metrics: SyncMetrics) -> Self {
-        Self { fsync, clock, metrics, state: Mutex::default(), wake: Condvar::new() }
+    /// An empty queue. When syncs fail for longer than `limit`, what waits for them has failed too.
+    pub fn new(fsync: Fsync, clock: Arc<dyn Clock>, limit: Duration, metrics: SyncMetrics) -> Self {
+        Self { fsync, clock, limit, metrics, state: Mutex::default(), wake: Condvar::new() }
     }
 
     /// Syncs this log from now on. What waits for an earlier one is answered as failed: it may not be on disk.
@@ -72,6 +76,7 @@ impl SyncQueue {
         let mut state = self.state.lock();
         state.syncer = Some(syncer);
         state.generation += 1;
+        state.failing_since = None;
         // Dropped, they answer that their reports have failed.
         state.waiting.clear();
     }
@@ -83,11 +88,20 @@ impl SyncQueue {
         }
         let mut state = self.state.lock();
         state.waiting.push((end, awaiting));
-        if state.syncer.is_none() {
-            // The sync that would have covered it has failed already.
+        if state.syncer.is_none() || self.has_given_up(&state) {
+            // The sync that would have covered it has failed already, or will not come for a long time.
             state.waiting.clear();
         }
         self.wake.notify_one();
+    }
+
+    /// Returns true when syncs have failed for so long that nothing can be said to be stored; they go on being tried.
+    pub fn is_stuck(&self) -> bool {
+        self.has_given_up(&self.state.lock())
+    }
+
+    fn has_given_up(&self, state: &State) -> bool {
+        state.failing_since.is_some_and(|since| self.clock.monotonic() >= since + self.limit)
     }
 
     /// True if every answer waits for the disk.
@@ -161,8 +175,10 @@ impl SyncQueue {
         }
         self.answer(&synced, generation);
         // After the answers: a snapshot takes longer to sync than the log that senders wait for.
+        let tidied = syncer.tidy();
+        // Also where the sync failed: what is removed may be the room that it wants. Then its own error is the one to tell.
         if synced.is_ok() {
-            self.answer(&syncer.tidy().map(|()| syncer.durable()), generation);
+            self.answer(&tidied.map(|()| syncer.durable()), generation);
         }
     }
 
@@ -174,13 +190,19 @@ impl SyncQueue {
         }
         match synced {
             Ok(durable) => {
+                state.failing_since = None;
                 for (_, awaiting) in state.waiting.extract_if(.., |(end, _)| *end <= *durable) {
                     awaiting.settle();
                 }
             }
-            // Nothing is harmed: what waits goes on waiting for the next try, and the partition's health says why.
+            // Nothing is harmed: what waits goes on waiting for the next try, for a while, and the partition's health says why.
             Err(_) if state.syncer.as_ref().is_some_and(|it| !matches!(it.health(), Health::Failed(_))) => {
-                state.not_before = self.clock.monotonic() + LOOK_UP;
+                let now = self.clock.monotonic();
+                state.not_before = now + LOOK_UP;
+                state.failing_since.get_or_insert(now);
+                if self.has_given_up(&state) {
+                    state.waiting.clear();
+                }
             }
             Err(err) => {
                 state.syncer = None;
@@ -188,5 +210,85 @@ impl SyncQueue {
                 state.waiting.clear();
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::write::{Write, WritePart};
+    use std::path::Path;
+    use vagn_flow::clock::ManualClock;
+    use vagn_flow::fate::Share;
+    use vagn_flow::metrics::ReportMetrics;
+    use vagn_flow::receipt::{Answer, Receipt};
+    use vagn_store::disk::faulty::FaultyDisk;
+    use vagn_store::{Key, Partition, Settings, Sighting, Updates};
+    use vagn_wire::{Fate, Position};
+
+    const LIMIT: Duration = Duration::from_secs(10);
+
+    /// Writes one position, and keeps its answer.
+    fn write(partition: &mut Partition, queue: &SyncQueue, n: u64) -> Answer {
+        let position = Position::new(0.0, 0.0).unwrap();
+        let sighting = Sighting {
+            position,
+            event_time_ms: n as i64,
+            receive_time_ms: n as i64,
+            receive_seq: n,
+            seq: None,
+            speed_mps: None,
+            heading_deg: None,
+            emergency: false,
+            own_time: false,
+            unsure: false,
+        };
+        let mut updates = Updates::new();
+        updates.push(Key::Text("bus"), Key::Text("bus").hash(), sighting);
+        let end = partition.write(&updates, &mut Vec::new()).unwrap().end;
+        let (receipt, answer) = Receipt::new(1);
+        let part = WritePart { part: receipt.answer_for_reports(1), indices: vec![0] };
+        let share = Share::received(&ReportMetrics::new(&Registry::new()), 1);
+        let write = Write { updates, share, answer: Some(part) };
+        queue.keep(end, write.count(|_| Fate::Stored).unwrap());
+        answer
+    }
+
+    fn fate(answer: &mut Answer) -> Option<Fate> {
+        answer.try_recv().ok().map(|outcomes| outcomes[0].fate)
+    }
+
+    #[test]
+    fn what_waits_for_a_manifest_that_cannot_be_replaced_fails_after_a_while() {
+        let (disk, clock) = (FaultyDisk::new(), Arc::new(ManualClock::at(0)));
+        let made = Partition::open(
+            Arc::new(disk.clone()),
+            Path::new("p"),
+            0,
+            Settings { free_floor_bytes: 0, ..Settings::default() },
+            0,
+            &|_| {},
+        );
+        let (mut partition, _) = made.unwrap();
+        let metrics = SyncMetrics::new(&Registry::new());
+        let queue = SyncQueue::new(Fsync::Always, clock.clone(), LIMIT, metrics);
+        queue.take_over(partition.syncer());
+        // The first sync names the segment, and there is no room for that.
+        disk.fail_next_with_errno("rename", libc::EDQUOT, u32::MAX);
+        let mut first = write(&mut partition, &queue, 1);
+        queue.sync();
+        clock.advance(LIMIT / 2);
+        queue.sync();
+        assert_eq!((fate(&mut first), queue.is_stuck()), (None, false), "it waits for the next try");
+        clock.advance(LIMIT / 2);
+        queue.sync();
+        assert_eq!((fate(&mut first), queue.is_stuck()), (Some(Fate::Failed), true));
+        let mut second = write(&mut partition, &queue, 2);
+        assert_eq!(fate(&mut second), Some(Fate::Failed), "nothing more is kept waiting");
+        disk.fail_next_with_errno("rename", 0, 0);
+        queue.sync();
+        let mut third = write(&mut partition, &queue, 3);
+        queue.sync();
+        assert_eq!((fate(&mut third), queue.is_stuck()), (Some(Fate::Stored), false));
     }
 }

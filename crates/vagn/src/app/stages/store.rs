@@ -26,7 +26,8 @@ pub(super) fn build(
     let mut supervisor = Supervisor::new("stores", Strategy::OneForOne);
     let mut storages = Vec::new();
     for number in 0..fleet.partitions() as u32 {
-        let queue = SyncQueue::new(parts.settings.fsync, parts.clock.clone(), sync_metrics.clone());
+        let limit = parts.settings.hang_limit.0;
+        let queue = SyncQueue::new(parts.settings.fsync, parts.clock.clone(), limit, sync_metrics.clone());
         let queue = Arc::new(queue);
         let (storage, child) = storage(
             parts,
