@@ -14,6 +14,7 @@ use crate::desk::{Merged, Refusal, Request, RequestKind};
 use crate::id::IncidentId;
 use crate::lane::{Attend, Lane};
 use crate::record::draft::Draft;
+use crate::record::incident::Incident;
 use crate::record::progress::State;
 use crate::search::{Unreadable, find_record, look_up};
 use crate::show::view::Detail;
@@ -117,8 +118,7 @@ impl Incidents {
             if let Some(Ok((ends, _))) = lane.shelf.store().map(|store| store.trail(0, 0)) {
                 lane.set_head(ends.head);
             }
-            let now = lane.moment();
-            let merged = lane.desk.lock().restore(live, now);
+            let merged = self.restore(live);
             for Merged { id, into } in merged {
                 info!(incident_id = %id, %into, "goes on as an incident of an earlier run");
             }
@@ -126,6 +126,20 @@ impl Incidents {
         }
         // Even without a store: alarms do not wait for one that cannot be opened.
         lane.set_recalled();
+    }
+
+    /// Takes in what is live in the store, or in the journal alone as long as there is no store.
+    fn restore(&self, live: Vec<Incident>) -> Vec<Merged> {
+        let now = self.lane.moment();
+        let Some(store) = self.lane.shelf.store() else {
+            return self.lane.desk.lock().salvage(live, now);
+        };
+        let salvaged = self.lane.desk.lock().salvaged();
+        // Not under the desk's lock: the disk may be slow.
+        let recorded = salvaged.into_iter().filter_map(|id| store.get(id).ok().flatten()).collect();
+        let mut desk = self.lane.desk.lock();
+        desk.learn(recorded, now);
+        desk.restore(live, now)
     }
 
     fn tidy(&self) {

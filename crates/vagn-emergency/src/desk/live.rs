@@ -129,6 +129,12 @@ impl Live {
         }
     }
 
+    /// Learns what `record`, from the store, has of this incident that it does not have itself.
+    pub(super) fn learn(&mut self, record: &Incident) {
+        self.change().learn(record);
+        self.begun = self.begun.max(record.notices.attempts);
+    }
+
     /// Counts a change, so that the incident is written again.
     pub(super) fn touch(&mut self) {
         self.version += 1;

@@ -95,6 +95,8 @@ pub(crate) struct Desk {
     store_up: bool,
     /// Time when the store was read, on the monotonic clock.
     restored: Duration,
+    /// Incidents that came from the journal alone, until the store can tell what it has of them.
+    salvaged: BTreeSet<IncidentId>,
 }
 
 /// A change of an incident that is to be announced.
@@ -144,6 +146,7 @@ impl Desk {
             urgent: false,
             store_up: true,
             restored: Duration::ZERO,
+            salvaged: BTreeSet::new(),
             rules,
         }
     }

@@ -71,7 +71,7 @@ impl Desk {
         Ok(waited)
     }
 
-    fn acknowledge(&mut self, id: IncidentId, decision: Decision, now: Moment) -> EventKind {
+    pub(super) fn acknowledge(&mut self, id: IncidentId, decision: Decision, now: Moment) -> EventKind {
         self.board.update(id, |live| {
             let incident = live.change();
             incident.acknowledge(decision);

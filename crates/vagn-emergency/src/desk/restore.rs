@@ -34,6 +34,34 @@ impl Desk {
         new.into_iter().filter_map(|id| self.merge_into_restored(id, now)).collect()
     }
 
+    /// Takes in what the journal holds while the store cannot be opened.
+    pub(crate) fn salvage(&mut self, incidents: Vec<Incident>, now: Moment) -> Vec<Merged> {
+        let ids = incidents.iter().map(|incident| incident.id);
+        self.salvaged = ids.filter(|id| !self.board.contains(*id)).collect();
+        self.restore(incidents, now)
+    }
+
+    /// Returns the incidents that came from the journal alone, and that the store was not asked about.
+    pub(crate) fn salvaged(&self) -> Vec<IncidentId> {
+        self.salvaged.iter().copied().collect()
+    }
+
+    /// Learns what the store has of incidents that came from the journal, before they are written again: a journal that had
+    /// failed is behind the store, and one that was copied may be of any age. A decision in the store was the first.
+    pub(crate) fn learn(&mut self, recorded: Vec<Incident>, now: Moment) {
+        self.salvaged.clear();
+        for record in recorded {
+            let id = record.id;
+            self.board.update(id, |live| live.learn(&record));
+            if let Some(decision) = record.progress.acknowledged {
+                self.acknowledge(id, decision, now);
+            }
+            if let Some(decision) = record.progress.resolved {
+                self.resolve(id, decision);
+            }
+        }
+    }
+
     fn restore_one(&mut self, mut incident: Incident, now: Moment) {
         let id = incident.id;
         // The last run may have used message numbers that it did not record: at most one per millisecond. So go on above them.

@@ -89,6 +89,18 @@ impl Incident {
         self.progress.resolved = Some(decision);
     }
 
+    /// Learns what another record of it has that this one does not: news, and what targets have accepted. Not decisions,
+    /// which change whose turn it is.
+    pub fn learn(&mut self, other: &Self) {
+        let reports = self.alarm.reports.max(other.alarm.reports);
+        let news = std::mem::replace(&mut self.alarm, other.alarm.clone());
+        self.alarm.merge(news);
+        self.alarm.reports = reports;
+        self.progress.state = self.progress.state.max(other.progress.state.min(State::Notified));
+        self.progress.accepted_ms = other.progress.accepted_ms.or(self.progress.accepted_ms);
+        self.notices.learn(&other.notices);
+    }
+
     /// Returns true when it is over.
     pub fn is_resolved(&self) -> bool {
         self.progress.resolved.is_some()

@@ -37,6 +37,18 @@ impl Notices {
         self.deliveries.iter().find(|delivery| &*delivery.target == target)
     }
 
+    /// Learns what other notices of the same incident have come to: what a target has accepted is not sent again.
+    pub(crate) fn learn(&mut self, other: &Self) {
+        self.attempts = self.attempts.max(other.attempts);
+        self.follow_ups = self.follow_ups.max(other.follow_ups);
+        for theirs in other.deliveries.iter().filter(|delivery| delivery.accepted_ms.is_some()) {
+            let ours = self.delivery(&theirs.target, theirs.engaged_ms);
+            if ours.accepted_ms.is_none() {
+                *ours = theirs.clone();
+            }
+        }
+    }
+
     /// Counts an attempt that has ended, and keeps it among the latest.
     pub(crate) fn add(&mut self, attempt: Attempt) {
         // Not plus one: attempts at several targets run at once, and end in any order.

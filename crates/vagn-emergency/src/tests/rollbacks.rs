@@ -6,8 +6,9 @@ use vagn_otp::testkit::until;
 
 use super::setup::*;
 use super::target::TestTarget;
+use crate::record::journal::FILES;
 use crate::record::progress::State;
-use crate::record::store::FILE;
+use crate::record::store::{FILE, Store};
 use crate::{RequestKind, Targets};
 
 #[tokio::test]
@@ -62,4 +63,31 @@ async fn a_call_is_made_although_the_store_that_has_it_cannot_be_opened() {
         target.heard().iter().map(|notice| notice.vehicle().to_owned()).collect::<Vec<_>>(),
         ["bus 7"]
     );
+}
+
+#[tokio::test]
+async fn a_decision_in_the_store_stands_although_an_older_journal_was_gone_on_with() {
+    let dir = tempfile::tempdir().unwrap();
+    let (path, aside) = (dir.path().join(FILE), dir.path().join("aside"));
+    let lane = Setup::new(dir.path(), Targets::default()).start().await;
+    lane.ask(&help("bus 7")).await.unwrap();
+    lane.ask(&help("bus 8")).await.unwrap();
+    let all = lane.when(|all| all.len() == 2).await;
+    // As by a journal that fails from here on.
+    let journal = FILES.map(|name| fs::read(dir.path().join(name)).unwrap());
+    lane.act(all[0].id, RequestKind::Acknowledge, "on our way").await;
+    lane.act(all[1].id, RequestKind::Resolve, "a mistake").await;
+    lane.stop().await;
+    FILES.iter().zip(journal).for_each(|(name, bytes)| fs::write(dir.path().join(name), bytes).unwrap());
+    fs::rename(&path, &aside).unwrap();
+    let lane = Setup::new(dir.path(), Targets::default()).start().await;
+    lane.when(|all| all.len() == 2 && all.iter().all(|one| one.state == State::Open)).await;
+    fs::rename(&aside, &path).unwrap();
+    until(|| (lane.handle.lane.shelf.failure().is_none()).then_some(())).await;
+    let all = lane.when(|all| all.iter().all(|one| one.recorded)).await;
+    assert_eq!(all.iter().map(|one| one.state).collect::<Vec<_>>(), [State::Acknowledged, State::Resolved]);
+    lane.stop().await;
+    let store = Store::open(dir.path(), 4096, 10).unwrap();
+    let live = store.live().unwrap();
+    assert_eq!((live.len(), live[0].progress.state), (1, State::Acknowledged));
 }
