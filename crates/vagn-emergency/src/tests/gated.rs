@@ -8,7 +8,7 @@ use redb::backends::InMemoryBackend;
 
 /// A storage with a gate: its syncs stand still while the gate is closed.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Gated {
+pub(crate) struct Gated {
     inner: Arc<InMemoryBackend>,
     gate: Arc<Gate>,
 }
@@ -20,23 +20,23 @@ struct Gate {
 }
 
 impl Gated {
-    pub(super) fn closed() -> Self {
+    pub(crate) fn closed() -> Self {
         let gated = Self::default();
         gated.close();
         gated
     }
 
-    pub(super) fn open(&self) {
+    pub(crate) fn open(&self) {
         *self.gate.is_closed.lock() = false;
         self.gate.opened.notify_all();
     }
 
-    pub(super) fn close(&self) {
+    pub(crate) fn close(&self) {
         *self.gate.is_closed.lock() = true;
     }
 
     /// Returns as soon as the gate is open.
-    pub(super) fn pass(&self) {
+    pub(crate) fn pass(&self) {
         self.gate.opened.wait_while(&mut self.gate.is_closed.lock(), |is_closed| *is_closed);
     }
 }

@@ -8,7 +8,7 @@ mod disks;
 mod drills;
 mod escalation;
 mod floods;
-mod gated;
+pub(crate) mod gated;
 mod persons;
 mod restarts;
 mod rollbacks;

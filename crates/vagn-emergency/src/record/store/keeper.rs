@@ -1,10 +1,13 @@
 //! Keeper of the journal beside the store: writes to it while it works, and knows the reason while it does not.
 //!
-//! A journal that fails holds up no save: the store has it, and the operator is told that there is no second copy.
+//! A journal that fails, or whose disk hangs, holds up no save: the store has it, and the operator is told that there is no
+//! second copy. So the disk is waited for on another thread, and for a limited time.
 
 use std::io;
 use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use redb::WriteTransaction;
@@ -15,10 +18,21 @@ use crate::record::journal::Journal;
 /// Stack of the thread that syncs the journal, in bytes.
 const STACK: usize = 64 << 10;
 
+/// Longest time for which the disk of the journal is waited for, beyond the commit of the store: less than any hang limit.
+const SYNC_WITHIN: Duration = Duration::from_secs(1);
+
+/// Most rounds that are left out after a mending that failed: to mend is a megabyte to write, and two syncs.
+const ROUNDS_LEFT_OUT_MAX: u32 = 63;
+
 /// The journal of one store. A store in memory has none.
 #[derive(Debug, Default)]
 pub(super) struct Keeper {
-    journal: Option<Journal>,
+    /// Locked for as long as its disk does not answer.
+    journal: Option<Arc<Mutex<Journal>>>,
+    /// Rounds that are left out after the next mending that fails.
+    leave_out: u32,
+    /// Rounds that are still left out before it is mended again.
+    left_out: u32,
     fault: JournalFault,
     /// The last save, which a journal that is begun anew gets first: the store might lose just that one.
     latest: Option<LatestSave>,
@@ -39,16 +53,15 @@ pub(super) type JournalFault = Arc<Mutex<Option<String>>>;
 impl Keeper {
     /// A keeper of a journal that works.
     pub(super) fn of(journal: Journal) -> Self {
-        Self { journal: Some(journal), ..Self::default() }
+        Self { journal: Some(Arc::new(Mutex::new(journal))), ..Self::default() }
     }
 
     /// A keeper that begins a journal for a store whose next save is `next`, and whose last one was `latest`, if that is
     /// known. If the disk would not, it is mended later.
     pub(super) fn begin(journal: Journal, next: u64, latest: Option<LatestSave>) -> Self {
         let mut keeper = Self { latest, ..Self::of(journal) };
-        let latest = keeper.take_latest(next);
-        keeper.attempt(|journal| journal.begin_anew(next, content(latest.as_ref())));
-        keeper.latest = latest;
+        let begun = keeper.begin_anew(next);
+        keeper.note(begun);
         keeper
     }
 
@@ -72,11 +85,9 @@ impl Keeper {
     /// Commits the store while the journal is synced beside it: two disks or one, the answer waits for the slower of the
     /// two, and not for one after the other.
     pub(super) fn commit(&mut self, txn: WriteTransaction, number: u64) -> Result<(), redb::CommitError> {
-        let (committed, synced) = match self.working() {
-            Some(journal) => commit_beside(txn, journal),
-            None => (txn.commit(), Ok(())),
-        };
-        self.attempt(|_| synced);
+        let syncing = self.working().map(|journal| beside(move || journal.lock().sync()));
+        let committed = txn.commit();
+        self.note(syncing.map_or(Ok(()), wait));
         match &committed {
             Ok(()) => self.attempt(|journal| journal.confirm(number)),
             // What the store has now is known when it is opened again.
@@ -85,21 +96,33 @@ impl Keeper {
         committed
     }
 
-    /// Begins a journal that has failed again, for a store whose next save is `next`.
+    /// Begins a journal that has failed again, for a store whose next save is `next`. After each try that fails, more rounds
+    /// are left out.
     pub(super) fn mend(&mut self, next: u64) {
-        let is_broken = self.is_broken();
-        let latest = self.take_latest(next);
-        let Some(journal) = self.journal.as_mut().filter(|_| is_broken) else { return };
-        if journal.begin_anew(next, content(latest.as_ref())).is_ok() {
-            *self.fault.lock() = None;
-            info!("incident journal works again");
+        if !self.is_broken() || self.journal.is_none() {
+            return;
         }
-        self.latest = latest;
+        if self.left_out > 0 {
+            self.left_out -= 1;
+        } else if self.begin_anew(next).is_ok() {
+            *self.fault.lock() = None;
+            self.leave_out = 0;
+            info!("incident journal works again");
+        } else {
+            self.leave_out = (self.leave_out * 2 + 1).min(ROUNDS_LEFT_OUT_MAX);
+            self.left_out = self.leave_out;
+        }
     }
 
-    /// Takes the last save, if it is the one before `next`: another one has not come into the store.
-    fn take_latest(&mut self, next: u64) -> Option<LatestSave> {
-        self.latest.take().filter(|latest| latest.number + 1 == next)
+    /// Begins the journal, if its disk is not still busy with an earlier call.
+    fn begin_anew(&mut self, next: u64) -> io::Result<()> {
+        let Some(journal) = self.journal.clone().filter(|journal| !journal.is_locked()) else {
+            return Err(io::ErrorKind::ResourceBusy.into());
+        };
+        // Another one has not come into the store.
+        self.latest = self.latest.take().filter(|latest| latest.number + 1 == next);
+        let latest = self.latest.as_ref().map(|save| save.content.clone());
+        wait(beside(move || journal.lock().begin_anew(next, latest.as_deref())))
     }
 
     /// Returns true for a journal that has failed.
@@ -107,14 +130,21 @@ impl Keeper {
         self.fault.lock().is_some()
     }
 
-    fn working(&self) -> Option<&Journal> {
-        self.journal.as_ref().filter(|_| !self.is_broken())
+    fn working(&self) -> Option<Arc<Mutex<Journal>>> {
+        self.journal.clone().filter(|_| !self.is_broken())
     }
 
     fn attempt(&mut self, write: impl FnOnce(&mut Journal) -> io::Result<()>) {
-        let is_broken = self.is_broken();
-        let Some(journal) = self.journal.as_mut().filter(|_| !is_broken) else { return };
-        if let Err(err) = write(journal) {
+        let Some(journal) = self.working() else { return };
+        let written = match journal.try_lock() {
+            Some(mut journal) => write(&mut journal),
+            None => Err(io::ErrorKind::ResourceBusy.into()),
+        };
+        self.note(written);
+    }
+
+    fn note(&mut self, written: io::Result<()>) {
+        if let Err(err) = written {
             warn!(error = %err, "incident journal failed; incidents are kept in the store only");
             *self.fault.lock() =
                 Some(format!("it cannot be written: {err}; incidents are kept in the store only"));
@@ -122,23 +152,21 @@ impl Keeper {
     }
 }
 
-fn content(save: Option<&LatestSave>) -> Option<&[u8]> {
-    save.map(|save| &*save.content)
+/// Works on another thread.
+fn beside(work: impl FnOnce() -> io::Result<()> + Send + 'static) -> Receiver<io::Result<()>> {
+    let (done, result) = mpsc::sync_channel(1);
+    let builder = thread::Builder::new().name("journal-sync".into()).stack_size(STACK);
+    // Without a thread the sender is dropped, which tells.
+    drop(builder.spawn(move || drop(done.send(work()))));
+    result
 }
 
-fn commit_beside(
-    txn: WriteTransaction,
-    journal: &Journal,
-) -> (Result<(), redb::CommitError>, io::Result<()>) {
-    thread::scope(|scope| {
-        let builder = thread::Builder::new().name("journal-sync".into()).stack_size(STACK);
-        let syncing = builder.spawn_scoped(scope, || journal.sync());
-        let committed = txn.commit();
-        let synced = match syncing {
-            Ok(syncing) => syncing.join().unwrap_or_else(|_| Err(io::Error::other("the sync panicked"))),
-            // No thread is to be had: one after the other, then.
-            Err(_) => journal.sync(),
-        };
-        (committed, synced)
+/// Waits for that work, but not for ever.
+fn wait(result: Receiver<io::Result<()>>) -> io::Result<()> {
+    result.recv_timeout(SYNC_WITHIN).unwrap_or_else(|err| match err {
+        RecvTimeoutError::Timeout => {
+            Err(io::Error::other(format!("the disk has not answered within {} s", SYNC_WITHIN.as_secs())))
+        }
+        RecvTimeoutError::Disconnected => Err(io::Error::other("no thread could sync it")),
     })
 }

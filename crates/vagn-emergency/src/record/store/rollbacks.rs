@@ -9,7 +9,8 @@ use crate::disk::forgetful::Forgetful;
 use crate::id::IncidentId;
 use crate::record::draft::Draft;
 use crate::record::incident::Incident;
-use crate::record::journal::{FILES, JournalFile};
+use crate::record::journal::{FILES, JournalContent, JournalFile};
+use crate::tests::gated::Gated;
 use crate::trail::{ClosedStore, Event, EventKind, Head, SubjectId};
 
 const NOW_MS: i64 = 1_700_000_000_000;
@@ -366,13 +367,49 @@ fn a_journal_that_fails_holds_up_no_save_and_is_mended() {
     assert!(store.journal_fault().unwrap().contains("sync failed"));
     store.mend_journal();
     assert!(store.journal_fault().is_some(), "it fails still");
+    // Each try that fails doubles the rounds to the next.
+    let tried_in: Vec<_> = (0..20).filter(|_| steps_of(&machine, || store.mend_journal()) > 0).collect();
+    assert_eq!(tried_in, [1, 5, 13]);
     machine.journal[0].fail_syncs(false);
-    store.mend_journal();
-    assert_eq!(store.journal_fault(), None);
+    let rounds = (1..).find(|_| {
+        store.mend_journal();
+        store.journal_fault().is_none()
+    });
+    assert_eq!(rounds, Some(10), "after 15 rounds without a try");
     store.save(&[opened(3)]).unwrap();
     drop(store);
     let store = machine.open().unwrap();
     assert_eq!((numbers(&store), store.recalled()), (vec![1, 2, 3], &Recalled::default()));
+}
+
+fn steps_of(machine: &Machine, work: impl FnOnce()) -> usize {
+    let before = machine.store.done();
+    work();
+    machine.store.done() - before
+}
+
+#[test]
+fn a_journal_whose_disk_hangs_holds_up_no_save_for_ever_and_is_mended() {
+    let disk = Gated::default();
+    let files = || [Box::new(disk.clone()) as JournalFile, Box::new(Gated::default())];
+    let store = Store::on(redb::backends::InMemoryBackend::new(), 8).unwrap();
+    let store = recall(store, files(), Recall::All, NOW_MS, Ok).unwrap();
+    store.save(&[opened(1)]).unwrap();
+    disk.close();
+    store.save(&[opened(2)]).unwrap();
+    assert!(store.journal_fault().unwrap().contains("the disk has not answered within"));
+    store.mend_journal();
+    store.save(&[opened(3)]).unwrap();
+    assert!(store.journal_fault().is_some(), "it hangs still");
+    disk.open();
+    while store.journal_fault().is_some() {
+        store.mend_journal();
+        std::thread::yield_now();
+    }
+    store.save(&[opened(4)]).unwrap();
+    assert_eq!(numbers(&store), [1, 2, 3, 4]);
+    let content = JournalContent::read(&files()).unwrap();
+    assert_eq!((content.first(), content.last(), content.confirmed), (3, 4, 4));
 }
 
 #[test]
