@@ -32,6 +32,7 @@ pub use read::{Ends, Fault, after, ends, of, verify};
 pub use salts::Salts;
 pub use subject::{BadSubject, Meaning, Subject, SubjectId, SubjectKind};
 pub use table::{append, append_with, create, head};
+pub(crate) use untouched::Untouched;
 
 /// One change, before it has its number in the trail.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

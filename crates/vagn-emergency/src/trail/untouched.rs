@@ -13,7 +13,7 @@ const PAGE: u64 = 4096;
 
 /// A file that is only read, under a memory of what was written over it.
 #[derive(Debug)]
-pub(super) struct Untouched {
+pub(crate) struct Untouched {
     file: File,
     bounds: Mutex<Bounds>,
 }
@@ -30,7 +30,7 @@ struct Bounds {
 
 impl Untouched {
     /// Takes the file as it is now.
-    pub(super) fn new(file: File) -> io::Result<Self> {
+    pub(crate) fn new(file: File) -> io::Result<Self> {
         let len = file.metadata()?.len();
         Ok(Self { file, bounds: Mutex::new(Bounds { len, from_file: len, pages: BTreeMap::new() }) })
     }

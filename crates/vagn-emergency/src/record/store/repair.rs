@@ -1,13 +1,13 @@
 //! Repair: sets a damaged store aside, and makes a new one of what its journal has.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io;
-use std::panic::catch_unwind;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use super::open::{free_name, journal_exists};
 use super::{FILE, Opening, Recall, Store, StoreError};
-use crate::disk::reserve::ReservedFile;
+use crate::trail::Untouched;
 
 /// Moves a store that cannot be opened aside, so that a new one can be made, and returns its new path. Nothing is deleted.
 ///
@@ -22,7 +22,7 @@ pub fn set_aside(data_dir: &Path) -> io::Result<Option<PathBuf>> {
     Ok(Some(free))
 }
 
-/// Returns true when there is a store that cannot be opened.
+/// Returns true when there is a store that cannot be opened. Changes nothing in it.
 ///
 /// # Errors
 /// When the file is in use.
@@ -36,10 +36,13 @@ pub fn is_damaged(data_dir: &Path) -> io::Result<bool> {
     if !path.try_exists()? || !fs::metadata(&path)?.is_file() || fs::metadata(&path)?.len() == 0 {
         return Ok(true);
     }
-    // The lock is taken for a moment: a store that a service has open looks damaged to others, and must not be moved.
-    drop(ReservedFile::open(&path, 0)?);
+    let file = File::open(&path)?;
+    // A store that a service has open looks damaged to others, and must not be moved.
+    file.try_lock_shared()?;
+    // What is written to open it stays in memory: to look at a store must not change it.
+    let untouched = Untouched::new(file)?;
     // A damaged file may make its reader panic instead of returning an error.
-    Ok(!matches!(catch_unwind(|| read_all(data_dir)), Ok(Ok(()))))
+    Ok(!matches!(catch_unwind(AssertUnwindSafe(|| read_all(untouched))), Ok(Ok(()))))
 }
 
 /// Makes a store of what the journal has, if there is a journal and no store. Returns the number of incidents in it.
@@ -55,8 +58,7 @@ pub fn rebuild(data_dir: &Path, now_ms: i64) -> Result<Option<usize>, StoreError
 }
 
 /// Reads all that is live, and leaves the journal to the next start.
-fn read_all(data_dir: &Path) -> Result<(), StoreError> {
-    let file = ReservedFile::open(&data_dir.join(FILE), 0).map_err(|err| StoreError::Open(err.into()))?;
-    Store::on(file, u64::MAX)?.live()?;
+fn read_all(storage: Untouched) -> Result<(), StoreError> {
+    Store::on(storage, u64::MAX)?.live()?;
     Ok(())
 }

@@ -162,6 +162,22 @@ fn a_damaged_store_is_set_aside_and_a_sound_one_is_not() {
 }
 
 #[test]
+fn a_look_at_a_store_changes_nothing_in_it_also_after_a_kill() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join(FILE);
+    let store = Store::open(dir.path(), RESERVED, 100).unwrap();
+    save(&store, [incident(1)]);
+    // As after `kill -9`: the file as it is while the store is open.
+    let killed = fs::read(&path).unwrap();
+    drop(store);
+    for image in [killed, fs::read(&path).unwrap()] {
+        fs::write(&path, &image).unwrap();
+        assert!(!is_damaged(dir.path()).unwrap());
+        assert!(fs::read(&path).unwrap() == image, "it was written to");
+    }
+}
+
+#[test]
 fn says_which_file_it_could_not_open() {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join(FILE), b"this is not a database at all").unwrap();
