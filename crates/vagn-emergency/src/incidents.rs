@@ -98,6 +98,7 @@ impl Incidents {
             self.lane.saved();
             return false;
         }
+        store.doubt_clock(!self.lane.moment().is_sure);
         match store.save(drafts) {
             Ok(head) => {
                 self.lane.set_head(head);

@@ -78,6 +78,7 @@ pub struct Store {
     db: Database,
     sync_failed: Arc<AtomicBool>,
     ended_kept: u64,
+    is_clock_doubted: AtomicBool,
     /// Ids of records that make no sense. These stay where they are, and are passed over.
     unreadable: Mutex<BTreeSet<u128>>,
     journal: Mutex<Keeper>,

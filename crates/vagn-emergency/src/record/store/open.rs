@@ -4,6 +4,7 @@ use std::fs;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 
 use parking_lot::Mutex;
 use redb::{Database, ReadableDatabase, StorageBackend};
@@ -29,7 +30,7 @@ const CACHE: usize = 16 << 20;
 pub struct Opening {
     /// Disk space set aside for it, in bytes.
     pub reserved: u64,
-    /// Number of incidents that are kept after they have ended, the latest.
+    /// Number of incidents that are kept after they have ended, the latest; twice as many while the wall clock is doubted.
     pub ended_kept: u64,
     /// Saves of the journal that count.
     pub recall: Recall,
@@ -93,6 +94,7 @@ impl Store {
             db,
             sync_failed,
             ended_kept,
+            is_clock_doubted: AtomicBool::new(false),
             unreadable: Mutex::default(),
             journal: Mutex::default(),
             journal_fault: JournalFault::default(),

@@ -1,5 +1,7 @@
 //! Saving: drafts go in, all or none, and the oldest ended incidents go out.
 
+use std::sync::atomic::Ordering;
+
 use redb::{ReadableTableMetadata, WriteTransaction};
 
 use super::keeper::LatestSave;
@@ -34,10 +36,24 @@ impl Store {
         let mut journal = self.journal.try_lock().ok_or(StoreError::Busy)?;
         let txn = self.begin()?;
         let (save, head) = self.write_new(&txn, drafts)?;
+        IncidentTables::open(&txn)
+            .and_then(|mut tables| tables.prune(self.kept_now()))
+            .map_err(StoreError::Failed)?;
         let number = save.number;
         journal.append(save);
         journal.commit(txn, number).map_err(|err| StoreError::Failed(err.into()))?;
         Ok(head)
+    }
+
+    /// Notes whether the wall clock may be wrong. Ids carry its time, and the oldest incidents go by them, so under a wrong clock
+    /// just those of today might go. Until it is believed, twice as many are kept.
+    pub(crate) fn doubt_clock(&self, is_doubted: bool) {
+        self.is_clock_doubted.store(is_doubted, Ordering::Relaxed);
+    }
+
+    fn kept_now(&self) -> u64 {
+        let is_doubted = self.is_clock_doubted.load(Ordering::Relaxed);
+        if is_doubted { self.ended_kept.saturating_mul(2) } else { self.ended_kept }
     }
 
     /// Writes a new save. Returns it as the journal is to have it, and the head of the trail.
@@ -81,7 +97,7 @@ impl Store {
         for draft in drafts {
             tables.put(draft)?;
         }
-        tables.prune(self.ended_kept)?;
+        drop(tables);
         let events = drafts.iter().flat_map(|draft| &draft.events);
         trail::append_with(txn, events, TRAIL_KEPT, salts)
     }

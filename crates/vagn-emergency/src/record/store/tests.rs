@@ -99,6 +99,21 @@ fn forgets_the_oldest_of_those_that_have_ended() {
 }
 
 #[test]
+fn forgets_later_while_the_clock_is_doubted_but_keeps_no_more_than_twice_as_many() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path(), RESERVED, 2).unwrap();
+    store.doubt_clock(true);
+    save(&store, (10..=13).map(ended));
+    // Under a clock that is far behind.
+    save(&store, [ended(3)]);
+    assert_eq!(before(&store, None), [13, 12, 11]);
+    assert_eq!(before(&store, Some(11)), [10], "one is beyond twice as many");
+    store.doubt_clock(false);
+    save(&store, []);
+    assert_eq!(before(&store, None), [13, 12]);
+}
+
+#[test]
 fn drills_displace_no_real_incident() {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(dir.path(), RESERVED, 20).unwrap();
