@@ -1,8 +1,13 @@
 //! Disks and stores that are slow, broken or missing.
 
 use std::fs;
+use std::sync::Arc;
 use std::time::Duration;
 
+use redb::backends::InMemoryBackend;
+use vagn_flow::clock::SystemClock;
+use vagn_flow::metrics::Registry;
+use vagn_flow::trust::{Trust, TrustParts};
 use vagn_otp::CallError;
 use vagn_otp::testkit::until;
 
@@ -13,7 +18,7 @@ use crate::id::IncidentId;
 use crate::record::incident::Incident;
 use crate::record::store::Store;
 use crate::show::view::Filter;
-use crate::{Request, RequestKind};
+use crate::{Request, RequestKind, Targets};
 
 #[tokio::test]
 async fn a_store_that_takes_too_long_to_open_holds_up_no_notice() {
@@ -100,4 +105,29 @@ async fn notices_go_out_without_a_store_and_are_recorded_when_there_is_one() {
     lane.stop().await;
     let store = Store::open(&gone, 4096, 10).unwrap();
     assert!(store.live().unwrap()[0].progress.accepted_ms.is_some());
+}
+
+#[tokio::test]
+async fn ended_incidents_do_not_go_while_the_clock_is_doubted() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut setup = Setup::new(dir.path(), Targets::default());
+    setup.opener = Box::new(|_| Store::on(InMemoryBackend::new(), 1));
+    setup.trust = Trust::new(TrustParts {
+        clock: Arc::new(SystemClock::new()),
+        // Later than any time that the clock of this machine has.
+        marked_ms: Some(i64::MAX / 4),
+        partitions: 0,
+        forget_after: Duration::from_secs(3600),
+        kernel: false,
+        readiness: Arc::default(),
+        registry: Registry::new(),
+    });
+    let lane = setup.start().await;
+    for vehicle_id in ["bus 7", "bus 8"] {
+        lane.ask(&help(vehicle_id)).await.unwrap();
+        let newest = lane.all().await.remove(0).id;
+        lane.act(newest, RequestKind::Resolve, "a mistake").await;
+    }
+    assert_eq!(lane.all().await.len(), 2);
+    lane.stop().await;
 }

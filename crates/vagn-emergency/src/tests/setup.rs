@@ -46,6 +46,7 @@ pub(crate) struct Setup {
     pub(crate) open_max: usize,
     pub(crate) quiet_max: Duration,
     pub(crate) recall_within: Duration,
+    pub(crate) trust: Arc<Trust>,
 }
 
 impl Setup {
@@ -62,6 +63,7 @@ impl Setup {
             open_max: 1_000,
             quiet_max,
             recall_within: PATIENCE,
+            trust: Trust::blind(Arc::new(SystemClock::new())),
         }
     }
 
@@ -97,7 +99,7 @@ impl Setup {
             vehicles: self.vehicles,
             seeds: Seeds { ids: 1, jitter: 2 },
             clock: Arc::new(SystemClock::new()),
-            trust: Trust::blind(Arc::new(SystemClock::new())),
+            trust: self.trust,
             metrics: metrics.clone(),
             readiness: readiness.clone(),
             hang_limit: Duration::from_secs(2),
