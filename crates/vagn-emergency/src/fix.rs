@@ -16,8 +16,8 @@ pub struct Fix {
     pub time_ms: i64,
     /// True for a usable position of the alarm itself, false for the last one that was known.
     pub trusted: bool,
-    /// True for a position of the alarm under a time that cannot be. The arrival stands in for that, and it counts as the last
-    /// known one.
+    /// True for a position under a time that cannot be, of the alarm or of a report just before it. The arrival stands in for
+    /// that, and it counts as the last known one.
     pub unsure: bool,
 }
 

@@ -25,6 +25,8 @@ pub struct Alarm {
     pub fix: Option<Fix>,
     /// Position of exactly (0, 0), which trackers send without a fix. It counts only once [`Alarm::settle`] believes it.
     pub origin: Option<Fix>,
+    /// Latest place of the vehicle in the reports of the batch before an alarm without `fix`. It counts as a last known one.
+    pub before: Option<Fix>,
     /// Time at which it was raised, ms since 1970.
     pub event_time_ms: i64,
     /// Arrival of the first report, ms since 1970.
@@ -59,6 +61,7 @@ impl Alarm {
             vehicle_incident: report.incident.map(Into::into),
             fix,
             origin,
+            before: None,
             event_time_ms,
             received_ms,
             last_received_ms: received_ms,
@@ -83,21 +86,29 @@ impl Alarm {
         }
     }
 
-    /// Decides what only the last place of the vehicle tells, which is `last` or one of the alarm itself: (0, 0) is believed near
-    /// there only, and a time that steps back more than a year is not.
+    /// Decides what only the last place of the vehicle tells, which is `last`, one that came just before the alarm, or one of the
+    /// alarm itself: (0, 0) is believed near there only, and a time that steps back more than a year is not.
     pub fn settle(&mut self, last: Option<Fix>) {
         let arrived_ms = self.last_received_ms;
-        let steps_back = |time_ms| last.is_some_and(|last| is_a_year_back(last.time_ms, time_ms, arrived_ms));
+        let steps_back = |last: Option<Fix>, time_ms| {
+            last.is_some_and(|last| is_a_year_back(last.time_ms, time_ms, arrived_ms))
+        };
+        let settled = |last, fix: Fix| {
+            if steps_back(last, fix.time_ms) { Fix::unsure(fix.position, arrived_ms) } else { fix }
+        };
+        self.before = self.before.map(|fix| settled(last, fix));
+        let last = newer(last, self.before);
         for fix in [&mut self.fix, &mut self.origin] {
-            *fix = fix
-                .map(|fix| if steps_back(fix.time_ms) { Fix::unsure(fix.position, arrived_ms) } else { fix });
+            *fix = fix.map(|fix| settled(last, fix));
         }
-        if steps_back(self.event_time_ms) {
+        if steps_back(last, self.event_time_ms) {
             self.event_time_ms = self.received_ms;
         }
         let was_at = newer(last, self.fix).map(|fix| fix.position);
         let believed = self.origin.take().filter(|origin| !has_no_fix(was_at, origin.position));
         self.fix = newer(self.fix, believed);
+        let own = self.fix.filter(|fix| fix.trusted);
+        self.fix = own.or(newer(self.before, self.fix));
     }
 
     /// True for a drill.
@@ -110,6 +121,7 @@ impl Alarm {
         self.kind = repeat.kind.or(self.kind);
         self.fix = newer(self.fix, repeat.fix);
         self.origin = newer(self.origin, repeat.origin);
+        self.before = newer(self.before, repeat.before);
         self.event_time_ms = self.event_time_ms.min(repeat.event_time_ms);
         self.last_received_ms = self.last_received_ms.max(repeat.last_received_ms);
         self.last_arrived = self.last_arrived.max(repeat.last_arrived);
@@ -195,6 +207,24 @@ mod tests {
         assert_eq!(settled(&[(0.0, 0.0)], last(0.91)), None);
         assert_eq!(settled(&[(0.5, 0.0), (0.0, 0.0)], None), Some((0.0, true)));
         assert_eq!(settled(&[(59.0, 0.0), (0.0, 0.0)], last(0.5)), Some((59.0, true)));
+    }
+
+    #[test]
+    fn a_place_that_came_just_before_counts_as_a_last_known_one() {
+        let settled = |own: (f64, f64), before: Fix, last: Option<Fix>| {
+            let mut alarm = alarm(1, &report(Position::new(own.0, own.1), None), 0);
+            alarm.before = Some(before);
+            alarm.settle(last);
+            alarm.fix.map(|fix| (fix.position.lat(), fix.time_ms, fix.trusted))
+        };
+        let at = |lat, before_ms| Fix::at(lat, 0.0, NOW_MS - before_ms, false);
+        assert_eq!(settled((99.0, 0.0), at(10.0, 5), Some(at(50.0, 9))), Some((10.0, NOW_MS - 5, false)));
+        assert_eq!(settled((0.0, 0.0), at(10.0, 5), None), Some((10.0, NOW_MS - 5, false)));
+        assert_eq!(settled((0.0, 0.0), at(0.1, 5), None), Some((0.0, NOW_MS, true)));
+        assert_eq!(settled((0.0, 0.0), at(10.0, 5), Some(at(0.1, 9))), Some((10.0, NOW_MS - 5, false)));
+        assert_eq!(settled((59.0, 0.0), at(10.0, 0), None), Some((59.0, NOW_MS, true)), "the own one counts");
+        let long_ago = at(10.0, 400 * 86_400_000);
+        assert_eq!(settled((99.0, 0.0), long_ago, Some(at(50.0, 9))), Some((10.0, NOW_MS, false)));
     }
 
     #[test]

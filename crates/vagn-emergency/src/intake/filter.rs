@@ -11,9 +11,10 @@ use vagn_wire::{Report, StoredAck};
 use crate::intake::ack::{AckRequest, PendingAck};
 use crate::intake::alarm::Alarm;
 use crate::intake::inbox::Inbox;
+use crate::intake::places::BatchPlaces;
 
 /// Subscriber to batches that fills an inbox. It runs on the thread of the publisher, and decodes only reports that
-/// were seen to carry the flag.
+/// were seen to carry the flag, and those before a call without a place.
 pub struct AlarmFilter(pub Arc<Inbox>);
 
 impl AlarmFilter {
@@ -48,8 +49,12 @@ impl AlarmFilter {
 impl Subscriber<Arc<Batch>> for AlarmFilter {
     fn offer(&self, batch: &Arc<Batch>) -> Offer {
         let mut offer = Offer::Skipped;
+        let mut places = BatchPlaces::new(batch.reports(), batch.time_ms());
         for (index, bytes) in batch.alarms() {
-            let Some(alarm) = self.alarm(batch, index, bytes) else { continue };
+            let Some(mut alarm) = self.alarm(batch, index, bytes) else { continue };
+            if alarm.fix.is_none() {
+                alarm.before = places.before(index, &alarm.vehicle_id);
+            }
             let put = self.0.put(alarm);
             // An alarm that found no room outweighs those that did: it must be counted.
             if offer != Offer::Full {

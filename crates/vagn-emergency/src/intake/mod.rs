@@ -7,5 +7,6 @@ mod ids;
 pub(crate) mod inbox;
 mod key;
 pub(crate) mod known;
+mod places;
 #[cfg(test)]
 mod tests;

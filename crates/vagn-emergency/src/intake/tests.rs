@@ -20,7 +20,7 @@ use super::inbox::{ACK_REQUESTS_MAX, ACK_REQUESTS_PER_ALARM_MAX, ALARMS_MAX, Inb
 use super::known::KnownVehicle;
 use crate::fix::Fix;
 use crate::id::IncidentId;
-use crate::tests::setup::{drill, encoded, fleet, help};
+use crate::tests::setup::{drill, encoded, fleet, help, nowhere};
 
 static METRICS: LazyLock<Arc<ReportMetrics>> = LazyLock::new(|| ReportMetrics::new(&Registry::new()));
 
@@ -169,4 +169,24 @@ fn a_vehicle_that_repeats_itself_all_the_time_takes_no_ack_from_others() {
     assert_eq!(answered(&inbox, &alarms), ACK_REQUESTS_PER_ALARM_MAX);
     alarms.push("bus 7".to_owned());
     assert_eq!(answered(&inbox, &alarms), ACK_REQUESTS_PER_ALARM_MAX + 1);
+}
+
+#[test]
+fn a_call_without_a_place_has_the_one_that_came_before_it_in_the_batch() {
+    let inbox = inbox();
+    let position = |lat, lon| vagn_wire::Position::new(lat, lon);
+    let before = Report { emergency: false, position: position(10.0, 20.0), ..help("bus 7") };
+    let zero = Report { position: position(0.0, 0.0), ..help("bus 7") };
+    let place = |sent: &[Report<'_>]| {
+        leave(&inbox, sent);
+        let taken = inbox.take();
+        assert_eq!(taken.len(), 1);
+        taken[0].before.map(|fix| (fix.position.lat(), fix.time_ms, fix.trusted))
+    };
+    assert_eq!(place(&[before, zero]), Some((10.0, 0, false)));
+    assert_eq!(place(&[before, nowhere("bus 7")]), Some((10.0, 0, false)));
+    assert_eq!(place(&[zero, before, zero]), Some((10.0, 0, false)), "a repeat may know more");
+    assert_eq!(place(&[before, help("bus 7")]), None, "it has one of its own");
+    assert_eq!(place(&[before, nowhere("bus 8")]), None);
+    assert_eq!(place(&[zero, before]), None);
 }

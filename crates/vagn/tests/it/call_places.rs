@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 use vagn_flow::clock::{Clock, SystemClock};
 
 use crate::emergencies::Sink;
+use crate::tcp::TcpVehicle;
 use crate::vagn::{Vagn, eventually, report};
 
 /// A call of vehicle `n` from exactly (0, 0).
@@ -91,4 +92,80 @@ async fn an_emergency_is_where_the_vehicle_was_last_heard_to_be_although_its_clo
     eventually_at(&vagn, "udp", (20.0, 20.0, true)).await;
     vagn.send(&datagram(30.0, None));
     eventually_at(&vagn, "udp", (30.0, 30.0, true)).await;
+}
+
+/// What one datagram, write or body of a vehicle holds: its position, then its call at (0, 0) or without a place.
+struct Call {
+    id: String,
+    at: (f64, f64),
+    calls_at_zero: bool,
+    expected: (f64, f64, bool),
+}
+
+/// Calls of a vehicle that was at (50, 50) before, of a new one, and of a new ship near (0, 0), all through one door.
+fn calls(door: &str) -> [Call; 3] {
+    let call = |name: &str, at, calls_at_zero, expected| {
+        let id = format!("{door}-{name}");
+        Call { id, at, calls_at_zero, expected }
+    };
+    [
+        call("bus", (10.0, 20.0), true, (10.0, 20.0, false)),
+        call("new", (10.0, 20.0), false, (10.0, 20.0, false)),
+        call("ship", (0.1, 0.1), true, (0.0, 0.0, true)),
+    ]
+}
+
+impl Call {
+    fn messages(&self) -> Vec<u8> {
+        let mut bytes = report(&self.id, self.at.0, self.at.1, false);
+        let id = vagn_wire::VehicleId::new(&self.id).unwrap();
+        let mut call = vagn_wire::Report::new(id, vagn_wire::Position::new(0.0, 0.0).unwrap());
+        call.emergency = true;
+        if !self.calls_at_zero {
+            call.position = Err(vagn_wire::Reject::NoLatitude);
+        }
+        vagn_wire::encode(&call, &mut bytes);
+        bytes
+    }
+
+    fn body(&self) -> String {
+        let mut call = json!({"ID": self.id, "Emergency": true});
+        if self.calls_at_zero {
+            (call["Lat"], call["Lon"]) = (0.into(), 0.into());
+        }
+        json!([{"ID": self.id, "Lat": self.at.0, "Lon": self.at.1}, call]).to_string()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_without_a_fix_is_at_the_place_that_came_just_before_it_through_every_door() {
+    let dir = tempfile::tempdir().unwrap();
+    let sink = Sink::start(&[]);
+    let vagn = Vagn::start(dir.path(), &["--emergency-url", &sink.url]);
+    let doors = ["udp", "tcp", "http"];
+    for door in doors {
+        vagn.send(&report(&format!("{door}-bus"), 50.0, 50.0, false));
+    }
+    vagn.wait_settled(3).await;
+    let mut tcp = TcpVehicle::connect(vagn.address("tcp")).await.unwrap();
+    for call in calls("udp") {
+        vagn.send(&call.messages());
+    }
+    for call in calls("tcp") {
+        tcp.raw(&call.messages());
+        tcp.flush().await.unwrap();
+    }
+    for call in calls("http") {
+        let (status, answer) = vagn.post("/api/v1/positions", call.body()).await;
+        assert_eq!(status, 200, "{answer}");
+    }
+    for Call { id, expected, .. } in doors.iter().flat_map(|door| calls(door)) {
+        eventually(&format!("the notice of {id}"), async || sink.accepted().contains_key(&id)).await;
+        assert_eq!(place(&vagn, &id).await, Some(expected), "{id}");
+        let heard = sink.heard();
+        let first = heard.iter().find(|notice| notice["call"]["vehicle_id"] == *id).unwrap();
+        let (lat, lon, trusted) = expected;
+        let told = ["lat", "lon", "position_trusted"].map(|name| &first["call"][name]);
+        assert_eq!(told, [&json!(lat), &json!(lon), &json!(trusted)], "{id}: {first}");
+    }
 }
