@@ -147,12 +147,15 @@ impl DataDir {
         })?;
         let (old, new) = (Site::all(&self.dir, self.in_force, true), Site::all(&self.dir, next, false));
         new.iter().try_for_each(|site| site.begin(&*self.disk))?;
+        let old: Vec<_> = old.into_iter().map(|site| self.at_its_time(site)).collect();
         let work = Repartition { disk: &self.disk, settings, now_ms, progress };
         work.run(&old, &new)?;
         // From here on the new set is in force, at once and whole: a crash before leaves the old one, a crash after the
         // new one.
         self.top.change(|manifest| {
             manifest.making = None;
+            // Each was opened once, to be filled.
+            manifest.opened = (0..next.partitions).map(|partition| (partition, 1)).collect();
             manifest.superseded.extend(manifest.in_force.replace(next));
         })?;
         self.in_force = next;
@@ -165,7 +168,8 @@ impl DataDir {
     ///
     /// # Errors
     /// As [`Partition::open`]; [`StoreError::Missing`] when it is not there; [`StoreError::Misplaced`] when another one stands
-    /// in its place.
+    /// in its place; [`StoreError::Earlier`] or [`StoreError::RolledBack`] when it or the manifest of the data directory is a
+    /// copy from before.
     pub fn open_partition(
         &self,
         number: u32,
@@ -179,13 +183,24 @@ impl DataDir {
             // like damage at the next start.
             writer.retire();
         }
-        let site = Site::of_set(&self.dir, self.in_force, number, true);
+        let site = self.at_its_time(Site::of_set(&self.dir, self.in_force, number, true));
+        let opened = site.opened.map_or(0, |before| before + 1);
         let lowest = OrderNumber::default();
-        let opened = Partition::open_at(self.disk.clone(), &site, lowest, settings, now_ms, progress)?;
+        let partition = Partition::open_at(self.disk.clone(), &site, lowest, settings, now_ms, progress)?;
+        // Before anything is stored: from here on the partition as it was before is from an earlier time.
+        self.top.change(|manifest| {
+            manifest.opened.insert(number, opened.max(manifest.opened(number)));
+        })?;
         // Weak: a writer that is gone needs no fence, and is not kept alive by it.
-        self.writers.lock().insert(number, opened.0.fence());
+        self.writers.lock().insert(number, partition.0.fence());
         self.prove(number);
-        Ok(opened)
+        Ok(partition)
+    }
+
+    /// Returns the site of a partition in force with the number of times that it must have been opened.
+    fn at_its_time(&self, mut site: Site) -> Site {
+        site.opened = Some(self.top.manifest().opened(site.place.partition));
+        site
     }
 
     /// Notes that a partition could be opened. When all were, the set is proven, and those before may go.

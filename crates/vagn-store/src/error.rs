@@ -60,6 +60,19 @@ pub enum StoreError {
         /// File or directory that is newer.
         newer: PathBuf,
     },
+    /// A partition is a copy from before.
+    #[error("{} is from an earlier time: it says that it was opened {opened} times, and {} says {counted}; put the newest copy of the \
+        partition back, or go on with what this one has by `vagn repair`", .partition.display(), .manifest.display())]
+    Earlier {
+        /// Directory of the partition.
+        partition: PathBuf,
+        /// Number of times that it was opened, by its own manifest.
+        opened: u64,
+        /// Manifest of the data directory.
+        manifest: PathBuf,
+        /// Number of times that it was opened, by that manifest.
+        counted: u64,
+    },
     /// A file was written by another version of this software.
     #[error("{} has format {found}, and this version reads format {newest}", .file.display())]
     Format {
@@ -144,8 +157,9 @@ impl StoreError {
 
     /// Returns true when the damage is in files, and `vagn repair` has a remedy.
     pub fn is_damage(&self) -> bool {
-        use StoreError::{Corrupt, Misplaced, Missing, RolledBack};
-        matches!(self, Corrupt { .. } | Misplaced { .. } | Missing { .. } | RolledBack { .. })
+        use StoreError::{Corrupt, Earlier, Misplaced, Missing, RolledBack};
+        let is_from_before = matches!(self, Earlier { .. } | RolledBack { .. });
+        is_from_before || matches!(self, Corrupt { .. } | Misplaced { .. } | Missing { .. })
     }
 
     /// Returns the remedy for an error after which a partition has stopped for good; empty where the error names it.

@@ -102,7 +102,7 @@ fn numbers_begin_with_the_time() {
 fn numbers_of_writes_that_failed_do_not_wrap_around_in_a_segment() {
     let disk = FaultyDisk::new();
     disk.create_dir(Path::new(DIR)).unwrap();
-    let place = Place { set: SetId::default(), partition: 0, partitions: 1 };
+    let place = Place { number: 1, set: SetId::default(), partition: 0, partitions: 1 };
     let manifest = PartitionManifest::new(place, true);
     let shared = Arc::new(Shared::new(Arc::new(disk.clone()), DIR.into(), manifest));
     let (begin, first) = (LogPosition::default(), OrderNumber(5));

@@ -21,7 +21,7 @@ pub(crate) const FILE: &str = "manifest";
 /// Name of a manifest while it is being written.
 pub(crate) const UNFINISHED: &str = "manifest.tmp";
 
-/// Random id of a set of partitions: a copy of another data directory, or of an earlier time of this one, has another.
+/// Random id of a set of partitions: that of another data directory has another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct SetId(u64);
 

@@ -14,6 +14,8 @@ use std::path::{Path, PathBuf};
 /// Place of a partition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Place {
+    /// Number of the set, as in the name of its directory: a copy of it under another name is no set.
+    pub(crate) number: u64,
     pub(crate) set: SetId,
     pub(crate) partition: u32,
     /// Number of partitions in the set.
@@ -26,6 +28,8 @@ pub(crate) struct PartitionManifest {
     pub(crate) place: Place,
     /// False until the set is put in force: nothing in it was ever answered for, and it may be removed.
     pub(crate) in_force: bool,
+    /// Number of times that it was opened to write; the data directory's manifest knows it too, so that an earlier copy is noticed.
+    pub(crate) opened: u64,
     /// Order number with which the last writer began.
     pub(crate) first: OrderNumber,
     /// All records before this one were synced.
@@ -52,6 +56,7 @@ impl PartitionManifest {
         PartitionManifest {
             place,
             in_force,
+            opened: 0,
             first: OrderNumber::default(),
             synced: 0,
             segments: Vec::new(),
@@ -79,10 +84,11 @@ impl PartitionManifest {
     }
 
     fn lines(&self) -> String {
-        let Place { set, partition, partitions } = self.place;
+        let Place { number, set, partition, partitions } = self.place;
         let state = if self.in_force { "in-force" } else { "unfinished" };
-        let mut lines = format!("set {set} partition {partition} of {partitions}\nstate {state}\n");
-        lines += &format!("first {}\nsynced {}\n", self.first.0, self.synced);
+        let mut lines =
+            format!("set {number} id {set} partition {partition} of {partitions}\nstate {state}\n");
+        lines += &format!("opened {}\nfirst {}\nsynced {}\n", self.opened, self.first.0, self.synced);
         for NamedSegment { start, end } in &self.segments {
             lines += &match end {
                 // What of it was synced is the lesser of its end and the number above.
@@ -103,14 +109,18 @@ impl PartitionManifest {
     fn parse(text: &str) -> Option<PartitionManifest> {
         let mut lines = text.lines();
         let words: Vec<_> = lines.next()?.split(' ').collect();
-        let ["set", set, "partition", partition, "of", partitions] = words[..] else { return None };
+        let ["set", number, "id", set, "partition", partition, "of", partitions] = words[..] else {
+            return None;
+        };
         let place = Place {
+            number: number.parse().ok()?,
             set: SetId::parse(set)?,
             partition: partition.parse().ok()?,
             partitions: partitions.parse().ok()?,
         };
         let in_force = lines.next()? == "state in-force";
         let mut manifest = PartitionManifest::new(place, in_force);
+        manifest.opened = lines.next()?.strip_prefix("opened ")?.parse().ok()?;
         manifest.first = OrderNumber(lines.next()?.strip_prefix("first ")?.parse().ok()?);
         manifest.synced = lines.next()?.strip_prefix("synced ")?.parse().ok()?;
         for line in lines {
@@ -140,10 +150,11 @@ mod tests {
     #[test]
     fn reads_back_what_it_wrote() {
         let at = |record| LogPosition { record, order: OrderNumber(record << 33) };
-        let place = Place { set: SetId::draw(1, 1), partition: 2, partitions: 4 };
+        let place = Place { number: 1, set: SetId::draw(1, 1), partition: 2, partitions: 4 };
         let mut manifest = PartitionManifest::new(place, false);
         assert_eq!(PartitionManifest::parse(&manifest.lines()), Some(manifest.clone()));
         manifest.in_force = true;
+        manifest.opened = 3;
         manifest.synced = 12;
         manifest.segments.push(NamedSegment { start: at(0), end: Some(10) });
         manifest.segments.push(NamedSegment { start: at(10), end: None });

@@ -3,7 +3,7 @@
 use super::{FILE, SetId, text};
 use crate::disk::Disk;
 use crate::error::StoreError;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 const SET: &str = "fleet-";
@@ -17,6 +17,8 @@ pub(crate) struct TopManifest {
     pub(crate) making: Option<PartitionSet>,
     /// Sets that were in force and are to go, once the one in force is proven.
     pub(crate) superseded: Vec<PartitionSet>,
+    /// Number of times that each partition of the set in force was opened to write, as its own manifest has it.
+    pub(crate) opened: BTreeMap<u32, u64>,
     /// Files of the data directory that were made, and must be there since.
     pub(crate) parts: BTreeSet<String>,
 }
@@ -82,6 +84,11 @@ impl TopManifest {
         text::write(disk, &TopManifest::file(dir), &self.lines())
     }
 
+    /// Returns the number of times that a partition of the set in force was opened to write.
+    pub(crate) fn opened(&self, partition: u32) -> u64 {
+        self.opened.get(&partition).copied().unwrap_or(0)
+    }
+
     /// Returns the sets that it names.
     pub(crate) fn sets(&self) -> impl Iterator<Item = PartitionSet> {
         self.in_force.into_iter().chain(self.making).chain(self.superseded.iter().copied())
@@ -93,6 +100,7 @@ impl TopManifest {
         self.in_force.iter().for_each(|set| line("in-force", &set.line()));
         self.making.iter().for_each(|set| line("making", &set.line()));
         self.superseded.iter().for_each(|set| line("superseded", &set.line()));
+        self.opened.iter().for_each(|(partition, opened)| line("opened", &format!("{partition} {opened}")));
         self.parts.iter().for_each(|part| line("part", part));
         lines
     }
@@ -105,6 +113,10 @@ impl TopManifest {
                 "in-force" => manifest.in_force = Some(PartitionSet::parse(rest)?),
                 "making" => manifest.making = Some(PartitionSet::parse(rest)?),
                 "superseded" => manifest.superseded.push(PartitionSet::parse(rest)?),
+                "opened" => {
+                    let (partition, opened) = rest.split_once(' ')?;
+                    manifest.opened.insert(partition.parse().ok()?, opened.parse().ok()?);
+                }
                 "part" => drop(manifest.parts.insert(rest.to_owned())),
                 _ => return None,
             }
@@ -124,6 +136,7 @@ mod tests {
             in_force: Some(set(2)),
             making: Some(set(3)),
             superseded: vec![set(1)],
+            opened: [(0, 7), (2, 8)].into(),
             parts: ["incidents.redb", "registry.redb"].map(String::from).into(),
         };
         assert_eq!(TopManifest::parse(&manifest.lines()), Some(manifest));

@@ -48,6 +48,8 @@ pub(super) fn open(
     let first = OrderNumber::of_new_writer(end.order.max(lowest).max(manifest.first), now_ms);
     let manifest = PartitionManifest {
         in_force: site.in_force,
+        // By the count of the data directory, so that openings that were cut off leave no more than one between the two.
+        opened: site.opened.unwrap_or(manifest.opened) + 1,
         first,
         segments: found.closed.iter().map(name).collect(),
         snapshot: snapshots.last().map(|snapshot| snapshot.position),

@@ -16,6 +16,8 @@ pub(crate) struct Site {
     pub(crate) place: Place,
     /// Its set is in force: what it stores is answered for.
     pub(crate) in_force: bool,
+    /// Number of times that it was opened to write, as the data directory's manifest has it; none where that is not asked.
+    pub(crate) opened: Option<u64>,
     /// Manifest that says that the partition must be there; none where it may be begun.
     named_by: Option<PathBuf>,
 }
@@ -23,15 +25,15 @@ pub(crate) struct Site {
 impl Site {
     /// The site of a partition that belongs to no data directory, and is begun where there is none.
     pub(crate) fn alone(dir: &Path, partition: u32) -> Site {
-        let place = Place { set: Default::default(), partition, partitions: partition + 1 };
-        Site { dir: dir.to_owned(), place, in_force: true, named_by: None }
+        let place = Place { number: 0, set: Default::default(), partition, partitions: partition + 1 };
+        Site { dir: dir.to_owned(), place, in_force: true, opened: None, named_by: None }
     }
 
     /// The site of a partition of `set` in the data directory `dir`.
     pub(crate) fn of_set(dir: &Path, set: PartitionSet, partition: u32, in_force: bool) -> Site {
-        let place = Place { set: set.id, partition, partitions: set.partitions };
+        let place = Place { number: set.number, set: set.id, partition, partitions: set.partitions };
         let named_by = Some(TopManifest::file(dir));
-        Site { dir: set.partition_dir(dir, partition), place, in_force, named_by }
+        Site { dir: set.partition_dir(dir, partition), place, in_force, opened: None, named_by }
     }
 
     /// Returns the sites of all partitions of `set`.
@@ -52,10 +54,30 @@ impl Site {
     /// Returns the manifest of the partition, or a new one where the partition may be begun.
     pub(crate) fn manifest(&self, disk: &dyn Disk) -> Result<PartitionManifest, StoreError> {
         match PartitionManifest::read(disk, &self.dir)? {
-            Some(manifest) if manifest.place == self.place => Ok(manifest),
+            Some(manifest) if manifest.place == self.place => {
+                self.check_time(&manifest)?;
+                Ok(manifest)
+            }
             Some(_) => Err(self.misplaced()),
             None => self.begun_now(disk),
         }
+    }
+
+    /// Checks that neither the partition nor the manifest that counts its openings is a copy from before.
+    fn check_time(&self, manifest: &PartitionManifest) -> Result<(), StoreError> {
+        let (Some(counted), Some(counter)) = (self.opened, self.named_by.clone()) else { return Ok(()) };
+        if manifest.opened < counted {
+            let (partition, opened) = (self.dir.clone(), manifest.opened);
+            return Err(StoreError::Earlier { partition, opened, manifest: counter, counted });
+        }
+        // One more is what a crash leaves in the middle of an opening, and nothing was stored in it.
+        if manifest.opened > counted + 1 {
+            return Err(StoreError::RolledBack {
+                manifest: counter,
+                newer: PartitionManifest::file(&self.dir),
+            });
+        }
+        Ok(())
     }
 
     fn begun_now(&self, disk: &dyn Disk) -> Result<PartitionManifest, StoreError> {

@@ -1,7 +1,7 @@
 //! Repair of the manifest of a data directory and of the places of its partitions.
 
 use super::aside::{is_unreadable, move_aside, move_if_no_file};
-use super::{RepairReport, RepairedFile};
+use super::{RepairReport, RepairedFile, openings};
 use crate::data_dir::begin::STORE;
 use crate::data_dir::leftovers::{check_newest, partition_dirs, was_in_force};
 use crate::disk::Disk;
@@ -25,11 +25,11 @@ pub(super) fn repair(
     if is_new(disk, dir)? {
         return Ok(Vec::new());
     }
-    let manifest = repair_manifest(disk, dir, report)?;
+    let mut manifest = repair_manifest(disk, dir, report)?;
     // The first set, if it was not finished: nothing in it was ever answered for.
     let set = manifest.in_force.or(manifest.making);
     let set = set.ok_or(StoreError::corrupt(&TopManifest::file(dir), 0, "it names no set"))?;
-    let sites = Site::all(dir, set, true);
+    let mut sites = Site::all(dir, set, true);
     if !is_dir(disk, &set.dir(dir), report)? {
         disk.create_dir(&set.dir(dir)).doing("create", &set.dir(dir))?;
     }
@@ -37,6 +37,7 @@ pub(super) fn repair(
     for site in &sites {
         repair_place(disk, site, report)?;
     }
+    openings::repair(disk, dir, &mut manifest, &mut sites, report)?;
     forget_lost_parts(disk, dir, manifest, report)?;
     Ok(sites)
 }

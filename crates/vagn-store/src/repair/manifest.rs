@@ -39,7 +39,9 @@ pub(super) fn read(
         Err(err) if err.is_damage() => None,
         Err(err) => return Err(err),
     };
-    let mut known = on_disk.clone().unwrap_or(PartitionManifest::new(site.place, true));
+    let begun =
+        PartitionManifest { opened: site.opened.unwrap_or(0), ..PartitionManifest::new(site.place, true) };
+    let mut known = on_disk.clone().unwrap_or(begun);
     known.place = site.place;
     let segments = Segment::list(disk, &site.dir)?;
     for named in &known.segments {

@@ -12,6 +12,7 @@ mod layout;
 mod log;
 mod manifest;
 mod misplaced;
+mod openings;
 mod report;
 mod snapshots;
 

@@ -74,6 +74,62 @@ async fn an_old_manifest_stops_the_start_and_costs_no_vehicle() {
     assert_eq!(vagn.metric("vagn_vehicles").await as u64, VEHICLES);
 }
 
+fn copy_dir(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy_dir(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
+/// A copy of a part of the data directory is put back while the rest has gone on.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_partition_or_a_set_of_an_earlier_time_is_named_and_only_a_repair_goes_on_with_it() {
+    for part in ["fleet-1/0", "fleet-1"] {
+        let dir = tempfile::tempdir().unwrap();
+        let (config, data) = stopped(dir.path()).await;
+        let (place, early, late) = (data.join(part), dir.path().join("early"), dir.path().join("late"));
+        copy_dir(&place, &early);
+        let vagn = Vagn::start(&data, &["--config", &config]);
+        for number in VEHICLES..2 * VEHICLES {
+            vagn.send(&report(&format!("bus {number}"), 1.0, number as f64 / 10.0, false));
+        }
+        vagn.wait_settled(VEHICLES).await;
+        vagn.stop();
+        fs::rename(&place, &late).unwrap();
+        copy_dir(&early, &place);
+
+        let vagn = Vagn::launch(&data, &["--config", &config]);
+        eventually("the earlier time to be named", async || {
+            let (status, body) = vagn.ops("/readyz").await;
+            status == 503
+                && body.contains("fleet-1/0 is from an earlier time")
+                && body.contains("vagn repair")
+        })
+        .await;
+        vagn.stop();
+        let broken = dir.path().join("broken");
+        fs::rename(&place, &broken).unwrap();
+        copy_dir(&late, &place);
+        let vagn = Vagn::start(&data, &["--config", &config]);
+        assert_eq!(vagn.metric("vagn_vehicles").await as u64, 2 * VEHICLES, "the right copy is whole");
+        vagn.stop();
+
+        fs::remove_dir_all(&place).unwrap();
+        copy_dir(&early, &place);
+        let told = repair(&data, &[]);
+        assert!(told.contains("from an earlier time; taken as it is"), "{told}");
+        let vagn = Vagn::start(&data, &["--config", &config]);
+        let left = vagn.metric("vagn_vehicles").await as u64;
+        assert!(left >= VEHICLES && left < 2 * VEHICLES, "{left}");
+        vagn.stop();
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn segments_under_each_others_names_are_named_and_a_repair_says_first_what_it_will_do() {
     let dir = tempfile::tempdir().unwrap();
