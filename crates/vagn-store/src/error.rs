@@ -73,6 +73,24 @@ pub enum StoreError {
         /// Number of times that it was opened, by that manifest.
         counted: u64,
     },
+    /// The only set of partitions in a data directory without a manifest is a copy under another name.
+    #[error("{} is a copy of fleet-{set}, and no other set of partitions is there; rename it to fleet-{set} if it is the fleet, and run \
+        `vagn repair` again", .copy.display())]
+    OnlyCopy {
+        /// Directory of the copy; the newest where there are several.
+        copy: PathBuf,
+        /// Number of the set that its partitions name.
+        set: u64,
+    },
+    /// The newest set of partitions is not whole, an older one is, and no manifest says which is in force.
+    #[error("{} is the newest set of partitions and is not whole, and {} is whole and older; put back what is missing in the newest, or \
+        move away the one that is not the fleet, and run `vagn repair` again", .newest.display(), .whole.display())]
+    Undecided {
+        /// Directory of the newest set.
+        newest: PathBuf,
+        /// Directory of the newest set that is whole.
+        whole: PathBuf,
+    },
     /// A file was written by another version of this software.
     #[error("{} has format {found}, and this version reads format {newest}", .file.display())]
     Format {

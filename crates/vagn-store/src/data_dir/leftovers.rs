@@ -24,11 +24,25 @@ pub(crate) fn check_newest(disk: &dyn Disk, dir: &Path, manifest: &TopManifest) 
     let names = disk.list(dir).doing("list", dir)?;
     for (name, number) in names.iter().filter_map(|name| Some((name, PartitionSet::number_of(name)?))) {
         let is_known = manifest.sets().any(|set| set.number == number);
-        if number > newest && !is_known && was_in_force(disk, &dir.join(name)) {
+        if number > newest && !is_known && is_set(disk, &dir.join(name), number) {
             return Err(StoreError::RolledBack { manifest: TopManifest::file(dir), newer: dir.join(name) });
         }
     }
     Ok(())
+}
+
+/// Returns true for a set that was in force, under its own number.
+fn is_set(disk: &dyn Disk, set_dir: &Path, number: u64) -> bool {
+    copy_of(disk, set_dir, number).is_none() && was_in_force(disk, set_dir)
+}
+
+/// Returns the number of the set of which the directory is a copy made by hand: its partitions say that they are of that one,
+/// and none that it is of the set `number`, as the name has it.
+pub(crate) fn copy_of(disk: &dyn Disk, set_dir: &Path, number: u64) -> Option<u64> {
+    let dirs = partition_dirs(disk, set_dir);
+    let told = dirs.iter().filter_map(|(_, dir)| PartitionManifest::read(disk, dir).ok().flatten());
+    let numbers: Vec<_> = told.map(|manifest| manifest.place.number).collect();
+    if numbers.contains(&number) { None } else { numbers.first().copied() }
 }
 
 /// Returns true unless every partition of the set says that it never was in force.

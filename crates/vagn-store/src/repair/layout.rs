@@ -1,15 +1,15 @@
 //! Repair of the manifest of a data directory and of the places of its partitions.
 
 use super::aside::{is_unreadable, move_aside, move_if_no_file};
-use super::{RepairReport, RepairedFile, openings};
+use super::sets::place_of;
+use super::{RepairReport, RepairedFile, openings, sets};
 use crate::data_dir::begin::STORE;
-use crate::data_dir::leftovers::{check_newest, partition_dirs, was_in_force};
+use crate::data_dir::leftovers::check_newest;
 use crate::disk::Disk;
 use crate::error::{Doing, SYNC, StoreError};
-use crate::log::segment::Segment;
-use crate::manifest::partition::{PartitionManifest, Place};
+use crate::manifest::FILE;
+use crate::manifest::partition::PartitionManifest;
 use crate::manifest::top::{PartitionSet, TopManifest};
-use crate::manifest::{FILE, SetId};
 use crate::partition::site::Site;
 use std::path::{Path, PathBuf};
 
@@ -80,7 +80,7 @@ fn repair_manifest(
     {
         return Ok(found.clone());
     }
-    let rebuilt = rebuild(disk, dir, found)?;
+    let rebuilt = rebuild(disk, dir, found, report)?;
     let is_there = disk.list(dir).doing("list", dir)?.iter().any(|name| dir.join(name) == file);
     // A copy first: what stands there may be what is right, and the directory what is wrong.
     let moved_to = is_there.then(|| move_aside(disk, &file)).transpose()?;
@@ -90,39 +90,19 @@ fn repair_manifest(
     Ok(rebuilt)
 }
 
-/// Returns the manifest that the newest set there is tells of.
-fn rebuild(disk: &dyn Disk, dir: &Path, found: Option<TopManifest>) -> Result<TopManifest, StoreError> {
+/// Returns the manifest that the sets there tell of.
+fn rebuild(
+    disk: &dyn Disk,
+    dir: &Path,
+    found: Option<TopManifest>,
+    report: &mut RepairReport,
+) -> Result<TopManifest, StoreError> {
     let names = disk.list(dir).doing("list", dir)?;
-    let mut sets: Vec<_> = names.iter().filter_map(|name| PartitionSet::number_of(name)).collect();
-    sets.sort_unstable();
-    let path = |number: &u64| PartitionSet { number: *number, id: SetId::default(), partitions: 1 }.dir(dir);
-    // One that was never in force is no candidate beside one that was.
-    let in_force = sets.iter().rev().find(|number| was_in_force(disk, &path(number)));
-    let number = in_force.or(sets.last()).copied();
-    // Without any set the fleet is lost, and the first one is begun anew.
-    let number = number.unwrap_or(1);
-    let in_force = Some(set_of(disk, &path(&number), number));
+    let in_force = Some(sets::choose(disk, dir, report)?);
     let parts = found.map(|found| found.parts).unwrap_or_default();
     let there = names.iter().filter(|name| name.ends_with(STORE));
     let parts = parts.into_iter().chain(there.cloned()).collect();
     Ok(TopManifest { in_force, parts, ..TopManifest::default() })
-}
-
-/// Returns the set that the partitions in its directory tell of.
-fn set_of(disk: &dyn Disk, set_dir: &Path, number: u64) -> PartitionSet {
-    let dirs = partition_dirs(disk, set_dir);
-    let places = dirs.iter().filter_map(|(_, dir)| place_of(disk, dir));
-    if let Some(Place { set, partitions, .. }) = places.max_by_key(|place| place.partitions) {
-        return PartitionSet { number, id: set, partitions };
-    }
-    // Without any manifest: what has a log is a partition. The same id each time, for a repair that is done again.
-    let with_log = dirs.iter().filter(|(_, dir)| Segment::list(disk, dir).is_ok_and(|all| !all.is_empty()));
-    let partitions = with_log.map(|(number, _)| number + 1).max().unwrap_or(1);
-    PartitionSet { number, id: SetId::draw(0, number), partitions }
-}
-
-fn place_of(disk: &dyn Disk, dir: &Path) -> Option<Place> {
-    PartitionManifest::read(disk, dir).ok().flatten().map(|manifest| manifest.place)
 }
 
 /// Gives the directories of partitions the names that their manifests tell.

@@ -14,6 +14,7 @@ mod manifest;
 mod misplaced;
 mod openings;
 mod report;
+mod sets;
 mod snapshots;
 
 pub use report::{RepairReport, RepairedFile};

@@ -356,6 +356,55 @@ fn a_repair_takes_a_partition_of_an_earlier_time_as_it_is_and_says_so() {
     assert!(matches!(all(&disk, None), Err(StoreError::Earlier { opened: 1, counted: 2, .. })));
 }
 
+fn copy_set(disk: &FaultyDisk, to: &str) {
+    for number in 0..2 {
+        let copy = copy_of(disk, &format!("d/fleet-1/{number}"));
+        put(disk, &format!("d/{to}/{number}"), &copy);
+    }
+}
+
+#[test]
+fn a_copy_of_a_set_under_another_name_is_never_put_in_force() {
+    let (disk, _) = closed();
+    copy_set(&disk, "fleet-2");
+    run_once(&disk, 500);
+    let late = all(&disk, None).unwrap();
+    assert_eq!(open_dir(&disk, None).unwrap().other_sets(), [PathBuf::from("d/fleet-2")]);
+    assert!(repair(&disk).files.is_empty());
+    // Also where the manifest must be written anew.
+    disk.remove(Path::new("d/manifest")).unwrap();
+    let report = repair(&disk).to_string();
+    assert!(report.contains("d/fleet-2") && report.contains("a copy of another set"), "{report}");
+    assert_eq!(all(&disk, None).unwrap(), late);
+    // A copy alone is the operator's to name.
+    disk.remove(Path::new("d/manifest")).unwrap();
+    disk.rename(Path::new("d/fleet-1"), Path::new("elsewhere")).unwrap();
+    let err = repair_on(Arc::new(disk.clone()), Path::new("d")).unwrap_err();
+    assert!(matches!(&err, StoreError::OnlyCopy { copy, set: 1 } if copy == Path::new("d/fleet-2")), "{err}");
+    disk.rename(Path::new("d/fleet-2"), Path::new("d/fleet-1")).unwrap();
+    repair(&disk);
+    all(&disk, None).unwrap();
+}
+
+#[test]
+fn of_several_sets_a_repair_takes_the_newest_that_is_whole_and_says_so_or_asks() {
+    let (disk, model) = closed();
+    let old = [copy_of(&disk, "d/fleet-1/0"), copy_of(&disk, "d/fleet-1/1")];
+    assert_eq!(all(&disk, Some(3)).unwrap(), model);
+    put(&disk, "d/fleet-1/0", &old[0]);
+    put(&disk, "d/fleet-1/1", &old[1]);
+    disk.remove(Path::new("d/manifest")).unwrap();
+    let broken = disk.restart(Loss::Nothing);
+    let report = repair(&disk).to_string();
+    assert!(report.contains("put in force: it is whole") && report.contains("lower number"), "{report}");
+    assert_eq!(open_dir(&disk, None).unwrap().partitions(), 3);
+    assert_eq!(all(&disk, None).unwrap(), model);
+    broken.remove_dir(Path::new("d/fleet-2/1")).unwrap();
+    let err = repair_on(Arc::new(broken.clone()), Path::new("d")).unwrap_err();
+    assert!(matches!(&err, StoreError::Undecided { .. }), "{err}");
+    assert!(broken.open(Path::new("d/manifest")).is_err(), "nothing was put in force");
+}
+
 #[test]
 fn an_opening_that_is_cut_off_anywhere_is_not_taken_for_an_earlier_time() {
     let (whole, model) = closed();
