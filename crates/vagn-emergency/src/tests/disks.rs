@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use redb::backends::InMemoryBackend;
+use vagn_flow::clock::Believed;
 use vagn_flow::clock::SystemClock;
 use vagn_flow::metrics::Registry;
 use vagn_flow::trust::{Trust, TrustParts};
@@ -115,7 +116,8 @@ async fn ended_incidents_do_not_go_while_the_clock_is_doubted() {
     setup.trust = Trust::new(TrustParts {
         clock: Arc::new(SystemClock::new()),
         // Later than any time that the clock of this machine has.
-        marked_ms: Some(i64::MAX / 4),
+        marked: Some(Believed { now_ms: i64::MAX / 4, since_ms: 0 }),
+        partitions: 1,
         partitions: 0,
         forget_after: Duration::from_secs(3600),
         kernel: false,

@@ -45,7 +45,7 @@ impl Ground {
     }
 
     /// Runs `start` on a thread of the runtime. `None`: a signal came, and the start, which perhaps hangs in a disk, did not end
-    /// within the limit of a stop. A signal that comes during a start that does end is kept for [`asked`](Self::asked).
+    /// within the limit of a stop. A signal that comes during a start that does end is kept.
     pub fn begin<T: Send + 'static>(&mut self, start: impl FnOnce() -> T + Send + 'static) -> Option<T> {
         let Self { runtime, signals } = self;
         let runtime = runtime.as_ref().expect("it is not left");

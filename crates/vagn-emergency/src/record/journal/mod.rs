@@ -6,7 +6,7 @@
 //! again.
 //!
 //! Two files are written in turn. The turn passes on when one is full and all before is in the store, so the journal is
-//! bounded, and always reaches back at least [`TURN_MIN`] saves.
+//! bounded, and always reaches back at least `TURN_MIN` saves.
 
 mod content;
 mod entry;
