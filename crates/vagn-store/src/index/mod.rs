@@ -5,6 +5,7 @@
 //! | `row.rs` | the data of a vehicle, one cache line |
 //! | `counts.rs` | the numbers seen of a vehicle, where it sends any |
 //! | `plan.rs` | the outcome of a batch, worked out before anything is changed |
+//! | `planned.rs`, `latest.rs` | the outcome of one update, and the last ones of each vehicle in a batch |
 //! | `ahead.rs` | memory that a group of updates will touch, asked for before it is touched |
 //! | `cell.rs`, `node.rs`, `blocks.rs`, `pile.rs` | the parts of the tree |
 //! | `tree.rs`, `load.rs` | how they change, and how they are built at once |
@@ -15,11 +16,13 @@ mod blocks;
 mod cell;
 mod counts;
 mod lanes;
+mod latest;
 mod load;
 mod nearby;
 mod node;
 mod pile;
 mod plan;
+mod planned;
 mod row;
 #[cfg(test)]
 mod tests;
@@ -38,7 +41,8 @@ use tree::{TOP, Tree, narrow};
 pub(crate) use counts::Counts;
 pub use nearby::Nearby;
 pub use plan::Plan;
-pub(crate) use plan::{AsJudged, AsTheyCome, Marks, Outcome, Planned, Rule};
+pub(crate) use plan::{AsJudged, AsTheyCome, Outcome, Rule};
+pub(crate) use planned::{Marks, Planned};
 pub(crate) use row::Row;
 
 pub(crate) type Rows = Chunked<Row>;

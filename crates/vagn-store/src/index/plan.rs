@@ -7,12 +7,13 @@ use hashbrown::HashTable;
 use vagn_wire::{Fate, Oddities};
 
 use super::cell::GridPoint;
-use super::{GROUP, Index, NO_SLOT};
-use crate::judge::{Count, Verdict, at_arrival, is_plainly_newer, judge};
+use super::latest::{Latest, LatestUpdate};
+use super::planned::{
+    ARRIVAL_STANDS_IN, CONTINUES, Marks, NEW_VEHICLE, NONE, Planned, RESTARTS, TELLS_COUNT, WRITTEN, flag_if,
+};
+use super::{GROUP, Index};
+use crate::judge::{Count, Verdict, is_plainly_newer, judge};
 use crate::{Sighting, Update, Updates};
-
-/// No update, or no count.
-const NONE: u32 = u32::MAX;
 
 /// Decides the fates of updates.
 pub(crate) trait Rule {
@@ -71,98 +72,6 @@ impl Rule for AsJudged<'_> {
 
     fn is_surely_stored(&self, _: &Update<'_>, _: i64) -> bool {
         false
-    }
-}
-
-/// Outcome of a report as the log tells it beside its fields.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct Marks {
-    /// It was stale: the past sees it, the live index does not.
-    pub(crate) late: bool,
-    /// Its number begins its vehicle's count anew.
-    pub(crate) restarts: bool,
-    /// Not the first report of its vehicle in its envelope.
-    pub(crate) continues: bool,
-}
-
-/// Outcome of one update.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Planned {
-    /// Slot of the vehicle, [`NO_SLOT`] when it gets none. A vehicle keeps its slot until it is removed or forgotten;
-    /// then another may get it.
-    pub(crate) slot: u32,
-    /// Index in [`Plan::counts`] of the vehicle's count after it, or [`NONE`] when that is as before.
-    count: u32,
-    /// `Stored`, `Stale`, `Duplicate`, `Invalid` for a position without fix, or `Shed` for a new vehicle beyond the greatest
-    /// number kept.
-    pub(crate) fate: Fate,
-    /// Any of the constants below. One byte, so that one comparison tells most updates from the rest.
-    flags: u8,
-}
-
-/// The vehicle was not known before.
-const NEW_VEHICLE: u8 = 1;
-/// The log is to have the update.
-const WRITTEN: u8 = 2;
-/// The log is to have the count as well, since the report as it is written does not lead there.
-const TELLS_COUNT: u8 = 4;
-/// The arrival is to stand in for the time of the sighting.
-const ARRIVAL_STANDS_IN: u8 = 8;
-/// The number of the report begins its vehicle's count anew.
-const RESTARTS: u8 = 16;
-/// Not the first report of its vehicle in its envelope.
-const CONTINUES: u8 = 32;
-
-impl Planned {
-    /// Returns the outcome of most updates: the position is stored, and that is all.
-    #[inline]
-    fn plain(slot: u32) -> Self {
-        Self { slot, count: NONE, fate: Fate::Stored, flags: WRITTEN }
-    }
-
-    fn without_slot(fate: Fate) -> Self {
-        Self { slot: NO_SLOT, count: NONE, fate, flags: 0 }
-    }
-
-    #[inline]
-    fn has(&self, flag: u8) -> bool {
-        self.flags & flag != 0
-    }
-
-    /// Returns true when the position is stored as it was sent, of a vehicle that was known, without a mark. A count may
-    /// have changed.
-    #[inline]
-    pub(crate) fn is_plain(&self) -> bool {
-        self.fate == Fate::Stored && self.flags == WRITTEN
-    }
-
-    #[inline]
-    pub(crate) fn is_new_vehicle(&self) -> bool {
-        self.has(NEW_VEHICLE)
-    }
-
-    /// Returns true when the log is to have the update.
-    #[inline]
-    pub(crate) fn is_written(&self) -> bool {
-        self.has(WRITTEN)
-    }
-
-    /// Returns true when the log is to have the count as well.
-    #[inline]
-    pub(crate) fn tells_count(&self) -> bool {
-        self.has(TELLS_COUNT)
-    }
-
-    /// Returns the outcome as the log is to tell it.
-    #[inline]
-    pub(crate) fn marks(&self) -> Marks {
-        Marks { late: self.fate == Fate::Stale, restarts: self.has(RESTARTS), continues: self.has(CONTINUES) }
-    }
-
-    /// Returns the sighting that is to be stored.
-    #[inline]
-    pub(crate) fn sighting(&self, sent: &Sighting) -> Sighting {
-        if self.has(ARRIVAL_STANDS_IN) { at_arrival(sent) } else { *sent }
     }
 }
 
@@ -452,77 +361,11 @@ impl Plan {
     }
 }
 
-#[inline]
-fn flag_if(set: bool, flag: u8) -> u8 {
-    if set { flag } else { 0 }
-}
-
 /// Returns the slot of a vehicle that is new with an earlier update of the batch.
 fn new_slot(updates: &Updates, update: &Update<'_>, hash: u64, plan: &Plan) -> Option<u32> {
     let found =
         plan.new.find(hash, |&at| updates.get(at as usize).is_some_and(|earlier| earlier.key == update.key));
     found.map(|&at| plan.planned[at as usize].slot)
-}
-
-/// For each slot that the batch changes, the last update to be stored there, and the last count: a table of the size of
-/// the batch, so that it stays in the nearest cache.
-#[derive(Debug, Default)]
-struct Latest {
-    entries: Vec<LatestUpdate>,
-    /// Entries of another batch count as empty, which saves clearing them.
-    batch: u32,
-}
-
-#[derive(Debug, Default, Clone, Copy)]
-struct LatestUpdate {
-    batch: u32,
-    slot: u32,
-    /// [`NONE`] while only the count was changed.
-    update: u32,
-    /// Index in [`Plan::counts`], or [`NONE`].
-    count: u32,
-}
-
-impl Latest {
-    fn begin(&mut self, updates: usize) {
-        let entries = (updates * 2).next_power_of_two();
-        // Before the number of the batch would repeat, entries of old batches have to go.
-        if self.entries.len() < entries || self.batch == u32::MAX {
-            self.entries = vec![LatestUpdate::default(); entries];
-            self.batch = 0;
-        }
-        self.batch += 1;
-    }
-
-    /// Returns true when the entry that [`Latest::find`] gave is taken.
-    fn has(&self, at: usize) -> bool {
-        self.entries[at].batch == self.batch
-    }
-
-    /// Returns the entry that [`Latest::find`] gave.
-    #[inline]
-    fn get(&self, at: usize) -> LatestUpdate {
-        let entry = self.entries[at];
-        if entry.batch == self.batch { entry } else { LatestUpdate { update: NONE, count: NONE, ..entry } }
-    }
-
-    /// Fills the entry that [`Latest::find`] gave for the slot.
-    #[inline]
-    fn set(&mut self, at: usize, slot: u32, update: u32, count: u32) {
-        self.entries[at] = LatestUpdate { batch: self.batch, slot, update, count };
-    }
-
-    /// Returns the number of the slot's entry, or of the empty one where it would be. There is one: at most half of the
-    /// entries are taken.
-    fn find(&self, slot: u32) -> usize {
-        let mask = self.entries.len() - 1;
-        // Multiplication by 2^32 / golden ratio spreads neighbouring slots.
-        let mut at = (slot.wrapping_mul(0x9e37_79b9) >> 7) as usize & mask;
-        while self.entries[at].batch == self.batch && self.entries[at].slot != slot {
-            at = (at + 1) & mask;
-        }
-        at
-    }
 }
 
 #[cfg(test)]
