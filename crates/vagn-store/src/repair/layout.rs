@@ -154,7 +154,9 @@ fn repair_place(disk: &dyn Disk, site: &Site, report: &mut RepairReport) -> Resu
         };
     }
     site.begin(disk)?;
-    let done = "missing; begun anew, and empty: put it back, and its vehicles are there again";
+    report.lost_partitions += 1;
+    let done = "missing as a whole, so that its content cannot be counted; begun anew, and empty: put it \
+                back, and its vehicles are there again";
     report.files.push(RepairedFile { file: site.dir.clone(), moved_to: None, offset: 0, lost: 0, done });
     Ok(())
 }
@@ -165,7 +167,9 @@ fn repair_empty(disk: &dyn Disk, site: &Site, report: &mut RepairReport) -> Resu
     let is_empty = disk.list(&site.dir).doing("list", &site.dir)?.is_empty();
     if is_empty {
         site.begin(disk)?;
-        let done = "empty, as a volume that is not mounted; begun anew";
+        report.lost_partitions += 1;
+        let done = "empty, as a volume that is not mounted: its content is missing as a whole, \
+                    and cannot be counted; begun anew";
         report.files.push(RepairedFile { file: site.dir.clone(), moved_to: None, offset: 0, lost: 0, done });
     }
     Ok(())
@@ -175,7 +179,9 @@ fn repair_empty(disk: &dyn Disk, site: &Site, report: &mut RepairReport) -> Resu
 fn replace_other(disk: &dyn Disk, site: &Site, report: &mut RepairReport) -> Result<(), StoreError> {
     let moved_to = Some(move_aside(disk, &site.dir)?);
     site.begin(disk)?;
-    let done = "of another set of partitions, and moved away; begun anew, and empty";
+    report.lost_partitions += 1;
+    let done = "of another set of partitions, and moved away; begun anew, and empty: its own content \
+                is missing as a whole, and cannot be counted";
     report.files.push(RepairedFile { file: site.dir.clone(), moved_to, offset: 0, lost: 0, done });
     Ok(())
 }

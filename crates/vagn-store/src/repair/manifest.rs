@@ -47,7 +47,10 @@ pub(super) fn read(
     for named in &known.segments {
         let segment = Segment::new(&site.dir, named.start);
         if !segments.contains(&segment) {
-            let done = "missing; the service goes on without its records";
+            let done = match named.end {
+                Some(_) => "missing; the service goes on without its records",
+                None => "missing, with records that cannot be counted; the service goes on without them",
+            };
             let lost = named.end.map_or(0, |end| end - named.start.record);
             report.files.push(RepairedFile { file: segment.path, moved_to: None, offset: 0, lost, done });
         }

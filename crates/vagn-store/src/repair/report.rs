@@ -13,6 +13,8 @@ pub struct RepairReport {
     pub vehicles: u64,
     /// Number of positions left out because the record that named their vehicle is lost.
     pub orphans: u64,
+    /// Partitions whose content is missing as a whole, so that it cannot be counted.
+    pub lost_partitions: u64,
     /// Directories with what was cut from the ends of logs, now and before.
     pub kept_aside: Vec<PathBuf>,
 }
@@ -49,7 +51,12 @@ impl fmt::Display for RepairReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for file in &self.files {
             let RepairedFile { file, moved_to, offset, lost, done } = file;
-            write!(f, "{}: at offset {offset}, {lost} lost; {done}", file.display())?;
+            write!(f, "{}: ", file.display())?;
+            // Neither is known of what is missing or misplaced as a whole, and "0 lost" would be untrue.
+            if *offset > 0 || *lost > 0 {
+                write!(f, "at offset {offset}, {lost} lost; ")?;
+            }
+            f.write_str(done)?;
             match moved_to {
                 Some(moved_to) => writeln!(f, "; as it was: {}", moved_to.display())?,
                 None => writeln!(f)?,
@@ -61,6 +68,10 @@ impl fmt::Display for RepairReport {
         if self.files.is_empty() {
             return write!(f, "nothing is damaged; {} vehicles", self.vehicles);
         }
-        write!(f, "{} vehicles; {} positions left out", self.vehicles, self.orphans)
+        write!(f, "{} vehicles; {} positions left out", self.vehicles, self.orphans)?;
+        match self.lost_partitions {
+            0 => Ok(()),
+            lost => write!(f, "; not counted: the content of {lost} partitions that is missing as a whole"),
+        }
     }
 }

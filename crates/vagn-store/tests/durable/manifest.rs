@@ -117,7 +117,12 @@ fn going_on_without_a_partition_is_a_decision() {
     let (disk, model) = closed();
     disk.remove_dir(Path::new("d/fleet-1/0")).unwrap();
     let report = repair(&disk);
-    assert!(report.to_string().contains("d/fleet-1/0"), "{report}");
+    let told = report.to_string();
+    assert!(told.contains("d/fleet-1/0: missing as a whole") && told.contains("cannot be counted"), "{told}");
+    assert!(
+        report.lost_partitions == 1 && told.contains("not counted") && !told.contains("0 lost"),
+        "{told}"
+    );
     let left = all(&disk, None).unwrap();
     assert!(!left.is_empty() && left.len() < model.len());
 }
