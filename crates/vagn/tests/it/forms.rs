@@ -282,6 +282,29 @@ async fn a_list_keeps_what_is_before_and_behind_a_fault() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_flag_behind_a_fault_in_json_is_a_call_for_help() {
+    let dir = tempfile::tempdir().unwrap();
+    let vagn = Vagn::start(dir.path(), &[]);
+    let faults = [
+        r#""Lat":30,27,"Lon":-97,74"#,
+        r#""Lat":,"Lon":"#,
+        r#""Lat":1,"Lon":1,"#,
+        r#""Lat":1;"Lon":1"#,
+        "\"Inc\":\"a\tb\"",
+        "\"Note\":\"a\nb\"",
+    ];
+    for (at, fault) in faults.iter().enumerate() {
+        let id = format!("help {at}");
+        let object = format!(r#"{{"ID":"{id}",{fault},"Emergency":true}}"#);
+        for body in [format!("[{object}]"), format!("[[{object}]]"), object] {
+            let entries = post(&vagn, "application/json", body.clone()).await;
+            assert!(entries.len() == 1 && entries[0]["incident_id"].is_string(), "{body}: {entries:?}");
+        }
+        assert!(callers(&vagn).await.contains(&id));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_no_vehicle_does_is_not_shown() {
     let dir = tempfile::tempdir().unwrap();
     let vagn = Vagn::start(dir.path(), &[]);

@@ -1,7 +1,8 @@
 //! JSON with faults: each costs the field, or else the object, that it is in, and no other.
 //!
-//! An object that breaks off becomes a map that breaks off in the same place, so that the one decoder judges it: it is invalid,
-//! but what was read may be a call for help. Whatever else stands in the place of an object is one report that is none.
+//! An object with a fault becomes a map that breaks off, so that the one decoder judges it: it is invalid, but what was read
+//! before the fault and behind it may be a call for help. Whatever else stands in the place of an object is one report that
+//! is none.
 
 use super::limits::ENTRIES_MAX;
 use super::number::put_word;
@@ -16,7 +17,8 @@ use crate::marker::{FIXARRAY, FIXMAP, MAP16, NIL};
 /// # Errors
 /// When there are too many reports.
 pub(super) fn read(text: &[u8], reports: &mut Reports) -> Result<usize, TooMany> {
-    let mut reading = Reading { scan: Scanner::new(text), reports, text: Vec::new(), begun: 0 };
+    let mut reading =
+        Reading { scan: Scanner::new(text), reports, text: Vec::new(), begun: 0, inner_said: false };
     reading.elements()?;
     Ok(reading.begun)
 }
@@ -27,11 +29,13 @@ struct Reading<'a, 'r> {
     /// The last string.
     text: Vec<u8>,
     begun: usize,
+    /// The list within a list has a report.
+    inner_said: bool,
 }
 
 impl Reading<'_, '_> {
     fn elements(&mut self) -> Result<(), TooMany> {
-        let mut in_list = false;
+        let mut depth = 0usize;
         // Nothing came since the bracket or the comma.
         let mut empty = true;
         loop {
@@ -40,30 +44,43 @@ impl Reading<'_, '_> {
                 None => return Ok(()),
                 Some(b'{') => {
                     self.object()?;
-                    empty = false;
+                    (empty, self.inner_said) = (false, true);
                 }
-                Some(b'[') if !in_list => {
+                Some(b'[') => {
                     self.scan.skip();
-                    (in_list, empty) = (true, true);
+                    self.inner_said &= depth > 1;
+                    (depth, empty) = (depth + 1, true);
                 }
                 Some(b']') => {
                     self.scan.skip();
-                    in_list = false;
+                    if depth > 1 {
+                        self.no_object(depth)?;
+                    }
+                    (depth, empty) = (depth.saturating_sub(1), false);
                 }
                 Some(b',') => {
                     self.scan.skip();
-                    if in_list && empty {
-                        self.no_report()?;
+                    if depth > 0 && empty {
+                        self.no_object(depth)?;
                     }
                     empty = true;
                 }
                 Some(_) => {
-                    self.pass_over(in_list);
-                    self.no_report()?;
+                    self.pass_over(depth > 0);
+                    self.no_object(depth)?;
                     empty = false;
                 }
             }
         }
+    }
+
+    /// Appends something that is no report; once for all that an inner list holds, and never behind an object of it.
+    fn no_object(&mut self, depth: usize) -> Result<(), TooMany> {
+        if depth > 1 && self.inner_said {
+            return Ok(());
+        }
+        self.inner_said = true;
+        self.reports.push(&[NIL])
     }
 
     /// Goes past what stands in the place of an object, up to the next one.
@@ -90,11 +107,6 @@ impl Reading<'_, '_> {
         }
     }
 
-    /// Appends something that is no report.
-    fn no_report(&mut self) -> Result<(), TooMany> {
-        self.reports.push(&[NIL])
-    }
-
     fn object(&mut self) -> Result<(), TooMany> {
         self.begun += 1;
         let head = self.reports.bytes.len();
@@ -103,12 +115,12 @@ impl Reading<'_, '_> {
         let mut entries = 0;
         self.scan.enter_first();
         let whole = self.entries(&mut entries);
+        if whole.is_err() {
+            self.entries_behind(&mut entries);
+        }
         // A map that announces more than it holds has broken off.
         let announced = if whole.is_ok() { entries } else { entries + 1 };
         self.reports.bytes[head + 1..head + 3].copy_from_slice(&announced.to_be_bytes());
-        if whole.is_err() {
-            self.scan.leave_broken();
-        }
         self.reports.close()
     }
 
@@ -118,6 +130,21 @@ impl Reading<'_, '_> {
         if self.scan.leave().is_ok() {
             return Ok(());
         }
+        self.pairs(entries)
+    }
+
+    /// Reads the entries behind the first fault of an object, as far as they are its own: the flag may be among them.
+    fn entries_behind(&mut self, entries: &mut u16) {
+        self.scan.enter_broken();
+        while self.scan.seek_key() {
+            // A further fault costs no more than the first.
+            _ = self.pairs(entries);
+        }
+        self.scan.leave_broken();
+    }
+
+    /// Reads entries up to the end of the object.
+    fn pairs(&mut self, entries: &mut u16) -> Result<(), Broken> {
         loop {
             self.scan.space();
             self.scan.string(&mut self.text)?;

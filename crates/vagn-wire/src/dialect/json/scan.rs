@@ -24,11 +24,29 @@ pub(super) struct Scanner<'a> {
     open: Vec<u8>,
     /// Strings and brackets do not match up to the end, so they tell nothing about where the next object begins.
     mismatched: bool,
+    /// All of the text, of which a part is read after a fault.
+    all: &'a [u8],
+    /// Where the next object begins, as far as it was sought.
+    next_at: usize,
+    /// Where to look for the next object if the one with the fault does not end.
+    fault_from: usize,
+    /// End of what was searched for the quote of a string that is longer than its line, and whether that is its end.
+    searched: (usize, bool),
 }
 
 impl<'a> Scanner<'a> {
     pub(super) fn new(text: &'a [u8]) -> Self {
-        Self { text, at: 0, string_at: 0, open: Vec::new(), mismatched: false }
+        Self {
+            text,
+            at: 0,
+            string_at: 0,
+            open: Vec::new(),
+            mismatched: false,
+            all: text,
+            next_at: 0,
+            fault_from: 0,
+            searched: (0, false),
+        }
     }
 
     /// Returns the next byte, and does not go past it.
@@ -126,20 +144,67 @@ impl<'a> Scanner<'a> {
         Ok(())
     }
 
-    /// Goes past the rest of an object that is broken here, at least up to where another begins.
+    /// Marks the first fault of an object, from which its [further keys](Self::seek_key) are sought.
     ///
-    /// By matching brackets, as long as they do match. Once they did not, that is never tried again, lest a body full of
-    /// faults is read to its end for each of them.
-    pub(super) fn leave_broken(&mut self) {
+    /// By matching brackets, as long as they do match. Once they did not, no more is read than up to where another object
+    /// begins, lest a body full of faults is read to its end for each of them.
+    pub(super) fn enter_broken(&mut self) {
         // A quote that is missing shows only after the string that ran on over it.
-        let from = self.string_at.min(self.at);
-        if !self.mismatched {
-            if self.leave_to(0).is_ok() {
-                return;
+        self.fault_from = self.string_at.min(self.at);
+        if self.mismatched {
+            if self.next_at <= self.at {
+                let at = self.at;
+                self.seek_object();
+                (self.next_at, self.at) = (self.at, at);
             }
-            self.mismatched = true;
+            self.text = &self.all[..self.next_at];
         }
-        self.at = from;
+    }
+
+    /// Goes to the next key of a broken object, or past its end: then there is none.
+    pub(super) fn seek_key(&mut self) -> bool {
+        while self.open.len() == 1 {
+            let went_on = match self.peek() {
+                None => return false,
+                Some(b'"') => match self.key() {
+                    Ok(true) => return true,
+                    other => other.map(drop),
+                },
+                Some(b'{' | b'[') => self.nested(),
+                Some(b'}' | b']') => self.leave(),
+                Some(_) => {
+                    self.at += 1;
+                    Ok(())
+                }
+            };
+            if went_on.is_err() {
+                return false;
+            }
+        }
+        false
+    }
+
+    /// Goes past a string, unless it is a key: it stands before a colon and not behind one.
+    fn key(&mut self) -> Result<bool, Broken> {
+        let from = self.at;
+        let before = self.text[..from].iter().rev().find(|byte| **byte > b' ');
+        self.string(&mut Vec::new())?;
+        self.space();
+        let is_key = self.peek() == Some(b':') && before != Some(&b':');
+        if is_key {
+            self.at = from;
+        }
+        Ok(is_key)
+    }
+
+    /// Ends a broken object: nothing more is done if its own bracket ended it, else the next one is sought.
+    pub(super) fn leave_broken(&mut self) {
+        self.text = self.all;
+        if self.open.is_empty() {
+            return;
+        }
+        self.mismatched = true;
+        self.at = self.fault_from;
         self.seek_object();
     }
 
@@ -165,14 +230,15 @@ impl<'a> Scanner<'a> {
     }
 
     /// Reads a string into `out`, which is cleared: its bytes, at most [`TEXT_MAX`]. They are not UTF-8 if the string is not.
-    /// A string ends with its line at the latest.
+    /// A string ends with its line at the latest, unless a quote in a later line is clearly its end.
     pub(super) fn string(&mut self, out: &mut Vec<u8>) -> Result<(), Broken> {
         self.string_at = self.at;
         self.take(b'"')?;
         out.clear();
         loop {
             match self.peek() {
-                None | Some(b'\n') => return Err(Broken),
+                None => return Err(Broken),
+                Some(b'\n') if !self.runs_on() => return Err(Broken),
                 Some(b'"') => {
                     self.at += 1;
                     return Ok(());
@@ -187,6 +253,23 @@ impl<'a> Scanner<'a> {
                 }
             }
         }
+    }
+
+    /// Returns true when the next quote ends a value. Nothing is searched twice.
+    fn runs_on(&mut self) -> bool {
+        if self.at < self.searched.0 {
+            return self.searched.1;
+        }
+        let mut escaped = false;
+        let quote = self.text[self.at..].iter().position(|byte| {
+            let ends = *byte == b'"' && !escaped;
+            escaped = *byte == b'\\' && !escaped;
+            ends
+        });
+        let end = quote.map_or(self.text.len(), |len| self.at + len + 1);
+        let behind = self.text[end..].iter().find(|byte| !byte.is_ascii_whitespace());
+        self.searched = (end, matches!(behind, Some(b',' | b'}' | b']')));
+        self.searched.1
     }
 
     /// Reads what follows a backslash.

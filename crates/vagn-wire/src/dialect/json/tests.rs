@@ -161,17 +161,9 @@ fn a_text_that_cannot_be_read_is_a_fault_of_its_own_field_only() {
 #[test]
 fn what_is_no_object_is_one_invalid_report() {
     let (a, none) = (r#"{"ID":"a","Lat":1,"Lon":2}"#, Err(Reject::NotAReport));
-    for bad in [
-        "7",
-        "null",
-        "nan",
-        "\"text, text\"",
-        "two words",
-        "[]",
-        "[[1],{\"ID\":\"x\"}]",
-        "[\"a\",1,2,true]",
-        "'x'",
-    ] {
+    for bad in
+        ["7", "null", "nan", "\"text, text\"", "two words", "[]", "[[1],[[2]]]", "[\"a\",1,2,true]", "'x'"]
+    {
         check(&format!("[{a},{bad},{a}]"), &[Ok("a"), none, Ok("a")]);
         check(&format!("[{bad},{a}]"), &[none, Ok("a")]);
         check(&format!("[{a},{bad}]"), &[Ok("a"), none]);
@@ -219,6 +211,66 @@ fn an_object_that_breaks_costs_no_other() {
         let got = ids(&reports);
         assert!(got.len() == 3 && got[1].is_err() && got[2] == Ok("help"), "{bad}: {got:?}");
     }
+}
+
+#[test]
+fn a_flag_behind_a_fault_is_a_call_for_help() {
+    for bad in [
+        r#""Lat":30,27,"Lon":-97,74,"#,
+        r#""Lat":,"Lon":,"#,
+        r#""Lat":1,"Lon":1,,"#,
+        r#""Lat":1;"Lon":1,"#,
+        r#""Lat":1 "Lon":1;"#,
+        r#""Lat" 1,"Inc","Lon"::"x","#,
+        r#""Kind":"auto",Lat:1,'Lon':2,"#,
+        "\"Inc\":\"a\tb\",",
+        "\"Note\":\"a\nb\n\\\"c\",",
+        r#""Note":"he said "hi" to me","#,
+        r#""x":{"Emergency":false},;"x":[1,["y"]],"#,
+    ] {
+        let object = format!(r#"{{{bad}"ID":"a",{bad}"Emergency":true}}"#);
+        let quiet = r#"{"ID":"q","Lat":1,"Lon":2}"#;
+        for body in
+            [object.clone(), format!("[{quiet},{object},{quiet}]"), format!("[{{\"x\":[}},{object},{quiet}]")]
+        {
+            let reports = split(body.as_bytes()).unwrap();
+            let calls = reports.iter().filter(|each| decode(each).is_ok_and(|it| it.emergency)).count();
+            let got = ids(&reports);
+            assert!(calls == 1 && got.contains(&Ok("a")), "{body}: {got:?}");
+            assert_eq!(got.len(), if body == object { 1 } else { 3 }, "{body}: {got:?}");
+        }
+    }
+}
+
+#[test]
+fn a_flag_of_something_else_is_not_taken() {
+    for bad in [
+        r#"{"ID":"a",,"Note":"x, \"Emergency\":true"}"#,
+        r#"{"ID":"a",,"Note":{"Emergency":true}}"#,
+        r#"{"ID":"a",,"Note":[{"Emergency":true}]}"#,
+        r#"{"ID":"a",,[{"Emergency":true}]}"#,
+        r#"{"ID":"a","Note":"Emergency":true}"#,
+        r#"{"ID":"a","Note"::"Emergency":true}"#,
+        r#"{"ID":"a","Note":"say "Emergency":true now"}"#,
+        r#"{"ID":"a","Lat":1,{"ID":"b","Emergency":true}"#,
+        r#"{"ID":"a","Lat":1],{"ID":"b","Emergency":true}"#,
+        "{\"ID\":\"a\n{\"ID\":\"b\",\"Emergency\":true}",
+        r#"{"ID":"a","x":[1,"Emergency":true}"#,
+    ] {
+        for split in [split, split_carefully] {
+            assert!(!ids(&split(bad.as_bytes()).unwrap()).contains(&Ok("a")), "{bad}");
+        }
+    }
+}
+
+#[test]
+fn a_list_in_a_list_loses_no_call() {
+    let (a, help) = (r#"{"ID":"a","Lat":1,"Lon":2}"#, r#"{"ID":"help","Emergency":true}"#);
+    let none = Err(Reject::NotAReport);
+    check(&format!("[[{help}]]"), &[Ok("help")]);
+    check(&format!("[[[{a},{help}]],{a}]"), &[Ok("a"), Ok("help"), Ok("a")]);
+    check(&format!("[{a},[1,2,{help},3],[],{a}]"), &[Ok("a"), none, Ok("help"), none, Ok("a")]);
+    check_refused("[[]]", "a position object");
 }
 
 #[test]
@@ -291,10 +343,20 @@ fn work_is_bounded_whatever_the_faults() {
         "{",
         "[{\"",
         ",{\"k\"\n",
+        "\"\n\\\"\n",
+        "{\"k\":\"\n",
+        "{\"k\",,",
+        "{\"k\",\"",
+        "{\"k\":1,2,[",
+        "{x}",
+        "{x",
+        "[",
     ] {
         for split in [split, split_lines, split_carefully] {
             // Half a megabyte, which would take minutes if each fault were read to the end of the body.
-            drop(split(format!("{{\"{}", part.repeat(500_000 / part.len())).as_bytes()));
+            for before in ["{\"", "[{\"x\":[},"] {
+                drop(split(format!("{before}{}", part.repeat(500_000 / part.len())).as_bytes()));
+            }
         }
     }
 }
