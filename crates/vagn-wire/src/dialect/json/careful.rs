@@ -17,10 +17,23 @@ use crate::marker::{FIXARRAY, FIXMAP, MAP16, NIL};
 /// # Errors
 /// When there are too many reports.
 pub(super) fn read(text: &[u8], reports: &mut Reports) -> Result<usize, TooMany> {
-    let mut reading =
-        Reading { scan: Scanner::new(text), reports, text: Vec::new(), begun: 0, inner_said: false };
+    let mut reading = Reading::new(text, reports);
     reading.elements()?;
     Ok(reading.begun)
+}
+
+/// Appends the reports of a line, one at least unless it is empty: what is no object has none beside one that is.
+///
+/// # Errors
+/// As [`read`].
+pub(super) fn read_line(line: &[u8], reports: &mut Reports) -> Result<usize, TooMany> {
+    let mut reading = Reading { is_line: true, ..Reading::new(line, reports) };
+    reading.elements()?;
+    let begun = reading.begun;
+    if begun == 0 && !Scanner::new(line).is_blank() {
+        reports.push(&[NIL])?;
+    }
+    Ok(begun)
 }
 
 struct Reading<'a, 'r> {
@@ -31,9 +44,16 @@ struct Reading<'a, 'r> {
     begun: usize,
     /// The list within a list has a report.
     inner_said: bool,
+    /// Only objects are reports.
+    is_line: bool,
 }
 
-impl Reading<'_, '_> {
+impl<'a, 'r> Reading<'a, 'r> {
+    fn new(text: &'a [u8], reports: &'r mut Reports) -> Self {
+        let scan = Scanner::new(text);
+        Self { scan, reports, text: Vec::new(), begun: 0, inner_said: false, is_line: false }
+    }
+
     fn elements(&mut self) -> Result<(), TooMany> {
         let mut depth = 0usize;
         // Nothing came since the bracket or the comma.
@@ -76,7 +96,7 @@ impl Reading<'_, '_> {
 
     /// Appends something that is no report; once for all that an inner list holds, and never behind an object of it.
     fn no_object(&mut self, depth: usize) -> Result<(), TooMany> {
-        if depth > 1 && self.inner_said {
+        if self.is_line || (depth > 1 && self.inner_said) {
             return Ok(());
         }
         self.inner_said = true;

@@ -15,7 +15,7 @@ mod strict;
 
 pub use bad_body::BadBody;
 
-use super::reports::Reports;
+use super::reports::{Reports, TooMany};
 
 /// Mark of the order of bytes, which some programs write before UTF-8.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
@@ -29,18 +29,25 @@ const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 /// When no object begins in the body, or there are too many of them.
 pub fn split(body: &[u8]) -> Result<Reports, BadBody> {
     read(without_mark(body)).or_else(|bad| match bad {
-        BadBody::NotReports(_) => careful(&[without_mark(body)], bad),
+        BadBody::NotReports(_) => careful(&[without_mark(body)], careful::read, bad),
         BadBody::TooMany(_) => Err(bad),
     })
 }
 
 /// Reads the reports of `body`, an object on each line. A line that cannot be read harms no other; empty lines are none.
 ///
+/// A line has a report for each object that begins in it, in order, and one that the decoder refuses if none does.
+///
 /// # Errors
 /// As [`split`].
 pub fn split_lines(body: &[u8]) -> Result<Reports, BadBody> {
-    read(without_mark(body)).or_else(|bad| match bad {
-        BadBody::NotReports(_) => careful(&body.split(|byte| *byte == b'\n').collect::<Vec<_>>(), bad),
+    let all = without_mark(body);
+    let by_the_book =
+        read(all).and_then(|reports| if has_empty_list(all) { Err(no_object()) } else { Ok(reports) });
+    by_the_book.or_else(|bad| match bad {
+        BadBody::NotReports(_) => {
+            careful(&body.split(|byte| *byte == b'\n').collect::<Vec<_>>(), careful::read_line, bad)
+        }
         BadBody::TooMany(_) => Err(bad),
     })
 }
@@ -50,7 +57,19 @@ pub fn split_lines(body: &[u8]) -> Result<Reports, BadBody> {
 /// # Errors
 /// As [`split`].
 pub fn split_carefully(body: &[u8]) -> Result<Reports, BadBody> {
-    careful(&[body], BadBody::NotReports("no object begins in it".into()))
+    careful(&[body], careful::read, no_object())
+}
+
+fn no_object() -> BadBody {
+    BadBody::NotReports("no object begins in it".into())
+}
+
+/// Returns true when a line is an empty list, which by the book has no report.
+fn has_empty_list(body: &[u8]) -> bool {
+    body.split(|byte| *byte == b'\n').any(|line| {
+        let inner = line.trim_ascii().strip_prefix(b"[").and_then(|rest| rest.strip_suffix(b"]"));
+        inner.is_some_and(|inner| inner.trim_ascii().is_empty())
+    })
 }
 
 fn without_mark(body: &[u8]) -> &[u8] {
@@ -62,15 +81,17 @@ fn read(body: &[u8]) -> Result<Reports, BadBody> {
     strict::read(body, &mut reports).map(|()| reports)
 }
 
+type ReadPart = fn(&[u8], &mut Reports) -> Result<usize, TooMany>;
+
 /// Reads each part by itself; `bad` is the error if no object begins in any.
-fn careful(parts: &[&[u8]], bad: BadBody) -> Result<Reports, BadBody> {
+fn careful(parts: &[&[u8]], read: ReadPart, bad: BadBody) -> Result<Reports, BadBody> {
     if !parts.iter().any(|part| part.contains(&b'{')) {
         return Err(bad);
     }
     let mut reports = Reports::default();
     let mut begun = 0;
     for part in parts {
-        begun += careful::read(part, &mut reports)?;
+        begun += read(part, &mut reports)?;
     }
     if begun > 0 { Ok(reports) } else { Err(bad) }
 }

@@ -81,6 +81,12 @@ impl<'a> Scanner<'a> {
         }
     }
 
+    /// Returns true when nothing but white space lies ahead.
+    pub(super) fn is_blank(&mut self) -> bool {
+        self.space();
+        self.peek().is_none()
+    }
+
     /// Goes past a number or a name, or anything in the place of one.
     pub(super) fn word(&mut self) -> &'a [u8] {
         let rest = &self.text[self.at..];

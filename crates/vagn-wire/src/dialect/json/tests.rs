@@ -1,7 +1,7 @@
 //! Bodies in JSON, by the book and otherwise.
 
 use super::*;
-use crate::dialect::{REPORTS_MAX, TooMany};
+use crate::dialect::REPORTS_MAX;
 use crate::{Kind, MAX_DATAGRAM, Oddity, Reject, Report, decode};
 
 /// Checks the id of each report of `body`, or the reason why the decoder refuses it.
@@ -297,10 +297,33 @@ fn a_line_harms_no_other() {
     let body = "\u{feff}{\"ID\":\"a\",\"Lat\":1,\"Lon\":2}\r\n\r\nhello, world\n{\"ID\":\"b\n{\"ID\":\"c\",\"Emergency\":true}\n7";
     let reports = split_lines(body.as_bytes()).unwrap();
     let got = ids(&reports);
-    // A comma divides what is no object, as in a list.
-    assert_eq!(got.len(), 6, "{got:?}");
-    assert_eq!((got[0], got[4]), (Ok("a"), Ok("c")));
-    assert!(got.iter().filter(|id| id.is_err()).count() == 4);
+    let none = Err(Reject::NotAReport);
+    assert_eq!(got, [Ok("a"), none, Err(Reject::Truncated), Ok("c"), none], "{got:?}");
+}
+
+#[test]
+fn a_line_has_a_report_for_each_object_and_one_at_least() {
+    let a = r#"{"ID":"a","Lat":1,"Lon":2}"#;
+    let (ok, none) = (Ok("a"), Err(Reject::NotAReport));
+    for (line, want) in [
+        ("[]", &[none][..]),
+        (" [ ]\r", &[none]),
+        ("]", &[none]),
+        ("[[],[]]", &[none]),
+        ("\u{b}", &[none]),
+        ("1, 2, 3", &[none]),
+        ("", &[]),
+        (" \t\r", &[]),
+        (&format!("{a}}}"), &[ok]),
+        (&format!("{a}\u{b}"), &[ok]),
+        (&format!("1,{a},,"), &[ok]),
+        (&format!("{a}{a}"), &[ok, ok]),
+        (&format!("[{a},{a}]"), &[ok, ok]),
+        (&format!("{a}}}{a}"), &[ok, ok]),
+    ] {
+        let reports = split_lines(format!("{a}\n{line}\n{a}").as_bytes()).unwrap();
+        assert_eq!(ids(&reports), [&[ok][..], want, &[ok]].concat(), "{line:?}");
+    }
 }
 
 #[test]
