@@ -28,8 +28,8 @@ struct FoundSegments {
     closed: Vec<Closed>,
     /// Those with records behind the newest snapshot, which may not be synced.
     unsynced: Vec<PathBuf>,
-    /// Those that a writer began and wrote nothing to.
-    empty: Vec<PathBuf>,
+    /// Those that a writer began and wrote nothing to, and those that had been removed and are back.
+    useless: Vec<PathBuf>,
 }
 
 pub(super) fn open(
@@ -43,7 +43,7 @@ pub(super) fn open(
     let reader = LogReader { disk: &*disk, dir: &site.dir, partition: site.place.partition };
     let Recovered { table, recovery, snapshots, end, manifest } = recover(&reader, site, progress)?;
     let needed = snapshots.last().map_or(0, |snapshot| snapshot.position.record);
-    let found = found_segments(&reader, needed, end, table.stamps(), manifest.synced)?;
+    let found = found_segments(&reader, needed, end, table.stamps(), &manifest)?;
     // Those of the power cut that is to come count from the manifest as well as from the log.
     let first = OrderNumber::of_new_writer(end.order.max(lowest).max(manifest.first), now_ms);
     let manifest = PartitionManifest {
@@ -56,7 +56,7 @@ pub(super) fn open(
         closed_at: None,
         ..manifest
     };
-    claim(&reader, &manifest, &found.empty)?;
+    claim(&reader, &manifest, &found.useless)?;
     let shared = Arc::new(Shared::new(disk.clone(), site.dir.clone(), manifest));
     let due = found.unsynced.len() >= SEGMENTS_MANY;
     found.unsynced.into_iter().for_each(|path| shared.found(path));
@@ -81,16 +81,20 @@ fn name(closed: &Closed) -> NamedSegment {
     NamedSegment { start: closed.segment.start, end: Some(closed.end) }
 }
 
-/// Puts the manifest of a new writer in force, and removes the segments that hold nothing.
-fn claim(reader: &LogReader<'_>, manifest: &PartitionManifest, empty: &[PathBuf]) -> Result<(), StoreError> {
+/// Puts the manifest of a new writer in force, and removes the segments that are of no use.
+fn claim(
+    reader: &LogReader<'_>,
+    manifest: &PartitionManifest,
+    useless: &[PathBuf],
+) -> Result<(), StoreError> {
     let LogReader { disk, dir, .. } = *reader;
     // The names of segments that no manifest has yet named may not be durable, and they are to be named now.
     disk.sync_dir(dir).doing(SYNC, dir)?;
     manifest.write(disk, dir)?;
-    if empty.is_empty() {
+    if useless.is_empty() {
         return Ok(());
     }
-    for path in empty {
+    for path in useless {
         disk.remove(path).doing("remove", path)?;
     }
     // Before a new segment: if one came back after a power cut, without the header, it would stand in front of records and
@@ -104,18 +108,20 @@ fn found_segments(
     needed: u64,
     log_end: LogPosition,
     stamps: Stamps,
-    synced: u64,
+    manifest: &PartitionManifest,
 ) -> Result<FoundSegments, StoreError> {
-    let segments = Segment::list(reader.disk, reader.dir)?;
-    let mut found = FoundSegments::default();
+    let mut segments = Segment::list(reader.disk, reader.dir)?;
+    let back = count_back(reader, &segments, needed, manifest)?;
+    let useless = segments.drain(..back).map(|segment| segment.path).collect();
+    let mut found = FoundSegments { useless, ..FoundSegments::default() };
     for (at, segment) in segments.iter().enumerate() {
         let end = segments.get(at + 1).map_or(log_end.record, |next| next.start.record);
-        let before = reader.stamps_before(segment, end.min(synced))?;
+        let before = reader.stamps_before(segment, end.min(manifest.synced))?;
         if let Some(closed) = found.closed.last_mut().filter(|closed| closed.end == segment.start.record) {
             closed.receive_time_ms = before.receive_time_ms;
         }
         if end == segment.start.record {
-            found.empty.push(segment.path.clone());
+            found.useless.push(segment.path.clone());
             continue;
         }
         if end > needed {
@@ -125,4 +131,24 @@ fn found_segments(
         found.closed.push(closed);
     }
     Ok(found)
+}
+
+/// Counts the segments that were removed for their age and are back after a power cut, with a gap behind them: the manifest
+/// names none of them any more, and a snapshot stands for what they held.
+fn count_back(
+    reader: &LogReader<'_>,
+    segments: &[Segment],
+    needed: u64,
+    manifest: &PartitionManifest,
+) -> Result<usize, StoreError> {
+    let is_named = |segment: &Segment| manifest.segments.iter().any(|named| named.start == segment.start);
+    // Most often the first one is named, and no file is looked at.
+    let unnamed = segments.iter().take_while(|segment| !is_named(segment)).count();
+    for at in (1..=unnamed.min(segments.len().saturating_sub(1))).rev() {
+        let next = segments[at].start.record;
+        if next <= needed && reader.end_of(&segments[at - 1])? != next {
+            return Ok(at);
+        }
+    }
+    Ok(0)
 }

@@ -167,3 +167,28 @@ fn a_change_passes_over_history_that_a_power_cut_brought_back() {
     prepare(&mut data).unwrap();
     assert_eq!(all(&data).unwrap(), model);
 }
+
+#[test]
+fn a_start_removes_history_that_a_power_cut_brought_back_before_a_gap() {
+    let (disk, model) = one();
+    let segments = history(&disk);
+    let back = [&segments[0], &segments[1], &segments[3]];
+    let kept = |segment: &Path| Path::new("d").join(segment.file_name().unwrap());
+    back.iter().for_each(|segment| disk.copy(segment, &kept(segment)).unwrap());
+    let no_history = Settings { history_keep_ms: 0, ..small() };
+    let open = |disk: &FaultyDisk| {
+        let data = open_dir(disk, 1);
+        data.open_partition(0, no_history, 1_500, &|_| {}).unwrap().0
+    };
+    let mut opened = open(&disk);
+    settle(&mut opened, 1_500);
+    opened.close().unwrap();
+    assert!(segments[..5].iter().all(|segment| !history(&disk).contains(segment)));
+    back.iter().for_each(|segment| disk.rename(&kept(segment), segment).unwrap());
+    for _ in 0..2 {
+        let opened = open(&disk);
+        check_content(&opened, &model);
+        assert!(back.iter().all(|segment| !history(&disk).contains(segment)));
+        opened.close().unwrap();
+    }
+}
