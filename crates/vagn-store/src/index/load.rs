@@ -80,6 +80,8 @@ impl Index {
                 vehicles.push((row.grid_point().on_curve(), slot));
             } else {
                 self.ids.clear(slot);
+                // A late report can have been counted for a name that has no position.
+                self.counts.remove(slot);
                 self.vacant.push(slot);
             }
         }

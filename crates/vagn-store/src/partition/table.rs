@@ -346,6 +346,24 @@ mod tests {
     }
 
     #[test]
+    fn a_count_of_a_vehicle_without_position_is_not_left_to_the_next_in_its_slot() {
+        let mut random = fastrand::Rng::with_seed(1);
+        let late = Marks { late: true, ..Marks::default() };
+        let numbered = Sighting { seq: Some(900), ..sighting(&mut random, 1) };
+        let hash = KEYS[0].hash();
+        let mut table = SlotTable::default();
+        table.apply(Record::Define { order: ORDER, slot: 0, key: KEYS[0] });
+        table.apply(Record::Position { order: ORDER, slot: 0, hash, sighting: numbered, marks: late });
+        table.apply_pending();
+        let mut index = table.into_index(usize::MAX, 7, || {});
+        let mut updates = Updates::new();
+        updates.push(KEYS[1], KEYS[1].hash(), sighting(&mut random, 2));
+        write(&mut index, &updates);
+        let counts: Vec<_> = index.slots(0, u32::MAX).map(|held| held.count).collect();
+        assert_eq!(counts, [Count::NONE]);
+    }
+
+    #[test]
     fn becomes_the_index_that_its_vehicles_one_by_one_make() {
         let mut random = fastrand::Rng::with_seed(2);
         for _ in 0..500 {
