@@ -55,10 +55,21 @@ fn put_right(
         rename(disk, &right, &away)?;
         let its = right_path(disk, sites, &away);
         rename(disk, &path, &right)?;
+        let taken_name = right.clone();
         note(path, right, report);
         return match its {
             Some(its) => put_right(disk, sites, away, its, report),
-            None => Ok(()),
+            None => {
+                let done = "it does not tell what it is, and made room for the one whose name it had";
+                report.files.push(RepairedFile {
+                    file: taken_name,
+                    moved_to: Some(away),
+                    offset: 0,
+                    lost: 0,
+                    done,
+                });
+                Ok(())
+            }
         };
     }
     rename(disk, &path, &right)?;

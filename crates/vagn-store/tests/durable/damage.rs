@@ -250,3 +250,19 @@ fn files_of_the_operating_system_are_repaired_too() {
     truth.model.remove(&id(2));
     check_content(&open_dir().open_partition(0, small(), 0, &|_| {}).unwrap().0, &truth.model);
 }
+
+#[test]
+fn a_file_that_makes_room_for_a_segment_is_told_of() {
+    let (disk, _) = closed(1_000);
+    let segments = partition_files(&disk, ".log");
+    // A whole segment under the name of another one, which is gone; in its own place a file that tells nothing.
+    disk.copy(&segments[1], Path::new("d/copy")).unwrap();
+    disk.rename(Path::new("d/copy"), &segments[2]).unwrap();
+    disk.damage(&segments[1], |bytes| bytes[..80].fill(7)).unwrap();
+    let report = repair(&disk);
+    let mut away = segments[1].clone().into_os_string();
+    away.push(".misplaced");
+    let told = report.files.iter().find(|file| file.moved_to.as_deref() == Some(Path::new(&away)));
+    assert_eq!(told.map(|file| &file.file), Some(&segments[1]), "{report}");
+    assert!(size(&disk, Path::new(&away)) > 0);
+}
