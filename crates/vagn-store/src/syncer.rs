@@ -99,3 +99,58 @@ impl Syncer {
         self.shared.health()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::disk::Disk;
+    use crate::disk::faulty::{FaultyDisk, Loss};
+    use crate::{Key, Partition, Settings, Sighting, Updates};
+    use std::path::Path;
+    use std::sync::Arc;
+    use vagn_wire::Position;
+
+    fn open(disk: &FaultyDisk) -> Partition {
+        let settings = Settings { free_floor_bytes: 0, snapshot_records: 1, ..Settings::default() };
+        Partition::open(Arc::new(disk.clone()), Path::new("p"), 0, settings, 0, &|_| {}).unwrap().0
+    }
+
+    fn write(partition: &mut Partition, n: u64) {
+        let sighting = Sighting {
+            position: Position::new(1.0, 1.0).unwrap(),
+            event_time_ms: n as i64,
+            receive_time_ms: n as i64,
+            receive_seq: n,
+            seq: None,
+            speed_mps: None,
+            heading_deg: None,
+            emergency: false,
+            own_time: false,
+            unsure: false,
+        };
+        let mut updates = Updates::new();
+        updates.push(Key::Text("bus"), Key::Text("bus").hash(), sighting);
+        partition.write(&updates, &mut Vec::new()).unwrap();
+    }
+
+    fn has_snapshot(disk: &FaultyDisk) -> bool {
+        disk.list(Path::new("p")).unwrap().iter().any(|name| name.ends_with(".snap"))
+    }
+
+    #[test]
+    fn a_snapshot_that_is_finished_beside_a_sync_gets_its_name_after_the_next() {
+        let disk = FaultyDisk::new();
+        let mut partition = open(&disk);
+        let shared = partition.syncer().shared;
+        write(&mut partition, 1);
+        shared.sync_log().unwrap();
+        // Between the two steps of one call.
+        write(&mut partition, 2);
+        while partition.housekeep(0).unwrap().more {}
+        shared.tidy().unwrap();
+        assert!(!has_snapshot(&disk), "it vouches for what is not durable");
+        drop(open(&disk.restart(Loss::Unsynced)));
+        shared.sync_log().unwrap();
+        shared.tidy().unwrap();
+        assert!(has_snapshot(&disk));
+    }
+}

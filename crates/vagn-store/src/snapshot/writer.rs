@@ -96,7 +96,8 @@ impl SnapshotWriter {
         self.seal(0);
         self.write()?;
         let Snapshot { path, position } = self.snapshot;
-        Ok(Finished { file: self.file, temp: self.temp, path, position })
+        let complete_at = complete_at.record;
+        Ok(Finished { file: self.file, temp: self.temp, path, position, complete_at })
     }
 
     /// Returns the temporary path to which it is written.

@@ -14,6 +14,8 @@ pub(crate) struct Finished {
     pub(crate) temp: PathBuf,
     pub(crate) path: PathBuf,
     pub(crate) position: LogPosition,
+    /// Index before which all records must be durable when it gets its name: it vouches for them.
+    pub(crate) complete_at: u64,
 }
 
 /// Work that is due, and the manifest as it is to be.

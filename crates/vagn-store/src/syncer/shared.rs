@@ -262,7 +262,9 @@ impl Shared {
     }
 
     fn name_snapshot(&self) -> Result<(), StoreError> {
-        let Some(finished) = self.due.lock().snapshot.take() else { return Ok(()) };
+        // One that was finished beside the last sync waits for the next.
+        let is_durable = |finished: &mut Finished| finished.complete_at <= self.durable_record();
+        let Some(finished) = self.due.lock().snapshot.take_if(is_durable) else { return Ok(()) };
         let position = finished.position;
         if let Err(err) = self.rename_snapshot(&finished) {
             self.due.lock().snapshot.get_or_insert(finished);
