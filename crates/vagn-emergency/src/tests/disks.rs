@@ -117,7 +117,6 @@ async fn ended_incidents_do_not_go_while_the_clock_is_doubted() {
         clock: Arc::new(SystemClock::new()),
         // Later than any time that the clock of this machine has.
         marked: Some(Believed { now_ms: i64::MAX / 4, since_ms: 0 }),
-        partitions: 1,
         partitions: 0,
         forget_after: Duration::from_secs(3600),
         kernel: false,
