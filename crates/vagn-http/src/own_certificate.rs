@@ -32,11 +32,12 @@ pub fn of_data_dir(data_dir: &Path) -> Result<Identity, TlsError> {
     let files = Files::of(data_dir);
     let (has_cert, has_key) = (files.cert.exists(), files.key.exists());
     if !has_cert || !has_key {
-        files.make(data_dir)?;
-        if has_cert {
-            // The other way round is a first start that was cut off.
-            tracing::warn!(file = %files.key.display(), "the private key was missing: certificate and key were made anew");
+        // What is left of a pair goes aside: once the other half is found, it can be put back.
+        for half in [&files.cert, &files.key].into_iter().filter(|path| path.exists()) {
+            let kept = aside(half.clone())?;
+            tracing::warn!(kept = %kept.display(), "one half of certificate and key was missing: both were made anew");
         }
+        files.make(data_dir)?;
     }
     files.keep_private()?;
     files.load()
@@ -227,6 +228,8 @@ mod tests {
             let again = of_data_dir(dir.path()).unwrap();
             assert_ne!(first.certificate(), again.certificate(), "without {missing}");
             assert!(again.server_config(&[]).is_ok(), "without {missing}");
+            let other = if missing == "cert.pem" { "key.pem" } else { "cert.pem" };
+            assert!(dir.path().join(format!("{other}.damaged")).exists(), "{other} is kept");
         }
     }
 

@@ -63,6 +63,6 @@ async fn outcomes(answers: Vec<Answer>, until: Instant) -> Result<Vec<Outcome>, 
 fn late() -> Problem {
     Problem::new(
         Kind::DeadlinePassed,
-        "the fates of the reports are not known yet; sending them again does no harm where they carry Seq or Ts",
+        "the fates of the reports are not known yet; sending them again does no harm where they carry Ts, or within 10 s Seq",
     )
 }
