@@ -1,6 +1,6 @@
 //! Playing a recorded trace as if its vehicles drove now.
 //!
-//! Every row is sent with its faults: a position of (0, 0) lies on Earth, and a vehicle that jumps may have. Two rows with
+//! Every row is sent with its faults: a position of (0, 0) is for the service to refuse, and a vehicle that jumps may have. Two rows with
 //! the same vehicle, time and position stay a duplicate to the server, because they keep the same `Ts`; `Seq` is the
 //! number of the row, and so differs.
 

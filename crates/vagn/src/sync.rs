@@ -230,7 +230,7 @@ mod tests {
 
     /// Writes one position, and keeps its answer.
     fn write(partition: &mut Partition, queue: &SyncQueue, n: u64) -> Answer {
-        let position = Position::new(0.0, 0.0).unwrap();
+        let position = Position::new(1.0, 1.0).unwrap();
         let sighting = Sighting {
             position,
             event_time_ms: n as i64,
