@@ -142,6 +142,11 @@ impl<T: Send + Sync + 'static> Topic<T> {
         self.core.published.load(Ordering::Relaxed)
     }
 
+    /// Returns true when there is a subscriber: else an item need not be made.
+    pub fn is_followed(&self) -> bool {
+        !self.core.entries.read().is_empty()
+    }
+
     /// Hands an item to every subscriber, from a task or a thread. Never waits: a subscriber without room acts by its policy.
     pub fn publish(&self, item: &T) -> Published {
         self.core.published.fetch_add(1, Ordering::Relaxed);

@@ -130,6 +130,14 @@ impl Fleet {
         Ok(found.map(|(slot, vehicle)| (vehicle, slot < end)))
     }
 
+    /// Returns the readers of all partitions, by their numbers.
+    ///
+    /// # Errors
+    /// [`NotReady`] while a partition is missing.
+    pub fn readers(&self) -> Result<Vec<Reader>, NotReady> {
+        Ok(self.all()?.iter().flatten().cloned().collect())
+    }
+
     fn reader_of(&self, key: Key<'_>) -> Result<Reader, NotReady> {
         let readers = self.readers.read();
         readers.get(partition(key.hash(), readers.len().max(1))).cloned().flatten().ok_or(NotReady)

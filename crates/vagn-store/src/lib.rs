@@ -4,6 +4,7 @@
 //! index in memory and one log on disk; readers of all partitions together answer for the fleet. Everything
 //! here is synchronous and takes time, seeds and disk from its caller, so that a test can run any failure again.
 
+mod changes;
 mod chunked;
 mod data_dir;
 pub mod disk;
@@ -30,6 +31,7 @@ mod updates;
 mod uuid_text;
 mod vehicle;
 
+pub use changes::{Changes, FixBefore, Gone, Move, Moved};
 pub use data_dir::{DataDir, PartList};
 pub use error::StoreError;
 pub use fleet::{Fleet, Growth, NotReady};
@@ -48,4 +50,4 @@ pub use sighting::Sighting;
 pub use syncer::{Health, Syncer};
 pub use updates::{Update, Updates};
 pub use vagn_wire::Fate;
-pub use vehicle::{Hit, Vehicle, VehicleIdBuf};
+pub use vehicle::{Found, Hit, Vehicle, VehicleIdBuf};

@@ -3,13 +3,14 @@
 //! The writer holds the lock for one small batch at most and then hands it to a reader that waits; else a writer under
 //! load takes it again before any reader wakes.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::{RwLock, RwLockWriteGuard};
 
-use crate::index::{AsTheyCome, Rule};
-use crate::{BBox, Hit, Index, Key, Nearby, Plan, Updates, Vehicle};
+use crate::index::{AsTheyCome, Rule, Teller};
+use crate::{BBox, Found, Hit, Index, Key, Nearby, Plan, Updates, Vehicle};
 
 /// Updates shown under one lock: some 50 µs that a reader may have to wait.
 const SHOWN_AT_ONCE: usize = 256;
@@ -43,11 +44,11 @@ impl Writer {
         self.look(|index| index.plan(rule, updates, plan));
     }
 
-    /// Carries out the plan, and lets readers in after every few updates.
-    pub(crate) fn show(&mut self, updates: &Updates, plan: &Plan) {
+    /// Carries out the plan, tells of it, and lets readers in after every few updates.
+    pub(crate) fn show(&mut self, updates: &Updates, plan: &Plan, teller: &mut impl Teller) {
         for start in (0..updates.len()).step_by(SHOWN_AT_ONCE) {
             let end = updates.len().min(start + SHOWN_AT_ONCE);
-            self.change(|index| index.commit(updates, plan, start..end));
+            self.change(|index| index.commit(updates, plan, start..end, teller));
         }
     }
 
@@ -55,7 +56,7 @@ impl Writer {
     /// for tests and benchmarks. The plan tells the fates.
     pub fn write(&mut self, updates: &Updates, plan: &mut Plan) {
         self.plan(&AsTheyCome, updates, plan);
-        self.show(updates, plan);
+        self.show(updates, plan, &mut ());
     }
 
     /// Changes the index while no reader looks; to be kept short.
@@ -103,6 +104,34 @@ impl Reader {
     /// As [`Index::bbox`], beside the writer.
     pub fn bbox(&self, bbox: &BBox, limit: usize, vehicles: &mut Vec<Vehicle>) {
         self.index.read().bbox(bbox, limit, vehicles);
+    }
+
+    /// Visits the vehicles in rows `from..from + count`, in order. Returns false when there are no rows from there on.
+    pub fn visit_rows(&self, from: u32, count: u32, mut visit: impl FnMut(&Found<'_>)) -> bool {
+        let index = self.index.read();
+        for held in index.slots(from, count) {
+            visit(&Found { row: held.slot, key: held.key, sighting: held.sighting });
+        }
+        from < index.slots_end()
+    }
+
+    /// Visits the vehicles in these rows, in their order; rows without vehicle are passed over.
+    pub fn visit_these(&self, rows: &[u32], mut visit: impl FnMut(&Found<'_>)) {
+        let index = self.index.read();
+        for row in rows {
+            for held in index.slots(*row, 1) {
+                visit(&Found { row: held.slot, key: held.key, sighting: held.sighting });
+            }
+        }
+    }
+
+    /// Visits the vehicles in a box, in no particular order, until `visit` breaks off. To be kept short: the writer waits.
+    pub fn visit_box(
+        &self,
+        bbox: &BBox,
+        visit: &mut impl FnMut(&Found<'_>) -> ControlFlow<()>,
+    ) -> ControlFlow<()> {
+        self.index.read().visit_box(bbox, &mut |index, slot| visit(&index.found(slot)))
     }
 
     /// Counts the vehicles.

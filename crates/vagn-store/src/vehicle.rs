@@ -97,6 +97,17 @@ pub struct Vehicle {
     pub sighting: Sighting,
 }
 
+/// A vehicle as a visitor of the index finds it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Found<'a> {
+    /// Row of the vehicle; see [`Moved::row`](crate::Moved::row).
+    pub row: u32,
+    /// Key of the vehicle.
+    pub key: Key<'a>,
+    /// Newest sighting.
+    pub sighting: Sighting,
+}
+
 /// A vehicle found near a position.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Hit {

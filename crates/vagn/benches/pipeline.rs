@@ -24,6 +24,7 @@ use vagn_flow::metrics::{Registry, ReportMetrics};
 use vagn_flow::readiness::Readiness;
 use vagn_flow::stamp::Stamper;
 use vagn_flow::trust::Trust;
+use vagn_live::Positions;
 use vagn_otp::{Addr, ChildSpec, Policy, Pool, Queue, QueueSubscriber, Root, Strategy, Supervisor};
 use vagn_store::disk::RealDisk;
 use vagn_store::{DataDir, Fleet};
@@ -158,6 +159,7 @@ impl Pipeline {
             trust: Trust::blind(clock.clone()),
             metrics: StorageMetrics::new(&registry),
             readiness: readiness.clone(),
+            positions: Positions::new("positions"),
         };
         let lane = lane(dir, fleet, &clock, &registry, &readiness);
         let (_, emergency) = vagn_emergency::start(&topic, lane);

@@ -18,18 +18,20 @@ use prometheus_client::metrics::gauge::Gauge;
 use tracing::{error, info, warn};
 use vagn_otp::{Actor, Context, Failure, Handle};
 use vagn_store::{
-    DataDir, Fleet, Forget, Health, Partition, Progress, Recovery, StoreError, VehicleIdBuf, Written,
+    DataDir, Fleet, Forget, Health, Partition, Progress, Recovery, StoreError, Updates, VehicleIdBuf, Written,
 };
 use vagn_wire::Fate;
 
 use crate::odd::OddVehicles;
 use crate::sync::SyncQueue;
+use crate::teller::Teller;
 use crate::write::Write;
 use vagn_flow::clock::{Believed, Clock};
 use vagn_flow::metrics::Registry;
 use vagn_flow::readiness::{Purpose, Readiness};
 use vagn_flow::stamp::Stamper;
 use vagn_flow::trust::Trust;
+use vagn_live::Positions;
 
 /// Time between two looks after the files when a storage is idle.
 const HOUSEKEEPING: Duration = Duration::from_millis(100);
@@ -109,12 +111,15 @@ pub struct StorageParts {
     pub metrics: StorageMetrics,
     /// Told when the partition is there.
     pub readiness: Arc<Readiness>,
+    /// Those who follow the fleet.
+    pub positions: Positions,
 }
 
 /// The writer of one partition.
 pub struct Storage {
     parts: Arc<StorageParts>,
     partition: Option<Partition>,
+    teller: Teller,
     /// The reason that there is no partition, once it is known.
     broken: Option<Broken>,
     forgetting: Forgetting,
@@ -138,7 +143,15 @@ struct Broken {
 impl Storage {
     /// A writer that has not opened its partition yet.
     pub fn new(parts: Arc<StorageParts>) -> Self {
-        Self { parts, partition: None, broken: None, forgetting: Forgetting::default(), fates: Vec::new() }
+        let teller = Teller::new(parts.number, parts.positions.clone());
+        Self {
+            parts,
+            partition: None,
+            teller,
+            broken: None,
+            forgetting: Forgetting::default(),
+            fates: Vec::new(),
+        }
     }
 
     fn name(&self) -> String {
@@ -162,6 +175,7 @@ impl Storage {
     fn opened(&mut self, mut partition: Partition) {
         let StorageParts { sync, fleet, number, readiness, bounds, .. } = &*self.parts;
         partition.bound(bounds.max_vehicles);
+        self.teller.begin(partition.end());
         sync.take_over(partition.syncer());
         fleet.set(*number as usize, Some(partition.reader()));
         self.count_vehicles();
@@ -298,10 +312,12 @@ impl Handle<Write> for Storage {
             return;
         }
         let partition = self.partition.as_mut().expect("it is open");
-        match partition.write(&write.updates, &mut self.fates) {
+        match self.teller.write(partition, &write.updates, &mut self.fates) {
             Ok(written) => {
                 self.note_odd(&write);
-                self.written(write, written);
+                let end = written.end;
+                let updates = self.written(write, written);
+                self.teller.tell_moves(end, updates);
             }
             Err(_) => {
                 let health = partition.health();
@@ -326,7 +342,8 @@ impl Storage {
         }
     }
 
-    fn written(&self, write: Write, Written { end, new_vehicles, .. }: Written) {
+    /// Counts and answers a write, and returns its sightings.
+    fn written(&self, write: Write, Written { end, new_vehicles, .. }: Written) -> Updates {
         let refused = self.fates.iter().filter(|fate| **fate == Fate::Shed).count();
         if refused > 0 {
             self.refuse(refused);
@@ -335,9 +352,11 @@ impl Storage {
         if new_vehicles > 0 {
             self.count_vehicles();
         }
-        if let Some(awaiting) = write.count(|at| self.fates[at]) {
+        let (updates, awaiting) = write.count(|at| self.fates[at]);
+        if let Some(awaiting) = awaiting {
             self.parts.sync.keep(end, awaiting);
         }
+        updates
     }
 
     /// Counts what is odd about the reports that were judged, and notes it of their vehicles.
@@ -371,7 +390,8 @@ impl Handle<Housekeep> for Storage {
         let partition = self.partition.as_mut().expect("it is open");
         // What goes wrong here stops the partition, and its health tells why.
         let more = partition.housekeep(now_ms).is_ok_and(|kept| kept.more);
-        let more = more | self.forgetting.go_on(partition, self.parts.bounds, self.parts.trust.now());
+        let now = self.parts.trust.now();
+        let more = more | self.forgetting.go_on(partition, self.parts.bounds, now, &self.teller);
         let health = partition.health();
         let log_bytes = partition.log_bytes();
         let label = PartitionLabel { partition: self.parts.number };
@@ -385,7 +405,13 @@ impl Handle<Housekeep> for Storage {
 impl Forgetting {
     /// Gives the command to forget vehicles that sent nothing for too long: it begins a round when one is due, and goes on
     /// with one under way. Returns true while there is more to do. Without a time that is believed it does nothing.
-    fn go_on(&mut self, partition: &mut Partition, bounds: Bounds, now: Option<Believed>) -> bool {
+    fn go_on(
+        &mut self,
+        partition: &mut Partition,
+        bounds: Bounds,
+        now: Option<Believed>,
+        teller: &Teller,
+    ) -> bool {
         let Some(now) = now else { return false };
         let now_ms = now.now_ms;
         let forget_after_ms = bounds.forget_after_ms;
@@ -401,7 +427,9 @@ impl Forgetting {
         }
         let Some(command) = self.command else { return false };
         // What goes wrong here stops the partition, and its health tells why.
-        let more = partition.forget(command).is_ok_and(|forgotten| forgotten.more);
+        let forgotten = partition.forget(command).unwrap_or_default();
+        let more = forgotten.more;
+        teller.tell_gone(partition.end(), forgotten.vehicles);
         if !more {
             self.command = None;
         }
@@ -422,7 +450,9 @@ impl Handle<Delete> for Storage {
         let Some(partition) = self.partition.as_mut() else {
             return Err(self.broken.as_ref().map(|broken| broken.why.clone()).unwrap_or_default());
         };
-        let deleted = partition.delete(id.key()).map_err(|err| err.to_string())?;
+        let gone = partition.delete(id.key()).map_err(|err| err.to_string())?;
+        let deleted = gone.is_some();
+        self.teller.tell_gone(partition.end(), gone.into_iter().collect());
         self.parts.odd.lock().remove(&id);
         if deleted && self.parts.sync.is_always() {
             // The disk takes as long as it likes.

@@ -250,7 +250,7 @@ mod tests {
         let part = WritePart { part: receipt.answer_for_reports(1), indices: vec![0] };
         let share = Share::received(&ReportMetrics::new(&Registry::new()), 1);
         let write = Write { updates, share, answer: Some(part) };
-        queue.keep(end, write.count(|_| Fate::Stored).unwrap());
+        queue.keep(end, write.count(|_| Fate::Stored).1.unwrap());
         answer
     }
 

@@ -49,8 +49,8 @@ impl AwaitingDisk {
 }
 
 impl Write {
-    /// Counts the fate of each sighting, and returns what the senders are to be told once that is safe.
-    pub fn count(self, fate_of: impl Fn(usize) -> Fate) -> Option<AwaitingDisk> {
+    /// Counts the fate of each sighting, and returns the sightings, with what the senders are to be told once that is safe.
+    pub fn count(self, fate_of: impl Fn(usize) -> Fate) -> (Updates, Option<AwaitingDisk>) {
         let Self { updates, mut share, answer } = self;
         let mut counts = [0; Fate::ALL.len()];
         for at in 0..updates.len() {
@@ -62,14 +62,16 @@ impl Write {
                 _ => share.settle(fate, count),
             }
         }
-        let WritePart { part, indices } = answer?;
-        let fates = indices.into_iter().enumerate().map(|(at, index)| (index, fate_of(at))).collect();
-        Some(AwaitingDisk { part, fates })
+        let awaiting = answer.map(|WritePart { part, indices }| {
+            let fates = indices.into_iter().enumerate().map(|(at, index)| (index, fate_of(at))).collect();
+            AwaitingDisk { part, fates }
+        });
+        (updates, awaiting)
     }
 
     /// Counts and answers one fate for all sightings, where nothing is to be written.
     pub fn settle(self, fate: Fate) {
-        if let Some(awaiting) = self.count(|_| fate) {
+        if let (_, Some(awaiting)) = self.count(|_| fate) {
             awaiting.settle();
         }
     }
@@ -109,7 +111,7 @@ mod tests {
         let answer_part = Some(WritePart { part, indices: vec![0, 1, 2] });
         let write = Write { updates, share: Share::received(&metrics, 3), answer: answer_part };
         let fates = [Fate::Invalid, Fate::Stored, Fate::Invalid];
-        write.count(|at| fates[at]).unwrap().settle();
+        write.count(|at| fates[at]).1.unwrap().settle();
         let outcomes = answer.try_recv().unwrap();
         let got: Vec<_> = outcomes.iter().map(|outcome| (outcome.fate, outcome.reject)).collect();
         let no_fix = (Fate::Invalid, Some(Reject::NoFix));

@@ -6,6 +6,7 @@
 //! | `counts.rs` | the numbers seen of a vehicle, where it sends any |
 //! | `plan.rs` | the outcome of a batch, worked out before anything is changed |
 //! | `planned.rs`, `latest.rs` | the outcome of one update, and the last ones of each vehicle in a batch |
+//! | `teller.rs` | what a commit changes, told to those who follow |
 //! | `ahead.rs` | memory that a group of updates will touch, asked for before it is touched |
 //! | `cell.rs`, `node.rs`, `blocks.rs`, `pile.rs` | the parts of the tree |
 //! | `tree.rs`, `load.rs` | how they change, and how they are built at once |
@@ -24,6 +25,7 @@ mod pile;
 mod plan;
 mod planned;
 mod row;
+mod teller;
 #[cfg(test)]
 mod tests;
 mod tree;
@@ -33,7 +35,7 @@ use crate::chunked::Chunked;
 use crate::geo::unit_vector;
 use crate::ids::Ids;
 use crate::judge::Count;
-use crate::{Key, Sighting, Vehicle, VehicleIdBuf};
+use crate::{Found, Gone, Key, Sighting, Vehicle, VehicleIdBuf};
 use cell::GridPoint;
 use node::coarse;
 use tree::{TOP, Tree, narrow};
@@ -44,6 +46,7 @@ pub use plan::Plan;
 pub(crate) use plan::{AsJudged, AsTheyCome, Outcome, Rule};
 pub(crate) use planned::{Marks, Planned};
 pub(crate) use row::Row;
+pub(crate) use teller::Teller;
 
 pub(crate) type Rows = Chunked<Row>;
 
@@ -233,6 +236,16 @@ impl Index {
     /// Sets the greatest number of vehicles. Those that are known stay.
     pub(crate) fn bound(&mut self, max_vehicles: usize) {
         self.max_vehicles = max_vehicles.min(VEHICLES_MAX);
+    }
+
+    /// Returns the vehicle in a slot as one that leaves.
+    pub(crate) fn gone(&self, slot: u32) -> Gone {
+        Gone { row: slot, id: VehicleIdBuf::of(self.ids.key(slot)), last: self.rows[slot].position() }
+    }
+
+    /// Returns the vehicle in a slot that is taken.
+    pub(crate) fn found(&self, slot: u32) -> Found<'_> {
+        Found { row: slot, key: self.ids.key(slot), sighting: self.rows[slot].sighting() }
     }
 
     fn is_taken(&self, slot: u32) -> bool {

@@ -11,6 +11,7 @@ use super::latest::{Latest, LatestUpdate};
 use super::planned::{
     ARRIVAL_STANDS_IN, CONTINUES, Marks, NEW_VEHICLE, NONE, Planned, RESTARTS, TELLS_COUNT, WRITTEN, flag_if,
 };
+use super::teller::Teller;
 use super::{GROUP, Index};
 use crate::judge::{Count, Verdict, is_plainly_newer, judge};
 use crate::{Sighting, Update, Updates};
@@ -266,7 +267,13 @@ impl Index {
     }
 
     /// Carries out the plan for the updates in `range`. The ranges of a batch must follow each other.
-    pub(crate) fn commit(&mut self, updates: &Updates, plan: &Plan, range: std::ops::Range<usize>) {
+    pub(crate) fn commit(
+        &mut self,
+        updates: &Updates,
+        plan: &Plan,
+        range: std::ops::Range<usize>,
+        teller: &mut impl Teller,
+    ) {
         for start in range.clone().step_by(GROUP) {
             let group = start..range.end.min(start + GROUP);
             // The plan has loaded ids and rows; the entries and leaves that a move changes are asked for here.
@@ -275,9 +282,11 @@ impl Index {
                 self.prefetch_moves(planned.iter().map(|planned| planned.slot), updates, group.clone());
             for ((at, planned), grid_point) in group.zip(planned).zip(grid_points) {
                 if planned.is_plain() {
-                    self.see(planned.slot, grid_point, updates.sighting(at));
+                    let sighting = updates.sighting(at);
+                    teller.moves(at, planned.slot, &self.rows[planned.slot], sighting);
+                    self.see(planned.slot, grid_point, sighting);
                 } else if planned.fate == Fate::Stored {
-                    self.commit_one(updates, at, planned, grid_point);
+                    self.commit_one(updates, at, planned, grid_point, teller);
                 }
                 if planned.count != NONE
                     && let Some(count) = plan.count(planned)
@@ -289,14 +298,23 @@ impl Index {
     }
 
     #[inline(never)]
-    fn commit_one(&mut self, updates: &Updates, at: usize, planned: &Planned, grid_point: GridPoint) {
+    fn commit_one(
+        &mut self,
+        updates: &Updates,
+        at: usize,
+        planned: &Planned,
+        grid_point: GridPoint,
+        teller: &mut impl Teller,
+    ) {
         let update = updates.get(at).expect("the range lies within the updates");
         let sighting = planned.sighting(update.sighting);
         if planned.is_new_vehicle() {
             let slot = self.vacant_slot();
             debug_assert_eq!(slot, planned.slot, "nothing changed since the plan");
+            teller.appears(at, slot, &sighting);
             self.fill(slot, self.ids.hash(&update.key), &update.key, &sighting);
         } else {
+            teller.moves(at, planned.slot, &self.rows[planned.slot], &sighting);
             self.see(planned.slot, grid_point, &sighting);
         }
     }
@@ -443,8 +461,8 @@ mod tests {
     fn write(index: &mut Index, plan: &mut Plan, updates: &Updates) -> Vec<Done> {
         index.plan(&AsTheyCome, updates, plan);
         let half = updates.len() / 2;
-        index.commit(updates, plan, 0..half);
-        index.commit(updates, plan, half..updates.len());
+        index.commit(updates, plan, 0..half, &mut ());
+        index.commit(updates, plan, half..updates.len(), &mut ());
         let done = plan.planned.iter().map(|planned| (*planned, plan.count(planned).copied()));
         // The place of a count in its plan is another in every batch.
         done.map(|(planned, count)| (Planned { count: NONE, ..planned }, count)).collect()

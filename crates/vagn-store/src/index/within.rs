@@ -1,5 +1,7 @@
 //! The vehicles in a box of longitude and latitude.
 
+use std::ops::ControlFlow;
+
 use super::Index;
 use super::cell::{Cell, GridPoint, x_of, y_of};
 use super::node::Child;
@@ -10,18 +12,31 @@ impl Index {
     /// Adds up to `limit` vehicles that are in the box to `vehicles`, in no particular order. When it adds
     /// `limit`, there may be more.
     pub fn bbox(&self, bbox: &BBox, limit: usize, vehicles: &mut Vec<Vehicle>) {
-        let areas = Areas::of(bbox);
         let end = vehicles.len().saturating_add(limit);
+        let add = |index: &Index, slot| {
+            if vehicles.len() >= end {
+                return ControlFlow::Break(());
+            }
+            vehicles.push(index.vehicle(slot));
+            ControlFlow::Continue(())
+        };
+        // Broken off or not, they are in the list.
+        let (ControlFlow::Continue(()) | ControlFlow::Break(())) = self.visit_box(bbox, &mut { add });
+    }
+
+    /// Visits the slots of the vehicles in a box, in no particular order, until `visit` breaks off.
+    pub(crate) fn visit_box(
+        &self,
+        bbox: &BBox,
+        visit: &mut impl FnMut(&Index, u32) -> ControlFlow<()>,
+    ) -> ControlFlow<()> {
+        let areas = Areas::of(bbox);
         let mut frontier = vec![(Child::Node(TOP), Cell::ROOT)];
         while let Some((child, cell)) = frontier.pop() {
-            if vehicles.len() >= end {
-                return;
-            }
             // On whole numbers, as cells are: no rounding can lose a vehicle on the edge of the box.
             if !areas.touch(cell) {
                 continue;
             }
-            let room = end - vehicles.len();
             match child {
                 Child::Empty => {}
                 Child::Node(node) => {
@@ -31,22 +46,24 @@ impl Index {
                 Child::Leaf(leaf) => {
                     let entries = self.tree.leaves[leaf].entries();
                     let slots = entries.map(|entry| self.tree.blocks.slot(entry));
-                    self.add_within(bbox, slots, room, vehicles);
+                    self.visit_within(bbox, slots, visit)?;
                 }
-                Child::Pile(pile) => self.add_within(bbox, self.tree.piles[pile].slots(), room, vehicles),
+                Child::Pile(pile) => self.visit_within(bbox, self.tree.piles[pile].slots(), visit)?,
             }
         }
+        ControlFlow::Continue(())
     }
 
-    fn add_within(
+    fn visit_within(
         &self,
         bbox: &BBox,
         slots: impl Iterator<Item = u32>,
-        room: usize,
-        vehicles: &mut Vec<Vehicle>,
-    ) {
-        let within = slots.filter(|&slot| bbox.contains(self.rows[slot].position()));
-        vehicles.extend(within.take(room).map(|slot| self.vehicle(slot)));
+        visit: &mut impl FnMut(&Index, u32) -> ControlFlow<()>,
+    ) -> ControlFlow<()> {
+        for slot in slots.filter(|&slot| bbox.contains(self.rows[slot].position())) {
+            visit(self, slot)?;
+        }
+        ControlFlow::Continue(())
     }
 }
 

@@ -4,10 +4,9 @@
 //! knows whether the clock is to be believed.
 
 use super::Partition;
-use crate::SKEW_MAX_MS;
 use crate::error::StoreError;
 use crate::log::record::Record;
-use crate::vehicle::VehicleIdBuf;
+use crate::{Gone, SKEW_MAX_MS};
 
 /// Command to forget vehicles that were last heard of before a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,10 +18,10 @@ pub struct Forget {
 }
 
 /// Result of a call of [`Partition::forget`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Forgotten {
     /// Vehicles that were forgotten.
-    pub vehicles: usize,
+    pub vehicles: Vec<Gone>,
     /// The round is not at its end: the command is to be given again.
     pub more: bool,
 }
@@ -84,29 +83,24 @@ pub(super) fn forget(partition: &mut Partition, command: Forget) -> Result<Forgo
     let from = partition.forgetter.next_slot;
     let slice = partition.settings.slice.max(1);
     let silent = silent_vehicles(partition, from, slice, command);
-    for (slot, id) in &silent {
+    for gone in &silent {
         let order = partition.log.next_order();
-        partition.log.push(&Record::Remove { order, slot: *slot, key: id.key() });
+        partition.log.push(&Record::Remove { order, slot: gone.row, key: gone.id.key() });
     }
     // Log before index here too: a vehicle that is forgotten only in the index would be back after a restart.
     partition.commit()?;
     let slots_end = partition.index.change(|index| {
-        for (slot, _) in &silent {
-            index.remove_slot(*slot);
+        for gone in &silent {
+            index.remove_slot(gone.row);
         }
         index.slots_end()
     });
     // By slots and not by vehicles forgotten, so that the work of each call is bounded.
     let more = partition.forgetter.advance(command, from.saturating_add(slice), slots_end);
-    Ok(Forgotten { vehicles: silent.len(), more })
+    Ok(Forgotten { vehicles: silent, more })
 }
 
-fn silent_vehicles(
-    partition: &Partition,
-    from: u32,
-    slice: u32,
-    command: Forget,
-) -> Vec<(u32, VehicleIdBuf)> {
+fn silent_vehicles(partition: &Partition, from: u32, slice: u32, command: Forget) -> Vec<Gone> {
     let future_upto = partition.forgetter.future_upto(command);
     partition.index.look(|index| {
         let slots = index.slots(from, slice);
@@ -119,6 +113,6 @@ fn silent_vehicles(
                 received_ms < command.before_ms
             }
         });
-        silent.map(|held| (held.slot, VehicleIdBuf::of(held.key))).collect()
+        silent.map(|held| index.gone(held.slot)).collect()
     })
 }

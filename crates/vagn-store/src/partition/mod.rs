@@ -21,13 +21,13 @@ pub use settings::{AfterFailedWrite, Settings};
 
 use crate::disk::Disk;
 use crate::error::StoreError;
-use crate::index::{AsJudged, AsTheyCome, Marks, Outcome, Planned, Rule};
+use crate::index::{AsJudged, AsTheyCome, Marks, Outcome, Planned, Rule, Teller};
 use crate::log::record::{LEN, PositionRecord, Record};
 use crate::log::stamps::Stamps;
 use crate::log::writer::LogWriter;
 use crate::reader::{Reader, Writer};
 use crate::syncer::{Health, Shared, Syncer};
-use crate::{Fate, Key, OrderNumber, Plan, Sighting, Update, Updates};
+use crate::{Fate, Gone, Key, Move, OrderNumber, Plan, Sighting, Update, Updates};
 use forgetting::Forgetter;
 use housekeeping::Housekeeper;
 use site::Site;
@@ -102,9 +102,32 @@ impl Partition {
     /// space again, unless [`Settings::after_failed_write`] forbids it; after any other error the partition has stopped
     /// for good. Where it has stopped, [`StoreError::Failed`] names the first cause.
     pub fn write(&mut self, updates: &Updates, fates: &mut Vec<Fate>) -> Result<Written, StoreError> {
+        self.write_and_tell_to(updates, fates, &mut ())
+    }
+
+    /// As [`Partition::write`], and adds what it has stored to `moves`, for those who follow the fleet.
+    ///
+    /// # Errors
+    /// As [`Partition::write`]. Nothing is added then.
+    pub fn write_and_tell(
+        &mut self,
+        updates: &Updates,
+        fates: &mut Vec<Fate>,
+        moves: &mut Vec<Move>,
+    ) -> Result<Written, StoreError> {
+        moves.reserve(updates.len());
+        self.write_and_tell_to(updates, fates, moves)
+    }
+
+    fn write_and_tell_to(
+        &mut self,
+        updates: &Updates,
+        fates: &mut Vec<Fate>,
+        teller: &mut impl Teller,
+    ) -> Result<Written, StoreError> {
         fates.clear();
         let shared = self.shared.clone();
-        let written = shared.work().and_then(|_work| self.try_write(&AsTheyCome, updates));
+        let written = shared.work().and_then(|_work| self.try_write(&AsTheyCome, updates, teller));
         match &written {
             Ok(_) => fates.extend(self.plan.fates()),
             Err(_) => fates.resize(updates.len(), Fate::Failed),
@@ -116,7 +139,7 @@ impl Partition {
     pub(crate) fn copy(&mut self, updates: &Updates, outcomes: &[Outcome]) -> Result<Written, StoreError> {
         let shared = self.shared.clone();
         let _work = shared.work()?;
-        self.try_write(&AsJudged(outcomes), updates)
+        self.try_write(&AsJudged(outcomes), updates, &mut ())
     }
 
     /// Writes late reports of a vehicle that is gone and has no position in the log, for history alone.
@@ -143,7 +166,12 @@ impl Partition {
         self.plan.odd()
     }
 
-    fn try_write(&mut self, rule: &impl Rule, updates: &Updates) -> Result<Written, StoreError> {
+    fn try_write(
+        &mut self,
+        rule: &impl Rule,
+        updates: &Updates,
+        teller: &mut impl Teller,
+    ) -> Result<Written, StoreError> {
         self.check_space().map_err(|err| self.refuse(err))?;
         self.index.plan(rule, updates, &mut self.plan);
         let mut stored = 0;
@@ -159,21 +187,24 @@ impl Partition {
         let new_vehicles = self.plan.new_vehicles();
         let end = self.commit()?;
         // Last: a write that failed is never shown, and whatever is shown is in the log.
-        self.index.show(updates, &self.plan);
+        self.index.show(updates, &self.plan, teller);
         Ok(Written { end, stored, new_vehicles })
     }
 
-    /// Forgets a vehicle; returns false when there is none of that id. Not yet durable.
+    /// Forgets a vehicle; returns `None` when there is none of that id. Not yet durable.
     ///
     /// # Errors
     /// As [`Partition::write`], except that a lack of free space does not forbid it.
-    pub fn delete(&mut self, key: Key<'_>) -> Result<bool, StoreError> {
+    pub fn delete(&mut self, key: Key<'_>) -> Result<Option<Gone>, StoreError> {
         let shared = self.shared.clone();
         let _work = shared.work()?;
-        let Some(slot) = self.index.look(|index| index.slot_of(key)) else { return Ok(false) };
-        self.log.push(&Record::Remove { order: self.log.next_order(), slot, key });
+        let Some(gone) = self.index.look(|index| index.slot_of(key).map(|slot| index.gone(slot))) else {
+            return Ok(None);
+        };
+        self.log.push(&Record::Remove { order: self.log.next_order(), slot: gone.row, key });
         self.commit()?;
-        Ok(self.index.change(|index| index.remove_slot(slot)))
+        self.index.change(|index| index.remove_slot(gone.row));
+        Ok(Some(gone))
     }
 
     /// Sets the greatest number of vehicles: a new one beyond is shed, those that are known stay. Without it there is no
@@ -232,6 +263,11 @@ impl Partition {
     /// Tells if the partition takes positions.
     pub fn health(&self) -> Health {
         self.shared.health()
+    }
+
+    /// Returns the order number behind the last change.
+    pub fn end(&self) -> OrderNumber {
+        self.log.next_order()
     }
 
     /// Returns the number of the partition, counted from zero.

@@ -2,9 +2,11 @@
 
 use super::{Forget, Partition, Settings};
 use crate::disk::faulty::{FaultyDisk, Loss};
+use crate::index::Held;
 use crate::judge::Count;
 use crate::{
-    DataDir, Evidence, Fate, Key, KeyTag, Seal, Sighting, Updates, VehicleIdBuf, event_time, partition,
+    Changes, DataDir, Evidence, Fate, FixBefore, Key, KeyTag, OrderNumber, Seal, Sighting, Updates,
+    VehicleIdBuf, event_time, partition,
 };
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -111,13 +113,17 @@ fn story(random: &mut fastrand::Rng, steps: usize) -> Vec<Step> {
 }
 
 fn write(partition: &mut Partition, sent: &Sent) -> Vec<Fate> {
-    let (name, mut updates, mut fates) = (name(sent.vehicle), Updates::new(), Vec::new());
-    let key = Key::Text(&name);
+    let mut fates = Vec::new();
+    partition.write(&updates_of(&name(sent.vehicle), sent), &mut fates).unwrap();
+    fates
+}
+
+fn updates_of(name: &str, sent: &Sent) -> Updates {
+    let (key, mut updates) = (Key::Text(name), Updates::new());
     for (sighting, evidence) in &sent.reports {
         updates.push_with(key, key.hash(), *sighting, *evidence);
     }
-    partition.write(&updates, &mut fates).unwrap();
-    fates
+    updates
 }
 
 fn take(partition: &mut Partition, step: &Step) -> Vec<Fate> {
@@ -241,5 +247,59 @@ fn another_number_of_partitions_changes_no_fate() {
             all.close();
         }
         assert_eq!((fates, last), (wanted.0, Some(wanted.1)), "seed {seed}");
+    }
+}
+
+/// The fleet as a follower has it: row, position and time of each vehicle.
+type Followed = BTreeMap<VehicleIdBuf, (u32, FixBefore)>;
+
+fn follow(followed: &mut Followed, changes: &Changes) {
+    for moved in changes.moved() {
+        let fix = FixBefore { position: moved.update.sighting.position, event_time_ms: moved.event_time_ms };
+        let before = followed.insert(moved.update.key.into(), (moved.row, fix));
+        assert_eq!(before, moved.before.map(|before| (moved.row, before)));
+    }
+    for gone in changes.gone() {
+        let (row, last) = followed.remove(&gone.id).unwrap();
+        assert_eq!((row, last.position), (gone.row, gone.last));
+    }
+}
+
+/// The changes that a step tells.
+fn tell(partition: &mut Partition, step: &Step) -> Changes {
+    let untold = Changes::untold(0, OrderNumber(0), partition.end());
+    match step {
+        Step::Write(sent) => {
+            let (updates, mut moves) = (updates_of(&name(sent.vehicle), sent), Vec::new());
+            partition.write_and_tell(&updates, &mut Vec::new(), &mut moves).unwrap();
+            untold.with_moves(updates, moves)
+        }
+        Step::Delete(vehicle) => {
+            untold.with_gone(partition.delete(Key::Text(&name(*vehicle))).unwrap().into_iter().collect())
+        }
+        Step::Forget(command) => untold.with_gone(partition.forget(*command).unwrap().vehicles),
+        Step::Housekeep | Step::Sync => {
+            take(partition, step);
+            untold
+        }
+    }
+}
+
+#[test]
+fn changes_that_are_told_lead_to_what_the_fleet_shows() {
+    for seed in 0..300 {
+        let (mut partition, mut followed) = (open(&FaultyDisk::new()), Followed::new());
+        for step in story(&mut fastrand::Rng::with_seed(seed), 100) {
+            follow(&mut followed, &tell(&mut partition, &step));
+            let shown = partition.index.look(|index| {
+                let fix = |held: Held<'_>| FixBefore {
+                    position: held.sighting.position,
+                    event_time_ms: held.sighting.event_time_ms,
+                };
+                let all = index.slots(0, u32::MAX);
+                all.map(|held| (VehicleIdBuf::of(held.key), (held.slot, fix(held)))).collect::<Followed>()
+            });
+            assert_eq!(followed, shown, "seed {seed}, {step:?}");
+        }
     }
 }

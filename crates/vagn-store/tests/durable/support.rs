@@ -132,7 +132,7 @@ pub(crate) fn delete(partition: &mut Partition, truth: &mut Truth, vehicle: u32)
     let mut model = truth.model.clone();
     let known = model.remove(&id).is_some();
     truth.perhaps = vec![truth.model.clone(), model.clone()];
-    assert_eq!(partition.delete(Key::of(VehicleId::new(&id).unwrap()))?, known);
+    assert_eq!(partition.delete(Key::of(VehicleId::new(&id).unwrap()))?.is_some(), known);
     truth.model = model.clone();
     truth.story.insert(partition.syncer().written().0, model);
     Ok(())

@@ -7,20 +7,25 @@ use std::fs;
 use crate::source::{Graph, circle, graph, heads, modules, sources, workspace};
 
 /// Crates of ours from the lowest to the highest, and which of the lower ones each may know.
-const CRATES: [(&str, &[&str]); 10] = [
+const CRATES: [(&str, &[&str]); 11] = [
     ("vagn-wire", &[]),
     ("vagn-otp", &[]),
     ("vagn-store", &["vagn-wire"]),
     ("vagn-flow", &["vagn-wire", "vagn-otp"]),
     ("vagn-emergency", &["vagn-flow", "vagn-wire", "vagn-otp", "vagn-store"]),
+    ("vagn-live", &["vagn-otp", "vagn-store"]),
     ("vagn-http", &["vagn-flow", "vagn-otp"]),
-    ("vagn-api", &["vagn-http", "vagn-emergency", "vagn-store", "vagn-flow", "vagn-otp", "vagn-wire"]),
+    (
+        "vagn-api",
+        &["vagn-http", "vagn-live", "vagn-emergency", "vagn-store", "vagn-flow", "vagn-otp", "vagn-wire"],
+    ),
     ("vagn-load", &["vagn-wire"]),
     (
         "vagn",
         &[
             "vagn-api",
             "vagn-http",
+            "vagn-live",
             "vagn-emergency",
             "vagn-flow",
             "vagn-store",
@@ -39,7 +44,7 @@ const ROWS: [&[&str]; 6] = [
     &["app"],
     &["door", "ops", "demo", "dispatcher", "ingest", "query", "logging"],
     &["storage"],
-    &["sync"],
+    &["sync", "teller"],
     &["write", "odd", "config"],
 ];
 

@@ -43,6 +43,7 @@ use vagn_flow::readiness::Readiness;
 use vagn_flow::stamp::Stamper;
 use vagn_flow::trust::Trust;
 use vagn_http::tls::Identity;
+use vagn_live::Positions;
 use vagn_otp::{ChildSpec, Root, Strategy, Supervisor};
 use vagn_store::{DataDir, Fleet, PartList};
 
@@ -111,8 +112,9 @@ pub(super) async fn start(parts: Parts, data: DataDir, listeners: Listeners) -> 
     let intake = Intake::new(traffic.clone(), parts.stamper.clone(), parts.reports.clone());
     let demo_door = listeners.doors.addresses().find(|(name, _)| parts.demo && *name == UDP);
 
+    let positions = Positions::new("positions");
     let odd = OddFleet::new(fleet.partitions());
-    let (storages, stores) = store::build(&parts, data, &fleet, &odd);
+    let (storages, stores) = store::build(&parts, data, &fleet, &odd, &positions);
     let (queries, query_pool) = query::build(&parts, &fleet);
     let ingest_pool = ingest::build(&parts, &traffic, &storages);
     let (incidents, emergency) = emergency::build(&parts, &traffic, &fleet)?;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use parking_lot::RwLock;
+use vagn_live::Positions;
 use vagn_otp::{Addr, ChildSpec, Strategy, Supervisor};
 use vagn_store::{DataDir, Fleet};
 
@@ -19,6 +20,7 @@ pub(super) fn build(
     data: DataDir,
     fleet: &Arc<Fleet>,
     odd: &OddFleet,
+    positions: &Positions,
 ) -> (Arc<[Addr<Storage>]>, ChildSpec) {
     let data = Arc::new(RwLock::new(data));
     let metrics = StorageMetrics::new(&parts.registry);
@@ -44,6 +46,7 @@ pub(super) fn build(
                 trust: parts.trust.clone(),
                 metrics: metrics.clone(),
                 readiness: parts.readiness.clone(),
+                positions: positions.clone(),
             },
         );
         storages.push(storage);

@@ -1,0 +1,11 @@
+//! The live map: what changes in the fleet, as tiles and streams for those who look at it.
+//!
+//! Everything here follows the topic `positions` and reads the fleet. It holds nothing that a restart could lose.
+
+use std::sync::Arc;
+
+use vagn_otp::Topic;
+use vagn_store::Changes;
+
+/// The topic on which every storage publishes what it has stored, after readers of the fleet can see it.
+pub type Positions = Topic<Arc<Changes>>;
