@@ -11,6 +11,7 @@ mod page;
 mod positions;
 mod routes;
 pub mod services;
+mod targets;
 mod vehicles;
 
 use std::ops::Deref;

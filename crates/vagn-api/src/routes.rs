@@ -5,7 +5,7 @@ use vagn_http::route::Route;
 
 use crate::incidents::{self, events, requests, responders};
 use crate::vehicles::{bbox, legacy, nearby, one};
-use crate::{Api, audit, openapi, page, positions};
+use crate::{Api, audit, openapi, page, positions, targets};
 
 /// Lists the endpoints. The router is made of this table, and the tests of roles and of the description walk it.
 pub(crate) fn routes() -> Vec<Route<Api>> {
@@ -27,6 +27,7 @@ pub(crate) fn routes() -> Vec<Route<Api>> {
         Route::post(requests::REPLAY_ALL_ROUTE, TokenHolder, requests::replay_all),
         Route::get(events::ROUTE, TokenHolder, events::get),
         Route::get(responders::ROUTE, TokenHolder, responders::get),
+        Route::get(targets::ROUTE, TokenHolder, targets::get),
         Route::get(audit::HEAD_ROUTE, TokenHolder, audit::head),
         Route::get(audit::TRAIL_ROUTE, TokenHolder, audit::trail),
         Route::post(positions::ROUTE, TokenHolder, positions::post),

@@ -10,6 +10,7 @@ use vagn_store::{Fleet, NotReady, VehicleIdBuf};
 use vagn_wire::Oddity;
 
 use vagn_emergency::show::feed::Feed;
+use vagn_emergency::show::targets::TargetReport;
 use vagn_emergency::{Detail, Filter, IncidentId, Page, Request, RequestOutcome, TrailPage};
 use vagn_http::problem::{Kind, Problem};
 
@@ -72,6 +73,8 @@ pub trait Incidents: Send + Sync {
     fn trail(&self, after: u64, limit: usize) -> Asked<'_, Option<TrailPage>>;
     /// Returns the feed of changes.
     fn feed(&self) -> Arc<Feed>;
+    /// Returns the state of the targets, at once.
+    fn targets(&self) -> TargetReport;
     /// Returns true if this vehicle has a real incident that is not resolved.
     fn has_open_incident(&self, vehicle_id: &str) -> bool;
 }

@@ -14,6 +14,7 @@ use crate::lane::{Attend, Lane};
 use crate::reader::{FindIncidents, GetIncident, ReadTrail, Reader};
 use crate::search::IncidentQuery;
 use crate::show::feed::Feed;
+use crate::show::targets::TargetReport;
 use crate::show::view::{Detail, Filter, Page, TrailPage};
 
 /// Handle of the emergency lane. Cheap to clone; valid across restarts.
@@ -102,6 +103,11 @@ impl EmergencyHandle {
     /// Returns the feed of changes.
     pub fn feed(&self) -> Arc<Feed> {
         self.lane.announcer.feed()
+    }
+
+    /// Returns the state of the targets, from memory.
+    pub fn targets(&self) -> TargetReport {
+        self.lane.gauges.targets.report()
     }
 
     /// Returns true when this vehicle has a real incident that is not resolved.

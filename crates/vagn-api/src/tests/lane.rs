@@ -9,6 +9,7 @@ use super::super::services::{Asked, Incidents};
 use super::NOW_MS;
 use vagn_emergency::record::attempt::Outcome;
 use vagn_emergency::show::feed::Feed;
+use vagn_emergency::show::targets::{TargetReport, TargetState};
 use vagn_emergency::show::view::{
     AttemptView, DecisionView, EscalationView, LedgerView, NoticeStatus, NoticesView, PositionView,
     TargetView, TrailView,
@@ -183,6 +184,11 @@ impl Incidents for SmallLane {
 
     fn feed(&self) -> Arc<Feed> {
         self.feed.clone()
+    }
+
+    fn targets(&self) -> TargetReport {
+        let state = |name: &str, up| TargetState { name: name.into(), up, since: AT.to_owned() };
+        TargetReport { targets: vec![state("primary", true), state("police", false)], drill: None }
     }
 
     fn has_open_incident(&self, vehicle_id: &str) -> bool {

@@ -11,6 +11,7 @@ mod questions;
 mod requests;
 mod responders;
 mod roles;
+mod targets;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -13,6 +13,7 @@ use crate::desk::{Desk, Overview};
 use crate::metrics::{EmergencyMetrics, OutcomeLabel, TargetLabel};
 use crate::record::shelf::Shelf;
 use crate::rules::Rules;
+use crate::show::targets::TargetBoard;
 
 /// Time for which `/readyz` goes on to warn of refused alarms.
 const REFUSAL_SHOWN: Duration = Duration::from_secs(600);
@@ -40,6 +41,7 @@ pub(crate) struct Gauges {
     refusals: Mutex<Refusals>,
     /// Time of the last log line about late incidents.
     late_logged: Mutex<Option<Duration>>,
+    pub(crate) targets: TargetBoard,
 }
 
 /// Refused alarms, as far as the log has not told of them.
@@ -70,6 +72,7 @@ impl Gauges {
     ) -> Self {
         let now = clock.monotonic();
         Self {
+            targets: TargetBoard::new(&rules, clock.now_ms()),
             rules,
             clock,
             metrics,
@@ -86,6 +89,7 @@ impl Gauges {
             let desk = desk.lock();
             (desk.overview(), desk.targets_up())
         };
+        self.targets.note(&targets_up, self.clock.now_ms());
         self.show_metrics(&overview, &targets_up);
         self.show_late(&overview);
         self.show_dead_letters(overview.dead_letters);
@@ -222,6 +226,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
+    use crate::lane::Lane;
     use crate::record::attempt::Outcome;
     use crate::tests::setup::{ended, help, offer, strangers, test_lane_in};
     use vagn_flow::clock::ManualClock;
@@ -240,6 +245,41 @@ mod tests {
         refusals.unlogged += 1;
         assert_eq!(refusals.take(Duration::from_secs(32)), None);
         assert_eq!(refusals.take(Duration::from_secs(41)), Some(1));
+    }
+
+    #[test]
+    fn a_target_that_falls_silent_and_comes_back_is_told_with_the_time() {
+        let clock = Arc::new(ManualClock::at(1_700_000_000_000));
+        let lane = test_lane_in(clock.clone(), strangers(), 1);
+        let told = |lane: &Lane| {
+            lane.show();
+            let target = lane.gauges.targets.report().targets.remove(0);
+            (target.up, target.since)
+        };
+        let start = (true, "2023-11-14T22:13:20.000Z".to_owned());
+        assert_eq!(told(&lane), start);
+        offer(&lane, &[help("bus 7")]);
+        lane.admit();
+        let mut silent = false;
+        for _ in 0..400 {
+            clock.advance(Duration::from_secs(1));
+            if let Some(notice) = lane.next_notice() {
+                lane.attempted(ended(&notice, Outcome::Failed { reason: "refused".into() }));
+            }
+            let (up, since) = told(&lane);
+            silent |= !up;
+            assert_eq!(up, since == start.1, "the time is that of the change");
+        }
+        assert!(silent);
+        let notice = loop {
+            clock.advance(Duration::from_secs(1));
+            if let Some(notice) = lane.next_notice() {
+                break notice;
+            }
+        };
+        lane.attempted(ended(&notice, Outcome::Accepted { status: 200 }));
+        let (up, since) = told(&lane);
+        assert!(up && since > start.1, "{since}");
     }
 
     #[test]

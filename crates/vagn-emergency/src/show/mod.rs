@@ -3,4 +3,5 @@
 pub(crate) mod announcer;
 pub mod feed;
 pub(crate) mod gauges;
+pub mod targets;
 pub mod view;

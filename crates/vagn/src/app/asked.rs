@@ -12,6 +12,7 @@ use crate::query::{Queries, Unanswered};
 use crate::storage::{Delete, Storage};
 use vagn_api::services::{Asked, Found, Incidents, Odd, Question, Unavailable, Vehicles};
 use vagn_emergency::show::feed::Feed;
+use vagn_emergency::show::targets::TargetReport;
 use vagn_emergency::{Detail, EmergencyHandle, Filter, IncidentId, Page, Request, RequestOutcome, TrailPage};
 use vagn_flow::clock::Clock;
 
@@ -81,6 +82,10 @@ impl Incidents for LiveIncidents {
 
     fn feed(&self) -> Arc<Feed> {
         self.0.feed()
+    }
+
+    fn targets(&self) -> TargetReport {
+        self.0.targets()
     }
 
     fn has_open_incident(&self, vehicle_id: &str) -> bool {
