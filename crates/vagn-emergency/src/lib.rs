@@ -148,6 +148,7 @@ fn build(parts: Parts, rules: Rules, shelf: Shelf) -> (EmergencyHandle, ChildSpe
     }
     let lane =
         Arc::new(Lane::new(LaneParts { rules, shelf, vehicles, seeds, clock, trust, metrics, readiness }));
+    lane.gauges.recalling();
     let for_incidents = lane.clone();
     let (incidents, incidents_spec) =
         ChildSpec::actor("incidents", MAILBOX, move || Incidents::new(for_incidents.clone()));

@@ -98,7 +98,11 @@ impl Lane {
 
     /// Lets alarms in from now on, whether the store has answered or not.
     pub(crate) fn set_recalled(&self) {
-        self.recalled.store(true, Ordering::Release);
+        if !self.recalled.swap(true, Ordering::AcqRel) {
+            // First, so that a caller who waits for the lane does not see counts from before.
+            self.show();
+            self.gauges.recalled();
+        }
     }
 
     /// Returns how long an alarm may wait in the inbox.

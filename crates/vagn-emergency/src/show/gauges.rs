@@ -15,6 +15,9 @@ use crate::record::shelf::Shelf;
 use crate::rules::Rules;
 use crate::show::targets::TargetBoard;
 
+/// Name under which `/readyz` tells of a store that has not answered yet.
+const RECALL: &str = "incidents";
+
 /// Time for which `/readyz` goes on to warn of refused alarms.
 const REFUSAL_SHOWN: Duration = Duration::from_secs(600);
 
@@ -81,6 +84,16 @@ impl Gauges {
             refusals: Mutex::default(),
             late_logged: Mutex::new(None),
         }
+    }
+
+    /// Says that the store is being asked what an earlier run left. Alarms are taken all the same.
+    pub(crate) fn recalling(&self) {
+        self.readiness.missing(RECALL, &[], "the incident store is being asked what an earlier run has left");
+    }
+
+    /// Says that the store has answered, or has taken too long.
+    pub(crate) fn recalled(&self) {
+        self.readiness.present(RECALL);
     }
 
     /// Brings gauges and warnings up to date.
@@ -245,6 +258,16 @@ mod tests {
         refusals.unlogged += 1;
         assert_eq!(refusals.take(Duration::from_secs(32)), None);
         assert_eq!(refusals.take(Duration::from_secs(41)), Some(1));
+    }
+
+    #[test]
+    fn a_service_whose_store_has_not_answered_takes_alarms_and_is_not_ready() {
+        let lane = test_lane_in(Arc::new(ManualClock::at(1_700_000_000_000)), strangers(), 1);
+        lane.gauges.recalling();
+        let report = lane.gauges.readiness.report();
+        assert!(report.can_take_alarms && !report.ready, "{report:?}");
+        lane.set_recalled();
+        assert!(lane.gauges.readiness.report().ready);
     }
 
     #[test]
