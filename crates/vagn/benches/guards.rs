@@ -17,6 +17,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use vagn::ingest;
+use vagn::teller::Teller;
 use vagn_api::{geojson, legacy};
 use vagn_emergency::{self, EmergencyMetrics, LiveFleet, Targets};
 use vagn_flow::batch::{Batch, Traffic};
@@ -25,9 +26,10 @@ use vagn_flow::metrics::{Registry, ReportMetrics};
 use vagn_flow::readiness::Readiness;
 use vagn_flow::stamp::Stamp;
 use vagn_flow::trust::Trust;
+use vagn_live::Positions;
 use vagn_otp::{Policy, Queue, QueueSubscriber};
 use vagn_store::disk::RealDisk;
-use vagn_store::{Fleet, Hit, Index, Nearby, Partition, Plan, Settings, Updates, Writer};
+use vagn_store::{Changes, Fleet, Hit, Index, Nearby, Partition, Plan, Settings, Updates, Writer};
 use world::{BATCH, Scene, World};
 
 /// Time of all that happens, ms since 1970.
@@ -40,7 +42,7 @@ const QUERIES: usize = 1_000;
 /// Name, what is counted, and the work, which gives how many of these it did.
 type Guard = (&'static str, &'static str, fn() -> usize);
 
-const GUARDS: [Guard; 10] = [
+const GUARDS: [Guard; 11] = [
     ("decode, original layout", "report", || decode(|bytes| vagn_wire::decode(bytes).is_ok())),
     ("decode, general path", "report", || decode(|bytes| vagn_wire::decode_general(bytes).is_ok())),
     ("emergency filter", "report", || decode(|bytes| !vagn_wire::is_emergency(bytes))),
@@ -48,6 +50,7 @@ const GUARDS: [Guard; 10] = [
     ("ingest a batch of 256", "report", ingest),
     ("index: a known vehicle moves", "report", show),
     ("partition: plan, log, index", "report", write),
+    ("partition, told to three followers", "report", tell),
     ("ten nearest of 100 000", "query", nearby),
     ("GeoJSON of ten", "answer", || json(|hits| drop(black_box(geojson::nearby(hits, false, NOW_MS))))),
     ("the original's JSON of ten", "answer", || json(|hits| drop(black_box(legacy::body(hits))))),
@@ -181,6 +184,30 @@ fn write() -> usize {
     };
     first.iter().for_each(&mut write);
     measured(|| moves.iter().for_each(&mut write));
+    BATCHES * BATCH
+}
+
+/// As a storage does it: each follower is one more of the same, so three of them show a change of any.
+fn tell() -> usize {
+    let (_, mut first, mut moves) = moves();
+    let dir = tempfile::tempdir().unwrap();
+    let disk = Arc::new(RealDisk);
+    let (mut partition, _) =
+        Partition::open(disk, dir.path(), 0, Settings::default(), NOW_MS, &|_| {}).unwrap();
+    let topic = Positions::new("positions");
+    let mut teller = Teller::new(0, topic.clone());
+    let mut fates = Vec::new();
+    let mut write = |updates: Updates| {
+        let written = teller.write(&mut partition, &updates, &mut fates).unwrap();
+        teller.tell_moves(written.end, updates);
+    };
+    first.drain(..).for_each(&mut write);
+    for name in ["map", "streams", "fences"] {
+        let queue = Queue::new(BATCHES);
+        let all = |changes: &Arc<Changes>| Some(changes.clone());
+        topic.subscribe(name, QueueSubscriber::new(&queue, Policy::DropOldest, all));
+    }
+    measured(|| moves.drain(..).for_each(&mut write));
     BATCHES * BATCH
 }
 

@@ -17,5 +17,5 @@ mod ops;
 pub mod query;
 pub mod storage;
 pub mod sync;
-mod teller;
+pub mod teller;
 pub mod write;

@@ -9,7 +9,7 @@ use vagn_store::{Changes, Gone, Move, OrderNumber, Partition, StoreError, Update
 use vagn_wire::Fate;
 
 /// Publishes the changes of one partition.
-pub(crate) struct Teller {
+pub struct Teller {
     partition: u32,
     /// First order number of the writer.
     begun: OrderNumber,
@@ -20,12 +20,12 @@ pub(crate) struct Teller {
 
 impl Teller {
     /// A teller of the partition `partition`, whose writer has not begun.
-    pub(crate) fn new(partition: u32, topic: Positions) -> Self {
+    pub fn new(partition: u32, topic: Positions) -> Self {
         Self { partition, begun: OrderNumber::default(), topic, moves: None }
     }
 
     /// Tells that a writer begins, whose first order number is `begun`.
-    pub(crate) fn begin(&mut self, begun: OrderNumber) {
+    pub fn begin(&mut self, begun: OrderNumber) {
         self.begun = begun;
         self.publish(Changes::untold(self.partition, begun, begun));
     }
@@ -34,7 +34,7 @@ impl Teller {
     ///
     /// # Errors
     /// As [`Partition::write`].
-    pub(crate) fn write(
+    pub fn write(
         &mut self,
         partition: &mut Partition,
         updates: &Updates,
@@ -48,7 +48,7 @@ impl Teller {
     }
 
     /// Tells what the last write stored; `updates` are those that were written.
-    pub(crate) fn tell_moves(&mut self, end: OrderNumber, updates: Updates) {
+    pub fn tell_moves(&mut self, end: OrderNumber, updates: Updates) {
         let changes = Changes::untold(self.partition, self.begun, end);
         match self.moves.take() {
             Some(moves) if moves.is_empty() => {}
@@ -59,7 +59,7 @@ impl Teller {
     }
 
     /// Tells of vehicles that were deleted or forgotten.
-    pub(crate) fn tell_gone(&self, end: OrderNumber, gone: Vec<Gone>) {
+    pub fn tell_gone(&self, end: OrderNumber, gone: Vec<Gone>) {
         if !gone.is_empty() {
             self.publish(Changes::untold(self.partition, self.begun, end).with_gone(gone));
         }
