@@ -89,10 +89,14 @@ export interface Attempt {
   number: number;
   target: string;
   at: string;
-  took_ms: number | null;
-  outcome: string;
-  status?: number | null;
-  reason?: string | null;
+  took_ms: number;
+  outcome: "accepted" | "refused" | "failed";
+  /** HTTP status of the answer; only where one came. */
+  status?: number;
+  /** Seconds for which the target wants no notice. */
+  retry_after_s?: number;
+  /** Reason of a failure, in a few words. */
+  reason?: string;
 }
 
 export interface TargetCall {
@@ -135,17 +139,20 @@ export interface Incident {
 
 /** An attempt to tell a target, in the ledger of an incident. */
 export interface LedgerEntry extends Attempt {
-  type?: string;
-  next_at?: string | null;
+  kind: "opened" | "updated" | "escalated";
+  next_at?: string;
 }
 
 /** A change of an incident, in its trail. */
 export interface TrailEntry {
+  /** Number of the entry in the trail of all incidents; 0 while it is not on disk. */
   seq: number;
   time: string;
   action: string;
-  by: string | null;
-  reason: string | null;
+  /** A person, a vehicle, a target or the service. */
+  by: string;
+  /** Reason, or an empty text. */
+  reason: string;
 }
 
 export interface IncidentWithHistory extends Incident {
@@ -226,6 +233,33 @@ function at(id: string): string {
 
 function deed(by: string, note: string): { by: string; note?: string } {
   return note === "" ? { by } : { by, note };
+}
+
+// ---- Targets --------------------------------------------------------------------------------------------------------------
+
+/** Somebody whom the service tells about incidents. */
+export interface Target {
+  name: string;
+  /** False while the target does not answer and is only probed. */
+  up: boolean;
+  /** Time from which `up` has been so. */
+  since: string;
+  failures?: number;
+  waiting?: number;
+}
+
+export interface Targets {
+  time: string;
+  /** Targets of real incidents, in the order of their turns. */
+  targets: Target[];
+  drill: Target | null;
+  /** What the operators are warned of, by its subject. */
+  warnings?: Record<string, string>;
+}
+
+/** Targets as they are now. Cheap enough to be asked every two seconds, as a proof that the server is there. */
+export function targets(ask?: Ask): Promise<Targets> {
+  return readJson("/api/v1/targets", ask);
 }
 
 // ---- Audit ----------------------------------------------------------------------------------------------------------------

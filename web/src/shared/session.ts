@@ -132,10 +132,9 @@ const listeners = new Set<WantedListener>();
 let asking: Promise<boolean> | null = null;
 let declined = false;
 
-/** Tells `listener` when a token is wanted and the person has put the question off, and when one was given. */
+/** Tells `listener` when the server begins to ask for a token, and when the person has given one. */
 export function onTokenWanted(listener: WantedListener): void {
   listeners.add(listener);
-  listener(declined);
 }
 
 /** Asks again after the person had put the question off; for a button. */
@@ -147,13 +146,19 @@ export function askForTokenAgain(): Promise<boolean> {
 /** Asks for a token, one question for all who need it. Returns false where the person put it off. */
 function askForToken(wrong: boolean): Promise<boolean> {
   if (declined) return Promise.resolve(false);
-  asking ??= showDialog(wrong).then((given) => {
+  if (asking) return asking;
+  tellWanted(true);
+  asking = showDialog(wrong).then((given) => {
     asking = null;
     declined = !given;
-    for (const listener of listeners) listener(declined);
+    if (given) tellWanted(false);
     return given;
   });
   return asking;
+}
+
+function tellWanted(wanted: boolean): void {
+  for (const listener of listeners) listener(wanted);
 }
 
 function showDialog(wrong: boolean): Promise<boolean> {
