@@ -1,0 +1,52 @@
+/** Makes the map itself: style, projection, worker, and the requests that carry the token. */
+import { AttributionControl, Map as MapLibre, ScaleControl, setWorkerUrl } from "maplibre-gl";
+import workerUrl from "maplibre-gl/dist/maplibre-gl-worker.mjs?worker&url";
+import "maplibre-gl/dist/maplibre-gl.css";
+import { basemap, type MapSettings } from "../shared/basemap";
+import { authHeaders } from "../shared/session";
+import { strings } from "../shared/strings";
+import type { Theme } from "../shared/theme";
+import type { UnitSystem } from "../shared/units";
+
+setWorkerUrl(workerUrl);
+
+export interface Start {
+  lat: number;
+  lon: number;
+  zoom: number;
+}
+
+export async function openMap(container: HTMLElement, settings: MapSettings, theme: Theme, start: Start): Promise<MapLibre> {
+  const map = new MapLibre({
+    container,
+    style: await basemap(settings, theme),
+    center: [start.lon, start.lat],
+    zoom: start.zoom,
+    maxZoom: 19,
+    // North is up and the ground is flat: a heading on the map is the heading on the compass.
+    maxPitch: 0,
+    dragRotate: false,
+    pitchWithRotate: false,
+    attributionControl: false,
+    fadeDuration: 0,
+    // Without an address for letters, all are drawn with fonts of this machine.
+    localIdeographFontFamily: "sans-serif",
+    locale: { "Map.Title": strings.map.mapLabel },
+    transformRequest: (url) => (sameOrigin(url) ? { url, headers: authHeaders() } : { url }),
+  });
+  map.touchZoomRotate.disableRotation();
+  map.keyboard.disableRotation();
+  map.addControl(new AttributionControl({ compact: true }), "bottom-right");
+  await map.once("style.load");
+  // A globe where the whole Earth is in view; flat long before single vehicles are drawn.
+  map.setProjection({ type: ["interpolate", ["linear"], ["zoom"], 4, "vertical-perspective", 6, "mercator"] });
+  return map;
+}
+
+export function scaleControl(system: UnitSystem): ScaleControl {
+  return new ScaleControl({ maxWidth: 110, unit: system });
+}
+
+function sameOrigin(url: string): boolean {
+  return new URL(url, location.href).origin === location.origin;
+}
