@@ -23,15 +23,21 @@ const PATTERNS = {
     { hz: 294, at: 0.34, length: 0.5 },
   ],
   drill: [{ hz: 587, at: 0, length: 0.25 }],
+  /** The emergency's own tones, for the person who tries whether it can be heard. */
+  test: [
+    { hz: 659, at: 0, length: 0.16 },
+    { hz: 880, at: 0.18, length: 0.16 },
+    { hz: 1319, at: 0.36, length: 0.34 },
+  ],
 } satisfies Record<string, Tone[]>;
 
 export type Pattern = keyof typeof PATTERNS;
 
-const LOUDNESS: Record<Pattern, number> = { emergency: 0.5, lost: 0.4, drill: 0.15 };
+const LOUDNESS: Record<Pattern, number> = { emergency: 0.5, lost: 0.4, drill: 0.15, test: 0.5 };
 
 export class Sound {
   /** Number of patterns that were really played, by name. */
-  readonly played: Record<Pattern, number> = { emergency: 0, lost: 0, drill: 0 };
+  readonly played: Record<Pattern, number> = { emergency: 0, lost: 0, drill: 0, test: 0 };
   private readonly listeners = new Set<() => void>();
   private context: AudioContext | null = null;
 
@@ -50,6 +56,11 @@ export class Sound {
 
   get allowed(): boolean {
     return this.context?.state === "running";
+  }
+
+  /** True where the browser has no sound at all. */
+  get missing(): boolean {
+    return this.context === null;
   }
 
   /** Asks the browser for sound; returns whether it is allowed now. */

@@ -247,6 +247,8 @@ export const strings = {
     keys: "Keys in the list: ↑ ↓ move, Enter opens, A acknowledges. Esc goes back to the list.",
 
     detail: {
+      heading: "The chosen emergency",
+      told: "Told",
       none: "Choose an emergency to see its place, its history and who is near.",
       label: (vehicle: string) => `Emergency of ${vehicle}`,
       drillLabel: (vehicle: string) => `Drill of ${vehicle}`,
@@ -333,6 +335,7 @@ export const strings = {
       refused: (status: number, took: string, forGood: boolean) =>
         `It refused with status ${status} after ${took}${forGood ? ", and is not asked again by itself" : ", and is asked again"}.`,
     },
+    older: (count: number) => (count === 1 ? "1 older notice is not shown." : `${count} older notices are not shown.`),
     historyHeading: "History",
     historyNone: "Nothing is recorded yet.",
     trail: {

@@ -1,0 +1,42 @@
+/** What a person does to an incident: one request each, told in words if it is refused. */
+import * as api from "../shared/api";
+import type { Incident, IncidentWithHistory } from "../shared/api";
+import { strings } from "../shared/strings";
+import { needPerson } from "./person";
+import { refusal } from "./words";
+
+const words = strings.console.act;
+
+export type Act = "acknowledge" | "resolve" | "comment" | "replay";
+
+export type Done =
+  | { kind: "done"; incident: IncidentWithHistory; said: string }
+  | { kind: "refused"; why: string }
+  /** The person gave no name, and so did nothing. */
+  | { kind: "dropped" };
+
+/** Acts on an incident under the name of the person at this desk. */
+export async function act(what: Act, incident: Incident, note: string, now: () => number): Promise<Done> {
+  const by = await needPerson();
+  if (by === null) return { kind: "dropped" };
+  try {
+    const after = await send(what, incident.id, by, note);
+    const disk = after.recorded ? "" : ` ${words.notOnDisk}`;
+    return { kind: "done", incident: after, said: words.done[what](incident.vehicle_id) + disk };
+  } catch (error) {
+    return { kind: "refused", why: refusal(error, incident, by, now()) };
+  }
+}
+
+function send(what: Act, id: string, by: string, note: string): Promise<IncidentWithHistory> {
+  switch (what) {
+    case "acknowledge":
+      return api.acknowledge(id, by, note);
+    case "resolve":
+      return api.resolve(id, by, note);
+    case "comment":
+      return api.comment(id, by, note);
+    case "replay":
+      return api.replay(id, by);
+  }
+}

@@ -1,0 +1,308 @@
+/** Puts the console together: what is known, what is shown, what sounds, and what a person does. */
+import * as api from "../shared/api";
+import type { Incident, IncidentChange, IncidentWithHistory, Targets, Vehicle } from "../shared/api";
+import { el, setAttr } from "../shared/dom";
+import type { StreamState } from "../shared/events";
+import { askForTokenAgain, describe, onTokenWanted } from "../shared/session";
+import { Sound } from "../shared/sound";
+import { strings } from "../shared/strings";
+import { act } from "./acts";
+import { AlarmRules } from "./alarm";
+import { Announcer } from "./announce";
+import { isCrowd, isWaiting, newOnes, sectionOf } from "./arrange";
+import { Banners, bannersFor, type Banner } from "./banners";
+import { ServerClock } from "./clock";
+import { ANSWER_WITHIN_MS, ContactRules } from "./contact";
+import { Detail } from "./detail";
+import { Feed } from "./feed";
+import { Header } from "./header";
+import { List } from "./list";
+import { incidentInLink, linkTo } from "./link";
+import { MapPane } from "./mappane";
+import type { Missed } from "./missed";
+import { Store } from "./store";
+import { startTicker } from "./ticker";
+import { changeSentence, missedSentence, newSentence } from "./words";
+
+const words = strings.console;
+
+/** Pause within which changes of the store are shown together, in ms. */
+const SHOW_MS = 100;
+
+export class App {
+  private readonly clock = new ServerClock();
+  private readonly store = new Store();
+  private readonly sound = new Sound();
+  private readonly alarm = new AlarmRules();
+  private readonly contact = new ContactRules(Date.now());
+  private readonly announcer = new Announcer();
+  private readonly now = (): number => this.clock.now();
+  private readonly header = new Header({ mute: () => this.toggleMute(), test: () => void this.testSound() });
+  private readonly banners = new Banners((banner) => this.announceBanner(banner));
+  private readonly list: List;
+  private readonly detail: Detail;
+  private readonly map: MapPane;
+  private readonly feed: Feed;
+  private readonly desk = el("main", { class: "desk" });
+  private selected: string | null = null;
+  private targets: Targets | null = null;
+  private tokenWanted = false;
+  private streamLost: number | null = null;
+  private missed: string | null = null;
+  private crowd = false;
+  private crowdCount = 0;
+  private waiting = 0;
+  private due: ReturnType<typeof setTimeout> | null = null;
+
+  constructor(root: HTMLElement) {
+    this.list = new List({
+      now: this.now,
+      selected: () => this.selected,
+      open: (id) => this.open(id),
+      acknowledge: (id) => this.acknowledge(id),
+    });
+    this.map = new MapPane({ open: (id) => this.open(id) });
+    this.detail = new Detail({
+      now: this.now,
+      close: () => this.open(null),
+      done: (incident, said) => this.done(incident, said),
+      read: (incident) => this.read(incident),
+      showIncident: (incident) => this.map.goTo(incident),
+      showVehicle: (vehicle) => this.map.goToVehicle(vehicle),
+      responders: (vehicles: Vehicle[]) => this.map.showResponders(vehicles),
+    });
+    this.feed = new Feed(this.store, this.clock, {
+      added: (incidents, first) => this.added(incidents, first),
+      changed: (change) => this.changed(change),
+      stream: (state) => this.stream(state),
+      caughtUp: (missed, awayMs) => this.caughtUp(missed, awayMs),
+    });
+    this.build(root);
+  }
+
+  start(): void {
+    this.store.onChange(() => this.showSoon());
+    this.sound.onChange(() => this.tickView());
+    onTokenWanted((wanted) => {
+      this.tokenWanted = wanted;
+      this.tickView();
+    });
+    addEventListener("hashchange", () => this.follow());
+    addEventListener("online", () => this.feed.hurry());
+    document.addEventListener("keydown", (event) => this.key(event));
+    this.feed.start();
+    startTicker(() => this.tick());
+    this.follow();
+    this.tick();
+    void this.map.start();
+  }
+
+  private build(root: HTMLElement): void {
+    const pane = el("section", { class: "list-pane", id: "list", attrs: { "aria-label": words.title, tabindex: -1 } }, this.list.node);
+    this.desk.append(pane, this.map.node, this.detail.node);
+    root.append(el("a", { class: "skip", text: words.skip, attrs: { href: "#list" } }));
+    root.querySelector(".skip")?.addEventListener("click", (event) => {
+      event.preventDefault();
+      this.list.focusFirst();
+    });
+    root.append(this.header.node, this.banners.node, this.desk);
+    this.announcer.mount(root);
+  }
+
+  // ---- Time -----------------------------------------------------------------------------------------------------------
+
+  private tick(): void {
+    const local = Date.now();
+    if (this.contact.ask(local)) void this.ask();
+    const contact = this.contact.state(local);
+    if (contact.kind === "lost") this.feed.lost(contact.since);
+    this.feed.tick(contact.kind === "held");
+    this.store.tidy(this.now(), this.selected);
+    this.ring();
+    this.list.tick();
+    this.detail.tick();
+    this.tickView();
+  }
+
+  private async ask(): Promise<void> {
+    const sentAt = Date.now();
+    const wasLost = this.contact.state(sentAt).kind === "lost";
+    try {
+      this.targets = await api.targets({ limitMs: ANSWER_WITHIN_MS });
+      this.clock.sync(this.targets.time, sentAt, Date.now());
+      this.contact.answered(Date.now());
+      if (wasLost) this.feed.hurry();
+    } catch (error) {
+      this.contact.failed(describe(error));
+    }
+  }
+
+  private get isLost(): boolean {
+    return this.contact.wasHeard && this.contact.state(Date.now()).kind === "lost";
+  }
+
+  private ring(): void {
+    const now = performance.now();
+    const pattern = this.alarm.due(now, this.waiting, this.isLost);
+    if (pattern && this.sound.play(pattern)) this.alarm.played(pattern, now);
+  }
+
+  private tickView(): void {
+    const { allowed } = this.sound;
+    this.header.tick(this.now(), { allowed, mutedFor: this.alarm.mutedFor(performance.now()) });
+    setAttr(document.documentElement, "data-sounds", this.sound.played.emergency);
+    const situation = {
+      nowMs: Date.now(),
+      contact: this.contact.state(Date.now()),
+      wasHeard: this.contact.wasHeard,
+      tokenWanted: this.tokenWanted,
+      streamLost: this.streamLost,
+      sound: allowed ? ("on" as const) : this.sound.missing ? ("missing" as const) : ("blocked" as const),
+      targets: this.targets,
+      crowd: this.crowd ? this.crowdCount : 0,
+      missed: this.missed,
+    };
+    const press = {
+      token: () => void askForTokenAgain(),
+      sound: () => void this.testSound(),
+      missed: () => {
+        this.missed = null;
+        this.tickView();
+      },
+    };
+    this.banners.show(bannersFor(situation, press));
+  }
+
+  // ---- News -----------------------------------------------------------------------------------------------------------
+
+  private added(incidents: Incident[], first: boolean): void {
+    const waiting = incidents.filter(isWaiting);
+    this.waiting += waiting.length;
+    if (waiting.length > 0) this.alarm.emergency();
+    // Those that ran before the page was opened are no news.
+    if (!first && incidents.some((one) => one.test)) this.alarm.drill();
+    // At once, and not with the next tick: a second may count.
+    this.ring();
+    if (first) this.announcer.say(words.say.atStart(waiting.length));
+    else if (waiting.length > 0) this.announcer.alert(newSentence(incidents));
+    else this.announcer.say(newSentence(incidents));
+  }
+
+  private changed({ change, incident }: IncidentChange): void {
+    this.announcer.say(changeSentence(change, incident));
+  }
+
+  private stream(state: StreamState): void {
+    if (state.kind === "connected") this.streamLost = null;
+    else if (state.kind === "lost") this.streamLost ??= Date.now();
+  }
+
+  private caughtUp(missed: Missed, awayMs: number): void {
+    this.missed = missedSentence(missed, awayMs);
+    this.tickView();
+  }
+
+  private announceBanner(banner: Banner): void {
+    if (banner.weight === "note") this.announcer.say(banner.text);
+    else this.announcer.alert(banner.text);
+  }
+
+  // ---- View -----------------------------------------------------------------------------------------------------------
+
+  /** Shows what changed, together with what changes within a tenth of a second: a hundred at once are drawn once. */
+  private showSoon(): void {
+    this.due ??= setTimeout(() => {
+      this.due = null;
+      this.show();
+    }, SHOW_MS);
+  }
+
+  private show(): void {
+    const incidents = this.store.all();
+    this.crowdCount = newOnes(incidents, this.now());
+    this.crowd = isCrowd(this.crowdCount, this.crowd);
+    this.waiting = incidents.filter(isWaiting).length;
+    const count = (key: string): number => incidents.filter((one) => sectionOf(one) === key).length;
+    this.header.counts({ waiting: this.waiting, handled: count("handled"), drills: count("drills") });
+    this.list.show(incidents, this.crowd);
+    const chosen = this.chosen();
+    if (chosen) this.detail.update(chosen);
+    this.map.show(incidents, chosen);
+    this.tickView();
+  }
+
+  private chosen(): Incident | null {
+    return this.selected === null ? null : (this.store.get(this.selected) ?? null);
+  }
+
+  /** Opens an incident, or none; the address follows, so that it can be sent to somebody. */
+  private open(id: string | null): void {
+    if (incidentInLink(location.hash) === id) return;
+    const before = this.selected;
+    history.pushState(null, "", id === null ? location.pathname + location.search : linkTo(id));
+    this.follow();
+    // Back in the list, at the row one came from.
+    if (id === null && !this.list.focus(before)) this.list.focusFirst();
+  }
+
+  /** Shows what the address names. */
+  private follow(): void {
+    const id = incidentInLink(location.hash);
+    if (id === this.selected) return;
+    this.selected = id;
+    setAttr(this.desk, "data-open", id !== null);
+    const chosen = this.chosen();
+    this.detail.turn(id, chosen);
+    this.map.showResponders([]);
+    this.map.show(this.store.all(), chosen);
+    if (chosen) this.map.goTo(chosen);
+    this.list.select();
+    if (id !== null) {
+      this.list.reveal(id);
+      this.detail.focus();
+    }
+  }
+
+  /** The chosen incident may be one that was resolved long ago. */
+  private read(incident: IncidentWithHistory): void {
+    const known = this.store.get(incident.id);
+    if (known) return;
+    this.map.show(this.store.all(), incident);
+    this.map.goTo(incident);
+    this.detail.focus();
+  }
+
+  private key(event: KeyboardEvent): void {
+    const inDialog = document.querySelector("dialog[open]") !== null;
+    if (event.key === "Escape" && !inDialog && this.selected !== null) this.open(null);
+  }
+
+  // ---- Acts -----------------------------------------------------------------------------------------------------------
+
+  /** Acknowledges from the list; returns the words of a refusal. */
+  private async acknowledge(id: string): Promise<string | null> {
+    const incident = this.store.get(id);
+    if (!incident) return null;
+    const done = await act("acknowledge", incident, "", this.now);
+    if (done.kind === "done") this.done(done.incident, done.said);
+    return done.kind === "refused" ? done.why : null;
+  }
+
+  private done(incident: IncidentWithHistory, said: string): void {
+    const { ledger: _ledger, trail: _trail, ...plain } = incident;
+    this.store.put(plain);
+    this.announcer.say(said);
+  }
+
+  private toggleMute(): void {
+    const now = performance.now();
+    if (this.alarm.mutedFor(now) > 0) this.alarm.unmute();
+    else this.alarm.mute(now);
+    this.tickView();
+  }
+
+  private async testSound(): Promise<void> {
+    if (await this.sound.allow()) this.sound.play("test");
+    this.tickView();
+  }
+}

@@ -1,0 +1,150 @@
+/** Banners over the whole width: what a dispatcher must know before trusting the list. Each stays as long as it is true. */
+import type { Targets } from "../shared/api";
+import { el, setAttr, setHidden, setText } from "../shared/dom";
+import { strings } from "../shared/strings";
+import { age } from "../shared/time";
+import { moment } from "./clock";
+import type { Contact } from "./contact";
+import { KeyedList, type View } from "./keyed";
+
+const words = strings.console;
+
+/** `alarm`: the console cannot be trusted now. `warning`: something is broken. `note`: good to know. */
+export type Weight = "alarm" | "warning" | "note";
+
+export interface Banner {
+  key: string;
+  weight: Weight;
+  text: string;
+  button?: { text: string; press: () => void };
+}
+
+/** All that the banners tell of. */
+export interface Situation {
+  nowMs: number;
+  contact: Contact;
+  wasHeard: boolean;
+  tokenWanted: boolean;
+  /** Time since when the stream is down, or `null`. */
+  streamLost: number | null;
+  sound: "on" | "blocked" | "missing";
+  /** `null` before the server has told. */
+  targets: Targets | null;
+  /** Number of new emergencies while there is a crowd, else 0. */
+  crowd: number;
+  /** What happened while contact was lost, until it is dismissed. */
+  missed: string | null;
+}
+
+export interface Presses {
+  token: () => void;
+  sound: () => void;
+  missed: () => void;
+}
+
+/** A stream that comes back within this time is no news. */
+const STREAM_AFTER_MS = 5_000;
+
+/** Lists the banners that are true now, the most pressing first. */
+export function bannersFor(now: Situation, press: Presses): Banner[] {
+  return [
+    ...contactBanners(now, press),
+    ...soundBanners(now, press),
+    ...targetBanners(now),
+    ...warningBanners(now),
+    ...newsBanners(now, press),
+  ];
+}
+
+function contactBanners(now: Situation, press: Presses): Banner[] {
+  if (now.tokenWanted) {
+    return [{ key: "token", weight: "alarm", text: words.banner.token, button: { text: words.banner.giveToken, press: press.token } }];
+  }
+  if (now.contact.kind === "lost") {
+    const { since } = now.contact;
+    const span = age((now.nowMs - since) / 1_000);
+    const text = now.wasHeard ? words.banner.lost(span, moment(since, now.nowMs)) : words.banner.lostNever(span);
+    return [{ key: "lost", weight: "alarm", text }];
+  }
+  if (now.streamLost === null || now.nowMs - now.streamLost < STREAM_AFTER_MS) return [];
+  return [{ key: "stream", weight: "warning", text: words.banner.stream(age((now.nowMs - now.streamLost) / 1_000)) }];
+}
+
+function soundBanners(now: Situation, press: Presses): Banner[] {
+  if (now.sound === "on") return [];
+  if (now.sound === "missing") return [{ key: "sound", weight: "warning", text: words.sound.missing }];
+  return [{ key: "sound", weight: "warning", text: words.sound.blocked, button: { text: words.sound.allow, press: press.sound } }];
+}
+
+function targetBanners({ targets, nowMs }: Situation): Banner[] {
+  if (!targets) return [];
+  if (targets.targets.length === 0) return [{ key: "no-target", weight: "warning", text: words.banner.noTarget }];
+  const silent = targets.targets.filter((one) => !one.up);
+  const banners: Banner[] = silent.map((one) => ({
+    key: `silent ${one.name}`,
+    weight: "warning",
+    text: words.banner.silent(one.name, moment(one.since, nowMs)),
+  }));
+  if (silent.length === targets.targets.length) {
+    banners.unshift({ key: "all-silent", weight: "alarm", text: words.banner.allSilent });
+  }
+  return banners;
+}
+
+function warningBanners({ targets, nowMs }: Situation): Banner[] {
+  if (!targets) return [];
+  const banners: Banner[] = Object.entries(targets.warnings ?? {})
+    // Told above in words of its own.
+    .filter(([subject]) => subject !== "emergency target")
+    .map(([subject, text]) => ({ key: `warning ${subject}`, weight: "warning", text: words.banner.warning(subject, text) }));
+  if (targets.drill && !targets.drill.up) {
+    const { name, since } = targets.drill;
+    banners.push({ key: "drill-silent", weight: "note", text: words.banner.drillSilent(name, moment(since, nowMs)) });
+  }
+  return banners;
+}
+
+function newsBanners(now: Situation, press: Presses): Banner[] {
+  const banners: Banner[] = [];
+  if (now.missed !== null) {
+    banners.push({ key: "missed", weight: "note", text: now.missed, button: { text: words.banner.dismiss, press: press.missed } });
+  }
+  if (now.crowd > 0) banners.push({ key: "crowd", weight: "note", text: words.banner.crowd(now.crowd) });
+  return banners;
+}
+
+export class Banners {
+  readonly node = el("div", { class: "banners", attrs: { role: "region", "aria-label": words.banner.label } });
+  private readonly list = new KeyedList<Banner>(
+    this.node,
+    (banner) => banner.key,
+    () => new BannerView(),
+  );
+  private known = new Set<string>();
+
+  /** `announce` is called once for each banner that is new. */
+  constructor(private readonly announce: (banner: Banner) => void) {}
+
+  show(banners: Banner[]): void {
+    setHidden(this.node, banners.length === 0);
+    this.list.show(banners);
+    for (const banner of banners) if (!this.known.has(banner.key)) this.announce(banner);
+    this.known = new Set(banners.map((banner) => banner.key));
+  }
+}
+
+class BannerView implements View<Banner> {
+  private press: () => void = () => {};
+  private readonly text = el("p");
+  private readonly button = el("button", { hidden: true, attrs: { type: "button" }, on: { click: () => this.press() } });
+  readonly node = el("div", { class: "banner" }, el("span", { class: "banner-sign", attrs: { "aria-hidden": "true" } }), this.text, this.button);
+
+  update(banner: Banner): void {
+    setAttr(this.node, "data-weight", banner.weight);
+    setAttr(this.node, "data-key", banner.key);
+    setText(this.text, banner.text);
+    setHidden(this.button, banner.button === undefined);
+    setText(this.button, banner.button?.text ?? "");
+    this.press = banner.button?.press ?? this.press;
+  }
+}

@@ -1,0 +1,82 @@
+/**
+ * Lists whose elements stay the same while their data changes, so that focus, selection and scrolling stay where they are.
+ *
+ * `arrange` puts elements in order and `sweep` removes those that are over. They are apart because an element may move to
+ * another list: removed first, it would lose the focus.
+ */
+export interface View<Item> {
+  readonly node: HTMLElement;
+  update(item: Item): void;
+}
+
+export class Keyed<Item> {
+  private shown: HTMLElement[] = [];
+
+  constructor(
+    private readonly parent: Element,
+    private readonly view: (item: Item) => View<Item>,
+  ) {}
+
+  arrange(items: readonly Item[]): void {
+    const nodes = items.map((item) => {
+      const view = this.view(item);
+      view.update(item);
+      return view.node;
+    });
+    let at: ChildNode | null = this.parent.firstChild;
+    for (const node of nodes) {
+      if (node === at) at = at.nextSibling;
+      else move(this.parent, node, at);
+    }
+    this.shown = [...new Set([...this.shown, ...nodes])];
+    this.wanted = new Set(nodes);
+  }
+
+  sweep(): void {
+    for (const node of this.shown) {
+      if (!this.wanted.has(node) && node.parentNode === this.parent) node.remove();
+    }
+    this.shown = [...this.wanted];
+  }
+
+  private wanted = new Set<HTMLElement>();
+}
+
+/** A list of its own, whose views are made by `build` and kept by `key`. */
+export class KeyedList<Item> {
+  private readonly views = new Map<string, View<Item>>();
+  private readonly keyed: Keyed<Item>;
+
+  constructor(
+    parent: Element,
+    private readonly key: (item: Item) => string,
+    build: (item: Item) => View<Item>,
+  ) {
+    this.keyed = new Keyed(parent, (item) => {
+      const name = key(item);
+      const view = this.views.get(name) ?? build(item);
+      this.views.set(name, view);
+      return view;
+    });
+  }
+
+  show(items: readonly Item[]): void {
+    this.keyed.arrange(items);
+    this.keyed.sweep();
+    const names = new Set(items.map((item) => this.key(item)));
+    for (const name of this.views.keys()) if (!names.has(name)) this.views.delete(name);
+  }
+}
+
+/** `moveBefore` keeps the focus; browsers without it lose it, so that it is given back. */
+type Movable = Element & { moveBefore?: (node: Node, before: Node | null) => void };
+
+function move(parent: Movable, node: HTMLElement, before: Node | null): void {
+  if (node.isConnected && parent.isConnected && parent.moveBefore) {
+    parent.moveBefore(node, before);
+    return;
+  }
+  const focused = node.contains(document.activeElement) ? (document.activeElement as HTMLElement) : null;
+  parent.insertBefore(node, before);
+  focused?.focus({ preventScroll: true });
+}

@@ -1,0 +1,129 @@
+/** One incident in the list. */
+import type { Incident } from "../shared/api";
+import { el, setAttr, setHidden, setText } from "../shared/dom";
+import { strings } from "../shared/strings";
+import { place } from "../shared/units";
+import { isWaiting } from "./arrange";
+import { moment, running } from "./clock";
+import type { View } from "./keyed";
+import { signIcon, signOf, type Sign } from "./signs";
+import { isUntold, noticeStanding, standing, stateWord } from "./words";
+
+const words = strings.console;
+
+export interface RowContext {
+  now: () => number;
+  selected: () => string | null;
+  open: (id: string) => void;
+  acknowledge: (id: string) => Promise<string | null>;
+}
+
+export class Row implements View<Incident> {
+  readonly node: HTMLLIElement;
+  readonly openButton: HTMLButtonElement;
+  private readonly ackButton: HTMLButtonElement;
+  private readonly signBox = el("span", { class: "row-sign" });
+  private readonly vehicle = el("span", { class: "row-vehicle" });
+  private readonly badge = el("span", { class: "badge" });
+  private readonly drill = el("span", { class: "badge badge-drill", text: words.drill, hidden: true });
+  private readonly where = el("span", { class: "row-line" });
+  private readonly told = el("span", { class: "row-line row-told" });
+  private readonly quiet = el("span", { class: "row-line row-quiet", text: words.quiet, hidden: true });
+  private readonly clock = el("span", { class: "row-clock", attrs: { "aria-hidden": "true" } });
+  private readonly fault = el("p", { class: "row-fault", hidden: true, attrs: { role: "alert" } });
+  private sign: Sign | null = null;
+  private incident: Incident;
+
+  constructor(
+    incident: Incident,
+    private readonly context: RowContext,
+  ) {
+    this.incident = incident;
+    this.openButton = el(
+      "button",
+      { class: "row-open", attrs: { type: "button" }, on: { click: () => context.open(this.incident.id) } },
+      this.signBox,
+      el("span", { class: "row-main" }, this.headline(), this.where, this.told, this.quiet),
+      this.clock,
+    );
+    this.ackButton = el("button", {
+      class: "row-ack primary",
+      text: words.row.acknowledge,
+      attrs: { type: "button" },
+      on: { click: () => void this.acknowledge() },
+    });
+    this.node = el("li", { class: "row", data: { id: incident.id } }, this.openButton, this.ackButton, this.fault);
+  }
+
+  update(incident: Incident): void {
+    this.incident = incident;
+    const now = this.context.now();
+    setText(this.vehicle, incident.vehicle_id);
+    setText(this.badge, stateWord(incident));
+    setHidden(this.drill, !incident.test);
+    setText(this.where, `${where(incident)} · ${words.since(moment(incident.opened_at, now))}`);
+    setText(this.told, this.toldText(now));
+    setHidden(this.quiet, !incident.quiet || incident.state === "resolved");
+    setAttr(this.node, "data-state", incident.state === "resolved" ? "resolved" : incident.acknowledged ? "handled" : "waiting");
+    setAttr(this.node, "data-drill", incident.test);
+    setAttr(this.node, "data-untold", isUntold(incident));
+    this.updateSign(incident);
+    this.updateAck(incident);
+    this.select();
+    this.tick();
+  }
+
+  /** Marks the row where it is the selected one. */
+  select(): void {
+    setAttr(this.openButton, "aria-current", this.context.selected() === this.incident.id ? "true" : null);
+  }
+
+  tick(): void {
+    const { incident } = this;
+    const until = incident.acknowledged?.at ?? incident.resolved?.at;
+    const end = until === undefined ? this.context.now() : Date.parse(until);
+    setText(this.clock, running(end - Date.parse(incident.opened_at)));
+    setAttr(this.clock, "data-running", until === undefined);
+  }
+
+  /** Acknowledges the incident, and tells at the row itself if that was refused. */
+  async acknowledge(): Promise<void> {
+    if (this.ackButton.hidden || this.ackButton.getAttribute("aria-busy") === "true") return;
+    setAttr(this.ackButton, "aria-busy", "true");
+    const refused = await this.context.acknowledge(this.incident.id);
+    setAttr(this.ackButton, "aria-busy", null);
+    setText(this.fault, refused ?? "");
+    setHidden(this.fault, refused === null);
+  }
+
+  private headline(): HTMLElement {
+    return el("span", { class: "row-head" }, this.vehicle, " ", this.badge, " ", this.drill);
+  }
+
+  private toldText(now: number): string {
+    const { incident } = this;
+    return incident.acknowledged || incident.resolved ? standing(incident, now) : noticeStanding(incident);
+  }
+
+  private updateSign(incident: Incident): void {
+    const sign = signOf(incident);
+    if (sign === this.sign) return;
+    this.sign = sign;
+    this.signBox.replaceChildren(signIcon(sign));
+  }
+
+  private updateAck(incident: Incident): void {
+    const offered = incident.state !== "resolved" && !incident.acknowledged;
+    const name = incident.test ? words.row.acknowledgeDrill : words.row.acknowledgeNamed;
+    setAttr(this.ackButton, "aria-label", name(incident.vehicle_id));
+    if (!offered && document.activeElement === this.ackButton) this.openButton.focus({ preventScroll: true });
+    setHidden(this.ackButton, !offered);
+    if (isWaiting(incident)) return;
+    // What was refused while it waited may still be news: who was first.
+    if (incident.state === "resolved") setHidden(this.fault, true);
+  }
+}
+
+function where({ position }: Incident): string {
+  return position ? place(position.lat, position.lon) : words.place.unknown;
+}
