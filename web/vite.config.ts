@@ -1,8 +1,14 @@
 // The build of the two pages: the live map and the incident console.
 import { defineConfig } from "vite";
+import { compress } from "./tools/compress.ts";
+import { licenses } from "./tools/licenses.ts";
+
+/** Begin of the names of the built-in map's files: the check of sizes leaves them out. */
+const BASEMAP = "basemap/";
 
 export default defineConfig({
   base: "/",
+  plugins: [licenses(), compress()],
   build: {
     target: "es2022",
     outDir: "dist",
@@ -11,8 +17,20 @@ export default defineConfig({
     // The content security policy allows no inline code, and every browser with ES2022 preloads modules.
     modulePreload: { polyfill: false },
     assetsInlineLimit: 0,
-    rollupOptions: { input: { map: "index.html", console: "incidents.html" } },
+    // MapLibre has a megabyte, in a chunk of its own.
+    chunkSizeWarningLimit: 1200,
+    // The server takes the hash in a name as a promise that the content never changes.
+    rollupOptions: {
+      input: { map: "index.html", console: "incidents.html" },
+      output: {
+        assetFileNames: ({ originalFileNames }) =>
+          originalFileNames.some((name) => name.startsWith(BASEMAP))
+            ? "assets/basemap-[name]-[hash][extname]"
+            : "assets/[name]-[hash][extname]",
+      },
+    },
   },
+  worker: { format: "es" },
   server: {
     // While writing: `npx vite` shows the pages, a running service answers their questions.
     proxy: Object.fromEntries(
