@@ -5,6 +5,7 @@
 
 mod audit;
 mod incidents;
+pub mod map;
 mod metrics;
 mod openapi;
 mod page;
@@ -18,10 +19,11 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::http::{Method, Uri};
+use axum::http::{HeaderValue, Method, Uri};
 use tracing::debug;
 
 pub use incidents::events::Streams;
+use map::{Basemap, StyleUrl};
 pub use metrics::QueryMetrics;
 use services::{Incidents, Unavailable, Vehicles};
 pub use vehicles::{geojson, legacy};
@@ -54,6 +56,8 @@ pub struct Services {
     pub metrics: QueryMetrics,
     /// Tokens that let a request in.
     pub tokens: Tokens,
+    /// What the vehicles are drawn on.
+    pub basemap: Arc<Basemap>,
 }
 
 /// The state that all handlers share.
@@ -64,11 +68,18 @@ struct Shared {
     services: Services,
     /// Limits for the bodies of persons' requests.
     request_bodies: Budget,
+    /// Content security policy of the pages.
+    page_policy: HeaderValue,
 }
 
 impl Api {
     fn new(services: Services) -> Self {
-        Self(Arc::new(Shared { services, request_bodies: incidents::request_bodies() }))
+        let page_policy = page::policy::make(services.basemap.style.as_ref().and_then(StyleUrl::origin));
+        Self(Arc::new(Shared { services, request_bodies: incidents::request_bodies(), page_policy }))
+    }
+
+    fn page_policy(&self) -> &HeaderValue {
+        &self.0.page_policy
     }
 
     fn request_bodies(&self) -> &Budget {

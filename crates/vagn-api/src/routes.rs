@@ -5,15 +5,18 @@ use vagn_http::route::Route;
 
 use crate::incidents::{self, events, requests, responders};
 use crate::vehicles::{bbox, legacy, nearby, one};
-use crate::{Api, audit, openapi, page, positions, targets};
+use crate::{Api, audit, map, openapi, page, positions, targets};
 
 /// Lists the endpoints. The router is made of this table, and the tests of roles and of the description walk it.
 pub(crate) fn routes() -> Vec<Route<Api>> {
     vec![
         // Open for its page; the handler asks for a token where the nearest vehicles are wanted.
         Route::any(legacy::ROUTE, Anyone, legacy::get),
-        Route::get(page::STYLE_ROUTE, Anyone, page::style),
-        Route::get(page::SCRIPT_ROUTE, Anyone, page::script),
+        Route::get(page::CONSOLE_ROUTE, Anyone, page::console),
+        Route::get(page::ASSET_ROUTE, Anyone, page::asset),
+        Route::get(page::LICENSES_ROUTE, Anyone, page::licenses),
+        Route::get(map::SETTINGS_ROUTE, Anyone, map::settings),
+        Route::get(map::ARCHIVE_ROUTE, Anyone, map::archive),
         Route::get(nearby::ROUTE, TokenHolder, nearby::get),
         Route::get(bbox::ROUTE, TokenHolder, bbox::get),
         Route::get(one::ROUTE, TokenHolder, one::get),

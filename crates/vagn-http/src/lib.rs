@@ -4,6 +4,7 @@
 pub mod answer;
 pub mod body;
 pub mod cors;
+pub mod etag;
 mod hint;
 pub mod own_certificate;
 pub mod params;

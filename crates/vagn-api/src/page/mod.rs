@@ -1,33 +1,98 @@
-//! The first page: the nearest vehicles to a typed point, in a table that keeps itself fresh. The page holds no data of the
-//! fleet; its script asks the API like any other client.
+//! The two pages for people, the live map and the incident console, as `make web` has built them. They hold no data of the
+//! fleet; their scripts ask the API like any other client.
 
-use axum::http::{HeaderValue, header};
+mod files;
+mod forms;
+pub(crate) mod policy;
+
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::Response;
 
-use vagn_http::answer;
-use vagn_http::params::NoParams;
+use crate::Api;
+use files::{FILES, PageFile};
+use vagn_http::params::{InPath, NoParams};
+use vagn_http::problem::{Kind, Problem};
 
-pub(crate) const STYLE_ROUTE: &str = "/page.css";
-pub(crate) const SCRIPT_ROUTE: &str = "/page.js";
+pub(crate) const CONSOLE_ROUTE: &str = "/incidents";
+pub(crate) const ASSET_ROUTE: &str = "/assets/{name}";
+pub(crate) const LICENSES_ROUTE: &str = "/licenses.txt";
 
-/// Content security policy: the browser loads, runs and asks only what this server sends.
-const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src data:; \
-    base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+/// Folder of the build whose files have the hash of their content in their names.
+const HASHED: &str = "assets/";
 
-/// Answers with the page, for the handler of `/`.
-pub(crate) fn index() -> Response {
-    let mut response = answer::fixed("text/html; charset=utf-8", include_str!("page/index.html"));
+/// Caches may keep it, but ask again each time, because an upgrade changes it.
+const ASK_AGAIN: HeaderValue = HeaderValue::from_static("no-cache");
+/// The content behind a name with a hash never changes. No cache needs to ask for it within a year.
+const FOR_GOOD: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
+
+/// Answers with the live map, for the handler of `/`.
+pub(crate) fn map(api: &Api, asked: &HeaderMap) -> Response {
+    page(api, asked, "index.html")
+}
+
+/// Answers with the incident console. Its parameters are for its script alone.
+pub(crate) async fn console(State(api): State<Api>, asked: HeaderMap) -> Response {
+    page(&api, &asked, "incidents.html")
+}
+
+pub(crate) async fn asset(InPath(name): InPath, asked: HeaderMap, _: NoParams) -> Result<Response, Problem> {
+    let found = FILES.get(format!("{HASHED}{name}").as_str());
+    found.map(|file| answer(file, &asked, FOR_GOOD)).ok_or_else(|| {
+        let why = "no page of this version uses a file of this name; load the page again";
+        Problem::new(Kind::NotFound, why)
+    })
+}
+
+/// Answers with the licences of what the pages are made of.
+pub(crate) async fn licenses(asked: HeaderMap, _: NoParams) -> Response {
+    answer(part("licenses.txt"), &asked, ASK_AGAIN)
+}
+
+fn page(api: &Api, asked: &HeaderMap, name: &str) -> Response {
+    let mut response = answer(part(name), asked, ASK_AGAIN);
+    response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, api.page_policy().clone());
+    response
+}
+
+/// Returns a file that every build has.
+fn part(name: &str) -> &'static PageFile {
+    FILES.get(name).expect("a test sees that the build has it")
+}
+
+fn answer(file: &PageFile, asked: &HeaderMap, cache: HeaderValue) -> Response {
+    let mut response = file.answer(asked);
     let headers = response.headers_mut();
-    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
-    // The address of the page may hold the place that was asked for.
+    headers.insert(header::CACHE_CONTROL, cache);
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    // The address of a page may hold a place or a vehicle that was asked for.
     headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
     response
 }
 
-pub(crate) async fn style(_: NoParams) -> Response {
-    answer::fixed("text/css; charset=utf-8", include_str!("page/page.css"))
+/// Lists the names of the assets.
+#[cfg(test)]
+pub(crate) fn assets() -> impl Iterator<Item = &'static str> {
+    FILES.keys().filter_map(|path| path.strip_prefix(HASHED))
 }
 
-pub(crate) async fn script(_: NoParams) -> Response {
-    answer::fixed("text/javascript; charset=utf-8", include_str!("page/page.js"))
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_build_has_both_pages_and_the_licences() {
+        for name in ["index.html", "incidents.html", "licenses.txt"] {
+            assert!(FILES.contains_key(name), "{name} is missing in web/dist; `make web` builds it");
+        }
+    }
+
+    #[test]
+    fn every_asset_has_a_hash_in_its_name() {
+        for name in assets() {
+            let (stem, _) = name.rsplit_once('.').unwrap();
+            let (_, hash) = stem.split_at(stem.len().saturating_sub(9));
+            assert!(hash.len() == 9 && hash.starts_with('-'), "caches would keep {name} for good");
+        }
+    }
 }

@@ -4,7 +4,7 @@ use axum::http::{Method, StatusCode};
 use serde_json::Value;
 
 use super::super::routes::routes;
-use super::super::{openapi, page};
+use super::super::{map, openapi, page};
 use super::{austin, call, get};
 use vagn_http::problem::Kind;
 
@@ -46,8 +46,8 @@ async fn every_operation_answers_with_a_status_that_is_described() {
     }
 }
 
-/// The files of the page are for browsers, not for clients of the API.
-const NOT_DESCRIBED: [&str; 2] = [page::STYLE_ROUTE, page::SCRIPT_ROUTE];
+/// Pages and their files are for browsers, not for clients of the API.
+const NOT_DESCRIBED: [&str; 3] = [page::CONSOLE_ROUTE, page::ASSET_ROUTE, page::LICENSES_ROUTE];
 
 #[test]
 fn every_route_is_described_and_every_operation_is_a_route() {
@@ -84,6 +84,22 @@ async fn an_incident_has_the_fields_that_are_described() {
         described.sort_unstable_by_key(|name| name.as_str());
         assert_eq!(serde_json::json!(fields), serde_json::json!(described), "{schema}");
     }
+}
+
+#[tokio::test]
+async fn the_settings_of_the_map_have_the_fields_that_are_described() {
+    let answer = get(&austin(), map::SETTINGS_ROUTE).await.json();
+    let mut fields: Vec<_> = answer.as_object().unwrap().keys().collect();
+    let described = description();
+    let mut required: Vec<_> = described["components"]["schemas"]["MapSettings"]["required"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|name| name.as_str().unwrap())
+        .collect();
+    fields.sort_unstable();
+    required.sort_unstable();
+    assert_eq!(fields, required);
 }
 
 #[test]

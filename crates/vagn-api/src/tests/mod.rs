@@ -6,6 +6,8 @@ mod events;
 mod fleet;
 mod incidents;
 mod lane;
+mod map;
+mod pages;
 mod positions;
 mod questions;
 mod requests;
@@ -74,6 +76,7 @@ fn services(fleet: SmallFleet) -> Services {
         clock,
         metrics: QueryMetrics::new(&registry),
         tokens: Tokens::default(),
+        basemap: Arc::new(map::basemap(dir.path())),
     }
 }
 

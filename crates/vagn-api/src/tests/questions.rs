@@ -58,32 +58,6 @@ async fn a_url_that_a_shell_cut_off_is_told_so() {
 }
 
 #[tokio::test]
-async fn without_a_point_there_is_a_page_that_loads_nothing_from_elsewhere() {
-    let reply = get(&austin(), "/").await;
-    assert_eq!(reply.header("content-type"), "text/html; charset=utf-8");
-    assert!(reply.header("content-security-policy").starts_with("default-src 'none';"));
-    for path in ["/page.css", "/page.js"] {
-        assert!(reply.body.contains(path), "the page does not use {path}");
-        assert_eq!(get(&austin(), path).await.status, StatusCode::OK);
-    }
-    let files = [reply.body, get(&austin(), "/page.css").await.body, get(&austin(), "/page.js").await.body];
-    assert!(files.iter().all(|file| !file.contains("http://") && !file.contains("https://")));
-}
-
-#[tokio::test]
-async fn the_page_asks_the_incidents_what_a_flag_is_about() {
-    let script = get(&austin(), "/page.js").await.body;
-    assert!(script.contains("emergency_flag") && !script.contains("textContent = \"Emergency\""));
-    let path = script.split('"').find(|text| text.starts_with("/api/v1/incidents")).unwrap();
-    let answer = get(&austin(), &format!("{path}open")).await.json();
-    assert_eq!(
-        (&answer["incidents"][0]["vehicle_id"], &answer["incidents"][0]["test"]),
-        (&json!("bus 3"), &json!(false))
-    );
-    assert_eq!((&answer["complete"], &answer["next"]), (&json!(true), &json!(null)));
-}
-
-#[tokio::test]
 async fn nearby_says_how_far_and_how_old() {
     let reply = get(&austin(), "/api/v1/vehicles/nearby?lat=30.28&lon=-97.74&k=1").await;
     assert_eq!(reply.header("content-type"), "application/geo+json");
@@ -192,8 +166,9 @@ async fn a_parameter_that_a_path_does_not_know_is_refused_and_nothing_done() {
         (Method::GET, "/api/v1/audit/head?"),
         (Method::GET, "/api/v1/audit/trail?"),
         (Method::GET, "/api/v1/openapi.json?"),
-        (Method::GET, "/page.css?"),
-        (Method::GET, "/page.js?"),
+        (Method::GET, "/licenses.txt?"),
+        (Method::GET, "/map/settings.json?"),
+        (Method::GET, "/map/base.pmtiles?"),
     ] {
         let reply = call(&austin(), method.clone(), &format!("{path}max_age=5")).await;
         assert_eq!(
@@ -204,7 +179,9 @@ async fn a_parameter_that_a_path_does_not_know_is_refused_and_nothing_done() {
         assert_eq!(reply.json()["parameter"], "max_age", "{method} {path}: {}", reply.body);
         assert!(reply.json()["detail"].as_str().unwrap().contains("`max_age` is unknown"), "{}", reply.body);
     }
-    assert_eq!(get(&austin(), "/?x=1").await.status, StatusCode::OK);
+    for page in ["/?x=1", "/incidents?x=1"] {
+        assert_eq!(get(&austin(), page).await.status, StatusCode::OK, "{page}");
+    }
 }
 
 #[tokio::test]

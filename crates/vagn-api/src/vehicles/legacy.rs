@@ -1,6 +1,7 @@
-//! `/` as the original has it: the nearest vehicles to `lat` and `lon`, by any method; without both, the first page.
+//! `/` as the original has it: the nearest vehicles to `lat` and `lon`, by any method; without both, the live map.
 
 use axum::extract::State;
+use axum::http::HeaderMap;
 use axum::response::Response;
 use vagn_store::{Hit, Nearby};
 
@@ -20,11 +21,12 @@ const ENTRY_LEN: usize = 112;
 pub(crate) async fn get(
     State(api): State<Api>,
     principal: Result<Principal, Problem>,
+    asked: HeaderMap,
     params: Params,
 ) -> Result<Response, Problem> {
     // Other parameters are ignored, as by the original.
     match (params.has("lat"), params.has("lon")) {
-        (false, false) => Ok(page::index()),
+        (false, false) => Ok(page::map(&api, &asked)),
         (true, true) => {
             // The page is open to all, the fleet is not.
             principal?;

@@ -27,6 +27,7 @@ pub use ground::Ground;
 pub(crate) use ground::leave;
 use ground::{Asked, build_runtime};
 use stages::{Listeners, Parts, Tree};
+use vagn_api::map::{Archive, Basemap};
 use vagn_flow::clock::{Believed, Clock, SystemClock};
 use vagn_flow::mark::{Found, MarkError};
 use vagn_flow::metrics::{DoorMetrics, Registry, ReportMetrics};
@@ -86,6 +87,7 @@ impl App {
     /// # Errors
     /// A port or the data directory cannot be had, or a part does not start.
     pub fn start(settings: Settings, demo: bool) -> Result<Self, StartError> {
+        let basemap = Arc::new(basemap(&settings)?);
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let data = open_data_dir(&settings)?;
         let stamper = Arc::new(open_stamper(&settings, &clock)?);
@@ -110,6 +112,7 @@ impl App {
             registry,
             readiness: readiness.clone(),
             emergency_runtime: emergency_runtime.handle().clone(),
+            basemap,
             demo,
             settings,
         };
@@ -285,6 +288,20 @@ fn bind(settings: &Settings) -> Result<Listeners, StartError> {
         http: listen::tcp(&settings.http.listen)?,
         ops: listen::tcp(&settings.ops.listen)?,
     })
+}
+
+/// Opens what the vehicles are drawn on.
+fn basemap(settings: &Settings) -> Result<Basemap, StartError> {
+    let style = settings.map.style().map_err(|err| StartError::Unusable(err.to_string()))?;
+    let path = &settings.map.pmtiles;
+    if path.as_os_str().is_empty() {
+        return Ok(Basemap { style, archive: None });
+    }
+    let archive = Archive::open(path).map_err(|err| {
+        let remedy = "name a map file that the service's user may read, or none";
+        StartError::Unusable(format!("`map.pmtiles` {} {err}; {remedy}", path.display()))
+    })?;
+    Ok(Basemap { style, archive: Some(archive) })
 }
 
 fn identity(settings: &Settings) -> Result<Identity, StartError> {

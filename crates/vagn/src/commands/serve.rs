@@ -40,6 +40,12 @@ pub(super) struct SettingArgs {
     /// Target for notices about drills (`vagn drill`), and about nothing else.
     #[arg(long, value_name = "URL")]
     drill_url: Option<String>,
+    /// Map file (PMTiles) for the pages to draw the vehicles on, instead of the built-in map.
+    #[arg(long, value_name = "FILE")]
+    map_pmtiles: Option<PathBuf>,
+    /// Map style for the pages: an https URL, or a path on this server; the pages load what it names.
+    #[arg(long, value_name = "URL")]
+    map_style_url: Option<String>,
     /// Listen on addresses beyond loopback although no key or token is asked for.
     #[arg(long)]
     insecure_open: bool,
@@ -74,6 +80,8 @@ impl SettingArgs {
             ("ops.listen", self.ops),
             ("emergency.url", self.emergency_url),
             ("emergency.drill.url", self.drill_url),
+            ("map.pmtiles", self.map_pmtiles.map(|path| path.to_string_lossy().into_owned())),
+            ("map.style_url", self.map_style_url),
             ("log.level", self.log_level.map(value_name)),
             ("log.format", self.log_format.map(value_name)),
         ];
@@ -217,6 +225,14 @@ mod tests {
                 settings.http.key = dir.join("text");
             },
             "http.cert",
+        );
+        check(|settings, dir| settings.map.pmtiles = dir.join("no.pmtiles"), "`map.pmtiles` ");
+        check(
+            |settings, dir| {
+                std::fs::write(dir.join("text"), "no map").unwrap();
+                settings.map.pmtiles = dir.join("text");
+            },
+            "is no PMTiles file",
         );
     }
 }

@@ -3,9 +3,11 @@
 use std::net::ToSocketAddrs;
 use std::time::Duration;
 
+use vagn_api::map::{BadStyleUrl, StyleUrl};
+
 use super::emergency::BadEmergency;
 use super::fsync::Fsync;
-use super::settings::Settings;
+use super::settings::{MapSettings, Settings};
 use super::span::Span;
 
 /// Shortest time between two syncs. With a shorter one the disk would do nothing else.
@@ -67,6 +69,14 @@ pub enum Refused {
          such as \"https://map.example\", or \"*\" alone"
     )]
     Origin(String),
+    /// An address of a map style that no page can load.
+    #[error("`map.style_url = {style_url:?}` {why}")]
+    StyleUrl {
+        /// Its value.
+        style_url: String,
+        /// What it must be.
+        why: BadStyleUrl,
+    },
     /// A listener that other machines can reach and that asks for no key or token.
     #[error(
         "`{key} = \"{listen}\"` can be reached from other machines, and {lacks}; \
@@ -104,6 +114,7 @@ impl Settings {
             return Err(Refused::EmptyToken);
         }
         self.check_origins()?;
+        self.map.style()?;
         self.check_lengths()?;
         self.emergency.targets()?;
         self.check_reach()
@@ -197,6 +208,20 @@ impl Settings {
     }
 }
 
+impl MapSettings {
+    /// Returns the map style, if one is set.
+    ///
+    /// # Errors
+    /// The address is none that a page can load.
+    pub fn style(&self) -> Result<Option<StyleUrl>, Refused> {
+        if self.style_url.is_empty() {
+            return Ok(None);
+        }
+        let refused = |why| Refused::StyleUrl { style_url: self.style_url.clone(), why };
+        StyleUrl::parse(&self.style_url).map(Some).map_err(refused)
+    }
+}
+
 /// Tells if a browser would send `text` in the header `Origin`: scheme, host, and the port where it is not the scheme's own.
 fn is_origin(text: &str) -> bool {
     let Some((scheme, host)) = text.split_once("://") else { return false };
@@ -282,6 +307,7 @@ mod tests {
         assert!(refusal(|settings| settings.hang_limit = Span::seconds(1)).contains("hang_limit"));
         assert!(refusal(|settings| settings.http.tokens = vec![String::new()]).contains("http.tokens"));
         assert!(refusal(|settings| settings.http.cert = "x.pem".into()).contains("http.key"));
+        assert!(refusal(|settings| settings.map.style_url = "http://x".into()).contains("map.style_url"));
         assert!(refusal(|settings| settings.tcp.listen = "nowhere".into()).contains("tcp.listen"));
         assert!(refusal(|settings| settings.emergency.url = "ftp://x".into()).contains("emergency.url"));
         assert!(

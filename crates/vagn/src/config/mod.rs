@@ -18,7 +18,7 @@ pub use error::ConfigError;
 pub use fsync::Fsync;
 pub use layers::{Flags, Loaded, load};
 pub use settings::{
-    ClockSettings, HistorySettings, HttpSettings, LogFormat, LogLevel, LogSettings, OpsSettings,
+    ClockSettings, HistorySettings, HttpSettings, LogFormat, LogLevel, LogSettings, MapSettings, OpsSettings,
     PoolSettings, Reply, Settings, TcpSettings, UdpSettings,
 };
 pub use span::Span;

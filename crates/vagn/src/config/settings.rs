@@ -37,6 +37,8 @@ pub struct Settings {
     pub tcp: TcpSettings,
     /// The HTTPS API.
     pub http: HttpSettings,
+    /// Map under the vehicles.
+    pub map: MapSettings,
     /// Metrics and health, plain HTTP.
     pub ops: OpsSettings,
     /// Notices to the emergency targets.
@@ -66,6 +68,7 @@ impl Default for Settings {
             udp: UdpSettings::default(),
             tcp: TcpSettings::default(),
             http: HttpSettings::default(),
+            map: MapSettings::default(),
             ops: OpsSettings::default(),
             emergency: EmergencySettings::default(),
             history: HistorySettings::default(),
@@ -175,6 +178,16 @@ fn one_or_many<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<String>, D::Err
         OneOrMany::One(text) => vec![text],
         OneOrMany::Many(texts) => texts,
     })
+}
+
+/// `[map]`
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct MapSettings {
+    /// Map file (PMTiles 3), which the service gives out; empty: none.
+    pub pmtiles: PathBuf,
+    /// Map style that the pages load: an address with `https`, or a path on the same server; empty: none.
+    pub style_url: String,
 }
 
 /// `[ops]`

@@ -42,6 +42,7 @@ pub(super) fn build(
         clock: parts.clock.clone(),
         metrics: QueryMetrics::new(&parts.registry),
         tokens: Tokens::new(&parts.settings.http.tokens),
+        basemap: parts.basemap.clone(),
     });
     let router = cors::around(router, &parts.settings.http.cors_origins);
     let tls = parts.identity.server_config(&[b"h2", b"http/1.1"]).context("set up TLS for the API")?;

@@ -35,6 +35,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use tokio::runtime::Handle;
+use vagn_api::map::Basemap;
 use vagn_flow::batch::Traffic;
 use vagn_flow::clock::Clock;
 use vagn_flow::intake::Intake;
@@ -96,6 +97,7 @@ pub(super) struct Parts {
     pub(super) doors: DoorMetrics,
     pub(super) readiness: Arc<Readiness>,
     pub(super) emergency_runtime: Handle,
+    pub(super) basemap: Arc<Basemap>,
     pub(super) demo: bool,
 }
 

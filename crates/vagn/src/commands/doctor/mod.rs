@@ -3,6 +3,7 @@
 mod disk;
 mod finding;
 mod hour;
+mod map;
 mod network;
 mod service;
 
@@ -39,10 +40,11 @@ pub(super) fn run(args: DoctorArgs) -> anyhow::Result<ExitCode> {
     if args.accept_clock {
         return service::accept_clock(&settings.ops.listen);
     }
-    let checks: [&dyn Fn() -> Vec<Finding>; 6] = [
+    let checks: [&dyn Fn() -> Vec<Finding>; 7] = [
         &|| network::receive_buffer(settings.udp.receive_buffer_bytes),
         &|| disk::check(&settings.data_dir, settings.free_floor_bytes),
         &|| hour::check(&settings.data_dir),
+        &|| map::check(&settings.map.pmtiles),
         &|| network::ports(&settings),
         &|| network::targets(&settings.emergency),
         &|| service::check(&settings.ops.listen),

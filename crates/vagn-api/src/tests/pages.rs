@@ -1,0 +1,116 @@
+//! The pages as browsers get them: what caches may do, which form is sent, and what a page may load.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::http::{HeaderMap, Request, StatusCode};
+use axum::response::Response;
+use hyper::service::Service;
+use hyper_util::service::TowerToHyperService;
+
+use super::super::map::{Basemap, StyleUrl};
+use super::super::{page, router};
+use super::fleet::SmallFleet;
+use super::{austin, get, services};
+
+/// The name of an asset.
+pub(super) fn asset() -> &'static str {
+    page::assets().next().expect("the pages have a script")
+}
+
+/// Asks without reading the body, which may be compressed.
+async fn head(path: &str, headers: &[(&str, &str)]) -> Response {
+    let request =
+        headers.iter().fold(Request::get(path), |request, (name, value)| request.header(*name, *value));
+    TowerToHyperService::new(austin()).call(request.body(Body::empty()).unwrap()).await.unwrap()
+}
+
+fn text<'a>(headers: &'a HeaderMap, name: &str) -> &'a str {
+    headers.get(name).map_or("", |value| value.to_str().unwrap())
+}
+
+#[tokio::test]
+async fn both_pages_load_only_files_that_are_there() {
+    for path in ["/", "/?x=1#12/30.2/-97.7", "/incidents", "/incidents?open=1"] {
+        let page = get(&austin(), path).await;
+        assert_eq!((page.status, page.header("content-type")), (StatusCode::OK, "text/html; charset=utf-8"));
+        let loaded = page.body.split('"').filter(|text| text.starts_with('/'));
+        let loaded: Vec<_> = loaded.collect();
+        assert!(loaded.iter().any(|path| path.ends_with(".js")), "{path} has no script");
+        for file in loaded {
+            assert_eq!(get(&austin(), file).await.status, StatusCode::OK, "{file}");
+        }
+        assert!(!page.body.contains("://") && !page.body.contains("<style"), "{path}: {}", page.body);
+    }
+}
+
+#[tokio::test]
+async fn no_script_stands_in_a_page() {
+    for path in ["/", "/incidents"] {
+        let body = get(&austin(), path).await.body;
+        for script in body.split("<script").skip(1) {
+            let (_, content) = script.split_once('>').unwrap();
+            assert!(content.starts_with("</script>"), "{path} has a script that its policy forbids");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_page_names_all_it_may_load_and_leaks_no_address() {
+    for path in ["/", "/incidents"] {
+        let page = get(&austin(), path).await;
+        let policy = page.header("content-security-policy");
+        assert!(policy.starts_with("default-src 'none';"), "{policy}");
+        assert!(!policy.contains("unsafe") && !policy.contains("http"), "{policy}");
+        assert_eq!(page.header("referrer-policy"), "no-referrer");
+    }
+    let mut services = services(SmallFleet::austin());
+    let style = StyleUrl::parse("https://maps.example/style.json").unwrap();
+    services.basemap = Arc::new(Basemap { style: Some(style), archive: None });
+    let policy = get(&router(services), "/").await.header("content-security-policy").to_owned();
+    assert!(policy.contains("connect-src 'self' https://maps.example;"), "{policy}");
+}
+
+#[tokio::test]
+async fn caches_keep_an_asset_for_good_and_ask_again_for_a_page() {
+    let asset = format!("/assets/{}", asset());
+    for (path, expected) in [
+        ("/", "no-cache"),
+        ("/incidents", "no-cache"),
+        ("/licenses.txt", "no-cache"),
+        (&asset, "public, max-age=31536000, immutable"),
+    ] {
+        let answer = head(path, &[]).await;
+        assert_eq!(text(answer.headers(), "cache-control"), expected, "{path}");
+        assert_eq!(text(answer.headers(), "x-content-type-options"), "nosniff", "{path}");
+        assert_eq!(text(answer.headers(), "vary"), "Accept-Encoding", "{path}");
+        let etag = text(answer.headers(), "etag").to_owned();
+        let known = head(path, &[("if-none-match", &etag)]).await;
+        assert_eq!(known.status(), StatusCode::NOT_MODIFIED, "{path}");
+        assert_eq!(text(known.headers(), "etag"), etag, "{path}");
+        assert_eq!(text(known.headers(), "cache-control"), expected, "{path}");
+        assert_eq!(head(path, &[("if-none-match", "\"another\"")]).await.status(), StatusCode::OK, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn each_form_has_its_own_etag() {
+    let mut etags = Vec::new();
+    for (accepted, encoding) in [("br, gzip", "br"), ("gzip", "gzip"), ("identity", "")] {
+        let answer = head("/licenses.txt", &[("accept-encoding", accepted)]).await;
+        assert_eq!(text(answer.headers(), "content-encoding"), encoding, "{accepted}");
+        assert_eq!(text(answer.headers(), "content-type"), "text/plain; charset=utf-8", "{accepted}");
+        let etag = text(answer.headers(), "etag").to_owned();
+        assert!(!etags.contains(&etag), "{accepted}");
+        etags.push(etag);
+    }
+}
+
+#[tokio::test]
+async fn a_file_of_another_version_is_not_found() {
+    for name in ["map-00000000.js", "..%2Findex.html", "index.html", ""] {
+        let reply = get(&austin(), &format!("/assets/{name}")).await;
+        assert_eq!(reply.status, StatusCode::NOT_FOUND, "{name}");
+        assert_ne!(reply.header("cache-control"), "public, max-age=31536000, immutable", "{name}");
+    }
+}
