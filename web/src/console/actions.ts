@@ -60,7 +60,7 @@ export class Actions {
   private offer(what: Act, offered: boolean): void {
     const button = this.buttons[what];
     // A button that goes must not take the focus with it.
-    if (!offered && document.activeElement === button) this.note.focus({ preventScroll: true });
+    if (!offered && document.activeElement === button) this.buttons.comment.focus({ preventScroll: true });
     setHidden(button, !offered);
   }
 

@@ -21,11 +21,20 @@ export async function act(what: Act, incident: Incident, note: string, now: () =
   if (by === null) return { kind: "dropped" };
   try {
     const after = await send(what, incident.id, by, note);
-    const disk = after.recorded ? "" : ` ${words.notOnDisk}`;
+    const disk = isOnDisk(after, what, by) ? "" : ` ${words.notOnDisk}`;
     return { kind: "done", incident: after, said: words.done[what](incident.vehicle_id) + disk };
   } catch (error) {
     return { kind: "refused", why: refusal(error, incident, by, now()) };
   }
+}
+
+/** The trail's word for an act. */
+const ACTIONS: Record<Act, string> = { acknowledge: "acknowledged", resolve: "resolved", comment: "commented", replay: "replayed" };
+
+/** True where the act itself is on disk. The incident may say it is not, when something else has happened to it since. */
+export function isOnDisk({ recorded, trail }: IncidentWithHistory, what: Act, by: string): boolean {
+  const entry = trail.findLast((one) => one.action === ACTIONS[what] && one.by === by);
+  return entry ? entry.seq > 0 : recorded;
 }
 
 function send(what: Act, id: string, by: string, note: string): Promise<IncidentWithHistory> {

@@ -251,6 +251,7 @@ export class App {
     if (id === this.selected) return;
     this.selected = id;
     setAttr(this.desk, "data-open", id !== null);
+    this.map.resize();
     const chosen = this.chosen();
     this.detail.turn(id, chosen);
     this.map.showResponders([]);

@@ -32,7 +32,6 @@ export interface DetailContext {
 
 export class Detail {
   readonly node: HTMLElement;
-  private readonly none = el("p", { class: "detail-none", text: words.detail.none });
   private readonly fault = el("p", { class: "detail-fault", hidden: true, attrs: { role: "alert" } });
   private readonly body: HTMLElement;
   private readonly signBox = el("span", { class: "detail-sign" });
@@ -65,14 +64,14 @@ export class Detail {
     this.body = el(
       "div",
       { class: "detail-body", hidden: true },
-      el("div", { class: "detail-head" }, this.signBox, el("div", {}, this.title, this.badge, " ", this.drill), this.clock),
+      el("div", { class: "detail-head" }, this.signBox, el("div", {}, this.title, el("div", { class: "detail-badges" }, this.badge, this.drill)), this.clock),
       this.actions.node,
       this.facts.node,
       this.near.node,
       this.history.node,
     );
     const back = el("button", { class: "detail-back", text: words.detail.back, attrs: { type: "button" }, on: { click: () => context.close() } });
-    this.node = el("aside", { class: "detail", attrs: { "aria-label": words.detail.heading } }, back, this.none, this.fault, this.body);
+    this.node = el("aside", { class: "detail", attrs: { "aria-label": words.detail.heading } }, back, this.fault, this.body);
   }
 
   /** Turns to an incident, whether the list has it or not. */
@@ -84,7 +83,6 @@ export class Detail {
     this.readAt = -Infinity;
     this.history.show(null);
     this.near.turn(incident);
-    setHidden(this.none, id !== null);
     setHidden(this.fault, true);
     setHidden(this.body, true);
     setAttr(this.node, "data-open", id !== null);
@@ -196,7 +194,7 @@ class Facts {
     this.set("resolved", resolved ? deedWords(resolved, now) : "");
     this.set("opened", moment(incident.opened_at, now));
     this.set("kind", kindWord(incident));
-    const quiet = incident.quiet && incident.state !== "resolved" ? ` ${words.quiet}` : "";
+    const quiet = incident.quiet && incident.state !== "resolved" ? `. ${words.quiet}` : "";
     this.set("alarms", words.detail.alarmCount(incident.reports) + quiet);
     this.set("disk", recorded ? words.detail.recorded : words.detail.unrecorded);
     this.set("id", incident.id);

@@ -69,6 +69,11 @@ export class MapPane {
     if (firsts && this.selected && this.follows) this.view?.goTo(this.selected);
   }
 
+  /** The place for it has changed; told before it is moved, since a browser tells it only afterwards. */
+  resize(): void {
+    this.view?.resize();
+  }
+
   goTo(incident: Incident): void {
     this.view?.goTo(incident);
   }

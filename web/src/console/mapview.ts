@@ -13,7 +13,8 @@ import { signOf } from "./signs";
 
 /** Zoom beyond which the whole picture is not enlarged: a single emergency is shown with the streets around it. */
 const FIT_ZOOM_MAX = 13;
-const PADDING = 56;
+/** Room around what is shown: more at the bottom, for names and the legend. */
+const PADDING = { top: 60, bottom: 96, left: 64, right: 64 };
 const START = { lat: 20, lon: 0, zoom: 1 };
 const BUNDLED: MapSettings = { version: "", style_url: null, pmtiles: null };
 
@@ -106,7 +107,8 @@ export class MapView {
     const bounds = new LngLatBounds(first, first);
     for (const [lon, lat] of points) bounds.extend([nearest(lon, first[0]), lat]);
     const { clientWidth, clientHeight } = this.map.getContainer();
-    const padding = Math.min(PADDING, clientWidth / 5, clientHeight / 5);
+    const small = Math.min(clientWidth, clientHeight) < 320;
+    const padding = small ? Math.min(clientWidth, clientHeight) / 5 : PADDING;
     this.map.fitBounds(bounds, { padding, maxZoom: FIT_ZOOM_MAX, duration: 600 });
   }
 
@@ -196,7 +198,7 @@ export class MapView {
       id: "incident-signs", type: "symbol", source: "incidents",
       layout: {
         "icon-image": ["get", "sign"], "icon-allow-overlap": true, "icon-ignore-placement": true,
-        "symbol-sort-key": ["get", "rank"], "symbol-z-order": "source",
+        "symbol-sort-key": ["get", "rank"], "symbol-z-order": "auto",
         "text-field": ["get", "label"], "text-font": BOLD, "text-size": 12.5, "text-offset": [0, 1.4], "text-anchor": "top", "text-optional": true,
       },
       paint: { "text-color": colours.ink, "text-halo-color": colours.halo, "text-halo-width": 1.8 },

@@ -3,13 +3,15 @@ import type { Incident } from "../shared/api";
 import { el, setAttr, setHidden, setText } from "../shared/dom";
 import { strings } from "../shared/strings";
 import { place } from "../shared/units";
-import { isWaiting } from "./arrange";
 import { moment, running } from "./clock";
 import type { View } from "./keyed";
 import { signIcon, signOf, type Sign } from "./signs";
 import { isUntold, noticeStanding, standing, stateWord } from "./words";
 
 const words = strings.console;
+
+/** Time for which a refusal stays at its row, in ms. */
+const FAULT_MS = 60_000;
 
 export interface RowContext {
   now: () => number;
@@ -27,10 +29,12 @@ export class Row implements View<Incident> {
   private readonly badge = el("span", { class: "badge" });
   private readonly drill = el("span", { class: "badge badge-drill", text: words.drill, hidden: true });
   private readonly where = el("span", { class: "row-line" });
+  private readonly since = el("span");
   private readonly told = el("span", { class: "row-line row-told" });
   private readonly quiet = el("span", { class: "row-line row-quiet", text: words.quiet, hidden: true });
   private readonly clock = el("span", { class: "row-clock", attrs: { "aria-hidden": "true" } });
   private readonly fault = el("p", { class: "row-fault", hidden: true, attrs: { role: "alert" } });
+  private faultAt = 0;
   private sign: Sign | null = null;
   private incident: Incident;
 
@@ -39,12 +43,12 @@ export class Row implements View<Incident> {
     private readonly context: RowContext,
   ) {
     this.incident = incident;
+    const since = el("span", { class: "row-line" }, el("span", { class: "unseen", text: words.row.called }), " ", this.since);
     this.openButton = el(
       "button",
       { class: "row-open", attrs: { type: "button" }, on: { click: () => context.open(this.incident.id) } },
       this.signBox,
-      el("span", { class: "row-main" }, this.headline(), this.where, this.told, this.quiet),
-      this.clock,
+      el("span", { class: "row-main" }, this.headline(), this.where, since, this.told, this.quiet),
     );
     this.ackButton = el("button", {
       class: "row-ack primary",
@@ -61,7 +65,8 @@ export class Row implements View<Incident> {
     setText(this.vehicle, incident.vehicle_id);
     setText(this.badge, stateWord(incident));
     setHidden(this.drill, !incident.test);
-    setText(this.where, `${where(incident)} · ${words.since(moment(incident.opened_at, now))}`);
+    setText(this.where, where(incident));
+    setText(this.since, moment(incident.opened_at, now));
     setText(this.told, this.toldText(now));
     setHidden(this.quiet, !incident.quiet || incident.state === "resolved");
     setAttr(this.node, "data-state", incident.state === "resolved" ? "resolved" : incident.acknowledged ? "handled" : "waiting");
@@ -84,6 +89,7 @@ export class Row implements View<Incident> {
     const end = until === undefined ? this.context.now() : Date.parse(until);
     setText(this.clock, running(end - Date.parse(incident.opened_at)));
     setAttr(this.clock, "data-running", until === undefined);
+    if (!this.fault.hidden && performance.now() - this.faultAt > FAULT_MS) setHidden(this.fault, true);
   }
 
   /** Acknowledges the incident, and tells at the row itself if that was refused. */
@@ -92,12 +98,13 @@ export class Row implements View<Incident> {
     setAttr(this.ackButton, "aria-busy", "true");
     const refused = await this.context.acknowledge(this.incident.id);
     setAttr(this.ackButton, "aria-busy", null);
+    this.faultAt = performance.now();
     setText(this.fault, refused ?? "");
     setHidden(this.fault, refused === null);
   }
 
   private headline(): HTMLElement {
-    return el("span", { class: "row-head" }, this.vehicle, " ", this.badge, " ", this.drill);
+    return el("span", { class: "row-head" }, this.vehicle, " ", this.badge, " ", this.drill, this.clock);
   }
 
   private toldText(now: number): string {
@@ -118,9 +125,6 @@ export class Row implements View<Incident> {
     setAttr(this.ackButton, "aria-label", name(incident.vehicle_id));
     if (!offered && document.activeElement === this.ackButton) this.openButton.focus({ preventScroll: true });
     setHidden(this.ackButton, !offered);
-    if (isWaiting(incident)) return;
-    // What was refused while it waited may still be news: who was first.
-    if (incident.state === "resolved") setHidden(this.fault, true);
   }
 }
 

@@ -49,6 +49,7 @@ export const strings = {
     live: "Live",
     waiting: "Waiting for the server…",
     vehicles: (count: number) => `${count.toLocaleString("en")} ${count === 1 ? "vehicle" : "vehicles"} in view`,
+    behind: (seconds: number) => `drawn up to ${seconds} s behind the reports`,
     frozen: "Paused while the page is not seen",
     lost: (since: string) => `No contact with the server since ${since}. What you see is from then. Trying again…`,
     back: (away: string) => `In contact again, after ${away}.`,
@@ -87,7 +88,7 @@ export const strings = {
     delayNone: "at its last report",
     unsure: "The clock of the vehicle is not trusted; the time is that of arrival.",
     trail: "Trail",
-    trailOf: (points: number) => (points < 2 ? "none yet since this page was opened" : `${points} places since this page was opened`),
+    trailOf: (points: number, length: string) => (points < 2 ? "none since this page was opened" : `${length} since this page was opened`),
     odd: "Odd",
     oddSince: (word: string, reports: number) => `${word}, in ${reports} ${reports === 1 ? "report" : "reports"}`,
     oddWords: {
@@ -132,6 +133,7 @@ export const strings = {
 
     filter: "Show",
     filters: { all: "All", moving: "Moving", standing: "Standing", silent: "Silent for over 1 min" },
+    filterOnly: (name: string) => `only: ${name.toLowerCase()}`,
     filterNote: "Zoom in: groups count all vehicles.",
 
     emptyTitle: "No vehicles yet",
@@ -177,7 +179,7 @@ export const strings = {
     toMap: "Live map",
     and: "and",
     close: "Close",
-    you: (name: string) => (name === "" ? "Your name: not given" : `You: ${name}`),
+    you: (name: string) => (name === "" ? "Give your name" : `You: ${name}`),
     changeName: "Change your name",
     serverTime: (time: string) => `Server time ${time}`,
 
@@ -211,8 +213,6 @@ export const strings = {
     state: { waiting: "Not acknowledged", acknowledged: "Acknowledged", resolved: "Resolved" },
     drill: "Drill",
     quiet: "Quiet: no alarm for 5 minutes",
-    waits: "waiting",
-    since: (time: string) => `since ${time}`,
     standing: {
       acknowledged: (by: string, when: string) => `${by} has taken it on, ${when}`,
       resolved: (by: string, when: string) => `Resolved by ${by}, ${when}`,
@@ -239,7 +239,7 @@ export const strings = {
     },
 
     row: {
-      open: (vehicle: string, state: string) => `${vehicle}, ${state}`,
+      called: "Called",
       acknowledge: "Acknowledge",
       acknowledgeNamed: (vehicle: string) => `Acknowledge the emergency of ${vehicle}`,
       acknowledgeDrill: (vehicle: string) => `Acknowledge the drill of ${vehicle}`,
@@ -248,8 +248,7 @@ export const strings = {
 
     detail: {
       heading: "The chosen emergency",
-      told: "Told",
-      none: "Choose an emergency to see its place, its history and who is near.",
+      told: "Notices",
       label: (vehicle: string) => `Emergency of ${vehicle}`,
       drillLabel: (vehicle: string) => `Drill of ${vehicle}`,
       back: "Back to the list",
@@ -263,7 +262,7 @@ export const strings = {
       disk: "On disk",
       recorded: "Recorded on disk",
       unrecorded: "Not yet on disk: the server is still trying",
-      next: "Next turn",
+      next: "Next",
       nextTurn: (when: string) => `The next target is called ${when}, unless somebody acknowledges before`,
       acknowledged: "Acknowledged",
       resolved: "Resolved",
