@@ -1,18 +1,106 @@
 /** The live map: starts its parts and connects them. */
 import "../shared/theme.css";
+import "./map.css";
 import { readJson } from "../shared/session";
-import { theme } from "../shared/theme";
 import type { MapSettings } from "../shared/basemap";
+import { strings } from "../shared/strings";
+import { theme } from "../shared/theme";
+import { App } from "./app";
+import { boundsOf } from "./bounds";
+import { Calls } from "./calls";
+import { CallsPanel } from "./calls-panel";
+import { Card } from "./card";
 import { ServerClock } from "./clock";
-import { Clusters } from "./clusters";
-import { Fleet } from "./fleet/fleet";
-import { openMap } from "./view";
-const host = document.createElement("div"); host.id = "map"; host.style.cssText = "position:fixed;inset:0"; document.body.append(host);
-const settings = await readJson<MapSettings>("/map/settings.json");
-const h = location.hash.slice(1).split("/").map(Number);
-const map = await openMap(host, settings, theme(), { zoom: h[0] || 2, lat: h[1] || 30, lon: h[2] || -90 });
-const clusters = new Clusters(map, theme());
-const fleet = new Fleet(map, new ServerClock(), { look: { body: [[.18,.37,.53,1],[.7,.12,.1,1],[.36,.27,.66,1],[.05,.5,.6,1]], rim: [1,1,1,1] }, round: (e) => e && console.error(e) });
-fleet.addTo("groups-near-discs");
-setInterval(() => clusters.refresh(fleet.crowded), 1000);
-(window as unknown as Record<string, unknown>)["vagn"] = { drawn: () => [...fleet.drawn()], map, updates: fleet.updates };
+import { Contact } from "./contact";
+import { Empty } from "./empty";
+import { showHelp } from "./help";
+import { Keys } from "./keys";
+import { readLink, type View } from "./link";
+import { List } from "./list";
+import type { Place } from "./marks";
+import { buildPage } from "./page";
+import { openMap, scaleControl } from "./view";
+
+const words = strings.map;
+const WORLD = { west: -180, south: -90, east: 180, north: 90 };
+/** Longest wait for the place of the fleet, in ms, before the whole Earth is shown. */
+const FLEET_WAIT_MS = 1_000;
+const START: View = { zoom: 1.6, lat: 25, lon: 10 };
+
+function start(): void {
+  document.title = words.pageTitle(0);
+  let app: App | null = null;
+  const clock = new ServerClock();
+  const card = new Card();
+  const contact = new Contact();
+  const empty = new Empty();
+  const list = new List({
+    view: () => app?.view() ?? WORLD,
+    units: () => app?.units ?? "metric",
+    select: (id, place) => void app?.select(id, place, true),
+    filter: (filter) => app?.setFilter(filter),
+    closed: () => app?.writeLink(),
+  });
+  const callsPanel = new CallsPanel(card, (call) => app?.showCall(call.vehicle_id, true), () => clock.server());
+  const calls = new Calls({
+    changed: () => app?.callsChanged(),
+    raised: ({ vehicle_id, test }) => callsPanel.say(test ? words.drillNew(vehicle_id) : words.callNew(vehicle_id), !test),
+    resolved: ({ vehicle_id }) => callsPanel.say(words.callGone(vehicle_id), false),
+    contact: (state) => contact.stream(state),
+    missed: (missed) => contact.back(missed),
+  });
+  const toggleList = () => {
+    if (list.open) list.close();
+    else list.show(true);
+    app?.writeLink();
+  };
+  const whole = () => void empty.fleet((time) => clock.observe(time)).then((places) => app?.whole(places));
+  const help = () => showHelp({ units: () => app?.units ?? "metric", setUnits: (units) => app?.setUnits(units), keysOn: () => keys.on, setKeysOn: (on) => (keys.on = on) });
+  const page = buildPage(
+    { card: card.node, list: list.node, calls: callsPanel.button, voices: callsPanel.voices, contact: contact.node, empty: empty.node },
+    { find: (id) => void app?.find(id), zoom: (by) => app?.map.easeTo({ zoom: app.map.getZoom() + by, duration: 250 }), whole, list: toggleList, help },
+  );
+  const keys = new Keys(
+    {
+      "/": () => page.search.focus(),
+      l: toggleList,
+      n: () => app?.nearestToMiddle(),
+      f: () => app?.toggleFollow(),
+      e: () => app?.toNextCall(),
+      w: whole,
+      d: () => app?.toggleTheme(),
+      u: () => app?.setUnits(app.units === "metric" ? "imperial" : "metric"),
+      "?": help,
+    },
+    () => (card.shown ? card.close() : list.open && list.close()),
+  );
+  calls.function soon(): Promise<Place[]> {
+  return new Promise((resolve) => setTimeout(() => resolve([]), FLEET_WAIT_MS));
+}
+
+start();
+  const link = readLink(location.hash);
+  const places = empty.fleet((time) => clock.observe(time));
+  void open();
+
+  async function open(): Promise<void> {
+    const settings = await readJson<MapSettings>("/map/settings.json");
+    // A view that jumps right after the start would load everything twice.
+    const early = link.view ? [] : await Promise.race([places, soon()]);
+    const map = await openMap(page.map, settings, theme(), link.view ?? START, boundsOf(early));
+    map.addControl(scaleControl("metric"), "bottom-left");
+    app = new App(map, { page, card, list, calls, callsPanel, contact, clock });
+    app.callsChanged();
+    app.open(link);
+    // What tests and measurements read; nothing on the page needs it.
+    Object.assign(window, { vagn: { map, drawn: () => [...app!.fleet.drawn()], updates: app.fleet.updates } });
+    if (link.view || link.vehicle !== null || early.length > 0) return;
+    app.whole(await places);
+  }
+}
+
+function soon(): Promise<Place[]> {
+  return new Promise((resolve) => setTimeout(() => resolve([]), FLEET_WAIT_MS));
+}
+
+start();

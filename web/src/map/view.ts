@@ -7,21 +7,29 @@ import { authHeaders } from "../shared/session";
 import { strings } from "../shared/strings";
 import type { Theme } from "../shared/theme";
 import type { UnitSystem } from "../shared/units";
+import type { Bounds } from "./bounds";
+import type { View } from "./link";
 
 setWorkerUrl(workerUrl);
 
-export interface Start {
-  lat: number;
-  lon: number;
-  zoom: number;
+/** Pixels between the fleet and the edges of the page. */
+export function padding(): number {
+  return innerWidth < 640 ? 40 : 90;
 }
 
-export async function openMap(container: HTMLElement, settings: MapSettings, theme: Theme, start: Start): Promise<MapLibre> {
+/** Zoom at which a vehicle is seen on its street. */
+export const STREET_ZOOM = 14;
+
+export async function openMap(container: HTMLElement, settings: MapSettings, theme: Theme, start: View, bounds: Bounds | null): Promise<MapLibre> {
   const map = new MapLibre({
     container,
     style: await basemap(settings, theme),
     center: [start.lon, start.lat],
     zoom: start.zoom,
+    ...(bounds && {
+      bounds: [bounds.west, bounds.south, bounds.east, bounds.north],
+      fitBoundsOptions: { padding: padding(), maxZoom: STREET_ZOOM },
+    }),
     maxZoom: 19,
     // North is up and the ground is flat: a heading on the map is the heading on the compass.
     maxPitch: 0,

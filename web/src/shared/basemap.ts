@@ -31,16 +31,17 @@ export interface Palette {
   halo: string;
   road: string;
   green: string;
+  grid: string;
 }
 
 export const palettes: Record<Theme, Palette> = {
   light: {
     water: "#d3dfe6", land: "#f5f2ec", lake: "#d3dfe6", coast: "#b9c8d1", border: "#c3baad", province: "#ddd5c9",
-    name: "#5d5a54", nameSoft: "#6c6962", halo: "#f5f2ec", road: "#ffffff", green: "#e9ede0",
+    name: "#5d5a54", nameSoft: "#6c6962", halo: "#f5f2ec", road: "#ffffff", green: "#e9ede0", grid: "#e6e1d8",
   },
   dark: {
     water: "#10151a", land: "#1e242a", lake: "#10151a", coast: "#323c46", border: "#46505a", province: "#313941",
-    name: "#aab2ba", nameSoft: "#8c959e", halo: "#171c21", road: "#2d353d", green: "#1f2925",
+    name: "#aab2ba", nameSoft: "#8c959e", halo: "#171c21", road: "#2d353d", green: "#1f2925", grid: "#2a3138",
   },
 };
 

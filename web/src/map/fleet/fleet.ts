@@ -7,7 +7,7 @@ import { cover, drawList, nameOf, ZOOM_MIN, type TileId } from "./cover";
 import { Feed } from "./feed";
 import { VehicleLayer, type Look } from "./layer";
 import { ARRIVED, Memory } from "./memory";
-import { drawnPlace } from "./motion";
+import { drawnPlace, durationMs, progress } from "./motion";
 import { DRILL, flagsAt, keyAt, REAL, receivedAt, vehicleAt, type Tile, type Vehicle } from "./record";
 
 /** A vehicle as it is drawn now; the place in degrees. */
@@ -33,6 +33,8 @@ export interface FleetOptions {
 /** Frames per pixel that a fast vehicle covers: enough to look smooth, and no more. */
 const FRAMES_PER_PIXEL = 3;
 const FAST_MPS = 30;
+/** Vehicles of a tile that tell how far the drawing is behind. */
+const SAMPLE = 200;
 
 export class Fleet {
   look: Look;
@@ -96,6 +98,39 @@ export class Fleet {
       }
     }
     return null;
+  }
+
+  /** Those of the given vehicles that are drawn now. */
+  *findAll(keys: { has(key: number): boolean }): Generator<Drawn> {
+    for (const content of this.visible()) {
+      for (let at = 0; at < content.tile.count; at += 1) {
+        if (keys.has(keyAt(content.tile, at))) yield this.drawnAt(content, at);
+      }
+    }
+  }
+
+  /** Vehicles whose last fix is in view, and the longest time in ms that the drawing of one of a sample is behind it. */
+  summary(): { count: number; behindMs: number } {
+    const view = viewOf(this.map);
+    const [south, north] = [view.south * 1e7, view.north * 1e7];
+    const [west, width] = [view.west, view.east - view.west];
+    let [count, behindMs] = [0, 0];
+    for (const content of this.visible()) {
+      const { words, count: all } = content.tile;
+      const step = Math.ceil(all / SAMPLE);
+      for (let at = 0; at < all; at += 1) {
+        const lat = words[at * 8 + 1]!;
+        if (lat < south || lat > north || (words[at * 8]! * 1e-7 - west + 720) % 360 > width) continue;
+        count += 1;
+        if (at % step === 0) behindMs = Math.max(behindMs, this.behindMs(content, at));
+      }
+    }
+    return { count, behindMs };
+  }
+
+  private behindMs(content: Content, at: number): number {
+    const duration = durationMs(vehicleAt(content.tile, at));
+    return duration * (1 - progress(this.clockNow() - content.baseMs - content.starts[at]!, duration));
   }
 
   /** All vehicles that are drawn now, by the rule that the graphics card follows. */

@@ -1,0 +1,86 @@
+/** Contact with the server, in words: a bar when it is lost, what was missed when it is back. */
+import { el, icon, setHidden, setText } from "../shared/dom";
+import type { StreamState } from "../shared/events";
+import { askForTokenAgain, onTokenWanted } from "../shared/session";
+import { strings } from "../shared/strings";
+import { age, localTime } from "../shared/time";
+import type { Missed } from "./calls";
+import { icons } from "./icons";
+
+const words = strings.map;
+/** A connection that is back within this time, in ms, is not worth a word. */
+const PATIENCE_MS = 2_000;
+
+export class Contact {
+  readonly node: HTMLElement;
+  private readonly text = el("p");
+  private readonly action: HTMLButtonElement;
+  private readonly dismiss: HTMLButtonElement;
+  private streamLost: number | null = null;
+  private tilesLost: number | null = null;
+  private tokenWanted = false;
+  private told: string | null = null;
+  private lostFor = 0;
+
+  constructor(private readonly now: () => number = () => Date.now()) {
+    this.action = el("button", { text: words.tokenGive, attrs: { type: "button" }, on: { click: () => void askForTokenAgain().then((given) => given && location.reload()) } });
+    this.dismiss = el("button", { class: "plain", attrs: { type: "button", "aria-label": words.close }, on: { click: () => this.forget() } }, icon(icons.close));
+    this.node = el("div", { class: "contact", hidden: true, attrs: { role: "status" } }, this.text, this.action, this.dismiss);
+    onTokenWanted((wanted) => {
+      this.tokenWanted = wanted;
+      this.show();
+    });
+    setInterval(() => this.show(), 1_000);
+  }
+
+  get lost(): boolean {
+    return this.since !== null && this.now() - this.since > PATIENCE_MS;
+  }
+
+  stream(state: StreamState): void {
+    if (state.kind === "lost") this.streamLost ??= state.since;
+    if (state.kind === "connected") {
+      this.lostFor = this.lost && this.since !== null ? this.now() - this.since : 0;
+      this.streamLost = null;
+    }
+    this.show();
+  }
+
+  tiles(error: unknown): void {
+    if (error === null) this.tilesLost = null;
+    else this.tilesLost ??= this.now();
+    this.show();
+  }
+
+  /** Tells what happened without contact, until the person has put it away. */
+  back(missed: Missed): void {
+    const parts = [words.back(age(Math.max(1, this.lostFor / 1000)))];
+    if (missed.calls.length > 0) parts.push(words.missedCalls(missed.calls.join(", ")));
+    if (missed.drills.length > 0) parts.push(words.missedDrills(missed.drills.join(", ")));
+    if (missed.resolved > 0) parts.push(words.missedResolved(missed.resolved));
+    if (parts.length === 1) parts.push(words.missedNone);
+    this.told = parts.join(" ");
+    this.show();
+  }
+
+  private get since(): number | null {
+    const times = [this.streamLost, this.tilesLost].filter((time) => time !== null);
+    return times.length === 0 ? null : Math.min(...times);
+  }
+
+  private forget(): void {
+    this.told = null;
+    this.show();
+  }
+
+  private show(): void {
+    const { lost, since, told, tokenWanted } = this;
+    setHidden(this.node, !lost && told === null && !tokenWanted);
+    setHidden(this.action, !tokenWanted);
+    setHidden(this.dismiss, lost || tokenWanted);
+    this.node.classList.toggle("lost", lost || tokenWanted);
+    if (tokenWanted) setText(this.text, words.tokenNeeded);
+    else if (lost && since !== null) setText(this.text, words.lost(localTime(since)));
+    else setText(this.text, told ?? "");
+  }
+}

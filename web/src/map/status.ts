@@ -1,0 +1,25 @@
+/** The line at the foot of the map: how live it is, how much is in view, how far the drawing is behind. */
+import { setText } from "../shared/dom";
+import { strings } from "../shared/strings";
+import type { Clusters } from "./clusters";
+import type { Contact } from "./contact";
+import type { Fleet } from "./fleet/fleet";
+import type { Filter } from "./link";
+
+const words = strings.map;
+
+export function showStatus(node: HTMLElement, fleet: Fleet, clusters: Clusters, contact: Contact, filter: Filter): void {
+  const parts: string[] = [contact.lost ? words.waiting : words.live];
+  if (fleet.single && !fleet.crowded) {
+    const { count, behindMs } = fleet.summary();
+    parts.push(words.vehicles(count));
+    const seconds = Math.ceil(behindMs / 1000);
+    if (seconds > 0) parts.push(words.behind(seconds));
+    if (filter !== "all") parts.push(words.filterOnly(words.filters[filter]));
+  } else {
+    parts.push(words.vehicles(clusters.count()));
+    if (filter !== "all") parts.push(words.filterNote);
+  }
+  node.classList.toggle("lost", contact.lost);
+  setText(node, parts.join(" · "));
+}
