@@ -74,11 +74,7 @@ function start(): void {
     },
     () => (card.shown ? card.close() : list.open && list.close()),
   );
-  calls.function soon(): Promise<Place[]> {
-  return new Promise((resolve) => setTimeout(() => resolve([]), FLEET_WAIT_MS));
-}
-
-start();
+  calls.start();
   const link = readLink(location.hash);
   const places = empty.fleet((time) => clock.observe(time));
   void open();
