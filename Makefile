@@ -6,16 +6,17 @@ export CARGO_TERM_COLOR ?= auto
 # All that tests; measurements are left to the bench targets, and clippy sees to it that they compile.
 TESTS := --lib --bins --tests --examples
 
-.PHONY: run test check format-check clippy docs deploy-check deny needs chaos bench bench-document bench-micro bench-guards soak table clean
+.PHONY: run test check format-check clippy docs deploy-check web web-check browser-test browsers deny needs chaos bench bench-document bench-micro bench-guards soak table clean
 
 ## run: build the release and drive the recorded Austin buses through it
 run:
 	$(CARGO) run --release --locked --bin vagn -- serve --demo
 
 ## test: everything that decides whether a change may land
-test: needs format-check clippy docs deploy-check
+test: needs format-check clippy docs deploy-check web-check
 	$(CARGO) test --workspace --locked $(TESTS)
 	$(CARGO) test --workspace --locked --doc
+	$(MAKE) browsers
 
 ## check: the quick part, for while you write
 check: format-check clippy
@@ -36,6 +37,37 @@ docs:
 ## deploy-check: alert rules, relays and dashboard in deploy/; builds nothing
 deploy-check:
 	scripts/test-deploy
+
+# All that the pages are made of, and the pages themselves: a build of another commit is older or newer than the last one here.
+WEB := $(shell find web -name node_modules -prune -o -type f -print)
+
+## web: build the pages into web/dist, which the service embeds, and run their unit tests; does nothing when nothing has changed
+web: web/node_modules/.built
+
+web/node_modules/.built: web/node_modules/.package-lock.json $(WEB) deny.toml
+	cd web && npm run --silent build && npm test --silent && npm run --silent check-dist
+	touch $@
+
+web/node_modules/.package-lock.json: web/package.json web/package-lock.json
+	@scripts/web-needs
+	cd web && npm ci --loglevel=error
+	touch $@
+
+## web-check: build the pages from a clean install and compare them with web/dist; unit tests; the size
+web-check:
+	@scripts/web-needs
+	@echo "web-check: installs the packages of web/package-lock.json, builds the pages anew and compares them with web/dist"
+	cd web && npm ci --loglevel=error && npm run --silent check && npm test --silent && npm run --silent check-dist
+
+## browser-test: the pages in a real browser, on a running service; ONLY=NAME just the tests of that name
+browser-test:
+	$(CARGO) test --workspace --locked --no-run --test it
+	$(MAKE) browsers
+
+# With the service that the tests were built with.
+browsers: web/node_modules/.package-lock.json
+	@scripts/needs chromium:chromium
+	cd web && npm run --silent test:browser -- $(if $(ONLY),-- --test-name-pattern='$(ONLY)')
 
 ## deny: licences, duplicates, bans and advisories of dependencies; needs cargo-deny and the network
 deny:

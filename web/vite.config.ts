@@ -3,15 +3,18 @@ import { defineConfig } from "vite";
 import { compress } from "./tools/compress.ts";
 import { licenses } from "./tools/licenses.ts";
 
+/** Folder that is embedded in the service. */
+const DIST = "dist";
+
 /** Begin of the names of the built-in map's files: the check of sizes leaves them out. */
 const BASEMAP = "basemap/";
 
 export default defineConfig({
   base: "/",
-  plugins: [licenses(), compress()],
+  plugins: [licenses(), compress(DIST)],
   build: {
     target: "es2022",
-    outDir: "dist",
+    outDir: DIST,
     emptyOutDir: true,
     assetsDir: "assets",
     // The content security policy allows no inline code, and every browser with ES2022 preloads modules.
@@ -21,6 +24,8 @@ export default defineConfig({
     chunkSizeWarningLimit: 1200,
     // The server takes the hash in a name as a promise that the content never changes.
     rollupOptions: {
+      // A worker is built within the build, which takes its time.
+      checks: { pluginTimings: false },
       input: { map: "index.html", console: "incidents.html" },
       output: {
         assetFileNames: ({ originalFileNames }) =>

@@ -1,52 +1,45 @@
 // Writes a Brotli and a gzip form beside each file of the build, so that the server only has to choose one.
-import { readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { brotliCompressSync, constants, gzipSync } from "node:zlib";
 import type { Plugin } from "vite";
+import { filesBelow } from "./files.mjs";
+import { FORMS, opensTo } from "./forms.mjs";
 
 /** A compressed form is kept if it saves a tenth at least: pictures and fonts are compressed already. */
 const WORTH = 0.9;
 
-const FORMS: ReadonlyArray<[ending: string, compress: (bytes: Buffer) => Buffer]> = [
-  [".br", brotli],
-  [".gz", (bytes) => gzipSync(bytes, { level: 9 })],
-];
-
-export function compress(): Plugin {
+/** Compresses what is built into `outDir`; a build into another folder is only looked at. */
+export function compress(outDir: string): Plugin {
   let folder = "";
+  let before = new Map<string, Buffer>();
   return {
     name: "vagn-compress",
-    apply: "build",
+    apply: (config, { command }) => command === "build" && config.build?.outDir === outDir,
     configResolved(config) {
       folder = join(config.root, config.build.outDir);
     },
+    buildStart() {
+      before = formsBelow(folder);
+    },
     // After all bundles are written, those of the workers too.
-    closeBundle() {
-      for (const path of filesBelow(folder)) compressFile(path);
+    async closeBundle() {
+      await Promise.all(filesBelow(folder).map((path) => compressFile(path, before)));
     },
   };
 }
 
-/** Lists the paths of all files in a folder and in the folders in it. */
-export function filesBelow(folder: string): string[] {
-  const paths = readdirSync(folder, { recursive: true, encoding: "utf8" }).map((name) => join(folder, name));
-  return paths.filter((path) => statSync(path).isFile()).sort();
+/** Reads the forms of the last build: the best Brotli of a megabyte takes seconds, and most files have not changed. */
+function formsBelow(folder: string): Map<string, Buffer> {
+  const paths = existsSync(folder) ? filesBelow(folder) : [];
+  const forms = paths.filter((path) => FORMS.some((form) => path.endsWith(form.ending)));
+  return new Map(forms.map((path) => [path, readFileSync(path)]));
 }
 
-function compressFile(path: string): void {
-  if (FORMS.some(([ending]) => path.endsWith(ending))) return;
+async function compressFile(path: string, before: ReadonlyMap<string, Buffer>): Promise<void> {
   const bytes = readFileSync(path);
-  for (const [ending, form] of FORMS) {
-    const compressed = form(bytes);
-    if (compressed.length < bytes.length * WORTH) writeFileSync(path + ending, compressed);
-    else rmSync(path + ending, { force: true });
+  for (const form of FORMS) {
+    const last = before.get(path + form.ending);
+    const compressed = last && opensTo(form, last, bytes) ? last : await form.compress(bytes);
+    if (compressed.length < bytes.length * WORTH) writeFileSync(path + form.ending, compressed);
   }
-}
-
-function brotli(bytes: Buffer): Buffer {
-  const params = {
-    [constants.BROTLI_PARAM_QUALITY]: constants.BROTLI_MAX_QUALITY,
-    [constants.BROTLI_PARAM_SIZE_HINT]: bytes.length,
-  };
-  return brotliCompressSync(bytes, { params });
 }

@@ -52,18 +52,18 @@ function shipped(root: string): Array<[path: string, locked: Locked]> {
 }
 
 /** Returns the name of a package by its path, such as `node_modules/a/node_modules/@scope/b`. */
-function nameOf(path: string): string {
+export function nameOf(path: string): string {
   return path.slice(path.lastIndexOf("node_modules/") + "node_modules/".length);
 }
 
 /** Judges an expression of SPDX: one choice of OR must be allowed, with all that it joins by AND. */
-function isAllowed(licence: string, allowed: ReadonlySet<string>): boolean {
+export function isAllowed(licence: string, allowed: ReadonlySet<string>): boolean {
   const choices = licence.replace(/^\((.*)\)$/, "$1").split(" OR ");
   return choices.some((choice) => choice.split(" AND ").every((one) => allowed.has(one)));
 }
 
 /** Reads the list `allow` of the section `licenses` in deny.toml. */
-function allowedLicences(deny: string): Set<string> {
+export function allowedLicences(deny: string): Set<string> {
   const list = /\[licenses\][^[]*allow = \[([^\]]*)\]/.exec(deny)?.[1] ?? "";
   return new Set([...list.matchAll(/"([^"]+)"/g)].map((match) => match[1] ?? ""));
 }
