@@ -19,7 +19,7 @@ import { Header } from "./header";
 import { List } from "./list";
 import { incidentInLink, linkTo } from "./link";
 import { MapPane } from "./mappane";
-import type { Missed } from "./missed";
+import { isNothing, type Missed } from "./missed";
 import { Store } from "./store";
 import { startTicker } from "./ticker";
 import { changeSentence, missedSentence, newSentence } from "./words";
@@ -28,6 +28,9 @@ const words = strings.console;
 
 /** Pause within which changes of the store are shown together, in ms. */
 const SHOW_MS = 100;
+
+/** Time for which the page tells that nothing was missed, in ms; what was missed stays until it is dismissed. */
+const NO_NEWS_MS = 30_000;
 
 export class App {
   private readonly clock = new ServerClock();
@@ -49,6 +52,7 @@ export class App {
   private tokenWanted = false;
   private streamLost: number | null = null;
   private missed: string | null = null;
+  private missedUntil = Infinity;
   private crowd = false;
   private crowdCount = 0;
   private waiting = 0;
@@ -113,11 +117,13 @@ export class App {
 
   private tick(): void {
     const local = Date.now();
+    this.contact.tick(local);
     if (this.contact.ask(local)) void this.ask();
     const contact = this.contact.state(local);
     if (contact.kind === "lost") this.feed.lost(contact.since);
     this.feed.tick(contact.kind === "held");
     this.store.tidy(this.now(), this.selected);
+    if (local >= this.missedUntil) this.missed = null;
     this.ring();
     this.list.tick();
     this.detail.tick();
@@ -199,6 +205,7 @@ export class App {
 
   private caughtUp(missed: Missed, awayMs: number): void {
     this.missed = missedSentence(missed, awayMs);
+    this.missedUntil = isNothing(missed) ? Date.now() + NO_NEWS_MS : Infinity;
     this.tickView();
   }
 

@@ -9,6 +9,10 @@ export const LOST_AFTER_MS = 5_000;
 const ASK_EVERY_MS = 2_000;
 /** The same after a failure: a short break of the line must not look like a long one. */
 const ASK_AGAIN_MS = 1_000;
+/** A longer gap between two ticks means that the page itself stood still and could not ask. */
+const STOOD_STILL_MS = 3_000;
+/** Time that a page which stood still gives the server to answer, before it calls contact lost. */
+const GRACE_MS = 2_000;
 /** Longest wait for one answer. */
 export const ANSWER_WITHIN_MS = 3_000;
 
@@ -22,9 +26,18 @@ export class ContactRules {
   private askedAt = -Infinity;
   private asking = false;
   private why = "";
+  private tickedAt: number;
+  private graceUntil = 0;
 
   constructor(nowMs: number) {
     this.heardAt = nowMs;
+    this.tickedAt = nowMs;
+  }
+
+  /** Once a second: tells a silent server from a page that stood still, as after the sleep of the machine. */
+  tick(nowMs: number): void {
+    if (nowMs - this.tickedAt > STOOD_STILL_MS) this.graceUntil = nowMs + GRACE_MS;
+    this.tickedAt = nowMs;
   }
 
   /** Returns true where it is time to ask, and notes that a question is under way. */
@@ -55,7 +68,7 @@ export class ContactRules {
   }
 
   state(nowMs: number): Contact {
-    if (nowMs - this.heardAt >= LOST_AFTER_MS) return { kind: "lost", since: this.heardAt, why: this.why };
+    if (nowMs - this.heardAt >= LOST_AFTER_MS && nowMs >= this.graceUntil) return { kind: "lost", since: this.heardAt, why: this.why };
     return { kind: this.everHeard ? "held" : "starting" };
   }
 }

@@ -39,6 +39,7 @@ export class Detail {
   private readonly badge = el("span", { class: "badge" });
   private readonly drill = el("span", { class: "badge badge-drill", text: words.drill, hidden: true });
   private readonly clock = el("span", { class: "detail-clock" });
+  private readonly live = el("a", { text: words.detail.onLiveMap });
   private readonly facts = new Facts();
   private readonly actions: Actions;
   private readonly near: Near;
@@ -58,9 +59,8 @@ export class Detail {
     const toMap = (): void => {
       if (this.incident) context.showIncident(this.incident);
     };
-    this.facts.place.append(
-      el("button", { class: "link", text: words.detail.showOnMap, attrs: { type: "button" }, on: { click: toMap } }),
-    );
+    const show = el("button", { class: "link", text: words.detail.showOnMap, attrs: { type: "button" }, on: { click: toMap } });
+    this.facts.place.append(el("span", { class: "facts-links" }, show, this.live));
     this.body = el(
       "div",
       { class: "detail-body", hidden: true },
@@ -104,6 +104,7 @@ export class Detail {
     setHidden(this.body, false);
     setText(this.title, label(incident.vehicle_id));
     setText(this.badge, stateWord(incident));
+    setAttr(this.live, "href", `/#${new URLSearchParams({ vehicle: incident.vehicle_id })}`);
     setHidden(this.drill, !incident.test);
     setAttr(this.body, "data-state", incident.state === "resolved" ? "resolved" : incident.acknowledged ? "handled" : "waiting");
     setAttr(this.body, "data-drill", incident.test);
@@ -186,7 +187,6 @@ class Facts {
     setText(this.where, position ? place(position.lat, position.lon) : words.place.unknown);
     setText(this.trust, position ? placeWords(position, now) : "");
     setAttr(this.place, "data-trusted", position?.trusted ?? false);
-    setHidden(this.place.lastElementChild as HTMLElement, position === null);
     this.set("told", noticeStanding(incident));
     const waits = !acknowledged && !resolved && call.escalation.next_at !== null;
     this.set("next", waits ? words.detail.nextTurn(moment(call.escalation.next_at ?? "", now)) : "");

@@ -6,6 +6,7 @@ import { basemap, BOLD, recolour, REGULAR, type MapSettings } from "../shared/ba
 import { readJson } from "../shared/session";
 import { onTheme, theme, type Theme } from "../shared/theme";
 import { distance } from "../shared/units";
+import { readUnits } from "../map/preferences";
 import { openMap } from "../map/view";
 import { isWaiting } from "./arrange";
 import { signImage, SIGN_RANK, SIGNS } from "./mapsigns";
@@ -39,7 +40,7 @@ export interface MapContext {
 export async function openMapView(container: HTMLElement, context: MapContext): Promise<MapView> {
   // A service that cannot tell has set nothing else: the bundled map is drawn.
   const settings = await readJson<MapSettings>("/map/settings.json").catch(() => BUNDLED);
-  const map = await openMap(container, settings, theme(), START);
+  const map = await openMap(container, settings, theme(), START, null);
   return new MapView(map, settings, context);
 }
 
@@ -228,7 +229,7 @@ function nearFeatures({ position }: Incident, vehicles: Vehicle[]): Feature[] {
   return vehicles.flatMap((vehicle): Feature[] => {
     const [lon, lat] = vehicle.geometry.coordinates;
     const there = [nearest(lon, position.lon), lat];
-    const label = `${vehicle.id}\n${distance(vehicle.properties.distance_m ?? 0, "metric")}`;
+    const label = `${vehicle.id}\n${distance(vehicle.properties.distance_m ?? 0, readUnits())}`;
     return [
       { type: "Feature", geometry: { type: "Point", coordinates: there }, properties: { label } },
       { type: "Feature", geometry: { type: "LineString", coordinates: [[position.lon, position.lat], there] }, properties: {} },

@@ -6,6 +6,7 @@ import { describe, isCancelled, Problem } from "../shared/session";
 import { strings } from "../shared/strings";
 import { age } from "../shared/time";
 import { distance, heading, speed } from "../shared/units";
+import { readUnits } from "../map/preferences";
 import { KeyedList, type View } from "./keyed";
 
 const words = strings.console.near;
@@ -99,7 +100,7 @@ class NearView implements View<Vehicle> {
   update(vehicle: Vehicle): void {
     this.vehicle = vehicle;
     setText(this.name, vehicle.id);
-    setText(this.far, distance(vehicle.properties.distance_m ?? 0, "metric"));
+    setText(this.far, distance(vehicle.properties.distance_m ?? 0, readUnits()));
     setText(this.more, about(vehicle));
   }
 }
@@ -110,7 +111,7 @@ function about({ properties }: Vehicle): string {
   if (mps === null || mps === undefined) return seen;
   if (mps < STANDING_MPS) return `${words.standing}, ${seen}`;
   const way = degrees === null || degrees === undefined ? "" : ` ${heading(degrees)}`;
-  return `${speed(mps, "metric")}${way}, ${seen}`;
+  return `${speed(mps, readUnits())}${way}, ${seen}`;
 }
 
 function placeKey(incident: Incident | null): string {

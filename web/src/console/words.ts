@@ -151,14 +151,13 @@ const NAMED_MAX = 6;
 
 /** What happened while there was no contact. */
 export function missedSentence(one: Missed, awayMs: number): string {
-  const parts = [words.missed.back(age(awayMs / 1_000))];
+  const parts = [words.missed.away(age(awayMs / 1_000)), isNothing(one) ? words.missed.nothing : words.missed.meanwhile];
   if (one.opened.length > 0) parts.push(words.missed.opened(one.opened.length, named(one.opened, (it) => it.vehicle_id)));
   if (one.acknowledged.length > 0) {
     parts.push(words.missed.acknowledged(one.acknowledged.length, named(one.acknowledged, (it) => by(it, it.acknowledged))));
   }
   if (one.resolved.length > 0) parts.push(words.missed.resolved(one.resolved.length, named(one.resolved, (it) => by(it, it.resolved))));
   if (one.drills > 0) parts.push(words.missed.drills(one.drills));
-  if (isNothing(one)) parts.push(words.missed.nothing);
   return parts.join(" ");
 }
 

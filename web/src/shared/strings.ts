@@ -143,6 +143,7 @@ export const strings = {
     copy: "Copy",
 
     helpTitle: "Keys and settings",
+    keysTitle: "Keys",
     keysOn: "Single keys are shortcuts",
     keys: {
       "/": "Find a vehicle",
@@ -268,6 +269,7 @@ export const strings = {
       resolved: "Resolved",
       id: "Incident",
       showOnMap: "Show on the map",
+      onLiveMap: "Vehicle on the live map",
       loading: "Reading…",
     },
     act: {
@@ -380,8 +382,9 @@ export const strings = {
       dismiss: "Dismiss",
     },
     missed: {
-      back: (span: string) => `Contact is back after ${span}.`,
+      away: (span: string) => `There was no contact for ${span}.`,
       nothing: "Nothing happened meanwhile.",
+      meanwhile: "Meanwhile:",
       opened: (count: number, vehicles: string) => `${count} new ${count === 1 ? "emergency" : "emergencies"}: ${vehicles}.`,
       acknowledged: (count: number, vehicles: string) => `${count} acknowledged: ${vehicles}.`,
       resolved: (count: number, vehicles: string) => `${count} resolved: ${vehicles}.`,
