@@ -23,7 +23,7 @@ import { looks } from "./look";
 import { Marks, type Place } from "./marks";
 import { Nearest } from "./nearest";
 import type { Page } from "./page";
-import { Pins } from "./pins";
+import { PIN_LAYERS, Pins } from "./pins";
 import { readUnits, writeUnits } from "./preferences";
 import { Selection, type Selected } from "./selection";
 import { stackCard } from "./stack";
@@ -33,6 +33,8 @@ import type { UnitSystem } from "../shared/units";
 
 const words = strings.map;
 const STATUS_MS = 1_000;
+/** Width of a page on which panels are sheets; the same as in the style. */
+const PHONE_PX = 640;
 
 export interface Outside {
   page: Page;
@@ -68,7 +70,7 @@ export class App {
     const look = theme();
     this.clusters = new Clusters(map, look);
     this.pins = new Pins(map, look);
-    this.marks = new Marks(map, look, "pins");
+    this.marks = new Marks(map, look, PIN_LAYERS[0]!);
     const grid = map.getSource("earth") ? new Grid(map, look, "groups-discs") : null;
     this.fleet = new Fleet(map, outside.clock, { look: looks[look], round: (error) => this.round(error) });
     this.fleet.addTo("near-labels");
@@ -234,11 +236,18 @@ export class App {
 
   private showPlace(place: Place): void {
     const zoom = Math.max(this.map.getZoom(), STREET_ZOOM);
-    this.map.easeTo({ center: [place[0], place[1]], zoom, duration: 700 });
+    this.map.easeTo({ center: [place[0], place[1]], zoom, offset: this.middle(), duration: 700 });
+  }
+
+  /** The middle of what the panels leave free, from the middle of the page, in pixels. */
+  private middle(): [number, number] {
+    const { card, list } = this.outside;
+    if (innerWidth <= PHONE_PX) return [0, card.shown || list.open ? -innerHeight * 0.22 : 0];
+    return [((card.shown ? card.node.offsetWidth : 0) - (list.open ? list.node.offsetWidth : 0)) / 2, 0];
   }
 
   private glide(place: Place): void {
-    this.map.easeTo({ center: [place[0], place[1]], duration: 900, easing: (part) => part });
+    this.map.easeTo({ center: [place[0], place[1]], offset: this.middle(), duration: 900, easing: (part) => part });
   }
 
   private round(error: unknown): void {

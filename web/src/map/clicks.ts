@@ -4,7 +4,7 @@ import { GROUP_LAYERS } from "./clusters";
 import type { Drawn, Fleet } from "./fleet/fleet";
 import type { Names } from "./fleet/names";
 import type { Place } from "./marks";
-import { PIN_LAYER } from "./pins";
+import { PIN_LAYERS } from "./pins";
 import type { Stacked } from "./stack";
 
 /** Pixels around a click that still count: a finger is wider than a pointer. */
@@ -59,7 +59,7 @@ export class Clicks {
   }
 
   private pinsAt(event: MapMouseEvent): string[] {
-    const found = this.map.queryRenderedFeatures(event.point, { layers: [PIN_LAYER] });
+    const found = this.map.queryRenderedFeatures(event.point, { layers: PIN_LAYERS });
     return [...new Set(found.map((one) => String(one.properties["id"])))];
   }
 
@@ -72,7 +72,7 @@ export class Clicks {
   }
 
   private hover(event: MapMouseEvent): void {
-    const over = this.map.queryRenderedFeatures(event.point, { layers: [PIN_LAYER, ...GROUP_LAYERS] }).length > 0;
+    const over = this.map.queryRenderedFeatures(event.point, { layers: [...PIN_LAYERS, ...GROUP_LAYERS] }).length > 0;
     const style = this.map.getCanvas().style;
     style.cursor = over || this.fleet.at(event.point, REACH_MOUSE).length > 0 ? "pointer" : "";
   }

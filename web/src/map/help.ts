@@ -26,7 +26,7 @@ export function showHelp(actions: HelpActions): void {
       el("h3", { text: words.legend }),
       legend(),
       el("p", { class: "soft", text: words.motion }),
-      el("h3", { text: words.keysOn }),
+      el("h3", { text: words.keysTitle }),
       keys(actions),
       el("p", { class: "soft", text: words.mapKeys }),
       el("div", { class: "dialog-buttons" }, done),

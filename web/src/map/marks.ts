@@ -32,11 +32,11 @@ export class Marks {
 
   near(near: Near | null): void {
     if (!near) return this.set("near", []);
-    const lines = near.to.map(({ place, label }): GeoJSON.Feature => {
+    const features = near.to.flatMap(({ place, label }): GeoJSON.Feature[] => {
       const coordinates = unwrapped([near.from, place]);
-      return { type: "Feature", properties: { label }, geometry: { type: "LineString", coordinates } };
+      return [{ type: "Feature", properties: {}, geometry: { type: "LineString", coordinates } }, point(place, { label })];
     });
-    this.set("near", [...lines, point(near.from, { from: true })]);
+    this.set("near", [...features, point(near.from, { from: true })]);
   }
 
   recolour(theme: Theme): void {
@@ -84,7 +84,10 @@ function layers(theme: Theme): LayerSpecification[] {
     },
     {
       id: "near-labels", type: "symbol", source: "near", filter: ["has", "label"],
-      layout: { "symbol-placement": "line-center", "text-field": ["get", "label"], "text-font": BOLD, "text-size": 12, "text-allow-overlap": true },
+      layout: {
+        "text-field": ["get", "label"], "text-font": BOLD, "text-size": 12, "text-radial-offset": 1.1, "text-justify": "auto",
+        "text-variable-anchor": ["left", "right", "top", "bottom", "top-left", "bottom-right"],
+      },
       paint: { "text-color": text, "text-halo-color": halo, "text-halo-width": 2 },
     },
     {

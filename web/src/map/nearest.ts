@@ -47,7 +47,7 @@ export class Nearest {
 
   private draw(from: Place, found: Vehicle[]): void {
     const units = this.actions.units();
-    const to = found.map((one) => ({ place: one.geometry.coordinates as Place, label: distance(one.properties.distance_m ?? 0, units) }));
+    const to = found.map((one) => ({ place: one.geometry.coordinates as Place, label: `${one.id} · ${distance(one.properties.distance_m ?? 0, units)}` }));
     this.marks.near({ from, to });
   }
 

@@ -1,10 +1,11 @@
 /** Open incidents on the map: a pin each, above everything, at all zooms; real ones filled, drills hollow and named so. */
-import type { GeoJSONSource, Map as MapLibre } from "maplibre-gl";
+import type { GeoJSONSource, LayerSpecification, Map as MapLibre } from "maplibre-gl";
 import { BOLD } from "../shared/basemap";
 import { strings } from "../shared/strings";
 import type { Theme } from "../shared/theme";
 
-export const PIN_LAYER = "pins";
+/** Real calls lie above drills, and their names are placed first. */
+export const PIN_LAYERS = ["pins-drills", "pins"];
 
 export interface Pin {
   vehicleId: string;
@@ -29,17 +30,7 @@ export class Pins {
   constructor(private readonly map: MapLibre, theme: Theme) {
     this.draw(theme);
     map.addSource("pins", { type: "geojson", data: collection([]) });
-    map.addLayer({
-      id: PIN_LAYER, type: "symbol", source: "pins",
-      layout: {
-        "icon-image": ["case", ["get", "drill"], "pin-drill", "pin-call"],
-        "icon-anchor": "bottom", "icon-allow-overlap": true, "icon-ignore-placement": true,
-        "symbol-sort-key": ["case", ["get", "drill"], 0, 1],
-        "text-field": ["get", "label"], "text-font": BOLD, "text-size": 12, "text-anchor": "left", "text-offset": [1.5, -1.7],
-        "text-optional": true, "text-max-width": 14,
-      },
-      paint: textPaint(theme),
-    });
+    for (const [at, layer] of PIN_LAYERS.entries()) map.addLayer(pinLayer(layer, at === 0, theme));
   }
 
   show(pins: Pin[]): void {
@@ -52,7 +43,10 @@ export class Pins {
 
   recolour(theme: Theme): void {
     this.draw(theme);
-    for (const [name, value] of Object.entries(textPaint(theme))) this.map.setPaintProperty(PIN_LAYER, name as never, value as never);
+    for (const [at, layer] of PIN_LAYERS.entries()) {
+      this.map.setPaintProperty(layer, "text-color", textColour(theme, at === 0));
+      this.map.setPaintProperty(layer, "text-halo-color", COLOURS[theme].halo);
+    }
   }
 
   private draw(theme: Theme): void {
@@ -76,9 +70,20 @@ function collection(pins: Pin[]): GeoJSON.FeatureCollection {
   };
 }
 
-function textPaint(theme: Theme) {
-  const { call, drill, halo } = COLOURS[theme];
-  return { "text-color": ["case", ["get", "drill"], drill, call] as never, "text-halo-color": halo, "text-halo-width": 1.6 };
+function pinLayer(id: string, drill: boolean, theme: Theme): LayerSpecification {
+  return {
+    id, type: "symbol", source: "pins", filter: ["==", ["get", "drill"], drill],
+    layout: {
+      "icon-image": drill ? "pin-drill" : "pin-call", "icon-anchor": "bottom", "icon-allow-overlap": true,
+      "text-field": ["get", "label"], "text-font": BOLD, "text-size": 12, "text-anchor": "left", "text-offset": [1.5, -1.7],
+      "text-optional": true, "text-max-width": 14,
+    },
+    paint: { "text-color": textColour(theme, drill), "text-halo-color": COLOURS[theme].halo, "text-halo-width": 1.6 },
+  };
+}
+
+function textColour(theme: Theme, drill: boolean): string {
+  return drill ? COLOURS[theme].drill : COLOURS[theme].call;
 }
 
 function pinImage(theme: Theme, drill: boolean): ImageData {

@@ -44,7 +44,7 @@ export async function openMap(container: HTMLElement, settings: MapSettings, the
   });
   map.touchZoomRotate.disableRotation();
   map.keyboard.disableRotation();
-  map.addControl(new AttributionControl({ compact: true }), "bottom-right");
+  map.addControl(new AttributionControl({ compact: false }), "bottom-right");
   await map.once("style.load");
   // A globe where the whole Earth is in view; flat long before single vehicles are drawn.
   map.setProjection({ type: ["interpolate", ["linear"], ["zoom"], 4, "vertical-perspective", 6, "mercator"] });

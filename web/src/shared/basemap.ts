@@ -23,7 +23,6 @@ export interface Palette {
   water: string;
   land: string;
   lake: string;
-  coast: string;
   border: string;
   province: string;
   name: string;
@@ -36,12 +35,12 @@ export interface Palette {
 
 export const palettes: Record<Theme, Palette> = {
   light: {
-    water: "#d3dfe6", land: "#f5f2ec", lake: "#d3dfe6", coast: "#b9c8d1", border: "#c3baad", province: "#ddd5c9",
+    water: "#d3dfe6", land: "#f5f2ec", lake: "#d3dfe6", border: "#c3baad", province: "#ddd5c9",
     name: "#5d5a54", nameSoft: "#6c6962", halo: "#f5f2ec", road: "#ffffff", green: "#e9ede0", grid: "#e6e1d8",
   },
   dark: {
-    water: "#10151a", land: "#1e242a", lake: "#10151a", coast: "#323c46", border: "#46505a", province: "#313941",
-    name: "#aab2ba", nameSoft: "#8c959e", halo: "#171c21", road: "#2d353d", green: "#1f2925", grid: "#2a3138",
+    water: "#141c24", land: "#252c34", lake: "#141c24", border: "#4d5964", province: "#39424b",
+    name: "#aab2ba", nameSoft: "#8c959e", halo: "#1c2228", road: "#2d353d", green: "#1f2925", grid: "#323a43",
   },
 };
 
@@ -98,10 +97,10 @@ function nameLayers(colours: Palette): LayerSpecification[] {
     },
     {
       id: "countries", type: "symbol", source: "names", maxzoom: 7,
-      filter: ["all", ["==", ["get", "kind"], "country"], ["<=", ["get", "zoom"], ["zoom"]]],
+      filter: ["all", ["==", ["get", "kind"], "country"], ["<=", ["get", "zoom"], ["+", ["zoom"], 1]]],
       layout: {
         "text-field": ["get", "name"], "text-font": BOLD, "text-letter-spacing": 0.06, "text-max-width": 7, "text-padding": 4,
-        "symbol-sort-key": ["get", "zoom"], "text-size": ["interpolate", ["linear"], ["zoom"], 1, 10, 6, 14],
+        "symbol-sort-key": ["get", "zoom"], "text-size": ["interpolate", ["linear"], ["zoom"], 1, 11, 6, 15],
       },
       paint: { "text-color": colours.name, ...halo },
     },
