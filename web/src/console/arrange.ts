@@ -72,9 +72,7 @@ function plain(incidents: Incident[]): Group[] {
 
 /** Groups incidents, which are oldest first, by area; the area of the oldest one comes first. */
 function byArea(incidents: Incident[]): Group[] {
-  const areas = new Map<string, Incident[]>();
-  for (const incident of incidents) put(areas, areaKey(incident), incident);
-  return [...areas].map(([key, members]) => ({
+  return [...grouped(incidents, areaKey)].map(([key, members]) => ({
     key,
     area: middle(key),
     incidents: byVehicle(members),
@@ -83,15 +81,18 @@ function byArea(incidents: Incident[]): Group[] {
 }
 
 function byVehicle(incidents: Incident[]): Incident[] {
-  const vehicles = new Map<string, Incident[]>();
-  for (const incident of incidents) put(vehicles, incident.vehicle_id, incident);
-  return [...vehicles.values()].flat();
+  return [...grouped(incidents, (one) => one.vehicle_id).values()].flat();
 }
 
-function put(groups: Map<string, Incident[]>, key: string, incident: Incident): void {
-  const members = groups.get(key);
-  if (members) members.push(incident);
-  else groups.set(key, [incident]);
+/** Groups incidents by a key; the groups come in the order of their first members. */
+export function grouped(incidents: Iterable<Incident>, key: (incident: Incident) => string): Map<string, Incident[]> {
+  const groups = new Map<string, Incident[]>();
+  for (const incident of incidents) {
+    const members = groups.get(key(incident));
+    if (members) members.push(incident);
+    else groups.set(key(incident), [incident]);
+  }
+  return groups;
 }
 
 function areaKey({ position }: Incident): string {

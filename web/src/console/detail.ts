@@ -38,7 +38,8 @@ export class Detail {
   private readonly title = el("h2", { id: "detail-title", attrs: { tabindex: -1 } });
   private readonly badge = el("span", { class: "badge" });
   private readonly drill = el("span", { class: "badge badge-drill", text: words.drill, hidden: true });
-  private readonly clock = el("span", { class: "detail-clock" });
+  private readonly clock = el("strong");
+  private readonly clockBox = el("p", { class: "detail-clock" }, this.clock, " ", words.detail.waiting);
   private readonly live = el("a", { text: words.detail.onLiveMap });
   private readonly facts = new Facts();
   private readonly actions: Actions;
@@ -64,7 +65,7 @@ export class Detail {
     this.body = el(
       "div",
       { class: "detail-body", hidden: true },
-      el("div", { class: "detail-head" }, this.signBox, el("div", {}, this.title, el("div", { class: "detail-badges" }, this.badge, this.drill)), this.clock),
+      el("div", { class: "detail-head" }, this.signBox, el("div", {}, this.title, el("div", { class: "detail-badges" }, this.badge, this.drill)), this.clockBox),
       this.actions.node,
       this.facts.node,
       this.near.node,
@@ -114,15 +115,12 @@ export class Detail {
     this.facts.show(incident, this.recorded, now);
     this.actions.update(incident);
     this.near.turn(incident);
+    setHidden(this.clockBox, incident.acknowledged !== null || incident.state === "resolved");
   }
 
   tick(): void {
     const { incident, context } = this;
-    if (incident) {
-      const until = incident.acknowledged?.at ?? incident.resolved?.at;
-      const end = until === undefined ? context.now() : Date.parse(until);
-      setText(this.clock, running(end - Date.parse(incident.opened_at)));
-    }
+    if (incident) setText(this.clock, running(context.now() - Date.parse(incident.opened_at)));
     this.near.tick();
     const since = performance.now() - this.readAt;
     if ((this.stale && since >= REREAD_MS) || (!this.recorded && since >= DISK_MS)) void this.read();
@@ -190,8 +188,8 @@ class Facts {
     this.set("told", noticeStanding(incident));
     const waits = !acknowledged && !resolved && call.escalation.next_at !== null;
     this.set("next", waits ? words.detail.nextTurn(moment(call.escalation.next_at ?? "", now)) : "");
-    this.set("acknowledged", acknowledged ? deedWords(acknowledged, now) : "");
-    this.set("resolved", resolved ? deedWords(resolved, now) : "");
+    this.set("acknowledged", acknowledged ? deedWords(acknowledged, incident.opened_at, now) : "");
+    this.set("resolved", resolved ? deedWords(resolved, incident.opened_at, now) : "");
     this.set("opened", moment(incident.opened_at, now));
     this.set("kind", kindWord(incident));
     const quiet = incident.quiet && incident.state !== "resolved" ? `. ${words.quiet}` : "";

@@ -2,7 +2,7 @@
 import type { Incident } from "../shared/api";
 import { el, setHidden, setText } from "../shared/dom";
 import { strings } from "../shared/strings";
-import { arrange, type Group, type Section, type SectionKey } from "./arrange";
+import { arrange, grouped, type Group, type Section, type SectionKey } from "./arrange";
 import { Keyed, type View } from "./keyed";
 import { Row, type RowContext } from "./row";
 
@@ -145,7 +145,7 @@ class GroupView implements View<Group> {
   private readonly rows = el("ul", { class: "rows" });
   private readonly keyed: Keyed<Incident>;
 
-  constructor(row: (incident: Incident) => Row) {
+  constructor(private readonly row: (incident: Incident) => Row) {
     this.node = el("div", { class: "group" }, this.title, this.rows);
     this.keyed = new Keyed(this.rows, row);
   }
@@ -155,6 +155,16 @@ class GroupView implements View<Group> {
     setHidden(this.title, group.area === undefined);
     setText(this.title, groupTitle(group));
     this.keyed.arrange(group.incidents);
+    this.number(group);
+  }
+
+  /** Numbers the emergencies of a vehicle that has several here. */
+  private number({ area, incidents }: Group): void {
+    const totals = grouped(area === undefined ? [] : incidents, (one) => one.vehicle_id);
+    for (const one of incidents) {
+      const same = totals.get(one.vehicle_id) ?? [];
+      this.row(one).among(same.indexOf(one) + 1, same.length);
+    }
   }
 
   /** Lets go of all rows, which may have gone to other groups already. */

@@ -32,6 +32,7 @@ export class Row implements View<Incident> {
   private readonly since = el("span");
   private readonly told = el("span", { class: "row-line row-told" });
   private readonly quiet = el("span", { class: "row-line row-quiet", text: words.quiet, hidden: true });
+  private readonly same = el("span", { class: "row-line row-same", hidden: true });
   private readonly clock = el("span", { class: "row-clock", attrs: { "aria-hidden": "true" } });
   private readonly fault = el("p", { class: "row-fault", hidden: true, attrs: { role: "alert" } });
   private faultAt = 0;
@@ -48,7 +49,7 @@ export class Row implements View<Incident> {
       "button",
       { class: "row-open", attrs: { type: "button" }, on: { click: () => context.open(this.incident.id) } },
       this.signBox,
-      el("span", { class: "row-main" }, this.headline(), this.where, since, this.told, this.quiet),
+      el("span", { class: "row-main" }, this.headline(), this.where, since, this.told, this.quiet, this.same),
     );
     this.ackButton = el("button", {
       class: "row-ack primary",
@@ -78,6 +79,12 @@ export class Row implements View<Incident> {
     this.tick();
   }
 
+  /** Tells which of the vehicle's emergencies in its group this is; nothing where it is the only one. */
+  among(place: number, of: number): void {
+    setText(this.same, words.sameVehicle(place, of));
+    setHidden(this.same, of <= 1);
+  }
+
   /** Marks the row where it is the selected one. */
   select(): void {
     setAttr(this.openButton, "aria-current", this.context.selected() === this.incident.id ? "true" : null);
@@ -85,10 +92,9 @@ export class Row implements View<Incident> {
 
   tick(): void {
     const { incident } = this;
-    const until = incident.acknowledged?.at ?? incident.resolved?.at;
-    const end = until === undefined ? this.context.now() : Date.parse(until);
-    setText(this.clock, running(end - Date.parse(incident.opened_at)));
-    setAttr(this.clock, "data-running", until === undefined);
+    const waits = !incident.acknowledged && incident.state !== "resolved";
+    setHidden(this.clock, !waits);
+    if (waits) setText(this.clock, running(this.context.now() - Date.parse(incident.opened_at)));
     if (!this.fault.hidden && performance.now() - this.faultAt > FAULT_MS) setHidden(this.fault, true);
   }
 

@@ -44,15 +44,15 @@ test("the notices are told by what the targets have done", () => {
 
 test("a notice of the ledger is a sentence", () => {
   const entry: LedgerEntry = { number: 1, target: "county", kind: "opened", at: AT, took_ms: 12, outcome: "accepted", status: 200 };
-  assert.equal(ledgerSentence(entry), "county was told of it. It accepted after 12 ms.");
+  assert.equal(ledgerSentence(entry), "county was told. It accepted after 12 ms.");
   assert.equal(
     ledgerSentence({ ...entry, outcome: "refused", status: 410 }),
-    "county was told of it. It refused with status 410 after 12 ms, and is not asked again by itself.",
+    "county was told. It refused with status 410 after 12 ms, and is not asked again by itself.",
   );
   assert.match(ledgerSentence({ ...entry, outcome: "refused", status: 503, next_at: AT }), /and is asked again\.$/);
   assert.equal(
     ledgerSentence({ ...entry, outcome: "failed", reason: "connection refused" }),
-    "county was told of it. No answer came within 12 ms: connection refused.",
+    "county was told. No answer came within 12 ms: connection refused.",
   );
 });
 

@@ -5,7 +5,7 @@ import { strings } from "../shared/strings";
 import { age } from "../shared/time";
 import { place } from "../shared/units";
 import { sectionOf } from "./arrange";
-import { moment } from "./clock";
+import { moment, running } from "./clock";
 import { isNothing, type Missed } from "./missed";
 
 const words = strings.console;
@@ -105,10 +105,11 @@ function conflict(error: Problem, incident: Incident, me: string, nowMs: number)
   return (first === me ? words.act.youWereFirst(deed, incident.vehicle_id, when) : words.act.wasFirst(first, deed, incident.vehicle_id, when)) + said;
 }
 
-/** One deed with its note, for a line of text. */
-export function deedWords(deed: Deed, nowMs: number): string {
+/** One deed with its note, and how long after the opening it came. */
+export function deedWords(deed: Deed, openedAt: string, nowMs: number): string {
   const note = deed.note ? words.act.saying(deed.note) : "";
-  return `${deed.by}, ${moment(deed.at, nowMs)}${note}`;
+  const after = words.act.after(running(Date.parse(deed.at) - Date.parse(openedAt)));
+  return `${deed.by}, ${moment(deed.at, nowMs)}${after}${note}`;
 }
 
 /** Names in a row: `A`, `A and B`, `A, B and C`. */

@@ -268,6 +268,7 @@ export const strings = {
       acknowledged: "Acknowledged",
       resolved: "Resolved",
       id: "Incident",
+      waiting: "waiting",
       showOnMap: "Show on the map",
       onLiveMap: "Vehicle on the live map",
       loading: "Reading…",
@@ -301,6 +302,7 @@ export const strings = {
       resolvedDeed: "resolved",
       wasFirst: (by: string, deed: string, vehicle: string, when: string) => `${by} was first and has ${deed} ${vehicle}, ${when}`,
       youWereFirst: (deed: string, vehicle: string, when: string) => `You have already ${deed} ${vehicle}, ${when}`,
+      after: (span: string) => ` (after ${span})`,
       saying: (note: string) => ` – “${note}”`,
     },
     person: {
@@ -327,8 +329,8 @@ export const strings = {
     ledger: {
       told: (target: string, what: string) => `${target} ${what}.`,
       message: {
-        opened: "was told of it",
-        updated: "was told of news",
+        opened: "was told",
+        updated: "got an update",
         escalated: "was told again, since nobody had acknowledged it",
       },
       accepted: (took: string) => `It accepted after ${took}.`,
