@@ -28,6 +28,8 @@ const words = strings.console;
 
 /** Pause within which changes of the store are shown together, in ms. */
 const SHOW_MS = 100;
+/** Pause as a multiple of what the last showing took: however much there is, most of the time is left for the person. */
+const SHOW_SHARE = 4;
 
 /** Time for which the page tells that nothing was missed, in ms; what was missed stays until it is dismissed. */
 const NO_NEWS_MS = 30_000;
@@ -56,6 +58,7 @@ export class App {
   private crowd = false;
   private crowdCount = 0;
   private waiting = 0;
+  private showCost = 0;
   private due: ReturnType<typeof setTimeout> | null = null;
 
   constructor(root: HTMLElement) {
@@ -220,8 +223,10 @@ export class App {
   private showSoon(): void {
     this.due ??= setTimeout(() => {
       this.due = null;
+      const start = performance.now();
       this.show();
-    }, SHOW_MS);
+      this.showCost = performance.now() - start;
+    }, Math.max(SHOW_MS, this.showCost * SHOW_SHARE));
   }
 
   private show(): void {

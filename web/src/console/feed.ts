@@ -35,6 +35,7 @@ export class Feed {
   private again = false;
   private readAt = 0;
   private streaming = false;
+  /** Incidents of which news came while the list was being read, which is then older. */
   private readonly touched = new Set<string>();
   /** What was known when contact was lost, and since when. */
   private away: { before: Incident[]; since: number } | null = null;
@@ -87,7 +88,7 @@ export class Feed {
     }
     if (event.event !== "incident") return;
     const change = JSON.parse(event.data) as IncidentChange;
-    this.touched.add(change.incident.id);
+    if (this.reading) this.touched.add(change.incident.id);
     const isNew = this.store.put(change.incident);
     if (isNew) this.handlers.added([change.incident], false);
     this.handlers.changed(change);

@@ -111,7 +111,7 @@ class Part {
     const id = `part-${key}`;
     const note = words.sectionNote[key];
     const heading = el("h2", { id }, words.section[key], " ", this.count);
-    this.node = el("section", { class: `part part-${key}`, attrs: { "aria-labelledby": id } }, heading);
+    this.node = el("section", { class: `part part-${key}`, hidden: key !== "waiting", attrs: { "aria-labelledby": id } }, heading);
     if (note !== "") this.node.append(el("p", { class: "part-note", text: note }));
     this.node.append(this.groups);
     this.keyed = new Keyed(this.groups, (group) => {

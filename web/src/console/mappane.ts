@@ -7,6 +7,9 @@ import { signIcon, type Sign } from "./signs";
 
 const words = strings.console.map;
 
+/** Pause within which changes are drawn together, in ms: each drawing hands all emergencies to the map's own worker. */
+const DRAW_MS = 250;
+
 export class MapPane {
   readonly node: HTMLElement;
   private readonly holder = el("div", { class: "map", id: "map" });
@@ -21,6 +24,7 @@ export class MapPane {
   /** True until the person moves the map: before that it shows all there is. */
   private follows = true;
   private framed = "";
+  private due: ReturnType<typeof setTimeout> | null = null;
 
   constructor(private readonly context: { open: (id: string) => void }) {
     this.toggle.addEventListener("click", () => this.fold());
@@ -57,8 +61,13 @@ export class MapPane {
     const unplaced = incidents.filter((one) => !one.position && one.state !== "resolved" && !one.test).length;
     setText(this.unplaced, words.noPlace(unplaced));
     setHidden(this.unplaced, unplaced === 0);
-    this.view?.show(incidents, selected);
-    if (!selected) this.frame();
+    this.due ??= setTimeout(() => this.draw(), DRAW_MS);
+  }
+
+  private draw(): void {
+    this.due = null;
+    this.view?.show(this.incidents, this.selected);
+    if (!this.selected) this.frame();
   }
 
   showResponders(vehicles: Vehicle[]): void {

@@ -13,6 +13,9 @@ const words = strings.console;
 /** Time for which a refusal stays at its row, in ms. */
 const FAULT_MS = 60_000;
 
+/** Time after which a row is written anew although nothing happened, in ms: a time of yesterday needs its date. */
+const STALE_MS = 60_000;
+
 export interface RowContext {
   now: () => number;
   selected: () => string | null;
@@ -36,6 +39,8 @@ export class Row implements View<Incident> {
   private readonly clock = el("span", { class: "row-clock", attrs: { "aria-hidden": "true" } });
   private readonly fault = el("p", { class: "row-fault", hidden: true, attrs: { role: "alert" } });
   private faultAt = 0;
+  private shown: Incident | null = null;
+  private shownAt = 0;
   private sign: Sign | null = null;
   private incident: Incident;
 
@@ -61,8 +66,11 @@ export class Row implements View<Incident> {
   }
 
   update(incident: Incident): void {
-    this.incident = incident;
     const now = this.context.now();
+    if (incident === this.shown && now - this.shownAt < STALE_MS) return;
+    this.incident = incident;
+    this.shown = incident;
+    this.shownAt = now;
     setText(this.vehicle, incident.vehicle_id);
     setText(this.badge, stateWord(incident));
     setHidden(this.drill, !incident.test);
