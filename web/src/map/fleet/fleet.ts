@@ -8,7 +8,7 @@ import { Feed } from "./feed";
 import { VehicleLayer, type Look } from "./layer";
 import { ARRIVED, Memory } from "./memory";
 import { drawnPlace, durationMs, progress } from "./motion";
-import { DRILL, flagsAt, keyAt, REAL, receivedAt, vehicleAt, type Tile, type Vehicle } from "./record";
+import { keyAt, vehicleAt, type Tile, type Vehicle } from "./record";
 
 /** A vehicle as it is drawn now; the place in degrees. */
 export interface Drawn extends Vehicle {
@@ -39,7 +39,7 @@ const SAMPLE = 200;
 export class Fleet {
   look: Look;
   filter = 0;
-  readonly memory = new Memory();
+  readonly memory = new Memory(Date.now());
   /** Main-thread time in ms of the latest changes of tiles, for whoever measures. */
   readonly updates: { vehicles: number; ms: number }[] = [];
   private readonly contents = new Map<string, Content>();
@@ -47,6 +47,8 @@ export class Fleet {
   private readonly feed: Feed;
   private readonly layer: VehicleLayer;
   private tiles: TileId[] = [];
+  /** Names of `tiles`. */
+  private shown = new Set<string>();
   private frame: ReturnType<typeof setTimeout> | null = null;
 
   constructor(
@@ -186,6 +188,7 @@ export class Fleet {
     const needed = this.single ? cover(viewOf(this.map), this.map.getZoom()) : [];
     this.feed.want(needed);
     this.tiles = drawList(needed, (tile) => this.feed.loaded(tile));
+    this.shown = new Set(this.tiles.map(nameOf));
   }
 
   private changed(name: string, tile: Tile | null): void {
@@ -198,7 +201,7 @@ export class Fleet {
       this.contents.set(name, { tile, starts, baseMs });
       this.layer.put(name, tile, starts, baseMs);
     }
-    this.view();
+    if (!this.shown.has(name)) this.view();
     this.updates.push({ vehicles: tile?.count ?? 0, ms: performance.now() - began });
     if (this.updates.length > 256) this.updates.shift();
   }
@@ -215,15 +218,7 @@ export class Fleet {
 
   private startsOf(tile: Tile, nowMs: number): Float32Array<ArrayBuffer> {
     const starts = new Float32Array(tile.count);
-    const offset = this.clock.local(0);
-    for (let at = 0; at < tile.count; at += 1) {
-      const key = keyAt(tile, at);
-      const received = receivedAt(tile, at);
-      const held = (flagsAt(tile, at) & (REAL | DRILL)) !== 0 || this.held.has(key);
-      const [lon, lat] = [tile.words[at * 8]!, tile.words[at * 8 + 1]!];
-      const start = this.memory.setOut(key, received, received + offset, nowMs, held, lon, lat);
-      starts[at] = Math.max(start - nowMs, ARRIVED);
-    }
+    this.memory.setOut(tile, starts, nowMs, this.clock.local(tile.baseMs), this.held);
     return starts;
   }
 
