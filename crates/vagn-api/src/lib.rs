@@ -13,6 +13,7 @@ mod positions;
 mod routes;
 pub mod services;
 mod targets;
+mod tiles;
 mod vehicles;
 
 use std::ops::Deref;
@@ -35,6 +36,7 @@ use vagn_http::body::Budget;
 use vagn_http::principal::Tokens;
 use vagn_http::problem::{Kind, Problem};
 use vagn_http::route;
+use vagn_live::Tiles;
 
 /// The stages behind the API, and what else its handlers need.
 pub struct Services {
@@ -42,6 +44,8 @@ pub struct Services {
     pub vehicles: Arc<dyn Vehicles>,
     /// Reads incidents and takes requests about them.
     pub incidents: Arc<dyn Incidents>,
+    /// Makes tiles of the map.
+    pub tiles: Arc<Tiles>,
     /// Takes reports in.
     pub intake: Intake,
     /// Limits what the bodies of reports may cost.

@@ -17,6 +17,9 @@ use crate::show::feed::Feed;
 use crate::show::targets::TargetReport;
 use crate::show::view::{Detail, Filter, Page, TrailPage};
 
+/// Incidents visited while the desk is held: some 50 µs.
+const VISITED_AT_ONCE: usize = 500;
+
 /// Handle of the emergency lane. Cheap to clone; valid across restarts.
 #[derive(Clone)]
 pub struct EmergencyHandle {
@@ -108,6 +111,27 @@ impl EmergencyHandle {
     /// Returns the state of the targets, from memory.
     pub fn targets(&self) -> TargetReport {
         self.lane.gauges.targets.report()
+    }
+
+    /// Visits the vehicles of all open incidents: their ids, and true for a drill. A vehicle with several comes several
+    /// times. The desk is free again after every few, so that no alarm waits for this.
+    pub fn visit_open(&self, mut visit: impl FnMut(&str, bool)) {
+        let mut before = None;
+        loop {
+            let desk = self.lane.desk.lock();
+            let mut last = None;
+            for incident in desk.newest_first(before).take(VISITED_AT_ONCE) {
+                if !incident.is_resolved() {
+                    visit(&incident.vehicle_id, incident.drill);
+                }
+                last = Some(incident.id);
+            }
+            drop(desk);
+            match last {
+                Some(id) => before = Some(id),
+                None => return,
+            }
+        }
     }
 
     /// Returns true when this vehicle has a real incident that is not resolved.

@@ -12,6 +12,7 @@ use crate::exit::Failure;
 use crate::incarnation::ActorBody;
 use crate::mailbox::Mailbox;
 use crate::process::{Kind, Process};
+use crate::queue::Queue;
 pub(crate) use crate::spawn::Launch;
 use crate::supervisor::{Backoff, Supervisor};
 use crate::task::{TaskBody, TaskContext};
@@ -198,6 +199,13 @@ impl ChildSpec {
     /// Sets the nice value of its thread, -20 (first) to 19 (last); with [`on_thread`](Self::on_thread), or for a thread.
     pub fn nice(mut self, level: i32) -> Self {
         self.nice = Some(level);
+        self
+    }
+
+    /// Shows this queue as its mailbox in the process list: for a thread or task that is fed by one.
+    pub fn shows_queue<T: Send + 'static>(self, queue: &Queue<T>) -> Self {
+        let queue = queue.clone();
+        self.process.stats.watch_mailbox(Box::new(move || queue.backlog()));
         self
     }
 

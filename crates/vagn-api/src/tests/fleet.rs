@@ -1,5 +1,7 @@
 //! A fleet of a handful of vehicles in a real index, which answers at once or not at all.
 
+use std::sync::Arc;
+
 use vagn_store::{Fleet, Index, Key, Plan, Sighting, Updates, VehicleIdBuf, Writer};
 use vagn_wire::{Oddity, Position, VehicleId};
 
@@ -7,7 +9,7 @@ use super::super::services::{Asked, Found, Odd, Question, Unavailable, Vehicles}
 use super::NOW_MS;
 
 pub(super) struct SmallFleet {
-    fleet: Fleet,
+    fleet: Arc<Fleet>,
     failing: Option<Unavailable>,
 }
 
@@ -46,7 +48,11 @@ impl SmallFleet {
         writer.write(updates, &mut Plan::default());
         let fleet = Fleet::new(1);
         fleet.set(0, Some(writer.reader()));
-        Self { fleet, failing: None }
+        Self { fleet: Arc::new(fleet), failing: None }
+    }
+
+    pub(super) fn fleet(&self) -> Arc<Fleet> {
+        self.fleet.clone()
     }
 
     fn answer<T: Send + 'static>(&self, answer: T) -> Asked<'_, T> {

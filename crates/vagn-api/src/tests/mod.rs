@@ -24,6 +24,7 @@ use axum::http::{HeaderMap, Method, Request, StatusCode};
 use hyper::service::Service;
 use hyper_util::service::TowerToHyperService;
 use serde_json::Value;
+use vagn_live::{OpenIncidents, OpenVehicles, TileMetrics, TileParts, Tiles};
 use vagn_otp::Topic;
 
 use super::services::Unavailable;
@@ -60,6 +61,27 @@ impl Reply {
     }
 }
 
+/// Nobody calls for help.
+struct NoCalls;
+
+impl OpenIncidents for NoCalls {
+    fn vehicles(&self) -> OpenVehicles {
+        OpenVehicles::default()
+    }
+}
+
+/// Tiles whose keeper does not run: those of vehicles work, and clusters are never counted.
+fn tiles(fleet: &SmallFleet, clock: Arc<ManualClock>, registry: &Registry) -> Arc<Tiles> {
+    let parts = TileParts {
+        positions: Topic::new("positions"),
+        fleet: fleet.fleet(),
+        incidents: Arc::new(NoCalls),
+        clock,
+        metrics: TileMetrics::new(registry),
+    };
+    Tiles::new(parts, 0).0
+}
+
 fn services(fleet: SmallFleet) -> Services {
     let clock = Arc::new(ManualClock::at(NOW_MS));
     let registry = Registry::new();
@@ -67,6 +89,7 @@ fn services(fleet: SmallFleet) -> Services {
     let stamper = Arc::new(Stamper::open(dir.path(), clock.clone()).unwrap());
     let intake = Intake::new(Topic::new("traffic"), stamper, ReportMetrics::new(&registry));
     Services {
+        tiles: tiles(&fleet, clock.clone(), &registry),
         vehicles: Arc::new(fleet),
         incidents: Arc::new(lane::SmallLane::new()),
         intake,

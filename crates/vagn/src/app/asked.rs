@@ -15,6 +15,8 @@ use vagn_emergency::show::feed::Feed;
 use vagn_emergency::show::targets::TargetReport;
 use vagn_emergency::{Detail, EmergencyHandle, Filter, IncidentId, Page, Request, RequestOutcome, TrailPage};
 use vagn_flow::clock::Clock;
+use vagn_live::{OpenIncidents, OpenVehicles};
+use vagn_wire::VehicleId;
 
 /// Longest a deletion may wait for its storage.
 const DELETE_WITHIN: Duration = Duration::from_secs(5);
@@ -90,6 +92,17 @@ impl Incidents for LiveIncidents {
 
     fn has_open_incident(&self, vehicle_id: &str) -> bool {
         self.0.is_calling_for_help(vehicle_id)
+    }
+}
+
+impl OpenIncidents for LiveIncidents {
+    fn vehicles(&self) -> OpenVehicles {
+        let mut open = OpenVehicles::default();
+        self.0.visit_open(|id, drill| {
+            let ids = if drill { &mut open.drills } else { &mut open.real };
+            ids.extend(VehicleId::new(id).ok().map(VehicleIdBuf::from));
+        });
+        open
     }
 }
 

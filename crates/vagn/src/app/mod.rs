@@ -49,6 +49,9 @@ const LOOK_AGAIN: Duration = Duration::from_millis(20);
 /// Nice value of the threads that do the bulk of the work: doors and emergencies come first.
 const WORK_NICE: i32 = 5;
 
+/// Nice value of the threads that only look: nothing waits for them but a picture.
+const VIEW_NICE: i32 = 10;
+
 /// The reason that the service did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {

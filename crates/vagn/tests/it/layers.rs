@@ -13,7 +13,7 @@ const CRATES: [(&str, &[&str]); 11] = [
     ("vagn-store", &["vagn-wire"]),
     ("vagn-flow", &["vagn-wire", "vagn-otp"]),
     ("vagn-emergency", &["vagn-flow", "vagn-wire", "vagn-otp", "vagn-store"]),
-    ("vagn-live", &["vagn-otp", "vagn-store"]),
+    ("vagn-live", &["vagn-flow", "vagn-wire", "vagn-otp", "vagn-store"]),
     ("vagn-http", &["vagn-flow", "vagn-otp"]),
     (
         "vagn-api",

@@ -12,6 +12,7 @@ use vagn_http::body::Budget;
 use vagn_http::cors;
 use vagn_http::principal::Tokens;
 use vagn_http::server::{self, Limits, Server};
+use vagn_live::Tiles;
 use vagn_otp::ChildSpec;
 
 use super::Parts;
@@ -31,10 +32,12 @@ pub(super) fn build(
     intake: &Intake,
     vehicles: LiveVehicles,
     emergency: EmergencyHandle,
+    tiles: Arc<Tiles>,
 ) -> anyhow::Result<ChildSpec> {
     let router = vagn_api::router(vagn_api::Services {
         vehicles: Arc::new(vehicles),
         incidents: Arc::new(LiveIncidents(emergency)),
+        tiles,
         intake: intake.clone(),
         bodies: Budget::new(BODY_MAX, BODY_WITHIN, BODIES_MAX),
         streams: Streams::default(),

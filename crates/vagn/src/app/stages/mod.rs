@@ -6,7 +6,8 @@
 //! | query | `query.rs` | the fleet |
 //! | ingest | `ingest.rs` | the topic, the storages |
 //! | emergency | `emergency.rs` | the topic, the fleet |
-//! | API | `api.rs` | the intake, queries, storages, the emergency lane |
+//! | live map | `live.rs` | the topic of positions, the fleet, the emergency lane |
+//! | API | `api.rs` | the intake, queries, storages, the emergency lane, the live map |
 //! | doors | `doors.rs` | the intake |
 //! | ops | `ops.rs` | the registry, the process list |
 //!
@@ -17,6 +18,7 @@
 //! ├─ traffic      (rest_for_one) stores (one_for_one: storage-0.. sync-0..) · dispatcher
 //! ├─ ingest       pool
 //! ├─ queries      pool
+//! ├─ keeper       of the live map
 //! ├─ web
 //! └─ doors        (one_for_one) udp · udp-emergency · tcp: last to start, first to stop
 //! ```
@@ -25,6 +27,7 @@ mod api;
 mod doors;
 mod emergency;
 mod ingest;
+mod live;
 mod ops;
 mod query;
 mod store;
@@ -122,7 +125,8 @@ pub(super) async fn start(parts: Parts, data: DataDir, listeners: Listeners) -> 
     let (incidents, emergency) = emergency::build(&parts, &traffic, &fleet)?;
     let vehicles =
         LiveVehicles { queries: queries.clone(), storages, odd: odd.clone(), clock: parts.clock.clone() };
-    let api = api::build(&parts, listeners.http, &intake, vehicles, incidents)?;
+    let (tiles, keeper) = live::build(&parts, &positions, &fleet, &incidents);
+    let api = api::build(&parts, listeners.http, &intake, vehicles, incidents, tiles)?;
     let doors = doors::build(&parts, listeners.doors, &intake)?;
     let (processes, ops) = ops::build(&parts, listeners.ops, odd);
 
@@ -136,6 +140,7 @@ pub(super) async fn start(parts: Parts, data: DataDir, listeners: Listeners) -> 
         .child(kept(ChildSpec::supervisor(traffic_tree)))
         .child(kept(ingest_pool))
         .child(kept(query_pool))
+        .child(kept(keeper))
         .child(kept(api))
         .child(kept(doors))
         .child(kept(ops::clock_mark(&parts)))

@@ -1,0 +1,99 @@
+//! The cell of every vehicle by its row, and the counts that follow from them.
+
+use vagn_store::{Changes, OrderNumber};
+
+use super::Levels;
+use crate::mercator::{Cell, Grid, grid};
+
+/// Row without vehicle.
+const NOWHERE: u32 = u32::MAX;
+
+/// Cells of all vehicles, and their counts. 4 B per vehicle beside the counts.
+pub(crate) struct Census {
+    grid: &'static Grid,
+    levels: Levels,
+    partitions: Vec<Rows>,
+}
+
+/// The vehicles of one partition.
+#[derive(Debug, Default)]
+struct Rows {
+    /// First order number of the writer that has given the rows their vehicles, once it is known.
+    begun: Option<OrderNumber>,
+    /// Number of the cell by row.
+    cells: Vec<u32>,
+}
+
+/// The use of changes for the census.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Taken {
+    /// They are in.
+    Whole,
+    /// Some were not told: the partition is to be looked at again.
+    Partly,
+    /// The partition has another writer, so that its rows are unknown until it has been looked at.
+    Anew,
+}
+
+impl Census {
+    /// Knows of no vehicle.
+    pub(crate) fn new(partitions: usize) -> Self {
+        let partitions = (0..partitions).map(|_| Rows::default()).collect();
+        Self { grid: grid(), levels: Levels::new(), partitions }
+    }
+
+    /// The counts.
+    pub(crate) fn levels(&self) -> &Levels {
+        &self.levels
+    }
+
+    /// Takes over the changes of a partition.
+    pub(crate) fn take(&mut self, changes: &Changes) -> Taken {
+        let partition = changes.partition as usize;
+        let Some(rows) = self.partitions.get_mut(partition) else { return Taken::Whole };
+        let known = rows.begun.replace(changes.begun);
+        let is_anew = known != Some(changes.begun) && (known.is_some() || !changes.is_whole);
+        if is_anew {
+            self.end(partition, 0);
+        }
+        for moved in changes.moved() {
+            let to = self.grid.cell(moved.update.sighting.position);
+            // The row has this cell already. Most changes end here, without a look at a table that is in no cache.
+            if moved.before.is_some_and(|before| self.grid.cell(before.position) == to) {
+                continue;
+            }
+            self.put(partition, moved.row, Some(to));
+        }
+        for gone in changes.gone() {
+            self.put(partition, gone.row, None);
+        }
+        match (is_anew, changes.is_whole) {
+            (true, _) => Taken::Anew,
+            (false, true) => Taken::Whole,
+            (false, false) => Taken::Partly,
+        }
+    }
+
+    /// Notes the cell that the vehicle in a row is in; `None` for a row without vehicle.
+    pub(crate) fn put(&mut self, partition: usize, row: u32, cell: Option<Cell>) {
+        let cells = &mut self.partitions[partition].cells;
+        let row = row as usize;
+        if row >= cells.len() {
+            if cell.is_none() {
+                return;
+            }
+            cells.resize(row + 1, NOWHERE);
+        }
+        let before = std::mem::replace(&mut cells[row], cell.map_or(NOWHERE, |cell| cell.0));
+        let before = (before != NOWHERE).then_some(Cell(before));
+        self.levels.shift(before, cell);
+    }
+
+    /// Notes that there are no vehicles in rows `from..`.
+    pub(crate) fn end(&mut self, partition: usize, from: u32) {
+        for row in from..self.partitions[partition].cells.len() as u32 {
+            self.put(partition, row, None);
+        }
+        self.partitions[partition].cells.truncate(from as usize);
+    }
+}

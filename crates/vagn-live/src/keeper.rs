@@ -1,0 +1,338 @@
+//! The keeper: follows the fleet while somebody looks at the map, and keeps the counts and the fixes before.
+//!
+//! It sleeps until a tile needs it, and again a minute after the last that did; asleep it is no subscriber, so that changes
+//! are not even made. Awake it first looks at the fleet, some rows at a time, and takes the changes in between. It stands
+//! back behind all others: when its queue overflows, the oldest changes are dropped, and it looks at their partition
+//! again, at most once a second. So under a flood it costs one look a second and no more.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use parking_lot::{Condvar, Mutex, RwLock};
+use tokio::sync::watch;
+use vagn_flow::clock::Clock;
+use vagn_otp::{ChildSpec, Failure, Policy, PopError, Queue, QueueSubscriber, Subscription, ThreadContext};
+use vagn_store::{Changes, Fleet, Reader};
+
+use crate::Positions;
+use crate::counts::{Census, Levels, Taken};
+use crate::fixes::Fixes;
+use crate::mercator::{Cell, grid};
+use crate::metrics::TileMetrics;
+
+/// Most batches of changes that may wait: some 130 ms of a million a second, and at most 32 MB.
+const QUEUE: usize = 512;
+/// Rows looked at under one lock: some 30 µs that a writer may have to wait.
+const ROWS_AT_ONCE: u32 = 1024;
+/// Time without a tile that needs it after which the keeper goes to sleep.
+const AWAKE_FOR: Duration = Duration::from_secs(60);
+/// Shortest time between the begins of two looks at the same partition.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// Longest the thread waits before it looks whether it is to stop.
+const LOOK_UP: Duration = Duration::from_millis(100);
+/// Time between two rounds in which fixes that nobody looks at are forgotten.
+const TIDY_EVERY: Duration = Duration::from_secs(5);
+
+/// Parts that the keeper is made of.
+pub(crate) struct KeeperParts {
+    pub(crate) positions: Positions,
+    pub(crate) fleet: Arc<Fleet>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) metrics: TileMetrics,
+}
+
+/// The keeper as the makers of tiles see it, and the work of its thread.
+pub(crate) struct Keeper {
+    parts: KeeperParts,
+    queue: Queue<Arc<Changes>>,
+    /// Time of the last question that needs the keeper, ms on the monotonic clock, plus one; 0: none so far.
+    asked: AtomicU64,
+    wake: (Mutex<()>, Condvar),
+    /// Kept beside the thread, because a subscription outlives a crash of the thread.
+    subscription: Mutex<Option<Subscription<Arc<Changes>>>>,
+    /// By partition: changes were dropped since its last look began.
+    lost: Arc<[AtomicBool]>,
+    census: RwLock<Option<Census>>,
+    /// True once every partition has been looked at.
+    seen: watch::Sender<bool>,
+    pub(crate) fixes: Mutex<Fixes>,
+}
+
+impl Keeper {
+    pub(crate) fn new(parts: KeeperParts) -> Arc<Self> {
+        let lost = (0..parts.fleet.partitions()).map(|_| AtomicBool::new(false)).collect();
+        Arc::new(Self {
+            fixes: Mutex::new(Fixes::new(parts.metrics.fixes_refused.clone())),
+            parts,
+            queue: Queue::new(QUEUE),
+            asked: AtomicU64::new(0),
+            wake: Default::default(),
+            subscription: Mutex::new(None),
+            lost,
+            census: RwLock::new(None),
+            seen: watch::Sender::new(false),
+        })
+    }
+
+    /// Returns the child that runs the keeper, at this nice value.
+    pub(crate) fn child(self: &Arc<Self>, nice: i32) -> ChildSpec {
+        let (keeper, queue) = (self.clone(), self.queue.clone());
+        ChildSpec::thread("keeper", move |ctx| keeper.run(&ctx)).nice(nice).shows_queue(&queue)
+    }
+
+    /// Wakes the keeper, or keeps it awake.
+    pub(crate) fn ask(&self) {
+        let before = self.asked.swap(self.now_ms() + 1, Ordering::Relaxed);
+        if before == 0 || !self.is_awake() {
+            let _held = self.wake.0.lock();
+            self.wake.1.notify_all();
+        }
+    }
+
+    /// Waits until the counts are those of the whole fleet; false when that takes longer than `within`.
+    pub(crate) async fn seen(&self, within: Duration) -> bool {
+        let mut seen = self.seen.subscribe();
+        tokio::time::timeout(within, seen.wait_for(|seen| *seen)).await.is_ok_and(|seen| seen.is_ok())
+    }
+
+    /// Reads the counts, if they are those of the whole fleet.
+    pub(crate) fn read<T>(&self, read: impl FnOnce(&Levels) -> T) -> Option<T> {
+        let census = self.census.read();
+        census.as_ref().filter(|_| *self.seen.borrow()).map(|census| read(census.levels()))
+    }
+
+    fn is_awake(&self) -> bool {
+        self.subscription.lock().is_some()
+    }
+
+    fn now_ms(&self) -> u64 {
+        self.parts.clock.monotonic().as_millis() as u64
+    }
+
+    /// True while a tile needed it in the last minute.
+    fn is_wanted(&self) -> bool {
+        let asked = self.asked.load(Ordering::Relaxed);
+        asked > 0 && self.now_ms().saturating_sub(asked - 1) < AWAKE_FOR.as_millis() as u64
+    }
+
+    fn run(&self, ctx: &ThreadContext) -> Result<(), Failure> {
+        ctx.ready();
+        while !ctx.stopping() {
+            ctx.beat();
+            if self.is_wanted() {
+                self.follow(ctx)?;
+            } else {
+                let mut held = self.wake.0.lock();
+                // Looked at again under the lock, under which it is notified.
+                if !self.is_wanted() {
+                    self.wake.1.wait_for(&mut held, LOOK_UP);
+                }
+            }
+        }
+        self.sleep();
+        Ok(())
+    }
+
+    /// Follows the fleet until nobody looks.
+    fn follow(&self, ctx: &ThreadContext) -> Result<(), Failure> {
+        self.wake_up();
+        let mut looks = Looks::new(self.parts.fleet.partitions());
+        let mut tidied = self.parts.clock.monotonic();
+        while self.is_wanted() && !ctx.stopping() {
+            ctx.beat();
+            let _busy = ctx.busy();
+            self.look(&mut looks);
+            let pause = if looks.is_under_way() { Duration::ZERO } else { LOOK_UP };
+            drop(_busy);
+            self.take(ctx, &mut looks, pause)?;
+            let now = self.parts.clock.monotonic();
+            if now.saturating_sub(tidied) >= TIDY_EVERY {
+                self.fixes.lock().tidy(now);
+                tidied = now;
+            }
+        }
+        self.sleep();
+        Ok(())
+    }
+
+    fn wake_up(&self) {
+        *self.census.write() = Some(Census::new(self.parts.fleet.partitions()));
+        self.seen.send_replace(false);
+        let mut subscription = self.subscription.lock();
+        if subscription.is_none() {
+            let (lost, metrics) = (self.lost.clone(), self.parts.metrics.clone());
+            let take = |changes: &Arc<Changes>| Some(changes.clone());
+            let subscriber = QueueSubscriber::new(&self.queue, Policy::DropOldest, take);
+            let subscriber = subscriber.on_drop(move |changes: Arc<Changes>| {
+                metrics.lost.inc();
+                if let Some(lost) = lost.get(changes.partition as usize) {
+                    lost.store(true, Ordering::Release);
+                }
+            });
+            *subscription = Some(self.parts.positions.subscribe("keeper", subscriber));
+        }
+        self.parts.metrics.awake.set(1);
+    }
+
+    fn sleep(&self) {
+        if let Some(subscription) = self.subscription.lock().take() {
+            subscription.unsubscribe();
+        }
+        while self.queue.try_pop().is_some() {}
+        self.seen.send_replace(false);
+        *self.census.write() = None;
+        self.fixes.lock().clear();
+        self.parts.metrics.awake.set(0);
+    }
+
+    /// Takes the changes that wait, or waits for some.
+    fn take(&self, ctx: &ThreadContext, looks: &mut Looks, within: Duration) -> Result<(), Failure> {
+        let first = match self.queue.pop_blocking(within) {
+            Ok(changes) => changes,
+            Err(PopError::Empty) => return Ok(()),
+            Err(PopError::Closed) => return Err("the queue of changes is closed".into()),
+        };
+        let _busy = ctx.busy();
+        let mut next = Some(first);
+        // No more than what waited: a look must come to its end even if changes come faster than they are taken.
+        for _ in 0..QUEUE {
+            let Some(changes) = next else { break };
+            self.take_one(&changes, looks);
+            ctx.stats().add_handled(1);
+            next = self.queue.try_pop();
+        }
+        if let Some(changes) = next {
+            self.take_one(&changes, looks);
+        }
+        Ok(())
+    }
+
+    fn take_one(&self, changes: &Changes, looks: &mut Looks) {
+        let taken = self.census.write().as_mut().map_or(Taken::Whole, |census| census.take(changes));
+        let partition = changes.partition as usize;
+        match taken {
+            Taken::Whole => {}
+            Taken::Partly => looks.want(partition, false),
+            Taken::Anew => {
+                looks.want(partition, true);
+                self.seen.send_replace(false);
+            }
+        }
+        self.fixes.lock().take(changes, taken == Taken::Anew);
+    }
+
+    /// Looks at the next rows of a partition that is to be looked at.
+    fn look(&self, looks: &mut Looks) {
+        for (partition, lost) in self.lost.iter().enumerate() {
+            if lost.swap(false, Ordering::AcqRel) {
+                looks.want(partition, false);
+            }
+        }
+        let now = self.parts.clock.monotonic();
+        let Some(look) = looks.next(now, &self.parts.fleet) else { return };
+        let mut found = Vec::with_capacity(ROWS_AT_ONCE as usize);
+        let grid = grid();
+        let there_are_more = look.reader.visit_rows(look.next, ROWS_AT_ONCE, |vehicle| {
+            found.push((vehicle.row, grid.cell(vehicle.sighting.position)));
+        });
+        self.enter(look.partition, look.next, &found, there_are_more);
+        if there_are_more {
+            look.next += ROWS_AT_ONCE;
+        } else {
+            self.parts.metrics.looks.inc();
+            looks.end();
+            self.seen.send_replace(looks.all_seen());
+        }
+    }
+
+    /// Enters what the rows from `from` on were found to hold.
+    fn enter(&self, partition: usize, from: u32, found: &[(u32, Cell)], there_are_more: bool) {
+        let mut census = self.census.write();
+        let Some(census) = census.as_mut() else { return };
+        if !there_are_more {
+            census.end(partition, from);
+            return;
+        }
+        let mut next = from;
+        for (row, cell) in found {
+            (next..*row).for_each(|vacant| census.put(partition, vacant, None));
+            census.put(partition, *row, Some(*cell));
+            next = row + 1;
+        }
+        (next..from + ROWS_AT_ONCE).for_each(|vacant| census.put(partition, vacant, None));
+    }
+}
+
+/// The looks that are due, and the one under way.
+struct Looks {
+    partitions: Vec<Due>,
+    under_way: Option<Look>,
+}
+
+/// The state of the look at one partition.
+#[derive(Debug, Clone, Copy)]
+struct Due {
+    is_wanted: bool,
+    /// It has been looked at since its rows became unknown.
+    is_seen: bool,
+    /// Begin of its last look, on the monotonic clock.
+    begun: Option<Duration>,
+}
+
+/// A look at one partition.
+struct Look {
+    partition: usize,
+    reader: Reader,
+    next: u32,
+}
+
+impl Looks {
+    /// Everything is to be looked at.
+    fn new(partitions: usize) -> Self {
+        let due = Due { is_wanted: true, is_seen: false, begun: None };
+        Self { partitions: vec![due; partitions], under_way: None }
+    }
+
+    /// Notes that a partition is to be looked at, from its first row on; `anew`: nothing is known of it.
+    fn want(&mut self, partition: usize, anew: bool) {
+        let Some(due) = self.partitions.get_mut(partition) else { return };
+        due.is_wanted = true;
+        if anew {
+            // Its reader may be that of the writer before, and waiting would hide the fleet.
+            *due = Due { is_wanted: true, is_seen: false, begun: None };
+            self.under_way.take_if(|look| look.partition == partition);
+        }
+    }
+
+    fn is_under_way(&self) -> bool {
+        self.under_way.is_some()
+    }
+
+    fn all_seen(&self) -> bool {
+        self.partitions.iter().all(|due| due.is_seen)
+    }
+
+    /// Returns the look under way, or begins one that is due.
+    fn next(&mut self, now: Duration, fleet: &Fleet) -> Option<&mut Look> {
+        if self.under_way.is_none() {
+            let is_due = |due: &Due| {
+                due.is_wanted && due.begun.is_none_or(|begun| now.saturating_sub(begun) >= LOOK_EVERY)
+            };
+            let partition = self.partitions.iter().position(is_due)?;
+            // While a partition is missing there is no fleet to look at.
+            let reader = fleet.readers().ok()?.into_iter().nth(partition)?;
+            let due = &mut self.partitions[partition];
+            due.is_wanted = false;
+            due.begun = Some(now);
+            self.under_way = Some(Look { partition, reader, next: 0 });
+        }
+        self.under_way.as_mut()
+    }
+
+    fn end(&mut self) {
+        if let Some(look) = self.under_way.take() {
+            self.partitions[look.partition].is_seen = true;
+        }
+    }
+}

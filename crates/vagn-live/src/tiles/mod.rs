@@ -1,0 +1,266 @@
+//! Tiles of the live map, each made at most once a second however many look at it.
+//!
+//! A tile is made when it is first asked for in a tick of one second, on a thread of those who answer questions about the
+//! fleet; who asks meanwhile waits for the same result. Up to zoom 10 it has clusters, from the counts of the keeper; from
+//! zoom 11 on it has the vehicles themselves.
+
+mod bin;
+mod cache;
+mod calls;
+mod clusters;
+mod mvt;
+mod vehicles;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use sha2::{Digest, Sha256};
+use vagn_flow::clock::Clock;
+use vagn_otp::ChildSpec;
+use vagn_store::{Fleet, NotReady};
+
+pub use cache::TileKey;
+use cache::{Cache, Slot};
+use calls::Calls;
+pub use calls::{OpenIncidents, OpenVehicles};
+use clusters::{Clusters, EXACT_MAX};
+use vehicles::Seen;
+
+use crate::Positions;
+use crate::keeper::{Keeper, KeeperParts};
+use crate::mercator::Tile;
+use crate::metrics::TileMetrics;
+
+/// Length of a tick, ms.
+const TICK_MS: i64 = 1_000;
+/// First zoom with vehicles instead of clusters.
+pub const VEHICLES_FROM: u8 = 11;
+/// Longest that a question waits for the keeper's first look at the fleet.
+const SEEN_WITHIN: Duration = Duration::from_secs(2);
+/// Bytes of the hash that is the tag of a content.
+const TAG_BYTES: usize = 8;
+
+/// Format of a tile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Format {
+    /// Vector tile.
+    Mvt,
+    /// Both fixes of each vehicle, from zoom [`VEHICLES_FROM`] on.
+    Bin,
+}
+
+/// Bytes of a tile.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Content {
+    /// The bytes; none where no vehicle is.
+    pub bytes: Bytes,
+    /// Strong tag of these bytes: an `ETag` with its quotes.
+    pub etag: String,
+    format: Format,
+}
+
+impl Content {
+    fn new(format: Format, bytes: Vec<u8>) -> Self {
+        let hash = Sha256::digest(&bytes);
+        let etag: String = hash[..TAG_BYTES].iter().map(|byte| format!("{byte:02x}")).collect();
+        Self { bytes: bytes.into(), etag: format!("\"{etag}\""), format }
+    }
+
+    /// Returns true if the other has the same in it, and perhaps another tick.
+    fn is_same(&self, other: &Content) -> bool {
+        let (old, new) = (&self.bytes[..], &other.bytes[..]);
+        match self.format {
+            Format::Mvt => old == new,
+            Format::Bin => {
+                let tick = bin::TICK;
+                old.len() == new.len()
+                    && old.get(..tick.start) == new.get(..tick.start)
+                    && old.get(tick.end..) == new.get(tick.end..)
+            }
+        }
+    }
+}
+
+/// Parts that tiles are made of.
+pub struct TileParts {
+    /// Changes of the fleet.
+    pub positions: Positions,
+    /// The fleet.
+    pub fleet: Arc<Fleet>,
+    /// Vehicles that call for help.
+    pub incidents: Arc<dyn OpenIncidents>,
+    /// Tells the ticks.
+    pub clock: Arc<dyn Clock>,
+    /// Counts.
+    pub metrics: TileMetrics,
+}
+
+/// Makes tiles, and keeps them for a tick.
+pub struct Tiles {
+    keeper: Arc<Keeper>,
+    cache: Cache,
+    clock: Arc<dyn Clock>,
+    maker: Arc<Maker>,
+    metrics: TileMetrics,
+}
+
+/// What a tile is made of.
+struct Maker {
+    keeper: Arc<Keeper>,
+    incidents: Arc<dyn OpenIncidents>,
+    /// Vehicles that call for help, and the tick in which they were looked up.
+    calls: Mutex<Option<(i64, Arc<Calls>)>>,
+}
+
+/// A tile that is to be made.
+#[derive(Clone)]
+pub struct Job {
+    maker: Arc<Maker>,
+    key: TileKey,
+    now_ms: i64,
+}
+
+impl Tiles {
+    /// Returns the tiles, and the child that keeps the counts, at this nice value.
+    pub fn new(parts: TileParts, nice: i32) -> (Arc<Self>, ChildSpec) {
+        let TileParts { positions, fleet, incidents, clock, metrics } = parts;
+        let keeper =
+            Keeper::new(KeeperParts { positions, fleet, clock: clock.clone(), metrics: metrics.clone() });
+        let child = keeper.child(nice);
+        let maker = Arc::new(Maker { keeper: keeper.clone(), incidents, calls: Mutex::new(None) });
+        let cache = Cache::new(metrics.clone());
+        (Arc::new(Self { keeper, cache, clock, maker, metrics }), child)
+    }
+
+    /// Returns a tile as it is in this tick. `make` runs the job where it may take its time, and gives back what
+    /// [`Job::make`] returns.
+    ///
+    /// # Errors
+    /// `NotReady` while the fleet has not been counted; else what `make` fails with.
+    pub async fn get<E: From<NotReady>>(
+        &self,
+        key: TileKey,
+        make: impl AsyncFnOnce(Job) -> Result<Content, E>,
+    ) -> Result<Arc<Content>, E> {
+        self.ask_keeper(key);
+        let slot = self.cache.slot(key);
+        if let Some(content) = slot.of_tick(self.tick()) {
+            self.metrics.cached.inc();
+            return Ok(content);
+        }
+        if key.tile.zoom() < VEHICLES_FROM && !self.keeper.seen(SEEN_WITHIN).await {
+            return Err(NotReady.into());
+        }
+        self.renew(key, &slot, make).await
+    }
+
+    async fn renew<E>(
+        &self,
+        key: TileKey,
+        slot: &Slot,
+        make: impl AsyncFnOnce(Job) -> Result<Content, E>,
+    ) -> Result<Arc<Content>, E> {
+        let _flight = slot.flight.lock().await;
+        let tick = self.tick();
+        if let Some(content) = slot.of_tick(tick) {
+            self.metrics.cached.inc();
+            return Ok(content);
+        }
+        let job = Job { maker: self.maker.clone(), key, now_ms: self.clock.now_ms() };
+        let content = make(job).await?;
+        Ok(self.cache.keep(key, slot, tick, content))
+    }
+
+    /// Counts an answer that the client has the tile already.
+    pub fn count_not_modified(&self) {
+        self.metrics.not_modified.inc();
+    }
+
+    /// Counts a tile that is sent.
+    pub fn count_sent(&self, content: &Content) {
+        self.metrics.bytes.inc_by(content.bytes.len() as u64);
+    }
+
+    /// Tells the keeper that somebody looks there.
+    fn ask_keeper(&self, TileKey { format, tile }: TileKey) {
+        if tile.zoom() < VEHICLES_FROM {
+            self.keeper.ask();
+        } else if format == Format::Bin {
+            self.keeper.ask();
+            self.keeper.fixes.lock().watch(tile, self.clock.monotonic());
+        }
+    }
+
+    fn tick(&self) -> i64 {
+        self.clock.now_ms().div_euclid(TICK_MS)
+    }
+}
+
+impl Job {
+    /// Makes the tile.
+    ///
+    /// # Errors
+    /// While a part of the fleet is missing, or the fleet has not been counted.
+    pub fn make(&self, fleet: &Fleet) -> Result<Content, NotReady> {
+        let calls = self.maker.calls(self.now_ms.div_euclid(TICK_MS), fleet)?;
+        let TileKey { format, tile } = self.key;
+        let bytes = match format {
+            _ if tile.zoom() < VEHICLES_FROM => self.clusters(fleet, &calls)?,
+            Format::Mvt => vector(fleet, &calls, tile)?,
+            Format::Bin => self.binary(fleet, &calls)?,
+        };
+        Ok(Content::new(format, bytes))
+    }
+
+    fn clusters(&self, fleet: &Fleet, calls: &Calls) -> Result<Vec<u8>, NotReady> {
+        // A part of the fleet is never shown as if it were all, and counts outlive a partition that has failed.
+        fleet.readers()?;
+        let tile = self.key.tile;
+        let of_counts = |levels: &crate::counts::Levels| {
+            (levels.count(tile) > EXACT_MAX).then(|| Clusters::of_counts(levels, calls, tile))
+        };
+        if let Some(clusters) = self.maker.keeper.read(of_counts).ok_or(NotReady)? {
+            return Ok(clusters.write());
+        }
+        match Clusters::of_few(fleet, calls, tile)? {
+            Some(clusters) => Ok(clusters.write()),
+            // More came since they were counted.
+            None => {
+                let of_counts = |levels: &crate::counts::Levels| Clusters::of_counts(levels, calls, tile);
+                Ok(self.maker.keeper.read(of_counts).ok_or(NotReady)?.write())
+            }
+        }
+    }
+
+    fn binary(&self, fleet: &Fleet, calls: &Calls) -> Result<Vec<u8>, NotReady> {
+        Ok(match Seen::find(fleet, calls, self.key.tile)? {
+            None => bin::write_too_many(self.now_ms),
+            Some(seen) if seen.is_empty() => Vec::new(),
+            Some(seen) => seen.write_bin(&self.maker.keeper.fixes.lock(), self.now_ms),
+        })
+    }
+}
+
+/// Makes a vector tile of vehicles, or of clusters where there are too many.
+fn vector(fleet: &Fleet, calls: &Calls, tile: Tile) -> Result<Vec<u8>, NotReady> {
+    Ok(match Seen::find(fleet, calls, tile)? {
+        None => Clusters::of_many(fleet, calls, tile)?.write(),
+        Some(seen) if seen.is_empty() => Vec::new(),
+        Some(seen) => seen.write_mvt(tile),
+    })
+}
+
+impl Maker {
+    /// Returns the vehicles that call for help, looked up at most once a tick.
+    fn calls(&self, tick: i64, fleet: &Fleet) -> Result<Arc<Calls>, NotReady> {
+        let mut held = self.calls.lock();
+        if let Some((_, calls)) = held.as_ref().filter(|(of, _)| *of == tick) {
+            return Ok(calls.clone());
+        }
+        let calls = Arc::new(Calls::find(&self.incidents.vehicles(), fleet)?);
+        *held = Some((tick, calls.clone()));
+        Ok(calls)
+    }
+}
