@@ -1,21 +1,19 @@
 /** Puts the console together: what is known, what is shown, what sounds, and what a person does. */
-import * as api from "../shared/api";
-import type { Incident, IncidentChange, IncidentWithHistory, Targets, Vehicle } from "../shared/api";
+import type { Incident, IncidentChange, IncidentWithHistory, Vehicle } from "../shared/api";
 import { el, setAttr } from "../shared/dom";
 import type { StreamState } from "../shared/events";
-import { askForTokenAgain, describe, onTokenWanted } from "../shared/session";
-import { Sound } from "../shared/sound";
+import { askForTokenAgain, onTokenWanted } from "../shared/session";
 import { strings } from "../shared/strings";
 import { act } from "./acts";
-import { AlarmRules } from "./alarm";
 import { Announcer } from "./announce";
 import { isCrowd, isWaiting, newOnes, sectionOf } from "./arrange";
 import { Banners, bannersFor, type Banner } from "./banners";
+import { Bell } from "./bell";
 import { ServerClock } from "./clock";
-import { ANSWER_WITHIN_MS, ContactRules } from "./contact";
 import { Detail } from "./detail";
 import { Feed } from "./feed";
 import { Header } from "./header";
+import { Line } from "./line";
 import { List } from "./list";
 import { incidentInLink, linkTo } from "./link";
 import { MapPane } from "./mappane";
@@ -37,12 +35,11 @@ const NO_NEWS_MS = 30_000;
 export class App {
   private readonly clock = new ServerClock();
   private readonly store = new Store();
-  private readonly sound = new Sound();
-  private readonly alarm = new AlarmRules();
-  private readonly contact = new ContactRules(Date.now());
+  private readonly bell = new Bell(() => this.tickView());
+  private readonly line = new Line(this.clock, () => this.feed.hurry());
   private readonly announcer = new Announcer();
   private readonly now = (): number => this.clock.now();
-  private readonly header = new Header({ mute: () => this.toggleMute(), test: () => void this.testSound() });
+  private readonly header = new Header({ mute: () => this.toggleMute(), test: () => void this.bell.test() });
   private readonly banners = new Banners((banner) => this.announceBanner(banner));
   private readonly list: List;
   private readonly detail: Detail;
@@ -50,7 +47,6 @@ export class App {
   private readonly feed: Feed;
   private readonly desk = el("main", { class: "desk" });
   private selected: string | null = null;
-  private targets: Targets | null = null;
   private tokenWanted = false;
   private streamLost: number | null = null;
   private missed: string | null = null;
@@ -89,7 +85,6 @@ export class App {
 
   start(): void {
     this.store.onChange(() => this.showSoon());
-    this.sound.onChange(() => this.tickView());
     onTokenWanted((wanted) => {
       this.tokenWanted = wanted;
       this.tickView();
@@ -119,61 +114,36 @@ export class App {
   // ---- Time -----------------------------------------------------------------------------------------------------------
 
   private tick(): void {
-    const local = Date.now();
-    this.contact.tick(local);
-    if (this.contact.ask(local)) void this.ask();
-    const contact = this.contact.state(local);
+    this.line.tick();
+    const { contact } = this.line;
     if (contact.kind === "lost") this.feed.lost(contact.since);
     this.feed.tick(contact.kind === "held");
     this.store.tidy(this.now(), this.selected);
-    if (local >= this.missedUntil) this.missed = null;
-    this.ring();
+    if (Date.now() >= this.missedUntil) this.missed = null;
+    this.bell.ring(this.waiting, this.line.isLost);
     this.list.tick();
     this.detail.tick();
     this.tickView();
   }
 
-  private async ask(): Promise<void> {
-    const sentAt = Date.now();
-    const wasLost = this.contact.state(sentAt).kind === "lost";
-    try {
-      this.targets = await api.targets({ limitMs: ANSWER_WITHIN_MS });
-      this.clock.sync(this.targets.time, sentAt, Date.now());
-      this.contact.answered(Date.now());
-      if (wasLost) this.feed.hurry();
-    } catch (error) {
-      this.contact.failed(describe(error));
-    }
-  }
-
-  private get isLost(): boolean {
-    return this.contact.wasHeard && this.contact.state(Date.now()).kind === "lost";
-  }
-
-  private ring(): void {
-    const now = performance.now();
-    const pattern = this.alarm.due(now, this.waiting, this.isLost);
-    if (pattern && this.sound.play(pattern)) this.alarm.played(pattern, now);
-  }
-
   private tickView(): void {
-    const { allowed } = this.sound;
-    this.header.tick(this.now(), { allowed, mutedFor: this.alarm.mutedFor(performance.now()) });
-    setAttr(document.documentElement, "data-sounds", this.sound.played.emergency);
+    const sound = this.bell.state;
+    this.header.tick(this.now(), { allowed: sound === "on", mutedFor: this.bell.mutedFor });
+    setAttr(document.documentElement, "data-sounds", this.bell.heard);
     const situation = {
       nowMs: Date.now(),
-      contact: this.contact.state(Date.now()),
-      wasHeard: this.contact.wasHeard,
+      contact: this.line.contact,
+      wasHeard: this.line.wasHeard,
       tokenWanted: this.tokenWanted,
       streamLost: this.streamLost,
-      sound: allowed ? ("on" as const) : this.sound.missing ? ("missing" as const) : ("blocked" as const),
-      targets: this.targets,
+      sound,
+      targets: this.line.targets,
       crowd: this.crowd ? this.crowdCount : 0,
       missed: this.missed,
     };
     const press = {
       token: () => void askForTokenAgain(),
-      sound: () => void this.testSound(),
+      sound: () => void this.bell.test(),
       missed: () => {
         this.missed = null;
         this.tickView();
@@ -187,11 +157,11 @@ export class App {
   private added(incidents: Incident[], first: boolean): void {
     const waiting = incidents.filter(isWaiting);
     this.waiting += waiting.length;
-    if (waiting.length > 0) this.alarm.emergency();
+    if (waiting.length > 0) this.bell.emergency();
     // Those that ran before the page was opened are no news.
-    if (!first && incidents.some((one) => one.test)) this.alarm.drill();
+    if (!first && incidents.some((one) => one.test)) this.bell.drill();
     // At once, and not with the next tick: a second may count.
-    this.ring();
+    this.bell.ring(this.waiting, this.line.isLost);
     if (first) this.announcer.say(words.say.atStart(waiting.length));
     else if (waiting.length > 0) this.announcer.alert(newSentence(incidents));
     else this.announcer.say(newSentence(incidents));
@@ -308,14 +278,7 @@ export class App {
   }
 
   private toggleMute(): void {
-    const now = performance.now();
-    if (this.alarm.mutedFor(now) > 0) this.alarm.unmute();
-    else this.alarm.mute(now);
-    this.tickView();
-  }
-
-  private async testSound(): Promise<void> {
-    if (await this.sound.allow()) this.sound.play("test");
+    this.bell.toggleMute();
     this.tickView();
   }
 }

@@ -40,6 +40,7 @@ export class Detail {
   private readonly drill = el("span", { class: "badge badge-drill", text: words.drill, hidden: true });
   private readonly clock = el("strong");
   private readonly clockBox = el("p", { class: "detail-clock" }, this.clock, " ", words.detail.waiting);
+  private readonly show = el("button", { class: "link", text: words.detail.showOnMap, attrs: { type: "button" } });
   private readonly live = el("a", { text: words.detail.onLiveMap });
   private readonly facts = new Facts();
   private readonly actions: Actions;
@@ -60,8 +61,8 @@ export class Detail {
     const toMap = (): void => {
       if (this.incident) context.showIncident(this.incident);
     };
-    const show = el("button", { class: "link", text: words.detail.showOnMap, attrs: { type: "button" }, on: { click: toMap } });
-    this.facts.place.append(el("span", { class: "facts-links" }, show, this.live));
+    this.show.addEventListener("click", toMap);
+    this.facts.place.append(el("span", { class: "facts-links" }, this.show, this.live));
     this.body = el(
       "div",
       { class: "detail-body", hidden: true },
@@ -112,6 +113,7 @@ export class Detail {
     const sign = signOf(incident);
     if (sign !== this.sign) this.signBox.replaceChildren(signIcon(sign));
     this.sign = sign;
+    setHidden(this.show, incident.position === null);
     this.facts.show(incident, this.recorded, now);
     this.actions.update(incident);
     this.near.turn(incident);

@@ -2,7 +2,7 @@
 import * as api from "../shared/api";
 import type { Incident, Vehicle } from "../shared/api";
 import { el, setHidden, setText } from "../shared/dom";
-import { describe, isCancelled, Problem } from "../shared/session";
+import { describe, isCancelled } from "../shared/session";
 import { strings } from "../shared/strings";
 import { age } from "../shared/time";
 import { distance, heading, speed } from "../shared/units";
@@ -43,11 +43,12 @@ export class Near {
     if (incident?.id !== this.incident?.id) this.show([], "");
     this.incident = incident;
     if (moved) this.readAt = -Infinity;
+    if (incident && !incident.position) this.show([], words.noPlace);
   }
 
   tick(): void {
     const { incident } = this;
-    if (!incident || incident.state === "resolved" || performance.now() - this.readAt < REREAD_MS) return;
+    if (!incident?.position || incident.state === "resolved" || performance.now() - this.readAt < REREAD_MS) return;
     this.readAt = performance.now();
     void this.read(incident);
   }
@@ -63,9 +64,7 @@ export class Near {
       this.show(answer.features, hint);
     } catch (error) {
       if (isCancelled(error) || incident.id !== this.incident?.id) return;
-      const nowhere = error instanceof Problem && error.kind === "no-position";
-      if (nowhere) this.show([], words.noPlace);
-      else this.say(words.failed(describe(error)));
+      this.say(words.failed(describe(error)));
     }
   }
 
