@@ -36,7 +36,7 @@ export class App {
   private readonly clock = new ServerClock();
   private readonly store = new Store();
   private readonly bell = new Bell(() => this.tickView());
-  private readonly line = new Line(this.clock, () => this.feed.hurry());
+  private readonly line = new Line(this.clock, () => this.feed.renew());
   private readonly announcer = new Announcer();
   private readonly now = (): number => this.clock.now();
   private readonly header = new Header({ mute: () => this.toggleMute(), test: () => void this.bell.test() });
@@ -116,7 +116,7 @@ export class App {
   private tick(): void {
     this.line.tick();
     const { contact } = this.line;
-    if (contact.kind === "lost") this.feed.lost(contact.since);
+    if (contact.kind === "lost" && this.line.wasHeard) this.feed.lost(contact.since);
     this.feed.tick(contact.kind === "held");
     this.store.tidy(this.now(), this.selected);
     if (Date.now() >= this.missedUntil) this.missed = null;

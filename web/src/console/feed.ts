@@ -67,6 +67,11 @@ export class Feed {
     this.stream.hurry();
   }
 
+  /** The server answers again after it had not: the stream may be dead without a word. */
+  renew(): void {
+    this.stream.renew();
+  }
+
   /** Contact was lost: what is known now is what the person has seen. */
   lost(since: number): void {
     if (this.loaded) this.away ??= { before: this.store.all(), since };

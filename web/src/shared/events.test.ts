@@ -60,7 +60,11 @@ function answer(text: string, ends: boolean): (cut: AbortSignal | undefined) => 
   };
 }
 /** Runs a stream over `answers`, one per connection, until the last of them was asked for. */
-async function follow(answers: ((cut: AbortSignal | undefined) => Response)[]): Promise<{ ids: (string | null)[]; events: string[]; states: StreamState["kind"][] }> {
+async function follow(
+  answers: ((cut: AbortSignal | undefined) => Response)[],
+  silenceMs = 30,
+  seen: (stream: EventStream) => void = () => {},
+): Promise<{ ids: (string | null)[]; events: string[]; states: StreamState["kind"][] }> {
   const told = { ids: [] as (string | null)[], events: [] as string[], states: [] as StreamState["kind"][] };
   await new Promise<void>((resolve) => {
     globalThis.fetch = (_path, init) => {
@@ -73,8 +77,14 @@ async function follow(answers: ((cut: AbortSignal | undefined) => Response)[]): 
       }
       return Promise.resolve(give(init?.signal ?? undefined));
     };
-    const handlers = { event: (event: ServerEvent) => told.events.push(event.data), state: (state: StreamState) => told.states.push(state.kind) };
-    const stream = new EventStream("/events", handlers, { silenceMs: 30, random: () => 0 });
+    const handlers = {
+      event: (event: ServerEvent) => {
+        told.events.push(event.data);
+        seen(stream);
+      },
+      state: (state: StreamState) => told.states.push(state.kind),
+    };
+    const stream = new EventStream("/events", handlers, { silenceMs, random: () => 0 });
     stream.start();
   });
   return told;
@@ -96,4 +106,11 @@ test("silence counts as a loss", async () => {
   const told = await follow([answer("retry: 1\ndata: a\n\n", false), answer("data: b\n\n", true)]);
   assert.deepEqual(told.events, ["a", "b"]);
   assert.deepEqual(told.states.slice(0, 4), ["connecting", "connected", "lost", "connected"]);
+});
+
+test("a connection that seems to be there is made anew when the line is back", async () => {
+  const hour = 3_600_000;
+  const told = await follow([answer("retry: 3600000\nid: 7-1\ndata: a\n\n", false), answer("id: 7-2\ndata: b\n\n", false)], hour, (stream) => stream.renew());
+  assert.deepEqual(told.ids, [null, "7-1", "7-2"]);
+  assert.deepEqual(told.events, ["a", "b"]);
 });

@@ -126,6 +126,8 @@ export class EventStream {
   private failures = 0;
   private heardAt: number;
   private wake: (() => void) | null = null;
+  private current: AbortController | null = null;
+  private atOnce = false;
 
   constructor(
     private readonly path: string,
@@ -156,19 +158,28 @@ export class EventStream {
     this.wake?.();
   }
 
+  /** Connects anew at once, also where a connection seems to be there: after a break of the line it may be dead. */
+  renew(): void {
+    this.atOnce = true;
+    this.current?.abort();
+    this.wake?.();
+  }
+
   private async run(): Promise<void> {
     while (!this.ended.signal.aborted) {
       const why = await this.connect();
       if (this.ended.signal.aborted) return;
       this.failures += 1;
       this.handlers.state({ kind: "lost", since: this.heardAt, why });
-      await this.pause();
+      if (!this.atOnce) await this.pause();
+      this.atOnce = false;
     }
   }
 
   /** Follows one connection to its end, and returns the reason of the end. */
   private async connect(): Promise<string> {
     const cut = new AbortController();
+    this.current = cut;
     const watch = new Watch(cut);
     const signal = AbortSignal.any([cut.signal, this.ended.signal]);
     try {
