@@ -5,6 +5,7 @@
  */
 import type { CustomLayerInterface, CustomRenderMethodInput, Map as MapLibre } from "maplibre-gl";
 import { nameOf, type TileId } from "./cover";
+import { tileFrame } from "./frame";
 import { STRIDE, type Tile } from "./record";
 import { FRAGMENT, VERTEX } from "./shader";
 import { drawShapes } from "./shapes";
@@ -166,33 +167,6 @@ export class VehicleLayer implements CustomLayerInterface {
     this.gl?.deleteBuffer(old.startsBuffer);
     this.gl?.deleteVertexArray(old.vertices);
   }
-}
-
-interface Frame {
-  centre: [number, number];
-  cosLat: number;
-  east: number;
-  north: [number, number, number];
-}
-
-/**
- * The centre of a tile in 1e-7 degrees, and Mercator's projection around it as a series: a tile of zoom 11 is so small that the
- * fourth power is below a millimetre.
- */
-export function tileFrame({ z, x, y }: TileId): Frame {
-  const size = 2 ** z;
-  const lon = ((x + 0.5) / size - 0.5) * 360;
-  const lat = Math.asin(Math.tanh((0.5 - (y + 0.5) / size) * 2 * Math.PI));
-  const centreLat = Math.round((lat * 180e7) / Math.PI);
-  const [sec, tan] = [1 / Math.cos(lat), Math.tan(lat)];
-  const radian = Math.PI / 180;
-  const scale = size / (2 * Math.PI);
-  return {
-    centre: [Math.round(lon * 1e7), centreLat],
-    cosLat: Math.cos(lat),
-    east: size / 360,
-    north: [scale * sec * radian, (scale * sec * tan * radian ** 2) / 2, (scale * sec * (1 + 2 * tan * tan) * radian ** 3) / 6],
-  };
 }
 
 function link(gl: WebGL2RenderingContext): WebGLProgram {
