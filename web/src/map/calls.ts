@@ -17,11 +17,8 @@ export interface CallsHandlers {
   raised(incident: Incident): void;
   resolved(incident: Incident): void;
   contact(state: StreamState): void;
-  missed(missed: Missed): void;
 }
 
-/** Time in ms that the events of a gap have to arrive before they are told. */
-const CATCH_UP_MS = 1_500;
 const PAGE = 1_000;
 /** Open incidents that are read at most. */
 const PAGES_MAX = 20;
@@ -32,7 +29,6 @@ export class Calls {
   private readonly told = new Set<string>();
   private readonly stream: EventStream;
   private read = false;
-  private wasLost = false;
   private missed: Missed | null = null;
   private reading = 0;
 
@@ -55,23 +51,21 @@ export class Calls {
     );
   }
 
-  private state(state: StreamState): void {
-    if (state.kind === "lost") this.wasLost ||= this.read;
-    if (state.kind === "connected") {
-      if (this.wasLost) this.catchUp();
-      this.wasLost = false;
-      void this.reload();
-    }
-    this.handlers.contact(state);
+  /** Begins to note what happens, as contact was lost. */
+  noteMissed(): void {
+    this.missed ??= { calls: [], drills: [], resolved: 0 };
   }
 
-  private catchUp(): void {
-    this.missed ??= { calls: [], drills: [], resolved: 0 };
-    const { missed } = this;
-    setTimeout(() => {
-      this.missed = null;
-      this.handlers.missed(missed);
-    }, CATCH_UP_MS);
+  /** What was noted since contact was lost. */
+  takeMissed(): Missed {
+    const missed = this.missed ?? { calls: [], drills: [], resolved: 0 };
+    this.missed = null;
+    return missed;
+  }
+
+  private state(state: StreamState): void {
+    if (state.kind === "connected") void this.reload();
+    this.handlers.contact(state);
   }
 
   private event(event: ServerEvent): void {

@@ -10,6 +10,15 @@ import { icons } from "./icons";
 const words = strings.map;
 /** A connection that is back within this time, in ms, is not worth a word. */
 const PATIENCE_MS = 2_000;
+/** Time in ms that the events of a gap have to arrive before they are told. */
+const CATCH_UP_MS = 2_000;
+
+export interface ContactHandlers {
+  /** Contact is lost: what happens from now on is missed. */
+  lost(): void;
+  /** Contact is back; returns what was missed. */
+  back(): Missed;
+}
 
 export class Contact {
   readonly node: HTMLElement;
@@ -20,9 +29,12 @@ export class Contact {
   private tilesLost: number | null = null;
   private tokenWanted = false;
   private told: string | null = null;
-  private lostFor = 0;
+  private lostSince: number | null = null;
 
-  constructor(private readonly now: () => number = () => Date.now()) {
+  constructor(
+    private readonly handlers: ContactHandlers,
+    private readonly now: () => number = () => Date.now(),
+  ) {
     this.action = el("button", { text: words.tokenGive, attrs: { type: "button" }, on: { click: () => void askForTokenAgain().then((given) => given && location.reload()) } });
     this.dismiss = el("button", { class: "plain", attrs: { type: "button", "aria-label": words.close }, on: { click: () => this.forget() } }, icon(icons.close));
     this.node = el("div", { class: "contact", hidden: true, attrs: { role: "status" } }, this.text, this.action, this.dismiss);
@@ -39,10 +51,7 @@ export class Contact {
 
   stream(state: StreamState): void {
     if (state.kind === "lost") this.streamLost ??= state.since;
-    if (state.kind === "connected") {
-      this.lostFor = this.lost && this.since !== null ? this.now() - this.since : 0;
-      this.streamLost = null;
-    }
+    if (state.kind === "connected") this.streamLost = null;
     this.show();
   }
 
@@ -52,9 +61,22 @@ export class Contact {
     this.show();
   }
 
+  private turned(): void {
+    const { lost, lostSince } = this;
+    if (lost && lostSince === null) {
+      this.lostSince = this.since;
+      this.told = null;
+      this.handlers.lost();
+    }
+    if (lost || lostSince === null || this.since !== null) return;
+    this.lostSince = null;
+    const away = this.now() - lostSince;
+    setTimeout(() => this.back(this.handlers.back(), away), CATCH_UP_MS);
+  }
+
   /** Tells what happened without contact, until the person has put it away. */
-  back(missed: Missed): void {
-    const parts = [words.back(age(Math.max(1, this.lostFor / 1000)))];
+  private back(missed: Missed, awayMs: number): void {
+    const parts: string[] = [words.back(age(Math.max(2, awayMs / 1000)))];
     if (missed.calls.length > 0) parts.push(words.missedCalls(missed.calls.join(", ")));
     if (missed.drills.length > 0) parts.push(words.missedDrills(missed.drills.join(", ")));
     if (missed.resolved > 0) parts.push(words.missedResolved(missed.resolved));
@@ -74,6 +96,7 @@ export class Contact {
   }
 
   private show(): void {
+    this.turned();
     const { lost, since, told, tokenWanted } = this;
     setHidden(this.node, !lost && told === null && !tokenWanted);
     setHidden(this.action, !tokenWanted);

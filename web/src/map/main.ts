@@ -32,7 +32,7 @@ function start(): void {
   let app: App | null = null;
   const clock = new ServerClock();
   const card = new Card();
-  const contact = new Contact();
+  const contact = new Contact({ lost: () => calls.noteMissed(), back: () => calls.takeMissed() });
   const empty = new Empty();
   const list = new List({
     view: () => app?.view() ?? WORLD,
@@ -47,7 +47,6 @@ function start(): void {
     raised: ({ vehicle_id, test }) => callsPanel.say(test ? words.drillNew(vehicle_id) : words.callNew(vehicle_id), !test),
     resolved: ({ vehicle_id }) => callsPanel.say(words.callGone(vehicle_id), false),
     contact: (state) => contact.stream(state),
-    missed: (missed) => contact.back(missed),
   });
   const toggleList = () => {
     if (list.open) list.close();

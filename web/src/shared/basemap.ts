@@ -97,7 +97,7 @@ function nameLayers(colours: Palette): LayerSpecification[] {
     },
     {
       id: "countries", type: "symbol", source: "names", maxzoom: 7,
-      filter: ["all", ["==", ["get", "kind"], "country"], ["<=", ["get", "zoom"], ["+", ["zoom"], 1]]],
+      filter: ["all", ["==", ["get", "kind"], "country"], ["<=", ["get", "zoom"], ["+", ["zoom"], 1.6]]],
       layout: {
         "text-field": ["get", "name"], "text-font": BOLD, "text-letter-spacing": 0.06, "text-max-width": 7, "text-padding": 4,
         "symbol-sort-key": ["get", "zoom"], "text-size": ["interpolate", ["linear"], ["zoom"], 1, 11, 6, 15],

@@ -76,7 +76,11 @@ export class Feed {
     const worker = async () => {
       for (let name = names.shift(); name !== undefined; name = names.shift()) {
         if (!this.needed.includes(name)) continue;
-        await this.load(name).catch((fault: unknown) => (error = fault));
+        await this.load(name).catch((fault: unknown) => {
+          error = fault;
+          // The rest would fail alike.
+          names.length = 0;
+        });
       }
     };
     await Promise.all(Array.from({ length: AT_A_TIME }, worker));

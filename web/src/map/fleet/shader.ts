@@ -63,8 +63,9 @@ void main() {
   float turn = directed ? radians(heading / 100.0) : 0.0;
   v_turn = vec2(cos(turn), sin(turn));
   v_cell = (directed ? 0.0 : 1.0) + (stale ? 2.0 : 0.0);
-  v_alpha = mix(1.0, 0.35, clamp((age - 60000.0) / 540000.0, 0.0, 1.0));
   v_kind = selected ? 3 : (flags & 1u) != 0u ? 1 : (flags & 2u) != 0u ? 2 : 0;
+  // Who calls for help, or is selected, does not fade.
+  v_alpha = v_kind == 0 ? mix(1.0, 0.35, clamp((age - 60000.0) / 540000.0, 0.0, 1.0)) : 1.0;
   v_size = u_size * (v_kind == 0 ? 1.0 : 1.5);
   gl_PointSize = v_size;
   if (!selected && v_kind == 0 && !shown(age, speed)) gl_Position = vec4(2.0, 2.0, 2.0, 1.0);
