@@ -6,6 +6,7 @@ import { age } from "../shared/time";
 import { moment } from "./clock";
 import type { Contact } from "./contact";
 import { KeyedList, type View } from "./keyed";
+import { list } from "./words";
 
 const words = strings.console;
 
@@ -80,15 +81,16 @@ function targetBanners({ targets, nowMs }: Situation): Banner[] {
   if (!targets) return [];
   if (targets.targets.length === 0) return [{ key: "no-target", weight: "warning", text: words.banner.noTarget }];
   const silent = targets.targets.filter((one) => !one.up);
-  const banners: Banner[] = silent.map((one) => ({
+  if (silent.length === targets.targets.length) {
+    const since = Math.max(...silent.map((one) => Date.parse(one.since)));
+    const names = list(silent.map((one) => `“${one.name}”`));
+    return [{ key: "all-silent", weight: "alarm", text: words.banner.allSilent(names, moment(since, nowMs)) }];
+  }
+  return silent.map((one) => ({
     key: `silent ${one.name}`,
     weight: "warning",
     text: words.banner.silent(one.name, moment(one.since, nowMs)),
   }));
-  if (silent.length === targets.targets.length) {
-    banners.unshift({ key: "all-silent", weight: "alarm", text: words.banner.allSilent });
-  }
-  return banners;
 }
 
 function warningBanners({ targets, nowMs }: Situation): Banner[] {

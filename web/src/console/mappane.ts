@@ -48,6 +48,7 @@ export class MapPane {
     } catch (error) {
       setText(this.fault, words.failed(error instanceof Error ? error.message : String(error)));
       setHidden(this.fault, false);
+      setAttr(this.node, "data-failed", true);
       return;
     }
     this.view.showResponders(this.responders);

@@ -52,7 +52,7 @@ test("a notice of the ledger is a sentence", () => {
   assert.match(ledgerSentence({ ...entry, outcome: "refused", status: 503, next_at: AT }), /and is asked again\.$/);
   assert.equal(
     ledgerSentence({ ...entry, outcome: "failed", reason: "connection refused" }),
-    "county was told. No answer came within 12 ms: connection refused.",
+    "county was told. That failed after 12 ms: connection refused.",
   );
 });
 

@@ -334,7 +334,7 @@ export const strings = {
         escalated: "was told again, since nobody had acknowledged it",
       },
       accepted: (took: string) => `It accepted after ${took}.`,
-      failed: (why: string, took: string) => `No answer came within ${took}: ${why}.`,
+      failed: (why: string, took: string) => `That failed after ${took}: ${why}.`,
       refused: (status: number, took: string, forGood: boolean) =>
         `It refused with status ${status} after ${took}${forGood ? ", and is not asked again by itself" : ", and is asked again"}.`,
     },
@@ -377,7 +377,7 @@ export const strings = {
       stream: (span: string) => `The live line has been broken for ${span}. The list is read every 5 seconds instead.`,
       noTarget: "No target is set: emergencies are recorded and shown here, and nobody else is told.",
       silent: (name: string, when: string) => `Target “${name}” does not answer since ${when}. It gets its notices when it is back.`,
-      allSilent: "No target answers: nobody but you knows of new emergencies.",
+      allSilent: (names: string, when: string) => `Nobody but you knows of new emergencies: no answer from ${names} since ${when}.`,
       drillSilent: (name: string, when: string) => `The target of drills, “${name}”, does not answer since ${when}. Real emergencies are not affected.`,
       warning: (subject: string, text: string) => `The server warns of “${subject}”: ${text}`,
       crowd: (count: number) => `${count} new emergencies within 10 minutes. They are grouped by area and vehicle; none is hidden.`,
