@@ -8,7 +8,7 @@ import { boundsOf } from "./bounds";
 import { CallPlaces } from "./call-places";
 import type { Calls } from "./calls";
 import type { CallsPanel } from "./calls-panel";
-import type { Card, CardContent } from "./card";
+import type { Card } from "./card";
 import { Clicks } from "./clicks";
 import type { ServerClock } from "./clock";
 import { Clusters } from "./clusters";
@@ -57,7 +57,6 @@ export class App {
   private readonly names = new Names();
   private readonly selection: Selection;
   private readonly details: Details;
-  private detailsCard: CardContent | null = null;
   private filter: Filter = "all";
   private follows = false;
   private nextCall = 0;
@@ -92,10 +91,9 @@ export class App {
 
   /** Selects by id; flies there if the place is not in view. */
   async select(id: string, place: Place | null, focus: boolean, fly = true): Promise<boolean> {
-    if (place && fly) this.showPlace(place);
-    this.detailsCard = { title: id, kicker: words.vehicle, body: this.details.node, closed: () => this.deselect() };
     const found = this.selection.select(id);
-    this.outside.card.show(this.detailsCard, focus);
+    this.showCard(id, focus);
+    if (place && fly) this.showPlace(place);
     const selected = await found;
     if (selected?.place && !place && fly) this.showPlace(selected.place);
     return selected?.vehicle !== null && selected?.gone !== true;
@@ -201,10 +199,17 @@ export class App {
   }
 
   private async selectDrawn(id: string, key: number, place: Place): Promise<void> {
-    this.detailsCard = { title: id, kicker: words.vehicle, body: this.details.node, closed: () => this.deselect() };
     const found = this.selection.select(id, { key, place });
-    this.outside.card.show(this.detailsCard, false);
+    this.showCard(id, false);
     await found;
+  }
+
+  private showCard(id: string, focus: boolean): void {
+    const { card } = this.outside;
+    const body = this.details.node;
+    // The card of another vehicle in its place must not deselect that one.
+    const closed = () => card.shown?.body !== body && this.deselect();
+    card.show({ title: id, kicker: words.vehicle, body, closed }, focus);
   }
 
   private deselect(): void {
