@@ -6,12 +6,15 @@ use std::io::{self, ErrorKind};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
+use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
+use tokio::time::timeout;
 use tracing::warn;
 
 use super::range::{Part, part};
@@ -25,11 +28,21 @@ const MAGIC: &[u8; 8] = b"PMTiles\x03";
 /// Bytes that are read at a time: more than most tiles have, and little for each of many callers.
 const PIECE_LEN: u64 = 64 << 10;
 
+/// Most threads that read at a time. A disk that hangs keeps these and no more, since other parts need threads, too.
+const READERS_MAX: usize = 16;
+
+/// Longest wait for a thread and for what it reads.
+const READ_WITHIN: Duration = Duration::from_secs(10);
+
 /// An open map file. It stays the one that was opened: another one under its name is taken at the next start.
 #[derive(Debug)]
-pub struct Archive {
+pub struct Archive(Arc<OpenFile>);
+
+#[derive(Debug)]
+struct OpenFile {
     path: PathBuf,
-    file: Arc<File>,
+    file: File,
+    readers: Arc<Semaphore>,
 }
 
 /// Reason why a file is no map file that can be given out.
@@ -52,7 +65,7 @@ impl Archive {
         let file = File::open(path)?;
         let mut begin = [0; MAGIC.len()];
         match file.read_exact_at(&mut begin, 0) {
-            Ok(()) if begin == *MAGIC => Ok(Self { path: path.to_owned(), file: Arc::new(file) }),
+            Ok(()) if begin == *MAGIC => Ok(Self(Arc::new(OpenFile::new(path, file)))),
             Err(err) if err.kind() != ErrorKind::UnexpectedEof => Err(err.into()),
             Ok(()) | Err(_) => Err(UnusableArchive::Format),
         }
@@ -65,7 +78,9 @@ impl Archive {
         asked: &HeaderMap,
         liveness: Option<Liveness>,
     ) -> Result<Response, Problem> {
-        let (len, etag) = self.state().await.map_err(|err| self.failed(&err))?;
+        let (len, etag) = self.state().await.map_err(|_| {
+            Problem::new(Kind::Internal, "the map file of the setting map.pmtiles cannot be read")
+        })?;
         // Ranges are for GET alone.
         let part = if method == Method::GET { part(asked, len, &etag) } else { Part::Whole };
         let mut response = if etag::is_known(asked, &etag) {
@@ -87,15 +102,9 @@ impl Archive {
 
     /// Returns length and ETag. An operator may write into the open file, so they are looked up for each request.
     async fn state(&self) -> io::Result<(u64, HeaderValue)> {
-        let file = self.file.clone();
-        let found = spawn_blocking(move || file.metadata()).await.map_err(io::Error::other)??;
+        let found = self.0.read(File::metadata).await?;
         let marks = [found.ino(), found.len(), found.mtime() as u64, found.mtime_nsec() as u64];
         Ok((found.len(), etag::of(&marks.map(u64::to_be_bytes).concat())))
-    }
-
-    fn failed(&self, err: &io::Error) -> Problem {
-        warn!(path = %self.path.display(), error = %err, "failed to read the map file");
-        Problem::new(Kind::Internal, "the map file of the setting map.pmtiles cannot be read")
     }
 
     fn partial(&self, first: u64, last: u64, len: u64, liveness: Option<Liveness>) -> Response {
@@ -107,7 +116,7 @@ impl Archive {
 
     /// Answers with the bytes from `first` up to, and without, `end`.
     fn bytes(&self, first: u64, end: u64, liveness: Option<Liveness>) -> Response {
-        let reader = Reader { path: self.path.clone(), file: self.file.clone(), next: first, end, liveness };
+        let reader = Reader { file: self.0.clone(), next: first, end, liveness };
         let pieces = stream::try_unfold(reader, |reader| async { reader.piece().await });
         let mut response = Response::new(Body::from_stream(pieces));
         set(&mut response, header::CONTENT_LENGTH, (end - first).to_string());
@@ -130,10 +139,35 @@ fn set(response: &mut Response, name: header::HeaderName, value: String) {
     response.headers_mut().insert(name, value);
 }
 
+impl OpenFile {
+    fn new(path: &Path, file: File) -> Self {
+        Self { path: path.to_owned(), file, readers: Arc::new(Semaphore::new(READERS_MAX)) }
+    }
+
+    /// Reads on a thread where that may take its time, and logs it if it fails.
+    async fn read<T: Send + 'static>(
+        self: &Arc<Self>,
+        job: impl FnOnce(&File) -> io::Result<T> + Send + 'static,
+    ) -> io::Result<T> {
+        let this = self.clone();
+        let done = async {
+            let place = self.readers.clone().acquire_owned().await.map_err(io::Error::other)?;
+            let on_thread = move || {
+                let _place = place;
+                job(&this.file)
+            };
+            spawn_blocking(on_thread).await.map_err(io::Error::other)?
+        };
+        let read = timeout(READ_WITHIN, done).await.unwrap_or_else(|late| Err(late.into()));
+        read.inspect_err(
+            |err| warn!(path = %self.path.display(), error = %err, "failed to read the map file"),
+        )
+    }
+}
+
 /// The rest of an answer. The next piece is read when the connection has taken the one before.
 struct Reader {
-    path: PathBuf,
-    file: Arc<File>,
+    file: Arc<OpenFile>,
     next: u64,
     end: u64,
     liveness: Option<Liveness>,
@@ -148,13 +182,13 @@ impl Reader {
         if let Some(liveness) = &self.liveness {
             liveness.sign();
         }
-        let (file, at) = (self.file.clone(), self.next);
-        let mut piece = vec![0; PIECE_LEN.min(self.end - self.next) as usize];
-        let read = spawn_blocking(move || file.read_exact_at(&mut piece, at).map(|()| piece));
+        let (at, len) = (self.next, PIECE_LEN.min(self.end - self.next) as usize);
+        let read = move |file: &File| {
+            let mut piece = vec![0; len];
+            file.read_exact_at(&mut piece, at).map(|()| piece)
+        };
         // An answer that cannot be finished breaks off: its head is gone already.
-        let piece = read.await.map_err(io::Error::other)?.inspect_err(|err| {
-            warn!(path = %self.path.display(), error = %err, "failed to read the map file");
-        })?;
+        let piece = self.file.read(read).await?;
         self.next += piece.len() as u64;
         Ok(Some((piece.into(), self)))
     }
@@ -177,5 +211,15 @@ mod tests {
         assert!(refusal(dir.path()).contains("directory"), "{}", refusal(dir.path()));
         std::fs::write(&path, [MAGIC, &b"tiles"[..]].concat()).unwrap();
         assert!(Archive::open(&path).is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_disk_that_hangs_keeps_no_more_than_its_threads() {
+        let file = Arc::new(OpenFile::new(Path::new("base.pmtiles"), tempfile::tempfile().unwrap()));
+        let stuck = file.readers.clone().acquire_many_owned(READERS_MAX as u32).await.unwrap();
+        let late = file.read(File::metadata).await.unwrap_err();
+        assert_eq!(late.kind(), ErrorKind::TimedOut);
+        drop(stuck);
+        assert!(file.read(File::metadata).await.is_ok());
     }
 }
