@@ -28,6 +28,8 @@ export default defineConfig({
       checks: { pluginTimings: false },
       input: { map: "index.html", console: "incidents.html" },
       output: {
+        // So that a change of our own code leaves the largest file in the caches of browsers.
+        codeSplitting: { groups: [{ name: "maplibre-gl", test: /node_modules\/maplibre-gl\// }] },
         assetFileNames: ({ originalFileNames }) =>
           originalFileNames.some((name) => name.startsWith(BASEMAP))
             ? "assets/basemap-[name]-[hash][extname]"

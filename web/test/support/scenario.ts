@@ -10,7 +10,7 @@ export interface Scene {
   vagn: Vagn;
   /** Numbers from 0 up to 1, the same in every run with this seed. */
   random: () => number;
-  /** Opens a page of the service. Nothing may go wrong in it until the end of the test, but for what `view.allow` names. */
+  /** Opens a page of the service, or another address. Nothing may go wrong in it until the end of the test, but for what `view.allow` names. */
   open: (path: string, view?: View) => Promise<Window>;
   test: TestContext;
 }
@@ -27,7 +27,7 @@ export function scenario(name: string, start: Start, body: (scene: Scene) => Pro
     const windows: Window[] = [];
     const open = async (path: string, view?: View): Promise<Window> => {
       browser ??= await launch();
-      const window = await Window.open(browser, vagn.url(path), view);
+      const window = await Window.open(browser, path.startsWith("/") ? vagn.url(path) : path, view);
       windows.push(window);
       return window;
     };
