@@ -7,6 +7,7 @@ mod fixes;
 mod keeper;
 mod mercator;
 mod metrics;
+pub mod stream;
 mod tiles;
 
 use std::sync::Arc;

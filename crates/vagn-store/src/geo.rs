@@ -134,6 +134,11 @@ impl BBox {
         Ok(BBox { west, south, east, north })
     }
 
+    /// Returns the edges in degrees: west, south, east, north.
+    pub fn edges(&self) -> [f64; 4] {
+        [self.west, self.south, self.east, self.north]
+    }
+
     /// Returns true when the position lies in the box or on its edge.
     pub fn contains(&self, position: Position) -> bool {
         let lat = position.lat();

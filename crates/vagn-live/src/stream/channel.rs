@@ -1,0 +1,130 @@
+//! A channel: all clients that look at the same box in the same form. What they are told is read and written once.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use vagn_store::{BBox, Gone, Moved, OrderNumber, VehicleIdBuf};
+use vagn_wire::Position;
+
+use super::cell::Area;
+use super::event::EventWriter;
+use super::marks::{Departure, Marks};
+use super::outlet::Outlet;
+use super::row::FleetRow;
+
+/// What a client looks at, and the form in which it is told.
+#[derive(Clone)]
+pub struct StreamView {
+    /// The box.
+    pub bbox: BBox,
+    /// Writer of its events.
+    pub writer: Arc<dyn EventWriter>,
+}
+
+/// A view as clients share it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct ViewKey {
+    edges: [u64; 4],
+    form: &'static str,
+}
+
+impl StreamView {
+    pub(super) fn key(&self) -> ViewKey {
+        // Adding zero gives zero one name.
+        ViewKey { edges: self.bbox.edges().map(|edge| (edge + 0.0).to_bits()), form: self.writer.name() }
+    }
+}
+
+/// A client of a channel.
+pub(super) struct Member {
+    pub(super) outlet: Arc<Outlet>,
+    /// Order numbers behind what it was told before it came back; `None` once it is told what the others are.
+    pub(super) since: Option<Box<[OrderNumber]>>,
+}
+
+impl Drop for Member {
+    /// The hub has no more for it, perhaps because it crashed.
+    fn drop(&mut self) {
+        self.outlet.end();
+    }
+}
+
+/// A box with its clients, and the vehicles that they have to be told of.
+pub(super) struct Channel {
+    pub(super) number: u64,
+    pub(super) view: StreamView,
+    pub(super) area: Area,
+    pub(super) members: Vec<Member>,
+    pub(super) marks: Marks,
+    /// More is marked than may be: the clients have to read the fleet afresh.
+    pub(super) is_flooded: bool,
+    /// Time of the next pass.
+    pub(super) due: Duration,
+    /// Time of the last event with an id.
+    pub(super) told: Duration,
+    /// Time since which it has no clients.
+    pub(super) empty_since: Option<Duration>,
+}
+
+/// Room for marks.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct MarkRoom {
+    /// Most marks of a channel.
+    pub(super) channel: usize,
+    /// Marks that all channels together may still make.
+    pub(super) left: usize,
+}
+
+impl Channel {
+    /// Returns true when the box has this position.
+    #[inline]
+    pub(super) fn has(&self, position: Position) -> bool {
+        self.view.bbox.contains(position)
+    }
+
+    /// Marks a vehicle that moved, if it is in the box or was there before.
+    #[inline]
+    pub(super) fn note_move(&mut self, partition: u32, moved: &Moved<'_>, room: &mut MarkRoom) {
+        if !self.is_told() {
+            return;
+        }
+        if self.has(moved.update.sighting.position) {
+            let is_new = self.marks.mark(FleetRow { partition, row: moved.row });
+            self.count(is_new, room);
+        } else if moved.before.is_some_and(|before| self.has(before.position)) {
+            let is_new = self.marks.mark_departed(VehicleIdBuf::from(moved.update.key), Departure::Left);
+            self.count(is_new, room);
+        }
+    }
+
+    /// Marks a vehicle that was deleted or forgotten, if it was in the box.
+    pub(super) fn note_gone(&mut self, gone: &Gone, room: &mut MarkRoom) {
+        if self.is_told() && self.has(gone.last) {
+            let is_new = self.marks.mark_departed(gone.id, Departure::Gone);
+            self.count(is_new, room);
+        }
+    }
+
+    /// Forgets the marks: the clients are told of a gap instead.
+    pub(super) fn clear_marks(&mut self) {
+        self.marks.clear();
+        self.is_flooded = false;
+    }
+
+    /// True while there is somebody to tell of a single vehicle.
+    fn is_told(&self) -> bool {
+        !self.members.is_empty() && !self.is_flooded
+    }
+
+    fn count(&mut self, is_new: bool, room: &mut MarkRoom) {
+        if !is_new {
+            return;
+        }
+        if room.left == 0 || self.marks.len() > room.channel {
+            self.marks.clear();
+            self.is_flooded = true;
+        } else {
+            room.left -= 1;
+        }
+    }
+}
