@@ -12,6 +12,7 @@ mod page;
 mod positions;
 mod routes;
 pub mod services;
+mod sse;
 mod targets;
 mod tiles;
 mod vehicles;
@@ -27,6 +28,7 @@ pub use incidents::events::Streams;
 use map::{Basemap, StyleUrl};
 pub use metrics::QueryMetrics;
 use services::{Incidents, Unavailable, Vehicles};
+pub use vehicles::stream::LiveStreams;
 pub use vehicles::{geojson, legacy};
 
 use vagn_flow::clock::Clock;
@@ -52,6 +54,8 @@ pub struct Services {
     pub bodies: Budget,
     /// Limits of the event streams.
     pub streams: Streams,
+    /// Streams of positions.
+    pub positions: LiveStreams,
     /// Tells why reports could not be stored.
     pub readiness: Arc<Readiness>,
     /// Tells the time of an answer.

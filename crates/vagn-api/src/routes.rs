@@ -4,7 +4,7 @@ use vagn_http::route::Role::{Anyone, TokenHolder};
 use vagn_http::route::Route;
 
 use crate::incidents::{self, events, requests, responders};
-use crate::vehicles::{bbox, legacy, nearby, one};
+use crate::vehicles::{bbox, legacy, nearby, one, stream};
 use crate::{Api, audit, map, openapi, page, positions, targets, tiles};
 
 /// Lists the endpoints. The router is made of this table, and the tests of roles and of the description walk it.
@@ -21,6 +21,7 @@ pub(crate) fn routes() -> Vec<Route<Api>> {
         Route::get(bbox::ROUTE, TokenHolder, bbox::get),
         Route::get(one::ROUTE, TokenHolder, one::get),
         Route::delete(one::ROUTE, TokenHolder, one::delete),
+        Route::get(stream::ROUTE, TokenHolder, stream::get),
         Route::get(tiles::JSON_ROUTE, TokenHolder, tiles::describe),
         Route::get(tiles::ROUTE, TokenHolder, tiles::get),
         Route::get(incidents::ROUTE, TokenHolder, incidents::list),

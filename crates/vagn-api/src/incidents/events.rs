@@ -1,23 +1,18 @@
 //! `GET /api/v1/incidents/events`: changes of incidents as server-sent events, from any event on that is still kept.
-//!
-//! A stream is asked for its next piece only when its reader has taken the one before. A reader that stalls so costs a place
-//! among the streams and nothing else, until the server finds its connection idle and cuts it off.
 
-use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Extension;
-use axum::body::{Body, Bytes};
+use axum::body::Bytes;
 use axum::extract::State;
-use axum::http::{HeaderMap, HeaderValue, header};
+use axum::http::HeaderMap;
 use axum::response::Response;
-use futures_util::stream;
 use serde::Serialize;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::timeout;
 
 use crate::Api;
+use crate::sse::{self, HEARTBEAT, LAST_EVENT_ID, PieceSource, RETRY_MS};
 use vagn_emergency::show::feed::{EventId, FeedItem, Follower, GapReason};
 use vagn_http::params::Params;
 use vagn_http::problem::{Kind, Problem};
@@ -27,12 +22,6 @@ pub(crate) const ROUTE: &str = "/api/v1/incidents/events";
 
 /// Most streams open at a time: far more than there are desks in a dispatch centre, and far fewer than connections.
 const STREAMS_MAX: usize = 256;
-
-/// Longest silence of a stream. Proxies tend to end a silent connection after 30 s; the server does after 75 s.
-const HEARTBEAT: Duration = Duration::from_secs(15);
-
-/// Pause of a client before it connects again, in ms.
-const RETRY_MS: u64 = 1_000;
 
 /// An id that no run gives out: a client that sends an unreadable one is told of a gap, and so starts afresh.
 const NO_EVENT: EventId = EventId { run: 0, number: 0 };
@@ -70,88 +59,32 @@ pub(crate) async fn get(
     headers: HeaderMap,
     params: Params,
 ) -> Result<Response, Problem> {
-    params.only(&["last_event_id"])?;
-    let last = last_event_id(&headers, &params)?;
+    params.only(&[LAST_EVENT_ID])?;
+    let last = sse::last_event_id(&headers, &params, NO_EVENT, "<run>-<number>")?;
     // Before the feed is asked, so that a refused client costs nothing.
     let place = api.streams.place()?;
     let follower = api.incidents.feed().since(last);
-    let stream = EventStream {
+    let changes = Changes {
         greeting: Some(greeting(last.is_none().then(|| follower.last()))),
         follower,
-        heartbeat: api.streams.heartbeat,
-        liveness: liveness.map(|Extension(liveness)| liveness),
         _place: place,
     };
-    Ok(answer(stream))
+    Ok(sse::answer(changes, api.streams.heartbeat, liveness.map(|Extension(liveness)| liveness)))
 }
 
-/// Returns the id of the last event that the client has seen. A client that comes back by itself sets the header, which
-/// therefore counts for more than the parameter it was started with.
-fn last_event_id(headers: &HeaderMap, params: &Params) -> Result<Option<EventId>, Problem> {
-    let param = params.one("last_event_id")?.map(|text| text.parse().map_err(|_| not_an_event(text)));
-    let Some(value) = headers.get("last-event-id").filter(|value| !value.is_empty()) else {
-        return param.transpose();
-    };
-    // A refusal here would make a browser give up for good.
-    let parsed = value.to_str().ok().and_then(|text| text.parse().ok());
-    Ok(Some(parsed.unwrap_or(NO_EVENT)))
-}
-
-fn not_an_event(text: &str) -> Problem {
-    let why = format!("`last_event_id` is {text:?}, but must be the id of an event, <run>-<number>");
-    Problem::parameter("last_event_id", why)
-}
-
-fn answer(stream: EventStream) -> Response {
-    let pieces = stream::unfold(stream, |mut stream| async {
-        let piece = stream.next().await?;
-        Some((Ok::<_, Infallible>(piece), stream))
-    });
-    let mut response = Response::new(Body::from_stream(pieces));
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    // Some proxies otherwise hold events back until they have a page of them.
-    headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
-    response
-}
-
-/// One open stream.
-struct EventStream {
+/// Changes for one client.
+struct Changes {
     greeting: Option<Bytes>,
     follower: Follower,
-    heartbeat: Duration,
-    /// `None` where no server is around the router, as in tests.
-    liveness: Option<Liveness>,
     _place: OwnedSemaphorePermit,
 }
 
-impl EventStream {
-    /// Waits for the next piece; `None` when the server stops.
+impl PieceSource for Changes {
     async fn next(&mut self) -> Option<Bytes> {
-        if let Some(liveness) = &self.liveness {
-            liveness.sign();
-        }
         if let Some(greeting) = self.greeting.take() {
             return Some(greeting);
         }
-        tokio::select! {
-            // A busy feed must not hide the stop.
-            biased;
-            () = stopping(&mut self.liveness) => None,
-            next = timeout(self.heartbeat, self.follower.next()) => match next {
-                Ok(item) => item.as_ref().map(write),
-                Err(_) => Some(Bytes::from_static(b":\n\n")),
-            }
-        }
-    }
-}
-
-async fn stopping(liveness: &mut Option<Liveness>) {
-    match liveness {
-        Some(liveness) => liveness.stopping().await,
-        None => std::future::pending().await,
+        self.follower.next().await.as_ref().map(write)
     }
 }
 

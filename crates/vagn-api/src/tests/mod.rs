@@ -13,6 +13,7 @@ mod questions;
 mod requests;
 mod responders;
 mod roles;
+mod stream;
 mod targets;
 
 use std::sync::Arc;
@@ -24,11 +25,13 @@ use axum::http::{HeaderMap, Method, Request, StatusCode};
 use hyper::service::Service;
 use hyper_util::service::TowerToHyperService;
 use serde_json::Value;
+use vagn_live::stream::{StreamMetrics, StreamParts};
 use vagn_live::{OpenIncidents, OpenVehicles, TileMetrics, TileParts, Tiles};
 use vagn_otp::Topic;
+use vagn_store::Fleet;
 
 use super::services::Unavailable;
-use super::{Budget, Intake, QueryMetrics, Services, Streams, Tokens, router};
+use super::{Budget, Intake, LiveStreams, QueryMetrics, Services, Streams, Tokens, router};
 use fleet::SmallFleet;
 use vagn_flow::clock::ManualClock;
 use vagn_flow::metrics::{Registry, ReportMetrics};
@@ -88,6 +91,13 @@ fn services(fleet: SmallFleet) -> Services {
     let dir = tempfile::tempdir().unwrap();
     let stamper = Arc::new(Stamper::open(dir.path(), clock.clone()).unwrap());
     let intake = Intake::new(Topic::new("traffic"), stamper, ReportMetrics::new(&registry));
+    // Without its child: clients are let in and told nothing.
+    let (streams, _child) = vagn_live::stream::streams(StreamParts {
+        positions: Topic::new("positions"),
+        fleet: Arc::new(Fleet::new(1)),
+        clock: clock.clone(),
+        metrics: StreamMetrics::new(&registry),
+    });
     Services {
         tiles: tiles(&fleet, clock.clone(), &registry),
         vehicles: Arc::new(fleet),
@@ -95,6 +105,7 @@ fn services(fleet: SmallFleet) -> Services {
         intake,
         bodies: Budget::new(1 << 20, Duration::from_secs(30), 8 << 20),
         streams: Streams::default(),
+        positions: LiveStreams::new(streams),
         readiness: Arc::default(),
         clock,
         metrics: QueryMetrics::new(&registry),

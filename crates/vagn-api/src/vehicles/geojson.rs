@@ -63,7 +63,13 @@ fn collection<'a>(
 }
 
 /// Writes one vehicle. `emergency_flag` is that of a real alarm or of a drill; the sighting does not know which.
-fn feature(out: &mut Vec<u8>, vehicle: &Vehicle, distance_m: Option<f64>, odd: &[Odd], now_ms: i64) {
+pub(super) fn feature(
+    out: &mut Vec<u8>,
+    vehicle: &Vehicle,
+    distance_m: Option<f64>,
+    odd: &[Odd],
+    now_ms: i64,
+) {
     let seen = &vehicle.sighting;
     out.extend_from_slice(b"{\"type\":\"Feature\",\"id\":");
     json::string(out, &vehicle.id);

@@ -1,4 +1,4 @@
-//! The live fleet: the nearest vehicles, those in a box, one of them, and `/` as the original has it.
+//! The live fleet: the nearest vehicles, those in a box, one of them, what changes, and `/` as the original has it.
 
 pub(crate) mod bbox;
 pub mod geojson;
@@ -8,3 +8,4 @@ pub mod legacy;
 pub(crate) mod nearby;
 pub(crate) mod one;
 pub(crate) mod params;
+pub(crate) mod stream;

@@ -48,7 +48,7 @@ impl EventWriter for Lines {
 type Places = BTreeMap<String, (f64, f64)>;
 
 /// A hub with its fleet.
-struct World {
+struct StreamWorld {
     streams: PositionStreams,
     hub: Hub,
     fleet: TestFleet,
@@ -56,7 +56,7 @@ struct World {
     metrics: StreamMetrics,
 }
 
-impl World {
+impl StreamWorld {
     fn new(limits: StreamLimits) -> Self {
         let fleet = TestFleet::new(2);
         let metrics = StreamMetrics::new(&Registry::new());
@@ -127,7 +127,7 @@ impl Default for Client {
 
 impl Client {
     /// Takes what waits; returns the events as `position bus 7`, `gap lost_changes`, `begin` and so on.
-    fn read(&mut self, world: &World) -> Vec<String> {
+    fn read(&mut self, world: &StreamWorld) -> Vec<String> {
         let mut seen = Vec::new();
         while let Some(Some(Some(piece))) = self.follower.as_mut().map(|of| of.next().now_or_never()) {
             let text = String::from_utf8(piece.to_vec()).unwrap();
@@ -136,7 +136,7 @@ impl Client {
         seen
     }
 
-    fn take(&mut self, line: &str, world: &World) -> String {
+    fn take(&mut self, line: &str, world: &StreamWorld) -> String {
         let fields: Vec<_> = line.split('|').collect();
         let [event, of, lat, lon, time, id] = fields[..] else { panic!("{line}") };
         if !id.is_empty() {
@@ -166,7 +166,7 @@ impl Client {
     }
 
     /// Comes back with the last id that it was given.
-    fn come_back(&mut self, world: &mut World) {
+    fn come_back(&mut self, world: &mut StreamWorld) {
         self.leave();
         let last = self.last.clone();
         self.follower = Some(world.follow(self.bbox, last.as_deref()));
@@ -178,7 +178,7 @@ const CITY: [f64; 4] = [17.9, 59.2, 18.2, 59.4];
 
 #[test]
 fn a_client_is_told_what_comes_moves_leaves_and_is_deleted() {
-    let mut world = World::new(StreamLimits::default());
+    let mut world = StreamWorld::new(StreamLimits::default());
     world.put(&[("stays", 59.3, 18.0), ("leaves", 59.3, 18.1), ("goes", 59.3, 18.1), ("afar", 10.0, 10.0)]);
     let mut client = world.client(CITY);
     world.run(1_000);
@@ -194,7 +194,7 @@ fn a_client_is_told_what_comes_moves_leaves_and_is_deleted() {
 
 #[test]
 fn many_moves_of_a_vehicle_are_one_event_with_the_latest_place() {
-    let mut world = World::new(StreamLimits::default());
+    let mut world = StreamWorld::new(StreamLimits::default());
     let mut client = world.client(CITY);
     // Some 3 s.
     for step in 0..100 {
@@ -209,7 +209,7 @@ fn many_moves_of_a_vehicle_are_one_event_with_the_latest_place() {
 
 #[test]
 fn a_vehicle_that_is_deleted_and_comes_back_at_once_is_there() {
-    let mut world = World::new(StreamLimits::default());
+    let mut world = StreamWorld::new(StreamLimits::default());
     world.put(&[("bus 7", 59.3, 18.0)]);
     let mut client = world.client(CITY);
     world.delete("bus 7");
@@ -224,7 +224,7 @@ fn a_vehicle_that_is_deleted_and_comes_back_at_once_is_there() {
 
 #[test]
 fn a_vehicle_that_left_and_was_then_deleted_is_out_of_the_box() {
-    let mut world = World::new(StreamLimits::default());
+    let mut world = StreamWorld::new(StreamLimits::default());
     world.put(&[("bus 7", 59.3, 18.0)]);
     let mut client = world.client(CITY);
     world.put(&[("bus 7", 10.0, 10.0)]);
@@ -238,7 +238,7 @@ fn a_vehicle_that_left_and_was_then_deleted_is_out_of_the_box() {
 
 #[test]
 fn a_box_across_the_antimeridian_has_both_of_its_sides() {
-    let mut world = World::new(StreamLimits::default());
+    let mut world = StreamWorld::new(StreamLimits::default());
     let mut client = world.client([177.0, -20.0, -178.0, -12.5]);
     world.put(&[
         ("west", -15.0, 178.0),
@@ -258,7 +258,7 @@ fn a_box_across_the_antimeridian_has_both_of_its_sides() {
 
 #[test]
 fn only_the_last_event_of_a_pass_has_an_id() {
-    let mut world = World::new(StreamLimits::default());
+    let mut world = StreamWorld::new(StreamLimits::default());
     let mut follower = world.client(CITY).follower.unwrap();
     world.put(&[("a", 59.3, 18.0), ("b", 59.3, 18.0), ("c", 59.3, 18.0)]);
     world.run(1_000);
@@ -271,7 +271,7 @@ fn only_the_last_event_of_a_pass_has_an_id() {
 
 #[test]
 fn a_client_that_comes_back_is_told_what_it_missed_and_nothing_else() {
-    let mut world = World::new(StreamLimits::default());
+    let mut world = StreamWorld::new(StreamLimits::default());
     world.put(&[("leaves", 59.3, 18.1), ("goes", 59.3, 18.1), ("stays", 59.3, 18.1)]);
     let mut client = world.client(CITY);
     world.put(&[("told", 59.3, 18.0)]);
@@ -294,7 +294,7 @@ fn a_client_that_comes_back_is_told_what_it_missed_and_nothing_else() {
 
 #[test]
 fn an_id_of_another_run_or_box_or_of_what_is_not_kept_is_a_gap() {
-    let mut world = World::new(StreamLimits::default());
+    let mut world = StreamWorld::new(StreamLimits::default());
     let mut client = world.client(CITY);
     let mut other = world.client([17.9, 59.2, 18.2, 59.5]);
     client.read(&world);
@@ -327,7 +327,7 @@ fn an_id_of_another_run_or_box_or_of_what_is_not_kept_is_a_gap() {
 
 #[test]
 fn a_quiet_channel_gives_ids_so_that_its_clients_may_come_back() {
-    let mut world = World::new(StreamLimits::default());
+    let mut world = StreamWorld::new(StreamLimits::default());
     let mut client = world.client(CITY);
     let mut busy = world.client([0.0, 0.0, 20.0, 20.0]);
     for step in 0..30 {
@@ -344,9 +344,9 @@ fn a_quiet_channel_gives_ids_so_that_its_clients_may_come_back() {
 
 #[test]
 fn lost_and_untold_changes_and_a_new_writer_are_a_gap_for_everybody() {
-    let mut world = World::new(StreamLimits::default());
+    let mut world = StreamWorld::new(StreamLimits::default());
     let mut clients = [world.client(CITY), world.client([0.0, 0.0, 20.0, 20.0])];
-    let lose: [fn(&mut World); 3] = [
+    let lose: [fn(&mut StreamWorld); 3] = [
         |world| world.hub.lose(world.now),
         |world| world.hub.take(&world.fleet.untold(), world.now),
         |world| {

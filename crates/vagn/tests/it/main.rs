@@ -31,6 +31,7 @@ mod judging;
 mod kill;
 mod layers;
 mod own_certificate;
+mod position_stream;
 mod readme;
 mod recorded_traces;
 mod refusals;

@@ -5,7 +5,7 @@ use super::*;
 
 #[test]
 fn no_more_streams_are_let_in_than_there_are_places() {
-    let mut world = World::new(StreamLimits::default());
+    let mut world = StreamWorld::new(StreamLimits::default());
     let mut followers: Vec<_> =
         (0..2_000).map(|at| world.client([0.0, 0.0, 1.0 + at as f64 / 100.0, 1.0]).follower).collect();
     let view = || StreamView { bbox: BBox::new(0.0, 0.0, 1.0, 1.0).unwrap(), writer: Arc::new(Lines) };
@@ -19,7 +19,7 @@ fn no_more_streams_are_let_in_than_there_are_places() {
 
 #[test]
 fn clients_that_come_and_go_before_the_hub_looks_leave_nothing_behind() {
-    let world = World::new(StreamLimits { streams: 10, ..StreamLimits::default() });
+    let world = StreamWorld::new(StreamLimits { streams: 10, ..StreamLimits::default() });
     for _ in 0..1_000 {
         let view = StreamView { bbox: Client::default().bbox, writer: Arc::new(Lines) };
         drop(world.streams.follow(view, None).unwrap());
@@ -30,7 +30,7 @@ fn clients_that_come_and_go_before_the_hub_looks_leave_nothing_behind() {
 #[test]
 fn channels_of_clients_that_have_gone_are_kept_for_a_while_and_never_too_many() {
     let limits = StreamLimits { channels: 8, streams: 4, ..StreamLimits::default() };
-    let mut world = World::new(limits);
+    let mut world = StreamWorld::new(limits);
     for at in 0..100 {
         world.client([0.0, 0.0, 1.0 + at as f64, 1.0]);
         assert!(world.hub.channels() <= 8);
@@ -44,7 +44,7 @@ fn channels_of_clients_that_have_gone_are_kept_for_a_while_and_never_too_many() 
 #[test]
 fn a_client_that_takes_nothing_is_told_of_a_gap_and_holds_up_no_other() {
     let limits = StreamLimits { backlog: BacklogMax { passes: 2, bytes: 1_000 }, ..StreamLimits::default() };
-    let mut world = World::new(limits);
+    let mut world = StreamWorld::new(limits);
     let (mut slow, mut quick) = (world.client(CITY), world.client(CITY));
     for step in 0..5 {
         world.put(&[("bus 7", 59.3, 18.0 + f64::from(step) / 100.0)]);
@@ -61,7 +61,7 @@ fn a_client_that_takes_nothing_is_told_of_a_gap_and_holds_up_no_other() {
 #[test]
 fn the_bytes_that_wait_for_all_clients_are_bounded() {
     let limits = StreamLimits { bytes: 8_000, ..StreamLimits::default() };
-    let mut world = World::new(limits);
+    let mut world = StreamWorld::new(limits);
     // Boxes of their own, so that nothing is shared.
     let mut clients: Vec<_> =
         (0..50).map(|at| world.client([0.0, 0.0, 20.0 + f64::from(at), 20.0])).collect();
@@ -85,7 +85,7 @@ fn the_bytes_that_wait_for_all_clients_are_bounded() {
 #[test]
 fn a_pass_tells_so_many_vehicles_and_the_next_ones_the_rest() {
     let limits = StreamLimits { pass_vehicles: 10, ..StreamLimits::default() };
-    let mut world = World::new(limits);
+    let mut world = StreamWorld::new(limits);
     let mut client = world.client(CITY);
     client.read(&world);
     let begun = client.last.clone();
@@ -108,7 +108,7 @@ fn more_changes_than_can_be_told_are_a_gap() {
         StreamLimits { channel_marks: 10, ..StreamLimits::default() },
         StreamLimits { marks: 10, ..StreamLimits::default() },
     ] {
-        let mut world = World::new(limits);
+        let mut world = StreamWorld::new(limits);
         let mut client = world.client(CITY);
         client.read(&world);
         let ids: Vec<_> = (0..25).map(|at| format!("bus {at}")).collect();
@@ -126,7 +126,7 @@ fn more_changes_than_can_be_told_are_a_gap() {
 #[test]
 fn the_ring_keeps_so_many_changes() {
     let limits = StreamLimits { ring_changes: 20, ..StreamLimits::default() };
-    let mut world = World::new(limits);
+    let mut world = StreamWorld::new(limits);
     let (mut one, mut two) = (world.client(CITY), world.client(CITY));
     one.read(&world);
     one.leave();
@@ -147,7 +147,7 @@ fn the_ring_keeps_so_many_changes() {
 
 #[test]
 fn while_a_part_of_the_fleet_is_missing_nothing_is_told_and_nothing_is_lost() {
-    let mut world = World::new(StreamLimits::default());
+    let mut world = StreamWorld::new(StreamLimits::default());
     let mut client = world.client(CITY);
     let reader = world.fleet.fleet.readers().unwrap().remove(1);
     world.put(&[("bus 7", 59.3, 18.0), ("bus 8", 59.3, 18.0)]);

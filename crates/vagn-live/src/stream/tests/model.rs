@@ -18,7 +18,7 @@ const BOXES: [[f64; 4]; 5] = [
 ];
 
 #[derive(Debug, Clone)]
-enum Step {
+enum StreamStep {
     /// Vehicles move to places out of a few.
     Move(Vec<(usize, usize)>),
     Delete(usize),
@@ -47,19 +47,19 @@ const PLACES: [(f64, f64); 10] = [
     (10.000_1, 10.000_1),
 ];
 
-fn step() -> impl Strategy<Value = Step> {
+fn step() -> impl Strategy<Value = StreamStep> {
     let vehicle = || 0..VEHICLES;
     let client = || 0..BOXES.len();
     let place = || 0..PLACES.len();
     prop_oneof![
-        6 => prop::collection::vec((vehicle(), place()), 1..5).prop_map(Step::Move),
-        2 => vehicle().prop_map(Step::Delete),
-        1 => (vehicle(), place()).prop_map(|(vehicle, place)| Step::Lose(vehicle, place)),
-        6 => (1_u64..400).prop_map(Step::Tick),
-        1 => (1_000_u64..13_000).prop_map(Step::Wait),
-        4 => client().prop_map(Step::Read),
-        2 => client().prop_map(Step::Leave),
-        3 => client().prop_map(Step::ComeBack),
+        6 => prop::collection::vec((vehicle(), place()), 1..5).prop_map(StreamStep::Move),
+        2 => vehicle().prop_map(StreamStep::Delete),
+        1 => (vehicle(), place()).prop_map(|(vehicle, place)| StreamStep::Lose(vehicle, place)),
+        6 => (1_u64..400).prop_map(StreamStep::Tick),
+        1 => (1_000_u64..13_000).prop_map(StreamStep::Wait),
+        4 => client().prop_map(StreamStep::Read),
+        2 => client().prop_map(StreamStep::Leave),
+        3 => client().prop_map(StreamStep::ComeBack),
     ]
 }
 
@@ -79,31 +79,31 @@ fn id(vehicle: usize) -> String {
     format!("bus {vehicle}")
 }
 
-fn act(step: &Step, world: &mut World, clients: &mut [Client]) {
+fn act(step: &StreamStep, world: &mut StreamWorld, clients: &mut [Client]) {
     match step {
-        Step::Move(moves) => {
+        StreamStep::Move(moves) => {
             let ids: Vec<_> = moves.iter().map(|(vehicle, _)| id(*vehicle)).collect();
             let places = ids.iter().zip(moves);
             let places: Vec<_> =
                 places.map(|(id, (_, place))| (id.as_str(), PLACES[*place].0, PLACES[*place].1)).collect();
             world.put(&places);
         }
-        Step::Delete(vehicle) => world.delete(&id(*vehicle)),
-        Step::Lose(vehicle, place) => {
+        StreamStep::Delete(vehicle) => world.delete(&id(*vehicle)),
+        StreamStep::Lose(vehicle, place) => {
             let (lat, lon) = PLACES[*place];
             world.fleet.put(&[(&id(*vehicle), lat, lon)]);
             world.hub.lose(world.now);
         }
-        Step::Tick(ms) => world.pass(*ms),
-        Step::Wait(ms) => world.run(*ms),
-        Step::Read(at) => drop(clients[*at].read(world)),
-        Step::Leave(at) => clients[*at].leave(),
-        Step::ComeBack(at) => clients[*at].come_back(world),
+        StreamStep::Tick(ms) => world.pass(*ms),
+        StreamStep::Wait(ms) => world.run(*ms),
+        StreamStep::Read(at) => drop(clients[*at].read(world)),
+        StreamStep::Leave(at) => clients[*at].leave(),
+        StreamStep::ComeBack(at) => clients[*at].come_back(world),
     }
 }
 
 /// Lets all clients come back that are away, and tells everything.
-fn settle(world: &mut World, clients: &mut [Client]) {
+fn settle(world: &mut StreamWorld, clients: &mut [Client]) {
     for client in clients.iter_mut().filter(|client| client.follower.is_none()) {
         client.come_back(world);
     }
@@ -113,8 +113,8 @@ fn settle(world: &mut World, clients: &mut [Client]) {
     }
 }
 
-fn check(steps: &[Step], limits: StreamLimits) {
-    let mut world = World::new(limits);
+fn check(steps: &[StreamStep], limits: StreamLimits) {
+    let mut world = StreamWorld::new(limits);
     let mut clients: Vec<_> = BOXES.iter().map(|edges| world.client(*edges)).collect();
     for client in &mut clients {
         client.read(&world);
@@ -141,8 +141,8 @@ proptest! {
         steps in prop::collection::vec(step(), 1..60),
         away_ms in 0_u64..8_000,
     ) {
-        let mut world = World::new(StreamLimits::default());
-        act(&Step::Move((0..VEHICLES).map(|vehicle| (vehicle, vehicle % PLACES.len())).collect()), &mut world, &mut []);
+        let mut world = StreamWorld::new(StreamLimits::default());
+        act(&StreamStep::Move((0..VEHICLES).map(|vehicle| (vehicle, vehicle % PLACES.len())).collect()), &mut world, &mut []);
         let mut client = world.client(BOXES[0]);
         client.places = world.fleet.inside(&client.bbox);
         let mut others: Vec<_> = BOXES.iter().map(|edges| world.client(*edges)).collect();
@@ -152,7 +152,7 @@ proptest! {
         let had: Vec<_> = client.places.keys().cloned().collect();
         for step in &steps {
             match step {
-                Step::Move(_) | Step::Delete(_) | Step::Read(1..) => act(step, &mut world, &mut others),
+                StreamStep::Move(_) | StreamStep::Delete(_) | StreamStep::Read(1..) => act(step, &mut world, &mut others),
                 _ => {}
             }
         }

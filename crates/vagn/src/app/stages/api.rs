@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use vagn_api::{QueryMetrics, Streams};
+use vagn_api::{LiveStreams, QueryMetrics, Streams};
 use vagn_emergency::EmergencyHandle;
 use vagn_flow::intake::Intake;
 use vagn_http::body::Budget;
@@ -13,6 +13,7 @@ use vagn_http::cors;
 use vagn_http::principal::Tokens;
 use vagn_http::server::{self, Limits, Server};
 use vagn_live::Tiles;
+use vagn_live::stream::PositionStreams;
 use vagn_otp::ChildSpec;
 
 use super::Parts;
@@ -31,6 +32,7 @@ pub(super) fn build(
     listeners: Vec<TcpListener>,
     intake: &Intake,
     vehicles: LiveVehicles,
+    streams: PositionStreams,
     emergency: EmergencyHandle,
     tiles: Arc<Tiles>,
 ) -> anyhow::Result<ChildSpec> {
@@ -41,6 +43,7 @@ pub(super) fn build(
         intake: intake.clone(),
         bodies: Budget::new(BODY_MAX, BODY_WITHIN, BODIES_MAX),
         streams: Streams::default(),
+        positions: LiveStreams::new(streams),
         readiness: parts.readiness.clone(),
         clock: parts.clock.clone(),
         metrics: QueryMetrics::new(&parts.registry),

@@ -7,7 +7,8 @@
 //! | ingest | `ingest.rs` | the topic, the storages |
 //! | emergency | `emergency.rs` | the topic, the fleet |
 //! | live map | `live.rs` | the topic of positions, the fleet, the emergency lane |
-//! | API | `api.rs` | the intake, queries, storages, the emergency lane, the live map |
+//! | streams | `stream.rs` | the topic of what is stored, the fleet |
+//! | API | `api.rs` | the intake, queries, storages, streams, the emergency lane, the live map |
 //! | doors | `doors.rs` | the intake |
 //! | ops | `ops.rs` | the registry, the process list |
 //!
@@ -19,6 +20,7 @@
 //! ├─ ingest       pool
 //! ├─ queries      pool
 //! ├─ keeper       of the live map
+//! ├─ position-streams
 //! ├─ web
 //! └─ doors        (one_for_one) udp · udp-emergency · tcp: last to start, first to stop
 //! ```
@@ -31,6 +33,7 @@ mod live;
 mod ops;
 mod query;
 mod store;
+mod stream;
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -126,7 +129,8 @@ pub(super) async fn start(parts: Parts, data: DataDir, listeners: Listeners) -> 
     let vehicles =
         LiveVehicles { queries: queries.clone(), storages, odd: odd.clone(), clock: parts.clock.clone() };
     let (tiles, keeper) = live::build(&parts, &positions, &fleet, &incidents);
-    let api = api::build(&parts, listeners.http, &intake, vehicles, incidents, tiles)?;
+    let (streams, streaming) = stream::build(&parts, &positions, &fleet);
+    let api = api::build(&parts, listeners.http, &intake, vehicles, streams, incidents, tiles)?;
     let doors = doors::build(&parts, listeners.doors, &intake)?;
     let (processes, ops) = ops::build(&parts, listeners.ops, odd);
 
@@ -141,6 +145,7 @@ pub(super) async fn start(parts: Parts, data: DataDir, listeners: Listeners) -> 
         .child(kept(ingest_pool))
         .child(kept(query_pool))
         .child(kept(keeper))
+        .child(kept(streaming))
         .child(kept(api))
         .child(kept(doors))
         .child(kept(ops::clock_mark(&parts)))
