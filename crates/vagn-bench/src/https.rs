@@ -61,6 +61,34 @@ impl Https {
         self.ask(head.as_bytes(), body)
     }
 
+    /// Gets `path`, whose answer has no end, and hands the size of each piece to `each`, until that returns false.
+    ///
+    /// # Errors
+    /// When the connection breaks, or the other side ends it.
+    pub fn follow(&mut self, path: &str, mut each: impl FnMut(usize) -> bool) -> anyhow::Result<()> {
+        let request = format!("GET {path} HTTP/1.1\r\nHost: {}\r\n\r\n", self.host);
+        self.stream.write_all(request.as_bytes()).context("send a request")?;
+        self.stream.flush().context("send a request")?;
+        let mut chunk = [0; 16 * 1024];
+        loop {
+            let len = self.stream.read(&mut chunk).context("read an answer")?;
+            if len == 0 {
+                bail!("the service closed the connection");
+            }
+            if !each(len) {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Returns a second handle of the socket, to end what waits for it.
+    ///
+    /// # Errors
+    /// When there are too many open files.
+    pub fn socket(&self) -> std::io::Result<TcpStream> {
+        self.stream.sock.try_clone()
+    }
+
     fn ask(&mut self, head: &[u8], body: &[u8]) -> anyhow::Result<(u16, &[u8])> {
         self.stream.write_all(head).context("send a request")?;
         self.stream.write_all(body).context("send a request")?;
@@ -85,6 +113,9 @@ fn whole(answer: &[u8]) -> anyhow::Result<Option<(u16, usize, usize)>> {
     let Some(end) = answer.windows(4).position(|four| four == b"\r\n\r\n") else { return Ok(None) };
     let head = std::str::from_utf8(&answer[..end]).context("read the head of an answer")?;
     let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).context("read the status")?;
+    if matches!(status, 204 | 304) {
+        return Ok(Some((status, end + 4, end + 4)));
+    }
     let length = head.lines().filter_map(|line| line.split_once(": "));
     let length = length.filter(|(name, _)| name.eq_ignore_ascii_case("content-length"));
     let length: usize =
@@ -104,6 +135,12 @@ mod tests {
         for len in 0..answer.len() {
             assert_eq!(whole(&answer[..len]).unwrap(), None, "{len}");
         }
+    }
+
+    #[test]
+    fn an_answer_without_content_is_whole_with_its_head() {
+        let answer = b"HTTP/1.1 204 No Content\r\nx: y\r\n\r\n";
+        assert_eq!(whole(answer).unwrap(), Some((204, answer.len(), answer.len())));
     }
 
     #[test]

@@ -12,8 +12,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 /// Sections that this program measures, in the order of the document.
-pub const ORDER: [&str; 10] =
-    ["udp", "ack", "visible", "nearby", "memory", "restart", "overload", "compare", "scaling", "profile"];
+pub const ORDER: [&str; 11] = [
+    "udp", "ack", "visible", "nearby", "map", "memory", "restart", "overload", "compare", "scaling",
+    "profile",
+];
 
 /// Sections of the scripts, which come next. Sections that are named nowhere come last, by their id.
 pub const OTHERS: [&str; 8] = ["pipeline", "hop", "decode", "index", "log", "json", "guards", "soak"];

@@ -2,6 +2,7 @@
 
 mod ack;
 mod compare;
+mod map;
 mod memory;
 mod nearby;
 mod overload;
@@ -18,11 +19,12 @@ use crate::section::Section;
 pub type Run = fn(&Bench, &mut Section) -> anyhow::Result<()>;
 
 /// Id, heading and measurement of each.
-pub const ALL: [(&str, &str, Run); 10] = [
+pub const ALL: [(&str, &str, Run); 11] = [
     ("udp", "Positions in over UDP", udp::run),
     ("ack", "Acknowledged writes over TCP and HTTP", ack::run),
     ("visible", "From send to visible", visible::run),
     ("nearby", "Nearest vehicles over HTTPS", nearby::run),
+    ("map", "The live map", map::run),
     ("memory", "Memory per vehicle", memory::run),
     ("restart", "Restart", restart::run),
     ("overload", "Overload", overload::run),

@@ -1,0 +1,129 @@
+//! The live map: what a tile takes, and what those who look at the map cost those who report.
+
+mod tiles;
+mod viewers;
+
+use serde_json::json;
+use vagn_load::Fleet;
+use vagn_load::pace::Rate;
+
+use crate::bench::Bench;
+use crate::load::{self, Load};
+use crate::section::{Bound, Section};
+use crate::service::Service;
+use crate::stats::{Spread, percent, ratio, short, time};
+use viewers::{Audience, Viewers};
+
+/// Rate of reports beside the tiles: a fleet of 1 M that reports every ten seconds.
+const MOVING: f64 = 100e3;
+
+/// Rate of reports beside the viewers of one area.
+const QUIET: f64 = 5e3;
+
+/// Audience whose cost in stored reports is measured.
+const CROWD: Audience = Audience { maps: 200, streams: 1_000 };
+
+pub(super) fn run(bench: &Bench, section: &mut Section) -> anyhow::Result<()> {
+    section.say(format!(
+        "Of {} vehicles, {} report each second. A *tile* is asked for over one HTTPS connection at the begin of a second, when it \
+         has to be made anew, and once more right after, when it is there; both times are those of the whole question. A *map* \
+         asks for six tiles each second, a *stream* follows a box of half a degree. Maps and streams share their core with the \
+         sender of reports.",
+        bench.fleet_size(),
+        short(MOVING)
+    ));
+    section.heads(&["measured", "figure", "beside"]);
+    let (service, mut fleet) = load::warmed(bench.fresh(), bench.vehicles())?;
+    let place = load::places(&mut fleet, 1)?[0];
+    show_tiles(bench, section, &service, &mut fleet, place)?;
+    show_one_area(bench, section, &service, &mut fleet, place)?;
+    show_crowd(bench, section, &service, &mut fleet, place)
+}
+
+fn show_tiles(
+    bench: &Bench,
+    section: &mut Section,
+    service: &Service,
+    fleet: &mut Fleet,
+    place: (f64, f64),
+) -> anyhow::Result<()> {
+    bench.progress("map: tiles");
+    let rate = Rate::PerSecond(MOVING);
+    let work = || tiles::measure(service, place, bench.pick(30, 5));
+    let (tiles, _) = load::while_sending(fleet, service.address("udp")?, rate, true, work)?;
+    for tile in &tiles {
+        let figure = format!(
+            "{} anew, {} once more; {}B",
+            time(tile.anew_s),
+            time(tile.again_s),
+            short(tile.bytes as f64)
+        );
+        section.row([json!(format!("tile {}", tile.name)), json!(figure), json!(short(MOVING))]);
+    }
+    section.aim("tile z 0, made anew, p50", Bound::AtMost(1e-3), tiles[0].anew_s, time);
+    Ok(())
+}
+
+/// CPU of the service for one viewer and for many of the same area.
+fn show_one_area(
+    bench: &Bench,
+    section: &mut Section,
+    service: &Service,
+    fleet: &mut Fleet,
+    place: (f64, f64),
+) -> anyhow::Result<()> {
+    for (what, one, many) in [
+        ("stream", Audience { maps: 0, streams: 1 }, Audience { maps: 0, streams: 1_000 }),
+        ("map", Audience { maps: 1, streams: 0 }, Audience { maps: 1_000, streams: 0 }),
+    ] {
+        let mut cpu = Vec::new();
+        for audience in [one, many] {
+            bench.progress(format!("map: {} viewers of one area", audience.len()));
+            let viewers = Viewers::open(service, place, audience)?;
+            let load = Load { rate: Rate::PerSecond(QUIET), seconds: bench.pick(10.0, 3.0), segments: false };
+            let outcome = load::measure(service, fleet, load)?;
+            let bytes_per_s = viewers.close() / load.seconds / audience.len() as f64;
+            let name = format!("{} {what}s of one area", audience.len());
+            let figure = format!("{} of a core; {}B/s each", percent(outcome.cpu), short(bytes_per_s));
+            section.row([json!(name), json!(figure), json!(short(QUIET))]);
+            cpu.push(outcome.cpu);
+        }
+        section.aim(
+            format!("CPU of 1 000 {what}s over that of one"),
+            Bound::AtMost(2.0),
+            cpu[1] / cpu[0],
+            ratio,
+        );
+    }
+    Ok(())
+}
+
+/// Reports stored per second at full load, unwatched and with a crowd, in turn.
+fn show_crowd(
+    bench: &Bench,
+    section: &mut Section,
+    service: &Service,
+    fleet: &mut Fleet,
+    place: (f64, f64),
+) -> anyhow::Result<()> {
+    let load = Load { rate: Rate::Max, seconds: bench.pick(6.0, 2.0), segments: true };
+    let (mut alone, mut watched) = (Vec::new(), Vec::new());
+    for _ in 0..bench.repetitions() {
+        bench.progress("map: full load, alone and watched");
+        alone.push(load::measure(service, fleet, load)?.stored_per_s);
+        let viewers = Viewers::open(service, place, CROWD)?;
+        watched.push(load::measure(service, fleet, load)?.stored_per_s);
+        viewers.close();
+    }
+    let [alone, watched] = [alone, watched].map(Spread::of);
+    let name = format!("stored/s beside {} maps and {} streams", CROWD.maps, CROWD.streams);
+    section.row([json!("stored/s, unwatched"), json!(alone.show(short)), json!("flat out")]);
+    section.row([json!(name), json!(watched.show(short)), json!("flat out")]);
+    section.aim(
+        "stored/s with that crowd over alone",
+        Bound::AtLeast(0.95),
+        watched.median / alone.median,
+        ratio,
+    );
+    Ok(())
+}
