@@ -6,7 +6,7 @@ export CARGO_TERM_COLOR ?= auto
 # All that tests; measurements are left to the bench targets, and clippy sees to it that they compile.
 TESTS := --lib --bins --tests --examples
 
-.PHONY: run test check format-check clippy docs deploy-check web web-check browser-test browsers deny needs chaos bench bench-document bench-micro bench-guards soak table clean
+.PHONY: run test check format-check clippy docs deploy-check web gone web-check browser-test browsers deny needs chaos bench bench-document bench-micro bench-guards soak table clean
 
 ## run: build the release and drive the recorded Austin buses through it
 run:
@@ -44,7 +44,7 @@ WEB := $(shell find web -name node_modules -prune -o -type f -print)
 ## web: build the pages into web/dist, which the service embeds, and run their unit tests; does nothing when nothing has changed
 web: web/node_modules/.built
 
-web/node_modules/.built: web/node_modules/.package-lock.json $(WEB) deny.toml
+web/node_modules/.built: web/node_modules/.package-lock.json $(WEB) deny.toml $(if $(wildcard web/dist/index.html),,gone)
 	cd web && npm run --silent build && npm test --silent && npm run --silent check-dist
 	touch $@
 

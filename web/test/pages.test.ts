@@ -50,23 +50,26 @@ scenario("scripts come compressed, and are kept for good", {}, async ({ open, va
   }
 });
 
-scenario("where a token is set the page asks for it, again if it is wrong, and goes on", { tokens: ["s3cret"] }, async ({ open }) => {
-  const window = await open("/incidents", { allow: [/status of 401/] });
-  const input = window.page.locator("dialog input[type=password]");
-  await input.waitFor();
-  await input.fill("a wrong one");
-  await input.press("Enter");
-  // Spaces cannot stand in a token; the dialog stays.
-  await input.fill("wrong");
-  await input.press("Enter");
-  await eventually("the page to ask again", async () => (await input.inputValue()) === "");
-  await input.fill("s3cret");
-  await input.press("Enter");
-  await window.page.locator("dialog").waitFor({ state: "detached" });
-  const stored = await window.page.evaluate(() => Object.values({ ...sessionStorage }));
-  assert.ok(stored.includes("s3cret"));
-  assert.equal(await window.page.evaluate(() => Object.keys({ ...localStorage }).length), 0, "a token must not outlive the tab");
-});
+for (const path of ["/", "/incidents"]) {
+  scenario(`where a token is set, ${path} asks for it, again if it is wrong, and goes on`, { tokens: ["s3cret"] }, async ({ open }) => {
+    const window = await open(path, { allow: [/status of 401/] });
+    const input = window.page.locator("dialog input[type=password]");
+    await input.waitFor();
+    // Spaces cannot stand in a token; the dialog stays.
+    await input.fill("a wrong one");
+    await input.press("Enter");
+    await input.fill("wrong");
+    await input.press("Enter");
+    await eventually("the page to ask again", async () => (await input.inputValue()) === "");
+    await input.fill("s3cret");
+    await input.press("Enter");
+    await window.page.locator("dialog").waitFor({ state: "detached" });
+    const stored = await window.page.evaluate(() => Object.values({ ...sessionStorage }));
+    assert.ok(stored.includes("s3cret"));
+    const beyond = await window.page.evaluate(() => Object.values({ ...localStorage }));
+    assert.ok(!beyond.includes("s3cret"), "a token must not outlive the tab");
+  });
+}
 
 const folder = mkdtempSync(join(tmpdir(), "vagn-map-"));
 const pmtiles = join(folder, "base.pmtiles");
