@@ -52,7 +52,8 @@ scenario("scripts come compressed, and are kept for good", {}, async ({ open, va
 
 for (const path of ["/", "/incidents"]) {
   scenario(`where a token is set, ${path} asks for it, again if it is wrong, and goes on`, { tokens: ["s3cret"] }, async ({ open }) => {
-    const window = await open(path, { allow: [/status of 401/] });
+    // MapLibre, too, tells the console of each tile that was refused.
+    const window = await open(path, { allow: [/status of 401/, /assets\/maplibre-gl-/] });
     const input = window.page.locator("dialog input[type=password]");
     await input.waitFor();
     // Spaces cannot stand in a token; the dialog stays.
