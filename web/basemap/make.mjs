@@ -19,7 +19,11 @@ const read = (path) => JSON.parse(readFileSync(path, "utf8"));
 const atlas = (name) => read(require.resolve(`world-atlas/${name}.json`));
 
 /** Degrees in, degrees out, but cut at ±180. */
-const flat = geoEquirectangular().scale(180 / Math.PI).translate([0, 0]).reflectY(true).precision(0);
+const flat = geoEquirectangular()
+  .scale(180 / Math.PI)
+  .translate([0, 0])
+  .reflectY(true)
+  .precision(0);
 
 /** Digits after the point of a degree: 0.001° is some 100 m, finer than the data. */
 function rounded(coordinates, digits) {
@@ -119,6 +123,8 @@ write("earth.json", [
   borders(small, 3),
 ]);
 write("names.json", [
-  ...feature(small, small.objects.countries).features.filter((one) => one.properties.name).map(countryName),
+  ...feature(small, small.objects.countries)
+    .features.filter((one) => one.properties.name)
+    .map(countryName),
   ...(folder ? places(folder) : kept("names.json", ["capital", "town"])),
 ]);

@@ -75,8 +75,15 @@ export class App {
     this.fleet.addTo("near-labels");
     this.callPlaces = new CallPlaces(this.fleet, this.names, () => this.pins.show(this.callPlaces.pins()));
     this.selection = new Selection(this.fleet, this.names, outside.clock, (selected) => this.selected(selected));
-    this.nearest = new Nearest(outside.card, this.marks, { select: (id, place) => void this.select(id, place, true), units: () => this.units });
-    this.details = new Details({ follow: () => this.follow(!this.follows), goThere: () => this.goThere(), copyLink: () => navigator.clipboard.writeText(location.href) });
+    this.nearest = new Nearest(outside.card, this.marks, {
+      select: (id, place) => void this.select(id, place, true),
+      units: () => this.units,
+    });
+    this.details = new Details({
+      follow: () => this.follow(!this.follows),
+      goThere: () => this.goThere(),
+      copyLink: () => navigator.clipboard.writeText(location.href),
+    });
     this.connect(grid);
   }
 
@@ -114,7 +121,11 @@ export class App {
   whole(places: Place[]): void {
     const bounds = boundsOf(places);
     if (!bounds) return;
-    this.map.fitBounds([bounds.west, bounds.south, bounds.east, bounds.north], { padding: padding(), maxZoom: STREET_ZOOM, animate: false });
+    this.map.fitBounds([bounds.west, bounds.south, bounds.east, bounds.north], {
+      padding: padding(),
+      maxZoom: STREET_ZOOM,
+      animate: false,
+    });
   }
 
   callsChanged(): void {
@@ -178,10 +189,16 @@ export class App {
   }
 
   private connect(grid: Grid | null): void {
+    this.clusters.onRead((error) => !this.fleet.single && this.outside.contact.tiles(error));
     new Clicks(this.map, this.fleet, this.names, {
       vehicle: ({ id, drawn }) => void this.selectDrawn(id, drawn.key, [drawn.lon, drawn.lat]),
       stack: (stack) => {
-        const card = stackCard(stack, this.units, this.outside.clock.server(), ({ id, drawn }) => void this.selectDrawn(id, drawn.key, [drawn.lon, drawn.lat]));
+        const card = stackCard(
+          stack,
+          this.units,
+          this.outside.clock.server(),
+          ({ id, drawn }) => void this.selectDrawn(id, drawn.key, [drawn.lon, drawn.lat]),
+        );
         this.outside.card.show(card, false);
       },
       pins: (ids) => (ids.length === 1 ? this.showCall(ids[0]!, false) : this.outside.callsPanel.open(false)),

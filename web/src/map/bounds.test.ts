@@ -3,8 +3,21 @@ import { test } from "node:test";
 import { apiBox, boundsOf } from "./bounds.ts";
 
 test("the box leaves out the widest gap, also at the antimeridian", () => {
-  assert.deepEqual(boundsOf([[10, 50], [20, 60]]), { west: 10, east: 20, south: 50, north: 60 });
-  assert.deepEqual(boundsOf([[170, -10], [-170, 10], [179, 0]]), { west: 170, east: 190, south: -10, north: 10 });
+  assert.deepEqual(
+    boundsOf([
+      [10, 50],
+      [20, 60],
+    ]),
+    { west: 10, east: 20, south: 50, north: 60 },
+  );
+  assert.deepEqual(
+    boundsOf([
+      [170, -10],
+      [-170, 10],
+      [179, 0],
+    ]),
+    { west: 170, east: 190, south: -10, north: 10 },
+  );
   assert.deepEqual(boundsOf([[5, 5]]), { west: 5, east: 5, south: 5, north: 5 });
   assert.equal(boundsOf([]), null);
 });

@@ -50,7 +50,8 @@ export class CallPlaces {
     const pins = new Map<string, Pin>();
     for (const { vehicle_id, test } of this.calls) {
       const place = this.placeOf(vehicle_id);
-      if (place && (!test || !pins.has(vehicle_id))) pins.set(vehicle_id, { vehicleId: vehicle_id, drill: test, lon: place[0], lat: place[1] });
+      if (place && (!test || !pins.has(vehicle_id)))
+        pins.set(vehicle_id, { vehicleId: vehicle_id, drill: test, lon: place[0], lat: place[1] });
     }
     return [...pins.values()];
   }

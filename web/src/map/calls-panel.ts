@@ -23,7 +23,12 @@ export class CallsPanel {
     private readonly select: (incident: Incident) => void,
     private readonly nowMs: () => number,
   ) {
-    this.button = el("button", { class: "calls", hidden: true, attrs: { type: "button" }, on: { click: () => this.open(true) } }, icon(icons.bell), this.label);
+    this.button = el(
+      "button",
+      { class: "calls", hidden: true, attrs: { type: "button" }, on: { click: () => this.open(true) } },
+      icon(icons.bell),
+      this.label,
+    );
     this.voices = el("div", { class: "unseen", id: "voices" }, this.loud, this.quiet);
   }
 
@@ -48,7 +53,12 @@ export class CallsPanel {
     this.card.show({ title: words.callsTitle, body: this.body }, focus);
   }
 
-  private readonly body = el("div", {}, this.rows, el("p", { class: "actions" }, el("a", { text: words.openConsole, attrs: { href: "/incidents" } })));
+  private readonly body = el(
+    "div",
+    {},
+    this.rows,
+    el("p", { class: "actions" }, el("a", { text: words.openConsole, attrs: { href: "/incidents" } })),
+  );
 
   private fill(): void {
     this.rows.replaceChildren(...this.calls.map((call) => this.row(call)));

@@ -26,7 +26,11 @@ export class Card {
     const title = el("h2", { id: "card-title", text: content.title, attrs: { tabindex: -1 } });
     const close = el(
       "button",
-      { class: "plain", attrs: { type: "button", "aria-label": strings.map.close, title: strings.map.close }, on: { click: () => this.close() } },
+      {
+        class: "plain",
+        attrs: { type: "button", "aria-label": strings.map.close, title: strings.map.close },
+        on: { click: () => this.close() },
+      },
       icon(icons.close),
     );
     const head = el("div", {}, content.kicker ? el("p", { class: "kicker", text: content.kicker }) : null, title);

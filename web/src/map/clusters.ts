@@ -14,7 +14,10 @@ const COLOURS: Record<Theme, { disc: string; rim: string; text: string; call: st
 };
 
 export class Clusters {
-  constructor(private readonly map: MapLibre, theme: Theme) {
+  constructor(
+    private readonly map: MapLibre,
+    theme: Theme,
+  ) {
     const tiles = [new URL("/tiles/", location.href).href + "{z}/{x}/{y}.mvt"];
     map.addSource(FAR, { type: "vector", tiles, minzoom: 0, maxzoom: ZOOM_MIN - 1 });
     map.addSource(NEAR, { type: "vector", tiles, minzoom: ZOOM_MIN, maxzoom: ZOOM_MAX });
@@ -22,11 +25,23 @@ export class Clusters {
     this.setCrowded(false);
   }
 
+  /** Tells whether the groups in view could be read: `null`, or what went wrong. */
+  onRead(read: (error: unknown) => void): void {
+    // Without a listener MapLibre writes every lost tile into the browser's console.
+    this.map.on("error", (event) => {
+      if ("sourceId" in event && (event.sourceId === FAR || event.sourceId === NEAR)) read(event.error);
+    });
+    this.map.on("sourcedata", (event) => {
+      if (event.sourceId === FAR && event.tile) read(null);
+    });
+  }
+
   /** Shows groups in tiles that have too many vehicles to draw them singly. */
   setCrowded(crowded: boolean): void {
     const visibility = crowded ? "visible" : "none";
     for (const layer of layerIds(NEAR)) {
-      if (this.map.getLayoutProperty(layer, "visibility") !== visibility) this.map.setLayoutProperty(layer, "visibility", visibility);
+      if (this.map.getLayoutProperty(layer, "visibility") !== visibility)
+        this.map.setLayoutProperty(layer, "visibility", visibility);
     }
   }
 
@@ -65,10 +80,18 @@ function layerIds(source: string): string[] {
 
 function layers(source: string, theme: Theme, minzoom: number, maxzoom: number): LayerSpecification[] {
   const colours = COLOURS[theme];
-  const shared = { source, "source-layer": "vehicles", minzoom, maxzoom, filter: ["has", "n"] } satisfies Partial<LayerSpecification>;
+  const shared = {
+    source,
+    "source-layer": "vehicles",
+    minzoom,
+    maxzoom,
+    filter: ["has", "n"],
+  } satisfies Partial<LayerSpecification>;
   return [
     {
-      ...shared, id: `${source}-discs`, type: "circle",
+      ...shared,
+      id: `${source}-discs`,
+      type: "circle",
       paint: {
         "circle-color": colours.disc,
         "circle-opacity": 0.88,
@@ -78,10 +101,16 @@ function layers(source: string, theme: Theme, minzoom: number, maxzoom: number):
       },
     },
     {
-      ...shared, id: `${source}-counts`, type: "symbol", filter: [">", ["get", "n"], 1],
+      ...shared,
+      id: `${source}-counts`,
+      type: "symbol",
+      filter: [">", ["get", "n"], 1],
       layout: {
-        "text-field": shortCount, "text-font": BOLD, "text-size": ["case", [">", ["get", "n"], 99], 12, 11],
-        "text-allow-overlap": true, "text-ignore-placement": true,
+        "text-field": shortCount,
+        "text-font": BOLD,
+        "text-size": ["case", [">", ["get", "n"], 99], 12, 11],
+        "text-allow-overlap": true,
+        "text-ignore-placement": true,
       },
       paint: { "text-color": colours.text },
     },
@@ -91,8 +120,11 @@ function layers(source: string, theme: Theme, minzoom: number, maxzoom: number):
 /** `950`, `1.2k`, `36k`, `1.4M`: what fits into the disc. */
 const shortCount = [
   "case",
-  ["<", ["get", "n"], 1000], ["to-string", ["get", "n"]],
-  ["<", ["get", "n"], 9950], ["concat", ["number-format", ["/", ["get", "n"], 1000], { "max-fraction-digits": 1, locale: "en" }], "k"],
-  ["<", ["get", "n"], 999_500], ["concat", ["number-format", ["/", ["get", "n"], 1000], { "max-fraction-digits": 0, locale: "en" }], "k"],
+  ["<", ["get", "n"], 1000],
+  ["to-string", ["get", "n"]],
+  ["<", ["get", "n"], 9950],
+  ["concat", ["number-format", ["/", ["get", "n"], 1000], { "max-fraction-digits": 1, locale: "en" }], "k"],
+  ["<", ["get", "n"], 999_500],
+  ["concat", ["number-format", ["/", ["get", "n"], 1000], { "max-fraction-digits": 0, locale: "en" }], "k"],
   ["concat", ["number-format", ["/", ["get", "n"], 1_000_000], { "max-fraction-digits": 1, locale: "en" }], "M"],
 ] as unknown as string;

@@ -35,8 +35,16 @@ export class Contact {
     private readonly handlers: ContactHandlers,
     private readonly now: () => number = () => Date.now(),
   ) {
-    this.action = el("button", { text: words.tokenGive, attrs: { type: "button" }, on: { click: () => void askForTokenAgain().then((given) => given && location.reload()) } });
-    this.dismiss = el("button", { class: "plain", attrs: { type: "button", "aria-label": words.close }, on: { click: () => this.forget() } }, icon(icons.close));
+    this.action = el("button", {
+      text: words.tokenGive,
+      attrs: { type: "button" },
+      on: { click: () => void askForTokenAgain().then((given) => given && location.reload()) },
+    });
+    this.dismiss = el(
+      "button",
+      { class: "plain", attrs: { type: "button", "aria-label": words.close }, on: { click: () => this.forget() } },
+      icon(icons.close),
+    );
     this.node = el("div", { class: "contact", hidden: true, attrs: { role: "status" } }, this.text, this.action, this.dismiss);
     onTokenWanted((wanted) => {
       this.tokenWanted = wanted;

@@ -27,15 +27,31 @@ export class Details {
   constructor(actions: DetailsActions) {
     const copy = el("button", { text: words.copyLink, attrs: { type: "button" } });
     copy.addEventListener("click", () => void actions.copyLink().then(() => setText(copy, words.copied)));
-    this.followButton = el("button", { attrs: { type: "button", "aria-pressed": "false" }, on: { click: () => actions.follow() } }, words.follow, " ", el("kbd", { text: "F" }));
+    this.followButton = el(
+      "button",
+      { attrs: { type: "button", "aria-pressed": "false" }, on: { click: () => actions.follow() } },
+      words.follow,
+      " ",
+      el("kbd", { text: "F" }),
+    );
     this.node = el(
       "div",
       { class: "details" },
       this.tag,
       this.note,
-      el("dl", {}, ...(["report", "speed", "heading", "place", "delay", "trail"] as const).flatMap((name) => this.row(name, words[name]))),
+      el(
+        "dl",
+        {},
+        ...(["report", "speed", "heading", "place", "delay", "trail"] as const).flatMap((name) => this.row(name, words[name])),
+      ),
       this.odd,
-      el("div", { class: "actions" }, this.followButton, el("button", { text: words.goThere, attrs: { type: "button" }, on: { click: () => actions.goThere() } }), copy),
+      el(
+        "div",
+        { class: "actions" },
+        this.followButton,
+        el("button", { text: words.goThere, attrs: { type: "button" }, on: { click: () => actions.goThere() } }),
+        copy,
+      ),
     );
   }
 
@@ -95,7 +111,7 @@ export function length(trail: readonly (readonly [number, number])[]): number {
   let sum = 0;
   for (let at = 1; at < trail.length; at += 1) {
     const [one, other] = [trail[at - 1]!, trail[at]!];
-    const east = ((((other[0] - one[0] + 540) % 360) - 180) * Math.cos((other[1] * Math.PI) / 180));
+    const east = (((other[0] - one[0] + 540) % 360) - 180) * Math.cos((other[1] * Math.PI) / 180);
     sum += Math.hypot(east, other[1] - one[1]) * 111_195;
   }
   return sum;

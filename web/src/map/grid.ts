@@ -11,14 +11,25 @@ const FROM_ZOOM = 8;
 const STEPS = [1, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 0.001];
 
 export class Grid {
-  constructor(private readonly map: MapLibre, theme: Theme, before: string) {
+  constructor(
+    private readonly map: MapLibre,
+    theme: Theme,
+    before: string,
+  ) {
     map.addSource("grid", { type: "geojson", data: empty(), tolerance: 0 });
     map.addLayer({ id: "grid-lines", type: "line", source: "grid", minzoom: FROM_ZOOM, paint: linePaint(theme) }, before);
     map.addLayer(
       {
-        id: "grid-names", type: "symbol", source: "grid", minzoom: FROM_ZOOM,
+        id: "grid-names",
+        type: "symbol",
+        source: "grid",
+        minzoom: FROM_ZOOM,
         layout: {
-          "text-field": ["get", "name"], "text-font": REGULAR, "text-size": 10, "symbol-placement": "line", "symbol-spacing": 420,
+          "text-field": ["get", "name"],
+          "text-font": REGULAR,
+          "text-size": 10,
+          "symbol-placement": "line",
+          "symbol-spacing": 420,
           "text-keep-upright": true,
         },
         paint: namePaint(theme),
@@ -49,10 +60,16 @@ function lines(view: { west: number; south: number; east: number; north: number 
   const add = (name: string, ends: [number, number][]) =>
     features.push({ type: "Feature", properties: { name }, geometry: { type: "LineString", coordinates: ends } });
   for (let at = Math.floor(view.west / step); at * step <= view.east; at += 1) {
-    add(`${(at * step).toFixed(digits)}°`, [[at * step, view.south - step], [at * step, view.north + step]]);
+    add(`${(at * step).toFixed(digits)}°`, [
+      [at * step, view.south - step],
+      [at * step, view.north + step],
+    ]);
   }
   for (let at = Math.floor(view.south / step); at * step <= view.north; at += 1) {
-    add(`${(at * step).toFixed(digits)}°`, [[view.west - step, at * step], [view.east + step, at * step]]);
+    add(`${(at * step).toFixed(digits)}°`, [
+      [view.west - step, at * step],
+      [view.east + step, at * step],
+    ]);
   }
   return { type: "FeatureCollection", features };
 }
@@ -66,5 +83,10 @@ function linePaint(theme: Theme) {
 }
 
 function namePaint(theme: Theme) {
-  return { "text-color": palettes[theme].nameSoft, "text-halo-color": palettes[theme].halo, "text-halo-width": 1.2, "text-opacity": 0.75 };
+  return {
+    "text-color": palettes[theme].nameSoft,
+    "text-halo-color": palettes[theme].halo,
+    "text-halo-width": 1.2,
+    "text-opacity": 0.75,
+  };
 }

@@ -44,9 +44,17 @@ function settings(actions: HelpActions): HTMLElement {
   return el("div", { class: "settings" }, el("label", {}, words.units, units), el("label", {}, words.look, look));
 }
 
-function choice<Value extends string>(options: Record<Value, string>, chosen: Value, choose: (value: Value) => void): HTMLSelectElement {
+function choice<Value extends string>(
+  options: Record<Value, string>,
+  chosen: Value,
+  choose: (value: Value) => void,
+): HTMLSelectElement {
   const entries = Object.entries(options) as [Value, string][];
-  const select = el("select", {}, ...entries.map(([value, text]) => el("option", { text, attrs: { value, selected: value === chosen } })));
+  const select = el(
+    "select",
+    {},
+    ...entries.map(([value, text]) => el("option", { text, attrs: { value, selected: value === chosen } })),
+  );
   select.addEventListener("change", () => choose(select.value as Value));
   return select;
 }
@@ -79,6 +87,9 @@ function drawing(shape: string): SVGSVGElement {
 function keys(actions: HelpActions): HTMLElement {
   const box = el("input", { attrs: { type: "checkbox", checked: actions.keysOn() } });
   box.addEventListener("change", () => actions.setKeysOn(box.checked));
-  const rows = Object.entries(words.keys).flatMap(([key, text]) => [el("dt", {}, el("kbd", { text: key.length === 1 ? key.toUpperCase() : key })), el("dd", { text })]);
+  const rows = Object.entries(words.keys).flatMap(([key, text]) => [
+    el("dt", {}, el("kbd", { text: key.length === 1 ? key.toUpperCase() : key })),
+    el("dd", { text }),
+  ]);
   return el("div", {}, el("label", { class: "check" }, box, words.keysOn), el("dl", { class: "keys" }, ...rows));
 }

@@ -9,7 +9,8 @@ export class Keys {
 
   constructor(shortcuts: Shortcuts, escape: () => void) {
     addEventListener("keydown", (event) => {
-      if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented || document.querySelector("dialog[open]")) return;
+      if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented || document.querySelector("dialog[open]"))
+        return;
       if (event.key === "Escape") return escape();
       if (!this.enabled || writes(event.target)) return;
       const act = shortcuts[event.key.toLowerCase()];

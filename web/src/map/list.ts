@@ -47,15 +47,33 @@ export class List {
       { on: { change: () => actions.filter(this.select.value as Filter) } },
       ...FILTERS.map((filter) => el("option", { text: words.filters[filter], attrs: { value: filter } })),
     );
-    const close = el("button", { class: "plain", attrs: { type: "button", "aria-label": words.close, title: words.close }, on: { click: () => this.close() } }, icon(icons.close));
-    const head = el("tr", {}, ...[columns.id, columns.age, columns.speed, columns.heading].map((name) => el("th", { text: name, attrs: { scope: "col" } })));
+    const close = el(
+      "button",
+      {
+        class: "plain",
+        attrs: { type: "button", "aria-label": words.close, title: words.close },
+        on: { click: () => this.close() },
+      },
+      icon(icons.close),
+    );
+    const head = el(
+      "tr",
+      {},
+      ...[columns.id, columns.age, columns.speed, columns.heading].map((name) =>
+        el("th", { text: name, attrs: { scope: "col" } }),
+      ),
+    );
     this.node = el(
       "aside",
       { id: "list", class: "list", hidden: true, attrs: { "aria-labelledby": "list-title" } },
       el("header", { class: "card-head" }, el("h2", { id: "list-title", text: words.listTitle, attrs: { tabindex: -1 } }), close),
       el("label", { class: "chooser" }, words.filter, this.select),
       this.state,
-      el("div", { class: "scroll", attrs: { tabindex: 0, role: "region", "aria-labelledby": "list-title" } }, el("table", {}, el("thead", {}, head), this.body)),
+      el(
+        "div",
+        { class: "scroll", attrs: { tabindex: 0, role: "region", "aria-labelledby": "list-title" } },
+        el("table", {}, el("thead", {}, head), this.body),
+      ),
     );
     document.addEventListener("visibilitychange", () => this.hurry());
   }
@@ -112,7 +130,10 @@ export class List {
     const chosen = all.filter((one) => passes(one, filter)).sort((one, other) => order.compare(one.id, other.id));
     const shown = chosen.slice(0, ROWS_MAX);
     const capped = truncated || chosen.length > shown.length;
-    setText(this.state, shown.length === 0 ? words.listNone : capped ? words.listCapped(shown.length) : words.listCount(shown.length));
+    setText(
+      this.state,
+      shown.length === 0 ? words.listNone : capped ? words.listCapped(shown.length) : words.listCount(shown.length),
+    );
     const still = new Set(shown.map((one) => one.id));
     for (const [id, row] of this.rows) {
       if (still.has(id)) continue;
@@ -144,7 +165,13 @@ export class List {
       const [lon = 0, lat = 0] = (node.dataset["place"] ?? "").split(" ").map(Number);
       this.actions.select(id, [lon, lat]);
     };
-    const name = el("th", { attrs: { scope: "row" } }, el("button", { class: "link", text: id, attrs: { type: "button" }, on: { click: select } }), " ", cells[3]);
+    const name = el(
+      "th",
+      { attrs: { scope: "row" } },
+      el("button", { class: "link", text: id, attrs: { type: "button" }, on: { click: select } }),
+      " ",
+      cells[3],
+    );
     const node = el("tr", {}, name, ...cells.slice(0, 3));
     const row = { node, cells };
     this.rows.set(id, row);

@@ -1,10 +1,13 @@
 /** The live map: starts its parts and connects them. */
 import "../shared/theme.css";
+import "./panels.css";
 import "./map.css";
 import { readJson } from "../shared/session";
 import type { MapSettings } from "../shared/basemap";
 import { strings } from "../shared/strings";
 import { theme } from "../shared/theme";
+import type { Map as MapLibre } from "maplibre-gl";
+import { setText } from "../shared/dom";
 import { App } from "./app";
 import { boundsOf } from "./bounds";
 import { Calls } from "./calls";
@@ -41,7 +44,11 @@ function start(): void {
     filter: (filter) => app?.setFilter(filter),
     closed: () => app?.writeLink(),
   });
-  const callsPanel = new CallsPanel(card, (call) => app?.showCall(call.vehicle_id, true), () => clock.server());
+  const callsPanel = new CallsPanel(
+    card,
+    (call) => app?.showCall(call.vehicle_id, true),
+    () => clock.server(),
+  );
   const calls = new Calls({
     changed: () => app?.callsChanged(),
     raised: ({ vehicle_id, test }) => callsPanel.say(test ? words.drillNew(vehicle_id) : words.callNew(vehicle_id), !test),
@@ -54,10 +61,29 @@ function start(): void {
     app?.writeLink();
   };
   const whole = () => void empty.fleet((time) => clock.observe(time)).then((places) => app?.whole(places));
-  const help = () => showHelp({ units: () => app?.units ?? "metric", setUnits: (units) => app?.setUnits(units), keysOn: () => keys.on, setKeysOn: (on) => (keys.on = on) });
+  const help = () =>
+    showHelp({
+      units: () => app?.units ?? "metric",
+      setUnits: (units) => app?.setUnits(units),
+      keysOn: () => keys.on,
+      setKeysOn: (on) => (keys.on = on),
+    });
   const page = buildPage(
-    { card: card.node, list: list.node, calls: callsPanel.button, voices: callsPanel.voices, contact: contact.node, empty: empty.node },
-    { find: (id) => void app?.find(id), zoom: (by) => app?.map.easeTo({ zoom: app.map.getZoom() + by, duration: 250 }), whole, list: toggleList, help },
+    {
+      card: card.node,
+      list: list.node,
+      calls: callsPanel.button,
+      voices: callsPanel.voices,
+      contact: contact.node,
+      empty: empty.node,
+    },
+    {
+      find: (id) => void app?.find(id),
+      zoom: (by) => app?.map.easeTo({ zoom: app.map.getZoom() + by, duration: 250 }),
+      whole,
+      list: toggleList,
+      help,
+    },
   );
   const keys = new Keys(
     {
@@ -82,7 +108,14 @@ function start(): void {
     const settings = await readJson<MapSettings>("/map/settings.json");
     // A view that jumps right after the start would load everything twice.
     const early = link.view ? [] : await Promise.race([places, soon()]);
-    const map = await openMap(page.map, settings, theme(), link.view ?? START, boundsOf(early));
+    let map: MapLibre;
+    try {
+      map = await openMap(page.map, settings, theme(), link.view ?? START, boundsOf(early));
+    } catch {
+      setText(page.status, words.noWebGl);
+      list.show(false);
+      return;
+    }
     map.addControl(scaleControl("metric"), "bottom-left");
     app = new App(map, { page, card, list, calls, callsPanel, contact, clock });
     app.callsChanged();

@@ -16,14 +16,22 @@ const COLOURS: Record<Theme, { accent: string; halo: string; text: string }> = {
 };
 
 export class Marks {
-  constructor(private readonly map: MapLibre, theme: Theme, before: string) {
-    for (const source of ["trail", "ring", "near"]) map.addSource(source, { type: "geojson", data: collection([]), lineMetrics: source === "trail" });
+  constructor(
+    private readonly map: MapLibre,
+    theme: Theme,
+    before: string,
+  ) {
+    for (const source of ["trail", "ring", "near"])
+      map.addSource(source, { type: "geojson", data: collection([]), lineMetrics: source === "trail" });
     for (const layer of layers(theme)) map.addLayer(layer, before);
   }
 
   trail(places: Place[]): void {
     const cut = unwrapped(places);
-    this.set("trail", cut.length < 2 ? [] : [{ type: "Feature", properties: {}, geometry: { type: "LineString", coordinates: cut } }]);
+    this.set(
+      "trail",
+      cut.length < 2 ? [] : [{ type: "Feature", properties: {}, geometry: { type: "LineString", coordinates: cut } }],
+    );
   }
 
   ring(place: Place | null): void {
@@ -74,27 +82,50 @@ function layers(theme: Theme): LayerSpecification[] {
   const { accent, halo, text } = COLOURS[theme];
   return [
     {
-      id: "trail", type: "line", source: "trail", layout: { "line-cap": "round", "line-join": "round" },
+      id: "trail",
+      type: "line",
+      source: "trail",
+      layout: { "line-cap": "round", "line-join": "round" },
       paint: { "line-width": 4, "line-gradient": ["interpolate", ["linear"], ["line-progress"], 0, `${accent}22`, 1, accent] },
     },
-    { id: "near-lines", type: "line", source: "near", paint: { "line-color": accent, "line-width": 1.8, "line-dasharray": [2, 1.5] } },
     {
-      id: "near-from", type: "circle", source: "near", filter: ["has", "from"],
+      id: "near-lines",
+      type: "line",
+      source: "near",
+      paint: { "line-color": accent, "line-width": 1.8, "line-dasharray": [2, 1.5] },
+    },
+    {
+      id: "near-from",
+      type: "circle",
+      source: "near",
+      filter: ["has", "from"],
       paint: { "circle-radius": 5, "circle-color": accent, "circle-stroke-color": halo, "circle-stroke-width": 2 },
     },
     {
-      id: "near-labels", type: "symbol", source: "near", filter: ["has", "label"],
+      id: "near-labels",
+      type: "symbol",
+      source: "near",
+      filter: ["has", "label"],
       layout: {
-        "text-field": ["get", "label"], "text-font": BOLD, "text-size": 12, "text-radial-offset": 1.1, "text-justify": "auto",
+        "text-field": ["get", "label"],
+        "text-font": BOLD,
+        "text-size": 12,
+        "text-radial-offset": 1.1,
+        "text-justify": "auto",
         "text-variable-anchor": ["left", "right", "top", "bottom", "top-left", "bottom-right"],
       },
       paint: { "text-color": text, "text-halo-color": halo, "text-halo-width": 2 },
     },
     {
-      id: "ring", type: "circle", source: "ring",
+      id: "ring",
+      type: "circle",
+      source: "ring",
       paint: {
-        "circle-radius": ["interpolate", ["linear"], ["zoom"], 10, 13, 17, 26], "circle-color": accent, "circle-opacity": 0.16,
-        "circle-stroke-color": accent, "circle-stroke-width": 2,
+        "circle-radius": ["interpolate", ["linear"], ["zoom"], 10, 13, 17, 26],
+        "circle-color": accent,
+        "circle-opacity": 0.16,
+        "circle-stroke-color": accent,
+        "circle-stroke-width": 2,
       },
     },
   ];

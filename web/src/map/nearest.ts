@@ -30,7 +30,14 @@ export class Nearest {
     const turn = (this.turn += 1);
     const list = el("ol", { class: "rows" });
     const state = el("p", { class: "note", text: words.loading, attrs: { role: "status" } });
-    const body = el("div", {}, el("p", { class: "soft", text: words.nearOf(place(from[1], from[0])) }), this.chooser(from), state, list);
+    const body = el(
+      "div",
+      {},
+      el("p", { class: "soft", text: words.nearOf(place(from[1], from[0])) }),
+      this.chooser(from),
+      state,
+      list,
+    );
     this.card.show({ title: words.nearTitle, body, closed: () => this.close(turn) }, focus);
     this.marks.near({ from, to: [] });
     try {
@@ -47,7 +54,10 @@ export class Nearest {
 
   private draw(from: Place, found: Vehicle[]): void {
     const units = this.actions.units();
-    const to = found.map((one) => ({ place: one.geometry.coordinates as Place, label: `${one.id} · ${distance(one.properties.distance_m ?? 0, units)}` }));
+    const to = found.map((one) => ({
+      place: one.geometry.coordinates as Place,
+      label: `${one.id} · ${distance(one.properties.distance_m ?? 0, units)}`,
+    }));
     this.marks.near({ from, to });
   }
 
@@ -57,12 +67,22 @@ export class Nearest {
     return el(
       "li",
       {},
-      el("button", { class: "row", attrs: { type: "button" }, on: { click: select } }, el("b", { text: found.id }), el("span", { text: away }), el("span", { class: "soft", text: words.reportAgo(age(found.properties.age_s)) })),
+      el(
+        "button",
+        { class: "row", attrs: { type: "button" }, on: { click: select } },
+        el("b", { text: found.id }),
+        el("span", { text: away }),
+        el("span", { class: "soft", text: words.reportAgo(age(found.properties.age_s)) }),
+      ),
     );
   }
 
   private chooser(from: Place): HTMLElement {
-    const select = el("select", { on: { change: () => this.choose(Number(select.value), from) } }, ...COUNTS.map((count) => el("option", { text: String(count), attrs: { value: count, selected: count === this.count } })));
+    const select = el(
+      "select",
+      { on: { change: () => this.choose(Number(select.value), from) } },
+      ...COUNTS.map((count) => el("option", { text: String(count), attrs: { value: count, selected: count === this.count } })),
+    );
     return el("label", { class: "chooser" }, words.nearCount, select);
   }
 

@@ -27,7 +27,10 @@ const SHARP = 3;
 export class Pins {
   private shown = "";
 
-  constructor(private readonly map: MapLibre, theme: Theme) {
+  constructor(
+    private readonly map: MapLibre,
+    theme: Theme,
+  ) {
     this.draw(theme);
     map.addSource("pins", { type: "geojson", data: collection([]) });
     for (const [at, layer] of PIN_LAYERS.entries()) map.addLayer(pinLayer(layer, at === 0, theme));
@@ -72,11 +75,21 @@ function collection(pins: Pin[]): GeoJSON.FeatureCollection {
 
 function pinLayer(id: string, drill: boolean, theme: Theme): LayerSpecification {
   return {
-    id, type: "symbol", source: "pins", filter: ["==", ["get", "drill"], drill],
+    id,
+    type: "symbol",
+    source: "pins",
+    filter: ["==", ["get", "drill"], drill],
     layout: {
-      "icon-image": drill ? "pin-drill" : "pin-call", "icon-anchor": "bottom", "icon-allow-overlap": true,
-      "text-field": ["get", "label"], "text-font": BOLD, "text-size": 12, "text-anchor": "left", "text-offset": [1.5, -1.7],
-      "text-optional": true, "text-max-width": 14,
+      "icon-image": drill ? "pin-drill" : "pin-call",
+      "icon-anchor": "bottom",
+      "icon-allow-overlap": true,
+      "text-field": ["get", "label"],
+      "text-font": BOLD,
+      "text-size": 12,
+      "text-anchor": "left",
+      "text-offset": [1.5, -1.7],
+      "text-optional": true,
+      "text-max-width": 14,
     },
     paint: { "text-color": textColour(theme, drill), "text-halo-color": COLOURS[theme].halo, "text-halo-width": 1.6 },
   };

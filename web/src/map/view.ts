@@ -20,7 +20,13 @@ export function padding(): number {
 /** Zoom at which a vehicle is seen on its street. */
 export const STREET_ZOOM = 14;
 
-export async function openMap(container: HTMLElement, settings: MapSettings, theme: Theme, start: View, bounds: Bounds | null): Promise<MapLibre> {
+export async function openMap(
+  container: HTMLElement,
+  settings: MapSettings,
+  theme: Theme,
+  start: View,
+  bounds: Bounds | null,
+): Promise<MapLibre> {
   const map = new MapLibre({
     container,
     style: await basemap(settings, theme),

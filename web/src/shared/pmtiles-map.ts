@@ -25,12 +25,22 @@ export async function pmtilesStyle(path: string, theme: Theme): Promise<StyleSpe
 /** Layers of both schemas: a layer that the file does not have draws nothing. */
 function vectorLayers(colours: Palette): LayerSpecification[] {
   const area = (name: string, colour: string): LayerSpecification => ({
-    id: `area-${name}`, type: "fill", source: "base", "source-layer": name, paint: { "fill-color": colour },
+    id: `area-${name}`,
+    type: "fill",
+    source: "base",
+    "source-layer": name,
+    paint: { "fill-color": colour },
     filter: ["match", ["geometry-type"], ["Polygon", "MultiPolygon"], true, false],
   });
   const line = (name: string, colour: string, width: number): LayerSpecification => ({
-    id: `line-${name}`, type: "line", source: "base", "source-layer": name,
-    paint: { "line-color": colour, "line-width": ["interpolate", ["exponential", 1.6], ["zoom"], 6, width / 3, 12, width, 18, width * 12] },
+    id: `line-${name}`,
+    type: "line",
+    source: "base",
+    "source-layer": name,
+    paint: {
+      "line-color": colour,
+      "line-width": ["interpolate", ["exponential", 1.6], ["zoom"], 6, width / 3, 12, width, 18, width * 12],
+    },
   });
   const openMapTiles = ["landcover", "park"].map((name) => area(name, colours.green));
   return [
@@ -50,7 +60,10 @@ function vectorLayers(colours: Palette): LayerSpecification[] {
 
 function names(layer: string, colours: Palette): LayerSpecification {
   return {
-    id: `names-${layer}`, type: "symbol", source: "base", "source-layer": layer,
+    id: `names-${layer}`,
+    type: "symbol",
+    source: "base",
+    "source-layer": layer,
     layout: {
       "text-field": ["coalesce", ["get", "name:en"], ["get", "name"]],
       "text-font": ["match", ["coalesce", ["get", "kind"], ["get", "class"]], "country", ["literal", BOLD], ["literal", REGULAR]],

@@ -50,7 +50,6 @@ export const strings = {
     waiting: "Waiting for the server…",
     vehicles: (count: number) => `${count.toLocaleString("en")} ${count === 1 ? "vehicle" : "vehicles"} in view`,
     behind: (seconds: number) => `drawn up to ${seconds} s behind the reports`,
-    frozen: "Paused while the page is not seen",
     lost: (since: string) => `No contact with the server since ${since}. What you see is from then. Trying again…`,
     back: (away: string) => `In contact again, after ${away}.`,
     missedCalls: (ids: string) => `Meanwhile a call for help of: ${ids}.`,
@@ -59,7 +58,6 @@ export const strings = {
     missedNone: "No call for help was missed.",
     tokenNeeded: "The server shows its data only with today’s token.",
     tokenGive: "Give the token",
-    refused: (why: string) => `The server refuses: ${why}`,
     noWebGl: "This browser cannot draw the map (it has no WebGL 2). The list of vehicles works without it.",
 
     calls: (count: number) => (count === 1 ? "1 call for help" : `${count} calls for help`),
@@ -108,7 +106,6 @@ export const strings = {
       heading_impossible: "an impossible heading",
     } as Record<string, string>,
     follow: "Follow",
-    following: "Following",
     goThere: "Show on the map",
     copyLink: "Copy a link",
     copied: "Copied",
@@ -116,13 +113,11 @@ export const strings = {
     loading: "Loading…",
 
     stackTitle: (count: number) => `${count} vehicles at this place`,
-    clusterNote: (count: string) => `${count} vehicles`,
 
     nearTitle: "Nearest vehicles",
     nearOf: (place: string) => `to ${place}`,
     nearNone: "No vehicle is known.",
     nearCount: "How many",
-    nearHere: "Nearest to the middle of the map",
 
     listTitle: "Vehicles in view",
     listCount: (shown: number) => `${shown} ${shown === 1 ? "vehicle" : "vehicles"}, as the map shows them.`,

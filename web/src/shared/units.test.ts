@@ -19,7 +19,14 @@ test("a heading has a name and a number", () => {
 });
 
 test("ages are in the largest unit that tells enough", () => {
-  const cases: [number, string][] = [[-60, "60 s ahead"], [0.4, "now"], [12, "12 s"], [600, "10 min"], [7200, "2 h"], [400_000, "5 d"]];
+  const cases: [number, string][] = [
+    [-60, "60 s ahead"],
+    [0.4, "now"],
+    [12, "12 s"],
+    [600, "10 min"],
+    [7200, "2 h"],
+    [400_000, "5 d"],
+  ];
   for (const [seconds, text] of cases) assert.equal(age(seconds), text);
 });
 

@@ -40,8 +40,20 @@ interface Loaded {
 }
 
 const UNIFORMS = [
-  "u_matrix", "u_centre", "u_cosLat", "u_east", "u_north", "u_now", "u_age", "u_size", "u_filter", "u_selected", "u_anySelected",
-  "u_shapes", "u_body", "u_rim",
+  "u_matrix",
+  "u_centre",
+  "u_cosLat",
+  "u_east",
+  "u_north",
+  "u_now",
+  "u_age",
+  "u_size",
+  "u_filter",
+  "u_selected",
+  "u_anySelected",
+  "u_shapes",
+  "u_body",
+  "u_rim",
 ] as const;
 const ATTRIBUTES = ["a_last", "a_before", "a_times", "a_rest", "a_start"] as const;
 
@@ -171,7 +183,10 @@ export class VehicleLayer implements CustomLayerInterface {
 
 function link(gl: WebGL2RenderingContext): WebGLProgram {
   const program = gl.createProgram();
-  for (const [kind, text] of [[gl.VERTEX_SHADER, VERTEX], [gl.FRAGMENT_SHADER, FRAGMENT]] as const) {
+  for (const [kind, text] of [
+    [gl.VERTEX_SHADER, VERTEX],
+    [gl.FRAGMENT_SHADER, FRAGMENT],
+  ] as const) {
     const shader = gl.createShader(kind);
     if (!shader) throw new Error("the browser makes no shader");
     gl.shaderSource(shader, text);

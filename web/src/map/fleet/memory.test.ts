@@ -73,14 +73,25 @@ test("keys above 31 bits are held too, and found", () => {
 
 test("a trail has the places since the page saw the vehicle first, oldest first", () => {
   const memory = new Memory(BEGIN);
-  for (let tick = 1; tick <= 4; tick += 1) see(memory, [{ key: 7, received: tick * 1_000, lon: tick * 10_000_000 }], tick * 1_000);
-  assert.deepEqual(memory.trail(7).map(([lon]) => Math.round(lon)), [1, 2, 3, 4]);
+  for (let tick = 1; tick <= 4; tick += 1)
+    see(memory, [{ key: 7, received: tick * 1_000, lon: tick * 10_000_000 }], tick * 1_000);
+  assert.deepEqual(
+    memory.trail(7).map(([lon]) => Math.round(lon)),
+    [1, 2, 3, 4],
+  );
   assert.deepEqual(memory.trail(8), []);
 });
 
 test("a hundred thousand vehicles are told apart, those with the same low bits too", () => {
   const memory = new Memory(BEGIN);
-  const all = Array.from({ length: 100_000 }, (_, at): One => ({ key: ((at % 50_000) << 16) | Math.floor(at / 50_000), received: at + 1 }));
+  const all = Array.from({ length: 100_000 }, (_, at): One => ({
+    key: ((at % 50_000) << 16) | Math.floor(at / 50_000),
+    received: at + 1,
+  }));
   see(memory, all, 200_000);
-  assert.deepEqual(see(memory, all, 300_000), all.map((one) => one.received), "the same fixes: nobody sets out anew");
+  assert.deepEqual(
+    see(memory, all, 300_000),
+    all.map((one) => one.received),
+    "the same fixes: nobody sets out anew",
+  );
 });

@@ -78,7 +78,14 @@ export class Memory {
   }
 
   /** Whole numbers of 32 bits in here: others are put on the heap, which costs more than all the rest. */
-  private setOutChunk(words: Int32Array, from: number, to: number, starts: Float32Array, times: Times, held: ReadonlySet<number>): void {
+  private setOutChunk(
+    words: Int32Array,
+    from: number,
+    to: number,
+    starts: Float32Array,
+    times: Times,
+    held: ReadonlySet<number>,
+  ): void {
     const { table, slots } = this;
     const { now, base, baseLow } = times;
     const anyHeld = held.size > 0;

@@ -5,7 +5,16 @@ import type { Vehicle } from "./record.ts";
 
 function vehicle(change: Partial<Vehicle>): Vehicle {
   return {
-    key: 1, lon: 18.001, lat: 59, beforeLon: 18, beforeLat: 59, receivedMs: 0, betweenMs: 5_000, headingDeg: null, speedMps: null, flags: 0,
+    key: 1,
+    lon: 18.001,
+    lat: 59,
+    beforeLon: 18,
+    beforeLat: 59,
+    receivedMs: 0,
+    betweenMs: 5_000,
+    headingDeg: null,
+    speedMps: null,
+    flags: 0,
     ...change,
   };
 }
