@@ -11,6 +11,7 @@ export interface View<Item> {
 
 export class Keyed<Item> {
   private shown: HTMLElement[] = [];
+  private wanted = new Set<HTMLElement>();
 
   constructor(
     private readonly parent: Element,
@@ -18,11 +19,8 @@ export class Keyed<Item> {
   ) {}
 
   arrange(items: readonly Item[]): void {
-    const nodes = items.map((item) => {
-      const view = this.view(item);
-      view.update(item);
-      return view.node;
-    });
+    const views = items.map((item) => this.view(item));
+    const nodes = views.map((view) => view.node);
     let at: ChildNode | null = this.parent.firstChild;
     for (const node of nodes) {
       if (node === at) at = at.nextSibling;
@@ -30,6 +28,8 @@ export class Keyed<Item> {
     }
     this.shown = [...new Set([...this.shown, ...nodes])];
     this.wanted = new Set(nodes);
+    // After they are in their places: what moves into a new one would lose the focus outside of the page.
+    for (const [place, item] of items.entries()) views[place]?.update(item);
   }
 
   sweep(): void {
@@ -38,8 +38,6 @@ export class Keyed<Item> {
     }
     this.shown = [...this.wanted];
   }
-
-  private wanted = new Set<HTMLElement>();
 }
 
 /** A list of its own, whose views are made by `build` and kept by `key`. */
@@ -68,15 +66,13 @@ export class KeyedList<Item> {
   }
 }
 
-/** `moveBefore` keeps the focus; browsers without it lose it, so that it is given back. */
+/** `moveBefore` moves an element without taking it out, which most browsers have by now. */
 type Movable = Element & { moveBefore?: (node: Node, before: Node | null) => void };
 
+/** Moves or inserts an element. The focus within it stays, also where it comes from a part that has only just appeared. */
 function move(parent: Movable, node: HTMLElement, before: Node | null): void {
-  if (node.isConnected && parent.isConnected && parent.moveBefore) {
-    parent.moveBefore(node, before);
-    return;
-  }
   const focused = node.contains(document.activeElement) ? (document.activeElement as HTMLElement) : null;
-  parent.insertBefore(node, before);
-  focused?.focus({ preventScroll: true });
+  if (node.isConnected && parent.isConnected && parent.moveBefore) parent.moveBefore(node, before);
+  else parent.insertBefore(node, before);
+  if (focused && document.activeElement !== focused) focused.focus({ preventScroll: true });
 }
