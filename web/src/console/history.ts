@@ -32,6 +32,9 @@ export class History {
   }
 
   show(incident: IncidentWithHistory | null): void {
+    const none = incident ? null : words.detail.loading;
+    this.ledger.say(none);
+    this.trail.say(none);
     const ledger = incident?.ledger ?? [];
     this.ledger.show(ledger.slice(-NOTICES_MAX).reverse().map(ledgerLine), Math.max(0, ledger.length - NOTICES_MAX));
     this.trail.show((incident?.trail ?? []).toReversed().map(trailLine), 0);
@@ -60,7 +63,12 @@ class Lines {
   private readonly older = el("p", { class: "soft", hidden: true });
   private readonly list: KeyedList<Line>;
 
-  constructor(name: string, title: string, none: string, now: () => number) {
+  constructor(
+    name: string,
+    title: string,
+    private readonly none: string,
+    now: () => number,
+  ) {
     const id = `${name}-heading`;
     const items = el("ul", { class: "lines" });
     this.empty = el("p", { class: "soft", text: none });
@@ -70,6 +78,11 @@ class Lines {
       (line) => line.key,
       () => new LineView(now),
     );
+  }
+
+  /** Says something else than that there is nothing, as long as it is not known. */
+  say(text: string | null): void {
+    setText(this.empty, text ?? this.none);
   }
 
   show(lines: Line[], older: number): void {

@@ -177,7 +177,6 @@ export const strings = {
     close: "Close",
     you: (name: string) => (name === "" ? "Give your name" : `You: ${name}`),
     changeName: "Change your name",
-    serverTime: (time: string) => `Server time ${time}`,
 
     counts: {
       waiting: (count: number) => `${count} not acknowledged`,
