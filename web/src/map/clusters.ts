@@ -64,7 +64,7 @@ export class Clusters {
   /** Vehicles in the groups that are in view. */
   count(): number {
     const seen = new Map<string, number>();
-    for (const { properties, geometry } of this.map.queryRenderedFeatures({ layers: [`${FAR}-discs`] })) {
+    for (const { properties, geometry } of this.map.queryRenderedFeatures({ layers: GROUP_LAYERS })) {
       if (geometry.type !== "Point") continue;
       // Copies of the world show a group more than once.
       const [lon = 0, lat = 0] = geometry.coordinates;

@@ -30,6 +30,8 @@ export class Contact {
   private tokenWanted = false;
   private told: string | null = null;
   private lostSince: number | null = null;
+  /** There was contact once: before, nothing can be missed. */
+  private met = false;
 
   constructor(
     private readonly handlers: ContactHandlers,
@@ -59,7 +61,10 @@ export class Contact {
 
   stream(state: StreamState): void {
     if (state.kind === "lost") this.streamLost ??= state.since;
-    if (state.kind === "connected") this.streamLost = null;
+    if (state.kind === "connected") {
+      this.streamLost = null;
+      this.met = true;
+    }
     this.show();
   }
 
@@ -71,7 +76,7 @@ export class Contact {
 
   private turned(): void {
     const { lost, lostSince } = this;
-    if (lost && lostSince === null) {
+    if (lost && lostSince === null && this.met) {
       this.lostSince = this.since;
       this.told = null;
       this.handlers.lost();

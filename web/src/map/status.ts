@@ -10,16 +10,12 @@ const words = strings.map;
 
 export function showStatus(node: HTMLElement, fleet: Fleet, clusters: Clusters, contact: Contact, filter: Filter): void {
   const parts: string[] = [contact.lost ? words.waiting : words.live];
-  if (fleet.single && !fleet.crowded) {
-    const { count, behindMs } = fleet.summary();
-    parts.push(words.vehicles(count));
-    const seconds = Math.ceil(behindMs / 1000);
-    if (seconds > 0) parts.push(words.behind(seconds));
-    if (filter !== "all") parts.push(words.filterOnly(words.filters[filter]));
-  } else {
-    parts.push(words.vehicles(clusters.count()));
-    if (filter !== "all") parts.push(words.filterNote);
-  }
+  const { count, behindMs } = fleet.single ? fleet.summary() : { count: 0, behindMs: 0 };
+  const grouped = !fleet.single || fleet.crowded;
+  parts.push(words.vehicles(count + (grouped ? clusters.count() : 0)));
+  const seconds = Math.ceil(behindMs / 1000);
+  if (seconds > 0) parts.push(words.behind(seconds));
+  if (filter !== "all") parts.push(grouped ? words.filterNote : words.filterOnly(words.filters[filter]));
   node.classList.toggle("lost", contact.lost);
   setText(node, parts.join(" · "));
 }
