@@ -27,7 +27,7 @@ const VEHICLES: u64 = 100_000;
 /// Positions in a commit.
 const COMMIT: usize = 256;
 /// Rounds in which every vehicle moves.
-const ROUNDS: u64 = 20;
+const ROUNDS: u64 = 10;
 const STREAMS: usize = 1_000;
 const BEGIN_MS: i64 = 1_790_000_000_000;
 

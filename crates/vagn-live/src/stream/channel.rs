@@ -7,7 +7,7 @@ use vagn_store::{BBox, Gone, Moved, OrderNumber, VehicleIdBuf};
 use vagn_wire::Position;
 
 use super::cell::Area;
-use super::event::EventWriter;
+use super::event::{EventWriter, GapReason};
 use super::marks::{Departure, Marks};
 use super::outlet::Outlet;
 use super::row::FleetRow;
@@ -56,8 +56,8 @@ pub(super) struct Channel {
     pub(super) area: Area,
     pub(super) members: Vec<Member>,
     pub(super) marks: Marks,
-    /// More is marked than may be: the clients have to read the fleet afresh.
-    pub(super) is_flooded: bool,
+    /// Reason for which all clients have to read the fleet afresh, until they are told.
+    pub(super) gap: Option<GapReason>,
     /// Time of the next pass.
     pub(super) due: Duration,
     /// Time of the last event with an id.
@@ -105,15 +105,15 @@ impl Channel {
         }
     }
 
-    /// Forgets the marks: the clients are told of a gap instead.
-    pub(super) fn clear_marks(&mut self) {
+    /// Forgets what its clients have to be told of: the next pass tells them of a gap instead.
+    pub(super) fn lose(&mut self, reason: GapReason) {
         self.marks.clear();
-        self.is_flooded = false;
+        self.gap = Some(reason);
     }
 
     /// True while there is somebody to tell of a single vehicle.
     fn is_told(&self) -> bool {
-        !self.members.is_empty() && !self.is_flooded
+        !self.members.is_empty() && self.gap.is_none()
     }
 
     fn count(&mut self, is_new: bool, room: &mut MarkRoom) {
@@ -121,8 +121,7 @@ impl Channel {
             return;
         }
         if room.left == 0 || self.marks.len() > room.channel {
-            self.marks.clear();
-            self.is_flooded = true;
+            self.lose(GapReason::TooManyChanges);
         } else {
             room.left -= 1;
         }

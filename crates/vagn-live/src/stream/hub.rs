@@ -115,19 +115,12 @@ impl Hub {
         self.waiting.load(Ordering::Relaxed)
     }
 
-    /// Tells all clients of a gap, because changes were lost.
+    /// Notes that changes were lost. Clients are told with the next pass, and not each time that it happens: each of them then
+    /// reads the fleet.
     pub(super) fn lose(&mut self, now: Moment) {
         self.begin(now);
         for channel in self.channels.iter_mut().flatten() {
-            channel.clear_marks();
-            let id = EventId { run: self.run, channel: channel.number, ends: self.ends.clone() };
-            let gap = Pieces::new(&*channel.view.writer, &self.waiting)
-                .of(&StreamEvent::Gap(GapReason::LostChanges), Some(&id));
-            for member in &mut channel.members {
-                member.since = None;
-                member.outlet.replace(&gap);
-                self.parts.metrics.gap(GapReason::LostChanges).inc();
-            }
+            channel.lose(GapReason::LostChanges);
         }
     }
 
@@ -215,7 +208,7 @@ impl Hub {
             area,
             members: Vec::new(),
             marks: Marks::default(),
-            is_flooded: false,
+            gap: None,
             due: now.steady + spread(number, self.parts.limits.pass_every),
             told: now.steady,
             empty_since: None,
@@ -257,7 +250,8 @@ impl Hub {
             if !channel.members.is_empty() {
                 continue;
             }
-            channel.clear_marks();
+            channel.marks.clear();
+            channel.gap = None;
             let empty_since = *channel.empty_since.get_or_insert(now.steady);
             if now.steady.saturating_sub(empty_since) >= linger {
                 self.remove(slot);

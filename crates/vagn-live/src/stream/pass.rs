@@ -51,8 +51,8 @@ impl Pass<'_> {
     pub(super) fn run(&mut self, channel: &mut Channel) {
         // Not by a fixed place in the second: with a pass that is late, the next one would come too early or a second late.
         channel.due = self.now.steady + self.limits.pass_every;
-        if channel.is_flooded {
-            self.tell_flood(channel);
+        if let Some(reason) = channel.gap.take() {
+            self.tell_gap(channel, reason);
             return;
         }
         let most = self.limits.pass_vehicles.min(self.left);
@@ -120,13 +120,11 @@ impl Pass<'_> {
         self.metrics.gap(reason).inc();
     }
 
-    fn tell_flood(&self, channel: &mut Channel) {
-        channel.clear_marks();
+    /// Tells all clients of a gap, those too that came back and were not told yet.
+    fn tell_gap(&self, channel: &mut Channel, reason: GapReason) {
         channel.told = self.now.steady;
         channel.members.iter_mut().for_each(|member| member.since = None);
-        for member in &channel.members {
-            self.gap(channel, member, GapReason::TooManyChanges);
-        }
+        channel.members.iter().for_each(|member| self.gap(channel, member, reason));
     }
 
     fn tell_those_who_came_back(&mut self, channel: &mut Channel) {

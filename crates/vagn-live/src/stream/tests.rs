@@ -3,6 +3,7 @@
 mod fleet;
 mod limits;
 mod model;
+mod thread;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -359,12 +360,28 @@ fn lost_and_untold_changes_and_a_new_writer_are_a_gap_for_everybody() {
         clients.iter_mut().for_each(|client| drop(client.read(&world)));
         let ids = clients.each_ref().map(|client| client.last.clone());
         lose(&mut world);
+        world.run(1_000);
         for (client, id) in clients.iter_mut().zip(ids) {
             assert!(client.read(&world).contains(&"gap lost_changes".to_owned()));
             let newer = std::mem::replace(&mut client.last, id);
             client.come_back(&mut world);
             assert_eq!(client.read(&world), ["begin", "gap unknown_event"], "{newer:?}");
         }
-        world.run(1_000);
     }
+}
+
+#[test]
+fn losses_one_after_another_are_one_gap_a_second() {
+    let mut world = StreamWorld::new(StreamLimits::default());
+    let mut client = world.client(CITY);
+    for _ in 0..100 {
+        world.pass(20);
+        world.put(&[("bus 7", 59.3, 18.0)]);
+        world.hub.lose(world.now);
+    }
+    assert_eq!(client.read(&world).len(), 2);
+    world.run(1_000);
+    assert_eq!(client.read(&world), ["gap lost_changes"]);
+    world.run(4_000);
+    assert_eq!(client.read(&world), Vec::<String>::new());
 }
