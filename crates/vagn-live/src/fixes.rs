@@ -170,6 +170,12 @@ impl Fixes {
         self.pairs.shrink_to_fit();
     }
 
+    /// Counts the vehicles whose fixes are kept.
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        self.pairs.len()
+    }
+
     /// Forgets everything.
     pub(crate) fn clear(&mut self) {
         self.watched = HashMap::default();

@@ -21,8 +21,6 @@ use crate::fixes::Fixes;
 use crate::mercator::{Cell, grid};
 use crate::metrics::TileMetrics;
 
-/// Most batches of changes that may wait: some 130 ms of a million a second, and at most 32 MB.
-const QUEUE: usize = 512;
 /// Rows looked at under one lock: some 30 µs that a writer may have to wait.
 const ROWS_AT_ONCE: u32 = 1024;
 /// Time without a tile that needs it after which the keeper goes to sleep.
@@ -60,12 +58,15 @@ pub(crate) struct Keeper {
 }
 
 impl Keeper {
+    /// Most batches of changes that may wait: some 130 ms of a million a second, and at most 32 MB.
+    pub(crate) const QUEUE: usize = 512;
+
     pub(crate) fn new(parts: KeeperParts) -> Arc<Self> {
         let lost = (0..parts.fleet.partitions()).map(|_| AtomicBool::new(false)).collect();
         Arc::new(Self {
             fixes: Mutex::new(Fixes::new(parts.metrics.fixes_refused.clone())),
             parts,
-            queue: Queue::new(QUEUE),
+            queue: Queue::new(Keeper::QUEUE),
             asked: AtomicU64::new(0),
             wake: Default::default(),
             subscription: Mutex::new(None),
@@ -136,16 +137,18 @@ impl Keeper {
 
     /// Follows the fleet until nobody looks.
     fn follow(&self, ctx: &ThreadContext) -> Result<(), Failure> {
-        self.wake_up();
-        let mut looks = Looks::new(self.parts.fleet.partitions());
+        let mut looks = self.wake_up();
         let mut tidied = self.parts.clock.monotonic();
         while self.is_wanted() && !ctx.stopping() {
             ctx.beat();
+            let is_looking = {
+                let _busy = ctx.busy();
+                self.look(&mut looks)
+            };
+            // A look goes on at once, whether there are changes or not.
+            let first = if is_looking { self.queue.try_pop() } else { self.wait()? };
             let _busy = ctx.busy();
-            self.look(&mut looks);
-            let pause = if looks.is_under_way() { Duration::ZERO } else { LOOK_UP };
-            drop(_busy);
-            self.take(ctx, &mut looks, pause)?;
+            ctx.stats().add_handled(self.take(first, &mut looks));
             let now = self.parts.clock.monotonic();
             if now.saturating_sub(tidied) >= TIDY_EVERY {
                 self.fixes.lock().tidy(now);
@@ -156,7 +159,17 @@ impl Keeper {
         Ok(())
     }
 
-    fn wake_up(&self) {
+    /// Waits a while for changes.
+    fn wait(&self) -> Result<Option<Arc<Changes>>, Failure> {
+        match self.queue.pop_blocking(LOOK_UP) {
+            Ok(changes) => Ok(Some(changes)),
+            Err(PopError::Empty) => Ok(None),
+            Err(PopError::Closed) => Err("the queue of changes is closed".into()),
+        }
+    }
+
+    /// Begins to follow the fleet, of which nothing is known. Returns the looks that are due.
+    pub(crate) fn wake_up(&self) -> Looks {
         *self.census.write() = Some(Census::new(self.parts.fleet.partitions()));
         self.seen.send_replace(false);
         let mut subscription = self.subscription.lock();
@@ -173,9 +186,10 @@ impl Keeper {
             *subscription = Some(self.parts.positions.subscribe("keeper", subscriber));
         }
         self.parts.metrics.awake.set(1);
+        Looks::new(self.parts.fleet.partitions())
     }
 
-    fn sleep(&self) {
+    pub(crate) fn sleep(&self) {
         if let Some(subscription) = self.subscription.lock().take() {
             subscription.unsubscribe();
         }
@@ -186,26 +200,17 @@ impl Keeper {
         self.parts.metrics.awake.set(0);
     }
 
-    /// Takes the changes that wait, or waits for some.
-    fn take(&self, ctx: &ThreadContext, looks: &mut Looks, within: Duration) -> Result<(), Failure> {
-        let first = match self.queue.pop_blocking(within) {
-            Ok(changes) => changes,
-            Err(PopError::Empty) => return Ok(()),
-            Err(PopError::Closed) => return Err("the queue of changes is closed".into()),
-        };
-        let _busy = ctx.busy();
-        let mut next = Some(first);
-        // No more than what waited: a look must come to its end even if changes come faster than they are taken.
-        for _ in 0..QUEUE {
-            let Some(changes) = next else { break };
+    /// Takes the changes that wait, `first` first, and counts them. No more than fit into the queue: a look must come to
+    /// its end even if changes come faster than they are taken.
+    fn take(&self, first: Option<Arc<Changes>>, looks: &mut Looks) -> u64 {
+        let mut taken = 0;
+        let mut next = first;
+        while let Some(changes) = next {
             self.take_one(&changes, looks);
-            ctx.stats().add_handled(1);
-            next = self.queue.try_pop();
+            taken += 1;
+            next = if taken < Keeper::QUEUE as u64 { self.queue.try_pop() } else { None };
         }
-        if let Some(changes) = next {
-            self.take_one(&changes, looks);
-        }
-        Ok(())
+        taken
     }
 
     fn take_one(&self, changes: &Changes, looks: &mut Looks) {
@@ -222,15 +227,15 @@ impl Keeper {
         self.fixes.lock().take(changes, taken == Taken::Anew);
     }
 
-    /// Looks at the next rows of a partition that is to be looked at.
-    fn look(&self, looks: &mut Looks) {
+    /// Looks at the next rows of a partition that is to be looked at; false when there is none.
+    fn look(&self, looks: &mut Looks) -> bool {
         for (partition, lost) in self.lost.iter().enumerate() {
             if lost.swap(false, Ordering::AcqRel) {
                 looks.want(partition, false);
             }
         }
         let now = self.parts.clock.monotonic();
-        let Some(look) = looks.next(now, &self.parts.fleet) else { return };
+        let Some(look) = looks.next(now, &self.parts.fleet) else { return false };
         let mut found = Vec::with_capacity(ROWS_AT_ONCE as usize);
         let grid = grid();
         let there_are_more = look.reader.visit_rows(look.next, ROWS_AT_ONCE, |vehicle| {
@@ -244,6 +249,14 @@ impl Keeper {
             looks.end();
             self.seen.send_replace(looks.all_seen());
         }
+        true
+    }
+
+    /// Does one round of its work without a wait; false when there is nothing to do.
+    #[cfg(test)]
+    pub(crate) fn step(&self, looks: &mut Looks) -> bool {
+        let is_looking = self.look(looks);
+        self.take(self.queue.try_pop(), looks) > 0 || is_looking
     }
 
     /// Enters what the rows from `from` on were found to hold.
@@ -265,7 +278,7 @@ impl Keeper {
 }
 
 /// The looks that are due, and the one under way.
-struct Looks {
+pub(crate) struct Looks {
     partitions: Vec<Due>,
     under_way: Option<Look>,
 }
@@ -305,8 +318,9 @@ impl Looks {
         }
     }
 
-    fn is_under_way(&self) -> bool {
-        self.under_way.is_some()
+    #[cfg(test)]
+    pub(crate) fn is_waiting(&self) -> bool {
+        self.partitions.iter().any(|due| due.is_wanted)
     }
 
     fn all_seen(&self) -> bool {

@@ -8,6 +8,8 @@ mod keeper;
 mod mercator;
 mod metrics;
 pub mod stream;
+#[cfg(test)]
+mod tests;
 mod tiles;
 
 use std::sync::Arc;

@@ -94,8 +94,7 @@ fn row(lat: f64) -> f64 {
 /// Returns the column of a longitude.
 #[inline]
 fn column(lon: f64) -> u32 {
-    let lon = if lon == 180.0 { -180.0 } else { lon };
-    ((lon + 180.0) * (f64::from(SIDE) / 360.0)) as u32
+    ((eastward(lon) + 180.0) * (f64::from(SIDE) / 360.0)) as u32
 }
 
 /// Returns the place of a latitude on the map, 0 at its northern edge and 1 at the southern.
@@ -162,32 +161,71 @@ impl Tile {
 
     /// Returns a box with all vehicles of the tile in it, and perhaps some of its neighbours.
     pub(crate) fn bbox(self) -> BBox {
-        self.part(0, 0, 1)
+        self.part(0, 0, 1).bbox()
     }
 
-    /// Returns such a box of one part of the tile, which is cut into `parts` times `parts`.
-    pub(crate) fn part(self, column: u32, row: u32, parts: u32) -> BBox {
+    /// Returns one part of the tile, which is cut into `parts` times `parts`.
+    pub(crate) fn part(self, column: u32, row: u32, parts: u32) -> Part {
         let side = f64::from(1_u32 << self.z) * f64::from(parts);
-        let (column, row) = (self.x * parts + column, self.y * parts + row);
-        let lon = |column: u32| f64::from(column) / side * 360.0 - 180.0;
-        let last = (1_u32 << self.z) * parts - 1;
-        // The rows at the edge of the map have the poles in them.
-        let north = if row == 0 { 90.0 } else { latitude(f64::from(row) / side) + PADDING };
-        let south = if row == last { -90.0 } else { latitude(f64::from(row + 1) / side) - PADDING };
-        let (west, east) = ((lon(column) - PADDING).max(-180.0), (lon(column + 1) + PADDING).min(180.0));
-        BBox::new(west, south, east, north).expect("its edges are within the globe, and in order")
+        let lon = |column: u32| f64::from(self.x * parts + column) / side * 360.0 - 180.0;
+        let lat = |row: u32| latitude(f64::from(self.y * parts + row) / side);
+        Part {
+            edges: [lon(column), lat(row + 1), lon(column + 1), lat(row)],
+            is_outer: [column == 0, row + 1 == parts, column + 1 == parts, row == 0],
+            is_polar: [self.y + 1 == 1 << self.z && row + 1 == parts, self.y == 0 && row == 0],
+        }
     }
 
     /// Returns the place of a position in the tile, in units from its north-western corner. One beyond the edge, such as
     /// at a pole, is on the edge.
     pub(crate) fn place(self, position: Position) -> (f64, f64) {
-        let lon = if position.lon() == 180.0 { -180.0 } else { position.lon() };
+        let lon = eastward(position.lon());
         let side = f64::from(1_u32 << self.z);
         let within = |of_map: f64, tile: u32| (of_map * side - f64::from(tile)) * f64::from(EXTENT);
         let x = within((lon + 180.0) / 360.0, self.x);
         let y = within(height(position.lat()), self.y);
         (x.clamp(0.0, LAST_UNIT), y.clamp(0.0, LAST_UNIT))
     }
+}
+
+/// A part of a tile. The parts of a tile have no vehicle in common.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Part {
+    /// West, south, east and north, in degrees.
+    edges: [f64; 4],
+    /// By edge: it is one of the tile, whose cells decide there.
+    is_outer: [bool; 4],
+    /// It ends at the edge of the map, south and north.
+    is_polar: [bool; 2],
+}
+
+impl Part {
+    /// Returns a box with all vehicles of the part in it, and perhaps some of its neighbours.
+    pub(crate) fn bbox(&self) -> BBox {
+        let [west, south, east, north] = self.edges;
+        let [is_southmost, is_northmost] = self.is_polar;
+        let south = if is_southmost { -90.0 } else { south - PADDING };
+        let north = if is_northmost { 90.0 } else { north + PADDING };
+        let (west, east) = ((west - PADDING).max(-180.0), (east + PADDING).min(180.0));
+        BBox::new(west, south, east, north).expect("its edges are within the globe, and in order")
+    }
+
+    /// Returns true when a position that is in the tile is in this part.
+    #[inline]
+    pub(crate) fn holds(&self, position: Position) -> bool {
+        let ([west, south, east, north], outer) = (self.edges, self.is_outer);
+        let (lat, lon) = (position.lat(), eastward(position.lon()));
+        (outer[0] || lon >= west)
+            && (outer[1] || lat > south)
+            && (outer[2] || lon < east)
+            && (outer[3] || lat <= north)
+    }
+}
+
+/// Returns a longitude by the name under which it is the western edge of the map.
+#[inline]
+pub(crate) fn eastward(lon: f64) -> f64 {
+    if lon == 180.0 { -180.0 } else { lon }
 }
 
 /// Greatest place in a tile that is rounded down to its last unit.
@@ -242,7 +280,7 @@ mod tests {
 
     fn place() -> impl Strategy<Value = Position> {
         let edges = prop_oneof![Just(-180.0), Just(180.0), Just(0.0), Just(90.0), Just(-90.0)];
-        let lon = prop_oneof![8 => -180.0..=180.0, 1 => edges.clone().prop_map(|at| at)];
+        let lon = prop_oneof![8 => -180.0..=180.0, 1 => edges.clone()];
         let lat = prop_oneof![8 => -90.0..=90.0, 2 => 84.9..85.2, 1 => edges.prop_map(|at: f64| at.clamp(-90.0, 90.0))];
         (lat, lon).prop_map(|(lat, lon)| at(lat, lon))
     }
@@ -273,8 +311,10 @@ mod tests {
                 prop_assert!(tile.holds(cell) && tile.bbox().contains(position), "{:?}", tile);
                 let (x, y) = tile.place(position);
                 prop_assert!(x < f64::from(EXTENT) && y < f64::from(EXTENT));
-                let parts = (0..64).filter(|part| tile.part(part % 8, part / 8, 8).contains(position));
-                prop_assert!(parts.count() >= 1);
+                let parts = (0..64).map(|part| tile.part(part % 8, part / 8, 8));
+                let mut holding = parts.filter(|part| part.holds(position));
+                prop_assert!(holding.next().is_some_and(|part| part.bbox().contains(position)));
+                prop_assert!(holding.next().is_none());
             }
         }
     }

@@ -1,9 +1,10 @@
 //! Vehicles that call for help, looked up once per tick for all tiles.
 
-use vagn_store::{Fleet, Key, NotReady, VehicleIdBuf};
+use vagn_store::{Fleet, NotReady, VehicleIdBuf};
+use vagn_wire::Position;
 
 use super::bin;
-use crate::mercator::{Cell, grid};
+use crate::mercator::{Cell, Tile, grid};
 
 /// Ids of vehicles with an open incident.
 #[derive(Debug, Clone, Default)]
@@ -25,8 +26,8 @@ pub trait OpenIncidents: Send + Sync {
 pub(crate) struct Calls {
     /// By the hash of the key; the same vehicle may be in it twice.
     calls: Vec<Call>,
-    /// Cells of the vehicles with a real one, in order; each vehicle once.
-    real: Vec<Cell>,
+    /// Where the vehicles with a real one are, by cell; each vehicle once.
+    real: Vec<(Cell, Position)>,
 }
 
 #[derive(Debug)]
@@ -45,36 +46,29 @@ impl Calls {
             all.map(|(id, flag)| Call { hash: id.key().hash(), id: *id, flag }).collect();
         calls.sort_unstable_by_key(|call| (call.hash, call.flag, call.id));
         calls.dedup_by_key(|call| (call.id, call.flag));
-        let mut cells = Vec::new();
+        let mut places = Vec::new();
         for call in calls.iter().filter(|call| call.flag == bin::REAL) {
             // A vehicle that calls and has sent no position yet is not on the map.
             let found = fleet.get(call.id.key())?;
-            cells.extend(found.map(|found| grid().cell(found.sighting.position)));
+            let position = found.map(|found| found.sighting.position);
+            places.extend(position.map(|position| (grid().cell(position), position)));
         }
-        cells.sort_unstable();
-        Ok(Self { calls, real: cells })
-    }
-
-    /// Returns true when no vehicle has an open incident.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.calls.is_empty()
+        places.sort_unstable_by_key(|(cell, _)| *cell);
+        Ok(Self { calls, real: places })
     }
 
     /// Returns the flags of a vehicle, as in a binary tile.
-    #[inline]
-    pub(crate) fn flags(&self, key: Key<'_>, hash: u64) -> u8 {
-        if self.calls.is_empty() {
-            return 0;
-        }
+    pub(crate) fn flags(&self, id: &str, hash: u64) -> u8 {
         let first = self.calls.partition_point(|call| call.hash < hash);
         let same = self.calls[first..].iter().take_while(|call| call.hash == hash);
-        same.filter(|call| call.id.key() == key).fold(0, |flags, call| flags | call.flag)
+        same.filter(|call| call.id.as_str() == id).fold(0, |flags, call| flags | call.flag)
     }
 
-    /// Counts the vehicles with a real incident in the cell of this number and level.
-    pub(crate) fn count(&self, cell: u32, level: u8) -> u32 {
-        let first = self.real.partition_point(|at| at.at(level) < cell);
-        let end = self.real.partition_point(|at| at.at(level) <= cell);
-        (end - first) as u32
+    /// Returns where the vehicles with a real incident are in a tile.
+    pub(crate) fn within(&self, tile: Tile) -> &[(Cell, Position)] {
+        let (z, number) = (tile.zoom(), tile.number());
+        let first = self.real.partition_point(|(cell, _)| cell.at(z) < number);
+        let end = self.real.partition_point(|(cell, _)| cell.at(z) <= number);
+        &self.real[first..end]
     }
 }

@@ -2,18 +2,18 @@
 
 use std::ops::ControlFlow;
 
-use vagn_store::{Fleet, NotReady};
+use vagn_store::{Fleet, NotReady, Reader};
 use vagn_wire::Position;
 
 use super::calls::Calls;
 use super::mvt::Layer;
 use crate::counts::Levels;
-use crate::mercator::{EXTENT, LEVEL_MAX, Tile, gather, grid};
+use crate::mercator::{Cell, EXTENT, Part, Tile, eastward, gather, grid};
 
 /// Cells along the edge of a tile, as a power of two.
 const GRID: u8 = 3;
 /// Cells along the edge of a tile.
-const SIDE: usize = 1 << GRID;
+const SIDE: u32 = 1 << GRID;
 /// Vehicles in a tile up to which clusters stand where the vehicles are, and not where their cells are.
 pub(crate) const EXACT_MAX: u64 = 1_000;
 
@@ -22,24 +22,23 @@ const KEYS: [&str; 2] = ["n", "emergency"];
 
 /// One cluster.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub(crate) struct Cluster {
+struct Cluster {
     /// Number of vehicles.
-    pub(crate) n: u64,
+    n: u64,
     /// Number of vehicles with an open real incident.
-    pub(crate) emergency: u32,
-    /// Sum of the places of all vehicles, in units.
-    x: f64,
-    y: f64,
+    emergency: u32,
+    /// Sums of the places of all vehicles, in units.
+    sum: (f64, f64),
 }
 
-/// The clusters of a tile.
+/// The clusters of a tile, in the order of the numbers of their cells.
 #[derive(Debug, Clone)]
-pub(crate) struct Clusters([Cluster; SIDE * SIDE]);
+pub(crate) struct Clusters([Cluster; (SIDE * SIDE) as usize]);
 
 impl Clusters {
     /// No vehicle.
-    pub(crate) fn new() -> Self {
-        Self([Cluster::default(); SIDE * SIDE])
+    fn new() -> Self {
+        Self([Cluster::default(); (SIDE * SIDE) as usize])
     }
 
     /// Returns the clusters of a tile of zoom 0 to 10, from counts alone.
@@ -49,90 +48,76 @@ impl Clusters {
         // Width of a cell that is counted.
         let unit = f64::from(EXTENT >> depth);
         levels.visit(tile, |cell, n| {
+            let middle = |bits: u32| (f64::from(gather(bits)) + 0.5) * unit;
             let cluster = &mut clusters.0[(cell >> (2 * (depth - GRID))) as usize];
-            let middle = |bits: u32| (f64::from(gather(bits)) + 0.5) * unit * f64::from(n);
-            cluster.n += u64::from(n);
-            cluster.x += middle(cell);
-            cluster.y += middle(cell >> 1);
+            cluster.add(u64::from(n), (middle(cell), middle(cell >> 1)));
         });
-        let (first, level) = (tile.number() << (2 * GRID), tile.zoom() + GRID);
-        for (cell, cluster) in (first..).zip(&mut clusters.0).filter(|(_, cluster)| cluster.n > 0) {
-            cluster.emergency = calls.count(cell, level);
-        }
-        clusters
+        clusters.call(calls, tile)
     }
 
-    /// Returns the clusters of a tile with few vehicles, from where they are; `None` when there are more than
-    /// [`EXACT_MAX`] after all.
+    /// Returns the clusters of a tile of zoom 0 to 10 with few vehicles, from where they are; `None` when there are more
+    /// than [`EXACT_MAX`] after all.
     pub(crate) fn of_few(fleet: &Fleet, calls: &Calls, tile: Tile) -> Result<Option<Self>, NotReady> {
-        let mut clusters = Self::new();
-        let mut left = EXACT_MAX;
+        let mut vehicles = Vec::new();
         for reader in fleet.readers()? {
             let flow = reader.visit_box(&tile.bbox(), &mut |found| {
-                let position = found.sighting.position;
-                if !tile.holds(grid().cell(position)) {
-                    return ControlFlow::Continue(());
+                let cell = grid().cell(found.sighting.position);
+                if tile.holds(cell) {
+                    vehicles.push((cell, found.sighting.position));
                 }
-                if left == 0 {
-                    return ControlFlow::Break(());
+                if vehicles.len() as u64 > EXACT_MAX {
+                    ControlFlow::Break(())
+                } else {
+                    ControlFlow::Continue(())
                 }
-                left -= 1;
-                let hash = if calls.is_empty() { 0 } else { found.key.hash() };
-                clusters.add(tile, position, calls.flags(found.key, hash));
-                ControlFlow::Continue(())
             });
             if flow.is_break() {
                 return Ok(None);
             }
         }
-        Ok(Some(clusters))
+        let mut clusters = Self::new();
+        for (cell, position) in vehicles {
+            clusters.0[part_of(tile, cell)].add(1, tile.place(position));
+        }
+        Ok(Some(clusters.call(calls, tile)))
     }
 
-    /// Returns the clusters of a tile with very many vehicles, from where they are: cell after cell, so that no writer
-    /// has to wait for all of them.
+    /// Counts the vehicles that call, in a tile of zoom 0 to 10.
+    fn call(mut self, calls: &Calls, tile: Tile) -> Self {
+        for (cell, _) in calls.within(tile) {
+            self.0[part_of(tile, *cell)].emergency += 1;
+        }
+        self
+    }
+
+    /// Returns the clusters of a tile with very many vehicles, from where they are: part after part, so that no writer has
+    /// to wait for all of them.
     pub(crate) fn of_many(fleet: &Fleet, calls: &Calls, tile: Tile) -> Result<Self, NotReady> {
         let mut clusters = Self::new();
         let readers = fleet.readers()?;
-        for part in 0..(SIDE * SIDE) as u32 {
-            let bbox = tile.part(gather(part), gather(part >> 1), SIDE as u32);
+        for (number, cluster) in (0..).zip(&mut clusters.0) {
+            let part = tile.part(gather(number), gather(number >> 1), SIDE);
             for reader in &readers {
-                let (ControlFlow::Continue(()) | ControlFlow::Break(())) =
-                    reader.visit_box(&bbox, &mut |found| {
-                        let position = found.sighting.position;
-                        if tile.holds(grid().cell(position)) && part_of(tile.place(position)) == part as usize
-                        {
-                            let hash = if calls.is_empty() { 0 } else { found.key.hash() };
-                            clusters.add(tile, position, calls.flags(found.key, hash));
-                        }
-                        ControlFlow::Continue(())
-                    });
+                cluster.add_all(reader, tile, &part);
             }
+            let calling = calls.within(tile).iter().filter(|(_, position)| part.holds(*position));
+            cluster.emergency = calling.count() as u32;
         }
         Ok(clusters)
-    }
-
-    fn add(&mut self, tile: Tile, position: Position, flags: u8) {
-        let (x, y) = tile.place(position);
-        let cluster = &mut self.0[part_of((x, y))];
-        cluster.n += 1;
-        cluster.emergency += u32::from(flags & super::bin::REAL != 0);
-        cluster.x += x;
-        cluster.y += y;
     }
 
     /// Writes the tile; nothing where no vehicle is.
     pub(crate) fn write(&self) -> Vec<u8> {
         let mut layer = Layer::new(&KEYS);
         let mut is_empty = true;
+        // Where the counts do not have a vehicle yet that calls, there is no point to tell it.
         for cluster in self.0.iter().filter(|cluster| cluster.n > 0) {
-            let middle = |sum: f64| ((sum / cluster.n as f64) as u32).min(EXTENT - 1);
             let n = (0, layer.number(cluster.n));
-            let place = (middle(cluster.x), middle(cluster.y));
             match cluster.emergency {
-                0 => layer.point(None, place, &[n]),
+                0 => layer.point(None, cluster.place(), &[n]),
                 some => {
                     let emergency = (1, layer.number(u64::from(some)));
-                    layer.point(None, place, &[n, emergency]);
+                    layer.point(None, cluster.place(), &[n, emergency]);
                 }
             }
             is_empty = false;
@@ -141,12 +126,41 @@ impl Clusters {
     }
 }
 
-/// Returns the cell of the grid that a place in a tile is in. The cells are in the order of their numbers.
-fn part_of((x, y): (f64, f64)) -> usize {
-    let unit = EXTENT >> GRID;
-    let (column, row) = (x as u32 / unit, y as u32 / unit);
-    let bit = |of: u32, at: u32| (of >> at & 1) as usize;
-    (0..u32::from(GRID)).map(|at| bit(column, at) << (2 * at) | bit(row, at) << (2 * at + 1)).sum()
+impl Cluster {
+    /// Adds `n` vehicles at a place in the tile.
+    fn add(&mut self, n: u64, (x, y): (f64, f64)) {
+        self.n += n;
+        self.sum.0 += x * n as f64;
+        self.sum.1 += y * n as f64;
+    }
+
+    /// Adds the vehicles of a partition that are in a part of the tile.
+    fn add_all(&mut self, reader: &Reader, tile: Tile, part: &Part) {
+        let (mut n, mut lat, mut lon) = (0_u64, 0.0, 0.0);
+        let (ControlFlow::Continue(()) | ControlFlow::Break(())) =
+            reader.visit_box(&part.bbox(), &mut |found| {
+                let position = found.sighting.position;
+                if part.holds(position) && tile.holds(grid().cell(position)) {
+                    n += 1;
+                    lat += position.lat();
+                    lon += eastward(position.lon());
+                }
+                ControlFlow::Continue(())
+            });
+        // A part is so small that the middle of its vehicles is the same on the globe and on the map.
+        if let Ok(middle) = Position::new(lat / n as f64, lon / n as f64) {
+            self.add(n, tile.place(middle));
+        }
+    }
+
+    /// Returns the middle of its vehicles, in units.
+    fn place(&self) -> (u32, u32) {
+        let middle = |sum: f64| ((sum / self.n as f64) as u32).min(EXTENT - 1);
+        (middle(self.sum.0), middle(self.sum.1))
+    }
 }
 
-const _: () = assert!(LEVEL_MAX == 14);
+/// Returns the number of the cluster that a cell belongs to, in a tile of zoom 0 to 10.
+fn part_of(tile: Tile, cell: Cell) -> usize {
+    (cell.at(tile.zoom() + GRID) & (SIDE * SIDE - 1)) as usize
+}

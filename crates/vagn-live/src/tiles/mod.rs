@@ -99,7 +99,7 @@ pub struct TileParts {
 
 /// Makes tiles, and keeps them for a tick.
 pub struct Tiles {
-    keeper: Arc<Keeper>,
+    pub(crate) keeper: Arc<Keeper>,
     cache: Cache,
     clock: Arc<dyn Clock>,
     maker: Arc<Maker>,

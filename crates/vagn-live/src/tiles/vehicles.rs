@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use vagn_store::{Fleet, Found, NotReady};
+use vagn_store::{Fleet, Found, Key, NotReady, Sighting, VehicleIdBuf};
 use vagn_wire::Position;
 
 use super::bin;
@@ -32,7 +32,7 @@ struct Vehicle {
     row: u32,
     /// Begin and length of its id.
     id: (u32, u32),
-    sighting: vagn_store::Sighting,
+    sighting: Sighting,
     flags: u8,
 }
 
@@ -48,7 +48,7 @@ impl Seen {
                 if seen.vehicles.len() >= VEHICLES_MAX {
                     return ControlFlow::Break(());
                 }
-                seen.add(partition, found, calls);
+                seen.add(partition, found);
                 ControlFlow::Continue(())
             });
             if flow.is_break() {
@@ -56,23 +56,24 @@ impl Seen {
             }
         }
         seen.sort();
+        seen.call(calls);
         Ok(Some(seen))
     }
 
-    fn add(&mut self, partition: u32, found: &Found<'_>, calls: &Calls) {
+    /// Runs while the writer of the partition waits, and so does no more than it must.
+    fn add(&mut self, partition: u32, found: &Found<'_>) {
         let begin = self.ids.len() as u32;
         match found.key {
-            vagn_store::Key::Text(text) => self.ids.push_str(text),
-            key => self.ids.push_str(&vagn_store::VehicleIdBuf::from(key)),
+            Key::Text(text) => self.ids.push_str(text),
+            key @ Key::Uuid(_) => self.ids.push_str(&VehicleIdBuf::from(key)),
         }
-        let hash = found.key.hash();
         self.vehicles.push(Vehicle {
-            hash,
+            hash: found.key.hash(),
             partition,
             row: found.row,
             id: (begin, self.ids.len() as u32 - begin),
             sighting: found.sighting,
-            flags: calls.flags(found.key, hash),
+            flags: 0,
         });
     }
 
@@ -82,7 +83,14 @@ impl Seen {
         self.vehicles.sort_unstable_by(|a, b| (a.hash, text(ids, a.id)).cmp(&(b.hash, text(ids, b.id))));
     }
 
-    /// Returns the positions and row keys, for tests and the fixes before.
+    /// Marks the vehicles that call for help.
+    fn call(&mut self, calls: &Calls) {
+        for vehicle in &mut self.vehicles {
+            vehicle.flags = calls.flags(text(&self.ids, vehicle.id), vehicle.hash);
+        }
+    }
+
+    /// Returns true when there is none.
     pub(crate) fn is_empty(&self) -> bool {
         self.vehicles.is_empty()
     }
