@@ -15,6 +15,7 @@ mod responders;
 mod roles;
 mod stream;
 mod targets;
+mod tiles;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -138,6 +139,11 @@ async fn call(router: &Router, method: Method, path: &str) -> Reply {
 
 async fn get(router: &Router, path: &str) -> Reply {
     call(router, Method::GET, path).await
+}
+
+/// The path of a route with `id` in it, or with a tile where no vehicle is.
+fn concrete(path: &str, id: &str) -> String {
+    path.replace("{id}", id).replace("{z}/{x}/{y}", "14/0/0.mvt")
 }
 
 /// A client over a real socket.

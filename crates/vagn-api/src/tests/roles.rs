@@ -11,7 +11,7 @@ use super::super::routes::routes;
 use super::super::{Api, Tokens, router};
 use super::fleet::SmallFleet;
 use super::lane::{ID, SmallLane};
-use super::{Reply, pages, send, services};
+use super::{Reply, concrete, pages, send, services};
 
 const TOKENS: [&str; 1] = ["s3cret"];
 
@@ -32,7 +32,7 @@ fn guarded(tokens: &[&str]) -> (Router, Arc<SmallLane>) {
 }
 
 async fn ask(router: &Router, method: Method, route: &Route<Api>, sent: Sent) -> Reply {
-    let path = route.path().replace("{id}", ID).replace("{name}", pages::asset());
+    let path = concrete(route.path(), ID).replace("{name}", pages::asset());
     let mut request = Request::builder().method(method).uri(path);
     request = match sent {
         Sent::None => request,
