@@ -42,4 +42,5 @@ mod stored_acks;
 mod strangers;
 mod targets;
 mod tcp;
+mod tiles;
 mod vagn;
