@@ -28,7 +28,7 @@ import { readUnits, writeUnits } from "./preferences";
 import { Selection, type Selected } from "./selection";
 import { stackCard } from "./stack";
 import { showStatus } from "./status";
-import { padding, STREET_ZOOM } from "./view";
+import { padding, scaleControl, STREET_ZOOM } from "./view";
 import type { UnitSystem } from "../shared/units";
 
 const words = strings.map;
@@ -49,6 +49,7 @@ export interface Outside {
 export class App {
   units: UnitSystem = readUnits();
   readonly fleet: Fleet;
+  private readonly scale = scaleControl(this.units);
   readonly callPlaces: CallPlaces;
   private readonly clusters: Clusters;
   private readonly pins: Pins;
@@ -67,6 +68,7 @@ export class App {
     private readonly outside: Outside,
   ) {
     const look = theme();
+    map.addControl(this.scale, "bottom-left");
     this.clusters = new Clusters(map, look);
     this.pins = new Pins(map, look);
     this.marks = new Marks(map, look, PIN_LAYERS[0]!);
@@ -165,6 +167,7 @@ export class App {
   setUnits(units: UnitSystem): void {
     this.units = units;
     writeUnits(units);
+    this.scale.setUnit(units);
     this.showDetails();
     this.outside.list.hurry();
   }

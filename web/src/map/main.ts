@@ -22,7 +22,7 @@ import { readLink, type View } from "./link";
 import { List } from "./list";
 import type { Place } from "./marks";
 import { buildPage } from "./page";
-import { openMap, scaleControl } from "./view";
+import { openMap } from "./view";
 
 const words = strings.map;
 const WORLD = { west: -180, south: -90, east: 180, north: 90 };
@@ -116,7 +116,6 @@ function start(): void {
       list.show(false);
       return;
     }
-    map.addControl(scaleControl("metric"), "bottom-left");
     app = new App(map, { page, card, list, calls, callsPanel, contact, clock });
     app.callsChanged();
     app.open(link);
