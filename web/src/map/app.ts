@@ -28,13 +28,11 @@ import { readUnits, writeUnits } from "./preferences";
 import { Selection, type Selected } from "./selection";
 import { stackCard } from "./stack";
 import { showStatus } from "./status";
-import { padding, scaleControl, STREET_ZOOM } from "./view";
+import { isPhone, padding, scaleControl, STREET_ZOOM } from "./view";
 import type { UnitSystem } from "../shared/units";
 
 const words = strings.map;
 const STATUS_MS = 1_000;
-/** Width of a page on which panels are sheets; the same as in the style. */
-const PHONE_PX = 640;
 
 export interface Outside {
   page: Page;
@@ -187,7 +185,10 @@ export class App {
   writeLink(): void {
     const center = this.map.getCenter().wrap();
     const view = { zoom: this.map.getZoom(), lat: center.lat, lon: center.lng };
-    this.written = writeLink({ view, vehicle: this.selection.id, filter: this.filter, list: this.outside.list.open });
+    const link = writeLink({ view, vehicle: this.selection.id, filter: this.filter, list: this.outside.list.open });
+    // Browsers count writes of the address, and refuse too many.
+    if (link === location.hash) return;
+    this.written = link;
     history.replaceState(null, "", this.written);
   }
 
@@ -267,7 +268,7 @@ export class App {
   /** The middle of what the panels leave free, from the middle of the page, in pixels. */
   private middle(): [number, number] {
     const { card, list } = this.outside;
-    if (innerWidth <= PHONE_PX) return [0, card.shown || list.open ? -innerHeight * 0.22 : 0];
+    if (isPhone()) return [0, card.shown || list.open ? -innerHeight * 0.22 : 0];
     return [((card.shown ? card.node.offsetWidth : 0) - (list.open ? list.node.offsetWidth : 0)) / 2, 0];
   }
 

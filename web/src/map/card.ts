@@ -17,10 +17,14 @@ export class Card {
   private content: CardContent | null = null;
   private back: HTMLElement | null = null;
 
+  /** `opened`: makes room for it. */
+  constructor(private readonly opened: () => void) {}
+
   /** `focus`: the person opened it by the keyboard, and goes on reading here. */
   show(content: CardContent, focus: boolean): void {
     const before = this.content;
     this.content = content;
+    this.opened();
     if (before !== content) before?.closed?.();
     if (focus && !this.node.contains(document.activeElement)) this.back = document.activeElement as HTMLElement | null;
     const title = el("h2", { id: "card-title", text: content.title, attrs: { tabindex: -1 } });

@@ -22,7 +22,7 @@ import { readLink, type View } from "./link";
 import { List } from "./list";
 import type { Place } from "./marks";
 import { buildPage } from "./page";
-import { openMap } from "./view";
+import { isPhone, openMap } from "./view";
 
 const words = strings.map;
 const WORLD = { west: -180, south: -90, east: 180, north: 90 };
@@ -34,7 +34,7 @@ function start(): void {
   document.title = words.pageTitle(0);
   let app: App | null = null;
   const clock = new ServerClock();
-  const card = new Card();
+  const card = new Card(() => isPhone() && list.open && list.close());
   const contact = new Contact({ lost: () => calls.noteMissed(), back: () => calls.takeMissed() });
   const empty = new Empty();
   const list = new List({
@@ -56,6 +56,7 @@ function start(): void {
     contact: (state) => contact.stream(state),
   });
   const toggleList = () => {
+    if (isPhone()) card.close();
     if (list.open) list.close();
     else list.show(true);
     app?.writeLink();

@@ -12,9 +12,17 @@ import type { View } from "./link";
 
 setWorkerUrl(workerUrl);
 
+/** Width of a page, in pixels, on which panels are sheets; the same as in the style. */
+const PHONE_PX = 640;
+
+/** Panels are sheets, and there is room for one. */
+export function isPhone(): boolean {
+  return innerWidth <= PHONE_PX;
+}
+
 /** Pixels between the fleet and the edges of the page. */
 export function padding(): number {
-  return innerWidth < 640 ? 40 : 90;
+  return isPhone() ? 40 : 90;
 }
 
 /** Zoom at which a vehicle is seen on its street. */
