@@ -11,7 +11,7 @@ import { eventually } from "./support/wait";
 const MARKUP = "<img src=x onerror=\"window.broken=1\">";
 const AUSTIN = "/#map=12/30.27/-97.74";
 /** Small pages are drawn faster where there is no graphics card. */
-const SMALL = { viewport: { width: 720, height: 400 }, locale: "en-GB" };
+const SMALL = { viewport: { width: 720, height: 400 }, locale: "en-IE" };
 /** What the browser writes about an answer that is expected. */
 const UNKNOWN = /status of 404/;
 const OFFLINE = /ERR_|Failed to (load|fetch)|NetworkError/;

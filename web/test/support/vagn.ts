@@ -138,6 +138,30 @@ export class Vagn {
     await this.#run();
   }
 
+  /** Lets it run for `runMs` of each `periodMs` and stand still for the rest, as on a machine that is far too small. Returns what ends this. */
+  throttle(runMs: number, periodMs: number): () => void {
+    let timer: NodeJS.Timeout | undefined;
+    const run = (): void => {
+      this.#child?.kill("SIGCONT");
+      timer = setTimeout(stand, runMs);
+    };
+    const stand = (): void => {
+      this.#child?.kill("SIGSTOP");
+      timer = setTimeout(run, periodMs - runMs);
+    };
+    run();
+    return () => {
+      clearTimeout(timer);
+      this.#child?.kill("SIGCONT");
+    };
+  }
+
+  /** Sum of a metric over all its labels. */
+  async metric(name: string): Promise<number> {
+    const lines = (await this.ops("/metrics")).text.split("\n");
+    return lines.filter((line) => line.split(/[ {]/)[0] === name).reduce((sum, line) => sum + Number(line.split(" ").at(-1)), 0);
+  }
+
   /** Runs another command of the binary, such as `simulate`, until it is stopped or ends. */
   command(args: readonly string[]): { stop: () => Promise<void>; ended: Promise<number | null> } {
     const child = spawn(binary(), args, { cwd: this.folder, stdio: "ignore", env: environment() });
