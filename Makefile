@@ -6,7 +6,7 @@ export CARGO_TERM_COLOR ?= auto
 # All that tests; measurements are left to the bench targets, and clippy sees to it that they compile.
 TESTS := --lib --bins --tests --examples
 
-.PHONY: run test check format-check clippy docs deploy-check web gone web-check browser-test browsers deny needs chaos bench bench-document bench-micro bench-guards soak table clean
+.PHONY: run test check format-check clippy docs deploy-check web gone web-check browser-test browsers pictures deny needs chaos bench bench-document bench-micro bench-guards soak table clean
 
 ## run: build the release and drive the recorded Austin buses through it
 run:
@@ -68,6 +68,12 @@ browser-test:
 browsers: web/node_modules/.package-lock.json
 	@scripts/needs chromium:chromium
 	cd web && npm run --silent test:browser -- $(if $(ONLY),-- --test-name-pattern='$(ONLY)')
+
+## pictures: make the pictures of README.md and docs/ anew from the running system; look at them before you keep them
+pictures: web/node_modules/.package-lock.json
+	@scripts/needs chromium:chromium
+	$(CARGO) build --release --locked --bin vagn
+	cd web && VAGN=$(abspath $(VAGN)) npm run --silent pictures
 
 ## deny: licences, duplicates, bans and advisories of dependencies; needs cargo-deny and the network
 deny:

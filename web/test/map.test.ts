@@ -132,24 +132,29 @@ scenario("vehicles, names and calls for help are all painted, on top of each oth
 
 scenario("a lost server is told, comes back, and what was missed is told", {}, async ({ vagn, open }) => {
   const { page } = await open(`${AUSTIN}&list=1`, { ...SMALL, allow: [OFFLINE] });
+  const { page: desk } = await open("/incidents", { ...SMALL, allow: [OFFLINE] });
   await mapReady(page);
+  await desk.getByText("No emergency waits for you.").waitFor();
   await vagn.store({ ID: "bus 7", Lat: 30.27, Lon: -97.74 });
   await row(page, "bus 7").waitFor();
   await page.getByText(/^Live/).waitFor();
   await vagn.kill();
   await page.getByText("No contact with the server since").waitFor();
+  await desk.getByText("New emergencies do not appear here until it is back.").first().waitFor();
   assert.match(await page.locator(".status").innerText(), /^Waiting for the server/);
 
-  // The page does not see the server until all of it has happened.
-  await page.context().setOffline(true);
+  // The pages do not see the server until all of it has happened.
+  for (const one of [page, desk]) await one.context().setOffline(true);
   await vagn.restart();
   await vagn.store({ ID: "bus 8", Lat: 30.28, Lon: -97.75, Emergency: true }, { ID: "bus 7", Lat: 30.29, Lon: -97.76 });
-  await page.context().setOffline(false);
+  for (const one of [page, desk]) await one.context().setOffline(false);
   await page.getByText("Meanwhile a call for help of: bus 8.").waitFor();
   await page.getByText("No contact with the server since").waitFor({ state: "detached" });
   await row(page, "bus 8").waitFor();
   await eventually("the bus at its new place", async () => (await drawn(page)).some((one) => Math.abs(one.drawnLat - 30.29) < 1e-6));
-  assert.deepEqual(await pins(page), ["bus 8"]);
+  await eventually("its pin", async () => (await pins(page)).join() === "bus 8");
+  await desk.getByText(/There was no contact.*1 new emergency: bus 8\./).first().waitFor();
+  await desk.getByRole("button", { name: "Acknowledge the emergency of bus 8" }).waitFor();
 });
 
 scenario("axe finds nothing serious on the map, whatever is open", {}, async ({ vagn, open }) => {
