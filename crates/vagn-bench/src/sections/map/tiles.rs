@@ -1,9 +1,9 @@
 //! The time and size of tiles.
 
 use std::thread;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
-use anyhow::{Context, ensure};
+use anyhow::ensure;
 
 use crate::https::Https;
 use crate::service::Service;
@@ -59,7 +59,7 @@ pub(super) fn measure(
         let path = path(place, zoom, format);
         let (mut anew, mut again, mut bytes) = (Vec::new(), Vec::new(), 0);
         for _ in 0..seconds {
-            wait_for_second()?;
+            wait_for_second();
             for times in [&mut anew, &mut again] {
                 let asked = Instant::now();
                 let (status, body) = https.get(&path)?;
@@ -74,10 +74,9 @@ pub(super) fn measure(
     Ok(figures)
 }
 
-fn wait_for_second() -> anyhow::Result<()> {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).context("read the clock")?;
-    thread::sleep(Duration::from_secs(1) - Duration::from_nanos(now.subsec_nanos().into()) + BEHIND_TICK);
-    Ok(())
+fn wait_for_second() {
+    let passed = u64::try_from(jiff::Timestamp::now().subsec_nanosecond()).unwrap_or(0);
+    thread::sleep(Duration::from_secs(1) - Duration::from_nanos(passed) + BEHIND_TICK);
 }
 
 #[cfg(test)]
