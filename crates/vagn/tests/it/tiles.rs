@@ -62,7 +62,7 @@ async fn the_fleet_is_in_the_tiles_moves_in_them_and_leaves_them() {
     assert_eq!(ids(&features(&vagn, "14/0/9001.mvt").await), ["ferry".to_owned()].into());
 
     let answer = vagn.json("/api/v1/vehicles?bbox=-98,30,-97,31&limit=1000").await;
-    let by_api: BTreeSet<_> =
+    let by_api =
         answer["features"].as_array().unwrap().iter().map(|each| each["id"].as_str().unwrap().to_owned());
     assert_eq!(ids(&features(&vagn, "11/467/843.mvt").await), by_api.collect());
 
