@@ -5,6 +5,7 @@ use axum::body::{Body, Bytes, to_bytes};
 use axum::http::{HeaderMap, Method, Request, StatusCode};
 use hyper::service::Service;
 use hyper_util::service::TowerToHyperService;
+use serde_json::json;
 
 use super::fleet::SmallFleet;
 use super::{austin, failing, get, router, services};
@@ -131,8 +132,8 @@ async fn the_description_has_the_url_of_the_tiles_as_the_client_reaches_them() {
     ] {
         let request = Request::builder().uri("/tiles.json").header("host", host).body(Body::empty()).unwrap();
         let described = super::send(&austin(), request).await.json();
-        assert_eq!(described["tiles"], serde_json::json!([tiles]));
-        assert_eq!((&described["tilejson"], &described["maxzoom"]), (&"3.0.0".into(), &14.into()));
+        assert_eq!(described["tiles"], json!([tiles]));
+        assert_eq!(json!([described["tilejson"], described["maxzoom"]]), json!(["3.0.0", 14]));
         assert_eq!(described["vector_layers"][0]["id"], "vehicles");
     }
 }
