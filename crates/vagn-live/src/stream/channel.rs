@@ -71,8 +71,17 @@ pub(super) struct Channel {
 pub(super) struct MarkRoom {
     /// Most marks of a channel.
     pub(super) channel: usize,
-    /// Marks that all channels together may still make.
+    /// Marks of each channel that take no room.
+    pub(super) own: usize,
+    /// Marks that all channels together may still make beside.
     pub(super) left: usize,
+}
+
+impl MarkRoom {
+    /// Counts the marks of a channel that take room.
+    pub(super) fn taken_by(&self, channel: &Channel) -> usize {
+        channel.marks.len().saturating_sub(self.own)
+    }
 }
 
 impl Channel {
@@ -120,7 +129,13 @@ impl Channel {
         if !is_new {
             return;
         }
+        let taken = room.taken_by(self);
+        if taken == 0 && self.marks.len() <= room.channel {
+            return;
+        }
         if room.left == 0 || self.marks.len() > room.channel {
+            // The last mark has not taken any yet.
+            room.left += taken.saturating_sub(1);
             self.lose(GapReason::TooManyChanges);
         } else {
             room.left -= 1;

@@ -82,7 +82,7 @@ impl Hub {
             channels: Vec::new(),
             slots: HashMap::default(),
             next_number: 1,
-            room: MarkRoom { channel: limits.channel_marks, left: limits.marks },
+            room: MarkRoom { channel: limits.channel_marks, own: limits.own_marks, left: limits.marks },
             waiting: Arc::default(),
             parts,
         };
@@ -287,8 +287,8 @@ impl Hub {
                 pass.run(channel);
             }
         }
-        let marked: usize = self.channels.iter().flatten().map(|channel| channel.marks.len()).sum();
-        self.room.left = self.parts.limits.marks.saturating_sub(marked);
+        let taken: usize = self.channels.iter().flatten().map(|channel| self.room.taken_by(channel)).sum();
+        self.room.left = self.parts.limits.marks.saturating_sub(taken);
     }
 
     /// Tells clients that are behind of a gap when too many bytes wait: first those that are far behind.

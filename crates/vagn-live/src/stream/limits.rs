@@ -27,7 +27,9 @@ pub(super) struct StreamLimits {
     pub(super) linger: Duration,
     /// Most vehicles of a channel that wait to be told of.
     pub(super) channel_marks: usize,
-    /// Most vehicles that wait to be told of, over all channels.
+    /// Vehicles of a channel that may wait whatever the others have waiting, so that a few wide boxes leave room for small ones.
+    pub(super) own_marks: usize,
+    /// Most vehicles that wait to be told of, over all channels, beside those.
     pub(super) marks: usize,
     /// Most that may wait for one client.
     pub(super) backlog: BacklogMax,
@@ -50,6 +52,7 @@ impl Default for StreamLimits {
             // Longer than the reach, so that a client that comes back in time finds its channel.
             linger: Duration::from_secs(15),
             channel_marks: 100_000,
+            own_marks: 500,
             marks: 1_000_000,
             backlog: BacklogMax { passes: 8, bytes: 4 << 20 },
             bytes: 64 << 20,

@@ -106,7 +106,7 @@ fn a_pass_tells_so_many_vehicles_and_the_next_ones_the_rest() {
 fn more_changes_than_can_be_told_are_a_gap() {
     for limits in [
         StreamLimits { channel_marks: 10, ..StreamLimits::default() },
-        StreamLimits { marks: 10, ..StreamLimits::default() },
+        StreamLimits { marks: 5, own_marks: 5, ..StreamLimits::default() },
     ] {
         let mut world = StreamWorld::new(limits);
         let mut client = world.client(CITY);
@@ -121,6 +121,25 @@ fn more_changes_than_can_be_told_are_a_gap() {
         world.run(1_000);
         assert_eq!(client.read(&world).len(), 5);
     }
+}
+
+#[test]
+fn wide_boxes_take_no_room_from_a_small_one() {
+    let limits = StreamLimits { marks: 40, own_marks: 5, ..StreamLimits::default() };
+    let mut world = StreamWorld::new(limits);
+    let mut small = world.client(CITY);
+    let mut wide: Vec<_> = (1..9).map(|at| world.client([-170.0, -80.0, 170.0, f64::from(at)])).collect();
+    for client in wide.iter_mut().chain([&mut small]) {
+        client.read(&world);
+    }
+    let ids: Vec<_> = (0..25).map(|at| format!("ship {at}")).collect();
+    let mut places: Vec<_> = ids.iter().map(|id| (id.as_str(), -30.0, 18.0)).collect();
+    places.push(("bus 7", 59.3, 18.0));
+    world.put(&places);
+    world.run(1_000);
+    assert_eq!(small.read(&world).len(), 1, "the bus");
+    let told: Vec<_> = wide.iter_mut().map(|client| client.read(&world)).collect();
+    assert!(told.iter().any(|events| *events == ["gap too_many_changes"]), "{told:?}");
 }
 
 #[test]
