@@ -63,6 +63,21 @@ impl Grid {
         Cell(spread(column(position.lon())) | spread(self.row(position.lat())) << 1)
     }
 
+    /// Returns the cell of `to`, unless `from` is in it too. Costs half of what two cells cost, for the edges of the one
+    /// row tell whether the other latitude is in it.
+    #[inline]
+    pub(crate) fn crossed(&self, from: Position, to: Position) -> Option<Cell> {
+        let (x, y) = (column(to.lon()), self.row(to.lat()));
+        let is_same = column(from.lon()) == x && self.is_in_row(from.lat(), y);
+        (!is_same).then(|| Cell(spread(x) | spread(y) << 1))
+    }
+
+    #[inline]
+    fn is_in_row(&self, lat: f64, row: u32) -> bool {
+        let (north, south) = (self.edges[row as usize], self.edges[row as usize + 1]);
+        (row == 0 || lat <= north) && (row == SIDE - 1 || lat > south)
+    }
+
     /// Returns the row of a latitude: a guess along a straight line, and a step where the guess is next to it.
     #[inline]
     fn row(&self, lat: f64) -> u32 {
@@ -300,6 +315,15 @@ mod tests {
             prop_assert!((exact - (f64::from(y) + 0.5)).abs() < 0.5 + 1e-6, "{} {}", exact, y);
             let lon = if position.lon() == 180.0 { -180.0 } else { position.lon() };
             prop_assert!(((lon + 180.0) / 360.0 * f64::from(SIDE) - f64::from(x) - 0.5).abs() <= 0.5);
+        }
+
+        #[test]
+        fn a_cell_is_crossed_into_where_the_cells_differ(from in place(), to in place()) {
+            let (grid, near) = (grid(), at(from.lat(), to.lon()));
+            for (from, to) in [(from, to), (from, near), (near, to), (from, from)] {
+                let cells = (grid.cell(from), grid.cell(to));
+                prop_assert_eq!(grid.crossed(from, to), (cells.0 != cells.1).then_some(cells.1));
+            }
         }
 
         #[test]

@@ -57,12 +57,15 @@ impl Census {
             self.end(partition, 0);
         }
         for moved in changes.moved() {
-            let to = self.grid.cell(moved.update.sighting.position);
-            // The row has this cell already. Most changes end here, without a look at a table that is in no cache.
-            if moved.before.is_some_and(|before| self.grid.cell(before.position) == to) {
-                continue;
+            let to = moved.update.sighting.position;
+            let cell = match moved.before {
+                Some(before) => self.grid.crossed(before.position, to),
+                None => Some(self.grid.cell(to)),
+            };
+            // Else the row has this cell already. Most changes end here, without a look at a table that is in no cache.
+            if cell.is_some() {
+                self.put(partition, moved.row, cell);
             }
-            self.put(partition, moved.row, Some(to));
         }
         for gone in changes.gone() {
             self.put(partition, gone.row, None);
