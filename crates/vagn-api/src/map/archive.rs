@@ -62,6 +62,11 @@ impl Archive {
     /// # Errors
     /// The file cannot be read, or is no map file.
     pub fn open(path: &Path) -> Result<Self, UnusableArchive> {
+        let kind = std::fs::metadata(path)?.file_type();
+        // Before it is opened, which for a pipe would wait until something writes into it.
+        if !kind.is_file() && !kind.is_dir() {
+            return Err(UnusableArchive::Format);
+        }
         let file = File::open(path)?;
         let mut begin = [0; MAGIC.len()];
         match file.read_exact_at(&mut begin, 0) {
@@ -211,6 +216,9 @@ mod tests {
         assert!(refusal(dir.path()).contains("directory"), "{}", refusal(dir.path()));
         std::fs::write(&path, [MAGIC, &b"tiles"[..]].concat()).unwrap();
         assert!(Archive::open(&path).is_ok());
+        let pipe = dir.path().join("pipe");
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        assert!(refusal(&pipe).contains("no PMTiles file"));
     }
 
     #[tokio::test(start_paused = true)]

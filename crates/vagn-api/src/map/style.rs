@@ -50,8 +50,13 @@ impl StyleUrl {
 /// Tells if `text` is a host with or without a port, and without a name of a user. It goes into the policy of the pages, where
 /// a semicolon would begin a rule of its own.
 fn is_host(text: &str) -> bool {
-    let is_fine = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b".-_:[]".contains(&byte);
-    text.bytes().all(is_fine) && text.starts_with(|first: char| first.is_ascii_alphanumeric() || first == '[')
+    let (host, port) = text.split_once(':').unwrap_or((text, "443"));
+    let is_fine = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b".-_".contains(&byte);
+    let is_number = port.bytes().all(|byte| byte.is_ascii_digit());
+    host.bytes().all(is_fine)
+        && host.starts_with(|first: char| first.is_ascii_alphanumeric())
+        && is_number
+        && port.parse::<u16>().is_ok_and(|port| port > 0)
 }
 
 #[cfg(test)]
@@ -64,7 +69,6 @@ mod tests {
             ("https://maps.example/style.json?key=a%20b#x", Some("https://maps.example")),
             ("https://maps.example", Some("https://maps.example")),
             ("https://10.0.0.7:8443/style", Some("https://10.0.0.7:8443")),
-            ("https://[::1]:8443/style", Some("https://[::1]:8443")),
             ("/maps/style.json", None),
         ] {
             assert_eq!(StyleUrl::parse(text).unwrap().origin(), origin, "{text}");
@@ -79,6 +83,11 @@ mod tests {
             "http://maps.example/style.json",
             "https://",
             "https:///style.json",
+            "https://maps.example:/style",
+            "https://maps.example:99999/style",
+            "https://maps.example:80:80/style",
+            // A policy cannot name such a host.
+            "https://[::1]:8443/style",
             "https://Maps.example/",
             "https://user@maps.example/",
             "https://maps.example;script-src/style",

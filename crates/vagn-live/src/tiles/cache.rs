@@ -124,8 +124,8 @@ impl Cache {
 }
 
 impl Slot {
-    /// Returns the tile, if it was made in this tick.
-    pub(crate) fn of_tick(&self, tick: i64) -> Option<Arc<Content>> {
-        self.made.lock().as_ref().filter(|made| made.tick == tick).map(|made| made.content.clone())
+    /// Returns the tile, if it was made in this tick or later.
+    pub(crate) fn since(&self, tick: i64) -> Option<Arc<Content>> {
+        self.made.lock().as_ref().filter(|made| made.tick >= tick).map(|made| made.content.clone())
     }
 }

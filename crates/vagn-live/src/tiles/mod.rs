@@ -146,28 +146,32 @@ impl Tiles {
     ) -> Result<Arc<Content>, E> {
         self.ask_keeper(key);
         let slot = self.cache.slot(key);
-        if let Some(content) = slot.of_tick(self.tick()) {
+        let tick = self.tick();
+        if let Some(content) = slot.since(tick) {
             self.metrics.cached.inc();
             return Ok(content);
         }
         if key.tile.zoom() < VEHICLES_FROM && !self.keeper.seen(SEEN_WITHIN).await {
             return Err(NotReady.into());
         }
-        self.renew(key, &slot, make).await
+        self.renew(key, &slot, tick, make).await
     }
 
     async fn renew<E>(
         &self,
         key: TileKey,
         slot: &Slot,
+        asked: i64,
         make: impl AsyncFnOnce(Job) -> Result<Content, E>,
     ) -> Result<Arc<Content>, E> {
         let _flight = slot.flight.lock().await;
-        let tick = self.tick();
-        if let Some(content) = slot.of_tick(tick) {
+        // Since the question and not since now: where making takes longer than a tick, each of those who wait would make it
+        // once more.
+        if let Some(content) = slot.since(asked) {
             self.metrics.cached.inc();
             return Ok(content);
         }
+        let tick = self.tick();
         let job = Job { maker: self.maker.clone(), key, now_ms: self.clock.now_ms() };
         let content = make(job).await?;
         Ok(self.cache.keep(key, slot, tick, content))
