@@ -141,7 +141,7 @@ scenario("a lost server is told, comes back, and what was missed is told", {}, a
   await vagn.kill();
   await page.getByText("No contact with the server since").waitFor();
   await desk.getByText("New emergencies do not appear here until it is back.").first().waitFor();
-  assert.match(await page.locator(".status").innerText(), /^Waiting for the server/);
+  await page.getByText(/^Waiting for the server/).waitFor();
 
   // The pages do not see the server until all of it has happened.
   for (const one of [page, desk]) await one.context().setOffline(true);
