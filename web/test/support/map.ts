@@ -34,6 +34,8 @@ interface Shown {
       jumpTo: (view: { center: [number, number]; zoom: number }) => void;
       queryRenderedFeatures: (options: { layers: string[] }) => { properties: Record<string, unknown>; geometry: { coordinates: [number, number] } }[];
       setLayoutProperty: (layer: string, name: string, value: string) => void;
+      setPaintProperty: (layer: string, name: string, value: number) => void;
+      getLayer: (layer: string) => { type: string };
       once: (event: string, then: () => void) => void;
       triggerRepaint: () => void;
     };
@@ -129,15 +131,20 @@ export async function isPainted(page: Page, layer: string, lon: number, lat: num
     await setVisible(page, layer, false);
     const hidden = await there();
     await setVisible(page, layer, true);
-    // Letters are laid out anew first. What changes by itself, such as a tile that comes late, proves nothing.
+    // What changes by itself, such as a tile that comes late, proves nothing.
     await eventually("the same picture again", async () => isSame(shown, await there()) || isSame(shown, hidden));
     return !isSame(shown, hidden);
   });
 }
 
+/** Letters become transparent: to hide them would have them laid out anew, which takes long without a graphics card. */
 function setVisible(page: Page, layer: string, visible: boolean): Promise<void> {
   return page.evaluate(
-    ([layer, visible]) => (globalThis as unknown as Shown).vagn.map.setLayoutProperty(layer, "visibility", visible ? "visible" : "none"),
+    ([layer, visible]) => {
+      const { map } = (globalThis as unknown as Shown).vagn;
+      if (map.getLayer(layer).type === "custom") map.setLayoutProperty(layer, "visibility", visible ? "visible" : "none");
+      else for (const name of ["text-opacity", "icon-opacity"]) map.setPaintProperty(layer, name, visible ? 1 : 0);
+    },
     [layer, visible] as const,
   );
 }
