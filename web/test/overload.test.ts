@@ -8,8 +8,8 @@ import type { Vagn } from "./support/vagn";
 import { eventually, sleep } from "./support/wait";
 
 const SMALL = { viewport: { width: 720, height: 400 } };
-/** An emergency plays at half of what is possible. */
-const AUDIBLE = 0.1;
+/** An emergency plays at half of what is possible; the sound of a lost server, which may come too, at 0.4. */
+const AS_LOUD_AS_AN_EMERGENCY = 0.45;
 
 scenario("at twenty times of what the service takes, each of 100 calls for help is seen and heard", {}, async ({ vagn, open, random, test }) => {
   const desk = await open("about:blank", SMALL);
@@ -20,7 +20,7 @@ scenario("at twenty times of what the service takes, each of 100 calls for help 
   // Stockholm is on the map, and the calls come from Austin.
   const map = await open("/#map=9/59.33/18.06", SMALL);
   await mapReady(map.page);
-  assert.equal(await loudest(desk.page), 0, "it sounds although nothing has happened");
+  assert.ok((await loudest(desk.page)) < AS_LOUD_AS_AN_EMERGENCY, "it sounds although nobody has called");
 
   const flood = vagn.command(["simulate", "--target", `127.0.0.1:${vagn.port("udp")}`, "--vehicles", "100000", "--rate", "max"]);
   test.after(flood.stop);
@@ -42,7 +42,7 @@ scenario("at twenty times of what the service takes, each of 100 calls for help 
   assert.ok(times >= 20, `only ${times.toFixed(1)} times of what was stored came in`);
 
   assert.deepEqual((await readable(desk.page)).sort(), names.sort());
-  await eventually("a sound", async () => (await loudest(desk.page)) > AUDIBLE);
+  await eventually("a sound", async () => (await loudest(desk.page)) > AS_LOUD_AS_AN_EMERGENCY);
   await map.page.getByRole("button", { name: "100 calls for help" }).waitFor();
   const { lat } = await centre(map.page);
   assert.ok(Math.abs(lat - 59.33) < 0.01, "a call moves the map of a person who looks at something else");
