@@ -7,7 +7,8 @@ import { resolve } from "node:path";
 import type { Page } from "playwright-core";
 import { DARK, PHONE } from "../test/support/browser";
 import { drawn, grouped, mapReady, pins } from "../test/support/map";
-import { type Scene, scenario } from "../test/support/scenario";
+import { scenario } from "../test/support/scenario";
+import { recorded, replay } from "../test/support/trace";
 import type { Vagn } from "../test/support/vagn";
 import { eventually, sleep } from "../test/support/wait";
 
@@ -39,8 +40,7 @@ await once(service, "listening");
 service.unref();
 const target = `http://127.0.0.1:${(service.address() as AddressInfo).port}/calls`;
 
-scenario("the buses of Austin", { args: ["--demo", "--emergency-url", target] }, async (scene) => {
-  const { vagn, open } = scene;
+scenario("the buses of Austin", { args: ["--demo"] }, async ({ vagn, open }) => {
   const bus = await drivingBus(vagn);
   const street = await open(`/#map=13.6/${bus.lat}/${bus.lon}&vehicle=${encodeURIComponent(bus.id)}`, DESK);
   await fleetIsThere(street.page);
@@ -52,11 +52,29 @@ scenario("the buses of Austin", { args: ["--demo", "--emergency-url", target] },
   await fleetIsThere(dark.page);
   await save(dark.page, "dark");
   await dark.close();
-  await incident(scene);
+
+  const { first } = await calls(vagn);
+  const phone = await open(`/#map=12.2/${first.lat}/${first.lon}`, { ...PHONE, deviceScaleFactor: 2, locale: "en-IE" });
+  await fleetIsThere(phone.page);
+  await eventually("the pins", async () => (await pins(phone.page)).length >= 2);
+  await save(phone.page, "phone");
 });
 
-/** Calls for help of the same buses, on the console and on a phone. */
-async function incident({ vagn, open }: Scene): Promise<void> {
+// The demo calls nobody, so these buses are sent from here.
+scenario("calls for help", { args: ["--emergency-url", target] }, async ({ vagn, open }) => {
+  const sending = replay(vagn, recorded(600_000, 1_400_000), { speed: 8, slow: () => false }, []);
+  await eventually("buses", async () => (await near(vagn)).length >= 60);
+  const { one } = await calls(vagn);
+  const desk = await open(`/incidents#incident=${one}`, DESK);
+  await desk.page.getByText("The driver does not answer the radio.").waitFor();
+  await desk.page.locator("canvas.maplibregl-canvas").waitFor();
+  await desk.page.getByText("No contact with the server").first().waitFor({ state: "hidden" });
+  await save(desk.page, "incident");
+  await sending;
+});
+
+/** Makes two buses call for help, and a third one a drill; somebody has acknowledged the second. */
+async function calls(vagn: Vagn): Promise<{ first: Bus; one: string }> {
   const buses = (await near(vagn)).filter((one) => one.speed > 3);
   const [first, second, third] = buses.filter((_, at) => at % 9 === 0);
   if (!first || !second || !third) throw new Error("too few buses drive");
@@ -65,16 +83,7 @@ async function incident({ vagn, open }: Scene): Promise<void> {
   const [one, two] = [await incidentOf(vagn, first.id), await incidentOf(vagn, second.id)];
   await act(vagn, two, "acknowledge", { by: "Anna", note: "ambulance is on its way" });
   await act(vagn, one, "comments", { by: "Bo", text: "The driver does not answer the radio." });
-  const desk = await open(`/incidents#incident=${one}`, DESK);
-  await desk.page.getByText("The driver does not answer the radio.").waitFor();
-  await desk.page.locator("canvas.maplibregl-canvas").waitFor();
-  await desk.page.getByText("No contact with the server").first().waitFor({ state: "hidden" });
-  await save(desk.page, "incident");
-  await desk.close();
-  const phone = await open(`/#map=12.2/${first.lat}/${first.lon}`, { ...PHONE, deviceScaleFactor: 2, locale: "en-IE" });
-  await fleetIsThere(phone.page);
-  await eventually("the pins", async () => (await pins(phone.page)).length >= 2);
-  await save(phone.page, "phone");
+  return { first, one };
 }
 
 interface Bus {
