@@ -18,7 +18,8 @@ scenario("at twenty times of what the service takes, each of 100 calls for help 
   await desk.page.getByText("No emergency waits for you.").waitFor();
   await panAway(desk.page);
   // Stockholm is on the map, and the calls come from Austin.
-  const map = await open("/#map=9/59.33/18.06", SMALL);
+  // The position of a vehicle that calls may be among those that the service had no time for; then the map asks for it in vain.
+  const map = await open("/#map=9/59.33/18.06", { ...SMALL, allow: [/status of 404/] });
   await mapReady(map.page);
   assert.ok((await loudest(desk.page)) < AS_LOUD_AS_AN_EMERGENCY, "it sounds although nobody has called");
 
@@ -26,7 +27,7 @@ scenario("at twenty times of what the service takes, each of 100 calls for help 
   test.after(flood.stop);
   await eventually("the flood", async () => (await vagn.metric("vagn_reports_received_total")) > 10_000);
   const before = await counts(vagn);
-  const release = vagn.throttle(5, 100);
+  const release = vagn.throttle(5, 250);
   test.after(release);
   const names = Array.from({ length: 100 }, (_, at) => `bus ${at}`);
   for (const ID of names) {
