@@ -163,8 +163,7 @@ scenario("axe finds nothing serious on the map, whatever is open", {}, async ({ 
     { ID: "bus 8", Lat: 30.28, Lon: -97.75, Emergency: true },
     { ID: "bus 9", Lat: 30.28, Lon: -97.74, Emergency: true, Kind: "test" },
   );
-  for (const view of [{}, DARK, PHONE, { ...PHONE, ...DARK }]) {
-    const name = JSON.stringify(view);
+  for (const [name, view] of [["desk", {}], ["dark", DARK], ["phone", PHONE]] as const) {
     const window = await open(`${AUSTIN}&vehicle=bus%207`, view);
     const { page } = window;
     await mapReady(page);
@@ -175,10 +174,12 @@ scenario("axe finds nothing serious on the map, whatever is open", {}, async ({ 
     await row(page, "bus 7").waitFor();
     await nothingSerious(page, `the list, ${name}`);
     await page.keyboard.press("l");
-    await page.getByRole("button", { name: /call for help/ }).click();
-    await card(page, "Calls for help").waitFor();
-    await nothingSerious(page, `calls for help, ${name}`);
-    await page.keyboard.press("Escape");
+    if (name === "desk") {
+      await page.getByRole("button", { name: /call for help/ }).click();
+      await card(page, "Calls for help").waitFor();
+      await nothingSerious(page, `calls for help, ${name}`);
+      await page.keyboard.press("Escape");
+    }
     await page.keyboard.press("?");
     await page.getByRole("dialog").waitFor();
     await nothingSerious(page, `keys and settings, ${name}`);
