@@ -68,7 +68,7 @@ scenario("calls for help", { args: ["--emergency-url", target] }, async ({ vagn,
   const desk = await open(`/incidents#incident=${one}`, DESK);
   await desk.page.getByText("The driver does not answer the radio.").waitFor();
   await desk.page.locator("canvas.maplibregl-canvas").waitFor();
-  await desk.page.getByText("No contact with the server").first().waitFor({ state: "hidden" });
+  await desk.page.locator(".banner[data-key=lost]").waitFor({ state: "hidden" });
   await save(desk.page, "incident");
   await sending;
 });
