@@ -3,6 +3,7 @@
  * other, and its pin goes along.
  */
 import { vehicle, type Incident } from "../shared/api";
+import { Problem } from "../shared/session";
 import type { Fleet } from "./fleet/fleet";
 import type { Names } from "./fleet/names";
 import type { Place } from "./marks";
@@ -11,6 +12,8 @@ import type { Pin } from "./pins";
 const ROUND_MS = 1_000;
 /** Vehicles asked for in a round; with more open calls each is asked less often. */
 const AT_A_TIME = 4;
+/** Pause after an answer that the fleet does not have the vehicle: its alarm came without a position, or it was deleted. */
+const UNKNOWN_MS = 30_000;
 
 interface Known {
   place: Place;
@@ -20,6 +23,7 @@ interface Known {
 
 export class CallPlaces {
   private readonly known = new Map<string, Known>();
+  private readonly unknownUntil = new Map<string, number>();
   private calls: Incident[] = [];
   private next = 0;
 
@@ -35,7 +39,7 @@ export class CallPlaces {
   set(calls: Incident[]): void {
     this.calls = calls;
     const open = new Set(calls.map((one) => one.vehicle_id));
-    for (const id of this.known.keys()) if (!open.has(id)) this.known.delete(id);
+    for (const ids of [this.known, this.unknownUntil]) for (const id of ids.keys()) if (!open.has(id)) ids.delete(id);
     for (const { vehicle_id, position } of calls) {
       if (position) this.learn(vehicle_id, [position.lon, position.lat], Date.parse(position.time));
     }
@@ -69,11 +73,12 @@ export class CallPlaces {
   }
 
   private async round(): Promise<void> {
-    const ids = [...this.known.keys()];
+    const now = Date.now();
+    const ids = [...this.known.keys()].filter((id) => now >= (this.unknownUntil.get(id) ?? 0));
     if (document.hidden || ids.length === 0) return;
     const turn = Array.from({ length: Math.min(AT_A_TIME, ids.length) }, (_, at) => ids[(this.next + at) % ids.length]!);
     this.next += turn.length;
-    await Promise.all(turn.map((id) => this.ask(id).catch(() => undefined)));
+    await Promise.all(turn.map((id) => this.ask(id).catch((why: unknown) => this.failed(id, why))));
     this.moved();
   }
 
@@ -81,6 +86,10 @@ export class CallPlaces {
     const found = await vehicle(id);
     const known = this.learn(id, found.geometry.coordinates, Date.parse(found.properties.time));
     if (known && known.key === null && this.fleet.single) known.key = await this.names.keyOf(id, ...known.place);
+  }
+
+  private failed(id: string, why: unknown): void {
+    if (why instanceof Problem && why.status === 404) this.unknownUntil.set(id, Date.now() + UNKNOWN_MS);
   }
 
   private learn(id: string, place: Place, timeMs: number): Known | undefined {

@@ -6,7 +6,8 @@ import { ZOOM_MAX, ZOOM_MIN } from "./fleet/cover";
 
 const FAR = "groups";
 const NEAR = "groups-near";
-export const GROUP_LAYERS = [`${FAR}-discs`, `${NEAR}-discs`];
+/** Discs and their counts: on the globe MapLibre does not find all discs that it draws, but it finds their texts. */
+export const GROUP_LAYERS = [...layerIds(FAR), ...layerIds(NEAR)];
 
 const COLOURS: Record<Theme, { disc: string; rim: string; text: string; call: string }> = {
   light: { disc: "#2f5f86", rim: "#ffffff", text: "#ffffff", call: "#b3201a" },
