@@ -48,6 +48,7 @@ async fn fail(vagn: &Vagn, path: &str, kind: &str) {
         // A process that waits for work fails only when it gets some. The API may be down meanwhile.
         client().get(vagn.url("/?lat=0&lon=0")).send().await.ok();
         client().get(vagn.url("/api/v1/incidents")).send().await.ok();
+        client().get(vagn.url("/api/v1/positions/stream?bbox=0,0,1,1")).send().await.ok();
         vagn.send(&report("nudge", 1.0, 1.0, true));
         restarts(vagn, path).await > before
     })
