@@ -56,6 +56,10 @@ export async function openMap(
     locale: { "Map.Title": strings.map.mapLabel },
     transformRequest: (url) => (sameOrigin(url) ? { url, headers: authHeaders() } : { url }),
   });
+  map.on("error", ({ error }) => {
+    // With a status it is an answer that did not come or was refused: the page tells of that itself, and it comes by itself again.
+    if (!("status" in error)) console.error(error);
+  });
   map.touchZoomRotate.disableRotation();
   map.keyboard.disableRotation();
   map.addControl(new AttributionControl({ compact: false }), "bottom-right");

@@ -123,6 +123,9 @@ function pixels(page: Page, lon: number, lat: number, half: number): Promise<num
   );
 }
 
+/** Looks at a picture until it is the same again. */
+const LOOKS = 20;
+
 /** Waits until a layer has drawn something around a place: without the layer, the picture there is another one. */
 export async function isPainted(page: Page, layer: string, lon: number, lat: number, half = 20): Promise<void> {
   const there = (): Promise<number[]> => pixels(page, lon, lat, half);
@@ -131,9 +134,10 @@ export async function isPainted(page: Page, layer: string, lon: number, lat: num
     await setVisible(page, layer, false);
     const hidden = await there();
     await setVisible(page, layer, true);
-    // What changes by itself, such as a tile that comes late, proves nothing.
-    await eventually("the same picture again", async () => isSame(shown, await there()) || isSame(shown, hidden));
-    return !isSame(shown, hidden);
+    if (isSame(shown, hidden)) return false;
+    // What changes by itself, such as a tile that comes late, proves nothing: then all is looked at once more.
+    for (let look = 0; look < LOOKS; look += 1) if (isSame(shown, await there())) return true;
+    return false;
   });
 }
 
