@@ -18,7 +18,7 @@ if (tests.length === 0) {
   process.exit(1);
 }
 const files = await built(tests);
-const run = spawnSync(process.execPath, ["--enable-source-maps", "--test", "--test-reporter=spec", ...options, ...files], {
+const run = spawnSync(process.execPath, ["--enable-source-maps", "--test", "--test-concurrency=2", "--test-reporter=spec", ...options, ...files], {
   stdio: "inherit",
 });
 process.exit(run.status ?? 1);

@@ -10,6 +10,8 @@ interface One {
   /** Arrival in ms after the begin. */
   received: number;
   lon?: number;
+  /** Time since the fix before, in ms; 0 where none is known. */
+  between?: number;
   flags?: number;
 }
 
@@ -22,11 +24,12 @@ function tile(vehicles: One[]): Tile {
   view.setUint32(4, vehicles.length, true);
   view.setBigInt64(8, BigInt(BEGIN + base), true);
   view.setBigInt64(16, BigInt(BEGIN + base), true);
-  vehicles.forEach(({ key, received, lon = 0, flags = 0 }, at) => {
+  vehicles.forEach(({ key, received, lon = 0, between = 1_000, flags = 0 }, at) => {
     const from = STRIDE * (at + 1);
     view.setInt32(from, lon, true);
     view.setInt32(from + 8, lon - 100, true);
     view.setUint32(from + 16, base - received, true);
+    view.setUint32(from + 20, between, true);
     view.setUint32(from + 24, key, true);
     view.setUint8(from + 31, flags);
   });
@@ -62,6 +65,14 @@ test("who is held is at the last fix, and stays there until the next one", () =>
   assert.deepEqual(see(memory, [{ key: 7, received: 1_000 }], 2_000), [ARRIVED], "no longer held: not sent back");
   assert.deepEqual(see(memory, [{ key: 7, received: 3_000 }], 3_500), [3_500]);
   for (const flags of [REAL, DRILL]) assert.deepEqual(see(memory, [{ key: 8, received: 1_000, flags }], 1_000), [ARRIVED]);
+});
+
+test("a fix before that is told later sends nobody back", () => {
+  const memory = new Memory(BEGIN);
+  see(memory, [{ key: 7, received: 1_000 }], 1_000);
+  assert.deepEqual(see(memory, [{ key: 7, received: 3_000, between: 0 }], 3_500), [ARRIVED]);
+  assert.deepEqual(see(memory, [{ key: 7, received: 3_000, between: 2_000 }], 4_500), [ARRIVED]);
+  assert.deepEqual(see(memory, [{ key: 7, received: 5_000, between: 2_000 }], 5_500), [5_500]);
 });
 
 test("keys above 31 bits are held too, and found", () => {

@@ -100,7 +100,10 @@ export class Memory {
       if (first || table[slot + RECEIVED] !== received) {
         const arrived = ago < 0 ? ARRIVED : base - ago;
         table[slot + RECEIVED] = received;
-        table[slot + START] = first || now - arrived > FRESH_MS ? arrived : now;
+        // Where no fix before is known the vehicle is at its last one; the server may tell the one before a moment later, and
+        // that must not send it back.
+        if (words[word + 5] === 0) table[slot + START] = ARRIVED;
+        else table[slot + START] = first || now - arrived > FRESH_MS ? arrived : now;
         if (first) this.begin(slot, key);
         const moved = words[word] !== words[word + 2] || words[word + 1] !== words[word + 3];
         if (first || moved) this.remember(slot, words[word]!, words[word + 1]!);
