@@ -45,7 +45,7 @@ impl Writer {
     }
 
     /// Carries out the plan, tells of it, and lets readers in after every few updates.
-    pub(crate) fn show(&mut self, updates: &Updates, plan: &Plan, teller: &mut impl Teller) {
+    pub(crate) fn show(&mut self, updates: &Updates, plan: &Plan, teller: &mut Teller<'_>) {
         for start in (0..updates.len()).step_by(SHOWN_AT_ONCE) {
             let end = updates.len().min(start + SHOWN_AT_ONCE);
             self.change(|index| index.commit(updates, plan, start..end, teller));
@@ -56,7 +56,7 @@ impl Writer {
     /// for tests and benchmarks. The plan tells the fates.
     pub fn write(&mut self, updates: &Updates, plan: &mut Plan) {
         self.plan(&AsTheyCome, updates, plan);
-        self.show(updates, plan, &mut ());
+        self.show(updates, plan, &mut Teller::default());
     }
 
     /// Changes the index while no reader looks; to be kept short.

@@ -272,7 +272,7 @@ impl Index {
         updates: &Updates,
         plan: &Plan,
         range: std::ops::Range<usize>,
-        teller: &mut impl Teller,
+        teller: &mut Teller<'_>,
     ) {
         for start in range.clone().step_by(GROUP) {
             let group = start..range.end.min(start + GROUP);
@@ -304,7 +304,7 @@ impl Index {
         at: usize,
         planned: &Planned,
         grid_point: GridPoint,
-        teller: &mut impl Teller,
+        teller: &mut Teller<'_>,
     ) {
         let update = updates.get(at).expect("the range lies within the updates");
         let sighting = planned.sighting(update.sighting);
@@ -461,8 +461,8 @@ mod tests {
     fn write(index: &mut Index, plan: &mut Plan, updates: &Updates) -> Vec<Done> {
         index.plan(&AsTheyCome, updates, plan);
         let half = updates.len() / 2;
-        index.commit(updates, plan, 0..half, &mut ());
-        index.commit(updates, plan, half..updates.len(), &mut ());
+        index.commit(updates, plan, 0..half, &mut Teller::default());
+        index.commit(updates, plan, half..updates.len(), &mut Teller::default());
         let done = plan.planned.iter().map(|planned| (*planned, plan.count(planned).copied()));
         // The place of a count in its plan is another in every batch.
         done.map(|(planned, count)| (Planned { count: NONE, ..planned }, count)).collect()

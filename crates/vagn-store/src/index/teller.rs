@@ -3,32 +3,28 @@
 use super::row::Row;
 use crate::{FixBefore, Move, Sighting};
 
-/// Hears of each position of a commit before it is shown. `()` hears nothing, and costs nothing.
-pub(crate) trait Teller {
+/// Hears of each position of a commit before it is shown. Without a list it hears nothing.
+///
+/// One type for both, as a second copy of the hot functions would cost the plain one what the compiler inlines into it.
+#[derive(Debug, Default)]
+pub(crate) struct Teller<'a>(pub(crate) Option<&'a mut Vec<Move>>);
+
+impl Teller<'_> {
     /// The update at `at` moves the vehicle in the slot, whose row is still as it was, to this sighting.
-    fn moves(&mut self, at: usize, slot: u32, row: &Row, to: &Sighting);
-    /// The update at `at` brings a new vehicle into the slot.
-    fn appears(&mut self, at: usize, slot: u32, to: &Sighting);
-}
-
-impl Teller for () {
-    #[inline(always)]
-    fn moves(&mut self, _: usize, _: u32, _: &Row, _: &Sighting) {}
-
-    #[inline(always)]
-    fn appears(&mut self, _: usize, _: u32, _: &Sighting) {}
-}
-
-impl Teller for Vec<Move> {
     #[inline]
-    fn moves(&mut self, at: usize, slot: u32, row: &Row, to: &Sighting) {
-        let before = FixBefore { position: row.position(), event_time_ms: row.event_time_ms() };
-        let (update, event_time_ms) = (at as u32, to.event_time_ms);
-        self.push(Move { update, row: slot, event_time_ms, before: Some(before) });
+    pub(super) fn moves(&mut self, at: usize, slot: u32, row: &Row, to: &Sighting) {
+        if let Some(moves) = &mut self.0 {
+            let before = FixBefore { position: row.position(), event_time_ms: row.event_time_ms() };
+            let (update, event_time_ms) = (at as u32, to.event_time_ms);
+            moves.push(Move { update, row: slot, event_time_ms, before: Some(before) });
+        }
     }
 
+    /// The update at `at` brings a new vehicle into the slot.
     #[inline]
-    fn appears(&mut self, at: usize, slot: u32, to: &Sighting) {
-        self.push(Move { update: at as u32, row: slot, event_time_ms: to.event_time_ms, before: None });
+    pub(super) fn appears(&mut self, at: usize, slot: u32, to: &Sighting) {
+        if let Some(moves) = &mut self.0 {
+            moves.push(Move { update: at as u32, row: slot, event_time_ms: to.event_time_ms, before: None });
+        }
     }
 }

@@ -26,7 +26,7 @@ fn see(index: &mut Index, name: &str, sighting: Sighting) {
     updates.push(key, key.hash(), sighting);
     let mut plan = Plan::default();
     index.plan(&AsTheyCome, &updates, &mut plan);
-    index.commit(&updates, &plan, 0..1, &mut ());
+    index.commit(&updates, &plan, 0..1, &mut crate::index::Teller::default());
 }
 
 #[test]

@@ -102,7 +102,7 @@ impl Partition {
     /// space again, unless [`Settings::after_failed_write`] forbids it; after any other error the partition has stopped
     /// for good. Where it has stopped, [`StoreError::Failed`] names the first cause.
     pub fn write(&mut self, updates: &Updates, fates: &mut Vec<Fate>) -> Result<Written, StoreError> {
-        self.write_and_tell_to(updates, fates, &mut ())
+        self.write_and_tell_to(updates, fates, &mut Teller::default())
     }
 
     /// As [`Partition::write`], and adds what it has stored to `moves`, for those who follow the fleet.
@@ -116,14 +116,14 @@ impl Partition {
         moves: &mut Vec<Move>,
     ) -> Result<Written, StoreError> {
         moves.reserve(updates.len());
-        self.write_and_tell_to(updates, fates, moves)
+        self.write_and_tell_to(updates, fates, &mut Teller(Some(moves)))
     }
 
     fn write_and_tell_to(
         &mut self,
         updates: &Updates,
         fates: &mut Vec<Fate>,
-        teller: &mut impl Teller,
+        teller: &mut Teller<'_>,
     ) -> Result<Written, StoreError> {
         fates.clear();
         let shared = self.shared.clone();
@@ -139,7 +139,7 @@ impl Partition {
     pub(crate) fn copy(&mut self, updates: &Updates, outcomes: &[Outcome]) -> Result<Written, StoreError> {
         let shared = self.shared.clone();
         let _work = shared.work()?;
-        self.try_write(&AsJudged(outcomes), updates, &mut ())
+        self.try_write(&AsJudged(outcomes), updates, &mut Teller::default())
     }
 
     /// Writes late reports of a vehicle that is gone and has no position in the log, for history alone.
@@ -170,7 +170,7 @@ impl Partition {
         &mut self,
         rule: &impl Rule,
         updates: &Updates,
-        teller: &mut impl Teller,
+        teller: &mut Teller<'_>,
     ) -> Result<Written, StoreError> {
         self.check_space().map_err(|err| self.refuse(err))?;
         self.index.plan(rule, updates, &mut self.plan);

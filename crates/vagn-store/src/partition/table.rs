@@ -400,7 +400,7 @@ mod tests {
     fn write(index: &mut Index, updates: &Updates) -> Outcome {
         let mut plan = Plan::default();
         index.plan(&AsTheyCome, updates, &mut plan);
-        index.commit(updates, &plan, 0..updates.len(), &mut ());
+        index.commit(updates, &plan, 0..updates.len(), &mut crate::index::Teller::default());
         Outcome { fates: plan.fates().collect(), new_vehicles: plan.new_vehicles() }
     }
 
