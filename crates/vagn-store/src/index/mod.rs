@@ -4,7 +4,8 @@
 //! |---|---|
 //! | `row.rs` | the data of a vehicle, one cache line |
 //! | `counts.rs` | the numbers seen of a vehicle, where it sends any |
-//! | `plan.rs` | the outcome of a batch, worked out before anything is changed |
+//! | `plan.rs`, `rule.rs` | the outcome of a batch, worked out by a rule before anything is changed |
+//! | `commit.rs` | a plan carried out |
 //! | `planned.rs`, `latest.rs` | the outcome of one update, and the last ones of each vehicle in a batch |
 //! | `teller.rs` | what a commit changes, told to those who follow |
 //! | `ahead.rs` | memory that a group of updates will touch, asked for before it is touched |
@@ -15,6 +16,7 @@
 mod ahead;
 mod blocks;
 mod cell;
+mod commit;
 mod counts;
 mod lanes;
 mod latest;
@@ -25,6 +27,7 @@ mod pile;
 mod plan;
 mod planned;
 mod row;
+mod rule;
 mod teller;
 #[cfg(test)]
 mod tests;
@@ -43,9 +46,9 @@ use tree::{TOP, Tree, narrow};
 pub(crate) use counts::Counts;
 pub use nearby::Nearby;
 pub use plan::Plan;
-pub(crate) use plan::{AsJudged, AsTheyCome, Outcome, Rule};
 pub(crate) use planned::{Marks, Planned};
 pub(crate) use row::Row;
+pub(crate) use rule::{AsJudged, AsTheyCome, Outcome, Rule};
 pub(crate) use teller::Teller;
 
 pub(crate) type Rows = Chunked<Row>;

@@ -6,80 +6,19 @@
 use hashbrown::HashTable;
 use vagn_wire::{Fate, Oddities};
 
-use super::cell::GridPoint;
 use super::latest::{Latest, LatestUpdate};
 use super::planned::{
-    ARRIVAL_STANDS_IN, CONTINUES, Marks, NEW_VEHICLE, NONE, Planned, RESTARTS, TELLS_COUNT, WRITTEN, flag_if,
+    ARRIVAL_STANDS_IN, CONTINUES, NEW_VEHICLE, NONE, Planned, RESTARTS, TELLS_COUNT, WRITTEN, flag_if,
 };
-use super::teller::Teller;
+use super::rule::Rule;
 use super::{GROUP, Index};
-use crate::judge::{Count, Verdict, is_plainly_newer, judge};
-use crate::{Sighting, Update, Updates};
-
-/// Decides the fates of updates.
-pub(crate) trait Rule {
-    /// Returns the outcome of the update at `at`, of a vehicle whose last stored position is `kept`, and brings its count up
-    /// to date.
-    fn outcome(&self, at: usize, update: &Update<'_>, kept: Option<&Sighting>, count: &mut Count) -> Verdict;
-
-    /// Returns true when the outcome is stored, with nothing to note beside, for any vehicle without count whose last
-    /// position has the time `kept_ms`: most updates, and the cheapest. False says nothing.
-    fn is_surely_stored(&self, update: &Update<'_>, kept_ms: i64) -> bool;
-}
-
-/// The rule of judging, for reports that were not judged yet.
-pub(crate) struct AsTheyCome;
-
-impl Rule for AsTheyCome {
-    #[inline(always)]
-    fn outcome(&self, _: usize, update: &Update<'_>, kept: Option<&Sighting>, count: &mut Count) -> Verdict {
-        judge(kept, count, update.sighting, update.evidence)
-    }
-
-    #[inline(always)]
-    fn is_surely_stored(&self, update: &Update<'_>, kept_ms: i64) -> bool {
-        is_plainly_newer(kept_ms, update.sighting, update.evidence)
-    }
-}
-
-/// Outcome of an update that was judged before.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) enum Outcome {
-    /// Stored, or late.
-    Written(Marks),
-    /// The last position stored of the vehicle, and its count: they replace what differs.
-    Last(Count),
-}
-
-/// Updates that were judged before, with the outcome of each: judging them again from an unknown beginning could give
-/// another one.
-pub(crate) struct AsJudged<'a>(pub(crate) &'a [Outcome]);
-
-impl Rule for AsJudged<'_> {
-    fn outcome(&self, at: usize, update: &Update<'_>, kept: Option<&Sighting>, count: &mut Count) -> Verdict {
-        match self.0[at] {
-            Outcome::Written(Marks { late, restarts, continues }) => {
-                count.take(update.sighting.seq, restarts);
-                let fate = if late { Fate::Stale } else { Fate::Stored };
-                Verdict { restarts, continues, ..Verdict::of(fate) }
-            }
-            Outcome::Last(last) => {
-                *count = last;
-                let is_there = kept == Some(update.sighting);
-                Verdict::of(if is_there { Fate::Duplicate } else { Fate::Stored })
-            }
-        }
-    }
-
-    fn is_surely_stored(&self, _: &Update<'_>, _: i64) -> bool {
-        false
-    }
-}
+use crate::judge::{Count, Verdict};
+use crate::{Update, Updates};
 
 /// Outcome of each update of a batch. Made once and refilled.
 #[derive(Debug, Default)]
 pub struct Plan {
-    planned: Vec<Planned>,
+    pub(super) planned: Vec<Planned>,
     latest: Latest,
     /// Counts that updates change, one after another.
     counts: Vec<Count>,
@@ -265,59 +204,6 @@ impl Index {
         plan.behind += 1;
         self.slots_end() + plan.behind - 1
     }
-
-    /// Carries out the plan for the updates in `range`. The ranges of a batch must follow each other.
-    pub(crate) fn commit(
-        &mut self,
-        updates: &Updates,
-        plan: &Plan,
-        range: std::ops::Range<usize>,
-        teller: &mut Teller<'_>,
-    ) {
-        for start in range.clone().step_by(GROUP) {
-            let group = start..range.end.min(start + GROUP);
-            // The plan has loaded ids and rows; the entries and leaves that a move changes are asked for here.
-            let planned = &plan.planned[group.clone()];
-            let grid_points =
-                self.prefetch_moves(planned.iter().map(|planned| planned.slot), updates, group.clone());
-            for ((at, planned), grid_point) in group.zip(planned).zip(grid_points) {
-                if planned.is_plain() {
-                    let sighting = updates.sighting(at);
-                    teller.moves(at, planned.slot, &self.rows[planned.slot], sighting);
-                    self.see(planned.slot, grid_point, sighting);
-                } else if planned.fate == Fate::Stored {
-                    self.commit_one(updates, at, planned, grid_point, teller);
-                }
-                if planned.count != NONE
-                    && let Some(count) = plan.count(planned)
-                {
-                    self.counts.set(planned.slot, *count);
-                }
-            }
-        }
-    }
-
-    #[inline(never)]
-    fn commit_one(
-        &mut self,
-        updates: &Updates,
-        at: usize,
-        planned: &Planned,
-        grid_point: GridPoint,
-        teller: &mut Teller<'_>,
-    ) {
-        let update = updates.get(at).expect("the range lies within the updates");
-        let sighting = planned.sighting(update.sighting);
-        if planned.is_new_vehicle() {
-            let slot = self.vacant_slot();
-            debug_assert_eq!(slot, planned.slot, "nothing changed since the plan");
-            teller.appears(at, slot, &sighting);
-            self.fill(slot, self.ids.hash(&update.key), &update.key, &sighting);
-        } else {
-            teller.moves(at, planned.slot, &self.rows[planned.slot], &sighting);
-            self.see(planned.slot, grid_point, &sighting);
-        }
-    }
 }
 
 impl Plan {
@@ -388,9 +274,11 @@ fn new_slot(updates: &Updates, update: &Update<'_>, hash: u64, plan: &Plan) -> O
 
 #[cfg(test)]
 mod tests {
+    use super::super::rule::AsTheyCome;
+    use super::super::teller::Teller;
     use super::*;
     use crate::index::Held;
-    use crate::{Evidence, Key, KeyTag, Seal};
+    use crate::{Evidence, Key, KeyTag, Seal, Sighting};
     use proptest::prelude::*;
     use vagn_wire::{Oddity, Position};
 

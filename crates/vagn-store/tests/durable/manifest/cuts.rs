@@ -24,8 +24,8 @@ fn segments_under_each_others_names_are_named_and_put_back() {
     }
 }
 
-#[test]
-fn what_is_cut_off_a_log_is_kept_and_told_of() {
+/// A partition whose first segment lacks a sector that never arrived, with whole records and whole segments behind it.
+fn without_a_sector() -> (FaultyDisk, Vec<PathBuf>) {
     let disk = FaultyDisk::new();
     let (mut partition, _) = open(&disk, small()).unwrap();
     let mut truth = Truth::new();
@@ -35,8 +35,13 @@ fn what_is_cut_off_a_log_is_kept_and_told_of() {
     drop(partition);
     let logs = files(&disk, ".log");
     assert!(logs.len() >= 3);
-    // A sector that never arrived, with whole records and whole segments behind it.
     disk.damage(&logs[0], |bytes| bytes[1024..1536].fill(0)).unwrap();
+    (disk, logs)
+}
+
+#[test]
+fn what_is_cut_off_a_log_is_kept_and_told_of() {
+    let (disk, logs) = without_a_sector();
     let damaged = bytes(&disk, &logs[0]);
     let (_, recovery) = open(&disk, small()).unwrap();
     let cut = recovery.cut.unwrap();
@@ -52,15 +57,7 @@ fn what_is_cut_off_a_log_is_kept_and_told_of() {
 
 #[test]
 fn a_cut_that_is_interrupted_anywhere_keeps_all_and_comes_to_the_same() {
-    let disk = FaultyDisk::new();
-    let (mut partition, _) = open(&disk, small()).unwrap();
-    let mut truth = Truth::new();
-    for n in 1..=40 {
-        write(&mut partition, &mut truth, &[((n % 5) as u32, n)]).unwrap();
-    }
-    drop(partition);
-    let logs = files(&disk, ".log");
-    disk.damage(&logs[0], |bytes| bytes[1024..1536].fill(0)).unwrap();
+    let (disk, logs) = without_a_sector();
     logs.iter().for_each(|log| disk.open(log).unwrap().sync().unwrap());
     disk.sync_dir(&dir()).unwrap();
     let end = open(&disk.restart(Loss::Nothing), small()).unwrap().1.end;
