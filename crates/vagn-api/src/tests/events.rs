@@ -4,11 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::{Body, BodyDataStream};
-use axum::http::{Request, StatusCode};
+use axum::body::BodyDataStream;
+use axum::http::StatusCode;
 use futures_util::StreamExt;
-use hyper::service::Service;
-use hyper_util::service::TowerToHyperService;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -17,7 +15,7 @@ use tokio::time::{Instant, timeout};
 use super::super::{Streams, router};
 use super::fleet::SmallFleet;
 use super::lane::{KEPT, SmallLane};
-use super::{NOW_MS, client, get, services};
+use super::{NOW_MS, client, follow, get, services};
 use vagn_http::server::Limits;
 use vagn_http::testing::{beside, start, start_tls};
 
@@ -36,16 +34,7 @@ struct Reader(BodyDataStream);
 
 impl Reader {
     async fn new(router: &Router, path: &str, last: Option<&str>) -> Self {
-        let mut request = Request::get(path);
-        if let Some(last) = last {
-            request = request.header("Last-Event-ID", last);
-        }
-        let request = request.body(Body::empty()).unwrap();
-        let response = TowerToHyperService::new(router.clone()).call(request).await.unwrap();
-        assert_eq!(response.status(), StatusCode::OK);
-        assert_eq!(response.headers()["content-type"], "text/event-stream");
-        assert_eq!(response.headers()["cache-control"], "no-store");
-        Self(response.into_body().into_data_stream())
+        Self(follow(router, path, last).await)
     }
 
     async fn next(&mut self) -> String {

@@ -21,7 +21,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::{Body, to_bytes};
+use axum::body::{Body, BodyDataStream, to_bytes};
 use axum::http::{HeaderMap, Method, Request, StatusCode};
 use hyper::service::Service;
 use hyper_util::service::TowerToHyperService;
@@ -153,4 +153,18 @@ fn client(http2: bool) -> reqwest::Client {
     let builder = reqwest::Client::builder().danger_accept_invalid_certs(true);
     let builder = if http2 { builder } else { builder.http1_only() };
     builder.build().unwrap()
+}
+
+/// Opens a stream of server-sent events, over the router alone, behind the event `last`.
+async fn follow(router: &Router, path: &str, last: Option<&str>) -> BodyDataStream {
+    let mut request = Request::get(path);
+    if let Some(last) = last {
+        request = request.header("Last-Event-ID", last);
+    }
+    let request = request.body(Body::empty()).unwrap();
+    let response = TowerToHyperService::new(router.clone()).call(request).await.unwrap();
+    assert_eq!(response.status(), StatusCode::OK);
+    assert_eq!(response.headers()["content-type"], "text/event-stream");
+    assert_eq!(response.headers()["cache-control"], "no-store");
+    response.into_body().into_data_stream()
 }

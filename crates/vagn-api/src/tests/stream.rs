@@ -3,11 +3,8 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::body::Body;
-use axum::http::{Request, StatusCode};
+use axum::http::StatusCode;
 use futures_util::StreamExt;
-use hyper::service::Service;
-use hyper_util::service::TowerToHyperService;
 use serde_json::json;
 use vagn_flow::clock::SystemClock;
 use vagn_flow::metrics::Registry;
@@ -17,7 +14,7 @@ use vagn_store::Fleet;
 
 use super::super::{LiveStreams, router};
 use super::fleet::SmallFleet;
-use super::{get, services};
+use super::{follow, get, services};
 
 const ROUTE: &str = "/api/v1/positions/stream";
 
@@ -37,16 +34,7 @@ async fn running() -> (Router, Root) {
 
 /// Returns the first pieces of a stream.
 async fn begin(router: &Router, query: &str, last: Option<&str>, count: usize) -> Vec<String> {
-    let mut request = Request::get(format!("{ROUTE}{query}"));
-    if let Some(last) = last {
-        request = request.header("Last-Event-ID", last);
-    }
-    let request = request.body(Body::empty()).unwrap();
-    let response = TowerToHyperService::new(router.clone()).call(request).await.unwrap();
-    assert_eq!(response.status(), StatusCode::OK);
-    assert_eq!(response.headers()["content-type"], "text/event-stream");
-    assert_eq!(response.headers()["cache-control"], "no-store");
-    let pieces = response.into_body().into_data_stream().take(count);
+    let pieces = follow(router, &format!("{ROUTE}{query}"), last).await.take(count);
     pieces.map(|piece| String::from_utf8(piece.unwrap().into()).unwrap()).collect().await
 }
 
@@ -90,9 +78,7 @@ async fn refuses_what_is_no_box_no_id_and_no_parameter_of_its_own() {
 #[tokio::test]
 async fn streams_end_with_the_hub() {
     let (router, root) = running().await;
-    let request = Request::get(format!("{ROUTE}?bbox=-180,-90,180,90")).body(Body::empty()).unwrap();
-    let response = TowerToHyperService::new(router).call(request).await.unwrap();
-    let mut pieces = response.into_body().into_data_stream();
+    let mut pieces = follow(&router, &format!("{ROUTE}?bbox=-180,-90,180,90"), None).await;
     assert!(pieces.next().await.is_some());
     root.stop().await;
     while pieces.next().await.is_some() {}

@@ -35,95 +35,92 @@ pub(super) fn run(bench: &Bench, section: &mut Section) -> anyhow::Result<()> {
     section.heads(&["measured", "figure", "beside"]);
     let (service, mut fleet) = load::warmed(bench.fresh(), bench.vehicles())?;
     let place = load::places(&mut fleet, 1)?[0];
-    show_tiles(bench, section, &service, &mut fleet, place)?;
-    show_one_area(bench, section, &service, &mut fleet, place)?;
-    show_crowd(bench, section, &service, &mut fleet, place)
+    let mut watched = Watched { bench, service, fleet, place };
+    watched.show_tiles(section)?;
+    watched.show_one_area(section)?;
+    watched.show_crowd(section)
 }
 
-fn show_tiles(
-    bench: &Bench,
-    section: &mut Section,
-    service: &Service,
-    fleet: &mut Fleet,
+/// A fleet that reports, and a place in it that is looked at.
+struct Watched<'a> {
+    bench: &'a Bench,
+    service: Service,
+    fleet: Fleet,
     place: (f64, f64),
-) -> anyhow::Result<()> {
-    bench.progress("map: tiles");
-    let rate = Rate::PerSecond(MOVING);
-    let work = || tiles::measure(service, place, bench.pick(30, 5));
-    let (tiles, _) = load::while_sending(fleet, service.address("udp")?, rate, true, work)?;
-    for tile in &tiles {
-        let figure = format!(
-            "{} anew, {} once more; {}B",
-            time(tile.anew_s),
-            time(tile.again_s),
-            short(tile.bytes as f64)
-        );
-        section.row([json!(format!("tile {}", tile.name)), json!(figure), json!(short(MOVING))]);
-    }
-    section.aim("tile z 0, made anew, p50", Bound::AtMost(1e-3), tiles[0].anew_s, time);
-    Ok(())
 }
 
-/// CPU of the service for one viewer and for many of the same area.
-fn show_one_area(
-    bench: &Bench,
-    section: &mut Section,
-    service: &Service,
-    fleet: &mut Fleet,
-    place: (f64, f64),
-) -> anyhow::Result<()> {
-    for (what, one, many) in [
-        ("stream", Audience { maps: 0, streams: 1 }, Audience { maps: 0, streams: 1_000 }),
-        ("map", Audience { maps: 1, streams: 0 }, Audience { maps: 1_000, streams: 0 }),
-    ] {
-        let mut cpu = Vec::new();
-        for audience in [one, many] {
-            bench.progress(format!("map: {} viewers of one area", audience.len()));
-            let viewers = Viewers::open(service, place, audience)?;
-            let load = Load { rate: Rate::PerSecond(QUIET), seconds: bench.pick(10.0, 3.0), segments: false };
-            let outcome = load::measure(service, fleet, load)?;
-            let bytes_per_s = viewers.close() / load.seconds / audience.len() as f64;
-            let name = format!("{} {what}s of one area", audience.len());
-            let figure = format!("{} of a core; {}B/s each", percent(outcome.cpu), short(bytes_per_s));
-            section.row([json!(name), json!(figure), json!(short(QUIET))]);
-            cpu.push(outcome.cpu);
+impl Watched<'_> {
+    fn show_tiles(&mut self, section: &mut Section) -> anyhow::Result<()> {
+        let Self { bench, service, fleet, place } = self;
+        bench.progress("map: tiles");
+        let rate = Rate::PerSecond(MOVING);
+        let work = || tiles::measure(service, *place, bench.pick(30, 5));
+        let (tiles, _) = load::while_sending(fleet, service.address("udp")?, rate, true, work)?;
+        for tile in &tiles {
+            let figure = format!(
+                "{} anew, {} once more; {}B",
+                time(tile.anew_s),
+                time(tile.again_s),
+                short(tile.bytes as f64)
+            );
+            section.row([json!(format!("tile {}", tile.name)), json!(figure), json!(short(MOVING))]);
         }
+        section.aim("tile z 0, made anew, p50", Bound::AtMost(1e-3), tiles[0].anew_s, time);
+        Ok(())
+    }
+
+    /// CPU of the service for one viewer and for many of the same area.
+    fn show_one_area(&mut self, section: &mut Section) -> anyhow::Result<()> {
+        let Self { bench, service, fleet, place } = self;
+        for (what, one, many) in [
+            ("stream", Audience { maps: 0, streams: 1 }, Audience { maps: 0, streams: 1_000 }),
+            ("map", Audience { maps: 1, streams: 0 }, Audience { maps: 1_000, streams: 0 }),
+        ] {
+            let mut cpu = Vec::new();
+            for audience in [one, many] {
+                bench.progress(format!("map: {} viewers of one area", audience.len()));
+                let viewers = Viewers::open(service, *place, audience)?;
+                let load =
+                    Load { rate: Rate::PerSecond(QUIET), seconds: bench.pick(10.0, 3.0), segments: false };
+                let outcome = load::measure(service, fleet, load)?;
+                let bytes_per_s = viewers.close() / load.seconds / audience.len() as f64;
+                let name = format!("{} {what}s of one area", audience.len());
+                let figure = format!("{} of a core; {}B/s each", percent(outcome.cpu), short(bytes_per_s));
+                section.row([json!(name), json!(figure), json!(short(QUIET))]);
+                cpu.push(outcome.cpu);
+            }
+            section.aim(
+                format!("CPU of 1 000 {what}s over that of one"),
+                Bound::AtMost(2.0),
+                cpu[1] / cpu[0],
+                ratio,
+            );
+        }
+        Ok(())
+    }
+
+    /// Reports stored per second at full load, unwatched and with a crowd, in turn.
+    fn show_crowd(&mut self, section: &mut Section) -> anyhow::Result<()> {
+        let Self { bench, service, fleet, place } = self;
+        let load = Load { rate: Rate::Max, seconds: bench.pick(6.0, 2.0), segments: true };
+        let (mut alone, mut watched) = (Vec::new(), Vec::new());
+        for _ in 0..bench.repetitions() {
+            bench.progress("map: full load, alone and watched");
+            alone.push(load::measure(service, fleet, load)?.stored_per_s);
+            let viewers = Viewers::open(service, *place, CROWD)?;
+            watched.push(load::measure(service, fleet, load)?.stored_per_s);
+            viewers.close();
+        }
+        let [alone, watched] = [alone, watched].map(Spread::of);
+        let name = format!("stored/s beside {} maps and {} streams", CROWD.maps, CROWD.streams);
+        section.row([json!("stored/s, unwatched"), json!(alone.show(short)), json!("flat out")]);
+        section.row([json!(name), json!(watched.show(short)), json!("flat out")]);
         section.aim(
-            format!("CPU of 1 000 {what}s over that of one"),
-            Bound::AtMost(2.0),
-            cpu[1] / cpu[0],
+            "stored/s with that crowd over alone",
+            Bound::AtLeast(0.95),
+            watched.median / alone.median,
             ratio,
         );
+        Ok(())
     }
-    Ok(())
-}
-
-/// Reports stored per second at full load, unwatched and with a crowd, in turn.
-fn show_crowd(
-    bench: &Bench,
-    section: &mut Section,
-    service: &Service,
-    fleet: &mut Fleet,
-    place: (f64, f64),
-) -> anyhow::Result<()> {
-    let load = Load { rate: Rate::Max, seconds: bench.pick(6.0, 2.0), segments: true };
-    let (mut alone, mut watched) = (Vec::new(), Vec::new());
-    for _ in 0..bench.repetitions() {
-        bench.progress("map: full load, alone and watched");
-        alone.push(load::measure(service, fleet, load)?.stored_per_s);
-        let viewers = Viewers::open(service, place, CROWD)?;
-        watched.push(load::measure(service, fleet, load)?.stored_per_s);
-        viewers.close();
-    }
-    let [alone, watched] = [alone, watched].map(Spread::of);
-    let name = format!("stored/s beside {} maps and {} streams", CROWD.maps, CROWD.streams);
-    section.row([json!("stored/s, unwatched"), json!(alone.show(short)), json!("flat out")]);
-    section.row([json!(name), json!(watched.show(short)), json!("flat out")]);
-    section.aim(
-        "stored/s with that crowd over alone",
-        Bound::AtLeast(0.95),
-        watched.median / alone.median,
-        ratio,
-    );
-    Ok(())
 }
