@@ -9,13 +9,13 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 use tokio::time::timeout;
-use vagn_live::{Content, Format, Tile, TileKey, VEHICLES_FROM};
+use vagn_live::{Format, Tile, TileKey, VEHICLES_FROM};
 
 use crate::Api;
 use crate::services::Unavailable;
-use vagn_http::answer;
 use vagn_http::params::NoParams;
 use vagn_http::problem::{Kind, Problem};
+use vagn_http::{answer, etag};
 
 pub(crate) const ROUTE: &str = "/tiles/{z}/{x}/{y}";
 pub(crate) const JSON_ROUTE: &str = "/tiles.json";
@@ -38,16 +38,17 @@ pub(crate) async fn get(
     if content.bytes.is_empty() {
         return Ok(with_cache(StatusCode::NO_CONTENT.into_response(), None));
     }
-    if is_known(&headers, &content.etag) {
+    let etag = etag::of(&content.hash);
+    if etag::is_known(&headers, &etag) {
         api.tiles.count_not_modified();
-        return Ok(with_cache(StatusCode::NOT_MODIFIED.into_response(), Some(&content)));
+        return Ok(with_cache(StatusCode::NOT_MODIFIED.into_response(), Some(etag)));
     }
     api.tiles.count_sent(&content);
     let mut response = Response::new(Body::from(content.bytes.clone()));
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type(key.format)));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    Ok(with_cache(response, Some(&content)))
+    Ok(with_cache(response, Some(etag)))
 }
 
 fn media_type(format: Format) -> &'static str {
@@ -58,21 +59,13 @@ fn media_type(format: Format) -> &'static str {
 }
 
 /// Lets the client's own cache keep an answer, if it asks each time whether it still holds.
-fn with_cache(mut response: Response, content: Option<&Content>) -> Response {
+fn with_cache(mut response: Response, etag: Option<HeaderValue>) -> Response {
     let headers = response.headers_mut();
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
-    if let Some(content) = content {
-        let etag = HeaderValue::from_str(&content.etag).expect("it is made of hexadecimal digits and quotes");
+    if let Some(etag) = etag {
         headers.insert(header::ETAG, etag);
     }
     response
-}
-
-/// Returns true when `If-None-Match` names the tag, by the weak comparison of RFC 9110, 13.1.2.
-fn is_known(headers: &HeaderMap, etag: &str) -> bool {
-    let lists = headers.get_all(header::IF_NONE_MATCH).into_iter().filter_map(|list| list.to_str().ok());
-    let mut tags = lists.flat_map(|list| list.split(',')).map(str::trim);
-    tags.any(|tag| tag == "*" || tag.strip_prefix("W/").unwrap_or(tag) == etag)
 }
 
 /// The tile that a path names.

@@ -301,7 +301,7 @@ async fn a_tile_is_made_once_a_tick_and_keeps_its_bytes_while_nothing_changes() 
         assert_eq!((get().await.unwrap(), made.load(Ordering::Relaxed)), (first.clone(), before + 2));
         served.world.report(&[("bus 1", at(30.271, -97.74))]);
         let changed = get().await.unwrap();
-        assert!(changed.etag != first.etag && changed.bytes != first.bytes);
+        assert!(changed.hash != first.hash && changed.bytes != first.bytes);
         served.world.report(&[("bus 1", place)]);
     }
 }
@@ -319,7 +319,7 @@ async fn the_order_of_the_fleet_does_not_show_in_a_tile() {
         }
         served.world.report(&fleet);
         served.settle();
-        tags.insert(served.get(Format::Mvt, tile).await.etag.clone());
+        tags.insert(served.get(Format::Mvt, tile).await.hash);
     }
     assert_eq!(tags.len(), 1);
 }

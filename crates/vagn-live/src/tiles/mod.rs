@@ -39,8 +39,8 @@ const TICK_MS: i64 = 1_000;
 pub const VEHICLES_FROM: u8 = 11;
 /// Longest that a question waits for the keeper's first look at the fleet.
 const SEEN_WITHIN: Duration = Duration::from_secs(2);
-/// Bytes of the hash that is the tag of a content.
-const TAG_BYTES: usize = 8;
+/// Bytes that are kept of the hash of a content.
+const HASH_BYTES: usize = 8;
 
 /// Format of a tile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -56,16 +56,16 @@ pub enum Format {
 pub struct Content {
     /// The bytes; none where no vehicle is.
     pub bytes: Bytes,
-    /// Strong tag of these bytes: an `ETag` with its quotes.
-    pub etag: String,
+    /// Begin of the SHA-256 of these bytes, which tells contents apart.
+    pub hash: [u8; HASH_BYTES],
     format: Format,
 }
 
 impl Content {
     fn new(format: Format, bytes: Vec<u8>) -> Self {
         let hash = Sha256::digest(&bytes);
-        let etag: String = hash[..TAG_BYTES].iter().map(|byte| format!("{byte:02x}")).collect();
-        Self { bytes: bytes.into(), etag: format!("\"{etag}\""), format }
+        let hash = *hash.first_chunk().expect("SHA-256 has 32 bytes");
+        Self { bytes: bytes.into(), hash, format }
     }
 
     /// Returns true if the other has the same in it, and perhaps another tick.
