@@ -61,34 +61,6 @@ impl Https {
         self.ask(head.as_bytes(), body)
     }
 
-    /// Gets `path`, whose answer has no end, and hands the size of each piece to `each`, until that returns false.
-    ///
-    /// # Errors
-    /// When the connection breaks, or the other side ends it.
-    pub fn follow(&mut self, path: &str, mut each: impl FnMut(usize) -> bool) -> anyhow::Result<()> {
-        let request = format!("GET {path} HTTP/1.1\r\nHost: {}\r\n\r\n", self.host);
-        self.stream.write_all(request.as_bytes()).context("send a request")?;
-        self.stream.flush().context("send a request")?;
-        let mut chunk = [0; 16 * 1024];
-        loop {
-            let len = self.stream.read(&mut chunk).context("read an answer")?;
-            if len == 0 {
-                bail!("the service closed the connection");
-            }
-            if !each(len) {
-                return Ok(());
-            }
-        }
-    }
-
-    /// Returns a second handle of the socket, to end what waits for it.
-    ///
-    /// # Errors
-    /// When there are too many open files.
-    pub fn socket(&self) -> std::io::Result<TcpStream> {
-        self.stream.sock.try_clone()
-    }
-
     fn ask(&mut self, head: &[u8], body: &[u8]) -> anyhow::Result<(u16, &[u8])> {
         self.stream.write_all(head).context("send a request")?;
         self.stream.write_all(body).context("send a request")?;

@@ -12,6 +12,7 @@ use axum::routing::{self, MethodRouter};
 
 use super::cors::Preflight;
 use super::principal::{TokenCheck, Tokens};
+use super::server::Liveness;
 
 /// The role that a route asks of its caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,28 +28,39 @@ pub struct Route<S> {
     method: Option<Method>,
     path: &'static str,
     role: Role,
+    gives_way: bool,
     handler: MethodRouter<S>,
 }
 
 impl<S: Clone + Send + Sync + 'static> Route<S> {
     /// Answers `GET` and `HEAD` at `path`.
     pub fn get<H: Handler<T, S>, T: 'static>(path: &'static str, role: Role, handler: H) -> Self {
-        Self { method: Some(Method::GET), path, role, handler: routing::get(handler) }
+        Self::new(Some(Method::GET), path, role, routing::get(handler))
     }
 
     /// Answers `POST` at `path`.
     pub fn post<H: Handler<T, S>, T: 'static>(path: &'static str, role: Role, handler: H) -> Self {
-        Self { method: Some(Method::POST), path, role, handler: routing::post(handler) }
+        Self::new(Some(Method::POST), path, role, routing::post(handler))
     }
 
     /// Answers `DELETE` at `path`.
     pub fn delete<H: Handler<T, S>, T: 'static>(path: &'static str, role: Role, handler: H) -> Self {
-        Self { method: Some(Method::DELETE), path, role, handler: routing::delete(handler) }
+        Self::new(Some(Method::DELETE), path, role, routing::delete(handler))
     }
 
     /// Answers every method at `path`.
     pub fn any<H: Handler<T, S>, T: 'static>(path: &'static str, role: Role, handler: H) -> Self {
-        Self { method: None, path, role, handler: routing::any(handler) }
+        Self::new(None, path, role, routing::any(handler))
+    }
+
+    fn new(method: Option<Method>, path: &'static str, role: Role, handler: MethodRouter<S>) -> Self {
+        Self { method, path, role, gives_way: false, handler }
+    }
+
+    /// Lets a connection on which it is asked give way to all others, for the rest of its time. For pictures, which may be late.
+    pub fn gives_way(mut self) -> Self {
+        self.gives_way = true;
+        self
     }
 
     /// The method that is answered; `None` for every method.
@@ -82,7 +94,7 @@ where
 {
     let mut router = Router::new();
     for route in routes {
-        let gate = Gate { role: route.role, tokens: tokens.clone() };
+        let gate = Gate { role: route.role, gives_way: route.gives_way, tokens: tokens.clone() };
         let layer = from_fn_with_state(gate, admit);
         let handler = match route.method {
             Some(_) => route.handler.route_layer(layer),
@@ -98,6 +110,7 @@ where
 #[derive(Debug, Clone)]
 struct Gate {
     role: Role,
+    gives_way: bool,
     tokens: Tokens,
 }
 
@@ -110,6 +123,9 @@ async fn admit(State(gate): State<Gate>, mut request: Request, next: Next) -> Re
     match (gate.role, found) {
         (Role::TokenHolder, Err(refusal)) => refusal.into_response(),
         (_, found) => {
+            if let (true, Some(liveness)) = (gate.gives_way, request.extensions().get::<Liveness>()) {
+                liveness.give_way();
+            }
             request.extensions_mut().insert(TokenCheck(found));
             next.run(request).await
         }

@@ -6,6 +6,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
@@ -17,11 +18,13 @@ use hyper::body::Incoming;
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
+use hyper_util::server::graceful::GracefulConnection;
 use hyper_util::service::TowerToHyperService;
 use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
+use tokio::runtime::Handle;
+use tokio::sync::{Notify, watch};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
@@ -60,14 +63,29 @@ impl Default for Limits {
     }
 }
 
+/// Parts that a server is made of.
+pub struct ServerParts {
+    /// Answers the requests.
+    pub router: Router,
+    /// Certificate and key, whose ALPN names `h2` and `http/1.1`; `None` for plain HTTP, on loopback.
+    pub tls: Option<Arc<ServerConfig>>,
+    /// Limits of its connections.
+    pub limits: Limits,
+    /// Counts what goes wrong.
+    pub metrics: DoorMetrics,
+    /// Where connections go on once a route was asked that [gives way](crate::route::Route::gives_way): its threads should come after
+    /// all others. `None`: they stay where they are.
+    pub behind: Option<Handle>,
+}
+
 /// A server; its connections share it.
 pub struct Server {
     router: Router,
-    /// `None` for plain HTTP, on loopback.
     tls: Option<TlsAcceptor>,
     http: Builder<TokioExecutor>,
     limits: Limits,
     metrics: DoorMetrics,
+    behind: Option<Handle>,
 }
 
 /// Tells whether a connection is alive, among the extensions of its requests; for answers that go on without an end.
@@ -75,6 +93,8 @@ pub struct Server {
 pub struct Liveness {
     /// Signs of life: requests, and pieces that the connection took of an answer without an end.
     signs: Arc<AtomicU64>,
+    /// Told when the connection gives way from now on.
+    way: Arc<Notify>,
     stopped: watch::Receiver<bool>,
 }
 
@@ -106,13 +126,9 @@ fn asynchronous(listener: &std::net::TcpListener) -> io::Result<TcpListener> {
 }
 
 impl Server {
-    /// Makes a server that answers with `router`, over `tls`, whose ALPN names `h2` and `http/1.1`, or else in plain text.
-    pub fn new(
-        router: Router,
-        tls: Option<Arc<ServerConfig>>,
-        limits: Limits,
-        metrics: DoorMetrics,
-    ) -> Arc<Self> {
+    /// Makes a server of its parts.
+    pub fn new(parts: ServerParts) -> Arc<Self> {
+        let ServerParts { router, tls, limits, metrics, behind } = parts;
         let mut http = Builder::new(TokioExecutor::new());
         http.http1().timer(TokioTimer::new()).header_read_timeout(limits.head).max_buf_size(64 << 10);
         http.http2()
@@ -122,7 +138,7 @@ impl Server {
             // A peer that is gone without a word answers no ping, and so does not keep its connection.
             .keep_alive_interval(limits.head)
             .keep_alive_timeout(limits.handshake);
-        Arc::new(Self { router, tls: tls.map(TlsAcceptor::from), http, limits, metrics })
+        Arc::new(Self { router, tls: tls.map(TlsAcceptor::from), http, limits, metrics, behind })
     }
 
     /// Serves until `stopping` resolves, then until the requests in flight are done or the stop limit is reached. Calls
@@ -205,13 +221,14 @@ impl Server {
     }
 
     /// Answers the requests of one connection until its end, its idleness or the stop.
-    async fn talk<S>(&self, stream: S, peer: SocketAddr, mut stopped: watch::Receiver<bool>)
+    async fn talk<S>(&self, stream: S, peer: SocketAddr, stopped: watch::Receiver<bool>)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let liveness = Liveness { signs: Arc::default(), stopped: stopped.clone() };
+        let liveness = Liveness { signs: Arc::default(), way: Arc::default(), stopped: stopped.clone() };
         let router = TowerToHyperService::new(self.router.clone());
-        let service = service_fn(|mut request: Request<Incoming>| {
+        let (signs, way) = (liveness.signs.clone(), liveness.way.clone());
+        let service = service_fn(move |mut request: Request<Incoming>| {
             liveness.sign();
             request.extensions_mut().insert(liveness.clone());
             let (request, rest) = rest::lend(request);
@@ -222,18 +239,41 @@ impl Server {
                 answer
             }
         });
-        let connection = self.http.serve_connection(TokioIo::new(stream), service);
-        tokio::pin!(connection);
+        let connection = Box::pin(self.http.serve_connection(TokioIo::new(stream), service).into_owned());
+        let mut talk = Talk { connection, peer, signs, stopped, idle: self.limits.idle };
         tokio::select! {
-            ended = connection.as_mut() => return report_end(peer, ended),
-            _ = stopped.wait_for(|stop| *stop) => {}
-            () = idleness(&liveness.signs, self.limits.idle) => {}
+            () = talk.go_on() => return,
+            () = way.notified() => {}
         }
-        connection.as_mut().graceful_shutdown();
+        let Some(behind) = &self.behind else { return talk.go_on().await };
+        // A set, because it ends the task when this one is ended.
+        let mut moved = JoinSet::new();
+        moved.spawn_on(async move { talk.go_on().await }, behind);
+        moved.join_next().await.into_iter().for_each(report_crash);
+    }
+}
+
+/// One connection, which can go on at another runtime.
+struct Talk<C> {
+    connection: Pin<Box<C>>,
+    peer: SocketAddr,
+    signs: Arc<AtomicU64>,
+    stopped: watch::Receiver<bool>,
+    idle: Duration,
+}
+
+impl<C: GracefulConnection<Error = Box<dyn std::error::Error + Send + Sync>>> Talk<C> {
+    async fn go_on(&mut self) {
+        tokio::select! {
+            ended = self.connection.as_mut() => return report_end(self.peer, ended),
+            _ = self.stopped.wait_for(|stop| *stop) => {}
+            () = idleness(&self.signs, self.idle) => {}
+        }
+        self.connection.as_mut().graceful_shutdown();
         // On a stop the server's own limit is shorter; after idleness this ends a peer that does not read its answer.
-        match timeout(self.limits.idle, connection).await {
-            Ok(ended) => report_end(peer, ended),
-            Err(_) => debug!(%peer, "connection did not end in time and was cut off"),
+        match timeout(self.idle, self.connection.as_mut()).await {
+            Ok(ended) => report_end(self.peer, ended),
+            Err(_) => debug!(peer = %self.peer, "connection did not end in time and was cut off"),
         }
     }
 }
@@ -243,6 +283,11 @@ impl Liveness {
     /// which ceases when the peer does not read.
     pub fn sign(&self) {
         self.signs.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Lets the connection give way to all others from now on.
+    pub(crate) fn give_way(&self) {
+        self.way.notify_one();
     }
 
     /// Resolves when the server stops, so that no answer goes on.

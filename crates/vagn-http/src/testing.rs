@@ -6,12 +6,13 @@ use std::sync::Arc;
 use axum::Router;
 use rustls::ServerConfig;
 use tokio::net::TcpListener;
+use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, LocalSet};
 use vagn_flow::metrics::{DoorMetrics, Registry};
 
 use crate::own_certificate;
-use crate::server::{Limits, Server};
+use crate::server::{Limits, Server, ServerParts};
 
 /// A server that runs until it is dropped or told to stop.
 pub struct Running {
@@ -33,18 +34,23 @@ pub async fn start_tls(router: Router, limits: Limits) -> Running {
     let dir = tempfile::tempdir().expect("a directory for the certificate");
     let identity = own_certificate::of_data_dir(dir.path()).expect("a certificate");
     let tls = identity.server_config(&[b"h2", b"http/1.1"]).expect("key and certificate are a pair");
-    start(Some(tls), router, limits).await
+    start(Some(tls), router, limits, None).await
 }
 
-/// Starts a server over `tls`, or else in plain text, within [`beside`].
+/// Starts a server over `tls`, or else in plain text, within [`beside`]. Connections that give way go on `behind`.
 ///
 /// # Panics
 /// When there is no port.
-pub async fn start(tls: Option<Arc<ServerConfig>>, router: Router, limits: Limits) -> Running {
+pub async fn start(
+    tls: Option<Arc<ServerConfig>>,
+    router: Router,
+    limits: Limits,
+    behind: Option<Handle>,
+) -> Running {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let address = listener.local_addr().expect("a bound listener has an address");
     let metrics = DoorMetrics::new(&Registry::new());
-    let server = Server::new(router, tls, limits, metrics.clone());
+    let server = Server::new(ServerParts { router, tls, limits, metrics: metrics.clone(), behind });
     let (stop, stopping) = oneshot::channel();
     let task = tokio::task::spawn_local(async move {
         // A sender that is dropped is a stop, too.

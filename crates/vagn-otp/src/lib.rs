@@ -40,6 +40,7 @@ pub use child::{ChildSpec, DEFAULT_SHUTDOWN, DEFAULT_START, Restart};
 pub use context::Context;
 pub use exit::{Exit, ExitReason, Failure};
 pub use fault::{Fault, quiet_panics};
+pub use nice::set_nice;
 pub use pool::{Ask, Pool, PoolBuilder, Worker};
 pub use process::{Kind, ProcessInfo, ProcessState, Processes};
 pub use queue::{Backlog, Pop, PopError, Push, PushError, Queue, QueueCounts};

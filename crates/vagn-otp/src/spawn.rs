@@ -9,7 +9,7 @@ use tokio::runtime::Handle;
 use crate::exit::{ExitReason, Failure};
 use crate::fault::{Catch, catch};
 use crate::life::{Life, Order};
-use crate::nice;
+use crate::nice::set_nice;
 
 /// The means to begin one incarnation.
 pub(crate) struct Launch {
@@ -63,7 +63,7 @@ impl Launch {
         let nice = self.nice;
         let builder = std::thread::Builder::new().name(self.life.process.name.to_string());
         let started = builder.spawn(move || {
-            nice.inspect(|level| nice::set(*level));
+            nice.inspect(|level| set_nice(*level));
             work();
         });
         if let Err(error) = started {

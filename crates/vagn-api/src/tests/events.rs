@@ -155,7 +155,7 @@ async fn a_reader_that_stalls_holds_up_no_other_and_is_cut_off() {
         // A heartbeat well within the idle limit, and both short enough for a test.
         let (router, lane) = followed(Streams::new(2, Duration::from_millis(20)));
         let limits = Limits { idle: Duration::from_millis(400), ..Limits::default() };
-        let server = start(None, router, limits).await;
+        let server = start(None, router, limits, None).await;
         let mut stalled = TcpStream::connect(server.address).await.unwrap();
         let request = format!("GET {ROUTE} HTTP/1.1\r\nHost: localhost\r\n\r\n");
         stalled.write_all(request.as_bytes()).await.unwrap();

@@ -12,6 +12,8 @@ use tokio::net::TcpStream;
 use tokio::sync::Notify;
 
 use super::*;
+use crate::principal::Tokens;
+use crate::route::{self, Role, Route};
 use crate::testing::{beside, start, start_tls};
 
 const ANSWER: &str = "here it is";
@@ -85,7 +87,7 @@ async fn gives_up_a_handshake_that_stalls_and_serves_others_meanwhile() {
 async fn closes_a_connection_on_which_nothing_more_is_asked() {
     beside(async {
         let limits = Limits { idle: Duration::from_millis(50), ..Limits::default() };
-        let server = start(None, router(), limits).await;
+        let server = start(None, router(), limits, None).await;
         let mut stream = TcpStream::connect(server.address).await.unwrap();
         stream.write_all(b"GET /page HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
         let mut reply = String::new();
@@ -189,4 +191,38 @@ async fn a_handler_that_panics_ends_its_connection_and_nothing_else() {
         assert!(fine.status().is_success());
     })
     .await;
+}
+
+/// Name of the thread that runs a handler.
+async fn thread() -> String {
+    std::thread::current().name().unwrap_or_default().to_owned()
+}
+
+#[tokio::test]
+async fn a_connection_goes_on_behind_the_others_once_a_route_that_gives_way_was_asked() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).thread_name("behind");
+    let runtime = { runtime }.enable_all().build().unwrap();
+    let behind = Some(runtime.handle().clone());
+    beside(async {
+        let routes = [
+            Route::get("/plain", Role::Anyone, thread),
+            Route::get("/picture", Role::Anyone, thread).gives_way(),
+        ];
+        let router = route::router(routes, &Tokens::new(&[] as &[&str])).with_state(());
+        let server = start(None, router, Limits::default(), behind).await;
+        let client = client(false);
+        let ask = async |path: &str| {
+            let answer = client.get(format!("http://{}{path}", server.address)).send().await.unwrap();
+            answer.text().await.unwrap()
+        };
+        assert_ne!(ask("/plain").await, "behind");
+        ask("/picture").await;
+        assert_eq!(ask("/plain").await, "behind", "the connection stays where it has gone");
+        // A stop reaches it there, too.
+        server.stop.send(()).unwrap();
+        server.task.await.unwrap();
+        assert!(client.get(format!("http://{}/plain", server.address)).send().await.is_err());
+    })
+    .await;
+    runtime.shutdown_background();
 }

@@ -10,6 +10,7 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{sleep, timeout};
 use tracing::warn;
+use vagn_otp::set_nice;
 
 use super::{KILL_WITHIN, STOP_WITHIN};
 
@@ -36,7 +37,7 @@ impl Ground {
     /// # Errors
     /// The system gives no threads, or signals cannot be waited for.
     pub fn lay() -> anyhow::Result<Self> {
-        let runtime = build_runtime("vagn", worker_threads())?;
+        let runtime = build_runtime("vagn", worker_threads(), None)?;
         let signals = {
             let _entered = runtime.enter();
             Signals::heed()?
@@ -142,12 +143,16 @@ fn is_ignored(kind: SignalKind) -> bool {
     ignored & (1 << (kind.as_raw_value() - 1)) != 0
 }
 
-fn worker_threads() -> usize {
+pub(super) fn worker_threads() -> usize {
     std::thread::available_parallelism().map_or(2, |cores| cores.get().max(2))
 }
 
-/// Starts a runtime with so many threads of this name.
-pub(super) fn build_runtime(name: &str, threads: usize) -> anyhow::Result<Runtime> {
+/// Starts a runtime with so many threads of this name; at this nice value, or at that of the process.
+pub(super) fn build_runtime(name: &str, threads: usize, nice: Option<i32>) -> anyhow::Result<Runtime> {
     let mut builder = Builder::new_multi_thread();
-    builder.worker_threads(threads).thread_name(name).enable_all().build().context("start the runtime")
+    builder.worker_threads(threads).thread_name(name).enable_all();
+    if let Some(level) = nice {
+        builder.on_thread_start(move || set_nice(level));
+    }
+    builder.build().context("start the runtime")
 }

@@ -25,7 +25,7 @@ use crate::door::listen::{self, ListenError};
 use crate::ops;
 pub use ground::Ground;
 pub(crate) use ground::leave;
-use ground::{Asked, build_runtime};
+use ground::{Asked, build_runtime, worker_threads};
 use stages::{Listeners, Parts, Tree};
 use vagn_api::map::{Archive, Basemap};
 use vagn_flow::clock::{Believed, Clock, SystemClock};
@@ -49,8 +49,8 @@ const LOOK_AGAIN: Duration = Duration::from_millis(20);
 /// Nice value of the threads that do the bulk of the work: doors and emergencies come first.
 const WORK_NICE: i32 = 5;
 
-/// Nice value of the threads that only look: nothing waits for them but a picture.
-const VIEW_NICE: i32 = 10;
+/// Nice value of the threads that serve those who only look: on a full processor all of them together get a twentieth of it.
+const VIEW_NICE: i32 = 15;
 
 /// The reason that the service did not start.
 #[derive(Debug, thiserror::Error)]
@@ -77,6 +77,8 @@ pub struct App {
     runtime: Handle,
     /// Targets are notified from a runtime of their own, so that no crowd of queries can be in the way.
     emergency_runtime: Runtime,
+    /// Viewers of the map are served from a runtime that comes after all others.
+    view_runtime: Runtime,
     tree: Tree,
     readiness: Arc<Readiness>,
     stamper: Arc<Stamper>,
@@ -95,7 +97,8 @@ impl App {
         let data = open_data_dir(&settings)?;
         let stamper = Arc::new(open_stamper(&settings, &clock)?);
         let runtime = Handle::current();
-        let emergency_runtime = build_runtime("vagn-emergency", 1)?;
+        let emergency_runtime = build_runtime("vagn-emergency", 1, None)?;
+        let view_runtime = build_runtime("vagn-view", (worker_threads() / 2).max(1), Some(VIEW_NICE))?;
         let listeners = {
             let _entered = runtime.enter();
             bind(&settings)?
@@ -115,6 +118,7 @@ impl App {
             registry,
             readiness: readiness.clone(),
             emergency_runtime: emergency_runtime.handle().clone(),
+            view_runtime: view_runtime.handle().clone(),
             basemap,
             demo,
             settings,
@@ -129,7 +133,7 @@ impl App {
         readiness.missing("service", Purpose::ALL, "starting");
         let tree = runtime.block_on(stages::start(parts, data, listeners))?;
         readiness.present("service");
-        Ok(Self { runtime, emergency_runtime, tree, readiness, stamper, trust, listening })
+        Ok(Self { runtime, emergency_runtime, view_runtime, tree, readiness, stamper, trust, listening })
     }
 
     /// One line per listener, as `udp 127.0.0.1:9092`.
@@ -208,6 +212,7 @@ impl App {
             _ => info!("stopped"),
         }
         self.emergency_runtime.shutdown_background();
+        self.view_runtime.shutdown_background();
     }
 }
 

@@ -12,7 +12,7 @@ use crate::load::{self, Load};
 use crate::section::{Bound, Section};
 use crate::service::Service;
 use crate::stats::{Spread, percent, ratio, short, time};
-use viewers::{Audience, Viewers};
+use viewers::{Answers, Audience, Viewers};
 
 /// Rate of reports beside the tiles: a fleet of 1 M that reports every ten seconds.
 const MOVING: f64 = 100e3;
@@ -27,8 +27,8 @@ pub(super) fn run(bench: &Bench, section: &mut Section) -> anyhow::Result<()> {
     section.say(format!(
         "Of {} vehicles, {} report each second. A *tile* is asked for over one HTTPS connection at the begin of a second, when it \
          has to be made anew, and once more right after, when it is there; both times are those of the whole question. A *map* \
-         asks for six tiles each second, a *stream* follows a box of half a degree. Maps and streams share their core with the \
-         sender of reports.",
+         asks for six tiles each second, a *stream* follows a box of half a degree, each on an HTTP/2 connection of its own, as a \
+         browser has. Maps and streams share their core with the sender of reports.",
         bench.fleet_size(),
         short(MOVING)
     ));
@@ -71,32 +71,43 @@ impl Watched<'_> {
 
     /// CPU of the service for one viewer and for many of the same area.
     fn show_one_area(&mut self, section: &mut Section) -> anyhow::Result<()> {
-        let Self { bench, service, fleet, place } = self;
-        for (what, one, many) in [
-            ("stream", Audience { maps: 0, streams: 1 }, Audience { maps: 0, streams: 1_000 }),
-            ("map", Audience { maps: 1, streams: 0 }, Audience { maps: 1_000, streams: 0 }),
-        ] {
-            let mut cpu = Vec::new();
-            for audience in [one, many] {
-                bench.progress(format!("map: {} viewers of one area", audience.len()));
-                let viewers = Viewers::open(service, *place, audience)?;
-                let load =
-                    Load { rate: Rate::PerSecond(QUIET), seconds: bench.pick(10.0, 3.0), segments: false };
-                let outcome = load::measure(service, fleet, load)?;
-                let bytes_per_s = viewers.close() / load.seconds / audience.len() as f64;
-                let name = format!("{} {what}s of one area", audience.len());
-                let figure = format!("{} of a core; {}B/s each", percent(outcome.cpu), short(bytes_per_s));
-                section.row([json!(name), json!(figure), json!(short(QUIET))]);
-                cpu.push(outcome.cpu);
-            }
+        let one_and_many = |of: fn(u32) -> Audience| [of(1), of(1_000)];
+        let stream = one_and_many(|streams| Audience { maps: 0, streams });
+        let map = one_and_many(|maps| Audience { maps, streams: 0 });
+        for (what, audiences, rate) in [("stream", stream, QUIET), ("map", map, QUIET), ("map", map, MOVING)]
+        {
+            let [one, many] = audiences.map(|audience| self.show_audience(section, what, audience, rate));
             section.aim(
-                format!("CPU of 1 000 {what}s over that of one"),
+                format!("CPU of 1 000 {what}s over that of one, beside {} reports/s", short(rate)),
                 Bound::AtMost(2.0),
-                cpu[1] / cpu[0],
+                many? / one?,
                 ratio,
             );
         }
         Ok(())
+    }
+
+    /// Returns the share of a core that the service uses for an audience beside a rate of reports.
+    fn show_audience(
+        &mut self,
+        section: &mut Section,
+        what: &str,
+        audience: Audience,
+        rate: f64,
+    ) -> anyhow::Result<f64> {
+        let Self { bench, service, fleet, place } = self;
+        bench.progress(format!("map: {} {what}s of one area, {}/s", audience.len(), short(rate)));
+        let viewers = Viewers::open(service, *place, audience)?;
+        let load =
+            Load { rate: Rate::PerSecond(rate), seconds: bench.pick(10.0, 3.0), segments: rate > QUIET };
+        let outcome = load::measure(service, fleet, load)?;
+        let Answers { bytes, refused } = viewers.close()?;
+        let bytes_per_s = bytes / load.seconds / f64::from(audience.len());
+        let name = format!("{} {what}s of one area", audience.len());
+        let cpu = percent(outcome.cpu);
+        let figure = format!("{cpu} of a core; {}B/s each; {refused} tiles refused", short(bytes_per_s));
+        section.row([json!(name), json!(figure), json!(short(rate))]);
+        Ok(outcome.cpu)
     }
 
     /// Reports stored per second at full load, unwatched and with a crowd, in turn.
@@ -109,7 +120,7 @@ impl Watched<'_> {
             alone.push(load::measure(service, fleet, load)?.stored_per_s);
             let viewers = Viewers::open(service, *place, CROWD)?;
             watched.push(load::measure(service, fleet, load)?.stored_per_s);
-            viewers.close();
+            viewers.close()?;
         }
         let [alone, watched] = [alone, watched].map(Spread::of);
         let name = format!("stored/s beside {} maps and {} streams", CROWD.maps, CROWD.streams);

@@ -11,7 +11,7 @@ use vagn_flow::intake::Intake;
 use vagn_http::body::Budget;
 use vagn_http::cors;
 use vagn_http::principal::Tokens;
-use vagn_http::server::{self, Limits, Server};
+use vagn_http::server::{self, Limits, Server, ServerParts};
 use vagn_live::Tiles;
 use vagn_live::stream::PositionStreams;
 use vagn_otp::ChildSpec;
@@ -54,6 +54,12 @@ pub(super) fn build(
     let tls = parts.identity.server_config(&[b"h2", b"http/1.1"]).context("set up TLS for the API")?;
     let max_connections = parts.settings.http.max_connections as usize;
     let limits = Limits { max_connections, ..Limits::default() };
-    let server = Server::new(router, Some(tls), limits, parts.doors.clone());
+    let server = Server::new(ServerParts {
+        router,
+        tls: Some(tls),
+        limits,
+        metrics: parts.doors.clone(),
+        behind: Some(parts.view_runtime.clone()),
+    });
     Ok(server::child("web", server, listeners).watchdog(parts.settings.hang_limit.0))
 }

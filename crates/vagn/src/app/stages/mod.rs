@@ -103,6 +103,8 @@ pub(super) struct Parts {
     pub(super) doors: DoorMetrics,
     pub(super) readiness: Arc<Readiness>,
     pub(super) emergency_runtime: Handle,
+    /// For the connections of viewers.
+    pub(super) view_runtime: Handle,
     pub(super) basemap: Arc<Basemap>,
     pub(super) demo: bool,
 }

@@ -3,7 +3,7 @@
 use std::net::{SocketAddr, TcpListener};
 
 use vagn_flow::stamp::Stamper;
-use vagn_http::server::{self, Limits, Server};
+use vagn_http::server::{self, Limits, Server, ServerParts};
 use vagn_otp::ChildSpec;
 
 use super::Parts;
@@ -25,7 +25,8 @@ pub(super) fn build(parts: &Parts, listeners: Vec<TcpListener>, odd: OddFleet) -
         clock: parts.clock.clone(),
         fault_injection: parts.settings.ops.fault_injection,
     });
-    let server = Server::new(router, None, Limits::default(), parts.doors.clone());
+    let (limits, metrics) = (Limits::default(), parts.doors.clone());
+    let server = Server::new(ServerParts { router, tls: None, limits, metrics, behind: None });
     let child = server::child("ops", server, listeners).watchdog(parts.settings.hang_limit.0);
     (processes, child)
 }

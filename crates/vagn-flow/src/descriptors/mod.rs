@@ -1,0 +1,78 @@
+//! The account of descriptors: a process may have so many open files, and connections get only those that nothing else needs.
+//!
+//! What the log, the stores and the calls to targets need is set apart first. The rest is divided among the ports, so that no crowd at one
+//! of them closes another. At a port, one address gets at most a part, so that a crowd from one address leaves places for all others.
+
+mod places;
+
+use std::net::{IpAddr, Ipv6Addr};
+
+pub use places::{Place, PlaceMetrics, Places, Refusal};
+
+/// Descriptors that are kept for all that is no connection of a port: log, snapshots, stores, sockets, and calls to targets.
+pub const KEPT: u64 = 256;
+
+/// Least number of places of a port, however few descriptors there are.
+const PLACES_MIN: u64 = 8;
+
+/// Divides what a limit of descriptors leaves for connections among ports that want so many: each gets an even part, and what one does
+/// not want goes to the others.
+///
+/// No port gets less than it wants while another has more than its even part.
+pub fn divide<const PORTS: usize>(limit: u64, wanted: [u64; PORTS]) -> [u64; PORTS] {
+    let mut left = limit.saturating_sub(KEPT).max(limit / 2);
+    let mut ports: Vec<usize> = (0..PORTS).collect();
+    ports.sort_by_key(|port| wanted[*port]);
+    let mut places = [0; PORTS];
+    for (at, port) in ports.iter().enumerate() {
+        let even = left / (PORTS - at) as u64;
+        places[*port] = wanted[*port].min(even).max(PLACES_MIN);
+        left = left.saturating_sub(places[*port]);
+    }
+    places
+}
+
+/// The part of an address that one client has for itself: all of an IPv4 address, and the first 64 bits of an IPv6 address, within which
+/// a client may choose as it likes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Source(IpAddr);
+
+impl From<IpAddr> for Source {
+    fn from(address: IpAddr) -> Self {
+        match address.to_canonical() {
+            IpAddr::V6(v6) => Self(Ipv6Addr::from_bits(v6.to_bits() & (u128::MAX << 64)).into()),
+            v4 => Self(v4),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_crowd_at_one_port_leaves_the_places_of_the_others() {
+        assert_eq!(divide(1_048_576, [64, 10_000, 4_096]), [64, 10_000, 4_096], "all get what they want");
+        assert_eq!(divide(1_024, [64, 10_000, 4_096]), [64, 352, 352]);
+        assert_eq!(divide(4_096, [64, 10_000, 100]), [64, 3_676, 100], "what one does not want goes to the others");
+        assert_eq!(divide(300, [64, 10_000, 4_096]), [50, 50, 50], "half is for connections when there is next to nothing");
+        assert_eq!(divide(0, [64, 10_000, 4_096]), [8; 3]);
+    }
+
+    #[test]
+    fn all_ports_together_leave_what_is_kept() {
+        for limit in 2 * KEPT..100_000 {
+            let places = divide(limit, [64, 10_000, 4_096]);
+            assert!(places.iter().sum::<u64>() <= limit - KEPT, "{limit}: {places:?}");
+        }
+    }
+
+    #[test]
+    fn a_source_is_what_one_client_has_for_itself() {
+        let source = |address: &str| Source::from(address.parse::<IpAddr>().unwrap());
+        assert_ne!(source("192.0.2.1"), source("192.0.2.2"));
+        assert_eq!(source("192.0.2.1"), source("::ffff:192.0.2.1"));
+        assert_eq!(source("2001:db8:0:1::1"), source("2001:db8:0:1:ffff::2"));
+        assert_ne!(source("2001:db8:0:1::1"), source("2001:db8:0:2::1"));
+    }
+}
