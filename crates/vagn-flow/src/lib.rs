@@ -6,6 +6,7 @@
 
 pub mod batch;
 pub mod clock;
+pub mod descriptors;
 pub mod fate;
 pub mod intake;
 pub mod kernel_clock;

@@ -33,13 +33,12 @@ use tracing::{debug, error, warn};
 use vagn_otp::{ChildSpec, TaskContext};
 
 use super::{hint, rest};
+use vagn_flow::descriptors::{Places, Refusal};
 use vagn_flow::metrics::DoorMetrics;
 
-/// Limits for one connection, and for all of them together.
+/// Limits for one connection.
 #[derive(Debug, Clone)]
 pub struct Limits {
-    /// Connections open at once; further ones wait in the kernel's backlog.
-    pub max_connections: usize,
     /// Longest TLS handshake.
     pub handshake: Duration,
     /// Longest wait for a request's head; an HTTP/1.1 connection may also idle this long.
@@ -54,7 +53,6 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            max_connections: 4_096,
             handshake: Duration::from_secs(10),
             head: Duration::from_secs(30),
             idle: Duration::from_secs(75),
@@ -69,8 +67,10 @@ pub struct ServerParts {
     pub router: Router,
     /// Certificate and key, whose ALPN names `h2` and `http/1.1`; `None` for plain HTTP, on loopback.
     pub tls: Option<Arc<ServerConfig>>,
-    /// Limits of its connections.
+    /// Limits of each connection.
     pub limits: Limits,
+    /// Places for its connections; more are closed at once.
+    pub places: Arc<Places>,
     /// Counts what goes wrong.
     pub metrics: DoorMetrics,
     /// Where connections go on once a route was asked that [gives way](crate::route::Route::gives_way): its threads should come after
@@ -84,6 +84,7 @@ pub struct Server {
     tls: Option<TlsAcceptor>,
     http: Builder<TokioExecutor>,
     limits: Limits,
+    places: Arc<Places>,
     metrics: DoorMetrics,
     behind: Option<Handle>,
 }
@@ -128,7 +129,7 @@ fn asynchronous(listener: &std::net::TcpListener) -> io::Result<TcpListener> {
 impl Server {
     /// Makes a server of its parts.
     pub fn new(parts: ServerParts) -> Arc<Self> {
-        let ServerParts { router, tls, limits, metrics, behind } = parts;
+        let ServerParts { router, tls, limits, places, metrics, behind } = parts;
         let mut http = Builder::new(TokioExecutor::new());
         http.http1().timer(TokioTimer::new()).header_read_timeout(limits.head).max_buf_size(64 << 10);
         http.http2()
@@ -138,7 +139,7 @@ impl Server {
             // A peer that is gone without a word answers no ping, and so does not keep its connection.
             .keep_alive_interval(limits.head)
             .keep_alive_timeout(limits.handshake);
-        Arc::new(Self { router, tls: tls.map(TlsAcceptor::from), http, limits, metrics, behind })
+        Arc::new(Self { router, tls: tls.map(TlsAcceptor::from), http, limits, places, metrics, behind })
     }
 
     /// Serves until `stopping` resolves, then until the requests in flight are done or the stop limit is reached. Calls
@@ -157,10 +158,8 @@ impl Server {
             tokio::select! {
                 () = &mut stopping => break,
                 Some(ended) = connections.join_next() => report_crash(ended),
-                accepted = accept(&listeners), if connections.len() < self.limits.max_connections => match accepted {
-                    Ok((stream, peer)) => {
-                        connections.spawn(self.clone().connection(stream, peer, stopped.clone()));
-                    }
+                accepted = accept(&listeners) => match accepted {
+                    Ok((stream, peer)) => self.admit(stream, peer, &mut connections, &stopped),
                     Err(err) => self.pause(&err).await,
                 },
                 () = sleep(Duration::from_secs(1)) => {}
@@ -170,6 +169,26 @@ impl Server {
         drop(listeners);
         stop.send_replace(true);
         self.drain(connections).await;
+    }
+
+    /// Serves a connection if there is a place for it, and closes it at once if not: a client that waits would not know for what.
+    fn admit(
+        self: &Arc<Self>,
+        stream: TcpStream,
+        peer: SocketAddr,
+        connections: &mut JoinSet<()>,
+        stopped: &watch::Receiver<bool>,
+    ) {
+        let place = match self.places.take(peer.ip()) {
+            Ok(place) => place,
+            Err(Refusal::Full) => return self.refused("http_too_many"),
+            Err(Refusal::SourceFull) => return self.refused("http_too_many_of_source"),
+        };
+        let connection = self.clone().connection(stream, peer, stopped.clone());
+        connections.spawn(async move {
+            connection.await;
+            drop(place);
+        });
     }
 
     /// Waits after a failed accept. The process is probably out of file descriptors, and trying again at once would only

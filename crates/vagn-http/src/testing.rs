@@ -9,10 +9,14 @@ use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, LocalSet};
+use vagn_flow::descriptors::{PlaceMetrics, Places};
 use vagn_flow::metrics::{DoorMetrics, Registry};
 
 use crate::own_certificate;
 use crate::server::{Limits, Server, ServerParts};
+
+/// Most connections of a server at a time; half of them from one address, as all are in a test.
+pub const PLACES: usize = 1_000;
 
 /// A server that runs until it is dropped or told to stop.
 pub struct Running {
@@ -49,8 +53,10 @@ pub async fn start(
 ) -> Running {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let address = listener.local_addr().expect("a bound listener has an address");
-    let metrics = DoorMetrics::new(&Registry::new());
-    let server = Server::new(ServerParts { router, tls, limits, metrics: metrics.clone(), behind });
+    let registry = Registry::new();
+    let metrics = DoorMetrics::new(&registry);
+    let places = Places::new("http", PLACES, &PlaceMetrics::new(&registry), Arc::default());
+    let server = Server::new(ServerParts { router, tls, limits, places, metrics: metrics.clone(), behind });
     let (stop, stopping) = oneshot::channel();
     let task = tokio::task::spawn_local(async move {
         // A sender that is dropped is a stop, too.

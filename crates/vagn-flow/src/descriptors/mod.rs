@@ -9,18 +9,16 @@ use std::net::{IpAddr, Ipv6Addr};
 
 pub use places::{Place, PlaceMetrics, Places, Refusal};
 
-/// Descriptors that are kept for all that is no connection of a port: log, snapshots, stores, sockets, and calls to targets.
-pub const KEPT: u64 = 256;
+/// Descriptors that are kept for all that is neither a connection of a port nor one to a target: log, snapshots, stores, sockets.
+pub const KEPT: u64 = 128;
 
 /// Least number of places of a port, however few descriptors there are.
 const PLACES_MIN: u64 = 8;
 
-/// Divides what a limit of descriptors leaves for connections among ports that want so many: each gets an even part, and what one does
-/// not want goes to the others.
-///
-/// No port gets less than it wants while another has more than its even part.
-pub fn divide<const PORTS: usize>(limit: u64, wanted: [u64; PORTS]) -> [u64; PORTS] {
-    let mut left = limit.saturating_sub(KEPT).max(limit / 2);
+/// Divides what a limit of descriptors leaves beside the `kept` ones among ports that want so many: each gets an even part, and what
+/// one does not want goes to the others. With next to nothing the ports get a half.
+pub fn divide<const PORTS: usize>(limit: u64, kept: u64, wanted: [u64; PORTS]) -> [u64; PORTS] {
+    let mut left = limit.saturating_sub(kept).max(limit / 2);
     let mut ports: Vec<usize> = (0..PORTS).collect();
     ports.sort_by_key(|port| wanted[*port]);
     let mut places = [0; PORTS];
@@ -52,18 +50,30 @@ mod tests {
 
     #[test]
     fn a_crowd_at_one_port_leaves_the_places_of_the_others() {
-        assert_eq!(divide(1_048_576, [64, 10_000, 4_096]), [64, 10_000, 4_096], "all get what they want");
-        assert_eq!(divide(1_024, [64, 10_000, 4_096]), [64, 352, 352]);
-        assert_eq!(divide(4_096, [64, 10_000, 100]), [64, 3_676, 100], "what one does not want goes to the others");
-        assert_eq!(divide(300, [64, 10_000, 4_096]), [50, 50, 50], "half is for connections when there is next to nothing");
-        assert_eq!(divide(0, [64, 10_000, 4_096]), [8; 3]);
+        assert_eq!(
+            divide(1_048_576, 256, [64, 10_000, 4_096]),
+            [64, 10_000, 4_096],
+            "all get what they want"
+        );
+        assert_eq!(divide(1_024, 256, [64, 10_000, 4_096]), [64, 352, 352]);
+        assert_eq!(
+            divide(4_096, 256, [64, 10_000, 100]),
+            [64, 3_676, 100],
+            "what one does not want goes to the others"
+        );
+        assert_eq!(
+            divide(300, 256, [64, 10_000, 4_096]),
+            [50, 50, 50],
+            "a half when there is next to nothing"
+        );
+        assert_eq!(divide(0, 256, [64, 10_000, 4_096]), [8; 3]);
     }
 
     #[test]
     fn all_ports_together_leave_what_is_kept() {
-        for limit in 2 * KEPT..100_000 {
-            let places = divide(limit, [64, 10_000, 4_096]);
-            assert!(places.iter().sum::<u64>() <= limit - KEPT, "{limit}: {places:?}");
+        for limit in 512..100_000 {
+            let places = divide(limit, 256, [64, 10_000, 4_096]);
+            assert!(places.iter().sum::<u64>() <= limit - 256, "{limit}: {places:?}");
         }
     }
 

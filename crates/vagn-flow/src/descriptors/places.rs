@@ -190,7 +190,7 @@ mod tests {
     fn a_full_port_is_warned_of_until_a_tenth_is_free() {
         let (places, registry, readiness) = places(20);
         let mut all: Vec<Place> = (0..20).map(|last| places.take(address(last)).unwrap()).collect();
-        assert!(readiness.report().warnings.is_empty(), "full, but nobody was refused");
+        assert!(readiness.report().warnings.is_empty(), "full, but without a refusal");
         places.take(address(99)).unwrap_err();
         assert!(readiness.report().warnings["http connections"].contains("http.max_connections"));
         all.pop();

@@ -1,7 +1,9 @@
 //! The map of the service: it alone knows every stage, builds the last one first and gives each the handle of the next.
 
 mod asked;
+mod files;
 mod ground;
+mod places;
 mod stages;
 
 use std::fs;
@@ -26,6 +28,7 @@ use crate::ops;
 pub use ground::Ground;
 pub(crate) use ground::leave;
 use ground::{Asked, build_runtime, worker_threads};
+use places::PortPlaces;
 use stages::{Listeners, Parts, Tree};
 use vagn_api::map::{Archive, Basemap};
 use vagn_flow::clock::{Believed, Clock, SystemClock};
@@ -107,7 +110,9 @@ impl App {
         let readiness = Arc::new(Readiness::default());
         let registry = Registry::new();
         let trust = trust(&settings, &clock, &stamper, data.partitions(), &readiness, &registry);
+        let places = PortPlaces::new(&settings, &registry, &readiness)?;
         let parts = Parts {
+            places,
             identity: identity(&settings)?,
             clock,
             part_list: data.part_list(),

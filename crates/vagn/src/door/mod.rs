@@ -4,7 +4,6 @@
 //! Sockets are bound once, before anything starts, and outlive the threads and tasks that serve them: a door that is
 //! restarted loses nothing that waits in the kernel.
 
-mod files;
 pub mod listen;
 mod tcp;
 #[cfg(test)]
@@ -18,6 +17,7 @@ use std::sync::Arc;
 
 use rustls::ServerConfig;
 use vagn_flow::clock::Clock;
+use vagn_flow::descriptors::Places;
 use vagn_flow::intake::Intake;
 use vagn_flow::metrics::{DoorMetrics, Registry};
 use vagn_otp::ChildSpec;
@@ -56,6 +56,8 @@ pub struct DoorParts {
     pub metrics: DoorMetrics,
     /// Takes the metrics of the door itself.
     pub registry: Arc<Registry>,
+    /// Places for the connections of the TCP door.
+    pub tcp_places: Arc<Places>,
     /// For doors that speak TLS.
     pub tls: Arc<ServerConfig>,
 }

@@ -12,6 +12,7 @@ use vagn_wire::Fate;
 use super::DoorParts;
 use vagn_flow::batch::{Batch, Traffic};
 use vagn_flow::clock::SystemClock;
+use vagn_flow::descriptors::{PlaceMetrics, Places};
 use vagn_flow::intake::Intake;
 use vagn_flow::metrics::{DoorMetrics, Registry, ReportMetrics};
 use vagn_flow::receipt::ReceiptPart;
@@ -50,12 +51,14 @@ pub(crate) struct TestIntake {
 
 impl TestIntake {
     /// Returns the parts for a door under test.
-    pub(crate) fn parts(&self, tls: Arc<ServerConfig>) -> DoorParts {
+    pub(crate) fn parts(&self, tls: Arc<ServerConfig>, tcp_places: usize) -> DoorParts {
+        let gauges = PlaceMetrics::new(&self.registry);
         DoorParts {
             intake: self.intake.clone(),
             clock: Arc::new(SystemClock::new()),
             metrics: self.doors.clone(),
             registry: self.registry.clone(),
+            tcp_places: Places::new("tcp", tcp_places, &gauges, Arc::default()),
             tls,
         }
     }

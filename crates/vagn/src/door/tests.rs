@@ -42,7 +42,7 @@ struct Plan {
     reply: Reply,
     steered: bool,
     gro: bool,
-    max_connections: u32,
+    max_connections: usize,
     hang_limit: Duration,
 }
 
@@ -70,11 +70,7 @@ impl Plan {
             reply: self.reply,
             gro: self.gro,
         };
-        let tcp = TcpSettings {
-            listen: "127.0.0.1:0".into(),
-            max_connections: self.max_connections,
-            ..TcpSettings::default()
-        };
+        let tcp = TcpSettings { listen: "127.0.0.1:0".into(), ..TcpSettings::default() };
         let udp = UdpPorts::bind(&udp, self.steered).unwrap();
         let tcp = TcpPorts::bind(&tcp).unwrap();
         let merges = udp.ports[0].ordinary.gives.merged;
@@ -82,7 +78,9 @@ impl Plan {
         let steered = udp.ports.iter().all(|port| port.emergency.is_ok());
         let addresses = (udp.addresses()[0], tcp.addresses()[0]);
         let doors = Doors(vec![Box::new(udp), Box::new(tcp)]);
-        let children = doors.children(&intake.parts(identity.server_config(&[]).unwrap())).into_iter();
+        let children = doors
+            .children(&intake.parts(identity.server_config(&[]).unwrap(), self.max_connections))
+            .into_iter();
         let children = children.map(|child| child.watchdog(self.hang_limit));
         let root = Supervisor::new("doors", Strategy::OneForOne).children(children).start().await.unwrap();
         let (udp, tcp) = addresses;
@@ -91,6 +89,18 @@ impl Plan {
 }
 
 impl Running {
+    async fn connect_from(&self, address: &str) -> tokio::net::TcpStream {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.bind(SocketAddr::new(address.parse().unwrap(), 0)).unwrap();
+        socket.connect(self.tcp).await.unwrap()
+    }
+
+    /// True if a connection from this address is closed.
+    async fn refuses(&self, address: &str) -> bool {
+        let mut stream = self.connect_from(address).await;
+        matches!(stream.read(&mut [0; 1]).await, Ok(0) | Err(_))
+    }
+
     async fn connect(&self) -> TlsStream<tokio::net::TcpStream> {
         let stream = tokio::net::TcpStream::connect(self.tcp).await.unwrap();
         self.connector.connect(ServerName::try_from("localhost").unwrap(), stream).await.unwrap()
@@ -208,7 +218,7 @@ async fn localhost_is_served_at_every_address() {
     let udp = UdpPorts::bind(&udp, true).unwrap();
     let addresses = udp.addresses();
     let doors = Doors(vec![Box::new(udp), Box::new(TcpPorts::bind(&tcp).unwrap())]);
-    let children = doors.children(&intake.parts(tls));
+    let children = doors.children(&intake.parts(tls, 10));
     let _root = Supervisor::new("doors", Strategy::OneForOne).children(children).start().await;
     for address in &addresses {
         let any: SocketAddr = if address.is_ipv4() { "127.0.0.1:0" } else { "[::1]:0" }.parse().unwrap();
@@ -449,13 +459,12 @@ async fn a_thousand_idle_connections_harm_no_other() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_connection_too_many_is_refused_and_counted() {
-    let running = Plan { max_connections: 2, ..Plan::default() }.run(intake(store)).await;
-    let first = running.connect().await;
-    let second = running.connect().await;
-    let mut third = tokio::net::TcpStream::connect(running.tcp).await.unwrap();
-    let refused = matches!(third.read(&mut [0; 1]).await, Ok(0) | Err(_));
-    assert!(refused && running.refused("too_many") == 1);
-    drop((first, second));
+    let running = Plan { max_connections: 4, ..Plan::default() }.run(intake(store)).await;
+    let of_one_source = (running.connect().await, running.connect().await);
+    assert!(running.refuses("127.0.0.1").await && running.refused("too_many_of_source") == 1);
+    let of_others = (running.connect_from("127.0.0.2").await, running.connect_from("127.0.0.3").await);
+    assert!(running.refuses("127.0.0.4").await && running.refused("too_many") >= 1);
+    drop((of_one_source, of_others));
     until(|| running.intake.metric("vagn_connections_open") == 0).await;
     running.store_one().await;
 }

@@ -52,12 +52,11 @@ pub(super) fn build(
     });
     let router = cors::around(router, &parts.settings.http.cors_origins);
     let tls = parts.identity.server_config(&[b"h2", b"http/1.1"]).context("set up TLS for the API")?;
-    let max_connections = parts.settings.http.max_connections as usize;
-    let limits = Limits { max_connections, ..Limits::default() };
     let server = Server::new(ServerParts {
         router,
         tls: Some(tls),
-        limits,
+        limits: Limits::default(),
+        places: parts.places.http.clone(),
         metrics: parts.doors.clone(),
         behind: Some(parts.view_runtime.clone()),
     });

@@ -14,6 +14,7 @@ pub(super) fn build(parts: &Parts, doors: Doors, intake: &Intake) -> anyhow::Res
         clock: parts.clock.clone(),
         metrics: parts.doors.clone(),
         registry: parts.registry.clone(),
+        tcp_places: parts.places.tcp.clone(),
         tls: parts.identity.server_config(&[]).context("set up TLS for the TCP door")?,
     };
     let limit = parts.settings.hang_limit.0;

@@ -55,6 +55,7 @@ use vagn_otp::{ChildSpec, Root, Strategy, Supervisor};
 use vagn_store::{DataDir, Fleet, PartList};
 
 use super::asked::LiveVehicles;
+use super::places::PortPlaces;
 use crate::config::Settings;
 use crate::dispatcher::{Dispatcher, SubscriptionMetrics};
 use crate::door::{Doors, UDP};
@@ -99,6 +100,7 @@ pub(super) struct Parts {
     pub(super) trust: Arc<Trust>,
     pub(super) registry: Arc<Registry>,
     pub(super) reports: Arc<ReportMetrics>,
+    pub(super) places: PortPlaces,
     /// Shared by the doors and both HTTP servers.
     pub(super) doors: DoorMetrics,
     pub(super) readiness: Arc<Readiness>,

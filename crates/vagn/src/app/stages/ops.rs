@@ -25,8 +25,14 @@ pub(super) fn build(parts: &Parts, listeners: Vec<TcpListener>, odd: OddFleet) -
         clock: parts.clock.clone(),
         fault_injection: parts.settings.ops.fault_injection,
     });
-    let (limits, metrics) = (Limits::default(), parts.doors.clone());
-    let server = Server::new(ServerParts { router, tls: None, limits, metrics, behind: None });
+    let server = Server::new(ServerParts {
+        router,
+        tls: None,
+        limits: Limits::default(),
+        places: parts.places.ops.clone(),
+        metrics: parts.doors.clone(),
+        behind: None,
+    });
     let child = server::child("ops", server, listeners).watchdog(parts.settings.hang_limit.0);
     (processes, child)
 }

@@ -1,17 +1,12 @@
-//! Limits of a connection: their number, and how long each wait may last.
+//! Limits of a connection: above all of the length of each wait.
 
 use std::time::Duration;
 
 use crate::config::TcpSettings;
 
-/// Open files that are kept for everything that is not a TCP connection: the log, the API, the requests to targets.
-const FILES_KEPT: u64 = 256;
-
 /// Bounds of the TCP door. None of them is reached by a client that behaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Limits {
-    /// Most connections at a time.
-    pub(super) connections: usize,
     /// For the TLS handshake as a whole.
     pub(super) handshake: Duration,
     /// From one whole object to the next. A client that sends byte by byte gains no time by it.
@@ -27,19 +22,8 @@ pub(super) struct Limits {
 }
 
 impl Limits {
-    /// As set, but no more connections than the process may have open `files` for, of which the web wants as many.
-    pub(super) fn new(settings: &TcpSettings, files: u64) -> Self {
-        let affordable = files.saturating_sub(FILES_KEPT) / 2;
-        let wanted = u64::from(settings.max_connections);
-        if affordable < wanted {
-            tracing::info!(
-                wanted,
-                affordable,
-                "fewer tcp connections than set: raise the limit of open files (ulimit -n, LimitNOFILE=)"
-            );
-        }
+    pub(super) fn new(settings: &TcpSettings) -> Self {
         Self {
-            connections: usize::try_from(wanted.min(affordable)).unwrap_or(usize::MAX).max(1),
             handshake: Duration::from_secs(10),
             idle: settings.idle_timeout.into(),
             answer: Duration::from_secs(30),
@@ -47,19 +31,5 @@ impl Limits {
             linger: Duration::from_millis(250),
             outstanding: 16,
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn leaves_files_for_the_others() {
-        let settings = TcpSettings { max_connections: 10_000, ..TcpSettings::default() };
-        let connections = |files| Limits::new(&settings, files).connections;
-        assert_eq!(connections(1_048_576), 10_000);
-        assert_eq!(connections(4_096), 1_920);
-        assert_eq!(connections(100), 1);
     }
 }

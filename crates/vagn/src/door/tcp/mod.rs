@@ -35,6 +35,7 @@ use super::DoorParts;
 use crate::config::TcpSettings;
 use prometheus_client::metrics::gauge::Gauge;
 use vagn_flow::batch::{Origin, Pressure};
+use vagn_flow::descriptors::{Places, Refusal};
 use vagn_flow::metrics::DoorMetrics;
 
 /// Senders wait for their answers, so a full service slows them down.
@@ -51,6 +52,7 @@ pub(super) struct TcpDoor {
     listeners: Vec<std::net::TcpListener>,
     service: Arc<Service>,
     metrics: DoorMetrics,
+    places: Arc<Places>,
     /// Connections that are open now.
     open: Gauge,
 }
@@ -59,17 +61,22 @@ impl TcpDoor {
     pub(super) fn new(
         listeners: Vec<std::net::TcpListener>,
         settings: &TcpSettings,
-        files: u64,
         parts: &DoorParts,
     ) -> Self {
         let service = Service {
             intake: parts.intake.clone(),
             acceptor: TlsAcceptor::from(parts.tls.clone()),
-            limits: Limits::new(settings, files),
+            limits: Limits::new(settings),
             space: Space::default(),
         };
         let open = parts.registry.register("connections_open", "Open TCP connections", Gauge::default());
-        Self { listeners, service: Arc::new(service), metrics: parts.metrics.clone(), open }
+        Self {
+            listeners,
+            service: Arc::new(service),
+            metrics: parts.metrics.clone(),
+            places: parts.tcp_places.clone(),
+            open,
+        }
     }
 
     /// Accepts until it is told to stop, then lets every connection finish what it has read.
@@ -110,9 +117,11 @@ impl TcpDoor {
         connections: &mut JoinSet<End>,
         stopping: &watch::Receiver<bool>,
     ) {
-        if connections.len() >= self.service.limits.connections {
-            return self.refused("too_many");
-        }
+        let place = match self.places.take(peer.ip()) {
+            Ok(place) => place,
+            Err(Refusal::Full) => return self.refused("too_many"),
+            Err(Refusal::SourceFull) => return self.refused("too_many_of_source"),
+        };
         // Acks are small, and a client waits for each of them. Without it they are late, not wrong.
         stream.set_nodelay(true).ok();
         let service = self.service.clone();
@@ -121,7 +130,7 @@ impl TcpDoor {
         connections.spawn(async move {
             let end = serve(stream, service, stopping).await;
             tracing::debug!(%peer, ?end, "connection ended");
-            drop(open);
+            drop((open, place));
             end
         });
     }

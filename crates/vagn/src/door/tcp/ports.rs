@@ -8,20 +8,16 @@ use vagn_otp::ChildSpec;
 use super::TcpDoor;
 use crate::config::{Settings, TcpSettings};
 use crate::door::listen::{self, ListenError};
-use crate::door::{Door, DoorParts, files};
+use crate::door::{Door, DoorParts};
 
 /// Name of the door.
 pub(super) const TCP: &str = "tcp";
-
-/// Open files that are assumed where the limit cannot be raised: the usual one.
-const FILES: u64 = 1_024;
 
 /// The bound listeners.
 #[derive(Debug)]
 pub(crate) struct TcpPorts {
     listeners: Vec<TcpListener>,
     settings: TcpSettings,
-    files: u64,
 }
 
 /// Binds the door.
@@ -32,8 +28,7 @@ pub(crate) fn bind(settings: &Settings) -> Result<Box<dyn Door>, ListenError> {
 impl TcpPorts {
     pub(crate) fn bind(settings: &TcpSettings) -> Result<Self, ListenError> {
         let listeners = listen::tcp(&settings.listen)?;
-        let files = files::raise_limit().unwrap_or(FILES);
-        Ok(Self { listeners, settings: settings.clone(), files })
+        Ok(Self { listeners, settings: settings.clone() })
     }
 }
 
@@ -47,7 +42,7 @@ impl Door for TcpPorts {
     }
 
     fn children(self: Box<Self>, parts: &DoorParts) -> Vec<ChildSpec> {
-        let door = Arc::new(TcpDoor::new(self.listeners, &self.settings, self.files, parts));
+        let door = Arc::new(TcpDoor::new(self.listeners, &self.settings, parts));
         let run = move |ctx| {
             let door = door.clone();
             async move { door.run(&ctx).await }

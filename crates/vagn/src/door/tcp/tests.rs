@@ -42,7 +42,7 @@ impl Scene {
         let dir = tempfile::tempdir().unwrap();
         let identity = own_certificate::of_data_dir(dir.path()).unwrap();
         let acceptor = TlsAcceptor::from(identity.server_config(&[]).unwrap());
-        let limits = Limits::new(&TcpSettings::default(), 1 << 20);
+        let limits = Limits::new(&TcpSettings::default());
         let service =
             Arc::new(Service { intake: intake.intake.clone(), acceptor, limits, space: Space::default() });
         Self {
