@@ -6,7 +6,7 @@ export CARGO_TERM_COLOR ?= auto
 # All that tests; measurements are left to the bench targets, and clippy sees to it that they compile.
 TESTS := --lib --bins --tests --examples
 
-.PHONY: run test check format-check clippy docs deploy-check web gone web-check browser-test browsers pictures deny needs chaos bench bench-document bench-micro bench-guards soak table clean
+.PHONY: run test check format-check clippy docs deploy-check web gone web-check browser-test browsers pictures deny needs chaos bench bench-document bench-micro bench-guards soak attacks table clean
 
 ## run: build the release and drive the recorded Austin buses through it
 run:
@@ -127,6 +127,12 @@ soak:
 	@scripts/needs python3:python3
 	$(CARGO) build --release --locked --bin vagn
 	scripts/soak $(MINUTES)
+
+## attacks: what strangers and bad targets can do, while known vehicles call; ARGUMENTS='idle --seconds 10' just a part; takes minutes
+attacks:
+	@scripts/needs python3:python3
+	$(CARGO) build --release --locked --bin vagn
+	scripts/attacks $(ARGUMENTS)
 
 clean:
 	$(CARGO) clean

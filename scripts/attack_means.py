@@ -1,0 +1,179 @@
+#!/usr/bin/env python3
+"""The means of attacks on a service: each runs in a process of its own until it is ended.
+
+    scripts/attack_means.py MEANS udp=HOST:PORT tcp=… http=… ops=…
+"""
+
+import itertools
+import resource
+import select
+import socket
+import ssl
+import struct
+import sys
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from service import address, trusting
+
+# A crowd has many addresses.
+SOURCES = [f"127.0.1.{number}" for number in range(1, 41)]
+CROWD = 3_000
+WORLD = "/api/v1/vehicles?bbox=-180,-85,180,85&limit=10000"
+
+
+def main():
+    means, *listeners = sys.argv[1:]
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    MEANS[means]({name: address(at) for name, at in (each.split("=", 1) for each in listeners)})
+
+
+def connect(at, source=None, window=None):
+    plain = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    if window:
+        plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, window)
+    if source:
+        plain.bind((source, 0))
+    plain.settimeout(20)
+    plain.connect(at)
+    return plain
+
+
+def secure(at, source=None, window=None, protocol="http/1.1"):
+    context = trusting()
+    context.set_alpn_protocols([protocol])
+    return context.wrap_socket(connect(at, source, window), server_hostname="localhost")
+
+
+def each_on_its_thread(works):
+    """Does each piece of work again and again, as a client that comes back whenever it is thrown out."""
+
+    def again(work):
+        while True:
+            try:
+                work()
+            except (OSError, ssl.SSLError):
+                time.sleep(0.1)
+
+    threading.stack_size(256 << 10)
+    threads = [threading.Thread(target=again, args=(work,), daemon=True) for work in works]
+    for thread in threads:
+        thread.start()
+    threads[0].join()
+
+
+def hold(connections, most, open_one):
+    """Keeps up to `most` connections open: new ones take the place of those that the service ends."""
+    while True:
+        ended, *_ = select_many(connections)
+        for connection in ended:
+            connections.remove(connection)
+            connection.close()
+        for _ in range(min(50, most - len(connections))):
+            try:
+                connections.append(open_one())
+            except (OSError, ssl.SSLError):
+                break
+        time.sleep(0.05)
+
+
+def select_many(connections):
+    """Connections on which there is something to read: of one that asks for nothing, that is its end."""
+    poll = select.poll()
+    by_number = {connection.fileno(): connection for connection in connections}
+    for number in by_number:
+        poll.register(number, select.POLLIN | select.POLLHUP)
+    return [[by_number[number] for number, _ in poll.poll(0)]]
+
+
+def idle(at):
+    """Connections to HTTPS and to the operator's pages on which nothing is ever asked."""
+    sources = itertools.cycle(SOURCES)
+    def plain(port):
+        return lambda: connect(at[port], next(sources))
+    works = [lambda: hold([], CROWD // 2, plain("http")), lambda: hold([], CROWD // 2, plain("ops")),
+             lambda: hold([], CROWD // 2, plain("tcp"))]
+    each_on_its_thread([*works, *[lambda: idle_tls(at["http"], next(sources))] * 64])
+
+
+def idle_tls(at, source):
+    connection = secure(at, source)
+    connection.settimeout(600)
+    connection.recv(1)
+    raise OSError("the service ended it")
+
+
+def unread(at):
+    """Large answers that are asked for and never taken, over HTTP/2 with windows of 0 and over HTTP/1.1."""
+    works = [lambda: unread_http2(at["http"], source) for source in SOURCES[:8]]
+    each_on_its_thread([*works, *[lambda source=source: unread_http1(at["http"], source) for source in SOURCES * 10]])
+
+
+def unread_http2(at, source):
+    connection = secure(at, source, protocol="h2")
+    frame = lambda kind, flags, stream, body: struct.pack(">I", len(body))[1:] + bytes([kind, flags]) + struct.pack(">I", stream) + body
+    no_window = frame(4, 0, 0, struct.pack(">HI", 4, 0))
+    path = WORLD.encode()
+    # GET, https, and a path and an authority that are written out.
+    head = b"\x82\x87\x04" + bytes([len(path)]) + path + b"\x01\x09localhost"
+    asks = b"".join(frame(1, 5, 2 * number + 1, head) for number in range(100))
+    connection.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + no_window + frame(4, 1, 0, b"") + asks)
+    connection.settimeout(600)
+    while connection.recv(65_536):
+        pass
+    raise OSError("the service ended it")
+
+
+def unread_http1(at, source):
+    connection = secure(at, source, window=4_096)
+    connection.sendall(f"GET {WORLD} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+    poll = select.poll()
+    poll.register(connection.fileno(), select.POLLHUP | select.POLLERR)
+    poll.poll(600_000)
+    raise OSError("the service ended it")
+
+
+def bodies(at):
+    """Bodies of which half is sent, large and small, for positions and for deeds."""
+    sizes = [("/api/v1/positions", 16 << 10)] * 66 + [("/api/v1/positions", 8 << 20)] * 9
+    deeds = [("/api/v1/incidents/01a224b6-368f-77cd-bc01-033789070fc1/comments", 16 << 10)] * 66
+    sources = itertools.cycle(SOURCES)
+    each_on_its_thread([lambda path=path, size=size: half(at["http"], next(sources), path, size) for path, size in sizes + deeds])
+
+
+def half(at, source, path, size):
+    connection = secure(at, source)
+    head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {size}\r\n\r\n"
+    connection.sendall(head.encode() + b"[" + b" " * (size - 100))
+    connection.settimeout(600)
+    connection.recv(1)
+    raise OSError("the service refused it or ended it")
+
+
+class Talker(BaseHTTPRequestHandler):
+    """A target that says `continue` for ever."""
+
+    def do_POST(self):
+        try:
+            while True:
+                self.wfile.write(b"HTTP/1.1 100 Continue\r\n\r\n" * 1_000)
+        except OSError:
+            self.close_connection = True
+
+    def log_message(self, *_):
+        pass
+
+
+def talker(_):
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Talker)
+    server.daemon_threads = True
+    print(f"listening {server.server_address[0]}:{server.server_address[1]}", flush=True)
+    server.serve_forever()
+
+
+MEANS = {"idle": idle, "unread": unread, "bodies": bodies, "talker": talker}
+
+if __name__ == "__main__":
+    main()
