@@ -18,6 +18,8 @@ export interface Start {
   args?: readonly string[];
   /** Tokens that the API asks for. */
   tokens?: readonly string[];
+  /** Command that starts it, such as `taskset -c 0`. */
+  by?: readonly string[];
 }
 
 /** A report, by the names of docs/wire.md. `Emergency` comes last, whatever the order here. */
@@ -60,6 +62,7 @@ export class Vagn {
   #child: ChildProcess | undefined;
   #addresses = new Map<Listener, string>(LISTENERS.map((name) => [name, "127.0.0.1:0"]));
   #log: string[] = [];
+  #readyMs = 0;
   #socket = createSocket("udp4");
 
   private constructor(start: Start) {
@@ -85,6 +88,11 @@ export class Vagn {
   /** What it has logged. */
   get log(): string {
     return this.#log.join("\n");
+  }
+
+  /** Time at which it said `ready`, in ms since 1970. */
+  get readyMs(): number {
+    return this.#readyMs;
   }
 
   /** Sends reports as datagrams. UDP may lose them, so wait for what should come of them, and send again. */
@@ -162,9 +170,10 @@ export class Vagn {
     return lines.filter((line) => line.split(/[ {]/)[0] === name).reduce((sum, line) => sum + Number(line.split(" ").at(-1)), 0);
   }
 
-  /** Runs another command of the binary, such as `simulate`, until it is stopped or ends. */
-  command(args: readonly string[]): { stop: () => Promise<void>; ended: Promise<number | null> } {
-    const child = spawn(binary(), args, { cwd: this.folder, stdio: "ignore", env: environment() });
+  /** Runs another command of the binary, such as `simulate`, until it is stopped or ends; `by` may start it, as in `Start`. */
+  command(args: readonly string[], by: readonly string[] = []): { stop: () => Promise<void>; ended: Promise<number | null> } {
+    const [program, ...words] = line(by, args);
+    const child = spawn(program, words, { cwd: this.folder, stdio: "ignore", env: environment() });
     const ended = gone(child);
     return { ended, stop: async () => void (child.kill("SIGTERM"), await ended) };
   }
@@ -182,14 +191,15 @@ export class Vagn {
     const tokens = this.#start.tokens?.join(",");
     const env = { ...environment(), ...(tokens === undefined ? {} : { VAGN_HTTP_TOKENS: tokens }) };
     // Its pages must be there wherever it was started.
-    const child = spawn(binary(), args, { cwd: this.folder, stdio: ["ignore", "pipe", "pipe"], env });
+    const [program, ...words] = line(this.#start.by ?? [], args);
+    const child = spawn(program, words, { cwd: this.folder, stdio: ["ignore", "pipe", "pipe"], env });
     this.#child = child;
     const ended = gone(child);
     let ready = false;
     createInterface({ input: child.stdout }).on("line", (line) => {
       const [word, name, address] = line.split(" ");
       if (word === "listening" && name && address) this.#addresses.set(name as Listener, address);
-      if (line === "ready") ready = true;
+      if (line === "ready") [ready, this.#readyMs] = [true, Date.now()];
     });
     createInterface({ input: child.stderr }).on("line", (line) => this.#log.push(line));
     void ended.then(() => (this.#child = this.#child === child ? undefined : this.#child));
@@ -218,6 +228,12 @@ function binary(): string {
   const path = process.env["VAGN"] ?? join(target, "debug/vagn");
   if (!existsSync(path)) throw new Error(`${path} is not there: run \`make browser-test\`, which builds it`);
   return resolve(path);
+}
+
+/** A program and its arguments: the binary, behind the command that starts it. */
+function line(by: readonly string[], args: readonly string[]): [string, ...string[]] {
+  const [first, ...rest] = by;
+  return first === undefined ? [binary(), ...args] : [first, ...rest, binary(), ...args];
 }
 
 /** The environment without settings of the service. */
