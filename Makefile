@@ -6,7 +6,7 @@ export CARGO_TERM_COLOR ?= auto
 # All that tests; measurements are left to the bench targets, and clippy sees to it that they compile.
 TESTS := --lib --bins --tests --examples
 
-.PHONY: run test check format-check clippy docs deploy-check web gone web-check browser-test browsers pictures deny needs chaos bench bench-document bench-micro bench-guards soak attacks table clean
+.PHONY: run test check format-check clippy docs deploy-check web gone web-check browser-test browsers pictures deny needs chaos bench bench-document bench-micro bench-guards bench-browser soak attacks table clean
 
 ## run: build the release and drive the recorded Austin buses through it
 run:
@@ -93,6 +93,7 @@ BENCH_ASKED := $(subst $(comma), ,$(ONLY))
 MICRO := decode hop index log json pipeline
 MICRO_ASKED := $(if $(wildcard scripts/bench-micro),$(if $(ONLY),$(filter $(MICRO),$(BENCH_ASKED)),$(MICRO)))
 GUARDS_ASKED := $(if $(wildcard scripts/bench-guards),$(if $(ONLY),$(filter guards,$(BENCH_ASKED)),guards))
+BROWSER_ASKED := $(if $(ONLY),$(filter browser,$(BENCH_ASKED)),browser)
 
 ## bench: measure, and rewrite docs/BENCHMARKS.md; QUICK=1 in minutes, ONLY=udp,nearby just these sections
 bench:
@@ -100,6 +101,7 @@ bench:
 	$(CARGO) build --release --locked --bin vagn --bin vagn-bench
 	$(if $(MICRO_ASKED),-$(if $(QUICK),VAGN_BENCH_VEHICLES=10000 )scripts/bench-micro $(MICRO_ASKED))
 	$(if $(GUARDS_ASKED),-scripts/bench-guards)
+	$(if $(BROWSER_ASKED),-$(MAKE) bench-browser)
 	$(BENCH) run --vagn $(VAGN) $(BENCH_QUICK) $(if $(ONLY),--only $(ONLY))
 
 ## bench-document: the document again, from the results that are there
@@ -121,6 +123,11 @@ bench-micro:
 bench-guards:
 	@scripts/needs python3:python3 valgrind:valgrind
 	scripts/bench-guards $(if $(BLESS),--bless)
+
+# The service must have been built.
+bench-browser: web/node_modules/.package-lock.json
+	@scripts/needs chromium:chromium taskset:util-linux chrt:util-linux python3:python3
+	VAGN=$(abspath $(VAGN)) $(if $(QUICK),QUICK=1 )scripts/bench-browser
 
 ## soak: MINUTES (5) of mixed traffic; fails unless memory, descriptors, threads and disk stay flat
 soak:

@@ -1,0 +1,55 @@
+/** Time from a datagram that calls for help to its row and its sound, at twenty times of what the service takes, or more. */
+import { scenario, type Scene } from "../test/support/scenario";
+import type { Vagn } from "../test/support/vagn";
+import { eventually, sleep } from "../test/support/wait";
+import { APART, keep, pick } from "./support/figures";
+import { notice, noticed } from "./support/console";
+import { door } from "./support/places";
+
+const CALLS = pick(100, 10);
+/** The console sounds once in 1.5 s at most, so calls come two at a time and a little further apart. */
+const AT_A_TIME = 2;
+const APART_MS = 1_700;
+/** The service runs for 2 ms in each 100 ms: then one sender can offer it twenty times of what it takes. */
+const TURN_MS = [2, 100] as const;
+/** Senders have the core of the service, which needs little of it then: a dispatcher's machine has nothing to do with them. */
+const BESIDE = ["taskset", "-c", "0"];
+const BUSY = /status of 503/;
+const SCREEN = { viewport: { width: 1280, height: 800 }, deviceScaleFactor: 0.25, allow: [BUSY] };
+
+scenario("calls for help at overload", APART, async ({ vagn, open, random, test }: Scene) => {
+  const { page } = await open("about:blank", SCREEN);
+  await notice(page);
+  await page.goto(vagn.url("/incidents"));
+  await page.getByText("No emergency waits for you.").waitFor();
+  const flood = vagn.command(["simulate", "--target", door(vagn), "--vehicles", "100000", "--rate", "max"], BESIDE);
+  test.after(flood.stop);
+  await eventually("the flood", async () => (await vagn.metric("vagn_reports_received_total")) > 100_000);
+  const before = await counts(vagn);
+  const release = vagn.throttle(...TURN_MS);
+  test.after(release);
+  const sent: Record<string, number> = {};
+  for (let at = 0; at < CALLS; at += 1) {
+    const ID = `bus ${at}`;
+    await vagn.send({ ID, Lat: 30.1 + random() / 3, Lon: -97.9 + random() / 3, Emergency: true });
+    sent[ID] = Date.now();
+    if (at % AT_A_TIME === AT_A_TIME - 1) await sleep(APART_MS + 100 * random());
+  }
+  await eventually("all calls to be shown", async () => Object.keys((await noticed(page)).rows).length >= CALLS);
+  await sleep(2_000);
+  const after = await counts(vagn);
+  release();
+  await flood.stop();
+  const { rows, sounds } = await noticed(page);
+  const rowMs = Object.entries(sent).map(([id, at]) => rows[id]! - at);
+  // The console may sound for a call a moment before its row is there.
+  const soundMs = Object.values(sent).map((at) => (sounds.find((sound) => sound > at) ?? Infinity) - at);
+  const offered = (after.sent - before.sent) / (after.stored - before.stored);
+  keep("calls", { rowMs, soundMs, sounds: sounds.length, offered });
+});
+
+async function counts(vagn: Vagn): Promise<{ stored: number; sent: number }> {
+  const [received, dropped] = [await vagn.metric("vagn_reports_received_total"), await vagn.metric("vagn_udp_kernel_drops_total")];
+  const shed = await vagn.metric("vagn_subscription_dropped_total");
+  return { stored: received - shed, sent: received + dropped };
+}
