@@ -8,10 +8,10 @@ import { connect, drawnCount, drawOften, forget, noted, watch } from "./support/
 import { cpuMs, mainThread } from "./support/thread";
 
 /** Time for which the vehicles move, and are watched moving. */
-const MOVE_S = pick(30, 14);
-const WATCH_S = pick(20, 5);
+const MOVE_S = pick(26, 14);
+const WATCH_S = pick(15, 5);
 /** Time for which they stand, and frames that are asked for in it. */
-const STAND_S = pick(10, 4);
+const STAND_S = pick(8, 4);
 const FRAMES_PER_S = 10;
 /** Pixels are made by the processor where there is no graphics card: a sixteenth of them leaves it time, and is the same to the script. */
 const SCREEN = { viewport: SIZE, deviceScaleFactor: 0.25 };

@@ -2,6 +2,8 @@
 import type { Page } from "playwright-core";
 
 export interface Noticed {
+  /** Time at which the row of a vehicle was in the page, in ms since 1970. */
+  placed: Record<string, number>;
   /** Time at which the row of a vehicle was in a frame, in ms since 1970. */
   rows: Record<string, number>;
   /** Times at which a sound as loud as an emergency began, in ms since 1970. */
@@ -17,11 +19,12 @@ const SILENCE_MS = 500;
 export async function notice(page: Page): Promise<void> {
   await page.addInitScript(
     ({ loud, silenceMs }) => {
-      const noticed: Noticed = { rows: {}, sounds: [] };
+      const noticed: Noticed = { placed: {}, rows: {}, sounds: [] };
       Object.assign(globalThis, { noticed });
       new MutationObserver(() => {
-        const fresh = [...document.querySelectorAll(".row-vehicle")].map((row) => row.textContent ?? "").filter((name) => name !== "" && !(name in noticed.rows));
-        if (fresh.length > 0) requestAnimationFrame(() => fresh.forEach((name) => (noticed.rows[name] ??= Date.now())));
+        const fresh = [...document.querySelectorAll(".row-vehicle")].map((row) => row.textContent ?? "").filter((name) => name !== "" && !(name in noticed.placed));
+        for (const name of fresh) noticed.placed[name] = Date.now();
+        if (fresh.length > 0) requestAnimationFrame(() => fresh.forEach((name) => (noticed.rows[name] = Date.now())));
       }).observe(document, { subtree: true, childList: true, characterData: true });
 
       const connect = AudioNode.prototype.connect as (this: AudioNode, to: AudioNode) => AudioNode;

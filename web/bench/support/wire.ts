@@ -12,6 +12,8 @@ export class Wire {
   private constructor(to: number) {
     this.#server = createServer((browser) => {
       const service = connect(to, "127.0.0.1");
+      // A connection that is left over at the end must not keep the measurement from ending.
+      for (const end of [browser, service]) end.unref();
       browser.on("data", (piece) => (this.up += piece.length)).pipe(service);
       service.on("data", (piece) => (this.down += piece.length)).pipe(browser);
       for (const [one, other] of [[browser, service], [service, browser]] as const) one.on("error", () => other.destroy()).on("close", () => other.destroy());
@@ -31,6 +33,6 @@ export class Wire {
   }
 
   close(): void {
-    this.#server.close();
+    this.#server.close().unref();
   }
 }
