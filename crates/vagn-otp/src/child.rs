@@ -177,7 +177,8 @@ impl ChildSpec {
         self
     }
 
-    /// Lets its normal end end the supervisor; see [`Supervisor::auto_shutdown`].
+    /// Lets its end for good end the supervisor, as that is [set](Supervisor::auto_shutdown): the normal end of a transient child,
+    /// any end of a temporary one.
     pub fn significant(mut self) -> Self {
         self.significant = true;
         self

@@ -236,6 +236,10 @@ impl Process {
         self.status.lock().hung_since = None;
     }
 
+    pub(crate) fn is_waiting(&self) -> bool {
+        self.status.lock().state == ProcessState::Waiting
+    }
+
     pub(crate) fn enter(&self, state: ProcessState) {
         let mut status = self.status.lock();
         status.state = state;

@@ -77,6 +77,11 @@ impl Child {
         self.spec.process.name.to_string()
     }
 
+    /// Returns true between two incarnations: in its pause, or stopped because of a sibling that is in one.
+    pub(super) fn comes_back(&self) -> bool {
+        !self.retired && self.spec.process.is_waiting()
+    }
+
     /// Begins a new incarnation.
     pub(super) fn launch(&mut self, sender: &mpsc::UnboundedSender<Event>, runtime: &Handle) -> Arc<Life> {
         let process = &self.spec.process;

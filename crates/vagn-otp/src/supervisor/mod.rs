@@ -49,8 +49,8 @@ pub enum StartError {
     Down,
 }
 
-/// The normal ends of [significant](ChildSpec::significant) children that end their supervisor. It then shuts down the rest, and
-/// ends normally itself.
+/// The ends of [significant](ChildSpec::significant) children that end their supervisor. It then shuts down the rest, and ends
+/// normally itself. A child that comes back, at once or after a pause, has not ended; nor has one that was removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum AutoShutdown {
     /// No end does.

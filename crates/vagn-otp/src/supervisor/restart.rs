@@ -88,8 +88,11 @@ impl Engine {
         if !self.nest.children[at].spec.significant {
             return;
         }
-        let others_left =
-            self.nest.children.iter().any(|child| child.spec.significant && child.life.is_some());
+        let others_left = self
+            .nest
+            .children
+            .iter()
+            .any(|child| child.spec.significant && (child.life.is_some() || child.comes_back()));
         let over = match self.nest.auto_shutdown {
             AutoShutdown::Never => false,
             AutoShutdown::Any => true,

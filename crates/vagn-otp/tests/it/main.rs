@@ -8,6 +8,7 @@ mod parts;
 mod pools;
 mod processes;
 mod queues;
+mod significance;
 mod stops;
 mod strategies;
 mod threads;
