@@ -3,7 +3,9 @@
 mod addresses;
 mod backlogs;
 mod chaos;
+mod ends;
 mod limits;
+mod loops;
 mod parts;
 mod pools;
 mod processes;
@@ -11,6 +13,7 @@ mod queues;
 mod significance;
 mod stops;
 mod strategies;
+mod supervision;
 mod threads;
 mod topics;
 mod watchdogs;
