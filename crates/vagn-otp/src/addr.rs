@@ -3,8 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::{Instant, timeout_at};
-
 use crate::actor::{Actor, Handle};
 use crate::mailbox::{Call, Envelope, Mailbox, Tell};
 use crate::park;
@@ -12,6 +10,8 @@ use crate::queue::PushError;
 use crate::recipient::Recipient;
 use crate::reply::{CallError, Reply, outcome};
 use crate::stats::Stats;
+use crate::sync::ThreadInstant;
+use crate::sync::time::{Instant, timeout_at};
 
 /// A message that was not accepted, given back with the reason.
 #[derive(Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -115,7 +115,7 @@ impl<A: Actor> Addr<A> {
         A: Handle<M>,
     {
         // The real clock, for a parked thread sleeps in real time, and may know of no runtime.
-        let begun = std::time::Instant::now();
+        let begun = ThreadInstant::now();
         let (reply, answer) = Reply::new();
         self.send_blocking::<M>(Box::new(Call { message, reply }), within)
             .map_err(|error| error.call_error())?;

@@ -4,8 +4,6 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::runtime::Handle;
-
 use crate::actor::Actor;
 use crate::addr::Addr;
 use crate::exit::Failure;
@@ -15,6 +13,7 @@ use crate::process::{Kind, Process};
 use crate::queue::Queue;
 pub(crate) use crate::spawn::Launch;
 use crate::supervisor::{Backoff, Supervisor};
+use crate::sync::Handle;
 use crate::task::{TaskBody, TaskContext};
 use crate::thread::{ThreadBody, ThreadContext};
 

@@ -4,13 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::Instant;
-
 use crate::actor::{Actor, Handle};
 use crate::addr::Addr;
 use crate::exit::Failure;
 use crate::life::Life;
 use crate::mailbox::{Envelope, Mailbox, Tell};
+use crate::sync::time::Instant;
 use crate::task::{IdleGuard, PatientGuard};
 
 /// The actor as its handlers see it. The context and its timers live as long as the incarnation.

@@ -5,8 +5,6 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
 
-use tokio::time::{Instant, sleep_until};
-
 use crate::actor::Actor;
 use crate::child::{Body, Launch};
 use crate::context::{Context, OwnEnd};
@@ -14,6 +12,7 @@ use crate::exit::Failure;
 use crate::life::{Life, Order};
 use crate::mailbox::{Envelope, Mailbox};
 use crate::queue::Queue;
+use crate::sync::time::{Instant, sleep_until};
 
 /// Messages after which an actor that is never idle yields to other tasks, and to a kill. Each yield
 /// is a way through the scheduler, which does not count once it is spread over so many.
@@ -164,7 +163,7 @@ impl Pace {
         self.since_yield += 1;
         if self.since_yield >= YIELD_EVERY {
             self.since_yield = 0;
-            tokio::task::yield_now().await;
+            crate::sync::yield_now().await;
             // Others have run meanwhile.
             self.now = Instant::now();
         }

@@ -20,6 +20,7 @@ mod life;
 mod mailbox;
 mod nice;
 mod park;
+mod plant;
 mod pool;
 mod process;
 mod queue;
@@ -28,7 +29,13 @@ mod reply;
 mod spawn;
 mod stats;
 mod supervisor;
+#[cfg(not(feature = "shuttle"))]
+mod sync;
+#[cfg(feature = "shuttle")]
+#[path = "../../vagn-schedules/src/sync/mod.rs"]
+pub mod sync;
 mod task;
+#[cfg(not(feature = "shuttle"))]
 pub mod testkit;
 mod thread;
 mod topic;

@@ -1,20 +1,20 @@
 //! One incarnation of a child, shared by the child and its supervisor: orders go down, news comes up.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::task::{Context, Waker};
 use std::time::Duration;
 
-use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::sync::mpsc::UnboundedSender;
-use tokio::time::Instant;
 
 use crate::exit::ExitReason;
 use crate::fault::Fault;
 use crate::park;
 use crate::process::Process;
 use crate::supervisor::Event;
+use crate::sync::Mutex;
+use crate::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use crate::sync::time::Instant;
 
 /// An order to a child. Orders only get more urgent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -3,10 +3,12 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
-use std::thread::Thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use crate::sync::ThreadInstant;
+use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::sync::thread::{self, Thread};
 
 struct Unpark {
     thread: Thread,
@@ -28,8 +30,8 @@ impl Wake for Unpark {
 /// Polls `future` until it is ready or `within` has passed. `None`: the time is up; the future may be polled again.
 pub(crate) fn wait<F: Future + ?Sized>(mut future: Pin<&mut F>, within: Duration) -> Option<F::Output> {
     // Real time, for that is what a parked thread sleeps in. A limit beyond the clock's range is as good as none.
-    let deadline = Instant::now().checked_add(within);
-    let unpark = Arc::new(Unpark { thread: std::thread::current(), woken: AtomicBool::new(false) });
+    let deadline = ThreadInstant::now().checked_add(within);
+    let unpark = Arc::new(Unpark { thread: thread::current(), woken: AtomicBool::new(false) });
     let waker = Waker::from(unpark.clone());
     let mut cx = Context::from_waker(&waker);
     loop {
@@ -37,10 +39,10 @@ pub(crate) fn wait<F: Future + ?Sized>(mut future: Pin<&mut F>, within: Duration
             return Some(output);
         }
         while !unpark.woken.swap(false, Ordering::Acquire) {
-            match deadline.map(|at| at.saturating_duration_since(Instant::now())) {
+            match deadline.map(|at| at.saturating_duration_since(ThreadInstant::now())) {
                 Some(Duration::ZERO) => return None,
-                Some(left) => std::thread::park_timeout(left),
-                None => std::thread::park(),
+                Some(left) => thread::park_timeout(left),
+                None => thread::park(),
             }
         }
     }

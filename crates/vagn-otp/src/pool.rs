@@ -10,14 +10,13 @@ mod spec;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use parking_lot::Mutex;
-
 use crate::child::ChildSpec;
 use crate::park;
 use crate::queue::{PushError, Queue};
 use crate::reply::{Answer, CallError, Reply, outcome};
 use crate::stats::Stats;
 use crate::supervisor::{StartError, SupervisorHandle};
+use crate::sync::{Mutex, time};
 pub use ask::Ask;
 use lanes::Lanes;
 pub use spec::PoolBuilder;
@@ -113,7 +112,7 @@ impl<J: Send + 'static> Pool<J> {
         J: From<Ask<Q, R>>,
     {
         let answer = self.ask(request)?;
-        tokio::time::timeout(within, answer).await.map_or(Err(CallError::Timeout), outcome)
+        time::timeout(within, answer).await.map_or(Err(CallError::Timeout), outcome)
     }
 
     /// [`call`](Self::call) from a plain thread, which sleeps meanwhile.

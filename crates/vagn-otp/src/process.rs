@@ -1,17 +1,17 @@
 //! The process list: the running processes and their counters as data, and faults on demand.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::time::Duration;
 
-use parking_lot::Mutex;
 use tokio::sync::mpsc::UnboundedSender;
-use tokio::time::Instant;
 
 use crate::exit::ExitReason;
 use crate::fault::Fault;
 use crate::stats::Stats;
 use crate::supervisor::Event;
+use crate::sync::Mutex;
+use crate::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use crate::sync::time::Instant;
 
 /// Kind of a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -4,6 +4,7 @@
 //! first come, first served, and no wake-up can get lost on the way. A taker that was woken in vain keeps its place.
 
 mod backlog;
+mod plants;
 mod waits;
 
 use std::collections::VecDeque;
@@ -11,10 +12,10 @@ use std::sync::Arc;
 use std::task::Waker;
 use std::time::Duration;
 
-use parking_lot::Mutex;
-use tokio::time::Instant;
-
 use crate::park;
+use crate::plant::{Plant, planted};
+use crate::sync::Mutex;
+use crate::sync::time::{self, Instant};
 pub use backlog::Backlog;
 pub use waits::{Pop, Push};
 
@@ -134,17 +135,22 @@ impl<T> Queue<T> {
     }
 
     fn accept(&self, item: T) -> Result<(), PushError<T>> {
-        let taker = self.core.state.lock().accept(item, self.core.capacity)?;
+        let bound = self.bound();
+        if self.is_believed_closed() {
+            return Err(PushError::Closed(item));
+        }
+        let taker = self.core.state.lock().accept(item, bound)?;
         wake(taker);
         Ok(())
     }
 
-    /// Adds an item at the end; without room, the oldest item goes. Never waits. Returns the item that had to go: the oldest, or
-    /// `item` itself if the queue is closed.
-    pub fn push_evicting(&self, item: T) -> Option<T> {
-        let (gone, taker) = self.core.state.lock().put_evicting(item, self.core.capacity);
+    /// Adds an item at the end; without room, the oldest item goes, and is returned. Never waits. A closed queue gives the item
+    /// back.
+    pub fn push_evicting(&self, item: T) -> Result<Option<T>, PushError<T>> {
+        let (oldest, taker) = self.core.state.lock().put_evicting(item, self.core.capacity)?;
         wake(taker);
-        gone
+        self.count_late(&oldest);
+        Ok(oldest)
     }
 
     /// Adds an item at the end, and waits at most `within` for room. Items that wait get in by order of arrival.
@@ -154,7 +160,7 @@ impl<T> Queue<T> {
         if let Some(result) = push.at_once() {
             return result;
         }
-        match tokio::time::timeout(within, &mut push).await {
+        match time::timeout(within, &mut push).await {
             Ok(result) => result,
             Err(_) => push.give_up(),
         }
@@ -248,7 +254,7 @@ impl<T> Queue<T> {
 impl<T> State<T> {
     /// Adds an item if there is room. Returns the taker to wake, if one waits.
     fn accept(&mut self, item: T, capacity: usize) -> Result<Option<Waker>, PushError<T>> {
-        if self.closed {
+        if self.closed && !planted(Plant::CloseRace) {
             Err(PushError::Closed(item))
         } else if self.items.len() >= capacity {
             Err(PushError::Full(item))
@@ -267,17 +273,17 @@ impl<T> State<T> {
     }
 
     /// Adds an item even without room. Returns the item that had to go, and the taker to wake.
-    fn put_evicting(&mut self, item: T, capacity: usize) -> (Option<T>, Option<Waker>) {
+    fn put_evicting(&mut self, item: T, capacity: usize) -> Result<(Option<T>, Option<Waker>), PushError<T>> {
         if self.closed {
-            return (Some(item), None);
+            return Err(PushError::Closed(item));
         }
         // First the push, for a queue that is full and stays full has not moved, not even one with room for a single item.
         let taker = self.put(item);
         if self.items.len() <= capacity {
-            return (None, taker);
+            return Ok((None, taker));
         }
-        self.counts.evicted += 1;
-        (self.items.pop_front().map(|oldest| oldest.item), taker)
+        self.counts.evicted += u64::from(!planted(Plant::DropWithoutCount));
+        Ok((self.items.pop_front().map(|oldest| oldest.item), taker))
     }
 
     fn close(&mut self) -> Vec<Waker> {

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::{Instant, timeout_at};
-
 use crate::actor::Handle;
 use crate::addr::{Addr, TellError};
 use crate::mailbox::{BoxFuture, Call, Envelope, Tell};
 use crate::park;
 use crate::reply::{CallError, Reply, outcome};
 use crate::stats::Stats;
+use crate::sync::ThreadInstant;
+use crate::sync::time::{Instant, timeout_at};
 
 /// Address for messages `M` with replies `R`. Hold this instead of an [`Addr`] where a test should be able to put a probe.
 pub struct Recipient<M, R = ()> {
@@ -76,7 +76,7 @@ impl<M: Send + 'static, R: Send + 'static> Recipient<M, R> {
 
     /// Sends a message and waits for the reply on a plain thread, as [`Addr::call_blocking`].
     pub fn call_blocking(&self, message: M, within: Duration) -> Result<R, CallError> {
-        let begun = std::time::Instant::now();
+        let begun = ThreadInstant::now();
         let (reply, answer) = Reply::new();
         self.target.send_blocking(message, Some(reply), within).map_err(|error| error.call_error())?;
         let left = within.saturating_sub(begun.elapsed());

@@ -4,12 +4,11 @@ use std::future::{Future, poll_fn};
 use std::sync::Arc;
 use std::task::Poll;
 
-use tokio::runtime::Handle;
-
 use crate::exit::{ExitReason, Failure};
 use crate::fault::{Catch, catch};
 use crate::life::{Life, Order};
 use crate::nice::set_nice;
+use crate::sync::{Handle, thread};
 
 /// The means to begin one incarnation.
 pub(crate) struct Launch {
@@ -61,7 +60,7 @@ impl Launch {
 
     fn on_thread(self, work: impl FnOnce() + Send + 'static) {
         let nice = self.nice;
-        let builder = std::thread::Builder::new().name(self.life.process.name.to_string());
+        let builder = thread::Builder::new().name(self.life.process.name.to_string());
         let started = builder.spawn(move || {
             nice.inspect(|level| set_nice(*level));
             work();

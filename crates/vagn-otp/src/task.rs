@@ -3,12 +3,11 @@
 use std::future::Future;
 use std::sync::Arc;
 
-use tokio::time::Instant;
-
 use crate::child::{Body, Launch};
 use crate::exit::Failure;
 use crate::life::{Life, Order};
 use crate::stats::Stats;
+use crate::sync::time::Instant;
 
 /// The context of a task: its orders, its watchdog and its counters. Clones speak for the same incarnation.
 #[derive(Clone)]

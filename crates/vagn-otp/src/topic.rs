@@ -6,16 +6,16 @@
 mod owner;
 mod subscriber;
 
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::task::Poll;
 use std::time::Duration;
 
-use parking_lot::RwLock;
-
 use crate::mailbox::BoxFuture;
 use crate::park;
+use crate::plant::{Plant, planted};
 use crate::queue::Backlog;
+use crate::sync::{Mutex, RwLock};
 pub use owner::{Owner, OwnerChange};
 pub use subscriber::{Offer, Policy, QueueSubscriber, RecipientSubscriber, Subscriber};
 
@@ -29,7 +29,8 @@ struct TopicCore<T> {
     /// Replaced as a whole at each change, so that a publisher holds no lock while it hands out.
     entries: RwLock<Arc<[Arc<Entry<T>>]>>,
     published: AtomicU64,
-    owners: AtomicUsize,
+    /// Locked while the subscribers are told of a change, so that the last news is true.
+    owners: Mutex<usize>,
 }
 
 struct Entry<T> {
@@ -127,7 +128,7 @@ impl<T: Send + Sync + 'static> Topic<T> {
             name: name.to_owned(),
             entries: RwLock::new(Arc::new([])),
             published: AtomicU64::new(0),
-            owners: AtomicUsize::new(0),
+            owners: Mutex::new(0),
         };
         Topic { core: Arc::new(core) }
     }
@@ -210,8 +211,10 @@ impl<T: Send + Sync + 'static> Topic<T> {
             counts: Counts::default(),
         });
         // A copy: a publish that is under way goes on with the old list.
+        let seen_before = planted(Plant::LostSubscriber).then(|| self.entries());
         let mut entries = self.core.entries.write();
-        *entries = entries.iter().cloned().chain([entry.clone()]).collect();
+        let old = seen_before.unwrap_or_else(|| entries.clone());
+        *entries = old.iter().cloned().chain([entry.clone()]).collect();
         Subscription { entry, topic: Arc::downgrade(&self.core) }
     }
 

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::sync::time;
+
 /// Longest piece of a wait. A process that was frozen, or starved, loses one piece of the time that it grants its children, and
 /// not all of it: they were frozen as well.
 const PIECE: Duration = Duration::from_millis(250);
@@ -11,7 +13,7 @@ pub(crate) async fn limit(time: Option<Duration>) {
     let Some(mut left) = time else { return std::future::pending().await };
     while !left.is_zero() {
         let piece = left.min(PIECE);
-        tokio::time::sleep(piece).await;
+        time::sleep(piece).await;
         left -= piece;
     }
 }

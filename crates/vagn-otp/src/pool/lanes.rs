@@ -5,11 +5,10 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::time::Instant;
-
 use crate::life::{Life, Order};
 use crate::park;
 use crate::queue::{Pop, Queue};
+use crate::sync::time::Instant;
 
 pub(super) struct Lanes<J> {
     own: Queue<J>,

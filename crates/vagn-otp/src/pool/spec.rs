@@ -3,9 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::Mutex;
-use tokio::time::Instant;
-
 use super::{Closer, Hire, Lanes, Pool, PoolCore, Queue, Worker};
 use crate::child::{ChildSpec, DEFAULT_SHUTDOWN};
 use crate::exit::Failure;
@@ -13,6 +10,8 @@ use crate::incarnation::Handling;
 use crate::process::Kind;
 use crate::queue::Backlog;
 use crate::supervisor::{Strategy, Supervisor};
+use crate::sync::Mutex;
+use crate::sync::time::Instant;
 use crate::thread::ThreadContext;
 
 /// Jobs that may wait in a pool's only lane, if no lane was named. Large, so that a burst is not refused.

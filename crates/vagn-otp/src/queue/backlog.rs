@@ -7,9 +7,8 @@
 
 use std::time::Duration;
 
-use tokio::time::Instant;
-
 use super::Queue;
+use crate::sync::time::Instant;
 
 /// The items that wait in a queue at one moment, and their age.
 ///

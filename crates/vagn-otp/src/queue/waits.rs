@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
 use super::{Giver, PushError, Queue, State, wake};
+use crate::plant::{Plant, planted};
 
 /// Waits for room. Meanwhile its item lies with the queue.
 pub struct Push<'a, T> {
@@ -201,7 +202,7 @@ impl<T> State<T> {
     /// Takes a taker that has given up off the list. Returns the one to wake in its place.
     fn give_up(&mut self, ticket: u64) -> Option<Waker> {
         // Woken, but not going to take: the wake-up belongs to the next one.
-        let woken_in_vain = !self.leave(ticket) && !self.items.is_empty();
+        let woken_in_vain = !self.leave(ticket) && !self.items.is_empty() && !planted(Plant::LostWakeUp);
         if woken_in_vain { self.takers.pop_front().map(|(_, waker)| waker) } else { None }
     }
 }

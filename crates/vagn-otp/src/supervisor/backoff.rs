@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tokio::time::Instant;
+use crate::sync::time::Instant;
 
 #[derive(Debug, Clone)]
 pub(crate) struct Backoff {

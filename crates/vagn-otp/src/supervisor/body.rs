@@ -2,13 +2,12 @@
 
 use std::sync::Arc;
 
-use parking_lot::Mutex;
-
 use super::Nest;
 use super::engine::Engine;
 use crate::child::{Body, Launch};
 use crate::exit::ExitReason;
 use crate::process::Process;
+use crate::sync::Mutex;
 
 /// Keeps the children and the settings while the supervisor does not run.
 pub(super) struct SupervisorBody {

@@ -3,9 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::runtime::Handle;
 use tokio::sync::mpsc;
-use tokio::time::Instant;
 use tracing::{error, warn};
 
 use super::intensity::Intensity;
@@ -13,6 +11,8 @@ use super::{AutoShutdown, Event, Strategy};
 use crate::child::ChildSpec;
 use crate::life::Life;
 use crate::process::{Process, ProcessState};
+use crate::sync::Handle;
+use crate::sync::time::Instant;
 
 pub(super) struct Nest {
     pub(super) strategy: Strategy,

@@ -3,9 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::runtime::Handle;
 use tokio::sync::oneshot;
-use tokio::time::{Instant, sleep_until};
 use tracing::{debug, error, warn};
 
 use super::children::Watch;
@@ -13,6 +11,9 @@ use super::{Event, Nest, StartError};
 use crate::child::{ChildSpec, Launch};
 use crate::exit::ExitReason;
 use crate::life::{Life, Order};
+use crate::plant::{Plant, planted};
+use crate::sync::Handle;
+use crate::sync::time::{Instant, sleep_until};
 
 pub(super) struct Engine {
     pub(super) life: Arc<Life>,
@@ -114,7 +115,11 @@ impl Engine {
     async fn ended(&mut self, life: &Arc<Life>) {
         let Some(at) = self.nest.position(life.child) else { return };
         // An incarnation that was stopped on purpose, or replaced since, is no news.
-        if self.nest.children[at].life.as_ref().is_some_and(|present| Arc::ptr_eq(present, life)) {
+        if self.nest.children[at]
+            .life
+            .as_ref()
+            .is_some_and(|present| Arc::ptr_eq(present, life) || planted(Plant::DoubleRestart))
+        {
             self.nest.children[at].life = None;
             self.child_ended(at, life.exit()).await;
         }

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use tokio::time::Instant;
+use crate::sync::time::Instant;
 
 /// Counts restarts in a window that slides with time.
 #[derive(Debug)]

@@ -1,6 +1,5 @@
 //! The end of a child by itself, and its restart.
 
-use tokio::time::Instant;
 use tracing::{info, warn};
 
 use super::AutoShutdown;
@@ -9,6 +8,7 @@ use crate::child::Restart;
 use crate::exit::ExitReason;
 use crate::life::Order;
 use crate::process::ProcessState;
+use crate::sync::time::Instant;
 
 impl Engine {
     pub(super) async fn child_ended(&mut self, at: usize, exit: ExitReason) {

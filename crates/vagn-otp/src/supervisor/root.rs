@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
 use super::body::SupervisorBody;
@@ -11,6 +10,7 @@ use crate::child::{Body, Launch};
 use crate::exit::{Exit, ExitReason};
 use crate::life::{Life, Order};
 use crate::process::{Kind, ProcessInfo, ProcessState, Processes};
+use crate::sync::Handle;
 
 /// A running tree. If it is dropped, it tells the tree to stop and does not wait.
 pub struct Root {

@@ -2,7 +2,6 @@
 
 use std::ops::Range;
 
-use tokio::time::Instant;
 use tracing::{debug, warn};
 
 use super::engine::{Engine, Verdict};
@@ -10,6 +9,7 @@ use super::{StartError, Strategy};
 use crate::exit::ExitReason;
 use crate::life::Order;
 use crate::process::ProcessState;
+use crate::sync::time::Instant;
 use crate::wait::limit;
 
 impl Engine {

@@ -3,13 +3,13 @@
 use std::ops::Range;
 use std::time::Duration;
 
-use tokio::time::{Instant, timeout_at};
 use tracing::{error, warn};
 
 use super::engine::Engine;
 use crate::child::Restart;
 use crate::life::Order;
 use crate::process::ProcessState;
+use crate::sync::time::{Instant, timeout_at};
 use crate::wait::limit;
 
 /// Time that a killed child may take to end. Async work ends at its next await, which is at once unless it blocks its thread; a

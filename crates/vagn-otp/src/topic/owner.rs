@@ -1,7 +1,5 @@
 //! The owner of a topic. Subscribers are told when it goes and when it is back.
 
-use std::sync::atomic::Ordering;
-
 use super::Topic;
 
 /// News of a topic for its subscribers, beside the items.
@@ -19,18 +17,21 @@ pub struct Owner<T: Send + Sync + 'static> {
 }
 
 impl<T: Send + Sync + 'static> Topic<T> {
-    /// Becomes the owner, and tells every subscriber.
+    /// Becomes the owner, and tells every subscriber. A subscriber must not ask for the owner while it is told.
     pub fn own(&self) -> Owner<T> {
         // Counted, for the next incarnation may own it before the last one is dropped.
-        if self.core.owners.fetch_add(1, Ordering::AcqRel) == 0 {
+        let mut owners = self.core.owners.lock();
+        *owners += 1;
+        if *owners == 1 {
             self.notify(OwnerChange::OwnerUp);
         }
+        drop(owners);
         Owner { topic: self.clone() }
     }
 
     /// Returns true while the topic has an owner.
     pub fn is_owned(&self) -> bool {
-        self.core.owners.load(Ordering::Acquire) > 0
+        *self.core.owners.lock() > 0
     }
 
     fn notify(&self, change: OwnerChange) {
@@ -49,7 +50,9 @@ impl<T: Send + Sync + 'static> Owner<T> {
 
 impl<T: Send + Sync + 'static> Drop for Owner<T> {
     fn drop(&mut self) {
-        if self.topic.core.owners.fetch_sub(1, Ordering::AcqRel) == 1 {
+        let mut owners = self.topic.core.owners.lock();
+        *owners -= 1;
+        if *owners == 0 {
             self.topic.notify(OwnerChange::OwnerDown);
         }
     }

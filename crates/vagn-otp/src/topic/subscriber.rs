@@ -123,12 +123,12 @@ impl<T, U: Send + 'static> QueueSubscriber<T, U> {
 
     fn evicting(&self, item: U) -> Offer {
         match self.queue.push_evicting(item) {
-            None => Offer::Taken,
-            Some(gone) => {
-                (self.on_drop)(gone);
-                // A closed queue gives the new item back, an open one the oldest.
-                if self.queue.is_closed() { Offer::Down } else { Offer::Dropped(1) }
+            Ok(None) => Offer::Taken,
+            Ok(Some(oldest)) => {
+                (self.on_drop)(oldest);
+                Offer::Dropped(1)
             }
+            Err(closed) => self.settle(Err(closed)),
         }
     }
 }

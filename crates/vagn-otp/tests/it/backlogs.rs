@@ -123,7 +123,7 @@ async fn a_queue_that_only_drops_its_oldest_has_stalled() {
     for capacity in [1, 2] {
         let queue = Queue::new(capacity);
         for n in 0..10 {
-            queue.push_evicting(n);
+            queue.push_evicting(n).unwrap();
             tokio::time::sleep(S).await;
         }
         assert_eq!((queue.backlog().stalled, queue.len()), (10 * S, capacity));

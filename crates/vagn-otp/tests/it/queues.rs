@@ -26,12 +26,12 @@ fn a_queue_keeps_order_and_its_bound() {
 #[test]
 fn evicting_drops_the_oldest_and_gives_it_back() {
     let queue = Queue::new(2);
-    let gone: Vec<_> = (1..=4).map(|item| queue.push_evicting(item)).collect();
+    let gone: Vec<_> = (1..=4).map(|item| queue.push_evicting(item).unwrap()).collect();
     assert_eq!(gone, [None, None, Some(1), Some(2)]);
     assert_eq!((queue.try_pop(), queue.try_pop()), (Some(3), Some(4)));
     assert_eq!(queue.counts().evicted, 2);
     queue.close();
-    assert_eq!(queue.push_evicting(5), Some(5));
+    assert_eq!(queue.push_evicting(5), Err(PushError::Closed(5)));
 }
 
 #[tokio::test(start_paused = true)]

@@ -7,9 +7,10 @@ use std::fs;
 use crate::source::{Graph, circle, graph, heads, modules, sources, workspace};
 
 /// Crates of ours from the lowest to the highest, and which of the lower ones each may know.
-const CRATES: [(&str, &[&str]); 11] = [
+const CRATES: [(&str, &[&str]); 12] = [
     ("vagn-wire", &[]),
     ("vagn-otp", &[]),
+    ("vagn-schedules", &[]),
     ("vagn-store", &["vagn-wire"]),
     ("vagn-flow", &["vagn-wire", "vagn-otp"]),
     ("vagn-emergency", &["vagn-flow", "vagn-wire", "vagn-otp", "vagn-store"]),
