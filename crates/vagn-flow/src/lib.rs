@@ -2,8 +2,10 @@
 //!
 //! A door fills a [`batch`] with raw reports; the [`intake`] seals it under one [`stamp`] and publishes it. The stages
 //! [`open`](mod@open) the reports. A [`fate`] is owed for each report,
-//! a [`receipt`] to each sender that waits, and a [`reply`] to each datagram that asked for one. Every stage above shares these types; none of them knows a stage.
+//! a [`receipt`] to each sender that waits, and a [`reply`] to each datagram that asked for one. [`Allowances`](allowance::Allowances) bound what a
+//! single source may use. Every stage above shares these types; none of them knows a stage.
 
+pub mod allowance;
 pub mod batch;
 pub mod clock;
 pub mod descriptors;

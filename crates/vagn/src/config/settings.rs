@@ -85,7 +85,7 @@ impl Default for Settings {
 pub enum Reply {
     /// Nothing.
     None,
-    /// The two bytes of the original, backslash and `n`, for every datagram that is not empty.
+    /// The two bytes of the original, backslash and `n`, for every datagram with a report in it.
     Original,
 }
 

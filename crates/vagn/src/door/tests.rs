@@ -35,6 +35,8 @@ struct Running {
     steered: bool,
     connector: TlsConnector,
     intake: TestIntake,
+    /// Sends a datagram from the UDP door's own address.
+    forge: Box<dyn Fn(&[u8], SocketAddr) + Send + Sync>,
 }
 
 struct Plan {
@@ -77,6 +79,10 @@ impl Plan {
         assert_eq!(merges, self.gro && gro::enable(&udp.ports[0].ordinary.socket).is_ok());
         let steered = udp.ports.iter().all(|port| port.emergency.is_ok());
         let addresses = (udp.addresses()[0], tcp.addresses()[0]);
+        let own = Arc::downgrade(&udp.ports[0].ordinary);
+        let forge = move |bytes: &[u8], to: SocketAddr| {
+            own.upgrade().unwrap().socket.send_to(bytes, &to.into()).unwrap();
+        };
         let doors = Doors(vec![Box::new(udp), Box::new(tcp)]);
         let children = doors
             .children(&intake.parts(identity.server_config(&[]).unwrap(), self.max_connections))
@@ -84,7 +90,15 @@ impl Plan {
         let children = children.map(|child| child.watchdog(self.hang_limit));
         let root = Supervisor::new("doors", Strategy::OneForOne).children(children).start().await.unwrap();
         let (udp, tcp) = addresses;
-        Running { root, udp, tcp, steered, connector: trust(&identity).into(), intake }
+        Running {
+            root,
+            udp,
+            tcp,
+            steered,
+            connector: trust(&identity).into(),
+            intake,
+            forge: Box::new(forge),
+        }
     }
 }
 
@@ -303,9 +317,12 @@ async fn hostile_datagrams_are_counted_and_harm_nothing() {
 async fn answers_as_the_original_did_when_asked_to() {
     let running = Plan { reply: Reply::Original, ..Plan::default() }.run(collector().0).await;
     let vehicles = [vehicle(running.udp), vehicle(running.udp)];
-    for payload in [&b""[..], b"noise", &emergency("bus", None), &[0; 3_000]] {
+    let two = [report("bus", None), report("tram", None)].concat();
+    for payload in
+        [&b""[..], b"noise", b"\\n", &[0; 3_000], &two, &report("bus", None), &emergency("bus", None)]
+    {
         vehicles.iter().for_each(|vehicle| assert!(vehicle.send(payload).is_ok()));
-        for vehicle in vehicles.iter().filter(|_| !payload.is_empty()) {
+        for vehicle in vehicles.iter().filter(|_| payload.len() > 5 && payload.len() < 3_000) {
             let mut reply = [0; 16];
             let length = vehicle.recv(&mut reply).unwrap();
             assert_eq!(&reply[..length], b"\\n", "to {payload:x?}");
@@ -313,7 +330,32 @@ async fn answers_as_the_original_did_when_asked_to() {
     }
     for vehicle in &vehicles {
         vehicle.set_nonblocking(true).unwrap();
-        assert!(vehicle.recv(&mut [0; 16]).is_err(), "the empty datagram was answered");
+        assert!(vehicle.recv(&mut [0; 16]).is_err(), "what is no report was answered");
+    }
+    assert_eq!(running.intake.metric("vagn_udp_replies_refused_total{reason=\"no_report\"}"), 4);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_servers_that_answer_as_the_original_do_not_answer_each_other() {
+    let plan = || Plan { reply: Reply::Original, ..Plan::default() };
+    let (one, other) = (plan().run(collector().0).await, plan().run(collector().0).await);
+    // From the other server's own port, as if it were forged.
+    (one.forge)(&report("bus", None), other.udp);
+    until(|| one.intake.reports.received.get() == 1).await;
+    // It was refused there, so nothing more is under way.
+    let refused =
+        |running: &Running| running.intake.metric("vagn_udp_replies_refused_total{reason=\"no_report\"}");
+    until(|| refused(&one) == 1).await;
+    assert_eq!((other.intake.reports.received.get(), refused(&other)), (1, 0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sender_gets_only_so_many_answers_of_the_original_at_a_time() {
+    let running = Plan { reply: Reply::Original, ..Plan::default() }.run(collector().0).await;
+    let vehicle = vehicle(running.udp);
+    let too_many = || running.intake.metric("vagn_udp_replies_refused_total{reason=\"too_many\"}");
+    while too_many() == 0 {
+        (0..100).for_each(|_| assert!(vehicle.send(&report("bus", None)).is_ok()));
     }
 }
 

@@ -6,6 +6,7 @@ mod control;
 mod gather;
 pub(super) mod gro;
 mod meminfo;
+mod original;
 mod outlet;
 mod pktinfo;
 mod port;
@@ -21,6 +22,7 @@ use std::sync::Arc;
 use vagn_flow::batch::{Origin, Pressure};
 use vagn_otp::ChildSpec;
 
+use self::original::Originals;
 use self::outlet::DoorOutlet;
 use self::port::{Port, Unsteered, Wanted};
 use self::receive::{Class, UdpDoor, UdpMetrics};
@@ -71,7 +73,7 @@ impl UdpPorts {
             clock: parts.common.clock.clone(),
             faults: parts.common.metrics.clone(),
             metrics: parts.metrics.clone(),
-            reply: self.reply,
+            originals: parts.originals.clone(),
             class,
         };
         ChildSpec::thread(name, move |ctx| door.run(&ctx))
@@ -82,6 +84,7 @@ impl UdpPorts {
 struct UdpParts<'a> {
     common: &'a DoorParts,
     metrics: UdpMetrics,
+    originals: Option<Arc<Originals>>,
 }
 
 impl Door for UdpPorts {
@@ -95,7 +98,9 @@ impl Door for UdpPorts {
 
     /// `udp` and, where the kernel steers, `udp-emergency`; with `-2` and so on for further addresses.
     fn children(self: Box<Self>, parts: &DoorParts) -> Vec<ChildSpec> {
-        let parts = UdpParts { common: parts, metrics: UdpMetrics::new(&parts.registry) };
+        // One for all sockets, so that a sender has one allowance.
+        let originals = (self.reply == Reply::Original).then(|| Originals::new(parts));
+        let parts = UdpParts { common: parts, metrics: UdpMetrics::new(&parts.registry), originals };
         let mut children = Vec::new();
         for (at, port) in self.ports.iter().enumerate() {
             let suffix = if at == 0 { String::new() } else { format!("-{}", at + 1) };

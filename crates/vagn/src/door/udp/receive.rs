@@ -13,10 +13,10 @@ use super::ORIGIN;
 use super::backoff::Backoff;
 use super::contention::waited;
 use super::gather::Gather;
+use super::original::Originals;
 use super::outlet::DoorOutlet;
 use super::recvmmsg::{Arrival, RECEIVE_MAX, Receiver, Wait};
 use super::socket::DoorSocket;
-use crate::config::Reply;
 use prometheus_client::metrics::counter::Counter;
 use vagn_flow::batch::{BATCH_MAX, BatchBuilder};
 use vagn_flow::clock::Clock;
@@ -24,9 +24,6 @@ use vagn_flow::intake::Intake;
 use vagn_flow::metrics::{DoorMetrics, Registry};
 use vagn_flow::open::{Mark, open, reports, sole_report};
 use vagn_flow::reply::ReplyTo;
-
-/// The original's answer to every datagram that was not empty.
-const ORIGINAL_REPLY: &[u8] = b"\\n";
 
 /// Threads that together wait for so great a part of one processor's time share it.
 const WAITING_SHARE: f64 = 0.25;
@@ -57,7 +54,8 @@ pub(super) struct UdpDoor {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) faults: DoorMetrics,
     pub(super) metrics: UdpMetrics,
-    pub(super) reply: Reply,
+    /// The way of the original's answer; `None` where the setting does not ask for it.
+    pub(super) originals: Option<Arc<Originals>>,
     pub(super) class: Class,
 }
 
@@ -138,12 +136,6 @@ impl UdpDoor {
         Ok(haul.publish(last == RECEIVE_MAX))
     }
 
-    fn reply_to(&self, arrival: &Arrival<'_>) {
-        if let Some(peer) = arrival.peer() {
-            self.outlet.send(ORIGINAL_REPLY, &peer, "udp_reply");
-        }
-    }
-
     fn fault(&self, err: io::Error, in_a_row: u32) -> Result<(), Failure> {
         self.faults.fault("udp_receive");
         if in_a_row >= FAULTS_MAX {
@@ -208,11 +200,13 @@ impl<'a> Haul<'a> {
                     self.door.intake.reject(Reject::Empty);
                     continue;
                 }
-                Some(payload) => self.push(payload, &arrival),
+                Some(payload) => {
+                    self.push(payload, &arrival);
+                    if let Some(originals) = &self.door.originals {
+                        originals.answer(payload, &arrival, &self.door.outlet);
+                    }
+                }
                 None => self.door.intake.reject(Reject::TooLong),
-            }
-            if self.door.reply == Reply::Original {
-                self.door.reply_to(&arrival);
             }
         }
     }
