@@ -7,7 +7,9 @@ use serde::Serialize;
 use crate::Api;
 use vagn_emergency::TrailPage;
 use vagn_http::answer;
+use vagn_http::caller::Caller;
 use vagn_http::params::{NoParams, Params};
+use vagn_http::pieces;
 use vagn_http::problem::{Kind, Problem};
 
 pub(crate) const HEAD_ROUTE: &str = "/api/v1/audit/head";
@@ -17,6 +19,9 @@ pub(crate) const TRAIL_ROUTE: &str = "/api/v1/audit/trail";
 const LIMIT_MAX: u64 = 10_000;
 /// Entries in an answer unless `limit` is given.
 const LIMIT_DEFAULT: u64 = 1_000;
+
+/// Bytes that an entry takes in memory, in general: some texts, each with its length.
+const ENTRY_BYTES: usize = 512;
 
 /// A number behind every entry; the largest that the database can still count on from.
 const BEHIND_ALL: u64 = i64::MAX as u64;
@@ -39,21 +44,25 @@ pub(crate) async fn head(State(api): State<Api>, _: NoParams) -> Result<Response
 }
 
 /// Lists entries, oldest first, one in a line, between the base and the head.
-pub(crate) async fn trail(State(api): State<Api>, params: Params) -> Result<Response, Problem> {
+pub(crate) async fn trail(
+    State(api): State<Api>,
+    caller: Caller,
+    params: Params,
+) -> Result<Response, Problem> {
     params.only(&["after", "limit"])?;
     let after = params.whole("after", 0, BEHIND_ALL, 0)?;
     let limit = params.count("limit", LIMIT_MAX, LIMIT_DEFAULT)?;
-    let page = page(&api, TRAIL_ROUTE, after, limit).await?;
-    let mut lines = Vec::new();
-    if let Some(base) = &page.base {
-        write_line(&mut lines, &Base { base });
-    }
-    for entry in &page.entries {
-        write_line(&mut lines, entry);
+    let mut room = caller.room(limit * ENTRY_BYTES)?;
+    let TrailPage { base, head, entries } = page(&api, TRAIL_ROUTE, after, limit).await?;
+    room.shrink(entries.len() * ENTRY_BYTES);
+    let (mut first, mut last) = (Vec::new(), Vec::new());
+    if let Some(base) = &base {
+        write_line(&mut first, &Base { base });
     }
     // Also of a page in the middle this is the head of the whole trail: it tells whether there are more pages.
-    write_line(&mut lines, &Head { head: &page.head });
-    Ok(answer::live("application/x-ndjson", lines))
+    write_line(&mut last, &Head { head: &head });
+    let lines = pieces::list(first, entries, b"", |out, entry| write_line(out, entry), last);
+    Ok(pieces::live("application/x-ndjson", room, lines))
 }
 
 async fn page(api: &Api, route: &'static str, after: u64, limit: usize) -> Result<TrailPage, Problem> {

@@ -21,6 +21,8 @@ pub(crate) fn routes() -> Vec<Route<Api>> {
         Route::get(bbox::ROUTE, TokenHolder, bbox::get),
         Route::get(one::ROUTE, TokenHolder, one::get),
         Route::delete(one::ROUTE, TokenHolder, one::delete),
+        Route::get(one::BY_PARAM_ROUTE, TokenHolder, one::get_by_param),
+        Route::delete(one::BY_PARAM_ROUTE, TokenHolder, one::delete_by_param),
         Route::get(stream::ROUTE, TokenHolder, stream::get).gives_way(),
         Route::get(tiles::JSON_ROUTE, TokenHolder, tiles::describe),
         Route::get(tiles::ROUTE, TokenHolder, tiles::get).gives_way(),

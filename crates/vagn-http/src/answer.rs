@@ -5,8 +5,10 @@ use axum::http::{HeaderValue, header};
 use axum::response::Response;
 use serde::Serialize;
 
+use super::taken::Weight;
+
 /// Answers with `body`, which is about now: no cache may keep it.
-pub fn live(media_type: &'static str, body: Vec<u8>) -> Response {
+pub fn live(media_type: &'static str, body: impl Into<Body>) -> Response {
     with_type(media_type, "no-store", body)
 }
 
@@ -17,7 +19,13 @@ pub fn json(media_type: &'static str, value: &impl Serialize) -> Response {
 
 /// Answers with a file of the program. Caches may keep it, but ask again each time, because an upgrade changes it.
 pub fn fixed(media_type: &'static str, body: &'static str) -> Response {
-    with_type(media_type, "no-cache", body)
+    part_of_program(with_type(media_type, "no-cache", body))
+}
+
+/// Marks an answer whose content is part of the program, and so takes no memory of its own.
+pub fn part_of_program(mut response: Response) -> Response {
+    response.extensions_mut().insert(Weight::Free);
+    response
 }
 
 fn with_type(media_type: &'static str, cache: &'static str, body: impl Into<Body>) -> Response {

@@ -1,17 +1,34 @@
 //! The body of a request, read within bounds of size, time and memory of all requests together.
+//!
+//! Small bodies always have room: a part of the memory is for them alone, and when that is full, too, a body that comes slowly
+//! gives way to one that comes at once. So bodies that are never finished keep no call for help out.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use axum::body::{Body, BodyDataStream, Bytes};
+use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, header};
 use futures_util::StreamExt;
-use tokio::sync::{Semaphore, SemaphorePermit};
-use tokio::time::timeout;
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+use tokio::time::{Instant, timeout};
 
+use super::account::{Account, AccountGauges, Full, Portion};
+use super::caller::{BodyBytes, Caller};
 use super::problem::{Kind, Problem};
 
-/// Memory is granted in pieces of this many bytes.
-const GRAIN: usize = 1 << 10;
+/// Part of the memory that is for small bodies alone: one of so many.
+const SMALL_PART: usize = 8;
+/// Part of the memory that one peer may hold: one of so many.
+const PEERS_MIN: usize = 4;
+
+/// Time after which a body that has not arrived is slow. One that comes at once takes less, over any network.
+const SLOW_AFTER: Duration = Duration::from_secs(1);
+/// Longest wait for a slow body to give way, and how many may be asked to for one that wants its room.
+const GIVE_WAY_WITHIN: Duration = Duration::from_millis(100);
+const ASKED_MAX: usize = 4;
 
 /// Returns the media type of a request's body, in lower case and without parameters; empty if the request names none.
 pub fn media_type(headers: &HeaderMap) -> String {
@@ -19,72 +36,197 @@ pub fn media_type(headers: &HeaderMap) -> String {
     given.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
 }
 
-/// Limits of size, time and memory for request bodies.
-#[derive(Debug)]
-pub struct Budget {
-    body_max: usize,
-    within: Duration,
-    memory: Semaphore,
+/// Refuses a body that is coded, as by gzip.
+///
+/// # Errors
+/// [`Kind::UnsupportedEncoding`].
+pub fn plain(headers: &HeaderMap) -> Result<(), Problem> {
+    let given = headers.get_all(header::CONTENT_ENCODING).iter();
+    let mut codings = given.flat_map(|line| line.as_bytes().split(|byte| *byte == b','));
+    let other = codings.find(|coding| !coding.trim_ascii().eq_ignore_ascii_case(b"identity"));
+    other.map_or(Ok(()), |coding| {
+        let coding: String = String::from_utf8_lossy(coding.trim_ascii()).chars().take(SHOWN_MAX).collect();
+        let why = format!("Content-Encoding is {coding:?}; send the body as it is, without this header");
+        Err(Problem::new(Kind::UnsupportedEncoding, why))
+    })
 }
 
-/// A body in memory; its share of the budget is given back when this is dropped.
+/// Most characters of a coding that a refusal repeats.
+const SHOWN_MAX: usize = 40;
+
+/// Limits for the bodies of one kind of request, in bytes and time.
+#[derive(Debug, Clone, Copy)]
+pub struct BodyLimits {
+    /// Longest body.
+    pub one: usize,
+    /// Longest body that counts as small.
+    pub small: usize,
+    /// All bodies together. What one connection or address may hold must have room for one body.
+    pub all: usize,
+    /// Longest time for a body to arrive.
+    pub within: Duration,
+}
+
+/// Memory for bodies.
 #[derive(Debug)]
-pub struct Held<'a> {
+pub struct Budget {
+    limits: BodyLimits,
+    account: Arc<Account>,
+    /// Bodies that are being read, by rising numbers.
+    readings: Mutex<BTreeMap<u64, Arc<Reading>>>,
+    next: AtomicU64,
+    /// Told when a body has given way.
+    given_way: Notify,
+}
+
+/// A body that is being read.
+#[derive(Debug)]
+struct Reading {
+    since: Instant,
+    give_way: Notify,
+}
+
+/// The entry of a body among those that are being read; gone with this.
+struct Noted<'a> {
+    number: u64,
+    reading: Arc<Reading>,
+    budget: &'a Budget,
+}
+
+/// A body in memory; its part of the budget is given back when this is dropped.
+#[derive(Debug)]
+pub struct Held {
     /// The body.
     pub bytes: Vec<u8>,
-    _memory: Option<SemaphorePermit<'a>>,
+    portion: Portion,
+    caller: Caller,
 }
 
 impl Budget {
-    /// Allows bodies of up to `body_max` bytes, each read `within` this time, and `total` bytes for all of them together.
-    pub fn new(body_max: usize, within: Duration, total: usize) -> Self {
-        Self { body_max, within, memory: Semaphore::new(total / GRAIN) }
+    /// Makes a budget.
+    pub fn new(limits: BodyLimits) -> Self {
+        let account = Account::new(limits.all, limits.all / PEERS_MIN, AccountGauges::default());
+        Self { limits, account, readings: Mutex::default(), next: AtomicU64::new(0), given_way: Notify::new() }
     }
 
     /// Reads `body` to its end. Of a refused body the server passes over the rest before it answers.
     ///
     /// # Errors
-    /// [`Kind::TooLarge`], [`Kind::RequestTimeout`], [`Kind::Overloaded`] when the bodies being read leave no memory, and
-    /// [`Kind::InvalidBody`] when the connection breaks off.
-    pub async fn read(&self, body: Body) -> Result<Held<'_>, Problem> {
-        let mut chunks = body.into_data_stream();
-        let read = timeout(self.within, self.collect(&mut chunks)).await;
+    /// [`Kind::TooLarge`]; [`Kind::RequestTimeout`]; [`Kind::Overloaded`] when the bodies being read leave no memory, and
+    /// [`Kind::TooManyRequests`] when those of this connection or address do; [`Kind::InvalidBody`] when the connection breaks off.
+    pub async fn read(&self, caller: &Caller, body: Body) -> Result<Held, Problem> {
+        let Noted { reading, .. } = &self.note();
+        let read = tokio::select! {
+            read = timeout(self.limits.within, self.collect(caller, body)) => read,
+            () = reading.give_way.notified() => {
+                // What was read is freed by now.
+                self.given_way.notify_one();
+                return Err(overloaded(caller, "gave_way"));
+            }
+        };
         read.unwrap_or_else(|_| {
-            let limit_s = self.within.as_secs();
+            let limit_s = self.limits.within.as_secs();
             Err(Problem::new(Kind::RequestTimeout, format!("the body did not arrive within {limit_s} s")))
         })
     }
 
-    async fn collect(&self, chunks: &mut BodyDataStream) -> Result<Held<'_>, Problem> {
-        let mut held = Held { bytes: Vec::new(), _memory: None };
+    fn note(&self) -> Noted<'_> {
+        let reading = Arc::new(Reading { since: Instant::now(), give_way: Notify::new() });
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        self.readings.lock().insert(number, reading.clone());
+        Noted { number, reading, budget: self }
+    }
+
+    async fn collect(&self, caller: &Caller, body: Body) -> Result<Held, Problem> {
+        let mut chunks = body.into_data_stream();
+        let mut held =
+            Held { bytes: Vec::new(), portion: self.account.owe(caller.peer(), 0), caller: caller.clone() };
+        let mut on_connection = Vec::new();
         while let Some(chunk) = chunks.next().await {
-            self.hold(&mut held, &chunk.map_err(broken_off)?)?;
+            let chunk = chunk.map_err(broken_off)?;
+            on_connection.push(self.on_connection(&held, &chunk)?);
+            self.make_room(&mut held, chunk.len()).await?;
+            held.push(&chunk);
         }
         Ok(held)
     }
 
-    /// Appends `chunk`, and takes memory from the budget for what it adds.
-    fn hold<'a>(&'a self, held: &mut Held<'a>, chunk: &Bytes) -> Result<(), Problem> {
-        let len = held.bytes.len() + chunk.len();
-        if len > self.body_max {
-            return Err(Problem::new(
-                Kind::TooLarge,
-                format!("a body may have at most {} bytes", self.body_max),
-            ));
+    /// Checks that this body may have one more chunk, and that its connection may.
+    fn on_connection(&self, held: &Held, chunk: &Bytes) -> Result<BodyBytes, Problem> {
+        let one = self.limits.one;
+        if held.bytes.len() + chunk.len() > one {
+            return Err(Problem::new(Kind::TooLarge, format!("a body may have at most {one} bytes")));
         }
-        // Only the grains that this chunk begins; the last one of the chunk before may have room left.
-        let more = len.div_ceil(GRAIN) - held.bytes.len().div_ceil(GRAIN);
-        // Without waiting: the bodies that hold the memory may want more of it themselves, and then none would go on.
-        let permit = self.memory.try_acquire_many(more as u32);
-        let permit =
-            permit.map_err(|_| Problem::new(Kind::Overloaded, "too many bodies are being read just now"))?;
-        match &mut held._memory {
-            Some(memory) => memory.merge(permit),
-            none => *none = Some(permit),
+        held.caller.body(chunk.len(), one).ok_or_else(|| {
+            let why = "the bodies that are being read on this connection hold as much as one connection may";
+            too_many(&held.caller, "connection", why)
+        })
+    }
+
+    /// Takes memory for so many more bytes.
+    async fn make_room(&self, held: &mut Held, more: usize) -> Result<(), Problem> {
+        let is_small = held.bytes.len() + more <= self.limits.small;
+        let up_to = self.limits.all - if is_small { 0 } else { self.limits.all / SMALL_PART };
+        for asked in 0.. {
+            match held.portion.add(more, up_to) {
+                Ok(()) => break,
+                Err(Full::Peer) => {
+                    let why = "the bodies that are being read from this address hold as much as one address may";
+                    return Err(too_many(&held.caller, "address", why));
+                }
+                Err(Full::All) if !is_small => return Err(overloaded(&held.caller, "full")),
+                Err(Full::All) if asked == ASKED_MAX || !self.ask_the_slowest() => {
+                    return Err(overloaded(&held.caller, "full_small"));
+                }
+                Err(Full::All) => drop(timeout(GIVE_WAY_WITHIN, self.given_way.notified()).await),
+            }
         }
-        held.bytes.extend_from_slice(chunk);
         Ok(())
     }
+
+    /// Asks the oldest body that is slow to give way; false if none is.
+    fn ask_the_slowest(&self) -> bool {
+        let mut readings = self.readings.lock();
+        let Some(oldest) = readings.first_entry().filter(|oldest| oldest.get().since.elapsed() >= SLOW_AFTER)
+        else {
+            return false;
+        };
+        oldest.remove().give_way.notify_one();
+        true
+    }
+}
+
+impl Drop for Noted<'_> {
+    fn drop(&mut self) {
+        self.budget.readings.lock().remove(&self.number);
+    }
+}
+
+impl Held {
+    fn push(&mut self, chunk: &Bytes) {
+        self.bytes.extend_from_slice(chunk);
+        self.caller.metrics().body_bytes.inc_by(chunk.len() as u64);
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.caller.metrics().body_bytes.dec_by(self.bytes.len() as u64);
+    }
+}
+
+fn overloaded(caller: &Caller, reason: &'static str) -> Problem {
+    caller.metrics().body(reason);
+    let why = match reason {
+        "gave_way" => "the body came slowly, and had to give way to others",
+        _ => "too many bodies are being read just now",
+    };
+    Problem::new(Kind::Overloaded, why)
+}
+
+fn too_many(caller: &Caller, reason: &'static str, why: &'static str) -> Problem {
+    caller.metrics().body(reason);
+    Problem::new(Kind::TooManyRequests, why)
 }
 
 fn broken_off(err: axum::Error) -> Problem {
@@ -92,33 +234,4 @@ fn broken_off(err: axum::Error) -> Problem {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn kind(read: Result<Held<'_>, Problem>) -> Kind {
-        read.unwrap_err().kind
-    }
-
-    #[tokio::test]
-    async fn reads_up_to_the_limit_and_not_beyond() {
-        let budget = Budget::new(5_000, Duration::from_secs(1), 1 << 20);
-        assert_eq!(budget.read(Body::from(vec![7; 5_000])).await.unwrap().bytes, vec![7; 5_000]);
-        assert_eq!(kind(budget.read(Body::from(vec![7; 5_001])).await), Kind::TooLarge);
-    }
-
-    #[tokio::test]
-    async fn all_bodies_together_stay_within_the_budget() {
-        let budget = Budget::new(8_000, Duration::from_secs(1), 10 * GRAIN);
-        let first = budget.read(Body::from(vec![0; 8_000])).await.unwrap();
-        assert_eq!(kind(budget.read(Body::from(vec![0; 4_000])).await), Kind::Overloaded);
-        drop(first);
-        assert!(budget.read(Body::from(vec![0; 4_000])).await.is_ok());
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_body_that_drips_is_given_up() {
-        let budget = Budget::new(8_000, Duration::from_secs(30), 1 << 20);
-        let never = Body::from_stream(futures_util::stream::pending::<Result<Bytes, std::io::Error>>());
-        assert_eq!(kind(budget.read(never).await), Kind::RequestTimeout);
-    }
-}
+mod tests;

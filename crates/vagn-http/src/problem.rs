@@ -10,6 +10,8 @@ use serde::Serialize;
 /// The ways in which a request can fail. The name after `urn:vagn:problem:` is a contract; the titles are not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
+    /// The request is not as HTTP wants it.
+    InvalidRequest,
     /// A parameter is missing, unknown, given twice or out of range.
     InvalidParameter,
     /// The body is not what its `Content-Type` says.
@@ -34,6 +36,10 @@ pub enum Kind {
     TooLarge,
     /// The body is of a kind that this resource cannot read.
     UnsupportedMediaType,
+    /// The body is coded in a way that is not read.
+    UnsupportedEncoding,
+    /// This address, or this connection, has as much under way as one may have.
+    TooManyRequests,
     /// The part that had the request crashed; it has been restarted.
     Internal,
     /// The disk has too little free space for what was sent.
@@ -48,7 +54,8 @@ pub enum Kind {
 
 impl Kind {
     /// All kinds, for tests.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 20] = [
+        Self::InvalidRequest,
         Self::InvalidParameter,
         Self::InvalidBody,
         Self::InvalidField,
@@ -61,6 +68,8 @@ impl Kind {
         Self::RequestTimeout,
         Self::TooLarge,
         Self::UnsupportedMediaType,
+        Self::UnsupportedEncoding,
+        Self::TooManyRequests,
         Self::Internal,
         Self::InsufficientStorage,
         Self::Overloaded,
@@ -84,6 +93,7 @@ impl Kind {
 
     fn row(self) -> (&'static str, StatusCode, &'static str) {
         match self {
+            Self::InvalidRequest => ("invalid-request", StatusCode::BAD_REQUEST, "The request is not right"),
             Self::InvalidParameter => {
                 ("invalid-parameter", StatusCode::BAD_REQUEST, "A parameter is not right")
             }
@@ -110,6 +120,12 @@ impl Kind {
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
                 "The body is of an unknown kind",
             ),
+            Self::UnsupportedEncoding => (
+                "unsupported-encoding",
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "This coding of the body is not read",
+            ),
+            Self::TooManyRequests => ("too-many-requests", StatusCode::TOO_MANY_REQUESTS, "Too much at a time"),
             Self::Internal => ("internal", StatusCode::INTERNAL_SERVER_ERROR, "The fault is on our side"),
             Self::InsufficientStorage => {
                 ("insufficient-storage", StatusCode::INSUFFICIENT_STORAGE, "The disk is full")
@@ -189,7 +205,7 @@ impl Problem {
     /// Seconds after which the same request may work; `None` where waiting does not help.
     fn retry_after_s(&self) -> Option<&'static str> {
         match self.kind {
-            Kind::Overloaded | Kind::DeadlinePassed | Kind::NotReady => Some("1"),
+            Kind::Overloaded | Kind::DeadlinePassed | Kind::NotReady | Kind::TooManyRequests => Some("1"),
             _ => None,
         }
     }
@@ -218,6 +234,10 @@ impl IntoResponse for Problem {
         if let Some(seconds) = self.retry_after_s() {
             headers.insert(header::RETRY_AFTER, HeaderValue::from_static(seconds));
         }
+        if self.kind == Kind::UnsupportedEncoding {
+            // The codings that would have been read (RFC 9110, 12.5.3).
+            headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        }
         if self.kind == Kind::Unauthorized {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"vagn\""));
         }
@@ -244,8 +264,8 @@ mod tests {
     fn says_when_to_come_back_only_where_that_helps() {
         for kind in Kind::ALL {
             let response = Problem::new(kind, "x").into_response();
-            let unavailable = kind.status() == StatusCode::SERVICE_UNAVAILABLE;
-            assert_eq!(response.headers().contains_key(header::RETRY_AFTER), unavailable, "{kind:?}");
+            let passes = [StatusCode::SERVICE_UNAVAILABLE, StatusCode::TOO_MANY_REQUESTS].contains(&kind.status());
+            assert_eq!(response.headers().contains_key(header::RETRY_AFTER), passes, "{kind:?}");
             assert_eq!(response.headers()[header::CONTENT_TYPE], "application/problem+json");
         }
     }

@@ -4,6 +4,7 @@
 //! HTTP/1.1 and HTTP/2 on one port, as TLS negotiates. The listeners are bound outside, so a restart of this child loses no
 //! waiting connection. Every wait has a limit: the handshake, a request's head, an idle connection, the stop.
 
+use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -16,7 +17,7 @@ use axum::Router;
 use hyper::Request;
 use hyper::body::Incoming;
 use hyper::service::{Service, service_fn};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::GracefulConnection;
 use hyper_util::service::TowerToHyperService;
@@ -32,7 +33,11 @@ use tokio_rustls::server::TlsStream;
 use tracing::{debug, error, warn};
 use vagn_otp::{ChildSpec, TaskContext};
 
-use super::{hint, rest};
+use super::admission::admit;
+use super::caller::Caller;
+use super::memory::Memory;
+use super::watch::StreamExecutor;
+use super::{hint, rest, socket};
 use vagn_flow::descriptors::{Places, Refusal};
 use vagn_flow::metrics::DoorMetrics;
 
@@ -46,8 +51,14 @@ pub struct Limits {
     /// Longest time without a new request before a connection is closed, unless an answer without an end is being read on
     /// it. Must be longer than any other request may take.
     pub idle: Duration,
+    /// Longest time in which a peer takes nothing of an answer that waits for it.
+    pub untaken: Duration,
     /// Longest time for requests in flight on a stop.
     pub stop: Duration,
+    /// Memory of answers, which all servers share.
+    pub memory: Arc<Memory>,
+    /// The pages are the operator's alone, and so have room when others have none.
+    pub is_operators: bool,
 }
 
 impl Default for Limits {
@@ -56,7 +67,10 @@ impl Default for Limits {
             handshake: Duration::from_secs(10),
             head: Duration::from_secs(30),
             idle: Duration::from_secs(75),
+            untaken: Duration::from_secs(30),
             stop: Duration::from_secs(5),
+            memory: Arc::default(),
+            is_operators: false,
         }
     }
 }
@@ -82,7 +96,7 @@ pub struct ServerParts {
 pub struct Server {
     router: Router,
     tls: Option<TlsAcceptor>,
-    http: Builder<TokioExecutor>,
+    http: Builder<StreamExecutor>,
     limits: Limits,
     places: Arc<Places>,
     metrics: DoorMetrics,
@@ -101,6 +115,9 @@ pub struct Liveness {
 
 /// Longest silence of the accept loop, whose turns take a second at most; after that it counts as hung.
 const WATCHDOG: Duration = Duration::from_secs(10);
+
+/// Most bytes of a stream of HTTP/2 that wait for the socket.
+const SEND_BUFFER_MAX: usize = 64 << 10;
 
 /// Makes a child of the server, which accepts from `listeners`; they stay bound over its restarts.
 pub fn child(name: &str, server: Arc<Server>, listeners: Vec<std::net::TcpListener>) -> ChildSpec {
@@ -130,12 +147,13 @@ impl Server {
     /// Makes a server of its parts.
     pub fn new(parts: ServerParts) -> Arc<Self> {
         let ServerParts { router, tls, limits, places, metrics, behind } = parts;
-        let mut http = Builder::new(TokioExecutor::new());
+        let mut http = Builder::new(StreamExecutor::new(limits.untaken, limits.memory.clone()));
         http.http1().timer(TokioTimer::new()).header_read_timeout(limits.head).max_buf_size(64 << 10);
         http.http2()
             .timer(TokioTimer::new())
             .max_concurrent_streams(128)
             .max_header_list_size(16 << 10)
+            .max_send_buf_size(SEND_BUFFER_MAX)
             // A peer that is gone without a word answers no ping, and so does not keep its connection.
             .keep_alive_interval(limits.head)
             .keep_alive_timeout(limits.handshake);
@@ -220,6 +238,7 @@ impl Server {
         peer: SocketAddr,
         stopped: watch::Receiver<bool>,
     ) {
+        socket::tune(&stream);
         let Some(tls) = &self.tls else { return self.talk(stream, peer, stopped).await };
         match timeout(self.limits.handshake, handshake(tls, stream)).await {
             Ok(Ok(Some(tls))) => self.talk(tls, peer, stopped).await,
@@ -244,22 +263,28 @@ impl Server {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let liveness = Liveness { signs: Arc::default(), way: Arc::default(), stopped: stopped.clone() };
+        let caller = Caller::new(self.limits.memory.clone(), peer.ip());
+        let liveness = Liveness { signs: caller.signs().clone(), way: Arc::default(), stopped: stopped.clone() };
         let router = TowerToHyperService::new(self.router.clone());
         let (signs, way) = (liveness.signs.clone(), liveness.way.clone());
+        let (watched, is_operators) = (caller.clone(), self.limits.is_operators);
         let service = service_fn(move |mut request: Request<Incoming>| {
             liveness.sign();
             request.extensions_mut().insert(liveness.clone());
+            let admitted = admit(&caller, &mut request, is_operators);
             let (request, rest) = rest::lend(request);
-            let answered = router.call(request);
+            let answered = admitted.map(|admitted| (admitted, router.call(request)));
             async move {
-                let answer = answered.await;
+                let answer = match answered {
+                    Ok((admitted, answered)) => admitted.answer(answered.await?),
+                    Err(refusal) => refusal,
+                };
                 rest.pass_over().await;
-                answer
+                Ok::<_, Infallible>(answer)
             }
         });
         let connection = Box::pin(self.http.serve_connection(TokioIo::new(stream), service).into_owned());
-        let mut talk = Talk { connection, peer, signs, stopped, idle: self.limits.idle };
+        let mut talk = Talk { connection, peer, signs, stopped, idle: self.limits.idle, caller: watched, untaken: self.limits.untaken };
         tokio::select! {
             () = talk.go_on() => return,
             () = way.notified() => {}
@@ -279,18 +304,21 @@ struct Talk<C> {
     signs: Arc<AtomicU64>,
     stopped: watch::Receiver<bool>,
     idle: Duration,
+    caller: Caller,
+    untaken: Duration,
 }
 
 impl<C: GracefulConnection<Error = Box<dyn std::error::Error + Send + Sync>>> Talk<C> {
     async fn go_on(&mut self) {
         tokio::select! {
-            ended = self.connection.as_mut() => return report_end(self.peer, ended),
+            ended = self.caller.watch_over(self.connection.as_mut(), self.untaken) => return report_end(self.peer, ended),
             _ = self.stopped.wait_for(|stop| *stop) => {}
             () = idleness(&self.signs, self.idle) => {}
         }
         self.connection.as_mut().graceful_shutdown();
         // On a stop the server's own limit is shorter; after idleness this ends a peer that does not read its answer.
-        match timeout(self.idle, self.connection.as_mut()).await {
+        let connection = self.caller.watch_over(self.connection.as_mut(), self.untaken);
+        match timeout(self.idle, connection).await {
             Ok(ended) => report_end(self.peer, ended),
             Err(_) => debug!(peer = %self.peer, "connection did not end in time and was cut off"),
         }
@@ -349,9 +377,11 @@ async fn accept(listeners: &[TcpListener]) -> io::Result<(TcpStream, SocketAddr)
     .await
 }
 
-fn report_end(peer: SocketAddr, ended: Result<(), Box<dyn std::error::Error + Send + Sync>>) {
-    if let Err(err) = ended {
-        debug!(%peer, error = %err, "connection ended early");
+fn report_end(peer: SocketAddr, ended: Option<Result<(), Box<dyn std::error::Error + Send + Sync>>>) {
+    match ended {
+        Some(Ok(())) => {}
+        Some(Err(err)) => debug!(%peer, error = %err, "connection ended early"),
+        None => debug!(%peer, "connection was cut off, as its peer did not take an answer"),
     }
 }
 

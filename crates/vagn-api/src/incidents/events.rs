@@ -9,13 +9,14 @@ use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::Response;
 use serde::Serialize;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::Api;
 use crate::sse::{self, HEARTBEAT, LAST_EVENT_ID, PieceSource, RETRY_MS};
 use vagn_emergency::show::feed::{EventId, FeedItem, Follower, GapReason};
+use vagn_http::account::{Account, AccountGauges};
+use vagn_http::caller::{Caller, StreamPlace};
 use vagn_http::params::Params;
-use vagn_http::problem::{Kind, Problem};
+use vagn_http::problem::Problem;
 use vagn_http::server::Liveness;
 
 pub(crate) const ROUTE: &str = "/api/v1/incidents/events";
@@ -28,22 +29,14 @@ const NO_EVENT: EventId = EventId { run: 0, number: 0 };
 
 /// Limits of the event streams: their number, and the pause between their heartbeats.
 pub struct Streams {
-    max: usize,
-    places: Arc<Semaphore>,
+    places: Arc<Account>,
     heartbeat: Duration,
 }
 
 impl Streams {
-    /// Allows `max` streams at a time, each with a comment after every `heartbeat` without an event.
+    /// Allows `max` streams at a time, a quarter of them for one address, each with a comment after every `heartbeat` without an event.
     pub fn new(max: usize, heartbeat: Duration) -> Self {
-        Self { max, places: Arc::new(Semaphore::new(max)), heartbeat }
-    }
-
-    fn place(&self) -> Result<OwnedSemaphorePermit, Problem> {
-        self.places
-            .clone()
-            .try_acquire_owned()
-            .map_err(|_| Problem::new(Kind::Overloaded, format!("all {} event streams are in use", self.max)))
+        Self { places: Account::new(max, max.div_ceil(4), AccountGauges::default()), heartbeat }
     }
 }
 
@@ -55,6 +48,7 @@ impl Default for Streams {
 
 pub(crate) async fn get(
     State(api): State<Api>,
+    caller: Caller,
     liveness: Option<Extension<Liveness>>,
     headers: HeaderMap,
     params: Params,
@@ -62,7 +56,7 @@ pub(crate) async fn get(
     params.only(&[LAST_EVENT_ID])?;
     let last = sse::last_event_id(&headers, &params, NO_EVENT, "<run>-<number>")?;
     // Before the feed is asked, so that a refused client costs nothing.
-    let place = api.streams.place()?;
+    let place = caller.stream(&api.streams.places)?;
     let follower = api.incidents.feed().since(last);
     let changes = Changes {
         greeting: Some(greeting(last.is_none().then(|| follower.last()))),
@@ -76,7 +70,7 @@ pub(crate) async fn get(
 struct Changes {
     greeting: Option<Bytes>,
     follower: Follower,
-    _place: OwnedSemaphorePermit,
+    _place: StreamPlace,
 }
 
 impl PieceSource for Changes {

@@ -6,7 +6,8 @@ use axum::extract::{FromRequest, FromRequestParts, Request};
 use serde_json::{Map, Value};
 
 use crate::Api;
-use vagn_http::body::{Budget, media_type};
+use vagn_http::body::{BodyLimits, Budget, media_type, plain};
+use vagn_http::caller::Caller;
 use vagn_http::params::NoParams;
 use vagn_http::principal::Principal;
 use vagn_http::problem::{Kind, Problem};
@@ -20,12 +21,14 @@ const NOTE_MAX: usize = 1_000;
 const BODY_MAX: usize = 16 << 10;
 /// Longest time for a body to arrive.
 const BODY_WITHIN: Duration = Duration::from_secs(10);
-/// Bytes for all bodies together: 64 of the longest, or a thousand of the usual ones.
-const BODIES_MAX: usize = 1 << 20;
+/// Longest body that counts as small: a name and a short note.
+const BODY_SMALL: usize = 1 << 10;
+/// Bytes for all bodies together: a thousand of the longest.
+const BODIES_MAX: usize = 16 << 20;
 
 /// Makes the budget for the bodies of all requests.
 pub(super) fn budget() -> Budget {
-    Budget::new(BODY_MAX, BODY_WITHIN, BODIES_MAX)
+    Budget::new(BodyLimits { one: BODY_MAX, small: BODY_SMALL, all: BODIES_MAX, within: BODY_WITHIN })
 }
 
 /// Fields of a request without parameters, with the principal that sent it.
@@ -47,7 +50,9 @@ impl FromRequest<Api> for Fields {
             let why = format!("Content-Type is {given:?}; send application/json");
             return Err(Problem::new(Kind::UnsupportedMediaType, why));
         }
-        let held = api.request_bodies().read(body).await?;
+        plain(&parts.headers)?;
+        let caller = Caller::from_request_parts(&mut parts, api).await.unwrap_or_else(|never| match never {});
+        let held = api.request_bodies().read(&caller, body).await?;
         let fields = serde_json::from_slice(&held.bytes);
         fields.map(|fields| Self { principal, fields }).map_err(|err| {
             Problem::new(Kind::InvalidBody, format!("the body is not one object in JSON: {err}"))

@@ -10,6 +10,7 @@ use include_dir::{Dir, include_dir};
 use sha2::{Digest, Sha256};
 
 use super::forms::{Form, choose};
+use vagn_http::answer::part_of_program;
 use vagn_http::etag;
 
 static DIST: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/../../web/dist");
@@ -63,7 +64,7 @@ impl PageFile {
     }
 
     fn whole(&self, content: &Content, form: Option<Form>) -> Response {
-        let mut response = Response::new(Body::from(content.bytes));
+        let mut response = part_of_program(Response::new(Body::from(content.bytes)));
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, self.media_type.clone());
         if let Some(form) = form {

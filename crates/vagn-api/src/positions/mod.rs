@@ -17,9 +17,11 @@ use vagn_wire::dialect::{Reports, TooMany, json, msgpack};
 use crate::Api;
 use vagn_flow::readiness::Readiness;
 use vagn_flow::receipt::Outcome;
-use vagn_http::answer;
-use vagn_http::body::media_type;
+use vagn_http::account::Portion;
+use vagn_http::body::{media_type, plain};
+use vagn_http::caller::Caller;
 use vagn_http::params::NoParams;
+use vagn_http::pieces;
 use vagn_http::problem::{Kind, Problem};
 
 pub(crate) const ROUTE: &str = "/api/v1/positions";
@@ -32,14 +34,6 @@ enum Format {
     /// An object on each line.
     Lines,
     Msgpack,
-}
-
-/// The answer: the fates of the reports.
-#[derive(Serialize)]
-struct Fates<'a> {
-    received: usize,
-    fates: serde_json::Map<String, serde_json::Value>,
-    reports: Vec<ReportFate<'a>>,
 }
 
 #[derive(Serialize)]
@@ -55,16 +49,19 @@ struct ReportFate<'a> {
 
 pub(crate) async fn post(
     State(api): State<Api>,
+    caller: Caller,
     _: NoParams,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
     // Before the body, which may be long and is not read for nothing.
     let format = format(&headers)?;
-    let held = api.bodies.read(body).await?;
+    plain(&headers)?;
+    let held = api.bodies.read(&caller, body).await?;
     let reports = split(format, &held.bytes)?;
+    let room = caller.deed_room(reports.len() * size_of::<Outcome>())?;
     let outcomes = intake::publish(&api.intake, &reports).await?;
-    untaken(&outcomes, &api.readiness).map_or_else(|| Ok(fates(&outcomes)), Err)
+    untaken(&outcomes, &api.readiness).map_or_else(|| Ok(fates(outcomes, room)), Err)
 }
 
 fn format(headers: &HeaderMap) -> Result<Format, Problem> {
@@ -127,7 +124,8 @@ fn is_lost(outcome: &Outcome) -> bool {
     matches!(outcome.fate, Fate::Shed | Fate::Failed) && outcome.incident.is_none()
 }
 
-fn fates(outcomes: &[Outcome]) -> Response {
+/// Answers with the fates of the reports: their counts, and one by one.
+fn fates(outcomes: Vec<Outcome>, room: Portion) -> Response {
     let mut counts = serde_json::Map::new();
     for fate in Fate::ALL {
         let count = outcomes.iter().filter(|outcome| outcome.fate == fate).count();
@@ -135,12 +133,12 @@ fn fates(outcomes: &[Outcome]) -> Response {
             counts.insert(fate.as_str().to_owned(), count.into());
         }
     }
-    let fates = Fates {
-        received: outcomes.len(),
-        fates: counts,
-        reports: outcomes.iter().map(report_fate).collect(),
+    let counts = serde_json::Value::Object(counts);
+    let head = format!("{{\"received\":{},\"fates\":{counts},\"reports\":[", outcomes.len());
+    let write = |out: &mut Vec<u8>, outcome: &Outcome| {
+        serde_json::to_writer(out, &report_fate(outcome)).expect("words can always be written");
     };
-    answer::json("application/json", &fates)
+    pieces::live("application/json", room, pieces::list(head.into(), outcomes, b",", write, b"]}".to_vec()))
 }
 
 fn report_fate(outcome: &Outcome) -> ReportFate<'_> {

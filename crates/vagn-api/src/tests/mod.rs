@@ -37,6 +37,11 @@ use fleet::SmallFleet;
 use vagn_flow::clock::ManualClock;
 use vagn_flow::metrics::{Registry, ReportMetrics};
 use vagn_flow::stamp::Stamper;
+use vagn_http::body::BodyLimits;
+
+/// Limits of the bodies of reports.
+const BODIES: BodyLimits =
+    BodyLimits { one: 1 << 20, small: 16 << 10, all: 8 << 20, within: Duration::from_secs(30) };
 
 /// The time of every answer.
 const NOW_MS: i64 = 1_790_000_000_000;
@@ -104,7 +109,7 @@ fn services(fleet: SmallFleet) -> Services {
         vehicles: Arc::new(fleet),
         incidents: Arc::new(lane::SmallLane::new()),
         intake,
-        bodies: Budget::new(1 << 20, Duration::from_secs(30), 8 << 20),
+        bodies: Budget::new(BODIES),
         streams: Streams::default(),
         positions: LiveStreams::new(streams),
         readiness: Arc::default(),

@@ -2,10 +2,12 @@
 
 use axum::extract::State;
 use axum::response::Response;
+use vagn_store::Vehicle;
 
 use super::geojson;
 use super::params::FleetParams;
 use crate::Api;
+use vagn_http::caller::Caller;
 use vagn_http::params::Params;
 use vagn_http::problem::Problem;
 
@@ -16,12 +18,17 @@ const LIMIT_MAX: u64 = 10_000;
 /// Vehicles in an answer unless `limit` is given.
 const LIMIT_DEFAULT: u64 = 1_000;
 
-pub(crate) async fn get(State(api): State<Api>, params: Params) -> Result<Response, Problem> {
+pub(crate) async fn get(
+    State(api): State<Api>,
+    caller: Caller,
+    params: Params,
+) -> Result<Response, Problem> {
     params.only(&["bbox", "limit"])?;
     let bbox = params.bbox()?;
     let limit = params.count("limit", LIMIT_MAX, LIMIT_DEFAULT)?;
+    let room = caller.room(limit * size_of::<Vehicle>())?;
     // One more than is shown tells whether there are more.
     let asked = api.vehicles.ask("inside", move |fleet| fleet.bbox(&bbox, limit + 1));
     let vehicles = api.ask(ROUTE, Vec::len, asked).await?;
-    Ok(geojson::vehicles(&vehicles, limit, api.clock.now_ms()))
+    Ok(geojson::vehicles(vehicles, limit, api.clock.now_ms(), room))
 }

@@ -8,7 +8,8 @@ use vagn_store::{Hit, Vehicle};
 use super::json;
 use crate::services::Odd;
 use vagn_flow::rfc3339;
-use vagn_http::answer;
+use vagn_http::account::Portion;
+use vagn_http::{answer, pieces};
 
 /// Media type of the answers made here.
 const MEDIA_TYPE: &str = "application/geo+json";
@@ -18,16 +19,56 @@ const FEATURE_LEN: usize = 320;
 /// Bytes set aside for the frame around all vehicles.
 const FRAME_LEN: usize = 128;
 
-/// Answers with vehicles near a point, nearest first; `truncated` is true if there may be more that match.
+/// Most vehicles of an answer that is made at once.
+const WHOLE_MAX: usize = 40;
+
+/// Answers with vehicles near a point, nearest first; `truncated` is true if there may be more that match. `room` is for the
+/// hits, which are held until all of a long answer is taken.
+pub(crate) fn hits(hits: Vec<Hit>, truncated: bool, now_ms: i64, mut room: Portion) -> Response {
+    if hits.len() <= WHOLE_MAX {
+        return nearby(&hits, truncated, now_ms);
+    }
+    room.shrink(hits.len() * size_of::<Hit>());
+    let write = move |out: &mut Vec<u8>, hit: &Hit| {
+        feature(out, &hit.vehicle, Some(hit.distance_m), &[], now_ms);
+    };
+    in_pieces(hits, truncated, now_ms, room, write)
+}
+
+/// Answers at once with vehicles near a point.
 pub fn nearby(hits: &[Hit], truncated: bool, now_ms: i64) -> Response {
     let features = hits.iter().map(|hit| (&hit.vehicle, Some(hit.distance_m)));
     answer::live(MEDIA_TYPE, collection(features, truncated, now_ms))
 }
 
-/// Answers with the first `limit` of `vehicles`, and tells if there are more.
-pub(crate) fn vehicles(vehicles: &[Vehicle], limit: usize, now_ms: i64) -> Response {
-    let features = vehicles[..vehicles.len().min(limit)].iter().map(|vehicle| (vehicle, None));
-    answer::live(MEDIA_TYPE, collection(features, vehicles.len() > limit, now_ms))
+/// Answers with the first `limit` of `vehicles`, and tells if there are more. `room` is for the vehicles.
+pub(crate) fn vehicles(
+    mut vehicles: Vec<Vehicle>,
+    limit: usize,
+    now_ms: i64,
+    mut room: Portion,
+) -> Response {
+    let truncated = vehicles.len() > limit;
+    vehicles.truncate(limit);
+    if vehicles.len() <= WHOLE_MAX {
+        let features = vehicles.iter().map(|vehicle| (vehicle, None));
+        return answer::live(MEDIA_TYPE, collection(features, truncated, now_ms));
+    }
+    room.shrink(vehicles.len() * size_of::<Vehicle>());
+    let write = move |out: &mut Vec<u8>, vehicle: &Vehicle| feature(out, vehicle, None, &[], now_ms);
+    in_pieces(vehicles, truncated, now_ms, room, write)
+}
+
+fn in_pieces<T: Send + 'static>(
+    found: Vec<T>,
+    truncated: bool,
+    now_ms: i64,
+    room: Portion,
+    write: impl FnMut(&mut Vec<u8>, &T) + Send + 'static,
+) -> Response {
+    let mut head = Vec::with_capacity(FRAME_LEN);
+    begin(&mut head, found.len(), truncated, now_ms);
+    pieces::live(MEDIA_TYPE, room, pieces::list(head, found, b",", write, END.to_vec()))
 }
 
 /// Answers with one vehicle, and with what is odd about it.
@@ -45,22 +86,30 @@ fn collection<'a>(
     now_ms: i64,
 ) -> Vec<u8> {
     let mut out = Vec::with_capacity(FRAME_LEN + features.len() * FEATURE_LEN);
-    out.extend_from_slice(b"{\"type\":\"FeatureCollection\",\"time\":\"");
-    rfc3339::push(&mut out, now_ms);
-    out.extend_from_slice(b"\",\"returned\":");
-    json::integer(&mut out, features.len() as u64);
-    out.extend_from_slice(b",\"truncated\":");
-    json::boolean(&mut out, truncated);
-    out.extend_from_slice(b",\"features\":[");
+    begin(&mut out, features.len(), truncated, now_ms);
     for (at, (vehicle, distance_m)) in features.enumerate() {
         if at > 0 {
             out.push(b',');
         }
         feature(&mut out, vehicle, distance_m, &[], now_ms);
     }
-    out.extend_from_slice(b"]}");
+    out.extend_from_slice(END);
     out
 }
+
+/// Writes what stands in front of the first vehicle.
+fn begin(out: &mut Vec<u8>, count: usize, truncated: bool, now_ms: i64) {
+    out.extend_from_slice(b"{\"type\":\"FeatureCollection\",\"time\":\"");
+    rfc3339::push(out, now_ms);
+    out.extend_from_slice(b"\",\"returned\":");
+    json::integer(out, count as u64);
+    out.extend_from_slice(b",\"truncated\":");
+    json::boolean(out, truncated);
+    out.extend_from_slice(b",\"features\":[");
+}
+
+/// What stands behind the last vehicle.
+const END: &[u8] = b"]}";
 
 /// Writes one vehicle. `emergency_flag` is that of a real alarm or of a drill; the sighting does not know which.
 pub(super) fn feature(

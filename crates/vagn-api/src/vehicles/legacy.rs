@@ -9,17 +9,25 @@ use super::go_json;
 use super::params::FleetParams;
 use crate::{Api, page};
 use vagn_http::answer;
+use vagn_http::caller::Caller;
 use vagn_http::params::Params;
+use vagn_http::pieces;
 use vagn_http::principal::Principal;
 use vagn_http::problem::Problem;
 
 pub(crate) const ROUTE: &str = "/";
+
+const MEDIA_TYPE: &str = "application/json";
+
+/// Most vehicles of an answer that is made at once.
+const WHOLE_MAX: usize = 100;
 
 /// Bytes set aside for a vehicle, with the comma behind it; few take more.
 const ENTRY_LEN: usize = 112;
 
 pub(crate) async fn get(
     State(api): State<Api>,
+    caller: Caller,
     principal: Result<Principal, Problem>,
     asked: HeaderMap,
     params: Params,
@@ -30,18 +38,23 @@ pub(crate) async fn get(
         (true, true) => {
             // The page is open to all, the fleet is not.
             principal?;
-            nearest(&api, &params).await
+            nearest(&api, &caller, &params).await
         }
         (has_lat, _) => Err(cut_off(if has_lat { "lon" } else { "lat" })),
     }
 }
 
-async fn nearest(api: &Api, params: &Params) -> Result<Response, Problem> {
+async fn nearest(api: &Api, caller: &Caller, params: &Params) -> Result<Response, Problem> {
     let question =
         Nearby { center: params.point()?, k: params.k()?, max_m: f64::INFINITY, newer_than_ms: None };
+    let mut room = caller.room(question.k * size_of::<Hit>())?;
     let hits =
         api.ask(ROUTE, Vec::len, api.vehicles.ask("nearest", move |fleet| fleet.nearby(&question))).await?;
-    Ok(answer::live("application/json", body(&hits)))
+    if hits.len() <= WHOLE_MAX {
+        return Ok(answer::live(MEDIA_TYPE, body(&hits)));
+    }
+    room.shrink(hits.len() * size_of::<Hit>());
+    Ok(pieces::live(MEDIA_TYPE, room, pieces::list(b"[".to_vec(), hits, b",", entry, b"]".to_vec())))
 }
 
 /// Explains a missing half of the point: an unquoted `&` ends the command in a shell, and the rest never gets here.

@@ -1,4 +1,4 @@
-//! `/api/v1/vehicles/{id}`: one vehicle.
+//! `/api/v1/vehicles/{id}`, and `/api/v1/vehicle?id=…` for any id: one vehicle.
 
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -8,28 +8,57 @@ use vagn_wire::VehicleId;
 
 use super::geojson;
 use crate::Api;
-use vagn_http::params::{InPath, NoParams};
+use vagn_http::params::{InPath, NoParams, Params, missing};
 use vagn_http::problem::{Kind, Problem};
 
 pub(crate) const ROUTE: &str = "/api/v1/vehicles/{id}";
+/// Path for every id, also for those that cannot stand in a path: clients change `..`, and `nearby` is another resource.
+pub(crate) const BY_PARAM_ROUTE: &str = "/api/v1/vehicle";
 
-pub(crate) async fn get(State(api): State<Api>, path: InPath, _: NoParams) -> Result<Response, Problem> {
-    let id = id(path)?;
+pub(crate) async fn get(
+    State(api): State<Api>,
+    InPath(text): InPath,
+    _: NoParams,
+) -> Result<Response, Problem> {
+    find(&api, ROUTE, id(&text)?).await
+}
+
+pub(crate) async fn get_by_param(State(api): State<Api>, params: Params) -> Result<Response, Problem> {
+    find(&api, BY_PARAM_ROUTE, param(&params)?).await
+}
+
+async fn find(api: &Api, route: &'static str, id: VehicleIdBuf) -> Result<Response, Problem> {
     let asked = api.vehicles.ask("one", move |fleet| fleet.get(id.key()));
-    let found = api.ask(ROUTE, |found| usize::from(found.is_some()), asked).await?;
+    let found = api.ask(route, |found| usize::from(found.is_some()), asked).await?;
     let vehicle = found.ok_or_else(|| unknown(&id))?;
     Ok(geojson::vehicle(&vehicle, &api.vehicles.odd(&id), api.clock.now_ms()))
 }
 
 /// Forgets one vehicle. Its next report makes it known again.
-pub(crate) async fn delete(State(api): State<Api>, path: InPath, _: NoParams) -> Result<Response, Problem> {
-    let id = id(path)?;
-    let known = api.ask(ROUTE, |known| usize::from(*known), api.vehicles.delete(id)).await?;
+pub(crate) async fn delete(
+    State(api): State<Api>,
+    InPath(text): InPath,
+    _: NoParams,
+) -> Result<Response, Problem> {
+    forget(&api, ROUTE, id(&text)?).await
+}
+
+pub(crate) async fn delete_by_param(State(api): State<Api>, params: Params) -> Result<Response, Problem> {
+    forget(&api, BY_PARAM_ROUTE, param(&params)?).await
+}
+
+async fn forget(api: &Api, route: &'static str, id: VehicleIdBuf) -> Result<Response, Problem> {
+    let known = api.ask(route, |known| usize::from(*known), api.vehicles.delete(id)).await?;
     if known { Ok(StatusCode::NO_CONTENT.into_response()) } else { Err(unknown(&id)) }
 }
 
-fn id(InPath(text): InPath) -> Result<VehicleIdBuf, Problem> {
-    let id = VehicleId::new(&text).map_err(|reject| Problem::parameter("id", reject.to_string()))?;
+fn param(params: &Params) -> Result<VehicleIdBuf, Problem> {
+    params.only(&["id"])?;
+    id(params.one("id")?.ok_or_else(|| missing("id"))?)
+}
+
+fn id(text: &str) -> Result<VehicleIdBuf, Problem> {
+    let id = VehicleId::new(text).map_err(|reject| Problem::parameter("id", reject.to_string()))?;
     Ok(VehicleIdBuf::from(id))
 }
 

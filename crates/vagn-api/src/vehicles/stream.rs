@@ -14,6 +14,8 @@ use super::params::FleetParams;
 use super::{bbox, geojson, json};
 use crate::Api;
 use crate::sse::{self, HEARTBEAT, LAST_EVENT_ID, PieceSource, RETRY_MS};
+use vagn_http::account::{Account, AccountGauges};
+use vagn_http::caller::{Caller, StreamPlace};
 use vagn_http::params::Params;
 use vagn_http::problem::{Kind, Problem};
 use vagn_http::server::Liveness;
@@ -21,9 +23,14 @@ use vagn_live::stream::{EventId, EventWriter, PositionStreams, StreamEvent, Stre
 
 pub(crate) const ROUTE: &str = "/api/v1/positions/stream";
 
+/// Most streams for one address, of 2 000 in all.
+const PEER_MAX: usize = 500;
+
 /// The streams, and the pause between their heartbeats.
 pub struct LiveStreams {
     streams: PositionStreams,
+    /// Counts those of each address; how many there are in all, the streams themselves count.
+    places: Arc<Account>,
     heartbeat: Duration,
     exact: Arc<dyn EventWriter>,
 }
@@ -31,12 +38,14 @@ pub struct LiveStreams {
 impl LiveStreams {
     /// Lets clients follow these streams.
     pub fn new(streams: PositionStreams) -> Self {
-        Self { streams, heartbeat: HEARTBEAT, exact: Arc::new(ExactEvents) }
+        let places = Account::new(usize::MAX, PEER_MAX, AccountGauges::default());
+        Self { streams, places, heartbeat: HEARTBEAT, exact: Arc::new(ExactEvents) }
     }
 }
 
 pub(crate) async fn get(
     State(api): State<Api>,
+    caller: Caller,
     liveness: Option<Extension<Liveness>>,
     headers: HeaderMap,
     params: Params,
@@ -45,16 +54,23 @@ pub(crate) async fn get(
     let bbox = params.bbox()?;
     let form = "<run>-<channel>-<number>.<number>…";
     let last = sse::last_event_id(&headers, &params, EventId::unknown(), form)?;
-    let LiveStreams { streams, heartbeat, exact } = &api.positions;
+    let LiveStreams { streams, places, heartbeat, exact } = &api.positions;
+    let place = caller.stream(places)?;
     let view = StreamView { bbox, writer: exact.clone() };
     let follower =
         streams.follow(view, last).map_err(|full| Problem::new(Kind::Overloaded, full.to_string()))?;
-    Ok(sse::answer(follower, *heartbeat, liveness.map(|Extension(liveness)| liveness)))
+    Ok(sse::answer(Following { follower, _place: place }, *heartbeat, liveness.map(|Extension(liveness)| liveness)))
 }
 
-impl PieceSource for StreamFollower {
+/// Events for one client.
+struct Following {
+    follower: StreamFollower,
+    _place: StreamPlace,
+}
+
+impl PieceSource for Following {
     async fn next(&mut self) -> Option<Bytes> {
-        StreamFollower::next(self).await
+        self.follower.next().await
     }
 }
 

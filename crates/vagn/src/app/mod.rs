@@ -120,6 +120,7 @@ impl App {
             trust: trust.clone(),
             reports: ReportMetrics::new(&registry),
             doors: DoorMetrics::new(&registry),
+            memory: stages::memory::open(&settings, &registry),
             registry,
             readiness: readiness.clone(),
             emergency_runtime: emergency_runtime.handle().clone(),

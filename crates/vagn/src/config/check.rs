@@ -13,6 +13,9 @@ use super::span::Span;
 /// Shortest time between two syncs. With a shorter one the disk would do nothing else.
 const FSYNC_MIN: Span = Span(Duration::from_millis(10));
 
+/// Least memory for answers: one address may have a quarter of it, and a large answer takes some 2 MB.
+const ANSWER_BYTES_MIN: u32 = 16 << 20;
+
 /// Twice the pause between two signs of life of an idle part: with less, an idle part would be taken for hung.
 const HANG_LIMIT_MIN: Duration = Duration::from_secs(2);
 
@@ -42,6 +45,9 @@ pub enum Refused {
         /// The most that makes sense.
         max: u32,
     },
+    /// Memory for answers that has no room for one.
+    #[error("`http.max_answer_bytes = {0}` is too little; take at least {ANSWER_BYTES_MIN}")]
+    AnswerBytes(u32),
     /// A hang limit close to the pause between two signs of life.
     #[error(
         "`hang_limit = \"{0}\"` is too short; every part gives a sign of life once a second, so take at least 2s"
@@ -104,6 +110,9 @@ impl Settings {
     /// Names the first setting that is wrong.
     pub fn check(&self) -> Result<(), Refused> {
         self.check_numbers()?;
+        if self.http.max_answer_bytes < ANSWER_BYTES_MIN {
+            return Err(Refused::AnswerBytes(self.http.max_answer_bytes));
+        }
         if self.hang_limit.0 < HANG_LIMIT_MIN {
             return Err(Refused::HangLimit(self.hang_limit));
         }

@@ -1,5 +1,6 @@
 //! The settings, with their defaults. The names of the fields are the keys of `vagn.toml`.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Deserializer, Serialize};
@@ -151,6 +152,11 @@ pub struct HttpSettings {
     pub key: PathBuf,
     /// Most connections at a time.
     pub max_connections: u32,
+    /// Most bytes of answers that are made, or wait for clients to take them; further ones are refused.
+    pub max_answer_bytes: u32,
+    /// Addresses that many clients share, such as those of reverse proxies: they have no limit of their own, as this machine.
+    #[serde(deserialize_with = "one_or_many")]
+    pub shared_addresses: Vec<IpAddr>,
 }
 
 impl Default for HttpSettings {
@@ -162,17 +168,19 @@ impl Default for HttpSettings {
             cert: PathBuf::new(),
             key: PathBuf::new(),
             max_connections: 8_192,
+            max_answer_bytes: 256 << 20,
+            shared_addresses: Vec::new(),
         }
     }
 }
 
 /// Reads a list of texts, for which a single text may stand.
-fn one_or_many<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<String>, D::Error> {
+fn one_or_many<'de, D: Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Result<Vec<T>, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged, expecting = "a text or a list of texts")]
-    enum OneOrMany {
-        One(String),
-        Many(Vec<String>),
+    enum OneOrMany<T> {
+        One(T),
+        Many(Vec<T>),
     }
     Ok(match OneOrMany::deserialize(from)? {
         OneOrMany::One(text) => vec![text],

@@ -8,7 +8,7 @@ use anyhow::Context;
 use vagn_api::{LiveStreams, QueryMetrics, Streams};
 use vagn_emergency::EmergencyHandle;
 use vagn_flow::intake::Intake;
-use vagn_http::body::Budget;
+use vagn_http::body::{BodyLimits, Budget};
 use vagn_http::cors;
 use vagn_http::principal::Tokens;
 use vagn_http::server::{self, Limits, Server, ServerParts};
@@ -19,12 +19,9 @@ use vagn_otp::ChildSpec;
 use super::Parts;
 use crate::app::asked::{LiveIncidents, LiveVehicles};
 
-/// Longest body of one request, bytes: some 50 000 positions.
-const BODY_MAX: usize = 8 << 20;
-/// Longest that a body may take to arrive.
-const BODY_WITHIN: Duration = Duration::from_secs(30);
-/// Most bytes in bodies that are being read, all requests together.
-const BODIES_MAX: usize = 64 << 20;
+/// Limits for the bodies of reports. The longest has some 50 000 positions, a small one a hundred.
+const BODIES: BodyLimits =
+    BodyLimits { one: 8 << 20, small: 16 << 10, all: 64 << 20, within: Duration::from_secs(30) };
 
 /// Returns the server of the API, over the stages behind it.
 pub(super) fn build(
@@ -41,7 +38,7 @@ pub(super) fn build(
         incidents: Arc::new(LiveIncidents(emergency)),
         tiles,
         intake: intake.clone(),
-        bodies: Budget::new(BODY_MAX, BODY_WITHIN, BODIES_MAX),
+        bodies: Budget::new(BODIES),
         streams: Streams::default(),
         positions: LiveStreams::new(streams),
         readiness: parts.readiness.clone(),
@@ -55,7 +52,7 @@ pub(super) fn build(
     let server = Server::new(ServerParts {
         router,
         tls: Some(tls),
-        limits: Limits::default(),
+        limits: Limits { memory: parts.memory.clone(), ..Limits::default() },
         places: parts.places.http.clone(),
         metrics: parts.doors.clone(),
         behind: Some(parts.view_runtime.clone()),

@@ -30,6 +30,7 @@ mod doors;
 mod emergency;
 mod ingest;
 mod live;
+pub(super) mod memory;
 mod ops;
 mod query;
 mod store;
@@ -49,6 +50,7 @@ use vagn_flow::metrics::{DoorMetrics, Registry, ReportMetrics};
 use vagn_flow::readiness::Readiness;
 use vagn_flow::stamp::Stamper;
 use vagn_flow::trust::Trust;
+use vagn_http::memory::Memory;
 use vagn_http::tls::Identity;
 use vagn_live::Positions;
 use vagn_otp::{ChildSpec, Root, Strategy, Supervisor};
@@ -103,6 +105,8 @@ pub(super) struct Parts {
     pub(super) places: PortPlaces,
     /// Shared by the doors and both HTTP servers.
     pub(super) doors: DoorMetrics,
+    /// Memory of the answers of both HTTP servers.
+    pub(super) memory: Arc<Memory>,
     pub(super) readiness: Arc<Readiness>,
     pub(super) emergency_runtime: Handle,
     /// For the connections of viewers.
@@ -153,6 +157,7 @@ pub(super) async fn start(parts: Parts, data: DataDir, listeners: Listeners) -> 
         .child(kept(api))
         .child(kept(doors))
         .child(kept(ops::clock_mark(&parts)))
+        .child(kept(memory::build(&parts)))
         .children(demo_door.map(|(_, address)| kept(ops::demo(&parts, address))));
     let root = root.start().await.context("start the tree")?;
     processes.get_or_init(|| root.processes());

@@ -28,7 +28,7 @@ pub(super) fn build(parts: &Parts, listeners: Vec<TcpListener>, odd: OddFleet) -
     let server = Server::new(ServerParts {
         router,
         tls: None,
-        limits: Limits::default(),
+        limits: Limits { memory: parts.memory.clone(), is_operators: true, ..Limits::default() },
         places: parts.places.ops.clone(),
         metrics: parts.doors.clone(),
         behind: None,

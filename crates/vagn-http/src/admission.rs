@@ -1,0 +1,132 @@
+//! The admission of a request, before anything is done for it: it must name one host, and there must be memory for its answer.
+
+use axum::http::uri::Authority;
+use axum::http::{HeaderValue, Method, Request, Response, StatusCode, Version, header};
+use axum::response::IntoResponse;
+
+use super::account::Portion;
+use super::caller::Caller;
+use super::memory::Rank;
+use super::problem::{Kind, Problem};
+use super::taken::{Taken, prepare};
+
+/// A request that may go on, and later its answer.
+pub(crate) struct Admitted {
+    slip: Portion,
+    rank: Rank,
+    caller: Caller,
+}
+
+/// Admits a request. `is_operators` is true where only the operator's pages are.
+///
+/// # Errors
+/// The answer, when it goes no further.
+pub(crate) fn admit<B>(
+    caller: &Caller,
+    request: &mut Request<B>,
+    is_operators: bool,
+) -> Result<Admitted, Response<Taken>> {
+    let rank = rank(request.method(), is_operators);
+    let slip = caller.admit(rank).map_err(|_| no_room(caller))?;
+    let admitted = Admitted { slip, rank, caller: caller.clone() };
+    if let Err(problem) = host(request) {
+        return Err(admitted.answer(problem.into_response()));
+    }
+    request.extensions_mut().insert(caller.clone());
+    Ok(admitted)
+}
+
+impl Admitted {
+    /// Prepares the answer to be sent.
+    pub(crate) fn answer(self, response: axum::response::Response) -> Response<Taken> {
+        prepare(response, self.slip, self.rank, &self.caller)
+    }
+}
+
+fn rank(method: &Method, is_operators: bool) -> Rank {
+    match *method {
+        _ if is_operators => Rank::Operator,
+        Method::GET | Method::HEAD | Method::OPTIONS => Rank::Small,
+        _ => Rank::Deed,
+    }
+}
+
+/// Answers without a body, which is all that nothing need be held for.
+fn no_room(caller: &Caller) -> Response<Taken> {
+    let mut response = StatusCode::SERVICE_UNAVAILABLE.into_response();
+    let headers = response.headers_mut();
+    headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    prepare(response, caller.owe(0), Rank::Small, caller)
+}
+
+/// Checks the host that the request names (RFC 9112, 3.2): what stands in front of this server may have taken another one.
+fn host<B>(request: &Request<B>) -> Result<(), Problem> {
+    let mut hosts = request.headers().get_all(header::HOST).iter();
+    match (hosts.next(), hosts.next()) {
+        (_, Some(_)) => Err(refused("the header Host is there more than once")),
+        // HTTP/1.0 does not know it, and HTTP/2 has a field of its own.
+        (None, None) if request.version() != Version::HTTP_11 => Ok(()),
+        (None, None) => Err(refused("the header Host is missing, which a request of HTTP/1.1 must have")),
+        (Some(host), None) if Authority::try_from(host.as_bytes()).is_ok() => Ok(()),
+        (Some(_), None) => Err(refused("the header Host names no host")),
+    }
+}
+
+fn refused(why: &'static str) -> Problem {
+    Problem::new(Kind::InvalidRequest, why)
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::HttpBody;
+
+    use super::*;
+
+    fn status(version: Version, hosts: &[&str]) -> StatusCode {
+        let mut request = Request::builder().version(version).uri("/");
+        for host in hosts {
+            request = request.header(header::HOST, *host);
+        }
+        let mut request = request.body(()).unwrap();
+        admit(&Caller::alone(), &mut request, false).map_or_else(|refusal| refusal.status(), |_| StatusCode::OK)
+    }
+
+    #[test]
+    fn a_request_names_one_host() {
+        let (fine, wrong) = (StatusCode::OK, StatusCode::BAD_REQUEST);
+        for (version, hosts, expected) in [
+            (Version::HTTP_11, &["vagn.example"][..], fine),
+            (Version::HTTP_11, &["localhost:9090"], fine),
+            (Version::HTTP_11, &["[::1]:9090"], fine),
+            (Version::HTTP_11, &[], wrong),
+            (Version::HTTP_11, &[""], wrong),
+            (Version::HTTP_11, &["a b"], wrong),
+            (Version::HTTP_11, &["a/b"], wrong),
+            (Version::HTTP_11, &["vagn.example", "vagn.example"], wrong),
+            (Version::HTTP_10, &[], fine),
+            (Version::HTTP_10, &["a", "b"], wrong),
+            (Version::HTTP_2, &[], fine),
+            (Version::HTTP_2, &["a", "b"], wrong),
+        ] {
+            assert_eq!(status(version, hosts), expected, "{version:?} {hosts:?}");
+        }
+    }
+
+    #[test]
+    fn without_memory_the_answer_has_no_body_that_would_take_some() {
+        let caller = Caller::alone();
+        let held: Vec<_> = std::iter::from_fn(|| caller.admit(Rank::Small).ok()).collect();
+        let mut get = Request::get("/").header(header::HOST, "a").body(()).unwrap();
+        let Err(refusal) = admit(&caller, &mut get, false) else { panic!("there is no room") };
+        assert_eq!(refusal.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(refusal.headers()[header::RETRY_AFTER], "1");
+        assert!(refusal.body().is_end_stream());
+        let mut post = Request::post("/").header(header::HOST, "a").body(()).unwrap();
+        assert!(admit(&caller, &mut post, false).is_ok(), "a deed still has room");
+        let mut scrape = Request::get("/metrics").header(header::HOST, "a").body(()).unwrap();
+        assert!(admit(&caller, &mut scrape, true).is_ok(), "so has the operator");
+        drop(held);
+        assert!(admit(&caller, &mut get, false).is_ok());
+    }
+}

@@ -1,0 +1,221 @@
+//! The memory that answers may take, all servers together, and the counters of what it cost whom.
+//!
+//! ```text
+//! 0 ──────────────── 70 % ─── 80 % ─── 90 % ─── 100 %
+//!   any answer           small    deeds    operator
+//! ```
+//!
+//! Large answers stop first. Above them there is always room for small ones, then for answers to deeds and to reports, which
+//! may be calls for help, and last for the operator's pages.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use vagn_flow::metrics::{ReasonLabel, Registry};
+
+use super::account::{Account, AccountGauges, Full, Portion};
+use super::peer::{Peer, SharedAddresses};
+
+/// Bytes of all answers unless it is set.
+pub const ANSWER_BYTES: usize = 256 << 20;
+
+/// Part of all that one peer may hold: so four can use it up, and not one.
+const PEERS_MIN: usize = 4;
+
+/// How far into the memory an answer may go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rank {
+    /// An answer of any size.
+    Large,
+    /// A small answer.
+    Small,
+    /// An answer to a request that changes something, or that brings reports.
+    Deed,
+    /// An answer to the operator.
+    Operator,
+}
+
+impl Rank {
+    fn percent(self) -> usize {
+        match self {
+            Self::Large => 70,
+            Self::Small => 80,
+            Self::Deed => 90,
+            Self::Operator => 100,
+        }
+    }
+}
+
+/// Memory of answers; all servers share it.
+#[derive(Debug)]
+pub struct Memory {
+    answers: Arc<Account>,
+    shared: SharedAddresses,
+    /// Counters.
+    pub(crate) metrics: MemoryMetrics,
+}
+
+/// Counters of what was refused or cut short for the sake of memory. Clones share their values.
+#[derive(Debug, Clone)]
+pub struct MemoryMetrics {
+    answer_bytes: AccountGauges,
+    refused: Family<ReasonLabel, Counter>,
+    cut: Family<ReasonLabel, Counter>,
+    /// Bytes of bodies that are held.
+    pub(crate) body_bytes: Gauge<u64, AtomicU64>,
+    bodies_refused: Family<ReasonLabel, Counter>,
+    streams_refused: Family<ReasonLabel, Counter>,
+}
+
+impl MemoryMetrics {
+    /// Registers the counters. Every label is there from the start.
+    pub fn new(registry: &Registry) -> Self {
+        let times = |name: &str, help: &str, reasons: &[&'static str]| {
+            let family = registry.register(name, help, Family::<ReasonLabel, Counter>::default());
+            reasons.iter().for_each(|reason| drop(family.get_or_create(&ReasonLabel { reason })));
+            family
+        };
+        let gauge = |name: &str, help: &str| registry.register(name, help, Gauge::default());
+        Self {
+            answer_bytes: AccountGauges {
+                held: gauge("http_answer_bytes", "Bytes of answers that are made or wait to be taken"),
+                highest: gauge("http_answer_bytes_highest", "Most bytes of answers at once since the start"),
+            },
+            refused: times(
+                "http_answers_refused",
+                "Answers refused for lack of memory by reason",
+                &["full", "address"],
+            ),
+            cut: times(
+                "http_answers_cut",
+                "Answers ended because their peer did not take them, by reason",
+                &["not_taken", "too_slow"],
+            ),
+            body_bytes: gauge("http_body_bytes", "Bytes of request bodies that are held"),
+            bodies_refused: times(
+                "http_bodies_refused",
+                "Request bodies refused for lack of memory by reason",
+                &["full", "full_small", "address", "connection", "gave_way"],
+            ),
+            streams_refused: times(
+                "http_streams_refused",
+                "Event streams refused by reason",
+                &["full", "address", "connection"],
+            ),
+        }
+    }
+
+    fn answer(&self, full: Full) {
+        self.refused.get_or_create(&ReasonLabel { reason: reason(full) }).inc();
+    }
+
+    /// Counts an answer that was ended.
+    pub(crate) fn cut(&self, reason: &'static str) {
+        self.cut.get_or_create(&ReasonLabel { reason }).inc();
+    }
+
+    /// Counts a body that was refused.
+    pub(crate) fn body(&self, reason: &'static str) {
+        self.bodies_refused.get_or_create(&ReasonLabel { reason }).inc();
+    }
+
+    /// Returns how many bodies were refused for `reason`.
+    #[cfg(test)]
+    pub(crate) fn bodies(&self, reason: &'static str) -> u64 {
+        self.bodies_refused.get_or_create(&ReasonLabel { reason }).get()
+    }
+
+    /// Counts a stream that was refused.
+    pub(crate) fn stream(&self, reason: &'static str) {
+        self.streams_refused.get_or_create(&ReasonLabel { reason }).inc();
+    }
+}
+
+/// The word of the counters.
+pub(crate) fn reason(full: Full) -> &'static str {
+    match full {
+        Full::All => "full",
+        Full::Peer => "address",
+    }
+}
+
+impl Default for Memory {
+    fn default() -> Self {
+        Self::new(ANSWER_BYTES, SharedAddresses::default(), &Registry::new())
+    }
+}
+
+impl Memory {
+    /// Allows `answer_bytes` for all answers. Peers at `shared` addresses have no limit of their own.
+    pub fn new(answer_bytes: usize, shared: SharedAddresses, registry: &Registry) -> Self {
+        let metrics = MemoryMetrics::new(registry);
+        let limit: Gauge<u64, AtomicU64> = Gauge::default();
+        limit.set(answer_bytes as u64);
+        registry.register("http_answer_bytes_limit", "Most bytes of answers at once", limit);
+        let answers = Account::new(answer_bytes, answer_bytes / PEERS_MIN, metrics.answer_bytes.clone());
+        Self { answers, shared, metrics }
+    }
+
+    /// Bytes of answers that are held now.
+    pub fn answer_bytes(&self) -> usize {
+        self.answers.held()
+    }
+
+    /// Returns the most bytes that answers have held since the last call.
+    pub fn take_peak(&self) -> usize {
+        self.answers.take_peak()
+    }
+
+    /// Returns how many answers were refused, and how many ended, for any reason.
+    pub fn refused_and_cut(&self) -> (u64, u64) {
+        let sum = |family: &Family<ReasonLabel, Counter>, reasons: &[&'static str]| {
+            reasons.iter().map(|reason| family.get_or_create(&ReasonLabel { reason }).get()).sum()
+        };
+        (
+            sum(&self.metrics.refused, &["full", "address"]),
+            sum(&self.metrics.cut, &["not_taken", "too_slow"]),
+        )
+    }
+
+    /// Returns the peer behind an address; none where many may be behind it.
+    pub(crate) fn peer(&self, address: IpAddr) -> Option<Peer> {
+        self.shared.peer(address)
+    }
+
+    /// Takes room for `bytes` of an answer, and counts a refusal.
+    pub(crate) fn take(&self, peer: Option<Peer>, bytes: usize, rank: Rank) -> Result<Portion, Full> {
+        let up_to = self.answers.limit() / 100 * rank.percent();
+        self.answers.take(peer, bytes, up_to).inspect_err(|full| self.metrics.answer(*full))
+    }
+
+    /// Counts bytes that are there in any case.
+    pub(crate) fn owe(&self, peer: Option<Peer>, bytes: usize) -> Portion {
+        self.answers.owe(peer, bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_less_important_stops_first() {
+        let memory = Memory::new(1_000, SharedAddresses::default(), &Registry::new());
+        let mut held = Vec::new();
+        for (rank, beyond) in
+            [(Rank::Large, 700), (Rank::Small, 800), (Rank::Deed, 900), (Rank::Operator, 1_000)]
+        {
+            while let Ok(portion) = memory.take(None, 10, rank) {
+                held.push(portion);
+            }
+            assert_eq!(memory.answer_bytes(), beyond, "{rank:?}");
+        }
+        assert_eq!(memory.refused_and_cut().0, 4);
+        held.clear();
+        assert_eq!(memory.answer_bytes(), 0);
+    }
+}
