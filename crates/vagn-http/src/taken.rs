@@ -165,3 +165,6 @@ impl HttpBody for Taken {
         hint
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -21,6 +21,7 @@
 //! ├─ queries      pool
 //! ├─ keeper       of the live map
 //! ├─ position-streams
+//! ├─ memory
 //! ├─ web
 //! └─ doors        (one_for_one) udp · udp-emergency · tcp: last to start, first to stop
 //! ```
