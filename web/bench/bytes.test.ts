@@ -23,15 +23,19 @@ scenario("bytes of a viewer", APART, async ({ vagn, open, test }) => {
   const views = await Promise.all(
     ZOOMS.map(async (zoom) => {
       const wire = await Wire.to(vagn);
-      const { page } = await open(wire.url(`/#map=${zoom}/${where}`), SCREEN);
-      await mapReady(page);
-      return { zoom, wire, page };
+      const window = await open(wire.url(`/#map=${zoom}/${where}`), SCREEN);
+      await mapReady(window.page);
+      return { zoom, wire, window };
     }),
   );
   await sleep(LOAD_S * 1_000);
   for (const { wire } of views) wire.down = wire.up = 0;
   await sleep(WATCH_S * 1_000);
-  const counted = views.map(({ zoom, wire: { down, up }, page }) => ({ zoom, down: down / WATCH_S, up: up / WATCH_S, page }));
-  for (const { page, ...bytes } of counted) keep("bytes", { ...bytes, shown: await page.locator(".status").textContent() });
-  for (const { wire } of views) wire.close();
+  const counted = views.map(({ zoom, wire: { down, up }, window }) => ({ zoom, down: down / WATCH_S, up: up / WATCH_S, window }));
+  for (const { window, ...bytes } of counted) keep("bytes", { ...bytes, shown: await window.page.locator(".status").textContent() });
+  for (const { wire, window } of views) {
+    // A wire ends when nobody is on it.
+    await window.close();
+    wire.close();
+  }
 });

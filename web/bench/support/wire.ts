@@ -1,5 +1,5 @@
 /** A wire between a browser and a service that counts what comes through: bytes as they travel, encrypted, with all that HTTP adds. */
-import { type AddressInfo, connect, createServer, type Server } from "node:net";
+import { type AddressInfo, connect, createServer, type Server, type Socket } from "node:net";
 import { once } from "node:events";
 import type { Vagn } from "../../test/support/vagn";
 
@@ -8,15 +8,20 @@ export class Wire {
   down = 0;
   up = 0;
   readonly #server: Server;
+  readonly #ends = new Set<Socket>();
 
   private constructor(to: number) {
     this.#server = createServer((browser) => {
       const service = connect(to, "127.0.0.1");
-      // A connection that is left over at the end must not keep the measurement from ending.
-      for (const end of [browser, service]) end.unref();
       browser.on("data", (piece) => (this.up += piece.length)).pipe(service);
       service.on("data", (piece) => (this.down += piece.length)).pipe(browser);
-      for (const [one, other] of [[browser, service], [service, browser]] as const) one.on("error", () => other.destroy()).on("close", () => other.destroy());
+      for (const [one, other] of [
+        [browser, service],
+        [service, browser],
+      ] as const) {
+        this.#ends.add(one);
+        one.on("error", () => other.destroy()).on("close", () => this.#ends.delete(one) && other.destroy());
+      }
     });
   }
 
@@ -33,6 +38,8 @@ export class Wire {
   }
 
   close(): void {
-    this.#server.close().unref();
+    this.#server.close();
+    // A connection that is left over must not keep the measurement from ending.
+    for (const end of this.#ends) end.destroy();
   }
 }
