@@ -1,4 +1,5 @@
 /** Bytes a second that a viewer of the map costs. */
+import type { Window } from "../test/support/browser";
 import { mapReady } from "../test/support/map";
 import { scenario } from "../test/support/scenario";
 import { eventually, sleep } from "../test/support/wait";
@@ -20,14 +21,13 @@ scenario("bytes of a viewer", APART, async ({ vagn, open, test }) => {
   test.after(traffic.stop);
   await eventually("all vehicles", async () => (await vagn.metric("vagn_reports_received_total")) > VEHICLES * 1.1);
   const where = await place(vagn);
-  const views = await Promise.all(
-    ZOOMS.map(async (zoom) => {
-      const wire = await Wire.to(vagn);
-      const window = await open(wire.url(`/#map=${zoom}/${where}`), SCREEN);
-      await mapReady(window.page);
-      return { zoom, wire, window };
-    }),
-  );
+  const views: { zoom: number; wire: Wire; window: Window }[] = [];
+  for (const zoom of ZOOMS) {
+    const wire = await Wire.to(vagn);
+    const window = await open(wire.url(`/#map=${zoom}/${where}`), SCREEN);
+    await mapReady(window.page);
+    views.push({ zoom, wire, window });
+  }
   await sleep(LOAD_S * 1_000);
   for (const { wire } of views) wire.down = wire.up = 0;
   await sleep(WATCH_S * 1_000);
