@@ -8,7 +8,7 @@ use vagn_load::Fleet;
 use vagn_load::pace::Rate;
 
 use crate::bench::Bench;
-use crate::load::{self, Load};
+use crate::load::{self, Load, Outcome};
 use crate::section::{Bound, Section};
 use crate::service::Service;
 use crate::stats::{Spread, percent, ratio, short, time};
@@ -117,15 +117,23 @@ impl Watched<'_> {
         let (mut alone, mut watched) = (Vec::new(), Vec::new());
         for _ in 0..bench.repetitions() {
             bench.progress("map: full load, alone and watched");
-            alone.push(load::measure(service, fleet, load)?.stored_per_s);
+            alone.push(load::measure(service, fleet, load)?);
             let viewers = Viewers::open(service, *place, CROWD)?;
-            watched.push(load::measure(service, fleet, load)?.stored_per_s);
+            watched.push(load::measure(service, fleet, load)?);
             viewers.close()?;
         }
-        let [alone, watched] = [alone, watched].map(Spread::of);
+        let spread = |of: fn(&Outcome) -> f64| {
+            [&alone, &watched].map(|runs| Spread::of(runs.iter().map(of).collect::<Vec<_>>()))
+        };
+        let [sent_alone, sent_watched] = spread(|run| run.sent_per_s);
+        let [alone, watched] = spread(|run| run.stored_per_s);
         let name = format!("stored/s beside {} maps and {} streams", CROWD.maps, CROWD.streams);
-        section.row([json!("stored/s, unwatched"), json!(alone.show(short)), json!("flat out")]);
-        section.row([json!(name), json!(watched.show(short)), json!("flat out")]);
+        for (name, stored, sent) in
+            [("stored/s, unwatched".to_owned(), &alone, sent_alone), (name, &watched, sent_watched)]
+        {
+            let beside = format!("{} sent/s", short(sent.median));
+            section.row([json!(name), json!(stored.show(short)), json!(beside)]);
+        }
         section.aim(
             "stored/s with that crowd over alone",
             Bound::AtLeast(0.95),
