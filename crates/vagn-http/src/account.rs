@@ -83,12 +83,7 @@ impl Account {
     ///
     /// # Errors
     /// [`Full`] when there is not so much, or the peer holds too much already.
-    pub fn take(
-        self: &Arc<Self>,
-        peer: Option<Peer>,
-        amount: usize,
-        up_to: usize,
-    ) -> Result<Portion, Full> {
+    pub fn take(self: &Arc<Self>, peer: Option<Peer>, amount: usize, up_to: usize) -> Result<Portion, Full> {
         let mut portion = Portion { account: self.clone(), peer, amount: 0 };
         portion.add(amount, up_to)?;
         Ok(portion)

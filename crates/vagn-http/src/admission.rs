@@ -89,7 +89,8 @@ mod tests {
             request = request.header(header::HOST, *host);
         }
         let mut request = request.body(()).unwrap();
-        admit(&Caller::alone(), &mut request, false).map_or_else(|refusal| refusal.status(), |_| StatusCode::OK)
+        admit(&Caller::alone(), &mut request, false)
+            .map_or_else(|refusal| refusal.status(), |_| StatusCode::OK)
     }
 
     #[test]

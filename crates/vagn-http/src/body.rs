@@ -106,7 +106,13 @@ impl Budget {
     /// Makes a budget.
     pub fn new(limits: BodyLimits) -> Self {
         let account = Account::new(limits.all, limits.all / PEERS_MIN, AccountGauges::default());
-        Self { limits, account, readings: Mutex::default(), next: AtomicU64::new(0), given_way: Notify::new() }
+        Self {
+            limits,
+            account,
+            readings: Mutex::default(),
+            next: AtomicU64::new(0),
+            given_way: Notify::new(),
+        }
     }
 
     /// Reads `body` to its end. Of a refused body the server passes over the rest before it answers.
@@ -171,7 +177,8 @@ impl Budget {
             match held.portion.add(more, up_to) {
                 Ok(()) => break,
                 Err(Full::Peer) => {
-                    let why = "the bodies that are being read from this address hold as much as one address may";
+                    let why =
+                        "the bodies that are being read from this address hold as much as one address may";
                     return Err(too_many(&held.caller, "address", why));
                 }
                 Err(Full::All) if !is_small => return Err(overloaded(&held.caller, "full")),

@@ -34,6 +34,8 @@ struct Connection {
     memory: Arc<Memory>,
     /// None where many may be behind the address.
     peer: Option<Peer>,
+    /// Many may be on this very connection.
+    is_shared: bool,
     body_bytes: AtomicUsize,
     streams: AtomicUsize,
     /// Signs of life.
@@ -67,8 +69,8 @@ impl<S: Send + Sync> FromRequestParts<S> for Caller {
 impl Caller {
     /// Returns the caller behind a new connection from `address`.
     pub(crate) fn new(memory: Arc<Memory>, address: IpAddr) -> Self {
-        let peer = memory.peer(address);
-        Self(Arc::new(Connection { memory, peer, ..Connection::default() }))
+        let (peer, is_shared) = (memory.peer(address), memory.is_shared(address));
+        Self(Arc::new(Connection { memory, peer, is_shared, ..Connection::default() }))
     }
 
     /// Returns a caller who shares nothing with others.
@@ -142,7 +144,9 @@ impl Caller {
 
     fn take(&self, bytes: usize, rank: Rank) -> Result<Portion, Problem> {
         self.0.memory.take(self.peer(), bytes, rank).map_err(|full| match full {
-            Full::All => Problem::new(Kind::Overloaded, "answers that wait to be taken hold all memory for them"),
+            Full::All => {
+                Problem::new(Kind::Overloaded, "answers that wait to be taken hold all memory for them")
+            }
             Full::Peer => Problem::new(
                 Kind::TooManyRequests,
                 "answers to this address that wait to be taken hold all memory that one address may have",
@@ -178,7 +182,7 @@ impl Caller {
                 }
             }
         })?;
-        if self.0.streams.fetch_add(1, Ordering::AcqRel) >= STREAMS_MAX {
+        if self.0.streams.fetch_add(1, Ordering::AcqRel) >= STREAMS_MAX && !self.0.is_shared {
             self.0.streams.fetch_sub(1, Ordering::AcqRel);
             self.metrics().stream("connection");
             let why = format!("a connection may have at most {STREAMS_MAX} event streams");
@@ -191,7 +195,7 @@ impl Caller {
     pub(crate) fn body(&self, bytes: usize, most: usize) -> Option<BodyBytes> {
         let bodies = &self.0.body_bytes;
         let took = bodies.try_update(Ordering::AcqRel, Ordering::Acquire, |held| {
-            held.checked_add(bytes).filter(|held| *held <= most)
+            held.checked_add(bytes).filter(|held| *held <= most || self.0.is_shared)
         });
         took.ok().map(|_| BodyBytes { bytes, caller: self.clone() })
     }
@@ -211,8 +215,11 @@ impl Drop for BodyBytes {
 
 #[cfg(test)]
 mod tests {
+    use vagn_flow::metrics::Registry;
+
     use super::*;
     use crate::account::AccountGauges;
+    use crate::peer::SharedAddresses;
 
     fn caller(address: &str) -> Caller {
         Caller::new(Arc::default(), address.parse().unwrap())
@@ -231,10 +238,17 @@ mod tests {
         while let Some(stream) = proxies.iter().find_map(|proxy| proxy.stream(&places).ok()) {
             open.push(stream);
         }
-        assert_eq!((open.len(), caller("192.0.2.9").stream(&places).unwrap_err().kind), (100, Kind::Overloaded));
+        assert_eq!(
+            (open.len(), caller("192.0.2.9").stream(&places).unwrap_err().kind),
+            (100, Kind::Overloaded)
+        );
         open.clear();
         assert_eq!(places.held(), 0);
         assert!(first.stream(&places).is_ok());
+        let shared = SharedAddresses::new(["192.0.2.7".parse().unwrap()]);
+        let memory = Memory::new(1 << 20, shared, &Registry::new());
+        let proxy = Caller::new(Arc::new(memory), "192.0.2.7".parse().unwrap());
+        open.extend((0..=STREAMS_MAX).map(|_| proxy.stream(&places).unwrap()));
     }
 
     #[test]

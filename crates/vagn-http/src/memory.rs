@@ -175,15 +175,17 @@ impl Memory {
         let sum = |family: &Family<ReasonLabel, Counter>, reasons: &[&'static str]| {
             reasons.iter().map(|reason| family.get_or_create(&ReasonLabel { reason }).get()).sum()
         };
-        (
-            sum(&self.metrics.refused, &["full", "address"]),
-            sum(&self.metrics.cut, &["not_taken", "too_slow"]),
-        )
+        (sum(&self.metrics.refused, &["full", "address"]), sum(&self.metrics.cut, &["not_taken", "too_slow"]))
     }
 
     /// Returns the peer behind an address; none where many may be behind it.
     pub(crate) fn peer(&self, address: IpAddr) -> Option<Peer> {
         self.shared.peer(address)
+    }
+
+    /// Returns true if many clients may share one connection from an address.
+    pub(crate) fn is_shared(&self, address: IpAddr) -> bool {
+        self.shared.has(address)
     }
 
     /// Takes room for `bytes` of an answer, and counts a refusal.

@@ -21,11 +21,16 @@ impl SharedAddresses {
         Self(addresses.into_iter().map(|address| address.to_canonical()).collect())
     }
 
+    /// Returns true if many clients may share one connection from `address`, as behind a proxy that was named.
+    pub(crate) fn has(&self, address: IpAddr) -> bool {
+        self.0.contains(&address.to_canonical())
+    }
+
     /// Returns the peer behind `address`; none where many may be behind it.
     pub fn peer(&self, address: IpAddr) -> Option<Peer> {
         // A socket for both versions shows IPv4 within IPv6.
         let address = address.to_canonical();
-        if address.is_loopback() || self.0.contains(&address) {
+        if address.is_loopback() || self.has(address) {
             return None;
         }
         Some(Peer(match address {

@@ -125,7 +125,9 @@ impl Kind {
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
                 "This coding of the body is not read",
             ),
-            Self::TooManyRequests => ("too-many-requests", StatusCode::TOO_MANY_REQUESTS, "Too much at a time"),
+            Self::TooManyRequests => {
+                ("too-many-requests", StatusCode::TOO_MANY_REQUESTS, "Too much at a time")
+            }
             Self::Internal => ("internal", StatusCode::INTERNAL_SERVER_ERROR, "The fault is on our side"),
             Self::InsufficientStorage => {
                 ("insufficient-storage", StatusCode::INSUFFICIENT_STORAGE, "The disk is full")
@@ -264,7 +266,8 @@ mod tests {
     fn says_when_to_come_back_only_where_that_helps() {
         for kind in Kind::ALL {
             let response = Problem::new(kind, "x").into_response();
-            let passes = [StatusCode::SERVICE_UNAVAILABLE, StatusCode::TOO_MANY_REQUESTS].contains(&kind.status());
+            let passes =
+                [StatusCode::SERVICE_UNAVAILABLE, StatusCode::TOO_MANY_REQUESTS].contains(&kind.status());
             assert_eq!(response.headers().contains_key(header::RETRY_AFTER), passes, "{kind:?}");
             assert_eq!(response.headers()[header::CONTENT_TYPE], "application/problem+json");
         }

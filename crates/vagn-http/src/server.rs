@@ -264,7 +264,8 @@ impl Server {
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let caller = Caller::new(self.limits.memory.clone(), peer.ip());
-        let liveness = Liveness { signs: caller.signs().clone(), way: Arc::default(), stopped: stopped.clone() };
+        let liveness =
+            Liveness { signs: caller.signs().clone(), way: Arc::default(), stopped: stopped.clone() };
         let router = TowerToHyperService::new(self.router.clone());
         let (signs, way) = (liveness.signs.clone(), liveness.way.clone());
         let (watched, is_operators) = (caller.clone(), self.limits.is_operators);
@@ -284,7 +285,15 @@ impl Server {
             }
         });
         let connection = Box::pin(self.http.serve_connection(TokioIo::new(stream), service).into_owned());
-        let mut talk = Talk { connection, peer, signs, stopped, idle: self.limits.idle, caller: watched, untaken: self.limits.untaken };
+        let mut talk = Talk {
+            connection,
+            peer,
+            signs,
+            stopped,
+            idle: self.limits.idle,
+            caller: watched,
+            untaken: self.limits.untaken,
+        };
         tokio::select! {
             () = talk.go_on() => return,
             () = way.notified() => {}

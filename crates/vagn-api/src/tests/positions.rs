@@ -99,9 +99,13 @@ async fn names_the_fate_of_each_report() {
 
 #[tokio::test]
 async fn names_the_fates_of_many_reports_too() {
-    let body: String = (0..3_000).map(|number| format!("{{\"ID\":\"bus {number}\",\"Lat\":1,\"Lon\":2}}\n")).collect();
+    let body: String =
+        (0..3_000).map(|number| format!("{{\"ID\":\"bus {number}\",\"Lat\":1,\"Lon\":2}}\n")).collect();
     let reply = post(&judged(), "application/x-ndjson", body).await;
-    assert_eq!((&reply.json()["received"], &reply.json()["fates"]), (&json!(3_000), &json!({"stored": 3_000})));
+    assert_eq!(
+        (&reply.json()["received"], &reply.json()["fates"]),
+        (&json!(3_000), &json!({"stored": 3_000}))
+    );
     assert_eq!(fates(&reply), vec!["stored"; 3_000]);
 }
 
@@ -110,7 +114,10 @@ async fn a_coded_body_is_refused_before_it_is_read() {
     let request = Request::post("/api/v1/positions").header(header::CONTENT_TYPE, "application/json");
     let request = request.header(header::CONTENT_ENCODING, "gzip").body(Body::from("\u{1f}")).unwrap();
     let reply = send(&judged(), request).await;
-    assert_eq!((reply.status, reply.problem()), (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported-encoding".into()));
+    assert_eq!(
+        (reply.status, reply.problem()),
+        (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported-encoding".into())
+    );
     assert_eq!(reply.header("accept-encoding"), "identity");
     let detail = "Content-Encoding is \"gzip\"; send the body as it is, without this header";
     assert_eq!(reply.json()["detail"], detail);

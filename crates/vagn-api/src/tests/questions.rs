@@ -135,7 +135,9 @@ async fn a_vehicle_of_any_id_is_found_by_a_parameter() {
         assert_eq!((reply.status, &reply.json()["id"]), (StatusCode::OK, &json!(id)), "{id}");
         assert_eq!(call(&router, Method::DELETE, &path).await.status, StatusCode::NO_CONTENT, "{id}");
     }
-    for (query, parameter) in [("", "id"), ("?id=", "id"), ("?id=a&id=b", "id"), ("?id=a&bbox=1,2,3,4", "bbox")] {
+    for (query, parameter) in
+        [("", "id"), ("?id=", "id"), ("?id=a&id=b", "id"), ("?id=a&bbox=1,2,3,4", "bbox")]
+    {
         let reply = get(&router, &format!("/api/v1/vehicle{query}")).await;
         assert_eq!((reply.status, &reply.json()["parameter"]), (StatusCode::BAD_REQUEST, &json!(parameter)));
     }
@@ -145,15 +147,23 @@ async fn a_vehicle_of_any_id_is_found_by_a_parameter() {
 #[tokio::test]
 async fn a_long_answer_is_the_same_in_pieces() {
     let names: Vec<String> = (0..700).map(|number| format!("bus {number}")).collect();
-    let vehicles: Vec<_> = names.iter().zip(0..).map(|(id, at)| (id.as_str(), 1.0, 0.01 * at as f64, 0)).collect();
+    let vehicles: Vec<_> =
+        names.iter().zip(0..).map(|(id, at)| (id.as_str(), 1.0, 0.01 * at as f64, 0)).collect();
     let router = router(services(SmallFleet::at(&vehicles)));
     for count in [1, 40, 41, 100, 101, 700] {
-        for path in ["/?lat=1&lon=0&k=", "/api/v1/vehicles/nearby?lat=1&lon=0&k=", "/api/v1/vehicles?bbox=-1,0,8,2&limit="] {
+        for path in [
+            "/?lat=1&lon=0&k=",
+            "/api/v1/vehicles/nearby?lat=1&lon=0&k=",
+            "/api/v1/vehicles?bbox=-1,0,8,2&limit=",
+        ] {
             let answer = get(&router, &format!("{path}{count}")).await.json();
             let found = answer.as_array().or_else(|| answer["features"].as_array()).unwrap();
             assert_eq!(found.len(), count, "{path}");
             if path.contains("nearby") {
-                assert_eq!((ids(&answer["features"]), &answer["returned"]), (names[..count].iter().map(String::as_str).collect(), &json!(count)));
+                assert_eq!(
+                    (ids(&answer["features"]), &answer["returned"]),
+                    (names[..count].iter().map(String::as_str).collect(), &json!(count))
+                );
             }
             if path.contains("bbox") {
                 assert_eq!(answer["truncated"], json!(count < 700));

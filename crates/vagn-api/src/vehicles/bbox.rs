@@ -18,11 +18,7 @@ const LIMIT_MAX: u64 = 10_000;
 /// Vehicles in an answer unless `limit` is given.
 const LIMIT_DEFAULT: u64 = 1_000;
 
-pub(crate) async fn get(
-    State(api): State<Api>,
-    caller: Caller,
-    params: Params,
-) -> Result<Response, Problem> {
+pub(crate) async fn get(State(api): State<Api>, caller: Caller, params: Params) -> Result<Response, Problem> {
     params.only(&["bbox", "limit"])?;
     let bbox = params.bbox()?;
     let limit = params.count("limit", LIMIT_MAX, LIMIT_DEFAULT)?;

@@ -42,12 +42,7 @@ pub fn nearby(hits: &[Hit], truncated: bool, now_ms: i64) -> Response {
 }
 
 /// Answers with the first `limit` of `vehicles`, and tells if there are more. `room` is for the vehicles.
-pub(crate) fn vehicles(
-    mut vehicles: Vec<Vehicle>,
-    limit: usize,
-    now_ms: i64,
-    mut room: Portion,
-) -> Response {
+pub(crate) fn vehicles(mut vehicles: Vec<Vehicle>, limit: usize, now_ms: i64, mut room: Portion) -> Response {
     let truncated = vehicles.len() > limit;
     vehicles.truncate(limit);
     if vehicles.len() <= WHOLE_MAX {

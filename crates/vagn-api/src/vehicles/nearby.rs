@@ -13,11 +13,7 @@ use vagn_http::problem::Problem;
 
 pub(crate) const ROUTE: &str = "/api/v1/vehicles/nearby";
 
-pub(crate) async fn get(
-    State(api): State<Api>,
-    caller: Caller,
-    params: Params,
-) -> Result<Response, Problem> {
+pub(crate) async fn get(State(api): State<Api>, caller: Caller, params: Params) -> Result<Response, Problem> {
     params.only(&["lat", "lon", "k", "radius_m", "max_age_s"])?;
     let question = question(&params, api.clock.now_ms())?;
     let room = caller.room(question.k * size_of::<Hit>())?;

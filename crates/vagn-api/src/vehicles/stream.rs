@@ -59,7 +59,11 @@ pub(crate) async fn get(
     let view = StreamView { bbox, writer: exact.clone() };
     let follower =
         streams.follow(view, last).map_err(|full| Problem::new(Kind::Overloaded, full.to_string()))?;
-    Ok(sse::answer(Following { follower, _place: place }, *heartbeat, liveness.map(|Extension(liveness)| liveness)))
+    Ok(sse::answer(
+        Following { follower, _place: place },
+        *heartbeat,
+        liveness.map(|Extension(liveness)| liveness),
+    ))
 }
 
 /// Events for one client.

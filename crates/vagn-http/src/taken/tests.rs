@@ -191,7 +191,8 @@ async fn who_takes_an_answer_gets_all_of_it() {
             let client = client.build().unwrap();
             // Twice over the same connection: the first one has come to its end.
             for _ in 0..2 {
-                let response = client.get(format!("http://{}{path}", service.address())).send().await.unwrap();
+                let response =
+                    client.get(format!("http://{}{path}", service.address())).send().await.unwrap();
                 let length = response.content_length();
                 assert_eq!(length, (path == "/large").then_some(LARGE as u64), "{path}");
                 assert!(*response.bytes().await.unwrap() == large(), "{path}");
