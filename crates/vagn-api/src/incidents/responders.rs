@@ -10,6 +10,7 @@ use crate::Api;
 use crate::vehicles::geojson;
 use crate::vehicles::params::FleetParams;
 use vagn_emergency::IncidentView;
+use vagn_http::caller::Caller;
 use vagn_http::params::{InPath, Params};
 use vagn_http::problem::{Kind, Problem};
 
@@ -33,6 +34,7 @@ const SEARCHED_MAX: usize = 10_000;
 
 pub(crate) async fn get(
     State(api): State<Api>,
+    caller: Caller,
     InPath(text): InPath,
     params: Params,
 ) -> Result<Response, Problem> {
@@ -44,7 +46,7 @@ pub(crate) async fn get(
     let incident = one(&api, ROUTE, id).await?.incident;
     let newer_than_ms = Some(api.clock.now_ms() - (age_max_s * 1e3) as i64);
     let question = Nearby { center: position(&incident)?, k, max_m, newer_than_ms };
-    let (hits, truncated) = nearest(&api, question, &incident).await?;
+    let (hits, truncated) = nearest(&api, &caller, question, &incident).await?;
     Ok(geojson::nearby(&hits, truncated, api.clock.now_ms()))
 }
 
@@ -63,9 +65,15 @@ fn position(incident: &IncidentView) -> Result<Position, Problem> {
 
 /// Finds the nearest `question.k` vehicles that may go, and tells whether the search ended before it had so many and had
 /// seen all. Searches among more and more vehicles, because a crowd of those that cannot go may stand nearer.
-async fn nearest(api: &Api, question: Nearby, incident: &IncidentView) -> Result<(Vec<Hit>, bool), Problem> {
+async fn nearest(
+    api: &Api,
+    caller: &Caller,
+    question: Nearby,
+    incident: &IncidentView,
+) -> Result<(Vec<Hit>, bool), Problem> {
     let mut searched = question.k + SPARE;
     loop {
+        let _room = caller.room(searched * size_of::<Hit>())?;
         let wider = Nearby { k: searched, ..question };
         let asked = api.vehicles.ask("responders", move |fleet| fleet.nearby(&wider));
         let mut hits = api.ask(ROUTE, Vec::len, asked).await?;

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::path::PathBuf;
 
+use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::emergency::EmergencySettings;
@@ -155,7 +156,7 @@ pub struct HttpSettings {
     /// Most bytes of answers that are made, or wait for clients to take them; further ones are refused.
     pub max_answer_bytes: u32,
     /// Addresses that many clients share, such as those of reverse proxies: they have no limit of their own, as this machine.
-    #[serde(deserialize_with = "one_or_many")]
+    #[serde(deserialize_with = "addresses")]
     pub shared_addresses: Vec<IpAddr>,
 }
 
@@ -175,17 +176,25 @@ impl Default for HttpSettings {
 }
 
 /// Reads a list of texts, for which a single text may stand.
-fn one_or_many<'de, D: Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Result<Vec<T>, D::Error> {
+fn one_or_many<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<String>, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged, expecting = "a text or a list of texts")]
-    enum OneOrMany<T> {
-        One(T),
-        Many(Vec<T>),
+    enum OneOrMany {
+        One(String),
+        Many(Vec<String>),
     }
     Ok(match OneOrMany::deserialize(from)? {
         OneOrMany::One(text) => vec![text],
         OneOrMany::Many(texts) => texts,
     })
+}
+
+/// Reads a list of IP addresses, for which a single one may stand.
+fn addresses<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<IpAddr>, D::Error> {
+    let read = |text: &String| text.trim().parse();
+    let texts = one_or_many(from)?;
+    let wrong = |text: &str| D::Error::custom(format!("{text:?} is not an IP address, such as 192.0.2.7"));
+    texts.iter().map(|text| read(text).map_err(|_| wrong(text))).collect()
 }
 
 /// `[map]`
