@@ -12,6 +12,7 @@ use vagn_otp::{Actor, Context, Failure, Handle};
 
 use crate::desk::{Merged, Refusal, Request, RequestKind};
 use crate::id::IncidentId;
+use crate::intake::inbox::TAKES_MAX;
 use crate::lane::{Attend, Lane};
 use crate::record::draft::Draft;
 use crate::record::incident::Incident;
@@ -63,11 +64,18 @@ impl Incidents {
     }
 
     /// Lets alarms in and records what is urgent. Every request begins with this, so that a queue of requests holds up
-    /// no record.
+    /// no record. Strangers are let in a few at a time, and what known vehicles send meanwhile comes before the rest of them.
     fn attend(&self) {
-        self.admit();
-        let urgent = self.lane.desk.lock().is_urgent();
-        if urgent && self.record() {
+        let mut has_more = true;
+        for _ in 0..TAKES_MAX {
+            self.admit();
+            let urgent = self.lane.desk.lock().is_urgent();
+            has_more = urgent && self.record();
+            if !self.lane.inbox.has_some() {
+                break;
+            }
+        }
+        if has_more || self.lane.inbox.has_some() {
             self.lane.signals.ring();
         }
     }
@@ -185,7 +193,7 @@ impl Actor for Incidents {
     }
 
     async fn stopped(&mut self) {
-        self.admit();
+        (0..TAKES_MAX).for_each(|_| self.admit());
         while self.record() {}
         self.lane.show();
         self.lane.shelf.put_away();
@@ -211,7 +219,7 @@ impl Handle<Tidy> for Incidents {
         self.open();
         self.admit();
         self.tidy();
-        if self.record() {
+        if self.record() || self.lane.inbox.has_some() {
             self.lane.signals.ring();
         }
     }

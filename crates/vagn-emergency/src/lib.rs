@@ -21,6 +21,7 @@
 mod desk;
 mod disk;
 pub mod fix;
+mod frequent;
 mod handle;
 pub mod id;
 mod incidents;
@@ -89,6 +90,8 @@ pub struct Parts {
     pub targets: Targets,
     /// Most incidents that may be open at a time.
     pub open_max: usize,
+    /// Most open incidents of vehicles that have not been known for long, from one source.
+    pub per_source_max: usize,
     /// Quiet time after which an acknowledged incident is resolved.
     pub resolve_after: Duration,
     /// Source of what is known of vehicles apart from their alarms.
@@ -113,6 +116,7 @@ pub struct Parts {
 pub fn start(traffic: &Traffic, parts: Parts) -> (EmergencyHandle, ChildSpec) {
     let mut rules = Rules::new(parts.open_max, &parts.targets);
     rules.resolve_after = parts.resolve_after;
+    rules.per_source_max = parts.per_source_max;
     let (data_dir, clock) = (parts.data_dir.clone(), parts.clock.clone());
     let part_list = parts.part_list.clone();
     let shelf = Shelf::new(Box::new(move |recall| {

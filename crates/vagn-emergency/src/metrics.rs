@@ -8,7 +8,9 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Unit;
-use vagn_flow::metrics::Registry;
+use vagn_flow::metrics::{ReasonLabel, Registry};
+
+use crate::intake::no_room::NoRoom;
 
 /// Values of `outcome` that are shown from the start, so that a rate over them has no gap.
 const OUTCOMES: [&str; 4] = ["accepted", "retried", "refused", "dead"];
@@ -40,6 +42,7 @@ pub(crate) struct TargetLabel {
 #[derive(Debug)]
 pub struct EmergencyMetrics {
     pub(crate) emergencies: Family<OutcomeLabel, Counter>,
+    pub(crate) emergencies_refused: Family<ReasonLabel, Counter>,
     pub(crate) emergency_first_attempt: Histogram,
     pub(crate) emergency_attempts: Family<AttemptLabel, Counter>,
     pub(crate) emergency_acknowledged: Histogram,
@@ -47,6 +50,10 @@ pub struct EmergencyMetrics {
     /// 1, or 0 while the target is only probed.
     pub(crate) target_up: Family<TargetLabel, Gauge>,
     pub(crate) incidents_of_strangers: Gauge,
+    pub(crate) places: Gauge,
+    pub(crate) places_left: Gauge,
+    pub(crate) stranger_places_left: Gauge,
+    pub(crate) fullest_source: Gauge,
     pub(crate) incidents_open: Gauge,
     pub(crate) incidents_unaccepted: Gauge,
     pub(crate) incidents_unacknowledged: Gauge,
@@ -66,12 +73,17 @@ impl EmergencyMetrics {
         let times = |name, help, buckets| registry.register_with_unit(name, help, Unit::Seconds, buckets);
         let metrics = Self {
             emergencies: registry.register("emergencies", "Emergencies by outcome", Family::default()),
+            emergencies_refused: registry.register("emergencies_refused", "Alarms that were refused, by reason", Family::default()),
             emergency_first_attempt: times("emergency_first_attempt", "From receipt to first attempt", waits()),
             emergency_attempts: registry.register("emergency_attempts", "Attempts to reach a target by outcome", Family::default()),
             emergency_acknowledged: times("emergency_acknowledged", "From receipt to acknowledgement by a person", reactions()),
             dead_letters: gauge("emergency_dead_letters", "Real incidents that a target has refused for good"),
             target_up: registry.register("emergency_target_up", "1 while a target answers, 0 while it is only probed", Family::default()),
             incidents_of_strangers: gauge("emergency_unfamiliar_open", "Open incidents of vehicles that are not known for certain: strangers and undecided ones"),
+            places: gauge("emergency_places", "Real incidents that may be open"),
+            places_left: gauge("emergency_places_left", "Real incidents that may still be opened"),
+            stranger_places_left: gauge("emergency_stranger_places_left", "Real incidents that may still be opened for vehicles that are not known for certain"),
+            fullest_source: gauge("emergency_fullest_source", "Open incidents of vehicles that are not known for certain, from the source that has most"),
             incidents_open: gauge("incidents_open", "Real incidents that are not resolved"),
             incidents_unaccepted: gauge("incidents_unaccepted", "Real incidents that no target has accepted"),
             incidents_unacknowledged: gauge("incidents_unacknowledged", "Real incidents that no person has acknowledged"),
@@ -81,6 +93,9 @@ impl EmergencyMetrics {
         };
         for outcome in OUTCOMES {
             drop(metrics.emergencies.get_or_create(&OutcomeLabel { outcome }));
+        }
+        for reason in NoRoom::ALL {
+            drop(metrics.emergencies_refused.get_or_create(&ReasonLabel { reason: reason.word() }));
         }
         Arc::new(metrics)
     }
@@ -110,6 +125,11 @@ mod tests {
         let page = registry.page();
         for name in [
             "vagn_emergencies_total{outcome=\"accepted\"} 0",
+            "vagn_emergencies_refused_total{reason=\"source\"} 0",
+            "vagn_emergency_places 0",
+            "vagn_emergency_places_left 0",
+            "vagn_emergency_stranger_places_left 0",
+            "vagn_emergency_fullest_source 0",
             "vagn_emergency_first_attempt_seconds_count 0",
             "vagn_emergency_attempts_total{target=\"primary\",outcome=\"accepted\"} 1",
             "vagn_emergency_acknowledged_seconds_count 0",

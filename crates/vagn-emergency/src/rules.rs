@@ -7,12 +7,17 @@ use crate::notify::schedule::Schedule;
 use crate::notify::target::{TargetIndex, Targets, Turn};
 use crate::record::incident::Incident;
 
+/// Most real incidents of strangers from one source, unless it is set.
+pub(crate) const PER_SOURCE_MAX: usize = 5_000;
+
 /// Limits and times of the lane.
 #[derive(Debug, Clone)]
 pub(crate) struct Rules {
     /// Most real incidents that may be open at a time. Drills may be a tenth of that, incidents of strangers half of
     /// it.
     pub open_max: usize,
+    /// Most real incidents of strangers from one source.
+    pub per_source_max: usize,
     /// Time without a report after which an incident is marked as quiet.
     pub quiet_max: Duration,
     /// Time without a report after which an acknowledged incident is resolved.
@@ -37,11 +42,22 @@ pub(crate) struct Rules {
     pub drill: Option<Turn>,
 }
 
+/// Places for open incidents.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Places {
+    pub(crate) all: usize,
+    /// Of these, those that strangers may take.
+    pub(crate) strangers: usize,
+    /// Of these, those that strangers from one source may take.
+    pub(crate) source: usize,
+}
+
 impl Rules {
     /// Returns the rules of the service, for at most `open_max` open incidents and notices to `targets`.
     pub(crate) fn new(open_max: usize, targets: &Targets) -> Self {
         Self {
             open_max,
+            per_source_max: PER_SOURCE_MAX,
             quiet_max: Duration::from_secs(300),
             resolve_after: Duration::from_secs(24 * 3600),
             record_within: Duration::from_millis(100),
@@ -54,6 +70,13 @@ impl Rules {
             chain: targets.chain.iter().map(|target| target.turn()).collect(),
             drill: targets.drill.as_ref().map(|target| target.turn()),
         }
+    }
+
+    /// Returns the places for real incidents or for drills.
+    pub(crate) fn places(&self, drill: bool) -> Places {
+        let part = if drill { 10 } else { 1 };
+        let all = (self.open_max / part).max(1);
+        Places { all, strangers: (all / 2).max(1), source: (self.per_source_max / part).max(1) }
     }
 
     /// Returns the turns for a drill, or for a real incident. The two never mix.

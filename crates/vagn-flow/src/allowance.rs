@@ -3,6 +3,7 @@
 //! The memory is bounded and its places are drawn by a secret seed, so that nobody can choose addresses that push out a certain
 //! other one. A source that is pushed out begins anew.
 
+use std::fmt;
 use std::hash::{DefaultHasher, Hasher};
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
@@ -23,6 +24,16 @@ impl From<IpAddr> for Source {
             IpAddr::V4(v4) => v4.to_ipv6_mapped(),
             IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() >> 64 << 64),
         })
+    }
+}
+
+/// Shows the address, or the network.
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.to_ipv4_mapped() {
+            Some(v4) => write!(f, "{v4}"),
+            None => write!(f, "{}/64", self.0),
+        }
     }
 }
 
@@ -139,6 +150,8 @@ mod tests {
         assert_eq!(source("2001:db8:1:2::3"), source("2001:db8:1:2:ffff:ffff:ffff:ffff"));
         assert_ne!(source("2001:db8:1:2::3"), source("2001:db8:1:3::3"));
         assert_ne!(source("192.0.2.1"), source("192.0.2.2"));
+        assert_eq!(source("192.0.2.1").to_string(), "192.0.2.1");
+        assert_eq!(source("2001:db8:1:2::3").to_string(), "2001:db8:1:2::/64");
     }
 
     #[test]

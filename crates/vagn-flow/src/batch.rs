@@ -10,6 +10,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use vagn_otp::Topic;
 
+use crate::allowance::Source;
 use crate::fate::Share;
 use crate::metrics::ReportMetrics;
 use crate::open::Mark;
@@ -51,6 +52,8 @@ pub struct Batch {
     alarms: Vec<u32>,
     share: Mutex<Option<Share>>,
     receipt: Option<Arc<Sheet>>,
+    source: Option<Source>,
+    sources: Vec<(u32, Source)>,
     replies: Vec<(u32, ReplyTo)>,
 }
 
@@ -120,6 +123,12 @@ impl Batch {
         Some(&self.replies[at].1)
     }
 
+    /// Returns the source of the alarm at `index`, if its door told.
+    pub fn source(&self, index: u32) -> Option<Source> {
+        let own = self.sources.binary_search_by_key(&index, |(at, _)| *at);
+        own.map(|at| self.sources[at].1).ok().or(self.source)
+    }
+
     /// Takes over the duty to count what became of the reports. Only the first taker gets it.
     pub fn take_share(&self) -> Option<Share> {
         self.share.lock().take()
@@ -132,8 +141,12 @@ pub struct BatchBuilder {
     origin: Origin,
     bytes: Vec<u8>,
     ends: Vec<u32>,
-    /// Rare, as are the replies. Empty they take no memory.
+    /// Rare, as are their sources and the replies. Empty they take no memory.
     alarms: Vec<u32>,
+    /// Source of all reports, where they have one.
+    source: Option<Source>,
+    /// Sources of single alarms, in the order of their reports.
+    sources: Vec<(u32, Source)>,
     /// In the order of their reports.
     replies: Vec<(u32, ReplyTo)>,
 }
@@ -141,7 +154,21 @@ pub struct BatchBuilder {
 impl BatchBuilder {
     /// An empty batch.
     pub fn new(origin: Origin) -> Self {
-        Self { origin, bytes: Vec::new(), ends: Vec::new(), alarms: Vec::new(), replies: Vec::new() }
+        Self {
+            origin,
+            bytes: Vec::new(),
+            ends: Vec::new(),
+            alarms: Vec::new(),
+            source: None,
+            sources: Vec::new(),
+            replies: Vec::new(),
+        }
+    }
+
+    /// Says that all reports come from one source.
+    pub fn by(mut self, source: Option<Source>) -> Self {
+        self.source = source;
+        self
     }
 
     /// Makes room at once for what is about to come.
@@ -169,6 +196,11 @@ impl BatchBuilder {
         self.ends.push(self.bytes.len() as u32);
     }
 
+    /// Notes the source of the alarm that was added last, in a batch of several sources.
+    pub fn last_by(&mut self, source: Source) {
+        self.sources.push((self.ends.len() as u32 - 1, source));
+    }
+
     /// Notes the sender of the report that was added last, to be told when its alarm is on disk.
     pub fn reply_last_to(&mut self, reply_to: ReplyTo) {
         self.replies.push((self.ends.len() as u32 - 1, reply_to));
@@ -192,10 +224,10 @@ impl BatchBuilder {
 
     /// Closes the batch: from here on its reports count as received.
     pub fn seal(self, stamp: Stamp, receipt: Option<&Receipt>, metrics: &Arc<ReportMetrics>) -> Arc<Batch> {
-        let Self { origin, bytes, ends, alarms, replies } = self;
+        let Self { origin, bytes, ends, alarms, source, sources, replies } = self;
         let share = Mutex::new(Some(Share::received(metrics, ends.len())));
         let receipt = receipt.map(Receipt::sheet);
-        Arc::new(Batch { origin, stamp, bytes, ends, alarms, share, receipt, replies })
+        Arc::new(Batch { origin, stamp, bytes, ends, alarms, share, receipt, source, sources, replies })
     }
 }
 
@@ -262,6 +294,20 @@ mod tests {
         assert!(batch.reply_to(0).is_none() && batch.reply_to(2).is_none());
         batch.reply_to(1).unwrap().answer(b"stored");
         assert_eq!(heard.recv().unwrap(), b"stored");
+    }
+
+    #[test]
+    fn knows_the_source_of_each_alarm_and_else_that_of_the_batch() {
+        let metrics = ReportMetrics::new(&Registry::new());
+        let source = |last| Source::from(std::net::IpAddr::from([192, 0, 2, last]));
+        let mut builder = BatchBuilder::new(SHEDDING).by(Some(source(1)));
+        for last in [2, 3] {
+            builder.push(b"position");
+            builder.push(&emergency("tram", None));
+            builder.last_by(source(last));
+        }
+        let batch = builder.seal(Stamp { time_ms: 7, first_seq: 0 }, None, &metrics);
+        assert_eq!([0, 1, 3].map(|index| batch.source(index)), [1, 2, 3].map(|last| Some(source(last))));
     }
 
     #[test]

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
+use vagn_flow::allowance::Source;
 
 use super::account::{Account, Full, Portion};
 use super::memory::{self, Memory, MemoryMetrics, Rank};
@@ -36,6 +37,7 @@ struct Connection {
     peer: Option<Peer>,
     /// Many may be on this very connection.
     is_shared: bool,
+    source: Option<Source>,
     body_bytes: AtomicUsize,
     streams: AtomicUsize,
     /// Signs of life.
@@ -70,7 +72,8 @@ impl Caller {
     /// Returns the caller behind a new connection from `address`.
     pub(crate) fn new(memory: Arc<Memory>, address: IpAddr) -> Self {
         let (peer, is_shared) = (memory.peer(address), memory.is_shared(address));
-        Self(Arc::new(Connection { memory, peer, is_shared, ..Connection::default() }))
+        let source = Some(address.into());
+        Self(Arc::new(Connection { memory, peer, is_shared, source, ..Connection::default() }))
     }
 
     /// Returns a caller who shares nothing with others.
@@ -81,6 +84,11 @@ impl Caller {
     /// The peer, as far as there is a limit for it.
     pub(crate) fn peer(&self) -> Option<Peer> {
         self.0.peer
+    }
+
+    /// Returns the source of what comes over the connection.
+    pub fn source(&self) -> Option<Source> {
+        self.0.source
     }
 
     pub(crate) fn metrics(&self) -> &MemoryMetrics {

@@ -22,10 +22,6 @@ pub struct Fleet {
 /// By the number of the partition.
 type Readers = Arc<[Option<Reader>]>;
 
-/// A moment in the growth of the fleet, which tells vehicles that were there before from those that came later.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Growth(Vec<u32>);
-
 /// A partition that the answer needs is not there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[error("a part of the fleet is not ready")]
@@ -103,31 +99,32 @@ impl Fleet {
         self.reader_of(key)?.get_within(key, within).ok_or(NotReady)
     }
 
-    /// Returns how far the fleet has grown.
-    ///
-    /// # Errors
-    /// [`NotReady`] while a partition is missing, or one does not answer `within` this time.
-    pub fn growth(&self, within: Duration) -> Result<Growth, NotReady> {
-        let readers = self.all()?;
-        let ends = readers.iter().flatten().map(|reader| reader.slots_end_within(within).ok_or(NotReady));
-        ends.collect::<Result<_, _>>().map(Growth)
-    }
-
-    /// As [`Fleet::get_within`], with true when the vehicle was there at the moment `before`. A vehicle that came later
-    /// and took the slot of one that was forgotten counts as there: slots are all that a moment keeps.
+    /// As [`Fleet::get_within`], with the row of the vehicle in its partition.
     ///
     /// # Errors
     /// As [`Fleet::get_within`].
-    pub fn get_and_whether_known(
-        &self,
-        key: Key<'_>,
-        before: &Growth,
-        within: Duration,
-    ) -> Result<Option<(Vehicle, bool)>, NotReady> {
-        let found = self.reader_of(key)?.seek_within(key, within).ok_or(NotReady)?;
-        // Zero where the number of partitions has changed since: then no vehicle counts as there before.
-        let end = before.0.get(partition(key.hash(), before.0.len().max(1))).copied().unwrap_or(0);
-        Ok(found.map(|(slot, vehicle)| (vehicle, slot < end)))
+    pub fn seek_within(&self, key: Key<'_>, within: Duration) -> Result<Option<(u32, Vehicle)>, NotReady> {
+        self.reader_of(key)?.seek_within(key, within).ok_or(NotReady)
+    }
+
+    /// Returns the row of each of these vehicles in its partition; `Ok(None)` for one that is not there, and [`NotReady`] for
+    /// one whose partition is missing or does not answer `within` this time. Each partition is asked once for all.
+    pub fn rows_within(&self, keys: &[Key<'_>], within: Duration) -> Vec<Result<Option<u32>, NotReady>> {
+        let readers = Arc::clone(&self.readers.read());
+        let homes: Vec<_> = keys.iter().map(|key| partition(key.hash(), readers.len().max(1))).collect();
+        let mut rows = vec![Err(NotReady); keys.len()];
+        for (number, reader) in readers.iter().enumerate() {
+            let mut here = (0..keys.len()).filter(|&at| homes[at] == number).peekable();
+            if let (Some(reader), Some(_)) = (reader, here.peek()) {
+                reader.rows_within(within, here.map(|at| (at, keys[at])), |at, row| rows[at] = Ok(row));
+            }
+        }
+        rows
+    }
+
+    /// Returns the reader of one partition, if the partition is in place.
+    pub fn reader(&self, partition: usize) -> Option<Reader> {
+        self.readers.read().get(partition).cloned().flatten()
     }
 
     /// Returns the readers of all partitions, by their numbers.

@@ -34,7 +34,7 @@ mod vehicle;
 pub use changes::{Changes, FixBefore, Gone, Move, Moved};
 pub use data_dir::{DataDir, PartList};
 pub use error::StoreError;
-pub use fleet::{Fleet, Growth, NotReady};
+pub use fleet::{Fleet, NotReady};
 pub use geo::{BBox, BBoxError, EARTH_RADIUS_M, distance_m};
 pub use index::{Index, Nearby, Plan};
 pub use judge::{EventTime, Evidence, KeyTag, SKEW_MAX_MS, Seal, event_time, has_no_fix, is_a_year_back};

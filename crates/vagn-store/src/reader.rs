@@ -19,23 +19,26 @@ const SHOWN_AT_ONCE: usize = 256;
 #[derive(Debug)]
 pub struct Writer {
     index: Arc<RwLock<Index>>,
+    /// Rows at the time when the index was taken into service.
+    first_rows: u32,
 }
 
 /// The asking side of a live index. Cheap to clone; goes on after the writer is gone, with the state it left.
 #[derive(Debug, Clone)]
 pub struct Reader {
     index: Arc<RwLock<Index>>,
+    first_rows: u32,
 }
 
 impl Writer {
     /// Takes an index into service.
     pub fn new(index: Index) -> Writer {
-        Writer { index: Arc::new(RwLock::new(index)) }
+        Writer { first_rows: index.slots_end(), index: Arc::new(RwLock::new(index)) }
     }
 
     /// Returns a reader of this index.
     pub fn reader(&self) -> Reader {
-        Reader { index: Arc::clone(&self.index) }
+        Reader { index: Arc::clone(&self.index), first_rows: self.first_rows }
     }
 
     /// Works out the outcome of the updates by this rule, and changes nothing. The index must not change before
@@ -91,9 +94,23 @@ impl Reader {
         Some(index.slot_of(key).zip(index.get(key)))
     }
 
-    /// As [`Index::slots_end`], or `None` when the writer holds the lock for longer than `within`.
-    pub(crate) fn slots_end_within(&self, within: Duration) -> Option<u32> {
-        Some(self.index.try_read_for(within)?.slots_end())
+    /// Tells the row of each of these vehicles, if it has one, under one lock; none if the writer holds it for longer than
+    /// `within`.
+    pub(crate) fn rows_within<'a>(
+        &self,
+        within: Duration,
+        keys: impl Iterator<Item = (usize, Key<'a>)>,
+        mut tell: impl FnMut(usize, Option<u32>),
+    ) {
+        let Some(index) = self.index.try_read_for(within) else { return };
+        for (at, key) in keys {
+            tell(at, index.slot_of(key));
+        }
+    }
+
+    /// Returns the number of rows at the time when the partition was read from disk: vehicles in these were there before.
+    pub fn first_rows(&self) -> u32 {
+        self.first_rows
     }
 
     /// As [`Index::nearby`], beside the writer.
@@ -107,12 +124,19 @@ impl Reader {
     }
 
     /// Visits the vehicles in rows `from..from + count`, in order. Returns false when there are no rows from there on.
-    pub fn visit_rows(&self, from: u32, count: u32, mut visit: impl FnMut(&Found<'_>)) -> bool {
-        let index = self.index.read();
-        for held in index.slots(from, count) {
-            visit(&Found { row: held.slot, key: held.key, sighting: held.sighting });
-        }
-        from < index.slots_end()
+    pub fn visit_rows(&self, from: u32, count: u32, visit: impl FnMut(&Found<'_>)) -> bool {
+        visit_rows(&self.index.read(), from, count, visit)
+    }
+
+    /// As [`Reader::visit_rows`], or `None` when the writer holds the lock for longer than `within`.
+    pub fn visit_rows_within(
+        &self,
+        within: Duration,
+        from: u32,
+        count: u32,
+        visit: impl FnMut(&Found<'_>),
+    ) -> Option<bool> {
+        Some(visit_rows(&*self.index.try_read_for(within)?, from, count, visit))
     }
 
     /// Visits the vehicles in these rows, in their order; rows without vehicle are passed over.
@@ -143,4 +167,11 @@ impl Reader {
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
+}
+
+fn visit_rows(index: &Index, from: u32, count: u32, mut visit: impl FnMut(&Found<'_>)) -> bool {
+    for held in index.slots(from, count) {
+        visit(&Found { row: held.slot, key: held.key, sighting: held.sighting });
+    }
+    from < index.slots_end()
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
 
+use vagn_flow::allowance::Source;
 use vagn_flow::batch::{BATCH_MAX, BatchBuilder, Origin, Pressure};
 use vagn_flow::intake::{Intake, Offered};
 use vagn_flow::receipt::{Answer, Outcome, Receipt};
@@ -18,12 +19,16 @@ const ROOM_WITHIN: Duration = Duration::from_secs(5);
 /// Longest wait for their fates after that. A disk was once seen to take 0.4 s for a sync.
 const FATES_WITHIN: Duration = Duration::from_secs(10);
 
-/// Publishes the reports and waits for their fates, in order.
+/// Publishes the reports, which come from `source`, and waits for their fates, in order.
 ///
 /// # Errors
 /// [`Kind::DeadlinePassed`] when the fates are not known in time. Published reports stay published.
-pub(super) async fn publish(intake: &Intake, reports: &Reports) -> Result<Vec<Outcome>, Problem> {
-    let (batches, answers) = offer(intake, reports);
+pub(super) async fn publish(
+    intake: &Intake,
+    reports: &Reports,
+    source: Option<Source>,
+) -> Result<Vec<Outcome>, Problem> {
+    let (batches, answers) = offer(intake, reports, source);
     let room_until = Instant::now() + ROOM_WITHIN;
     for batch in batches {
         // A subscriber without room says so in the receipt.
@@ -33,12 +38,12 @@ pub(super) async fn publish(intake: &Intake, reports: &Reports) -> Result<Vec<Ou
 }
 
 /// Offers every batch before one is admitted: an alarm at the end must not wait for room for the rest.
-fn offer(intake: &Intake, reports: &Reports) -> (Vec<Offered>, Vec<Answer>) {
+fn offer(intake: &Intake, reports: &Reports, source: Option<Source>) -> (Vec<Offered>, Vec<Answer>) {
     let mut reports = reports.iter();
     let mut batches = Vec::new();
     let mut answers = Vec::new();
     while reports.len() > 0 {
-        let mut batch = BatchBuilder::new(ORIGIN);
+        let mut batch = BatchBuilder::new(ORIGIN).by(source);
         for report in reports.by_ref().take(BATCH_MAX) {
             batch.push(report);
         }

@@ -60,7 +60,7 @@ pub(crate) async fn post(
     let held = api.bodies.read(&caller, body).await?;
     let reports = split(format, &held.bytes)?;
     let room = caller.deed_room(reports.len() * size_of::<Outcome>())?;
-    let outcomes = intake::publish(&api.intake, &reports).await?;
+    let outcomes = intake::publish(&api.intake, &reports, caller.source()).await?;
     untaken(&outcomes, &api.readiness).map_or_else(|| Ok(fates(outcomes, room)), Err)
 }
 

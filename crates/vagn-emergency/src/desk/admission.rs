@@ -10,8 +10,10 @@ use crate::id::IncidentId;
 use crate::intake::ack::PendingAck;
 use crate::intake::alarm::Alarm;
 use crate::intake::known::KnownVehicle;
+use crate::intake::no_room::{NoRoom, RefusedAlarms};
 use crate::record::incident::Incident;
 use crate::record::standing::Standing;
+use crate::rules::Places;
 use crate::trail::EventKind;
 
 /// What is known of vehicles apart from their alarms. A vehicle that is not in it is undecided.
@@ -24,8 +26,8 @@ pub(crate) struct Admitted {
     pub opened: Vec<IncidentId>,
     /// Number of alarms that were merged into an incident.
     pub updated: usize,
-    /// Vehicles that were refused, because too many incidents are open.
-    pub refused: Vec<Box<str>>,
+    /// Alarms that were refused, because too many incidents are open.
+    pub refused: RefusedAlarms,
 }
 
 impl Desk {
@@ -64,15 +66,24 @@ impl Desk {
             return;
         }
         let vehicle = known.get(&alarm.vehicle_id).copied().unwrap_or(KnownVehicle::UNDECIDED);
-        // A vehicle keeps the standing of its first alarm as long as one of its incidents is open.
-        let standing = self.first_standing(&alarm).unwrap_or(vehicle.standing);
-        if self.is_full(alarm.is_drill(), standing) {
+        let standing = self.standing(&alarm, &vehicle);
+        if let Some(reason) = self.no_room(&alarm, standing) {
             refuse(alarm.acks);
-            admitted.refused.push(alarm.vehicle_id);
+            admitted.refused.add(reason, alarm.source);
             return;
         }
         alarm.settle(vehicle.last_fix);
         admitted.opened.push(self.open(alarm, standing, vehicle.last_fix));
+    }
+
+    /// Returns the standing of the vehicle of an alarm. It keeps the one of its first alarm as long as one of its incidents is
+    /// open, unless it turns out to be known.
+    fn standing(&self, alarm: &Alarm, vehicle: &KnownVehicle) -> Standing {
+        // What was found out when the alarm came in counts, where the later look-up had no time.
+        let is_undecided = vehicle.standing == Standing::Undecided;
+        let now = if is_undecided { alarm.standing } else { vehicle.standing };
+        let first = self.first_standing(alarm).filter(|_| now != Standing::Known);
+        first.unwrap_or(now)
     }
 
     /// Returns the standing of the vehicle's first open incident, if it has one.
@@ -81,16 +92,20 @@ impl Desk {
         self.get(*first).map(|incident| incident.standing)
     }
 
-    /// Returns true when there is no room for another incident. Strangers may take half of it at most, so that invented
-    /// vehicles cannot displace known ones.
-    fn is_full(&self, drill: bool, standing: Standing) -> bool {
-        let roster = &self.board.indexes().roster;
-        let max = self.rules.open_max;
-        if drill {
-            return roster.open(true) >= (max / 10).max(1);
+    /// Returns the reason why there is no room for another incident, if there is none. Strangers may take half of it at most,
+    /// and those from one source a part of that, so that invented vehicles cannot displace known ones.
+    fn no_room(&self, alarm: &Alarm, standing: Standing) -> Option<NoRoom> {
+        let drill = alarm.is_drill();
+        let open = self.board.indexes().roster.of_sort(drill);
+        let Places { all, strangers, source } = self.rules.places(drill);
+        let is_stranger = standing != Standing::Known;
+        let reason = |reason| Some(if drill { NoRoom::Drills } else { reason });
+        match () {
+            () if open.count() >= all => reason(NoRoom::Places),
+            () if is_stranger && open.from(alarm.source) >= source => Some(NoRoom::Source),
+            () if is_stranger && open.strangers() >= strangers => reason(NoRoom::Strangers),
+            () => None,
         }
-        let strangers_fill = standing != Standing::Known && roster.strangers() >= (max / 2).max(1);
-        strangers_fill || roster.open(false) >= max
     }
 
     fn open(&mut self, mut alarm: Alarm, standing: Standing, last_fix: Option<Fix>) -> IncidentId {
@@ -100,6 +115,7 @@ impl Desk {
         let incident = incident_of(&alarm, standing, last_fix);
         let cause = incident.alarm.kind.map_or("the flag", vagn_wire::Kind::as_str);
         let mut live = Live::open(incident, alarm.arrived, alarm.last_arrived, acks);
+        live.source = alarm.source;
         live.note(&alarm.vehicle_id, now.ms, EventKind::Opened, cause);
         self.board.insert(live);
         self.announce(id, EventKind::Opened);

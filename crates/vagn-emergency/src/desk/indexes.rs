@@ -60,11 +60,12 @@ impl Indexes {
     /// Touches only the sets that change: most changes of an incident change none of them.
     fn refile(&mut self, live: &mut Live, to: Filed) {
         let from = std::mem::replace(&mut live.filed, to);
+        let source = live.source;
         let incident = &live.incident;
         let id = incident.id;
         match (from.open, to.open) {
-            (false, true) => self.roster.enter(incident),
-            (true, false) => self.roster.leave(incident),
+            (false, true) => self.roster.enter(incident, source),
+            (true, false) => self.roster.leave(incident, source),
             _ => {}
         }
         keep(&mut self.unaccepted, id, from.unaccepted, to.unaccepted);

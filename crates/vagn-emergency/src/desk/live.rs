@@ -11,6 +11,7 @@ use crate::record::delivery::Told;
 use crate::record::draft::Draft;
 use crate::record::incident::Incident;
 use crate::trail::{Event, EventKind, SubjectId};
+use vagn_flow::allowance::Source;
 
 /// Most events of one incident by the service and by targets that may wait for a store that does not work. Decisions of
 /// people always may.
@@ -21,6 +22,8 @@ const LEDGER_MAX: usize = 100;
 
 pub(super) struct Live {
     pub(super) incident: Incident,
+    /// Source of its first alarm, if its door told.
+    pub(super) source: Option<Source>,
     /// Grows with every change.
     version: u64,
     /// Latest version on disk; 0 before the first.
@@ -111,6 +114,7 @@ impl Live {
         Self {
             begun: incident.notices.attempts,
             incident,
+            source: None,
             version: 1,
             recorded: 1,
             rewrite: false,

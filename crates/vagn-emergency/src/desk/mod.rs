@@ -115,6 +115,8 @@ pub(crate) struct Overview {
     pub open: usize,
     /// Real incidents of vehicles that are not known for certain: strangers and undecided ones.
     pub open_of_strangers: usize,
+    /// Of these, those from the source that has most.
+    pub fullest_source: usize,
     /// Real incidents that no target has accepted.
     pub unaccepted: usize,
     /// Opening of the oldest of these, ms since 1970.
@@ -214,7 +216,8 @@ impl Desk {
         let indexes = self.board.indexes();
         Overview {
             open: indexes.roster.open(false),
-            open_of_strangers: indexes.roster.strangers(),
+            open_of_strangers: indexes.roster.of_sort(false).strangers(),
+            fullest_source: indexes.roster.of_sort(false).fullest_source(),
             unaccepted: indexes.unaccepted.len(),
             oldest_unaccepted_ms: self.opened_ms(indexes.unaccepted.first()),
             unacknowledged: indexes.unacknowledged.len(),

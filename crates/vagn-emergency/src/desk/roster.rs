@@ -1,6 +1,8 @@
-//! The roster: open incidents by vehicle, real ones and drills apart.
+//! The roster: open incidents by vehicle and by source, real ones and drills apart.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
+
+use vagn_flow::allowance::Source;
 
 use crate::id::IncidentId;
 use crate::record::incident::Incident;
@@ -11,42 +13,52 @@ use crate::record::standing::Standing;
 pub(super) struct Roster {
     real: OpenIncidents,
     drills: OpenIncidents,
-    /// Real ones of vehicles that are not known for sure.
-    strangers: usize,
 }
 
+/// Open incidents of one sort.
 #[derive(Debug, Default)]
-struct OpenIncidents {
+pub(super) struct OpenIncidents {
     by_vehicle: HashMap<Box<str>, Vec<IncidentId>>,
     count: usize,
+    /// Those of vehicles that are not known for sure.
+    strangers: usize,
+    /// Of these, those whose source is known. The source is not kept over a restart.
+    by_source: HashMap<Source, usize>,
+    /// Number of sources by how many each has.
+    sources: BTreeMap<usize, usize>,
 }
 
 impl Roster {
     /// Enters an incident that is open.
-    pub(super) fn enter(&mut self, incident: &Incident) {
-        self.strangers += usize::from(is_of_stranger(incident));
+    pub(super) fn enter(&mut self, incident: &Incident, source: Option<Source>) {
         let open = self.of_sort_mut(incident.drill);
         open.count += 1;
         let ids = open.by_vehicle.entry(incident.vehicle_id.clone()).or_default();
         // An older one may come later, from the store.
         ids.insert(ids.partition_point(|id| *id < incident.id), incident.id);
+        if incident.standing != Standing::Known {
+            open.strangers += 1;
+            if let Some(source) = source {
+                open.change_source(source, |count| count + 1);
+            }
+        }
     }
 
     /// Removes an incident that is open no longer.
-    pub(super) fn leave(&mut self, incident: &Incident) {
+    pub(super) fn leave(&mut self, incident: &Incident, source: Option<Source>) {
         let open = self.of_sort_mut(incident.drill);
         let Some(ids) = open.by_vehicle.get_mut(&incident.vehicle_id) else { return };
-        let left = ids.extract_if(.., |id| *id == incident.id).count();
-        open.count -= left;
+        if ids.extract_if(.., |id| *id == incident.id).count() == 0 {
+            return;
+        }
         if ids.is_empty() {
             open.by_vehicle.remove(&incident.vehicle_id);
         }
-        self.strangers -= if is_of_stranger(incident) { left } else { 0 };
-    }
-
-    /// Counts the real ones of vehicles that are not known for sure.
-    pub(super) fn strangers(&self) -> usize {
-        self.strangers
+        open.count -= 1;
+        if incident.standing != Standing::Known {
+            open.strangers -= 1;
+            source.into_iter().for_each(|source| open.change_source(source, |count| count.saturating_sub(1)));
+        }
     }
 
     /// Returns the open incidents of one vehicle, the oldest first.
@@ -59,7 +71,8 @@ impl Roster {
         self.of_sort(drill).count
     }
 
-    fn of_sort(&self, drill: bool) -> &OpenIncidents {
+    /// Returns the open ones of one sort.
+    pub(super) fn of_sort(&self, drill: bool) -> &OpenIncidents {
         if drill { &self.drills } else { &self.real }
     }
 
@@ -68,6 +81,38 @@ impl Roster {
     }
 }
 
-fn is_of_stranger(incident: &Incident) -> bool {
-    !incident.drill && incident.standing != Standing::Known
+impl OpenIncidents {
+    pub(super) fn count(&self) -> usize {
+        self.count
+    }
+
+    /// Counts those of vehicles that are not known for sure.
+    pub(super) fn strangers(&self) -> usize {
+        self.strangers
+    }
+
+    /// Counts those of strangers from one source.
+    pub(super) fn from(&self, source: Option<Source>) -> usize {
+        source.and_then(|source| self.by_source.get(&source).copied()).unwrap_or(0)
+    }
+
+    /// Returns how many the source has that has most.
+    pub(super) fn fullest_source(&self) -> usize {
+        self.sources.last_key_value().map_or(0, |(count, _)| *count)
+    }
+
+    fn change_source(&mut self, source: Source, change: impl Fn(usize) -> usize) {
+        let before = self.by_source.remove(&source).unwrap_or(0);
+        let after = change(before);
+        if let Some(sources) = self.sources.get_mut(&before) {
+            *sources -= 1;
+            if *sources == 0 {
+                self.sources.remove(&before);
+            }
+        }
+        if after > 0 {
+            self.by_source.insert(source, after);
+            *self.sources.entry(after).or_default() += 1;
+        }
+    }
 }

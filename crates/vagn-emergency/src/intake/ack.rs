@@ -13,6 +13,10 @@ use crate::id::IncidentId;
 /// repeat.
 pub(crate) const PENDING_ACKS_MAX: usize = 1_024;
 
+/// The same for datagrams, so that a vehicle that repeats it all the time, or a forger, takes no ack from another
+/// vehicle.
+pub(crate) const ACK_REQUESTS_PER_ALARM_MAX: usize = 16;
+
 /// A sender that waits to hear of one report.
 #[derive(Debug)]
 pub struct PendingAck {

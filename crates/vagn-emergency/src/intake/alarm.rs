@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use vagn_flow::allowance::Source;
 use vagn_store::{event_time, has_no_fix, is_a_year_back};
 use vagn_wire::{Kind, Position, Report};
 
@@ -9,6 +10,7 @@ use crate::fix::{Fix, newer};
 use crate::id::IncidentId;
 use crate::intake::ack::PendingAck;
 use crate::record::facts::AlarmFacts;
+use crate::record::standing::Standing;
 
 /// One report that carries the flag, or several of one alarm that came together.
 #[derive(Debug)]
@@ -17,6 +19,10 @@ pub struct Alarm {
     pub id: IncidentId,
     /// Vehicle id.
     pub vehicle_id: Box<str>,
+    /// Standing of the vehicle, as far as it was known when the alarm came in.
+    pub standing: Standing,
+    /// Source of the first report, if its door told.
+    pub source: Option<Source>,
     /// What set it off, if the vehicle said.
     pub kind: Option<Kind>,
     /// The vehicle's own id for the incident.
@@ -57,6 +63,8 @@ impl Alarm {
         Self {
             id,
             vehicle_id: report.vehicle_id.as_str().into(),
+            standing: Standing::Undecided,
+            source: None,
             kind: report.kind,
             vehicle_incident: report.incident.map(Into::into),
             fix,
@@ -118,6 +126,7 @@ impl Alarm {
 
     /// Merges a repeat of the same alarm. The repeat's id is dropped.
     pub fn merge(&mut self, repeat: Self) {
+        self.standing = self.standing.min(repeat.standing);
         self.kind = repeat.kind.or(self.kind);
         self.fix = newer(self.fix, repeat.fix);
         self.origin = newer(self.origin, repeat.origin);

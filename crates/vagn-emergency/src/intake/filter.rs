@@ -1,7 +1,6 @@
-//! The filter: finds the alarms in a batch and leaves them in the inbox.
+//! The filter: finds the alarms in a batch, tells strangers, and leaves what is let in in the inbox.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use vagn_flow::batch::Batch;
 use vagn_flow::open::open;
@@ -11,54 +10,92 @@ use vagn_wire::{Report, StoredAck};
 use crate::intake::ack::{AckRequest, PendingAck};
 use crate::intake::alarm::Alarm;
 use crate::intake::inbox::Inbox;
+use crate::intake::no_room::NoRoom;
 use crate::intake::places::BatchPlaces;
+use crate::record::standing::Standing;
 
 /// Subscriber to batches that fills an inbox. It runs on the thread of the publisher, and decodes only reports that
 /// were seen to carry the flag, and those before a call without a place.
 pub struct AlarmFilter(pub Arc<Inbox>);
 
+/// A report that is an alarm.
+struct Call<'a> {
+    batch: &'a Batch,
+    index: u32,
+    len: usize,
+    report: Report<'a>,
+    standing: Standing,
+}
+
 impl AlarmFilter {
-    /// Returns the alarm in one report, if the report is one.
-    fn alarm(&self, batch: &Batch, index: u32, bytes: &[u8]) -> Option<Alarm> {
-        let report = open(bytes).ok().filter(|report: &Report<'_>| report.emergency)?;
-        let arrived = self.0.clock().monotonic();
-        let mut alarm = Alarm::new(self.0.next_id(batch.time_ms()), &report, batch.time_ms(), arrived);
-        let part = batch.answer_for_alarm(index).map(|part| PendingAck::new(part, arrived));
-        let ack = part.or_else(|| self.datagram_ack(batch, index, &report, bytes.len(), arrived));
-        alarm.acks.extend(ack);
-        Some(alarm)
+    /// Returns the alarms in a batch. The standings of all vehicles are looked up together, which is much cheaper in a flood.
+    fn calls<'a>(&self, batch: &'a Batch) -> Vec<Call<'a>> {
+        let calls = batch.alarms().filter_map(|(index, bytes)| {
+            let report = open(bytes).ok().filter(|report: &Report<'_>| report.emergency)?;
+            Some(Call { batch, index, len: bytes.len(), report, standing: Standing::Undecided })
+        });
+        let mut calls: Vec<_> = calls.collect();
+        if !calls.is_empty() {
+            let vehicle_ids: Vec<_> = calls.iter().map(|call| call.report.vehicle_id).collect();
+            let standings = self.0.standings(&vehicle_ids);
+            calls.iter_mut().zip(standings).for_each(|(call, standing)| call.standing = standing);
+        }
+        calls
     }
 
-    /// Returns the pending ack of a datagram that asks for one, if there is a seat left.
-    fn datagram_ack(
+    fn take<'a>(
         &self,
-        batch: &Batch,
-        index: u32,
-        report: &Report<'_>,
-        len: usize,
-        since: Duration,
-    ) -> Option<PendingAck> {
-        let reply_to = batch.reply_to(index)?.clone();
-        let StoredAck { vehicle_id, seq, .. } = StoredAck::asked_by(report)?;
-        let seat = self.0.take_seat()?;
-        let vehicle_id = vehicle_id.as_str().into();
-        Some(PendingAck::datagram(AckRequest { reply_to, vehicle_id, seq, len, seat }, since))
+        call: &Call<'_>,
+        places: &mut BatchPlaces<'a, impl Iterator<Item = (u32, u64, &'a [u8])>>,
+    ) -> Offer {
+        let Call { batch, index, standing, .. } = *call;
+        let source = batch.source(index);
+        // Before anything is made of it: this is all that most of a flood costs.
+        if standing != Standing::Known && !self.0.allows(source) {
+            let part = batch.answer_for_alarm(index).map(|part| PendingAck::new(part, self.0.now()));
+            return self.0.refuse(NoRoom::Rate, source, part);
+        }
+        let mut alarm = self.alarm(call);
+        alarm.source = source;
+        if alarm.fix.is_none() {
+            alarm.before = places.before(index, &alarm.vehicle_id);
+        }
+        self.0.put(alarm)
+    }
+
+    fn alarm(&self, call: &Call<'_>) -> Alarm {
+        let Call { batch, index, ref report, standing, .. } = *call;
+        let arrived = self.0.now();
+        let mut alarm = Alarm::new(self.0.next_id(batch.time_ms()), report, batch.time_ms(), arrived);
+        alarm.standing = standing;
+        let part = batch.answer_for_alarm(index).map(|part| PendingAck::new(part, arrived));
+        let request = || self.ack_request(call).map(|request| PendingAck::datagram(request, arrived));
+        alarm.acks.extend(part.or_else(request));
+        alarm
+    }
+
+    /// Returns the request of a datagram that asks for an ack, if there is a seat left.
+    fn ack_request(&self, call: &Call<'_>) -> Option<AckRequest> {
+        let reply_to = call.batch.reply_to(call.index)?.clone();
+        let StoredAck { vehicle_id, seq, .. } = StoredAck::asked_by(&call.report)?;
+        let seat = self.0.take_seat(call.standing)?;
+        Some(AckRequest { reply_to, vehicle_id: vehicle_id.as_str().into(), seq, len: call.len, seat })
     }
 }
 
 impl Subscriber<Arc<Batch>> for AlarmFilter {
     fn offer(&self, batch: &Arc<Batch>) -> Offer {
         let mut offer = Offer::Skipped;
+        let calls = self.calls(batch);
+        if calls.is_empty() {
+            return offer;
+        }
         let mut places = BatchPlaces::new(batch.reports(), batch.time_ms());
-        for (index, bytes) in batch.alarms() {
-            let Some(mut alarm) = self.alarm(batch, index, bytes) else { continue };
-            if alarm.fix.is_none() {
-                alarm.before = places.before(index, &alarm.vehicle_id);
-            }
-            let put = self.0.put(alarm);
+        for call in &calls {
+            let taken = self.take(call, &mut places);
             // An alarm that found no room outweighs those that did: it must be counted.
             if offer != Offer::Full {
-                offer = put;
+                offer = taken;
             }
         }
         offer

@@ -1,74 +1,98 @@
-//! The inbox: alarms that wait for the desk.
+//! The inbox: alarms that wait for the desk, those of known vehicles in a lane of their own.
 //!
 //! It belongs to no actor, so nothing that waits here is lost when one crashes. Repeats of an alarm are merged on the
-//! way in: a vehicle that repeats itself a thousand times takes one entry.
+//! way in: a vehicle that repeats itself a thousand times takes one entry. Strangers are let in last, a few at a time, and
+//! only so many a second from one source; so a flood of invented vehicles is refused here, where it costs least.
 
-use std::hash::RandomState;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use hashbrown::HashMap;
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use vagn_flow::allowance::{Allowances, Quota, Source};
 use vagn_flow::clock::Clock;
 use vagn_otp::Offer;
+use vagn_wire::VehicleId;
 
 use crate::id::IncidentId;
-use crate::intake::ack::{PENDING_ACKS_MAX, PendingAck};
+use crate::intake::ack::PendingAck;
 use crate::intake::alarm::Alarm;
 use crate::intake::ids::IdMaker;
-use crate::intake::key::{AlarmKey, AlarmKeyRef};
 use crate::intake::known::KnownVehicles;
+use crate::intake::no_room::{NoRoom, RefusedAlarms};
+use crate::intake::waiting::{Put, WaitingAlarms};
 use crate::record::standing::Standing;
 
-/// Most alarms that may wait at a time. They wait for microseconds, unless both actors behind the inbox are gone.
-pub(super) const ALARMS_MAX: usize = 16_384;
+/// Most alarms of known vehicles that may wait at a time. They wait for microseconds, unless both actors behind the inbox
+/// are gone.
+pub(super) const ALARMS_MAX: usize = 8_192;
 
-/// Part of these that strangers may take, so that invented vehicles leave room for known ones.
-pub(super) const STRANGERS_MAX: usize = ALARMS_MAX / 2;
+/// Most alarms of all others.
+pub(super) const STRANGERS_MAX: usize = 8_192;
 
-/// Most datagrams that may wait for an ack at a time; further senders repeat. The acks are sent under the desk's lock,
-/// at a microsecond or two each.
+/// Alarms of strangers that are taken out at a time: what comes from a known vehicle meanwhile waits for no more than these.
+pub(super) const STRANGERS_AT_ONCE: usize = 256;
+
+/// Takes after which all is out that waited before the first.
+pub(crate) const TAKES_MAX: usize = STRANGERS_MAX.div_ceil(STRANGERS_AT_ONCE);
+
+/// Most datagrams of known vehicles that may wait for an ack at a time; further senders repeat. The acks are sent under the
+/// desk's lock, at a microsecond or two each.
 pub(super) const ACK_REQUESTS_MAX: usize = 1_024;
 
-/// The same for one alarm, so that a vehicle that repeats it all the time, or a forger, takes no ack from another
-/// vehicle.
-pub(super) const ACK_REQUESTS_PER_ALARM_MAX: usize = 16;
+/// The same for all others.
+pub(super) const STRANGER_ACKS_MAX: usize = ACK_REQUESTS_MAX / 2;
 
-/// Longest that a publisher waits to hear that a vehicle is a stranger. Without an answer the alarm is let in.
-const LOOK_UP_WITHIN: Duration = Duration::from_micros(100);
+/// Longest that a publisher waits to hear who is known. Without an answer a vehicle is undecided, and waits with strangers.
+const LOOK_UP_WITHIN: Duration = Duration::from_micros(200);
+
+/// Time in which a source may send as many alarms of strangers as it may have incidents of them.
+const QUOTA_WITHIN: Duration = Duration::from_secs(5);
 
 /// Wakes the actor that empties the inbox. Must not wait.
 pub(crate) type Bell = Box<dyn Fn() + Send + Sync>;
 
-/// Alarms that wait for the desk, one entry per vehicle, sort (real or drill) and own incident id.
+/// Alarms that wait for the desk.
 pub struct Inbox {
-    waiting: Mutex<Waiting>,
-    refused: AtomicU64,
+    lanes: Mutex<Lanes>,
+    refused: Mutex<RefusedAlarms>,
     ids: Mutex<IdMaker>,
     /// For senders of datagrams that wait for an ack.
     seats: Arc<Semaphore>,
+    stranger_seats: Arc<Semaphore>,
+    /// For alarms of strangers, by source.
+    allowances: Mutex<Allowances>,
     clock: Arc<dyn Clock>,
     vehicles: Arc<dyn KnownVehicles>,
     bell: OnceLock<Bell>,
 }
 
-#[derive(Debug, Default)]
-struct Waiting {
-    alarms: Vec<Alarm>,
-    /// Index of each alarm. Hashed with a random key, so that invented ids cannot be made to collide.
-    index: HashMap<AlarmKey, usize, RandomState>,
+/// The lanes of the inbox.
+struct Lanes {
+    known: WaitingAlarms,
+    others: WaitingAlarms,
 }
 
 impl Inbox {
-    /// Returns an empty inbox. `vehicles` tells strangers when it fills up; the ids are random by `seed`.
-    pub fn new(clock: Arc<dyn Clock>, vehicles: Arc<dyn KnownVehicles>, seed: u64) -> Self {
+    /// Returns an empty inbox. `vehicles` tells strangers, of which a source may have `per_source_max` incidents; ids and the
+    /// memory of sources are random by `seed`.
+    pub fn new(
+        clock: Arc<dyn Clock>,
+        vehicles: Arc<dyn KnownVehicles>,
+        per_source_max: usize,
+        seed: u64,
+    ) -> Self {
+        let burst = u32::try_from(per_source_max.max(1)).unwrap_or(u32::MAX);
+        let quota = Quota { burst, every: QUOTA_WITHIN / burst };
+        let lanes =
+            Lanes { known: WaitingAlarms::new(ALARMS_MAX), others: WaitingAlarms::new(STRANGERS_MAX) };
         Self {
-            waiting: Mutex::default(),
-            refused: AtomicU64::new(0),
+            lanes: Mutex::new(lanes),
+            refused: Mutex::default(),
             ids: Mutex::new(IdMaker::new(seed)),
             seats: Arc::new(Semaphore::new(ACK_REQUESTS_MAX)),
+            stranger_seats: Arc::new(Semaphore::new(STRANGER_ACKS_MAX)),
+            allowances: Mutex::new(Allowances::new(quota, seed.rotate_left(32))),
             clock,
             vehicles,
             bell: OnceLock::new(),
@@ -80,30 +104,40 @@ impl Inbox {
         self.bell.get_or_init(|| bell);
     }
 
-    /// Returns how many alarms found no room since the last time.
-    pub fn take_refused(&self) -> u64 {
-        self.refused.swap(0, Ordering::Relaxed)
+    /// Returns how many alarms were refused here since the last time.
+    pub(crate) fn take_refused(&self) -> RefusedAlarms {
+        std::mem::take(&mut *self.refused.lock())
     }
 
-    /// Takes out all that waits, in order of arrival.
+    /// Takes out all alarms of known vehicles, and then some of the others, in order of arrival.
     pub fn take(&self) -> Vec<Alarm> {
-        let mut waiting = self.waiting.lock();
-        waiting.index.clear();
-        std::mem::take(&mut waiting.alarms)
+        let mut taken = Vec::new();
+        let mut lanes = self.lanes.lock();
+        lanes.known.take(ALARMS_MAX, &mut taken);
+        lanes.others.take(STRANGERS_AT_ONCE, &mut taken);
+        taken
+    }
+
+    /// Returns true when alarms wait.
+    pub(crate) fn has_some(&self) -> bool {
+        self.depth().0 > 0
     }
 
     /// Returns the arrival of the alarm that has waited longest, on the monotonic clock.
     pub fn oldest(&self) -> Option<Duration> {
-        self.waiting.lock().alarms.first().map(|alarm| alarm.arrived)
+        let lanes = self.lanes.lock();
+        lanes.known.oldest().into_iter().chain(lanes.others.oldest()).min()
     }
 
     /// Returns how many alarms wait, and how many may.
     pub(super) fn depth(&self) -> (usize, usize) {
-        (self.waiting.lock().alarms.len(), ALARMS_MAX)
+        let lanes = self.lanes.lock();
+        (lanes.known.len() + lanes.others.len(), ALARMS_MAX + STRANGERS_MAX)
     }
 
-    pub(super) fn clock(&self) -> &dyn Clock {
-        &*self.clock
+    /// Returns the time on the monotonic clock.
+    pub(super) fn now(&self) -> Duration {
+        self.clock.monotonic()
     }
 
     /// Makes the id of the incident that an alarm may open.
@@ -111,70 +145,61 @@ impl Inbox {
         self.ids.lock().next(now_ms)
     }
 
-    /// Takes a seat for a datagram that waits for an ack, if one is left.
-    pub(super) fn take_seat(&self) -> Option<OwnedSemaphorePermit> {
-        self.seats.clone().try_acquire_owned().ok()
+    /// Takes a seat for a datagram that waits for an ack, if one is left for a vehicle of this standing.
+    pub(super) fn take_seat(&self, standing: Standing) -> Option<OwnedSemaphorePermit> {
+        let seats = if standing == Standing::Known { &self.seats } else { &self.stranger_seats };
+        seats.clone().try_acquire_owned().ok()
+    }
+
+    /// Returns the standings of these vehicles, as far as that is quick.
+    pub(super) fn standings(&self, vehicle_ids: &[VehicleId<'_>]) -> Vec<Standing> {
+        self.vehicles.standings(vehicle_ids, LOOK_UP_WITHIN)
+    }
+
+    /// Returns true when `source` may send another alarm of a stranger.
+    pub(super) fn allows(&self, source: Option<Source>) -> bool {
+        // Those of unknown sources share one.
+        let source = source.unwrap_or(Source::from(std::net::IpAddr::from([0, 0, 0, 0])));
+        self.allowances.lock().take(source, self.now()).is_ok()
+    }
+
+    /// Counts an alarm that is not put into the inbox.
+    pub(super) fn refuse(
+        &self,
+        reason: NoRoom,
+        source: Option<Source>,
+        acks: impl IntoIterator<Item = PendingAck>,
+    ) -> Offer {
+        acks.into_iter().for_each(PendingAck::refuse);
+        self.refused.lock().add(reason, source);
+        Offer::Full
     }
 
     pub(super) fn put(&self, alarm: Alarm) -> Offer {
-        let max = if self.is_unwelcome(&alarm) { STRANGERS_MAX } else { ALARMS_MAX };
-        let put = self.waiting.lock().put(alarm, max);
+        let put = {
+            let mut lanes = self.lanes.lock();
+            let is_known = alarm.standing == Standing::Known;
+            if is_known { lanes.known.put(alarm) } else { lanes.others.put(alarm) }
+        };
         let offer = match put {
-            Put::Repeat => return Offer::Taken,
+            Put::Repeat(refused) => {
+                refused.into_iter().for_each(PendingAck::refuse);
+                return Offer::Taken;
+            }
             Put::New => Offer::Taken,
-            Put::NoRoom(acks) => {
-                refuse(acks);
-                self.refused.fetch_add(1, Ordering::Relaxed);
-                Offer::Full
+            Put::NoRoom(alarm) => {
+                let is_known = alarm.standing == Standing::Known;
+                let offer = self.refuse(NoRoom::Inbox, alarm.source, alarm.acks);
+                if !is_known {
+                    return offer;
+                }
+                offer
             }
         };
-        // An alarm that found no room rings as well: the actor counts it, and makes room.
+        // A known vehicle that found no room rings as well: the actor counts it, and makes room.
         if let Some(bell) = self.bell.get() {
             bell();
         }
         offer
-    }
-
-    /// Returns true for the alarm of a stranger. Only asked when the inbox fills up: before that, it makes no
-    /// difference.
-    fn is_unwelcome(&self, alarm: &Alarm) -> bool {
-        let fills_up = self.waiting.lock().alarms.len() >= STRANGERS_MAX;
-        fills_up && self.vehicles.look_up(&alarm.vehicle_id, LOOK_UP_WITHIN).standing == Standing::Stranger
-    }
-}
-
-enum Put {
-    New,
-    Repeat,
-    NoRoom(Vec<PendingAck>),
-}
-
-impl Waiting {
-    fn put(&mut self, mut alarm: Alarm, max: usize) -> Put {
-        if let Some(&at) = self.index.get(&AlarmKeyRef::of(&alarm)) {
-            let first = &mut self.alarms[at];
-            // Only senders beyond the limit are refused; their report counts.
-            refuse(alarm.acks.extract_if(.., |ack| !has_room(first, ack)));
-            first.merge(alarm);
-            return Put::Repeat;
-        }
-        if self.alarms.len() >= max {
-            return Put::NoRoom(alarm.acks);
-        }
-        self.index.insert(AlarmKeyRef::of(&alarm).to_owned(), self.alarms.len());
-        self.alarms.push(alarm);
-        Put::New
-    }
-}
-
-/// Returns true when one more sender may wait for `alarm`.
-fn has_room(alarm: &Alarm, ack: &PendingAck) -> bool {
-    let max = if ack.is_datagram() { ACK_REQUESTS_PER_ALARM_MAX } else { PENDING_ACKS_MAX };
-    alarm.acks.len() < max
-}
-
-fn refuse(acks: impl IntoIterator<Item = PendingAck>) {
-    for ack in acks {
-        ack.refuse();
     }
 }

@@ -1,17 +1,24 @@
-//! What is known of a vehicle apart from its alarm: its last position, and whether it reported before.
+//! What is known of a vehicle apart from its alarm: its last position, and whether it has been there for long.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use vagn_store::{Fleet, Growth, Key};
+use vagn_flow::clock::Clock;
+use vagn_store::{Fleet, Key, partition};
 use vagn_wire::VehicleId;
 
 use crate::fix::Fix;
+use crate::intake::census::{CHUNK, Census, ROUNDS, Seen};
 use crate::record::standing::Standing;
 
-/// Longest wait for the fleet to say how far it has grown. Its writers let readers in after some 50 µs.
-const MARK_WITHIN: Duration = Duration::from_millis(5);
+/// Longest wait for a look at one chunk of rows. The fleet's writers let readers in after some 50 µs.
+const LOOK_WITHIN: Duration = Duration::from_millis(5);
+
+/// Most chunks that are looked at in a row: a millisecond or two, for which alarms may have to wait. A fleet of two million
+/// vehicles gets its round in a minute; a larger one is known later.
+const CHUNKS_AT_ONCE: usize = 32;
 
 /// What is known of a vehicle.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -29,7 +36,7 @@ impl KnownVehicle {
     /// The vehicle has never reported.
     pub const STRANGER: Self = Self { standing: Standing::Stranger, last_fix: None };
 
-    /// A vehicle that reported before its alarm, last from this position.
+    /// A vehicle that has been there for long, last at this position.
     pub fn known(last_fix: Fix) -> Self {
         Self { standing: Standing::Known, last_fix: Some(last_fix) }
     }
@@ -45,7 +52,12 @@ pub trait KnownVehicles: Send + Sync {
     /// Returns what is known of the vehicle: undecided, if it cannot be looked up `within` this time.
     fn look_up(&self, vehicle_id: &str, within: Duration) -> KnownVehicle;
 
-    /// Call every few seconds: vehicles that were in the fleet at the call before the last one count as known.
+    /// Returns the standings of these vehicles, each undecided if it cannot be looked up `within` this time.
+    fn standings(&self, vehicle_ids: &[VehicleId<'_>], within: Duration) -> Vec<Standing> {
+        vehicle_ids.iter().map(|vehicle_id| self.look_up(vehicle_id.as_str(), within).standing).collect()
+    }
+
+    /// Call every second: learns who has been there for long.
     fn mark(&self) {}
 }
 
@@ -55,116 +67,196 @@ impl<F: Fn(&str) -> KnownVehicle + Send + Sync> KnownVehicles for F {
     }
 }
 
-/// The live fleet as the source. An alarm is a position report as well, so a vehicle that is in the fleet is not known
-/// for that: it must have been there a while ago, and must not be remembered as a stranger.
+/// The live fleet as the source. An alarm is a position report as well, so a vehicle that is in the fleet is not known for
+/// that: it must have been there before this start, or in many rounds of the census.
 pub struct LiveFleet {
     fleet: Arc<Fleet>,
-    marks: Mutex<Marks>,
-    strangers: Strangers,
+    clock: Arc<dyn Clock>,
+    seed: u64,
+    /// Shortest time between the beginnings of two rounds.
+    round: Duration,
+    /// By partition; `None` until the partition was there.
+    census: Mutex<Vec<Option<Census>>>,
+    place: Mutex<Place>,
 }
 
-/// Growth of the fleet at the last two marks. The older one counts, so that it is never too young.
-#[derive(Default)]
-struct Marks {
-    before: Option<Arc<Growth>>,
-    lately: Option<Arc<Growth>>,
+/// Place of the census in its round.
+#[derive(Debug, Default)]
+struct Place {
+    began: Option<Duration>,
+    partition: usize,
+    row: u32,
 }
 
 impl LiveFleet {
-    /// Returns a source that reads `fleet`.
-    pub fn new(fleet: Arc<Fleet>) -> Self {
-        Self { fleet, marks: Mutex::default(), strangers: Strangers::default() }
+    /// Returns a source that reads `fleet`. Vehicles that report are known after `known_after`, at the earliest; `seed` is any
+    /// secret number.
+    pub fn new(fleet: Arc<Fleet>, clock: Arc<dyn Clock>, seed: u64, known_after: Duration) -> Self {
+        let census = (0..fleet.partitions()).map(|_| None).collect();
+        let round = known_after / ROUNDS;
+        Self { fleet, clock, seed, round, census: Mutex::new(census), place: Mutex::default() }
+    }
+
+    /// Returns the standing of the vehicle in this row of its partition.
+    fn standing(&self, census: &mut [Option<Census>], key: Key<'_>, row: u32) -> Standing {
+        let home = partition(key.hash(), census.len().max(1));
+        match self.census_of(census, home) {
+            Some(census) if census.is_known(row, key) => Standing::Known,
+            Some(_) => Standing::Stranger,
+            None => Standing::Undecided,
+        }
+    }
+
+    /// Returns the census of a partition. It begins when the partition is there for the first time: one that is opened anew
+    /// later makes nobody known.
+    fn census_of<'a>(&self, census: &'a mut [Option<Census>], home: usize) -> Option<&'a mut Census> {
+        let census = census.get_mut(home)?;
+        if census.is_none() {
+            *census = self.fleet.reader(home).map(|reader| Census::new(self.seed, reader.first_rows()));
+        }
+        census.as_mut()
+    }
+
+    /// Looks at the next chunk of rows. Breaks off at the end of a partition that may not be left yet.
+    fn look(&self, place: &mut Place) -> ControlFlow<()> {
+        let (home, row) = (place.partition, place.row);
+        let Some(reader) = self.fleet.reader(home) else {
+            // It is being read from disk, or could not be.
+            (place.partition, place.row) = (home + 1, 0);
+            return ControlFlow::Continue(());
+        };
+        let mut seen = Vec::with_capacity(CHUNK as usize);
+        let looked = reader.visit_rows_within(LOOK_WITHIN, row, CHUNK, |found| {
+            seen.push(Seen::new(self.seed, found));
+        });
+        match looked {
+            Some(true) => {
+                if let Some(census) = self.census_of(&mut self.census.lock(), home) {
+                    census.note(row, &seen);
+                }
+                place.row += CHUNK;
+                ControlFlow::Continue(())
+            }
+            Some(false) => {
+                (place.partition, place.row) = (home + 1, 0);
+                ControlFlow::Continue(())
+            }
+            None => ControlFlow::Break(()),
+        }
     }
 }
 
 impl KnownVehicles for LiveFleet {
     fn look_up(&self, vehicle_id: &str, within: Duration) -> KnownVehicle {
         let Ok(vehicle_id) = VehicleId::new(vehicle_id) else { return KnownVehicle::STRANGER };
-        // Without a mark the fleet is still being read from disk.
-        let Some(before) = self.marks.lock().before.clone() else { return KnownVehicle::UNDECIDED };
         let key = Key::of(vehicle_id);
-        let Ok(found) = self.fleet.get_and_whether_known(key, &before, within) else {
-            return KnownVehicle::UNDECIDED;
-        };
-        let was_there = found.as_ref().is_some_and(|(_, was_there)| *was_there);
-        if !was_there {
-            // Its alarm puts it into the fleet, and at the next marks it would seem known.
-            self.strangers.remember(key.hash());
-        }
-        let is_known = was_there && !self.strangers.has(key.hash());
-        let standing = if is_known { Standing::Known } else { Standing::Stranger };
-        let last_fix = found.map(|(vehicle, _)| {
-            let sighting = vehicle.sighting;
-            // It was there when the report arrived, at the latest.
-            let time_ms = sighting.event_time_ms.min(sighting.receive_time_ms);
-            Fix::new(sighting.position, time_ms, false)
+        let Ok(found) = self.fleet.seek_within(key, within) else { return KnownVehicle::UNDECIDED };
+        let Some((row, vehicle)) = found else { return KnownVehicle::STRANGER };
+        let sighting = vehicle.sighting;
+        // It was there when the report arrived, at the latest.
+        let time_ms = sighting.event_time_ms.min(sighting.receive_time_ms);
+        let standing = self.standing(&mut self.census.lock(), key, row);
+        KnownVehicle { standing, last_fix: Some(Fix::new(sighting.position, time_ms, false)) }
+    }
+
+    fn standings(&self, vehicle_ids: &[VehicleId<'_>], within: Duration) -> Vec<Standing> {
+        let keys: Vec<_> = vehicle_ids.iter().map(|vehicle_id| Key::of(*vehicle_id)).collect();
+        let rows = self.fleet.rows_within(&keys, within);
+        let mut census = self.census.lock();
+        let standings = keys.iter().zip(rows).map(|(key, row)| match row {
+            Ok(Some(row)) => self.standing(&mut census, *key, row),
+            Ok(None) => Standing::Stranger,
+            Err(_) => Standing::Undecided,
         });
-        KnownVehicle { standing, last_fix }
+        standings.collect()
     }
 
     fn mark(&self) {
-        let Ok(now) = self.fleet.growth(MARK_WITHIN).map(Arc::new) else { return };
-        let mut marks = self.marks.lock();
-        // The first mark counts at once: vehicles that are there when the fleet has been read from disk were there
-        // before.
-        marks.before = Some(marks.lately.replace(now.clone()).unwrap_or(now));
-    }
-}
-
-/// Bits of the memory for strangers: 8 MiB, of which no page is touched before it is needed.
-const BITS: u64 = 1 << 26;
-
-/// Bits per stranger.
-const BITS_PER_STRANGER: u32 = 4;
-
-/// Vehicles that were strangers at an alarm in this run: a Bloom filter. It forgets none, and takes one known vehicle
-/// in 500 for a stranger once it has met four million.
-struct Strangers(Mutex<Box<[u64]>>);
-
-impl Default for Strangers {
-    fn default() -> Self {
-        Self(Mutex::new(vec![0; (BITS / 64) as usize].into_boxed_slice()))
-    }
-}
-
-impl Strangers {
-    fn remember(&self, hash: u64) {
-        let mut bits = self.0.lock();
-        for (word, bit) in bits_of(hash) {
-            bits[word] |= bit;
+        let now = self.clock.monotonic();
+        let mut place = self.place.lock();
+        if place.partition == 0 && place.row == 0 {
+            if place.began.is_some_and(|began| now.saturating_sub(began) < self.round) {
+                return;
+            }
+            place.began = Some(now);
+        }
+        for _ in 0..CHUNKS_AT_ONCE {
+            if self.look(&mut place).is_break() {
+                return;
+            }
+            if place.partition >= self.fleet.partitions() {
+                (place.partition, place.row) = (0, 0);
+                return;
+            }
         }
     }
-
-    fn has(&self, hash: u64) -> bool {
-        let bits = self.0.lock();
-        bits_of(hash).all(|(word, bit)| bits[word] & bit != 0)
-    }
-}
-
-/// Returns the bits of a vehicle, by double hashing (Kirsch and Mitzenmacher 2006).
-fn bits_of(hash: u64) -> impl Iterator<Item = (usize, u64)> {
-    let step = hash.rotate_left(32).wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    let bits =
-        (0..BITS_PER_STRANGER).map(move |at| hash.wrapping_add(step.wrapping_mul(u64::from(at))) % BITS);
-    bits.map(|bit| ((bit / 64) as usize, 1 << (bit % 64)))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use vagn_flow::clock::ManualClock;
     use vagn_store::{Index, Plan, Sighting, Updates, Writer};
 
-    fn report(writer: &mut Writer, vehicle_id: &str) {
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    /// A fleet of one partition, in which "old" was before the start.
+    struct World {
+        fleet: Arc<Fleet>,
+        writer: Writer,
+        clock: Arc<ManualClock>,
+        vehicles: LiveFleet,
+        reports: u64,
+    }
+
+    impl World {
+        fn new() -> Self {
+            let fleet = Arc::new(Fleet::new(1));
+            let clock = Arc::new(ManualClock::at(7));
+            let vehicles = LiveFleet::new(fleet.clone(), clock.clone(), 7, MINUTE * ROUNDS);
+            let mut before = Writer::new(Index::new(10_000));
+            report(&mut before, "old", 1, false);
+            let mut index = Index::new(10_000);
+            before.change(|old| std::mem::swap(old, &mut index));
+            Self { fleet, writer: Writer::new(index), clock, vehicles, reports: 1 }
+        }
+
+        fn open(&self) {
+            self.fleet.set(0, Some(self.writer.reader()));
+        }
+
+        fn report(&mut self, vehicle_id: &str, emergency: bool) {
+            self.reports += 1;
+            report(&mut self.writer, vehicle_id, self.reports, emergency);
+        }
+
+        fn standing(&self, vehicle_id: &str) -> Standing {
+            let standing = self.vehicles.look_up(vehicle_id, LOOK_WITHIN).standing;
+            let id = VehicleId::new(vehicle_id).unwrap();
+            assert_eq!(self.vehicles.standings(&[id], LOOK_WITHIN), [standing], "both ways say the same");
+            standing
+        }
+
+        /// Marks each second of a minute.
+        fn minute(&self) {
+            for _ in 0..60 {
+                self.vehicles.mark();
+                self.clock.advance(Duration::from_secs(1));
+            }
+        }
+    }
+
+    fn report(writer: &mut Writer, vehicle_id: &str, receive_seq: u64, emergency: bool) {
         let key = Key::of(VehicleId::new(vehicle_id).unwrap());
         let sighting = Sighting {
             position: vagn_wire::Position::new(1.0, 2.0).unwrap(),
             event_time_ms: 7,
             receive_time_ms: 7,
-            receive_seq: 1,
+            receive_seq,
             seq: None,
             speed_mps: None,
             heading_deg: None,
-            emergency: true,
+            emergency,
             own_time: false,
             unsure: false,
         };
@@ -173,53 +265,68 @@ mod tests {
         writer.write(&updates, &mut Plan::default());
     }
 
-    fn standing(vehicles: &LiveFleet, vehicle_id: &str) -> Option<Standing> {
-        let found = vehicles.look_up(vehicle_id, MARK_WITHIN);
-        found.last_fix.map(|_| found.standing)
-    }
-
-    fn standings(vehicles: &LiveFleet) -> [Option<Standing>; 3] {
-        ["old", "new", "unheard of"].map(|vehicle_id| standing(vehicles, vehicle_id))
+    #[test]
+    fn vehicles_from_before_the_start_are_known_at_once_and_none_while_the_fleet_is_read() {
+        let mut world = World::new();
+        world.vehicles.mark();
+        assert_eq!(world.standing("old"), Standing::Undecided);
+        world.open();
+        assert_eq!(world.standing("old"), Standing::Known);
+        world.report("new", false);
+        assert_eq!((world.standing("new"), world.standing("old")), (Standing::Stranger, Standing::Known));
+        assert_eq!(world.vehicles.look_up("unheard of", LOOK_WITHIN), KnownVehicle::STRANGER);
+        assert!(
+            world.vehicles.look_up("new", LOOK_WITHIN).last_fix.is_some(),
+            "its place is known all the same"
+        );
     }
 
     #[test]
-    fn tells_vehicles_that_were_known_before_from_those_that_came_just_now() {
-        let known_and_new = [Some(Standing::Known), Some(Standing::Stranger), None];
-        let fleet = Arc::new(Fleet::new(1));
-        let vehicles = LiveFleet::new(fleet.clone());
-        vehicles.mark();
-        let undecided = vehicles.look_up("old", MARK_WITHIN);
-        assert!(undecided.is_undecided(), "the fleet is being read from disk");
-        let mut writer = Writer::new(Index::new(10));
-        report(&mut writer, "old");
-        fleet.set(0, Some(writer.reader()));
-        vehicles.mark();
-        report(&mut writer, "new");
-        assert_eq!(standings(&vehicles), known_and_new);
-        assert_eq!(vehicles.look_up("unheard of", MARK_WITHIN), KnownVehicle::STRANGER);
-        vehicles.mark();
-        assert_eq!(standings(&vehicles), known_and_new, "it has not been there for long");
-        report(&mut writer, "quiet");
-        vehicles.mark();
-        vehicles.mark();
-        assert_eq!(standing(&vehicles, "quiet"), Some(Standing::Known));
-        assert_eq!(standings(&vehicles), known_and_new, "its alarms do not make it known");
-        report(&mut writer, "unheard of");
-        vehicles.mark();
-        vehicles.mark();
-        assert_eq!(standing(&vehicles, "unheard of"), Some(Standing::Stranger), "nor does repeating them");
-    }
-
-    #[test]
-    fn remembers_strangers_and_hardly_takes_another_vehicle_for_one() {
-        let strangers = Strangers::default();
-        let mut rng = fastrand::Rng::with_seed(7);
-        let met: Vec<_> = (0..1_000_000).map(|_| rng.u64(..)).collect();
-        for hash in &met {
-            strangers.remember(*hash);
+    fn a_vehicle_that_reports_for_minutes_becomes_known_and_one_that_reported_once_does_not() {
+        let mut world = World::new();
+        world.open();
+        world.report("once", false);
+        for _ in 0..ROUNDS {
+            assert_eq!(world.standing("steady"), Standing::Stranger);
+            for _ in 0..100 {
+                world.report("steady", false);
+            }
+            world.report("caller", true);
+            world.minute();
         }
-        assert!(met.iter().all(|hash| strangers.has(*hash)));
-        let mistaken = (0..100_000).filter(|_| strangers.has(rng.u64(..))).count();
-        assert!(mistaken < 200, "{mistaken} of 100 000");
+        assert_eq!(world.standing("steady"), Standing::Known);
+        world.minute();
+        assert_eq!(
+            (world.standing("once"), world.standing("caller")),
+            (Standing::Stranger, Standing::Stranger)
+        );
+        assert_eq!(world.standing("old"), Standing::Known);
+    }
+
+    #[test]
+    fn many_reports_within_a_round_count_once() {
+        let mut world = World::new();
+        world.open();
+        for _ in 0..10 * ROUNDS {
+            world.report("busy", false);
+            world.vehicles.mark();
+            world.clock.advance(Duration::from_secs(1) / 10);
+        }
+        assert_eq!(world.standing("busy"), Standing::Stranger);
+    }
+
+    #[test]
+    fn a_partition_that_is_opened_anew_makes_nobody_known() {
+        let mut world = World::new();
+        world.open();
+        world.vehicles.mark();
+        world.report("new", false);
+        world.fleet.set(0, None);
+        assert_eq!(world.standing("old"), Standing::Undecided);
+        let mut index = Index::new(10);
+        world.writer.change(|old| std::mem::swap(old, &mut index));
+        world.writer = Writer::new(index);
+        world.open();
+        assert_eq!((world.standing("new"), world.standing("old")), (Standing::Stranger, Standing::Known));
     }
 }

@@ -2,11 +2,14 @@
 
 pub(crate) mod ack;
 pub(crate) mod alarm;
+mod census;
 pub(crate) mod filter;
 mod ids;
 pub(crate) mod inbox;
 mod key;
 pub(crate) mod known;
+pub(crate) mod no_room;
 mod places;
 #[cfg(test)]
 mod tests;
+mod waiting;

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::Receiver;
 use std::sync::{Arc, LazyLock};
 
+use vagn_flow::allowance::Source;
 use vagn_flow::batch::BatchBuilder;
 use vagn_flow::clock::ManualClock;
 use vagn_flow::metrics::{Registry, ReportMetrics};
@@ -14,12 +15,17 @@ use vagn_flow::testing::{SHEDDING, WAITING};
 use vagn_otp::{Offer, Subscriber};
 use vagn_wire::{Fate, Report};
 
-use super::ack::PENDING_ACKS_MAX;
+use super::ack::{ACK_REQUESTS_PER_ALARM_MAX, PENDING_ACKS_MAX};
+use super::alarm::Alarm;
 use super::filter::AlarmFilter;
-use super::inbox::{ACK_REQUESTS_MAX, ACK_REQUESTS_PER_ALARM_MAX, ALARMS_MAX, Inbox, STRANGERS_MAX};
+use super::inbox::{
+    ACK_REQUESTS_MAX, ALARMS_MAX, Inbox, STRANGER_ACKS_MAX, STRANGERS_AT_ONCE, STRANGERS_MAX, TAKES_MAX,
+};
 use super::known::KnownVehicle;
+use super::no_room::NoRoom;
 use crate::fix::Fix;
 use crate::id::IncidentId;
+use crate::record::standing::Standing;
 use crate::tests::setup::{drill, encoded, fleet, help, nowhere};
 
 static METRICS: LazyLock<Arc<ReportMetrics>> = LazyLock::new(|| ReportMetrics::new(&Registry::new()));
@@ -39,13 +45,21 @@ fn leave(inbox: &Arc<Inbox>, reports: &[Report<'_>]) {
     offer(inbox, reports, 0);
 }
 
+/// Incidents that strangers from one source may have, and alarms that they may send at once.
+const PER_SOURCE: usize = 2 * STRANGERS_MAX;
+
+/// Takes out all that waits.
+fn take_all(inbox: &Inbox) -> Vec<Alarm> {
+    (0..TAKES_MAX).flat_map(|_| inbox.take()).collect()
+}
+
 /// An inbox that knows every vehicle whose id does not begin with "vehicle".
 fn inbox() -> Arc<Inbox> {
     let fix = Fix::at(1.0, 2.0, 0, false);
     let known = fleet(move |vehicle_id| {
         if vehicle_id.starts_with("vehicle") { KnownVehicle::STRANGER } else { KnownVehicle::known(fix) }
     });
-    Arc::new(Inbox::new(Arc::new(ManualClock::at(1_000)), known, 1))
+    Arc::new(Inbox::new(Arc::new(ManualClock::at(1_000)), known, PER_SOURCE, 1))
 }
 
 #[test]
@@ -101,13 +115,85 @@ fn a_flood_of_invented_vehicles_finds_an_end() {
     let (_, mut refused) = offer(&inbox, &[help("vehicle too many")], 0);
     assert_eq!(refused.try_recv().unwrap()[0].fate, Fate::Failed);
     leave(&inbox, &[help("vehicle 3")]);
-    assert_eq!(inbox.take_refused(), 11);
+    assert_eq!(inbox.take_refused().reasons().collect::<Vec<_>>(), [(NoRoom::Inbox, 11)]);
     for number in 0..ALARMS_MAX {
         leave(&inbox, &[help(&format!("bus {number}"))]);
     }
-    assert_eq!(inbox.take_refused(), STRANGERS_MAX as u64, "known vehicles have the other half");
+    assert_eq!(inbox.take_refused().total(), 0, "known vehicles have a lane of their own");
     let taken = inbox.take();
-    assert_eq!((taken.len(), taken[3].reports), (ALARMS_MAX, 2));
+    assert_eq!(taken.len(), ALARMS_MAX + STRANGERS_AT_ONCE);
+    assert!(taken[..ALARMS_MAX].iter().all(|alarm| alarm.standing == Standing::Known), "they go first");
+    assert_eq!(taken[ALARMS_MAX + 3].reports, 2);
+    let rest = take_all(&inbox);
+    assert_eq!((rest.len(), inbox.has_some()), (STRANGERS_MAX - STRANGERS_AT_ONCE, false));
+    assert!(rest.is_sorted_by_key(|alarm| alarm.id));
+}
+
+#[test]
+fn a_repeat_finds_its_alarm_behind_others_that_were_taken_out() {
+    let inbox = inbox();
+    let names: Vec<_> = (0..STRANGERS_AT_ONCE + 2).map(|number| format!("vehicle {number}")).collect();
+    names.iter().for_each(|name| leave(&inbox, &[help(name)]));
+    inbox.take();
+    leave(&inbox, &[help(&names[0]), help(&names[STRANGERS_AT_ONCE + 1])]);
+    let left: Vec<_> = inbox.take().into_iter().map(|alarm| (alarm.vehicle_id, alarm.reports)).collect();
+    let expected = [(STRANGERS_AT_ONCE, 1), (STRANGERS_AT_ONCE + 1, 2), (0, 1)];
+    assert_eq!(left, expected.map(|(number, reports)| (names[number].as_str().into(), reports)));
+}
+
+/// Offers alarms from one source, and counts those that were let in.
+fn let_in(inbox: &Arc<Inbox>, vehicles: &[String], last: u8) -> usize {
+    let source = Source::from(std::net::IpAddr::from([192, 0, 2, last]));
+    for id in vehicles {
+        let mut batch = BatchBuilder::new(SHEDDING).by(Some(source));
+        batch.push(&encoded(&help(id)));
+        let batch = batch.seal(Stamp { time_ms: 0, first_seq: 0 }, None, &METRICS);
+        AlarmFilter(inbox.clone()).offer(&batch);
+    }
+    take_all(inbox).iter().filter(|alarm| alarm.source == Some(source)).count()
+}
+
+#[test]
+fn a_source_of_invented_vehicles_may_call_so_often_and_known_vehicles_and_others_are_not_counted() {
+    let clock = Arc::new(ManualClock::at(1_000));
+    let known = fleet(|vehicle_id| {
+        let standing = if vehicle_id.starts_with("bus") { Standing::Known } else { Standing::Stranger };
+        KnownVehicle { standing, last_fix: None }
+    });
+    let inbox = Arc::new(Inbox::new(clock.clone(), known, 50, 1));
+    let names = |name: &str| (0..80).map(|number| format!("{name} {number}")).collect::<Vec<_>>();
+    let (invented, buses) = (names("invented"), names("bus"));
+    assert_eq!(let_in(&inbox, &invented, 1), 50);
+    assert_eq!((let_in(&inbox, &buses, 1), let_in(&inbox, &invented, 2)), (80, 50));
+    let refused = inbox.take_refused();
+    assert_eq!(refused.reasons().collect::<Vec<_>>(), [(NoRoom::Rate, 60)]);
+    clock.advance(std::time::Duration::from_secs(1));
+    assert_eq!(let_in(&inbox, &invented, 1), 10, "so many in five seconds");
+}
+
+#[test]
+fn the_sender_of_an_alarm_beyond_the_rate_hears_that_it_failed() {
+    let vehicles = fleet(|_| KnownVehicle::STRANGER);
+    let inbox = Arc::new(Inbox::new(Arc::new(ManualClock::at(1_000)), vehicles, 1, 1));
+    let (offered, mut answer) = offer(&inbox, &[help("one"), help("two")], 0);
+    assert_eq!(offered, Offer::Full);
+    drop(inbox.take());
+    let fates: Vec<_> = answer.try_recv().unwrap().iter().map(|outcome| outcome.fate).collect();
+    assert_eq!(fates, [Fate::Failed, Fate::Failed], "the first was dropped with the test's desk");
+    assert_eq!(inbox.take_refused().total(), 1);
+}
+
+#[test]
+fn strangers_leave_seats_to_known_vehicles() {
+    let inbox = inbox();
+    let invented: Vec<_> = (0..2 * ACK_REQUESTS_MAX).map(|number| format!("vehicle {number}")).collect();
+    let sent: Vec<_> = invented.iter().map(|vehicle_id| ask(&inbox, vehicle_id)).collect();
+    let known = ask(&inbox, "bus 7");
+    for ack in take_all(&inbox).into_iter().flat_map(|alarm| alarm.acks) {
+        ack.grant(IncidentId::from_u128(1));
+    }
+    assert_eq!(sent.iter().filter(|heard| heard.try_recv().is_ok()).count(), STRANGER_ACKS_MAX);
+    assert!(known.try_recv().is_ok());
 }
 
 #[test]

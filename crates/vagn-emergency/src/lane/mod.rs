@@ -74,7 +74,7 @@ impl Lane {
         let LaneParts { rules, shelf, vehicles, seeds, clock, trust, metrics, readiness } = parts;
         let rules = Arc::new(rules);
         Self {
-            inbox: Arc::new(Inbox::new(clock.clone(), vehicles.clone(), seeds.ids)),
+            inbox: Arc::new(Inbox::new(clock.clone(), vehicles.clone(), rules.per_source_max, seeds.ids)),
             desk: Mutex::new(Desk::new(rules.clone(), seeds.jitter)),
             shelf,
             announcer: Announcer::new(rules.clone(), clock.clone()),
@@ -118,7 +118,7 @@ impl Lane {
         Moment { ms: now_ms, is_sure: true, since_ms, ..now }
     }
 
-    /// Lets in all that waits in the inbox.
+    /// Lets in what waits in the inbox, but of strangers only some: [`TAKES_MAX`](crate::intake::inbox::TAKES_MAX) times let in all.
     pub(crate) fn admit(&self) -> Admitted {
         let newcomers = {
             let mut desk = self.desk.lock();
@@ -130,7 +130,9 @@ impl Lane {
         let known = self.lookup.known(newcomers);
         let admitted = self.desk.lock().admit(&known);
         self.announce();
-        self.gauges.refused(admitted.refused.len() as u64 + self.inbox.take_refused(), &self.desk);
+        let mut refused = self.inbox.take_refused();
+        refused.add_all(admitted.refused);
+        self.gauges.refused(refused, &self.desk);
         admitted
     }
 

@@ -7,12 +7,14 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tracing::{error, warn};
 use vagn_flow::clock::Clock;
+use vagn_flow::metrics::ReasonLabel;
 use vagn_flow::readiness::Readiness;
 
 use crate::desk::{Desk, Overview};
+use crate::intake::no_room::RefusedAlarms;
 use crate::metrics::{EmergencyMetrics, OutcomeLabel, TargetLabel};
 use crate::record::shelf::Shelf;
-use crate::rules::Rules;
+use crate::rules::{Places, Rules};
 use crate::show::targets::TargetBoard;
 
 /// Name under which `/readyz` tells of a store that has not answered yet.
@@ -29,6 +31,9 @@ const LATE_AFTER_MS: i64 = 30_000;
 
 /// Shortest time between two log lines about these.
 const LATE_LOGGED_EVERY: Duration = Duration::from_secs(60);
+
+/// With less than a part of this size left, places are few.
+const FEW_PART: usize = 5;
 
 /// Time that changes may wait to be written before the metric counts them.
 const UNRECORDED_AFTER: Duration = Duration::from_secs(5);
@@ -52,14 +57,14 @@ pub(crate) struct Gauges {
 struct Refusals {
     last: Option<Duration>,
     logged: Option<Duration>,
-    unlogged: u64,
+    unlogged: RefusedAlarms,
 }
 
 impl Refusals {
-    /// Takes the number that the log is to tell at `now`.
-    fn take(&mut self, now: Duration) -> Option<u64> {
+    /// Takes those that the log is to tell of at `now`.
+    fn take(&mut self, now: Duration) -> Option<RefusedAlarms> {
         let due = self.logged.is_none_or(|at| now.saturating_sub(at) >= REFUSAL_LOGGED_EVERY);
-        (due && self.unlogged > 0).then(|| {
+        (due && self.unlogged.total() > 0).then(|| {
             self.logged = Some(now);
             std::mem::take(&mut self.unlogged)
         })
@@ -106,6 +111,7 @@ impl Gauges {
         self.show_metrics(&overview, &targets_up);
         self.show_late(&overview);
         self.show_dead_letters(overview.dead_letters);
+        self.show_places(&overview);
         self.show_store(shelf);
         self.log_refusals();
         self.forget_refusals();
@@ -120,6 +126,12 @@ impl Gauges {
         let is_late = self.clock.monotonic().saturating_sub(*self.clean.lock()) > UNRECORDED_AFTER;
         metrics.incidents_unrecorded.set(if is_late { overview.unrecorded as i64 } else { 0 });
         metrics.incidents_of_strangers.set(overview.open_of_strangers as i64);
+        let places = self.rules.places(false);
+        metrics.places.set(places.all as i64);
+        metrics.places_left.set(places.all.saturating_sub(overview.open) as i64);
+        let strangers_left = places.strangers.saturating_sub(overview.open_of_strangers);
+        metrics.stranger_places_left.set(strangers_left.min(places.all.saturating_sub(overview.open)) as i64);
+        metrics.fullest_source.set(overview.fullest_source as i64);
         metrics.oldest_unaccepted.set(self.age_ms(overview.oldest_unaccepted_ms).max(0) / 1000);
         metrics.oldest_unacknowledged.set(self.age_ms(overview.oldest_unacknowledged_ms).max(0) / 1000);
         metrics.dead_letters.set(overview.dead_letters as i64);
@@ -131,6 +143,21 @@ impl Gauges {
 
     fn age_ms(&self, opened_ms: Option<i64>) -> i64 {
         opened_ms.map_or(0, |opened_ms| self.clock.now_ms() - opened_ms)
+    }
+
+    /// Warns when few places for incidents are left, for all vehicles or for strangers.
+    fn show_places(&self, overview: &Overview) {
+        let Places { all, strangers, .. } = self.rules.places(false);
+        let left = all.saturating_sub(overview.open);
+        let strangers_left = left.min(strangers.saturating_sub(overview.open_of_strangers));
+        if left * FEW_PART >= all && strangers_left * FEW_PART >= strangers {
+            self.readiness.clear("emergency places");
+            return;
+        }
+        let warning = format!(
+            "{left} of {all} incidents may still be opened, {strangers_left} of them for vehicles that are not known; resolve those that are over"
+        );
+        self.readiness.warn("emergency places", warning);
     }
 
     /// Warns of incidents that a target refuses for good.
@@ -187,20 +214,24 @@ impl Gauges {
         }
     }
 
-    /// Warns of `alarms` that were just refused.
-    pub(crate) fn refused(&self, alarms: u64, desk: &Mutex<Desk>) {
-        if alarms == 0 {
+    /// Warns of alarms that were just refused.
+    pub(crate) fn refused(&self, refused: RefusedAlarms, desk: &Mutex<Desk>) {
+        if refused.total() == 0 {
             return;
         }
-        self.count("refused", alarms);
+        self.count("refused", refused.total());
+        for (reason, times) in refused.reasons() {
+            let label = ReasonLabel { reason: reason.word() };
+            self.metrics.emergencies_refused.get_or_create(&label).inc_by(times);
+        }
         {
             let mut refusals = self.refusals.lock();
             refusals.last = Some(self.clock.monotonic());
-            refusals.unlogged += alarms;
+            refusals.unlogged.add_all(refused);
         }
         let open = desk.lock().overview().open;
-        self.readiness
-            .warn("refused emergencies", format!("emergencies are refused: {open} incidents are open"));
+        let warning = format!("emergencies are refused ({refused}): {open} incidents are open");
+        self.readiness.warn("refused emergencies", warning);
         self.log_refusals();
     }
 
@@ -208,7 +239,7 @@ impl Gauges {
         // Taken first: the log is not written under the lock.
         let refused = self.refusals.lock().take(self.clock.monotonic());
         if let Some(refused) = refused {
-            error!(refused, "emergencies are refused: too many incidents are open");
+            error!(refused = refused.total(), "emergencies are refused: {refused}");
         }
     }
 
@@ -239,6 +270,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
+    use crate::intake::no_room::NoRoom;
     use crate::lane::Lane;
     use crate::record::attempt::Outcome;
     use crate::tests::setup::{ended, help, offer, strangers, test_lane_in};
@@ -247,17 +279,20 @@ mod tests {
     #[test]
     fn the_log_hears_of_all_refusals_but_not_of_each() {
         let mut refusals = Refusals::default();
-        assert_eq!(refusals.take(Duration::from_secs(1)), None);
+        let taken = |refusals: &mut Refusals, second| {
+            refusals.take(Duration::from_secs(second)).map(|refused| refused.total())
+        };
+        assert_eq!(taken(&mut refusals, 1), None);
         let mut logged = Vec::new();
         for second in 1..=30 {
-            refusals.unlogged += 5;
-            logged.extend(refusals.take(Duration::from_secs(second)));
+            (0..5).for_each(|_| refusals.unlogged.add(NoRoom::Places, None));
+            logged.extend(taken(&mut refusals, second));
         }
         assert_eq!(logged, [5, 50, 50]);
-        assert_eq!(refusals.take(Duration::from_secs(31)), Some(45));
-        refusals.unlogged += 1;
-        assert_eq!(refusals.take(Duration::from_secs(32)), None);
-        assert_eq!(refusals.take(Duration::from_secs(41)), Some(1));
+        assert_eq!(taken(&mut refusals, 31), Some(45));
+        refusals.unlogged.add(NoRoom::Places, None);
+        assert_eq!(taken(&mut refusals, 32), None);
+        assert_eq!(taken(&mut refusals, 41), Some(1));
     }
 
     #[test]
@@ -303,6 +338,35 @@ mod tests {
         lane.attempted(ended(&notice, Outcome::Accepted { status: 200 }));
         let (up, since) = told(&lane);
         assert!(up && since > start.1, "{since}");
+    }
+
+    #[test]
+    fn an_operator_hears_that_places_run_short_and_for_what_alarms_are_refused() {
+        let lane = test_lane_in(Arc::new(ManualClock::at(1_700_000_000_000)), strangers(), 20);
+        let names: Vec<_> = (0..12).map(|number| format!("invented {number}")).collect();
+        let call = |names: &[String]| {
+            offer(&lane, &names.iter().map(|name| help(name)).collect::<Vec<_>>());
+            lane.admit();
+            lane.show();
+            lane.gauges.readiness.report().warnings
+        };
+        assert!(!call(&names[..8]).contains_key("emergency places"), "2 of 10 are left");
+        let warnings = call(&names[8..]);
+        assert!(
+            warnings["emergency places"].starts_with("10 of 20 incidents may still be opened, 0 of"),
+            "{warnings:?}"
+        );
+        assert!(warnings["refused emergencies"].contains("(strangers 2)"), "{warnings:?}");
+        let id = lane.desk.lock().newest_first(None).next().unwrap().id;
+        for _ in 0..2 {
+            let id =
+                lane.desk.lock().newest_first(None).find(|one| !one.is_resolved()).map_or(id, |one| one.id);
+            let request =
+                crate::Request { action: crate::RequestKind::Resolve, by: "Anna".into(), note: "".into() };
+            lane.act(id, &request).unwrap();
+        }
+        lane.show();
+        assert!(!lane.gauges.readiness.report().warnings.contains_key("emergency places"));
     }
 
     #[test]

@@ -22,7 +22,7 @@ use crate::record::attempt::Outcome;
 use crate::record::incident::PRIMARY;
 use crate::record::shelf::{Opener, Shelf};
 use crate::record::store::{Opening, Recall, Store, StoreError, live_in_journal};
-use crate::rules::Rules;
+use crate::rules::{PER_SOURCE_MAX, Rules};
 use crate::show::view::IncidentView;
 use crate::{EmergencyHandle, Filter, Parts, Seeds, Targets, build};
 use vagn_flow::batch::{Batch, BatchBuilder, Origin};
@@ -95,6 +95,7 @@ impl Setup {
             part_list: None,
             targets: self.targets,
             open_max: self.open_max,
+            per_source_max: PER_SOURCE_MAX,
             resolve_after: Duration::from_secs(24 * 3600),
             vehicles: self.vehicles,
             seeds: Seeds { ids: 1, jitter: 2 },

@@ -37,6 +37,10 @@ pub struct EmergencySettings {
     pub escalate_after: Span,
     /// An incident that a person has acknowledged is resolved when it has been quiet for this time.
     pub resolve_after: Span,
+    /// A vehicle that was not in the fleet at the start is known once it was heard in each of ten parts of this time.
+    pub known_after: Span,
+    /// Most open incidents of vehicles that are not known, from one source: an IPv4 address, or an IPv6 network of 64 bits.
+    pub strangers_per_source: u32,
     /// Target for drills.
     pub drill: DrillSettings,
     /// Further targets, in order. After the last one it is the first one's turn again.
@@ -96,6 +100,8 @@ impl Default for EmergencySettings {
             concurrency: concurrency(),
             escalate_after: Span::seconds(60),
             resolve_after: Span::seconds(24 * 3600),
+            known_after: Span::seconds(600),
+            strangers_per_source: 5_000,
             drill: DrillSettings::default(),
             targets: Vec::new(),
         }
@@ -200,7 +206,12 @@ impl EmergencySettings {
     fn check_lengths(&self) -> Result<(), BadEmergency> {
         check("timeout", self.timeout, self.concurrency)?;
         check("escalate_after", self.escalate_after, self.concurrency)?;
-        check("resolve_after", self.resolve_after, self.concurrency)
+        check("resolve_after", self.resolve_after, self.concurrency)?;
+        check("known_after", self.known_after, self.concurrency)?;
+        if self.strangers_per_source == 0 {
+            return Err(bad("strangers_per_source", "must be at least 1"));
+        }
+        Ok(())
     }
 }
 
@@ -299,6 +310,8 @@ mod tests {
             ("timeout = \"0s\"", "emergency.timeout"),
             ("concurrency = 0", "emergency.concurrency"),
             ("escalate_after = \"0s\"", "emergency.escalate_after"),
+            ("known_after = \"0s\"", "emergency.known_after"),
+            ("strangers_per_source = 0", "emergency.strangers_per_source"),
             ("escalate_after = \"18446744073709551615s\"", "emergency.escalate_after"),
             ("[[targets]]\nname = \"drill\"\nurl = \"http://a/\"", "`drill`"),
             ("[[targets]]\nname = \"\"\nurl = \"http://a/\"", "targets[0]"),

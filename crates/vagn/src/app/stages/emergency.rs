@@ -15,13 +15,17 @@ pub(super) fn build(
     traffic: &Traffic,
     fleet: &Arc<Fleet>,
 ) -> anyhow::Result<(EmergencyHandle, ChildSpec)> {
+    let settings = &parts.settings.emergency;
+    let clock = parts.clock.clone();
+    let vehicles = LiveFleet::new(fleet.clone(), clock, fastrand::u64(..), settings.known_after.0);
     let lane = vagn_emergency::Parts {
         data_dir: parts.settings.data_dir.clone(),
         part_list: Some(parts.part_list.clone()),
-        targets: parts.settings.emergency.targets()?,
+        targets: settings.targets()?,
         open_max: parts.settings.max_open_incidents as usize,
-        resolve_after: parts.settings.emergency.resolve_after.0,
-        vehicles: Arc::new(LiveFleet::new(fleet.clone())),
+        per_source_max: settings.strangers_per_source as usize,
+        resolve_after: settings.resolve_after.0,
+        vehicles: Arc::new(vehicles),
         seeds: Seeds { ids: fastrand::u64(..), jitter: fastrand::u64(..) },
         clock: parts.clock.clone(),
         trust: parts.trust.clone(),

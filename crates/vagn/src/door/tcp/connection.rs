@@ -17,6 +17,7 @@ use super::ack::Owed;
 use super::frames::{Cut, Frames, Parcel};
 use super::limits::Limits;
 use super::queue::{Space, Tail};
+use vagn_flow::allowance::Source;
 use vagn_flow::intake::Intake;
 use vagn_flow::receipt::Receipt;
 
@@ -30,6 +31,12 @@ pub(super) struct Service {
     pub(super) acceptor: TlsAcceptor,
     pub(super) limits: Limits,
     pub(super) space: Space,
+}
+
+/// Way of one client's batches: their source, and the queue in which they wait for room.
+struct WayIn {
+    source: Source,
+    tail: Tail,
 }
 
 /// The end of a connection.
@@ -72,7 +79,12 @@ impl End {
 }
 
 /// Serves one client from its first byte to its last.
-pub(super) async fn serve<S>(stream: S, service: Arc<Service>, mut stop: watch::Receiver<bool>) -> End
+pub(super) async fn serve<S>(
+    stream: S,
+    source: Source,
+    service: Arc<Service>,
+    mut stop: watch::Receiver<bool>,
+) -> End
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -82,7 +94,7 @@ where
         _ = stop.wait_for(|stop| *stop) => return End::Stopped,
     };
     match shaken {
-        Ok(Ok(stream)) => service.converse(stream, stop).await,
+        Ok(Ok(stream)) => service.converse(stream, source, stop).await,
         Ok(Err(err)) => {
             tracing::debug!(error = %err, "failed to finish tls handshake");
             End::Handshake
@@ -92,15 +104,16 @@ where
 }
 
 impl Service {
-    async fn converse<S>(&self, stream: TlsStream<S>, stop: watch::Receiver<bool>) -> End
+    async fn converse<S>(&self, stream: TlsStream<S>, source: Source, stop: watch::Receiver<bool>) -> End
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
         let (mut reader, mut writer) = split(stream);
         let (owe, owed) = mpsc::channel(self.limits.outstanding);
         let (tail, head) = self.space.queue();
+        let way = WayIn { source, tail };
         let (read, (), written) = tokio::join!(
-            self.read(&mut reader, tail, owe.clone(), stop),
+            self.read(&mut reader, way, owe.clone(), stop),
             head.lead(&self.intake, owe),
             self.write(&mut writer, owed),
         );
@@ -115,7 +128,7 @@ impl Service {
     async fn read(
         &self,
         stream: &mut (impl AsyncRead + Unpin),
-        tail: Tail,
+        way: WayIn,
         owe: mpsc::Sender<Owed>,
         mut stop: watch::Receiver<bool>,
     ) -> End {
@@ -125,7 +138,7 @@ impl Service {
         let end = loop {
             match frames.cut() {
                 Cut::Parcel(parcel) => {
-                    self.pass_on(parcel, &tail).await;
+                    self.pass_on(parcel, &way).await;
                     patience.renew(self.limits.idle);
                     continue;
                 }
@@ -146,13 +159,14 @@ impl Service {
             }
         };
         if let Some(rest) = frames.rest() {
-            self.pass_on(rest, &tail).await;
+            self.pass_on(rest, &way).await;
         }
         end
     }
 
     /// Offers first and only then queues: no alarm waits for room or behind unread acks.
-    async fn pass_on(&self, Parcel { batch, asked }: Parcel, tail: &Tail) {
+    async fn pass_on(&self, Parcel { batch, asked }: Parcel, WayIn { source, tail }: &WayIn) {
+        let batch = batch.by(Some(*source));
         if asked.is_empty() {
             return tail.push(self.intake.offer(batch, None), None).await;
         }

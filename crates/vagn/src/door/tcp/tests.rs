@@ -22,6 +22,7 @@ use super::limits::Limits;
 use super::queue::Space;
 use crate::config::TcpSettings;
 use crate::door::testing::{Held, TestIntake, collector, intake, store, subscribed, trust, trust_over};
+use vagn_flow::allowance::Source;
 use vagn_flow::batch::Batch;
 use vagn_flow::testing::{emergency, report};
 use vagn_http::own_certificate;
@@ -58,7 +59,8 @@ impl Scene {
     /// A pipe to a connection that is being served.
     fn pipe(&mut self) -> DuplexStream {
         let (client, server) = duplex(16 << 10);
-        self.served.spawn(serve(server, self.service.clone(), self.stop.subscribe()));
+        let source = Source::from(std::net::IpAddr::from([127, 0, 0, 1]));
+        self.served.spawn(serve(server, source, self.service.clone(), self.stop.subscribe()));
         client
     }
 

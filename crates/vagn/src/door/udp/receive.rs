@@ -231,10 +231,17 @@ impl<'a> Haul<'a> {
             self.hand_over();
         }
         self.batch.push_marked(report, mark);
-        if mark.is_alarm
-            && asks(report)
-            && let Some(peer) = arrival.peer()
-        {
+        if mark.is_alarm {
+            self.note_sender(report, arrival);
+        }
+    }
+
+    // Apart, so that it costs nothing in the way of most reports.
+    #[inline(never)]
+    fn note_sender(&mut self, alarm: &[u8], arrival: &Arrival<'_>) {
+        let Some(peer) = arrival.peer() else { return };
+        self.batch.last_by(peer.address.ip().into());
+        if asks(alarm) {
             self.batch.reply_last_to(ReplyTo::new(self.door.outlet.clone(), peer));
         }
     }
