@@ -10,12 +10,11 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use reqwest::Client;
 use tokio::time::{Instant, sleep};
 use vagn_otp::{Failure, TaskContext};
 
 use crate::lane::Lane;
-use crate::notify::client::{self, NoClient};
+use crate::notify::client::{self, NoClient, NoticeClient};
 use crate::notify::notice::{EndedNotice, Notice};
 use crate::notify::target::{Target, Targets};
 use crate::record::attempt::Outcome;
@@ -40,7 +39,7 @@ struct TargetClient {
     /// True for the target of drills, which gets nothing else.
     is_drill: bool,
     /// Made once: certificates that cannot be read at a restart of the actor must not end what works.
-    client: OnceLock<Client>,
+    client: OnceLock<NoticeClient>,
 }
 
 impl TargetClient {
@@ -48,10 +47,10 @@ impl TargetClient {
         Self { target: target.clone(), is_drill, client: OnceLock::new() }
     }
 
-    fn client(&self) -> Result<&Client, NoClient> {
+    fn client(&self) -> Result<&NoticeClient, NoClient> {
         match self.client.get() {
             Some(client) => Ok(client),
-            None => client::client(&self.target).map(|made| self.client.get_or_init(|| made)),
+            None => NoticeClient::new(&self.target).map(|made| self.client.get_or_init(|| made)),
         }
     }
 }

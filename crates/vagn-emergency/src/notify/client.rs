@@ -3,10 +3,18 @@
 
 use std::time::Duration;
 
-use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
-use reqwest::{Client, Response, redirect};
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::header::{AUTHORIZATION, DATE, HeaderMap, HeaderValue, RETRY_AFTER, USER_AGENT};
+use hyper::{Method, Request, Response, Uri};
+use hyper_util::client::legacy::Client;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::time::timeout;
 
+use crate::notify::connector::Connector;
 use crate::notify::notice::{EndedNotice, Notice};
 use crate::notify::payload::Payload;
 use crate::notify::target::Target;
@@ -30,31 +38,83 @@ const IDLE_MAX: Duration = Duration::from_secs(4);
 /// Longest reason of a failure that is kept, in bytes.
 const REASON_MAX: usize = 200;
 
-/// Returns a client for notices to `target`.
-///
-/// # Errors
-/// When the system's certificates cannot be read, for a target that needs them.
-pub(crate) fn client(target: &Target) -> Result<Client, NoClient> {
-    // HTTP/1.1 has a connection per notice under way: none can be stuck behind another on a shared one. A redirect is not
-    // followed, since a 2xx from elsewhere would not be the target's. Proxies that the environment names are not used.
-    let builder = Client::builder()
-        .user_agent(concat!("vagn/", env!("CARGO_PKG_VERSION")))
-        .http1_only()
-        .redirect(redirect::Policy::none())
-        .retry(reqwest::retry::never())
-        .no_proxy()
-        .tcp_nodelay(true)
-        .pool_idle_timeout(IDLE_MAX)
-        .connect_timeout(CONNECT_WITHIN.min(target.timeout));
-    let provider = rustls::crypto::ring::default_provider();
-    // It fails if a provider is installed already, which is the same one.
-    let _installed = provider.install_default();
-    let built = match target.url().scheme() {
-        // Without this, a machine that has no certificates could not notify a plain target.
-        "http" => builder.tls_certs_only([]).build(),
-        _ => builder.build(),
-    };
-    built.map_err(|err| NoClient(reason(err)))
+/// Client for notices to one target.
+pub(crate) struct NoticeClient {
+    http: Client<Connector, Full<Bytes>>,
+    uri: Uri,
+    /// Headers that every notice has.
+    headers: HeaderMap,
+}
+
+impl NoticeClient {
+    /// Returns a client for notices to `target`.
+    ///
+    /// # Errors
+    /// When the system's certificates cannot be read, for a target that needs them.
+    pub(crate) fn new(target: &Target) -> Result<Self, NoClient> {
+        // HTTP/1.1 has a connection per notice under way: none can be stuck behind another on a shared one. A redirect is not
+        // followed, since a 2xx from elsewhere would not be the target's. Proxies that the environment names are not used.
+        // A machine without certificates can notify a plain target all the same.
+        let is_tls = target.url().scheme() == "https";
+        let connector = Connector::new(is_tls, CONNECT_WITHIN.min(target.timeout));
+        let connector = connector.map_err(|err| NoClient(err.to_string()))?;
+        let http = Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(IDLE_MAX)
+            .build(connector);
+        let mut headers = HeaderMap::new();
+        headers.insert(USER_AGENT, HeaderValue::from_static(concat!("vagn/", env!("CARGO_PKG_VERSION"))));
+        headers.extend(authorization(target).map(|value| (AUTHORIZATION, value)));
+        let uri = uri(target).map_err(|err| NoClient(err.to_string()))?;
+        Ok(Self { http, uri, headers })
+    }
+
+    fn request(&self, headers: HeaderMap, body: Vec<u8>) -> Request<Full<Bytes>> {
+        let mut request = Request::new(Full::new(body.into()));
+        *request.method_mut() = Method::POST;
+        *request.uri_mut() = self.uri.clone();
+        *request.headers_mut() = self.headers.clone();
+        request.headers_mut().extend(headers);
+        request
+    }
+}
+
+/// Returns the address without what only the client may know: user, password and the part behind `#`.
+fn uri(target: &Target) -> Result<Uri, hyper::http::uri::InvalidUri> {
+    let mut url = target.url().clone();
+    // Fails only for a URL without a host, which makes no target.
+    url.set_username("").ok();
+    url.set_password(None).ok();
+    url.set_fragment(None);
+    url.as_str().parse()
+}
+
+/// Returns the header for user and password in the URL, if there are any (RFC 7617).
+fn authorization(target: &Target) -> Option<HeaderValue> {
+    let url = target.url();
+    let user = decoded(url.username());
+    let password = url.password().map(decoded);
+    if user.is_empty() && password.is_none() {
+        return None;
+    }
+    let pair = [user, b":".to_vec(), password.unwrap_or_default()].concat();
+    let mut value = HeaderValue::try_from(format!("Basic {}", BASE64_STANDARD.encode(pair))).ok()?;
+    value.set_sensitive(true);
+    Some(value)
+}
+
+/// Decodes `%41` and the like, as they stand in a URL.
+fn decoded(text: &str) -> Vec<u8> {
+    let bytes = text.as_bytes();
+    let mut decoded = Vec::new();
+    let mut at = 0;
+    while at < bytes.len() {
+        let digits = text.get(at + 1..at + 3).filter(|_| bytes[at] == b'%');
+        let escaped = digits.and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        decoded.push(escaped.unwrap_or(bytes[at]));
+        at += if escaped.is_some() { 3 } else { 1 };
+    }
+    decoded
 }
 
 /// A client that cannot be made, so no notice can be sent.
@@ -64,7 +124,7 @@ pub(crate) struct NoClient(String);
 
 /// Sends `notice` once, with `head` as the head of the trail.
 pub(crate) async fn send(
-    client: &Client,
+    client: &NoticeClient,
     target: &Target,
     notice: &Notice,
     head: Option<Head>,
@@ -74,21 +134,21 @@ pub(crate) async fn send(
     let began = clock.monotonic();
     let body = Payload::new(notice, at_ms, head).to_json();
     let headers = target.headers(notice.key, at_ms, &body);
-    let request = client.post(target.url().clone()).headers(headers).body(body);
-    let outcome = match timeout(target.timeout, request.send()).await {
+    let answer = client.http.request(client.request(headers, body));
+    let outcome = match timeout(target.timeout, answer).await {
         Err(_) => Outcome::Failed { reason: "no answer in time".into() },
-        Ok(Err(err)) => Outcome::Failed { reason: reason(err) },
+        Ok(Err(err)) => Outcome::Failed { reason: reason(&err) },
         Ok(Ok(response)) => judge(response).await,
     };
     notice.end(at_ms, clock.monotonic().saturating_sub(began), outcome)
 }
 
-async fn judge(mut response: Response) -> Outcome {
+async fn judge(response: Response<Incoming>) -> Outcome {
     let status = response.status().as_u16();
     let accepted = response.status().is_success();
     let retry_after_s = retry_after_s(response.headers());
     // The status says it all. A body that is late or endless costs its connection and nothing else.
-    let _read_in_time = timeout(BODY_WITHIN, skip(&mut response)).await;
+    let _read_in_time = timeout(BODY_WITHIN, skip(response.into_body())).await;
     if accepted { Outcome::Accepted { status } } else { Outcome::Refused { status, retry_after_s } }
 }
 
@@ -106,20 +166,20 @@ fn date_s(text: &str) -> Option<i64> {
     jiff::fmt::rfc2822::parse(text).ok().map(|zoned| zoned.timestamp().as_second())
 }
 
-async fn skip(response: &mut Response) {
+async fn skip(mut body: Incoming) {
     let mut left = BODY_READ;
-    while let Ok(Some(chunk)) = response.chunk().await {
-        match left.checked_sub(chunk.len()) {
+    while let Some(Ok(frame)) = body.frame().await {
+        let length = frame.data_ref().map_or(0, Bytes::len);
+        match left.checked_sub(length) {
             Some(rest) => left = rest,
             None => break,
         }
     }
 }
 
-/// Returns the innermost cause, without the URL: its path may hold a token.
-fn reason(err: reqwest::Error) -> String {
-    let err = err.without_url();
-    let mut cause: &dyn std::error::Error = &err;
+/// Returns the innermost cause. None of them names the URL, whose path may hold a token.
+fn reason(err: &dyn std::error::Error) -> String {
+    let mut cause = err;
     while let Some(deeper) = cause.source() {
         cause = deeper;
     }
@@ -145,5 +205,24 @@ mod tests {
         check("Sun, 22 Nov 2026 07:00:00 GMT", None);
         check("soon", None);
         check("-1", None);
+    }
+
+    #[test]
+    fn user_and_password_of_the_url_go_into_a_header_and_nowhere_else() {
+        let check = |url: &str, sent: &str, expected: Option<&str>| {
+            let second = Duration::from_secs(1);
+            let target = Target::new("primary", url, "", second, 1, second).unwrap();
+            assert_eq!(uri(&target).unwrap().to_string(), sent, "{url}");
+            let header = authorization(&target);
+            let decoded = header.as_ref().map(|value| {
+                let pair = value.to_str().unwrap().strip_prefix("Basic ").unwrap();
+                String::from_utf8(BASE64_STANDARD.decode(pair).unwrap()).unwrap()
+            });
+            assert_eq!(decoded.as_deref(), expected, "{url}");
+        };
+        check("http://a.example/calls?x=1#y", "http://a.example/calls?x=1", None);
+        check("https://anna:p%40ss@a.example:444/", "https://a.example:444/", Some("anna:p@ss"));
+        check("https://token@[::1]/", "https://[::1]/", Some("token:"));
+        check("https://a%zz:%C3%A5@a.example/", "https://a.example/", Some("a%zz:\u{e5}"));
     }
 }

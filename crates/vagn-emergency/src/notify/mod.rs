@@ -2,6 +2,8 @@
 
 pub mod breaker;
 pub(crate) mod client;
+mod connector;
+mod metered;
 pub mod notice;
 pub(crate) mod payload;
 pub(crate) mod queue;

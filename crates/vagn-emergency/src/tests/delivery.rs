@@ -11,6 +11,7 @@ use vagn_wire::{Position, Report};
 use super::setup::*;
 use super::target::{Reaction, TestTarget};
 use crate::metrics::OutcomeLabel;
+use crate::record::attempt::Outcome;
 use crate::record::incident::PRIMARY;
 use crate::show::view::NoticeStatus;
 
@@ -162,4 +163,33 @@ async fn whatever_the_target_does_costs_one_attempt() {
     let told = serde_json::to_string(&all).unwrap();
     assert!(!told.contains("token"), "the url's path may be a secret: {told}");
     lane.stop().await;
+}
+
+#[tokio::test]
+async fn an_answer_without_an_end_is_cut_off_by_its_length_and_an_honest_target_gets_all_meanwhile() {
+    for (reaction, reason) in [(Reaction::Interim, "64 KiB"), (Reaction::EndlessHead, "")] {
+        let dir = tempfile::tempdir().unwrap();
+        let nasty = TestTarget::new(move |_| reaction).await;
+        let honest = TestTarget::accepting().await;
+        let mut targets = honest.target(4);
+        targets.drill = Some(nasty.named("drill", 4));
+        let lane = Setup::new(dir.path(), targets).start().await;
+        lane.send(&[drill("bus 7")]);
+        until(|| (!nasty.heard().is_empty()).then_some(())).await;
+        let names: Vec<_> = (0..50).map(|number| format!("vehicle {number}")).collect();
+        lane.send(&names.iter().map(|name| help(name)).collect::<Vec<_>>());
+        lane.accepted(50).await;
+        assert_eq!(honest.heard().len(), 50);
+        // Its time-out is 20 s, the patience of a test longer: only the reason tells that the length ended it.
+        let has_failed = |one: &crate::IncidentView| one.drill && one.notices.attempts > 0;
+        let all = lane.when(|all| all.iter().any(has_failed)).await;
+        let latest = &all.iter().find(|one| one.drill).unwrap().notices.latest[0];
+        match &latest.outcome {
+            Outcome::Failed { reason: said } => {
+                assert!(said.contains(reason) && !said.contains("in time"), "{reaction:?}: {said}");
+            }
+            other => panic!("{reaction:?}: {other:?}"),
+        }
+        lane.stop().await;
+    }
 }

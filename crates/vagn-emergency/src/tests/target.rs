@@ -50,6 +50,10 @@ pub(crate) enum Reaction {
     Endless(u16),
     /// Sends a header a byte at a time, for ever.
     Drip,
+    /// Sends one interim answer after another, for ever.
+    Interim,
+    /// Sends a head that has no end.
+    EndlessHead,
 }
 
 type Script = Arc<dyn Fn(&HeardNotice) -> Reaction + Send + Sync>;
@@ -167,6 +171,15 @@ async fn react(stream: &mut TcpStream, reaction: Reaction) -> std::io::Result<()
             stream.write_all(head.as_bytes()).await?;
             loop {
                 stream.write_all(&[b'x'; 4096]).await?;
+            }
+        }
+        Reaction::Interim => loop {
+            stream.write_all(&b"HTTP/1.1 100 Continue\r\n\r\n".repeat(1_000)).await?;
+        },
+        Reaction::EndlessHead => {
+            stream.write_all(b"HTTP/1.1 200 OK\r\n").await?;
+            loop {
+                stream.write_all(&b"x: y\r\n".repeat(1_000)).await?;
             }
         }
         Reaction::Drip => {
