@@ -3,7 +3,7 @@
 use vagn_http::route::Role::{Anyone, TokenHolder};
 use vagn_http::route::Route;
 
-use crate::incidents::{self, events, requests, responders};
+use crate::incidents::{self, events, many, requests, responders};
 use crate::vehicles::{bbox, legacy, nearby, one, stream};
 use crate::{Api, audit, map, openapi, page, positions, targets, tiles};
 
@@ -33,6 +33,7 @@ pub(crate) fn routes() -> Vec<Route<Api>> {
         Route::post(requests::COMMENT_ROUTE, TokenHolder, requests::comment),
         Route::post(requests::REPLAY_ROUTE, TokenHolder, requests::replay),
         Route::post(requests::REPLAY_ALL_ROUTE, TokenHolder, requests::replay_all),
+        Route::post(many::ROUTE, TokenHolder, many::resolve),
         Route::get(events::ROUTE, TokenHolder, events::get),
         Route::get(responders::ROUTE, TokenHolder, responders::get),
         Route::get(targets::ROUTE, TokenHolder, targets::get),

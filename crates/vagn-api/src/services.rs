@@ -11,7 +11,9 @@ use vagn_wire::Oddity;
 
 use vagn_emergency::show::feed::Feed;
 use vagn_emergency::show::targets::TargetReport;
-use vagn_emergency::{Detail, Filter, IncidentId, Page, Request, RequestOutcome, TrailPage};
+use vagn_emergency::{
+    Detail, Filter, IncidentId, Page, Request, RequestOutcome, ResolvedMany, Selection, TrailPage,
+};
 use vagn_http::problem::{Kind, Problem};
 
 /// A question that is being answered.
@@ -69,6 +71,14 @@ pub trait Incidents: Send + Sync {
     fn request(&self, id: IncidentId, request: Request) -> Asked<'_, RequestOutcome>;
     /// Sends every dead letter again at the request of `by`; counts them.
     fn replay(&self, by: Box<str>) -> Asked<'_, u64>;
+    /// Resolves incidents that `selection` chooses, as many as fit into the deadline; with `dry_run` it only counts them.
+    fn resolve_many(
+        &self,
+        selection: Selection,
+        by: Box<str>,
+        note: Box<str>,
+        dry_run: bool,
+    ) -> Asked<'_, ResolvedMany>;
     /// Reads up to `limit` entries of the trail after the one numbered `after`; `None` when the store cannot be read.
     fn trail(&self, after: u64, limit: usize) -> Asked<'_, Option<TrailPage>>;
     /// Returns the feed of changes.

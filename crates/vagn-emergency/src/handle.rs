@@ -6,19 +6,27 @@ use std::time::Duration;
 use tokio::time::Instant;
 use vagn_otp::{Addr, CallError, Handle};
 
-use crate::desk::Request;
+use crate::desk::{Request, RequestKind};
 use crate::id::IncidentId;
-use crate::incidents::{CarryOut, Incidents, ReplayAll, RequestOutcome};
+use crate::incidents::{CarryOut, Incidents, ReplayAll, RequestOutcome, ResolveThese};
 use crate::intake::filter::AlarmFilter;
 use crate::lane::{Attend, Lane};
 use crate::reader::{FindIncidents, GetIncident, ReadTrail, Reader};
+use crate::record::incident::Incident;
 use crate::search::IncidentQuery;
+use crate::selection::{ResolvedMany, Selection};
 use crate::show::feed::Feed;
 use crate::show::targets::TargetReport;
 use crate::show::view::{Detail, Filter, Page, TrailPage};
 
 /// Incidents visited while the desk is held: some 50 µs.
 const VISITED_AT_ONCE: usize = 500;
+
+/// Incidents that are resolved together: one save of some ten milliseconds, for which alarms may have to wait.
+const RESOLVED_AT_ONCE: usize = 500;
+
+/// Most incidents that one request resolves, so that its answer comes in time.
+const RESOLVED_MAX: usize = 10_000;
 
 /// Handle of the emergency lane. Cheap to clone; valid across restarts.
 #[derive(Clone)]
@@ -79,6 +87,56 @@ impl EmergencyHandle {
         self.incidents.call(ReplayAll { by }, within).await
     }
 
+    /// Counts the open incidents that `selection` chooses.
+    pub fn count(&self, selection: &Selection) -> u64 {
+        self.select(selection).len() as u64
+    }
+
+    /// Resolves the open incidents that `selection` chooses, the oldest first, as `by` requests: at most 10 000, and those that
+    /// are on disk `within` that time. Alarms go on meanwhile.
+    ///
+    /// # Errors
+    /// When none was resolved in that time.
+    pub async fn resolve_many(
+        &self,
+        selection: Selection,
+        by: Box<str>,
+        note: Box<str>,
+        within: Duration,
+    ) -> Result<ResolvedMany, CallError> {
+        let end = Instant::now() + within;
+        self.incidents.call(Attend, within).await?;
+        let ids = self.select(&selection);
+        let mut done = ResolvedMany { matched: ids.len() as u64, resolved: 0, recorded: true };
+        let choice = Arc::new((selection, Request { action: RequestKind::Resolve, by, note }));
+        for some in ids.chunks(RESOLVED_AT_ONCE).take(RESOLVED_MAX / RESOLVED_AT_ONCE) {
+            let left = end.saturating_duration_since(Instant::now());
+            let resolve = ResolveThese { ids: some.into(), choice: choice.clone() };
+            match self.incidents.call(resolve, left).await {
+                Ok(these) => {
+                    done.resolved += these.resolved;
+                    done.recorded &= these.recorded;
+                }
+                // The caller hears what is done; the next request goes on.
+                Err(_) if done.resolved > 0 => break,
+                Err(err) => return Err(err),
+            }
+        }
+        Ok(done)
+    }
+
+    /// Returns the open incidents that `selection` chooses, the oldest first.
+    fn select(&self, selection: &Selection) -> Vec<IncidentId> {
+        let mut chosen = Vec::new();
+        self.visit(|incident| {
+            if selection.chooses(incident) {
+                chosen.push(incident.id);
+            }
+        });
+        chosen.reverse();
+        chosen
+    }
+
     /// Returns up to `limit` entries of the trail behind number `after`; `None` when the store cannot be read.
     ///
     /// # Errors
@@ -116,14 +174,21 @@ impl EmergencyHandle {
     /// Visits the vehicles of all open incidents: their ids, and true for a drill. A vehicle with several comes several
     /// times. The desk is free again after every few, so that no alarm waits for this.
     pub fn visit_open(&self, mut visit: impl FnMut(&str, bool)) {
+        self.visit(|incident| {
+            if !incident.is_resolved() {
+                visit(&incident.vehicle_id, incident.drill);
+            }
+        });
+    }
+
+    /// Visits all incidents at the desk, the newest first.
+    fn visit(&self, mut visit: impl FnMut(&Incident)) {
         let mut before = None;
         loop {
             let desk = self.lane.desk.lock();
             let mut last = None;
             for incident in desk.newest_first(before).take(VISITED_AT_ONCE) {
-                if !incident.is_resolved() {
-                    visit(&incident.vehicle_id, incident.drill);
-                }
+                visit(incident);
                 last = Some(incident.id);
             }
             drop(desk);

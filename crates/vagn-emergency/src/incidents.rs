@@ -18,6 +18,7 @@ use crate::record::draft::Draft;
 use crate::record::incident::Incident;
 use crate::record::progress::State;
 use crate::search::{Unreadable, find_record, look_up};
+use crate::selection::Selection;
 use crate::show::view::Detail;
 
 /// Most incidents in one transaction. A group of this size takes a few milliseconds beside the sync.
@@ -185,6 +186,25 @@ impl Incidents {
     }
 }
 
+impl Incidents {
+    /// Resolves these incidents, and writes that down before the answer.
+    fn resolve(&self, ids: &[IncidentId], (selection, request): &(Selection, Request)) -> ResolvedThese {
+        // They may have changed since they were chosen.
+        let is_chosen =
+            |id| self.lane.desk.lock().get(id).is_some_and(|incident| selection.chooses(incident));
+        let resolve = |id: &&IncidentId| is_chosen(**id) && self.lane.act(**id, request).is_ok();
+        let resolved: Vec<_> = ids.iter().filter(resolve).copied().collect();
+        let drafts: Vec<_> = {
+            let desk = self.lane.desk.lock();
+            resolved.iter().filter_map(|id| desk.draft(*id)).collect()
+        };
+        self.write(&drafts);
+        let desk = self.lane.desk.lock();
+        let recorded = resolved.iter().all(|id| desk.is_recorded(*id));
+        ResolvedThese { resolved: resolved.len() as u64, recorded }
+    }
+}
+
 impl Actor for Incidents {
     /// Ready before the store is: a disk that takes long to open must not hold up alarms.
     async fn started(&mut self, ctx: &mut Context<Self>) -> Result<(), Failure> {
@@ -254,5 +274,31 @@ impl Handle<ReplayAll> for Incidents {
         let replayed = self.lane.replay(&by);
         self.record();
         replayed as u64
+    }
+}
+
+/// Requests that these incidents are resolved, as far as they are still chosen.
+pub(crate) struct ResolveThese {
+    pub(crate) ids: Box<[IncidentId]>,
+    pub(crate) choice: Arc<(Selection, Request)>,
+}
+
+/// Result for some of many.
+pub(crate) struct ResolvedThese {
+    pub(crate) resolved: u64,
+    /// All of these are on disk.
+    pub(crate) recorded: bool,
+}
+
+impl Handle<ResolveThese> for Incidents {
+    type Reply = ResolvedThese;
+
+    async fn handle(
+        &mut self,
+        ResolveThese { ids, choice }: ResolveThese,
+        _: &mut Context<Self>,
+    ) -> ResolvedThese {
+        self.attend();
+        self.resolve(&ids, &choice)
     }
 }

@@ -34,6 +34,7 @@ mod reader;
 pub mod record;
 mod rules;
 mod search;
+mod selection;
 pub mod show;
 #[cfg(test)]
 mod tests;
@@ -68,6 +69,7 @@ pub use crate::record::progress::State;
 use crate::record::shelf::Shelf;
 use crate::record::store::{FILE, Opening, Store, StoreError, has_nothing, live_in_journal};
 use crate::rules::Rules;
+pub use crate::selection::{ResolvedMany, Selection};
 pub use crate::show::view::{Detail, Filter, IncidentView, Page, TrailPage};
 
 /// Disk space set aside for incidents, in bytes: some 20 000 of them.

@@ -22,6 +22,11 @@ pub fn rfc3339(time_ms: i64) -> String {
     format!("{:.3}", Timestamp::new(second, ms * 1_000_000).unwrap_or(edge))
 }
 
+/// Reads a time in RFC 3339 with its offset, ms since 1970.
+pub fn parse(text: &str) -> Option<i64> {
+    text.parse::<Timestamp>().ok().map(Timestamp::as_millisecond)
+}
+
 /// Appends the same, without a detour over the heap for the times that matter: an answer has one for each vehicle.
 pub fn push(out: &mut Vec<u8>, time_ms: i64) {
     match BY_HAND.contains(&time_ms) {
@@ -68,6 +73,15 @@ fn civil(days: u64) -> (u64, u64, u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn reads_what_it_writes_and_other_offsets() {
+        for time_ms in [0, 1_795_335_330_120, -1] {
+            assert_eq!(parse(&rfc3339(time_ms)), Some(time_ms));
+        }
+        assert_eq!(parse("2026-11-22T09:15:30.12+01:00"), Some(1_795_335_330_120));
+        assert_eq!((parse("2026-11-22T09:15:30"), parse("now")), (None, None));
+    }
 
     #[test]
     fn writes_milliseconds_and_z() {

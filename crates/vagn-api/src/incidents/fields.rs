@@ -6,6 +6,7 @@ use axum::extract::{FromRequest, FromRequestParts, Request};
 use serde_json::{Map, Value};
 
 use crate::Api;
+use vagn_flow::rfc3339;
 use vagn_http::body::{BodyLimits, Budget, media_type, plain};
 use vagn_http::caller::Caller;
 use vagn_http::params::NoParams;
@@ -83,6 +84,72 @@ impl Fields {
     /// Returns the field `note`, or an empty text.
     pub(super) fn note(&self) -> Result<Box<str>, Problem> {
         self.text("note", 0, NOTE_MAX)
+    }
+
+    /// Returns true when the field is there, and not null.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.fields.get(name).is_some_and(|value| !value.is_null())
+    }
+
+    /// Returns the meaning of a field that holds one of these words, if it is there. `true` and `false` may be no texts.
+    pub(super) fn word<T: Copy>(
+        &self,
+        name: &'static str,
+        words: &[(&str, T)],
+    ) -> Result<Option<T>, Problem> {
+        if !self.has(name) {
+            return Ok(None);
+        }
+        let given = match &self.fields[name] {
+            Value::String(word) => Some(word.as_str()),
+            Value::Bool(true) => Some("true"),
+            Value::Bool(false) => Some("false"),
+            _ => None,
+        };
+        let found = words.iter().find(|(word, _)| Some(*word) == given);
+        found.map(|(_, meaning)| Some(*meaning)).ok_or_else(|| {
+            let words: Vec<_> = words.iter().map(|(word, _)| *word).collect();
+            bad(name, &format!("must be one of {}", words.join(", ")))
+        })
+    }
+
+    /// Returns a time, ms since 1970, if it is there.
+    pub(super) fn time_ms(&self, name: &'static str) -> Result<Option<i64>, Problem> {
+        if !self.has(name) {
+            return Ok(None);
+        }
+        let time = self.fields[name].as_str().and_then(rfc3339::parse);
+        time.map(Some).ok_or_else(|| bad(name, "must be a time such as 2026-11-22T08:15:30Z"))
+    }
+
+    /// Returns a text of 1 to `most` characters as it was sent, if it is there.
+    pub(super) fn part(&self, name: &'static str, most: usize) -> Result<Option<Box<str>>, Problem> {
+        if !self.has(name) {
+            return Ok(None);
+        }
+        let text = self.fields[name].as_str().filter(|text| (1..=most).contains(&text.chars().count()));
+        text.map(|text| Some(text.into()))
+            .ok_or_else(|| bad(name, &format!("must be a text of 1 to {most} characters")))
+    }
+
+    /// Returns the texts of a list, if it is there: at most `count`, each of 1 to `most` characters.
+    pub(super) fn texts(
+        &self,
+        name: &'static str,
+        count: usize,
+        most: usize,
+    ) -> Result<Option<Vec<Box<str>>>, Problem> {
+        if !self.has(name) {
+            return Ok(None);
+        }
+        let is_text = |text: &&str| (1..=most).contains(&text.chars().count());
+        let texts = self.fields[name].as_array().filter(|texts| (1..=count).contains(&texts.len()));
+        let texts = texts.and_then(|texts| {
+            texts.iter().map(|text| text.as_str().filter(is_text).map(Into::into)).collect::<Option<_>>()
+        });
+        texts.map(Some).ok_or_else(|| {
+            bad(name, &format!("must be a list of 1 to {count} texts of 1 to {most} characters"))
+        })
     }
 
     /// Returns the field `text`, which must not be empty.

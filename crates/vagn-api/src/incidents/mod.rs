@@ -3,6 +3,7 @@
 
 pub(crate) mod events;
 mod fields;
+pub(crate) mod many;
 pub(crate) mod requests;
 pub(crate) mod responders;
 

@@ -15,7 +15,8 @@ use vagn_emergency::show::view::{
     TargetView, TrailView,
 };
 use vagn_emergency::{
-    Detail, Filter, IncidentId, IncidentView, Page, Request, RequestKind, RequestOutcome, State, TrailPage,
+    Detail, Filter, IncidentId, IncidentView, Page, Request, RequestKind, RequestOutcome, ResolvedMany,
+    Selection, State, TrailPage,
 };
 use vagn_flow::clock::ManualClock;
 
@@ -31,6 +32,8 @@ pub(super) struct SmallLane {
     pub(super) feed: Arc<Feed>,
     /// Requests that were carried out, in order.
     pub(super) done: Mutex<Vec<Request>>,
+    /// Selections of incidents to be resolved together, in order.
+    pub(super) chosen: Mutex<Vec<Selection>>,
     /// Vehicles with an open incident besides `bus 3`.
     pub(super) in_need: HashSet<String>,
     /// Position of `bus 3`.
@@ -44,6 +47,7 @@ impl SmallLane {
         Self {
             feed: Arc::new(Feed::new(Arc::new(ManualClock::at(NOW_MS)), KEPT)),
             done: Mutex::default(),
+            chosen: Mutex::default(),
             in_need: HashSet::new(),
             position: Some(PositionView { lat: 30.37, lon: -97.74, time: AT.to_owned(), trusted: true }),
             trail: Some(5),
@@ -171,6 +175,21 @@ impl Incidents for SmallLane {
     fn replay(&self, by: Box<str>) -> Asked<'_, u64> {
         self.done.lock().push(Request { action: RequestKind::Replay, by, note: "all".into() });
         answer(3)
+    }
+
+    fn resolve_many(
+        &self,
+        selection: Selection,
+        by: Box<str>,
+        note: Box<str>,
+        dry_run: bool,
+    ) -> Asked<'_, ResolvedMany> {
+        self.chosen.lock().push(selection);
+        if dry_run {
+            return answer(ResolvedMany { matched: 12, resolved: 0, recorded: true });
+        }
+        self.done.lock().push(Request { action: RequestKind::Resolve, by, note });
+        answer(ResolvedMany { matched: 12, resolved: 10, recorded: true })
     }
 
     fn trail(&self, after: u64, limit: usize) -> Asked<'_, Option<TrailPage>> {

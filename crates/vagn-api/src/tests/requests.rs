@@ -11,7 +11,8 @@ use super::super::router;
 use super::fleet::SmallFleet;
 use super::lane::{AT, ID, SmallLane};
 use super::{Reply, get, send, services};
-use vagn_emergency::{Request, RequestKind};
+use vagn_emergency::record::standing::Standing;
+use vagn_emergency::{Request, RequestKind, Selection, State};
 
 fn desk() -> (Router, Arc<SmallLane>) {
     let lane = Arc::new(SmallLane::new());
@@ -131,4 +132,56 @@ async fn a_request_that_cannot_be_read_or_leads_nowhere_is_refused() {
         assert_eq!((reply.status, reply.problem().as_str()), expected, "a page elsewhere could send this");
     }
     assert_eq!(*lane.done.lock(), []);
+}
+
+#[tokio::test]
+async fn many_incidents_are_chosen_by_fields_and_resolved_under_one_name() {
+    let (router, lane) = desk();
+    let flood = r#"{"by":"Bo","note":"forged","standing":"stranger","vehicle_id_prefix":"x-","vehicle_ids":["x-1"],
+        "opened_from":"2026-11-22T08:00:00Z","opened_until":"2026-11-22T08:00:01.5Z","state":"open","test":false}"#;
+    let reply = post(&router, "resolve", flood).await;
+    let said = json!({"dry_run": false, "matched": 12, "resolved": 10, "left": 2, "recorded": true});
+    assert_eq!((reply.status, reply.json()), (StatusCode::OK, said));
+    let chosen = Selection {
+        vehicle_ids: Some(vec!["x-1".into()]),
+        vehicle_id_prefix: Some("x-".into()),
+        opened_from_ms: Some(1_795_334_400_000),
+        opened_until_ms: Some(1_795_334_401_500),
+        standing: Some(Standing::Stranger),
+        state: Some(State::Open),
+        drill: Some(false),
+    };
+    assert_eq!(*lane.chosen.lock(), [chosen]);
+    assert_eq!(*lane.done.lock(), [request(RequestKind::Resolve, "Bo", "forged")]);
+    let dry = post(&router, "resolve", r#"{"by":"Bo","test":true,"dry_run":true}"#).await.json();
+    assert_eq!(dry, json!({"dry_run": true, "matched": 12, "resolved": 0, "left": 12, "recorded": true}));
+    assert_eq!(lane.done.lock().len(), 1, "nothing is done");
+}
+
+#[tokio::test]
+async fn nothing_is_resolved_unless_something_chooses_it() {
+    let (router, lane) = desk();
+    let long = "x".repeat(65);
+    for (body, pointer) in [
+        (json!({"by": "Bo"}), ""),
+        (json!({"by": "Bo", "standing": null}), ""),
+        (json!({"standing": "stranger"}), "/by"),
+        (json!({"by": "Bo", "standing": "foe"}), "/standing"),
+        (json!({"by": "Bo", "state": 7}), "/state"),
+        (json!({"by": "Bo", "test": "maybe"}), "/test"),
+        (json!({"by": "Bo", "test": true, "dry_run": 1}), "/dry_run"),
+        (json!({"by": "Bo", "vehicle_id_prefix": ""}), "/vehicle_id_prefix"),
+        (json!({"by": "Bo", "vehicle_id_prefix": long}), "/vehicle_id_prefix"),
+        (json!({"by": "Bo", "vehicle_ids": []}), "/vehicle_ids"),
+        (json!({"by": "Bo", "vehicle_ids": ["x", 7]}), "/vehicle_ids"),
+        (json!({"by": "Bo", "vehicle_ids": vec!["x"; 201]}), "/vehicle_ids"),
+        (json!({"by": "Bo", "opened_from": "yesterday"}), "/opened_from"),
+        (json!({"by": "Bo", "prefix": "x"}), "/prefix"),
+    ] {
+        let reply = post(&router, "resolve", body.to_string()).await;
+        let expected = (StatusCode::UNPROCESSABLE_ENTITY, "invalid-field");
+        assert_eq!((reply.status, reply.problem().as_str()), expected, "{body}");
+        assert_eq!(reply.json()["pointer"], pointer, "{body}: {}", reply.body);
+    }
+    assert!(lane.done.lock().is_empty() && lane.chosen.lock().is_empty());
 }

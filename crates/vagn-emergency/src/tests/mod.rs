@@ -9,6 +9,7 @@ mod drills;
 mod escalation;
 mod floods;
 pub(crate) mod gated;
+mod many;
 mod persons;
 mod restarts;
 mod rollbacks;

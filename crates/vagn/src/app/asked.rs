@@ -13,7 +13,10 @@ use crate::storage::{Delete, Storage};
 use vagn_api::services::{Asked, Found, Incidents, Odd, Question, Unavailable, Vehicles};
 use vagn_emergency::show::feed::Feed;
 use vagn_emergency::show::targets::TargetReport;
-use vagn_emergency::{Detail, EmergencyHandle, Filter, IncidentId, Page, Request, RequestOutcome, TrailPage};
+use vagn_emergency::{
+    Detail, EmergencyHandle, Filter, IncidentId, Page, Request, RequestOutcome, ResolvedMany, Selection,
+    TrailPage,
+};
 use vagn_flow::clock::Clock;
 use vagn_live::{OpenIncidents, OpenVehicles};
 use vagn_wire::VehicleId;
@@ -75,6 +78,24 @@ impl Incidents for LiveIncidents {
             let replayed = self.0.replay(by.clone(), ACT_WITHIN).await?;
             info!(%by, replayed, "dead letters are sent again");
             Ok(replayed)
+        })
+    }
+
+    fn resolve_many(
+        &self,
+        selection: Selection,
+        by: Box<str>,
+        note: Box<str>,
+        dry_run: bool,
+    ) -> Asked<'_, ResolvedMany> {
+        Box::pin(async move {
+            if dry_run {
+                let matched = self.0.count(&selection);
+                return Ok(ResolvedMany { matched, resolved: 0, recorded: true });
+            }
+            let done = self.0.resolve_many(selection, by.clone(), note, ACT_WITHIN).await?;
+            info!(%by, resolved = done.resolved, matched = done.matched, "incidents are resolved together");
+            Ok(done)
         })
     }
 

@@ -9,6 +9,7 @@ mod exit;
 mod printer;
 mod repair;
 mod replay;
+mod resolve;
 mod send;
 mod serve;
 mod simulate;
@@ -45,6 +46,8 @@ enum Command {
     Send(send::SendArgs),
     /// Send an alarm as a drill through the whole service to the drill target, and follow it.
     Drill(drill::DrillArgs),
+    /// Resolve many incidents of a running service at once.
+    Resolve(resolve::ResolveArgs),
     /// Act as an emergency service for testing: print the notices that arrive.
     Sink(sink::SinkArgs),
     /// Show how a running service is doing.
@@ -75,6 +78,7 @@ pub fn main() -> ExitCode {
         Command::Replay(args) => replay::run(args),
         Command::Send(args) => send::run(args),
         Command::Drill(args) => drill::run(args),
+        Command::Resolve(args) => resolve::run(args),
         Command::Sink(args) => sink::run(args),
         Command::Status(args) => status::run(args),
         Command::Doctor(args) => doctor::run(args),

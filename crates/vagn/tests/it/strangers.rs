@@ -7,14 +7,14 @@ use std::time::{Duration, Instant};
 
 use crate::emergencies::Sink;
 use crate::stored_acks::{hear, say, vehicle};
-use crate::vagn::{LIMIT, Vagn, eventually, report, settings};
+use crate::vagn::{LIMIT, Vagn, command, eventually, report, settings};
 
 const KNOWN: usize = 200;
 const STRANGERS: usize = 20_000;
 const OPEN_MAX: usize = 1_000;
 
-/// Time until a vehicle counts as known: it must have been there at two looks a second apart.
-const UNTIL_KNOWN: Duration = Duration::from_millis(3_500);
+/// Time between the position and the alarm of vehicles that are made up. It was once enough to be known.
+const ACQUAINTED: Duration = Duration::from_millis(3_500);
 
 /// Longest time from an alarm of a known vehicle to its notice, in the middle of the flood.
 const NOTIFIED_WITHIN: Duration = Duration::from_secs(10);
@@ -58,12 +58,12 @@ async fn invented_vehicles_get_no_more_than_their_share_and_delay_no_known_vehic
         vagn.send(&report(&known(number), 59.33, 18.06, false));
     }
     vagn.wait_settled(KNOWN as u64).await;
+    // Vehicles that were there before a start are known.
+    let vagn = vagn.restart();
     let to = vagn.address("udp");
     let over = Arc::new(AtomicBool::new(false));
-    tokio::time::sleep(UNTIL_KNOWN).await;
     // A first flood must not make its vehicles known for the second one.
     tokio::task::spawn_blocking(move || flood(to, STRANGERS / 4)).await.unwrap();
-    tokio::time::sleep(UNTIL_KNOWN).await;
 
     let flag = over.clone();
     let flooding = tokio::task::spawn_blocking(move || {
@@ -90,7 +90,7 @@ async fn invented_vehicles_get_no_more_than_their_share_and_delay_no_known_vehic
     );
     assert!(slowest < NOTIFIED_WITHIN, "{slowest:?}");
 
-    vagn.wait_settled((2 * KNOWN) as u64).await;
+    vagn.wait_settled(KNOWN as u64).await;
     let open = vagn.metric("vagn_incidents_open").await as usize;
     assert!((KNOWN + OPEN_MAX / 4..=KNOWN + OPEN_MAX / 2).contains(&open), "{open} are open");
     let refused = vagn.metric("vagn_emergencies_total{outcome=\"refused\"}").await as usize;
@@ -98,6 +98,58 @@ async fn invented_vehicles_get_no_more_than_their_share_and_delay_no_known_vehic
     assert!(vagn.ops("/readyz").await.1.contains("refused emergencies"));
     let lines = vagn.log().lines().filter(|line| line.contains("emergencies are refused")).count();
     assert!((1..10).contains(&lines), "{refused} were refused, in {lines} lines of the log");
+}
+
+/// Runs `vagn resolve` and returns its exit code and what it said.
+async fn resolve(vagn: &Vagn, args: &[&str]) -> (Option<i32>, String) {
+    let mut command = command();
+    command.args(["resolve", "--api", &vagn.url("")]).args(args);
+    let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+    let said = [output.stdout, output.stderr].concat();
+    (output.status.code(), String::from_utf8(said).unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn vehicles_that_are_made_up_and_report_once_stay_strangers_and_are_resolved_with_one_command() {
+    const PLACES: usize = 400;
+    const PER_SOURCE: usize = 100;
+    let dir = tempfile::tempdir().unwrap();
+    let text = format!("max_open_incidents = {PLACES}\n[emergency]\nstrangers_per_source = {PER_SOURCE}\n");
+    let config = settings(dir.path(), &text);
+    let vagn = Vagn::start(&dir.path().join("data"), &["--config", &config]);
+    vagn.send(&report(&known(7), 59.33, 18.06, false));
+    vagn.wait_settled(1).await;
+    let vagn = vagn.restart();
+    let made_up: Vec<_> = (0..2 * PER_SOURCE).map(|number| format!("made up {number}")).collect();
+    made_up.iter().for_each(|id| vagn.send(&report(id, 59.33, 18.06, false)));
+    vagn.wait_settled(made_up.len() as u64).await;
+    tokio::time::sleep(ACQUAINTED).await;
+    made_up.iter().for_each(|id| vagn.send(&report(id, 59.33, 18.06, true)));
+    eventually("one source to have taken all it may", async || share(&vagn).await == PER_SOURCE).await;
+    eventually("the rest to be refused", async || {
+        let rate = vagn.metric("vagn_emergencies_refused_total{reason=\"rate\"}").await;
+        let source = vagn.metric("vagn_emergencies_refused_total{reason=\"source\"}").await;
+        (rate + source) as usize == PER_SOURCE
+    })
+    .await;
+    assert!(vagn.ops("/readyz").await.1.contains("most from 127.0.0.1"));
+    vagn.send(&report(&known(7), 59.33, 18.06, true));
+    eventually("the known vehicle", async || {
+        vagn.metric("vagn_incidents_open").await as usize == PER_SOURCE + 1
+    })
+    .await;
+
+    let strangers = ["--by", "Anna", "--note", "forged", "--standing", "stranger"];
+    let (code, said) = resolve(&vagn, &[&strangers[..], &["--dry-run"]].concat()).await;
+    assert_eq!((code, said), (Some(0), format!("{PER_SOURCE} incidents would be resolved\n")));
+    let (code, said) = resolve(&vagn, &strangers).await;
+    assert_eq!((code, said), (Some(0), format!("{PER_SOURCE} resolved, 0 left\n")));
+    eventually("them to be gone", async || vagn.metric("vagn_incidents_open").await as usize == 1).await;
+    let page = vagn.json("/api/v1/incidents?state=resolved&limit=1").await;
+    assert_eq!(page["incidents"][0]["resolved"]["by"], "Anna", "{page}");
+    assert_eq!(resolve(&vagn, &["--by", "Anna"]).await.0, Some(64), "nothing says which");
+    let (code, said) = resolve(&vagn, &["--by", " ", "--test", "true"]).await;
+    assert!(code == Some(1) && said.contains("`by` must have 1 to 64 characters"), "{said}");
 }
 
 /// Returns the number of open incidents of vehicles that are not known for certain.

@@ -1,11 +1,11 @@
-//! Reads an incident over the HTTPS API.
+//! The HTTPS API of a service: reads an incident, and passes on what a person requests.
 
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
 use anyhow::Context;
-use reqwest::{Client, StatusCode, Url, redirect};
+use reqwest::{Client, RequestBuilder, StatusCode, Url, redirect};
 use serde_json::Value;
 use vagn_load::target::Target;
 use vagn_load::trust::Trust;
@@ -13,9 +13,12 @@ use vagn_load::trust::Trust;
 /// Longest wait for one answer.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 
+/// Longest wait for the answer to a change, which comes when it is on disk.
+const CHANGED_WITHIN: Duration = Duration::from_secs(20);
+
 /// Address of an API, such as `https://localhost:9090`.
 #[derive(Debug, Clone)]
-pub(super) struct ApiUrl(Url);
+pub(in crate::commands) struct ApiUrl(Url);
 
 impl FromStr for ApiUrl {
     type Err = String;
@@ -35,7 +38,7 @@ impl fmt::Display for ApiUrl {
 }
 
 /// The API of one service.
-pub(super) struct Api {
+pub(in crate::commands) struct Api {
     client: Client,
     url: ApiUrl,
     token: Option<String>,
@@ -43,7 +46,7 @@ pub(super) struct Api {
 
 /// Reason why the API gave no incident.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum ApiError {
+pub(in crate::commands) enum ApiError {
     /// No answer, or not in time.
     #[error("cannot be reached")]
     Unreachable(#[source] reqwest::Error),
@@ -53,6 +56,9 @@ pub(super) enum ApiError {
     /// An answer without an incident.
     #[error("the api answered with status {0}; does --api name the same service as --target?")]
     Status(StatusCode),
+    /// The request is refused, for this reason.
+    #[error("the api answered with status {0}: {1}")]
+    Refused(StatusCode, String),
     /// An answer that is not JSON.
     #[error("the answer of the api is not json; is it the api of vagn?")]
     Garbled(#[source] serde_json::Error),
@@ -63,7 +69,7 @@ impl Api {
     ///
     /// # Errors
     /// When the address is unknown, or `trust` does not cover it.
-    pub(super) fn new(url: &ApiUrl, token: Option<&str>, trust: &Trust) -> anyhow::Result<Self> {
+    pub(in crate::commands) fn new(url: &ApiUrl, token: Option<&str>, trust: &Trust) -> anyhow::Result<Self> {
         let host = url.0.host_str().unwrap_or_default();
         let port = url.0.port_or_known_default().unwrap_or_default();
         let addresses = format!("{host}:{port}").parse::<Target>()?.addresses()?;
@@ -83,19 +89,33 @@ impl Api {
         Ok(Self { client, url: url.clone(), token: token.map(str::to_owned) })
     }
 
-    pub(super) async fn incident(&self, id: &str) -> Result<Value, ApiError> {
-        let mut ask = self.client.get(format!("{}/api/v1/incidents/{id}", self.url));
+    pub(in crate::commands) async fn incident(&self, id: &str) -> Result<Value, ApiError> {
+        let (status, body) = self.ask(self.client.get(format!("{}/api/v1/incidents/{id}", self.url))).await?;
+        if status != StatusCode::OK {
+            return Err(ApiError::Status(status));
+        }
+        serde_json::from_slice(&body).map_err(ApiError::Garbled)
+    }
+
+    /// Posts this body, and returns that of the answer.
+    pub(in crate::commands) async fn post(&self, path: &str, body: &Value) -> Result<Value, ApiError> {
+        let ask = self.client.post(format!("{}{path}", self.url)).timeout(CHANGED_WITHIN).json(body);
+        let (status, body) = self.ask(ask).await?;
+        let answer: Value = serde_json::from_slice(&body).map_err(ApiError::Garbled)?;
+        if status != StatusCode::OK {
+            return Err(ApiError::Refused(status, answer["detail"].as_str().unwrap_or_default().to_owned()));
+        }
+        Ok(answer)
+    }
+
+    async fn ask(&self, mut ask: RequestBuilder) -> Result<(StatusCode, Vec<u8>), ApiError> {
         if let Some(token) = &self.token {
             ask = ask.bearer_auth(token);
         }
         let answer = ask.send().await.map_err(ApiError::Unreachable)?;
         match answer.status() {
-            StatusCode::OK => {
-                let body = answer.bytes().await.map_err(ApiError::Unreachable)?;
-                serde_json::from_slice(&body).map_err(ApiError::Garbled)
-            }
             StatusCode::UNAUTHORIZED => Err(ApiError::Token),
-            status => Err(ApiError::Status(status)),
+            status => Ok((status, answer.bytes().await.map_err(ApiError::Unreachable)?.into())),
         }
     }
 }

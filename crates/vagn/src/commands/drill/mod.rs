@@ -1,6 +1,6 @@
 //! `vagn drill`: sends an alarm that is a drill, and follows it until the drill target has accepted the notice.
 
-mod api;
+pub(super) mod api;
 mod door;
 mod progress;
 
