@@ -25,4 +25,5 @@ mod taken;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 pub mod tls;
+pub mod token_guard;
 mod watch;

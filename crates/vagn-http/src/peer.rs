@@ -10,6 +10,13 @@ const NETWORK_BITS: u32 = 64;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Peer(IpAddr);
 
+impl Peer {
+    /// The address, or the network as its first address.
+    pub(crate) fn address(self) -> IpAddr {
+        self.0
+    }
+}
+
 /// Addresses that many clients share, such as those of reverse proxies. A limit for each peer would make one client shut out
 /// the others there, so they have none. The same goes for this machine itself.
 #[derive(Debug, Clone, Default)]

@@ -7,7 +7,9 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
 use sha2::{Digest, Sha256};
 
+use super::caller::Caller;
 use super::problem::{Kind, Problem};
+use super::token_guard::{Refusal, TokenGuard};
 
 /// The person or machine that a request comes from; an extractor for handlers.
 ///
@@ -52,28 +54,72 @@ impl<S: Send + Sync> FromRequestParts<S> for Principal {
 ///
 /// Only their digests are kept and compared, so that the time of a comparison tells nothing about a token.
 #[derive(Debug, Clone, Default)]
-pub struct Tokens(Arc<[[u8; 32]]>);
+pub struct Tokens {
+    digests: Arc<[[u8; 32]]>,
+    /// `None` in tests that need none.
+    guard: Option<Arc<TokenGuard>>,
+}
 
 impl Tokens {
     /// Takes the tokens as they stand in the settings.
     pub fn new<T: AsRef<str>>(tokens: impl IntoIterator<Item = T>) -> Self {
-        Self(tokens.into_iter().map(|token| digest(token.as_ref())).collect())
+        Self { digests: tokens.into_iter().map(|token| digest(token.as_ref())).collect(), guard: None }
     }
 
-    /// Finds the principal of a request with these headers.
-    pub(crate) fn principal(&self, headers: &HeaderMap) -> Result<Principal, Problem> {
-        if self.0.is_empty() {
+    /// Lets `guard` count those that are refused, and slow down whoever tries many.
+    #[must_use]
+    pub fn guarded(self, guard: Arc<TokenGuard>) -> Self {
+        Self { guard: Some(guard), ..self }
+    }
+
+    /// Finds the principal of a request with these headers, from this address.
+    pub(crate) fn principal(
+        &self,
+        headers: &HeaderMap,
+        caller: Option<&Caller>,
+    ) -> Result<Principal, Refusal> {
+        if self.digests.is_empty() {
             return Ok(Principal::Anonymous);
         }
-        let Some(token) = bearer(headers) else {
-            return Err(Problem::new(Kind::Unauthorized, "send the header `Authorization: Bearer <token>`"));
-        };
+        let found = self.find(bearer(headers).ok_or(Refusal::Missing)?);
+        match &self.guard {
+            Some(guard) => guard.judge(found, caller)?,
+            None => found.map(drop).ok_or(Refusal::Wrong)?,
+        }
+        Ok(Principal::TokenHolder)
+    }
+
+    fn find(&self, token: &str) -> Option<usize> {
         let sent = digest(token);
         // Compares with every token, so that the time does not tell which one was found.
-        if self.0.iter().fold(false, |found, known| found | (*known == sent)) {
-            return Ok(Principal::TokenHolder);
+        self.digests
+            .iter()
+            .enumerate()
+            .fold(None, |found, (at, known)| if *known == sent { Some(at) } else { found })
+    }
+
+    /// Counts a refusal at a route of this class.
+    pub(crate) fn count(&self, class: &'static str, refusal: Refusal) {
+        if let Some(guard) = &self.guard {
+            guard.count(class, refusal);
         }
-        Err(Problem::new(Kind::Unauthorized, "the token is not one of those in the setting http.tokens"))
+    }
+}
+
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Missing => {
+                Self::new(Kind::Unauthorized, "send the header `Authorization: Bearer <token>`")
+            }
+            Refusal::Wrong => {
+                Self::new(Kind::Unauthorized, "the token is not one of those in the setting http.tokens")
+            }
+            Refusal::Slowed(wait) => {
+                let why = "too many wrong tokens came from this address, so this one was not looked at";
+                Self::new(Kind::TooManyRequests, why).again_after(wait)
+            }
+        }
     }
 }
 
@@ -96,7 +142,7 @@ mod tests {
         if let Some(value) = authorization {
             headers.insert(header::AUTHORIZATION, value.parse().unwrap());
         }
-        Tokens::new(tokens).principal(&headers).ok()
+        Tokens::new(tokens).principal(&headers, None).ok()
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Errors as `application/problem+json` (RFC 9457): what was wrong, and where.
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::{HeaderValue, StatusCode, header};
@@ -26,6 +27,8 @@ pub enum Kind {
     NotFound,
     /// The resource is there but does not know this method.
     MethodNotAllowed,
+    /// The request names another machine as the one that it is for.
+    Misdirected,
     /// Another person was first.
     Conflict,
     /// The place of the incident is not known.
@@ -54,7 +57,7 @@ pub enum Kind {
 
 impl Kind {
     /// All kinds, for tests.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::InvalidRequest,
         Self::InvalidParameter,
         Self::InvalidBody,
@@ -63,6 +66,7 @@ impl Kind {
         Self::Forbidden,
         Self::NotFound,
         Self::MethodNotAllowed,
+        Self::Misdirected,
         Self::Conflict,
         Self::NoPosition,
         Self::RequestTimeout,
@@ -109,6 +113,7 @@ impl Kind {
                 StatusCode::METHOD_NOT_ALLOWED,
                 "This resource does not know the method",
             ),
+            Self::Misdirected => ("misdirected", StatusCode::MISDIRECTED_REQUEST, "Not for this machine"),
             Self::Conflict => ("conflict", StatusCode::CONFLICT, "Already changed by another person"),
             Self::NoPosition => ("no-position", StatusCode::CONFLICT, "No known place"),
             Self::RequestTimeout => {
@@ -152,6 +157,8 @@ pub struct Problem {
     pub pointer: Option<Cow<'static, str>>,
     /// The change that came first, for a conflict.
     pub first: Option<Box<First>>,
+    /// Time after which the same request may work, where it is known.
+    pub again_after: Option<Duration>,
 }
 
 /// The change that came before a refused one.
@@ -186,7 +193,7 @@ struct ProblemBody<'a> {
 impl Problem {
     /// Makes a problem of this kind; `detail` is a sentence about this very request.
     pub fn new(kind: Kind, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self { kind, detail: detail.into(), parameter: None, pointer: None, first: None }
+        Self { kind, detail: detail.into(), parameter: None, pointer: None, first: None, again_after: None }
     }
 
     /// Refuses the parameter `name`; `why` is a sentence.
@@ -204,11 +211,20 @@ impl Problem {
         Self { first: Some(Box::new(first)), ..Self::new(Kind::Conflict, detail) }
     }
 
+    /// Says when the same request may work.
+    #[must_use]
+    pub fn again_after(self, wait: Duration) -> Self {
+        Self { again_after: Some(wait), ..self }
+    }
+
     /// Seconds after which the same request may work; `None` where waiting does not help.
-    fn retry_after_s(&self) -> Option<&'static str> {
+    fn retry_after_s(&self) -> Option<u64> {
+        let known = self.again_after.map(|wait| wait.as_millis().div_ceil(1000).max(1) as u64);
         match self.kind {
-            Kind::Overloaded | Kind::DeadlinePassed | Kind::NotReady | Kind::TooManyRequests => Some("1"),
-            _ => None,
+            Kind::Overloaded | Kind::DeadlinePassed | Kind::NotReady | Kind::TooManyRequests => {
+                known.or(Some(1))
+            }
+            _ => known,
         }
     }
 
@@ -234,7 +250,7 @@ impl IntoResponse for Problem {
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         if let Some(seconds) = self.retry_after_s() {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from_static(seconds));
+            headers.insert(header::RETRY_AFTER, seconds.into());
         }
         if self.kind == Kind::UnsupportedEncoding {
             // The codings that would have been read (RFC 9110, 12.5.3).

@@ -10,9 +10,12 @@ use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{self, MethodRouter};
 
+use super::caller::Caller;
 use super::cors::Preflight;
 use super::principal::{TokenCheck, Tokens};
+use super::problem::Problem;
 use super::server::Liveness;
+use super::token_guard::{Refusal, class};
 
 /// The role that a route asks of its caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,7 +97,12 @@ where
 {
     let mut router = Router::new();
     for route in routes {
-        let gate = Gate { role: route.role, gives_way: route.gives_way, tokens: tokens.clone() };
+        let gate = Gate {
+            role: route.role,
+            gives_way: route.gives_way,
+            class: class(route.path),
+            tokens: tokens.clone(),
+        };
         let layer = from_fn_with_state(gate, admit);
         let handler = match route.method {
             Some(_) => route.handler.route_layer(layer),
@@ -111,25 +119,31 @@ where
 struct Gate {
     role: Role,
     gives_way: bool,
+    class: &'static str,
     tokens: Tokens,
 }
 
-/// Answers 401 itself, or passes the request on with its principal.
+/// Answers 401 or 429 itself, or passes the request on with its principal.
 async fn admit(State(gate): State<Gate>, mut request: Request, next: Next) -> Response {
     if request.extensions().get::<Preflight>().is_some() {
         return every_method();
     }
-    let found = gate.tokens.principal(request.headers());
-    match (gate.role, found) {
-        (Role::TokenHolder, Err(refusal)) => refusal.into_response(),
-        (_, found) => {
-            if let (true, Some(liveness)) = (gate.gives_way, request.extensions().get::<Liveness>()) {
-                liveness.give_way();
-            }
-            request.extensions_mut().insert(TokenCheck(found));
-            next.run(request).await
+    let caller = request.extensions().get::<Caller>();
+    let found = gate.tokens.principal(request.headers(), caller);
+    if let Err(refusal) = found {
+        // A page is asked for without a token; one that is sent all the same counts as anywhere.
+        if gate.role == Role::TokenHolder || refusal != Refusal::Missing {
+            gate.tokens.count(gate.class, refusal);
+        }
+        if gate.role == Role::TokenHolder {
+            return Problem::from(refusal).into_response();
         }
     }
+    if let (true, Some(liveness)) = (gate.gives_way, request.extensions().get::<Liveness>()) {
+        liveness.give_way();
+    }
+    request.extensions_mut().insert(TokenCheck(found.map_err(Problem::from)));
+    next.run(request).await
 }
 
 /// Answers a preflight request for a route of every method; all others refuse its method before they get here.
@@ -148,6 +162,9 @@ mod tests {
     use super::*;
     use crate::principal::Principal;
     use crate::problem::Problem;
+    use crate::token_guard::{TokenGuard, WRONG_TOKENS};
+    use vagn_flow::clock::ManualClock;
+    use vagn_flow::metrics::Registry;
 
     async fn name(principal: Principal) -> String {
         format!("{principal:?}")
@@ -192,6 +209,41 @@ mod tests {
         ] {
             let said = ask(tokens, Method::GET, path, token).await;
             assert_eq!(said, (StatusCode::OK, expected.to_owned()), "{path} {tokens:?} {token:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn refused_tokens_are_counted_by_route_and_slowed_by_address() {
+        let registry = Registry::new();
+        let guard = TokenGuard::new(std::sync::Arc::new(ManualClock::at(0)), &registry, 7);
+        let router = router(table(), &Tokens::new(["s3cret"]).guarded(guard)).with_state(());
+        let ask = async |path: &str, token: &str, address: &str| {
+            let request = Request::get(path).header(header::AUTHORIZATION, format!("Bearer {token}"));
+            let caller = Caller::new(Default::default(), address.parse().unwrap());
+            let request = request.extension(caller).body(Body::empty()).unwrap();
+            let answer = TowerToHyperService::new(router.clone()).call(request).await.unwrap();
+            let wait =
+                answer.headers().get(header::RETRY_AFTER).map(|wait| wait.to_str().unwrap().to_owned());
+            (answer.status().as_u16(), wait)
+        };
+        for number in 0..WRONG_TOKENS.burst {
+            // An open page tells no more about a token than data does.
+            let path = if number % 2 == 0 { "/data" } else { "/page" };
+            ask(path, "wrong", "192.0.2.1").await;
+        }
+        let slowed = (429, Some("10".to_owned()));
+        assert_eq!(ask("/data", "wrong", "192.0.2.1").await, slowed);
+        assert_eq!(ask("/data", "s3cret", "192.0.2.1").await, slowed);
+        assert_eq!(ask("/data", "s3cret", "192.0.2.2").await, (200, None));
+        assert_eq!(ask("/data", "wrong", "192.0.2.2").await.0, 401);
+        let missing = Request::get("/data").body(Body::empty()).unwrap();
+        TowerToHyperService::new(router.clone()).call(missing).await.unwrap();
+        let page = registry.page();
+        for (route, reason, count) in
+            [("data", "wrong", 11), ("page", "wrong", 10), ("data", "slowed", 2), ("data", "missing", 1)]
+        {
+            let line = format!("vagn_tokens_refused_total{{route=\"{route}\",reason=\"{reason}\"}} {count}");
+            assert!(page.contains(&line), "{line} is not in\n{page}");
         }
     }
 

@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::say;
 use super::serve::SettingArgs;
-use crate::config::{EmergencySettings, Settings};
+use crate::config::{EmergencySettings, Settings, has_credentials, without_credentials};
 
 /// Flags of `vagn config`: those of `vagn serve` that are settings.
 #[derive(Debug, Args)]
@@ -23,7 +23,7 @@ pub(super) struct ConfigArgs {
 
 /// Prints the settings as TOML.
 pub(super) fn run(args: ConfigArgs) -> anyhow::Result<ExitCode> {
-    let mut settings = args.settings.load()?;
+    let mut settings = args.settings.load()?.settings;
     say(&shown(&mut settings)?)?;
     Ok(ExitCode::SUCCESS)
 }
@@ -40,7 +40,13 @@ fn shown(settings: &mut Settings) -> Result<String, toml::ser::Error> {
             set.push(key);
         }
     }
-    let comments: String = set.iter().map(|key| format!("# {key} is set; not shown\n")).collect();
+    let mut comments: String = set.iter().map(|key| format!("# {key} is set; not shown\n")).collect();
+    for (key, url) in urls(&mut settings.emergency) {
+        if has_credentials(url) {
+            *url = without_credentials(url);
+            comments += &format!("# {key} has a user or password; not shown\n");
+        }
+    }
     Ok(comments + &toml::to_string(settings)?)
 }
 
@@ -53,6 +59,17 @@ fn secrets(emergency: &mut EmergencySettings) -> impl Iterator<Item = (String, &
         .enumerate()
         .map(|(at, target)| (format!("emergency.targets[{at}].secret"), &mut target.secret));
     fixed.into_iter().map(|(key, secret)| (key.to_owned(), secret)).chain(of_targets)
+}
+
+/// Returns the name and the value of each address of the emergency settings.
+fn urls(emergency: &mut EmergencySettings) -> impl Iterator<Item = (String, &mut String)> {
+    let EmergencySettings { url, drill, targets, .. } = emergency;
+    let fixed = [("emergency.url".to_owned(), url), ("emergency.drill.url".to_owned(), &mut drill.url)];
+    let of_targets = targets
+        .iter_mut()
+        .enumerate()
+        .map(|(at, target)| (format!("emergency.targets[{at}].url"), &mut target.url));
+    fixed.into_iter().chain(of_targets)
 }
 
 #[cfg(test)]
@@ -74,5 +91,16 @@ mod tests {
             "{text}"
         );
         assert_eq!(toml::from_str::<Settings>(&text).unwrap(), Settings::default());
+    }
+
+    #[test]
+    fn a_password_in_an_address_is_left_out_and_named() {
+        let text = "[emergency]\nurl = \"https://me:hush@a.example/x\"\n[emergency.drill]\nurl = \"https://hush@b.example/\"\n\
+            [[emergency.targets]]\nname = \"c\"\nurl = \"https://:hush@c.example/\"\n";
+        let text = shown(&mut toml::from_str(text).unwrap()).unwrap();
+        assert!(!text.contains("hush") && text.contains("url = \"https://a.example/x\""), "{text}");
+        for key in ["emergency.url", "emergency.drill.url", "emergency.targets[0].url"] {
+            assert!(text.contains(&format!("# {key} has a user or password; not shown\n")), "{text}");
+        }
     }
 }

@@ -10,6 +10,7 @@ mod printer;
 mod repair;
 mod replay;
 mod resolve;
+mod secret;
 mod send;
 mod serve;
 mod simulate;

@@ -10,7 +10,7 @@ use tracing_appender::non_blocking::WorkerGuard;
 use super::exit::{self, Coded};
 use super::printer::Printer;
 use crate::app::{App, Ground, StartError};
-use crate::config::{self, Loaded, LogFormat, LogLevel, Settings};
+use crate::config::{self, Loaded, LogFormat, LogLevel};
 use crate::logging;
 
 /// Flags that are settings; `vagn config` takes them too.
@@ -62,12 +62,10 @@ pub(super) struct SettingArgs {
 
 impl SettingArgs {
     /// Returns the settings in force, and warns on standard error of variables that look like settings and are none.
-    pub(super) fn load(self) -> Result<Settings, config::ConfigError> {
-        let Loaded { settings, foreign } = self.read()?;
-        for foreign in foreign {
-            exit::warn(&foreign);
-        }
-        Ok(settings)
+    pub(super) fn load(self) -> Result<Loaded, config::ConfigError> {
+        let loaded = self.read()?;
+        loaded.foreign.iter().for_each(exit::warn);
+        Ok(loaded)
     }
 
     /// Returns the settings in force: these flags over the environment, the file and the defaults.
@@ -146,7 +144,7 @@ pub(super) fn run(args: ServeArgs) -> anyhow::Result<ExitCode> {
 /// Starts the service, and the log that goes with it.
 fn begin(args: ServeArgs) -> anyhow::Result<(App, WorkerGuard)> {
     let own_data_dir = args.demo && !args.settings.names_data_dir();
-    let Loaded { mut settings, foreign } = args.settings.read()?;
+    let Loaded { mut settings, foreign, cautions } = args.settings.read()?;
     // The recorded buses must not end up among the vehicles of a real service.
     if own_data_dir {
         settings.data_dir = "./vagn-demo-data".into();
@@ -154,6 +152,9 @@ fn begin(args: ServeArgs) -> anyhow::Result<(App, WorkerGuard)> {
     let log = logging::init(&settings.log);
     for foreign in foreign {
         warn!("{foreign}");
+    }
+    for caution in cautions {
+        warn!("{caution}");
     }
     if args.demo && settings.emergency.has_real_target() {
         warn!("--demo sends no notices to real targets: the emergency targets in the settings are not used");
@@ -180,6 +181,7 @@ fn own_fault(err: anyhow::Error) -> anyhow::Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Settings;
 
     fn started(settings: Settings) -> Result<App, StartError> {
         Ground::lay().unwrap().begin(|| App::start(settings, false)).expect("no signal comes")

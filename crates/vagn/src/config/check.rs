@@ -15,6 +15,8 @@ const FSYNC_MIN: Span = Span(Duration::from_millis(10));
 
 /// Least memory for answers: one address may have a quarter of it, and a large answer takes some 2 MB.
 const ANSWER_BYTES_MIN: u32 = 16 << 20;
+/// Shortest token, in characters: 64 bits even where it is written in hexadecimal digits.
+const TOKEN_MIN: usize = 16;
 
 /// Twice the pause between two signs of life of an idle part: with less, an idle part would be taken for hung.
 const HANG_LIMIT_MIN: Duration = Duration::from_secs(2);
@@ -69,12 +71,28 @@ pub enum Refused {
     /// An empty token, which no request can carry.
     #[error("`http.tokens` has an empty token, which no request can carry; remove it")]
     EmptyToken,
+    /// A token that can be guessed.
+    #[error(
+        "`http.tokens[{at}]` has {length} characters; take at least {TOKEN_MIN} that nobody can guess, such as those that \
+         `openssl rand -hex 16` prints"
+    )]
+    ShortToken {
+        /// Number of the token in the list, from 0.
+        at: usize,
+        /// Its length.
+        length: usize,
+    },
     /// An origin that no browser sends in this form.
     #[error(
         "`http.cors_origins` has {0:?}, which no browser sends; write scheme, host and port in lower case without a slash at the end, \
          such as \"https://map.example\", or \"*\" alone"
     )]
     Origin(String),
+    /// A name that no request has in `Host`.
+    #[error(
+        "`ops.names` has {0:?}, which is no name of a machine; write it without scheme, port and path, such as \"vagn.example\""
+    )]
+    Name(String),
     /// An address of a map style that no page can load.
     #[error("`map.style_url = {style_url:?}` {why}")]
     StyleUrl {
@@ -122,7 +140,14 @@ impl Settings {
         if self.http.tokens.iter().any(|token| token.trim().is_empty()) {
             return Err(Refused::EmptyToken);
         }
+        let lengths = self.http.tokens.iter().map(|token| token.trim().chars().count());
+        if let Some((at, length)) = lengths.enumerate().find(|(_, length)| *length < TOKEN_MIN) {
+            return Err(Refused::ShortToken { at, length });
+        }
         self.check_origins()?;
+        if let Some(wrong) = self.ops.names.iter().find(|name| !is_name(name)) {
+            return Err(Refused::Name(wrong.clone()));
+        }
         self.map.style()?;
         self.check_lengths()?;
         self.emergency.targets()?;
@@ -231,6 +256,12 @@ impl MapSettings {
     }
 }
 
+/// Tells if `text` can be the name of a machine.
+fn is_name(text: &str) -> bool {
+    let is_part = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    !text.is_empty() && text.bytes().all(is_part)
+}
+
 /// Tells if a browser would send `text` in the header `Origin`: scheme, host, and the port where it is not the scheme's own.
 fn is_origin(text: &str) -> bool {
     let Some((scheme, host)) = text.split_once("://") else { return false };
@@ -281,8 +312,16 @@ mod tests {
         assert!(said.contains("http.tokens"), "{said}");
         let mut settings = Settings::default();
         settings.http.listen = "0.0.0.0:9090".into();
-        settings.http.tokens = vec!["s3cret".into()];
+        settings.http.tokens = vec!["sixteen of these".into()];
         assert_eq!(settings.check(), Ok(()));
+    }
+
+    #[test]
+    fn a_token_is_long_enough_and_its_refusal_does_not_show_it() {
+        let long = "0123456789abcdef".to_owned();
+        let said = refusal(|settings| settings.http.tokens = vec![long.clone(), "hush-hush".into()]);
+        assert!(said.contains("`http.tokens[1]` has 9 characters") && said.contains("openssl"), "{said}");
+        assert!(!said.contains("hush"), "{said}");
     }
 
     #[test]
@@ -315,6 +354,12 @@ mod tests {
         assert!(refusal(|settings| settings.max_vehicles = 0).contains("max_vehicles"));
         assert!(refusal(|settings| settings.hang_limit = Span::seconds(1)).contains("hang_limit"));
         assert!(refusal(|settings| settings.http.tokens = vec![String::new()]).contains("http.tokens"));
+        for wrong in ["", "http://vagn.example", "vagn.example:9093", "*"] {
+            assert!(
+                refusal(|settings| settings.ops.names = vec![wrong.into()]).contains("ops.names"),
+                "{wrong}"
+            );
+        }
         assert!(refusal(|settings| settings.http.cert = "x.pem".into()).contains("http.key"));
         assert!(refusal(|settings| settings.map.style_url = "http://x".into()).contains("map.style_url"));
         assert!(refusal(|settings| settings.tcp.listen = "nowhere".into()).contains("tcp.listen"));

@@ -14,6 +14,12 @@ const PREFIX: &str = "VAGN_";
 /// Variable that names the settings file, and so is none in it.
 const FILE: &str = "VAGN_CONFIG";
 
+/// Variable with the token that `vagn drill` shows; no setting of the service.
+const TOKEN: &str = "VAGN_TOKEN";
+
+/// Form of a list, for whoever has written another one.
+pub(super) const LIST_FORM: &str = r#" (a list, written '["a","b"]' or with commas: a,b)"#;
+
 /// Begins of names that Kubernetes puts into every pod beside a service called `vagn`.
 const OF_KUBERNETES: [&str; 2] = ["VAGN_SERVICE_", "VAGN_PORT"];
 
@@ -62,7 +68,8 @@ pub(super) fn read(
         let Some(name) = name.to_str().filter(|name| is_ours(name)) else { continue };
         match keys.iter().find(|(key, _)| names(key).any(|known| known == name)) {
             Some((key, default)) => {
-                let value = parse(text(name, key, value)?, default);
+                let text = text(name, key, value)?;
+                let value = parse(text, default).map_err(|why| wrong(name, key, why))?;
                 variables.push(Variable { name: name.to_owned(), key: key.clone(), value });
             }
             None => foreign.push(Foreign { name: name.to_owned(), meant: nearest(name, &keys) }),
@@ -72,7 +79,9 @@ pub(super) fn read(
 }
 
 fn is_ours(name: &str) -> bool {
-    name.starts_with(PREFIX) && name != FILE && !OF_KUBERNETES.iter().any(|prefix| name.starts_with(prefix))
+    name.starts_with(PREFIX)
+        && ![FILE, TOKEN].contains(&name)
+        && !OF_KUBERNETES.iter().any(|prefix| name.starts_with(prefix))
 }
 
 /// Returns the variables that set a key. `history.keep` is `VAGN_HISTORY_KEEP`, and, as on the command line, `udp.listen` is
@@ -90,11 +99,11 @@ fn nearest(name: &str, keys: &[(String, Value)]) -> Option<String> {
 }
 
 fn text(name: &str, key: &str, value: OsString) -> Result<String, ConfigError> {
-    value.into_string().map_err(|_| ConfigError::Key {
-        key: key.to_owned(),
-        from: format!("from the environment variable {name}"),
-        why: "the value is not UTF-8".to_owned(),
-    })
+    value.into_string().map_err(|_| wrong(name, key, "the value is not UTF-8".to_owned()))
+}
+
+fn wrong(name: &str, key: &str, why: String) -> ConfigError {
+    ConfigError::Key { key: key.to_owned(), from: format!("from the environment variable {name}"), why }
 }
 
 fn leaves(prefix: &str, table: &Table) -> Vec<(String, Value)> {
@@ -110,15 +119,26 @@ fn leaves_of(key: String, value: &Value) -> Vec<(String, Value)> {
 
 /// Reads a variable as the kind of value that its setting has. Text that does not fit stays text, so that the refusal of the
 /// settings can name it.
-fn parse(text: String, like: &Value) -> Value {
-    match like {
+///
+/// # Errors
+/// A list that begins like one of JSON, and is none.
+fn parse(text: String, like: &Value) -> Result<Value, String> {
+    Ok(match like {
         Value::Integer(_) => text.parse().map_or(Value::String(text), Value::Integer),
         Value::Boolean(_) => text.parse().map_or(Value::String(text), Value::Boolean),
+        Value::Array(_) if text.trim_start().starts_with('[') => json_list(&text)?,
         Value::Array(_) => {
             Value::Array(text.split(',').map(|item| Value::String(item.trim().into())).collect())
         }
         _ => Value::String(text),
-    }
+    })
+}
+
+fn json_list(text: &str) -> Result<Value, String> {
+    // Neither error shows what is in the list, which may be secret.
+    let list: serde_json::Value =
+        serde_json::from_str(text).map_err(|err| format!("no list in JSON: {err}{LIST_FORM}"))?;
+    Value::try_from(list).map_err(|_| format!("the list has a value that no setting takes{LIST_FORM}"))
 }
 
 #[cfg(test)]
@@ -135,7 +155,7 @@ mod tests {
     #[test]
     fn a_foreign_variable_is_named_and_ignored() {
         assert_eq!(
-            warnings(&["VAGN_VERSION", "PATH", "VAGN_CONFIG"]),
+            warnings(&["VAGN_VERSION", "PATH", "VAGN_CONFIG", "VAGN_TOKEN"]),
             ["the environment has VAGN_VERSION, which is no setting and is ignored"]
         );
     }

@@ -16,12 +16,16 @@ pub enum ConfigError {
         source: std::io::Error,
     },
     /// The file is not TOML.
-    #[error("{} is not TOML", path.display())]
+    #[error("{} is not TOML: line {line}, column {column}: {why}", path.display())]
     Syntax {
         /// Path of the file.
         path: PathBuf,
-        /// Place and reason.
-        source: Box<toml::de::Error>,
+        /// Line of the fault, from 1.
+        line: usize,
+        /// Column of the fault, in characters, from 1.
+        column: usize,
+        /// Reason.
+        why: String,
     },
     /// An unknown key or a value of the wrong kind.
     #[error("setting `{key}` {from}: {why}")]

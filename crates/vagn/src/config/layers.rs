@@ -9,6 +9,7 @@ use std::path::Path;
 
 use toml::{Table, Value};
 
+use super::caution::{self, Caution, has_credentials};
 use super::environment::{self, Foreign, Variable};
 use super::error::ConfigError;
 use super::settings::Settings;
@@ -23,6 +24,8 @@ pub struct Loaded {
     pub settings: Settings,
     /// Variables that were passed over.
     pub foreign: Vec<Foreign>,
+    /// Settings that give away more than they should.
+    pub cautions: Vec<Caution>,
 }
 
 /// Returns the settings in force. `environment` has the names and values of all variables.
@@ -35,11 +38,14 @@ pub fn load(
     flags: Flags,
 ) -> Result<Loaded, ConfigError> {
     let mut table = file.map_or(Ok(Table::new()), read)?;
+    let mut cautions: Vec<Caution> =
+        file.and_then(|path| caution::of_file(path, &table)).into_iter().chain(of_flags(&flags)).collect();
     let (variables, foreign) = environment::read(environment)?;
     let mut origins = Vec::new();
     for Variable { name, key, value } in variables {
+        let form = if value.is_array() { environment::LIST_FORM } else { "" };
         put(&mut table, &key, value);
-        origins.push((key, format!("from the environment variable {name}")));
+        origins.push((key, format!("from the environment variable {name}{form}")));
     }
     for (key, value) in flags {
         put(&mut table, key, value);
@@ -48,10 +54,35 @@ pub fn load(
     let settings: Settings = serde_path_to_error::deserialize(table).map_err(|err| {
         let key = err.path().to_string();
         let from = origin(&key, &origins, file);
-        ConfigError::Key { key, from, why: err.inner().message().to_owned() }
+        let why = shown(&key, err.inner().message());
+        ConfigError::Key { key, from, why }
     })?;
     settings.check()?;
-    Ok(Loaded { settings, foreign })
+    cautions.extend(caution::of(&settings));
+    Ok(Loaded { settings, foreign, cautions })
+}
+
+/// Returns a message about a value, without the value where that may be a secret.
+fn shown(key: &str, message: &str) -> String {
+    let section = key.split(['.', '[']).next().unwrap_or_default();
+    let may_be_secret = !key.contains('.') || matches!(section, "http" | "emergency");
+    match message.rsplit_once(", expected ") {
+        Some((wrong, expected)) if may_be_secret && wrong.starts_with("invalid ") => {
+            format!("the value is of another kind; expected {expected}")
+        }
+        _ => message.to_owned(),
+    }
+}
+
+/// Returns what the command line gives away: everyone can see it in the list of processes.
+fn of_flags(flags: &Flags) -> impl Iterator<Item = Caution> {
+    let open = flags.iter().filter(|(_, value)| value.as_str().is_some_and(has_credentials));
+    open.map(|(key, _)| Caution {
+        what: format!(
+            "the password in `{key}` is on the command line, where every user of this machine can see it"
+        ),
+        remedy: "set it in the config file or in the environment".to_owned(),
+    })
 }
 
 /// Returns the source of a key: the last one that set it, or else the file. The source of `http.tokens[0]` is that of
@@ -64,7 +95,15 @@ fn origin(key: &str, origins: &[(String, String)], file: Option<&Path>) -> Strin
 
 fn read(path: &Path) -> Result<Table, ConfigError> {
     let text = fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.into(), source })?;
-    text.parse().map_err(|source| ConfigError::Syntax { path: path.into(), source: Box::new(source) })
+    text.parse().map_err(|err| syntax(path, &text, &err))
+}
+
+/// Names the place and the fault, and not the line itself, which may be that of a secret.
+fn syntax(path: &Path, text: &str, err: &toml::de::Error) -> ConfigError {
+    let before = err.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+    let line = before.matches('\n').count() + 1;
+    let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+    ConfigError::Syntax { path: path.into(), line, column, why: err.message().to_owned() }
 }
 
 fn put(table: &mut Table, key: &str, value: Value) {
@@ -126,6 +165,81 @@ mod tests {
         }
         let said = load_with("http.cors_origins = 1", &[], Flags::new()).unwrap_err().to_string();
         assert!(said.contains("cors_origins") && said.contains("a list of texts"), "{said}");
+    }
+
+    #[test]
+    fn no_refusal_shows_a_secret() {
+        let tables = [
+            "[http]\ntokens",
+            "[emergency]\nsecret",
+            "[emergency.drill]\nsecret",
+            "[[emergency.targets]]\nsecret",
+        ];
+        let addresses = ["[emergency]\nurl", "[emergency.drill]\nurl", "[[emergency.targets]]\nurl"];
+        let whole = ["http", "emergency", "emergency.drill", "emergency.targets"];
+        for key in tables.iter().chain(&addresses).chain(&whole) {
+            for value in [
+                "\"hush",
+                "'hush",
+                "hush",
+                "\"hush\" \"hush\"",
+                "[\"hush\"",
+                "\"\"\"hush",
+                "\"hush\"\nsecret = \"hush\"\nsecret = \"hush\"",
+                "[\"hush\", 7]",
+                "[[\"hush\"]]",
+                "{ hush = 7",
+                "\"ftp://me:hush@a.example\"",
+                "\"https://me:hush@[::1\"",
+                "\"https://me:hush@:99999\"",
+            ] {
+                let text = format!("{key} = {value}\n");
+                let Err(err) = load_with(&text, &[], Flags::new()) else { continue };
+                let said = format!("{err} {err:?}");
+                let said = said.replace("unknown field `hush`", "");
+                assert!(!said.contains("hush"), "{text}: {said}");
+            }
+        }
+        let said = load_with("[udp]\n\n  listen = = 1", &[], Flags::new()).unwrap_err().to_string();
+        assert!(said.contains("vagn.toml") && said.contains("line 3, column 12"), "{said}");
+    }
+
+    #[test]
+    fn a_list_in_a_variable_is_json_or_has_commas() {
+        for (text, expected) in [
+            ("https://a.example, https://b.example", &["https://a.example", "https://b.example"][..]),
+            (r#"["https://a.example","https://b.example"]"#, &["https://a.example", "https://b.example"]),
+            (r#" [ "https://a.example" ] "#, &["https://a.example"]),
+            ("[]", &[]),
+        ] {
+            let settings = load_with("", &[("VAGN_HTTP_CORS_ORIGINS", text)], Flags::new()).unwrap();
+            assert_eq!(settings.http.cors_origins, expected, "{text}");
+        }
+        let tokens = [("VAGN_HTTP_TOKENS", r#"["with, a comma and \" more"]"#)];
+        assert_eq!(load_with("", &tokens, Flags::new()).unwrap().http.tokens, ["with, a comma and \" more"]);
+        let targets = r#"[{"name": "county", "url": "https://county.example/", "concurrency": 4}]"#;
+        let settings = load_with("", &[("VAGN_EMERGENCY_TARGETS", targets)], Flags::new()).unwrap();
+        assert_eq!(
+            (&*settings.emergency.targets[0].name, settings.emergency.targets[0].concurrency),
+            ("county", 4)
+        );
+    }
+
+    #[test]
+    fn a_list_that_cannot_be_read_names_the_variable_and_the_form() {
+        for (name, text) in [
+            ("VAGN_HTTP_TOKENS", r#"["hush""#),
+            ("VAGN_HTTP_TOKENS", r#"["hush", 7]"#),
+            ("VAGN_HTTP_TOKENS", r#"["hush", null]"#),
+            ("VAGN_EMERGENCY_TARGETS", "hush"),
+            ("VAGN_EMERGENCY_TARGETS", r#"["hush"]"#),
+        ] {
+            let said = load_with("", &[(name, text)], Flags::new()).unwrap_err().to_string();
+            assert!(
+                said.contains(name) && said.contains(r#"'["a","b"]'"#) && !said.contains("hush"),
+                "{text}: {said}"
+            );
+        }
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //!
 //! Flags override the environment (`VAGN_…`), the environment overrides the file, and the file overrides the defaults.
 
+mod caution;
 mod check;
 mod emergency;
 mod environment;
@@ -11,6 +12,7 @@ mod layers;
 mod settings;
 mod span;
 
+pub use caution::{Caution, has_credentials, readable, without_credentials};
 pub use check::Refused;
 pub use emergency::{BadEmergency, DrillSettings, EmergencySettings, TargetSettings};
 pub use environment::Foreign;

@@ -213,13 +213,17 @@ pub struct MapSettings {
 pub struct OpsSettings {
     /// Host and port.
     pub listen: String,
+    /// Names of this machine under which the pages may be asked for, besides its addresses and `localhost`. Pages of other sites reach
+    /// them under none.
+    #[serde(deserialize_with = "one_or_many")]
+    pub names: Vec<String>,
     /// Lets `POST /actors/{name}/fault` make an actor panic or hang, for chaos drills.
     pub fault_injection: bool,
 }
 
 impl Default for OpsSettings {
     fn default() -> Self {
-        Self { listen: "localhost:9093".into(), fault_injection: false }
+        Self { listen: "localhost:9093".into(), names: Vec::new(), fault_injection: false }
     }
 }
 

@@ -6,6 +6,7 @@ mod actors;
 mod clock;
 mod collector;
 mod faults;
+mod gate;
 mod health;
 mod oddities;
 
@@ -14,6 +15,7 @@ use std::sync::{Arc, OnceLock};
 use axum::Router;
 use axum::extract::State;
 use axum::http::{Method, Uri};
+use axum::middleware::from_fn_with_state;
 use axum::response::Response;
 use axum::routing::{get, post};
 use vagn_otp::Processes;
@@ -45,6 +47,8 @@ pub(crate) struct Services {
     pub(crate) odd: OddFleet,
     /// Tells which oddities are of the last day.
     pub(crate) clock: Arc<dyn Clock>,
+    /// The setting `ops.names`.
+    pub(crate) names: Vec<String>,
     /// The setting `ops.fault_injection`.
     pub(crate) fault_injection: bool,
 }
@@ -72,6 +76,7 @@ pub(crate) fn router(services: Services) -> Router {
     services
         .registry
         .register_collector(Box::new(collector::ProcessCollector::new(services.processes.clone())));
+    let gate = gate::Gate::new(&services.names, &services.registry);
     Router::new()
         .route("/metrics", get(metrics))
         .route("/healthz", get(health::alive))
@@ -83,6 +88,7 @@ pub(crate) fn router(services: Services) -> Router {
         .fallback(nothing_here)
         .method_not_allowed_fallback(wrong_method)
         .with_state(Ops(Arc::new(services)))
+        .layer(from_fn_with_state(gate, gate::pass))
 }
 
 async fn metrics(State(ops): State<Ops>) -> Response {

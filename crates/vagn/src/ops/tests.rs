@@ -79,6 +79,7 @@ async fn fixture(fault_injection: bool) -> Fixture {
         processes,
         odd,
         clock: Arc::new(ManualClock::at(NOW_MS)),
+        names: Vec::new(),
         fault_injection,
     };
     Fixture { router: router(services), readiness, counter, root }
@@ -99,7 +100,8 @@ fn open(name: &str) -> ChildSpec {
 }
 
 async fn call(router: &Router, method: Method, path: &str) -> (StatusCode, String) {
-    let request = Request::builder().method(method).uri(path).body(Body::empty()).unwrap();
+    let request =
+        Request::builder().method(method).uri(path).header("x-vagn", "1").body(Body::empty()).unwrap();
     let response = TowerToHyperService::new(router.clone()).call(request).await.unwrap();
     let status = response.status();
     let body = to_bytes(response.into_body(), usize::MAX).await.unwrap();
@@ -283,6 +285,32 @@ async fn a_fault_that_cannot_be_injected_is_refused_with_a_reason() {
 }
 
 #[tokio::test]
+async fn a_page_in_a_browser_reaches_nothing_here() {
+    let fixture = fixture(true).await;
+    for (method, path, header) in [
+        (Method::GET, "/metrics", ("host", "evil.example")),
+        (Method::GET, "/nowhere", ("host", "evil.example")),
+        (Method::POST, "/clock/accept", ("host", "localhost")),
+        (Method::POST, "/actors/counter/fault?kind=panic", ("host", "localhost")),
+        (Method::POST, "/actors/counter/fault?kind=panic", ("origin", "https://evil.example")),
+    ] {
+        let request = Request::builder().method(method).uri(path).header(header.0, header.1);
+        let response =
+            TowerToHyperService::new(fixture.router.clone()).call(request.body(Body::empty()).unwrap());
+        let status = response.await.unwrap().status();
+        assert!(matches!(status.as_u16(), 403 | 421), "{path} {header:?}: {status}");
+    }
+    assert_eq!(count(&fixture.counter).await, Ok(1), "nothing has failed");
+    let (_, page) = get(&fixture.router, "/metrics").await;
+    for line in [
+        r#"vagn_ops_requests_refused_total{reason="host"} 2"#,
+        r#"vagn_ops_requests_refused_total{reason="header"} 3"#,
+    ] {
+        assert!(page.lines().any(|each| each == line), "{line} is not in\n{page}");
+    }
+}
+
+#[tokio::test]
 async fn answers_503_while_the_tree_is_still_starting() {
     let services = Services {
         registry: Registry::new(),
@@ -291,6 +319,7 @@ async fn answers_503_while_the_tree_is_still_starting() {
         processes: Arc::new(OnceLock::new()),
         odd: OddFleet::new(1),
         clock: Arc::new(ManualClock::at(NOW_MS)),
+        names: Vec::new(),
         fault_injection: false,
     };
     let router = router(services);

@@ -110,4 +110,7 @@ async fn sends_the_token_that_the_api_asks_for() {
     let vagn = Vagn::start(dir.path(), &["--config", config, "--drill-url", &drills.url]);
     assert!(drill(&vagn, &[], 1).await.contains("--token"));
     drill(&vagn, &["--token", "open sesame, please"], 0).await;
+    let file = dir.path().join("token");
+    std::fs::write(&file, "open sesame, please\n").unwrap();
+    drill(&vagn, &["--token-file", file.to_str().unwrap()], 0).await;
 }

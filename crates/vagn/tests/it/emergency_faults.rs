@@ -63,7 +63,7 @@ async fn crash(ops: String, path: &'static str, stop: Arc<AtomicBool>) {
     let url = format!("{ops}/actors/{}/fault?kind=panic", path.replace('/', "%2F"));
     while !stop.load(Ordering::Relaxed) {
         // Fails while the process is being restarted.
-        client.post(&url).send().await.ok();
+        client.post(&url).header("x-vagn", "1").send().await.ok();
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }

@@ -42,7 +42,7 @@ async fn fail(vagn: &Vagn, path: &str, kind: &str) {
     let before = restarts(vagn, path).await;
     let name = path.replace('/', "%2F");
     let url = format!("http://{}/actors/{name}/fault?kind={kind}", vagn.address("ops"));
-    let answer = client().post(url).send().await.unwrap();
+    let answer = client().post(url).header("x-vagn", "1").send().await.unwrap();
     assert_eq!(answer.status(), 202, "{path}: {}", answer.text().await.unwrap());
     eventually(&format!("{path} to be restarted after a {kind}"), async || {
         // A process that waits for work fails only when it gets some. The API may be down meanwhile.
@@ -131,7 +131,7 @@ async fn the_process_ends_with_70_when_a_part_that_all_others_need_gives_up() {
     let mut code = None;
     eventually("the process to end", async || {
         // Fails while the listener is restarting, and at the end, when it is gone.
-        client().post(&url).send().await.ok();
+        client().post(&url).header("x-vagn", "1").send().await.ok();
         code = vagn.exit_code();
         code.is_some()
     })
@@ -145,7 +145,7 @@ async fn faults_are_refused_unless_allowed() {
     let dir = tempfile::tempdir().unwrap();
     let vagn = Vagn::start(dir.path(), &[]);
     let url = format!("http://{}/actors/web/fault?kind=panic", vagn.address("ops"));
-    let answer = client().post(url).send().await.unwrap();
+    let answer = client().post(url).header("x-vagn", "1").send().await.unwrap();
     assert_eq!(answer.status(), 403);
     assert!(answer.text().await.unwrap().contains("ops.fault_injection"));
 }

@@ -43,4 +43,5 @@ mod strangers;
 mod targets;
 mod tcp;
 mod tiles;
+mod tokens;
 mod vagn;

@@ -26,11 +26,13 @@ const BY_THE_API: [Refusal; 5] = [
     Refusal { path: "/api/v1/positions", args: &["-H", "Authorization: Bearer wrong"], status: "401" },
 ];
 
-const BY_OPS: [Refusal; 4] = [
+const BY_OPS: [Refusal; 6] = [
     Refusal { path: "/nowhere", args: &[], status: "404" },
     Refusal { path: "/metrics", args: &[], status: "405" },
     Refusal { path: "/actors/web/fault?kind=panic", args: &[], status: "403" },
     Refusal { path: "/actors/web/fault", args: &["-X", "PUT"], status: "405" },
+    Refusal { path: "/clock/accept", args: &["-H", "X-Vagn:"], status: "403" },
+    Refusal { path: "/metrics", args: &["-H", "Host: evil.example"], status: "421" },
 ];
 
 fn curl(args: &[&str]) -> Output {
@@ -50,8 +52,11 @@ fn assert_refused(base: &str, version: &str, refusal: &Refusal, body: &Path) {
     let data = format!("@{}", body.display());
     let url = format!("{base}{}", refusal.path);
     let mut args = vec![version, "-w", "%{http_code}", "--data-binary", &data, &url];
-    if !refusal.args.iter().any(|arg| arg.starts_with("Authorization")) {
-        args.extend(["-H", "Authorization: Bearer right"]);
+    for header in ["Authorization: Bearer a right token of ours", "X-Vagn: 1"] {
+        let (name, _) = header.split_once(' ').expect("it has a value");
+        if !refusal.args.iter().any(|arg| arg.starts_with(name)) {
+            args.extend(["-H", header]);
+        }
     }
     args.extend(refusal.args);
     let said = curl(&args);
@@ -67,7 +72,7 @@ fn assert_refused(base: &str, version: &str, refusal: &Refusal, body: &Path) {
 #[tokio::test]
 async fn a_refusal_arrives_over_both_versions_of_http_however_long_the_body_is() {
     let dir = tempfile::tempdir().unwrap();
-    let config = settings(dir.path(), "[http]\ntokens = [\"right\"]\n");
+    let config = settings(dir.path(), "[http]\ntokens = [\"a right token of ours\"]\n");
     let vagn = Vagn::start(&dir.path().join("data"), &["--config", &config]);
     let (api, ops) = (format!("https://{}", vagn.address("http")), format!("http://{}", vagn.address("ops")));
     let doors = [

@@ -119,7 +119,7 @@ async fn the_keeper_and_its_queue_are_in_the_process_list_and_it_comes_back_afte
     assert_eq!(by_name["keeper"]["mailbox"]["capacity"], 512, "{}", by_name["keeper"]);
     assert_eq!(vagn.metric("vagn_keeper_awake").await, 1.0);
     let crash = format!("http://{}/actors/keeper/fault?kind=panic", vagn.address("ops"));
-    let crashed = client().post(crash).send().await.unwrap();
+    let crashed = client().post(crash).header("x-vagn", "1").send().await.unwrap();
     assert!(crashed.status().is_success(), "{}", crashed.text().await.unwrap());
     eventually("the keeper to be restarted", async || {
         vagn.metric("vagn_actor_restarts_total{actor=\"keeper\"}").await >= 1.0

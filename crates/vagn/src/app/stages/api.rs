@@ -12,6 +12,7 @@ use vagn_http::body::{BodyLimits, Budget};
 use vagn_http::cors;
 use vagn_http::principal::Tokens;
 use vagn_http::server::{self, Limits, Server, ServerParts};
+use vagn_http::token_guard::TokenGuard;
 use vagn_live::Tiles;
 use vagn_live::stream::PositionStreams;
 use vagn_otp::ChildSpec;
@@ -33,6 +34,7 @@ pub(super) fn build(
     emergency: EmergencyHandle,
     tiles: Arc<Tiles>,
 ) -> anyhow::Result<ChildSpec> {
+    let guard = TokenGuard::new(parts.clock.clone(), &parts.registry, fastrand::u64(..));
     let router = vagn_api::router(vagn_api::Services {
         vehicles: Arc::new(vehicles),
         incidents: Arc::new(LiveIncidents(emergency)),
@@ -44,7 +46,7 @@ pub(super) fn build(
         readiness: parts.readiness.clone(),
         clock: parts.clock.clone(),
         metrics: QueryMetrics::new(&parts.registry),
-        tokens: Tokens::new(&parts.settings.http.tokens),
+        tokens: Tokens::new(&parts.settings.http.tokens).guarded(guard),
         basemap: parts.basemap.clone(),
     });
     let router = cors::around(router, &parts.settings.http.cors_origins);

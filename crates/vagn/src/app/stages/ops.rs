@@ -23,6 +23,7 @@ pub(super) fn build(parts: &Parts, listeners: Vec<TcpListener>, odd: OddFleet) -
         processes: processes.clone(),
         odd,
         clock: parts.clock.clone(),
+        names: parts.settings.ops.names.clone(),
         fault_injection: parts.settings.ops.fault_injection,
     });
     let server = Server::new(ServerParts {

@@ -14,6 +14,7 @@ use clap::Args;
 use self::finding::{Finding, Level};
 use super::say;
 use super::serve::SettingArgs;
+use crate::config::Loaded;
 
 /// Flags of `vagn doctor`: those of `vagn serve` that are settings.
 #[derive(Debug, Args)]
@@ -36,11 +37,12 @@ pub(super) struct DoctorArgs {
 
 /// Runs all checks and prints their findings.
 pub(super) fn run(args: DoctorArgs) -> anyhow::Result<ExitCode> {
-    let settings = args.settings.load()?;
+    let Loaded { settings, cautions, .. } = args.settings.load()?;
     if args.accept_clock {
         return service::accept_clock(&settings.ops.listen);
     }
-    let checks: [&dyn Fn() -> Vec<Finding>; 7] = [
+    let checks: [&dyn Fn() -> Vec<Finding>; 8] = [
+        &|| cautions.iter().map(|caution| Finding::warn(&caution.what, &caution.remedy)).collect(),
         &|| network::receive_buffer(settings.udp.receive_buffer_bytes),
         &|| disk::check(&settings.data_dir, settings.free_floor_bytes),
         &|| hour::check(&settings.data_dir),

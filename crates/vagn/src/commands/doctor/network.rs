@@ -85,7 +85,11 @@ pub(super) fn targets(settings: &EmergencySettings) -> Vec<Finding> {
         Ok(targets) => targets,
         Err(err) => return vec![Finding::fail(err.to_string(), "correct this setting")],
     };
-    let mut findings: Vec<_> = targets.all().map(|each| target(each.name(), each.url().as_str())).collect();
+    let mut findings: Vec<_> = targets
+        .all()
+        // Without its path, which may hold a token.
+        .map(|each| target(each.name(), &each.url().origin().ascii_serialization(), each.url().as_str()))
+        .collect();
     if targets.chain.is_empty() {
         let remedy = "set --emergency-url; `vagn sink` stands in for a service while you try";
         findings.push(Finding::warn("emergency: no target, calls for help are only listed", remedy));
@@ -93,12 +97,12 @@ pub(super) fn targets(settings: &EmergencySettings) -> Vec<Finding> {
     findings
 }
 
-fn target(name: &str, url: &str) -> Finding {
+fn target(name: &str, shown: &str, url: &str) -> Finding {
     match connect(url) {
-        Ok(address) => Finding::ok(format!("emergency: {name}, {url}, is reachable at {address}")),
+        Ok(address) => Finding::ok(format!("emergency: {name}, {shown}, is reachable at {address}")),
         Err(why) => {
             let remedy = "check address and firewall";
-            Finding::fail(format!("emergency: {name}, {url}, is not reachable: {why}"), remedy)
+            Finding::fail(format!("emergency: {name}, {shown}, is not reachable: {why}"), remedy)
         }
     }
 }

@@ -51,7 +51,9 @@ pub(in crate::commands) enum ApiError {
     #[error("cannot be reached")]
     Unreachable(#[source] reqwest::Error),
     /// The token is missing or wrong.
-    #[error("the api asks for a token: give --token with one of its http.tokens")]
+    #[error(
+        "the api asks for a token: set VAGN_TOKEN to one of its http.tokens, or name a file with one with --token-file"
+    )]
     Token,
     /// An answer without an incident.
     #[error("the api answered with status {0}; does --api name the same service as --target?")]
@@ -69,7 +71,7 @@ impl Api {
     ///
     /// # Errors
     /// When the address is unknown, or `trust` does not cover it.
-    pub(in crate::commands) fn new(url: &ApiUrl, token: Option<&str>, trust: &Trust) -> anyhow::Result<Self> {
+    pub(in crate::commands) fn new(url: &ApiUrl, token: Option<String>, trust: &Trust) -> anyhow::Result<Self> {
         let host = url.0.host_str().unwrap_or_default();
         let port = url.0.port_or_known_default().unwrap_or_default();
         let addresses = format!("{host}:{port}").parse::<Target>()?.addresses()?;
@@ -86,7 +88,7 @@ impl Api {
             .no_proxy()
             .build()
             .context("set up https")?;
-        Ok(Self { client, url: url.clone(), token: token.map(str::to_owned) })
+        Ok(Self { client, url: url.clone(), token })
     }
 
     pub(in crate::commands) async fn incident(&self, id: &str) -> Result<Value, ApiError> {

@@ -4,6 +4,7 @@ pub(super) mod api;
 mod door;
 mod progress;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ use self::api::{Api, ApiError, ApiUrl};
 use self::progress::{Progress, Verdict};
 use super::exit::Coded;
 use super::say;
+use super::secret::Places;
 use super::traffic::TrustArgs;
 use crate::config::Span;
 use vagn_flow::clock::{Clock, SystemClock};
@@ -35,6 +37,7 @@ vagn serve --drill-url http://127.0.0.1:9099/drill\n  vagn drill\n\n\
 Sends an alarm of kind `test` over TCP, as a vehicle would, and follows its incident until the drill target has \
 accepted the notice. A drill never reaches any other target. Without --lat and --lon the alarm \
 carries no position, so it moves no vehicle.\n\n\
+Where the API asks for a token, VAGN_TOKEN in the environment or a --token-file has it.\n\n\
 The time in the line `stored` counts from sending. The times in the lines after it count from the arrival at the service.\n\n\
 Exit codes: 0 the whole way works; 1 it does not, and the output says where it ends; 64 wrong usage.")]
 pub(super) struct DrillArgs {
@@ -56,9 +59,12 @@ pub(super) struct DrillArgs {
     /// API of the service.
     #[arg(long, value_name = "URL", default_value = "https://localhost:9090")]
     api: ApiUrl,
-    /// Token for the API, if it asks for one.
-    #[arg(long, value_name = "TOKEN")]
+    /// Token for the API, if it asks for one. Others can see it in the list of processes: better is --token-file or VAGN_TOKEN.
+    #[arg(long, value_name = "TOKEN", conflicts_with = "token_file")]
     token: Option<String>,
+    /// File with the token for the API.
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
     #[command(flatten)]
     trust: TrustArgs,
 }
@@ -78,6 +84,11 @@ pub(super) fn run(args: DrillArgs) -> anyhow::Result<ExitCode> {
 }
 
 impl DrillArgs {
+    fn secret(&self) -> anyhow::Result<Option<String>> {
+        let (given, file) = (self.token.as_deref(), self.token_file.as_deref());
+        Places { flag: "--token", given, file, variable: "VAGN_TOKEN" }.read()
+    }
+
     /// Returns the alarm as bytes.
     fn report(&self, name: &str) -> Result<Vec<u8>, Coded> {
         let vehicle_id = VehicleId::new(&self.vehicle_id)?;
@@ -100,7 +111,7 @@ impl DrillArgs {
     async fn drill(&self, report: &[u8], name: &str) -> anyhow::Result<Verdict> {
         let deadline = Instant::now() + self.within.0;
         let trust = self.trust.trust()?;
-        let api = Api::new(&self.api, self.token.as_deref(), &trust)?;
+        let api = Api::new(&self.api, self.secret()?, &trust)?;
         let Ok(answer) = timeout_at(deadline, door::send(&self.target, &trust, report)).await else {
             return Ok(Verdict::failed(format!("tcp {} gave no answer within {}", self.target, self.within)));
         };

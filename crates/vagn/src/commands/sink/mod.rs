@@ -5,6 +5,7 @@ mod notice;
 mod show;
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,6 +27,7 @@ use self::judge::{Judge, Outcome, Rules};
 use self::notice::Notice;
 use super::exit::{Coded, warn};
 use super::printer::Printer;
+use super::secret::Places;
 use crate::app::leave;
 use crate::config::Span;
 use vagn_emergency::notify::signature::Secret;
@@ -67,9 +69,13 @@ pub(super) struct SinkArgs {
     /// Pause before each answer, such as 200ms.
     #[arg(long, value_name = "TIME", default_value = "0s")]
     delay: Span,
-    /// Refuse notices that are not signed with this secret (Standard Webhooks).
-    #[arg(long, value_name = "whsec_…", env = "VAGN_EMERGENCY_SECRET", hide_env_values = true)]
-    secret: Option<Secret>,
+    /// Refuse notices that are not signed with this secret (Standard Webhooks). Others can see it in the list of processes: better is
+    /// --secret-file or VAGN_EMERGENCY_SECRET.
+    #[arg(long, value_name = "whsec_…", conflicts_with = "secret_file")]
+    secret: Option<String>,
+    /// File with that secret.
+    #[arg(long, value_name = "FILE")]
+    secret_file: Option<PathBuf>,
     /// Accept the first notice with each Idempotency-Key, but hang up instead of answering it.
     #[arg(long)]
     lose_answer: bool,
@@ -89,9 +95,10 @@ pub(super) fn run(args: SinkArgs) -> anyhow::Result<ExitCode> {
     if !(0.0..=1.0).contains(&args.fail) {
         return Err(Coded::usage("--fail takes a share from 0 to 1").into());
     }
+    let secret = args.secret()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let printer = Arc::new(Printer::new());
-    let served = runtime.block_on(listen_and_serve(args, printer.clone()));
+    let served = runtime.block_on(listen_and_serve(args, secret, printer.clone()));
     if printer.lost() > 0 {
         warn(&format!("{} lines were not printed: standard output was not read", printer.lost()));
     }
@@ -99,7 +106,21 @@ pub(super) fn run(args: SinkArgs) -> anyhow::Result<ExitCode> {
     served.map(|()| ExitCode::SUCCESS)
 }
 
-async fn listen_and_serve(args: SinkArgs, printer: Arc<Printer>) -> anyhow::Result<()> {
+impl SinkArgs {
+    fn secret(&self) -> anyhow::Result<Option<Secret>> {
+        let (given, file) = (self.secret.as_deref(), self.secret_file.as_deref());
+        let read = Places { flag: "--secret", given, file, variable: "VAGN_EMERGENCY_SECRET" }.read()?;
+        let parse =
+            |secret: String| secret.parse().map_err(|err| Coded::usage(format!("--secret: {err}")).into());
+        read.map(parse).transpose()
+    }
+}
+
+async fn listen_and_serve(
+    args: SinkArgs,
+    secret: Option<Secret>,
+    printer: Arc<Printer>,
+) -> anyhow::Result<()> {
     let mut term = signal(SignalKind::terminate())?;
     let mut int = signal(SignalKind::interrupt())?;
     let listener = listen(args.listen).await?;
@@ -109,7 +130,7 @@ async fn listen_and_serve(args: SinkArgs, printer: Arc<Printer>) -> anyhow::Resu
     } else {
         format!("listening http {address}\n")
     });
-    let sink = Arc::new(Sink::new(args, printer));
+    let sink = Arc::new(Sink::new(args, secret, printer));
     tokio::select! {
         served = serve(&listener, &sink) => served,
         _ = int.recv() => Ok(()),
@@ -171,11 +192,11 @@ struct Sink {
 }
 
 impl Sink {
-    fn new(args: SinkArgs, printer: Arc<Printer>) -> Self {
+    fn new(args: SinkArgs, secret: Option<Secret>, printer: Arc<Printer>) -> Self {
         let chance = args.seed.map_or_else(fastrand::Rng::new, fastrand::Rng::with_seed);
         let status =
             StatusCode::from_u16(args.status).expect("the command line lets only 300 to 599 through");
-        let rules = Rules { fail: args.fail, status, secret: args.secret, lose_answer: args.lose_answer };
+        let rules = Rules { fail: args.fail, status, secret, lose_answer: args.lose_answer };
         Self {
             judge: Mutex::new(Judge::new(rules, chance)),
             clock: SystemClock::new(),

@@ -1,0 +1,224 @@
+//! Guard of the tokens: counts those that are refused, and slows down whoever tries many.
+//!
+//! An address that has sent many wrong tokens gets 429 for some seconds, and is not told then whether a token is right. So that a
+//! stranger behind the same address locks nobody out, a token that was right from there before passes all the same; and where many are
+//! known to share an address, as behind a proxy or on this machine, every right one does.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use tracing::warn;
+use vagn_flow::allowance::{Allowances, Quota, Source};
+use vagn_flow::clock::Clock;
+use vagn_flow::metrics::Registry;
+
+use super::caller::Caller;
+use super::peer::Peer;
+
+/// Wrong tokens that one address may send: a person may mistype one, and a page asks with it several times at once.
+pub const WRONG_TOKENS: Quota = Quota { burst: 20, every: Duration::from_secs(10) };
+
+/// Lines in the log about one address.
+const LINES: Quota = Quota { burst: 1, every: Duration::from_secs(600) };
+
+/// Most addresses that are known for a right token. Only who has a token adds to them.
+const FAMILIAR_MAX: usize = 1 << 14;
+
+/// Tokens that are told apart among those that were right from an address; there are hardly ever so many.
+const TOKENS_MAX: usize = 64;
+
+/// The guard. One is enough for all routes.
+pub struct TokenGuard {
+    clock: Arc<dyn Clock>,
+    wrong: Mutex<Allowances>,
+    lines: Mutex<Allowances>,
+    familiar: Mutex<HashMap<Source, u64>>,
+    refused: Family<RefusedLabel, Counter>,
+}
+
+/// `route="incidents",reason="wrong"` and so on.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RefusedLabel {
+    route: &'static str,
+    reason: &'static str,
+}
+
+/// A token that is not let in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// None was sent.
+    Missing,
+    /// It is not one of those that are set.
+    Wrong,
+    /// It was not looked at: too many wrong ones came from its address. Holds the time until another one is.
+    Slowed(Duration),
+}
+
+impl Refusal {
+    fn reason(self) -> &'static str {
+        match self {
+            Self::Missing => "missing",
+            Self::Wrong => "wrong",
+            Self::Slowed(_) => "slowed",
+        }
+    }
+}
+
+impl TokenGuard {
+    /// Makes a guard. `seed` is any secret number.
+    pub fn new(clock: Arc<dyn Clock>, registry: &Registry, seed: u64) -> Arc<Self> {
+        let help = "Requests refused for their token, by route and reason";
+        Arc::new(Self {
+            clock,
+            wrong: Mutex::new(Allowances::new(WRONG_TOKENS, seed)),
+            lines: Mutex::new(Allowances::new(LINES, seed)),
+            familiar: Mutex::default(),
+            refused: registry.register("tokens_refused", help, Family::default()),
+        })
+    }
+
+    /// Judges a token from this caller: the number of the one that it is, if it is one.
+    pub(crate) fn judge(&self, found: Option<usize>, caller: Option<&Caller>) -> Result<(), Refusal> {
+        // Without a caller, as in tests of a router alone, nobody can be told from others, and so nobody is slowed.
+        let Some(caller) = caller else { return found.map(drop).ok_or(Refusal::Wrong) };
+        let (peer, now) = (caller.peer(), self.clock.monotonic());
+        // All who share addresses are one source of wrong tokens, and none of right ones.
+        let address = peer.map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), Peer::address);
+        match (found, peer) {
+            (Some(_), None) => Ok(()),
+            (Some(number), Some(_)) => self.admit(number, address.into(), now),
+            (None, _) => Err(self.wrong(address, now)),
+        }
+    }
+
+    fn admit(&self, number: usize, source: Source, now: Duration) -> Result<(), Refusal> {
+        let mark = if number < TOKENS_MAX { 1_u64 << number } else { 0 };
+        if self.familiar.lock().get(&source).is_some_and(|marks| marks & mark != 0) {
+            return Ok(());
+        }
+        if let Some(wait) = self.wrong.lock().wait(source, now) {
+            return Err(Refusal::Slowed(wait));
+        }
+        self.remember(source, mark);
+        Ok(())
+    }
+
+    fn remember(&self, source: Source, mark: u64) {
+        let mut familiar = self.familiar.lock();
+        if familiar.len() >= FAMILIAR_MAX
+            && !familiar.contains_key(&source)
+            && let Some(any) = familiar.keys().next().copied()
+        {
+            familiar.remove(&any);
+        }
+        *familiar.entry(source).or_default() |= mark;
+    }
+
+    fn wrong(&self, address: IpAddr, now: Duration) -> Refusal {
+        let source = Source::from(address);
+        let Err(wait) = self.wrong.lock().take(source, now) else { return Refusal::Wrong };
+        if self.lines.lock().take(source, now).is_ok() {
+            warn!(%address, "many wrong tokens come from this address; most get no answer but to wait");
+        }
+        Refusal::Slowed(wait)
+    }
+
+    /// Counts a refusal at a route.
+    pub(crate) fn count(&self, route: &'static str, refusal: Refusal) {
+        self.refused.get_or_create(&RefusedLabel { route, reason: refusal.reason() }).inc();
+    }
+}
+
+impl fmt::Debug for TokenGuard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TokenGuard").finish_non_exhaustive()
+    }
+}
+
+/// Returns the class of a route by its path, as in `incidents` for `/api/v1/incidents/{id}`: a label of few values.
+pub(crate) fn class(path: &'static str) -> &'static str {
+    let path = path.strip_prefix("/api/v1").unwrap_or(path);
+    match path.trim_start_matches('/').split('/').next() {
+        None | Some("") => "nearest",
+        Some(first) => first,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use vagn_flow::clock::ManualClock;
+
+    use super::*;
+
+    fn guard() -> (Arc<TokenGuard>, Arc<ManualClock>) {
+        let clock = Arc::new(ManualClock::at(0));
+        (TokenGuard::new(clock.clone(), &Registry::new(), 7), clock)
+    }
+
+    fn from(address: &str) -> Caller {
+        Caller::new(Arc::default(), address.parse().unwrap())
+    }
+
+    fn guess(guard: &TokenGuard, address: &str) {
+        for _ in 0..WRONG_TOKENS.burst {
+            assert_eq!(guard.judge(None, Some(&from(address))), Err(Refusal::Wrong));
+        }
+        assert!(matches!(guard.judge(None, Some(&from(address))), Err(Refusal::Slowed(_))));
+    }
+
+    #[test]
+    fn who_tries_many_tokens_is_not_told_which_is_right() {
+        let (guard, clock) = guard();
+        guess(&guard, "192.0.2.1");
+        assert_eq!(guard.judge(Some(0), Some(&from("192.0.2.1"))), Err(Refusal::Slowed(WRONG_TOKENS.every)));
+        assert_eq!(guard.judge(Some(0), Some(&from("192.0.2.2"))), Ok(()), "another address is not held up");
+        assert_eq!(guard.judge(Some(0), None), Ok(()));
+        clock.advance(WRONG_TOKENS.every);
+        assert_eq!(guard.judge(None, Some(&from("192.0.2.1"))), Err(Refusal::Wrong));
+        assert_eq!(guard.judge(None, Some(&from("192.0.2.1"))), Err(Refusal::Slowed(WRONG_TOKENS.every)));
+    }
+
+    #[test]
+    fn a_token_that_was_right_from_an_address_goes_on_from_there() {
+        let (guard, _) = guard();
+        assert_eq!(guard.judge(Some(3), Some(&from("192.0.2.1"))), Ok(()));
+        guess(&guard, "192.0.2.1");
+        assert_eq!(guard.judge(Some(3), Some(&from("192.0.2.1"))), Ok(()));
+        assert!(
+            guard.judge(Some(4), Some(&from("192.0.2.1"))).is_err(),
+            "one that was not is none of a known caller"
+        );
+        for number in 0..100_000_u32 {
+            guard.admit(0, IpAddr::V4(number.into()).into(), Duration::ZERO).unwrap();
+        }
+        assert_eq!(guard.familiar.lock().len(), FAMILIAR_MAX);
+    }
+
+    #[test]
+    fn on_this_machine_a_right_token_always_passes() {
+        for address in ["127.0.0.1", "::1", "::ffff:127.0.0.1"] {
+            let (guard, _) = guard();
+            guess(&guard, address);
+            assert_eq!(guard.judge(Some(0), Some(&from(address))), Ok(()), "{address}");
+        }
+    }
+
+    #[test]
+    fn the_routes_are_few_classes() {
+        for (path, expected) in [
+            ("/", "nearest"),
+            ("/api/v1/incidents/{id}/resolve", "incidents"),
+            ("/api/v1/positions", "positions"),
+            ("/tiles/{z}", "tiles"),
+        ] {
+            assert_eq!(class(path), expected);
+        }
+    }
+}
