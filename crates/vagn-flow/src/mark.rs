@@ -11,9 +11,9 @@
 //! text or the new one. The next run must not be misled by a mark, so one whose checksum is wrong counts as none.
 
 use std::fmt::Write as _;
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 /// Name of the mark in the data directory.
@@ -108,7 +108,8 @@ impl Mark {
     /// Makes the file anew, aside, so that it is there as a whole or not at all.
     fn make(&mut self, text: &str) -> io::Result<()> {
         let fresh = self.path.with_extension("new");
-        let file = File::create(&fresh)?;
+        // For nobody else, as all in the data directory.
+        let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;
         file.write_all_at(text.as_bytes(), 0)?;
         file.sync_all()?;
         fs::rename(&fresh, &self.path)?;

@@ -19,7 +19,7 @@ const CERT_FILE: &str = "cert.pem";
 const KEY_FILE: &str = "key.pem";
 
 /// Read and write for the owner alone.
-const KEY_MODE: u32 = 0o600;
+const FILE_MODE: u32 = 0o600;
 
 /// Begin of the line in the certificate's file with the SHA-256 of certificate and key. Readers of PEM pass over it.
 const DIGEST_OF: &str = "SHA-256 of this certificate and its key: ";
@@ -114,22 +114,22 @@ impl Files {
         let signing_key = KeyPair::generate()?;
         let cert = params()?.self_signed(&signing_key)?;
         remove(&self.cert)?;
-        write(&self.key, signing_key.serialize_pem().as_bytes(), KEY_MODE)?;
+        write(&self.key, signing_key.serialize_pem().as_bytes(), FILE_MODE)?;
         sync_dir(data_dir)?;
         let key = PrivatePkcs8KeyDer::from(signing_key.serialized_der());
         let text = format!("{DIGEST_OF}{}\n{}", digest(cert.der(), key.secret_pkcs8_der()), cert.pem());
-        write(&self.cert, text.as_bytes(), 0o644)?;
+        write(&self.cert, text.as_bytes(), FILE_MODE)?;
         sync_dir(data_dir)
     }
 
     fn keep_private(&self) -> Result<(), TlsError> {
         let metadata = fs::metadata(&self.key).map_err(|source| file_error(&self.key, source))?;
         let mode = metadata.permissions().mode() & 0o777;
-        if mode & !KEY_MODE == 0 {
+        if mode & !FILE_MODE == 0 {
             return Ok(());
         }
         tracing::warn!(file = %self.key.display(), mode = format!("{mode:o}"), "others could read the private key; now 0600");
-        let changed = fs::set_permissions(&self.key, Permissions::from_mode(KEY_MODE));
+        let changed = fs::set_permissions(&self.key, Permissions::from_mode(FILE_MODE));
         changed.map_err(|source| file_error(&self.key, source))
     }
 }
@@ -204,7 +204,7 @@ mod tests {
         let first = of_data_dir(dir.path()).unwrap();
         let again = of_data_dir(dir.path()).unwrap();
         assert_eq!(first.certificate(), again.certificate());
-        assert_eq!(mode(&dir.path().join("key.pem")), 0o600);
+        assert_eq!((mode(&dir.path().join("key.pem")), mode(&dir.path().join("cert.pem"))), (0o600, 0o600));
     }
 
     #[test]

@@ -21,6 +21,7 @@ mod manifest;
 mod order;
 mod partition;
 mod prefetch;
+pub mod private;
 mod reader;
 mod repair;
 mod repartition;

@@ -4,12 +4,13 @@
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use redb::StorageBackend;
 use tracing::warn;
+use vagn_store::private::FILE_MODE;
 
 /// A locked file that owns `reserved` bytes on disk beyond its length.
 #[derive(Debug)]
@@ -25,7 +26,13 @@ impl ReservedFile {
     /// # Errors
     /// When the file can neither be opened nor created, or another process has it open.
     pub(crate) fn open(path: &Path, reserved: u64) -> io::Result<Self> {
-        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(FILE_MODE)
+            .open(path)?;
         file.try_lock()?;
         let reserved_file = Self { file, reserved, can_reserve: AtomicBool::new(true) };
         reserved_file.reserve();
@@ -94,6 +101,7 @@ mod tests {
         // Where the file system cannot reserve, nothing is owned and the log says so.
         let owned = if file.can_reserve.load(Ordering::Relaxed) { 1 << 20 } else { 0 };
         assert_eq!(file.len().unwrap(), 0);
+        assert_eq!(std::fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
         assert!(on_disk() >= owned);
         file.set_len(1 << 19).unwrap();
         file.set_len(0).unwrap();

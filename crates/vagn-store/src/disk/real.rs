@@ -1,11 +1,12 @@
 //! The disk of the operating system.
 
 use super::{Disk, DiskFile, DiskLock};
+use crate::private::{DIR_MODE, FILE_MODE};
 use std::ffi::CString;
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -64,7 +65,7 @@ impl Disk for RealDisk {
             _ => Path::new("."),
         };
         self.create_dir(parent)?;
-        match fs::create_dir(path) {
+        match DirBuilder::new().mode(DIR_MODE).create(path) {
             Err(err) if err.kind() != io::ErrorKind::AlreadyExists => Err(err),
             _ => self.sync_dir(parent),
         }
@@ -76,7 +77,7 @@ impl Disk for RealDisk {
             Err(err) if err.kind() != io::ErrorKind::NotFound => return Err(err),
             _ => {}
         }
-        let created = OpenOptions::new().read(true).append(true).create_new(true).open(path);
+        let created = OpenOptions::new().read(true).append(true).create_new(true).mode(FILE_MODE).open(path);
         let file = created.map_err(|err| self.explain(err, path))?;
         Ok(Arc::new(RealFile(file)))
     }
@@ -162,7 +163,8 @@ impl RealDisk {
 }
 
 fn lock_file(path: &Path) -> io::Result<File> {
-    let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
+    let file =
+        OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(FILE_MODE).open(path)?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(io::ErrorKind::WouldBlock.into()),
@@ -199,6 +201,22 @@ mod tests {
         let got = RealDisk.open(&path).unwrap().read_at(6, &mut buffer).unwrap();
         assert_eq!(&buffer[..got], b"wo!");
         assert_eq!(RealDisk.create(&path).unwrap().size().unwrap(), 0);
+    }
+
+    #[test]
+    fn what_it_makes_is_for_nobody_else() {
+        use std::os::unix::fs::MetadataExt;
+        let dir = tempfile::tempdir().unwrap();
+        let (outer, inner) = (dir.path().join("a"), dir.path().join("a/b"));
+        RealDisk.create_dir(&inner).unwrap();
+        RealDisk.create(&inner.join("log")).unwrap();
+        RealDisk.copy(&inner.join("log"), &inner.join("copy")).unwrap();
+        let _lock = RealDisk.lock(&inner, &inner.join("lock")).unwrap();
+        let mode = |path: &Path| fs::metadata(path).unwrap().mode() & 0o777;
+        assert_eq!((mode(&outer), mode(&inner)), (0o700, 0o700));
+        for name in ["log", "copy", "lock"] {
+            assert_eq!(mode(&inner.join(name)), 0o600, "{name}");
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@ mod asked;
 mod files;
 mod ground;
 mod places;
+mod private;
 mod stages;
 
 use std::fs;
@@ -98,6 +99,7 @@ impl App {
         let basemap = Arc::new(basemap(&settings)?);
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let data = open_data_dir(&settings)?;
+        private::keep(&settings.data_dir);
         let stamper = Arc::new(open_stamper(&settings, &clock)?);
         let runtime = Handle::current();
         let emergency_runtime = build_runtime("vagn-emergency", 1, None)?;

@@ -17,6 +17,7 @@ mod simulate;
 mod sink;
 mod status;
 mod traffic;
+mod umask;
 mod version;
 
 use std::io::Write;
@@ -69,6 +70,7 @@ enum Command {
 
 /// Runs the command that the command line names.
 pub fn main() -> ExitCode {
+    umask::keep_private();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(err) => return usage(&err),

@@ -11,6 +11,7 @@ use super::say;
 use vagn_emergency::record::store::{is_damaged, rebuild, set_aside};
 use vagn_flow::clock::{Clock, SystemClock};
 use vagn_http::own_certificate;
+use vagn_store::private::{Rights, tighten};
 use vagn_store::{RepairReport, StoreError};
 
 /// Flags of `vagn repair`.
@@ -58,6 +59,7 @@ pub(super) fn run(args: RepairArgs) -> anyhow::Result<ExitCode> {
         say(&format!("incident store: made anew, with the {incidents} incidents that its journal has\n"))?;
     }
     repair_certificate(dir)?;
+    make_private(dir)?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -67,6 +69,20 @@ fn told(dir: &Path, report: Result<RepairReport, StoreError>) -> anyhow::Result<
         other => other.into(),
     });
     report.with_context(|| format!("repair {}", dir.display()))
+}
+
+/// Makes the directory private, as each start does too.
+fn make_private(dir: &Path) -> anyhow::Result<()> {
+    let Rights { open, stuck } = tighten(dir);
+    if !open.is_empty() {
+        say(&format!(
+            "data directory: other users could read {} files and directories; now private\n",
+            open.len()
+        ))?;
+    }
+    stuck.first().map_or(Ok(()), |(path, err)| {
+        say(&format!("data directory: {} cannot be made private: {err}\n", path.display()))
+    })
 }
 
 fn planned(plan: &RepairReport, incidents: bool, certificate: bool) -> String {

@@ -32,6 +32,7 @@ mod kill;
 mod layers;
 mod own_certificate;
 mod position_stream;
+mod private;
 mod readme;
 mod recorded_traces;
 mod refusals;

@@ -2,10 +2,12 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use vagn_store::disk::{Disk, RealDisk};
+use vagn_store::private::{FILE_MODE, Rights, open_to_others};
 
 use super::finding::Finding;
 
@@ -26,7 +28,9 @@ pub(super) fn check(data_dir: &Path, free_floor_bytes: u64) -> Vec<Finding> {
     } else {
         format!("data directory {} (not there yet; tried {})", data_dir.display(), dir.display())
     };
-    vec![syncs(&dir, &named), room(&dir, &named, free_floor_bytes)]
+    let mut findings = vec![syncs(&dir, &named), room(&dir, &named, free_floor_bytes)];
+    findings.extend(data_dir.is_dir().then(|| rights(data_dir, &named)));
+    findings
 }
 
 /// The directory, or the nearest one above it that exists.
@@ -74,7 +78,7 @@ struct Trial(PathBuf);
 impl Trial {
     fn new(dir: &Path) -> io::Result<(Self, File)> {
         let path = dir.join(format!(".vagn-doctor-{}", std::process::id()));
-        let file = OpenOptions::new().write(true).create_new(true).open(&path)?;
+        let file = OpenOptions::new().write(true).create_new(true).mode(FILE_MODE).open(&path)?;
         Ok((Self(path), file))
     }
 }
@@ -83,6 +87,24 @@ impl Drop for Trial {
     fn drop(&mut self) {
         // Fails only when the directory was removed meanwhile, and the file with it.
         fs::remove_file(&self.0).ok();
+    }
+}
+
+/// Looks at what other users of the machine could read.
+fn rights(dir: &Path, named: &str) -> Finding {
+    let Rights { open, stuck } = open_to_others(dir);
+    if let Some((path, why)) = stuck.first() {
+        return Finding::warn(
+            format!("{named}: {}: {why}", path.display()),
+            "it holds where the vehicles have been",
+        );
+    }
+    match open.first() {
+        None => Finding::ok(format!("{named}: private")),
+        Some(first) => Finding::warn(
+            format!("{named}: other users can read it ({} files, {} first)", open.len(), first.display()),
+            "a start of the service as the user that owns it makes it private",
+        ),
     }
 }
 
@@ -113,6 +135,17 @@ mod tests {
         let findings = check(dir.path(), 0);
         assert!(findings.iter().all(|finding| finding.level() != Level::Fail), "{findings:?}");
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_directory_that_others_can_read_is_a_warning() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().unwrap();
+        let level = |mode| {
+            fs::set_permissions(dir.path(), fs::Permissions::from_mode(mode)).unwrap();
+            check(dir.path(), 0)[2].level()
+        };
+        assert_eq!((level(0o700), level(0o750)), (Level::Ok, Level::Warn));
     }
 
     #[test]
