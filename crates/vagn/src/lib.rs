@@ -18,4 +18,5 @@ pub mod query;
 pub mod storage;
 pub mod sync;
 pub mod teller;
+mod visible;
 pub mod write;

@@ -16,6 +16,7 @@ use tracing_subscriber::filter::Targets;
 use tracing_subscriber::prelude::*;
 
 use crate::config::{LogFormat, LogLevel, LogSettings};
+use crate::visible::{Form, VisibleWriter};
 
 /// Lines that may wait for the reader of standard error: a few megabytes.
 const LINES_WAITING: usize = 16_384;
@@ -39,7 +40,14 @@ pub(crate) fn init(settings: &LogSettings) -> WorkerGuard {
     let queue = NonBlockingBuilder::default().lossy(true).buffered_lines_limit(LINES_WAITING);
     let (writer, guard) = queue.thread_name("log").finish(stderr());
     LOST.get_or_init(|| writer.error_counter());
-    let layer = tracing_subscriber::fmt::layer().with_writer(writer);
+    let form = match settings.format {
+        LogFormat::Text if stderr().is_terminal() => Form::Coloured,
+        LogFormat::Text => Form::Lines,
+        LogFormat::Json => Form::Json,
+    };
+    // Each event is written as a whole.
+    let layer =
+        tracing_subscriber::fmt::layer().with_writer(move || VisibleWriter::new(writer.clone(), form));
     let layer = match settings.format {
         LogFormat::Text => layer.with_ansi(stderr().is_terminal()).boxed(),
         LogFormat::Json => layer.json().flatten_event(true).boxed(),

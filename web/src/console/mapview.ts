@@ -6,6 +6,7 @@ import { basemap, BOLD, recolour, REGULAR, type MapSettings } from "../shared/ba
 import { readJson } from "../shared/session";
 import { onTheme, theme, type Theme } from "../shared/theme";
 import { distance } from "../shared/units";
+import { visible } from "../shared/visible";
 import { readUnits } from "../map/preferences";
 import { openMap } from "../map/view";
 import { isWaiting } from "./arrange";
@@ -213,7 +214,7 @@ function incidentFeature(incident: Incident, chosen: boolean): Feature {
   return {
     type: "Feature",
     geometry: { type: "Point", coordinates: [lon, lat] },
-    properties: { id: incident.id, sign, label: incident.vehicle_id, rank: (chosen ? 100 : 0) + SIGN_RANK[sign], chosen, waiting: isWaiting(incident) },
+    properties: { id: incident.id, sign, label: visible(incident.vehicle_id), rank: (chosen ? 100 : 0) + SIGN_RANK[sign], chosen, waiting: isWaiting(incident) },
   };
 }
 

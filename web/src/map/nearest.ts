@@ -5,6 +5,7 @@ import { describe } from "../shared/session";
 import { strings } from "../shared/strings";
 import { age } from "../shared/time";
 import { distance, place, type UnitSystem } from "../shared/units";
+import { visible } from "../shared/visible";
 import type { Card } from "./card";
 import type { Marks, Place } from "./marks";
 
@@ -56,7 +57,7 @@ export class Nearest {
     const units = this.actions.units();
     const to = found.map((one) => ({
       place: one.geometry.coordinates as Place,
-      label: `${one.id} · ${distance(one.properties.distance_m ?? 0, units)}`,
+      label: visible(`${one.id} · ${distance(one.properties.distance_m ?? 0, units)}`),
     }));
     this.marks.near({ from, to });
   }

@@ -3,6 +3,7 @@ import type { GeoJSONSource, LayerSpecification, Map as MapLibre } from "maplibr
 import { BOLD } from "../shared/basemap";
 import { strings } from "../shared/strings";
 import type { Theme } from "../shared/theme";
+import { visible } from "../shared/visible";
 
 /** Real calls lie above drills, and their names are placed first. */
 export const PIN_LAYERS = ["pins-drills", "pins"];
@@ -67,7 +68,7 @@ function collection(pins: Pin[]): GeoJSON.FeatureCollection {
     type: "FeatureCollection",
     features: pins.map(({ vehicleId, drill, lon, lat }) => ({
       type: "Feature",
-      properties: { id: vehicleId, drill, label: drill ? `${vehicleId} · ${strings.map.drillMark}` : vehicleId },
+      properties: { id: vehicleId, drill, label: visible(drill ? `${vehicleId} · ${strings.map.drillMark}` : vehicleId) },
       geometry: { type: "Point", coordinates: [lon, lat] },
     })),
   };

@@ -1,7 +1,9 @@
 /**
  * Builds elements. Everything that comes from outside becomes a text node or an attribute, never markup, so that a vehicle
- * named `<img onerror=…>` is a text.
+ * named `<img onerror=…>` is a text; and nothing in it is hidden, so that no vehicle looks like another.
  */
+import { visible } from "./visible";
+
 export type Child = Node | string | number | null | undefined | false;
 
 export interface Props {
@@ -23,7 +25,7 @@ export function el<Tag extends keyof HTMLElementTagNameMap>(
   const node = document.createElement(tag);
   if (props.class) node.className = props.class;
   if (props.id) node.id = props.id;
-  if (props.text !== undefined) node.textContent = props.text;
+  if (props.text !== undefined) node.textContent = visible(props.text);
   if (props.hidden) node.hidden = true;
   for (const [name, value] of Object.entries(props.attrs ?? {})) setAttr(node, name, value);
   for (const [name, value] of Object.entries(props.data ?? {})) node.dataset[name] = value;
@@ -36,7 +38,8 @@ export function el<Tag extends keyof HTMLElementTagNameMap>(
 
 /** Sets a text only where it changed: a live region is read anew after each write. */
 export function setText(node: Node, text: string): void {
-  if (node.textContent !== text) node.textContent = text;
+  const shown = visible(text);
+  if (node.textContent !== shown) node.textContent = shown;
 }
 
 /** Sets an attribute only where it changed. */
@@ -45,7 +48,7 @@ export function setAttr(node: Element, name: string, value: string | number | bo
     if (node.hasAttribute(name)) node.removeAttribute(name);
     return;
   }
-  const text = value === true ? "" : String(value);
+  const text = value === true ? "" : visible(String(value));
   if (node.getAttribute(name) !== text) node.setAttribute(name, text);
 }
 
@@ -75,6 +78,6 @@ export function icon(path: string, className = "icon"): SVGSVGElement {
 function append(node: Element, children: Child[]): void {
   for (const child of children) {
     if (child === null || child === undefined || child === false) continue;
-    node.append(typeof child === "number" ? String(child) : child);
+    node.append(typeof child === "number" ? String(child) : typeof child === "string" ? visible(child) : child);
   }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Display};
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, BufWriter, Write};
+use std::io::{self, BufRead, BufReader, BufWriter, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -11,6 +11,7 @@ use clap::{Args, Subcommand};
 
 use super::exit::Coded;
 use super::say;
+use crate::visible::{Form, VisibleWriter, visible};
 use vagn_emergency::record::store::{FILE, JournalCheck, compare_with_journal};
 use vagn_emergency::trail::{ClosedStore, ExportFault, Fault, Head, OpenError, Verified, verify_export};
 
@@ -118,7 +119,7 @@ fn verify_data_dir(data_dir: &Path, known: &[Head]) -> anyhow::Result<Found> {
     match compare_with_journal(&store, data_dir).context("compare the store with its journal")? {
         JournalCheck::Agrees | JournalCheck::Without => Ok(found),
         JournalCheck::Silent { why } => {
-            eprintln!("not compared with the journal: {why}");
+            eprintln!("not compared with the journal: {}", visible(&why, Form::Line));
             Ok(found)
         }
         JournalCheck::Ahead { saves, head } => {
@@ -166,12 +167,21 @@ fn verify_lines(lines: impl BufRead, known: &[Head]) -> anyhow::Result<Found> {
 }
 
 fn export(store: &ClosedStore) -> anyhow::Result<ExitCode> {
-    let mut out = BufWriter::new(io::stdout().lock());
-    match store.export(&mut out).and_then(|()| out.flush()) {
+    let out = io::stdout().lock();
+    // For a file the bytes stay as they are.
+    let exported = match out.is_terminal() {
+        true => to(store, VisibleWriter::new(BufWriter::new(out), Form::Json)),
+        false => to(store, BufWriter::new(out)),
+    };
+    match exported {
         // The reader has closed the pipe: it has seen enough.
         Err(err) if err.kind() == io::ErrorKind::BrokenPipe => Ok(ExitCode::SUCCESS),
         done => done.context("export the trail").map(|()| ExitCode::SUCCESS),
     }
+}
+
+fn to(store: &ClosedStore, mut out: impl Write) -> io::Result<()> {
+    store.export(&mut out).and_then(|()| out.flush())
 }
 
 fn open_in(data_dir: &Path) -> anyhow::Result<ClosedStore> {

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::{Args, CommandFactory};
 use clap_complete::Shell;
 
-use super::{Cli, say};
+use super::{Cli, say_as_it_is};
 
 /// Flags of `vagn completions`.
 #[derive(Debug, Args)]
@@ -18,6 +18,6 @@ pub(super) struct CompletionsArgs {
 pub(super) fn run(args: CompletionsArgs) -> anyhow::Result<ExitCode> {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut Cli::command(), "vagn", &mut script);
-    say(&String::from_utf8_lossy(&script))?;
+    say_as_it_is(&String::from_utf8_lossy(&script))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::say;
+use super::say_as_it_is;
 use super::serve::SettingArgs;
 use crate::config::{EmergencySettings, Settings, has_credentials, without_credentials};
 
@@ -24,7 +24,7 @@ pub(super) struct ConfigArgs {
 /// Prints the settings as TOML.
 pub(super) fn run(args: ConfigArgs) -> anyhow::Result<ExitCode> {
     let mut settings = args.settings.load()?.settings;
-    say(&shown(&mut settings)?)?;
+    say_as_it_is(&shown(&mut settings)?)?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use vagn_wire::Reject;
 
 use crate::config::ConfigError;
+use crate::visible::{Form, visible};
 
 /// The command line or the configuration is wrong: starting again without a change will not help.
 pub(super) const USAGE: u8 = 64;
@@ -49,14 +50,14 @@ pub(super) fn failed(err: &anyhow::Error) -> ExitCode {
     // By a thread that is waited for a second at most: the reader of standard error may have stalled.
     let (mut stderr, _within_a_second) = tracing_appender::non_blocking(std::io::stderr());
     // Fails only when standard error is closed, and then there is no place to report it.
-    writeln!(stderr, "vagn: {err:#}").ok();
+    writeln!(stderr, "vagn: {}", visible(&format!("{err:#}"), Form::Lines)).ok();
     ExitCode::from(code(err))
 }
 
 /// Writes a warning to standard error.
 pub(super) fn warn(warning: &impl std::fmt::Display) {
     // As above.
-    writeln!(std::io::stderr(), "vagn: warning: {warning}").ok();
+    writeln!(std::io::stderr(), "vagn: warning: {}", visible(&warning.to_string(), Form::Lines)).ok();
 }
 
 fn code(err: &anyhow::Error) -> u8 {

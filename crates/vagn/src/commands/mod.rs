@@ -25,6 +25,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::visible::{Form, visible};
+
 /// A live-vehicle service: takes positions, finds the nearest vehicles, and loses no call for help.
 #[derive(Debug, Parser)]
 #[command(name = "vagn", version, propagate_version = true, arg_required_else_help = true)]
@@ -102,11 +104,19 @@ fn usage(err: &clap::Error) -> ExitCode {
     ExitCode::from(code)
 }
 
-/// Writes the output of a command to standard output.
+/// Writes the output of a command to standard output, with nothing hidden in what it has from outside.
 ///
 /// # Errors
 /// When standard output cannot be written; a closed pipe is no error.
 pub(crate) fn say(text: &str) -> anyhow::Result<()> {
+    say_as_it_is(&visible(text, Form::Lines))
+}
+
+/// Writes output for a program, such as a settings file.
+///
+/// # Errors
+/// As [`say`].
+pub(crate) fn say_as_it_is(text: &str) -> anyhow::Result<()> {
     match std::io::stdout().lock().write_all(text.as_bytes()).and_then(|()| std::io::stdout().flush()) {
         Err(err) if err.kind() != std::io::ErrorKind::BrokenPipe => Err(err.into()),
         _ => Ok(()),

@@ -46,7 +46,7 @@ const ROWS: [&[&str]; 6] = [
     &["door", "ops", "demo", "dispatcher", "ingest", "query", "logging"],
     &["storage"],
     &["sync", "teller"],
-    &["write", "odd", "config"],
+    &["write", "odd", "config", "visible"],
 ];
 
 /// Crates whose modules must not know each other in a circle. The others are built around one tight core.

@@ -7,6 +7,8 @@ use std::fmt;
 use jiff::Timestamp;
 use serde_json::Value;
 
+use crate::visible::{Form, visible};
+
 /// Outcome of a drill.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Verdict {
@@ -122,7 +124,7 @@ fn answered(attempt: &Value) -> String {
     let took = attempt["took_ms"].as_u64().map(|ms| format!(" in {ms} ms")).unwrap_or_default();
     match (attempt["status"].as_u64(), text(attempt, "reason")) {
         (Some(status), _) => format!("answered with status {status}{took}"),
-        (None, Some(reason)) => format!("gave no answer{took}: {reason}"),
+        (None, Some(reason)) => format!("gave no answer{took}: {}", visible(reason, Form::Line)),
         (None, None) => "gave no answer".to_owned(),
     }
 }

@@ -30,6 +30,7 @@ use super::printer::Printer;
 use super::secret::Places;
 use crate::app::leave;
 use crate::config::Span;
+use crate::visible::{Form, visible};
 use vagn_emergency::notify::signature::Secret;
 use vagn_flow::clock::{Clock, SystemClock};
 
@@ -214,7 +215,8 @@ impl Sink {
         let notice = Notice::read(&head, body.as_deref().unwrap_or_default());
         let judgement = self.judge.lock().judge(&notice, self.clock.now_ms() / 1000);
         let line = if self.json { judgement.json(&notice).to_string() } else { judgement.text(&notice) };
-        self.printer.print(&(line + "\n"));
+        let form = if self.json { Form::Json } else { Form::Line };
+        self.printer.print(&format!("{}\n", visible(&line, form)));
         tokio::time::sleep(self.delay).await;
         if judgement.outcome == Outcome::Lost {
             return Err(Lost);

@@ -10,6 +10,8 @@ use vagn_load::balance::Counts;
 use vagn_load::exposition::samples;
 use vagn_load::ops::Page;
 
+use crate::visible::{Form, visible};
+
 /// Deepest level of the tree that is shown. Our trees are less than half as deep; a wrong answer must not make us recurse
 /// without end.
 const DEPTH_MAX: usize = 16;
@@ -213,7 +215,7 @@ fn text(object: &Value, key: &str) -> String {
 }
 
 fn bare(value: &Value) -> String {
-    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+    value.as_str().map_or_else(|| value.to_string(), |text| visible(text, Form::Line).into_owned())
 }
 
 fn number(object: &Value, key: &str) -> u64 {
@@ -286,6 +288,15 @@ processes   3 with 2 restarts
         assert_eq!(late("running", 80.2, 4.9), busy);
         assert_eq!(late("running", 4.9, 4.9), "");
         assert_eq!(late("waiting", 80.2, 75.0), "", "its own line says that it does not run");
+    }
+
+    #[test]
+    fn a_vehicle_can_forge_no_line_and_no_other_vehicle() {
+        let page =
+            r#"{"vehicles":{"clock":1},"latest":[{"vehicle_id":"bus\u202e\n\u001b[2Jready","odd":[]}]}"#;
+        assert_eq!(odd(page)[1], "  bus\\u{202e}\\u{a}\\u{1b}[2Jready: ");
+        let notes = notes(r#"{"missing":{"web":"gone\nready"}}"#);
+        assert_eq!(notes, ["missing web: gone\\u{a}ready"]);
     }
 
     #[test]
