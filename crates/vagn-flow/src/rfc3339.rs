@@ -8,18 +8,21 @@ const LEN: usize = "2026-11-22T07:10:00.000Z".len();
 /// First and last of the times that are written by hand here, ms since 1970: the years 1970 to 9998.
 const BY_HAND: std::ops::Range<i64> = 0..253_370_764_800_000;
 
+/// Begin of the year 0, ms since 1970. RFC 3339 has no years before it.
+const YEAR_0: i64 = -62_167_219_200_000;
+
 const MS_PER_DAY: u64 = 86_400_000;
 
-/// `2026-11-22T07:10:00.000Z`. A time beyond the calendar's year 9999 is shown as its last moment, and so at the other end.
+/// `2026-11-22T07:10:00.000Z`. A time beyond the year 9999 is shown as its last moment, and one before the year 0 as its first.
 pub fn rfc3339(time_ms: i64) -> String {
     if BY_HAND.contains(&time_ms) {
         return std::str::from_utf8(&plain(time_ms.unsigned_abs())).expect("digits and signs").to_owned();
     }
-    let edge = if time_ms < 0 { Timestamp::MIN } else { Timestamp::MAX };
+    let time_ms = time_ms.max(YEAR_0);
     // Not `from_millisecond`, which has no room for the last moments before the edge.
     let second = time_ms.div_euclid(1000);
     let ms = time_ms.rem_euclid(1000) as i32;
-    format!("{:.3}", Timestamp::new(second, ms * 1_000_000).unwrap_or(edge))
+    format!("{:.3}", Timestamp::new(second, ms * 1_000_000).unwrap_or(Timestamp::MAX))
 }
 
 /// Reads a time in RFC 3339 with its offset, ms since 1970.
@@ -91,7 +94,8 @@ mod tests {
             (-1, "1969-12-31T23:59:59.999Z"),
             (253_402_207_200_001, "9999-12-30T22:00:00.001Z"),
             (i64::MAX, "9999-12-30T22:00:00.999Z"),
-            (i64::MIN, "-009999-01-02T01:59:59.000Z"),
+            (-62_167_219_200_001, "0000-01-01T00:00:00.000Z"),
+            (i64::MIN, "0000-01-01T00:00:00.000Z"),
         ] {
             assert_eq!(rfc3339(time_ms), text);
         }

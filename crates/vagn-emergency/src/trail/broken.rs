@@ -44,6 +44,19 @@ pub enum Broken {
         /// Base as the trail has it.
         base: Head,
     },
+    /// Fewer entries are kept than are ever let go of.
+    #[error(
+        "the trail begins behind {base} and keeps {entries} entries, but the latest {kept} are never let go of: its oldest \
+         entries were cut off"
+    )]
+    BeginCut {
+        /// Base as the trail has it.
+        base: Head,
+        /// Entries that are there.
+        entries: u64,
+        /// Entries that are always kept.
+        kept: u64,
+    },
     /// A head that is known from elsewhere is another one here.
     #[error("entry {} is another than it was when its head {known} was noted: the trail was written anew", known.seq)]
     Rewritten {

@@ -101,6 +101,17 @@ pub struct Verified {
     pub too_old: Vec<Head>,
 }
 
+impl Verified {
+    /// Checks that no more than the oldest entries are gone, of a whole trail whose latest `kept` are never let go of.
+    pub(super) fn check_begin(&self, kept: u64) -> Result<(), Broken> {
+        let Self { base, entries, .. } = *self;
+        if base.seq > 0 && entries < kept {
+            return Err(Broken::BeginCut { base, entries, kept });
+        }
+        Ok(())
+    }
+}
+
 /// Follows a trail from its base, entry by entry.
 pub(super) struct Checker {
     base: Head,

@@ -8,7 +8,7 @@ use std::path::Path;
 use redb::{Database, ReadTransaction, ReadableDatabase};
 
 use super::untouched::Untouched;
-use super::{Fault, Head, Verified, export, read};
+use super::{Fault, Head, KEPT, Verified, export, read};
 
 /// An open store that no service can open at the same time.
 #[derive(Debug)]
@@ -68,7 +68,9 @@ impl ClosedStore {
     /// The first thing that is wrong with it.
     pub fn verify(&self, known: &[Head]) -> Result<Verified, Fault> {
         let txn = self.0.begin_read().map_err(redb::Error::from)?;
-        read::verify(&txn, known)
+        let verified = read::verify(&txn, known)?;
+        verified.check_begin(KEPT)?;
+        Ok(verified)
     }
 
     /// Writes its trail to `out`, as [`verify_export`](super::verify_export) reads it.

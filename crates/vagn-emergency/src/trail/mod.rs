@@ -34,6 +34,9 @@ pub use subject::{BadSubject, Meaning, Subject, SubjectId, SubjectKind};
 pub use table::{append, append_with, create, head};
 pub(crate) use untouched::Untouched;
 
+/// Latest entries that the trail of a service always keeps, some 250 MB of them. Only what is older is let go of.
+pub const KEPT: u64 = 1_000_000;
+
 /// One change, before it has its number in the trail.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Event {

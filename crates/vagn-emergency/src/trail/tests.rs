@@ -99,6 +99,25 @@ fn lets_go_of_a_few_at_a_time() {
 }
 
 #[test]
+fn finds_a_beginning_that_was_cut_off_with_a_base_that_hides_it() {
+    let db = store();
+    add(&db, 0..10, 10);
+    assert_eq!(check(&db, &[]).unwrap().check_begin(10), Ok(()));
+    add(&db, 10..13, 10);
+    assert_eq!(check(&db, &[]).unwrap().check_begin(10), Ok(()), "three have left as they should");
+    let (whole, base) = (trail(13), trail(13)[5].head());
+    change(&db, |txn| {
+        for entry in &whole[3..6] {
+            txn.open_table(TRAIL).unwrap().remove(entry.seq).unwrap();
+            txn.open_table(LISTS).unwrap().remove((entry.subject.number, entry.seq)).unwrap();
+        }
+        txn.open_table(ENDS).unwrap().insert(BASE, (base.seq, base.hash)).unwrap();
+    });
+    let forged = check(&db, &[]).expect("by itself it is whole");
+    assert_eq!(forged.check_begin(10), Err(Broken::BeginCut { base, entries: 7, kept: 10 }));
+}
+
+#[test]
 fn finds_what_was_done_to_it() {
     let broken = |damage: &dyn Fn(&Database), want: Broken| {
         let db = store();

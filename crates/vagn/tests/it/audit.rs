@@ -95,6 +95,17 @@ fn names_the_first_broken_link() {
 }
 
 #[test]
+fn a_trail_that_keeps_fewer_entries_than_are_ever_let_go_of_is_broken() {
+    let dir = tempfile::tempdir().unwrap();
+    let (data, head) = trail(dir.path(), 9, 4);
+    let told = said(&["verify", "--data-dir", &data, "--head", &head.to_string()], 1);
+    assert!(
+        told.contains("broken: the trail begins behind 5:") && told.contains("oldest entries were cut off"),
+        "{told}"
+    );
+}
+
+#[test]
 fn says_why_it_cannot_read_the_trail() {
     let dir = tempfile::tempdir().unwrap();
     let nowhere = dir.path().join("nowhere");

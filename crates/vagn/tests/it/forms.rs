@@ -10,7 +10,7 @@ use crate::tcp::TcpVehicle;
 use crate::vagn::{Vagn, client, eventually, report};
 
 /// Key and value of a report, as msgpack.
-type Entry<'a> = (&'a str, Vec<u8>);
+pub(crate) type Entry<'a> = (&'a str, Vec<u8>);
 
 /// Returns bytes that are given in hex.
 fn hex(text: &str) -> Vec<u8> {
@@ -35,7 +35,7 @@ fn with(id: &str, (key, value): &Entry<'_>) -> Vec<u8> {
 }
 
 /// Posts a body, and returns the answer's entries, one for each report.
-async fn post(vagn: &Vagn, content_type: &str, body: impl Into<Vec<u8>>) -> Vec<Value> {
+pub(crate) async fn post(vagn: &Vagn, content_type: &str, body: impl Into<Vec<u8>>) -> Vec<Value> {
     let url = vagn.url("/api/v1/positions");
     let request = client().post(url).header("content-type", content_type).body(body.into());
     let answer = request.send().await.unwrap();
@@ -53,7 +53,7 @@ fn check(entries: &[Value], want: &[(&str, Option<&str>)]) {
 }
 
 /// Sends a report with this entry through every door that takes msgpack, from a vehicle of its own for each; gives their ids.
-async fn everywhere(vagn: &Vagn, name: &str, entry: &Entry<'_>) -> Vec<String> {
+pub(crate) async fn everywhere(vagn: &Vagn, name: &str, entry: &Entry<'_>) -> Vec<String> {
     let id = |door: &str| format!("{name} over {door}");
     let before = vagn.metric("vagn_reports_received_total").await as u64;
     vagn.send(&with(&id("udp"), entry));
@@ -66,7 +66,7 @@ async fn everywhere(vagn: &Vagn, name: &str, entry: &Entry<'_>) -> Vec<String> {
 }
 
 /// Sends a report with this JSON entry as JSON and as a line; gives the ids of the two vehicles.
-async fn in_json(vagn: &Vagn, name: &str, key: &str, value: &str) -> Vec<String> {
+pub(crate) async fn in_json(vagn: &Vagn, name: &str, key: &str, value: &str) -> Vec<String> {
     let mut ids = Vec::new();
     for content_type in ["application/json", "application/x-ndjson"] {
         let id = format!("{name} as {}", content_type.trim_start_matches("application/"));

@@ -44,5 +44,6 @@ mod strangers;
 mod targets;
 mod tcp;
 mod tiles;
+mod times;
 mod tokens;
 mod vagn;

@@ -16,9 +16,6 @@ use crate::trail::{self, Head, Salts};
 /// Latest attempts that the ledger keeps of one incident.
 const LEDGER_KEPT: u32 = 1_000;
 
-/// Latest entries that the trail keeps, some 250 MB of them.
-const TRAIL_KEPT: u64 = 1_000_000;
-
 /// Real incidents that are kept for each drill: drills tell little once they have ended.
 const REAL_PER_DRILL: u64 = 20;
 
@@ -99,7 +96,7 @@ impl Store {
         }
         drop(tables);
         let events = drafts.iter().flat_map(|draft| &draft.events);
-        trail::append_with(txn, events, TRAIL_KEPT, salts)
+        trail::append_with(txn, events, trail::KEPT, salts)
     }
 }
 
