@@ -1,5 +1,6 @@
-//! Licences and duplicates of what is depended on, by the rules of `deny.toml`. `make deny` checks more, but needs cargo-deny
-//! and the network.
+//! What is depended on, by the rules of `deny.toml`: licences, bans, duplicates, wildcards and sources. All of it is on this machine, so it
+//! is checked where there is no network, too. `make deny` checks advisories and yanked versions as well, but needs cargo-deny and the
+//! network.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -37,6 +38,35 @@ fn no_banned_crate_is_depended_on() {
     let lock = table("Cargo.lock");
     let names = lock["package"].as_array().unwrap().iter().map(|package| package["name"].as_str().unwrap());
     assert_eq!(names.filter(|name| banned.contains(name)).collect::<Vec<_>>(), [""; 0]);
+}
+
+#[test]
+fn every_crate_comes_from_a_source_that_is_allowed() {
+    let rules = table("deny.toml");
+    let sources = rules["sources"].as_table().unwrap();
+    // What is not listed here is not checked here.
+    let known = ["unknown-registry", "unknown-git"];
+    assert!(sources.iter().all(|(key, value)| known.contains(&&**key) && value.as_str() == Some("deny")));
+    let lock = table("Cargo.lock");
+    let packages = lock["package"].as_array().unwrap().iter();
+    let strange: Vec<_> = packages
+        .filter_map(|package| Some((package["name"].as_str()?, package.get("source")?.as_str()?)))
+        .filter(|(_, source)| *source != "registry+https://github.com/rust-lang/crates.io-index")
+        .collect();
+    assert_eq!(strange, []);
+}
+
+#[test]
+fn no_crate_of_ours_takes_any_version() {
+    assert_eq!(table("deny.toml")["bans"]["wildcards"].as_str(), Some("deny"));
+    let mut wild = Vec::new();
+    for package in packages().iter().filter(|package| package["source"].is_null()) {
+        let dependencies = package["dependencies"].as_array().unwrap().iter();
+        // Our own crates name each other by path.
+        let open = dependencies.filter(|each| each["req"] == "*" && each["path"].is_null());
+        wild.extend(open.map(|each| format!("{} of {}", each["name"], package["name"])));
+    }
+    assert_eq!(wild, [""; 0]);
 }
 
 #[test]
