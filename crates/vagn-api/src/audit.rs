@@ -61,7 +61,7 @@ pub(crate) async fn trail(
     }
     // Also of a page in the middle this is the head of the whole trail: it tells whether there are more pages.
     write_line(&mut last, &Head { head: &head });
-    let lines = pieces::list(first, entries, b"", |out, entry| write_line(out, entry), last);
+    let lines = pieces::list(first, entries, b"", write_line, last);
     Ok(pieces::live("application/x-ndjson", room, lines))
 }
 

@@ -25,12 +25,12 @@ pub(crate) fn admit<B>(
     caller: &Caller,
     request: &mut Request<B>,
     is_operators: bool,
-) -> Result<Admitted, Response<Taken>> {
+) -> Result<Admitted, Box<Response<Taken>>> {
     let rank = rank(request.method(), is_operators);
-    let slip = caller.admit(rank).map_err(|_| no_room(caller))?;
+    let slip = caller.admit(rank).map_err(|_| Box::new(no_room(caller)))?;
     let admitted = Admitted { slip, rank, caller: caller.clone() };
     if let Err(problem) = host(request) {
-        return Err(admitted.answer(problem.into_response()));
+        return Err(Box::new(admitted.answer(problem.into_response())));
     }
     request.extensions_mut().insert(caller.clone());
     Ok(admitted)

@@ -135,7 +135,7 @@ impl Caller {
         match bytes {
             // The request was admitted with so much.
             0..=SMALL => Ok(self.owe(0)),
-            ..=MIDDLE => self.take(bytes, rank),
+            _ if bytes <= MIDDLE => self.take(bytes, rank),
             _ => self.take(bytes, Rank::Large),
         }
     }

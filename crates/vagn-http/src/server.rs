@@ -278,7 +278,7 @@ impl Server {
             async move {
                 let answer = match answered {
                     Ok((admitted, answered)) => admitted.answer(answered.await?),
-                    Err(refusal) => refusal,
+                    Err(refusal) => *refusal,
                 };
                 rest.pass_over().await;
                 Ok::<_, Infallible>(answer)

@@ -36,7 +36,8 @@ async fn a_flood_of_strangers_is_resolved_and_a_known_vehicle_stays() {
     assert_eq!(lane.handle.count(&strangers), 1_300);
     assert_eq!(resolve(&lane, &strangers).await, (1_300, 1_300));
     assert_eq!(resolve(&lane, &strangers).await, (0, 0));
-    let left = lane.when(|all| {
+    let left = lane
+        .when(|all| {
             let open = all.iter().filter(|one| one.state != State::Resolved);
             open.count() == 2 && all.iter().all(|one| one.recorded)
         })

@@ -5,8 +5,6 @@
 
 mod places;
 
-use std::net::{IpAddr, Ipv6Addr};
-
 pub use places::{Place, PlaceMetrics, Places, Refusal};
 
 /// Descriptors that are kept for all that is neither a connection of a port nor one to a target: log, snapshots, stores, sockets.
@@ -28,20 +26,6 @@ pub fn divide<const PORTS: usize>(limit: u64, kept: u64, wanted: [u64; PORTS]) -
         left = left.saturating_sub(places[*port]);
     }
     places
-}
-
-/// The part of an address that one client has for itself: all of an IPv4 address, and the first 64 bits of an IPv6 address, within which
-/// a client may choose as it likes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Source(IpAddr);
-
-impl From<IpAddr> for Source {
-    fn from(address: IpAddr) -> Self {
-        match address.to_canonical() {
-            IpAddr::V6(v6) => Self(Ipv6Addr::from_bits(v6.to_bits() & (u128::MAX << 64)).into()),
-            v4 => Self(v4),
-        }
-    }
 }
 
 #[cfg(test)]
@@ -75,14 +59,5 @@ mod tests {
             let places = divide(limit, 256, [64, 10_000, 4_096]);
             assert!(places.iter().sum::<u64>() <= limit - 256, "{limit}: {places:?}");
         }
-    }
-
-    #[test]
-    fn a_source_is_what_one_client_has_for_itself() {
-        let source = |address: &str| Source::from(address.parse::<IpAddr>().unwrap());
-        assert_ne!(source("192.0.2.1"), source("192.0.2.2"));
-        assert_eq!(source("192.0.2.1"), source("::ffff:192.0.2.1"));
-        assert_eq!(source("2001:db8:0:1::1"), source("2001:db8:0:1:ffff::2"));
-        assert_ne!(source("2001:db8:0:1::1"), source("2001:db8:0:2::1"));
     }
 }

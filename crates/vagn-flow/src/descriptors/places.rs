@@ -10,7 +10,7 @@ use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 
-use super::Source;
+use crate::allowance::Source;
 use crate::metrics::Registry;
 use crate::readiness::Readiness;
 

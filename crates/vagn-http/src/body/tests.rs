@@ -115,7 +115,8 @@ async fn a_connection_holds_no_more_than_one_long_body() {
         assert_eq!(kind(budget.read(&caller, Body::from(vec![1; 1_001])).await), Kind::TooManyRequests);
         assert!(budget.read(&caller, Body::from(vec![1; 1_000])).await.is_ok());
     };
-    tokio::join!(budget.read(&caller, half_sent(7_000)), test);
+    let (half, ()) = tokio::join!(budget.read(&caller, half_sent(7_000)), test);
+    assert_eq!(kind(half), Kind::RequestTimeout);
     assert_eq!(refusals(&memory, "connection"), 1);
     assert!(budget.read(&caller, Body::from(vec![1; 8_000])).await.is_ok(), "its memory came back");
 }

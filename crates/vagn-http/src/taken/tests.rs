@@ -66,7 +66,7 @@ impl Service {
     async fn start(answer_bytes: usize, untaken: Duration) -> Self {
         let memory = Arc::new(Memory::new(answer_bytes, SharedAddresses::default(), &Registry::new()));
         let limits = Limits { memory: memory.clone(), untaken, ..Limits::default() };
-        Self { memory, running: start(None, router(), limits).await }
+        Self { memory, running: start(None, router(), limits, None).await }
     }
 
     async fn impatient() -> Self {

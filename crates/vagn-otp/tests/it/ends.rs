@@ -99,7 +99,8 @@ async fn a_child_that_has_nothing_to_do_can_be_added() {
 #[tokio::test(start_paused = true)]
 async fn the_name_of_a_temporary_child_is_free_once_it_has_ended_and_that_of_another_is_not() {
     vagn_otp::quiet_panics();
-    let shapes: [(fn(ChildSpec) -> ChildSpec, bool); 3] =
+    type Shape = fn(ChildSpec) -> ChildSpec;
+    let shapes: [(Shape, bool); 3] =
         [(ChildSpec::permanent, false), (ChildSpec::transient, false), (ChildSpec::temporary, true)];
     for (shape, free) in shapes {
         let supervisor = Supervisor::new("root", OneForOne);

@@ -39,7 +39,7 @@ impl Pair {
         let [(a, a_spec, _), (b, b_spec, _)] = ["a", "b"].map(|name| part(name, &journal));
         let supervisor = Supervisor::new("root", strategy).auto_shutdown(when);
         let handle = supervisor.handle();
-        let root = supervisor.child(shape(a_spec)).child(shape(b_spec)).start().await.unwrap();
+        let root = supervisor.child(shape(a_spec)).child(shape(b_spec)).start().await.expect("both start");
         Pair { root, handle, addrs: [a, b] }
     }
 
@@ -48,7 +48,7 @@ impl Pair {
             End::Removed => assert!(self.handle.remove(["a", "b"][at]).await),
             End::Killed => assert!(self.root.processes().kill(["a", "b"][at])),
             End::Crashed => drop(self.addrs[at].call(Crash, LONG).await),
-            End::Finished => self.addrs[at].call(Finish, LONG).await.unwrap(),
+            End::Finished => self.addrs[at].call(Finish, LONG).await.expect("it is asked once"),
         }
     }
 
@@ -142,7 +142,7 @@ async fn a_significant_child_that_waits_for_a_sibling_in_its_pause_is_not_over()
     let root = Supervisor::new("root", RestForOne).auto_shutdown(All).children(specs).start().await.unwrap();
     assert!(b.call(Crash, LONG).await.is_err());
     until(|| root.processes().get("c")?.last_exit).await;
-    a.call(Finish, LONG).await.unwrap();
+    a.call(Finish, LONG).await.expect("it is asked once");
     assert!(tokio::time::timeout(LONG, root.ended()).await.is_err(), "c comes back");
     c.call(Finish, 2 * LONG).await.unwrap();
     assert_eq!(tokio::time::timeout(LONG, root.ended()).await, Ok(Exit::Finished));
@@ -156,7 +156,7 @@ async fn a_supervisor_that_ends_with_its_significant_child_ends_the_one_above_if
         let inner = ChildSpec::supervisor(inner.child(a_spec.transient().significant())).transient();
         let inner = if significant { inner.significant() } else { inner };
         let root = Supervisor::new("root", OneForOne).auto_shutdown(Any).child(inner).start().await.unwrap();
-        a.call(Finish, LONG).await.unwrap();
+        a.call(Finish, LONG).await.expect("it is asked once");
         let ended = tokio::time::timeout(LONG, root.ended()).await;
         assert_eq!(ended.ok(), significant.then_some(Exit::Finished));
     }

@@ -41,7 +41,7 @@ fn givers_and_takers() {
             taken
         })
     });
-    let given: BTreeSet<_> = givers.into_iter().flat_map(|giver| joined(giver)).collect();
+    let given: BTreeSet<_> = givers.into_iter().flat_map(joined).collect();
     queue.close();
     let taken = takers.map(waited);
     for items in &taken {

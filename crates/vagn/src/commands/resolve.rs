@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 use super::drill::api::{Api, ApiUrl};
 use super::exit::Coded;
 use super::say;
+use super::secret::TokenArgs;
 use super::traffic::TrustArgs;
 
 /// Path of the request.
@@ -37,9 +38,8 @@ pub(super) struct ResolveArgs {
     /// API of the service.
     #[arg(long, value_name = "URL", default_value = "https://localhost:9090")]
     api: ApiUrl,
-    /// Token for the API, if it asks for one.
-    #[arg(long, value_name = "TOKEN")]
-    token: Option<String>,
+    #[command(flatten)]
+    token: TokenArgs,
     #[command(flatten)]
     trust: TrustArgs,
 }
@@ -98,7 +98,7 @@ pub(super) fn run(args: ResolveArgs) -> anyhow::Result<ExitCode> {
 
 impl ResolveArgs {
     async fn resolve(&self) -> anyhow::Result<ExitCode> {
-        let api = Api::new(&self.api, self.token.as_deref(), &self.trust.trust()?)?;
+        let api = Api::new(&self.api, self.token.token()?, &self.trust.trust()?)?;
         let body = self.body();
         let mut resolved = 0;
         loop {

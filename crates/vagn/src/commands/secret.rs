@@ -2,13 +2,37 @@
 
 use std::fs::File;
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
 
 use super::exit::{self, Coded};
 use crate::config::readable;
 
 /// Longest file of a secret, in bytes.
 const FILE_MAX: u64 = 4096;
+
+/// Flags for the token of an API.
+#[derive(Debug, Args)]
+pub(super) struct TokenArgs {
+    /// Token for the API, if it asks for one. Others can see it in the list of processes: better is --token-file or VAGN_TOKEN.
+    #[arg(long, value_name = "TOKEN", conflicts_with = "token_file")]
+    token: Option<String>,
+    /// File with the token for the API.
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
+}
+
+impl TokenArgs {
+    /// Returns the token, from the flags or from `VAGN_TOKEN`.
+    ///
+    /// # Errors
+    /// As [`Places::read`].
+    pub(super) fn token(&self) -> anyhow::Result<Option<String>> {
+        let (given, file) = (self.token.as_deref(), self.token_file.as_deref());
+        Places { flag: "--token", given, file, variable: "VAGN_TOKEN" }.read()
+    }
+}
 
 /// Places of one secret.
 pub(super) struct Places<'a> {

@@ -28,6 +28,9 @@ const BUFFER: u32 = 212_992;
 /// Far longer than anything here takes; only a failing test waits for it.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// Sends bytes to an address.
+type Forge = dyn Fn(&[u8], SocketAddr) + Send + Sync;
+
 struct Running {
     root: Root,
     udp: SocketAddr,
@@ -36,7 +39,7 @@ struct Running {
     connector: TlsConnector,
     intake: TestIntake,
     /// Sends a datagram from the UDP door's own address.
-    forge: Box<dyn Fn(&[u8], SocketAddr) + Send + Sync>,
+    forge: Box<Forge>,
 }
 
 struct Plan {

@@ -71,7 +71,11 @@ impl Api {
     ///
     /// # Errors
     /// When the address is unknown, or `trust` does not cover it.
-    pub(in crate::commands) fn new(url: &ApiUrl, token: Option<String>, trust: &Trust) -> anyhow::Result<Self> {
+    pub(in crate::commands) fn new(
+        url: &ApiUrl,
+        token: Option<String>,
+        trust: &Trust,
+    ) -> anyhow::Result<Self> {
         let host = url.0.host_str().unwrap_or_default();
         let port = url.0.port_or_known_default().unwrap_or_default();
         let addresses = format!("{host}:{port}").parse::<Target>()?.addresses()?;

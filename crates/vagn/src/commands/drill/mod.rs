@@ -4,7 +4,6 @@ pub(super) mod api;
 mod door;
 mod progress;
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -18,7 +17,7 @@ use self::api::{Api, ApiError, ApiUrl};
 use self::progress::{Progress, Verdict};
 use super::exit::Coded;
 use super::say;
-use super::secret::Places;
+use super::secret::TokenArgs;
 use super::traffic::TrustArgs;
 use crate::config::Span;
 use vagn_flow::clock::{Clock, SystemClock};
@@ -59,12 +58,8 @@ pub(super) struct DrillArgs {
     /// API of the service.
     #[arg(long, value_name = "URL", default_value = "https://localhost:9090")]
     api: ApiUrl,
-    /// Token for the API, if it asks for one. Others can see it in the list of processes: better is --token-file or VAGN_TOKEN.
-    #[arg(long, value_name = "TOKEN", conflicts_with = "token_file")]
-    token: Option<String>,
-    /// File with the token for the API.
-    #[arg(long, value_name = "FILE")]
-    token_file: Option<PathBuf>,
+    #[command(flatten)]
+    token: TokenArgs,
     #[command(flatten)]
     trust: TrustArgs,
 }
@@ -84,11 +79,6 @@ pub(super) fn run(args: DrillArgs) -> anyhow::Result<ExitCode> {
 }
 
 impl DrillArgs {
-    fn secret(&self) -> anyhow::Result<Option<String>> {
-        let (given, file) = (self.token.as_deref(), self.token_file.as_deref());
-        Places { flag: "--token", given, file, variable: "VAGN_TOKEN" }.read()
-    }
-
     /// Returns the alarm as bytes.
     fn report(&self, name: &str) -> Result<Vec<u8>, Coded> {
         let vehicle_id = VehicleId::new(&self.vehicle_id)?;
@@ -111,7 +101,7 @@ impl DrillArgs {
     async fn drill(&self, report: &[u8], name: &str) -> anyhow::Result<Verdict> {
         let deadline = Instant::now() + self.within.0;
         let trust = self.trust.trust()?;
-        let api = Api::new(&self.api, self.secret()?, &trust)?;
+        let api = Api::new(&self.api, self.token.token()?, &trust)?;
         let Ok(answer) = timeout_at(deadline, door::send(&self.target, &trust, report)).await else {
             return Ok(Verdict::failed(format!("tcp {} gave no answer within {}", self.target, self.within)));
         };
