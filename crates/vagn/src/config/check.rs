@@ -325,6 +325,24 @@ mod tests {
     }
 
     #[test]
+    fn memory_for_answers_has_room_for_some() {
+        let said = refusal(|settings| settings.http.max_answer_bytes = ANSWER_BYTES_MIN - 1);
+        assert!(said.contains("http.max_answer_bytes") && said.contains("16777216"), "{said}");
+    }
+
+    #[test]
+    fn a_shared_address_is_an_address() {
+        let read = |value: &str| toml::from_str::<Settings>(&format!("http.shared_addresses = {value}"));
+        for fine in ["\"192.0.2.7\"", "[\"192.0.2.7\", \"2001:db8::7\"]", "[]"] {
+            assert!(read(fine).is_ok(), "{fine}");
+        }
+        for wrong in ["\"proxy.example\"", "[\"192.0.2.0/24\"]", "\"\""] {
+            let said = read(wrong).unwrap_err().to_string();
+            assert!(said.contains("is not an IP address, such as 192.0.2.7"), "{said}");
+        }
+    }
+
+    #[test]
     fn an_origin_is_written_as_browsers_send_it() {
         let check = |origins: &[&str]| {
             let mut settings = Settings::default();
