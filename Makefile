@@ -6,7 +6,7 @@ export CARGO_TERM_COLOR ?= auto
 # All that tests; measurements are left to the bench targets, and clippy sees to it that they compile.
 TESTS := --lib --bins --tests --examples
 
-.PHONY: run test check format-check clippy docs deploy-check web gone web-check browser-test browsers pictures deny needs chaos compat bench bench-document bench-micro bench-guards bench-browser soak attacks table clean
+.PHONY: run test check format-check clippy docs deploy-check web gone web-check browser-test browsers pictures deny needs chaos fuzz compat bench bench-document bench-micro bench-guards bench-browser soak attacks table clean
 
 ## run: build the release and drive the recorded Austin buses through it
 run:
@@ -82,6 +82,10 @@ deny:
 ## chaos: the kill and fault runs, long: every random moment tried many times
 chaos:
 	VAGN_LONG=1 $(CARGO) test --workspace --locked $(TESTS)
+
+## fuzz: a million damaged inputs for whatever reads bytes from outside; INPUTS=n another number
+fuzz:
+	VAGN_FUZZ=$(or $(INPUTS),1000000) $(CARGO) test --workspace --locked --lib --test it fuzz::
 
 ## compat: ask a running service whatever its OpenAPI document allows, and compare the answers with it; EXAMPLES=n per operation
 compat:

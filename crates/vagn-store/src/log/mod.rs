@@ -4,6 +4,8 @@
 //! the partition; the index is part of its checksum, so that a record that stands elsewhere is no record.
 
 pub(crate) mod aside;
+#[cfg(test)]
+mod fuzz;
 pub(crate) mod reader;
 pub(crate) mod record;
 pub(crate) mod segment;

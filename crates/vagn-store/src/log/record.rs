@@ -146,7 +146,7 @@ pub(crate) fn decode(bytes: &[u8; LEN], index: u64, first: OrderNumber) -> Optio
 }
 
 /// The index takes the place of the checksum's usual start value, which costs nothing.
-fn checksum(bytes: &[u8; LEN], index: u64) -> u32 {
+pub(super) fn checksum(bytes: &[u8; LEN], index: u64) -> u32 {
     crc32c::crc32c_append((index ^ (index >> 32)) as u32, &bytes[4..])
 }
 

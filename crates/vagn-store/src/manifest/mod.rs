@@ -6,6 +6,8 @@
 //! is to go leaves the manifest first. So what is named must be there, after any crash. Each is a text with a checksum, and is
 //! replaced as a whole.
 
+#[cfg(test)]
+mod fuzz;
 pub(crate) mod partition;
 mod text;
 pub(crate) mod top;

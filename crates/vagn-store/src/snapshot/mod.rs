@@ -7,6 +7,8 @@
 //! durable up to there.
 
 mod block;
+#[cfg(test)]
+mod fuzz;
 pub(crate) mod reader;
 pub(crate) mod writer;
 

@@ -112,8 +112,9 @@ impl SnapshotReader {
     /// Reads the content of the block at `offset`; returns false when it is not all there.
     fn content(&self, offset: u64, prefix: &Prefix, content: &mut Vec<u8>) -> Result<bool, StoreError> {
         let length = prefix.length as usize;
-        // Before memory is asked for: a damaged length must not take gigabytes.
-        if length > CONTENT_MAX {
+        // Before memory is asked for: a damaged length must not take more than the file has.
+        let size = self.file.size().doing("measure", &self.snapshot.path)?;
+        if length > CONTENT_MAX || offset + PREFIX as u64 + length as u64 > size {
             return Ok(false);
         }
         content.resize(length, 0);

@@ -4,10 +4,10 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
+use vagn_fuzz::{rounds, seeded};
 use vagn_wire::{MAX_OBJECT, Reject, Report};
 
 use crate::inputs::input;
-use crate::mutate::{rounds, seeded};
 use crate::{bodies, model};
 
 const INPUTS: usize = 1_000_000;

@@ -1,11 +1,11 @@
 //! Several reports in one datagram.
 
+use vagn_fuzz::{rounds, seeded};
 use vagn_wire::{MAX_DATAGRAM, decode, pieces};
 
 use crate::bodies;
 use crate::inputs::input;
 use crate::msgpack::{Object, map};
-use crate::mutate::{rounds, seeded};
 
 const ROUNDS: usize = 200_000;
 

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 use serde_json::Value;
+use vagn_fuzz::{mutate, rounds, seeded};
 use vagn_wire::dialect::{REPORTS_MAX, Reports, json, msgpack};
 use vagn_wire::{Kind, MAX_DATAGRAM, Position, Report, VehicleId, decode, encode, is_emergency};
 
 use crate::agreement::same;
 use crate::msgpack::Object;
-use crate::mutate::{mutate, rounds, seeded};
 use crate::{bodies, inputs};
 
 const REPORTS: usize = 20_000;

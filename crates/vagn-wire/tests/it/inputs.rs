@@ -1,10 +1,10 @@
 //! Inputs that may arrive: reports in the usual form, in odd forms, damaged, and noise.
 
 use fastrand::Rng;
+use vagn_fuzz::mutate;
 use vagn_wire::{MAX_DATAGRAM, Position, Report, VehicleId, encode};
 
 use crate::msgpack::Object;
-use crate::mutate::mutate;
 
 /// Keys that are to be skipped.
 const UNKNOWN_KEYS: [&str; 4] = ["Fuel", "id", "La", ""];

@@ -3,7 +3,6 @@
 #[path = "../../fuzz/bodies.rs"]
 mod bodies;
 mod msgpack;
-mod mutate;
 
 mod acks;
 mod agreement;
@@ -12,6 +11,7 @@ mod dialects;
 mod documented;
 mod emergencies;
 mod encoding;
+mod fuzz;
 mod inputs;
 mod leniency;
 mod model;

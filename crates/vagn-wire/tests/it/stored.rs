@@ -1,11 +1,11 @@
 //! The answer over UDP to an alarm.
 
+use vagn_fuzz::{rounds, seeded};
 use vagn_wire::ack::BadAck;
 use vagn_wire::{Reject, Report, StoredAck, VehicleId, decode};
 
 use crate::inputs::report;
 use crate::msgpack::{Object, map};
-use crate::mutate::{rounds, seeded};
 
 const INCIDENT: &str = "019ab3c4-5d6e-7f80-9a1b-2c3d4e5f6071";
 const ROUNDS: usize = 200_000;

@@ -1,11 +1,11 @@
 //! Cutting a stream into objects.
 
+use vagn_fuzz::seeded;
 use vagn_wire::{MAX_OBJECT, Reject, object_len};
 
 use crate::bodies;
 use crate::inputs::report;
 use crate::msgpack::Object;
-use crate::mutate::seeded;
 
 fn check(stream: &[u8], want: Result<Option<usize>, Reject>) {
     assert_eq!(object_len(stream), want, "{} bytes: {:02x?}", stream.len(), &stream[..stream.len().min(32)]);

@@ -7,11 +7,12 @@ use std::fs;
 use crate::source::{Graph, circle, graph, heads, modules, sources, workspace};
 
 /// Crates of ours from the lowest to the highest, and which of the lower ones each may know.
-const CRATES: [(&str, &[&str]); 12] = [
-    ("vagn-wire", &[]),
+const CRATES: [(&str, &[&str]); 13] = [
+    ("vagn-fuzz", &[]),
+    ("vagn-wire", &["vagn-fuzz"]),
     ("vagn-otp", &[]),
     ("vagn-schedules", &[]),
-    ("vagn-store", &["vagn-wire"]),
+    ("vagn-store", &["vagn-wire", "vagn-fuzz"]),
     ("vagn-flow", &["vagn-wire", "vagn-otp"]),
     ("vagn-emergency", &["vagn-flow", "vagn-wire", "vagn-otp", "vagn-store"]),
     ("vagn-live", &["vagn-flow", "vagn-wire", "vagn-otp", "vagn-store"]),

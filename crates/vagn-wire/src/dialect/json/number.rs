@@ -1,5 +1,6 @@
 //! Numbers of JSON, and what is written in their place.
 
+use super::limits::TEXT_MAX;
 use crate::decode::fields::Field;
 use crate::encode::text_of;
 use crate::marker::{FALSE, FLOAT64, INT64, NIL, TRUE, UINT64};
@@ -27,7 +28,7 @@ fn put_stand_in(out: &mut Vec<u8>, field: Field, word: &[u8]) {
     match (field, read) {
         // A call for help must not be lost by the way its flag is written.
         (Field::Emergency, Some(number)) => put(out, FLOAT64, number.to_be_bytes()),
-        (Field::Emergency, None) => text_of(out, word),
+        (Field::Emergency, None) => text_of(out, &word[..word.len().min(TEXT_MAX)]),
         // As in msgpack, which has a way to write it.
         (Field::Speed | Field::Heading, Some(number)) if !number.is_finite() => {
             put(out, FLOAT64, f64::NAN.to_be_bytes());

@@ -388,8 +388,11 @@ fn work_is_bounded_whatever_the_faults() {
 fn a_report_never_outgrows_a_datagram() {
     let entry = format!(r#""Inc":"{}","#, "x".repeat(500));
     let body = format!(r#"{{{}"ID":"a"}}"#, entry.repeat(70_000 / 500));
-    let reports = split(body.as_bytes()).unwrap();
-    assert!(reports.bytes.len() <= MAX_DATAGRAM, "{} bytes", reports.bytes.len());
+    let flag = format!(r#"{{"ID":"a","Emergency":{}}}"#, "tr".repeat(35_000));
+    for body in [body, flag] {
+        let reports = split(body.as_bytes()).unwrap();
+        assert!(reports.bytes.len() <= MAX_DATAGRAM, "{} bytes", reports.bytes.len());
+    }
 }
 
 #[test]

@@ -1,0 +1,123 @@
+//! A snapshot with any content: it is read as a whole, or refused with a reason and salvaged as far as it goes.
+
+use std::path::Path;
+
+use vagn_fuzz::Target;
+
+use super::block::{HEADER, PREFIX, Prefix, SnapshotHeader, VERSION, each_vehicle, put_vehicle};
+use super::reader::SnapshotReader;
+use super::{Footer, Snapshot};
+use crate::disk::Disk;
+use crate::disk::faulty::FaultyDisk;
+use crate::index::Held;
+use crate::judge::Count;
+use crate::log::LogPosition;
+use crate::log::stamps::Stamps;
+use crate::{Key, OrderNumber, Sighting};
+
+const DIR: &str = "p";
+const PARTITION: u32 = 3;
+const POSITION: LogPosition = LogPosition { record: 12, order: OrderNumber(345) };
+
+fn body(bytes: &[u8]) {
+    check(bytes);
+    // With checksums that fit, as no accident leaves them: what they protect is looked at, too.
+    check(&resealed(bytes));
+}
+
+fn check(bytes: &[u8]) {
+    let disk = FaultyDisk::new();
+    let snapshot = Snapshot::new(Path::new(DIR), POSITION);
+    disk.create_dir(Path::new(DIR)).expect("the disk works");
+    disk.create(&snapshot.path).and_then(|file| file.append(bytes)).expect("the disk works");
+    let Ok(reader) = SnapshotReader::open(&disk, &snapshot, PARTITION) else { return };
+    let mut vehicles = Vec::new();
+    let footer = reader.read(&mut |held| vehicles.push(reread(&held)));
+    let mut salvaged = Vec::new();
+    let end = reader.salvage(&mut |held| salvaged.push(reread(&held))).expect("the disk works");
+    if let Ok(footer) = footer {
+        // A block may name another number of vehicles than it has; only the sum is checked, and none is lost.
+        assert_eq!((end, &salvaged), (Some(footer), &vehicles));
+    }
+    assert!(salvaged.starts_with(&vehicles), "what was read before the damage is salvaged");
+}
+
+/// Checks that a vehicle is read as it was written, and shows it.
+fn reread(held: &Held<'_>) -> String {
+    let mut bytes = Vec::new();
+    let shown = format!("{held:?}");
+    put_vehicle(held, &mut bytes);
+    let whole = each_vehicle(&bytes, &mut |again| assert_eq!(format!("{again:?}"), shown));
+    assert!(whole, "{shown}");
+    shown
+}
+
+/// The same, with checksums that fit.
+fn resealed(bytes: &[u8]) -> Vec<u8> {
+    let mut bytes = bytes.to_vec();
+    let Some(header) = bytes.first_chunk_mut::<HEADER>() else { return bytes };
+    let sum = crc32c::crc32c(&header[..HEADER - 4]);
+    header[HEADER - 4..].copy_from_slice(&sum.to_le_bytes());
+    let mut at = HEADER;
+    for block in 0.. {
+        let Some(prefix) = bytes[at..].first_chunk::<PREFIX>().map(Prefix::decode) else { break };
+        let content = at + PREFIX..at + PREFIX + prefix.length as usize;
+        let Some(inside) = bytes.get(content.clone()) else { break };
+        let sealed = Prefix::of(block, prefix.count, inside).encode();
+        bytes[at..at + PREFIX].copy_from_slice(&sealed);
+        at = content.end;
+    }
+    bytes
+}
+
+#[test]
+fn any_snapshot_is_read_whole_or_refused_and_salvaged() {
+    Target { crate_dir: env!("CARGO_MANIFEST_DIR"), name: "snapshot", words: &["VAGNSNAP"], body }.check();
+}
+
+#[test]
+#[ignore = "writes the corpus, after a change of the format"]
+fn writes_the_corpus_of_snapshots() {
+    let vehicle = |slot, key, count| Held { slot, key, sighting: sighting(), count };
+    let count = Count::of_parts(900, 0b1011, 4);
+    let first = [vehicle(0, Key::Text("bus-7"), Count::NONE), vehicle(1, Key::Uuid([9; 16]), count)];
+    let second = [vehicle(4, Key::Text("a"), count)];
+    for (name, blocks) in
+        [("empty", &[][..]), ("one_block", &[&first[..]][..]), ("two_blocks", &[&first[..], &second[..]])]
+    {
+        vagn_fuzz::write(env!("CARGO_MANIFEST_DIR"), "snapshot", name, &file(blocks));
+    }
+}
+
+fn file(blocks: &[&[Held<'_>]]) -> Vec<u8> {
+    let header = SnapshotHeader { version: VERSION, partition: PARTITION, position: POSITION, slot_end: 5 };
+    let mut bytes = header.encode().to_vec();
+    let mut put = |number: usize, count: usize, content: &[u8]| {
+        bytes.extend(Prefix::of(number as u32, count as u32, content).encode());
+        bytes.extend_from_slice(content);
+    };
+    for (number, vehicles) in blocks.iter().enumerate() {
+        let mut content = Vec::new();
+        vehicles.iter().for_each(|held| put_vehicle(held, &mut content));
+        put(number, vehicles.len(), &content);
+    }
+    let vehicles = blocks.iter().map(|block| block.len() as u64).sum();
+    let stamps = Stamps { receive_time_ms: 1_700_000_000_000, receive_seq: 7 };
+    put(blocks.len(), 0, &Footer { complete_at: POSITION, vehicles, stamps }.encode());
+    bytes
+}
+
+fn sighting() -> Sighting {
+    Sighting {
+        position: vagn_wire::Position::new(30.27, -97.74).expect("it is on the globe"),
+        event_time_ms: 1_700_000_000_000,
+        receive_time_ms: 1_700_000_000_250,
+        receive_seq: 41,
+        seq: Some(12),
+        speed_mps: Some(13.5),
+        heading_deg: None,
+        emergency: true,
+        own_time: true,
+        unsure: false,
+    }
+}
