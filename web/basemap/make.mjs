@@ -1,5 +1,6 @@
 /**
- * Makes the bundled basemap from Natural Earth: `earth.json` (land, lakes, borders) and `names.json`.
+ * Makes the bundled basemap from Natural Earth: `earth.json` (land, lakes, borders), `coarse.json` (land and borders in few points,
+ * which are drawn until the fine ones are there) and `names.json`.
  *
  * Land and borders come from the npm package `world-atlas`, whose polygons are spherical: the cuts at the antimeridian have
  * been stitched away, and a planar renderer would paint bands over the Arctic. Here they are cut again. Lakes, lines of
@@ -116,12 +117,14 @@ function kept(name, kinds) {
 
 const folder = process.argv[2];
 const small = atlas("countries-50m");
+const smallest = atlas("countries-110m");
 write("earth.json", [
   ...land(small, 3),
   ...(folder ? lakes(folder) : kept("earth.json", ["lake"])),
   ...(folder ? provinces(folder) : kept("earth.json", ["province"])),
   borders(small, 3),
 ]);
+write("coarse.json", [...land(smallest, 1), borders(smallest, 1)]);
 write("names.json", [
   ...feature(small, small.objects.countries)
     .features.filter((one) => one.properties.name)

@@ -1,8 +1,8 @@
 /** Makes the map itself: style, projection, worker, and the requests that carry the token. */
-import { AttributionControl, Map as MapLibre, ScaleControl, setWorkerUrl } from "maplibre-gl";
+import { AttributionControl, Map as MapLibre, prewarm, ScaleControl, setWorkerUrl } from "maplibre-gl";
 import workerUrl from "maplibre-gl/dist/maplibre-gl-worker.mjs?worker&url";
 import "maplibre-gl/dist/maplibre-gl.css";
-import { basemap, type MapSettings } from "../shared/basemap";
+import { basemap, refine, type MapSettings } from "../shared/basemap";
 import { authHeaders } from "../shared/session";
 import { strings } from "../shared/strings";
 import type { Theme } from "../shared/theme";
@@ -11,6 +11,8 @@ import type { Bounds } from "./bounds";
 import type { View } from "./link";
 
 setWorkerUrl(workerUrl);
+// Its script is read while the page asks for its settings and the browser starts the graphics.
+prewarm();
 
 /** Width of a page, in pixels, on which panels are sheets; the same as in the style. */
 const PHONE_PX = 640;
@@ -66,6 +68,7 @@ export async function openMap(
   await map.once("style.load");
   // A globe where the whole Earth is in view; flat long before single vehicles are drawn.
   map.setProjection({ type: ["interpolate", ["linear"], ["zoom"], 4, "vertical-perspective", 6, "mercator"] });
+  void refine(map, settings);
   return map;
 }
 

@@ -3,7 +3,8 @@
  *
  * No glyphs are loaded: without an address for them MapLibre draws the letters with the fonts of the machine.
  */
-import type { LayerSpecification, Map as MapLibre, StyleSpecification } from "maplibre-gl";
+import type { GeoJSONSource, LayerSpecification, Map as MapLibre, StyleSpecification } from "maplibre-gl";
+import coarseUrl from "../../basemap/coarse.json?url";
 import earthUrl from "../../basemap/earth.json?url";
 import namesUrl from "../../basemap/names.json?url";
 import type { Theme } from "./theme";
@@ -69,12 +70,25 @@ export async function basemap(settings: MapSettings, theme: Theme): Promise<Styl
   return bundled(theme);
 }
 
+/**
+ * Puts the names onto a bundled map, and the fine land in place of the coarse one, after that has been painted: to read them keeps
+ * MapLibre's worker and its letters busy for longer than all the rest of the start.
+ */
+export async function refine(map: MapLibre, settings: MapSettings): Promise<void> {
+  if (settings.style_url !== null || settings.pmtiles !== null) return;
+  while (!map.isSourceLoaded("earth")) await map.once("sourcedata");
+  await map.once("render");
+  // Tiles of the coarse land stay until the fine ones are there.
+  map.getSource<GeoJSONSource>("names")?.setData(namesUrl);
+  map.getSource<GeoJSONSource>("earth")?.setData(earthUrl);
+}
+
 function bundled(theme: Theme): StyleSpecification {
   return {
     version: 8,
     sources: {
-      earth: { type: "geojson", data: earthUrl, maxzoom: 8, tolerance: 0.4, attribution: "Natural Earth" },
-      names: { type: "geojson", data: namesUrl, maxzoom: 8 },
+      earth: { type: "geojson", data: coarseUrl, maxzoom: 8, tolerance: 0.4, attribution: "Natural Earth" },
+      names: { type: "geojson", data: { type: "FeatureCollection", features: [] }, maxzoom: 8 },
     },
     layers: bundledLayers(palettes[theme]),
   };
