@@ -1,4 +1,7 @@
-/** The smallest box around places on the globe. */
+/** Places on the globe, and the smallest box around them. */
+
+/** Degrees. */
+export type Place = readonly [lon: number, lat: number];
 
 export interface Bounds {
   west: number;
@@ -9,7 +12,7 @@ export interface Bounds {
 }
 
 /** Box around places; `null` for none. In longitude it leaves out the widest gap, wherever on the globe that is. */
-export function boundsOf(places: readonly (readonly [lon: number, lat: number])[]): Bounds | null {
+export function boundsOf(places: readonly Place[]): Bounds | null {
   if (places.length === 0) return null;
   const lons = places.map(([lon]) => lon).sort((one, other) => one - other);
   const lats = places.map(([, lat]) => lat);

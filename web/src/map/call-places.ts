@@ -4,9 +4,9 @@
  */
 import { vehicle, type Incident } from "../shared/api";
 import { Problem } from "../shared/session";
+import type { Place } from "./bounds";
 import type { Fleet } from "./fleet/fleet";
 import type { Names } from "./fleet/names";
-import type { Place } from "./marks";
 import type { Pin } from "./pins";
 
 const ROUND_MS = 1_000;

@@ -1,9 +1,9 @@
 /** What a click on the map means: a vehicle, several on top of each other, a group, a pin, or the ground. */
 import type { Map as MapLibre, MapMouseEvent } from "maplibre-gl";
+import type { Place } from "./bounds";
 import { GROUP_LAYERS } from "./clusters";
 import type { Drawn, Fleet } from "./fleet/fleet";
 import type { Names } from "./fleet/names";
-import type { Place } from "./marks";
 import { PIN_LAYERS } from "./pins";
 import type { Stacked } from "./stack";
 

@@ -1,12 +1,13 @@
-/** What to do while there is no vehicle yet. */
+/** What to do while there is no vehicle yet, and where the fleet is as soon as there is one. */
 import { vehiclesIn } from "../shared/api";
 import { el } from "../shared/dom";
 import { strings } from "../shared/strings";
-import type { Place } from "./marks";
+import type { Place } from "./bounds";
+import { whereabouts } from "./whereabouts";
 
 const words = strings.map;
 const AGAIN_MS = 2_000;
-/** Vehicles that tell where the fleet is. */
+/** Vehicles of a fleet whose places are read one by one. */
 const SAMPLE = 1_000;
 const WORLD = { west: -180, south: -90, east: 180, north: 90 };
 
@@ -30,14 +31,16 @@ export class Empty {
     );
   }
 
-  /** Places of a sample of the fleet, as soon as there is one; meanwhile the page says what to do. */
+  /** Places between which the whole fleet lies, as soon as there is one; meanwhile the page says what to do. */
   async fleet(now: (serverMs: number) => void): Promise<Place[]> {
     for (;;) {
       const answer = await vehiclesIn(WORLD, SAMPLE).catch(() => null);
       if (answer) now(Date.parse(answer.time));
       if (answer && answer.features.length > 0) {
         this.node.hidden = true;
-        return answer.features.map((one) => one.geometry.coordinates);
+        const sample = answer.features.map((one) => one.geometry.coordinates);
+        const groups = answer.truncated ? await whereabouts().catch(() => []) : [];
+        return groups.length > 0 ? groups : sample;
       }
       this.node.hidden = answer === null;
       await new Promise((resolve) => setTimeout(resolve, AGAIN_MS));

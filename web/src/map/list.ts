@@ -5,11 +5,10 @@ import { describe } from "../shared/session";
 import { strings } from "../shared/strings";
 import { age } from "../shared/time";
 import { heading, speed, type UnitSystem } from "../shared/units";
-import { apiBox, type Bounds } from "./bounds";
+import { apiBox, type Bounds, type Place } from "./bounds";
 import { SILENT_S } from "./details";
 import { icons } from "./icons";
 import { FILTERS, type Filter } from "./link";
-import type { Place } from "./marks";
 
 const words = strings.map;
 const ROUND_MS = 2_000;

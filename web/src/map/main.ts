@@ -9,7 +9,7 @@ import { theme } from "../shared/theme";
 import type { Map as MapLibre } from "maplibre-gl";
 import { setText } from "../shared/dom";
 import { App } from "./app";
-import { boundsOf } from "./bounds";
+import { boundsOf, type Place } from "./bounds";
 import { Calls } from "./calls";
 import { CallsPanel } from "./calls-panel";
 import { Card } from "./card";
@@ -20,7 +20,6 @@ import { showHelp } from "./help";
 import { Keys } from "./keys";
 import { readLink, type View } from "./link";
 import { List } from "./list";
-import type { Place } from "./marks";
 import { buildPage } from "./page";
 import { isPhone, openMap } from "./view";
 

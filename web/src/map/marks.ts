@@ -2,8 +2,7 @@
 import type { GeoJSONSource, LayerSpecification, Map as MapLibre } from "maplibre-gl";
 import { BOLD } from "../shared/basemap";
 import type { Theme } from "../shared/theme";
-
-export type Place = readonly [lon: number, lat: number];
+import type { Place } from "./bounds";
 
 export interface Near {
   from: Place;

@@ -6,8 +6,9 @@ import { strings } from "../shared/strings";
 import { age } from "../shared/time";
 import { distance, place, type UnitSystem } from "../shared/units";
 import { visible } from "../shared/visible";
+import type { Place } from "./bounds";
 import type { Card } from "./card";
-import type { Marks, Place } from "./marks";
+import type { Marks } from "./marks";
 
 const words = strings.map;
 const COUNTS = [3, 5, 10, 25];

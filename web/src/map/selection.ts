@@ -3,10 +3,10 @@
  */
 import { vehicle, type Vehicle } from "../shared/api";
 import { describe, Problem } from "../shared/session";
+import type { Place } from "./bounds";
 import type { ServerClock } from "./clock";
 import type { Fleet } from "./fleet/fleet";
 import type { Names } from "./fleet/names";
-import type { Place } from "./marks";
 
 const ROUND_MS = 1_000;
 const TRAIL_MAX = 20_000;

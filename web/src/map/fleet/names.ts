@@ -5,6 +5,7 @@
  */
 import { request } from "../../shared/session";
 import { nameOf, tileX, tileY, ZOOM_MAX } from "./cover";
+import { fields, numbers, text } from "./protobuf";
 
 /** Where the tile holds a vehicle. */
 export interface Named {
@@ -62,50 +63,4 @@ function readFeature(bytes: Uint8Array, column: number): { key: number; value: n
     if (tags[at] === column && key !== undefined) return { key, value: tags[at + 1]! };
   }
   return null;
-}
-
-interface Field {
-  field: number;
-  number?: number;
-  bytes?: Uint8Array;
-}
-
-function fields(bytes: Uint8Array): Field[] {
-  const found: Field[] = [];
-  const cursor = { at: 0 };
-  while (cursor.at < bytes.length) {
-    const tag = number(bytes, cursor);
-    const field = Math.floor(tag / 8);
-    const kind = tag % 8;
-    if (kind === 0) found.push({ field, number: number(bytes, cursor) });
-    else if (kind === 2) {
-      const length = number(bytes, cursor);
-      found.push({ field, bytes: bytes.subarray(cursor.at, cursor.at + length) });
-      cursor.at += length;
-    } else cursor.at += kind === 1 ? 8 : 4;
-  }
-  return found;
-}
-
-function numbers(bytes: Uint8Array): number[] {
-  const cursor = { at: 0 };
-  const found: number[] = [];
-  while (cursor.at < bytes.length) found.push(number(bytes, cursor));
-  return found;
-}
-
-/** A number of variable length; beyond 53 bits it would not be exact, and keys have 32. */
-function number(bytes: Uint8Array, cursor: { at: number }): number {
-  let [value, scale] = [0, 1];
-  for (;;) {
-    const byte = bytes[cursor.at] ?? 0;
-    cursor.at += 1;
-    value += (byte & 0x7f) * scale;
-    if (byte < 0x80) return value;
-    scale *= 128;
-  }
-}
-
-function text(bytes: Uint8Array): string {
-  return new TextDecoder().decode(bytes);
 }
