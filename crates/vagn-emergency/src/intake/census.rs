@@ -23,7 +23,7 @@ const _: () = assert!(ROUNDS < 1 << ROUND_BITS, "the rounds fit into an entry");
 /// Marks of vehicles: as many as fit beside the rounds, without zero.
 const MARKS: u64 = (1 << (u16::BITS - ROUND_BITS)) - 1;
 
-/// Acquaintance of the vehicles of one partition.
+/// Acquaintance with the vehicles of one partition.
 #[derive(Debug)]
 pub(super) struct Census {
     seed: u64,
@@ -36,12 +36,12 @@ pub(super) struct Census {
 struct Chunk {
     /// Latest receive number at the last look. Numbers rise whatever clocks do.
     latest: u64,
-    entries: [Entry; CHUNK as usize],
+    entries: [Acquaintance; CHUNK as usize],
 }
 
-/// What is known of the vehicle in one row.
+/// Acquaintance with the vehicle in one row: its rounds, and its mark.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Entry(u16);
+struct Acquaintance(u16);
 
 /// A vehicle as a look finds it in its row.
 #[derive(Debug, Clone, Copy)]
@@ -61,7 +61,7 @@ impl Seen {
     }
 }
 
-impl Entry {
+impl Acquaintance {
     /// Nobody has looked at the row.
     const UNSEEN: Self = Self(0);
 
@@ -86,7 +86,7 @@ impl Census {
     /// Returns true when the vehicle in `row` has been known for long.
     pub(super) fn is_known(&self, row: u32, key: Key<'_>) -> bool {
         match self.entry(row) {
-            Entry::UNSEEN => row < self.first_rows,
+            Acquaintance::UNSEEN => row < self.first_rows,
             entry => entry.rounds(mark(self.seed, key)).is_some_and(|rounds| rounds >= ROUNDS),
         }
     }
@@ -95,29 +95,29 @@ impl Census {
     pub(super) fn note(&mut self, row: u32, found: &[Seen]) {
         let number = (row / CHUNK) as usize;
         while self.chunks.len() <= number {
-            self.chunks.push(Chunk { latest: 0, entries: [Entry::UNSEEN; CHUNK as usize] });
+            self.chunks.push(Chunk { latest: 0, entries: [Acquaintance::UNSEEN; CHUNK as usize] });
         }
         let first_rows = self.first_rows;
         let chunk = &mut self.chunks[number];
-        let before = std::mem::replace(&mut chunk.entries, [Entry::VACANT; CHUNK as usize]);
+        let before = std::mem::replace(&mut chunk.entries, [Acquaintance::VACANT; CHUNK as usize]);
         let latest = chunk.latest;
         for seen in found {
             let at = (seen.row % CHUNK) as usize;
             chunk.latest = chunk.latest.max(seen.receive_seq);
             let rounds = match before[at] {
-                Entry::UNSEEN if seen.row < first_rows => ROUNDS,
+                Acquaintance::UNSEEN if seen.row < first_rows => ROUNDS,
                 entry => {
                     let is_heard = seen.receive_seq > latest && !seen.is_alarm;
                     entry.rounds(seen.mark).unwrap_or(0) + u32::from(is_heard)
                 }
             };
-            chunk.entries[at] = Entry::new(seen.mark, rounds);
+            chunk.entries[at] = Acquaintance::new(seen.mark, rounds);
         }
     }
 
-    fn entry(&self, row: u32) -> Entry {
+    fn entry(&self, row: u32) -> Acquaintance {
         let chunk = self.chunks.get((row / CHUNK) as usize);
-        chunk.map_or(Entry::UNSEEN, |chunk| chunk.entries[(row % CHUNK) as usize])
+        chunk.map_or(Acquaintance::UNSEEN, |chunk| chunk.entries[(row % CHUNK) as usize])
     }
 }
 

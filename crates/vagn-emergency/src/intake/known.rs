@@ -77,12 +77,12 @@ pub struct LiveFleet {
     round: Duration,
     /// By partition; `None` until the partition was there.
     census: Mutex<Vec<Option<Census>>>,
-    place: Mutex<Place>,
+    cursor: Mutex<Cursor>,
 }
 
-/// Place of the census in its round.
+/// Next rows to look at, and the beginning of the round.
 #[derive(Debug, Default)]
-struct Place {
+struct Cursor {
     began: Option<Duration>,
     partition: usize,
     row: u32,
@@ -94,7 +94,7 @@ impl LiveFleet {
     pub fn new(fleet: Arc<Fleet>, clock: Arc<dyn Clock>, seed: u64, known_after: Duration) -> Self {
         let census = (0..fleet.partitions()).map(|_| None).collect();
         let round = known_after / ROUNDS;
-        Self { fleet, clock, seed, round, census: Mutex::new(census), place: Mutex::default() }
+        Self { fleet, clock, seed, round, census: Mutex::new(census), cursor: Mutex::default() }
     }
 
     /// Returns the standing of the vehicle in this row of its partition.
@@ -118,11 +118,11 @@ impl LiveFleet {
     }
 
     /// Looks at the next chunk of rows. Breaks off at the end of a partition that may not be left yet.
-    fn look(&self, place: &mut Place) -> ControlFlow<()> {
-        let (home, row) = (place.partition, place.row);
+    fn look(&self, cursor: &mut Cursor) -> ControlFlow<()> {
+        let (home, row) = (cursor.partition, cursor.row);
         let Some(reader) = self.fleet.reader(home) else {
             // It is being read from disk, or could not be.
-            (place.partition, place.row) = (home + 1, 0);
+            (cursor.partition, cursor.row) = (home + 1, 0);
             return ControlFlow::Continue(());
         };
         let mut seen = Vec::with_capacity(CHUNK as usize);
@@ -134,11 +134,11 @@ impl LiveFleet {
                 if let Some(census) = self.census_of(&mut self.census.lock(), home) {
                     census.note(row, &seen);
                 }
-                place.row += CHUNK;
+                cursor.row += CHUNK;
                 ControlFlow::Continue(())
             }
             Some(false) => {
-                (place.partition, place.row) = (home + 1, 0);
+                (cursor.partition, cursor.row) = (home + 1, 0);
                 ControlFlow::Continue(())
             }
             None => ControlFlow::Break(()),
@@ -173,19 +173,19 @@ impl KnownVehicles for LiveFleet {
 
     fn mark(&self) {
         let now = self.clock.monotonic();
-        let mut place = self.place.lock();
-        if place.partition == 0 && place.row == 0 {
-            if place.began.is_some_and(|began| now.saturating_sub(began) < self.round) {
+        let mut cursor = self.cursor.lock();
+        if cursor.partition == 0 && cursor.row == 0 {
+            if cursor.began.is_some_and(|began| now.saturating_sub(began) < self.round) {
                 return;
             }
-            place.began = Some(now);
+            cursor.began = Some(now);
         }
         for _ in 0..CHUNKS_AT_ONCE {
-            if self.look(&mut place).is_break() {
+            if self.look(&mut cursor).is_break() {
                 return;
             }
-            if place.partition >= self.fleet.partitions() {
-                (place.partition, place.row) = (0, 0);
+            if cursor.partition >= self.fleet.partitions() {
+                (cursor.partition, cursor.row) = (0, 0);
                 return;
             }
         }
