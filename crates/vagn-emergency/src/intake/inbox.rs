@@ -43,8 +43,10 @@ pub(super) const ACK_REQUESTS_MAX: usize = 1_024;
 /// The same for all others.
 pub(super) const STRANGER_ACKS_MAX: usize = ACK_REQUESTS_MAX / 2;
 
-/// Longest that a publisher waits to hear who is known. Without an answer a vehicle is undecided, and waits with strangers.
-const LOOK_UP_WITHIN: Duration = Duration::from_micros(200);
+/// Longest that a publisher waits to hear who is known, once for a batch and partition. A writer lets readers in after some
+/// 50 µs, unless it has lost its processor meanwhile, as it may in a flood. Without an answer a vehicle is undecided, and
+/// waits with strangers, whose rate holds for it.
+const LOOK_UP_WITHIN: Duration = Duration::from_millis(5);
 
 /// Time in which a source may send as many alarms of strangers as it may have incidents of them.
 const QUOTA_WITHIN: Duration = Duration::from_secs(5);
