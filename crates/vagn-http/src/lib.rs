@@ -7,6 +7,7 @@ pub mod answer;
 pub mod body;
 pub mod caller;
 pub mod cors;
+pub mod elsewhere;
 pub mod etag;
 mod flight;
 mod hint;

@@ -35,6 +35,7 @@ use vagn_otp::{ChildSpec, TaskContext};
 
 use super::admission::admit;
 use super::caller::Caller;
+use super::elsewhere::do_on;
 use super::memory::Memory;
 use super::watch::StreamExecutor;
 use super::{hint, rest, socket};
@@ -90,6 +91,8 @@ pub struct ServerParts {
     /// Where connections go on once a route was asked that [gives way](crate::route::Route::gives_way): its threads should come after
     /// all others. `None`: they stay where they are.
     pub behind: Option<Handle>,
+    /// Where clients are let in; `None`: where the server runs.
+    pub handshakes: Option<Handle>,
 }
 
 /// A server; its connections share it.
@@ -101,6 +104,7 @@ pub struct Server {
     places: Arc<Places>,
     metrics: DoorMetrics,
     behind: Option<Handle>,
+    handshakes: Option<Handle>,
 }
 
 /// Tells whether a connection is alive, among the extensions of its requests; for answers that go on without an end.
@@ -146,7 +150,7 @@ fn asynchronous(listener: &std::net::TcpListener) -> io::Result<TcpListener> {
 impl Server {
     /// Makes a server of its parts.
     pub fn new(parts: ServerParts) -> Arc<Self> {
-        let ServerParts { router, tls, limits, places, metrics, behind } = parts;
+        let ServerParts { router, tls, limits, places, metrics, behind, handshakes } = parts;
         let mut http = Builder::new(StreamExecutor::new(limits.untaken, limits.memory.clone()));
         http.http1().timer(TokioTimer::new()).header_read_timeout(limits.head).max_buf_size(64 << 10);
         http.http2()
@@ -157,7 +161,16 @@ impl Server {
             // A peer that is gone without a word answers no ping, and so does not keep its connection.
             .keep_alive_interval(limits.head)
             .keep_alive_timeout(limits.handshake);
-        Arc::new(Self { router, tls: tls.map(TlsAcceptor::from), http, limits, places, metrics, behind })
+        Arc::new(Self {
+            router,
+            tls: tls.map(TlsAcceptor::from),
+            http,
+            limits,
+            places,
+            metrics,
+            behind,
+            handshakes,
+        })
     }
 
     /// Serves until `stopping` resolves, then until the requests in flight are done or the stop limit is reached. Calls
@@ -240,7 +253,8 @@ impl Server {
     ) {
         socket::tune(&stream);
         let Some(tls) = &self.tls else { return self.talk(stream, peer, stopped).await };
-        match timeout(self.limits.handshake, handshake(tls, stream)).await {
+        let handshake = timeout(self.limits.handshake, handshake(tls.clone(), stream));
+        match do_on(self.handshakes.as_ref(), handshake).await {
             Ok(Ok(Some(tls))) => self.talk(tls, peer, stopped).await,
             Ok(Ok(None)) => self.refused("http_plain"),
             Ok(Err(err)) => {
@@ -354,7 +368,7 @@ impl Liveness {
 }
 
 /// Returns `None` when the caller spoke plain HTTP and has been told so.
-async fn handshake(tls: &TlsAcceptor, mut stream: TcpStream) -> io::Result<Option<TlsStream<TcpStream>>> {
+async fn handshake(tls: TlsAcceptor, mut stream: TcpStream) -> io::Result<Option<TlsStream<TcpStream>>> {
     stream.set_nodelay(true)?;
     if hint::is_plain_http(&stream).await? {
         hint::answer(&mut stream).await?;

@@ -56,7 +56,15 @@ pub async fn start(
     let registry = Registry::new();
     let metrics = DoorMetrics::new(&registry);
     let places = Places::new("http", PLACES, &PlaceMetrics::new(&registry), Arc::default());
-    let server = Server::new(ServerParts { router, tls, limits, places, metrics: metrics.clone(), behind });
+    let server = Server::new(ServerParts {
+        router,
+        tls,
+        limits,
+        places,
+        metrics: metrics.clone(),
+        behind,
+        handshakes: None,
+    });
     let (stop, stopping) = oneshot::channel();
     let task = tokio::task::spawn_local(async move {
         // A sender that is dropped is a stop, too.

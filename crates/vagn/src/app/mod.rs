@@ -81,6 +81,8 @@ pub struct App {
     runtime: Handle,
     /// Targets are notified from a runtime of their own, so that no crowd of queries can be in the way.
     emergency_runtime: Runtime,
+    /// Clients are let in by a runtime of their own, so that no crowd of them holds up those who are in.
+    handshake_runtime: Runtime,
     /// Viewers of the map are served from a runtime that comes after all others.
     view_runtime: Runtime,
     tree: Tree,
@@ -103,6 +105,8 @@ impl App {
         let stamper = Arc::new(open_stamper(&settings, &clock)?);
         let runtime = Handle::current();
         let emergency_runtime = build_runtime("vagn-emergency", 1, None)?;
+        let handshake_runtime =
+            build_runtime("vagn-handshake", (worker_threads() / 2).max(1), Some(WORK_NICE))?;
         let view_runtime = build_runtime("vagn-view", (worker_threads() / 2).max(1), Some(VIEW_NICE))?;
         let listeners = {
             let _entered = runtime.enter();
@@ -126,6 +130,7 @@ impl App {
             registry,
             readiness: readiness.clone(),
             emergency_runtime: emergency_runtime.handle().clone(),
+            handshake_runtime: handshake_runtime.handle().clone(),
             view_runtime: view_runtime.handle().clone(),
             basemap,
             demo,
@@ -141,7 +146,17 @@ impl App {
         readiness.missing("service", Purpose::ALL, "starting");
         let tree = runtime.block_on(stages::start(parts, data, listeners))?;
         readiness.present("service");
-        Ok(Self { runtime, emergency_runtime, view_runtime, tree, readiness, stamper, trust, listening })
+        Ok(Self {
+            runtime,
+            emergency_runtime,
+            handshake_runtime,
+            view_runtime,
+            tree,
+            readiness,
+            stamper,
+            trust,
+            listening,
+        })
     }
 
     /// One line per listener, as `udp 127.0.0.1:9092`.
@@ -220,6 +235,7 @@ impl App {
             _ => info!("stopped"),
         }
         self.emergency_runtime.shutdown_background();
+        self.handshake_runtime.shutdown_background();
         self.view_runtime.shutdown_background();
     }
 }

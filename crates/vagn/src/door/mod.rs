@@ -16,6 +16,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use rustls::ServerConfig;
+use tokio::runtime::Handle;
 use vagn_flow::clock::Clock;
 use vagn_flow::descriptors::Places;
 use vagn_flow::intake::Intake;
@@ -58,6 +59,8 @@ pub struct DoorParts {
     pub registry: Arc<Registry>,
     /// Places for the connections of the TCP door.
     pub tcp_places: Arc<Places>,
+    /// Where clients are let in by TLS; `None`: where the door runs.
+    pub handshakes: Option<Handle>,
     /// For doors that speak TLS.
     pub tls: Arc<ServerConfig>,
 }

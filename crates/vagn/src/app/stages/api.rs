@@ -58,6 +58,7 @@ pub(super) fn build(
         places: parts.places.http.clone(),
         metrics: parts.doors.clone(),
         behind: Some(parts.view_runtime.clone()),
+        handshakes: Some(parts.handshake_runtime.clone()),
     });
     Ok(server::child("web", server, listeners).watchdog(parts.settings.hang_limit.0))
 }

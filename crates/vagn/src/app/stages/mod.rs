@@ -110,6 +110,8 @@ pub(super) struct Parts {
     pub(super) memory: Arc<Memory>,
     pub(super) readiness: Arc<Readiness>,
     pub(super) emergency_runtime: Handle,
+    /// For the handshakes of TLS.
+    pub(super) handshake_runtime: Handle,
     /// For the connections of viewers.
     pub(super) view_runtime: Handle,
     pub(super) basemap: Arc<Basemap>,

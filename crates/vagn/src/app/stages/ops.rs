@@ -33,6 +33,7 @@ pub(super) fn build(parts: &Parts, listeners: Vec<TcpListener>, odd: OddFleet) -
         places: parts.places.ops.clone(),
         metrics: parts.doors.clone(),
         behind: None,
+        handshakes: None,
     });
     let child = server::child("ops", server, listeners).watchdog(parts.settings.hang_limit.0);
     (processes, child)

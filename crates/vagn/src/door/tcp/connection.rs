@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, copy, sink, split};
+use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::TlsAcceptor;
@@ -20,6 +21,7 @@ use super::queue::{Space, Tail};
 use vagn_flow::allowance::Source;
 use vagn_flow::intake::Intake;
 use vagn_flow::receipt::Receipt;
+use vagn_http::elsewhere::do_on;
 
 /// Least and most room to read into at a time. An idle connection keeps no more than the least.
 const ROOM_MIN: usize = 4 << 10;
@@ -29,6 +31,8 @@ const ROOM_MAX: usize = 64 << 10;
 pub(super) struct Service {
     pub(super) intake: Intake,
     pub(super) acceptor: TlsAcceptor,
+    /// Where clients are let in.
+    pub(super) handshakes: Option<Handle>,
     pub(super) limits: Limits,
     pub(super) space: Space,
 }
@@ -86,11 +90,11 @@ pub(super) async fn serve<S>(
     mut stop: watch::Receiver<bool>,
 ) -> End
 where
-    S: AsyncRead + AsyncWrite + Unpin,
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let handshake = timeout(service.limits.handshake, service.acceptor.accept(stream));
     let shaken = tokio::select! {
-        shaken = handshake => shaken,
+        shaken = do_on(service.handshakes.as_ref(), handshake) => shaken,
         _ = stop.wait_for(|stop| *stop) => return End::Stopped,
     };
     match shaken {

@@ -66,6 +66,7 @@ impl TcpDoor {
         let service = Service {
             intake: parts.intake.clone(),
             acceptor: TlsAcceptor::from(parts.tls.clone()),
+            handshakes: parts.handshakes.clone(),
             limits: Limits::new(settings),
             space: Space::default(),
         };

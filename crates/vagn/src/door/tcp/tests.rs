@@ -44,8 +44,13 @@ impl Scene {
         let identity = own_certificate::of_data_dir(dir.path()).unwrap();
         let acceptor = TlsAcceptor::from(identity.server_config(&[]).unwrap());
         let limits = Limits::new(&TcpSettings::default());
-        let service =
-            Arc::new(Service { intake: intake.intake.clone(), acceptor, limits, space: Space::default() });
+        let service = Arc::new(Service {
+            intake: intake.intake.clone(),
+            acceptor,
+            handshakes: None,
+            limits,
+            space: Space::default(),
+        });
         Self {
             intake,
             service,
