@@ -9,7 +9,7 @@ const LEN: usize = "2026-11-22T07:10:00.000Z".len();
 const BY_HAND: std::ops::Range<i64> = 0..253_370_764_800_000;
 
 /// Begin of the year 0, ms since 1970. RFC 3339 has no years before it.
-const YEAR_0: i64 = -62_167_219_200_000;
+pub const YEAR_0: i64 = -62_167_219_200_000;
 
 const MS_PER_DAY: u64 = 86_400_000;
 

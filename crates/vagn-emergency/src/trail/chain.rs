@@ -12,7 +12,7 @@ use super::broken::Broken;
 use super::head::{Hash, Head};
 use super::subject::{Meaning, Subject};
 use super::{Event, EventKind};
-use vagn_flow::rfc3339::rfc3339;
+use vagn_flow::rfc3339::{YEAR_0, rfc3339};
 
 /// One link of the chain.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,11 +39,10 @@ impl Entry {
     /// Returns the entry that comes behind `previous`. A time beyond the calendar is moved to its edge, where it can be
     /// written.
     pub(super) fn behind(previous: Head, event: &Event, meaning: Meaning) -> Self {
-        let first = Timestamp::MIN.as_millisecond();
         let last = Timestamp::MAX.as_millisecond();
         let mut entry = Self {
             seq: previous.seq.saturating_add(1),
-            at_ms: event.at_ms.clamp(first, last),
+            at_ms: event.at_ms.clamp(YEAR_0, last),
             subject: meaning.subject(),
             meaning: Some(meaning),
             action: event.action,

@@ -59,6 +59,8 @@ pub struct DoorParts {
     pub registry: Arc<Registry>,
     /// Places for the connections of the TCP door.
     pub tcp_places: Arc<Places>,
+    /// Secret number by which places in tables of sources are drawn.
+    pub seed: u64,
     /// Where clients are let in by TLS; `None`: where the door runs.
     pub handshakes: Option<Handle>,
     /// For doors that speak TLS.

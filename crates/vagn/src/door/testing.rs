@@ -59,6 +59,7 @@ impl TestIntake {
             metrics: self.doors.clone(),
             registry: self.registry.clone(),
             tcp_places: Places::new("tcp", tcp_places, &gauges, Arc::default()),
+            seed: 1,
             handshakes: None,
             tls,
         }

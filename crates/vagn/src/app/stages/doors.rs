@@ -15,6 +15,7 @@ pub(super) fn build(parts: &Parts, doors: Doors, intake: &Intake) -> anyhow::Res
         metrics: parts.doors.clone(),
         registry: parts.registry.clone(),
         tcp_places: parts.places.tcp.clone(),
+        seed: fastrand::u64(..),
         handshakes: Some(parts.handshake_runtime.clone()),
         tls: parts.identity.server_config(&[]).context("set up TLS for the TCP door")?,
     };

@@ -50,7 +50,7 @@ impl OriginalMetrics {
 impl Originals {
     pub(super) fn new(parts: &DoorParts) -> Arc<Self> {
         Arc::new(Self {
-            allowances: Mutex::new(Allowances::new(QUOTA, fastrand::u64(..))),
+            allowances: Mutex::new(Allowances::new(QUOTA, parts.seed)),
             clock: parts.clock.clone(),
             metrics: OriginalMetrics::new(&parts.registry),
         })
