@@ -6,7 +6,7 @@ import type { ServerClock } from "../clock";
 import { cover, drawList, nameOf, ZOOM_MIN, type TileId } from "./cover";
 import { Feed } from "./feed";
 import { VehicleLayer, type Look } from "./layer";
-import { ARRIVED, Memory } from "./memory";
+import { ARRIVED, Memory, type Seen } from "./memory";
 import { drawnPlace, durationMs, progress } from "./motion";
 import { keyAt, vehicleAt, type Tile, type Vehicle } from "./record";
 
@@ -18,9 +18,8 @@ export interface Drawn extends Vehicle {
   progress: number;
 }
 
-interface Content {
+interface Content extends Seen {
   tile: Tile;
-  starts: Float32Array<ArrayBuffer>;
   baseMs: number;
 }
 
@@ -197,9 +196,10 @@ export class Fleet {
     else {
       this.clock.observe(tile.tickMs);
       const baseMs = this.clockNow();
-      const starts = this.startsOf(tile, baseMs);
-      this.contents.set(name, { tile, starts, baseMs });
-      this.layer.put(name, tile, starts, baseMs);
+      const before = this.contents.get(name)?.numbers ?? null;
+      const seen = this.memory.setOut(tile, before, baseMs, this.clock.local(tile.baseMs), this.held);
+      this.contents.set(name, { ...seen, tile, baseMs });
+      this.layer.put(name, tile, seen.starts, baseMs);
     }
     if (!this.shown.has(name)) this.view();
     this.updates.push({ vehicles: tile?.count ?? 0, ms: performance.now() - began });
@@ -214,12 +214,6 @@ export class Fleet {
   private rounded(error: unknown): void {
     this.options.round(error);
     this.animate();
-  }
-
-  private startsOf(tile: Tile, nowMs: number): Float32Array<ArrayBuffer> {
-    const starts = new Float32Array(tile.count);
-    this.memory.setOut(tile, starts, nowMs, this.clock.local(tile.baseMs), this.held);
-    return starts;
   }
 
   private stopAtLast(key: number): void {

@@ -40,10 +40,14 @@ function tile(vehicles: One[]): Tile {
 
 /** Sees a tile at `now`, in ms after the begin, with both clocks alike; returns the times of setting out after the begin. */
 function see(memory: Memory, vehicles: One[], now: number, held: number[] = []): number[] {
+  return seeAgain(memory, null, vehicles, now, held).starts;
+}
+
+/** Sees a tile whose last update gave the numbers `before`. */
+function seeAgain(memory: Memory, before: Int32Array | null, vehicles: One[], now: number, held: number[] = []) {
   const content = tile(vehicles);
-  const starts = new Float32Array(content.count);
-  memory.setOut(content, starts, BEGIN + now, content.baseMs, new Set(held));
-  return [...starts].map((start) => (start + now <= ARRIVED / 2 ? ARRIVED : start + now));
+  const { starts, numbers } = memory.setOut(content, before, BEGIN + now, content.baseMs, new Set(held));
+  return { numbers, starts: [...starts].map((start) => (start + now <= ARRIVED / 2 ? ARRIVED : start + now)) };
 }
 
 test("at first sight the arrival counts, later the moment a new fix is seen", () => {
@@ -106,3 +110,37 @@ test("a hundred thousand vehicles are told apart, those with the same low bits t
     "the same fixes: nobody sets out anew",
   );
 });
+
+test("whoever leaves a tile or comes into it, the others are still known", () => {
+  const memory = new Memory(BEGIN);
+  const random = chance(7);
+  const fleet = Array.from({ length: 200 }, () => random() | 0);
+  let numbers: Int32Array | null = null;
+  const arrivals = new Map<number, number>();
+  for (let tick = 1; tick <= 100; tick += 1) {
+    // Sometimes a single vehicle is elsewhere, sometimes half of the fleet.
+    const away = tick % 10 === 0 ? 2 : 50;
+    const here = fleet.filter(() => random() % away !== 0).map((key): One => ({ key, received: tick * 1_000, lon: tick * 1_000 }));
+    if (here.length === 0) continue;
+    const now = tick * 1_000 + 500;
+    const seen = seeAgain(memory, numbers, here, now);
+    numbers = seen.numbers;
+    here.forEach(({ key }, at) => {
+      assert.equal(seen.starts[at], arrivals.has(key) ? now : tick * 1_000, `tick ${tick}, vehicle ${at}`);
+      arrivals.set(key, (arrivals.get(key) ?? 0) + 1);
+    });
+  }
+  for (const key of fleet) assert.equal(memory.trail(key).length, arrivals.get(key));
+});
+
+test("numbers that another vehicle has by now are of no use, and do no harm", () => {
+  const memory = new Memory(BEGIN);
+  see(memory, [{ key: 0, received: 1_000 }, { key: 7, received: 1_000 }], 1_000);
+  const wrong = Int32Array.from([9, 1, 2, 1_000_000]);
+  assert.deepEqual(seeAgain(memory, wrong, [{ key: 0, received: 1_000 }, { key: 7, received: 2_000 }], 2_500).starts, [1_000, 2_500]);
+});
+
+function chance(seed: number): () => number {
+  let state = seed;
+  return () => (state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0) >>> 4;
+}
