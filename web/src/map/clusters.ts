@@ -126,6 +126,7 @@ const shortCount = [
   ["<", ["get", "n"], 9950],
   ["concat", ["number-format", ["/", ["get", "n"], 1000], { "max-fraction-digits": 1, locale: "en" }], "k"],
   ["<", ["get", "n"], 999_500],
-  ["concat", ["number-format", ["/", ["get", "n"], 1000], { "max-fraction-digits": 0, locale: "en" }], "k"],
+  // MapLibre takes no digit at most for no limit.
+  ["concat", ["to-string", ["round", ["/", ["get", "n"], 1000]]], "k"],
   ["concat", ["number-format", ["/", ["get", "n"], 1_000_000], { "max-fraction-digits": 1, locale: "en" }], "M"],
 ] as unknown as string;
