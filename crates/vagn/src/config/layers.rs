@@ -51,15 +51,25 @@ pub fn load(
         put(&mut table, key, value);
         origins.push((key.to_owned(), "from the command line".to_owned()));
     }
+    let settings = settle(table, &origins, file)?;
+    cautions.extend(caution::of(&settings));
+    Ok(Loaded { settings, foreign, cautions })
+}
+
+/// Returns the settings in a table whose keys came from `origins`, or else from `file`.
+pub(super) fn settle(
+    table: Table,
+    origins: &[(String, String)],
+    file: Option<&Path>,
+) -> Result<Settings, ConfigError> {
     let settings: Settings = serde_path_to_error::deserialize(table).map_err(|err| {
         let key = err.path().to_string();
-        let from = origin(&key, &origins, file);
+        let from = origin(&key, origins, file);
         let why = shown(&key, err.inner().message());
         ConfigError::Key { key, from, why }
     })?;
     settings.check()?;
-    cautions.extend(caution::of(&settings));
-    Ok(Loaded { settings, foreign, cautions })
+    Ok(settings)
 }
 
 /// Returns a message about a value, without the value where that may be a secret.
@@ -95,7 +105,12 @@ fn origin(key: &str, origins: &[(String, String)], file: Option<&Path>) -> Strin
 
 fn read(path: &Path) -> Result<Table, ConfigError> {
     let text = fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.into(), source })?;
-    text.parse().map_err(|err| syntax(path, &text, &err))
+    parse(&text, path)
+}
+
+/// Reads the text of the file `path`.
+pub(super) fn parse(text: &str, path: &Path) -> Result<Table, ConfigError> {
+    text.parse().map_err(|err| syntax(path, text, &err))
 }
 
 /// Names the place and the fault, and not the line itself, which may be that of a secret.

@@ -8,6 +8,8 @@ mod emergency;
 mod environment;
 mod error;
 mod fsync;
+#[cfg(test)]
+mod fuzz;
 mod layers;
 mod settings;
 mod span;

@@ -85,12 +85,14 @@ impl JournalContent {
         while let Some(record) = bytes.get(end..).and_then(|rest| read_record(head, rest)) {
             end += record.len;
             match record.kind {
-                RecordKind::Saved if record.number == self.next() => self.entries.push(RawEntry {
-                    number: record.number,
-                    content: record.content.to_vec(),
-                    file: at,
-                    end: end as u64,
-                }),
+                RecordKind::Saved if Some(record.number) == self.last().checked_add(1) => {
+                    self.entries.push(RawEntry {
+                        number: record.number,
+                        content: record.content.to_vec(),
+                        file: at,
+                        end: end as u64,
+                    })
+                }
                 RecordKind::Confirmed if record.number == self.last() => {
                     self.confirmed = record.number;
                     if let Some(entry) = self.entries.last_mut() {
@@ -119,7 +121,7 @@ impl JournalContent {
     }
 
     fn next(&self) -> u64 {
-        self.last() + 1
+        self.last().saturating_add(1)
     }
 
     /// Returns the content of save `number`, if it has that.

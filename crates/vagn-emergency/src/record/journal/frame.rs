@@ -126,7 +126,7 @@ pub(super) fn read_record(head: FileHead, bytes: &[u8]) -> Option<Record<'_>> {
 }
 
 /// Returns the crc of a record: of all but itself.
-fn sum_of(head: FileHead, record: &[u8]) -> u32 {
+pub(super) fn sum_of(head: FileHead, record: &[u8]) -> u32 {
     crc32c_append(crc32c_append(head.seed(), &record[..4]), &record[8..])
 }
 

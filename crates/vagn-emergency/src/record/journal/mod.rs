@@ -12,6 +12,8 @@ mod content;
 mod entry;
 mod frame;
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod tests;
 
 use std::io;

@@ -1,5 +1,8 @@
 //! A stream cut into objects, and objects into batches. Pure: bytes in, batches out.
 
+#[cfg(test)]
+mod fuzz;
+
 use vagn_wire::{MAX_OBJECT, Reject, object_len};
 
 use super::ORIGIN;
