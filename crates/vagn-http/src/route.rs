@@ -13,7 +13,7 @@ use axum::routing::{self, MethodRouter};
 use super::caller::Caller;
 use super::cors::Preflight;
 use super::principal::{TokenCheck, Tokens};
-use super::problem::Problem;
+use super::problem::{Kind, Problem};
 use super::server::Liveness;
 use super::token_guard::{Refusal, class};
 
@@ -51,7 +51,7 @@ impl<S: Clone + Send + Sync + 'static> Route<S> {
         Self::new(Some(Method::DELETE), path, role, routing::delete(handler))
     }
 
-    /// Answers every method at `path`.
+    /// Answers every method at `path`, except `TRACE`: what that asks for is the request itself.
     pub fn any<H: Handler<T, S>, T: 'static>(path: &'static str, role: Role, handler: H) -> Self {
         Self::new(None, path, role, routing::any(handler))
     }
@@ -66,7 +66,7 @@ impl<S: Clone + Send + Sync + 'static> Route<S> {
         self
     }
 
-    /// The method that is answered; `None` for every method.
+    /// The method that is answered; `None` for all of [`Route::any`].
     pub fn method(&self) -> Option<&Method> {
         self.method.as_ref()
     }
@@ -100,6 +100,7 @@ where
         let gate = Gate {
             role: route.role,
             gives_way: route.gives_way,
+            takes_all: route.method.is_none(),
             class: class(route.path),
             tokens: tokens.clone(),
         };
@@ -119,6 +120,7 @@ where
 struct Gate {
     role: Role,
     gives_way: bool,
+    takes_all: bool,
     class: &'static str,
     tokens: Tokens,
 }
@@ -127,6 +129,9 @@ struct Gate {
 async fn admit(State(gate): State<Gate>, mut request: Request, next: Next) -> Response {
     if request.extensions().get::<Preflight>().is_some() {
         return every_method();
+    }
+    if gate.takes_all && request.method() == Method::TRACE {
+        return no_trace();
     }
     let caller = request.extensions().get::<Caller>();
     let found = gate.tokens.principal(request.headers(), caller);
@@ -146,10 +151,18 @@ async fn admit(State(gate): State<Gate>, mut request: Request, next: Next) -> Re
     next.run(request).await
 }
 
+/// Methods that a route of every method names.
+const METHODS: HeaderValue = HeaderValue::from_static("GET,HEAD,POST,PUT,PATCH,DELETE,OPTIONS");
+
 /// Answers a preflight request for a route of every method; all others refuse its method before they get here.
 fn every_method() -> Response {
-    let methods = HeaderValue::from_static("GET,HEAD,POST,PUT,PATCH,DELETE,OPTIONS");
-    [(header::ALLOW, methods)].into_response()
+    [(header::ALLOW, METHODS)].into_response()
+}
+
+/// Refuses `TRACE` at a route of every method, as all others do by not knowing it.
+fn no_trace() -> Response {
+    let why = "TRACE is known nowhere here; the header Allow lists the methods that are known";
+    ([(header::ALLOW, METHODS)], Problem::new(Kind::MethodNotAllowed, why)).into_response()
 }
 
 #[cfg(test)]
@@ -256,6 +269,8 @@ mod tests {
             (Method::POST, "/data", StatusCode::METHOD_NOT_ALLOWED),
             (Method::GET, "/elsewhere", StatusCode::NOT_FOUND),
             (Method::PATCH, "/page", StatusCode::OK),
+            (Method::TRACE, "/page", StatusCode::METHOD_NOT_ALLOWED),
+            (Method::TRACE, "/data", StatusCode::METHOD_NOT_ALLOWED),
         ] {
             assert_eq!(ask(&["s3cret"], method.clone(), path, None).await.0, expected, "{method} {path}");
         }
