@@ -3,9 +3,13 @@
 //! It is read forgivingly, because one notice too many is better than one too few: a state that is not known counts as
 //! open, and a record that cannot be read in full, or that has another format, still gives what is needed to notify.
 
+#[cfg(test)]
+mod fuzz;
+
 use std::borrow::Cow;
 
-use serde::{Deserialize, Serialize};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::fix::Fix;
 use crate::id::IncidentId;
@@ -136,16 +140,22 @@ struct Minimum {
     id: IncidentId,
     vehicle_id: Box<str>,
     opened_ms: i64,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "if_known")]
     drill: bool,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "if_known")]
     accepted_ms: Option<i64>,
     #[serde(default)]
     resolved: Option<serde::de::IgnoredAny>,
     #[serde(default)]
     acknowledged: Option<serde::de::IgnoredAny>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "if_known")]
     attempts: u32,
+}
+
+/// Reads a field, and one with a strange value as if it were not there.
+fn if_known<'de, D: Deserializer<'de>, T: DeserializeOwned + Default>(field: D) -> Result<T, D::Error> {
+    let value = serde_json::Value::deserialize(field)?;
+    Ok(serde_json::from_value(value).unwrap_or_default())
 }
 
 impl From<Minimum> for Incident {
@@ -237,6 +247,9 @@ mod tests {
         check("fix", "Stockholm".into(), owed);
         check("standing", "famous".into(), owed);
         check("latest_attempts", serde_json::json!([{ "outcome": "busy" }]), owed);
+        check("accepted_ms", "today".into(), owed);
+        check("attempts", (-1).into(), owed);
+        check("drill", "perhaps".into(), owed);
         check("accepted_ms", 5.into(), Some((false, true)));
         check("drill", true.into(), Some((false, false)));
         check("acknowledged", "Anna".into(), Some((true, false)));

@@ -39,7 +39,9 @@ fn read(stream: &[u8], size: usize) -> Read {
         }
         assert!(frames.bytes().len() <= MAX_OBJECT, "{} bytes are kept", frames.bytes().len());
     }
-    frames.rest().inspect(|parcel| read.take(parcel));
+    if let Some(parcel) = frames.rest() {
+        read.take(&parcel);
+    }
     read
 }
 
