@@ -119,15 +119,23 @@ impl Target<'_> {
     }
 }
 
-/// Writes a file of a corpus, as a real encoder made it.
+/// Checks that an input of the corpus is what the encoders make today. With `VAGN_CORPUS=1` in the environment it is made anew.
 ///
 /// # Panics
-/// If the disk would not.
-pub fn write(crate_dir: &str, target: &str, name: &str, bytes: &[u8]) {
-    let dir = Path::new(crate_dir).join("fuzz/corpus").join(target);
-    fs::create_dir_all(&dir)
-        .and_then(|()| fs::write(dir.join(name), bytes))
-        .expect("the corpus can be written");
+/// When it is another one, or cannot be written.
+pub fn keep(crate_dir: &str, target: &str, name: &str, bytes: &[u8]) {
+    let folder = Path::new(crate_dir).join("fuzz/corpus").join(target);
+    let path = folder.join(name);
+    if std::env::var_os("VAGN_CORPUS").is_some() {
+        fs::create_dir_all(&folder).expect("the folder of the corpus can be made");
+        return fs::write(&path, bytes).expect("the corpus can be written");
+    }
+    let kept = fs::read(&path).unwrap_or_default();
+    let path = path.display();
+    assert!(
+        kept == bytes,
+        "{path} is of another format: VAGN_CORPUS=1 cargo test the_corpus_of makes it anew"
+    );
 }
 
 fn count() -> usize {

@@ -79,8 +79,7 @@ fn any_manifest_is_read_as_it_was_written_or_refused() {
 }
 
 #[test]
-#[ignore = "writes the corpus, after a change of the format"]
-fn writes_the_corpus_of_manifests() {
+fn the_corpus_of_manifests_is_of_this_format() {
     let at = |record| LogPosition { record, order: OrderNumber(record << 33) };
     let place = Place { number: 1, set: SetId::draw(1, 1), partition: 2, partitions: 4 };
     let new = PartitionManifest::new(place, false);
@@ -103,10 +102,10 @@ fn writes_the_corpus_of_manifests() {
         let disk = FaultyDisk::new();
         disk.create_dir(dir).expect("the disk works");
         manifest.write(&disk, dir).expect("it is written");
-        vagn_fuzz::write(env!("CARGO_MANIFEST_DIR"), "manifest", name, &content(&disk));
+        vagn_fuzz::keep(env!("CARGO_MANIFEST_DIR"), "manifest", name, &content(&disk));
     }
     let disk = FaultyDisk::new();
     disk.create_dir(dir).expect("the disk works");
     top.write(&disk, dir).expect("it is written");
-    vagn_fuzz::write(env!("CARGO_MANIFEST_DIR"), "manifest", "top", &content(&disk));
+    vagn_fuzz::keep(env!("CARGO_MANIFEST_DIR"), "manifest", "top", &content(&disk));
 }

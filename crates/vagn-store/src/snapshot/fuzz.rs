@@ -76,8 +76,7 @@ fn any_snapshot_is_read_whole_or_refused_and_salvaged() {
 }
 
 #[test]
-#[ignore = "writes the corpus, after a change of the format"]
-fn writes_the_corpus_of_snapshots() {
+fn the_corpus_of_snapshots_is_of_this_format() {
     let vehicle = |slot, key, count| Held { slot, key, sighting: sighting(), count };
     let count = Count::of_parts(900, 0b1011, 4);
     let first = [vehicle(0, Key::Text("bus-7"), Count::NONE), vehicle(1, Key::Uuid([9; 16]), count)];
@@ -85,7 +84,7 @@ fn writes_the_corpus_of_snapshots() {
     for (name, blocks) in
         [("empty", &[][..]), ("one_block", &[&first[..]][..]), ("two_blocks", &[&first[..], &second[..]])]
     {
-        vagn_fuzz::write(env!("CARGO_MANIFEST_DIR"), "snapshot", name, &file(blocks));
+        vagn_fuzz::keep(env!("CARGO_MANIFEST_DIR"), "snapshot", name, &file(blocks));
     }
 }
 

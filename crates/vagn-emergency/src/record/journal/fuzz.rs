@@ -4,11 +4,7 @@ use vagn_fuzz::{Meter, Target};
 
 use super::content::JournalContent;
 use super::entry::{JournalEntry, content_of};
-use super::frame::{FileHead, HEAD_LEN, RecordKind, record, sum_of};
-use crate::id::IncidentId;
-use crate::record::draft::Draft;
-use crate::record::incident::Incident;
-use crate::trail::{Head, Salts, SubjectId};
+use super::frame::{FileHead, HEAD_LEN, sum_of};
 
 /// Shows all targets of the crate what an input takes.
 #[global_allocator]
@@ -82,43 +78,4 @@ fn resealed(file: &[u8]) -> Vec<u8> {
 #[test]
 fn any_journal_is_read_as_far_as_it_is_whole() {
     Target { crate_dir: env!("CARGO_MANIFEST_DIR"), name: "journal", words: WORDS, body }.check();
-}
-
-#[test]
-#[ignore = "writes the corpus, after a change of the format"]
-fn writes_the_corpus_of_journals() {
-    let head = |turn, first| FileHead { id: 7, turn, first };
-    let one = file(head(1, 1), 1..=2);
-    let next = file(head(2, 3), 3..=3);
-    let later = file(head(3, 9), 9..=9);
-    let cases = [
-        ("blank", two(&[0; 64], &[])),
-        ("one_file", two(&one, &[])),
-        ("both_files", two(&one, &next)),
-        ("the_newer_first", two(&next, &one)),
-        ("gap", two(&one, &later)),
-        ("cut_off", two(&one[..one.len() - 30], &[])),
-    ];
-    for (name, bytes) in cases {
-        vagn_fuzz::write(env!("CARGO_MANIFEST_DIR"), "journal", name, &bytes);
-    }
-}
-
-fn two(first: &[u8], second: &[u8]) -> Vec<u8> {
-    let len = u16::try_from(first.len()).expect("the corpus is small");
-    [&len.to_le_bytes(), first, second].concat()
-}
-
-fn file(head: FileHead, saves: std::ops::RangeInclusive<u64>) -> Vec<u8> {
-    let mut bytes = head.to_bytes().to_vec();
-    for number in saves {
-        let id = IncidentId::from_u128(number.into());
-        let mut salts = Salts::default();
-        salts.draw(SubjectId::Incident(id));
-        let drafts = [Draft::from(Incident::example(id, "bus-7"))];
-        let content = content_of(Head::EMPTY, Head { seq: number, hash: [7; 32] }, &salts, &drafts);
-        bytes.extend(record(head, RecordKind::Saved, number, &content).expect("it is short"));
-        bytes.extend(record(head, RecordKind::Confirmed, number, &[]).expect("it is short"));
-    }
-    bytes
 }
