@@ -4,6 +4,7 @@
 mod board;
 mod delivery;
 mod places;
+mod strangers;
 
 use vagn_wire::{Fate, Kind};
 
@@ -154,97 +155,6 @@ fn an_incident_goes_on_until_a_person_acknowledges_it_and_it_is_quiet() {
     assert_eq!((soon.opened.len(), soon.updated), (0, 1));
     let second = opened(&admit(&mut desk, vec![alarm("bus 7", 610 * MINUTE_MS + 1)]));
     assert_ne!(first, second);
-}
-
-#[test]
-fn strangers_have_their_share_and_displace_no_known_vehicle() {
-    let mut desk = desk();
-    let seen = |vehicle: &str| {
-        let fix = Fix::at(1.0, 2.0, 0, false);
-        if vehicle.starts_with("bus") { KnownVehicle::known(fix) } else { KnownVehicle::STRANGER }
-    };
-    let names: Vec<_> = (0..30).map(|number| format!("invented {number}")).chain(["bus 7".into()]).collect();
-    desk.arrive(names.iter().map(|name| alarm(name, 0)).collect());
-    let known: Known = desk.newcomers().into_iter().map(|name| (name.clone(), seen(&name))).collect();
-    let admitted = desk.admit(&known);
-    assert_eq!((admitted.opened.len(), admitted.refused.total()), (11, 20), "ten of twenty for strangers");
-    assert_eq!(desk.overview().open_of_strangers, 10);
-    assert_eq!(&*desk.drafts(1)[0].incident.vehicle_id, "bus 7", "known vehicles are written first");
-    record(&mut desk);
-    assert_eq!(&*desk.next_notice(now(1)).unwrap().incident.vehicle_id, "bus 7", "and sent first");
-}
-
-/// An alarm of a stranger from the address 192.0.2.`last`.
-fn from(vehicle_id: &str, last: u8, kind: Option<Kind>) -> Alarm {
-    let source = Some(std::net::IpAddr::from([192, 0, 2, last]).into());
-    Alarm { source, kind, standing: Standing::Stranger, ..alarm(vehicle_id, 0) }
-}
-
-#[test]
-fn one_source_has_so_many_places_for_strangers_and_known_vehicles_do_not_count() {
-    let mut desk = Desk::new(Rules { open_max: 100, per_source_max: 20, ..rules() }, 1);
-    let called = |name: &str, last, kind, count| {
-        (0..count).map(|number| from(&format!("{name} {number}"), last, kind)).collect::<Vec<_>>()
-    };
-    let counts = |admitted: Admitted| (admitted.opened.len(), admitted.refused.reasons().collect::<Vec<_>>());
-    assert_eq!(counts(admit(&mut desk, called("a", 1, None, 30))), (20, vec![(NoRoom::Source, 10)]));
-    assert_eq!(counts(admit_known(&mut desk, called("bus", 1, None, 30))), (30, vec![]));
-    assert_eq!(counts(admit(&mut desk, called("b", 2, None, 15))), (15, vec![]));
-    assert_eq!(counts(admit(&mut desk, called("c", 3, None, 20))), (15, vec![(NoRoom::Strangers, 5)]));
-    let drills = admit(&mut desk, called("d", 1, Some(Kind::Test), 10));
-    assert_eq!(counts(drills), (2, vec![(NoRoom::Source, 8)]), "a tenth, and apart from real ones");
-    assert_eq!((desk.overview().open_of_strangers, desk.overview().fullest_source), (50, 20));
-    let of_first =
-        |desk: &Desk| desk.newest_first(None).filter(|one| one.vehicle_id.starts_with("a ")).count();
-    assert_eq!(of_first(&desk), 20);
-    for number in 0..5 {
-        let id = desk.board.indexes().roster.of(&format!("a {number}"), false)[0];
-        desk.act(id, &request(RequestKind::Resolve), now(1)).unwrap();
-    }
-    assert_eq!(desk.overview().fullest_source, 15);
-    assert_eq!(counts(admit(&mut desk, called("e", 1, None, 30))), (5, vec![(NoRoom::Source, 25)]));
-}
-
-#[test]
-fn strangers_leave_half_of_the_places_for_drills_too() {
-    let mut desk = Desk::new(Rules { open_max: 40, ..rules() }, 1);
-    let drill = |number| from(&format!("invented {number}"), number as u8, Some(Kind::Test));
-    let drills = admit(&mut desk, (0..5).map(drill).collect());
-    assert_eq!((drills.opened.len(), drills.refused.total()), (2, 3));
-    let known = Alarm { kind: Some(Kind::Test), ..alarm("bus 7", 0) };
-    assert_eq!(admit_known(&mut desk, vec![known]).opened.len(), 1);
-}
-
-#[test]
-fn a_vehicle_that_is_found_to_be_known_is_one_although_its_first_incident_was_a_strangers() {
-    let mut desk = desk();
-    admit(&mut desk, vec![Alarm { standing: Standing::Stranger, ..named("bus 7", "first", 0) }]);
-    admit(&mut desk, vec![Alarm { standing: Standing::Known, ..named("bus 7", "second", 1) }]);
-    let standings: Vec<_> = desk.newest_first(None).map(|incident| incident.standing).collect();
-    assert_eq!(standings, [Standing::Known, Standing::Stranger]);
-}
-
-#[test]
-fn a_stranger_remains_one_under_every_name_it_gives_its_incidents() {
-    let mut desk = desk();
-    let strangers = Known::from([("invented".into(), KnownVehicle::STRANGER)]);
-    for number in 0..8 {
-        desk.arrive(vec![named("invented", &format!("incident {number}"), number)]);
-        let known = if desk.newcomers().is_empty() { Known::new() } else { strangers.clone() };
-        desk.admit(&known);
-    }
-    assert_eq!((desk.overview().open, desk.overview().open_of_strangers), (8, 8));
-}
-
-#[test]
-fn an_undecided_vehicle_is_served_like_a_known_one_but_takes_no_room_from_one() {
-    let mut desk = desk();
-    let names: Vec<_> = (0..30).map(|number| format!("vehicle {number}")).collect();
-    let admitted = admit(&mut desk, names.iter().map(|name| alarm(name, 0)).collect());
-    assert_eq!(
-        (admitted.opened.len(), desk.get(admitted.opened[0]).unwrap().standing),
-        (10, Standing::Undecided)
-    );
 }
 
 #[test]
