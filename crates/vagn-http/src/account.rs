@@ -8,8 +8,7 @@ use std::sync::atomic::AtomicU64;
 
 use parking_lot::Mutex;
 use prometheus_client::metrics::gauge::Gauge;
-
-use super::peer::Peer;
+use vagn_flow::allowance::Source;
 
 /// Gauges of an account.
 #[derive(Debug, Clone, Default)]
@@ -36,7 +35,7 @@ struct Book {
     /// Most that was held since the last look.
     peak: usize,
     /// Peers that hold something, and how much.
-    by_peer: HashMap<Peer, usize>,
+    by_peer: HashMap<Source, usize>,
 }
 
 /// Reason why a portion is refused.
@@ -52,7 +51,7 @@ pub enum Full {
 #[derive(Debug)]
 pub struct Portion {
     account: Arc<Account>,
-    peer: Option<Peer>,
+    peer: Option<Source>,
     amount: usize,
 }
 
@@ -83,21 +82,26 @@ impl Account {
     ///
     /// # Errors
     /// [`Full`] when there is not so much, or the peer holds too much already.
-    pub fn take(self: &Arc<Self>, peer: Option<Peer>, amount: usize, up_to: usize) -> Result<Portion, Full> {
+    pub fn take(
+        self: &Arc<Self>,
+        peer: Option<Source>,
+        amount: usize,
+        up_to: usize,
+    ) -> Result<Portion, Full> {
         let mut portion = Portion { account: self.clone(), peer, amount: 0 };
         portion.add(amount, up_to)?;
         Ok(portion)
     }
 
     /// Hands out `amount` in any case: for what is there already, and is only counted.
-    pub fn owe(self: &Arc<Self>, peer: Option<Peer>, amount: usize) -> Portion {
+    pub fn owe(self: &Arc<Self>, peer: Option<Source>, amount: usize) -> Portion {
         self.book(peer, amount, |_| Ok(())).ok();
         Portion { account: self.clone(), peer, amount }
     }
 
     fn book(
         &self,
-        peer: Option<Peer>,
+        peer: Option<Source>,
         amount: usize,
         check: impl FnOnce(&Book) -> Result<(), Full>,
     ) -> Result<(), Full> {
@@ -114,7 +118,7 @@ impl Account {
         Ok(())
     }
 
-    fn check(&self, book: &Book, peer: Option<Peer>, amount: usize, up_to: usize) -> Result<(), Full> {
+    fn check(&self, book: &Book, peer: Option<Source>, amount: usize, up_to: usize) -> Result<(), Full> {
         let by_peer = peer.and_then(|peer| book.by_peer.get(&peer)).copied().unwrap_or_default();
         if peer.is_some() && by_peer + amount > self.per_peer {
             return Err(Full::Peer);
@@ -122,7 +126,7 @@ impl Account {
         if book.held + amount > up_to.min(self.limit) { Err(Full::All) } else { Ok(()) }
     }
 
-    fn give_back(&self, peer: Option<Peer>, amount: usize) {
+    fn give_back(&self, peer: Option<Source>, amount: usize) {
         let mut book = self.book.lock();
         book.held -= amount;
         if let Some(peer) = peer
@@ -173,7 +177,7 @@ mod tests {
     use super::*;
     use crate::peer::SharedAddresses;
 
-    fn peer(address: &str) -> Option<Peer> {
+    fn peer(address: &str) -> Option<Source> {
         SharedAddresses::default().peer(address.parse().unwrap())
     }
 

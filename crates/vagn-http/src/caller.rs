@@ -12,7 +12,6 @@ use vagn_flow::allowance::Source;
 
 use super::account::{Account, Full, Portion};
 use super::memory::{self, Memory, MemoryMetrics, Rank};
-use super::peer::Peer;
 use super::problem::{Kind, Problem};
 use super::watch::{Watch, Watched};
 
@@ -34,7 +33,7 @@ pub struct Caller(Arc<Connection>);
 struct Connection {
     memory: Arc<Memory>,
     /// None where many may be behind the address.
-    peer: Option<Peer>,
+    peer: Option<Source>,
     /// Many may be on this very connection.
     is_shared: bool,
     source: Option<Source>,
@@ -82,7 +81,7 @@ impl Caller {
     }
 
     /// The peer, as far as there is a limit for it.
-    pub(crate) fn peer(&self) -> Option<Peer> {
+    pub(crate) fn peer(&self) -> Option<Source> {
         self.0.peer
     }
 

@@ -15,10 +15,11 @@ use std::sync::atomic::AtomicU64;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
+use vagn_flow::allowance::Source;
 use vagn_flow::metrics::{ReasonLabel, Registry};
 
 use super::account::{Account, AccountGauges, Full, Portion};
-use super::peer::{Peer, SharedAddresses};
+use super::peer::SharedAddresses;
 
 /// Bytes of all answers unless it is set.
 pub const ANSWER_BYTES: usize = 256 << 20;
@@ -179,7 +180,7 @@ impl Memory {
     }
 
     /// Returns the peer behind an address; none where many may be behind it.
-    pub(crate) fn peer(&self, address: IpAddr) -> Option<Peer> {
+    pub(crate) fn peer(&self, address: IpAddr) -> Option<Source> {
         self.shared.peer(address)
     }
 
@@ -189,13 +190,13 @@ impl Memory {
     }
 
     /// Takes room for `bytes` of an answer, and counts a refusal.
-    pub(crate) fn take(&self, peer: Option<Peer>, bytes: usize, rank: Rank) -> Result<Portion, Full> {
+    pub(crate) fn take(&self, peer: Option<Source>, bytes: usize, rank: Rank) -> Result<Portion, Full> {
         let up_to = self.answers.limit() / 100 * rank.percent();
         self.answers.take(peer, bytes, up_to).inspect_err(|full| self.metrics.answer(*full))
     }
 
     /// Counts bytes that are there in any case.
-    pub(crate) fn owe(&self, peer: Option<Peer>, bytes: usize) -> Portion {
+    pub(crate) fn owe(&self, peer: Option<Source>, bytes: usize) -> Portion {
         self.answers.owe(peer, bytes)
     }
 }

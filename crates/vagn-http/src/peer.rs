@@ -1,21 +1,8 @@
-//! Peers, as far as limits for each of them go: an address of IPv4, or a network of IPv6, whose addresses one host can take
-//! as it likes.
+//! Peers with a limit of their own: sources of which no more than one client is behind each.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 
-/// Bits of an IPv6 address that tell hosts apart: a host has the rest to itself (RFC 4291, 2.5.4).
-const NETWORK_BITS: u32 = 64;
-
-/// A peer with a limit of its own.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Peer(IpAddr);
-
-impl Peer {
-    /// The address, or the network as its first address.
-    pub(crate) fn address(self) -> IpAddr {
-        self.0
-    }
-}
+use vagn_flow::allowance::Source;
 
 /// Addresses that many clients share, such as those of reverse proxies. A limit for each peer would make one client shut out
 /// the others there, so they have none. The same goes for this machine itself.
@@ -34,28 +21,18 @@ impl SharedAddresses {
     }
 
     /// Returns the peer behind `address`; none where many may be behind it.
-    pub fn peer(&self, address: IpAddr) -> Option<Peer> {
+    pub fn peer(&self, address: IpAddr) -> Option<Source> {
         // A socket for both versions shows IPv4 within IPv6.
-        let address = address.to_canonical();
-        if address.is_loopback() || self.has(address) {
-            return None;
-        }
-        Some(Peer(match address {
-            IpAddr::V4(_) => address,
-            IpAddr::V6(host) => network(host).into(),
-        }))
+        let is_shared = address.to_canonical().is_loopback() || self.has(address);
+        (!is_shared).then(|| address.into())
     }
-}
-
-fn network(host: Ipv6Addr) -> Ipv6Addr {
-    Ipv6Addr::from_bits(host.to_bits() >> NETWORK_BITS << NETWORK_BITS)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn peer(address: &str) -> Option<Peer> {
+    fn peer(address: &str) -> Option<Source> {
         let shared = SharedAddresses::new(["192.0.2.1", "2001:db8::1"].map(|text| text.parse().unwrap()));
         shared.peer(address.parse().unwrap())
     }

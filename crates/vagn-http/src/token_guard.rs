@@ -20,7 +20,6 @@ use vagn_flow::clock::Clock;
 use vagn_flow::metrics::Registry;
 
 use super::caller::Caller;
-use super::peer::Peer;
 
 /// Wrong tokens that one address may send: a person may mistype one, and a page asks with it several times at once.
 pub const WRONG_TOKENS: Quota = Quota { burst: 20, every: Duration::from_secs(10) };
@@ -90,11 +89,11 @@ impl TokenGuard {
         let Some(caller) = caller else { return found.map(drop).ok_or(Refusal::Wrong) };
         let (peer, now) = (caller.peer(), self.clock.monotonic());
         // All who share addresses are one source of wrong tokens, and none of right ones.
-        let address = peer.map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), Peer::address);
+        let source = peer.unwrap_or_else(|| IpAddr::V4(Ipv4Addr::LOCALHOST).into());
         match (found, peer) {
             (Some(_), None) => Ok(()),
-            (Some(number), Some(_)) => self.admit(number, address.into(), now),
-            (None, _) => Err(self.wrong(address, now)),
+            (Some(number), Some(_)) => self.admit(number, source, now),
+            (None, _) => Err(self.wrong(source, now)),
         }
     }
 
@@ -121,11 +120,10 @@ impl TokenGuard {
         *familiar.entry(source).or_default() |= mark;
     }
 
-    fn wrong(&self, address: IpAddr, now: Duration) -> Refusal {
-        let source = Source::from(address);
+    fn wrong(&self, source: Source, now: Duration) -> Refusal {
         let Err(wait) = self.wrong.lock().take(source, now) else { return Refusal::Wrong };
         if self.lines.lock().take(source, now).is_ok() {
-            warn!(%address, "many wrong tokens come from this address; most get no answer but to wait");
+            warn!(%source, "many wrong tokens come from this address; most get no answer but to wait");
         }
         Refusal::Slowed(wait)
     }
