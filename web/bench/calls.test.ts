@@ -1,4 +1,5 @@
 /** Time from a datagram that calls for help to its row and its sound, at twenty times of what the service takes, or more. */
+import { listen, sounds } from "../test/support/ears";
 import { scenario, type Scene } from "../test/support/scenario";
 import type { Vagn } from "../test/support/vagn";
 import { eventually, sleep } from "../test/support/wait";
@@ -20,6 +21,7 @@ const SCREEN = { viewport: { width: 1280, height: 800 }, deviceScaleFactor: 0.25
 scenario("calls for help at overload", APART, async ({ vagn, open, random, test }: Scene) => {
   const { page } = await open("about:blank", SCREEN);
   await notice(page);
+  await listen(page);
   await page.goto(vagn.url("/incidents"));
   await page.getByText("No emergency waits for you.").waitFor();
   const flood = vagn.command(["simulate", "--target", door(vagn), "--vehicles", "100000", "--rate", "max"], BESIDE);
@@ -40,12 +42,13 @@ scenario("calls for help at overload", APART, async ({ vagn, open, random, test 
   const after = await counts(vagn);
   release();
   await flood.stop();
-  const { placed, rows, sounds } = await noticed(page);
+  const { placed, rows } = await noticed(page);
+  const heard = await sounds(page);
   const [placedMs, rowMs] = [placed, rows].map((times) => Object.entries(sent).map(([id, at]) => times[id]! - at));
   // The console may sound for a call a moment before its row is there.
-  const soundMs = Object.values(sent).map((at) => (sounds.find((sound) => sound > at) ?? Infinity) - at);
+  const soundMs = Object.values(sent).map((at) => (heard.find((sound) => sound > at) ?? Infinity) - at);
   const offered = (after.sent - before.sent) / (after.stored - before.stored);
-  keep("calls", { placedMs, rowMs, soundMs, sounds: sounds.length, offered });
+  keep("calls", { placedMs, rowMs, soundMs, sounds: heard.length, offered });
 });
 
 async function counts(vagn: Vagn): Promise<{ stored: number; sent: number }> {

@@ -1,5 +1,6 @@
 //! The commands of `vagn`, and the exit codes that scripts rely on.
 
+mod api;
 mod audit;
 mod completions;
 mod config;

@@ -6,11 +6,9 @@ use anyhow::Context;
 use clap::{Args, ValueEnum};
 use serde_json::{Map, Value, json};
 
-use super::drill::api::{Api, ApiUrl};
+use super::api::ApiArgs;
 use super::exit::Coded;
 use super::say;
-use super::secret::TokenArgs;
-use super::traffic::TrustArgs;
 
 /// Path of the request.
 const PATH: &str = "/api/v1/incidents/resolve";
@@ -35,13 +33,8 @@ pub(super) struct ResolveArgs {
     dry_run: bool,
     #[command(flatten)]
     conditions: Conditions,
-    /// API of the service.
-    #[arg(long, value_name = "URL", default_value = "https://localhost:9090")]
-    api: ApiUrl,
     #[command(flatten)]
-    token: TokenArgs,
-    #[command(flatten)]
-    trust: TrustArgs,
+    api: ApiArgs,
 }
 
 /// Conditions that an incident must meet.
@@ -98,7 +91,7 @@ pub(super) fn run(args: ResolveArgs) -> anyhow::Result<ExitCode> {
 
 impl ResolveArgs {
     async fn resolve(&self) -> anyhow::Result<ExitCode> {
-        let api = Api::new(&self.api, self.token.token()?, &self.trust.trust()?)?;
+        let api = self.api.api()?;
         let body = self.body();
         let mut resolved = 0;
         loop {

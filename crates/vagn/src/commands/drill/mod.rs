@@ -1,6 +1,5 @@
 //! `vagn drill`: sends an alarm that is a drill, and follows it until the drill target has accepted the notice.
 
-pub(super) mod api;
 mod door;
 mod progress;
 
@@ -13,12 +12,10 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 use vagn_load::target::Target;
 use vagn_wire::{Kind, Position, Reject, Report, VehicleId, encode};
 
-use self::api::{Api, ApiError, ApiUrl};
 use self::progress::{Progress, Verdict};
+use super::api::{Api, ApiArgs, ApiError};
 use super::exit::Coded;
 use super::say;
-use super::secret::TokenArgs;
-use super::traffic::TrustArgs;
 use crate::config::Span;
 use vagn_flow::clock::{Clock, SystemClock};
 
@@ -55,13 +52,8 @@ pub(super) struct DrillArgs {
     /// TCP door of the service.
     #[arg(long, value_name = "HOST:PORT", default_value = "localhost:9091")]
     target: Target,
-    /// API of the service.
-    #[arg(long, value_name = "URL", default_value = "https://localhost:9090")]
-    api: ApiUrl,
     #[command(flatten)]
-    token: TokenArgs,
-    #[command(flatten)]
-    trust: TrustArgs,
+    api: ApiArgs,
 }
 
 /// Sends the drill, follows it and prints the outcome.
@@ -100,8 +92,7 @@ impl DrillArgs {
 
     async fn drill(&self, report: &[u8], name: &str) -> anyhow::Result<Verdict> {
         let deadline = Instant::now() + self.within.0;
-        let trust = self.trust.trust()?;
-        let api = Api::new(&self.api, self.token.token()?, &trust)?;
+        let (api, trust) = (self.api.api()?, self.api.trust()?);
         let Ok(answer) = timeout_at(deadline, door::send(&self.target, &trust, report)).await else {
             return Ok(Verdict::failed(format!("tcp {} gave no answer within {}", self.target, self.within)));
         };
@@ -146,7 +137,7 @@ impl DrillArgs {
         let within = self.within;
         let cause = missed.map(|err| anyhow::Error::new(err).root_cause().to_string());
         Verdict::Failed(match cause {
-            Some(cause) => format!("{} cannot be reached: {cause}", self.api),
+            Some(cause) => format!("{} cannot be reached: {cause}", self.api.url),
             None => format!("the drill target has not accepted it within {within}: {standing}"),
         })
     }

@@ -5,10 +5,14 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use anyhow::Context;
+use clap::Args;
 use reqwest::{Client, RequestBuilder, StatusCode, Url, redirect};
 use serde_json::Value;
 use vagn_load::target::Target;
 use vagn_load::trust::Trust;
+
+use super::secret::TokenArgs;
+use super::traffic::TrustArgs;
 
 /// Longest wait for one answer.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
@@ -18,7 +22,7 @@ const CHANGED_WITHIN: Duration = Duration::from_secs(20);
 
 /// Address of an API, such as `https://localhost:9090`.
 #[derive(Debug, Clone)]
-pub(in crate::commands) struct ApiUrl(Url);
+pub(super) struct ApiUrl(Url);
 
 impl FromStr for ApiUrl {
     type Err = String;
@@ -38,7 +42,7 @@ impl fmt::Display for ApiUrl {
 }
 
 /// The API of one service.
-pub(in crate::commands) struct Api {
+pub(super) struct Api {
     client: Client,
     url: ApiUrl,
     token: Option<String>,
@@ -46,7 +50,7 @@ pub(in crate::commands) struct Api {
 
 /// Reason why the API gave no incident.
 #[derive(Debug, thiserror::Error)]
-pub(in crate::commands) enum ApiError {
+pub(super) enum ApiError {
     /// No answer, or not in time.
     #[error("cannot be reached")]
     Unreachable(#[source] reqwest::Error),
@@ -66,16 +70,42 @@ pub(in crate::commands) enum ApiError {
     Garbled(#[source] serde_json::Error),
 }
 
+/// Flags that say which API is asked, and as whom.
+#[derive(Debug, Args)]
+pub(super) struct ApiArgs {
+    /// API of the service.
+    #[arg(long = "api", value_name = "URL", default_value = "https://localhost:9090")]
+    pub(super) url: ApiUrl,
+    #[command(flatten)]
+    token: TokenArgs,
+    #[command(flatten)]
+    trust: TrustArgs,
+}
+
+impl ApiArgs {
+    /// Prepares requests to the API.
+    ///
+    /// # Errors
+    /// When a file of the flags cannot be read, or as [`Api::new`].
+    pub(super) fn api(&self) -> anyhow::Result<Api> {
+        Api::new(&self.url, self.token.token()?, &self.trust()?)
+    }
+
+    /// Returns the trust in servers.
+    ///
+    /// # Errors
+    /// When the certificate cannot be read.
+    pub(super) fn trust(&self) -> anyhow::Result<Trust> {
+        self.trust.trust()
+    }
+}
+
 impl Api {
     /// Prepares requests to `url`.
     ///
     /// # Errors
     /// When the address is unknown, or `trust` does not cover it.
-    pub(in crate::commands) fn new(
-        url: &ApiUrl,
-        token: Option<String>,
-        trust: &Trust,
-    ) -> anyhow::Result<Self> {
+    pub(super) fn new(url: &ApiUrl, token: Option<String>, trust: &Trust) -> anyhow::Result<Self> {
         let host = url.0.host_str().unwrap_or_default();
         let port = url.0.port_or_known_default().unwrap_or_default();
         let addresses = format!("{host}:{port}").parse::<Target>()?.addresses()?;
@@ -95,7 +125,7 @@ impl Api {
         Ok(Self { client, url: url.clone(), token })
     }
 
-    pub(in crate::commands) async fn incident(&self, id: &str) -> Result<Value, ApiError> {
+    pub(super) async fn incident(&self, id: &str) -> Result<Value, ApiError> {
         let (status, body) = self.ask(self.client.get(format!("{}/api/v1/incidents/{id}", self.url))).await?;
         if status != StatusCode::OK {
             return Err(ApiError::Status(status));
@@ -104,7 +134,7 @@ impl Api {
     }
 
     /// Posts this body, and returns that of the answer.
-    pub(in crate::commands) async fn post(&self, path: &str, body: &Value) -> Result<Value, ApiError> {
+    pub(super) async fn post(&self, path: &str, body: &Value) -> Result<Value, ApiError> {
         let ask = self.client.post(format!("{}{path}", self.url)).timeout(CHANGED_WITHIN).json(body);
         let (status, body) = self.ask(ask).await?;
         let answer: Value = serde_json::from_slice(&body).map_err(ApiError::Garbled)?;
