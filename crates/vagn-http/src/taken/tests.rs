@@ -180,6 +180,8 @@ async fn a_connection_of_http_1_that_takes_nothing_is_closed() {
 
 #[tokio::test]
 async fn who_takes_an_answer_gets_all_of_it() {
+    // Another test of the same process may have done it.
+    rustls::crypto::ring::default_provider().install_default().ok();
     beside(async {
         let service = Service::start(256 << 20, Duration::from_secs(30)).await;
         for (http2, path) in [(false, "/large"), (false, "/made"), (true, "/large"), (true, "/made")] {
