@@ -125,7 +125,8 @@ fn the_corpus_of_segments_is_of_this_format() {
     }
 }
 
-fn sighting() -> Sighting {
+/// A sighting in which every field says something.
+pub(crate) fn sighting() -> Sighting {
     Sighting {
         position: vagn_wire::Position::new(30.27, -97.74).expect("it is on the globe"),
         event_time_ms: 1_700_000_000_000,

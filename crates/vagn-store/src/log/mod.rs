@@ -5,7 +5,7 @@
 
 pub(crate) mod aside;
 #[cfg(test)]
-mod fuzz;
+pub(crate) mod fuzz;
 pub(crate) mod reader;
 pub(crate) mod record;
 pub(crate) mod segment;

@@ -107,16 +107,5 @@ fn file(blocks: &[&[Held<'_>]]) -> Vec<u8> {
 }
 
 fn sighting() -> Sighting {
-    Sighting {
-        position: vagn_wire::Position::new(30.27, -97.74).expect("it is on the globe"),
-        event_time_ms: 1_700_000_000_000,
-        receive_time_ms: 1_700_000_000_250,
-        receive_seq: 41,
-        seq: Some(12),
-        speed_mps: Some(13.5),
-        heading_deg: None,
-        emergency: true,
-        own_time: true,
-        unsure: false,
-    }
+    Sighting { heading_deg: None, emergency: true, ..crate::log::fuzz::sighting() }
 }
