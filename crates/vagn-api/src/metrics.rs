@@ -4,7 +4,7 @@ use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Unit;
-use vagn_flow::metrics::Registry;
+use vagn_flow::metrics::MetricRegistry;
 
 /// Label such as `route="/api/v1/vehicles/nearby"`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -21,7 +21,7 @@ pub struct QueryMetrics {
 
 impl QueryMetrics {
     /// Registers the durations.
-    pub fn new(registry: &Registry) -> Self {
+    pub fn new(registry: &MetricRegistry) -> Self {
         let query = Family::new_with_constructor(buckets as fn() -> Histogram);
         let help = "Duration of queries by route";
         Self { query: registry.register_with_unit("query", help, Unit::Seconds, query) }

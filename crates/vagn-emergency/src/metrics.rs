@@ -8,7 +8,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Unit;
-use vagn_flow::metrics::{ReasonLabel, Registry};
+use vagn_flow::metrics::{MetricRegistry, ReasonLabel};
 
 use crate::intake::no_room::NoRoom;
 
@@ -67,7 +67,7 @@ pub struct EmergencyMetrics {
 impl EmergencyMetrics {
     /// Registers the metrics of the lane.
     #[rustfmt::skip]
-    pub fn new(registry: &Registry) -> Arc<Self> {
+    pub fn new(registry: &MetricRegistry) -> Arc<Self> {
         let gauge = |name, help| registry.register(name, help, Gauge::default());
         let seconds = |name, help| registry.register_with_unit(name, help, Unit::Seconds, Gauge::default());
         let times = |name, help, buckets| registry.register_with_unit(name, help, Unit::Seconds, buckets);
@@ -117,7 +117,7 @@ mod tests {
 
     #[test]
     fn keeps_the_names_that_others_script_against() {
-        let registry = Registry::new();
+        let registry = MetricRegistry::new();
         let metrics = EmergencyMetrics::new(&registry);
         metrics.target_up.get_or_create(&TargetLabel { target: "primary".into() }).set(1);
         let label = AttemptLabel { target: "primary".into(), outcome: "accepted" };

@@ -234,14 +234,14 @@ impl BatchBuilder {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::metrics::Registry;
+    use crate::metrics::MetricRegistry;
     use crate::testing::reply_to;
     use crate::testing::{SHEDDING, emergency, report};
     use vagn_wire::Fate;
 
     #[test]
     fn gives_back_what_was_put_in() {
-        let metrics = ReportMetrics::new(&Registry::new());
+        let metrics = ReportMetrics::new(&MetricRegistry::new());
         let mut builder = BatchBuilder::new(SHEDDING);
         for report in [&b"one"[..], b"", b"three"] {
             builder.push(report);
@@ -254,7 +254,7 @@ mod tests {
 
     #[test]
     fn knows_which_reports_carry_the_flag() {
-        let metrics = ReportMetrics::new(&Registry::new());
+        let metrics = ReportMetrics::new(&MetricRegistry::new());
         let report = report("bus", None);
         let alarm = emergency("tram", None);
         let mut builder = BatchBuilder::new(SHEDDING);
@@ -269,7 +269,7 @@ mod tests {
 
     #[test]
     fn each_report_of_a_datagram_has_an_index_a_mark_and_a_receive_number() {
-        let metrics = ReportMetrics::new(&Registry::new());
+        let metrics = ReportMetrics::new(&MetricRegistry::new());
         let (report, alarm) = (report("bus", None), emergency("tram", None));
         let mut builder = BatchBuilder::new(SHEDDING);
         let datagram = [&report[..], &alarm, &report, b"\0\0"].concat();
@@ -283,7 +283,7 @@ mod tests {
 
     #[test]
     fn keeps_the_way_back_to_a_sender_that_asks_and_no_memory_otherwise() {
-        let metrics = ReportMetrics::new(&Registry::new());
+        let metrics = ReportMetrics::new(&MetricRegistry::new());
         let mut builder = BatchBuilder::new(SHEDDING);
         builder.push(b"one");
         assert_eq!(builder.replies.capacity(), 0);
@@ -298,7 +298,7 @@ mod tests {
 
     #[test]
     fn knows_the_source_of_each_alarm_and_else_that_of_the_batch() {
-        let metrics = ReportMetrics::new(&Registry::new());
+        let metrics = ReportMetrics::new(&MetricRegistry::new());
         let source = |last| Source::from(std::net::IpAddr::from([192, 0, 2, last]));
         let mut builder = BatchBuilder::new(SHEDDING).by(Some(source(1)));
         for last in [2, 3] {
@@ -312,7 +312,7 @@ mod tests {
 
     #[test]
     fn a_batch_without_a_taker_has_failed() {
-        let metrics = ReportMetrics::new(&Registry::new());
+        let metrics = ReportMetrics::new(&MetricRegistry::new());
         let mut builder = BatchBuilder::new(SHEDDING);
         builder.push(b"x");
         drop(builder.seal(Stamp { time_ms: 7, first_seq: 0 }, None, &metrics));

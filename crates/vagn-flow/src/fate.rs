@@ -72,7 +72,7 @@ impl Drop for Share {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::metrics::Registry;
+    use crate::metrics::MetricRegistry;
 
     fn count(metrics: &ReportMetrics, fate: Fate) -> u64 {
         metrics.fate(fate).get()
@@ -80,7 +80,7 @@ mod tests {
 
     #[test]
     fn reports_without_a_fate_have_failed() {
-        let metrics = ReportMetrics::new(&Registry::new());
+        let metrics = ReportMetrics::new(&MetricRegistry::new());
         let mut share = Share::received(&metrics, 10);
         share.settle(Fate::Stored, 4);
         let mut half = share.split(3);
@@ -96,7 +96,7 @@ mod tests {
 
     #[test]
     fn a_panic_in_the_middle_loses_no_count() {
-        let metrics = ReportMetrics::new(&Registry::new());
+        let metrics = ReportMetrics::new(&MetricRegistry::new());
         let mut share = Share::received(&metrics, 3);
         let crash = std::panic::catch_unwind(std::panic::AssertUnwindSafe(move || {
             share.settle(Fate::Stored, 1);

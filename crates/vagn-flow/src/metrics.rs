@@ -32,11 +32,11 @@ struct FateLabel {
 
 /// All metrics of the service, as a scrape shows them.
 #[derive(Debug)]
-pub struct Registry {
+pub struct MetricRegistry {
     metrics: Mutex<registry::Registry>,
 }
 
-impl Registry {
+impl MetricRegistry {
     /// A registry without metrics.
     pub fn new() -> Arc<Self> {
         Arc::new(Self { metrics: Mutex::new(registry::Registry::with_prefix(PREFIX)) })
@@ -80,7 +80,7 @@ pub struct ReportMetrics {
 
 impl ReportMetrics {
     /// Registers the counters. Every label is there from the start, so that a rate over it has no gap.
-    pub fn new(registry: &Registry) -> Arc<Self> {
+    pub fn new(registry: &MetricRegistry) -> Arc<Self> {
         let fates = Family::<FateLabel, Counter>::default();
         let fates = registry.register(
             "reports",
@@ -135,7 +135,7 @@ pub struct DoorMetrics {
 
 impl DoorMetrics {
     /// Registers the counters.
-    pub fn new(registry: &Registry) -> Self {
+    pub fn new(registry: &MetricRegistry) -> Self {
         let faults = Family::default();
         let refused = Family::default();
         Self {
@@ -175,7 +175,7 @@ mod tests {
 
     #[test]
     fn keeps_the_names_that_others_script_against() {
-        let registry = Registry::new();
+        let registry = MetricRegistry::new();
         ReportMetrics::new(&registry).fate(Fate::Shed).inc();
         let doors = DoorMetrics::new(&registry);
         doors.fault("udp_receive");

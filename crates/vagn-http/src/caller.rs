@@ -222,7 +222,7 @@ impl Drop for BodyBytes {
 
 #[cfg(test)]
 mod tests {
-    use vagn_flow::metrics::Registry;
+    use vagn_flow::metrics::MetricRegistry;
 
     use super::*;
     use crate::account::AccountGauges;
@@ -253,7 +253,7 @@ mod tests {
         assert_eq!(places.held(), 0);
         assert!(first.stream(&places).is_ok());
         let shared = SharedAddresses::new(["192.0.2.7".parse().unwrap()]);
-        let memory = Memory::new(1 << 20, shared, &Registry::new());
+        let memory = Memory::new(1 << 20, shared, &MetricRegistry::new());
         let proxy = Caller::new(Arc::new(memory), "192.0.2.7".parse().unwrap());
         open.extend((0..=STREAMS_MAX).map(|_| proxy.stream(&places).unwrap()));
     }

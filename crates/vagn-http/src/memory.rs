@@ -16,7 +16,7 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use vagn_flow::allowance::Source;
-use vagn_flow::metrics::{ReasonLabel, Registry};
+use vagn_flow::metrics::{MetricRegistry, ReasonLabel};
 
 use super::account::{Account, AccountGauges, Full, Portion};
 use super::peer::SharedAddresses;
@@ -74,7 +74,7 @@ pub struct MemoryMetrics {
 
 impl MemoryMetrics {
     /// Registers the counters. Every label is there from the start.
-    pub fn new(registry: &Registry) -> Self {
+    pub fn new(registry: &MetricRegistry) -> Self {
         let times = |name: &str, help: &str, reasons: &[&'static str]| {
             let family = registry.register(name, help, Family::<ReasonLabel, Counter>::default());
             reasons.iter().for_each(|reason| drop(family.get_or_create(&ReasonLabel { reason })));
@@ -146,13 +146,13 @@ pub(crate) fn reason(full: Full) -> &'static str {
 
 impl Default for Memory {
     fn default() -> Self {
-        Self::new(ANSWER_BYTES, SharedAddresses::default(), &Registry::new())
+        Self::new(ANSWER_BYTES, SharedAddresses::default(), &MetricRegistry::new())
     }
 }
 
 impl Memory {
     /// Allows `answer_bytes` for all answers. Peers at `shared` addresses have no limit of their own.
-    pub fn new(answer_bytes: usize, shared: SharedAddresses, registry: &Registry) -> Self {
+    pub fn new(answer_bytes: usize, shared: SharedAddresses, registry: &MetricRegistry) -> Self {
         let metrics = MemoryMetrics::new(registry);
         let limit: Gauge<u64, AtomicU64> = Gauge::default();
         limit.set(answer_bytes as u64);
@@ -207,7 +207,7 @@ mod tests {
 
     #[test]
     fn the_less_important_stops_first() {
-        let memory = Memory::new(1_000, SharedAddresses::default(), &Registry::new());
+        let memory = Memory::new(1_000, SharedAddresses::default(), &MetricRegistry::new());
         let mut held = Vec::new();
         for (rank, beyond) in
             [(Rank::Large, 700), (Rank::Small, 800), (Rank::Deed, 900), (Rank::Operator, 1_000)]

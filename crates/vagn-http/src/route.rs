@@ -177,7 +177,7 @@ mod tests {
     use crate::problem::Problem;
     use crate::token_guard::{TokenGuard, WRONG_TOKENS};
     use vagn_flow::clock::ManualClock;
-    use vagn_flow::metrics::Registry;
+    use vagn_flow::metrics::MetricRegistry;
 
     async fn name(principal: Principal) -> String {
         format!("{principal:?}")
@@ -227,7 +227,7 @@ mod tests {
 
     #[tokio::test]
     async fn refused_tokens_are_counted_by_route_and_slowed_by_address() {
-        let registry = Registry::new();
+        let registry = MetricRegistry::new();
         let guard = TokenGuard::new(std::sync::Arc::new(ManualClock::at(0)), &registry, 7);
         let router = router(table(), &Tokens::new(["s3cret"]).guarded(guard)).with_state(());
         let ask = async |path: &str, token: &str, address: &str| {

@@ -10,7 +10,7 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, LocalSet};
 use vagn_flow::descriptors::{PlaceMetrics, Places};
-use vagn_flow::metrics::{DoorMetrics, Registry};
+use vagn_flow::metrics::{DoorMetrics, MetricRegistry};
 
 use crate::own_certificate;
 use crate::server::{Limits, Server, ServerParts};
@@ -53,7 +53,7 @@ pub async fn start(
 ) -> Running {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let address = listener.local_addr().expect("a bound listener has an address");
-    let registry = Registry::new();
+    let registry = MetricRegistry::new();
     let metrics = DoorMetrics::new(&registry);
     let places = Places::new("http", PLACES, &PlaceMetrics::new(&registry), Arc::default());
     let server = Server::new(ServerParts {

@@ -17,7 +17,7 @@ use prometheus_client::metrics::family::Family;
 use tracing::warn;
 use vagn_flow::allowance::{Allowances, Quota, Source};
 use vagn_flow::clock::Clock;
-use vagn_flow::metrics::Registry;
+use vagn_flow::metrics::MetricRegistry;
 
 use super::caller::Caller;
 
@@ -72,7 +72,7 @@ impl Refusal {
 
 impl TokenGuard {
     /// Makes a guard. `seed` is any secret number.
-    pub fn new(clock: Arc<dyn Clock>, registry: &Registry, seed: u64) -> Arc<Self> {
+    pub fn new(clock: Arc<dyn Clock>, registry: &MetricRegistry, seed: u64) -> Arc<Self> {
         let help = "Requests refused for their token, by route and reason";
         Arc::new(Self {
             clock,
@@ -157,7 +157,7 @@ mod tests {
 
     fn guard() -> (Arc<TokenGuard>, Arc<ManualClock>) {
         let clock = Arc::new(ManualClock::at(0));
-        (TokenGuard::new(clock.clone(), &Registry::new(), 7), clock)
+        (TokenGuard::new(clock.clone(), &MetricRegistry::new(), 7), clock)
     }
 
     fn from(address: &str) -> Caller {

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use vagn_flow::clock::ManualClock;
-use vagn_flow::metrics::Registry;
+use vagn_flow::metrics::MetricRegistry;
 use vagn_live::{
     Format, OpenIncidents, OpenVehicles, Positions, Tile, TileKey, TileMetrics, TileParts, Tiles,
 };
@@ -57,7 +57,7 @@ async fn measure(vehicles: usize) {
             fleet: world.fleet.clone(),
             incidents: Arc::new(NoCalls),
             clock: clock.clone(),
-            metrics: TileMetrics::new(&Registry::new()),
+            metrics: TileMetrics::new(&MetricRegistry::new()),
         },
         0,
     );

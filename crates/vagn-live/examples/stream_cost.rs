@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use vagn_flow::clock::SystemClock;
-use vagn_flow::metrics::Registry;
+use vagn_flow::metrics::MetricRegistry;
 use vagn_live::Positions;
 use vagn_live::stream::{
     EventId, EventWriter, PositionStreams, StreamEvent, StreamFollower, StreamMetrics, StreamParts,
@@ -153,7 +153,7 @@ async fn main() {
     commits(&mut partition, 0);
     let mut round = 0;
     for Case { what, boxes } in cases() {
-        let registry = Registry::new();
+        let registry = MetricRegistry::new();
         let (positions, streams, root) = start(fleet.clone(), &StreamMetrics::new(&registry)).await;
         let writer: Arc<dyn EventWriter> = Arc::new(Writer);
         let view = |edges: &[f64; 4]| StreamView {

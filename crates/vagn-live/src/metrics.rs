@@ -6,7 +6,7 @@ use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
-use vagn_flow::metrics::Registry;
+use vagn_flow::metrics::MetricRegistry;
 
 /// `outcome="made"` and so on.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -43,7 +43,7 @@ pub struct TileMetrics {
 
 impl TileMetrics {
     /// Registers the metrics.
-    pub fn new(registry: &Registry) -> Self {
+    pub fn new(registry: &MetricRegistry) -> Self {
         let help =
             "Tiles by outcome: made, made and unchanged, answered from cache, answered as not modified";
         let tiles = registry.register("tiles", help, Family::<OutcomeLabel, Counter>::default());

@@ -22,7 +22,7 @@ use vagn_api::{geojson, legacy};
 use vagn_emergency::{self, EmergencyMetrics, LiveFleet, Targets};
 use vagn_flow::batch::{Batch, Traffic};
 use vagn_flow::clock::ManualClock;
-use vagn_flow::metrics::{Registry, ReportMetrics};
+use vagn_flow::metrics::{MetricRegistry, ReportMetrics};
 use vagn_flow::readiness::Readiness;
 use vagn_flow::stamp::Stamp;
 use vagn_flow::trust::Trust;
@@ -97,7 +97,7 @@ fn batches(metrics: &Arc<ReportMetrics>) -> Vec<Arc<Batch>> {
 
 /// To the emergency lane, which finds nothing, and to one queue.
 fn publish() -> usize {
-    let registry = Registry::new();
+    let registry = MetricRegistry::new();
     let reports = ReportMetrics::new(&registry);
     let topic = Traffic::new("traffic");
     let dir = tempfile::tempdir().unwrap();
@@ -137,7 +137,7 @@ fn publish() -> usize {
 }
 
 fn ingest() -> usize {
-    let batches = batches(&ReportMetrics::new(&Registry::new()));
+    let batches = batches(&ReportMetrics::new(&MetricRegistry::new()));
     let shares: Vec<_> = batches.iter().map(|batch| batch.take_share().unwrap()).collect();
     let mut pairs: Vec<_> = batches.iter().zip(shares).collect();
     let mut writes = Vec::with_capacity(BATCHES);

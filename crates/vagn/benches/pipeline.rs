@@ -20,7 +20,7 @@ use vagn::sync::{SyncMetrics, SyncQueue};
 use vagn_emergency::{self, EmergencyMetrics, LiveFleet, Targets};
 use vagn_flow::batch::{Batch, Traffic};
 use vagn_flow::clock::{Clock, SystemClock};
-use vagn_flow::metrics::{Registry, ReportMetrics};
+use vagn_flow::metrics::{MetricRegistry, ReportMetrics};
 use vagn_flow::readiness::Readiness;
 use vagn_flow::stamp::Stamper;
 use vagn_flow::trust::Trust;
@@ -136,7 +136,7 @@ struct Pipeline {
 impl Pipeline {
     async fn start(dir: &Path) -> anyhow::Result<Pipeline> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-        let registry = Registry::new();
+        let registry = MetricRegistry::new();
         let reports = ReportMetrics::new(&registry);
         let readiness = Arc::new(Readiness::default());
         let stamper = Arc::new(Stamper::open(dir, clock.clone())?);
@@ -185,7 +185,7 @@ fn lane(
     dir: &Path,
     fleet: Arc<Fleet>,
     clock: &Arc<dyn Clock>,
-    registry: &Registry,
+    registry: &MetricRegistry,
     readiness: &Arc<Readiness>,
 ) -> vagn_emergency::Parts {
     vagn_emergency::Parts {

@@ -13,7 +13,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use vagn_otp::{Actor, Context, Failure, Handle, Owner, SubscriptionInfo};
 
 use vagn_flow::batch::{Batch, Traffic};
-use vagn_flow::metrics::Registry;
+use vagn_flow::metrics::MetricRegistry;
 
 /// Time between two updates of the subscribers' counters.
 const COUNT_EVERY: Duration = Duration::from_millis(500);
@@ -35,7 +35,7 @@ pub struct SubscriptionMetrics {
 
 impl SubscriptionMetrics {
     /// Registers the metrics.
-    pub fn new(registry: &Registry) -> Self {
+    pub fn new(registry: &MetricRegistry) -> Self {
         let help = "Batches waiting for a subscriber of the topic traffic";
         let depth = registry.register("subscription_depth", help, Family::default());
         let help = "The most batches that may wait for it";
@@ -100,7 +100,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn counts_for_its_subscribers_and_tells_them_that_it_is_there() {
         let topic: Traffic = Topic::new("traffic");
-        let registry = Registry::new();
+        let registry = MetricRegistry::new();
         let metrics = SubscriptionMetrics::new(&registry);
         let queue = Queue::new(1);
         let changes = Arc::new(parking_lot::Mutex::new(Vec::new()));

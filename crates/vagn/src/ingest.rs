@@ -237,7 +237,7 @@ fn stamped(
 mod tests {
     use super::*;
     use vagn_flow::batch::BatchBuilder;
-    use vagn_flow::metrics::{Registry, ReportMetrics};
+    use vagn_flow::metrics::{MetricRegistry, ReportMetrics};
     use vagn_flow::receipt::{Answer, Receipt};
     use vagn_flow::stamp::Stamp;
     use vagn_flow::testing::WAITING;
@@ -254,7 +254,7 @@ mod tests {
     }
 
     fn decoded(reports: &[&[u8]], partitions: usize) -> (Vec<Option<Write>>, Arc<ReportMetrics>, Answer) {
-        let metrics = ReportMetrics::new(&Registry::new());
+        let metrics = ReportMetrics::new(&MetricRegistry::new());
         let mut builder = BatchBuilder::new(WAITING);
         for report in reports {
             builder.push(report);
@@ -294,7 +294,7 @@ mod tests {
 
     #[test]
     fn tells_senders_what_there_was_no_room_for() {
-        let metrics = ReportMetrics::new(&Registry::new());
+        let metrics = ReportMetrics::new(&MetricRegistry::new());
         let mut builder = BatchBuilder::new(WAITING);
         builder.push(&report("bus 1", None));
         let (receipt, mut answer) = Receipt::new(1);

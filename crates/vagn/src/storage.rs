@@ -27,7 +27,7 @@ use crate::sync::SyncQueue;
 use crate::teller::Teller;
 use crate::write::Write;
 use vagn_flow::clock::{Believed, Clock};
-use vagn_flow::metrics::Registry;
+use vagn_flow::metrics::MetricRegistry;
 use vagn_flow::readiness::{Purpose, Readiness};
 use vagn_flow::stamp::Stamper;
 use vagn_flow::trust::Trust;
@@ -62,7 +62,7 @@ pub struct StorageMetrics {
 
 impl StorageMetrics {
     /// Registers the metrics.
-    pub fn new(registry: &Registry) -> Self {
+    pub fn new(registry: &MetricRegistry) -> Self {
         let help = "New vehicles beyond max_vehicles";
         Self {
             vehicles: registry.register("vehicles", "Vehicles known now", Gauge::default()),

@@ -17,7 +17,7 @@ use vagn_store::{Health, OrderNumber, StoreError, Syncer};
 use crate::config::{Fsync, Span};
 use crate::write::AwaitingDisk;
 use vagn_flow::clock::Clock;
-use vagn_flow::metrics::Registry;
+use vagn_flow::metrics::MetricRegistry;
 
 /// Longest the thread sleeps before it looks whether it is to stop.
 const LOOK_UP: Duration = Duration::from_millis(100);
@@ -33,7 +33,7 @@ pub struct SyncMetrics {
 
 impl SyncMetrics {
     /// Registers the durations.
-    pub fn new(registry: &Registry) -> Self {
+    pub fn new(registry: &MetricRegistry) -> Self {
         // 50 µs to 13 s.
         let log_fsync = Histogram::new(exponential_buckets(0.000_05, 2.0, 19));
         let help = "Duration of log syncs";
@@ -248,7 +248,7 @@ mod tests {
         let end = partition.write(&updates, &mut Vec::new()).unwrap().end;
         let (receipt, answer) = Receipt::new(1);
         let part = WritePart { part: receipt.answer_for_reports(1), indices: vec![0] };
-        let share = Share::received(&ReportMetrics::new(&Registry::new()), 1);
+        let share = Share::received(&ReportMetrics::new(&MetricRegistry::new()), 1);
         let write = Write { updates, share, answer: Some(part) };
         queue.keep(end, write.count(|_| Fate::Stored).1.unwrap());
         answer
@@ -270,7 +270,7 @@ mod tests {
             &|_| {},
         );
         let (mut partition, _) = made.unwrap();
-        let metrics = SyncMetrics::new(&Registry::new());
+        let metrics = SyncMetrics::new(&MetricRegistry::new());
         let queue = SyncQueue::new(Fsync::Always, clock.clone(), LIMIT, metrics);
         queue.take_over(partition.syncer());
         // The first sync names the segment, and there is no room for that.

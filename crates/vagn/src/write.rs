@@ -80,14 +80,14 @@ impl Write {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use vagn_flow::metrics::{Registry, ReportMetrics};
+    use vagn_flow::metrics::{MetricRegistry, ReportMetrics};
     use vagn_flow::receipt::Receipt;
     use vagn_store::{Key, Sighting};
     use vagn_wire::Position;
 
     #[test]
     fn a_position_that_the_store_refuses_is_counted_and_answered_with_the_reason() {
-        let metrics = ReportMetrics::new(&Registry::new());
+        let metrics = ReportMetrics::new(&MetricRegistry::new());
         let mut updates = Updates::new();
         for at in 0..3 {
             let position = Position::new(0.0, 0.0).unwrap();

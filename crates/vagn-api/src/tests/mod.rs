@@ -35,7 +35,7 @@ use super::services::Unavailable;
 use super::{Budget, Intake, LiveStreams, QueryMetrics, Services, Streams, Tokens, router};
 use fleet::SmallFleet;
 use vagn_flow::clock::ManualClock;
-use vagn_flow::metrics::{Registry, ReportMetrics};
+use vagn_flow::metrics::{MetricRegistry, ReportMetrics};
 use vagn_flow::stamp::Stamper;
 use vagn_http::body::BodyLimits;
 
@@ -80,7 +80,7 @@ impl OpenIncidents for NoCalls {
 }
 
 /// Tiles whose keeper does not run: those of vehicles work, and clusters are never counted.
-fn tiles(fleet: &SmallFleet, clock: Arc<ManualClock>, registry: &Registry) -> Arc<Tiles> {
+fn tiles(fleet: &SmallFleet, clock: Arc<ManualClock>, registry: &MetricRegistry) -> Arc<Tiles> {
     let parts = TileParts {
         positions: Topic::new("positions"),
         fleet: fleet.fleet(),
@@ -93,7 +93,7 @@ fn tiles(fleet: &SmallFleet, clock: Arc<ManualClock>, registry: &Registry) -> Ar
 
 fn services(fleet: SmallFleet) -> Services {
     let clock = Arc::new(ManualClock::at(NOW_MS));
-    let registry = Registry::new();
+    let registry = MetricRegistry::new();
     let dir = tempfile::tempdir().unwrap();
     let stamper = Arc::new(Stamper::open(dir.path(), clock.clone()).unwrap());
     let intake = Intake::new(Topic::new("traffic"), stamper, ReportMetrics::new(&registry));

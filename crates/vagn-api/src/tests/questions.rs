@@ -8,7 +8,7 @@ use super::super::services::Unavailable;
 use super::super::{QueryMetrics, Services, Tokens, router};
 use super::fleet::SmallFleet;
 use super::{NOW_MS, austin, call, failing, get, send, services};
-use vagn_flow::metrics::Registry;
+use vagn_flow::metrics::MetricRegistry;
 use vagn_flow::rfc3339::rfc3339;
 
 fn ids(features: &serde_json::Value) -> Vec<&str> {
@@ -284,7 +284,7 @@ async fn one_vehicle_tells_what_is_odd_about_it() {
 
 #[tokio::test]
 async fn counts_every_question_under_its_route() {
-    let registry = Registry::new();
+    let registry = MetricRegistry::new();
     let metrics = QueryMetrics::new(&registry);
     let router = router(Services { metrics, ..services(SmallFleet::austin()) });
     get(&router, "/?lat=0&lon=0").await;

@@ -7,7 +7,7 @@ use axum::http::StatusCode;
 use futures_util::StreamExt;
 use serde_json::json;
 use vagn_flow::clock::SystemClock;
-use vagn_flow::metrics::Registry;
+use vagn_flow::metrics::MetricRegistry;
 use vagn_live::stream::{StreamMetrics, StreamParts};
 use vagn_otp::{Root, Strategy, Supervisor, Topic};
 use vagn_store::Fleet;
@@ -24,7 +24,7 @@ async fn running() -> (Router, Root) {
         positions: Topic::new("positions"),
         fleet: Arc::new(Fleet::new(2)),
         clock: Arc::new(SystemClock::new()),
-        metrics: StreamMetrics::new(&Registry::new()),
+        metrics: StreamMetrics::new(&MetricRegistry::new()),
     });
     let root = Supervisor::new("test", Strategy::OneForOne).child(child).start().await.unwrap();
     let mut services = services(SmallFleet::empty());

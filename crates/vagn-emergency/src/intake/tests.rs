@@ -7,7 +7,7 @@ use std::sync::{Arc, LazyLock};
 use vagn_flow::allowance::Source;
 use vagn_flow::batch::BatchBuilder;
 use vagn_flow::clock::ManualClock;
-use vagn_flow::metrics::{Registry, ReportMetrics};
+use vagn_flow::metrics::{MetricRegistry, ReportMetrics};
 use vagn_flow::receipt::{Answer, Receipt};
 use vagn_flow::stamp::Stamp;
 use vagn_flow::testing::reply_to;
@@ -28,7 +28,7 @@ use crate::id::IncidentId;
 use crate::record::standing::Standing;
 use crate::tests::setup::{drill, encoded, fleet, help, nowhere};
 
-static METRICS: LazyLock<Arc<ReportMetrics>> = LazyLock::new(|| ReportMetrics::new(&Registry::new()));
+static METRICS: LazyLock<Arc<ReportMetrics>> = LazyLock::new(|| ReportMetrics::new(&MetricRegistry::new()));
 
 fn offer(inbox: &Arc<Inbox>, reports: &[Report<'_>], time_ms: i64) -> (Offer, Answer) {
     let mut batch = BatchBuilder::new(WAITING);

@@ -7,7 +7,7 @@ use std::time::Duration;
 use redb::backends::InMemoryBackend;
 use vagn_flow::clock::Believed;
 use vagn_flow::clock::SystemClock;
-use vagn_flow::metrics::Registry;
+use vagn_flow::metrics::MetricRegistry;
 use vagn_flow::trust::{Trust, TrustParts};
 use vagn_otp::CallError;
 use vagn_otp::testkit::until;
@@ -121,7 +121,7 @@ async fn ended_incidents_do_not_go_while_the_clock_is_doubted() {
         forget_after: Duration::from_secs(3600),
         kernel: false,
         readiness: Arc::default(),
-        registry: Registry::new(),
+        registry: MetricRegistry::new(),
     });
     let lane = setup.start().await;
     for vehicle_id in ["bus 7", "bus 8"] {

@@ -27,7 +27,7 @@ use crate::show::view::IncidentView;
 use crate::{EmergencyHandle, Filter, Parts, Seeds, Targets, build};
 use vagn_flow::batch::{Batch, BatchBuilder, Origin};
 use vagn_flow::clock::{ManualClock, SystemClock};
-use vagn_flow::metrics::{Registry, ReportMetrics};
+use vagn_flow::metrics::{MetricRegistry, ReportMetrics};
 use vagn_flow::readiness::Readiness;
 use vagn_flow::receipt::{Answer, Receipt};
 use vagn_flow::stamp::Stamp;
@@ -87,7 +87,7 @@ impl Setup {
         rules.patience.first = Duration::from_millis(2);
         rules.patience.longest = Duration::from_millis(20);
         rules.news_every = Duration::from_millis(20);
-        let registry = Registry::new();
+        let registry = MetricRegistry::new();
         let metrics = EmergencyMetrics::new(&registry);
         let readiness = Arc::new(Readiness::default());
         let parts = Parts {
@@ -225,7 +225,7 @@ pub(crate) fn test_lane_in(
         seeds: Seeds { ids: 1, jitter: 1 },
         trust: Trust::blind(clock.clone()),
         clock,
-        metrics: EmergencyMetrics::new(&Registry::new()),
+        metrics: EmergencyMetrics::new(&MetricRegistry::new()),
         readiness: Arc::new(Readiness::default()),
     }))
 }
@@ -244,7 +244,7 @@ pub(crate) fn offer(lane: &Lane, reports: &[Report<'_>]) {
     let batch = batch.seal(
         Stamp { time_ms: lane.clock.now_ms(), first_seq: 0 },
         None,
-        &ReportMetrics::new(&Registry::new()),
+        &ReportMetrics::new(&MetricRegistry::new()),
     );
     AlarmFilter(lane.inbox.clone()).offer(&batch);
 }

@@ -11,7 +11,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 
 use crate::allowance::Source;
-use crate::metrics::Registry;
+use crate::metrics::MetricRegistry;
 use crate::readiness::Readiness;
 
 /// One source gets at most a half of the places: behind one address there may be a whole fleet, or a proxy.
@@ -68,7 +68,7 @@ struct PortLabel {
 
 impl PlaceMetrics {
     /// Registers the gauges.
-    pub fn new(registry: &Registry) -> Self {
+    pub fn new(registry: &MetricRegistry) -> Self {
         Self {
             open: registry.register("port_connections", "Open connections by port", Family::default()),
             most: registry.register(
@@ -163,8 +163,8 @@ impl Drop for Place {
 mod tests {
     use super::*;
 
-    fn places(most: usize) -> (Arc<Places>, Arc<Registry>, Arc<Readiness>) {
-        let (registry, readiness) = (Registry::new(), Arc::new(Readiness::default()));
+    fn places(most: usize) -> (Arc<Places>, Arc<MetricRegistry>, Arc<Readiness>) {
+        let (registry, readiness) = (MetricRegistry::new(), Arc::new(Readiness::default()));
         let places = Places::new("http", most, &PlaceMetrics::new(&registry), readiness.clone());
         (places, registry, readiness)
     }

@@ -20,7 +20,7 @@ use tracing::{info, warn};
 
 use crate::clock::{Believed, Clock};
 use crate::kernel_clock::KernelClock;
-use crate::metrics::{ReasonLabel, Registry};
+use crate::metrics::{MetricRegistry, ReasonLabel};
 use crate::readiness::Readiness;
 use crate::rfc3339::rfc3339;
 use belief::{Belief, Change, Look, Reason, WITNESSES};
@@ -43,7 +43,7 @@ pub struct TrustParts {
     /// Receives the warning.
     pub readiness: Arc<Readiness>,
     /// Receives the metrics.
-    pub registry: Arc<Registry>,
+    pub registry: Arc<MetricRegistry>,
 }
 
 /// The one judge of the wall clock.
@@ -74,7 +74,7 @@ struct TrustMetrics {
 }
 
 impl TrustMetrics {
-    fn new(registry: &Registry) -> Self {
+    fn new(registry: &MetricRegistry) -> Self {
         let doubts =
             registry.register("clock_doubts", "Doubts in the wall clock by reason", Family::default());
         for reason in Reason::ALL {
@@ -103,7 +103,7 @@ impl Trust {
     /// Believes whatever `clock` says: for parts that run without the rest of the service.
     pub fn blind(clock: Arc<dyn Clock>) -> Arc<Self> {
         let belief = Belief::new(None, look(&*clock), i64::MAX, 0);
-        Self::with(clock, belief, |_| true, Arc::default(), &Registry::new())
+        Self::with(clock, belief, |_| true, Arc::default(), &MetricRegistry::new())
     }
 
     fn with(
@@ -111,7 +111,7 @@ impl Trust {
         belief: Belief,
         kernel: fn(i64) -> bool,
         readiness: Arc<Readiness>,
-        registry: &Registry,
+        registry: &MetricRegistry,
     ) -> Arc<Self> {
         let belief = Mutex::new(belief);
         let metrics = TrustMetrics::new(registry);
@@ -243,12 +243,12 @@ mod tests {
     struct Fixture {
         clock: Arc<ManualClock>,
         readiness: Arc<Readiness>,
-        registry: Arc<Registry>,
+        registry: Arc<MetricRegistry>,
         trust: Arc<Trust>,
     }
 
     fn fixture(marked_ms: Option<i64>) -> Fixture {
-        let (clock, registry) = (Arc::new(ManualClock::at(NOW_MS)), Registry::new());
+        let (clock, registry) = (Arc::new(ManualClock::at(NOW_MS)), MetricRegistry::new());
         let readiness = Arc::<Readiness>::default();
         let trust = Trust::new(TrustParts {
             clock: clock.clone(),

@@ -12,7 +12,7 @@ use h2::client::SendRequest;
 use h2::{Reason, RecvStream};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use vagn_flow::metrics::Registry;
+use vagn_flow::metrics::MetricRegistry;
 
 use super::*;
 use crate::memory::Memory;
@@ -64,7 +64,7 @@ struct Service {
 impl Service {
     /// Starts a server that ends what is not taken within `untaken`.
     async fn start(answer_bytes: usize, untaken: Duration) -> Self {
-        let memory = Arc::new(Memory::new(answer_bytes, SharedAddresses::default(), &Registry::new()));
+        let memory = Arc::new(Memory::new(answer_bytes, SharedAddresses::default(), &MetricRegistry::new()));
         let limits = Limits { memory: memory.clone(), untaken, ..Limits::default() };
         Self { memory, running: start(None, router(), limits, None).await }
     }

@@ -4,7 +4,7 @@ use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
-use vagn_flow::metrics::{ReasonLabel, Registry};
+use vagn_flow::metrics::{MetricRegistry, ReasonLabel};
 
 use super::event::GapReason;
 
@@ -34,7 +34,7 @@ pub(super) struct EventCounts {
 
 impl StreamMetrics {
     /// Registers the metrics. Every label is there from the start.
-    pub fn new(registry: &Registry) -> Self {
+    pub fn new(registry: &MetricRegistry) -> Self {
         let open = registry.register("position_streams", "Streams of positions open now", Gauge::default());
         let help = "Streams of positions that were refused, as all places were taken";
         let refused = registry.register("position_streams_refused", help, Counter::default());

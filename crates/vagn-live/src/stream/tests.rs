@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use vagn_flow::metrics::Registry;
+use vagn_flow::metrics::MetricRegistry;
 use vagn_store::{BBox, Fleet};
 
 use super::hub::{Hub, HubParts, Moment};
@@ -60,7 +60,7 @@ struct StreamWorld {
 impl StreamWorld {
     fn new(limits: StreamLimits) -> Self {
         let fleet = TestFleet::new(2);
-        let metrics = StreamMetrics::new(&Registry::new());
+        let metrics = StreamMetrics::new(&MetricRegistry::new());
         let streams = PositionStreams::new(&limits, metrics.clone());
         let parts = HubParts { fleet: fleet.fleet.clone(), limits, metrics: metrics.clone() };
         let now = Moment { steady: Duration::ZERO, wall_ms: BEGIN_MS };

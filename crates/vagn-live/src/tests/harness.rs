@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use vagn_flow::clock::{Clock, ManualClock};
-use vagn_flow::metrics::Registry;
+use vagn_flow::metrics::MetricRegistry;
 use vagn_store::disk::faulty::{FaultyDisk, Loss};
 use vagn_store::{
     Changes, Fleet, Forget, Key, OrderNumber, Partition, Settings, Sighting, Updates, partition,
@@ -45,7 +45,7 @@ pub(super) struct World {
     pub(super) positions: Positions,
     pub(super) fleet: Arc<Fleet>,
     pub(super) incidents: Arc<Incidents>,
-    pub(super) registry: Arc<Registry>,
+    pub(super) registry: Arc<MetricRegistry>,
     shards: Vec<Shard>,
     reports: u64,
 }
@@ -60,7 +60,7 @@ impl World {
             positions,
             fleet,
             incidents: Arc::default(),
-            registry: Registry::new(),
+            registry: MetricRegistry::new(),
             shards,
             reports: 0,
         };

@@ -34,7 +34,7 @@ use stages::{Listeners, Parts, Tree};
 use vagn_api::map::{Archive, Basemap};
 use vagn_flow::clock::{Believed, Clock, SystemClock};
 use vagn_flow::mark::{Found, MarkError};
-use vagn_flow::metrics::{DoorMetrics, Registry, ReportMetrics};
+use vagn_flow::metrics::{DoorMetrics, MetricRegistry, ReportMetrics};
 use vagn_flow::readiness::{Purpose, Readiness};
 use vagn_flow::stamp::Stamper;
 use vagn_flow::trust::{Trust, TrustParts};
@@ -114,9 +114,9 @@ impl App {
         };
         let listening = listeners.addresses();
         let readiness = Arc::new(Readiness::default());
-        let registry = Registry::new();
-        let trust = trust(&settings, &clock, &stamper, data.partitions(), &readiness, &registry);
-        let places = PortPlaces::new(&settings, &registry, &readiness)?;
+        let metric_registry = MetricRegistry::new();
+        let trust = trust(&settings, &clock, &stamper, data.partitions(), &readiness, &metric_registry);
+        let places = PortPlaces::new(&settings, &metric_registry, &readiness)?;
         let parts = Parts {
             places,
             identity: identity(&settings)?,
@@ -124,10 +124,10 @@ impl App {
             part_list: data.part_list(),
             stamper: stamper.clone(),
             trust: trust.clone(),
-            reports: ReportMetrics::new(&registry),
-            doors: DoorMetrics::new(&registry),
-            memory: stages::memory::open(&settings, &registry),
-            registry,
+            reports: ReportMetrics::new(&metric_registry),
+            doors: DoorMetrics::new(&metric_registry),
+            memory: stages::memory::open(&settings, &metric_registry),
+            metric_registry,
             readiness: readiness.clone(),
             emergency_runtime: emergency_runtime.handle().clone(),
             handshake_runtime: handshake_runtime.handle().clone(),
@@ -279,7 +279,7 @@ fn trust(
     stamper: &Stamper,
     partitions: u32,
     readiness: &Arc<Readiness>,
-    registry: &Arc<Registry>,
+    metric_registry: &Arc<MetricRegistry>,
 ) -> Arc<Trust> {
     if let Found::Damaged(aside) = stamper.found() {
         let what = format!(
@@ -299,7 +299,7 @@ fn trust(
         forget_after: settings.forget_after.0,
         kernel: settings.clock.kernel,
         readiness: readiness.clone(),
-        registry: registry.clone(),
+        registry: metric_registry.clone(),
     });
     if let Err(err) = stamper.renew_mark(trust.believed()) {
         // On a full disk emergencies still have their place set aside: no reason not to start.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tracing::warn;
 use vagn_flow::descriptors::{self, KEPT, PlaceMetrics, Places};
-use vagn_flow::metrics::Registry;
+use vagn_flow::metrics::MetricRegistry;
 use vagn_flow::readiness::Readiness;
 
 use super::files;
@@ -28,7 +28,7 @@ impl PortPlaces {
     /// the readiness report where this is less than the settings want.
     pub(super) fn new(
         settings: &Settings,
-        registry: &Registry,
+        metric_registry: &MetricRegistry,
         readiness: &Arc<Readiness>,
     ) -> anyhow::Result<Self> {
         let limit = files::raise_limit().unwrap_or(FILES);
@@ -47,7 +47,7 @@ impl PortPlaces {
                 readiness.warn(setting, what);
             }
         }
-        let metrics = PlaceMetrics::new(registry);
+        let metrics = PlaceMetrics::new(metric_registry);
         let places = |port, most| {
             Places::new(port, usize::try_from(most).unwrap_or(usize::MAX), &metrics, readiness.clone())
         };

@@ -20,7 +20,7 @@ use tokio::runtime::Handle;
 use vagn_flow::clock::Clock;
 use vagn_flow::descriptors::Places;
 use vagn_flow::intake::Intake;
-use vagn_flow::metrics::{DoorMetrics, Registry};
+use vagn_flow::metrics::{DoorMetrics, MetricRegistry};
 use vagn_otp::ChildSpec;
 
 use self::listen::ListenError;
@@ -56,7 +56,7 @@ pub struct DoorParts {
     /// Counts faults and refused connections.
     pub metrics: DoorMetrics,
     /// Takes the metrics of the door itself.
-    pub registry: Arc<Registry>,
+    pub registry: Arc<MetricRegistry>,
     /// Places for the connections of the TCP door.
     pub tcp_places: Arc<Places>,
     /// Secret number by which places in tables of sources are drawn.

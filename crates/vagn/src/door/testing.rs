@@ -14,7 +14,7 @@ use vagn_flow::batch::{Batch, Traffic};
 use vagn_flow::clock::SystemClock;
 use vagn_flow::descriptors::{PlaceMetrics, Places};
 use vagn_flow::intake::Intake;
-use vagn_flow::metrics::{DoorMetrics, Registry, ReportMetrics};
+use vagn_flow::metrics::{DoorMetrics, MetricRegistry, ReportMetrics};
 use vagn_flow::receipt::ReceiptPart;
 use vagn_flow::stamp::Stamper;
 use vagn_http::tls::Identity;
@@ -46,7 +46,7 @@ pub(crate) struct TestIntake {
     pub(crate) traffic: Traffic,
     pub(crate) reports: Arc<ReportMetrics>,
     pub(crate) doors: DoorMetrics,
-    pub(crate) registry: Arc<Registry>,
+    pub(crate) registry: Arc<MetricRegistry>,
 }
 
 impl TestIntake {
@@ -84,7 +84,7 @@ pub(crate) fn subscribed(subscriber: impl Subscriber<Arc<Batch>> + 'static) -> T
     let clock = Arc::new(SystemClock::new());
     let stamper = Arc::new(Stamper::open(dir.path(), clock).unwrap());
     let traffic = Topic::new("traffic");
-    let registry = Registry::new();
+    let registry = MetricRegistry::new();
     let reports = ReportMetrics::new(&registry);
     traffic.subscribe("test", subscriber);
     TestIntake {

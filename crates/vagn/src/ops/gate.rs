@@ -12,7 +12,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
-use vagn_flow::metrics::{ReasonLabel, Registry};
+use vagn_flow::metrics::{MetricRegistry, ReasonLabel};
 use vagn_http::problem::{Kind, Problem};
 
 /// Lets through what does not come from a foreign page.
@@ -24,7 +24,7 @@ pub(super) struct Gate {
 
 impl Gate {
     /// Takes the names of the setting `ops.names`.
-    pub(super) fn new(names: &[String], registry: &Registry) -> Arc<Self> {
+    pub(super) fn new(names: &[String], registry: &MetricRegistry) -> Arc<Self> {
         let refused = Family::default();
         let help = "Requests to the ops pages that were refused as those of a foreign page, by reason";
         let refused = registry.register("ops_requests_refused", help, refused);
@@ -109,7 +109,7 @@ mod tests {
 
     fn check(names: &[&str], method: &Method, headers: &[(&str, &str)]) -> Option<u16> {
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
-        let gate = Gate::new(&names, &Registry::new());
+        let gate = Gate::new(&names, &MetricRegistry::new());
         let mut map = HeaderMap::new();
         for (name, value) in headers {
             map.append(name.parse::<header::HeaderName>().unwrap(), value.parse().unwrap());
@@ -156,7 +156,7 @@ mod tests {
             assert_eq!(check(&[], &Method::GET, &[("host", host)]), Some(421), "{host}");
         }
         assert_eq!(check(&[], &Method::GET, &[("host", "localhost"), ("host", "evil.example")]), Some(421));
-        let gate = Gate::new(&[], &Registry::new());
+        let gate = Gate::new(&[], &MetricRegistry::new());
         let absolute = Uri::from_static("http://evil.example/metrics");
         assert!(gate.check(&Method::GET, &absolute, &HeaderMap::new()).is_err());
     }

@@ -22,7 +22,7 @@ use vagn_otp::Processes;
 
 use crate::odd::OddFleet;
 use vagn_flow::clock::Clock;
-use vagn_flow::metrics::Registry;
+use vagn_flow::metrics::MetricRegistry;
 use vagn_flow::readiness::Readiness;
 use vagn_flow::trust::Trust;
 use vagn_http::answer;
@@ -36,7 +36,7 @@ pub(crate) type LateProcesses = Arc<OnceLock<Processes>>;
 /// Sources of the pages.
 pub(crate) struct Services {
     /// All metrics.
-    pub registry: Arc<Registry>,
+    pub registry: Arc<MetricRegistry>,
     /// The judge of the wall clock.
     pub(crate) trust: Arc<Trust>,
     /// State of the parts that must work.

@@ -17,7 +17,7 @@ use vagn_wire::{Oddities, Oddity};
 use super::{Services, router};
 use crate::odd::OddFleet;
 use vagn_flow::clock::{ManualClock, SystemClock};
-use vagn_flow::metrics::{Registry, ReportMetrics};
+use vagn_flow::metrics::{MetricRegistry, ReportMetrics};
 use vagn_flow::readiness::{Purpose, Readiness};
 use vagn_flow::rfc3339::rfc3339;
 use vagn_flow::trust::Trust;
@@ -66,7 +66,7 @@ async fn fixture(fault_injection: bool) -> Fixture {
     let root = root.child(ChildSpec::supervisor(doors)).child(open("web")).start().await.unwrap();
     let readiness = Arc::new(Readiness::default());
     let processes = Arc::new(OnceLock::from(root.processes()));
-    let registry = Registry::new();
+    let registry = MetricRegistry::new();
     ReportMetrics::new(&registry);
     let odd = OddFleet::new(2);
     let table = odd.of_partition(1);
@@ -313,7 +313,7 @@ async fn a_page_in_a_browser_reaches_nothing_here() {
 #[tokio::test]
 async fn answers_503_while_the_tree_is_still_starting() {
     let services = Services {
-        registry: Registry::new(),
+        registry: MetricRegistry::new(),
         trust: trust(),
         readiness: Arc::new(Readiness::default()),
         processes: Arc::new(OnceLock::new()),

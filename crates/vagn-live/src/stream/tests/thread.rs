@@ -19,7 +19,7 @@ impl Running {
     async fn start() -> Self {
         let positions = Positions::new("positions");
         let clock = Arc::new(ManualClock::at(BEGIN_MS));
-        let metrics = StreamMetrics::new(&Registry::new());
+        let metrics = StreamMetrics::new(&MetricRegistry::new());
         let (streams, child) = streams(StreamParts {
             positions: positions.clone(),
             fleet: Arc::new(TestFleet::new(1).fleet),

@@ -34,7 +34,7 @@ pub(super) fn build(
     emergency: EmergencyHandle,
     tiles: Arc<Tiles>,
 ) -> anyhow::Result<ChildSpec> {
-    let guard = TokenGuard::new(parts.clock.clone(), &parts.registry, fastrand::u64(..));
+    let guard = TokenGuard::new(parts.clock.clone(), &parts.metric_registry, fastrand::u64(..));
     let router = vagn_api::router(vagn_api::Services {
         vehicles: Arc::new(vehicles),
         incidents: Arc::new(LiveIncidents(emergency)),
@@ -45,7 +45,7 @@ pub(super) fn build(
         positions: LiveStreams::new(streams),
         readiness: parts.readiness.clone(),
         clock: parts.clock.clone(),
-        metrics: QueryMetrics::new(&parts.registry),
+        metrics: QueryMetrics::new(&parts.metric_registry),
         tokens: Tokens::new(&parts.settings.http.tokens).guarded(guard),
         basemap: parts.basemap.clone(),
     });

@@ -13,7 +13,7 @@ pub(super) fn build(parts: &Parts, doors: Doors, intake: &Intake) -> anyhow::Res
         intake: intake.clone(),
         clock: parts.clock.clone(),
         metrics: parts.doors.clone(),
-        registry: parts.registry.clone(),
+        registry: parts.metric_registry.clone(),
         tcp_places: parts.places.tcp.clone(),
         seed: fastrand::u64(..),
         handshakes: Some(parts.handshake_runtime.clone()),

@@ -29,7 +29,7 @@ pub(super) fn build(
         seeds: Seeds { ids: fastrand::u64(..), jitter: fastrand::u64(..) },
         clock: parts.clock.clone(),
         trust: parts.trust.clone(),
-        metrics: EmergencyMetrics::new(&parts.registry),
+        metrics: EmergencyMetrics::new(&parts.metric_registry),
         readiness: parts.readiness.clone(),
         hang_limit: parts.settings.hang_limit.0,
         runtime: Some(parts.emergency_runtime.clone()),

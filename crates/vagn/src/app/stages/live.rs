@@ -23,7 +23,7 @@ pub(super) fn build(
         fleet: fleet.clone(),
         incidents: Arc::new(LiveIncidents(emergency.clone())),
         clock: parts.clock.clone(),
-        metrics: TileMetrics::new(&parts.registry),
+        metrics: TileMetrics::new(&parts.metric_registry),
     };
     let (tiles, keeper) = Tiles::new(of, VIEW_NICE);
     (tiles, keeper.watchdog(parts.settings.hang_limit.0))

@@ -11,7 +11,7 @@ use vagn_otp::ChildSpec;
 
 use super::Parts;
 use crate::config::Settings;
-use vagn_flow::metrics::Registry;
+use vagn_flow::metrics::MetricRegistry;
 
 /// Pause between two looks.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -20,9 +20,9 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 const WORTH_IT: usize = 32 << 20;
 
 /// Opens the account of all answers.
-pub(in crate::app) fn open(settings: &Settings, registry: &Registry) -> Arc<Memory> {
+pub(in crate::app) fn open(settings: &Settings, metric_registry: &MetricRegistry) -> Arc<Memory> {
     let shared = SharedAddresses::new(settings.http.shared_addresses.iter().copied());
-    Arc::new(Memory::new(settings.http.max_answer_bytes as usize, shared, registry))
+    Arc::new(Memory::new(settings.http.max_answer_bytes as usize, shared, metric_registry))
 }
 
 /// Returns the child that gives memory back once answers have held much of it.

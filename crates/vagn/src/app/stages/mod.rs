@@ -10,7 +10,7 @@
 //! | streams | `stream.rs` | the topic of what is stored, the fleet |
 //! | API | `api.rs` | the intake, queries, storages, streams, the emergency lane, the live map |
 //! | doors | `doors.rs` | the intake |
-//! | ops | `ops.rs` | the registry, the process list |
+//! | ops | `ops.rs` | the metrics, the process list |
 //!
 //! ```text
 //! vagn (one_for_one)
@@ -47,7 +47,7 @@ use vagn_api::map::Basemap;
 use vagn_flow::batch::Traffic;
 use vagn_flow::clock::Clock;
 use vagn_flow::intake::Intake;
-use vagn_flow::metrics::{DoorMetrics, Registry, ReportMetrics};
+use vagn_flow::metrics::{DoorMetrics, MetricRegistry, ReportMetrics};
 use vagn_flow::readiness::Readiness;
 use vagn_flow::stamp::Stamper;
 use vagn_flow::trust::Trust;
@@ -101,7 +101,7 @@ pub(super) struct Parts {
     pub(super) part_list: PartList,
     pub(super) stamper: Arc<Stamper>,
     pub(super) trust: Arc<Trust>,
-    pub(super) registry: Arc<Registry>,
+    pub(super) metric_registry: Arc<MetricRegistry>,
     pub(super) reports: Arc<ReportMetrics>,
     pub(super) places: PortPlaces,
     /// Shared by the doors and both HTTP servers.
@@ -168,7 +168,7 @@ pub(super) async fn start(parts: Parts, data: DataDir, listeners: Listeners) -> 
 }
 
 fn dispatcher(parts: &Parts, traffic: &Traffic) -> ChildSpec {
-    let metrics = SubscriptionMetrics::new(&parts.registry);
+    let metrics = SubscriptionMetrics::new(&parts.metric_registry);
     let traffic = traffic.clone();
     let new = move || Dispatcher::new(traffic.clone(), metrics.clone());
     let (_, child) = ChildSpec::actor("dispatcher", SMALL_MAILBOX, new);

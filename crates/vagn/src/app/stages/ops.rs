@@ -14,10 +14,10 @@ use crate::ops::{self, LateProcesses};
 
 /// Returns the server of the operator's pages, and where it looks for the process list once there is one.
 pub(super) fn build(parts: &Parts, listeners: Vec<TcpListener>, odd: OddFleet) -> (LateProcesses, ChildSpec) {
-    parts.registry.register_collector(Box::new(LostLines));
+    parts.metric_registry.register_collector(Box::new(LostLines));
     let processes = LateProcesses::default();
     let router = ops::router(ops::Services {
-        registry: parts.registry.clone(),
+        registry: parts.metric_registry.clone(),
         readiness: parts.readiness.clone(),
         trust: parts.trust.clone(),
         processes: processes.clone(),

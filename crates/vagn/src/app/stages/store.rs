@@ -23,8 +23,8 @@ pub(super) fn build(
     positions: &Positions,
 ) -> (Arc<[Addr<Storage>]>, ChildSpec) {
     let data = Arc::new(RwLock::new(data));
-    let metrics = StorageMetrics::new(&parts.registry);
-    let sync_metrics = SyncMetrics::new(&parts.registry);
+    let metrics = StorageMetrics::new(&parts.metric_registry);
+    let sync_metrics = SyncMetrics::new(&parts.metric_registry);
     let mut supervisor = Supervisor::new("stores", Strategy::OneForOne);
     let mut storages = Vec::new();
     for number in 0..fleet.partitions() as u32 {

@@ -20,7 +20,7 @@ pub(super) fn build(
         positions: positions.clone(),
         fleet: fleet.clone(),
         clock: parts.clock.clone(),
-        metrics: StreamMetrics::new(&parts.registry),
+        metrics: StreamMetrics::new(&parts.metric_registry),
     });
     (streams, child.nice(WORK_NICE).watchdog(parts.settings.hang_limit.0))
 }

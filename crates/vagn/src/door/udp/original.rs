@@ -11,7 +11,7 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use vagn_flow::allowance::{Allowances, Quota};
 use vagn_flow::clock::Clock;
-use vagn_flow::metrics::{ReasonLabel, Registry};
+use vagn_flow::metrics::{MetricRegistry, ReasonLabel};
 use vagn_flow::open::{open, reports};
 
 use super::outlet::DoorOutlet;
@@ -38,7 +38,7 @@ struct OriginalMetrics {
 }
 
 impl OriginalMetrics {
-    fn new(registry: &Registry) -> Self {
+    fn new(registry: &MetricRegistry) -> Self {
         let help = "Datagrams that got no answer of the original, by reason";
         let refused = Family::<ReasonLabel, Counter>::default();
         let refused = registry.register("udp_replies_refused", help, refused);

@@ -21,7 +21,7 @@ use prometheus_client::metrics::counter::Counter;
 use vagn_flow::batch::{BATCH_MAX, BatchBuilder};
 use vagn_flow::clock::Clock;
 use vagn_flow::intake::Intake;
-use vagn_flow::metrics::{DoorMetrics, Registry};
+use vagn_flow::metrics::{DoorMetrics, MetricRegistry};
 use vagn_flow::open::{Mark, open, reports, sole_report};
 use vagn_flow::reply::ReplyTo;
 
@@ -66,7 +66,7 @@ pub(super) struct UdpMetrics {
 }
 
 impl UdpMetrics {
-    pub(super) fn new(registry: &Registry) -> Self {
+    pub(super) fn new(registry: &MetricRegistry) -> Self {
         let help = "Datagrams dropped by the kernel before Vagn saw them";
         Self { kernel_drops: registry.register("udp_kernel_drops", help, Counter::default()) }
     }
