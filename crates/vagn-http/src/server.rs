@@ -39,7 +39,7 @@ use super::elsewhere::do_on;
 use super::memory::Memory;
 use super::watch::StreamExecutor;
 use super::{hint, rest, socket};
-use vagn_flow::descriptors::{Places, Refusal};
+use vagn_flow::descriptors::{Displaced, Place, Places, Refusal};
 use vagn_flow::metrics::DoorMetrics;
 
 /// Limits for one connection.
@@ -119,6 +119,9 @@ pub struct Liveness {
 
 /// Longest silence of the accept loop, whose turns take a second at most; after that it counts as hung.
 const WATCHDOG: Duration = Duration::from_secs(10);
+
+/// Longest time that an idle connection has for its end when a newcomer got its place: it may hold a descriptor only so long.
+const FAREWELL: Duration = Duration::from_secs(1);
 
 /// Most bytes of a stream of HTTP/2 that wait for the socket.
 const SEND_BUFFER_MAX: usize = 64 << 10;
@@ -211,11 +214,11 @@ impl Server {
         stopped: &watch::Receiver<bool>,
     ) {
         let place = match self.places.take(peer.ip()) {
-            Ok(place) => place,
+            Ok(place) => Arc::new(place),
             Err(Refusal::Full) => return self.refused("http_too_many"),
             Err(Refusal::SourceFull) => return self.refused("http_too_many_of_source"),
         };
-        let connection = self.clone().connection(stream, peer, stopped.clone());
+        let connection = self.clone().connection(stream, peer, place.clone(), stopped.clone());
         connections.spawn(async move {
             connection.await;
             drop(place);
@@ -249,13 +252,18 @@ impl Server {
         self: Arc<Self>,
         stream: TcpStream,
         peer: SocketAddr,
+        place: Arc<Place>,
         stopped: watch::Receiver<bool>,
     ) {
         socket::tune(&stream);
-        let Some(tls) = &self.tls else { return self.talk(stream, peer, stopped).await };
+        let Some(tls) = &self.tls else { return self.talk(stream, peer, place, stopped).await };
         let handshake = timeout(self.limits.handshake, handshake(tls.clone(), stream));
-        match do_on(self.handshakes.as_ref(), handshake).await {
-            Ok(Ok(Some(tls))) => self.talk(tls, peer, stopped).await,
+        let shaken = tokio::select! {
+            shaken = do_on(self.handshakes.as_ref(), handshake) => shaken,
+            displaced = place.displaced() => return self.refused(reason(displaced)),
+        };
+        match shaken {
+            Ok(Ok(Some(tls))) => self.talk(tls, peer, place, stopped).await,
             Ok(Ok(None)) => self.refused("http_plain"),
             Ok(Err(err)) => {
                 debug!(%peer, error = %err, "failed to finish tls handshake");
@@ -273,7 +281,7 @@ impl Server {
     }
 
     /// Answers the requests of one connection until its end, its idleness or the stop.
-    async fn talk<S>(&self, stream: S, peer: SocketAddr, stopped: watch::Receiver<bool>)
+    async fn talk<S>(&self, stream: S, peer: SocketAddr, place: Arc<Place>, stopped: watch::Receiver<bool>)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
@@ -283,18 +291,21 @@ impl Server {
         let router = TowerToHyperService::new(self.router.clone());
         let (signs, way) = (liveness.signs.clone(), liveness.way.clone());
         let (watched, is_operators) = (caller.clone(), self.limits.is_operators);
+        let held = place.clone();
         let service = service_fn(move |mut request: Request<Incoming>| {
             liveness.sign();
+            let asked = place.ask();
             request.extensions_mut().insert(liveness.clone());
             let admitted = admit(&caller, &mut request, is_operators);
             let (request, rest) = rest::lend(request);
             let answered = admitted.map(|admitted| (admitted, router.call(request)));
             async move {
-                let answer = match answered {
+                let mut answer = match answered {
                     Ok((admitted, answered)) => admitted.answer(answered.await?),
                     Err(refusal) => *refusal,
                 };
                 rest.pass_over().await;
+                answer.body_mut().keep(asked);
                 Ok::<_, Infallible>(answer)
             }
         });
@@ -307,6 +318,8 @@ impl Server {
             idle: self.limits.idle,
             caller: watched,
             untaken: self.limits.untaken,
+            place: held,
+            metrics: self.metrics.clone(),
         };
         tokio::select! {
             () = talk.go_on() => return,
@@ -329,19 +342,38 @@ struct Talk<C> {
     idle: Duration,
     caller: Caller,
     untaken: Duration,
+    place: Arc<Place>,
+    metrics: DoorMetrics,
 }
 
 impl<C: GracefulConnection<Error = Box<dyn std::error::Error + Send + Sync>>> Talk<C> {
     async fn go_on(&mut self) {
+        let place = self.place.clone();
+        let displaced = tokio::select! {
+            () = self.answer() => return,
+            displaced = place.displaced() => displaced,
+        };
+        self.metrics.refuse(reason(displaced));
+        // Where nothing was asked, there is nothing to be finished.
+        if displaced == Displaced::Idle {
+            self.end_within(FAREWELL).await;
+        }
+    }
+
+    async fn answer(&mut self) {
         tokio::select! {
             ended = self.caller.watch_over(self.connection.as_mut(), self.untaken) => return report_end(self.peer, ended),
             _ = self.stopped.wait_for(|stop| *stop) => {}
             () = idleness(&self.signs, self.idle) => {}
         }
-        self.connection.as_mut().graceful_shutdown();
         // On a stop the server's own limit is shorter; after idleness this ends a peer that does not read its answer.
+        self.end_within(self.idle).await;
+    }
+
+    async fn end_within(&mut self, limit: Duration) {
+        self.connection.as_mut().graceful_shutdown();
         let connection = self.caller.watch_over(self.connection.as_mut(), self.untaken);
-        match timeout(self.idle, connection).await {
+        match timeout(limit, connection).await {
             Ok(ended) => report_end(self.peer, ended),
             Err(_) => debug!(peer = %self.peer, "connection did not end in time and was cut off"),
         }
@@ -364,6 +396,13 @@ impl Liveness {
     pub async fn stopping(&mut self) {
         // A server that is gone has stopped, too.
         self.stopped.wait_for(|stop| *stop).await.ok();
+    }
+}
+
+fn reason(displaced: Displaced) -> &'static str {
+    match displaced {
+        Displaced::Unasked => "http_displaced",
+        Displaced::Idle => "http_displaced_idle",
     }
 }
 

@@ -8,6 +8,7 @@ use std::task::{Context, Poll, ready};
 use axum::body::{Body, Bytes, HttpBody};
 use axum::response::{IntoResponse, Response};
 use hyper::body::{Frame, SizeHint};
+use vagn_flow::descriptors::Asked;
 
 use super::account::Portion;
 use super::caller::{Caller, SMALL};
@@ -39,6 +40,8 @@ pub(crate) struct Taken {
     form: Form,
     is_watched: bool,
     is_done: bool,
+    /// Keeps the place of the connection while the answer is wanted.
+    asked: Option<Asked>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,10 +71,24 @@ pub(crate) fn prepare(response: Response, slip: Portion, rank: Rank, caller: &Ca
     };
     let flight = Flight::new(pace, [Some(slip), held]);
     let (rest, caller) = (Bytes::new(), caller.clone());
-    response.map(|body| Taken { body, rest, flight, caller, form, is_watched: false, is_done: false })
+    response.map(|body| Taken {
+        body,
+        rest,
+        flight,
+        caller,
+        form,
+        is_watched: false,
+        is_done: false,
+        asked: None,
+    })
 }
 
 impl Taken {
+    /// Lets the connection keep its place until this answer is over.
+    pub(crate) fn keep(&mut self, asked: Asked) {
+        self.asked = Some(asked);
+    }
+
     /// Lets this answer be ended when it is not taken.
     fn be_watched(&mut self) {
         if self.is_watched {

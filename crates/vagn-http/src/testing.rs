@@ -9,7 +9,8 @@ use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, LocalSet};
-use vagn_flow::descriptors::{PlaceMetrics, Places};
+use vagn_flow::clock::ManualClock;
+use vagn_flow::descriptors::{PlaceMetrics, PlaceParts, Places};
 use vagn_flow::metrics::{DoorMetrics, MetricRegistry};
 
 use crate::own_certificate;
@@ -24,6 +25,8 @@ pub struct Running {
     pub address: SocketAddr,
     /// Counters of refused connections.
     pub metrics: DoorMetrics,
+    /// Clock of its places, which stands still.
+    pub clock: Arc<ManualClock>,
     /// Begins the stop.
     pub stop: oneshot::Sender<()>,
     /// Ends when the server has stopped.
@@ -35,10 +38,17 @@ pub struct Running {
 /// # Panics
 /// When the certificate cannot be made, or there is no port.
 pub async fn start_tls(router: Router, limits: Limits) -> Running {
+    start(Some(own_tls()), router, limits, None).await
+}
+
+/// Returns a certificate of its own for a server.
+///
+/// # Panics
+/// When it cannot be made.
+pub fn own_tls() -> Arc<ServerConfig> {
     let dir = tempfile::tempdir().expect("a directory for the certificate");
     let identity = own_certificate::of_data_dir(dir.path()).expect("a certificate");
-    let tls = identity.server_config(&[b"h2", b"http/1.1"]).expect("key and certificate are a pair");
-    start(Some(tls), router, limits, None).await
+    identity.server_config(&[b"h2", b"http/1.1"]).expect("key and certificate are a pair")
 }
 
 /// Starts a server over `tls`, or else in plain text, within [`beside`]. Connections that give way go on `behind`.
@@ -51,11 +61,32 @@ pub async fn start(
     limits: Limits,
     behind: Option<Handle>,
 ) -> Running {
+    start_with(tls, router, limits, behind, PLACES).await
+}
+
+/// Like [`start`], with room for so many connections.
+///
+/// # Panics
+/// When there is no port.
+pub async fn start_with(
+    tls: Option<Arc<ServerConfig>>,
+    router: Router,
+    limits: Limits,
+    behind: Option<Handle>,
+    most: usize,
+) -> Running {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let address = listener.local_addr().expect("a bound listener has an address");
     let registry = MetricRegistry::new();
     let metrics = DoorMetrics::new(&registry);
-    let places = Places::new("http", PLACES, &PlaceMetrics::new(&registry), Arc::default());
+    let clock = Arc::new(ManualClock::at(0));
+    let parts = PlaceParts {
+        metrics: PlaceMetrics::new(&registry),
+        readiness: Arc::default(),
+        clock: clock.clone(),
+        seed: 1,
+    };
+    let places = Places::new("http", "wait", most, &parts);
     let server = Server::new(ServerParts {
         router,
         tls,
@@ -71,7 +102,7 @@ pub async fn start(
         let stopping = async { _ = stopping.await.ok() };
         server.serve(vec![listener], stopping, || async {}).await;
     });
-    Running { address, metrics, stop, task }
+    Running { address, metrics, clock, stop, task }
 }
 
 /// Runs a test in a place where its server can be spawned.

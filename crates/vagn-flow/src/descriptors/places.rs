@@ -1,7 +1,6 @@
 //! The places of one port: each connection holds one while it is open.
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
+use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -10,7 +9,11 @@ use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 
+use super::holder::{Asked, Holder, now_ms};
+use super::holders::Holders;
+use super::leaving;
 use crate::allowance::Source;
+use crate::clock::Clock;
 use crate::metrics::MetricRegistry;
 use crate::readiness::Readiness;
 
@@ -20,20 +23,31 @@ const SOURCE_PART: usize = 2;
 /// A warning about a full port ends when this part of its places is free: a tenth.
 const FREE_PART: usize = 10;
 
+/// Parts that the places of all ports share.
+pub struct PlaceParts {
+    /// Gauges of the ports.
+    pub metrics: PlaceMetrics,
+    /// Told of a port that is full.
+    pub readiness: Arc<Readiness>,
+    /// Tells how long a connection has asked nothing.
+    pub clock: Arc<dyn Clock>,
+    /// Any secret number, so that it cannot be foreseen which connections are looked at.
+    pub seed: u64,
+}
+
 /// Places for the connections of one port.
-#[derive(Debug)]
 pub struct Places {
     port: &'static str,
+    remedy: &'static str,
     most: usize,
     open: Mutex<Open>,
     gauge: Gauge,
     readiness: Arc<Readiness>,
+    clock: Arc<dyn Clock>,
 }
 
-#[derive(Debug, Default)]
 struct Open {
-    count: usize,
-    by_source: HashMap<Source, usize>,
+    holders: Holders,
     warned: bool,
 }
 
@@ -41,16 +55,25 @@ struct Open {
 #[derive(Debug)]
 pub struct Place {
     places: Arc<Places>,
-    source: Source,
+    holder: Arc<Holder>,
 }
 
 /// The reason that there is no place for a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refusal {
-    /// All places are taken.
+    /// All places are taken, by connections that use them.
     Full,
     /// The source has as many places as one may have.
     SourceFull,
+}
+
+/// The reason that a connection lost its place to a newcomer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Displaced {
+    /// Nothing was ever asked on it.
+    Unasked,
+    /// Nothing was asked on it for some time.
+    Idle,
 }
 
 /// Gauges of all ports: connections, and the most that there may be.
@@ -81,16 +104,19 @@ impl PlaceMetrics {
 }
 
 impl Places {
-    /// Makes so many places for a port, by its name in settings and metrics.
-    pub fn new(
-        port: &'static str,
-        most: usize,
-        metrics: &PlaceMetrics,
-        readiness: Arc<Readiness>,
-    ) -> Arc<Self> {
+    /// Makes so many places for a port, by its name in settings and metrics. `remedy` says what an operator can do when all are taken.
+    pub fn new(port: &'static str, remedy: &'static str, most: usize, parts: &PlaceParts) -> Arc<Self> {
+        let PlaceParts { metrics, readiness, clock, seed } = parts;
         metrics.most.get_or_create(&PortLabel { port }).set(i64::try_from(most).unwrap_or(i64::MAX));
-        let gauge = metrics.open.get_or_create_owned(&PortLabel { port });
-        Arc::new(Self { port, most, open: Mutex::default(), gauge, readiness })
+        Arc::new(Self {
+            port,
+            remedy,
+            most,
+            open: Mutex::new(Open { holders: Holders::new(*seed), warned: false }),
+            gauge: metrics.open.get_or_create_owned(&PortLabel { port }),
+            readiness: readiness.clone(),
+            clock: clock.clone(),
+        })
     }
 
     /// Returns the number of places.
@@ -98,51 +124,53 @@ impl Places {
         self.most
     }
 
-    /// Takes a place for a connection from `address`.
+    /// Takes a place for a connection from `address`. When all are taken it gets that of one on which nothing is asked, which is
+    /// [told](Place::displaced) to end.
     ///
     /// # Errors
     /// When there is none for it.
     pub fn take(self: &Arc<Self>, address: IpAddr) -> Result<Place, Refusal> {
-        let source = Source::from(address);
+        let holder = Holder::new(Source::from(address), self.clock.clone());
         let mut open = self.open.lock();
-        if open.count >= self.most {
-            self.warn(&mut open);
-            return Err(Refusal::Full);
-        }
-        let of_source = open.by_source.entry(source).or_default();
-        if *of_source >= self.most.div_ceil(SOURCE_PART) {
+        if open.holders.of(holder.source).all >= self.most.div_ceil(SOURCE_PART) {
             return Err(Refusal::SourceFull);
         }
-        *of_source += 1;
-        open.count += 1;
+        if open.holders.count() >= self.most {
+            self.warn(&mut open);
+            self.displace(&mut open, holder.source)?;
+        }
+        open.holders.add(&holder);
         self.gauge.inc();
-        Ok(Place { places: self.clone(), source })
+        Ok(Place { places: self.clone(), holder })
+    }
+
+    /// Makes room for a newcomer. Those who have been displaced hold descriptors until they have left, so they are few at a time.
+    fn displace(&self, open: &mut Open, newcomer: Source) -> Result<(), Refusal> {
+        if open.holders.count() >= self.most + leaving(self.most as u64) as usize {
+            return Err(Refusal::Full);
+        }
+        let displaced = open.holders.displace(newcomer, now_ms(&*self.clock)).ok_or(Refusal::Full)?;
+        displaced.displace();
+        Ok(())
     }
 
     fn warn(&self, open: &mut Open) {
         if !open.warned {
             open.warned = true;
-            let (port, most) = (self.port, self.most);
+            let Self { port, most, remedy, .. } = self;
             let what = format!(
-                "all {most} places for {port} connections are taken and new ones are refused; raise `{port}.max_connections` \
-                 and the limit of open files, or find out who holds them with `ss -tnp`"
+                "all {most} places for {port} connections are taken: a new one gets in only where another has asked nothing; {remedy}"
             );
             tracing::warn!("{what}");
             self.readiness.warn(self.name(), what);
         }
     }
 
-    fn leave(&self, source: Source) {
+    fn leave(&self, holder: &Holder) {
         let mut open = self.open.lock();
-        open.count -= 1;
-        if let Entry::Occupied(mut of_source) = open.by_source.entry(source) {
-            *of_source.get_mut() -= 1;
-            if *of_source.get() == 0 {
-                of_source.remove();
-            }
-        }
+        open.holders.remove(holder);
         self.gauge.dec();
-        if open.warned && self.most - open.count >= self.most.div_ceil(FREE_PART) {
+        if open.warned && self.most.saturating_sub(open.holders.count()) >= self.most.div_ceil(FREE_PART) {
             open.warned = false;
             self.readiness.clear(&self.name());
         }
@@ -153,52 +181,54 @@ impl Places {
     }
 }
 
+impl Place {
+    /// Returns the source of the connection.
+    pub fn source(&self) -> Source {
+        self.holder.source
+    }
+
+    /// Notes that something was asked as a whole. While the answer is wanted, which is until this is dropped, no newcomer gets the place.
+    pub fn ask(&self) -> Asked {
+        let asked = self.holder.ask();
+        // The lock once in the life of a connection, and not for each request.
+        if !self.holder.was_asked() {
+            self.places.open.lock().holders.asked(&self.holder);
+        }
+        asked
+    }
+
+    /// Resolves when a newcomer got the place: the connection has to end, and to drop this soon.
+    pub async fn displaced(&self) -> Displaced {
+        loop {
+            self.holder.told().await;
+            if let Some(displaced) = self.judge() {
+                return displaced;
+            }
+        }
+    }
+
+    /// Looks again at a connection that is to end: something may have been asked meanwhile, and then it stays.
+    fn judge(&self) -> Option<Displaced> {
+        let mut open = self.places.open.lock();
+        if self.holder.is_busy() {
+            open.holders.keep(&self.holder);
+            return None;
+        }
+        Some(if self.holder.was_asked() { Displaced::Idle } else { Displaced::Unasked })
+    }
+}
+
 impl Drop for Place {
     fn drop(&mut self) {
-        self.places.leave(self.source);
+        self.places.leave(&self.holder);
+    }
+}
+
+impl fmt::Debug for Places {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Places").field("port", &self.port).field("most", &self.most).finish_non_exhaustive()
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn places(most: usize) -> (Arc<Places>, Arc<MetricRegistry>, Arc<Readiness>) {
-        let (registry, readiness) = (MetricRegistry::new(), Arc::new(Readiness::default()));
-        let places = Places::new("http", most, &PlaceMetrics::new(&registry), readiness.clone());
-        (places, registry, readiness)
-    }
-
-    fn address(last: u8) -> IpAddr {
-        [192, 0, 2, last].into()
-    }
-
-    #[test]
-    fn one_source_leaves_places_for_all_others() {
-        let (places, ..) = places(10);
-        let crowd: Vec<Place> = (0..5).map(|_| places.take(address(1)).unwrap()).collect();
-        assert_eq!(places.take(address(1)).unwrap_err(), Refusal::SourceFull);
-        let others: Vec<Place> = (2..7).map(|last| places.take(address(last)).unwrap()).collect();
-        assert_eq!(places.take(address(9)).unwrap_err(), Refusal::Full);
-        drop(crowd);
-        assert!(places.take(address(1)).is_ok());
-        drop(others);
-        assert!(places.open.lock().by_source.is_empty(), "a source that is gone is forgotten");
-    }
-
-    #[test]
-    fn a_full_port_is_warned_of_until_a_tenth_is_free() {
-        let (places, registry, readiness) = places(20);
-        let mut all: Vec<Place> = (0..20).map(|last| places.take(address(last)).unwrap()).collect();
-        assert!(readiness.report().warnings.is_empty(), "full, but without a refusal");
-        places.take(address(99)).unwrap_err();
-        assert!(readiness.report().warnings["http connections"].contains("http.max_connections"));
-        all.pop();
-        assert_eq!(readiness.report().warnings.len(), 1);
-        all.pop();
-        assert!(readiness.report().warnings.is_empty());
-        let page = registry.page();
-        assert!(page.contains("vagn_port_connections{port=\"http\"} 18"), "{page}");
-        assert!(page.contains("vagn_port_connections_max{port=\"http\"} 20"), "{page}");
-    }
-}
+mod tests;

@@ -1,5 +1,7 @@
 //! The server on a real socket: both protocol versions, and clients that do not speak TLS or never finish it.
 
+mod crowds;
+
 use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;

@@ -116,7 +116,7 @@ impl App {
         let readiness = Arc::new(Readiness::default());
         let metric_registry = MetricRegistry::new();
         let trust = trust(&settings, &clock, &stamper, data.partitions(), &readiness, &metric_registry);
-        let places = PortPlaces::new(&settings, &metric_registry, &readiness)?;
+        let places = PortPlaces::new(&settings, &metric_registry, &readiness, &clock)?;
         let parts = Parts {
             places,
             identity: identity(&settings)?,

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use tracing::warn;
-use vagn_flow::descriptors::{self, KEPT, PlaceMetrics, Places};
+use vagn_flow::clock::Clock;
+use vagn_flow::descriptors::{self, KEPT, PlaceMetrics, PlaceParts, Places};
 use vagn_flow::metrics::MetricRegistry;
 use vagn_flow::readiness::Readiness;
 
@@ -15,6 +16,14 @@ const FILES: u64 = 1_024;
 
 /// Places that the operator's pages want: some scrapers, and some people.
 const OPS: u64 = 64;
+
+/// Remedies for a port whose places are all taken. The number of the operator's pages is fixed: who needs more has lost control of some.
+const OPS_REMEDY: &str =
+    "find out who holds them with `ss -tnp` and end what should not be there; their number is fixed";
+const HTTP_REMEDY: &str =
+    "raise `http.max_connections` and the limit of open files, or find out who holds them with `ss -tnp`";
+const TCP_REMEDY: &str =
+    "raise `tcp.max_connections` and the limit of open files, or find out who holds them with `ss -tnp`";
 
 /// The places of each port.
 pub(super) struct PortPlaces {
@@ -30,6 +39,7 @@ impl PortPlaces {
         settings: &Settings,
         metric_registry: &MetricRegistry,
         readiness: &Arc<Readiness>,
+        clock: &Arc<dyn Clock>,
     ) -> anyhow::Result<Self> {
         let limit = files::raise_limit().unwrap_or(FILES);
         let wanted = [OPS, settings.http.max_connections.into(), settings.tcp.max_connections.into()];
@@ -47,11 +57,20 @@ impl PortPlaces {
                 readiness.warn(setting, what);
             }
         }
-        let metrics = PlaceMetrics::new(metric_registry);
-        let places = |port, most| {
-            Places::new(port, usize::try_from(most).unwrap_or(usize::MAX), &metrics, readiness.clone())
+        let parts = PlaceParts {
+            metrics: PlaceMetrics::new(metric_registry),
+            readiness: readiness.clone(),
+            clock: clock.clone(),
+            seed: fastrand::u64(..),
         };
-        Ok(Self { ops: places("ops", ops), http: places("http", http), tcp: places("tcp", tcp) })
+        let places = |port, remedy, most| {
+            Places::new(port, remedy, usize::try_from(most).unwrap_or(usize::MAX), &parts)
+        };
+        Ok(Self {
+            ops: places("ops", OPS_REMEDY, ops),
+            http: places("http", HTTP_REMEDY, http),
+            tcp: places("tcp", TCP_REMEDY, tcp),
+        })
     }
 }
 

@@ -11,8 +11,8 @@ use vagn_wire::Fate;
 
 use super::DoorParts;
 use vagn_flow::batch::{Batch, Traffic};
-use vagn_flow::clock::SystemClock;
-use vagn_flow::descriptors::{PlaceMetrics, Places};
+use vagn_flow::clock::{ManualClock, SystemClock};
+use vagn_flow::descriptors::{PlaceMetrics, PlaceParts, Places};
 use vagn_flow::intake::Intake;
 use vagn_flow::metrics::{DoorMetrics, MetricRegistry, ReportMetrics};
 use vagn_flow::receipt::ReceiptPart;
@@ -47,22 +47,34 @@ pub(crate) struct TestIntake {
     pub(crate) reports: Arc<ReportMetrics>,
     pub(crate) doors: DoorMetrics,
     pub(crate) registry: Arc<MetricRegistry>,
+    /// Clock of the places, which stands still.
+    pub(crate) clock: Arc<ManualClock>,
 }
 
 impl TestIntake {
     /// Returns the parts for a door under test.
     pub(crate) fn parts(&self, tls: Arc<ServerConfig>, tcp_places: usize) -> DoorParts {
-        let gauges = PlaceMetrics::new(&self.registry);
         DoorParts {
             intake: self.intake.clone(),
             clock: Arc::new(SystemClock::new()),
             metrics: self.doors.clone(),
             registry: self.registry.clone(),
-            tcp_places: Places::new("tcp", tcp_places, &gauges, Arc::default()),
+            tcp_places: self.places(tcp_places),
             seed: 1,
             handshakes: None,
             tls,
         }
+    }
+
+    /// Returns so many places for the TCP door.
+    pub(crate) fn places(&self, most: usize) -> Arc<Places> {
+        let parts = PlaceParts {
+            metrics: PlaceMetrics::new(&self.registry),
+            readiness: Arc::default(),
+            clock: self.clock.clone(),
+            seed: 1,
+        };
+        Places::new("tcp", "wait", most, &parts)
     }
 
     /// Returns the value of a metric without labels.
@@ -93,6 +105,7 @@ pub(crate) fn subscribed(subscriber: impl Subscriber<Arc<Batch>> + 'static) -> T
         reports,
         doors: DoorMetrics::new(&registry),
         registry,
+        clock: Arc::new(ManualClock::at(0)),
     }
 }
 

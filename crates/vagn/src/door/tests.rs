@@ -1,6 +1,7 @@
 //! The doors as they run: real sockets, under a supervisor, with a stand-in for everything behind the topic.
 
 mod answers;
+mod crowds;
 
 use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::sync::mpsc::{Receiver, channel};
@@ -121,7 +122,10 @@ impl Running {
     }
 
     async fn connect(&self) -> TlsStream<tokio::net::TcpStream> {
-        let stream = tokio::net::TcpStream::connect(self.tcp).await.unwrap();
+        self.secure(tokio::net::TcpStream::connect(self.tcp).await.unwrap()).await
+    }
+
+    async fn secure(&self, stream: tokio::net::TcpStream) -> TlsStream<tokio::net::TcpStream> {
         self.connector.connect(ServerName::try_from("localhost").unwrap(), stream).await.unwrap()
     }
 
@@ -390,18 +394,6 @@ async fn a_thousand_idle_connections_harm_no_other() {
     running.root.stop().await;
     assert_eq!(running.intake.metric("vagn_connections_open"), 0, "beside {} silent", silent.len());
     assert_eq!(running.refused("too_many"), 0);
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn one_connection_too_many_is_refused_and_counted() {
-    let running = Plan { max_connections: 4, ..Plan::default() }.run(intake(store)).await;
-    let of_one_source = (running.connect().await, running.connect().await);
-    assert!(running.refuses("127.0.0.1").await && running.refused("too_many_of_source") == 1);
-    let of_others = (running.connect_from("127.0.0.2").await, running.connect_from("127.0.0.3").await);
-    assert!(running.refuses("127.0.0.4").await && running.refused("too_many") >= 1);
-    drop((of_one_source, of_others));
-    until(|| running.intake.metric("vagn_connections_open") == 0).await;
-    running.store_one().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -19,6 +19,7 @@ use super::frames::{Cut, Frames, Parcel};
 use super::limits::Limits;
 use super::queue::{Space, Tail};
 use vagn_flow::allowance::Source;
+use vagn_flow::descriptors::Place;
 use vagn_flow::intake::Intake;
 use vagn_flow::receipt::Receipt;
 use vagn_http::elsewhere::do_on;
@@ -58,6 +59,8 @@ pub(super) enum End {
     Handshake,
     /// No whole object for too long.
     Idle,
+    /// No whole object came yet, and a newcomer got its place.
+    Displaced,
     /// It stopped being msgpack.
     NotMsgpack,
     /// It did not take its acks.
@@ -75,6 +78,7 @@ impl End {
             Self::HandshakeTimeout => Some("handshake_timeout"),
             Self::Handshake => Some("handshake_failed"),
             Self::Idle => Some("idle"),
+            Self::Displaced => Some("displaced"),
             Self::NotMsgpack => Some("not_msgpack"),
             Self::AcksUnread => Some("acks_unread"),
             Self::Unanswered => Some("unanswered"),
@@ -85,7 +89,7 @@ impl End {
 /// Serves one client from its first byte to its last.
 pub(super) async fn serve<S>(
     stream: S,
-    source: Source,
+    place: &Place,
     service: Arc<Service>,
     mut stop: watch::Receiver<bool>,
 ) -> End
@@ -96,9 +100,10 @@ where
     let shaken = tokio::select! {
         shaken = do_on(service.handshakes.as_ref(), handshake) => shaken,
         _ = stop.wait_for(|stop| *stop) => return End::Stopped,
+        _ = place.displaced() => return End::Displaced,
     };
     match shaken {
-        Ok(Ok(stream)) => service.converse(stream, source, stop).await,
+        Ok(Ok(stream)) => service.converse(stream, place, stop).await,
         Ok(Err(err)) => {
             tracing::debug!(error = %err, "failed to finish tls handshake");
             End::Handshake
@@ -108,16 +113,16 @@ where
 }
 
 impl Service {
-    async fn converse<S>(&self, stream: TlsStream<S>, source: Source, stop: watch::Receiver<bool>) -> End
+    async fn converse<S>(&self, stream: TlsStream<S>, place: &Place, stop: watch::Receiver<bool>) -> End
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
         let (mut reader, mut writer) = split(stream);
         let (owe, owed) = mpsc::channel(self.limits.outstanding);
         let (tail, head) = self.space.queue();
-        let way = WayIn { source, tail };
+        let way = WayIn { source: place.source(), tail };
         let (read, (), written) = tokio::join!(
-            self.read(&mut reader, way, owe.clone(), stop),
+            self.read(&mut reader, way, owe.clone(), (place, stop)),
             head.lead(&self.intake, owe),
             self.write(&mut writer, owed),
         );
@@ -134,14 +139,17 @@ impl Service {
         stream: &mut (impl AsyncRead + Unpin),
         way: WayIn,
         owe: mpsc::Sender<Owed>,
-        mut stop: watch::Receiver<bool>,
+        (place, mut stop): (&Place, watch::Receiver<bool>),
     ) -> End {
+        // Once a report has come, no newcomer gets the place as long as the client is there.
+        let mut asked = None;
         let mut frames = Frames::default();
         let mut room = ROOM_MIN;
         let mut patience = Patience::new(self.limits.idle);
         let end = loop {
             match frames.cut() {
                 Cut::Parcel(parcel) => {
+                    asked.get_or_insert_with(|| place.ask());
                     self.pass_on(parcel, &way).await;
                     patience.renew(self.limits.idle);
                     continue;
@@ -160,6 +168,7 @@ impl Service {
                 },
                 _ = stop.wait_for(|stop| *stop), if patience.end == End::Idle => patience.stop(self.limits.linger),
                 () = owe.closed() => break End::AcksUnread,
+                _ = place.displaced(), if asked.is_none() => break End::Displaced,
             }
         };
         if let Some(rest) = frames.rest() {

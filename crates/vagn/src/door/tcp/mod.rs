@@ -129,7 +129,7 @@ impl TcpDoor {
         let stopping = stopping.clone();
         let open = Open::new(&self.open);
         connections.spawn(async move {
-            let end = serve(stream, peer.ip().into(), service, stopping).await;
+            let end = serve(stream, &place, service, stopping).await;
             tracing::debug!(%peer, ?end, "connection ended");
             drop((open, place));
             end

@@ -22,8 +22,8 @@ use super::limits::Limits;
 use super::queue::Space;
 use crate::config::TcpSettings;
 use crate::door::testing::{Held, TestIntake, collector, intake, store, subscribed, trust, trust_over};
-use vagn_flow::allowance::Source;
 use vagn_flow::batch::Batch;
+use vagn_flow::descriptors::Places;
 use vagn_flow::testing::{emergency, report};
 use vagn_http::own_certificate;
 use vagn_http::tls::Identity;
@@ -36,6 +36,7 @@ struct Scene {
     trust: Arc<ClientConfig>,
     stop: watch::Sender<bool>,
     served: JoinSet<End>,
+    places: Arc<Places>,
 }
 
 impl Scene {
@@ -52,6 +53,7 @@ impl Scene {
             space: Space::default(),
         });
         Self {
+            places: intake.places(1_000),
             intake,
             service,
             trust: trust(&identity),
@@ -64,8 +66,9 @@ impl Scene {
     /// A pipe to a connection that is being served.
     fn pipe(&mut self) -> DuplexStream {
         let (client, server) = duplex(16 << 10);
-        let source = Source::from(std::net::IpAddr::from([127, 0, 0, 1]));
-        self.served.spawn(serve(server, source, self.service.clone(), self.stop.subscribe()));
+        let place = self.places.take([127, 0, 0, 1].into()).unwrap();
+        let (service, stop) = (self.service.clone(), self.stop.subscribe());
+        self.served.spawn(async move { serve(server, &place, service, stop).await });
         client
     }
 
