@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tracing::{debug, info};
+use tracing::info;
 use vagn_flow::rfc3339::rfc3339;
 use vagn_otp::{Actor, Context, Failure, Handle};
 
@@ -21,8 +21,12 @@ use crate::search::{Unreadable, find_record, look_up};
 use crate::selection::Selection;
 use crate::show::view::Detail;
 
-/// Most incidents in one transaction. A group of this size takes a few milliseconds beside the sync.
+/// Most incidents in one transaction. A group of this size takes a few milliseconds beside the sync, and several times that
+/// where the processor is shared with a flood.
 const GROUP: usize = 1_024;
+
+/// Most incidents in a transaction that known vehicles may have to wait for: those of strangers, and changes.
+const OTHERS_GROUP: usize = 128;
 
 /// Time between two rounds that record what is not urgent, end what is over, and look after the store.
 const TIDY_EVERY: Duration = Duration::from_secs(1);
@@ -65,13 +69,14 @@ impl Incidents {
     }
 
     /// Lets alarms in and records what is urgent. Every request begins with this, so that a queue of requests holds up
-    /// no record. Strangers are let in a few at a time, and what known vehicles send meanwhile comes before the rest of them.
+    /// no record. Known vehicles come first each time, into a transaction of their own; then strangers, a few at a time.
     fn attend(&self) {
         let mut has_more = true;
         for _ in 0..TAKES_MAX {
-            self.admit();
+            self.attend_known();
+            self.admit_others();
             let urgent = self.lane.desk.lock().is_urgent();
-            has_more = urgent && self.record();
+            has_more = urgent && self.record(OTHERS_GROUP);
             if !self.lane.inbox.has_some() {
                 break;
             }
@@ -81,19 +86,34 @@ impl Incidents {
         }
     }
 
-    fn admit(&self) {
+    /// Lets known vehicles in and records their incidents.
+    pub(crate) fn attend_known(&self) {
+        self.begin();
+        self.lane.admit_known();
+        let drafts = self.lane.desk.lock().drafts_of_known(GROUP);
+        if !drafts.is_empty() {
+            self.write(&drafts);
+        }
+    }
+
+    fn admit_others(&self) {
+        self.begin();
+        self.lane.inbox.begin_turn();
+        self.lane.admit_others();
+        self.lane.locate();
+    }
+
+    /// Notes that what comes from here on must ring again. No alarm is let in before the store has been asked.
+    fn begin(&self) {
         self.lane.signals.begun();
         if !self.lane.is_recalled() {
             self.open();
         }
-        let admitted = self.lane.admit();
-        debug!(opened = admitted.opened.len(), updated = admitted.updated, "let alarms in");
-        self.lane.locate();
     }
 
     /// Writes one group. Returns true when more waits that is urgent.
-    fn record(&self) -> bool {
-        let drafts = self.lane.desk.lock().drafts(GROUP);
+    fn record(&self, group: usize) -> bool {
+        let drafts = self.lane.desk.lock().drafts(group);
         self.write(&drafts) && self.lane.desk.lock().is_urgent()
     }
 
@@ -213,8 +233,10 @@ impl Actor for Incidents {
     }
 
     async fn stopped(&mut self) {
-        (0..TAKES_MAX).for_each(|_| self.admit());
-        while self.record() {}
+        self.begin();
+        (0..TAKES_MAX).for_each(|_| self.lane.admit());
+        self.lane.locate();
+        while self.record(GROUP) {}
         self.lane.show();
         self.lane.shelf.put_away();
     }
@@ -237,9 +259,11 @@ impl Handle<Tidy> for Incidents {
     async fn handle(&mut self, _: Tidy, ctx: &mut Context<Self>) {
         ctx.tell_self_after(TIDY_EVERY, Tidy);
         self.open();
-        self.admit();
+        self.attend_known();
+        self.admit_others();
         self.tidy();
-        if self.record() || self.lane.inbox.has_some() {
+        self.attend_known();
+        if self.record(OTHERS_GROUP) || self.lane.inbox.has_some() {
             self.lane.signals.ring();
         }
     }
@@ -272,7 +296,7 @@ impl Handle<ReplayAll> for Incidents {
     async fn handle(&mut self, ReplayAll { by }: ReplayAll, _: &mut Context<Self>) -> u64 {
         self.attend();
         let replayed = self.lane.replay(&by);
-        self.record();
+        self.record(GROUP);
         replayed as u64
     }
 }

@@ -108,15 +108,21 @@ impl Fleet {
     }
 
     /// Returns the row of each of these vehicles in its partition; `Ok(None)` for one that is not there, and [`NotReady`] for
-    /// one whose partition is missing or does not answer `within` this time. Each partition is asked once for all.
+    /// one whose partition is missing or does not answer `within` this time. Each partition is asked once for all, and the time is
+    /// for all partitions together: what has not answered by then is only asked whether it would now.
     pub fn rows_within(&self, keys: &[Key<'_>], within: Duration) -> Vec<Result<Option<u32>, NotReady>> {
         let readers = Arc::clone(&self.readers.read());
         let homes: Vec<_> = keys.iter().map(|key| partition(key.hash(), readers.len().max(1))).collect();
         let mut rows = vec![Err(NotReady); keys.len()];
+        let mut left = within;
         for (number, reader) in readers.iter().enumerate() {
             let mut here = (0..keys.len()).filter(|&at| homes[at] == number).peekable();
             if let (Some(reader), Some(_)) = (reader, here.peek()) {
-                reader.rows_within(within, here.map(|at| (at, keys[at])), |at, row| rows[at] = Ok(row));
+                let here = here.map(|at| (at, keys[at]));
+                if !reader.rows_within(left, here, |at, row| rows[at] = Ok(row)) {
+                    // The others have had this time as well.
+                    left = Duration::ZERO;
+                }
             }
         }
         rows

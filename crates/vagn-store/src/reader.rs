@@ -94,18 +94,19 @@ impl Reader {
         Some(index.slot_of(key).zip(index.get(key)))
     }
 
-    /// Tells the row of each of these vehicles, if it has one, under one lock; none if the writer holds it for longer than
-    /// `within`.
+    /// Tells the row of each of these vehicles, if it has one, under one lock. Tells none and returns false if the writer holds it
+    /// for longer than `within`.
     pub(crate) fn rows_within<'a>(
         &self,
         within: Duration,
         keys: impl Iterator<Item = (usize, Key<'a>)>,
         mut tell: impl FnMut(usize, Option<u32>),
-    ) {
-        let Some(index) = self.index.try_read_for(within) else { return };
+    ) -> bool {
+        let Some(index) = self.index.try_read_for(within) else { return false };
         for (at, key) in keys {
             tell(at, index.slot_of(key));
         }
+        true
     }
 
     /// Returns the number of rows at the time when the partition was read from disk: vehicles in these were there before.

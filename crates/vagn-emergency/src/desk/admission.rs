@@ -79,9 +79,12 @@ impl Desk {
     /// Returns the standing of the vehicle of an alarm. It keeps the one of its first alarm as long as one of its incidents is
     /// open, unless it turns out to be known.
     fn standing(&self, alarm: &Alarm, vehicle: &KnownVehicle) -> Standing {
-        // What was found out when the alarm came in counts, where the later look-up had no time.
-        let is_undecided = vehicle.standing == Standing::Undecided;
-        let now = if is_undecided { alarm.standing } else { vehicle.standing };
+        let now = match (alarm.standing, vehicle.standing) {
+            // What was found out when the alarm came in counts, where the later look-up had no time, and for good.
+            (Standing::Known, _) => Standing::Known,
+            (at_door, Standing::Undecided) => at_door,
+            (_, found) => found,
+        };
         let first = self.first_standing(alarm).filter(|_| now != Standing::Known);
         first.unwrap_or(now)
     }
@@ -93,17 +96,17 @@ impl Desk {
     }
 
     /// Returns the reason why there is no room for another incident, if there is none. Strangers may take half of it at most,
-    /// and those from one source a part of that, so that invented vehicles cannot displace known ones.
+    /// and those from one source a part of that, so that invented vehicles cannot displace known ones. An undecided vehicle may be
+    /// a known one, and its source that of a flood: it is held to the half, and not to what strangers have left of their part.
     fn no_room(&self, alarm: &Alarm, standing: Standing) -> Option<NoRoom> {
         let drill = alarm.is_drill();
         let open = self.board.indexes().roster.of_sort(drill);
         let Places { all, strangers, source } = self.rules.places(drill);
-        let is_stranger = standing != Standing::Known;
         let reason = |reason| Some(if drill { NoRoom::Drills } else { reason });
         match () {
             () if open.count() >= all => reason(NoRoom::Places),
-            () if is_stranger && open.from(alarm.source) >= source => Some(NoRoom::Source),
-            () if is_stranger && open.strangers() >= strangers => reason(NoRoom::Strangers),
+            () if standing == Standing::Stranger && open.from(alarm.source) >= source => Some(NoRoom::Source),
+            () if standing != Standing::Known && open.strangers() >= strangers => reason(NoRoom::Strangers),
             () => None,
         }
     }

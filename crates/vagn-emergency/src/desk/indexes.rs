@@ -20,8 +20,8 @@ pub(super) struct Indexes {
     pub(super) dead: BTreeSet<IncidentId>,
     /// Never written. They are written first, and of them the known vehicles.
     pub(super) new: BTreeSet<(Standing, IncidentId)>,
-    /// Written before, and to be written again.
-    pub(super) changed: BTreeSet<IncidentId>,
+    /// Written before, and to be written again: those of known vehicles first.
+    pub(super) changed: BTreeSet<(Standing, IncidentId)>,
     /// With senders that wait for an ack.
     pub(super) awaited: BTreeSet<IncidentId>,
     /// Without a position, which is to be looked up.
@@ -71,8 +71,9 @@ impl Indexes {
         keep(&mut self.unaccepted, id, from.unaccepted, to.unaccepted);
         keep(&mut self.unacknowledged, id, from.unacknowledged, to.unacknowledged);
         keep(&mut self.dead, id, from.dead, to.dead);
-        keep(&mut self.new, (incident.standing.in_queue(), id), from.new, to.new);
-        keep(&mut self.changed, id, from.changed, to.changed);
+        let in_turn = (incident.standing.in_queue(), id);
+        keep(&mut self.new, in_turn, from.new, to.new);
+        keep(&mut self.changed, in_turn, from.changed, to.changed);
         keep(&mut self.awaited, id, from.awaited, to.awaited);
         keep(&mut self.unlocated, id, from.unlocated, to.unlocated);
     }
@@ -119,23 +120,16 @@ impl Indexes {
             unacknowledged: self.unacknowledged.contains(&id),
             dead: self.dead.contains(&id),
             new: self.new.contains(&(incident.standing.in_queue(), id)),
-            changed: self.changed.contains(&id),
+            changed: self.changed.contains(&(incident.standing.in_queue(), id)),
             awaited: self.awaited.contains(&id),
             unlocated: self.unlocated.contains(&id),
         }
     }
 
     fn members(&self) -> usize {
-        let sets = [
-            &self.unaccepted,
-            &self.unacknowledged,
-            &self.dead,
-            &self.changed,
-            &self.awaited,
-            &self.unlocated,
-        ];
+        let sets = [&self.unaccepted, &self.unacknowledged, &self.dead, &self.awaited, &self.unlocated];
         let in_sets: usize = sets.iter().map(|set| set.len()).sum();
-        in_sets + self.new.len() + self.roster.open(false) + self.roster.open(true)
+        in_sets + self.unrecorded() + self.roster.open(false) + self.roster.open(true)
     }
 }
 

@@ -40,7 +40,9 @@ use crate::record::incident::Incident;
 use crate::record::progress::MACHINE;
 use crate::rules::Rules;
 use crate::trail::EventKind;
-pub(crate) use admission::{Admitted, Known};
+#[cfg(test)]
+use admission::Admitted;
+pub(crate) use admission::Known;
 use board::Board;
 use live::Live;
 use queues::TargetQueues;

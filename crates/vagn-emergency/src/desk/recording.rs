@@ -4,6 +4,7 @@ use super::{Desk, Live};
 use crate::id::IncidentId;
 use crate::record::attempt::Attempt;
 use crate::record::draft::Draft;
+use crate::record::standing::Standing;
 use crate::trail::Event;
 
 impl Desk {
@@ -18,8 +19,14 @@ impl Desk {
         let indexes = self.board.indexes();
         // What does not fit is to be written at once, and not in the next round.
         self.urgent = indexes.unrecorded() > max;
-        let ids = indexes.new.iter().map(|(_, id)| id).chain(&indexes.changed).take(max);
-        ids.filter_map(|id| self.board.get(*id)).map(Live::draft).collect()
+        let ids = indexes.new.iter().chain(&indexes.changed).take(max);
+        ids.filter_map(|(_, id)| self.board.get(*id)).map(Live::draft).collect()
+    }
+
+    /// Returns drafts of up to `max` incidents of known vehicles that were never written.
+    pub(crate) fn drafts_of_known(&self, max: usize) -> Vec<Draft> {
+        let known = self.board.indexes().new.iter().take_while(|(standing, _)| *standing == Standing::Known);
+        known.take(max).filter_map(|(_, id)| self.board.get(*id)).map(Live::draft).collect()
     }
 
     /// Returns a draft of one incident, if it is not on disk as it is.

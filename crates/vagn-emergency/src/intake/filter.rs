@@ -10,7 +10,6 @@ use vagn_wire::{Report, StoredAck};
 use crate::intake::ack::{AckRequest, PendingAck};
 use crate::intake::alarm::Alarm;
 use crate::intake::inbox::Inbox;
-use crate::intake::no_room::NoRoom;
 use crate::intake::places::BatchPlaces;
 use crate::record::standing::Standing;
 
@@ -51,9 +50,9 @@ impl AlarmFilter {
         let Call { batch, index, standing, .. } = *call;
         let source = batch.source(index);
         // Before anything is made of it: this is all that most of a flood costs.
-        if standing != Standing::Known && !self.0.allows(source) {
+        if let Some(reason) = self.0.forbids(standing, source) {
             let part = batch.answer_for_alarm(index).map(|part| PendingAck::new(part, self.0.now()));
-            return self.0.refuse(NoRoom::Rate, source, part);
+            return self.0.refuse(reason, source, part);
         }
         let mut alarm = self.alarm(call);
         alarm.source = source;

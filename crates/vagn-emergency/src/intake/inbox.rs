@@ -3,6 +3,9 @@
 //! It belongs to no actor, so nothing that waits here is lost when one crashes. Repeats of an alarm are merged on the
 //! way in: a vehicle that repeats itself a thousand times takes one entry. Strangers are let in last, a few at a time, and
 //! only so many a second from one source; so a flood of invented vehicles is refused here, where it costs least.
+//!
+//! A vehicle that cannot be looked up may be a known one. It has a lane of its own, and is not counted with the strangers of
+//! its source: their number says nothing about it.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -30,10 +33,14 @@ pub(super) const ALARMS_MAX: usize = 8_192;
 /// Most alarms of all others.
 pub(super) const STRANGERS_MAX: usize = 8_192;
 
-/// Alarms of strangers that are taken out at a time: what comes from a known vehicle meanwhile waits for no more than these.
-pub(super) const STRANGERS_AT_ONCE: usize = 256;
+/// The same for vehicles that could not be looked up.
+pub(super) const UNDECIDED_MAX: usize = 8_192;
 
-/// Takes after which all is out that waited before the first.
+/// Alarms of strangers that are taken out at a time, and of undecided vehicles: what comes from a known vehicle meanwhile waits for
+/// no more than these. To let so many in takes a millisecond or two.
+pub(super) const STRANGERS_AT_ONCE: usize = 64;
+
+/// Takes from the lanes of those that are not known after which all is out that waited before the first.
 pub(crate) const TAKES_MAX: usize = STRANGERS_MAX.div_ceil(STRANGERS_AT_ONCE);
 
 /// Most datagrams of known vehicles that may wait for an ack at a time; further senders repeat. The acks are sent under the
@@ -43,10 +50,10 @@ pub(super) const ACK_REQUESTS_MAX: usize = 1_024;
 /// The same for all others.
 pub(super) const STRANGER_ACKS_MAX: usize = ACK_REQUESTS_MAX / 2;
 
-/// Longest that a publisher waits to hear who is known, once for a batch and partition. A writer lets readers in after some
-/// 50 µs, unless it has lost its processor meanwhile, as it may in a flood. Without an answer a vehicle is undecided, and
-/// waits with strangers, whose rate holds for it.
-const LOOK_UP_WITHIN: Duration = Duration::from_millis(5);
+/// Longest that a publisher waits to hear who is known, once for a batch. A writer lets readers in after some 50 µs, unless it has
+/// lost its processor meanwhile: in a flood on one core, until all other threads have had their turns, for which 5 ms are too
+/// short. The wait costs the publisher little, since it leaves its processor to the writer.
+const LOOK_UP_WITHIN: Duration = Duration::from_millis(100);
 
 /// Time in which a source may send as many alarms of strangers as it may have incidents of them.
 const QUOTA_WITHIN: Duration = Duration::from_secs(5);
@@ -64,6 +71,8 @@ pub struct Inbox {
     stranger_seats: Arc<Semaphore>,
     /// For alarms of strangers, by source.
     allowances: Mutex<Allowances>,
+    /// For alarms of undecided vehicles, by source. Strangers do not use it up.
+    undecided_allowances: Mutex<Allowances>,
     clock: Arc<dyn Clock>,
     vehicles: Arc<dyn KnownVehicles>,
     bell: OnceLock<Bell>,
@@ -72,7 +81,24 @@ pub struct Inbox {
 /// The lanes of the inbox.
 struct Lanes {
     known: WaitingAlarms,
-    others: WaitingAlarms,
+    undecided: WaitingAlarms,
+    strangers: WaitingAlarms,
+    /// Beginning of the latest turn of those that are not known, on the monotonic clock.
+    others_turn: Duration,
+}
+
+impl Lanes {
+    fn of(&mut self, standing: Standing) -> &mut WaitingAlarms {
+        match standing {
+            Standing::Known => &mut self.known,
+            Standing::Undecided => &mut self.undecided,
+            Standing::Stranger => &mut self.strangers,
+        }
+    }
+
+    fn len(&self) -> usize {
+        self.known.len() + self.undecided.len() + self.strangers.len()
+    }
 }
 
 impl Inbox {
@@ -86,8 +112,12 @@ impl Inbox {
     ) -> Self {
         let burst = u32::try_from(per_source_max.max(1)).unwrap_or(u32::MAX);
         let quota = Quota { burst, every: QUOTA_WITHIN / burst };
-        let lanes =
-            Lanes { known: WaitingAlarms::new(ALARMS_MAX), others: WaitingAlarms::new(STRANGERS_MAX) };
+        let lanes = Lanes {
+            known: WaitingAlarms::new(ALARMS_MAX),
+            undecided: WaitingAlarms::new(UNDECIDED_MAX),
+            strangers: WaitingAlarms::new(STRANGERS_MAX),
+            others_turn: Duration::ZERO,
+        };
         Self {
             lanes: Mutex::new(lanes),
             refused: Mutex::default(),
@@ -95,6 +125,7 @@ impl Inbox {
             seats: Arc::new(Semaphore::new(ACK_REQUESTS_MAX)),
             stranger_seats: Arc::new(Semaphore::new(STRANGER_ACKS_MAX)),
             allowances: Mutex::new(Allowances::new(quota, seed.rotate_left(32))),
+            undecided_allowances: Mutex::new(Allowances::new(quota, seed.rotate_left(16))),
             clock,
             vehicles,
             bell: OnceLock::new(),
@@ -111,30 +142,45 @@ impl Inbox {
         std::mem::take(&mut *self.refused.lock())
     }
 
-    /// Takes out all alarms of known vehicles, and then some of the others, in order of arrival.
-    pub fn take(&self) -> Vec<Alarm> {
+    /// Takes out all alarms of known vehicles, in order of arrival.
+    pub fn take_known(&self) -> Vec<Alarm> {
+        let mut taken = Vec::new();
+        self.lanes.lock().known.take(ALARMS_MAX, &mut taken);
+        taken
+    }
+
+    /// Takes out some alarms of undecided vehicles, and then some of strangers, in order of arrival.
+    pub fn take_others(&self) -> Vec<Alarm> {
         let mut taken = Vec::new();
         let mut lanes = self.lanes.lock();
-        lanes.known.take(ALARMS_MAX, &mut taken);
-        lanes.others.take(STRANGERS_AT_ONCE, &mut taken);
+        lanes.undecided.take(STRANGERS_AT_ONCE, &mut taken);
+        lanes.strangers.take(STRANGERS_AT_ONCE, &mut taken);
         taken
     }
 
     /// Returns true when alarms wait.
     pub(crate) fn has_some(&self) -> bool {
-        self.depth().0 > 0
+        self.lanes.lock().len() > 0
     }
 
-    /// Returns the arrival of the alarm that has waited longest, on the monotonic clock.
-    pub fn oldest(&self) -> Option<Duration> {
+    /// Notes that it is the turn of those that are not known. They wait in turn, so what is left waits from now on.
+    pub(crate) fn begin_turn(&self) {
+        let now = self.now();
+        self.lanes.lock().others_turn = now;
+    }
+
+    /// Returns the time since when nothing has been done for an alarm that waits, on the monotonic clock: its arrival, and for those
+    /// that are not known the latest turn, if that came later.
+    pub fn waits_since(&self) -> Option<Duration> {
         let lanes = self.lanes.lock();
-        lanes.known.oldest().into_iter().chain(lanes.others.oldest()).min()
+        let others = [lanes.undecided.oldest(), lanes.strangers.oldest()];
+        let others = others.into_iter().flatten().map(|arrived| arrived.max(lanes.others_turn));
+        others.chain(lanes.known.oldest()).min()
     }
 
     /// Returns how many alarms wait, and how many may.
     pub(super) fn depth(&self) -> (usize, usize) {
-        let lanes = self.lanes.lock();
-        (lanes.known.len() + lanes.others.len(), ALARMS_MAX + STRANGERS_MAX)
+        (self.lanes.lock().len(), ALARMS_MAX + UNDECIDED_MAX + STRANGERS_MAX)
     }
 
     /// Returns the time on the monotonic clock.
@@ -158,11 +204,16 @@ impl Inbox {
         self.vehicles.standings(vehicle_ids, LOOK_UP_WITHIN)
     }
 
-    /// Returns true when `source` may send another alarm of a stranger.
-    pub(super) fn allows(&self, source: Option<Source>) -> bool {
+    /// Returns the reason if `source` may not send another alarm of a vehicle of this standing now.
+    pub(super) fn forbids(&self, standing: Standing, source: Option<Source>) -> Option<NoRoom> {
+        let (allowances, reason) = match standing {
+            Standing::Known => return None,
+            Standing::Undecided => (&self.undecided_allowances, NoRoom::Undecided),
+            Standing::Stranger => (&self.allowances, NoRoom::Rate),
+        };
         // Those of unknown sources share one.
         let source = source.unwrap_or(Source::from(std::net::IpAddr::from([0, 0, 0, 0])));
-        self.allowances.lock().take(source, self.now()).is_ok()
+        allowances.lock().take(source, self.now()).err().map(|_| reason)
     }
 
     /// Counts an alarm that is not put into the inbox.
@@ -178,11 +229,7 @@ impl Inbox {
     }
 
     pub(super) fn put(&self, alarm: Alarm) -> Offer {
-        let put = {
-            let mut lanes = self.lanes.lock();
-            let is_known = alarm.standing == Standing::Known;
-            if is_known { lanes.known.put(alarm) } else { lanes.others.put(alarm) }
-        };
+        let put = self.lanes.lock().of(alarm.standing).put(alarm);
         let offer = match put {
             Put::Repeat(refused) => {
                 refused.into_iter().for_each(PendingAck::refuse);

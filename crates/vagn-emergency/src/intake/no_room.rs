@@ -19,14 +19,16 @@ pub(crate) enum NoRoom {
     Drills,
     /// Strangers from the same source call too often.
     Rate,
+    /// Vehicles from the same source that could not be looked up call too often.
+    Undecided,
     /// Too many alarms wait in the inbox.
     Inbox,
 }
 
 impl NoRoom {
     /// All reasons.
-    pub(crate) const ALL: [Self; 6] =
-        [Self::Places, Self::Strangers, Self::Source, Self::Drills, Self::Rate, Self::Inbox];
+    pub(crate) const ALL: [Self; 7] =
+        [Self::Places, Self::Strangers, Self::Source, Self::Drills, Self::Rate, Self::Undecided, Self::Inbox];
 
     /// Returns the word in metrics and in the log.
     pub(crate) fn word(self) -> &'static str {
@@ -36,6 +38,7 @@ impl NoRoom {
             Self::Source => "source",
             Self::Drills => "drills",
             Self::Rate => "rate",
+            Self::Undecided => "undecided",
             Self::Inbox => "inbox",
         }
     }

@@ -3,10 +3,11 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::Receiver;
 use std::sync::{Arc, LazyLock};
+use std::time::Duration;
 
 use vagn_flow::allowance::Source;
 use vagn_flow::batch::BatchBuilder;
-use vagn_flow::clock::ManualClock;
+use vagn_flow::clock::{Clock, ManualClock};
 use vagn_flow::metrics::{MetricRegistry, ReportMetrics};
 use vagn_flow::receipt::{Answer, Receipt};
 use vagn_flow::stamp::Stamp;
@@ -21,7 +22,7 @@ use super::filter::AlarmFilter;
 use super::inbox::{
     ACK_REQUESTS_MAX, ALARMS_MAX, Inbox, STRANGER_ACKS_MAX, STRANGERS_AT_ONCE, STRANGERS_MAX, TAKES_MAX,
 };
-use super::known::KnownVehicle;
+use super::known::{KnownVehicle, KnownVehicles};
 use super::no_room::NoRoom;
 use crate::fix::Fix;
 use crate::id::IncidentId;
@@ -48,9 +49,14 @@ fn leave(inbox: &Arc<Inbox>, reports: &[Report<'_>]) {
 /// Incidents that strangers from one source may have, and alarms that they may send at once.
 const PER_SOURCE: usize = 2 * STRANGERS_MAX;
 
+/// Takes out all that waits of known vehicles, and then some of the others.
+fn take(inbox: &Inbox) -> Vec<Alarm> {
+    [inbox.take_known(), inbox.take_others()].into_iter().flatten().collect()
+}
+
 /// Takes out all that waits.
 fn take_all(inbox: &Inbox) -> Vec<Alarm> {
-    (0..TAKES_MAX).flat_map(|_| inbox.take()).collect()
+    (0..TAKES_MAX).flat_map(|_| take(inbox)).collect()
 }
 
 /// An inbox that knows every vehicle whose id does not begin with "vehicle".
@@ -68,7 +74,7 @@ fn each_alarm_has_a_higher_id_than_the_one_before_and_repeats_keep_the_first() {
     let mut ids = Vec::new();
     for time_ms in [5, 5, 9, 7] {
         offer(&inbox, &[help("bus 7"), help("bus 8"), help("bus 7")], time_ms);
-        ids.extend(inbox.take().iter().map(|alarm| alarm.id));
+        ids.extend(take(&inbox).iter().map(|alarm| alarm.id));
     }
     assert!(ids.len() == 8 && ids.is_sorted_by(|one, next| one < next), "{ids:?}");
 }
@@ -80,11 +86,11 @@ fn keeps_one_entry_per_vehicle_sort_and_name() {
     let quiet = Report { emergency: false, ..help("bus 9") };
     let sent = [help("bus 7"), help("bus 7"), drill("bus 7"), named, help("bus 8"), quiet, named];
     assert_eq!(offer(&inbox, &sent, 1_000).0, Offer::Taken);
-    let taken = inbox.take();
+    let taken = take(&inbox);
     let seen: Vec<_> =
         taken.iter().map(|alarm| (&*alarm.vehicle_id, alarm.is_drill(), alarm.reports)).collect();
     assert_eq!(seen, [("bus 7", false, 2), ("bus 7", true, 1), ("bus 7", false, 2), ("bus 8", false, 1)]);
-    assert!(inbox.take().is_empty() && inbox.oldest().is_none());
+    assert!(take(&inbox).is_empty() && inbox.waits_since().is_none());
 }
 
 #[test]
@@ -120,7 +126,7 @@ fn a_flood_of_invented_vehicles_finds_an_end() {
         leave(&inbox, &[help(&format!("bus {number}"))]);
     }
     assert_eq!(inbox.take_refused().total(), 0, "known vehicles have a lane of their own");
-    let taken = inbox.take();
+    let taken = take(&inbox);
     assert_eq!(taken.len(), ALARMS_MAX + STRANGERS_AT_ONCE);
     assert!(taken[..ALARMS_MAX].iter().all(|alarm| alarm.standing == Standing::Known), "they go first");
     assert_eq!(taken[ALARMS_MAX + 3].reports, 2);
@@ -134,9 +140,9 @@ fn a_repeat_finds_its_alarm_behind_others_that_were_taken_out() {
     let inbox = inbox();
     let names: Vec<_> = (0..STRANGERS_AT_ONCE + 2).map(|number| format!("vehicle {number}")).collect();
     names.iter().for_each(|name| leave(&inbox, &[help(name)]));
-    inbox.take();
+    take(&inbox);
     leave(&inbox, &[help(&names[0]), help(&names[STRANGERS_AT_ONCE + 1])]);
-    let left: Vec<_> = inbox.take().into_iter().map(|alarm| (alarm.vehicle_id, alarm.reports)).collect();
+    let left: Vec<_> = take(&inbox).into_iter().map(|alarm| (alarm.vehicle_id, alarm.reports)).collect();
     let expected = [(STRANGERS_AT_ONCE, 1), (STRANGERS_AT_ONCE + 1, 2), (0, 1)];
     assert_eq!(left, expected.map(|(number, reports)| (names[number].as_str().into(), reports)));
 }
@@ -167,8 +173,71 @@ fn a_source_of_invented_vehicles_may_call_so_often_and_known_vehicles_and_others
     assert_eq!((let_in(&inbox, &buses, 1), let_in(&inbox, &invented, 2)), (80, 50));
     let refused = inbox.take_refused();
     assert_eq!(refused.reasons().collect::<Vec<_>>(), [(NoRoom::Rate, 60)]);
-    clock.advance(std::time::Duration::from_secs(1));
+    clock.advance(Duration::from_secs(1));
     assert_eq!(let_in(&inbox, &invented, 1), 10, "so many in five seconds");
+}
+
+/// A fleet that cannot look up the vehicle "bus", and has no other.
+fn fleet_without_an_answer() -> Arc<dyn KnownVehicles> {
+    fleet(|vehicle_id| if vehicle_id == "bus" { KnownVehicle::UNDECIDED } else { KnownVehicle::STRANGER })
+}
+
+/// An inbox with that fleet, after strangers from source 1 have sent all that they may.
+fn inbox_in_a_flood() -> Arc<Inbox> {
+    let inbox = Arc::new(Inbox::new(Arc::new(ManualClock::at(1_000)), fleet_without_an_answer(), 3, 1));
+    let flood: Vec<_> = (0..100).map(|number| format!("invented {number}")).collect();
+    assert_eq!(let_in(&inbox, &flood, 1), 3);
+    assert_eq!(inbox.take_refused().reasons().collect::<Vec<_>>(), [(NoRoom::Rate, 97)]);
+    inbox
+}
+
+#[test]
+fn a_vehicle_that_cannot_be_looked_up_is_not_counted_with_the_flood_from_its_address() {
+    let inbox = inbox_in_a_flood();
+    assert_eq!(let_in(&inbox, &["bus".into()], 1), 1);
+    assert_eq!(inbox.take_refused().total(), 0);
+}
+
+#[test]
+fn vehicles_that_cannot_be_looked_up_have_an_allowance_and_a_reason_of_their_own() {
+    let inbox = inbox_in_a_flood();
+    assert_eq!(let_in(&inbox, &vec!["bus".to_owned(); 10], 1), 1, "repeats are one");
+    assert_eq!(inbox.take_refused().reasons().collect::<Vec<_>>(), [(NoRoom::Undecided, 7)]);
+    assert_eq!(let_in(&inbox, &["bus".into()], 2), 1, "another source has its own");
+}
+
+#[test]
+fn vehicles_that_cannot_be_looked_up_wait_apart_from_strangers_and_go_before_them() {
+    let clock = Arc::new(ManualClock::at(1_000));
+    let inbox = Arc::new(Inbox::new(clock, fleet_without_an_answer(), PER_SOURCE, 1));
+    let flood: Vec<_> = (0..=STRANGERS_MAX).map(|number| format!("invented {number}")).collect();
+    flood.iter().for_each(|name| leave(&inbox, &[help(name)]));
+    assert_eq!(inbox.take_refused().total(), 1, "the lane of strangers is full");
+    leave(&inbox, &[help("bus")]);
+    let taken = take(&inbox);
+    assert_eq!((&*taken[0].vehicle_id, taken.len()), ("bus", 1 + STRANGERS_AT_ONCE));
+}
+
+#[test]
+fn strangers_wait_in_turn_and_known_vehicles_from_their_arrival() {
+    let clock = Arc::new(ManualClock::at(1_000));
+    let known = fleet(|vehicle_id| match vehicle_id {
+        "bus" => KnownVehicle::known(Fix::at(1.0, 2.0, 0, false)),
+        _ => KnownVehicle::STRANGER,
+    });
+    let inbox = Arc::new(Inbox::new(clock.clone(), known, PER_SOURCE, 1));
+    let names: Vec<_> = (0..=STRANGERS_AT_ONCE).map(|number| format!("invented {number}")).collect();
+    let arrived = clock.monotonic();
+    names.iter().for_each(|name| leave(&inbox, &[help(name)]));
+    assert_eq!(inbox.waits_since(), Some(arrived));
+    clock.advance(Duration::from_millis(300));
+    inbox.begin_turn();
+    take(&inbox);
+    assert_eq!(inbox.waits_since(), Some(clock.monotonic()), "one is left, and its turn comes");
+    clock.advance(Duration::from_millis(300));
+    leave(&inbox, &[help("bus")]);
+    inbox.take_others();
+    assert_eq!(inbox.waits_since(), Some(clock.monotonic()), "that of the bus");
 }
 
 #[test]
@@ -177,7 +246,7 @@ fn the_sender_of_an_alarm_beyond_the_rate_hears_that_it_failed() {
     let inbox = Arc::new(Inbox::new(Arc::new(ManualClock::at(1_000)), vehicles, 1, 1));
     let (offered, mut answer) = offer(&inbox, &[help("one"), help("two")], 0);
     assert_eq!(offered, Offer::Full);
-    drop(inbox.take());
+    drop(take(&inbox));
     let fates: Vec<_> = answer.try_recv().unwrap().iter().map(|outcome| outcome.fate).collect();
     assert_eq!(fates, [Fate::Failed, Fate::Failed], "the first was dropped with the test's desk");
     assert_eq!(inbox.take_refused().total(), 1);
@@ -213,7 +282,7 @@ fn senders_of_one_alarm_are_kept_up_to_a_limit() {
     let inbox = inbox();
     let reports = [help("bus 7"); 200];
     let mut answers: Vec<_> = (0..10).map(|_| offer(&inbox, &reports, 0).1).collect();
-    assert_eq!(inbox.take()[0].acks.len(), PENDING_ACKS_MAX);
+    assert_eq!(take(&inbox)[0].acks.len(), PENDING_ACKS_MAX);
     let last = answers.pop().unwrap().blocking_recv().unwrap();
     assert!(last.iter().all(|outcome| outcome.fate == Fate::Failed));
 }
@@ -232,7 +301,7 @@ fn ask(inbox: &Arc<Inbox>, vehicle_id: &str) -> Receiver<Vec<u8>> {
 /// Offers an alarm of each of these vehicles that asks for an ack, and counts the acks.
 fn answered(inbox: &Arc<Inbox>, vehicles: &[String]) -> usize {
     let sent: Vec<_> = vehicles.iter().map(|vehicle_id| ask(inbox, vehicle_id)).collect();
-    let acks = inbox.take().into_iter().flat_map(|alarm| alarm.acks);
+    let acks = take(inbox).into_iter().flat_map(|alarm| alarm.acks);
     for ack in acks {
         ack.grant(IncidentId::from_u128(1));
     }
@@ -265,7 +334,7 @@ fn a_call_without_a_place_has_the_one_that_came_before_it_in_the_batch() {
     let zero = Report { position: position(0.0, 0.0), ..help("bus 7") };
     let place = |sent: &[Report<'_>]| {
         leave(&inbox, sent);
-        let taken = inbox.take();
+        let taken = take(&inbox);
         assert_eq!(taken.len(), 1);
         taken[0].before.map(|fix| (fix.position.lat(), fix.time_ms, fix.trusted))
     };

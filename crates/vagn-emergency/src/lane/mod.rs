@@ -9,13 +9,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use tracing::info;
+use tracing::{debug, info};
 use vagn_flow::clock::{Believed, Clock};
 use vagn_flow::readiness::Readiness;
 use vagn_flow::trust::Trust;
 
-use crate::desk::{Admitted, Desk, Moment, Refusal, Request};
+use crate::desk::{Desk, Moment, Refusal, Request};
 use crate::id::IncidentId;
+use crate::intake::alarm::Alarm;
 use crate::intake::inbox::Inbox;
 use crate::intake::known::KnownVehicles;
 use crate::metrics::{AttemptLabel, EmergencyMetrics};
@@ -118,22 +119,38 @@ impl Lane {
         Moment { ms: now_ms, is_sure: true, since_ms, ..now }
     }
 
-    /// Lets in what waits in the inbox, but of strangers only some: [`TAKES_MAX`](crate::intake::inbox::TAKES_MAX) times let in all.
-    pub(crate) fn admit(&self) -> Admitted {
+    /// Lets in all known vehicles that wait in the inbox, and then some of the others:
+    /// [`TAKES_MAX`](crate::intake::inbox::TAKES_MAX) times let in all.
+    pub(crate) fn admit(&self) {
+        self.admit_known();
+        self.admit_others();
+    }
+
+    /// Lets in all known vehicles that wait in the inbox.
+    pub(crate) fn admit_known(&self) {
+        self.let_in(Inbox::take_known);
+    }
+
+    /// Lets in some of the others.
+    pub(crate) fn admit_others(&self) {
+        self.let_in(Inbox::take_others);
+    }
+
+    fn let_in(&self, take: fn(&Inbox) -> Vec<Alarm>) {
         let newcomers = {
             let mut desk = self.desk.lock();
             // Taken under the desk's lock, so that an alarm is never in neither of the two.
-            desk.arrive(self.inbox.take());
+            desk.arrive(take(&self.inbox));
             desk.newcomers()
         };
         // Without the desk's lock: a fleet that does not answer must not hold up alarms.
         let known = self.lookup.known(newcomers);
         let admitted = self.desk.lock().admit(&known);
+        debug!(opened = admitted.opened.len(), updated = admitted.updated, "let alarms in");
         self.announce();
         let mut refused = self.inbox.take_refused();
         refused.add_all(admitted.refused);
         self.gauges.refused(refused, &self.desk);
-        admitted
     }
 
     /// Gives incidents without a position the last known one of their vehicles.
@@ -153,8 +170,8 @@ impl Lane {
 
     /// Lets in alarms that have waited too long, because the incidents actor must be hanging. With `all`, lets in every one.
     pub(crate) fn rescue(&self, all: bool) {
-        let Some(arrived) = self.oldest_arrival() else { return };
-        if all || arrived + self.patience() <= self.clock.monotonic() {
+        let Some(since) = self.waits_since() else { return };
+        if all || since + self.patience() <= self.clock.monotonic() {
             // The store has had its time; an alarm must not wait for a hung disk.
             self.set_recalled();
             self.admit();
@@ -162,16 +179,16 @@ impl Lane {
         }
     }
 
-    /// Returns the arrival of the alarm that has waited longest to be let in.
-    fn oldest_arrival(&self) -> Option<Duration> {
-        let in_inbox = self.inbox.oldest();
+    /// Returns the time since when nothing has been done for an alarm that is to be let in.
+    fn waits_since(&self) -> Option<Duration> {
+        let in_inbox = self.inbox.waits_since();
         in_inbox.into_iter().chain(self.desk.lock().oldest_arrival()).min()
     }
 
     /// Returns the time when there may be a notice to send although nothing rings.
     pub(crate) fn wake_at(&self) -> Option<Duration> {
         // The inbox first: an alarm that leaves it in between is at the desk by the time the desk is asked.
-        let late = self.oldest_arrival().map(|arrived| arrived + self.patience());
+        let late = self.waits_since().map(|since| since + self.patience());
         late.into_iter().chain(self.desk.lock().wake_at()).min()
     }
 

@@ -1,9 +1,15 @@
 //! Floods: many copies of one alarm, and alarms past the limit.
 
+use std::sync::Arc;
+
+use vagn_flow::clock::ManualClock;
 use vagn_wire::Fate;
 
 use super::setup::*;
 use super::target::TestTarget;
+use crate::fix::Fix;
+use crate::incidents::Incidents;
+use crate::intake::known::KnownVehicle;
 use crate::metrics::OutcomeLabel;
 use crate::{State, Targets};
 
@@ -44,4 +50,26 @@ async fn past_the_limit_an_alarm_is_refused_counted_and_reported_to_the_operator
         "{warnings:?}"
     );
     lane.stop().await;
+}
+
+#[test]
+fn a_known_vehicle_is_on_disk_before_a_stranger_of_a_flood_is_let_in() {
+    let vehicles = fleet(|vehicle_id| match vehicle_id {
+        "bus" => KnownVehicle::known(Fix::at(1.0, 2.0, 0, false)),
+        _ => KnownVehicle::STRANGER,
+    });
+    let lane = test_lane_in(Arc::new(ManualClock::at(1_700_000_000_000)), vehicles, 10_000);
+    let invented: Vec<_> = (0..250).map(|number| format!("invented {number}")).collect();
+    offer(&lane, &invented.iter().map(|name| help(name)).collect::<Vec<_>>());
+    offer(&lane, &[help("bus")]);
+    Incidents::new(lane.clone()).attend_known();
+    {
+        let desk = lane.desk.lock();
+        let all: Vec<_> = desk.newest_first(None).collect();
+        assert_eq!(all.iter().map(|incident| &*incident.vehicle_id).collect::<Vec<_>>(), ["bus"]);
+        assert!(desk.is_recorded(all[0].id));
+    }
+    lane.admit_others();
+    let open = lane.desk.lock().overview().open;
+    assert!((2..=65).contains(&open) && lane.inbox.has_some(), "{open} are open: a few at a time");
 }

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use vagn_store::{BBox, Fleet, Index, Nearby, NotReady, Plan, Updates, Writer};
+use vagn_store::{BBox, Fleet, Index, Nearby, NotReady, Plan, Updates, Writer, partition};
 
 use crate::model::{at, id, key, sighting};
 
@@ -75,6 +75,25 @@ fn a_query_with_a_limit_gives_up_on_a_writer_that_never_ends() {
     let ask = || fleet.get_within(key(&id(7)), Duration::from_millis(1));
     assert!(ask().is_ok_and(|vehicle| vehicle.is_some()));
     writer.change(|_| assert_eq!(ask(), Err(NotReady)));
+}
+
+#[test]
+fn a_writer_that_never_ends_costs_the_vehicles_of_other_partitions_nothing() {
+    let fleet = Fleet::new(2);
+    let ids: Vec<_> = (0..20).map(id).collect();
+    let keys: Vec<_> = ids.iter().map(|id| key(id)).collect();
+    let mut writers = [(); 2].map(|()| Writer::new(Index::new(1_000)));
+    for (number, writer) in writers.iter_mut().enumerate() {
+        move_all(writer, 0);
+        fleet.set(number, Some(writer.reader()));
+    }
+    let ask = || fleet.rows_within(&keys, Duration::from_millis(1));
+    assert!(ask().iter().all(|row| matches!(row, Ok(Some(_)))));
+    let [first, _] = &mut writers;
+    let rows = first.change(|_| ask());
+    for (key, row) in keys.iter().zip(rows) {
+        assert_eq!(row.is_err(), partition(key.hash(), 2) == 0, "{key:?}");
+    }
 }
 
 #[test]

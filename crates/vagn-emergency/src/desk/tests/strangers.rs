@@ -1,6 +1,7 @@
 //! Strangers at the desk: their share of the places, and what makes one known.
 
 use super::*;
+use crate::record::draft::Draft;
 
 #[test]
 fn strangers_have_their_share_and_displace_no_known_vehicle() {
@@ -80,6 +81,37 @@ fn a_stranger_remains_one_under_every_name_it_gives_its_incidents() {
         desk.admit(&known);
     }
     assert_eq!((desk.overview().open, desk.overview().open_of_strangers), (8, 8));
+}
+
+#[test]
+fn an_undecided_vehicle_is_not_held_to_what_strangers_have_left_of_the_places_of_its_source() {
+    let mut desk = Desk::new(Rules { open_max: 10, per_source_max: 2, ..rules() }, 1);
+    let invented = (0..5).map(|number| from(&format!("invented {number}"), 1, None)).collect();
+    assert_eq!(admit(&mut desk, invented).refused.reasons().collect::<Vec<_>>(), [(NoRoom::Source, 3)]);
+    let undecided = |name| Alarm { standing: Standing::Undecided, ..from(name, 1, None) };
+    let buses = ["bus 1", "bus 2", "bus 3", "bus 4"].map(undecided);
+    let admitted = admit(&mut desk, buses.into());
+    assert_eq!(admitted.opened.len(), 3, "half of all places");
+    assert_eq!(admitted.refused.reasons().collect::<Vec<_>>(), [(NoRoom::Strangers, 1)]);
+    let known = Alarm { standing: Standing::Known, ..from("bus 4", 1, None) };
+    desk.arrive(vec![known]);
+    let found = Known::from([("bus 4".into(), KnownVehicle::STRANGER)]);
+    assert_eq!(desk.admit(&found).opened.len(), 1, "known at the door is known");
+}
+
+#[test]
+fn known_vehicles_are_written_apart_from_strangers_and_their_changes_before_those_of_others() {
+    let mut desk = desk();
+    let name = |draft: &Draft| draft.incident.vehicle_id.to_string();
+    let names = |drafts: Vec<Draft>| drafts.iter().map(name).collect::<Vec<_>>();
+    admit(&mut desk, vec![from("invented", 1, None)]);
+    admit_known(&mut desk, vec![alarm("bus 1", 1), alarm("bus 2", 2)]);
+    assert_eq!(names(desk.drafts_of_known(10)), ["bus 1", "bus 2"]);
+    assert_eq!(names(desk.drafts_of_known(1)), ["bus 1"]);
+    record(&mut desk);
+    assert!(desk.drafts_of_known(10).is_empty());
+    admit(&mut desk, vec![from("invented", 1, None), alarm("bus 2", 3)]);
+    assert_eq!(names(desk.drafts(10)), ["bus 2", "invented"]);
 }
 
 #[test]
