@@ -61,7 +61,7 @@ pub(crate) async fn post(
     let reports = split(format, &held.bytes)?;
     let room = caller.deed_room(reports.len() * size_of::<Outcome>())?;
     let outcomes = intake::publish(&api.intake, &reports, caller.source()).await?;
-    untaken(&outcomes, &api.readiness).map_or_else(|| Ok(fates(outcomes, room)), Err)
+    untaken(&reports, &outcomes, &api.readiness).map_or_else(|| Ok(fates(outcomes, room)), Err)
 }
 
 fn format(headers: &HeaderMap) -> Result<Format, Problem> {
@@ -104,12 +104,17 @@ fn too_large(too_many: &TooMany) -> Problem {
 
 /// Returns the problem when no report at all was taken. The status then says so, and a client that reads nothing else tries
 /// again.
-fn untaken(outcomes: &[Outcome], readiness: &Readiness) -> Option<Problem> {
+fn untaken(reports: &Reports, outcomes: &[Outcome], readiness: &Readiness) -> Option<Problem> {
     if !outcomes.iter().all(is_lost) {
         return None;
     }
     if outcomes.iter().any(|outcome| outcome.fate == Fate::Shed) {
         let why = "there was no room for any of the reports; none was stored";
+        return Some(Problem::new(Kind::Overloaded, why));
+    }
+    // Whatever the reason: a vehicle that calls for help is to try again.
+    if reports.iter().any(vagn_wire::is_emergency) {
+        let why = "no call for help in it could be taken, or written to disk in time; send it again until it is taken";
         return Some(Problem::new(Kind::Overloaded, why));
     }
     if readiness.is_out_of_space() {

@@ -20,7 +20,7 @@ use vagn_flow::receipt::ReceiptPart;
 use vagn_http::server::Limits;
 use vagn_http::testing::{beside, start_tls};
 
-/// Settles every report at once: `late …` is stale, an emergency gets an incident, `full …` is shed.
+/// Settles every report at once: `late …` is stale, an emergency gets an incident unless it is `refused`, `full …` is shed.
 struct Judge;
 
 impl Subscriber<Arc<Batch>> for Judge {
@@ -35,7 +35,11 @@ impl Subscriber<Arc<Batch>> for Judge {
                 Ok(report) => part.settle([(index, fate(&report))]),
             }
             if vagn_wire::is_emergency(bytes) {
-                batch.answer_for_alarm(index).unwrap().record(format!("incident {index}"));
+                let alarm = batch.answer_for_alarm(index).unwrap();
+                match vagn_wire::decode(bytes).is_ok_and(|report| report.vehicle_id.as_str() == "refused") {
+                    true => alarm.fail(),
+                    false => alarm.record(format!("incident {index}")),
+                }
             }
         }
         share.settle_rest(Fate::Stored);
@@ -193,6 +197,20 @@ async fn a_status_says_so_when_nothing_was_taken() {
     // An incident was opened: that must not be hidden behind the fate of the position.
     let call = post(&judged(), "application/json", r#"{"ID":"full","Lat":1,"Lon":2,"Emergency":true}"#).await;
     assert_eq!((call.status, fates(&call)), (StatusCode::OK, vec!["shed".to_owned()]));
+}
+
+#[tokio::test]
+async fn a_call_for_help_that_was_not_taken_is_to_be_sent_again() {
+    let (ok, call) =
+        (r#"{"ID":"a","Lat":1,"Lon":2}"#, r#"{"ID":"refused","Lat":1,"Lon":2,"Emergency":true}"#);
+    let alone = post(&judged(), "application/json", call).await;
+    assert_eq!((alone.status, alone.problem().as_str()), (StatusCode::SERVICE_UNAVAILABLE, "overloaded"));
+    assert_eq!(alone.header("retry-after"), "1");
+    let beside_another = post(&judged(), "application/json", format!("[{call},{ok}]")).await;
+    assert_eq!(
+        (beside_another.status, fates(&beside_another).join(" ")),
+        (StatusCode::OK, "failed stored".into())
+    );
 }
 
 #[tokio::test]
