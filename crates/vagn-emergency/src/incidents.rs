@@ -26,7 +26,7 @@ use crate::show::view::Detail;
 const GROUP: usize = 1_024;
 
 /// Most incidents in a transaction that known vehicles may have to wait for: those of strangers, and changes.
-const OTHERS_GROUP: usize = 128;
+const OTHERS_GROUP: usize = 64;
 
 /// Time between two rounds that record what is not urgent, end what is over, and look after the store.
 const TIDY_EVERY: Duration = Duration::from_secs(1);

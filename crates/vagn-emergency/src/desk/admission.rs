@@ -41,11 +41,15 @@ impl Desk {
         self.arrivals.front().map(|alarm| alarm.arrived)
     }
 
-    /// Returns the vehicles of alarms that arrived without an open incident: their standing is to be looked up.
+    /// Returns the vehicles of alarms that arrived without an open incident: their standing is to be looked up. A stranger for whom
+    /// there is no room is none of them: in a flood, each look-up may have to wait for the writer of the fleet.
     pub(crate) fn newcomers(&self) -> Vec<Box<str>> {
         let roster = &self.board.indexes().roster;
-        let new =
-            self.arrivals.iter().filter(|alarm| roster.of(&alarm.vehicle_id, alarm.is_drill()).is_empty());
+        let is_new = |alarm: &&Alarm| roster.of(&alarm.vehicle_id, alarm.is_drill()).is_empty();
+        let has_room = |alarm: &&Alarm| {
+            alarm.standing != Standing::Stranger || self.no_room(alarm, Standing::Stranger).is_none()
+        };
+        let new = self.arrivals.iter().filter(is_new).filter(has_room);
         new.map(|alarm| alarm.vehicle_id.clone()).collect()
     }
 

@@ -169,13 +169,17 @@ impl Inbox {
         self.lanes.lock().others_turn = now;
     }
 
-    /// Returns the time since when nothing has been done for an alarm that waits, on the monotonic clock: its arrival, and for those
-    /// that are not known the latest turn, if that came later.
-    pub fn waits_since(&self) -> Option<Duration> {
+    /// Returns the arrival of the known vehicle that has waited longest, on the monotonic clock.
+    pub fn known_since(&self) -> Option<Duration> {
+        self.lanes.lock().known.oldest()
+    }
+
+    /// Returns the time since when nothing has been done for one of the others: its arrival, or the latest turn if that came
+    /// later.
+    pub fn others_since(&self) -> Option<Duration> {
         let lanes = self.lanes.lock();
-        let others = [lanes.undecided.oldest(), lanes.strangers.oldest()];
-        let others = others.into_iter().flatten().map(|arrived| arrived.max(lanes.others_turn));
-        others.chain(lanes.known.oldest()).min()
+        let oldest = lanes.undecided.oldest().into_iter().chain(lanes.strangers.oldest()).min();
+        oldest.map(|arrived| arrived.max(lanes.others_turn))
     }
 
     /// Returns how many alarms wait, and how many may.

@@ -59,6 +59,11 @@ fn take_all(inbox: &Inbox) -> Vec<Alarm> {
     (0..TAKES_MAX).flat_map(|_| take(inbox)).collect()
 }
 
+/// Takes out all that waits but known vehicles.
+fn take_all_others(inbox: &Inbox) {
+    (0..TAKES_MAX).for_each(|_| drop(inbox.take_others()));
+}
+
 /// An inbox that knows every vehicle whose id does not begin with "vehicle".
 fn inbox() -> Arc<Inbox> {
     let fix = Fix::at(1.0, 2.0, 0, false);
@@ -90,7 +95,7 @@ fn keeps_one_entry_per_vehicle_sort_and_name() {
     let seen: Vec<_> =
         taken.iter().map(|alarm| (&*alarm.vehicle_id, alarm.is_drill(), alarm.reports)).collect();
     assert_eq!(seen, [("bus 7", false, 2), ("bus 7", true, 1), ("bus 7", false, 2), ("bus 8", false, 1)]);
-    assert!(take(&inbox).is_empty() && inbox.waits_since().is_none());
+    assert!(take(&inbox).is_empty() && inbox.known_since().is_none());
 }
 
 #[test]
@@ -229,15 +234,17 @@ fn strangers_wait_in_turn_and_known_vehicles_from_their_arrival() {
     let names: Vec<_> = (0..=STRANGERS_AT_ONCE).map(|number| format!("invented {number}")).collect();
     let arrived = clock.monotonic();
     names.iter().for_each(|name| leave(&inbox, &[help(name)]));
-    assert_eq!(inbox.waits_since(), Some(arrived));
+    assert_eq!((inbox.known_since(), inbox.others_since()), (None, Some(arrived)));
     clock.advance(Duration::from_millis(300));
     inbox.begin_turn();
     take(&inbox);
-    assert_eq!(inbox.waits_since(), Some(clock.monotonic()), "one is left, and its turn comes");
-    clock.advance(Duration::from_millis(300));
+    assert_eq!(inbox.others_since(), Some(clock.monotonic()), "one is left, and its turn comes");
     leave(&inbox, &[help("bus")]);
-    inbox.take_others();
-    assert_eq!(inbox.waits_since(), Some(clock.monotonic()), "that of the bus");
+    let called = clock.monotonic();
+    clock.advance(Duration::from_millis(300));
+    inbox.begin_turn();
+    take_all_others(&inbox);
+    assert_eq!((inbox.known_since(), inbox.others_since()), (Some(called), None));
 }
 
 #[test]

@@ -170,25 +170,38 @@ impl Lane {
 
     /// Lets in alarms that have waited too long, because the incidents actor must be hanging. With `all`, lets in every one.
     pub(crate) fn rescue(&self, all: bool) {
-        let Some(since) = self.waits_since() else { return };
-        if all || since + self.patience() <= self.clock.monotonic() {
+        let latest = self.clock.monotonic().saturating_sub(self.patience());
+        let is_late = |since: Option<Duration>| since.is_some_and(|since| all || since <= latest);
+        let known = is_late(self.known_since());
+        let others = is_late(self.inbox.others_since());
+        if known || others {
             // The store has had its time; an alarm must not wait for a hung disk.
             self.set_recalled();
-            self.admit();
+        }
+        if known {
+            self.admit_known();
+        }
+        // Not for the sake of known vehicles: to look strangers up takes time in which no notice goes out.
+        if others {
+            self.admit_others();
+        }
+        if known || others {
             self.locate();
         }
     }
 
-    /// Returns the time since when nothing has been done for an alarm that is to be let in.
-    fn waits_since(&self) -> Option<Duration> {
-        let in_inbox = self.inbox.waits_since();
+    /// Returns the arrival of the alarm that has waited longest of those of known vehicles, and of those that are at the desk but
+    /// were not let in.
+    fn known_since(&self) -> Option<Duration> {
+        // The inbox first: an alarm that leaves it in between is at the desk by the time the desk is asked.
+        let in_inbox = self.inbox.known_since();
         in_inbox.into_iter().chain(self.desk.lock().oldest_arrival()).min()
     }
 
     /// Returns the time when there may be a notice to send although nothing rings.
     pub(crate) fn wake_at(&self) -> Option<Duration> {
-        // The inbox first: an alarm that leaves it in between is at the desk by the time the desk is asked.
-        let late = self.waits_since().map(|since| since + self.patience());
+        let since = self.inbox.others_since().into_iter().chain(self.known_since()).min();
+        let late = since.map(|since| since + self.patience());
         late.into_iter().chain(self.desk.lock().wake_at()).min()
     }
 
@@ -292,6 +305,7 @@ mod tests {
     use super::*;
     use crate::intake::known::KnownVehicle;
     use crate::record::attempt::Outcome;
+    use crate::record::standing::Standing;
     use crate::tests::setup::{ended, fleet, help, nowhere, offer, test_lane, test_lane_in};
     use vagn_flow::clock::ManualClock;
 
@@ -339,6 +353,32 @@ mod tests {
             lane.locate();
         }
         assert_eq!(*asked.lock(), ["a", "b", "c", "a", "b", "c"]);
+    }
+
+    #[test]
+    fn strangers_who_wait_in_turn_are_not_let_in_by_the_notifier_and_all_are_when_no_turn_comes() {
+        let clock = Arc::new(ManualClock::at(NOW_MS));
+        let vehicles = fleet(|vehicle_id| match vehicle_id {
+            "bus" => KnownVehicle { standing: Standing::Known, last_fix: None },
+            _ => KnownVehicle::STRANGER,
+        });
+        let lane = test_lane_in(clock.clone(), vehicles, 100);
+        let open = || lane.desk.lock().overview().open;
+        lane.set_recalled();
+        offer(&lane, &["one", "two"].map(help));
+        clock.advance(Duration::from_secs(1));
+        lane.inbox.begin_turn();
+        lane.rescue(false);
+        assert_eq!(open(), 0, "it was their turn just now");
+        offer(&lane, &[help("bus")]);
+        clock.advance(Duration::from_millis(99));
+        lane.inbox.begin_turn();
+        clock.advance(Duration::from_millis(1));
+        lane.rescue(false);
+        assert_eq!(open(), 1, "the bus has waited for 100 ms");
+        clock.advance(Duration::from_millis(99));
+        lane.rescue(false);
+        assert_eq!(open(), 3, "no turn came for 100 ms");
     }
 
     #[test]

@@ -48,7 +48,7 @@ async fn a_repeat_during_a_slow_restart_is_no_second_incident() {
     let shared = lane.handle.lane.clone();
     // Longer than a record may take.
     let late = |arrived| shared.clock.monotonic() > arrived + Duration::from_millis(150);
-    until(|| shared.inbox.waits_since().filter(|arrived| late(*arrived))).await;
+    until(|| shared.inbox.others_since().filter(|arrived| late(*arrived))).await;
     gate.open();
     let all = lane.accepted(1).await;
     assert_eq!(all.len(), 1);

@@ -35,7 +35,9 @@ fn one_source_has_so_many_places_for_strangers_and_known_vehicles_do_not_count()
     };
     let counts = |admitted: Admitted| (admitted.opened.len(), admitted.refused.reasons().collect::<Vec<_>>());
     assert_eq!(counts(admit(&mut desk, called("a", 1, None, 30))), (20, vec![(NoRoom::Source, 10)]));
-    assert_eq!(counts(admit_known(&mut desk, called("bus", 1, None, 30))), (30, vec![]));
+    let buses = called("bus", 1, None, 30).into_iter();
+    let buses = buses.map(|bus| Alarm { standing: Standing::Undecided, ..bus }).collect();
+    assert_eq!(counts(admit_known(&mut desk, buses)), (30, vec![]));
     assert_eq!(counts(admit(&mut desk, called("b", 2, None, 15))), (15, vec![]));
     assert_eq!(counts(admit(&mut desk, called("c", 3, None, 20))), (15, vec![(NoRoom::Strangers, 5)]));
     let drills = admit(&mut desk, called("d", 1, Some(Kind::Test), 10));
@@ -50,6 +52,17 @@ fn one_source_has_so_many_places_for_strangers_and_known_vehicles_do_not_count()
     }
     assert_eq!(desk.overview().fullest_source, 15);
     assert_eq!(counts(admit(&mut desk, called("e", 1, None, 30))), (5, vec![(NoRoom::Source, 25)]));
+}
+
+#[test]
+fn a_stranger_without_a_place_is_not_looked_up_again() {
+    let mut desk = Desk::new(Rules { open_max: 10, per_source_max: 1, ..rules() }, 1);
+    admit(&mut desk, vec![from("invented", 1, None)]);
+    let undecided = Alarm { standing: Standing::Undecided, ..from("bus", 1, None) };
+    desk.arrive(vec![from("invented too", 1, None), undecided, from("from elsewhere", 2, None)]);
+    assert_eq!(desk.newcomers().iter().map(|name| &**name).collect::<Vec<_>>(), ["bus", "from elsewhere"]);
+    let admitted = desk.admit(&Known::new());
+    assert_eq!(admitted.refused.reasons().collect::<Vec<_>>(), [(NoRoom::Source, 1)]);
 }
 
 #[test]
