@@ -152,15 +152,22 @@ fn a_repeat_finds_its_alarm_behind_others_that_were_taken_out() {
     assert_eq!(left, expected.map(|(number, reports)| (names[number].as_str().into(), reports)));
 }
 
+fn source(last: u8) -> Source {
+    Source::from(std::net::IpAddr::from([192, 0, 2, last]))
+}
+
+/// Offers an alarm from a source.
+fn offer_from(inbox: &Arc<Inbox>, vehicle_id: &str, last: u8) {
+    let mut batch = BatchBuilder::new(SHEDDING).by(Some(source(last)));
+    batch.push(&encoded(&help(vehicle_id)));
+    let batch = batch.seal(Stamp { time_ms: 0, first_seq: 0 }, None, &METRICS);
+    AlarmFilter(inbox.clone()).offer(&batch);
+}
+
 /// Offers alarms from one source, and counts those that were let in.
 fn let_in(inbox: &Arc<Inbox>, vehicles: &[String], last: u8) -> usize {
-    let source = Source::from(std::net::IpAddr::from([192, 0, 2, last]));
-    for id in vehicles {
-        let mut batch = BatchBuilder::new(SHEDDING).by(Some(source));
-        batch.push(&encoded(&help(id)));
-        let batch = batch.seal(Stamp { time_ms: 0, first_seq: 0 }, None, &METRICS);
-        AlarmFilter(inbox.clone()).offer(&batch);
-    }
+    vehicles.iter().for_each(|id| offer_from(inbox, id, last));
+    let source = source(last);
     take_all(inbox).iter().filter(|alarm| alarm.source == Some(source)).count()
 }
 
@@ -201,6 +208,32 @@ fn a_vehicle_that_cannot_be_looked_up_is_not_counted_with_the_flood_from_its_add
     let inbox = inbox_in_a_flood();
     assert_eq!(let_in(&inbox, &["bus".into()], 1), 1);
     assert_eq!(inbox.take_refused().total(), 0);
+}
+
+/// A fleet of one known vehicle, "bus", whose writer is off the processor for so long.
+struct SlowFleet(Duration);
+
+impl KnownVehicles for SlowFleet {
+    fn look_up(&self, vehicle_id: &str, within: Duration) -> KnownVehicle {
+        match vehicle_id {
+            "bus" if within >= self.0 => KnownVehicle::known(Fix::at(1.0, 2.0, 0, false)),
+            "bus" => KnownVehicle::UNDECIDED,
+            _ => KnownVehicle::STRANGER,
+        }
+    }
+}
+
+#[test]
+fn a_known_vehicle_behind_the_address_of_a_flood_is_waited_for_while_other_threads_have_their_turns() {
+    let slow = Arc::new(SlowFleet(Duration::from_millis(60)));
+    let inbox = Arc::new(Inbox::new(Arc::new(ManualClock::at(1_000)), slow, 1, 1));
+    let flood: Vec<_> = (0..100).map(|number| format!("invented {number}")).collect();
+    assert_eq!(let_in(&inbox, &flood, 1), 1);
+    inbox.take_refused();
+    assert_eq!(let_in(&inbox, &vec!["bus".to_owned(); 50], 1), 1);
+    assert_eq!(inbox.take_refused().total(), 0);
+    offer_from(&inbox, "bus", 1);
+    assert_eq!(inbox.take_known().len(), 1, "it is known, and not undecided");
 }
 
 #[test]
