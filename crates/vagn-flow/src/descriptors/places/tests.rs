@@ -220,6 +220,7 @@ fn a_large_crowd_is_looked_at_by_a_sample() {
     let newcomers: Vec<Place> = (2_000..2_064).map(|number| scene.places.take(of(number)).unwrap()).collect();
     let told = displaced(&crowd);
     assert_eq!(told.len(), newcomers.len(), "each newcomer gets another one's place");
+    assert!(told.iter().any(|(at, _)| (100..900).contains(at)), "always the same ones: {told:?}");
     assert!(scene.places.take(of(3_000)).is_err());
     drop(crowd);
     assert_eq!(scene.places.open.lock().holders.count(), newcomers.len());
