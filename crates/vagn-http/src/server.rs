@@ -54,6 +54,8 @@ pub struct Limits {
     pub idle: Duration,
     /// Longest time in which a peer takes nothing of an answer that waits for it.
     pub untaken: Duration,
+    /// Longest time that an idle connection has for its end when a newcomer got its place: it may hold a descriptor only so long.
+    pub farewell: Duration,
     /// Longest time for requests in flight on a stop.
     pub stop: Duration,
     /// Memory of answers, which all servers share.
@@ -69,6 +71,7 @@ impl Default for Limits {
             head: Duration::from_secs(30),
             idle: Duration::from_secs(75),
             untaken: Duration::from_secs(30),
+            farewell: Duration::from_secs(1),
             stop: Duration::from_secs(5),
             memory: Arc::default(),
             is_operators: false,
@@ -119,9 +122,6 @@ pub struct Liveness {
 
 /// Longest silence of the accept loop, whose turns take a second at most; after that it counts as hung.
 const WATCHDOG: Duration = Duration::from_secs(10);
-
-/// Longest time that an idle connection has for its end when a newcomer got its place: it may hold a descriptor only so long.
-const FAREWELL: Duration = Duration::from_secs(1);
 
 /// Most bytes of a stream of HTTP/2 that wait for the socket.
 const SEND_BUFFER_MAX: usize = 64 << 10;
@@ -318,6 +318,7 @@ impl Server {
             idle: self.limits.idle,
             caller: watched,
             untaken: self.limits.untaken,
+            farewell: self.limits.farewell,
             place: held,
             metrics: self.metrics.clone(),
         };
@@ -342,6 +343,7 @@ struct Talk<C> {
     idle: Duration,
     caller: Caller,
     untaken: Duration,
+    farewell: Duration,
     place: Arc<Place>,
     metrics: DoorMetrics,
 }
@@ -356,7 +358,7 @@ impl<C: GracefulConnection<Error = Box<dyn std::error::Error + Send + Sync>>> Ta
         self.metrics.refuse(reason(displaced));
         // Where nothing was asked, there is nothing to be finished.
         if displaced == Displaced::Idle {
-            self.end_within(FAREWELL).await;
+            self.end_within(self.farewell).await;
         }
     }
 
