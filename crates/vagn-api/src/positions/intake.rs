@@ -19,7 +19,15 @@ const ROOM_WITHIN: Duration = Duration::from_secs(5);
 /// Longest wait for their fates after that. A disk was once seen to take 0.4 s for a sync.
 const FATES_WITHIN: Duration = Duration::from_secs(10);
 
-/// Publishes the reports, which come from `source`, and waits for their fates, in order.
+/// What became of the reports of one request.
+pub(super) struct Published {
+    /// Their outcomes, in order.
+    pub(super) outcomes: Vec<Outcome>,
+    /// One of them calls for help.
+    pub(super) has_call: bool,
+}
+
+/// Publishes the reports, which come from `source`, and waits for their fates.
 ///
 /// # Errors
 /// [`Kind::DeadlinePassed`] when the fates are not known in time. Published reports stay published.
@@ -27,31 +35,39 @@ pub(super) async fn publish(
     intake: &Intake,
     reports: &Reports,
     source: Option<Source>,
-) -> Result<Vec<Outcome>, Problem> {
-    let (batches, answers) = offer(intake, reports, source);
+) -> Result<Published, Problem> {
+    let Offers { batches, answers, has_call } = offer(intake, reports, source);
     let room_until = Instant::now() + ROOM_WITHIN;
     for batch in batches {
         // A subscriber without room says so in the receipt.
         intake.admit(batch, room_until.saturating_duration_since(Instant::now())).await;
     }
-    outcomes(answers, Instant::now() + FATES_WITHIN).await
+    let outcomes = outcomes(answers, Instant::now() + FATES_WITHIN).await?;
+    Ok(Published { outcomes, has_call })
+}
+
+/// Batches that are offered, and the answers that are awaited for them.
+#[derive(Default)]
+struct Offers {
+    batches: Vec<Offered>,
+    answers: Vec<Answer>,
+    has_call: bool,
 }
 
 /// Offers every batch before one is admitted: an alarm at the end must not wait for room for the rest.
-fn offer(intake: &Intake, reports: &Reports, source: Option<Source>) -> (Vec<Offered>, Vec<Answer>) {
+fn offer(intake: &Intake, reports: &Reports, source: Option<Source>) -> Offers {
     let mut reports = reports.iter();
-    let mut batches = Vec::new();
-    let mut answers = Vec::new();
+    let mut offers = Offers::default();
     while reports.len() > 0 {
         let mut batch = BatchBuilder::new(ORIGIN).by(source);
         for report in reports.by_ref().take(BATCH_MAX) {
-            batch.push(report);
+            offers.has_call |= batch.push(report).is_alarm;
         }
         let (receipt, answer) = Receipt::new(batch.len());
-        batches.push(intake.offer(batch, Some(receipt)));
-        answers.push(answer);
+        offers.batches.push(intake.offer(batch, Some(receipt)));
+        offers.answers.push(answer);
     }
-    (batches, answers)
+    offers
 }
 
 async fn outcomes(answers: Vec<Answer>, until: Instant) -> Result<Vec<Outcome>, Problem> {

@@ -14,6 +14,7 @@ use vagn_wire::Fate;
 use vagn_wire::dialect::json::BadBody;
 use vagn_wire::dialect::{Reports, TooMany, json, msgpack};
 
+use self::intake::Published;
 use crate::Api;
 use vagn_flow::readiness::Readiness;
 use vagn_flow::receipt::Outcome;
@@ -60,8 +61,8 @@ pub(crate) async fn post(
     let held = api.bodies.read(&caller, body).await?;
     let reports = split(format, &held.bytes)?;
     let room = caller.deed_room(reports.len() * size_of::<Outcome>())?;
-    let outcomes = intake::publish(&api.intake, &reports, caller.source()).await?;
-    untaken(&reports, &outcomes, &api.readiness).map_or_else(|| Ok(fates(outcomes, room)), Err)
+    let published = intake::publish(&api.intake, &reports, caller.source()).await?;
+    untaken(&published, &api.readiness).map_or_else(|| Ok(fates(published.outcomes, room)), Err)
 }
 
 fn format(headers: &HeaderMap) -> Result<Format, Problem> {
@@ -104,7 +105,8 @@ fn too_large(too_many: &TooMany) -> Problem {
 
 /// Returns the problem when no report at all was taken. The status then says so, and a client that reads nothing else tries
 /// again.
-fn untaken(reports: &Reports, outcomes: &[Outcome], readiness: &Readiness) -> Option<Problem> {
+fn untaken(published: &Published, readiness: &Readiness) -> Option<Problem> {
+    let Published { outcomes, has_call } = published;
     if !outcomes.iter().all(is_lost) {
         return None;
     }
@@ -113,7 +115,7 @@ fn untaken(reports: &Reports, outcomes: &[Outcome], readiness: &Readiness) -> Op
         return Some(Problem::new(Kind::Overloaded, why));
     }
     // Whatever the reason: a vehicle that calls for help is to try again.
-    if reports.iter().any(vagn_wire::is_emergency) {
+    if *has_call {
         let why = "no call for help in it could be taken, or written to disk in time; send it again until it is taken";
         return Some(Problem::new(Kind::Overloaded, why));
     }
