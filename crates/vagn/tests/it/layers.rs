@@ -7,20 +7,23 @@ use std::fs;
 use crate::source::{Graph, circle, graph, heads, modules, sources, workspace};
 
 /// Crates of ours from the lowest to the highest, and which of the lower ones each may know.
-const CRATES: [(&str, &[&str]); 13] = [
+const CRATES: [(&str, &[&str]); 15] = [
     ("vagn-fuzz", &[]),
     ("vagn-wire", &["vagn-fuzz"]),
     ("vagn-otp", &[]),
     ("vagn-schedules", &[]),
     ("vagn-store", &["vagn-wire", "vagn-fuzz"]),
-    ("vagn-flow", &["vagn-wire", "vagn-otp"]),
-    ("vagn-emergency", &["vagn-flow", "vagn-wire", "vagn-otp", "vagn-store", "vagn-fuzz"]),
+    ("vagn-seal", &["vagn-wire", "vagn-fuzz"]),
+    ("vagn-registry", &["vagn-seal", "vagn-wire"]),
+    ("vagn-flow", &["vagn-seal", "vagn-wire", "vagn-otp"]),
+    ("vagn-emergency", &["vagn-flow", "vagn-seal", "vagn-wire", "vagn-otp", "vagn-store", "vagn-fuzz"]),
     ("vagn-live", &["vagn-flow", "vagn-wire", "vagn-otp", "vagn-store"]),
-    ("vagn-http", &["vagn-flow", "vagn-otp"]),
+    ("vagn-http", &["vagn-flow", "vagn-registry", "vagn-otp"]),
     (
         "vagn-api",
         &[
             "vagn-http",
+            "vagn-registry",
             "vagn-live",
             "vagn-emergency",
             "vagn-store",
@@ -30,12 +33,15 @@ const CRATES: [(&str, &[&str]); 13] = [
             "vagn-fuzz",
         ],
     ),
-    ("vagn-load", &["vagn-wire"]),
+    ("vagn-load", &["vagn-wire", "vagn-seal"]),
     (
         "vagn",
         &[
             "vagn-api",
+            "vagn-registry",
+            "vagn-seal",
             "vagn-http",
+            "vagn-registry",
             "vagn-live",
             "vagn-emergency",
             "vagn-flow",
@@ -46,7 +52,7 @@ const CRATES: [(&str, &[&str]); 13] = [
             "vagn-fuzz",
         ],
     ),
-    ("vagn-bench", &["vagn-wire", "vagn-load"]),
+    ("vagn-bench", &["vagn-wire", "vagn-seal", "vagn-load"]),
 ];
 
 /// The modules of the service from the highest to the lowest, the stages in the order in which a report passes them. None

@@ -1,0 +1,20 @@
+//! Sealed reports: one envelope per datagram, which proves its sender and hides what is in it.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `key.rs` | ids, secrets and epochs of keys |
+//! | `envelope.rs` | the bytes of an envelope |
+//! | `sender.rs` | the sender's side: seals reports, opens answers |
+//! | `table.rs` | the service's side: the keys in force, which open envelopes and seal answers |
+//!
+//! No I/O and no clock. `docs/wire.md` has the format byte by byte.
+
+mod envelope;
+mod key;
+mod sender;
+mod table;
+
+pub use envelope::{Envelope, FIRST_BYTE, HEAD_LEN, Lane, OVERHEAD};
+pub use key::{Epoch, KeyId, NotAKey, Secret};
+pub use sender::{AnswerRefused, SenderKey};
+pub use table::{KeyInForce, KeyTable, NotOpened, Opened, Speaker};
