@@ -1,120 +1,206 @@
 //! Objects, revisions and the watch, whatever they mean.
 
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Kind of an object.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Kind {
-    /// A [`Device`](crate::Device), by its key id.
-    Device,
-    /// A [`Token`](crate::Token), by its name.
-    Token,
-    /// A [`Session`](crate::Session), by the digest of its cookie.
-    Session,
-    /// A [`Share`](crate::Share), by its digest.
-    Share,
+use parking_lot::Mutex;
+use redb::{Database, ReadableDatabase, ReadableTableMetadata, StorageBackend};
+
+use crate::changes::Changes;
+use crate::file::{self, META, NAMES, OBJECTS, REVISION, count_key};
+use crate::wrapping::Wrapping;
+use crate::{Kind, Object, PutError, RegistryError, Watch};
+
+/// The registry. Cheap to clone. It blocks on the disk: an actor asks it on a thread that may wait.
+#[derive(Debug, Clone)]
+pub struct Registry {
+    inner: Arc<Inner>,
 }
 
-/// Content of a key, and the revision of its last change.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Object {
-    /// JSON of the object. Secrets in it are wrapped.
-    pub value: Vec<u8>,
-    /// Number of the change that wrote it; changes of the whole registry are numbered together, from 1.
-    pub revision: u64,
+#[derive(Debug)]
+struct Inner {
+    db: Database,
+    wrapping: Option<Wrapping>,
+    changes: Arc<Changes>,
+    /// Held from before a transaction until its changes are told, so that they are told in order.
+    writing: Mutex<()>,
+    write_errors: AtomicU64,
+    unreadable: AtomicU64,
 }
 
-/// A change of the registry.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Change {
-    /// Number of the change.
-    pub revision: u64,
+/// A write of one object, if it has this revision.
+#[derive(Debug, Clone, Copy)]
+pub struct Put<'a> {
     /// Kind of the object.
     pub kind: Kind,
     /// Key of the object, within its kind.
-    pub key: Box<str>,
-    /// The object as it is now; `None` when it is gone.
-    pub value: Option<Vec<u8>>,
-}
-
-/// The registry. Cheap to clone.
-#[derive(Debug, Clone)]
-pub struct Registry {}
-
-/// Changes after a revision, in order.
-#[derive(Debug)]
-pub struct Watch {}
-
-/// The reason that the registry cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum RegistryError {
-    /// Another process has it open.
-    #[error("the registry is in use by another process")]
-    InUse,
-}
-
-/// The reason that an object was not written.
-#[derive(Debug, thiserror::Error)]
-pub enum PutError {
-    /// The object has another revision: somebody else was first.
-    #[error("it was changed meanwhile; its revision is {0}")]
-    Conflict(u64),
-    /// The registry cannot be written.
-    #[error(transparent)]
-    Registry(#[from] RegistryError),
+    pub key: &'a str,
+    /// Revision that it must have; 0 when it must not be there.
+    pub revision: u64,
+    /// JSON of the object; `None` removes it.
+    pub value: Option<&'a [u8]>,
 }
 
 impl Registry {
     /// Name of its file in the data directory.
     pub const FILE: &'static str = "registry.redb";
 
-    /// Opens the registry of a data directory, or begins one. `wrapping_key` wraps secrets, where one is set.
+    /// Opens the registry of a data directory, or begins one. `wrapping_key` wraps secrets, where one is set: those that are there
+    /// in clear are wrapped now.
     ///
     /// # Errors
-    /// The file cannot be used.
-    pub fn open(_data_dir: &Path, _wrapping_key: Option<&[u8; 32]>) -> Result<Self, RegistryError> {
-        todo!("registry")
+    /// The file cannot be used, or the key is missing or another one.
+    pub fn open(data_dir: &Path, wrapping_key: Option<&[u8; 32]>) -> Result<Self, RegistryError> {
+        let wrapping = wrapping_key.map(Wrapping::new);
+        Self::over(file::open(data_dir, wrapping.as_ref())?, wrapping)
+    }
+
+    /// Opens or begins the registry on any storage.
+    ///
+    /// # Errors
+    /// The storage cannot be used, or the key is missing or another one.
+    pub fn open_on(
+        storage: impl StorageBackend,
+        wrapping_key: Option<&[u8; 32]>,
+    ) -> Result<Self, RegistryError> {
+        let wrapping = wrapping_key.map(Wrapping::new);
+        Self::over(file::open_on(storage, wrapping.as_ref())?, wrapping)
+    }
+
+    fn over(db: Database, wrapping: Option<Wrapping>) -> Result<Self, RegistryError> {
+        let revision = db.begin_read()?.open_table(META)?.get(REVISION)?.map_or(0, |number| number.value());
+        let inner = Inner {
+            db,
+            wrapping,
+            changes: Arc::new(Changes::new(revision)),
+            writing: Mutex::default(),
+            write_errors: AtomicU64::default(),
+            unreadable: AtomicU64::default(),
+        };
+        Ok(Self { inner: Arc::new(inner) })
     }
 
     /// Returns an object.
     ///
     /// # Errors
     /// The file cannot be read.
-    pub fn get(&self, _kind: Kind, _key: &str) -> Result<Option<Object>, RegistryError> {
-        todo!("registry")
+    pub fn get(&self, kind: Kind, key: &str) -> Result<Option<Object>, RegistryError> {
+        let table = self.inner.db.begin_read()?.open_table(OBJECTS)?;
+        Ok(table.get((kind.number(), key))?.map(|object| to_object(object.value())))
     }
 
     /// Lists the objects of a kind with their keys, in the order of their keys.
     ///
     /// # Errors
     /// The file cannot be read.
-    pub fn list(&self, _kind: Kind) -> Result<Vec<(Box<str>, Object)>, RegistryError> {
-        todo!("registry")
+    pub fn list(&self, kind: Kind) -> Result<Vec<(Box<str>, Object)>, RegistryError> {
+        let mut objects = Vec::new();
+        self.each(kind, |key, revision, value| objects.push((key.into(), to_object((revision, value)))))?;
+        Ok(objects)
+    }
+
+    /// Calls `take` with key, revision and value of each object of a kind, in the order of their keys, as they are at one moment.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn each(&self, kind: Kind, mut take: impl FnMut(&str, u64, &[u8])) -> Result<(), RegistryError> {
+        let table = self.inner.db.begin_read()?.open_table(OBJECTS)?;
+        for row in table.range((kind.number(), "")..(kind.number() + 1, ""))? {
+            let (key, object) = row?;
+            let (revision, value) = object.value();
+            take(key.value().1, revision, value);
+        }
+        Ok(())
+    }
+
+    /// Returns the key of the object in force that has a name.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn key_of(&self, kind: Kind, name: &str) -> Result<Option<Box<str>>, RegistryError> {
+        let table = self.inner.db.begin_read()?.open_table(NAMES)?;
+        Ok(table.get((kind.number(), name))?.map(|key| key.value().into()))
     }
 
     /// Writes an object if its revision is this, 0 for none; `None` removes it. Durable on return, which gives the new revision.
     ///
     /// # Errors
-    /// [`PutError::Conflict`] when it has another one.
+    /// [`PutError::Conflict`] when it has another one, [`PutError::NameTaken`] when its name is another object's.
     pub fn put_if(
         &self,
-        _kind: Kind,
-        _key: &str,
-        _revision: u64,
-        _value: Option<&[u8]>,
+        kind: Kind,
+        key: &str,
+        revision: u64,
+        value: Option<&[u8]>,
     ) -> Result<u64, PutError> {
-        todo!("registry")
+        self.put_all(&[Put { kind, key, revision, value }])
     }
 
-    /// Returns the changes after a revision. A watcher that falls far behind is told to [list](Self::list) anew.
-    pub fn watch(&self, _after: u64) -> Watch {
-        todo!("registry")
+    /// Writes several objects, all or none, and returns the revision of the last one.
+    ///
+    /// # Errors
+    /// As [`Registry::put_if`], for the first that cannot be written.
+    pub fn put_all(&self, puts: &[Put<'_>]) -> Result<u64, PutError> {
+        let _in_order = self.inner.writing.lock();
+        let changes = file::write(&self.inner.db, puts).inspect_err(|err| self.count_error(err))?;
+        let revision = changes.last().map_or_else(|| self.revision(), |change| change.revision);
+        self.inner.changes.push(changes, revision);
+        Ok(revision)
+    }
+
+    /// Returns the number of the last change. Take it before you [list](Self::list), and [watch](Self::watch) from there on.
+    pub fn revision(&self) -> u64 {
+        self.inner.changes.last()
+    }
+
+    /// Returns the changes after a revision. A watcher that falls far behind is told to list anew.
+    pub fn watch(&self, after: u64) -> Watch {
+        Watch::new(self.inner.changes.clone(), after)
+    }
+
+    /// Counts the objects of a kind.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn count(&self, kind: Kind) -> Result<u64, RegistryError> {
+        let table = self.inner.db.begin_read()?.open_table(META)?;
+        Ok(table.get(count_key(kind))?.map_or(0, |count| count.value()))
+    }
+
+    /// Counts the keys of vehicles and gateways that are in force.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn devices_in_force(&self) -> Result<u64, RegistryError> {
+        Ok(self.inner.db.begin_read()?.open_table(NAMES)?.len()?)
+    }
+
+    /// Counts writes that failed on the disk.
+    pub fn write_errors(&self) -> u64 {
+        self.inner.write_errors.load(Ordering::Relaxed)
+    }
+
+    /// Counts objects that were passed over in lists because they made no sense.
+    pub fn unreadable(&self) -> u64 {
+        self.inner.unreadable.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn wrapping(&self) -> Option<&Wrapping> {
+        self.inner.wrapping.as_ref()
+    }
+
+    pub(crate) fn count_unreadable(&self) {
+        self.inner.unreadable.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn count_error(&self, err: &PutError) {
+        if matches!(err, PutError::Registry(_)) {
+            self.inner.write_errors.fetch_add(1, Ordering::Relaxed);
+        }
     }
 }
 
-impl Watch {
-    /// Waits for the next changes; `None` when too many were missed, and all must be listed anew.
-    pub async fn next(&mut self) -> Option<Vec<Change>> {
-        todo!("registry")
-    }
+fn to_object((revision, value): (u64, &[u8])) -> Object {
+    Object { value: value.to_vec(), revision }
 }

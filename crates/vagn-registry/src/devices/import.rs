@@ -1,0 +1,94 @@
+//! Import of keys that were made elsewhere, a block in one transaction.
+
+use vagn_seal::{Epoch, KeyId, Secret};
+
+use super::{Device, DeviceOf, check_name};
+use crate::entry::Entry;
+use crate::{Kind, Put, PutError, Registry};
+
+/// Attempts to write a block while others write the same keys.
+const ATTEMPTS: usize = 8;
+
+/// A key that was made elsewhere.
+#[derive(Debug, Clone)]
+pub struct ImportRow {
+    /// The vehicle that it speaks for.
+    pub vehicle_id: Box<str>,
+    /// Id of the key.
+    pub key_id: KeyId,
+    /// Its secret, of the first epoch.
+    pub secret: Secret,
+}
+
+/// Number of keys of a block that were written, and of those that were there already, just the same.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Imported {
+    /// Keys that are new.
+    pub added: u64,
+    /// Keys that were there.
+    pub unchanged: u64,
+}
+
+impl Registry {
+    /// Imports a block of keys, all or none. Keys that are there already, for the same vehicle and with the same secret, are passed
+    /// over, so that an import can be run again.
+    ///
+    /// # Errors
+    /// [`PutError::Exists`] when a key id is another vehicle's or has another secret, [`PutError::NameTaken`] when a vehicle has a
+    /// key; the registry cannot be written.
+    pub fn import_devices(&self, rows: &[ImportRow], now_ms: i64) -> Result<Imported, PutError> {
+        rows.iter().try_for_each(|row| check_name(&row.vehicle_id))?;
+        for _ in 1..ATTEMPTS {
+            match self.import_once(rows, now_ms) {
+                Err(PutError::Conflict(_)) => {}
+                done => return done,
+            }
+        }
+        self.import_once(rows, now_ms)
+    }
+
+    fn import_once(&self, rows: &[ImportRow], now_ms: i64) -> Result<Imported, PutError> {
+        let mut new = Vec::with_capacity(rows.len());
+        for row in rows {
+            if !self.is_there(row)? {
+                let device = row.to_device(now_ms);
+                new.push((device.key(), self.encode(&device)));
+            }
+        }
+        // In the order of the file, so that each of its pages is written once.
+        new.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+        if let Some(twice) = new.windows(2).find(|pair| pair[0].0 == pair[1].0) {
+            return Err(PutError::Exists { kind: Kind::Device, key: twice[0].0.as_str().into() });
+        }
+        let puts: Vec<_> = new
+            .iter()
+            .map(|(key, value)| Put { kind: Kind::Device, key, revision: 0, value: Some(value) })
+            .collect();
+        self.put_all(&puts)?;
+        let added = new.len() as u64;
+        Ok(Imported { added, unchanged: rows.len() as u64 - added })
+    }
+
+    /// Returns true when the key is there, just the same. A rotated one is: the row is the state it was in before.
+    fn is_there(&self, row: &ImportRow) -> Result<bool, PutError> {
+        let key = row.key_id.to_string();
+        let Some((device, _)) = self.read::<Device>(&key)? else { return Ok(false) };
+        let is_same = matches!(&device.of, DeviceOf::Vehicle(id) if *id == row.vehicle_id)
+            && device.epochs.iter().any(|(epoch, secret)| *epoch == Epoch::FIRST && *secret == row.secret);
+        if is_same { Ok(true) } else { Err(PutError::Exists { kind: Kind::Device, key: key.into() }) }
+    }
+}
+
+impl ImportRow {
+    fn to_device(&self, now_ms: i64) -> Device {
+        Device {
+            key_id: self.key_id,
+            of: DeviceOf::Vehicle(self.vehicle_id.clone()),
+            epochs: vec![(Epoch::FIRST, self.secret.clone())],
+            added_ms: now_ms,
+            replaces: None,
+            is_replaced: false,
+            revoked_ms: None,
+        }
+    }
+}

@@ -1,0 +1,11 @@
+//! The file of the registry: `tables` has its form, `open` makes and opens it, `write` changes it, `wrap` wraps the secrets
+//! in one that has them in clear.
+
+mod open;
+mod tables;
+mod wrap;
+mod write;
+
+pub(crate) use open::{open, open_on};
+pub(crate) use tables::{META, NAMES, OBJECTS, REVISION, count_key};
+pub(crate) use write::write;

@@ -1,0 +1,135 @@
+//! Keys of vehicles and gateways.
+
+use vagn_seal::{Epoch, KeyId, Secret};
+
+use super::{NOW, in_memory};
+use crate::{DeviceOf, ImportRow, Imported, PutError, Registry};
+
+fn vehicle(name: &str) -> DeviceOf {
+    DeviceOf::Vehicle(name.into())
+}
+
+fn epochs(registry: &Registry, name: &str) -> Vec<u8> {
+    let device = registry.device_of(name).unwrap().unwrap();
+    device.epochs.iter().map(|(epoch, _)| epoch.get()).collect()
+}
+
+#[test]
+fn gives_a_name_one_key() {
+    let registry = in_memory();
+    let device = registry.add_device(vehicle("TAXI1"), NOW).unwrap();
+    assert_eq!(registry.device_of("TAXI1").unwrap().as_ref(), Some(&device));
+    assert_eq!(registry.device(device.key_id).unwrap(), Some(device));
+    let gateway = DeviceOf::Gateway { name: "TAXI1".into(), prefix: "".into() };
+    assert!(matches!(registry.add_device(gateway, NOW), Err(PutError::NameTaken { .. })));
+    registry.revoke_device("TAXI1", NOW + 1).unwrap();
+    registry.add_device(vehicle("TAXI1"), NOW).unwrap();
+    assert_eq!(registry.devices().unwrap().len(), 2, "the revoked one stays");
+}
+
+#[test]
+fn refuses_names_that_no_report_can_have() {
+    let registry = in_memory();
+    let gateway = |prefix: &str| DeviceOf::Gateway { name: "G".into(), prefix: prefix.into() };
+    for of in [vehicle(""), vehicle("a\nb"), vehicle(&"v".repeat(65)), gateway("a\tb")] {
+        assert!(matches!(registry.add_device(of, NOW), Err(PutError::Invalid(_))));
+    }
+    registry.add_device(gateway(""), NOW).unwrap();
+}
+
+#[test]
+fn forgets_the_secrets_of_a_revoked_key() {
+    let registry = in_memory();
+    registry.add_device(vehicle("TAXI1"), NOW).unwrap();
+    registry.rotate_device("TAXI1", NOW).unwrap();
+    let device = registry.revoke_device("TAXI1", NOW + 1).unwrap();
+    assert_eq!((device.revoked_ms, device.epochs.len()), (Some(NOW + 1), 0));
+    assert!(matches!(registry.revoke_device("TAXI1", NOW), Err(PutError::NotFound { .. })));
+    assert!(matches!(registry.rotate_device("TAXI1", NOW), Err(PutError::NotFound { .. })));
+}
+
+#[test]
+fn keeps_the_epoch_in_use_until_the_next_one_is_used() {
+    let registry = in_memory();
+    let device = registry.add_device(vehicle("TAXI1"), NOW).unwrap();
+    let rotated = registry.rotate_device("TAXI1", NOW).unwrap();
+    assert_eq!((rotated.device.key_id, rotated.ended, rotated.is_new_key), (device.key_id, None, false));
+    assert_ne!(rotated.device.newest().unwrap().1, device.newest().unwrap().1);
+    assert_eq!(epochs(&registry, "TAXI1"), [0, 1]);
+    let again = registry.rotate_device("TAXI1", NOW).unwrap();
+    assert_eq!(again.ended, Epoch::new(1), "a rotation that was never used ends");
+    assert_eq!(epochs(&registry, "TAXI1"), [0, 2]);
+    registry.end_epochs_before(device.key_id, Epoch::new(2).unwrap(), NOW).unwrap();
+    assert_eq!(epochs(&registry, "TAXI1"), [2]);
+}
+
+#[test]
+fn takes_a_new_key_id_after_the_last_epoch() {
+    let registry = in_memory();
+    let old = registry.add_device(vehicle("TAXI1"), NOW).unwrap();
+    for _ in 0..15 {
+        registry.rotate_device("TAXI1", NOW).unwrap();
+    }
+    assert_eq!(epochs(&registry, "TAXI1"), [0, 15]);
+    let new = registry.rotate_device("TAXI1", NOW).unwrap();
+    assert!(new.is_new_key && new.device.key_id != old.key_id);
+    assert_eq!(epochs(&registry, "TAXI1"), [0]);
+    let open = |id| registry.device(id).unwrap().unwrap().revoked_ms.is_none();
+    assert!(open(old.key_id), "the old one is open until the new one is used");
+    registry.end_epochs_before(new.device.key_id, Epoch::FIRST, NOW).unwrap();
+    assert!(!open(old.key_id) && open(new.device.key_id));
+}
+
+#[test]
+fn revokes_a_replaced_key_with_its_successor() {
+    let registry = in_memory();
+    registry.add_device(vehicle("TAXI1"), NOW).unwrap();
+    for _ in 0..16 {
+        registry.rotate_device("TAXI1", NOW).unwrap();
+    }
+    registry.revoke_device("TAXI1", NOW).unwrap();
+    assert!(registry.devices().unwrap().iter().all(|device| device.revoked_ms.is_some()));
+}
+
+fn row(vehicle_id: &str, number: u8) -> ImportRow {
+    ImportRow { vehicle_id: vehicle_id.into(), key_id: KeyId([number; 8]), secret: Secret([number; 32]) }
+}
+
+#[test]
+fn imports_a_block_twice_without_harm() {
+    let registry = in_memory();
+    let rows = [row("B", 2), row("A", 1)];
+    assert_eq!(registry.import_devices(&rows, NOW).unwrap(), Imported { added: 2, unchanged: 0 });
+    let more = [row("A", 1), row("C", 3)];
+    assert_eq!(registry.import_devices(&more, NOW).unwrap(), Imported { added: 1, unchanged: 1 });
+    assert_eq!(registry.devices_in_force().unwrap(), 3);
+}
+
+#[test]
+fn imports_nothing_of_a_block_with_a_contradiction() {
+    let other_secret = ImportRow { secret: Secret([9; 32]), ..row("A", 1) };
+    for wrong in [row("A", 2), row("X", 1), other_secret] {
+        let registry = in_memory();
+        registry.import_devices(&[row("A", 1)], NOW).unwrap();
+        let refused = registry.import_devices(&[row("B", 7), wrong], NOW);
+        assert!(matches!(refused, Err(PutError::NameTaken { .. } | PutError::Exists { .. })), "{refused:?}");
+        assert_eq!(registry.devices_in_force().unwrap(), 1);
+    }
+    let registry = in_memory();
+    assert!(registry.import_devices(&[row("A", 1), row("B", 1)], NOW).is_err(), "one key id twice");
+    assert!(registry.import_devices(&[row("A", 1), row("A", 2)], NOW).is_err(), "one vehicle twice");
+    assert_eq!(registry.revision(), 0);
+}
+
+#[test]
+fn shows_no_secret_to_a_log() {
+    let registry = in_memory();
+    let device = registry.add_device(vehicle("TAXI1"), NOW).unwrap();
+    let object = registry.list(crate::Kind::Device).unwrap();
+    let texts = format!("{device:?} {object:?} {registry:?}");
+    let secret = device.newest().unwrap().1.0;
+    assert!(
+        !texts.contains(&format!("{secret:?}")) && !texts.contains(&secret[0..4].escape_ascii().to_string())
+    );
+    assert!(format!("{object:?}").contains("bytes"));
+}
