@@ -3,6 +3,10 @@
 use std::fmt;
 use std::str::FromStr;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use zeroize::Zeroize;
+
 /// Id of a key: 8 random bytes, written as 16 hexadecimal digits. It is not the id of a vehicle.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct KeyId(pub [u8; 8]);
@@ -40,6 +44,12 @@ impl Epoch {
     }
 }
 
+impl Drop for Secret {
+    fn drop(&mut self) {
+        self.0.zeroize();
+    }
+}
+
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Secret(…)")
@@ -55,22 +65,27 @@ impl fmt::Display for KeyId {
 impl FromStr for KeyId {
     type Err = NotAKey;
 
-    fn from_str(_text: &str) -> Result<Self, NotAKey> {
-        todo!("seal")
+    fn from_str(text: &str) -> Result<Self, NotAKey> {
+        let number =
+            u64::from_str_radix(text, 16).ok().filter(|_| text.len() == 16 && !text.starts_with('+'));
+        number.map(|number| Self(number.to_be_bytes())).ok_or(NotAKey("a key id has 16 hexadecimal digits"))
     }
 }
 
 impl Secret {
     /// Returns the secret in base64, for the one time that it is shown.
     pub fn to_base64(&self) -> String {
-        todo!("seal")
+        STANDARD.encode(self.0)
     }
 
     /// Reads a secret in base64.
     ///
     /// # Errors
     /// The text is not 32 bytes in base64.
-    pub fn from_base64(_text: &str) -> Result<Self, NotAKey> {
-        todo!("seal")
+    pub fn from_base64(text: &str) -> Result<Self, NotAKey> {
+        let mut bytes = STANDARD.decode(text).unwrap_or_default();
+        let secret = <[u8; 32]>::try_from(bytes.as_slice()).map(Self);
+        bytes.zeroize();
+        secret.map_err(|_| NotAKey("a secret is 32 bytes in base64"))
     }
 }
