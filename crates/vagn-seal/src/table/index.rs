@@ -80,7 +80,7 @@ impl Index {
     }
 
     fn start(&self, hash: u64) -> usize {
-        ((hash >> 32) * self.entries.len() as u64 >> 32) as usize
+        (((hash >> 32) * self.entries.len() as u64) >> 32) as usize
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use vagn_wire::VehicleId;
 
 use super::index::Index;
-use super::line::{Line, Told};
+use super::line::Line;
 use super::{Speaker, hash};
 use crate::cipher::DirectionKey;
 use crate::{Epoch, KeyId, NotOpened};
@@ -70,9 +70,15 @@ impl Shard {
         self.index.find(hash(&key_id.0), |place| self.line(place).key_id == key_id)
     }
 
-    /// Returns true when the place holds a key.
-    pub(super) fn speaker_at(&self, place: u32) -> Option<Speaker<'_>> {
-        (place < self.made && !self.line(place).is_free()).then(|| self.speaker(self.line(place)))
+    /// Calls `look` with the one that the key at a place speaks for; `None` when there is no key.
+    pub(super) fn speaker_at<T>(&self, place: u32, look: impl FnOnce(Speaker<'_>) -> T) -> Option<T> {
+        if place >= self.made || self.line(place).is_free() {
+            return None;
+        }
+        let line = self.line(place);
+        let mut text = [0; _];
+        let speaker = line.vehicle_id(&mut text).map_or_else(|| self.aside(line.key_id), Speaker::Vehicle);
+        Some(look(speaker))
     }
 
     /// Puts a key in force, or what has changed about it, and returns its place and whether the key is new; `None` when
@@ -132,11 +138,8 @@ impl Shard {
         chunks + self.index.bytes() + self.free.capacity() * size_of::<u32>()
     }
 
-    fn speaker<'a>(&'a self, line: &'a Line) -> Speaker<'a> {
-        if let Told::Short(vehicle_id) = line.told() {
-            return Speaker::Vehicle(vehicle_id);
-        }
-        match self.aside.get(&line.key_id).expect("it lies aside as long as the key is in force") {
+    fn aside(&self, key_id: KeyId) -> Speaker<'_> {
+        match self.aside.get(&key_id).expect("it lies aside as long as the key is in force") {
             Aside::Vehicle(id) => {
                 Speaker::Vehicle(VehicleId::new(id).expect("it was a vehicle id when it was put here"))
             }
