@@ -31,6 +31,12 @@ pub(super) struct SettingArgs {
     /// HTTPS API [default: localhost:9090].
     #[arg(long, value_name = "HOST:PORT")]
     http: Option<String>,
+    /// Address under which people reach the API, such as https://fleet.example, for its certificate.
+    #[arg(long, value_name = "URL")]
+    public_url: Option<String>,
+    /// Serve the API without TLS, on loopback: for a proxy on this machine that ends TLS.
+    #[arg(long)]
+    http_plain: bool,
     /// Metrics and health, plain HTTP [default: localhost:9093].
     #[arg(long, value_name = "HOST:PORT")]
     ops: Option<String>,
@@ -75,6 +81,7 @@ impl SettingArgs {
             ("udp.listen", self.udp),
             ("tcp.listen", self.tcp),
             ("http.listen", self.http),
+            ("http.public_url", self.public_url),
             ("ops.listen", self.ops),
             ("emergency.url", self.emergency_url),
             ("emergency.drill.url", self.drill_url),
@@ -87,6 +94,9 @@ impl SettingArgs {
             texts.into_iter().filter_map(|(key, text)| Some((key, text?.into()))).collect();
         if self.insecure_open {
             flags.push(("insecure_open", true.into()));
+        }
+        if self.http_plain {
+            flags.push(("http.plain", true.into()));
         }
         if let Some(kernel) = self.clock_kernel {
             flags.push(("clock.kernel", kernel.into()));

@@ -1,13 +1,13 @@
 //! Refuses settings that cannot work, or that would open the service by accident. Each refusal names the key to change.
 
-use std::net::ToSocketAddrs;
+use std::net::{Ipv6Addr, ToSocketAddrs};
 use std::time::Duration;
 
 use vagn_api::map::{BadStyleUrl, StyleUrl};
 
 use super::emergency::BadEmergency;
 use super::fsync::Fsync;
-use super::settings::{MapSettings, Settings};
+use super::settings::{HttpSettings, MapSettings, Settings};
 use super::span::Span;
 
 /// Shortest time between two syncs. With a shorter one the disk would do nothing else.
@@ -90,9 +90,26 @@ pub enum Refused {
     Origin(String),
     /// A name that no request has in `Host`.
     #[error(
-        "`ops.names` has {0:?}, which is no name of a machine; write it without scheme, port and path, such as \"vagn.example\""
+        "`{key}` has {name:?}, which is no name of a machine; write it without scheme, port and path, such as \"vagn.example\""
     )]
-    Name(String),
+    Name {
+        /// Name of the setting.
+        key: &'static str,
+        /// The wrong one.
+        name: String,
+    },
+    /// A public address that no browser shows.
+    #[error(
+        "`http.public_url = {0:?}` is no address of a service; write scheme, host and port in lower case without a slash at the end, \
+         such as \"https://fleet.example\""
+    )]
+    PublicUrl(String),
+    /// An API without TLS that other machines can reach.
+    #[error(
+        "`http.plain` sends positions and tokens in clear, and `http.listen = \"{0}\"` can be reached from other machines; listen on \
+         localhost, where a proxy on this machine reaches it, or serve TLS"
+    )]
+    Plain(String),
     /// An address of a map style that no page can load.
     #[error("`map.style_url = {style_url:?}` {why}")]
     StyleUrl {
@@ -145,9 +162,7 @@ impl Settings {
             return Err(Refused::ShortToken { at, length });
         }
         self.check_origins()?;
-        if let Some(wrong) = self.ops.names.iter().find(|name| !is_name(name)) {
-            return Err(Refused::Name(wrong.clone()));
-        }
+        self.check_names()?;
         self.map.style()?;
         self.check_lengths()?;
         self.emergency.targets()?;
@@ -180,6 +195,18 @@ impl Settings {
         match origins.iter().find(|origin| !is_origin(origin)) {
             Some(wrong) => Err(Refused::Origin(wrong.clone())),
             None => Ok(()),
+        }
+    }
+
+    fn check_names(&self) -> Result<(), Refused> {
+        for (key, names) in [("ops.names", &self.ops.names), ("http.names", &self.http.names)] {
+            if let Some(wrong) = names.iter().find(|name| !is_name(name)) {
+                return Err(Refused::Name { key, name: wrong.clone() });
+            }
+        }
+        match self.http.public_url.is_empty() || self.http.public_host().is_some() {
+            true => Ok(()),
+            false => Err(Refused::PublicUrl(self.http.public_url.clone())),
         }
     }
 
@@ -216,6 +243,9 @@ impl Settings {
         self.closed("udp.listen", &self.udp.listen, NO_KEYS, "")?;
         self.closed("tcp.listen", &self.tcp.listen, NO_KEYS, "")?;
         let remedy = "set `http.tokens`, or ";
+        if self.http.plain && !is_loopback(&self.http.listen) {
+            return Err(Refused::Plain(self.http.listen.clone()));
+        }
         if self.http.tokens.is_empty() {
             self.closed("http.listen", &self.http.listen, "`http.tokens` is empty", remedy)?;
         }
@@ -240,6 +270,27 @@ impl Settings {
         }
         Err(Refused::Open { key, listen: listen.into(), lacks, remedy })
     }
+}
+
+impl HttpSettings {
+    /// Returns the host of the public address, without its port; `None` when there is no address, or one that cannot be.
+    pub fn public_host(&self) -> Option<&str> {
+        let url = &self.public_url;
+        let (scheme, rest) = url.split_once("://").filter(|_| is_origin(url))?;
+        let (host, port) = match rest.rsplit_once(':') {
+            Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
+            _ => (rest, None),
+        };
+        let address = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+        let is_host = address.map_or(is_name(host), |host| host.parse::<Ipv6Addr>().is_ok());
+        let is_port = port.is_none_or(|port| port.parse::<u16>().is_ok());
+        (matches!(scheme, "https" | "http") && is_host && is_port).then_some(address.unwrap_or(host))
+    }
+}
+
+/// Tells if an address can be reached from this machine alone. One that cannot be resolved is refused elsewhere.
+fn is_loopback(listen: &str) -> bool {
+    listen.to_socket_addrs().is_ok_and(|mut addresses| addresses.all(|address| address.ip().is_loopback()))
 }
 
 impl MapSettings {
@@ -368,6 +419,42 @@ mod tests {
     }
 
     #[test]
+    fn a_public_address_has_a_host_and_no_path() {
+        let host = |url: &str| {
+            let http = HttpSettings { public_url: url.to_owned(), ..HttpSettings::default() };
+            http.public_host().map(str::to_owned)
+        };
+        for (fine, expected) in [
+            ("https://fleet.example", "fleet.example"),
+            ("http://localhost:9090", "localhost"),
+            ("https://192.0.2.7:8443", "192.0.2.7"),
+            ("https://[2001:db8::7]", "2001:db8::7"),
+            ("https://[2001:db8::7]:8443", "2001:db8::7"),
+        ] {
+            assert_eq!(host(fine).as_deref(), Some(expected), "{fine}");
+        }
+        for wrong in
+            ["fleet.example", "https://fleet.example/", "ftp://fleet.example", "https://a b", "https://x:y"]
+        {
+            assert_eq!(host(wrong), None, "{wrong}");
+            let said = refusal(|settings| settings.http.public_url = wrong.into());
+            assert!(said.contains("http.public_url"), "{said}");
+        }
+    }
+
+    #[test]
+    fn an_api_without_tls_stays_on_this_machine() {
+        let plain = |listen: &str| {
+            let mut settings = Settings { insecure_open: true, ..Settings::default() };
+            settings.http.plain = true;
+            settings.http.listen = listen.into();
+            settings.check()
+        };
+        assert_eq!(plain("localhost:9090"), Ok(()));
+        assert_eq!(plain("0.0.0.0:9090"), Err(Refused::Plain("0.0.0.0:9090".into())));
+    }
+
+    #[test]
     fn names_the_setting_that_cannot_work() {
         assert!(refusal(|settings| settings.max_vehicles = 0).contains("max_vehicles"));
         assert!(refusal(|settings| settings.hang_limit = Span::seconds(1)).contains("hang_limit"));
@@ -377,6 +464,8 @@ mod tests {
                 refusal(|settings| settings.ops.names = vec![wrong.into()]).contains("ops.names"),
                 "{wrong}"
             );
+            let said = refusal(|settings| settings.http.names = vec![wrong.into()]);
+            assert!(said.contains("http.names"), "{said}");
         }
         assert!(refusal(|settings| settings.http.cert = "x.pem".into()).contains("http.key"));
         assert!(refusal(|settings| settings.map.style_url = "http://x".into()).contains("map.style_url"));

@@ -151,6 +151,14 @@ pub struct HttpSettings {
     pub cert: PathBuf,
     /// Private key of the certificate, as PEM.
     pub key: PathBuf,
+    /// Address under which people and programs reach the API, such as `https://fleet.example`; empty: that of the listener. Its name is
+    /// in the certificate that the service makes for itself.
+    pub public_url: String,
+    /// Further names of this machine, for the certificate that the service makes for itself.
+    #[serde(deserialize_with = "one_or_many")]
+    pub names: Vec<String>,
+    /// Serves the API without TLS: on loopback, or behind a proxy that ends TLS.
+    pub plain: bool,
     /// Most connections at a time.
     pub max_connections: u32,
     /// Most bytes of answers that are made, or wait for clients to take them; further ones are refused.
@@ -168,6 +176,9 @@ impl Default for HttpSettings {
             cors_origins: Vec::new(),
             cert: PathBuf::new(),
             key: PathBuf::new(),
+            public_url: String::new(),
+            names: Vec::new(),
+            plain: false,
             max_connections: 8_192,
             max_answer_bytes: 256 << 20,
             shared_addresses: Vec::new(),

@@ -50,10 +50,13 @@ pub(super) fn build(
         basemap: parts.basemap.clone(),
     });
     let router = cors::around(router, &parts.settings.http.cors_origins);
-    let tls = parts.identity.server_config(&[b"h2", b"http/1.1"]).context("set up TLS for the API")?;
+    let tls = match parts.settings.http.plain {
+        true => None,
+        false => Some(parts.identity.server_config(&[b"h2", b"http/1.1"]).context("set up TLS for the API")?),
+    };
     let server = Server::new(ServerParts {
         router,
-        tls: Some(tls),
+        tls,
         limits: Limits { memory: parts.memory.clone(), ..Limits::default() },
         places: parts.places.http.clone(),
         metrics: parts.doors.clone(),
