@@ -10,7 +10,7 @@ use std::time::Duration;
 use parking_lot::RwLock;
 use thiserror::Error;
 
-use crate::{BBox, Hit, Key, Nearby, Reader, Vehicle, partition};
+use crate::{BBox, Hit, Key, Nearby, Reader, Vehicle, coarse, partition};
 
 /// The readers of all partitions. Clones are the same fleet.
 #[derive(Debug, Clone)]
@@ -56,10 +56,24 @@ impl Fleet {
     /// # Errors
     /// [`NotReady`] while a partition is missing.
     pub fn nearby(&self, nearby: &Nearby) -> Result<Vec<Hit>, NotReady> {
+        self.nearest(*nearby, Reader::nearby)
+    }
+
+    /// As [`Fleet::nearby`], with coarse places and times in place of the exact ones; see [`Sight::Coarse`](crate::Sight::Coarse).
+    pub(crate) fn nearby_coarse(&self, nearby: &Nearby) -> Result<Vec<Hit>, NotReady> {
+        let newer_than_ms = nearby.newer_than_ms.map(coarse::first_time_ms);
+        self.nearest(Nearby { newer_than_ms, ..*nearby }, Reader::nearby_coarse)
+    }
+
+    #[inline]
+    fn nearest(
+        &self,
+        mut nearby: Nearby,
+        find: impl Fn(&Reader, &Nearby, &mut Vec<Hit>),
+    ) -> Result<Vec<Hit>, NotReady> {
         let mut best: Vec<Hit> = Vec::new();
-        let mut nearby = *nearby;
         for reader in self.all()?.iter().flatten() {
-            reader.nearby(&nearby, &mut best);
+            find(reader, &nearby, &mut best);
             best.sort_by(Hit::order);
             best.truncate(nearby.k);
             // With k hits no farther vehicle can be in the answer, so the next partition need not look beyond the

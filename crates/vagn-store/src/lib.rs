@@ -6,6 +6,7 @@
 
 mod changes;
 mod chunked;
+mod coarse;
 mod data_dir;
 pub mod disk;
 mod error;
@@ -25,6 +26,7 @@ pub mod private;
 mod reader;
 mod repair;
 mod repartition;
+mod sight;
 mod sighting;
 mod snapshot;
 mod syncer;
@@ -47,6 +49,7 @@ pub use partition::{
 };
 pub use reader::{Reader, Writer};
 pub use repair::{RepairReport, RepairedFile, plan_repair, plan_repair_on, repair, repair_on};
+pub use sight::Sight;
 pub use sighting::Sighting;
 pub use syncer::{Health, Syncer};
 pub use updates::{Update, Updates};

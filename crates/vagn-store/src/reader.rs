@@ -119,6 +119,11 @@ impl Reader {
         self.index.read().nearby(nearby, hits);
     }
 
+    /// As [`Reader::nearby`], by coarse places.
+    pub(crate) fn nearby_coarse(&self, nearby: &Nearby, hits: &mut Vec<Hit>) {
+        self.index.read().nearby_coarse(nearby, hits);
+    }
+
     /// As [`Index::bbox`], beside the writer.
     pub fn bbox(&self, bbox: &BBox, limit: usize, vehicles: &mut Vec<Vehicle>) {
         self.index.read().bbox(bbox, limit, vehicles);

@@ -7,15 +7,16 @@
 use std::cell::Cell;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
+use std::marker::PhantomData;
 
 use vagn_wire::Position;
 
 use super::Index;
 use super::node::{Child, coarse};
 use super::tree::{TOP, narrow};
-use crate::Hit;
 use crate::geo::{EARTH_RADIUS_M, Origin, unit_vector};
 use crate::prefetch::prefetch;
+use crate::{Hit, Sight, Vehicle};
 
 /// Question for the vehicles near a position.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -43,10 +44,19 @@ type Ordered = u32;
 impl Index {
     /// Adds the nearest vehicles to `hits`, nearest first and by [`Key`](crate::Key) where equally near.
     pub fn nearby(&self, nearby: &Nearby, hits: &mut Vec<Hit>) {
+        self.search::<ExactPlaces>(nearby, hits);
+    }
+
+    /// As [`Index::nearby`], with the coarse places of vehicles in place of the exact ones.
+    pub(crate) fn nearby_coarse(&self, nearby: &Nearby, hits: &mut Vec<Hit>) {
+        self.search::<CoarsePlaces>(nearby, hits);
+    }
+
+    fn search<P: Places>(&self, nearby: &Nearby, hits: &mut Vec<Hit>) {
         if nearby.k == 0 || nearby.max_m.is_nan() || nearby.max_m < 0.0 {
             return;
         }
-        let mut search = Search::new(self, nearby, SCRATCH.take());
+        let mut search = Search::<P>::new(self, nearby, SCRATCH.take());
         search.run();
         search.measure();
         hits.extend(search.hits());
@@ -55,6 +65,46 @@ impl Index {
 
     fn is_as_new(&self, slot: u32, newer_than_ms: Option<i64>) -> bool {
         newer_than_ms.is_none_or(|oldest| self.rows[slot].event_time_ms() >= oldest)
+    }
+}
+
+/// The places that a search measures, and that its hits have.
+trait Places {
+    /// Distance in space, on the unit sphere, within which such a place is from the exact one in the tree.
+    const REACH: f32;
+
+    fn place(position: Position) -> Position;
+
+    fn vehicle(vehicle: Vehicle) -> Vehicle;
+}
+
+struct ExactPlaces;
+
+impl Places for ExactPlaces {
+    const REACH: f32 = 0.0;
+
+    #[inline]
+    fn place(position: Position) -> Position {
+        position
+    }
+
+    #[inline]
+    fn vehicle(vehicle: Vehicle) -> Vehicle {
+        vehicle
+    }
+}
+
+struct CoarsePlaces;
+
+impl Places for CoarsePlaces {
+    const REACH: f32 = (crate::coarse::REACH_M / EARTH_RADIUS_M) as f32;
+
+    fn place(position: Position) -> Position {
+        Sight::Coarse.place(position)
+    }
+
+    fn vehicle(vehicle: Vehicle) -> Vehicle {
+        Sight::Coarse.vehicle(vehicle)
     }
 }
 
@@ -95,23 +145,25 @@ impl Scratch {
     }
 }
 
-struct Search<'a> {
+struct Search<'a, P> {
     index: &'a Index,
     nearby: &'a Nearby,
+    places: PhantomData<P>,
     center: [f32; 3],
     /// Nothing farther than this, squared, can be in the answer.
     limit: f32,
     scratch: Scratch,
 }
 
-impl<'a> Search<'a> {
-    fn new(index: &'a Index, nearby: &'a Nearby, scratch: Scratch) -> Search<'a> {
+impl<'a, P: Places> Search<'a, P> {
+    fn new(index: &'a Index, nearby: &'a Nearby, scratch: Scratch) -> Search<'a, P> {
         Search {
             index,
             nearby,
+            places: PhantomData,
             center: narrow(unit_vector(nearby.center)),
             // Widened, so that a vehicle exactly at the limit is among those that are measured.
-            limit: widen(chord(nearby.max_m)),
+            limit: widen(chord(nearby.max_m), P::REACH),
             scratch,
         }
     }
@@ -203,7 +255,7 @@ impl<'a> Search<'a> {
         if best.len() == self.nearby.k
             && let Some(&farthest) = best.peek()
         {
-            self.limit = self.limit.min(widen(f32::from_bits(farthest).sqrt()));
+            self.limit = self.limit.min(widen(f32::from_bits(farthest).sqrt(), P::REACH));
         }
     }
 
@@ -216,8 +268,9 @@ impl<'a> Search<'a> {
             index.prefetch_vehicle(*slot);
         }
         let center = Origin::new(nearby.center);
-        let measured =
-            candidates.iter().map(|&(_, slot)| (center.distance_m(index.rows[slot].position()), slot));
+        let measured = candidates
+            .iter()
+            .map(|&(_, slot)| (center.distance_m(P::place(index.rows[slot].position())), slot));
         // Exact only here: the search keeps all that could be within.
         exact.extend(measured.filter(|(distance_m, _)| *distance_m <= nearby.max_m));
         exact.sort_unstable_by(|a, b| {
@@ -229,7 +282,7 @@ impl<'a> Search<'a> {
 
     fn hits(&self) -> impl Iterator<Item = Hit> {
         let exact = self.scratch.exact.iter();
-        exact.map(|&(distance_m, slot)| Hit { vehicle: self.index.vehicle(slot), distance_m })
+        exact.map(|&(distance_m, slot)| Hit { vehicle: P::vehicle(self.index.vehicle(slot)), distance_m })
     }
 }
 
@@ -240,9 +293,9 @@ fn chord(distance_m: f64) -> f32 {
 }
 
 /// Returns the square of the greatest f32 distance that a vehicle truly no farther than one found at `distance` can
-/// have: one error for the one that was found and one for the other.
-fn widen(distance: f32) -> f32 {
-    let wide = distance * (1.0 + 2.0 * ERROR_PART) + 2.0 * ERROR;
+/// have: one error, and the reach of a place, for the one that was found and one for the other.
+fn widen(distance: f32, reach: f32) -> f32 {
+    let wide = distance * (1.0 + 2.0 * ERROR_PART) + 2.0 * (ERROR + reach);
     wide * wide
 }
 
