@@ -14,11 +14,12 @@ use crate::allowance::Source;
 use crate::fate::Share;
 use crate::metrics::ReportMetrics;
 use crate::open::Mark;
+use crate::proof::SealMark;
 use crate::receipt::{AlarmPart, Receipt, ReceiptPart, Sheet};
 use crate::reply::ReplyTo;
 use crate::stamp::Stamp;
 
-/// Most reports in one batch.
+/// Most reports in one batch; but those of one envelope are never parted, however many they are.
 pub const BATCH_MAX: usize = 256;
 
 /// The topic on which every door publishes what came in.
@@ -55,6 +56,7 @@ pub struct Batch {
     source: Option<Source>,
     sources: Vec<(u32, Source)>,
     replies: Vec<(u32, ReplyTo)>,
+    seals: Vec<(u32, SealMark)>,
 }
 
 impl Batch {
@@ -123,6 +125,18 @@ impl Batch {
         Some(&self.replies[at].1)
     }
 
+    /// Returns the seals of reports that had one, with their indices, in order. None had one where this is empty.
+    #[inline]
+    pub fn seals(&self) -> &[(u32, SealMark)] {
+        &self.seals
+    }
+
+    /// Returns the seal of the report at `index`, if it had one.
+    pub fn seal_of(&self, index: u32) -> Option<SealMark> {
+        let at = self.seals.binary_search_by_key(&index, |(sealed, _)| *sealed).ok()?;
+        Some(self.seals[at].1)
+    }
+
     /// Returns the source of the alarm at `index`, if its door told.
     pub fn source(&self, index: u32) -> Option<Source> {
         let own = self.sources.binary_search_by_key(&index, |(at, _)| *at);
@@ -149,6 +163,8 @@ pub struct BatchBuilder {
     sources: Vec<(u32, Source)>,
     /// In the order of their reports.
     replies: Vec<(u32, ReplyTo)>,
+    /// In the order of their reports.
+    seals: Vec<(u32, SealMark)>,
 }
 
 impl BatchBuilder {
@@ -162,6 +178,7 @@ impl BatchBuilder {
             source: None,
             sources: Vec::new(),
             replies: Vec::new(),
+            seals: Vec::new(),
         }
     }
 
@@ -201,6 +218,11 @@ impl BatchBuilder {
         self.sources.push((self.ends.len() as u32 - 1, source));
     }
 
+    /// Notes the seal of the report that was added last.
+    pub fn seal_last(&mut self, seal: SealMark) {
+        self.seals.push((self.ends.len() as u32 - 1, seal));
+    }
+
     /// Notes the sender of the report that was added last, to be told when its alarm is on disk.
     pub fn reply_last_to(&mut self, reply_to: ReplyTo) {
         self.replies.push((self.ends.len() as u32 - 1, reply_to));
@@ -222,12 +244,29 @@ impl BatchBuilder {
         self.ends.len() >= BATCH_MAX
     }
 
+    /// True if it has no room for all these reports, which must not be parted.
+    pub fn lacks_room_for(&self, reports: usize) -> bool {
+        !self.is_empty() && self.len() + reports > BATCH_MAX
+    }
+
     /// Closes the batch: from here on its reports count as received.
     pub fn seal(self, stamp: Stamp, receipt: Option<&Receipt>, metrics: &Arc<ReportMetrics>) -> Arc<Batch> {
-        let Self { origin, bytes, ends, alarms, source, sources, replies } = self;
+        let Self { origin, bytes, ends, alarms, source, sources, replies, seals } = self;
         let share = Mutex::new(Some(Share::received(metrics, ends.len())));
         let receipt = receipt.map(Receipt::sheet);
-        Arc::new(Batch { origin, stamp, bytes, ends, alarms, share, receipt, source, sources, replies })
+        Arc::new(Batch {
+            origin,
+            stamp,
+            bytes,
+            ends,
+            alarms,
+            share,
+            receipt,
+            source,
+            sources,
+            replies,
+            seals,
+        })
     }
 }
 

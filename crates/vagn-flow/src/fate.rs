@@ -6,6 +6,7 @@ use std::sync::Arc;
 use vagn_wire::{Fate, Oddities, Reject};
 
 use crate::metrics::ReportMetrics;
+use crate::proof::NoProof;
 
 /// Some reports of one batch that have not met their fate yet.
 #[derive(Debug)]
@@ -39,6 +40,19 @@ impl Share {
     pub fn reject(&mut self, reason: Reject) {
         self.metrics.invalid(reason).inc();
         self.settle(Fate::Invalid, 1);
+    }
+
+    /// Counts one report as not believed, for this reason.
+    pub fn refuse(&mut self, reason: NoProof) {
+        self.metrics.unauthenticated(reason).inc();
+        self.settle(Fate::Unauthenticated, 1);
+    }
+
+    /// Counts sealed reports of this share that came before, whatever their fates.
+    pub fn replayed(&self, reports: u64) {
+        if reports > 0 {
+            self.metrics.seal_replays.inc_by(reports);
+        }
     }
 
     /// Counts what is odd about a report of this share, whatever its fate.

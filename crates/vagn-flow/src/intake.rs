@@ -7,6 +7,7 @@ use vagn_wire::Reject;
 
 use crate::batch::{Batch, BatchBuilder, Traffic};
 use crate::fate::Share;
+use crate::guard::Guard;
 use crate::metrics::ReportMetrics;
 use crate::receipt::Receipt;
 use crate::stamp::Stamper;
@@ -17,6 +18,7 @@ pub struct Intake {
     traffic: Traffic,
     stamper: Arc<Stamper>,
     reports: Arc<ReportMetrics>,
+    guard: Arc<Guard>,
 }
 
 /// A batch that was shown to the subscribers that are not waited for, and not yet to the others.
@@ -31,7 +33,18 @@ pub struct Offered {
 impl Intake {
     /// Publishes on `traffic`, stamps with `stamper`, and counts what comes in.
     pub fn new(traffic: Traffic, stamper: Arc<Stamper>, reports: Arc<ReportMetrics>) -> Self {
-        Self { traffic, stamper, reports }
+        let guard = Guard::open_to_all(reports.clone());
+        Self { traffic, stamper, reports, guard }
+    }
+
+    /// Lets `guard` judge what comes in.
+    pub fn guarded(self, guard: Arc<Guard>) -> Self {
+        Self { guard, ..self }
+    }
+
+    /// Returns the guard that doors ask before they put a report into a batch.
+    pub fn guard(&self) -> &Arc<Guard> {
+        &self.guard
     }
 
     /// Returns the topic on which batches are published.

@@ -6,15 +6,18 @@
 //! single source may use. Every stage above shares these types; none of them knows a stage.
 
 pub mod allowance;
+pub mod answers;
 pub mod batch;
 pub mod clock;
 pub mod descriptors;
 pub mod fate;
+pub mod guard;
 pub mod intake;
 pub mod kernel_clock;
 pub mod mark;
 pub mod metrics;
 pub mod open;
+pub mod proof;
 pub mod readiness;
 pub mod receipt;
 pub mod reply;

@@ -14,6 +14,8 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::registry::{self, Metric, Unit};
 use vagn_wire::{Fate, Oddity, Reject};
 
+use crate::proof::NoProof;
+
 /// Prefix of all names.
 const PREFIX: &str = "vagn";
 
@@ -74,8 +76,13 @@ pub struct ReportMetrics {
     fates: Vec<Counter>,
     invalid: Vec<Counter>,
     oddities: Vec<Counter>,
+    unauthenticated: Vec<Counter>,
     /// Reports that came in through any door, valid or not.
     pub received: Counter,
+    /// Sealed reports whose sequence was seen before, or is older than all that are known.
+    pub seal_replays: Counter,
+    /// Envelopes whose lane byte says other than the flags in them.
+    pub seal_lane_mismatches: Counter,
 }
 
 impl ReportMetrics {
@@ -91,6 +98,14 @@ impl ReportMetrics {
         let invalid = registry.register("reports_invalid", "Invalid reports by reason", invalid);
         let help = "Oddities of reports that were judged, by reason; a report may have several";
         let oddities = registry.register("report_oddities", help, Family::<ReasonLabel, Counter>::default());
+        let help = "Reports that did not prove their sender, by reason";
+        let unauthenticated =
+            registry.register("reports_unauthenticated", help, Family::<ReasonLabel, Counter>::default());
+        let help =
+            "Sealed reports whose sequence was seen before, or is too old to tell; they change nothing";
+        let seal_replays = registry.register("seal_replays", help, Counter::default());
+        let help = "Envelopes whose lane byte says other than the flags in them; the flags count";
+        let seal_lane_mismatches = registry.register("seal_lane_mismatches", help, Counter::default());
         let received = Counter::default();
         let received =
             registry.register("reports_received", "Reports that came in through any door", received);
@@ -105,7 +120,12 @@ impl ReportMetrics {
             fates: fates.into(),
             invalid: invalid.collect(),
             oddities: oddities.collect(),
+            unauthenticated: NoProof::ALL
+                .map(|reason| unauthenticated.get_or_create_owned(&ReasonLabel { reason: reason.as_str() }))
+                .into(),
             received,
+            seal_replays,
+            seal_lane_mismatches,
         })
     }
 
@@ -118,6 +138,11 @@ impl ReportMetrics {
     pub fn invalid(&self, reason: Reject) -> &Counter {
         let at = Reject::ALL.iter().position(|each| *each == reason);
         &self.invalid[at.expect("ALL lists every reason")]
+    }
+
+    /// Returns the counter of one reason for which a report is not believed.
+    pub fn unauthenticated(&self, reason: NoProof) -> &Counter {
+        &self.unauthenticated[reason as usize]
     }
 
     /// Returns the counter of one oddity.
@@ -188,6 +213,9 @@ mod tests {
             "vagn_reports_invalid_total{reason=\"latitude\"} 0",
             "vagn_reports_invalid_total{reason=\"no_fix\"} 0",
             "vagn_report_oddities_total{reason=\"time_ahead\"} 0",
+            "vagn_reports_unauthenticated_total{reason=\"bad_tag\"} 0",
+            "vagn_seal_replays_total 0",
+            "vagn_seal_lane_mismatches_total 0",
             "vagn_door_faults_total{reason=\"udp_receive\"} 1",
             "vagn_connections_refused_total{reason=\"too_many\"} 1",
         ] {

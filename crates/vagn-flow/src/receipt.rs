@@ -11,6 +11,8 @@ use parking_lot::Mutex;
 use tokio::sync::oneshot;
 use vagn_wire::{Fate, Reject};
 
+use crate::proof::NoProof;
+
 /// The end of one report whose sender waits for an answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outcome {
@@ -18,8 +20,17 @@ pub struct Outcome {
     pub fate: Fate,
     /// Reason of a refusal.
     pub reject: Option<Reject>,
+    /// Reason for which it was not believed.
+    pub no_proof: Option<NoProof>,
     /// Incident that the flag of the report opened or updated, once that is safe on disk.
     pub incident: Option<String>,
+}
+
+impl Outcome {
+    /// Returns the outcome of a report that was not believed.
+    pub fn refused(reason: NoProof) -> Self {
+        Self { fate: Fate::Unauthenticated, reject: None, no_proof: Some(reason), incident: None }
+    }
 }
 
 /// Resolves to one outcome per report, in the order of the batch.
@@ -36,7 +47,7 @@ impl Receipt {
     /// Returns a receipt for a batch of `reports` reports, and where its answer arrives.
     pub fn new(reports: usize) -> (Self, Answer) {
         let (answer, arrives) = oneshot::channel();
-        let unsettled = Outcome { fate: Fate::Failed, reject: None, incident: None };
+        let unsettled = Outcome { fate: Fate::Failed, reject: None, no_proof: None, incident: None };
         let entries = Entries {
             // The door's own hold.
             owed: 1,
@@ -241,7 +252,10 @@ mod tests {
         assert!(answer.try_recv().is_err(), "answered too early");
         alarm.record("i-1".into());
         let outcomes = answer.try_recv().unwrap();
-        assert_eq!(outcomes[0], Outcome { fate: Fate::Stored, reject: None, incident: Some("i-1".into()) });
+        assert_eq!(
+            outcomes[0],
+            Outcome { fate: Fate::Stored, reject: None, no_proof: None, incident: Some("i-1".into()) }
+        );
         assert_eq!((outcomes[1].fate, outcomes[1].reject), (Fate::Invalid, Some(Reject::Latitude)));
         assert_eq!(outcomes[2].fate, Fate::Failed);
     }

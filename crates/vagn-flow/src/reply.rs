@@ -1,11 +1,17 @@
 //! The way back to the sender of a datagram that asks to be told when its alarm is on disk.
 //!
 //! The door knows the way back to them, a later stage what to say and when. An answer is a datagram: it never waits, and
-//! may be lost.
+//! may be lost. The sender of an envelope gets one sealed answer, once all its calls are on disk.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use vagn_seal::{KeyTable, OVERHEAD};
+
+use crate::answers::AnswerSequence;
+use crate::proof::SealMark;
 
 /// Sender of a datagram, and the address that it was sent to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,17 +34,75 @@ pub trait Outlet: Send + Sync {
 pub struct ReplyTo {
     outlet: Arc<dyn Outlet>,
     peer: Peer,
+    sealed: Option<Arc<SealedReply>>,
+}
+
+/// The answer to an envelope, sealed when its last call is on disk.
+pub(crate) struct SealedReply {
+    keys: Arc<KeyTable>,
+    sequence: Arc<AnswerSequence>,
+    seal: SealMark,
+    answer: Vec<u8>,
+    /// Calls that are not on disk.
+    pending: AtomicUsize,
 }
 
 impl ReplyTo {
     /// The way back to `peer` through the door of `outlet`.
     pub fn new(outlet: Arc<dyn Outlet>, peer: Peer) -> Self {
-        Self { outlet, peer }
+        Self { outlet, peer, sealed: None }
+    }
+
+    /// The way back to the sender of an envelope.
+    pub(crate) fn sealed(outlet: Arc<dyn Outlet>, peer: Peer, sealed: SealedReply) -> Self {
+        Self { outlet, peer, sealed: Some(Arc::new(sealed)) }
     }
 
     /// Sends it `answer`.
     pub fn answer(&self, answer: &[u8]) {
         self.outlet.answer(answer, &self.peer);
+    }
+
+    /// Returns true for the sender of an envelope, to whom no answer goes in clear: it gets one by [`grant`](Self::grant).
+    pub fn is_sealed(&self) -> bool {
+        self.sealed.is_some()
+    }
+
+    /// Notes that one call of an envelope is on disk, and sends the answer after the last one.
+    pub fn grant(&self) {
+        let answer = self.sealed.as_ref().and_then(|sealed| sealed.grant());
+        if let Some(answer) = answer {
+            self.answer(&answer);
+        }
+    }
+}
+
+impl SealedReply {
+    /// An answer, in clear, to the sender of an envelope with so many calls.
+    pub(crate) fn new(
+        keys: Arc<KeyTable>,
+        sequence: Arc<AnswerSequence>,
+        seal: SealMark,
+        answer: Vec<u8>,
+        calls: usize,
+    ) -> Self {
+        Self { keys, sequence, seal, answer, pending: AtomicUsize::new(calls) }
+    }
+
+    /// Length of the sealed answer, in bytes.
+    pub(crate) fn len(&self) -> usize {
+        OVERHEAD + self.answer.len()
+    }
+
+    fn grant(&self) -> Option<Vec<u8>> {
+        if self.pending.fetch_sub(1, Ordering::AcqRel) != 1 {
+            return None;
+        }
+        let SealMark { key_id, epoch, .. } = self.seal;
+        let mut sealed = Vec::with_capacity(self.len());
+        let is_sealed =
+            self.keys.seal_answer(key_id, epoch, self.sequence.take()?, &self.answer, &mut sealed);
+        is_sealed.then_some(sealed)
     }
 }
 

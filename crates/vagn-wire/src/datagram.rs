@@ -130,7 +130,7 @@ const LEN: [u8; 256] = {
 };
 
 /// True for a map, and for an array of four.
-fn begins_report(bytes: &[u8]) -> bool {
+pub(crate) fn begins_report(bytes: &[u8]) -> bool {
     const FOUR: u8 = FIXARRAY | 4;
     matches!(
         bytes,

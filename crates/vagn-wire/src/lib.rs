@@ -10,6 +10,7 @@
 //! | cut a JSON or msgpack body into reports | [`dialect`] |
 //! | answer over TCP, and read the answer | [`ack`] |
 //! | answer an alarm over UDP, and read the answer | [`StoredAck`] |
+//! | take the reports out of an envelope | [`sealed`] |
 //!
 //! No I/O, no clock, no unsafe code. Decoding a report allocates nothing, and its work is bounded by the length of the input.
 //! `docs/wire.md` describes the format for authors of vehicle clients.
@@ -29,6 +30,7 @@ mod odd;
 mod position;
 mod reject;
 mod report;
+pub mod sealed;
 mod stored;
 mod time;
 

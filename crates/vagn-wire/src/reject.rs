@@ -42,11 +42,14 @@ pub enum Reject {
     /// The position is exactly (0, 0), and the vehicle was not last near there. Found by the service, which knows where it was.
     #[error("position is exactly (0, 0), which means that there was no fix")]
     NoFix,
+    /// A gateway sent it without a time that counts, by which alone a repeat under another key could be told.
+    #[error("a gateway must send Ts, the time of the position")]
+    NoTime,
 }
 
 impl Reject {
     /// Every reason, in the order of declaration.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Empty,
         Self::TooLong,
         Self::NotMsgpack,
@@ -60,6 +63,7 @@ impl Reject {
         Self::Longitude,
         Self::BadType,
         Self::NoFix,
+        Self::NoTime,
     ];
 
     /// Label under which it is counted, in snake case.
@@ -78,6 +82,7 @@ impl Reject {
             Self::Longitude => "longitude",
             Self::BadType => "bad_type",
             Self::NoFix => "no_fix",
+            Self::NoTime => "no_time",
         }
     }
 }

@@ -46,6 +46,17 @@ impl<'a> StoredAck<'a> {
         }
     }
 
+    /// Appends the answer that is sealed for the sender of an envelope: the id of the vehicle only if the call had it. It is
+    /// not longer than a call with the same `ID` and `Seq`.
+    pub fn encode_sealed(vehicle_id: Option<VehicleId<'_>>, seq: u64, out: &mut Vec<u8>) {
+        out.push(FIXMAP | if vehicle_id.is_some() { 3 } else { 2 });
+        if let Some(vehicle_id) = vehicle_id {
+            text(out, "ID", vehicle_id.as_str());
+        }
+        uint(out, "Seq", seq);
+        flag(out, "Stored", true);
+    }
+
     /// Reads a datagram that may be such an answer. Unknown keys are skipped, and bytes after the map are ignored.
     ///
     /// # Errors

@@ -7,14 +7,15 @@ use std::time::Duration;
 
 use tracing::{debug, warn};
 use vagn_otp::{Addr, Queue, TellError, Worker};
-use vagn_store::{EventTime, Evidence, Key, Sighting, Updates, event_time, partition};
-use vagn_wire::{Fate, Oddities, Position, Reject, Report};
+use vagn_store::{EventTime, Evidence, Key, KeyTag, Seal, Sighting, Updates, event_time, partition};
+use vagn_wire::{Fate, Position, Reject, Report};
 
 use crate::storage::Storage;
 use crate::write::{Write, WritePart};
 use vagn_flow::batch::Batch;
 use vagn_flow::fate::Share;
 use vagn_flow::open::open;
+use vagn_flow::proof::SealMark;
 use vagn_flow::receipt::ReceiptPart;
 use vagn_flow::trust::Trust;
 
@@ -145,11 +146,14 @@ pub fn decode(
     // Vehicles spread evenly over the partitions; where one gets more, it grows.
     let share_of_each = batch.len().div_ceil(partitions);
     let mut parts: Vec<Part> = (0..partitions).map(|_| Part::with_room(share_of_each)).collect();
+    let mut seals = batch.seals().iter().peekable();
     for (index, receive_seq, bytes) in batch.reports() {
-        match sighting(bytes, batch.time_ms(), receive_seq) {
-            Ok((key, sighting, odd)) => {
+        let seal = seals.next_if(|(sealed, _)| *sealed == index).map(|(_, seal)| seal);
+        match sighting(bytes, batch.time_ms(), receive_seq, seal) {
+            Ok((key, sighting, evidence)) => {
                 let hash = key.hash();
-                parts[partition(hash, partitions)].push(key, hash, sighting, odd, index, answer.is_some());
+                let part = &mut parts[partition(hash, partitions)];
+                part.push(key, hash, sighting, evidence, index, answer.is_some());
             }
             Err(reject) => {
                 share.reject(reject);
@@ -179,11 +183,11 @@ impl Part {
         key: Key<'_>,
         hash: u64,
         sighting: Sighting,
-        odd: Oddities,
+        evidence: Evidence,
         index: u32,
         answered: bool,
     ) {
-        self.updates.push_with(key, hash, sighting, Evidence { seal: None, odd });
+        self.updates.push_with(key, hash, sighting, evidence);
         if answered {
             self.indices.push(index);
         }
@@ -200,16 +204,28 @@ impl Part {
     }
 }
 
-fn sighting(
-    bytes: &[u8],
+fn sighting<'a>(
+    bytes: &'a [u8],
     arrived_ms: i64,
     receive_seq: u64,
-) -> Result<(Key<'_>, Sighting, Oddities), Reject> {
+    seal: Option<&SealMark>,
+) -> Result<(Key<'a>, Sighting, Evidence), Reject> {
     let report = open(bytes)?;
     let position = report.position?;
     let time = event_time(&report, arrived_ms);
-    let sighting = stamped(&report, position, time, arrived_ms, receive_seq);
-    Ok((Key::of(report.vehicle_id), sighting, report.odd.and(time.odd)))
+    let mut sighting = stamped(&report, position, time, arrived_ms, receive_seq);
+    let seal = seal.map(|seal| sealed(seal, &mut sighting)).transpose()?;
+    Ok((Key::of(report.vehicle_id), sighting, Evidence { seal, odd: report.odd.and(time.odd) }))
+}
+
+/// Numbers a sighting by the sequence of its seal.
+#[cold]
+fn sealed(seal: &SealMark, sighting: &mut Sighting) -> Result<Seal, Reject> {
+    if seal.needs_time && !sighting.own_time {
+        return Err(Reject::NoTime);
+    }
+    sighting.seq = Some(seal.sequence);
+    Ok(Seal { key: KeyTag::of_key_id(seal.key_id.0), more: seal.more })
 }
 
 fn stamped(

@@ -314,6 +314,7 @@ impl Handle<Write> for Storage {
         let partition = self.partition.as_mut().expect("it is open");
         match self.teller.write(partition, &write.updates, &mut self.fates) {
             Ok(written) => {
+                write.share.replayed(partition.replays());
                 self.note_odd(&write);
                 let end = written.end;
                 let updates = self.written(write, written);

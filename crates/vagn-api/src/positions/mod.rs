@@ -10,12 +10,13 @@ use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::Response;
 use serde::Serialize;
-use vagn_wire::Fate;
 use vagn_wire::dialect::json::BadBody;
 use vagn_wire::dialect::{Reports, TooMany, json, msgpack};
+use vagn_wire::{Fate, Reject};
 
-use self::intake::Published;
+use self::intake::{Prepared, Sender};
 use crate::Api;
+use vagn_flow::proof::{NoProof, Proof};
 use vagn_flow::readiness::Readiness;
 use vagn_flow::receipt::Outcome;
 use vagn_http::account::Portion;
@@ -23,6 +24,7 @@ use vagn_http::body::{media_type, plain};
 use vagn_http::caller::Caller;
 use vagn_http::params::NoParams;
 use vagn_http::pieces;
+use vagn_http::principal::Principal;
 use vagn_http::problem::{Kind, Problem};
 
 pub(crate) const ROUTE: &str = "/api/v1/positions";
@@ -51,6 +53,7 @@ struct ReportFate<'a> {
 pub(crate) async fn post(
     State(api): State<Api>,
     caller: Caller,
+    principal: Principal,
     _: NoParams,
     headers: HeaderMap,
     body: Body,
@@ -60,9 +63,21 @@ pub(crate) async fn post(
     plain(&headers)?;
     let held = api.bodies.read(&caller, body).await?;
     let reports = split(format, &held.bytes)?;
-    let room = caller.deed_room(reports.len() * size_of::<Outcome>())?;
-    let published = intake::publish(&api.intake, &reports, caller.source()).await?;
-    untaken(&published, &api.readiness).map_or_else(|| Ok(fates(published.outcomes, room)), Err)
+    let sender =
+        Sender { source: caller.source(), proof: proof(principal), may_seal: format == Format::Msgpack };
+    let prepared = Prepared::new(&api.intake, &reports, sender).map_err(|too_many| too_large(&too_many))?;
+    let room = caller.deed_room(prepared.len() * size_of::<Outcome>())?;
+    let has_call = prepared.has_call();
+    let outcomes = intake::publish(&api.intake, prepared).await?;
+    untaken(has_call, &outcomes, &api.readiness).map_or_else(|| Ok(fates(outcomes, room)), Err)
+}
+
+/// Returns the proof that a request itself brings: a token, whose role lets it send reports.
+fn proof(principal: Principal) -> Proof {
+    match principal {
+        Principal::Anonymous => Proof::None,
+        Principal::TokenHolder => Proof::Token,
+    }
 }
 
 fn format(headers: &HeaderMap) -> Result<Format, Problem> {
@@ -105,8 +120,7 @@ fn too_large(too_many: &TooMany) -> Problem {
 
 /// Returns the problem when no report at all was taken. The status then says so, and a client that reads nothing else tries
 /// again.
-fn untaken(published: &Published, readiness: &Readiness) -> Option<Problem> {
-    let Published { outcomes, has_call } = published;
+fn untaken(has_call: bool, outcomes: &[Outcome], readiness: &Readiness) -> Option<Problem> {
     if !outcomes.iter().all(is_lost) {
         return None;
     }
@@ -115,7 +129,7 @@ fn untaken(published: &Published, readiness: &Readiness) -> Option<Problem> {
         return Some(Problem::new(Kind::Overloaded, why));
     }
     // Whatever the reason: a vehicle that calls for help is to try again.
-    if *has_call {
+    if has_call {
         let why = "no call for help in it could be taken, or written to disk in time; send it again until it is taken";
         return Some(Problem::new(Kind::Overloaded, why));
     }
@@ -151,8 +165,11 @@ fn fates(outcomes: Vec<Outcome>, room: Portion) -> Response {
 fn report_fate(outcome: &Outcome) -> ReportFate<'_> {
     ReportFate {
         fate: outcome.fate.as_str(),
-        reason: outcome.reject.map(|reject| reject.reason()),
-        detail: outcome.reject.map(|reject| reject.to_string()),
+        reason: outcome.reject.map(Reject::reason).or(outcome.no_proof.map(NoProof::as_str)),
+        detail: outcome
+            .reject
+            .map(|reject| reject.to_string())
+            .or(outcome.no_proof.map(|it| it.detail().into())),
         incident_id: outcome.incident.as_deref(),
     }
 }

@@ -76,9 +76,11 @@ impl AlarmFilter {
     /// Returns the request of a datagram that asks for an ack, if there is a seat left.
     fn ack_request(&self, call: &Call<'_>) -> Option<AckRequest> {
         let reply_to = call.batch.reply_to(call.index)?.clone();
-        let StoredAck { vehicle_id, seq, .. } = StoredAck::asked_by(&call.report)?;
+        let asked = StoredAck::asked_by(&call.report);
+        let seq = asked.map(|asked| asked.seq).or_else(|| reply_to.is_sealed().then_some(0))?;
         let seat = self.0.take_seat(call.standing)?;
-        Some(AckRequest { reply_to, vehicle_id: vehicle_id.as_str().into(), seq, len: call.len, seat })
+        let vehicle_id = call.report.vehicle_id.as_str().into();
+        Some(AckRequest { reply_to, vehicle_id, seq, len: call.len, seat })
     }
 }
 

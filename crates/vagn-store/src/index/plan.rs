@@ -30,6 +30,8 @@ pub struct Plan {
     behind: u32,
     /// Updates with oddities.
     odd: Vec<(u32, Oddities)>,
+    /// Updates whose sealed reports came before, or are too old to tell.
+    replays: u64,
 }
 
 impl Plan {
@@ -46,6 +48,11 @@ impl Plan {
     /// Returns the updates whose reports are odd, by index, with all that is odd about each.
     pub fn odd(&self) -> impl Iterator<Item = (usize, Oddities)> {
         self.odd.iter().map(|(at, odd)| (*at as usize, *odd))
+    }
+
+    /// Counts the sealed reports that came before, or are too old to tell.
+    pub fn replays(&self) -> u64 {
+        self.replays
     }
 
     /// Returns the updates with their outcome.
@@ -69,6 +76,7 @@ impl Plan {
         self.latest.begin(updates);
         self.counts.clear();
         self.odd.clear();
+        self.replays = 0;
         self.new.clear();
         self.vacant = vacant;
         self.behind = 0;
@@ -232,6 +240,7 @@ impl Plan {
         let mut planned = Planned { slot, count: NONE, fate: verdict.fate, flags };
         if update.sighting.seq.is_some() || !before.is_none() || !count.is_none() {
             self.note_count(&mut planned, update.sighting.seq, before, count);
+            self.replays += u64::from(verdict.unwritten);
         }
         if stored || planned.count != NONE {
             let before = self.latest.get(entry);

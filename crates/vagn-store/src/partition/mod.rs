@@ -166,6 +166,11 @@ impl Partition {
         self.plan.odd()
     }
 
+    /// Counts the sealed reports of the last write that came before, or are too old to tell.
+    pub fn replays(&self) -> u64 {
+        self.plan.replays()
+    }
+
     fn try_write(
         &mut self,
         rule: &impl Rule,

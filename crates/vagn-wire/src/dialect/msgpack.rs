@@ -4,7 +4,8 @@
 //! the rest is one report, which the decoder judges. It is invalid, but it may still carry the flag of an emergency.
 
 use super::reports::{Reports, TooMany};
-use crate::marker::{ARRAY16, ARRAY32, FIXARRAY, FIXMAP, MAP32};
+use crate::marker::{ARRAY16, ARRAY32, FIXARRAY};
+use crate::sealed::begins_element;
 use crate::{MAX_OBJECT, object_len};
 
 /// Cuts `body` into reports.
@@ -27,7 +28,8 @@ pub fn split(body: &[u8]) -> Result<Reports, TooMany> {
 
 /// Length of the header of a list of reports at the start of `body`, in bytes; 0 when the body starts with a report.
 ///
-/// A report may itself be an array, `[ID, Lat, Lon, Emergency]`. The first element tells: a list holds maps or arrays.
+/// A report may itself be an array, `[ID, Lat, Lon, Emergency]`. The first element tells: a list holds maps, arrays or
+/// envelopes, and no id begins like an envelope.
 fn list_header(body: &[u8]) -> usize {
     let len = match body.first() {
         Some(FIXARRAY..=0x9f) => 1,
@@ -35,10 +37,8 @@ fn list_header(body: &[u8]) -> usize {
         Some(&ARRAY32) => 5,
         _ => return 0,
     };
-    match body.get(len) {
-        Some(FIXMAP..=0x9f | ARRAY16..=MAP32) => len,
-        _ => 0,
-    }
+    let is_list = body.get(len..).is_some_and(begins_element);
+    if is_list { len } else { 0 }
 }
 
 #[cfg(test)]
@@ -73,6 +73,10 @@ mod tests {
         assert_eq!(ids(&[&[0xdd, 0, 0, 0, 2][..], &a, &b].concat()), ["a", "b"]);
         assert_eq!(ids(&short), ["c"]);
         assert_eq!(ids(&[&[0x92][..], &short, &a].concat()), ["c", "a"]);
+        let envelope = [0xc4, 2, 0xc1, 0x10];
+        let body = [&[0x93][..], &envelope, &a, &envelope].concat();
+        let listed = split(&body).unwrap();
+        assert_eq!(listed.iter().collect::<Vec<_>>(), [&envelope[..], &a, &envelope]);
     }
 
     #[test]

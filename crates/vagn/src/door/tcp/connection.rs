@@ -143,7 +143,7 @@ impl Service {
     ) -> End {
         // Once a report has come, no newcomer gets the place as long as the client is there.
         let mut asked = None;
-        let mut frames = Frames::default();
+        let mut frames = Frames::new(self.intake.guard().clone(), way.source);
         let mut room = ROOM_MIN;
         let mut patience = Patience::new(self.limits.idle);
         let end = loop {
@@ -179,6 +179,9 @@ impl Service {
 
     /// Offers first and only then queues: no alarm waits for room or behind unread acks.
     async fn pass_on(&self, Parcel { batch, asked }: Parcel, WayIn { source, tail }: &WayIn) {
+        if batch.is_empty() && asked.is_empty() {
+            return;
+        }
         let batch = batch.by(Some(*source));
         if asked.is_empty() {
             return tail.push(self.intake.offer(batch, None), None).await;

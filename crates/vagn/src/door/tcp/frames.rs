@@ -1,19 +1,35 @@
 //! A stream cut into objects, and objects into batches. Pure: bytes in, batches out.
 
+use std::sync::Arc;
+
 #[cfg(test)]
 mod fuzz;
 
+use vagn_flow::allowance::Source;
+use vagn_flow::guard::{Content, Guard};
+use vagn_flow::proof::Proof;
+use vagn_wire::sealed::envelope;
 use vagn_wire::{MAX_OBJECT, Reject, object_len};
 
 use super::ORIGIN;
 use super::ack::AckRequest;
-use vagn_flow::batch::BatchBuilder;
+use vagn_flow::batch::{BATCH_MAX, BatchBuilder};
 
 /// Bytes read from a stream and not yet cut.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Frames {
     bytes: Vec<u8>,
     broken: bool,
+    entrance: Entrance,
+}
+
+/// What is asked of each object before it comes into a batch.
+#[derive(Debug)]
+struct Entrance {
+    guard: Arc<Guard>,
+    source: Source,
+    /// Buffer for what is in an envelope.
+    content: Content,
 }
 
 /// Objects of a stream, with the answers that they ask for.
@@ -35,6 +51,12 @@ pub(super) enum Cut {
 }
 
 impl Frames {
+    /// Cuts the stream of this source. `guard` judges what comes in.
+    pub(super) fn new(guard: Arc<Guard>, source: Source) -> Self {
+        let entrance = Entrance { guard, source, content: Content::default() };
+        Self { bytes: Vec::new(), broken: false, entrance }
+    }
+
     /// Returns the buffer to read into.
     pub(super) fn bytes(&mut self) -> &mut Vec<u8> {
         &mut self.bytes
@@ -47,23 +69,23 @@ impl Frames {
     pub(super) fn cut(&mut self) -> Cut {
         let mut parcel = Parcel::new();
         let mut start = 0;
-        while !self.broken && !parcel.batch.is_full() {
+        while !self.broken && !parcel.is_full() {
             let stream = &self.bytes[start..];
             match object_len(stream) {
                 Ok(Some(length)) => {
-                    parcel.push(&stream[..length]);
+                    parcel.push(&stream[..length], &mut self.entrance);
                     start += length;
                 }
                 Ok(None) => break,
                 Err(reject) => {
                     self.broken = true;
-                    parcel.push(garbled(stream, reject));
+                    parcel.push(garbled(stream, reject), &mut self.entrance);
                     start = self.bytes.len();
                 }
             }
         }
         self.bytes.drain(..start);
-        match (parcel.batch.is_empty(), self.broken) {
+        match (parcel.is_empty() && start == 0, self.broken) {
             (false, _) => Cut::Parcel(parcel),
             (true, true) => Cut::Broken,
             (true, false) => Cut::More,
@@ -75,7 +97,7 @@ impl Frames {
         let rest = std::mem::take(&mut self.bytes);
         (!rest.is_empty()).then(|| {
             let mut parcel = Parcel::new();
-            parcel.push(&rest);
+            parcel.push(&rest, &mut self.entrance);
             parcel
         })
     }
@@ -86,9 +108,46 @@ impl Parcel {
         Self { batch: BatchBuilder::new(ORIGIN), asked: Vec::new() }
     }
 
-    fn push(&mut self, object: &[u8]) {
-        self.asked.extend(AckRequest::by(self.batch.len(), object));
-        self.batch.push(object);
+    /// Returns true when it holds nothing that is to be published or answered.
+    pub(super) fn is_empty(&self) -> bool {
+        self.batch.is_empty() && self.asked.is_empty()
+    }
+
+    /// True when it has no room for another object. Answers that are owed take room as well as reports.
+    fn is_full(&self) -> bool {
+        self.batch.is_full() || self.asked.len() >= BATCH_MAX
+    }
+
+    fn push(&mut self, object: &[u8], entrance: &mut Entrance) {
+        if let Some(envelope) = envelope(object) {
+            return self.push_sealed(envelope, entrance);
+        }
+        let is_taken = entrance.guard.check(object, Proof::None, || Some(entrance.source)).is_ok();
+        self.ask(is_taken, object);
+        if is_taken {
+            self.batch.push(object);
+        }
+    }
+
+    /// Takes the reports in an envelope. One that stays closed is counted, and its sender hears nothing.
+    fn push_sealed(&mut self, envelope: &[u8], entrance: &mut Entrance) {
+        let Entrance { guard, source, content } = entrance;
+        if guard.open(envelope, || Some(*source), content).is_err() {
+            return;
+        }
+        for entry in content.entries() {
+            self.ask(entry.refused.is_none(), entry.bytes);
+            if entry.refused.is_none() {
+                self.batch.push_marked(entry.bytes, entry.mark);
+                self.batch.seal_last(entry.seal);
+            }
+        }
+    }
+
+    /// Notes the answer that a report asks for, which is at the end of the batch if it is taken in.
+    fn ask(&mut self, is_taken: bool, report: &[u8]) {
+        let index = is_taken.then_some(self.batch.len());
+        self.asked.extend(AckRequest::by(index, report));
     }
 }
 
@@ -101,11 +160,17 @@ fn garbled(stream: &[u8], reject: Reject) -> &[u8] {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use vagn_flow::metrics::{MetricRegistry, ReportMetrics};
     use vagn_flow::testing::report;
+
+    pub(super) fn frames() -> Frames {
+        let reports = ReportMetrics::new(&MetricRegistry::new());
+        Frames::new(Guard::open_to_all(reports), std::net::IpAddr::from([192, 0, 2, 1]).into())
+    }
 
     /// Feeds `stream` in pieces of `size` bytes; gives reports per parcel and how it ended.
     fn feed(stream: &[u8], size: usize) -> (Vec<usize>, bool, usize) {
-        let mut frames = Frames::default();
+        let mut frames = frames();
         let mut parcels = Vec::new();
         for piece in stream.chunks(size) {
             frames.bytes().extend_from_slice(piece);
@@ -155,12 +220,12 @@ mod tests {
 
     #[test]
     fn knows_which_reports_want_an_answer() {
-        let mut frames = Frames::default();
+        let mut frames = frames();
         for seq in [None, Some(7), None, Some(8)] {
             frames.bytes().extend_from_slice(&report("bus", seq));
         }
         let Cut::Parcel(parcel) = frames.cut() else { panic!("four objects make a parcel") };
         let asked: Vec<_> = parcel.asked.iter().map(|one| (one.index, one.seq)).collect();
-        assert_eq!(asked, [(1, 7), (3, 8)]);
+        assert_eq!(asked, [(Some(1), 7), (Some(3), 8)]);
     }
 }

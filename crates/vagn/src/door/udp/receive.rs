@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use vagn_otp::{Failure, ThreadContext};
+use vagn_seal::FIRST_BYTE;
 use vagn_wire::{Reject, StoredAck};
 
 use super::ORIGIN;
@@ -20,9 +21,11 @@ use super::socket::DoorSocket;
 use prometheus_client::metrics::counter::Counter;
 use vagn_flow::batch::{BATCH_MAX, BatchBuilder};
 use vagn_flow::clock::Clock;
+use vagn_flow::guard::{Content, Entry};
 use vagn_flow::intake::Intake;
 use vagn_flow::metrics::{DoorMetrics, MetricRegistry};
 use vagn_flow::open::{Mark, open, reports, sole_report};
+use vagn_flow::proof::Proof;
 use vagn_flow::reply::ReplyTo;
 
 /// Threads that together wait for so great a part of one processor's time share it.
@@ -99,12 +102,13 @@ impl UdpDoor {
     /// Receives until it is told to stop, then takes what still waits.
     pub(super) fn run(&self, ctx: &ThreadContext) -> Result<(), Failure> {
         let mut receiver = Receiver::new(self.socket.gives);
+        let mut content = Content::default();
         let mut pace = Pace::new(self, ctx.name());
         let mut faults = 0;
         ctx.ready();
         while !ctx.stopping() {
             ctx.beat();
-            match self.round(&mut receiver, Wait::First, ctx) {
+            match self.round(&mut receiver, &mut content, Wait::First, ctx) {
                 Ok(round) => {
                     faults = 0;
                     pace.after(&round);
@@ -115,15 +119,21 @@ impl UdpDoor {
                 }
             }
         }
-        self.drain(&mut receiver, ctx);
+        self.drain(&mut receiver, &mut content, ctx);
         Ok(())
     }
 
     /// Takes what waits, up to a batch or one call into the kernel, at most waiting for the first, and publishes it.
-    fn round(&self, receiver: &mut Receiver, wait: Wait, ctx: &ThreadContext) -> io::Result<Round> {
+    fn round(
+        &self,
+        receiver: &mut Receiver,
+        content: &mut Content,
+        wait: Wait,
+        ctx: &ThreadContext,
+    ) -> io::Result<Round> {
         let mut last = receiver.receive(&self.socket.socket, wait)?;
         let _busy = ctx.busy();
-        let mut haul = Haul::new(self);
+        let mut haul = Haul::new(self, content);
         haul.take(receiver, last);
         while last == RECEIVE_MAX && haul.received + RECEIVE_MAX <= BATCH_MAX {
             // An error is found again by the next round, after this one's batch is safe.
@@ -146,11 +156,11 @@ impl UdpDoor {
         Ok(())
     }
 
-    fn drain(&self, receiver: &mut Receiver, ctx: &ThreadContext) {
+    fn drain(&self, receiver: &mut Receiver, content: &mut Content, ctx: &ThreadContext) {
         let until = self.clock.monotonic() + DRAIN_MAX;
         while self.clock.monotonic() < until {
             ctx.beat();
-            match self.round(receiver, Wait::No, ctx) {
+            match self.round(receiver, content, Wait::No, ctx) {
                 Ok(round) if round.received > 0 => {}
                 _ => break,
             }
@@ -180,14 +190,20 @@ impl UdpDoor {
 struct Haul<'a> {
     door: &'a UdpDoor,
     batch: BatchBuilder,
+    /// Open reports need no look.
+    takes_all: bool,
+    /// Buffer for what is in an envelope.
+    content: &'a mut Content,
     received: usize,
     fitted: usize,
     crowded: bool,
 }
 
 impl<'a> Haul<'a> {
-    fn new(door: &'a UdpDoor) -> Self {
-        Self { door, batch: BatchBuilder::new(ORIGIN), received: 0, fitted: 0, crowded: false }
+    fn new(door: &'a UdpDoor, content: &'a mut Content) -> Self {
+        let takes_all = door.intake.guard().takes_all();
+        let batch = BatchBuilder::new(ORIGIN);
+        Self { door, batch, takes_all, content, received: 0, fitted: 0, crowded: false }
     }
 
     /// Takes the datagrams in the first `count` pieces.
@@ -202,7 +218,9 @@ impl<'a> Haul<'a> {
                 }
                 Some(payload) => {
                     self.push(payload, &arrival);
-                    if let Some(originals) = &self.door.originals {
+                    if let Some(originals) = &self.door.originals
+                        && payload[0] != FIRST_BYTE
+                    {
                         originals.answer(payload, &arrival, &self.door.outlet);
                     }
                 }
@@ -214,15 +232,44 @@ impl<'a> Haul<'a> {
     /// Takes the reports of one datagram.
     fn push(&mut self, datagram: &[u8], arrival: &Arrival<'_>) {
         match sole_report(datagram) {
-            Some(mark) => self.push_report(datagram, mark, arrival),
-            None => self.push_each(datagram, arrival),
+            Some(mark) if self.takes_all => self.push_report(datagram, mark, arrival),
+            _ if datagram[0] == FIRST_BYTE => self.push_sealed(datagram, arrival),
+            _ => self.push_each(datagram, arrival),
         }
     }
 
     // Apart, so that it costs nothing in the way of most datagrams.
     #[inline(never)]
     fn push_each(&mut self, datagram: &[u8], arrival: &Arrival<'_>) {
-        reports(datagram).for_each(|(mark, report)| self.push_report(report, mark, arrival));
+        let guard = self.door.intake.guard();
+        for (mark, report) in reports(datagram) {
+            if self.takes_all || guard.check(report, Proof::None, || arrival.source()).is_ok() {
+                self.push_report(report, mark, arrival);
+            }
+        }
+    }
+
+    /// Takes the reports in an envelope. They stay together, since they share one look at the sequence.
+    #[inline(never)]
+    fn push_sealed(&mut self, envelope: &[u8], arrival: &Arrival<'_>) {
+        let guard = self.door.intake.guard();
+        if guard.open(envelope, || arrival.source(), self.content).is_err() {
+            return;
+        }
+        if self.batch.lacks_room_for(self.content.len()) {
+            self.hand_over();
+        }
+        let peer = self.content.has_call().then(|| arrival.peer()).flatten();
+        let reply = peer.and_then(|peer| guard.reply(self.content, self.door.outlet.clone(), peer));
+        for Entry { bytes, mark, seal, .. } in self.content.entries().filter(|entry| entry.refused.is_none())
+        {
+            self.batch.push_marked(bytes, mark);
+            self.batch.seal_last(seal);
+            if let (true, Some(peer)) = (mark.is_alarm, peer) {
+                self.batch.last_by(peer.address.ip().into());
+                reply.iter().for_each(|reply| self.batch.reply_last_to(reply.clone()));
+            }
+        }
     }
 
     #[inline]

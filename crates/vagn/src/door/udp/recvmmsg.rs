@@ -10,6 +10,7 @@ use socket2::{SockAddr, SockAddrStorage};
 use vagn_wire::MAX_DATAGRAM;
 
 use super::{control, gro, pktinfo};
+use vagn_flow::allowance::Source;
 use vagn_flow::reply::Peer;
 
 /// Pieces per call, each a datagram unless the kernel merges them. 64 beats 256: the slots stay in the cache.
@@ -58,6 +59,11 @@ impl Arrival<'_> {
         let address = unsafe { SockAddr::new(storage, length as socklen_t) }.as_socket()?;
         let sent_to = control::messages(self.control).find_map(|message| pktinfo::read(&message));
         Some(Peer { address, sent_to })
+    }
+
+    /// Returns the source of the datagram.
+    pub(super) fn source(&self) -> Option<Source> {
+        self.peer().map(|peer| peer.address.ip().into())
     }
 }
 

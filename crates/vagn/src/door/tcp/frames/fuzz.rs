@@ -3,7 +3,8 @@
 use vagn_fuzz::Target;
 use vagn_wire::MAX_OBJECT;
 
-use super::{Cut, Frames};
+use super::Cut;
+use super::tests::frames;
 
 /// What came of a stream: the answers that its reports ask for, and the number of reports.
 #[derive(Debug, Default, PartialEq)]
@@ -23,7 +24,7 @@ fn body(bytes: &[u8]) {
 }
 
 fn read(stream: &[u8], size: usize) -> Read {
-    let mut frames = Frames::default();
+    let mut frames = frames();
     let mut read = Read::default();
     for piece in stream.chunks(size) {
         frames.bytes().extend_from_slice(piece);
@@ -47,7 +48,7 @@ fn read(stream: &[u8], size: usize) -> Read {
 
 impl Read {
     fn take(&mut self, parcel: &super::Parcel) {
-        self.asked.extend(parcel.asked.iter().map(|one| (self.reports + one.index, one.seq)));
+        self.asked.extend(parcel.asked.iter().map(|one| (self.reports + one.index.unwrap_or(0), one.seq)));
         self.reports += parcel.batch.len();
     }
 }

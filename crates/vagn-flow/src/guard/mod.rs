@@ -1,0 +1,284 @@
+//! The guard: what a report must prove before it is taken in, and the one place where envelopes are opened.
+//!
+//! | file | holds |
+//! |---|---|
+//! | here | the judgement of open reports, by mode; the opening of envelopes |
+//! | `opened.rs` | the reports of an envelope, each with its seal |
+//! | `unproven.rs` | calls for help that could not be proved, for persons to look at |
+//! | `noted.rs` | keys that an operator should know of, and epochs that have begun |
+//!
+//! It keeps no state of vehicles, so several doors need no common one: repeats are judged where the vehicle lives.
+
+mod noted;
+mod opened;
+#[cfg(test)]
+mod tests;
+pub mod unproven;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use vagn_seal::{Envelope, KeyId, KeyTable, Lane, NotOpened, Opened, Speaker};
+use vagn_wire::{Report, VehicleId};
+
+use crate::allowance::Source;
+use crate::answers::AnswerSequence;
+use crate::clock::{Clock, SystemClock};
+use crate::fate::Share;
+use crate::metrics::ReportMetrics;
+use crate::open::{Mark, open};
+use crate::proof::{DeviceMode, NoProof, Proof};
+use crate::reply::{Outlet, Peer, ReplyTo, SealedReply};
+pub use noted::Noted;
+pub use opened::{Content, Entry};
+use unproven::{Sighted, Unproven};
+
+/// Judges what comes in at the doors.
+pub struct Guard {
+    mode: AtomicU8,
+    keys: Arc<KeyTable>,
+    reports: Arc<ReportMetrics>,
+    answers: Option<Arc<AnswerSequence>>,
+    unproven: Arc<Unproven>,
+    noted: Noted,
+    clock: Arc<dyn Clock>,
+}
+
+/// Parts of a guard.
+pub struct GuardParts {
+    /// What open reports must prove.
+    pub mode: DeviceMode,
+    /// Keys in force.
+    pub keys: Arc<KeyTable>,
+    /// Counts what is refused.
+    pub reports: Arc<ReportMetrics>,
+    /// Sequence of sealed answers; without one there are none.
+    pub answers: Option<Arc<AnswerSequence>>,
+    /// Tells when calls came that could not be proved.
+    pub clock: Arc<dyn Clock>,
+}
+
+impl Guard {
+    /// Returns a guard of these parts.
+    pub fn new(parts: GuardParts) -> Arc<Self> {
+        let GuardParts { mode, keys, reports, answers, clock } = parts;
+        let unproven = Arc::new(Unproven::new(clock.clone()));
+        let mode = AtomicU8::new(mode as u8);
+        Arc::new(Self { mode, keys, reports, answers, unproven, noted: Noted::default(), clock })
+    }
+
+    /// Returns a guard without keys that takes in every open report.
+    pub fn open_to_all(reports: Arc<ReportMetrics>) -> Arc<Self> {
+        let clock = Arc::new(SystemClock::new());
+        let mode = DeviceMode::Open;
+        Self::new(GuardParts { mode, keys: Arc::default(), reports, answers: None, clock })
+    }
+
+    /// Returns the keys in force.
+    pub fn keys(&self) -> &Arc<KeyTable> {
+        &self.keys
+    }
+
+    /// Returns the calls that could not be proved.
+    pub fn unproven(&self) -> &Arc<Unproven> {
+        &self.unproven
+    }
+
+    /// Returns what was noted about keys.
+    pub fn noted(&self) -> &Noted {
+        &self.noted
+    }
+
+    /// Returns what open reports must prove.
+    pub fn mode(&self) -> DeviceMode {
+        DeviceMode::of(self.mode.load(Ordering::Relaxed))
+    }
+
+    /// Asks for another proof from now on.
+    pub fn set_mode(&self, mode: DeviceMode) {
+        self.mode.store(mode as u8, Ordering::Relaxed);
+    }
+
+    /// Returns true when open reports are taken in as they come: then none needs to be [checked](Self::check).
+    #[inline]
+    pub fn takes_all(&self) -> bool {
+        match self.mode() {
+            DeviceMode::Open => true,
+            DeviceMode::Mixed => self.keys.is_empty(),
+            DeviceMode::Required => false,
+        }
+    }
+
+    /// Judges an open report. One without the proof that it needs is counted here, and gets no further.
+    ///
+    /// # Errors
+    /// [`NoProof::NoSeal`].
+    pub fn check(
+        &self,
+        report: &[u8],
+        proof: Proof,
+        source: impl FnOnce() -> Option<Source>,
+    ) -> Result<(), NoProof> {
+        if self.takes_all() {
+            return Ok(());
+        }
+        let opened = open(report);
+        let is_lacking = match &opened {
+            Ok(report) => self.lacks_seal(report.vehicle_id, proof),
+            // What cannot be read has no vehicle; it is refused for that, or for what it lacks where nothing else is taken.
+            Err(_) => self.mode() == DeviceMode::Required && proof == Proof::None,
+        };
+        if !is_lacking {
+            return Ok(());
+        }
+        let call = opened.ok().filter(|report| report.emergency);
+        self.refuse(NoProof::NoSeal, call.map(|report| Sighted::of(&report, None)), source);
+        Err(NoProof::NoSeal)
+    }
+
+    fn lacks_seal(&self, vehicle_id: VehicleId<'_>, proof: Proof) -> bool {
+        let is_token_enough = proof == Proof::Token || self.mode() != DeviceMode::Required;
+        !is_token_enough || self.keys.has_own_key(vehicle_id)
+    }
+
+    /// Opens an envelope into `content`. One that stays closed is counted as one report. Reports in it that the key may not send
+    /// are counted here, too, and are in `content` as refused.
+    ///
+    /// # Errors
+    /// The reason that it stays closed.
+    pub fn open(
+        &self,
+        envelope: &[u8],
+        source: impl Fn() -> Option<Source>,
+        content: &mut Content,
+    ) -> Result<(), NoProof> {
+        let Content { clear, .. } = content;
+        // Taken out, so that what is opened into it may be read while the rest is written.
+        let mut clear = std::mem::take(clear);
+        let opened = self.keys.open(envelope, &mut clear);
+        let result = match opened {
+            Ok(opened) => {
+                self.note_key(&opened);
+                self.take_apart(&opened, envelope.len(), content);
+                Ok(())
+            }
+            Err(why) => Err(self.refuse_closed(envelope, why, &source)),
+        };
+        content.clear = clear;
+        if result.is_ok() {
+            self.look_over(content, &source);
+        }
+        result
+    }
+
+    fn take_apart(&self, opened: &Opened<'_>, len: usize, content: &mut Content) {
+        let taken = self.keys.speaker(opened.key_id, |speaker| content.fill(opened, len, speaker));
+        if taken.is_none() {
+            // Revoked in this very moment.
+            content.clear_reports();
+        }
+        content.judge(|vehicle_id| self.keys.may_speak(opened.key_id, vehicle_id));
+    }
+
+    /// Judges the reports that were taken out, and compares the lane.
+    fn look_over(&self, content: &Content, source: &impl Fn() -> Option<Source>) {
+        let mut calls = false;
+        for entry in content.entries() {
+            calls |= entry.mark.is_alarm;
+            if entry.refused.is_some() {
+                let report = open(entry.bytes).ok().filter(|report| report.emergency);
+                let sighted = report.map(|report| Sighted::of(&report, Some(entry.seal.key_id)));
+                self.refuse(NoProof::WrongVehicle, sighted, source);
+            }
+        }
+        if calls != (content.lane() == Lane::Call) {
+            self.reports.seal_lane_mismatches.inc();
+        }
+    }
+
+    fn note_key(&self, opened: &Opened<'_>) {
+        if opened.is_first_of_epoch {
+            self.noted.begun(opened.key_id, opened.epoch);
+        }
+        self.noted.numbered(opened.key_id, opened.sequence, || self.clock.now_ms());
+    }
+
+    fn refuse_closed(
+        &self,
+        envelope: &[u8],
+        why: NotOpened,
+        source: impl FnOnce() -> Option<Source>,
+    ) -> NoProof {
+        let reason = NoProof::from(why);
+        let envelope = Envelope::parse(envelope).filter(|envelope| envelope.lane == Lane::Call);
+        let sighted = envelope.map(|envelope| self.closed_call(envelope.key_id));
+        self.refuse(reason, sighted, source);
+        reason
+    }
+
+    /// Returns what is known of a call in an envelope that stays closed.
+    fn closed_call(&self, key_id: KeyId) -> Sighted {
+        let vehicle_id = self.keys.speaker(key_id, |speaker| match speaker {
+            Speaker::Vehicle(vehicle_id) => Some(vehicle_id.as_str().into()),
+            Speaker::Gateway { .. } => None,
+        });
+        Sighted::closed(key_id, vehicle_id.flatten())
+    }
+
+    fn refuse(&self, reason: NoProof, call: Option<Sighted>, source: impl FnOnce() -> Option<Source>) {
+        Share::received(&self.reports, 1).refuse(reason);
+        if let Some(call) = call {
+            self.unproven.note(reason, call, source());
+        }
+    }
+
+    /// Returns the way back to the sender of an envelope with calls in it: it hears once all of them are on disk. `None` when
+    /// there is nothing to answer, or no way to.
+    pub fn reply(&self, content: &Content, outlet: Arc<dyn Outlet>, peer: Peer) -> Option<ReplyTo> {
+        let sequence = self.answers.clone()?;
+        let calls: Vec<_> = content.entries().filter(|entry| entry.mark.is_alarm).collect();
+        let last = calls.last()?;
+        if calls.iter().any(|call| call.refused.is_some()) {
+            return None;
+        }
+        let report = open(last.bytes).ok()?;
+        let mut answer = Vec::new();
+        let seq = report.seq.unwrap_or(last.seal.sequence);
+        let own_id = Some(report.vehicle_id).filter(|_| !last.was_completed);
+        vagn_wire::StoredAck::encode_sealed(own_id, seq, &mut answer);
+        let sealed = SealedReply::new(self.keys.clone(), sequence, last.seal, answer, calls.len());
+        let fits = sealed.len() <= content.envelope_len();
+        fits.then(|| ReplyTo::sealed(outlet, peer, sealed))
+    }
+}
+
+impl std::fmt::Debug for Guard {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Guard").field("mode", &self.mode()).finish_non_exhaustive()
+    }
+}
+
+impl Sighted {
+    /// Returns what is known of a call whose report can be read.
+    fn of(report: &Report<'_>, key_id: Option<KeyId>) -> Self {
+        Self {
+            vehicle_id: Some(report.vehicle_id.as_str().into()),
+            key_id,
+            position: report.position.ok(),
+            kind: report.kind,
+            vehicle_incident: report.incident.map(Into::into),
+        }
+    }
+
+    /// Returns what is known of a call that stays closed.
+    fn closed(key_id: KeyId, vehicle_id: Option<Box<str>>) -> Self {
+        Self { vehicle_id, key_id: Some(key_id), position: None, kind: None, vehicle_incident: None }
+    }
+}
+
+impl Content {
+    /// Fills in the reports of an envelope whose key belongs to `speaker`.
+    fn fill(&mut self, opened: &Opened<'_>, len: usize, speaker: Speaker<'_>) {
+        self.take_in(opened, len, speaker, |bytes| Mark::of(bytes));
+    }
+}
