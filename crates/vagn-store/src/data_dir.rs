@@ -18,10 +18,11 @@ mod part_list;
 pub use part_list::PartList;
 
 use crate::OrderNumber;
+use crate::backup::RESTORING;
 use crate::disk::{Disk, DiskLock, read_all};
 use crate::error::{Doing, StoreError};
 use crate::manifest::SetId;
-use crate::manifest::top::PartitionSet;
+use crate::manifest::top::{PartitionSet, TopManifest};
 use crate::partition::site::Site;
 use crate::partition::{Partition, Progress, Recovery, Settings};
 use crate::repartition::Repartition;
@@ -213,14 +214,46 @@ impl DataDir {
         }
     }
 
+    /// Returns the set that holds the fleet.
+    pub(crate) fn in_force(&self) -> PartitionSet {
+        self.in_force
+    }
+
+    pub(crate) fn top_manifest(&self) -> TopManifest {
+        self.top.manifest()
+    }
+
+    pub(crate) fn disk(&self) -> Arc<dyn Disk> {
+        self.disk.clone()
+    }
+
+    /// Returns what the writer of a partition shares, while there is one.
+    pub(crate) fn writer(&self, partition: u32) -> Option<Arc<Shared>> {
+        self.writers.lock().get(&partition)?.upgrade()
+    }
+
     /// Returns the path of the directory.
     pub fn path(&self) -> &Path {
         &self.dir
     }
 }
 
+/// Refuses a directory that is not to be used, before anything in it is touched: one of a newer version, and one that is being
+/// restored.
+fn check_untouched(disk: &dyn Disk, dir: &Path) -> Result<(), StoreError> {
+    if disk.open(&dir.join(RESTORING)).is_ok() {
+        return Err(StoreError::Restoring { dir: dir.to_owned() });
+    }
+    match TopManifest::read(disk, dir) {
+        Err(err @ StoreError::Format { .. }) => Err(err),
+        // What else is wrong is told by those who read it.
+        _ => Ok(()),
+    }
+}
+
 /// Takes the directory for this process alone.
 pub(crate) fn take_lock(disk: &dyn Disk, dir: &Path) -> Result<Box<dyn DiskLock>, StoreError> {
+    check_untouched(disk, dir)?;
     let told = dir.join(LOCK);
     disk.lock(dir, &told).or_else(|err| {
         if err.kind() != io::ErrorKind::WouldBlock {

@@ -91,8 +91,15 @@ pub enum StoreError {
         /// Directory of the newest set that is whole.
         whole: PathBuf,
     },
+    /// A restore into the data directory was cut off, or is under way.
+    #[error("{} is being restored, or its restore was cut off; run `vagn restore` again, into the same directory", .dir.display())]
+    Restoring {
+        /// The data directory.
+        dir: PathBuf,
+    },
     /// A file was written by another version of this software.
-    #[error("{} has format {found}, and this version reads format {newest}", .file.display())]
+    #[error("{} has format {found}, and this version reads format {newest}; nothing was changed: {}", .file.display(),
+        other_version(*found, *newest))]
     Format {
         /// File of the other format.
         file: PathBuf,
@@ -119,6 +126,15 @@ pub enum StoreError {
         /// Bytes that are to stay free.
         floor_bytes: u64,
     },
+}
+
+/// Names the remedy for a format of another version.
+fn other_version(found: u32, newest: u32) -> &'static str {
+    if found > newest {
+        "it is of a newer version of Vagn; run that one, or restore a backup that this one has made"
+    } else {
+        "it is of an older version of Vagn, whose data this one does not read; run that one"
+    }
 }
 
 fn pid_note(pid: &Option<u32>) -> String {

@@ -4,6 +4,7 @@
 //! index in memory and one log on disk; readers of all partitions together answer for the fleet. Everything
 //! here is synchronous and takes time, seeds and disk from its caller, so that a test can run any failure again.
 
+mod backup;
 mod changes;
 mod chunked;
 mod coarse;
@@ -34,6 +35,10 @@ mod updates;
 mod uuid_text;
 mod vehicle;
 
+pub use backup::{
+    Backup, BackupError, BackupProgress, BackupStep, BackupWriter, FleetSource, Interrupt, RestoreReport,
+    UncheckedBackup,
+};
 pub use changes::{Changes, FixBefore, Gone, Move, Moved};
 pub use data_dir::{DataDir, PartList};
 pub use error::StoreError;

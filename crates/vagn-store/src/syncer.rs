@@ -7,9 +7,11 @@
 //! is tried again.
 
 mod due;
+mod moment;
 mod shared;
 
 pub(crate) use due::Finished;
+pub(crate) use moment::Moment;
 pub(crate) use shared::Shared;
 
 use crate::{OrderNumber, StoreError};

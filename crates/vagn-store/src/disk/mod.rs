@@ -65,6 +65,11 @@ pub trait Disk: Send + Sync {
     /// Makes a copy of a file, with its content durable; a file of the new name is replaced.
     fn copy(&self, from: &Path, to: &Path) -> io::Result<()>;
 
+    /// Gives a file a second name, under which it is the same file. A disk that cannot do this says so.
+    fn link(&self, _from: &Path, _to: &Path) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
     /// Makes durable the names in a directory.
     fn sync_dir(&self, dir: &Path) -> io::Result<()>;
 

@@ -115,6 +115,10 @@ impl Disk for RealDisk {
         File::open(to)?.sync_all()
     }
 
+    fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        fs::hard_link(from, to)
+    }
+
     fn free_space(&self, dir: &Path) -> io::Result<u64> {
         let stat = file_system(dir)?;
         // `f_bavail` leaves out the blocks that are reserved for root.

@@ -9,7 +9,7 @@
 #[cfg(test)]
 mod fuzz;
 pub(crate) mod partition;
-mod text;
+pub(crate) mod text;
 pub(crate) mod top;
 
 use std::fmt;

@@ -10,7 +10,7 @@ use std::path::Path;
 const LENGTH_MAX: u64 = 64 << 20;
 
 /// Returns the whole text of a manifest with these lines.
-pub(super) fn seal(lines: &str) -> String {
+pub(crate) fn seal(lines: &str) -> String {
     sealed_as(FORMAT, lines)
 }
 
@@ -21,7 +21,7 @@ fn sealed_as(format: u32, lines: &str) -> String {
 }
 
 /// Returns the lines of the manifest `file`; `None` when it is not there.
-pub(super) fn read(disk: &dyn Disk, file: &Path) -> Result<Option<String>, StoreError> {
+pub(crate) fn read(disk: &dyn Disk, file: &Path) -> Result<Option<String>, StoreError> {
     let open = match disk.open(file) {
         Ok(open) => open,
         Err(err) if err.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -55,7 +55,7 @@ fn parse(bytes: &[u8], file: &Path) -> Result<String, StoreError> {
 }
 
 /// Puts a manifest with these lines in the place of the one before, durably.
-pub(super) fn write(disk: &dyn Disk, file: &Path, lines: &str) -> Result<(), StoreError> {
+pub(crate) fn write(disk: &dyn Disk, file: &Path, lines: &str) -> Result<(), StoreError> {
     // Not "write": nothing that was stored is harmed when it fails, and it is done again from the beginning.
     replace(disk, file, seal(lines).as_bytes()).doing("replace the manifest", file)
 }

@@ -72,7 +72,12 @@ pub fn repair_on(disk: Arc<dyn Disk>, dir: &Path) -> Result<RepairReport, StoreE
 pub fn plan_repair_on(disk: Arc<dyn Disk>, dir: &Path) -> Result<RepairReport, StoreError> {
     disk.list(dir).doing("list", dir)?;
     let _lock = take_lock(&*disk, dir)?;
-    repair_all(&Overlay::new(disk.clone()), dir)
+    plan_unlocked(disk.clone(), dir)
+}
+
+/// As [`plan_repair_on`], for a directory that no other process can know.
+pub(crate) fn plan_unlocked(disk: Arc<dyn Disk>, dir: &Path) -> Result<RepairReport, StoreError> {
+    repair_all(&Overlay::new(disk), dir)
 }
 
 fn repair_all(disk: &dyn Disk, dir: &Path) -> Result<RepairReport, StoreError> {

@@ -34,7 +34,15 @@ pub struct RepairedFile {
     pub done: &'static str,
 }
 
+/// Description of what every start does after a crash.
+const CUT_OFF: &str = "an unfinished write was cut off its end";
+
 impl RepairReport {
+    /// Returns true unless nothing more was found than a crash leaves.
+    pub(crate) fn has_damage(&self) -> bool {
+        self.lost_partitions > 0 || self.files.iter().any(|file| file.done != CUT_OFF)
+    }
+
     /// Notes the end of a log that a recovery cut off.
     pub(super) fn cut(&mut self, recovery: &Recovery) {
         self.files.extend(recovery.cut.clone().map(|cut| RepairedFile {
@@ -42,7 +50,7 @@ impl RepairReport {
             moved_to: cut.kept,
             offset: cut.offset,
             lost: cut.records,
-            done: "an unfinished write was cut off its end",
+            done: CUT_OFF,
         }));
     }
 }

@@ -11,7 +11,7 @@ use crate::{OrderNumber, StoreError};
 use parking_lot::{Mutex, MutexGuard};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 /// State that the writer and the syncers of a partition share.
@@ -20,12 +20,14 @@ pub(crate) struct Shared {
     pub(crate) dir: PathBuf,
     pub(crate) partition: u32,
     written: SharedPosition,
-    durable: SharedPosition,
+    pub(super) durable: SharedPosition,
     full: AtomicBool,
     failed: OnceLock<String>,
     /// Failures that harmed nothing, until the same succeeds; by the kind of work.
     troubles: Mutex<[Option<String>; 3]>,
-    due: Mutex<Due>,
+    pub(super) due: Mutex<Due>,
+    /// Number of those who copy the files as they are: what is not needed any more stays for them.
+    pub(super) holds: AtomicUsize,
     /// Held while syncing, so that no syncer takes for done what another one has only begun.
     turn: Mutex<()>,
     /// Held while the writer is at work.
@@ -43,10 +45,10 @@ enum Work {
 /// A log position that only rises. Both halves change together: a reader that saw the order number of a later write beside
 /// the end of an earlier one would call that write durable without a sync.
 #[derive(Default)]
-struct SharedPosition(Mutex<LogPosition>);
+pub(super) struct SharedPosition(Mutex<LogPosition>);
 
 impl SharedPosition {
-    fn load(&self) -> LogPosition {
+    pub(super) fn load(&self) -> LogPosition {
         *self.0.lock()
     }
 
@@ -68,6 +70,7 @@ impl Shared {
             failed: OnceLock::new(),
             troubles: Mutex::default(),
             due: Mutex::new(Due::new(manifest)),
+            holds: AtomicUsize::new(0),
             turn: Mutex::default(),
             writing: Mutex::default(),
         }
@@ -248,7 +251,8 @@ impl Shared {
     }
 
     pub(super) fn tidy(&self) -> Result<(), StoreError> {
-        let done = self.name_snapshot().and_then(|()| self.remove_all());
+        let done =
+            self.name_snapshot().and_then(|()| if self.is_held() { Ok(()) } else { self.remove_all() });
         self.judge(Work::Tidy, &done);
         done
     }
@@ -259,6 +263,11 @@ impl Shared {
         let done = self.remove_unnamed();
         self.judge(Work::Tidy, &done);
         done
+    }
+
+    /// Returns true while files must stay although nothing here needs them. On a full disk positions come before those who copy.
+    fn is_held(&self) -> bool {
+        self.holds.load(Ordering::Acquire) > 0 && !self.is_full()
     }
 
     fn name_snapshot(&self) -> Result<(), StoreError> {
