@@ -14,7 +14,8 @@ pub const FILE_MODE: u32 = 0o600;
 pub const DIR_MODE: u32 = 0o700;
 
 /// Begins of the names that are ours in a data directory. Whatever else somebody keeps there is left as it is.
-const OURS: [&str; 8] = ["manifest", "lock", "clock", "cert.", "key.", "incidents.", "registry.", "fleet-"];
+const OURS: [&str; 9] =
+    ["manifest", "lock", "clock", "cert.", "key.", "incidents.", "registry.", "control", "fleet-"];
 
 /// Bit of a directory that many users share, such as `/tmp`.
 const SHARED: u32 = 0o1000;

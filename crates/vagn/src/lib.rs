@@ -7,6 +7,7 @@
 pub mod app;
 pub mod commands;
 pub mod config;
+pub mod control;
 mod demo;
 pub mod dispatcher;
 pub mod door;

@@ -23,6 +23,7 @@ use vagn_store::disk::RealDisk;
 use vagn_store::{DataDir, StoreError};
 
 use crate::config::Settings;
+use crate::control::{self, ControlSocket, RegistryFault, SOCKET};
 use crate::door::Doors;
 use crate::door::listen::{self, ListenError};
 use crate::ops;
@@ -40,6 +41,7 @@ use vagn_flow::stamp::Stamper;
 use vagn_flow::trust::{Trust, TrustParts};
 use vagn_http::own_certificate;
 use vagn_http::tls::{Identity, TlsError};
+use vagn_registry::{Registry, RegistryError};
 
 /// Longest an orderly stop may take; then everything is ended where it stands.
 const STOP_WITHIN: Duration = Duration::from_secs(8);
@@ -108,12 +110,13 @@ impl App {
         let handshake_runtime =
             build_runtime("vagn-handshake", (worker_threads() / 2).max(1), Some(WORK_NICE))?;
         let view_runtime = build_runtime("vagn-view", (worker_threads() / 2).max(1), Some(VIEW_NICE))?;
+        let registry = open_registry(&settings, &data)?;
+        let readiness = Arc::new(Readiness::default());
         let listeners = {
             let _entered = runtime.enter();
-            bind(&settings)?
+            bind(&settings, &readiness)?
         };
         let listening = listeners.addresses();
-        let readiness = Arc::new(Readiness::default());
         let metric_registry = MetricRegistry::new();
         let trust = trust(&settings, &clock, &stamper, data.partitions(), &readiness, &metric_registry);
         let places = PortPlaces::new(&settings, &metric_registry, &readiness, &clock)?;
@@ -122,6 +125,7 @@ impl App {
             identity: identity(&settings)?,
             clock,
             part_list: data.part_list(),
+            registry,
             stamper: stamper.clone(),
             trust: trust.clone(),
             reports: ReportMetrics::new(&metric_registry),
@@ -314,11 +318,37 @@ fn is_unusable(kind: ErrorKind) -> bool {
     matches!(kind, AlreadyExists | NotADirectory | PermissionDenied | ReadOnlyFilesystem)
 }
 
-fn bind(settings: &Settings) -> Result<Listeners, StartError> {
+fn bind(settings: &Settings, readiness: &Readiness) -> Result<Listeners, StartError> {
     Ok(Listeners {
+        control: control_socket(settings, readiness),
         doors: Doors::bind(settings)?,
         http: listen::tcp(&settings.http.listen)?,
         ops: listen::tcp(&settings.ops.listen)?,
+    })
+}
+
+/// Binds the control socket. Without it the service does all else, so it starts.
+fn control_socket(settings: &Settings, readiness: &Readiness) -> Option<ControlSocket> {
+    let bound = ControlSocket::bind(&settings.data_dir).inspect_err(|err| {
+        let path = settings.data_dir.join(SOCKET);
+        let what = format!(
+            "{} cannot be bound: {err}; `vagn device`, `vagn token` and `vagn share` work only while the service is stopped",
+            path.display()
+        );
+        warn!("{what}");
+        readiness.warn("control", what);
+    });
+    bound.ok()
+}
+
+fn open_registry(settings: &Settings, data: &DataDir) -> Result<Registry, StartError> {
+    let key_file = &settings.registry.key_file;
+    control::open_registry(&settings.data_dir, &data.part_list(), key_file).map_err(|err| match err {
+        RegistryFault::Registry(RegistryError::InUse) => StartError::InUse(err.to_string()),
+        RegistryFault::Registry(RegistryError::Failed(_)) => {
+            StartError::Other(anyhow::Error::new(err).context("open the registry"))
+        }
+        err => StartError::Unusable(err.to_string()),
     })
 }
 

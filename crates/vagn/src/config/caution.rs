@@ -42,6 +42,7 @@ pub(super) fn of(settings: &Settings) -> Vec<Caution> {
     if !key.as_os_str().is_empty() {
         cautions.extend(readable("http.key", key));
     }
+    cautions.extend(readable("registry.key_file", &settings.registry.key_file));
     cautions
 }
 

@@ -23,6 +23,6 @@ pub use fsync::Fsync;
 pub use layers::{Flags, Loaded, load};
 pub use settings::{
     ClockSettings, HistorySettings, HttpSettings, LogFormat, LogLevel, LogSettings, MapSettings, OpsSettings,
-    PoolSettings, Reply, Settings, TcpSettings, UdpSettings,
+    PoolSettings, RegistrySettings, Reply, Settings, TcpSettings, UdpSettings,
 };
 pub use span::Span;

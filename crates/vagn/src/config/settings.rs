@@ -45,6 +45,8 @@ pub struct Settings {
     pub ops: OpsSettings,
     /// Notices to the emergency targets.
     pub emergency: EmergencySettings,
+    /// Devices, tokens and shares.
+    pub registry: RegistrySettings,
     /// The log of past positions.
     pub history: HistorySettings,
     /// The wall clock.
@@ -73,6 +75,7 @@ impl Default for Settings {
             map: MapSettings::default(),
             ops: OpsSettings::default(),
             emergency: EmergencySettings::default(),
+            registry: RegistrySettings::default(),
             history: HistorySettings::default(),
             clock: ClockSettings::default(),
             pools: PoolSettings::default(),
@@ -236,6 +239,14 @@ impl Default for OpsSettings {
     fn default() -> Self {
         Self { listen: "localhost:9093".into(), names: Vec::new(), fault_injection: false }
     }
+}
+
+/// `[registry]`
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RegistrySettings {
+    /// File with the key that wraps the secrets of devices: 32 bytes in base64; empty: they are in the registry in clear.
+    pub key_file: PathBuf,
 }
 
 /// `[history]`

@@ -23,6 +23,7 @@
 //! ├─ position-streams
 //! ├─ memory
 //! ├─ web
+//! ├─ control      commands on this machine
 //! └─ doors        (one_for_one) udp · udp-emergency · tcp: last to start, first to stop
 //! ```
 
@@ -55,11 +56,13 @@ use vagn_http::memory::Memory;
 use vagn_http::tls::Identity;
 use vagn_live::Positions;
 use vagn_otp::{ChildSpec, Root, Strategy, Supervisor};
+use vagn_registry::Registry;
 use vagn_store::{DataDir, Fleet, PartList};
 
 use super::asked::LiveVehicles;
 use super::places::PortPlaces;
 use crate::config::Settings;
+use crate::control::{self, ControlSocket, Deeds};
 use crate::dispatcher::{Dispatcher, SubscriptionMetrics};
 use crate::door::{Doors, UDP};
 use crate::odd::OddFleet;
@@ -80,6 +83,8 @@ pub(super) struct Listeners {
     pub(super) doors: Doors,
     pub(super) http: Vec<TcpListener>,
     pub(super) ops: Vec<TcpListener>,
+    /// `None` where it could not be bound.
+    pub(super) control: Option<ControlSocket>,
 }
 
 impl Listeners {
@@ -99,6 +104,8 @@ pub(super) struct Parts {
     pub(super) clock: Arc<dyn Clock>,
     /// Parts of the data directory that must be there.
     pub(super) part_list: PartList,
+    /// Devices, tokens and shares.
+    pub(super) registry: Registry,
     pub(super) stamper: Arc<Stamper>,
     pub(super) trust: Arc<Trust>,
     pub(super) metric_registry: Arc<MetricRegistry>,
@@ -145,6 +152,8 @@ pub(super) async fn start(parts: Parts, data: DataDir, listeners: Listeners) -> 
     let doors = doors::build(&parts, listeners.doors, &intake)?;
     let (processes, ops) = ops::build(&parts, listeners.ops, odd);
 
+    let control = listeners.control.map(|socket| control_child(&parts, socket));
+
     let traffic_tree = Supervisor::new("traffic", Strategy::RestForOne)
         .intensity(2, Duration::from_secs(5))
         .child(stores)
@@ -158,6 +167,7 @@ pub(super) async fn start(parts: Parts, data: DataDir, listeners: Listeners) -> 
         .child(kept(keeper))
         .child(kept(streaming))
         .child(kept(api))
+        .children(control.map(kept))
         .child(kept(doors))
         .child(kept(ops::clock_mark(&parts)))
         .child(kept(memory::build(&parts)))
@@ -165,6 +175,11 @@ pub(super) async fn start(parts: Parts, data: DataDir, listeners: Listeners) -> 
     let root = root.start().await.context("start the tree")?;
     processes.get_or_init(|| root.processes());
     Ok(Tree { root, queries })
+}
+
+fn control_child(parts: &Parts, socket: ControlSocket) -> ChildSpec {
+    let deeds = Deeds { registry: parts.registry.clone(), clock: parts.clock.clone() };
+    control::child(socket, deeds).watchdog(parts.settings.hang_limit.0)
 }
 
 fn dispatcher(parts: &Parts, traffic: &Traffic) -> ChildSpec {

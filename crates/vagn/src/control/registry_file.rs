@@ -1,0 +1,64 @@
+//! Opening the registry of a data directory, with the key from `registry.key_file`.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use vagn_registry::{Registry, RegistryError};
+use vagn_store::{PartList, StoreError};
+
+/// Longest key file, in bytes: 44 characters and the end of the line.
+const KEY_FILE_MAX: u64 = 256;
+
+/// The reason that the registry cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum RegistryFault {
+    /// The key file cannot be used.
+    #[error("`registry.key_file` {} {why}", path.display())]
+    KeyFile {
+        /// Path of the file.
+        path: PathBuf,
+        /// What is wrong, and what helps.
+        why: String,
+    },
+    /// The registry was there, and is lost.
+    #[error(transparent)]
+    Lost(#[from] StoreError),
+    /// The file cannot be used.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+}
+
+/// Opens the registry in a data directory, or begins one where there never was any. An empty `key_file` is none.
+///
+/// # Errors
+/// The registry is lost, cannot be read, or has secrets that the key does not unwrap.
+pub fn open_registry(data_dir: &Path, parts: &PartList, key_file: &Path) -> Result<Registry, RegistryFault> {
+    let key = if key_file.as_os_str().is_empty() { None } else { Some(read_key(key_file)?) };
+    // A registry that is missing must not be made anew: without its tokens the API would be open.
+    parts.check(Registry::FILE)?;
+    let registry = Registry::open(data_dir, key.as_ref())?;
+    parts.add(Registry::FILE)?;
+    Ok(registry)
+}
+
+/// Reads a wrapping key: 32 bytes in base64.
+fn read_key(path: &Path) -> Result<[u8; 32], RegistryFault> {
+    let fault = |why: String| RegistryFault::KeyFile { path: path.to_owned(), why };
+    let text = read_text(path).map_err(|err| fault(format!("cannot be read: {err}")))?;
+    let key = STANDARD.decode(text.trim()).ok().and_then(|bytes| bytes.try_into().ok());
+    key.ok_or_else(|| {
+        fault(
+            "has no key: write 32 random bytes in base64 into it, as `openssl rand -base64 32` prints them"
+                .into(),
+        )
+    })
+}
+
+fn read_text(path: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    File::open(path)?.take(KEY_FILE_MAX).read_to_string(&mut text)?;
+    Ok(text)
+}

@@ -1,0 +1,159 @@
+//! The service's side of the control socket.
+
+use std::io::{self, Write};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::mpsc;
+use tokio::task::{JoinSet, spawn_blocking};
+use tokio::time::timeout;
+use tracing::{debug, error, info, warn};
+use vagn_otp::{ChildSpec, Failure, TaskContext};
+
+use super::deeds::Deeds;
+use super::folder::ControlSocket;
+use super::request::{ControlError, ControlLine, ControlRequest, LINE_MAX, Problem};
+
+/// Commands that are served at a time.
+const CONNECTIONS_MAX: usize = 8;
+
+/// Longest a command may take to send its request, or to take a line of the answer.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Lines that wait for a command to take them.
+const LINES_WAITING: usize = 64;
+
+/// Pause between two signs of life.
+const BEAT_EVERY: Duration = Duration::from_secs(1);
+
+/// Pause after an error of the listener.
+const FAULT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Serves the commands.
+pub struct ControlServer {
+    socket: ControlSocket,
+    deeds: Deeds,
+}
+
+/// Returns the child that serves commands.
+pub fn child(socket: ControlSocket, deeds: Deeds) -> ChildSpec {
+    let server = Arc::new(ControlServer { socket, deeds });
+    ChildSpec::task("control", move |ctx| {
+        let server = server.clone();
+        async move { server.run(&ctx).await }
+    })
+}
+
+impl ControlServer {
+    async fn run(&self, ctx: &TaskContext) -> Result<(), Failure> {
+        let listener = UnixListener::from_std(self.socket.listener()?)?;
+        let mut commands = JoinSet::new();
+        let mut beat = tokio::time::interval(BEAT_EVERY);
+        ctx.ready();
+        loop {
+            tokio::select! {
+                () = ctx.stopping() => return Ok(()),
+                _ = beat.tick() => ctx.beat().await,
+                Some(ended) = commands.join_next() => if let Err(err) = ended {
+                    error!(error = %err, "a command on the control socket crashed");
+                },
+                accepted = listener.accept() => match accepted {
+                    Ok((stream, _)) if commands.len() < CONNECTIONS_MAX => {
+                        commands.spawn(serve(stream, self.deeds.clone()));
+                    }
+                    Ok((stream, _)) => turn_away(stream),
+                    Err(err) => {
+                        warn!(error = %err, "failed to accept a command on the control socket");
+                        tokio::time::sleep(FAULT_PAUSE).await;
+                    }
+                },
+            }
+        }
+    }
+}
+
+/// Tells a command that there are too many. It has not been read, and is not waited for.
+fn turn_away(stream: UnixStream) {
+    let busy = ControlError::new(Problem::Busy, "too many commands speak to the service at once; try again");
+    let told = stream.into_std().and_then(|mut stream| stream.write_all(&line(&ControlLine::Error(busy))));
+    warn!(told = told.is_ok(), "too many commands at once on the control socket");
+}
+
+async fn serve(stream: UnixStream, deeds: Deeds) {
+    let (mut from, mut to) = stream.into_split();
+    let request = match timeout(PATIENCE, read(&mut from)).await {
+        Ok(request) => request,
+        Err(_) => Err(ControlError::new(Problem::Invalid, "the request did not come in time; send one line")),
+    };
+    let served = match request {
+        Ok(request) => perform(request, deeds, &mut to).await,
+        Err(err) => send(&ControlLine::Error(err), &mut to).await,
+    };
+    if let Err(err) = served {
+        debug!(error = %err, "a command left the control socket before its answer");
+    }
+}
+
+/// Reads the line of a request.
+async fn read(from: &mut OwnedReadHalf) -> Result<ControlRequest, ControlError> {
+    let mut text = Vec::new();
+    let limited = from.take(LINE_MAX as u64 + 1);
+    let read = BufReader::new(limited).read_until(b'\n', &mut text).await;
+    if let Err(err) = read {
+        return Err(ControlError::new(Problem::Failed, format!("the request cannot be read: {err}")));
+    }
+    parse(&text)
+}
+
+/// Reads a request from its line.
+pub(super) fn parse(text: &[u8]) -> Result<ControlRequest, ControlError> {
+    if text.len() > LINE_MAX {
+        let message = format!("the request is longer than {LINE_MAX} bytes; send it in parts");
+        return Err(ControlError::new(Problem::Invalid, message));
+    }
+    serde_json::from_slice(text).map_err(|err| {
+        let message =
+            format!("the service does not know this request ({err}); use the `vagn` of its version");
+        ControlError::new(Problem::Invalid, message)
+    })
+}
+
+/// Fulfils a request on a thread that may wait for the disk, and passes the lines on as the command takes them.
+async fn perform(request: ControlRequest, deeds: Deeds, to: &mut OwnedWriteHalf) -> io::Result<()> {
+    let (lines, mut waiting) = mpsc::channel(LINES_WAITING);
+    let (word, subject) = request.told();
+    let work = spawn_blocking(move || {
+        let gone = |_| ControlError::new(Problem::Failed, "the command has left");
+        let done = deeds.perform(request, &mut |line| lines.blocking_send(line).map_err(gone));
+        let last = done.map_or_else(ControlLine::Error, ControlLine::Ok);
+        let is_done = matches!(last, ControlLine::Ok(_));
+        // It fails when the command has left; what was done stays done.
+        lines.blocking_send(last).ok();
+        is_done
+    });
+    while let Some(line) = waiting.recv().await {
+        send(&line, to).await?;
+    }
+    match work.await {
+        Ok(is_done) => info!(command = word, subject, done = is_done, "command on the control socket"),
+        Err(err) => {
+            error!(command = word, subject, error = %err, "a command on the control socket crashed");
+            let failed = ControlError::new(Problem::Failed, "the service failed at this; its log says why");
+            send(&ControlLine::Error(failed), to).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn send(line: &ControlLine, to: &mut OwnedWriteHalf) -> io::Result<()> {
+    timeout(PATIENCE, to.write_all(&self::line(line))).await?
+}
+
+fn line(line: &ControlLine) -> Vec<u8> {
+    let mut text = serde_json::to_vec(line).expect("texts and numbers can always be written");
+    text.push(b'\n');
+    text
+}

@@ -1,0 +1,140 @@
+//! Commands and a service on one data directory.
+
+use std::io::{Read, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::sync::Arc;
+
+use redb::backends::InMemoryBackend;
+use serde_json::{Value, json};
+use vagn_flow::clock::ManualClock;
+use vagn_otp::{Root, Strategy, Supervisor};
+use vagn_registry::{Registry, Role};
+
+use super::*;
+
+/// A present time, ms since 1970.
+const NOW: i64 = 1_795_860_000_000;
+
+/// A service with a control socket in a directory whose path is longer than the address of a socket may be.
+struct Service {
+    _root: Root,
+    dir: tempfile::TempDir,
+    registry: Registry,
+}
+
+impl Service {
+    async fn start() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let registry = Registry::open_on(InMemoryBackend::new(), None).unwrap();
+        let root = serve(&deep(&dir), registry.clone()).await;
+        Self { _root: root, dir, registry }
+    }
+
+    async fn ask(&self, request: ControlRequest) -> (Result<Value, ControlError>, Vec<ControlLine>) {
+        let dir = deep(&self.dir);
+        let asked = tokio::task::spawn_blocking(move || {
+            let mut lines = Vec::new();
+            let tell = &mut |line| {
+                lines.push(line);
+                Ok(())
+            };
+            (connect(&dir).unwrap().ask(&request, tell), lines)
+        });
+        asked.await.unwrap()
+    }
+}
+
+fn deep(dir: &tempfile::TempDir) -> std::path::PathBuf {
+    let deep = dir.path().join("d".repeat(120)).join("e".repeat(120));
+    std::fs::create_dir_all(&deep).unwrap();
+    deep
+}
+
+async fn serve(dir: &std::path::Path, registry: Registry) -> Root {
+    let deeds = Deeds { registry, clock: Arc::new(ManualClock::at(NOW)) };
+    let child = child(ControlSocket::bind(dir).unwrap(), deeds);
+    Supervisor::new("root", Strategy::OneForOne).child(child).start().await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn makes_a_token_that_the_registry_knows() {
+    let service = Service::start().await;
+    let request = ControlRequest::TokenAdd {
+        name: "eva".into(),
+        role: Role::Operate,
+        is_person: true,
+        is_on_behalf: false,
+        expires_in_ms: Some(60_000),
+    };
+    let made = service.ask(request.clone()).await.0.unwrap();
+    assert_eq!((&made["name"], &made["role"]), (&json!("eva"), &json!("operate")));
+    let digest = vagn_registry::NewSecret::digest_of(made["token"].as_str().unwrap());
+    let token = &service.registry.tokens().unwrap()[0];
+    assert_eq!((token.digest, token.expires_ms, token.is_person), (digest, Some(NOW + 60_000), true));
+    let refused = service.ask(request).await.0.unwrap_err();
+    assert_eq!(refused.problem, Problem::Refused);
+    let (listed, lines) = service.ask(ControlRequest::TokenList {}).await;
+    assert_eq!(listed.unwrap(), json!({"count": 1}));
+    assert!(!serde_json::to_string(&lines).unwrap().contains(made["token"].as_str().unwrap()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn is_for_the_services_user_alone_and_replaces_a_stale_one() {
+    let service = Service::start().await;
+    let path = deep(&service.dir).join(SOCKET);
+    assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    let Service { _root: root, dir, registry } = service;
+    root.stop().await;
+    drop(root);
+    assert!(matches!(connect(&deep(&dir)), Err(ClientError::NoService)), "nobody listens");
+    let service = Service { _root: serve(&deep(&dir), registry.clone()).await, dir, registry };
+    assert!(service.ask(ControlRequest::DeviceList {}).await.0.is_ok());
+}
+
+#[test]
+fn leaves_another_file_of_its_name_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join(SOCKET), "mine").unwrap();
+    assert!(ControlSocket::bind(dir.path()).unwrap_err().to_string().contains("move it away"));
+    assert_eq!(std::fs::read(dir.path().join(SOCKET)).unwrap(), b"mine");
+    assert!(matches!(connect(&dir.path().join("none")), Err(ClientError::NoService)));
+}
+
+/// Writes bytes to the socket, and returns what comes back.
+async fn raw(service: &Service, bytes: &'static [u8]) -> String {
+    let dir = deep(&service.dir);
+    let asked = tokio::task::spawn_blocking(move || {
+        let mut stream = folder::connect(&dir).unwrap();
+        stream.write_all(bytes).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    });
+    asked.await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_what_it_does_not_understand() {
+    let service = Service::start().await;
+    for wrong in [
+        &b"\n"[..],
+        b"{}\n",
+        b"hello\n",
+        b"{\"device_add\":{}}\n",
+        b"{\"device_list\":{\"x\":1}}\n",
+        b"\xff\n",
+    ] {
+        let answer = raw(&service, wrong).await;
+        assert!(answer.starts_with("{\"error\":{\"problem\":\"invalid\""), "{answer}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn serves_a_bounded_number_of_commands_at_once() {
+    let service = Service::start().await;
+    let dir = deep(&service.dir);
+    let silent: Vec<_> = (0..8).map(|_| folder::connect(&dir).unwrap()).collect();
+    let refused = service.ask(ControlRequest::DeviceList {}).await.0.unwrap_err();
+    assert_eq!(refused.problem, Problem::Busy);
+    drop(silent);
+}
