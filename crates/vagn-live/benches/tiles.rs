@@ -17,7 +17,7 @@ use vagn_live::{
 };
 use vagn_otp::{Root, Strategy, Supervisor};
 use vagn_store::disk::RealDisk;
-use vagn_store::{Changes, Fleet, Key, NotReady, Partition, Settings, Sighting, Updates};
+use vagn_store::{Changes, Fleet, Key, NotReady, Partition, Settings, Sight, Sighting, Updates};
 use vagn_wire::{Position, VehicleId};
 
 const VEHICLES: usize = 1_000_000;
@@ -51,7 +51,7 @@ async fn measure(vehicles: usize) {
     let dir = tempfile::tempdir().expect("a folder for the log");
     let mut world = World::new(dir.path(), vehicles);
     let clock = Arc::new(ManualClock::at(NOW_MS));
-    let (tiles, child) = Tiles::new(
+    let (tiles, children) = Tiles::new(
         TileParts {
             positions: world.positions.clone(),
             fleet: world.fleet.clone(),
@@ -61,7 +61,8 @@ async fn measure(vehicles: usize) {
         },
         0,
     );
-    let root = Supervisor::new("bench", Strategy::OneForOne).child(child).start().await.expect("it starts");
+    let root =
+        Supervisor::new("bench", Strategy::OneForOne).children(children).start().await.expect("it starts");
     let asleep = writes(&mut world, &root).await;
     let started = Instant::now();
     get(&tiles, &clock, &world.fleet, Format::Mvt, Tile::new(0, 0, 0).expect("the world")).await;
@@ -135,7 +136,7 @@ async fn tile(world: &mut World, tiles: &Tiles, clock: &ManualClock, format: For
 
 async fn get(tiles: &Tiles, clock: &ManualClock, fleet: &Fleet, format: Format, tile: Tile) -> usize {
     clock.advance(Duration::from_secs(1));
-    let key = TileKey { format, tile };
+    let key = TileKey { format, tile, sight: Sight::Exact };
     let content = tiles.get::<NotReady>(key, async |job| job.make(fleet)).await;
     content.expect("the fleet is there").bytes.len()
 }

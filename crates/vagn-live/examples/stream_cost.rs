@@ -19,7 +19,9 @@ use vagn_live::stream::{
 };
 use vagn_otp::{Root, Strategy, Supervisor};
 use vagn_store::disk::faulty::FaultyDisk;
-use vagn_store::{BBox, Changes, DataDir, Fleet, Partition, Settings, Sighting, Updates, VehicleIdBuf};
+use vagn_store::{
+    BBox, Changes, DataDir, Fleet, Partition, Settings, Sight, Sighting, Updates, VehicleIdBuf,
+};
 use vagn_wire::{Position, VehicleId};
 
 /// Vehicles that move, around 59° N 18° E.
@@ -157,6 +159,7 @@ async fn main() {
         let (positions, streams, root) = start(fleet.clone(), &StreamMetrics::new(&registry)).await;
         let writer: Arc<dyn EventWriter> = Arc::new(Writer);
         let view = |edges: &[f64; 4]| StreamView {
+            sight: Sight::Exact,
             bbox: BBox::new(edges[0], edges[1], edges[2], edges[3]).unwrap(),
             writer: writer.clone(),
         };

@@ -13,7 +13,7 @@ use parking_lot::{Condvar, Mutex, RwLock};
 use tokio::sync::watch;
 use vagn_flow::clock::Clock;
 use vagn_otp::{ChildSpec, Failure, Policy, PopError, Queue, QueueSubscriber, Subscription, ThreadContext};
-use vagn_store::{Changes, Fleet, Reader};
+use vagn_store::{Changes, Fleet, Reader, Sight};
 
 use crate::Positions;
 use crate::counts::{Census, Levels, Taken};
@@ -33,6 +33,7 @@ const LOOK_UP: Duration = Duration::from_millis(100);
 const TIDY_EVERY: Duration = Duration::from_secs(5);
 
 /// Parts that the keeper is made of.
+#[derive(Clone)]
 pub(crate) struct KeeperParts {
     pub(crate) positions: Positions,
     pub(crate) fleet: Arc<Fleet>,
@@ -43,6 +44,8 @@ pub(crate) struct KeeperParts {
 /// The keeper as the makers of tiles see it, and the work of its thread.
 pub(crate) struct Keeper {
     parts: KeeperParts,
+    /// Form of the places that it counts.
+    sight: Sight,
     queue: Queue<Arc<Changes>>,
     /// Time of the last question that needs the keeper, ms on the monotonic clock, plus one; 0: none so far.
     asked: AtomicU64,
@@ -61,11 +64,12 @@ impl Keeper {
     /// Most batches of changes that may wait: some 130 ms of a million a second, and at most 32 MB.
     pub(crate) const QUEUE: usize = 512;
 
-    pub(crate) fn new(parts: KeeperParts) -> Arc<Self> {
+    pub(crate) fn new(parts: KeeperParts, sight: Sight) -> Arc<Self> {
         let lost = (0..parts.fleet.partitions()).map(|_| AtomicBool::new(false)).collect();
         Arc::new(Self {
             fixes: Mutex::new(Fixes::new(parts.metrics.fixes_refused.clone())),
             parts,
+            sight,
             queue: Queue::new(Keeper::QUEUE),
             asked: AtomicU64::new(0),
             wake: Default::default(),
@@ -79,7 +83,14 @@ impl Keeper {
     /// Returns the child that runs the keeper, at this nice value.
     pub(crate) fn child(self: &Arc<Self>, nice: i32) -> ChildSpec {
         let (keeper, queue) = (self.clone(), self.queue.clone());
-        ChildSpec::thread("keeper", move |ctx| keeper.run(&ctx)).nice(nice).shows_queue(&queue)
+        ChildSpec::thread(self.name(), move |ctx| keeper.run(&ctx)).nice(nice).shows_queue(&queue)
+    }
+
+    fn name(&self) -> &'static str {
+        match self.sight {
+            Sight::Exact => "keeper",
+            Sight::Coarse => "keeper-coarse",
+        }
     }
 
     /// Wakes the keeper, or keeps it awake.
@@ -170,7 +181,7 @@ impl Keeper {
 
     /// Begins to follow the fleet, of which nothing is known. Returns the looks that are due.
     pub(crate) fn wake_up(&self) -> Looks {
-        *self.census.write() = Some(Census::new(self.parts.fleet.partitions()));
+        *self.census.write() = Some(Census::new(self.parts.fleet.partitions(), self.sight));
         self.seen.send_replace(false);
         let mut subscription = self.subscription.lock();
         if subscription.is_none() {
@@ -183,21 +194,21 @@ impl Keeper {
                     lost.store(true, Ordering::Release);
                 }
             });
-            *subscription = Some(self.parts.positions.subscribe("keeper", subscriber));
+            self.parts.metrics.awake.inc();
+            *subscription = Some(self.parts.positions.subscribe(self.name(), subscriber));
         }
-        self.parts.metrics.awake.set(1);
         Looks::new(self.parts.fleet.partitions())
     }
 
     pub(crate) fn sleep(&self) {
         if let Some(subscription) = self.subscription.lock().take() {
             subscription.unsubscribe();
+            self.parts.metrics.awake.dec();
         }
         while self.queue.try_pop().is_some() {}
         self.seen.send_replace(false);
         *self.census.write() = None;
         self.fixes.lock().clear();
-        self.parts.metrics.awake.set(0);
     }
 
     /// Takes the changes that wait, `first` first, and counts them. No more than fit into the queue: a look must come to
@@ -237,9 +248,9 @@ impl Keeper {
         let now = self.parts.clock.monotonic();
         let Some(look) = looks.next(now, &self.parts.fleet) else { return false };
         let mut found = Vec::with_capacity(ROWS_AT_ONCE as usize);
-        let grid = grid();
+        let (grid, sight) = (grid(), self.sight);
         let there_are_more = look.reader.visit_rows(look.next, ROWS_AT_ONCE, |vehicle| {
-            found.push((vehicle.row, grid.cell(vehicle.sighting.position)));
+            found.push((vehicle.row, grid.cell(sight.place(vehicle.sighting.position))));
         });
         self.enter(look.partition, look.next, &found, there_are_more);
         if there_are_more {

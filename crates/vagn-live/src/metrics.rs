@@ -63,7 +63,7 @@ impl TileMetrics {
             ),
             awake: registry.register(
                 "keeper_awake",
-                "1 while somebody looks at the map and the keeper follows the fleet",
+                "Keepers, exact and coarse, that follow the fleet because somebody looks at the map",
                 Gauge::default(),
             ),
             looks: counter("keeper_looks", "Looks of the keeper at a whole partition"),

@@ -1,6 +1,7 @@
 //! The cell of every vehicle by its row, and the counts that follow from them.
 
-use vagn_store::{Changes, OrderNumber};
+use vagn_store::{Changes, OrderNumber, Sight};
+use vagn_wire::Position;
 
 use super::Levels;
 use crate::mercator::{Cell, Grid, grid};
@@ -11,6 +12,8 @@ const NOWHERE: u32 = u32::MAX;
 /// Cells of all vehicles, and their counts. 4 B per vehicle beside the counts.
 pub(crate) struct Census {
     grid: &'static Grid,
+    /// Form of the places that are counted.
+    sight: Sight,
     levels: Levels,
     partitions: Vec<Rows>,
 }
@@ -37,9 +40,9 @@ pub(crate) enum Taken {
 
 impl Census {
     /// Knows of no vehicle.
-    pub(crate) fn new(partitions: usize) -> Self {
+    pub(crate) fn new(partitions: usize, sight: Sight) -> Self {
         let partitions = (0..partitions).map(|_| Rows::default()).collect();
-        Self { grid: grid(), levels: Levels::new(), partitions }
+        Self { grid: grid(), sight, levels: Levels::new(), partitions }
     }
 
     /// The counts.
@@ -56,16 +59,10 @@ impl Census {
         if is_anew {
             self.end(partition, 0);
         }
-        for moved in changes.moved() {
-            let to = moved.update.sighting.position;
-            let cell = match moved.before {
-                Some(before) => self.grid.crossed(before.position, to),
-                None => Some(self.grid.cell(to)),
-            };
-            // Else the row has this cell already. Most changes end here, without a look at a table that is in no cache.
-            if cell.is_some() {
-                self.put(partition, moved.row, cell);
-            }
+        // One loop for each form, so that the exact one asks for none.
+        match self.sight {
+            Sight::Exact => self.take_moves(changes, |position| position),
+            Sight::Coarse => self.take_moves(changes, |position| Sight::Coarse.place(position)),
         }
         for gone in changes.gone() {
             self.put(partition, gone.row, None);
@@ -74,6 +71,21 @@ impl Census {
             (true, _) => Taken::Anew,
             (false, true) => Taken::Whole,
             (false, false) => Taken::Partly,
+        }
+    }
+
+    #[inline]
+    fn take_moves(&mut self, changes: &Changes, place: impl Fn(Position) -> Position) {
+        for moved in changes.moved() {
+            let to = place(moved.update.sighting.position);
+            let cell = match moved.before {
+                Some(before) => self.grid.crossed(place(before.position), to),
+                None => Some(self.grid.cell(to)),
+            };
+            // Else the row has this cell already. Most changes end here, without a look at a table that is in no cache.
+            if cell.is_some() {
+                self.put(changes.partition as usize, moved.row, cell);
+            }
         }
     }
 

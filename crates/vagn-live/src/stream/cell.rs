@@ -85,6 +85,11 @@ pub(super) struct Area {
 }
 
 impl Area {
+    /// Returns the area of several boxes.
+    pub(super) fn of_all(boxes: &[BBox]) -> Self {
+        Self { ranges: boxes.iter().flat_map(|bbox| Self::of(bbox).ranges).collect() }
+    }
+
     /// Returns the area of a box. The poles and the antimeridian have cells of their own, as positions have.
     pub(super) fn of(bbox: &BBox) -> Self {
         let [west, south, east, north] = bbox.edges();

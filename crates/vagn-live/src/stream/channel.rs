@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use vagn_store::{BBox, Gone, Moved, OrderNumber, VehicleIdBuf};
+use vagn_store::{BBox, Gone, Moved, OrderNumber, Sight, VehicleIdBuf};
 use vagn_wire::Position;
 
 use super::cell::Area;
@@ -17,6 +17,8 @@ use super::row::FleetRow;
 pub struct StreamView {
     /// The box.
     pub bbox: BBox,
+    /// Form in which vehicles are seen in it.
+    pub sight: Sight,
     /// Writer of its events.
     pub writer: Arc<dyn EventWriter>,
 }
@@ -25,13 +27,15 @@ pub struct StreamView {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct ViewKey {
     edges: [u64; 4],
+    sight: Sight,
     form: &'static str,
 }
 
 impl StreamView {
     pub(super) fn key(&self) -> ViewKey {
         // Adding zero gives zero one name.
-        ViewKey { edges: self.bbox.edges().map(|edge| (edge + 0.0).to_bits()), form: self.writer.name() }
+        let edges = self.bbox.edges().map(|edge| (edge + 0.0).to_bits());
+        ViewKey { edges, sight: self.sight, form: self.writer.name() }
     }
 }
 
@@ -85,16 +89,17 @@ impl MarkRoom {
 }
 
 impl Channel {
-    /// Returns true when the box has this position.
+    /// Returns true when this position is seen in the box.
     #[inline]
     pub(super) fn has(&self, position: Position) -> bool {
-        self.view.bbox.contains(position)
+        let StreamView { bbox, sight, .. } = &self.view;
+        bbox.contains(sight.place(position))
     }
 
-    /// Marks a vehicle that moved, if it is in the box or was there before.
+    /// Marks a vehicle that moved, if it is in the box or was there before. `stays`: its coarse place is the one before.
     #[inline]
-    pub(super) fn note_move(&mut self, partition: u32, moved: &Moved<'_>, room: &mut MarkRoom) {
-        if !self.is_told() {
+    pub(super) fn note_move(&mut self, partition: u32, moved: &Moved<'_>, stays: bool, room: &mut MarkRoom) {
+        if !self.is_told() || (stays && self.view.sight == Sight::Coarse) {
             return;
         }
         if self.has(moved.update.sighting.position) {

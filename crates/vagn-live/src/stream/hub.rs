@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
-use vagn_store::{Changes, Fleet, Moved, OrderNumber};
+use vagn_store::{Changes, Fleet, Moved, OrderNumber, Sight};
 
 use super::cell::{Area, GridCell};
 use super::channel::{Channel, MarkRoom, Member, StreamView, ViewKey};
@@ -63,6 +63,8 @@ pub(super) struct Hub {
     channels: Vec<Option<Channel>>,
     slots: HashMap<ViewKey, usize, FixedState>,
     next_number: u64,
+    /// Channels that see coarse places.
+    coarse: usize,
     room: MarkRoom,
     /// Bytes of events that wait for clients.
     waiting: Arc<AtomicUsize>,
@@ -82,6 +84,7 @@ impl Hub {
             channels: Vec::new(),
             slots: HashMap::default(),
             next_number: 1,
+            coarse: 0,
             room: MarkRoom { channel: limits.channel_marks, own: limits.own_marks, left: limits.marks },
             waiting: Arc::default(),
             parts,
@@ -135,7 +138,8 @@ impl Hub {
             self.begun[partition] = Some(changes.begun);
         }
         let (partition, end, at) = (changes.partition, changes.end, now.steady);
-        let mut batch = RingBatch { partition, end, at, moves: Vec::new(), gone: Vec::new() };
+        let mut batch =
+            RingBatch { partition, end, at, moves: Vec::new(), within: Vec::new(), gone: Vec::new() };
         for moved in changes.moved() {
             self.take_move(&moved, &mut batch);
         }
@@ -148,7 +152,7 @@ impl Hub {
             // Where it was last may be out of a box that it was in when a client was last told.
             batch.gone.push(*gone);
         }
-        if !batch.moves.is_empty() || !batch.gone.is_empty() {
+        if !(batch.moves.is_empty() && batch.within.is_empty() && batch.gone.is_empty()) {
             self.ring.push(batch);
         }
     }
@@ -160,10 +164,18 @@ impl Hub {
         if !self.finder.is_watched(after) && !self.finder.is_watched(before) {
             return;
         }
-        batch.moves.push(RingMove { row: moved.row, before, after });
+        // A channel outlives what is kept of changes: where there is none that sees coarse places, nobody asks.
+        let stays = self.coarse > 0 && stays_coarsely(moved);
+        let moves = if stays { &mut batch.within } else { &mut batch.moves };
+        moves.push(RingMove { row: moved.row, before, after });
         let mut note = |slot: usize| {
             let channel = self.channels[slot].as_mut();
-            channel.expect("a listed channel is there").note_move(batch.partition, moved, &mut self.room);
+            channel.expect("a listed channel is there").note_move(
+                batch.partition,
+                moved,
+                stays,
+                &mut self.room,
+            );
         };
         self.finder.visit(after, &mut note);
         if before != after {
@@ -201,7 +213,8 @@ impl Hub {
         }
         let number = self.next_number;
         self.next_number += 1;
-        let area = Area::of(&view.bbox);
+        let area = Area::of_all(&view.sight.sources(&view.bbox));
+        self.coarse += usize::from(view.sight == Sight::Coarse);
         let channel = Channel {
             number,
             view,
@@ -237,6 +250,7 @@ impl Hub {
     fn remove(&mut self, slot: usize) {
         if let Some(channel) = self.channels[slot].take() {
             self.finder.remove(slot, &channel.area);
+            self.coarse -= usize::from(channel.view.sight == Sight::Coarse);
             self.slots.remove(&channel.view.key());
         }
     }
@@ -312,6 +326,12 @@ impl Hub {
             }
         }
     }
+}
+
+/// True if the vehicle is at the coarse place where it was before.
+fn stays_coarsely(moved: &Moved<'_>) -> bool {
+    let place = |position| Sight::Coarse.place(position);
+    moved.before.is_some_and(|before| place(before.position) == place(moved.update.sighting.position))
 }
 
 /// True if an id was given out by this run to this channel, whose newest id is `newest`.

@@ -66,7 +66,7 @@ impl Pass<'_> {
 
     /// Reads how things stand with these rows.
     fn news(&self, channel: &Channel, rows: &[FleetRow], departed: Departed) -> News {
-        let mut vehicles = see(self.readers, rows);
+        let mut vehicles = see(self.readers, rows, channel.view.sight);
         vehicles.retain(|vehicle| channel.has(vehicle.sighting.position));
         News::new(vehicles, departed)
     }
@@ -146,14 +146,14 @@ impl Pass<'_> {
     /// Reads how things stand with what changed in the box since then.
     fn missed(&mut self, channel: &Channel, since: &[OrderNumber]) -> Result<News, GapReason> {
         let Missed { rows, gone, searched } =
-            self.ring.after(since, &channel.area).ok_or(GapReason::MissedEvents)?;
+            self.ring.after(since, &channel.area, channel.view.sight).ok_or(GapReason::MissedEvents)?;
         self.left = self.left.saturating_sub(1 + searched / SEARCHED_PER_VEHICLE);
         if rows.len() > self.limits.pass_vehicles {
             return Err(GapReason::TooManyChanges);
         }
         self.left = self.left.saturating_sub(rows.len());
         let mut departed = Departed::default();
-        let mut vehicles = see(self.readers, &rows);
+        let mut vehicles = see(self.readers, &rows, channel.view.sight);
         vehicles.retain(|vehicle| {
             let is_inside = channel.has(vehicle.sighting.position);
             if !is_inside {

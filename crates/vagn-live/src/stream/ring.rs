@@ -5,7 +5,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use vagn_store::{Gone, OrderNumber};
+use vagn_store::{Gone, OrderNumber, Sight};
 
 use super::cell::{Area, GridCell};
 use super::row::FleetRow;
@@ -30,6 +30,8 @@ pub(super) struct RingBatch {
     /// Time at which it was told.
     pub(super) at: Duration,
     pub(super) moves: Vec<RingMove>,
+    /// Moves within one coarse place, as far as they are told apart.
+    pub(super) within: Vec<RingMove>,
     pub(super) gone: Vec<Gone>,
 }
 
@@ -55,7 +57,7 @@ pub(super) struct Missed {
 
 impl RingBatch {
     fn weight(&self) -> usize {
-        self.moves.len() + self.gone.len() * GONE_WEIGHT
+        self.moves.len() + self.within.len() + self.gone.len() * GONE_WEIGHT
     }
 }
 
@@ -95,8 +97,9 @@ impl Ring {
         }
     }
 
-    /// Returns what changed in the area after these order numbers, one per partition; `None` when not all of it is kept.
-    pub(super) fn after(&self, ends: &[OrderNumber], area: &Area) -> Option<Missed> {
+    /// Returns what is seen to have changed in the area after these order numbers, one per partition; `None` when not all of it
+    /// is kept.
+    pub(super) fn after(&self, ends: &[OrderNumber], area: &Area, sight: Sight) -> Option<Missed> {
         if self.dropped.iter().zip(ends).any(|(dropped, end)| dropped > end) {
             return None;
         }
@@ -104,7 +107,9 @@ impl Ring {
         let mut missed = Missed::default();
         for batch in newer() {
             missed.searched += batch.weight();
-            let touching = batch.moves.iter().filter(|of| area.has(of.after) || area.has(of.before));
+            let within = if sight == Sight::Exact { &batch.within[..] } else { &[] };
+            let moves = batch.moves.iter().chain(within);
+            let touching = moves.filter(|of| area.has(of.after) || area.has(of.before));
             missed.rows.extend(touching.map(|of| FleetRow { partition: batch.partition, row: of.row }));
         }
         missed.rows.sort_unstable();

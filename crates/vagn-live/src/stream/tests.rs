@@ -1,5 +1,6 @@
 //! The hub over a real partition and a clock that the test moves: what clients put together from their events.
 
+mod coarse;
 mod fleet;
 mod limits;
 mod model;
@@ -11,7 +12,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use vagn_flow::metrics::MetricRegistry;
-use vagn_store::{BBox, Fleet};
+use vagn_store::{BBox, Fleet, Sight};
 
 use super::hub::{Hub, HubParts, Moment};
 use super::*;
@@ -90,9 +91,9 @@ impl StreamWorld {
         changes.iter().for_each(|changes| self.hub.take(changes, self.now));
     }
 
-    fn follow(&mut self, bbox: BBox, last: Option<&str>) -> StreamFollower {
+    fn follow(&mut self, bbox: BBox, sight: Sight, last: Option<&str>) -> StreamFollower {
         let last = last.map(|id| id.parse().unwrap_or_else(|err| panic!("{id}: {err}")));
-        let view = StreamView { bbox, writer: Arc::new(Lines) };
+        let view = StreamView { bbox, sight, writer: Arc::new(Lines) };
         let follower = self.streams.follow(view, last).unwrap();
         for join in std::mem::take(&mut *self.streams.door.joins.lock()) {
             self.hub.join(join, self.now);
@@ -102,16 +103,21 @@ impl StreamWorld {
 
     /// Joins a client that has not read the fleet.
     fn client(&mut self, edges: [f64; 4]) -> Client {
+        self.seeing(Sight::Exact, edges)
+    }
+
+    fn seeing(&mut self, sight: Sight, edges: [f64; 4]) -> Client {
         let [west, south, east, north] = edges;
         let bbox = BBox::new(west, south, east, north).unwrap();
-        let follower = self.follow(bbox, None);
-        Client { bbox, follower: Some(follower), ..Client::default() }
+        let follower = self.follow(bbox, sight, None);
+        Client { bbox, sight, follower: Some(follower), ..Client::default() }
     }
 }
 
 /// A client that puts together what is in its box.
 struct Client {
     bbox: BBox,
+    sight: Sight,
     follower: Option<StreamFollower>,
     places: Places,
     last: Option<String>,
@@ -122,7 +128,14 @@ struct Client {
 impl Default for Client {
     fn default() -> Self {
         let bbox = BBox::new(-180.0, -90.0, 180.0, 90.0).unwrap();
-        Self { bbox, follower: None, places: Places::new(), last: None, told: BTreeMap::new() }
+        Self {
+            bbox,
+            sight: Sight::Exact,
+            follower: None,
+            places: Places::new(),
+            last: None,
+            told: BTreeMap::new(),
+        }
     }
 }
 
@@ -154,7 +167,7 @@ impl Client {
                 self.places.insert(of.to_owned(), (lat.parse().unwrap(), lon.parse().unwrap()));
             }
             "left" | "gone" => drop(self.places.remove(of)),
-            "gap" => self.places = world.fleet.inside(&self.bbox),
+            "gap" => self.places = world.fleet.seen(self.sight, &self.bbox),
             _ => {}
         }
         format!("{event} {of}").trim_end().to_owned()
@@ -170,7 +183,7 @@ impl Client {
     fn come_back(&mut self, world: &mut StreamWorld) {
         self.leave();
         let last = self.last.clone();
-        self.follower = Some(world.follow(self.bbox, last.as_deref()));
+        self.follower = Some(world.follow(self.bbox, self.sight, last.as_deref()));
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use proptest::prelude::*;
+use vagn_store::Sight;
 use vagn_wire::Position;
 
 use super::harness::{World, at};
@@ -77,11 +78,11 @@ fn carry_out(world: &mut World, keeper: &Keeper, looks: &mut Looks, step: &Step)
 }
 
 /// Counts by a look at every vehicle.
-fn brute_force(world: &World) -> BTreeMap<(u8, u32), u32> {
+fn brute_force(world: &World, sight: Sight) -> BTreeMap<(u8, u32), u32> {
     let mut counts = BTreeMap::new();
     for reader in world.fleet.readers().unwrap() {
         reader.visit_rows(0, u32::MAX, |found| {
-            let cell = grid().cell(found.sighting.position);
+            let cell = grid().cell(sight.place(found.sighting.position));
             for level in [4, 6, 8, 10, 12, 14] {
                 *counts.entry((level, cell.at(level))).or_insert(0) += 1;
             }
@@ -90,13 +91,14 @@ fn brute_force(world: &World) -> BTreeMap<(u8, u32), u32> {
     counts
 }
 
-fn keeper(world: &World) -> std::sync::Arc<Keeper> {
-    Keeper::new(KeeperParts {
+fn keeper(world: &World, sight: Sight) -> std::sync::Arc<Keeper> {
+    let parts = KeeperParts {
         positions: world.positions.clone(),
         fleet: world.fleet.clone(),
         clock: world.clock.clone(),
         metrics: TileMetrics::new(&world.registry),
-    })
+    };
+    Keeper::new(parts, sight)
 }
 
 /// Lets the keeper do all its work, the looks included that it puts off for a second.
@@ -114,9 +116,10 @@ proptest! {
     fn counts_are_those_of_a_look_at_every_vehicle(
         partitions in 1..=3_u32,
         seed_steps in prop::collection::vec(step(3), 1..60),
+        sight in prop_oneof![Just(Sight::Exact), Just(Sight::Coarse)],
     ) {
         let mut world = World::new(partitions);
-        let keeper = keeper(&world);
+        let keeper = keeper(&world, sight);
         let mut looks = keeper.wake_up();
         for step in &seed_steps {
             let is_beyond = matches!(step, Step::Restart(number) | Step::Silence(number) if *number >= partitions);
@@ -126,7 +129,7 @@ proptest! {
         }
         settle(&world, &keeper, &mut looks);
         let counted = keeper.read(Levels::all);
-        prop_assert_eq!(counted, Some(brute_force(&world)));
+        prop_assert_eq!(counted, Some(brute_force(&world, sight)));
         keeper.sleep();
         prop_assert!(!world.positions.is_followed() && keeper.read(Levels::all).is_none());
     }
@@ -134,10 +137,11 @@ proptest! {
 
 #[test]
 fn nothing_is_counted_until_every_partition_was_looked_at() {
+    let sight = Sight::Exact;
     let mut world = World::new(2);
     let ids: Vec<_> = (0..3_000).map(|number| format!("bus {number}")).collect();
     world.report(&ids.iter().map(|id| (id.as_str(), at(1.0, 2.0))).collect::<Vec<_>>());
-    let keeper = keeper(&world);
+    let keeper = keeper(&world, sight);
     let mut looks = keeper.wake_up();
     let mut steps = 0;
     while keeper.read(Levels::all).is_none() {
@@ -145,10 +149,10 @@ fn nothing_is_counted_until_every_partition_was_looked_at() {
         steps += 1;
     }
     assert!(steps >= 4, "{steps}");
-    assert_eq!(keeper.read(Levels::all), Some(brute_force(&world)));
+    assert_eq!(keeper.read(Levels::all), Some(brute_force(&world, sight)));
     world.restart(0);
     while keeper.step(&mut looks) {}
-    assert_eq!(keeper.read(Levels::all), Some(brute_force(&world)));
+    assert_eq!(keeper.read(Levels::all), Some(brute_force(&world, sight)));
     world.take_away(1);
     world.keep_silent(1);
     settle(&world, &keeper, &mut looks);
@@ -157,8 +161,9 @@ fn nothing_is_counted_until_every_partition_was_looked_at() {
 
 #[test]
 fn a_look_is_put_off_while_the_last_one_is_less_than_a_second_old() {
+    let sight = Sight::Exact;
     let mut world = World::new(1);
-    let keeper = keeper(&world);
+    let keeper = keeper(&world, sight);
     let mut looks = keeper.wake_up();
     while keeper.step(&mut looks) {}
     // From its first changes on the writer is known, and so is that the rows keep their vehicles.
@@ -177,5 +182,5 @@ fn a_look_is_put_off_while_the_last_one_is_less_than_a_second_old() {
         while keeper.step(&mut looks) {}
         assert_eq!(looked(&world), expected);
     }
-    assert_eq!(keeper.read(Levels::all), Some(brute_force(&world)));
+    assert_eq!(keeper.read(Levels::all), Some(brute_force(&world, sight)));
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use vagn_flow::clock::Clock;
-use vagn_store::{NotReady, VehicleIdBuf};
+use vagn_store::{NotReady, Sight, VehicleIdBuf};
 use vagn_wire::{Position, VehicleId};
 
 use super::harness::{World, at};
@@ -65,18 +65,19 @@ impl Watched {
     fn new(partitions: u32) -> Self {
         let world = World::new(partitions);
         let tiles = world.tiles();
-        let looks = tiles.keeper.wake_up();
+        let looks = tiles.keepers.exact.wake_up();
         Self { world, tiles, looks }
     }
 
     fn keep(&mut self) {
-        while self.tiles.keeper.step(&mut self.looks) {}
+        while self.tiles.keepers.exact.step(&mut self.looks) {}
     }
 
     async fn read(&self, place: Position, z: u8) -> Read {
         let number = grid().cell(place).at(z);
         let tile = Tile::new(z, gather(number), gather(number >> 1)).unwrap();
-        let (key, fleet) = (TileKey { format: Format::Bin, tile }, self.world.fleet.clone());
+        let (key, fleet) =
+            (TileKey { format: Format::Bin, tile, sight: Sight::Exact }, self.world.fleet.clone());
         let content = self.tiles.get::<NotReady>(key, async |job| job.make(&fleet)).await.unwrap();
         read(&content.bytes)
     }
@@ -160,11 +161,11 @@ async fn fixes_are_forgotten_where_nobody_looks_any_more() {
     watched.read(here(), 11).await;
     watched.world.report(&[("bus 1", east(1))]);
     watched.keep();
-    let held = |watched: &Watched| watched.tiles.keeper.fixes.lock().len();
+    let held = |watched: &Watched| watched.tiles.keepers.exact.fixes.lock().len();
     assert_eq!(held(&watched), 1);
     for (seconds, expected) in [(20, 1), (15, 0)] {
         watched.world.clock.advance(Duration::from_secs(seconds));
-        watched.tiles.keeper.fixes.lock().tidy(watched.world.clock.monotonic());
+        watched.tiles.keepers.exact.fixes.lock().tidy(watched.world.clock.monotonic());
         assert_eq!(held(&watched), expected, "{seconds}");
     }
     watched.world.report(&[("bus 1", east(2))]);

@@ -8,7 +8,7 @@ use std::time::Duration;
 use geo_types::Geometry;
 use mvt_reader::Reader;
 use mvt_reader::feature::{Feature, Value};
-use vagn_store::{Key, NotReady, VehicleIdBuf};
+use vagn_store::{Key, NotReady, Sight, VehicleIdBuf};
 use vagn_wire::{Position, VehicleId};
 
 use super::harness::{World, at};
@@ -22,26 +22,32 @@ struct Served {
     world: World,
     tiles: Arc<Tiles>,
     looks: Looks,
+    coarse_looks: Looks,
 }
 
 impl Served {
     fn new(partitions: u32) -> Self {
         let world = World::new(partitions);
         let tiles = world.tiles();
-        let looks = tiles.keeper.wake_up();
-        Self { world, tiles, looks }
+        let looks = tiles.keepers.exact.wake_up();
+        let coarse_looks = tiles.keepers.coarse.wake_up();
+        Self { world, tiles, looks, coarse_looks }
     }
 
     /// Lets the keeper do all its work, and the next tick begin.
     fn settle(&mut self) {
         self.world.clock.advance(Duration::from_secs(1));
-        while self.tiles.keeper.step(&mut self.looks) {}
+        while self.tiles.keepers.exact.step(&mut self.looks) {}
+        while self.tiles.keepers.coarse.step(&mut self.coarse_looks) {}
     }
 
     async fn get(&self, format: Format, tile: Tile) -> Arc<Content> {
+        self.see(TileKey { format, tile, sight: Sight::Exact }).await
+    }
+
+    async fn see(&self, key: TileKey) -> Arc<Content> {
         let fleet = self.world.fleet.clone();
-        let made = self.tiles.get::<NotReady>(TileKey { format, tile }, async |job| job.make(&fleet)).await;
-        made.unwrap()
+        self.tiles.get::<NotReady>(key, async |job| job.make(&fleet)).await.unwrap()
     }
 
     async fn features(&self, tile: Tile) -> Vec<Feature<f32>> {
@@ -284,7 +290,7 @@ async fn a_tile_is_made_once_a_tick_and_keeps_its_bytes_while_nothing_changes() 
     let made = AtomicUsize::new(0);
     let fleet = served.world.fleet.clone();
     for format in [Format::Mvt, Format::Bin] {
-        let key = TileKey { format, tile: tile(tile_of(grid().cell(place), 14)) };
+        let key = TileKey { format, tile: tile(tile_of(grid().cell(place), 14)), sight: Sight::Exact };
         let tiles = served.tiles.clone();
         let get = || {
             tiles.get::<NotReady>(key, async |job| {
@@ -330,7 +336,8 @@ async fn a_part_of_the_fleet_is_never_shown_as_if_it_were_all() {
     served.world.report(&[("bus 1", at(1.0, 1.0)), ("bus 2", at(1.0, 1.0)), ("bus 3", at(1.0, 1.0))]);
     let fleet = served.world.fleet.clone();
     let ask = async |served: &Served, z: u8| {
-        let key = TileKey { format: Format::Mvt, tile: tile(tile_of(grid().cell(at(1.0, 1.0)), z)) };
+        let tile = tile(tile_of(grid().cell(at(1.0, 1.0)), z));
+        let key = TileKey { format: Format::Mvt, tile, sight: Sight::Exact };
         served.tiles.get::<NotReady>(key, async |job| job.make(&fleet)).await
     };
     assert_eq!(ask(&served, 0).await, Err(NotReady), "the keeper has not looked yet");

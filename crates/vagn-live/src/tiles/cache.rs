@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use vagn_store::Sight;
 
 use super::{Content, Format};
 use crate::mercator::Tile;
@@ -14,13 +15,15 @@ const TILES_MAX: usize = 4_096;
 /// Most bytes in them.
 const BYTES_MAX: usize = 64 << 20;
 
-/// What a tile is known by. A coarse form for one role, or a filter, is one more field here.
+/// What a tile is known by. A filter is one more field here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct TileKey {
     /// Format of the bytes.
     pub format: Format,
     /// Place on the map.
     pub tile: Tile,
+    /// Form in which vehicles are seen in it.
+    pub sight: Sight,
 }
 
 /// The place of one tile.

@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use vagn_store::{Fleet, NotReady, Reader};
+use vagn_store::{Fleet, NotReady, Reader, Sight};
 use vagn_wire::Position;
 
 use super::calls::Calls;
@@ -57,10 +57,15 @@ impl Clusters {
 
     /// Returns the clusters of a tile of zoom 0 to 10 with few vehicles, from where they are; `None` when there are more
     /// than [`EXACT_MAX`] after all.
-    pub(crate) fn of_few(fleet: &Fleet, calls: &Calls, tile: Tile) -> Result<Option<Self>, NotReady> {
+    pub(crate) fn of_few(
+        fleet: &Fleet,
+        calls: &Calls,
+        tile: Tile,
+        sight: Sight,
+    ) -> Result<Option<Self>, NotReady> {
         let mut vehicles = Vec::new();
         for reader in fleet.readers()? {
-            let flow = reader.visit_box(&tile.bbox(), &mut |found| {
+            let flow = sight.visit_box(&reader, &tile.bbox(), &mut |found| {
                 let cell = grid().cell(found.sighting.position);
                 if tile.holds(cell) {
                     vehicles.push((cell, found.sighting.position));
@@ -92,13 +97,13 @@ impl Clusters {
 
     /// Returns the clusters of a tile with very many vehicles, from where they are: part after part, so that no writer has
     /// to wait for all of them.
-    pub(crate) fn of_many(fleet: &Fleet, calls: &Calls, tile: Tile) -> Result<Self, NotReady> {
+    pub(crate) fn of_many(fleet: &Fleet, calls: &Calls, tile: Tile, sight: Sight) -> Result<Self, NotReady> {
         let mut clusters = Self::new();
         let readers = fleet.readers()?;
         for (number, cluster) in (0..).zip(&mut clusters.0) {
             let part = tile.part(gather(number), gather(number >> 1), SIDE);
             for reader in &readers {
-                cluster.add_all(reader, tile, &part);
+                cluster.add_all(reader, tile, &part, sight);
             }
             let calling = calls.within(tile).iter().filter(|(_, position)| part.holds(*position));
             cluster.emergency = calling.count() as u32;
@@ -135,10 +140,10 @@ impl Cluster {
     }
 
     /// Adds the vehicles of a partition that are in a part of the tile.
-    fn add_all(&mut self, reader: &Reader, tile: Tile, part: &Part) {
+    fn add_all(&mut self, reader: &Reader, tile: Tile, part: &Part, sight: Sight) {
         let (mut n, mut lat, mut lon) = (0_u64, 0.0, 0.0);
         let (ControlFlow::Continue(()) | ControlFlow::Break(())) =
-            reader.visit_box(&part.bbox(), &mut |found| {
+            sight.visit_box(reader, &part.bbox(), &mut |found| {
                 let position = found.sighting.position;
                 if part.holds(position) && tile.holds(grid().cell(position)) {
                     n += 1;

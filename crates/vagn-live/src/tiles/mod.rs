@@ -2,7 +2,7 @@
 //!
 //! A tile is made when it is first asked for in a tick of one second, on a thread of those who answer questions about the
 //! fleet; who asks meanwhile waits for the same result. Up to zoom 10 it has clusters, from the counts of the keeper; from
-//! zoom 11 on it has the vehicles themselves.
+//! zoom 11 on it has the vehicles themselves. Exact and coarse tiles are made, kept and named apart.
 
 mod bin;
 mod cache;
@@ -19,7 +19,7 @@ use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
 use vagn_flow::clock::Clock;
 use vagn_otp::ChildSpec;
-use vagn_store::{Fleet, NotReady};
+use vagn_store::{Fleet, NotReady, Sight};
 
 pub use cache::TileKey;
 use cache::{Cache, Slot};
@@ -56,14 +56,20 @@ pub enum Format {
 pub struct Content {
     /// The bytes; none where no vehicle is.
     pub bytes: Bytes,
-    /// Begin of the SHA-256 of these bytes, which tells contents apart.
+    /// Begin of the SHA-256 of these bytes, and of the word "coarse" for a coarse tile: it tells contents apart.
     pub hash: [u8; HASH_BYTES],
     format: Format,
 }
 
 impl Content {
-    fn new(format: Format, bytes: Vec<u8>) -> Self {
-        let hash = Sha256::digest(&bytes);
+    fn new(TileKey { format, sight, .. }: TileKey, bytes: Vec<u8>) -> Self {
+        let mut hash = Sha256::new();
+        hash.update(&bytes);
+        if sight == Sight::Coarse {
+            // The same bytes in the other form have another name: a cache never takes one form for the other.
+            hash.update(b"coarse");
+        }
+        let hash = hash.finalize();
         let hash = *hash.first_chunk().expect("SHA-256 has 32 bytes");
         Self { bytes: bytes.into(), hash, format }
     }
@@ -99,16 +105,32 @@ pub struct TileParts {
 
 /// Makes tiles, and keeps them for a tick.
 pub struct Tiles {
-    pub(crate) keeper: Arc<Keeper>,
+    pub(crate) keepers: Keepers,
     cache: Cache,
     clock: Arc<dyn Clock>,
     maker: Arc<Maker>,
     metrics: TileMetrics,
 }
 
+/// A keeper for each form, since counts of exact places would tell what coarse ones hide. One that nobody asks sleeps.
+#[derive(Clone)]
+pub(crate) struct Keepers {
+    pub(crate) exact: Arc<Keeper>,
+    pub(crate) coarse: Arc<Keeper>,
+}
+
+impl Keepers {
+    fn of(&self, sight: Sight) -> &Keeper {
+        match sight {
+            Sight::Exact => &self.exact,
+            Sight::Coarse => &self.coarse,
+        }
+    }
+}
+
 /// What a tile is made of.
 struct Maker {
-    keeper: Arc<Keeper>,
+    keepers: Keepers,
     incidents: Arc<dyn OpenIncidents>,
     /// Vehicles that call for help, and the tick in which they were looked up.
     calls: Mutex<Option<(i64, Arc<Calls>)>>,
@@ -123,15 +145,16 @@ pub struct Job {
 }
 
 impl Tiles {
-    /// Returns the tiles, and the child that keeps the counts, at this nice value.
-    pub fn new(parts: TileParts, nice: i32) -> (Arc<Self>, ChildSpec) {
+    /// Returns the tiles, and the children that keep the counts, exact and coarse ones, at this nice value.
+    pub fn new(parts: TileParts, nice: i32) -> (Arc<Self>, [ChildSpec; 2]) {
         let TileParts { positions, fleet, incidents, clock, metrics } = parts;
-        let keeper =
-            Keeper::new(KeeperParts { positions, fleet, clock: clock.clone(), metrics: metrics.clone() });
-        let child = keeper.child(nice);
-        let maker = Arc::new(Maker { keeper: keeper.clone(), incidents, calls: Mutex::new(None) });
+        let of = KeeperParts { positions, fleet, clock: clock.clone(), metrics: metrics.clone() };
+        let keepers =
+            Keepers { exact: Keeper::new(of.clone(), Sight::Exact), coarse: Keeper::new(of, Sight::Coarse) };
+        let children = [keepers.exact.child(nice), keepers.coarse.child(nice)];
+        let maker = Arc::new(Maker { keepers: keepers.clone(), incidents, calls: Mutex::new(None) });
         let cache = Cache::new(metrics.clone());
-        (Arc::new(Self { keeper, cache, clock, maker, metrics }), child)
+        (Arc::new(Self { keepers, cache, clock, maker, metrics }), children)
     }
 
     /// Returns a tile as it is in this tick. `make` runs the job where it may take its time, and gives back what
@@ -151,7 +174,7 @@ impl Tiles {
             self.metrics.cached.inc();
             return Ok(content);
         }
-        if key.tile.zoom() < VEHICLES_FROM && !self.keeper.seen(SEEN_WITHIN).await {
+        if key.tile.zoom() < VEHICLES_FROM && !self.keepers.of(key.sight).seen(SEEN_WITHIN).await {
             return Err(NotReady.into());
         }
         self.renew(key, &slot, tick, make).await
@@ -188,12 +211,14 @@ impl Tiles {
     }
 
     /// Tells the keeper that somebody looks there.
-    fn ask_keeper(&self, TileKey { format, tile }: TileKey) {
+    fn ask_keeper(&self, TileKey { format, tile, sight }: TileKey) {
+        let keeper = self.keepers.of(sight);
         if tile.zoom() < VEHICLES_FROM {
-            self.keeper.ask();
-        } else if format == Format::Bin {
-            self.keeper.ask();
-            self.keeper.fixes.lock().watch(tile, self.clock.monotonic());
+            keeper.ask();
+        } else if (format, sight) == (Format::Bin, Sight::Exact) {
+            // A coarse tile tells no movement, so it needs no fix before.
+            keeper.ask();
+            keeper.fixes.lock().watch(tile, self.clock.monotonic());
         }
     }
 
@@ -208,51 +233,58 @@ impl Job {
     /// # Errors
     /// While a part of the fleet is missing, or the fleet has not been counted.
     pub fn make(&self, fleet: &Fleet) -> Result<Content, NotReady> {
-        let calls = self.maker.calls(self.now_ms.div_euclid(TICK_MS), fleet)?;
-        let TileKey { format, tile } = self.key;
+        let TileKey { format, tile, sight } = self.key;
+        let calls = match sight {
+            Sight::Exact => self.maker.calls(self.now_ms.div_euclid(TICK_MS), fleet)?,
+            // Those are not told.
+            Sight::Coarse => Arc::default(),
+        };
         let bytes = match format {
             _ if tile.zoom() < VEHICLES_FROM => self.clusters(fleet, &calls)?,
-            Format::Mvt => vector(fleet, &calls, tile)?,
+            Format::Mvt => vector(fleet, &calls, tile, sight)?,
             Format::Bin => self.binary(fleet, &calls)?,
         };
-        Ok(Content::new(format, bytes))
+        Ok(Content::new(self.key, bytes))
     }
 
     fn clusters(&self, fleet: &Fleet, calls: &Calls) -> Result<Vec<u8>, NotReady> {
         // A part of the fleet is never shown as if it were all, and counts outlive a partition that has failed.
         fleet.readers()?;
-        let tile = self.key.tile;
+        let TileKey { tile, sight, .. } = self.key;
+        let keeper = self.maker.keepers.of(sight);
         let of_counts = |levels: &crate::counts::Levels| {
             (levels.count(tile) > EXACT_MAX).then(|| Clusters::of_counts(levels, calls, tile))
         };
-        if let Some(clusters) = self.maker.keeper.read(of_counts).ok_or(NotReady)? {
+        if let Some(clusters) = keeper.read(of_counts).ok_or(NotReady)? {
             return Ok(clusters.write());
         }
-        match Clusters::of_few(fleet, calls, tile)? {
+        match Clusters::of_few(fleet, calls, tile, sight)? {
             Some(clusters) => Ok(clusters.write()),
             // More came since they were counted.
             None => {
                 let of_counts = |levels: &crate::counts::Levels| Clusters::of_counts(levels, calls, tile);
-                Ok(self.maker.keeper.read(of_counts).ok_or(NotReady)?.write())
+                Ok(keeper.read(of_counts).ok_or(NotReady)?.write())
             }
         }
     }
 
     fn binary(&self, fleet: &Fleet, calls: &Calls) -> Result<Vec<u8>, NotReady> {
-        Ok(match Seen::find(fleet, calls, self.key.tile)? {
+        let TileKey { tile, sight, .. } = self.key;
+        Ok(match Seen::find(fleet, calls, tile, sight)? {
             None => bin::write_too_many(self.now_ms),
             Some(seen) if seen.is_empty() => Vec::new(),
-            Some(seen) => seen.write_bin(&self.maker.keeper.fixes.lock(), self.now_ms),
+            Some(seen) if sight == Sight::Coarse => seen.write_bin(None, self.now_ms),
+            Some(seen) => seen.write_bin(Some(&self.maker.keepers.exact.fixes.lock()), self.now_ms),
         })
     }
 }
 
 /// Makes a vector tile of vehicles, or of clusters where there are too many.
-fn vector(fleet: &Fleet, calls: &Calls, tile: Tile) -> Result<Vec<u8>, NotReady> {
-    Ok(match Seen::find(fleet, calls, tile)? {
-        None => Clusters::of_many(fleet, calls, tile)?.write(),
+fn vector(fleet: &Fleet, calls: &Calls, tile: Tile, sight: Sight) -> Result<Vec<u8>, NotReady> {
+    Ok(match Seen::find(fleet, calls, tile, sight)? {
+        None => Clusters::of_many(fleet, calls, tile, sight)?.write(),
         Some(seen) if seen.is_empty() => Vec::new(),
-        Some(seen) => seen.write_mvt(tile),
+        Some(seen) => seen.write_mvt(tile, sight),
     })
 }
 

@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use vagn_store::{Fleet, Found, Key, NotReady, Sighting, VehicleIdBuf};
+use vagn_store::{Fleet, Found, Key, NotReady, Sight, Sighting, VehicleIdBuf};
 use vagn_wire::Position;
 
 use super::bin;
@@ -14,7 +14,7 @@ use crate::mercator::{EXTENT, Tile, grid};
 /// Most vehicles in a tile.
 pub(crate) const VEHICLES_MAX: usize = 10_000;
 
-/// Names of the properties.
+/// Names of the properties; a coarse tile has the first one alone.
 const KEYS: [&str; 3] = ["id", "heading", "emergency"];
 
 /// The vehicles in a tile.
@@ -38,10 +38,15 @@ struct Vehicle {
 
 impl Seen {
     /// Finds the vehicles in a tile, in an order of their own; `None` when there are more than [`VEHICLES_MAX`].
-    pub(crate) fn find(fleet: &Fleet, calls: &Calls, tile: Tile) -> Result<Option<Self>, NotReady> {
+    pub(crate) fn find(
+        fleet: &Fleet,
+        calls: &Calls,
+        tile: Tile,
+        sight: Sight,
+    ) -> Result<Option<Self>, NotReady> {
         let mut seen = Self::default();
         for (partition, reader) in (0..).zip(fleet.readers()?) {
-            let flow = reader.visit_box(&tile.bbox(), &mut |found| {
+            let flow = sight.visit_box(&reader, &tile.bbox(), &mut |found| {
                 if !tile.holds(grid().cell(found.sighting.position)) {
                     return ControlFlow::Continue(());
                 }
@@ -96,8 +101,11 @@ impl Seen {
     }
 
     /// Writes the vector tile.
-    pub(crate) fn write_mvt(&self, tile: Tile) -> Vec<u8> {
-        let mut layer = Layer::new(&KEYS);
+    pub(crate) fn write_mvt(&self, tile: Tile, sight: Sight) -> Vec<u8> {
+        let mut layer = Layer::new(match sight {
+            Sight::Exact => &KEYS,
+            Sight::Coarse => &KEYS[..1],
+        });
         let mut headings = [None; 360];
         let mut truth = None;
         for vehicle in &self.vehicles {
@@ -121,14 +129,14 @@ impl Seen {
         layer.finish(EXTENT)
     }
 
-    /// Writes the binary tile.
-    pub(crate) fn write_bin(&self, fixes: &Fixes, tick_ms: i64) -> Vec<u8> {
+    /// Writes the binary tile. Without `fixes` no movement is told, only where the vehicles are.
+    pub(crate) fn write_bin(&self, fixes: Option<&Fixes>, tick_ms: i64) -> Vec<u8> {
         let vehicles = self.vehicles.iter().map(|vehicle| {
             let seen = &vehicle.sighting;
             let key = vehicle.hash as u32;
             bin::Vehicle {
                 last: Fix::new(seen.position, seen.event_time_ms),
-                before: fixes.before(vehicle.partition, vehicle.row, key, seen),
+                before: fixes.and_then(|fixes| fixes.before(vehicle.partition, vehicle.row, key, seen)),
                 receive_time_ms: seen.receive_time_ms,
                 key,
                 heading_deg: seen.heading_deg,

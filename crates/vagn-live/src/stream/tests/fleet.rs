@@ -9,7 +9,7 @@ use vagn_store::{
 };
 use vagn_wire::{Position, VehicleId};
 
-use super::{BBox, BEGIN_MS, Fleet, Places};
+use super::{BBox, BEGIN_MS, Fleet, Places, Sight};
 
 pub(super) struct TestFleet {
     pub(super) fleet: Fleet,
@@ -76,7 +76,12 @@ impl TestFleet {
 
     /// Returns what is in a box.
     pub(super) fn inside(&self, bbox: &BBox) -> Places {
-        let vehicles = self.fleet.bbox(bbox, usize::MAX >> 1).unwrap();
+        self.seen(Sight::Exact, bbox)
+    }
+
+    /// Returns what is seen in a box.
+    pub(super) fn seen(&self, sight: Sight, bbox: &BBox) -> Places {
+        let vehicles = sight.bbox(&self.fleet, bbox, 100_000).unwrap();
         let place = |position: Position| (position.lat(), position.lon());
         vehicles.iter().map(|of| (of.id.to_string(), place(of.sighting.position))).collect()
     }

@@ -8,7 +8,11 @@ fn no_more_streams_are_let_in_than_there_are_places() {
     let mut world = StreamWorld::new(StreamLimits::default());
     let mut followers: Vec<_> =
         (0..2_000).map(|at| world.client([0.0, 0.0, 1.0 + at as f64 / 100.0, 1.0]).follower).collect();
-    let view = || StreamView { bbox: BBox::new(0.0, 0.0, 1.0, 1.0).unwrap(), writer: Arc::new(Lines) };
+    let view = || StreamView {
+        bbox: BBox::new(0.0, 0.0, 1.0, 1.0).unwrap(),
+        sight: Sight::Exact,
+        writer: Arc::new(Lines),
+    };
     let refused = world.streams.follow(view(), None).err();
     assert_eq!(refused, Some(StreamsFull { streams_max: 2_000 }));
     assert_eq!((world.metrics.open.get(), world.metrics.refused.get()), (2_000, 1));
@@ -21,7 +25,7 @@ fn no_more_streams_are_let_in_than_there_are_places() {
 fn clients_that_come_and_go_before_the_hub_looks_leave_nothing_behind() {
     let world = StreamWorld::new(StreamLimits { streams: 10, ..StreamLimits::default() });
     for _ in 0..1_000 {
-        let view = StreamView { bbox: Client::default().bbox, writer: Arc::new(Lines) };
+        let view = StreamView { bbox: Client::default().bbox, sight: Sight::Exact, writer: Arc::new(Lines) };
         drop(world.streams.follow(view, None).unwrap());
     }
     assert!(world.streams.door.joins.lock().len() <= 10);

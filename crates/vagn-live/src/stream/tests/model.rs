@@ -1,4 +1,4 @@
-//! Any sequence of moves, deletions, losses, slow reading and coming back: in the end each client has what is in its box.
+//! Any sequence of moves, deletions, losses, slow reading and coming back: in the end each client has what it sees in its box.
 
 use proptest::prelude::*;
 
@@ -33,8 +33,8 @@ enum StreamStep {
     ComeBack(usize),
 }
 
-/// Places inside, outside, and on the edges of the boxes.
-const PLACES: [(f64, f64); 10] = [
+/// Places inside, outside, and on the edges of the boxes; some of them are one coarse place.
+const PLACES: [(f64, f64); 12] = [
     (1.0, 1.0),
     (7.0, 7.0),
     (10.0, 10.0),
@@ -45,11 +45,13 @@ const PLACES: [(f64, f64); 10] = [
     (90.0, 0.0),
     (-10.0, 175.0),
     (10.000_1, 10.000_1),
+    (10.000_6, 1.000_2),
+    (-9.999_7, -179.999_7),
 ];
 
 fn step() -> impl Strategy<Value = StreamStep> {
     let vehicle = || 0..VEHICLES;
-    let client = || 0..BOXES.len();
+    let client = || 0..2 * BOXES.len();
     let place = || 0..PLACES.len();
     prop_oneof![
         6 => prop::collection::vec((vehicle(), place()), 1..5).prop_map(StreamStep::Move),
@@ -116,14 +118,15 @@ fn settle(world: &mut StreamWorld, clients: &mut [Client]) {
 fn check(steps: &[StreamStep], limits: StreamLimits) {
     let mut world = StreamWorld::new(limits);
     let mut clients: Vec<_> = BOXES.iter().map(|edges| world.client(*edges)).collect();
+    clients.extend(BOXES.iter().map(|edges| world.seeing(Sight::Coarse, *edges)));
     for client in &mut clients {
         client.read(&world);
-        client.places = world.fleet.inside(&client.bbox);
+        client.places = world.fleet.seen(client.sight, &client.bbox);
     }
     steps.iter().for_each(|step| act(step, &mut world, &mut clients));
     settle(&mut world, &mut clients);
     for client in &clients {
-        assert_eq!(client.places, world.fleet.inside(&client.bbox), "{:?}", client.bbox);
+        assert_eq!(client.places, world.fleet.seen(client.sight, &client.bbox), "{:?}", client.bbox);
     }
 }
 
@@ -146,6 +149,7 @@ proptest! {
         let mut client = world.client(BOXES[0]);
         client.places = world.fleet.inside(&client.bbox);
         let mut others: Vec<_> = BOXES.iter().map(|edges| world.client(*edges)).collect();
+        others.extend(BOXES.iter().map(|edges| world.seeing(Sight::Coarse, *edges)));
         world.run(1_000);
         client.read(&world);
         client.leave();

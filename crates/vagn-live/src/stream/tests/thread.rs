@@ -31,7 +31,11 @@ impl Running {
     }
 
     fn follow(&self) -> StreamFollower {
-        let view = StreamView { bbox: Client::default().bbox, writer: Arc::new(Lines) };
+        let view = StreamView {
+            bbox: Client::default().bbox,
+            sight: vagn_store::Sight::Exact,
+            writer: Arc::new(Lines),
+        };
         self.streams.follow(view, None).unwrap()
     }
 

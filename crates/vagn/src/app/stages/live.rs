@@ -1,4 +1,4 @@
-//! The live map: its keeper, and the tiles.
+//! The live map: its keepers, and the tiles.
 
 use std::sync::Arc;
 
@@ -11,13 +11,13 @@ use super::Parts;
 use crate::app::VIEW_NICE;
 use crate::app::asked::LiveIncidents;
 
-/// Returns the tiles, and the child that keeps what they are made of.
+/// Returns the tiles, and the children that keep what they are made of.
 pub(super) fn build(
     parts: &Parts,
     positions: &Positions,
     fleet: &Arc<Fleet>,
     emergency: &EmergencyHandle,
-) -> (Arc<Tiles>, ChildSpec) {
+) -> (Arc<Tiles>, [ChildSpec; 2]) {
     let of = TileParts {
         positions: positions.clone(),
         fleet: fleet.clone(),
@@ -25,6 +25,6 @@ pub(super) fn build(
         clock: parts.clock.clone(),
         metrics: TileMetrics::new(&parts.metric_registry),
     };
-    let (tiles, keeper) = Tiles::new(of, VIEW_NICE);
-    (tiles, keeper.watchdog(parts.settings.hang_limit.0))
+    let (tiles, keepers) = Tiles::new(of, VIEW_NICE);
+    (tiles, keepers.map(|keeper| keeper.watchdog(parts.settings.hang_limit.0)))
 }

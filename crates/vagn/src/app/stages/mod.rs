@@ -19,7 +19,7 @@
 //! ├─ traffic      (rest_for_one) stores (one_for_one: storage-0.. sync-0..) · dispatcher
 //! ├─ ingest       pool
 //! ├─ queries      pool
-//! ├─ keeper       of the live map
+//! ├─ keeper       of the live map; keeper-coarse beside it
 //! ├─ position-streams
 //! ├─ memory
 //! ├─ web
@@ -146,7 +146,7 @@ pub(super) async fn start(parts: Parts, data: DataDir, listeners: Listeners) -> 
     let (incidents, emergency) = emergency::build(&parts, &traffic, &fleet)?;
     let vehicles =
         LiveVehicles { queries: queries.clone(), storages, odd: odd.clone(), clock: parts.clock.clone() };
-    let (tiles, keeper) = live::build(&parts, &positions, &fleet, &incidents);
+    let (tiles, keepers) = live::build(&parts, &positions, &fleet, &incidents);
     let (streams, streaming) = stream::build(&parts, &positions, &fleet);
     let api = api::build(&parts, listeners.http, &intake, vehicles, streams, incidents, tiles)?;
     let doors = doors::build(&parts, listeners.doors, &intake)?;
@@ -164,7 +164,7 @@ pub(super) async fn start(parts: Parts, data: DataDir, listeners: Listeners) -> 
         .child(kept(ChildSpec::supervisor(traffic_tree)))
         .child(kept(ingest_pool))
         .child(kept(query_pool))
-        .child(kept(keeper))
+        .children(keepers.map(kept))
         .child(kept(streaming))
         .child(kept(api))
         .children(control.map(kept))
