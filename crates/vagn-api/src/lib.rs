@@ -12,6 +12,8 @@ mod page;
 mod positions;
 mod routes;
 pub mod services;
+mod session;
+mod shares;
 mod sse;
 mod targets;
 mod tiles;
@@ -28,6 +30,7 @@ pub use incidents::events::Streams;
 use map::{Basemap, StyleUrl};
 pub use metrics::QueryMetrics;
 use services::{Incidents, Unavailable, Vehicles};
+pub use shares::ShareStreams;
 pub use vehicles::stream::LiveStreams;
 pub use vehicles::{geojson, legacy};
 
@@ -35,9 +38,8 @@ use vagn_flow::clock::Clock;
 use vagn_flow::intake::Intake;
 use vagn_flow::readiness::Readiness;
 use vagn_http::body::Budget;
-use vagn_http::principal::Tokens;
 use vagn_http::problem::{Kind, Problem};
-use vagn_http::route;
+use vagn_http::route::{self, Entry};
 use vagn_live::Tiles;
 
 /// The stages behind the API, and what else its handlers need.
@@ -56,14 +58,16 @@ pub struct Services {
     pub streams: Streams,
     /// Streams of positions.
     pub positions: LiveStreams,
+    /// Streams of vehicles that are shared.
+    pub shares: ShareStreams,
     /// Tells why reports could not be stored.
     pub readiness: Arc<Readiness>,
     /// Tells the time of an answer.
     pub clock: Arc<dyn Clock>,
     /// Measures questions by route.
     pub metrics: QueryMetrics,
-    /// Tokens that let a request in.
-    pub tokens: Tokens,
+    /// Judges who asks.
+    pub entry: Entry,
     /// What the vehicles are drawn on.
     pub basemap: Arc<Basemap>,
 }
@@ -126,7 +130,7 @@ impl Deref for Api {
 /// Makes the router of all endpoints.
 pub fn router(services: Services) -> Router {
     let api = Api::new(services);
-    route::router(routes::routes(), &api.tokens)
+    route::router(routes::routes(), &api.entry)
         .fallback(nothing_here)
         .method_not_allowed_fallback(wrong_method)
         .with_state(api)

@@ -140,7 +140,7 @@ pub(crate) async fn describe(uri: Uri, headers: HeaderMap, _: NoParams) -> Respo
 
 /// Returns scheme and host as the client wrote them, because clients of TileJSON take no relative URLs; nothing where
 /// that is no host.
-fn origin(uri: &Uri, headers: &HeaderMap) -> String {
+pub(crate) fn origin(uri: &Uri, headers: &HeaderMap) -> String {
     let host = uri.authority().map(|authority| authority.as_str());
     let host = host.or_else(|| headers.get(header::HOST)?.to_str().ok()).unwrap_or_default();
     let is_host = |byte: u8| byte.is_ascii_alphanumeric() || b".-_:[]".contains(&byte);

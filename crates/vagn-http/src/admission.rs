@@ -1,13 +1,15 @@
 //! The admission of a request, before anything is done for it: it must name one host, and there must be memory for its answer.
 
 use axum::http::uri::Authority;
-use axum::http::{HeaderValue, Method, Request, Response, StatusCode, Version, header};
+use axum::http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version, header};
 use axum::response::IntoResponse;
 
 use super::account::Portion;
 use super::caller::Caller;
+use super::forwarded::{Reached, TrustedProxies, Word, is_forwarded};
 use super::memory::Rank;
 use super::problem::{Kind, Problem};
+use super::strict;
 use super::taken::{Taken, prepare};
 
 /// A request that may go on, and later its answer.
@@ -17,28 +19,55 @@ pub(crate) struct Admitted {
     caller: Caller,
 }
 
-/// Admits a request. `is_operators` is true where only the operator's pages are.
+/// The way in on which a request comes: what its server and its connection say about it.
+#[derive(Debug, Clone)]
+pub(crate) struct Way {
+    /// Only the operator's pages are there.
+    pub(crate) is_operators: bool,
+    /// The connection is encrypted.
+    pub(crate) is_tls: bool,
+    /// Proxies whose word is taken, if the other end is one of them.
+    pub(crate) proxies: Option<TrustedProxies>,
+}
+
+/// Admits a request.
 ///
 /// # Errors
 /// The answer, when it goes no further.
 pub(crate) fn admit<B>(
     caller: &Caller,
     request: &mut Request<B>,
-    is_operators: bool,
+    way: &Way,
 ) -> Result<Admitted, Box<Response<Taken>>> {
-    let rank = rank(request.method(), is_operators);
-    let slip = caller.admit(rank).map_err(|_| Box::new(no_room(caller)))?;
+    let rank = rank(request.method(), way.is_operators);
+    let (caller, reached) = way.behind(caller, request.headers());
+    let slip = caller.admit(rank).map_err(|_| Box::new(no_room(&caller)))?;
     let admitted = Admitted { slip, rank, caller: caller.clone() };
     if let Err(problem) = host(request) {
         return Err(Box::new(admitted.answer(problem.into_response())));
     }
-    request.extensions_mut().insert(caller.clone());
+    request.extensions_mut().insert(caller);
+    request.extensions_mut().insert(reached);
     Ok(admitted)
+}
+
+impl Way {
+    /// Returns the one who asks, and how: the connection itself, or a client behind a proxy whose word is taken.
+    fn behind(&self, connection: &Caller, headers: &HeaderMap) -> (Caller, Reached) {
+        let own = if self.is_tls { "https" } else { "http" };
+        let Some(proxies) = self.proxies.as_ref().filter(|_| is_forwarded(headers)) else {
+            return (connection.clone(), Reached { scheme: own, host: None });
+        };
+        let Word { client, scheme, host } = proxies.word(headers);
+        let caller = client.map_or_else(|| connection.clone(), |address| connection.behind(address));
+        (caller, Reached { scheme: scheme.unwrap_or(own), host })
+    }
 }
 
 impl Admitted {
     /// Prepares the answer to be sent.
-    pub(crate) fn answer(self, response: axum::response::Response) -> Response<Taken> {
+    pub(crate) fn answer(self, mut response: axum::response::Response) -> Response<Taken> {
+        strict::add(response.headers_mut());
         prepare(response, self.slip, self.rank, &self.caller)
     }
 }
@@ -57,6 +86,7 @@ fn no_room(caller: &Caller) -> Response<Taken> {
     let headers = response.headers_mut();
     headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    strict::add(headers);
     prepare(response, caller.owe(0), Rank::Small, caller)
 }
 
@@ -83,13 +113,37 @@ mod tests {
 
     use super::*;
 
+    fn way(is_operators: bool) -> Way {
+        Way { is_operators, is_tls: true, proxies: None }
+    }
+
+    #[test]
+    fn the_word_of_a_proxy_is_taken_only_where_it_is_trusted() {
+        let proxies = TrustedProxies::new(["192.0.2.1".parse().unwrap()]);
+        let proxy = Caller::new(std::sync::Arc::default(), "192.0.2.1".parse().unwrap());
+        for (proxies, client, scheme) in
+            [(Some(proxies), "198.51.100.7", "http"), (None, "192.0.2.1", "https")]
+        {
+            let mut request = Request::get("/").header(header::HOST, "a");
+            for (name, value) in [("x-forwarded-for", "198.51.100.7"), ("x-forwarded-proto", "http")] {
+                request = request.header(name, value);
+            }
+            let mut request = request.body(()).unwrap();
+            let admitted = admit(&proxy, &mut request, &Way { proxies, ..way(false) });
+            assert!(admitted.is_ok());
+            let caller = request.extensions().get::<Caller>().unwrap();
+            assert_eq!(caller.source(), Some(client.parse::<std::net::IpAddr>().unwrap().into()));
+            assert_eq!(request.extensions().get::<Reached>().unwrap().scheme, scheme);
+        }
+    }
+
     fn status(version: Version, hosts: &[&str]) -> StatusCode {
         let mut request = Request::builder().version(version).uri("/");
         for host in hosts {
             request = request.header(header::HOST, *host);
         }
         let mut request = request.body(()).unwrap();
-        admit(&Caller::alone(), &mut request, false)
+        admit(&Caller::alone(), &mut request, &way(false))
             .map_or_else(|refusal| refusal.status(), |_| StatusCode::OK)
     }
 
@@ -119,15 +173,15 @@ mod tests {
         let caller = Caller::alone();
         let held: Vec<_> = std::iter::from_fn(|| caller.admit(Rank::Small).ok()).collect();
         let mut get = Request::get("/").header(header::HOST, "a").body(()).unwrap();
-        let Err(refusal) = admit(&caller, &mut get, false) else { panic!("there is no room") };
+        let Err(refusal) = admit(&caller, &mut get, &way(false)) else { panic!("there is no room") };
         assert_eq!(refusal.status(), StatusCode::SERVICE_UNAVAILABLE);
         assert_eq!(refusal.headers()[header::RETRY_AFTER], "1");
         assert!(refusal.body().is_end_stream());
         let mut post = Request::post("/").header(header::HOST, "a").body(()).unwrap();
-        assert!(admit(&caller, &mut post, false).is_ok(), "a deed still has room");
+        assert!(admit(&caller, &mut post, &way(false)).is_ok(), "a deed still has room");
         let mut scrape = Request::get("/metrics").header(header::HOST, "a").body(()).unwrap();
-        assert!(admit(&caller, &mut scrape, true).is_ok(), "so has the operator");
+        assert!(admit(&caller, &mut scrape, &way(true)).is_ok(), "so has the operator");
         drop(held);
-        assert!(admit(&caller, &mut get, false).is_ok());
+        assert!(admit(&caller, &mut get, &way(false)).is_ok());
     }
 }

@@ -75,6 +75,21 @@ impl Caller {
         Self(Arc::new(Connection { memory, peer, is_shared, source, ..Connection::default() }))
     }
 
+    /// Returns the client at `address` for whom the proxy at the other end of this connection asks. It has limits of its own; those of
+    /// a connection do not apply, because many clients are on it.
+    pub(crate) fn behind(&self, address: IpAddr) -> Self {
+        let Connection { memory, signs, watch, .. } = &*self.0;
+        Self(Arc::new(Connection {
+            memory: memory.clone(),
+            peer: memory.peer(address),
+            is_shared: true,
+            source: Some(address.into()),
+            signs: signs.clone(),
+            watch: watch.clone(),
+            ..Connection::default()
+        }))
+    }
+
     /// Returns a caller who shares nothing with others.
     pub fn alone() -> Self {
         Self(Arc::default())

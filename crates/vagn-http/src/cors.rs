@@ -94,8 +94,11 @@ mod tests {
     use hyper_util::service::TowerToHyperService;
 
     use super::*;
-    use crate::principal::{Principal, Tokens};
-    use crate::route::{Role, Route, router};
+    use vagn_registry::Role;
+
+    use crate::principal::Principal;
+    use crate::route::{Route, router};
+    use crate::testing::entry;
 
     const PAGE: &str = "https://map.example";
 
@@ -103,11 +106,11 @@ mod tests {
 
     fn table() -> Router {
         let routes = [
-            Route::get("/data", Role::TokenHolder, nothing),
-            Route::delete("/data", Role::TokenHolder, nothing),
-            Route::any("/", Role::TokenHolder, nothing),
+            Route::get("/data", Role::Read, nothing),
+            Route::delete("/data", Role::Read, nothing),
+            Route::any("/", Role::Read, nothing),
         ];
-        router(routes, &Tokens::new(["s3cret"])).with_state(())
+        router(routes, &entry(&["s3cret"])).with_state(())
     }
 
     async fn ask(origins: &[&str], method: Method, path: &str, headers: &[(&str, &str)]) -> Response {

@@ -6,6 +6,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::rest::REST_MAX;
+use super::strict;
 
 const BODY: &str = "Client sent an HTTP request to an HTTPS server.\n\
     Write https:// instead of http:// (and give curl -k while the certificate is Vagn's own).\n";
@@ -20,8 +21,9 @@ pub(crate) async fn is_plain_http(stream: &TcpStream) -> io::Result<bool> {
 /// Answers 400 with an explanation and closes.
 pub(crate) async fn answer(stream: &mut TcpStream) -> io::Result<()> {
     let head = format!(
-        "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
-        BODY.len()
+        "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: {}\r\nConnection: close\r\n{}\r\n",
+        BODY.len(),
+        strict::lines()
     );
     stream.write_all(head.as_bytes()).await?;
     stream.write_all(BODY.as_bytes()).await?;

@@ -1,16 +1,22 @@
 //! HTTP as every page of Vagn speaks it: the server with its limits, TLS, request bodies and parameters, problems, and
 //! the table of routes with the role that each one needs. It knows no route itself.
 
+pub mod access;
+pub mod access_log;
 pub mod account;
 mod admission;
 pub mod answer;
 pub mod body;
 pub mod caller;
 pub mod cors;
+pub mod credentials;
 pub mod elsewhere;
 pub mod etag;
 mod flight;
+pub mod forwarded;
+mod gate;
 mod hint;
+pub mod host;
 pub mod memory;
 pub mod own_certificate;
 pub mod params;
@@ -18,10 +24,13 @@ pub mod peer;
 pub mod pieces;
 pub mod principal;
 pub mod problem;
+pub mod rates;
+mod refusal;
 mod rest;
 pub mod route;
 pub mod server;
 mod socket;
+mod strict;
 mod taken;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;

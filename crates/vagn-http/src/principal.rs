@@ -1,179 +1,203 @@
-//! The principal of a request: the person or machine that it comes from, found by its token.
+//! The principal of a request: the person or program that the service let in, with its role.
+//!
+//! What is done is recorded under its name. Only callers who have none, and trusted consoles, are believed the name in a body.
 
 use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, header};
-use sha2::{Digest, Sha256};
+use vagn_registry::{Digest, Role, Token};
 
-use super::caller::Caller;
+use super::access::may;
 use super::problem::{Kind, Problem};
-use super::token_guard::{Refusal, TokenGuard};
+use super::refusal::Refusal;
 
-/// The person or machine that a request comes from; an extractor for handlers.
-///
-/// The tokens of the settings carry no names, so the holders of different tokens are one principal.
+/// Name of the callers of a service without tokens.
+const LOCAL: &str = "local";
+/// Name of those who show a token of the setting `http.tokens`.
+const SETTING: &str = "http.tokens";
+
+/// The person or program that a request comes from; an extractor for handlers. Cheap to clone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Principal {
+    name: Arc<str>,
+    role: Role,
+    is_person: bool,
+    naming: Naming,
+    proof: Proof,
+}
+
+/// The meaning of the name in a body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Principal {
-    /// A caller of a service without tokens.
-    Anonymous,
-    /// A caller that showed one of the tokens that are set.
-    TokenHolder,
+pub enum Naming {
+    /// It is the person, and must be there: the principal has no name of its own.
+    Needed,
+    /// It is the person for whom a trusted console acts; both names are recorded.
+    OnBehalf,
+    /// It is ignored.
+    Ignored,
+}
+
+/// The thing by which a principal was let in, and with which it ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Proof {
+    /// Nothing: no token was ever made.
+    Open,
+    /// A token of the settings.
+    Setting(Digest),
+    /// A token of the registry.
+    Token(Digest),
+    /// A session, by the digest of its cookie.
+    Session(Digest),
 }
 
 impl Principal {
-    /// Returns the name under which a request of this principal is recorded; `by` is the name given in its body.
-    pub fn name(self, by: Box<str>) -> Box<str> {
-        match self {
-            // Neither has a name of its own, so the one given is taken as it is.
-            Self::Anonymous | Self::TokenHolder => by,
+    /// Returns the caller of a service without tokens: whoever is on its machine.
+    pub(crate) fn local() -> Self {
+        Self::nameless(LOCAL, Proof::Open)
+    }
+
+    /// Returns the holder of a token of the settings.
+    pub(crate) fn of_setting(proof: Proof) -> Self {
+        Self::nameless(SETTING, proof)
+    }
+
+    /// Returns the holder of a token of the registry.
+    pub(crate) fn of_token(token: &Token, proof: Proof) -> Self {
+        let naming = if token.is_on_behalf { Naming::OnBehalf } else { Naming::Ignored };
+        Self { name: (&*token.name).into(), role: token.role, is_person: token.is_person, naming, proof }
+    }
+
+    fn nameless(name: &str, proof: Proof) -> Self {
+        Self { name: name.into(), role: Role::Admin, is_person: true, naming: Naming::Needed, proof }
+    }
+
+    /// Name of the token, or a word for callers without a name of their own.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The role.
+    pub fn role(&self) -> Role {
+        self.role
+    }
+
+    /// True for a person. A trusted console is one when it names one.
+    pub fn is_person(&self) -> bool {
+        self.is_person
+    }
+
+    /// The meaning of the name in a body.
+    pub fn naming(&self) -> Naming {
+        self.naming
+    }
+
+    /// The thing by which it was let in.
+    pub(crate) fn proof(&self) -> Proof {
+        self.proof
+    }
+
+    /// Returns true if a session is why it was let in.
+    pub fn has_session(&self) -> bool {
+        matches!(self.proof, Proof::Session(_))
+    }
+
+    /// Refuses a principal that may not what `role` may.
+    ///
+    /// # Errors
+    /// [`Kind::Forbidden`].
+    pub fn need(&self, role: Role) -> Result<(), Problem> {
+        if may(self.role, role) { Ok(()) } else { Err(Refusal::Role(role).into()) }
+    }
+
+    /// Returns the name under which a deed is recorded; `by` is the name in its body. For a trusted console it has both names.
+    pub fn recorded(&self, by: Option<&str>) -> Box<str> {
+        match (self.naming, by) {
+            (Naming::Needed, Some(by)) => by.into(),
+            (Naming::OnBehalf, Some(by)) => format!("{by} via {}", self.name).into(),
+            (Naming::Ignored, _) | (_, None) => (&*self.name).into(),
         }
+    }
+
+    /// Refuses a deed of a program that only a person may do; `names_person` tells if its body names one.
+    ///
+    /// # Errors
+    /// [`Kind::Forbidden`].
+    pub fn need_person(&self, names_person: bool) -> Result<(), Problem> {
+        let is_person = self.is_person || (self.naming == Naming::OnBehalf && names_person);
+        if is_person { Ok(()) } else { Err(Refusal::NoPerson.into()) }
     }
 }
 
-/// Outcome of the token check: the principal, or the refusal of a missing or unknown token. Put into the request's extensions by
-/// the router, so that also a route that is open to all can ask for it.
+/// Outcome of the check of a request: its principal, or the refusal. Put into the request's extensions by the router, so that also a
+/// route that is open to all can ask for it.
 #[derive(Debug, Clone)]
-pub(crate) struct TokenCheck(pub(crate) Result<Principal, Problem>);
+pub(crate) struct Checked(pub(crate) Result<Principal, Problem>);
 
 impl<S: Send + Sync> FromRequestParts<S> for Principal {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        let checked = parts.extensions.get::<TokenCheck>().cloned();
+        let checked = parts.extensions.get::<Checked>().cloned();
         // Only a handler that is not in the table of routes gets here: nothing is let in by mistake.
-        let Some(TokenCheck(found)) = checked else {
+        let Some(Checked(found)) = checked else {
             return Err(Problem::new(Kind::Internal, "this path does not look for a token"));
         };
         found
     }
 }
 
-/// The tokens of the setting `http.tokens`. Without any, every caller is let in.
-///
-/// Only their digests are kept and compared, so that the time of a comparison tells nothing about a token.
-#[derive(Debug, Clone, Default)]
-pub struct Tokens {
-    digests: Arc<[[u8; 32]]>,
-    /// `None` in tests that need none.
-    guard: Option<Arc<TokenGuard>>,
-}
-
-impl Tokens {
-    /// Takes the tokens as they stand in the settings.
-    pub fn new<T: AsRef<str>>(tokens: impl IntoIterator<Item = T>) -> Self {
-        Self { digests: tokens.into_iter().map(|token| digest(token.as_ref())).collect(), guard: None }
-    }
-
-    /// Lets `guard` count those that are refused, and slow down whoever tries many.
-    #[must_use]
-    pub fn guarded(self, guard: Arc<TokenGuard>) -> Self {
-        Self { guard: Some(guard), ..self }
-    }
-
-    /// Finds the principal of a request with these headers, from this address.
-    pub(crate) fn principal(
-        &self,
-        headers: &HeaderMap,
-        caller: Option<&Caller>,
-    ) -> Result<Principal, Refusal> {
-        if self.digests.is_empty() {
-            return Ok(Principal::Anonymous);
-        }
-        let found = self.find(bearer(headers).ok_or(Refusal::Missing)?);
-        match &self.guard {
-            Some(guard) => guard.judge(found, caller)?,
-            None => found.map(drop).ok_or(Refusal::Wrong)?,
-        }
-        Ok(Principal::TokenHolder)
-    }
-
-    fn find(&self, token: &str) -> Option<usize> {
-        let sent = digest(token);
-        // Compares with every token, so that the time does not tell which one was found.
-        self.digests
-            .iter()
-            .enumerate()
-            .fold(None, |found, (at, known)| if *known == sent { Some(at) } else { found })
-    }
-
-    /// Counts a refusal at a route of this class.
-    pub(crate) fn count(&self, class: &'static str, refusal: Refusal) {
-        if let Some(guard) = &self.guard {
-            guard.count(class, refusal);
-        }
-    }
-}
-
-impl From<Refusal> for Problem {
-    fn from(refusal: Refusal) -> Self {
-        match refusal {
-            Refusal::Missing => {
-                Self::new(Kind::Unauthorized, "send the header `Authorization: Bearer <token>`")
-            }
-            Refusal::Wrong => {
-                Self::new(Kind::Unauthorized, "the token is not one of those in the setting http.tokens")
-            }
-            Refusal::Slowed(wait) => {
-                let why = "too many wrong tokens came from this address, so this one was not looked at";
-                Self::new(Kind::TooManyRequests, why).again_after(wait)
-            }
-        }
-    }
-}
-
-fn digest(token: &str) -> [u8; 32] {
-    Sha256::digest(token.as_bytes()).into()
-}
-
-/// Returns the token of `Authorization: Bearer <token>`; the scheme's case does not matter (RFC 9110).
-fn bearer(headers: &HeaderMap) -> Option<&str> {
-    let (scheme, token) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim()).filter(|token| !token.is_empty())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn found(tokens: &[&str], authorization: Option<&str>) -> Option<Principal> {
-        let mut headers = HeaderMap::new();
-        if let Some(value) = authorization {
-            headers.insert(header::AUTHORIZATION, value.parse().unwrap());
-        }
-        Tokens::new(tokens).principal(&headers, None).ok()
+    fn token(is_person: bool, is_on_behalf: bool) -> Principal {
+        let token = Token {
+            name: "desk".into(),
+            digest: [7; 32],
+            role: Role::Operate,
+            is_person,
+            is_on_behalf,
+            added_ms: 0,
+            expires_ms: None,
+            revoked_ms: None,
+        };
+        Principal::of_token(&token, Proof::Token(token.digest))
     }
 
     #[test]
-    fn every_caller_is_let_in_where_no_tokens_are_set() {
-        assert_eq!(found(&[], None), Some(Principal::Anonymous));
-        assert_eq!(found(&[], Some("Bearer whatever")), Some(Principal::Anonymous));
-    }
-
-    #[test]
-    fn only_a_known_token_opens() {
-        for (authorization, opens) in [
-            (Some("Bearer first"), true),
-            (Some("bearer second"), true),
-            (Some("Bearer  second "), true),
-            (None, false),
-            (Some("Bearer"), false),
-            (Some("Bearer "), false),
-            (Some("Bearer firs"), false),
-            (Some("Bearer firstx"), false),
-            (Some("Basic first"), false),
-            (Some("first"), false),
+    fn a_deed_is_recorded_under_the_name_that_was_let_in() {
+        let setting = Principal::of_setting(Proof::Setting([7; 32]));
+        for (principal, by, expected) in [
+            (Principal::local(), Some("Anna"), "Anna"),
+            (setting, Some("Anna"), "Anna"),
+            (token(true, false), Some("Anna"), "desk"),
+            (token(false, false), None, "desk"),
+            (token(false, true), Some("Anna"), "Anna via desk"),
+            (token(false, true), None, "desk"),
         ] {
-            let expected = opens.then_some(Principal::TokenHolder);
-            assert_eq!(found(&["first", "second"], authorization), expected, "{authorization:?}");
+            assert_eq!(&*principal.recorded(by), expected, "{principal:?}");
         }
     }
 
     #[test]
-    fn a_request_is_recorded_under_the_name_in_its_body() {
-        for principal in [Principal::Anonymous, Principal::TokenHolder] {
-            assert_eq!(&*principal.name("Anna".into()), "Anna", "{principal:?}");
+    fn a_program_is_no_person_unless_it_may_name_one() {
+        for (principal, named, fine) in [
+            (Principal::local(), false, true),
+            (token(true, false), false, true),
+            (token(false, false), true, false),
+            (token(false, true), true, true),
+            (token(false, true), false, false),
+        ] {
+            assert_eq!(principal.need_person(named).is_ok(), fine, "{principal:?}");
         }
+    }
+
+    #[test]
+    fn a_role_that_is_missing_is_named() {
+        let refused = token(true, false).need(Role::Admin).unwrap_err();
+        assert_eq!(refused.kind, Kind::Forbidden);
+        assert!(refused.detail.contains("`admin`"), "{}", refused.detail);
+        assert!(token(true, false).need(Role::Read).is_ok());
     }
 }

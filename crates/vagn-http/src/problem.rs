@@ -19,9 +19,9 @@ pub enum Kind {
     InvalidBody,
     /// The body can be read, but a field of it is missing, unknown or out of range.
     InvalidField,
-    /// No token, or an unknown one.
+    /// No token, or one that is not let in.
     Unauthorized,
-    /// The resource is switched off by a setting.
+    /// The principal may not do this, or the resource is switched off by a setting.
     Forbidden,
     /// No such resource.
     NotFound,
@@ -106,7 +106,7 @@ impl Kind {
                 ("invalid-field", StatusCode::UNPROCESSABLE_ENTITY, "A field of the body is not right")
             }
             Self::Unauthorized => ("unauthorized", StatusCode::UNAUTHORIZED, "A token is needed"),
-            Self::Forbidden => ("forbidden", StatusCode::FORBIDDEN, "Switched off here"),
+            Self::Forbidden => ("forbidden", StatusCode::FORBIDDEN, "Not allowed"),
             Self::NotFound => ("not-found", StatusCode::NOT_FOUND, "There is no such thing"),
             Self::MethodNotAllowed => (
                 "method-not-allowed",

@@ -3,66 +3,115 @@
 use std::fmt;
 
 use axum::Router;
+use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::handler::Handler;
 use axum::http::{HeaderValue, Method, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{self, MethodRouter};
+use futures_util::StreamExt;
+use vagn_registry::Role;
 
+use super::access::{Access, may};
 use super::caller::Caller;
 use super::cors::Preflight;
-use super::principal::{TokenCheck, Tokens};
+use super::forwarded::Reached;
+pub use super::gate::Entry;
+use super::gate::{need_person, subject};
+use super::principal::{Checked, Principal};
 use super::problem::{Kind, Problem};
+use super::refusal::Refusal;
 use super::server::Liveness;
-use super::token_guard::{Refusal, class};
-
-/// The role that a route asks of its caller.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Role {
-    /// Open to every caller, with or without a token.
-    Anyone,
-    /// Open to holders of a token; to every caller where no tokens are set.
-    TokenHolder,
-}
+use super::token_guard::class;
 
 /// One endpoint.
 pub struct Route<S> {
     method: Option<Method>,
     path: &'static str,
-    role: Role,
-    gives_way: bool,
+    access: Access,
+    traits: Traits,
     handler: MethodRouter<S>,
+}
+
+/// Properties of a route beside its access.
+#[derive(Debug, Clone, Copy, Default)]
+struct Traits {
+    gives_way: bool,
+    by_person: bool,
+    is_noted: bool,
+    has_no_rate: bool,
+    data: Option<Role>,
 }
 
 impl<S: Clone + Send + Sync + 'static> Route<S> {
     /// Answers `GET` and `HEAD` at `path`.
-    pub fn get<H: Handler<T, S>, T: 'static>(path: &'static str, role: Role, handler: H) -> Self {
-        Self::new(Some(Method::GET), path, role, routing::get(handler))
+    pub fn get<H: Handler<T, S>, T: 'static>(
+        path: &'static str,
+        access: impl Into<Access>,
+        handler: H,
+    ) -> Self {
+        Self::new(Some(Method::GET), path, access.into(), routing::get(handler))
     }
 
     /// Answers `POST` at `path`.
-    pub fn post<H: Handler<T, S>, T: 'static>(path: &'static str, role: Role, handler: H) -> Self {
-        Self::new(Some(Method::POST), path, role, routing::post(handler))
+    pub fn post<H: Handler<T, S>, T: 'static>(
+        path: &'static str,
+        access: impl Into<Access>,
+        handler: H,
+    ) -> Self {
+        Self::new(Some(Method::POST), path, access.into(), routing::post(handler))
     }
 
     /// Answers `DELETE` at `path`.
-    pub fn delete<H: Handler<T, S>, T: 'static>(path: &'static str, role: Role, handler: H) -> Self {
-        Self::new(Some(Method::DELETE), path, role, routing::delete(handler))
+    pub fn delete<H: Handler<T, S>, T: 'static>(
+        path: &'static str,
+        access: impl Into<Access>,
+        handler: H,
+    ) -> Self {
+        Self::new(Some(Method::DELETE), path, access.into(), routing::delete(handler))
     }
 
     /// Answers every method at `path`, except `TRACE`: what that asks for is the request itself.
-    pub fn any<H: Handler<T, S>, T: 'static>(path: &'static str, role: Role, handler: H) -> Self {
-        Self::new(None, path, role, routing::any(handler))
+    pub fn any<H: Handler<T, S>, T: 'static>(
+        path: &'static str,
+        access: impl Into<Access>,
+        handler: H,
+    ) -> Self {
+        Self::new(None, path, access.into(), routing::any(handler))
     }
 
-    fn new(method: Option<Method>, path: &'static str, role: Role, handler: MethodRouter<S>) -> Self {
-        Self { method, path, role, gives_way: false, handler }
+    fn new(method: Option<Method>, path: &'static str, access: Access, handler: MethodRouter<S>) -> Self {
+        Self { method, path, access, traits: Traits::default(), handler }
     }
 
     /// Lets a connection on which it is asked give way to all others, for the rest of its time. For pictures, which may be late.
     pub fn gives_way(mut self) -> Self {
-        self.gives_way = true;
+        self.traits.gives_way = true;
+        self
+    }
+
+    /// Takes it from persons only, and from trusted consoles, of which the handler sees to it that they name one.
+    pub fn by_person(mut self) -> Self {
+        self.traits.by_person = true;
+        self
+    }
+
+    /// Notes in the access log who has asked it.
+    pub fn noted(mut self) -> Self {
+        self.traits.is_noted = true;
+        self
+    }
+
+    /// Leaves it out of the rates: what it takes may be a call for help.
+    pub fn without_rate(mut self) -> Self {
+        self.traits.has_no_rate = true;
+        self
+    }
+
+    /// Says that the handler of a route for all asks for this role where data is wanted.
+    pub fn with_data_for(mut self, role: Role) -> Self {
+        self.traits.data = Some(role);
         self
     }
 
@@ -76,33 +125,43 @@ impl<S: Clone + Send + Sync + 'static> Route<S> {
         self.path
     }
 
-    /// The role that a caller needs.
-    pub fn role(&self) -> Role {
-        self.role
+    /// The access that it gives.
+    pub fn access(&self) -> Access {
+        self.access
+    }
+
+    /// True where only persons are let in.
+    pub fn is_by_person(&self) -> bool {
+        self.traits.by_person
+    }
+
+    /// The role that the handler of a route for all asks for where data is wanted.
+    pub fn data_role(&self) -> Option<Role> {
+        self.traits.data
     }
 }
 
 impl<S> fmt::Debug for Route<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let method = self.method.as_ref().map_or("any", Method::as_str);
-        write!(f, "{method} {} for {:?}", self.path, self.role)
+        write!(f, "{method} {} for {}", self.path, self.access)
     }
 }
 
 /// Makes a router of `routes`. Each handler runs with the principal of its request, and only if that has the route's role;
 /// a path or method that is not in the table is refused before any token is looked at.
-pub fn router<S>(routes: impl IntoIterator<Item = Route<S>>, tokens: &Tokens) -> Router<S>
+pub fn router<S>(routes: impl IntoIterator<Item = Route<S>>, entry: &Entry) -> Router<S>
 where
     S: Clone + Send + Sync + 'static,
 {
     let mut router = Router::new();
     for route in routes {
         let gate = Gate {
-            role: route.role,
-            gives_way: route.gives_way,
+            access: route.access,
+            traits: route.traits,
             takes_all: route.method.is_none(),
             class: class(route.path),
-            tokens: tokens.clone(),
+            entry: entry.clone(),
         };
         let layer = from_fn_with_state(gate, admit);
         let handler = match route.method {
@@ -118,14 +177,20 @@ where
 /// The check in front of one handler.
 #[derive(Debug, Clone)]
 struct Gate {
-    role: Role,
-    gives_way: bool,
+    access: Access,
+    traits: Traits,
     takes_all: bool,
     class: &'static str,
-    tokens: Tokens,
+    entry: Entry,
 }
 
-/// Answers 401 or 429 itself, or passes the request on with its principal.
+/// A request that may go on.
+struct Admitted {
+    checked: Result<Principal, Refusal>,
+    cookie: Option<String>,
+}
+
+/// Answers a refusal itself, or passes the request on with its principal.
 async fn admit(State(gate): State<Gate>, mut request: Request, next: Next) -> Response {
     if request.extensions().get::<Preflight>().is_some() {
         return every_method();
@@ -133,22 +198,81 @@ async fn admit(State(gate): State<Gate>, mut request: Request, next: Next) -> Re
     if gate.takes_all && request.method() == Method::TRACE {
         return no_trace();
     }
-    let caller = request.extensions().get::<Caller>();
-    let found = gate.tokens.principal(request.headers(), caller);
-    if let Err(refusal) = found {
-        // A page is asked for without a token; one that is sent all the same counts as anywhere.
-        if gate.role == Role::TokenHolder || refusal != Refusal::Missing {
-            gate.tokens.count(gate.class, refusal);
-        }
-        if gate.role == Role::TokenHolder {
-            return Problem::from(refusal).into_response();
-        }
-    }
-    if let (true, Some(liveness)) = (gate.gives_way, request.extensions().get::<Liveness>()) {
+    let Admitted { checked, cookie } = match gate.judge(&request) {
+        Ok(admitted) => admitted,
+        Err(refusal) => return Problem::from(refusal).into_response(),
+    };
+    if let (true, Some(liveness)) = (gate.traits.gives_way, request.extensions().get::<Liveness>()) {
         liveness.give_way();
     }
-    request.extensions_mut().insert(TokenCheck(found.map_err(Problem::from)));
-    next.run(request).await
+    let caller = request.extensions().get::<Caller>().cloned();
+    let noted = gate.traits.is_noted.then(|| subject(request.uri()));
+    request.extensions_mut().insert(Checked(checked.clone().map_err(Problem::from)));
+    let mut response = next.run(request).await;
+    let Ok(principal) = checked else { return response };
+    if let Some(subject) = noted {
+        gate.entry.note(&principal, &subject, response.status().as_u16(), caller.as_ref());
+    }
+    if let Some(cookie) = cookie.and_then(|cookie| HeaderValue::try_from(cookie).ok())
+        && !response.headers().contains_key(header::SET_COOKIE)
+    {
+        response.headers_mut().insert(header::SET_COOKIE, cookie);
+    }
+    until(response, || gate.entry.credentials.ending(&principal))
+}
+
+impl Gate {
+    fn judge(&self, request: &Request) -> Result<Admitted, Refusal> {
+        self.check(request).inspect_err(|refusal| self.entry.credentials.count(self.class, *refusal))
+    }
+
+    fn check(&self, request: &Request) -> Result<Admitted, Refusal> {
+        let extensions = request.extensions();
+        let (caller, reached) = (extensions.get::<Caller>(), extensions.get::<Reached>());
+        if !self.traits.has_no_rate {
+            self.entry.rates.of_address(caller)?;
+        }
+        let found = self.entry.find(request.method(), request.uri(), request.headers(), caller, reached);
+        let found = match (found, self.access) {
+            (Ok(found), _) => found,
+            (Err(refusal), Access::Role(_)) => return Err(refusal),
+            (Err(refusal), Access::Anyone) => return Ok(self.page_for(refusal)),
+        };
+        if let Access::Role(role) = self.access {
+            self.check_principal(&found.principal, role)?;
+        }
+        Ok(Admitted { checked: Ok(found.principal), cookie: found.cookie })
+    }
+
+    /// Lets anyone have what is open to all.
+    fn page_for(&self, refusal: Refusal) -> Admitted {
+        // A page is asked for without a token; one that is sent all the same counts as anywhere.
+        if !matches!(refusal, Refusal::Missing | Refusal::NotLocal) {
+            self.entry.credentials.count(self.class, refusal);
+        }
+        Admitted { checked: Err(refusal), cookie: None }
+    }
+
+    fn check_principal(&self, principal: &Principal, role: Role) -> Result<(), Refusal> {
+        if !may(principal.role(), role) {
+            return Err(Refusal::Role(role));
+        }
+        if self.traits.by_person {
+            need_person(principal)?;
+        }
+        if self.traits.has_no_rate { Ok(()) } else { self.entry.rates.of_principal(principal.name()) }
+    }
+}
+
+/// Ends an answer of events when `ended` resolves. All others end by themselves.
+fn until<E: Future<Output = ()> + Send + 'static>(response: Response, ended: impl FnOnce() -> E) -> Response {
+    let is_stream =
+        response.headers().get(header::CONTENT_TYPE).is_some_and(|kind| kind == "text/event-stream");
+    if !is_stream {
+        return response;
+    }
+    let ended = Box::pin(ended());
+    response.map(|body| Body::from_stream(body.into_data_stream().take_until(ended)))
 }
 
 /// Methods that a route of every method names.
@@ -173,26 +297,28 @@ mod tests {
     use hyper_util::service::TowerToHyperService;
 
     use super::*;
-    use crate::principal::Principal;
-    use crate::problem::Problem;
+    use std::sync::Arc;
+
+    use crate::credentials::{CredentialParts, Credentials};
+    use crate::testing::entry;
     use crate::token_guard::{TokenGuard, WRONG_TOKENS};
     use vagn_flow::clock::ManualClock;
     use vagn_flow::metrics::MetricRegistry;
 
     async fn name(principal: Principal) -> String {
-        format!("{principal:?}")
+        principal.name().to_owned()
     }
 
     async fn name_if_known(principal: Result<Principal, Problem>) -> String {
-        format!("{:?}", principal.ok())
+        principal.map_or_else(|_| "-".to_owned(), |principal| principal.name().to_owned())
     }
 
     fn table() -> [Route<()>; 4] {
         [
-            Route::get("/data", Role::TokenHolder, name),
-            Route::delete("/data", Role::TokenHolder, name),
-            Route::any("/page", Role::Anyone, name_if_known),
-            Route::post("/open", Role::Anyone, name),
+            Route::get("/data", Role::Read, name),
+            Route::delete("/data", Role::Read, name),
+            Route::any("/page", Access::Anyone, name_if_known),
+            Route::post("/open", Access::Anyone, name),
         ]
     }
 
@@ -201,7 +327,7 @@ mod tests {
         if let Some(token) = token {
             request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
         }
-        let router = router(table(), &Tokens::new(tokens)).with_state(());
+        let router = router(table(), &entry(tokens)).with_state(());
         let response =
             TowerToHyperService::new(router).call(request.body(Body::empty()).unwrap()).await.unwrap();
         let (parts, body) = response.into_parts();
@@ -212,13 +338,13 @@ mod tests {
     #[tokio::test]
     async fn a_handler_knows_the_principal_of_its_request() {
         for (tokens, token, path, expected) in [
-            (&[][..], None, "/data", "Anonymous"),
-            (&[], Some("any"), "/data", "Anonymous"),
-            (&["s3cret"], Some("s3cret"), "/data", "TokenHolder"),
-            (&[], None, "/page", "Some(Anonymous)"),
-            (&["s3cret"], Some("s3cret"), "/page", "Some(TokenHolder)"),
-            (&["s3cret"], Some("wrong"), "/page", "None"),
-            (&["s3cret"], None, "/page", "None"),
+            (&[][..], None, "/data", "local"),
+            (&[], Some("any"), "/data", "local"),
+            (&["s3cret"], Some("s3cret"), "/data", "http.tokens"),
+            (&[], None, "/page", "local"),
+            (&["s3cret"], Some("s3cret"), "/page", "http.tokens"),
+            (&["s3cret"], Some("wrong"), "/page", "-"),
+            (&["s3cret"], None, "/page", "-"),
         ] {
             let said = ask(tokens, Method::GET, path, token).await;
             assert_eq!(said, (StatusCode::OK, expected.to_owned()), "{path} {tokens:?} {token:?}");
@@ -228,8 +354,16 @@ mod tests {
     #[tokio::test]
     async fn refused_tokens_are_counted_by_route_and_slowed_by_address() {
         let registry = MetricRegistry::new();
-        let guard = TokenGuard::new(std::sync::Arc::new(ManualClock::at(0)), &registry, 7);
-        let router = router(table(), &Tokens::new(["s3cret"]).guarded(guard)).with_state(());
+        let clock = Arc::new(ManualClock::at(0));
+        let credentials = Credentials::new(CredentialParts {
+            clock: clock.clone(),
+            registry: None,
+            of_settings: vec!["s3cret".into()],
+            is_open_to_all: false,
+            trust: None,
+            guard: Some(TokenGuard::new(clock, &registry, 7)),
+        });
+        let router = router(table(), &Entry { credentials, ..entry(&[]) }).with_state(());
         let ask = async |path: &str, token: &str, address: &str| {
             let request = Request::get(path).header(header::AUTHORIZATION, format!("Bearer {token}"));
             let caller = Caller::new(Default::default(), address.parse().unwrap());
@@ -244,7 +378,7 @@ mod tests {
             let path = if number % 2 == 0 { "/data" } else { "/page" };
             ask(path, "wrong", "192.0.2.1").await;
         }
-        let slowed = (429, Some("10".to_owned()));
+        let slowed = (429, Some("12".to_owned()));
         assert_eq!(ask("/data", "wrong", "192.0.2.1").await, slowed);
         assert_eq!(ask("/data", "s3cret", "192.0.2.1").await, slowed);
         assert_eq!(ask("/data", "s3cret", "192.0.2.2").await, (200, None));
@@ -253,7 +387,7 @@ mod tests {
         TowerToHyperService::new(router.clone()).call(missing).await.unwrap();
         let page = registry.page();
         for (route, reason, count) in
-            [("data", "wrong", 11), ("page", "wrong", 10), ("data", "slowed", 2), ("data", "missing", 1)]
+            [("data", "wrong", 4), ("page", "wrong", 2), ("data", "slowed", 2), ("data", "missing", 1)]
         {
             let line = format!("vagn_tokens_refused_total{{route=\"{route}\",reason=\"{reason}\"}} {count}");
             assert!(page.contains(&line), "{line} is not in\n{page}");

@@ -33,9 +33,10 @@ use tokio_rustls::server::TlsStream;
 use tracing::{debug, error, warn};
 use vagn_otp::{ChildSpec, TaskContext};
 
-use super::admission::admit;
+use super::admission::{Way, admit};
 use super::caller::Caller;
 use super::elsewhere::do_on;
+use super::forwarded::TrustedProxies;
 use super::memory::Memory;
 use super::watch::StreamExecutor;
 use super::{hint, rest, socket};
@@ -62,6 +63,8 @@ pub struct Limits {
     pub memory: Arc<Memory>,
     /// The pages are the operator's alone, and so have room when others have none.
     pub is_operators: bool,
+    /// Proxies whose word about their clients is taken.
+    pub proxies: TrustedProxies,
 }
 
 impl Default for Limits {
@@ -75,6 +78,7 @@ impl Default for Limits {
             stop: Duration::from_secs(5),
             memory: Arc::default(),
             is_operators: false,
+            proxies: TrustedProxies::default(),
         }
     }
 }
@@ -289,14 +293,19 @@ impl Server {
         let liveness =
             Liveness { signs: caller.signs().clone(), way: Arc::default(), stopped: stopped.clone() };
         let router = TowerToHyperService::new(self.router.clone());
-        let (signs, way) = (liveness.signs.clone(), liveness.way.clone());
-        let (watched, is_operators) = (caller.clone(), self.limits.is_operators);
+        let (signs, gives_way) = (liveness.signs.clone(), liveness.way.clone());
+        let (watched, limits) = (caller.clone(), &self.limits);
+        let way = Way {
+            is_operators: limits.is_operators,
+            is_tls: self.tls.is_some(),
+            proxies: limits.proxies.trusts(peer.ip()).then(|| limits.proxies.clone()),
+        };
         let held = place.clone();
         let service = service_fn(move |mut request: Request<Incoming>| {
             liveness.sign();
             let asked = place.ask();
             request.extensions_mut().insert(liveness.clone());
-            let admitted = admit(&caller, &mut request, is_operators);
+            let admitted = admit(&caller, &mut request, &way);
             let (request, rest) = rest::lend(request);
             let answered = admitted.map(|admitted| (admitted, router.call(request)));
             async move {
@@ -324,7 +333,7 @@ impl Server {
         };
         tokio::select! {
             () = talk.go_on() => return,
-            () = way.notified() => {}
+            () = gives_way.notified() => {}
         }
         let Some(behind) = &self.behind else { return talk.go_on().await };
         // A set, because it ends the task when this one is ended.

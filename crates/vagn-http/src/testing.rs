@@ -9,11 +9,16 @@ use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, LocalSet};
-use vagn_flow::clock::ManualClock;
+use vagn_flow::clock::{Clock, ManualClock};
 use vagn_flow::descriptors::{PlaceMetrics, PlaceParts, Places};
 use vagn_flow::metrics::{DoorMetrics, MetricRegistry};
+use vagn_registry::{Registry, Token};
 
+use crate::access_log::AccessLog;
+use crate::credentials::Credentials;
 use crate::own_certificate;
+use crate::rates::Rates;
+use crate::route::Entry;
 use crate::server::{Limits, Server, ServerParts};
 
 /// Most connections of a server at a time; half of them from one address, as all are in a test.
@@ -108,4 +113,24 @@ pub async fn start_with(
 /// Runs a test in a place where its server can be spawned.
 pub async fn beside<T>(test: impl Future<Output = T>) -> T {
     LocalSet::new().run_until(test).await
+}
+
+/// Returns an entry with these tokens of the settings, and with none the open one.
+pub fn entry(of_settings: &[&str]) -> Entry {
+    entry_with(Arc::new(ManualClock::at(0)), None, of_settings, Vec::new())
+}
+
+/// Returns an entry with these tokens of the settings and of the registry.
+pub fn entry_with(
+    clock: Arc<dyn Clock>,
+    registry: Option<Registry>,
+    of_settings: &[&str],
+    tokens: Vec<Token>,
+) -> Entry {
+    Entry {
+        credentials: Credentials::of(clock.clone(), registry, of_settings, tokens),
+        rates: Rates::new(clock, 0, 0, 0),
+        access_log: AccessLog::none(),
+        public_origin: "".into(),
+    }
 }

@@ -4,7 +4,7 @@
 //! stranger behind the same address locks nobody out, a token that was right from there before passes all the same; and where many are
 //! known to share an address, as behind a proxy or on this machine, every right one does.
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -20,25 +20,25 @@ use vagn_flow::clock::Clock;
 use vagn_flow::metrics::MetricRegistry;
 
 use super::caller::Caller;
+use super::refusal::Refusal;
 
-/// Wrong tokens that one address may send: a person may mistype one, and a page asks with it several times at once.
-pub const WRONG_TOKENS: Quota = Quota { burst: 20, every: Duration::from_secs(10) };
+/// Wrong tokens that one address may send: ten in any minute. Half of them at once, because a page asks several times with one that a
+/// person has mistyped; and so whoever was slowed down waits for some seconds only.
+pub const WRONG_TOKENS: Quota = Quota { burst: 5, every: Duration::from_secs(12) };
 
 /// Lines in the log about one address.
 const LINES: Quota = Quota { burst: 1, every: Duration::from_secs(600) };
 
-/// Most addresses that are known for a right token. Only who has a token adds to them.
+/// Most tokens that are known to have been right from an address. Only who has a token adds to them.
 const FAMILIAR_MAX: usize = 1 << 14;
-
-/// Tokens that are told apart among those that were right from an address; there are hardly ever so many.
-const TOKENS_MAX: usize = 64;
 
 /// The guard. One is enough for all routes.
 pub struct TokenGuard {
     clock: Arc<dyn Clock>,
     wrong: Mutex<Allowances>,
     lines: Mutex<Allowances>,
-    familiar: Mutex<HashMap<Source, u64>>,
+    /// Tokens by the beginning of their digests, each with an address from which it was right.
+    familiar: Mutex<HashSet<(Source, u64)>>,
     refused: Family<RefusedLabel, Counter>,
 }
 
@@ -49,42 +49,22 @@ struct RefusedLabel {
     reason: &'static str,
 }
 
-/// A token that is not let in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Refusal {
-    /// None was sent.
-    Missing,
-    /// It is not one of those that are set.
-    Wrong,
-    /// It was not looked at: too many wrong ones came from its address. Holds the time until another one is.
-    Slowed(Duration),
-}
-
-impl Refusal {
-    fn reason(self) -> &'static str {
-        match self {
-            Self::Missing => "missing",
-            Self::Wrong => "wrong",
-            Self::Slowed(_) => "slowed",
-        }
-    }
-}
-
 impl TokenGuard {
     /// Makes a guard. `seed` is any secret number.
     pub fn new(clock: Arc<dyn Clock>, registry: &MetricRegistry, seed: u64) -> Arc<Self> {
         let help = "Requests refused for their token, by route and reason";
+        let refused: Family<RefusedLabel, Counter> = Family::default();
         Arc::new(Self {
             clock,
             wrong: Mutex::new(Allowances::new(WRONG_TOKENS, seed)),
             lines: Mutex::new(Allowances::new(LINES, seed)),
             familiar: Mutex::default(),
-            refused: registry.register("tokens_refused", help, Family::default()),
+            refused: registry.register("tokens_refused", help, refused),
         })
     }
 
-    /// Judges a token from this caller: the number of the one that it is, if it is one.
-    pub(crate) fn judge(&self, found: Option<usize>, caller: Option<&Caller>) -> Result<(), Refusal> {
+    /// Judges a token from this caller: the beginning of the digest of the one that it is, if it is one.
+    pub(crate) fn judge(&self, found: Option<u64>, caller: Option<&Caller>) -> Result<(), Refusal> {
         // Without a caller, as in tests of a router alone, nobody can be told from others, and so nobody is slowed.
         let Some(caller) = caller else { return found.map(drop).ok_or(Refusal::Wrong) };
         let (peer, now) = (caller.peer(), self.clock.monotonic());
@@ -92,14 +72,13 @@ impl TokenGuard {
         let source = peer.unwrap_or_else(|| IpAddr::V4(Ipv4Addr::LOCALHOST).into());
         match (found, peer) {
             (Some(_), None) => Ok(()),
-            (Some(number), Some(_)) => self.admit(number, source, now),
+            (Some(mark), Some(_)) => self.admit(mark, source, now),
             (None, _) => Err(self.wrong(source, now)),
         }
     }
 
-    fn admit(&self, number: usize, source: Source, now: Duration) -> Result<(), Refusal> {
-        let mark = if number < TOKENS_MAX { 1_u64 << number } else { 0 };
-        if self.familiar.lock().get(&source).is_some_and(|marks| marks & mark != 0) {
+    fn admit(&self, mark: u64, source: Source, now: Duration) -> Result<(), Refusal> {
+        if self.familiar.lock().contains(&(source, mark)) {
             return Ok(());
         }
         if let Some(wait) = self.wrong.lock().wait(source, now) {
@@ -112,12 +91,11 @@ impl TokenGuard {
     fn remember(&self, source: Source, mark: u64) {
         let mut familiar = self.familiar.lock();
         if familiar.len() >= FAMILIAR_MAX
-            && !familiar.contains_key(&source)
-            && let Some(any) = familiar.keys().next().copied()
+            && let Some(any) = familiar.iter().next().copied()
         {
             familiar.remove(&any);
         }
-        *familiar.entry(source).or_default() |= mark;
+        familiar.insert((source, mark));
     }
 
     fn wrong(&self, source: Source, now: Duration) -> Refusal {

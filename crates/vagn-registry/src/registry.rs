@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use redb::{Database, ReadableDatabase, ReadableTableMetadata, StorageBackend};
 
 use crate::changes::Changes;
-use crate::file::{self, META, NAMES, OBJECTS, REVISION, count_key};
+use crate::file::{self, CLOSED, META, NAMES, OBJECTS, REVISION, count_key};
 use crate::wrapping::Wrapping;
 use crate::{Kind, Object, PutError, RegistryError, Watch};
 
@@ -174,6 +174,27 @@ impl Registry {
     /// The file cannot be read.
     pub fn devices_in_force(&self) -> Result<u64, RegistryError> {
         Ok(self.inner.db.begin_read()?.open_table(NAMES)?.len()?)
+    }
+
+    /// Notes for good that the API asks for tokens, even when those of the settings are taken away again.
+    ///
+    /// # Errors
+    /// The registry cannot be written.
+    pub fn close(&self) -> Result<(), PutError> {
+        if self.is_closed()? {
+            return Ok(());
+        }
+        let _in_order = self.inner.writing.lock();
+        file::set_number(&self.inner.db, CLOSED, 1).inspect_err(|err| self.count_error(err))
+    }
+
+    /// Returns true if there ever was a token, here or in the settings.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn is_closed(&self) -> Result<bool, RegistryError> {
+        let is_noted = self.inner.db.begin_read()?.open_table(META)?.get(CLOSED)?.is_some();
+        Ok(is_noted || self.count(Kind::Token)? > 0)
     }
 
     /// Counts writes that failed on the disk.

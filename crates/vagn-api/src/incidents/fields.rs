@@ -10,13 +10,16 @@ use vagn_flow::rfc3339;
 use vagn_http::body::{BodyLimits, Budget, media_type, plain};
 use vagn_http::caller::Caller;
 use vagn_http::params::NoParams;
-use vagn_http::principal::Principal;
+use vagn_http::principal::{Naming, Principal};
 use vagn_http::problem::{Kind, Problem};
 
 /// Most characters of a name.
 const NAME_MAX: usize = 64;
 /// Most characters of a note or a comment.
 const NOTE_MAX: usize = 1_000;
+
+/// Most characters of a time.
+const TIME_MAX: usize = 40;
 
 /// Most bytes of a body: enough for a note in which every character is written as two escapes.
 const BODY_MAX: usize = 16 << 10;
@@ -63,7 +66,7 @@ impl FromRequest<Api> for Fields {
 
 impl Fields {
     /// Refuses every field that is not in `known`: a mistyped `note` would otherwise quietly be lost.
-    pub(super) fn only(&self, known: &[&str]) -> Result<(), Problem> {
+    pub(crate) fn only(&self, known: &[&str]) -> Result<(), Problem> {
         let unknown = self.fields.keys().find(|name| !known.contains(&name.as_str()));
         unknown.map_or(Ok(()), |name| {
             let name: String = name.chars().take(NAME_MAX).collect();
@@ -72,13 +75,34 @@ impl Fields {
         })
     }
 
-    /// Returns the name under which the request is recorded: that of its principal, or else its field `by`.
-    pub(super) fn by(&self) -> Result<Box<str>, Problem> {
+    /// The one who sent the request.
+    pub(crate) fn principal(&self) -> &Principal {
+        &self.principal
+    }
+
+    /// Returns the name under which the request is recorded. The field `by` counts only where its sender has no name of its own, or
+    /// speaks for others; else it is not even looked at.
+    pub(crate) fn by(&self) -> Result<Box<str>, Problem> {
+        let by = match self.principal.naming() {
+            Naming::Ignored => None,
+            Naming::OnBehalf if !self.has("by") => None,
+            Naming::OnBehalf | Naming::Needed => Some(self.name()?),
+        };
+        Ok(self.principal.recorded(by.as_deref()))
+    }
+
+    /// Returns the same for a deed that only a person may do.
+    pub(super) fn by_person(&self) -> Result<Box<str>, Problem> {
+        self.principal.need_person(self.has("by"))?;
+        self.by()
+    }
+
+    fn name(&self) -> Result<Box<str>, Problem> {
         let by = self.text("by", 1, NAME_MAX)?;
         if by.contains(char::is_control) {
             return Err(bad("by", "must be in one line"));
         }
-        Ok(self.principal.name(by))
+        Ok(by)
     }
 
     /// Returns the field `note`, or an empty text.
@@ -87,7 +111,7 @@ impl Fields {
     }
 
     /// Returns true when the field is there, and not null.
-    pub(super) fn has(&self, name: &str) -> bool {
+    pub(crate) fn has(&self, name: &str) -> bool {
         self.fields.get(name).is_some_and(|value| !value.is_null())
     }
 
@@ -122,8 +146,17 @@ impl Fields {
         time.map(Some).ok_or_else(|| bad(name, "must be a time such as 2026-11-22T08:15:30Z"))
     }
 
+    /// Returns an end: a time, or a length from `now_ms` on such as `30m`, `12h` or `7d`. It must be there.
+    pub(crate) fn end_ms(&self, name: &'static str, now_ms: i64) -> Result<i64, Problem> {
+        let text = self.part(name, TIME_MAX)?.unwrap_or_default();
+        let length = length_ms(&text).map(|length_ms| now_ms.saturating_add(length_ms));
+        length.or_else(|| rfc3339::parse(&text)).ok_or_else(|| {
+            bad(name, "must be a time such as 2026-11-22T08:15:30Z, or a length such as 30m, 12h or 7d")
+        })
+    }
+
     /// Returns a text of 1 to `most` characters as it was sent, if it is there.
-    pub(super) fn part(&self, name: &'static str, most: usize) -> Result<Option<Box<str>>, Problem> {
+    pub(crate) fn part(&self, name: &'static str, most: usize) -> Result<Option<Box<str>>, Problem> {
         if !self.has(name) {
             return Ok(None);
         }
@@ -175,6 +208,19 @@ impl Fields {
         }
         Ok(text.into())
     }
+}
+
+/// Reads a length of time, in ms.
+fn length_ms(text: &str) -> Option<i64> {
+    let (number, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    let unit_ms = match unit {
+        "s" => 1_000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        "d" => 24 * 3_600_000,
+        _ => return None,
+    };
+    number.parse::<u32>().ok().map(|number| i64::from(number) * unit_ms)
 }
 
 fn bad(name: &str, why: &str) -> Problem {

@@ -46,7 +46,7 @@ struct Resolved {
 pub(crate) async fn resolve(State(api): State<Api>, fields: Fields) -> Result<Response, Problem> {
     fields.only(&[&CHOOSE[..], &OTHERS].concat())?;
     let selection = selection(&fields)?;
-    let by = fields.by()?;
+    let by = fields.by_person()?;
     let note = fields.note()?;
     let dry_run = fields.word("dry_run", &EITHER)?.unwrap_or(false);
     let asked = api.incidents.resolve_many(selection, by, note, dry_run);

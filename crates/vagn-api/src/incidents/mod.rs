@@ -2,7 +2,7 @@
 //! all of them, and the vehicles near one.
 
 pub(crate) mod events;
-mod fields;
+pub(crate) mod fields;
 pub(crate) mod many;
 pub(crate) mod requests;
 pub(crate) mod responders;

@@ -26,7 +26,7 @@ pub(crate) async fn acknowledge(
     InPath(id): InPath,
     fields: Fields,
 ) -> Result<Response, Problem> {
-    request(&api, ACKNOWLEDGE_ROUTE, &id, with_note(RequestKind::Acknowledge, &fields)?).await
+    request(&api, ACKNOWLEDGE_ROUTE, &id, of_person(RequestKind::Acknowledge, &fields)?).await
 }
 
 pub(crate) async fn resolve(
@@ -34,7 +34,7 @@ pub(crate) async fn resolve(
     InPath(id): InPath,
     fields: Fields,
 ) -> Result<Response, Problem> {
-    request(&api, RESOLVE_ROUTE, &id, with_note(RequestKind::Resolve, &fields)?).await
+    request(&api, RESOLVE_ROUTE, &id, of_person(RequestKind::Resolve, &fields)?).await
 }
 
 /// Sends the dead letters of one incident again.
@@ -68,6 +68,12 @@ pub(crate) async fn replay_all(State(api): State<Api>, fields: Fields) -> Result
     let asked = api.incidents.replay(fields.by()?);
     let replayed = api.ask(REPLAY_ALL_ROUTE, |replayed| *replayed as usize, asked).await?;
     Ok(answer::json("application/json", &Replayed { replayed }))
+}
+
+/// A request that ends an escalation.
+fn of_person(action: RequestKind, fields: &Fields) -> Result<Request, Problem> {
+    fields.only(&["by", "note"])?;
+    Ok(Request { action, by: fields.by_person()?, note: fields.note()? })
 }
 
 fn with_note(action: RequestKind, fields: &Fields) -> Result<Request, Problem> {

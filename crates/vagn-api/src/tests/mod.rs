@@ -32,12 +32,13 @@ use vagn_otp::Topic;
 use vagn_store::Fleet;
 
 use super::services::Unavailable;
-use super::{Budget, Intake, LiveStreams, QueryMetrics, Services, Streams, Tokens, router};
+use super::{Budget, Intake, LiveStreams, QueryMetrics, Services, ShareStreams, Streams, router};
 use fleet::SmallFleet;
 use vagn_flow::clock::ManualClock;
 use vagn_flow::metrics::{MetricRegistry, ReportMetrics};
 use vagn_flow::stamp::Stamper;
 use vagn_http::body::BodyLimits;
+use vagn_http::testing::entry;
 
 /// Limits of the bodies of reports.
 const BODIES: BodyLimits =
@@ -112,10 +113,11 @@ fn services(fleet: SmallFleet) -> Services {
         bodies: Budget::new(BODIES),
         streams: Streams::default(),
         positions: LiveStreams::new(streams),
+        shares: ShareStreams::default(),
         readiness: Arc::default(),
         clock,
         metrics: QueryMetrics::new(&registry),
-        tokens: Tokens::default(),
+        entry: entry(&[]),
         basemap: Arc::new(map::basemap(dir.path())),
     }
 }
@@ -146,9 +148,10 @@ async fn get(router: &Router, path: &str) -> Reply {
     call(router, Method::GET, path).await
 }
 
-/// The path of a route with `id` in it, or with a tile where no vehicle is.
+/// The path of a route with `id` in it, or with a tile where no vehicle is, or with a share that is not there.
 fn concrete(path: &str, id: &str) -> String {
-    path.replace("{id}", id).replace("{z}/{x}/{y}", "14/0/0.mvt")
+    let path = path.replace("{id}", id).replace("{z}/{x}/{y}", "14/0/0.mvt");
+    path.replace("{number}", "7").replace("{secret}", "unknown")
 }
 
 /// A client over a real socket.

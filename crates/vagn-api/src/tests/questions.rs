@@ -5,7 +5,7 @@ use axum::http::{Method, Request, StatusCode, header};
 use serde_json::json;
 
 use super::super::services::Unavailable;
-use super::super::{QueryMetrics, Services, Tokens, router};
+use super::super::{QueryMetrics, Services, router};
 use super::fleet::SmallFleet;
 use super::{NOW_MS, austin, call, failing, get, send, services};
 use vagn_flow::metrics::MetricRegistry;
@@ -299,7 +299,7 @@ async fn counts_every_question_under_its_route() {
 async fn with_tokens_set_data_is_for_their_bearers_only() {
     let guarded = || {
         let mut services = services(SmallFleet::austin());
-        services.tokens = Tokens::new(["s3cret"]);
+        services.entry = vagn_http::testing::entry(&["s3cret"]);
         router(services)
     };
     for path in ["/?lat=0&lon=0", "/api/v1/vehicles/nearby?lat=0&lon=0", "/api/v1/openapi.json"] {

@@ -14,6 +14,7 @@ use vagn_http::params::Params;
 use vagn_http::pieces;
 use vagn_http::principal::Principal;
 use vagn_http::problem::Problem;
+use vagn_registry::Role;
 
 pub(crate) const ROUTE: &str = "/";
 
@@ -37,7 +38,7 @@ pub(crate) async fn get(
         (false, false) => Ok(page::map(&api, &asked)),
         (true, true) => {
             // The page is open to all, the fleet is not.
-            principal?;
+            principal?.need(Role::Latest)?;
             nearest(&api, &caller, &params).await
         }
         (has_lat, _) => Err(cut_off(if has_lat { "lon" } else { "lat" })),

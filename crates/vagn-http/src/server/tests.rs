@@ -14,9 +14,9 @@ use tokio::net::TcpStream;
 use tokio::sync::Notify;
 
 use super::*;
-use crate::principal::Tokens;
-use crate::route::{self, Role, Route};
-use crate::testing::{PLACES, beside, start, start_tls};
+use crate::access::Access;
+use crate::route::{self, Route};
+use crate::testing::{PLACES, beside, entry, start, start_tls};
 
 const ANSWER: &str = "here it is";
 
@@ -210,10 +210,10 @@ async fn a_connection_goes_on_behind_the_others_once_a_route_that_gives_way_was_
     let behind = Some(runtime.handle().clone());
     beside(async {
         let routes = [
-            Route::get("/plain", Role::Anyone, thread),
-            Route::get("/picture", Role::Anyone, thread).gives_way(),
+            Route::get("/plain", Access::Anyone, thread),
+            Route::get("/picture", Access::Anyone, thread).gives_way(),
         ];
-        let router = route::router(routes, &Tokens::new(&[] as &[&str])).with_state(());
+        let router = route::router(routes, &entry(&[])).with_state(());
         let server = start(None, router, Limits::default(), behind).await;
         let client = client(false);
         let ask = async |path: &str| {

@@ -7,5 +7,5 @@ mod wrap;
 mod write;
 
 pub(crate) use open::{open, open_on};
-pub(crate) use tables::{META, NAMES, OBJECTS, REVISION, count_key};
-pub(crate) use write::write;
+pub(crate) use tables::{CLOSED, META, NAMES, OBJECTS, REVISION, count_key};
+pub(crate) use write::{set_number, write};

@@ -19,6 +19,9 @@ pub(super) const WRAPPED: TableDefinition<'_, &str, &str> = TableDefinition::new
 /// Number of the last change, in [`META`].
 pub(crate) const REVISION: &str = "revision";
 
+/// Set once there was a token of the settings, in [`META`].
+pub(crate) const CLOSED: &str = "closed";
+
 /// Number of the file's form, in [`META`].
 pub(super) const FORM: &str = "form";
 

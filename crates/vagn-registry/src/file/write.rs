@@ -32,6 +32,14 @@ pub(crate) fn write(db: &Database, puts: &[Put<'_>]) -> Result<Vec<Change>, PutE
     Ok(changes)
 }
 
+/// Writes a number of the registry itself.
+pub(crate) fn set_number(db: &Database, key: &str, number: u64) -> Result<(), PutError> {
+    let txn = db.begin_write()?;
+    Tables::open(&txn)?.meta.insert(key, number)?;
+    txn.commit()?;
+    Ok(())
+}
+
 fn check(put: &Put<'_>) -> Result<(), PutError> {
     if put.key.is_empty() || put.key.len() > KEY_MAX {
         return Err(PutError::Invalid(format!("a key has 1 to {KEY_MAX} bytes")));

@@ -1,0 +1,182 @@
+//! Tokens and sessions as requests show them, and their ends.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::http::{HeaderMap, HeaderName, header};
+use futures_util::FutureExt;
+use vagn_flow::clock::ManualClock;
+use vagn_registry::{NewSecret, Role, Session, Token};
+
+use super::*;
+
+const NOW_MS: i64 = 1_790_000_000_000;
+
+fn token(secret: &str, name: &str) -> Token {
+    Token {
+        name: name.into(),
+        digest: NewSecret::digest_of(secret),
+        role: Role::Read,
+        is_person: true,
+        is_on_behalf: false,
+        added_ms: NOW_MS,
+        expires_ms: None,
+        revoked_ms: None,
+    }
+}
+
+fn credentials(of_settings: &[&str], tokens: Vec<Token>) -> (Credentials, Arc<ManualClock>) {
+    let clock = Arc::new(ManualClock::at(NOW_MS));
+    (Credentials::of(clock.clone(), None, of_settings, tokens), clock)
+}
+
+fn headers(lines: &[(&str, &str)]) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    for (name, value) in lines {
+        headers.append(name.parse::<HeaderName>().unwrap(), value.parse().unwrap());
+    }
+    headers
+}
+
+fn find(credentials: &Credentials, lines: &[(&str, &str)]) -> Result<String, Refusal> {
+    credentials.find(&headers(lines), None).map(|found| found.principal.name().to_owned())
+}
+
+fn by(credentials: &Credentials, authorization: &str) -> Result<String, Refusal> {
+    find(credentials, &[("authorization", authorization)])
+}
+
+/// Puts a session into memory, as one that was read from the registry.
+fn put_session(credentials: &Credentials, cookie: &str, token: &str, expires_ms: i64) {
+    let digest = NewSecret::digest_of(cookie);
+    let session = Session { digest, token: token.into(), expires_ms };
+    credentials.0.known.write().sessions.insert(digest, session);
+}
+
+#[test]
+fn every_local_caller_is_let_in_until_there_is_a_token_and_never_again() {
+    let (credentials, _) = credentials(&[], Vec::new());
+    assert_eq!(find(&credentials, &[]), Ok("local".into()));
+    assert_eq!(by(&credentials, "Bearer whatever"), Ok("local".into()));
+    credentials.set_tokens(vec![token("s3cret", "anna")]);
+    assert_eq!(find(&credentials, &[]), Err(Refusal::Missing));
+    credentials.set_tokens(Vec::new());
+    assert_eq!(find(&credentials, &[]), Err(Refusal::Missing), "it stays closed");
+    credentials.set_of_settings(&["first".into()]);
+    assert_eq!(by(&credentials, "Bearer first"), Ok("http.tokens".into()));
+    credentials.set_of_settings(&[]);
+    assert_eq!(by(&credentials, "Bearer first"), Err(Refusal::Wrong));
+}
+
+#[test]
+fn what_comes_through_a_proxy_is_not_local() {
+    for name in ["forwarded", "x-forwarded-for", "x-forwarded-proto"] {
+        let (credentials, _) = credentials(&[], Vec::new());
+        assert_eq!(find(&credentials, &[(name, "for=127.0.0.1")]), Err(Refusal::NotLocal), "{name}");
+    }
+    let open = Credentials::new(CredentialParts {
+        clock: Arc::new(ManualClock::at(NOW_MS)),
+        registry: None,
+        of_settings: Vec::new(),
+        is_open_to_all: true,
+        trust: None,
+        guard: None,
+    });
+    assert_eq!(find(&open, &[("x-forwarded-for", "192.0.2.1")]), Ok("local".into()));
+}
+
+#[test]
+fn only_a_known_token_opens() {
+    let (credentials, _) = credentials(&["first", "second"], vec![token("third", "anna")]);
+    for (authorization, expected) in [
+        ("Bearer first", Ok("http.tokens")),
+        ("bearer second", Ok("http.tokens")),
+        ("Bearer  third ", Ok("anna")),
+        ("Bearer", Err(Refusal::Missing)),
+        ("Bearer ", Err(Refusal::Missing)),
+        ("Bearer firs", Err(Refusal::Wrong)),
+        ("Bearer firstx", Err(Refusal::Wrong)),
+        ("Basic first", Err(Refusal::Missing)),
+        ("first", Err(Refusal::Missing)),
+    ] {
+        assert_eq!(by(&credentials, authorization), expected.map(str::to_owned), "{authorization}");
+    }
+}
+
+#[test]
+fn a_token_that_has_ended_is_told_so() {
+    let revoked = Token { revoked_ms: Some(NOW_MS - 1), ..token("gone", "bo") };
+    let ends = Token { expires_ms: Some(NOW_MS + 1_000), ..token("ends", "cy") };
+    let (credentials, clock) = credentials(&[], vec![revoked, ends]);
+    assert_eq!(by(&credentials, "Bearer gone"), Err(Refusal::Revoked(NOW_MS - 1)));
+    assert_eq!(by(&credentials, "Bearer ends"), Ok("cy".into()));
+    clock.advance(Duration::from_secs(1));
+    assert_eq!(by(&credentials, "Bearer ends"), Err(Refusal::Expired(NOW_MS + 1_000)));
+}
+
+#[test]
+fn a_session_lasts_as_long_as_its_token_and_no_longer_than_it_is_used() {
+    let (credentials, clock) = credentials(&["set"], vec![token("s3cret", "anna")]);
+    let set = known::name_of_setting(&NewSecret::digest_of("set"));
+    put_session(&credentials, "c1", "anna", NOW_MS + 3_600_000);
+    put_session(&credentials, "c2", &set, NOW_MS + 3_600_000);
+    let cookie = |cookie: &str| find(&credentials, &[("cookie", &format!("a=b; __Host-vagn={cookie}; c=d"))]);
+    assert_eq!((cookie("c1"), cookie("c2")), (Ok("anna".into()), Ok("http.tokens".into())));
+    assert_eq!(cookie("c3"), Err(Refusal::SessionEnded));
+    // By use it lasts for twelve hours more.
+    clock.advance(Duration::from_secs(11 * 3600));
+    assert_eq!(cookie("c1"), Ok("anna".into()));
+    clock.advance(Duration::from_secs(12 * 3600 + 1));
+    assert_eq!(cookie("c1"), Err(Refusal::SessionEnded));
+    let later_ms = credentials.0.clock.now_ms() + 3_600_000;
+    put_session(&credentials, "c1", "anna", later_ms);
+    put_session(&credentials, "c2", &set, later_ms);
+    assert_eq!((cookie("c1"), cookie("c2")), (Ok("anna".into()), Ok("http.tokens".into())));
+    credentials.set_of_settings(&[]);
+    credentials.set_tokens(vec![Token { revoked_ms: Some(NOW_MS), ..token("s3cret", "anna") }]);
+    assert_eq!((cookie("c1"), cookie("c2")), (Err(Refusal::SessionEnded), Err(Refusal::SessionEnded)));
+}
+
+#[test]
+fn the_cookie_is_sent_anew_when_its_session_is_renewed() {
+    let (credentials, clock) = credentials(&[], vec![token("s3cret", "anna")]);
+    put_session(&credentials, "c1", "anna", NOW_MS + 3_600_000);
+    let headers = headers(&[("cookie", "__Host-vagn=c1")]);
+    let cookie = || credentials.find(&headers, None).unwrap().cookie;
+    let expected = "__Host-vagn=c1; Path=/; Secure; HttpOnly; SameSite=Strict; Max-Age=43200";
+    assert_eq!(cookie().as_deref(), Some(expected));
+    assert_eq!(cookie(), None, "one that is fresh is not");
+    assert_eq!(credentials.take_renewed().len(), 1);
+    clock.advance(Duration::from_secs(601));
+    assert!(cookie().is_some());
+}
+
+#[tokio::test]
+async fn whoever_waits_for_an_end_is_told() {
+    let (credentials, clock) = credentials(&[], vec![token("s3cret", "anna")]);
+    let headers = headers(&[(header::AUTHORIZATION.as_str(), "Bearer s3cret")]);
+    let principal = credentials.find(&headers, None).unwrap().principal;
+    let mut ending = Box::pin(credentials.ending(&principal));
+    assert!((&mut ending).now_or_never().is_none());
+    credentials.set_tokens(vec![token("s3cret", "anna"), token("other", "bo")]);
+    assert!((&mut ending).now_or_never().is_none(), "another one was made");
+    credentials.set_tokens(vec![Token { revoked_ms: Some(NOW_MS), ..token("s3cret", "anna") }]);
+    ending.await;
+
+    credentials.insert_share("link", 7, "bus 7", NOW_MS + 1_000);
+    let share = credentials.share("link").unwrap();
+    let ending = credentials.share_ending(&share);
+    clock.advance(Duration::from_secs(1));
+    assert!(credentials.share("link").is_none());
+    ending.await;
+}
+
+#[tokio::test]
+async fn who_was_let_in_without_a_token_is_not_once_there_is_one() {
+    let (credentials, _) = credentials(&[], Vec::new());
+    let principal = credentials.find(&HeaderMap::new(), None).unwrap().principal;
+    let mut ending = Box::pin(credentials.ending(&principal));
+    assert!((&mut ending).now_or_never().is_none());
+    credentials.set_tokens(vec![token("s3cret", "anna")]);
+    ending.await;
+}

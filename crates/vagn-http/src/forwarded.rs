@@ -1,0 +1,224 @@
+//! Requests that came through a proxy: who sent them, and under which name.
+//!
+//! Anybody can write these headers, so they are believed only from the addresses in the setting `http.trusted_proxies`. From all others
+//! they tell one thing: that the request may come from elsewhere than its connection.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use axum::http::{HeaderMap, HeaderName, header};
+
+/// Headers by which a proxy says for whom it asks (RFC 7239, and those in use before it).
+const HEADERS: [&str; 6] = [
+    "forwarded",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-proto",
+    "x-forwarded-port",
+    "x-forwarded-server",
+];
+
+/// Most proxies one behind the other that are looked at.
+const HOPS_MAX: usize = 16;
+
+/// Addresses of proxies whose word is taken. Cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub struct TrustedProxies(Arc<[IpAddr]>);
+
+/// The way on which a request reached this service, among the extensions of the request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Reached {
+    /// Scheme that the client used.
+    pub(crate) scheme: &'static str,
+    /// Host that the client named, as far as a trusted proxy tells.
+    pub(crate) host: Option<Box<str>>,
+}
+
+/// The word of a proxy.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Word {
+    /// Address of the client.
+    pub(crate) client: Option<IpAddr>,
+    /// Scheme that the client used, `http` or `https`.
+    pub(crate) scheme: Option<&'static str>,
+    /// Host that the client named.
+    pub(crate) host: Option<Box<str>>,
+}
+
+impl TrustedProxies {
+    /// Takes the addresses as they stand in the settings.
+    pub fn new(addresses: impl IntoIterator<Item = IpAddr>) -> Self {
+        Self(addresses.into_iter().map(|address| address.to_canonical()).collect())
+    }
+
+    /// Returns true if the word of this address is taken.
+    pub(crate) fn trusts(&self, address: IpAddr) -> bool {
+        self.0.contains(&address.to_canonical())
+    }
+
+    /// Reads what the proxies say; the last of them is one of these.
+    pub(crate) fn word(&self, headers: &HeaderMap) -> Word {
+        if headers.contains_key(header::FORWARDED) { self.standard(headers) } else { self.older(headers) }
+    }
+
+    fn standard(&self, headers: &HeaderMap) -> Word {
+        let hops: Vec<Vec<(String, String)>> =
+            items(headers, &header::FORWARDED).map(|hop| pairs(&hop)).collect();
+        let value = |hop: &[(String, String)], name: &str| {
+            hop.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone())
+        };
+        let last = hops.last().map(Vec::as_slice).unwrap_or_default();
+        Word {
+            client: self.client(hops.iter().map(|hop| value(hop, "for").unwrap_or_default())),
+            scheme: value(last, "proto").and_then(|proto| scheme(&proto)),
+            host: value(last, "host").map(String::into_boxed_str),
+        }
+    }
+
+    fn older(&self, headers: &HeaderMap) -> Word {
+        let last = |name| items(headers, &HeaderName::from_static(name)).last();
+        Word {
+            client: self.client(items(headers, &HeaderName::from_static("x-forwarded-for"))),
+            scheme: last("x-forwarded-proto").and_then(|proto| scheme(&proto)),
+            host: last("x-forwarded-host").map(String::into_boxed_str),
+        }
+    }
+
+    /// Returns the last address that is not one of these proxies: what stands before it can be invented.
+    fn client(&self, hops: impl Iterator<Item = String>) -> Option<IpAddr> {
+        let hops: Vec<String> = hops.collect();
+        let mut client = None;
+        for hop in hops.iter().rev().take(HOPS_MAX) {
+            let address = address(hop)?;
+            client = Some(address);
+            if !self.trusts(address) {
+                break;
+            }
+        }
+        client
+    }
+}
+
+/// Returns true if the request says that it came through a proxy.
+pub(crate) fn is_forwarded(headers: &HeaderMap) -> bool {
+    HEADERS.iter().any(|name| headers.contains_key(*name))
+}
+
+/// Returns the items of a list that may be spread over several headers.
+fn items<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = String> + use<'a> {
+    let values = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',')).map(|item| item.trim().to_owned())
+}
+
+/// Reads `for=192.0.2.60;proto=https;host="a.example"`.
+fn pairs(hop: &str) -> Vec<(String, String)> {
+    let pairs = hop.split(';').filter_map(|pair| pair.split_once('='));
+    pairs
+        .map(|(name, value)| (name.trim().to_ascii_lowercase(), value.trim().trim_matches('"').to_owned()))
+        .collect()
+}
+
+fn scheme(text: &str) -> Option<&'static str> {
+    ["http", "https"].into_iter().find(|known| text.eq_ignore_ascii_case(known))
+}
+
+/// Reads `192.0.2.60`, `192.0.2.60:4711`, `2001:db8::1`, `[2001:db8::1]` or `[2001:db8::1]:4711`.
+fn address(text: &str) -> Option<IpAddr> {
+    let text = text.trim_matches('"');
+    if let Some((inner, _)) = text.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        return inner.parse().ok();
+    }
+    let host = text.split_once(':').map_or(text, |(host, _)| host);
+    text.parse().or_else(|_| host.parse()).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(lines: &[(&str, &str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in lines {
+            headers.append(name.parse::<HeaderName>().unwrap(), value.parse().unwrap());
+        }
+        headers
+    }
+
+    fn word(lines: &[(&str, &str)]) -> Word {
+        TrustedProxies::new(["192.0.2.1".parse().unwrap(), "2001:db8::1".parse().unwrap()])
+            .word(&headers(lines))
+    }
+
+    #[test]
+    fn the_client_is_the_last_address_that_is_no_proxy_of_ours() {
+        for (lines, client) in [
+            (&[("x-forwarded-for", "198.51.100.7")][..], Some("198.51.100.7")),
+            (&[("x-forwarded-for", "10.6.6.6, 198.51.100.7")], Some("198.51.100.7")),
+            (&[("x-forwarded-for", "10.6.6.6, 198.51.100.7, 192.0.2.1")], Some("198.51.100.7")),
+            (
+                &[("x-forwarded-for", "10.6.6.6"), ("x-forwarded-for", "198.51.100.7:4711")],
+                Some("198.51.100.7"),
+            ),
+            (
+                &[("forwarded", "for=10.6.6.6, for=\"[2001:db8:7::9]:4711\";proto=https")],
+                Some("2001:db8:7::9"),
+            ),
+            (&[("forwarded", "For=198.51.100.7")], Some("198.51.100.7")),
+            (&[("forwarded", "for=198.51.100.7"), ("x-forwarded-for", "10.6.6.6")], Some("198.51.100.7")),
+            (&[("forwarded", "for=198.51.100.7, for=unknown")], None),
+            (&[("x-forwarded-for", "198.51.100.7, _hidden")], None),
+            (&[("x-forwarded-proto", "https")], None),
+        ] {
+            assert_eq!(word(lines).client, client.map(|text| text.parse().unwrap()), "{lines:?}");
+        }
+    }
+
+    #[test]
+    fn scheme_and_host_are_those_that_the_nearest_proxy_saw() {
+        for lines in [
+            &[(
+                "forwarded",
+                "for=10.6.6.6;host=evil.example, for=198.51.100.7;proto=HTTPS;host=\"vagn.example\"",
+            )][..],
+            &[("x-forwarded-proto", "http, https"), ("x-forwarded-host", "evil.example, vagn.example")],
+        ] {
+            let word = word(lines);
+            assert_eq!(
+                (word.scheme, word.host.as_deref()),
+                (Some("https"), Some("vagn.example")),
+                "{lines:?}"
+            );
+        }
+        assert_eq!(word(&[("x-forwarded-proto", "gopher")]).scheme, None);
+    }
+
+    #[test]
+    fn any_of_the_headers_tells_of_a_proxy() {
+        for name in HEADERS {
+            assert!(is_forwarded(&headers(&[(name, "x")])), "{name}");
+        }
+        assert!(!is_forwarded(&headers(&[("host", "localhost")])));
+    }
+
+    #[test]
+    fn damaged_headers_are_read_without_harm() {
+        for seed in 0..2_000_u64 {
+            let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+            let bytes: Vec<u8> = (0..seed % 60)
+                .map(|_| {
+                    state ^= state << 13;
+                    state ^= state >> 7;
+                    state ^= state << 17;
+                    b"for=;,:[]\"1.2 x-\xff"[state as usize % 18]
+                })
+                .collect();
+            let Ok(value) = axum::http::HeaderValue::from_bytes(&bytes) else { continue };
+            for name in ["forwarded", "x-forwarded-for"] {
+                let mut headers = HeaderMap::new();
+                headers.insert(name.parse::<HeaderName>().unwrap(), value.clone());
+                let word = TrustedProxies::default().word(&headers);
+                assert!(word.scheme.is_none(), "{bytes:?}");
+            }
+        }
+    }
+}
