@@ -4,7 +4,7 @@ use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, Nonce, UnboundKey};
 use ring::hkdf::{HKDF_SHA256, KeyType, Salt};
 use zeroize::Zeroize;
 
-use crate::envelope::{Clear, TAG_LEN};
+use crate::envelope::TAG_LEN;
 use crate::{Epoch, KeyId, Secret};
 
 /// Length of the key of a direction.
@@ -51,22 +51,22 @@ impl DirectionKey {
         derived
     }
 
-    /// Appends the sealed reports and their tag to `out`.
-    pub(crate) fn seal(&self, sequence: u64, clear: &Clear, reports: &[u8], out: &mut Vec<u8>) {
+    /// Appends the sealed reports and their tag to `out`; the tag covers `aad` too.
+    pub(crate) fn seal(&self, sequence: u64, aad: &[u8], reports: &[u8], out: &mut Vec<u8>) {
         let begin = out.len();
         out.extend_from_slice(reports);
         let tag = self
             .cipher()
-            .seal_in_place_separate_tag(self.nonce(sequence), Aad::from(&clear.0), &mut out[begin..])
+            .seal_in_place_separate_tag(self.nonce(sequence), Aad::from(aad), &mut out[begin..])
             .expect("a datagram is far below the limit of 256 GiB");
         out.extend_from_slice(tag.as_ref());
     }
 
     /// Opens sealed reports into `buffer`, from its beginning; false, and an empty buffer, when the tag is wrong.
-    pub(crate) fn open(&self, sequence: u64, clear: &Clear, sealed: &[u8], buffer: &mut Vec<u8>) -> bool {
+    pub(crate) fn open(&self, sequence: u64, aad: &[u8], sealed: &[u8], buffer: &mut Vec<u8>) -> bool {
         buffer.clear();
         buffer.extend_from_slice(sealed);
-        let opened = self.cipher().open_in_place(self.nonce(sequence), Aad::from(&clear.0), buffer).is_ok();
+        let opened = self.cipher().open_in_place(self.nonce(sequence), Aad::from(aad), buffer).is_ok();
         buffer.truncate(if opened { sealed.len() - TAG_LEN } else { 0 });
         opened
     }

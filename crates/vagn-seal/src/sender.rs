@@ -47,7 +47,7 @@ impl SenderKey {
             return Err(AnswerRefused);
         }
         let mut answer = Vec::new();
-        let opened = self.down.open(envelope.sequence, &envelope.clear(), envelope.sealed, &mut answer);
+        let opened = self.down.open(envelope.sequence, &envelope.clear().0, envelope.sealed, &mut answer);
         if opened { Ok((envelope.sequence, answer)) } else { Err(AnswerRefused) }
     }
 }
@@ -61,7 +61,7 @@ pub(crate) fn put_envelope(
     out: &mut Vec<u8>,
 ) {
     out.extend_from_slice(clear.head());
-    key.seal(sequence, clear, content, out);
+    key.seal(sequence, &clear.0, content, out);
     out.push(clear.lane_byte());
 }
 

@@ -138,7 +138,7 @@ impl KeyTable {
         let envelope = Envelope::parse(envelope).ok_or(NotOpened::BadTag)?;
         let Envelope { key_id, epoch, sequence, lane, .. } = envelope;
         let found = self.shard(key_id).read().find(key_id, epoch)?;
-        if !found.up.open(sequence, &envelope.clear(), envelope.sealed, buffer) {
+        if !found.up.open(sequence, &envelope.clear().0, envelope.sealed, buffer) {
             return Err(NotOpened::BadTag);
         }
         let is_first_of_epoch = found.is_newer && self.advance(key_id, epoch);

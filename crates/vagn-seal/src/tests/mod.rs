@@ -1,9 +1,15 @@
-//! What others can hold Vagn to: the test vector of the format.
+//! The test vector of the format, to which others hold their encoders.
+
+mod fuzz;
+mod keys;
+mod memory;
+mod refusals;
+mod vectors;
 
 use vagn_wire::VehicleId;
 
 use crate::cipher::{Direction, DirectionKey};
-use crate::{Epoch, KeyId, KeyInForce, KeyTable, Lane, Secret, SenderKey, Speaker};
+use crate::{Epoch, KeyId, KeyInForce, KeyTable, Lane, NotOpened, Secret, SenderKey, Speaker};
 
 const REPORT: &str = "82a34c6174cb403e451eb851eb85a9456d657267656e6379c3";
 const DATAGRAM: &str = "c1110001020304050607000001a22198ed00f1e742a502a7e920aa582de6f62a7e282e34fe55114dfd2080ee2d2e527f54cd923e630b40b32a3b28c3";
@@ -41,24 +47,38 @@ fn seals_and_opens_the_test_vector() {
     SenderKey::new(key_id(), epoch(1), &secret()).seal(SEQUENCE, &bytes(REPORT), Lane::Call, &mut datagram);
     assert_eq!(datagram, bytes(DATAGRAM));
 
-    let table = KeyTable::default();
-    let vehicle = Speaker::Vehicle(VehicleId::new("bus-1").unwrap());
-    assert!(table.put(&KeyInForce { key_id: key_id(), speaker: vehicle, epochs: &[(epoch(1), secret())] }));
+    let table = table();
     let mut buffer = Vec::new();
     let opened = table.open(&datagram, &mut buffer).unwrap();
     assert_eq!(opened.reports, bytes(REPORT));
     assert_eq!((opened.key_id, opened.epoch, opened.sequence), (key_id(), epoch(1), SEQUENCE));
     assert_eq!((opened.lane, opened.is_first_of_epoch), (Lane::Call, false));
-    table.speaker(key_id(), |speaker| assert_eq!(speaker, vehicle)).unwrap();
+    table.speaker(key_id(), |speaker| assert_eq!(speaker, vehicle("bus-1"))).unwrap();
 }
 
-#[test]
-fn a_device_opens_a_sealed_answer() {
+/// A table with one key of a vehicle, `bus-1`, that of the test vector.
+fn table() -> KeyTable {
     let table = KeyTable::default();
-    let vehicle = Speaker::Vehicle(VehicleId::new("bus-1").unwrap());
-    table.put(&KeyInForce { key_id: key_id(), speaker: vehicle, epochs: &[(epoch(1), secret())] });
-    let mut answer = Vec::new();
-    assert!(table.seal_answer(key_id(), epoch(1), 77, b"\x80", &mut answer));
-    let sender = SenderKey::new(key_id(), epoch(1), &secret());
-    assert_eq!(sender.open_answer(&answer), Ok((77, b"\x80".to_vec())));
+    assert!(put(&table, key_id(), vehicle("bus-1"), &[(epoch(1), secret())]));
+    table
+}
+
+fn put(table: &KeyTable, key_id: KeyId, speaker: Speaker<'_>, epochs: &[(Epoch, Secret)]) -> bool {
+    table.put(&KeyInForce { key_id, speaker, epochs })
+}
+
+fn vehicle(id: &str) -> Speaker<'_> {
+    Speaker::Vehicle(VehicleId::new(id).unwrap())
+}
+
+fn sealed(sender: &SenderKey, sequence: u64, reports: &[u8], lane: Lane) -> Vec<u8> {
+    let mut out = Vec::new();
+    sender.seal(sequence, reports, lane, &mut out);
+    out
+}
+
+/// Outcome of opening, and the reports.
+fn open(table: &KeyTable, datagram: &[u8]) -> Result<Vec<u8>, NotOpened> {
+    let mut buffer = b"what was before".to_vec();
+    table.open(datagram, &mut buffer).map(|opened| opened.reports.to_vec())
 }
