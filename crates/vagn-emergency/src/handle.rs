@@ -1,5 +1,6 @@
 //! The handle: what the rest of the service may ask of the emergency lane.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,11 +14,13 @@ use crate::intake::filter::AlarmFilter;
 use crate::lane::{Attend, Lane};
 use crate::reader::{FindIncidents, GetIncident, ReadTrail, Reader};
 use crate::record::incident::Incident;
+use crate::record::store::StoreError;
 use crate::search::IncidentQuery;
 use crate::selection::{ResolvedMany, Selection};
 use crate::show::feed::Feed;
 use crate::show::targets::TargetReport;
 use crate::show::view::{Detail, Filter, Page, TrailPage};
+use crate::trail::Head;
 
 /// Incidents visited while the desk is held: some 50 µs.
 const VISITED_AT_ONCE: usize = 500;
@@ -34,6 +37,17 @@ pub struct EmergencyHandle {
     pub(crate) lane: Arc<Lane>,
     pub(crate) incidents: Addr<Incidents>,
     pub(crate) reader: Addr<Reader>,
+}
+
+/// The reason that the incident store was not copied.
+#[derive(Debug, thiserror::Error)]
+pub enum CopyError {
+    /// It is not open.
+    #[error("the incident store is not open: {0}")]
+    NotOpen(String),
+    /// It cannot be read, or the copy not be written.
+    #[error(transparent)]
+    Store(#[from] StoreError),
 }
 
 impl EmergencyHandle {
@@ -164,6 +178,17 @@ impl EmergencyHandle {
     /// Returns the feed of changes.
     pub fn feed(&self) -> Arc<Feed> {
         self.lane.announcer.feed()
+    }
+
+    /// Copies the incident store, with the trail, to the directory `to`, which has none, beside the one who writes it. Returns the
+    /// head of the trail in the copy. Blocks on the disk; `is_wanted` is asked now and then.
+    ///
+    /// # Errors
+    /// When the store is not open, or either cannot be read or written.
+    pub fn copy_store(&self, to: &Path, is_wanted: &dyn Fn() -> bool) -> Result<Head, CopyError> {
+        let shelf = &self.lane.shelf;
+        let not_open = || CopyError::NotOpen(shelf.failure().unwrap_or_else(|| "it is not open yet".into()));
+        Ok(shelf.store().ok_or_else(not_open)?.copy_to(to, is_wanted)?)
     }
 
     /// Returns the state of the targets, from memory.

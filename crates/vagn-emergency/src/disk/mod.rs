@@ -1,6 +1,7 @@
-//! The disk under the incident store: space set aside, and syncs that are watched.
+//! The disk under the incident store: space set aside, syncs that are watched, and copies.
 
 #[cfg(test)]
 pub(crate) mod forgetful;
 pub(crate) mod reserve;
+pub(crate) mod rows;
 pub(crate) mod watched;

@@ -31,6 +31,7 @@ pub use line::BadLine;
 pub use read::{Ends, Fault, after, ends, of, verify};
 pub use salts::Salts;
 pub use subject::{BadSubject, Meaning, Subject, SubjectId, SubjectKind};
+pub(crate) use table::copy;
 pub use table::{append, append_with, create, head};
 pub(crate) use untouched::Untouched;
 

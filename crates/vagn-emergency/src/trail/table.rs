@@ -10,6 +10,7 @@ use super::head::Hash;
 use super::salts::Salts;
 use super::subject::{Meaning, Subject, SubjectId};
 use super::{Entry, Event, Head};
+use crate::disk::rows::Rows;
 
 /// Entries by number, each as its stored line of JSON.
 pub(super) const TRAIL: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("trail");
@@ -39,6 +40,15 @@ pub(super) const REMOVED_AT_ONCE: u64 = 256;
 pub fn create(txn: &WriteTransaction) -> Result<(), redb::Error> {
     TrailTables::open(txn)?;
     Ok(())
+}
+
+/// Copies the tables.
+pub(crate) fn copy(rows: &mut Rows<'_>) -> Result<(), redb::Error> {
+    rows.copy(TRAIL)?;
+    rows.copy(LISTS)?;
+    rows.copy(MEANINGS)?;
+    rows.copy(NUMBERS)?;
+    rows.copy(ENDS)
 }
 
 /// Adds `events` in this order, removes the oldest of more than `kept` entries, and returns the new head.

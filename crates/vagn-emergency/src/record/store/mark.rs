@@ -1,11 +1,19 @@
-//! Mark of the store: its id, which its journal shares, and the number of its last save, which is part of that save.
+//! Marks of the store: the number of its format, its id, which its journal shares, and the number of its last save, which is part of that save.
 
-use redb::{ReadTransaction, ReadableTable, TableDefinition, TableError, WriteTransaction};
+use redb::{
+    Database, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition, TableError, WriteTransaction,
+};
 use uuid::Uuid;
+
+use crate::disk::rows::Rows;
 
 /// The id and the number, each under its name.
 const MARKS: TableDefinition<'_, &str, u128> = TableDefinition::new("marks");
 
+/// Number of the format: of the tables, and of what is in them. Another number means another meaning.
+pub(crate) const FORMAT: u64 = 1;
+
+const FORMAT_MARK: &str = "format";
 const STORE_ID: &str = "store_id";
 const LAST_SAVE: &str = "last_save";
 
@@ -21,6 +29,9 @@ pub(crate) struct StoreMark {
 /// Marks a store that has no mark yet: with `mark`, or with a new id.
 pub(super) fn create(txn: &WriteTransaction, mark: Option<StoreMark>) -> Result<(), redb::Error> {
     let mut marks = txn.open_table(MARKS)?;
+    if marks.get(FORMAT_MARK)?.is_none() {
+        marks.insert(FORMAT_MARK, u128::from(FORMAT))?;
+    }
     if marks.get(STORE_ID)?.is_none() {
         let StoreMark { id, last } =
             mark.unwrap_or_else(|| StoreMark { id: Uuid::new_v4().as_u128(), last: 0 });
@@ -28,6 +39,28 @@ pub(super) fn create(txn: &WriteTransaction, mark: Option<StoreMark>) -> Result<
         marks.insert(LAST_SAVE, u128::from(last))?;
     }
     Ok(())
+}
+
+/// Returns the number of the format; `None` in a new store.
+pub(super) fn format(db: &Database) -> Result<Option<u64>, redb::Error> {
+    let marks = match db.begin_read()?.open_table(MARKS) {
+        Err(TableError::TableDoesNotExist(_)) => return Ok(None),
+        opened => opened?,
+    };
+    let format = marks.get(FORMAT_MARK)?.map(|format| format.value());
+    // One that is beyond any number is not ours either.
+    Ok(format.map(|format| u64::try_from(format).unwrap_or(u64::MAX)))
+}
+
+#[cfg(test)]
+pub(super) fn set_format(txn: &WriteTransaction, format: u64) -> Result<(), redb::Error> {
+    txn.open_table(MARKS)?.insert(FORMAT_MARK, u128::from(format))?;
+    Ok(())
+}
+
+/// Copies the marks.
+pub(super) fn copy(rows: &mut Rows<'_>) -> Result<(), redb::Error> {
+    rows.copy(MARKS)
 }
 
 /// Counts a save. Returns its number.

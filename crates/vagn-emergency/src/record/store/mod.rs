@@ -2,10 +2,11 @@
 //!
 //! A save is on disk when it returns, in the [`journal`](crate::record::journal) too, which `keeper` writes. `schema` has the
 //! tables, `mark` the number of the last save, `open` makes and opens the file, `recall` compares it with the journal and
-//! makes again what is missing, `query` reads, `save` writes and lets the oldest go, `audit` compares without writing,
+//! makes again what is missing, `query` reads, `copy` copies it for a backup, `save` writes and lets the oldest go, `audit` compares without writing,
 //! `repair` sets a damaged file aside.
 
 mod audit;
+mod copy;
 mod keeper;
 mod mark;
 mod open;
@@ -31,6 +32,7 @@ use parking_lot::Mutex;
 use redb::Database;
 
 pub use audit::{JournalCheck, compare_with_journal, live_in_journal};
+pub use copy::{COPIED, copy_bytes, is_there};
 use keeper::{JournalFault, Keeper};
 pub(crate) use open::has_nothing;
 pub use open::{FILE, Opening};
@@ -55,6 +57,16 @@ pub enum StoreError {
         path: PathBuf,
         /// What is wrong, and what helps.
         why: String,
+    },
+    /// A newer version made the store.
+    #[error(
+        "{FILE} has format {found}, and this version reads format {}: it is of a newer version of Vagn; run that one, or restore a backup \
+         that this one has made",
+        mark::FORMAT
+    )]
+    Newer {
+        /// Format that it has.
+        found: u64,
     },
     /// A file of the journal could not be opened or read.
     #[error("incident journal cannot be opened: {}: {source}", path.display())]

@@ -23,7 +23,7 @@ pub const FILE: &str = "incidents.redb";
 pub(super) const UNFINISHED: &str = "incidents.redb.new";
 
 /// Memory for pages of the store, in bytes. Incidents are few.
-const CACHE: usize = 16 << 20;
+pub(super) const CACHE: usize = 16 << 20;
 
 /// Manner in which a store is opened.
 #[derive(Debug, Clone, Copy)]
@@ -89,7 +89,7 @@ impl Store {
         mark: Option<StoreMark>,
     ) -> Result<Self, StoreError> {
         let (storage, sync_failed) = Watched::new(storage);
-        let db = open_database(storage, mark).map_err(StoreError::Open)?;
+        let db = open_database(storage, mark)?;
         Ok(Self {
             db,
             sync_failed,
@@ -118,14 +118,21 @@ fn make(data_dir: &Path, path: &Path, opening: Opening, mark: Option<StoreMark>)
     fs::rename(&unfinished, path).map_err(cannot_open)
 }
 
-fn open_database(storage: impl StorageBackend, mark: Option<StoreMark>) -> Result<Database, redb::Error> {
+fn open_database(storage: impl StorageBackend, mark: Option<StoreMark>) -> Result<Database, StoreError> {
     let mut builder = Database::builder();
     // Without the check a file that something else has changed may be trusted, or end in a panic.
-    let db = builder.set_cache_size(CACHE).set_check_integrity_on_open(true).create_with_backend(storage)?;
+    let opened = builder.set_cache_size(CACHE).set_check_integrity_on_open(true).create_with_backend(storage);
+    let db = opened.map_err(|err| StoreError::Open(err.into()))?;
+    match mark::format(&db).map_err(StoreError::Open)? {
+        Some(found) if found != mark::FORMAT => Err(StoreError::Newer { found }),
+        _ => make_tables(&db, mark).map_err(StoreError::Open).map(|()| db),
+    }
+}
+
+fn make_tables(db: &Database, mark: Option<StoreMark>) -> Result<(), redb::Error> {
     let txn = db.begin_write()?;
     schema::create(&txn, mark)?;
-    txn.commit()?;
-    Ok(db)
+    Ok(txn.commit()?)
 }
 
 /// Returns true when the file of a store is there.
@@ -180,7 +187,7 @@ fn journal_has_content(data_dir: &Path) -> bool {
     journal::FILES.iter().any(|name| fs::metadata(data_dir.join(name)).is_ok_and(|file| file.len() > 0))
 }
 
-fn open_journal(data_dir: &Path) -> Result<[JournalFile; 2], StoreError> {
+pub(super) fn open_journal(data_dir: &Path) -> Result<[JournalFile; 2], StoreError> {
     let open = |name: &str| -> Result<JournalFile, StoreError> {
         let path = data_dir.join(name);
         match ReservedFile::open(&path, 0) {

@@ -42,7 +42,10 @@ pub fn is_damaged(data_dir: &Path) -> io::Result<bool> {
     // What is written to open it stays in memory: to look at a store must not change it.
     let untouched = Untouched::new(file)?;
     // A damaged file may make its reader panic instead of returning an error.
-    Ok(!matches!(catch_unwind(AssertUnwindSafe(|| read_all(untouched))), Ok(Ok(()))))
+    match catch_unwind(AssertUnwindSafe(|| read_all(untouched))) {
+        Ok(Err(newer @ StoreError::Newer { .. })) => Err(io::Error::other(newer.to_string())),
+        read => Ok(!matches!(read, Ok(Ok(())))),
+    }
 }
 
 /// Makes a store of what the journal has, if there is a journal and no store. Returns the number of incidents in it.

@@ -3,6 +3,7 @@
 use redb::{Table, TableDefinition, WriteTransaction};
 
 use super::mark::{self, StoreMark};
+use crate::disk::rows::Rows;
 use crate::trail;
 
 /// Incidents in their stored form, by id.
@@ -46,4 +47,13 @@ pub(super) fn create(txn: &WriteTransaction, mark: Option<StoreMark>) -> Result<
     IncidentTables::open(txn)?;
     mark::create(txn, mark)?;
     trail::create(txn)
+}
+
+/// Copies the tables of incidents.
+pub(super) fn copy(rows: &mut Rows<'_>) -> Result<(), redb::Error> {
+    rows.copy(INCIDENTS)?;
+    rows.copy(LIVE)?;
+    rows.copy(ENDED)?;
+    rows.copy(ENDED_DRILLS)?;
+    rows.copy(LEDGER)
 }
