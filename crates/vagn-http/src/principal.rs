@@ -97,9 +97,9 @@ impl Principal {
         self.proof
     }
 
-    /// Returns true if a session is why it was let in.
-    pub fn has_session(&self) -> bool {
-        matches!(self.proof, Proof::Session(_))
+    /// Returns true if it showed a token or a session.
+    pub fn has_token(&self) -> bool {
+        self.proof != Proof::Open
     }
 
     /// Refuses a principal that may not what `role` may.

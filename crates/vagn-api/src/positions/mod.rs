@@ -64,7 +64,7 @@ pub(crate) async fn post(
     let held = api.bodies.read(&caller, body).await?;
     let reports = split(format, &held.bytes)?;
     let sender =
-        Sender { source: caller.source(), proof: proof(principal), may_seal: format == Format::Msgpack };
+        Sender { source: caller.source(), proof: proof(&principal), may_seal: format == Format::Msgpack };
     let prepared = Prepared::new(&api.intake, &reports, sender).map_err(|too_many| too_large(&too_many))?;
     let room = caller.deed_room(prepared.len() * size_of::<Outcome>())?;
     let has_call = prepared.has_call();
@@ -73,11 +73,8 @@ pub(crate) async fn post(
 }
 
 /// Returns the proof that a request itself brings: a token, whose role lets it send reports.
-fn proof(principal: Principal) -> Proof {
-    match principal {
-        Principal::Anonymous => Proof::None,
-        Principal::TokenHolder => Proof::Token,
-    }
+fn proof(principal: &Principal) -> Proof {
+    if principal.has_token() { Proof::Token } else { Proof::None }
 }
 
 fn format(headers: &HeaderMap) -> Result<Format, Problem> {

@@ -8,6 +8,7 @@ mod incidents;
 mod lane;
 mod map;
 mod pages;
+mod people;
 mod positions;
 mod questions;
 mod requests;

@@ -111,6 +111,7 @@ impl App {
             build_runtime("vagn-handshake", (worker_threads() / 2).max(1), Some(WORK_NICE))?;
         let view_runtime = build_runtime("vagn-view", (worker_threads() / 2).max(1), Some(VIEW_NICE))?;
         let registry = open_registry(&settings, &data)?;
+        keep_closed(&settings, &registry)?;
         let readiness = Arc::new(Readiness::default());
         let listeners = {
             let _entered = runtime.enter();
@@ -350,6 +351,15 @@ fn open_registry(settings: &Settings, data: &DataDir) -> Result<Registry, StartE
         }
         err => StartError::Unusable(err.to_string()),
     })
+}
+
+/// Sees to it that an API which others reach asks for tokens, and that one which did so once always does.
+fn keep_closed(settings: &Settings, registry: &Registry) -> Result<(), StartError> {
+    if !settings.http.tokens.is_empty() {
+        registry.close().context("note that the api asks for tokens")?;
+    }
+    let is_closed = registry.is_closed().context("read the registry")?;
+    settings.check_api(is_closed).map_err(|err| StartError::Unusable(err.to_string()))
 }
 
 /// Opens what the vehicles are drawn on.

@@ -56,7 +56,7 @@ pub(super) enum ApiError {
     Unreachable(#[source] reqwest::Error),
     /// The token is missing or wrong.
     #[error(
-        "the api asks for a token: set VAGN_TOKEN to one of its http.tokens, or name a file with one with --token-file"
+        "the api asks for a token: make one with `vagn token add`, and set VAGN_TOKEN to it, or name a file with it with --token-file"
     )]
     Token,
     /// An answer without an incident.

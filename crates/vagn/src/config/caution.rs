@@ -38,6 +38,11 @@ impl fmt::Display for Caution {
 /// Returns what the settings themselves give away.
 pub(super) fn of(settings: &Settings) -> Vec<Caution> {
     let mut cautions = targets(settings);
+    if !settings.http.tokens.is_empty() {
+        let what = "each token of `http.tokens` may do everything, and names nobody: what its holder does is recorded under any name";
+        let remedy = "give each person and program a token of its own, with `vagn token add NAME --role ROLE [--person]`";
+        cautions.push(Caution::new(what, remedy));
+    }
     let key = &settings.http.key;
     if !key.as_os_str().is_empty() {
         cautions.extend(readable("http.key", key));

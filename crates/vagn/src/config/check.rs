@@ -1,6 +1,6 @@
 //! Refuses settings that cannot work, or that would open the service by accident. Each refusal names the key to change.
 
-use std::net::{Ipv6Addr, ToSocketAddrs};
+use std::net::{Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::time::Duration;
 
 use vagn_api::map::{BadStyleUrl, StyleUrl};
@@ -242,14 +242,24 @@ impl Settings {
         const NO_KEYS: &str = "vehicles show no key there";
         self.closed("udp.listen", &self.udp.listen, NO_KEYS, "")?;
         self.closed("tcp.listen", &self.tcp.listen, NO_KEYS, "")?;
-        let remedy = "set `http.tokens`, or ";
-        if self.http.plain && !is_loopback(&self.http.listen) {
+        if self.http.plain && !self.http.is_local() {
             return Err(Refused::Plain(self.http.listen.clone()));
         }
-        if self.http.tokens.is_empty() {
-            self.closed("http.listen", &self.http.listen, "`http.tokens` is empty", remedy)?;
-        }
+        resolve("http.listen", &self.http.listen)?;
         self.closed("ops.listen", &self.ops.listen, "metrics and health ask for no token", "")
+    }
+
+    /// Refuses an API that others reach and that is open to all; `is_closed` tells if there ever was a token.
+    ///
+    /// # Errors
+    /// [`Refused::Open`], with the remedy.
+    pub fn check_api(&self, is_closed: bool) -> Result<(), Refused> {
+        let remedy =
+            "make a token first with `vagn token add NAME --role admin --person --data-dir DIR`, or ";
+        if is_closed {
+            return Ok(());
+        }
+        self.closed("http.listen", &self.http.listen, "no token was ever made", remedy)
     }
 
     /// Refuses an address that other machines can reach, unless the settings allow it.
@@ -260,12 +270,7 @@ impl Settings {
         lacks: &'static str,
         remedy: &'static str,
     ) -> Result<(), Refused> {
-        let mut addresses = listen.to_socket_addrs().map_err(|err| Refused::Address {
-            key,
-            listen: listen.into(),
-            why: err.to_string(),
-        })?;
-        if self.insecure_open || addresses.all(|address| address.ip().is_loopback()) {
+        if resolve(key, listen)?.iter().all(|address| address.ip().is_loopback()) || self.insecure_open {
             return Ok(());
         }
         Err(Refused::Open { key, listen: listen.into(), lacks, remedy })
@@ -273,6 +278,11 @@ impl Settings {
 }
 
 impl HttpSettings {
+    /// Returns true if the API can be reached from this machine alone.
+    pub fn is_local(&self) -> bool {
+        is_loopback(&self.listen)
+    }
+
     /// Returns the host of the public address, without its port; `None` when there is no address, or one that cannot be.
     pub fn public_host(&self) -> Option<&str> {
         let url = &self.public_url;
@@ -286,6 +296,15 @@ impl HttpSettings {
         let is_port = port.is_none_or(|port| port.parse::<u16>().is_ok());
         (matches!(scheme, "https" | "http") && is_host && is_port).then_some(address.unwrap_or(host))
     }
+}
+
+fn resolve(key: &'static str, listen: &str) -> Result<Vec<SocketAddr>, Refused> {
+    let found = listen.to_socket_addrs();
+    found.map(Iterator::collect).map_err(|err| Refused::Address {
+        key,
+        listen: listen.into(),
+        why: err.to_string(),
+    })
 }
 
 /// Tells if an address can be reached from this machine alone. One that cannot be resolved is refused elsewhere.
@@ -359,12 +378,13 @@ mod tests {
 
     #[test]
     fn an_api_beyond_loopback_may_ask_for_tokens_instead() {
-        let said = refusal(|settings| settings.http.listen = "0.0.0.0:9090".into());
-        assert!(said.contains("http.tokens"), "{said}");
         let mut settings = Settings::default();
         settings.http.listen = "0.0.0.0:9090".into();
-        settings.http.tokens = vec!["sixteen of these".into()];
-        assert_eq!(settings.check(), Ok(()));
+        let said = settings.check_api(false).unwrap_err().to_string();
+        assert!(said.contains("http.listen") && said.contains("vagn token add"), "{said}");
+        assert_eq!((settings.check(), settings.check_api(true)), (Ok(()), Ok(())));
+        let open = Settings { insecure_open: true, ..settings };
+        assert_eq!(open.check_api(false), Ok(()));
     }
 
     #[test]

@@ -144,7 +144,8 @@ impl Default for TcpSettings {
 pub struct HttpSettings {
     /// Host and port.
     pub listen: String,
-    /// Bearer tokens, each of which opens the API. Without any, the API is open to everyone who can reach it.
+    /// Tokens that may everything and name nobody. Better ones are made with `vagn token add`. Without any of either, the API is open to
+    /// everyone on this machine.
     pub tokens: Vec<String>,
     /// Origins, such as `https://map.example`, whose pages may use the API from a browser, or `*` for all. Without any, browsers let
     /// no page in but the API's own.
@@ -169,6 +170,13 @@ pub struct HttpSettings {
     /// Addresses that many clients share, such as those of reverse proxies: they have no limit of their own, as this machine.
     #[serde(deserialize_with = "addresses")]
     pub shared_addresses: Vec<IpAddr>,
+    /// Addresses of reverse proxies whose `Forwarded` or `X-Forwarded-…` is believed. They are shared addresses, too.
+    #[serde(deserialize_with = "addresses")]
+    pub trusted_proxies: Vec<IpAddr>,
+    /// Most requests a second of one token, besides those with reports; 0: as many as come.
+    pub rate: u32,
+    /// Most requests a second from one address, besides those with reports; 0: as many as come.
+    pub rate_per_address: u32,
 }
 
 impl Default for HttpSettings {
@@ -185,6 +193,9 @@ impl Default for HttpSettings {
             max_connections: 8_192,
             max_answer_bytes: 256 << 20,
             shared_addresses: Vec::new(),
+            trusted_proxies: Vec::new(),
+            rate: 0,
+            rate_per_address: 0,
         }
     }
 }

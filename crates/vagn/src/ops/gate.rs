@@ -3,7 +3,6 @@
 //! A page can send a request to any address that its browser reaches, but not one with a header of its own. It can read the answer
 //! only if its own name leads to this machine, and then its requests carry that name as `Host`.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
@@ -13,17 +12,18 @@ use axum::response::{IntoResponse, Response};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use vagn_flow::metrics::{MetricRegistry, ReasonLabel};
+use vagn_http::host::{self, HostNames};
 use vagn_http::problem::{Kind, Problem};
 
 /// Lets through what does not come from a foreign page.
 #[derive(Debug)]
 pub(super) struct Gate {
-    names: Vec<String>,
+    names: HostNames,
     refused: Family<ReasonLabel, Counter>,
 }
 
 impl Gate {
-    /// Takes the names of the setting `ops.names`.
+    /// Takes the names of this machine.
     pub(super) fn new(names: &[String], registry: &MetricRegistry) -> Arc<Self> {
         let refused = Family::default();
         let help = "Requests to the ops pages that were refused as those of a foreign page, by reason";
@@ -32,7 +32,7 @@ impl Gate {
             // There from the first scrape on, so that an increase is seen.
             drop(refused.get_or_create(&ReasonLabel { reason }));
         }
-        Arc::new(Self { names: names.iter().map(|name| name.to_ascii_lowercase()).collect(), refused })
+        Arc::new(Self { names: HostNames::new(names), refused })
     }
 
     fn refuse(&self, reason: &'static str, problem: Problem) -> Problem {
@@ -41,11 +41,8 @@ impl Gate {
     }
 
     fn check(&self, method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<(), Problem> {
-        if let Some(strange) = hosts(uri, headers).find(|host| !self.is_ours(host)) {
-            let why = format!(
-                "the name {strange:?} is not one of this service: ask by address or as localhost, or add the name to the setting ops.names"
-            );
-            return Err(self.refuse("host", Problem::new(Kind::Misdirected, why)));
+        if let Some(strange) = self.names.strange(uri, headers) {
+            return Err(self.refuse("host", host::refused(strange, "ops.names")));
         }
         if *method != Method::POST {
             return Ok(());
@@ -60,12 +57,6 @@ impl Gate {
         }
         Ok(())
     }
-
-    /// True for an address, `localhost`, or one of the names that are set.
-    fn is_ours(&self, host: &str) -> bool {
-        let name = host_of(host).trim_end_matches('.').to_ascii_lowercase();
-        is_address(&name) || name == "localhost" || self.names.contains(&name)
-    }
 }
 
 /// Passes a request on, or refuses it.
@@ -74,26 +65,6 @@ pub(super) async fn pass(State(gate): State<Arc<Gate>>, request: Request, next: 
         Ok(()) => next.run(request).await,
         Err(problem) => problem.into_response(),
     }
-}
-
-/// All that a request says about the name it was sent to. No browser leaves it out, so what does is no page.
-fn hosts<'a>(uri: &'a Uri, headers: &'a HeaderMap) -> impl Iterator<Item = &'a str> {
-    // What cannot be read as text is no name of ours.
-    let of_headers = headers.get_all(header::HOST).iter().map(|host| host.to_str().unwrap_or("?"));
-    uri.authority().map(|authority| authority.as_str()).into_iter().chain(of_headers)
-}
-
-/// Leaves the port out.
-fn host_of(authority: &str) -> &str {
-    match authority.rsplit_once(':') {
-        Some((host, port)) if !port.contains(']') => host,
-        _ => authority,
-    }
-}
-
-fn is_address(host: &str) -> bool {
-    let inner = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
-    inner.map_or_else(|| host.parse::<Ipv4Addr>().is_ok(), |inner| inner.parse::<Ipv6Addr>().is_ok())
 }
 
 /// True for an `Origin` other than that of these pages themselves.

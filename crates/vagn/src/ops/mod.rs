@@ -47,7 +47,7 @@ pub(crate) struct Services {
     pub(crate) odd: OddFleet,
     /// Tells which oddities are of the last day.
     pub(crate) clock: Arc<dyn Clock>,
-    /// The setting `ops.names`.
+    /// Names of this machine, besides its addresses and `localhost`.
     pub(crate) names: Vec<String>,
     /// The setting `ops.fault_injection`.
     pub(crate) fault_injection: bool,

@@ -21,7 +21,10 @@ const WORTH_IT: usize = 32 << 20;
 
 /// Opens the account of all answers.
 pub(in crate::app) fn open(settings: &Settings, metric_registry: &MetricRegistry) -> Arc<Memory> {
-    let shared = SharedAddresses::new(settings.http.shared_addresses.iter().copied());
+    let http = &settings.http;
+    // Behind a proxy there are many, whether its word is taken or not.
+    let shared = http.shared_addresses.iter().chain(&http.trusted_proxies).copied();
+    let shared = SharedAddresses::new(shared);
     Arc::new(Memory::new(settings.http.max_answer_bytes as usize, shared, metric_registry))
 }
 

@@ -22,6 +22,7 @@
 //! ├─ keeper       of the live map; keeper-coarse beside it
 //! ├─ position-streams
 //! ├─ memory
+//! ├─ credentials · access-log
 //! ├─ web
 //! ├─ control      commands on this machine
 //! └─ doors        (one_for_one) udp · udp-emergency · tcp: last to start, first to stop
@@ -166,7 +167,7 @@ pub(super) async fn start(parts: Parts, data: DataDir, listeners: Listeners) -> 
         .child(kept(query_pool))
         .children(keepers.map(kept))
         .child(kept(streaming))
-        .child(kept(api))
+        .children(api.into_iter().map(kept))
         .children(control.map(kept))
         .child(kept(doors))
         .child(kept(ops::clock_mark(&parts)))

@@ -3,6 +3,7 @@
 use std::net::{SocketAddr, TcpListener};
 
 use vagn_flow::stamp::Stamper;
+use vagn_http::host;
 use vagn_http::server::{self, Limits, Server, ServerParts};
 use vagn_otp::ChildSpec;
 
@@ -23,7 +24,7 @@ pub(super) fn build(parts: &Parts, listeners: Vec<TcpListener>, odd: OddFleet) -
         processes: processes.clone(),
         odd,
         clock: parts.clock.clone(),
-        names: parts.settings.ops.names.clone(),
+        names: names(parts),
         fault_injection: parts.settings.ops.fault_injection,
     });
     let server = Server::new(ServerParts {
@@ -37,6 +38,13 @@ pub(super) fn build(parts: &Parts, listeners: Vec<TcpListener>, odd: OddFleet) -
     });
     let child = server::child("ops", server, listeners).watchdog(parts.settings.hang_limit.0);
     (processes, child)
+}
+
+/// Returns the names under which the pages may be asked for.
+fn names(parts: &Parts) -> Vec<String> {
+    let settings = &parts.settings;
+    let own = [host::of_machine(), settings.http.public_url.clone()];
+    settings.ops.names.iter().cloned().chain(own).collect()
 }
 
 /// Looks at the clock, and keeps the mark of the arrival stamps ahead of it as far as it is believed.
