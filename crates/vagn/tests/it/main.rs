@@ -31,6 +31,7 @@ mod judging;
 mod kill;
 mod layers;
 mod own_certificate;
+mod people;
 mod position_stream;
 mod private;
 mod readme;

@@ -21,8 +21,8 @@ async fn wrong_tokens_are_counted_and_slowed() {
         assert!(answers.len() <= 100, "nothing slows it");
     }
     let (status, wait) = answers.pop().unwrap();
-    assert!(status == 429 && answers.len() >= 20, "{status} after {}", answers.len());
-    assert!(wait.is_some_and(|wait| (1..=10).contains(&wait)), "{wait:?}");
+    assert!(status == 429 && answers.len() >= 5, "{status} after {}", answers.len());
+    assert!(wait.is_some_and(|wait| (1..=12).contains(&wait)), "{wait:?}");
     // All callers of this machine have one address, as behind a proxy on it.
     assert_eq!(ask(right).await.0, 200);
     let refused = async |reason: &str| {
