@@ -14,6 +14,7 @@ mod routes;
 pub mod services;
 mod session;
 mod shares;
+mod sight;
 mod sse;
 mod targets;
 mod tiles;

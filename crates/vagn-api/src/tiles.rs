@@ -10,9 +10,11 @@ use axum::response::{IntoResponse, Response};
 use serde_json::json;
 use tokio::time::timeout;
 use vagn_live::{Format, Tile, TileKey, VEHICLES_FROM};
+use vagn_store::Sight;
 
 use crate::Api;
 use crate::services::Unavailable;
+use crate::sight::Seeing;
 use vagn_http::params::NoParams;
 use vagn_http::problem::{Kind, Problem};
 use vagn_http::{answer, etag};
@@ -28,10 +30,12 @@ const EDGE: f64 = 85.051_128_779_806_59;
 
 pub(crate) async fn get(
     State(api): State<Api>,
-    InPath(key): InPath,
+    Seeing(sight): Seeing,
+    InPath(InKey { format, tile }): InPath,
     headers: HeaderMap,
     _: NoParams,
 ) -> Result<Response, Problem> {
+    let key = TileKey { format, tile, sight };
     let make = async |job: vagn_live::Job| api.vehicles.ask("tile", move |fleet| job.make(fleet)).await;
     let made = async { timeout(WITHIN, api.tiles.get(key, make)).await.unwrap_or(Err(Unavailable::Late)) };
     let content = api.ask(ROUTE, |content| content.bytes.len(), made).await?;
@@ -69,7 +73,13 @@ fn with_cache(mut response: Response, etag: Option<HeaderValue>) -> Response {
 }
 
 /// The tile that a path names.
-pub(crate) struct InPath(TileKey);
+pub(crate) struct InPath(InKey);
+
+/// Format and place of a tile.
+struct InKey {
+    format: Format,
+    tile: Tile,
+}
 
 impl<S: Send + Sync> FromRequestParts<S> for InPath {
     type Rejection = Problem;
@@ -83,7 +93,7 @@ impl<S: Send + Sync> FromRequestParts<S> for InPath {
 }
 
 /// Reads zoom, column, and row with the ending of the format.
-fn key(z: &str, x: &str, y: &str) -> Result<TileKey, Problem> {
+fn key(z: &str, x: &str, y: &str) -> Result<InKey, Problem> {
     let (y, format) = match (y.strip_suffix(".mvt"), y.strip_suffix(".bin")) {
         (Some(y), _) => (y, Format::Mvt),
         (_, Some(y)) => (y, Format::Bin),
@@ -101,7 +111,7 @@ fn key(z: &str, x: &str, y: &str) -> Result<TileKey, Problem> {
         let why = format!("binary tiles begin at zoom {VEHICLES_FROM}; up to there ask for .mvt");
         return Err(Problem::new(Kind::NotFound, why));
     }
-    Ok(TileKey { format, tile })
+    Ok(InKey { format, tile })
 }
 
 fn number(name: &'static str, text: &str) -> Result<u32, Problem> {
@@ -110,12 +120,34 @@ fn number(name: &'static str, text: &str) -> Result<u32, Problem> {
     number.ok_or_else(|| vagn_http::params::bad(name, text, "a whole number"))
 }
 
+const EXACT: &str =
+    "The live fleet, made anew every second: clusters up to zoom 10, vehicles from zoom 11 on.";
+const COARSE: &str = "The live fleet at approximate places, on a grid of 0.001 degrees, made anew every second: clusters up \
+                      to zoom 10, vehicles from zoom 11 on.";
+
+/// Returns the properties that features have, with their meaning.
+fn fields(sight: Sight) -> serde_json::Value {
+    let (n, id) = ("Number of vehicles in the cluster", "Id of the vehicle");
+    match sight {
+        Sight::Exact => json!({
+            "n": n,
+            "emergency": "Number of vehicles in the cluster with an open real incident; true for such a vehicle",
+            "id": id,
+            "heading": "Heading in whole degrees, clockwise from north",
+        }),
+        Sight::Coarse => json!({ "n": n, "id": id }),
+    }
+}
+
 /// Describes the tiles, as TileJSON 3.0.0.
-pub(crate) async fn describe(uri: Uri, headers: HeaderMap, _: NoParams) -> Response {
+pub(crate) async fn describe(Seeing(sight): Seeing, uri: Uri, headers: HeaderMap, _: NoParams) -> Response {
     let description = json!({
         "tilejson": "3.0.0",
         "name": "Vagn",
-        "description": "The live fleet, made anew every second: clusters up to zoom 10, vehicles from zoom 11 on.",
+        "description": match sight {
+            Sight::Exact => EXACT,
+            Sight::Coarse => COARSE,
+        },
         "version": env!("CARGO_PKG_VERSION"),
         "scheme": "xyz",
         "tiles": [format!("{}/tiles/{{z}}/{{x}}/{{y}}.mvt", origin(&uri, &headers))],
@@ -127,12 +159,7 @@ pub(crate) async fn describe(uri: Uri, headers: HeaderMap, _: NoParams) -> Respo
             "description": "Clusters have n; single vehicles have id.",
             "minzoom": 0,
             "maxzoom": Tile::ZOOM_MAX,
-            "fields": {
-                "n": "Number of vehicles in the cluster",
-                "emergency": "Number of vehicles in the cluster with an open real incident; true for such a vehicle",
-                "id": "Id of the vehicle",
-                "heading": "Heading in whole degrees, clockwise from north",
-            },
+            "fields": fields(sight),
         }],
     });
     answer::json("application/json", &description)

@@ -1,6 +1,7 @@
 //! The whole router against a small fleet.
 
 mod audit;
+mod coarse;
 mod description;
 mod events;
 mod fleet;

@@ -7,6 +7,7 @@ use vagn_store::Vehicle;
 use super::geojson;
 use super::params::FleetParams;
 use crate::Api;
+use crate::sight::Seeing;
 use vagn_http::caller::Caller;
 use vagn_http::params::Params;
 use vagn_http::problem::Problem;
@@ -18,13 +19,18 @@ const LIMIT_MAX: u64 = 10_000;
 /// Vehicles in an answer unless `limit` is given.
 const LIMIT_DEFAULT: u64 = 1_000;
 
-pub(crate) async fn get(State(api): State<Api>, caller: Caller, params: Params) -> Result<Response, Problem> {
+pub(crate) async fn get(
+    State(api): State<Api>,
+    Seeing(sight): Seeing,
+    caller: Caller,
+    params: Params,
+) -> Result<Response, Problem> {
     params.only(&["bbox", "limit"])?;
     let bbox = params.bbox()?;
     let limit = params.count("limit", LIMIT_MAX, LIMIT_DEFAULT)?;
     let room = caller.room(limit * size_of::<Vehicle>())?;
     // One more than is shown tells whether there are more.
-    let asked = api.vehicles.ask("inside", move |fleet| fleet.bbox(&bbox, limit + 1));
+    let asked = api.vehicles.ask("inside", move |fleet| sight.bbox(fleet, &bbox, limit + 1));
     let vehicles = api.ask(ROUTE, Vec::len, asked).await?;
-    Ok(geojson::vehicles(vehicles, limit, api.clock.now_ms(), room))
+    Ok(geojson::vehicles(vehicles, limit, sight, api.clock.now_ms(), room))
 }

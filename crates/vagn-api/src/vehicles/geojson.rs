@@ -3,7 +3,7 @@
 //! Written by hand: these answers are asked for most, and serde takes four times as long.
 
 use axum::response::Response;
-use vagn_store::{Hit, Vehicle};
+use vagn_store::{Hit, Sight, Vehicle};
 
 use super::json;
 use crate::services::Odd;
@@ -22,36 +22,71 @@ const FRAME_LEN: usize = 128;
 /// Most vehicles of an answer that is made at once.
 const WHOLE_MAX: usize = 40;
 
-/// Answers with vehicles near a point, nearest first; `truncated` is true if there may be more that match. `room` is for the
-/// hits, which are held until all of a long answer is taken.
-pub(crate) fn hits(hits: Vec<Hit>, truncated: bool, now_ms: i64, mut room: Portion) -> Response {
+/// Answers with all vehicles near a point, nearest first. `room` is for the hits, which are held until all of a long answer is
+/// taken.
+pub(crate) fn hits(hits: Vec<Hit>, sight: Sight, now_ms: i64, mut room: Portion) -> Response {
     if hits.len() <= WHOLE_MAX {
-        return nearby(&hits, truncated, now_ms);
+        return match sight {
+            Sight::Exact => nearby(&hits, false, now_ms),
+            Sight::Coarse => answer::live(MEDIA_TYPE, collection(&hits, false, now_ms, coarse_hit)),
+        };
     }
     room.shrink(hits.len() * size_of::<Hit>());
-    let write = move |out: &mut Vec<u8>, hit: &Hit| {
-        feature(out, &hit.vehicle, Some(hit.distance_m), &[], now_ms);
-    };
-    in_pieces(hits, truncated, now_ms, room, write)
+    match sight {
+        Sight::Exact => in_pieces(hits, false, now_ms, room, exact_hit),
+        Sight::Coarse => in_pieces(hits, false, now_ms, room, coarse_hit),
+    }
 }
 
 /// Answers at once with vehicles near a point.
 pub fn nearby(hits: &[Hit], truncated: bool, now_ms: i64) -> Response {
-    let features = hits.iter().map(|hit| (&hit.vehicle, Some(hit.distance_m)));
-    answer::live(MEDIA_TYPE, collection(features, truncated, now_ms))
+    answer::live(MEDIA_TYPE, collection(hits, truncated, now_ms, exact_hit))
 }
 
 /// Answers with the first `limit` of `vehicles`, and tells if there are more. `room` is for the vehicles.
-pub(crate) fn vehicles(mut vehicles: Vec<Vehicle>, limit: usize, now_ms: i64, mut room: Portion) -> Response {
+pub(crate) fn vehicles(
+    mut vehicles: Vec<Vehicle>,
+    limit: usize,
+    sight: Sight,
+    now_ms: i64,
+    room: Portion,
+) -> Response {
     let truncated = vehicles.len() > limit;
     vehicles.truncate(limit);
+    match sight {
+        Sight::Exact => inside(vehicles, truncated, now_ms, room, exact),
+        Sight::Coarse => inside(vehicles, truncated, now_ms, room, coarse),
+    }
+}
+
+fn inside(
+    vehicles: Vec<Vehicle>,
+    truncated: bool,
+    now_ms: i64,
+    mut room: Portion,
+    write: impl Fn(&mut Vec<u8>, &Vehicle, i64) + Send + 'static,
+) -> Response {
     if vehicles.len() <= WHOLE_MAX {
-        let features = vehicles.iter().map(|vehicle| (vehicle, None));
-        return answer::live(MEDIA_TYPE, collection(features, truncated, now_ms));
+        return answer::live(MEDIA_TYPE, collection(&vehicles, truncated, now_ms, write));
     }
     room.shrink(vehicles.len() * size_of::<Vehicle>());
-    let write = move |out: &mut Vec<u8>, vehicle: &Vehicle| feature(out, vehicle, None, &[], now_ms);
     in_pieces(vehicles, truncated, now_ms, room, write)
+}
+
+fn exact(out: &mut Vec<u8>, vehicle: &Vehicle, now_ms: i64) {
+    feature(out, vehicle, None, &[], now_ms);
+}
+
+fn exact_hit(out: &mut Vec<u8>, hit: &Hit, now_ms: i64) {
+    feature(out, &hit.vehicle, Some(hit.distance_m), &[], now_ms);
+}
+
+fn coarse(out: &mut Vec<u8>, vehicle: &Vehicle, now_ms: i64) {
+    coarse_feature(out, vehicle, None, now_ms);
+}
+
+fn coarse_hit(out: &mut Vec<u8>, hit: &Hit, now_ms: i64) {
+    coarse_feature(out, &hit.vehicle, Some(hit.distance_m), now_ms);
 }
 
 fn in_pieces<T: Send + 'static>(
@@ -59,10 +94,11 @@ fn in_pieces<T: Send + 'static>(
     truncated: bool,
     now_ms: i64,
     room: Portion,
-    write: impl FnMut(&mut Vec<u8>, &T) + Send + 'static,
+    write: impl Fn(&mut Vec<u8>, &T, i64) + Send + 'static,
 ) -> Response {
     let mut head = Vec::with_capacity(FRAME_LEN);
     begin(&mut head, found.len(), truncated, now_ms);
+    let write = move |out: &mut Vec<u8>, one: &T| write(out, one, now_ms);
     pieces::live(MEDIA_TYPE, room, pieces::list(head, found, b",", write, END.to_vec()))
 }
 
@@ -73,20 +109,28 @@ pub(crate) fn vehicle(vehicle: &Vehicle, odd: &[Odd], now_ms: i64) -> Response {
     answer::live(MEDIA_TYPE, out)
 }
 
+/// Answers with one vehicle as it is seen coarsely.
+pub(crate) fn coarse_vehicle(vehicle: &Vehicle, now_ms: i64) -> Response {
+    let mut out = Vec::with_capacity(FEATURE_LEN);
+    coarse_feature(&mut out, vehicle, None, now_ms);
+    answer::live(MEDIA_TYPE, out)
+}
+
 /// Writes a feature collection. `now_ms` is the time of the answer; `truncated` is true if more vehicles match than were let
 /// through or searched.
-fn collection<'a>(
-    features: impl ExactSizeIterator<Item = (&'a Vehicle, Option<f64>)>,
+fn collection<T>(
+    found: &[T],
     truncated: bool,
     now_ms: i64,
+    write: impl Fn(&mut Vec<u8>, &T, i64),
 ) -> Vec<u8> {
-    let mut out = Vec::with_capacity(FRAME_LEN + features.len() * FEATURE_LEN);
-    begin(&mut out, features.len(), truncated, now_ms);
-    for (at, (vehicle, distance_m)) in features.enumerate() {
+    let mut out = Vec::with_capacity(FRAME_LEN + found.len() * FEATURE_LEN);
+    begin(&mut out, found.len(), truncated, now_ms);
+    for (at, one) in found.iter().enumerate() {
         if at > 0 {
             out.push(b',');
         }
-        feature(&mut out, vehicle, distance_m, &[], now_ms);
+        write(&mut out, one, now_ms);
     }
     out.extend_from_slice(END);
     out
@@ -114,6 +158,29 @@ pub(super) fn feature(
     odd: &[Odd],
     now_ms: i64,
 ) {
+    place_and_time(out, vehicle, distance_m, now_ms);
+    let seen = &vehicle.sighting;
+    out.extend_from_slice(b",\"speed_mps\":");
+    json::number_or_null(out, seen.speed_mps);
+    out.extend_from_slice(b",\"heading_deg\":");
+    json::number_or_null(out, seen.heading_deg);
+    out.extend_from_slice(b",\"emergency_flag\":");
+    json::boolean(out, seen.emergency);
+    if !odd.is_empty() {
+        oddities(out, odd);
+    }
+    out.extend_from_slice(b"}}");
+}
+
+/// Writes one vehicle as it is seen coarsely: what it does not tell is left out, and not told as null or false.
+pub(super) fn coarse_feature(out: &mut Vec<u8>, vehicle: &Vehicle, distance_m: Option<f64>, now_ms: i64) {
+    place_and_time(out, vehicle, distance_m, now_ms);
+    out.extend_from_slice(b"}}");
+}
+
+/// Writes a vehicle up to the properties that are not told coarsely.
+#[inline]
+fn place_and_time(out: &mut Vec<u8>, vehicle: &Vehicle, distance_m: Option<f64>, now_ms: i64) {
     let seen = &vehicle.sighting;
     out.extend_from_slice(b"{\"type\":\"Feature\",\"id\":");
     json::string(out, &vehicle.id);
@@ -132,16 +199,7 @@ pub(super) fn feature(
     json::number(out, now_ms.saturating_sub(seen.event_time_ms) as f64 / 1e3);
     out.extend_from_slice(b",\"time\":\"");
     rfc3339::push(out, seen.event_time_ms);
-    out.extend_from_slice(b"\",\"speed_mps\":");
-    json::number_or_null(out, seen.speed_mps);
-    out.extend_from_slice(b",\"heading_deg\":");
-    json::number_or_null(out, seen.heading_deg);
-    out.extend_from_slice(b",\"emergency_flag\":");
-    json::boolean(out, seen.emergency);
-    if !odd.is_empty() {
-        oddities(out, odd);
-    }
-    out.extend_from_slice(b"}}");
+    out.push(b'"');
 }
 
 /// Writes the property `odd`.
@@ -226,9 +284,11 @@ mod tests {
             let found: Vec<_> = ids.iter().map(|id| vehicle(id, &mut random)).collect();
             let now_ms = random.i64(0..4_000_000_000_000);
             let distance_m = (round % 2 == 0).then(|| random.f64() * 1e6);
-            let features = found.iter().map(|vehicle| (vehicle, distance_m));
+            let write = |out: &mut Vec<u8>, vehicle: &Vehicle, now_ms| {
+                feature(out, vehicle, distance_m, &[], now_ms);
+            };
             let written: serde_json::Value =
-                serde_json::from_slice(&collection(features, round % 3 == 0, now_ms)).unwrap();
+                serde_json::from_slice(&collection(&found, round % 3 == 0, now_ms, write)).unwrap();
             let features: Vec<_> =
                 found.iter().map(|vehicle| expected(vehicle, distance_m, now_ms)).collect();
             let expected = json!({

@@ -3,10 +3,11 @@
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::Response;
-use vagn_store::{Hit, Nearby};
+use vagn_store::{Hit, Nearby, Sight};
 
 use super::go_json;
 use super::params::FleetParams;
+use crate::sight::sight;
 use crate::{Api, page};
 use vagn_http::answer;
 use vagn_http::caller::Caller;
@@ -38,19 +39,20 @@ pub(crate) async fn get(
         (false, false) => Ok(page::map(&api, &asked)),
         (true, true) => {
             // The page is open to all, the fleet is not.
-            principal?.need(Role::Latest)?;
-            nearest(&api, &caller, &params).await
+            let principal = principal?;
+            principal.need(Role::Latest)?;
+            nearest(&api, sight(&principal), &caller, &params).await
         }
         (has_lat, _) => Err(cut_off(if has_lat { "lon" } else { "lat" })),
     }
 }
 
-async fn nearest(api: &Api, caller: &Caller, params: &Params) -> Result<Response, Problem> {
+async fn nearest(api: &Api, sight: Sight, caller: &Caller, params: &Params) -> Result<Response, Problem> {
     let question =
         Nearby { center: params.point()?, k: params.k()?, max_m: f64::INFINITY, newer_than_ms: None };
     let mut room = caller.room(question.k * size_of::<Hit>())?;
-    let hits =
-        api.ask(ROUTE, Vec::len, api.vehicles.ask("nearest", move |fleet| fleet.nearby(&question))).await?;
+    let asked = api.vehicles.ask("nearest", move |fleet| sight.nearby(fleet, &question));
+    let hits = api.ask(ROUTE, Vec::len, asked).await?;
     if hits.len() <= WHOLE_MAX {
         return Ok(answer::live(MEDIA_TYPE, body(&hits)));
     }

@@ -7,19 +7,25 @@ use vagn_store::{Hit, Nearby};
 use super::geojson;
 use super::params::FleetParams;
 use crate::Api;
+use crate::sight::Seeing;
 use vagn_http::caller::Caller;
 use vagn_http::params::Params;
 use vagn_http::problem::Problem;
 
 pub(crate) const ROUTE: &str = "/api/v1/vehicles/nearby";
 
-pub(crate) async fn get(State(api): State<Api>, caller: Caller, params: Params) -> Result<Response, Problem> {
+pub(crate) async fn get(
+    State(api): State<Api>,
+    Seeing(sight): Seeing,
+    caller: Caller,
+    params: Params,
+) -> Result<Response, Problem> {
     params.only(&["lat", "lon", "k", "radius_m", "max_age_s"])?;
     let question = question(&params, api.clock.now_ms())?;
     let room = caller.room(question.k * size_of::<Hit>())?;
-    let hits =
-        api.ask(ROUTE, Vec::len, api.vehicles.ask("nearby", move |fleet| fleet.nearby(&question))).await?;
-    Ok(geojson::hits(hits, false, api.clock.now_ms(), room))
+    let asked = api.vehicles.ask("nearby", move |fleet| sight.nearby(fleet, &question));
+    let hits = api.ask(ROUTE, Vec::len, asked).await?;
+    Ok(geojson::hits(hits, sight, api.clock.now_ms(), room))
 }
 
 fn question(params: &Params, now_ms: i64) -> Result<Nearby, Problem> {

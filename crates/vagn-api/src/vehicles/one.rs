@@ -3,11 +3,12 @@
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use vagn_store::VehicleIdBuf;
+use vagn_store::{Sight, VehicleIdBuf};
 use vagn_wire::VehicleId;
 
 use super::geojson;
 use crate::Api;
+use crate::sight::Seeing;
 use vagn_http::params::{InPath, NoParams, Params, missing};
 use vagn_http::problem::{Kind, Problem};
 
@@ -17,21 +18,30 @@ pub(crate) const BY_PARAM_ROUTE: &str = "/api/v1/vehicle";
 
 pub(crate) async fn get(
     State(api): State<Api>,
+    Seeing(sight): Seeing,
     InPath(text): InPath,
     _: NoParams,
 ) -> Result<Response, Problem> {
-    find(&api, ROUTE, id(&text)?).await
+    find(&api, ROUTE, sight, id(&text)?).await
 }
 
-pub(crate) async fn get_by_param(State(api): State<Api>, params: Params) -> Result<Response, Problem> {
-    find(&api, BY_PARAM_ROUTE, param(&params)?).await
+pub(crate) async fn get_by_param(
+    State(api): State<Api>,
+    Seeing(sight): Seeing,
+    params: Params,
+) -> Result<Response, Problem> {
+    find(&api, BY_PARAM_ROUTE, sight, param(&params)?).await
 }
 
-async fn find(api: &Api, route: &'static str, id: VehicleIdBuf) -> Result<Response, Problem> {
-    let asked = api.vehicles.ask("one", move |fleet| fleet.get(id.key()));
+async fn find(api: &Api, route: &'static str, sight: Sight, id: VehicleIdBuf) -> Result<Response, Problem> {
+    let asked = api.vehicles.ask("one", move |fleet| sight.get(fleet, id.key()));
     let found = api.ask(route, |found| usize::from(found.is_some()), asked).await?;
     let vehicle = found.ok_or_else(|| unknown(&id))?;
-    Ok(geojson::vehicle(&vehicle, &api.vehicles.odd(&id), api.clock.now_ms()))
+    let now_ms = api.clock.now_ms();
+    Ok(match sight {
+        Sight::Exact => geojson::vehicle(&vehicle, &api.vehicles.odd(&id), now_ms),
+        Sight::Coarse => geojson::coarse_vehicle(&vehicle, now_ms),
+    })
 }
 
 /// Forgets one vehicle. Its next report makes it known again.

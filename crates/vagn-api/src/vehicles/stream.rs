@@ -13,6 +13,7 @@ use axum::response::Response;
 use super::params::FleetParams;
 use super::{bbox, geojson, json};
 use crate::Api;
+use crate::sight::Seeing;
 use crate::sse::{self, HEARTBEAT, LAST_EVENT_ID, PieceSource, RETRY_MS};
 use vagn_http::account::{Account, AccountGauges};
 use vagn_http::caller::{Caller, StreamPlace};
@@ -20,6 +21,7 @@ use vagn_http::params::Params;
 use vagn_http::problem::{Kind, Problem};
 use vagn_http::server::Liveness;
 use vagn_live::stream::{EventId, EventWriter, PositionStreams, StreamEvent, StreamFollower, StreamView};
+use vagn_store::Sight;
 
 pub(crate) const ROUTE: &str = "/api/v1/positions/stream";
 
@@ -33,18 +35,28 @@ pub struct LiveStreams {
     places: Arc<Account>,
     heartbeat: Duration,
     exact: Arc<dyn EventWriter>,
+    coarse: Arc<dyn EventWriter>,
 }
 
 impl LiveStreams {
     /// Lets clients follow these streams.
     pub fn new(streams: PositionStreams) -> Self {
         let places = Account::new(usize::MAX, PEER_MAX, AccountGauges::default());
-        Self { streams, places, heartbeat: HEARTBEAT, exact: Arc::new(ExactEvents) }
+        let [exact, coarse] = [Sight::Exact, Sight::Coarse].map(|sight| Arc::new(Events(sight)));
+        Self { streams, places, heartbeat: HEARTBEAT, exact, coarse }
+    }
+
+    fn writer(&self, sight: Sight) -> Arc<dyn EventWriter> {
+        match sight {
+            Sight::Exact => self.exact.clone(),
+            Sight::Coarse => self.coarse.clone(),
+        }
     }
 }
 
 pub(crate) async fn get(
     State(api): State<Api>,
+    Seeing(sight): Seeing,
     caller: Caller,
     liveness: Option<Extension<Liveness>>,
     headers: HeaderMap,
@@ -54,9 +66,9 @@ pub(crate) async fn get(
     let bbox = params.bbox()?;
     let form = "<run>-<channel>-<number>.<number>…";
     let last = sse::last_event_id(&headers, &params, EventId::unknown(), form)?;
-    let LiveStreams { streams, places, heartbeat, exact } = &api.positions;
+    let LiveStreams { streams, places, heartbeat, .. } = &api.positions;
     let place = caller.stream(places)?;
-    let view = StreamView { bbox, writer: exact.clone() };
+    let view = StreamView { bbox, sight, writer: api.positions.writer(sight) };
     let follower =
         streams.follow(view, last).map_err(|full| Problem::new(Kind::Overloaded, full.to_string()))?;
     Ok(sse::answer(
@@ -78,12 +90,15 @@ impl PieceSource for Following {
     }
 }
 
-/// Events with the exact features of `/api/v1/vehicles`.
-struct ExactEvents;
+/// Events with the features of `/api/v1/vehicles`, as they are seen.
+struct Events(Sight);
 
-impl EventWriter for ExactEvents {
+impl EventWriter for Events {
     fn name(&self) -> &'static str {
-        "exact"
+        match self.0 {
+            Sight::Exact => "exact",
+            Sight::Coarse => "coarse",
+        }
     }
 
     fn write(&self, out: &mut Vec<u8>, event: &StreamEvent<'_>, id: Option<&EventId>) {
@@ -97,7 +112,10 @@ impl EventWriter for ExactEvents {
             StreamEvent::Begin | StreamEvent::Quiet => {}
             StreamEvent::Position { vehicle, now_ms } => {
                 out.extend_from_slice(b"event: position\ndata: ");
-                geojson::feature(out, vehicle, None, &[], *now_ms);
+                match self.0 {
+                    Sight::Exact => geojson::feature(out, vehicle, None, &[], *now_ms),
+                    Sight::Coarse => geojson::coarse_feature(out, vehicle, None, *now_ms),
+                }
                 out.push(b'\n');
             }
             StreamEvent::Left(vehicle_id) => departure(out, "left", vehicle_id),
@@ -133,7 +151,7 @@ mod tests {
 
     fn written(event: &StreamEvent<'_>, id: Option<&str>) -> String {
         let mut out = Vec::new();
-        ExactEvents.write(&mut out, event, id.map(|id| id.parse().unwrap()).as_ref());
+        Events(Sight::Exact).write(&mut out, event, id.map(|id| id.parse().unwrap()).as_ref());
         String::from_utf8(out).unwrap()
     }
 
@@ -176,5 +194,12 @@ mod tests {
         let event = written(&StreamEvent::Position { vehicle: &vehicle, now_ms }, None);
         assert_eq!(event, format!("event: position\ndata: {feature}\n\n"));
         assert!(!feature.contains('\n'), "an event has one line of data");
+        let mut coarse = Vec::new();
+        Events(Sight::Coarse).write(&mut coarse, &StreamEvent::Position { vehicle: &vehicle, now_ms }, None);
+        let coarse = String::from_utf8(coarse).unwrap();
+        let data = coarse.strip_prefix("event: position\ndata: ").unwrap();
+        let data: serde_json::Value = serde_json::from_str(data).unwrap();
+        let told: Vec<_> = data["properties"].as_object().unwrap().keys().cloned().collect();
+        assert_eq!(told, ["age_s", "time"]);
     }
 }
