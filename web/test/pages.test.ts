@@ -1,4 +1,4 @@
-/** What the service does for its pages: it gives them out, tells the browser what they may load, and asks for a token. */
+/** What the service does for its pages: it gives them out, and tells the browser what they may load. */
 import assert from "node:assert/strict";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:https";
@@ -49,28 +49,6 @@ scenario("scripts come compressed, and are kept for good", {}, async ({ open, va
     assert.ok(encoding === "br" || !isLarge, `${script.url()}: ${encoding}`);
   }
 });
-
-for (const path of ["/", "/incidents"]) {
-  scenario(`where a token is set, ${path} asks for it, again if it is wrong, and goes on`, { tokens: ["s3cret-of-the-test"] }, async ({ open }) => {
-    // MapLibre, too, tells the console of each tile that was refused.
-    const window = await open(path, { allow: [/status of 401/, /assets\/maplibre-gl-/] });
-    const input = window.page.locator("dialog input[type=password]");
-    await input.waitFor();
-    // Spaces cannot stand in a token; the dialog stays.
-    await input.fill("a wrong one");
-    await input.press("Enter");
-    await input.fill("wrong");
-    await input.press("Enter");
-    await eventually("the page to ask again", async () => (await input.inputValue()) === "");
-    await input.fill("s3cret-of-the-test");
-    await input.press("Enter");
-    await window.page.locator("dialog").waitFor({ state: "detached" });
-    const stored = await window.page.evaluate(() => Object.values({ ...sessionStorage }));
-    assert.ok(stored.includes("s3cret-of-the-test"));
-    const beyond = await window.page.evaluate(() => Object.values({ ...localStorage }));
-    assert.ok(!beyond.includes("s3cret-of-the-test"), "a token must not outlive the tab");
-  });
-}
 
 const folder = mkdtempSync(join(tmpdir(), "vagn-map-"));
 const pmtiles = join(folder, "base.pmtiles");

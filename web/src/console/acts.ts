@@ -2,7 +2,7 @@
 import * as api from "../shared/api";
 import type { Incident, IncidentWithHistory } from "../shared/api";
 import { strings } from "../shared/strings";
-import { needPerson } from "./person";
+import { needPerson, recordedName } from "./person";
 import { refusal } from "./words";
 
 const words = strings.console.act;
@@ -21,10 +21,10 @@ export async function act(what: Act, incident: Incident, note: string, now: () =
   if (by === null) return { kind: "dropped" };
   try {
     const after = await send(what, incident.id, by, note);
-    const disk = isOnDisk(after, what, by) ? "" : ` ${words.notOnDisk}`;
+    const disk = isOnDisk(after, what, recordedName(by)) ? "" : ` ${words.notOnDisk}`;
     return { kind: "done", incident: after, said: words.done[what](incident.vehicle_id) + disk };
   } catch (error) {
-    return { kind: "refused", why: refusal(error, incident, by, now()) };
+    return { kind: "refused", why: refusal(error, incident, recordedName(by), now()) };
   }
 }
 

@@ -2,7 +2,7 @@
 import type { Incident, IncidentChange, IncidentWithHistory, Vehicle } from "../shared/api";
 import { el, setAttr } from "../shared/dom";
 import type { StreamState } from "../shared/events";
-import { askForTokenAgain, onTokenWanted } from "../shared/session";
+import { onSignInWanted, signInAgain, whoAmI } from "../shared/session";
 import { strings } from "../shared/strings";
 import { act } from "./acts";
 import { Announcer } from "./announce";
@@ -20,6 +20,7 @@ import { MapPane } from "./mappane";
 import { isNothing, type Missed } from "./missed";
 import { Store } from "./store";
 import { startTicker } from "./ticker";
+import { Unproven } from "./unproven";
 import { changeSentence, missedSentence, newSentence } from "./words";
 
 const words = strings.console;
@@ -46,8 +47,16 @@ export class App {
   private readonly map: MapPane;
   private readonly feed: Feed;
   private readonly desk = el("main", { class: "desk" });
+  private readonly unproven = new Unproven({
+    raised: (incident, said) => this.raised(incident, said),
+    news: (said) => this.announcer.say(said),
+  });
   private selected: string | null = null;
-  private tokenWanted = false;
+  private signInWanted = false;
+  /** Name of a principal who may not see emergencies. */
+  private blind: string | null = null;
+  /** The server is asked for emergencies. */
+  private begun = false;
   private streamLost: number | null = null;
   private missed: string | null = null;
   private missedUntil = Infinity;
@@ -85,18 +94,33 @@ export class App {
 
   start(): void {
     this.store.onChange(() => this.showSoon());
-    onTokenWanted((wanted) => {
-      this.tokenWanted = wanted;
+    onSignInWanted((wanted) => {
+      this.signInWanted = wanted;
       this.tickView();
     });
     addEventListener("hashchange", () => this.follow());
     addEventListener("online", () => this.feed.hurry());
     document.addEventListener("keydown", (event) => this.key(event));
-    this.feed.start();
     startTicker(() => this.tick());
     this.follow();
     this.tick();
     void this.map.start();
+    void whoAmI().then(
+      ({ name, role }) => (role === "latest" ? this.beBlind(name) : this.begin()),
+      // What is wrong shows by itself.
+      () => this.begin(),
+    );
+  }
+
+  private begin(): void {
+    this.begun = true;
+    this.feed.start();
+    this.tick();
+  }
+
+  private beBlind(name: string): void {
+    this.blind = name;
+    this.tickView();
   }
 
   private build(root: HTMLElement): void {
@@ -107,14 +131,16 @@ export class App {
       event.preventDefault();
       this.list.focusFirst();
     });
-    root.append(this.header.node, this.banners.node, this.desk);
+    root.append(this.header.node, this.banners.node, this.unproven.node, this.desk);
     this.announcer.mount(root);
   }
 
   // ---- Time -----------------------------------------------------------------------------------------------------------
 
   private tick(): void {
+    if (!this.begun) return this.tickView();
     this.line.tick();
+    this.unproven.tick(this.now(), this.line.contact.kind === "held");
     const { contact } = this.line;
     if (contact.kind === "lost" && this.line.wasHeard) this.feed.lost(contact.since);
     this.feed.tick(contact.kind === "held");
@@ -134,7 +160,8 @@ export class App {
       nowMs: Date.now(),
       contact: this.line.contact,
       wasHeard: this.line.wasHeard,
-      tokenWanted: this.tokenWanted,
+      signInWanted: this.signInWanted,
+      blind: this.blind,
       streamLost: this.streamLost,
       sound,
       targets: this.line.targets,
@@ -142,7 +169,7 @@ export class App {
       missed: this.missed,
     };
     const press = {
-      token: () => void askForTokenAgain(),
+      signIn: () => void signInAgain(),
       sound: () => void this.bell.test(),
       missed: () => {
         this.missed = null;
@@ -275,6 +302,13 @@ export class App {
     const { ledger: _ledger, trail: _trail, ...plain } = incident;
     this.store.put(plain);
     this.announcer.say(said);
+  }
+
+  /** A call without proof has become an emergency, and is the one to look at now. */
+  private raised(incident: Incident, said: string): void {
+    this.store.put(incident);
+    this.announcer.say(said);
+    this.open(incident.id);
   }
 
   private toggleMute(): void {

@@ -8,10 +8,10 @@ const target = (name: string, up: boolean) => ({ name, up, since: AT });
 const targets = (special: Partial<Targets> = {}): Targets => ({ time: AT, targets: [target("primary", true)], drill: null, warnings: {}, ...special });
 
 const calm: Situation = {
-  nowMs: AT_MS + 60_000, contact: { kind: "held" }, wasHeard: true, tokenWanted: false, streamLost: null, sound: "on",
+  nowMs: AT_MS + 60_000, contact: { kind: "held" }, wasHeard: true, signInWanted: false, blind: null, streamLost: null, sound: "on",
   targets: targets(), crowd: 0, missed: null,
 };
-const press = { token: () => {}, sound: () => {}, missed: () => {} };
+const press = { signIn: () => {}, sound: () => {}, missed: () => {} };
 
 function check(special: Partial<Situation>, expected: [key: string, weight: string][]): void {
   const found = bannersFor({ ...calm, ...special }, press);
@@ -28,8 +28,9 @@ test("a lost server is the first thing to know", () => {
   assert.match(banner?.text ?? "", /for 60 s, since .*\(08:15:30 UTC\)/);
 });
 
-test("a page that waits for the token says that, and not that the line is broken", () => {
-  check({ tokenWanted: true, contact: { kind: "lost", since: AT_MS, why: "" } }, [["token", "alarm"]]);
+test("a page that waits for the sign-in says that, and not that the line is broken", () => {
+  check({ signInWanted: true, contact: { kind: "lost", since: AT_MS, why: "" } }, [["sign-in", "alarm"]]);
+  check({ blind: "kiosk", contact: { kind: "lost", since: AT_MS, why: "" } }, [["blind", "alarm"]]);
 });
 
 test("a broken stream is told once it lasts, and as long as the server answers", () => {

@@ -25,7 +25,9 @@ export interface Situation {
   nowMs: number;
   contact: Contact;
   wasHeard: boolean;
-  tokenWanted: boolean;
+  signInWanted: boolean;
+  /** Name of a principal who may not see emergencies, or `null`. */
+  blind: string | null;
   /** Time since when the stream is down, or `null`. */
   streamLost: number | null;
   sound: "on" | "blocked" | "missing";
@@ -38,7 +40,7 @@ export interface Situation {
 }
 
 export interface Presses {
-  token: () => void;
+  signIn: () => void;
   sound: () => void;
   missed: () => void;
 }
@@ -58,9 +60,10 @@ export function bannersFor(now: Situation, press: Presses): Banner[] {
 }
 
 function contactBanners(now: Situation, press: Presses): Banner[] {
-  if (now.tokenWanted) {
-    return [{ key: "token", weight: "alarm", text: words.banner.token, button: { text: words.banner.giveToken, press: press.token } }];
+  if (now.signInWanted) {
+    return [{ key: "sign-in", weight: "alarm", text: words.banner.signIn, button: { text: words.banner.signInGo, press: press.signIn } }];
   }
+  if (now.blind !== null) return [{ key: "blind", weight: "alarm", text: words.banner.notForYou(now.blind) }];
   if (now.contact.kind === "lost") {
     const { since } = now.contact;
     const span = age((now.nowMs - since) / 1_000);

@@ -1,8 +1,10 @@
 /** The bar at the top: counts, the server's time, the sound, and the person at this desk. */
 import { el, setAttr, setHidden, setText } from "../shared/dom";
+import { onWho } from "../shared/session";
 import { strings } from "../shared/strings";
 import { localTime, utcTime } from "../shared/time";
 import { running } from "./clock";
+import { whoLine } from "../shared/who";
 import { askPerson, onPersonChange, personName } from "./person";
 
 const words = strings.console;
@@ -39,9 +41,12 @@ export class Header {
       el("div", { class: "bar-time" }, this.local, this.utc),
       el("div", { class: "bar-sound" }, this.mute, test),
       this.person,
+      whoLine(),
     );
     this.showPerson(personName());
     onPersonChange((name) => this.showPerson(name));
+    // A principal with a name of its own is not asked for another one.
+    onWho((who) => setHidden(this.person, who?.by === "ignored"));
   }
 
   counts({ waiting, handled, drills }: Counts): void {

@@ -1,5 +1,6 @@
 /** Name of the person at this desk, kept in the browser: it goes into the trail with everything they do. */
 import { el, setHidden, setText } from "../shared/dom";
+import { knownWho } from "../shared/session";
 import { strings } from "../shared/strings";
 
 const words = strings.console.person;
@@ -28,8 +29,17 @@ export function onPersonChange(listener: (name: string) => void): void {
 
 /** Returns the name, and asks for it where it is not known. `null` where the person gave none. */
 export async function needPerson(): Promise<string | null> {
+  const who = knownWho();
+  // The server records what it knows, whatever is said here.
+  if (who?.by === "ignored") return who.name;
   const known = personName();
   return known === "" ? askPerson() : known;
+}
+
+/** Returns the name as the server records it: for a trusted desk with that of the desk. */
+export function recordedName(by: string): string {
+  const who = knownWho();
+  return who?.by === "on_behalf" ? `${by} via ${who.name}` : by;
 }
 
 /** Asks for the name in a dialog. */

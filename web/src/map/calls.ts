@@ -17,6 +17,8 @@ export interface CallsHandlers {
   raised(incident: Incident): void;
   resolved(incident: Incident): void;
   contact(state: StreamState): void;
+  /** The principal may not see calls. */
+  refused(): void;
 }
 
 const PAGE = 1_000;
@@ -65,6 +67,10 @@ export class Calls {
 
   private state(state: StreamState): void {
     if (state.kind === "connected") void this.reload();
+    if (state.kind === "refused") {
+      this.stream.stop();
+      this.handlers.refused();
+    }
     this.handlers.contact(state);
   }
 

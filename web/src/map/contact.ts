@@ -1,7 +1,7 @@
 /** Contact with the server, in words: a bar when it is lost, what was missed when it is back. */
 import { el, icon, setHidden, setText } from "../shared/dom";
 import type { StreamState } from "../shared/events";
-import { askForTokenAgain, onTokenWanted } from "../shared/session";
+import { onSignInWanted, signInAgain } from "../shared/session";
 import { strings } from "../shared/strings";
 import { age, localTime } from "../shared/time";
 import type { Missed } from "./calls";
@@ -27,7 +27,7 @@ export class Contact {
   private readonly dismiss: HTMLButtonElement;
   private streamLost: number | null = null;
   private tilesLost: number | null = null;
-  private tokenWanted = false;
+  private signInWanted = false;
   private told: string | null = null;
   private lostSince: number | null = null;
   /** There was contact once: before, nothing can be missed. */
@@ -38,9 +38,9 @@ export class Contact {
     private readonly now: () => number = () => Date.now(),
   ) {
     this.action = el("button", {
-      text: words.tokenGive,
+      text: words.signIn,
       attrs: { type: "button" },
-      on: { click: () => void askForTokenAgain().then((given) => given && location.reload()) },
+      on: { click: () => void signInAgain().then((given) => given && location.reload()) },
     });
     this.dismiss = el(
       "button",
@@ -48,8 +48,8 @@ export class Contact {
       icon(icons.close),
     );
     this.node = el("div", { class: "contact", hidden: true, attrs: { role: "status" } }, this.text, this.action, this.dismiss);
-    onTokenWanted((wanted) => {
-      this.tokenWanted = wanted;
+    onSignInWanted((wanted) => {
+      this.signInWanted = wanted;
       this.show();
     });
     setInterval(() => this.show(), 1_000);
@@ -110,12 +110,12 @@ export class Contact {
 
   private show(): void {
     this.turned();
-    const { lost, since, told, tokenWanted } = this;
-    setHidden(this.node, !lost && told === null && !tokenWanted);
-    setHidden(this.action, !tokenWanted);
-    setHidden(this.dismiss, lost || tokenWanted);
-    this.node.classList.toggle("lost", lost || tokenWanted);
-    if (tokenWanted) setText(this.text, words.tokenNeeded);
+    const { lost, since, told, signInWanted } = this;
+    setHidden(this.node, !lost && told === null && !signInWanted);
+    setHidden(this.action, !signInWanted);
+    setHidden(this.dismiss, lost || signInWanted);
+    this.node.classList.toggle("lost", lost || signInWanted);
+    if (signInWanted) setText(this.text, words.signInNeeded);
     else if (lost && since !== null) setText(this.text, words.lost(localTime(since)));
     else setText(this.text, told ?? "");
   }

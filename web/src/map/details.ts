@@ -3,7 +3,7 @@ import { el, setHidden, setText } from "../shared/dom";
 import { strings } from "../shared/strings";
 import { age, bothTimes } from "../shared/time";
 import { distance, heading, place, speed, type UnitSystem } from "../shared/units";
-import type { Oddity } from "../shared/api";
+import { isApproximate, type Oddity } from "../shared/api";
 import type { Selected } from "./selection";
 
 const words = strings.map;
@@ -18,7 +18,8 @@ export interface DetailsActions {
 
 export class Details {
   readonly node: HTMLElement;
-  private readonly rows = new Map<string, HTMLElement>();
+  private readonly rows = new Map<string, HTMLElement[]>();
+  private readonly approximate = el("p", { class: "note", hidden: true, text: words.approximateWhy });
   private readonly note = el("p", { class: "note warn", hidden: true });
   private readonly tag = el("p", { class: "tag call", hidden: true });
   private readonly odd = el("ul", { class: "odd", hidden: true });
@@ -39,6 +40,7 @@ export class Details {
       { class: "details" },
       this.tag,
       this.note,
+      this.approximate,
       el(
         "dl",
         {},
@@ -63,26 +65,29 @@ export class Details {
     if (selected.gone) return this.warn(words.deleted);
     if (!vehicle) return this.warn(selected.fault ?? words.loading);
     const { properties } = vehicle;
+    const approximate = isApproximate(vehicle);
+    setHidden(this.approximate, !approximate);
+    for (const name of ["speed", "heading"]) for (const node of this.rows.get(name) ?? []) setHidden(node, approximate);
     const atMs = Date.parse(properties.time);
     const old = (nowMs - atMs) / 1000;
     this.warn(selected.fault ?? (old > SILENT_S ? words.old(age(old)) : null));
     this.set("report", `${words.reportAgo(age(old))} · ${bothTimes(atMs)}`);
     this.set("speed", properties.speed_mps == null ? words.unknown : speed(properties.speed_mps, units));
     this.set("heading", properties.heading_deg == null ? words.unknown : heading(properties.heading_deg));
-    this.set("place", place(vehicle.geometry.coordinates[1], vehicle.geometry.coordinates[0]));
+    this.set("place", place(vehicle.geometry.coordinates[1], vehicle.geometry.coordinates[0], approximate ? 3 : 5));
     this.set("delay", words.delayNone);
     this.set("trail", words.trailOf(selected.trail.length, distance(length(selected.trail), units)));
     this.showOdd(properties.odd ?? []);
   }
 
   private row(name: string, label: string): HTMLElement[] {
-    const value = el("dd", {});
-    this.rows.set(name, value);
-    return [el("dt", { text: label }), value];
+    const pair = [el("dt", { text: label }), el("dd", {})];
+    this.rows.set(name, pair);
+    return pair;
   }
 
   private set(name: string, value: string): void {
-    const node = this.rows.get(name);
+    const node = this.rows.get(name)?.[1];
     if (node) setText(node, value);
   }
 

@@ -1,6 +1,6 @@
 /** The table beside the map: the same vehicles as the view, for those who read rather than look. */
 import { vehiclesIn, type Vehicle } from "../shared/api";
-import { el, icon, setText } from "../shared/dom";
+import { el, icon, setHidden, setText } from "../shared/dom";
 import { describe } from "../shared/session";
 import { strings } from "../shared/strings";
 import { age } from "../shared/time";
@@ -36,6 +36,7 @@ export class List {
   private readonly state = el("p", { class: "soft", attrs: { role: "status" } });
   private readonly select: HTMLSelectElement;
   private readonly rows = new Map<string, Row>();
+  private readonly chooser: HTMLElement;
   private timer: ReturnType<typeof setTimeout> | null = null;
   private turn = 0;
 
@@ -46,6 +47,7 @@ export class List {
       { on: { change: () => actions.filter(this.select.value as Filter) } },
       ...FILTERS.map((filter) => el("option", { text: words.filters[filter], attrs: { value: filter } })),
     );
+    this.chooser = el("label", { class: "chooser" }, words.filter, this.select);
     const close = el(
       "button",
       {
@@ -66,7 +68,7 @@ export class List {
       "aside",
       { id: "list", class: "list", hidden: true, attrs: { "aria-labelledby": "list-title" } },
       el("header", { class: "card-head" }, el("h2", { id: "list-title", text: words.listTitle, attrs: { tabindex: -1 } }), close),
-      el("label", { class: "chooser" }, words.filter, this.select),
+      this.chooser,
       this.state,
       el(
         "div",
@@ -75,6 +77,12 @@ export class List {
       ),
     );
     document.addEventListener("visibilitychange", () => this.hurry());
+  }
+
+  /** Leaves out speed and heading, and the choice by them, where the server does not tell them. */
+  leaveOutMovement(): void {
+    setHidden(this.chooser, true);
+    this.node.classList.add("without-movement");
   }
 
   get open(): boolean {

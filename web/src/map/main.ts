@@ -2,12 +2,13 @@
 import "../shared/theme.css";
 import "./panels.css";
 import "./map.css";
-import { readJson } from "../shared/session";
+import { readJson, whoAmI } from "../shared/session";
+import { whoLine } from "../shared/who";
 import type { MapSettings } from "../shared/basemap";
 import { strings } from "../shared/strings";
 import { theme } from "../shared/theme";
 import type { Map as MapLibre } from "maplibre-gl";
-import { setText } from "../shared/dom";
+import { setHidden, setText } from "../shared/dom";
 import { App } from "./app";
 import { boundsOf, type Place } from "./bounds";
 import { Calls } from "./calls";
@@ -53,6 +54,7 @@ function start(): void {
     raised: ({ vehicle_id, test }) => callsPanel.say(test ? words.drillNew(vehicle_id) : words.callNew(vehicle_id), !test),
     resolved: ({ vehicle_id }) => callsPanel.say(words.callGone(vehicle_id), false),
     contact: (state) => contact.stream(state),
+    refused: approximate,
   });
   const toggleList = () => {
     if (isPhone()) card.close();
@@ -76,6 +78,7 @@ function start(): void {
       voices: callsPanel.voices,
       contact: contact.node,
       empty: empty.node,
+      who: whoLine(),
     },
     {
       find: (id) => void app?.find(id),
@@ -99,10 +102,21 @@ function start(): void {
     },
     () => (card.shown ? card.close() : list.open && list.close()),
   );
-  calls.start();
+  void whoAmI().then(
+    ({ role }) => (role === "latest" ? approximate() : calls.start()),
+    // The contact says what is wrong.
+    () => calls.start(),
+  );
   const link = readLink(location.hash);
   const places = empty.fleet((time) => clock.observe(time));
   void open();
+
+  /** Takes away what this principal cannot see. */
+  function approximate(): void {
+    setHidden(callsPanel.button, true);
+    setHidden(page.approximate, false);
+    list.leaveOutMovement();
+  }
 
   async function open(): Promise<void> {
     const settings = await readJson<MapSettings>("/map/settings.json");

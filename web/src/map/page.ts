@@ -12,6 +12,7 @@ export interface Parts {
   voices: HTMLElement;
   contact: HTMLElement;
   empty: HTMLElement;
+  who: HTMLElement;
 }
 
 export interface PageActions {
@@ -27,6 +28,8 @@ export interface Page {
   search: HTMLInputElement;
   searchNote: HTMLElement;
   status: HTMLElement;
+  /** Says that places are approximate. */
+  approximate: HTMLElement;
   tools: HTMLElement;
 }
 
@@ -56,6 +59,7 @@ export function buildPage(parts: Parts, actions: PageActions): Page {
     if (search.value.trim() !== "") actions.find(search.value.trim());
   });
   const status = el("p", { class: "status" });
+  const approximate = el("p", { class: "approximate", hidden: true, text: words.approximate, attrs: { title: words.approximateWhy } });
   const tools = toolbar(actions);
   const skip = el("a", {
     class: "skip",
@@ -74,12 +78,12 @@ export function buildPage(parts: Parts, actions: PageActions): Page {
   const side = el("div", { class: "side" }, head, parts.card);
   document.body.append(
     skip,
-    el("main", {}, map, side, tools, parts.empty, el("div", { class: "foot" }, status)),
+    el("main", {}, map, side, tools, parts.empty, el("div", { class: "foot" }, parts.who, approximate, status)),
     parts.list,
     parts.contact,
     parts.voices,
   );
-  return { map, search, searchNote, status, tools };
+  return { map, search, searchNote, status, approximate, tools };
 }
 
 function toolbar(actions: PageActions): HTMLElement {

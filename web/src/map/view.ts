@@ -1,9 +1,8 @@
-/** Makes the map itself: style, projection, worker, and the requests that carry the token. */
+/** Makes the map itself: style, projection and worker. */
 import { AttributionControl, Map as MapLibre, prewarm, ScaleControl, setWorkerUrl } from "maplibre-gl";
 import workerUrl from "maplibre-gl/dist/maplibre-gl-worker.mjs?worker&url";
 import "maplibre-gl/dist/maplibre-gl.css";
 import { basemap, refine, type MapSettings } from "../shared/basemap";
-import { authHeaders } from "../shared/session";
 import { strings } from "../shared/strings";
 import type { Theme } from "../shared/theme";
 import type { UnitSystem } from "../shared/units";
@@ -36,6 +35,7 @@ export async function openMap(
   theme: Theme,
   start: View,
   bounds: Bounds | null,
+  label: string = strings.map.mapLabel,
 ): Promise<MapLibre> {
   const map = new MapLibre({
     container,
@@ -55,8 +55,7 @@ export async function openMap(
     fadeDuration: 0,
     // Without an address for letters, all are drawn with fonts of this machine.
     localIdeographFontFamily: "sans-serif",
-    locale: { "Map.Title": strings.map.mapLabel },
-    transformRequest: (url) => (sameOrigin(url) ? { url, headers: authHeaders() } : { url }),
+    locale: { "Map.Title": label },
   });
   map.on("error", ({ error }) => {
     // With a status it is an answer that did not come or was refused: the page tells of that itself, and it comes by itself again.
@@ -74,8 +73,4 @@ export async function openMap(
 
 export function scaleControl(system: UnitSystem): ScaleControl {
   return new ScaleControl({ maxWidth: 110, unit: system });
-}
-
-function sameOrigin(url: string): boolean {
-  return new URL(url, location.href).origin === location.origin;
 }

@@ -19,8 +19,8 @@ export interface VehicleProperties {
   time: string;
   speed_mps?: number | null;
   heading_deg?: number | null;
-  /** The latest report carried the flag, be it a real alarm or a drill. */
-  emergency_flag: boolean;
+  /** The latest report carried the flag, be it a real alarm or a drill. Missing where the place is approximate. */
+  emergency_flag?: boolean;
   odd?: Oddity[];
 }
 
@@ -52,9 +52,14 @@ export function vehiclesIn(box: Box, limit: number, ask?: Ask): Promise<Vehicles
   return readJson(`/api/v1/vehicles?${new URLSearchParams({ bbox, limit: String(limit) })}`, ask);
 }
 
-/** One vehicle; a `Problem` of status 404 where it is not known. */
+/** One vehicle; a `Problem` of status 404 where it is not known. By a parameter, because not every id can stand in a path. */
 export function vehicle(id: string, ask?: Ask): Promise<Vehicle> {
-  return readJson(`/api/v1/vehicles/${encodeURIComponent(id)}`, ask);
+  return readJson(`/api/v1/vehicle?${query({ id })}`, ask);
+}
+
+/** True where the server tells the place to about 100 m, and neither speed nor heading nor emergency. */
+export function isApproximate({ properties }: Vehicle): boolean {
+  return properties.emergency_flag === undefined;
 }
 
 export interface Near {
@@ -210,6 +215,31 @@ export function replay(id: string, by: string): Promise<IncidentWithHistory> {
 /** Nearest vehicles that could go there, nearest first; a `Problem` named `no-position` where its place is not known. */
 export function responders(id: string, near: Near, ask?: Ask): Promise<Vehicles> {
   return readJson(`${at(id)}/responders?${query({ ...near })}`, ask);
+}
+
+/** A call for help that cannot be proved, and so is no incident. */
+export interface UnprovenCall {
+  n: number;
+  reason: string;
+  vehicle_id: string | null;
+  key_id: string | null;
+  address: string;
+  /** `null` where the place cannot be read. */
+  lat: number | null;
+  lon: number | null;
+  first_at: string;
+  last_at: string;
+  count: number;
+}
+
+/** Calls for help that cannot be proved. */
+export function unproven(ask?: Ask): Promise<{ calls: UnprovenCall[] }> {
+  return readJson("/api/v1/incidents/unproven", ask);
+}
+
+/** Makes an incident of such a call; a `Problem` of status 404 where it is not in the list any more. */
+export function raiseUnproven(n: number, by: string): Promise<Incident> {
+  return postJson(`/api/v1/incidents/unproven/${n}/raise`, { by });
 }
 
 export const INCIDENT_EVENTS = "/api/v1/incidents/events";

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { afterEach, test } from "node:test";
 import { EventParser, EventStream, pauseMs, type ServerEvent, type StreamState } from "./events";
+import { Problem } from "./problem";
 
 const TEXT =
   "retry: 1000\nid: 7-1\n\n:\n\nid: 7-2\nevent: incident\ndata: {\"a\":1}\n\nevent: gap\ndata:one\ndata: two\r\nid: 7-3\r\n\r\ndata: å\rdata\r\rid: 7-4\n\nevent: cut\ndata: x\n";
@@ -113,4 +114,20 @@ test("a connection that seems to be there is made anew when the line is back", a
   const told = await follow([answer("retry: 3600000\nid: 7-1\ndata: a\n\n", false), answer("id: 7-2\ndata: b\n\n", false)], hour, (stream) => stream.renew());
   assert.deepEqual(told.ids, [null, "7-1", "7-2"]);
   assert.deepEqual(told.events, ["a", "b"]);
+});
+
+test("a stream that is refused for good says so, and one that is stopped then asks no more", async () => {
+  for (const status of [403, 404]) {
+    let asked = 0;
+    const states: StreamState[] = [];
+    const stream = new EventStream(
+      "/events",
+      { event: () => {}, state: (state) => (states.push(state), state.kind === "refused" && stream.stop()) },
+      { ask: () => ((asked += 1), Promise.reject(new Problem(status, {}))) },
+    );
+    stream.start();
+    await new Promise((resolve) => setImmediate(resolve));
+    assert.deepEqual(states, [{ kind: "connecting" }, { kind: "refused", status }]);
+    assert.equal(asked, 1);
+  }
 });

@@ -1,10 +1,10 @@
 /**
- * Server-sent events over `fetch`, since the browser's own `EventSource` cannot send a token.
+ * Server-sent events over `fetch`, since the browser's own `EventSource` tells nothing of a refusal.
  *
  * `EventParser` reads text in pieces of any length. `EventStream` keeps a connection: it comes back by itself, resumes after the
  * last event it has seen, and takes silence for a loss, since a dead connection may stay open for minutes without a word.
  */
-import { describe, isCancelled, request } from "./session";
+import { describe, isCancelled, Problem, request } from "./session";
 
 export interface ServerEvent {
   /** `message` where the server gave no name. */
@@ -90,7 +90,9 @@ export type StreamState =
   /** `resumed`: events since the last one seen are on their way; false where the page begins afresh. */
   | { kind: "connected"; resumed: boolean }
   /** `since`: time on the clock of the stream, in ms, of the last byte received, or of the first try. */
-  | { kind: "lost"; since: number; why: string };
+  | { kind: "lost"; since: number; why: string }
+  /** The server has nothing under this address, or not for this principal: to ask again does not help by itself. */
+  | { kind: "refused"; status: number };
 
 export interface StreamOptions {
   /** Longest silence, in ms: the server sends something at least every 15 s. */
@@ -103,6 +105,8 @@ export interface StreamOptions {
   lastId?: string;
   now?: () => number;
   random?: () => number;
+  /** Asks the server; leads to the sign-in unless another one is given. */
+  ask?: typeof request;
 }
 
 export interface StreamHandlers {
@@ -134,7 +138,7 @@ export class EventStream {
     private readonly handlers: StreamHandlers,
     options: StreamOptions = {},
   ) {
-    this.options = { ...DEFAULTS, now: () => Date.now(), random: () => Math.random(), ...options };
+    this.options = { ...DEFAULTS, now: () => Date.now(), random: () => Math.random(), ask: request, ...options };
     this.parser.lastId = this.options.lastId;
     this.heardAt = this.options.now();
   }
@@ -184,11 +188,13 @@ export class EventStream {
     const signal = AbortSignal.any([cut.signal, this.ended.signal]);
     try {
       watch.limit(this.options.connectMs);
-      const response = await request(this.path, { limitMs: null, signal, headers: this.headers() });
+      const response = await this.options.ask(this.path, { limitMs: null, signal, headers: this.headers() });
       this.opened();
       await this.read(response, watch);
       return "";
     } catch (error) {
+      const status = error instanceof Problem ? error.status : 0;
+      if (status === 403 || status === 404) this.handlers.state({ kind: "refused", status });
       return isCancelled(error) ? "" : describe(error);
     } finally {
       watch.end();

@@ -26,7 +26,7 @@ export function heading(degrees: number): string {
   return `${words.winds[at]} ${Math.round(degrees) % 360}°`;
 }
 
-/** A place as people write it into a search box or say it on the radio. */
-export function place(lat: number, lon: number): string {
-  return `${lat.toFixed(5)}, ${lon.toFixed(5)}`;
+/** A place as people write it into a search box or say it on the radio; five digits are about a metre. */
+export function place(lat: number, lon: number, digits = 5): string {
+  return `${lat.toFixed(digits)}, ${lon.toFixed(digits)}`;
 }

@@ -1,5 +1,5 @@
 /** A real `vagn serve` on ports of its own, over a data directory of its own, started in a folder of its own. */
-import { type ChildProcess, spawn } from "node:child_process";
+import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { createSocket } from "node:dgram";
 import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { request as plainRequest } from "node:http";
@@ -176,6 +176,17 @@ export class Vagn {
     const child = spawn(program, words, { cwd: this.folder, stdio: "ignore", env: environment() });
     const ended = gone(child);
     return { ended, stop: async () => void (child.kill("SIGTERM"), await ended) };
+  }
+
+  /** Makes a token of this role, and returns it. */
+  async token(name: string, role: string): Promise<string> {
+    const said = execFileSync(binary(), ["token", "add", name, "--role", role, "--data-dir", this.dataDir, "--json"], {
+      cwd: this.folder,
+      env: environment(),
+      encoding: "utf8",
+      timeout: LIMIT_MS,
+    });
+    return (JSON.parse(said) as { token: string }).token;
   }
 
   /** Ends it and removes its data. */

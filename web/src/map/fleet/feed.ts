@@ -4,7 +4,7 @@
  * A round begins a second after the one before, or when that has ended: a slow network makes it slow, not full. A tile that did not
  * change costs an answer without content, and nothing on this side.
  */
-import { authHeaders, request } from "../../shared/session";
+import { request } from "../../shared/session";
 import { nameOf, type TileId } from "./cover";
 import { readTile, type Tile } from "./record";
 
@@ -122,10 +122,9 @@ export class Feed {
   }
 }
 
-/** Asks with the tag of what is here already; a refusal goes the common way, which asks for the token. */
+/** Asks with the tag of what is here already; a refusal goes the common way, which leads to the sign-in. */
 async function ask(path: string, etag: string | null): Promise<Response> {
-  const headers: Record<string, string> = authHeaders();
-  if (etag !== null) headers["If-None-Match"] = etag;
+  const headers: Record<string, string> = etag === null ? {} : { "If-None-Match": etag };
   const response = await fetch(path, { headers, cache: "no-store", signal: AbortSignal.timeout(TILE_LIMIT_MS) });
   return response.ok || response.status === 304 ? response : request(path, { limitMs: TILE_LIMIT_MS });
 }

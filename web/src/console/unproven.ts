@@ -1,0 +1,169 @@
+/**
+ * Calls for help that cannot be proved: a list above the emergencies, hidden while it is empty. A person may raise one as an
+ * emergency; nothing else comes of them.
+ */
+import * as api from "../shared/api";
+import type { Incident, UnprovenCall } from "../shared/api";
+import { el, setAttr, setHidden, setText } from "../shared/dom";
+import { describe, Problem } from "../shared/session";
+import { strings } from "../shared/strings";
+import { age } from "../shared/time";
+import { place } from "../shared/units";
+import { KeyedList, type View } from "./keyed";
+import { needPerson } from "./person";
+
+const words = strings.console.unproven;
+const REREAD_MS = 5_000;
+/** Pause after a refusal, as by a server that has no such list: it will not have one soon. */
+const REFUSED_MS = 60_000;
+/** Calls that are shown; a flood of forged ones must not bury the emergencies below. */
+export const SHOWN_MAX = 20;
+
+export interface UnprovenContext {
+  raised: (incident: Incident, said: string) => void;
+  news: (said: string) => void;
+}
+
+export class Unproven {
+  readonly node: HTMLElement;
+  private readonly title = el("h2", { id: "unproven-heading" });
+  private readonly items = el("ul", { class: "unproven-list" });
+  private readonly more = el("p", { class: "soft", hidden: true });
+  private readonly answer = el("p", { class: "act-answer", hidden: true });
+  private readonly list: KeyedList<UnprovenCall>;
+  private known: Set<number> | null = null;
+  private askAt = -Infinity;
+  private asking = false;
+  private nowMs = 0;
+
+  constructor(private readonly context: UnprovenContext) {
+    this.list = new KeyedList(
+      this.items,
+      (call) => String(call.n),
+      () => new CallView((call) => void this.raise(call), () => this.nowMs),
+    );
+    this.node = el(
+      "section",
+      { class: "unproven", hidden: true, attrs: { "aria-labelledby": "unproven-heading" } },
+      this.title,
+      el("p", { class: "soft", text: words.why }),
+      this.items,
+      this.more,
+      el("div", { attrs: { role: "alert" } }, this.answer),
+    );
+  }
+
+  /** Once a second; `held` is true while the server answers. */
+  tick(nowMs: number, held: boolean): void {
+    this.nowMs = nowMs;
+    if (!held || this.asking || performance.now() < this.askAt) return;
+    void this.read();
+  }
+
+  private async read(): Promise<void> {
+    this.asking = true;
+    this.askAt = performance.now() + REREAD_MS;
+    try {
+      this.show((await api.unproven()).calls);
+    } catch (error) {
+      // Contact that is lost is told elsewhere.
+      if (error instanceof Problem && error.status < 500) {
+        this.askAt = performance.now() + REFUSED_MS;
+        this.show([]);
+      }
+    }
+    this.asking = false;
+  }
+
+  private show(calls: UnprovenCall[]): void {
+    const shown = latest(calls);
+    this.list.show(shown);
+    setText(this.title, words.heading(calls.length));
+    setText(this.more, words.more(calls.length - shown.length));
+    setHidden(this.more, calls.length === shown.length);
+    setHidden(this.node, calls.length === 0 && this.answer.hidden === true);
+    const fresh = this.known === null ? 0 : calls.filter((call) => !this.known?.has(call.n)).length;
+    if (fresh > 0) this.context.news(words.say(fresh));
+    this.known = new Set(calls.map((call) => call.n));
+  }
+
+  private async raise(call: UnprovenCall): Promise<void> {
+    const who = senderOf(call);
+    setHidden(this.answer, true);
+    if (!(await confirmRaise(who))) return;
+    const by = await needPerson();
+    if (by === null) return;
+    try {
+      const incident = await api.raiseUnproven(call.n, by);
+      this.context.raised(incident, words.raised(who));
+    } catch (error) {
+      const gone = error instanceof Problem && error.status === 404;
+      setText(this.answer, gone ? words.gone : words.failed(describe(error)));
+      setHidden(this.answer, false);
+    }
+    void this.read();
+  }
+}
+
+/** The calls to show, the latest first. */
+export function latest(calls: UnprovenCall[]): UnprovenCall[] {
+  return [...calls].sort((one, other) => Date.parse(other.last_at) - Date.parse(one.last_at)).slice(0, SHOWN_MAX);
+}
+
+/** The one that the call says it is from. */
+export function senderOf({ vehicle_id, key_id }: UnprovenCall): string {
+  if (vehicle_id !== null) return words.vehicle(vehicle_id);
+  return key_id === null ? words.unknown : words.key(key_id);
+}
+
+/** What is known of a call, in a line. */
+export function lineOf(call: UnprovenCall, nowMs: number): string {
+  const reason = words.reason[call.reason] ?? call.reason;
+  const when = words.ago(age((nowMs - Date.parse(call.last_at)) / 1_000));
+  return words.line(reason, call.address, words.times(call.count), when);
+}
+
+class CallView implements View<UnprovenCall> {
+  private call: UnprovenCall | null = null;
+  private readonly sender = el("strong");
+  private readonly about = el("span", { class: "unproven-about" });
+  private readonly place = el("span", { class: "unproven-place" });
+  private readonly button = el("button", { text: words.raise, attrs: { type: "button" }, on: { click: () => this.call && this.raise(this.call) } });
+  readonly node = el("li", {}, el("div", {}, this.sender, this.about, this.place), this.button);
+
+  constructor(
+    private readonly raise: (call: UnprovenCall) => void,
+    private readonly now: () => number,
+  ) {}
+
+  update(call: UnprovenCall): void {
+    this.call = call;
+    setText(this.sender, senderOf(call));
+    setText(this.about, lineOf(call, this.now()));
+    setText(this.place, call.lat === null || call.lon === null ? words.noPlace : words.place(place(call.lat, call.lon)));
+    setAttr(this.button, "aria-label", words.raiseNamed(senderOf(call)));
+  }
+}
+
+/** Asks whether it is to become an emergency. */
+function confirmRaise(who: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const no = el("button", { text: words.raiseNo, attrs: { type: "button" }, on: { click: () => dialog.close() } });
+    const form = el(
+      "form",
+      { attrs: { method: "dialog" } },
+      el("h2", { id: "raise-heading", text: words.raiseTitle(who) }),
+      el("p", { id: "raise-why", text: words.raiseWhy }),
+      el("div", { class: "dialog-buttons" }, no, el("button", { class: "primary", text: words.raiseYes, attrs: { value: "yes", type: "submit" } })),
+    );
+    const dialog = el("dialog", { class: "dialog", attrs: { "aria-labelledby": "raise-heading", "aria-describedby": "raise-why" } }, form);
+    dialog.addEventListener("close", () => {
+      dialog.remove();
+      resolve(dialog.returnValue === "yes");
+    });
+    document.body.append(dialog);
+    dialog.showModal();
+    // Enter alone raises nothing.
+    no.focus();
+  });
+}
