@@ -1,4 +1,4 @@
-// The build of the two pages: the live map and the incident console.
+// The build of the pages: the live map, the incident console, and the page of a shared place.
 import { defineConfig } from "vite";
 import { compress } from "./tools/compress.ts";
 import { licenses } from "./tools/licenses.ts";
@@ -26,7 +26,7 @@ export default defineConfig({
     rollupOptions: {
       // A worker is built within the build, which takes its time.
       checks: { pluginTimings: false },
-      input: { map: "index.html", console: "incidents.html" },
+      input: { map: "index.html", console: "incidents.html", share: "share.html" },
       output: {
         // So that a change of our own code leaves the largest file in the caches of browsers.
         codeSplitting: { groups: [{ name: "maplibre-gl", test: /node_modules\/maplibre-gl\// }] },
