@@ -11,6 +11,7 @@ use thiserror::Error;
 use vagn_wire::{StoredAck, decode};
 
 use crate::{
+    sealed::SealError,
     target::Target,
     udp::{UdpError, open},
 };
@@ -26,6 +27,9 @@ pub enum AlarmError {
     /// The report does not ask for an answer.
     #[error("the report is no call for help with a seq")]
     NotAsking,
+    /// It could not be sealed.
+    #[error(transparent)]
+    Seal(#[from] SealError),
     /// It could not be sent.
     #[error(transparent)]
     Udp(#[from] UdpError),
@@ -41,13 +45,39 @@ pub enum AlarmError {
     },
 }
 
+/// The form of alarms and answers on the way.
+pub trait Wrapping {
+    /// Returns the datagram of the alarm, for this one time.
+    ///
+    /// # Errors
+    /// When it cannot be sealed.
+    fn wrap(&mut self, report: &[u8]) -> Result<Vec<u8>, SealError>;
+
+    /// Returns the answer in a datagram; `None` when it is not one to be believed.
+    fn unwrap(&self, datagram: &[u8]) -> Option<Vec<u8>>;
+}
+
+/// Alarms and answers as they are.
+pub struct InClear;
+
+impl Wrapping for InClear {
+    fn wrap(&mut self, report: &[u8]) -> Result<Vec<u8>, SealError> {
+        Ok(report.to_vec())
+    }
+
+    fn unwrap(&self, datagram: &[u8]) -> Option<Vec<u8>> {
+        Some(datagram.to_vec())
+    }
+}
+
 /// Sends the alarm `report`, and repeats it after each of `waits` until the server answers. Gives the incident that is on
 /// disk, if the answer had room for it. Calls `on_repeat` before each repeat, with the wait that has passed.
 ///
 /// # Errors
-/// When there was no answer at all.
+/// When there was no answer at all, or it could not be sealed.
 pub fn raise(
     report: &[u8],
+    wrapping: &mut dyn Wrapping,
     target: &Target,
     waits: &[Duration],
     on_repeat: &mut dyn FnMut(Duration),
@@ -59,8 +89,9 @@ pub fn raise(
     let mut refused = false;
     for (at, wait) in waits.iter().enumerate() {
         let until = Instant::now() + *wait;
-        refused = send(&socket, report).map_err(|err| UdpError::Send(target.clone(), err))?;
-        if let Some(incident) = hear(&socket, &asked, until, &mut refused) {
+        let datagram = wrapping.wrap(report)?;
+        refused = send(&socket, &datagram).map_err(|err| UdpError::Send(target.clone(), err))?;
+        if let Some(incident) = hear(&socket, wrapping, &asked, until, &mut refused) {
             return Ok(incident);
         }
         if at + 1 < waits.len() {
@@ -84,6 +115,7 @@ fn send(socket: &UdpSocket, report: &[u8]) -> io::Result<bool> {
 /// Waits for the answer to this alarm; other datagrams are ignored.
 fn hear(
     socket: &UdpSocket,
+    wrapping: &dyn Wrapping,
     asked: &StoredAck<'_>,
     until: Instant,
     refused: &mut bool,
@@ -96,7 +128,8 @@ fn hear(
         }
         match socket.set_read_timeout(Some(left)).and_then(|()| socket.recv(&mut slot)) {
             Ok(len) => {
-                let ack = StoredAck::decode(&slot[..len]).ok();
+                let answer = wrapping.unwrap(&slot[..len]).unwrap_or_default();
+                let ack = StoredAck::decode(&answer).ok();
                 if let Some(ack) = ack.filter(|ack| StoredAck { incident: None, ..*ack } == *asked) {
                     return Some(ack.incident.map(Into::into));
                 }
@@ -149,7 +182,7 @@ mod tests {
                     }
                 }
             });
-            raise(&report(Some(7)), &target, &WAIT, &mut |_| repeats += 1)
+            raise(&report(Some(7)), &mut InClear, &target, &WAIT, &mut |_| repeats += 1)
         });
         (done, repeats)
     }
@@ -175,9 +208,9 @@ mod tests {
     fn says_when_nothing_listens_and_when_nothing_was_asked() {
         let closed = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let target = closed.to_string().parse().unwrap();
-        let done = raise(&report(Some(7)), &target, &WAIT, &mut |_| {});
+        let done = raise(&report(Some(7)), &mut InClear, &target, &WAIT, &mut |_| {});
         assert!(matches!(done, Err(AlarmError::Udp(UdpError::Refused(_)))), "{done:?}");
-        let done = raise(&report(None), &target, &WAIT, &mut |_| {});
+        let done = raise(&report(None), &mut InClear, &target, &WAIT, &mut |_| {});
         assert!(matches!(done, Err(AlarmError::NotAsking)), "{done:?}");
     }
 }

@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use vagn_wire::{Position, Report, VehicleId, encode};
+use vagn_wire::{Position, Reject, Report, VehicleId, encode};
 
 use crate::{
     city::{CITIES, City},
@@ -62,6 +62,8 @@ pub struct Fleet {
     before: u64,
     chance: fastrand::Rng,
     vehicles: Vec<Vehicle>,
+    /// Ids in place of those of the seed; as many as vehicles, or none.
+    names: Vec<Box<str>>,
     turn: usize,
 }
 
@@ -80,7 +82,7 @@ impl Fleet {
         let vehicles = (0..settings.vehicles.max(1)).map(|_| Vehicle::new(&mut chance)).collect();
         let total = total(&settings);
         let pace = Pace::new(settings.rate);
-        Self { total, pace, before: 0, chance, vehicles, turn: 0, settings }
+        Self { total, pace, before: 0, chance, vehicles, names: Vec::new(), turn: 0, settings }
     }
 
     /// Continues from the present places of the vehicles, at another rate and towards another end. The time given to
@@ -92,9 +94,26 @@ impl Fleet {
         self.pace = Pace::new(rate);
     }
 
+    /// Gives the vehicles these ids, in the order in which they report; vehicles beyond them leave the fleet.
+    ///
+    /// # Errors
+    /// One of them can be no id of a vehicle, or there is none.
+    pub fn name_vehicles(&mut self, names: Vec<Box<str>>) -> Result<(), Reject> {
+        names.iter().try_for_each(|name| VehicleId::new(name).map(drop))?;
+        let count = names.len().min(self.vehicles.len());
+        if count == 0 {
+            return Err(Reject::NoId);
+        }
+        self.vehicles.truncate(count);
+        self.settings.vehicles = count as u32;
+        self.names = names;
+        Ok(())
+    }
+
     /// Ids of all vehicles, in the order in which they report.
     pub fn ids(&self) -> impl Iterator<Item = &str> {
-        self.vehicles.iter().map(Vehicle::id)
+        let named = self.vehicles.iter().enumerate();
+        named.map(|(turn, vehicle)| self.names.get(turn).map_or_else(|| vehicle.id(), |name| name))
     }
 
     /// Seconds of simulated time between two reports of a vehicle.
@@ -121,7 +140,11 @@ impl Fleet {
         if round > 0 {
             vehicle.drive(step_s, round.is_multiple_of(STRAIGHTEN_EVERY), &mut self.chance);
         }
-        encode(&vehicle.report(emergency, number, elapsed, &self.settings.extras), out);
+        let mut report = vehicle.report(emergency, number, elapsed, &self.settings.extras);
+        if let Some(name) = self.names.get(self.turn) {
+            report.vehicle_id = VehicleId::new(name).expect("names are checked when they are given");
+        }
+        encode(&report, out);
         self.turn = (self.turn + 1) % self.vehicles.len();
         emergency
     }
@@ -299,6 +322,22 @@ mod tests {
         let tenth = decode(&reports[10]).unwrap();
         assert_eq!((tenth.seq, tenth.event_time_ms), (Some(110), Some(1_001_000)));
         assert!(tenth.speed_mps.is_some() && tenth.heading_deg.is_some());
+    }
+
+    #[test]
+    fn takes_other_ids_when_given() {
+        let names: Vec<Box<str>> = ["bus-1", "bus-2", "bus-3"].map(Into::into).to_vec();
+        let mut fleet = Fleet::new(FleetSettings { rate: Rate::Max, count: Some(6), ..settings() });
+        fleet.name_vehicles(names.clone()).unwrap();
+        assert_eq!(fleet.ids().collect::<Vec<_>>(), ["bus-1", "bus-2", "bus-3"]);
+        let sent = (0..6).map(|_| {
+            let mut out = Vec::new();
+            fleet.next(Duration::ZERO, &mut out).unwrap();
+            Box::from(decode(&out).unwrap().vehicle_id.as_str())
+        });
+        assert_eq!(sent.collect::<Vec<Box<str>>>(), [&names[..], &names[..]].concat());
+        assert_eq!(Fleet::new(settings()).name_vehicles(vec!["".into()]), Err(Reject::BadId));
+        assert_eq!(Fleet::new(settings()).name_vehicles(vec![]), Err(Reject::NoId));
     }
 
     #[test]

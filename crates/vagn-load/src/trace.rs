@@ -38,6 +38,9 @@ pub enum TraceError {
     /// It cannot be read: not CSV, cut off, or damaged.
     #[error("cannot read the trace")]
     Read(#[from] csv::Error),
+    /// A report cannot be sealed.
+    #[error(transparent)]
+    Seal(#[from] crate::sealed::SealError),
 }
 
 /// Rows that are no report, and were skipped.

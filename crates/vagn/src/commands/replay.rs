@@ -24,11 +24,14 @@ enum Time {
 /// Flags of `vagn replay`.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  vagn replay data/capmetro-austin-30min-small.csv --speed 60x\n  \
-vagn replay data/ais-us-2022-01-03-sample.csv.zst --speed max --time original --over tcp --ops http://localhost:9093\n\n\
+vagn replay data/ais-us-2022-01-03-sample.csv.zst --speed max --time original --over tcp --ops http://localhost:9093\n  \
+vagn replay data/capmetro-austin-30min-small.csv --key-file gateway.key\n\n\
 The file is CSV, plain or compressed with Zstandard. Its columns are vehicle_id, timestamp_ms, lat, lon and, optionally, \
 speed_mps and heading_deg. An empty field means unknown, and so does a speed of 113.995 m/s (255 mph, the byte with which a \
 tracker says \"none\"). Every other row is sent unchanged, also with a position of (0, 0). Rows that cannot be a report are \
 counted, and the first one is named. To the server, two rows with the same vehicle, time and position are a duplicate.\n\n\
+With --key-file each row is sealed by the key of its vehicle, or by that of a gateway with a prefix of its id; rows of other \
+vehicles are not sent, and counted.\n\n\
 Exit codes: 0 every report is accounted for; 1 not, or something cannot be read or reached; 64 wrong usage.")]
 pub(super) struct ReplayArgs {
     /// Trace to send (CSV).
@@ -58,6 +61,7 @@ pub(super) fn run(args: ReplayArgs) -> anyhow::Result<ExitCode> {
         ask_acks: args.traffic.way.over == Over::Tcp,
     };
     let mut replay = Replay::open(&args.file, settings)?;
-    let summary = args.traffic.run(&mut replay)?.with_unusable(replay.unusable());
+    let summary =
+        args.traffic.run(&mut replay, args.traffic.way.sealing()?)?.with_unusable(replay.unusable());
     args.traffic.close(&summary)
 }

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::Args;
-use vagn_load::alarm;
+use vagn_load::alarm::{self, InClear, Wrapping};
+use vagn_load::sealed::{SealError, Sealed};
 use vagn_load::source::{Next, Source};
 use vagn_load::tcp::{self, TcpSettings};
 use vagn_load::trace::TraceError;
@@ -23,10 +24,11 @@ use vagn_flow::clock::{Clock, SystemClock};
 /// Flags of `vagn send`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  vagn send bus-7 -36.47 -77.32\n  vagn send bus-7 30.27 -97.74 --over tcp --emergency --kind test\n\n\
+    after_help = "Examples:\n  vagn send bus-7 -36.47 -77.32\n  vagn send bus-7 30.27 -97.74 --over tcp --emergency --kind test\n  \
+vagn send bus-7 30.27 -97.74 --key-file bus-7.key --emergency --kind test\n\n\
 Over TCP it waits for the answer. `stored` means that the position is in the server's log; an incident id means that the \
 alarm is on disk. Over UDP only an alarm is answered, once it is on disk. Until then it is repeated after \
-1, 2 and 4 s.\n\nExit codes: 0 sent and, where an answer is awaited, the position stored or the alarm on disk; 1 not; \
+1, 2 and 4 s. With --key-file the report is sealed and carries its time, and over UDP only a sealed answer is believed.\n\nExit codes: 0 sent and, where an answer is awaited, the position stored or the alarm on disk; 1 not; \
 64 wrong usage."
 )]
 pub(super) struct SendArgs {
@@ -73,11 +75,22 @@ pub(super) fn run(args: SendArgs) -> anyhow::Result<ExitCode> {
     let asks_ack = args.way.over == Over::Tcp || args.emergency;
     let seq = asks_ack.then(|| SystemClock::new().now_ms().unsigned_abs());
     let mut bytes = Vec::new();
-    encode(&args.report(seq)?, &mut bytes);
-    match args.way.over {
-        Over::Udp if args.emergency => alarm_over_udp(&args, bytes),
-        Over::Udp => over_udp(&args, Single::new(bytes)),
-        Over::Tcp => over_tcp(&args, Single::new(bytes)),
+    let sealing = args.way.sealing()?;
+    let mut report = args.report(seq)?;
+    if sealing.is_some() {
+        // A seal proves who sent a report, and not when.
+        report.event_time_ms = report.event_time_ms.or_else(|| Some(SystemClock::new().now_ms()));
+    }
+    encode(&report, &mut bytes);
+    match (args.way.over, sealing) {
+        (Over::Udp, Some(mut sealing)) if args.emergency => alarm_over_udp(&args, bytes, &mut sealing),
+        (Over::Udp, None) if args.emergency => alarm_over_udp(&args, bytes, &mut InClear),
+        (_, None) => over(&args, &mut Single::new(bytes)),
+        (_, Some(sealing)) => {
+            let key = sealing.keys().of(report.vehicle_id);
+            key.ok_or_else(|| SealError::NoKey(args.id.as_str().into()))?;
+            over(&args, &mut Sealed::new(&mut Single::new(bytes), sealing, args.way.framing()))
+        }
     }
 }
 
@@ -102,16 +115,27 @@ impl SendArgs {
     }
 }
 
-fn over_udp(args: &SendArgs, mut single: Single) -> anyhow::Result<ExitCode> {
+fn over(args: &SendArgs, single: &mut impl Source) -> anyhow::Result<ExitCode> {
+    match args.way.over {
+        Over::Udp => over_udp(args, single),
+        Over::Tcp => over_tcp(args, single),
+    }
+}
+
+fn over_udp(args: &SendArgs, single: &mut impl Source) -> anyhow::Result<ExitCode> {
     let target = args.way.target();
     let stop = AtomicBool::new(false);
-    let sent = udp::send_all(&mut single, &target, &mut Watch { stop: &stop, progress: &mut |_| {} })?;
+    let sent = udp::send_all(single, &target, &mut Watch { stop: &stop, progress: &mut |_| {} })?;
     let bytes = sent.tally.bytes;
     say(&format!("sent {bytes} bytes to udp {target}; over udp nothing comes back\n"))?;
     Ok(ExitCode::SUCCESS)
 }
 
-fn alarm_over_udp(args: &SendArgs, mut bytes: Vec<u8>) -> anyhow::Result<ExitCode> {
+fn alarm_over_udp(
+    args: &SendArgs,
+    mut bytes: Vec<u8>,
+    wrapping: &mut dyn Wrapping,
+) -> anyhow::Result<ExitCode> {
     // The first byte of a msgpack map holds the number of its pairs.
     bytes[0] += 1;
     bytes.splice(1..1, PAD.iter().copied());
@@ -120,14 +144,16 @@ fn alarm_over_udp(args: &SendArgs, mut bytes: Vec<u8>) -> anyhow::Result<ExitCod
         // Fails only when standard error is closed; the alarm is repeated all the same.
         writeln!(stderr(), "no answer within {waited} s: the alarm is repeated").ok();
     };
-    let incident = alarm::raise(&bytes, &args.way.target(), &alarm::WAITS, &mut repeats);
+    let incident = alarm::raise(&bytes, wrapping, &args.way.target(), &alarm::WAITS, &mut repeats);
     let incident = incident.context("the alarm may not be recorded: try --over tcp")?;
     let incident = incident.map(|id| format!(", incident {id}")).unwrap_or_default();
-    say(&format!("stored{incident}\n"))?;
+    // What is believed under a key was opened with it.
+    let sealed = if args.way.has_keys() { "; the answer was sealed" } else { "" };
+    say(&format!("stored{incident}{sealed}\n"))?;
     Ok(ExitCode::SUCCESS)
 }
 
-fn over_tcp(args: &SendArgs, mut single: Single) -> anyhow::Result<ExitCode> {
+fn over_tcp(args: &SendArgs, single: &mut impl Source) -> anyhow::Result<ExitCode> {
     let settings = TcpSettings { trust: args.way.trust()?, ..TcpSettings::default() };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let target = args.way.target();
@@ -135,9 +161,7 @@ fn over_tcp(args: &SendArgs, mut single: Single) -> anyhow::Result<ExitCode> {
     let mut watch = Watch { stop: &stop, progress: &mut |_| {} };
     let mut answer = None;
     let outcome =
-        runtime.block_on(tcp::send_all(&mut single, &target, &settings, &mut watch, &mut |ack: &Ack<
-            '_,
-        >| {
+        runtime.block_on(tcp::send_all(single, &target, &settings, &mut watch, &mut |ack: &Ack<'_>| {
             answer = Some((ack.fate, ack.incident.map(str::to_owned)));
         }))?;
     match (answer, outcome.broken) {

@@ -7,6 +7,7 @@ use vagn_load::Fleet;
 use vagn_load::fleet::{Extras, FleetSettings};
 use vagn_load::pace::Rate;
 
+use super::exit::Coded;
 use super::traffic::{Over, TrafficArgs};
 use crate::config::Span;
 use vagn_flow::clock::{Clock, SystemClock};
@@ -16,9 +17,12 @@ use vagn_flow::clock::{Clock, SystemClock};
 #[command(
     after_help = "Examples:\n  vagn simulate --vehicles 10000 --rate 5000 --duration 30s --ops http://localhost:9093\n  \
 vagn simulate --over tcp --count 100000 --rate max --json\n  \
+vagn simulate --key-file gateway.key --rate 5000 --duration 30s\n  \
 vagn simulate --rate 200 --emergency-ratio 0.005 --duration 1m\n\n\
 Vehicles drive along great circles in twenty cities around the world. The same --seed gives the same reports. \
 At --rate max many datagrams leave in one system call; each alarm always leaves on its own.\n\n\
+With --key-file the vehicles are those of the file, --vehicles of them at most; if it has only gateways, the simulated ids stand \
+behind the prefix of the first. Each report carries its time.\n\n\
 At the end it prints how many reports were sent, and at which rate. With --ops it also compares this with the counters of the \
 server.\n\n\
 Exit codes: 0 every report is accounted for; 1 not, or the server cannot be reached; 64 wrong usage."
@@ -56,6 +60,7 @@ pub(super) struct SimulateArgs {
 pub(super) fn run(args: SimulateArgs) -> anyhow::Result<ExitCode> {
     let now_ms = SystemClock::new().now_ms();
     let asks_acks = args.traffic.way.over == Over::Tcp;
+    let sealing = args.traffic.way.sealing()?;
     let mut fleet = Fleet::new(FleetSettings {
         vehicles: args.vehicles,
         rate: args.rate,
@@ -66,11 +71,18 @@ pub(super) fn run(args: SimulateArgs) -> anyhow::Result<ExitCode> {
         extras: Extras {
             // A later run starts from a higher number: to the server an equal `Seq` means the same report.
             seq_from: asks_acks.then_some(now_ms.unsigned_abs() << 20),
-            start_ms: args.full.then_some(now_ms),
+            // A seal proves who sent a report, and not when.
+            start_ms: (args.full || sealing.is_some()).then_some(now_ms),
             motion: args.full,
         },
     });
-    let summary = args.traffic.run(&mut fleet)?;
+    if let Some(sealing) = &sealing {
+        let names = sealing.keys().names(fleet.ids());
+        fleet
+            .name_vehicles(names)
+            .map_err(|_| Coded::usage("no id fits behind the prefix in the key file"))?;
+    }
+    let summary = args.traffic.run(&mut fleet, sealing)?;
     args.traffic.close(&summary)
 }
 

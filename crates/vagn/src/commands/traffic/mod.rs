@@ -11,9 +11,11 @@ use std::time::{Duration, Instant};
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tokio::runtime::Runtime;
+use vagn_flow::clock::{Clock, SystemClock};
 use vagn_load::Source;
 use vagn_load::balance::{Balance, Counts};
 use vagn_load::ops::Ops;
+use vagn_load::sealed::{Framing, SealError, Sealed, Sealing};
 use vagn_load::source::Tally;
 use vagn_load::target::Target;
 use vagn_load::tcp::{self, TcpSettings};
@@ -44,6 +46,10 @@ pub(super) struct WayArgs {
     /// Transport.
     #[arg(long, value_enum, default_value_t = Over::Udp)]
     pub(super) over: Over,
+    /// Seal what is sent with the keys of this file, one JSON object a line, as `vagn device add --json` prints them. The last
+    /// sequence used is kept beside it, in FILE.sequence.
+    #[arg(long, value_name = "FILE")]
+    key_file: Option<PathBuf>,
     #[command(flatten)]
     trust: TrustArgs,
 }
@@ -72,6 +78,28 @@ impl WayArgs {
 
     pub(super) fn trust(&self) -> anyhow::Result<Trust> {
         self.trust.trust()
+    }
+
+    /// Returns the keys and their sequences; `None` when reports are sent in clear.
+    ///
+    /// # Errors
+    /// When the key file cannot be used, or is in use.
+    pub(super) fn sealing(&self) -> Result<Option<Sealing>, SealError> {
+        let now_ms = SystemClock::new().now_ms().max(0).unsigned_abs();
+        self.key_file.as_deref().map(|file| Sealing::open(file, now_ms)).transpose()
+    }
+
+    /// Returns true when what is sent is sealed.
+    pub(super) fn has_keys(&self) -> bool {
+        self.key_file.is_some()
+    }
+
+    /// Returns the form of an envelope on this way.
+    pub(super) fn framing(&self) -> Framing {
+        match self.over {
+            Over::Udp => Framing::Datagram,
+            Over::Tcp => Framing::Bin,
+        }
     }
 }
 
@@ -108,11 +136,22 @@ pub(super) struct TrafficArgs {
 }
 
 impl TrafficArgs {
-    /// Sends all of `source`, or until Ctrl-C, and draws the balance.
+    /// Sends all of `source`, sealed by the keys if there are some, or until Ctrl-C, and draws the balance.
     ///
     /// # Errors
-    /// When the server cannot be reached at all.
-    pub(super) fn run(&self, source: &mut impl Source) -> anyhow::Result<Summary> {
+    /// When the server cannot be reached at all, or no key speaks for any vehicle.
+    pub(super) fn run(&self, source: &mut impl Source, sealing: Option<Sealing>) -> anyhow::Result<Summary> {
+        let Some(sealing) = sealing else { return self.send(source) };
+        let mut sealed = Sealed::new(source, sealing, self.way.framing());
+        let summary = self.send(&mut sealed)?;
+        let keyless = sealed.keyless();
+        if let (true, Some(first)) = (summary.is_nothing(), &keyless.first) {
+            return Err(SealError::NoKey(first.clone()).into());
+        }
+        Ok(summary.with_keyless(keyless))
+    }
+
+    fn send(&self, source: &mut impl Source) -> anyhow::Result<Summary> {
         let before = self.ops.as_ref().map(Counts::scrape).transpose()?;
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
         let stop = stop_on_ctrl_c(&runtime);

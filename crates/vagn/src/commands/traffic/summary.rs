@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 use vagn_load::balance::Balance;
+use vagn_load::sealed::Keyless;
 use vagn_load::source::Tally;
 use vagn_load::tcp::Outcome;
 use vagn_load::trace::Unusable;
@@ -18,6 +19,7 @@ pub(crate) struct Summary {
     sent: Sent,
     answers: Option<Answers>,
     unusable: Unusable,
+    keyless: Keyless,
     balance: Option<Drawn>,
 }
 
@@ -30,13 +32,24 @@ pub(super) struct Answers {
 
 impl Summary {
     pub(super) fn new(to: String, sent: Sent, answers: Option<Answers>, balance: Option<Drawn>) -> Self {
-        Self { to, sent, answers, unusable: Unusable::default(), balance }
+        Self { to, sent, answers, unusable: Unusable::default(), keyless: Keyless::default(), balance }
     }
 
     /// Adds the rows of a trace that could not be sent.
     pub(crate) fn with_unusable(mut self, unusable: &Unusable) -> Self {
         self.unusable = unusable.clone();
         self
+    }
+
+    /// Adds the reports that no key could seal.
+    pub(super) fn with_keyless(mut self, keyless: &Keyless) -> Self {
+        self.keyless = keyless.clone();
+        self
+    }
+
+    /// Returns true when nothing was sent.
+    pub(super) fn is_nothing(&self) -> bool {
+        self.sent.tally.reports == 0
     }
 
     /// Returns true when every report is accounted for.
@@ -56,6 +69,10 @@ impl Summary {
         if let Some((line, wrong)) = self.unusable.first {
             let rows = self.unusable.rows;
             text += &format!("not sent: {rows} rows that are no report; the first at line {line}: {wrong}\n");
+        }
+        if let Some(first) = &self.keyless.first {
+            let reports = self.keyless.reports;
+            text += &format!("not sent: {reports} reports of vehicles without a key; the first of {first}\n");
         }
         if let Some(answers) = &self.answers {
             text += &answers.text();
@@ -78,6 +95,7 @@ impl Summary {
             "seconds": self.sent.took.as_secs_f64(),
             "rate_per_s": self.sent.rate(),
             "unusable_rows": self.unusable.rows,
+            "keyless_reports": self.keyless.reports,
             "answers": self.answers.as_ref().map(|it| json!({
                 "fates": it.fates, "unanswered": it.unanswered, "broken": it.broken,
             })),
@@ -147,6 +165,7 @@ mod tests {
             },
             answers,
             unusable: Unusable { rows: 3, first: Some((7, "lat is not a number")) },
+            keyless: Keyless::default(),
             balance: settled.map(|settled| Ok(Balance { sent: 100, counts: counts(settled) })),
         }
     }
@@ -165,6 +184,16 @@ ended early: it stopped
 balance: 100 sent = 98 stored; 2 unaccounted for
 ";
         assert_eq!(text, want);
+    }
+
+    #[test]
+    fn says_which_vehicles_have_no_key() {
+        let keyless = Keyless { reports: 5, first: Some("tram".into()) };
+        let summary = summary(None, None).with_keyless(&keyless);
+        assert!(
+            summary.text().contains("not sent: 5 reports of vehicles without a key; the first of tram\n")
+        );
+        assert_eq!(summary.json()["keyless_reports"], 5);
     }
 
     #[test]
