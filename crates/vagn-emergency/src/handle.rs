@@ -6,12 +6,14 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 use vagn_otp::{Addr, CallError, Handle};
+use vagn_seal::KeyId;
 
 use crate::desk::{Request, RequestKind};
 use crate::id::IncidentId;
-use crate::incidents::{CarryOut, Incidents, ReplayAll, RequestOutcome, ResolveThese};
+use crate::incidents::{CarryOut, ForgetKey, Incidents, ReplayAll, RequestOutcome, ResolveThese};
 use crate::intake::filter::AlarmFilter;
 use crate::lane::{Attend, Lane};
+use crate::raise::{Raise, Raised};
 use crate::reader::{FindIncidents, GetIncident, ReadTrail, Reader};
 use crate::record::incident::Incident;
 use crate::record::store::StoreError;
@@ -91,6 +93,19 @@ impl EmergencyHandle {
         within: Duration,
     ) -> Result<RequestOutcome, CallError> {
         Ok(self.incidents.call(CarryOut { id, request }, within).await??)
+    }
+
+    /// Makes a real incident of a call that could not be proved, as a person requests. It is on disk before the answer.
+    ///
+    /// # Errors
+    /// As [`act`](Self::act).
+    pub async fn raise(&self, raise: Raise, within: Duration) -> Result<Raised, CallError> {
+        Ok(self.incidents.call(raise, within).await??)
+    }
+
+    /// Forgets which sealed calls were taken under a key that was revoked.
+    pub async fn forget_key(&self, key_id: KeyId, within: Duration) -> Result<(), CallError> {
+        self.incidents.call(ForgetKey(key_id), within).await
     }
 
     /// Sends every dead letter again, as `by` requests. Returns how many there were.

@@ -6,14 +6,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tracing::info;
+use tracing::{info, warn};
 use vagn_flow::rfc3339::rfc3339;
 use vagn_otp::{Actor, Context, Failure, Handle};
+use vagn_seal::KeyId;
 
 use crate::desk::{Merged, Refusal, Request, RequestKind};
 use crate::id::IncidentId;
 use crate::intake::inbox::TAKES_MAX;
 use crate::lane::{Attend, Lane};
+use crate::raise::{Raise, Raised};
 use crate::record::draft::Draft;
 use crate::record::incident::Incident;
 use crate::record::progress::State;
@@ -145,6 +147,7 @@ impl Incidents {
     fn open(&self) {
         let lane = &*self.lane;
         if let Some(live) = lane.shelf.open(lane.clock.monotonic()) {
+            self.learn_calls();
             if let Some(Ok((ends, _))) = lane.shelf.store().map(|store| store.trail(0, 0)) {
                 lane.set_head(ends.head);
             }
@@ -156,6 +159,17 @@ impl Incidents {
         }
         // Even without a store: alarms do not wait for one that cannot be opened.
         lane.set_recalled();
+    }
+
+    /// Learns which sealed calls earlier runs have taken.
+    fn learn_calls(&self) {
+        let Some(store) = self.lane.shelf.store() else { return };
+        match store.call_windows() {
+            Ok(windows) => self.lane.replays.learn(windows),
+            Err(err) => {
+                warn!(error = %err, "sealed calls of earlier runs are not known; one that comes again may make an incident")
+            }
+        }
     }
 
     /// Takes in what is live in the store, or in the journal alone as long as there is no store.
@@ -281,6 +295,35 @@ impl Handle<CarryOut> for Incidents {
     async fn handle(&mut self, CarryOut { id, request }: CarryOut, _: &mut Context<Self>) -> Self::Reply {
         self.attend();
         self.act(id, &request)
+    }
+}
+
+impl Handle<Raise> for Incidents {
+    type Reply = Result<Raised, Unreadable>;
+
+    async fn handle(&mut self, raise: Raise, _: &mut Context<Self>) -> Self::Reply {
+        self.attend();
+        let Some(id) = self.lane.raise(raise) else { return Ok(Raised::NoRoom) };
+        // Before all other drafts, because a person waits.
+        let draft = self.lane.desk.lock().draft(id);
+        self.write(draft.as_slice());
+        let detail = look_up(&self.lane, id)?;
+        Ok(detail.map_or(Raised::NoRoom, |detail| Raised::Done(Box::new(detail))))
+    }
+}
+
+/// Forgets the windows of a key that was revoked.
+pub(crate) struct ForgetKey(pub(crate) KeyId);
+
+impl Handle<ForgetKey> for Incidents {
+    type Reply = ();
+
+    async fn handle(&mut self, ForgetKey(key_id): ForgetKey, _: &mut Context<Self>) {
+        self.lane.replays.forget(key_id);
+        if let Some(Err(err)) = self.lane.shelf.store().map(|store| store.forget_key(key_id)) {
+            // It costs some bytes: nothing that the key seals is opened any more.
+            warn!(error = %err, "failed to remove the windows of a revoked key");
+        }
     }
 }
 

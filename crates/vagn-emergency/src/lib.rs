@@ -30,6 +30,7 @@ mod lane;
 mod metrics;
 mod notifier;
 pub mod notify;
+mod raise;
 mod reader;
 pub mod record;
 mod rules;
@@ -44,6 +45,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use prometheus_client::metrics::counter::Counter;
 use tokio::runtime::Handle;
 use tracing::warn;
 use vagn_flow::batch::Traffic;
@@ -64,6 +66,7 @@ use crate::lane::{Lane, LaneParts};
 pub use crate::metrics::EmergencyMetrics;
 use crate::notifier::Notifier;
 pub use crate::notify::target::{Target, Targets};
+pub use crate::raise::{Raise, Raised};
 use crate::reader::Reader;
 pub use crate::record::progress::State;
 use crate::record::shelf::Shelf;
@@ -108,6 +111,8 @@ pub struct Parts {
     pub metrics: Arc<EmergencyMetrics>,
     /// Receives warnings for the operator.
     pub readiness: Arc<Readiness>,
+    /// Counts sealed calls without a position that come again.
+    pub replays: Counter,
     /// Time on one message after which an actor counts as hung.
     pub hang_limit: Duration,
     /// Runtime of the lane; `None` for that of the service.
@@ -148,12 +153,33 @@ fn open_store(data_dir: &Path, opening: Opening, part_list: Option<&PartList>) -
 }
 
 fn build(parts: Parts, rules: Rules, shelf: Shelf) -> (EmergencyHandle, ChildSpec) {
-    let Parts { targets, vehicles, seeds, clock, trust, metrics, readiness, hang_limit, runtime, .. } = parts;
+    let Parts {
+        targets,
+        vehicles,
+        seeds,
+        clock,
+        trust,
+        metrics,
+        readiness,
+        replays,
+        hang_limit,
+        runtime,
+        ..
+    } = parts;
     if targets.chain.is_empty() {
         warn_of_no_target(&readiness);
     }
-    let lane =
-        Arc::new(Lane::new(LaneParts { rules, shelf, vehicles, seeds, clock, trust, metrics, readiness }));
+    let lane = Arc::new(Lane::new(LaneParts {
+        rules,
+        shelf,
+        vehicles,
+        seeds,
+        clock,
+        trust,
+        metrics,
+        readiness,
+        replays,
+    }));
     lane.gauges.recalling();
     let for_incidents = lane.clone();
     let (incidents, incidents_spec) =

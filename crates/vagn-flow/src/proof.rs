@@ -96,6 +96,8 @@ pub struct SealMark {
     pub sequence: u64,
     /// An earlier report of this vehicle in the same envelope is judged by the store.
     pub more: bool,
+    /// Number of the envelope among those with calls, in this run; 0 for one without. An envelope that comes again has another.
+    pub call_number: u64,
     /// A gateway sent it: its position counts only with a time of its own.
     pub needs_time: bool,
 }

@@ -204,6 +204,11 @@ impl AlarmPart {
         self.sheet.entries.lock().with(self.index, |outcome| outcome.incident = Some(incident_id));
     }
 
+    /// Settles the alarm as one that was made before: it is the fate of the position that tells so.
+    pub fn repeat(mut self) {
+        self.recorded = true;
+    }
+
     /// Settles the alarm as not safe on disk: whatever becomes of its position, its sender must not hear "stored".
     pub fn fail(self) {}
 }
@@ -267,6 +272,16 @@ mod tests {
         assert!(answer.try_recv().is_err(), "a subscriber that waits for room has not seen the batch");
         drop(receipt);
         assert_eq!(answer.try_recv().unwrap()[0].fate, Fate::Stored);
+    }
+
+    #[test]
+    fn an_alarm_that_was_made_before_leaves_the_fate_of_its_position() {
+        let (receipt, mut answer) = Receipt::new(1);
+        let mut positions = receipt.answer_for_reports(1);
+        receipt.answer_for_alarm(0).repeat();
+        positions.settle([(0, Fate::Duplicate)]);
+        drop(receipt);
+        assert_eq!(answer.try_recv().unwrap()[0].fate, Fate::Duplicate);
     }
 
     #[test]

@@ -53,9 +53,9 @@ impl ReplyTo {
         Self { outlet, peer, sealed: None }
     }
 
-    /// The way back to the sender of an envelope.
-    pub(crate) fn sealed(outlet: Arc<dyn Outlet>, peer: Peer, sealed: SealedReply) -> Self {
-        Self { outlet, peer, sealed: Some(Arc::new(sealed)) }
+    /// Makes it the way back to the sender of an envelope.
+    pub(crate) fn sealed(self, sealed: SealedReply) -> Self {
+        Self { sealed: Some(Arc::new(sealed)), ..self }
     }
 
     /// Sends it `answer`.

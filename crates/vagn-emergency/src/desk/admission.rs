@@ -11,10 +11,14 @@ use crate::intake::ack::PendingAck;
 use crate::intake::alarm::Alarm;
 use crate::intake::known::KnownVehicle;
 use crate::intake::no_room::{NoRoom, RefusedAlarms};
+use crate::record::call_window::CallWindow;
 use crate::record::incident::Incident;
 use crate::record::standing::Standing;
 use crate::rules::Places;
 use crate::trail::EventKind;
+
+/// Reason on the trail of an incident that a person has raised.
+const RAISED: &str = "raised from a call for help that could not be proved";
 
 /// What is known of vehicles apart from their alarms. A vehicle that is not in it is undecided.
 pub(crate) type Known = HashMap<Box<str>, KnownVehicle>;
@@ -63,6 +67,12 @@ impl Desk {
     }
 
     fn admit_one(&mut self, mut alarm: Alarm, known: &Known, admitted: &mut Admitted) {
+        if alarm.seal.is_some_and(|seal| self.replays.has(&alarm.vehicle_id, &seal)) {
+            // It came before the store had told what an earlier run took.
+            self.replays.count(alarm.has_position());
+            alarm.acks.into_iter().for_each(PendingAck::repeat);
+            return;
+        }
         if let Some(id) = self.find(&Sought::by_alarm(&alarm), Among::All) {
             alarm.settle(self.get(id).and_then(|incident| incident.alarm.fix));
             self.merge(id, alarm);
@@ -123,7 +133,11 @@ impl Desk {
         let cause = incident.alarm.kind.map_or("the flag", vagn_wire::Kind::as_str);
         let mut live = Live::open(incident, alarm.arrived, alarm.last_arrived, acks);
         live.source = alarm.source;
-        live.note(&alarm.vehicle_id, now.ms, EventKind::Opened, cause);
+        match &alarm.raised_by {
+            Some(by) => live.note(by, now.ms, EventKind::Opened, RAISED),
+            None => live.note(&alarm.vehicle_id, now.ms, EventKind::Opened, cause),
+        }
+        live.called(self.window_of(&alarm));
         self.board.insert(live);
         self.announce(id, EventKind::Opened);
         self.urgent = true;
@@ -133,10 +147,12 @@ impl Desk {
 
     fn merge(&mut self, id: IncidentId, mut alarm: Alarm) {
         let acks = std::mem::take(&mut alarm.acks);
+        let window = self.window_of(&alarm);
         // A repeat for which no sender waits is written in the next round.
         self.urgent |= !acks.is_empty();
         let was_quiet = self.board.update(id, |live| {
             live.change().alarm.merge(alarm.facts());
+            live.called(window);
             live.heard(alarm.last_arrived);
             live.wait(acks);
             live.wants_fix = true;
@@ -147,6 +163,32 @@ impl Desk {
         }
         self.stirred.insert(id);
         self.queue_owed(id, alarm.arrived);
+    }
+}
+
+impl Desk {
+    /// Notes the seal of an alarm that is let in. Returns what is to be written of it with its incident.
+    fn window_of(&self, alarm: &Alarm) -> Option<CallWindow> {
+        alarm.seal.map(|seal| self.replays.take(&alarm.vehicle_id, &seal))
+    }
+
+    /// Lets in an alarm that a person has raised. Limits for strangers do not hold for it: a person vouches.
+    ///
+    /// # Errors
+    /// All places for incidents are taken.
+    pub(crate) fn raise(&mut self, mut alarm: Alarm, last_fix: Option<Fix>) -> Result<IncidentId, NoRoom> {
+        if let Some(id) = self.find(&Sought::by_alarm(&alarm), Among::All) {
+            let (by, at_ms) = (alarm.raised_by.clone().unwrap_or_default(), alarm.received_ms);
+            alarm.settle(self.get(id).and_then(|incident| incident.alarm.fix));
+            self.merge(id, alarm);
+            self.note_by(&by, id, at_ms, EventKind::Heard, RAISED);
+            return Ok(id);
+        }
+        if let Some(reason) = self.no_room(&alarm, Standing::Known) {
+            return Err(reason);
+        }
+        alarm.settle(last_fix);
+        Ok(self.open(alarm, Standing::Known, last_fix))
     }
 }
 

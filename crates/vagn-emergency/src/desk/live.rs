@@ -7,6 +7,7 @@ use super::filed::Filed;
 use crate::intake::ack::{PENDING_ACKS_MAX, PendingAck};
 use crate::notify::target::TargetIndex;
 use crate::record::attempt::{Attempt, Message};
+use crate::record::call_window::CallWindow;
 use crate::record::delivery::Told;
 use crate::record::draft::Draft;
 use crate::record::incident::Incident;
@@ -50,6 +51,8 @@ pub(super) struct Live {
     last_event: u64,
     /// Attempts that are not in the ledger yet.
     ledger: Vec<Attempt>,
+    /// Windows of sealed calls that are not on disk yet, with the version that they belong to.
+    calls: Vec<(u64, CallWindow)>,
     /// Time when its vehicle was last looked up to follow it.
     pub(super) followed: Duration,
     /// Its position is to be looked up if it has none.
@@ -127,6 +130,7 @@ impl Live {
             events: Vec::new(),
             last_event: 0,
             ledger: Vec::new(),
+            calls: Vec::new(),
             followed: last_report,
             wants_fix: true,
             filed: Filed::default(),
@@ -301,6 +305,13 @@ impl Live {
         self.ledger.clone()
     }
 
+    /// Notes the window of a sealed call that was taken with the present version, in place of an older one of its key.
+    pub(super) fn called(&mut self, window: Option<CallWindow>) {
+        let Some(window) = window else { return };
+        self.calls.retain(|(_, older)| older.key_id != window.key_id);
+        self.calls.push((self.version, window));
+    }
+
     /// Returns what is to be written now.
     pub(super) fn draft(&self) -> Draft {
         Draft {
@@ -309,6 +320,7 @@ impl Live {
             events: self.events(),
             last_event: self.last_event,
             attempts: self.ledger(),
+            calls: self.calls.iter().map(|(_, window)| *window).collect(),
         }
     }
 
@@ -317,6 +329,7 @@ impl Live {
         self.recorded = self.recorded.max(draft.version);
         self.rewrite = false;
         self.events.retain(|numbered| numbered.number > draft.last_event);
+        self.calls.retain(|(version, _)| *version > draft.version);
         self.ledger.retain(|attempt| draft.attempts.iter().all(|written| written.number != attempt.number));
         let safe = self.acks.extract_if(.., |waiting| waiting.version <= draft.version);
         safe.map(|waiting| waiting.ack).collect()

@@ -32,10 +32,12 @@ use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+use prometheus_client::metrics::counter::Counter;
 use vagn_flow::clock::Clock;
 
 use crate::id::IncidentId;
 use crate::intake::alarm::Alarm;
+use crate::intake::replays::Replays;
 use crate::record::incident::Incident;
 use crate::record::progress::MACHINE;
 use crate::rules::Rules;
@@ -99,6 +101,8 @@ pub(crate) struct Desk {
     restored: Duration,
     /// Incidents that came from the journal alone, until the store can tell what it has of them.
     salvaged: BTreeSet<IncidentId>,
+    /// Sealed calls that were let in.
+    replays: Arc<Replays>,
 }
 
 /// A change of an incident that is to be announced.
@@ -151,8 +155,14 @@ impl Desk {
             store_up: true,
             restored: Duration::ZERO,
             salvaged: BTreeSet::new(),
+            replays: Arc::new(Replays::new(Counter::default())),
             rules,
         }
+    }
+
+    /// Lets it note sealed calls in this table.
+    pub(crate) fn with_replays(self, replays: Arc<Replays>) -> Self {
+        Self { replays, ..self }
     }
 
     fn remove(&mut self, id: IncidentId) -> Option<Live> {

@@ -85,6 +85,14 @@ impl PendingAck {
         }
     }
 
+    /// Tells the sender nothing of an alarm that was made before: the fate of its position does.
+    pub fn repeat(self) {
+        match self.path {
+            ReplyPath::Receipt(part) => part.repeat(),
+            ReplyPath::Request(_) => {}
+        }
+    }
+
     /// Tells the sender that the alarm is not safe on disk. A datagram is not answered: its sender repeats.
     pub fn refuse(self) {
         match self.path {

@@ -9,6 +9,7 @@ use vagn_wire::{Kind, Position, Report};
 use crate::fix::{Fix, newer};
 use crate::id::IncidentId;
 use crate::intake::ack::PendingAck;
+use crate::intake::replays::CallSeal;
 use crate::record::facts::AlarmFacts;
 use crate::record::standing::Standing;
 
@@ -45,6 +46,10 @@ pub struct Alarm {
     pub arrived: Duration,
     /// Arrival of the last report, on the monotonic clock.
     pub last_arrived: Duration,
+    /// Seal that it came under.
+    pub seal: Option<CallSeal>,
+    /// Person who raised it out of a call that could not be proved.
+    pub raised_by: Option<Box<str>>,
     /// Senders that wait to hear that it is safe on disk.
     pub acks: Vec<PendingAck>,
 }
@@ -76,6 +81,8 @@ impl Alarm {
             reports: 1,
             arrived,
             last_arrived: arrived,
+            seal: None,
+            raised_by: None,
             acks: Vec::new(),
         }
     }
@@ -117,6 +124,11 @@ impl Alarm {
         self.fix = newer(self.fix, believed);
         let own = self.fix.filter(|fix| fix.trusted);
         self.fix = own.or(newer(self.before, self.fix));
+    }
+
+    /// Returns true when its report had a position that was judged beside it.
+    pub(crate) fn has_position(&self) -> bool {
+        self.fix.is_some() || self.origin.is_some()
     }
 
     /// True for a drill.

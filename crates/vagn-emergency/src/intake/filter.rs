@@ -7,10 +7,12 @@ use vagn_flow::open::open;
 use vagn_otp::{Offer, Subscriber};
 use vagn_wire::{Report, StoredAck};
 
+use crate::fix::Fix;
 use crate::intake::ack::{AckRequest, PendingAck};
 use crate::intake::alarm::Alarm;
 use crate::intake::inbox::Inbox;
 use crate::intake::places::BatchPlaces;
+use crate::intake::replays::CallSeal;
 use crate::record::standing::Standing;
 
 /// Subscriber to batches that fills an inbox. It runs on the thread of the publisher, and decodes only reports that
@@ -24,6 +26,7 @@ struct Call<'a> {
     len: usize,
     report: Report<'a>,
     standing: Standing,
+    seal: Option<CallSeal>,
 }
 
 impl AlarmFilter {
@@ -31,7 +34,9 @@ impl AlarmFilter {
     fn calls<'a>(&self, batch: &'a Batch) -> Vec<Call<'a>> {
         let calls = batch.alarms().filter_map(|(index, bytes)| {
             let report = open(bytes).ok().filter(|report: &Report<'_>| report.emergency)?;
-            Some(Call { batch, index, len: bytes.len(), report, standing: Standing::Undecided })
+            let seal = batch.seal_of(index).map(CallSeal::from);
+            let call = Call { batch, index, len: bytes.len(), report, standing: Standing::Undecided, seal };
+            Some(call).filter(|call| !self.is_replay(call))
         });
         let mut calls: Vec<_> = calls.collect();
         if !calls.is_empty() {
@@ -40,6 +45,16 @@ impl AlarmFilter {
             calls.iter_mut().zip(standings).for_each(|(call, standing)| call.standing = standing);
         }
         calls
+    }
+
+    /// Returns true for a sealed call that came before. It is counted, and its sender hears nothing of it.
+    fn is_replay(&self, Call { report, seal, .. }: &Call<'_>) -> bool {
+        let Some(seal) = seal else { return false };
+        let is_replay = self.0.replays.has(report.vehicle_id.as_str(), seal);
+        if is_replay {
+            self.0.replays.count(report.position.is_ok());
+        }
+        is_replay
     }
 
     fn take<'a>(
@@ -57,16 +72,20 @@ impl AlarmFilter {
         let mut alarm = self.alarm(call);
         alarm.source = source;
         if alarm.fix.is_none() {
-            alarm.before = places.before(index, &alarm.vehicle_id);
+            alarm.before = match call.seal {
+                None => places.before(index, &alarm.vehicle_id),
+                Some(seal) => place_in_envelope(batch, seal, index, &alarm.vehicle_id),
+            };
         }
         self.0.put(alarm)
     }
 
     fn alarm(&self, call: &Call<'_>) -> Alarm {
-        let Call { batch, index, ref report, standing, .. } = *call;
+        let Call { batch, index, ref report, standing, seal, .. } = *call;
         let arrived = self.0.now();
         let mut alarm = Alarm::new(self.0.next_id(batch.time_ms()), report, batch.time_ms(), arrived);
         alarm.standing = standing;
+        alarm.seal = seal;
         let part = batch.answer_for_alarm(index).map(|part| PendingAck::new(part, arrived));
         let request = || self.ack_request(call).map(|request| PendingAck::datagram(request, arrived));
         alarm.acks.extend(part.or_else(request));
@@ -84,6 +103,14 @@ impl AlarmFilter {
     }
 }
 
+/// Returns the latest place of a vehicle in the reports before the one at `index`, of the same envelope: another one may have
+/// come again, which only the store can tell.
+fn place_in_envelope(batch: &Batch, seal: CallSeal, index: u32, vehicle_id: &str) -> Option<Fix> {
+    let is_inside = |at: u32| batch.seal_of(at).is_some_and(|other| CallSeal::from(other) == seal);
+    let reports = batch.reports().filter(|(at, ..)| is_inside(*at));
+    BatchPlaces::new(reports, batch.time_ms()).before(index, vehicle_id)
+}
+
 impl Subscriber<Arc<Batch>> for AlarmFilter {
     fn offer(&self, batch: &Arc<Batch>) -> Offer {
         let mut offer = Offer::Skipped;
@@ -91,7 +118,8 @@ impl Subscriber<Arc<Batch>> for AlarmFilter {
         if calls.is_empty() {
             return offer;
         }
-        let mut places = BatchPlaces::new(batch.reports(), batch.time_ms());
+        let open_reports = batch.reports().filter(|(at, ..)| batch.seal_of(*at).is_none());
+        let mut places = BatchPlaces::new(open_reports, batch.time_ms());
         for call in &calls {
             let taken = self.take(call, &mut places);
             // An alarm that found no room outweighs those that did: it must be counted.

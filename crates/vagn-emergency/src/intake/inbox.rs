@@ -11,6 +11,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use prometheus_client::metrics::counter::Counter;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use vagn_flow::allowance::{Allowances, Quota, Source};
 use vagn_flow::clock::Clock;
@@ -23,6 +24,7 @@ use crate::intake::alarm::Alarm;
 use crate::intake::ids::IdMaker;
 use crate::intake::known::KnownVehicles;
 use crate::intake::no_room::{NoRoom, RefusedAlarms};
+use crate::intake::replays::Replays;
 use crate::intake::waiting::{Put, WaitingAlarms};
 use crate::record::standing::Standing;
 
@@ -75,6 +77,7 @@ pub struct Inbox {
     undecided_allowances: Mutex<Allowances>,
     clock: Arc<dyn Clock>,
     vehicles: Arc<dyn KnownVehicles>,
+    pub(super) replays: Arc<Replays>,
     bell: OnceLock<Bell>,
 }
 
@@ -128,8 +131,14 @@ impl Inbox {
             undecided_allowances: Mutex::new(Allowances::new(quota, seed.rotate_left(16))),
             clock,
             vehicles,
+            replays: Arc::new(Replays::new(Counter::default())),
             bell: OnceLock::new(),
         }
+    }
+
+    /// Lets it look sealed calls up in this table.
+    pub(crate) fn with_replays(self, replays: Arc<Replays>) -> Self {
+        Self { replays, ..self }
     }
 
     /// Rings `bell` for each new alarm from now on. Only the first bell counts.
@@ -193,7 +202,7 @@ impl Inbox {
     }
 
     /// Makes the id of the incident that an alarm may open.
-    pub(super) fn next_id(&self, now_ms: i64) -> IncidentId {
+    pub(crate) fn next_id(&self, now_ms: i64) -> IncidentId {
         self.ids.lock().next(now_ms)
     }
 
@@ -237,6 +246,11 @@ impl Inbox {
         let offer = match put {
             Put::Repeat(refused) => {
                 refused.into_iter().for_each(PendingAck::refuse);
+                return Offer::Taken;
+            }
+            Put::Replay(alarm) => {
+                self.replays.count(alarm.has_position());
+                alarm.acks.into_iter().for_each(PendingAck::repeat);
                 return Offer::Taken;
             }
             Put::New => Offer::Taken,

@@ -5,6 +5,7 @@ use std::hash::{Hash, Hasher};
 use hashbrown::Equivalent;
 
 use crate::intake::alarm::Alarm;
+use vagn_seal::KeyId;
 
 /// Key that waits in the inbox.
 #[derive(Debug, PartialEq, Eq)]
@@ -12,6 +13,8 @@ pub(super) struct AlarmKey {
     vehicle_id: Box<str>,
     drill: bool,
     vehicle_incident: Option<Box<str>>,
+    /// Key and sequence of a sealed one: what came in another envelope is another alarm, so that a replay is told from it.
+    seal: Option<(KeyId, u64)>,
 }
 
 /// The same, borrowed, so that a look-up allocates nothing.
@@ -20,6 +23,7 @@ pub(super) struct AlarmKeyRef<'a> {
     vehicle_id: &'a str,
     drill: bool,
     vehicle_incident: Option<&'a str>,
+    seal: Option<(KeyId, u64)>,
 }
 
 impl AlarmKey {
@@ -28,6 +32,7 @@ impl AlarmKey {
             vehicle_id: &self.vehicle_id,
             drill: self.drill,
             vehicle_incident: self.vehicle_incident.as_deref(),
+            seal: self.seal,
         }
     }
 }
@@ -38,6 +43,7 @@ impl<'a> AlarmKeyRef<'a> {
             vehicle_id: &alarm.vehicle_id,
             drill: alarm.is_drill(),
             vehicle_incident: alarm.vehicle_incident.as_deref(),
+            seal: alarm.seal.map(|seal| (seal.key_id, seal.sequence)),
         }
     }
 
@@ -46,6 +52,7 @@ impl<'a> AlarmKeyRef<'a> {
             vehicle_id: self.vehicle_id.into(),
             drill: self.drill,
             vehicle_incident: self.vehicle_incident.map(Into::into),
+            seal: self.seal,
         }
     }
 }

@@ -10,6 +10,7 @@ mod key;
 pub(crate) mod known;
 pub(crate) mod no_room;
 mod places;
+pub(crate) mod replays;
 #[cfg(test)]
 mod tests;
 mod waiting;

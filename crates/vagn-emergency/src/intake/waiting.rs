@@ -29,6 +29,8 @@ pub(super) enum Put {
     /// Merged into one that waits. These senders are too many for it.
     Repeat(Vec<PendingAck>),
     NoRoom(Box<Alarm>),
+    /// One that waits came in the same envelope, which has come again.
+    Replay(Box<Alarm>),
 }
 
 impl WaitingAlarms {
@@ -49,6 +51,9 @@ impl WaitingAlarms {
     pub(super) fn put(&mut self, mut alarm: Alarm) -> Put {
         if let Some(&number) = self.index.get(&AlarmKeyRef::of(&alarm)) {
             let first = &mut self.alarms[(number - self.first) as usize];
+            if first.seal != alarm.seal {
+                return Put::Replay(Box::new(alarm));
+            }
             // Only senders beyond the limit are refused; their report counts.
             let refused = alarm.acks.extract_if(.., |ack| !has_room(first, ack)).collect();
             first.merge(alarm);

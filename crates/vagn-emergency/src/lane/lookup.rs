@@ -19,7 +19,7 @@ const ROUND_WITHIN: Duration = Duration::from_millis(20);
 const FOLLOWED_AT_ONCE: usize = 1_000;
 
 /// Looks vehicles up for the desk.
-pub(super) struct Lookup {
+pub(crate) struct Lookup {
     vehicles: Arc<dyn KnownVehicles>,
     clock: Arc<dyn Clock>,
 }
@@ -81,7 +81,7 @@ impl Lookup {
         }
     }
 
-    fn look_up(&self, vehicle_id: &str) -> KnownVehicle {
+    pub(crate) fn look_up(&self, vehicle_id: &str) -> KnownVehicle {
         self.vehicles.look_up(vehicle_id, VEHICLE_WITHIN)
     }
 }

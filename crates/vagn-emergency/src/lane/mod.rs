@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use prometheus_client::metrics::counter::Counter;
 use tracing::{debug, info};
 use vagn_flow::clock::{Believed, Clock};
 use vagn_flow::readiness::Readiness;
@@ -19,6 +20,7 @@ use crate::id::IncidentId;
 use crate::intake::alarm::Alarm;
 use crate::intake::inbox::Inbox;
 use crate::intake::known::KnownVehicles;
+use crate::intake::replays::Replays;
 use crate::metrics::{AttemptLabel, EmergencyMetrics};
 use crate::notify::notice::{EndedNotice, Notice};
 use crate::record::shelf::Shelf;
@@ -35,6 +37,7 @@ pub(crate) struct Lane {
     pub(crate) rules: Arc<Rules>,
     pub(crate) inbox: Arc<Inbox>,
     pub(crate) desk: Mutex<Desk>,
+    pub(crate) replays: Arc<Replays>,
     pub(crate) shelf: Shelf,
     pub(crate) clock: Arc<dyn Clock>,
     trust: Arc<Trust>,
@@ -42,7 +45,7 @@ pub(crate) struct Lane {
     pub(crate) signals: Signals,
     pub(crate) gauges: Gauges,
     metrics: Arc<EmergencyMetrics>,
-    lookup: Lookup,
+    pub(crate) lookup: Lookup,
     /// End of the trail, once it is known.
     head: Mutex<Option<Head>>,
     /// The store has been asked what an earlier run left, or has taken too long to say.
@@ -68,15 +71,20 @@ pub(crate) struct LaneParts {
     pub(crate) trust: Arc<Trust>,
     pub(crate) metrics: Arc<EmergencyMetrics>,
     pub(crate) readiness: Arc<Readiness>,
+    pub(crate) replays: Counter,
 }
 
 impl Lane {
     pub(crate) fn new(parts: LaneParts) -> Self {
-        let LaneParts { rules, shelf, vehicles, seeds, clock, trust, metrics, readiness } = parts;
+        let LaneParts { rules, shelf, vehicles, seeds, clock, trust, metrics, readiness, replays } = parts;
         let rules = Arc::new(rules);
+        let replays = Arc::new(Replays::new(replays));
+        let inbox = Inbox::new(clock.clone(), vehicles.clone(), rules.per_source_max, seeds.ids);
+        let desk = Desk::new(rules.clone(), seeds.jitter).with_replays(replays.clone());
         Self {
-            inbox: Arc::new(Inbox::new(clock.clone(), vehicles.clone(), rules.per_source_max, seeds.ids)),
-            desk: Mutex::new(Desk::new(rules.clone(), seeds.jitter)),
+            inbox: Arc::new(inbox.with_replays(replays.clone())),
+            desk: Mutex::new(desk),
+            replays,
             shelf,
             announcer: Announcer::new(rules.clone(), clock.clone()),
             signals: Signals::default(),

@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 
 use crate::record::attempt::Attempt;
+use crate::record::call_window::CallWindow;
 use crate::record::incident::Incident;
 use crate::record::stored::{self, StoredIncident};
 use crate::trail::Event;
@@ -28,6 +29,8 @@ pub struct Draft {
     pub last_event: u64,
     /// Ended attempts that are not in the ledger yet.
     pub attempts: Vec<Attempt>,
+    /// Windows of sealed calls of its vehicle that were taken since the last draft.
+    pub calls: Vec<CallWindow>,
 }
 
 /// Bytes that are not a draft.
@@ -56,6 +59,9 @@ struct DraftJson<'a> {
     events: Cow<'a, [Event]>,
     last_event: u64,
     attempts: Cow<'a, [Attempt]>,
+    /// Left out by most: only sealed calls have any.
+    #[serde(default, skip_serializing_if = "<[CallWindow]>::is_empty")]
+    calls: Cow<'a, [CallWindow]>,
 }
 
 impl Draft {
@@ -67,6 +73,7 @@ impl Draft {
             events: Cow::Borrowed(&self.events),
             last_event: self.last_event,
             attempts: Cow::Borrowed(&self.attempts),
+            calls: Cow::Borrowed(&self.calls),
         };
         let mut bytes = FORMAT.to_be_bytes().to_vec();
         serde_json::to_writer(&mut bytes, &json).expect("numbers and texts can always be written");
@@ -93,6 +100,7 @@ impl Draft {
             events: json.events.into_owned(),
             last_event: json.last_event,
             attempts: json.attempts.into_owned(),
+            calls: json.calls.into_owned(),
         })
     }
 }
@@ -100,7 +108,14 @@ impl Draft {
 #[cfg(test)]
 impl From<Incident> for Draft {
     fn from(incident: Incident) -> Self {
-        Self { incident, version: 1, events: Vec::new(), last_event: 0, attempts: Vec::new() }
+        Self {
+            incident,
+            version: 1,
+            events: Vec::new(),
+            last_event: 0,
+            attempts: Vec::new(),
+            calls: Vec::new(),
+        }
     }
 }
 
@@ -241,8 +256,11 @@ mod tests {
             events in events(),
             last_event: u64,
             attempts in attempts(),
+            calls in prop::collection::vec((any::<[u8; 8]>(), any::<u64>()), 0..3),
         ) {
-            let draft = Draft { incident, version, events, last_event, attempts };
+            let window = |(key_id, sequence)| CallWindow::first(vagn_seal::KeyId(key_id), sequence);
+            let calls = calls.into_iter().map(window).collect();
+            let draft = Draft { incident, version, events, last_event, attempts, calls };
             prop_assert_eq!(Draft::from_bytes(&draft.to_bytes()).unwrap(), draft);
         }
 

@@ -1,6 +1,7 @@
 //! The record: incidents as they are kept, and the store that keeps them.
 
 pub mod attempt;
+pub mod call_window;
 pub mod delivery;
 pub mod draft;
 pub mod facts;

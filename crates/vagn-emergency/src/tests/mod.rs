@@ -13,5 +13,6 @@ mod many;
 mod persons;
 mod restarts;
 mod rollbacks;
+mod sealed;
 pub(crate) mod setup;
 mod target;

@@ -103,6 +103,7 @@ impl Setup {
             trust: self.trust,
             metrics: metrics.clone(),
             readiness: readiness.clone(),
+            replays: prometheus_client::metrics::counter::Counter::default(),
             hang_limit: Duration::from_secs(2),
             runtime: None,
         };
@@ -219,6 +220,7 @@ pub(crate) fn test_lane_in(
     let rules = Rules { chain: vec![turn(PRIMARY, 60)], ..Rules::new(open_max, &Targets::default()) };
     let shelf = Shelf::new(Box::new(|_| Store::on(redb::backends::InMemoryBackend::new(), 10)));
     Arc::new(Lane::new(LaneParts {
+        replays: prometheus_client::metrics::counter::Counter::default(),
         rules,
         shelf,
         vehicles,

@@ -16,7 +16,7 @@ mod tests;
 pub mod unproven;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
 use vagn_seal::{Envelope, KeyId, KeyTable, Lane, NotOpened, Opened, Speaker};
 use vagn_wire::{Report, VehicleId};
@@ -28,7 +28,7 @@ use crate::fate::Share;
 use crate::metrics::ReportMetrics;
 use crate::open::{Mark, open};
 use crate::proof::{DeviceMode, NoProof, Proof};
-use crate::reply::{Outlet, Peer, ReplyTo, SealedReply};
+use crate::reply::{ReplyTo, SealedReply};
 pub use noted::Noted;
 pub use opened::{Content, Entry};
 use unproven::{Sighted, Unproven};
@@ -41,6 +41,8 @@ pub struct Guard {
     answers: Option<Arc<AnswerSequence>>,
     unproven: Arc<Unproven>,
     noted: Noted,
+    /// Envelopes with calls in them.
+    calls: AtomicU64,
     clock: Arc<dyn Clock>,
 }
 
@@ -64,7 +66,16 @@ impl Guard {
         let GuardParts { mode, keys, reports, answers, clock } = parts;
         let unproven = Arc::new(Unproven::new(clock.clone()));
         let mode = AtomicU8::new(mode as u8);
-        Arc::new(Self { mode, keys, reports, answers, unproven, noted: Noted::default(), clock })
+        Arc::new(Self {
+            mode,
+            keys,
+            reports,
+            answers,
+            unproven,
+            noted: Noted::default(),
+            calls: AtomicU64::new(0),
+            clock,
+        })
     }
 
     /// Returns a guard without keys that takes in every open report.
@@ -177,6 +188,9 @@ impl Guard {
             // Revoked in this very moment.
             content.clear_reports();
         }
+        if content.has_call() {
+            content.number(self.calls.fetch_add(1, Ordering::Relaxed) + 1);
+        }
         content.judge(|vehicle_id| self.keys.may_speak(opened.key_id, vehicle_id));
     }
 
@@ -200,6 +214,7 @@ impl Guard {
         if opened.is_first_of_epoch {
             self.noted.begun(opened.key_id, opened.epoch);
         }
+        self.noted.taken(opened.key_id, opened.epoch);
         self.noted.numbered(opened.key_id, opened.sequence, || self.clock.now_ms());
     }
 
@@ -234,7 +249,7 @@ impl Guard {
 
     /// Returns the way back to the sender of an envelope with calls in it: it hears once all of them are on disk. `None` when
     /// there is nothing to answer, or no way to.
-    pub fn reply(&self, content: &Content, outlet: Arc<dyn Outlet>, peer: Peer) -> Option<ReplyTo> {
+    pub fn reply(&self, content: &Content, sender: ReplyTo) -> Option<ReplyTo> {
         let sequence = self.answers.clone()?;
         let calls: Vec<_> = content.entries().filter(|entry| entry.mark.is_alarm).collect();
         let last = calls.last()?;
@@ -248,7 +263,7 @@ impl Guard {
         vagn_wire::StoredAck::encode_sealed(own_id, seq, &mut answer);
         let sealed = SealedReply::new(self.keys.clone(), sequence, last.seal, answer, calls.len());
         let fits = sealed.len() <= content.envelope_len();
-        fits.then(|| ReplyTo::sealed(outlet, peer, sealed))
+        fits.then(|| sender.sealed(sealed))
     }
 }
 

@@ -1,7 +1,7 @@
 //! Notes about keys, for parts that are slower than the doors: epochs that have begun, and sequences far ahead of the clock.
 
-use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
@@ -18,6 +18,9 @@ const AHEAD_MS: u64 = 24 * 3_600_000;
 pub struct Noted {
     begun: Mutex<BTreeMap<KeyId, Epoch>>,
     has_begun: Notify,
+    /// Keys whose first envelope ends another key, and true while there are any.
+    expected: Mutex<BTreeSet<KeyId>>,
+    is_expecting: AtomicBool,
     /// Up to here a sequence needs no look at the clock.
     near: AtomicU64,
     ahead: Mutex<BTreeMap<KeyId, u64>>,
@@ -30,6 +33,30 @@ impl Noted {
         if begun.len() < NOTED_MAX || begun.contains_key(&key_id) {
             begun.insert(key_id, epoch);
             self.has_begun.notify_one();
+        }
+    }
+
+    /// Has the next envelope of a key noted like the first one of an epoch: the key replaces another one.
+    pub fn expect(&self, key_id: KeyId) {
+        self.expected.lock().insert(key_id);
+        self.is_expecting.store(true, Ordering::Release);
+    }
+
+    /// Notes that an envelope was taken, if it is one that was expected.
+    #[inline]
+    pub(super) fn taken(&self, key_id: KeyId, epoch: Epoch) {
+        if self.is_expecting.load(Ordering::Relaxed) {
+            self.look_expected(key_id, epoch);
+        }
+    }
+
+    #[cold]
+    fn look_expected(&self, key_id: KeyId, epoch: Epoch) {
+        let mut expected = self.expected.lock();
+        if expected.remove(&key_id) {
+            self.is_expecting.store(!expected.is_empty(), Ordering::Release);
+            drop(expected);
+            self.begun(key_id, epoch);
         }
     }
 
@@ -99,6 +126,17 @@ mod tests {
         note(4, u64::MAX);
         noted.forget(KeyId([4; 8]));
         assert_eq!(noted.ahead(NOW_MS), []);
+    }
+
+    #[tokio::test]
+    async fn the_first_envelope_of_a_key_that_replaces_another_is_told_once() {
+        let noted = Noted::default();
+        noted.expect(KEY);
+        noted.taken(KeyId([8; 8]), Epoch::FIRST);
+        (0..2).for_each(|_| noted.taken(KEY, Epoch::FIRST));
+        assert_eq!(noted.take_begun().await, [(KEY, Epoch::FIRST)]);
+        noted.taken(KEY, Epoch::FIRST);
+        assert!(tokio::time::timeout(std::time::Duration::ZERO, noted.take_begun()).await.is_err());
     }
 
     #[tokio::test]

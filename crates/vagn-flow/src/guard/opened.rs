@@ -107,6 +107,7 @@ impl Content {
             epoch: opened.epoch,
             sequence: opened.sequence,
             more: false,
+            call_number: 0,
             needs_time: stands_for.is_none(),
         };
         let mut contents = Contents::new(opened.reports, stands_for);
@@ -116,6 +117,11 @@ impl Content {
             let end = self.bytes.len();
             self.reports.push(Placed { end, mark, seal, was_completed, refused: None });
         }
+    }
+
+    /// Numbers an envelope with calls in it.
+    pub(super) fn number(&mut self, call_number: u64) {
+        self.reports.iter_mut().for_each(|report| report.seal.call_number = call_number);
     }
 
     /// Refuses the reports that the key may not send, and marks those that follow another one of their vehicle.

@@ -6,6 +6,7 @@
 //! `repair` sets a damaged file aside.
 
 mod audit;
+mod calls;
 mod copy;
 mod keeper;
 mod mark;

@@ -230,6 +230,7 @@ fn notes(incidents: &BTreeSet<IncidentId>, saves: &[JournalEntry], at_ms: i64) -
         }],
         last_event: 1,
         attempts: Vec::new(),
+        calls: Vec::new(),
     };
     restored.map(note).collect()
 }

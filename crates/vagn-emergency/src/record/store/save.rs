@@ -2,12 +2,13 @@
 
 use std::sync::atomic::Ordering;
 
-use redb::{ReadableTableMetadata, WriteTransaction};
+use redb::{ReadableTable, ReadableTableMetadata, WriteTransaction};
 
 use super::keeper::LatestSave;
 use super::schema::{IdTable, IncidentTables};
 use super::{Store, StoreError, mark};
 use crate::record::attempt::Attempt;
+use crate::record::call_window::CallWindow;
 use crate::record::draft::Draft;
 use crate::record::journal::{JournalEntry, content_of};
 use crate::record::stored;
@@ -114,6 +115,19 @@ impl IncidentTables<'_> {
         for attempt in &draft.attempts {
             self.put_attempt(id, attempt)?;
         }
+        draft.calls.iter().try_for_each(|window| self.put_window(&incident.vehicle_id, *window))
+    }
+
+    /// Writes what was taken of a vehicle's sealed calls, with what is there: two incidents of it may tell of the same key.
+    fn put_window(&mut self, vehicle_id: &str, window: CallWindow) -> Result<(), redb::Error> {
+        let key_id = window.key_id;
+        let key = (u64::from_be_bytes(key_id.0), vehicle_id);
+        let mut merged = window;
+        if let Some(kept) = self.calls.get(key)? {
+            let (highest, taken) = kept.value();
+            merged.merge(CallWindow { key_id, highest, taken });
+        }
+        self.calls.insert(key, (merged.highest, merged.taken))?;
         Ok(())
     }
 

@@ -16,6 +16,8 @@ pub(super) const ENDED: TableDefinition<'_, u128, ()> = TableDefinition::new("en
 pub(super) const ENDED_DRILLS: TableDefinition<'_, u128, ()> = TableDefinition::new("ended_drills");
 /// Attempts as JSON, by incident and number.
 pub(super) const LEDGER: TableDefinition<'_, (u128, u32), &[u8]> = TableDefinition::new("ledger");
+/// Highest sequence and those just below it of sealed calls, by key and vehicle. They outlast the incidents.
+pub(super) const CALLS: TableDefinition<'_, (u64, &str), (u64, u64)> = TableDefinition::new("calls");
 
 /// A set of incident ids.
 pub(super) type IdTable<'txn> = Table<'txn, u128, ()>;
@@ -27,6 +29,7 @@ pub(super) struct IncidentTables<'txn> {
     pub(super) ended: IdTable<'txn>,
     pub(super) ended_drills: IdTable<'txn>,
     pub(super) ledger: Table<'txn, (u128, u32), &'static [u8]>,
+    pub(super) calls: Table<'txn, (u64, &'static str), (u64, u64)>,
 }
 
 impl<'txn> IncidentTables<'txn> {
@@ -38,6 +41,7 @@ impl<'txn> IncidentTables<'txn> {
             ended: txn.open_table(ENDED)?,
             ended_drills: txn.open_table(ENDED_DRILLS)?,
             ledger: txn.open_table(LEDGER)?,
+            calls: txn.open_table(CALLS)?,
         })
     }
 }
@@ -55,5 +59,6 @@ pub(super) fn copy(rows: &mut Rows<'_>) -> Result<(), redb::Error> {
     rows.copy(LIVE)?;
     rows.copy(ENDED)?;
     rows.copy(ENDED_DRILLS)?;
+    rows.copy(CALLS)?;
     rows.copy(LEDGER)
 }

@@ -31,6 +31,7 @@ pub(super) fn build(
         trust: parts.trust.clone(),
         metrics: EmergencyMetrics::new(&parts.metric_registry),
         readiness: parts.readiness.clone(),
+        replays: parts.reports.seal_replays.clone(),
         hang_limit: parts.settings.hang_limit.0,
         runtime: Some(parts.emergency_runtime.clone()),
     };

@@ -1,0 +1,95 @@
+//! Sealed calls: one that comes again makes no second incident, in this run or the next.
+
+use vagn_flow::proof::SealMark;
+use vagn_seal::{Epoch, KeyId};
+use vagn_wire::Report;
+
+use super::setup::*;
+use super::target::TestTarget;
+use crate::desk::RequestKind;
+use crate::raise::{Raise, Raised};
+use vagn_flow::batch::BatchBuilder;
+use vagn_flow::stamp::Stamp;
+use vagn_flow::testing::SHEDDING;
+
+impl TestLane {
+    /// Publishes calls out of one envelope: sequence, and its number in the run.
+    fn sealed(&self, (sequence, call_number): (u64, u64), calls: &[Report<'_>]) {
+        let mut batch = BatchBuilder::new(SHEDDING);
+        for call in calls {
+            batch.push(&encoded(call));
+            let (key_id, epoch) = (KeyId([7; 8]), Epoch::FIRST);
+            batch.seal_last(SealMark {
+                key_id,
+                epoch,
+                sequence,
+                more: false,
+                call_number,
+                needs_time: false,
+            });
+        }
+        let batch = batch.seal(Stamp { time_ms: now_ms(), first_seq: 0 }, None, &self.reports);
+        batch.take_share().unwrap().settle_rest(vagn_wire::Fate::Stored);
+        self.topic.publish(&batch);
+    }
+}
+
+#[tokio::test]
+async fn a_call_that_comes_again_adds_nothing_and_makes_no_incident_after_a_restart_either() {
+    let dir = tempfile::tempdir().unwrap();
+    let target = TestTarget::accepting().await;
+    let lane = Setup::new(dir.path(), target.target(8)).start().await;
+    let named = Report { incident: Some("a"), ..help("bus 7") };
+    // Two calls in one envelope, and the whole envelope again.
+    for number in [1, 2] {
+        lane.sealed((5, number), &[help("bus 7"), named]);
+    }
+    let all = lane.when(|all| all.len() == 1 && all[0].recorded).await;
+    assert_eq!(all[0].reports, 2);
+    lane.sealed((6, 3), &[help("bus 7")]);
+    let all = lane.when(|all| all[0].reports == 3 && all[0].recorded).await;
+    lane.act(all[0].id, RequestKind::Resolve, "over").await;
+    for sequence in [5, 6] {
+        lane.sealed((sequence, 10 + sequence), &[help("bus 7")]);
+    }
+    assert_eq!(lane.all().await.len(), 1);
+    lane.stop().await;
+
+    let lane = Setup::new(dir.path(), target.target(8)).start().await;
+    for sequence in [5, 6] {
+        lane.sealed((sequence, sequence), &[help("bus 7")]);
+    }
+    assert_eq!(lane.all().await.len(), 1, "a replay made an incident");
+    lane.sealed((7, 20), &[help("bus 7")]);
+    assert_eq!(lane.all().await.len(), 2);
+    // The key is revoked: what is kept of it goes.
+    lane.handle.forget_key(KeyId([7; 8]), PATIENCE).await.unwrap();
+    assert_eq!(lane.handle.lane.shelf.store().unwrap().call_windows().unwrap(), []);
+}
+
+#[tokio::test]
+async fn a_person_raises_a_call_that_could_not_be_proved() {
+    let dir = tempfile::tempdir().unwrap();
+    let target = TestTarget::accepting().await;
+    let lane = Setup::new(dir.path(), target.target(8)).start().await;
+    let raise = async || {
+        let raise = Raise {
+            vehicle_id: "tram 9".into(),
+            position: vagn_wire::Position::new(59.0, 18.0).ok(),
+            kind: None,
+            vehicle_incident: None,
+            by: "Anna".into(),
+        };
+        match lane.handle.raise(raise, PATIENCE).await.unwrap() {
+            Raised::Done(detail) => *detail,
+            Raised::NoRoom => panic!("there is room"),
+        }
+    };
+    let incident = raise().await.incident;
+    let trusted = incident.position.map(|position| position.trusted);
+    assert_eq!((&*incident.vehicle_id, trusted, incident.recorded), ("tram 9", Some(false), true));
+    let again = raise().await;
+    assert_eq!((again.incident.id, lane.all().await.len()), (incident.id, 1));
+    let by: Vec<_> = again.trail.iter().map(|entry| (entry.action, &*entry.by)).collect();
+    assert!(by.contains(&("opened", "Anna")), "{by:?}");
+}
