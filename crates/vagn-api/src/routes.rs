@@ -4,7 +4,7 @@ use vagn_http::access::Access::Anyone;
 use vagn_http::route::Route;
 use vagn_registry::Role::{Admin, Ingest, Latest, Operate, Read};
 
-use crate::incidents::{self, events, many, requests, responders};
+use crate::incidents::{self, events, many, requests, responders, unproven};
 use crate::vehicles::{bbox, legacy, nearby, one, stream};
 use crate::{Api, audit, map, openapi, page, positions, session, shares, targets, tiles};
 
@@ -49,6 +49,8 @@ fn fleet() -> Vec<Route<Api>> {
 fn incidents() -> Vec<Route<Api>> {
     vec![
         Route::get(incidents::ROUTE, Read, incidents::list).noted(),
+        Route::get(unproven::ROUTE, Read, unproven::list).noted(),
+        Route::post(unproven::RAISE_ROUTE, Operate, unproven::raise).by_person(),
         Route::get(incidents::ONE_ROUTE, Read, incidents::get).noted(),
         Route::post(requests::ACKNOWLEDGE_ROUTE, Operate, requests::acknowledge).by_person(),
         Route::post(requests::RESOLVE_ROUTE, Operate, requests::resolve).by_person(),

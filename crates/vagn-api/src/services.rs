@@ -12,7 +12,8 @@ use vagn_wire::Oddity;
 use vagn_emergency::show::feed::Feed;
 use vagn_emergency::show::targets::TargetReport;
 use vagn_emergency::{
-    Detail, Filter, IncidentId, Page, Request, RequestOutcome, ResolvedMany, Selection, TrailPage,
+    Detail, Filter, IncidentId, Page, Raise, Raised, Request, RequestOutcome, ResolvedMany, Selection,
+    TrailPage,
 };
 use vagn_http::problem::{Kind, Problem};
 
@@ -69,6 +70,8 @@ pub trait Incidents: Send + Sync {
     fn one(&self, id: IncidentId) -> Asked<'_, Option<Detail>>;
     /// Does what a person requests, and answers when it is on disk.
     fn request(&self, id: IncidentId, request: Request) -> Asked<'_, RequestOutcome>;
+    /// Makes a real incident of a call that could not be proved, and answers when it is on disk.
+    fn raise(&self, raise: Raise) -> Asked<'_, Raised>;
     /// Sends every dead letter again at the request of `by`; counts them.
     fn replay(&self, by: Box<str>) -> Asked<'_, u64>;
     /// Resolves incidents that `selection` chooses, as many as fit into the deadline; with `dry_run` it only counts them.

@@ -12,6 +12,7 @@ mod demo;
 pub mod dispatcher;
 pub mod door;
 pub mod ingest;
+pub mod keys;
 mod logging;
 pub mod odd;
 mod ops;

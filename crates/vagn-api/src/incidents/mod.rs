@@ -6,6 +6,7 @@ pub(crate) mod fields;
 pub(crate) mod many;
 pub(crate) mod requests;
 pub(crate) mod responders;
+pub(crate) mod unproven;
 
 use axum::extract::State;
 use axum::response::Response;

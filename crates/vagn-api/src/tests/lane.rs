@@ -15,8 +15,8 @@ use vagn_emergency::show::view::{
     TargetView, TrailView,
 };
 use vagn_emergency::{
-    Detail, Filter, IncidentId, IncidentView, Page, Request, RequestKind, RequestOutcome, ResolvedMany,
-    Selection, State, TrailPage,
+    Detail, Filter, IncidentId, IncidentView, Page, Raise, Raised, Request, RequestKind, RequestOutcome,
+    ResolvedMany, Selection, State, TrailPage,
 };
 use vagn_flow::clock::ManualClock;
 
@@ -170,6 +170,12 @@ impl Incidents for SmallLane {
         }
         self.done.lock().push(request);
         answer(RequestOutcome::Done(Box::new(self.detail())))
+    }
+
+    fn raise(&self, raise: Raise) -> Asked<'_, Raised> {
+        let Raise { by, vehicle_id, .. } = raise;
+        self.done.lock().push(Request { action: RequestKind::Comment, by, note: vehicle_id });
+        answer(Raised::Done(Box::new(self.detail())))
     }
 
     fn replay(&self, by: Box<str>) -> Asked<'_, u64> {

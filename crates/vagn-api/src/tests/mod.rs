@@ -18,6 +18,7 @@ mod roles;
 mod stream;
 mod targets;
 mod tiles;
+mod unproven;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,6 +39,7 @@ use super::{Budget, Intake, LiveStreams, QueryMetrics, Services, ShareStreams, S
 use fleet::SmallFleet;
 use vagn_flow::clock::ManualClock;
 use vagn_flow::metrics::{MetricRegistry, ReportMetrics};
+use vagn_flow::proof::{DeviceMode, Proof};
 use vagn_flow::stamp::Stamper;
 use vagn_http::body::BodyLimits;
 use vagn_http::testing::entry;
@@ -100,6 +102,7 @@ fn services(fleet: SmallFleet) -> Services {
     let dir = tempfile::tempdir().unwrap();
     let stamper = Arc::new(Stamper::open(dir.path(), clock.clone()).unwrap());
     let intake = Intake::new(Topic::new("traffic"), stamper, ReportMetrics::new(&registry));
+    unproven(&intake);
     // Without its child: clients are let in and told nothing.
     let (streams, _child) = vagn_live::stream::streams(StreamParts {
         positions: Topic::new("positions"),
@@ -122,6 +125,15 @@ fn services(fleet: SmallFleet) -> Services {
         entry: entry(&[]),
         basemap: Arc::new(map::basemap(dir.path())),
     }
+}
+
+/// Leaves a call for help of "tram 9" that could not be proved in the list, as number 1.
+fn unproven(intake: &Intake) {
+    let guard = intake.guard();
+    guard.set_mode(DeviceMode::Required);
+    let call = vagn_flow::testing::emergency("tram 9", None);
+    guard.check(&call, Proof::None, || Some(std::net::IpAddr::from([192, 0, 2, 7]).into())).unwrap_err();
+    guard.set_mode(DeviceMode::Open);
 }
 
 /// A router over three vehicles around Austin and one at the antimeridian.
@@ -153,7 +165,7 @@ async fn get(router: &Router, path: &str) -> Reply {
 /// The path of a route with `id` in it, or with a tile where no vehicle is, or with a share that is not there.
 fn concrete(path: &str, id: &str) -> String {
     let path = path.replace("{id}", id).replace("{z}/{x}/{y}", "14/0/0.mvt");
-    path.replace("{number}", "7").replace("{secret}", "unknown")
+    path.replace("{n}", "1").replace("{number}", "7").replace("{secret}", "unknown")
 }
 
 /// A client over a real socket.

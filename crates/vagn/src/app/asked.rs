@@ -14,8 +14,8 @@ use vagn_api::services::{Asked, Found, Incidents, Odd, Question, Unavailable, Ve
 use vagn_emergency::show::feed::Feed;
 use vagn_emergency::show::targets::TargetReport;
 use vagn_emergency::{
-    Detail, EmergencyHandle, Filter, IncidentId, Page, Request, RequestOutcome, ResolvedMany, Selection,
-    TrailPage,
+    Detail, EmergencyHandle, Filter, IncidentId, Page, Raise, Raised, Request, RequestOutcome, ResolvedMany,
+    Selection, TrailPage,
 };
 use vagn_flow::clock::Clock;
 use vagn_live::{OpenIncidents, OpenVehicles};
@@ -71,6 +71,15 @@ impl Incidents for LiveIncidents {
 
     fn request(&self, id: IncidentId, request: Request) -> Asked<'_, RequestOutcome> {
         Box::pin(async move { Ok(self.0.act(id, request, ACT_WITHIN).await?) })
+    }
+
+    fn raise(&self, raise: Raise) -> Asked<'_, Raised> {
+        Box::pin(async move {
+            let (by, vehicle_id) = (raise.by.clone(), raise.vehicle_id.clone());
+            let raised = self.0.raise(raise, ACT_WITHIN).await?;
+            info!(%by, %vehicle_id, "a call that could not be proved is raised");
+            Ok(raised)
+        })
     }
 
     fn replay(&self, by: Box<str>) -> Asked<'_, u64> {

@@ -9,6 +9,7 @@ use super::emergency::BadEmergency;
 use super::fsync::Fsync;
 use super::settings::{HttpSettings, MapSettings, Settings};
 use super::span::Span;
+use vagn_flow::proof::DeviceMode;
 
 /// Shortest time between two syncs. With a shorter one the disk would do nothing else.
 const FSYNC_MIN: Span = Span(Duration::from_millis(10));
@@ -239,9 +240,12 @@ impl Settings {
     }
 
     fn check_reach(&self) -> Result<(), Refused> {
-        const NO_KEYS: &str = "vehicles show no key there";
-        self.closed("udp.listen", &self.udp.listen, NO_KEYS, "")?;
-        self.closed("tcp.listen", &self.tcp.listen, NO_KEYS, "")?;
+        const NO_KEYS: &str = "open reports are taken there";
+        if self.auth.devices != DeviceMode::Required {
+            let remedy = "set `auth.devices = \"required\"`, or ";
+            self.closed("udp.listen", &self.udp.listen, NO_KEYS, remedy)?;
+            self.closed("tcp.listen", &self.tcp.listen, NO_KEYS, remedy)?;
+        }
         if self.http.plain && !self.http.is_local() {
             return Err(Refused::Plain(self.http.listen.clone()));
         }
@@ -374,6 +378,21 @@ mod tests {
             ..Settings::default()
         };
         assert_eq!(open.check(), Ok(()));
+    }
+
+    #[test]
+    fn a_door_beyond_loopback_may_ask_for_seals_instead() {
+        for (devices, is_fine) in
+            [(DeviceMode::Open, false), (DeviceMode::Mixed, false), (DeviceMode::Required, true)]
+        {
+            let mut settings = Settings::default();
+            settings.udp.listen = "0.0.0.0:9092".into();
+            settings.tcp.listen = "0.0.0.0:9091".into();
+            settings.auth.devices = devices;
+            assert_eq!(settings.check().is_ok(), is_fine, "{devices:?}");
+        }
+        let said = refusal(|settings| settings.udp.listen = "0.0.0.0:9092".into());
+        assert!(said.contains("auth.devices = \"required\""), "{said}");
     }
 
     #[test]

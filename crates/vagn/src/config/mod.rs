@@ -22,7 +22,7 @@ pub use error::ConfigError;
 pub use fsync::Fsync;
 pub use layers::{Flags, Loaded, load};
 pub use settings::{
-    ClockSettings, HistorySettings, HttpSettings, LogFormat, LogLevel, LogSettings, MapSettings, OpsSettings,
-    PoolSettings, RegistrySettings, Reply, Settings, TcpSettings, UdpSettings,
+    AuthSettings, ClockSettings, HistorySettings, HttpSettings, LogFormat, LogLevel, LogSettings,
+    MapSettings, OpsSettings, PoolSettings, RegistrySettings, Reply, Settings, TcpSettings, UdpSettings,
 };
 pub use span::Span;

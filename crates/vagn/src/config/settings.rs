@@ -9,6 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use super::emergency::EmergencySettings;
 use super::fsync::Fsync;
 use super::span::Span;
+use vagn_flow::proof::DeviceMode;
 
 /// All settings.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -45,6 +46,8 @@ pub struct Settings {
     pub ops: OpsSettings,
     /// Notices to the emergency targets.
     pub emergency: EmergencySettings,
+    /// Proof that vehicles must bring.
+    pub auth: AuthSettings,
     /// Devices, tokens and shares.
     pub registry: RegistrySettings,
     /// The log of past positions.
@@ -75,6 +78,7 @@ impl Default for Settings {
             map: MapSettings::default(),
             ops: OpsSettings::default(),
             emergency: EmergencySettings::default(),
+            auth: AuthSettings::default(),
             registry: RegistrySettings::default(),
             history: HistorySettings::default(),
             clock: ClockSettings::default(),
@@ -250,6 +254,15 @@ impl Default for OpsSettings {
     fn default() -> Self {
         Self { listen: "localhost:9093".into(), names: Vec::new(), fault_injection: false }
     }
+}
+
+/// `[auth]`
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AuthSettings {
+    /// What reports must prove. `open`: nothing, but seals are checked where they come; `mixed`: a vehicle that has a key may only
+    /// speak sealed; `required`: every report is sealed, or comes over HTTPS with a token and from a vehicle without a key.
+    pub devices: DeviceMode,
 }
 
 /// `[registry]`

@@ -2,6 +2,7 @@
 
 mod answers;
 mod crowds;
+mod sealed;
 
 use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::sync::mpsc::{Receiver, channel};

@@ -60,7 +60,7 @@ const CRATES: [(&str, &[&str]); 15] = [
 const ROWS: [&[&str]; 6] = [
     &["commands"],
     &["app"],
-    &["door", "ops", "control", "demo", "dispatcher", "ingest", "query", "logging"],
+    &["door", "ops", "control", "demo", "dispatcher", "ingest", "keys", "query", "logging"],
     &["storage"],
     &["sync", "teller"],
     &["write", "odd", "config", "visible"],

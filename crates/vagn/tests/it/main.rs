@@ -38,6 +38,7 @@ mod readme;
 mod recorded_traces;
 mod refusals;
 mod replays;
+mod sealed;
 mod source;
 mod stops;
 mod stored_acks;

@@ -25,6 +25,7 @@
 //! ├─ credentials · access-log
 //! ├─ web
 //! ├─ control      commands on this machine
+//! ├─ keys         keeps the keys of the doors equal to the registry
 //! └─ doors        (one_for_one) udp · udp-emergency · tcp: last to start, first to stop
 //! ```
 
@@ -32,6 +33,7 @@ mod api;
 mod doors;
 mod emergency;
 mod ingest;
+mod keys;
 mod live;
 pub(super) mod memory;
 mod ops;
@@ -136,7 +138,9 @@ pub(super) struct Tree {
 pub(super) async fn start(parts: Parts, data: DataDir, listeners: Listeners) -> anyhow::Result<Tree> {
     let traffic = Traffic::new("traffic");
     let fleet = Arc::new(Fleet::new(data.partitions() as usize));
+    let guarding = keys::build(&parts)?;
     let intake = Intake::new(traffic.clone(), parts.stamper.clone(), parts.reports.clone());
+    let intake = intake.guarded(guarding.guard.clone());
     let demo_door = listeners.doors.addresses().find(|(name, _)| parts.demo && *name == UDP);
 
     let positions = Positions::new("positions");
@@ -147,6 +151,7 @@ pub(super) async fn start(parts: Parts, data: DataDir, listeners: Listeners) -> 
     let (incidents, emergency) = emergency::build(&parts, &traffic, &fleet)?;
     let vehicles =
         LiveVehicles { queries: queries.clone(), storages, odd: odd.clone(), clock: parts.clock.clone() };
+    let keys = keys::child(&parts, guarding, incidents.clone());
     let (tiles, keepers) = live::build(&parts, &positions, &fleet, &incidents);
     let (streams, streaming) = stream::build(&parts, &positions, &fleet);
     let api = api::build(&parts, listeners.http, &intake, vehicles, streams, incidents, tiles)?;
@@ -169,6 +174,7 @@ pub(super) async fn start(parts: Parts, data: DataDir, listeners: Listeners) -> 
         .child(kept(streaming))
         .children(api.into_iter().map(kept))
         .children(control.map(kept))
+        .child(kept(keys))
         .child(kept(doors))
         .child(kept(ops::clock_mark(&parts)))
         .child(kept(memory::build(&parts)))

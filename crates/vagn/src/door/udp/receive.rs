@@ -260,7 +260,8 @@ impl<'a> Haul<'a> {
             self.hand_over();
         }
         let peer = self.content.has_call().then(|| arrival.peer()).flatten();
-        let reply = peer.and_then(|peer| guard.reply(self.content, self.door.outlet.clone(), peer));
+        let reply =
+            peer.and_then(|peer| guard.reply(self.content, ReplyTo::new(self.door.outlet.clone(), peer)));
         for Entry { bytes, mark, seal, .. } in self.content.entries().filter(|entry| entry.refused.is_none())
         {
             self.batch.push_marked(bytes, mark);

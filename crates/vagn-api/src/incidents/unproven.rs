@@ -1,0 +1,103 @@
+//! `GET /api/v1/incidents/unproven`: calls for help that could not be proved, and `POST …/unproven/{n}/raise`, by which a person
+//! makes a real incident of one.
+//!
+//! The list is in memory, and a person who looks decides: a call that cannot be proved may still be one.
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+
+use super::fields::Fields;
+use crate::Api;
+use vagn_emergency::{Raise, Raised};
+use vagn_flow::guard::unproven::UnprovenCall;
+use vagn_flow::rfc3339::rfc3339;
+use vagn_http::answer;
+use vagn_http::params::{InPath, NoParams};
+use vagn_http::problem::{Kind, Problem};
+
+pub(crate) const ROUTE: &str = "/api/v1/incidents/unproven";
+pub(crate) const RAISE_ROUTE: &str = "/api/v1/incidents/unproven/{n}/raise";
+
+#[derive(Serialize)]
+struct UnprovenAnswer {
+    calls: Vec<UnprovenJson>,
+}
+
+/// One line, as the console shows it.
+#[derive(Serialize)]
+struct UnprovenJson {
+    n: u64,
+    reason: &'static str,
+    vehicle_id: Option<Box<str>>,
+    key_id: Option<String>,
+    address: Option<String>,
+    lat: Option<f64>,
+    lon: Option<f64>,
+    first_at: String,
+    last_at: String,
+    count: u64,
+}
+
+pub(crate) async fn list(State(api): State<Api>, _: NoParams) -> Response {
+    let calls = api.intake.guard().unproven().list().into_iter().map(UnprovenJson::from).collect();
+    answer::json("application/json", &UnprovenAnswer { calls })
+}
+
+pub(crate) async fn raise(
+    State(api): State<Api>,
+    InPath(n): InPath,
+    fields: Fields,
+) -> Result<Response, Problem> {
+    fields.only(&["by"])?;
+    let by = fields.by_person()?;
+    let number = n.parse().map_err(|_| gone(&n))?;
+    let unproven = api.intake.guard().unproven();
+    let call = unproven.get(number).ok_or_else(|| gone(&n))?;
+    let raised = api.ask(RAISE_ROUTE, |_| 1, api.incidents.raise(of_call(call, by))).await?;
+    let Raised::Done(detail) = raised else {
+        return Err(Problem::new(Kind::Overloaded, "all places for incidents are taken; resolve some first"));
+    };
+    unproven.remove(number);
+    Ok((StatusCode::CREATED, answer::json("application/json", &detail)).into_response())
+}
+
+/// Returns what is raised of a call. One of an unknown vehicle goes under the id of its key.
+fn of_call(line: UnprovenCall, by: Box<str>) -> Raise {
+    let call = line.call;
+    let key = call.key_id.map_or_else(|| "unknown caller".to_owned(), |key_id| format!("key {key_id}"));
+    Raise {
+        vehicle_id: call.vehicle_id.unwrap_or_else(|| key.into()),
+        position: call.position,
+        kind: call.kind,
+        vehicle_incident: call.vehicle_incident,
+        by,
+    }
+}
+
+fn gone(n: &str) -> Problem {
+    let n: String = n.chars().take(20).collect();
+    Problem::new(
+        Kind::NotFound,
+        format!("no call that could not be proved has the number {n}; it may have been raised already"),
+    )
+}
+
+impl From<UnprovenCall> for UnprovenJson {
+    fn from(line: UnprovenCall) -> Self {
+        let UnprovenCall { number, reason, call, source, first_ms, last_ms, count } = line;
+        Self {
+            n: number,
+            reason: reason.as_str(),
+            vehicle_id: call.vehicle_id,
+            key_id: call.key_id.map(|key_id| key_id.to_string()),
+            address: source.map(|source| source.to_string()),
+            lat: call.position.map(|position| position.lat()),
+            lon: call.position.map(|position| position.lon()),
+            first_at: rfc3339(first_ms),
+            last_at: rfc3339(last_ms),
+            count,
+        }
+    }
+}

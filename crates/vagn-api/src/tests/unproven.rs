@@ -1,0 +1,46 @@
+//! Calls for help that could not be proved: listed, and raised by a person.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::http::{Request, StatusCode};
+use serde_json::{Value, json};
+use vagn_emergency::RequestKind;
+
+use super::fleet::SmallFleet;
+use super::lane::SmallLane;
+use super::{Reply, router, send, services};
+
+fn raise(n: &str) -> Request<Body> {
+    let request = Request::post(format!("/api/v1/incidents/unproven/{n}/raise"));
+    request.header("content-type", "application/json").body(Body::from(r#"{"by":"Bo"}"#)).unwrap()
+}
+
+#[tokio::test]
+async fn a_call_is_listed_until_a_person_has_raised_it() {
+    let lane = Arc::new(SmallLane::new());
+    let mut services = services(SmallFleet::austin());
+    services.incidents = lane.clone();
+    let router = router(services);
+    let list = async || {
+        let request = Request::get("/api/v1/incidents/unproven").body(Body::empty()).unwrap();
+        let Reply { body, .. } = send(&router, request).await;
+        serde_json::from_str::<Value>(&body).unwrap()["calls"].clone()
+    };
+    let mut calls = list().await;
+    let call = calls[0].as_object_mut().unwrap();
+    assert!(call.remove("first_at").is_some() && call.remove("last_at").is_some());
+    let expected = json!({"n": 1, "reason": "no_seal", "vehicle_id": "tram 9", "key_id": null,
+        "address": "192.0.2.7", "lat": 30.27, "lon": -97.74, "count": 1});
+    assert_eq!(calls, json!([expected]));
+    assert_eq!(send(&router, raise("1")).await.status, StatusCode::CREATED);
+    let done = lane.done.lock().clone();
+    assert_eq!(
+        (done.len(), done[0].action, &*done[0].by, &*done[0].note),
+        (1, RequestKind::Comment, "Bo", "tram 9")
+    );
+    for gone in ["1", "2", "x"] {
+        assert_eq!(send(&router, raise(gone)).await.status, StatusCode::NOT_FOUND, "{gone}");
+    }
+    assert_eq!(list().await, json!([]));
+}

@@ -1,0 +1,61 @@
+//! The guard of the doors, and the thread that keeps its keys equal to the registry.
+
+use std::sync::Arc;
+
+use anyhow::Context;
+use tracing::warn;
+use vagn_emergency::EmergencyHandle;
+use vagn_flow::answers::AnswerSequence;
+use vagn_flow::guard::{Guard, GuardParts};
+use vagn_otp::ChildSpec;
+
+use super::Parts;
+use crate::keys::{self, KeyParts};
+
+/// Number of this node in the sequence of its answers: there is one.
+const NODE: u16 = 0;
+
+/// A guard with all keys in force, and the sequence of its answers.
+pub(super) struct Guarding {
+    pub(super) guard: Arc<Guard>,
+    answers: Option<Arc<AnswerSequence>>,
+}
+
+/// Puts all keys in force, before a door opens.
+pub(super) fn build(parts: &Parts) -> anyhow::Result<Guarding> {
+    let keys = keys::load(&parts.registry).context("read the keys of devices")?;
+    let answers = AnswerSequence::open(&parts.settings.data_dir, NODE, parts.clock.now_ms());
+    let answers = answers.inspect_err(|err| {
+        let what = format!(
+            "{} in the data directory cannot be used: {err}; sealed calls are taken, and get no answer",
+            vagn_flow::answers::FILE
+        );
+        warn!("{what}");
+        parts.readiness.warn("answers", what);
+    });
+    let answers = answers.ok().map(Arc::new);
+    let guard = Guard::new(GuardParts {
+        mode: parts.settings.auth.devices,
+        keys,
+        reports: parts.reports.clone(),
+        answers: answers.clone(),
+        clock: parts.clock.clone(),
+    });
+    Ok(Guarding { guard, answers })
+}
+
+/// Returns the thread that follows the registry.
+pub(super) fn child(parts: &Parts, guarding: Guarding, incidents: EmergencyHandle) -> ChildSpec {
+    let Guarding { guard, answers } = guarding;
+    let key_parts = KeyParts {
+        registry: parts.registry.clone(),
+        guard,
+        answers,
+        incidents,
+        readiness: parts.readiness.clone(),
+        clock: parts.clock.clone(),
+        runtime: tokio::runtime::Handle::current(),
+    };
+    let keys = ChildSpec::thread("keys", move |ctx| keys::run(&key_parts, &ctx));
+    keys.watchdog(parts.settings.hang_limit.0)
+}

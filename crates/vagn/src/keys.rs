@@ -1,0 +1,202 @@
+//! Keys: keeps the table of keys in force, by which the doors open envelopes, equal to the registry.
+//!
+//! All keys are put in force before a door opens. Then a thread follows the changes, ends the epochs before one that has
+//! begun, keeps the sequence of answers ahead, and tells operators what they should know of keys and calls without proof.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+use tokio::time::timeout;
+use tracing::warn;
+use vagn_emergency::EmergencyHandle;
+use vagn_flow::answers::AnswerSequence;
+use vagn_flow::clock::Clock;
+use vagn_flow::guard::Guard;
+use vagn_flow::readiness::Readiness;
+use vagn_otp::{Failure, ThreadContext};
+use vagn_registry::{Change, Device, DeviceOf, Kind, Registry, RegistryError, Watch};
+use vagn_seal::{Epoch, KeyId, KeyInForce, KeyTable, Secret, Secrets, Speaker};
+use vagn_wire::VehicleId;
+
+/// Longest wait for a change. Then it gives a sign of life, and shows what operators should know.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+
+/// Longest wait for the emergency lane to forget a key.
+const FORGET_WITHIN: Duration = Duration::from_secs(5);
+
+/// Keys that are named to operators at a time.
+const NAMED_MAX: usize = 5;
+
+/// Parts of the thread.
+#[derive(Clone)]
+pub struct KeyParts {
+    /// Devices, with their secrets.
+    pub registry: Registry,
+    /// Judges reports by the table of keys.
+    pub guard: Arc<Guard>,
+    /// Sequence of sealed answers, if there are any.
+    pub answers: Option<Arc<AnswerSequence>>,
+    /// Forgets the calls under keys that are revoked.
+    pub incidents: EmergencyHandle,
+    /// Receives warnings for the operator.
+    pub readiness: Arc<Readiness>,
+    /// Tells the time.
+    pub clock: Arc<dyn Clock>,
+    /// Where the thread waits for changes.
+    pub runtime: Handle,
+}
+
+/// Secrets as they are in the registry, read when an answer is sealed.
+struct InRegistry(Registry);
+
+impl Secrets for InRegistry {
+    fn secret(&self, key_id: KeyId, epoch: Epoch) -> Option<Secret> {
+        let device = self.0.device(key_id).ok().flatten()?;
+        device.epochs.into_iter().find(|(open, _)| *open == epoch).map(|(_, secret)| secret)
+    }
+}
+
+/// Returns a table with all keys that the registry has in force.
+///
+/// # Errors
+/// The registry cannot be read.
+pub fn load(registry: &Registry) -> Result<Arc<KeyTable>, RegistryError> {
+    let table = KeyTable::with_secrets(Arc::new(InRegistry(registry.clone())));
+    registry.each_device(|device| put(&table, &device))?;
+    Ok(Arc::new(table))
+}
+
+/// Puts a key in force as the registry has it, or takes it out of force.
+fn put(table: &KeyTable, device: &Device) {
+    let key_id = device.key_id;
+    if device.revoked_ms.is_some() {
+        return table.revoke(key_id);
+    }
+    let speaker = match &device.of {
+        DeviceOf::Vehicle(id) => VehicleId::new(id).ok().map(Speaker::Vehicle),
+        DeviceOf::Gateway { name, prefix } => Some(Speaker::Gateway { name, prefix }),
+    };
+    let key = speaker.map(|speaker| KeyInForce { key_id, speaker, epochs: &device.epochs });
+    if !key.is_some_and(|key| table.put(&key)) {
+        warn!(%key_id, "a key of the registry cannot be put in force: the table is full, or the key makes no sense");
+    }
+}
+
+/// Follows the registry until it is told to stop. `after` is the revision that the table was loaded at.
+///
+/// # Errors
+/// The registry cannot be read.
+pub fn run(parts: &KeyParts, ctx: &ThreadContext) -> Result<(), Failure> {
+    // What changed since the table was loaded, or since the thread before this one ended, is in it as well.
+    let mut watch = parts.registry.watch(parts.registry.revision());
+    parts.list_anew()?;
+    ctx.ready();
+    while !ctx.stopping() {
+        ctx.beat();
+        parts.follow(&mut watch)?;
+        parts.show();
+        if let Some(Err(err)) = parts.answers.as_ref().map(|answers| answers.reserve()) {
+            warn!(error = %err, "cannot reserve numbers for sealed answers; calls go on, and their answers may not");
+        }
+    }
+    Ok(())
+}
+
+/// What has come about.
+enum News {
+    Changed(Option<Vec<Change>>),
+    Begun(Vec<(KeyId, Epoch)>),
+}
+
+impl KeyParts {
+    fn list_anew(&self) -> Result<(), RegistryError> {
+        let keys = self.guard.keys();
+        self.registry.each_device(|device| {
+            self.note_replacing(&device);
+            put(keys, &device);
+        })
+    }
+
+    fn follow(&self, watch: &mut Watch) -> Result<(), RegistryError> {
+        let news = self.runtime.block_on(timeout(LOOK_EVERY, async {
+            tokio::select! {
+                changes = watch.next() => News::Changed(changes),
+                begun = self.guard.noted().take_begun() => News::Begun(begun),
+            }
+        }));
+        match news {
+            Err(_) => Ok(()),
+            Ok(News::Changed(None)) => self.list_anew(),
+            Ok(News::Changed(Some(changes))) => {
+                changes.iter().filter(|change| change.kind == Kind::Device).for_each(|it| self.change(it));
+                Ok(())
+            }
+            Ok(News::Begun(begun)) => {
+                begun.into_iter().for_each(|(key_id, epoch)| self.end_before(key_id, epoch));
+                Ok(())
+            }
+        }
+    }
+
+    fn change(&self, change: &Change) {
+        let Ok(key_id) = change.key.parse::<KeyId>() else { return };
+        let device = self.registry.device_in(change);
+        if let Some(device) = device.filter(|device| device.revoked_ms.is_none()) {
+            self.note_replacing(&device);
+            return put(self.guard.keys(), &device);
+        }
+        self.guard.keys().revoke(key_id);
+        self.guard.noted().forget(key_id);
+        let forgotten = self.runtime.block_on(self.incidents.forget_key(key_id, FORGET_WITHIN));
+        if let Err(err) = forgotten {
+            // They cost some bytes: nothing that the key seals is opened any more.
+            warn!(%key_id, error = ?err, "the calls under a revoked key are not forgotten");
+        }
+    }
+
+    /// A key that replaces another one ends it with its first envelope.
+    fn note_replacing(&self, device: &Device) {
+        if device.replaces.is_some() {
+            self.guard.noted().expect(device.key_id);
+        }
+    }
+
+    fn end_before(&self, key_id: KeyId, epoch: Epoch) {
+        let now_ms = self.clock.now_ms();
+        if let Err(err) = self.registry.end_epochs_before(key_id, epoch, now_ms) {
+            // The table has ended them already; a later envelope or start tries again.
+            warn!(%key_id, error = %err, "the epochs before one that has begun are not ended in the registry");
+        }
+    }
+
+    fn show(&self) {
+        let ahead = self.guard.noted().ahead(self.clock.now_ms());
+        self.warn_or_clear("device keys", (!ahead.is_empty()).then(|| told_ahead(&ahead)));
+        let unproven = self.guard.unproven().len();
+        let calls = format!(
+            "{unproven} callers for help could not prove who they are; see GET /api/v1/incidents/unproven, where a person can raise an \
+             incident for each"
+        );
+        self.warn_or_clear("unproven calls", (unproven > 0).then_some(calls));
+    }
+
+    fn warn_or_clear(&self, name: &str, what: Option<String>) {
+        match what {
+            Some(what) => self.readiness.warn(name, what),
+            None => self.readiness.clear(name),
+        }
+    }
+}
+
+fn told_ahead(ahead: &[(KeyId, u64)]) -> String {
+    let mut named: Vec<_> = ahead.iter().take(NAMED_MAX).map(|(key_id, _)| key_id.to_string()).collect();
+    if ahead.len() > NAMED_MAX {
+        named.push(format!("{} more", ahead.len() - NAMED_MAX));
+    }
+    format!(
+        "sequences more than a day ahead of the clock come under the keys {}: their devices began with a wrong clock; if one begins \
+         again with a right one, give it a new key",
+        named.join(", ")
+    )
+}
