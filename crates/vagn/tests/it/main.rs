@@ -28,6 +28,7 @@ mod fsync;
 mod hung_disk;
 mod incident_rollbacks;
 mod judging;
+mod key_file;
 mod kill;
 mod layers;
 mod own_certificate;
