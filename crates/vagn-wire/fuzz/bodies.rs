@@ -2,7 +2,8 @@
 //! tests: over the corpus, over mutations of it, and over the million inputs of the agreement test.
 
 use vagn_wire::dialect::{REPORTS_MAX, Reports, json};
-use vagn_wire::{MAX_DATAGRAM, MAX_OBJECT, Oddities, Reject, Report, StoredAck, ack};
+use vagn_wire::sealed::Contents;
+use vagn_wire::{MAX_DATAGRAM, MAX_OBJECT, Oddities, Reject, Report, StoredAck, VehicleId, ack};
 
 /// The two decoders agree, the filter agrees with them, and a decoded report is the same when sent again.
 pub(crate) fn decode(bytes: &[u8]) {
@@ -35,6 +36,35 @@ pub(crate) fn datagram(bytes: &[u8]) {
     if let Some(sole) = vagn_wire::sole_piece(datagram) {
         assert!(vagn_wire::pieces(datagram).eq([sole]));
     }
+}
+
+/// The content of an envelope gives the reports of a datagram with the same bytes; one that left out its id is that of its key.
+pub(crate) fn contents(bytes: &[u8]) {
+    let content = &bytes[..bytes.len().min(MAX_DATAGRAM)];
+    let pieces: Vec<_> = vagn_wire::pieces(content).map(|piece| shown(piece.bytes)).collect();
+    let taken = |stands_for| {
+        let mut contents = Contents::new(content, stands_for);
+        let mut reports = Vec::new();
+        let mut out = Vec::new();
+        while let Some(taken) = contents.take(&mut out) {
+            reports.push((std::mem::take(&mut out), taken.was_completed));
+        }
+        reports
+    };
+    assert!(taken(None).iter().map(|(report, _)| shown(report)).eq(pieces));
+    let bus = VehicleId::new("bus 7").ok();
+    let completed = taken(bus);
+    assert!(!completed.is_empty());
+    for (report, _) in completed.iter().filter(|(_, was_completed)| *was_completed) {
+        assert!(
+            vagn_wire::decode(report).is_ok_and(|report| Some(report.vehicle_id) == bus)
+                || shown(report).starts_with("Err")
+        );
+    }
+}
+
+fn shown(report: &[u8]) -> String {
+    format!("{:?}", vagn_wire::decode(report))
 }
 
 /// A map, or an array of four.

@@ -25,6 +25,9 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// Longest wait for the emergency lane to forget a key.
 const FORGET_WITHIN: Duration = Duration::from_secs(5);
 
+/// Time for which a call that could not be proved is shown as a warning, ms. It stays in the list.
+const SHOWN_MS: i64 = 3_600_000;
+
 /// Keys that are named to operators at a time.
 const NAMED_MAX: usize = 5;
 
@@ -43,6 +46,8 @@ pub struct KeyParts {
     pub readiness: Arc<Readiness>,
     /// Tells the time.
     pub clock: Arc<dyn Clock>,
+    /// Revision of the registry at which the keys were loaded.
+    pub revision: u64,
     /// Where the thread waits for changes.
     pub runtime: Handle,
 }
@@ -57,14 +62,32 @@ impl Secrets for InRegistry {
     }
 }
 
-/// Returns a table with all keys that the registry has in force.
-///
-/// # Errors
-/// The registry cannot be read.
-pub fn load(registry: &Registry) -> Result<Arc<KeyTable>, RegistryError> {
-    let table = KeyTable::with_secrets(Arc::new(InRegistry(registry.clone())));
-    registry.each_device(|device| put(&table, &device))?;
-    Ok(Arc::new(table))
+/// The keys that a registry has in force.
+pub struct LoadedKeys {
+    /// The keys.
+    pub table: Arc<KeyTable>,
+    /// Keys that replace others, which end with their first envelopes.
+    pub replacing: Vec<KeyId>,
+    /// Revision from which on the registry is to be followed.
+    pub revision: u64,
+}
+
+impl LoadedKeys {
+    /// Reads all keys.
+    ///
+    /// # Errors
+    /// The registry cannot be read.
+    pub fn read(registry: &Registry) -> Result<Self, RegistryError> {
+        // First, so that no change meanwhile is missed.
+        let revision = registry.revision();
+        let table = KeyTable::with_secrets(Arc::new(InRegistry(registry.clone())));
+        let mut replacing = Vec::new();
+        registry.each_device(|device| {
+            put(&table, &device);
+            replacing.extend(device.replaces.map(|_| device.key_id));
+        })?;
+        Ok(Self { table: Arc::new(table), replacing, revision })
+    }
 }
 
 /// Puts a key in force as the registry has it, or takes it out of force.
@@ -83,18 +106,17 @@ fn put(table: &KeyTable, device: &Device) {
     }
 }
 
-/// Follows the registry until it is told to stop. `after` is the revision that the table was loaded at.
+/// Follows the registry until it is told to stop.
 ///
 /// # Errors
 /// The registry cannot be read.
 pub fn run(parts: &KeyParts, ctx: &ThreadContext) -> Result<(), Failure> {
-    // What changed since the table was loaded, or since the thread before this one ended, is in it as well.
-    let mut watch = parts.registry.watch(parts.registry.revision());
-    parts.list_anew()?;
+    // From where the table was loaded, after a restart of the thread as well: to put a key in force twice does no harm.
+    let mut watch = parts.registry.watch(parts.revision);
     ctx.ready();
     while !ctx.stopping() {
         ctx.beat();
-        parts.follow(&mut watch)?;
+        parts.follow(&mut watch, ctx)?;
         parts.show();
         if let Some(Err(err)) = parts.answers.as_ref().map(|answers| answers.reserve()) {
             warn!(error = %err, "cannot reserve numbers for sealed answers; calls go on, and their answers may not");
@@ -110,15 +132,16 @@ enum News {
 }
 
 impl KeyParts {
-    fn list_anew(&self) -> Result<(), RegistryError> {
+    fn list_anew(&self, ctx: &ThreadContext) -> Result<(), RegistryError> {
         let keys = self.guard.keys();
         self.registry.each_device(|device| {
+            ctx.beat();
             self.note_replacing(&device);
             put(keys, &device);
         })
     }
 
-    fn follow(&self, watch: &mut Watch) -> Result<(), RegistryError> {
+    fn follow(&self, watch: &mut Watch, ctx: &ThreadContext) -> Result<(), RegistryError> {
         let news = self.runtime.block_on(timeout(LOOK_EVERY, async {
             tokio::select! {
                 changes = watch.next() => News::Changed(changes),
@@ -127,9 +150,12 @@ impl KeyParts {
         }));
         match news {
             Err(_) => Ok(()),
-            Ok(News::Changed(None)) => self.list_anew(),
+            Ok(News::Changed(None)) => self.list_anew(ctx),
             Ok(News::Changed(Some(changes))) => {
-                changes.iter().filter(|change| change.kind == Kind::Device).for_each(|it| self.change(it));
+                for change in changes.iter().filter(|change| change.kind == Kind::Device) {
+                    ctx.beat();
+                    self.change(change);
+                }
                 Ok(())
             }
             Ok(News::Begun(begun)) => {
@@ -173,9 +199,9 @@ impl KeyParts {
     fn show(&self) {
         let ahead = self.guard.noted().ahead(self.clock.now_ms());
         self.warn_or_clear("device keys", (!ahead.is_empty()).then(|| told_ahead(&ahead)));
-        let unproven = self.guard.unproven().len();
+        let unproven = self.guard.unproven().heard_since(self.clock.now_ms().saturating_sub(SHOWN_MS));
         let calls = format!(
-            "{unproven} callers for help could not prove who they are; see GET /api/v1/incidents/unproven, where a person can raise an \
+            "{unproven} callers for help in the last hour could not prove who they are; see GET /api/v1/incidents/unproven, where a person can raise an \
              incident for each"
         );
         self.warn_or_clear("unproven calls", (unproven > 0).then_some(calls));

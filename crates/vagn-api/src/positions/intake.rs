@@ -12,7 +12,6 @@ use vagn_flow::proof::{NoProof, Proof};
 use vagn_flow::receipt::{Answer, Outcome, Receipt};
 use vagn_http::problem::{Kind, Problem};
 use vagn_wire::dialect::{REPORTS_MAX, Reports, TooMany};
-use vagn_wire::is_emergency;
 use vagn_wire::sealed::envelope;
 
 /// The request waits for its answer, so a full service slows it down.
@@ -125,8 +124,7 @@ impl Filling<'_> {
         if self.batch.is_full() {
             self.close_batch();
         }
-        self.batch.push(report);
-        self.prepared.has_call |= is_emergency(report);
+        self.prepared.has_call |= self.batch.push(report).is_alarm;
         self.prepared.placed += 1;
     }
 
@@ -145,7 +143,7 @@ impl Filling<'_> {
             }
             self.batch.push_marked(entry.bytes, entry.mark);
             self.batch.seal_last(entry.seal);
-            self.prepared.has_call |= is_emergency(entry.bytes);
+            self.prepared.has_call |= entry.mark.is_alarm;
             self.prepared.placed += 1;
         }
     }

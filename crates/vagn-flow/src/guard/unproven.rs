@@ -92,6 +92,12 @@ impl Unproven {
         lines.by_age.values().rev().map(|key| lines.by_key[key].call.clone()).collect()
     }
 
+    /// Returns the number of lines that were heard since `since_ms`.
+    pub fn heard_since(&self, since_ms: i64) -> usize {
+        let lines = self.lines.lock();
+        lines.by_key.values().filter(|line| line.call.last_ms >= since_ms).count()
+    }
+
     /// Returns the number of lines.
     pub fn len(&self) -> usize {
         self.lines.lock().by_key.len()
@@ -185,6 +191,7 @@ mod tests {
         assert_eq!(lines, [(1, 2), (4, 1), (3, 1), (2, 1)]);
         let first = list.get(1).unwrap();
         assert_eq!((first.first_ms, first.last_ms, first.reason), (5, 9, NoProof::Revoked));
+        assert_eq!((list.heard_since(9), list.heard_since(10)), (4, 0));
         assert!(list.remove(1) && !list.remove(1) && list.get(1).is_none());
         assert_eq!(list.len(), 3);
     }

@@ -52,6 +52,11 @@ fn any_datagram_is_cut_without_a_rest() {
 }
 
 #[test]
+fn any_content_of_an_envelope_gives_the_reports_of_a_datagram() {
+    check("datagram", bodies::contents);
+}
+
+#[test]
 fn any_body_is_read_or_refused() {
     check("json", bodies::json);
 }

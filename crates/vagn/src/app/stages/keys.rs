@@ -10,7 +10,7 @@ use vagn_flow::guard::{Guard, GuardParts};
 use vagn_otp::ChildSpec;
 
 use super::Parts;
-use crate::keys::{self, KeyParts};
+use crate::keys::{self, KeyParts, LoadedKeys};
 
 /// Number of this node in the sequence of its answers: there is one.
 const NODE: u16 = 0;
@@ -19,11 +19,12 @@ const NODE: u16 = 0;
 pub(super) struct Guarding {
     pub(super) guard: Arc<Guard>,
     answers: Option<Arc<AnswerSequence>>,
+    revision: u64,
 }
 
 /// Puts all keys in force, before a door opens.
 pub(super) fn build(parts: &Parts) -> anyhow::Result<Guarding> {
-    let keys = keys::load(&parts.registry).context("read the keys of devices")?;
+    let keys = LoadedKeys::read(&parts.registry).context("read the keys of devices")?;
     let answers = AnswerSequence::open(&parts.settings.data_dir, NODE, parts.clock.now_ms());
     let answers = answers.inspect_err(|err| {
         let what = format!(
@@ -36,21 +37,23 @@ pub(super) fn build(parts: &Parts) -> anyhow::Result<Guarding> {
     let answers = answers.ok().map(Arc::new);
     let guard = Guard::new(GuardParts {
         mode: parts.settings.auth.devices,
-        keys,
+        keys: keys.table,
         reports: parts.reports.clone(),
         answers: answers.clone(),
         clock: parts.clock.clone(),
     });
-    Ok(Guarding { guard, answers })
+    keys.replacing.into_iter().for_each(|key_id| guard.noted().expect(key_id));
+    Ok(Guarding { guard, answers, revision: keys.revision })
 }
 
 /// Returns the thread that follows the registry.
 pub(super) fn child(parts: &Parts, guarding: Guarding, incidents: EmergencyHandle) -> ChildSpec {
-    let Guarding { guard, answers } = guarding;
+    let Guarding { guard, answers, revision } = guarding;
     let key_parts = KeyParts {
         registry: parts.registry.clone(),
         guard,
         answers,
+        revision,
         incidents,
         readiness: parts.readiness.clone(),
         clock: parts.clock.clone(),
