@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use crate::object::Change;
 
 /// Changes that are kept. A block of an import fits in, so that watchers need not list a million devices for each.
-pub(crate) const CHANGES_MAX: usize = 16_384;
+pub(crate) const CHANGES_MAX: usize = 65_536;
 
 /// Bytes of their keys and values that are kept.
 const BYTES_MAX: usize = 16 << 20;

@@ -6,6 +6,7 @@
 //! | `file/` | the file: tables, opening, transactions |
 //! | `changes.rs` | the latest changes in memory, for those who watch |
 //! | `wrapping.rs` | secrets, wrapped by a key from a file |
+//! | `figures.rs` | figures for metrics |
 //! | `entry.rs` | typed objects: their kind, key and JSON |
 //! | `devices/` | keys of vehicles and gateways |
 //! | `tokens.rs`, `sessions.rs` | tokens, roles, and the sessions of browsers |
@@ -17,6 +18,7 @@ mod changes;
 mod devices;
 mod entry;
 mod error;
+mod figures;
 mod file;
 mod object;
 mod registry;
@@ -31,6 +33,7 @@ mod wrapping;
 pub use changes::Watch;
 pub use devices::{Device, DeviceOf, ImportRow, Imported, Rotated};
 pub use error::{PutError, RegistryError};
+pub use figures::Figures;
 pub use object::{Change, Kind, Object, VALUE_MAX};
 pub use registry::{Put, Registry};
 pub use secret::{Digest, NewSecret};

@@ -8,6 +8,7 @@ use parking_lot::Mutex;
 use redb::{Database, ReadableDatabase, ReadableTableMetadata, StorageBackend};
 
 use crate::changes::Changes;
+use crate::figures::Figures;
 use crate::file::{self, CLOSED, META, NAMES, OBJECTS, REVISION, count_key};
 use crate::wrapping::Wrapping;
 use crate::{Kind, Object, PutError, RegistryError, Watch};
@@ -25,6 +26,7 @@ struct Inner {
     changes: Arc<Changes>,
     /// Held from before a transaction until its changes are told, so that they are told in order.
     writing: Mutex<()>,
+    figures: Mutex<Figures>,
     write_errors: AtomicU64,
     unreadable: AtomicU64,
 }
@@ -75,10 +77,14 @@ impl Registry {
             wrapping,
             changes: Arc::new(Changes::new(revision)),
             writing: Mutex::default(),
+            figures: Mutex::default(),
             write_errors: AtomicU64::default(),
             unreadable: AtomicU64::default(),
         };
-        Ok(Self { inner: Arc::new(inner) })
+        let registry = Self { inner: Arc::new(inner) };
+        let figures = Figures::count(&registry)?;
+        *registry.inner.figures.lock() = figures;
+        Ok(registry)
     }
 
     /// Returns an object.
@@ -146,6 +152,7 @@ impl Registry {
         let changes = file::write(&self.inner.db, puts).inspect_err(|err| self.count_error(err))?;
         let revision = changes.last().map_or_else(|| self.revision(), |change| change.revision);
         self.inner.changes.push(changes, revision);
+        self.refigure(puts);
         Ok(revision)
     }
 
@@ -197,6 +204,11 @@ impl Registry {
         Ok(is_noted || self.count(Kind::Token)? > 0)
     }
 
+    /// Returns the figures for metrics, without a look at the disk.
+    pub fn figures(&self) -> Figures {
+        *self.inner.figures.lock()
+    }
+
     /// Counts writes that failed on the disk.
     pub fn write_errors(&self) -> u64 {
         self.inner.write_errors.load(Ordering::Relaxed)
@@ -213,6 +225,14 @@ impl Registry {
 
     pub(crate) fn count_unreadable(&self) {
         self.inner.unreadable.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Brings the figures up to date. One that cannot be counted stays as it was: the write itself is done.
+    fn refigure(&self, puts: &[Put<'_>]) {
+        let mut figures = self.figures();
+        if figures.follow(self, puts).is_ok() {
+            *self.inner.figures.lock() = figures;
+        }
     }
 
     fn count_error(&self, err: &PutError) {

@@ -17,15 +17,13 @@ fn at_once<T: Send>(work: impl Fn(usize) -> T + Sync) -> Vec<T> {
 #[test]
 fn one_of_several_writers_of_a_revision_wins() {
     let registry = in_memory();
-    let mut revision = 0;
-    for _ in 0..20 {
+    for revision in 0..20 {
         let done = at_once(|number| {
             registry.put_if(Kind::Token, "t", revision, Some(format!("{{\"n\":{number}}}").as_bytes()))
         });
         let won: Vec<_> = done.iter().filter_map(|done| done.as_ref().ok()).collect();
         assert_eq!(won, [&(revision + 1)]);
         assert!(done.iter().all(|done| matches!(done, Ok(_) | Err(PutError::Conflict(_)))));
-        revision += 1;
     }
 }
 

@@ -119,3 +119,18 @@ fn counts_and_passes_over_what_makes_no_sense() {
     assert_eq!(registry.tokens().unwrap(), [made]);
     assert_eq!(registry.unreadable(), 1);
 }
+
+#[test]
+fn keeps_figures_without_a_look_at_the_disk() {
+    let registry = in_memory();
+    registry.add_device(crate::DeviceOf::Vehicle("TAXI1".into()), NOW).unwrap();
+    registry.add_token(token("eva"), NOW).unwrap();
+    registry.add_token(token("max"), NOW).unwrap();
+    registry.add_share(share(1, NOW)).unwrap();
+    let figures = registry.figures();
+    assert_eq!((figures.devices, figures.tokens, figures.shares), (1, [0, 0, 0, 2, 0], 1));
+    registry.revoke_token("eva", NOW).unwrap();
+    registry.revoke_device("TAXI1", NOW).unwrap();
+    let figures = registry.figures();
+    assert_eq!((figures.devices, figures.tokens), (0, [0, 0, 0, 1, 0]));
+}

@@ -343,7 +343,7 @@ fn control_socket(settings: &Settings, readiness: &Readiness) -> Option<ControlS
 }
 
 fn open_registry(settings: &Settings, data: &DataDir) -> Result<Registry, StartError> {
-    let key_file = &settings.registry.key_file;
+    let key_file = Some(&*settings.registry.key_file).filter(|path| !path.as_os_str().is_empty());
     control::open_registry(&settings.data_dir, &data.part_list(), key_file).map_err(|err| match err {
         RegistryFault::Registry(RegistryError::InUse) => StartError::InUse(err.to_string()),
         RegistryFault::Registry(RegistryError::Failed(_)) => {

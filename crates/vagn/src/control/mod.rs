@@ -10,6 +10,7 @@
 //! | `deeds.rs` | what each request does; also for a command while no service runs |
 //! | `show.rs` | devices, tokens and shares as answers show them |
 //! | `folder.rs` | the socket in its directory, however long the path is |
+//! | `metrics.rs` | metrics of the registry and of the socket |
 //! | `server.rs` | the service's side |
 //! | `client.rs` | the command's side |
 //! | `registry_file.rs` | opening the registry of a data directory |
@@ -17,6 +18,9 @@
 mod client;
 mod deeds;
 mod folder;
+#[cfg(test)]
+mod fuzz;
+mod metrics;
 mod registry_file;
 mod request;
 mod server;
@@ -27,6 +31,7 @@ mod tests;
 pub use client::{ClientError, Connection, connect};
 pub use deeds::{Deeds, Tell};
 pub use folder::{ControlSocket, SOCKET};
+pub use metrics::RegistryCollector;
 pub use registry_file::{RegistryFault, open_registry};
 pub use request::{ControlError, ControlLine, ControlRequest, ImportedKey, Problem, ROWS_MAX};
 pub use server::{ControlServer, child};

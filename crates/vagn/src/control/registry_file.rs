@@ -31,12 +31,16 @@ pub enum RegistryFault {
     Registry(#[from] RegistryError),
 }
 
-/// Opens the registry in a data directory, or begins one where there never was any. An empty `key_file` is none.
+/// Opens the registry in a data directory, or begins one where there never was any. `key_file` has the key that wraps secrets.
 ///
 /// # Errors
 /// The registry is lost, cannot be read, or has secrets that the key does not unwrap.
-pub fn open_registry(data_dir: &Path, parts: &PartList, key_file: &Path) -> Result<Registry, RegistryFault> {
-    let key = if key_file.as_os_str().is_empty() { None } else { Some(read_key(key_file)?) };
+pub fn open_registry(
+    data_dir: &Path,
+    parts: &PartList,
+    key_file: Option<&Path>,
+) -> Result<Registry, RegistryFault> {
+    let key = key_file.map(read_key).transpose()?;
     // A registry that is missing must not be made anew: without its tokens the API would be open.
     parts.check(Registry::FILE)?;
     let registry = Registry::open(data_dir, key.as_ref())?;

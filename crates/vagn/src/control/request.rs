@@ -7,10 +7,11 @@ use serde_json::Value;
 use vagn_registry::{PutError, RegistryError, Role};
 
 /// Longest line, in bytes, in either direction.
-pub(super) const LINE_MAX: usize = 8 << 20;
+pub(super) const LINE_MAX: usize = 16 << 20;
 
-/// Keys that one request imports at most; so many fit into a line with the longest ids.
-pub const ROWS_MAX: usize = 10_000;
+/// Keys that one request imports at most: one transaction, during which nothing else is written. So many fit into a line with the
+/// longest ids.
+pub const ROWS_MAX: usize = 50_000;
 
 /// A request of a command. One line of JSON, such as `{"device_add":{"name":"TAXI1"}}`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -11,10 +11,12 @@ use tokio::sync::mpsc;
 use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::timeout;
 use tracing::{debug, error, info, warn};
+use vagn_flow::metrics::MetricRegistry;
 use vagn_otp::{ChildSpec, Failure, TaskContext};
 
 use super::deeds::Deeds;
 use super::folder::ControlSocket;
+use super::metrics::ControlMetrics;
 use super::request::{ControlError, ControlLine, ControlRequest, LINE_MAX, Problem};
 
 /// Commands that are served at a time.
@@ -36,11 +38,12 @@ const FAULT_PAUSE: Duration = Duration::from_millis(100);
 pub struct ControlServer {
     socket: ControlSocket,
     deeds: Deeds,
+    metrics: ControlMetrics,
 }
 
 /// Returns the child that serves commands.
-pub fn child(socket: ControlSocket, deeds: Deeds) -> ChildSpec {
-    let server = Arc::new(ControlServer { socket, deeds });
+pub fn child(socket: ControlSocket, deeds: Deeds, metrics: &MetricRegistry) -> ChildSpec {
+    let server = Arc::new(ControlServer { socket, deeds, metrics: ControlMetrics::new(metrics) });
     ChildSpec::task("control", move |ctx| {
         let server = server.clone();
         async move { server.run(&ctx).await }
@@ -62,9 +65,9 @@ impl ControlServer {
                 },
                 accepted = listener.accept() => match accepted {
                     Ok((stream, _)) if commands.len() < CONNECTIONS_MAX => {
-                        commands.spawn(serve(stream, self.deeds.clone()));
+                        commands.spawn(serve(stream, self.deeds.clone(), self.metrics.clone()));
                     }
-                    Ok((stream, _)) => turn_away(stream),
+                    Ok((stream, _)) => self.turn_away(stream),
                     Err(err) => {
                         warn!(error = %err, "failed to accept a command on the control socket");
                         tokio::time::sleep(FAULT_PAUSE).await;
@@ -73,24 +76,34 @@ impl ControlServer {
             }
         }
     }
+
+    /// Tells a command that there are too many. It has not been read, and is not waited for.
+    fn turn_away(&self, stream: UnixStream) {
+        self.metrics.refused("too_many");
+        let busy =
+            ControlError::new(Problem::Busy, "too many commands speak to the service at once; try again");
+        let told =
+            stream.into_std().and_then(|mut stream| stream.write_all(&line(&ControlLine::Error(busy))));
+        warn!(told = told.is_ok(), "too many commands at once on the control socket");
+    }
 }
 
-/// Tells a command that there are too many. It has not been read, and is not waited for.
-fn turn_away(stream: UnixStream) {
-    let busy = ControlError::new(Problem::Busy, "too many commands speak to the service at once; try again");
-    let told = stream.into_std().and_then(|mut stream| stream.write_all(&line(&ControlLine::Error(busy))));
-    warn!(told = told.is_ok(), "too many commands at once on the control socket");
-}
-
-async fn serve(stream: UnixStream, deeds: Deeds) {
+async fn serve(stream: UnixStream, deeds: Deeds, metrics: ControlMetrics) {
     let (mut from, mut to) = stream.into_split();
     let request = match timeout(PATIENCE, read(&mut from)).await {
-        Ok(request) => request,
-        Err(_) => Err(ControlError::new(Problem::Invalid, "the request did not come in time; send one line")),
+        Ok(Ok(request)) => Ok(request),
+        Ok(Err(err)) => Err((err, "not_understood")),
+        Err(_) => Err((
+            ControlError::new(Problem::Invalid, "the request did not come in time; send one line"),
+            "slow",
+        )),
     };
     let served = match request {
         Ok(request) => perform(request, deeds, &mut to).await,
-        Err(err) => send(&ControlLine::Error(err), &mut to).await,
+        Err((err, reason)) => {
+            metrics.refused(reason);
+            send(&ControlLine::Error(err), &mut to).await
+        }
     };
     if let Err(err) = served {
         debug!(error = %err, "a command left the control socket before its answer");

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use redb::backends::InMemoryBackend;
 use serde_json::{Value, json};
 use vagn_flow::clock::ManualClock;
+use vagn_flow::metrics::MetricRegistry;
 use vagn_otp::{Root, Strategy, Supervisor};
 use vagn_registry::{Registry, Role};
 
@@ -52,7 +53,7 @@ fn deep(dir: &tempfile::TempDir) -> std::path::PathBuf {
 
 async fn serve(dir: &std::path::Path, registry: Registry) -> Root {
     let deeds = Deeds { registry, clock: Arc::new(ManualClock::at(NOW)) };
-    let child = child(ControlSocket::bind(dir).unwrap(), deeds);
+    let child = child(ControlSocket::bind(dir).unwrap(), deeds, &MetricRegistry::new());
     Supervisor::new("root", Strategy::OneForOne).child(child).start().await.unwrap()
 }
 

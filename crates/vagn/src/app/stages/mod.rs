@@ -10,6 +10,7 @@
 //! | streams | `stream.rs` | the topic of what is stored, the fleet |
 //! | API | `api.rs` | the intake, queries, storages, streams, the emergency lane, the live map |
 //! | doors | `doors.rs` | the intake |
+//! | control | `registry.rs` | the registry |
 //! | ops | `ops.rs` | the metrics, the process list |
 //!
 //! ```text
@@ -26,6 +27,7 @@
 //! ├─ web
 //! ├─ control      commands on this machine
 //! ├─ keys         keeps the keys of the doors equal to the registry
+//! ├─ registry     removes what has ended
 //! └─ doors        (one_for_one) udp · udp-emergency · tcp: last to start, first to stop
 //! ```
 
@@ -38,6 +40,7 @@ mod live;
 pub(super) mod memory;
 mod ops;
 mod query;
+mod registry;
 mod store;
 mod stream;
 
@@ -65,7 +68,7 @@ use vagn_store::{DataDir, Fleet, PartList};
 use super::asked::LiveVehicles;
 use super::places::PortPlaces;
 use crate::config::Settings;
-use crate::control::{self, ControlSocket, Deeds};
+use crate::control::ControlSocket;
 use crate::dispatcher::{Dispatcher, SubscriptionMetrics};
 use crate::door::{Doors, UDP};
 use crate::odd::OddFleet;
@@ -158,7 +161,7 @@ pub(super) async fn start(parts: Parts, data: DataDir, listeners: Listeners) -> 
     let doors = doors::build(&parts, listeners.doors, &intake)?;
     let (processes, ops) = ops::build(&parts, listeners.ops, odd);
 
-    let control = listeners.control.map(|socket| control_child(&parts, socket));
+    let control = listeners.control.map(|socket| registry::control(&parts, socket));
 
     let traffic_tree = Supervisor::new("traffic", Strategy::RestForOne)
         .intensity(2, Duration::from_secs(5))
@@ -175,6 +178,7 @@ pub(super) async fn start(parts: Parts, data: DataDir, listeners: Listeners) -> 
         .children(api.into_iter().map(kept))
         .children(control.map(kept))
         .child(kept(keys))
+        .child(kept(registry::tidy(&parts)))
         .child(kept(doors))
         .child(kept(ops::clock_mark(&parts)))
         .child(kept(memory::build(&parts)))
@@ -182,11 +186,6 @@ pub(super) async fn start(parts: Parts, data: DataDir, listeners: Listeners) -> 
     let root = root.start().await.context("start the tree")?;
     processes.get_or_init(|| root.processes());
     Ok(Tree { root, queries })
-}
-
-fn control_child(parts: &Parts, socket: ControlSocket) -> ChildSpec {
-    let deeds = Deeds { registry: parts.registry.clone(), clock: parts.clock.clone() };
-    control::child(socket, deeds).watchdog(parts.settings.hang_limit.0)
 }
 
 fn dispatcher(parts: &Parts, traffic: &Traffic) -> ChildSpec {

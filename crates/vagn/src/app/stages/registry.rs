@@ -1,0 +1,40 @@
+//! The registry: the commands that speak to it, and the removal of what has ended.
+
+use std::time::Duration;
+
+use tracing::warn;
+use vagn_otp::ChildSpec;
+
+use super::Parts;
+use crate::control::{self, ControlSocket, Deeds, RegistryCollector};
+
+/// Pause between two looks for sessions and shares that have ended.
+const TIDY_EVERY: Duration = Duration::from_secs(600);
+
+/// Time for which they stay after their end, in ms: a clock that is a little wrong removes nothing too early.
+const TIDY_AFTER_MS: i64 = 24 * 3_600_000;
+
+/// Returns the child that serves commands on this machine.
+pub(super) fn control(parts: &Parts, socket: ControlSocket) -> ChildSpec {
+    let deeds = Deeds { registry: parts.registry.clone(), clock: parts.clock.clone() };
+    control::child(socket, deeds, &parts.metric_registry).watchdog(parts.settings.hang_limit.0)
+}
+
+/// Shows the registry in the metrics, and returns the child that removes sessions and shares that have ended. What is gone does not
+/// come back, so it goes by a clock that is believed.
+pub(super) fn tidy(parts: &Parts) -> ChildSpec {
+    parts.metric_registry.register_collector(Box::new(RegistryCollector(parts.registry.clone())));
+    let (registry, trust) = (parts.registry.clone(), parts.trust.clone());
+    let child = ChildSpec::thread("registry", move |ctx| {
+        ctx.ready();
+        while !ctx.sleep(TIDY_EVERY) {
+            ctx.beat();
+            let before_ms = trust.now().and_then(|believed| believed.before(TIDY_AFTER_MS));
+            if let Some(Err(err)) = before_ms.map(|before_ms| registry.remove_ended(before_ms)) {
+                warn!(error = %err, "failed to remove sessions and shares that have ended");
+            }
+        }
+        Ok(())
+    });
+    child.watchdog(parts.settings.hang_limit.0)
+}
