@@ -8,6 +8,7 @@ mod doctor;
 mod drill;
 mod exit;
 mod printer;
+mod registry;
 mod repair;
 mod replay;
 mod resolve;
@@ -51,6 +52,12 @@ enum Command {
     Send(send::SendArgs),
     /// Send an alarm as a drill through the whole service to the drill target, and follow it.
     Drill(drill::DrillArgs),
+    /// Make, list, revoke, import and rotate the keys of vehicles and gateways.
+    Device(registry::device::DeviceArgs),
+    /// Make, list and revoke tokens of people and programs.
+    Token(registry::token::TokenArgs),
+    /// Make, list and revoke links that show one vehicle.
+    Share(registry::share::ShareArgs),
     /// Resolve many incidents of a running service at once.
     Resolve(resolve::ResolveArgs),
     /// Act as an emergency service for testing: print the notices that arrive.
@@ -84,6 +91,9 @@ pub fn main() -> ExitCode {
         Command::Replay(args) => replay::run(args),
         Command::Send(args) => send::run(args),
         Command::Drill(args) => drill::run(args),
+        Command::Device(args) => registry::device::run(args),
+        Command::Token(args) => registry::token::run(args),
+        Command::Share(args) => registry::share::run(args),
         Command::Resolve(args) => resolve::run(args),
         Command::Sink(args) => sink::run(args),
         Command::Status(args) => status::run(args),

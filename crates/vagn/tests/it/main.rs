@@ -38,6 +38,7 @@ mod private;
 mod readme;
 mod recorded_traces;
 mod refusals;
+mod registry;
 mod replays;
 mod sealed;
 mod source;

@@ -1,0 +1,177 @@
+//! `vagn device import`: keys that were made elsewhere, from a CSV file. The whole file is checked before anything is written.
+
+use std::collections::HashSet;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::json;
+use vagn_registry::Kind;
+use vagn_seal::{KeyId, Secret};
+use vagn_wire::VehicleId;
+
+use super::RegistryArgs;
+use crate::commands::exit::Coded;
+use crate::commands::{say, say_as_it_is};
+use crate::control::{ControlRequest, ImportedKey, ROWS_MAX};
+
+/// Names of the columns.
+const COLUMNS: [&str; 3] = ["vehicle_id", "key_id", "secret"];
+
+/// Flags of `vagn device import`.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  vagn device import keys.csv --data-dir /var/lib/vagn\n\n\
+The first line of the file is `vehicle_id,key_id,secret`. A key id has 16 hexadecimal digits and is random; a secret is 32 random bytes \
+in base64. The file is checked as a whole first. Then it is written in blocks of 50 000 keys, each all or not at all: an import that was \
+interrupted is run again, and passes over the keys that are there.")]
+pub(super) struct ImportArgs {
+    /// The file.
+    #[arg(value_name = "FILE.csv")]
+    file: PathBuf,
+    #[command(flatten)]
+    registry: RegistryArgs,
+}
+
+/// Checks the file, and imports it.
+///
+/// # Errors
+/// The file is wrong, or a key in it contradicts the registry.
+pub(super) fn run(args: &ImportArgs) -> anyhow::Result<()> {
+    let mut keys = read(&args.file)?;
+    // In the order of the registry's file: each block then changes a few of its pages, and not all of them.
+    keys.sort_unstable_by(|a, b| a.key_id.cmp(&b.key_id));
+    let progress = bar(keys.len());
+    let (mut added, mut unchanged) = (0, 0);
+    let way = args.registry.way(&ControlRequest::DeviceImport { rows: Vec::new() })?;
+    for block in keys.chunks(ROWS_MAX) {
+        let request = ControlRequest::DeviceImport { rows: block.to_vec() };
+        let done = way.ask(&request, &mut |_| {}).with_context(|| {
+            format!(
+                "{} of {} keys are imported; mend the cause and run it again",
+                added + unchanged,
+                keys.len()
+            )
+        })?;
+        added += done["added"].as_u64().unwrap_or_default();
+        unchanged += done["unchanged"].as_u64().unwrap_or_default();
+        progress.inc(block.len() as u64);
+    }
+    progress.finish_and_clear();
+    if args.registry.json {
+        return say_as_it_is(&format!("{}\n", json!({"added": added, "unchanged": unchanged})));
+    }
+    say(&format!(
+        "{added} keys imported, {unchanged} were there already.\n\
+         Remove {} or keep it where only its user can read it: it has the secrets.\n",
+        args.file.display()
+    ))
+}
+
+fn bar(keys: usize) -> ProgressBar {
+    let style =
+        ProgressStyle::with_template("{pos} of {len} keys {wide_bar} {eta}").expect("the template is right");
+    ProgressBar::new(keys as u64).with_style(style)
+}
+
+fn read(path: &Path) -> anyhow::Result<Vec<ImportedKey>> {
+    let file =
+        File::open(path).map_err(|err| Coded::usage(format!("cannot read {}: {err}", path.display())))?;
+    parse(file).map_err(|why| Coded::usage(format!("{}: {why}; nothing was imported", path.display())).into())
+}
+
+/// Reads and checks all rows.
+fn parse(from: impl std::io::Read) -> Result<Vec<ImportedKey>, String> {
+    let mut rows = csv::Reader::from_reader(from);
+    let head = rows.headers().map_err(|err| err.to_string())?;
+    if head.iter().collect::<Vec<_>>() != COLUMNS {
+        return Err(format!("the first line must be {}", COLUMNS.join(",")));
+    }
+    let (mut keys, mut seen) = (Vec::new(), Seen::default());
+    for row in rows.records() {
+        let row = row.map_err(|err| err.to_string())?;
+        let line = row.position().map_or(0, csv::Position::line);
+        let key = check(&row)
+            .and_then(|key| seen.note(&key).map(|()| key))
+            .map_err(|why| format!("line {line}: {why}"))?;
+        keys.push(key);
+        if keys.len() as u64 > Kind::Device.most() {
+            return Err(format!("the registry holds {} keys at most", Kind::Device.most()));
+        }
+    }
+    Ok(keys)
+}
+
+fn check(row: &csv::StringRecord) -> Result<ImportedKey, String> {
+    let [vehicle_id, key_id, secret] = [0, 1, 2].map(|at| row.get(at).unwrap_or_default().trim());
+    VehicleId::new(vehicle_id).map_err(|_| format!("{vehicle_id:?} is no vehicle id"))?;
+    let parsed: KeyId =
+        key_id.parse().map_err(|_| format!("{key_id:?} is no key id: it has 16 hexadecimal digits"))?;
+    // Not shown: it may be a secret with a slip in it.
+    Secret::from_base64(secret).map_err(|_| "the secret is not 32 bytes in base64")?;
+    Ok(ImportedKey {
+        vehicle_id: vehicle_id.into(),
+        key_id: parsed.to_string().into(),
+        secret: secret.into(),
+    })
+}
+
+/// Vehicles and key ids of the rows so far.
+#[derive(Default)]
+struct Seen {
+    vehicles: HashSet<Box<str>>,
+    keys: HashSet<Box<str>>,
+}
+
+impl Seen {
+    fn note(&mut self, key: &ImportedKey) -> Result<(), String> {
+        if !self.vehicles.insert(key.vehicle_id.clone()) {
+            return Err(format!("the vehicle {} is there twice", key.vehicle_id));
+        }
+        if !self.keys.insert(key.key_id.clone()) {
+            return Err(format!("the key id {} is there twice", key.key_id));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECRET: &str = "ICEiIyQlJicoKSorLC0uLzAxMjM0NTY3ODk6Ozw9Pj8=";
+
+    fn refused(text: &str) -> String {
+        parse(text.as_bytes()).unwrap_err()
+    }
+
+    #[test]
+    fn reads_keys_in_any_case_and_with_spaces() {
+        let text = format!(
+            "vehicle_id,key_id,secret\nTAXI1, 00010203040506FF ,{SECRET}\n\"a,b\",0001020304050608,{SECRET}\n"
+        );
+        let keys = parse(text.as_bytes()).unwrap();
+        assert_eq!(keys.len(), 2);
+        assert_eq!((&*keys[0].key_id, &*keys[1].vehicle_id), ("00010203040506ff", "a,b"));
+    }
+
+    #[test]
+    fn names_the_line_and_shows_no_secret() {
+        let row =
+            |row: &str| refused(&format!("vehicle_id,key_id,secret\nA,0001020304050607,{SECRET}\n{row}\n"));
+        assert!(row(&format!(",0001020304050608,{SECRET}")).contains("line 3: \"\" is no vehicle id"));
+        assert!(row(&format!("B,00010203,{SECRET}")).contains("line 3: \"00010203\" is no key id"));
+        assert!(
+            row(&format!("A,0001020304050608,{SECRET}")).contains("line 3: the vehicle A is there twice")
+        );
+        assert!(
+            row(&format!("B,0001020304050607,{SECRET}"))
+                .contains("the key id 0001020304050607 is there twice")
+        );
+        let said = row("B,0001020304050608,aHVzaA==");
+        assert!(said.contains("line 3: the secret is not 32 bytes") && !said.contains("aHVzaA"), "{said}");
+        assert!(refused("vehicle,key,secret\n").contains("vehicle_id,key_id,secret"));
+        assert!(refused("").contains("vehicle_id,key_id,secret"));
+    }
+}
