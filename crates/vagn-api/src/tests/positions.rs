@@ -21,7 +21,7 @@ use vagn_http::server::Limits;
 use vagn_http::testing::{beside, start_tls};
 
 /// Settles every report at once: `late …` is stale, an emergency gets an incident unless it is `refused`, `full …` is shed.
-struct Judge;
+pub(super) struct Judge;
 
 impl Subscriber<Arc<Batch>> for Judge {
     fn offer(&self, batch: &Arc<Batch>) -> Offer {
