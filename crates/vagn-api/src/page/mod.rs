@@ -38,7 +38,7 @@ pub(crate) async fn console(State(api): State<Api>, asked: HeaderMap) -> Respons
 
 pub(crate) async fn asset(InPath(name): InPath, asked: HeaderMap, _: NoParams) -> Result<Response, Problem> {
     let found = FILES.get(format!("{HASHED}{name}").as_str());
-    found.map(|file| answer(file, &asked, FOR_GOOD)).ok_or_else(|| {
+    found.map(|file| with_policy(answer(file, &asked, FOR_GOOD), policy::OF_ASSETS)).ok_or_else(|| {
         let why = "no page of this version uses a file of this name; load the page again";
         Problem::new(Kind::NotFound, why)
     })
@@ -50,8 +50,11 @@ pub(crate) async fn licenses(asked: HeaderMap, _: NoParams) -> Response {
 }
 
 fn page(api: &Api, asked: &HeaderMap, name: &str) -> Response {
-    let mut response = answer(part(name), asked, ASK_AGAIN);
-    response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, api.page_policy().clone());
+    with_policy(answer(part(name), asked, ASK_AGAIN), api.page_policy().clone())
+}
+
+fn with_policy(mut response: Response, policy: HeaderValue) -> Response {
+    response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, policy);
     response
 }
 

@@ -3,6 +3,12 @@
 
 use axum::http::HeaderValue;
 
+/// Policy of the files that pages load. A worker obeys that of its own script and not that of its page; the one of the map asks for
+/// tiles. A cache keeps the script for good, over changes of `map.style_url`, so this names no server.
+pub(crate) const OF_ASSETS: HeaderValue = HeaderValue::from_static(
+    "default-src 'none'; script-src 'self'; connect-src *; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+);
+
 /// Makes the policy. `origin` is that of a map style on another server.
 ///
 /// Pictures may stand in a style sheet (`data:`): the buttons of the map do.

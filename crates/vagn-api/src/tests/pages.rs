@@ -66,6 +66,10 @@ async fn a_page_names_all_it_may_load_and_leaks_no_address() {
         assert!(!policy.contains("unsafe") && !policy.contains("http"), "{policy}");
         assert_eq!(page.header("referrer-policy"), "no-referrer");
     }
+    // A worker asks for tiles under the policy of its own script.
+    let script = head(&format!("/assets/{}", asset()), &[]).await;
+    let policy = text(script.headers(), "content-security-policy");
+    assert!(policy.contains("connect-src *") && policy.contains("frame-ancestors 'none'"), "{policy}");
     let mut services = services(SmallFleet::austin());
     let style = StyleUrl::parse("https://maps.example/style.json").unwrap();
     services.basemap = Arc::new(Basemap { style: Some(style), archive: None });
