@@ -27,6 +27,7 @@ fn pages() -> Vec<Route<Api>> {
         Route::get(map::SETTINGS_ROUTE, Anyone, map::settings),
         Route::get(map::ARCHIVE_ROUTE, Anyone, map::archive).gives_way(),
         // The secret in the path is what lets a caller in.
+        Route::get(page::SHARE_ROUTE, Anyone, page::share),
         Route::get(shares::EVENTS_ROUTE, Anyone, shares::events),
     ]
 }

@@ -3,6 +3,7 @@ import { el } from "../shared/dom";
 import { strings } from "../shared/strings";
 import { chooseTheme, themeChoice, type ThemeChoice } from "../shared/theme";
 import type { UnitSystem } from "../shared/units";
+import { whoLine } from "../shared/who";
 
 const words = strings.map;
 
@@ -22,6 +23,7 @@ export function showHelp(actions: HelpActions): void {
       "form",
       { attrs: { method: "dialog" } },
       el("h2", { id: "help-title", text: words.helpTitle }),
+      whoLine(),
       settings(actions),
       el("h3", { text: words.legend }),
       legend(),

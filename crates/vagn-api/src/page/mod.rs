@@ -1,12 +1,12 @@
-//! The two pages for people, the live map and the incident console, as `make web` has built them. They hold no data of the
-//! fleet; their scripts ask the API like any other client.
+//! The pages for people, the live map, the incident console and the page of a shared place, as `make web` has built them. They
+//! hold no data of the fleet; their scripts ask the API like any other client.
 
 mod files;
 mod forms;
 pub(crate) mod policy;
 
 use axum::extract::State;
-use axum::http::{HeaderMap, HeaderValue, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::Response;
 
 use crate::Api;
@@ -15,6 +15,7 @@ use vagn_http::params::{InPath, NoParams};
 use vagn_http::problem::{Kind, Problem};
 
 pub(crate) const CONSOLE_ROUTE: &str = "/incidents";
+pub(crate) const SHARE_ROUTE: &str = "/s/{secret}";
 pub(crate) const ASSET_ROUTE: &str = "/assets/{name}";
 pub(crate) const LICENSES_ROUTE: &str = "/licenses.txt";
 
@@ -34,6 +35,23 @@ pub(crate) fn map(api: &Api, asked: &HeaderMap) -> Response {
 /// Answers with the incident console. Its parameters are for its script alone.
 pub(crate) async fn console(State(api): State<Api>, asked: HeaderMap) -> Response {
     page(&api, &asked, "incidents.html")
+}
+
+/// Answers with the page of a shared place; its script says the same as the status where the link has ended.
+pub(crate) async fn share(
+    State(api): State<Api>,
+    InPath(secret): InPath,
+    mut asked: HeaderMap,
+    _: NoParams,
+) -> Response {
+    if api.entry.credentials.share(&secret).is_some() {
+        return page(&api, &asked, "share.html");
+    }
+    // A page that the browser has already would say nothing of the end.
+    asked.remove(header::IF_NONE_MATCH);
+    let mut response = page(&api, &asked, "share.html");
+    *response.status_mut() = StatusCode::NOT_FOUND;
+    response
 }
 
 pub(crate) async fn asset(InPath(name): InPath, asked: HeaderMap, _: NoParams) -> Result<Response, Problem> {
@@ -84,8 +102,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_build_has_both_pages_and_the_licences() {
-        for name in ["index.html", "incidents.html", "licenses.txt"] {
+    fn the_build_has_all_pages_and_the_licences() {
+        for name in ["index.html", "incidents.html", "share.html", "licenses.txt"] {
             assert!(FILES.contains_key(name), "{name} is missing in web/dist; `make web` builds it");
         }
     }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Request, StatusCode};
 use axum::response::Response;
@@ -11,7 +12,7 @@ use hyper_util::service::TowerToHyperService;
 use super::super::map::{Basemap, StyleUrl};
 use super::super::{page, router};
 use super::fleet::SmallFleet;
-use super::{austin, get, services};
+use super::{austin, get, send, services};
 
 /// The name of an asset.
 pub(super) fn asset() -> &'static str {
@@ -29,10 +30,36 @@ fn text<'a>(headers: &'a HeaderMap, name: &str) -> &'a str {
     headers.get(name).map_or("", |value| value.to_str().unwrap())
 }
 
+/// A router with one share, that of [`LINK`].
+fn shared() -> Router {
+    let services = services(SmallFleet::austin());
+    services.entry.credentials.insert_share(LINK, 0, "bus 1", i64::MAX);
+    router(services)
+}
+
+/// The secret of a share that lasts.
+const LINK: &str = "a-link-to-bus-1";
+
 #[tokio::test]
-async fn both_pages_load_only_files_that_are_there() {
-    for path in ["/", "/?x=1#12/30.2/-97.7", "/incidents", "/incidents?open=1"] {
-        let page = get(&austin(), path).await;
+async fn a_link_that_has_ended_is_not_found_and_has_the_page_that_says_so() {
+    let lasts = get(&shared(), "/s/a-link-to-bus-1").await;
+    assert_eq!(lasts.status, StatusCode::OK);
+    // Without the share the browser may have the page already.
+    let etag = lasts.header("etag").to_owned();
+    for (path, status) in
+        [("/s/a-link-to-bus-1", StatusCode::NOT_MODIFIED), ("/s/another", StatusCode::NOT_FOUND)]
+    {
+        let request = Request::get(path).header("if-none-match", &etag).body(Body::empty()).unwrap();
+        let reply = send(&shared(), request).await;
+        assert_eq!((reply.status, reply.header("referrer-policy")), (status, "no-referrer"), "{path}");
+        assert_eq!(reply.body == lasts.body, status == StatusCode::NOT_FOUND, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn all_pages_load_only_files_that_are_there() {
+    for path in ["/", "/?x=1#12/30.2/-97.7", "/incidents", "/incidents?open=1", "/s/a-link-to-bus-1"] {
+        let page = get(&shared(), path).await;
         assert_eq!((page.status, page.header("content-type")), (StatusCode::OK, "text/html; charset=utf-8"));
         let loaded = page.body.split('"').filter(|text| text.starts_with('/'));
         let loaded: Vec<_> = loaded.collect();
@@ -46,8 +73,8 @@ async fn both_pages_load_only_files_that_are_there() {
 
 #[tokio::test]
 async fn no_script_stands_in_a_page() {
-    for path in ["/", "/incidents"] {
-        let body = get(&austin(), path).await.body;
+    for path in ["/", "/incidents", "/s/a-link-to-bus-1"] {
+        let body = get(&shared(), path).await.body;
         let scripts: Vec<_> = body.split("<script").skip(1).collect();
         assert!(!scripts.is_empty(), "{path} has no script at all");
         for script in scripts {
@@ -59,8 +86,8 @@ async fn no_script_stands_in_a_page() {
 
 #[tokio::test]
 async fn a_page_names_all_it_may_load_and_leaks_no_address() {
-    for path in ["/", "/incidents"] {
-        let page = get(&austin(), path).await;
+    for path in ["/", "/incidents", "/s/a-link-to-bus-1"] {
+        let page = get(&shared(), path).await;
         let policy = page.header("content-security-policy");
         assert!(policy.starts_with("default-src 'none';"), "{policy}");
         assert!(!policy.contains("unsafe") && !policy.contains("http"), "{policy}");
