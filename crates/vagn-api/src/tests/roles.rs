@@ -14,7 +14,7 @@ use vagn_http::testing::{entry, entry_with};
 use vagn_registry::{NewSecret, Registry, Role, Token};
 
 use super::super::routes::routes;
-use super::super::{Api, page, positions, router, shares};
+use super::super::{Api, positions, router, shares};
 use super::fleet::SmallFleet;
 use super::lane::{ID, SmallLane};
 use super::positions::Judge;
