@@ -141,8 +141,10 @@ async fn who_reads_incidents_is_noted_apart_from_the_trail() {
     let data = dir.path().join("data");
     let vagn = Vagn::start(&data, &[]);
     let token = add_token(&data, "anna", "read");
-    let read = async || ask(&vagn, "/api/v1/incidents", Some(&token)).await.status() == 200;
-    eventually("the token to be known", read).await;
+    // Until then a reader is any caller of this machine.
+    let is_closed = async || ask(&vagn, "/api/v1/targets", None).await.status() == 401;
+    eventually("the open API to be closed", is_closed).await;
+    assert_eq!(ask(&vagn, "/api/v1/incidents", Some(&token)).await.status(), StatusCode::OK);
     ask(&vagn, "/api/v1/targets", Some(&token)).await;
     let noted = || std::fs::read_to_string(data.join("access.log")).unwrap_or_default();
     eventually("the read to be noted", async || !noted().is_empty()).await;
