@@ -87,6 +87,30 @@ impl Registry {
         Ok(registry)
     }
 
+    /// Copies the registry as its last change left it, to the directory `data_dir`, which has none. Changes go on beside it.
+    ///
+    /// # Errors
+    /// Either cannot be read or written.
+    pub fn copy_to(&self, data_dir: &Path) -> Result<(), RegistryError> {
+        file::copy(&self.inner.db, data_dir)
+    }
+
+    /// Puts the registry in `data_dir`, a copy of the bytes of one that nobody used, into the form of one that was closed.
+    ///
+    /// # Errors
+    /// It cannot be used.
+    pub fn settle_copy(data_dir: &Path) -> Result<(), RegistryError> {
+        file::settle(data_dir)
+    }
+
+    /// Reads all objects of the copy in `data_dir`, and returns their number. Changes nothing, and needs no wrapping key.
+    ///
+    /// # Errors
+    /// It cannot be used.
+    pub fn check_copy(data_dir: &Path) -> Result<u64, RegistryError> {
+        file::check(data_dir)
+    }
+
     /// Returns an object.
     ///
     /// # Errors

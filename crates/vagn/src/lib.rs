@@ -5,6 +5,7 @@
 //! Queries read the fleet, and the API (`vagn-api`) answers. Only [`app`] knows all of these parts.
 
 pub mod app;
+pub mod backup;
 pub mod commands;
 pub mod config;
 pub mod control;

@@ -1,6 +1,7 @@
 //! The map of the service: it alone knows every stage, builds the last one first and gives each the handle of the next.
 
 mod asked;
+mod copier;
 mod files;
 mod ground;
 mod places;

@@ -2,6 +2,7 @@
 
 mod api;
 mod audit;
+mod backup;
 mod completions;
 mod config;
 mod doctor;
@@ -12,6 +13,7 @@ mod registry;
 mod repair;
 mod replay;
 mod resolve;
+mod restore;
 mod secret;
 mod send;
 mod serve;
@@ -66,6 +68,10 @@ enum Command {
     Status(status::StatusArgs),
     /// Check whether this machine is fit to run the service.
     Doctor(doctor::DoctorArgs),
+    /// Copy the data directory of a service, running or stopped, and check the copy.
+    Backup(backup::BackupArgs),
+    /// Make a data directory of a backup.
+    Restore(restore::RestoreArgs),
     /// Move damaged parts of a stopped service's log aside.
     Repair(repair::RepairArgs),
     /// Check that the trail of incidents was not changed afterwards.
@@ -98,6 +104,8 @@ pub fn main() -> ExitCode {
         Command::Sink(args) => sink::run(args),
         Command::Status(args) => status::run(args),
         Command::Doctor(args) => doctor::run(args),
+        Command::Backup(args) => backup::run(args),
+        Command::Restore(args) => restore::run(args),
         Command::Repair(args) => repair::run(args),
         Command::Audit(args) => audit::run(args),
         Command::Config(args) => config::run(args),

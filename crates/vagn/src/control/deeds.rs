@@ -1,5 +1,6 @@
 //! What each request does, whether it came over the socket or from a command that has the data directory for itself.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
@@ -18,6 +19,15 @@ const COMMAND: &str = "command line";
 
 /// Takes a line of an answer. An error ends the work: nobody is left who would read it.
 pub type Tell<'a> = dyn FnMut(ControlLine) -> Result<(), ControlError> + 'a;
+
+/// Copies the data directory of the running service.
+pub trait Copier: Send + Sync {
+    /// Copies it to the directory `dir`, which is to be made. Signs of progress go to `tell`. It blocks on the disk.
+    ///
+    /// # Errors
+    /// The reason that there is no copy.
+    fn copy(&self, dir: &Path, tell: &mut Tell<'_>) -> Result<Value, ControlError>;
+}
 
 /// What the requests are done with.
 #[derive(Clone)]
@@ -55,6 +65,9 @@ impl Deeds {
             R::ShareAdd { vehicle_id, expires_in_ms } => self.add_share(vehicle_id, expires_in_ms),
             R::ShareList {} => self.list_shares(tell),
             R::ShareRevoke { number } => self.revoke_share(number),
+            R::Backup { .. } => {
+                Err(ControlError::new(Problem::Invalid, "only a running service is asked for a copy"))
+            }
         }
     }
 

@@ -29,9 +29,9 @@ mod show;
 mod tests;
 
 pub use client::{ClientError, Connection, connect};
-pub use deeds::{Deeds, Tell};
+pub use deeds::{Copier, Deeds, Tell};
 pub use folder::{ControlSocket, SOCKET};
 pub use metrics::RegistryCollector;
 pub use registry_file::{RegistryFault, open_registry};
 pub use request::{ControlError, ControlLine, ControlRequest, ImportedKey, Problem, ROWS_MAX};
-pub use server::{ControlServer, child};
+pub use server::{ControlParts, ControlServer, child};

@@ -1,6 +1,7 @@
 //! The requests and the lines of their answers.
 
 use std::fmt;
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -82,6 +83,11 @@ pub enum ControlRequest {
         /// Its number in the list.
         number: u64,
     },
+    /// Copies the data directory; the command checks the copy.
+    Backup {
+        /// Absolute path of the directory that is to be made.
+        dir: PathBuf,
+    },
 }
 
 /// A key that was made elsewhere.
@@ -149,6 +155,7 @@ impl ControlRequest {
             Self::ShareAdd { vehicle_id, .. } => ("share_add", vehicle_id.to_string()),
             Self::ShareList {} => ("share_list", String::new()),
             Self::ShareRevoke { number } => ("share_revoke", number.to_string()),
+            Self::Backup { dir } => ("backup", dir.display().to_string()),
         }
     }
 }

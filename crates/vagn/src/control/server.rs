@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{UnixListener, UnixStream};
@@ -14,7 +15,7 @@ use tracing::{debug, error, info, warn};
 use vagn_flow::metrics::MetricRegistry;
 use vagn_otp::{ChildSpec, Failure, TaskContext};
 
-use super::deeds::Deeds;
+use super::deeds::{Copier, Deeds, Tell};
 use super::folder::ControlSocket;
 use super::metrics::ControlMetrics;
 use super::request::{ControlError, ControlLine, ControlRequest, LINE_MAX, Problem};
@@ -37,13 +38,22 @@ const FAULT_PAUSE: Duration = Duration::from_millis(100);
 /// Serves the commands.
 pub struct ControlServer {
     socket: ControlSocket,
-    deeds: Deeds,
+    parts: ControlParts,
     metrics: ControlMetrics,
 }
 
+/// Parts that fulfil the requests.
+#[derive(Clone)]
+pub struct ControlParts {
+    /// For all but copies.
+    pub deeds: Deeds,
+    /// For copies of the data directory.
+    pub copier: Arc<dyn Copier>,
+}
+
 /// Returns the child that serves commands.
-pub fn child(socket: ControlSocket, deeds: Deeds, metrics: &MetricRegistry) -> ChildSpec {
-    let server = Arc::new(ControlServer { socket, deeds, metrics: ControlMetrics::new(metrics) });
+pub fn child(socket: ControlSocket, parts: ControlParts, metrics: &MetricRegistry) -> ChildSpec {
+    let server = Arc::new(ControlServer { socket, parts, metrics: ControlMetrics::new(metrics) });
     ChildSpec::task("control", move |ctx| {
         let server = server.clone();
         async move { server.run(&ctx).await }
@@ -65,7 +75,7 @@ impl ControlServer {
                 },
                 accepted = listener.accept() => match accepted {
                     Ok((stream, _)) if commands.len() < CONNECTIONS_MAX => {
-                        commands.spawn(serve(stream, self.deeds.clone(), self.metrics.clone()));
+                        commands.spawn(serve(stream, self.parts.clone(), self.metrics.clone()));
                     }
                     Ok((stream, _)) => self.turn_away(stream),
                     Err(err) => {
@@ -88,7 +98,16 @@ impl ControlServer {
     }
 }
 
-async fn serve(stream: UnixStream, deeds: Deeds, metrics: ControlMetrics) {
+impl ControlParts {
+    fn fulfil(&self, request: ControlRequest, tell: &mut Tell<'_>) -> Result<Value, ControlError> {
+        match request {
+            ControlRequest::Backup { dir } => self.copier.copy(&dir, tell),
+            request => self.deeds.perform(request, tell),
+        }
+    }
+}
+
+async fn serve(stream: UnixStream, parts: ControlParts, metrics: ControlMetrics) {
     let (mut from, mut to) = stream.into_split();
     let request = match timeout(PATIENCE, read(&mut from)).await {
         Ok(Ok(request)) => Ok(request),
@@ -99,7 +118,7 @@ async fn serve(stream: UnixStream, deeds: Deeds, metrics: ControlMetrics) {
         )),
     };
     let served = match request {
-        Ok(request) => perform(request, deeds, &mut to).await,
+        Ok(request) => perform(request, parts, &mut to).await,
         Err((err, reason)) => {
             metrics.refused(reason);
             send(&ControlLine::Error(err), &mut to).await
@@ -135,12 +154,12 @@ pub(super) fn parse(text: &[u8]) -> Result<ControlRequest, ControlError> {
 }
 
 /// Fulfils a request on a thread that may wait for the disk, and passes the lines on as the command takes them.
-async fn perform(request: ControlRequest, deeds: Deeds, to: &mut OwnedWriteHalf) -> io::Result<()> {
+async fn perform(request: ControlRequest, parts: ControlParts, to: &mut OwnedWriteHalf) -> io::Result<()> {
     let (lines, mut waiting) = mpsc::channel(LINES_WAITING);
     let (word, subject) = request.told();
     let work = spawn_blocking(move || {
         let gone = |_| ControlError::new(Problem::Failed, "the command has left");
-        let done = deeds.perform(request, &mut |line| lines.blocking_send(line).map_err(gone));
+        let done = parts.fulfil(request, &mut |line| lines.blocking_send(line).map_err(gone));
         let last = done.map_or_else(ControlLine::Error, ControlLine::Ok);
         let is_done = matches!(last, ControlLine::Ok(_));
         // It fails when the command has left; what was done stays done.

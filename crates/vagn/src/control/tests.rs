@@ -51,9 +51,26 @@ fn deep(dir: &tempfile::TempDir) -> std::path::PathBuf {
     deep
 }
 
+/// Copies nothing, and says where to.
+struct NoCopies;
+
+impl Copier for NoCopies {
+    fn copy(&self, dir: &std::path::Path, _: &mut Tell<'_>) -> Result<Value, ControlError> {
+        Err(ControlError::new(Problem::Failed, format!("no copy to {}", dir.display())))
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_is_asked_of_who_makes_copies() {
+    let service = Service::start().await;
+    let refused = service.ask(ControlRequest::Backup { dir: "/backups/monday".into() }).await.0.unwrap_err();
+    assert_eq!(refused.message, "no copy to /backups/monday");
+}
+
 async fn serve(dir: &std::path::Path, registry: Registry) -> Root {
     let deeds = Deeds { registry, clock: Arc::new(ManualClock::at(NOW)) };
-    let child = child(ControlSocket::bind(dir).unwrap(), deeds, &MetricRegistry::new());
+    let parts = ControlParts { deeds, copier: Arc::new(NoCopies) };
+    let child = child(ControlSocket::bind(dir).unwrap(), parts, &MetricRegistry::new());
     Supervisor::new("root", Strategy::OneForOne).child(child).start().await.unwrap()
 }
 

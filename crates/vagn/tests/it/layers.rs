@@ -63,7 +63,7 @@ const ROWS: [&[&str]; 6] = [
     &["door", "ops", "control", "demo", "dispatcher", "ingest", "keys", "query", "logging"],
     &["storage"],
     &["sync", "teller"],
-    &["write", "odd", "config", "visible"],
+    &["write", "odd", "config", "visible", "backup"],
 ];
 
 /// Crates whose modules must not know each other in a circle. The others are built around one tight core.

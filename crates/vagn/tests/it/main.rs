@@ -4,6 +4,7 @@
 
 mod a_datagram;
 mod audit;
+mod backups;
 mod bad_input;
 mod bad_targets;
 mod call_places;

@@ -1,7 +1,8 @@
 //! A real `vagn serve` on free ports with a data directory of its own, and functions that talk to it.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, UdpSocket};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
@@ -233,6 +234,15 @@ impl Vagn {
     pub(crate) fn send(&self, datagram: &[u8]) {
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
         socket.send_to(datagram, self.address("udp")).unwrap();
+    }
+
+    /// Sends a request to the control socket, and returns the lines of the answer.
+    pub(crate) fn control(&self, request: &Value) -> Vec<Value> {
+        let mut socket = UnixStream::connect(self.data_dir.join("control")).unwrap();
+        writeln!(socket, "{request}").unwrap();
+        let mut said = String::new();
+        socket.read_to_string(&mut said).unwrap();
+        said.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
     /// Returns an HTTPS URL of the API.

@@ -49,8 +49,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use parking_lot::{Mutex, RwLock};
 use tokio::runtime::Handle;
 use vagn_api::map::Basemap;
+use vagn_emergency::EmergencyHandle;
 use vagn_flow::batch::Traffic;
 use vagn_flow::clock::Clock;
 use vagn_flow::intake::Intake;
@@ -66,6 +68,7 @@ use vagn_registry::Registry;
 use vagn_store::{DataDir, Fleet, PartList};
 
 use super::asked::LiveVehicles;
+use super::copier::LiveCopier;
 use super::places::PortPlaces;
 use crate::config::Settings;
 use crate::control::ControlSocket;
@@ -146,9 +149,10 @@ pub(super) async fn start(parts: Parts, data: DataDir, listeners: Listeners) -> 
     let intake = intake.guarded(guarding.guard.clone());
     let demo_door = listeners.doors.addresses().find(|(name, _)| parts.demo && *name == UDP);
 
+    let data = Arc::new(RwLock::new(data));
     let positions = Positions::new("positions");
     let odd = OddFleet::new(fleet.partitions());
-    let (storages, stores) = store::build(&parts, data, &fleet, &odd, &positions);
+    let (storages, stores) = store::build(&parts, &data, &fleet, &odd, &positions);
     let (queries, query_pool) = query::build(&parts, &fleet);
     let ingest_pool = ingest::build(&parts, &traffic, &storages);
     let (incidents, emergency) = emergency::build(&parts, &traffic, &fleet)?;
@@ -157,11 +161,12 @@ pub(super) async fn start(parts: Parts, data: DataDir, listeners: Listeners) -> 
     let keys = keys::child(&parts, guarding, incidents.clone());
     let (tiles, keepers) = live::build(&parts, &positions, &fleet, &incidents);
     let (streams, streaming) = stream::build(&parts, &positions, &fleet);
+    let copier = copier(&parts, &data, &incidents);
     let api = api::build(&parts, listeners.http, &intake, vehicles, streams, incidents, tiles)?;
     let doors = doors::build(&parts, listeners.doors, &intake)?;
     let (processes, ops) = ops::build(&parts, listeners.ops, odd);
 
-    let control = listeners.control.map(|socket| registry::control(&parts, socket));
+    let control = listeners.control.map(|socket| registry::control(&parts, socket, copier));
 
     let traffic_tree = Supervisor::new("traffic", Strategy::RestForOne)
         .intensity(2, Duration::from_secs(5))
@@ -186,6 +191,17 @@ pub(super) async fn start(parts: Parts, data: DataDir, listeners: Listeners) -> 
     let root = root.start().await.context("start the tree")?;
     processes.get_or_init(|| root.processes());
     Ok(Tree { root, queries })
+}
+
+fn copier(parts: &Parts, data: &Arc<RwLock<DataDir>>, incidents: &EmergencyHandle) -> LiveCopier {
+    LiveCopier {
+        data: data.clone(),
+        incidents: incidents.clone(),
+        registry: parts.registry.clone(),
+        clock: parts.clock.clone(),
+        spare: parts.settings.free_floor_bytes,
+        one_at_a_time: Mutex::default(),
+    }
 }
 
 fn dispatcher(parts: &Parts, traffic: &Traffic) -> ChildSpec {

@@ -1,12 +1,14 @@
 //! The registry: the commands that speak to it, and the removal of what has ended.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tracing::warn;
 use vagn_otp::ChildSpec;
 
 use super::Parts;
-use crate::control::{self, ControlSocket, Deeds, RegistryCollector};
+use crate::app::copier::LiveCopier;
+use crate::control::{self, ControlParts, ControlSocket, Deeds, RegistryCollector};
 
 /// Pause between two looks for sessions and shares that have ended.
 const TIDY_EVERY: Duration = Duration::from_secs(600);
@@ -15,9 +17,10 @@ const TIDY_EVERY: Duration = Duration::from_secs(600);
 const TIDY_AFTER_MS: i64 = 24 * 3_600_000;
 
 /// Returns the child that serves commands on this machine.
-pub(super) fn control(parts: &Parts, socket: ControlSocket) -> ChildSpec {
+pub(super) fn control(parts: &Parts, socket: ControlSocket, copier: LiveCopier) -> ChildSpec {
     let deeds = Deeds { registry: parts.registry.clone(), clock: parts.clock.clone() };
-    control::child(socket, deeds, &parts.metric_registry).watchdog(parts.settings.hang_limit.0)
+    let of = ControlParts { deeds, copier: Arc::new(copier) };
+    control::child(socket, of, &parts.metric_registry).watchdog(parts.settings.hang_limit.0)
 }
 
 /// Shows the registry in the metrics, and returns the child that removes sessions and shares that have ended. What is gone does not

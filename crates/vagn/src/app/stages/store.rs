@@ -17,12 +17,11 @@ use crate::sync::{SyncMetrics, SyncQueue};
 /// Returns the storages, by partition, and their supervisor.
 pub(super) fn build(
     parts: &Parts,
-    data: DataDir,
+    data: &Arc<RwLock<DataDir>>,
     fleet: &Arc<Fleet>,
     odd: &OddFleet,
     positions: &Positions,
 ) -> (Arc<[Addr<Storage>]>, ChildSpec) {
-    let data = Arc::new(RwLock::new(data));
     let metrics = StorageMetrics::new(&parts.metric_registry);
     let sync_metrics = SyncMetrics::new(&parts.metric_registry);
     let mut supervisor = Supervisor::new("stores", Strategy::OneForOne);

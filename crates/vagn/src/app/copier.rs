@@ -1,0 +1,77 @@
+//! Copies of the running service, for `vagn backup`.
+
+use std::cell::{Cell, RefCell};
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::sync::Arc;
+
+use parking_lot::{Mutex, RwLock};
+use serde_json::{Value, json};
+use vagn_emergency::EmergencyHandle;
+use vagn_flow::clock::Clock;
+use vagn_registry::Registry;
+use vagn_store::{BackupError, BackupProgress, DataDir};
+
+use crate::backup::{Running, copy_running};
+use crate::control::{ControlError, ControlLine, Copier, Problem, Tell};
+
+/// Bytes between two signs of progress.
+const TELL_EVERY: u64 = 16 << 20;
+
+/// The parts of the service that are copied.
+pub(super) struct LiveCopier {
+    /// Locked to write while the fleet is distributed over another number of partitions.
+    pub(super) data: Arc<RwLock<DataDir>>,
+    pub(super) incidents: EmergencyHandle,
+    pub(super) registry: Registry,
+    pub(super) clock: Arc<dyn Clock>,
+    /// Bytes that must stay free.
+    pub(super) spare: u64,
+    /// A second copy beside the first would only make both slow.
+    pub(super) one_at_a_time: Mutex<()>,
+}
+
+impl Copier for LiveCopier {
+    fn copy(&self, dir: &Path, tell: &mut Tell<'_>) -> Result<Value, ControlError> {
+        let Some(_alone) = self.one_at_a_time.try_lock() else {
+            let message = "another backup is under way; wait for its end";
+            return Err(ControlError::new(Problem::Busy, message));
+        };
+        let moment = self.data.try_read().map_or(Err(BackupError::Distributing), |data| data.moment());
+        let running = Running {
+            fleet: moment.map_err(|err| failed(&err.into()))?,
+            incidents: &self.incidents,
+            registry: &self.registry,
+            spare: self.spare,
+        };
+        let (tell, told) = (RefCell::new(tell), Cell::new(0));
+        let interrupt = |progress: BackupProgress| {
+            let BackupProgress { done, total, .. } = progress;
+            if done < told.get() + TELL_EVERY {
+                return ControlFlow::Continue(());
+            }
+            told.set(done);
+            let line = ControlLine::Progress(json!({"done": done, "total": total}));
+            // It fails when the command has left: nobody is there who would check the copy.
+            if tell.borrow_mut()(line).is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        };
+        let copied = copy_running(running, dir, self.clock.now_ms(), &interrupt);
+        copied.map_err(|err| failed(&err))?;
+        Ok(json!({}))
+    }
+}
+
+/// Returns the reason for which there is no copy, with the remedy where the service's user may not write.
+fn failed(err: &anyhow::Error) -> ControlError {
+    let denied = err.chain().filter_map(|cause| cause.downcast_ref::<std::io::Error>()).any(|cause| {
+        use std::io::ErrorKind::{PermissionDenied, ReadOnlyFilesystem};
+        matches!(cause.kind(), PermissionDenied | ReadOnlyFilesystem)
+    });
+    let remedy = match denied {
+        true => {
+            "; the running service makes the copy: let its user write there (with systemd also ReadWritePaths=), or stop it first"
+        }
+        false => "",
+    };
+    ControlError::new(Problem::Failed, format!("{err:#}{remedy}"))
+}

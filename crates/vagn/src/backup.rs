@@ -1,0 +1,158 @@
+//! Backups of a whole data directory: the fleet, the incidents with their trail, the registry, and the small files beside them.
+//!
+//! In this order, because the later refer to the earlier at most by ids that mean something without them, and the earlier refer to the
+//! later: what stands on the trail or in the log was done under a token or key that is in the registry of the copy.
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::Context;
+use vagn_emergency::EmergencyHandle;
+use vagn_emergency::record::store::{self, JournalCheck, compare_with_journal};
+use vagn_emergency::trail::{ClosedStore, Head};
+use vagn_registry::Registry;
+use vagn_store::disk::RealDisk;
+use vagn_store::{BackupWriter, FleetSource, Interrupt, UncheckedBackup};
+
+/// Small files that never change while a service runs, or are replaced as a whole.
+const SMALL: [&str; 2] = ["cert.pem", "key.pem"];
+
+/// The clock's mark: last, so that it is ahead of every time and number in the copy.
+const CLOCK: &str = "clock";
+
+/// Bytes that all small files need at most.
+const SMALL_BYTES: u64 = 1 << 20;
+
+/// The parts of a running service that are copied.
+pub struct Running<'a> {
+    /// The fleet, at its moment.
+    pub fleet: FleetSource,
+    /// The incident store.
+    pub incidents: &'a EmergencyHandle,
+    /// The registry.
+    pub registry: &'a Registry,
+    /// Bytes that must stay free on the disk of the data directory.
+    pub spare: u64,
+}
+
+/// Content of a backup that was checked.
+#[derive(Debug)]
+pub struct Checked {
+    /// Number of vehicles.
+    pub vehicles: u64,
+    /// Head of the trail.
+    pub trail: Option<Head>,
+}
+
+/// Copies a service that runs to `dir`.
+///
+/// # Errors
+/// When a part is not open, or something cannot be read or written. `dir` holds no backup then.
+pub fn copy_running(
+    running: Running<'_>,
+    dir: &Path,
+    now_ms: i64,
+    interrupt: Interrupt<'_>,
+) -> anyhow::Result<UncheckedBackup> {
+    let Running { mut fleet, incidents, registry, spare } = running;
+    let from = fleet.dir().to_owned();
+    let mut writer = BackupWriter::begin(Arc::new(RealDisk), dir, now_ms, interrupt)?;
+    let to = writer.data_dir().to_owned();
+    let others = store::copy_bytes(&from) + len(&from.join(Registry::FILE)) + SMALL_BYTES;
+    writer.copy_fleet(&fleet, others, spare)?;
+    let is_wanted = || {
+        let progress = vagn_store::BackupProgress { step: vagn_store::BackupStep::Copy, done: 0, total: 0 };
+        interrupt(progress).is_continue()
+    };
+    let head = incidents.copy_store(&to, &is_wanted).context("copy the incidents")?;
+    store::COPIED.iter().try_for_each(|name| writer.adopt(name))?;
+    writer.note_trail(head.to_string());
+    registry.copy_to(&to).context("copy the registry")?;
+    writer.adopt(Registry::FILE)?;
+    for name in SMALL.into_iter().chain([CLOCK]) {
+        writer.copy_file(&from.join(name), name)?;
+    }
+    // Either may have been noted there only after the fleet's moment.
+    [store::FILE, Registry::FILE].iter().for_each(|name| fleet.add_part(name));
+    Ok(writer.close(&fleet)?)
+}
+
+/// Copies the data directory of a service that does not run to `dir`.
+///
+/// # Errors
+/// As [`copy_running`]; also when a service uses the data directory.
+pub fn copy_stopped(
+    fleet: &FleetSource,
+    dir: &Path,
+    now_ms: i64,
+    interrupt: Interrupt<'_>,
+) -> anyhow::Result<UncheckedBackup> {
+    let from = fleet.dir();
+    let mut writer = BackupWriter::begin(Arc::new(RealDisk), dir, now_ms, interrupt)?;
+    let others = store::copy_bytes(from) + len(&from.join(Registry::FILE)) + SMALL_BYTES;
+    writer.copy_fleet(fleet, others, 0)?;
+    let to = writer.data_dir().to_owned();
+    for name in store::COPIED.into_iter().chain(SMALL).chain([CLOCK]) {
+        writer.copy_file(&from.join(name), name)?;
+    }
+    if from.join(Registry::FILE).exists() {
+        vagn_store::disk::Disk::copy(&RealDisk, &from.join(Registry::FILE), &to.join(Registry::FILE))
+            .context("copy the registry")?;
+        Registry::settle_copy(&to).context("copy the registry")?;
+        writer.adopt(Registry::FILE)?;
+    }
+    if store::is_there(&to) {
+        writer.note_trail(head_of(&to)?.to_string());
+    }
+    Ok(writer.close(fleet)?)
+}
+
+/// Reads a copy back: every file, the fleet as a start would recover it, the trail from its beginning to its head, and the registry.
+/// Changes nothing.
+///
+/// # Errors
+/// The first thing that is not as it was copied, or was damaged before.
+pub fn check(backup: &UncheckedBackup, interrupt: Interrupt<'_>) -> anyhow::Result<Checked> {
+    let vehicles = backup.check(interrupt)?;
+    let data = backup.data_dir();
+    let trail = if store::is_there(&data) { Some(check_trail(&data)?) } else { None };
+    let noted = backup.trail();
+    if trail.map(|head| head.to_string()).as_deref() != noted {
+        anyhow::bail!(
+            "the trail in the copy does not end as it was copied, with {}",
+            noted.unwrap_or("nothing")
+        );
+    }
+    if data.join(Registry::FILE).exists() {
+        Registry::check_copy(&data).context("read the registry in the copy")?;
+    }
+    Ok(Checked { vehicles, trail })
+}
+
+fn check_trail(data: &Path) -> anyhow::Result<Head> {
+    let closed = open_store(data)?;
+    let verified = closed.verify(&[]).context("verify the trail in the copy")?;
+    match compare_with_journal(&closed, data)
+        .context("compare the incidents in the copy with their journal")?
+    {
+        JournalCheck::Ahead { saves, .. } => anyhow::bail!(
+            "the incident store has lost {saves} saves that its journal has; start the service, which takes them from there, and make \
+             the copy again"
+        ),
+        JournalCheck::Without | JournalCheck::Silent { .. } | JournalCheck::Agrees => Ok(verified.head),
+    }
+}
+
+fn head_of(data: &Path) -> anyhow::Result<Head> {
+    open_store(data)?.head().context("read the trail in the copy")
+}
+
+fn open_store(data: &Path) -> anyhow::Result<ClosedStore> {
+    ClosedStore::open(&data.join(store::FILE)).context("open the incidents in the copy")
+}
+
+/// Returns the length of a file; 0 when it is not there.
+fn len(path: &Path) -> u64 {
+    fs::metadata(path).map_or(0, |file| file.len())
+}
