@@ -36,4 +36,5 @@ mod taken;
 pub mod testing;
 pub mod tls;
 pub mod token_guard;
+pub mod validity;
 mod watch;

@@ -1,19 +1,26 @@
-//! The service's own certificate: made once into the data directory, and checked at each start.
+//! The service's own certificate: made into the data directory, checked at each start, and renewed before its end.
 //!
 //! It is self-signed, so clients trust it by its very bytes. A damaged one must not be served, and a new one must not take its
-//! place by itself: then all that pinned the old one would be cut off without a word.
+//! place by itself: then all that pinned the old one would be cut off without a word. A renewed one keeps the key, by which it can be
+//! pinned for good.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Write};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair};
-use rustls::pki_types::PrivatePkcs8KeyDer;
+use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, date_time_ymd};
+use rustls::client::verify_server_name;
+use rustls::pki_types::{PrivatePkcs8KeyDer, ServerName};
+use rustls::server::ParsedCertificate;
 use sha2::{Digest, Sha256};
+use vagn_flow::rfc3339::rfc3339;
 
 use super::tls::{Identity, TlsError, file_error};
+use super::validity::Validity;
 
 const CERT_FILE: &str = "cert.pem";
 const KEY_FILE: &str = "key.pem";
@@ -24,11 +31,35 @@ const FILE_MODE: u32 = 0o600;
 /// Begin of the line in the certificate's file with the SHA-256 of certificate and key. Readers of PEM pass over it.
 const DIGEST_OF: &str = "SHA-256 of this certificate and its key: ";
 
-/// Returns the identity of this data directory, which is made at the first call and stays the same.
+/// Days for which a certificate is valid, from the day before it is made: what clients take at most.
+const DAYS: i64 = 398;
+
+/// Time before its end at which it is renewed, ms: 30 days, for those who have to be given the new one.
+const RENEW_BEFORE_MS: i64 = 30 * DAY_MS;
+
+const DAY_MS: i64 = 24 * 3_600_000;
+
+/// Last time that is written with a year of four digits, ms since 1970.
+const LAST_MS: i64 = 253_402_300_799_000;
+
+/// Most addresses of this machine in a certificate.
+const ADDRESSES_MAX: usize = 64;
+
+/// What a certificate is made for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wanted {
+    /// Names and addresses that it must carry, besides those of this machine.
+    pub names: Vec<String>,
+    /// Present time, ms since 1970.
+    pub now_ms: i64,
+}
+
+/// Returns the identity of this data directory, which is made at the first call. It stays the same until it is
+/// [renewed](renew), but is made anew when it lacks a name that is wanted.
 ///
 /// # Errors
 /// When it cannot be made, written or read back, or is damaged.
-pub fn of_data_dir(data_dir: &Path) -> Result<Identity, TlsError> {
+pub fn of_data_dir(data_dir: &Path, wanted: &Wanted) -> Result<Identity, TlsError> {
     let files = Files::of(data_dir);
     let (has_cert, has_key) = (files.cert.exists(), files.key.exists());
     if !has_cert || !has_key {
@@ -37,10 +68,50 @@ pub fn of_data_dir(data_dir: &Path) -> Result<Identity, TlsError> {
             let kept = aside(half.clone())?;
             tracing::warn!(kept = %kept.display(), "one half of certificate and key was missing: both were made anew");
         }
-        files.make(data_dir)?;
+        files.make(data_dir, wanted)?;
     }
     files.keep_private()?;
-    files.load()
+    let identity = files.load()?;
+    match lacks(&identity, wanted) {
+        Some(name) if files.is_own()? => {
+            tracing::warn!(
+                name,
+                "the own certificate lacks a name and is made anew, with the same key; give it to its clients"
+            );
+            files.sign(data_dir, wanted)?;
+            files.load()
+        }
+        _ => Ok(identity),
+    }
+}
+
+/// Renews the identity of this data directory if its end is near, or it is not valid yet. `None`: it need not be, or an operator has
+/// put it here. The time that is `wanted` must be one that can be believed.
+///
+/// # Errors
+/// When it cannot be read or written.
+pub fn renew(data_dir: &Path, wanted: &Wanted) -> Result<Option<Identity>, TlsError> {
+    let files = Files::of(data_dir);
+    let identity = files.load()?;
+    let is_due = identity.validity().is_none_or(|Validity { begins_ms, ends_ms }| {
+        wanted.now_ms < begins_ms || wanted.now_ms > ends_ms.saturating_sub(RENEW_BEFORE_MS)
+    });
+    if !is_due || !files.is_own()? {
+        return Ok(None);
+    }
+    files.sign(data_dir, wanted)?;
+    files.load().map(Some)
+}
+
+/// Returns a name that is wanted and not in the certificate.
+fn lacks<'a>(identity: &Identity, wanted: &'a Wanted) -> Option<&'a String> {
+    let certificate = ParsedCertificate::try_from(identity.certificate()).ok();
+    wanted.names.iter().find(|name| {
+        let name = ServerName::try_from(name.as_str());
+        // What is no name of a server cannot be in any certificate.
+        let (Ok(name), Some(certificate)) = (name, &certificate) else { return false };
+        verify_server_name(certificate, &name).is_err()
+    })
 }
 
 /// A certificate and key that were moved aside.
@@ -110,16 +181,32 @@ impl Files {
 
     /// Makes the key first, and leaves no old certificate beside a new key: wherever this is cut off, one of the two is
     /// missing and the next start makes both anew.
-    fn make(&self, data_dir: &Path) -> Result<(), TlsError> {
+    fn make(&self, data_dir: &Path, wanted: &Wanted) -> Result<(), TlsError> {
         let signing_key = KeyPair::generate()?;
-        let cert = params()?.self_signed(&signing_key)?;
         remove(&self.cert)?;
         write(&self.key, signing_key.serialize_pem().as_bytes(), FILE_MODE)?;
         sync_dir(data_dir)?;
+        self.certify(&signing_key, data_dir, wanted)
+    }
+
+    /// Makes a certificate for the key that is there.
+    fn sign(&self, data_dir: &Path, wanted: &Wanted) -> Result<(), TlsError> {
+        let key = fs::read_to_string(&self.key).map_err(|source| file_error(&self.key, source))?;
+        self.certify(&KeyPair::from_pem(&key)?, data_dir, wanted)
+    }
+
+    fn certify(&self, signing_key: &KeyPair, data_dir: &Path, wanted: &Wanted) -> Result<(), TlsError> {
+        let cert = params(wanted)?.self_signed(signing_key)?;
         let key = PrivatePkcs8KeyDer::from(signing_key.serialized_der());
         let text = format!("{DIGEST_OF}{}\n{}", digest(cert.der(), key.secret_pkcs8_der()), cert.pem());
         write(&self.cert, text.as_bytes(), FILE_MODE)?;
         sync_dir(data_dir)
+    }
+
+    /// Returns true for a certificate that was made here. One that an operator has put here has no such line.
+    fn is_own(&self) -> Result<bool, TlsError> {
+        let text = fs::read_to_string(&self.cert).map_err(|source| file_error(&self.cert, source))?;
+        Ok(text.lines().any(|line| line.starts_with(DIGEST_OF)))
     }
 
     fn keep_private(&self) -> Result<(), TlsError> {
@@ -134,25 +221,73 @@ impl Files {
     }
 }
 
-fn params() -> Result<CertificateParams, TlsError> {
-    let mut params = CertificateParams::new(names())?;
+fn params(wanted: &Wanted) -> Result<CertificateParams, TlsError> {
+    let mut params = CertificateParams::new(names(&wanted.names))?;
     // Without the name that the library would put in.
     params.distinguished_name = DistinguishedName::new();
     params.distinguished_name.push(DnType::CommonName, "Vagn, self-signed");
+    // From the day before: the clocks of clients differ.
+    let (year, month, date) = day(wanted.now_ms - DAY_MS);
+    params.not_before = date_time_ymd(year, month, date);
+    let (year, month, date) = day(wanted.now_ms + (DAYS - 1) * DAY_MS);
+    params.not_after = date_time_ymd(year, month, date);
     Ok(params)
 }
 
-/// Names that clients on this machine and its network use for it.
-fn names() -> Vec<String> {
+/// Returns year, month and day of a time.
+fn day(time_ms: i64) -> (i32, u8, u8) {
+    let text = rfc3339(time_ms.clamp(0, LAST_MS));
+    let mut numbers = text.splitn(3, '-').map(leading);
+    let mut next = || numbers.next().unwrap_or(1);
+    (next() as i32, next() as u8, next() as u8)
+}
+
+/// Returns the number with which a text begins.
+fn leading(text: &str) -> u32 {
+    let digits = text.bytes().take_while(u8::is_ascii_digit);
+    digits.fold(0, |number, digit| number * 10 + u32::from(digit - b'0'))
+}
+
+/// Names that clients on this machine and its network use for it, and those that are wanted.
+fn names(wanted: &[String]) -> Vec<String> {
     let mut names: Vec<String> = ["localhost", "127.0.0.1", "::1"].map(String::from).into();
     let host = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    let host = host.trim();
+    names.extend(addresses().into_iter().map(|address| address.to_string()));
+    let named = wanted.iter().map(|name| name.trim()).chain([host.trim()]);
     // A name with other characters would make the whole certificate fail.
-    let plain = host.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.'));
-    if plain && !host.is_empty() && host != "localhost" {
-        names.push(host.to_owned());
-    }
+    let plain = |name: &&str| {
+        name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b':' | b'_'))
+    };
+    names.extend(named.filter(|name| !name.is_empty()).filter(plain).map(str::to_owned));
+    let mut seen = BTreeSet::new();
+    names.retain(|name| seen.insert(name.clone()));
     names
+}
+
+/// Returns the addresses of this machine in its networks, as far as the kernel tells them.
+fn addresses() -> Vec<IpAddr> {
+    let read = |path| fs::read_to_string(path).unwrap_or_default();
+    let v4 = local_v4(&read("/proc/net/fib_trie"));
+    let v6 = global_v6(&read("/proc/net/if_inet6"));
+    v4.into_iter().map(IpAddr::from).chain(v6.into_iter().map(IpAddr::from)).take(ADDRESSES_MAX).collect()
+}
+
+/// Reads the addresses that the kernel takes for its own from its routing table: `|-- ADDRESS`, and then `/32 host LOCAL`.
+fn local_v4(table: &str) -> BTreeSet<Ipv4Addr> {
+    let lines: Vec<_> = table.lines().map(str::trim).collect();
+    let own = lines.windows(2).filter(|pair| pair[1] == "/32 host LOCAL");
+    let addresses = own.filter_map(|pair| pair[0].strip_prefix("|-- ")?.parse::<Ipv4Addr>().ok());
+    addresses.filter(|address| !address.is_loopback()).collect()
+}
+
+/// Reads the addresses with global scope, `00`, from the list of the kernel.
+fn global_v6(list: &str) -> BTreeSet<Ipv6Addr> {
+    let address = |line: &str| {
+        let words: Vec<_> = line.split_whitespace().collect();
+        let global = words.get(3).is_some_and(|scope| *scope == "00");
+        u128::from_str_radix(words.first().filter(|_| global)?, 16).ok().map(Ipv6Addr::from)
+    };
+    list.lines().filter_map(address).collect()
 }
 
 /// Writes a file as a whole or not at all: aside, synced, then renamed.
@@ -194,6 +329,17 @@ fn sync_dir(path: &Path) -> Result<(), TlsError> {
 mod tests {
     use super::*;
 
+    const NOW_MS: i64 = 1_795_860_000_000;
+
+    fn wanted(names: &[&str], days_later: i64) -> Wanted {
+        let names = names.iter().map(|name| (*name).to_owned()).collect();
+        Wanted { names, now_ms: NOW_MS + days_later * DAY_MS }
+    }
+
+    fn of_data_dir(dir: &Path) -> Result<Identity, TlsError> {
+        super::of_data_dir(dir, &wanted(&[], 0))
+    }
+
     fn mode(path: &Path) -> u32 {
         fs::metadata(path).unwrap().permissions().mode() & 0o777
     }
@@ -216,6 +362,62 @@ mod tests {
         let again = of_data_dir(dir.path()).unwrap();
         assert_eq!(first.certificate(), again.certificate());
         assert_eq!(mode(&key), 0o600);
+    }
+
+    #[test]
+    fn it_ends_after_398_days_and_is_renewed_before_with_the_same_key() {
+        let dir = tempfile::tempdir().unwrap();
+        let first = of_data_dir(dir.path()).unwrap();
+        let Validity { begins_ms, ends_ms } = first.validity().unwrap();
+        assert_eq!((ends_ms - begins_ms) / DAY_MS, DAYS);
+        assert!((NOW_MS - 2 * DAY_MS..NOW_MS).contains(&begins_ms));
+        let renewed = |days| renew(dir.path(), &wanted(&[], days)).unwrap();
+        assert!(renewed(0).is_none() && renewed(360).is_none());
+        let second = renewed(368).expect("its end is near");
+        assert_ne!(second.certificate(), first.certificate());
+        assert_eq!(second.key(), first.key());
+        assert!(second.validity().unwrap().ends_ms > ends_ms);
+        assert_eq!(of_data_dir(dir.path()).unwrap().certificate(), second.certificate());
+        assert!(renewed(368).is_none());
+        assert!(renewed(-400).is_some(), "one that was made under a clock far ahead is not valid yet");
+    }
+
+    #[test]
+    fn it_carries_the_names_that_are_wanted_and_is_made_anew_for_a_further_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let with = |names: &[&str]| super::of_data_dir(dir.path(), &wanted(names, 0)).unwrap();
+        let first = with(&[]);
+        assert!(lacks(&first, &wanted(&["localhost", "127.0.0.1", "::1"], 0)).is_none());
+        let second = with(&["fleet.example", "192.0.2.7"]);
+        assert_ne!(second.certificate(), first.certificate());
+        assert_eq!(second.key(), first.key());
+        assert!(lacks(&second, &wanted(&["fleet.example", "192.0.2.7", "localhost"], 0)).is_none());
+        assert!(lacks(&second, &wanted(&["other.example"], 0)).is_some());
+        assert_eq!(with(&["fleet.example"]).certificate(), second.certificate());
+    }
+
+    #[test]
+    fn one_that_an_operator_has_put_there_is_left_as_it_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let made = of_data_dir(dir.path()).unwrap();
+        let path = dir.path().join(CERT_FILE);
+        let text = fs::read_to_string(&path).unwrap();
+        fs::write(&path, text.split_once('\n').unwrap().1).unwrap();
+        assert!(renew(dir.path(), &wanted(&[], 390)).unwrap().is_none());
+        let same = super::of_data_dir(dir.path(), &wanted(&["fleet.example"], 0)).unwrap();
+        assert_eq!(same.certificate(), made.certificate());
+    }
+
+    #[test]
+    fn reads_the_addresses_of_the_machine_as_the_kernel_writes_them() {
+        let table = "Local:\n  +-- 0.0.0.0/0 3 0 5\n     |-- 127.0.0.1\n        /32 host LOCAL\n     |-- 192.0.2.0\n        \
+                     /24 link UNICAST\n     |-- 192.0.2.7\n        /32 host LOCAL\n     |-- 192.0.2.255\n        /32 link BROADCAST\n";
+        assert_eq!(Vec::from_iter(local_v4(table)), [Ipv4Addr::new(192, 0, 2, 7)]);
+        let list = "00000000000000000000000000000001 01 80 10 80       lo\n\
+                    20010db8000000000000000000000007 02 40 00 80     eth0\n\
+                    fe800000000000000042acfffe110002 02 40 20 80     eth0\n";
+        assert_eq!(Vec::from_iter(global_v6(list)), ["2001:db8::7".parse::<Ipv6Addr>().unwrap()]);
+        assert!(local_v4("nonsense").is_empty() && global_v6("nonsense 1").is_empty());
     }
 
     #[test]

@@ -9,7 +9,7 @@ use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, LocalSet};
-use vagn_flow::clock::{Clock, ManualClock};
+use vagn_flow::clock::{Clock, ManualClock, SystemClock};
 use vagn_flow::descriptors::{PlaceMetrics, PlaceParts, Places};
 use vagn_flow::metrics::{DoorMetrics, MetricRegistry};
 use vagn_registry::{Registry, Token};
@@ -52,7 +52,7 @@ pub async fn start_tls(router: Router, limits: Limits) -> Running {
 /// When it cannot be made.
 pub fn own_tls() -> Arc<ServerConfig> {
     let dir = tempfile::tempdir().expect("a directory for the certificate");
-    let identity = own_certificate::of_data_dir(dir.path()).expect("a certificate");
+    let identity = own_certificate::of_data_dir(dir.path(), &wanted()).expect("a certificate");
     identity.server_config(&[b"h2", b"http/1.1"]).expect("key and certificate are a pair")
 }
 
@@ -133,4 +133,9 @@ pub fn entry_with(
         access_log: AccessLog::none(),
         public_origin: "".into(),
     }
+}
+
+/// What a certificate for tests is made for.
+pub fn wanted() -> own_certificate::Wanted {
+    own_certificate::Wanted { names: Vec::new(), now_ms: SystemClock::new().now_ms() }
 }

@@ -5,11 +5,16 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use parking_lot::RwLock;
 use rustls::ServerConfig;
 use rustls::crypto::ring;
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
 use rustls::version::{TLS12, TLS13};
+
+use super::validity::Validity;
 
 /// Failure to get a certificate to serve with.
 #[derive(Debug, thiserror::Error)]
@@ -53,12 +58,23 @@ pub enum TlsError {
     },
 }
 
-/// A certificate chain with its private key.
+/// A certificate chain with its private key. All that serve it get a newer one when it is [replaced](Identity::replace).
 #[derive(Debug)]
 pub struct Identity {
     chain: Vec<CertificateDer<'static>>,
     key: PrivateKeyDer<'static>,
     files: Files,
+    served: Arc<Served>,
+}
+
+/// What is shown to clients. Connections that begin later get a newer one; those that have begun keep theirs.
+#[derive(Debug, Default)]
+struct Served(RwLock<Option<Arc<CertifiedKey>>>);
+
+impl ResolvesServerCert for Served {
+    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        self.0.read().clone()
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -81,15 +97,44 @@ impl Identity {
     /// # Errors
     /// When certificate and key do not go together.
     pub fn server_config(&self, protocols: &[&[u8]]) -> Result<Arc<ServerConfig>, TlsError> {
-        let Files { cert, key } = &self.files;
+        let own = self.certified()?;
+        self.served.0.write().get_or_insert(own);
         let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_protocol_versions(&[&TLS13, &TLS12])
-            .map(|builder| builder.with_no_client_auth())
-            .and_then(|builder| builder.with_single_cert(self.chain.clone(), self.key.clone_key()));
-        let mut config =
-            config.map_err(|source| TlsError::Pair { cert: cert.clone(), key: key.clone(), source })?;
+            .map_err(|source| self.unfit(source))?;
+        let mut config = config.with_no_client_auth().with_cert_resolver(self.served.clone());
         config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
         Ok(Arc::new(config))
+    }
+
+    /// Serves `newer` from here on, to connections that begin later. Returns false when that is what is served already.
+    ///
+    /// # Errors
+    /// When its certificate and key do not go together; all stays as it is then.
+    pub fn replace(&self, newer: &Identity) -> Result<bool, TlsError> {
+        let newer = newer.certified()?;
+        let mut served = self.served.0.write();
+        let is_new = served.as_ref().is_none_or(|served| served.cert != newer.cert);
+        *served = Some(newer);
+        Ok(is_new)
+    }
+
+    /// Returns the time for which the certificate that is served is valid; `None` when it cannot be read.
+    pub fn validity(&self) -> Option<Validity> {
+        let served = self.served.0.read();
+        let first = served.as_ref().and_then(|served| served.cert.first());
+        Validity::of(first.unwrap_or(&self.chain[0]))
+    }
+
+    fn certified(&self) -> Result<Arc<CertifiedKey>, TlsError> {
+        let certified =
+            CertifiedKey::from_der(self.chain.clone(), self.key.clone_key(), &ring::default_provider());
+        certified.map(Arc::new).map_err(|source| self.unfit(source))
+    }
+
+    fn unfit(&self, source: rustls::Error) -> TlsError {
+        let Files { cert, key } = self.files.clone();
+        TlsError::Pair { cert, key, source }
     }
 
     /// The private key.
@@ -114,7 +159,7 @@ impl Files {
         }
         let key = PrivateKeyDer::from_pem_slice(&read(&self.key)?);
         let key = key.map_err(|source| not_pem(&self.key, source))?;
-        Ok(Identity { chain, key, files: self })
+        Ok(Identity { chain, key, files: self, served: Arc::default() })
     }
 }
 
@@ -133,7 +178,11 @@ fn not_pem(path: &Path, source: pem::Error) -> TlsError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::own_certificate::of_data_dir;
+    use crate::own_certificate::{Wanted, of_data_dir as made_for};
+
+    fn of_data_dir(dir: &Path) -> Result<Identity, TlsError> {
+        made_for(dir, &Wanted { names: Vec::new(), now_ms: 1_795_860_000_000 })
+    }
 
     #[test]
     fn serves_a_configured_pair_and_names_a_file_without_pem() {
@@ -156,6 +205,23 @@ mod tests {
         of_data_dir(other.path()).unwrap();
         let mixed = Identity::load(&one.path().join("cert.pem"), &other.path().join("key.pem")).unwrap();
         assert!(matches!(mixed.server_config(&[]), Err(TlsError::Pair { .. })));
+    }
+
+    #[test]
+    fn what_is_served_is_replaced_by_a_whole_pair_and_by_nothing_else() {
+        let (one, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let first = of_data_dir(one.path()).unwrap();
+        let newer = of_data_dir(other.path()).unwrap();
+        first.server_config(&[]).unwrap();
+        let served = || first.served.0.read().as_ref().unwrap().cert[0].clone();
+        assert_eq!((&served(), first.replace(&first).unwrap()), (first.certificate(), false));
+        let mixed = Identity::load(&one.path().join("cert.pem"), &other.path().join("key.pem")).unwrap();
+        assert!(first.replace(&mixed).is_err());
+        assert_eq!(&served(), first.certificate());
+        assert!(first.replace(&newer).unwrap());
+        assert_eq!(&served(), newer.certificate());
+        first.server_config(&[]).unwrap();
+        assert_eq!(&served(), newer.certificate(), "a part that is started again serves the newer one");
     }
 
     #[test]

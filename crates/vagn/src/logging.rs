@@ -14,6 +14,7 @@ use tracing::level_filters::LevelFilter;
 use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::prelude::*;
+use tracing_subscriber::reload;
 
 use crate::config::{LogFormat, LogLevel, LogSettings};
 use crate::visible::{Form, VisibleWriter};
@@ -24,19 +25,13 @@ const LINES_WAITING: usize = 16_384;
 /// The process has one log, and one count of what did not fit into it.
 static LOST: OnceLock<ErrorCounter> = OnceLock::new();
 
+/// Changes the amount of logging of the one log.
+static LEVEL: OnceLock<Box<dyn Fn(LogLevel) + Send + Sync>> = OnceLock::new();
+
 /// Starts logging, until the guard is dropped. Starting it again changes nothing.
 #[must_use = "the log ends when the guard is dropped"]
 pub(crate) fn init(settings: &LogSettings) -> WorkerGuard {
-    let level = match settings.level {
-        LogLevel::Error => LevelFilter::ERROR,
-        LogLevel::Warn => LevelFilter::WARN,
-        LogLevel::Info => LevelFilter::INFO,
-        LogLevel::Debug => LevelFilter::DEBUG,
-        LogLevel::Trace => LevelFilter::TRACE,
-    };
-    // Other libraries log frames and handshakes; only their warnings matter to an operator. `vagn` covers all our crates: a
-    // target matches by its first letters.
-    let ours = Targets::new().with_default(level.min(LevelFilter::WARN)).with_target("vagn", level);
+    let (ours, handle) = reload::Layer::new(filter(settings.level));
     let queue = NonBlockingBuilder::default().lossy(true).buffered_lines_limit(LINES_WAITING);
     let (writer, guard) = queue.thread_name("log").finish(stderr());
     LOST.get_or_init(|| writer.error_counter());
@@ -53,8 +48,30 @@ pub(crate) fn init(settings: &LogSettings) -> WorkerGuard {
         LogFormat::Json => layer.json().flatten_event(true).boxed(),
     };
     // Fails when the log was started before: the tests of one process share it.
-    tracing_subscriber::registry().with(layer).with(ours).try_init().ok();
+    if tracing_subscriber::registry().with(layer).with(ours).try_init().is_ok() {
+        LEVEL.get_or_init(|| Box::new(move |level| drop(handle.reload(filter(level)))));
+    }
     guard
+}
+
+/// Logs as much as this from here on.
+pub(crate) fn set_level(level: LogLevel) {
+    if let Some(set) = LEVEL.get() {
+        set(level);
+    }
+}
+
+fn filter(level: LogLevel) -> Targets {
+    let level = match level {
+        LogLevel::Error => LevelFilter::ERROR,
+        LogLevel::Warn => LevelFilter::WARN,
+        LogLevel::Info => LevelFilter::INFO,
+        LogLevel::Debug => LevelFilter::DEBUG,
+        LogLevel::Trace => LevelFilter::TRACE,
+    };
+    // Other libraries log frames and handshakes; only their warnings matter to an operator. `vagn` covers all our crates: a
+    // target matches by its first letters.
+    Targets::new().with_default(level.min(LevelFilter::WARN)).with_target("vagn", level)
 }
 
 /// Collector of `vagn_log_lines_lost_total`: lines that were dropped because the reader of standard error was too slow.

@@ -1,4 +1,4 @@
-//! The ground that the service stands on: its runtime, and the signals that stop it.
+//! The ground that the service stands on: its runtime, and the signals that stop it or reload its settings.
 //!
 //! It is laid before anything else, so that a signal stops the service in order from its first moment on.
 
@@ -21,14 +21,26 @@ pub struct Ground {
     signals: Signals,
 }
 
-/// The signals that stop the service: SIGTERM, SIGINT and SIGHUP.
+/// The signals: SIGTERM and SIGINT stop the service, SIGHUP reloads its settings, or stops it when its terminal is gone.
 struct Signals {
     terminate: Signal,
     interrupt: Signal,
     /// `None` where the service was started to outlive its terminal, as by `nohup`.
     hang_up: Option<Signal>,
-    /// The first one that came.
+    had_terminal: bool,
+    /// The first one that came to stop it.
     first: Option<&'static str>,
+    /// One came to reload, and nothing was reloaded yet.
+    reload: bool,
+}
+
+/// What a signal asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ask {
+    /// To stop, by the signal of this name.
+    Stop(&'static str),
+    /// To reload the settings.
+    Reload,
 }
 
 impl Ground {
@@ -91,13 +103,13 @@ pub(crate) fn leave(runtime: Runtime, last: impl FnOnce() + Send + 'static) {
     runtime.shutdown_background();
 }
 
-/// The wait for a signal that stops the service.
+/// The wait for signals.
 pub(super) struct Asked<'a>(&'a mut Signals);
 
 impl Asked<'_> {
-    /// Waits for a signal, and returns its name. One that came before counts.
-    pub(super) async fn signal(self) -> &'static str {
-        self.0.first().await
+    /// Waits for the next signal. One that came before counts.
+    pub(super) async fn next(&mut self) -> Ask {
+        self.0.next().await
     }
 }
 
@@ -110,22 +122,51 @@ impl Signals {
             terminate: heed(SignalKind::terminate(), "SIGTERM")?,
             interrupt: heed(SignalKind::interrupt(), "SIGINT")?,
             hang_up: if outlives_terminal { None } else { Some(heed(SignalKind::hangup(), "SIGHUP")?) },
+            had_terminal: has_terminal(),
             first: None,
+            reload: false,
         })
     }
 
+    /// Waits for a signal that stops the service. Those that reload are remembered.
     async fn first(&mut self) -> &'static str {
+        loop {
+            match self.any().await {
+                Ask::Stop(first) => return first,
+                Ask::Reload => self.reload = true,
+            }
+        }
+    }
+
+    async fn next(&mut self) -> Ask {
+        if self.first.is_none() && std::mem::take(&mut self.reload) {
+            return Ask::Reload;
+        }
+        self.any().await
+    }
+
+    async fn any(&mut self) -> Ask {
         if let Some(first) = self.first {
-            return first;
+            return Ask::Stop(first);
         }
         let first = tokio::select! {
             _ = self.terminate.recv() => "SIGTERM",
             _ = self.interrupt.recv() => "SIGINT",
-            Some(_) = async { Some(self.hang_up.as_mut()?.recv().await) } => "SIGHUP",
+            Some(_) = async { Some(self.hang_up.as_mut()?.recv().await) } => {
+                if !self.had_terminal || has_terminal() {
+                    return Ask::Reload;
+                }
+                "SIGHUP"
+            }
         };
         self.first = Some(first);
-        first
+        Ask::Stop(first)
     }
+}
+
+/// True while there is a terminal whose end ends the service.
+fn has_terminal() -> bool {
+    fs::File::open("/dev/tty").is_ok()
 }
 
 /// Ends when a start has taken too long since a signal came.

@@ -1,11 +1,14 @@
 //! The map of the service: it alone knows every stage, builds the last one first and gives each the handle of the next.
 
 mod asked;
+pub(crate) mod certificates;
 mod copier;
 mod files;
 mod ground;
+mod manager;
 mod places;
 mod private;
+mod reload;
 mod stages;
 
 use std::fs;
@@ -16,6 +19,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use parking_lot::{Mutex, RwLock};
 use tokio::runtime::{Handle, Runtime};
 use tokio::time::{sleep, timeout};
 use tracing::{error, info, warn};
@@ -28,10 +32,14 @@ use crate::control::{self, ControlSocket, RegistryFault, SOCKET};
 use crate::door::Doors;
 use crate::door::listen::{self, ListenError};
 use crate::ops;
+use certificates::Certificates;
 pub use ground::Ground;
 pub(crate) use ground::leave;
-use ground::{Asked, build_runtime, worker_threads};
+use ground::{Ask, Asked, build_runtime, worker_threads};
+use manager::{Manager, is_supervised};
 use places::PortPlaces;
+pub use reload::ReadSettings;
+use reload::Reloader;
 use stages::{Listeners, Parts, Tree};
 use vagn_api::map::{Archive, Basemap};
 use vagn_flow::clock::{Believed, Clock, SystemClock};
@@ -40,7 +48,6 @@ use vagn_flow::metrics::{DoorMetrics, MetricRegistry, ReportMetrics};
 use vagn_flow::readiness::{Purpose, Readiness};
 use vagn_flow::stamp::Stamper;
 use vagn_flow::trust::{Trust, TrustParts};
-use vagn_http::own_certificate;
 use vagn_http::tls::{Identity, TlsError};
 use vagn_registry::{Registry, RegistryError};
 
@@ -49,6 +56,9 @@ const STOP_WITHIN: Duration = Duration::from_secs(8);
 
 /// Longest what does not stop may take to be ended. Then the process leaves without it, as safe as after `kill -9`.
 const KILL_WITHIN: Duration = Duration::from_millis(500);
+
+/// Longest wait for a reload of the settings, after which signals are heeded again.
+const RELOAD_WITHIN: Duration = Duration::from_secs(5);
 
 /// Pause between two looks whether the service is ready.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
@@ -93,14 +103,17 @@ pub struct App {
     stamper: Arc<Stamper>,
     trust: Arc<Trust>,
     listening: Vec<(&'static str, SocketAddr)>,
+    reloader: Arc<Reloader>,
+    hang_limit: Duration,
 }
 
 impl App {
-    /// Starts the service, within [`Ground::begin`]. On return it listens; it may still be reading its store.
+    /// Starts the service, within [`Ground::begin`]. On return it listens; it may still be reading its store. `read` reads the settings
+    /// again when they are to be reloaded.
     ///
     /// # Errors
     /// A port or the data directory cannot be had, or a part does not start.
-    pub fn start(settings: Settings, demo: bool) -> Result<Self, StartError> {
+    pub fn start(settings: Settings, demo: bool, read: ReadSettings) -> Result<Self, StartError> {
         let basemap = Arc::new(basemap(&settings)?);
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let data = open_data_dir(&settings)?;
@@ -122,9 +135,22 @@ impl App {
         let metric_registry = MetricRegistry::new();
         let trust = trust(&settings, &clock, &stamper, data.partitions(), &readiness, &metric_registry);
         let places = PortPlaces::new(&settings, &metric_registry, &readiness, &clock)?;
+        let certificates = Arc::new(Certificates {
+            identity: Arc::new(identity(&settings, clock.now_ms())?),
+            data_dir: settings.data_dir.clone(),
+            settings: RwLock::new(settings.http.clone()),
+            readiness: readiness.clone(),
+        });
+        let reloader = Arc::new(Reloader {
+            read,
+            settings: Mutex::new(settings.clone()),
+            certificates: certificates.clone(),
+            clock: clock.clone(),
+        });
+        let hang_limit = settings.hang_limit.0;
         let parts = Parts {
             places,
-            identity: identity(&settings)?,
+            certificates,
             clock,
             part_list: data.part_list(),
             registry,
@@ -162,6 +188,8 @@ impl App {
             stamper,
             trust,
             listening,
+            reloader,
+            hang_limit,
         })
     }
 
@@ -173,23 +201,60 @@ impl App {
     /// Runs until a signal asks it to stop, or until the root gives up. `ready` is called once, as soon as reports are stored,
     /// everything that was stored can be asked for, and notices go out. It must not wait for anything.
     pub fn run(self, ground: &mut Ground, ready: impl FnOnce()) -> Exit {
+        let manager = Manager::of_environment();
+        manager.listening();
         let exit = ground.stand(async |asked: Asked<'_>| {
             let tell_ready = async {
                 self.ready().await;
                 info!("ready");
                 ready();
+                manager.ready();
                 std::future::pending::<()>().await
             };
             tokio::select! {
                 // The signal first: it may have come during the start, and then nothing is ready any more.
                 biased;
-                signal = asked.signal() => self.stop(signal).await,
+                signal = self.heed(asked, &manager) => {
+                    manager.stopping();
+                    self.stop(signal).await
+                }
                 exit = self.gave_up() => exit,
+                () = self.beat(&manager) => unreachable!("it goes on for ever"),
                 () = tell_ready => unreachable!("it stays pending"),
             }
         });
         self.close(&exit);
         exit
+    }
+
+    /// Reloads the settings at each signal that asks for it, until one asks to stop. Returns its name.
+    async fn heed(&self, mut asked: Asked<'_>, manager: &Manager) -> &'static str {
+        loop {
+            match asked.next().await {
+                Ask::Stop(signal) => return signal,
+                Ask::Reload => {
+                    manager.reloading();
+                    let reloader = self.reloader.clone();
+                    let reloading = self.runtime.spawn_blocking(move || reloader.reload());
+                    // A disk that hangs holds up no stop.
+                    let done = timeout(RELOAD_WITHIN, reloading).await;
+                    manager.reloaded(
+                        done.ok().and_then(Result::ok).unwrap_or("ready; the reload has not ended"),
+                    );
+                }
+            }
+        }
+    }
+
+    /// Tells the service manager again and again that the service is alive, as long as its supervision works.
+    async fn beat(&self, manager: &Manager) {
+        let Some(pause) = manager.beat_every() else { return std::future::pending().await };
+        loop {
+            if is_supervised(&self.tree.root.processes().list(), self.hang_limit) {
+                manager.alive();
+            }
+            sleep(pause).await;
+        }
     }
 
     /// Waits until the service is fit for every purpose: by its own account, by the state of all its parts, and because a
@@ -377,14 +442,15 @@ fn basemap(settings: &Settings) -> Result<Basemap, StartError> {
     Ok(Basemap { style, archive: Some(archive) })
 }
 
-fn identity(settings: &Settings) -> Result<Identity, StartError> {
-    let (cert, key): (&Path, &Path) = (&settings.http.cert, &settings.http.key);
-    if cert.as_os_str().is_empty() {
+fn identity(settings: &Settings, now_ms: i64) -> Result<Identity, StartError> {
+    let is_own = certificates::is_own(&settings.http);
+    if is_own {
         fs::create_dir_all(&settings.data_dir).context("create the data directory")?;
-        return own_certificate::of_data_dir(&settings.data_dir).map_err(|err| own(err, &settings.data_dir));
     }
-    let usable = Identity::load(cert, key).and_then(|it| it.server_config(&[]).map(|_| it));
-    usable.map_err(|err| {
+    certificates::load(&settings.http, &settings.data_dir, now_ms).map_err(|err| {
+        if is_own {
+            return own(err, &settings.data_dir);
+        }
         let why = anyhow::Error::new(err);
         let remedy = "name PEM files that the service's user may read, or set neither";
         StartError::Unusable(format!("`http.cert` or `http.key` cannot be used: {why:#}; {remedy}"))

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::Args;
 use tracing::warn;
@@ -9,12 +10,12 @@ use tracing_appender::non_blocking::WorkerGuard;
 
 use super::exit::{self, Coded};
 use super::printer::Printer;
-use crate::app::{App, Ground, StartError};
-use crate::config::{self, Loaded, LogFormat, LogLevel};
+use crate::app::{App, Ground, ReadSettings, StartError};
+use crate::config::{self, Caution, Loaded, LogFormat, LogLevel};
 use crate::logging;
 
 /// Flags that are settings; `vagn config` takes them too.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub(super) struct SettingArgs {
     /// Settings file (TOML); `vagn config` prints one.
     #[arg(long, value_name = "FILE", env = "VAGN_CONFIG")]
@@ -34,7 +35,7 @@ pub(super) struct SettingArgs {
     /// Address under which people reach the API, such as https://fleet.example, for its certificate.
     #[arg(long, value_name = "URL")]
     public_url: Option<String>,
-    /// Serve the API without TLS, on loopback: for a proxy on this machine that ends TLS.
+    /// Serve the API without TLS, on loopback or with http.trusted_proxies: for a proxy that ends TLS.
     #[arg(long)]
     http_plain: bool,
     /// Metrics and health, plain HTTP [default: localhost:9093].
@@ -120,7 +121,9 @@ fn value_name(value: impl clap::ValueEnum) -> String {
 vagn serve --data-dir /var/lib/vagn --emergency-url https://dispatch.example/calls\n  \
 vagn serve --config vagn.toml --udp 0.0.0.0:9092 --insecure-open\n\n\
 Standard output has a line `listening …` for each listener and then `ready`; the log goes to standard error.\n\
-SIGTERM, SIGINT and SIGHUP stop it in order; under nohup, SIGHUP does nothing.\n\
+SIGTERM and SIGINT stop it in order. SIGHUP reloads the settings that can be (log.level, http.cert, http.key, http.names, \
+http.public_url) and the certificate; the log names those that cannot. It stops a service whose terminal is gone; under nohup it does \
+nothing.\n\
 Exit codes: 0 told to stop; 64 wrong usage, settings, certificate or data directory; 69 port or data directory in use; \
 70 the service gave up, or failed by a fault of its own.")]
 pub(super) struct ServeArgs {
@@ -131,7 +134,7 @@ pub(super) struct ServeArgs {
     demo: bool,
 }
 
-/// Runs the service until SIGTERM, SIGINT or SIGHUP.
+/// Runs the service until it is told to stop.
 ///
 /// # Errors
 /// When it cannot start.
@@ -153,12 +156,8 @@ pub(super) fn run(args: ServeArgs) -> anyhow::Result<ExitCode> {
 
 /// Starts the service, and the log that goes with it.
 fn begin(args: ServeArgs) -> anyhow::Result<(App, WorkerGuard)> {
-    let own_data_dir = args.demo && !args.settings.names_data_dir();
-    let Loaded { mut settings, foreign, cautions } = args.settings.read()?;
-    // The recorded buses must not end up among the vehicles of a real service.
-    if own_data_dir {
-        settings.data_dir = "./vagn-demo-data".into();
-    }
+    let read = reader(&args);
+    let Loaded { settings, foreign, cautions } = read()?;
     let log = logging::init(&settings.log);
     for foreign in foreign {
         warn!("{foreign}");
@@ -166,14 +165,31 @@ fn begin(args: ServeArgs) -> anyhow::Result<(App, WorkerGuard)> {
     for caution in cautions {
         warn!("{caution}");
     }
-    if args.demo && settings.emergency.has_real_target() {
-        warn!("--demo sends no notices to real targets: the emergency targets in the settings are not used");
-        settings.emergency.remove_real_targets();
-    }
     // Supervisors log each panic; the default hook would print it a second time.
     vagn_otp::quiet_panics();
-    let app = App::start(settings, args.demo).map_err(coded)?;
+    let app = App::start(settings, args.demo, read).map_err(coded)?;
     Ok((app, log))
+}
+
+/// Returns what reads the settings of these flags, as often as it is called.
+fn reader(args: &ServeArgs) -> ReadSettings {
+    let (flags, demo) = (args.settings.clone(), args.demo);
+    Arc::new(move || {
+        let own_data_dir = demo && !flags.names_data_dir();
+        let mut loaded = flags.clone().read()?;
+        // The recorded buses must not end up among the vehicles of a real service.
+        if own_data_dir {
+            loaded.settings.data_dir = "./vagn-demo-data".into();
+        }
+        if demo && loaded.settings.emergency.has_real_target() {
+            loaded.cautions.push(Caution {
+                what: "--demo sends no notices to real targets".to_owned(),
+                remedy: "the emergency targets in the settings are not used".to_owned(),
+            });
+            loaded.settings.emergency.remove_real_targets();
+        }
+        Ok(loaded)
+    })
 }
 
 fn coded(err: StartError) -> anyhow::Error {
@@ -194,7 +210,11 @@ mod tests {
     use crate::config::Settings;
 
     fn started(settings: Settings) -> Result<App, StartError> {
-        Ground::lay().unwrap().begin(|| App::start(settings, false)).expect("no signal comes")
+        let again = settings.clone();
+        let read: ReadSettings = Arc::new(move || {
+            Ok(Loaded { settings: again.clone(), foreign: Vec::new(), cautions: Vec::new() })
+        });
+        Ground::lay().unwrap().begin(|| App::start(settings, false, read)).expect("no signal comes")
     }
 
     fn check(change: impl FnOnce(&mut Settings, &std::path::Path), key: &str) {

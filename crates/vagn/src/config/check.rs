@@ -108,7 +108,7 @@ pub enum Refused {
     /// An API without TLS that other machines can reach.
     #[error(
         "`http.plain` sends positions and tokens in clear, and `http.listen = \"{0}\"` can be reached from other machines; listen on \
-         localhost, where a proxy on this machine reaches it, or serve TLS"
+         localhost, name the proxies that end TLS in `http.trusted_proxies`, or serve TLS"
     )]
     Plain(String),
     /// An address of a map style that no page can load.
@@ -246,7 +246,7 @@ impl Settings {
             self.closed("udp.listen", &self.udp.listen, NO_KEYS, remedy)?;
             self.closed("tcp.listen", &self.tcp.listen, NO_KEYS, remedy)?;
         }
-        if self.http.plain && !self.http.is_local() {
+        if self.http.plain && !self.http.is_local() && self.http.trusted_proxies.is_empty() {
             return Err(Refused::Plain(self.http.listen.clone()));
         }
         resolve("http.listen", &self.http.listen)?;
@@ -491,6 +491,11 @@ mod tests {
         };
         assert_eq!(plain("localhost:9090"), Ok(()));
         assert_eq!(plain("0.0.0.0:9090"), Err(Refused::Plain("0.0.0.0:9090".into())));
+        let mut behind = Settings { insecure_open: true, ..Settings::default() };
+        behind.http.plain = true;
+        behind.http.listen = "0.0.0.0:9090".into();
+        behind.http.trusted_proxies = vec!["192.0.2.7".parse().unwrap()];
+        assert_eq!(behind.check(), Ok(()));
     }
 
     #[test]

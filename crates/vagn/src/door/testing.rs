@@ -166,3 +166,9 @@ pub(crate) fn trust_over(
     let builder = ClientConfig::builder_with_provider(provider).with_protocol_versions(versions).unwrap();
     Arc::new(builder.with_root_certificates(roots).with_no_client_auth())
 }
+
+/// What a certificate for tests is made for.
+pub(crate) fn wanted() -> vagn_http::own_certificate::Wanted {
+    let now_ms = vagn_flow::clock::Clock::now_ms(&vagn_flow::clock::SystemClock::new());
+    vagn_http::own_certificate::Wanted { names: Vec::new(), now_ms }
+}

@@ -72,7 +72,7 @@ impl Default for Plan {
 impl Plan {
     async fn run(self, intake: TestIntake) -> Running {
         let dir = tempfile::tempdir().unwrap();
-        let identity = own_certificate::of_data_dir(dir.path()).unwrap();
+        let identity = own_certificate::of_data_dir(dir.path(), &crate::door::testing::wanted()).unwrap();
         let udp = UdpSettings {
             listen: self.listen,
             receive_buffer_bytes: BUFFER,
@@ -242,7 +242,10 @@ async fn without_steering_an_alarm_takes_the_ordinary_socket() {
 async fn localhost_is_served_at_every_address() {
     let (intake, batches) = collector();
     let dir = tempfile::tempdir().unwrap();
-    let tls = own_certificate::of_data_dir(dir.path()).unwrap().server_config(&[]).unwrap();
+    let tls = own_certificate::of_data_dir(dir.path(), &crate::door::testing::wanted())
+        .unwrap()
+        .server_config(&[])
+        .unwrap();
     let udp =
         UdpSettings { listen: "localhost:0".into(), receive_buffer_bytes: BUFFER, ..UdpSettings::default() };
     let tcp = TcpSettings { listen: "localhost:0".into(), ..TcpSettings::default() };

@@ -40,6 +40,7 @@ mod readme;
 mod recorded_traces;
 mod refusals;
 mod registry;
+mod reloads;
 mod replays;
 mod sealed;
 mod source;

@@ -85,7 +85,7 @@ async fn wait_ready(ops: SocketAddr) {
 
 #[tokio::test]
 async fn output_that_is_not_read_holds_up_no_stop() {
-    for signal in ["TERM", "INT", "HUP"] {
+    for signal in ["TERM", "INT"] {
         for log_is_read in [true, false] {
             let dir = tempfile::tempdir().unwrap();
             let ops = free_port();
@@ -152,7 +152,7 @@ impl Start {
 
 #[test]
 fn a_signal_during_the_start_stops_it_in_order() {
-    for signal in ["TERM", "INT", "HUP"] {
+    for signal in ["TERM", "INT"] {
         let dir = tempfile::tempdir().unwrap();
         let mut start = Start::begin(dir.path());
         let settings = start.settings();
@@ -192,4 +192,26 @@ async fn under_nohup_the_end_of_a_terminal_is_no_reason_to_stop() {
     assert_eq!(vagn.wait().code(), Some(0));
     let log = vagn.log();
     assert!(log.contains("SIGTERM") && !log.contains("SIGHUP"), "{log}");
+}
+
+/// Runs a service in a terminal of its own, which ends with its process.
+const IN_TERMINAL: &str = "import os, pty, sys
+pty.spawn(sys.argv[1:], lambda fd: os.read(fd, 1024))";
+
+#[tokio::test]
+async fn the_end_of_its_terminal_stops_a_service_in_order() {
+    let dir = tempfile::tempdir().unwrap();
+    let ops = free_port();
+    let mut python = command_of("python3");
+    python.args(["-c", IN_TERMINAL, "env", "--default-signal=HUP"]).arg(command().get_program());
+    let mut command = serve_by(python, dir.path(), ops);
+    let mut terminal = Process(command.stdout(Stdio::null()).spawn().unwrap());
+    wait_ready(ops).await;
+    terminal.0.kill().unwrap();
+    terminal.0.wait().unwrap();
+    let manifest = dir.path().join("fleet-1/0/manifest");
+    eventually("an orderly stop", async || {
+        std::fs::read_to_string(&manifest).is_ok_and(|text| text.contains("\nclosed "))
+    })
+    .await;
 }

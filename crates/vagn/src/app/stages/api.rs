@@ -61,7 +61,13 @@ pub(super) fn build(
     let router = if is_local(&listeners) { host::around(router, names(parts)) } else { router };
     let tls = match parts.settings.http.plain {
         true => None,
-        false => Some(parts.identity.server_config(&[b"h2", b"http/1.1"]).context("set up TLS for the API")?),
+        false => Some(
+            parts
+                .certificates
+                .identity
+                .server_config(&[b"h2", b"http/1.1"])
+                .context("set up TLS for the API")?,
+        ),
     };
     let server = Server::new(ServerParts {
         router,

@@ -17,7 +17,7 @@ pub(super) fn build(parts: &Parts, doors: Doors, intake: &Intake) -> anyhow::Res
         tcp_places: parts.places.tcp.clone(),
         seed: fastrand::u64(..),
         handshakes: Some(parts.handshake_runtime.clone()),
-        tls: parts.identity.server_config(&[]).context("set up TLS for the TCP door")?,
+        tls: parts.certificates.identity.server_config(&[]).context("set up TLS for the TCP door")?,
     };
     let limit = parts.settings.hang_limit.0;
     let children = doors.children(&door_parts).into_iter().map(|child| kept(child.watchdog(limit)));

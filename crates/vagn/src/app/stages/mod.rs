@@ -61,13 +61,13 @@ use vagn_flow::readiness::Readiness;
 use vagn_flow::stamp::Stamper;
 use vagn_flow::trust::Trust;
 use vagn_http::memory::Memory;
-use vagn_http::tls::Identity;
 use vagn_live::Positions;
 use vagn_otp::{ChildSpec, Root, Strategy, Supervisor};
 use vagn_registry::Registry;
 use vagn_store::{DataDir, Fleet, PartList};
 
 use super::asked::LiveVehicles;
+use super::certificates::{self, Certificates};
 use super::copier::LiveCopier;
 use super::places::PortPlaces;
 use crate::config::Settings;
@@ -109,7 +109,7 @@ impl Listeners {
 /// Parts that the stages are made of.
 pub(super) struct Parts {
     pub(super) settings: Settings,
-    pub(super) identity: Identity,
+    pub(super) certificates: Arc<Certificates>,
     pub(super) clock: Arc<dyn Clock>,
     /// Parts of the data directory that must be there.
     pub(super) part_list: PartList,
@@ -187,6 +187,7 @@ pub(super) async fn start(parts: Parts, data: DataDir, listeners: Listeners) -> 
         .child(kept(doors))
         .child(kept(ops::clock_mark(&parts)))
         .child(kept(memory::build(&parts)))
+        .child(kept(certificates::child(parts.certificates.clone(), parts.trust.clone(), &parts.settings)))
         .children(demo_door.map(|(_, address)| kept(ops::demo(&parts, address))));
     let root = root.start().await.context("start the tree")?;
     processes.get_or_init(|| root.processes());

@@ -1,5 +1,6 @@
 //! `vagn doctor`: checks whether this machine is fit to run the service.
 
+mod certificate;
 mod disk;
 mod finding;
 mod hour;
@@ -10,6 +11,7 @@ mod service;
 use std::process::ExitCode;
 
 use clap::Args;
+use vagn_flow::clock::{Clock, SystemClock};
 
 use self::finding::{Finding, Level};
 use super::say;
@@ -41,11 +43,12 @@ pub(super) fn run(args: DoctorArgs) -> anyhow::Result<ExitCode> {
     if args.accept_clock {
         return service::accept_clock(&settings.ops.listen);
     }
-    let checks: [&dyn Fn() -> Vec<Finding>; 8] = [
+    let checks: [&dyn Fn() -> Vec<Finding>; 9] = [
         &|| cautions.iter().map(|caution| Finding::warn(&caution.what, &caution.remedy)).collect(),
         &|| network::receive_buffer(settings.udp.receive_buffer_bytes),
         &|| disk::check(&settings.data_dir, settings.free_floor_bytes),
         &|| hour::check(&settings.data_dir),
+        &|| certificate::check(&settings.http, SystemClock::new().now_ms()),
         &|| map::check(&settings.map.pmtiles),
         &|| network::ports(&settings),
         &|| network::targets(&settings.emergency),

@@ -42,7 +42,7 @@ struct Scene {
 impl Scene {
     fn new(intake: TestIntake) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let identity = own_certificate::of_data_dir(dir.path()).unwrap();
+        let identity = own_certificate::of_data_dir(dir.path(), &crate::door::testing::wanted()).unwrap();
         let acceptor = TlsAcceptor::from(identity.server_config(&[]).unwrap());
         let limits = Limits::new(&TcpSettings::default());
         let service = Arc::new(Service {

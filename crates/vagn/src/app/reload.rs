@@ -1,0 +1,122 @@
+//! Reloading on SIGHUP: the settings are read again, and what can be changed while the service runs is.
+//!
+//! What is in the registry (devices, tokens, shares) applies at once and is not reloaded here.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use toml::{Table, Value};
+use tracing::{info, warn};
+use vagn_flow::clock::Clock;
+
+use super::certificates::Certificates;
+use crate::config::{ConfigError, Loaded, Settings};
+use crate::logging;
+
+/// Reads the settings as at the start: the same flags and environment, and the file as it is now.
+pub type ReadSettings = Arc<dyn Fn() -> Result<Loaded, ConfigError> + Send + Sync>;
+
+/// Settings that are changed while the service runs.
+const RELOADED: [&str; 5] = ["log.level", "http.cert", "http.key", "http.names", "http.public_url"];
+
+/// The parts that take new settings.
+pub(super) struct Reloader {
+    pub(super) read: ReadSettings,
+    /// Settings in force.
+    pub(super) settings: Mutex<Settings>,
+    pub(super) certificates: Arc<Certificates>,
+    pub(super) clock: Arc<dyn Clock>,
+}
+
+impl Reloader {
+    /// Reads the settings again, and puts in force what can be. Returns a word on it for the service manager. Blocks on the disk.
+    pub(super) fn reload(&self) -> &'static str {
+        let loaded = match (self.read)() {
+            Ok(loaded) => loaded,
+            Err(err) => {
+                warn!("the settings are not reloaded, and all stays as it is: {:#}", anyhow::Error::new(err));
+                return "ready; the settings could not be reloaded";
+            }
+        };
+        loaded.cautions.iter().for_each(|caution| warn!("{caution}"));
+        let mut settings = self.settings.lock();
+        let (mut now, new) = (settings.clone(), loaded.settings);
+        // Also where no setting has changed: the files may have.
+        let certificate = self.certificates.reload(&new.http, self.clock.now_ms());
+        match &certificate {
+            Ok(true) => info!("another certificate is served from here on"),
+            Ok(false) => {}
+            Err(err) => {
+                warn!(error = %err, "the certificate is not reloaded, and the one before is served on")
+            }
+        }
+        if certificate.is_ok() {
+            let http = &mut now.http;
+            (http.cert, http.key) = (new.http.cert.clone(), new.http.key.clone());
+            (http.names, http.public_url) = (new.http.names.clone(), new.http.public_url.clone());
+        }
+        if now.log.level != new.log.level {
+            logging::set_level(new.log.level);
+            now.log.level = new.log.level;
+        }
+        let changed = differing(&settings, &new);
+        let kept: Vec<_> = changed.iter().filter(|key| !RELOADED.contains(&key.as_str())).collect();
+        let applied: Vec<_> = changed.iter().filter(|key| RELOADED.contains(&key.as_str())).collect();
+        info!(changed = list(&applied), "settings are reloaded");
+        if !kept.is_empty() {
+            let kept = list(&kept);
+            warn!(kept, "these settings have changed and apply only after a restart of the service");
+        }
+        *settings = now;
+        if certificate.is_ok() { "ready" } else { "ready; the certificate could not be reloaded" }
+    }
+}
+
+fn list(keys: &[&String]) -> String {
+    keys.iter().fold(String::new(), |mut text, key| {
+        let comma = if text.is_empty() { "" } else { ", " };
+        write!(text, "{comma}{key}").expect("a string takes all that is written");
+        text
+    })
+}
+
+/// Returns the keys whose values differ, with dots.
+fn differing(one: &Settings, other: &Settings) -> Vec<String> {
+    let table = |settings: &Settings| Table::try_from(settings).unwrap_or_default();
+    let mut keys = Vec::new();
+    compare("", &table(one), &table(other), &mut keys);
+    keys
+}
+
+fn compare(prefix: &str, one: &Table, other: &Table, keys: &mut Vec<String>) {
+    let names: std::collections::BTreeSet<_> = one.keys().chain(other.keys()).collect();
+    for name in names {
+        let key = format!("{prefix}{name}");
+        match (one.get(name), other.get(name)) {
+            (Some(Value::Table(one)), Some(Value::Table(other))) => {
+                compare(&format!("{key}."), one, other, keys);
+            }
+            (one, other) if one != other => keys.push(key),
+            _ => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{LogLevel, Span};
+
+    #[test]
+    fn names_each_setting_that_differs() {
+        let one = Settings::default();
+        let mut other = one.clone();
+        other.history.keep = Span::seconds(60);
+        other.log.level = LogLevel::Debug;
+        other.http.tokens = vec!["a secret of sixteen".into()];
+        let named = differing(&one, &other);
+        assert_eq!(named, ["history.keep", "http.tokens", "log.level"]);
+        assert!(differing(&one, &one).is_empty());
+    }
+}
