@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tracing::warn;
-use vagn_otp::ChildSpec;
+use vagn_otp::{ChildSpec, ThreadContext};
 
 use super::Parts;
 use crate::app::copier::LiveCopier;
@@ -30,8 +30,7 @@ pub(super) fn tidy(parts: &Parts) -> ChildSpec {
     let (registry, trust) = (parts.registry.clone(), parts.trust.clone());
     let child = ChildSpec::thread("registry", move |ctx| {
         ctx.ready();
-        while !ctx.sleep(TIDY_EVERY) {
-            ctx.beat();
+        while !rest(&ctx) {
             let before_ms = trust.now().and_then(|believed| believed.before(TIDY_AFTER_MS));
             if let Some(Err(err)) = before_ms.map(|before_ms| registry.remove_ended(before_ms)) {
                 warn!(error = %err, "failed to remove sessions and shares that have ended");
@@ -40,4 +39,12 @@ pub(super) fn tidy(parts: &Parts) -> ChildSpec {
         Ok(())
     });
     child.watchdog(parts.settings.hang_limit.0)
+}
+
+/// Sleeps until the next look, with a beat each second, so that a rest does not count as a hang. Returns true on a stop.
+fn rest(ctx: &ThreadContext) -> bool {
+    (0..TIDY_EVERY.as_secs()).any(|_| {
+        ctx.beat();
+        ctx.sleep(Duration::from_secs(1))
+    })
 }
