@@ -118,7 +118,7 @@ pub fn run(parts: &KeyParts, ctx: &ThreadContext) -> Result<(), Failure> {
         ctx.beat();
         parts.follow(&mut watch, ctx)?;
         parts.show();
-        if let Some(Err(err)) = parts.answers.as_ref().map(|answers| answers.reserve()) {
+        if let Some(Err(err)) = parts.answers.as_ref().map(|answers| answers.reserve(parts.clock.now_ms())) {
             warn!(error = %err, "cannot reserve numbers for sealed answers; calls go on, and their answers may not");
         }
     }
