@@ -137,11 +137,15 @@ impl KeyTable {
     pub fn open<'b>(&self, envelope: &[u8], buffer: &'b mut Vec<u8>) -> Result<Opened<'b>, NotOpened> {
         let envelope = Envelope::parse(envelope).ok_or(NotOpened::BadTag)?;
         let Envelope { key_id, epoch, sequence, lane, .. } = envelope;
-        let found = self.shard(key_id).read().find(key_id, epoch)?;
+        // Opened under the lock: a copy of the key would have to be wiped for each datagram.
+        let shard = self.shard(key_id).read();
+        let found = shard.find(key_id, epoch)?;
+        let is_newer = found.is_newer;
         if !found.up.open(sequence, &envelope.clear().0, envelope.sealed, buffer) {
             return Err(NotOpened::BadTag);
         }
-        let is_first_of_epoch = found.is_newer && self.advance(key_id, epoch);
+        drop(shard);
+        let is_first_of_epoch = is_newer && self.advance(key_id, epoch);
         Ok(Opened { key_id, epoch, sequence, lane, reports: buffer, is_first_of_epoch })
     }
 

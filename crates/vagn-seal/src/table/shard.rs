@@ -42,15 +42,15 @@ pub(super) enum Aside {
 }
 
 /// The key that opens an envelope.
-pub(super) struct Found {
-    pub(super) up: DirectionKey,
+pub(super) struct Found<'a> {
+    pub(super) up: &'a DirectionKey,
     /// An older epoch is in force too.
     pub(super) is_newer: bool,
 }
 
 impl Shard {
     /// Finds the key of an epoch.
-    pub(super) fn find(&self, key_id: KeyId, epoch: Epoch) -> Result<Found, NotOpened> {
+    pub(super) fn find(&self, key_id: KeyId, epoch: Epoch) -> Result<Found<'_>, NotOpened> {
         let Some(line) = self.place(key_id).map(|place| self.line(place)) else {
             return Err(if self.revoked.contains(&key_id) {
                 NotOpened::Revoked
@@ -59,10 +59,10 @@ impl Shard {
             });
         };
         if line.epoch == epoch {
-            return Ok(Found { up: line.up.clone(), is_newer: false });
+            return Ok(Found { up: &line.up, is_newer: false });
         }
         let newer = self.newer.get(&key_id).and_then(|epochs| epochs.iter().find(|newer| newer.0 == epoch));
-        newer.map(|(_, up)| Found { up: up.clone(), is_newer: true }).ok_or(NotOpened::UnknownKey)
+        newer.map(|(_, up)| Found { up, is_newer: true }).ok_or(NotOpened::UnknownKey)
     }
 
     /// Returns the place of a key in force.
