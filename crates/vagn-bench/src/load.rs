@@ -67,6 +67,20 @@ pub struct Outcome {
 
 /// Makes a fleet of so many vehicles.
 pub fn fleet(vehicles: u32) -> Fleet {
+    with_extras(vehicles, Extras::default())
+}
+
+/// Makes a fleet of so many vehicles, whose reports carry their time: `start_ms`, and what has passed since the start.
+pub fn timed_fleet(vehicles: u32, start_ms: i64) -> Fleet {
+    with_extras(vehicles, Extras { start_ms: Some(start_ms), ..Extras::default() })
+}
+
+/// Time of this machine's clock, in ms since 1970.
+pub fn now_ms() -> i64 {
+    jiff::Timestamp::now().as_millisecond()
+}
+
+fn with_extras(vehicles: u32, extras: Extras) -> Fleet {
     Fleet::new(FleetSettings {
         vehicles,
         rate: Rate::Max,
@@ -74,7 +88,7 @@ pub fn fleet(vehicles: u32) -> Fleet {
         duration: None,
         emergency_ratio: 0.0,
         seed: 1,
-        extras: Extras::default(),
+        extras,
     })
 }
 
@@ -112,9 +126,22 @@ pub fn warm(service: &Service, fleet: &mut Fleet, vehicles: u32) -> anyhow::Resu
 /// # Errors
 /// When the service cannot be reached.
 pub fn measure(service: &Service, fleet: &mut Fleet, load: Load) -> anyhow::Result<Outcome> {
+    fleet.go_on(load.rate, None, None);
+    measure_source(service, fleet, load)
+}
+
+/// Sends what this source gives to the service, as it is due, and gives the outcome.
+///
+/// # Errors
+/// When the service cannot be reached, or the source cannot be read.
+pub fn measure_source(
+    service: &Service,
+    source: &mut (impl Source + Send),
+    load: Load,
+) -> anyhow::Result<Outcome> {
     let before = service.counts()?;
     let (sent, window) =
-        observe(fleet, service.address("udp")?, load, || Look::at_service(service, &before))?;
+        observe(source, service.address("udp")?, load, || Look::at_service(service, &before))?;
     let balance = Balance::draw(service.ops(), &before, sent.tally.reports, SETTLE_WITHIN)?;
     // A piece of merged datagrams that the kernel drops counts as one.
     let uncounted = if service.merges() { balance.counts.kernel_drops * (SEND_MAX as u64 - 1) } else { 0 };
@@ -144,6 +171,7 @@ fn share(count: u64, sent: &Sent) -> f64 {
 pub fn measure_bare(bare: &mut Bare, fleet: &mut Fleet, load: Load) -> anyhow::Result<Outcome> {
     let address = bare.address;
     let before = bare.count()?;
+    fleet.go_on(load.rate, None, None);
     let (sent, window) = observe(fleet, address, load, || {
         let count = bare.count()? - before;
         Ok(Look { at: Instant::now(), count: count as f64, cpu_s: bare.cpu_s(), user_s: f64::NAN })
@@ -191,12 +219,12 @@ impl Look {
 /// Sends, and looks at the receiver twice meanwhile: soon after the start and shortly before the end, so that neither a
 /// queue that fills nor a queue that empties distorts the rate.
 fn observe(
-    fleet: &mut Fleet,
+    source: &mut (impl Source + Send),
     address: SocketAddr,
     load: Load,
     mut look: impl FnMut() -> anyhow::Result<Look>,
 ) -> anyhow::Result<(Sent, (Look, Look))> {
-    while_sending(fleet, address, load.rate, load.segments, || {
+    while_sending_source(source, address, load.rate, load.segments, || {
         thread::sleep(Duration::from_secs_f64(load.seconds * 0.15));
         let first = look()?;
         thread::sleep(Duration::from_secs_f64(load.seconds * 0.85));
@@ -217,9 +245,19 @@ pub fn while_sending<T>(
     work: impl FnOnce() -> anyhow::Result<T>,
 ) -> anyhow::Result<(T, Sent)> {
     fleet.go_on(rate, None, None);
+    while_sending_source(fleet, address, rate, segments, work)
+}
+
+fn while_sending_source<T>(
+    source: &mut (impl Source + Send),
+    address: SocketAddr,
+    rate: Rate,
+    segments: bool,
+    work: impl FnOnce() -> anyhow::Result<T>,
+) -> anyhow::Result<(T, Sent)> {
     let stop = AtomicBool::new(false);
     thread::scope(|scope| {
-        let sender = scope.spawn(|| send(fleet, address, rate, segments, &stop));
+        let sender = scope.spawn(|| send(source, address, rate, segments, &stop));
         let done = work();
         stop.store(true, Ordering::Relaxed);
         let sent = joined(sender)?;
@@ -237,7 +275,7 @@ pub fn joined<T>(thread: ScopedJoinHandle<'_, anyhow::Result<T>>) -> anyhow::Res
 
 /// Sends what is due until the fleet ends or `stop` is set.
 fn send(
-    fleet: &mut Fleet,
+    source: &mut impl Source,
     address: SocketAddr,
     rate: Rate,
     segments: bool,
@@ -256,7 +294,7 @@ fn send(
             thread::sleep(wait);
             continue;
         }
-        let next = batch.fill(fleet, start.elapsed(), SEND_MAX)?;
+        let next = batch.fill(source, start.elapsed(), SEND_MAX)?;
         sender.send(&batch)?;
         batch.count_into(&mut tally);
         match next {

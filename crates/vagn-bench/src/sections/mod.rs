@@ -9,6 +9,7 @@ mod overload;
 mod profile;
 mod restart;
 mod scaling;
+mod sealed;
 mod udp;
 mod visible;
 
@@ -19,8 +20,9 @@ use crate::section::Section;
 pub type Run = fn(&Bench, &mut Section) -> anyhow::Result<()>;
 
 /// Id, heading and measurement of each.
-pub const ALL: [(&str, &str, Run); 11] = [
+pub const ALL: [(&str, &str, Run); 12] = [
     ("udp", "Positions in over UDP", udp::run),
+    ("sealed", "Sealed reports", sealed::run),
     ("ack", "Acknowledged writes over TCP and HTTP", ack::run),
     ("visible", "From send to visible", visible::run),
     ("nearby", "Nearest vehicles over HTTPS", nearby::run),
