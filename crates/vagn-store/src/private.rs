@@ -14,8 +14,19 @@ pub const FILE_MODE: u32 = 0o600;
 pub const DIR_MODE: u32 = 0o700;
 
 /// Begins of the names that are ours in a data directory. Whatever else somebody keeps there is left as it is.
-const OURS: [&str; 9] =
-    ["manifest", "lock", "clock", "cert.", "key.", "incidents.", "registry.", "control", "fleet-"];
+const OURS: [&str; 11] = [
+    "manifest",
+    "lock",
+    "clock",
+    "answers",
+    "cert.",
+    "key.",
+    "incidents.",
+    "registry.",
+    "control",
+    "access.",
+    "fleet-",
+];
 
 /// Bit of a directory that many users share, such as `/tmp`.
 const SHARED: u32 = 0o1000;

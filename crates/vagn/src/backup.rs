@@ -18,8 +18,8 @@ use vagn_store::{BackupWriter, FleetSource, Interrupt, UncheckedBackup};
 /// Small files that never change while a service runs, or are replaced as a whole.
 const SMALL: [&str; 2] = ["cert.pem", "key.pem"];
 
-/// The clock's mark: last, so that it is ahead of every time and number in the copy.
-const CLOCK: &str = "clock";
+/// The clock's mark, and the end of the numbers of sealed answers: last, so that they are ahead of every time and number in the copy.
+const LAST: [&str; 2] = ["clock", vagn_flow::answers::FILE];
 
 /// Bytes that all small files need at most.
 const SMALL_BYTES: u64 = 1 << 20;
@@ -70,7 +70,7 @@ pub fn copy_running(
     writer.note_trail(head.to_string());
     registry.copy_to(&to).context("copy the registry")?;
     writer.adopt(Registry::FILE)?;
-    for name in SMALL.into_iter().chain([CLOCK]) {
+    for name in SMALL.into_iter().chain(LAST) {
         writer.copy_file(&from.join(name), name)?;
     }
     // Either may have been noted there only after the fleet's moment.
@@ -93,7 +93,7 @@ pub fn copy_stopped(
     let others = store::copy_bytes(from) + len(&from.join(Registry::FILE)) + SMALL_BYTES;
     writer.copy_fleet(fleet, others, 0)?;
     let to = writer.data_dir().to_owned();
-    for name in store::COPIED.into_iter().chain(SMALL).chain([CLOCK]) {
+    for name in store::COPIED.into_iter().chain(SMALL).chain(LAST) {
         writer.copy_file(&from.join(name), name)?;
     }
     if from.join(Registry::FILE).exists() {

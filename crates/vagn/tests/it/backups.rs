@@ -71,6 +71,7 @@ async fn a_backup_of_a_running_service_has_all_that_was_answered_before_and_is_r
     let head = made.lines().find_map(|line| line.strip_prefix("trail ")).unwrap();
     let restored = said(&["restore", text(&backup), "--data-dir", text(&to)], 0);
     assert!(restored.contains(head), "{restored}");
+    assert!(to.join("answers").exists(), "the numbers of sealed answers go on from where they were");
     audit::said(&["verify", "--data-dir", text(&to), "--head", head], 0);
     let vagn = Vagn::start(&to, &[]);
     let client = crate::vagn::client();
