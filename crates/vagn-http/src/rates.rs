@@ -12,13 +12,16 @@ use vagn_flow::clock::Clock;
 use super::caller::Caller;
 use super::refusal::Refusal;
 
+/// Time from which each principal is as if it had never asked.
+type Rested = Mutex<HashMap<Box<str>, Duration>>;
+
 /// The rates. Cheap to clone.
 #[derive(Clone)]
 pub struct Rates(Arc<Kept>);
 
 struct Kept {
     clock: Arc<dyn Clock>,
-    of_principals: Option<(Quota, Mutex<HashMap<Box<str>, Duration>>)>,
+    of_principals: Option<(Quota, Rested)>,
     of_addresses: Option<Mutex<Allowances>>,
 }
 

@@ -11,7 +11,7 @@ use thiserror::Error;
 use vagn_wire::{StoredAck, decode};
 
 use crate::{
-    sealed::SealError,
+    sealed::{SealError, Wrapping},
     target::Target,
     udp::{UdpError, open},
 };
@@ -43,31 +43,6 @@ pub enum AlarmError {
         /// Sum of the waits.
         within: Duration,
     },
-}
-
-/// The form of alarms and answers on the way.
-pub trait Wrapping {
-    /// Returns the datagram of the alarm, for this one time.
-    ///
-    /// # Errors
-    /// When it cannot be sealed.
-    fn wrap(&mut self, report: &[u8]) -> Result<Vec<u8>, SealError>;
-
-    /// Returns the answer in a datagram; `None` when it is not one to be believed.
-    fn unwrap(&self, datagram: &[u8]) -> Option<Vec<u8>>;
-}
-
-/// Alarms and answers as they are.
-pub struct InClear;
-
-impl Wrapping for InClear {
-    fn wrap(&mut self, report: &[u8]) -> Result<Vec<u8>, SealError> {
-        Ok(report.to_vec())
-    }
-
-    fn unwrap(&self, datagram: &[u8]) -> Option<Vec<u8>> {
-        Some(datagram.to_vec())
-    }
 }
 
 /// Sends the alarm `report`, and repeats it after each of `waits` until the server answers. Gives the incident that is on
@@ -147,6 +122,7 @@ fn hear(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sealed::InClear;
     use vagn_wire::{Report, VehicleId, encode};
 
     const WAIT: [Duration; 3] = [Duration::from_millis(50); 3];

@@ -113,7 +113,7 @@ impl Fleet {
     /// Ids of all vehicles, in the order in which they report.
     pub fn ids(&self) -> impl Iterator<Item = &str> {
         let named = self.vehicles.iter().enumerate();
-        named.map(|(turn, vehicle)| self.names.get(turn).map_or_else(|| vehicle.id(), |name| name))
+        named.map(|(turn, vehicle)| self.names.get(turn).map_or(vehicle.id(), |name| name))
     }
 
     /// Seconds of simulated time between two reports of a vehicle.

@@ -118,10 +118,15 @@ impl Keys {
             return self.vehicles.iter().map(|(vehicle_id, _)| vehicle_id.clone()).collect();
         }
         let prefix = self.gateways.first().map_or("", |(prefix, _)| prefix);
-        let named = otherwise
-            .map(|id| if id.starts_with(prefix) { id.into() } else { format!("{prefix}{id}").into() });
-        named.filter(|id: &Box<str>| VehicleId::new(id).is_ok()).collect()
+        let named = otherwise.map(|id| -> Box<str> {
+            if id.starts_with(prefix) { id.into() } else { format!("{prefix}{id}").into() }
+        });
+        named.filter(|id| is_id(id)).collect()
     }
+}
+
+fn is_id(text: &str) -> bool {
+    VehicleId::new(text).is_ok()
 }
 
 #[cfg(test)]

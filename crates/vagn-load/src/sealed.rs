@@ -7,7 +7,6 @@ use thiserror::Error;
 use vagn_seal::Lane;
 use vagn_wire::decode;
 
-use crate::alarm::Wrapping;
 use crate::keys::{KeyFileError, Keys};
 use crate::sequences::{SequenceError, Sequences};
 use crate::source::{Next, Source};
@@ -30,6 +29,31 @@ pub enum SealError {
     /// The report is none.
     #[error("what is to be sealed is no report: {0}")]
     NoReport(vagn_wire::Reject),
+}
+
+/// The form of alarms and answers on the way.
+pub trait Wrapping {
+    /// Returns the datagram of the alarm, for this one time.
+    ///
+    /// # Errors
+    /// When it cannot be sealed.
+    fn wrap(&mut self, report: &[u8]) -> Result<Vec<u8>, SealError>;
+
+    /// Returns the answer in a datagram; `None` when it is not one to be believed.
+    fn unwrap(&self, datagram: &[u8]) -> Option<Vec<u8>>;
+}
+
+/// Alarms and answers as they are.
+pub struct InClear;
+
+impl Wrapping for InClear {
+    fn wrap(&mut self, report: &[u8]) -> Result<Vec<u8>, SealError> {
+        Ok(report.to_vec())
+    }
+
+    fn unwrap(&self, datagram: &[u8]) -> Option<Vec<u8>> {
+        Some(datagram.to_vec())
+    }
 }
 
 /// Form in which an envelope is sent.

@@ -15,10 +15,10 @@ const FIRST_BYTE: u8 = 0xc1;
 /// Returns the envelope that an object of a stream holds, if it is one: a `bin` whose content begins like an envelope.
 #[inline]
 pub fn envelope(object: &[u8]) -> Option<&[u8]> {
-    let head = match object.first()? {
-        &BIN8 => 2,
-        &BIN16 => 3,
-        &BIN32 => 5,
+    let head = match *object.first()? {
+        BIN8 => 2,
+        BIN16 => 3,
+        BIN32 => 5,
         _ => return None,
     };
     object.get(head..).filter(|content| content.first() == Some(&FIRST_BYTE))

@@ -118,6 +118,7 @@ fn publish() -> usize {
         clock: Arc::new(ManualClock::at(NOW_MS)),
         trust: Trust::blind(Arc::new(ManualClock::at(NOW_MS))),
         metrics: EmergencyMetrics::new(&registry),
+        replays: reports.seal_replays.clone(),
         readiness: Arc::new(Readiness::default()),
         hang_limit: Duration::from_secs(60),
         runtime: None,

@@ -200,6 +200,7 @@ fn lane(
         clock: clock.clone(),
         trust: Trust::blind(clock.clone()),
         metrics: EmergencyMetrics::new(registry),
+        replays: prometheus_client::metrics::counter::Counter::default(),
         readiness: readiness.clone(),
         hang_limit: HANG_LIMIT,
         runtime: None,

@@ -58,7 +58,7 @@ impl Following {
 
     /// Looks where the vehicle is; `None` when it is where it was, not known, or not to be had now.
     async fn look(&mut self) -> Option<Bytes> {
-        let id = self.vehicle.clone();
+        let id = self.vehicle;
         let found = self.api.vehicles.ask("share", move |fleet| fleet.get(id.key())).await;
         let event = position(&found.ok()??.sighting);
         (self.told.as_ref() != Some(&event)).then_some(event)

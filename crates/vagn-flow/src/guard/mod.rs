@@ -294,6 +294,6 @@ impl Sighted {
 impl Content {
     /// Fills in the reports of an envelope whose key belongs to `speaker`.
     fn fill(&mut self, opened: &Opened<'_>, len: usize, speaker: Speaker<'_>) {
-        self.take_in(opened, len, speaker, |bytes| Mark::of(bytes));
+        self.take_in(opened, len, speaker, Mark::of);
     }
 }

@@ -12,6 +12,9 @@ const NOW_MS: i64 = 1_795_860_000_000;
 const BUS_KEY: KeyId = KeyId([1; 8]);
 const GATEWAY_KEY: KeyId = KeyId([2; 8]);
 
+/// Bytes of a report, `more` of its mark, and the reason if it is refused.
+type Entry = (Vec<u8>, bool, Option<NoProof>);
+
 struct Fixture {
     guard: Arc<Guard>,
     reports: Arc<ReportMetrics>,
@@ -68,7 +71,7 @@ impl Fixture {
         Self { guard, reports, content: Content::default(), _dir: dir }
     }
 
-    fn open(&mut self, envelope: &[u8]) -> Result<Vec<(Vec<u8>, bool, Option<NoProof>)>, NoProof> {
+    fn open(&mut self, envelope: &[u8]) -> Result<Vec<Entry>, NoProof> {
         self.guard.open(envelope, source, &mut self.content)?;
         let entries = self.content.entries();
         Ok(entries.map(|entry| (entry.bytes.to_vec(), entry.seal.more, entry.refused)).collect())

@@ -21,7 +21,7 @@ pub(crate) fn inside(readers: &[Reader], bbox: &BBox, limit: usize) -> Vec<Vehic
             let most = limit - vehicles.len();
             Search { reader, bbox, found: &mut found }.first(region, most);
         }
-        found.sort_by(|one, other| order(one).cmp(&order(other)));
+        found.sort_by_key(order);
         found.retain(|vehicle| seen.insert(vehicle.id));
         found.truncate(limit - vehicles.len());
         vehicles.append(&mut found);

@@ -128,6 +128,7 @@ mod tests {
     async fn supervision_works_while_nothing_hangs_that_it_could_end() {
         let child = |name: &str| {
             ChildSpec::task(name, async |ctx| {
+                ctx.ready();
                 ctx.stopping().await;
                 Ok(())
             })

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::Args;
-use vagn_load::alarm::{self, InClear, Wrapping};
-use vagn_load::sealed::{SealError, Sealed};
+use vagn_load::alarm;
+use vagn_load::sealed::{InClear, SealError, Sealed, Wrapping};
 use vagn_load::source::{Next, Source};
 use vagn_load::tcp::{self, TcpSettings};
 use vagn_load::trace::TraceError;

@@ -51,7 +51,7 @@ async fn datagrams_that_are_no_reports_are_counted_under_their_reason() {
         ("not_a_report", vec![0x91; 2000]),
         ("bad_id", map(&long_id(300), b"\x01", b"\x01", b"\xc2")),
         ("truncated", report("bus", 1.0, 2.0, false)[..30].to_vec()),
-        ("not_msgpack", vec![0xc1; 100]),
+        ("not_msgpack", [&[0x81_u8][..], &[0xc1; 99]].concat()),
     ];
     for (at, (reason, datagram)) in cases.iter().enumerate() {
         let name = format!("vagn_reports_invalid_total{{reason=\"{reason}\"}}");

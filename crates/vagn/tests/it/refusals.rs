@@ -23,7 +23,7 @@ const BY_THE_API: [Refusal; 5] = [
     Refusal { path: "/api/v1/nowhere", args: &[], status: "404" },
     Refusal { path: "/api/v1/vehicles", args: &[], status: "405" },
     Refusal { path: "/api/v1/positions?lat=1", args: &[], status: "400" },
-    Refusal { path: "/api/v1/positions", args: &["-H", "Authorization: Bearer wrong"], status: "401" },
+    Refusal { path: "/api/v1/positions", args: &["-H", "Authorization: Basic none"], status: "401" },
 ];
 
 const BY_OPS: [Refusal; 6] = [

@@ -150,7 +150,7 @@ impl Service {
             match frames.cut() {
                 Cut::Parcel(parcel) => {
                     asked.get_or_insert_with(|| place.ask());
-                    self.pass_on(parcel, &way).await;
+                    self.pass_on(*parcel, &way).await;
                     patience.renew(self.limits.idle);
                     continue;
                 }

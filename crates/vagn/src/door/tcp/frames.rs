@@ -43,7 +43,7 @@ pub(super) struct Parcel {
 #[derive(Debug)]
 pub(super) enum Cut {
     /// These whole objects; there may be more.
-    Parcel(Parcel),
+    Parcel(Box<Parcel>),
     /// The stream has to go on first.
     More,
     /// The stream cannot go on: it stopped being msgpack, as the last parcel's last report shows.
@@ -86,7 +86,7 @@ impl Frames {
         }
         self.bytes.drain(..start);
         match (parcel.is_empty() && start == 0, self.broken) {
-            (false, _) => Cut::Parcel(parcel),
+            (false, _) => Cut::Parcel(Box::new(parcel)),
             (true, true) => Cut::Broken,
             (true, false) => Cut::More,
         }

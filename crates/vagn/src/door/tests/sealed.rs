@@ -79,7 +79,6 @@ async fn an_envelope_in_a_stream_is_a_bin_and_a_bare_one_ends_the_stream() {
     let (running, _batches) = {
         let (running, batches, _dir) = doors(DeviceMode::Required).await;
         let storing = std::thread::Builder::new();
-        #[expect(clippy::disallowed_methods, reason = "a test has no supervisor")]
         let batches = storing.spawn(move || batches.into_iter().for_each(Held::store)).unwrap();
         (running, batches)
     };
