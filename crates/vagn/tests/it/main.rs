@@ -25,6 +25,7 @@ mod environment;
 mod escalation;
 mod faults;
 mod forms;
+mod fixture;
 mod fsync;
 mod hung_disk;
 mod incident_rollbacks;

@@ -45,7 +45,7 @@ async fn a_reload_serves_the_new_certificate_and_names_what_needs_a_restart() {
         )
     };
     let file = settings(outer.path(), &text("info", "24h"));
-    let vagn = Vagn::start(&data, &["--config", &file]);
+    let vagn = Vagn::start_heeding(&data, &["--config", &file]);
     let before = shown(&vagn).await;
 
     copy_pair(&other, &pair);

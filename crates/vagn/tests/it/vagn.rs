@@ -115,6 +115,17 @@ impl Vagn {
         vagn
     }
 
+    /// Starts it so that it heeds SIGHUP, even where these tests run under `nohup`, and waits until it says `ready`.
+    pub(crate) fn start_heeding(data_dir: &Path, args: &[&str]) -> Self {
+        let mut heeding = command_of("env");
+        heeding.arg("--default-signal=HUP").arg(env!("CARGO_BIN_EXE_vagn"));
+        let mut vagn = Self::spawn_by(heeding, data_dir, args);
+        vagn.follow_log();
+        vagn.read_listeners();
+        vagn.wait_ready();
+        vagn
+    }
+
     fn spawn(data_dir: &Path, args: &[&str]) -> Self {
         Self::spawn_by(command(), data_dir, args)
     }
