@@ -100,6 +100,17 @@ impl Sealing {
         self.keys.get(key).seal(self.sequences.take(key)?, report, lane, out);
         Ok(())
     }
+
+    /// Returns an envelope with this report, in the form in which it is sent.
+    ///
+    /// # Errors
+    /// When no key speaks for its vehicle, or the sequence cannot be kept.
+    pub fn seal_framed(&mut self, report: &[u8], lane: Lane, framing: Framing) -> Result<Vec<u8>, SealError> {
+        let (mut envelope, mut framed) = (Vec::new(), Vec::new());
+        self.seal(report, lane, &mut envelope)?;
+        frame(&envelope, framing, &mut framed);
+        Ok(framed)
+    }
 }
 
 impl Wrapping for Sealing {

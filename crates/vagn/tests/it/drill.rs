@@ -6,7 +6,7 @@ use std::process::Output;
 use serde_json::json;
 
 use crate::emergencies::Sink;
-use crate::vagn::{Vagn, command, eventually};
+use crate::vagn::{Vagn, command, eventually, settings};
 
 /// Runs a drill against `vagn`, checks its exit code, and returns its output.
 async fn drill(vagn: &Vagn, args: &[&str], code: i32) -> String {
@@ -113,4 +113,50 @@ async fn sends_the_token_that_the_api_asks_for() {
     let file = dir.path().join("token");
     std::fs::write(&file, "open sesame, please\n").unwrap();
     drill(&vagn, &["--token-file", file.to_str().unwrap()], 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_service_that_asks_for_seals_is_drilled_with_a_key() {
+    let dir = tempfile::tempdir().unwrap();
+    let drills = Sink::start(&[]);
+    let config = settings(dir.path(), "[auth]\ndevices = \"required\"\n");
+    let data = dir.path().join("data");
+    let vagn = Vagn::start(&data, &["--config", &config, "--drill-url", &drills.url]);
+    let said = drill(&vagn, &[], 1).await;
+    assert!(said.contains("asks for a seal") && said.contains("--key-file"), "{said}");
+
+    let made =
+        command().args(["device", "add", "drill", "--json", "--data-dir"]).arg(&data).output().unwrap();
+    let file = dir.path().join("drill.key");
+    std::fs::write(&file, made.stdout).unwrap();
+    let key_file = ["--key-file", file.to_str().unwrap()];
+    // A key is in force once the doors have heard of it.
+    eventually("a drill under the key", async || {
+        let mut drill = command();
+        drill
+            .args([
+                "drill",
+                "--within",
+                "2s",
+                "--target",
+                &vagn.address("tcp").to_string(),
+                "--api",
+                &vagn.url(""),
+            ])
+            .args(key_file);
+        tokio::task::spawn_blocking(move || drill.output().unwrap()).await.unwrap().status.success()
+    })
+    .await;
+    assert!(drill(&vagn, &key_file, 0).await.contains("passed:"));
+
+    let revoked = command().args(["device", "revoke", "drill", "--data-dir"]).arg(&data).status().unwrap();
+    assert!(revoked.success());
+    eventually("a refusal of the seal", async || {
+        let mut drill = command();
+        drill.args(["drill", "--within", "1s", "--target", &vagn.address("tcp").to_string()]);
+        drill.args(["--api", &vagn.url("")]).args(key_file);
+        let output = tokio::task::spawn_blocking(move || drill.output().unwrap()).await.unwrap();
+        String::from_utf8_lossy(&output.stdout).contains("may refuse the seal")
+    })
+    .await;
 }

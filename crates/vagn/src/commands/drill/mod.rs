@@ -3,14 +3,17 @@
 mod door;
 mod progress;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context;
 use clap::Args;
 use tokio::time::{Instant, sleep_until, timeout_at};
+use vagn_load::sealed::{Framing, Sealing};
 use vagn_load::target::Target;
-use vagn_wire::{Kind, Position, Reject, Report, VehicleId, encode};
+use vagn_seal::Lane;
+use vagn_wire::{Fate, Kind, Position, Reject, Report, VehicleId, encode};
 
 use self::progress::{Progress, Verdict};
 use super::api::{Api, ApiArgs, ApiError};
@@ -30,6 +33,8 @@ const PAUSE_MAX: Duration = Duration::from_millis(500);
 #[derive(Debug, Args)]
 #[command(after_help = "Example, one terminal per line:\n  vagn sink\n  \
 vagn serve --drill-url http://127.0.0.1:9099/drill\n  vagn drill\n\n\
+Where the service takes sealed reports only, the drill has a key of its own:\n  \
+(umask 077; vagn device add drill --json > drill.key)\n  vagn drill --key-file drill.key\n\n\
 Sends an alarm of kind `test` over TCP, as a vehicle would, and follows its incident until the drill target has \
 accepted the notice. A drill never reaches any other target. Without --lat and --lon the alarm \
 carries no position, so it moves no vehicle.\n\n\
@@ -52,6 +57,10 @@ pub(super) struct DrillArgs {
     /// TCP door of the service.
     #[arg(long, value_name = "HOST:PORT", default_value = "localhost:9091")]
     target: Target,
+    /// Seal the alarm with the key of its vehicle in this file, as `vagn device add --json` prints it. The last sequence used is kept
+    /// beside it, in FILE.sequence.
+    #[arg(long, value_name = "FILE")]
+    key_file: Option<PathBuf>,
     #[command(flatten)]
     api: ApiArgs,
 }
@@ -63,7 +72,7 @@ pub(super) struct DrillArgs {
 pub(super) fn run(args: DrillArgs) -> anyhow::Result<ExitCode> {
     // With a new name each time, a drill never joins the incident of an earlier one.
     let name = format!("drill {}", SystemClock::new().now_ms());
-    let bytes = args.report(&name)?;
+    let bytes = args.sealed(args.report(&name)?)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let verdict = runtime.block_on(args.drill(&bytes, &name))?;
     say(&format!("{verdict}\n"))?;
@@ -83,6 +92,8 @@ impl DrillArgs {
             seq: Some(1),
             kind: Some(Kind::Test),
             incident: Some(name),
+            // A seal proves who sent a report, and not when.
+            event_time_ms: self.key_file.is_some().then(|| SystemClock::new().now_ms()),
             ..Report::new(vehicle_id, placeholder)
         };
         let mut bytes = Vec::new();
@@ -90,17 +101,30 @@ impl DrillArgs {
         Ok(bytes)
     }
 
+    /// Seals the alarm where there is a key file.
+    fn sealed(&self, report: Vec<u8>) -> anyhow::Result<Vec<u8>> {
+        let Some(file) = &self.key_file else { return Ok(report) };
+        let now_ms = SystemClock::new().now_ms().max(0).unsigned_abs();
+        Ok(Sealing::open(file, now_ms)?.seal_framed(&report, Lane::Call, Framing::Bin)?)
+    }
+
     async fn drill(&self, report: &[u8], name: &str) -> anyhow::Result<Verdict> {
         let deadline = Instant::now() + self.within.0;
         let (api, trust) = (self.api.api()?, self.api.trust()?);
         let Ok(answer) = timeout_at(deadline, door::send(&self.target, &trust, report)).await else {
-            return Ok(Verdict::failed(format!("tcp {} gave no answer within {}", self.target, self.within)));
+            return Ok(Verdict::failed(format!(
+                "tcp {} gave no answer within {}{}",
+                self.target,
+                self.within,
+                self.unanswered()
+            )));
         };
         let answer = answer?;
         let Some(id) = answer.incident else {
             return Ok(Verdict::failed(format!(
-                "the call is not on disk: the service answered `{}` and named no incident; its /readyz says why",
-                answer.fate
+                "the call is not on disk: the service answered `{}` and named no incident; {}",
+                answer.fate,
+                self.cause(answer.fate)
             )));
         };
         say(&format!("stored after {} ms: incident {id} is on disk\n", answer.took.as_millis()))?;
@@ -131,6 +155,30 @@ impl DrillArgs {
             pause = (pause * 2).min(PAUSE_MAX);
         }
         Ok(self.late(progress.standing(), missed))
+    }
+
+    /// Says why a call is not on disk, or where it is said.
+    fn cause(&self, fate: Fate) -> String {
+        let id = &self.vehicle_id;
+        match (fate, &self.key_file) {
+            (Fate::Unauthenticated, None) => format!(
+                "it asks for a seal: give the key of {id} with --key-file (`vagn device add {id} --json` prints one)"
+            ),
+            (Fate::Unauthenticated, Some(_)) => {
+                format!("the key is not one of {id} there: `vagn device list` shows whose it is")
+            }
+            _ => "its /readyz says why".to_owned(),
+        }
+    }
+
+    /// Says why a sealed call may have no answer: a seal that cannot be opened hides who would be answered.
+    fn unanswered(&self) -> String {
+        let Some(file) = &self.key_file else { return String::new() };
+        format!(
+            ": it may refuse the seal, which is not answered; the key in {} must be in force there (`vagn device list`), and \
+             vagn_reports_unauthenticated_total counts the reason",
+            file.display()
+        )
     }
 
     fn late(&self, standing: &str, missed: Option<ApiError>) -> Verdict {
