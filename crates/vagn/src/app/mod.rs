@@ -141,10 +141,14 @@ impl App {
             settings: RwLock::new(settings.http.clone()),
             readiness: readiness.clone(),
         });
+        let credentials =
+            stages::api::credentials(&settings.http, &clock, &registry, &trust, &metric_registry);
         let reloader = Arc::new(Reloader {
             read,
             settings: Mutex::new(settings.clone()),
             certificates: certificates.clone(),
+            credentials: credentials.clone(),
+            registry: registry.clone(),
             clock: clock.clone(),
         });
         let hang_limit = settings.hang_limit.0;
@@ -154,6 +158,7 @@ impl App {
             clock,
             part_list: data.part_list(),
             registry,
+            credentials,
             stamper: stamper.clone(),
             trust: trust.clone(),
             reports: ReportMetrics::new(&metric_registry),

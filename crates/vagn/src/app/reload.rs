@@ -9,6 +9,8 @@ use parking_lot::Mutex;
 use toml::{Table, Value};
 use tracing::{info, warn};
 use vagn_flow::clock::Clock;
+use vagn_http::credentials::Credentials;
+use vagn_registry::Registry;
 
 use super::certificates::Certificates;
 use crate::config::{ConfigError, Loaded, Settings};
@@ -18,7 +20,8 @@ use crate::logging;
 pub type ReadSettings = Arc<dyn Fn() -> Result<Loaded, ConfigError> + Send + Sync>;
 
 /// Settings that are changed while the service runs.
-const RELOADED: [&str; 5] = ["log.level", "http.cert", "http.key", "http.names", "http.public_url"];
+const RELOADED: [&str; 6] =
+    ["log.level", "http.cert", "http.key", "http.names", "http.public_url", "http.tokens"];
 
 /// The parts that take new settings.
 pub(super) struct Reloader {
@@ -26,6 +29,8 @@ pub(super) struct Reloader {
     /// Settings in force.
     pub(super) settings: Mutex<Settings>,
     pub(super) certificates: Arc<Certificates>,
+    pub(super) credentials: Credentials,
+    pub(super) registry: Registry,
     pub(super) clock: Arc<dyn Clock>,
 }
 
@@ -56,6 +61,10 @@ impl Reloader {
             (http.cert, http.key) = (new.http.cert.clone(), new.http.key.clone());
             (http.names, http.public_url) = (new.http.names.clone(), new.http.public_url.clone());
         }
+        if now.http.tokens != new.http.tokens {
+            self.take_tokens(&new.http.tokens);
+            now.http.tokens = new.http.tokens.clone();
+        }
         if now.log.level != new.log.level {
             logging::set_level(new.log.level);
             now.log.level = new.log.level;
@@ -70,6 +79,17 @@ impl Reloader {
         }
         *settings = now;
         if certificate.is_ok() { "ready" } else { "ready; the certificate could not be reloaded" }
+    }
+
+    /// Lets in by these tokens alone. One that is missing here opens nothing any more, and its sessions and streams end.
+    fn take_tokens(&self, tokens: &[String]) {
+        self.credentials.set_of_settings(tokens);
+        if tokens.is_empty() {
+            return;
+        }
+        if let Err(err) = self.registry.close() {
+            warn!(error = %err, "failed to note that the api asks for tokens: it would be open after a restart without them");
+        }
     }
 }
 

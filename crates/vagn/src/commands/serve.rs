@@ -121,7 +121,7 @@ fn value_name(value: impl clap::ValueEnum) -> String {
 vagn serve --data-dir /var/lib/vagn --emergency-url https://dispatch.example/calls\n  \
 vagn serve --config vagn.toml --udp 0.0.0.0:9092 --insecure-open\n\n\
 Standard output has a line `listening …` for each listener and then `ready`; the log goes to standard error.\n\
-SIGTERM and SIGINT stop it in order. SIGHUP reloads the settings that can be (log.level, http.cert, http.key, http.names, \
+SIGTERM and SIGINT stop it in order. SIGHUP reloads the settings that can be (log.level, http.cert, http.key, http.names, http.tokens, \
 http.public_url) and the certificate; the log names those that cannot. It stops a service whose terminal is gone; under nohup it does \
 nothing.\n\
 Exit codes: 0 told to stop; 64 wrong usage, settings, certificate or data directory; 69 port or data directory in use; \

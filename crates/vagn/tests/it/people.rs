@@ -80,6 +80,38 @@ async fn an_api_whose_tokens_of_the_settings_are_taken_away_stays_closed() {
 }
 
 #[tokio::test]
+async fn a_reload_ends_a_token_of_the_settings_and_its_sessions() {
+    let dir = tempfile::tempdir().unwrap();
+    let config =
+        settings(dir.path(), "[http]\ntokens = [\"a leaked secret of one\", \"another one to stay\"]\n");
+    let vagn = Vagn::start(&dir.path().join("data"), &["--config", &config]);
+    let begun = client()
+        .post(vagn.url("/api/v1/session"))
+        .bearer_auth("a leaked secret of one")
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(begun.status(), StatusCode::NO_CONTENT);
+    let cookie = begun.headers()["set-cookie"].to_str().unwrap().split(';').next().unwrap().to_owned();
+    let by_session = async || {
+        let asked = client().get(vagn.url("/api/v1/targets")).header("cookie", &cookie);
+        asked.send().await.unwrap().status()
+    };
+    let by_token = async |token| ask(&vagn, "/api/v1/targets", Some(token)).await.status();
+    assert_eq!(by_session().await, StatusCode::OK);
+    assert_eq!(by_token("a leaked secret of one").await, StatusCode::OK);
+
+    settings(dir.path(), "[http]\ntokens = [\"another one to stay\", \"one that is quite new\"]\n");
+    vagn.signal("HUP");
+    eventually("the end of the token", async || by_token("a leaked secret of one").await != StatusCode::OK)
+        .await;
+    assert_eq!(by_session().await, StatusCode::UNAUTHORIZED);
+    for token in ["another one to stay", "one that is quite new"] {
+        assert_eq!(by_token(token).await, StatusCode::OK, "{token}");
+    }
+}
+
+#[tokio::test]
 async fn without_a_token_only_this_machine_is_let_in_under_its_own_names() {
     let dir = tempfile::tempdir().unwrap();
     let config = settings(dir.path(), "[http]\npublic_url = \"https://vagn.example\"\n");

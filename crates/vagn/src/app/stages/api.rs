@@ -7,7 +7,10 @@ use std::time::Duration;
 use anyhow::Context;
 use vagn_api::{LiveStreams, QueryMetrics, ShareStreams, Streams};
 use vagn_emergency::EmergencyHandle;
+use vagn_flow::clock::Clock;
 use vagn_flow::intake::Intake;
+use vagn_flow::metrics::MetricRegistry;
+use vagn_flow::trust::Trust;
 use vagn_http::access_log;
 use vagn_http::body::{BodyLimits, Budget};
 use vagn_http::cors;
@@ -21,9 +24,11 @@ use vagn_http::token_guard::TokenGuard;
 use vagn_live::Tiles;
 use vagn_live::stream::PositionStreams;
 use vagn_otp::ChildSpec;
+use vagn_registry::Registry;
 
 use super::Parts;
 use crate::app::asked::{LiveIncidents, LiveVehicles};
+use crate::config::HttpSettings;
 
 /// Limits for the bodies of reports. The longest has some 50 000 positions, a small one a hundred.
 const BODIES: BodyLimits =
@@ -82,18 +87,29 @@ pub(super) fn build(
     Ok(children.map(|child| child.watchdog(parts.settings.hang_limit.0)).collect())
 }
 
+/// Makes the tokens, sessions and shares that are known; until they are loaded, those of the settings alone.
+pub(in crate::app) fn credentials(
+    http: &HttpSettings,
+    clock: &Arc<dyn Clock>,
+    registry: &Registry,
+    trust: &Arc<Trust>,
+    metrics: &Arc<MetricRegistry>,
+) -> Credentials {
+    Credentials::new(CredentialParts {
+        clock: clock.clone(),
+        registry: Some(registry.clone()),
+        of_settings: http.tokens.clone(),
+        is_open_to_all: !http.is_local(),
+        trust: Some(trust.clone()),
+        guard: Some(TokenGuard::new(clock.clone(), metrics, fastrand::u64(..))),
+    })
+}
+
 /// Makes what judges requests, and the child that writes down who has read what.
 fn entry(parts: &Parts) -> (Entry, ChildSpec) {
     let http = &parts.settings.http;
     let clock = || parts.clock.clone();
-    let credentials = Credentials::new(CredentialParts {
-        clock: clock(),
-        registry: Some(parts.registry.clone()),
-        of_settings: http.tokens.clone(),
-        is_open_to_all: !http.is_local(),
-        trust: Some(parts.trust.clone()),
-        guard: Some(TokenGuard::new(clock(), &parts.metric_registry, fastrand::u64(..))),
-    });
+    let credentials = parts.credentials.clone();
     let rates = Rates::new(clock(), http.rate, http.rate_per_address, fastrand::u64(..));
     let (access_log, lines) = access_log::open(clock(), &parts.metric_registry);
     let public_origin = http.public_url.as_str().into();

@@ -31,7 +31,7 @@
 //! └─ doors        (one_for_one) udp · udp-emergency · tcp: last to start, first to stop
 //! ```
 
-mod api;
+pub(super) mod api;
 mod doors;
 mod emergency;
 mod ingest;
@@ -60,6 +60,7 @@ use vagn_flow::metrics::{DoorMetrics, MetricRegistry, ReportMetrics};
 use vagn_flow::readiness::Readiness;
 use vagn_flow::stamp::Stamper;
 use vagn_flow::trust::Trust;
+use vagn_http::credentials::Credentials;
 use vagn_http::memory::Memory;
 use vagn_live::Positions;
 use vagn_otp::{ChildSpec, Root, Strategy, Supervisor};
@@ -115,6 +116,8 @@ pub(super) struct Parts {
     pub(super) part_list: PartList,
     /// Devices, tokens and shares.
     pub(super) registry: Registry,
+    /// Tokens, sessions and shares, in memory.
+    pub(super) credentials: Credentials,
     pub(super) stamper: Arc<Stamper>,
     pub(super) trust: Arc<Trust>,
     pub(super) metric_registry: Arc<MetricRegistry>,
