@@ -8,6 +8,7 @@ mod config;
 mod doctor;
 mod drill;
 mod exit;
+mod owner;
 mod printer;
 mod registry;
 mod repair;

@@ -1,7 +1,7 @@
 //! The registry: devices, tokens and shares are made while the service runs and while it does not, and stay over a restart.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::Output;
 
@@ -80,6 +80,34 @@ fn devices_and_tokens_are_made_with_and_without_a_service_and_stay() {
     let kept = registry.tokens().unwrap();
     let digest = NewSecret::digest_of(token["token"].as_str().unwrap());
     assert!(kept.iter().any(|kept| kept.digest == digest));
+}
+
+#[test]
+fn a_new_data_directory_is_named_and_what_root_makes_is_its_owners() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    fs::create_dir(&data).unwrap();
+    let is_root = fs::metadata(&data).unwrap().uid() == 0;
+    if is_root {
+        chown(&data, Some(4321), Some(4322)).unwrap();
+        std::os::unix::fs::symlink(dir.path().join("elsewhere"), data.join("link")).unwrap();
+    }
+    let add = |data: &Path, name: &str| run(data, &["token", "add", name, "--role", "read"]);
+    let first = add(&data, "eva");
+    let said = String::from_utf8(first.stderr).unwrap();
+    assert!(first.status.success(), "{said}");
+    assert!(said.contains("made a new data directory at") && said.contains(data.to_str().unwrap()), "{said}");
+    assert!(said.contains("no service runs on it"), "{said}");
+    let again = add(&data, "adam");
+    assert!(again.status.success() && again.stderr.is_empty(), "{}", String::from_utf8_lossy(&again.stderr));
+    if is_root {
+        for name in ["manifest", "lock", "registry.redb", "fleet-1"] {
+            let found = fs::symlink_metadata(data.join(name)).unwrap();
+            assert_eq!((found.uid(), found.gid()), (4321, 4322), "{name}");
+        }
+    }
+    let _vagn = Vagn::start(&data, &[]);
+    assert!(add(&data, "ada").stderr.is_empty());
 }
 
 #[test]

@@ -7,6 +7,7 @@ pub(super) mod share;
 mod table;
 pub(super) mod token;
 
+use std::io::{Write, stderr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,6 +21,7 @@ use vagn_store::disk::RealDisk;
 use vagn_store::{DataDir, StoreError};
 
 use super::exit::Coded;
+use super::owner::Before;
 use super::{say, say_as_it_is};
 use crate::config::Span;
 use crate::control::{
@@ -93,10 +95,23 @@ impl RegistryArgs {
                 Coded::usage(format!("there is no registry {file}; --data-dir says where to look")).into()
             );
         }
+        let before = Before::of(&self.data_dir);
+        let is_new = !before.has_data();
         let disk = Arc::new(RealDisk);
         let data = DataDir::open(disk, &self.data_dir, None, fastrand::u64(..)).map_err(of_data_dir)?;
         let key_file = self.registry_key_file.as_deref();
         let registry = open_registry(&self.data_dir, &data.part_list(), key_file).map_err(of_registry)?;
+        before.hand_over()?;
+        if is_new {
+            let dir = std::path::absolute(&self.data_dir).unwrap_or_else(|_| self.data_dir.clone());
+            // Fails only when standard error is closed; the deed is done all the same.
+            writeln!(
+                stderr(),
+                "made a new data directory at {}; no service runs on it. If you mean that of a running service, name it with --data-dir",
+                dir.display()
+            )
+            .ok();
+        }
         let deeds = Deeds { registry, clock: Arc::new(SystemClock::new()) };
         Ok(Way::File { deeds, _data: data })
     }
