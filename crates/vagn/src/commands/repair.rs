@@ -1,5 +1,7 @@
 //! `vagn repair`: makes a damaged data directory usable again, after it has said what it will do.
 
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -7,12 +9,17 @@ use anyhow::Context;
 use clap::Args;
 
 use super::exit::Coded;
+use super::owner::Before;
 use super::say;
 use vagn_emergency::record::store::{is_damaged, rebuild, set_aside};
 use vagn_flow::clock::{Clock, SystemClock};
 use vagn_http::own_certificate;
+use vagn_registry::Registry;
 use vagn_store::private::{Rights, tighten};
 use vagn_store::{RepairReport, StoreError};
+
+/// Most names that are tried for what is moved aside.
+const NAMES_MAX: u32 = 1000;
 
 /// Flags of `vagn repair`.
 #[derive(Debug, Args)]
@@ -40,17 +47,37 @@ pub(super) fn run(args: RepairArgs) -> anyhow::Result<ExitCode> {
     let plan = told(dir, vagn_store::plan_repair(dir))?;
     let incidents = is_damaged(dir).context("look at the incident store")?;
     let certificate = own_certificate::damage(dir);
+    let lost_registry = plan.files.iter().any(|file| file.file == dir.join(Registry::FILE));
     if args.dry_run || !plan.files.is_empty() || incidents || certificate.is_some() {
         say(&planned(&plan, incidents, certificate.is_some()))?;
+        if lost_registry {
+            say(
+                "plan: registry: begun anew and closed: no key, token or share is left, and the API asks for a token\n",
+            )?;
+        }
     }
     if args.dry_run {
         return Ok(ExitCode::SUCCESS);
     }
+    let before = Before::of(dir);
     // First: the repair of the directory then notes that the store is to be made anew.
     let moved = set_aside(dir).context("repair the incident store")?;
     let rebuilt =
         rebuild(dir, SystemClock::new().now_ms()).context("make an incident store of its journal")?;
+    // Before the repair forgets that it was lost: one that is interrupted leaves no open API.
+    if lost_registry {
+        set_registry_aside(dir).context("move aside what is left of the registry")?;
+        begin_closed(dir)?;
+    }
     let report = told(dir, vagn_store::repair(dir))?;
+    if lost_registry {
+        say(&format!(
+            "registry: begun anew, and closed: every key, token and share is gone. The API asks for a token: make one with \
+             `vagn token add NAME --role admin --person --data-dir {}`, and new keys with `vagn device add ID`; until then \
+             `auth.devices = \"mixed\"` takes open reports for every vehicle\n",
+            dir.display()
+        ))?;
+    }
     say(&format!("{report}\n"))?;
     if let Some(path) = moved {
         say(&format!("incident store: cannot be read; moved to {}\n", path.display()))?;
@@ -60,7 +87,24 @@ pub(super) fn run(args: RepairArgs) -> anyhow::Result<ExitCode> {
     }
     repair_certificate(dir)?;
     make_private(dir)?;
+    before.hand_over()?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Begins a registry under which the API asks for tokens: it did so when one was lost, for all that is known.
+fn begin_closed(dir: &Path) -> anyhow::Result<()> {
+    Registry::open(dir, None)?.close().context("note that the API asks for tokens")
+}
+
+/// Moves aside what has the name of the registry and cannot be one: an empty file, or a directory.
+fn set_registry_aside(dir: &Path) -> io::Result<()> {
+    let file = dir.join(Registry::FILE);
+    if fs::symlink_metadata(&file).is_err_and(|err| err.kind() == io::ErrorKind::NotFound) {
+        return Ok(());
+    }
+    let mut names = (1..=NAMES_MAX).map(|number| dir.join(format!("{}.damaged-{number}", Registry::FILE)));
+    let free = names.find(|name| fs::symlink_metadata(name).is_err());
+    fs::rename(file, free.ok_or(io::ErrorKind::AlreadyExists)?)
 }
 
 fn told(dir: &Path, report: Result<RepairReport, StoreError>) -> anyhow::Result<RepairReport> {

@@ -219,3 +219,26 @@ fn a_registry_that_is_lost_is_not_made_anew() {
     fs::rename(dir.path().join("elsewhere"), data.join("registry.redb")).unwrap();
     assert_eq!(names(&data, "token", "name"), ["eva"]);
 }
+
+#[tokio::test]
+async fn a_lost_registry_that_is_repaired_leaves_the_api_closed() {
+    for lose in [
+        |file: &Path| fs::remove_file(file).unwrap(),
+        |file: &Path| fs::write(file, "").unwrap(),
+        |file: &Path| {
+            fs::remove_file(file).unwrap();
+            fs::create_dir(file).unwrap();
+        },
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let data = dir.path().join("data");
+        done(&data, &["token", "add", "eva", "--role", "read"]);
+        lose(&data.join("registry.redb"));
+        let Output { status, stdout, stderr } = run(&data, &["repair"]);
+        let said = String::from_utf8([stdout, stderr].concat()).unwrap();
+        assert!(status.success() && said.contains("registry: begun anew, and closed"), "{said}");
+        assert!(said.contains("vagn token add"), "{said}");
+        let vagn = Vagn::start(&data, &[]);
+        assert_eq!(vagn.get("/api/v1/incidents").await.0, 401);
+    }
+}
