@@ -37,13 +37,9 @@ pub(crate) async fn console(State(api): State<Api>, asked: HeaderMap) -> Respons
     page(&api, &asked, "incidents.html")
 }
 
-/// Answers with the page of a shared place; its script says the same as the status where the link has ended.
-pub(crate) async fn share(
-    State(api): State<Api>,
-    InPath(secret): InPath,
-    mut asked: HeaderMap,
-    _: NoParams,
-) -> Response {
+/// Answers with the page of a shared place; its script says the same as the status where the link has ended. Parameters mean nothing:
+/// messengers append their own to a link.
+pub(crate) async fn share(State(api): State<Api>, InPath(secret): InPath, mut asked: HeaderMap) -> Response {
     if api.entry.credentials.share(&secret).is_some() {
         return page(&api, &asked, "share.html");
     }

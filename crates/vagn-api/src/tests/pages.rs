@@ -58,7 +58,14 @@ async fn a_link_that_has_ended_is_not_found_and_has_the_page_that_says_so() {
 
 #[tokio::test]
 async fn all_pages_load_only_files_that_are_there() {
-    for path in ["/", "/?x=1#12/30.2/-97.7", "/incidents", "/incidents?open=1", "/s/a-link-to-bus-1"] {
+    for path in [
+        "/",
+        "/?x=1#12/30.2/-97.7",
+        "/incidents",
+        "/incidents?open=1",
+        "/s/a-link-to-bus-1",
+        "/s/a-link-to-bus-1?fbclid=1&x=%zz",
+    ] {
         let page = get(&shared(), path).await;
         assert_eq!((page.status, page.header("content-type")), (StatusCode::OK, "text/html; charset=utf-8"));
         let loaded = page.body.split('"').filter(|text| text.starts_with('/'));
