@@ -1,5 +1,6 @@
 //! The commands in the README, run as they stand except for the ports.
 
+use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Output};
 
 use crate::vagn::{Vagn, eventually};
@@ -32,4 +33,49 @@ async fn netcat_sends_a_position_and_curl_finds_it() {
     let unquoted = shell(&ask.replace('\'', ""));
     let answer = String::from_utf8(unquoted.stdout).unwrap();
     assert!(answer.contains("quote"), "{answer}");
+}
+
+/// Returns the commands in the blocks of a section of the README.
+fn section(title: &str) -> Vec<String> {
+    let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../README.md")).unwrap();
+    let (_, section) = readme.split_once(&format!("\n## {title}\n")).unwrap();
+    let section = section.split("\n## ").next().unwrap();
+    let blocks = section.split("```sh\n").skip(1).map(|block| block.split("```").next().unwrap());
+    blocks.flat_map(str::lines).map(str::to_owned).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_commands_that_secure_a_fresh_installation_work() {
+    let dir = tempfile::tempdir().unwrap();
+    let (before, after): (Vec<_>, Vec<_>) =
+        section("Secure it").into_iter().partition(|line| !line.contains("backup"));
+    let (serve, before): (Vec<_>, Vec<_>) =
+        before.into_iter().partition(|line| line.starts_with("vagn serve"));
+    let run = |lines: &[String]| {
+        let script =
+            format!("set -e\nvagn() {{ {} \"$@\"; }}\n{}", env!("CARGO_BIN_EXE_vagn"), lines.join("\n"));
+        let output = Command::new("sh").args(["-c", &script]).current_dir(dir.path()).output().unwrap();
+        assert!(output.status.success(), "{script}\n{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let said = run(&before);
+    for file in ["bus-7.key", "drill.key", "vagn.toml"] {
+        let mode = std::fs::metadata(dir.path().join(file)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{file}");
+    }
+    let serve = serve[0]
+        .replace("vagn serve ", "")
+        .replace("vagn.toml", dir.path().join("vagn.toml").to_str().unwrap());
+    let flags: Vec<_> =
+        serve.split(' ').map(|flag| if flag.starts_with("0.0.0.0:") { "0.0.0.0:0" } else { flag }).collect();
+    let vagn = Vagn::start(&dir.path().join("vagn-data"), &flags);
+    let header = said.lines().rfind(|line| line.contains("Authorization: Bearer")).unwrap().trim();
+    std::fs::write(dir.path().join("anna.header"), header).unwrap();
+    let address = format!("localhost:{}", vagn.address("http").port());
+    let readme = line(&["curl -k -H @anna.header"]);
+    let curl =
+        readme.split('`').find(|part| part.starts_with("curl")).unwrap().replace("localhost:9090", &address);
+    assert_eq!(run(&[curl]).trim(), "[]");
+    run(&after);
+    assert!(dir.path().join("backups/first").is_dir());
 }

@@ -14,7 +14,7 @@ use crate::control::ControlRequest;
 #[derive(Debug, Args)]
 #[command(
     arg_required_else_help = true,
-    after_help = "Examples:\n  vagn device add TAXI1 --data-dir /var/lib/vagn --json > TAXI1.key\n  vagn device list\n  \
+    after_help = "Examples:\n  (umask 077; vagn device add TAXI1 --data-dir /var/lib/vagn --json > TAXI1.key)\n  vagn device list\n  \
 vagn device import keys.csv\n\n\
 With its key a device seals its reports, so that no other can speak for its vehicle or read where it is. A running service has each \
 change in force at once. A secret is shown once, when it is made.\n\n\

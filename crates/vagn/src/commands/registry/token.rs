@@ -78,7 +78,7 @@ struct RevokeArgs {
 enum RoleWord {
     /// The live fleet, coarse.
     Latest,
-    /// Everything, exactly.
+    /// The live fleet, incidents and the trail, exactly.
     Read,
     /// And act on incidents.
     Operate,
@@ -146,13 +146,25 @@ fn holder(token: &Value) -> String {
 
 fn added(token: &Value) -> String {
     format!(
-        "{} has a token with the role {}:\n  {}\n\
-         It is shown this once. Keep it in a file that only its user can read, and try it:\n  \
-         curl -k -H \"Authorization: Bearer $(cat FILE)\" 'https://localhost:9090/?lat=30.27&lon=-97.74'\n",
+        "{} has a token with the role {}:\n  {secret}\n\
+         It is shown this once. Keep it in a file that only its user can read, as the line\n  Authorization: Bearer {secret}\n\
+         and try it:\n  {}\n",
         text(token, "name"),
         text(token, "role"),
-        text(token, "token"),
+        trial(text(token, "role")),
+        secret = text(token, "token"),
     )
+}
+
+/// Returns a command that a token with this role may do. The token is read from a file: others on the machine can read a command.
+fn trial(role: &str) -> &'static str {
+    match role {
+        "ingest" => {
+            "curl -k -H @FILE -H 'Content-Type: application/json' -d '{\"ID\":\"bus-7\",\"Lat\":30.27,\"Lon\":-97.74}' \
+             https://localhost:9090/api/v1/positions"
+        }
+        _ => "curl -k -H @FILE 'https://localhost:9090/?lat=30.27&lon=-97.74'",
+    }
 }
 
 fn revoked(token: &Value) -> String {
