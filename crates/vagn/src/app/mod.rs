@@ -430,7 +430,16 @@ fn keep_closed(settings: &Settings, registry: &Registry) -> Result<(), StartErro
         registry.close().context("note that the api asks for tokens")?;
     }
     let is_closed = registry.is_closed().context("read the registry")?;
-    settings.check_api(is_closed).map_err(|err| StartError::Unusable(err.to_string()))
+    settings.check_api(is_closed).map_err(|err| StartError::Unusable(err.to_string()))?;
+    if !is_closed && !settings.http.is_local() {
+        warn!(
+            "the api is open to everyone who reaches {}, because of `insecure_open` and without any token: make one with \
+             `vagn token add NAME --role admin --person --data-dir {}`",
+            settings.http.listen,
+            settings.data_dir.display()
+        );
+    }
+    Ok(())
 }
 
 /// Opens what the vehicles are drawn on.

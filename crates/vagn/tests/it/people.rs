@@ -190,3 +190,16 @@ async fn who_reads_incidents_is_noted_apart_from_the_trail() {
         assert_eq!((&line["role"], &line["address"]), (&json!("read"), &json!("127.0.0.1")), "{line}");
     }
 }
+
+#[tokio::test]
+async fn an_api_that_is_open_to_all_is_warned_of_at_the_start() {
+    let dir = tempfile::tempdir().unwrap();
+    let warning = "the api is open to everyone";
+    let open = ["--http", "0.0.0.0:0", "--insecure-open"];
+    let vagn = Vagn::start(dir.path(), &open);
+    add_token(dir.path(), "eva", "admin");
+    let log = vagn.stop().1;
+    assert!(log.contains(warning) && log.contains("vagn token add"), "{log}");
+    let log = Vagn::start(dir.path(), &open).stop().1;
+    assert!(!log.contains(warning), "{log}");
+}
