@@ -36,6 +36,8 @@ pub struct Deeds {
     pub registry: Registry,
     /// Source of the time at which things are made and revoked.
     pub clock: Arc<dyn Clock>,
+    /// Origin of the pages, such as `https://vagn.example`; empty where it is not known.
+    pub origin: Box<str>,
 }
 
 impl Deeds {
@@ -144,7 +146,7 @@ impl Deeds {
             added_ms: self.now_ms(),
             expires_ms: self.in_ms(expires_in_ms),
         })?;
-        Ok(show::new_share(&share, &secret))
+        Ok(show::new_share(&share, &secret, &self.origin))
     }
 
     fn list_shares(&self, tell: &mut Tell<'_>) -> Result<Value, ControlError> {

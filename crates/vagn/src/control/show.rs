@@ -58,12 +58,14 @@ pub(super) fn token(token: &Token, now_ms: i64) -> Value {
     })
 }
 
-/// Shows a link that was just made.
-pub(super) fn new_share(share: &Share, secret: &NewSecret) -> Value {
+/// Shows a link that was just made; its `url` is null where `origin` is empty.
+pub(super) fn new_share(share: &Share, secret: &NewSecret, origin: &str) -> Value {
+    let url = Some(origin).filter(|origin| !origin.is_empty());
     json!({
         "number": share.number,
         "vehicle_id": share.vehicle_id,
         "path": format!("/s/{}", secret.text()),
+        "url": url.map(|origin| format!("{origin}/s/{}", secret.text())),
         "expires_at": rfc3339(share.expires_ms),
     })
 }

@@ -68,7 +68,7 @@ async fn a_copy_is_asked_of_who_makes_copies() {
 }
 
 async fn serve(dir: &std::path::Path, registry: Registry) -> Root {
-    let deeds = Deeds { registry, clock: Arc::new(ManualClock::at(NOW)) };
+    let deeds = Deeds { registry, clock: Arc::new(ManualClock::at(NOW)), origin: "".into() };
     let parts = ControlParts { deeds, copier: Arc::new(NoCopies) };
     let child = child(ControlSocket::bind(dir).unwrap(), parts, &MetricRegistry::new());
     Supervisor::new("root", Strategy::OneForOne).child(child).start().await.unwrap()

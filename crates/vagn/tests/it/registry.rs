@@ -152,6 +152,21 @@ fn the_registry_and_its_socket_are_for_the_services_user_alone_on_any_path() {
     assert_eq!(done(&data, &["share", "list"]), json!([]));
 }
 
+#[test]
+fn a_link_is_whole_where_the_public_address_is_known() {
+    let dir = tempfile::tempdir().unwrap();
+    let add = ["share", "add", "TAXI1"];
+    let vagn = Vagn::start(dir.path(), &["--public-url", "https://fleet.example"]);
+    let share = done(dir.path(), &add);
+    let path = share["path"].as_str().unwrap();
+    assert_eq!(share["url"], format!("https://fleet.example{path}"));
+    let said = String::from_utf8(run(dir.path(), &add).stdout).unwrap();
+    assert!(said.contains("  https://fleet.example/s/") && !said.contains("Put it behind"), "{said}");
+    vagn.stop();
+    let said = String::from_utf8(run(dir.path(), &add).stdout).unwrap();
+    assert!(said.contains("  /s/") && said.contains("Put it behind"), "{said}");
+}
+
 fn keys(dir: &Path, rows: &[(&str, u64)]) -> PathBuf {
     let secret = "ICEiIyQlJicoKSorLC0uLzAxMjM0NTY3ODk6Ozw9Pj8=";
     let rows: String = rows.iter().map(|(id, key)| format!("{id},{key:016x},{secret}\n")).collect();

@@ -18,7 +18,8 @@ const TIDY_AFTER_MS: i64 = 24 * 3_600_000;
 
 /// Returns the child that serves commands on this machine.
 pub(super) fn control(parts: &Parts, socket: ControlSocket, copier: LiveCopier) -> ChildSpec {
-    let deeds = Deeds { registry: parts.registry.clone(), clock: parts.clock.clone() };
+    let origin = parts.settings.http.public_url.as_str().into();
+    let deeds = Deeds { registry: parts.registry.clone(), clock: parts.clock.clone(), origin };
     let of = ControlParts { deeds, copier: Arc::new(copier) };
     control::child(socket, of, &parts.metric_registry).watchdog(parts.settings.hang_limit.0)
 }

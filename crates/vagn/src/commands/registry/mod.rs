@@ -112,7 +112,7 @@ impl RegistryArgs {
             )
             .ok();
         }
-        let deeds = Deeds { registry, clock: Arc::new(SystemClock::new()) };
+        let deeds = Deeds { registry, clock: Arc::new(SystemClock::new()), origin: "".into() };
         Ok(Way::File { deeds, _data: data })
     }
 }

@@ -91,13 +91,16 @@ pub(in crate::commands) fn run(args: ShareArgs) -> anyhow::Result<ExitCode> {
 }
 
 fn added(share: &Value) -> String {
+    let (link, remedy) = match share["url"].as_str() {
+        Some(url) => (url, ""),
+        None => {
+            (text(share, "path"), "Put it behind the address of the API, such as https://vagn.example:9090. ")
+        }
+    };
     format!(
-        "{} is shared until {} UTC:\n  {}\n\
-         Put it behind the address of the API, such as https://vagn.example:9090. It is shown this once; \
-         `vagn share revoke {}` ends it.\n",
+        "{} is shared until {} UTC:\n  {link}\n{remedy}It is shown this once; `vagn share revoke {}` ends it.\n",
         text(share, "vehicle_id"),
         minute(share, "expires_at"),
-        text(share, "path"),
         share["number"],
     )
 }
