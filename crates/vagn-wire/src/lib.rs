@@ -17,6 +17,7 @@
 #![forbid(unsafe_code)]
 
 pub mod ack;
+mod complete;
 mod datagram;
 mod decode;
 pub mod dialect;

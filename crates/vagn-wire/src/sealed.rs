@@ -1,12 +1,10 @@
-//! Reports in an envelope: those of a datagram, but a map may leave out `ID` where the key names one vehicle.
+//! Reports in an envelope: those of a datagram, but one may leave out its id where the key names one vehicle.
 //!
 //! What an envelope proves, and how it is opened, is no part of this crate. In a stream it is the content of a msgpack `bin`.
 
+use crate::complete::complete;
 use crate::datagram::begins_report;
-use crate::decode::cursor::{Cursor, Value};
-use crate::decode::fields::Field;
-use crate::encode::text;
-use crate::marker::{BIN8, BIN16, BIN32, FIXMAP, MAP16, MAP32};
+use crate::marker::{BIN8, BIN16, BIN32, FIXMAP, MAP32};
 use crate::{VehicleId, decode, object_len};
 
 /// First byte of an envelope; it begins nothing in msgpack.
@@ -35,12 +33,12 @@ pub struct Contents<'a> {
 /// A report that was taken out of an envelope.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Taken {
-    /// It left out its vehicle's id, which was put in.
+    /// It left out its vehicle's id, or had none that can be read; that of the key was put in.
     pub was_completed: bool,
 }
 
 impl<'a> Contents<'a> {
-    /// Takes content apart. Reports that leave out `ID` are those of `stands_for`.
+    /// Takes content apart. Reports without an id that can be read are those of `stands_for`.
     pub fn new(content: &'a [u8], stands_for: Option<VehicleId<'a>>) -> Self {
         Self { rest: Some(content), stands_for }
     }
@@ -60,46 +58,11 @@ impl<'a> Contents<'a> {
     }
 
     fn append(&self, report: &[u8], out: &mut Vec<u8>) -> bool {
-        let nameless = self.stands_for.zip(nameless_map(report));
-        let Some((vehicle_id, (pairs, body))) = nameless else {
-            out.extend_from_slice(report);
-            return false;
-        };
-        push_map_head(pairs + 1, out);
-        text(out, Field::Id.key(), vehicle_id.as_str());
-        out.extend_from_slice(body);
-        true
-    }
-}
-
-/// Returns the number of pairs of a map without the key `ID`, and what follows its head; `None` for anything else.
-fn nameless_map(report: &[u8]) -> Option<(u16, &[u8])> {
-    let mut cursor = Cursor::new(report);
-    let Ok(Value::Map(pairs)) = cursor.value() else { return None };
-    let body = &report[report.len() - cursor.remaining()..];
-    // More do not fit into an envelope.
-    let pairs = u16::try_from(pairs).ok().filter(|pairs| *pairs < u16::MAX)?;
-    (!names_vehicle(&mut cursor, pairs)).then_some((pairs, body))
-}
-
-fn names_vehicle(cursor: &mut Cursor<'_>, pairs: u16) -> bool {
-    for _ in 0..pairs {
-        match cursor.value() {
-            Ok(Value::Text(key)) if key == Field::Id.key().as_bytes() => return true,
-            Ok(key) if cursor.skip(key.children() + 1).is_ok() => {}
-            // It breaks off: what came before tells.
-            _ => return false,
+        if self.stands_for.is_some_and(|vehicle_id| complete(report, vehicle_id, out)) {
+            return true;
         }
-    }
-    false
-}
-
-fn push_map_head(pairs: u16, out: &mut Vec<u8>) {
-    if pairs < 16 {
-        out.push(FIXMAP | pairs as u8);
-    } else {
-        out.push(MAP16);
-        out.extend_from_slice(&pairs.to_be_bytes());
+        out.extend_from_slice(report);
+        false
     }
 }
 
@@ -115,6 +78,7 @@ pub(crate) fn begins_element(bytes: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::marker::MAP16;
     use crate::{Position, Report, encode};
 
     fn id(text: &str) -> VehicleId<'_> {

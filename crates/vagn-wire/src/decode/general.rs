@@ -9,15 +9,20 @@ const IN_ARRAY: [Field; 4] = [Field::Id, Field::Lat, Field::Lon, Field::Emergenc
 
 /// Reads a report from any layout.
 pub(super) fn decode(datagram: &[u8]) -> Result<Report<'_>, Reject> {
+    decode_within(datagram, MAX_DATAGRAM)
+}
+
+/// The same for one of up to `len_max` bytes.
+pub(super) fn decode_within(datagram: &[u8], len_max: usize) -> Result<Report<'_>, Reject> {
     if datagram.is_empty() {
         return Err(Reject::Empty);
     }
     let mut fields = Fields::default();
-    if datagram.len() > MAX_DATAGRAM {
+    if datagram.len() > len_max {
         fields.fail(Reject::TooLong);
     }
     // A datagram that is too long is still read up to the limit: it could begin with an alarm.
-    let read = &datagram[..datagram.len().min(MAX_DATAGRAM)];
+    let read = &datagram[..datagram.len().min(len_max)];
     if let Err(reject) = object(&mut Cursor::new(read), &mut fields) {
         fields.fail(reject);
     }

@@ -9,6 +9,8 @@ mod filter;
 mod general;
 mod values;
 
+pub(crate) use values::vehicle_id;
+
 use crate::{MAX_DATAGRAM, Reject, Report, VehicleId};
 
 /// Reads one report: the first object of a datagram or of a stream. Bytes after the object are ignored.
@@ -29,6 +31,14 @@ pub fn decode(datagram: &[u8]) -> Result<Report<'_>, Reject> {
 /// As [`decode`].
 pub fn decode_general(datagram: &[u8]) -> Result<Report<'_>, Reject> {
     general::decode(datagram)
+}
+
+/// [`decode`] for a report of this service's own making, which may be longer than one that comes in.
+///
+/// # Errors
+/// As [`decode`].
+pub(crate) fn decode_long(report: &[u8]) -> Result<Report<'_>, Reject> {
+    general::decode_within(report, usize::MAX)
 }
 
 /// Returns true when [`decode`] would give a report with `emergency` set. Runs as a filter on every datagram.

@@ -36,7 +36,7 @@ impl<T> Sent<T> {
     }
 }
 
-pub(super) fn vehicle_id(value: Value<'_>) -> Result<Option<VehicleId<'_>>, Reject> {
+pub(crate) fn vehicle_id(value: Value<'_>) -> Result<Option<VehicleId<'_>>, Reject> {
     match value {
         Value::Nil => Ok(None),
         Value::Text(bytes) => VehicleId::from_bytes(bytes).map(Some),
