@@ -12,8 +12,10 @@ use crate::{Change, Digest, Kind, Object, PutError, Registry, RegistryError};
 pub struct Session {
     /// Digest of the cookie.
     pub digest: Digest,
-    /// Name of its token, with which it ends.
+    /// Name of its token, with which it ends. A token of the settings has none, and its digest stands here.
     pub token: Box<str>,
+    /// Its token is one of the settings. A kind of its own, so that no name of a token can be taken for it.
+    pub is_of_settings: bool,
     /// Its end unless it is used, ms since 1970.
     pub expires_ms: i64,
 }
@@ -21,6 +23,8 @@ pub struct Session {
 #[derive(Serialize, Deserialize)]
 struct SessionJson {
     token: Box<str>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    is_of_settings: bool,
     expires_ms: i64,
 }
 
@@ -32,13 +36,15 @@ impl Entry for Session {
     }
 
     fn to_json(&self, _: Option<&Wrapping>) -> Vec<u8> {
-        let json = SessionJson { token: self.token.clone(), expires_ms: self.expires_ms };
+        let Self { is_of_settings, expires_ms, .. } = *self;
+        let json = SessionJson { token: self.token.clone(), is_of_settings, expires_ms };
         serde_json::to_vec(&json).expect("numbers and texts can always be written")
     }
 
     fn from_json(key: &str, object: &Object, _: Option<&Wrapping>) -> Option<Self> {
         let json: SessionJson = serde_json::from_slice(&object.value).ok()?;
-        Some(Self { digest: digest_from_hex(key)?, token: json.token, expires_ms: json.expires_ms })
+        let SessionJson { token, is_of_settings, expires_ms } = json;
+        Some(Self { digest: digest_from_hex(key)?, token, is_of_settings, expires_ms })
     }
 }
 

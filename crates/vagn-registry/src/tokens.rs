@@ -10,6 +10,9 @@ use crate::{Change, Digest, Kind, NewSecret, Object, Put, PutError, Registry, Re
 /// Longest name of a token, in bytes.
 const NAME_MAX: usize = 64;
 
+/// Names under which the trail and the access log have those who show no token of the registry.
+const RESERVED: [&str; 3] = ["http.tokens", "local", "share"];
+
 /// The role of a person or program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -188,8 +191,8 @@ impl Registry {
     /// Ends all sessions of a token.
     fn end_sessions_of(&self, token: &str) -> Result<(), PutError> {
         let sessions = self.sessions()?;
-        let keys: Vec<_> =
-            sessions.iter().filter(|session| &*session.token == token).map(Entry::key).collect();
+        let is_its = |session: &&crate::Session| !session.is_of_settings && &*session.token == token;
+        let keys: Vec<_> = sessions.iter().filter(is_its).map(Entry::key).collect();
         self.remove_all(Kind::Session, &keys)
     }
 
@@ -221,5 +224,17 @@ fn check(new: &NewToken) -> Result<(), PutError> {
             "{name:?} is no name for a token: it has 1 to {NAME_MAX} bytes, no control characters and no spaces around it"
         )));
     }
+    if is_reserved(&new.name) {
+        let name = &new.name;
+        return Err(PutError::Invalid(format!(
+            "{name:?} is no name for a token: the trail and the access log have others under it; choose another name"
+        )));
+    }
     Ok(())
+}
+
+/// Returns true for the names of others, and for what looks like one with more behind it.
+fn is_reserved(name: &str) -> bool {
+    let word = name.split_once(':').map_or(name, |(word, _)| word.trim());
+    RESERVED.iter().any(|reserved| word.eq_ignore_ascii_case(reserved))
 }

@@ -9,9 +9,6 @@ use super::hex;
 use crate::principal::{Principal, Proof};
 use crate::refusal::Refusal;
 
-/// Begin of the name that a session has in place of that of its token, where this is one of the settings.
-const OF_SETTINGS: &str = "http.tokens:";
-
 /// Tokens, sessions and shares, by their digests.
 #[derive(Debug, Default)]
 pub(super) struct Known {
@@ -93,7 +90,7 @@ impl Known {
     pub(super) fn of_session(&self, digest: &Digest, now_ms: i64) -> Option<Principal> {
         let session = self.sessions.get(digest).filter(|session| session.expires_ms > now_ms)?;
         let proof = Proof::Session(*digest);
-        if session.token.starts_with(OF_SETTINGS) {
+        if session.is_of_settings {
             let holds = self.of_settings.iter().any(|token| name_of_setting(token) == session.token);
             return holds.then(|| Principal::of_setting(proof));
         }
@@ -118,5 +115,5 @@ impl Known {
 
 /// Returns the name that stands in a session for a token of the settings, which has none.
 pub(super) fn name_of_setting(digest: &Digest) -> Box<str> {
-    format!("{OF_SETTINGS}{}", hex(&digest[..8])).into()
+    hex(digest).into()
 }

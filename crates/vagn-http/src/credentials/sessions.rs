@@ -26,21 +26,21 @@ impl Credentials {
     /// # Errors
     /// [`Kind::Unauthorized`] for who has no token but a session; [`Kind::Internal`] when it cannot be kept.
     pub async fn begin_session(&self, principal: &Principal) -> Result<Option<String>, Problem> {
-        let token = match principal.proof() {
+        let (token, is_of_settings) = match principal.proof() {
             Proof::Open => return Ok(None),
-            Proof::Setting(digest) => name_of_setting(&digest),
-            Proof::Token(_) => principal.name().into(),
+            Proof::Setting(digest) => (name_of_setting(&digest), true),
+            Proof::Token(_) => (principal.name().into(), false),
             Proof::Session(_) => {
                 let why = "a session is begun with a token: send the header `Authorization: Bearer <token>`";
                 return Err(Problem::new(Kind::Unauthorized, why));
             }
         };
-        for oldest in self.too_many(&token) {
+        for oldest in self.too_many(&token, is_of_settings) {
             self.end_session(&oldest).await?;
         }
         let secret = NewSecret::random();
-        let session =
-            Session { digest: secret.digest(), token, expires_ms: self.0.clock.now_ms() + LASTS_S * 1000 };
+        let expires_ms = self.0.clock.now_ms() + LASTS_S * 1000;
+        let session = Session { digest: secret.digest(), token, is_of_settings, expires_ms };
         let kept = session.clone();
         self.on_disk(move |registry| registry.put_session(&kept.digest, Some(&kept))).await?;
         self.0.known.write().sessions.insert(session.digest, session);
@@ -68,10 +68,11 @@ impl Credentials {
     }
 
     /// Returns the sessions of a token that must end before another one begins.
-    fn too_many(&self, token: &str) -> Vec<Digest> {
+    fn too_many(&self, token: &str, is_of_settings: bool) -> Vec<Digest> {
         let known = self.0.known.read();
-        let mut of_token: Vec<&Session> =
-            known.sessions.values().filter(|session| &*session.token == token).collect();
+        let is_its =
+            |session: &&Session| (session.is_of_settings, &*session.token) == (is_of_settings, token);
+        let mut of_token: Vec<&Session> = known.sessions.values().filter(is_its).collect();
         of_token.sort_unstable_by_key(|session| session.expires_ms);
         let surplus = (of_token.len() + 1).saturating_sub(OF_TOKEN_MAX);
         of_token[..surplus].iter().map(|session| session.digest).collect()

@@ -48,8 +48,19 @@ fn by(credentials: &Credentials, authorization: &str) -> Result<String, Refusal>
 
 /// Puts a session into memory, as one that was read from the registry.
 fn put_session(credentials: &Credentials, cookie: &str, token: &str, expires_ms: i64) {
+    let session = session(cookie, token, expires_ms);
+    credentials.0.known.write().sessions.insert(session.digest, session);
+}
+
+fn session(cookie: &str, token: &str, expires_ms: i64) -> Session {
+    Session { digest: NewSecret::digest_of(cookie), token: token.into(), is_of_settings: false, expires_ms }
+}
+
+/// The same for a session of a token of the settings.
+fn put_session_of_settings(credentials: &Credentials, cookie: &str, token: &str, expires_ms: i64) {
     let digest = NewSecret::digest_of(cookie);
-    let session = Session { digest, token: token.into(), expires_ms };
+    let token = known::name_of_setting(&NewSecret::digest_of(token));
+    let session = Session { digest, token, is_of_settings: true, expires_ms };
     credentials.0.known.write().sessions.insert(digest, session);
 }
 
@@ -117,9 +128,8 @@ fn a_token_that_has_ended_is_told_so() {
 #[test]
 fn a_session_lasts_as_long_as_its_token_and_no_longer_than_it_is_used() {
     let (credentials, clock) = credentials(&["set"], vec![token("s3cret", "anna")]);
-    let set = known::name_of_setting(&NewSecret::digest_of("set"));
     put_session(&credentials, "c1", "anna", NOW_MS + 3_600_000);
-    put_session(&credentials, "c2", &set, NOW_MS + 3_600_000);
+    put_session_of_settings(&credentials, "c2", "set", NOW_MS + 3_600_000);
     let cookie = |cookie: &str| find(&credentials, &[("cookie", &format!("a=b; __Host-vagn={cookie}; c=d"))]);
     assert_eq!((cookie("c1"), cookie("c2")), (Ok("anna".into()), Ok("http.tokens".into())));
     assert_eq!(cookie("c3"), Err(Refusal::SessionEnded));
@@ -130,11 +140,23 @@ fn a_session_lasts_as_long_as_its_token_and_no_longer_than_it_is_used() {
     assert_eq!(cookie("c1"), Err(Refusal::SessionEnded));
     let later_ms = credentials.0.clock.now_ms() + 3_600_000;
     put_session(&credentials, "c1", "anna", later_ms);
-    put_session(&credentials, "c2", &set, later_ms);
+    put_session_of_settings(&credentials, "c2", "set", later_ms);
     assert_eq!((cookie("c1"), cookie("c2")), (Ok("anna".into()), Ok("http.tokens".into())));
     credentials.set_of_settings(&[]);
     credentials.set_tokens(vec![Token { revoked_ms: Some(NOW_MS), ..token("s3cret", "anna") }]);
     assert_eq!((cookie("c1"), cookie("c2")), (Err(Refusal::SessionEnded), Err(Refusal::SessionEnded)));
+}
+
+#[test]
+fn a_token_with_the_name_of_one_of_the_settings_gets_no_session_of_that_one() {
+    let digest = NewSecret::digest_of("set");
+    let names = [known::name_of_setting(&digest), format!("http.tokens:{}", hex(&digest[..8])).into()];
+    for name in names {
+        let (credentials, _) = credentials(&["set"], vec![token("s3cret", &name)]);
+        put_session(&credentials, "c1", &name, NOW_MS + 3_600_000);
+        let found = credentials.find(&headers(&[("cookie", "__Host-vagn=c1")]), None).unwrap();
+        assert_eq!((found.principal.role(), found.principal.name()), (Role::Read, &*name));
+    }
 }
 
 #[test]

@@ -42,7 +42,12 @@ fn no_change_of_an_object_is_lost() {
     let digest = [3; 32];
     at_once(|number| {
         for _ in 0..10 {
-            let session = crate::Session { digest, token: "t".into(), expires_ms: number as i64 };
+            let session = crate::Session {
+                digest,
+                token: "t".into(),
+                is_of_settings: false,
+                expires_ms: number as i64,
+            };
             registry.put_session(&digest, Some(&session)).unwrap();
         }
     });

@@ -38,6 +38,27 @@ fn gives_a_name_once() {
 }
 
 #[test]
+fn gives_no_name_under_which_others_are_recorded() {
+    let registry = in_memory();
+    for name in ["http.tokens", "http.tokens:0123456789abcdef", "local", "share", "Local", "share: 7"] {
+        assert!(matches!(registry.add_token(token(name), NOW), Err(PutError::Invalid(_))), "{name:?}");
+    }
+    for name in ["locals", "share desk", "http"] {
+        assert!(registry.add_token(token(name), NOW).is_ok(), "{name:?}");
+    }
+}
+
+#[test]
+fn keeps_the_session_of_a_token_of_the_settings_apart_from_one_of_that_name() {
+    let registry = in_memory();
+    registry.add_token(token("ab12"), NOW).unwrap();
+    let session = Session { digest: [1; 32], token: "ab12".into(), is_of_settings: true, expires_ms: NOW };
+    registry.put_session(&session.digest, Some(&session)).unwrap();
+    registry.revoke_token("ab12", NOW).unwrap();
+    assert_eq!(registry.sessions().unwrap(), [session]);
+}
+
+#[test]
 fn ends_at_its_time_and_when_it_is_revoked() {
     let registry = in_memory();
     let (made, _) = registry.add_token(token("eva"), NOW).unwrap();
@@ -56,7 +77,8 @@ fn ends_the_sessions_of_a_revoked_token() {
     let registry = in_memory();
     registry.add_token(token("eva"), NOW).unwrap();
     for (number, token) in [(1, "eva"), (2, "eva"), (3, "max")] {
-        let session = Session { digest: [number; 32], token: token.into(), expires_ms: NOW };
+        let session =
+            Session { digest: [number; 32], token: token.into(), is_of_settings: false, expires_ms: NOW };
         registry.put_session(&session.digest, Some(&session)).unwrap();
     }
     registry.revoke_token("eva", NOW).unwrap();
@@ -67,7 +89,7 @@ fn ends_the_sessions_of_a_revoked_token() {
 #[test]
 fn renews_and_ends_a_session() {
     let registry = in_memory();
-    let session = Session { digest: [1; 32], token: "eva".into(), expires_ms: NOW };
+    let session = Session { digest: [1; 32], token: "eva".into(), is_of_settings: false, expires_ms: NOW };
     registry.put_session(&[1; 32], Some(&session)).unwrap();
     let renewed = Session { expires_ms: NOW + 9, ..session };
     registry.put_session(&[1; 32], Some(&renewed)).unwrap();
@@ -105,7 +127,7 @@ fn removes_what_has_ended() {
     let registry = in_memory();
     registry.add_share(share(1, NOW)).unwrap();
     let later = registry.add_share(share(2, NOW + 1)).unwrap();
-    let session = Session { digest: [1; 32], token: "eva".into(), expires_ms: NOW };
+    let session = Session { digest: [1; 32], token: "eva".into(), is_of_settings: false, expires_ms: NOW };
     registry.put_session(&[1; 32], Some(&session)).unwrap();
     assert_eq!(registry.remove_ended(NOW + 1).unwrap(), 2);
     assert_eq!((registry.shares().unwrap(), registry.sessions().unwrap()), (vec![later], vec![]));
