@@ -57,8 +57,16 @@ impl TrustedProxies {
     }
 
     /// Reads what the proxies say; the last of them is one of these.
+    ///
+    /// A proxy writes one form of these headers and passes the other on as the client sent it, and nothing tells which is which. So
+    /// where both are there, only that is believed in which they agree.
     pub(crate) fn word(&self, headers: &HeaderMap) -> Word {
-        if headers.contains_key(header::FORWARDED) { self.standard(headers) } else { self.older(headers) }
+        let is_older = HEADERS[1..].iter().any(|name| headers.contains_key(*name));
+        match (headers.contains_key(header::FORWARDED), is_older) {
+            (true, true) => self.standard(headers).agreed(self.older(headers)),
+            (true, false) => self.standard(headers),
+            (false, _) => self.older(headers),
+        }
     }
 
     fn standard(&self, headers: &HeaderMap) -> Word {
@@ -96,6 +104,17 @@ impl TrustedProxies {
             }
         }
         client
+    }
+}
+
+impl Word {
+    /// Returns what both say.
+    fn agreed(self, other: Self) -> Self {
+        Self {
+            client: self.client.filter(|client| other.client == Some(*client)),
+            scheme: self.scheme.filter(|scheme| other.scheme == Some(*scheme)),
+            host: self.host.filter(|host| other.host.as_ref() == Some(host)),
+        }
     }
 }
 
@@ -164,7 +183,6 @@ mod tests {
                 Some("2001:db8:7::9"),
             ),
             (&[("forwarded", "For=198.51.100.7")], Some("198.51.100.7")),
-            (&[("forwarded", "for=198.51.100.7"), ("x-forwarded-for", "10.6.6.6")], Some("198.51.100.7")),
             (&[("forwarded", "for=198.51.100.7, for=unknown")], None),
             (&[("x-forwarded-for", "198.51.100.7, _hidden")], None),
             (&[("x-forwarded-proto", "https")], None),
@@ -190,6 +208,30 @@ mod tests {
             );
         }
         assert_eq!(word(&[("x-forwarded-proto", "gopher")]).scheme, None);
+    }
+
+    #[test]
+    fn of_two_forms_only_what_both_say_is_believed() {
+        let agreed = word(&[
+            ("forwarded", "for=10.6.6.6, for=198.51.100.7;proto=https;host=vagn.example"),
+            ("x-forwarded-for", "198.51.100.7"),
+            ("x-forwarded-proto", "https"),
+            ("x-forwarded-host", "vagn.example"),
+        ]);
+        let client = "198.51.100.7".parse().ok();
+        let said = Word { client, scheme: Some("https"), host: Some("vagn.example".into()) };
+        assert_eq!(agreed, said);
+        // One of the two is what the client made up.
+        for invented in ["for=10.6.6.6;proto=http;host=evil.example", "for=unknown", ""] {
+            let lines = [
+                ("forwarded", invented),
+                ("x-forwarded-for", "198.51.100.7"),
+                ("x-forwarded-proto", "https"),
+            ];
+            assert_eq!(word(&lines), Word::default(), "{invented}");
+        }
+        let lines = [("forwarded", "for=198.51.100.7"), ("x-forwarded-host", "evil.example")];
+        assert_eq!(word(&lines), Word::default());
     }
 
     #[test]
