@@ -13,6 +13,7 @@ use vagn_emergency::EmergencyHandle;
 use vagn_flow::answers::AnswerSequence;
 use vagn_flow::clock::Clock;
 use vagn_flow::guard::Guard;
+use vagn_flow::guard::unproven::KeyNames;
 use vagn_flow::readiness::Readiness;
 use vagn_otp::{Failure, ThreadContext};
 use vagn_registry::{Change, Device, DeviceOf, Kind, Registry, RegistryError, Watch};
@@ -60,6 +61,20 @@ impl Secrets for InRegistry {
         let device = self.0.device(key_id).ok().flatten()?;
         device.epochs.into_iter().find(|(open, _)| *open == epoch).map(|(_, secret)| secret)
     }
+}
+
+impl KeyNames for InRegistry {
+    fn vehicle_of(&self, key_id: KeyId) -> Option<Box<str>> {
+        match self.0.device(key_id).ok().flatten()?.of {
+            DeviceOf::Vehicle(vehicle_id) => Some(vehicle_id),
+            DeviceOf::Gateway { .. } => None,
+        }
+    }
+}
+
+/// Returns the names of the keys of this registry, of those that are revoked too.
+pub fn names(registry: &Registry) -> Box<dyn KeyNames> {
+    Box::new(InRegistry(registry.clone()))
 }
 
 /// The keys that a registry has in force.

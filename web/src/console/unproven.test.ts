@@ -5,7 +5,7 @@ import { AT_MS } from "./sample";
 import { latest, lineOf, senderOf, SHOWN_MAX } from "./unproven";
 
 const call = (special: Partial<UnprovenCall>): UnprovenCall => ({
-  n: 1, reason: "no_seal", vehicle_id: null, key_id: null, address: "192.0.2.7", lat: null, lon: null,
+  n: 1, reason: "no_seal", vehicle_id: null, key_id: null, address: "192.0.2.7", test: false, lat: null, lon: null,
   first_at: new Date(AT_MS).toISOString(), last_at: new Date(AT_MS).toISOString(), count: 1, ...special,
 });
 
@@ -18,6 +18,10 @@ test("a call is named by what it says of itself", () => {
 test("a reason that the page does not know is told as it is", () => {
   assert.equal(lineOf(call({}), AT_MS + 12_000), "not sealed · from 192.0.2.7 · once, last 12 s ago");
   assert.equal(lineOf(call({ reason: "too_odd", count: 3 }), AT_MS), "too_odd · from 192.0.2.7 · 3 times, last now");
+});
+
+test("a call that says it is a drill is told as one", () => {
+  assert.equal(lineOf(call({ test: true }), AT_MS), "drill · not sealed · from 192.0.2.7 · once, last now");
 });
 
 test("of a flood the latest are shown", () => {

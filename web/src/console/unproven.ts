@@ -90,7 +90,7 @@ export class Unproven {
   private async raise(call: UnprovenCall): Promise<void> {
     const who = senderOf(call);
     setHidden(this.answer, true);
-    if (!(await confirmRaise(who))) return;
+    if (!(await confirmRaise(who, call.test))) return;
     const by = await needPerson();
     if (by === null) return;
     try {
@@ -120,7 +120,8 @@ export function senderOf({ vehicle_id, key_id }: UnprovenCall): string {
 export function lineOf(call: UnprovenCall, nowMs: number): string {
   const reason = words.reason[call.reason] ?? call.reason;
   const when = words.ago(age((nowMs - Date.parse(call.last_at)) / 1_000));
-  return words.line(reason, call.address, words.times(call.count), when);
+  const line = words.line(reason, call.address, words.times(call.count), when);
+  return call.test ? words.drill(line) : line;
 }
 
 class CallView implements View<UnprovenCall> {
@@ -146,15 +147,15 @@ class CallView implements View<UnprovenCall> {
 }
 
 /** Asks whether it is to become an emergency. */
-function confirmRaise(who: string): Promise<boolean> {
+function confirmRaise(who: string, test: boolean): Promise<boolean> {
   return new Promise((resolve) => {
     const no = el("button", { text: words.raiseNo, attrs: { type: "button" }, on: { click: () => dialog.close() } });
     const form = el(
       "form",
       { attrs: { method: "dialog" } },
-      el("h2", { id: "raise-heading", text: words.raiseTitle(who) }),
-      el("p", { id: "raise-why", text: words.raiseWhy }),
-      el("div", { class: "dialog-buttons" }, no, el("button", { class: "primary", text: words.raiseYes, attrs: { value: "yes", type: "submit" } })),
+      el("h2", { id: "raise-heading", text: test ? words.drillTitle(who) : words.raiseTitle(who) }),
+      el("p", { id: "raise-why", text: test ? words.drillWhy : words.raiseWhy }),
+      el("div", { class: "dialog-buttons" }, no, el("button", { class: "primary", text: test ? words.drillYes : words.raiseYes, attrs: { value: "yes", type: "submit" } })),
     );
     const dialog = el("dialog", { class: "dialog", attrs: { "aria-labelledby": "raise-heading", "aria-describedby": "raise-why" } }, form);
     dialog.addEventListener("close", () => {

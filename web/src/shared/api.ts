@@ -224,6 +224,8 @@ export interface UnprovenCall {
   vehicle_id: string | null;
   key_id: string | null;
   address: string;
+  /** It says of itself that it is a drill; raised, it is one. */
+  test: boolean;
   /** `null` where the place cannot be read. */
   lat: number | null;
   lon: number | null;

@@ -33,6 +33,8 @@ struct UnprovenJson {
     vehicle_id: Option<Box<str>>,
     key_id: Option<String>,
     address: Option<String>,
+    /// It says of itself that it is a drill; raised, it is one.
+    test: bool,
     lat: Option<f64>,
     lon: Option<f64>,
     first_at: String,
@@ -89,6 +91,7 @@ impl From<UnprovenCall> for UnprovenJson {
         let UnprovenCall { number, reason, call, source, first_ms, last_ms, count } = line;
         Self {
             n: number,
+            test: call.is_test(),
             reason: reason.as_str(),
             vehicle_id: call.vehicle_id,
             key_id: call.key_id.map(|key_id| key_id.to_string()),

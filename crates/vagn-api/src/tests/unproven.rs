@@ -6,6 +6,8 @@ use axum::body::Body;
 use axum::http::{Request, StatusCode};
 use serde_json::{Value, json};
 use vagn_emergency::RequestKind;
+use vagn_flow::proof::{DeviceMode, Proof};
+use vagn_wire::{Position, Report, VehicleId};
 
 use super::fleet::SmallFleet;
 use super::lane::SmallLane;
@@ -31,7 +33,7 @@ async fn a_call_is_listed_until_a_person_has_raised_it() {
     let call = calls[0].as_object_mut().unwrap();
     assert!(call.remove("first_at").is_some() && call.remove("last_at").is_some());
     let expected = json!({"n": 1, "reason": "no_seal", "vehicle_id": "tram 9", "key_id": null,
-        "address": "192.0.2.7", "lat": 30.27, "lon": -97.74, "count": 1});
+        "address": "192.0.2.7", "test": false, "lat": 30.27, "lon": -97.74, "count": 1});
     assert_eq!(calls, json!([expected]));
     assert_eq!(send(&router, raise("1")).await.status, StatusCode::CREATED);
     let done = lane.done.lock().clone();
@@ -43,4 +45,23 @@ async fn a_call_is_listed_until_a_person_has_raised_it() {
         assert_eq!(send(&router, raise(gone)).await.status, StatusCode::NOT_FOUND, "{gone}");
     }
     assert_eq!(list().await, json!([]));
+}
+
+#[tokio::test]
+async fn a_call_that_says_it_is_a_drill_is_shown_as_one() {
+    let services = services(SmallFleet::austin());
+    let place = Position::new(59.0, 18.0).unwrap();
+    let mut report = Report::new(VehicleId::new("tram 9").unwrap(), place);
+    (report.emergency, report.kind) = (true, Some(vagn_wire::Kind::Test));
+    let mut drill = Vec::new();
+    vagn_wire::encode(&report, &mut drill);
+    let guard = services.intake.guard();
+    guard.set_mode(DeviceMode::Required);
+    guard.check(&drill, Proof::None, || Some(std::net::IpAddr::from([192, 0, 2, 7]).into())).unwrap_err();
+    guard.set_mode(DeviceMode::Open);
+    let request = Request::get("/api/v1/incidents/unproven").body(Body::empty()).unwrap();
+    let Reply { body, .. } = send(&router(services), request).await;
+    let calls = serde_json::from_str::<Value>(&body).unwrap()["calls"].clone();
+    let told: Vec<_> = calls.as_array().unwrap().iter().map(|call| (&call["n"], &call["test"])).collect();
+    assert_eq!(told, [(&json!(2), &json!(true)), (&json!(1), &json!(false))]);
 }

@@ -1,10 +1,11 @@
 //! Calls for help that could not be proved. They make no incident; a person may look at them, and raise one.
 //!
-//! The list is in memory: one line per vehicle, or key where the vehicle is not known, and address. When it is full, the line
-//! that was silent for longest goes.
+//! The list is in memory: one line per vehicle, or key where the vehicle is not known, and address; drills have lines of their own, so that
+//! a forged one hides no real call. When the list is full, or an address has its share of it, a line of an unknown key goes first, and
+//! of those the one that was silent for longest: anybody can make up keys.
 
-use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
 use vagn_seal::KeyId;
@@ -16,6 +17,9 @@ use crate::proof::NoProof;
 
 /// Most lines.
 pub const UNPROVEN_MAX: usize = 1_000;
+
+/// Most lines of an address: one alone must not push out the others.
+pub const UNPROVEN_OF_ADDRESS_MAX: usize = UNPROVEN_MAX / 8;
 
 /// What is known of a call that could not be proved.
 #[derive(Debug, Clone, PartialEq)]
@@ -30,6 +34,13 @@ pub struct Sighted {
     pub kind: Option<Kind>,
     /// The vehicle's own id for the incident.
     pub vehicle_incident: Option<Box<str>>,
+}
+
+impl Sighted {
+    /// True for a drill.
+    pub fn is_test(&self) -> bool {
+        self.kind == Some(Kind::Test)
+    }
 }
 
 /// One line of the list.
@@ -51,33 +62,69 @@ pub struct UnprovenCall {
     pub count: u64,
 }
 
+/// Knows of keys that are no more in force.
+pub trait KeyNames: Send + Sync {
+    /// Returns the id of the vehicle that a key is or was for.
+    fn vehicle_of(&self, key_id: KeyId) -> Option<Box<str>>;
+}
+
 /// The list.
 pub struct Unproven {
     lines: Mutex<Lines>,
+    names: OnceLock<Box<dyn KeyNames>>,
     clock: Arc<dyn Clock>,
 }
 
-/// Vehicle, or key, and address.
-type LineKey = (Result<Box<str>, Option<KeyId>>, Option<Source>);
+/// Line that a call belongs to.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct LineKey {
+    caller: Result<Box<str>, Option<KeyId>>,
+    source: Option<Source>,
+    is_test: bool,
+}
+
+/// Rank of a line; the least goes first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Rank {
+    is_known: bool,
+    /// Order of its last call.
+    order: u64,
+}
 
 #[derive(Default)]
 struct Lines {
     by_key: HashMap<LineKey, Line>,
-    /// Keys by the order of their last calls.
-    by_age: BTreeMap<u64, LineKey>,
+    by_rank: BTreeMap<Rank, LineKey>,
+    of_source: HashMap<Source, BTreeSet<Rank>>,
     last_number: u64,
     last_order: u64,
 }
 
 struct Line {
-    order: u64,
+    rank: Rank,
     call: UnprovenCall,
 }
 
 impl Unproven {
     /// Returns an empty list.
     pub(super) fn new(clock: Arc<dyn Clock>) -> Self {
-        Self { lines: Mutex::default(), clock }
+        Self { lines: Mutex::default(), names: OnceLock::new(), clock }
+    }
+
+    /// Lets calls under revoked keys be shown with their vehicles. The first one to know of keys stays.
+    pub fn name_by(&self, names: Box<dyn KeyNames>) {
+        _ = self.names.set(names);
+    }
+
+    /// Adds the vehicle of a revoked key, when a line is shown: what comes in must not wait for that.
+    fn named(&self, mut line: UnprovenCall) -> UnprovenCall {
+        let call = &mut line.call;
+        if let (NoProof::Revoked, None, Some(key_id), Some(names)) =
+            (line.reason, &call.vehicle_id, call.key_id, self.names.get())
+        {
+            call.vehicle_id = names.vehicle_of(key_id);
+        }
+        line
     }
 
     /// Adds a call that could not be proved, or counts it in its line.
@@ -88,8 +135,12 @@ impl Unproven {
 
     /// Returns the lines, the one that was heard last first.
     pub fn list(&self) -> Vec<UnprovenCall> {
-        let lines = self.lines.lock();
-        lines.by_age.values().rev().map(|key| lines.by_key[key].call.clone()).collect()
+        let mut listed: Vec<_> = {
+            let lines = self.lines.lock();
+            lines.by_key.values().map(|line| (line.rank.order, line.call.clone())).collect()
+        };
+        listed.sort_unstable_by_key(|(order, _)| std::cmp::Reverse(*order));
+        listed.into_iter().map(|(_, call)| self.named(call)).collect()
     }
 
     /// Returns the number of lines that were heard since `since_ms`.
@@ -110,50 +161,84 @@ impl Unproven {
 
     /// Returns the line of this number.
     pub fn get(&self, number: u64) -> Option<UnprovenCall> {
-        let lines = self.lines.lock();
-        lines.by_key.values().find(|line| line.call.number == number).map(|line| line.call.clone())
+        let found = {
+            let lines = self.lines.lock();
+            lines.by_key.values().find(|line| line.call.number == number).map(|line| line.call.clone())
+        };
+        found.map(|call| self.named(call))
     }
 
     /// Removes the line of this number: a person has dealt with it. False when it is gone.
     pub fn remove(&self, number: u64) -> bool {
         let mut lines = self.lines.lock();
-        let found = lines.by_age.values().find(|key| lines.by_key[*key].call.number == number).cloned();
-        found.is_some_and(|key| lines.remove(&key))
+        let found = lines.by_key.iter().find(|(_, line)| line.call.number == number);
+        let found = found.map(|(key, _)| key.clone());
+        found.is_some_and(|key| lines.remove(&key).is_some())
     }
 }
 
 impl Lines {
     fn note(&mut self, reason: NoProof, call: Sighted, source: Option<Source>, now_ms: i64) {
-        let key = (call.vehicle_id.clone().ok_or(call.key_id), source);
+        let caller = call.vehicle_id.clone().ok_or(call.key_id);
+        let key = LineKey { caller, source, is_test: call.is_test() };
         self.last_order += 1;
-        let order = self.last_order;
-        if let Some(line) = self.by_key.get_mut(&key) {
-            self.by_age.remove(&line.order);
-            line.order = order;
-            let UnprovenCall { call: known, count, last_ms, .. } = &mut line.call;
-            (*count, *last_ms) = (*count + 1, now_ms);
-            let position = call.position.or(known.position);
-            *known = Sighted { position, ..call };
-            line.call.reason = reason;
-        } else {
-            if self.by_key.len() >= UNPROVEN_MAX
-                && let Some((_, oldest)) = self.by_age.pop_first()
-            {
-                self.by_key.remove(&oldest);
+        let rank = Rank { is_known: reason != NoProof::UnknownKey, order: self.last_order };
+        let call = match self.remove(&key) {
+            Some(line) => line.repeated(reason, call, now_ms),
+            None => {
+                self.make_room(source);
+                self.last_number += 1;
+                let number = self.last_number;
+                UnprovenCall { number, reason, call, source, first_ms: now_ms, last_ms: now_ms, count: 1 }
             }
-            self.last_number += 1;
-            let number = self.last_number;
-            let call =
-                UnprovenCall { number, reason, call, source, first_ms: now_ms, last_ms: now_ms, count: 1 };
-            self.by_key.insert(key.clone(), Line { order, call });
-        }
-        self.by_age.insert(order, key);
+        };
+        self.put(key, Line { rank, call });
     }
 
-    fn remove(&mut self, key: &LineKey) -> bool {
-        let Some(line) = self.by_key.remove(key) else { return false };
-        self.by_age.remove(&line.order);
-        true
+    /// Removes a line where the list is full, or this address has its share of it.
+    fn make_room(&mut self, source: Option<Source>) {
+        let of_source = source.and_then(|source| self.of_source.get(&source));
+        let has_its_share = |ranks: &&BTreeSet<Rank>| ranks.len() >= UNPROVEN_OF_ADDRESS_MAX;
+        let least = match of_source.filter(has_its_share) {
+            Some(ranks) => ranks.first().copied(),
+            None if self.by_key.len() >= UNPROVEN_MAX => self.by_rank.keys().next().copied(),
+            None => None,
+        };
+        if let Some(key) = least.and_then(|rank| self.by_rank.get(&rank).cloned()) {
+            self.remove(&key);
+        }
+    }
+
+    fn put(&mut self, key: LineKey, line: Line) {
+        if let Some(source) = key.source {
+            self.of_source.entry(source).or_default().insert(line.rank);
+        }
+        self.by_rank.insert(line.rank, key.clone());
+        self.by_key.insert(key, line);
+    }
+
+    fn remove(&mut self, key: &LineKey) -> Option<Line> {
+        let line = self.by_key.remove(key)?;
+        self.by_rank.remove(&line.rank);
+        if let Some(source) = key.source
+            && let Some(ranks) = self.of_source.get_mut(&source)
+        {
+            ranks.remove(&line.rank);
+            if ranks.is_empty() {
+                self.of_source.remove(&source);
+            }
+        }
+        Some(line)
+    }
+}
+
+impl Line {
+    /// Returns the line after one more call, which keeps the place that was read before.
+    fn repeated(self, reason: NoProof, call: Sighted, now_ms: i64) -> UnprovenCall {
+        let known = self.call;
+        let position = call.position.or(known.call.position);
+        let call = Sighted { position, ..call };
+        UnprovenCall { reason, call, last_ms: now_ms, count: known.count + 1, ..known }
     }
 }
 
@@ -197,12 +282,68 @@ mod tests {
     }
 
     #[test]
+    fn a_call_under_a_revoked_key_is_shown_with_its_vehicle() {
+        struct One;
+        impl KeyNames for One {
+            fn vehicle_of(&self, key_id: KeyId) -> Option<Box<str>> {
+                (key_id.0[0] == 1).then(|| "bus 7".into())
+            }
+        }
+        let list = Unproven::new(Arc::new(ManualClock::at(5)));
+        list.name_by(Box::new(One));
+        list.note(NoProof::Revoked, call(None, 1), source(1));
+        list.note(NoProof::Revoked, call(None, 2), source(1));
+        let named = |number| list.get(number).unwrap().call.vehicle_id;
+        assert_eq!((named(1).as_deref(), named(2)), (Some("bus 7"), None));
+        assert_eq!(list.list()[1].call.vehicle_id.as_deref(), Some("bus 7"));
+    }
+
+    #[test]
     fn a_place_that_was_read_once_stays() {
         let list = Unproven::new(Arc::new(ManualClock::at(5)));
         let place = Position::new(1.0, 2.0).ok();
         list.note(NoProof::NoSeal, Sighted { position: place, ..call(Some("bus 7"), 1) }, None);
         list.note(NoProof::BadTag, call(Some("bus 7"), 1), None);
         assert_eq!(list.list()[0].call.position, place);
+    }
+
+    #[test]
+    fn an_address_has_its_share_and_no_more() {
+        let list = Unproven::new(Arc::new(ManualClock::at(5)));
+        list.note(NoProof::BadTag, call(Some("bus 7"), 1), source(1));
+        list.note(NoProof::BadTag, call(Some("bus 8"), 2), source(2));
+        for key in 0..2 * UNPROVEN_MAX {
+            let key_id = Some(KeyId((key as u64).to_be_bytes()));
+            list.note(NoProof::UnknownKey, Sighted { key_id, ..call(None, 0) }, source(1));
+        }
+        let ids: Vec<_> = list.list().into_iter().filter_map(|line| line.call.vehicle_id).collect();
+        assert_eq!((list.len(), ids), (UNPROVEN_OF_ADDRESS_MAX + 1, vec!["bus 8".into(), "bus 7".into()]));
+    }
+
+    #[test]
+    fn a_line_of_an_unknown_key_goes_before_an_older_one_of_a_vehicle() {
+        let list = Unproven::new(Arc::new(ManualClock::at(5)));
+        list.note(NoProof::BadTag, call(Some("bus 7"), 1), source(1));
+        for number in 0..UNPROVEN_MAX {
+            let key_id = Some(KeyId((number as u64).to_be_bytes()));
+            let from = source(2 + u8::try_from(number / 100).unwrap());
+            list.note(NoProof::UnknownKey, Sighted { key_id, ..call(None, 0) }, from);
+        }
+        let has_vehicle = |line: &UnprovenCall| line.call.vehicle_id.is_some();
+        assert_eq!(
+            (list.len(), list.list().iter().filter(|line| has_vehicle(line)).count()),
+            (UNPROVEN_MAX, 1)
+        );
+    }
+
+    #[test]
+    fn a_drill_has_a_line_of_its_own() {
+        let list = Unproven::new(Arc::new(ManualClock::at(5)));
+        for kind in [None, Some(Kind::Test), Some(Kind::Manual)] {
+            list.note(NoProof::NoSeal, Sighted { kind, ..call(Some("bus 7"), 1) }, source(1));
+        }
+        let kinds: Vec<_> = list.list().into_iter().map(|line| (line.call.kind, line.count)).collect();
+        assert_eq!(kinds, [(Some(Kind::Manual), 2), (Some(Kind::Test), 1)]);
     }
 
     #[test]

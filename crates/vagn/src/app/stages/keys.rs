@@ -42,6 +42,7 @@ pub(super) fn build(parts: &Parts) -> anyhow::Result<Guarding> {
         answers: answers.clone(),
         clock: parts.clock.clone(),
     });
+    guard.unproven().name_by(keys::names(&parts.registry));
     keys.replacing.into_iter().for_each(|key_id| guard.noted().expect(key_id));
     Ok(Guarding { guard, answers, revision: keys.revision })
 }
