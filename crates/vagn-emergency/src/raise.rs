@@ -14,6 +14,8 @@ pub struct Raise {
     pub vehicle_id: Box<str>,
     /// Place, as far as it could be read.
     pub position: Option<Position>,
+    /// Time at which it was heard last, ms since 1970.
+    pub heard_ms: i64,
     /// What set it off, if it said so.
     pub kind: Option<Kind>,
     /// The vehicle's own id for the incident.
@@ -34,7 +36,7 @@ pub enum Raised {
 impl Lane {
     /// Opens an incident for a call that a person has raised, or adds it to the one that is open. `None` without a place for it.
     pub(crate) fn raise(&self, raise: Raise) -> Option<IncidentId> {
-        let Raise { vehicle_id, position, kind, vehicle_incident, by } = raise;
+        let Raise { vehicle_id, position, heard_ms, kind, vehicle_incident, by } = raise;
         let id = VehicleId::new(&vehicle_id).ok()?;
         let now = self.moment();
         // Without a place the alarm has an error in place of it, as one that was sent without.
@@ -42,6 +44,8 @@ impl Lane {
         let mut report = Report::new(id, position.unwrap_or(nowhere));
         report.position = position.ok_or(vagn_wire::Reject::NoLatitude);
         (report.emergency, report.kind, report.incident) = (true, kind, vehicle_incident.as_deref());
+        // Its own time, and not that of the raise: a person may have looked long after it came.
+        report.event_time_ms = Some(heard_ms.min(now.ms));
         let mut alarm = Alarm::new(self.inbox.next_id(now.ms), &report, now.ms, now.at);
         // When it was there is not known for sure, so its place counts as a last known one.
         alarm.fix = alarm.fix.map(|fix| crate::fix::Fix { trusted: false, ..fix });

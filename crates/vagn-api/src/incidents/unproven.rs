@@ -72,6 +72,7 @@ fn of_call(line: UnprovenCall, by: Box<str>) -> Raise {
     Raise {
         vehicle_id: call.vehicle_id.unwrap_or_else(|| key.into()),
         position: call.position,
+        heard_ms: line.last_ms,
         kind: call.kind,
         vehicle_incident: call.vehicle_incident,
         by,

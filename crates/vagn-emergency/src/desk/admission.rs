@@ -179,7 +179,12 @@ impl Desk {
     pub(crate) fn raise(&mut self, mut alarm: Alarm, last_fix: Option<Fix>) -> Result<IncidentId, NoRoom> {
         if let Some(id) = self.find(&Sought::by_alarm(&alarm), Among::All) {
             let (by, at_ms) = (alarm.raised_by.clone().unwrap_or_default(), alarm.received_ms);
-            alarm.settle(self.get(id).and_then(|incident| incident.alarm.fix));
+            let known = self.get(id).and_then(|incident| incident.alarm.fix);
+            alarm.settle(known);
+            if known.is_some_and(|fix| fix.trusted) {
+                // What a call has proved stays: the place of one without proof may be forged, to send help elsewhere.
+                alarm.fix = None;
+            }
             self.merge(id, alarm);
             self.note_by(&by, id, at_ms, EventKind::Heard, RAISED);
             return Ok(id);

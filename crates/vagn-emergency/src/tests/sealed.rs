@@ -76,6 +76,7 @@ async fn a_person_raises_a_call_that_could_not_be_proved() {
         let raise = Raise {
             vehicle_id: "tram 9".into(),
             position: vagn_wire::Position::new(59.0, 18.0).ok(),
+            heard_ms: 1_790_000_000_000,
             kind: None,
             vehicle_incident: None,
             by: "Anna".into(),
@@ -92,4 +93,36 @@ async fn a_person_raises_a_call_that_could_not_be_proved() {
     assert_eq!((again.incident.id, lane.all().await.len()), (incident.id, 1));
     let by: Vec<_> = again.trail.iter().map(|entry| (entry.action, &*entry.by)).collect();
     assert!(by.contains(&("opened", "Anna")), "{by:?}");
+}
+
+#[tokio::test]
+async fn a_raise_into_an_open_incident_keeps_the_place_that_was_proved() {
+    let dir = tempfile::tempdir().unwrap();
+    let target = TestTarget::accepting().await;
+    let lane = Setup::new(dir.path(), target.target(8)).start().await;
+    lane.sealed((1, 1), &[help("bus 7")]);
+    let all = lane.when(|all| all.len() == 1 && all[0].recorded).await;
+    let proved = all[0].position.clone();
+    assert!(proved.as_ref().is_some_and(|position| position.trusted));
+    let raise = async |vehicle_id: &str| {
+        let raise = Raise {
+            vehicle_id: vehicle_id.into(),
+            position: vagn_wire::Position::new(-33.0, 18.0).ok(),
+            heard_ms: 1_790_000_000_000,
+            kind: None,
+            vehicle_incident: None,
+            by: "Anna".into(),
+        };
+        match lane.handle.raise(raise, PATIENCE).await.unwrap() {
+            Raised::Done(detail) => detail.incident,
+            Raised::NoRoom => panic!("there is room"),
+        }
+    };
+    let incident = raise("bus 7").await;
+    assert_eq!((incident.position, lane.all().await.len()), (proved, 1));
+    // Where nothing was proved, the place of the call counts, at the time at which it was heard.
+    let incident = raise("tram 9").await;
+    let heard = vagn_flow::rfc3339::rfc3339(1_790_000_000_000);
+    let position = incident.position.unwrap();
+    assert_eq!((position.lat, &*position.time, &*incident.raised_at), (-33.0, &*heard, &*heard));
 }
