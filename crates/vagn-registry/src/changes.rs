@@ -7,6 +7,7 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use crate::object::Change;
+use crate::views::{View, Views};
 
 /// Changes that are kept. A block of an import fits in, so that watchers need not list a million devices for each.
 pub(crate) const CHANGES_MAX: usize = 65_536;
@@ -22,6 +23,8 @@ const AT_ONCE: usize = 1_024;
 pub(crate) struct Changes {
     ring: Mutex<Ring>,
     last: watch::Sender<u64>,
+    /// Those who watch.
+    views: Arc<Views>,
 }
 
 #[derive(Debug, Default)]
@@ -34,23 +37,29 @@ struct Ring {
     newest: u64,
 }
 
-/// Changes after a revision, in order.
+/// Changes after a revision, in order. Who asks for the next ones has dealt with those before.
 #[derive(Debug)]
 pub struct Watch {
     changes: Arc<Changes>,
     after: u64,
     last: watch::Receiver<u64>,
+    view: View,
 }
 
 impl Changes {
     /// Begins after this revision.
     pub(crate) fn new(revision: u64) -> Self {
         let ring = Ring { floor: revision, newest: revision, ..Ring::default() };
-        Self { ring: Mutex::new(ring), last: watch::Sender::new(revision) }
+        Self { ring: Mutex::new(ring), last: watch::Sender::new(revision), views: Arc::default() }
     }
 
     pub(crate) fn last(&self) -> u64 {
         *self.last.borrow()
+    }
+
+    /// Returns the views of those who watch.
+    pub(crate) fn views(&self) -> &Arc<Views> {
+        &self.views
     }
 
     /// Adds changes that are on disk; the last of them has this revision.
@@ -92,12 +101,14 @@ fn size(change: &Change) -> usize {
 impl Watch {
     pub(crate) fn new(changes: Arc<Changes>, after: u64) -> Self {
         let last = changes.last.subscribe();
-        Self { changes, after, last }
+        let view = changes.views().begin(after);
+        Self { changes, after, last, view }
     }
 
     /// Waits for the next changes, at most 1 024 at once; `None` when too many were missed: then list all anew, and go on with
     /// this watch, which gives what changes from now on. Nothing is lost when the wait is given up.
     pub async fn next(&mut self) -> Option<Vec<Change>> {
+        self.view.saw(self.after);
         loop {
             // Marked as seen before the ring is read, so that no change in between is slept through.
             self.last.mark_unchanged();

@@ -5,6 +5,7 @@
 //! | `registry.rs` | objects, revisions and the watch, whatever they mean |
 //! | `file/` | the file: tables, opening, transactions |
 //! | `changes.rs` | the latest changes in memory, for those who watch |
+//! | `views.rs` | how far those who watch have come |
 //! | `wrapping.rs` | secrets, wrapped by a key from a file |
 //! | `figures.rs` | figures for metrics |
 //! | `entry.rs` | typed objects: their kind, key and JSON |
@@ -28,6 +29,7 @@ mod shares;
 #[cfg(test)]
 mod tests;
 mod tokens;
+mod views;
 mod wrapping;
 
 pub use changes::Watch;

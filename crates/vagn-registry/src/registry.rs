@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use redb::{Database, ReadableDatabase, ReadableTableMetadata, StorageBackend};
@@ -188,6 +189,12 @@ impl Registry {
     /// Returns the changes after a revision. A watcher that falls far behind is told to list anew.
     pub fn watch(&self, after: u64) -> Watch {
         Watch::new(self.inner.changes.clone(), after)
+    }
+
+    /// Waits until all who watch have taken in every change up to now: only then does a change count everywhere. Returns false when one
+    /// of them has not within this time. It blocks.
+    pub fn wait_until_seen(&self, within: Duration) -> bool {
+        self.inner.changes.views().wait(self.revision(), within)
     }
 
     /// Counts the objects of a kind.

@@ -88,3 +88,20 @@ async fn reads_devices_in_changes() {
     assert_eq!(registry.device_in(&changes[0]), Some(device));
     assert_eq!(registry.token_in(&changes[0]), None);
 }
+
+#[tokio::test]
+async fn a_change_is_seen_once_each_watcher_asks_for_the_next_one() {
+    let registry = in_memory();
+    assert!(registry.wait_until_seen(Duration::ZERO), "nobody watches");
+    let mut first = registry.watch(registry.revision());
+    let second = registry.watch(registry.revision());
+    put(&registry, "a", Some(b"{}"));
+    assert!(!registry.wait_until_seen(Duration::ZERO));
+    drop(second);
+    next(&mut first).await;
+    assert!(!registry.wait_until_seen(Duration::ZERO), "it is not dealt with yet");
+    let waiting = registry.clone();
+    let waiting = tokio::task::spawn_blocking(move || waiting.wait_until_seen(SOON));
+    let given_up = tokio::time::timeout(Duration::ZERO, first.next()).await;
+    assert!(given_up.is_err() && waiting.await.unwrap());
+}

@@ -2,8 +2,10 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::{Value, json};
+use tracing::warn;
 use vagn_flow::clock::Clock;
 use vagn_registry::{DeviceOf, ImportRow, NewSecret, NewToken, PutError, Registry, Share};
 use vagn_seal::Secret;
@@ -13,6 +15,9 @@ use super::show;
 
 /// Longest life of a link, in ms: 30 days.
 const SHARE_MS_MAX: u64 = 30 * 24 * 3_600_000;
+
+/// Longest wait until a change counts everywhere in the service.
+const SEEN_WITHIN: Duration = Duration::from_secs(5);
 
 /// Name under which links are recorded that a command made.
 const COMMAND: &str = "command line";
@@ -46,6 +51,16 @@ impl Deeds {
     /// # Errors
     /// The reason that nothing was changed.
     pub fn perform(&self, request: ControlRequest, tell: &mut Tell<'_>) -> Result<Value, ControlError> {
+        let before = self.registry.revision();
+        let done = self.carry_out(request, tell)?;
+        // Only then it is in force: the service looks into what it has in memory, which follows the registry.
+        if self.registry.revision() != before && !self.registry.wait_until_seen(SEEN_WITHIN) {
+            warn!("a change of the registry is on disk, and a part of the service has not taken it in yet");
+        }
+        Ok(done)
+    }
+
+    fn carry_out(&self, request: ControlRequest, tell: &mut Tell<'_>) -> Result<Value, ControlError> {
         use ControlRequest as R;
         match request {
             R::DeviceAdd { name, is_gateway, prefix } => self.add_device(name, is_gateway, prefix),

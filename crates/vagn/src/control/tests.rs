@@ -97,6 +97,26 @@ async fn makes_a_token_that_the_registry_knows() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn answers_a_change_once_the_service_has_it_in_force() {
+    let service = Service::start().await;
+    let mut watch = service.registry.watch(service.registry.revision());
+    let asked = service.ask(ControlRequest::ShareAdd { vehicle_id: "bus 7".into(), expires_in_ms: 1 });
+    tokio::pin!(asked);
+    // The part that watches has taken the change, and is not done with it.
+    let changes = tokio::select! {
+        _ = &mut asked => panic!("it was answered before its time"),
+        changes = watch.next() => changes.unwrap(),
+    };
+    assert!(!changes.is_empty());
+    let waits = tokio::time::timeout(std::time::Duration::from_millis(200), &mut asked).await;
+    assert!(waits.is_err(), "it was answered before its time");
+    tokio::select! {
+        answer = &mut asked => assert!(answer.0.is_ok()),
+        _ = watch.next() => panic!("nothing else changes"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn is_for_the_services_user_alone_and_replaces_a_stale_one() {
     let service = Service::start().await;
     let path = deep(&service.dir).join(SOCKET);
