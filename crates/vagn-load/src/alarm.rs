@@ -11,9 +11,9 @@ use thiserror::Error;
 use vagn_wire::{StoredAck, decode};
 
 use crate::{
-    sealed::{SealError, Wrapping},
     target::Target,
     udp::{UdpError, open},
+    wrapping::{SealError, Wrapping},
 };
 
 /// Waits for an answer after the alarm and after each repeat. An alarm that is recorded is answered within milliseconds, so
@@ -122,7 +122,7 @@ fn hear(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sealed::InClear;
+    use crate::wrapping::InClear;
     use vagn_wire::{Report, VehicleId, encode};
 
     const WAIT: [Duration; 3] = [Duration::from_millis(50); 3];

@@ -28,6 +28,7 @@ pub mod timeline;
 pub mod trace;
 pub mod trust;
 pub mod udp;
+pub mod wrapping;
 
 pub use demo::Demo;
 pub use fleet::Fleet;

@@ -40,7 +40,7 @@ pub enum TraceError {
     Read(#[from] csv::Error),
     /// A report cannot be sealed.
     #[error(transparent)]
-    Seal(#[from] crate::sealed::SealError),
+    Seal(#[from] crate::wrapping::SealError),
 }
 
 /// Rows that are no report, and were skipped.

@@ -8,11 +8,12 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::Args;
 use vagn_load::alarm;
-use vagn_load::sealed::{InClear, SealError, Sealed, Wrapping};
+use vagn_load::sealed::Sealed;
 use vagn_load::source::{Next, Source};
 use vagn_load::tcp::{self, TcpSettings};
 use vagn_load::trace::TraceError;
 use vagn_load::udp::{self, Watch};
+use vagn_load::wrapping::{InClear, SealError, Wrapping};
 use vagn_wire::ack::Ack;
 use vagn_wire::{Fate, Kind, Position, Report, VehicleId, encode};
 

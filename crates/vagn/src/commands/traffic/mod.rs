@@ -15,12 +15,13 @@ use vagn_flow::clock::{Clock, SystemClock};
 use vagn_load::Source;
 use vagn_load::balance::{Balance, Counts};
 use vagn_load::ops::Ops;
-use vagn_load::sealed::{Framing, SealError, Sealed, Sealing};
+use vagn_load::sealed::{Framing, Sealed, Sealing};
 use vagn_load::source::Tally;
 use vagn_load::target::Target;
 use vagn_load::tcp::{self, TcpSettings};
 use vagn_load::trust::Trust;
 use vagn_load::udp::{self, Sent, Watch};
+use vagn_load::wrapping::SealError;
 
 use self::summary::{Answers, Drawn, Summary};
 use super::say;
