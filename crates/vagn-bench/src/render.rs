@@ -230,7 +230,10 @@ mod tests {
         let failed =
             Section { failed: Some("redis-server is missing".into()), ..Section::new("compare", "Beside") };
         let text = document(&[section(), failed], &Notes::default()).text;
-        assert!(text.contains("Not measured yet: `ack`, `visible`,") && !text.contains("`udp`,"), "{text}");
+        assert!(
+            text.contains("Not measured yet: `sealed`, `ack`, `visible`,") && !text.contains("`udp`,"),
+            "{text}"
+        );
         assert!(text.contains("## Beside\n\n**Not measured in full:** redis-server is missing\n"));
     }
 

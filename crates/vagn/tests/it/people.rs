@@ -84,7 +84,7 @@ async fn a_reload_ends_a_token_of_the_settings_and_its_sessions() {
     let dir = tempfile::tempdir().unwrap();
     let config =
         settings(dir.path(), "[http]\ntokens = [\"a leaked secret of one\", \"another one to stay\"]\n");
-    let vagn = Vagn::start(&dir.path().join("data"), &["--config", &config]);
+    let vagn = Vagn::start_heeding(&dir.path().join("data"), &["--config", &config]);
     let begun = client()
         .post(vagn.url("/api/v1/session"))
         .bearer_auth("a leaked secret of one")
