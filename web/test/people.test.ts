@@ -67,9 +67,11 @@ scenario("a session that was ended elsewhere leads to the sign-in, and the page 
   await page.getByText("No emergency waits for you.").waitFor();
   await page.context().clearCookies();
   await input(page).waitFor();
-  await page.getByText("You are not signed in.").waitFor();
+  // What is read out stays in its live region, so the line on the page counts.
+  const line = page.locator("p", { hasText: "You are not signed in." });
+  await line.waitFor();
   await signIn(page, TOKEN);
-  await page.getByText("You are not signed in.").waitFor({ state: "detached" });
+  await line.waitFor({ state: "detached" });
 });
 
 scenario("who may see approximate places sees those alone, and is told so", {}, async ({ vagn, open }) => {
