@@ -193,6 +193,9 @@ proptest! {
         newer_than_ms in prop::option::of(0_i64..60_000),
         partitions in 1_usize..4,
     ) {
+        // A store takes exactly (0, 0) for no fix.
+        let is_fix = |place: Position| (place.lat(), place.lon()) != (0.0, 0.0);
+        prop_assume!(twins.iter().all(|(_, twin)| twin.iter().all(|(place, _)| is_fix(*place))));
         let nearby = Nearby { center, k, max_m, newer_than_ms };
         for form in 0..2 {
             let vehicles: Vec<_> =
