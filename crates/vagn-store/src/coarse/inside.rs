@@ -88,8 +88,12 @@ fn regions(bbox: &BBox) -> Vec<Region> {
 
 /// Returns ranges of columns from west to east, without the eastern name of the antimeridian.
 fn columns(west: i32, east: i32, crosses: bool) -> Vec<(i32, i32)> {
-    let mut ranges =
-        if crosses { vec![(-ANTIMERIDIAN, east), (west, ANTIMERIDIAN)] } else { vec![(west, east)] };
+    let mut ranges = match crosses {
+        // Its edges may be in one column; that column is told once.
+        true if west <= east => vec![(-ANTIMERIDIAN, ANTIMERIDIAN)],
+        true => vec![(-ANTIMERIDIAN, east), (west, ANTIMERIDIAN)],
+        false => vec![(west, east)],
+    };
     let is_at_antimeridian = ranges.iter().any(|(_, east)| *east == ANTIMERIDIAN);
     if is_at_antimeridian && ranges[0].0 != -ANTIMERIDIAN {
         ranges.insert(0, (-ANTIMERIDIAN, -ANTIMERIDIAN));

@@ -87,6 +87,14 @@ fn a_search_of_a_metre_finds_the_place_of_the_grid_and_not_the_vehicle() {
     assert_eq!(inside([18.069, 59.329, 18.069, 59.329]), 1);
 }
 
+#[test]
+fn a_box_around_the_globe_with_both_edges_in_one_column_has_each_vehicle_once() {
+    let fleet = fleet(&[("bus 7", pair(0.001, 0.000_2), 0), ("bus 8", pair(0.001, 5.0), 0)], 1);
+    let bbox = BBox::new(0.0, -1.0, -0.000_6, 1.0).unwrap();
+    let found = |limit| Sight::Coarse.bbox(&fleet, &bbox, limit).unwrap().len();
+    assert_eq!([1, 2, 3].map(found), [1, 2, 2]);
+}
+
 /// A fleet of so many partitions; vehicles by id, place and time.
 fn fleet(vehicles: &[(&str, Position, i64)], partitions: usize) -> Fleet {
     let fleet = Fleet::new(partitions);
