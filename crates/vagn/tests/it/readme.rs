@@ -49,8 +49,7 @@ async fn the_commands_that_secure_a_fresh_installation_work() {
     let dir = tempfile::tempdir().unwrap();
     let (before, after): (Vec<_>, Vec<_>) =
         section("Secure it").into_iter().partition(|line| !line.contains("backup"));
-    let (serve, before): (Vec<_>, Vec<_>) =
-        before.into_iter().partition(|line| line.starts_with("vagn serve"));
+    let (serve, before): (Vec<_>, Vec<_>) = before.into_iter().partition(|line| line.contains("vagn serve"));
     let run = |lines: &[String]| {
         let script =
             format!("set -e\nvagn() {{ {} \"$@\"; }}\n{}", env!("CARGO_BIN_EXE_vagn"), lines.join("\n"));
@@ -59,16 +58,17 @@ async fn the_commands_that_secure_a_fresh_installation_work() {
         String::from_utf8(output.stdout).unwrap()
     };
     let said = run(&before);
-    for file in ["bus-7.key", "drill.key", "vagn.toml"] {
+    for file in ["bus-7.key", "drill.key"] {
         let mode = std::fs::metadata(dir.path().join(file)).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600, "{file}");
     }
-    let serve = serve[0]
-        .replace("vagn serve ", "")
-        .replace("vagn.toml", dir.path().join("vagn.toml").to_str().unwrap());
+    let (variable, serve) = serve[0].split_once(" vagn serve ").unwrap();
+    let (name, value) = variable.split_once('=').unwrap();
+    assert_eq!(name, "VAGN_AUTH_DEVICES");
     let flags: Vec<_> =
         serve.split(' ').map(|flag| if flag.starts_with("0.0.0.0:") { "0.0.0.0:0" } else { flag }).collect();
-    let vagn = Vagn::start(&dir.path().join("vagn-data"), &flags);
+    let environment = vec![("VAGN_AUTH_DEVICES", value.to_owned())];
+    let vagn = Vagn::start_with(environment, &dir.path().join("vagn-data"), &flags);
     let header = said.lines().rfind(|line| line.contains("Authorization: Bearer")).unwrap().trim();
     std::fs::write(dir.path().join("anna.header"), header).unwrap();
     let address = format!("localhost:{}", vagn.address("http").port());
