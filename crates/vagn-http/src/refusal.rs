@@ -14,7 +14,7 @@ pub(crate) enum Refusal {
     Missing,
     /// Its token is not known.
     Wrong,
-    /// Its token was not looked at: too many wrong ones came from its address. Holds the time until another one is.
+    /// Its token is wrong, or may be: too many wrong ones came from its address to tell. Holds the time until another one is told.
     Slowed(Duration),
     /// Its token has ended, at this time in ms since 1970.
     Expired(i64),
@@ -105,7 +105,9 @@ impl From<Refusal> for Problem {
                 "with the cookie of a session this is taken only from a page of this service; a program sends a token instead",
             ),
             Refusal::Slowed(wait) => {
-                too_many("too many wrong tokens came from this address, so this one was not looked at", wait)
+                let why = "too many wrong tokens came from this address, so it is not said whether this one is wrong; one that `vagn token \
+                           add` has made passes all the same";
+                too_many(why, wait)
             }
             Refusal::Rate(wait) => {
                 too_many("requests with this token come faster than `http.rate` allows", wait)

@@ -1,8 +1,10 @@
 //! Guard of the tokens: counts those that are refused, and slows down whoever tries many.
 //!
-//! An address that has sent many wrong tokens gets 429 for some seconds, and is not told then whether a token is right. So that a
-//! stranger behind the same address locks nobody out, a token that was right from there before passes all the same; and where many are
-//! known to share an address, as behind a proxy or on this machine, every right one does.
+//! A token is looked up before its address is judged. One that nobody can guess passes if it is right, whatever else came from there: a
+//! stranger behind the same address locks nobody out, and to whoever tries many it tells nothing. Only short tokens of the settings, which
+//! people may have made up, are waited for with the wrong ones, so that nobody learns which is right faster than the quota allows. One of
+//! them that was right from an address before passes there all the same; and where many are known to share an address, as behind a proxy
+//! or on this machine, every right one does.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -28,6 +30,17 @@ pub const WRONG_TOKENS: Quota = Quota { burst: 5, every: Duration::from_secs(12)
 
 /// Lines in the log about one address.
 const LINES: Quota = Quota { burst: 1, every: Duration::from_secs(600) };
+
+/// A token, as it was looked up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LookedUp {
+    /// It is none that holds.
+    Wrong,
+    /// It holds, and is short enough to be found by trying. Has the beginning of its digest.
+    Guessable(u64),
+    /// It holds, and was not found by trying.
+    Sure,
+}
 
 /// Most tokens that are known to have been right from an address. Only who has a token adds to them.
 const FAMILIAR_MAX: usize = 1 << 14;
@@ -63,17 +76,16 @@ impl TokenGuard {
         })
     }
 
-    /// Judges a token from this caller: the beginning of the digest of the one that it is, if it is one.
-    pub(crate) fn judge(&self, found: Option<u64>, caller: Option<&Caller>) -> Result<(), Refusal> {
-        // Without a caller, as in tests of a router alone, nobody can be told from others, and so nobody is slowed.
-        let Some(caller) = caller else { return found.map(drop).ok_or(Refusal::Wrong) };
-        let (peer, now) = (caller.peer(), self.clock.monotonic());
-        // All who share addresses are one source of wrong tokens, and none of right ones.
-        let source = peer.unwrap_or_else(|| IpAddr::V4(Ipv4Addr::LOCALHOST).into());
-        match (found, peer) {
-            (Some(_), None) => Ok(()),
-            (Some(mark), Some(_)) => self.admit(mark, source, now),
-            (None, _) => Err(self.wrong(source, now)),
+    /// Judges a token from this caller.
+    pub(crate) fn judge(&self, token: LookedUp, caller: Option<&Caller>) -> Result<(), Refusal> {
+        let now = self.clock.monotonic();
+        match token {
+            LookedUp::Sure => Ok(()),
+            LookedUp::Guessable(mark) => {
+                caller.and_then(Caller::peer).map_or(Ok(()), |peer| self.admit(mark, peer, now))
+            }
+            // Without a caller, as in tests of a router alone, nobody can be told from others, and so nobody is slowed.
+            LookedUp::Wrong => Err(caller.map_or(Refusal::Wrong, |caller| self.wrong(source(caller), now))),
         }
     }
 
@@ -118,6 +130,11 @@ impl fmt::Debug for TokenGuard {
     }
 }
 
+/// Returns the source of a wrong token: all who share addresses are one.
+fn source(caller: &Caller) -> Source {
+    caller.peer().unwrap_or_else(|| IpAddr::V4(Ipv4Addr::LOCALHOST).into())
+}
+
 /// Returns the class of a route by its path, as in `incidents` for `/api/v1/incidents/{id}`: a label of few values.
 pub(crate) fn class(path: &'static str) -> &'static str {
     let path = path.strip_prefix("/api/v1").unwrap_or(path);
@@ -144,31 +161,51 @@ mod tests {
 
     fn guess(guard: &TokenGuard, address: &str) {
         for _ in 0..WRONG_TOKENS.burst {
-            assert_eq!(guard.judge(None, Some(&from(address))), Err(Refusal::Wrong));
+            assert_eq!(guard.judge(LookedUp::Wrong, Some(&from(address))), Err(Refusal::Wrong));
         }
-        assert!(matches!(guard.judge(None, Some(&from(address))), Err(Refusal::Slowed(_))));
+        assert!(matches!(guard.judge(LookedUp::Wrong, Some(&from(address))), Err(Refusal::Slowed(_))));
+    }
+
+    #[test]
+    fn a_token_that_nobody_can_guess_passes_beside_any_number_of_wrong_ones() {
+        let (guard, _) = guard();
+        guess(&guard, "192.0.2.1");
+        assert_eq!(guard.judge(LookedUp::Sure, Some(&from("192.0.2.1"))), Ok(()));
+        assert!(guard.familiar.lock().is_empty(), "nothing need be remembered of it");
+        let slowed = guard.judge(LookedUp::Wrong, Some(&from("192.0.2.1")));
+        assert!(matches!(slowed, Err(Refusal::Slowed(_))), "it gives wrong ones no new allowance");
     }
 
     #[test]
     fn who_tries_many_tokens_is_not_told_which_is_right() {
         let (guard, clock) = guard();
         guess(&guard, "192.0.2.1");
-        assert_eq!(guard.judge(Some(0), Some(&from("192.0.2.1"))), Err(Refusal::Slowed(WRONG_TOKENS.every)));
-        assert_eq!(guard.judge(Some(0), Some(&from("192.0.2.2"))), Ok(()), "another address is not held up");
-        assert_eq!(guard.judge(Some(0), None), Ok(()));
+        assert_eq!(
+            guard.judge(LookedUp::Guessable(0), Some(&from("192.0.2.1"))),
+            Err(Refusal::Slowed(WRONG_TOKENS.every))
+        );
+        assert_eq!(
+            guard.judge(LookedUp::Guessable(0), Some(&from("192.0.2.2"))),
+            Ok(()),
+            "another address is not held up"
+        );
+        assert_eq!(guard.judge(LookedUp::Guessable(0), None), Ok(()));
         clock.advance(WRONG_TOKENS.every);
-        assert_eq!(guard.judge(None, Some(&from("192.0.2.1"))), Err(Refusal::Wrong));
-        assert_eq!(guard.judge(None, Some(&from("192.0.2.1"))), Err(Refusal::Slowed(WRONG_TOKENS.every)));
+        assert_eq!(guard.judge(LookedUp::Wrong, Some(&from("192.0.2.1"))), Err(Refusal::Wrong));
+        assert_eq!(
+            guard.judge(LookedUp::Wrong, Some(&from("192.0.2.1"))),
+            Err(Refusal::Slowed(WRONG_TOKENS.every))
+        );
     }
 
     #[test]
     fn a_token_that_was_right_from_an_address_goes_on_from_there() {
         let (guard, _) = guard();
-        assert_eq!(guard.judge(Some(3), Some(&from("192.0.2.1"))), Ok(()));
+        assert_eq!(guard.judge(LookedUp::Guessable(3), Some(&from("192.0.2.1"))), Ok(()));
         guess(&guard, "192.0.2.1");
-        assert_eq!(guard.judge(Some(3), Some(&from("192.0.2.1"))), Ok(()));
+        assert_eq!(guard.judge(LookedUp::Guessable(3), Some(&from("192.0.2.1"))), Ok(()));
         assert!(
-            guard.judge(Some(4), Some(&from("192.0.2.1"))).is_err(),
+            guard.judge(LookedUp::Guessable(4), Some(&from("192.0.2.1"))).is_err(),
             "one that was not is none of a known caller"
         );
         for number in 0..100_000_u32 {
@@ -182,7 +219,7 @@ mod tests {
         for address in ["127.0.0.1", "::1", "::ffff:127.0.0.1"] {
             let (guard, _) = guard();
             guess(&guard, address);
-            assert_eq!(guard.judge(Some(0), Some(&from(address))), Ok(()), "{address}");
+            assert_eq!(guard.judge(LookedUp::Guessable(0), Some(&from(address))), Ok(()), "{address}");
         }
     }
 

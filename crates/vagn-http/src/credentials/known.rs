@@ -1,18 +1,24 @@
 //! What is known, and which of it holds at a time.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 
-use vagn_registry::{Digest, Session, Share, Token};
+use vagn_registry::{Digest, NewSecret, Session, Share, Token};
 
 use super::hex;
 use crate::principal::{Principal, Proof};
 use crate::refusal::Refusal;
+use crate::token_guard::LookedUp;
+
+/// Characters of a token of the settings which nobody finds by trying: 128 bits even in hexadecimal digits, such as those of
+/// `openssl rand -hex 16`.
+pub const SURE_LENGTH: usize = 32;
 
 /// Tokens, sessions and shares, by their digests.
 #[derive(Debug, Default)]
 pub(super) struct Known {
-    of_settings: HashSet<Digest>,
+    /// Tokens of the settings, and whether each is so short that somebody may find it.
+    of_settings: HashMap<Digest, bool>,
     tokens: HashMap<Digest, Arc<Token>>,
     pub(super) sessions: HashMap<Digest, Session>,
     pub(super) shares: HashMap<Digest, Arc<Share>>,
@@ -33,8 +39,11 @@ impl Standing {
         if let Self::Holds(principal) = self { Some(principal) } else { None }
     }
 
-    pub(super) fn into_principal(self) -> Option<Principal> {
-        if let Self::Holds(principal) = self { Some(principal) } else { None }
+    pub(super) fn into_principal(self) -> Result<Principal, Refusal> {
+        match self {
+            Self::Holds(principal) => Ok(principal),
+            other => Err(other.explain(Refusal::Wrong)),
+        }
     }
 
     /// Says why a token that was known is not let in; who is slowed down is told nothing.
@@ -48,15 +57,16 @@ impl Standing {
 }
 
 impl Known {
-    pub(super) fn new(of_settings: HashSet<Digest>) -> Self {
+    pub(super) fn new(of_settings: &[String]) -> Self {
         let mut known = Self::default();
         known.set_of_settings(of_settings);
         known
     }
 
-    pub(super) fn set_of_settings(&mut self, of_settings: HashSet<Digest>) {
-        self.is_closed |= !of_settings.is_empty();
-        self.of_settings = of_settings;
+    pub(super) fn set_of_settings(&mut self, tokens: &[String]) {
+        self.is_closed |= !tokens.is_empty();
+        let short = |token: &str| token.chars().count() < SURE_LENGTH;
+        self.of_settings = tokens.iter().map(|token| (NewSecret::digest_of(token), short(token))).collect();
     }
 
     pub(super) fn set_tokens(&mut self, tokens: Vec<Token>) {
@@ -75,7 +85,7 @@ impl Known {
     }
 
     pub(super) fn standing(&self, digest: &Digest, now_ms: i64) -> Standing {
-        if self.of_settings.contains(digest) {
+        if self.of_settings.contains_key(digest) {
             return Standing::Holds(Principal::of_setting(Proof::Setting(*digest)));
         }
         let Some(token) = self.tokens.get(digest) else { return Standing::Unknown };
@@ -86,12 +96,22 @@ impl Known {
         }
     }
 
+    /// Looks a token up for the guard.
+    pub(super) fn look_up(&self, digest: &Digest, standing: &Standing) -> LookedUp {
+        match (standing, self.of_settings.get(digest)) {
+            (Standing::Holds(_), Some(true)) => LookedUp::Guessable(mark(digest)),
+            // Those of the registry have 256 random bits.
+            (Standing::Holds(_), _) => LookedUp::Sure,
+            _ => LookedUp::Wrong,
+        }
+    }
+
     /// Returns the principal of a session that holds, as its token does.
     pub(super) fn of_session(&self, digest: &Digest, now_ms: i64) -> Option<Principal> {
         let session = self.sessions.get(digest).filter(|session| session.expires_ms > now_ms)?;
         let proof = Proof::Session(*digest);
         if session.is_of_settings {
-            let holds = self.of_settings.iter().any(|token| name_of_setting(token) == session.token);
+            let holds = self.of_settings.keys().any(|token| name_of_setting(token) == session.token);
             return holds.then(|| Principal::of_setting(proof));
         }
         // A name is used once, so this is the very token that the session was begun with.
@@ -116,4 +136,9 @@ impl Known {
 /// Returns the name that stands in a session for a token of the settings, which has none.
 pub(super) fn name_of_setting(digest: &Digest) -> Box<str> {
     hex(digest).into()
+}
+
+/// Returns the beginning of a digest, by which the guard remembers a token.
+fn mark(digest: &Digest) -> u64 {
+    u64::from_be_bytes(*digest.first_chunk().expect("a digest is longer"))
 }

@@ -36,6 +36,7 @@ use super::problem::{Kind, Problem};
 use super::refusal::Refusal;
 use super::token_guard::TokenGuard;
 use known::Known;
+pub use known::SURE_LENGTH;
 pub use sessions::COOKIE;
 pub use shares::{NewShare, SHARE_DAYS_MAX};
 
@@ -83,14 +84,13 @@ pub(crate) struct Found {
 impl Credentials {
     /// Takes what the settings say; [`load`](Self::load) adds what the registry has.
     pub fn new(parts: CredentialParts) -> Self {
-        let of_settings = parts.of_settings.iter().map(|token| NewSecret::digest_of(token)).collect();
         Self(Arc::new(Shared {
             clock: parts.clock,
             registry: parts.registry,
             is_open_to_all: parts.is_open_to_all,
             trust: parts.trust,
             guard: parts.guard,
-            known: RwLock::new(Known::new(of_settings)),
+            known: RwLock::new(Known::new(&parts.of_settings)),
             renewed: Mutex::default(),
             changed: watch::Sender::new(()),
         }))
@@ -98,10 +98,7 @@ impl Credentials {
 
     /// Takes other tokens of the settings from now on. The API stays closed when there are none any more.
     pub fn set_of_settings(&self, tokens: &[String]) {
-        self.0
-            .known
-            .write()
-            .set_of_settings(tokens.iter().map(|token| NewSecret::digest_of(token)).collect());
+        self.0.known.write().set_of_settings(tokens);
         self.tell();
     }
 
@@ -125,14 +122,16 @@ impl Credentials {
 
     fn by_token(&self, token: &str, caller: Option<&Caller>) -> Result<Principal, Refusal> {
         let digest = NewSecret::digest_of(token);
-        let standing = self.0.known.read().standing(&digest, self.0.clock.now_ms());
-        let mark = standing.principal().map(|_| mark(&digest));
-        match &self.0.guard {
-            Some(guard) => guard.judge(mark, caller),
-            None => mark.map(drop).ok_or(Refusal::Wrong),
+        let (standing, looked_up) = {
+            let known = self.0.known.read();
+            let standing = known.standing(&digest, self.0.clock.now_ms());
+            let looked_up = known.look_up(&digest, &standing);
+            (standing, looked_up)
+        };
+        if let Some(guard) = &self.0.guard {
+            guard.judge(looked_up, caller).map_err(|refusal| standing.explain(refusal))?;
         }
-        .map_err(|refusal| standing.explain(refusal))?;
-        standing.into_principal().ok_or(Refusal::Wrong)
+        standing.into_principal()
     }
 
     fn by_session(&self, cookie: &str) -> Result<Found, Refusal> {
@@ -205,11 +204,6 @@ impl fmt::Debug for Credentials {
 
 fn found(principal: Principal) -> Found {
     Found { principal, cookie: None }
-}
-
-/// Returns the beginning of a digest, by which the guard remembers a token.
-fn mark(digest: &Digest) -> u64 {
-    u64::from_be_bytes(*digest.first_chunk().expect("a digest is longer"))
 }
 
 fn hex(bytes: &[u8]) -> String {

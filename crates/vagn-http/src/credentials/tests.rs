@@ -6,6 +6,7 @@ use std::time::Duration;
 use axum::http::{HeaderMap, HeaderName, header};
 use futures_util::FutureExt;
 use vagn_flow::clock::ManualClock;
+use vagn_flow::metrics::MetricRegistry;
 use vagn_registry::{NewSecret, Role, Session, Token};
 
 use super::*;
@@ -123,6 +124,31 @@ fn a_token_that_has_ended_is_told_so() {
     assert_eq!(by(&credentials, "Bearer ends"), Ok("cy".into()));
     clock.advance(Duration::from_secs(1));
     assert_eq!(by(&credentials, "Bearer ends"), Err(Refusal::Expired(NOW_MS + 1_000)));
+}
+
+#[test]
+fn only_a_short_token_of_the_settings_waits_for_wrong_ones_from_its_address() {
+    let long = "x".repeat(SURE_LENGTH);
+    let short = &long[1..];
+    let clock = Arc::new(ManualClock::at(NOW_MS));
+    let credentials = Credentials::new(CredentialParts {
+        clock: clock.clone(),
+        registry: None,
+        of_settings: vec![short.into(), long.clone()],
+        is_open_to_all: false,
+        trust: None,
+        guard: Some(TokenGuard::new(clock, &MetricRegistry::new(), 7)),
+    });
+    credentials.set_tokens(vec![token("made", "importer")]);
+    let caller = Caller::new(Arc::default(), "192.0.2.1".parse().unwrap());
+    let ask = |token: &str| {
+        let headers = headers(&[("authorization", &format!("Bearer {token}"))]);
+        credentials.find(&headers, Some(&caller)).map(|found| found.principal.name().to_owned())
+    };
+    while ask("wrong") == Err(Refusal::Wrong) {}
+    assert_eq!(ask("made"), Ok("importer".into()));
+    assert_eq!(ask(&long), Ok("http.tokens".into()));
+    assert!(matches!(ask(short), Err(Refusal::Slowed(_))));
 }
 
 #[test]

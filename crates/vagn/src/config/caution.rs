@@ -8,6 +8,7 @@ use std::path::Path;
 
 use reqwest::Url;
 use toml::{Table, Value};
+use vagn_http::credentials::SURE_LENGTH;
 
 use super::settings::Settings;
 
@@ -43,12 +44,27 @@ pub(super) fn of(settings: &Settings) -> Vec<Caution> {
         let remedy = "give each person and program a token of its own, with `vagn token add NAME --role ROLE [--person]`";
         cautions.push(Caution::new(what, remedy));
     }
+    cautions.extend(short_token(settings));
     let key = &settings.http.key;
     if !key.as_os_str().is_empty() {
         cautions.extend(readable("http.key", key));
     }
     cautions.extend(readable("registry.key_file", &settings.registry.key_file));
     cautions
+}
+
+/// Returns a caution about a token that [waits for wrong ones](vagn_http::token_guard) from its address.
+fn short_token(settings: &Settings) -> Option<Caution> {
+    let short = |token: &String| token.trim().chars().count() < SURE_LENGTH;
+    let at = settings.http.tokens.iter().position(short)?;
+    let what = format!(
+        "`http.tokens[{at}]` has fewer than {SURE_LENGTH} characters: while wrong tokens come from an address, it is refused there, also with a \
+         call for help"
+    );
+    Some(Caution::new(
+        what,
+        "make a token with `vagn token add`, or a longer one with `openssl rand -hex 16`",
+    ))
 }
 
 /// Returns what the settings file gives away: a secret in it that others can read.
@@ -166,6 +182,18 @@ mod tests {
                 );
             }
         }
+    }
+
+    #[test]
+    fn a_token_that_waits_for_wrong_ones_is_named() {
+        let long = "x".repeat(SURE_LENGTH);
+        let said = said(&format!("http.tokens = [{long:?}, {:?}]", &long[1..]));
+        assert!(
+            said.len() == 2 && said[1].contains("`http.tokens[1]` has fewer than 32 characters"),
+            "{said:?}"
+        );
+        let fine = super::of(&toml::from_str(&format!("http.tokens = [{long:?}]")).unwrap());
+        assert_eq!(fine.len(), 1);
     }
 
     #[test]
