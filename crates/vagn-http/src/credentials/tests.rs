@@ -82,7 +82,7 @@ fn every_local_caller_is_let_in_until_there_is_a_token_and_never_again() {
 
 #[test]
 fn what_comes_through_a_proxy_is_not_local() {
-    for name in ["forwarded", "x-forwarded-for", "x-forwarded-proto"] {
+    for name in ["forwarded", "x-forwarded-for", "x-forwarded-ssl", "x-real-ip", "via", "cf-connecting-ip"] {
         let (credentials, _) = credentials(&[], Vec::new());
         assert_eq!(find(&credentials, &[(name, "for=127.0.0.1")]), Err(Refusal::NotLocal), "{name}");
     }

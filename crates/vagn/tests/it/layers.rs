@@ -18,7 +18,7 @@ const CRATES: [(&str, &[&str]); 15] = [
     ("vagn-flow", &["vagn-seal", "vagn-wire", "vagn-otp"]),
     ("vagn-emergency", &["vagn-flow", "vagn-seal", "vagn-wire", "vagn-otp", "vagn-store", "vagn-fuzz"]),
     ("vagn-live", &["vagn-flow", "vagn-wire", "vagn-otp", "vagn-store"]),
-    ("vagn-http", &["vagn-flow", "vagn-registry", "vagn-otp"]),
+    ("vagn-http", &["vagn-flow", "vagn-registry", "vagn-otp", "vagn-fuzz"]),
     (
         "vagn-api",
         &[
