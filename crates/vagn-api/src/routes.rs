@@ -43,7 +43,7 @@ fn fleet() -> Vec<Route<Api>> {
         Route::get(stream::ROUTE, Latest, stream::get).gives_way(),
         Route::get(tiles::JSON_ROUTE, Latest, tiles::describe),
         Route::get(tiles::ROUTE, Latest, tiles::get).gives_way(),
-        Route::post(positions::ROUTE, Ingest, positions::post).without_rate(),
+        Route::post(positions::ROUTE, Ingest, positions::post).for_reports(),
     ]
 }
 
@@ -77,4 +77,20 @@ fn about() -> Vec<Route<Api>> {
         Route::delete(session::ROUTE, Latest, session::end),
         Route::get(openapi::ROUTE, Read, openapi::get),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::Method;
+
+    use super::*;
+
+    #[test]
+    fn the_access_log_has_who_asked_for_a_change() {
+        for route in routes() {
+            let changes = route.method().is_some_and(|method| *method != Method::GET);
+            let are_reports = route.path() == positions::ROUTE;
+            assert!(!changes || route.is_noted() != are_reports, "{route:?}");
+        }
+    }
 }

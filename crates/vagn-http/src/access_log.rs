@@ -1,6 +1,7 @@
-//! The access log: who has read incidents, and followed shares, in a file of its own.
+//! The access log: who has read incidents, followed shares, or asked for a change, in a file of its own.
 //!
-//! It has one line per principal, subject and minute. It is no trail: what is read changes nothing, and there is far more of it.
+//! A read has one line per principal, subject and minute, a deed one each time. It is no trail: what is read changes nothing, and there
+//! is far more of it; and what is done to incidents is in the trail as well.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -40,7 +41,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 const MINUTE_MS: i64 = 60_000;
 
-/// Takes notes of reads. Cheap to clone.
+/// Takes notes of requests. Cheap to clone.
 #[derive(Clone)]
 pub struct AccessLog(Option<Arc<Notes>>);
 
@@ -51,7 +52,7 @@ struct Notes {
     lost: Family<ReasonLabel, Counter>,
 }
 
-/// Reads of one minute.
+/// Reads in one minute.
 #[derive(Default)]
 struct Seen {
     minute: i64,
@@ -66,19 +67,27 @@ pub struct AccessLines {
 
 /// A line, in the order in which its fields are written.
 #[derive(Debug, Serialize)]
-pub(crate) struct Read<'a> {
+pub(crate) struct Asked<'a> {
     pub(crate) principal: &'a str,
     pub(crate) role: &'static str,
+    pub(crate) method: &'a str,
     pub(crate) subject: &'a str,
-    pub(crate) status: u16,
+    /// Status of the answer; `None` where the client was gone before it.
+    pub(crate) status: Option<u16>,
     pub(crate) address: Option<String>,
+}
+
+impl Asked<'_> {
+    fn is_read(&self) -> bool {
+        matches!(self.method, "GET" | "HEAD")
+    }
 }
 
 #[derive(Serialize)]
 struct Line<'a> {
     time: String,
     #[serde(flatten)]
-    read: &'a Read<'a>,
+    asked: &'a Asked<'a>,
 }
 
 /// Makes the log, and the lines that its child writes.
@@ -100,14 +109,14 @@ impl AccessLog {
         Self(None)
     }
 
-    /// Notes a read, unless the same was noted in this minute.
-    pub(crate) fn note(&self, read: &Read<'_>) {
+    /// Notes a request, unless it is a read and the same was noted in this minute.
+    pub(crate) fn note(&self, asked: &Asked<'_>) {
         let Some(notes) = &self.0 else { return };
         let now_ms = notes.clock.now_ms();
-        if !notes.seen.lock().is_new(read, now_ms.div_euclid(MINUTE_MS)) {
+        if asked.is_read() && !notes.seen.lock().is_new(asked, now_ms.div_euclid(MINUTE_MS)) {
             return;
         }
-        let line = Line { time: rfc3339(now_ms), read };
+        let line = Line { time: rfc3339(now_ms), asked };
         let mut line = serde_json::to_string(&line).expect("texts and numbers can always be written");
         line.push('\n');
         if notes.lines.try_send(line).is_err() {
@@ -117,7 +126,7 @@ impl AccessLog {
 }
 
 impl Seen {
-    fn is_new(&mut self, read: &Read<'_>, minute: i64) -> bool {
+    fn is_new(&mut self, read: &Asked<'_>, minute: i64) -> bool {
         if self.minute != minute || self.reads.len() >= SEEN_MAX {
             self.reads.clear();
             self.minute = minute;
@@ -127,6 +136,12 @@ impl Seen {
 }
 
 impl AccessLines {
+    /// Takes the lines that wait, for tests.
+    #[cfg(test)]
+    pub(crate) fn take(&self) -> Vec<String> {
+        self.waiting.lock().try_iter().collect()
+    }
+
     /// Returns the child that writes them into this directory.
     pub fn child(self, dir: &Path) -> ChildSpec {
         let path = dir.join(FILE);
@@ -225,8 +240,8 @@ mod tests {
 
     use super::*;
 
-    fn read<'a>(principal: &'a str, subject: &'a str) -> Read<'a> {
-        Read { principal, role: "read", subject, status: 200, address: None }
+    fn read<'a>(principal: &'a str, subject: &'a str) -> Asked<'a> {
+        Asked { principal, role: "read", method: "GET", subject, status: Some(200), address: None }
     }
 
     #[test]
@@ -240,12 +255,21 @@ mod tests {
         }
         clock.advance(Duration::from_secs(60));
         log.note(&read("anna", one));
-        let lines: Vec<String> = lines.waiting.lock().try_iter().collect();
+        let lines = lines.take();
         assert_eq!(lines.len(), 4, "{lines:?}");
         let first = r#"{"time":"2026-09-21T14:13:20.000Z","principal":"anna","role":"read","#.to_owned()
-            + r#""subject":"/api/v1/incidents/1","status":200,"address":null}"#
+            + r#""method":"GET","subject":"/api/v1/incidents/1","status":200,"address":null}"#
             + "\n";
         assert_eq!(lines[0], first);
+    }
+
+    #[test]
+    fn a_deed_has_a_line_each_time() {
+        let (log, lines) = open(Arc::new(ManualClock::at(0)), &MetricRegistry::new());
+        for method in ["GET", "DELETE", "DELETE", "GET", "POST"] {
+            log.note(&Asked { method, ..read("anna", "/api/v1/vehicles/7") });
+        }
+        assert_eq!(lines.take().len(), 4);
     }
 
     #[test]

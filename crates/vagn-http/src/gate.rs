@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use axum::http::{HeaderMap, Method, Uri, header};
+use axum::extract::Request;
+use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
 
-use super::access_log::{AccessLog, Read};
+use super::access_log::{AccessLog, Asked};
 use super::caller::Caller;
 use super::credentials::{Credentials, Found};
 use super::forwarded::Reached;
@@ -19,7 +20,7 @@ pub struct Entry {
     pub credentials: Credentials,
     /// Rates of principals and addresses.
     pub rates: Rates,
-    /// Notes of what is read.
+    /// Notes of what is read and done.
     pub access_log: AccessLog,
     /// Origin of the pages, such as `https://vagn.example`, where the setting `http.public_url` names it; else empty.
     pub public_origin: Arc<str>,
@@ -62,22 +63,59 @@ impl Entry {
         is_public || origin == format!("{scheme}://{host}")
     }
 
-    /// Notes a read of this subject.
-    pub(crate) fn note(&self, principal: &Principal, subject: &str, status: u16, caller: Option<&Caller>) {
-        self.access_log.note(&Read {
-            principal: principal.name(),
-            role: principal.role().word(),
-            subject,
-            status,
-            address: address(caller),
-        });
-    }
-
     /// Notes that somebody looks at what is shared under this number.
     pub fn note_share(&self, number: u64, status: u16, caller: &Caller) {
         let subject = format!("/s/… (share {number})");
-        let address = address(Some(caller));
-        self.access_log.note(&Read { principal: "share", role: "share", subject: &subject, status, address });
+        self.access_log.note(&Asked {
+            principal: "share",
+            role: "share",
+            method: "GET",
+            subject: &subject,
+            status: Some(status),
+            address: address(Some(caller)),
+        });
+    }
+}
+
+/// A note about a request, which is taken when the request is answered or given up: what was asked for may be done all the same.
+pub(crate) struct Note {
+    log: AccessLog,
+    principal: Principal,
+    method: Method,
+    subject: String,
+    address: Option<String>,
+    status: Option<u16>,
+}
+
+impl Note {
+    /// Begins a note about what this principal asks for.
+    pub(crate) fn new(entry: &Entry, principal: &Principal, request: &Request) -> Self {
+        Self {
+            log: entry.access_log.clone(),
+            principal: principal.clone(),
+            method: request.method().clone(),
+            subject: subject(request.uri()),
+            address: address(request.extensions().get()),
+            status: None,
+        }
+    }
+
+    /// Takes the note, with the status of the answer.
+    pub(crate) fn answered(mut self, status: StatusCode) {
+        self.status = Some(status.as_u16());
+    }
+}
+
+impl Drop for Note {
+    fn drop(&mut self) {
+        self.log.note(&Asked {
+            principal: self.principal.name(),
+            role: self.principal.role().word(),
+            method: self.method.as_str(),
+            subject: &self.subject,
+            status: self.status,
+            address: self.address.take(),
+        });
     }
 }
 
@@ -87,10 +125,10 @@ pub(crate) fn need_person(principal: &Principal) -> Result<(), Refusal> {
     if may { Ok(()) } else { Err(Refusal::NoPerson) }
 }
 
-/// Returns the subject of a read: the path, and the vehicle where one is chosen.
-pub(crate) fn subject(uri: &Uri) -> String {
+/// Returns the subject of a request: the path, and the vehicle where one is chosen.
+fn subject(uri: &Uri) -> String {
     let mut pairs = uri.query().unwrap_or_default().split('&');
-    let vehicle = pairs.find(|pair| pair.starts_with("vehicle_id="));
+    let vehicle = pairs.find(|pair| pair.starts_with("vehicle_id=") || pair.starts_with("id="));
     let whole = vehicle.map_or_else(|| uri.path().to_owned(), |vehicle| format!("{}?{vehicle}", uri.path()));
     whole.chars().take(SUBJECT_MAX).collect()
 }

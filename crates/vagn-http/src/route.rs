@@ -18,7 +18,7 @@ use super::caller::Caller;
 use super::cors::Preflight;
 use super::forwarded::Reached;
 pub use super::gate::Entry;
-use super::gate::{need_person, subject};
+use super::gate::{Note, need_person};
 use super::principal::{Checked, Principal};
 use super::problem::{Kind, Problem};
 use super::refusal::Refusal;
@@ -82,7 +82,8 @@ impl<S: Clone + Send + Sync + 'static> Route<S> {
     }
 
     fn new(method: Option<Method>, path: &'static str, access: Access, handler: MethodRouter<S>) -> Self {
-        Self { method, path, access, traits: Traits::default(), handler }
+        let traits = Traits { is_noted: changes(method.as_ref()), ..Traits::default() };
+        Self { method, path, access, traits, handler }
     }
 
     /// Lets a connection on which it is asked give way to all others, for the rest of its time. For pictures, which may be late.
@@ -97,15 +98,15 @@ impl<S: Clone + Send + Sync + 'static> Route<S> {
         self
     }
 
-    /// Notes in the access log who has asked it.
+    /// Notes in the access log who has asked it, as is done for all that change something.
     pub fn noted(mut self) -> Self {
         self.traits.is_noted = true;
         self
     }
 
-    /// Leaves it out of the rates: what it takes may be a call for help.
-    pub fn without_rate(mut self) -> Self {
-        self.traits.has_no_rate = true;
+    /// Leaves it out of the rates and the access log: what it takes are reports, which are many, and one may be a call for help.
+    pub fn for_reports(mut self) -> Self {
+        (self.traits.has_no_rate, self.traits.is_noted) = (true, false);
         self
     }
 
@@ -135,6 +136,11 @@ impl<S: Clone + Send + Sync + 'static> Route<S> {
         self.traits.by_person
     }
 
+    /// True where the access log has who asked.
+    pub fn is_noted(&self) -> bool {
+        self.traits.is_noted
+    }
+
     /// The role that the handler of a route for all asks for where data is wanted.
     pub fn data_role(&self) -> Option<Role> {
         self.traits.data
@@ -146,6 +152,11 @@ impl<S> fmt::Debug for Route<S> {
         let method = self.method.as_ref().map_or("any", Method::as_str);
         write!(f, "{method} {} for {}", self.path, self.access)
     }
+}
+
+/// Returns true for a route that may change something.
+fn changes(method: Option<&Method>) -> bool {
+    method.is_some_and(|method| *method != Method::GET)
 }
 
 /// Makes a router of `routes`. Each handler runs with the principal of its request, and only if that has the route's role;
@@ -205,14 +216,14 @@ async fn admit(State(gate): State<Gate>, mut request: Request, next: Next) -> Re
     if let (true, Some(liveness)) = (gate.traits.gives_way, request.extensions().get::<Liveness>()) {
         liveness.give_way();
     }
-    let caller = request.extensions().get::<Caller>().cloned();
-    let noted = gate.traits.is_noted.then(|| subject(request.uri()));
+    let noted = checked.as_ref().ok().filter(|_| gate.traits.is_noted);
+    let note = noted.map(|principal| Note::new(&gate.entry, principal, &request));
     request.extensions_mut().insert(Checked(checked.clone().map_err(Problem::from)));
     let mut response = next.run(request).await;
-    let Ok(principal) = checked else { return response };
-    if let Some(subject) = noted {
-        gate.entry.note(&principal, &subject, response.status().as_u16(), caller.as_ref());
+    if let Some(note) = note {
+        note.answered(response.status());
     }
+    let Ok(principal) = checked else { return response };
     if let Some(cookie) = cookie.and_then(|cookie| HeaderValue::try_from(cookie).ok())
         && !response.headers().contains_key(header::SET_COOKIE)
     {
@@ -293,12 +304,14 @@ fn no_trace() -> Response {
 mod tests {
     use axum::body::{Body, to_bytes};
     use axum::http::{StatusCode, header};
+    use futures_util::FutureExt;
     use hyper::service::Service;
     use hyper_util::service::TowerToHyperService;
 
     use super::*;
     use std::sync::Arc;
 
+    use crate::access_log;
     use crate::credentials::{CredentialParts, Credentials};
     use crate::testing::entry;
     use crate::token_guard::{TokenGuard, WRONG_TOKENS};
@@ -392,6 +405,34 @@ mod tests {
             let line = format!("vagn_tokens_refused_total{{route=\"{route}\",reason=\"{reason}\"}} {count}");
             assert!(page.contains(&line), "{line} is not in\n{page}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_deed_is_noted_with_its_principal_also_when_its_client_does_not_wait() {
+        let (access_log, lines) = access_log::open(Arc::new(ManualClock::at(0)), &MetricRegistry::new());
+        let slow = Route::delete("/slow/{id}", Role::Read, async || std::future::pending::<String>().await);
+        let mut table = Vec::from(table());
+        table.push(slow);
+        let router = router(table, &Entry { access_log, ..entry(&["s3cret"]) }).with_state(());
+        let ask = async |method: Method, path: &str| {
+            let request =
+                Request::builder().method(method).uri(path).header("authorization", "Bearer s3cret");
+            TowerToHyperService::new(router.clone()).call(request.body(Body::empty()).unwrap()).await
+        };
+        for (method, path) in
+            [(Method::GET, "/data"), (Method::DELETE, "/data?id=7"), (Method::POST, "/open")]
+        {
+            ask(method, path).await.unwrap();
+        }
+        assert!(ask(Method::DELETE, "/slow/7").now_or_never().is_none());
+        let noted: Vec<serde_json::Value> =
+            lines.take().iter().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let said: Vec<_> =
+            noted.iter().map(|line| (line["method"].as_str(), line["subject"].as_str())).collect();
+        let (delete, post) = (Some("DELETE"), Some("POST"));
+        assert_eq!(said, [(delete, Some("/data?id=7")), (post, Some("/open")), (delete, Some("/slow/7"))]);
+        assert!(noted.iter().all(|line| line["principal"] == "http.tokens"));
+        assert_eq!((&noted[0]["status"], noted[2]["status"].is_null()), (&200.into(), true));
     }
 
     #[tokio::test]

@@ -25,6 +25,7 @@ use vagn_http::account::{Account, AccountGauges};
 use vagn_http::answer;
 use vagn_http::caller::Caller;
 use vagn_http::params::{InPath, NoParams};
+use vagn_http::principal::Principal;
 use vagn_http::problem::{Kind, Problem};
 use vagn_http::server::Liveness;
 
@@ -115,6 +116,7 @@ pub(crate) async fn list(State(api): State<Api>, _: NoParams) -> Response {
 
 pub(crate) async fn revoke(
     State(api): State<Api>,
+    principal: Principal,
     InPath(number): InPath,
     _: NoParams,
 ) -> Result<Response, Problem> {
@@ -123,7 +125,7 @@ pub(crate) async fn revoke(
     if !api.entry.credentials.revoke_share(number).await? {
         return Err(unknown());
     }
-    info!(number, "a share is revoked");
+    info!(number, by = principal.name(), "a share is revoked");
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 

@@ -3,6 +3,7 @@
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use tracing::info;
 use vagn_store::{Sight, VehicleIdBuf};
 use vagn_wire::VehicleId;
 
@@ -10,6 +11,7 @@ use super::geojson;
 use crate::Api;
 use crate::sight::Seeing;
 use vagn_http::params::{InPath, NoParams, Params, missing};
+use vagn_http::principal::Principal;
 use vagn_http::problem::{Kind, Problem};
 
 pub(crate) const ROUTE: &str = "/api/v1/vehicles/{id}";
@@ -47,19 +49,33 @@ async fn find(api: &Api, route: &'static str, sight: Sight, id: VehicleIdBuf) ->
 /// Forgets one vehicle. Its next report makes it known again.
 pub(crate) async fn delete(
     State(api): State<Api>,
+    principal: Principal,
     InPath(text): InPath,
     _: NoParams,
 ) -> Result<Response, Problem> {
-    forget(&api, ROUTE, id(&text)?).await
+    forget(&api, ROUTE, id(&text)?, &principal).await
 }
 
-pub(crate) async fn delete_by_param(State(api): State<Api>, params: Params) -> Result<Response, Problem> {
-    forget(&api, BY_PARAM_ROUTE, param(&params)?).await
+pub(crate) async fn delete_by_param(
+    State(api): State<Api>,
+    principal: Principal,
+    params: Params,
+) -> Result<Response, Problem> {
+    forget(&api, BY_PARAM_ROUTE, param(&params)?, &principal).await
 }
 
-async fn forget(api: &Api, route: &'static str, id: VehicleIdBuf) -> Result<Response, Problem> {
+async fn forget(
+    api: &Api,
+    route: &'static str,
+    id: VehicleIdBuf,
+    by: &Principal,
+) -> Result<Response, Problem> {
     let known = api.ask(route, |known| usize::from(*known), api.vehicles.delete(id)).await?;
-    if known { Ok(StatusCode::NO_CONTENT.into_response()) } else { Err(unknown(&id)) }
+    if !known {
+        return Err(unknown(&id));
+    }
+    info!(vehicle = &*id, by = by.name(), "a vehicle is forgotten, as was asked for");
+    Ok(StatusCode::NO_CONTENT.into_response())
 }
 
 fn param(params: &Params) -> Result<VehicleIdBuf, Problem> {
