@@ -25,6 +25,7 @@ pub struct Principal {
     is_person: bool,
     naming: Naming,
     proof: Proof,
+    token: Option<Digest>,
 }
 
 /// The meaning of the name in a body.
@@ -54,22 +55,29 @@ pub(crate) enum Proof {
 impl Principal {
     /// Returns the caller of a service without tokens: whoever is on its machine.
     pub(crate) fn local() -> Self {
-        Self::nameless(LOCAL, Proof::Open)
+        Self::nameless(LOCAL, Proof::Open, None)
     }
 
-    /// Returns the holder of a token of the settings.
-    pub(crate) fn of_setting(proof: Proof) -> Self {
-        Self::nameless(SETTING, proof)
+    /// Returns the holder of this token of the settings.
+    pub(crate) fn of_setting(token: Digest, proof: Proof) -> Self {
+        Self::nameless(SETTING, proof, Some(token))
     }
 
     /// Returns the holder of a token of the registry.
     pub(crate) fn of_token(token: &Token, proof: Proof) -> Self {
         let naming = if token.is_on_behalf { Naming::OnBehalf } else { Naming::Ignored };
-        Self { name: (&*token.name).into(), role: token.role, is_person: token.is_person, naming, proof }
+        Self {
+            name: (&*token.name).into(),
+            role: token.role,
+            is_person: token.is_person,
+            naming,
+            proof,
+            token: Some(token.digest),
+        }
     }
 
-    fn nameless(name: &str, proof: Proof) -> Self {
-        Self { name: name.into(), role: Role::Admin, is_person: true, naming: Naming::Needed, proof }
+    fn nameless(name: &str, proof: Proof, token: Option<Digest>) -> Self {
+        Self { name: name.into(), role: Role::Admin, is_person: true, naming: Naming::Needed, proof, token }
     }
 
     /// Name of the token, or a word for callers without a name of their own.
@@ -95,6 +103,11 @@ impl Principal {
     /// The thing by which it was let in.
     pub(crate) fn proof(&self) -> Proof {
         self.proof
+    }
+
+    /// Digest of its token, or of that of its session: what limits of one token go by, as those of the settings share a name.
+    pub(crate) fn token(&self) -> Option<Digest> {
+        self.token
     }
 
     /// Returns true if it showed a token or a session.
@@ -167,7 +180,7 @@ mod tests {
 
     #[test]
     fn a_deed_is_recorded_under_the_name_that_was_let_in() {
-        let setting = Principal::of_setting(Proof::Setting([7; 32]));
+        let setting = Principal::of_setting([7; 32], Proof::Setting([7; 32]));
         for (principal, by, expected) in [
             (Principal::local(), Some("Anna"), "Anna"),
             (setting, Some("Anna"), "Anna"),

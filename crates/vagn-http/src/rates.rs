@@ -8,12 +8,14 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use vagn_flow::allowance::{Allowances, Quota};
 use vagn_flow::clock::Clock;
+use vagn_registry::Digest;
 
 use super::caller::Caller;
+use super::principal::Principal;
 use super::refusal::Refusal;
 
-/// Time from which each principal is as if it had never asked.
-type Rested = Mutex<HashMap<Box<str>, Duration>>;
+/// Time from which each token is as if it had never asked; those without one are one.
+type Rested = Mutex<HashMap<Option<Digest>, Duration>>;
 
 /// The rates. Cheap to clone.
 #[derive(Clone)]
@@ -41,16 +43,13 @@ impl Rates {
         allowances.lock().take(source, self.0.clock.monotonic()).map_err(Refusal::AddressRate)
     }
 
-    /// Uses one of what the principal of this name has left.
-    pub(crate) fn of_principal(&self, name: &str) -> Result<(), Refusal> {
+    /// Uses one of what this principal has left; all its sessions have it together.
+    pub(crate) fn of_principal(&self, principal: &Principal) -> Result<(), Refusal> {
         let Some((Quota { burst, every }, rested)) = &self.0.of_principals else { return Ok(()) };
         let now = self.0.clock.monotonic();
         let mut rested = rested.lock();
-        // There are no more names than tokens.
-        let place = match rested.get_mut(name) {
-            Some(place) => place,
-            None => rested.entry(name.into()).or_default(),
-        };
+        // There are no more places than tokens that were right.
+        let place = rested.entry(principal.token()).or_default();
         let next = (*place).max(now) + *every;
         let latest = now + *every * *burst;
         if next > latest {
@@ -77,18 +76,21 @@ mod tests {
     use vagn_flow::clock::ManualClock;
 
     use super::*;
+    use crate::principal::Proof;
 
     #[test]
     fn a_principal_asks_as_often_as_it_may_and_holds_up_no_other() {
         let clock = Arc::new(ManualClock::at(0));
         let rates = Rates::new(clock.clone(), 2, 0, 7);
-        assert_eq!(rates.of_principal("map"), Ok(()));
-        assert_eq!(rates.of_principal("map"), Ok(()));
-        assert_eq!(rates.of_principal("map"), Err(Refusal::Rate(Duration::from_millis(500))));
-        assert_eq!(rates.of_principal("desk"), Ok(()));
+        // They have one name, and are two all the same.
+        let of = |token: u8, session: u8| Principal::of_setting([token; 32], Proof::Session([session; 32]));
+        assert_eq!(rates.of_principal(&of(1, 1)), Ok(()));
+        assert_eq!(rates.of_principal(&of(1, 2)), Ok(()));
+        assert_eq!(rates.of_principal(&of(1, 3)), Err(Refusal::Rate(Duration::from_millis(500))));
+        assert_eq!(rates.of_principal(&of(2, 4)), Ok(()));
         clock.advance(Duration::from_millis(500));
-        assert_eq!(rates.of_principal("map"), Ok(()));
-        assert!(rates.of_principal("map").is_err());
+        assert_eq!(rates.of_principal(&of(1, 1)), Ok(()));
+        assert!(rates.of_principal(&of(1, 1)).is_err());
     }
 
     #[test]

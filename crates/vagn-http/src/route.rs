@@ -271,7 +271,7 @@ impl Gate {
         if self.traits.by_person {
             need_person(principal)?;
         }
-        if self.traits.has_no_rate { Ok(()) } else { self.entry.rates.of_principal(principal.name()) }
+        if self.traits.has_no_rate { Ok(()) } else { self.entry.rates.of_principal(principal) }
     }
 }
 

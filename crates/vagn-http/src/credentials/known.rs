@@ -86,7 +86,7 @@ impl Known {
 
     pub(super) fn standing(&self, digest: &Digest, now_ms: i64) -> Standing {
         if self.of_settings.contains_key(digest) {
-            return Standing::Holds(Principal::of_setting(Proof::Setting(*digest)));
+            return Standing::Holds(Principal::of_setting(*digest, Proof::Setting(*digest)));
         }
         let Some(token) = self.tokens.get(digest) else { return Standing::Unknown };
         match (token.revoked_ms, token.expires_ms) {
@@ -111,8 +111,8 @@ impl Known {
         let session = self.sessions.get(digest).filter(|session| session.expires_ms > now_ms)?;
         let proof = Proof::Session(*digest);
         if session.is_of_settings {
-            let holds = self.of_settings.keys().any(|token| name_of_setting(token) == session.token);
-            return holds.then(|| Principal::of_setting(proof));
+            let token = self.of_settings.keys().find(|token| name_of_setting(token) == session.token)?;
+            return Some(Principal::of_setting(*token, proof));
         }
         // A name is used once, so this is the very token that the session was begun with.
         let token = self.tokens.values().find(|token| token.name == session.token)?;

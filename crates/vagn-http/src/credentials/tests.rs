@@ -174,6 +174,18 @@ fn a_session_lasts_as_long_as_its_token_and_no_longer_than_it_is_used() {
 }
 
 #[test]
+fn a_session_counts_as_its_token() {
+    let (credentials, _) = credentials(&["set", "other"], vec![token("s3cret", "anna")]);
+    put_session(&credentials, "c1", "anna", NOW_MS + 3_600_000);
+    put_session_of_settings(&credentials, "c2", "set", NOW_MS + 3_600_000);
+    for (cookie, token) in [("c1", "s3cret"), ("c2", "set")] {
+        let by_cookie = credentials.find(&headers(&[("cookie", &format!("__Host-vagn={cookie}"))]), None);
+        let by_token = credentials.find(&headers(&[("authorization", &format!("Bearer {token}"))]), None);
+        assert_eq!(by_cookie.unwrap().principal.token(), by_token.unwrap().principal.token());
+    }
+}
+
+#[test]
 fn a_token_with_the_name_of_one_of_the_settings_gets_no_session_of_that_one() {
     let digest = NewSecret::digest_of("set");
     let names = [known::name_of_setting(&digest), format!("http.tokens:{}", hex(&digest[..8])).into()];
