@@ -6,6 +6,7 @@ pub mod access_log;
 pub mod account;
 mod admission;
 pub mod answer;
+mod bare;
 pub mod body;
 pub mod caller;
 pub mod cors;

@@ -34,6 +34,7 @@ use tracing::{debug, error, warn};
 use vagn_otp::{ChildSpec, TaskContext};
 
 use super::admission::{Way, admit};
+use super::bare::{Dressing, OwnAnswers};
 use super::caller::Caller;
 use super::elsewhere::do_on;
 use super::forwarded::TrustedProxies;
@@ -301,9 +302,11 @@ impl Server {
             proxies: limits.proxies.trusts(peer.ip()).then(|| limits.proxies.clone()),
         };
         let held = place.clone();
+        let answers: Arc<OwnAnswers> = Arc::default();
+        let stream = Dressing::new(stream, answers.clone());
         let service = service_fn(move |mut request: Request<Incoming>| {
             liveness.sign();
-            let asked = place.ask();
+            let (asked, own) = (place.ask(), answers.begin(request.version()));
             request.extensions_mut().insert(liveness.clone());
             let admitted = admit(&caller, &mut request, &way);
             let (request, rest) = rest::lend(request);
@@ -314,7 +317,7 @@ impl Server {
                     Err(refusal) => *refusal,
                 };
                 rest.pass_over().await;
-                answer.body_mut().keep(asked);
+                answer.body_mut().keep(asked, own);
                 Ok::<_, Infallible>(answer)
             }
         });

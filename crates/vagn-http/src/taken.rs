@@ -11,6 +11,7 @@ use hyper::body::{Frame, SizeHint};
 use vagn_flow::descriptors::Asked;
 
 use super::account::Portion;
+use super::bare::OwnAnswer;
 use super::caller::{Caller, SMALL};
 use super::flight::Flight;
 use super::memory::Rank;
@@ -40,8 +41,8 @@ pub(crate) struct Taken {
     form: Form,
     is_watched: bool,
     is_done: bool,
-    /// Keeps the place of the connection while the answer is wanted.
-    asked: Option<Asked>,
+    /// Keeps the place of the connection while the answer is wanted, and says that it is under way.
+    kept: Option<(Asked, OwnAnswer)>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,14 +80,14 @@ pub(crate) fn prepare(response: Response, slip: Portion, rank: Rank, caller: &Ca
         form,
         is_watched: false,
         is_done: false,
-        asked: None,
+        kept: None,
     })
 }
 
 impl Taken {
     /// Lets the connection keep its place until this answer is over.
-    pub(crate) fn keep(&mut self, asked: Asked) {
-        self.asked = Some(asked);
+    pub(crate) fn keep(&mut self, asked: Asked, own: OwnAnswer) {
+        self.kept = Some((asked, own));
     }
 
     /// Lets this answer be ended when it is not taken.

@@ -69,6 +69,33 @@ async fn explains_itself_to_plain_http() {
 }
 
 #[tokio::test]
+async fn what_is_no_request_is_refused_with_the_strict_headers() {
+    beside(async {
+        let server = start(None, router(), Limits::default(), None).await;
+        let fine = "GET /page HTTP/1.1\r\nHost: localhost\r\n\r\n";
+        let many: String = (0..101).map(|number| format!("x{number}: y\r\n")).collect();
+        let crowded = format!("GET /page HTTP/1.1\r\n{many}\r\n");
+        for (wrong, status) in [("GET\r\n\r\n", 400), ("G\u{1}T / HTTP/1.1\r\n\r\n", 400), (&crowded, 431)] {
+            let mut stream = TcpStream::connect(server.address).await.unwrap();
+            stream.write_all(fine.as_bytes()).await.unwrap();
+            let mut reply = vec![0; 4096];
+            let mut read = 0;
+            while !reply[..read].ends_with(ANSWER.as_bytes()) {
+                read += stream.read(&mut reply[read..]).await.unwrap();
+            }
+            stream.write_all(wrong.as_bytes()).await.unwrap();
+            let mut refusal = String::new();
+            stream.read_to_string(&mut refusal).await.unwrap();
+            assert!(refusal.starts_with(&format!("HTTP/1.1 {status} ")), "{refusal}");
+            for name in ["content-security-policy", "x-content-type-options", "referrer-policy"] {
+                assert!(refusal.contains(&format!("\r\n{name}: ")), "{refusal}");
+            }
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn gives_up_a_handshake_that_stalls_and_serves_others_meanwhile() {
     beside(async {
         let limits = Limits { handshake: Duration::from_millis(300), ..Limits::default() };
