@@ -10,8 +10,8 @@ use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use vagn_flow::allowance::Source;
 
-use super::account::{Account, Full, Portion};
-use super::memory::{self, Memory, MemoryMetrics, Rank};
+use super::account::{Full, Portion};
+use super::memory::{Memory, MemoryMetrics, Rank};
 use super::problem::{Kind, Problem};
 use super::watch::{Watch, Watched};
 
@@ -23,7 +23,7 @@ pub(crate) const ADMISSION: usize = 8 << 10;
 const MIDDLE: usize = 16 << 10;
 
 /// Most event streams on one connection.
-const STREAMS_MAX: usize = 16;
+pub(crate) const STREAMS_MAX: usize = 16;
 
 /// A connection; an extractor for handlers. Clones are the same one.
 #[derive(Debug, Clone)]
@@ -44,12 +44,9 @@ struct Connection {
     watch: Arc<Watch>,
 }
 
-/// A place for an event stream.
+/// One of the event streams of a connection.
 #[derive(Debug)]
-pub struct StreamPlace {
-    _place: Portion,
-    caller: Caller,
-}
+pub(crate) struct OfConnection(Caller);
 
 /// Bytes of a body that is being read on a connection.
 #[derive(Debug)]
@@ -186,31 +183,11 @@ impl Caller {
         self.0.memory.answer_bytes()
     }
 
-    /// Takes a place for an event stream: of `places`, and of the few that a connection has.
-    ///
-    /// # Errors
-    /// [`Kind::Overloaded`] when all places are taken, [`Kind::TooManyRequests`] when this address or this connection has too many.
-    pub fn stream(&self, places: &Arc<Account>) -> Result<StreamPlace, Problem> {
-        let place = places.take(self.peer(), 1, usize::MAX).map_err(|full| {
-            self.metrics().stream(memory::reason(full));
-            match full {
-                Full::All => {
-                    let all = places.limit();
-                    Problem::new(Kind::Overloaded, format!("all {all} event streams are in use"))
-                }
-                Full::Peer => {
-                    let why = "this address has as many event streams as one may have";
-                    Problem::new(Kind::TooManyRequests, why)
-                }
-            }
-        })?;
-        if self.0.streams.fetch_add(1, Ordering::AcqRel) >= STREAMS_MAX && !self.0.is_shared {
-            self.0.streams.fetch_sub(1, Ordering::AcqRel);
-            self.metrics().stream("connection");
-            let why = format!("a connection may have at most {STREAMS_MAX} event streams");
-            return Err(Problem::new(Kind::TooManyRequests, why));
-        }
-        Ok(StreamPlace { _place: place, caller: self.clone() })
+    /// Adds an event stream to the connection; `None` when it has as many as one may have.
+    pub(crate) fn add_stream(&self) -> Option<OfConnection> {
+        let before = self.0.streams.fetch_add(1, Ordering::AcqRel);
+        let added = OfConnection(self.clone());
+        (before < STREAMS_MAX || self.0.is_shared).then_some(added)
     }
 
     /// Takes `bytes` of what the bodies that are read on this connection may hold together, `most`.
@@ -223,9 +200,9 @@ impl Caller {
     }
 }
 
-impl Drop for StreamPlace {
+impl Drop for OfConnection {
     fn drop(&mut self) {
-        self.caller.0.streams.fetch_sub(1, Ordering::AcqRel);
+        self.0.0.streams.fetch_sub(1, Ordering::AcqRel);
     }
 }
 
@@ -237,40 +214,10 @@ impl Drop for BodyBytes {
 
 #[cfg(test)]
 mod tests {
-    use vagn_flow::metrics::MetricRegistry;
-
     use super::*;
-    use crate::account::AccountGauges;
-    use crate::peer::SharedAddresses;
 
     fn caller(address: &str) -> Caller {
         Caller::new(Arc::default(), address.parse().unwrap())
-    }
-
-    #[test]
-    fn streams_are_limited_by_connection_and_by_address() {
-        let places = Account::new(100, 20, AccountGauges::default());
-        let (first, second) = (caller("192.0.2.1"), caller("192.0.2.1"));
-        let mut open: Vec<_> = (0..STREAMS_MAX).map(|_| first.stream(&places).unwrap()).collect();
-        assert_eq!(first.stream(&places).unwrap_err().kind, Kind::TooManyRequests);
-        open.extend((0..20 - STREAMS_MAX).map(|_| second.stream(&places).unwrap()));
-        assert_eq!(second.stream(&places).unwrap_err().kind, Kind::TooManyRequests);
-        // Many may be behind a proxy on this machine: only the connection counts.
-        let proxies: Vec<_> = (0..10).map(|_| caller("127.0.0.1")).collect();
-        while let Some(stream) = proxies.iter().find_map(|proxy| proxy.stream(&places).ok()) {
-            open.push(stream);
-        }
-        assert_eq!(
-            (open.len(), caller("192.0.2.9").stream(&places).unwrap_err().kind),
-            (100, Kind::Overloaded)
-        );
-        open.clear();
-        assert_eq!(places.held(), 0);
-        assert!(first.stream(&places).is_ok());
-        let shared = SharedAddresses::new(["192.0.2.7".parse().unwrap()]);
-        let memory = Memory::new(1 << 20, shared, &MetricRegistry::new());
-        let proxy = Caller::new(Arc::new(memory), "192.0.2.7".parse().unwrap());
-        open.extend((0..=STREAMS_MAX).map(|_| proxy.stream(&places).unwrap()));
     }
 
     #[test]

@@ -105,7 +105,7 @@ impl MemoryMetrics {
             streams_refused: times(
                 "http_streams_refused",
                 "Event streams refused by reason",
-                &["full", "address", "connection"],
+                &["full", "address", "connection", "token", "share"],
             ),
         }
     }

@@ -11,6 +11,7 @@ use vagn_registry::{Digest, Role, Token};
 use super::access::may;
 use super::problem::{Kind, Problem};
 use super::refusal::Refusal;
+use super::streams::Holder;
 
 /// Name of the callers of a service without tokens.
 const LOCAL: &str = "local";
@@ -108,6 +109,11 @@ impl Principal {
     /// Digest of its token, or of that of its session: what limits of one token go by, as those of the settings share a name.
     pub(crate) fn token(&self) -> Option<Digest> {
         self.token
+    }
+
+    /// Holder of the event streams that it opens; `None` where no token is needed.
+    pub fn holder(&self) -> Option<Holder> {
+        self.token.map(Holder::Token)
     }
 
     /// Returns true if it showed a token or a session.

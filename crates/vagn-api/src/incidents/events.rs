@@ -13,11 +13,12 @@ use serde::Serialize;
 use crate::Api;
 use crate::sse::{self, HEARTBEAT, LAST_EVENT_ID, PieceSource, RETRY_MS};
 use vagn_emergency::show::feed::{EventId, FeedItem, Follower, GapReason};
-use vagn_http::account::{Account, AccountGauges};
-use vagn_http::caller::{Caller, StreamPlace};
+use vagn_http::caller::Caller;
 use vagn_http::params::Params;
+use vagn_http::principal::Principal;
 use vagn_http::problem::Problem;
 use vagn_http::server::Liveness;
+use vagn_http::streams::{StreamPlace, StreamPlaces};
 
 pub(crate) const ROUTE: &str = "/api/v1/incidents/events";
 
@@ -29,14 +30,15 @@ const NO_EVENT: EventId = EventId { run: 0, number: 0 };
 
 /// Limits of the event streams: their number, and the pause between their heartbeats.
 pub struct Streams {
-    places: Arc<Account>,
+    places: Arc<StreamPlaces>,
     heartbeat: Duration,
 }
 
 impl Streams {
-    /// Allows `max` streams at a time, a quarter of them for one address, each with a comment after every `heartbeat` without an event.
+    /// Allows `max` streams at a time, a quarter of them for one address and half for one token, each with a comment after every
+    /// `heartbeat` without an event.
     pub fn new(max: usize, heartbeat: Duration) -> Self {
-        Self { places: Account::new(max, max.div_ceil(4), AccountGauges::default()), heartbeat }
+        Self { places: StreamPlaces::new(max, max.div_ceil(4), max.div_ceil(2)), heartbeat }
     }
 }
 
@@ -49,6 +51,7 @@ impl Default for Streams {
 pub(crate) async fn get(
     State(api): State<Api>,
     caller: Caller,
+    principal: Principal,
     liveness: Option<Extension<Liveness>>,
     headers: HeaderMap,
     params: Params,
@@ -56,7 +59,7 @@ pub(crate) async fn get(
     params.only(&[LAST_EVENT_ID])?;
     let last = sse::last_event_id(&headers, &params, NO_EVENT, "<run>-<number>")?;
     // Before the feed is asked, so that a refused client costs nothing.
-    let place = caller.stream(&api.streams.places)?;
+    let place = api.streams.places.take(&caller, principal.holder())?;
     let follower = api.incidents.feed().since(last);
     let changes = Changes {
         greeting: Some(greeting(last.is_none().then(|| follower.last()))),

@@ -13,7 +13,7 @@ use vagn_wire::VehicleId;
 use crate::Api;
 use crate::sse::{PieceSource, RETRY_MS};
 use vagn_flow::rfc3339::rfc3339;
-use vagn_http::caller::StreamPlace;
+use vagn_http::streams::StreamPlace;
 
 /// Pause between two looks at the vehicle.
 const LOOK_EVERY: Duration = Duration::from_secs(1);

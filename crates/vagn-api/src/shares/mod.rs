@@ -21,35 +21,35 @@ use crate::sse::{self, HEARTBEAT};
 use crate::{Api, tiles};
 use follow::Following;
 use vagn_flow::rfc3339::rfc3339;
-use vagn_http::account::{Account, AccountGauges};
 use vagn_http::answer;
 use vagn_http::caller::Caller;
 use vagn_http::params::{InPath, NoParams};
 use vagn_http::principal::Principal;
 use vagn_http::problem::{Kind, Problem};
 use vagn_http::server::Liveness;
+use vagn_http::streams::{Holder, StreamPlaces};
 
 pub(crate) const ROUTE: &str = "/api/v1/shares";
 pub(crate) const ONE_ROUTE: &str = "/api/v1/shares/{number}";
 pub(crate) const EVENTS_ROUTE: &str = "/s/{secret}/events";
 
-/// Most streams of shares at a time, and for one address.
+/// Most streams of shares at a time, for one address, and of one share.
 const STREAMS_MAX: usize = 256;
-const PEER_MAX: usize = 32;
+const ADDRESS_MAX: usize = 32;
+const SHARE_MAX: usize = 64;
 
 /// Longest id of a vehicle, in characters.
 const VEHICLE_MAX: usize = 64;
 
 /// Streams of what is shared.
 pub struct ShareStreams {
-    places: Arc<Account>,
+    places: Arc<StreamPlaces>,
     heartbeat: Duration,
 }
 
 impl Default for ShareStreams {
     fn default() -> Self {
-        let places = Account::new(STREAMS_MAX, PEER_MAX, AccountGauges::default());
-        Self { places, heartbeat: HEARTBEAT }
+        Self { places: StreamPlaces::new(STREAMS_MAX, ADDRESS_MAX, SHARE_MAX), heartbeat: HEARTBEAT }
     }
 }
 
@@ -138,7 +138,7 @@ pub(crate) async fn events(
     _: NoParams,
 ) -> Result<Response, Problem> {
     let share = find(&api, &secret)?;
-    let place = caller.stream(&api.shares.places)?;
+    let place = api.shares.places.take(&caller, Some(Holder::Share(share.number)))?;
     api.entry.note_share(share.number, StatusCode::OK.as_u16(), &caller);
     let following = Following::new(api.clone(), &share, place)
         .ok_or_else(|| Problem::new(Kind::NotFound, "this link leads to no vehicle"))?;

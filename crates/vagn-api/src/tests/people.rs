@@ -241,6 +241,23 @@ async fn a_share_shows_where_its_vehicle_is_until_it_ends() {
 }
 
 #[tokio::test]
+async fn one_share_that_many_follow_leaves_places_to_others() {
+    let office = office();
+    for (secret, number) in [("link", 7), ("other", 8)] {
+        office.credentials.insert_share(secret, number, "bus 1", NOW_MS + 3_600_000);
+    }
+    let mut open = Vec::new();
+    for _ in 0..64 {
+        open.push(follow(&office.router, "/s/link/events", None).await);
+    }
+    let events = async |secret| ask(&office, Method::GET, &format!("/s/{secret}/events"), &[], "").await;
+    assert_eq!(events("link").await.status, StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(events("other").await.status, StatusCode::OK);
+    open.pop();
+    assert_eq!(events("link").await.status, StatusCode::OK);
+}
+
+#[tokio::test]
 async fn a_share_ends_at_its_time_and_lasts_thirty_days_at_most() {
     let office = office();
     office.credentials.insert_share("link", 7, "bus 1", NOW_MS + 1_000);

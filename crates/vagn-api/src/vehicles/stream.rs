@@ -15,24 +15,26 @@ use super::{bbox, geojson, json};
 use crate::Api;
 use crate::sight::Seeing;
 use crate::sse::{self, HEARTBEAT, LAST_EVENT_ID, PieceSource, RETRY_MS};
-use vagn_http::account::{Account, AccountGauges};
-use vagn_http::caller::{Caller, StreamPlace};
+use vagn_http::caller::Caller;
 use vagn_http::params::Params;
+use vagn_http::principal::Principal;
 use vagn_http::problem::{Kind, Problem};
 use vagn_http::server::Liveness;
+use vagn_http::streams::{StreamPlace, StreamPlaces};
 use vagn_live::stream::{EventId, EventWriter, PositionStreams, StreamEvent, StreamFollower, StreamView};
 use vagn_store::Sight;
 
 pub(crate) const ROUTE: &str = "/api/v1/positions/stream";
 
-/// Most streams for one address, of 2 000 in all.
-const PEER_MAX: usize = 500;
+/// Most streams for one address and for one token, of 2 000 in all.
+const ADDRESS_MAX: usize = 500;
+const TOKEN_MAX: usize = 1_000;
 
 /// The streams, and the pause between their heartbeats.
 pub struct LiveStreams {
     streams: PositionStreams,
-    /// Counts those of each address; how many there are in all, the streams themselves count.
-    places: Arc<Account>,
+    /// Counts those of each address and token; how many there are in all, the streams themselves count.
+    places: Arc<StreamPlaces>,
     heartbeat: Duration,
     exact: Arc<dyn EventWriter>,
     coarse: Arc<dyn EventWriter>,
@@ -41,7 +43,7 @@ pub struct LiveStreams {
 impl LiveStreams {
     /// Lets clients follow these streams.
     pub fn new(streams: PositionStreams) -> Self {
-        let places = Account::new(usize::MAX, PEER_MAX, AccountGauges::default());
+        let places = StreamPlaces::new(usize::MAX, ADDRESS_MAX, TOKEN_MAX);
         let [exact, coarse] = [Sight::Exact, Sight::Coarse].map(|sight| Arc::new(Events(sight)));
         Self { streams, places, heartbeat: HEARTBEAT, exact, coarse }
     }
@@ -58,6 +60,7 @@ pub(crate) async fn get(
     State(api): State<Api>,
     Seeing(sight): Seeing,
     caller: Caller,
+    principal: Principal,
     liveness: Option<Extension<Liveness>>,
     headers: HeaderMap,
     params: Params,
@@ -67,7 +70,7 @@ pub(crate) async fn get(
     let form = "<run>-<channel>-<number>.<number>…";
     let last = sse::last_event_id(&headers, &params, EventId::unknown(), form)?;
     let LiveStreams { streams, places, heartbeat, .. } = &api.positions;
-    let place = caller.stream(places)?;
+    let place = places.take(&caller, principal.holder())?;
     let view = StreamView { bbox, sight, writer: api.positions.writer(sight) };
     let follower =
         streams.follow(view, last).map_err(|full| Problem::new(Kind::Overloaded, full.to_string()))?;
