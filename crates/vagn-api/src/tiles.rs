@@ -17,6 +17,7 @@ use crate::services::Unavailable;
 use crate::sight::Seeing;
 use vagn_http::params::NoParams;
 use vagn_http::problem::{Kind, Problem};
+use vagn_http::reached::Reached;
 use vagn_http::{answer, etag};
 
 pub(crate) const ROUTE: &str = "/tiles/{z}/{x}/{y}";
@@ -139,8 +140,14 @@ fn fields(sight: Sight) -> serde_json::Value {
     }
 }
 
-/// Describes the tiles, as TileJSON 3.0.0.
-pub(crate) async fn describe(Seeing(sight): Seeing, uri: Uri, headers: HeaderMap, _: NoParams) -> Response {
+/// Describes the tiles, as TileJSON 3.0.0. Their address is a whole one, because clients of TileJSON take no relative ones.
+pub(crate) async fn describe(
+    Seeing(sight): Seeing,
+    reached: Reached,
+    uri: Uri,
+    headers: HeaderMap,
+    _: NoParams,
+) -> Response {
     let description = json!({
         "tilejson": "3.0.0",
         "name": "Vagn",
@@ -150,7 +157,7 @@ pub(crate) async fn describe(Seeing(sight): Seeing, uri: Uri, headers: HeaderMap
         },
         "version": env!("CARGO_PKG_VERSION"),
         "scheme": "xyz",
-        "tiles": [format!("{}/tiles/{{z}}/{{x}}/{{y}}.mvt", origin(&uri, &headers))],
+        "tiles": [format!("{}/tiles/{{z}}/{{x}}/{{y}}.mvt", reached.origin(&uri, &headers))],
         "minzoom": 0,
         "maxzoom": Tile::ZOOM_MAX,
         "bounds": [-180.0, -EDGE, 180.0, EDGE],
@@ -163,16 +170,4 @@ pub(crate) async fn describe(Seeing(sight): Seeing, uri: Uri, headers: HeaderMap
         }],
     });
     answer::json("application/json", &description)
-}
-
-/// Returns scheme and host as the client wrote them, because clients of TileJSON take no relative URLs; nothing where
-/// that is no host.
-pub(crate) fn origin(uri: &Uri, headers: &HeaderMap) -> String {
-    let host = uri.authority().map(|authority| authority.as_str());
-    let host = host.or_else(|| headers.get(header::HOST)?.to_str().ok()).unwrap_or_default();
-    let is_host = |byte: u8| byte.is_ascii_alphanumeric() || b".-_:[]".contains(&byte);
-    if host.is_empty() || !host.bytes().all(is_host) {
-        return String::new();
-    }
-    format!("https://{host}")
 }

@@ -6,9 +6,10 @@ use axum::response::IntoResponse;
 
 use super::account::Portion;
 use super::caller::Caller;
-use super::forwarded::{Reached, TrustedProxies, Word, is_forwarded};
+use super::forwarded::{TrustedProxies, Word, is_forwarded};
 use super::memory::Rank;
 use super::problem::{Kind, Problem};
+use super::reached::Reached;
 use super::strict;
 use super::taken::{Taken, prepare};
 
@@ -54,8 +55,10 @@ pub(crate) fn admit<B>(
 impl Way {
     /// Returns the one who asks, and how: the connection itself, or a client behind a proxy whose word is taken.
     fn behind(&self, connection: &Caller, headers: &HeaderMap) -> (Caller, Reached) {
-        let own = if self.is_tls { "https" } else { "http" };
-        let Some(proxies) = self.proxies.as_ref().filter(|_| is_forwarded(headers)) else {
+        let is_forwarded = is_forwarded(headers);
+        // A proxy that is not named is there to end TLS, in general; and the cookie of a session comes over TLS only.
+        let own = if self.is_tls || is_forwarded { "https" } else { "http" };
+        let Some(proxies) = self.proxies.as_ref().filter(|_| is_forwarded) else {
             return (connection.clone(), Reached { scheme: own, host: None });
         };
         let Word { client, scheme, host } = proxies.word(headers);
@@ -134,6 +137,20 @@ mod tests {
             let caller = request.extensions().get::<Caller>().unwrap();
             assert_eq!(caller.source(), Some(client.parse::<std::net::IpAddr>().unwrap().into()));
             assert_eq!(request.extensions().get::<Reached>().unwrap().scheme, scheme);
+        }
+    }
+
+    #[test]
+    fn plain_http_has_its_scheme_unless_a_proxy_stands_before_it() {
+        let plain = Way { is_tls: false, ..way(false) };
+        for (way, header, scheme) in
+            [(&plain, None, "http"), (&plain, Some("via"), "https"), (&way(false), None, "https")]
+        {
+            let request = Request::get("/").header(header::HOST, "a");
+            let request = header.into_iter().fold(request, |request, name| request.header(name, "1.1 proxy"));
+            let mut request = request.body(()).unwrap();
+            assert!(admit(&Caller::alone(), &mut request, way).is_ok());
+            assert_eq!(request.extensions().get::<Reached>().unwrap().scheme, scheme, "{header:?}");
         }
     }
 

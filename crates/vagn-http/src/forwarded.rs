@@ -38,15 +38,6 @@ const HOPS_MAX: usize = 16;
 #[derive(Debug, Clone, Default)]
 pub struct TrustedProxies(Arc<[IpAddr]>);
 
-/// The way on which a request reached this service, among the extensions of the request.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Reached {
-    /// Scheme that the client used.
-    pub(crate) scheme: &'static str,
-    /// Host that the client named, as far as a trusted proxy tells.
-    pub(crate) host: Option<Box<str>>,
-}
-
 /// The word of a proxy.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Word {

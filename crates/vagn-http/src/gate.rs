@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use axum::extract::Request;
-use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
+use axum::http::{HeaderMap, Method, StatusCode, Uri};
 
 use super::access_log::{AccessLog, Asked};
 use super::caller::Caller;
 use super::credentials::{Credentials, Found};
-use super::forwarded::Reached;
 use super::principal::{Naming, Principal, Proof};
 use super::rates::Rates;
+use super::reached::Reached;
 use super::refusal::Refusal;
 
 /// Parts of the gate.
@@ -55,10 +55,8 @@ impl Entry {
             return true;
         }
         let Some(origin) = text("origin") else { return false };
-        let (scheme, told) =
-            reached.map_or(("https", None), |reached| (reached.scheme, reached.host.as_deref()));
-        let named = uri.authority().map(|authority| authority.as_str());
-        let host = told.or(named).or_else(|| text(header::HOST.as_str())).unwrap_or_default();
+        let reached = reached.cloned().unwrap_or_default();
+        let (scheme, host) = (reached.scheme, reached.host(uri, headers));
         let is_public = !self.public_origin.is_empty() && *origin == *self.public_origin;
         is_public || origin == format!("{scheme}://{host}")
     }

@@ -26,6 +26,7 @@ pub mod pieces;
 pub mod principal;
 pub mod problem;
 pub mod rates;
+pub mod reached;
 mod refusal;
 mod rest;
 pub mod route;

@@ -16,9 +16,9 @@ use tracing::info;
 use vagn_registry::Share;
 use vagn_wire::VehicleId;
 
+use crate::Api;
 use crate::incidents::fields::Fields;
 use crate::sse::{self, HEARTBEAT};
-use crate::{Api, tiles};
 use follow::Following;
 use vagn_flow::rfc3339::rfc3339;
 use vagn_http::answer;
@@ -26,6 +26,7 @@ use vagn_http::caller::Caller;
 use vagn_http::params::{InPath, NoParams};
 use vagn_http::principal::Principal;
 use vagn_http::problem::{Kind, Problem};
+use vagn_http::reached::Reached;
 use vagn_http::server::Liveness;
 use vagn_http::streams::{Holder, StreamPlaces};
 
@@ -86,6 +87,7 @@ impl<'a> ShareJson<'a> {
 /// Makes a share. Its link is in the answer and nowhere else.
 pub(crate) async fn add(
     State(api): State<Api>,
+    reached: Reached,
     uri: Uri,
     headers: HeaderMap,
     fields: Fields,
@@ -99,7 +101,7 @@ pub(crate) async fn add(
     let made = api.entry.credentials.add_share(vehicle.as_str(), &by, expires_ms).await?;
     info!(number = made.share.number, %by, expires = rfc3339(expires_ms), "a vehicle is shared");
     let origin = match &*api.entry.public_origin {
-        "" => tiles::origin(&uri, &headers),
+        "" => reached.origin(&uri, &headers),
         public => public.to_owned(),
     };
     let url = format!("{origin}/s/{}", made.secret.text());

@@ -10,13 +10,14 @@ use serde_json::json;
 use vagn_emergency::{Request as Deed, RequestKind};
 use vagn_flow::clock::ManualClock;
 use vagn_http::credentials::Credentials;
-use vagn_http::testing::entry_with;
+use vagn_http::server::Limits;
+use vagn_http::testing::{beside, entry_with, start};
 use vagn_registry::{NewSecret, NewToken, Registry, Role, Token};
 
 use super::super::router;
 use super::fleet::SmallFleet;
 use super::lane::{ID, SmallLane};
-use super::{NOW_MS, Reply, follow, send, services};
+use super::{NOW_MS, Reply, client, follow, send, services};
 
 /// A service with a registry and three tokens, whose secrets are their names.
 struct Office {
@@ -238,6 +239,21 @@ async fn a_share_shows_where_its_vehicle_is_until_it_ends() {
     assert_eq!(next().await, None);
     assert_eq!(ask(&office, Method::GET, &events, &[], "").await.status, StatusCode::NOT_FOUND);
     assert_eq!(ask(&office, Method::DELETE, &one, &bearer, "").await.status, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn the_link_of_a_share_begins_as_its_maker_reached_the_service() {
+    beside(async {
+        let office = office();
+        let server = start(None, office.router.clone(), Limits::default(), None).await;
+        let asked =
+            client(false).post(format!("http://{}/api/v1/shares", server.address)).bearer_auth("anna");
+        let body = r#"{"vehicle":"bus 1","expires":"2h"}"#;
+        let made = asked.header("content-type", "application/json").body(body).send().await.unwrap();
+        let made = made.text().await.unwrap();
+        assert!(made.contains(&format!("\"url\":\"http://{}/s/", server.address)), "{made}");
+    })
+    .await;
 }
 
 #[tokio::test]
