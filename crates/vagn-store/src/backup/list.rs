@@ -47,9 +47,9 @@ impl BackupList {
         text::write(disk, &dir.join(name), &self.lines())
     }
 
-    /// Returns the bytes of all files.
+    /// Returns the bytes of all files, as the list has them: made up, they may be more than there can be.
     pub(super) fn bytes(&self) -> u64 {
-        self.files.iter().map(|file| file.sum.bytes).sum()
+        self.files.iter().fold(0, |sum, file| sum.saturating_add(file.sum.bytes))
     }
 
     fn lines(&self) -> String {

@@ -12,6 +12,8 @@
 mod check;
 mod error;
 mod files;
+#[cfg(test)]
+mod fuzz;
 mod list;
 mod restore;
 mod source;
