@@ -170,7 +170,7 @@ impl Registry {
         Ok(device)
     }
 
-    /// Revokes the key in force of a vehicle or gateway, and the one that it was to replace. Their secrets are removed.
+    /// Revokes the key in force of a vehicle or gateway, and those that it was to replace. Their secrets are removed.
     ///
     /// # Errors
     /// [`PutError::NotFound`] when it has none; the registry cannot be written.
@@ -178,9 +178,7 @@ impl Registry {
         let not_found = || PutError::NotFound { kind: Kind::Device, name: name.into() };
         let key = self.key_of(Kind::Device, name)?.ok_or_else(not_found)?;
         let device = self.revoke_key(&key, now_ms)?;
-        if let Some(replaced) = device.replaces {
-            self.revoke_key(&replaced.to_string(), now_ms)?;
-        }
+        self.revoke_replaced(&device, now_ms)?;
         Ok(device)
     }
 

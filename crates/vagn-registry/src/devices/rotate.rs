@@ -56,7 +56,7 @@ impl Registry {
         Ok(Rotated { device, ended: None, is_new_key: true })
     }
 
-    /// Ends what a device used before this epoch, as the first envelope of it was taken: older epochs of the key, and the key that
+    /// Ends what a device used before this epoch, as the first envelope of it was taken: older epochs of the key, and the keys that
     /// it replaces. Does nothing when there is nothing to end.
     ///
     /// # Errors
@@ -67,9 +67,18 @@ impl Registry {
             device.epochs.retain(|(open, _)| *open >= epoch);
             before != device.epochs.len()
         })?;
-        match device.replaces {
-            Some(replaced) => self.revoke_key(&replaced.to_string(), now_ms).map(drop),
-            None => Ok(()),
+        self.revoke_replaced(&device, now_ms)
+    }
+
+    /// Revokes the key that this one replaces, and the one that that was to replace, and so on: none of them was used if it is open.
+    pub(super) fn revoke_replaced(&self, device: &Device, now_ms: i64) -> Result<(), PutError> {
+        let mut replaced = device.replaces;
+        while let Some(key_id) = replaced {
+            // One that is revoked has taken those before it along.
+            let old = self.device(key_id)?.filter(|old| old.revoked_ms.is_none());
+            replaced = old.as_ref().and_then(|old| old.replaces);
+            old.map(|old| self.revoke_key(&old.key(), now_ms)).transpose()?;
         }
+        Ok(())
     }
 }

@@ -81,14 +81,57 @@ fn takes_a_new_key_id_after_the_last_epoch() {
 }
 
 #[test]
-fn revokes_a_replaced_key_with_its_successor() {
+fn the_last_epoch_ends_those_before_it_and_only_the_new_key_ends_it() {
     let registry = in_memory();
-    registry.add_device(vehicle("TAXI1"), NOW).unwrap();
-    for _ in 0..16 {
+    let old = registry.add_device(vehicle("TAXI1"), NOW).unwrap();
+    for _ in 0..15 {
         registry.rotate_device("TAXI1", NOW).unwrap();
     }
-    registry.revoke_device("TAXI1", NOW).unwrap();
-    assert!(registry.devices().unwrap().iter().all(|device| device.revoked_ms.is_some()));
+    let last = Epoch::new(15).unwrap();
+    registry.end_epochs_before(old.key_id, last, NOW).unwrap();
+    assert_eq!(epochs(&registry, "TAXI1"), [15]);
+    let new = registry.rotate_device("TAXI1", NOW).unwrap().device;
+    assert_eq!((new.replaces, epochs(&registry, "TAXI1")), (Some(old.key_id), vec![0]));
+    let open = |id| registry.device(id).unwrap().unwrap().newest().map(|newest| newest.0);
+    // The device goes on with what it has.
+    registry.end_epochs_before(old.key_id, last, NOW).unwrap();
+    assert_eq!((open(old.key_id), open(new.key_id)), (Some(last), Some(Epoch::FIRST)));
+    for _ in 0..2 {
+        registry.end_epochs_before(new.key_id, Epoch::FIRST, NOW).unwrap();
+        assert_eq!((open(old.key_id), open(new.key_id)), (None, Some(Epoch::FIRST)));
+    }
+}
+
+/// Keys of a vehicle that was rotated so often, without ever using a new one.
+fn never_used(rotations: usize) -> Registry {
+    let registry = in_memory();
+    registry.add_device(vehicle("TAXI1"), NOW).unwrap();
+    for _ in 0..rotations {
+        registry.rotate_device("TAXI1", NOW).unwrap();
+    }
+    registry
+}
+
+fn in_force(registry: &Registry) -> usize {
+    registry.devices().unwrap().iter().filter(|device| device.revoked_ms.is_none()).count()
+}
+
+#[test]
+fn revokes_replaced_keys_with_their_successor() {
+    for (rotations, keys) in [(16, 2), (48, 4)] {
+        let registry = never_used(rotations);
+        assert_eq!(in_force(&registry), keys);
+        registry.revoke_device("TAXI1", NOW).unwrap();
+        assert_eq!(in_force(&registry), 0, "{keys} keys");
+    }
+}
+
+#[test]
+fn the_use_of_a_key_ends_all_that_it_was_to_replace() {
+    let registry = never_used(48);
+    let newest = registry.device_of("TAXI1").unwrap().unwrap().key_id;
+    registry.end_epochs_before(newest, Epoch::FIRST, NOW).unwrap();
+    assert_eq!(in_force(&registry), 1);
 }
 
 fn row(vehicle_id: &str, number: u8) -> ImportRow {
