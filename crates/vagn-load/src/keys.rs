@@ -1,5 +1,8 @@
 //! A key file: the keys of vehicles and gateways, one JSON object a line, as `vagn device add --json` prints them.
 
+#[cfg(test)]
+mod fuzz;
+
 use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -58,6 +61,11 @@ impl Keys {
     /// When it cannot be read, a line is no key, or there is none.
     pub fn read(path: &Path) -> Result<Self, KeyFileError> {
         let text = fs::read_to_string(path).map_err(|err| KeyFileError::Read(path.to_owned(), err))?;
+        Self::parse(path, &text)
+    }
+
+    /// Reads the text of the key file at `path`.
+    fn parse(path: &Path, text: &str) -> Result<Self, KeyFileError> {
         let mut keys = Self { keys: vec![], vehicles: vec![], by_vehicle: HashMap::new(), gateways: vec![] };
         for (number, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
             let refused = |fault| KeyFileError::Line { path: path.to_owned(), line: number + 1, fault };

@@ -3,6 +3,7 @@
 mod devices;
 mod files;
 mod forgetful;
+mod fuzz;
 mod model;
 mod power_cuts;
 mod races;
