@@ -4,7 +4,10 @@
     scripts/attack_means.py MEANS udp=HOST:PORT tcp=… http=… ops=…
 """
 
+import ctypes
+import errno
 import itertools
+import os
 import resource
 import select
 import socket
@@ -20,6 +23,8 @@ from service import address, trusting
 # A crowd has many addresses.
 SOURCES = [f"127.0.1.{number}" for number in range(1, 41)]
 CROWD = 3_000
+# What a full buffer, or a service that is not there, makes of a datagram.
+REFUSED = (errno.ECONNREFUSED, errno.ENOBUFS, errno.EINTR)
 WORLD = "/api/v1/vehicles?bbox=-180,-85,180,85&limit=10000"
 
 
@@ -173,7 +178,72 @@ def talker(_):
     server.serve_forever()
 
 
-MEANS = {"idle": idle, "unread": unread, "bodies": bodies, "talker": talker}
+class Piece(ctypes.Structure):
+    """struct iovec."""
+
+    _fields_ = [("base", ctypes.c_char_p), ("length", ctypes.c_size_t)]
+
+
+class Head(ctypes.Structure):
+    """struct msghdr."""
+
+    _fields_ = [("name", ctypes.c_void_p), ("name_length", ctypes.c_uint), ("pieces", ctypes.POINTER(Piece)), ("count", ctypes.c_size_t),
+                ("control", ctypes.c_void_p), ("control_length", ctypes.c_size_t), ("flags", ctypes.c_int)]
+
+
+class Message(ctypes.Structure):
+    """struct mmsghdr."""
+
+    _fields_ = [("head", Head), ("sent", ctypes.c_uint)]
+
+
+# Datagrams that one call of the system takes.
+AT_ONCE = 64
+
+
+def flood(at):
+    """The datagrams of standard input, each behind its length of two bytes, again and again. Says each second how many it has sent, and
+    how many answers came."""
+    datagrams = list(datagrams_in(sys.stdin.buffer.read()))
+    pieces = [Piece(each, len(each)) for each in datagrams]
+    messages = (Message * len(pieces))(*[Message(Head(pieces=ctypes.pointer(piece), count=1)) for piece in pieces])
+    udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    udp.connect(at["udp"])
+    libc = ctypes.CDLL(None, use_errno=True)
+    sent, answered, told = 0, 0, time.monotonic()
+    for first in itertools.cycle(range(0, len(messages), AT_ONCE)):
+        count = libc.sendmmsg(udp.fileno(), ctypes.byref(messages[first]), min(AT_ONCE, len(messages) - first), 0)
+        if count < 0 and ctypes.get_errno() not in REFUSED:
+            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+        sent += max(0, count)
+        answered += answers(udp)
+        if time.monotonic() > told + 1:
+            told = time.monotonic()
+            print(sent, answered, flush=True)
+
+
+def datagrams_in(data):
+    at = 0
+    while at < len(data):
+        end = at + 2 + int.from_bytes(data[at:at + 2], "big")
+        yield data[at + 2:end]
+        at = end
+
+
+def answers(udp):
+    """Takes all answers that are there, and returns how many."""
+    count = 0
+    while True:
+        try:
+            udp.recv(2_048, socket.MSG_DONTWAIT)
+            count += 1
+        except BlockingIOError:
+            return count
+        except ConnectionRefusedError:
+            pass  # nobody listens at the moment
+
+
+MEANS = {"idle": idle, "unread": unread, "bodies": bodies, "talker": talker, "forged": flood}
 
 if __name__ == "__main__":
     main()

@@ -55,6 +55,14 @@ class Programs:
         return self.processes[-1], dict(re.findall(r"listening (\w+) (\S+)", said))
 
 
+def said(*arguments):
+    """Runs a command of the binary to its end, and returns what it said; raises with its complaint if it fails."""
+    done = subprocess.run([VAGN, *arguments], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f"vagn {arguments[0]} ended with {done.returncode}: {done.stdout}{done.stderr}")
+    return done.stdout
+
+
 def trusting():
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
