@@ -6,7 +6,7 @@ export CARGO_TERM_COLOR ?= auto
 # All that tests; measurements are left to the bench targets, and clippy sees to it that they compile.
 TESTS := --lib --bins --tests --examples
 
-.PHONY: run test check format-check clippy docs deploy-check web gone web-check browser-test browsers pictures deny needs chaos fuzz compat bench bench-document bench-micro bench-guards bench-browser soak attacks table clean
+.PHONY: run test check format-check clippy docs deploy-check web gone web-check browser-test browsers pictures deny needs chaos fuzz compat bench bench-document bench-micro bench-guards bench-browser soak attacks capture backup-load table clean
 
 ## run: build the release and drive the recorded Austin buses through it
 run:
@@ -149,6 +149,18 @@ attacks:
 	@scripts/needs python3:python3
 	$(CARGO) build --release --locked --bin vagn
 	scripts/attacks $(ARGUMENTS)
+
+## capture: what a sealed fleet says, taken from the loopback interface and searched for ids and places; as root
+capture:
+	@scripts/needs python3:python3
+	$(CARGO) build --release --locked --bin vagn
+	scripts/capture $(ARGUMENTS)
+
+## backup-load: a backup under load, restored elsewhere and compared with what was answered before it
+backup-load:
+	@scripts/needs python3:python3
+	$(CARGO) build --release --locked --bin vagn
+	scripts/backup-load $(ARGUMENTS)
 
 clean:
 	$(CARGO) clean

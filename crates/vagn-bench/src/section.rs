@@ -18,8 +18,10 @@ pub const ORDER: [&str; 12] = [
 ];
 
 /// Sections of the scripts, which come next. Sections that are named nowhere come last, by their id.
-pub const OTHERS: [&str; 10] =
-    ["browser", "pipeline", "hop", "decode", "index", "log", "json", "guards", "soak", "attacks"];
+pub const OTHERS: [&str; 12] = [
+    "browser", "pipeline", "hop", "decode", "index", "log", "json", "guards", "soak", "attacks", "capture",
+    "backup",
+];
 
 /// One section of the document.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
