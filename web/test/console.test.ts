@@ -127,6 +127,28 @@ scenario("a drill is marked, makes no sound of an emergency, and is not counted 
   assert.equal(await sounds(page), 0);
 });
 
+scenario("a call that cannot be proved waits in a list of its own, and is an emergency once a person raises it", {}, async ({ vagn, open }) => {
+  const key = await vagn.keyId("tram 4");
+  const window = await open("/incidents");
+  const { page } = window;
+  await ready(page);
+  await nameIt(page, "Anna");
+  // An envelope under its key that somebody else has made, with the lane of a call.
+  const forged = Buffer.concat([Buffer.from([0xc1, 0x10]), key, Buffer.alloc(8, 1), Buffer.alloc(40, 7), Buffer.from([0xc3])]);
+  const list = part(page, "1 call that cannot be proved");
+  await eventually("the call in the list", async () => (await vagn.sendBytes(forged), await list.isVisible()));
+  await list.getByText("seal is wrong").waitFor();
+  assert.equal(await part(page, "Not acknowledged").getByRole("listitem").count(), 0, "it is no emergency yet");
+  await window.picture("console-unproven");
+  await list.getByRole("button", { name: "Raise the call of tram 4 as an emergency" }).click();
+  const dialog = page.getByRole("dialog", { name: "Raise the call of tram 4 as an emergency?" });
+  await dialog.getByRole("button", { name: "Raise the emergency" }).click();
+  await row(page, "Not acknowledged", "tram 4").waitFor();
+  await list.waitFor({ state: "hidden" });
+  const found = await vagn.json<{ incidents: { vehicle_id: string }[] }>("/api/v1/incidents");
+  assert.deepEqual(found.incidents.map((incident) => incident.vehicle_id), ["tram 4"]);
+});
+
 scenario("a lost connection says so, comes back, and tells what was missed", {}, async ({ vagn, open }) => {
   const window = await open("/incidents", { allow: [OFFLINE] });
   const { page } = window;

@@ -180,13 +180,18 @@ export class Vagn {
 
   /** Makes a token of this role, and returns it. */
   async token(name: string, role: string): Promise<string> {
-    const said = execFileSync(binary(), ["token", "add", name, "--role", role, "--data-dir", this.dataDir, "--json"], {
-      cwd: this.folder,
-      env: environment(),
-      encoding: "utf8",
-      timeout: LIMIT_MS,
-    });
-    return (JSON.parse(said) as { token: string }).token;
+    return this.#said<{ token: string }>(["token", "add", name, "--role", role]).token;
+  }
+
+  /** Makes a key for a vehicle, and returns its id. */
+  async keyId(vehicle: string): Promise<Buffer> {
+    return Buffer.from(this.#said<{ key_id: string }>(["device", "add", vehicle]).key_id, "hex");
+  }
+
+  /** Runs a command that speaks to the service, and returns what it says. */
+  #said<T>(args: readonly string[]): T {
+    const options = { cwd: this.folder, env: environment(), encoding: "utf8", timeout: LIMIT_MS } as const;
+    return JSON.parse(execFileSync(binary(), [...args, "--data-dir", this.dataDir, "--json"], options)) as T;
   }
 
   /** Ends it and removes its data. */
