@@ -139,17 +139,31 @@ fn pass_on(storage: &Addr<Storage>, write: Write, stalled: bool) -> bool {
 /// Divides a batch into one write for each of `partitions`. The fates of reports that cannot be stored are settled on return.
 pub fn decode(
     batch: &Batch,
+    share: Share,
+    answer: Option<ReceiptPart>,
+    partitions: usize,
+) -> Vec<Option<Write>> {
+    let mut seals = batch.seals().iter().peekable();
+    if seals.peek().is_none() {
+        // Compiled apart, so that reports in clear pay nothing for those that are sealed.
+        return divide(batch, share, answer, partitions, |_| None);
+    }
+    let seal_of = |index| seals.next_if(|(sealed, _)| *sealed == index).map(|(_, seal)| seal);
+    divide(batch, share, answer, partitions, seal_of)
+}
+
+fn divide<'a>(
+    batch: &'a Batch,
     mut share: Share,
     mut answer: Option<ReceiptPart>,
     partitions: usize,
+    mut seal_of: impl FnMut(u32) -> Option<&'a SealMark>,
 ) -> Vec<Option<Write>> {
     // Vehicles spread evenly over the partitions; where one gets more, it grows.
     let share_of_each = batch.len().div_ceil(partitions);
     let mut parts: Vec<Part> = (0..partitions).map(|_| Part::with_room(share_of_each)).collect();
-    let mut seals = batch.seals().iter().peekable();
     for (index, receive_seq, bytes) in batch.reports() {
-        let seal = seals.next_if(|(sealed, _)| *sealed == index).map(|(_, seal)| seal);
-        match sighting(bytes, batch.time_ms(), receive_seq, seal) {
+        match sighting(bytes, batch.time_ms(), receive_seq, seal_of(index)) {
             Ok((key, sighting, evidence)) => {
                 let hash = key.hash();
                 let part = &mut parts[partition(hash, partitions)];
@@ -204,6 +218,7 @@ impl Part {
     }
 }
 
+#[inline(always)]
 fn sighting<'a>(
     bytes: &'a [u8],
     arrived_ms: i64,
