@@ -87,3 +87,11 @@ pub enum BackupError {
     #[error(transparent)]
     Store(#[from] StoreError),
 }
+
+impl BackupError {
+    /// Returns true when a directory was named that cannot be used for what it was named for: another one may do.
+    pub fn is_wrong_place(&self) -> bool {
+        use BackupError::{Leftover, NoData, NoParent, NotEmpty};
+        matches!(self, Leftover { .. } | NoData { .. } | NoParent { .. } | NotEmpty { .. })
+    }
+}

@@ -61,7 +61,8 @@ impl Copier for LiveCopier {
     }
 }
 
-/// Returns the reason for which there is no copy, with the remedy where the service's user may not write.
+/// Returns the reason for which there is no copy, with the remedy where the service's user may not write. A directory that cannot be
+/// used is the caller's mistake.
 fn failed(err: &anyhow::Error) -> ControlError {
     let denied = err.chain().filter_map(|cause| cause.downcast_ref::<std::io::Error>()).any(|cause| {
         use std::io::ErrorKind::{PermissionDenied, ReadOnlyFilesystem};
@@ -73,5 +74,7 @@ fn failed(err: &anyhow::Error) -> ControlError {
         }
         false => "",
     };
-    ControlError::new(Problem::Failed, format!("{err:#}{remedy}"))
+    let mut causes = err.chain().filter_map(|cause| cause.downcast_ref::<BackupError>());
+    let problem = if causes.any(BackupError::is_wrong_place) { Problem::Invalid } else { Problem::Failed };
+    ControlError::new(problem, format!("{err:#}{remedy}"))
 }

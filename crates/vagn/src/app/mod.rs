@@ -3,6 +3,7 @@
 mod asked;
 pub(crate) mod certificates;
 mod copier;
+mod data_dir;
 mod files;
 mod ground;
 mod manager;
@@ -24,8 +25,7 @@ use tokio::runtime::{Handle, Runtime};
 use tokio::time::{sleep, timeout};
 use tracing::{error, info, warn};
 use vagn_otp::{Exit, ExitReason, ProcessInfo};
-use vagn_store::disk::RealDisk;
-use vagn_store::{DataDir, StoreError};
+use vagn_store::DataDir;
 
 use crate::config::Settings;
 use crate::control::{self, ControlSocket, RegistryFault, SOCKET};
@@ -116,7 +116,7 @@ impl App {
     pub fn start(settings: Settings, demo: bool, read: ReadSettings) -> Result<Self, StartError> {
         let basemap = Arc::new(basemap(&settings)?);
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-        let data = open_data_dir(&settings)?;
+        let data = data_dir::open(&settings)?;
         private::keep(&settings.data_dir);
         let stamper = Arc::new(open_stamper(&settings, &clock)?);
         let runtime = Handle::current();
@@ -320,22 +320,6 @@ impl App {
 fn names(processes: &[ProcessInfo]) -> String {
     let names = processes.iter().map(|process| format!("{} ({})", process.path, process.state.as_str()));
     names.collect::<Vec<_>>().join(", ")
-}
-
-fn open_data_dir(settings: &Settings) -> Result<DataDir, StartError> {
-    let dir = &settings.data_dir;
-    let partitions = (settings.partitions > 0).then_some(settings.partitions);
-    DataDir::open(Arc::new(RealDisk), dir, partitions, fastrand::u64(..)).map_err(|err| match err {
-        StoreError::InUse { .. } => StartError::InUse(err.to_string()),
-        StoreError::Io { ref source, .. } if is_unusable(source.kind()) => StartError::Unusable(format!(
-            "`data_dir` {} cannot be used: {:#}; choose a directory that the service's user may write, with --data-dir",
-            dir.display(),
-            anyhow::Error::new(err)
-        )),
-        // The message names file and remedy, and starting again without it will not help.
-        damage if damage.is_damage() => StartError::Unusable(damage.to_string()),
-        other => StartError::Other(anyhow::Error::new(other).context("open the data directory")),
-    })
 }
 
 fn open_stamper(settings: &Settings, clock: &Arc<dyn Clock>) -> Result<Stamper, StartError> {

@@ -12,7 +12,7 @@ use vagn_flow::clock::{Clock, SystemClock};
 use vagn_store::disk::RealDisk;
 use vagn_store::{BackupError, BackupProgress, BackupStep, FleetSource, StoreError, UncheckedBackup};
 
-use super::exit::Coded;
+use super::exit::{self, Coded};
 use super::say;
 use crate::backup::{Checked, check, copy_stopped};
 use crate::control::{self, ClientError, ControlLine, ControlRequest};
@@ -26,8 +26,8 @@ meanwhile. All that was answered before the backup began is in it. Where both ar
 shared (hard links): copy DIR to another disk or machine afterwards. It has positions, alarms and secrets: keep it as safe as the data \
 directory.\n\
 A copy that was cut off is not taken for one: remove it.\n\n\
-Exit codes: 0 made and checked; 1 something cannot be read, written or opened; 64 wrong usage, or DIR is not empty; 69 the data directory \
-is in use by a process that does not answer.")]
+Exit codes: 0 made and checked; 1 something cannot be read, written or opened; 64 wrong usage, or DIR is not empty or has no parent; 69 \
+another backup is under way, or the data directory is in use by a process that does not answer.")]
 pub(super) struct BackupArgs {
     /// Directory to be made; it must be empty, or not there, and its parent must be there.
     #[arg(value_name = "DIR")]
@@ -79,7 +79,7 @@ fn copy_running(
         err => anyhow::Error::new(err),
     })?;
     let request = ControlRequest::Backup { dir: dir.to_owned() };
-    connection.ask(&request, &mut |line| {
+    let done = connection.ask(&request, &mut |line| {
         if let ControlLine::Progress(progress) = line {
             let number = |key| progress.get(key).and_then(serde_json::Value::as_u64).unwrap_or(0);
             let (done, total) = (number("done"), number("total"));
@@ -87,7 +87,8 @@ fn copy_running(
             let _on = shown.progress(BackupProgress { step: BackupStep::Copy, done, total });
         }
         Ok(())
-    })?;
+    });
+    done.map_err(exit::of_control)?;
     UncheckedBackup::open(Arc::new(RealDisk), dir).map_err(coded)
 }
 
@@ -101,14 +102,13 @@ fn of_store(err: anyhow::Error) -> anyhow::Error {
 
 /// Gives an error its exit code.
 pub(super) fn coded(err: BackupError) -> anyhow::Error {
-    use BackupError::{Leftover, NoData, NoParent, NotEmpty};
     let message = match &err {
         BackupError::Store(err) => format!("{:#}", Cause(err)),
         err => err.to_string(),
     };
     match err {
         BackupError::Store(StoreError::InUse { .. }) => Coded::unavailable(message).into(),
-        NotEmpty { .. } | Leftover { .. } | NoParent { .. } | NoData { .. } => Coded::usage(message).into(),
+        err if err.is_wrong_place() => Coded::usage(message).into(),
         _ => anyhow::Error::msg(message),
     }
 }

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use vagn_wire::Reject;
 
 use crate::config::ConfigError;
+use crate::control::{ControlError, Problem};
 use crate::visible::{Form, visible};
 
 /// The command line or the configuration is wrong: starting again without a change will not help.
@@ -42,6 +43,15 @@ impl From<Reject> for Coded {
     /// A report that cannot be sent was described wrongly on the command line.
     fn from(reject: Reject) -> Self {
         Self::usage(reject.to_string())
+    }
+}
+
+/// Gives what the service answers on its control socket an exit code.
+pub(super) fn of_control(err: ControlError) -> anyhow::Error {
+    match err.problem {
+        Problem::Invalid => Coded::usage(err.message).into(),
+        Problem::Busy => Coded::unavailable(err.message).into(),
+        Problem::Refused | Problem::Failed => anyhow::Error::msg(err.message),
     }
 }
 

@@ -244,6 +244,13 @@ mod tests {
             "data_dir",
         );
         check(
+            |settings, _| {
+                std::fs::create_dir(&settings.data_dir).unwrap();
+                std::fs::write(settings.data_dir.join("partitions"), "format 99\n").unwrap();
+            },
+            "of a newer version",
+        );
+        check(
             |settings, dir| {
                 settings.http.cert = dir.join("no.pem");
                 settings.http.key = dir.join("no.key");

@@ -64,7 +64,7 @@ async fn a_backup_of_a_running_service_has_all_that_was_answered_before_and_is_r
     eventually("answers after it", async || answered.lock().unwrap().len() > during).await;
     ends.store(true, Ordering::Relaxed);
     flowing.join().unwrap();
-    let refused = said(&["backup", text(&backup), "--data-dir", text(&data)], 1);
+    let refused = said(&["backup", text(&backup), "--data-dir", text(&data)], 64);
     assert!(refused.contains("is not empty"), "{refused}");
     drop(vagn);
 

@@ -20,12 +20,12 @@ use vagn_registry::{Registry, RegistryError};
 use vagn_store::disk::RealDisk;
 use vagn_store::{DataDir, StoreError};
 
-use super::exit::Coded;
+use super::exit::{Coded, of_control};
 use super::owner::Before;
 use super::{say, say_as_it_is};
 use crate::config::Span;
 use crate::control::{
-    ClientError, ControlError, ControlLine, ControlRequest, Deeds, Problem, RegistryFault, SOCKET, Tell,
+    ClientError, ControlLine, ControlRequest, Deeds, RegistryFault, SOCKET, Tell,
     connect, open_registry,
 };
 
@@ -129,15 +129,7 @@ impl Way<'_> {
             Self::File { deeds, .. } => deeds.perform(request.clone(), tell),
             Self::Service(dir) => connect(dir).context("ask the service")?.ask(request, tell),
         };
-        done.map_err(coded)
-    }
-}
-
-fn coded(err: ControlError) -> anyhow::Error {
-    match err.problem {
-        Problem::Invalid => Coded::usage(err.message).into(),
-        Problem::Busy => Coded::unavailable(err.message).into(),
-        Problem::Refused | Problem::Failed => anyhow!(err.message),
+        done.map_err(of_control)
     }
 }
 
