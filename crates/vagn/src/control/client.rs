@@ -51,34 +51,34 @@ impl Connection {
     /// # Errors
     /// What the service answers, or that it cannot be heard.
     pub fn ask(mut self, request: &ControlRequest, tell: &mut Tell<'_>) -> Result<Value, ControlError> {
-        let sent = self.send(request);
+        let mut line = serde_json::to_vec(request).map_err(|err| {
+            ControlError::new(Problem::Invalid, format!("the service cannot be asked for this: {err}"))
+        })?;
+        line.push(b'\n');
+        let sent = self.send(&line);
         // A service that turns a command away answers before it has read all of it.
-        self.receive(tell).map_err(|err| match sent {
+        self.receive(request, tell).map_err(|err| match sent {
             Err(source) if err.problem == Problem::Failed => unheard(&source),
             _ => err,
         })
     }
 
-    fn send(&mut self, request: &ControlRequest) -> io::Result<()> {
-        let mut line = serde_json::to_vec(request).map_err(io::Error::other)?;
-        line.push(b'\n');
+    fn send(&mut self, line: &[u8]) -> io::Result<()> {
         self.0.set_write_timeout(Some(SEND_WITHIN))?;
         self.0.set_read_timeout(Some(LINE_WITHIN))?;
-        self.0.write_all(&line)
+        self.0.write_all(line)
     }
 
-    fn receive(&self, tell: &mut Tell<'_>) -> Result<Value, ControlError> {
+    fn receive(&self, request: &ControlRequest, tell: &mut Tell<'_>) -> Result<Value, ControlError> {
         let mut lines = BufReader::new(&self.0);
         loop {
             let mut text = Vec::new();
             let read = lines.by_ref().take(LINE_MAX as u64).read_until(b'\n', &mut text);
-            read.map_err(|err| unheard(&err))?;
-            let line = serde_json::from_slice(&text).map_err(|_| {
-                ControlError::new(
-                    Problem::Failed,
-                    "the service stopped before it had answered; look whether it was done",
-                )
+            read.map_err(|err| match err.kind() {
+                io::ErrorKind::ConnectionReset => unanswered(request),
+                _ => unheard(&err),
             })?;
+            let line = serde_json::from_slice(&text).map_err(|_| unanswered(request))?;
             match line {
                 ControlLine::Ok(value) => return Ok(value),
                 ControlLine::Error(err) => return Err(err),
@@ -90,4 +90,24 @@ impl Connection {
 
 fn unheard(err: &io::Error) -> ControlError {
     ControlError::new(Problem::Failed, format!("the service cannot be heard: {err}; look at its log"))
+}
+
+/// The error when a service was ended, as by a crash: whether the request was fulfilled is not known.
+fn unanswered(request: &ControlRequest) -> ControlError {
+    use ControlRequest as R;
+    let remedy = match request {
+        R::DeviceAdd { name, .. } => format!(
+            "if `vagn device list` shows a key of {name}, its secret is lost: `vagn device rotate {name}` makes another"
+        ),
+        R::DeviceRotate { name } => format!("run it again: `vagn device rotate {name}` makes another secret"),
+        R::TokenAdd { name, .. } => format!(
+            "if `vagn token list` shows {name}, it is lost: `vagn token revoke {name}`, and add one with another name"
+        ),
+        R::ShareAdd { vehicle_id, .. } => format!(
+            "if `vagn share list` shows a new link to {vehicle_id}, it is lost: end it with `vagn share revoke NUMBER`, and add another"
+        ),
+        R::Backup { dir } => format!("remove {} if it is there, and make the copy again", dir.display()),
+        _ => "run it again".to_owned(),
+    };
+    ControlError::new(Problem::Failed, format!("the service stopped before it had answered; {remedy}"))
 }

@@ -141,6 +141,17 @@ pub enum Problem {
 }
 
 impl ControlRequest {
+    /// Returns true for lists, which change nothing.
+    pub fn only_reads(&self) -> bool {
+        matches!(self, Self::DeviceList {} | Self::TokenList {} | Self::ShareList {})
+    }
+
+    /// Returns true for what may be the first thing that is put into a registry.
+    pub fn makes(&self) -> bool {
+        use ControlRequest as R;
+        matches!(self, R::DeviceAdd { .. } | R::DeviceImport { .. } | R::TokenAdd { .. } | R::ShareAdd { .. })
+    }
+
     /// Returns what the log says of it: its word, and its subject. Never a secret.
     pub fn told(&self) -> (&'static str, String) {
         match self {

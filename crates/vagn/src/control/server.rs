@@ -9,7 +9,7 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::mpsc;
-use tokio::task::{JoinSet, spawn_blocking};
+use tokio::task::{JoinError, JoinSet, spawn_blocking};
 use tokio::time::timeout;
 use tracing::{debug, error, info, warn};
 use vagn_flow::metrics::MetricRegistry;
@@ -23,11 +23,14 @@ use super::request::{ControlError, ControlLine, ControlRequest, LINE_MAX, Proble
 /// Commands that are served at a time.
 const CONNECTIONS_MAX: usize = 8;
 
-/// Longest a command may take to send its request, or to take a line of the answer.
+/// Longest a command may take to send its request, or to take the lines of the answer that wait for it.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Lines that wait for a command to take them.
 const LINES_WAITING: usize = 64;
+
+/// Longest that commands under way may take when the service stops: most need some milliseconds, and all else has to stop, too.
+const FINISH_WITHIN: Duration = Duration::from_secs(3);
 
 /// Pause between two signs of life.
 const BEAT_EVERY: Duration = Duration::from_secs(1);
@@ -68,16 +71,14 @@ impl ControlServer {
         ctx.ready();
         loop {
             tokio::select! {
-                () = ctx.stopping() => return Ok(()),
+                () = ctx.stopping() => break,
                 _ = beat.tick() => ctx.beat().await,
-                Some(ended) = commands.join_next() => if let Err(err) = ended {
-                    error!(error = %err, "a command on the control socket crashed");
-                },
+                Some(ended) = commands.join_next() => note(ended),
                 accepted = listener.accept() => match accepted {
                     Ok((stream, _)) if commands.len() < CONNECTIONS_MAX => {
-                        commands.spawn(serve(stream, self.parts.clone(), self.metrics.clone()));
+                        commands.spawn(serve(stream, self.parts.clone(), self.metrics.clone(), ctx.clone()));
                     }
-                    Ok((stream, _)) => self.turn_away(stream),
+                    Ok((stream, _)) => self.turn_away(stream, &TOO_MANY),
                     Err(err) => {
                         warn!(error = %err, "failed to accept a command on the control socket");
                         tokio::time::sleep(FAULT_PAUSE).await;
@@ -85,16 +86,59 @@ impl ControlServer {
                 },
             }
         }
+        self.finish(&listener, commands).await;
+        Ok(())
     }
 
-    /// Tells a command that there are too many. It has not been read, and is not waited for.
-    fn turn_away(&self, stream: UnixStream) {
-        self.metrics.refused("too_many");
-        let busy =
-            ControlError::new(Problem::Busy, "too many commands speak to the service at once; try again");
-        let told =
-            stream.into_std().and_then(|mut stream| stream.write_all(&line(&ControlLine::Error(busy))));
-        warn!(told = told.is_ok(), "too many commands at once on the control socket");
+    /// Lets commands under way come to their ends, so that no secret is made whose command does not hear it. Turns others away.
+    async fn finish(&self, listener: &UnixListener, mut commands: JoinSet<()>) {
+        let over = tokio::time::sleep(FINISH_WITHIN);
+        tokio::pin!(over);
+        loop {
+            tokio::select! {
+                biased;
+                () = &mut over => {
+                    return warn!(left = commands.len(), within = ?FINISH_WITHIN, "commands do not end; the service stops without them");
+                }
+                Ok((stream, _)) = listener.accept() => self.turn_away(stream, &STOPPING),
+                ended = commands.join_next() => match ended {
+                    Some(ended) => note(ended),
+                    None => return,
+                },
+            }
+        }
+    }
+
+    /// Tells a command that it is not heard. It has not been read, and is not waited for.
+    fn turn_away(&self, stream: UnixStream, away: &Away) {
+        self.metrics.refused(away.reason);
+        let line = line(&ControlLine::Error(away.error()));
+        let told = stream.into_std().and_then(|mut stream| stream.write_all(&line));
+        warn!(told = told.is_ok(), reason = away.reason, "a command on the control socket is turned away");
+    }
+}
+
+/// The reason for which a command is not heard, as it is counted and as the command is told.
+struct Away {
+    reason: &'static str,
+    message: &'static str,
+}
+
+const TOO_MANY: Away =
+    Away { reason: "too_many", message: "too many commands speak to the service at once; try again" };
+
+const STOPPING: Away =
+    Away { reason: "stopping", message: "the service stops before this is done; try again" };
+
+impl Away {
+    fn error(&self) -> ControlError {
+        ControlError::new(Problem::Busy, self.message)
+    }
+}
+
+fn note(ended: Result<(), JoinError>) {
+    if let Err(err) = ended {
+        error!(error = %err, "a command on the control socket crashed");
     }
 }
 
@@ -107,21 +151,25 @@ impl ControlParts {
     }
 }
 
-async fn serve(stream: UnixStream, parts: ControlParts, metrics: ControlMetrics) {
+async fn serve(stream: UnixStream, parts: ControlParts, metrics: ControlMetrics, ctx: TaskContext) {
     let (mut from, mut to) = stream.into_split();
-    let request = match timeout(PATIENCE, read(&mut from)).await {
-        Ok(Ok(request)) => Ok(request),
-        Ok(Err(err)) => Err((err, "not_understood")),
-        Err(_) => Err((
-            ControlError::new(Problem::Invalid, "the request did not come in time; send one line"),
-            "slow",
-        )),
+    let request = tokio::select! {
+        read = timeout(PATIENCE, read(&mut from)) => match read {
+            Ok(Ok(None)) => return,
+            Ok(Ok(Some(request))) => Ok(request),
+            Ok(Err(err)) => Err((err, "not_understood")),
+            Err(_) => Err((
+                ControlError::new(Problem::Invalid, "the request did not come in time; send one line"),
+                "slow",
+            )),
+        },
+        () = ctx.stopping() => Err((STOPPING.error(), STOPPING.reason)),
     };
     let served = match request {
-        Ok(request) => perform(request, parts, &mut to).await,
+        Ok(request) => perform(request, parts, &mut to, &ctx).await,
         Err((err, reason)) => {
             metrics.refused(reason);
-            send(&ControlLine::Error(err), &mut to).await
+            send(&[ControlLine::Error(err)], &mut to).await
         }
     };
     if let Err(err) = served {
@@ -129,15 +177,15 @@ async fn serve(stream: UnixStream, parts: ControlParts, metrics: ControlMetrics)
     }
 }
 
-/// Reads the line of a request.
-async fn read(from: &mut OwnedReadHalf) -> Result<ControlRequest, ControlError> {
+/// Reads the line of a request; `None` where there is not one byte of it: somebody looked whether a service is there.
+async fn read(from: &mut OwnedReadHalf) -> Result<Option<ControlRequest>, ControlError> {
     let mut text = Vec::new();
     let limited = from.take(LINE_MAX as u64 + 1);
     let read = BufReader::new(limited).read_until(b'\n', &mut text).await;
     if let Err(err) = read {
         return Err(ControlError::new(Problem::Failed, format!("the request cannot be read: {err}")));
     }
-    parse(&text)
+    if text.is_empty() { Ok(None) } else { parse(&text).map(Some) }
 }
 
 /// Reads a request from its line.
@@ -154,9 +202,15 @@ pub(super) fn parse(text: &[u8]) -> Result<ControlRequest, ControlError> {
 }
 
 /// Fulfils a request on a thread that may wait for the disk, and passes the lines on as the command takes them.
-async fn perform(request: ControlRequest, parts: ControlParts, to: &mut OwnedWriteHalf) -> io::Result<()> {
+async fn perform(
+    request: ControlRequest,
+    parts: ControlParts,
+    to: &mut OwnedWriteHalf,
+    ctx: &TaskContext,
+) -> io::Result<()> {
     let (lines, mut waiting) = mpsc::channel(LINES_WAITING);
     let (word, subject) = request.told();
+    let is_copy = matches!(request, ControlRequest::Backup { .. });
     let work = spawn_blocking(move || {
         let gone = |_| ControlError::new(Problem::Failed, "the command has left");
         let done = parts.fulfil(request, &mut |line| lines.blocking_send(line).map_err(gone));
@@ -166,22 +220,33 @@ async fn perform(request: ControlRequest, parts: ControlParts, to: &mut OwnedWri
         lines.blocking_send(last).ok();
         is_done
     });
-    while let Some(line) = waiting.recv().await {
-        send(&line, to).await?;
+    let mut some = Vec::new();
+    loop {
+        tokio::select! {
+            received = waiting.recv_many(&mut some, LINES_WAITING) => match received {
+                0 => break,
+                _ => send(&some, to).await?,
+            },
+            // A copy may take hours. It notices that nobody hears it.
+            () = ctx.stopping(), if is_copy => return send(&[ControlLine::Error(STOPPING.error())], to).await,
+        }
+        some.clear();
     }
     match work.await {
         Ok(is_done) => info!(command = word, subject, done = is_done, "command on the control socket"),
         Err(err) => {
             error!(command = word, subject, error = %err, "a command on the control socket crashed");
             let failed = ControlError::new(Problem::Failed, "the service failed at this; its log says why");
-            send(&ControlLine::Error(failed), to).await?;
+            send(&[ControlLine::Error(failed)], to).await?;
         }
     }
     Ok(())
 }
 
-async fn send(line: &ControlLine, to: &mut OwnedWriteHalf) -> io::Result<()> {
-    timeout(PATIENCE, to.write_all(&self::line(line))).await?
+/// Sends lines in one piece: a write for each of a million would take most of the time.
+async fn send(lines: &[ControlLine], to: &mut OwnedWriteHalf) -> io::Result<()> {
+    let text: Vec<u8> = lines.iter().flat_map(line).collect();
+    timeout(PATIENCE, to.write_all(&text)).await?
 }
 
 fn line(line: &ControlLine) -> Vec<u8> {

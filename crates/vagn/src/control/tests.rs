@@ -1,7 +1,9 @@
 //! Commands and a service on one data directory.
 
 use std::io::{Read, Write};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixListener;
 use std::sync::Arc;
 
 use redb::backends::InMemoryBackend;
@@ -18,7 +20,7 @@ const NOW: i64 = 1_795_860_000_000;
 
 /// A service with a control socket in a directory whose path is longer than the address of a socket may be.
 struct Service {
-    _root: Root,
+    root: Root,
     dir: tempfile::TempDir,
     registry: Registry,
 }
@@ -28,7 +30,7 @@ impl Service {
         let dir = tempfile::tempdir().unwrap();
         let registry = Registry::open_on(InMemoryBackend::new(), None).unwrap();
         let root = serve(&deep(&dir), registry.clone()).await;
-        Self { _root: root, dir, registry }
+        Self { root, dir, registry }
     }
 
     async fn ask(&self, request: ControlRequest) -> (Result<Value, ControlError>, Vec<ControlLine>) {
@@ -121,11 +123,11 @@ async fn is_for_the_services_user_alone_and_replaces_a_stale_one() {
     let service = Service::start().await;
     let path = deep(&service.dir).join(SOCKET);
     assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-    let Service { _root: root, dir, registry } = service;
+    let Service { root, dir, registry } = service;
     root.stop().await;
     drop(root);
     assert!(matches!(connect(&deep(&dir)), Err(ClientError::NoService)), "nobody listens");
-    let service = Service { _root: serve(&deep(&dir), registry.clone()).await, dir, registry };
+    let service = Service { root: serve(&deep(&dir), registry.clone()).await, dir, registry };
     assert!(service.ask(ControlRequest::DeviceList {}).await.0.is_ok());
 }
 
@@ -175,4 +177,63 @@ async fn serves_a_bounded_number_of_commands_at_once() {
     let refused = service.ask(ControlRequest::DeviceList {}).await.0.unwrap_err();
     assert_eq!(refused.problem, Problem::Busy);
     drop(silent);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_lets_a_command_hear_what_was_made_for_it_and_turns_others_away() {
+    let service = Service::start().await;
+    let mut watch = service.registry.watch(service.registry.revision());
+    let asked = service.ask(ControlRequest::ShareAdd { vehicle_id: "bus 7".into(), expires_in_ms: 1 });
+    tokio::pin!(asked);
+    // It is made, and not yet in force everywhere.
+    tokio::select! {
+        _ = &mut asked => panic!("it was answered before its time"),
+        changes = watch.next() => assert!(changes.is_some()),
+    }
+    let stop = service.root.stop();
+    let others = async {
+        loop {
+            let (listed, _) = service.ask(ControlRequest::ShareList {}).await;
+            if let Err(err) = listed {
+                break err;
+            }
+        }
+    };
+    let rest = async {
+        let turned_away = others.await;
+        assert_eq!(turned_away.problem, Problem::Busy, "{turned_away}");
+        tokio::select! {
+            (answer, _) = &mut asked => answer,
+            _ = watch.next() => panic!("nothing else changes"),
+        }
+    };
+    let (answer, _) = tokio::join!(rest, stop);
+    assert!(answer.unwrap()["path"].as_str().unwrap().starts_with("/s/"));
+}
+
+/// A service that is ended once it has heard a request.
+fn ask_one_that_dies(request: ControlRequest) -> ControlError {
+    let dir = tempfile::tempdir().unwrap();
+    let listener = UnixListener::bind(dir.path().join(SOCKET)).unwrap();
+    let connection = connect(dir.path()).unwrap();
+    let (stream, _) = listener.accept().unwrap();
+    drop(stream);
+    connection.ask(&request, &mut |_| Ok(())).unwrap_err()
+}
+
+#[test]
+fn a_command_whose_service_is_ended_says_how_to_go_on() {
+    let add = ControlRequest::DeviceAdd { name: "bus 7".into(), is_gateway: false, prefix: "".into() };
+    let said = ask_one_that_dies(add).message;
+    assert!(said.contains("vagn device rotate bus 7"), "{said}");
+}
+
+#[test]
+fn a_request_that_cannot_be_written_is_not_sent() {
+    let dir = tempfile::tempdir().unwrap();
+    let listener = UnixListener::bind(dir.path().join(SOCKET)).unwrap();
+    let request = ControlRequest::Backup { dir: std::ffi::OsStr::from_bytes(b"/backups/\xff").into() };
+    let refused = connect(dir.path()).unwrap().ask(&request, &mut |_| Ok(())).unwrap_err();
+    assert_eq!(refused.problem, Problem::Invalid, "{refused}");
+    drop(listener);
 }
