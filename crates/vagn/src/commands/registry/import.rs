@@ -13,6 +13,7 @@ use vagn_seal::{KeyId, Secret};
 use vagn_wire::VehicleId;
 
 use super::RegistryArgs;
+use super::way::Way;
 use crate::commands::exit::Coded;
 use crate::commands::{say, say_as_it_is};
 use crate::control::{ControlRequest, ImportedKey, ROWS_MAX};
@@ -44,7 +45,7 @@ pub(super) fn run(args: &ImportArgs) -> anyhow::Result<()> {
     keys.sort_unstable_by(|a, b| a.key_id.cmp(&b.key_id));
     let progress = bar(keys.len());
     let (mut added, mut unchanged) = (0, 0);
-    let way = args.registry.way(&ControlRequest::DeviceImport { rows: Vec::new() })?;
+    let mut way = Way::new(&args.registry);
     for block in keys.chunks(ROWS_MAX) {
         let request = ControlRequest::DeviceImport { rows: block.to_vec() };
         let done = way.ask(&request, &mut |_| {}).with_context(|| {

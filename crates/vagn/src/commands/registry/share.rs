@@ -17,8 +17,8 @@ use crate::control::ControlRequest;
     after_help = "Examples:\n  vagn share add TAXI1 --expires 12h\n  vagn share list\n  vagn share revoke 17\n\n\
 Its holder sees place, time and heading of this one vehicle, and nothing else. Only a hash of a link is kept: it is shown once, when it \
 is made.\n\n\
-Exit codes: 0 done; 1 refused, or the registry cannot be used; 64 wrong usage; 69 the data directory is in use by a service that \
-does not answer."
+Exit codes: 0 done; 1 refused, or the registry cannot be used; 64 wrong usage; 69 the service or the \
+data directory was busy for 10 s, or the service cannot be asked."
 )]
 pub(in crate::commands) struct ShareArgs {
     #[command(subcommand)]

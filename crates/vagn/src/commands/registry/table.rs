@@ -1,17 +1,18 @@
 //! Lists: a table for people, or a JSON array with an item a line.
 
-use std::io::{self, BufWriter, Write, stdout};
+use std::io::{self, Write, stdout};
 
 use serde_json::Value;
 
 use super::RegistryArgs;
+use super::spool::Spool;
 use crate::control::ControlRequest;
 use crate::visible::{Form, visible};
 
 /// A column: its head, its width, and the text of an item in it.
 pub(super) type Column = (&'static str, usize, fn(&Value) -> String);
 
-/// Prints the items of a list as they come, so that a million need no memory.
+/// Prints the items of a list once all are there.
 ///
 /// # Errors
 /// The registry cannot be read, or standard output cannot be written.
@@ -21,25 +22,38 @@ pub(super) fn print(
     columns: &[Column],
     none: &str,
 ) -> anyhow::Result<()> {
-    let mut out = BufWriter::new(stdout().lock());
+    let list = gather(args.json, columns, none, |take| args.ask(request, take))?;
+    match list.pour(&mut stdout().lock()) {
+        Err(err) if err.kind() != io::ErrorKind::BrokenPipe => Err(err.into()),
+        _ => Ok(()),
+    }
+}
+
+/// Renders the items that `ask` gives.
+fn gather(
+    as_json: bool,
+    columns: &[Column],
+    none: &str,
+    ask: impl FnOnce(&mut dyn FnMut(Value)) -> anyhow::Result<Value>,
+) -> anyhow::Result<Spool> {
+    let mut out = Spool::new();
     let (mut count, mut written) = (0_u64, Ok(()));
-    args.ask(request, &mut |item| {
+    ask(&mut |item| {
         if written.is_ok() {
             written =
-                if args.json { json(&mut out, &item, count) } else { row(&mut out, &item, columns, count) };
+                if as_json { json(&mut out, &item, count) } else { row(&mut out, &item, columns, count) };
         }
         count += 1;
     })?;
-    let last = match (args.json, count) {
+    written?;
+    let last = match (as_json, count) {
         (true, 0) => "[]\n",
         (true, _) => "\n]\n",
         (false, 0) => none,
         (false, _) => "",
     };
-    match written.and_then(|()| out.write_all(last.as_bytes())).and_then(|()| out.flush()) {
-        Err(err) if err.kind() != io::ErrorKind::BrokenPipe => Err(err.into()),
-        _ => Ok(()),
-    }
+    out.write_all(last.as_bytes())?;
+    Ok(out)
 }
 
 fn json(out: &mut impl Write, item: &Value, before: u64) -> io::Result<()> {

@@ -19,8 +19,8 @@ use crate::control::ControlRequest;
 vagn token add importer --role ingest --expires 30d --json\n  vagn token list\n  vagn token revoke eva\n\n\
 While no token was ever made or set, an API on loopback is open; once one was, it stays closed. Only a hash of a token is kept: it is shown \
 once, when it is made.\n\n\
-Exit codes: 0 done; 1 refused, or the registry cannot be used; 64 wrong usage; 69 the data directory is in use by a service that \
-does not answer."
+Exit codes: 0 done; 1 refused, or the registry cannot be used; 64 wrong usage; 69 the service or the \
+data directory was busy for 10 s, or the service cannot be asked."
 )]
 pub(in crate::commands) struct TokenArgs {
     #[command(subcommand)]
