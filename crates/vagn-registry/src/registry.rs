@@ -59,6 +59,16 @@ impl Registry {
         Self::over(file::open(data_dir, wrapping.as_ref())?, wrapping)
     }
 
+    /// Opens the registry of a data directory to read it. Nothing in it is changed: secrets in clear stay so, whatever `wrapping_key` is.
+    ///
+    /// # Errors
+    /// There is none or it cannot be used, or its secrets are wrapped and the key is missing or another one.
+    pub fn open_to_read(data_dir: &Path, wrapping_key: Option<&[u8; 32]>) -> Result<Self, RegistryError> {
+        let wrapping = wrapping_key.map(Wrapping::new);
+        let (db, is_wrapped) = file::open_to_read(data_dir, wrapping.as_ref())?;
+        Self::over(db, wrapping.filter(|_| is_wrapped))
+    }
+
     /// Opens or begins the registry on any storage.
     ///
     /// # Errors

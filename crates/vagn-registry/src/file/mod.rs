@@ -8,6 +8,6 @@ mod wrap;
 mod write;
 
 pub(crate) use copy::{check, copy, settle};
-pub(crate) use open::{open, open_on};
+pub(crate) use open::{open, open_on, open_to_read};
 pub(crate) use tables::{CLOSED, META, NAMES, OBJECTS, REVISION, count_key};
 pub(crate) use write::{set_number, write};

@@ -34,6 +34,21 @@ pub(crate) fn open(data_dir: &Path, wrapping: Option<&Wrapping>) -> Result<Datab
     Ok(db)
 }
 
+/// Opens the file in a data directory to read it: none is made, and secrets in clear stay so. Returns true with it when they are wrapped.
+pub(crate) fn open_to_read(
+    data_dir: &Path,
+    wrapping: Option<&Wrapping>,
+) -> Result<(Database, bool), RegistryError> {
+    let path = data_dir.join(Registry::FILE);
+    if is_absent(&path)? {
+        return Err(named(&path, &io::ErrorKind::NotFound.into()));
+    }
+    let db = open_file(&path)?;
+    fits(&db, wrapping)?;
+    let is_wrapped = is_wrapped(&db)?;
+    Ok((db, is_wrapped))
+}
+
 /// Opens or makes the registry on any storage.
 pub(crate) fn open_on(
     storage: impl StorageBackend,

@@ -66,6 +66,22 @@ fn wraps_what_was_in_clear_and_leaves_none_of_it() {
 }
 
 #[test]
+fn a_look_wraps_nothing_and_makes_no_file() {
+    let dir = tempfile::tempdir().unwrap();
+    assert!(Registry::open_to_read(dir.path(), Some(&KEY)).is_err());
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+    let device = Registry::open(dir.path(), None).unwrap().add_device(vehicle(), NOW).unwrap();
+    let read =
+        |key: Option<&[u8; 32]>| Registry::open_to_read(dir.path(), key).map(|it| it.devices().unwrap());
+    assert_eq!(read(Some(&KEY)).unwrap(), [device.clone()]);
+    assert_eq!(Registry::open(dir.path(), None).unwrap().devices().unwrap(), [device.clone()]);
+    drop(Registry::open(dir.path(), Some(&KEY)).unwrap());
+    assert_eq!(read(Some(&KEY)).unwrap(), [device]);
+    assert!(matches!(read(None), Err(RegistryError::KeyMissing)));
+    assert!(matches!(read(Some(&[8; 32])), Err(RegistryError::WrongKey)));
+}
+
+#[test]
 fn begins_again_after_it_was_cut_off_while_it_was_made() {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("registry.redb.new"), b"half").unwrap();

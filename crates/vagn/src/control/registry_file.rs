@@ -48,6 +48,20 @@ pub fn open_registry(
     Ok(registry)
 }
 
+/// Opens the registry in a data directory for lists: nothing is changed, and secrets in clear are not wrapped.
+///
+/// # Errors
+/// As [`open_registry`]; also when there is none.
+pub fn read_registry(
+    data_dir: &Path,
+    parts: &PartList,
+    key_file: Option<&Path>,
+) -> Result<Registry, RegistryFault> {
+    let key = key_file.map(read_key).transpose()?;
+    parts.check(Registry::FILE)?;
+    Ok(Registry::open_to_read(data_dir, key.as_ref())?)
+}
+
 /// Reads a wrapping key: 32 bytes in base64.
 fn read_key(path: &Path) -> Result<[u8; 32], RegistryFault> {
     let fault = |why: String| RegistryFault::KeyFile { path: path.to_owned(), why };

@@ -202,10 +202,15 @@ fn wrapped_secrets_need_their_key() {
     let key = dir.path().join("registry.key");
     fs::write(&key, "BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=\n").unwrap();
     let config = settings(dir.path(), &format!("[registry]\nkey_file = {:?}\n", key.to_str().unwrap()));
-    Vagn::start(&data, &["--config", &config]).stop();
-    let file = fs::read(data.join("registry.redb")).unwrap();
     let secret = made["secret"].as_str().unwrap().as_bytes();
-    assert!(!file.windows(secret.len()).any(|window| window == secret));
+    let is_clear = || {
+        let file = fs::read(data.join("registry.redb")).unwrap();
+        file.windows(secret.len()).any(|window| window == secret)
+    };
+    done(&data, &["device", "list", "--registry-key-file", key.to_str().unwrap()]);
+    assert!(is_clear(), "a list changes nothing");
+    Vagn::start(&data, &["--config", &config]).stop();
+    assert!(!is_clear());
 
     let (code, said) = refused(&data, &["device", "list"]);
     assert!(code == Some(64) && said.contains("--registry-key-file"), "{said}");

@@ -18,7 +18,7 @@ use crate::commands::exit::{Coded, of_control};
 use crate::commands::owner::Before;
 use crate::control::{
     ClientError, ControlLine, ControlRequest, Deeds, Problem, RegistryFault, SOCKET, Tell, connect,
-    open_registry,
+    open_registry, read_registry,
 };
 
 /// Longest that a command tries again while others speak to the service or have the file.
@@ -131,7 +131,8 @@ impl RegistryArgs {
         let disk = Arc::new(RealDisk);
         let data = DataDir::open(disk, &self.data_dir, None, fastrand::u64(..)).map_err(of_data_dir)?;
         let key_file = self.registry_key_file.as_deref();
-        let registry = open_registry(&self.data_dir, &data.part_list(), key_file).map_err(of_registry)?;
+        let open = if request.only_reads() { read_registry } else { open_registry };
+        let registry = open(&self.data_dir, &data.part_list(), key_file).map_err(of_registry)?;
         before.hand_over()?;
         if is_new {
             let dir = std::path::absolute(&self.data_dir).unwrap_or_else(|_| self.data_dir.clone());
