@@ -77,6 +77,14 @@ pub enum PutError {
         /// Name or key that was looked for.
         name: Box<str>,
     },
+    /// The key was revoked, and its vehicle or gateway has no other.
+    #[error("the key {key} of {name} was revoked; `vagn device add {name}` makes a new one")]
+    Revoked {
+        /// Name of the vehicle or gateway.
+        name: Box<str>,
+        /// Its key id.
+        key: Box<str>,
+    },
     /// The registry holds as many objects of this kind as it can.
     #[error("the registry is full: it holds {} {}s; revoke some", kind.most(), kind.word())]
     Full {

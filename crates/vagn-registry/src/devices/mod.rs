@@ -173,13 +173,30 @@ impl Registry {
     /// Revokes the key in force of a vehicle or gateway, and those that it was to replace. Their secrets are removed.
     ///
     /// # Errors
-    /// [`PutError::NotFound`] when it has none; the registry cannot be written.
+    /// [`PutError::NotFound`] when it has none, [`PutError::Revoked`] when it has none any more; the registry cannot be written.
     pub fn revoke_device(&self, name: &str, now_ms: i64) -> Result<Device, PutError> {
-        let not_found = || PutError::NotFound { kind: Kind::Device, name: name.into() };
-        let key = self.key_of(Kind::Device, name)?.ok_or_else(not_found)?;
+        let key = self.key_in_force(name)?;
         let device = self.revoke_key(&key, now_ms)?;
         self.revoke_replaced(&device, now_ms)?;
         Ok(device)
+    }
+
+    /// Returns the key in force of a vehicle or gateway.
+    fn key_in_force(&self, name: &str) -> Result<Box<str>, PutError> {
+        if let Some(key) = self.key_of(Kind::Device, name)? {
+            return Ok(key);
+        }
+        // A look at all of them: names of revoked keys are free, and nobody waits for this but the one who mistook the name.
+        let mut last = None;
+        self.each_device(|device| {
+            if device.of.name() == name && device.revoked_ms > last.as_ref().map(|(revoked, _)| *revoked) {
+                last = device.revoked_ms.map(|revoked| (revoked, device.key().into()));
+            }
+        })?;
+        Err(match last {
+            Some((_, key)) => PutError::Revoked { name: name.into(), key },
+            None => PutError::NotFound { kind: Kind::Device, name: name.into() },
+        })
     }
 
     pub(super) fn revoke_key(&self, key: &str, now_ms: i64) -> Result<Device, PutError> {

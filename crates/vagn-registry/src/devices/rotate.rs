@@ -23,10 +23,10 @@ impl Registry {
     /// of the new one is taken. After the last epoch there is a new key id.
     ///
     /// # Errors
-    /// [`PutError::NotFound`] when it has no key in force; the registry cannot be written.
+    /// [`PutError::NotFound`] when it has no key, [`PutError::Revoked`] when it has none any more; the registry cannot be written.
     pub fn rotate_device(&self, name: &str, now_ms: i64) -> Result<Rotated, PutError> {
         let not_found = || PutError::NotFound { kind: Kind::Device, name: name.into() };
-        let key = self.key_of(Kind::Device, name)?.ok_or_else(not_found)?;
+        let key = self.key_in_force(name)?;
         let (device, revision) = self.read::<Device>(&key)?.ok_or_else(not_found)?;
         let newest = device.newest().ok_or_else(not_found)?.0;
         match newest.next() {

@@ -44,8 +44,14 @@ fn forgets_the_secrets_of_a_revoked_key() {
     registry.rotate_device("TAXI1", NOW).unwrap();
     let device = registry.revoke_device("TAXI1", NOW + 1).unwrap();
     assert_eq!((device.revoked_ms, device.epochs.len()), (Some(NOW + 1), 0));
-    assert!(matches!(registry.revoke_device("TAXI1", NOW), Err(PutError::NotFound { .. })));
-    assert!(matches!(registry.rotate_device("TAXI1", NOW), Err(PutError::NotFound { .. })));
+    let key_id: Box<str> = device.key_id.to_string().into();
+    for err in [
+        registry.revoke_device("TAXI1", NOW).unwrap_err(),
+        registry.rotate_device("TAXI1", NOW).map(drop).unwrap_err(),
+    ] {
+        assert!(matches!(&err, PutError::Revoked { key, .. } if *key == key_id), "{err}");
+    }
+    assert!(matches!(registry.revoke_device("TAXI2", NOW), Err(PutError::NotFound { .. })));
 }
 
 #[test]
