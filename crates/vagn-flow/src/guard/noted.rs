@@ -72,9 +72,9 @@ impl Noted {
         }
     }
 
-    /// Notes the sequence of an envelope, if it is far ahead of the clock.
+    /// Notes the sequence of an envelope that was opened, if it is far ahead of the clock.
     #[inline]
-    pub(super) fn numbered(&self, key_id: KeyId, sequence: u64, now_ms: impl FnOnce() -> i64) {
+    pub fn numbered(&self, key_id: KeyId, sequence: u64, now_ms: impl FnOnce() -> i64) {
         if sequence > self.near.load(Ordering::Relaxed) {
             self.look(key_id, sequence, now_ms());
         }

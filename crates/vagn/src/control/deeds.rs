@@ -1,5 +1,6 @@
 //! What each request does, whether it came over the socket or from a command that has the data directory for itself.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,6 +8,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tracing::warn;
 use vagn_flow::clock::Clock;
+use vagn_flow::guard::Guard;
 use vagn_registry::{DeviceOf, ImportRow, NewSecret, NewToken, PutError, Registry, Share};
 use vagn_seal::Secret;
 
@@ -43,6 +45,8 @@ pub struct Deeds {
     pub clock: Arc<dyn Clock>,
     /// Origin of the pages, such as `https://vagn.example`; empty where it is not known.
     pub origin: Box<str>,
+    /// The guard of the doors; `None` where no service runs.
+    pub guard: Option<Arc<Guard>>,
 }
 
 impl Deeds {
@@ -65,10 +69,7 @@ impl Deeds {
         match request {
             R::DeviceAdd { name, is_gateway, prefix } => self.add_device(name, is_gateway, prefix),
             R::DeviceList {} => self.list_devices(tell),
-            R::DeviceRevoke { name } => {
-                let device = self.registry.revoke_device(&name, self.now_ms())?;
-                Ok(show::device(&device))
-            }
+            R::DeviceRevoke { name } => self.revoke_device(&name),
             R::DeviceRotate { name } => self.rotate_device(&name),
             R::DeviceImport { rows } => self.import(&rows),
             R::TokenAdd { name, role, is_person, is_on_behalf, expires_in_ms } => {
@@ -105,14 +106,28 @@ impl Deeds {
     }
 
     fn list_devices(&self, tell: &mut Tell<'_>) -> Result<Value, ControlError> {
+        let now_ms = self.now_ms();
+        let ahead = self.guard.as_ref().map(|guard| guard.noted().ahead(now_ms));
+        let ahead: BTreeMap<_, _> = ahead.into_iter().flatten().collect();
         let (mut count, mut told) = (0_u64, Ok(()));
         self.registry.each_device(|device| {
             if told.is_ok() {
-                told = tell(ControlLine::Item(show::device(&device)));
+                let mut shown = show::device(&device);
+                if let Some(sequence) = ahead.get(&device.key_id) {
+                    show::ahead(&mut shown, *sequence, now_ms);
+                }
+                told = tell(ControlLine::Item(shown));
                 count += 1;
             }
         })?;
         told.map(|()| json!({ "count": count }))
+    }
+
+    /// Revokes a key. Where the guard is known, tells what it asks of the vehicle from now on.
+    fn revoke_device(&self, name: &str) -> Result<Value, ControlError> {
+        let mut shown = show::device(&self.registry.revoke_device(name, self.now_ms())?);
+        shown["auth_devices"] = json!(self.guard.as_ref().map(|guard| guard.mode()));
+        Ok(shown)
     }
 
     fn rotate_device(&self, name: &str) -> Result<Value, ControlError> {

@@ -4,6 +4,9 @@ use serde_json::{Map, Value, json};
 use vagn_flow::rfc3339::rfc3339;
 use vagn_registry::{Device, DeviceOf, NewSecret, Share, Token};
 
+/// Length of a day, ms.
+const DAY_MS: u64 = 24 * 3_600_000;
+
 /// Shows a key with its newest secret.
 pub(super) fn new_key(device: &Device) -> Value {
     let mut shown = owner(&device.of);
@@ -24,6 +27,12 @@ pub(super) fn device(device: &Device) -> Value {
     shown.insert("added_at".into(), json!(rfc3339(device.added_ms)));
     shown.insert("revoked_at".into(), time(device.revoked_ms));
     Value::Object(shown)
+}
+
+/// Adds to a key in a list that the last sequence under it is ahead of the clock.
+pub(super) fn ahead(device: &mut Value, sequence: u64, now_ms: i64) {
+    device["sequence"] = json!(sequence);
+    device["days_ahead"] = json!(sequence.saturating_sub(now_ms.max(0).unsigned_abs()) / DAY_MS);
 }
 
 fn owner(of: &DeviceOf) -> Map<String, Value> {

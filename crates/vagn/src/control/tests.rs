@@ -9,7 +9,9 @@ use std::sync::Arc;
 use redb::backends::InMemoryBackend;
 use serde_json::{Value, json};
 use vagn_flow::clock::ManualClock;
-use vagn_flow::metrics::MetricRegistry;
+use vagn_flow::guard::Guard;
+use vagn_flow::metrics::{MetricRegistry, ReportMetrics};
+use vagn_flow::proof::DeviceMode;
 use vagn_otp::{Root, Strategy, Supervisor};
 use vagn_registry::{Registry, Role};
 
@@ -70,7 +72,7 @@ async fn a_copy_is_asked_of_who_makes_copies() {
 }
 
 async fn serve(dir: &std::path::Path, registry: Registry) -> Root {
-    let deeds = Deeds { registry, clock: Arc::new(ManualClock::at(NOW)), origin: "".into() };
+    let deeds = Deeds { registry, clock: Arc::new(ManualClock::at(NOW)), origin: "".into(), guard: None };
     let parts = ControlParts { deeds, copier: Arc::new(NoCopies) };
     let child = child(ControlSocket::bind(dir).unwrap(), parts, &MetricRegistry::new());
     Supervisor::new("root", Strategy::OneForOne).child(child).start().await.unwrap()
@@ -236,4 +238,38 @@ fn a_request_that_cannot_be_written_is_not_sent() {
     let refused = connect(dir.path()).unwrap().ask(&request, &mut |_| Ok(())).unwrap_err();
     assert_eq!(refused.problem, Problem::Invalid, "{refused}");
     drop(listener);
+}
+
+#[test]
+fn a_running_service_tells_what_its_doors_know_of_a_key() {
+    let guard = Guard::open_to_all(ReportMetrics::new(&MetricRegistry::new()));
+    let deeds = Deeds {
+        registry: Registry::open_on(InMemoryBackend::new(), None).unwrap(),
+        clock: Arc::new(ManualClock::at(NOW)),
+        origin: "".into(),
+        guard: Some(guard.clone()),
+    };
+    let add = |name: &str| {
+        let request = ControlRequest::DeviceAdd { name: name.into(), is_gateway: false, prefix: "".into() };
+        let added = deeds.perform(request, &mut |_| Ok(())).unwrap();
+        added["key_id"].as_str().unwrap().parse().unwrap()
+    };
+    let (ahead, near) = (add("ahead"), add("near"));
+    let days = |days: u64| NOW.unsigned_abs() + days * 24 * 3_600_000 + 5;
+    guard.noted().numbered(ahead, days(12), || NOW);
+    guard.noted().numbered(near, days(0), || NOW);
+    let mut listed = Vec::new();
+    let tell = &mut |line| {
+        let ControlLine::Item(item) = line else { panic!("{line:?}") };
+        listed.push(item);
+        Ok(())
+    };
+    deeds.perform(ControlRequest::DeviceList {}, tell).unwrap();
+    listed.sort_by_key(|item| item["vehicle_id"].to_string());
+    assert_eq!((&listed[0]["sequence"], &listed[0]["days_ahead"]), (&json!(days(12)), &json!(12)));
+    assert_eq!((&listed[1]["sequence"], &listed[1]["days_ahead"]), (&Value::Null, &Value::Null));
+
+    guard.set_mode(DeviceMode::Mixed);
+    let revoke = ControlRequest::DeviceRevoke { name: "near".into() };
+    assert_eq!(deeds.perform(revoke, &mut |_| Ok(())).unwrap()["auth_devices"], "mixed");
 }

@@ -10,7 +10,7 @@
 //! | streams | `stream.rs` | the topic of what is stored, the fleet |
 //! | API | `api.rs` | the intake, queries, storages, streams, the emergency lane, the live map |
 //! | doors | `doors.rs` | the intake |
-//! | control | `registry.rs` | the registry |
+//! | control | `registry.rs` | the registry, the guard of the doors |
 //! | ops | `ops.rs` | the metrics, the process list |
 //!
 //! ```text
@@ -149,7 +149,8 @@ pub(super) async fn start(parts: Parts, data: DataDir, listeners: Listeners) -> 
     let fleet = Arc::new(Fleet::new(data.partitions() as usize));
     let guarding = keys::build(&parts)?;
     let intake = Intake::new(traffic.clone(), parts.stamper.clone(), parts.reports.clone());
-    let intake = intake.guarded(guarding.guard.clone());
+    let guard = guarding.guard.clone();
+    let intake = intake.guarded(guard.clone());
     let demo_door = listeners.doors.addresses().find(|(name, _)| parts.demo && *name == UDP);
 
     let data = Arc::new(RwLock::new(data));
@@ -169,7 +170,7 @@ pub(super) async fn start(parts: Parts, data: DataDir, listeners: Listeners) -> 
     let doors = doors::build(&parts, listeners.doors, &intake)?;
     let (processes, ops) = ops::build(&parts, listeners.ops, odd);
 
-    let control = listeners.control.map(|socket| registry::control(&parts, socket, copier));
+    let control = listeners.control.map(|socket| registry::control(&parts, socket, copier, guard));
 
     let traffic_tree = Supervisor::new("traffic", Strategy::RestForOne)
         .intensity(2, Duration::from_secs(5))

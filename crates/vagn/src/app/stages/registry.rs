@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tracing::warn;
+use vagn_flow::guard::Guard;
 use vagn_otp::{ChildSpec, ThreadContext};
 
 use super::Parts;
@@ -17,9 +18,15 @@ const TIDY_EVERY: Duration = Duration::from_secs(600);
 const TIDY_AFTER_MS: i64 = 24 * 3_600_000;
 
 /// Returns the child that serves commands on this machine.
-pub(super) fn control(parts: &Parts, socket: ControlSocket, copier: LiveCopier) -> ChildSpec {
+pub(super) fn control(
+    parts: &Parts,
+    socket: ControlSocket,
+    copier: LiveCopier,
+    guard: Arc<Guard>,
+) -> ChildSpec {
     let origin = parts.settings.http.public_url.as_str().into();
-    let deeds = Deeds { registry: parts.registry.clone(), clock: parts.clock.clone(), origin };
+    let (registry, clock) = (parts.registry.clone(), parts.clock.clone());
+    let deeds = Deeds { registry, clock, origin, guard: Some(guard) };
     let of = ControlParts { deeds, copier: Arc::new(copier) };
     control::child(socket, of, &parts.metric_registry).watchdog(parts.settings.hang_limit.0)
 }

@@ -18,8 +18,8 @@ use crate::control::ControlRequest;
 vagn device import keys.csv\n\n\
 With its key a device seals its reports, so that no other can speak for its vehicle or read where it is. A running service has each \
 change in force at once. A secret is shown once, when it is made.\n\n\
-Exit codes: 0 done; 1 refused, or the registry cannot be used; 64 wrong usage; 69 the data directory is in use by a service that \
-does not answer."
+Exit codes: 0 done; 1 refused, or the registry cannot be used; 64 wrong usage; 69 the service or the \
+data directory was busy for 10 s, or the service cannot be asked."
 )]
 pub(in crate::commands) struct DeviceArgs {
     #[command(subcommand)]
@@ -123,8 +123,13 @@ fn state(device: &Value) -> String {
     };
     match device["revoked_at"].as_str() {
         Some(_) => format!("revoked {}{kind}", minute(device, "revoked_at")),
-        None => format!("in force{kind}"),
+        None => format!("in force{kind}{}", ahead(device)),
     }
+}
+
+/// Names a sequence that is ahead of the clock: its device began with a wrong one.
+fn ahead(device: &Value) -> String {
+    device["days_ahead"].as_u64().map_or(String::new(), |days| format!(", sequence {days} days ahead"))
 }
 
 fn added(key: &Value) -> String {
@@ -160,8 +165,49 @@ fn rotated(key: &Value) -> String {
 fn revoked(key: &Value) -> String {
     let name = name(key);
     format!(
-        "The key {} of {name} is revoked: what it seals is refused from now on.\n\
+        "The key {} of {name} is revoked: what it seals is refused from now on.\n{}\
          `vagn device add` gives {name} a new one.\n",
-        text(key, "key_id")
+        text(key, "key_id"),
+        open_to(key, name),
     )
+}
+
+/// Tells whether reports in clear are taken for a vehicle whose key is revoked, and from whom. A gateway's key closed no vehicle.
+fn open_to(key: &Value, name: &str) -> String {
+    let open = format!("reports in clear for {name} are taken from anybody");
+    match (key["gateway"].is_null(), key["auth_devices"].as_str()) {
+        (false, _) | (_, Some("required")) => String::new(),
+        (true, Some("mixed")) => format!(
+            "From now on {open}, as `auth.devices` is \"mixed\" and it has no key: give it a new one, or set \"required\".\n"
+        ),
+        (true, Some(mode)) => format!("As before, {open}, as `auth.devices` is \"{mode}\".\n"),
+        (true, None) => {
+            format!(
+                "Unless `auth.devices` is \"required\", {open} when the service runs again without a new key.\n"
+            )
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_vehicle_that_a_revocation_opens_is_named_as_open() {
+        let said = |mode: Value| revoked(&json!({"vehicle_id": "A2", "key_id": "00", "auth_devices": mode}));
+        assert!(said(json!("mixed")).contains("From now on reports in clear for A2 are taken from anybody"));
+        assert!(said(json!("open")).contains("As before"));
+        assert!(said(json!(null)).contains("Unless `auth.devices` is"));
+        assert!(!said(json!("required")).contains("in clear"));
+        assert!(!revoked(&json!({"gateway": "G", "auth_devices": "mixed"})).contains("in clear"));
+    }
+
+    #[test]
+    fn a_sequence_ahead_of_the_clock_is_in_the_list() {
+        let device = json!({"vehicle_id": "A2", "days_ahead": 12, "revoked_at": null});
+        assert_eq!(state(&device), "in force, sequence 12 days ahead");
+    }
 }

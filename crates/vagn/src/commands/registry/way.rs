@@ -144,7 +144,8 @@ impl RegistryArgs {
             )
             .ok();
         }
-        let deeds = Deeds { registry, clock: Arc::new(SystemClock::new()), origin: "".into() };
+        let clock = Arc::new(SystemClock::new());
+        let deeds = Deeds { registry, clock, origin: "".into(), guard: None };
         Ok(OpenFile { deeds, _data: data })
     }
 }
