@@ -13,7 +13,7 @@ use vagn_emergency::record::store::{self, JournalCheck, compare_with_journal};
 use vagn_emergency::trail::{ClosedStore, Head};
 use vagn_registry::Registry;
 use vagn_store::disk::RealDisk;
-use vagn_store::{BackupWriter, FleetSource, Interrupt, UncheckedBackup};
+use vagn_store::{BackupError, BackupWriter, FleetSource, Interrupt, UncheckedBackup};
 
 /// Small files that never change while a service runs, or are replaced as a whole.
 const SMALL: [&str; 2] = ["cert.pem", "key.pem"];
@@ -57,6 +57,7 @@ pub fn copy_running(
 ) -> anyhow::Result<UncheckedBackup> {
     let Running { mut fleet, incidents, registry, spare } = running;
     let from = fleet.dir().to_owned();
+    check_outside(&from, dir)?;
     let mut writer = BackupWriter::begin(Arc::new(RealDisk), dir, now_ms, interrupt)?;
     let to = writer.data_dir().to_owned();
     let others = store::copy_bytes(&from) + len(&from.join(Registry::FILE)) + SMALL_BYTES;
@@ -89,6 +90,7 @@ pub fn copy_stopped(
     interrupt: Interrupt<'_>,
 ) -> anyhow::Result<UncheckedBackup> {
     let from = fleet.dir();
+    check_outside(from, dir)?;
     let mut writer = BackupWriter::begin(Arc::new(RealDisk), dir, now_ms, interrupt)?;
     let others = store::copy_bytes(from) + len(&from.join(Registry::FILE)) + SMALL_BYTES;
     writer.copy_fleet(fleet, others, 0)?;
@@ -106,6 +108,18 @@ pub fn copy_stopped(
         writer.note_trail(head_of(&to)?.to_string());
     }
     Ok(writer.close(fleet)?)
+}
+
+/// Refuses a directory in the data directory, whatever links lead there.
+fn check_outside(from: &Path, dir: &Path) -> Result<(), BackupError> {
+    let parent = dir.parent().unwrap_or(dir);
+    // One that is not there is told by who makes the directory.
+    let (Ok(parent), Ok(of)) = (parent.canonicalize(), from.canonicalize()) else { return Ok(()) };
+    let is_itself = dir.canonicalize().is_ok_and(|dir| dir.starts_with(&of));
+    if is_itself || parent.starts_with(&of) {
+        return Err(BackupError::Inside { dir: dir.to_owned(), of });
+    }
+    Ok(())
 }
 
 /// Reads a copy back: every file, the fleet as a start would recover it, the trail from its beginning to its head, and the registry.
@@ -155,4 +169,30 @@ fn open_store(data: &Path) -> anyhow::Result<ClosedStore> {
 /// Returns the length of a file; 0 when it is not there.
 fn len(path: &Path) -> u64 {
     fs::metadata(path).map_or(0, |file| file.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ops::ControlFlow;
+
+    use vagn_store::DataDir;
+
+    use super::*;
+
+    #[test]
+    fn no_copy_is_made_in_what_is_copied() {
+        let outer = tempfile::tempdir().unwrap();
+        let [data, link] = ["data", "link"].map(|name| outer.path().join(name));
+        drop(DataDir::open(Arc::new(RealDisk), &data, Some(1), 7).unwrap());
+        fs::create_dir(data.join("empty")).unwrap();
+        std::os::unix::fs::symlink(&data, &link).unwrap();
+        let fleet = FleetSource::at_rest(Arc::new(RealDisk), &data).unwrap();
+        let copy = |dir: &Path| copy_stopped(&fleet, dir, 0, &|_| ControlFlow::Continue(()));
+        for inside in [data.join("copy"), data.join("empty"), link.join("copy")] {
+            let refused = copy(&inside).map(drop).unwrap_err();
+            assert!(matches!(refused.downcast_ref(), Some(BackupError::Inside { .. })), "{refused}");
+            assert!(!data.join("copy").exists());
+        }
+        assert!(copy(&outer.path().join("copy")).is_ok());
+    }
 }

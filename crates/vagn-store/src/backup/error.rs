@@ -12,6 +12,14 @@ pub enum BackupError {
         /// The directory.
         dir: PathBuf,
     },
+    /// The directory that is to be made lies in the data directory.
+    #[error("{} lies in the data directory {}, of which it is to be a copy; name a directory elsewhere", .dir.display(), .of.display())]
+    Inside {
+        /// The directory that is to be made.
+        dir: PathBuf,
+        /// The data directory.
+        of: PathBuf,
+    },
     /// The directory that is to be made has an unfinished backup.
     #[error("{} holds a backup that was not finished; remove it, and make it again", .dir.display())]
     Leftover {
@@ -91,7 +99,8 @@ pub enum BackupError {
 impl BackupError {
     /// Returns true when a directory was named that cannot be used for what it was named for: another one may do.
     pub fn is_wrong_place(&self) -> bool {
-        use BackupError::{Leftover, NoData, NoParent, NotEmpty};
-        matches!(self, Leftover { .. } | NoData { .. } | NoParent { .. } | NotEmpty { .. })
+        use BackupError::{Inside, Leftover, NoData, NoParent, NotEmpty};
+        let is_of_others = matches!(self, Leftover { .. } | NotEmpty { .. });
+        is_of_others || matches!(self, Inside { .. } | NoData { .. } | NoParent { .. })
     }
 }

@@ -1,5 +1,6 @@
 //! The list of a backup: what belongs to it, with lengths and checksums.
 
+use super::BackupError;
 use super::files::Sum;
 use crate::disk::Disk;
 use crate::error::StoreError;
@@ -35,11 +36,16 @@ pub(super) struct ListedFile {
 
 impl BackupList {
     /// Reads the list `name` in `dir`; `None` when there is none.
-    pub(super) fn read(disk: &dyn Disk, dir: &Path, name: &str) -> Result<Option<BackupList>, StoreError> {
+    pub(super) fn read(disk: &dyn Disk, dir: &Path, name: &str) -> Result<Option<BackupList>, BackupError> {
         let file = dir.join(name);
-        let Some(lines) = text::read(disk, &file)? else { return Ok(None) };
+        let lines = text::read(disk, &file).map_err(|err| match err {
+            // A repair is for data directories.
+            StoreError::Corrupt { file, what, .. } => BackupError::Changed { file, what },
+            err => err.into(),
+        })?;
+        let Some(lines) = lines else { return Ok(None) };
         let list = BackupList::parse(&lines).filter(|parsed| parsed.lines() == lines);
-        list.map(Some).ok_or(StoreError::corrupt(&file, 0, "it has a line that means nothing"))
+        list.map(Some).ok_or(BackupError::Changed { file, what: "it has a line that means nothing" })
     }
 
     /// Puts it into `dir` as `name`, durably.

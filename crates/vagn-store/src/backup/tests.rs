@@ -375,6 +375,31 @@ fn a_data_directory_of_a_newer_version_is_refused_and_not_touched() {
     drop(outer);
 }
 
+#[test]
+fn a_fleet_that_never_had_a_writer_is_copied_as_the_empty_one_that_it_is() {
+    let (outer, data, disk) = real();
+    drop(DataDir::open(disk.clone(), &data, Some(PARTITIONS), 7).unwrap());
+    let source = FleetSource::at_rest(disk.clone(), &data).unwrap();
+    let backup = back_up(disk.clone(), &source, &outer.path().join("backup")).unwrap();
+    let to = outer.path().join("to");
+    backup.restore(&to, &go_on).unwrap();
+    assert!(content(disk, &to).unwrap().is_empty());
+}
+
+#[test]
+fn a_damaged_list_is_no_matter_for_a_repair() {
+    let (outer, data, disk) = real();
+    drop(DataDir::open(disk.clone(), &data, Some(PARTITIONS), 7).unwrap());
+    let dir = outer.path().join("backup");
+    back_up(disk.clone(), &FleetSource::at_rest(disk.clone(), &data).unwrap(), &dir).unwrap();
+    let list = dir.join(list::CHECKED);
+    let text = std::fs::read_to_string(&list).unwrap();
+    std::fs::write(&list, text.replacen("made 12", "made 13", 1)).unwrap();
+    let refused = Backup::open(disk, &dir).map(drop).unwrap_err();
+    assert!(matches!(&refused, BackupError::Changed { file, .. } if *file == list), "{refused}");
+    assert!(!refused.to_string().contains("repair"), "{refused}");
+}
+
 /// Returns the content and the times of change of all files below `dir`.
 fn everything(dir: &Path) -> BTreeMap<PathBuf, (Vec<u8>, i64, i64)> {
     let mut found = BTreeMap::new();

@@ -112,7 +112,10 @@ impl<'a> BackupWriter<'a> {
     /// Those of the disk.
     pub fn close(mut self, source: &FleetSource) -> Result<UncheckedBackup, BackupError> {
         for (name, manifest) in &source.manifests {
-            manifest.write(&*self.disk, &self.data.join(name))?;
+            let dir = self.data.join(name);
+            // One that never had a writer has no other file.
+            self.disk.create_dir(&dir).doing("create", &dir)?;
+            manifest.write(&*self.disk, &dir)?;
             let file = PartitionManifest::file(name);
             self.adopt(&file.to_string_lossy())?;
         }

@@ -26,7 +26,7 @@ meanwhile. All that was answered before the backup began is in it. Where both ar
 shared (hard links): copy DIR to another disk or machine afterwards. It has positions, alarms and secrets: keep it as safe as the data \
 directory.\n\
 A copy that was cut off is not taken for one: remove it.\n\n\
-Exit codes: 0 made and checked; 1 something cannot be read, written or opened; 64 wrong usage, or DIR is not empty or has no parent; 69 \
+Exit codes: 0 made and checked; 1 something cannot be read, written or opened; 64 wrong usage, or DIR cannot be used; 69 \
 another backup is under way, or the data directory is in use by a process that does not answer.")]
 pub(super) struct BackupArgs {
     /// Directory to be made; it must be empty, or not there, and its parent must be there.
