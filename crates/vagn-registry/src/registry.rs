@@ -131,6 +131,16 @@ impl Registry {
         Ok(table.get((kind.number(), key))?.map(|object| to_object(object.value())))
     }
 
+    /// Returns the objects of these keys, as they are at one moment.
+    pub(crate) fn get_all<'a>(
+        &self,
+        kind: Kind,
+        keys: impl Iterator<Item = &'a str>,
+    ) -> Result<Vec<Option<Object>>, RegistryError> {
+        let table = self.inner.db.begin_read()?.open_table(OBJECTS)?;
+        keys.map(|key| Ok(table.get((kind.number(), key))?.map(|object| to_object(object.value())))).collect()
+    }
+
     /// Lists the objects of a kind with their keys, in the order of their keys.
     ///
     /// # Errors

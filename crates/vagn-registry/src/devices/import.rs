@@ -3,7 +3,6 @@
 use vagn_seal::{Epoch, KeyId, Secret};
 
 use super::{Device, DeviceOf, check_name};
-use crate::entry::Entry;
 use crate::{Kind, Put, PutError, Registry};
 
 /// Attempts to write a block while others write the same keys.
@@ -48,11 +47,13 @@ impl Registry {
     }
 
     fn import_once(&self, rows: &[ImportRow], now_ms: i64) -> Result<Imported, PutError> {
+        let keys: Vec<_> = rows.iter().map(|row| row.key_id.to_string()).collect();
+        let found = self.get_all(Kind::Device, keys.iter().map(String::as_str))?;
         let mut new = Vec::with_capacity(rows.len());
-        for row in rows {
-            if !self.is_there(row)? {
-                let device = row.to_device(now_ms);
-                new.push((device.key(), self.encode(&device)));
+        for ((row, key), found) in rows.iter().zip(keys).zip(found) {
+            let device = found.and_then(|object| self.decode(&key, &object));
+            if !row.is_there(&key, device)? {
+                new.push((key, self.encode(&row.to_device(now_ms))));
             }
         }
         // In the order of the file, so that each of its pages is written once.
@@ -68,18 +69,17 @@ impl Registry {
         let added = new.len() as u64;
         Ok(Imported { added, unchanged: rows.len() as u64 - added })
     }
-
-    /// Returns true when the key is there, just the same. A rotated one is: the row is the state it was in before.
-    fn is_there(&self, row: &ImportRow) -> Result<bool, PutError> {
-        let key = row.key_id.to_string();
-        let Some((device, _)) = self.read::<Device>(&key)? else { return Ok(false) };
-        let is_same = matches!(&device.of, DeviceOf::Vehicle(id) if *id == row.vehicle_id)
-            && device.epochs.iter().any(|(epoch, secret)| *epoch == Epoch::FIRST && *secret == row.secret);
-        if is_same { Ok(true) } else { Err(PutError::Exists { kind: Kind::Device, key: key.into() }) }
-    }
 }
 
 impl ImportRow {
+    /// Returns true when the device that was found under its key is just the same. A rotated one is: the row is the state it was in before.
+    fn is_there(&self, key: &str, found: Option<Device>) -> Result<bool, PutError> {
+        let Some(device) = found else { return Ok(false) };
+        let is_same = matches!(&device.of, DeviceOf::Vehicle(id) if *id == self.vehicle_id)
+            && device.epochs.iter().any(|(epoch, secret)| *epoch == Epoch::FIRST && *secret == self.secret);
+        if is_same { Ok(true) } else { Err(PutError::Exists { kind: Kind::Device, key: key.into() }) }
+    }
+
     fn to_device(&self, now_ms: i64) -> Device {
         Device {
             key_id: self.key_id,

@@ -1,5 +1,7 @@
 //! Tables of the file.
 
+use std::collections::BTreeMap;
+
 use redb::{ReadableTable, Table, TableDefinition, WriteTransaction};
 
 use crate::Kind;
@@ -44,6 +46,8 @@ pub(super) struct Tables<'txn> {
     pub(super) names: Table<'txn, (u8, &'static str), &'static str>,
     pub(super) meta: Table<'txn, &'static str, u64>,
     pub(super) wrapped: Table<'txn, &'static str, &'static str>,
+    /// Numbers of objects that have changed, by their keys in [`META`]: written once, at the end.
+    pub(super) counts: BTreeMap<&'static str, u64>,
 }
 
 impl<'txn> Tables<'txn> {
@@ -54,6 +58,7 @@ impl<'txn> Tables<'txn> {
             names: txn.open_table(NAMES)?,
             meta: txn.open_table(META)?,
             wrapped: txn.open_table(WRAPPED)?,
+            counts: BTreeMap::new(),
         })
     }
 

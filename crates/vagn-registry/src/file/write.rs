@@ -26,6 +26,9 @@ pub(crate) fn write(db: &Database, puts: &[Put<'_>]) -> Result<Vec<Change>, PutE
             });
         }
     }
+    for (key, count) in std::mem::take(&mut tables.counts) {
+        tables.meta.insert(key, count)?;
+    }
     tables.meta.insert(REVISION, revision)?;
     drop(tables);
     txn.commit()?;
@@ -98,14 +101,17 @@ impl Tables<'_> {
 
     fn count(&mut self, put: &Put<'_>, was_there: bool) -> Result<(), PutError> {
         let key = count_key(put.kind);
-        let count = self.number(key)?;
+        let count = match self.counts.get(key) {
+            Some(count) => *count,
+            None => self.number(key)?,
+        };
         let now = match (was_there, put.value.is_some()) {
             (false, true) if count >= put.kind.most() => return Err(PutError::Full { kind: put.kind }),
             (false, true) => count + 1,
             (true, false) => count.saturating_sub(1),
             _ => return Ok(()),
         };
-        self.meta.insert(key, now)?;
+        self.counts.insert(key, now);
         Ok(())
     }
 }
