@@ -1,6 +1,6 @@
 //! Commands and a service on one data directory.
 
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
@@ -217,10 +217,14 @@ async fn a_stop_lets_a_command_hear_what_was_made_for_it_and_turns_others_away()
 fn ask_one_that_dies(request: ControlRequest) -> ControlError {
     let dir = tempfile::tempdir().unwrap();
     let listener = UnixListener::bind(dir.path().join(SOCKET)).unwrap();
-    let connection = connect(dir.path()).unwrap();
-    let (stream, _) = listener.accept().unwrap();
-    drop(stream);
-    connection.ask(&request, &mut |_| Ok(())).unwrap_err()
+    #[expect(clippy::disallowed_methods, reason = "a test has no supervisor")]
+    let service = std::thread::spawn(move || {
+        let (stream, _) = listener.accept().unwrap();
+        BufReader::new(stream).read_line(&mut String::new()).unwrap();
+    });
+    let err = connect(dir.path()).unwrap().ask(&request, &mut |_| Ok(())).unwrap_err();
+    service.join().unwrap();
+    err
 }
 
 #[test]
