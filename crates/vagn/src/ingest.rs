@@ -8,7 +8,7 @@ use std::time::Duration;
 use tracing::{debug, warn};
 use vagn_otp::{Addr, Queue, TellError, Worker};
 use vagn_store::{EventTime, Evidence, Key, KeyTag, Seal, Sighting, Updates, event_time, partition};
-use vagn_wire::{Fate, Position, Reject, Report};
+use vagn_wire::{Fate, Oddities, Position, Reject, Report};
 
 use crate::storage::Storage;
 use crate::write::{Write, WritePart};
@@ -163,21 +163,30 @@ fn divide<'a>(
     let share_of_each = batch.len().div_ceil(partitions);
     let mut parts: Vec<Part> = (0..partitions).map(|_| Part::with_room(share_of_each)).collect();
     for (index, receive_seq, bytes) in batch.reports() {
-        match sighting(bytes, batch.time_ms(), receive_seq, seal_of(index)) {
-            Ok((key, sighting, evidence)) => {
+        match sighting(bytes, batch.time_ms(), receive_seq) {
+            Ok((key, mut sighting, odd)) => {
+                let seal = match seal_of(index).map(|seal| sealed(seal, &mut sighting)).transpose() {
+                    Ok(seal) => seal,
+                    Err(reject) => {
+                        refuse(&mut share, answer.as_mut(), index, reject);
+                        continue;
+                    }
+                };
                 let hash = key.hash();
                 let part = &mut parts[partition(hash, partitions)];
-                part.push(key, hash, sighting, evidence, index, answer.is_some());
+                part.push(key, hash, sighting, Evidence { seal, odd }, index, answer.is_some());
             }
-            Err(reject) => {
-                share.reject(reject);
-                if let Some(answer) = &mut answer {
-                    answer.reject(index, reject);
-                }
-            }
+            Err(reject) => refuse(&mut share, answer.as_mut(), index, reject),
         }
     }
     parts.into_iter().map(|part| part.into_write(&mut share, answer.as_mut())).collect()
+}
+
+fn refuse(share: &mut Share, answer: Option<&mut ReceiptPart>, index: u32, reject: Reject) {
+    share.reject(reject);
+    if let Some(answer) = answer {
+        answer.reject(index, reject);
+    }
 }
 
 /// Sightings of a batch for one partition.
@@ -218,19 +227,16 @@ impl Part {
     }
 }
 
-#[inline(always)]
-fn sighting<'a>(
-    bytes: &'a [u8],
+fn sighting(
+    bytes: &[u8],
     arrived_ms: i64,
     receive_seq: u64,
-    seal: Option<&SealMark>,
-) -> Result<(Key<'a>, Sighting, Evidence), Reject> {
+) -> Result<(Key<'_>, Sighting, Oddities), Reject> {
     let report = open(bytes)?;
     let position = report.position?;
     let time = event_time(&report, arrived_ms);
-    let mut sighting = stamped(&report, position, time, arrived_ms, receive_seq);
-    let seal = seal.map(|seal| sealed(seal, &mut sighting)).transpose()?;
-    Ok((Key::of(report.vehicle_id), sighting, Evidence { seal, odd: report.odd.and(time.odd) }))
+    let sighting = stamped(&report, position, time, arrived_ms, receive_seq);
+    Ok((Key::of(report.vehicle_id), sighting, report.odd.and(time.odd)))
 }
 
 /// Numbers a sighting by the sequence of its seal.
