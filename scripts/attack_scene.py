@@ -16,6 +16,7 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
+import alerts
 from bench_section import aim
 from service import address, descriptors, message, resident_mb, trusting
 
@@ -33,16 +34,19 @@ SERVICE_CORE, OTHER_CORE, ATTACKER_NICE = {0}, {1}, 10
 
 REASONS = ("no_seal", "unknown_key", "revoked", "bad_tag", "wrong_vehicle")
 
-# Name, and what is done. Then the metrics one of which must move (under `forged` all), so that the alert over it can fire.
+# From so many seconds on an attack goes on until its alert has fired, for at most so many since it began: some alerts wait for a minute.
+ALERT_FROM_S, ALERT_WITHIN_S = 60, 100
+
+# Name, and what is done. Then the metrics one of which must move (under `forged` all), and the alert that must fire.
 ATTACKS = {
-    "idle": ("connections on which nothing is asked, to every port", ("connections_refused_total",)),
-    "unread": ("large answers that nobody takes", ("http_answers_refused_total", "http_answers_cut_total")),
-    "strangers": ("calls of invented vehicles, as fast as they can be sent", ("emergencies_total",)),
-    "talker": ("a target that says `100 Continue` without an end", ("emergency_attempts_total",)),
-    "bodies": ("bodies of which half is sent", ("http_bodies_refused_total",)),
-    "full": ("more connections than `http.max_connections`", ("connections_refused_total",)),
+    "idle": ("connections on which nothing is asked, to every port", ("connections_refused_total",), "VagnPortFull"),
+    "unread": ("large answers that nobody takes", ("http_answers_refused_total", "http_answers_cut_total"), "VagnAnswersRefused"),
+    "strangers": ("calls of invented vehicles, as fast as they can be sent", ("emergencies_total",), "VagnEmergencySourceRefused"),
+    "talker": ("a target that says `100 Continue` without an end", ("emergency_attempts_total",), "VagnEmergencyTargetDown"),
+    "bodies": ("bodies of which half is sent", ("http_bodies_refused_total",), "VagnBodiesRefused"),
+    "full": ("more connections than `http.max_connections`", ("connections_refused_total",), "VagnPortFull"),
     "forged": ("envelopes that are forged, replayed, of unknown and revoked keys and of wrong vehicles, and calls without a seal",
-               (*(f'reports_unauthenticated_total{{reason="{reason}"}}' for reason in REASONS), "seal_replays_total")),
+               (*(f'reports_unauthenticated_total{{reason="{reason}"}}' for reason in REASONS), "seal_replays_total"), "VagnReportsUnproven"),
 }
 
 
@@ -57,18 +61,22 @@ class Scene:
         self.name, self.asked, self.folder, self.programs = name, asked, folder, programs
         self.data, self.call_within_ms = folder / "data", CALL_WITHIN_MS
         self.sent, self.called, self.way, self.troubles, self.samples = {}, {}, {}, [], []
+        self.pages, self.alert = [], ATTACKS[name][2]
         self.done = threading.Event()
 
     def run(self):
         self.start()
         before = self.look()
         metrics = self.metrics()
-        self.begin_attack()
+        # Before the attack: an increase is one over what was there.
+        watcher = threading.Thread(target=self.watch, daemon=True)
+        watcher.start()
         try:
-            watcher = threading.Thread(target=self.watch, daemon=True)
-            watcher.start()
+            time.sleep(2)
+            self.begin_attack()
             self.call_for(self.asked.seconds)
             self.wait_for_calls()
+            alert = self.judge_alert()
             moved = self.moved(metrics)
             self.done.set()
             watcher.join()
@@ -76,7 +84,7 @@ class Scene:
             # An attacker that outlived a failed run would burn a core for hours.
             self.end_attack()
         after = self.come_back(before)
-        return self.outcome(before, after, moved)
+        return self.outcome(before, after, moved, alert)
 
     def start(self):
         sink = self.programs.run("sink", "--listen", "127.0.0.1:0", "--json", wait=r'"listening":"([^"]+)"', each=self.take)[1]
@@ -201,18 +209,30 @@ class Scene:
         while set(self.sent) - set(self.called) and time.monotonic() < until:
             time.sleep(0.1)
 
+    def judge_alert(self):
+        """How far the alert has come: `fired`, `pending` or `silent`. A full minute of attack goes on until it has fired."""
+        until = self.pages_begun + ALERT_WITHIN_S if self.asked.seconds >= ALERT_FROM_S else 0
+        while (came := alerts.judge(self.alert, list(self.pages))) != "fired" and time.monotonic() < until:
+            time.sleep(2)
+        return came
+
     def watch(self):
-        begun = time.monotonic()
+        begun = self.pages_begun = time.monotonic()
         while not self.done.is_set():
-            self.samples.append((time.monotonic() - begun, *self.look()))
-            for page in ("readyz", "metrics"):
-                try:
-                    self.page(page)
-                except urllib.error.HTTPError:
-                    pass  # "not ready" is an answer
-                except OSError as err:
-                    self.troubles.append(f"{page}: {err}")
+            at = time.monotonic() - begun
+            self.samples.append((at, *self.look()))
+            self.try_page("readyz")
+            self.pages.append((at, self.try_page("metrics")))
             self.done.wait(1)
+
+    def try_page(self, name):
+        try:
+            return self.page(name)
+        except urllib.error.HTTPError:
+            pass  # "not ready" is an answer
+        except OSError as err:
+            self.troubles.append(f"{name}: {err}")
+        return None
 
     def look(self):
         if self.server.poll() is not None:
@@ -243,7 +263,7 @@ class Scene:
             time.sleep(1)
         return self.look()
 
-    def outcome(self, before, after, moved):
+    def outcome(self, before, after, moved, alert):
         delays = {vehicle: 1_000 * (self.called[vehicle] - at) for vehicle, at in self.sent.items() if vehicle in self.called}
         by_way = {way: [delay for vehicle, delay in delays.items() if self.way[vehicle] == way] for way in sorted(set(self.way.values()))}
         first = min(self.sent.values())
@@ -251,11 +271,10 @@ class Scene:
             "name": self.name, "sent": len(self.sent), "called": len(delays), "p99": share(delays.values(), 0.99),
             "within": self.call_within_ms, "aims": self.aims(moved),
             "ways": ", ".join(f"{way} {share(each, 0.5):.0f} / {share(each, 0.99):.0f}" for way, each in by_way.items()),
-            "memory": max(sample[1] for sample in self.samples), "before": before, "after": after, "moved": moved,
+            "memory": max(sample[1] for sample in self.samples), "before": before, "after": after, "moved": moved, "alert": alert,
             "samples": self.samples, "troubles": self.troubles,
             "delays": [(round(self.sent[vehicle] - first, 1), max(0.1, round(delay, 1))) for vehicle, delay in delays.items()],
         }
-
 
     def aims(self, moved):
         """What must hold under this attack, beside what must hold under all."""
