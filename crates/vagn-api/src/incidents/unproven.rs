@@ -14,23 +14,23 @@ use vagn_emergency::{Raise, Raised};
 use vagn_flow::guard::unproven::UnprovenCall;
 use vagn_flow::rfc3339::rfc3339;
 use vagn_http::answer;
+use vagn_http::caller::Caller;
 use vagn_http::params::{InPath, NoParams};
+use vagn_http::pieces;
 use vagn_http::problem::{Kind, Problem};
 
 pub(crate) const ROUTE: &str = "/api/v1/incidents/unproven";
 pub(crate) const RAISE_ROUTE: &str = "/api/v1/incidents/unproven/{n}/raise";
 
-#[derive(Serialize)]
-struct UnprovenAnswer {
-    calls: Vec<UnprovenJson>,
-}
+/// Bytes that a line takes in memory, in general.
+const LINE_BYTES: usize = 512;
 
 /// One line, as the console shows it.
 #[derive(Serialize)]
-struct UnprovenJson {
+struct UnprovenJson<'a> {
     n: u64,
     reason: &'static str,
-    vehicle_id: Option<Box<str>>,
+    vehicle_id: Option<&'a str>,
     key_id: Option<String>,
     address: Option<String>,
     /// It says of itself that it is a drill; raised, it is one.
@@ -42,9 +42,16 @@ struct UnprovenJson {
     count: u64,
 }
 
-pub(crate) async fn list(State(api): State<Api>, _: NoParams) -> Response {
-    let calls = api.intake.guard().unproven().list().into_iter().map(UnprovenJson::from).collect();
-    answer::json("application/json", &UnprovenAnswer { calls })
+pub(crate) async fn list(State(api): State<Api>, caller: Caller, _: NoParams) -> Result<Response, Problem> {
+    let unproven = api.intake.guard().unproven();
+    let room = caller.room(unproven.len() * LINE_BYTES)?;
+    let calls = unproven.list();
+    let lines = pieces::list(br#"{"calls":["#.to_vec(), calls, b",", write, b"]}".to_vec());
+    Ok(pieces::live("application/json", room, lines))
+}
+
+fn write(out: &mut Vec<u8>, call: &UnprovenCall) {
+    serde_json::to_writer(out, &UnprovenJson::from(call)).expect("calls are made of strings and numbers");
 }
 
 pub(crate) async fn raise(
@@ -87,21 +94,21 @@ fn gone(n: &str) -> Problem {
     )
 }
 
-impl From<UnprovenCall> for UnprovenJson {
-    fn from(line: UnprovenCall) -> Self {
+impl<'a> From<&'a UnprovenCall> for UnprovenJson<'a> {
+    fn from(line: &'a UnprovenCall) -> Self {
         let UnprovenCall { number, reason, call, source, first_ms, last_ms, count } = line;
         Self {
-            n: number,
+            n: *number,
             test: call.is_test(),
             reason: reason.as_str(),
-            vehicle_id: call.vehicle_id,
+            vehicle_id: call.vehicle_id.as_deref(),
             key_id: call.key_id.map(|key_id| key_id.to_string()),
             address: source.map(|source| source.to_string()),
             lat: call.position.map(|position| position.lat()),
             lon: call.position.map(|position| position.lon()),
-            first_at: rfc3339(first_ms),
-            last_at: rfc3339(last_ms),
-            count,
+            first_at: rfc3339(*first_ms),
+            last_at: rfc3339(*last_ms),
+            count: *count,
         }
     }
 }

@@ -1,10 +1,16 @@
 //! Incidents as the API shows them, and how they are found.
 
-use axum::http::StatusCode;
-use serde_json::json;
+use std::sync::Arc;
 
-use super::lane::ID;
-use super::{austin, get};
+use axum::body::Body;
+use axum::http::{Request, StatusCode};
+use serde_json::json;
+use vagn_http::caller::Caller;
+
+use super::super::router;
+use super::fleet::SmallFleet;
+use super::lane::{ID, SmallLane};
+use super::{Reply, austin, get, send, services};
 
 #[tokio::test]
 async fn are_listed_with_the_time_of_the_answer() {
@@ -36,6 +42,36 @@ async fn are_found_by_what_is_asked_for() {
     ] {
         let page = get(&austin(), &format!("/api/v1/incidents{query}")).await.json();
         assert_eq!(page["incidents"].as_array().unwrap().len(), found, "{query}");
+    }
+}
+
+/// Lists incidents, of which there are more pages or not, beside other answers that hold much memory. Returns the limit that the lane was
+/// asked with, and the answer.
+async fn listed_beside(large: bool, small: bool, next: Option<&str>) -> (Option<usize>, Reply) {
+    let mut services = services(SmallFleet::empty());
+    let lane = Arc::new(SmallLane { next: next.map(|id| id.parse().unwrap()), ..SmallLane::new() });
+    services.incidents = lane.clone();
+    let caller = Caller::alone();
+    let fill = |wanted: bool, bytes| std::iter::from_fn(move || wanted.then_some(bytes));
+    let _large: Vec<_> = fill(large, 1 << 20).map_while(|bytes| caller.room(bytes).ok()).collect();
+    let _small: Vec<_> = fill(small, 8 << 10).map_while(|bytes| caller.room(bytes).ok()).collect();
+    let request = Request::get("/api/v1/incidents").extension(caller.clone()).body(Body::empty()).unwrap();
+    let reply = send(&router(services), request).await;
+    let limit = lane.limits.lock().first().copied();
+    (limit, reply)
+}
+
+#[tokio::test]
+async fn a_page_has_its_memory_before_it_is_asked_for() {
+    for (large, small, next, limit, status) in [
+        (false, false, Some(ID), Some(100), StatusCode::OK),
+        (true, false, None, Some(4), StatusCode::OK),
+        // Cut short it would pass for all that there is.
+        (true, false, Some(ID), Some(4), StatusCode::SERVICE_UNAVAILABLE),
+        (true, true, None, None, StatusCode::SERVICE_UNAVAILABLE),
+    ] {
+        let (asked, reply) = listed_beside(large, small, next).await;
+        assert_eq!((asked, reply.status), (limit, status), "{large} {small} {next:?}");
     }
 }
 

@@ -34,6 +34,10 @@ pub(super) struct SmallLane {
     pub(super) done: Mutex<Vec<Request>>,
     /// Selections of incidents to be resolved together, in order.
     pub(super) chosen: Mutex<Vec<Selection>>,
+    /// Limits of the lists that were asked for, in order.
+    pub(super) limits: Mutex<Vec<usize>>,
+    /// Start of the next page of every list.
+    pub(super) next: Option<IncidentId>,
     /// Vehicles with an open incident besides `bus 3`.
     pub(super) in_need: HashSet<String>,
     /// Position of `bus 3`.
@@ -48,6 +52,8 @@ impl SmallLane {
             feed: Arc::new(Feed::new(Arc::new(ManualClock::at(NOW_MS)), KEPT)),
             done: Mutex::default(),
             chosen: Mutex::default(),
+            limits: Mutex::default(),
+            next: None,
             in_need: HashSet::new(),
             position: Some(PositionView { lat: 30.37, lon: -97.74, time: AT.to_owned(), trusted: true }),
             trail: Some(5),
@@ -148,7 +154,8 @@ impl Incidents for SmallLane {
             && after.is_none();
         let incidents = if lets { vec![self.view()] } else { Vec::new() };
         assert!((1..=1_000).contains(&limit));
-        answer(Page { incidents, next: None, complete: true })
+        self.limits.lock().push(limit);
+        answer(Page { incidents, next: self.next, complete: true })
     }
 
     fn one(&self, id: IncidentId) -> Asked<'_, Option<Detail>> {
