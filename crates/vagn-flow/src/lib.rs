@@ -17,6 +17,7 @@ pub mod kernel_clock;
 pub mod mark;
 pub mod metrics;
 pub mod open;
+pub mod peer;
 pub mod proof;
 pub mod readiness;
 pub mod receipt;

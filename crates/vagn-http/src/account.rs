@@ -175,7 +175,7 @@ impl Drop for Portion {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::peer::SharedAddresses;
+    use vagn_flow::peer::SharedAddresses;
 
     fn peer(address: &str) -> Option<Source> {
         SharedAddresses::default().peer(address.parse().unwrap())

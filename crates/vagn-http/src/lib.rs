@@ -21,7 +21,6 @@ pub mod host;
 pub mod memory;
 pub mod own_certificate;
 pub mod params;
-pub mod peer;
 pub mod pieces;
 pub mod principal;
 pub mod problem;

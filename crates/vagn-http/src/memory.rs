@@ -17,9 +17,9 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use vagn_flow::allowance::Source;
 use vagn_flow::metrics::{MetricRegistry, ReasonLabel};
+use vagn_flow::peer::SharedAddresses;
 
 use super::account::{Account, AccountGauges, Full, Portion};
-use super::peer::SharedAddresses;
 
 /// Bytes of all answers unless it is set.
 pub const ANSWER_BYTES: usize = 256 << 20;

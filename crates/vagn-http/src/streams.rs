@@ -132,7 +132,7 @@ mod tests {
 
     use super::*;
     use crate::memory::Memory;
-    use crate::peer::SharedAddresses;
+    use vagn_flow::peer::SharedAddresses;
 
     fn caller(address: &str) -> Caller {
         Caller::new(Arc::default(), address.parse().unwrap())

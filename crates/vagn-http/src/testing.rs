@@ -12,6 +12,7 @@ use tokio::task::{JoinHandle, LocalSet};
 use vagn_flow::clock::{Clock, ManualClock, SystemClock};
 use vagn_flow::descriptors::{PlaceMetrics, PlaceParts, Places};
 use vagn_flow::metrics::{DoorMetrics, MetricRegistry};
+use vagn_flow::peer::SharedAddresses;
 use vagn_registry::{Registry, Token};
 
 use crate::access_log::AccessLog;
@@ -91,7 +92,7 @@ pub async fn start_with(
         clock: clock.clone(),
         seed: 1,
     };
-    let places = Places::new("http", "wait", most, &parts);
+    let places = Places::new("http", "wait", most, SharedAddresses::default(), &parts);
     let server = Server::new(ServerParts {
         router,
         tls,

@@ -15,9 +15,11 @@ use super::leaving;
 use crate::allowance::Source;
 use crate::clock::Clock;
 use crate::metrics::MetricRegistry;
+use crate::peer::SharedAddresses;
 use crate::readiness::Readiness;
 
-/// One source gets at most a half of the places: behind one address there may be a whole fleet, or a proxy.
+/// One source gets at most a half of the places: behind one address there may be a whole fleet. An address that the operator has named
+/// as shared may have all.
 const SOURCE_PART: usize = 2;
 
 /// A warning about a full port ends when this part of its places is free: a tenth.
@@ -38,8 +40,9 @@ pub struct PlaceParts {
 /// Places for the connections of one port.
 pub struct Places {
     port: &'static str,
-    remedy: &'static str,
+    remedy: Box<str>,
     most: usize,
+    shared: SharedAddresses,
     open: Mutex<Open>,
     gauge: Gauge,
     readiness: Arc<Readiness>,
@@ -104,14 +107,22 @@ impl PlaceMetrics {
 }
 
 impl Places {
-    /// Makes so many places for a port, by its name in settings and metrics. `remedy` says what an operator can do when all are taken.
-    pub fn new(port: &'static str, remedy: &'static str, most: usize, parts: &PlaceParts) -> Arc<Self> {
+    /// Makes so many places for a port, by its name in settings and metrics. `remedy` says what an operator can do when all are taken;
+    /// `shared` are addresses behind which there are many, who may have all of the places.
+    pub fn new(
+        port: &'static str,
+        remedy: impl Into<Box<str>>,
+        most: usize,
+        shared: SharedAddresses,
+        parts: &PlaceParts,
+    ) -> Arc<Self> {
         let PlaceParts { metrics, readiness, clock, seed } = parts;
         metrics.most.get_or_create(&PortLabel { port }).set(i64::try_from(most).unwrap_or(i64::MAX));
         Arc::new(Self {
             port,
-            remedy,
+            remedy: remedy.into(),
             most,
+            shared,
             open: Mutex::new(Open { holders: Holders::new(*seed), warned: false }),
             gauge: metrics.open.get_or_create_owned(&PortLabel { port }),
             readiness: readiness.clone(),
@@ -132,7 +143,8 @@ impl Places {
     pub fn take(self: &Arc<Self>, address: IpAddr) -> Result<Place, Refusal> {
         let holder = Holder::new(Source::from(address), self.clock.clone());
         let mut open = self.open.lock();
-        if open.holders.of(holder.source).all >= self.most.div_ceil(SOURCE_PART) {
+        let has_part = open.holders.of(holder.source).all >= self.most.div_ceil(SOURCE_PART);
+        if has_part && !self.shared.has(address) {
             return Err(Refusal::SourceFull);
         }
         if open.holders.count() >= self.most {

@@ -16,10 +16,10 @@ use vagn_flow::metrics::MetricRegistry;
 
 use super::*;
 use crate::memory::Memory;
-use crate::peer::SharedAddresses;
 use crate::server::Limits;
 use crate::testing::{Running, beside, start};
 use crate::{answer, pieces};
+use vagn_flow::peer::SharedAddresses;
 
 /// Bytes of a large answer.
 const LARGE: usize = 1 << 20;

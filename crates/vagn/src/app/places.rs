@@ -6,6 +6,7 @@ use tracing::warn;
 use vagn_flow::clock::Clock;
 use vagn_flow::descriptors::{self, KEPT, PlaceMetrics, PlaceParts, Places};
 use vagn_flow::metrics::MetricRegistry;
+use vagn_flow::peer::SharedAddresses;
 use vagn_flow::readiness::Readiness;
 
 use super::files;
@@ -17,13 +18,9 @@ const FILES: u64 = 1_024;
 /// Places that the operator's pages want: some scrapers, and some people.
 const OPS: u64 = 64;
 
-/// Remedies for a port whose places are all taken. The number of the operator's pages is fixed: who needs more has lost control of some.
+/// Remedy when all places of the operator's pages are taken. Their number is fixed: who needs more has lost control of some.
 const OPS_REMEDY: &str =
     "find out who holds them with `ss -tnp` and end what should not be there; their number is fixed";
-const HTTP_REMEDY: &str =
-    "raise `http.max_connections` and the limit of open files, or find out who holds them with `ss -tnp`";
-const TCP_REMEDY: &str =
-    "raise `tcp.max_connections` and the limit of open files, or find out who holds them with `ss -tnp`";
 
 /// The places of each port.
 pub(super) struct PortPlaces {
@@ -63,15 +60,22 @@ impl PortPlaces {
             clock: clock.clone(),
             seed: fastrand::u64(..),
         };
-        let places = |port, remedy, most| {
-            Places::new(port, remedy, usize::try_from(most).unwrap_or(usize::MAX), &parts)
+        let places = |port, remedy: String, most, shared| {
+            Places::new(port, remedy, usize::try_from(most).unwrap_or(usize::MAX), shared, &parts)
         };
+        let shared = || settings.http.shared();
         Ok(Self {
-            ops: places("ops", OPS_REMEDY, ops),
-            http: places("http", HTTP_REMEDY, http),
-            tcp: places("tcp", TCP_REMEDY, tcp),
+            // Nobody reaches the operator's pages through a proxy of the fleet.
+            ops: places("ops", OPS_REMEDY.to_owned(), ops, SharedAddresses::default()),
+            http: places("http", remedy("http.max_connections"), http, shared()),
+            tcp: places("tcp", remedy("tcp.max_connections"), tcp, shared()),
         })
     }
+}
+
+/// Returns the remedy for a port whose places are all taken, and whose number this setting limits.
+fn remedy(setting: &str) -> String {
+    format!("raise `{setting}` and the limit of open files, or find out who holds them with `ss -tnp`")
 }
 
 /// Connections to targets that may be open at a time, and as many that are about to be closed.

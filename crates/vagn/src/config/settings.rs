@@ -9,6 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use super::emergency::EmergencySettings;
 use super::fsync::Fsync;
 use super::span::Span;
+use vagn_flow::peer::SharedAddresses;
 use vagn_flow::proof::DeviceMode;
 
 /// All settings.
@@ -201,6 +202,13 @@ impl Default for HttpSettings {
             rate: 0,
             rate_per_address: 0,
         }
+    }
+}
+
+impl HttpSettings {
+    /// Returns the addresses behind which there are many. Behind a proxy there are, whether its word is taken or not.
+    pub fn shared(&self) -> SharedAddresses {
+        SharedAddresses::new(self.shared_addresses.iter().chain(&self.trusted_proxies).copied())
     }
 }
 

@@ -15,6 +15,7 @@ use vagn_flow::clock::{ManualClock, SystemClock};
 use vagn_flow::descriptors::{PlaceMetrics, PlaceParts, Places};
 use vagn_flow::intake::Intake;
 use vagn_flow::metrics::{DoorMetrics, MetricRegistry, ReportMetrics};
+use vagn_flow::peer::SharedAddresses;
 use vagn_flow::receipt::ReceiptPart;
 use vagn_flow::stamp::Stamper;
 use vagn_http::tls::Identity;
@@ -74,7 +75,7 @@ impl TestIntake {
             clock: self.clock.clone(),
             seed: 1,
         };
-        Places::new("tcp", "wait", most, &parts)
+        Places::new("tcp", "wait", most, SharedAddresses::default(), &parts)
     }
 
     /// Returns the value of a metric without labels.

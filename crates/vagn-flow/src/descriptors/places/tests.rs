@@ -9,6 +9,9 @@ use crate::clock::ManualClock;
 
 const REMEDY: &str = "raise `http.max_connections`";
 
+/// Last number of the address of a proxy that the operator has named.
+const SHARED: u8 = 200;
+
 struct Scene {
     places: Arc<Places>,
     registry: Arc<MetricRegistry>,
@@ -25,7 +28,8 @@ fn scene(most: usize) -> Scene {
         clock: clock.clone(),
         seed: 7,
     };
-    Scene { places: Places::new("http", REMEDY, most, &parts), registry, readiness, clock }
+    let shared = SharedAddresses::new([address(SHARED)]);
+    Scene { places: Places::new("http", REMEDY, most, shared, &parts), registry, readiness, clock }
 }
 
 fn address(last: u8) -> IpAddr {
@@ -70,6 +74,18 @@ fn one_source_leaves_places_for_all_others() {
     drop(others);
     assert_eq!(scene.places.open.lock().holders.count(), 0);
     assert_eq!(scene.places.open.lock().holders.of(address(1).into()).all, 0, "it is forgotten");
+}
+
+#[test]
+fn a_proxy_that_is_named_may_have_all_places_and_keeps_only_those_that_it_uses() {
+    let scene = scene(10);
+    let proxied = scene.fill(&[SHARED; 10]);
+    let asked: Vec<Asked> = proxied[1..].iter().map(Place::ask).collect();
+    assert_eq!(scene.take(SHARED).unwrap_err(), Refusal::Full, "it pushes out none of its own connections");
+    scene.wait(2);
+    let newcomer = scene.take(9).unwrap();
+    assert_eq!(displaced(&proxied), [(0, Displaced::Unasked)], "in choosing it is a source as any other");
+    drop((asked, newcomer));
 }
 
 #[test]

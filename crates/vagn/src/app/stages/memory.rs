@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use vagn_http::memory::Memory;
-use vagn_http::peer::SharedAddresses;
 use vagn_otp::ChildSpec;
 
 use super::Parts;
@@ -22,10 +21,7 @@ const WORTH_IT: usize = 32 << 20;
 /// Opens the account of all answers.
 pub(in crate::app) fn open(settings: &Settings, metric_registry: &MetricRegistry) -> Arc<Memory> {
     let http = &settings.http;
-    // Behind a proxy there are many, whether its word is taken or not.
-    let shared = http.shared_addresses.iter().chain(&http.trusted_proxies).copied();
-    let shared = SharedAddresses::new(shared);
-    Arc::new(Memory::new(settings.http.max_answer_bytes as usize, shared, metric_registry))
+    Arc::new(Memory::new(http.max_answer_bytes as usize, http.shared(), metric_registry))
 }
 
 /// Returns the child that gives memory back once answers have held much of it.

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use vagn_flow::allowance::Source;
+use crate::allowance::Source;
 
 /// Addresses that many clients share, such as those of reverse proxies. A limit for each peer would make one client shut out
 /// the others there, so they have none. The same goes for this machine itself.
@@ -16,7 +16,7 @@ impl SharedAddresses {
     }
 
     /// Returns true if many clients may share one connection from `address`, as behind a proxy that was named.
-    pub(crate) fn has(&self, address: IpAddr) -> bool {
+    pub fn has(&self, address: IpAddr) -> bool {
         self.0.contains(&address.to_canonical())
     }
 
