@@ -34,9 +34,14 @@ pub fn divide<const PORTS: usize>(limit: u64, kept: u64, wanted: [u64; PORTS]) -
     for (at, port) in ports.iter().enumerate() {
         let even = left / (PORTS - at) as u64;
         places[*port] = wanted[*port].min(within(even)).max(PLACES_MIN);
-        left = left.saturating_sub(places[*port] + leaving(places[*port]));
+        left = left.saturating_sub(open_at_most(places[*port]));
     }
     places
+}
+
+/// Returns the most descriptors that a port with so many places has open, together with those who are about to leave.
+pub fn open_at_most(places: u64) -> u64 {
+    places + leaving(places)
 }
 
 /// Returns how many connections may be about to leave beyond so many places.
@@ -80,7 +85,7 @@ mod tests {
     fn all_ports_together_leave_what_is_kept() {
         for limit in 512..100_000 {
             let places = divide(limit, 256, [64, 10_000, 4_096]);
-            let open = places.iter().map(|places| places + leaving(*places));
+            let open = places.iter().map(|places| open_at_most(*places));
             assert!(open.sum::<u64>() <= limit - 256, "{limit}: {places:?}");
         }
     }

@@ -7,7 +7,7 @@ mod data_dir;
 mod files;
 mod ground;
 mod manager;
-mod places;
+pub(crate) mod places;
 mod private;
 mod reload;
 mod stages;

@@ -22,6 +22,54 @@ const OPS: u64 = 64;
 const OPS_REMEDY: &str =
     "find out who holds them with `ss -tnp` and end what should not be there; their number is fixed";
 
+/// Descriptors, as the service divides them.
+pub(crate) struct Division {
+    /// Most that may be open.
+    pub(crate) limit: u64,
+    /// Those that are set apart for calls to targets and for what the service itself has open.
+    pub(crate) kept: u64,
+    /// The ports: the operator's pages, HTTPS, TCP.
+    pub(crate) ports: [PortPart; 3],
+}
+
+/// Part of one port.
+pub(crate) struct PortPart {
+    pub(crate) port: &'static str,
+    /// Key of the setting that says how many it wants; none where their number is fixed.
+    pub(crate) setting: Option<&'static str>,
+    pub(crate) wanted: u64,
+    pub(crate) places: u64,
+}
+
+impl Division {
+    /// Divides what this process may have open.
+    pub(crate) fn of(settings: &Settings) -> anyhow::Result<Self> {
+        Self::within(files::raise_limit().unwrap_or(FILES), settings)
+    }
+
+    /// Divides a limit of descriptors.
+    pub(crate) fn within(limit: u64, settings: &Settings) -> anyhow::Result<Self> {
+        let ports = [
+            ("ops", None, OPS),
+            ("http", Some("http.max_connections"), settings.http.max_connections.into()),
+            ("tcp", Some("tcp.max_connections"), settings.tcp.max_connections.into()),
+        ];
+        let kept = KEPT + calls(settings)?;
+        let mut places = descriptors::divide(limit, kept, ports.map(|(.., wanted)| wanted)).into_iter();
+        let ports = ports.map(|(port, setting, wanted)| {
+            let places = places.next().unwrap_or(wanted);
+            PortPart { port, setting, wanted, places }
+        });
+        Ok(Self { limit, kept, ports })
+    }
+
+    /// Returns how many are left when all ports are full.
+    pub(crate) fn left(&self) -> u64 {
+        let taken = self.ports.iter().map(|part| descriptors::open_at_most(part.places));
+        self.limit.saturating_sub(self.kept + taken.sum::<u64>())
+    }
+}
+
 /// The places of each port.
 pub(super) struct PortPlaces {
     pub(super) ops: Arc<Places>,
@@ -38,14 +86,9 @@ impl PortPlaces {
         readiness: &Arc<Readiness>,
         clock: &Arc<dyn Clock>,
     ) -> anyhow::Result<Self> {
-        let limit = files::raise_limit().unwrap_or(FILES);
-        let wanted = [OPS, settings.http.max_connections.into(), settings.tcp.max_connections.into()];
-        let kept = KEPT + calls(settings)?;
-        let [ops, http, tcp] = descriptors::divide(limit, kept, wanted);
-        for (setting, places, wanted) in
-            [("http.max_connections", http, wanted[1]), ("tcp.max_connections", tcp, wanted[2])]
-        {
-            if places < wanted {
+        let Division { limit, ports, .. } = Division::of(settings)?;
+        for PortPart { setting, wanted, places, .. } in &ports {
+            if let Some(setting) = setting.filter(|_| places < wanted) {
                 let what = format!(
                     "{places} connections instead of the {wanted} of `{setting}`, because only {limit} files may be open: raise that limit \
                      (LimitNOFILE=, ulimit -n), or lower the setting"
@@ -60,16 +103,15 @@ impl PortPlaces {
             clock: clock.clone(),
             seed: fastrand::u64(..),
         };
-        let places = |port, remedy: String, most, shared| {
-            Places::new(port, remedy, usize::try_from(most).unwrap_or(usize::MAX), shared, &parts)
-        };
-        let shared = || settings.http.shared();
-        Ok(Self {
+        let [ops, http, tcp] = ports.map(|part| {
             // Nobody reaches the operator's pages through a proxy of the fleet.
-            ops: places("ops", OPS_REMEDY.to_owned(), ops, SharedAddresses::default()),
-            http: places("http", remedy("http.max_connections"), http, shared()),
-            tcp: places("tcp", remedy("tcp.max_connections"), tcp, shared()),
-        })
+            let (remedy, shared) = match part.setting {
+                Some(setting) => (remedy(setting), settings.http.shared()),
+                None => (OPS_REMEDY.to_owned(), SharedAddresses::default()),
+            };
+            Places::new(part.port, remedy, usize::try_from(part.places).unwrap_or(usize::MAX), shared, &parts)
+        });
+        Ok(Self { ops, http, tcp })
     }
 }
 

@@ -6,6 +6,7 @@ mod finding;
 mod hour;
 mod map;
 mod network;
+mod scarce;
 mod service;
 
 use std::process::ExitCode;
@@ -23,7 +24,7 @@ use crate::config::Loaded;
 #[command(
     after_help = "Examples:\n  vagn doctor\n  vagn doctor --data-dir /var/lib/vagn --emergency-url https://dispatch.example/calls\n\n\
 Each line says ok, warn or fail, and what to do about it. It connects to the emergency targets, but sends them no notice. \
-If a service answers on the ops port, what it misses and warns of is listed too.\n\n\
+If a service answers on the ops port, what it misses and warns of is listed too, and how much of its descriptors and of its memory for answers is left.\n\n\
 A service that doubts the wall clock forgets no vehicle, removes no history and ends no incident by age (warning `clock` in /readyz). \
 If the clock of the machine is right, for example after it was set far ahead on purpose or after months without power, say so:\n  \
 vagn doctor --accept-clock\n\n\
@@ -43,7 +44,7 @@ pub(super) fn run(args: DoctorArgs) -> anyhow::Result<ExitCode> {
     if args.accept_clock {
         return service::accept_clock(&settings.ops.listen);
     }
-    let checks: [&dyn Fn() -> Vec<Finding>; 9] = [
+    let checks: [&dyn Fn() -> Vec<Finding>; 10] = [
         &|| cautions.iter().map(|caution| Finding::warn(&caution.what, &caution.remedy)).collect(),
         &|| network::receive_buffer(settings.udp.receive_buffer_bytes),
         &|| disk::check(&settings.data_dir, settings.free_floor_bytes),
@@ -52,6 +53,7 @@ pub(super) fn run(args: DoctorArgs) -> anyhow::Result<ExitCode> {
         &|| map::check(&settings.map.pmtiles),
         &|| network::ports(&settings),
         &|| network::targets(&settings.emergency),
+        &|| scarce::check(&settings),
         &|| service::check(&settings.ops.listen),
     ];
     let mut failed = false;
