@@ -32,7 +32,7 @@ impl Spool {
     }
 
     /// Moves what is in memory to the end of the file.
-    fn to_disk(&mut self) -> io::Result<()> {
+    fn move_to_disk(&mut self) -> io::Result<()> {
         let file = match &mut self.file {
             Some(file) => file,
             none => none.insert(nameless()?),
@@ -47,7 +47,7 @@ impl Write for Spool {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.memory.extend_from_slice(bytes);
         if self.memory.len() > self.memory_max {
-            self.to_disk().map_err(explained)?;
+            self.move_to_disk().map_err(explained)?;
         }
         Ok(bytes.len())
     }
