@@ -73,8 +73,8 @@ fn a_look_wraps_nothing_and_makes_no_file() {
     let device = Registry::open(dir.path(), None).unwrap().add_device(vehicle(), NOW).unwrap();
     let read =
         |key: Option<&[u8; 32]>| Registry::open_to_read(dir.path(), key).map(|it| it.devices().unwrap());
-    assert_eq!(read(Some(&KEY)).unwrap(), [device.clone()]);
-    assert_eq!(Registry::open(dir.path(), None).unwrap().devices().unwrap(), [device.clone()]);
+    assert_eq!(read(Some(&KEY)).unwrap(), std::slice::from_ref(&device));
+    assert_eq!(Registry::open(dir.path(), None).unwrap().devices().unwrap(), std::slice::from_ref(&device));
     drop(Registry::open(dir.path(), Some(&KEY)).unwrap());
     assert_eq!(read(Some(&KEY)).unwrap(), [device]);
     assert!(matches!(read(None), Err(RegistryError::KeyMissing)));
