@@ -139,33 +139,19 @@ fn pass_on(storage: &Addr<Storage>, write: Write, stalled: bool) -> bool {
 /// Divides a batch into one write for each of `partitions`. The fates of reports that cannot be stored are settled on return.
 pub fn decode(
     batch: &Batch,
-    share: Share,
-    answer: Option<ReceiptPart>,
-    partitions: usize,
-) -> Vec<Option<Write>> {
-    let mut seals = batch.seals().iter().peekable();
-    if seals.peek().is_none() {
-        // Compiled apart, so that reports in clear pay nothing for those that are sealed.
-        return divide(batch, share, answer, partitions, |_| None);
-    }
-    let seal_of = |index| seals.next_if(|(sealed, _)| *sealed == index).map(|(_, seal)| seal);
-    divide(batch, share, answer, partitions, seal_of)
-}
-
-fn divide<'a>(
-    batch: &'a Batch,
     mut share: Share,
     mut answer: Option<ReceiptPart>,
     partitions: usize,
-    mut seal_of: impl FnMut(u32) -> Option<&'a SealMark>,
 ) -> Vec<Option<Write>> {
     // Vehicles spread evenly over the partitions; where one gets more, it grows.
     let share_of_each = batch.len().div_ceil(partitions);
     let mut parts: Vec<Part> = (0..partitions).map(|_| Part::with_room(share_of_each)).collect();
+    let mut seals = batch.seals();
     for (index, receive_seq, bytes) in batch.reports() {
+        let seal = take_seal(&mut seals, index);
         match sighting(bytes, batch.time_ms(), receive_seq) {
             Ok((key, mut sighting, odd)) => {
-                let seal = match seal_of(index).map(|seal| sealed(seal, &mut sighting)).transpose() {
+                let seal = match seal.map(|seal| sealed(seal, &mut sighting)).transpose() {
                     Ok(seal) => seal,
                     Err(reject) => {
                         refuse(&mut share, answer.as_mut(), index, reject);
@@ -182,6 +168,17 @@ fn divide<'a>(
     parts.into_iter().map(|part| part.into_write(&mut share, answer.as_mut())).collect()
 }
 
+/// Takes the seal of the report at `index` from the seals of it and of those behind it.
+#[inline]
+fn take_seal<'a>(seals: &mut &'a [(u32, SealMark)], index: u32) -> Option<&'a SealMark> {
+    let ((sealed, seal), rest) = seals.split_first()?;
+    (*sealed == index).then(|| {
+        *seals = rest;
+        seal
+    })
+}
+
+#[cold]
 fn refuse(share: &mut Share, answer: Option<&mut ReceiptPart>, index: u32, reject: Reject) {
     share.reject(reject);
     if let Some(answer) = answer {
