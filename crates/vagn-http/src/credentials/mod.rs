@@ -10,6 +10,8 @@
 //! Only digests are kept. A secret is found by its digest in a map, so the time that this takes tells nothing about a secret.
 
 mod follow;
+#[cfg(test)]
+mod fuzz;
 mod known;
 mod sessions;
 mod shares;

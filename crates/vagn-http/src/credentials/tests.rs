@@ -11,9 +11,9 @@ use vagn_registry::{NewSecret, Role, Session, Token};
 
 use super::*;
 
-const NOW_MS: i64 = 1_790_000_000_000;
+pub(super) const NOW_MS: i64 = 1_790_000_000_000;
 
-fn token(secret: &str, name: &str) -> Token {
+pub(super) fn token(secret: &str, name: &str) -> Token {
     Token {
         name: name.into(),
         digest: NewSecret::digest_of(secret),
@@ -53,7 +53,7 @@ fn put_session(credentials: &Credentials, cookie: &str, token: &str, expires_ms:
     credentials.0.known.write().sessions.insert(session.digest, session);
 }
 
-fn session(cookie: &str, token: &str, expires_ms: i64) -> Session {
+pub(super) fn session(cookie: &str, token: &str, expires_ms: i64) -> Session {
     Session { digest: NewSecret::digest_of(cookie), token: token.into(), is_of_settings: false, expires_ms }
 }
 
