@@ -3,6 +3,9 @@
 //! All keys are put in force before a door opens. Then a thread follows the changes, ends the epochs before one that has
 //! begun, keeps the sequence of answers ahead, and tells operators what they should know of keys and calls without proof.
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 use std::time::Duration;
 
