@@ -4,13 +4,10 @@ use std::sync::{Arc, LazyLock};
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use vagn_flow::clock::ManualClock;
-use vagn_fuzz::{Meter, Target};
+use vagn_fuzz::Target;
 
 use super::tests::{NOW_MS, session, token};
 use super::*;
-
-#[global_allocator]
-static METER: Meter = Meter;
 
 const TOKEN: &str = "rD2Yx0p1cWQ3h6mJ8vZb5nTf7LsKgE9aUo4iXyBtHwM";
 const COOKIE_SECRET: &str = "c7Fq2VtLwN9xZ0bRk5Jm8YsPd1HgUa3EoTi6QyWvXnB";

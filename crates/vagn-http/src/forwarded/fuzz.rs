@@ -5,7 +5,7 @@ use vagn_fuzz::{Meter, Target};
 
 use super::{TrustedProxies, Word};
 
-/// Shows the target what an input takes.
+/// Shows all targets of the crate what an input takes.
 #[global_allocator]
 static METER: Meter = Meter;
 
