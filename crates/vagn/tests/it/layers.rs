@@ -14,7 +14,7 @@ const CRATES: [(&str, &[&str]); 15] = [
     ("vagn-schedules", &[]),
     ("vagn-store", &["vagn-wire", "vagn-fuzz"]),
     ("vagn-seal", &["vagn-wire", "vagn-fuzz"]),
-    ("vagn-registry", &["vagn-seal", "vagn-wire"]),
+    ("vagn-registry", &["vagn-seal", "vagn-wire", "vagn-fuzz"]),
     ("vagn-flow", &["vagn-seal", "vagn-wire", "vagn-otp"]),
     ("vagn-emergency", &["vagn-flow", "vagn-seal", "vagn-wire", "vagn-otp", "vagn-store", "vagn-fuzz"]),
     ("vagn-live", &["vagn-flow", "vagn-wire", "vagn-otp", "vagn-store"]),
@@ -33,7 +33,7 @@ const CRATES: [(&str, &[&str]); 15] = [
             "vagn-fuzz",
         ],
     ),
-    ("vagn-load", &["vagn-wire", "vagn-seal"]),
+    ("vagn-load", &["vagn-wire", "vagn-seal", "vagn-fuzz"]),
     (
         "vagn",
         &[
