@@ -3,6 +3,9 @@
 CARGO ?= cargo
 export CARGO_TERM_COLOR ?= auto
 
+# Most tests of the whole service wait for it more than they work.
+export RUST_TEST_THREADS ?= 4
+
 # All that tests; measurements are left to the bench targets, and clippy sees to it that they compile.
 TESTS := --lib --bins --tests --examples
 
