@@ -1,143 +1,21 @@
-//! Refuses settings that cannot work, or that would open the service by accident. Each refusal names the key to change.
+//! Refuses settings that cannot work, or that would open the service by accident.
 
-use std::net::{Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::time::Duration;
 
-use vagn_api::map::{BadStyleUrl, StyleUrl};
+use vagn_api::map::StyleUrl;
 
-use super::emergency::BadEmergency;
+use super::address::{is_name, is_origin, resolve};
 use super::fsync::Fsync;
-use super::settings::{HttpSettings, MapSettings, Settings};
+use super::refused::{ANSWER_BYTES_MIN, Refused, TOKEN_MIN};
+use super::settings::{MapSettings, Settings};
 use super::span::Span;
 use vagn_flow::proof::DeviceMode;
 
 /// Shortest time between two syncs. With a shorter one the disk would do nothing else.
 const FSYNC_MIN: Span = Span(Duration::from_millis(10));
 
-/// Least memory for answers: one address may have a quarter of it, and a large answer takes some 2 MB.
-const ANSWER_BYTES_MIN: u32 = 16 << 20;
-/// Shortest token, in characters: 64 bits even where it is written in hexadecimal digits.
-const TOKEN_MIN: usize = 16;
-
 /// Twice the pause between two signs of life of an idle part: with less, an idle part would be taken for hung.
 const HANG_LIMIT_MIN: Duration = Duration::from_secs(2);
-
-/// Reason why the settings are refused.
-#[derive(Debug, thiserror::Error, PartialEq, Eq)]
-pub enum Refused {
-    /// A number that must not be 0.
-    #[error("`{0}` is 0; it must be at least 1")]
-    Zero(&'static str),
-    /// A length of time that is too short to work.
-    #[error("`{key} = \"{value}\"` is too short; take at least {min}")]
-    TooShort {
-        /// Name of the setting.
-        key: &'static str,
-        /// Its value.
-        value: Span,
-        /// The shortest that works.
-        min: Span,
-    },
-    /// A number beyond what any machine has.
-    #[error("`{key} = {value}` is too much; take at most {max}")]
-    TooMuch {
-        /// Name of the setting.
-        key: &'static str,
-        /// Its value.
-        value: u32,
-        /// The most that makes sense.
-        max: u32,
-    },
-    /// Memory for answers that has no room for one.
-    #[error("`http.max_answer_bytes = {0}` is too little; take at least {ANSWER_BYTES_MIN}")]
-    AnswerBytes(u32),
-    /// A hang limit close to the pause between two signs of life.
-    #[error(
-        "`hang_limit = \"{0}\"` is too short; every part gives a sign of life once a second, so take at least 2s"
-    )]
-    HangLimit(Span),
-    /// A certificate without a key, or a key without a certificate.
-    #[error("`http.cert` and `http.key` go together; only one of them is set")]
-    HalfCertificate,
-    /// An address that cannot be resolved.
-    #[error("`{key} = \"{listen}\"` is not an address: {why}; write host:port, such as localhost:9092")]
-    Address {
-        /// Name of the setting.
-        key: &'static str,
-        /// Its value.
-        listen: String,
-        /// Error of the resolver.
-        why: String,
-    },
-    /// An empty token, which no request can carry.
-    #[error("`http.tokens` has an empty token, which no request can carry; remove it")]
-    EmptyToken,
-    /// A token that can be guessed.
-    #[error(
-        "`http.tokens[{at}]` has {length} characters; take at least {TOKEN_MIN} that nobody can guess, such as those that \
-         `openssl rand -hex 16` prints"
-    )]
-    ShortToken {
-        /// Number of the token in the list, from 0.
-        at: usize,
-        /// Its length.
-        length: usize,
-    },
-    /// An origin that no browser sends in this form.
-    #[error(
-        "`http.cors_origins` has {0:?}, which no browser sends; write scheme, host and port in lower case without a slash at the end, \
-         such as \"https://map.example\", or \"*\" alone"
-    )]
-    Origin(String),
-    /// A name that no request has in `Host`.
-    #[error(
-        "`{key}` has {name:?}, which is no name of a machine; write it without scheme, port and path, such as \"vagn.example\""
-    )]
-    Name {
-        /// Name of the setting.
-        key: &'static str,
-        /// The wrong one.
-        name: String,
-    },
-    /// A public address that no browser shows.
-    #[error(
-        "`http.public_url = {0:?}` is no address of a service; write scheme, host and port in lower case without a slash at the end, \
-         such as \"https://fleet.example\""
-    )]
-    PublicUrl(String),
-    /// An API without TLS that other machines can reach.
-    #[error(
-        "`http.plain` sends positions and tokens in clear, and `http.listen = \"{0}\"` can be reached from other machines; listen on \
-         localhost, name the proxies that end TLS in `http.trusted_proxies`, or serve TLS"
-    )]
-    Plain(String),
-    /// An address of a map style that no page can load.
-    #[error("`map.style_url = {style_url:?}` {why}")]
-    StyleUrl {
-        /// Its value.
-        style_url: String,
-        /// What it must be.
-        why: BadStyleUrl,
-    },
-    /// A listener that other machines can reach and that asks for no key or token.
-    #[error(
-        "`{key} = \"{listen}\"` can be reached from other machines, and {lacks}; \
-         listen on localhost, {remedy}pass --insecure-open if the network is trusted"
-    )]
-    Open {
-        /// Name of the setting.
-        key: &'static str,
-        /// Its value.
-        listen: String,
-        /// Protection that the listener lacks.
-        lacks: &'static str,
-        /// Better remedy than opening it, if there is one.
-        remedy: &'static str,
-    },
-    /// Settings of an emergency target that cannot work.
-    #[error(transparent)]
-    Emergency(#[from] BadEmergency),
-}
 
 impl Settings {
     /// Checks that the settings can work together.
@@ -281,41 +159,6 @@ impl Settings {
     }
 }
 
-impl HttpSettings {
-    /// Returns true if the API can be reached from this machine alone.
-    pub fn is_local(&self) -> bool {
-        is_loopback(&self.listen)
-    }
-
-    /// Returns the host of the public address, without its port; `None` when there is no address, or one that cannot be.
-    pub fn public_host(&self) -> Option<&str> {
-        let url = &self.public_url;
-        let (scheme, rest) = url.split_once("://").filter(|_| is_origin(url))?;
-        let (host, port) = match rest.rsplit_once(':') {
-            Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
-            _ => (rest, None),
-        };
-        let address = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
-        let is_host = address.map_or(is_name(host), |host| host.parse::<Ipv6Addr>().is_ok());
-        let is_port = port.is_none_or(|port| port.parse::<u16>().is_ok());
-        (matches!(scheme, "https" | "http") && is_host && is_port).then_some(address.unwrap_or(host))
-    }
-}
-
-fn resolve(key: &'static str, listen: &str) -> Result<Vec<SocketAddr>, Refused> {
-    let found = listen.to_socket_addrs();
-    found.map(Iterator::collect).map_err(|err| Refused::Address {
-        key,
-        listen: listen.into(),
-        why: err.to_string(),
-    })
-}
-
-/// Tells if an address can be reached from this machine alone. One that cannot be resolved is refused elsewhere.
-fn is_loopback(listen: &str) -> bool {
-    listen.to_socket_addrs().is_ok_and(|mut addresses| addresses.all(|address| address.ip().is_loopback()))
-}
-
 impl MapSettings {
     /// Returns the map style, if one is set.
     ///
@@ -328,29 +171,6 @@ impl MapSettings {
         let refused = |why| Refused::StyleUrl { style_url: self.style_url.clone(), why };
         StyleUrl::parse(&self.style_url).map(Some).map_err(refused)
     }
-}
-
-/// Tells if `text` can be the name of a machine.
-fn is_name(text: &str) -> bool {
-    let is_part = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
-    !text.is_empty() && text.bytes().all(is_part)
-}
-
-/// Tells if a browser would send `text` in the header `Origin`: scheme, host, and the port where it is not the scheme's own.
-fn is_origin(text: &str) -> bool {
-    let Some((scheme, host)) = text.split_once("://") else { return false };
-    let own_port = match scheme {
-        "https" => ":443",
-        "http" => ":80",
-        _ => "/",
-    };
-    let is_plain = |byte: u8| byte.is_ascii_graphic() && !byte.is_ascii_uppercase();
-    let is_host = |byte: u8| is_plain(byte) && !b"/?#@*,\"\\".contains(&byte);
-    !scheme.is_empty()
-        && !host.is_empty()
-        && scheme.bytes().all(is_plain)
-        && host.bytes().all(is_host)
-        && !host.ends_with(own_port)
 }
 
 #[cfg(test)]
@@ -458,24 +278,10 @@ mod tests {
     }
 
     #[test]
-    fn a_public_address_has_a_host_and_no_path() {
-        let host = |url: &str| {
-            let http = HttpSettings { public_url: url.to_owned(), ..HttpSettings::default() };
-            http.public_host().map(str::to_owned)
-        };
-        for (fine, expected) in [
-            ("https://fleet.example", "fleet.example"),
-            ("http://localhost:9090", "localhost"),
-            ("https://192.0.2.7:8443", "192.0.2.7"),
-            ("https://[2001:db8::7]", "2001:db8::7"),
-            ("https://[2001:db8::7]:8443", "2001:db8::7"),
-        ] {
-            assert_eq!(host(fine).as_deref(), Some(expected), "{fine}");
-        }
+    fn a_public_address_that_is_none_is_refused() {
         for wrong in
             ["fleet.example", "https://fleet.example/", "ftp://fleet.example", "https://a b", "https://x:y"]
         {
-            assert_eq!(host(wrong), None, "{wrong}");
             let said = refusal(|settings| settings.http.public_url = wrong.into());
             assert!(said.contains("http.public_url"), "{said}");
         }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::check::Refused;
+use super::refused::Refused;
 
 /// Reason why the settings cannot be used.
 #[derive(Debug, thiserror::Error)]

@@ -2,6 +2,7 @@
 //!
 //! Flags override the environment (`VAGN_…`), the environment overrides the file, and the file overrides the defaults.
 
+mod address;
 mod caution;
 mod check;
 mod emergency;
@@ -11,16 +12,17 @@ mod fsync;
 #[cfg(test)]
 mod fuzz;
 mod layers;
+mod refused;
 mod settings;
 mod span;
 
 pub use caution::{Caution, has_credentials, readable, without_credentials};
-pub use check::Refused;
 pub use emergency::{BadEmergency, DrillSettings, EmergencySettings, TargetSettings};
 pub use environment::Foreign;
 pub use error::ConfigError;
 pub use fsync::Fsync;
 pub use layers::{Flags, Loaded, load};
+pub use refused::Refused;
 pub use settings::{
     AuthSettings, ClockSettings, HistorySettings, HttpSettings, LogFormat, LogLevel, LogSettings,
     MapSettings, OpsSettings, PoolSettings, RegistrySettings, Reply, Settings, TcpSettings, UdpSettings,
