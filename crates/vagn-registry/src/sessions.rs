@@ -63,7 +63,23 @@ impl Registry {
         self.decode(&change.key, &Object { value, revision: change.revision })
     }
 
-    /// Begins, renews or, with `None`, ends a session.
+    /// Lets a session last until a later end, if it is there: one that was ended meanwhile stays so.
+    ///
+    /// # Errors
+    /// The registry cannot be written.
+    pub fn renew_session(&self, session: &Session) -> Result<(), PutError> {
+        let last_longer = |found: &mut Session| {
+            let is_later = session.expires_ms > found.expires_ms;
+            found.expires_ms = found.expires_ms.max(session.expires_ms);
+            is_later
+        };
+        match self.update(&session.key(), last_longer) {
+            Err(PutError::NotFound { .. }) => Ok(()),
+            renewed => renewed.map(drop),
+        }
+    }
+
+    /// Begins or, with `None`, ends a session.
     ///
     /// # Errors
     /// The registry cannot be written, or is full.

@@ -176,9 +176,11 @@ impl Registry {
     /// [`PutError::NotFound`] when it has none, [`PutError::Revoked`] when it has none any more; the registry cannot be written.
     pub fn revoke_device(&self, name: &str, now_ms: i64) -> Result<Device, PutError> {
         let key = self.key_in_force(name)?;
-        let device = self.revoke_key(&key, now_ms)?;
-        self.revoke_replaced(&device, now_ms)?;
-        Ok(device)
+        // The one in force last: while it holds the name, those that a break has left can still be found and revoked.
+        if let Some((device, _)) = self.read(&key)? {
+            self.revoke_replaced(&device, now_ms)?;
+        }
+        self.revoke_key(&key, now_ms)
     }
 
     /// Returns the key in force of a vehicle or gateway.

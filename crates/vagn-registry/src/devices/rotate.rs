@@ -72,12 +72,15 @@ impl Registry {
 
     /// Revokes the key that this one replaces, and the one that that was to replace, and so on: none of them was used if it is open.
     pub(super) fn revoke_replaced(&self, device: &Device, now_ms: i64) -> Result<(), PutError> {
-        let mut replaced = device.replaces;
+        let (mut chain, mut replaced) = (Vec::new(), device.replaces);
         while let Some(key_id) = replaced {
-            // One that is revoked has taken those before it along.
             let old = self.device(key_id)?.filter(|old| old.revoked_ms.is_none());
             replaced = old.as_ref().and_then(|old| old.replaces);
-            old.map(|old| self.revoke_key(&old.key(), now_ms)).transpose()?;
+            chain.extend(old);
+        }
+        // The oldest first: so one that is revoked has none before it that is open, after a break as well.
+        for old in chain.iter().rev() {
+            self.revoke_key(&old.key(), now_ms)?;
         }
         Ok(())
     }

@@ -27,6 +27,8 @@ pub(crate) fn open(data_dir: &Path, wrapping: Option<&Wrapping>) -> Result<Datab
     }
     let db = open_file(&path)?;
     if wrapping.is_some_and(|_| !is_wrapped(&db).unwrap_or(true)) {
+        // Of a form that is known: what is not understood is not written anew.
+        fits(&db, None)?;
         drop(db);
         return wrap::wrap_all(data_dir, &path, wrapping);
     }

@@ -133,6 +133,21 @@ fn revokes_replaced_keys_with_their_successor() {
 }
 
 #[test]
+fn revokes_the_oldest_key_first_so_that_a_break_leaves_none_that_cannot_be_found() {
+    let registry = never_used(48);
+    let mut device = registry.device_of("TAXI1").unwrap();
+    let mut newest_first = Vec::new();
+    while let Some(found) = device {
+        newest_first.push(found.key_id.to_string());
+        device = found.replaces.and_then(|older| registry.device(older).unwrap());
+    }
+    registry.revoke_device("TAXI1", NOW).unwrap();
+    let mut revoked = registry.list(crate::Kind::Device).unwrap();
+    revoked.sort_unstable_by_key(|(_, object)| std::cmp::Reverse(object.revision));
+    assert_eq!(revoked.into_iter().map(|(key, _)| key.to_string()).collect::<Vec<_>>(), newest_first);
+}
+
+#[test]
 fn the_use_of_a_key_ends_all_that_it_was_to_replace() {
     let registry = never_used(48);
     let newest = registry.device_of("TAXI1").unwrap().unwrap().key_id;

@@ -91,12 +91,14 @@ fn renews_and_ends_a_session() {
     let registry = in_memory();
     let session = Session { digest: [1; 32], token: "eva".into(), is_of_settings: false, expires_ms: NOW };
     registry.put_session(&[1; 32], Some(&session)).unwrap();
-    let renewed = Session { expires_ms: NOW + 9, ..session };
-    registry.put_session(&[1; 32], Some(&renewed)).unwrap();
-    assert_eq!(registry.sessions().unwrap(), [renewed]);
+    let renewed = Session { expires_ms: NOW + 9, ..session.clone() };
+    registry.renew_session(&renewed).unwrap();
+    registry.renew_session(&session).unwrap();
+    assert_eq!(registry.sessions().unwrap(), [renewed.clone()]);
     registry.put_session(&[1; 32], None).unwrap();
     registry.put_session(&[1; 32], None).unwrap();
-    assert_eq!(registry.sessions().unwrap(), []);
+    registry.renew_session(&renewed).unwrap();
+    assert_eq!(registry.sessions().unwrap(), [], "one that was ended stays so");
 }
 
 fn share(number: u8, expires_ms: i64) -> Share {
