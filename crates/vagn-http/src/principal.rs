@@ -8,7 +8,6 @@ use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use vagn_registry::{Digest, Role, Token};
 
-use super::access::may;
 use super::problem::{Kind, Problem};
 use super::refusal::Refusal;
 use super::streams::Holder;
@@ -121,14 +120,6 @@ impl Principal {
         self.proof != Proof::Open
     }
 
-    /// Refuses a principal that may not what `role` may.
-    ///
-    /// # Errors
-    /// [`Kind::Forbidden`].
-    pub fn need(&self, role: Role) -> Result<(), Problem> {
-        if may(self.role, role) { Ok(()) } else { Err(Refusal::Role(role).into()) }
-    }
-
     /// Returns the name under which a deed is recorded; `by` is the name in its body. For a trusted console it has both names.
     pub fn recorded(&self, by: Option<&str>) -> Box<str> {
         match (self.naming, by) {
@@ -210,13 +201,5 @@ mod tests {
         ] {
             assert_eq!(principal.need_person(named).is_ok(), fine, "{principal:?}");
         }
-    }
-
-    #[test]
-    fn a_role_that_is_missing_is_named() {
-        let refused = token(true, false).need(Role::Admin).unwrap_err();
-        assert_eq!(refused.kind, Kind::Forbidden);
-        assert!(refused.detail.contains("`admin`"), "{}", refused.detail);
-        assert!(token(true, false).need(Role::Read).is_ok());
     }
 }

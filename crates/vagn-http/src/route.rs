@@ -110,7 +110,7 @@ impl<S: Clone + Send + Sync + 'static> Route<S> {
         self
     }
 
-    /// Says that the handler of a route for all asks for this role where data is wanted.
+    /// Says that a route for all has data too, which is for this role: its handler finds a principal, or the reason why there is none.
     pub fn with_data_for(mut self, role: Role) -> Self {
         self.traits.data = Some(role);
         self
@@ -141,7 +141,7 @@ impl<S: Clone + Send + Sync + 'static> Route<S> {
         self.traits.is_noted
     }
 
-    /// The role that the handler of a route for all asks for where data is wanted.
+    /// The role that the data of a route for all is for.
     pub fn data_role(&self) -> Option<Role> {
         self.traits.data
     }
@@ -227,7 +227,10 @@ async fn admit(State(gate): State<Gate>, mut request: Request, next: Next) -> Re
     if let Some(cookie) = cookie.and_then(|cookie| HeaderValue::try_from(cookie).ok())
         && !response.headers().contains_key(header::SET_COOKIE)
     {
-        response.headers_mut().insert(header::SET_COOKIE, cookie);
+        let headers = response.headers_mut();
+        headers.insert(header::SET_COOKIE, cookie);
+        // Whatever the answer allows otherwise: a cache that keeps it would give the cookie to others.
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     }
     until(response, || gate.entry.credentials.ending(&principal))
 }
@@ -249,8 +252,14 @@ impl Gate {
             (Err(refusal), Access::Role(_)) => return Err(refusal),
             (Err(refusal), Access::Anyone) => return Ok(self.page_for(refusal)),
         };
-        if let Access::Role(role) = self.access {
-            self.check_principal(&found.principal, role)?;
+        match (self.access, self.traits.data) {
+            (Access::Role(role), _) => self.check_principal(&found.principal, role)?,
+            (Access::Anyone, Some(role)) => {
+                if let Err(refusal) = self.check_principal(&found.principal, role) {
+                    return Ok(self.page_for(refusal));
+                }
+            }
+            (Access::Anyone, None) => {}
         }
         Ok(Admitted { checked: Ok(found.principal), cookie: found.cookie })
     }
@@ -313,6 +322,7 @@ mod tests {
 
     use crate::access_log;
     use crate::credentials::{CredentialParts, Credentials};
+    use crate::rates::Rates;
     use crate::testing::entry;
     use crate::token_guard::{TokenGuard, WRONG_TOKENS};
     use vagn_flow::clock::ManualClock;
@@ -362,6 +372,22 @@ mod tests {
             let said = ask(tokens, Method::GET, path, token).await;
             assert_eq!(said, (StatusCode::OK, expected.to_owned()), "{path} {tokens:?} {token:?}");
         }
+    }
+
+    #[tokio::test]
+    async fn data_of_a_page_for_all_has_the_role_and_the_rate_of_any_data() {
+        let mut entry = entry(&["s3cret"]);
+        entry.rates = Rates::new(Arc::new(ManualClock::at(0)), 1, 0, 7);
+        let page = Route::any("/", Access::Anyone, name_if_known).with_data_for(Role::Latest);
+        let router = TowerToHyperService::new(router([page], &entry).with_state(()));
+        let mut found = Vec::new();
+        for _ in 0..3 {
+            let request = Request::get("/").header(header::AUTHORIZATION, "Bearer s3cret");
+            let response = router.call(request.body(Body::empty()).unwrap()).await.unwrap();
+            assert_eq!(response.status(), StatusCode::OK, "the page is for all");
+            found.push(to_bytes(response.into_body(), usize::MAX).await.unwrap());
+        }
+        assert_eq!((&*found[0], found.last().map(|last| &**last)), (&b"http.tokens"[..], Some(&b"-"[..])));
     }
 
     #[tokio::test]

@@ -1,6 +1,7 @@
 //! Names, persons, sessions and shares over the router.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
@@ -144,6 +145,23 @@ async fn a_session_says_who_it_is_and_ends_when_it_is_left() {
     assert_eq!(after.status, StatusCode::UNAUTHORIZED);
     assert!(after.body.contains("session has ended"), "{}", after.body);
     assert_eq!(office.registry.sessions().unwrap(), []);
+}
+
+#[tokio::test]
+async fn no_cache_keeps_an_answer_that_renews_a_cookie() {
+    let office = office();
+    let cookie = sign_in(&office, "anna").await;
+    office.clock.advance(Duration::from_secs(3_600));
+    for is_renewed in [true, false] {
+        let page = ask(&office, Method::GET, "/incidents", &[("cookie", &cookie)], "").await;
+        assert_eq!(page.headers.contains_key("set-cookie"), is_renewed);
+        assert_eq!(
+            page.header("cache-control") == "no-store",
+            is_renewed,
+            "{}",
+            page.header("cache-control")
+        );
+    }
 }
 
 #[tokio::test]

@@ -123,9 +123,7 @@ impl Credentials {
             return;
         }
         let registry = registry.clone();
-        let write = move || {
-            renewed.iter().try_for_each(|session| registry.put_session(&session.digest, Some(session)))
-        };
+        let write = move || renewed.iter().try_for_each(|session| registry.renew_session(session));
         // A session that is not renewed on disk ends earlier after a restart, and its person signs in again.
         if let Ok(Err(err)) = spawn_blocking(write).await {
             warn!(error = %err, "failed to renew sessions");
