@@ -19,6 +19,7 @@ use rustls::server::ParsedCertificate;
 use sha2::{Digest, Sha256};
 use vagn_flow::rfc3339::rfc3339;
 
+use super::host;
 use super::tls::{Identity, TlsError, file_error};
 use super::validity::Validity;
 
@@ -251,9 +252,9 @@ fn leading(text: &str) -> u32 {
 /// Names that clients on this machine and its network use for it, and those that are wanted.
 fn names(wanted: &[String]) -> Vec<String> {
     let mut names: Vec<String> = ["localhost", "127.0.0.1", "::1"].map(String::from).into();
-    let host = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     names.extend(addresses().into_iter().map(|address| address.to_string()));
-    let named = wanted.iter().map(|name| name.trim()).chain([host.trim()]);
+    let host = host::of_machine();
+    let named = wanted.iter().map(|name| name.trim()).chain([&*host]);
     // A name with other characters would make the whole certificate fail.
     let plain = |name: &&str| {
         name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b':' | b'_'))
