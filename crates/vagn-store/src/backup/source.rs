@@ -114,11 +114,6 @@ impl FleetSource {
         self.top.parts.insert(name.to_owned());
     }
 
-    /// Returns true when the file `name` belongs to the data directory.
-    pub fn expects(&self, name: &str) -> bool {
-        self.top.parts.contains(name)
-    }
-
     /// Adds a partition. Of one at rest all segments `there` belong to it, named or not, with all of their bytes: after a crash what
     /// was answered for may stand in one that no manifest names yet.
     fn add(

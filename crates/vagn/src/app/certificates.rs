@@ -41,12 +41,11 @@ impl Certificates {
     pub(super) fn reload(&self, settings: &HttpSettings, now_ms: i64) -> Result<bool, TlsError> {
         let is_new = self.identity.replace(&load(settings, &self.data_dir, now_ms)?)?;
         *self.settings.write() = settings.clone();
-        self.look(now_ms);
         Ok(is_new)
     }
 
     /// Renews a certificate of the service's own, or warns of the end of another one. The time must be one that can be believed.
-    fn look(&self, now_ms: i64) {
+    pub(super) fn look(&self, now_ms: i64) {
         let settings = self.settings.read().clone();
         if !is_own(&settings) {
             return self.warn_of_end(now_ms);
@@ -189,6 +188,7 @@ mod tests {
         assert!(warning(&theirs).unwrap().contains("http.cert"));
         make(390);
         assert!(theirs.reload(&settings, NOW_MS + 390 * DAY_MS).unwrap(), "it is another one");
+        theirs.look(NOW_MS + 390 * DAY_MS);
         assert_eq!(warning(&theirs), None);
         std::fs::write(of.path().join("cert.pem"), "no certificate").unwrap();
         let before = theirs.identity.validity();

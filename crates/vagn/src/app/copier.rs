@@ -4,6 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
 use serde_json::{Value, json};
@@ -15,8 +16,8 @@ use vagn_store::{BackupError, BackupProgress, DataDir};
 use crate::backup::{Running, copy_running};
 use crate::control::{ControlError, ControlLine, Copier, Problem, Tell};
 
-/// Bytes between two signs of progress.
-const TELL_EVERY: u64 = 16 << 20;
+/// Pause between two signs of progress. The command takes a service that is silent for two minutes for gone.
+const TELL_EVERY: Duration = Duration::from_secs(1);
 
 /// The parts of the service that are copied.
 pub(super) struct LiveCopier {
@@ -44,13 +45,15 @@ impl Copier for LiveCopier {
             registry: &self.registry,
             spare: self.spare,
         };
-        let (tell, told) = (RefCell::new(tell), Cell::new(0));
+        // By time and not by bytes: each step counts its own, and some have none to count.
+        let (tell, told) = (RefCell::new(tell), Cell::new(self.clock.monotonic()));
         let interrupt = |progress: BackupProgress| {
             let BackupProgress { done, total, .. } = progress;
-            if done < told.get() + TELL_EVERY {
+            let at = self.clock.monotonic();
+            if at < told.get() + TELL_EVERY {
                 return ControlFlow::Continue(());
             }
-            told.set(done);
+            told.set(at);
             let line = ControlLine::Progress(json!({"done": done, "total": total}));
             // It fails when the command has left: nobody is there who would check the copy.
             if tell.borrow_mut()(line).is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }

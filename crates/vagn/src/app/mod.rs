@@ -149,7 +149,7 @@ impl App {
             certificates: certificates.clone(),
             credentials: credentials.clone(),
             registry: registry.clone(),
-            clock: clock.clone(),
+            trust: trust.clone(),
         });
         let hang_limit = settings.hang_limit.0;
         let parts = Parts {

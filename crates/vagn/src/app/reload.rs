@@ -8,7 +8,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use toml::{Table, Value};
 use tracing::{info, warn};
-use vagn_flow::clock::Clock;
+use vagn_flow::trust::Trust;
 use vagn_http::credentials::Credentials;
 use vagn_registry::Registry;
 
@@ -31,7 +31,7 @@ pub(super) struct Reloader {
     pub(super) certificates: Arc<Certificates>,
     pub(super) credentials: Credentials,
     pub(super) registry: Registry,
-    pub(super) clock: Arc<dyn Clock>,
+    pub(super) trust: Arc<Trust>,
 }
 
 impl Reloader {
@@ -48,7 +48,11 @@ impl Reloader {
         let mut settings = self.settings.lock();
         let (mut now, new) = (settings.clone(), loaded.settings);
         // Also where no setting has changed: the files may have.
-        let certificate = self.certificates.reload(&new.http, self.clock.now_ms());
+        let certificate = self.certificates.reload(&new.http, self.trust.believed().now_ms);
+        // Renewed on the word of a clock in doubt, it could be one that has ended; it is looked at again within the hour.
+        if let Some(believed) = self.trust.now() {
+            self.certificates.look(believed.now_ms);
+        }
         match &certificate {
             Ok(true) => info!("another certificate is served from here on"),
             Ok(false) => {}
@@ -71,8 +75,15 @@ impl Reloader {
         }
         let changed = differing(&settings, &new);
         let kept: Vec<_> = changed.iter().filter(|key| !RELOADED.contains(&key.as_str())).collect();
-        let applied: Vec<_> = changed.iter().filter(|key| RELOADED.contains(&key.as_str())).collect();
+        let is_applied =
+            |key: &&String| RELOADED.contains(&key.as_str()) && (certificate.is_ok() || !of_certificate(key));
+        let applied: Vec<_> = changed.iter().filter(is_applied).collect();
         info!(changed = list(&applied), "settings are reloaded");
+        if applied.iter().any(|key| matches!(key.as_str(), "http.names" | "http.public_url")) {
+            warn!(
+                "the certificate has the new names; links, `Host` and `Origin` are judged by the old ones until a restart of the service"
+            );
+        }
         if !kept.is_empty() {
             let kept = list(&kept);
             warn!(kept, "these settings have changed and apply only after a restart of the service");
@@ -91,6 +102,11 @@ impl Reloader {
             warn!(error = %err, "failed to note that the api asks for tokens: it would be open after a restart without them");
         }
     }
+}
+
+/// Tells if a setting applies by a certificate.
+fn of_certificate(key: &str) -> bool {
+    matches!(key, "http.cert" | "http.key" | "http.names" | "http.public_url")
 }
 
 fn list(keys: &[&String]) -> String {

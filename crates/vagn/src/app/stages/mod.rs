@@ -23,7 +23,7 @@
 //! ├─ keeper       of the live map; keeper-coarse beside it
 //! ├─ position-streams
 //! ├─ memory
-//! ├─ credentials · access-log
+//! ├─ credentials · access-log · certificates
 //! ├─ web
 //! ├─ control      commands on this machine
 //! ├─ keys         keeps the keys of the doors equal to the registry
