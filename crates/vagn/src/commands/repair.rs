@@ -60,6 +60,15 @@ pub(super) fn run(args: RepairArgs) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let before = Before::of(dir);
+    let repaired = mend(dir, lost_registry);
+    // Also where it failed: files that stay root's would keep the service out, and another user's repair.
+    before.hand_over()?;
+    repaired?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Does what was planned, and prints what was done.
+fn mend(dir: &Path, lost_registry: bool) -> anyhow::Result<()> {
     // First: the repair of the directory then notes that the store is to be made anew.
     let moved = set_aside(dir).context("repair the incident store")?;
     let rebuilt =
@@ -86,9 +95,7 @@ pub(super) fn run(args: RepairArgs) -> anyhow::Result<ExitCode> {
         say(&format!("incident store: made anew, with the {incidents} incidents that its journal has\n"))?;
     }
     repair_certificate(dir)?;
-    make_private(dir)?;
-    before.hand_over()?;
-    Ok(ExitCode::SUCCESS)
+    make_private(dir)
 }
 
 /// Begins a registry under which the API asks for tokens: it did so when one was lost, for all that is known.

@@ -220,27 +220,29 @@ async fn perform(
         lines.blocking_send(last).ok();
         is_done
     });
-    let mut some = Vec::new();
-    loop {
+    let (mut some, mut sent) = (Vec::new(), Ok(()));
+    while sent.is_ok() {
         tokio::select! {
             received = waiting.recv_many(&mut some, LINES_WAITING) => match received {
                 0 => break,
-                _ => send(&some, to).await?,
+                _ => sent = send(&some, to).await,
             },
             // A copy may take hours. It notices that nobody hears it.
             () = ctx.stopping(), if is_copy => return send(&[ControlLine::Error(STOPPING.error())], to).await,
         }
         some.clear();
     }
+    // The work learns that its command has left, and ends. What was done is done, and the log says so.
+    drop(waiting);
     match work.await {
         Ok(is_done) => info!(command = word, subject, done = is_done, "command on the control socket"),
         Err(err) => {
             error!(command = word, subject, error = %err, "a command on the control socket crashed");
             let failed = ControlError::new(Problem::Failed, "the service failed at this; its log says why");
-            send(&[ControlLine::Error(failed)], to).await?;
+            sent = sent.and(send(&[ControlLine::Error(failed)], to).await);
         }
     }
-    Ok(())
+    sent
 }
 
 /// Sends lines in one piece: a write for each of a million would take most of the time.

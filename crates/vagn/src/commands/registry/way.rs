@@ -27,7 +27,7 @@ const TRY_WITHIN: Duration = Duration::from_secs(10);
 /// First pause before another try; the next ones are longer, up to the second.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(500));
 
-/// The way for some requests, one after the other. It finds out for each whether a service runs.
+/// The way for some requests, one after the other. It asks a service that runs, and once it has the file it keeps it.
 pub(super) struct Way<'a> {
     args: &'a RegistryArgs,
     file: Option<OpenFile>,
@@ -128,12 +128,10 @@ impl RegistryArgs {
         }
         let before = Before::of(&self.data_dir);
         let is_new = !before.has_data();
-        let disk = Arc::new(RealDisk);
-        let data = DataDir::open(disk, &self.data_dir, None, fastrand::u64(..)).map_err(of_data_dir)?;
-        let key_file = self.registry_key_file.as_deref();
-        let open = if request.only_reads() { read_registry } else { open_registry };
-        let registry = open(&self.data_dir, &data.part_list(), key_file).map_err(of_registry)?;
+        let opened = self.open_files(request);
+        // Also where it failed: files that stay root's would keep the service out.
         before.hand_over()?;
+        let (data, registry) = opened?;
         if is_new {
             let dir = std::path::absolute(&self.data_dir).unwrap_or_else(|_| self.data_dir.clone());
             // Fails only when standard error is closed; the deed is done all the same.
@@ -147,6 +145,15 @@ impl RegistryArgs {
         let clock = Arc::new(SystemClock::new());
         let deeds = Deeds { registry, clock, origin: "".into(), guard: None };
         Ok(OpenFile { deeds, _data: data })
+    }
+
+    fn open_files(&self, request: &ControlRequest) -> Result<(DataDir, Registry), Refused> {
+        let data = DataDir::open(Arc::new(RealDisk), &self.data_dir, None, fastrand::u64(..))
+            .map_err(of_data_dir)?;
+        let key_file = self.registry_key_file.as_deref();
+        let open = if request.only_reads() { read_registry } else { open_registry };
+        let registry = open(&self.data_dir, &data.part_list(), key_file).map_err(of_registry)?;
+        Ok((data, registry))
     }
 }
 
