@@ -14,8 +14,10 @@ import { needPerson } from "./person";
 
 const words = strings.console.unproven;
 const REREAD_MS = 5_000;
-/** Pause after a refusal, as by a server that has no such list: it will not have one soon. */
+/** Pause after an answer by which there is no such list for this person: there will not be one soon. */
 const REFUSED_MS = 60_000;
+/** Time for which an answer to a deed is shown. */
+const ANSWER_MS = 20_000;
 /** Calls that are shown; a flood of forged ones must not bury the emergencies below. */
 export const SHOWN_MAX = 20;
 
@@ -33,6 +35,7 @@ export class Unproven {
   private readonly list: KeyedList<UnprovenCall>;
   private known: Set<number> | null = null;
   private askAt = -Infinity;
+  private answerEnds = -Infinity;
   private asking = false;
   private nowMs = 0;
 
@@ -66,8 +69,8 @@ export class Unproven {
     try {
       this.show((await api.unproven()).calls);
     } catch (error) {
-      // Contact that is lost is told elsewhere.
-      if (error instanceof Problem && error.status < 500) {
+      // Contact that is lost is told elsewhere. What passes, as too many requests, hides no call.
+      if (error instanceof Problem && (error.status === 403 || error.status === 404)) {
         this.askAt = performance.now() + REFUSED_MS;
         this.show([]);
       }
@@ -81,6 +84,7 @@ export class Unproven {
     setText(this.title, words.heading(calls.length));
     setText(this.more, words.more(calls.length - shown.length));
     setHidden(this.more, calls.length === shown.length);
+    if (performance.now() > this.answerEnds) setHidden(this.answer, true);
     setHidden(this.node, calls.length === 0 && this.answer.hidden === true);
     const fresh = this.known === null ? 0 : calls.filter((call) => !this.known?.has(call.n)).length;
     if (fresh > 0) this.context.news(words.say(fresh));
@@ -95,11 +99,12 @@ export class Unproven {
     if (by === null) return;
     try {
       const incident = await api.raiseUnproven(call.n, by);
-      this.context.raised(incident, words.raised(who));
+      this.context.raised(incident, call.test ? words.drillRaised(who) : words.raised(who));
     } catch (error) {
       const gone = error instanceof Problem && error.status === 404;
       setText(this.answer, gone ? words.gone : words.failed(describe(error)));
       setHidden(this.answer, false);
+      this.answerEnds = performance.now() + ANSWER_MS;
     }
     void this.read();
   }
@@ -120,7 +125,7 @@ export function senderOf({ vehicle_id, key_id }: UnprovenCall): string {
 export function lineOf(call: UnprovenCall, nowMs: number): string {
   const reason = words.reason[call.reason] ?? call.reason;
   const when = words.ago(age((nowMs - Date.parse(call.last_at)) / 1_000));
-  const line = words.line(reason, call.address, words.times(call.count), when);
+  const line = words.line(reason, call.address ?? words.nowhere, words.times(call.count), when);
   return call.test ? words.drill(line) : line;
 }
 

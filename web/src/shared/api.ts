@@ -223,7 +223,8 @@ export interface UnprovenCall {
   reason: string;
   vehicle_id: string | null;
   key_id: string | null;
-  address: string;
+  /** `null` where no door told it. */
+  address: string | null;
   /** It says of itself that it is a drill; raised, it is one. */
   test: boolean;
   /** `null` where the place cannot be read. */

@@ -365,6 +365,8 @@ export const strings = {
       drillYes: "Raise the drill",
       raiseNo: "Not now",
       raised: (who: string) => `You have raised the call of ${who} as an emergency.`,
+      drillRaised: (who: string) => `You have raised the call of ${who} as a drill.`,
+      nowhere: "an unknown address",
       gone: "This call is not in the list any more: somebody else has raised it, or newer ones took its place.",
       failed: (why: string) => `This was not done: ${why}`,
       say: (count: number) => (count === 1 ? "A call came that cannot be proved." : `${count} calls came that cannot be proved.`),
