@@ -131,6 +131,15 @@ impl Batch {
         &self.seals
     }
 
+    /// Each report: its index, its seal if it had one, and its bytes.
+    pub fn sealed_reports(&self) -> impl Iterator<Item = (u32, Option<SealMark>, &[u8])> {
+        let mut seals = self.seals.iter().peekable();
+        self.reports().map(move |(index, _, bytes)| {
+            let seal = seals.next_if(|(at, _)| *at == index).map(|(_, seal)| *seal);
+            (index, seal, bytes)
+        })
+    }
+
     /// Returns the seal of the report at `index`, if it had one.
     pub fn seal_of(&self, index: u32) -> Option<SealMark> {
         let at = self.seals.binary_search_by_key(&index, |(sealed, _)| *sealed).ok()?;

@@ -183,25 +183,41 @@ impl Drop for ReceiptPart {
     }
 }
 
-/// The duty to say whether the alarm of one report is safe on disk. Dropped unsettled, it says that the alarm is not.
+/// The duty to say whether the alarm of a report is safe on disk, or that of several of one batch. Dropped unsettled, it says
+/// that it is not.
 #[derive(Debug)]
 #[must_use = "a dropped part answers that its alarm is not on disk"]
 pub struct AlarmPart {
     sheet: Arc<Sheet>,
-    index: u32,
+    indices: Vec<u32>,
     recorded: bool,
 }
 
 impl AlarmPart {
     /// Declares the duty for the report at `index`. `None` when the answer has gone out.
     pub(crate) fn declare(sheet: &Arc<Sheet>, index: u32) -> Option<Self> {
-        sheet.declare(1).then(|| Self { sheet: sheet.clone(), index, recorded: false })
+        sheet.declare(1).then(|| Self { sheet: sheet.clone(), indices: vec![index], recorded: false })
+    }
+
+    /// Takes the duty for further alarms of the same batch over, which are settled together with these.
+    ///
+    /// # Errors
+    /// They are of another batch: they are given back.
+    pub fn join(&mut self, mut other: Self) -> Result<(), Self> {
+        if !Arc::ptr_eq(&self.sheet, &other.sheet) {
+            return Err(other);
+        }
+        self.indices.append(&mut other.indices);
+        Ok(())
     }
 
     /// Settles the alarm as safe on disk, under this incident.
     pub fn record(mut self, incident_id: String) {
         self.recorded = true;
-        self.sheet.entries.lock().with(self.index, |outcome| outcome.incident = Some(incident_id));
+        let mut entries = self.sheet.entries.lock();
+        for index in &self.indices {
+            entries.with(*index, |outcome| outcome.incident = Some(incident_id.clone()));
+        }
     }
 
     /// Settles the alarm as one that was made before: it is the fate of the position that tells so.
@@ -215,11 +231,16 @@ impl AlarmPart {
 
 impl Drop for AlarmPart {
     fn drop(&mut self) {
+        let duties = self.indices.len();
+        if duties == 0 {
+            // Taken over by another part.
+            return;
+        }
         let mut entries = self.sheet.entries.lock();
         if !self.recorded {
-            entries.unrecorded.push(self.index);
+            entries.unrecorded.append(&mut self.indices);
         }
-        entries.release(1);
+        entries.release(duties);
     }
 }
 
@@ -272,6 +293,34 @@ mod tests {
         assert!(answer.try_recv().is_err(), "a subscriber that waits for room has not seen the batch");
         drop(receipt);
         assert_eq!(answer.try_recv().unwrap()[0].fate, Fate::Stored);
+    }
+
+    #[test]
+    fn alarms_of_one_batch_are_settled_together_and_those_of_another_are_not_taken_over() {
+        for is_recorded in [true, false] {
+            let (receipt, mut answer) = Receipt::new(3);
+            receipt.answer_for_reports(3).settle([0, 1, 2].map(|at| (at, Fate::Stored)));
+            let mut part = receipt.answer_for_alarm(0);
+            part.join(receipt.answer_for_alarm(2)).unwrap();
+            let (other, mut other_answer) = Receipt::new(1);
+            let foreign = part.join(other.answer_for_alarm(0)).unwrap_err();
+            drop((receipt, other));
+            assert!(answer.try_recv().is_err(), "both are open");
+            match is_recorded {
+                true => part.record("i-1".into()),
+                false => part.fail(),
+            }
+            let told: Vec<_> =
+                answer.try_recv().unwrap().into_iter().map(|one| (one.fate, one.incident)).collect();
+            let alarm = match is_recorded {
+                true => (Fate::Stored, Some("i-1".to_owned())),
+                false => (Fate::Failed, None),
+            };
+            assert_eq!(told, [alarm.clone(), (Fate::Stored, None), alarm]);
+            assert!(other_answer.try_recv().is_err(), "it is still to be settled");
+            foreign.repeat();
+            assert_eq!(other_answer.try_recv().unwrap()[0].fate, Fate::Failed, "no stage answered for it");
+        }
     }
 
     #[test]

@@ -68,9 +68,14 @@ impl ReplyTo {
         self.sealed.is_some()
     }
 
-    /// Notes that one call of an envelope is on disk, and sends the answer after the last one.
-    pub fn grant(&self) {
-        let answer = self.sealed.as_ref().and_then(|sealed| sealed.grant());
+    /// Returns true when both lead to the sender of the same envelope.
+    pub fn is_same_envelope(&self, other: &Self) -> bool {
+        self.sealed.as_ref().zip(other.sealed.as_ref()).is_some_and(|(one, other)| Arc::ptr_eq(one, other))
+    }
+
+    /// Notes that so many calls of an envelope are on disk, and sends the answer after the last one.
+    pub fn grant(&self, calls: usize) {
+        let answer = self.sealed.as_ref().and_then(|sealed| sealed.grant(calls));
         if let Some(answer) = answer {
             self.answer(&answer);
         }
@@ -94,8 +99,8 @@ impl SealedReply {
         OVERHEAD + self.answer.len()
     }
 
-    fn grant(&self) -> Option<Vec<u8>> {
-        if self.pending.fetch_sub(1, Ordering::AcqRel) != 1 {
+    fn grant(&self, calls: usize) -> Option<Vec<u8>> {
+        if self.pending.fetch_sub(calls, Ordering::AcqRel) != calls {
             return None;
         }
         let SealMark { key_id, epoch, .. } = self.seal;

@@ -216,12 +216,23 @@ impl Live {
 
     /// Keeps senders waiting until the incident is on disk as it is now.
     pub(super) fn wait(&mut self, acks: impl IntoIterator<Item = PendingAck>) {
-        for ack in acks {
-            if self.acks.len() < PENDING_ACKS_MAX {
-                self.acks.push(VersionedAck { version: self.version, ack });
-            } else {
-                ack.refuse();
+        acks.into_iter().for_each(|ack| self.wait_for(ack));
+    }
+
+    fn wait_for(&mut self, mut ack: PendingAck) {
+        let version = self.version;
+        if let Some(last) = self.acks.last_mut() {
+            // Alarms of one sender come one behind the other.
+            match last.ack.join(ack) {
+                // It hears of all its reports together, so not before the latest is on disk.
+                Ok(()) => return last.version = version,
+                Err(of_another) => ack = of_another,
             }
+        }
+        if self.acks.len() < PENDING_ACKS_MAX {
+            self.acks.push(VersionedAck { version, ack });
+        } else {
+            ack.refuse();
         }
     }
 

@@ -8,7 +8,7 @@ use vagn_wire::{Kind, Position, Report};
 
 use crate::fix::{Fix, newer};
 use crate::id::IncidentId;
-use crate::intake::ack::PendingAck;
+use crate::intake::ack::{ACK_REQUESTS_PER_ALARM_MAX, PENDING_ACKS_MAX, PendingAck};
 use crate::intake::replays::CallSeal;
 use crate::record::facts::AlarmFacts;
 use crate::record::standing::Standing;
@@ -136,8 +136,10 @@ impl Alarm {
         self.kind == Some(Kind::Test)
     }
 
-    /// Merges a repeat of the same alarm. The repeat's id is dropped.
-    pub fn merge(&mut self, repeat: Self) {
+    /// Merges a repeat of the same alarm. The repeat's id is dropped. Returns the senders that are too many to wait; their
+    /// reports count.
+    #[must_use = "senders that are too many are to hear it"]
+    pub fn merge(&mut self, repeat: Self) -> Vec<PendingAck> {
         self.standing = self.standing.min(repeat.standing);
         self.kind = repeat.kind.or(self.kind);
         self.fix = newer(self.fix, repeat.fix);
@@ -147,7 +149,27 @@ impl Alarm {
         self.last_received_ms = self.last_received_ms.max(repeat.last_received_ms);
         self.last_arrived = self.last_arrived.max(repeat.last_arrived);
         self.reports += repeat.reports;
-        self.acks.extend(repeat.acks);
+        repeat.acks.into_iter().filter_map(|ack| self.keep(ack).err()).collect()
+    }
+
+    /// Keeps a sender waiting.
+    ///
+    /// # Errors
+    /// Too many wait: it is given back.
+    fn keep(&mut self, mut ack: PendingAck) -> Result<(), PendingAck> {
+        if let Some(last) = self.acks.last_mut() {
+            // Reports of one sender come one behind the other.
+            match last.join(ack) {
+                Ok(()) => return Ok(()),
+                Err(of_another) => ack = of_another,
+            }
+        }
+        let max = if ack.is_datagram() { ACK_REQUESTS_PER_ALARM_MAX } else { PENDING_ACKS_MAX };
+        if self.acks.len() >= max {
+            return Err(ack);
+        }
+        self.acks.push(ack);
+        Ok(())
     }
 
     /// An alarm of `vehicle_id` at a fixed time and position, with a new id that is higher than all before it.
@@ -217,7 +239,7 @@ mod tests {
         let settled = |own: &[(f64, f64)], last: Option<Fix>| {
             let mut all = own.iter().map(|(lat, lon)| alarm(1, &report(Position::new(*lat, *lon), None), 0));
             let mut first = all.next().unwrap();
-            all.for_each(|repeat| first.merge(repeat));
+            all.for_each(|repeat| assert!(first.merge(repeat).is_empty()));
             first.settle(last);
             first.fix.map(|fix| (fix.position.lat(), fix.trusted))
         };
@@ -266,7 +288,7 @@ mod tests {
         let mut first = alarm(1, &report(Err(Reject::Latitude), Some(NOW_MS - 5)), 0);
         let mut repeat = report(Position::new(59.0, 18.0), Some(NOW_MS));
         repeat.kind = Some(Kind::Manual);
-        first.merge(alarm(2, &repeat, 7));
+        assert!(first.merge(alarm(2, &repeat, 7)).is_empty());
         assert_eq!((first.id, first.reports, first.kind), (IncidentId::from_u128(1), 2, Some(Kind::Manual)));
         assert_eq!(
             (first.event_time_ms, first.received_ms, first.last_received_ms),

@@ -5,11 +5,9 @@ use std::sync::Arc;
 use vagn_flow::batch::Batch;
 use vagn_flow::open::open;
 use vagn_otp::{Offer, Subscriber};
-use vagn_wire::{Report, StoredAck};
+use vagn_wire::Report;
 
-use crate::fix::Fix;
-use crate::intake::ack::{AckRequest, PendingAck};
-use crate::intake::alarm::Alarm;
+use crate::intake::gathering::{Call, Gathering};
 use crate::intake::inbox::Inbox;
 use crate::intake::places::BatchPlaces;
 use crate::intake::replays::CallSeal;
@@ -18,16 +16,6 @@ use crate::record::standing::Standing;
 /// Subscriber to batches that fills an inbox. It runs on the thread of the publisher, and decodes only reports that
 /// were seen to carry the flag, and those before a call without a place.
 pub struct AlarmFilter(pub Arc<Inbox>);
-
-/// A report that is an alarm.
-struct Call<'a> {
-    batch: &'a Batch,
-    index: u32,
-    len: usize,
-    report: Report<'a>,
-    standing: Standing,
-    seal: Option<CallSeal>,
-}
 
 impl AlarmFilter {
     /// Returns the alarms in a batch. The standings of all vehicles are looked up together, which is much cheaper in a flood.
@@ -56,78 +44,20 @@ impl AlarmFilter {
         }
         is_replay
     }
-
-    fn take<'a>(
-        &self,
-        call: &Call<'_>,
-        places: &mut BatchPlaces<'a, impl Iterator<Item = (u32, u64, &'a [u8])>>,
-    ) -> Offer {
-        let Call { batch, index, standing, .. } = *call;
-        let source = batch.source(index);
-        // Before anything is made of it: this is all that most of a flood costs.
-        if let Some(reason) = self.0.forbids(standing, source) {
-            let part = batch.answer_for_alarm(index).map(|part| PendingAck::new(part, self.0.now()));
-            return self.0.refuse(reason, source, part);
-        }
-        let mut alarm = self.alarm(call);
-        alarm.source = source;
-        if alarm.fix.is_none() {
-            alarm.before = match call.seal {
-                None => places.before(index, &alarm.vehicle_id),
-                Some(seal) => place_in_envelope(batch, seal, index, &alarm.vehicle_id),
-            };
-        }
-        self.0.put(alarm)
-    }
-
-    fn alarm(&self, call: &Call<'_>) -> Alarm {
-        let Call { batch, index, ref report, standing, seal, .. } = *call;
-        let arrived = self.0.now();
-        let mut alarm = Alarm::new(self.0.next_id(batch.time_ms()), report, batch.time_ms(), arrived);
-        alarm.standing = standing;
-        alarm.seal = seal;
-        let part = batch.answer_for_alarm(index).map(|part| PendingAck::new(part, arrived));
-        let request = || self.ack_request(call).map(|request| PendingAck::datagram(request, arrived));
-        alarm.acks.extend(part.or_else(request));
-        alarm
-    }
-
-    /// Returns the request of a datagram that asks for an ack, if there is a seat left.
-    fn ack_request(&self, call: &Call<'_>) -> Option<AckRequest> {
-        let reply_to = call.batch.reply_to(call.index)?.clone();
-        let asked = StoredAck::asked_by(&call.report);
-        let seq = asked.map(|asked| asked.seq).or_else(|| reply_to.is_sealed().then_some(0))?;
-        let seat = self.0.take_seat(call.standing)?;
-        let vehicle_id = call.report.vehicle_id.as_str().into();
-        Some(AckRequest { reply_to, vehicle_id, seq, len: call.len, seat })
-    }
-}
-
-/// Returns the latest place of a vehicle in the reports before the one at `index`, of the same envelope: another one may have
-/// come again, which only the store can tell.
-fn place_in_envelope(batch: &Batch, seal: CallSeal, index: u32, vehicle_id: &str) -> Option<Fix> {
-    let is_inside = |at: u32| batch.seal_of(at).is_some_and(|other| CallSeal::from(other) == seal);
-    let reports = batch.reports().filter(|(at, ..)| is_inside(*at));
-    BatchPlaces::new(reports, batch.time_ms()).before(index, vehicle_id)
 }
 
 impl Subscriber<Arc<Batch>> for AlarmFilter {
     fn offer(&self, batch: &Arc<Batch>) -> Offer {
-        let mut offer = Offer::Skipped;
         let calls = self.calls(batch);
         if calls.is_empty() {
-            return offer;
+            return Offer::Skipped;
         }
-        let open_reports = batch.reports().filter(|(at, ..)| batch.seal_of(*at).is_none());
-        let mut places = BatchPlaces::new(open_reports, batch.time_ms());
-        for call in &calls {
-            let taken = self.take(call, &mut places);
-            // An alarm that found no room outweighs those that did: it must be counted.
-            if offer != Offer::Full {
-                offer = taken;
-            }
-        }
-        offer
+        let reports =
+            || batch.sealed_reports().map(|(at, seal, bytes)| (at, seal.map(CallSeal::from), bytes));
+        let places = BatchPlaces::new([reports(), reports()], batch.time_ms());
+        let mut gathering = Gathering::new(&self.0, places);
+        calls.iter().for_each(|call| gathering.add(call));
+        gathering.put()
     }
 
     fn depth(&self) -> (usize, usize) {

@@ -241,8 +241,24 @@ impl Inbox {
         Offer::Full
     }
 
-    pub(super) fn put(&self, alarm: Alarm) -> Offer {
-        let put = self.lanes.lock().of(alarm.standing).put(alarm);
+    /// Puts in the alarms of one batch, with none of another between them: a vehicle's calls in one envelope must come to the
+    /// desk before its next envelope, which they would look older than.
+    pub(super) fn put_all(&self, alarms: Vec<Alarm>) -> Offer {
+        let put: Vec<_> = {
+            let mut lanes = self.lanes.lock();
+            alarms.into_iter().map(|alarm| lanes.of(alarm.standing).put(alarm)).collect()
+        };
+        let mut offer = Offer::Taken;
+        for put in put {
+            if self.after(put) == Offer::Full {
+                offer = Offer::Full;
+            }
+        }
+        offer
+    }
+
+    /// Does what follows for the senders of an alarm, and rings for a new one.
+    fn after(&self, put: Put) -> Offer {
         let offer = match put {
             Put::Repeat(refused) => {
                 refused.into_iter().for_each(PendingAck::refuse);

@@ -3,9 +3,11 @@
 use std::hash::{Hash, Hasher};
 
 use hashbrown::Equivalent;
+use vagn_seal::KeyId;
+use vagn_wire::{Kind, Report};
 
 use crate::intake::alarm::Alarm;
-use vagn_seal::KeyId;
+use crate::intake::replays::CallSeal;
 
 /// Key that waits in the inbox.
 #[derive(Debug, PartialEq, Eq)]
@@ -44,6 +46,16 @@ impl<'a> AlarmKeyRef<'a> {
             drill: alarm.is_drill(),
             vehicle_incident: alarm.vehicle_incident.as_deref(),
             seal: alarm.seal.map(|seal| (seal.key_id, seal.sequence)),
+        }
+    }
+
+    /// Returns the key of the alarm in a report.
+    pub(super) fn of_report(report: &Report<'a>, seal: Option<CallSeal>) -> Self {
+        Self {
+            vehicle_id: report.vehicle_id.as_str(),
+            drill: report.kind == Some(Kind::Test),
+            vehicle_incident: report.incident,
+            seal: seal.map(|seal| (seal.key_id, seal.sequence)),
         }
     }
 

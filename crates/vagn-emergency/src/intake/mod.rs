@@ -4,6 +4,7 @@ pub(crate) mod ack;
 pub(crate) mod alarm;
 mod census;
 pub(crate) mod filter;
+mod gathering;
 mod ids;
 pub(crate) mod inbox;
 mod key;

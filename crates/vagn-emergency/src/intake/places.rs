@@ -12,31 +12,88 @@ use vagn_store::{event_time, has_no_fix, is_a_year_back};
 use vagn_wire::{Report, VehicleId};
 
 use crate::fix::{Fix, newer};
+use crate::intake::replays::CallSeal;
 
-/// Latest places in the first reports of a batch. It opens no report before an alarm asks, and each one once however many
-/// ask: a batch full of calls takes no longer than twice its time.
-pub(super) struct BatchPlaces<'a, I: Iterator<Item = (u32, u64, &'a [u8])>> {
+/// A report of a batch: its index, its seal if it had one, and its bytes.
+pub(super) type Placed<'a> = (u32, Option<CallSeal>, &'a [u8]);
+
+/// Latest places of vehicles in the reports before the calls of one batch. A call in clear has that of a report in clear, a
+/// sealed one that of its envelope alone: another envelope may have come again, which only the store can tell.
+///
+/// No report is opened before a call asks, and each one once however many ask: a batch full of calls takes no longer than
+/// twice its time.
+pub(super) struct BatchPlaces<'a, I: Iterator<Item = Placed<'a>>> {
+    clear: Walk<'a, I>,
+    sealed: Walk<'a, I>,
+    /// Envelope whose places `sealed` has.
+    envelope: Option<CallSeal>,
+}
+
+/// A walk along the reports of a batch, which never goes back.
+struct Walk<'a, I: Iterator<Item = Placed<'a>>> {
     reports: Peekable<I>,
+    latest: LatestPlaces<'a>,
+}
+
+/// Latest places of vehicles in the reports that were noted.
+struct LatestPlaces<'a> {
     arrived_ms: i64,
     /// Hashed with a random key, so that invented ids cannot be made to collide.
     latest: HashMap<VehicleId<'a>, Fix, RandomState>,
 }
 
-impl<'a, I: Iterator<Item = (u32, u64, &'a [u8])>> BatchPlaces<'a, I> {
-    /// Returns the places in these reports of a batch that arrived at `arrived_ms` since 1970.
-    pub(super) fn new(reports: I, arrived_ms: i64) -> Self {
-        Self { reports: reports.peekable(), arrived_ms, latest: HashMap::default() }
+impl<'a, I: Iterator<Item = Placed<'a>>> BatchPlaces<'a, I> {
+    /// Returns the places in the reports of a batch that arrived at `arrived_ms` since 1970. Its reports are given twice, and
+    /// those of one envelope lie together.
+    pub(super) fn new([clear, sealed]: [I; 2], arrived_ms: i64) -> Self {
+        Self { clear: Walk::new(clear, arrived_ms), sealed: Walk::new(sealed, arrived_ms), envelope: None }
     }
 
-    /// Returns the latest place of a vehicle in the reports before the one at `index`, not trusted. To be asked in the order
-    /// of the reports.
-    pub(super) fn before(&mut self, index: u32, vehicle_id: &str) -> Option<Fix> {
-        while let Some((_, _, bytes)) = self.reports.next_if(|(at, ..)| *at < index) {
-            if let Ok(report) = open(bytes) {
-                self.note(&report);
+    /// Returns the latest place of a vehicle for the call at `index` with this seal, not trusted. To be asked in the order of
+    /// the reports.
+    pub(super) fn before(
+        &mut self,
+        index: u32,
+        seal: Option<CallSeal>,
+        vehicle_id: VehicleId<'_>,
+    ) -> Option<Fix> {
+        if seal.is_none() {
+            return self.clear.before(index, None, vehicle_id);
+        }
+        if self.envelope != seal {
+            self.envelope = seal;
+            self.sealed.latest.clear();
+        }
+        self.sealed.before(index, seal, vehicle_id)
+    }
+}
+
+impl<'a, I: Iterator<Item = Placed<'a>>> Walk<'a, I> {
+    fn new(reports: I, arrived_ms: i64) -> Self {
+        let latest = LatestPlaces { arrived_ms, latest: HashMap::default() };
+        Self { reports: reports.peekable(), latest }
+    }
+
+    /// Walks up to `index`, and opens only reports with this seal.
+    fn before(&mut self, index: u32, seal: Option<CallSeal>, vehicle_id: VehicleId<'_>) -> Option<Fix> {
+        while let Some((_, of, bytes)) = self.reports.next_if(|(at, ..)| *at < index) {
+            if of == seal
+                && let Ok(report) = open(bytes)
+            {
+                self.latest.note(&report);
             }
         }
-        let latest = self.latest.get(&VehicleId::new(vehicle_id).ok()?)?;
+        self.latest.of(vehicle_id)
+    }
+}
+
+impl<'a> LatestPlaces<'a> {
+    fn clear(&mut self) {
+        self.latest.clear();
+    }
+
+    fn of(&self, vehicle_id: VehicleId<'_>) -> Option<Fix> {
+        let latest = self.latest.get(&vehicle_id)?;
         Some(Fix { trusted: false, ..*latest })
     }
 
@@ -61,11 +118,18 @@ impl<'a, I: Iterator<Item = (u32, u64, &'a [u8])>> BatchPlaces<'a, I> {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
     use super::*;
     use crate::tests::setup::{encoded, help, nowhere};
+    use vagn_seal::KeyId;
     use vagn_wire::Position;
 
     const NOW_MS: i64 = 1_700_000_000_000;
+
+    fn bus() -> VehicleId<'static> {
+        VehicleId::new("bus 7").unwrap()
+    }
 
     /// A report of "bus 7" without the flag.
     fn at(lat: f64, own_time_ms: Option<i64>) -> Report<'static> {
@@ -76,8 +140,8 @@ mod tests {
     /// Latitude and time before now of the latest place of "bus 7" before the report at `index`.
     fn before(index: u32, reports: &[Report<'_>]) -> Option<(f64, i64)> {
         let bytes: Vec<_> = reports.iter().map(encoded).collect();
-        let reports = (0..).zip(&bytes).map(|(at, bytes)| (at, u64::from(at), &bytes[..]));
-        let fix = BatchPlaces::new(reports, NOW_MS).before(index, "bus 7")?;
+        let reports = || (0..).zip(&bytes).map(|(at, bytes)| (at, None, &bytes[..]));
+        let fix = BatchPlaces::new([reports(), reports()], NOW_MS).before(index, None, bus())?;
         assert!(!fix.trusted);
         Some((fix.position.lat(), NOW_MS - fix.time_ms))
     }
@@ -112,13 +176,47 @@ mod tests {
     #[test]
     fn each_report_is_opened_once_however_many_ask() {
         let bytes = encoded(&at(1.0, None));
-        let taken = std::cell::Cell::new(0);
-        let reports = (0..10).map(|at| (at, 0, &bytes[..])).inspect(|_| taken.set(taken.get() + 1));
-        let mut places = BatchPlaces::new(reports, NOW_MS);
+        let taken = Cell::new(0);
+        let reports = || (0..10).map(|at| (at, None, &bytes[..])).inspect(|_| taken.set(taken.get() + 1));
+        let mut places = BatchPlaces::new([reports(), reports()], NOW_MS);
         assert_eq!(taken.get(), 0);
         for index in [3, 3, 7, 9] {
-            assert!(places.before(index, "bus 7").is_some() && places.before(index, "bus 8").is_none());
+            let other = VehicleId::new("bus 8").unwrap();
+            assert!(places.before(index, None, bus()).is_some());
+            assert!(places.before(index, None, other).is_none());
             assert_eq!(taken.get(), index + 1);
         }
+    }
+
+    fn seal(number: u64) -> Option<CallSeal> {
+        Some(CallSeal { key_id: KeyId([7; 8]), sequence: 5, number })
+    }
+
+    #[test]
+    fn a_batch_of_envelopes_full_of_calls_is_walked_once() {
+        let bytes = encoded(&at(1.0, None));
+        let taken = Cell::new(0);
+        // Four envelopes, and a report in clear before each.
+        let of = |at: u32| (!at.is_multiple_of(100)).then(|| seal(u64::from(at) / 100 + 1)).flatten();
+        let reports = || (0..400).map(|at| (at, of(at), &bytes[..])).inspect(|_| taken.set(taken.get() + 1));
+        let mut places = BatchPlaces::new([reports(), reports()], NOW_MS);
+        for index in 0..400 {
+            let first = index % 100 == 1 || index == 0;
+            assert_eq!(places.before(index, of(index), bus()).is_none(), first, "at {index}");
+        }
+        assert!(taken.get() <= 2 * 400, "{} steps for 400 reports", taken.get());
+    }
+
+    #[test]
+    fn a_sealed_call_has_the_place_of_its_own_envelope_alone() {
+        let bytes: Vec<_> = [1.0, 2.0, 3.0].map(|lat| encoded(&at(lat, None))).into();
+        let seals = [seal(1), None, seal(2), seal(2), seal(3), None];
+        let nowhere = encoded(&nowhere("bus 7"));
+        let all = [&bytes[0], &bytes[1], &bytes[2], &nowhere, &nowhere, &nowhere];
+        let reports = || (0..).zip(all).zip(seals).map(|((at, bytes), seal)| (at, seal, &bytes[..]));
+        let mut places = BatchPlaces::new([reports(), reports()], NOW_MS);
+        let mut lat =
+            |index: u32| places.before(index, seals[index as usize], bus()).map(|fix| fix.position.lat());
+        assert_eq!([lat(3), lat(4), lat(5)], [Some(3.0), None, Some(2.0)]);
     }
 }

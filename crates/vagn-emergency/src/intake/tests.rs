@@ -9,11 +9,13 @@ use vagn_flow::allowance::Source;
 use vagn_flow::batch::BatchBuilder;
 use vagn_flow::clock::{Clock, ManualClock};
 use vagn_flow::metrics::{MetricRegistry, ReportMetrics};
+use vagn_flow::proof::SealMark;
 use vagn_flow::receipt::{Answer, Receipt};
 use vagn_flow::stamp::Stamp;
 use vagn_flow::testing::reply_to;
 use vagn_flow::testing::{SHEDDING, WAITING};
 use vagn_otp::{Offer, Subscriber};
+use vagn_seal::{Epoch, KeyId};
 use vagn_wire::{Fate, Report};
 
 use super::ack::{ACK_REQUESTS_PER_ALARM_MAX, PENDING_ACKS_MAX};
@@ -320,11 +322,41 @@ fn a_batch_with_an_alarm_that_found_no_room_counts_as_dropped() {
 #[test]
 fn senders_of_one_alarm_are_kept_up_to_a_limit() {
     let inbox = inbox();
-    let reports = [help("bus 7"); 200];
-    let mut answers: Vec<_> = (0..10).map(|_| offer(&inbox, &reports, 0).1).collect();
-    assert_eq!(take(&inbox)[0].acks.len(), PENDING_ACKS_MAX);
+    let reports = [help("bus 7"); 3];
+    let mut answers: Vec<_> = (0..=PENDING_ACKS_MAX).map(|_| offer(&inbox, &reports, 0).1).collect();
+    assert_eq!(take(&inbox)[0].acks.len(), PENDING_ACKS_MAX, "a batch is of one sender");
     let last = answers.pop().unwrap().blocking_recv().unwrap();
     assert!(last.iter().all(|outcome| outcome.fate == Fate::Failed));
+}
+
+/// Offers calls out of one envelope, from source 1.
+fn envelope_from(inbox: &Arc<Inbox>, sequence: u64, calls: &[Report<'_>]) -> Offer {
+    let mut batch = BatchBuilder::new(SHEDDING).by(Some(source(1)));
+    for call in calls {
+        batch.push(&encoded(call));
+        batch.seal_last(SealMark {
+            key_id: KeyId([7; 8]),
+            epoch: Epoch::FIRST,
+            sequence,
+            more: false,
+            call_number: sequence,
+            needs_time: false,
+        });
+    }
+    let batch = batch.seal(Stamp { time_ms: 0, first_seq: 0 }, None, &METRICS);
+    AlarmFilter(inbox.clone()).offer(&batch)
+}
+
+#[test]
+fn an_envelope_full_of_calls_takes_the_allowance_of_one_alarm() {
+    let known = fleet(|_| KnownVehicle::STRANGER);
+    let inbox = Arc::new(Inbox::new(Arc::new(ManualClock::at(1_000)), known, 2, 1));
+    let calls = [help("vehicle"); 40];
+    let offers = [5, 6, 7].map(|sequence| envelope_from(&inbox, sequence, &calls));
+    assert_eq!(offers, [Offer::Taken, Offer::Taken, Offer::Full]);
+    let reports: Vec<_> = take(&inbox).iter().map(|alarm| alarm.reports).collect();
+    assert_eq!(reports, [40, 40]);
+    assert_eq!(inbox.take_refused().reasons().map(|(reason, _)| reason).collect::<Vec<_>>(), [NoRoom::Rate]);
 }
 
 /// Offers an alarm that asks for an ack, and returns what its sender hears.

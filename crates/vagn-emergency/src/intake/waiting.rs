@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use hashbrown::HashMap;
 
-use crate::intake::ack::{ACK_REQUESTS_PER_ALARM_MAX, PENDING_ACKS_MAX, PendingAck};
+use crate::intake::ack::PendingAck;
 use crate::intake::alarm::Alarm;
 use crate::intake::key::{AlarmKey, AlarmKeyRef};
 
@@ -48,16 +48,13 @@ impl WaitingAlarms {
         self.alarms.front().map(|alarm| alarm.arrived)
     }
 
-    pub(super) fn put(&mut self, mut alarm: Alarm) -> Put {
+    pub(super) fn put(&mut self, alarm: Alarm) -> Put {
         if let Some(&number) = self.index.get(&AlarmKeyRef::of(&alarm)) {
             let first = &mut self.alarms[(number - self.first) as usize];
             if first.seal != alarm.seal {
                 return Put::Replay(Box::new(alarm));
             }
-            // Only senders beyond the limit are refused; their report counts.
-            let refused = alarm.acks.extract_if(.., |ack| !has_room(first, ack)).collect();
-            first.merge(alarm);
-            return Put::Repeat(refused);
+            return Put::Repeat(first.merge(alarm));
         }
         if self.alarms.len() >= self.max {
             return Put::NoRoom(Box::new(alarm));
@@ -80,10 +77,4 @@ impl WaitingAlarms {
         }
         self.first += count as u64;
     }
-}
-
-/// Returns true when one more sender may wait for `alarm`.
-fn has_room(alarm: &Alarm, ack: &PendingAck) -> bool {
-    let max = if ack.is_datagram() { ACK_REQUESTS_PER_ALARM_MAX } else { PENDING_ACKS_MAX };
-    alarm.acks.len() < max
 }

@@ -6,6 +6,7 @@ mod datagrams;
 mod delivery;
 mod disks;
 mod drills;
+mod envelopes;
 mod escalation;
 mod floods;
 pub(crate) mod gated;

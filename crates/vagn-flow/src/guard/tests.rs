@@ -233,15 +233,15 @@ fn the_answer_to_an_envelope_is_sealed_and_goes_out_once_after_its_last_call() {
     it.open(&envelope).unwrap();
     let (reply, heard) = heard(&it);
     let reply = reply.unwrap();
-    reply.grant();
+    reply.grant(1);
     assert!(heard.try_recv().is_err(), "one call is not on disk");
-    reply.grant();
+    reply.grant(1);
     let answer = heard.try_recv().unwrap();
     assert!(answer.len() <= envelope.len() && answer.last() == Some(&0xc2));
     let (sequence, clear) = sender(BUS_KEY).open_answer(&answer).unwrap();
     assert_eq!(sequence, NOW_MS.unsigned_abs() * 16);
     assert_eq!(clear, b"\x82\xa3Seq\x08\xa6Stored\xc3");
-    reply.grant();
+    reply.grant(1);
     assert!(heard.try_recv().is_err());
 }
 
@@ -251,7 +251,7 @@ fn an_answer_names_the_vehicle_and_the_number_that_the_call_had() {
     let mut clear = |inside: &[u8], key_id| {
         it.open(&sealed(key_id, 500, inside, Lane::Call)).unwrap();
         let (reply, heard) = heard(&it);
-        reply?.grant();
+        reply?.grant(1);
         Some(sender(key_id).open_answer(&heard.try_recv().unwrap()).unwrap().1)
     };
     let named = clear(&emergency("bus 8", Some(7)), GATEWAY_KEY).unwrap();

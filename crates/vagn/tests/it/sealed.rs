@@ -183,6 +183,26 @@ async fn a_sealed_call_makes_one_incident_and_one_sealed_answer_and_none_when_it
     assert_eq!(incidents(&vagn).await, 2);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_datagram_full_of_sealed_calls_is_answered_once_whatever_their_number() {
+    let dir = tempfile::tempdir().unwrap();
+    let vagn = Vagn::start(dir.path(), &[]);
+    let mut bus = Device::add(dir.path(), "bus7");
+    in_force(&vagn, &mut bus, "bus7").await;
+    let socket = vehicle(&vagn);
+    // The shortest calls: lists without id and place, of which 402 fill a datagram.
+    for calls in [17, 40, 402] {
+        let envelope = bus.seal(&b"\x94\xc0\xc0\xc0\xc3".repeat(calls), Lane::Call);
+        socket.send(&envelope).unwrap();
+        let mut slot = [0; 300];
+        let len = socket.recv(&mut slot).expect("an answer");
+        assert!(bus.key.open_answer(&slot[..len]).is_ok(), "{calls} calls");
+    }
+    let incidents = vagn.json("/api/v1/incidents").await["incidents"].clone();
+    assert_eq!(incidents.as_array().unwrap().len(), 1);
+    assert_eq!(incidents[0]["reports"], 17 + 40 + 402);
+}
+
 fn has(datagram: &[u8], part: &[u8]) -> bool {
     datagram.windows(part.len()).any(|window| window == part)
 }

@@ -41,7 +41,7 @@ fn place_of(calls: &dyn Fn() -> Vec<Alarm>, last: Option<Fix>) -> Option<((f64, 
     let one_by_one = place(calls().into_iter().map(|alarm| vec![alarm]).collect());
     let mut merged = calls();
     let mut first = merged.remove(0);
-    merged.into_iter().for_each(|repeat| first.merge(repeat));
+    merged.into_iter().for_each(|repeat| assert!(first.merge(repeat).is_empty()));
     assert_eq!(place(vec![vec![first]]), one_by_one, "they were merged on the way");
     one_by_one
 }

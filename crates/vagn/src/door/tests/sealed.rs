@@ -57,7 +57,7 @@ async fn a_datagram_is_opened_and_steered_by_its_lane() {
     assert_eq!(seals, [(0, 5, false), (1, 5, true)]);
     let reply = batch.reply_to(1).unwrap();
     assert!(reply.is_sealed() && batch.source(1).is_some() && batch.alarms().count() == 1);
-    reply.grant();
+    reply.grant(1);
     let mut slot = [0; 300];
     let len = vehicle.recv(&mut slot).unwrap();
     let key = SenderKey::new(KEY, Epoch::FIRST, &Secret([9; 32]));
