@@ -45,7 +45,9 @@ pub use error::StoreError;
 pub use fleet::{Fleet, NotReady};
 pub use geo::{BBox, BBoxError, EARTH_RADIUS_M, distance_m};
 pub use index::{Index, Nearby, Plan};
-pub use judge::{EventTime, Evidence, KeyTag, SKEW_MAX_MS, Seal, event_time, has_no_fix, is_a_year_back};
+pub use judge::{
+    EventTime, Evidence, KeyTag, NumberWindow, SKEW_MAX_MS, Seal, event_time, has_no_fix, is_a_year_back,
+};
 pub use key::{Key, partition};
 pub use log::reader::Cut;
 pub use order::OrderNumber;

@@ -121,7 +121,7 @@ impl Replays {
                 known.window.merge(window);
             } else if windows.len() < WINDOWS_MAX {
                 let key = VehicleKey { key_id: window.key_id, vehicle_id };
-                windows.insert(key, Known { window, last: (window.highest, 0) });
+                windows.insert(key, Known { window, last: (window.parts().0, 0) });
             }
         }
     }

@@ -1,9 +1,7 @@
 //! The numbers that a vehicle's reports had: the highest one, and which of the 63 below it were seen.
 
 use super::KeyTag;
-
-/// Numbers below the highest that are remembered.
-const BELOW: u64 = 63;
+use super::window::NumberWindow;
 
 /// Highest bit of `key`: the last envelope came again.
 const REPEATED: u32 = 1 << 31;
@@ -12,9 +10,7 @@ const REPEATED: u32 = 1 << 31;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[repr(C, packed(4))]
 pub(crate) struct Count {
-    highest: u64,
-    /// Bit `n` is set when the number `highest - n` was seen; none is while there is no highest one.
-    seen: u64,
+    seen: NumberWindow,
     /// Tag of the key under which it counts, and [`REPEATED`].
     key: u32,
 }
@@ -23,7 +19,7 @@ const _: () = assert!(size_of::<Count>() == 20, "kept for each vehicle that send
 
 impl Count {
     /// Count of a vehicle that sent no number yet, and no seal.
-    pub(crate) const NONE: Self = Self { highest: 0, seen: 0, key: 0 };
+    pub(crate) const NONE: Self = Self { seen: NumberWindow::NONE, key: 0 };
 
     /// Begins under another key, or under none.
     pub(crate) fn begin(key: Option<KeyTag>) -> Self {
@@ -42,41 +38,34 @@ impl Count {
         KeyTag::new(self.key & !REPEATED)
     }
 
+    /// Returns true when the number was seen.
     #[inline]
     pub(crate) fn has(&self, number: u64) -> bool {
-        let seen = self.seen;
-        self.highest.checked_sub(number).is_some_and(|below| below <= BELOW && seen >> below & 1 == 1)
+        self.seen.has(number)
     }
 
     /// Returns true when the number is not above the highest one.
     #[inline]
     pub(crate) fn reaches(&self, number: u64) -> bool {
-        self.seen != 0 && number <= self.highest
+        self.seen.reaches(number)
     }
 
     /// Returns true when the number is too far below the highest one to tell if it was seen.
     #[inline]
     pub(crate) fn is_below_window(&self, number: u64) -> bool {
-        self.reaches(number) && self.highest - number > BELOW
+        self.seen.is_below(number)
     }
 
     /// Notes a number as seen.
     #[inline]
     pub(crate) fn note(&mut self, number: u64) {
-        if !self.reaches(number) {
-            let above = if self.seen == 0 { u64::MAX } else { number - self.highest };
-            let below = if above <= BELOW { self.seen << above } else { 0 };
-            (self.highest, self.seen) = (number, below | 1);
-        } else if self.highest - number <= BELOW {
-            self.seen |= 1 << (self.highest - number);
-        }
+        self.seen.note(number);
     }
 
     /// Begins anew with this number, under the same key.
     #[inline]
     pub(crate) fn restart(&mut self, number: u64) {
-        self.highest = number;
-        self.seen = 1;
+        self.seen = NumberWindow::of(number);
     }
 
     /// Takes in the number of a report that log or snapshot has, as judging left it there.
@@ -112,12 +101,13 @@ impl Count {
 
     /// Returns what log and snapshot keep of it.
     pub(crate) fn parts(&self) -> (u64, u64, u32) {
-        (self.highest, self.seen, self.key)
+        let (highest, seen) = self.seen.parts();
+        (highest, seen, self.key)
     }
 
     /// Returns the count of which log or snapshot kept these parts.
     pub(crate) fn of_parts(highest: u64, seen: u64, key: u32) -> Self {
-        Self { highest, seen, key }
+        Self { seen: NumberWindow::of_parts(highest, seen), key }
     }
 }
 

@@ -3,7 +3,8 @@
 //! | file | holds |
 //! |---|---|
 //! | `time.rs` | the time that counts |
-//! | `count.rs` | the numbers seen of a vehicle |
+//! | `window.rs` | a window of numbers, and which of them came |
+//! | `count.rs` | the numbers seen of a vehicle, under one key |
 //! | here | the fate of a report of a vehicle, from its last position, its count, and the report |
 //!
 //! `docs/judging.md` has the rule in words.
@@ -12,9 +13,11 @@ mod count;
 #[cfg(test)]
 mod model;
 mod time;
+mod window;
 
 pub(crate) use count::Count;
 pub use time::{EventTime, SKEW_MAX_MS, event_time, is_a_year_back};
+pub use window::NumberWindow;
 
 use time::steps_back_a_year;
 use vagn_wire::{Fate, Oddities, Oddity, Position};

@@ -21,7 +21,7 @@ impl Store {
         let rows = table.iter()?.map(|row| {
             let (key, value) = row?;
             let ((key_id, vehicle_id), (highest, taken)) = (key.value(), value.value());
-            let window = CallWindow { key_id: KeyId(key_id.to_be_bytes()), highest, taken };
+            let window = CallWindow::of_parts(KeyId(key_id.to_be_bytes()), highest, taken);
             Ok((vehicle_id.into(), window))
         });
         rows.collect()

@@ -125,9 +125,9 @@ impl IncidentTables<'_> {
         let mut merged = window;
         if let Some(kept) = self.calls.get(key)? {
             let (highest, taken) = kept.value();
-            merged.merge(CallWindow { key_id, highest, taken });
+            merged.merge(CallWindow::of_parts(key_id, highest, taken));
         }
-        self.calls.insert(key, (merged.highest, merged.taken))?;
+        self.calls.insert(key, merged.parts())?;
         Ok(())
     }
 
