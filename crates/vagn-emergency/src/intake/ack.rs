@@ -51,7 +51,7 @@ pub struct AckRequest {
 
 /// Request of the sender of an envelope for the answer that follows when all calls in it are on disk.
 #[derive(Debug)]
-pub struct EnvelopeRequest {
+struct EnvelopeRequest {
     reply_to: ReplyTo,
     /// Calls of the envelope for which it stands.
     calls: usize,
