@@ -10,7 +10,7 @@ use vagn_seal::KeyId;
 
 use crate::desk::{Request, RequestKind};
 use crate::id::IncidentId;
-use crate::incidents::{CarryOut, ForgetKey, Incidents, ReplayAll, RequestOutcome, ResolveThese};
+use crate::incidents::{CarryOut, ForgetKeys, Incidents, ReplayAll, RequestOutcome, ResolveThese};
 use crate::intake::filter::AlarmFilter;
 use crate::lane::{Attend, Lane};
 use crate::raise::{Raise, Raised};
@@ -103,9 +103,13 @@ impl EmergencyHandle {
         Ok(self.incidents.call(raise, within).await??)
     }
 
-    /// Forgets which sealed calls were taken under a key that was revoked.
-    pub async fn forget_key(&self, key_id: KeyId, within: Duration) -> Result<(), CallError> {
-        self.incidents.call(ForgetKey(key_id), within).await
+    /// Forgets which sealed calls were taken under keys that were revoked. Costs a commit, however many they are, for which
+    /// alarms may have to wait.
+    ///
+    /// # Errors
+    /// When there is no answer `within` that time.
+    pub async fn forget_keys(&self, key_ids: Box<[KeyId]>, within: Duration) -> Result<(), CallError> {
+        self.incidents.call(ForgetKeys(key_ids), within).await
     }
 
     /// Sends every dead letter again, as `by` requests. Returns how many there were.

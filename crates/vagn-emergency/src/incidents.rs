@@ -312,17 +312,17 @@ impl Handle<Raise> for Incidents {
     }
 }
 
-/// Forgets the windows of a key that was revoked.
-pub(crate) struct ForgetKey(pub(crate) KeyId);
+/// Forgets the windows of keys that were revoked.
+pub(crate) struct ForgetKeys(pub(crate) Box<[KeyId]>);
 
-impl Handle<ForgetKey> for Incidents {
+impl Handle<ForgetKeys> for Incidents {
     type Reply = ();
 
-    async fn handle(&mut self, ForgetKey(key_id): ForgetKey, _: &mut Context<Self>) {
-        self.lane.replays.forget(key_id);
-        if let Some(Err(err)) = self.lane.shelf.store().map(|store| store.forget_key(key_id)) {
-            // It costs some bytes: nothing that the key seals is opened any more.
-            warn!(error = %err, "failed to remove the windows of a revoked key");
+    async fn handle(&mut self, ForgetKeys(key_ids): ForgetKeys, _: &mut Context<Self>) {
+        self.lane.replays.forget(&key_ids);
+        if let Some(Err(err)) = self.lane.shelf.store().map(|store| store.forget_keys(&key_ids)) {
+            // It costs some bytes: nothing that the keys seal is opened any more.
+            warn!(error = %err, "failed to remove the windows of revoked keys");
         }
     }
 }

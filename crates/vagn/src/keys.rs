@@ -26,8 +26,14 @@ use vagn_wire::VehicleId;
 /// Longest wait for a change. Then it gives a sign of life, and shows what operators should know.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
-/// Longest wait for the emergency lane to forget a key.
+/// Longest wait for the emergency lane to forget keys.
 const FORGET_WITHIN: Duration = Duration::from_secs(5);
+
+/// Shortest time between two rounds in which revoked keys are forgotten: each costs a commit beside those of alarms.
+const FORGET_EVERY: Duration = Duration::from_secs(1);
+
+/// Keys that are forgotten at once: some milliseconds, for which alarms may have to wait.
+const FORGOTTEN_AT_ONCE: usize = 1_024;
 
 /// Time for which a call that could not be proved is shown as a warning, ms. It stays in the list.
 const SHOWN_MS: i64 = 3_600_000;
@@ -131,10 +137,12 @@ fn put(table: &KeyTable, device: &Device) {
 pub fn run(parts: &KeyParts, ctx: &ThreadContext) -> Result<(), Failure> {
     // From where the table was loaded, after a restart of the thread as well: to put a key in force twice does no harm.
     let mut watch = parts.registry.watch(parts.revision);
+    let mut revoked = RevokedKeys::default();
     ctx.ready();
     while !ctx.stopping() {
         ctx.beat();
-        parts.follow(&mut watch, ctx)?;
+        parts.follow(&mut watch, &mut revoked, ctx)?;
+        parts.forget(&revoked.take_due(parts.clock.monotonic()), ctx);
         parts.show();
         if let Some(Err(err)) = parts.answers.as_ref().map(|answers| answers.reserve(parts.clock.now_ms())) {
             warn!(error = %err, "cannot reserve numbers for sealed answers; calls go on, and their answers may not");
@@ -149,17 +157,49 @@ enum News {
     Begun(Vec<(KeyId, Epoch)>),
 }
 
+/// Keys that were revoked, and whose calls are still to be forgotten. They are gathered, so that a thousand of them are few
+/// commits.
+#[derive(Default)]
+struct RevokedKeys {
+    key_ids: Vec<KeyId>,
+    /// Time of the next round, on the monotonic clock.
+    next: Duration,
+}
+
+impl RevokedKeys {
+    fn add(&mut self, key_id: KeyId) {
+        self.key_ids.push(key_id);
+    }
+
+    /// Takes all of them if it is time.
+    fn take_due(&mut self, now: Duration) -> Vec<KeyId> {
+        if self.key_ids.is_empty() || now < self.next {
+            return Vec::new();
+        }
+        self.next = now + FORGET_EVERY;
+        std::mem::take(&mut self.key_ids)
+    }
+}
+
 impl KeyParts {
-    fn list_anew(&self, ctx: &ThreadContext) -> Result<(), RegistryError> {
+    fn list_anew(&self, revoked: &mut RevokedKeys, ctx: &ThreadContext) -> Result<(), RegistryError> {
         let keys = self.guard.keys();
         self.registry.each_device(|device| {
             ctx.beat();
             self.note_replacing(&device);
             put(keys, &device);
+            if device.revoked_ms.is_some() {
+                revoked.add(device.key_id);
+            }
         })
     }
 
-    fn follow(&self, watch: &mut Watch, ctx: &ThreadContext) -> Result<(), RegistryError> {
+    fn follow(
+        &self,
+        watch: &mut Watch,
+        revoked: &mut RevokedKeys,
+        ctx: &ThreadContext,
+    ) -> Result<(), RegistryError> {
         let news = self.runtime.block_on(timeout(LOOK_EVERY, async {
             tokio::select! {
                 changes = watch.next() => News::Changed(changes),
@@ -168,11 +208,11 @@ impl KeyParts {
         }));
         match news {
             Err(_) => Ok(()),
-            Ok(News::Changed(None)) => self.list_anew(ctx),
+            Ok(News::Changed(None)) => self.list_anew(revoked, ctx),
             Ok(News::Changed(Some(changes))) => {
                 for change in changes.iter().filter(|change| change.kind == Kind::Device) {
                     ctx.beat();
-                    self.change(change);
+                    self.change(change, revoked);
                 }
                 Ok(())
             }
@@ -183,7 +223,7 @@ impl KeyParts {
         }
     }
 
-    fn change(&self, change: &Change) {
+    fn change(&self, change: &Change, revoked: &mut RevokedKeys) {
         let Ok(key_id) = change.key.parse::<KeyId>() else { return };
         let device = self.registry.device_in(change);
         if let Some(device) = device.filter(|device| device.revoked_ms.is_none()) {
@@ -192,10 +232,18 @@ impl KeyParts {
         }
         self.guard.keys().revoke(key_id);
         self.guard.noted().forget(key_id);
-        let forgotten = self.runtime.block_on(self.incidents.forget_key(key_id, FORGET_WITHIN));
-        if let Err(err) = forgotten {
-            // They cost some bytes: nothing that the key seals is opened any more.
-            warn!(%key_id, error = ?err, "the calls under a revoked key are not forgotten");
+        revoked.add(key_id);
+    }
+
+    /// Lets the emergency lane forget the calls under these keys.
+    fn forget(&self, key_ids: &[KeyId], ctx: &ThreadContext) {
+        for at_once in key_ids.chunks(FORGOTTEN_AT_ONCE) {
+            ctx.beat();
+            let forgotten = self.runtime.block_on(self.incidents.forget_keys(at_once.into(), FORGET_WITHIN));
+            if let Err(err) = forgotten {
+                // They cost some bytes: nothing that the keys seal is opened any more.
+                warn!(keys = at_once.len(), error = ?err, "the calls under revoked keys are not forgotten");
+            }
         }
     }
 

@@ -3,9 +3,11 @@
 //! The intake looks calls up, so that a flood of replays is refused where it costs least; the desk notes those that it lets
 //! in, and they are written with their incident.
 
-use std::hash::{Hash, Hasher, RandomState};
+use std::borrow::Borrow;
+use std::cmp::Ordering;
+use std::collections::BTreeMap;
+use std::ops::Bound;
 
-use hashbrown::{Equivalent, HashMap};
 use parking_lot::Mutex;
 use prometheus_client::metrics::counter::Counter;
 use vagn_flow::proof::SealMark;
@@ -36,7 +38,8 @@ impl From<SealMark> for CallSeal {
 
 /// Windows of all vehicles that have called under a key.
 pub(crate) struct Replays {
-    windows: Mutex<HashMap<VehicleKey, Known, RandomState>>,
+    /// In the order of the keys, so that those of a key are found without a look at all others.
+    windows: Mutex<BTreeMap<VehicleKey, Known>>,
     counter: Counter,
 }
 
@@ -47,30 +50,64 @@ struct Known {
     last: (u64, u64),
 }
 
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct VehicleKey {
     key_id: KeyId,
     vehicle_id: Box<str>,
 }
 
-/// The same, borrowed, so that a look-up allocates nothing.
-#[derive(PartialEq, Eq, Hash)]
-struct VehicleKeyRef<'a> {
-    key_id: KeyId,
-    vehicle_id: &'a str,
-}
-
-impl Hash for VehicleKey {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        VehicleKeyRef { key_id: self.key_id, vehicle_id: &self.vehicle_id }.hash(state);
+impl VehicleKey {
+    /// Returns the keys of all vehicles under a key.
+    fn all_under(key_id: KeyId) -> (Bound<Self>, Bound<Self>) {
+        let first = |key_id| Self { key_id, vehicle_id: "".into() };
+        let next = u64::from_be_bytes(key_id.0).checked_add(1).map(|id| first(KeyId(id.to_be_bytes())));
+        (Bound::Included(first(key_id)), next.map_or(Bound::Unbounded, Bound::Excluded))
     }
 }
 
-impl Equivalent<VehicleKey> for VehicleKeyRef<'_> {
-    fn equivalent(&self, key: &VehicleKey) -> bool {
-        self.key_id == key.key_id && *self.vehicle_id == *key.vehicle_id
+/// The same, owned or borrowed, so that a look-up allocates nothing.
+trait AsVehicleKey {
+    fn parts(&self) -> (KeyId, &str);
+}
+
+impl AsVehicleKey for VehicleKey {
+    fn parts(&self) -> (KeyId, &str) {
+        (self.key_id, &self.vehicle_id)
     }
 }
+
+impl AsVehicleKey for (KeyId, &str) {
+    fn parts(&self) -> (KeyId, &str) {
+        *self
+    }
+}
+
+impl<'a> Borrow<dyn AsVehicleKey + 'a> for VehicleKey {
+    fn borrow(&self) -> &(dyn AsVehicleKey + 'a) {
+        self
+    }
+}
+
+// In the order of the owned keys, or a look-up would miss.
+impl Ord for dyn AsVehicleKey + '_ {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.parts().cmp(&other.parts())
+    }
+}
+
+impl PartialOrd for dyn AsVehicleKey + '_ {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for dyn AsVehicleKey + '_ {
+    fn eq(&self, other: &Self) -> bool {
+        self.parts() == other.parts()
+    }
+}
+
+impl Eq for dyn AsVehicleKey + '_ {}
 
 impl Replays {
     /// Returns an empty table. `counter` counts calls without a position that come again; the others are counted where their
@@ -82,7 +119,7 @@ impl Replays {
     /// Returns true for a call that was taken before, or is too old to tell.
     pub(crate) fn has(&self, vehicle_id: &str, seal: &CallSeal) -> bool {
         let windows = self.windows.lock();
-        let known = windows.get(&VehicleKeyRef { key_id: seal.key_id, vehicle_id });
+        let known = windows.get(&(seal.key_id, vehicle_id) as &dyn AsVehicleKey);
         known.is_some_and(|known| {
             known.window.has(seal.sequence) && known.last != (seal.sequence, seal.number)
         })
@@ -99,7 +136,7 @@ impl Replays {
     pub(crate) fn take(&self, vehicle_id: &str, seal: &CallSeal) -> CallWindow {
         let mut windows = self.windows.lock();
         let last = (seal.sequence, seal.number);
-        if let Some(known) = windows.get_mut(&VehicleKeyRef { key_id: seal.key_id, vehicle_id }) {
+        if let Some(known) = windows.get_mut(&(seal.key_id, vehicle_id) as &dyn AsVehicleKey) {
             known.window.take(seal.sequence);
             known.last = last;
             return known.window;
@@ -116,8 +153,7 @@ impl Replays {
     pub(crate) fn learn(&self, stored: impl IntoIterator<Item = (Box<str>, CallWindow)>) {
         let mut windows = self.windows.lock();
         for (vehicle_id, window) in stored {
-            let key = VehicleKeyRef { key_id: window.key_id, vehicle_id: &vehicle_id };
-            if let Some(known) = windows.get_mut(&key) {
+            if let Some(known) = windows.get_mut(&(window.key_id, &*vehicle_id) as &dyn AsVehicleKey) {
                 known.window.merge(window);
             } else if windows.len() < WINDOWS_MAX {
                 let key = VehicleKey { key_id: window.key_id, vehicle_id };
@@ -126,9 +162,16 @@ impl Replays {
         }
     }
 
-    /// Forgets the windows of a key that was revoked: nothing that it seals is opened any more.
-    pub(crate) fn forget(&self, key_id: KeyId) {
-        self.windows.lock().retain(|key, _| key.key_id != key_id);
+    /// Forgets the windows of keys that were revoked: nothing that they seal is opened any more. Returns the number of windows
+    /// that it looked at.
+    pub(crate) fn forget(&self, key_ids: &[KeyId]) -> usize {
+        let mut looked_at = 0;
+        for key_id in key_ids {
+            // Not under one lock: calls are looked up meanwhile.
+            let mut windows = self.windows.lock();
+            looked_at += windows.extract_if(VehicleKey::all_under(*key_id), |_, _| true).count();
+        }
+        looked_at
     }
 }
 
@@ -161,7 +204,24 @@ mod tests {
         for (id, sequence) in [("bus 7", 5), ("bus 7", 9), ("bus 8", 5)] {
             assert!(replays.has(id, &seal(sequence, 2)), "{id} {sequence}");
         }
-        replays.forget(KeyId([7; 8]));
+        replays.forget(&[KeyId([7; 8])]);
         assert!(!replays.has("bus 7", &seal(9, 2)));
+    }
+
+    #[test]
+    fn to_forget_a_key_takes_no_look_at_the_windows_of_others() {
+        let replays = Replays::new(Counter::default());
+        let keys: Vec<_> = (0..1_000_u64).map(|number| KeyId(number.to_be_bytes())).collect();
+        let last = KeyId([0xff; 8]);
+        for key_id in keys.iter().chain([&last]) {
+            for vehicle_id in ["bus 7", "bus 8"] {
+                replays.take(vehicle_id, &CallSeal { key_id: *key_id, ..seal(5, 1) });
+            }
+        }
+        assert_eq!(replays.forget(&keys[100..300]), 400);
+        assert_eq!((replays.forget(&[last]), replays.forget(&keys[100..300])), (2, 0));
+        let has = |key_id| replays.has("bus 8", &CallSeal { key_id, ..seal(5, 2) });
+        let left: Vec<_> = keys.iter().filter(|key_id| has(**key_id)).copied().collect();
+        assert_eq!(left, [&keys[..100], &keys[300..]].concat());
     }
 }

@@ -63,7 +63,7 @@ async fn a_call_that_comes_again_adds_nothing_and_makes_no_incident_after_a_rest
     lane.sealed((7, 20), &[help("bus 7")]);
     assert_eq!(lane.all().await.len(), 2);
     // The key is revoked: what is kept of it goes.
-    lane.handle.forget_key(KeyId([7; 8]), PATIENCE).await.unwrap();
+    lane.handle.forget_keys([KeyId([7; 8])].into(), PATIENCE).await.unwrap();
     assert_eq!(lane.handle.lane.shelf.store().unwrap().call_windows().unwrap(), []);
 }
 

@@ -39,3 +39,18 @@ fn after_the_last_epoch_a_new_key_opens_beside_the_old_one_until_it_is_used() {
     let loaded = LoadedKeys::read(&registry).unwrap();
     assert_eq!((open(&loaded, &last), open(&loaded, &new)), (Err(NotOpened::Revoked), Ok(false)));
 }
+
+#[test]
+fn a_thousand_keys_that_are_revoked_one_after_the_other_are_forgotten_in_few_rounds() {
+    let mut revoked = RevokedKeys::default();
+    let keys: Vec<_> = (0..1_000_u64).map(|number| KeyId(number.to_be_bytes())).collect();
+    let mut rounds = Vec::new();
+    for (after_ms, key_id) in (0..).step_by(2).zip(&keys) {
+        revoked.add(*key_id);
+        rounds.push(revoked.take_due(Duration::from_millis(after_ms)));
+    }
+    rounds.push(revoked.take_due(Duration::from_secs(9)));
+    rounds.retain(|round| !round.is_empty());
+    assert!(revoked.take_due(Duration::from_secs(99)).is_empty());
+    assert_eq!((rounds.len(), rounds.concat()), (3, keys));
+}
