@@ -167,14 +167,7 @@ impl Guard {
         // Taken out, so that what is opened into it may be read while the rest is written.
         let mut clear = std::mem::take(clear);
         let opened = self.keys.open(envelope, &mut clear);
-        let result = match opened {
-            Ok(opened) => {
-                self.note_key(&opened);
-                self.take_apart(&opened, envelope.len(), content);
-                Ok(())
-            }
-            Err(why) => Err(self.refuse_closed(envelope, why, &source)),
-        };
+        let result = self.take_apart(opened, envelope, &source, content);
         content.clear = clear;
         if result.is_ok() {
             self.look_over(content, &source);
@@ -182,16 +175,39 @@ impl Guard {
         result
     }
 
-    fn take_apart(&self, opened: &Opened<'_>, len: usize, content: &mut Content) {
-        let taken = self.keys.speaker(opened.key_id, |speaker| content.fill(opened, len, speaker));
-        if taken.is_none() {
-            // Revoked in this very moment.
+    fn take_apart(
+        &self,
+        opened: Result<Opened<'_>, NotOpened>,
+        envelope: &[u8],
+        source: &impl Fn() -> Option<Source>,
+        content: &mut Content,
+    ) -> Result<(), NoProof> {
+        let taken = opened.and_then(|opened| {
+            self.fill(&opened, envelope.len(), content)?;
+            self.judge(opened.key_id, content)
+        });
+        taken.map_err(|why| {
             content.clear_reports();
-        }
+            self.refuse_closed(envelope, why, source)
+        })
+    }
+
+    fn fill(&self, opened: &Opened<'_>, len: usize, content: &mut Content) -> Result<(), NotOpened> {
+        let taken = self.keys.speaker(opened.key_id, |speaker| content.fill(opened, len, speaker));
+        // Not there where it was revoked since the envelope was opened.
+        taken.ok_or(NotOpened::Revoked)?;
+        self.note_key(opened);
         if content.has_call() {
             content.number(self.calls.fetch_add(1, Ordering::Relaxed) + 1);
         }
-        content.judge(|vehicle_id| self.keys.may_speak(opened.key_id, vehicle_id));
+        Ok(())
+    }
+
+    fn judge(&self, key_id: KeyId, content: &mut Content) -> Result<(), NotOpened> {
+        let is_refused = content.judge(|vehicle_id| self.keys.may_speak(key_id, vehicle_id));
+        // A key that was revoked since then speaks for nobody, and that is the reason.
+        let is_revoked = is_refused && self.keys.speaker(key_id, |_| ()).is_none();
+        if is_revoked { Err(NotOpened::Revoked) } else { Ok(()) }
     }
 
     /// Judges the reports that were taken out, and compares the lane.

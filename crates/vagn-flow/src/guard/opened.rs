@@ -124,14 +124,15 @@ impl Content {
         self.reports.iter_mut().for_each(|report| report.seal.call_number = call_number);
     }
 
-    /// Refuses the reports that the key may not send, and marks those that follow another one of their vehicle.
-    pub(super) fn judge(&mut self, may_speak: impl Fn(VehicleId<'_>) -> bool) {
+    /// Refuses the reports that the key may not send, and marks those that follow another one of their vehicle. True when one is
+    /// refused.
+    pub(super) fn judge(&mut self, may_speak: impl Fn(VehicleId<'_>) -> bool) -> bool {
         if let [only] = &self.reports[..]
             && only.was_completed
         {
-            return;
+            return false;
         }
-        let mut judged = HashSet::new();
+        let (mut judged, mut is_refused) = (HashSet::new(), false);
         let mut start = 0;
         for report in &mut self.reports {
             let bytes = &self.bytes[start..report.end];
@@ -140,9 +141,11 @@ impl Content {
             let Ok(read) = open(bytes) else { continue };
             if !report.was_completed && !may_speak(read.vehicle_id) {
                 report.refused = Some(NoProof::WrongVehicle);
+                is_refused = true;
             } else if read.position.is_ok() {
                 report.seal.more = !judged.insert(read.vehicle_id);
             }
         }
+        is_refused
     }
 }

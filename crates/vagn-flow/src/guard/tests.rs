@@ -264,3 +264,23 @@ fn an_answer_names_the_vehicle_and_the_number_that_the_call_had() {
     let with_another = [emergency("bus 9", Some(1)), nameless(true)].concat();
     assert_eq!(clear(&with_another, BUS_KEY), None, "the call of another is not on disk");
 }
+
+#[test]
+fn an_envelope_of_a_key_that_is_revoked_while_it_is_taken_is_refused_as_revoked() {
+    let inside = [emergency("bus 7", None), nameless(false)].concat();
+    let envelope = sealed(BUS_KEY, 5, &inside, Lane::Call);
+    let mut it = Fixture::new(DeviceMode::Open);
+    let mut clear = Vec::new();
+    let opened = it.guard.keys.open(&envelope, &mut clear);
+    it.guard.keys().revoke(BUS_KEY);
+    let taken = it.guard.take_apart(opened, &envelope, &source, &mut it.content);
+    assert_eq!((taken, it.content.len()), (Err(NoProof::Revoked), 0));
+    assert_eq!((it.refused(), it.guard.unproven().len()), (vec![("revoked", 1)], 1));
+
+    // Between the look at whom the key speaks for and the judgement.
+    let mut it = Fixture::new(DeviceMode::Open);
+    let opened = it.guard.keys.open(&envelope, &mut clear).unwrap();
+    it.guard.fill(&opened, envelope.len(), &mut it.content).unwrap();
+    it.guard.keys().revoke(BUS_KEY);
+    assert_eq!(it.guard.judge(BUS_KEY, &mut it.content), Err(NotOpened::Revoked));
+}
