@@ -83,6 +83,8 @@ pub struct ReportMetrics {
     pub seal_replays: Counter,
     /// Envelopes whose lane byte says other than the flags in them.
     pub seal_lane_mismatches: Counter,
+    /// Lines of calls without proof that a full list has lost, or had no room for.
+    pub unproven_lost: Counter,
 }
 
 impl ReportMetrics {
@@ -106,6 +108,8 @@ impl ReportMetrics {
         let seal_replays = registry.register("seal_replays", help, Counter::default());
         let help = "Envelopes whose lane byte says other than the flags in them; the flags count";
         let seal_lane_mismatches = registry.register("seal_lane_mismatches", help, Counter::default());
+        let help = "Lines of calls that could not be proved which a full list has lost, or had no room for";
+        let unproven_lost = registry.register("unproven_calls_lost", help, Counter::default());
         let received = Counter::default();
         let received =
             registry.register("reports_received", "Reports that came in through any door", received);
@@ -126,6 +130,7 @@ impl ReportMetrics {
             received,
             seal_replays,
             seal_lane_mismatches,
+            unproven_lost,
         })
     }
 
@@ -216,6 +221,7 @@ mod tests {
             "vagn_reports_unauthenticated_total{reason=\"bad_tag\"} 0",
             "vagn_seal_replays_total 0",
             "vagn_seal_lane_mismatches_total 0",
+            "vagn_unproven_calls_lost_total 0",
             "vagn_door_faults_total{reason=\"udp_receive\"} 1",
             "vagn_connections_refused_total{reason=\"too_many\"} 1",
         ] {

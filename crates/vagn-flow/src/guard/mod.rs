@@ -259,7 +259,26 @@ impl Guard {
     fn refuse(&self, reason: NoProof, call: Option<Sighted>, source: impl FnOnce() -> Option<Source>) {
         Share::received(&self.reports, 1).refuse(reason);
         if let Some(call) = call {
-            self.unproven.note(reason, call, source());
+            let has_key = self.has_key(reason, &call);
+            if !self.unproven.note(reason, call, has_key, source()) {
+                self.reports.unproven_lost.inc();
+            }
+        }
+    }
+
+    /// Returns true when a key is or was there for what a call names: anybody can make up vehicles and keys, but not those.
+    fn has_key(&self, reason: NoProof, call: &Sighted) -> bool {
+        let vehicle_id = call.vehicle_id.as_deref().and_then(|id| VehicleId::new(id).ok());
+        if vehicle_id.is_some_and(|vehicle_id| self.keys.has_own_key(vehicle_id)) {
+            return true;
+        }
+        match reason {
+            NoProof::BadTag | NoProof::Revoked => true,
+            // The epoch may be the one that is not known.
+            NoProof::UnknownKey => {
+                call.key_id.is_some_and(|key_id| self.keys.speaker(key_id, |_| ()).is_some())
+            }
+            NoProof::NoSeal | NoProof::WrongVehicle => false,
         }
     }
 

@@ -284,3 +284,39 @@ fn an_envelope_of_a_key_that_is_revoked_while_it_is_taken_is_refused_as_revoked(
     it.guard.keys().revoke(BUS_KEY);
     assert_eq!(it.guard.judge(BUS_KEY, &mut it.content), Err(NotOpened::Revoked));
 }
+
+/// A source of its own for each hundred.
+fn of_hundred(number: usize) -> impl Fn() -> Option<Source> {
+    let hundred = u16::try_from(number / 100).unwrap().to_be_bytes();
+    move || Some(std::net::IpAddr::from([192, 0, hundred[0], hundred[1]]).into())
+}
+
+#[test]
+fn made_up_vehicles_and_keys_take_no_place_of_those_that_have_a_key() {
+    let it = Fixture::new(DeviceMode::Required);
+    let mut content = Content::default();
+    let mut refuse = |envelope: Vec<u8>, from: usize| {
+        assert!(it.guard.open(&envelope, of_hundred(from), &mut content).is_err());
+    };
+    let mut forged = sealed(GATEWAY_KEY, 1, &nameless(true), Lane::Call);
+    forged[20] ^= 1;
+    // An epoch that the key does not have.
+    let mut other_epoch = forged.clone();
+    other_epoch[1] = 0x15;
+    refuse(forged, 0);
+    refuse(other_epoch, 100);
+    assert!(it.guard.check(&emergency("bus 7", None), Proof::None, of_hundred(0)).is_err());
+    for number in 0..2 * unproven::UNPROVEN_MAX {
+        let made_up = emergency(&format!("made up {number}"), None);
+        assert!(it.guard.check(&made_up, Proof::None, of_hundred(200 + number)).is_err());
+        let key_id = KeyId([9, 9, 9, 9, 9, 9, (number >> 8) as u8, number as u8]);
+        refuse(sealed(key_id, 1, &nameless(true), Lane::Call), 200 + number);
+    }
+    let lines = it.guard.unproven().list();
+    let has_key = lines.iter().filter(|line| {
+        line.call.vehicle_id.as_deref() == Some("bus 7") || line.call.key_id == Some(GATEWAY_KEY)
+    });
+    assert_eq!((lines.len(), has_key.count()), (unproven::UNPROVEN_MAX, 3));
+    let told = 3 + 4 * unproven::UNPROVEN_MAX;
+    assert_eq!(it.reports.unproven_lost.get(), (told - unproven::UNPROVEN_MAX) as u64);
+}

@@ -1,8 +1,9 @@
 //! Calls for help that could not be proved. They make no incident; a person may look at them, and raise one.
 //!
 //! The list is in memory: one line per vehicle, or key where the vehicle is not known, and address; drills have lines of their own, so that
-//! a forged one hides no real call. When the list is full, or an address has its share of it, a line of an unknown key goes first, and
-//! of those the one that was silent for longest: anybody can make up keys.
+//! a forged one hides no real call. When the list is full, or an address has its share of it, a line for which there is no key goes first,
+//! and of those the one that was silent for longest: anybody can make up keys and vehicles. Such a line never takes the place of one
+//! for which there is a key.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, OnceLock};
@@ -86,7 +87,10 @@ struct LineKey {
 /// Rank of a line; the least goes first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Rank {
-    is_known: bool,
+    /// There is or was a key for its vehicle, or the key that it names.
+    has_key: bool,
+    /// It came under a key, if of another vehicle: that takes more than to make a vehicle up.
+    is_sealed: bool,
     /// Order of its last call.
     order: u64,
 }
@@ -127,10 +131,11 @@ impl Unproven {
         line
     }
 
-    /// Adds a call that could not be proved, or counts it in its line.
-    pub(super) fn note(&self, reason: NoProof, call: Sighted, source: Option<Source>) {
+    /// Adds a call that could not be proved, or counts it in its line. `has_key` when there is or was a key for what it names.
+    /// False when that costs a line: another one, or the one that it would have had.
+    pub(super) fn note(&self, reason: NoProof, call: Sighted, has_key: bool, source: Option<Source>) -> bool {
         let now_ms = self.clock.now_ms();
-        self.lines.lock().note(reason, call, source, now_ms);
+        self.lines.lock().note(reason, call, has_key, source, now_ms)
     }
 
     /// Returns the lines, the one that was heard last first.
@@ -178,34 +183,44 @@ impl Unproven {
 }
 
 impl Lines {
-    fn note(&mut self, reason: NoProof, call: Sighted, source: Option<Source>, now_ms: i64) {
+    fn note(
+        &mut self,
+        reason: NoProof,
+        call: Sighted,
+        has_key: bool,
+        source: Option<Source>,
+        now_ms: i64,
+    ) -> bool {
         let caller = call.vehicle_id.clone().ok_or(call.key_id);
         let key = LineKey { caller, source, is_test: call.is_test() };
         self.last_order += 1;
-        let rank = Rank { is_known: reason != NoProof::UnknownKey, order: self.last_order };
-        let call = match self.remove(&key) {
-            Some(line) => line.repeated(reason, call, now_ms),
-            None => {
-                self.make_room(source);
-                self.last_number += 1;
-                let number = self.last_number;
-                UnprovenCall { number, reason, call, source, first_ms: now_ms, last_ms: now_ms, count: 1 }
-            }
-        };
+        let rank = Rank { has_key, is_sealed: reason == NoProof::WrongVehicle, order: self.last_order };
+        if let Some(line) = self.remove(&key) {
+            let call = line.repeated(reason, call, now_ms);
+            self.put(key, Line { rank, call });
+            return true;
+        }
+        let least = self.least_where_full(source);
+        if least.is_some_and(|least| least > rank) {
+            return false;
+        }
+        if let Some(key) = least.and_then(|rank| self.by_rank.get(&rank).cloned()) {
+            self.remove(&key);
+        }
+        self.last_number += 1;
+        let number = self.last_number;
+        let call = UnprovenCall { number, reason, call, source, first_ms: now_ms, last_ms: now_ms, count: 1 };
         self.put(key, Line { rank, call });
+        least.is_none()
     }
 
-    /// Removes a line where the list is full, or this address has its share of it.
-    fn make_room(&mut self, source: Option<Source>) {
+    /// Returns the line that is to go first, where the list is full or this address has its share of it.
+    fn least_where_full(&self, source: Option<Source>) -> Option<Rank> {
         let of_source = source.and_then(|source| self.of_source.get(&source));
-        let has_its_share = |ranks: &&BTreeSet<Rank>| ranks.len() >= UNPROVEN_OF_ADDRESS_MAX;
-        let least = match of_source.filter(has_its_share) {
+        match of_source.filter(|ranks| ranks.len() >= UNPROVEN_OF_ADDRESS_MAX) {
             Some(ranks) => ranks.first().copied(),
             None if self.by_key.len() >= UNPROVEN_MAX => self.by_rank.keys().next().copied(),
             None => None,
-        };
-        if let Some(key) = least.and_then(|rank| self.by_rank.get(&rank).cloned()) {
-            self.remove(&key);
         }
     }
 
@@ -265,12 +280,12 @@ mod tests {
     fn has_one_line_for_each_vehicle_or_key_and_address() {
         let clock = Arc::new(ManualClock::at(5));
         let list = Unproven::new(clock.clone());
-        list.note(NoProof::BadTag, call(Some("bus 7"), 1), source(1));
+        list.note(NoProof::BadTag, call(Some("bus 7"), 1), true, source(1));
         clock.set_ms(9);
         for (call, from) in
             [(call(Some("bus 7"), 2), 2), (call(None, 1), 1), (call(None, 2), 1), (call(Some("bus 7"), 3), 1)]
         {
-            list.note(NoProof::Revoked, call, source(from));
+            list.note(NoProof::Revoked, call, true, source(from));
         }
         let lines: Vec<_> = list.list().into_iter().map(|line| (line.number, line.count)).collect();
         assert_eq!(lines, [(1, 2), (4, 1), (3, 1), (2, 1)]);
@@ -291,8 +306,8 @@ mod tests {
         }
         let list = Unproven::new(Arc::new(ManualClock::at(5)));
         list.name_by(Box::new(One));
-        list.note(NoProof::Revoked, call(None, 1), source(1));
-        list.note(NoProof::Revoked, call(None, 2), source(1));
+        list.note(NoProof::Revoked, call(None, 1), true, source(1));
+        list.note(NoProof::Revoked, call(None, 2), true, source(1));
         let named = |number| list.get(number).unwrap().call.vehicle_id;
         assert_eq!((named(1).as_deref(), named(2)), (Some("bus 7"), None));
         assert_eq!(list.list()[1].call.vehicle_id.as_deref(), Some("bus 7"));
@@ -302,19 +317,19 @@ mod tests {
     fn a_place_that_was_read_once_stays() {
         let list = Unproven::new(Arc::new(ManualClock::at(5)));
         let place = Position::new(1.0, 2.0).ok();
-        list.note(NoProof::NoSeal, Sighted { position: place, ..call(Some("bus 7"), 1) }, None);
-        list.note(NoProof::BadTag, call(Some("bus 7"), 1), None);
+        list.note(NoProof::NoSeal, Sighted { position: place, ..call(Some("bus 7"), 1) }, true, None);
+        list.note(NoProof::BadTag, call(Some("bus 7"), 1), true, None);
         assert_eq!(list.list()[0].call.position, place);
     }
 
     #[test]
     fn an_address_has_its_share_and_no_more() {
         let list = Unproven::new(Arc::new(ManualClock::at(5)));
-        list.note(NoProof::BadTag, call(Some("bus 7"), 1), source(1));
-        list.note(NoProof::BadTag, call(Some("bus 8"), 2), source(2));
+        list.note(NoProof::BadTag, call(Some("bus 7"), 1), true, source(1));
+        list.note(NoProof::BadTag, call(Some("bus 8"), 2), true, source(2));
         for key in 0..2 * UNPROVEN_MAX {
             let key_id = Some(KeyId((key as u64).to_be_bytes()));
-            list.note(NoProof::UnknownKey, Sighted { key_id, ..call(None, 0) }, source(1));
+            list.note(NoProof::UnknownKey, Sighted { key_id, ..call(None, 0) }, false, source(1));
         }
         let ids: Vec<_> = list.list().into_iter().filter_map(|line| line.call.vehicle_id).collect();
         assert_eq!((list.len(), ids), (UNPROVEN_OF_ADDRESS_MAX + 1, vec!["bus 8".into(), "bus 7".into()]));
@@ -323,11 +338,11 @@ mod tests {
     #[test]
     fn a_line_of_an_unknown_key_goes_before_an_older_one_of_a_vehicle() {
         let list = Unproven::new(Arc::new(ManualClock::at(5)));
-        list.note(NoProof::BadTag, call(Some("bus 7"), 1), source(1));
+        list.note(NoProof::BadTag, call(Some("bus 7"), 1), true, source(1));
         for number in 0..UNPROVEN_MAX {
             let key_id = Some(KeyId((number as u64).to_be_bytes()));
             let from = source(2 + u8::try_from(number / 100).unwrap());
-            list.note(NoProof::UnknownKey, Sighted { key_id, ..call(None, 0) }, from);
+            list.note(NoProof::UnknownKey, Sighted { key_id, ..call(None, 0) }, false, from);
         }
         let has_vehicle = |line: &UnprovenCall| line.call.vehicle_id.is_some();
         assert_eq!(
@@ -337,10 +352,32 @@ mod tests {
     }
 
     #[test]
+    fn what_has_no_key_takes_no_place_of_what_has_one_and_goes_before_what_is_sealed() {
+        let list = Unproven::new(Arc::new(ManualClock::at(5)));
+        let note = |reason, id: &str, has_key| list.note(reason, call(Some(id), 1), has_key, None);
+        assert!(note(NoProof::WrongVehicle, "sealed", false));
+        for number in 1..UNPROVEN_MAX {
+            assert!(note(NoProof::NoSeal, &format!("bus {number}"), number > 1));
+        }
+        // The one without a key and the one under the key of another go, in this order, and then nothing does.
+        let has = |id| list.list().iter().any(|line| line.call.vehicle_id.as_deref() == Some(id));
+        assert!(!note(NoProof::NoSeal, "made up", false) && has("made up") && !has("bus 1"));
+        assert!(!note(NoProof::NoSeal, "true 1", true) && !has("made up") && has("sealed"));
+        assert!(!note(NoProof::NoSeal, "made up", false) && !has("made up") && has("sealed"));
+        assert!(!note(NoProof::NoSeal, "true 2", true) && !has("sealed"));
+        for (reason, id) in [(NoProof::NoSeal, "made up"), (NoProof::WrongVehicle, "sealed")] {
+            assert!(!note(reason, id, false) && !has(id));
+        }
+        assert!(note(NoProof::NoSeal, "true 2", true), "it has a line");
+        assert!(!note(NoProof::NoSeal, "true 3", true) && has("true 3") && !has("bus 2"));
+        assert_eq!(list.len(), UNPROVEN_MAX);
+    }
+
+    #[test]
     fn a_drill_has_a_line_of_its_own() {
         let list = Unproven::new(Arc::new(ManualClock::at(5)));
         for kind in [None, Some(Kind::Test), Some(Kind::Manual)] {
-            list.note(NoProof::NoSeal, Sighted { kind, ..call(Some("bus 7"), 1) }, source(1));
+            list.note(NoProof::NoSeal, Sighted { kind, ..call(Some("bus 7"), 1) }, true, source(1));
         }
         let kinds: Vec<_> = list.list().into_iter().map(|line| (line.call.kind, line.count)).collect();
         assert_eq!(kinds, [(Some(Kind::Manual), 2), (Some(Kind::Test), 1)]);
@@ -350,7 +387,7 @@ mod tests {
     fn the_line_that_was_silent_for_longest_goes_when_it_is_full() {
         let list = Unproven::new(Arc::new(ManualClock::at(5)));
         let note = |number: usize| {
-            list.note(NoProof::NoSeal, call(Some(&number.to_string()), 1), None);
+            list.note(NoProof::NoSeal, call(Some(&number.to_string()), 1), true, None);
         };
         (0..UNPROVEN_MAX).for_each(note);
         note(0);
