@@ -15,11 +15,11 @@ use tracing::warn;
 use vagn_emergency::EmergencyHandle;
 use vagn_flow::answers::AnswerSequence;
 use vagn_flow::clock::Clock;
-use vagn_flow::guard::Guard;
 use vagn_flow::guard::unproven::KeyNames;
+use vagn_flow::guard::{Guard, Noted};
 use vagn_flow::readiness::Readiness;
 use vagn_otp::{Failure, ThreadContext};
-use vagn_registry::{Change, Device, DeviceOf, Kind, Registry, RegistryError, Watch};
+use vagn_registry::{Change, Device, DeviceOf, Kind, PutError, Registry, RegistryError, Watch};
 use vagn_seal::{Epoch, KeyId, KeyInForce, KeyTable, Secret, Secrets, Speaker};
 use vagn_wire::VehicleId;
 
@@ -40,6 +40,9 @@ const SHOWN_MS: i64 = 3_600_000;
 
 /// Keys that are named to operators at a time.
 const NAMED_MAX: usize = 5;
+
+/// Time after which ends of epochs that could not be written are tried again: a disk that was full may have room by then.
+const TRY_AGAIN_EVERY: Duration = Duration::from_secs(30);
 
 /// Parts of the thread.
 #[derive(Clone)]
@@ -108,7 +111,9 @@ impl LoadedKeys {
         let mut replacing = Vec::new();
         registry.each_device(|device| {
             put(&table, &device);
-            replacing.extend(device.replaces.map(|_| device.key_id));
+            if is_to_replace(registry, &device) {
+                replacing.push(device.key_id);
+            }
         })?;
         Ok(Self { table: Arc::new(table), replacing, revision })
     }
@@ -130,6 +135,34 @@ fn put(table: &KeyTable, device: &Device) {
     }
 }
 
+/// Returns true when the first envelope of a key ends another one: it replaces one that is open.
+fn is_to_replace(registry: &Registry, device: &Device) -> bool {
+    let Some(replaced) = device.replaces.filter(|_| device.revoked_ms.is_none()) else { return false };
+    // Where that cannot be read, to end it once more does no harm.
+    registry.device(replaced).map_or(true, |old| old.is_some_and(|old| old.revoked_ms.is_none()))
+}
+
+/// Ends what a key used before an epoch that has begun. Where `end` cannot write that, it is tried again later.
+fn end_before(
+    noted: &Noted,
+    (key_id, epoch): (KeyId, Epoch),
+    end: impl FnOnce(KeyId, Epoch) -> Result<(), PutError>,
+) {
+    let Err(err) = end(key_id, epoch) else { return };
+    let is_first = match err {
+        // Gone, or it makes no sense: there is nothing to end, now or later.
+        PutError::NotFound { .. } => true,
+        _ => noted.put_back(key_id, epoch),
+    };
+    if matches!(err, PutError::Registry(_)) {
+        noted.put_all_back();
+    }
+    if is_first {
+        // The doors have ended older epochs already; a key that is replaced stays open until it is revoked here.
+        warn!(%key_id, error = %err, "what a device used before its new key or epoch is not ended in the registry yet");
+    }
+}
+
 /// Follows the registry until it is told to stop.
 ///
 /// # Errors
@@ -138,11 +171,13 @@ pub fn run(parts: &KeyParts, ctx: &ThreadContext) -> Result<(), Failure> {
     // From where the table was loaded, after a restart of the thread as well: to put a key in force twice does no harm.
     let mut watch = parts.registry.watch(parts.revision);
     let mut revoked = RevokedKeys::default();
+    let mut tried = parts.clock.monotonic();
     ctx.ready();
     while !ctx.stopping() {
         ctx.beat();
         parts.follow(&mut watch, &mut revoked, ctx)?;
         parts.forget(&revoked.take_due(parts.clock.monotonic()), ctx);
+        parts.try_again(&mut tried);
         parts.show();
         if let Some(Err(err)) = parts.answers.as_ref().map(|answers| answers.reserve(parts.clock.now_ms())) {
             warn!(error = %err, "cannot reserve numbers for sealed answers; calls go on, and their answers may not");
@@ -154,7 +189,7 @@ pub fn run(parts: &KeyParts, ctx: &ThreadContext) -> Result<(), Failure> {
 /// What has come about.
 enum News {
     Changed(Option<Vec<Change>>),
-    Begun(Vec<(KeyId, Epoch)>),
+    Begun((KeyId, Epoch)),
 }
 
 /// Keys that were revoked, and whose calls are still to be forgotten. They are gathered, so that a thousand of them are few
@@ -183,13 +218,14 @@ impl RevokedKeys {
 
 impl KeyParts {
     fn list_anew(&self, revoked: &mut RevokedKeys, ctx: &ThreadContext) -> Result<(), RegistryError> {
-        let keys = self.guard.keys();
         self.registry.each_device(|device| {
             ctx.beat();
-            self.note_replacing(&device);
-            put(keys, &device);
-            if device.revoked_ms.is_some() {
-                revoked.add(device.key_id);
+            // Of the revoked ones, of which there may be many, only those that were revoked meanwhile have something to end.
+            let is_open = self.guard.keys().speaker(device.key_id, |_| ()).is_some();
+            if device.revoked_ms.is_none() || is_open {
+                self.take(&device, revoked);
+            } else {
+                put(self.guard.keys(), &device);
             }
         })
     }
@@ -203,7 +239,7 @@ impl KeyParts {
         let news = self.runtime.block_on(timeout(LOOK_EVERY, async {
             tokio::select! {
                 changes = watch.next() => News::Changed(changes),
-                begun = self.guard.noted().take_begun() => News::Begun(begun),
+                begun = self.guard.noted().next_begun() => News::Begun(begun),
             }
         }));
         match news {
@@ -217,7 +253,10 @@ impl KeyParts {
                 Ok(())
             }
             Ok(News::Begun(begun)) => {
-                begun.into_iter().for_each(|(key_id, epoch)| self.end_before(key_id, epoch));
+                let now_ms = self.clock.now_ms();
+                end_before(self.guard.noted(), begun, |key_id, epoch| {
+                    self.registry.end_epochs_before(key_id, epoch, now_ms)
+                });
                 Ok(())
             }
         }
@@ -225,11 +264,26 @@ impl KeyParts {
 
     fn change(&self, change: &Change, revoked: &mut RevokedKeys) {
         let Ok(key_id) = change.key.parse::<KeyId>() else { return };
-        let device = self.registry.device_in(change);
-        if let Some(device) = device.filter(|device| device.revoked_ms.is_none()) {
-            self.note_replacing(&device);
-            return put(self.guard.keys(), &device);
+        match self.registry.device_in(change) {
+            Some(device) => self.take(&device, revoked),
+            None => self.end(key_id, revoked),
         }
+    }
+
+    /// Takes a key as the registry has it now.
+    fn take(&self, device: &Device, revoked: &mut RevokedKeys) {
+        if device.revoked_ms.is_some() {
+            return self.end(device.key_id, revoked);
+        }
+        // A key that replaces another one ends it with its first envelope.
+        if is_to_replace(&self.registry, device) {
+            self.guard.noted().expect(device.key_id);
+        }
+        put(self.guard.keys(), device);
+    }
+
+    /// Ends a key for good.
+    fn end(&self, key_id: KeyId, revoked: &mut RevokedKeys) {
         self.guard.keys().revoke(key_id);
         self.guard.noted().forget(key_id);
         revoked.add(key_id);
@@ -247,18 +301,12 @@ impl KeyParts {
         }
     }
 
-    /// A key that replaces another one ends it with its first envelope.
-    fn note_replacing(&self, device: &Device) {
-        if device.replaces.is_some() {
-            self.guard.noted().expect(device.key_id);
-        }
-    }
-
-    fn end_before(&self, key_id: KeyId, epoch: Epoch) {
-        let now_ms = self.clock.now_ms();
-        if let Err(err) = self.registry.end_epochs_before(key_id, epoch, now_ms) {
-            // The table has ended them already; a later envelope or start tries again.
-            warn!(%key_id, error = %err, "the epochs before one that has begun are not ended in the registry");
+    /// Has ends that could not be written tried again, now and then.
+    fn try_again(&self, tried: &mut Duration) {
+        let now = self.clock.monotonic();
+        if now.saturating_sub(*tried) >= TRY_AGAIN_EVERY {
+            *tried = now;
+            self.guard.noted().try_again();
         }
     }
 

@@ -7,8 +7,8 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 use vagn_seal::{Epoch, KeyId};
 
-/// Most keys that are noted at a time. What finds no room is noted with a later envelope.
-const NOTED_MAX: usize = 1_000;
+/// Most keys whose sequences are noted as ahead at a time. What finds no room is noted with a later envelope.
+const AHEAD_MAX: usize = 1_000;
 
 /// Sequences further ahead of the clock than this are named: their sender's clock was wrong when it booted.
 const AHEAD_MS: u64 = 24 * 3_600_000;
@@ -16,7 +16,7 @@ const AHEAD_MS: u64 = 24 * 3_600_000;
 /// What was noted.
 #[derive(Debug, Default)]
 pub struct Noted {
-    begun: Mutex<BTreeMap<KeyId, Epoch>>,
+    begun: Mutex<Begun>,
     has_begun: Notify,
     /// Keys whose first envelope ends another key, and true while there are any.
     expected: Mutex<BTreeSet<KeyId>>,
@@ -26,19 +26,29 @@ pub struct Noted {
     ahead: Mutex<BTreeMap<KeyId, u64>>,
 }
 
+/// Epochs that have begun: the latest one of each key. Only a key in force begins one, and only once, so the number of keys bounds
+/// them, and none may be left out: no later envelope would tell it again.
+#[derive(Debug, Default)]
+struct Begun {
+    waiting: BTreeMap<KeyId, Epoch>,
+    /// Those for which what was to be done failed, until they are tried again.
+    failed: BTreeMap<KeyId, Epoch>,
+    /// One has failed since they were tried again.
+    has_failed: bool,
+}
+
 impl Noted {
     /// Notes that the first envelope of an epoch was taken.
     pub(super) fn begun(&self, key_id: KeyId, epoch: Epoch) {
-        let mut begun = self.begun.lock();
-        if begun.len() < NOTED_MAX || begun.contains_key(&key_id) {
-            begun.insert(key_id, epoch);
-            self.has_begun.notify_one();
-        }
+        merge(&mut self.begun.lock().waiting, key_id, epoch);
+        self.has_begun.notify_one();
     }
 
     /// Has the next envelope of a key noted like the first one of an epoch: the key replaces another one.
     pub fn expect(&self, key_id: KeyId) {
-        self.expected.lock().insert(key_id);
+        let mut expected = self.expected.lock();
+        expected.insert(key_id);
+        // Under the lock, so that none who removes another key at this moment says that there is none.
         self.is_expecting.store(true, Ordering::Release);
     }
 
@@ -52,23 +62,46 @@ impl Noted {
 
     #[cold]
     fn look_expected(&self, key_id: KeyId, epoch: Epoch) {
-        let mut expected = self.expected.lock();
-        if expected.remove(&key_id) {
-            self.is_expecting.store(!expected.is_empty(), Ordering::Release);
-            drop(expected);
+        if self.unexpect(key_id) {
             self.begun(key_id, epoch);
         }
     }
 
-    /// Waits until epochs have begun, and takes them: those before them are to end.
-    pub async fn take_begun(&self) -> Vec<(KeyId, Epoch)> {
+    /// Waits until an epoch has begun, and takes it: those before it are to end. One at a time, so that other changes of keys do
+    /// not wait for thousands of them.
+    pub async fn next_begun(&self) -> (KeyId, Epoch) {
         loop {
             let has_begun = self.has_begun.notified();
-            let begun = std::mem::take(&mut *self.begun.lock());
-            if !begun.is_empty() {
-                return begun.into_iter().collect();
+            let next = self.begun.lock().waiting.pop_first();
+            if let Some(next) = next {
+                return next;
             }
             has_begun.await;
+        }
+    }
+
+    /// Puts an epoch back whose work has failed, until [`try_again`](Self::try_again). True for the first one since then.
+    pub fn put_back(&self, key_id: KeyId, epoch: Epoch) -> bool {
+        let mut begun = self.begun.lock();
+        merge(&mut begun.failed, key_id, epoch);
+        !std::mem::replace(&mut begun.has_failed, true)
+    }
+
+    /// Puts all other epochs back too: what has failed for one would fail for each.
+    pub fn put_all_back(&self) {
+        let mut begun = self.begun.lock();
+        let waiting = std::mem::take(&mut begun.waiting);
+        waiting.into_iter().for_each(|(key_id, epoch)| merge(&mut begun.failed, key_id, epoch));
+    }
+
+    /// Lets the epochs that were put back be taken again.
+    pub fn try_again(&self) {
+        let mut begun = self.begun.lock();
+        begun.has_failed = false;
+        let failed = std::mem::take(&mut begun.failed);
+        failed.into_iter().for_each(|(key_id, epoch)| merge(&mut begun.waiting, key_id, epoch));
+        if !begun.waiting.is_empty() {
+            self.has_begun.notify_one();
         }
     }
 
@@ -85,7 +118,7 @@ impl Noted {
         let near = u64::try_from(now_ms).unwrap_or(0).saturating_add(AHEAD_MS);
         self.near.store(near, Ordering::Relaxed);
         let mut ahead = self.ahead.lock();
-        if sequence > near && (ahead.len() < NOTED_MAX || ahead.contains_key(&key_id)) {
+        if sequence > near && (ahead.len() < AHEAD_MAX || ahead.contains_key(&key_id)) {
             ahead.insert(key_id, sequence);
         }
     }
@@ -100,9 +133,27 @@ impl Noted {
 
     /// Forgets a key that is no more in force.
     pub fn forget(&self, key_id: KeyId) {
-        self.begun.lock().remove(&key_id);
+        {
+            let mut begun = self.begun.lock();
+            begun.waiting.remove(&key_id);
+            begun.failed.remove(&key_id);
+        }
+        self.unexpect(key_id);
         self.ahead.lock().remove(&key_id);
     }
+
+    /// Expects a key no more; true if it was expected. While none is, envelopes need no look.
+    fn unexpect(&self, key_id: KeyId) -> bool {
+        let mut expected = self.expected.lock();
+        let was_expected = expected.remove(&key_id);
+        self.is_expecting.store(!expected.is_empty(), Ordering::Release);
+        was_expected
+    }
+}
+
+/// Keeps the later epoch of a key.
+fn merge(epochs: &mut BTreeMap<KeyId, Epoch>, key_id: KeyId, epoch: Epoch) {
+    epochs.entry(key_id).and_modify(|kept| *kept = epoch.max(*kept)).or_insert(epoch);
 }
 
 #[cfg(test)]
@@ -134,18 +185,69 @@ mod tests {
         noted.expect(KEY);
         noted.taken(KeyId([8; 8]), Epoch::FIRST);
         (0..2).for_each(|_| noted.taken(KEY, Epoch::FIRST));
-        assert_eq!(noted.take_begun().await, [(KEY, Epoch::FIRST)]);
+        assert_eq!(begun(&noted).await, [(KEY, Epoch::FIRST)]);
         noted.taken(KEY, Epoch::FIRST);
-        assert!(tokio::time::timeout(std::time::Duration::ZERO, noted.take_begun()).await.is_err());
+        assert_eq!(begun(&noted).await, []);
+    }
+
+    #[tokio::test]
+    async fn a_key_that_is_revoked_is_expected_no_more_and_those_beside_it_are() {
+        let (noted, other) = (Noted::default(), KeyId([8; 8]));
+        noted.expect(KEY);
+        noted.expect(other);
+        noted.forget(KEY);
+        noted.taken(KEY, Epoch::FIRST);
+        noted.taken(other, Epoch::FIRST);
+        assert_eq!(begun(&noted).await, [(other, Epoch::FIRST)]);
+        noted.expect(KEY);
+        noted.forget(KEY);
+        assert!(!noted.is_expecting.load(Ordering::Relaxed), "no envelope needs a look any more");
+    }
+
+    /// Takes all epochs that have begun.
+    async fn begun(noted: &Noted) -> Vec<(KeyId, Epoch)> {
+        let mut begun = Vec::new();
+        while let Ok(next) = tokio::time::timeout(std::time::Duration::ZERO, noted.next_begun()).await {
+            begun.push(next);
+        }
+        begun
+    }
+
+    fn epoch(number: u8) -> Epoch {
+        Epoch::new(number).unwrap()
     }
 
     #[tokio::test]
     async fn an_epoch_that_has_begun_is_told_once() {
         let noted = Noted::default();
-        noted.begun(KEY, Epoch::FIRST);
-        noted.begun(KEY, Epoch::new(1).unwrap());
-        assert_eq!(noted.take_begun().await, [(KEY, Epoch::new(1).unwrap())]);
-        let waits = tokio::time::timeout(std::time::Duration::ZERO, noted.take_begun()).await;
-        assert!(waits.is_err());
+        noted.begun(KEY, epoch(0));
+        noted.begun(KEY, epoch(1));
+        assert_eq!(begun(&noted).await, [(KEY, epoch(1))]);
+        assert_eq!(begun(&noted).await, []);
+    }
+
+    #[tokio::test]
+    async fn the_epochs_of_a_whole_fleet_can_begin_at_once() {
+        let noted = Noted::default();
+        let keys = (0..5_000_u64).map(|key| (KeyId(key.to_be_bytes()), epoch(1)));
+        keys.clone().for_each(|(key_id, epoch)| noted.begun(key_id, epoch));
+        assert!(begun(&noted).await.into_iter().eq(keys));
+    }
+
+    #[tokio::test]
+    async fn what_has_failed_is_told_when_it_is_tried_again_unless_its_key_was_revoked() {
+        let (noted, other, third) = (Noted::default(), KeyId([8; 8]), KeyId([9; 8]));
+        assert!(noted.put_back(KEY, epoch(2)), "the first one");
+        assert!(!noted.put_back(other, epoch(1)));
+        assert_eq!(begun(&noted).await, []);
+        // The later epoch counts, whichever failed.
+        noted.begun(KEY, epoch(3));
+        noted.begun(third, epoch(1));
+        noted.put_all_back();
+        noted.forget(other);
+        assert_eq!(begun(&noted).await, []);
+        noted.try_again();
+        assert_eq!(begun(&noted).await, [(KEY, epoch(3)), (third, epoch(1))]);
+        assert!(noted.put_back(KEY, epoch(3)), "the first one after that");
     }
 }

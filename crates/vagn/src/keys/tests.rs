@@ -1,5 +1,9 @@
 //! Keys of a registry, as the doors have them after a start.
 
+use vagn_flow::clock::ManualClock;
+use vagn_flow::guard::{Content, GuardParts};
+use vagn_flow::metrics::{MetricRegistry, ReportMetrics};
+use vagn_flow::proof::DeviceMode;
 use vagn_seal::{Lane, NotOpened, SenderKey};
 
 use super::*;
@@ -53,4 +57,65 @@ fn a_thousand_keys_that_are_revoked_one_after_the_other_are_forgotten_in_few_rou
     rounds.retain(|round| !round.is_empty());
     assert!(revoked.take_due(Duration::from_secs(99)).is_empty());
     assert_eq!((rounds.len(), rounds.concat()), (3, keys));
+}
+
+/// Rotates a key until another one is to replace it.
+fn replace(registry: &Registry, name: &str) -> Device {
+    loop {
+        let rotated = registry.rotate_device(name, NOW_MS).unwrap();
+        if rotated.is_new_key {
+            return rotated.device;
+        }
+        let epoch = rotated.device.newest().unwrap().0;
+        registry.end_epochs_before(rotated.device.key_id, epoch, NOW_MS).unwrap();
+    }
+}
+
+#[test]
+fn a_key_is_waited_for_as_long_as_it_and_the_one_that_it_replaces_are_open() {
+    let dir = tempfile::tempdir().unwrap();
+    let registry = Registry::open(dir.path(), None).unwrap();
+    for name in ["used", "waits", "revoked"] {
+        registry.add_device(DeviceOf::Vehicle(name.into()), NOW_MS).unwrap();
+    }
+    let [used, waits, _] = ["used", "waits", "revoked"].map(|name| replace(&registry, name));
+    registry.end_epochs_before(used.key_id, Epoch::FIRST, NOW_MS).unwrap();
+    registry.revoke_device("revoked", NOW_MS).unwrap();
+    assert_eq!(LoadedKeys::read(&registry).unwrap().replacing, [waits.key_id]);
+}
+
+#[tokio::test]
+async fn an_end_that_cannot_be_written_is_written_later() {
+    let dir = tempfile::tempdir().unwrap();
+    let registry = Registry::open(dir.path(), None).unwrap();
+    let first = registry.add_device(DeviceOf::Vehicle("bus 7".into()), NOW_MS).unwrap();
+    let rotated = registry.rotate_device("bus 7", NOW_MS).unwrap().device;
+    let guard = Guard::new(GuardParts {
+        mode: DeviceMode::Open,
+        keys: LoadedKeys::read(&registry).unwrap().table,
+        reports: ReportMetrics::new(&MetricRegistry::new()),
+        answers: None,
+        clock: Arc::new(ManualClock::at(NOW_MS)),
+    });
+    let (epoch, secret) = rotated.newest().unwrap();
+    let mut envelope = Vec::new();
+    SenderKey::new(rotated.key_id, *epoch, secret).seal(1, b"\x80", Lane::Ordinary, &mut envelope);
+    guard.open(&envelope, || None, &mut Content::default()).unwrap();
+    let begun = async || timeout(Duration::ZERO, guard.noted().next_begun()).await.ok();
+
+    let noted = begun().await.unwrap();
+    assert_eq!(noted, (first.key_id, *epoch));
+    end_before(guard.noted(), noted, |_, _| Err(RegistryError::KeyMissing.into()));
+    assert_eq!(begun().await, None, "not at once");
+    guard.noted().try_again();
+
+    let end = |key_id, epoch| registry.end_epochs_before(key_id, epoch, NOW_MS);
+    end_before(guard.noted(), begun().await.unwrap(), end);
+    assert_eq!(registry.device(first.key_id).unwrap().unwrap().epochs.len(), 1);
+    guard.noted().try_again();
+    assert_eq!(begun().await, None);
+    // Of a key that is not there nothing can be ended, ever.
+    end_before(guard.noted(), (KeyId([0; 8]), Epoch::FIRST), end);
+    guard.noted().try_again();
+    assert_eq!(begun().await, None);
 }
