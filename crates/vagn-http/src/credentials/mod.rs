@@ -21,6 +21,7 @@ mod tests;
 use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::http::{HeaderMap, header};
 use parking_lot::{Mutex, RwLock};
@@ -29,7 +30,7 @@ use vagn_flow::clock::Clock;
 use vagn_flow::trust::Trust;
 #[cfg(any(test, feature = "testing"))]
 use vagn_registry::Token;
-use vagn_registry::{Digest, NewSecret, Registry};
+use vagn_registry::{Digest, NewSecret, PutError, Registry};
 
 use super::caller::Caller;
 use super::forwarded::is_forwarded;
@@ -41,6 +42,9 @@ use known::Known;
 pub use known::SURE_LENGTH;
 pub use sessions::COOKIE;
 pub use shares::{NewShare, SHARE_DAYS_MAX};
+
+/// Time after which a full registry may have room again: what has ended is removed now and then.
+const ROOM_AFTER: Duration = Duration::from_secs(60);
 
 /// Parts that credentials are made of.
 pub struct CredentialParts {
@@ -183,19 +187,47 @@ impl Credentials {
     }
 
     /// Does work on the registry, which may wait for a disk.
-    async fn on_disk<T: Send + 'static, E: fmt::Display + Send + 'static>(
+    async fn on_disk<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&Registry) -> Result<T, E> + Send + 'static,
+        work: impl FnOnce(&Registry) -> Result<T, PutError> + Send + 'static,
     ) -> Result<T, Problem> {
         let Some(registry) = self.0.registry.clone() else {
             return Err(Problem::new(Kind::Internal, "this service has no registry"));
         };
-        let done = tokio::task::spawn_blocking(move || work(&registry).map_err(|err| err.to_string())).await;
-        done.unwrap_or_else(|err| Err(err.to_string())).map_err(|err| {
-            tracing::warn!(error = %err, "failed to write the registry");
-            Problem::new(Kind::Internal, "the registry cannot be written; the log says why")
-        })
+        let done = tokio::task::spawn_blocking(move || work(&registry)).await;
+        let (error, problem) = match done {
+            Ok(Ok(done)) => return Ok(done),
+            Ok(Err(err)) => (err.to_string(), not_written(&err)),
+            Err(err) => (err.to_string(), unwritten()),
+        };
+        tracing::warn!(%error, "failed to write the registry");
+        Err(problem)
     }
+}
+
+/// Returns what the caller is told when the registry was not written.
+fn not_written(err: &PutError) -> Problem {
+    match err {
+        PutError::Full { kind } => full(*kind),
+        _ => unwritten(),
+    }
+}
+
+fn unwritten() -> Problem {
+    Problem::new(Kind::Internal, "the registry cannot be written; the log says why")
+}
+
+/// Says that the registry holds as many objects of a kind as it can, and what makes room.
+fn full(kind: vagn_registry::Kind) -> Problem {
+    let (word, most) = (kind.word(), kind.most());
+    let remedy = match kind {
+        vagn_registry::Kind::Session => "sign out where a session is not needed",
+        _ => "revoke some",
+    };
+    let why = format!(
+        "the registry holds {most} {word}s, which is all it can; {remedy}, or try again later: those that have ended are removed after a day"
+    );
+    Problem::new(Kind::Overloaded, why).again_after(ROOM_AFTER)
 }
 
 impl fmt::Debug for Credentials {

@@ -24,7 +24,8 @@ impl Credentials {
     /// Begins a session for the holder of a token. Returns the value of `Set-Cookie`; `None` where no token is needed.
     ///
     /// # Errors
-    /// [`Kind::Unauthorized`] for who has no token but a session; [`Kind::Internal`] when it cannot be kept.
+    /// [`Kind::Unauthorized`] for who has no token but a session; [`Kind::Overloaded`] when the registry holds as many sessions as it can;
+    /// [`Kind::Internal`] when it cannot be kept.
     pub async fn begin_session(&self, principal: &Principal) -> Result<Option<String>, Problem> {
         let (token, is_of_settings) = match principal.proof() {
             Proof::Open => return Ok(None),

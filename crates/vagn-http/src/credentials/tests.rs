@@ -7,7 +7,7 @@ use axum::http::{HeaderMap, HeaderName, header};
 use futures_util::FutureExt;
 use vagn_flow::clock::ManualClock;
 use vagn_flow::metrics::MetricRegistry;
-use vagn_registry::{NewSecret, Role, Session, Token};
+use vagn_registry::{Kind as RegistryKind, NewSecret, Put, Role, Session, Token};
 
 use super::*;
 
@@ -239,4 +239,36 @@ async fn who_was_let_in_without_a_token_is_not_once_there_is_one() {
     assert!((&mut ending).now_or_never().is_none());
     credentials.set_tokens(vec![token("s3cret", "anna")]);
     ending.await;
+}
+
+#[tokio::test]
+async fn a_full_registry_is_busy_and_says_what_makes_room() {
+    let dir = tempfile::tempdir().unwrap();
+    let registry = Registry::open(dir.path(), None).unwrap();
+    // All of them have ended: none is known in memory, and each takes a place until it is removed.
+    let session = serde_json::json!({ "token": "anna", "expires_ms": 1 });
+    let share = serde_json::json!({ "vehicle_id": "bus 7", "by": "anna", "added_ms": 0, "expires_ms": 1 });
+    for (kind, value) in [(RegistryKind::Session, session), (RegistryKind::Share, share)] {
+        let value = value.to_string();
+        let keys: Vec<_> = (0..kind.most()).map(|number| format!("{number:064x}")).collect();
+        let put = |key| Put { kind, key, revision: 0, value: Some(value.as_bytes()) };
+        registry.put_all(&keys.iter().map(|key| put(key)).collect::<Vec<_>>()).unwrap();
+    }
+    let clock = Arc::new(ManualClock::at(NOW_MS));
+    let credentials = Credentials::of(clock, Some(registry.clone()), &[], vec![token("s3cret", "anna")]);
+    let anna = credentials.find(&headers(&[("authorization", "Bearer s3cret")]), None).unwrap().principal;
+    let check = |refused: Problem, remedy: &str| {
+        assert_eq!((refused.kind, refused.again_after), (Kind::Overloaded, Some(ROOM_AFTER)));
+        assert!(refused.detail.contains(remedy), "{}", refused.detail);
+    };
+    check(
+        credentials.begin_session(&anna).await.unwrap_err(),
+        "100000 sessions, which is all it can; sign out",
+    );
+    let share = credentials.add_share("bus 7", "anna", NOW_MS + 1_000).await;
+    check(share.unwrap_err(), "10000 shares, which is all it can; revoke some");
+    // With room again both are made.
+    registry.remove_ended(2).unwrap();
+    assert!(credentials.begin_session(&anna).await.unwrap().is_some());
+    assert!(credentials.add_share("bus 7", "anna", NOW_MS + 1_000).await.is_ok());
 }
