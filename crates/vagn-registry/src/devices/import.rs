@@ -19,18 +19,30 @@ pub struct ImportRow {
     pub secret: Secret,
 }
 
-/// Number of keys of a block that were written, and of those that were there already, just the same.
+/// Numbers of keys of a block: those that were written, and those that were passed over as they were there already.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Imported {
     /// Keys that are new.
     pub added: u64,
-    /// Keys that were there.
+    /// Keys that were there, just the same.
     pub unchanged: u64,
+    /// Keys that were rotated since: the secret of the row is the first of several.
+    pub rotated: u64,
+    /// Keys that were revoked since. They stay so.
+    pub revoked: u64,
+}
+
+/// The key of a row, as the registry has it.
+enum Found {
+    Nothing,
+    Same,
+    Rotated,
+    Revoked,
 }
 
 impl Registry {
     /// Imports a block of keys, all or none. Keys that are there already, for the same vehicle and with the same secret, are passed
-    /// over, so that an import can be run again.
+    /// over, so that an import can be run again; so are those that were rotated or revoked since, whose first secret is gone.
     ///
     /// # Errors
     /// [`PutError::Exists`] when a key id is another vehicle's or has another secret, [`PutError::NameTaken`] when a vehicle has a
@@ -50,10 +62,14 @@ impl Registry {
         let keys: Vec<_> = rows.iter().map(|row| row.key_id.to_string()).collect();
         let found = self.get_all(Kind::Device, keys.iter().map(String::as_str))?;
         let mut new = Vec::with_capacity(rows.len());
+        let mut imported = Imported::default();
         for ((row, key), found) in rows.iter().zip(keys).zip(found) {
             let device = found.and_then(|object| self.decode(&key, &object));
-            if !row.is_there(&key, device)? {
-                new.push((key, self.encode(&row.to_device(now_ms))));
+            match row.look(&key, device)? {
+                Found::Nothing => new.push((key, self.encode(&row.to_device(now_ms)))),
+                Found::Same => imported.unchanged += 1,
+                Found::Rotated => imported.rotated += 1,
+                Found::Revoked => imported.revoked += 1,
             }
         }
         // In the order of the file, so that each of its pages is written once.
@@ -66,18 +82,25 @@ impl Registry {
             .map(|(key, value)| Put { kind: Kind::Device, key, revision: 0, value: Some(value) })
             .collect();
         self.put_all(&puts)?;
-        let added = new.len() as u64;
-        Ok(Imported { added, unchanged: rows.len() as u64 - added })
+        Ok(Imported { added: new.len() as u64, ..imported })
     }
 }
 
 impl ImportRow {
-    /// Returns true when the device that was found under its key is just the same. A rotated one is: the row is the state it was in before.
-    fn is_there(&self, key: &str, found: Option<Device>) -> Result<bool, PutError> {
-        let Some(device) = found else { return Ok(false) };
+    /// Compares the row with the device that was found under its key, as far as that still has the secret.
+    fn look(&self, key: &str, found: Option<Device>) -> Result<Found, PutError> {
+        let Some(device) = found else { return Ok(Found::Nothing) };
+        let first = device.epochs.iter().find(|(epoch, _)| *epoch == Epoch::FIRST);
         let is_same = matches!(&device.of, DeviceOf::Vehicle(id) if *id == self.vehicle_id)
-            && device.epochs.iter().any(|(epoch, secret)| *epoch == Epoch::FIRST && *secret == self.secret);
-        if is_same { Ok(true) } else { Err(PutError::Exists { kind: Kind::Device, key: key.into() }) }
+            && first.is_none_or(|(_, secret)| *secret == self.secret);
+        if !is_same {
+            return Err(PutError::Exists { kind: Kind::Device, key: key.into() });
+        }
+        Ok(match device.newest() {
+            None => Found::Revoked,
+            Some((Epoch::FIRST, _)) => Found::Same,
+            Some(_) => Found::Rotated,
+        })
     }
 
     fn to_device(&self, now_ms: i64) -> Device {

@@ -163,10 +163,40 @@ fn row(vehicle_id: &str, number: u8) -> ImportRow {
 fn imports_a_block_twice_without_harm() {
     let registry = in_memory();
     let rows = [row("B", 2), row("A", 1)];
-    assert_eq!(registry.import_devices(&rows, NOW).unwrap(), Imported { added: 2, unchanged: 0 });
+    assert_eq!(registry.import_devices(&rows, NOW).unwrap(), Imported { added: 2, ..Imported::default() });
     let more = [row("A", 1), row("C", 3)];
-    assert_eq!(registry.import_devices(&more, NOW).unwrap(), Imported { added: 1, unchanged: 1 });
+    assert_eq!(
+        registry.import_devices(&more, NOW).unwrap(),
+        Imported { added: 1, unchanged: 1, ..Imported::default() }
+    );
     assert_eq!(registry.devices_in_force().unwrap(), 3);
+}
+
+#[test]
+fn an_import_passes_over_what_was_rotated_or_revoked_since() {
+    let registry = in_memory();
+    let rows = [row("A", 1), row("B", 2), row("C", 3), row("D", 4), row("E", 5)];
+    registry.import_devices(&rows[..4], NOW).unwrap();
+    // Of one rotation the new epoch was used, of the other not yet.
+    for name in ["A", "B"] {
+        registry.rotate_device(name, NOW).unwrap();
+    }
+    registry.end_epochs_before(rows[0].key_id, Epoch::new(1).unwrap(), NOW).unwrap();
+    registry.revoke_device("C", NOW).unwrap();
+    let again = Imported { added: 1, unchanged: 1, rotated: 2, revoked: 1 };
+    assert_eq!(registry.import_devices(&rows, NOW).unwrap(), again);
+    let device = |at: usize| registry.device(rows[at].key_id).unwrap().unwrap();
+    assert!(device(2).revoked_ms.is_some() && device(2).epochs.is_empty(), "it stays revoked");
+    assert_eq!((device(0).epochs.len(), device(1).epochs.len()), (1, 2));
+    // Its vehicle may have another key by now, and another vehicle may not have its key id.
+    registry.add_device(vehicle("C"), NOW).unwrap();
+    assert_eq!(registry.import_devices(&rows[2..3], NOW).unwrap().revoked, 1);
+    for at in [0, 1, 2] {
+        let other = ImportRow { vehicle_id: "X".into(), ..rows[at].clone() };
+        assert!(matches!(registry.import_devices(&[other], NOW), Err(PutError::Exists { .. })));
+    }
+    let other_secret = ImportRow { secret: Secret([9; 32]), ..rows[1].clone() };
+    assert!(matches!(registry.import_devices(&[other_secret], NOW), Err(PutError::Exists { .. })));
 }
 
 #[test]

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tracing::warn;
 use vagn_flow::clock::Clock;
 use vagn_flow::guard::Guard;
-use vagn_registry::{DeviceOf, ImportRow, NewSecret, NewToken, PutError, Registry, Share};
+use vagn_registry::{DeviceOf, ImportRow, Imported, NewSecret, NewToken, PutError, Registry, Share};
 use vagn_seal::Secret;
 
 use super::request::{ControlError, ControlLine, ControlRequest, ImportedKey, Problem, ROWS_MAX};
@@ -144,8 +144,9 @@ impl Deeds {
             return Err(ControlError::new(Problem::Invalid, message));
         }
         let rows: Vec<_> = keys.iter().map(ImportedKey::read).collect::<Result<_, _>>()?;
-        let imported = self.registry.import_devices(&rows, self.now_ms())?;
-        Ok(json!({"added": imported.added, "unchanged": imported.unchanged}))
+        let Imported { added, unchanged, rotated, revoked } =
+            self.registry.import_devices(&rows, self.now_ms())?;
+        Ok(json!({"added": added, "unchanged": unchanged, "rotated": rotated, "revoked": revoked}))
     }
 
     fn add_token(&self, new: NewToken) -> Result<Value, ControlError> {

@@ -184,10 +184,14 @@ fn imports_a_file_whole_and_again() {
     let all = keys(dir.path(), &rows);
     let vagn = Vagn::start(&data, &[]);
     let imported = done(&data, &["device", "import", all.to_str().unwrap()]);
-    assert_eq!(imported, json!({"added": 51_000, "unchanged": 0}));
+    assert_eq!(imported, json!({"added": 51_000, "unchanged": 0, "rotated": 0, "revoked": 0}));
     vagn.stop();
     let again = done(&data, &["device", "import", all.to_str().unwrap()]);
-    assert_eq!(again, json!({"added": 0, "unchanged": 51_000}));
+    assert_eq!(again, json!({"added": 0, "unchanged": 51_000, "rotated": 0, "revoked": 0}));
+    done(&data, &["device", "rotate", "bus 1"]);
+    done(&data, &["device", "revoke", "bus 2"]);
+    let later = done(&data, &["device", "import", all.to_str().unwrap()]);
+    assert_eq!(later, json!({"added": 0, "unchanged": 50_998, "rotated": 1, "revoked": 1}));
     let wrong = keys(dir.path(), &[("new", 99_999), ("new", 99_998)]);
     let (code, said) = refused(&data, &["device", "import", wrong.to_str().unwrap()]);
     assert!(code == Some(64) && said.contains("line 3") && said.contains("nothing was imported"), "{said}");

@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
-use serde_json::json;
+use serde::Serialize;
+use serde_json::{Value, json};
 use vagn_registry::Kind;
 use vagn_seal::{KeyId, Secret};
 use vagn_wire::VehicleId;
@@ -29,7 +30,7 @@ const COLUMNS: [&str; 3] = ["vehicle_id", "key_id", "secret"];
 #[command(after_help = "Example:\n  vagn device import keys.csv --data-dir /var/lib/vagn\n\n\
 The first line of the file is `vehicle_id,key_id,secret`. A key id has 16 hexadecimal digits and is random; a secret is 32 random bytes \
 in base64. The file is checked as a whole first. Then it is written in blocks of 50 000 keys, each all or not at all: an import that was \
-interrupted is run again, and passes over the keys that are there.")]
+interrupted is run again, and passes over the keys that are there, also those that were rotated or revoked since.")]
 pub(super) struct ImportArgs {
     /// The file.
     #[arg(value_name = "FILE.csv")]
@@ -47,30 +48,61 @@ pub(super) fn run(args: &ImportArgs) -> anyhow::Result<()> {
     // In the order of the registry's file: each block then changes a few of its pages, and not all of them.
     keys.sort_unstable_by(|a, b| a.key_id.cmp(&b.key_id));
     let progress = bar(keys.len());
-    let (mut added, mut unchanged) = (0, 0);
+    let mut done = Done::default();
     let mut way = Way::new(&args.registry);
     for block in keys.chunks(ROWS_MAX) {
         let request = ControlRequest::DeviceImport { rows: block.to_vec() };
-        let done = way.ask(&request, &mut |_| {}).with_context(|| {
-            format!(
-                "{} of {} keys are imported; mend the cause and run it again",
-                added + unchanged,
-                keys.len()
-            )
+        let of_block = way.ask(&request, &mut |_| {}).with_context(|| {
+            let (imported, all) = (progress.position(), keys.len());
+            format!("{imported} of {all} keys are imported; mend the cause and run it again")
         })?;
-        added += done["added"].as_u64().unwrap_or_default();
-        unchanged += done["unchanged"].as_u64().unwrap_or_default();
+        done.add(&of_block);
         progress.inc(block.len() as u64);
     }
     progress.finish_and_clear();
     if args.registry.json {
-        return say_as_it_is(&format!("{}\n", json!({"added": added, "unchanged": unchanged})));
+        return say_as_it_is(&format!("{}\n", json!(done)));
     }
     say(&format!(
-        "{added} keys imported, {unchanged} were there already.\n\
-         Remove {} or keep it where only its user can read it: it has the secrets.\n",
+        "{}Remove {} or keep it where only its user can read it: it has the secrets.\n",
+        done.told(),
         args.file.display()
     ))
+}
+
+/// Numbers of keys, as the answers to the requests have them.
+#[derive(Default, Serialize)]
+struct Done {
+    added: u64,
+    unchanged: u64,
+    rotated: u64,
+    revoked: u64,
+}
+
+impl Done {
+    fn add(&mut self, of_block: &Value) {
+        let number = |name: &str| of_block[name].as_u64().unwrap_or_default();
+        self.added += number("added");
+        self.unchanged += number("unchanged");
+        self.rotated += number("rotated");
+        self.revoked += number("revoked");
+    }
+
+    fn told(&self) -> String {
+        let Self { added, unchanged, rotated, revoked } = self;
+        let mut told = format!("{added} keys imported, {unchanged} were there already.\n");
+        if *rotated > 0 {
+            told += &format!(
+                "{rotated} were imported before and rotated since: the registry keeps their newer secrets, and those in the file are out of date.\n"
+            );
+        }
+        if *revoked > 0 {
+            told += &format!(
+                "{revoked} were imported before and revoked since: they stay revoked; `vagn device add` makes a key for a vehicle that has none.\n"
+            );
+        }
+        told
+    }
 }
 
 fn bar(keys: usize) -> ProgressBar {
@@ -157,6 +189,22 @@ mod tests {
         let keys = parse(text.as_bytes()).unwrap();
         assert_eq!(keys.len(), 2);
         assert_eq!((&*keys[0].key_id, &*keys[1].vehicle_id), ("00010203040506ff", "a,b"));
+    }
+
+    #[test]
+    fn says_what_was_rotated_and_revoked_since() {
+        let mut done = Done::default();
+        done.add(&json!({"added": 2, "unchanged": 1}));
+        assert_eq!(done.told(), "2 keys imported, 1 were there already.\n");
+        done.add(&json!({"added": 1, "unchanged": 0, "rotated": 4, "revoked": 5}));
+        let told = done.told();
+        let lines: Vec<_> = told.lines().collect();
+        assert_eq!((lines.len(), lines[0]), (3, "3 keys imported, 1 were there already."));
+        assert!(lines[1].starts_with("4 were imported before and rotated since"), "{told}");
+        assert!(
+            lines[2].starts_with("5 were imported before and revoked since: they stay revoked"),
+            "{told}"
+        );
     }
 
     #[test]
