@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tracing::{debug, warn};
 use vagn_otp::{Addr, Queue, TellError, Worker};
+use vagn_seal::KeyId;
 use vagn_store::{EventTime, Evidence, Key, KeyTag, Seal, Sighting, Updates, event_time, partition};
 use vagn_wire::{Fate, Oddities, Position, Reject, Report};
 
@@ -147,11 +148,12 @@ pub fn decode(
     let share_of_each = batch.len().div_ceil(partitions);
     let mut parts: Vec<Part> = (0..partitions).map(|_| Part::with_room(share_of_each)).collect();
     let mut seals = batch.seals();
+    let mut owed = OwedLooks::default();
     for (index, receive_seq, bytes) in batch.reports() {
         let seal = take_seal(&mut seals, index);
         match sighting(bytes, batch.time_ms(), receive_seq) {
             Ok((key, mut sighting, odd)) => {
-                let seal = match seal.map(|seal| sealed(seal, &mut sighting)).transpose() {
+                let seal = match seal.map(|seal| owed.sealed(seal, key, &mut sighting)).transpose() {
                     Ok(seal) => seal,
                     Err(reject) => {
                         refuse(&mut share, answer.as_mut(), index, reject);
@@ -236,14 +238,31 @@ fn sighting(
     Ok((Key::of(report.vehicle_id), sighting, report.odd.and(time.odd)))
 }
 
-/// Numbers a sighting by the sequence of its seal.
-#[cold]
-fn sealed(seal: &SealMark, sighting: &mut Sighting) -> Result<Seal, Reject> {
-    if seal.needs_time && !sighting.own_time {
-        return Err(Reject::NoTime);
+/// Vehicles in envelopes whose first report was refused before its writer saw it. The look at the sequence, which all reports of a
+/// vehicle in an envelope share, falls to the next one.
+#[derive(Default)]
+struct OwedLooks<'a>(Vec<(KeyId, u64, Key<'a>)>);
+
+impl<'a> OwedLooks<'a> {
+    /// Numbers a sighting by the sequence of its seal.
+    #[cold]
+    fn sealed(&mut self, seal: &SealMark, key: Key<'a>, sighting: &mut Sighting) -> Result<Seal, Reject> {
+        let look = (seal.key_id, seal.sequence, key);
+        let more = seal.more && !self.take(look);
+        if seal.needs_time && !sighting.own_time {
+            if !more {
+                self.0.push(look);
+            }
+            return Err(Reject::NoTime);
+        }
+        sighting.seq = Some(seal.sequence);
+        Ok(Seal { key: KeyTag::of_key_id(seal.key_id.0), more })
     }
-    sighting.seq = Some(seal.sequence);
-    Ok(Seal { key: KeyTag::of_key_id(seal.key_id.0), more: seal.more })
+
+    fn take(&mut self, look: (KeyId, u64, Key<'a>)) -> bool {
+        let at = self.0.iter().position(|owed| *owed == look);
+        at.map(|at| self.0.swap_remove(at)).is_some()
+    }
 }
 
 fn stamped(
@@ -275,6 +294,7 @@ mod tests {
     use vagn_flow::receipt::{Answer, Receipt};
     use vagn_flow::stamp::Stamp;
     use vagn_flow::testing::WAITING;
+    use vagn_seal::Epoch;
     use vagn_wire::VehicleId;
 
     const ARRIVED_MS: i64 = 1_700_000_000_000;
@@ -354,5 +374,51 @@ mod tests {
             write.settle(Fate::Stored);
         }
         assert!(answer.try_recv().unwrap().iter().all(|outcome| outcome.fate == Fate::Stored));
+    }
+
+    #[test]
+    fn the_look_at_a_sequence_falls_to_the_next_report_where_the_first_has_no_time() {
+        let metrics = ReportMetrics::new(&MetricRegistry::new());
+        let mut builder = BatchBuilder::new(WAITING);
+        let mut envelope = |sequence, reports: &[(&str, bool, bool)]| {
+            for (id, more, has_time) in reports {
+                builder.push(&report(id, has_time.then_some(ARRIVED_MS)));
+                builder.seal_last(SealMark {
+                    key_id: KeyId([1; 8]),
+                    epoch: Epoch::FIRST,
+                    sequence,
+                    more: *more,
+                    call_number: 0,
+                    needs_time: true,
+                });
+            }
+        };
+        let (first, more) = (false, true);
+        // Of "bus 1" two are refused, so the third has the look, and of "bus 2" none is.
+        let of_bus_1 = [("bus 1", first, false), ("bus 1", more, false), ("bus 1", more, true)];
+        envelope(5, &of_bus_1);
+        envelope(5, &[("bus 2", first, true), ("bus 1", more, true), ("bus 2", more, true)]);
+        // What was owed in one envelope is not in the next.
+        envelope(6, &[("bus 3", first, false)]);
+        envelope(7, &[("bus 3", first, true), ("bus 3", more, true)]);
+        let batch = builder.seal(Stamp { time_ms: ARRIVED_MS, first_seq: 0 }, None, &metrics);
+        let share = batch.take_share().unwrap();
+        let mut writes = decode(&batch, share, None, 1);
+        let write = writes.remove(0).unwrap();
+        let seals: Vec<_> = write
+            .updates
+            .iter()
+            .map(|update| (update.key.to_string(), update.evidence.seal.unwrap().more))
+            .collect();
+        let expected = [
+            ("bus 1", false),
+            ("bus 2", false),
+            ("bus 1", true),
+            ("bus 2", true),
+            ("bus 3", false),
+            ("bus 3", true),
+        ];
+        assert!(seals.iter().map(|(id, more)| (id.as_str(), *more)).eq(expected), "{seals:?}");
+        assert_eq!(metrics.invalid(Reject::NoTime).get(), 3);
     }
 }
