@@ -135,7 +135,7 @@ impl Guard {
         }
         let opened = open(report);
         let is_lacking = match &opened {
-            Ok(report) => self.lacks_seal(report.vehicle_id, proof),
+            Ok(report) => !self.takes(report, proof),
             // What cannot be read has no vehicle; it is refused for that, or for what it lacks where nothing else is taken.
             Err(_) => self.mode() == DeviceMode::Required && proof == Proof::None,
         };
@@ -147,9 +147,10 @@ impl Guard {
         Err(NoProof::NoSeal)
     }
 
-    fn lacks_seal(&self, vehicle_id: VehicleId<'_>, proof: Proof) -> bool {
+    /// Returns true when an open report has the proof that it needs where not [all are taken](Self::takes_all).
+    pub fn takes(&self, report: &Report<'_>, proof: Proof) -> bool {
         let is_token_enough = proof == Proof::Token || self.mode() != DeviceMode::Required;
-        !is_token_enough || self.keys.has_own_key(vehicle_id)
+        is_token_enough && !self.keys.has_own_key(report.vehicle_id)
     }
 
     /// Opens an envelope into `content`. One that stays closed is counted as one report. Reports in it that the key may not send

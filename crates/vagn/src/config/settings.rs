@@ -95,7 +95,7 @@ impl Default for Settings {
 pub enum Reply {
     /// Nothing.
     None,
-    /// The two bytes of the original, backslash and `n`, for every datagram with a report in it.
+    /// The two bytes of the original, backslash and `n`, for every datagram in clear with a report in it that is taken in.
     Original,
 }
 

@@ -12,6 +12,10 @@ const KEY: KeyId = KeyId([7; 8]);
 
 /// Doors whose guard has the key of "bus", and what comes out behind them.
 async fn doors(mode: DeviceMode) -> (Running, Receiver<Held>, tempfile::TempDir) {
+    planned(Plan::default(), mode).await
+}
+
+async fn planned(plan: Plan, mode: DeviceMode) -> (Running, Receiver<Held>, tempfile::TempDir) {
     let dir = tempfile::tempdir().unwrap();
     let keys = KeyTable::default();
     let speaker = Speaker::Vehicle(VehicleId::new("bus").unwrap());
@@ -26,7 +30,7 @@ async fn doors(mode: DeviceMode) -> (Running, Receiver<Held>, tempfile::TempDir)
         clock: Arc::new(SystemClock::new()),
     });
     intake.intake = intake.intake.guarded(guard);
-    (Plan::default().run(intake).await, batches, dir)
+    (plan.run(intake).await, batches, dir)
 }
 
 fn sealed(sequence: u64, reports: &[u8], lane: Lane) -> Vec<u8> {
@@ -100,4 +104,31 @@ async fn an_envelope_in_a_stream_is_a_bin_and_a_bare_one_ends_the_stream() {
     assert_eq!(refused, [1, 0, 0, 1, 1]);
     client.write_all(&sealed(8, &report("bus", Some(5)), Lane::Ordinary)).await.unwrap();
     until(|| running.refused("not_msgpack") == 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_lacks_its_seal_gets_no_answer_of_the_original() {
+    let plan = Plan { reply: Reply::Original, ..Plan::default() };
+    let (running, _batches, _dir) = planned(plan, DeviceMode::Mixed).await;
+    let vehicle = vehicle(running.udp);
+    let with_another = [report("bus", None), report("tram", None)].concat();
+    for datagram in [
+        // Nothing but a report of a vehicle with a key, and one beside what cannot be read.
+        &report("bus", None)[..],
+        &[&report("bus", None)[..], b"\x81\xa2ID\x01"].concat(),
+        &sealed(5, &report("bus", None), Lane::Ordinary),
+        b"noise",
+        &with_another,
+    ] {
+        vehicle.send(datagram).unwrap();
+    }
+    let mut reply = [0; 16];
+    let length = vehicle.recv(&mut reply).unwrap();
+    assert_eq!(&reply[..length], b"\\n");
+    vehicle.set_nonblocking(true).unwrap();
+    assert!(vehicle.recv(&mut reply).is_err(), "only the last one is answered");
+    let refused = |reason: &str| {
+        running.intake.metric(&format!("vagn_udp_replies_refused_total{{reason=\"{reason}\"}}"))
+    };
+    assert_eq!((refused("no_seal"), refused("no_report"), refused("too_many")), (2, 1, 0));
 }

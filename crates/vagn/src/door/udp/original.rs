@@ -1,7 +1,9 @@
 //! The original's answer to a datagram, where the setting `udp.reply` asks for it.
 //!
 //! Sender addresses can be forged, so an answer must never lead to another one: two servers would talk to each other for ever.
-//! Only a datagram with a report in it is answered, which no answer is: neither the original's, nor one about an alarm.
+//! Only a datagram with a report in it is answered, which no answer is: neither the original's, nor one about an alarm. The original
+//! answered before it looked at anything, but it refused nobody: where no report of a datagram is taken in, an answer would say
+//! otherwise.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,8 +13,10 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use vagn_flow::allowance::{Allowances, Quota};
 use vagn_flow::clock::Clock;
+use vagn_flow::guard::Guard;
 use vagn_flow::metrics::{MetricRegistry, ReasonLabel};
 use vagn_flow::open::{open, reports};
+use vagn_flow::proof::Proof;
 
 use super::outlet::DoorOutlet;
 use super::recvmmsg::Arrival;
@@ -34,6 +38,7 @@ pub(super) struct Originals {
 /// Counters of the answers that were not given.
 struct OriginalMetrics {
     no_report: Counter,
+    no_seal: Counter,
     too_many: Counter,
 }
 
@@ -43,7 +48,7 @@ impl OriginalMetrics {
         let refused = Family::<ReasonLabel, Counter>::default();
         let refused = registry.register("udp_replies_refused", help, refused);
         let of = |reason| refused.get_or_create_owned(&ReasonLabel { reason });
-        Self { no_report: of("no_report"), too_many: of("too_many") }
+        Self { no_report: of("no_report"), no_seal: of("no_seal"), too_many: of("too_many") }
     }
 }
 
@@ -56,10 +61,14 @@ impl Originals {
         })
     }
 
-    /// Answers a datagram, unless it holds no report or its sender has had too many answers.
-    pub(super) fn answer(&self, datagram: &[u8], arrival: &Arrival<'_>, outlet: &DoorOutlet) {
+    /// Answers a datagram, unless it holds no report, none that this guard takes in, or its sender has had too many answers.
+    pub(super) fn answer(&self, datagram: &[u8], arrival: &Arrival<'_>, guard: &Guard, outlet: &DoorOutlet) {
         if !has_report(datagram) {
             self.metrics.no_report.inc();
+            return;
+        }
+        if !is_taken_in(datagram, guard) {
+            self.metrics.no_seal.inc();
             return;
         }
         let Some(peer) = arrival.peer() else { return };
@@ -75,6 +84,12 @@ impl Originals {
 
 fn has_report(datagram: &[u8]) -> bool {
     reports(datagram).any(|(_, report)| open(report).is_ok())
+}
+
+/// True if a report in the datagram needs no seal.
+fn is_taken_in(datagram: &[u8], guard: &Guard) -> bool {
+    let mut readable = reports(datagram).filter_map(|(_, report)| open(report).ok());
+    guard.takes_all() || readable.any(|report| guard.takes(&report, Proof::None))
 }
 
 #[cfg(test)]

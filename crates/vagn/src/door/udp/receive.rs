@@ -221,7 +221,7 @@ impl<'a> Haul<'a> {
                     if let Some(originals) = &self.door.originals
                         && payload[0] != FIRST_BYTE
                     {
-                        originals.answer(payload, &arrival, &self.door.outlet);
+                        originals.answer(payload, &arrival, self.door.intake.guard(), &self.door.outlet);
                     }
                 }
                 None => self.door.intake.reject(Reject::TooLong),
