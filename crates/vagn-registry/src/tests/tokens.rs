@@ -94,7 +94,7 @@ fn renews_and_ends_a_session() {
     let renewed = Session { expires_ms: NOW + 9, ..session.clone() };
     registry.renew_session(&renewed).unwrap();
     registry.renew_session(&session).unwrap();
-    assert_eq!(registry.sessions().unwrap(), [renewed.clone()]);
+    assert_eq!(registry.sessions().unwrap(), std::slice::from_ref(&renewed));
     registry.put_session(&[1; 32], None).unwrap();
     registry.put_session(&[1; 32], None).unwrap();
     registry.renew_session(&renewed).unwrap();
