@@ -39,8 +39,8 @@ impl Credentials {
     /// Makes a share of a vehicle, for whoever `by` is.
     ///
     /// # Errors
-    /// [`Kind::InvalidField`] for an end that is past or too far; [`Kind::Overloaded`] when the registry holds as many as
-    /// it can; [`Kind::Internal`] when it cannot be kept.
+    /// [`InvalidField`](crate::problem::Kind::InvalidField) for an end that is past or too far; [`Overloaded`](crate::problem::Kind::Overloaded)
+    /// when the registry holds as many as it can; [`Internal`](crate::problem::Kind::Internal) when it cannot be kept.
     pub async fn add_share(&self, vehicle_id: &str, by: &str, expires_ms: i64) -> Result<NewShare, Problem> {
         let now_ms = self.0.clock.now_ms();
         if expires_ms <= now_ms || expires_ms > now_ms + SHARE_DAYS_MAX * DAY_MS {
@@ -65,7 +65,7 @@ impl Credentials {
     /// Revokes the share of this number; false when there is none.
     ///
     /// # Errors
-    /// [`Kind::Internal`] when that cannot be kept.
+    /// [`Internal`](crate::problem::Kind::Internal) when that cannot be kept.
     pub async fn revoke_share(&self, number: u64) -> Result<bool, Problem> {
         self.0.known.write().shares.retain(|_, share| share.number != number);
         self.tell();
