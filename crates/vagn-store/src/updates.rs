@@ -27,6 +27,16 @@ enum EntryKey {
     Text { start: u32, len: u32 },
 }
 
+impl EntryKey {
+    #[inline]
+    fn of(self, texts: &str) -> Key<'_> {
+        match self {
+            Self::Uuid(bytes) => Key::Uuid(bytes),
+            Self::Text { start, len } => Key::Text(&texts[start as usize..(start + len) as usize]),
+        }
+    }
+}
+
 /// One sighting with the key of its vehicle.
 #[derive(Debug, Clone, Copy)]
 pub struct Update<'a> {
@@ -66,6 +76,20 @@ impl Updates {
             Key::Text(text) => self.keep(text),
         };
         self.entries.push(Entry { key, hash, sighting, evidence });
+    }
+
+    /// Takes out the sightings for which `keeps` says false. It is told where each one stood, and may change it and what is known of
+    /// its report.
+    pub fn retain_at<'a>(
+        &'a mut self,
+        mut keeps: impl FnMut(usize, Key<'a>, &mut Sighting, &mut Evidence) -> bool,
+    ) {
+        let (texts, mut at) = (&self.texts, 0);
+        self.entries.retain_mut(|entry| {
+            let is_kept = keeps(at, entry.key.of(texts), &mut entry.sighting, &mut entry.evidence);
+            at += 1;
+            is_kept
+        });
     }
 
     /// Counts the sightings.
@@ -109,11 +133,12 @@ impl Updates {
 
     #[inline]
     fn update<'a>(&'a self, entry: &'a Entry) -> Update<'a> {
-        let key = match entry.key {
-            EntryKey::Uuid(bytes) => Key::Uuid(bytes),
-            EntryKey::Text { start, len } => Key::Text(&self.texts[start as usize..(start + len) as usize]),
-        };
-        Update { key, hash: entry.hash, sighting: &entry.sighting, evidence: &entry.evidence }
+        Update {
+            key: entry.key.of(&self.texts),
+            hash: entry.hash,
+            sighting: &entry.sighting,
+            evidence: &entry.evidence,
+        }
     }
 }
 
@@ -150,6 +175,24 @@ mod tests {
             let sent: Vec<_> = keys.iter().zip(0..).map(|(key, at)| (*key, at, round + at)).collect();
             assert_eq!(got, sent);
         }
+    }
+
+    #[test]
+    fn keeps_what_is_to_be_kept_as_it_was_changed() {
+        let mut updates = Updates::new();
+        for (seq, key) in ["a", "b", "c"].into_iter().enumerate() {
+            updates.push(Key::Text(key), 0, sighting(seq as u64));
+        }
+        let mut told = Vec::new();
+        updates.retain_at(|at, key, sighting, _| {
+            told.push((at, key.to_string()));
+            sighting.seq = Some(9);
+            at != 1
+        });
+        assert_eq!(told, [(0, "a"), (1, "b"), (2, "c")].map(|(at, key)| (at, key.to_owned())));
+        let left: Vec<_> =
+            updates.iter().map(|update| (update.key.to_string(), update.sighting.seq)).collect();
+        assert_eq!(left, ["a", "c"].map(|key| (key.to_owned(), Some(9))));
     }
 
     #[test]

@@ -147,37 +147,24 @@ pub fn decode(
     // Vehicles spread evenly over the partitions; where one gets more, it grows.
     let share_of_each = batch.len().div_ceil(partitions);
     let mut parts: Vec<Part> = (0..partitions).map(|_| Part::with_room(share_of_each)).collect();
-    let mut seals = batch.seals();
-    let mut owed = OwedLooks::default();
+    let has_seals = !batch.seals().is_empty();
+    let keeps_indices = answer.is_some() || has_seals;
     for (index, receive_seq, bytes) in batch.reports() {
-        let seal = take_seal(&mut seals, index);
         match sighting(bytes, batch.time_ms(), receive_seq) {
-            Ok((key, mut sighting, odd)) => {
-                let seal = match seal.map(|seal| owed.sealed(seal, key, &mut sighting)).transpose() {
-                    Ok(seal) => seal,
-                    Err(reject) => {
-                        refuse(&mut share, answer.as_mut(), index, reject);
-                        continue;
-                    }
-                };
+            Ok((key, sighting, odd)) => {
                 let hash = key.hash();
-                let part = &mut parts[partition(hash, partitions)];
-                part.push(key, hash, sighting, Evidence { seal, odd }, index, answer.is_some());
+                parts[partition(hash, partitions)].push(key, hash, sighting, odd, index, keeps_indices);
             }
             Err(reject) => refuse(&mut share, answer.as_mut(), index, reject),
         }
     }
+    // Afterwards: within the loop, the look for a seal made every report in clear dearer by a fourteenth.
+    if has_seals {
+        for part in &mut parts {
+            part.seal(batch.seals(), |index, reject| refuse(&mut share, answer.as_mut(), index, reject));
+        }
+    }
     parts.into_iter().map(|part| part.into_write(&mut share, answer.as_mut())).collect()
-}
-
-/// Takes the seal of the report at `index` from the seals of it and of those behind it.
-#[inline]
-fn take_seal<'a>(seals: &mut &'a [(u32, SealMark)], index: u32) -> Option<&'a SealMark> {
-    let ((sealed, seal), rest) = seals.split_first()?;
-    (*sealed == index).then(|| {
-        *seals = rest;
-        seal
-    })
 }
 
 #[cold]
@@ -191,7 +178,7 @@ fn refuse(share: &mut Share, answer: Option<&mut ReceiptPart>, index: u32, rejec
 /// Sightings of a batch for one partition.
 struct Part {
     updates: Updates,
-    /// Indices of their reports in the batch, if the sender waits for an answer.
+    /// Indices of their reports in the batch, if the sender waits for an answer or the batch has seals.
     indices: Vec<u32>,
 }
 
@@ -205,14 +192,38 @@ impl Part {
         key: Key<'_>,
         hash: u64,
         sighting: Sighting,
-        evidence: Evidence,
+        odd: Oddities,
         index: u32,
-        answered: bool,
+        keeps_index: bool,
     ) {
-        self.updates.push_with(key, hash, sighting, evidence);
-        if answered {
+        self.updates.push_with(key, hash, sighting, Evidence { seal: None, odd });
+        if keeps_index {
             self.indices.push(index);
         }
+    }
+
+    /// Gives sealed sightings their seals of the batch, and takes out those that do not count.
+    #[cold]
+    fn seal(&mut self, mut seals: &[(u32, SealMark)], mut refuse: impl FnMut(u32, Reject)) {
+        let indices = std::mem::take(&mut self.indices);
+        let mut owed = OwedLooks::default();
+        self.updates.retain_at(|at, key, sighting, evidence| {
+            let index = indices[at];
+            let behind = seals.iter().take_while(|(sealed, _)| *sealed < index).count();
+            seals = &seals[behind..];
+            let own = seals.first().filter(|(sealed, _)| *sealed == index);
+            match own.map(|(_, seal)| owed.sealed(seal, key, sighting)).transpose() {
+                Ok(seal) => {
+                    evidence.seal = seal;
+                    self.indices.push(index);
+                    true
+                }
+                Err(reject) => {
+                    refuse(index, reject);
+                    false
+                }
+            }
+        });
     }
 
     fn into_write(self, share: &mut Share, answer: Option<&mut ReceiptPart>) -> Option<Write> {
@@ -245,7 +256,6 @@ struct OwedLooks<'a>(Vec<(KeyId, u64, Key<'a>)>);
 
 impl<'a> OwedLooks<'a> {
     /// Numbers a sighting by the sequence of its seal.
-    #[cold]
     fn sealed(&mut self, seal: &SealMark, key: Key<'a>, sighting: &mut Sighting) -> Result<Seal, Reject> {
         let look = (seal.key_id, seal.sequence, key);
         let more = seal.more && !self.take(look);
