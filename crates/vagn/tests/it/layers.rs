@@ -7,13 +7,14 @@ use std::fs;
 use crate::source::{Graph, circle, graph, heads, modules, sources, workspace};
 
 /// Crates of ours from the lowest to the highest, and which of the lower ones each may know.
-const CRATES: [(&str, &[&str]); 15] = [
+const CRATES: [(&str, &[&str]); 16] = [
     ("vagn-fuzz", &[]),
     ("vagn-wire", &["vagn-fuzz"]),
     ("vagn-otp", &[]),
     ("vagn-schedules", &[]),
     ("vagn-store", &["vagn-wire", "vagn-fuzz"]),
     ("vagn-seal", &["vagn-wire", "vagn-fuzz"]),
+    ("vagn-cluster", &["vagn-wire", "vagn-fuzz"]),
     ("vagn-registry", &["vagn-seal", "vagn-wire", "vagn-fuzz"]),
     ("vagn-flow", &["vagn-seal", "vagn-wire", "vagn-otp"]),
     ("vagn-emergency", &["vagn-flow", "vagn-seal", "vagn-wire", "vagn-otp", "vagn-store", "vagn-fuzz"]),
@@ -181,7 +182,7 @@ fn only_supervisors_start_tasks_and_threads() {
 fn time_and_chance_are_handed_in() {
     // The clock itself, the place that draws the seeds of a run, and the clients of a running service.
     let may = ["clock.rs", "app", "commands"];
-    for name in ["vagn", "vagn-api", "vagn-flow", "vagn-http", "vagn-live"] {
+    for name in ["vagn", "vagn-api", "vagn-cluster", "vagn-flow", "vagn-http", "vagn-live"] {
         for source in
             sources(name).iter().filter(|source| !may.iter().any(|path| source.path.starts_with(path)))
         {

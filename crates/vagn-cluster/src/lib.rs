@@ -1,0 +1,65 @@
+//! The core of a node: one fleet's positions on many machines, as a state machine without I/O, clock, threads or chance.
+//!
+//! A [`Node`] is told what happened ([`Event`]) and says what is to be done ([`Command`]). Whoever carries the commands out is
+//! its *driver*: one for real brokers, one for a model of them in virtual time. What a shard holds is a [`ShardState`].
+//!
+//! # How a driver drives it
+//!
+//! 1. It makes a [`Node`] from [`Settings`], whose `random` no other run has.
+//! 2. It tells what is on disk: [`DiskPart::Note`] if there is one, for each shard the snapshot and then the records of its log,
+//!    at last [`DiskPart::End`]. Only then come other events.
+//! 3. For each event it reads both clocks ([`Moment`]), calls [`Node::handle`], and carries out the commands that were
+//!    appended to `out`, in their order, without waiting for one before the next. An answer is an event like others.
+//! 4. It wakes the node at the moment of the last [`Command::WakeAt`], not earlier, and late if it must.
+//!
+//! What it must keep:
+//!
+//! - [`Moment::elapsed_ms`] does not go back. The wall clock may do what it likes.
+//! - Each publish, read and write is answered exactly once, after 1 s by `NoAnswer` at the latest. What has got `NoAnswer` may
+//!   still be done, then or later.
+//! - Commands for one shard's disk take effect in their order. `SyncLog` covers all that was written before it. A failed write
+//!   leaves no part of a record behind. After [`Command::InstallSnapshot`] or [`Command::DropShard`] no answer to
+//!   older writes and syncs of that shard comes.
+//! - A crash at any moment leaves, for each shard, the snapshot that was saved or installed last, and its log at least up to the
+//!   last sync, without a gap, perhaps further. Nothing else has to survive but the note.
+//! - Messages of a subscription come in the order of the stream if they come; what is lost, doubled or out of order costs
+//!   time and nothing else. [`Delivered::incarnation`] is read when the subscription is made.
+//! - [`Command::MakeStream`] makes a stream that refuses what it has no room for (`discard: new`), has no age and syncs always.
+//!   Nothing else makes a stream.
+//! - Bytes from other nodes are given as they came. The transport knows the sender.
+//!
+//! # Where what is
+//!
+//! | file | holds |
+//! |---|---|
+//! | `ids.rs`, `hash.rs` | names and numbers |
+//! | `event.rs`, `command.rs`, `happened.rs` | what passes between node and driver |
+//! | `settings.rs` | settings, and faults for the proof |
+//! | `state.rs` | what a shard's content must be able to do |
+//! | `node.rs` | the node |
+
+mod command;
+mod event;
+mod happened;
+mod hash;
+mod ids;
+mod node;
+mod settings;
+mod state;
+mod view;
+
+pub use command::{Command, ShardAnswer};
+pub use event::{
+    Delivered, DiskFault, DiskPart, Event, LogRecord, PublishOutcome, RecordKey, RecordOutcome, StreamInfo,
+    StreamOutcome, WriteOutcome,
+};
+pub use happened::{Happened, Stop};
+pub use hash::{fold, hash, mix};
+pub use ids::{
+    BatchId, CHANGES_MAX, DoorId, Incarnation, Moment, NodeId, PublishId, QueryId, ReadId, SHARDS_MAX,
+    ShardId, StreamId, SubscriptionId, Ticket, order_number,
+};
+pub use node::Node;
+pub use settings::{Faults, Settings};
+pub use state::{Change, Damaged, FIELDS_MAX, NewChange, Place, ShardState};
+pub use view::{Counts, ShardView, Stage, TickMark};

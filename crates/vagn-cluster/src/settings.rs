@@ -1,0 +1,71 @@
+//! Settings of a node, and faults that a proof plants.
+
+use crate::ids::NodeId;
+
+/// Settings of a node, the same for its whole run.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// This node.
+    pub node: NodeId,
+    /// Name that people know it by, at most 64 bytes.
+    pub name: String,
+    /// Zone: owners of a shard stand in different ones. `None`: the node is a zone of its own. At most 64 bytes.
+    pub zone: Option<String>,
+    /// Version of the program, as heartbeats tell it.
+    pub version: u32,
+    /// Hash of the settings that must be equal on all nodes.
+    pub settings_hash: u64,
+    /// Number drawn by chance for this run: names of doors follow from it. Two runs never have the same.
+    pub random: u64,
+    /// Shards of the data set, 1 to [`SHARDS_MAX`](crate::SHARDS_MAX). Once a record of assignment stands, its number counts.
+    pub shards: u16,
+    /// The node may own shards.
+    pub stores: bool,
+    /// Settings with which the states of a new data set begin, at most [`FIELDS_MAX`](crate::FIELDS_MAX) bytes.
+    pub begin: Vec<u8>,
+    /// Room of a stream at the brokers, in bytes: an owner that lags by half of it is struck off.
+    pub stream_bytes: u64,
+    /// Entries after which a replica saves a snapshot.
+    pub snapshot_entries: u64,
+    /// Faults to plant.
+    pub faults: Faults,
+}
+
+impl Settings {
+    /// Settings of a node that stores, in a data set of eight shards.
+    pub fn new(node: NodeId, random: u64) -> Self {
+        Self {
+            node,
+            name: format!("node-{:x}", node.0),
+            zone: None,
+            version: 1,
+            settings_hash: 0,
+            random,
+            shards: 8,
+            stores: true,
+            begin: Vec::new(),
+            stream_bytes: 8 << 30,
+            snapshot_entries: 16_384,
+            faults: Faults::default(),
+        }
+    }
+}
+
+/// Faults that can be planted, to prove that the simulator finds them. For the proof only: a service plants none.
+///
+/// Each is one condition at the place where the fault would be made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Faults {
+    /// Fates are answered when an entry was written, before it is synced.
+    pub ack_before_sync: bool,
+    /// A new replica follows the stream from the second entry after its snapshot.
+    pub bootstrap_skips_one: bool,
+    /// A replica gives its own wall clock to its state in place of the tick's time.
+    pub forget_by_own_clock: bool,
+    /// Entries count as synced for the purge when they were received.
+    pub purge_before_sync: bool,
+    /// An owner leaves without looking who else is caught up.
+    pub all_owners_leave: bool,
+    /// Nobody compares the stream's incarnation, its last sequence or hashes.
+    pub stream_anew_unnoticed: bool,
+}
