@@ -7,7 +7,7 @@ use std::fs;
 use crate::source::{Graph, circle, graph, heads, modules, sources, workspace};
 
 /// Crates of ours from the lowest to the highest, and which of the lower ones each may know.
-const CRATES: [(&str, &[&str]); 16] = [
+const CRATES: [(&str, &[&str]); 17] = [
     ("vagn-fuzz", &[]),
     ("vagn-wire", &["vagn-fuzz"]),
     ("vagn-otp", &[]),
@@ -15,6 +15,7 @@ const CRATES: [(&str, &[&str]); 16] = [
     ("vagn-store", &["vagn-wire", "vagn-fuzz"]),
     ("vagn-seal", &["vagn-wire", "vagn-fuzz"]),
     ("vagn-cluster", &["vagn-wire", "vagn-fuzz"]),
+    ("vagn-simulator", &["vagn-cluster", "vagn-wire"]),
     ("vagn-registry", &["vagn-seal", "vagn-wire", "vagn-fuzz"]),
     ("vagn-flow", &["vagn-seal", "vagn-wire", "vagn-otp"]),
     ("vagn-emergency", &["vagn-flow", "vagn-seal", "vagn-wire", "vagn-otp", "vagn-store", "vagn-fuzz"]),

@@ -1,0 +1,252 @@
+//! A machine's disk: for each shard a snapshot and a log whose end is lost with the power unless it was synced.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use vagn_cluster::{DiskPart, LogRecord, ShardId};
+
+use crate::chance::Chance;
+
+/// Records that one event brings when a machine starts.
+const PIECE: usize = 64;
+
+/// A disk.
+#[derive(Debug, Default)]
+pub(crate) struct Disk {
+    pub(crate) full: bool,
+    /// Writes that left a gap in a log: a node must not ask for one.
+    pub(crate) gaps: u64,
+    note: Option<Vec<u8>>,
+    shards: BTreeMap<ShardId, Files>,
+}
+
+/// What is on disk of one shard.
+#[derive(Debug, Default)]
+struct Files {
+    snapshot: Option<Arc<[u8]>>,
+    records: Vec<LogRecord>,
+    /// Last sequence that is synced.
+    synced: u64,
+    /// Rises with each snapshot installed, drop and failure: answers to older writes and syncs are not given.
+    generation: u64,
+}
+
+/// A sync that has begun.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Sync {
+    pub(crate) shard: ShardId,
+    pub(crate) through: u64,
+    generation: u64,
+}
+
+impl Disk {
+    /// Appends records. An error is the first sequence that is not in the log.
+    pub(crate) fn write(&mut self, shard: ShardId, records: Vec<LogRecord>) -> Result<(), u64> {
+        let full = self.full;
+        let files = self.files(shard);
+        if full && let Some(first) = records.first() {
+            files.generation += 1;
+            return Err(first.sequence);
+        }
+        let before = files.records.last().map(|record| record.sequence);
+        let sequences = before.into_iter().chain(records.iter().map(|record| record.sequence));
+        let gap = !sequences.collect::<Vec<_>>().is_sorted_by(|a, b| a + 1 == *b);
+        files.records.extend(records);
+        self.gaps += u64::from(gap);
+        Ok(())
+    }
+
+    pub(crate) fn begin_sync(&mut self, shard: ShardId) -> Sync {
+        let files = self.files(shard);
+        let through = files.records.last().map_or(files.synced, |record| record.sequence);
+        Sync { shard, through, generation: files.generation }
+    }
+
+    /// Ends a sync. Says no if its answer is no longer to be given.
+    pub(crate) fn end_sync(&mut self, sync: Sync) -> bool {
+        let files = self.files(sync.shard);
+        let counts = files.generation == sync.generation;
+        if counts {
+            files.synced = files.synced.max(sync.through);
+        }
+        counts
+    }
+
+    /// Fails a sync: what was written since the last one is gone. Returns the first sequence that is not in the log.
+    pub(crate) fn fail_sync(&mut self, sync: Sync) -> Option<u64> {
+        let files = self.files(sync.shard);
+        let lost = files.records.iter().position(|record| record.sequence > files.synced);
+        let counts = files.generation == sync.generation;
+        let from = files.records[lost.filter(|_| counts)?].sequence;
+        files.generation += 1;
+        files.records.truncate(lost?);
+        Some(from)
+    }
+
+    pub(crate) fn trim(&mut self, shard: ShardId, through: u64) {
+        self.files(shard).records.retain(|record| record.sequence > through);
+    }
+
+    /// Reads records from a sequence on, one at least if it is there.
+    pub(crate) fn read(&self, shard: ShardId, from: u64, max_bytes: usize) -> Vec<LogRecord> {
+        let records = self.shards.get(&shard).map_or(&[][..], |files| &files.records);
+        let start = records.partition_point(|record| record.sequence < from);
+        if records.get(start).is_none_or(|record| record.sequence != from) {
+            return Vec::new();
+        }
+        let mut bytes = 0;
+        let enough = |record: &&LogRecord| {
+            let go_on = bytes == 0 || bytes < max_bytes;
+            bytes += record.bytes.len();
+            go_on
+        };
+        records[start..].iter().take_while(enough).cloned().collect()
+    }
+
+    /// Saves a snapshot beside the log. Says no when there is no room.
+    pub(crate) fn save(&mut self, shard: ShardId, bytes: Arc<[u8]>) -> bool {
+        let room = !self.full;
+        if room {
+            self.files(shard).snapshot = Some(bytes);
+        }
+        room
+    }
+
+    /// Puts a snapshot in place of all. Says no when there is no room.
+    pub(crate) fn install(&mut self, shard: ShardId, sequence: u64, bytes: Arc<[u8]>) -> bool {
+        let room = !self.full;
+        let files = self.files(shard);
+        files.generation += 1;
+        if room {
+            files.snapshot = Some(bytes);
+            files.records.clear();
+            files.synced = sequence;
+        }
+        room
+    }
+
+    pub(crate) fn drop_shard(&mut self, shard: ShardId) {
+        let generation = self.files(shard).generation + 1;
+        self.shards.insert(shard, Files { generation, ..Files::default() });
+    }
+
+    pub(crate) fn write_note(&mut self, bytes: Vec<u8>) {
+        self.note = Some(bytes);
+    }
+
+    /// Takes the power away: of what was not synced, chance leaves the beginning.
+    pub(crate) fn lose_power(&mut self, chance: &mut Chance) {
+        for files in self.shards.values_mut() {
+            let synced = files.records.partition_point(|record| record.sequence <= files.synced);
+            let unsynced = (files.records.len() - synced) as u64;
+            files.records.truncate(synced + chance.within(0..=unsynced) as usize);
+        }
+    }
+
+    /// Loses all.
+    pub(crate) fn lose_all(&mut self) {
+        self.note = None;
+        self.shards.clear();
+    }
+
+    /// Returns what a start finds. It syncs what it finds: otherwise what was read could be lost later.
+    pub(crate) fn parts(&mut self) -> Vec<DiskPart> {
+        let mut parts: Vec<DiskPart> = self.note.iter().cloned().map(DiskPart::Note).collect();
+        for (shard, files) in &mut self.shards {
+            files.generation += 1;
+            if let Some(last) = files.records.last() {
+                files.synced = files.synced.max(last.sequence);
+            }
+            parts.extend(files.snapshot.iter().map(|bytes| DiskPart::Snapshot(*shard, bytes.to_vec())));
+            parts.extend(files.records.chunks(PIECE).map(|piece| DiskPart::Records(*shard, piece.to_vec())));
+        }
+        parts.push(DiskPart::End);
+        parts
+    }
+
+    fn files(&mut self, shard: ShardId) -> &mut Files {
+        self.shards.entry(shard).or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SHARD: ShardId = ShardId(3);
+
+    fn records(sequences: std::ops::RangeInclusive<u64>) -> Vec<LogRecord> {
+        sequences.map(|sequence| LogRecord { sequence, time_ms: 0, bytes: vec![1; 10].into() }).collect()
+    }
+
+    fn sequences(disk: &Disk) -> Vec<u64> {
+        disk.read(SHARD, 1, usize::MAX).iter().map(|record| record.sequence).collect()
+    }
+
+    #[test]
+    fn power_takes_what_was_not_synced_and_nothing_else() {
+        let mut lengths = std::collections::BTreeSet::new();
+        for seed in 0..40 {
+            let mut disk = Disk::default();
+            disk.write(SHARD, records(1..=3)).unwrap();
+            let sync = disk.begin_sync(SHARD);
+            disk.write(SHARD, records(4..=5)).unwrap();
+            assert!(disk.end_sync(sync));
+            disk.lose_power(&mut Chance::new(seed));
+            lengths.insert(sequences(&disk).len());
+        }
+        assert_eq!(lengths.into_iter().collect::<Vec<_>>(), [3, 4, 5]);
+    }
+
+    #[test]
+    fn a_full_disk_takes_no_part_of_a_write_and_answers_no_older_sync() {
+        let mut disk = Disk::default();
+        disk.write(SHARD, records(1..=2)).unwrap();
+        let sync = disk.begin_sync(SHARD);
+        disk.full = true;
+        assert_eq!(disk.write(SHARD, records(3..=4)), Err(3));
+        assert!(!disk.end_sync(sync));
+        assert!(!disk.save(SHARD, Arc::from([])) && !disk.install(SHARD, 9, Arc::from([])));
+        assert_eq!(sequences(&disk), [1, 2]);
+    }
+
+    #[test]
+    fn a_failed_sync_leaves_what_an_earlier_one_covered() {
+        let mut disk = Disk::default();
+        disk.write(SHARD, records(1..=2)).unwrap();
+        let sync = disk.begin_sync(SHARD);
+        assert!(disk.end_sync(sync));
+        disk.write(SHARD, records(3..=4)).unwrap();
+        let sync = disk.begin_sync(SHARD);
+        assert_eq!(disk.fail_sync(sync), Some(3));
+        assert_eq!(sequences(&disk), [1, 2]);
+    }
+
+    #[test]
+    fn an_installed_snapshot_replaces_the_log_and_silences_what_was_under_way() {
+        let mut disk = Disk::default();
+        disk.write(SHARD, records(1..=4)).unwrap();
+        let sync = disk.begin_sync(SHARD);
+        assert!(disk.install(SHARD, 9, Arc::from([7])));
+        assert!(!disk.end_sync(sync));
+        disk.write(SHARD, records(10..=10)).unwrap();
+        let parts = disk.parts();
+        let found = matches!(&parts[..], [DiskPart::Snapshot(_, bytes), DiskPart::Records(_, records), DiskPart::End]
+            if bytes == &[7] && records[0].sequence == 10);
+        assert!(found, "{parts:?}");
+    }
+
+    #[test]
+    fn reads_from_a_sequence_that_it_holds_until_it_is_enough() {
+        let mut disk = Disk::default();
+        disk.write(SHARD, records(5..=9)).unwrap();
+        assert_eq!(disk.read(SHARD, 6, 15).len(), 2);
+        assert_eq!(disk.read(SHARD, 6, 0).len(), 1);
+        assert_eq!(disk.read(SHARD, 4, 99).len(), 0);
+        disk.trim(SHARD, 7);
+        assert_eq!(disk.read(SHARD, 8, 1).len(), 1);
+        assert_eq!(disk.gaps, 0);
+        disk.write(SHARD, records(11..=11)).unwrap();
+        assert_eq!(disk.gaps, 1);
+    }
+}
