@@ -105,7 +105,7 @@ pub enum Command {
     ReadLog {
         /// Which shard.
         shard: ShardId,
-        /// First sequence.
+        /// First sequence; 0 for the first that the log holds, also before the snapshot.
         from: u64,
         /// Bytes of records after which enough are read; one is read at least.
         max_bytes: usize,

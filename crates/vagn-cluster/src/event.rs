@@ -55,7 +55,7 @@ pub enum Event {
         shard: ShardId,
         /// As it was asked.
         from: u64,
-        /// Records from `from` on, without a gap. None when the log does not hold `from`.
+        /// Records from `from` on, without a gap; from the first one when `from` is 0. None when the log does not hold that.
         records: Vec<LogRecord>,
     },
     /// Answer to [`SaveSnapshot`](crate::Command::SaveSnapshot) and [`InstallSnapshot`](crate::Command::InstallSnapshot).

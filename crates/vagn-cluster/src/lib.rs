@@ -38,7 +38,9 @@
 //! | `state.rs` | what a shard's content must be able to do |
 //! | `node.rs` | the node |
 
+mod bytes;
 mod command;
+mod entry;
 mod event;
 mod happened;
 mod hash;
@@ -49,6 +51,7 @@ mod state;
 mod view;
 
 pub use command::{Command, ShardAnswer};
+pub use entry::{Batch, BatchWriter, Body, ENTRY_MAX, Entry, Tick};
 pub use event::{
     Delivered, DiskFault, DiskPart, Event, LogRecord, PublishOutcome, RecordKey, RecordOutcome, StreamInfo,
     StreamOutcome, WriteOutcome,

@@ -27,6 +27,8 @@ pub struct Settings {
     pub stream_bytes: u64,
     /// Entries after which a replica saves a snapshot.
     pub snapshot_entries: u64,
+    /// Bytes of a piece of a copy, at most 256 KiB.
+    pub piece_bytes: usize,
     /// Faults to plant.
     pub faults: Faults,
 }
@@ -46,6 +48,7 @@ impl Settings {
             begin: Vec::new(),
             stream_bytes: 8 << 30,
             snapshot_entries: 16_384,
+            piece_bytes: 256 << 10,
             faults: Faults::default(),
         }
     }
