@@ -40,14 +40,21 @@
 
 mod bytes;
 mod command;
+mod content;
+mod doors;
 mod entry;
 mod event;
 mod happened;
 mod hash;
 mod ids;
 mod node;
+mod purge;
+mod replica;
+mod ring;
 mod settings;
 mod state;
+#[cfg(test)]
+mod testing;
 mod view;
 
 pub use command::{Command, ShardAnswer};

@@ -1,0 +1,488 @@
+//! A replica of a shard: every entry goes into the log, is synced, and only then changes the content and is answered.
+//!
+//! So nothing that a query shows or a sender was told can be taken back by a loss of power, and a disk that is full stops the
+//! replica at one entry, from which it goes on when there is room.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use crate::command::Command;
+use crate::content::{Applied, Content, entry_hash};
+use crate::entry::Tick;
+use crate::event::{DiskFault, LogRecord};
+use crate::happened::Stop;
+use crate::ids::Moment;
+use crate::ring::Ring;
+use crate::settings::{Faults, Settings};
+use crate::state::{Damaged, ShardState};
+use crate::view::TickMark;
+
+/// Most entries and bytes that wait for the disk. Beyond, the subscription is let go until half of them are written.
+const PENDING_MAX: usize = 1_024;
+const PENDING_BYTES_MAX: usize = 16 << 20;
+
+/// Pause before a write is tried again on a full disk.
+const RETRY_MS: u64 = 1_000;
+
+/// Ticks whose hashes are remembered.
+const MARKS_MAX: usize = 16;
+
+/// Entries that the log keeps beyond what it must, so that it is not trimmed for each of them.
+const TRIM_STEP: u64 = 64;
+
+/// A shard's content on this node, with its log.
+#[derive(Debug)]
+pub(crate) struct Replica<S> {
+    pub(crate) content: Content<S>,
+    /// Entries that are not known to be synced, in order.
+    pending: VecDeque<LogRecord>,
+    pending_bytes: usize,
+    /// How many at the end of `pending` were not given to the disk.
+    unwritten: usize,
+    is_syncing: bool,
+    /// Last entry that is synced.
+    synced: u64,
+    /// Last entry in the snapshot on disk.
+    saved: u64,
+    /// The entry at which a snapshot was tried last, and if it is under way.
+    save_tried: u64,
+    is_saving: bool,
+    trimmed: u64,
+    disk: Option<DiskFault>,
+    retry_at_ms: u64,
+    /// Hashes of entries as they were received.
+    entries: Ring,
+    /// Running hashes after entries.
+    running: Ring,
+    marks: VecDeque<TickMark>,
+    snapshot_entries: u64,
+    faults: Faults,
+}
+
+/// Content that is to be put on disk, or was.
+impl<S: ShardState> Replica<S> {
+    /// A replica whose snapshot is on disk, and whose log holds nothing behind it.
+    pub(crate) fn new(content: Content<S>, settings: &Settings) -> Self {
+        let (mut entries, mut running) = (Ring::default(), Ring::default());
+        entries.push(content.sequence, content.entry_hash);
+        running.push(content.sequence, content.running_hash);
+        Self {
+            pending: VecDeque::new(),
+            pending_bytes: 0,
+            unwritten: 0,
+            is_syncing: false,
+            synced: content.sequence,
+            saved: content.sequence,
+            save_tried: content.sequence,
+            is_saving: false,
+            trimmed: content.sequence,
+            disk: None,
+            retry_at_ms: 0,
+            entries,
+            running,
+            marks: content.tick.into_iter().collect(),
+            snapshot_entries: settings.snapshot_entries.max(1),
+            faults: settings.faults,
+            content,
+        }
+    }
+
+    /// Takes in a record that an earlier run left in the log.
+    ///
+    /// # Errors
+    /// [`Damaged`] when it cannot be read, or one before it is missing.
+    pub(crate) fn restore(&mut self, record: &LogRecord, now: Moment) -> Result<(), Damaged> {
+        if record.sequence <= self.content.sequence {
+            return Ok(());
+        }
+        if record.sequence != self.content.sequence + 1 {
+            return Err(Damaged);
+        }
+        self.entries.push(record.sequence, entry_hash(record));
+        self.apply_one(record, now).map(|_| ())
+    }
+
+    /// Ends the restoring: what was read may still be on no disk.
+    pub(crate) fn restored(&mut self, out: &mut Vec<Command>) {
+        if self.content.sequence > self.synced {
+            self.is_syncing = true;
+            out.push(Command::SyncLog(self.content.shard));
+        }
+    }
+
+    /// Last entry that was received, in order.
+    pub(crate) fn received(&self) -> u64 {
+        self.pending.back().map_or(self.content.sequence, |record| record.sequence)
+    }
+
+    /// Last entry that is on disk for good.
+    pub(crate) fn synced(&self) -> u64 {
+        if self.faults.purge_before_sync { self.received() } else { self.synced }
+    }
+
+    pub(crate) fn disk_fault(&self) -> Option<DiskFault> {
+        self.disk
+    }
+
+    /// True while it takes no more entries.
+    pub(crate) fn is_full(&self) -> bool {
+        self.disk.is_some() || self.pending.len() >= PENDING_MAX || self.pending_bytes >= PENDING_BYTES_MAX
+    }
+
+    /// True when there is room again for a good number of entries.
+    pub(crate) fn has_room(&self) -> bool {
+        self.disk.is_none()
+            && self.pending.len() <= PENDING_MAX / 2
+            && self.pending_bytes <= PENDING_BYTES_MAX / 2
+    }
+
+    /// Returns the hash of an entry that was received, if it is one of the last.
+    pub(crate) fn entry_hash(&self, sequence: u64) -> Option<u64> {
+        self.entries.get(sequence)
+    }
+
+    /// Returns the first entry whose hash is remembered.
+    pub(crate) fn first_hashed(&self) -> Option<u64> {
+        self.entries.first()
+    }
+
+    /// Takes the entry behind the last one that was received.
+    pub(crate) fn take(&mut self, record: LogRecord) {
+        debug_assert_eq!(record.sequence, self.received() + 1);
+        self.entries.push(record.sequence, entry_hash(&record));
+        self.pending_bytes += record.bytes.len();
+        self.pending.push_back(record);
+        self.unwritten += 1;
+    }
+
+    /// Gives to the disk what was taken. Returns what became of entries, if a fault is planted.
+    pub(crate) fn flush(&mut self, now: Moment, out: &mut Vec<Command>) -> Outcome {
+        let shard = self.content.shard;
+        if self.unwritten > 0 && self.may_write(now) {
+            let from = self.pending.len() - self.unwritten;
+            out.push(Command::WriteLog { shard, records: self.pending.range(from..).cloned().collect() });
+            self.unwritten = 0;
+        }
+        let has_written = self.pending.len() > self.unwritten;
+        if has_written && !self.is_syncing && self.may_write(now) {
+            self.is_syncing = true;
+            out.push(Command::SyncLog(shard));
+        }
+        if self.faults.ack_before_sync {
+            self.apply_through(self.received(), now)
+        } else {
+            Outcome::default()
+        }
+    }
+
+    /// On a full disk one attempt a second; on a broken one none.
+    fn may_write(&self, now: Moment) -> bool {
+        match self.disk {
+            None => true,
+            Some(DiskFault::Full) => now.elapsed_ms >= self.retry_at_ms,
+            Some(DiskFault::Broken) => false,
+        }
+    }
+
+    /// Returns the moment of the next attempt to write, while the disk is full.
+    pub(crate) fn due_ms(&self) -> Option<u64> {
+        (self.disk == Some(DiskFault::Full) && !self.is_syncing).then_some(self.retry_at_ms)
+    }
+
+    /// The log is synced up to this entry: it counts, and all before it.
+    pub(crate) fn log_synced(&mut self, through: u64, now: Moment, out: &mut Vec<Command>) -> Outcome {
+        self.is_syncing = false;
+        self.synced = self.synced.max(through.min(self.received()));
+        let was_full = self.disk.take_if(|fault| *fault == DiskFault::Full).is_some();
+        let mut outcome = self.apply_through(self.synced, now);
+        outcome.went_on = was_full;
+        while self.pending.front().is_some_and(|record| record.sequence <= self.synced) {
+            let record = self.pending.pop_front().expect("it was looked at");
+            self.pending_bytes -= record.bytes.len();
+        }
+        let mut early = self.flush(now, out);
+        outcome.applied.append(&mut early.applied);
+        outcome.stop = outcome.stop.or(early.stop);
+        outcome
+    }
+
+    /// The log ends before this entry.
+    pub(crate) fn log_failed(&mut self, from: u64, fault: DiskFault, now: Moment) {
+        self.is_syncing = false;
+        self.unwritten = self.pending.iter().filter(|record| record.sequence >= from).count();
+        self.disk = Some(fault);
+        self.retry_at_ms = now.elapsed_ms + RETRY_MS;
+    }
+
+    fn apply_through(&mut self, through: u64, now: Moment) -> Outcome {
+        let mut outcome = Outcome::default();
+        let applied = self.content.sequence;
+        let fresh = |record: &&LogRecord| record.sequence > applied && record.sequence <= through;
+        let records: Vec<LogRecord> = self.pending.iter().filter(fresh).cloned().collect();
+        for record in &records {
+            match self
+                .check(record)
+                .map_or_else(|| self.apply_one(record, now).map_err(|_| Stop::EntryDamaged), Err)
+            {
+                Ok(applied) => outcome.applied.push((record.sequence, applied)),
+                Err(stop) => {
+                    outcome.stop = Some(stop);
+                    break;
+                }
+            }
+        }
+        outcome
+    }
+
+    fn apply_one(&mut self, record: &LogRecord, now: Moment) -> Result<Applied, Damaged> {
+        let clock_ms = self.faults.forget_by_own_clock.then_some(now.wall_ms);
+        let applied = self.content.apply(record, clock_ms)?;
+        self.running.push(record.sequence, self.content.running_hash);
+        if let (Applied::Tick { .. }, Some(mark)) = (&applied, self.content.tick) {
+            self.marks.push_back(mark);
+            if self.marks.len() > MARKS_MAX {
+                self.marks.pop_front();
+            }
+        }
+        Ok(applied)
+    }
+
+    /// Compares what a tick says of another replica with what this one had at the same entries.
+    fn check(&self, record: &LogRecord) -> Option<Stop> {
+        if self.faults.stream_anew_unnoticed {
+            return None;
+        }
+        let entry = crate::entry::Entry::read(&record.bytes).ok()?;
+        match entry.body {
+            crate::entry::Body::Tick(tick) if entry.epoch == self.content.epoch => self.compare(&tick),
+            _ => None,
+        }
+    }
+
+    fn compare(&self, tick: &Tick) -> Option<Stop> {
+        let running = self.running.get(tick.sequence);
+        if tick.sequence > 0 && running.is_some_and(|own| own != tick.running_hash) {
+            return Some(Stop::HashDiffers);
+        }
+        let mark = self.marks.iter().find(|mark| mark.sequence == tick.tick_sequence);
+        mark.is_some_and(|mark| mark.content_hash != tick.content_hash).then_some(Stop::ContentDiffers)
+    }
+
+    /// Returns a tick that says what this replica has.
+    pub(crate) fn tick(&self, node: crate::NodeId, wall_ms: i64) -> Tick {
+        let mark = self.content.tick;
+        Tick {
+            node,
+            wall_ms,
+            sequence: self.content.sequence,
+            running_hash: self.content.running_hash,
+            tick_sequence: mark.map_or(0, |mark| mark.sequence),
+            content_hash: mark.map_or(0, |mark| mark.content_hash),
+        }
+    }
+
+    /// Saves a snapshot when the log behind the last one has grown long.
+    pub(crate) fn save(&mut self, out: &mut Vec<Command>) {
+        let sequence = self.content.sequence;
+        let is_due = sequence - self.saved.max(self.save_tried) >= self.snapshot_entries;
+        if is_due && !self.is_saving && self.disk.is_none() && self.synced >= sequence {
+            (self.is_saving, self.save_tried) = (true, sequence);
+            let bytes = Arc::from(self.content.write());
+            out.push(Command::SaveSnapshot { shard: self.content.shard, sequence, bytes });
+        }
+    }
+
+    pub(crate) fn snapshot_saved(&mut self, sequence: u64, result: Result<(), DiskFault>) {
+        self.is_saving = false;
+        if result.is_ok() {
+            self.saved = self.saved.max(sequence);
+        }
+    }
+
+    /// Lets go of the log up to the snapshot, but of nothing that another owner may lack: a repair needs it.
+    pub(crate) fn trim(&mut self, all_have: u64, out: &mut Vec<Command>) {
+        let through = self.saved.min(all_have);
+        if through >= self.trimmed + TRIM_STEP {
+            self.trimmed = through;
+            out.push(Command::TrimLog { shard: self.content.shard, through });
+        }
+    }
+}
+
+/// What came of entries that counted.
+#[derive(Debug, Default)]
+pub(crate) struct Outcome {
+    /// Entries by sequence, and what became of each.
+    pub(crate) applied: Vec<(u64, Applied)>,
+    /// The entry behind them was not applied.
+    pub(crate) stop: Option<Stop>,
+    /// The disk had been full.
+    pub(crate) went_on: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::content::Beginning;
+    use crate::ids::{NodeId, ShardId};
+    use crate::testing::{Log, NOW, Places};
+
+    const AT: Moment = Moment { elapsed_ms: 5_000, wall_ms: NOW };
+
+    fn settings(faults: Faults) -> Settings {
+        Settings { faults, snapshot_entries: 100, ..Settings::new(NodeId(1), 1) }
+    }
+
+    fn begun() -> Content<Places> {
+        Content::begin(Beginning { shard: ShardId(0), epoch: 1, base: 0, time_ms: NOW, settings: b"" })
+    }
+
+    fn replica(faults: Faults) -> Replica<Places> {
+        Replica::new(begun(), &settings(faults))
+    }
+
+    fn take(replica: &mut Replica<Places>, log: &Log) -> Vec<Command> {
+        log.behind(replica.received()).for_each(|record| replica.take(record.clone()));
+        let mut out = Vec::new();
+        assert!(replica.flush(AT, &mut out).applied.is_empty());
+        out
+    }
+
+    fn written(out: &[Command]) -> Vec<u64> {
+        let records = out.iter().filter_map(|command| match command {
+            Command::WriteLog { records, .. } => Some(records.iter().map(|record| record.sequence)),
+            _ => None,
+        });
+        records.flatten().collect()
+    }
+
+    fn syncs(out: &[Command]) -> usize {
+        out.iter().filter(|command| matches!(command, Command::SyncLog(_))).count()
+    }
+
+    #[test]
+    fn an_entry_counts_when_it_is_synced() {
+        let mut log = Log::new(1);
+        let mut replica = replica(Faults::default());
+        let out = take(&mut replica, log.batch(1, &["a"]).batch(2, &["b"]));
+        assert_eq!((written(&out), syncs(&out)), (vec![1, 2], 1));
+        assert_eq!((replica.received(), replica.synced(), replica.content.sequence), (2, 0, 0));
+        // What comes while a sync is under way waits for the next.
+        let out = take(&mut replica, log.batch(3, &["c"]));
+        assert_eq!((written(&out), syncs(&out)), (vec![3], 0));
+        let mut out = Vec::new();
+        let outcome = replica.log_synced(2, AT, &mut out);
+        assert_eq!(outcome.applied.iter().map(|(sequence, _)| *sequence).collect::<Vec<_>>(), [1, 2]);
+        assert_eq!((replica.synced(), replica.content.sequence, replica.content.state.len()), (2, 2, 2));
+        assert_eq!((written(&out), syncs(&out)), (vec![], 1));
+        assert_eq!(replica.log_synced(3, AT, &mut out).applied.len(), 1);
+        assert_eq!((syncs(&out), replica.pending.len(), replica.pending_bytes), (1, 0, 0));
+    }
+
+    #[test]
+    fn the_planted_faults_count_earlier() {
+        let mut log = Log::new(1);
+        log.batch(1, &["a"]);
+        let mut early = replica(Faults { ack_before_sync: true, ..Faults::default() });
+        early.take(log.at(1).clone());
+        assert_eq!(early.flush(AT, &mut Vec::new()).applied.len(), 1);
+        assert!(early.log_synced(1, AT, &mut Vec::new()).applied.is_empty());
+        let mut early = replica(Faults { purge_before_sync: true, ..Faults::default() });
+        take(&mut early, &log);
+        assert_eq!(early.synced(), 1);
+    }
+
+    #[test]
+    fn a_full_disk_stops_at_an_entry_and_goes_on_from_it() {
+        let mut log = Log::new(1);
+        let mut replica = replica(Faults::default());
+        take(&mut replica, log.batch(1, &["a"]).batch(2, &["b"]).batch(3, &["c"]));
+        replica.log_failed(2, DiskFault::Full, AT);
+        assert!(replica.is_full() && !replica.has_room());
+        assert_eq!(replica.due_ms(), Some(AT.elapsed_ms + RETRY_MS));
+        let mut out = Vec::new();
+        replica.flush(AT, &mut out);
+        assert!(out.is_empty(), "not before the pause is over");
+        let later = Moment { elapsed_ms: AT.elapsed_ms + RETRY_MS, ..AT };
+        replica.flush(later, &mut out);
+        assert_eq!((written(&out), syncs(&out)), (vec![2, 3], 1));
+        let outcome = replica.log_synced(3, later, &mut out);
+        assert!(outcome.went_on && outcome.applied.len() == 3 && !replica.is_full());
+    }
+
+    #[test]
+    fn a_broken_disk_is_not_written_again() {
+        let mut log = Log::new(1);
+        let mut replica = replica(Faults::default());
+        take(&mut replica, log.batch(1, &["a"]));
+        replica.log_failed(1, DiskFault::Broken, AT);
+        let mut out = Vec::new();
+        replica.flush(Moment { elapsed_ms: 1 << 40, ..AT }, &mut out);
+        assert!(out.is_empty() && replica.due_ms().is_none() && replica.content.sequence == 0);
+    }
+
+    #[test]
+    fn a_restart_has_what_the_log_has_and_counts_it_when_synced() {
+        let mut log = Log::new(1);
+        log.batch(1, &["a"]).batch(2, &["b"]).batch(3, &["c"]);
+        let mut replica = replica(Faults::default());
+        for record in &log.records[..2] {
+            replica.restore(record, AT).unwrap();
+        }
+        assert_eq!(replica.restore(&log.records[0], AT), Ok(()), "a record before the snapshot is none");
+        let mut out = Vec::new();
+        replica.restored(&mut out);
+        assert_eq!((replica.content.sequence, replica.synced(), syncs(&out)), (2, 0, 1));
+        assert!(replica.log_synced(2, AT, &mut out).applied.is_empty(), "nobody waits for their fates");
+        assert_eq!(replica.synced(), 2);
+        log.batch(4, &["d"]);
+        assert_eq!(replica.restore(log.at(4), AT), Err(Damaged), "a gap");
+    }
+
+    #[test]
+    fn ticks_of_a_replica_that_has_something_else_stop_this_one() {
+        let mut log = Log::new(1);
+        log.batch(1, &["a"]).tick(NOW + 1_000, NOW + 1_000);
+        let mut other = replica(Faults::default());
+        take(&mut other, &log);
+        other.log_synced(2, AT, &mut Vec::new());
+        let honest = other.tick(NodeId(2), NOW + 2_000);
+        assert_eq!((honest.sequence, honest.tick_sequence), (2, 2));
+        let lies = [
+            (honest, None),
+            (Tick { running_hash: 1, ..honest }, Some(Stop::HashDiffers)),
+            (Tick { content_hash: 1, ..honest }, Some(Stop::ContentDiffers)),
+            (Tick { sequence: 9, running_hash: 1, tick_sequence: 9, ..honest }, None),
+        ];
+        for (tick, stop) in lies {
+            let mut replica = replica(Faults::default());
+            let mut log = log.clone();
+            take(&mut replica, log.push(tick.write(1), NOW + 2_000));
+            let outcome = replica.log_synced(3, AT, &mut Vec::new());
+            assert_eq!((outcome.stop, replica.content.sequence), (stop, if stop.is_some() { 2 } else { 3 }));
+        }
+    }
+
+    #[test]
+    fn snapshots_are_saved_and_the_log_keeps_what_others_lack() {
+        let mut log = Log::new(1);
+        (1..=250).for_each(|number| {
+            log.batch(number, &["a"]);
+        });
+        let mut replica = replica(Faults::default());
+        take(&mut replica, &log);
+        let mut out = Vec::new();
+        replica.log_synced(250, AT, &mut out);
+        out.clear();
+        replica.save(&mut out);
+        replica.save(&mut out);
+        let [Command::SaveSnapshot { sequence: 250, bytes, .. }] = &out[..] else { panic!("{out:?}") };
+        assert_eq!(Content::<Places>::read(ShardId(0), bytes).unwrap().sequence, 250);
+        replica.trim(250, &mut out);
+        assert_eq!(out.len(), 1, "the snapshot is not on disk yet");
+        replica.snapshot_saved(250, Ok(()));
+        replica.trim(70, &mut out);
+        replica.trim(71, &mut out);
+        assert!(matches!(out[1..], [Command::TrimLog { through: 70, .. }]));
+    }
+}
