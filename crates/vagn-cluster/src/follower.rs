@@ -1,0 +1,512 @@
+//! Following a stream: every entry once and in order, and no other stream than the one that this replica began with.
+//!
+//! What brokers do on bad days, and what is done here:
+//!
+//! | it happens that | so |
+//! |---|---|
+//! | a consumer that starts beyond the end waits for ever; one that started before the first begins silently later | the figures of the stream are read every 2 s |
+//! | figures are 10 s old | what speaks against the stream must hold for 12 s |
+//! | entries are lost, and their sequences given to others | each subscription begins one entry early, and that entry is compared |
+//! | figures were read before our own appends were seen | they are compared with what was received when they were asked for |
+
+use crate::command::Command;
+use crate::content::entry_hash;
+use crate::entry::Entry;
+use crate::event::{Delivered, LogRecord, StreamOutcome};
+use crate::happened::Stop;
+use crate::ids::{Incarnation, Moment, ReadId, ShardId, StreamId, SubscriptionId};
+use crate::numbers::Numbers;
+
+/// Time between reads of the stream's figures.
+const READ_MS: u64 = 2_000;
+
+/// Time for which figures must speak against a stream. A leader that was cut off may give its own for 10 s.
+const DOUBT_MS: u64 = 12_000;
+
+/// Silence of a subscription that should have delivered, after which it is made anew.
+const SILENCE_MS: u64 = 2_000;
+
+/// Pause before a subscription is made anew.
+const AGAIN_MS: u64 = 100;
+
+/// Times that an entry may come damaged before the replica stops.
+const DAMAGED_MAX: u32 = 5;
+
+/// Following of one stream by one replica.
+#[derive(Debug)]
+pub(crate) struct Follower {
+    stream: StreamId,
+    incarnation: Incarnation,
+    /// Planted fault.
+    compares_nothing: bool,
+    subscription: Option<Subscription>,
+    subscribe_at_ms: u64,
+    /// First sequence to compare again, if there is a doubt.
+    verify_from: Option<u64>,
+    read: Option<Asked>,
+    read_at_ms: u64,
+    behind_since_ms: Option<u64>,
+    absent_since_ms: Option<u64>,
+    fresh_ms: Option<u64>,
+    damaged: u32,
+    bytes: u64,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Subscription {
+    id: SubscriptionId,
+    heard_ms: u64,
+}
+
+/// A read of figures that is under way.
+#[derive(Debug, Clone, Copy)]
+struct Asked {
+    id: ReadId,
+    at_ms: u64,
+    /// Last entry that had been received when it was asked.
+    received: u64,
+}
+
+/// What is to be done with a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Taken {
+    /// It is the next entry.
+    Next,
+    /// Nothing.
+    Nothing,
+    /// The replica stops.
+    Stop(Stop),
+}
+
+/// What figures of the stream say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Finding {
+    /// Nothing of note.
+    Sound,
+    /// The subscription was silent, and is made anew.
+    Silent(SubscriptionId),
+    /// The stream does not hold the next entry any more.
+    NextPurged,
+    /// The replica stops.
+    Stop(Stop),
+}
+
+/// The replica's side of it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Received {
+    /// Last entry that was received.
+    pub(crate) last: u64,
+    /// First entry whose hash is remembered.
+    pub(crate) first_hashed: u64,
+    /// It takes entries.
+    pub(crate) has_room: bool,
+}
+
+impl Follower {
+    pub(crate) fn new(stream: StreamId, incarnation: Incarnation, compares_nothing: bool) -> Self {
+        Self {
+            stream,
+            incarnation,
+            compares_nothing,
+            subscription: None,
+            subscribe_at_ms: 0,
+            verify_from: None,
+            read: None,
+            read_at_ms: 0,
+            behind_since_ms: None,
+            absent_since_ms: None,
+            fresh_ms: None,
+            damaged: 0,
+            bytes: 0,
+        }
+    }
+
+    pub(crate) fn stream(&self) -> StreamId {
+        self.stream
+    }
+
+    pub(crate) fn shard(&self) -> ShardId {
+        self.stream.shard
+    }
+
+    /// Bytes in the stream, when its figures were read last.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Moment at which everything in the stream had been received, as its figures say.
+    pub(crate) fn fresh_ms(&self) -> Option<u64> {
+        self.fresh_ms
+    }
+
+    /// Subscribes and asks for figures when it is time.
+    pub(crate) fn run(&mut self, now: Moment, at: Received, numbers: &mut Numbers, out: &mut Vec<Command>) {
+        if !at.has_room && self.subscription.is_some() {
+            self.let_go(out);
+        }
+        let may_subscribe = at.has_room && self.behind_since_ms.is_none();
+        if self.subscription.is_none() && may_subscribe && now.elapsed_ms >= self.subscribe_at_ms {
+            let from = self.verify_from.take().unwrap_or(at.last).max(at.first_hashed).max(1);
+            let subscription = Subscription { id: numbers.subscription(), heard_ms: now.elapsed_ms };
+            self.subscription = Some(subscription);
+            self.subscribe_at_ms = now.elapsed_ms + AGAIN_MS;
+            out.push(Command::Subscribe { subscription: subscription.id, stream: self.stream, from });
+        }
+        if self.read.is_none() && now.elapsed_ms >= self.read_at_ms {
+            let asked = Asked { id: numbers.read(), at_ms: now.elapsed_ms, received: at.last };
+            (self.read, self.read_at_ms) = (Some(asked), now.elapsed_ms + READ_MS);
+            out.push(Command::ReadStream { read: asked.id, stream: self.stream });
+        }
+    }
+
+    /// Returns the moment at which [`run`](Self::run) has something to do.
+    pub(crate) fn due_ms(&self, has_room: bool) -> Option<u64> {
+        let subscribe = self.subscription.is_none() && has_room && self.behind_since_ms.is_none();
+        let read = self.read.is_none().then_some(self.read_at_ms);
+        read.into_iter().chain(subscribe.then_some(self.subscribe_at_ms)).min()
+    }
+
+    /// Ends the subscription; another follows.
+    pub(crate) fn let_go(&mut self, out: &mut Vec<Command>) {
+        if let Some(subscription) = self.subscription.take() {
+            out.push(Command::Unsubscribe(subscription.id));
+        }
+    }
+
+    /// Compares the stream with what this replica has, from this sequence on.
+    pub(crate) fn verify(&mut self, from: u64, out: &mut Vec<Command>) {
+        self.verify_from = Some(self.verify_from.map_or(from, |other| other.min(from)));
+        self.let_go(out);
+    }
+
+    /// A subscription ended. Returns true if it was this one's.
+    pub(crate) fn ended(&mut self, subscription: SubscriptionId) -> bool {
+        self.subscription.take_if(|own| own.id == subscription).is_some()
+    }
+
+    /// Judges a message. `known` is the hash of the entry that the replica has at its sequence.
+    pub(crate) fn delivered(
+        &mut self,
+        message: &Delivered,
+        at: Received,
+        known: Option<u64>,
+        now: Moment,
+        out: &mut Vec<Command>,
+    ) -> Taken {
+        let own = self.subscription.as_mut().filter(|own| own.id == message.subscription);
+        let Some(subscription) = own else { return Taken::Nothing };
+        subscription.heard_ms = now.elapsed_ms;
+        if message.incarnation != self.incarnation && !self.compares_nothing {
+            return Taken::Stop(Stop::StreamAnew);
+        }
+        if message.sequence <= at.last {
+            let differs = known.is_some_and(|known| known != entry_hash(&record(message)));
+            let stops = differs && !self.compares_nothing;
+            return if stops { Taken::Stop(Stop::StreamBehind) } else { Taken::Nothing };
+        }
+        if message.sequence > at.last + 1 || !at.has_room {
+            // Messages between were lost on the way, or purged; the figures will tell.
+            self.let_go(out);
+            self.read_at_ms = self.read_at_ms.min(now.elapsed_ms);
+            return Taken::Nothing;
+        }
+        if Entry::read(&message.bytes).is_err() {
+            self.damaged += 1;
+            self.let_go(out);
+            return if self.damaged > DAMAGED_MAX { Taken::Stop(Stop::EntryDamaged) } else { Taken::Nothing };
+        }
+        self.damaged = 0;
+        Taken::Next
+    }
+
+    /// Takes in figures that were asked for. `None` when they are not this one's.
+    pub(crate) fn read(
+        &mut self,
+        read: ReadId,
+        outcome: StreamOutcome,
+        received: u64,
+        now: Moment,
+        out: &mut Vec<Command>,
+    ) -> Option<Finding> {
+        let asked = self.read.take_if(|asked| asked.id == read)?;
+        let info = match outcome {
+            StreamOutcome::NoAnswer => return Some(Finding::Sound),
+            StreamOutcome::Absent => {
+                let since = *self.absent_since_ms.get_or_insert(now.elapsed_ms);
+                return Some(self.doubt(since, now, Stop::StreamGone));
+            }
+            StreamOutcome::Is(info) => info,
+        };
+        (self.absent_since_ms, self.bytes) = (None, info.bytes);
+        if info.incarnation != self.incarnation && !self.compares_nothing {
+            return Some(Finding::Stop(Stop::StreamAnew));
+        }
+        if info.first > received + 1 {
+            return Some(Finding::NextPurged);
+        }
+        if info.last < asked.received && !self.compares_nothing {
+            // What comes meanwhile may be other entries under our sequences. The next subscription compares.
+            self.let_go(out);
+            let since = *self.behind_since_ms.get_or_insert(now.elapsed_ms);
+            return Some(self.doubt(since, now, Stop::StreamBehind));
+        }
+        self.behind_since_ms = None;
+        if info.last <= received {
+            self.fresh_ms = self.fresh_ms.max(Some(asked.at_ms));
+            return Some(Finding::Sound);
+        }
+        let is_silent = |own: &Subscription| now.elapsed_ms - own.heard_ms >= SILENCE_MS;
+        match self.subscription.filter(is_silent) {
+            Some(subscription) => {
+                self.let_go(out);
+                Some(Finding::Silent(subscription.id))
+            }
+            None => Some(Finding::Sound),
+        }
+    }
+
+    fn doubt(&self, since_ms: u64, now: Moment, stop: Stop) -> Finding {
+        let is_sure = now.elapsed_ms - since_ms >= DOUBT_MS && !self.compares_nothing;
+        if is_sure { Finding::Stop(stop) } else { Finding::Sound }
+    }
+}
+
+/// Returns what the log keeps of a message.
+pub(crate) fn record(message: &Delivered) -> LogRecord {
+    LogRecord { sequence: message.sequence, time_ms: message.time_ms, bytes: message.bytes.clone() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::StreamInfo;
+    use crate::testing::{Log, NOW};
+
+    const STREAM: StreamId = StreamId { shard: ShardId(0), epoch: 1 };
+    const BORN: Incarnation = Incarnation(5);
+
+    struct Rig {
+        follower: Follower,
+        numbers: Numbers,
+        log: Log,
+        received: u64,
+        now: Moment,
+        out: Vec<Command>,
+    }
+
+    impl Rig {
+        fn new(entries: u64) -> Self {
+            let mut log = Log::new(1);
+            for number in 1..=entries {
+                log.batch(number, &["a"]);
+            }
+            let now = Moment { elapsed_ms: 1_000, wall_ms: NOW };
+            let follower = Follower::new(STREAM, BORN, false);
+            let mut rig =
+                Self { follower, numbers: Numbers::default(), log, received: 0, now, out: Vec::new() };
+            rig.run();
+            rig
+        }
+
+        fn at(&self) -> Received {
+            Received { last: self.received, first_hashed: 0, has_room: true }
+        }
+
+        fn run(&mut self) {
+            let at = self.at();
+            self.follower.run(self.now, at, &mut self.numbers, &mut self.out);
+        }
+
+        fn pass(&mut self, ms: u64) {
+            self.now.elapsed_ms += ms;
+            self.run();
+        }
+
+        /// First sequence of the last subscription.
+        fn subscribed(&self) -> Option<(SubscriptionId, u64)> {
+            self.out.iter().rev().find_map(|command| match command {
+                Command::Subscribe { subscription, from, .. } => Some((*subscription, *from)),
+                _ => None,
+            })
+        }
+
+        fn message(&self, sequence: u64) -> Delivered {
+            let record = self.log.at(sequence).clone();
+            Delivered {
+                subscription: self.subscribed().unwrap().0,
+                incarnation: BORN,
+                sequence,
+                time_ms: record.time_ms,
+                bytes: record.bytes,
+            }
+        }
+
+        fn deliver(&mut self, message: &Delivered) -> Taken {
+            let known = (message.sequence <= self.received && message.sequence > 0)
+                .then(|| entry_hash(self.log.at(message.sequence)));
+            let at = self.at();
+            let taken = self.follower.delivered(message, at, known, self.now, &mut self.out);
+            self.received += u64::from(taken == Taken::Next);
+            taken
+        }
+
+        /// Answers the last read.
+        fn figures(&mut self, first: u64, last: u64) -> Option<Finding> {
+            let info = StreamInfo { incarnation: BORN, first, last, bytes: 0 };
+            self.answer(StreamOutcome::Is(info))
+        }
+
+        fn answer(&mut self, outcome: StreamOutcome) -> Option<Finding> {
+            let read = self.out.iter().rev().find_map(|command| match command {
+                Command::ReadStream { read, .. } => Some(*read),
+                _ => None,
+            });
+            self.follower.read(read.unwrap(), outcome, self.received, self.now, &mut self.out)
+        }
+    }
+
+    #[test]
+    fn takes_each_entry_once_and_in_order() {
+        let mut rig = Rig::new(4);
+        assert_eq!(rig.subscribed().unwrap().1, 1);
+        for (sequence, taken) in
+            [(1, Taken::Next), (1, Taken::Nothing), (2, Taken::Next), (4, Taken::Nothing)]
+        {
+            assert_eq!(rig.deliver(&rig.message(sequence)), taken, "{sequence}");
+        }
+        // A gap: asked for again, one entry early.
+        rig.pass(AGAIN_MS);
+        assert_eq!(rig.subscribed().unwrap().1, 2);
+        for (sequence, taken) in [(2, Taken::Nothing), (3, Taken::Next), (4, Taken::Next)] {
+            assert_eq!(rig.deliver(&rig.message(sequence)), taken, "{sequence}");
+        }
+    }
+
+    #[test]
+    fn messages_of_an_older_subscription_are_none() {
+        let mut rig = Rig::new(2);
+        let old = rig.message(1);
+        assert!(rig.follower.ended(old.subscription));
+        rig.pass(AGAIN_MS);
+        assert_eq!(rig.deliver(&old), Taken::Nothing);
+        assert_eq!(rig.deliver(&rig.message(1)), Taken::Next);
+    }
+
+    #[test]
+    fn a_stream_made_anew_is_noticed() {
+        let mut rig = Rig::new(2);
+        let other = Delivered { incarnation: Incarnation(6), ..rig.message(1) };
+        assert_eq!(rig.deliver(&other), Taken::Stop(Stop::StreamAnew));
+        let info = StreamInfo { incarnation: Incarnation(6), first: 1, last: 9, bytes: 0 };
+        assert_eq!(rig.answer(StreamOutcome::Is(info)), Some(Finding::Stop(Stop::StreamAnew)));
+    }
+
+    #[test]
+    fn another_entry_under_a_known_sequence_is_noticed() {
+        let mut rig = Rig::new(3);
+        rig.deliver(&rig.message(1));
+        rig.deliver(&rig.message(2));
+        let other = Delivered { bytes: rig.message(3).bytes, ..rig.message(2) };
+        assert_eq!(rig.deliver(&other), Taken::Stop(Stop::StreamBehind));
+    }
+
+    #[test]
+    fn a_damaged_entry_is_asked_for_again_and_then_stops() {
+        let mut rig = Rig::new(1);
+        for time in 0..=DAMAGED_MAX {
+            let damaged = Delivered { bytes: (*b"damaged").into(), ..rig.message(1) };
+            let expected = if time < DAMAGED_MAX { Taken::Nothing } else { Taken::Stop(Stop::EntryDamaged) };
+            assert_eq!(rig.deliver(&damaged), expected);
+            rig.pass(AGAIN_MS);
+        }
+    }
+
+    #[test]
+    fn a_silent_consumer_is_made_anew() {
+        let mut rig = Rig::new(3);
+        let (silent, _) = rig.subscribed().unwrap();
+        assert_eq!(rig.figures(1, 3), Some(Finding::Sound), "it may be on its way");
+        rig.pass(READ_MS);
+        assert_eq!(rig.figures(1, 3), Some(Finding::Silent(silent)));
+        rig.pass(1);
+        assert_ne!(rig.subscribed().unwrap().0, silent);
+    }
+
+    #[test]
+    fn an_entry_that_was_purged_is_found() {
+        let mut rig = Rig::new(1);
+        rig.deliver(&rig.message(1));
+        assert_eq!(rig.figures(2, 9), Some(Finding::Sound));
+        rig.pass(READ_MS);
+        assert_eq!(rig.figures(3, 9), Some(Finding::NextPurged));
+    }
+
+    #[test]
+    fn figures_are_compared_with_what_was_there_when_they_were_asked_for() {
+        let mut rig = Rig::new(3);
+        // Asked before anything was received, answered after.
+        rig.deliver(&rig.message(1));
+        assert_eq!(rig.figures(1, 0), Some(Finding::Sound));
+        assert_eq!((rig.follower.behind_since_ms, rig.follower.fresh_ms()), (None, Some(1_000)));
+    }
+
+    #[test]
+    fn a_stream_that_is_behind_is_believed_to_be_only_after_a_while() {
+        let mut rig = Rig::new(3);
+        (1..=3).for_each(|sequence| {
+            rig.deliver(&rig.message(sequence));
+        });
+        let mut last = rig.figures(1, 3);
+        let mut waited = 0;
+        while last == Some(Finding::Sound) {
+            rig.pass(READ_MS);
+            waited += READ_MS;
+            last = rig.figures(1, 2);
+        }
+        assert_eq!((last, waited), (Some(Finding::Stop(Stop::StreamBehind)), DOUBT_MS + READ_MS));
+    }
+
+    #[test]
+    fn nothing_is_taken_while_a_stream_seems_behind_and_then_it_is_compared() {
+        let mut rig = Rig::new(4);
+        (1..=3).for_each(|sequence| {
+            rig.deliver(&rig.message(sequence));
+        });
+        rig.figures(1, 3);
+        rig.pass(READ_MS);
+        let next = rig.message(4);
+        assert_eq!(rig.figures(1, 2), Some(Finding::Sound));
+        assert_eq!(rig.deliver(&next), Taken::Nothing);
+        rig.pass(READ_MS);
+        assert_eq!(rig.figures(1, 4), Some(Finding::Sound));
+        rig.pass(1);
+        assert_eq!(rig.subscribed().unwrap().1, 3);
+        let other = Delivered { bytes: rig.message(2).bytes, ..rig.message(3) };
+        assert_eq!(rig.deliver(&other), Taken::Stop(Stop::StreamBehind));
+    }
+
+    #[test]
+    fn a_stream_that_is_gone_is_believed_to_be_only_after_a_while() {
+        let mut rig = Rig::new(1);
+        assert_eq!(rig.answer(StreamOutcome::Absent), Some(Finding::Sound));
+        rig.pass(READ_MS);
+        assert_eq!(rig.figures(1, 0), Some(Finding::Sound));
+        for _ in 0..DOUBT_MS / READ_MS {
+            rig.pass(READ_MS);
+            assert_eq!(rig.answer(StreamOutcome::Absent), Some(Finding::Sound));
+        }
+        rig.pass(READ_MS);
+        assert_eq!(rig.answer(StreamOutcome::Absent), Some(Finding::Stop(Stop::StreamGone)));
+    }
+
+    #[test]
+    fn a_doubt_compares_from_where_it_says() {
+        let mut rig = Rig::new(3);
+        (1..=3).for_each(|sequence| {
+            rig.deliver(&rig.message(sequence));
+        });
+        rig.follower.verify(2, &mut rig.out);
+        rig.pass(AGAIN_MS);
+        assert_eq!(rig.subscribed().unwrap().1, 2);
+    }
+}
