@@ -38,6 +38,7 @@
 //! | `state.rs` | what a shard's content must be able to do |
 //! | `node.rs` | the node |
 
+mod batcher;
 mod bytes;
 mod command;
 mod content;
@@ -57,6 +58,7 @@ mod settings;
 mod state;
 #[cfg(test)]
 mod testing;
+mod tickets;
 mod view;
 
 pub use command::{Command, ShardAnswer};
