@@ -38,6 +38,7 @@
 //! | `state.rs` | what a shard's content must be able to do |
 //! | `node.rs` | the node |
 
+mod assignment;
 mod batcher;
 mod bytes;
 mod command;
@@ -49,6 +50,7 @@ mod follower;
 mod happened;
 mod hash;
 mod ids;
+mod membership;
 mod node;
 mod numbers;
 mod purge;

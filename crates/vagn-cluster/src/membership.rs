@@ -1,0 +1,263 @@
+//! Who is there: nodes as their heartbeats tell. Views of nodes differ for seconds, so nothing that cannot be undone follows
+//! from one alone: it takes a change of the record of assignment.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::bytes::{Reader, Write};
+use crate::happened::Happened;
+use crate::ids::{Moment, NodeId, SHARDS_MAX, ShardId};
+use crate::settings::Settings;
+use crate::state::Damaged;
+
+/// Time between heartbeats.
+pub(crate) const BEAT_MS: u64 = 500;
+
+/// Silence after which a node is suspected: others do its work meanwhile, but it keeps what it owns.
+pub(crate) const SUSPECT_MS: u64 = 3_000;
+
+/// Silence after which a node counts as gone: others take over its shards.
+pub(crate) const GONE_MS: u64 = 15_000;
+
+/// Most nodes that are remembered.
+const NODES_MAX: usize = 256;
+
+/// What a node says of itself twice a second.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Heartbeat {
+    /// Number of the run.
+    pub(crate) run: u64,
+    pub(crate) name: String,
+    pub(crate) zone: Option<String>,
+    pub(crate) version: u32,
+    pub(crate) settings_hash: u64,
+    pub(crate) stores: bool,
+    /// A person asked it to give away what it owns.
+    pub(crate) leaves: bool,
+    /// Version of the record of assignment that it knows, 0 when none.
+    pub(crate) assignment: u64,
+    pub(crate) shards: Vec<Holding>,
+}
+
+/// What a node has of a shard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Holding {
+    pub(crate) shard: ShardId,
+    pub(crate) epoch: u32,
+    /// Last entry that is synced.
+    pub(crate) synced: u64,
+    /// It follows, and had all a moment ago.
+    pub(crate) caught_up: bool,
+}
+
+impl Heartbeat {
+    pub(crate) fn write(&self, out: &mut Vec<u8>) {
+        out.put_u64(self.run);
+        out.put_text(&self.name);
+        out.put_u8(u8::from(self.zone.is_some()));
+        if let Some(zone) = &self.zone {
+            out.put_text(zone);
+        }
+        out.put_u32(self.version);
+        out.put_u64(self.settings_hash);
+        out.put_u8(u8::from(self.stores));
+        out.put_u8(u8::from(self.leaves));
+        out.put_u64(self.assignment);
+        out.put_count(self.shards.len());
+        for holding in &self.shards {
+            out.put_u16(holding.shard.0);
+            out.put_u32(holding.epoch);
+            out.put_u64(holding.synced);
+            out.put_u8(u8::from(holding.caught_up));
+        }
+    }
+
+    pub(crate) fn read(reader: &mut Reader<'_>) -> Result<Self, Damaged> {
+        let (run, name) = (reader.u64()?, reader.text()?);
+        let zone = if reader.flag()? { Some(reader.text()?) } else { None };
+        let (version, settings_hash) = (reader.u32()?, reader.u64()?);
+        let (stores, leaves, assignment) = (reader.flag()?, reader.flag()?, reader.u64()?);
+        let mut shards = Vec::new();
+        for _ in 0..reader.count(usize::from(SHARDS_MAX), 15)? {
+            shards.push(Holding {
+                shard: ShardId(reader.u16()?),
+                epoch: reader.u32()?,
+                synced: reader.u64()?,
+                caught_up: reader.flag()?,
+            });
+        }
+        Ok(Self { run, name, zone, version, settings_hash, stores, leaves, assignment, shards })
+    }
+}
+
+/// The other nodes.
+#[derive(Debug, Default)]
+pub(crate) struct Membership {
+    members: BTreeMap<NodeId, Member>,
+}
+
+#[derive(Debug)]
+struct Member {
+    beat: Heartbeat,
+    heard_ms: u64,
+    is_suspected: bool,
+    differs: bool,
+}
+
+impl Membership {
+    /// Notes a heartbeat.
+    pub(crate) fn heard(
+        &mut self,
+        from: NodeId,
+        beat: Heartbeat,
+        settings: &Settings,
+        now: Moment,
+        told: &mut Vec<Happened>,
+    ) {
+        if from == settings.node || (self.members.len() >= NODES_MAX && !self.members.contains_key(&from)) {
+            return;
+        }
+        let before = self.members.get(&from);
+        let other_name = before.is_some_and(|member| member.beat.name != beat.name);
+        let differs = beat.settings_hash != settings.settings_hash || other_name;
+        if differs && !before.is_some_and(|member| member.differs) {
+            told.push(Happened::Differs(from));
+        }
+        if before.is_some_and(|member| member.is_suspected) {
+            told.push(Happened::HeardAgain(from));
+        }
+        let member = Member { beat, heard_ms: now.elapsed_ms, is_suspected: false, differs };
+        self.members.insert(from, member);
+    }
+
+    /// Lets time pass: suspects who was silent, and forgets who is gone for long.
+    pub(crate) fn pass(&mut self, now: Moment, told: &mut Vec<Happened>) {
+        for (node, member) in &mut self.members {
+            if !member.is_suspected && now.elapsed_ms >= member.heard_ms + SUSPECT_MS {
+                member.is_suspected = true;
+                told.push(Happened::Suspected(*node));
+            }
+        }
+        self.members.retain(|_, member| now.elapsed_ms < member.heard_ms + 240 * GONE_MS);
+    }
+
+    /// Returns what a node last said, however long ago.
+    pub(crate) fn beat(&self, node: NodeId) -> Option<&Heartbeat> {
+        self.members.get(&node).map(|member| &member.beat)
+    }
+
+    /// True for a node that was heard within 3 s.
+    pub(crate) fn is_heard(&self, node: NodeId, now: Moment) -> bool {
+        self.silence_ms(node, now) < SUSPECT_MS
+    }
+
+    /// True for a node that was heard within 15 s.
+    pub(crate) fn is_there(&self, node: NodeId, now: Moment) -> bool {
+        self.silence_ms(node, now) < GONE_MS
+    }
+
+    fn silence_ms(&self, node: NodeId, now: Moment) -> u64 {
+        self.members.get(&node).map_or(u64::MAX, |member| now.elapsed_ms - member.heard_ms)
+    }
+
+    /// Nodes that are there.
+    pub(crate) fn there(&self, now: Moment) -> impl Iterator<Item = (NodeId, &Heartbeat)> {
+        let there = self.members.iter().filter(move |(node, _)| self.is_there(**node, now));
+        there.map(|(node, member)| (*node, &member.beat))
+    }
+
+    /// Returns what a node has of a shard in this epoch, as it said within 15 s.
+    pub(crate) fn holding(&self, node: NodeId, shard: ShardId, epoch: u32, now: Moment) -> Option<Holding> {
+        let beat = self.beat(node).filter(|_| self.is_there(node, now))?;
+        beat.shards.iter().find(|holding| holding.shard == shard && holding.epoch == epoch).copied()
+    }
+
+    /// Returns the highest version of the record that a node knows of.
+    pub(crate) fn assignment(&self) -> u64 {
+        self.members.values().map(|member| member.beat.assignment).max().unwrap_or(0)
+    }
+
+    /// True when a node that is there has something of a data set.
+    pub(crate) fn anybody_holds(&self) -> bool {
+        self.members.values().any(|member| !member.beat.shards.is_empty() || member.beat.assignment > 0)
+    }
+
+    /// Zones of the nodes that are there.
+    #[cfg(test)]
+    fn zones(&self, now: Moment) -> BTreeSet<Option<String>> {
+        self.there(now).map(|(_, beat)| beat.zone.clone()).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn beat() -> Heartbeat {
+        let holding = Holding { shard: ShardId(3), epoch: 2, synced: 9, caught_up: true };
+        Heartbeat {
+            run: 1,
+            name: "one".into(),
+            zone: Some("north".into()),
+            version: 4,
+            settings_hash: 0,
+            stores: true,
+            leaves: false,
+            assignment: 7,
+            shards: vec![holding],
+        }
+    }
+
+    fn at(elapsed_ms: u64) -> Moment {
+        Moment { elapsed_ms, wall_ms: 0 }
+    }
+
+    const OTHER: NodeId = NodeId(2);
+
+    #[test]
+    fn a_silent_node_is_suspected_and_then_gone() {
+        let (mut members, mut told) = (Membership::default(), Vec::new());
+        let settings = Settings::new(NodeId(1), 1);
+        members.heard(OTHER, beat(), &settings, at(0), &mut told);
+        members.pass(at(SUSPECT_MS - 1), &mut told);
+        assert!(told.is_empty() && members.is_heard(OTHER, at(SUSPECT_MS - 1)));
+        members.pass(at(SUSPECT_MS), &mut told);
+        members.pass(at(SUSPECT_MS + 1), &mut told);
+        assert_eq!(told, [Happened::Suspected(OTHER)]);
+        assert!(!members.is_heard(OTHER, at(SUSPECT_MS)) && members.is_there(OTHER, at(SUSPECT_MS)));
+        assert!(!members.is_there(OTHER, at(GONE_MS)));
+        assert_eq!(members.holding(OTHER, ShardId(3), 2, at(GONE_MS)), None);
+        members.heard(OTHER, beat(), &settings, at(GONE_MS), &mut told);
+        assert_eq!(told[1..], [Happened::HeardAgain(OTHER)]);
+        assert_eq!(members.holding(OTHER, ShardId(3), 2, at(GONE_MS)).unwrap().synced, 9);
+        assert_eq!(members.holding(OTHER, ShardId(3), 1, at(GONE_MS)), None, "of another epoch");
+        assert_eq!(members.zones(at(GONE_MS)).len(), 1);
+    }
+
+    #[test]
+    fn a_node_that_differs_is_told_of_once() {
+        let (mut members, mut told) = (Membership::default(), Vec::new());
+        let settings = Settings::new(NodeId(1), 1);
+        let other = Heartbeat { settings_hash: 5, ..beat() };
+        members.heard(OTHER, other.clone(), &settings, at(0), &mut told);
+        members.heard(OTHER, other, &settings, at(1), &mut told);
+        assert_eq!(told, [Happened::Differs(OTHER)]);
+        members.heard(OTHER, beat(), &settings, at(2), &mut told);
+        members.heard(OTHER, Heartbeat { name: "two".into(), ..beat() }, &settings, at(3), &mut told);
+        assert_eq!(told.len(), 2, "the same number under another name");
+        members.heard(NodeId(1), beat(), &settings, at(4), &mut told);
+        assert_eq!(members.there(at(4)).count(), 1, "a node is not its own member");
+    }
+
+    #[test]
+    fn the_table_has_a_bound() {
+        let (mut members, mut told) = (Membership::default(), Vec::new());
+        let settings = Settings::new(NodeId(1), 1);
+        for node in 2..=NODES_MAX as u64 + 9 {
+            members.heard(NodeId(node), beat(), &settings, at(0), &mut told);
+        }
+        assert_eq!(members.there(at(0)).count(), NODES_MAX);
+        assert!(members.anybody_holds());
+        members.pass(at(240 * GONE_MS), &mut told);
+        assert_eq!((members.members.len(), members.assignment()), (0, 0));
+    }
+}
