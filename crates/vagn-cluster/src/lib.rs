@@ -40,6 +40,7 @@
 
 mod assignment;
 mod batcher;
+mod bootstrap;
 mod bytes;
 mod command;
 mod content;
@@ -51,11 +52,13 @@ mod happened;
 mod hash;
 mod ids;
 mod membership;
+mod message;
 mod node;
 mod numbers;
 mod purge;
 mod replica;
 mod ring;
+mod scatter;
 mod settings;
 mod state;
 #[cfg(test)]

@@ -1,0 +1,338 @@
+//! Questions about the fleet: one request to each node, for the shards that it is asked about, and again to another owner when an
+//! answer is late. What is missing at the end is named.
+
+use std::collections::BTreeMap;
+
+use crate::command::{Command, ShardAnswer};
+use crate::happened::Happened;
+use crate::ids::{Moment, NodeId, QueryId, ShardId};
+use crate::message::{Message, PIECE_MAX};
+
+/// Time after which another owner is asked too.
+const HEDGE_MS: u64 = 50;
+
+/// Longest time that a question may take.
+const WITHIN_MAX_MS: u64 = 60_000;
+
+/// Most questions that wait. What comes beyond is answered at once, with all missing.
+const QUERIES_MAX: usize = 1_024;
+
+/// Longest answer of a shard, in bytes.
+const ANSWER_MAX: usize = 32 << 20;
+
+/// Questions without an answer.
+#[derive(Debug, Default)]
+pub(crate) struct Scatter {
+    queries: BTreeMap<u64, Query>,
+}
+
+#[derive(Debug)]
+struct Query {
+    id: QueryId,
+    question: Vec<u8>,
+    asked_ms: u64,
+    until_ms: u64,
+    is_hedged: bool,
+    open: BTreeMap<ShardId, Open>,
+    answers: Vec<ShardAnswer>,
+}
+
+/// A shard without an answer.
+#[derive(Debug, Default)]
+struct Open {
+    /// Nodes that may be asked, the best first, and how many were.
+    owners: Vec<NodeId>,
+    asked: usize,
+    /// What came of an answer in parts, by its node.
+    parts: BTreeMap<NodeId, Parts>,
+}
+
+#[derive(Debug, Default)]
+struct Parts {
+    got: u32,
+    bytes: Vec<u8>,
+}
+
+/// A part of an answer, as a message carries it.
+#[derive(Debug)]
+pub(crate) struct Part {
+    pub(crate) shard: ShardId,
+    pub(crate) age_ms: u64,
+    pub(crate) part: u32,
+    pub(crate) parts: u32,
+    pub(crate) bytes: Vec<u8>,
+}
+
+/// A question, as it is taken in.
+#[derive(Debug)]
+pub(crate) struct Asking {
+    pub(crate) id: QueryId,
+    pub(crate) question: Vec<u8>,
+    pub(crate) within_ms: u64,
+    /// Answers of shards that are here.
+    pub(crate) answers: Vec<ShardAnswer>,
+    /// Other shards, each with its owners, the best first.
+    pub(crate) elsewhere: Vec<(ShardId, Vec<NodeId>)>,
+}
+
+impl Scatter {
+    /// Takes a question under this number, and asks for what is elsewhere.
+    pub(crate) fn ask(&mut self, number: u64, asking: Asking, now: Moment, out: &mut Vec<Command>) {
+        let Asking { id, question, within_ms, answers, elsewhere } = asking;
+        let is_full = self.queries.len() >= QUERIES_MAX;
+        let until_ms = now.elapsed_ms + if is_full { 0 } else { within_ms.min(WITHIN_MAX_MS) };
+        let open = elsewhere.into_iter().map(|(shard, owners)| (shard, Open { owners, ..Open::default() }));
+        let (asked_ms, open) = (now.elapsed_ms, open.collect());
+        let mut query = Query { id, question, asked_ms, until_ms, is_hedged: false, open, answers };
+        if !is_full {
+            query.ask_next(number, |_| true, out);
+        }
+        self.queries.insert(number, query);
+        self.finish(number, now, out);
+    }
+
+    /// Takes a part of an answer.
+    pub(crate) fn part(
+        &mut self,
+        number: u64,
+        from: NodeId,
+        part: Part,
+        now: Moment,
+        out: &mut Vec<Command>,
+    ) {
+        let Some(query) = self.queries.get_mut(&number) else { return };
+        let Some(open) = query.open.get_mut(&part.shard) else { return };
+        if !open.owners[..open.asked].contains(&from) {
+            return;
+        }
+        let parts = open.parts.entry(from).or_default();
+        if part.part != parts.got || parts.bytes.len() + part.bytes.len() > ANSWER_MAX {
+            // A part before it was lost. Another owner may still answer.
+            return;
+        }
+        parts.got += 1;
+        parts.bytes.extend_from_slice(&part.bytes);
+        if parts.got == part.parts {
+            let bytes = std::mem::take(&mut parts.bytes);
+            let answer = ShardAnswer { shard: part.shard, node: from, age_ms: part.age_ms, bytes };
+            query.open.remove(&part.shard);
+            query.answers.push(answer);
+            self.finish(number, now, out);
+        }
+    }
+
+    /// A node has none of these shards: the next owner is asked at once.
+    pub(crate) fn refused(
+        &mut self,
+        number: u64,
+        from: NodeId,
+        shards: &[ShardId],
+        now: Moment,
+        out: &mut Vec<Command>,
+    ) {
+        let Some(query) = self.queries.get_mut(&number) else { return };
+        let is_last = |open: &Open| open.asked > 0 && open.owners[open.asked - 1] == from;
+        let refused: Vec<ShardId> =
+            shards.iter().copied().filter(|shard| query.open.get(shard).is_some_and(is_last)).collect();
+        query.ask_next(number, |shard| refused.contains(&shard), out);
+        self.finish(number, now, out);
+    }
+
+    /// Asks again what is late, and ends what has no more time.
+    pub(crate) fn run(&mut self, now: Moment, out: &mut Vec<Command>) {
+        for (number, query) in &mut self.queries {
+            if !query.is_hedged && now.elapsed_ms >= query.asked_ms + HEDGE_MS {
+                query.is_hedged = true;
+                for shard in query.ask_next(*number, |_| true, out) {
+                    out.push(Command::Tell(Happened::Hedged(shard)));
+                }
+            }
+        }
+        let over: Vec<u64> = self.queries.keys().copied().collect();
+        for number in over {
+            self.finish(number, now, out);
+        }
+    }
+
+    /// Returns the moment at which [`run`](Self::run) has something to do.
+    pub(crate) fn due_ms(&self) -> Option<u64> {
+        let due = self.queries.values().map(|query| {
+            if query.is_hedged { query.until_ms } else { query.until_ms.min(query.asked_ms + HEDGE_MS) }
+        });
+        due.min()
+    }
+
+    /// Answers a question that has all, or no more time.
+    fn finish(&mut self, number: u64, now: Moment, out: &mut Vec<Command>) {
+        let is_over = |query: &Query| query.open.is_empty() || now.elapsed_ms >= query.until_ms;
+        if !self.queries.get(&number).is_some_and(is_over) {
+            return;
+        }
+        if let Some(mut query) = self.queries.remove(&number) {
+            query.answers.sort_by_key(|answer| answer.shard);
+            let missing = query.open.into_keys().collect();
+            out.push(Command::Answer { query: query.id, answers: query.answers, missing });
+        }
+    }
+}
+
+impl Query {
+    /// Asks the next owner of each open shard that is meant, one request to a node. Returns the shards that had one.
+    fn ask_next(
+        &mut self,
+        number: u64,
+        is_meant: impl Fn(ShardId) -> bool,
+        out: &mut Vec<Command>,
+    ) -> Vec<ShardId> {
+        let mut requests: BTreeMap<NodeId, Vec<ShardId>> = BTreeMap::new();
+        for (shard, open) in self.open.iter_mut().filter(|(shard, _)| is_meant(**shard)) {
+            if let Some(node) = open.owners.get(open.asked) {
+                open.asked += 1;
+                requests.entry(*node).or_default().push(*shard);
+            }
+        }
+        let asked = requests.values().flatten().copied().collect();
+        for (to, shards) in requests {
+            let question = Message::Question { query: number, shards, question: self.question.clone() };
+            out.push(Command::Send { to, bytes: question.write() });
+        }
+        asked
+    }
+}
+
+/// Cuts the answer of a shard into messages.
+pub(crate) fn replies(query: u64, shard: ShardId, age_ms: u64, bytes: &[u8]) -> Vec<Message> {
+    let parts = bytes.len().div_ceil(PIECE_MAX).max(1) as u32;
+    let piece = |part: u32| bytes.chunks(PIECE_MAX).nth(part as usize).unwrap_or_default().to_vec();
+    (0..parts).map(|part| Message::Reply { query, shard, age_ms, part, parts, bytes: piece(part) }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const A: NodeId = NodeId(1);
+    const B: NodeId = NodeId(2);
+
+    fn at(elapsed_ms: u64) -> Moment {
+        Moment { elapsed_ms, wall_ms: 0 }
+    }
+
+    fn asking(elsewhere: Vec<(ShardId, Vec<NodeId>)>) -> Asking {
+        let own = ShardAnswer { shard: ShardId(9), node: NodeId(7), age_ms: 0, bytes: vec![] };
+        Asking {
+            id: QueryId(5),
+            question: b"where".to_vec(),
+            within_ms: 2_000,
+            answers: vec![own],
+            elsewhere,
+        }
+    }
+
+    fn scatter() -> (Scatter, Vec<Command>) {
+        let (mut scatter, mut out) = (Scatter::default(), Vec::new());
+        let elsewhere = vec![(ShardId(0), vec![A, B]), (ShardId(1), vec![A]), (ShardId(2), vec![B, A])];
+        scatter.ask(1, asking(elsewhere), at(0), &mut out);
+        (scatter, out)
+    }
+
+    fn requests(out: &mut Vec<Command>) -> Vec<(u64, Vec<u16>)> {
+        let requests = out.extract_if(.., |command| matches!(command, Command::Send { .. }));
+        let read = requests.map(|command| match command {
+            Command::Send { to, bytes } => match Message::read(&bytes).unwrap() {
+                Message::Question { query: 1, shards, question } if question == b"where" => {
+                    (to.0, shards.iter().map(|shard| shard.0).collect())
+                }
+                other => panic!("{other:?}"),
+            },
+            other => panic!("{other:?}"),
+        });
+        read.collect()
+    }
+
+    fn reply(
+        scatter: &mut Scatter,
+        from: NodeId,
+        shard: u16,
+        len: usize,
+        now: Moment,
+        out: &mut Vec<Command>,
+    ) {
+        for message in replies(1, ShardId(shard), 3, &vec![7; len]) {
+            let Message::Reply { shard, age_ms, part, parts, bytes, .. } = message else { panic!("a reply") };
+            scatter.part(1, from, Part { shard, age_ms, part, parts, bytes }, now, out);
+        }
+    }
+
+    fn answer(out: &[Command]) -> Option<(Vec<(u16, usize)>, Vec<u16>)> {
+        out.iter().find_map(|command| match command {
+            Command::Answer { query: QueryId(5), answers, missing } => Some((
+                answers.iter().map(|answer| (answer.shard.0, answer.bytes.len())).collect(),
+                missing.iter().map(|shard| shard.0).collect(),
+            )),
+            _ => None,
+        })
+    }
+
+    #[test]
+    fn a_node_is_asked_once_for_all_its_shards() {
+        let (mut scatter, mut out) = scatter();
+        assert_eq!(requests(&mut out), [(1, vec![0, 1]), (2, vec![2])]);
+        reply(&mut scatter, A, 0, 0, at(1), &mut out);
+        reply(&mut scatter, B, 2, 600 << 10, at(1), &mut out);
+        assert_eq!(answer(&out), None);
+        reply(&mut scatter, A, 1, 5, at(1), &mut out);
+        assert_eq!(answer(&out), Some((vec![(0, 0), (1, 5), (2, 600 << 10), (9, 0)], vec![])));
+        assert_eq!((scatter.queries.len(), scatter.due_ms()), (0, None));
+    }
+
+    #[test]
+    fn what_is_late_is_asked_of_another_owner_and_the_first_answer_counts() {
+        let (mut scatter, mut out) = scatter();
+        requests(&mut out);
+        reply(&mut scatter, A, 1, 1, at(1), &mut out);
+        scatter.run(at(HEDGE_MS - 1), &mut out);
+        assert!(requests(&mut out).is_empty());
+        scatter.run(at(HEDGE_MS), &mut out);
+        scatter.run(at(HEDGE_MS + 1), &mut out);
+        assert_eq!(requests(&mut out), [(1, vec![2]), (2, vec![0])]);
+        reply(&mut scatter, B, 0, 2, at(60), &mut out);
+        reply(&mut scatter, A, 0, 9, at(60), &mut out);
+        reply(&mut scatter, B, 2, 3, at(60), &mut out);
+        assert_eq!(answer(&out), Some((vec![(0, 2), (1, 1), (2, 3), (9, 0)], vec![])));
+    }
+
+    #[test]
+    fn what_is_missing_at_the_end_is_named() {
+        let (mut scatter, mut out) = scatter();
+        reply(&mut scatter, A, 0, 1, at(1), &mut out);
+        // One that was not asked, and a part whose predecessor was lost.
+        reply(&mut scatter, B, 1, 1, at(1), &mut out);
+        let late = Part { shard: ShardId(2), age_ms: 0, part: 1, parts: 2, bytes: vec![1] };
+        scatter.part(1, B, late, at(1), &mut out);
+        scatter.run(at(HEDGE_MS), &mut out);
+        assert_eq!((answer(&out), scatter.due_ms()), (None, Some(2_000)));
+        scatter.run(at(2_000), &mut out);
+        assert_eq!(answer(&out), Some((vec![(0, 1), (9, 0)], vec![1, 2])));
+    }
+
+    #[test]
+    fn a_node_that_has_it_not_is_left_at_once() {
+        let (mut scatter, mut out) = scatter();
+        requests(&mut out);
+        scatter.refused(1, A, &[ShardId(0), ShardId(1), ShardId(2)], at(1), &mut out);
+        assert_eq!(requests(&mut out), [(2, vec![0])], "nobody else has 1, and A was not asked for 2");
+    }
+
+    #[test]
+    fn questions_have_a_bound_and_those_beyond_are_answered_as_missing() {
+        let (mut scatter, mut out) = (Scatter::default(), Vec::new());
+        for number in 0..QUERIES_MAX as u64 {
+            scatter.ask(number, asking(vec![(ShardId(0), vec![A])]), at(0), &mut out);
+        }
+        out.clear();
+        scatter.ask(QUERIES_MAX as u64, asking(vec![(ShardId(0), vec![A])]), at(0), &mut out);
+        assert_eq!(answer(&out), Some((vec![(9, 0)], vec![0])));
+        assert_eq!(out.len(), 1, "nobody was asked");
+    }
+}
