@@ -191,8 +191,12 @@ pub(crate) fn propose(shards: u16, candidates: &[Candidate]) -> Vec<Vec<NodeId>>
     (0..shards)
         .map(|shard| {
             let mut ranked: Vec<&Candidate> = candidates.iter().collect();
-            ranked
-                .sort_by_key(|candidate| (std::cmp::Reverse(weight(candidate.node, shard)), candidate.node));
+            // Whoever has room for all shards that are left comes first: it could not use that room otherwise.
+            let left = usize::from(shards - shard);
+            let is_free = |node: NodeId| most - loads.get(&node).copied().unwrap_or(0).min(most) < left;
+            ranked.sort_by_key(|candidate| {
+                (is_free(candidate.node), Reverse(weight(candidate.node, shard)), candidate.node)
+            });
             let mut chosen: Vec<&Candidate> = Vec::new();
             // What is asked for is given up in turn: first the part of a node, then the zones.
             for (keeps_part, keeps_zones) in [(true, true), (false, true), (true, false), (false, false)] {

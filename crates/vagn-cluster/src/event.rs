@@ -2,9 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::ids::{
-    Incarnation, NodeId, PublishId, QueryId, ReadId, ShardId, StreamId, SubscriptionId, Ticket,
-};
+use crate::ids::{Incarnation, NodeId, PublishId, QueryId, ReadId, ShardId, SubscriptionId, Ticket};
 use crate::state::NewChange;
 
 /// Something that happened outside of a node. The driver says for each command which events answer it.

@@ -9,12 +9,14 @@
 //! | entries are lost, and their sequences given to others | each subscription begins one entry early, and that entry is compared |
 //! | figures were read before our own appends were seen | they are compared with what was received when they were asked for |
 
+use std::collections::VecDeque;
+
 use crate::command::Command;
 use crate::content::entry_hash;
 use crate::entry::Entry;
 use crate::event::{Delivered, LogRecord, StreamOutcome};
 use crate::happened::Stop;
-use crate::ids::{Incarnation, Moment, ReadId, ShardId, StreamId, SubscriptionId};
+use crate::ids::{Incarnation, Moment, ReadId, StreamId, SubscriptionId};
 use crate::numbers::Numbers;
 
 /// Time between reads of the stream's figures.
@@ -32,6 +34,9 @@ const AGAIN_MS: u64 = 100;
 /// Times that an entry may come damaged before the replica stops.
 const DAMAGED_MAX: u32 = 5;
 
+/// Reads of figures whose ends are remembered until the replica has reached them.
+const ENDS_MAX: usize = 8;
+
 /// Following of one stream by one replica.
 #[derive(Debug)]
 pub(crate) struct Follower {
@@ -47,6 +52,8 @@ pub(crate) struct Follower {
     read_at_ms: u64,
     behind_since_ms: Option<u64>,
     absent_since_ms: Option<u64>,
+    /// Reads of figures, each with the end of the stream that they told, until it is reached.
+    ends: VecDeque<(u64, u64)>,
     fresh_ms: Option<u64>,
     damaged: u32,
     bytes: u64,
@@ -115,6 +122,7 @@ impl Follower {
             read_at_ms: 0,
             behind_since_ms: None,
             absent_since_ms: None,
+            ends: VecDeque::new(),
             fresh_ms: None,
             damaged: 0,
             bytes: 0,
@@ -125,18 +133,25 @@ impl Follower {
         self.stream
     }
 
-    pub(crate) fn shard(&self) -> ShardId {
-        self.stream.shard
-    }
-
     /// Bytes in the stream, when its figures were read last.
     pub(crate) fn bytes(&self) -> u64 {
         self.bytes
     }
 
-    /// Moment at which everything in the stream had been received, as its figures say.
+    /// Moment of whose stream the replica has everything, as the figures say.
     pub(crate) fn fresh_ms(&self) -> Option<u64> {
         self.fresh_ms
+    }
+
+    /// The replica has synced everything up to this entry.
+    pub(crate) fn synced(&mut self, sequence: u64) {
+        while let Some((at_ms, _)) = self.ends.pop_front_if(|(_, last)| *last <= sequence) {
+            self.fresh_ms = self.fresh_ms.max(Some(at_ms));
+        }
+    }
+
+    pub(crate) fn is_subscribed(&self) -> bool {
+        self.subscription.is_some()
     }
 
     /// Subscribes and asks for figures when it is time.
@@ -251,8 +266,11 @@ impl Follower {
             return Some(self.doubt(since, now, Stop::StreamBehind));
         }
         self.behind_since_ms = None;
+        self.ends.push_back((asked.at_ms, info.last));
+        if self.ends.len() > ENDS_MAX {
+            self.ends.pop_front();
+        }
         if info.last <= received {
-            self.fresh_ms = self.fresh_ms.max(Some(asked.at_ms));
             return Some(Finding::Sound);
         }
         let is_silent = |own: &Subscription| now.elapsed_ms - own.heard_ms >= SILENCE_MS;
@@ -280,6 +298,7 @@ pub(crate) fn record(message: &Delivered) -> LogRecord {
 mod tests {
     use super::*;
     use crate::event::StreamInfo;
+    use crate::ids::ShardId;
     use crate::testing::{Log, NOW};
 
     const STREAM: StreamId = StreamId { shard: ShardId(0), epoch: 1 };
@@ -447,7 +466,22 @@ mod tests {
         // Asked before anything was received, answered after.
         rig.deliver(&rig.message(1));
         assert_eq!(rig.figures(1, 0), Some(Finding::Sound));
-        assert_eq!((rig.follower.behind_since_ms, rig.follower.fresh_ms()), (None, Some(1_000)));
+        assert_eq!((rig.follower.behind_since_ms, rig.follower.fresh_ms()), (None, None));
+        rig.follower.synced(0);
+        assert_eq!(rig.follower.fresh_ms(), Some(1_000));
+    }
+
+    #[test]
+    fn a_replica_is_as_fresh_as_the_last_end_that_it_has_reached() {
+        let mut rig = Rig::new(5);
+        for last in [2, 3, 5] {
+            rig.figures(1, last);
+            rig.pass(READ_MS);
+        }
+        for (synced, fresh_ms) in [(1, None), (2, Some(1_000)), (4, Some(3_000)), (5, Some(5_000))] {
+            rig.follower.synced(synced);
+            assert_eq!(rig.follower.fresh_ms(), fresh_ms);
+        }
     }
 
     #[test]

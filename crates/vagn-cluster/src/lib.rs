@@ -32,11 +32,19 @@
 //!
 //! | file | holds |
 //! |---|---|
-//! | `ids.rs`, `hash.rs` | names and numbers |
+//! | `ids.rs`, `hash.rs`, `numbers.rs` | names and numbers |
 //! | `event.rs`, `command.rs`, `happened.rs` | what passes between node and driver |
-//! | `settings.rs` | settings, and faults for the proof |
+//! | `settings.rs`, `view.rs` | settings, faults for the proof, and what a node shows of itself |
 //! | `state.rs` | what a shard's content must be able to do |
-//! | `node.rs` | the node |
+//! | `bytes.rs`, `entry.rs`, `message.rs` | byte forms of entries and of messages between nodes |
+//! | `content.rs`, `doors.rs` | what follows from entries alone: time, hashes, repeats |
+//! | `replica.rs`, `ring.rs` | the log before the content, snapshots, comparing |
+//! | `follower.rs` | every entry once, and of no other stream |
+//! | `batcher.rs`, `tickets.rs` | from reporters into streams, and fates back |
+//! | `membership.rs`, `assignment.rs` | who is there, and who owns what |
+//! | `bootstrap.rs`, `purge.rs` | copying a shard; what may go from a stream |
+//! | `scatter.rs` | questions to owners |
+//! | `node/` | the node, which puts them together |
 
 mod assignment;
 mod batcher;

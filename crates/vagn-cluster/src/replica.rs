@@ -64,7 +64,9 @@ impl<S: ShardState> Replica<S> {
     /// A replica whose snapshot is on disk, and whose log holds nothing behind it.
     pub(crate) fn new(content: Content<S>, settings: &Settings) -> Self {
         let (mut entries, mut running) = (Ring::default(), Ring::default());
-        entries.push(content.sequence, content.entry_hash);
+        if content.entry_hash != 0 {
+            entries.push(content.sequence, content.entry_hash);
+        }
         running.push(content.sequence, content.running_hash);
         Self {
             pending: VecDeque::new(),
@@ -118,10 +120,6 @@ impl<S: ShardState> Replica<S> {
     /// Last entry that is on disk for good.
     pub(crate) fn synced(&self) -> u64 {
         if self.faults.purge_before_sync { self.received() } else { self.synced }
-    }
-
-    pub(crate) fn disk_fault(&self) -> Option<DiskFault> {
-        self.disk
     }
 
     /// True while it takes no more entries.

@@ -1,0 +1,155 @@
+//! What other nodes say to this one, and questions about the fleet.
+
+use super::{Around, Node, is_confirmed};
+use crate::bootstrap::Piece;
+use crate::command::Command;
+use crate::event::StreamOutcome;
+use crate::ids::{Moment, NodeId, QueryId, ReadId, ShardId};
+use crate::message::{Message, QUESTION_MAX};
+use crate::scatter::{Asking, Part as AnswerPart, replies};
+use crate::state::ShardState;
+
+use super::part::Bench;
+
+impl<S: ShardState> Node<S> {
+    pub(super) fn receive(&mut self, from: NodeId, message: Message, now: Moment, out: &mut Vec<Command>) {
+        match message {
+            Message::Heartbeat(beat) => {
+                self.keeper.hear(beat.assignment, now);
+                let mut told = Vec::new();
+                self.members.heard(from, beat, &self.settings, now, &mut told);
+                out.extend(told.into_iter().map(Command::Tell));
+            }
+            Message::Fates { batch, fates } => {
+                self.door.fates(batch, &fates);
+                self.run_door(now, out);
+            }
+            Message::DoorRefused { batch, time_ms } => {
+                let (door, mut desk) = self.door(now, out);
+                door.refused(batch, time_ms, &mut desk);
+                self.run_door(now, out);
+            }
+            Message::Unanswered { batch, stream, sequence } => {
+                self.with_part(stream.shard, now, out, |part, bench| {
+                    part.unanswered(batch, stream, sequence, bench);
+                });
+            }
+            Message::CopyAsk { stream, copy, offset } => {
+                if self.parts.contains_key(&stream.shard) {
+                    let (part, mut bench) = self.part(stream.shard, now, out);
+                    part.copy_asked(from, stream, copy, offset, &mut bench);
+                } else {
+                    self.mail.push((from, Message::CopyGone { stream, copy }));
+                }
+            }
+            Message::CopyPiece { stream, copy, total, offset, bytes } => {
+                let piece = Piece { stream, copy, total, offset, bytes };
+                self.with_part(stream.shard, now, out, |part, bench| part.copy_piece(from, piece, bench));
+            }
+            Message::CopyGone { stream, copy } => {
+                self.with_part(stream.shard, now, out, |part, bench| {
+                    part.copy_gone(from, stream, copy, bench)
+                });
+            }
+            Message::Question { query, shards, question } => self.reply(from, query, &shards, &question, now),
+            Message::Reply { query, shard, age_ms, part, parts, bytes } => {
+                let part = AnswerPart { shard, age_ms, part, parts, bytes };
+                self.scatter.part(query, from, part, now, out);
+            }
+            Message::NoReply { query, shards } => self.scatter.refused(query, from, &shards, now, out),
+            Message::RepairAsk { shard } => self.repair(shard, false, now, out),
+        }
+    }
+
+    /// Answers another node's question.
+    fn reply(&mut self, from: NodeId, query: u64, shards: &[ShardId], question: &[u8], now: Moment) {
+        let me = self.settings.node;
+        let mut missing = Vec::new();
+        for shard in shards {
+            match self.parts.get(shard).and_then(|part| part.answer(question, me, now)) {
+                Some(answer) => {
+                    let parts = replies(query, *shard, answer.age_ms, &answer.bytes);
+                    self.mail.extend(parts.into_iter().map(|part| (from, part)));
+                }
+                None => missing.push(*shard),
+            }
+        }
+        if !missing.is_empty() {
+            self.mail.push((from, Message::NoReply { query, shards: missing }));
+        }
+    }
+
+    /// Takes a question of this node's driver. A shard that is here and has all is answered here.
+    pub(super) fn ask(
+        &mut self,
+        id: QueryId,
+        shards: Vec<ShardId>,
+        question: Vec<u8>,
+        within_ms: u64,
+        now: Moment,
+        out: &mut Vec<Command>,
+    ) {
+        let count = self.keeper.known().map_or(self.settings.shards, |known| known.len());
+        let mut wanted = if shards.is_empty() { (0..count).map(ShardId).collect() } else { shards };
+        wanted.sort_unstable();
+        wanted.dedup();
+        let (mut answers, mut elsewhere) = (Vec::new(), Vec::new());
+        let is_short = question.len() <= QUESTION_MAX;
+        for shard in wanted {
+            let others = self.owners_to_ask(shard, now);
+            let own = self.parts.get(&shard);
+            let here = own.filter(|part| is_short && (part.is_caught_up(now) || others.is_empty()));
+            match here.and_then(|part| part.answer(&question, self.settings.node, now)) {
+                Some(answer) => answers.push(answer),
+                None => elsewhere.push((shard, if is_short { others } else { Vec::new() })),
+            }
+        }
+        let number = self.numbers.next();
+        self.scatter.ask(number, Asking { id, question, within_ms, answers, elsewhere }, now, out);
+    }
+
+    /// Full owners of a shard but this node: those that are heard first, and among them each node has its own order, so that
+    /// questions spread.
+    fn owners_to_ask(&self, shard: ShardId, now: Moment) -> Vec<NodeId> {
+        let me = self.settings.node;
+        let place = self.keeper.known().and_then(|known| known.shard(shard));
+        let mut owners: Vec<NodeId> = place.into_iter().flat_map(|place| place.full_but(me)).collect();
+        owners.sort_by_key(|node| {
+            (
+                !self.members.is_heard(*node, now),
+                crate::hash::mix(me.0 ^ crate::hash::fold(node.0, shard.0.into())),
+            )
+        });
+        owners
+    }
+
+    /// Figures of a stream came: of a new data set, of a repair, or of a stream that is followed.
+    pub(super) fn stream_read(
+        &mut self,
+        read: ReadId,
+        outcome: StreamOutcome,
+        now: Moment,
+        out: &mut Vec<Command>,
+    ) {
+        let (keeper, context) = self.keeper(now);
+        if keeper.made(read, outcome, context, out) || self.repair_made(read, outcome) {
+            self.hurries = true;
+            return;
+        }
+        let Self { settings, numbers, keeper, members, parts, mail, .. } = self;
+        let is_confirmed = is_confirmed(keeper, now);
+        for (shard, part) in parts {
+            let around = keeper.known().map(|known| Around { known, members, settings, is_confirmed, now });
+            let facts = around.and_then(|around| around.facts(*shard, None));
+            if part.stream_read(
+                read,
+                outcome,
+                facts.as_ref(),
+                &mut Bench { settings, now, numbers, out, mail },
+            ) {
+                self.hurries = true;
+                return;
+            }
+        }
+    }
+}
