@@ -9,7 +9,7 @@ export RUST_TEST_THREADS ?= 4
 # All that tests; measurements are left to the bench targets, and clippy sees to it that they compile.
 TESTS := --lib --bins --tests --examples
 
-.PHONY: run test check format-check clippy docs deploy-check web gone web-check browser-test browsers pictures deny needs chaos fuzz compat bench bench-document bench-micro bench-guards bench-browser soak attacks capture backup-load table clean
+.PHONY: run test check format-check clippy docs deploy-check web gone web-check browser-test browsers pictures deny needs chaos fuzz simulate compat bench bench-document bench-micro bench-guards bench-browser soak attacks capture backup-load table clean
 
 ## run: build the release and drive the recorded Austin buses through it
 run:
@@ -89,6 +89,10 @@ chaos:
 ## fuzz: a million damaged inputs for whatever reads bytes from outside; INPUTS=n another number
 fuzz:
 	VAGN_FUZZ=$(or $(INPUTS),1000000) $(CARGO) test --workspace --locked --lib --test it fuzz::
+
+## simulate: whole clusters on virtual time, each by its seed; SEEDS=n how many (100), FROM=n the first, SEED=n just this one with its last events
+simulate:
+	SEEDS=$(SEEDS) FROM=$(FROM) SEED=$(SEED) $(CARGO) run --locked -p vagn-simulator
 
 ## compat: ask a running service whatever its OpenAPI document allows, and compare the answers with it; EXAMPLES=n per operation
 compat:

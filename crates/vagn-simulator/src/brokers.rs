@@ -122,6 +122,14 @@ impl Brokers {
         }
     }
 
+    /// Ends all that keeps brokers away, and sets their clocks right.
+    pub(crate) fn come_back(&mut self, now: u64) {
+        for broker in &mut self.brokers {
+            broker.away_until = broker.away_until.min(now);
+            broker.clock_ms = 0;
+        }
+    }
+
     pub(crate) fn set_clock(&mut self, broker: usize, clock_ms: i64) {
         self.brokers[broker].clock_ms = clock_ms;
     }

@@ -87,11 +87,11 @@ impl Disk {
         self.files(shard).records.retain(|record| record.sequence > through);
     }
 
-    /// Reads records from a sequence on, one at least if it is there.
+    /// Reads records from a sequence on, or from the first for 0, one at least if it is there.
     pub(crate) fn read(&self, shard: ShardId, from: u64, max_bytes: usize) -> Vec<LogRecord> {
         let records = self.shards.get(&shard).map_or(&[][..], |files| &files.records);
         let start = records.partition_point(|record| record.sequence < from);
-        if records.get(start).is_none_or(|record| record.sequence != from) {
+        if from > 0 && records.get(start).is_none_or(|record| record.sequence != from) {
             return Vec::new();
         }
         let mut bytes = 0;
@@ -243,6 +243,7 @@ mod tests {
         assert_eq!(disk.read(SHARD, 6, 15).len(), 2);
         assert_eq!(disk.read(SHARD, 6, 0).len(), 1);
         assert_eq!(disk.read(SHARD, 4, 99).len(), 0);
+        assert_eq!(disk.read(SHARD, 0, 99).len(), 5);
         disk.trim(SHARD, 7);
         assert_eq!(disk.read(SHARD, 8, 1).len(), 1);
         assert_eq!(disk.gaps, 0);

@@ -1,10 +1,38 @@
 //! A whole cluster in one process, on virtual time: machines with the core of a node, brokers that have bad days, a network, and
 //! senders that keep a ledger. Each run is the function of one number.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `chance.rs`, `agenda.rs` | the one source of chance, and virtual time |
+//! | `stream.rs`, `brokers.rs` | the model of the brokers |
+//! | `network.rs`, `disk.rs`, `machine.rs` | network, disks, machines |
+//! | `fleet.rs` | the content of a shard, which forgets nothing that an oracle may ask for |
+//! | `ledger.rs`, `people.rs` | senders and their ledger, those who ask, and the person who looks after all |
+//! | `plan.rs`, `blow.rs`, `strike.rs` | what a seed decides, and what strikes |
+//! | `world.rs`, `carry.rs`, `requests.rs` | the loop, and the driver of the nodes |
+//! | `oracle.rs`, `reached.rs`, `trace.rs`, `outcome.rs` | what must not be, what must have been, and what was |
 
 mod agenda;
+mod blow;
 mod brokers;
 mod bytes;
+mod carry;
 mod chance;
 mod disk;
 mod fleet;
+mod ledger;
+mod machine;
+mod network;
+mod oracle;
+mod outcome;
+mod people;
+mod plan;
+mod reached;
+mod requests;
 mod stream;
+mod strike;
+mod trace;
+mod world;
+
+pub use outcome::{Outcome, simulate};
+pub use reached::{REQUIRED, Reached};

@@ -1,1 +1,95 @@
-fn main() {}
+//! Runs many seeds of the simulator, and fails with all that a failing one expanded to.
+//!
+//! `SEEDS=n` how many (100), `FROM=n` the first one (0), `SEED=n` this one alone, `LINES=n` last things told of a failing one (400).
+
+use std::env;
+use std::io::{self, Write};
+use std::process::ExitCode;
+use std::time::Instant;
+
+use vagn_cluster::Faults;
+use vagn_simulator::{Outcome, Reached, simulate};
+
+fn main() -> io::Result<ExitCode> {
+    let lines = number("LINES").unwrap_or(400) as usize;
+    if let Some(seed) = number("SEED") {
+        let outcome = simulate(seed, Faults::default(), lines);
+        write!(io::stdout().lock(), "{outcome}")?;
+        return Ok(code(outcome.wrong.is_none()));
+    }
+    let (from, count) = (number("FROM").unwrap_or(0), number("SEEDS").unwrap_or(100));
+    let mut reached = Reached::default();
+    let mut total = Total::default();
+    let begun = Instant::now();
+    for seed in from..from + count {
+        let outcome = simulate(seed, Faults::default(), 0);
+        if outcome.wrong.is_some() {
+            return failed(&outcome, lines);
+        }
+        reached.add(&outcome.reached);
+        total.add(&outcome);
+        let per_seed = begun.elapsed().as_secs_f64() / total.seeds as f64;
+        write!(
+            io::stderr(),
+            "\rsimulate: seed {seed}, {} of {count}, {per_seed:.3} s per seed ",
+            total.seeds
+        )?;
+    }
+    writeln!(io::stderr())?;
+    told(&reached, &total)
+}
+
+/// What all runs come to.
+#[derive(Default)]
+struct Total {
+    seeds: u64,
+    events: u64,
+    seconds: u64,
+    whole_after_ms: u64,
+}
+
+impl Total {
+    fn add(&mut self, outcome: &Outcome) {
+        self.seeds += 1;
+        self.events += outcome.events;
+        self.seconds += outcome.seconds;
+        self.whole_after_ms = self.whole_after_ms.max(outcome.whole_after_ms.unwrap_or(0));
+    }
+}
+
+/// Runs a failing seed again, with its last events in words, and says if it ran as before.
+fn failed(outcome: &Outcome, lines: usize) -> io::Result<ExitCode> {
+    let again = simulate(outcome.seed, Faults::default(), lines);
+    let mut out = io::stdout().lock();
+    writeln!(out)?;
+    write!(out, "{again}")?;
+    let alike =
+        if again.trace == outcome.trace { "ran again identically" } else { "RAN OTHERWISE when run again" };
+    writeln!(out, "seed {} {alike}; SEED={} runs it alone", outcome.seed, outcome.seed)?;
+    Ok(code(false))
+}
+
+fn told(reached: &Reached, total: &Total) -> io::Result<ExitCode> {
+    let mut out = io::stdout().lock();
+    for (state, count) in reached.all() {
+        writeln!(out, "{count:>10}  {state}")?;
+    }
+    let Total { seeds, events, seconds, whole_after_ms } = total;
+    writeln!(
+        out,
+        "{seeds} seeds, {events} events, {seconds} s of virtual time; whole again after {whole_after_ms} ms at the latest"
+    )?;
+    let missed = reached.missed();
+    if !missed.is_empty() {
+        writeln!(out, "never reached: {}", missed.join(", "))?;
+    }
+    Ok(code(missed.is_empty()))
+}
+
+fn number(name: &str) -> Option<u64> {
+    env::var(name).ok()?.parse().ok()
+}
+
+fn code(right: bool) -> ExitCode {
+    if right { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}

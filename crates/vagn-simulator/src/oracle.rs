@@ -1,0 +1,398 @@
+//! Oracle: knows what must never be, and looks for it while a run lasts and at its end.
+//!
+//! Safety: what was answered as kept is kept; no answer hides that it is not whole; replicas are alike at equal ticks; nothing is
+//! stored twice; fates add up at the doors; nobody stops for a stream that is sound, or goes on with one that is not. Then
+//! liveness: once the blows have ended, the cluster is whole again within [`WHOLE_WITHIN`].
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use vagn_cluster::{QueryId, ShardAnswer, ShardId, ShardView, Stage, Stop, StreamId, TickMark, Ticket};
+use vagn_wire::Fate;
+
+use crate::agenda::{MILLI, SECOND};
+use crate::fleet::{Fleet, read_answer};
+use crate::ledger::{What, Wrong, vehicle_id};
+use crate::network::MachineId;
+use crate::world::{Due, LOOK, WHOLE_WITHIN, World};
+
+/// Longest time until a door answers: five seconds in its buffer, five more for fates, and a look.
+const ANSWER_WITHIN: u64 = 12 * SECOND;
+
+/// Longest time for which a replica may take a harmed stream for a sound one, after all that hinders it.
+const NOTICE_WITHIN: u64 = 20 * SECOND;
+
+/// What the oracle remembers.
+#[derive(Debug, Default)]
+pub(crate) struct Oracle {
+    wrong: Option<String>,
+    marks: BTreeMap<(StreamId, u64), (MachineId, TickMark)>,
+    /// Shards whose stream was harmed, and when.
+    harmed: BTreeMap<ShardId, u64>,
+    /// Replicas that differ from another one in a harmed stream, and since when.
+    suspects: BTreeMap<(StreamId, MachineId), u64>,
+    stopped_since: BTreeMap<ShardId, u64>,
+    repair_asked: BTreeMap<ShardId, u64>,
+    whole_at: Option<u64>,
+}
+
+impl Oracle {
+    pub(crate) fn wrong(&self) -> Option<&str> {
+        self.wrong.as_deref()
+    }
+
+    pub(crate) fn whole_at(&self) -> Option<u64> {
+        self.whole_at
+    }
+
+    /// Notes the first thing that must not be.
+    pub(crate) fn wrong_if(&mut self, wrong: bool, text: impl FnOnce() -> String) {
+        if wrong && self.wrong.is_none() {
+            self.wrong = Some(text());
+        }
+    }
+
+    pub(crate) fn harmed(&mut self, shard: ShardId, now: u64) {
+        self.harmed.insert(shard, now);
+    }
+
+    pub(crate) fn is_harmed(&self, shard: ShardId) -> bool {
+        self.harmed.contains_key(&shard)
+    }
+
+    pub(crate) fn sound(&mut self, shard: ShardId) {
+        self.stopped_since.remove(&shard);
+    }
+
+    pub(crate) fn is_to_repair(&mut self, shard: ShardId, now: u64, after: u64, again: u64) -> bool {
+        let since = *self.stopped_since.entry(shard).or_insert(now);
+        let asked = self.repair_asked.get(&shard).is_some_and(|at| now < at + again);
+        now >= since + after && !asked
+    }
+
+    pub(crate) fn repair_asked(&mut self, shard: ShardId, now: u64) {
+        self.repair_asked.insert(shard, now);
+    }
+
+    /// Compares a replica with all others at its last tick.
+    fn compare(&mut self, id: MachineId, view: &ShardView, now: u64) {
+        let Some(mark) = view.tick else { return };
+        let (other, first) = *self.marks.entry((view.stream, mark.sequence)).or_insert((id, mark));
+        if first == mark {
+            return;
+        }
+        if self.is_harmed(view.shard) {
+            self.suspects.entry((view.stream, id)).or_insert(now);
+        }
+        let sound = !self.is_harmed(view.shard);
+        self.wrong_if(sound, || {
+            format!(
+                "machines {} and {} differ at a tick of {:?}: {first:?} and {mark:?}",
+                other + 1,
+                id + 1,
+                view.stream
+            )
+        });
+    }
+}
+
+impl World {
+    /// Looks at all that can be seen from outside.
+    pub(crate) fn look(&mut self) {
+        self.agenda.after(LOOK, Due::Look);
+        let now = self.now();
+        for id in 0..self.machines.len() {
+            if !self.machines[id].works() {
+                continue;
+            }
+            let views = self.machines[id].node.as_ref().map(|node| node.shards()).unwrap_or_default();
+            for view in &views {
+                self.oracle.compare(id, view, now);
+                self.look_for_blindness(id, view);
+                self.look_at_content(id, view.shard);
+            }
+            self.look_for_forks(id, &views);
+            self.check_counts(id);
+            self.look_for_silence(id);
+            let gaps = self.machines[id].disk.gaps;
+            self.oracle.wrong_if(gaps > 0, || format!("machine {} leaves a gap in a log", id + 1));
+        }
+        if self.calm && self.oracle.whole_at.is_none() && self.what_lacks().is_none() {
+            self.oracle.whole_at = Some(now);
+            self.trace.line(now, || "* whole again".to_owned());
+        }
+    }
+
+    /// A replica must not claim to have all of a stream that ends before it, or is not there.
+    fn look_for_blindness(&mut self, id: MachineId, view: &ShardView) {
+        let now = self.now();
+        let harmed = self.oracle.harmed.get(&view.shard).copied();
+        let last = self.brokers.truth(view.stream).map(|log| log.last());
+        let sound = last.is_some_and(|last| view.received <= last);
+        let since = harmed.map(|at| at.max(self.machines[id].hindered_at));
+        let late = since.is_some_and(|at| now > at + NOTICE_WITHIN) && self.brokers.stand(now);
+        let blind = view.stage == Stage::CaughtUp && !sound && self.network.joins_brokers(id, now);
+        self.oracle.wrong_if(blind && late, || {
+            format!(
+                "machine {} does not notice that its stream was harmed: {view:?}, stream ends with {last:?}",
+                id + 1
+            )
+        });
+    }
+
+    /// Of two replicas that differ one has to stop.
+    fn look_for_forks(&mut self, id: MachineId, views: &[ShardView]) {
+        let now = self.now();
+        let suspects: Vec<(StreamId, u64)> = self
+            .oracle
+            .suspects
+            .iter()
+            .filter(|((_, of), _)| *of == id)
+            .map(|((stream, _), at)| (*stream, *at))
+            .collect();
+        for (stream, since) in suspects {
+            let follows = views.iter().any(|view| {
+                view.stream == stream && matches!(view.stage, Stage::CaughtUp | Stage::CatchingUp)
+            });
+            let sole = self.owners(stream.shard).len() < 2;
+            if !follows || sole {
+                self.oracle.suspects.remove(&(stream, id));
+                continue;
+            }
+            let late = now > since.max(self.machines[id].hindered_at) + NOTICE_WITHIN;
+            self.oracle.wrong_if(late, || {
+                format!("machine {} differs from another owner of {stream:?}, and nobody stops", id + 1)
+            });
+        }
+    }
+
+    fn look_at_content(&mut self, id: MachineId, shard: ShardId) {
+        let Some(state) = self.machines[id].node.as_ref().and_then(|node| node.state(shard)) else { return };
+        let (broken, forgotten, settings) = (state.broken(), state.forgotten(), state.settings());
+        if forgotten > 0 {
+            self.reached.note("vehicle forgotten");
+        }
+        if settings > 0 {
+            self.reached.note("setting changed");
+        }
+        self.oracle.wrong_if(broken > 0, || {
+            format!("machine {}, {shard:?}: {broken} changes came twice, out of order, or far from the shard's time", id + 1)
+        });
+    }
+
+    /// Fates add up at a door.
+    pub(crate) fn check_counts(&mut self, id: MachineId) {
+        let machine = &self.machines[id];
+        let Some(counts) = machine.node.as_ref().map(|node| node.counts()) else { return };
+        let sum: u64 = counts.fates.iter().sum::<u64>() + counts.waiting;
+        // A door knows fates of a group that it answers when it knows all of them.
+        let told = counts.fates.iter().zip(&machine.fates).all(|(known, given)| known >= given);
+        let all_told = counts.fates == machine.fates || self.ledger.owes_since(id).is_some();
+        let right = counts.taken == sum && counts.taken == machine.taken && told && all_told;
+        let (taken, fates) = (machine.taken, machine.fates);
+        self.oracle.wrong_if(!right, || {
+            format!(
+                "fates do not add up at machine {}: {counts:?}, and it was given {taken} and gave {fates:?}",
+                id + 1
+            )
+        });
+    }
+
+    /// Doors answer in time, reporters and those who ask.
+    fn look_for_silence(&mut self, id: MachineId) {
+        let now = self.now();
+        let hindered_at = self.machines[id].hindered_at;
+        let owed = self.ledger.owes_since(id).filter(|since| now > (*since).max(hindered_at) + ANSWER_WITHIN);
+        self.oracle.wrong_if(owed.is_some(), || format!("machine {} owes fates since {owed:?} µs", id + 1));
+        let asked = self.machines[id]
+            .questions
+            .iter()
+            .find(|(_, question)| now > question.until.max(hindered_at) + 500 * MILLI);
+        let asked = asked.map(|(query, question)| (*query, question.clone()));
+        self.oracle.wrong_if(asked.is_some(), || format!("machine {} does not answer {asked:?}", id + 1));
+    }
+
+    /// Takes in fates that a door gave.
+    pub(crate) fn settled(&mut self, id: MachineId, ticket: Ticket, fates: &[Fate]) {
+        let now = self.now();
+        for fate in fates {
+            self.machines[id].fates[*fate as usize] += 1;
+            self.reached.note(fate_name(*fate));
+            self.trace.fold(&[ticket.0, *fate as u64]);
+        }
+        if let Err(wrong) = self.ledger.settle(ticket, fates, now) {
+            let excused = match wrong {
+                Wrong::NewTwice(write) => self.oracle.is_harmed(self.ledger.writes()[write].shard),
+                _ => false,
+            };
+            self.oracle.wrong_if(!excused, || format!("machine {} answers {ticket:?}: {wrong:?}", id + 1));
+        }
+    }
+
+    /// Takes in an answer about the fleet.
+    pub(crate) fn answered(
+        &mut self,
+        id: MachineId,
+        query: QueryId,
+        answers: &[ShardAnswer],
+        missing: &[ShardId],
+    ) {
+        let Some(question) = self.machines[id].questions.remove(&query) else {
+            return self
+                .oracle
+                .wrong_if(true, || format!("machine {} answers {query:?}, which nobody asked", id + 1));
+        };
+        let told = answers.iter().map(|answer| answer.shard).chain(missing.iter().copied());
+        let told: Vec<ShardId> = told.collect();
+        let all: BTreeSet<ShardId> = question.shards.iter().copied().collect();
+        let right = told.len() == all.len() && told.iter().copied().collect::<BTreeSet<_>>() == all;
+        self.oracle.wrong_if(!right, || {
+            format!("machine {} answers {query:?} for {told:?} where it was asked for {all:?}", id + 1)
+        });
+        self.reached.note(if missing.is_empty() { "answer whole" } else { "answer partial" });
+        let whole = self.oracle.whole_at.is_some_and(|at| question.at > at + SECOND);
+        self.oracle.wrong_if(whole && !missing.is_empty(), || {
+            format!("machine {} answers without {missing:?} when all is well", id + 1)
+        });
+        for answer in answers {
+            self.compare_answer(id, question.at, answer);
+        }
+    }
+
+    /// An answer holds all that was kept before it, less its age.
+    fn compare_answer(&mut self, id: MachineId, asked_at: u64, answer: &ShardAnswer) {
+        let Some(last) = read_answer(&answer.bytes) else {
+            return self
+                .oracle
+                .wrong_if(true, || format!("machine {} gives an answer that nobody can read", id + 1));
+        };
+        let whole = self.oracle.whole_at.is_some_and(|at| asked_at > at + SECOND);
+        if self.oracle.is_harmed(answer.shard) && !whole {
+            return;
+        }
+        let doubt = if whole { 0 } else { self.plan.doubt() };
+        let Some(until) = asked_at.checked_sub(answer.age_ms.saturating_mul(MILLI).saturating_add(doubt))
+        else {
+            return;
+        };
+        let kept = self.ledger.kept_before(answer.shard, until);
+        let lacks = kept.into_iter().find(|(vehicle, seq)| last.get(vehicle).is_none_or(|last| last < seq));
+        let (node, shard, age_ms) = (answer.node, answer.shard, answer.age_ms);
+        self.oracle.wrong_if(lacks.is_some(), || {
+            format!("answer of {node:?} for {shard:?}, {age_ms} ms old, silently lacks {lacks:?}")
+        });
+    }
+
+    /// Nobody stops for a stream that is sound.
+    pub(crate) fn stopped(&mut self, id: MachineId, shard: ShardId, stop: Stop) {
+        let of_stream = [Stop::StreamAnew, Stop::StreamBehind, Stop::StreamGone, Stop::HashDiffers];
+        let harmed = self.oracle.is_harmed(shard);
+        let unfounded = !harmed && (of_stream.contains(&stop) || stop == Stop::ContentDiffers);
+        let damaged = matches!(stop, Stop::EntryDamaged | Stop::DiskDamaged);
+        self.oracle.wrong_if(unfounded || damaged, || {
+            format!("machine {} stops {shard:?} with {stop:?}, and the stream is sound", id + 1)
+        });
+    }
+
+    /// Says what keeps the cluster from being whole.
+    fn what_lacks(&self) -> Option<String> {
+        if let Some(machine) = self.machines.iter().find(|machine| !machine.works()) {
+            return Some(format!("machine {} does not run", machine.id + 1));
+        }
+        for shard in (0..self.plan.shards).map(ShardId) {
+            let views: Vec<(MachineId, ShardView)> = self.views(shard);
+            let newest = views.iter().map(|(_, view)| view.stream).max();
+            let good = |view: &ShardView| view.stage == Stage::CaughtUp && Some(view.stream) == newest;
+            let whole = views.iter().filter(|(_, view)| good(view)).count() >= 2;
+            let stopped = views.iter().any(|(_, view)| matches!(view.stage, Stage::Stopped(_)));
+            if !whole || stopped {
+                return Some(format!(
+                    "{shard:?} has not two owners that are caught up, or one that stopped: {views:#?}"
+                ));
+            }
+        }
+        let unkept = self.ledger.unkept();
+        (unkept > 0).then(|| format!("{unkept} writes are not answered as kept"))
+    }
+
+    fn views(&self, shard: ShardId) -> Vec<(MachineId, ShardView)> {
+        let of = |id: MachineId| self.machines[id].node.iter().flat_map(|node| node.shards());
+        let all = (0..self.machines.len()).flat_map(|id| of(id).map(move |view| (id, view)));
+        all.filter(|(_, view)| view.shard == shard).collect()
+    }
+
+    /// Looks for the last time, when all has been quiet for a while.
+    pub(crate) fn look_last(&mut self) {
+        let lacks = self.what_lacks();
+        let when = if self.oracle.whole_at.is_some() { "any more" } else { "again" };
+        self.oracle.wrong_if(lacks.is_some(), || {
+            format!("not whole {when} within {} s: {}", WHOLE_WITHIN / SECOND, lacks.unwrap_or_default())
+        });
+        for shard in (0..self.plan.shards).map(ShardId) {
+            for (id, view) in self.views(shard) {
+                if view.stage == Stage::CaughtUp {
+                    self.look_for_losses(id, &view);
+                }
+            }
+        }
+        let counts = [self.events, self.ledger.writes().len() as u64];
+        self.trace.fold(&counts);
+    }
+
+    /// A replica has all that was answered as kept, and nothing twice.
+    fn look_for_losses(&mut self, id: MachineId, view: &ShardView) {
+        let shard = view.shard;
+        let Some(state) = self.machines[id].node.as_ref().and_then(|node| node.state(shard)) else { return };
+        let lost =
+            self.ledger.writes().iter().filter(|write| write.shard == shard && write.kept_at.is_some());
+        let lost = lost.filter(|write| !holds(state, write.what)).cloned().collect::<Vec<_>>();
+        let lags = self.brokers.truth(view.stream).is_none_or(|log| log.last() > view.applied + 8);
+        let doubled = self.doubled(state, shard);
+        self.trace.fold(&[view.applied, vagn_cluster::ShardState::content_hash(state)]);
+        self.oracle.wrong_if(!lost.is_empty(), || {
+            format!(
+                "machine {} lost {} of {shard:?} that were kept, the first: {:?}",
+                id + 1,
+                lost.len(),
+                lost[0]
+            )
+        });
+        self.oracle.wrong_if(doubled.is_some(), || {
+            format!("machine {} stored twice in {shard:?}: {doubled:?}", id + 1)
+        });
+        self.oracle.wrong_if(lags, || format!("machine {} is not caught up, and says so: {view:?}", id + 1));
+    }
+
+    /// Returns a vehicle that was deleted more often than anybody tried, or fewer times than was answered.
+    fn doubled(&self, state: &Fleet, shard: ShardId) -> Option<(u64, u64, u64, u64)> {
+        let writes = || self.ledger.writes().iter().filter(|write| write.shard == shard);
+        (0..self.plan.vehicles).find_map(|vehicle| {
+            let deletions = || writes().filter(|write| write.what == What::Deletion { vehicle });
+            let tries: u64 = deletions().map(|write| write.tries).sum();
+            let kept = deletions().filter(|write| write.kept_at.is_some()).count() as u64;
+            let applied = state.row(&vehicle_id(vehicle)).map_or(0, |row| row.deletions);
+            (applied > tries || applied < kept).then_some((vehicle, kept, applied, tries))
+        })
+    }
+}
+
+fn holds(state: &Fleet, what: What) -> bool {
+    match what {
+        What::Report { vehicle, seq } => {
+            state.row(&vehicle_id(vehicle)).is_some_and(|row| row.seen.contains(&seq))
+        }
+        What::Deletion { vehicle } => state.row(&vehicle_id(vehicle)).is_some_and(|row| row.deletions > 0),
+        What::Setting { .. } => state.settings() > 0,
+    }
+}
+
+fn fate_name(fate: Fate) -> &'static str {
+    match fate {
+        Fate::Stored => "fate stored",
+        Fate::Stale => "fate stale",
+        Fate::Duplicate => "fate duplicate",
+        Fate::Invalid => "fate invalid",
+        Fate::Unauthenticated => "fate unauthenticated",
+        Fate::Shed => "fate shed",
+        Fate::Failed => "fate failed",
+    }
+}

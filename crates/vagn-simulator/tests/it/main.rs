@@ -1,0 +1,4 @@
+//! Runs of whole clusters: a slice of the seeds of `make simulate`, and faults that must be found.
+
+mod planted;
+mod slice;

@@ -1,0 +1,50 @@
+//! Faults that are planted in the core: a search that does not find them would find nothing.
+
+use vagn_cluster::Faults;
+use vagn_simulator::simulate;
+
+/// Kinds of runs: a seed's remainder by their number is its kind.
+const KINDS: u64 = 14;
+
+/// Runs seeds of a kind until one finds the fault, and looks that all of them pass without it.
+fn find(faults: Faults, kind: u64, count: u64) -> String {
+    for seed in (0..count).map(|number| number * KINDS + kind) {
+        let sound = simulate(seed, Faults::default(), 0);
+        assert_eq!(sound.wrong, None, "seed {seed} without the fault");
+        if let Some(wrong) = simulate(seed, faults, 0).wrong {
+            return wrong;
+        }
+    }
+    panic!("no seed of kind {kind} finds {faults:?}");
+}
+
+#[test]
+fn finds_fates_that_are_answered_before_a_sync() {
+    let wrong = find(Faults { ack_before_sync: true, ..Faults::default() }, 8, 20);
+    assert!(wrong.contains("that were kept"), "{wrong}");
+}
+
+#[test]
+fn finds_a_copy_that_skips_an_entry() {
+    find(Faults { bootstrap_skips_one: true, ..Faults::default() }, 7, 5);
+}
+
+#[test]
+fn finds_a_replica_that_forgets_by_its_own_clock() {
+    find(Faults { forget_by_own_clock: true, ..Faults::default() }, 5, 5);
+}
+
+#[test]
+fn finds_a_purge_before_the_sync() {
+    find(Faults { purge_before_sync: true, ..Faults::default() }, 4, 10);
+}
+
+#[test]
+fn finds_owners_that_all_leave() {
+    find(Faults { all_owners_leave: true, ..Faults::default() }, 12, 5);
+}
+
+#[test]
+fn finds_a_stream_made_anew_that_nobody_notices() {
+    find(Faults { stream_anew_unnoticed: true, ..Faults::default() }, 9, 5);
+}

@@ -1,0 +1,39 @@
+//! A slice of the seeds.
+
+use vagn_cluster::Faults;
+use vagn_simulator::simulate;
+
+/// Seeds whose runs found a fault once, beside those of the slice.
+const FOUND_ONCE: &[u64] = &[];
+
+/// Two runs of each kind.
+const SLICE: std::ops::Range<u64> = 0..28;
+
+#[test]
+fn nothing_goes_wrong_in_a_slice_of_the_seeds() {
+    for seed in SLICE.chain(FOUND_ONCE.iter().copied()) {
+        let outcome = simulate(seed, Faults::default(), 0);
+        if outcome.wrong.is_some() {
+            panic!("{}", simulate(seed, Faults::default(), 300));
+        }
+    }
+}
+
+#[test]
+fn a_seed_runs_alike_each_time_whether_it_is_told_in_words_or_not() {
+    for seed in [5, 13] {
+        let (one, other) = (simulate(seed, Faults::default(), 0), simulate(seed, Faults::default(), 100));
+        assert_eq!((one.trace, one.events, &one.reached), (other.trace, other.events, &other.reached));
+        assert_eq!((one.lines.len(), other.lines.len()), (0, 100));
+        assert_ne!(one.trace, simulate(seed + 14, Faults::default(), 0).trace);
+    }
+}
+
+#[test]
+fn a_failing_run_tells_its_seed_its_plan_and_its_last_events() {
+    let faults = Faults { all_owners_leave: true, ..Faults::default() };
+    let text = simulate(6, faults, 20).to_string();
+    for part in ["seed 6 (", "stream_bytes", "all_owners_leave: true", "< Delivered"] {
+        assert!(text.contains(part), "{part} is missing in {text}");
+    }
+}
