@@ -24,6 +24,8 @@ const VERSION: u8 = 1;
 pub(crate) struct Assignment {
     /// Number of changes, rising over all losses of the record.
     pub(crate) version: u64,
+    /// Number of the data set, drawn when it was begun.
+    pub(crate) data_set: u64,
     /// Settings with which the states began.
     pub(crate) settings: Vec<u8>,
     /// One for each shard of the data set.
@@ -85,6 +87,7 @@ impl Assignment {
     pub(crate) fn write(&self) -> Vec<u8> {
         let mut out = vec![VERSION];
         out.put_u64(self.version);
+        out.put_u64(self.data_set);
         out.put_long(&self.settings);
         out.put_count(self.shards.len());
         for shard in &self.shards {
@@ -108,13 +111,14 @@ impl Assignment {
         if reader.u8()? != VERSION {
             return Err(Damaged);
         }
-        let (version, settings) = (reader.u64()?, reader.long(FIELDS_MAX)?.to_vec());
+        let (version, data_set) = (reader.u64()?, reader.u64()?);
+        let settings = reader.long(FIELDS_MAX)?.to_vec();
         let mut shards = Vec::new();
         for _ in 0..reader.count(usize::from(SHARDS_MAX), 40)? {
             shards.push(ShardRecord::read(&mut reader)?);
         }
         reader.end()?;
-        if shards.is_empty() { Err(Damaged) } else { Ok(Self { version, settings, shards }) }
+        if shards.is_empty() { Err(Damaged) } else { Ok(Self { version, data_set, settings, shards }) }
     }
 }
 
@@ -254,7 +258,7 @@ mod tests {
             owners: Vec::new(),
         };
         assert!(shard.set(NodeId(2), true) && shard.set(NodeId(1), false));
-        Assignment { version: 3, settings: vec![1, 2], shards: vec![shard.clone(), shard] }
+        Assignment { version: 3, data_set: 8, settings: vec![1, 2], shards: vec![shard.clone(), shard] }
     }
 
     #[test]

@@ -307,6 +307,11 @@ impl Batcher {
     /// An owner says that it does not know the door, and what time it is. The batch goes again under a new name.
     pub(crate) fn refused(&mut self, batch: BatchId, time_ms: i64, round: &mut Round<'_>) -> bool {
         let Some(at) = self.flights.iter().position(|flight| flight.batch == batch) else { return false };
+        if self.flights[at].reporters.is_empty() {
+            // Nobody waits any more, and it is not stored: it could be refused without end.
+            self.flights.remove(at);
+            return true;
+        }
         // One that another refusal has renamed the door for already takes the next number of that name.
         let born_ms = (self.door == Some(batch.door)).then_some(time_ms);
         let renamed = self.next_id(born_ms, round);
@@ -607,5 +612,19 @@ mod tests {
         let third = rig.stored(&again[0], 1);
         assert!(third.is_empty());
         assert_eq!(rig.offer(1)[0].batch.number, 3);
+    }
+
+    #[test]
+    fn a_batch_that_is_always_refused_is_given_up() {
+        let mut rig = Rig::new(1 << 20);
+        let mut sent = rig.offer(1);
+        for _ in 0..20 {
+            rig.now.elapsed_ms += 500;
+            let Some(last) = sent.pop() else { break };
+            rig.stored(&last, 1);
+            rig.with(|batcher, round| batcher.refused(last.batch, 55, round));
+            sent = rig.run();
+        }
+        assert_eq!((rig.fates(Fate::Failed), rig.batcher.flights.len(), sent.len()), (1, 0, 0));
     }
 }

@@ -26,6 +26,8 @@ const VERSION: u8 = 1;
 pub(crate) struct Content<S> {
     pub(crate) shard: ShardId,
     pub(crate) epoch: u32,
+    /// Number of the data set. Another one may have shards, epochs and sequences of the same names.
+    pub(crate) data_set: u64,
     /// Base of the epoch's order numbers.
     pub(crate) base: u64,
     /// The last entry, 0 before the first.
@@ -60,6 +62,7 @@ pub(crate) enum Applied {
 pub(crate) struct Beginning<'a> {
     pub(crate) shard: ShardId,
     pub(crate) epoch: u32,
+    pub(crate) data_set: u64,
     pub(crate) base: u64,
     /// Time of the shard before its first tick.
     pub(crate) time_ms: i64,
@@ -69,10 +72,11 @@ pub(crate) struct Beginning<'a> {
 
 impl<S: ShardState> Content<S> {
     pub(crate) fn begin(beginning: Beginning<'_>) -> Self {
-        let Beginning { shard, epoch, base, time_ms, settings } = beginning;
+        let Beginning { shard, epoch, data_set, base, time_ms, settings } = beginning;
         Self {
             shard,
             epoch,
+            data_set,
             base,
             sequence: 0,
             time_ms,
@@ -156,6 +160,7 @@ impl<S: ShardState> Content<S> {
         let mut out = vec![VERSION];
         out.put_u16(self.shard.0);
         out.put_u32(self.epoch);
+        out.put_u64(self.data_set);
         out.put_u64(self.base);
         out.put_u64(self.sequence);
         out.put_i64(self.time_ms);
@@ -180,12 +185,25 @@ impl<S: ShardState> Content<S> {
         if reader.u8()? != VERSION || reader.u16()? != shard.0 {
             return Err(Damaged);
         }
-        let (epoch, base, sequence) = (reader.u32()?, reader.u64()?, reader.u64()?);
+        let (epoch, data_set) = (reader.u32()?, reader.u64()?);
+        let (base, sequence) = (reader.u64()?, reader.u64()?);
         let (time_ms, running_hash, entry_hash) = (reader.i64()?, reader.u64()?, reader.u64()?);
         let tick = if reader.flag()? { Some(read_mark(&mut reader)?) } else { None };
         let doors = Doors::read(&mut reader)?;
         let state = S::read_snapshot(shard, reader.rest())?;
-        Ok(Self { shard, epoch, base, sequence, time_ms, running_hash, entry_hash, tick, doors, state })
+        Ok(Self {
+            shard,
+            epoch,
+            data_set,
+            base,
+            sequence,
+            time_ms,
+            running_hash,
+            entry_hash,
+            tick,
+            doors,
+            state,
+        })
     }
 }
 
@@ -221,8 +239,14 @@ mod tests {
     const NOW: i64 = 1_800_000_000_000;
 
     fn content() -> Content<Places> {
-        let beginning = Beginning { shard: ShardId(3), epoch: 1, base: 1_000, time_ms: NOW, settings: b"" };
-        Content::begin(beginning)
+        Content::begin(Beginning {
+            shard: ShardId(3),
+            epoch: 1,
+            data_set: 4,
+            base: 1_000,
+            time_ms: NOW,
+            settings: b"",
+        })
     }
 
     fn apply(content: &mut Content<Places>, log: &Log) -> Vec<Applied> {

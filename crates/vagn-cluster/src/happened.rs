@@ -59,6 +59,8 @@ pub enum Happened {
 pub enum Stop {
     /// The stream was made anew.
     StreamAnew,
+    /// The record of assignment is of another data set than what is here. Nothing of it is dropped; a person has to look.
+    OtherDataSet,
     /// The stream ends before what this replica has.
     StreamBehind,
     /// The stream is gone.

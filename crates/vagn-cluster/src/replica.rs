@@ -50,6 +50,8 @@ pub(crate) struct Replica<S> {
     trimmed: u64,
     disk: Option<DiskFault>,
     retry_at_ms: u64,
+    /// The entry behind the content could not be applied: nothing behind it may be.
+    stopped: Option<Stop>,
     /// Hashes of entries as they were received.
     entries: Ring,
     /// Running hashes after entries.
@@ -80,6 +82,7 @@ impl<S: ShardState> Replica<S> {
             trimmed: content.sequence,
             disk: None,
             retry_at_ms: 0,
+            stopped: None,
             entries,
             running,
             marks: content.tick.into_iter().collect(),
@@ -94,22 +97,27 @@ impl<S: ShardState> Replica<S> {
     /// # Errors
     /// [`Damaged`] when it cannot be read, or one before it is missing.
     pub(crate) fn restore(&mut self, record: &LogRecord, now: Moment) -> Result<(), Damaged> {
-        if record.sequence <= self.content.sequence {
+        if record.sequence <= self.content.sequence || self.stopped.is_some() {
             return Ok(());
         }
         if record.sequence != self.content.sequence + 1 {
             return Err(Damaged);
         }
-        self.entries.push(record.sequence, entry_hash(record));
-        self.apply_one(record, now).map(|_| ())
+        self.stopped = self.check(record);
+        if self.stopped.is_none() {
+            self.entries.push(record.sequence, entry_hash(record));
+            self.apply_one(record, now)?;
+        }
+        Ok(())
     }
 
-    /// Ends the restoring: what was read may still be on no disk.
-    pub(crate) fn restored(&mut self, out: &mut Vec<Command>) {
+    /// Ends the restoring: what was read may still be on no disk. Returns the reason if an entry in the log may not be applied.
+    pub(crate) fn restored(&mut self, out: &mut Vec<Command>) -> Option<Stop> {
         if self.content.sequence > self.synced {
             self.is_syncing = true;
             out.push(Command::SyncLog(self.content.shard));
         }
+        self.stopped
     }
 
     /// Last entry that was received, in order.
@@ -214,6 +222,9 @@ impl<S: ShardState> Replica<S> {
 
     fn apply_through(&mut self, through: u64, now: Moment) -> Outcome {
         let mut outcome = Outcome::default();
+        if self.stopped.is_some() {
+            return outcome;
+        }
         let applied = self.content.sequence;
         let fresh = |record: &&LogRecord| record.sequence > applied && record.sequence <= through;
         let records: Vec<LogRecord> = self.pending.iter().filter(fresh).cloned().collect();
@@ -224,7 +235,7 @@ impl<S: ShardState> Replica<S> {
             {
                 Ok(applied) => outcome.applied.push((record.sequence, applied)),
                 Err(stop) => {
-                    outcome.stop = Some(stop);
+                    (self.stopped, outcome.stop) = (Some(stop), Some(stop));
                     break;
                 }
             }
@@ -332,7 +343,14 @@ mod tests {
     }
 
     fn begun() -> Content<Places> {
-        Content::begin(Beginning { shard: ShardId(0), epoch: 1, base: 0, time_ms: NOW, settings: b"" })
+        Content::begin(Beginning {
+            shard: ShardId(0),
+            epoch: 1,
+            data_set: 4,
+            base: 0,
+            time_ms: NOW,
+            settings: b"",
+        })
     }
 
     fn replica(faults: Faults) -> Replica<Places> {
@@ -457,7 +475,16 @@ mod tests {
             let mut log = log.clone();
             take(&mut replica, log.push(tick.write(1), NOW + 2_000));
             let outcome = replica.log_synced(3, AT, &mut Vec::new());
-            assert_eq!((outcome.stop, replica.content.sequence), (stop, if stop.is_some() { 2 } else { 3 }));
+            let applied = if stop.is_some() { 2 } else { 3 };
+            assert_eq!((outcome.stop, replica.content.sequence), (stop, applied));
+            // Nothing behind it is applied, not after a restart either.
+            take(&mut replica, log.batch(9, &["z"]));
+            replica.log_synced(4, AT, &mut Vec::new());
+            let mut again = Replica::new(begun(), &settings(Faults::default()));
+            log.records.iter().for_each(|record| again.restore(record, AT).unwrap());
+            for replica in [replica, again] {
+                assert_eq!(replica.content.sequence, if stop.is_some() { 2 } else { 4 });
+            }
         }
     }
 

@@ -264,7 +264,10 @@ mod tests {
         }
     }
 
-    fn answer(out: &[Command]) -> Option<(Vec<(u16, usize)>, Vec<u16>)> {
+    /// Shards that answered, with the lengths of their answers; and those that did not.
+    type Answered = (Vec<(u16, usize)>, Vec<u16>);
+
+    fn answer(out: &[Command]) -> Option<Answered> {
         out.iter().find_map(|command| match command {
             Command::Answer { query: QueryId(5), answers, missing } => Some((
                 answers.iter().map(|answer| (answer.shard.0, answer.bytes.len())).collect(),

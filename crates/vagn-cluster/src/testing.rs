@@ -15,7 +15,7 @@ use crate::state::{Change, Damaged, NewChange, Place, ShardState};
 pub(crate) const NOW: i64 = 1_800_000_000_000;
 
 /// Age at which a vehicle is forgotten.
-const KEPT_MS: i64 = 60_000;
+const KEPT_MS: i64 = 300_000;
 
 /// Last order number and arrival of each vehicle.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

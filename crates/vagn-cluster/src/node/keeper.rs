@@ -130,7 +130,11 @@ impl Keeper {
             RecordOutcome::Is { revision, bytes } => {
                 // A record that cannot be read is of a later version of the program: nothing may be changed.
                 let Ok(read) = Assignment::read(&bytes) else { return false };
-                if self.known.as_ref().is_some_and(|known| read.version < known.version) {
+                let is_older = |known: &Assignment| {
+                    // What is of another data set is neither older nor newer: the brokers' counts, and the shards here stop.
+                    read.data_set == known.data_set && read.version < known.version
+                };
+                if self.known.as_ref().is_some_and(is_older) {
                     self.missing(Some(revision), context, out);
                     return false;
                 }
@@ -213,7 +217,8 @@ impl Keeper {
         };
         self.founding = None;
         if self.known.is_none() && self.write.is_none() && !context.anybody_holds {
-            let record = founded(made, context.settings, context.now);
+            let data_set = context.numbers.random();
+            let record = founded(made, data_set, context.settings, context.now);
             self.write(Plan { record, told: vec![Happened::Founded] }, None, out);
         }
         true
@@ -261,7 +266,7 @@ pub(super) struct Context<'a> {
 }
 
 /// Returns the record of a data set that begins now, all of it owned by this node.
-fn founded(made: Vec<Incarnation>, settings: &Settings, now: Moment) -> Assignment {
+fn founded(made: Vec<Incarnation>, data_set: u64, settings: &Settings, now: Moment) -> Assignment {
     let shard = |incarnation| ShardRecord {
         epoch: 1,
         base: u64::try_from(now.wall_ms).unwrap_or(0).saturating_mul(NS_PER_MS).min(1 << 62),
@@ -270,7 +275,8 @@ fn founded(made: Vec<Incarnation>, settings: &Settings, now: Moment) -> Assignme
         founder: settings.node,
         owners: vec![Owner { node: settings.node, is_full: true }],
     };
-    Assignment { version: 1, settings: settings.begin.clone(), shards: made.into_iter().map(shard).collect() }
+    let shards = made.into_iter().map(shard).collect();
+    Assignment { version: 1, data_set, settings: settings.begin.clone(), shards }
 }
 
 /// Returns the base of an epoch that follows one whose last entry was at most `sequence`.
@@ -385,7 +391,7 @@ mod tests {
     fn record(version: u64) -> Assignment {
         let settings = Settings::new(NodeId(9), 1);
         let now = Moment { elapsed_ms: 0, wall_ms: NOW };
-        Assignment { version, ..founded(vec![Incarnation(1); 2], &settings, now) }
+        Assignment { version, ..founded(vec![Incarnation(1); 2], 8, &settings, now) }
     }
 
     fn is(revision: u64, version: u64) -> RecordOutcome {
@@ -455,6 +461,14 @@ mod tests {
         assert!(rig.keeper.may_change() && rig.written().is_none());
         rig.read_for(LOST_MS + READ_MS, &is(3, 6));
         assert_eq!(rig.written().map(|(expected, record)| (expected, record.version)), Some((Some(3), 8)));
+    }
+
+    #[test]
+    fn a_record_of_another_data_set_is_taken_whatever_its_version() {
+        let mut rig = Rig::knowing(7);
+        let other = Assignment { data_set: 9, ..record(1) };
+        assert!(rig.read(0, RecordOutcome::Is { revision: 1, bytes: other.write() }));
+        assert_eq!(rig.keeper.known(), Some(&other));
     }
 
     #[test]

@@ -5,7 +5,7 @@
 //! | here | events to parts, time, heartbeats |
 //! | `talk.rs` | messages of other nodes, questions |
 //! | `keeper.rs`, `plan.rs` | the record of assignment, and what this node wants changed in it |
-//! | `part.rs` | its part in one shard |
+//! | `part/` | its part in one shard: following, obeying the record, serving others |
 //! | `door.rs` | changes of its own reporters |
 //! | `repair.rs`, `resubmit.rs` | a new epoch |
 
@@ -260,6 +260,7 @@ impl<S: ShardState> Node<S> {
             up_ms,
             leaves: self.leaves,
             own: &own,
+            is_foreign: &|shard| self.parts.get(&shard).is_some_and(Part::is_foreign),
         };
         if let Some(plan) = plan(known, &view) {
             self.keeper.change(plan, out);
@@ -410,6 +411,7 @@ impl<'a> Around<'a> {
         Some(Facts {
             place,
             settings: &self.known.settings,
+            data_set: self.known.data_set,
             is_confirmed: self.is_confirmed,
             sources: heard.collect(),
             progress: progress(shard, place, me, own, (self.members, self.now)),

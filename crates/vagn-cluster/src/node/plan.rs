@@ -31,6 +31,8 @@ pub(super) struct View<'a> {
     pub(super) leaves: bool,
     /// What it has of each shard.
     pub(super) own: &'a dyn Fn(ShardId) -> Option<Own>,
+    /// True for a shard of which it has content of another data set.
+    pub(super) is_foreign: &'a dyn Fn(ShardId) -> bool,
 }
 
 /// A change of the record, and what is to be told when it is made.
@@ -50,6 +52,8 @@ pub(super) fn plan(record: &Assignment, view: &View<'_>) -> Option<Plan> {
         let place = &mut plan.record.shards[usize::from(shard.0)];
         let is_wanted = wanted.contains(&me);
         match place.role(me) {
+            // It could not copy the shard, and the purge would wait for it.
+            _ if (view.is_foreign)(shard) => place.remove(me),
             Role::None if is_wanted && view.up_ms >= SUSPECT_MS && copies < COPIES_MAX => {
                 copies += usize::from(place.set(me, false));
             }
@@ -165,6 +169,7 @@ mod tests {
         own: Option<Own>,
         up_ms: u64,
         leaves: bool,
+        is_foreign: bool,
     }
 
     impl Rig {
@@ -176,6 +181,7 @@ mod tests {
                 own: Some(own),
                 up_ms: 100_000,
                 leaves: false,
+                is_foreign: false,
             }
         }
 
@@ -210,7 +216,7 @@ mod tests {
             for (node, is_full) in owners {
                 shard.set(NodeId(*node), *is_full);
             }
-            let record = Assignment { version: 4, settings: Vec::new(), shards: vec![shard] };
+            let record = Assignment { version: 4, data_set: 8, settings: Vec::new(), shards: vec![shard] };
             let own = |_| self.own;
             let view = View {
                 settings: &self.settings,
@@ -219,6 +225,7 @@ mod tests {
                 up_ms: self.up_ms,
                 leaves: self.leaves,
                 own: &own,
+                is_foreign: &|_| self.is_foreign,
             };
             let plan = plan(&record, &view)?;
             assert_eq!(plan.record.version, 5);
@@ -238,6 +245,14 @@ mod tests {
         assert_eq!(rig.plan(&[(1, false), (2, true)]), Some(vec![(1, true), (2, true)]));
         rig.up_ms = SUSPECT_MS - 1;
         assert_eq!(rig.plan(&[(2, true)]), None, "it has heard nobody yet");
+    }
+
+    #[test]
+    fn a_node_with_content_of_another_data_set_does_not_join() {
+        let mut rig = Rig::new().with(2, 0, Some(500));
+        (rig.own, rig.is_foreign) = (None, true);
+        assert_eq!(rig.plan(&[(2, true)]), None);
+        assert_eq!(rig.plan(&[(1, false), (2, true)]), Some(vec![(2, true)]));
     }
 
     #[test]

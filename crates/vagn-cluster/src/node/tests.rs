@@ -9,8 +9,8 @@ use super::Node;
 use crate::command::{Command, ShardAnswer};
 use crate::entry::{Body, Entry};
 use crate::event::{
-    Delivered, DiskPart, Event, LogRecord, PublishOutcome, RecordKey, RecordOutcome, StreamInfo,
-    StreamOutcome, WriteOutcome,
+    Delivered, DiskPart, Event, LogRecord, PublishOutcome, RecordOutcome, StreamInfo, StreamOutcome,
+    WriteOutcome,
 };
 use crate::happened::{Happened, Stop};
 use crate::ids::{Incarnation, Moment, NodeId, QueryId, ShardId, StreamId, SubscriptionId, Ticket};
@@ -34,10 +34,13 @@ impl Stream {
     }
 }
 
+/// Snapshot and log of a shard.
+type Kept = (Option<Arc<[u8]>>, Vec<LogRecord>);
+
 #[derive(Default)]
 struct Disk {
     note: Option<Vec<u8>>,
-    shards: BTreeMap<ShardId, (Option<Arc<[u8]>>, Vec<LogRecord>)>,
+    shards: BTreeMap<ShardId, Kept>,
 }
 
 struct Machine {
@@ -326,13 +329,22 @@ impl World {
         self.machines[&NodeId(node)].told.contains(&happened)
     }
 
-    /// A data set of this many nodes, all of them caught up.
+    /// All shards have these full owners and no others.
+    fn is_owned(&self, by: &[u64]) -> bool {
+        let full: Vec<(NodeId, bool)> = by.iter().map(|node| (NodeId(*node), true)).collect();
+        (0..SHARDS)
+            .all(|shard| self.node(by[0]).owners(ShardId(shard)).is_some_and(|(_, owners)| owners == full))
+    }
+
+    /// A data set of one node or two, which own all of it.
     fn begun(nodes: u64) -> Self {
         let mut world = Self::new(1);
         world.pass_until("begun", 20_000, |world| world.is_caught_up(&[1]));
-        (2..=nodes).for_each(|node| world.add(node));
-        let two: Vec<u64> = (1..=nodes.min(2)).collect();
-        world.pass_until("joined", 60_000, |world| world.is_caught_up(&two) || nodes > 2);
+        if nodes == 2 {
+            world.add(2);
+            world
+                .pass_until("joined", 60_000, |world| world.is_owned(&[1, 2]) && world.is_caught_up(&[1, 2]));
+        }
         world
     }
 }
@@ -420,13 +432,13 @@ fn a_second_node_copies_and_both_have_the_same() {
 #[test]
 fn streams_are_purged_once_both_owners_have_synced() {
     let mut world = World::begun(2);
-    for second in 0..100 {
-        world.submit(1 + u64::from(second % 2), 0..20);
+    for second in 0..100_u64 {
+        world.submit(1 + second % 2, 0..20);
         world.pass(1_000);
     }
-    assert!(world.streams.values().all(|stream| stream.first > 64 && stream.last() - stream.first < 250));
+    assert!(world.streams.values().all(|stream| stream.first > 64 && stream.last() - stream.first < 100));
     let logs = world.machines[&NodeId(1)].disk.shards.values();
-    assert!(logs.into_iter().all(|(_, log)| log.len() < 250), "the log is trimmed");
+    assert!(logs.into_iter().all(|(_, log)| log.len() < 130), "the log is trimmed");
     world.assert_equal(20);
 }
 
@@ -501,7 +513,9 @@ fn a_stream_made_anew_stops_the_shard_and_a_repair_goes_on_from_the_logs() {
     world.make(stream);
     world.pass(5_000);
     for node in [1, 2] {
-        assert!(world.has_told(node, Happened::Stopped(ShardId(0), Stop::StreamAnew)));
+        // Its figures say that it is another, or the next tick gets a sequence that this one has an entry of.
+        let stops = [Stop::StreamAnew, Stop::StreamBehind].map(|stop| Happened::Stopped(ShardId(0), stop));
+        assert!(stops.iter().any(|stop| world.has_told(node, *stop)));
     }
     let ticket = world.submit(1, 100..200);
     world.pass(10_000);
@@ -549,6 +563,20 @@ fn a_repair_stores_what_only_one_owner_had() {
 }
 
 #[test]
+fn a_stream_that_the_brokers_find_again_is_followed_again() {
+    let mut world = World::begun(2);
+    let stream = StreamId { shard: ShardId(0), epoch: 1 };
+    let away = world.streams.remove(&stream).unwrap();
+    world.pass(20_000);
+    assert!(world.has_told(1, Happened::Stopped(ShardId(0), Stop::StreamGone)));
+    world.streams.insert(stream, away);
+    world.pass_until("went on", 10_000, |world| world.is_caught_up(&[1, 2]));
+    let ticket = world.submit(1, 0..100);
+    assert_eq!(world.fates(1, ticket), Some(&vec![Fate::Stored; 100]));
+    assert!(world.has_told(2, Happened::WentOn(ShardId(0))));
+}
+
+#[test]
 fn a_lost_record_is_written_again_and_nothing_is_begun_anew() {
     let mut world = World::begun(2);
     world.submit(1, 0..100);
@@ -559,12 +587,44 @@ fn a_lost_record_is_written_again_and_nothing_is_begun_anew() {
     world.record = None;
     world.pass(1_000);
     world.start(1);
-    world.pass_until("caught up", 60_000, |world| world.is_caught_up(&[1, 2]));
-    assert!(world.record.is_some());
+    world.pass(20_000);
+    assert!(world.record.is_some() && world.is_caught_up(&[1, 2]));
     world.assert_equal(100);
     let founded =
         world.machines.values().flat_map(|own| &own.told).filter(|told| **told == Happened::Founded);
     assert_eq!(founded.count(), 1);
+}
+
+#[test]
+fn a_data_set_that_was_begun_over_a_lost_one_loses_nothing_of_either() {
+    let mut world = World::begun(1);
+    world.submit(1, 0..100);
+    world.crash(1);
+    // The brokers lose all, and a node that never saw the data set is there alone.
+    (world.record, world.streams) = (None, BTreeMap::new());
+    world.add(2);
+    world.pass_until("begun anew", 20_000, |world| world.is_caught_up(&[2]));
+    let ticket = world.submit(2, 100..200);
+    assert_eq!(world.fates(2, ticket), Some(&vec![Fate::Stored; 100]));
+    world.start(1);
+    world.pass(60_000);
+    assert!(
+        (0..SHARDS).all(|shard| { world.has_told(1, Happened::Stopped(ShardId(shard), Stop::OtherDataSet)) })
+    );
+    let vehicles =
+        |node| (0..SHARDS).map(|shard| world.node(node).state(ShardId(shard)).unwrap().len()).sum();
+    let both: [usize; 2] = [vehicles(1), vehicles(2)];
+    assert_eq!(both, [100, 100]);
+    assert!(world.is_caught_up(&[2]));
+    let note = Event::RepairAsked(ShardId(0));
+    world.tell(1, note);
+    world.pass(10_000);
+    assert_eq!(world.node(1).state(ShardId(0)).unwrap().len(), 100 - other_shards(&world));
+}
+
+/// Vehicles of the first node in all shards but the first.
+fn other_shards(world: &World) -> usize {
+    (1..SHARDS).map(|shard| world.node(1).state(ShardId(shard)).unwrap().len()).sum()
 }
 
 #[test]
@@ -585,7 +645,7 @@ fn a_question_is_answered_by_other_nodes_and_what_is_missing_is_named() {
     world.crash(1);
     world.tell(3, ask(vec![ShardId(2)]));
     world.pass(60);
-    assert_eq!(world.machine(3).answers.remove(&QueryId(1)).unwrap().1, []);
+    assert!(world.machine(3).answers.remove(&QueryId(1)).unwrap().1.is_empty());
     world.crash(2);
     world.tell(3, ask(vec![ShardId(2)]));
     world.pass(499);
@@ -599,9 +659,9 @@ fn a_question_is_answered_by_other_nodes_and_what_is_missing_is_named() {
 fn time_passes_in_all_replicas_alike_and_forgets() {
     let mut world = World::begun(2);
     world.submit(1, 0..100);
-    world.pass(50_000);
+    world.pass(250_000);
     world.submit(1, 0..10);
-    world.pass(20_000);
+    world.pass(100_000);
     world.assert_equal(10);
 }
 

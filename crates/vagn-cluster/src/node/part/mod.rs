@@ -1,0 +1,388 @@
+//! The part that a node has in one shard: it copies it, follows its stream, answers doors, ticks and purges; or stands still.
+
+mod obey;
+mod serve;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use vagn_wire::Fate;
+
+use super::resubmit::Resubmit;
+use crate::assignment::{Role, ShardRecord};
+use crate::bootstrap::{Copying, Frozen};
+use crate::command::Command;
+use crate::content::{Applied, Content};
+use crate::event::{Delivered, DiskFault, LogRecord, PublishOutcome, StreamOutcome};
+use crate::follower::{Finding, Follower, Received, Taken, record};
+use crate::happened::{Happened, Stop};
+use crate::ids::{BatchId, Moment, NodeId, PublishId, ReadId, ShardId, StreamId, SubscriptionId};
+use crate::message::Message;
+use crate::numbers::Numbers;
+use crate::purge::{Progress, all_have, purge};
+use crate::replica::{Outcome, Replica};
+use crate::settings::Settings;
+use crate::state::ShardState;
+
+/// Batches whose fates are remembered, to be told again.
+const RECENT_MAX: usize = 64;
+
+/// Time between ticks, and how much longer each further owner waits for one.
+const TICK_MS: u64 = 1_000;
+const TICK_TURN_MS: u64 = 1_500;
+
+/// Time for which a replica counts as caught up after it was.
+const CAUGHT_UP_MS: u64 = 6_000;
+
+/// Time for which a record must not name this node before it drops the shard.
+const UNNAMED_MS: u64 = 15_000;
+
+/// Pause after a snapshot could not be put on disk.
+const INSTALL_AGAIN_MS: u64 = 2_000;
+
+/// A node's part in a shard.
+#[derive(Debug)]
+pub(super) struct Part<S> {
+    shard: ShardId,
+    role: Role,
+    replica: Option<Replica<S>>,
+    follower: Option<Follower>,
+    copying: Option<Copying>,
+    /// Content that is on its way to the disk, to be the replica's when it is there.
+    installing: Option<Install<S>>,
+    install_at_ms: u64,
+    frozen: Option<Frozen>,
+    resubmit: Option<Resubmit>,
+    stop: Option<Stop>,
+    recent: VecDeque<(BatchId, Arc<[Fate]>)>,
+    tick_heard_ms: u64,
+    /// A tick that is under way, with the last entry that had been received when it was published.
+    tick: Option<(PublishId, u64)>,
+    purged: u64,
+    unnamed_since_ms: Option<u64>,
+    is_known_full: bool,
+    has_two: Option<bool>,
+    /// It began from nothing, and has not had all yet.
+    is_hollow: bool,
+}
+
+#[derive(Debug)]
+struct Install<S> {
+    content: Content<S>,
+    /// The epoch before, whose stream is to be dropped: this node began the new one.
+    repaired: Option<StreamId>,
+}
+
+/// What a part is given to work with.
+pub(super) struct Bench<'a> {
+    pub(super) settings: &'a Settings,
+    pub(super) now: Moment,
+    pub(super) numbers: &'a mut Numbers,
+    pub(super) out: &'a mut Vec<Command>,
+    /// Messages to nodes, this one included.
+    pub(super) mail: &'a mut Vec<(NodeId, Message)>,
+}
+
+/// What a part is told of the others.
+#[derive(Debug)]
+pub(super) struct Facts<'a> {
+    pub(super) place: &'a ShardRecord,
+    /// Settings with which states begin.
+    pub(super) settings: &'a [u8],
+    /// Number of the data set.
+    pub(super) data_set: u64,
+    /// The record was seen at the brokers a moment ago.
+    pub(super) is_confirmed: bool,
+    /// Other full owners that are heard.
+    pub(super) sources: Vec<NodeId>,
+    pub(super) progress: Vec<Progress>,
+}
+
+impl<S: ShardState> Part<S> {
+    pub(super) fn new(shard: ShardId) -> Self {
+        Self {
+            shard,
+            role: Role::None,
+            replica: None,
+            follower: None,
+            copying: None,
+            installing: None,
+            install_at_ms: 0,
+            frozen: None,
+            resubmit: None,
+            stop: None,
+            recent: VecDeque::new(),
+            tick_heard_ms: 0,
+            tick: None,
+            purged: 0,
+            unnamed_since_ms: None,
+            is_known_full: false,
+            has_two: None,
+            is_hollow: false,
+        }
+    }
+
+    /// Takes the snapshot that an earlier run left.
+    pub(super) fn restore_snapshot(&mut self, bytes: &[u8], bench: &mut Bench<'_>) {
+        match Content::read(self.shard, bytes) {
+            Ok(content) => self.replica = Some(Replica::new(content, bench.settings)),
+            Err(_) => bench.out.push(Command::Tell(Happened::Stopped(self.shard, Stop::DiskDamaged))),
+        }
+    }
+
+    /// Takes records that an earlier run left in the log.
+    pub(super) fn restore_records(&mut self, records: &[LogRecord], bench: &mut Bench<'_>) {
+        let Some(replica) = &mut self.replica else { return };
+        if records.iter().any(|record| replica.restore(record, bench.now).is_err()) {
+            // What stands before is whole. What stands behind comes from the stream, or the shard is copied.
+            bench.out.push(Command::Tell(Happened::Stopped(self.shard, Stop::DiskDamaged)));
+            if let Some(replica) = self.replica.take() {
+                self.install(replica.content, None, bench);
+            }
+        }
+    }
+
+    /// Ends the restoring.
+    pub(super) fn restored(&mut self, bench: &mut Bench<'_>) {
+        if let Some(stop) = self.replica.as_mut().and_then(|replica| replica.restored(bench.out)) {
+            self.stop(stop, bench);
+        }
+    }
+
+    /// Does what the record asks for, and what is due.
+    pub(super) fn run(&mut self, facts: &Facts<'_>, bench: &mut Bench<'_>) {
+        self.role = facts.place.role(bench.settings.node);
+        self.obey(facts, bench);
+        if let Some(resubmit) = &mut self.resubmit {
+            resubmit.run(bench.now, bench.numbers, bench.out);
+            if resubmit.is_done() {
+                (self.resubmit, self.replica) = (None, None);
+                match self.role {
+                    Role::None => self.drop_all(bench),
+                    Role::Joining | Role::Full => self.obey(facts, bench),
+                }
+            }
+        }
+        if let Some(copying) = &mut self.copying {
+            copying.run(bench.now, &facts.sources, bench.out);
+        }
+        self.follow(bench);
+        self.keep(facts, bench);
+    }
+
+    /// Writes what came, and asks for what is next.
+    fn follow(&mut self, bench: &mut Bench<'_>) {
+        let Some(replica) = &mut self.replica else { return };
+        let outcome = replica.flush(bench.now, bench.out);
+        self.settle(outcome, bench);
+        let (Some(replica), Some(follower)) = (&self.replica, &mut self.follower) else { return };
+        follower.synced(replica.synced());
+        let at = received(replica, follower);
+        follower.run(bench.now, at, bench.numbers, bench.out);
+    }
+
+    /// Saves, trims, ticks and purges.
+    fn keep(&mut self, facts: &Facts<'_>, bench: &mut Bench<'_>) {
+        self.frozen.take_if(|frozen| frozen.is_over(bench.now));
+        let is_caught_up = self.is_caught_up(bench.now);
+        let Some(replica) = &mut self.replica else { return };
+        if self.role == Role::None || self.resubmit.is_some() {
+            return;
+        }
+        replica.save(bench.out);
+        replica.trim(all_have(&facts.progress), bench.out);
+        if self.role != Role::Full || !is_caught_up {
+            return;
+        }
+        self.is_hollow = false;
+        if !std::mem::replace(&mut self.is_known_full, true) {
+            bench.out.push(Command::Tell(Happened::CaughtUp(self.shard)));
+        }
+        self.count_owners(facts, bench);
+        let me = bench.settings.node;
+        let turn = facts.sources.iter().filter(|other| **other < me).count() as u64;
+        self.tick(turn, facts.place, bench);
+        if turn == 0
+            && let Some(through) = purge(&facts.progress, self.purged)
+        {
+            self.purged = through;
+            bench.out.push(Command::Purge { stream: facts.place.stream(self.shard), through });
+        }
+    }
+
+    fn count_owners(&mut self, facts: &Facts<'_>, bench: &mut Bench<'_>) {
+        let full = facts.progress.iter().filter(|owner| owner.is_full && owner.synced.is_some()).count();
+        let has_two = full >= 2;
+        let before = self.has_two.replace(has_two);
+        match (before, has_two) {
+            (Some(true), false) => bench.out.push(Command::Tell(Happened::LastOwner(self.shard))),
+            (Some(false), true) => bench.out.push(Command::Tell(Happened::TwoOwners(self.shard))),
+            _ => {}
+        }
+    }
+
+    /// Publishes a tick when no owner before this one did.
+    fn tick(&mut self, turn: u64, place: &ShardRecord, bench: &mut Bench<'_>) {
+        let Some(replica) = &self.replica else { return };
+        let due_ms = self.tick_heard_ms + TICK_MS + turn * TICK_TURN_MS;
+        if self.tick.is_some() || bench.now.elapsed_ms < due_ms {
+            return;
+        }
+        let publish = bench.numbers.publish();
+        let tick = replica.tick(bench.settings.node, bench.now.wall_ms);
+        (self.tick, self.tick_heard_ms) = (Some((publish, replica.received())), bench.now.elapsed_ms);
+        bench.out.push(Command::Publish {
+            publish,
+            stream: place.stream(self.shard),
+            message_id: None,
+            expected_last: None,
+            bytes: Arc::from(tick.write(place.epoch)),
+        });
+    }
+
+    /// Returns the next moment at which [`run`](Self::run) has something to do.
+    pub(super) fn due_ms(&self, now: Moment) -> Option<u64> {
+        let has_room = self.replica.as_ref().is_some_and(Replica::has_room);
+        let dues = [
+            self.replica.as_ref().and_then(Replica::due_ms),
+            self.follower.as_ref().and_then(|follower| follower.due_ms(has_room)),
+            self.copying.as_ref().map(Copying::due_ms),
+            self.resubmit.as_ref().and_then(Resubmit::due_ms),
+            (self.install_at_ms > now.elapsed_ms).then_some(self.install_at_ms),
+            (self.role == Role::Full && self.tick.is_none() && self.follower.is_some())
+                .then_some((self.tick_heard_ms + TICK_MS).max(now.elapsed_ms + TICK_MS / 4)),
+            self.unnamed_since_ms.map(|since_ms| (since_ms + UNNAMED_MS).max(now.elapsed_ms + TICK_MS)),
+        ];
+        dues.into_iter().flatten().min()
+    }
+
+    /// Takes a message of the stream, if its subscription is this part's.
+    pub(super) fn delivered(&mut self, message: &Delivered, bench: &mut Bench<'_>) {
+        let (Some(replica), Some(follower)) = (&mut self.replica, &mut self.follower) else { return };
+        let (at, known) = (received(replica, follower), replica.entry_hash(message.sequence));
+        match follower.delivered(message, at, known, bench.now, bench.out) {
+            Taken::Next => {
+                replica.take(record(message));
+                self.follow(bench);
+            }
+            Taken::Nothing => {}
+            Taken::Stop(stop) => self.stop(stop, bench),
+        }
+    }
+
+    /// True if a subscription is this part's.
+    pub(super) fn ended(&mut self, subscription: SubscriptionId) -> bool {
+        self.follower.as_mut().is_some_and(|follower| follower.ended(subscription))
+    }
+
+    /// Takes figures of a stream. Returns false when they are not this part's.
+    pub(super) fn stream_read(
+        &mut self,
+        read: ReadId,
+        outcome: StreamOutcome,
+        facts: Option<&Facts<'_>>,
+        bench: &mut Bench<'_>,
+    ) -> bool {
+        let (Some(replica), Some(follower)) = (&self.replica, &mut self.follower) else { return false };
+        let Some(finding) = follower.read(read, outcome, replica.received(), bench.now, bench.out) else {
+            return false;
+        };
+        match finding {
+            Finding::Sound => {
+                let is_back = self.stop == Some(Stop::StreamGone) && matches!(outcome, StreamOutcome::Is(_));
+                if is_back {
+                    self.go_on(bench);
+                }
+            }
+            Finding::Silent(_) => bench.out.push(Command::Tell(Happened::SilentConsumer(self.shard))),
+            Finding::NextPurged if facts.is_some_and(|facts| !facts.sources.is_empty()) => {
+                bench.out.push(Command::Tell(Happened::NextEntryPurged(self.shard)));
+                self.copy_anew(bench);
+            }
+            Finding::NextPurged => self.stop(Stop::NextEntryPurged, bench),
+            Finding::Stop(stop) => self.stop(stop, bench),
+        }
+        true
+    }
+
+    pub(super) fn log_synced(&mut self, through: u64, bench: &mut Bench<'_>) {
+        if let Some(replica) = &mut self.replica {
+            let outcome = replica.log_synced(through, bench.now, bench.out);
+            self.settle(outcome, bench);
+            self.follow(bench);
+        }
+    }
+
+    pub(super) fn log_failed(&mut self, from: u64, fault: DiskFault, bench: &mut Bench<'_>) {
+        if let Some(replica) = &mut self.replica {
+            replica.log_failed(from, fault, bench.now);
+            self.stop(Stop::Disk(fault), bench);
+        }
+    }
+
+    pub(super) fn log_read(&mut self, records: &[LogRecord]) {
+        if let Some(resubmit) = &mut self.resubmit {
+            resubmit.read(records);
+        }
+    }
+
+    /// A publish was answered. Returns false when it is not this part's.
+    pub(super) fn published(
+        &mut self,
+        publish: PublishId,
+        outcome: PublishOutcome,
+        bench: &mut Bench<'_>,
+    ) -> bool {
+        if self.resubmit.as_mut().is_some_and(|own| own.published(publish, outcome, bench.now)) {
+            return true;
+        }
+        let Some((_, received)) = self.tick.take_if(|(own, _)| *own == publish) else { return false };
+        let is_reused = matches!(outcome, PublishOutcome::Stored { sequence, .. } if sequence <= received);
+        if is_reused && !bench.settings.faults.stream_anew_unnoticed {
+            // A sequence that this replica has an entry of was given again: the stream has lost its end.
+            self.stop(Stop::StreamBehind, bench);
+        }
+        true
+    }
+
+    /// Tells doors what became of their batches.
+    fn settle(&mut self, outcome: Outcome, bench: &mut Bench<'_>) {
+        for (_, applied) in outcome.applied {
+            match applied {
+                Applied::Batch(batch, fates) => {
+                    if self.recent.len() >= RECENT_MAX {
+                        self.recent.pop_front();
+                    }
+                    self.recent.push_back((batch, fates));
+                    self.tell_fates(batch, bench);
+                }
+                Applied::Repeat(batch) => {
+                    bench.out.push(Command::Tell(Happened::RepeatRefused(self.shard)));
+                    self.tell_fates(batch, bench);
+                }
+                Applied::Refused(batch) => {
+                    let time_ms = self.replica.as_ref().map_or(0, |replica| replica.content.time_ms);
+                    bench.mail.push((batch.door.node, Message::DoorRefused { batch, time_ms }));
+                }
+                Applied::Tick { held, .. } => {
+                    self.tick_heard_ms = bench.now.elapsed_ms;
+                    if held {
+                        bench.out.push(Command::Tell(Happened::TimeHeld(self.shard)));
+                    }
+                }
+                Applied::Void => {}
+            }
+        }
+        if outcome.went_on && matches!(self.stop, Some(Stop::Disk(DiskFault::Full))) {
+            self.go_on(bench);
+        }
+        if let Some(stop) = outcome.stop {
+            self.stop(stop, bench);
+        }
+    }
+}
+
+fn received<S: ShardState>(replica: &Replica<S>, follower: &Follower) -> Received {
+    let has_room = if follower.is_subscribed() { !replica.is_full() } else { replica.has_room() };
+    Received { last: replica.received(), first_hashed: replica.first_hashed().unwrap_or(0), has_room }
+}

@@ -1,0 +1,192 @@
+//! Bringing a node's part in line with the record of assignment: what it is to obtain, to keep, to leave and to drop.
+
+use std::sync::Arc;
+
+use super::{Bench, Facts, INSTALL_AGAIN_MS, Install, Part, UNNAMED_MS};
+use crate::assignment::Role;
+use crate::bootstrap::Copying;
+use crate::command::Command;
+use crate::content::{Beginning, Content};
+use crate::event::DiskFault;
+use crate::follower::Follower;
+use crate::happened::{Happened, Stop};
+use crate::ids::StreamId;
+use crate::node::resubmit::Resubmit;
+use crate::replica::Replica;
+use crate::state::ShardState;
+
+impl<S: ShardState> Part<S> {
+    /// Brings what is here in line with the record.
+    pub(super) fn obey(&mut self, facts: &Facts<'_>, bench: &mut Bench<'_>) {
+        let place = facts.place;
+        if self.installing.is_some() || self.resubmit.is_some() || bench.now.elapsed_ms < self.install_at_ms {
+            return;
+        }
+        if self.copying.as_ref().is_some_and(|copying| copying.stream() != place.stream(self.shard)) {
+            self.copying = None;
+        }
+        match &self.replica {
+            None => self.obtain(facts, bench),
+            // A data set was begun over a lost one. What is here is of the lost one, and may be all that there is of it.
+            Some(replica) if replica.content.data_set != facts.data_set => {
+                self.stop(Stop::OtherDataSet, bench);
+            }
+            Some(replica) if replica.content.epoch < place.epoch => self.leave_epoch(facts, bench),
+            Some(replica) if replica.content.epoch > place.epoch => {}
+            Some(_) if self.role == Role::None => self.drop_unnamed(facts, bench),
+            Some(_) => {
+                self.unnamed_since_ms = None;
+                if self.stop == Some(Stop::NextEntryPurged) && !facts.sources.is_empty() {
+                    self.copy_anew(bench);
+                }
+                let stands = matches!(self.stop, Some(stop) if !matches!(stop, Stop::Disk(DiskFault::Full)));
+                if self.replica.is_some() && self.follower.is_none() && !stands {
+                    let unnoticed = bench.settings.faults.stream_anew_unnoticed;
+                    self.follower =
+                        Some(Follower::new(place.stream(self.shard), place.incarnation, unnoticed));
+                }
+            }
+        }
+    }
+
+    /// There is no content here, and the record asks for some.
+    pub(super) fn obtain(&mut self, facts: &Facts<'_>, bench: &mut Bench<'_>) {
+        let (place, me) = (facts.place, bench.settings.node);
+        let is_alone = place.full_but(me).next().is_none();
+        match self.role {
+            Role::None => self.copying = None,
+            Role::Full if is_alone && place.epoch == 1 => {
+                // The stream will tell if entries of the beginning are gone. Until all is here, nothing is answered.
+                self.is_hollow = true;
+                let content = Content::begin(Beginning {
+                    shard: self.shard,
+                    epoch: place.epoch,
+                    data_set: facts.data_set,
+                    base: place.base,
+                    time_ms: place.begun_ms,
+                    settings: facts.settings,
+                });
+                self.install(content, None, bench);
+            }
+            Role::Full if is_alone => self.stop(Stop::DiskDamaged, bench),
+            Role::Full | Role::Joining => {
+                if self.copying.is_none() {
+                    bench.out.push(Command::Tell(Happened::CopyBegun(self.shard)));
+                    self.copying = Some(Copying::new(place.stream(self.shard)));
+                }
+            }
+        }
+    }
+
+    /// The shard was repaired: the content here is of an epoch that has ended.
+    pub(super) fn leave_epoch(&mut self, facts: &Facts<'_>, bench: &mut Bench<'_>) {
+        let place = facts.place;
+        self.let_go(bench);
+        let began_it = place.founder == bench.settings.node && self.role == Role::Full;
+        let follows = |replica: &mut Replica<S>| replica.content.epoch + 1 == place.epoch;
+        if began_it && let Some(mut replica) = self.replica.take_if(follows) {
+            let before = StreamId { shard: self.shard, epoch: replica.content.epoch };
+            replica.content.enter(place.epoch, place.base);
+            self.install(replica.content, Some(before), bench);
+        } else {
+            self.resubmit = Some(Resubmit::new(place.stream(self.shard)));
+        }
+    }
+
+    /// Drops the shard when the record has not named this node for a while: a read of it may have been an old one.
+    pub(super) fn drop_unnamed(&mut self, facts: &Facts<'_>, bench: &mut Bench<'_>) {
+        let since_ms = *self.unnamed_since_ms.get_or_insert(bench.now.elapsed_ms);
+        let is_sure = facts.is_confirmed && bench.now.elapsed_ms >= since_ms + UNNAMED_MS;
+        // Where the stream was broken this log may hold what no other does, until the shard is repaired.
+        let is_broken = matches!(self.stop, Some(stop) if !matches!(stop, Stop::Disk(_)));
+        if is_sure && !is_broken {
+            self.drop_all(bench);
+        }
+    }
+
+    pub(super) fn drop_all(&mut self, bench: &mut Bench<'_>) {
+        self.let_go(bench);
+        *self = Self::new(self.shard);
+        bench.out.extend([Command::DropShard(self.shard), Command::Tell(Happened::Left(self.shard))]);
+    }
+
+    /// True when nothing is left of it.
+    pub(in crate::node) fn is_over(&self) -> bool {
+        let is_idle = self.replica.is_none() && self.installing.is_none() && self.copying.is_none();
+        self.role == Role::None && is_idle && self.resubmit.is_none()
+    }
+
+    pub(super) fn let_go(&mut self, bench: &mut Bench<'_>) {
+        if let Some(mut follower) = self.follower.take() {
+            follower.let_go(bench.out);
+        }
+        (self.tick, self.frozen) = (None, None);
+    }
+
+    pub(super) fn install(&mut self, content: Content<S>, repaired: Option<StreamId>, bench: &mut Bench<'_>) {
+        self.let_go(bench);
+        (self.replica, self.copying) = (None, None);
+        let (shard, sequence, bytes) = (self.shard, content.sequence, Arc::from(content.write()));
+        bench.out.push(Command::InstallSnapshot { shard, sequence, bytes });
+        self.installing = Some(Install { content, repaired });
+    }
+
+    /// A snapshot was put on disk, or not.
+    pub(in crate::node) fn snapshot_saved(
+        &mut self,
+        sequence: u64,
+        result: Result<(), DiskFault>,
+        bench: &mut Bench<'_>,
+    ) {
+        let Some(installing) = self.installing.take_if(|own| own.content.sequence == sequence) else {
+            if let Some(replica) = &mut self.replica {
+                replica.snapshot_saved(sequence, result);
+            }
+            return;
+        };
+        match result {
+            Ok(()) => {
+                self.go_on(bench);
+                self.purged = 0;
+                self.replica = Some(Replica::new(installing.content, bench.settings));
+                if let Some(before) = installing.repaired {
+                    let repaired = Command::Tell(Happened::EpochRepaired(self.shard));
+                    bench.out.extend([Command::DropStream(before), repaired]);
+                }
+            }
+            Err(fault) => {
+                self.stop(Stop::Disk(fault), bench);
+                self.install_at_ms = bench.now.elapsed_ms + INSTALL_AGAIN_MS;
+                // What an epoch begins from is nowhere else. A copy can be made again.
+                if let Some(before) = installing.repaired {
+                    self.install(installing.content, Some(before), bench);
+                }
+            }
+        }
+    }
+
+    pub(super) fn go_on(&mut self, bench: &mut Bench<'_>) {
+        if self.stop.take().is_some() {
+            bench.out.push(Command::Tell(Happened::WentOn(self.shard)));
+        }
+    }
+
+    pub(super) fn stop(&mut self, stop: Stop, bench: &mut Bench<'_>) {
+        let is_full = matches!(self.stop, Some(Stop::Disk(DiskFault::Full)));
+        if self.stop == Some(stop) || (self.stop.is_some() && !is_full) {
+            // The first reason is the one that a person has to look at.
+            return;
+        }
+        self.stop = Some(stop);
+        bench.out.push(Command::Tell(Happened::Stopped(self.shard, stop)));
+        // A disk may have room again, and a stream that the brokers did not find may be found.
+        if !matches!(stop, Stop::Disk(DiskFault::Full) | Stop::StreamGone) {
+            self.let_go(bench);
+        }
+    }
+
+    pub(super) fn copy_anew(&mut self, bench: &mut Bench<'_>) {
+        self.let_go(bench);
+        (self.replica, self.stop) = (None, None);
+    }
+}

@@ -1,0 +1,200 @@
+//! What others ask of a node's part in a shard: fates, copies, answers, and how far it is.
+
+use super::{Bench, CAUGHT_UP_MS, Part};
+use crate::assignment::Role;
+use crate::bootstrap::{Frozen, Piece};
+use crate::command::{Command, ShardAnswer};
+use crate::content::Content;
+use crate::event::DiskFault;
+use crate::follower::Follower;
+use crate::happened::{Happened, Stop};
+use crate::ids::{BatchId, Moment, NodeId, StreamId};
+use crate::membership::Holding;
+use crate::message::Message;
+use crate::node::plan::Own;
+use crate::replica::Replica;
+use crate::state::ShardState;
+use crate::view::{ShardView, Stage};
+
+impl<S: ShardState> Part<S> {
+    pub(super) fn tell_fates(&self, batch: BatchId, bench: &mut Bench<'_>) {
+        let recent = self.recent.iter().rev().find(|(own, _)| *own == batch);
+        if let Some((_, fates)) = recent.filter(|_| self.role == Role::Full) {
+            let message = Message::Fates { batch, fates: fates.to_vec() };
+            bench.mail.push((batch.door.node, message));
+        }
+    }
+
+    /// A door knows that its batch is in the stream, and asks for its fates.
+    pub(in crate::node) fn unanswered(
+        &mut self,
+        batch: BatchId,
+        stream: StreamId,
+        sequence: u64,
+        bench: &mut Bench<'_>,
+    ) {
+        self.tell_fates(batch, bench);
+        let (Some(replica), Some(follower)) = (&self.replica, &mut self.follower) else { return };
+        let is_other = stream == follower.stream()
+            && replica.content.sequence >= sequence
+            && !replica.content.has_seen(batch)
+            && replica.first_hashed().is_some_and(|first| first <= sequence);
+        if is_other {
+            // This replica has another entry under that sequence: one of the two is not in the stream any more.
+            follower.verify(sequence, bench.out);
+        }
+    }
+
+    /// A node asks for a piece of this shard.
+    pub(in crate::node) fn copy_asked(
+        &mut self,
+        from: NodeId,
+        stream: StreamId,
+        copy: u64,
+        offset: u64,
+        bench: &mut Bench<'_>,
+    ) {
+        let can_be_copied = |replica: &&Replica<S>| {
+            let is_sound = self.stop.is_none_or(|stop| matches!(stop, Stop::Disk(DiskFault::Full)));
+            let is_settled = replica.content.sequence <= replica.synced();
+            self.role == Role::Full && is_sound && is_settled && replica.content.epoch == stream.epoch
+        };
+        let Some(replica) = self.replica.as_ref().filter(can_be_copied) else {
+            bench.mail.push((from, Message::CopyGone { stream, copy }));
+            return;
+        };
+        let begins = copy == 0 && offset == 0;
+        if begins && !self.frozen.as_ref().is_some_and(|frozen| frozen.is_fresh(stream, bench.now)) {
+            // Zero would ask for a new one.
+            let number = bench.numbers.random() | 1;
+            self.frozen = Some(Frozen::new(stream, number, replica.content.write(), bench.now));
+        }
+        let piece_bytes = bench.settings.piece_bytes;
+        let answer = match &mut self.frozen {
+            Some(frozen) => frozen.piece(stream, copy, offset, piece_bytes, bench.now),
+            None => Message::CopyGone { stream, copy },
+        };
+        bench.mail.push((from, answer));
+    }
+
+    /// A piece of the copy that this node makes.
+    pub(in crate::node) fn copy_piece(&mut self, from: NodeId, piece: Piece, bench: &mut Bench<'_>) {
+        let stream = piece.stream;
+        let Some(copying) = &mut self.copying else { return };
+        let Some(whole) = copying.piece(from, piece, bench.now, bench.out) else { return };
+        self.copying = None;
+        match Content::<S>::read(self.shard, &whole) {
+            Ok(mut content) if content.epoch == stream.epoch => {
+                if bench.settings.faults.bootstrap_skips_one {
+                    (content.sequence, content.entry_hash) = (content.sequence + 1, 0);
+                }
+                self.install(content, None, bench);
+            }
+            // It begins anew with the next round.
+            _ => bench.out.push(Command::Tell(Happened::CopyLost(self.shard))),
+        }
+    }
+
+    pub(in crate::node) fn copy_gone(
+        &mut self,
+        from: NodeId,
+        stream: StreamId,
+        copy: u64,
+        bench: &mut Bench<'_>,
+    ) {
+        if let Some(copying) = &mut self.copying {
+            copying.gone(from, stream, copy, bench.now, bench.out);
+        }
+    }
+
+    /// Answers a question about this shard, if this node has it.
+    pub(in crate::node) fn answer(&self, question: &[u8], me: NodeId, now: Moment) -> Option<ShardAnswer> {
+        let is_owned = self.role == Role::Full && !self.is_foreign();
+        let replica = self.replica.as_ref().filter(|_| is_owned)?;
+        let fresh_ms = self.follower.as_ref().and_then(Follower::fresh_ms);
+        if self.is_hollow && fresh_ms.is_none() {
+            return None;
+        }
+        let mut bytes = Vec::new();
+        replica.content.state.answer(question, &mut bytes);
+        // Before it ever had all, its age is unknown: as old as can be.
+        let age_ms = fresh_ms.map_or(u64::MAX, |fresh_ms| now.elapsed_ms - fresh_ms);
+        Some(ShardAnswer { shard: self.shard, node: me, age_ms, bytes })
+    }
+
+    /// True when it had all of the stream a moment ago, on disk.
+    pub(in crate::node) fn is_caught_up(&self, now: Moment) -> bool {
+        let fresh_ms = self.follower.as_ref().and_then(Follower::fresh_ms);
+        let is_fresh = fresh_ms.is_some_and(|fresh_ms| now.elapsed_ms < fresh_ms + CAUGHT_UP_MS);
+        self.stop.is_none() && self.replica.is_some() && is_fresh
+    }
+
+    /// What this node has of the shard.
+    pub(in crate::node) fn own(&self, now: Moment) -> Option<Own> {
+        let replica = self.replica.as_ref().filter(|_| !self.is_foreign())?;
+        Some(Own {
+            epoch: replica.content.epoch,
+            synced: replica.synced(),
+            caught_up: self.is_caught_up(now),
+            stream_bytes: self.follower.as_ref().map_or(0, Follower::bytes),
+        })
+    }
+
+    /// True when its content is of another data set than the record.
+    pub(in crate::node) fn is_foreign(&self) -> bool {
+        self.stop == Some(Stop::OtherDataSet)
+    }
+
+    /// What heartbeats say of it.
+    pub(in crate::node) fn holding(&self, now: Moment) -> Option<Holding> {
+        let own = self.own(now)?;
+        Some(Holding { shard: self.shard, epoch: own.epoch, synced: own.synced, caught_up: own.caught_up })
+    }
+
+    /// Returns the last entry that was received, and in which epoch.
+    pub(in crate::node) fn received(&self) -> Option<(u32, u64)> {
+        self.replica.as_ref().map(|replica| (replica.content.epoch, replica.received()))
+    }
+
+    pub(in crate::node) fn view(&self, now: Moment) -> Option<ShardView> {
+        let content = match (&self.replica, &self.installing) {
+            (Some(replica), _) => &replica.content,
+            (None, Some(installing)) => &installing.content,
+            (None, None) => {
+                let stream = self.copying.as_ref()?.stream();
+                let stage = self.stop.map_or(Stage::Copying, Stage::Stopped);
+                return Some(ShardView {
+                    shard: self.shard,
+                    stream,
+                    stage,
+                    received: 0,
+                    applied: 0,
+                    tick: None,
+                });
+            }
+        };
+        let stage = match self.stop {
+            Some(stop) => Stage::Stopped(stop),
+            None if self.replica.is_none() => Stage::Copying,
+            None if self.follower.is_none() => Stage::Restored,
+            None if self.is_caught_up(now) => Stage::CaughtUp,
+            None => Stage::CatchingUp,
+        };
+        Some(ShardView {
+            shard: self.shard,
+            stream: StreamId { shard: self.shard, epoch: content.epoch },
+            stage,
+            received: self.replica.as_ref().map_or(content.sequence, Replica::received),
+            applied: content.sequence,
+            tick: content.tick,
+        })
+    }
+
+    pub(in crate::node) fn has_seen(&self, batch: BatchId) -> bool {
+        self.replica.as_ref().is_some_and(|replica| replica.content.has_seen(batch))
+    }
+
+    pub(in crate::node) fn state(&self) -> Option<&S> {
+        self.replica.as_ref().map(|replica| &replica.content.state)
+    }
+}
