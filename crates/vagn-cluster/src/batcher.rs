@@ -48,6 +48,9 @@ pub(crate) struct Batcher {
     flights: VecDeque<Flight>,
     /// Attempts in a row that had no good answer.
     failures: u32,
+    /// Changes were shed since nothing waited, and that was told.
+    has_shed: bool,
+    has_told: bool,
 }
 
 #[derive(Debug)]
@@ -116,6 +119,8 @@ impl Batcher {
             waiting_bytes: 0,
             flights: VecDeque::new(),
             failures: 0,
+            has_shed: false,
+            has_told: false,
         }
     }
 
@@ -138,6 +143,7 @@ impl Batcher {
         if let Some(oldest) = self.waiting.pop_front() {
             self.waiting_bytes -= room_of(&oldest.change);
             settled.push((oldest.reporter, Fate::Shed));
+            self.has_shed = true;
         }
     }
 
@@ -146,6 +152,12 @@ impl Batcher {
         self.give_up(&mut round);
         self.ask(&mut round);
         let Some(stream) = round.stream else { return };
+        if self.has_shed && !std::mem::replace(&mut self.has_told, true) {
+            round.out.push(Command::Tell(Happened::Shed(stream.shard)));
+        }
+        if self.waiting.is_empty() {
+            (self.has_shed, self.has_told) = (false, false);
+        }
         self.retry(stream, &mut round);
         while !self.is_open() && self.has_place() && !self.waiting.is_empty() {
             self.publish(stream, &mut round);
@@ -263,9 +275,9 @@ impl Batcher {
         under_way < UNDER_WAY_MAX && self.flights.len() < AWAITING_MAX
     }
 
-    /// True while the brokers do not answer.
+    /// True while the brokers do not answer a message that is tried. Owners can answer it in their place: then the next one is.
     fn is_open(&self) -> bool {
-        self.failures >= FAILURES_MAX
+        self.failures >= FAILURES_MAX && self.flights.iter().any(|flight| flight.in_stream.is_none())
     }
 
     /// A publish was answered. Returns true if it was this one's.
@@ -540,11 +552,31 @@ mod tests {
     }
 
     #[test]
+    fn fates_end_an_outage_too() {
+        let mut rig = Rig::new(1 << 20);
+        let probe = rig.offer(1).remove(0);
+        let mut sent = vec![probe.clone()];
+        while !rig.batcher.is_open() {
+            sent.iter().for_each(|sent| {
+                rig.answer(sent, FULL);
+            });
+            sent = (0..30).flat_map(|_| rig.pass(100)).collect();
+        }
+        rig.offer(1);
+        // It was stored all the same, and an owner has it. Nothing is under way any more that could be tried.
+        let (first, _) =
+            rig.with(|batcher, round| batcher.fates(probe.batch, &[Fate::Stored], round.settled));
+        let next: Vec<u64> = rig.run().iter().map(|sent| sent.batch.number).collect();
+        assert_eq!((first, next), (true, vec![2]));
+    }
+
+    #[test]
     fn what_waits_too_long_or_needs_too_much_room_is_shed_oldest_first() {
         let mut rig = Rig::new(20 * room_of(&report("bus", NOW)));
         rig.offer(1);
         rig.offer(1);
         rig.offer(25);
+        assert!(rig.batcher.has_told, "people are told once");
         assert_eq!(rig.settled.iter().map(|((_, at), _)| *at).collect::<Vec<_>>(), [2, 3, 4, 5, 6]);
         rig.pass(WAIT_MS - 1);
         assert_eq!(rig.settled.len(), 5);
