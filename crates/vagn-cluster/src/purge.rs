@@ -23,9 +23,11 @@ pub(crate) fn all_have(owners: &[Progress]) -> u64 {
     owners.iter().map(|owner| owner.synced.unwrap_or(0)).min().unwrap_or(0)
 }
 
-/// Returns how far to purge, if it is worth it. `purged` is how far it was.
-pub(crate) fn purge(owners: &[Progress], purged: u64) -> Option<u64> {
-    Some(all_have(owners)).filter(|through| *through >= purged + STEP)
+/// Returns how far to purge, if it is worth it. `purged` is how far it was; when the stream is crowded all of it goes again, for few
+/// entries can be large, and a purge that was lost is not asked for again by new entries once the stream takes none.
+pub(crate) fn purge(owners: &[Progress], purged: u64, is_crowded: bool) -> Option<u64> {
+    let least = if is_crowded { 1 } else { purged + STEP };
+    Some(all_have(owners)).filter(|through| *through >= least)
 }
 
 /// Returns the owner to be struck off, as seen by the full owner `me`, when the stream holds `bytes` of `room`.
@@ -56,9 +58,12 @@ mod tests {
             (vec![], None),
         ];
         for (owners, through) in cases {
-            assert_eq!(purge(&owners, 300), through, "{owners:?}");
+            assert_eq!(purge(&owners, 300, false), through, "{owners:?}");
         }
-        assert_eq!(purge(&[owner(1, true, Some(363))], 300), None, "not worth it");
+        let owners = [owner(1, true, Some(363))];
+        assert_eq!(purge(&owners, 300, false), None, "not worth it");
+        assert_eq!(purge(&owners, 363, true), Some(363), "the purge before may be lost, and the stream full");
+        assert_eq!(purge(&[owner(1, true, Some(363)), owner(2, true, None)], 0, true), None);
     }
 
     #[test]

@@ -59,6 +59,8 @@ pub(super) struct Part<S> {
     /// A tick that is under way, with the last entry that had been received when it was published.
     tick: Option<(PublishId, u64)>,
     purged: u64,
+    /// The stream was seen to hold a quarter of its room since the last purge, which may not have reached the brokers.
+    is_crowded: bool,
     unnamed_since_ms: Option<u64>,
     is_known_full: bool,
     has_two: Option<bool>,
@@ -115,6 +117,7 @@ impl<S: ShardState> Part<S> {
             tick_heard_ms: 0,
             tick: None,
             purged: 0,
+            is_crowded: false,
             unnamed_since_ms: None,
             is_known_full: false,
             has_two: None,
@@ -203,9 +206,9 @@ impl<S: ShardState> Part<S> {
         let turn = facts.sources.iter().filter(|other| **other < me).count() as u64;
         self.tick(turn, facts.place, bench);
         if turn == 0
-            && let Some(through) = purge(&facts.progress, self.purged)
+            && let Some(through) = purge(&facts.progress, self.purged, self.is_crowded)
         {
-            self.purged = through;
+            (self.purged, self.is_crowded) = (through, false);
             bench.out.push(Command::Purge { stream: facts.place.stream(self.shard), through });
         }
     }
@@ -287,6 +290,7 @@ impl<S: ShardState> Part<S> {
         let Some(finding) = follower.read(read, outcome, replica.received(), bench.now, bench.out) else {
             return false;
         };
+        self.is_crowded = follower.bytes() > bench.settings.stream_bytes / 4;
         match finding {
             Finding::Sound => {
                 let is_back = self.stop == Some(Stop::StreamGone) && matches!(outcome, StreamOutcome::Is(_));
