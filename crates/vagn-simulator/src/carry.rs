@@ -26,7 +26,10 @@ impl World {
             Command::Unsubscribe(subscription) => {
                 self.machines[id].consumers.remove(&subscription);
             }
-            Command::Purge { stream, through } => self.request(id, Request::Purge(stream, through)),
+            Command::Purge { stream, through } => {
+                self.check_purge(id, stream, through);
+                self.request(id, Request::Purge(stream, through));
+            }
             Command::ReadRecord(key) => self.request(id, Request::ReadRecord(key)),
             Command::WriteRecord { key, expected, bytes } => {
                 self.request(id, Request::WriteRecord(key, expected, bytes));
@@ -76,7 +79,7 @@ impl World {
     }
 
     fn sync(&mut self, id: MachineId, shard: ShardId) {
-        let sync = self.machines[id].disk.begin_sync(shard);
+        let Some(sync) = self.machines[id].disk.begin_sync(shard) else { return };
         let at = self.disk_time(id);
         let run = self.machines[id].run;
         self.agenda.at(at, Due::Synced { machine: id, run, sync });

@@ -29,6 +29,8 @@ struct Files {
     synced: u64,
     /// Rises with each snapshot installed, drop and failure: answers to older writes and syncs are not given.
     generation: u64,
+    /// A failure is on its way to the node: what it still writes is gone, and has no answer.
+    fails: bool,
 }
 
 /// A sync that has begun.
@@ -44,8 +46,12 @@ impl Disk {
     pub(crate) fn write(&mut self, shard: ShardId, records: Vec<LogRecord>) -> Result<(), u64> {
         let full = self.full;
         let files = self.files(shard);
+        if files.fails {
+            return Ok(());
+        }
         if full && let Some(first) = records.first() {
             files.generation += 1;
+            files.fails = true;
             return Err(first.sequence);
         }
         let before = files.records.last().map(|record| record.sequence);
@@ -56,10 +62,14 @@ impl Disk {
         Ok(())
     }
 
-    pub(crate) fn begin_sync(&mut self, shard: ShardId) -> Sync {
+    /// Begins a sync, unless a failure answers it already.
+    pub(crate) fn begin_sync(&mut self, shard: ShardId) -> Option<Sync> {
         let files = self.files(shard);
+        if files.fails {
+            return None;
+        }
         let through = files.records.last().map_or(files.synced, |record| record.sequence);
-        Sync { shard, through, generation: files.generation }
+        Some(Sync { shard, through, generation: files.generation })
     }
 
     /// Ends a sync. Says no if its answer is no longer to be given.
@@ -79,8 +89,19 @@ impl Disk {
         let counts = files.generation == sync.generation;
         let from = files.records[lost.filter(|_| counts)?].sequence;
         files.generation += 1;
+        files.fails = true;
         files.records.truncate(lost?);
         Some(from)
+    }
+
+    /// The node is told of a failure now, unless a snapshot was installed since.
+    pub(crate) fn tell_failure(&mut self, shard: ShardId) -> bool {
+        std::mem::take(&mut self.files(shard).fails)
+    }
+
+    /// Returns the last sequence of a shard that a loss of power leaves.
+    pub(crate) fn synced(&self, shard: ShardId) -> u64 {
+        self.shards.get(&shard).map_or(0, |files| files.synced)
     }
 
     pub(crate) fn trim(&mut self, shard: ShardId, through: u64) {
@@ -117,6 +138,7 @@ impl Disk {
         let room = !self.full;
         let files = self.files(shard);
         files.generation += 1;
+        files.fails = false;
         if room {
             files.snapshot = Some(bytes);
             files.records.clear();
@@ -154,6 +176,7 @@ impl Disk {
         let mut parts: Vec<DiskPart> = self.note.iter().cloned().map(DiskPart::Note).collect();
         for (shard, files) in &mut self.shards {
             files.generation += 1;
+            files.fails = false;
             if let Some(last) = files.records.last() {
                 files.synced = files.synced.max(last.sequence);
             }
@@ -189,7 +212,7 @@ mod tests {
         for seed in 0..40 {
             let mut disk = Disk::default();
             disk.write(SHARD, records(1..=3)).unwrap();
-            let sync = disk.begin_sync(SHARD);
+            let sync = disk.begin_sync(SHARD).unwrap();
             disk.write(SHARD, records(4..=5)).unwrap();
             assert!(disk.end_sync(sync));
             disk.lose_power(&mut Chance::new(seed));
@@ -202,9 +225,15 @@ mod tests {
     fn a_full_disk_takes_no_part_of_a_write_and_answers_no_older_sync() {
         let mut disk = Disk::default();
         disk.write(SHARD, records(1..=2)).unwrap();
-        let sync = disk.begin_sync(SHARD);
+        let sync = disk.begin_sync(SHARD).unwrap();
         disk.full = true;
         assert_eq!(disk.write(SHARD, records(3..=4)), Err(3));
+        disk.full = false;
+        // The node does not know it yet.
+        assert_eq!(disk.write(SHARD, records(5..=5)), Ok(()));
+        assert!(disk.begin_sync(SHARD).is_none() && sequences(&disk) == [1, 2]);
+        assert!(disk.tell_failure(SHARD) && !disk.tell_failure(SHARD));
+        disk.full = true;
         assert!(!disk.end_sync(sync));
         assert!(!disk.save(SHARD, Arc::from([])) && !disk.install(SHARD, 9, Arc::from([])));
         assert_eq!(sequences(&disk), [1, 2]);
@@ -214,10 +243,10 @@ mod tests {
     fn a_failed_sync_leaves_what_an_earlier_one_covered() {
         let mut disk = Disk::default();
         disk.write(SHARD, records(1..=2)).unwrap();
-        let sync = disk.begin_sync(SHARD);
+        let sync = disk.begin_sync(SHARD).unwrap();
         assert!(disk.end_sync(sync));
         disk.write(SHARD, records(3..=4)).unwrap();
-        let sync = disk.begin_sync(SHARD);
+        let sync = disk.begin_sync(SHARD).unwrap();
         assert_eq!(disk.fail_sync(sync), Some(3));
         assert_eq!(sequences(&disk), [1, 2]);
     }
@@ -226,9 +255,10 @@ mod tests {
     fn an_installed_snapshot_replaces_the_log_and_silences_what_was_under_way() {
         let mut disk = Disk::default();
         disk.write(SHARD, records(1..=4)).unwrap();
-        let sync = disk.begin_sync(SHARD);
+        let sync = disk.begin_sync(SHARD).unwrap();
         assert!(disk.install(SHARD, 9, Arc::from([7])));
         assert!(!disk.end_sync(sync));
+        assert_eq!(disk.synced(SHARD), 9);
         disk.write(SHARD, records(10..=10)).unwrap();
         let parts = disk.parts();
         let found = matches!(&parts[..], [DiskPart::Snapshot(_, bytes), DiskPart::Records(_, records), DiskPart::End]

@@ -12,6 +12,7 @@ use vagn_wire::Fate;
 use crate::agenda::{MILLI, SECOND};
 use crate::fleet::{Fleet, read_answer};
 use crate::ledger::{What, Wrong, vehicle_id};
+use crate::machine::machine_of;
 use crate::network::MachineId;
 use crate::world::{Due, LOOK, WHOLE_WITHIN, World};
 
@@ -195,6 +196,26 @@ impl World {
                 id + 1
             )
         });
+    }
+
+    /// Nobody purges what a full owner, by the record that the purging node knows, has not synced.
+    pub(crate) fn check_purge(&mut self, id: MachineId, stream: StreamId, through: u64) {
+        let known = self.machines[id].node.as_ref().and_then(|node| node.owners(stream.shard));
+        let owners = known.filter(|(of, _)| *of == stream).map(|(_, owners)| owners).unwrap_or_default();
+        let full = owners.into_iter().filter(|(_, is_full)| *is_full);
+        for owner in full.filter_map(|(node, _)| machine_of(node)).collect::<Vec<_>>() {
+            let machine = &self.machines[owner];
+            let has = |view: &ShardView| view.stream == stream && view.stage != Stage::Copying;
+            let follows = machine.node.as_ref().is_some_and(|node| node.shards().iter().any(has));
+            let synced = machine.disk.synced(stream.shard);
+            self.oracle.wrong_if(follows && synced < through, || {
+                format!(
+                    "machine {} purges {stream:?} to {through}, and machine {} has synced {synced}",
+                    id + 1,
+                    owner + 1
+                )
+            });
+        }
     }
 
     /// Doors answer in time, reporters and those who ask.

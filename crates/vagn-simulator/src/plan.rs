@@ -95,6 +95,8 @@ pub(crate) struct Plan {
     pub(crate) stale: u64,
     /// Answers of brokers that are lost, in 10 000.
     pub(crate) unanswered: u64,
+    /// Messages that are on their way for longer than brokers know their ids, in 10 000.
+    pub(crate) stragglers: u64,
     /// Wall clock of each machine, ms from the true time.
     pub(crate) clocks_ms: Vec<i64>,
     /// Machines that start late, at these times.
@@ -138,6 +140,7 @@ impl Plan {
             },
             stale: 0,
             unanswered: 0,
+            stragglers: 0,
             clocks_ms: (0..machines).map(|_| chance.signed(-200..=200)).collect(),
             starts: vec![0; machines],
             cut_copies: false,
@@ -195,18 +198,15 @@ impl Plan {
 
     fn late(&mut self, chance: &mut Chance) {
         self.unanswered = 300;
+        self.stragglers = 300;
         // Half of the runs wait for two minutes, the others have brokers that forget sooner.
         let long = chance.often(5_000);
         self.window = if long { 120 * SECOND } else { 2 * SECOND };
-        let span = if long { 121 * SECOND..=126 * SECOND } else { 2 * SECOND..=8 * SECOND };
-        let mut at = 8 * SECOND;
-        for _ in 0..if long { 1 } else { 3 } {
-            let away = chance.within(span.clone());
-            self.strike(at, Blow::Hold { away });
-            at += away + 6 * SECOND;
-        }
-        self.calm_at = at + 4 * SECOND;
         self.gap *= if long { 3 } else { 1 };
+        self.calm_at = if long { 150 * SECOND } else { 40 * SECOND };
+        for at in [8 * SECOND, 18 * SECOND, 28 * SECOND] {
+            self.strike(at, Blow::Hold { away: chance.within(2 * SECOND..=7 * SECOND) });
+        }
     }
 
     fn copies(&mut self, chance: &mut Chance) {
@@ -260,9 +260,9 @@ impl Plan {
     fn laggard(&mut self, chance: &mut Chance) {
         self.machines = 3;
         self.zones = 0;
-        self.stream_bytes = 96 << 10;
+        self.stream_bytes = 256 << 10;
         self.report_bytes = 1_500;
-        self.gap = 90 * MILLI;
+        self.gap = 150 * MILLI;
         self.calm_at = 55 * SECOND;
         let (machine, away) = (self.machine(chance), chance.within(20..=35) * SECOND);
         let blow = match chance.below(3) {

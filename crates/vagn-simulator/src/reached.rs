@@ -49,7 +49,6 @@ pub const REQUIRED: &[&str] = &[
     "answer of a broker lost",
     "message stored though its sender gave up",
     "message stored again after the window",
-    "message refused for itself",
     "message dropped without a leader",
     "stream full",
     "sequence given again",
@@ -142,6 +141,7 @@ fn stop_name(stop: Stop) -> &'static str {
         Stop::Disk(DiskFault::Full) => "DiskFull",
         Stop::Disk(DiskFault::Broken) => "DiskBroken",
         Stop::DiskDamaged => "DiskDamaged",
+        Stop::OtherDataSet => "OtherDataSet",
     }
 }
 

@@ -63,6 +63,9 @@ impl World {
             // What is held up comes in any order.
             delay += self.held_until - now + self.chance.below(200 * MILLI);
         }
+        if matches!(request, Request::Publish(..)) && !self.calm && self.chance.often(self.plan.stragglers) {
+            delay += self.plan.window + self.chance.within(SECOND..=6 * SECOND);
+        }
         let run = self.machines[from].run;
         self.agenda.after(delay, Due::Request { from, run, number, request });
     }

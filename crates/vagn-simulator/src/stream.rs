@@ -69,10 +69,6 @@ impl Stream {
         self.first + self.messages.len() as u64 - 1
     }
 
-    pub(crate) fn first(&self) -> u64 {
-        self.first
-    }
-
     pub(crate) fn info(&self) -> StreamInfo {
         StreamInfo { incarnation: self.incarnation, first: self.first, last: self.last(), bytes: self.bytes }
     }

@@ -61,11 +61,9 @@ impl World {
                 self.reached.note("clock jumped");
             }
             Blow::BrokerClock { broker, ms } => self.brokers.set_clock(broker, ms),
-            Blow::Leave { machine, away } => {
-                if self.machines[machine].works() {
-                    self.handle(machine, Event::LeaveAsked);
-                    self.agenda.after(away, Due::Restart(machine));
-                }
+            Blow::Leave { machine, away } if self.machines[machine].works() => {
+                self.handle(machine, Event::LeaveAsked);
+                self.agenda.after(away, Due::Restart(machine));
             }
             Blow::Quiet { machine } => {
                 let consumers = self.machines[machine].consumers.values_mut();

@@ -202,6 +202,11 @@ impl World {
         self.trace.fold(&[now, id as u64, digest(&event)]);
         self.trace.line(now, || format!("{} < {}", id + 1, event_text(&event)));
         let machine = &mut self.machines[id];
+        if let Event::LogFailed { shard, .. } = &event
+            && !machine.disk.tell_failure(*shard)
+        {
+            return;
+        }
         let moment = machine.moment(now);
         let Some(node) = &mut machine.node else { return };
         if let Event::Submitted { changes, .. } = &event {
