@@ -45,6 +45,8 @@ pub(crate) struct Holding {
     pub(crate) epoch: u32,
     /// Last entry that is synced.
     pub(crate) synced: u64,
+    /// Running hash after that entry, 0 when it is not known.
+    pub(crate) running_hash: u64,
     /// It follows, and had all a moment ago.
     pub(crate) caught_up: bool,
 }
@@ -67,6 +69,7 @@ impl Heartbeat {
             out.put_u16(holding.shard.0);
             out.put_u32(holding.epoch);
             out.put_u64(holding.synced);
+            out.put_u64(holding.running_hash);
             out.put_u8(u8::from(holding.caught_up));
         }
     }
@@ -77,11 +80,12 @@ impl Heartbeat {
         let (version, settings_hash) = (reader.u32()?, reader.u64()?);
         let (stores, leaves, assignment) = (reader.flag()?, reader.flag()?, reader.u64()?);
         let mut shards = Vec::new();
-        for _ in 0..reader.count(usize::from(SHARDS_MAX), 15)? {
+        for _ in 0..reader.count(usize::from(SHARDS_MAX), 23)? {
             shards.push(Holding {
                 shard: ShardId(reader.u16()?),
                 epoch: reader.u32()?,
                 synced: reader.u64()?,
+                running_hash: reader.u64()?,
                 caught_up: reader.flag()?,
             });
         }
@@ -187,7 +191,7 @@ mod tests {
     use super::*;
 
     fn beat() -> Heartbeat {
-        let holding = Holding { shard: ShardId(3), epoch: 2, synced: 9, caught_up: true };
+        let holding = Holding { shard: ShardId(3), epoch: 2, synced: 9, running_hash: 77, caught_up: true };
         Heartbeat {
             run: 1,
             name: "one".into(),

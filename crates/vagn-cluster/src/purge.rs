@@ -16,6 +16,8 @@ pub(crate) struct Progress {
     pub(crate) is_full: bool,
     /// Last entry that it has synced, if it said so of late.
     pub(crate) synced: Option<u64>,
+    /// Running hash after that entry, 0 when it is not known.
+    pub(crate) running_hash: u64,
 }
 
 /// Returns the last entry that every owner has synced.
@@ -43,7 +45,7 @@ mod tests {
     use super::*;
 
     fn owner(node: u64, is_full: bool, synced: Option<u64>) -> Progress {
-        Progress { node: NodeId(node), is_full, synced }
+        Progress { node: NodeId(node), is_full, synced, running_hash: 0 }
     }
 
     #[test]

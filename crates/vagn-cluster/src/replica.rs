@@ -3,7 +3,7 @@
 //! So nothing that a query shows or a sender was told can be taken back by a loss of power, and a disk that is full stops the
 //! replica at one entry, from which it goes on when there is room.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use crate::command::Command;
@@ -11,7 +11,8 @@ use crate::content::{Applied, Content, entry_hash};
 use crate::entry::Tick;
 use crate::event::{DiskFault, LogRecord};
 use crate::happened::Stop;
-use crate::ids::Moment;
+use crate::ids::{Moment, NodeId};
+use crate::purge::Progress;
 use crate::ring::Ring;
 use crate::settings::{Faults, Settings};
 use crate::state::{Damaged, ShardState};
@@ -57,6 +58,8 @@ pub(crate) struct Replica<S> {
     /// Running hashes after entries.
     running: Ring,
     marks: VecDeque<TickMark>,
+    /// Last entry up to which another owner was seen to have the same.
+    agreed: BTreeMap<NodeId, u64>,
     snapshot_entries: u64,
     faults: Faults,
 }
@@ -85,6 +88,7 @@ impl<S: ShardState> Replica<S> {
             stopped: None,
             entries,
             running,
+            agreed: BTreeMap::new(),
             marks: content.tick.into_iter().collect(),
             snapshot_entries: settings.snapshot_entries.max(1),
             faults: settings.faults,
@@ -278,7 +282,7 @@ impl<S: ShardState> Replica<S> {
     }
 
     /// Returns a tick that says what this replica has.
-    pub(crate) fn tick(&self, node: crate::NodeId, wall_ms: i64) -> Tick {
+    pub(crate) fn tick(&self, node: NodeId, wall_ms: i64) -> Tick {
         let mark = self.content.tick;
         Tick {
             node,
@@ -308,9 +312,29 @@ impl<S: ShardState> Replica<S> {
         }
     }
 
+    /// Returns the running hash after the last synced entry, 0 when it is not known.
+    pub(crate) fn running_hash(&self) -> u64 {
+        self.running.get(self.synced).unwrap_or(0)
+    }
+
+    /// Notes up to where the others have the same entries, and not only as many: of a stream that lost its end and was filled anew
+    /// one owner may have what no other has, under sequences that all have.
+    pub(crate) fn agree(&mut self, owners: &[Progress], me: NodeId) {
+        let others = owners.iter().filter(|owner| owner.node != me);
+        self.agreed = others
+            .map(|owner| {
+                let synced = owner.synced.unwrap_or(0);
+                let is_same = owner.running_hash != 0 && self.running.get(synced) == Some(owner.running_hash);
+                let before = self.agreed.get(&owner.node).copied().unwrap_or(0);
+                (owner.node, if is_same { synced.max(before) } else { before })
+            })
+            .collect();
+    }
+
     /// Lets go of the log up to the snapshot, but of nothing that another owner may lack: a repair needs it.
     pub(crate) fn trim(&mut self, all_have: u64, out: &mut Vec<Command>) {
-        let through = self.saved.min(all_have);
+        let all_agree = self.agreed.values().copied().min().unwrap_or(all_have);
+        let through = self.saved.min(all_have).min(all_agree);
         if through >= self.trimmed + TRIM_STEP {
             self.trimmed = through;
             out.push(Command::TrimLog { shard: self.content.shard, through });
@@ -333,7 +357,7 @@ pub(crate) struct Outcome {
 mod tests {
     use super::*;
     use crate::content::Beginning;
-    use crate::ids::{NodeId, ShardId};
+    use crate::ids::ShardId;
     use crate::testing::{Log, NOW, Places};
 
     const AT: Moment = Moment { elapsed_ms: 5_000, wall_ms: NOW };
@@ -509,5 +533,37 @@ mod tests {
         replica.trim(70, &mut out);
         replica.trim(71, &mut out);
         assert!(matches!(out[1..], [Command::TrimLog { through: 70, .. }]));
+    }
+
+    #[test]
+    fn the_log_keeps_entries_under_whose_sequence_another_owner_has_others() {
+        let (mine, other) = (NodeId(1), NodeId(2));
+        let mut replicas = ["a", "b"].map(|vehicle| {
+            let mut log = Log::new(1);
+            (1..=250).for_each(|number| {
+                log.batch(number, &[if number > 100 { vehicle } else { "a" }]);
+            });
+            let mut replica = replica(Faults::default());
+            take(&mut replica, &log);
+            replica
+        });
+        let mut trims = Vec::new();
+        for through in [90, 250] {
+            let [own, theirs] = &mut replicas;
+            let mut out = Vec::new();
+            theirs.log_synced(through, AT, &mut out);
+            own.log_synced(through, AT, &mut out);
+            own.snapshot_saved(through, Ok(()));
+            let running_hash = theirs.running_hash();
+            let owners = [(mine, 0), (other, running_hash)].map(|(node, running_hash)| Progress {
+                node,
+                is_full: true,
+                synced: Some(through),
+                running_hash,
+            });
+            own.agree(&owners, mine);
+            own.trim(through, &mut trims);
+        }
+        assert!(matches!(trims[..], [Command::TrimLog { through: 90, .. }]), "{trims:?}");
     }
 }

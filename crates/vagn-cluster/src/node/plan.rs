@@ -147,9 +147,17 @@ pub(super) fn progress(
             members.holding(node, shard, place.epoch, now).map(|holding| holding.synced)
         }
     };
+    let hash = |node: NodeId| {
+        members.holding(node, shard, place.epoch, now).map_or(0, |holding| holding.running_hash)
+    };
     let owners = place.owners.iter();
     owners
-        .map(|owner| Progress { node: owner.node, is_full: owner.is_full, synced: synced(owner.node) })
+        .map(|owner| Progress {
+            node: owner.node,
+            is_full: owner.is_full,
+            synced: synced(owner.node),
+            running_hash: hash(owner.node),
+        })
         .collect()
 }
 
@@ -187,7 +195,8 @@ mod tests {
 
         /// Another node, which was heard so long ago.
         fn with(mut self, node: u64, silent_ms: u64, synced: Option<u64>) -> Self {
-            let holding = |synced| Holding { shard: ShardId(0), epoch: 1, synced, caught_up: true };
+            let holding =
+                |synced| Holding { shard: ShardId(0), epoch: 1, synced, running_hash: 0, caught_up: true };
             let beat = Heartbeat {
                 run: 1,
                 name: node.to_string(),

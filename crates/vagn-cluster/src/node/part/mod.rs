@@ -193,6 +193,7 @@ impl<S: ShardState> Part<S> {
             return;
         }
         replica.save(bench.out);
+        replica.agree(&facts.progress, bench.settings.node);
         replica.trim(all_have(&facts.progress), bench.out);
         if self.role != Role::Full || !is_caught_up {
             return;

@@ -148,7 +148,14 @@ impl<S: ShardState> Part<S> {
     /// What heartbeats say of it.
     pub(in crate::node) fn holding(&self, now: Moment) -> Option<Holding> {
         let own = self.own(now)?;
-        Some(Holding { shard: self.shard, epoch: own.epoch, synced: own.synced, caught_up: own.caught_up })
+        let running_hash = self.replica.as_ref().map_or(0, Replica::running_hash);
+        Some(Holding {
+            shard: self.shard,
+            epoch: own.epoch,
+            synced: own.synced,
+            running_hash,
+            caught_up: own.caught_up,
+        })
     }
 
     /// Returns the last entry that was received, and in which epoch.
