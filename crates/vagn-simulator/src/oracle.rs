@@ -323,7 +323,8 @@ impl World {
             let views: Vec<(MachineId, ShardView)> = self.views(shard);
             let newest = views.iter().map(|(_, view)| view.stream).max();
             let good = |view: &ShardView| view.stage == Stage::CaughtUp && Some(view.stream) == newest;
-            let whole = views.iter().filter(|(_, view)| good(view)).count() >= 2;
+            let owners = self.owners(shard);
+            let whole = views.iter().filter(|(id, view)| owners.contains(id) && good(view)).count() >= 2;
             let stopped = views.iter().any(|(_, view)| matches!(view.stage, Stage::Stopped(_)));
             if !whole || stopped {
                 return Some(format!(

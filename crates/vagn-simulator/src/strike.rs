@@ -175,15 +175,16 @@ impl World {
         }
     }
 
-    /// Returns the machines that have all of a shard.
+    /// Returns the machines that have all of a shard, and stand in the record for it as they know it.
     pub(crate) fn owners(&self, shard: ShardId) -> Vec<MachineId> {
-        let has = |id: &MachineId| {
-            let node = self.machines[*id].node.as_ref().filter(|_| !self.machines[*id].frozen);
-            node.is_some_and(|node| {
-                node.shards().iter().any(|view| view.shard == shard && view.stage == Stage::CaughtUp)
-            })
-        };
-        (0..self.machines.len()).filter(has).collect()
+        (0..self.machines.len()).filter(|id| self.owns(*id, shard)).collect()
+    }
+
+    fn owns(&self, id: MachineId, shard: ShardId) -> bool {
+        let machine = &self.machines[id];
+        let Some(node) = machine.node.as_ref().filter(|_| !machine.frozen) else { return false };
+        let stands = node.owners(shard).is_some_and(|(_, owners)| owners.contains(&(machine.node_id(), true)));
+        stands && node.shards().iter().any(|view| view.shard == shard && view.stage == Stage::CaughtUp)
     }
 
     /// Keeps one owner from the brokers, so that the other alone gets what they will lose.
