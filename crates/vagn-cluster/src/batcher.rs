@@ -653,7 +653,7 @@ mod tests {
         for _ in 0..20 {
             rig.now.elapsed_ms += 500;
             let Some(last) = sent.pop() else { break };
-            rig.stored(&last, 1);
+            // Before the brokers say that it is in the stream.
             rig.with(|batcher, round| batcher.refused(last.batch, 55, round));
             sent = rig.run();
         }

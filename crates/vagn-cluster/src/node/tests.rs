@@ -460,6 +460,34 @@ fn a_node_that_was_killed_has_what_it_had_and_goes_on() {
 }
 
 #[test]
+fn a_log_keeps_what_an_owner_that_is_away_lacks() {
+    let mut world = World::begun(2);
+    world.pass(10_000);
+    world.crash(2);
+    let first_lacking = world.streams[&StreamId { shard: ShardId(0), epoch: 1 }].last() + 1;
+    world.pass(200_000);
+    let (snapshot, log) = &world.machines[&NodeId(1)].disk.shards[&ShardId(0)];
+    assert!(snapshot.is_some() && log.len() > 150 && log[0].sequence <= first_lacking);
+}
+
+#[test]
+fn an_old_read_of_the_record_drops_nothing() {
+    let mut world = World::begun(1);
+    let old = world.record.clone();
+    world.add(2);
+    world.pass_until("joined", 30_000, |world| world.is_owned(&[1, 2]));
+    world.crash(2);
+    world.machine(2).disk.note = None;
+    let new = std::mem::replace(&mut world.record, old);
+    world.start(2);
+    world.pass(2_500);
+    world.record = new;
+    world.pass(20_000);
+    assert!(world.is_owned(&[1, 2]) && world.is_caught_up(&[1, 2]));
+    assert!((0..SHARDS).all(|shard| !world.has_told(2, Happened::Left(ShardId(shard)))));
+}
+
+#[test]
 fn a_node_that_lost_its_disk_copies_from_the_other() {
     let mut world = World::begun(2);
     for _ in 0..100 {
