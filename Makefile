@@ -92,7 +92,7 @@ fuzz:
 
 ## simulate: whole clusters on virtual time, each by its seed; SEEDS=n how many (100), FROM=n the first, SEED=n just this one with its last events
 simulate:
-	SEEDS=$(SEEDS) FROM=$(FROM) SEED=$(SEED) $(CARGO) run --locked -p vagn-simulator
+	SEEDS=$(SEEDS) FROM=$(FROM) SEED=$(SEED) $(CARGO) run --locked --quiet -p vagn-simulator
 
 ## compat: ask a running service whatever its OpenAPI document allows, and compare the answers with it; EXAMPLES=n per operation
 compat:

@@ -82,7 +82,8 @@ impl Disk {
         counts
     }
 
-    /// Fails a sync: what was written since the last one is gone. Returns the first sequence that is not in the log.
+    /// Fails a sync: what was written since the last one is gone. Returns the first sequence that is not in the log, or none when
+    /// nothing was written: then there is nothing that could fail.
     pub(crate) fn fail_sync(&mut self, sync: Sync) -> Option<u64> {
         let files = self.files(sync.shard);
         let lost = files.records.iter().position(|record| record.sequence > files.synced);
@@ -248,6 +249,9 @@ mod tests {
         disk.write(SHARD, records(3..=4)).unwrap();
         let sync = disk.begin_sync(SHARD).unwrap();
         assert_eq!(disk.fail_sync(sync), Some(3));
+        assert!(disk.tell_failure(SHARD));
+        let nothing = disk.begin_sync(SHARD).unwrap();
+        assert!(disk.fail_sync(nothing).is_none() && disk.end_sync(nothing));
         assert_eq!(sequences(&disk), [1, 2]);
     }
 

@@ -1,7 +1,7 @@
 //! Runs many seeds of the simulator, and fails with all that a failing one expanded to.
 //!
 //! `SEEDS=n` how many (100), `FROM=n` the first one (0), `SEED=n` this one alone, `LINES=n` last things told of a failing one (400),
-//! `ALL=1` goes on behind a failing seed and names each.
+//! `ALL=1` goes on behind a failing seed and names each, `PLANT=name` plants a fault of the core by its name.
 
 use std::env;
 use std::io::{self, Write};
@@ -13,8 +13,12 @@ use vagn_simulator::{Outcome, Reached, simulate};
 
 fn main() -> io::Result<ExitCode> {
     let lines = number("LINES").unwrap_or(400) as usize;
+    let Some(faults) = planted(&env::var("PLANT").unwrap_or_default()) else {
+        writeln!(io::stderr(), "simulate: PLANT names no fault of vagn_cluster::Faults")?;
+        return Ok(code(false));
+    };
     if let Some(seed) = number("SEED") {
-        let outcome = simulate(seed, Faults::default(), lines);
+        let outcome = simulate(seed, faults, lines);
         write!(io::stdout().lock(), "{outcome}")?;
         return Ok(code(outcome.wrong.is_none()));
     }
@@ -23,10 +27,10 @@ fn main() -> io::Result<ExitCode> {
     let mut total = Total::default();
     let begun = Instant::now();
     for seed in from..from + count {
-        let outcome = simulate(seed, Faults::default(), 0);
+        let outcome = simulate(seed, faults, 0);
         if let Some(wrong) = &outcome.wrong {
             if number("ALL").is_none() {
-                return failed(&outcome, lines);
+                return failed(&outcome, faults, lines);
             }
             writeln!(io::stdout(), "seed {seed} ({}): {wrong}", outcome.kind)?;
             total.wrong += 1;
@@ -64,8 +68,8 @@ impl Total {
 }
 
 /// Runs a failing seed again, with its last events in words, and says if it ran as before.
-fn failed(outcome: &Outcome, lines: usize) -> io::Result<ExitCode> {
-    let again = simulate(outcome.seed, Faults::default(), lines);
+fn failed(outcome: &Outcome, faults: Faults, lines: usize) -> io::Result<ExitCode> {
+    let again = simulate(outcome.seed, faults, lines);
     let mut out = io::stdout().lock();
     writeln!(out)?;
     write!(out, "{again}")?;
@@ -90,6 +94,22 @@ fn told(reached: &Reached, total: &Total) -> io::Result<ExitCode> {
         writeln!(out, "never reached: {}", missed.join(", "))?;
     }
     Ok(code(missed.is_empty() && *wrong == 0))
+}
+
+fn planted(name: &str) -> Option<Faults> {
+    let mut faults = Faults::default();
+    let fault = match name {
+        "" => return Some(faults),
+        "ack_before_sync" => &mut faults.ack_before_sync,
+        "bootstrap_skips_one" => &mut faults.bootstrap_skips_one,
+        "forget_by_own_clock" => &mut faults.forget_by_own_clock,
+        "purge_before_sync" => &mut faults.purge_before_sync,
+        "all_owners_leave" => &mut faults.all_owners_leave,
+        "stream_anew_unnoticed" => &mut faults.stream_anew_unnoticed,
+        _ => return None,
+    };
+    *fault = true;
+    Some(faults)
 }
 
 fn number(name: &str) -> Option<u64> {

@@ -77,6 +77,8 @@ pub(crate) struct Plan {
     pub(crate) shards: u16,
     /// Number of zones; 0: each machine is one of its own.
     pub(crate) zones: usize,
+    /// The first machine is a door that owns no shards.
+    pub(crate) door_alone: bool,
     pub(crate) senders: usize,
     pub(crate) vehicles: u64,
     /// Mean span between two groups of a sender.
@@ -121,6 +123,7 @@ impl Plan {
             machines,
             shards: chance.within(2..=4) as u16,
             zones: chance.pick(&[0, 0, 2, 3]),
+            door_alone: machines > 3 && Chance::new(seed).fork(3).often(3_000),
             senders: 3,
             vehicles: chance.within(8..=24),
             gap: chance.within(120..=300) * MILLI,
@@ -215,6 +218,7 @@ impl Plan {
         self.snapshot_entries = chance.within(10..=40);
         self.weather.delay = (2_000, 12_000);
         self.machines = self.machines.min(4);
+        self.door_alone = false;
         self.calm_at = 60 * SECOND;
         for at in [12 * SECOND, 35 * SECOND] {
             let machine = self.machine(chance);
@@ -259,6 +263,7 @@ impl Plan {
 
     fn laggard(&mut self, chance: &mut Chance) {
         self.machines = 3;
+        self.door_alone = false;
         self.zones = 0;
         self.stream_bytes = 256 << 10;
         self.report_bytes = 1_500;
@@ -283,6 +288,7 @@ impl Plan {
 
     fn leaving(&mut self, chance: &mut Chance) {
         self.machines = chance.within(4..=5) as usize;
+        self.door_alone = false;
         self.clocks_ms.resize(self.machines, 150);
         self.starts = vec![0; self.machines];
         self.starts[self.machines - 1] = chance.within(5..=15) * SECOND;

@@ -183,7 +183,8 @@ impl World {
     fn owns(&self, id: MachineId, shard: ShardId) -> bool {
         let machine = &self.machines[id];
         let Some(node) = machine.node.as_ref().filter(|_| !machine.frozen) else { return false };
-        let stands = node.owners(shard).is_some_and(|(_, owners)| owners.contains(&(machine.node_id(), true)));
+        let stands =
+            node.owners(shard).is_some_and(|(_, owners)| owners.contains(&(machine.node_id(), true)));
         stands && node.shards().iter().any(|view| view.shard == shard && view.stage == Stage::CaughtUp)
     }
 

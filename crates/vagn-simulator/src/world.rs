@@ -1,6 +1,6 @@
 //! World: all parts of a run, and the loop that lets time pass.
 
-use vagn_cluster::{Command, Delivered, Event, Node, Settings, StreamId, SubscriptionId};
+use vagn_cluster::{Command, Delivered, DiskFault, Event, Node, Settings, StreamId, SubscriptionId};
 
 use crate::agenda::{Agenda, MILLI, SECOND};
 use crate::brokers::Brokers;
@@ -20,7 +20,7 @@ use crate::trace::{Trace, command_text, digest, event_text};
 pub(crate) const LOOK: u64 = 250 * MILLI;
 
 /// Longest time from the end of the blows until a cluster is whole again, repairs by a person included.
-pub(crate) const WHOLE_WITHIN: u64 = 90 * SECOND;
+pub(crate) const WHOLE_WITHIN: u64 = 60 * SECOND;
 
 /// Time for which nothing new comes before the last look.
 const QUIET: u64 = 6 * SECOND;
@@ -243,6 +243,7 @@ impl World {
         Settings {
             zone: (plan.zones > 0).then(|| format!("zone-{}", id % plan.zones)),
             shards: plan.shards,
+            stores: id > 0 || !plan.door_alone,
             begin: begin.to_bytes(),
             stream_bytes: plan.stream_bytes,
             snapshot_entries: plan.snapshot_entries,
@@ -272,9 +273,11 @@ impl World {
             return;
         }
         let shard = sync.shard;
-        let event = if std::mem::take(&mut machine.sync_fails) {
-            let fault = vagn_cluster::DiskFault::Broken;
-            machine.disk.fail_sync(sync).map(|from| Event::LogFailed { shard, from, fault })
+        let event = if machine.sync_fails
+            && let Some(from) = machine.disk.fail_sync(sync)
+        {
+            machine.sync_fails = false;
+            Some(Event::LogFailed { shard, from, fault: DiskFault::Broken })
         } else {
             machine.disk.end_sync(sync).then_some(Event::LogSynced { shard, through: sync.through })
         };
