@@ -29,7 +29,7 @@ pub(crate) enum Blow {
     Hold { away: u64 },
     /// The brokers lose the last messages of a stream.
     TailLost { shard: ShardId, lost: u64 },
-    /// As before, but only when one owner has them and another does not: that one is kept from the brokers meanwhile.
+    /// The brokers lose what one owner got while another was kept from them, and go on at once.
     Fork { shard: ShardId, away: u64 },
     /// A stream is deleted and made anew.
     StreamAnew { shard: ShardId },

@@ -22,7 +22,7 @@ impl Begin {
     }
 }
 
-/// Name of a report: who tried it, and as the how manieth of its vehicle.
+/// Name of a report: its number at the vehicle, and that of the try.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Attempt {
     /// Number of the report at its vehicle: the same each time the sender tries it.

@@ -222,7 +222,10 @@ impl World {
             .as_ref()
             .is_some_and(|node| node.shards().iter().any(|view| view.stage == Stage::Copying));
         if copies && !self.calm {
-            let until = self.now() + self.chance.within(1_500..=6_000) * MILLI;
+            // A copy goes on after a short silence, and is given up once its source is suspected.
+            let short = self.chance.often(7_000);
+            let away = self.chance.within(if short { 300..=2_300 } else { 3_500..=9_000 });
+            let until = self.now() + away * MILLI;
             for other in (0..self.machines.len()).filter(|other| *other != id) {
                 self.network.part(id, other, until);
             }
