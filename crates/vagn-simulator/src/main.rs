@@ -1,4 +1,4 @@
-//! Runs many seeds of the simulator, and fails with all that a failing one expanded to.
+//! Runs many seeds of the simulator, and fails with all that a failing one expanded to, or when 100 seeds and more missed a state.
 //!
 //! `SEEDS=n` how many (100), `FROM=n` the first one (0), `SEED=n` this one alone, `LINES=n` last things told of a failing one (400),
 //! `ALL=1` goes on behind a failing seed and names each, `PLANT=name` plants a fault of the core by its name.
@@ -10,6 +10,9 @@ use std::time::Instant;
 
 use vagn_cluster::Faults;
 use vagn_simulator::{Outcome, Reached, simulate};
+
+/// Seeds that must reach all states: fewer need not.
+const ALL_STATES: u64 = 100;
 
 fn main() -> io::Result<ExitCode> {
     let lines = number("LINES").unwrap_or(400) as usize;
@@ -93,7 +96,8 @@ fn told(reached: &Reached, total: &Total) -> io::Result<ExitCode> {
     if !missed.is_empty() {
         writeln!(out, "never reached: {}", missed.join(", "))?;
     }
-    Ok(code(missed.is_empty() && *wrong == 0))
+    let reached_enough = missed.is_empty() || *seeds < ALL_STATES;
+    Ok(code(reached_enough && *wrong == 0))
 }
 
 fn planted(name: &str) -> Option<Faults> {
