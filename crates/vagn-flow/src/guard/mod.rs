@@ -267,7 +267,8 @@ impl Guard {
         }
     }
 
-    /// Returns true when a key is or was there for what a call names: anybody can make up vehicles and keys, but not those.
+    /// Returns true when there is a key for the vehicle of a call, or the key that it names is there or was revoked: anybody can make
+    /// up vehicles and keys, but not those. A vehicle in clear whose key was revoked counts as made up: only the registry knows it.
     fn has_key(&self, reason: NoProof, call: &Sighted) -> bool {
         let vehicle_id = call.vehicle_id.as_deref().and_then(|id| VehicleId::new(id).ok());
         if vehicle_id.is_some_and(|vehicle_id| self.keys.has_own_key(vehicle_id)) {

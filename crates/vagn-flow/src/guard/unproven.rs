@@ -87,7 +87,7 @@ struct LineKey {
 /// Rank of a line; the least goes first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Rank {
-    /// There is or was a key for its vehicle, or the key that it names.
+    /// There was a key in force for its vehicle when it called, or the key that it names is there or was revoked.
     has_key: bool,
     /// It came under a key, if of another vehicle: that takes more than to make a vehicle up.
     is_sealed: bool,
@@ -131,7 +131,8 @@ impl Unproven {
         line
     }
 
-    /// Adds a call that could not be proved, or counts it in its line. `has_key` when there is or was a key for what it names.
+    /// Adds a call that could not be proved, or counts it in its line. `has_key` when it names a vehicle that has a key, or a key that
+    /// is there or was revoked.
     /// False when that costs a line: another one, or the one that it would have had.
     pub(super) fn note(&self, reason: NoProof, call: Sighted, has_key: bool, source: Option<Source>) -> bool {
         let now_ms = self.clock.now_ms();
@@ -196,6 +197,8 @@ impl Lines {
         self.last_order += 1;
         let rank = Rank { has_key, is_sealed: reason == NoProof::WrongVehicle, order: self.last_order };
         if let Some(line) = self.remove(&key) {
+            // A later one that anybody can make up takes nothing from its line.
+            let rank = rank.max(Rank { order: rank.order, ..line.rank });
             let call = line.repeated(reason, call, now_ms);
             self.put(key, Line { rank, call });
             return true;
@@ -371,6 +374,27 @@ mod tests {
         assert!(note(NoProof::NoSeal, "true 2", true), "it has a line");
         assert!(!note(NoProof::NoSeal, "true 3", true) && has("true 3") && !has("bus 2"));
         assert_eq!(list.len(), UNPROVEN_MAX);
+    }
+
+    #[test]
+    fn a_repeat_that_anybody_can_make_up_takes_no_rank_from_its_line() {
+        let list = Unproven::new(Arc::new(ManualClock::at(5)));
+        let note = |reason, id: &str, has_key| list.note(reason, call(Some(id), 1), has_key, None);
+        for (reason, id, has_key) in [
+            (NoProof::WrongVehicle, "t7", false),
+            (NoProof::BadTag, "bus 7", true),
+            (NoProof::NoSeal, "t7", false),
+            (NoProof::NoSeal, "bus 7", false),
+        ] {
+            assert!(note(reason, id, has_key));
+        }
+        for number in 0..2 * UNPROVEN_MAX {
+            note(NoProof::NoSeal, &format!("made up {number}"), false);
+        }
+        let line = |id| list.list().into_iter().find(|line| line.call.vehicle_id.as_deref() == Some(id));
+        for id in ["t7", "bus 7"] {
+            assert_eq!(line(id).map(|line| line.count), Some(2), "{id}");
+        }
     }
 
     #[test]
