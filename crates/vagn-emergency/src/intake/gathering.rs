@@ -1,14 +1,15 @@
 //! Gathering: makes alarms of the calls in a batch. Those of one envelope that are one alarm are gathered before they are
-//! let in, and so are those in clear.
+//! let in, and so are those in clear that come from one source.
 //!
-//! So what is bounded by senders, as seats and allowances are, is taken once by each, and not by every call: an envelope that
-//! is full of calls is let in and answered as a whole.
+//! So what is bounded by senders is not taken by every call: an allowance is taken once for each alarm of a sender, and a seat
+//! once by an envelope. One that is full of calls of one alarm is let in and answered as a whole.
 
 use std::hash::RandomState;
 use std::sync::Arc;
 
 use hashbrown::HashMap;
 use tokio::sync::OwnedSemaphorePermit;
+use vagn_flow::allowance::Source;
 use vagn_flow::batch::Batch;
 use vagn_otp::Offer;
 use vagn_wire::{Report, StoredAck};
@@ -37,8 +38,9 @@ pub(super) struct Gathering<'a, I: Iterator<Item = Placed<'a>>> {
     inbox: &'a Inbox,
     places: BatchPlaces<'a, I>,
     alarms: Vec<Alarm>,
-    /// Place of each among the alarms, by its key and the number of its envelope: one that comes again is another sender.
-    index: HashMap<(AlarmKeyRef<'a>, u64), usize, RandomState>,
+    /// Place of each among the alarms, by its key and what tells senders apart: their source, and the number of an envelope,
+    /// as one that comes again is another sender.
+    index: HashMap<(AlarmKeyRef<'a>, u64, Option<Source>), usize, RandomState>,
     /// Latest envelope that asked for a seat, and the seat if one was left.
     seat: Option<(CallSeal, Option<Arc<OwnedSemaphorePermit>>)>,
     /// A call was refused.
@@ -54,13 +56,13 @@ impl<'a, I: Iterator<Item = Placed<'a>>> Gathering<'a, I> {
     /// Adds a call, or refuses it. To be called in the order of the reports.
     pub(super) fn add(&mut self, call: &Call<'a>) {
         let number = call.seal.map_or(0, |seal| seal.number);
-        let key = (AlarmKeyRef::of_report(&call.report, call.seal), number);
+        let source = call.batch.source(call.index);
+        let key = (AlarmKeyRef::of_report(&call.report, call.seal), number, source);
         if let Some(&at) = self.index.get(&key) {
             let repeat = self.alarm(call);
             self.alarms[at].merge(repeat).into_iter().for_each(PendingAck::refuse);
             return;
         }
-        let source = call.batch.source(call.index);
         // Before anything is made of it: this is all that most of a flood costs.
         if let Some(reason) = self.inbox.forbids(call.standing, source) {
             self.inbox.refuse(reason, source, self.receipt(call));

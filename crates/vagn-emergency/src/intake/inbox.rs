@@ -235,10 +235,9 @@ impl Inbox {
         reason: NoRoom,
         source: Option<Source>,
         acks: impl IntoIterator<Item = PendingAck>,
-    ) -> Offer {
+    ) {
         acks.into_iter().for_each(PendingAck::refuse);
         self.refused.lock().add(reason, source);
-        Offer::Full
     }
 
     /// Puts in the alarms of one batch, with none of another between them: a vehicle's calls in one envelope must come to the
@@ -271,12 +270,11 @@ impl Inbox {
             }
             Put::New => Offer::Taken,
             Put::NoRoom(alarm) => {
-                let is_known = alarm.standing == Standing::Known;
-                let offer = self.refuse(NoRoom::Inbox, alarm.source, alarm.acks);
-                if !is_known {
-                    return offer;
+                self.refuse(NoRoom::Inbox, alarm.source, alarm.acks);
+                if alarm.standing != Standing::Known {
+                    return Offer::Full;
                 }
-                offer
+                Offer::Full
             }
         };
         // A known vehicle that found no room rings as well: the actor counts it, and makes room.

@@ -359,6 +359,27 @@ fn an_envelope_full_of_calls_takes_the_allowance_of_one_alarm() {
     assert_eq!(inbox.take_refused().reasons().map(|(reason, _)| reason).collect::<Vec<_>>(), [NoRoom::Rate]);
 }
 
+#[test]
+fn each_source_of_a_batch_takes_its_own_allowance_for_an_alarm_and_takes_it_once() {
+    let inbox = inbox_in_a_flood();
+    let offer_by = |sources: &[u8]| {
+        let mut batch = BatchBuilder::new(SHEDDING);
+        for last in sources {
+            batch.push(&encoded(&help("vehicle")));
+            batch.last_by(source(*last));
+        }
+        let batch = batch.seal(Stamp { time_ms: 0, first_seq: 0 }, None, &METRICS);
+        let offered = AlarmFilter(inbox.clone()).offer(&batch);
+        let reports: Vec<_> = take(&inbox).iter().map(|alarm| (alarm.source, alarm.reports)).collect();
+        (offered, reports, inbox.take_refused().total())
+    };
+    // Source 1 has sent all that it may.
+    assert_eq!(offer_by(&[2, 1, 2]), (Offer::Full, vec![(Some(source(2)), 2)], 1));
+    assert_eq!(offer_by(&[3, 2, 3, 2]), (Offer::Taken, vec![(Some(source(3)), 4)], 0));
+    assert_eq!(offer_by(&[2; 9]), (Offer::Taken, vec![(Some(source(2)), 9)], 0), "the third of source 2");
+    assert_eq!(offer_by(&[2, 3]), (Offer::Full, vec![(Some(source(3)), 1)], 1));
+}
+
 /// Offers an alarm that asks for an ack, and returns what its sender hears.
 fn ask(inbox: &Arc<Inbox>, vehicle_id: &str) -> Receiver<Vec<u8>> {
     let (reply_to, heard) = reply_to();
