@@ -20,7 +20,7 @@ pub(crate) fn routes() -> Vec<Route<Api>> {
 fn pages() -> Vec<Route<Api>> {
     vec![
         // Open for its page; the handler asks for the role where the nearest vehicles are wanted.
-        Route::any(legacy::ROUTE, Anyone, legacy::get).with_data_for(Latest),
+        Route::any(legacy::ROUTE, Anyone, legacy::get).with_data_for(Latest, &legacy::POINT),
         Route::get(page::CONSOLE_ROUTE, Anyone, page::console),
         Route::get(page::ASSET_ROUTE, Anyone, page::asset),
         Route::get(page::LICENSES_ROUTE, Anyone, page::licenses),

@@ -6,7 +6,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::handler::Handler;
-use axum::http::{HeaderValue, Method, header};
+use axum::http::{HeaderValue, Method, Uri, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{self, MethodRouter};
@@ -18,6 +18,7 @@ use super::caller::Caller;
 use super::cors::Preflight;
 pub use super::gate::Entry;
 use super::gate::{Note, need_person};
+use super::params::Params;
 use super::principal::{Checked, Principal};
 use super::problem::{Kind, Problem};
 use super::reached::Reached;
@@ -41,7 +42,21 @@ struct Traits {
     by_person: bool,
     is_noted: bool,
     has_no_rate: bool,
-    data: Option<Role>,
+    data: Option<Data>,
+}
+
+/// Data that a route for all has beside what it gives to everyone.
+#[derive(Debug, Clone, Copy)]
+struct Data {
+    role: Role,
+    /// Parameters that ask for it.
+    asked_by: &'static [&'static str],
+}
+
+impl Data {
+    fn is_asked(self, uri: &Uri) -> bool {
+        Params::of(uri).is_ok_and(|params| self.asked_by.iter().any(|name| params.has(name)))
+    }
 }
 
 impl<S: Clone + Send + Sync + 'static> Route<S> {
@@ -110,9 +125,10 @@ impl<S: Clone + Send + Sync + 'static> Route<S> {
         self
     }
 
-    /// Says that a route for all has data too, which is for this role: its handler finds a principal, or the reason why there is none.
-    pub fn with_data_for(mut self, role: Role) -> Self {
-        self.traits.data = Some(role);
+    /// Says that a route for all has data too, which is for this role, and which a query with one of these parameters asks for: its
+    /// handler finds a principal, or the reason why there is none.
+    pub fn with_data_for(mut self, role: Role, asked_by: &'static [&'static str]) -> Self {
+        self.traits.data = Some(Data { role, asked_by });
         self
     }
 
@@ -143,7 +159,7 @@ impl<S: Clone + Send + Sync + 'static> Route<S> {
 
     /// The role that the data of a route for all is for.
     pub fn data_role(&self) -> Option<Role> {
-        self.traits.data
+        self.traits.data.map(|data| data.role)
     }
 }
 
@@ -254,10 +270,15 @@ impl Gate {
         };
         match (self.access, self.traits.data) {
             (Access::Role(role), _) => self.check_principal(&found.principal, role)?,
-            (Access::Anyone, Some(role)) => {
-                if let Err(refusal) = self.check_principal(&found.principal, role) {
+            (Access::Anyone, Some(data)) if data.is_asked(request.uri()) => {
+                if let Err(refusal) = self.check_principal(&found.principal, data.role) {
                     return Ok(self.page_for(refusal));
                 }
+            }
+            (Access::Anyone, Some(data)) => {
+                // Nothing that could be refused is asked for. Its data is kept from others all the same.
+                let checked = self.check_role(&found.principal, data.role).map(|()| found.principal);
+                return Ok(Admitted { checked, cookie: found.cookie });
             }
             (Access::Anyone, None) => {}
         }
@@ -274,13 +295,18 @@ impl Gate {
     }
 
     fn check_principal(&self, principal: &Principal, role: Role) -> Result<(), Refusal> {
+        self.check_role(principal, role)?;
+        if self.traits.has_no_rate { Ok(()) } else { self.entry.rates.of_principal(principal) }
+    }
+
+    fn check_role(&self, principal: &Principal, role: Role) -> Result<(), Refusal> {
         if !may(principal.role(), role) {
             return Err(Refusal::Role(role));
         }
         if self.traits.by_person {
             need_person(principal)?;
         }
-        if self.traits.has_no_rate { Ok(()) } else { self.entry.rates.of_principal(principal) }
+        Ok(())
     }
 }
 
@@ -374,34 +400,47 @@ mod tests {
         }
     }
 
+    /// Credentials of one token that count what they refuse.
+    fn counting(clock: Arc<ManualClock>, registry: &MetricRegistry) -> Credentials {
+        Credentials::new(CredentialParts {
+            clock: clock.clone(),
+            registry: None,
+            of_settings: vec!["s3cret".into()],
+            is_open_to_all: false,
+            trust: None,
+            guard: Some(TokenGuard::new(clock, registry, 7)),
+        })
+    }
+
     #[tokio::test]
     async fn data_of_a_page_for_all_has_the_role_and_the_rate_of_any_data() {
-        let mut entry = entry(&["s3cret"]);
-        entry.rates = Rates::new(Arc::new(ManualClock::at(0)), 1, 0, 7);
-        let page = Route::any("/", Access::Anyone, name_if_known).with_data_for(Role::Latest);
+        let registry = MetricRegistry::new();
+        let clock = Arc::new(ManualClock::at(0));
+        let rates = Rates::new(clock.clone(), 1, 0, 7);
+        let page =
+            Route::any("/", Access::Anyone, name_if_known).with_data_for(Role::Latest, &["lat", "lon"]);
+        let entry = Entry { rates, credentials: counting(clock, &registry), ..entry(&[]) };
         let router = TowerToHyperService::new(router([page], &entry).with_state(()));
         let mut found = Vec::new();
-        for _ in 0..3 {
-            let request = Request::get("/").header(header::AUTHORIZATION, "Bearer s3cret");
+        // The page alone asks for no data, so it takes nothing from the rate, also where that is used up.
+        for query in ["", "?zoom=3", "?lat=1", "?l%61t=1&lon=2", "?lon=2", ""] {
+            let uri = format!("/{query}");
+            let request = Request::get(&uri).header(header::AUTHORIZATION, "Bearer s3cret");
             let response = router.call(request.body(Body::empty()).unwrap()).await.unwrap();
             assert_eq!(response.status(), StatusCode::OK, "the page is for all");
             found.push(to_bytes(response.into_body(), usize::MAX).await.unwrap());
         }
-        assert_eq!((&*found[0], found.last().map(|last| &**last)), (&b"http.tokens"[..], Some(&b"-"[..])));
+        let (known, unknown) = ("http.tokens", "-");
+        assert_eq!(found, [known, known, known, unknown, unknown, known]);
+        let refused = r#"vagn_tokens_refused_total{route="nearest",reason="rate"} 2"#;
+        assert!(registry.page().contains(refused), "{}", registry.page());
     }
 
     #[tokio::test]
     async fn refused_tokens_are_counted_by_route_and_slowed_by_address() {
         let registry = MetricRegistry::new();
         let clock = Arc::new(ManualClock::at(0));
-        let credentials = Credentials::new(CredentialParts {
-            clock: clock.clone(),
-            registry: None,
-            of_settings: vec!["s3cret".into()],
-            is_open_to_all: false,
-            trust: None,
-            guard: Some(TokenGuard::new(clock, &registry, 7)),
-        });
+        let credentials = counting(clock, &registry);
         let router = router(table(), &Entry { credentials, ..entry(&[]) }).with_state(());
         let ask = async |path: &str, token: &str, address: &str| {
             let request = Request::get(path).header(header::AUTHORIZATION, format!("Bearer {token}"));

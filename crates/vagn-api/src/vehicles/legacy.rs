@@ -18,6 +18,9 @@ use vagn_http::problem::Problem;
 
 pub(crate) const ROUTE: &str = "/";
 
+/// Parameters with which it is asked for vehicles.
+pub(crate) const POINT: [&str; 2] = ["lat", "lon"];
+
 const MEDIA_TYPE: &str = "application/json";
 
 /// Most vehicles of an answer that is made at once.
@@ -34,13 +37,13 @@ pub(crate) async fn get(
     params: Params,
 ) -> Result<Response, Problem> {
     // Other parameters are ignored, as by the original.
-    match (params.has("lat"), params.has("lon")) {
-        (false, false) => Ok(page::map(&api, &asked)),
-        (true, true) => {
+    match POINT.map(|name| params.has(name)) {
+        [false, false] => Ok(page::map(&api, &asked)),
+        [true, true] => {
             // The page is open to all, the fleet is not.
             nearest(&api, sight(&principal?), &caller, &params).await
         }
-        (has_lat, _) => Err(cut_off(if has_lat { "lon" } else { "lat" })),
+        [has_lat, _] => Err(cut_off(if has_lat { "lon" } else { "lat" })),
     }
 }
 
