@@ -112,6 +112,12 @@ impl EmergencyHandle {
         self.incidents.call(ForgetKeys(key_ids), within).await
     }
 
+    /// Returns the keys under which sealed calls were taken, in this run or an earlier one; `None` until the incident store has
+    /// told those of earlier ones.
+    pub fn keys_with_calls(&self) -> Option<impl Iterator<Item = KeyId>> {
+        self.lane.replays.keys()
+    }
+
     /// Sends every dead letter again, as `by` requests. Returns how many there were.
     ///
     /// # Errors

@@ -231,6 +231,11 @@ impl KeyTable {
         self.secrets.forget(key_id);
     }
 
+    /// Returns true for a key that was revoked.
+    pub fn is_revoked(&self, key_id: KeyId) -> bool {
+        self.shard(key_id).read().is_revoked(key_id)
+    }
+
     /// Number of keys in force.
     pub fn len(&self) -> usize {
         self.len.load(Ordering::Acquire)

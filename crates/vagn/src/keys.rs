@@ -6,6 +6,7 @@
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,7 +33,7 @@ const FORGET_WITHIN: Duration = Duration::from_secs(5);
 /// Shortest time between two rounds in which revoked keys are forgotten: each costs a commit beside those of alarms.
 const FORGET_EVERY: Duration = Duration::from_secs(1);
 
-/// Keys that are forgotten at once: some milliseconds, for which alarms may have to wait.
+/// Keys that are forgotten in a round: some milliseconds, for which alarms may have to wait.
 const FORGOTTEN_AT_ONCE: usize = 1_024;
 
 /// Time for which a call that could not be proved is shown as a warning, ms. It stays in the list.
@@ -41,7 +42,9 @@ const SHOWN_MS: i64 = 3_600_000;
 /// Keys that are named to operators at a time.
 const NAMED_MAX: usize = 5;
 
-/// Time after which ends of epochs that could not be written are tried again: a disk that was full may have room by then.
+/// Time after which what has failed is tried again: a round of revoked keys, and ends of epochs that could not be written, as somebody
+/// else may have kept changing the same key. A registry that has failed to read or write does so until the service is restarted,
+/// whatever becomes of the disk; then the next envelopes of new keys and epochs end those before them, as the first ones did.
 const TRY_AGAIN_EVERY: Duration = Duration::from_secs(30);
 
 /// Parts of the thread.
@@ -149,17 +152,24 @@ fn end_before(
     end: impl FnOnce(KeyId, Epoch) -> Result<(), PutError>,
 ) {
     let Err(err) = end(key_id, epoch) else { return };
-    let is_first = match err {
-        // Gone, or it makes no sense: there is nothing to end, now or later.
-        PutError::NotFound { .. } => true,
-        _ => noted.put_back(key_id, epoch),
-    };
-    if matches!(err, PutError::Registry(_)) {
+    if matches!(err, PutError::NotFound { .. }) {
+        // There is nothing to end, now or later.
+        warn!(%key_id, "a key that is not in the registry has begun an epoch");
+        return;
+    }
+    let is_first = noted.put_back(key_id, epoch);
+    let has_failed = matches!(err, PutError::Registry(_));
+    if has_failed {
         noted.put_all_back();
     }
     if is_first {
         // The doors have ended older epochs already; a key that is replaced stays open until it is revoked here.
-        warn!(%key_id, error = %err, "what a device used before its new key or epoch is not ended in the registry yet");
+        let when = if has_failed { "after a restart of the service" } else { "later" };
+        warn!(
+            %key_id,
+            error = %err,
+            "what devices used before their new keys and epochs is not ended in the registry; it is {when}"
+        );
     }
 }
 
@@ -176,7 +186,9 @@ pub fn run(parts: &KeyParts, ctx: &ThreadContext) -> Result<(), Failure> {
     while !ctx.stopping() {
         ctx.beat();
         parts.follow(&mut watch, &mut revoked, ctx)?;
-        parts.forget(&revoked.take_due(parts.clock.monotonic()), ctx);
+        let keys_with_calls = parts.incidents.keys_with_calls();
+        revoked.look_back(keys_with_calls.map(|keys| keys.inspect(|_| ctx.beat())), parts.guard.keys());
+        revoked.forget_due(parts.clock.monotonic(), |key_ids| parts.forget(key_ids));
         parts.try_again(&mut tried);
         parts.show();
         if let Some(Err(err)) = parts.answers.as_ref().map(|answers| answers.reserve(parts.clock.now_ms())) {
@@ -193,26 +205,43 @@ enum News {
 }
 
 /// Keys that were revoked, and whose calls are still to be forgotten. They are gathered, so that a thousand of them are few
-/// commits.
+/// commits. What is left of them at a stop is found again at the next start.
 #[derive(Default)]
 struct RevokedKeys {
-    key_ids: Vec<KeyId>,
+    key_ids: BTreeSet<KeyId>,
     /// Time of the next round, on the monotonic clock.
     next: Duration,
+    has_looked_back: bool,
 }
 
 impl RevokedKeys {
     fn add(&mut self, key_id: KeyId) {
-        self.key_ids.push(key_id);
+        self.key_ids.insert(key_id);
     }
 
-    /// Takes all of them if it is time.
-    fn take_due(&mut self, now: Duration) -> Vec<KeyId> {
+    /// Adds those of `keys_with_calls` that are revoked, once, as soon as there are any: they were revoked while no service ran, or
+    /// their round did not come.
+    fn look_back(&mut self, keys_with_calls: Option<impl Iterator<Item = KeyId>>, table: &KeyTable) {
+        let Some(keys) = keys_with_calls.filter(|_| !self.has_looked_back) else { return };
+        self.has_looked_back = true;
+        self.key_ids.extend(keys.filter(|key_id| table.is_revoked(*key_id)));
+    }
+
+    /// Has some of them forgotten if it is time. Where `forget` fails they wait for another round.
+    fn forget_due(&mut self, now: Duration, forget: impl FnOnce(&[KeyId]) -> bool) {
         if self.key_ids.is_empty() || now < self.next {
-            return Vec::new();
+            return;
+        }
+        let round: Vec<_> = self.key_ids.iter().take(FORGOTTEN_AT_ONCE).copied().collect();
+        if !forget(&round) {
+            // Not soon: keys are not followed while an answer is waited for.
+            self.next = now + TRY_AGAIN_EVERY;
+            return;
         }
         self.next = now + FORGET_EVERY;
-        std::mem::take(&mut self.key_ids)
+        for key_id in round {
+            self.key_ids.remove(&key_id);
+        }
     }
 }
 
@@ -289,16 +318,14 @@ impl KeyParts {
         revoked.add(key_id);
     }
 
-    /// Lets the emergency lane forget the calls under these keys.
-    fn forget(&self, key_ids: &[KeyId], ctx: &ThreadContext) {
-        for at_once in key_ids.chunks(FORGOTTEN_AT_ONCE) {
-            ctx.beat();
-            let forgotten = self.runtime.block_on(self.incidents.forget_keys(at_once.into(), FORGET_WITHIN));
-            if let Err(err) = forgotten {
-                // They cost some bytes: nothing that the keys seal is opened any more.
-                warn!(keys = at_once.len(), error = ?err, "the calls under revoked keys are not forgotten");
-            }
-        }
+    /// Lets the emergency lane forget the calls under these keys; false when it does not answer.
+    fn forget(&self, key_ids: &[KeyId]) -> bool {
+        let forgotten = self.runtime.block_on(self.incidents.forget_keys(key_ids.into(), FORGET_WITHIN));
+        // They cost some bytes: nothing that the keys seal is opened any more.
+        let told = forgotten.inspect_err(|err| {
+            warn!(keys = key_ids.len(), error = ?err, "the calls under revoked keys are not forgotten yet");
+        });
+        told.is_ok()
     }
 
     /// Has ends that could not be written tried again, now and then.

@@ -4,9 +4,10 @@
 //! in, and they are written with their incident.
 
 use std::borrow::Borrow;
-use std::cmp::Ordering;
+use std::cmp;
 use std::collections::BTreeMap;
 use std::ops::Bound;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 use prometheus_client::metrics::counter::Counter;
@@ -41,6 +42,8 @@ pub(crate) struct Replays {
     /// In the order of the keys, so that those of a key are found without a look at all others.
     windows: Mutex<BTreeMap<VehicleKey, Known>>,
     counter: Counter,
+    /// What earlier runs have taken is in the table.
+    has_learned: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -90,13 +93,13 @@ impl<'a> Borrow<dyn AsVehicleKey + 'a> for VehicleKey {
 
 // In the order of the owned keys, or a look-up would miss.
 impl Ord for dyn AsVehicleKey + '_ {
-    fn cmp(&self, other: &Self) -> Ordering {
+    fn cmp(&self, other: &Self) -> cmp::Ordering {
         self.parts().cmp(&other.parts())
     }
 }
 
 impl PartialOrd for dyn AsVehicleKey + '_ {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+    fn partial_cmp(&self, other: &Self) -> Option<cmp::Ordering> {
         Some(self.cmp(other))
     }
 }
@@ -113,7 +116,7 @@ impl Replays {
     /// Returns an empty table. `counter` counts calls without a position that come again; the others are counted where their
     /// positions are judged.
     pub(crate) fn new(counter: Counter) -> Self {
-        Self { windows: Mutex::default(), counter }
+        Self { windows: Mutex::default(), counter, has_learned: AtomicBool::new(false) }
     }
 
     /// Returns true for a call that was taken before, or is too old to tell.
@@ -160,6 +163,23 @@ impl Replays {
                 windows.insert(key, Known { window, last: (window.parts().0, 0) });
             }
         }
+        drop(windows);
+        self.has_learned.store(true, Ordering::Release);
+    }
+
+    /// Returns the keys under which calls were taken, each once; `None` until it is known which those of earlier runs are.
+    pub(crate) fn keys(&self) -> Option<impl Iterator<Item = KeyId>> {
+        let next = |from: Bound<VehicleKey>| {
+            // Not all under one lock: calls are looked up meanwhile.
+            let windows = self.windows.lock();
+            windows.range((from, Bound::Unbounded)).next().map(|(key, _)| key.key_id)
+        };
+        let after = move |key_id: &KeyId| match VehicleKey::all_under(*key_id).1 {
+            Bound::Excluded(first_of_next) => next(Bound::Included(first_of_next)),
+            _ => None,
+        };
+        let has_learned = self.has_learned.load(Ordering::Acquire);
+        has_learned.then(|| std::iter::successors(next(Bound::Unbounded), after))
     }
 
     /// Forgets the windows of keys that were revoked: nothing that they seal is opened any more. Returns the number of windows
@@ -169,7 +189,11 @@ impl Replays {
         for key_id in key_ids {
             // Not under one lock: calls are looked up meanwhile.
             let mut windows = self.windows.lock();
-            looked_at += windows.extract_if(VehicleKey::all_under(*key_id), |_, _| true).count();
+            let look = |_: &VehicleKey, _: &mut Known| {
+                looked_at += 1;
+                true
+            };
+            windows.extract_if(VehicleKey::all_under(*key_id), look).for_each(drop);
         }
         looked_at
     }
@@ -206,6 +230,20 @@ mod tests {
         }
         replays.forget(&[KeyId([7; 8])]);
         assert!(!replays.has("bus 7", &seal(9, 2)));
+    }
+
+    #[test]
+    fn names_each_key_under_which_calls_were_taken_once_those_of_earlier_runs_are_known() {
+        let replays = Replays::new(Counter::default());
+        let keys = [KeyId([7; 8]), KeyId([8; 8]), KeyId([0xff; 8])];
+        for (key_id, vehicle_id) in [(keys[0], "bus 7"), (keys[0], "bus 8"), (keys[2], "bus 7")] {
+            replays.take(vehicle_id, &CallSeal { key_id, ..seal(5, 1) });
+        }
+        assert!(replays.keys().is_none());
+        replays.learn([("bus 9".into(), CallWindow::first(keys[1], 5))]);
+        assert!(replays.keys().unwrap().eq(keys));
+        replays.forget(&keys[1..]);
+        assert!(replays.keys().unwrap().eq([keys[0]]));
     }
 
     #[test]

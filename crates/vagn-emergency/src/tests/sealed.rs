@@ -62,6 +62,7 @@ async fn a_call_that_comes_again_adds_nothing_and_makes_no_incident_after_a_rest
     assert_eq!(lane.all().await.len(), 1, "a replay made an incident");
     lane.sealed((7, 20), &[help("bus 7")]);
     assert_eq!(lane.all().await.len(), 2);
+    assert!(lane.handle.keys_with_calls().unwrap().eq([KeyId([7; 8])]));
     // The key is revoked: what is kept of it goes.
     lane.handle.forget_keys([KeyId([7; 8])].into(), PATIENCE).await.unwrap();
     assert_eq!(lane.handle.lane.shelf.store().unwrap().call_windows().unwrap(), []);

@@ -52,11 +52,7 @@ impl Shard {
     /// Finds the key of an epoch.
     pub(super) fn find(&self, key_id: KeyId, epoch: Epoch) -> Result<Found<'_>, NotOpened> {
         let Some(line) = self.place(key_id).map(|place| self.line(place)) else {
-            return Err(if self.revoked.contains(&key_id) {
-                NotOpened::Revoked
-            } else {
-                NotOpened::UnknownKey
-            });
+            return Err(if self.is_revoked(key_id) { NotOpened::Revoked } else { NotOpened::UnknownKey });
         };
         if line.epoch == epoch {
             return Ok(Found { up: &line.up, is_newer: false });
@@ -115,6 +111,11 @@ impl Shard {
         self.newer.remove(&key_id);
         self.aside.remove(&key_id);
         true
+    }
+
+    /// Returns true for a key that was revoked.
+    pub(super) fn is_revoked(&self, key_id: KeyId) -> bool {
+        self.revoked.contains(&key_id)
     }
 
     /// Ends the epochs before this one; false when there are none.

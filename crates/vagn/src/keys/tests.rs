@@ -48,15 +48,58 @@ fn after_the_last_epoch_a_new_key_opens_beside_the_old_one_until_it_is_used() {
 fn a_thousand_keys_that_are_revoked_one_after_the_other_are_forgotten_in_few_rounds() {
     let mut revoked = RevokedKeys::default();
     let keys: Vec<_> = (0..1_000_u64).map(|number| KeyId(number.to_be_bytes())).collect();
-    let mut rounds = Vec::new();
+    let mut rounds: Vec<Vec<KeyId>> = Vec::new();
     for (after_ms, key_id) in (0..).step_by(2).zip(&keys) {
         revoked.add(*key_id);
-        rounds.push(revoked.take_due(Duration::from_millis(after_ms)));
+        revoked.forget_due(Duration::from_millis(after_ms), |round| {
+            rounds.push(round.to_vec());
+            true
+        });
     }
-    rounds.push(revoked.take_due(Duration::from_secs(9)));
-    rounds.retain(|round| !round.is_empty());
-    assert!(revoked.take_due(Duration::from_secs(99)).is_empty());
+    let mut late = Vec::new();
+    for after_s in [9, 99] {
+        revoked.forget_due(Duration::from_secs(after_s), |round| {
+            late.push(round.to_vec());
+            true
+        });
+    }
+    rounds.append(&mut late);
     assert_eq!((rounds.len(), rounds.concat()), (3, keys));
+}
+
+#[test]
+fn revoked_keys_whose_round_fails_wait_for_another_and_a_round_is_one_commit() {
+    let mut revoked = RevokedKeys::default();
+    let keys: Vec<_> = (0..2_000_u64).map(|number| KeyId(number.to_be_bytes())).collect();
+    keys.iter().for_each(|key_id| revoked.add(*key_id));
+    let mut rounds = Vec::new();
+    for (after_s, is_done) in [(0, false), (29, true), (30, true), (31, false), (61, true), (62, true)] {
+        revoked.forget_due(Duration::from_secs(after_s), |round| {
+            rounds.push(round.len());
+            is_done
+        });
+    }
+    assert_eq!(rounds, [1_024, 1_024, 976, 976]);
+}
+
+#[test]
+fn keys_that_were_revoked_while_no_service_ran_are_looked_for_once_the_calls_of_earlier_runs_are_known() {
+    let dir = tempfile::tempdir().unwrap();
+    let registry = Registry::open(dir.path(), None).unwrap();
+    let add = |name: &str| registry.add_device(DeviceOf::Vehicle(name.into()), NOW_MS).unwrap().key_id;
+    let (open, gone, other) = (add("bus 7"), add("bus 8"), add("bus 9"));
+    for name in ["bus 8", "bus 9"] {
+        registry.revoke_device(name, NOW_MS).unwrap();
+    }
+    let table = LoadedKeys::read(&registry).unwrap().table;
+    let mut revoked = RevokedKeys::default();
+    let mut look_back = |keys: Option<Vec<KeyId>>| {
+        revoked.look_back(keys.map(Vec::into_iter), &table);
+        revoked.key_ids.iter().copied().collect::<Vec<_>>()
+    };
+    assert_eq!(look_back(None), []);
+    assert_eq!(look_back(Some(vec![open, gone, KeyId([9; 8])])), [gone], "nobody has called under the other");
+    assert_eq!(look_back(Some(vec![other])), [gone], "from here on the changes tell");
 }
 
 /// Rotates a key until another one is to replace it.
