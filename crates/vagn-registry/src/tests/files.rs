@@ -7,6 +7,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use super::NOW;
+use crate::file;
 use crate::{DeviceOf, Registry, RegistryError};
 
 const KEY: [u8; 32] = [7; 32];
@@ -63,6 +64,20 @@ fn wraps_what_was_in_clear_and_leaves_none_of_it() {
     drop(registry);
     assert!(matches!(Registry::open(dir.path(), None), Err(RegistryError::KeyMissing)));
     assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
+}
+
+#[test]
+fn wraps_nothing_in_a_form_that_it_does_not_know() {
+    let dir = tempfile::tempdir().unwrap();
+    let device = Registry::open(dir.path(), None).unwrap().add_device(vehicle(), NOW).unwrap();
+    let path = dir.path().join(Registry::FILE);
+    file::set_number(&redb::Database::open(&path).unwrap(), "form", 2).unwrap();
+    for key in [Some(&KEY), None] {
+        assert!(matches!(Registry::open(dir.path(), key), Err(RegistryError::Form { found: 2, known: 1 })));
+    }
+    let text = STANDARD.encode(device.newest().unwrap().1.0);
+    let bytes = fs::read(&path).unwrap();
+    assert!(bytes.windows(text.len()).any(|window| window == text.as_bytes()), "it is as it was");
 }
 
 #[test]
