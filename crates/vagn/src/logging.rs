@@ -86,3 +86,43 @@ impl Collector for LostLines {
         counter.encode(encoder.encode_descriptor("log_lines_lost", help, None, counter.metric_type())?)
     }
 }
+
+/// The log of a test, as far as it is written on the thread of the test.
+#[cfg(test)]
+pub(crate) struct HeardLog {
+    lines: Lines,
+    _subscriber: tracing::subscriber::DefaultGuard,
+}
+
+#[cfg(test)]
+#[derive(Clone, Default)]
+struct Lines(std::sync::Arc<parking_lot::Mutex<Vec<u8>>>);
+
+#[cfg(test)]
+impl std::io::Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().extend(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+impl HeardLog {
+    /// Hears the log until it is dropped.
+    pub(crate) fn begin() -> Self {
+        let lines = Lines::default();
+        let of_log = lines.clone();
+        let layer = tracing_subscriber::fmt::layer().with_ansi(false).with_writer(move || of_log.clone());
+        let subscriber = tracing_subscriber::registry().with(layer.with_filter(LevelFilter::INFO));
+        Self { lines, _subscriber: tracing::subscriber::set_default(subscriber) }
+    }
+
+    /// Returns what was written since the last time.
+    pub(crate) fn take(&self) -> String {
+        String::from_utf8(std::mem::take(&mut *self.lines.0.lock())).expect("a log is text")
+    }
+}

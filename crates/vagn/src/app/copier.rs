@@ -45,22 +45,25 @@ impl Copier for LiveCopier {
             registry: &self.registry,
             spare: self.spare,
         };
-        // By time and not by bytes: each step counts its own, and some have none to count.
-        let (tell, told) = (RefCell::new(tell), Cell::new(self.clock.monotonic()));
-        let interrupt = |progress: BackupProgress| {
-            let BackupProgress { done, total, .. } = progress;
-            let at = self.clock.monotonic();
-            if at < told.get() + TELL_EVERY {
-                return ControlFlow::Continue(());
-            }
-            told.set(at);
-            let line = ControlLine::Progress(json!({"done": done, "total": total}));
-            // It fails when the command has left: nobody is there who would check the copy.
-            if tell.borrow_mut()(line).is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
-        };
+        let interrupt = signs(tell, &*self.clock);
         let copied = copy_running(running, dir, self.clock.now_ms(), &interrupt);
         copied.map_err(|err| failed(&err))?;
         Ok(json!({}))
+    }
+}
+
+/// Passes progress on, now and then: by time and not by bytes, as each step counts its own, and some have none to count.
+fn signs(tell: &mut Tell<'_>, clock: &dyn Clock) -> impl Fn(BackupProgress) -> ControlFlow<()> {
+    let (tell, told) = (RefCell::new(tell), Cell::new(clock.monotonic()));
+    move |BackupProgress { done, total, .. }| {
+        let at = clock.monotonic();
+        if at < told.get() + TELL_EVERY {
+            return ControlFlow::Continue(());
+        }
+        told.set(at);
+        let line = ControlLine::Progress(json!({"done": done, "total": total}));
+        // It fails when the command has left: nobody is there who would check the copy.
+        if tell.borrow_mut()(line).is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     }
 }
 
@@ -80,4 +83,35 @@ fn failed(err: &anyhow::Error) -> ControlError {
     let mut causes = err.chain().filter_map(|cause| cause.downcast_ref::<BackupError>());
     let problem = if causes.any(BackupError::is_wrong_place) { Problem::Invalid } else { Problem::Failed };
     ControlError::new(problem, format!("{err:#}{remedy}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use vagn_flow::clock::ManualClock;
+    use vagn_store::BackupStep;
+
+    use super::*;
+
+    #[test]
+    fn progress_is_told_by_time_also_where_no_bytes_are_counted_and_ends_when_nobody_hears_it() {
+        let clock = ManualClock::at(0);
+        let mut lines = Vec::new();
+        let mut tell = |line| {
+            lines.push(line);
+            match lines.len() {
+                3 => Err(ControlError::new(Problem::Failed, "the command has left")),
+                _ => Ok(()),
+            }
+        };
+        let steps = {
+            let interrupt = signs(&mut tell, &clock);
+            let goes_on = |_: &u32| {
+                clock.advance(TELL_EVERY / 4);
+                interrupt(BackupProgress { step: BackupStep::Copy, done: 0, total: 0 }).is_continue()
+            };
+            (0..100).take_while(goes_on).count()
+        };
+        let line = serde_json::to_value(&lines[0]).unwrap();
+        assert_eq!((steps, lines.len(), line), (11, 3, json!({"progress": {"done": 0, "total": 0}})));
+    }
 }

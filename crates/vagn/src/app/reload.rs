@@ -12,7 +12,7 @@ use vagn_flow::trust::Trust;
 use vagn_http::credentials::Credentials;
 use vagn_registry::Registry;
 
-use super::certificates::Certificates;
+use super::certificates::{Certificates, is_own};
 use crate::config::{ConfigError, Loaded, Settings};
 use crate::logging;
 
@@ -80,9 +80,12 @@ impl Reloader {
         let applied: Vec<_> = changed.iter().filter(is_applied).collect();
         info!(changed = list(&applied), "settings are reloaded");
         if applied.iter().any(|key| matches!(key.as_str(), "http.names" | "http.public_url")) {
-            warn!(
-                "the certificate has the new names; links, `Host` and `Origin` are judged by the old ones until a restart of the service"
-            );
+            let waits =
+                "links, `Host` and `Origin` are judged by the old names until a restart of the service";
+            match is_own(&now.http) {
+                true => warn!("the certificate has the new names; {waits}"),
+                false => warn!("{waits}"),
+            }
         }
         if !kept.is_empty() {
             let kept = list(&kept);
@@ -141,8 +144,139 @@ fn compare(prefix: &str, one: &Table, other: &Table, keys: &mut Vec<String>) {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
+    use parking_lot::RwLock;
+    use vagn_flow::clock::{Believed, Clock, ManualClock};
+    use vagn_flow::metrics::MetricRegistry;
+    use vagn_flow::trust::TrustParts;
+    use vagn_http::credentials::CredentialParts;
+
+    use super::super::certificates;
     use super::*;
-    use crate::config::{LogLevel, Span};
+    use crate::config::{HttpSettings, LogLevel, Span};
+    use crate::logging::HeardLog;
+
+    const NOW_MS: i64 = 1_795_860_000_000;
+
+    /// A service without settings that serves a certificate of its own, made at [`NOW_MS`], and the settings that it finds next.
+    struct Running {
+        reloader: Reloader,
+        found: Arc<Mutex<Settings>>,
+        _dir: tempfile::TempDir,
+    }
+
+    impl Running {
+        /// An earlier run has left the time [`NOW_MS`].
+        fn start(clock: Arc<dyn Clock>) -> Self {
+            let dir = tempfile::tempdir().unwrap();
+            let found = Arc::<Mutex<Settings>>::default();
+            let settings = found.clone();
+            let read = move || {
+                let settings = settings.lock().clone();
+                Ok(Loaded { settings, foreign: Vec::new(), cautions: Vec::new() })
+            };
+            let http = HttpSettings::default();
+            let certificates = Certificates {
+                identity: Arc::new(certificates::load(&http, dir.path(), NOW_MS).unwrap()),
+                data_dir: dir.path().to_owned(),
+                settings: RwLock::new(http),
+                readiness: Arc::default(),
+            };
+            let registry = Registry::open(dir.path(), None).unwrap();
+            let credentials = Credentials::new(CredentialParts {
+                clock: clock.clone(),
+                registry: Some(registry.clone()),
+                of_settings: Vec::new(),
+                is_open_to_all: false,
+                trust: None,
+                guard: None,
+            });
+            let trust = Trust::new(TrustParts {
+                clock,
+                marked: Some(Believed { now_ms: NOW_MS, since_ms: NOW_MS }),
+                partitions: 0,
+                forget_after: std::time::Duration::from_secs(3_600),
+                kernel: false,
+                readiness: Arc::default(),
+                registry: MetricRegistry::new(),
+            });
+            let reloader = Reloader {
+                read: Arc::new(read),
+                settings: Mutex::default(),
+                certificates: Arc::new(certificates),
+                credentials,
+                registry,
+                trust,
+            };
+            Self { reloader, found, _dir: dir }
+        }
+
+        /// Reloads with other settings of `[http]`. Returns the word for the service manager, and the log.
+        fn reload(&self, http: HttpSettings) -> (&'static str, String) {
+            self.found.lock().http = http;
+            let log = HeardLog::begin();
+            (self.reloader.reload(), log.take())
+        }
+
+        fn ends_ms(&self) -> i64 {
+            self.reloader.certificates.identity.validity().unwrap().ends_ms
+        }
+    }
+
+    fn of(dir: &Path, names: &[&str]) -> HttpSettings {
+        let names = names.iter().map(|name| (*name).into()).collect();
+        HttpSettings {
+            cert: dir.join("cert.pem"),
+            key: dir.join("key.pem"),
+            names,
+            ..HttpSettings::default()
+        }
+    }
+
+    fn own(names: &[&str]) -> HttpSettings {
+        HttpSettings { cert: "".into(), key: "".into(), ..of(Path::new(""), names) }
+    }
+
+    #[test]
+    fn settings_whose_certificate_fails_do_not_apply_and_are_not_told_to() {
+        let running = Running::start(Arc::new(ManualClock::at(NOW_MS)));
+        let (word, log) = running.reload(of(Path::new("/nowhere"), &["fleet.example"]));
+        assert_eq!(word, "ready; the certificate could not be reloaded");
+        assert!(
+            log.contains(r#"settings are reloaded changed="""#) && !log.contains("the new names"),
+            "{log}"
+        );
+        assert!(running.reloader.settings.lock().http.names.is_empty());
+        let (word, log) = running.reload(own(&["fleet.example"]));
+        assert_eq!(word, "ready");
+        assert!(log.contains(r#"settings are reloaded changed="http.names""#), "{log}");
+        assert_eq!(running.reloader.settings.lock().http.names.len(), 1);
+    }
+
+    #[test]
+    fn only_a_certificate_of_its_own_has_new_names_at_once_and_what_else_goes_by_them_waits() {
+        let running = Running::start(Arc::new(ManualClock::at(NOW_MS)));
+        let says = |http| {
+            let log = running.reload(http).1;
+            ["the certificate has the new names", "are judged by the old names"]
+                .map(|what| log.contains(what))
+        };
+        assert_eq!(says(own(&["fleet.example"])), [true, true]);
+        assert_eq!(says(own(&["fleet.example"])), [false, false], "nothing is new");
+        let theirs = tempfile::tempdir().unwrap();
+        certificates::load(&HttpSettings::default(), theirs.path(), NOW_MS).unwrap();
+        assert_eq!(says(of(theirs.path(), &["other.example"])), [false, true]);
+    }
+
+    #[test]
+    fn a_clock_in_doubt_makes_no_certificate_of_its_time() {
+        const YEAR_MS: i64 = 365 * 24 * 3_600_000;
+        let running = Running::start(Arc::new(ManualClock::at(NOW_MS + 5 * YEAR_MS)));
+        let before = running.ends_ms();
+        assert!(running.reload(own(&["fleet.example"])).1.contains("another certificate is served"));
+        assert_eq!(running.ends_ms(), before);
+    }
 
     #[test]
     fn names_each_setting_that_differs() {

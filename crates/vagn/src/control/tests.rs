@@ -12,10 +12,12 @@ use vagn_flow::clock::ManualClock;
 use vagn_flow::guard::Guard;
 use vagn_flow::metrics::{MetricRegistry, ReportMetrics};
 use vagn_flow::proof::DeviceMode;
+use vagn_otp::testkit::until;
 use vagn_otp::{Root, Strategy, Supervisor};
 use vagn_registry::{Registry, Role};
 
 use super::*;
+use crate::logging::HeardLog;
 
 /// A present time, ms since 1970.
 const NOW: i64 = 1_795_860_000_000;
@@ -153,6 +155,26 @@ async fn raw(service: &Service, bytes: &'static [u8]) -> String {
         answer
     });
     asked.await.unwrap()
+}
+
+#[tokio::test]
+async fn what_was_done_for_a_command_that_has_left_is_in_the_log() {
+    // Before the service starts, whose tasks run on this thread.
+    let log = HeardLog::begin();
+    let service = Service::start().await;
+    let request =
+        br#"{"token_add":{"name":"eva","role":"read","is_person":true,"is_on_behalf":false,"expires_in_ms":null}}"#;
+    let mut command = folder::connect(&deep(&service.dir)).unwrap();
+    command.write_all(&[&request[..], b"\n"].concat()).unwrap();
+    drop(command);
+    let mut said = String::new();
+    until(|| {
+        said += &log.take();
+        said.contains("command on the control socket").then_some(())
+    })
+    .await;
+    assert!(said.contains(r#"command="token_add" subject="eva (read)" done=true"#), "{said}");
+    assert_eq!(service.registry.tokens().unwrap().len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
