@@ -3,8 +3,8 @@
 
 use std::collections::HashSet;
 use std::ffi::OsString;
-use std::fs::{self, File, OpenOptions};
-use std::io;
+use std::fs::{self, DirEntry, File, OpenOptions};
+use std::io::{self, Write, stderr};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, fchown};
 use std::path::{Path, PathBuf};
@@ -40,12 +40,29 @@ impl Before {
         self.has_data
     }
 
-    /// Gives what root has made since, or made anew, to the owner of the directory.
+    /// Gives what a deed of root has made, or made anew, to the owner of the directory. Also where the deed has failed: files that stay
+    /// root's would keep the service out.
     ///
     /// # Errors
-    /// The owner of a file cannot be changed.
-    pub(super) fn hand_over(&self) -> anyhow::Result<()> {
-        let owner = fs::metadata(&self.dir).context("look at the data directory")?;
+    /// That of the deed; where it has none, the owner of a file cannot be changed.
+    pub(super) fn hand_over<T, E: From<anyhow::Error>>(&self, deed: Result<T, E>) -> Result<T, E> {
+        match (deed, self.give_all()) {
+            (deed, Ok(())) => deed,
+            (Ok(_), Err(err)) => Err(err.into()),
+            (Err(first), Err(second)) => {
+                // Fails only when standard error is closed.
+                writeln!(stderr(), "{second:#}").ok();
+                Err(first)
+            }
+        }
+    }
+
+    fn give_all(&self) -> anyhow::Result<()> {
+        let owner = match fs::metadata(&self.dir) {
+            // Nothing was made.
+            Err(err) if err.kind() == io::ErrorKind::NotFound => return Ok(()),
+            found => found.context("look at the data directory")?,
+        };
         if owner.uid() == ROOT {
             return Ok(());
         }
@@ -68,18 +85,25 @@ fn each(
 ) -> io::Result<()> {
     let path = PathBuf::from(format!("/proc/self/fd/{}", dir.as_raw_fd()));
     for entry in fs::read_dir(&path)? {
-        let entry = entry?;
-        let (name, found) = (entry.file_name(), entry.metadata()?);
-        if !wanted(&name) || !(found.is_dir() || (found.is_file() && found.uid() == ROOT)) {
-            continue;
-        }
-        let file = open(&path.join(&name), libc::O_NOFOLLOW)?;
+        let file = match open_wanted(&entry?, wanted) {
+            Ok(Some(file)) => file,
+            Ok(None) => continue,
+            // Others remove files too.
+            Err(err) if err.kind() == io::ErrorKind::NotFound => continue,
+            Err(err) => return Err(err),
+        };
         take(&file)?;
         if file.metadata()?.is_dir() {
             each(&file, &|_| true, take)?;
         }
     }
     Ok(())
+}
+
+fn open_wanted(entry: &DirEntry, wanted: &dyn Fn(&OsString) -> bool) -> io::Result<Option<File>> {
+    let (name, found) = (entry.file_name(), entry.metadata()?);
+    let is_wanted = wanted(&name) && (found.is_dir() || (found.is_file() && found.uid() == ROOT));
+    is_wanted.then(|| open(&entry.path(), libc::O_NOFOLLOW)).transpose()
 }
 
 fn give(file: &File, user: u32, group: u32) -> io::Result<()> {
@@ -89,4 +113,59 @@ fn give(file: &File, user: u32, group: u32) -> io::Result<()> {
         fchown(file, Some(user), Some(group))?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::chown;
+
+    use anyhow::anyhow;
+
+    use super::*;
+
+    #[test]
+    fn what_goes_while_it_is_looked_at_is_passed_over() {
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["goes", "stays"] {
+            fs::create_dir(dir.path().join(name)).unwrap();
+        }
+        let wanted = |name: &OsString| {
+            if name == "goes" {
+                fs::remove_dir(dir.path().join(name)).unwrap();
+            }
+            true
+        };
+        let mut taken = 0;
+        each(&File::open(dir.path()).unwrap(), &wanted, &mut |_| {
+            taken += 1;
+            Ok(())
+        })
+        .unwrap();
+        assert_eq!(taken, 1);
+    }
+
+    #[test]
+    fn what_a_deed_has_made_is_handed_over_after_it_failed_and_its_error_is_the_one_that_counts() {
+        let dir = tempfile::tempdir().unwrap();
+        let is_root = fs::metadata(dir.path()).unwrap().uid() == ROOT;
+        let owner = |name: &str| fs::metadata(dir.path().join(name)).unwrap().uid();
+        fs::write(dir.path().join("before"), "").unwrap();
+        if is_root {
+            chown(dir.path(), Some(4321), None).unwrap();
+        }
+        let before = Before::of(dir.path());
+        fs::write(dir.path().join("made"), "").unwrap();
+        let failed: anyhow::Result<()> = before.hand_over(Err(anyhow!("the deed failed")));
+        assert_eq!(failed.unwrap_err().to_string(), "the deed failed");
+        if is_root {
+            assert_eq!((owner("made"), owner("before")), (4321, ROOT));
+        }
+        // Neither where there is no directory, nor where it is none.
+        for path in [dir.path().join("gone"), dir.path().join("made/below")] {
+            let failed: anyhow::Result<()> = Before::of(&path).hand_over(Err(anyhow!("the deed failed")));
+            assert_eq!(failed.unwrap_err().to_string(), "the deed failed");
+        }
+        assert!(Before::of(&dir.path().join("gone")).hand_over(anyhow::Ok(())).is_ok());
+        assert!(Before::of(&dir.path().join("made/below")).hand_over(anyhow::Ok(())).is_err());
+    }
 }

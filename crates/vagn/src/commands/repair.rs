@@ -60,10 +60,7 @@ pub(super) fn run(args: RepairArgs) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let before = Before::of(dir);
-    let repaired = mend(dir, lost_registry);
-    // Also where it failed: files that stay root's would keep the service out, and another user's repair.
-    before.hand_over()?;
-    repaired?;
+    before.hand_over(mend(dir, lost_registry))?;
     Ok(ExitCode::SUCCESS)
 }
 

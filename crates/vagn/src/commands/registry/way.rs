@@ -129,9 +129,11 @@ impl RegistryArgs {
         let before = Before::of(&self.data_dir);
         let is_new = !before.has_data();
         let opened = self.open_files(request);
-        // Also where it failed: files that stay root's would keep the service out.
-        before.hand_over()?;
-        let (data, registry) = opened?;
+        if let Err(Refused::Busy(err)) = opened {
+            // Nothing was made here, and this may be tried often.
+            return Err(Refused::Busy(err));
+        }
+        let (data, registry) = before.hand_over(opened)?;
         if is_new {
             let dir = std::path::absolute(&self.data_dir).unwrap_or_else(|_| self.data_dir.clone());
             // Fails only when standard error is closed; the deed is done all the same.
@@ -184,6 +186,7 @@ fn of_registry(err: RegistryFault) -> anyhow::Error {
 #[cfg(test)]
 mod tests {
     use std::io::{BufRead, BufReader};
+    use std::os::unix::fs::{MetadataExt, chown};
     use std::os::unix::net::UnixListener;
 
     use super::*;
@@ -214,6 +217,27 @@ mod tests {
         assert_eq!(list(dir.path()).unwrap()["count"], 7);
         let heard = service.join().unwrap();
         assert!(heard.iter().all(|request| request.starts_with(r#"{"token_list""#)), "{heard:?}");
+    }
+
+    #[test]
+    fn a_directory_that_cannot_be_made_is_named_with_the_reason() {
+        let add = ControlRequest::ShareAdd { vehicle_id: "bus 7".into(), expires_in_ms: 1 };
+        let said = Way::new(&args(Path::new("/proc/no directory"))).ask(&add, &mut |_| {}).unwrap_err();
+        assert!(format!("{said:#}").starts_with("open the data directory"), "{said:#}");
+    }
+
+    #[test]
+    fn what_was_made_is_handed_over_where_the_file_cannot_be_opened() {
+        let dir = tempfile::tempdir().unwrap();
+        let is_root = std::fs::metadata(dir.path()).unwrap().uid() == 0;
+        if is_root {
+            chown(dir.path(), Some(4321), None).unwrap();
+        }
+        let args = RegistryArgs { registry_key_file: Some(dir.path().join("no key")), ..args(dir.path()) };
+        let add = ControlRequest::ShareAdd { vehicle_id: "bus 7".into(), expires_in_ms: 1 };
+        assert!(Way::new(&args).ask(&add, &mut |_| {}).is_err());
+        let manifest = std::fs::metadata(dir.path().join("manifest")).unwrap();
+        assert!(!is_root || manifest.uid() == 4321, "the service could not read it");
     }
 
     #[test]
