@@ -1,0 +1,299 @@
+//! The driver: one future that owns a node, tells it what happened and carries out what it asks for.
+
+use std::collections::HashMap;
+use std::pin::Pin;
+
+use futures_util::future::BoxFuture;
+use futures_util::stream::{AbortHandle, BoxStream, FuturesUnordered, SelectAll, abortable};
+use futures_util::{FutureExt, StreamExt};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Duration, Instant, Sleep, sleep_until};
+use vagn_cluster::{
+    Command, DiskPart, Event, Happened, Moment, Node, QueryId, Settings, ShardState, SubscriptionId, Ticket,
+};
+use vagn_wire::Fate;
+
+use crate::brokers::{Brokers, Incoming};
+use crate::disk::{Disk, DiskCommand};
+use crate::handle::{Answered, Handle, REQUESTS_MAX, Request, WallClock};
+use crate::peers::Peers;
+use crate::publish::NewMessage;
+
+/// Wall clock of the node, handed in: ms since 1970.
+pub type Clock = WallClock;
+
+/// Is told what happens, for people and metrics. It must not wait.
+pub type Told = Box<dyn FnMut(Happened) + Send>;
+
+/// Drives a node. A supervisor polls [`run`](Self::run).
+pub struct Driver<S, D> {
+    node: Node<S>,
+    disk: D,
+    world: World,
+    requests: mpsc::Receiver<Request<S>>,
+    incoming: Incoming,
+    peers: Peers,
+}
+
+/// What a node has under way.
+struct World {
+    brokers: Brokers,
+    clock: Clock,
+    told: Told,
+    began: Instant,
+    stream_bytes: u64,
+    /// Requests to brokers. A node has a bounded number of them under way: for each shard two publishes, one append and one read.
+    answers: FuturesUnordered<BoxFuture<'static, Option<Event>>>,
+    subscriptions: SelectAll<BoxStream<'static, Event>>,
+    ends: HashMap<SubscriptionId, AbortHandle>,
+    fates: HashMap<Ticket, oneshot::Sender<Vec<Fate>>>,
+    questions: HashMap<QueryId, oneshot::Sender<Answered>>,
+    next: u64,
+    alarm: Option<Pin<Box<Sleep>>>,
+}
+
+/// What woke the driver.
+enum Next<S> {
+    Event(Event),
+    Request(Request<S>),
+    /// All handles are gone.
+    Over,
+}
+
+impl<S: ShardState + Send + 'static, D: Disk> Driver<S, D> {
+    /// Makes a node and its driver.
+    pub fn new(
+        settings: Settings,
+        disk: D,
+        (brokers, incoming): (Brokers, Incoming),
+        clock: Clock,
+        told: Told,
+    ) -> (Handle<S>, Self) {
+        let (sender, requests) = mpsc::channel(REQUESTS_MAX);
+        let handle = Handle { requests: sender, brokers: brokers.clone() };
+        let world = World {
+            brokers,
+            clock,
+            told,
+            began: Instant::now(),
+            stream_bytes: settings.stream_bytes,
+            answers: FuturesUnordered::new(),
+            subscriptions: SelectAll::new(),
+            ends: HashMap::new(),
+            fates: HashMap::new(),
+            questions: HashMap::new(),
+            next: 0,
+            alarm: None,
+        };
+        let node = Node::new(settings);
+        (handle, Self { node, disk, world, requests, incoming, peers: Peers::default() })
+    }
+
+    /// Drives the node until all handles are gone, or the future is dropped. Neither loses more than a crash.
+    pub async fn run(mut self) {
+        let mut out = Vec::new();
+        self.restore(&mut out).await;
+        loop {
+            let event = match self.next().await {
+                Next::Event(event) => event,
+                Next::Request(request) => match self.world.event(request, &self.node) {
+                    Some(event) => event,
+                    None => continue,
+                },
+                Next::Over => return,
+            };
+            self.handle(event, &mut out);
+        }
+    }
+
+    /// Tells all that is on disk, before anything else.
+    async fn restore(&mut self, out: &mut Vec<Command>) {
+        loop {
+            let event = std::future::poll_fn(|cx| self.disk.poll_event(cx)).await;
+            let is_last = matches!(event, Event::Disk(DiskPart::End));
+            self.handle(event, out);
+            if is_last {
+                return;
+            }
+        }
+    }
+
+    fn handle(&mut self, event: Event, out: &mut Vec<Command>) {
+        let now = self.world.now();
+        if let Event::SubscriptionEnded(subscription) = &event {
+            self.world.ends.remove(subscription);
+        }
+        self.node.handle(now, event, out);
+        for command in out.drain(..) {
+            match command {
+                Command::Send { to, bytes } => self.peers.send(&self.world.brokers, to, bytes),
+                Command::SendAll { bytes } => self.peers.send_all(&self.world.brokers, bytes),
+                other => {
+                    if let Some(command) = self.world.carry_out(other) {
+                        self.disk.carry_out(command);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Waits for the next thing. Nothing waits between what is chosen from here and the node.
+    async fn next(&mut self) -> Next<S> {
+        let Self { disk, world, requests, incoming, peers, .. } = self;
+        let World { brokers, answers, subscriptions, alarm, .. } = world;
+        loop {
+            tokio::select! {
+                event = std::future::poll_fn(|cx| disk.poll_event(cx)) => return Next::Event(event),
+                Some(answer) = answers.next(), if !answers.is_empty() => match answer {
+                    Some(event) => return Next::Event(event),
+                    None => continue,
+                },
+                Some(event) = subscriptions.next(), if !subscriptions.is_empty() => return Next::Event(event),
+                part = incoming.next() => {
+                    let taken = peers.take(brokers.node(), part, |loss| brokers.lose(loss));
+                    if let Some((from, bytes)) = taken {
+                        return Next::Event(Event::Received { from, bytes });
+                    }
+                }
+                () = ring(alarm) => {
+                    *alarm = None;
+                    return Next::Event(Event::Woken);
+                }
+                request = requests.recv() => return request.map_or(Next::Over, Next::Request),
+            }
+        }
+    }
+}
+
+async fn ring(alarm: &mut Option<Pin<Box<Sleep>>>) {
+    match alarm {
+        Some(alarm) => alarm.await,
+        None => std::future::pending().await,
+    }
+}
+
+impl World {
+    fn now(&self) -> Moment {
+        Moment { elapsed_ms: self.began.elapsed().as_millis() as u64, wall_ms: (self.clock)() }
+    }
+
+    fn number(&mut self) -> u64 {
+        self.next += 1;
+        self.next
+    }
+
+    /// Makes an event of a request, or does what it asks.
+    fn event<S>(&mut self, request: Request<S>, node: &Node<S>) -> Option<Event> {
+        Some(match request {
+            Request::Submit { changes, fates } => {
+                let ticket = Ticket(self.number());
+                self.fates.insert(ticket, fates);
+                Event::Submitted { ticket, changes }
+            }
+            Request::Ask { shards, question, within, answer } => {
+                let query = QueryId(self.number());
+                self.questions.insert(query, answer);
+                Event::Asked { query, shards, question, within_ms: within.as_millis() as u64 }
+            }
+            Request::Repair(shard) => Event::RepairAsked(shard),
+            Request::Leave => Event::LeaveAsked,
+            Request::Look(deed) => {
+                deed(node);
+                return None;
+            }
+        })
+    }
+
+    /// Begins to carry a command out. Returns what is for the disk.
+    fn carry_out(&mut self, command: Command) -> Option<DiskCommand> {
+        let brokers = self.brokers.clone();
+        match command {
+            Command::Publish { publish, stream, message_id, expected_last, bytes } => {
+                let message = NewMessage { stream, message_id, expected_last, bytes };
+                self.answer(async move { Event::Published(publish, brokers.publish(message).await) });
+            }
+            Command::ReadStream { read, stream } => {
+                let until = crate::brokers::answer_by();
+                self.answer(async move { Event::StreamRead(read, brokers.read_stream(stream, until).await) });
+            }
+            Command::MakeStream { read, stream } => {
+                let max_bytes = self.stream_bytes;
+                self.answer(
+                    async move { Event::StreamRead(read, brokers.make_stream(stream, max_bytes).await) },
+                );
+            }
+            Command::ReadRecord(key) => {
+                self.answer(async move { Event::RecordRead(key, brokers.read_record(key).await) });
+            }
+            Command::WriteRecord { key, expected, bytes } => {
+                self.answer(async move {
+                    Event::RecordWritten(key, brokers.write_record(key, expected, bytes).await)
+                });
+            }
+            Command::DropStream(stream) => self.silent(async move { brokers.drop_stream(stream).await }),
+            Command::Purge { stream, through } => {
+                self.silent(async move { brokers.purge(stream, through).await });
+            }
+            Command::Subscribe { subscription, stream, from } => {
+                let (messages, end) = abortable(brokers.follow(subscription, stream, from));
+                self.ends.insert(subscription, end);
+                self.subscriptions.push(messages.boxed());
+            }
+            Command::Unsubscribe(subscription) => {
+                if let Some(end) = self.ends.remove(&subscription) {
+                    end.abort();
+                }
+            }
+            Command::Settle { ticket, fates } => {
+                if let Some(waits) = self.fates.remove(&ticket) {
+                    // Gone if the reporter is.
+                    drop(waits.send(fates));
+                }
+            }
+            Command::Answer { query, answers, missing } => {
+                if let Some(waits) = self.questions.remove(&query) {
+                    drop(waits.send(Answered { shards: answers, missing }));
+                }
+            }
+            Command::Tell(happened) => (self.told)(happened),
+            Command::WakeAt { elapsed_ms } => self.set_alarm(elapsed_ms),
+            other => return disk_command(other),
+        }
+        None
+    }
+
+    fn answer(&self, event: impl Future<Output = Event> + Send + 'static) {
+        self.answers.push(event.map(Some).boxed());
+    }
+
+    fn silent(&self, deed: impl Future<Output = ()> + Send + 'static) {
+        self.answers.push(deed.map(|()| None).boxed());
+    }
+
+    fn set_alarm(&mut self, elapsed_ms: u64) {
+        let at = self.began + Duration::from_millis(elapsed_ms);
+        match &mut self.alarm {
+            Some(alarm) => alarm.as_mut().reset(at),
+            None => self.alarm = Some(Box::pin(sleep_until(at))),
+        }
+    }
+}
+
+fn disk_command(command: Command) -> Option<DiskCommand> {
+    Some(match command {
+        Command::WriteLog { shard, records } => DiskCommand::WriteLog { shard, records },
+        Command::SyncLog(shard) => DiskCommand::SyncLog(shard),
+        Command::TrimLog { shard, through } => DiskCommand::TrimLog { shard, through },
+        Command::ReadLog { shard, from, max_bytes } => DiskCommand::ReadLog { shard, from, max_bytes },
+        Command::SaveSnapshot { shard, sequence, bytes } => {
+            DiskCommand::SaveSnapshot { shard, sequence, bytes }
+        }
+        Command::InstallSnapshot { shard, sequence, bytes } => {
+            DiskCommand::InstallSnapshot { shard, sequence, bytes }
+        }
+        Command::DropShard(shard) => DiskCommand::DropShard(shard),
+        Command::WriteNote(bytes) => DiskCommand::WriteNote(bytes),
+        // Carried out elsewhere.
+        _ => return None,
+    })
+}

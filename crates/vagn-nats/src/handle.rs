@@ -1,0 +1,123 @@
+//! The service's way to the node: changes in and fates back, questions in and answers back.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+use vagn_cluster::{NewChange, Node, ShardAnswer, ShardId};
+use vagn_wire::Fate;
+
+use crate::brokers::Brokers;
+use crate::counts::Loss;
+
+/// Requests that wait for the driver. It takes them as fast as the node works, so they wait only while that is behind.
+pub(crate) const REQUESTS_MAX: usize = 1_024;
+
+/// Something that the service asks of the node.
+pub(crate) enum Request<S> {
+    Submit { changes: Vec<NewChange>, fates: oneshot::Sender<Vec<Fate>> },
+    Ask { shards: Vec<ShardId>, question: Vec<u8>, within: Duration, answer: oneshot::Sender<Answered> },
+    Repair(ShardId),
+    Leave,
+    Look(Look<S>),
+}
+
+/// A look at the node, which sends off what it saw.
+pub(crate) type Look<S> = Box<dyn FnOnce(&Node<S>) + Send>;
+
+/// Answer to a question.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answered {
+    /// Answers of shards, by rising number.
+    pub shards: Vec<ShardAnswer>,
+    /// Shards that did not answer: if there are any, the answer is partial and must say so.
+    pub missing: Vec<ShardId>,
+}
+
+/// The node takes nothing now: its driver has too much to do, or has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the node takes no more requests now")]
+pub struct Unavailable;
+
+/// The service's way to a node. Clones go to the same.
+pub struct Handle<S> {
+    pub(crate) requests: mpsc::Sender<Request<S>>,
+    pub(crate) brokers: Brokers,
+}
+
+impl<S> Clone for Handle<S> {
+    fn clone(&self) -> Self {
+        Self { requests: self.requests.clone(), brokers: self.brokers.clone() }
+    }
+}
+
+impl<S> Handle<S> {
+    fn send(&self, request: Request<S>) -> Result<(), Unavailable> {
+        self.requests.try_send(request).map_err(|_| {
+            self.brokers.lose(Loss::Busy);
+            Unavailable
+        })
+    }
+
+    /// Brings changes, and returns where their fates come. What gets none, as its node has ended, failed: it may be stored.
+    ///
+    /// # Errors
+    /// [`Unavailable`]: nothing was taken.
+    pub fn submit(&self, changes: Vec<NewChange>) -> Result<oneshot::Receiver<Vec<Fate>>, Unavailable> {
+        let (fates, come) = oneshot::channel();
+        self.send(Request::Submit { changes, fates })?;
+        Ok(come)
+    }
+
+    /// Asks shards (none: all) about the fleet.
+    ///
+    /// # Errors
+    /// [`Unavailable`]: nobody was asked, or the node has ended.
+    pub async fn ask(
+        &self,
+        shards: Vec<ShardId>,
+        question: Vec<u8>,
+        within: Duration,
+    ) -> Result<Answered, Unavailable> {
+        let (answer, comes) = oneshot::channel();
+        self.send(Request::Ask { shards, question, within, answer })?;
+        comes.await.map_err(|_| Unavailable)
+    }
+
+    /// Asks the node to repair a shard whose stream is broken.
+    ///
+    /// # Errors
+    /// [`Unavailable`]: it was not asked.
+    pub fn repair(&self, shard: ShardId) -> Result<(), Unavailable> {
+        self.send(Request::Repair(shard))
+    }
+
+    /// Asks the node to give away all that it owns.
+    ///
+    /// # Errors
+    /// [`Unavailable`]: it was not asked.
+    pub fn leave(&self) -> Result<(), Unavailable> {
+        self.send(Request::Leave)
+    }
+
+    /// Looks at the node between two events: for status, readiness and tests. It must be quick.
+    ///
+    /// # Errors
+    /// [`Unavailable`]: the node has too much to do, or has ended.
+    pub async fn look<T: Send + 'static>(
+        &self,
+        deed: impl FnOnce(&Node<S>) -> T + Send + 'static,
+    ) -> Result<T, Unavailable> {
+        let (seen, comes) = oneshot::channel();
+        self.send(Request::Look(Box::new(move |node| drop(seen.send(deed(node))))))?;
+        comes.await.map_err(|_| Unavailable)
+    }
+
+    /// Returns the brokers, with their counts.
+    pub fn brokers(&self) -> &Brokers {
+        &self.brokers
+    }
+}
+
+/// A clock for the wall, handed in.
+pub(crate) type WallClock = Arc<dyn Fn() -> i64 + Send + Sync>;

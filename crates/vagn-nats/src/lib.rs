@@ -1,0 +1,47 @@
+//! Binds a [node](vagn_cluster::Node) of a cluster to NATS JetStream: carries out what it asks for, and tells it what happened.
+//!
+//! [`Brokers`] holds two connections to different brokers. A [`Driver`] owns the node and drives it: one future, which a supervisor
+//! polls. The rest of the service holds a [`Handle`]. What a node keeps on disk is carried out by a [`Disk`], which is not made here.
+//!
+//! All is polled by the driver's one future, so nothing waits in a queue between it and the node: while the node works, messages wait
+//! in their connection, bounded by what was pulled. Each request to brokers is given up after [`ANSWER_MAX`], and answered once.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `options.rs`, `names.rs` | addresses; names of streams and subjects |
+//! | `link.rs` | a connection: requests and their answers, whether it is heard |
+//! | `brokers.rs` | two of them: which one is used, and that they go to different brokers |
+//! | `api.rs` | JetStream's requests and answers in JSON, and its errors |
+//! | `stream.rs`, `room.rs` | streams: made, read, purged; their room |
+//! | `publish.rs`, `record.rs` | messages into streams; records by compare-and-set |
+//! | `consumer.rs`, `pulled.rs` | messages out of a stream, in order or not at all |
+//! | `peers.rs` | messages between nodes, in parts |
+//! | `disk.rs` | what a node asks of its disk |
+//! | `driver.rs`, `handle.rs` | the node's driver, and the service's way to it |
+//! | `counts.rs` | what was dropped or given up, by reason |
+
+mod api;
+mod brokers;
+mod consumer;
+mod counts;
+mod disk;
+mod driver;
+mod handle;
+mod link;
+mod names;
+mod options;
+mod peers;
+mod publish;
+mod pulled;
+mod record;
+mod room;
+mod stream;
+
+pub use brokers::{Brokers, Incoming};
+pub use counts::{Counts, Loss};
+pub use disk::{Disk, DiskCommand};
+pub use driver::{Clock, Driver, Told};
+pub use handle::{Answered, Handle, Unavailable};
+pub use link::ANSWER_MAX;
+pub use options::{Options, OptionsError};
+pub use publish::NewMessage;

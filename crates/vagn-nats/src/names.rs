@@ -1,0 +1,101 @@
+//! Names of streams and subjects: all begin with the data set's.
+//!
+//! | what | stream | subject |
+//! |---|---|---|
+//! | a shard's epoch | `vagn-SET-SHARD-EPOCH` | `vagn.SET.shard.SHARD.EPOCH` |
+//! | records | `KV_vagn-SET`, the bucket `vagn-SET` | `$KV.vagn-SET.assignment` |
+//! | to a node, to all | | `vagn.SET.to.NODE.FROM`, `vagn.SET.all.FROM` |
+
+use vagn_cluster::{NodeId, RecordKey, StreamId};
+
+/// Names of one data set.
+#[derive(Debug, Clone)]
+pub(crate) struct Names {
+    set: String,
+}
+
+impl Names {
+    /// Takes the name of a data set that was checked.
+    pub(crate) fn new(set: String) -> Self {
+        Self { set }
+    }
+
+    pub(crate) fn stream(&self, stream: StreamId) -> String {
+        format!("vagn-{}-{}-{}", self.set, stream.shard.0, stream.epoch)
+    }
+
+    pub(crate) fn subject(&self, stream: StreamId) -> String {
+        format!("vagn.{}.shard.{}.{}", self.set, stream.shard.0, stream.epoch)
+    }
+
+    /// Subjects of all shards' streams.
+    pub(crate) fn subjects(&self) -> String {
+        format!("vagn.{}.shard.>", self.set)
+    }
+
+    /// Name and subject of a stream that is made to find out how much room there is, and removed.
+    pub(crate) fn trial(&self, token: u64) -> (String, String) {
+        (format!("vagn-{}-room-{token:x}", self.set), format!("vagn.{}.room.{token:x}", self.set))
+    }
+
+    pub(crate) fn bucket(&self) -> String {
+        format!("KV_vagn-{}", self.set)
+    }
+
+    pub(crate) fn records(&self) -> String {
+        format!("$KV.vagn-{}.>", self.set)
+    }
+
+    pub(crate) fn record(&self, key: RecordKey) -> String {
+        let RecordKey::Assignment = key;
+        format!("$KV.vagn-{}.assignment", self.set)
+    }
+
+    pub(crate) fn to(&self, node: NodeId, from: NodeId) -> String {
+        format!("vagn.{}.to.{:x}.{:x}", self.set, node.0, from.0)
+    }
+
+    pub(crate) fn to_me(&self, me: NodeId) -> String {
+        format!("vagn.{}.to.{:x}.*", self.set, me.0)
+    }
+
+    pub(crate) fn all(&self, from: NodeId) -> String {
+        format!("vagn.{}.all.{:x}", self.set, from.0)
+    }
+
+    pub(crate) fn to_all(&self) -> String {
+        format!("vagn.{}.all.*", self.set)
+    }
+}
+
+/// The sender in the subject of a message between nodes.
+pub(crate) fn sender(subject: &str) -> Option<NodeId> {
+    let last = subject.rsplit('.').next()?;
+    u64::from_str_radix(last, 16).ok().map(NodeId)
+}
+
+#[cfg(test)]
+mod tests {
+    use vagn_cluster::ShardId;
+
+    use super::*;
+
+    #[test]
+    fn a_name_says_where_it_belongs() {
+        let names = Names::new("buses".into());
+        let stream = StreamId { shard: ShardId(7), epoch: 2 };
+        assert_eq!(
+            (&*names.stream(stream), &*names.subject(stream)),
+            ("vagn-buses-7-2", "vagn.buses.shard.7.2")
+        );
+        assert_eq!(names.record(RecordKey::Assignment), "$KV.vagn-buses.assignment");
+    }
+
+    #[test]
+    fn the_sender_is_read_from_the_subject() {
+        let names = Names::new("buses".into());
+        assert_eq!(sender(&names.to(NodeId(1), NodeId(0xfe))), Some(NodeId(0xfe)));
+        assert_eq!(sender(&names.all(NodeId(u64::MAX))), Some(NodeId(u64::MAX)));
+        assert_eq!(sender("vagn.buses.all.x"), None);
+    }
+}

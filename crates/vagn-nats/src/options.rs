@@ -1,0 +1,119 @@
+//! Where the brokers are, and what a data set is called there.
+
+use std::net::IpAddr;
+
+use async_nats::ServerAddr;
+use vagn_cluster::NodeId;
+
+use crate::names::Names;
+
+/// Longest name of a data set.
+const SET_MAX: usize = 32;
+
+/// Brokers, and how they are spoken to.
+#[derive(Debug, Clone)]
+pub struct Options {
+    pub(crate) addresses: Vec<ServerAddr>,
+    pub(crate) names: Names,
+    pub(crate) node: NodeId,
+    pub(crate) run: u64,
+    pub(crate) tls: Option<rustls::ClientConfig>,
+    pub(crate) replicas: u8,
+}
+
+/// Reason why options are refused.
+#[derive(Debug, thiserror::Error)]
+pub enum OptionsError {
+    /// None was given.
+    #[error("no address of a broker is given: name two or three, such as tls://a.example,tls://b.example")]
+    NoAddress,
+    /// One cannot be read.
+    #[error("'{0}' is no address of a broker: write tls://HOST[:PORT]")]
+    Address(String),
+    /// One would be spoken to in clear over a network.
+    #[error("'{0}' would be in clear over the network: write tls://, or nats:// with a loopback address")]
+    Clear(String),
+    /// The name would not do as a part of subjects.
+    #[error("'{0}' is no name of a data set: 1 to 32 of a-z, 0-9 and -")]
+    Set(String),
+}
+
+impl Options {
+    /// Takes addresses (`tls://host:port`; `nats://` for loopback alone; a user and a password may stand before the host), the name of the
+    /// data set, the node, and a number that no other run has.
+    ///
+    /// # Errors
+    /// Says what is wrong with an address or the name.
+    pub fn new(addresses: &[String], set: &str, node: NodeId, run: u64) -> Result<Self, OptionsError> {
+        let may_stand = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+        if !(1..=SET_MAX).contains(&set.len()) || !set.bytes().all(may_stand) {
+            return Err(OptionsError::Set(set.to_owned()));
+        }
+        let read: Vec<ServerAddr> = addresses.iter().map(|text| address(text)).collect::<Result<_, _>>()?;
+        if read.is_empty() {
+            return Err(OptionsError::NoAddress);
+        }
+        let names = Names::new(set.to_owned());
+        Ok(Self { addresses: read, names, node, run, tls: None, replicas: 3 })
+    }
+
+    /// Sets certificates and roots for `tls://`. Without, the machine's roots count.
+    #[must_use]
+    pub fn tls(mut self, config: rustls::ClientConfig) -> Self {
+        self.tls = Some(config);
+        self
+    }
+
+    /// Sets the number of brokers that keep each stream: 3 unless told. With one broker, a test may say 1.
+    #[must_use]
+    pub fn replicas(mut self, replicas: u8) -> Self {
+        self.replicas = replicas;
+        self
+    }
+}
+
+fn address(text: &str) -> Result<ServerAddr, OptionsError> {
+    let read: ServerAddr = text.parse().map_err(|_| OptionsError::Address(text.to_owned()))?;
+    match read.scheme() {
+        "tls" => Ok(read),
+        "nats" if is_loopback(read.host()) => Ok(read),
+        "nats" => Err(OptionsError::Clear(text.to_owned())),
+        _ => Err(OptionsError::Address(text.to_owned())),
+    }
+}
+
+fn is_loopback(host: &str) -> bool {
+    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(address: &str, set: &str) -> Result<(), String> {
+        let made = Options::new(&[address.to_owned()], set, NodeId(1), 1);
+        made.map(drop).map_err(|err| err.to_string())
+    }
+
+    #[test]
+    fn loopback_may_be_in_clear_and_nothing_else() {
+        for address in
+            ["nats://127.0.0.1:4222", "nats://localhost", "nats://[::1]:4222", "tls://a.example:4222"]
+        {
+            assert_eq!(check(address, "buses"), Ok(()), "{address}");
+        }
+        let clear = check("nats://a.example", "buses").unwrap_err();
+        assert!(clear.contains("in clear"), "{clear}");
+        assert!(check("ws://a.example", "buses").is_err());
+        assert!(check("nats://a b", "buses").is_err());
+        assert!(Options::new(&[], "buses", NodeId(1), 1).is_err());
+    }
+
+    #[test]
+    fn a_set_is_named_so_that_it_can_stand_in_a_subject() {
+        let long = "a".repeat(SET_MAX + 1);
+        for set in ["", "Buses", "a.b", "a>", "*", "a b", long.as_str()] {
+            assert!(check("nats://127.0.0.1", set).is_err(), "{set}");
+        }
+    }
+}

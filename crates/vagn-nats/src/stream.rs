@@ -1,0 +1,183 @@
+//! Streams of shards: made, read, purged and deleted.
+
+use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
+use tracing::warn;
+use vagn_cluster::{Incarnation, StreamId, StreamInfo, StreamOutcome};
+
+use crate::api::{Meaning, Said, ask_over};
+use crate::brokers::{Brokers, answer_by};
+use crate::link::Link;
+
+/// Longest message: an entry and its headers.
+const MESSAGE_MAX: usize = vagn_cluster::ENTRY_MAX + 1_024;
+
+/// Time in which brokers know a message id again, ns. A saving only: shards know repeats however late they come.
+const DUPLICATES_NS: u64 = 120_000_000_000;
+
+/// Set-up of a stream: replicated, on disk, without an age, and it refuses what it has no room for.
+#[derive(Debug, Serialize)]
+pub(crate) struct Config {
+    pub(crate) name: String,
+    pub(crate) subjects: [String; 1],
+    pub(crate) max_bytes: u64,
+    pub(crate) num_replicas: u8,
+    pub(crate) max_msg_size: usize,
+    pub(crate) max_msgs_per_subject: i64,
+    pub(crate) duplicate_window: u64,
+    /// A message can be deleted by nobody; only whole beginnings are purged.
+    pub(crate) deny_delete: bool,
+    pub(crate) allow_rollup_hdrs: bool,
+    pub(crate) max_age: u64,
+    pub(crate) discard: &'static str,
+    pub(crate) retention: &'static str,
+    pub(crate) storage: &'static str,
+}
+
+impl Config {
+    pub(crate) fn new(name: String, subject: String, max_bytes: u64, num_replicas: u8) -> Self {
+        Self {
+            name,
+            subjects: [subject],
+            max_bytes,
+            num_replicas,
+            max_msg_size: MESSAGE_MAX,
+            max_msgs_per_subject: -1,
+            duplicate_window: DUPLICATES_NS,
+            deny_delete: true,
+            allow_rollup_hdrs: false,
+            max_age: 0,
+            discard: "new",
+            retention: "limits",
+            storage: "file",
+        }
+    }
+}
+
+/// A stream as brokers describe it.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Info {
+    created: String,
+    state: State,
+    pub(crate) config: Limits,
+}
+
+#[derive(Debug, Deserialize)]
+struct State {
+    messages: u64,
+    bytes: u64,
+    first_seq: u64,
+    last_seq: u64,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct Limits {
+    #[serde(default)]
+    pub(crate) max_bytes: i64,
+}
+
+impl Info {
+    /// Returns the figures as a node reads them, unless the time of the creation makes no sense.
+    pub(crate) fn figures(&self) -> Option<StreamInfo> {
+        let created: jiff::Timestamp = self.created.parse().ok()?;
+        let incarnation = Incarnation(u64::try_from(created.as_nanosecond()).ok()?);
+        let State { messages, bytes, first_seq, last_seq: last } = self.state;
+        // Brokers say 0 for the first of a stream that never held one.
+        let first = if messages == 0 { last + 1 } else { first_seq };
+        Some(StreamInfo { incarnation, first, last, bytes })
+    }
+}
+
+fn outcome(said: Said<Info>) -> StreamOutcome {
+    match said {
+        Said::Is(info) => info.figures().map_or(StreamOutcome::NoAnswer, StreamOutcome::Is),
+        Said::Refused(refusal) if refusal.meaning() == Meaning::NoStream => StreamOutcome::Absent,
+        Said::Refused(_) | Said::Nothing => StreamOutcome::NoAnswer,
+    }
+}
+
+impl Brokers {
+    /// Reads a stream's figures, from its leader, by then at the latest.
+    pub async fn read_stream(&self, stream: StreamId, until: Instant) -> StreamOutcome {
+        let subject = format!("$JS.API.STREAM.INFO.{}", self.names().stream(stream));
+        outcome(self.ask(u64::from(stream.shard.0), subject, &(), until).await)
+    }
+
+    /// Reads them over this connection and no other.
+    pub(crate) async fn read_stream_over(
+        &self,
+        link: &Link,
+        stream: StreamId,
+        until: Instant,
+    ) -> StreamOutcome {
+        let subject = format!("$JS.API.STREAM.INFO.{}", self.names().stream(stream));
+        outcome(ask_over(link, subject, &(), until).await)
+    }
+
+    /// Makes a stream with this room unless it is there, and reads its figures either way.
+    pub async fn make_stream(&self, stream: StreamId, max_bytes: u64) -> StreamOutcome {
+        let until = answer_by();
+        let (name, subject) = (self.names().stream(stream), self.names().subject(stream));
+        match self.create(Config::new(name, subject, max_bytes, self.replicas()), until).await {
+            // What is there counts, however it was made.
+            Said::Is(_) => self.read_stream(stream, until).await,
+            Said::Refused(refusal) if refusal.meaning() == Meaning::Exists => {
+                self.read_stream(stream, until).await
+            }
+            Said::Refused(refusal) => {
+                warn!(?stream, max_bytes, reason = refusal.description, "brokers make no stream");
+                StreamOutcome::NoAnswer
+            }
+            Said::Nothing => StreamOutcome::NoAnswer,
+        }
+    }
+
+    pub(crate) async fn create(&self, config: Config, until: Instant) -> Said<serde::de::IgnoredAny> {
+        let subject = format!("$JS.API.STREAM.CREATE.{}", config.name);
+        self.ask(0, subject, &config, until).await
+    }
+
+    /// Removes the messages up to this sequence, and with it.
+    pub async fn purge(&self, stream: StreamId, through: u64) {
+        let subject = format!("$JS.API.STREAM.PURGE.{}", self.names().stream(stream));
+        let body = serde_json::json!({ "seq": through.saturating_add(1) });
+        self.tell(subject, &body).await;
+    }
+
+    /// Deletes a stream.
+    pub async fn drop_stream(&self, stream: StreamId) {
+        self.delete(self.names().stream(stream)).await;
+    }
+
+    pub(crate) async fn delete(&self, name: String) {
+        self.tell(format!("$JS.API.STREAM.DELETE.{name}"), &()).await;
+    }
+
+    /// Asks for something whose answer nobody waits for.
+    async fn tell(&self, subject: String, body: &impl Serialize) {
+        let said: Said<serde::de::IgnoredAny> = self.ask(0, subject.clone(), body, answer_by()).await;
+        if let Said::Refused(refusal) = said {
+            warn!(subject, reason = refusal.description, "brokers refuse");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn figures(state: &str) -> StreamInfo {
+        let text = format!(r#"{{"created":"1970-01-01T00:00:01.5Z","config":{{}},"state":{state}}}"#);
+        serde_json::from_str::<Info>(&text).unwrap().figures().unwrap()
+    }
+
+    #[test]
+    fn the_first_of_an_empty_stream_is_behind_its_last() {
+        for (messages, first, last, expected) in [(0, 0, 0, 1), (0, 8, 7, 8), (2, 6, 7, 6)] {
+            let state =
+                format!(r#"{{"messages":{messages},"bytes":9,"first_seq":{first},"last_seq":{last}}}"#);
+            let incarnation = Incarnation(1_500_000_000);
+            assert_eq!(figures(&state), StreamInfo { incarnation, first: expected, last, bytes: 9 });
+        }
+    }
+}

@@ -1,0 +1,13 @@
+//! The driver over real brokers: three processes of a pinned server, with disks of their own that sync always.
+//!
+//! Read `nodes.rs` first. With `VAGN_LONG=1` each kind of death is tried many times.
+
+#![expect(clippy::unwrap_used, reason = "in a test a missing value is a failure like any other")]
+
+mod brokers;
+mod death;
+mod memory;
+mod nodes;
+mod orders;
+mod processes;
+mod rig;
