@@ -9,7 +9,7 @@ export RUST_TEST_THREADS ?= 4
 # All that tests; measurements are left to the bench targets, and clippy sees to it that they compile.
 TESTS := --lib --bins --tests --examples
 
-.PHONY: run test check format-check clippy docs deploy-check web gone web-check browser-test browsers pictures deny needs chaos fuzz simulate compat bench bench-document bench-micro bench-guards bench-browser soak attacks capture backup-load table clean
+.PHONY: run test check format-check clippy docs deploy-check web gone web-check browser-test browsers pictures deny needs chaos fuzz simulate compat cluster-test bench bench-brokers bench-document bench-micro bench-guards bench-browser soak attacks capture backup-load table clean
 
 ## run: build the release and drive the recorded Austin buses through it
 run:
@@ -26,7 +26,7 @@ check: format-check clippy
 	$(CARGO) test --workspace --locked --lib
 
 needs:
-	@scripts/needs curl:curl nc:netcat-openbsd strace:strace faketime:faketime
+	@scripts/needs curl:curl nc:netcat-openbsd strace:strace faketime:faketime python3:python3 pip3:python3-pip
 
 format-check:
 	$(CARGO) fmt --all --check
@@ -86,6 +86,10 @@ deny:
 chaos:
 	VAGN_LONG=1 $(CARGO) test --workspace --locked $(TESTS)
 
+## cluster-test: brokers killed, hung and restarted under load, many times; the short round is in `make test`
+cluster-test: needs
+	VAGN_LONG=1 $(CARGO) test --locked -p vagn-nats --test it
+
 ## fuzz: a million damaged inputs for whatever reads bytes from outside; INPUTS=n another number
 fuzz:
 	VAGN_FUZZ=$(or $(INPUTS),1000000) $(CARGO) test --workspace --locked --lib --test it fuzz::
@@ -134,6 +138,11 @@ table:
 bench-micro:
 	@scripts/needs python3:python3
 	scripts/bench-micro
+
+## bench-brokers: what brokers cost at 8, 16 and 64 streams, two versions of them; a table for docs/decisions/0028; takes 6 minutes
+bench-brokers:
+	@scripts/needs python3:python3 pip3:python3-pip
+	$(CARGO) run --quiet --locked -p vagn-nats --example measure -- $(ARGUMENTS)
 
 ## bench-guards: instructions of the hot functions against the committed baseline; BLESS=1 writes that anew
 bench-guards:

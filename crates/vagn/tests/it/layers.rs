@@ -7,7 +7,7 @@ use std::fs;
 use crate::source::{Graph, circle, graph, heads, modules, sources, workspace};
 
 /// Crates of ours from the lowest to the highest, and which of the lower ones each may know.
-const CRATES: [(&str, &[&str]); 17] = [
+const CRATES: [(&str, &[&str]); 18] = [
     ("vagn-fuzz", &[]),
     ("vagn-wire", &["vagn-fuzz"]),
     ("vagn-otp", &[]),
@@ -16,6 +16,7 @@ const CRATES: [(&str, &[&str]); 17] = [
     ("vagn-seal", &["vagn-wire", "vagn-fuzz"]),
     ("vagn-cluster", &["vagn-wire", "vagn-fuzz"]),
     ("vagn-simulator", &["vagn-cluster", "vagn-wire"]),
+    ("vagn-nats", &["vagn-cluster", "vagn-wire"]),
     ("vagn-registry", &["vagn-seal", "vagn-wire", "vagn-fuzz"]),
     ("vagn-flow", &["vagn-seal", "vagn-wire", "vagn-otp"]),
     ("vagn-emergency", &["vagn-flow", "vagn-seal", "vagn-wire", "vagn-otp", "vagn-store", "vagn-fuzz"]),
@@ -69,8 +70,9 @@ const ROWS: [&[&str]; 6] = [
 ];
 
 /// Crates whose modules must not know each other in a circle. The others are built around one tight core.
-const WITHOUT_CIRCLES: [&str; 9] = [
+const WITHOUT_CIRCLES: [&str; 10] = [
     "vagn-cluster",
+    "vagn-nats",
     "vagn-flow",
     "vagn-emergency",
     "vagn-live",
