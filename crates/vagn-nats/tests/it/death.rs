@@ -39,8 +39,7 @@ impl Scene {
     async fn end(self) {
         owned(&self.nodes).await;
         for load in self.loads {
-            let ledger = load.stop();
-            assert_kept(&self.nodes, &ledger).await;
+            assert_kept(&self.nodes, load.stop()).await;
         }
     }
 }

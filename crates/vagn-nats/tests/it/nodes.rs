@@ -46,7 +46,7 @@ async fn a_node_that_crashed_goes_on_with_its_disk() {
     load.goes_on(500, 20).await;
     let ledger = load.stop();
     owned(&nodes).await;
-    assert_kept(&nodes, &ledger).await;
+    assert_kept(&nodes, ledger).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

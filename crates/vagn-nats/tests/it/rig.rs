@@ -104,12 +104,16 @@ impl Machine {
         self.told.lock().unwrap().iter().any(is_it)
     }
 
-    async fn has(&self, vehicle: String) -> bool {
-        let shard = ShardId::of_vehicle(vehicle.as_bytes(), SHARDS);
-        let has = move |node: &vagn_cluster::Node<Orders>| {
-            node.state(shard).is_some_and(|state| state.has(&vehicle))
+    /// Says of each vehicle whether this node has it.
+    async fn has(&self, vehicles: Arc<Vec<String>>) -> Vec<bool> {
+        let has = |node: &vagn_cluster::Node<Orders>, vehicle: &str| {
+            let shard = ShardId::of_vehicle(vehicle.as_bytes(), SHARDS);
+            node.state(shard).is_some_and(|state| state.has(vehicle))
         };
-        self.handle.look(has).await.unwrap()
+        self.handle
+            .look(move |node| vehicles.iter().map(|vehicle| has(node, vehicle)).collect())
+            .await
+            .unwrap()
     }
 }
 
@@ -204,18 +208,26 @@ impl Ledger {
     }
 }
 
-/// Checks that each vehicle that was answered is with an owner of its shard, and that owners agree.
-pub(crate) async fn assert_kept(nodes: &[Machine], ledger: &Ledger) {
+/// Checks that each vehicle that was answered is with two owners of its shard, and that owners agree.
+pub(crate) async fn assert_kept(nodes: &[Machine], ledger: Ledger) {
     assert!(!ledger.stored.is_empty());
     agree(nodes).await;
-    for vehicle in &ledger.stored {
-        let mut owners = 0;
+    let stored = Arc::new(ledger.stored);
+    let mut owners = vec![0; stored.len()];
+    for node in nodes {
+        let has = node.has(stored.clone()).await;
+        owners.iter_mut().zip(has).for_each(|(owners, has)| *owners += usize::from(has));
+    }
+    let lost: Vec<(&String, usize)> = stored.iter().zip(owners).filter(|(_, owners)| *owners < 2).collect();
+    if !lost.is_empty() {
         for node in nodes {
-            owners += usize::from(node.has(vehicle.clone()).await);
+            let shards = node.shards().await;
+            eprintln!("node {}: {:?}\n{shards:?}", node.id, node.told.lock().unwrap());
         }
-        assert!(
-            owners >= 2,
-            "{vehicle} was answered, and {owners} owners have it; others: {:?}",
+        panic!(
+            "{} of {} are not with two owners: {lost:?}; others: {:?}",
+            lost.len(),
+            stored.len(),
             ledger.others
         );
     }
