@@ -36,6 +36,7 @@
 //! | `event.rs`, `command.rs`, `happened.rs` | what passes between node and driver |
 //! | `settings.rs`, `view.rs` | settings, faults for the proof, and what a node shows of itself |
 //! | `state.rs` | what a shard's content must be able to do |
+//! | `disk.rs` | what a node's disk must be able to do |
 //! | `bytes.rs`, `entry.rs`, `message.rs` | byte forms of entries and of messages between nodes |
 //! | `content.rs`, `doors.rs` | what follows from entries alone: time, hashes, repeats |
 //! | `replica.rs`, `ring.rs` | the log before the content, snapshots, comparing |
@@ -52,6 +53,7 @@ mod bootstrap;
 mod bytes;
 mod command;
 mod content;
+mod disk;
 mod doors;
 mod entry;
 mod event;
@@ -75,6 +77,7 @@ mod tickets;
 mod view;
 
 pub use command::{Command, ShardAnswer};
+pub use disk::{Disk, DiskCommand};
 pub use entry::{Batch, BatchWriter, Body, ENTRY_MAX, Entry, Tick};
 pub use event::{
     Delivered, DiskFault, DiskPart, Event, LogRecord, PublishOutcome, RecordKey, RecordOutcome, StreamInfo,

@@ -9,12 +9,12 @@ use futures_util::{FutureExt, StreamExt};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Duration, Instant, Sleep, sleep_until};
 use vagn_cluster::{
-    Command, DiskPart, Event, Happened, Moment, Node, QueryId, Settings, ShardState, SubscriptionId, Ticket,
+    Command, Disk, DiskCommand, DiskPart, Event, Happened, Moment, Node, QueryId, Settings, ShardState,
+    SubscriptionId, Ticket,
 };
 use vagn_wire::Fate;
 
 use crate::brokers::{Brokers, Incoming};
-use crate::disk::{Disk, DiskCommand};
 use crate::handle::{Answered, Handle, REQUESTS_MAX, Request, WallClock};
 use crate::peers::Peers;
 use crate::publish::NewMessage;

@@ -1,7 +1,7 @@
 //! Binds a [node](vagn_cluster::Node) of a cluster to NATS JetStream: carries out what it asks for, and tells it what happened.
 //!
 //! [`Brokers`] holds two connections to different brokers. A [`Driver`] owns the node and drives it: one future, which a supervisor
-//! polls. The rest of the service holds a [`Handle`]. What a node keeps on disk is carried out by a [`Disk`], which is not made here.
+//! polls. The rest of the service holds a [`Handle`]. What a node keeps on disk is carried out by a [`Disk`](vagn_cluster::Disk), which is not made here.
 //!
 //! All is polled by the driver's one future, so nothing waits in a queue between it and the node: while the node works, messages wait
 //! in their connection, bounded by what was pulled. Each request to brokers is given up after [`ANSWER_MAX`], and answered once.
@@ -16,7 +16,6 @@
 //! | `publish.rs`, `record.rs` | messages into streams; records by compare-and-set |
 //! | `consumer.rs`, `pulled.rs` | messages out of a stream, in order or not at all |
 //! | `peers.rs` | messages between nodes, in parts |
-//! | `disk.rs` | what a node asks of its disk |
 //! | `driver.rs`, `handle.rs` | the node's driver, and the service's way to it |
 //! | `counts.rs` | what was dropped or given up, by reason |
 
@@ -24,7 +23,6 @@ mod api;
 mod brokers;
 mod consumer;
 mod counts;
-mod disk;
 mod driver;
 mod handle;
 mod link;
@@ -39,7 +37,6 @@ mod stream;
 
 pub use brokers::{Brokers, Incoming};
 pub use counts::{Counts, Loss};
-pub use disk::{Disk, DiskCommand};
 pub use driver::{Clock, Driver, Told};
 pub use handle::{Answered, Handle, Unavailable};
 pub use link::ANSWER_MAX;

@@ -4,8 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 
-use vagn_cluster::{DiskPart, Event, LogRecord, ShardId};
-use vagn_nats::{Disk, DiskCommand};
+use vagn_cluster::{Disk, DiskCommand, DiskPart, Event, LogRecord, ShardId};
 
 /// Snapshot and log of a shard.
 #[derive(Default)]

@@ -7,7 +7,7 @@ use std::fs;
 use crate::source::{Graph, circle, graph, heads, modules, sources, workspace};
 
 /// Crates of ours from the lowest to the highest, and which of the lower ones each may know.
-const CRATES: [(&str, &[&str]); 18] = [
+const CRATES: [(&str, &[&str]); 19] = [
     ("vagn-fuzz", &[]),
     ("vagn-wire", &["vagn-fuzz"]),
     ("vagn-otp", &[]),
@@ -17,6 +17,7 @@ const CRATES: [(&str, &[&str]); 18] = [
     ("vagn-cluster", &["vagn-wire", "vagn-fuzz"]),
     ("vagn-simulator", &["vagn-cluster", "vagn-wire"]),
     ("vagn-nats", &["vagn-cluster", "vagn-wire"]),
+    ("vagn-shard", &["vagn-cluster", "vagn-store", "vagn-wire", "vagn-fuzz"]),
     ("vagn-registry", &["vagn-seal", "vagn-wire", "vagn-fuzz"]),
     ("vagn-flow", &["vagn-seal", "vagn-wire", "vagn-otp"]),
     ("vagn-emergency", &["vagn-flow", "vagn-seal", "vagn-wire", "vagn-otp", "vagn-store", "vagn-fuzz"]),
@@ -41,6 +42,9 @@ const CRATES: [(&str, &[&str]); 18] = [
         "vagn",
         &[
             "vagn-api",
+            "vagn-cluster",
+            "vagn-nats",
+            "vagn-shard",
             "vagn-registry",
             "vagn-seal",
             "vagn-http",

@@ -1,11 +1,12 @@
-//! What a node keeps on disk, carried out by who has the disk.
+//! What a node keeps on disk, and what carries it out for a driver.
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use vagn_cluster::{Event, LogRecord, ShardId};
+use crate::event::{Event, LogRecord};
+use crate::ids::ShardId;
 
-/// Something that is to be done on disk. [`Command`](vagn_cluster::Command) says what each means.
+/// Something that is to be done on disk. [`Command`](crate::Command) says what each means.
 #[derive(Debug, Clone)]
 #[expect(missing_docs, reason = "the commands of a node that have these names say it")]
 pub enum DiskCommand {
@@ -19,7 +20,7 @@ pub enum DiskCommand {
     WriteNote(Vec<u8>),
 }
 
-/// The disk of a node. What it must keep is told in [`vagn_cluster`]: above all, that commands for one shard take effect in their order.
+/// The disk of a node. What it must keep is told in [the crate](crate): above all, that commands for one shard take effect in their order.
 ///
 /// A node has a bounded number of commands under way: its replicas take no more messages while their logs are behind.
 pub trait Disk: Send {
