@@ -19,6 +19,7 @@ pub(crate) enum Request<S> {
     Ask { shards: Vec<ShardId>, question: Vec<u8>, within: Duration, answer: oneshot::Sender<Answered> },
     Repair(ShardId),
     Leave,
+    Mirror(Duration),
     Look(Look<S>),
 }
 
@@ -98,6 +99,14 @@ impl<S> Handle<S> {
     /// [`Unavailable`]: it was not asked.
     pub fn leave(&self) -> Result<(), Unavailable> {
         self.send(Request::Leave)
+    }
+
+    /// Asks the node to keep shards that it does not own in memory for this time, a minute at most.
+    ///
+    /// # Errors
+    /// [`Unavailable`]: it was not asked.
+    pub fn mirror(&self, span: Duration) -> Result<(), Unavailable> {
+        self.send(Request::Mirror(span))
     }
 
     /// Looks at the node between two events: for status, readiness and tests. It must be quick.

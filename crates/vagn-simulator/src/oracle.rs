@@ -111,6 +111,7 @@ impl World {
                 self.look_for_blindness(id, view);
                 self.look_at_content(id, view.shard);
             }
+            self.look_at_mirrors(id);
             self.look_for_forks(id, &views);
             self.check_counts(id);
             self.look_for_silence(id);
@@ -120,6 +121,19 @@ impl World {
         if self.calm && self.oracle.whole_at.is_none() && self.what_lacks().is_none() {
             self.oracle.whole_at = Some(now);
             self.trace.line(now, || "* whole again".to_owned());
+        }
+    }
+
+    /// A mirror has what replicas have at equal ticks. One of a harmed stream is replaced with its next tick.
+    fn look_at_mirrors(&mut self, id: MachineId) {
+        let now = self.now();
+        for view in self.machines[id].node.iter().flat_map(|node| node.mirrors()) {
+            if view.stage == Stage::CaughtUp {
+                self.reached.note("mirror caught up");
+            }
+            if !self.oracle.is_harmed(view.shard) {
+                self.oracle.compare(id, &view, now);
+            }
         }
     }
 
@@ -332,8 +346,21 @@ impl World {
                 ));
             }
         }
+        if let Some(lacking) = self.plan.onlooker.and_then(|id| self.what_lacks_for(id)) {
+            return Some(lacking);
+        }
         let unkept = self.ledger.unkept();
         (unkept > 0).then(|| format!("{unkept} writes are not answered as kept"))
+    }
+
+    /// Says what keeps a machine from showing the whole fleet.
+    fn what_lacks_for(&self, onlooker: MachineId) -> Option<String> {
+        let node = self.machines[onlooker].node.as_ref()?;
+        let shards = (0..self.plan.shards).map(ShardId);
+        let unseen = shards.filter(|shard| node.shown(*shard).is_none());
+        let late = node.mirrors().into_iter().filter(|view| view.stage != Stage::CaughtUp);
+        let lacking: Vec<ShardId> = unseen.chain(late.map(|view| view.shard)).collect();
+        (!lacking.is_empty()).then(|| format!("machine {} does not show {lacking:?}", onlooker + 1))
     }
 
     fn views(&self, shard: ShardId) -> Vec<(MachineId, ShardView)> {

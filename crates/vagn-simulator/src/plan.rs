@@ -79,6 +79,8 @@ pub(crate) struct Plan {
     pub(crate) zones: usize,
     /// The first machine is a door that owns no shards.
     pub(crate) door_alone: bool,
+    /// Somebody looks at the whole fleet through this machine: the last one, where a door is alone the door.
+    pub(crate) onlooker: Option<usize>,
     pub(crate) senders: usize,
     pub(crate) vehicles: u64,
     /// Mean span between two groups of a sender.
@@ -124,6 +126,7 @@ impl Plan {
             shards: chance.within(2..=4) as u16,
             zones: chance.pick(&[0, 0, 2, 3]),
             door_alone: machines > 3 && Chance::new(seed).fork(3).often(3_000),
+            onlooker: None,
             senders: 3,
             vehicles: chance.within(8..=24),
             gap: chance.within(120..=300) * MILLI,
@@ -153,6 +156,9 @@ impl Plan {
         };
         plan.head_for(kind, &mut chance);
         plan.strikes.sort_by_key(|strike| strike.at);
+        // A door alone has nothing of its own to look at.
+        let looks = Chance::new(seed).fork(4).often(5_000);
+        plan.onlooker = looks.then_some(if plan.door_alone { 0 } else { plan.machines - 1 });
         plan
     }
 

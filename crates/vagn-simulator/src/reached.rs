@@ -42,6 +42,7 @@ pub const REQUIRED: &[&str] = &[
     "fate duplicate",
     "fate shed",
     "fate failed",
+    "mirror caught up",
     "vehicle forgotten",
     "setting changed",
     "answer whole",

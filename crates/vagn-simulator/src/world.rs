@@ -73,6 +73,8 @@ pub(crate) enum Due {
     Restart(MachineId),
     /// A disk has room again.
     Room(MachineId),
+    /// Somebody goes on looking at the whole fleet.
+    Watch,
     /// The brokers lose what a stream got behind this sequence.
     LoseBehind(StreamId, u64),
     /// A copy is cut off.
@@ -126,6 +128,7 @@ impl World {
             self.agenda.at(3 * SECOND, Due::Send(sender));
         }
         self.agenda.at(4 * SECOND, Due::Ask);
+        self.agenda.at(5 * SECOND, Due::Watch);
         self.agenda.at(SECOND, Due::Operate);
         self.agenda.at(LOOK, Due::Look);
         self.agenda.at(self.plan.calm_at, Due::Calm);
@@ -170,6 +173,7 @@ impl World {
             Due::CutCopy(machine) => self.cut_copy(machine),
             Due::Send(sender) => self.send(sender),
             Due::Ask => self.ask(),
+            Due::Watch => self.watch(),
             Due::Operate => self.operate(),
             Due::Look => self.look(),
             Due::Calm => self.calm_down(),

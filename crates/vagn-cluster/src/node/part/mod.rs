@@ -37,6 +37,9 @@ const CAUGHT_UP_MS: u64 = 6_000;
 /// Time for which a record must not name this node before it drops the shard.
 const UNNAMED_MS: u64 = 15_000;
 
+/// Most copies of a shard that others read at a time. Who comes beyond is told to come again.
+const FROZEN_MAX: usize = 3;
+
 /// Pause after a snapshot could not be put on disk.
 const INSTALL_AGAIN_MS: u64 = 2_000;
 
@@ -51,7 +54,8 @@ pub(super) struct Part<S> {
     /// Content that is on its way to the disk, to be the replica's when it is there.
     installing: Option<Install<S>>,
     install_at_ms: u64,
-    frozen: Option<Frozen>,
+    /// Copies that others read.
+    frozen: Vec<Frozen>,
     resubmit: Option<Resubmit>,
     stop: Option<Stop>,
     recent: VecDeque<(BatchId, Arc<[Fate]>)>,
@@ -110,7 +114,7 @@ impl<S: ShardState> Part<S> {
             copying: None,
             installing: None,
             install_at_ms: 0,
-            frozen: None,
+            frozen: Vec::new(),
             resubmit: None,
             stop: None,
             recent: VecDeque::new(),
@@ -186,7 +190,7 @@ impl<S: ShardState> Part<S> {
 
     /// Saves, trims, ticks and purges.
     fn keep(&mut self, facts: &Facts<'_>, bench: &mut Bench<'_>) {
-        self.frozen.take_if(|frozen| frozen.is_over(bench.now));
+        self.frozen.retain(|frozen| !frozen.is_over(bench.now));
         let is_caught_up = self.is_caught_up(bench.now);
         let Some(replica) = &mut self.replica else { return };
         if self.role == Role::None || self.resubmit.is_some() {

@@ -120,7 +120,8 @@ impl<S: ShardState> Part<S> {
         if let Some(mut follower) = self.follower.take() {
             follower.let_go(bench.out);
         }
-        (self.tick, self.frozen) = (None, None);
+        self.tick = None;
+        self.frozen.clear();
     }
 
     pub(super) fn install(&mut self, content: Content<S>, repaired: Option<StreamId>, bench: &mut Bench<'_>) {
