@@ -31,6 +31,7 @@ mod rest;
 pub mod route;
 pub mod server;
 mod socket;
+mod station;
 pub mod streams;
 mod strict;
 mod taken;

@@ -25,7 +25,7 @@ use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Handle;
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
@@ -39,6 +39,8 @@ use super::caller::Caller;
 use super::elsewhere::do_on;
 use super::forwarded::TrustedProxies;
 use super::memory::Memory;
+pub use super::station::First;
+use super::station::Station;
 use super::watch::StreamExecutor;
 use super::{hint, rest, socket};
 use vagn_flow::descriptors::{Displaced, Place, Places, Refusal};
@@ -96,8 +98,8 @@ pub struct ServerParts {
     pub places: Arc<Places>,
     /// Counts what goes wrong.
     pub metrics: DoorMetrics,
-    /// Where connections go on once a route was asked that [gives way](crate::route::Route::gives_way): its threads should come after
-    /// all others. `None`: they stay where they are.
+    /// Where connections go on once a route was asked that [gives way](crate::route::Route::gives_way), as long as nothing on them is to
+    /// [come first](Liveness::come_first): its threads should come after all others. `None`: they stay where they are.
     pub behind: Option<Handle>,
     /// Where clients are let in; `None`: where the server runs.
     pub handshakes: Option<Handle>,
@@ -120,8 +122,7 @@ pub struct Server {
 pub struct Liveness {
     /// Signs of life: requests, and pieces that the connection took of an answer without an end.
     signs: Arc<AtomicU64>,
-    /// Told when the connection gives way from now on.
-    way: Arc<Notify>,
+    station: Station,
     stopped: watch::Receiver<bool>,
 }
 
@@ -291,10 +292,11 @@ impl Server {
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let caller = Caller::new(self.limits.memory.clone(), peer.ip());
+        let station = Station::new();
         let liveness =
-            Liveness { signs: caller.signs().clone(), way: Arc::default(), stopped: stopped.clone() };
+            Liveness { signs: caller.signs().clone(), station: station.clone(), stopped: stopped.clone() };
         let router = TowerToHyperService::new(self.router.clone());
-        let (signs, gives_way) = (liveness.signs.clone(), liveness.way.clone());
+        let signs = liveness.signs.clone();
         let (watched, limits) = (caller.clone(), &self.limits);
         let way = Way {
             is_operators: limits.is_operators,
@@ -322,7 +324,7 @@ impl Server {
             }
         });
         let connection = Box::pin(self.http.serve_connection(TokioIo::new(stream), service).into_owned());
-        let mut talk = Talk {
+        let talk = Talk {
             connection,
             peer,
             signs,
@@ -334,15 +336,10 @@ impl Server {
             place: held,
             metrics: self.metrics.clone(),
         };
-        tokio::select! {
-            () = talk.go_on() => return,
-            () = gives_way.notified() => {}
+        match &self.behind {
+            Some(behind) => talk.go_between(&station, behind).await,
+            None => drop(talk.go_on_until(std::future::pending()).await),
         }
-        let Some(behind) = &self.behind else { return talk.go_on().await };
-        // A set, because it ends the task when this one is ended.
-        let mut moved = JoinSet::new();
-        moved.spawn_on(async move { talk.go_on().await }, behind);
-        moved.join_next().await.into_iter().for_each(report_crash);
     }
 }
 
@@ -360,7 +357,34 @@ struct Talk<C> {
     metrics: DoorMetrics,
 }
 
-impl<C: GracefulConnection<Error = Box<dyn std::error::Error + Send + Sync>>> Talk<C> {
+impl<C: GracefulConnection<Error = Box<dyn std::error::Error + Send + Sync>> + Send + 'static> Talk<C> {
+    /// Goes on until the end, at the runtime `behind` whenever the connection gives way.
+    async fn go_between(self, station: &Station, behind: &Handle) {
+        let mut talk = self;
+        loop {
+            let Some(goes_behind) = talk.go_on_until(station.wanted(true)).await else { return };
+            let until = station.clone();
+            // A set, because it ends the task when this one is ended.
+            let mut moved = JoinSet::new();
+            moved.spawn_on(async move { goes_behind.go_on_until(until.wanted(false)).await }, behind);
+            match moved.join_next().await.expect("one task was spawned") {
+                Ok(Some(comes_back)) => talk = comes_back,
+                Ok(None) => return,
+                ended => return report_crash(ended.map(drop)),
+            }
+        }
+    }
+
+    /// Goes on until `moved` resolves, and then returns itself; `None` when it has ended before.
+    async fn go_on_until(mut self, moved: impl Future<Output = ()>) -> Option<Self> {
+        tokio::select! {
+            // The move first: what is asked next is asked at the new station.
+            biased;
+            () = moved => Some(self),
+            () = self.go_on() => None,
+        }
+    }
+
     async fn go_on(&mut self) {
         let place = self.place.clone();
         let displaced = tokio::select! {
@@ -401,9 +425,14 @@ impl Liveness {
         self.signs.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Lets the connection give way to all others from now on.
+    /// Lets the connection give way to all others from now on, unless something on it is to come first.
     pub(crate) fn give_way(&self) {
-        self.way.notify_one();
+        self.station.give_way();
+    }
+
+    /// Keeps the connection from giving way until this is dropped: for answers that must not come after those to people who only look.
+    pub fn come_first(&self) -> First {
+        self.station.come_first()
     }
 
     /// Resolves when the server stops, so that no answer goes on.
