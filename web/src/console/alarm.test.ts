@@ -69,3 +69,14 @@ test("a sound that the browser held back stays due", () => {
   assert.equal(rules.due(0, 0, false), "emergency");
   assert.equal(rules.due(9_000, 0, false), "emergency");
 });
+
+test("a sound that must wait for the one before tells for how long", () => {
+  const rules = new AlarmRules();
+  rules.emergency();
+  assert.equal(rules.pauseMs(0), null);
+  rules.played("emergency", 0);
+  assert.equal(rules.pauseMs(400), null);
+  rules.emergency();
+  assert.equal(rules.due(400, 1, false), null);
+  assert.equal(rules.pauseMs(400), 1_100);
+});

@@ -55,6 +55,12 @@ export class AlarmRules {
     return pattern;
   }
 
+  /** Returns the time in ms until a sound that is wanted may follow the one before; `null` where none waits for that. */
+  pauseMs(nowMs: number): number | null {
+    const pause = this.lastAt + APART_MS - nowMs;
+    return this.wanted !== null && pause > 0 ? pause : null;
+  }
+
   /** Notes that a sound was really played: one that the browser held back stays due. */
   played(pattern: Pattern, nowMs: number): void {
     if (this.wanted === pattern) this.wanted = null;
