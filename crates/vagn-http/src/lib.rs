@@ -16,6 +16,7 @@ pub mod etag;
 mod flight;
 pub mod forwarded;
 mod gate;
+mod gathering;
 mod hint;
 pub mod host;
 pub mod memory;
@@ -35,6 +36,7 @@ mod station;
 pub mod streams;
 mod strict;
 mod taken;
+mod talk;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 pub mod tls;

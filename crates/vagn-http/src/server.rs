@@ -7,7 +7,6 @@
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
@@ -19,7 +18,6 @@ use hyper::body::Incoming;
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
-use hyper_util::server::graceful::GracefulConnection;
 use hyper_util::service::TowerToHyperService;
 use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -30,7 +28,7 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
-use tracing::{debug, error, warn};
+use tracing::{debug, warn};
 use vagn_otp::{ChildSpec, TaskContext};
 
 use super::admission::{Way, admit};
@@ -38,12 +36,14 @@ use super::bare::{Dressing, OwnAnswers};
 use super::caller::Caller;
 use super::elsewhere::do_on;
 use super::forwarded::TrustedProxies;
+use super::gathering::Gathering;
 use super::memory::Memory;
 pub use super::station::First;
 use super::station::Station;
+use super::talk::{Talk, reason, report_crash};
 use super::watch::StreamExecutor;
 use super::{hint, rest, socket};
-use vagn_flow::descriptors::{Displaced, Place, Places, Refusal};
+use vagn_flow::descriptors::{Place, Places, Refusal};
 use vagn_flow::metrics::DoorMetrics;
 
 /// Limits for one connection.
@@ -109,7 +109,6 @@ pub struct ServerParts {
 pub struct Server {
     router: Router,
     tls: Option<TlsAcceptor>,
-    http: Builder<StreamExecutor>,
     limits: Limits,
     places: Arc<Places>,
     metrics: DoorMetrics,
@@ -160,20 +159,9 @@ impl Server {
     /// Makes a server of its parts.
     pub fn new(parts: ServerParts) -> Arc<Self> {
         let ServerParts { router, tls, limits, places, metrics, behind, handshakes } = parts;
-        let mut http = Builder::new(StreamExecutor::new(limits.untaken, limits.memory.clone()));
-        http.http1().timer(TokioTimer::new()).header_read_timeout(limits.head).max_buf_size(64 << 10);
-        http.http2()
-            .timer(TokioTimer::new())
-            .max_concurrent_streams(128)
-            .max_header_list_size(16 << 10)
-            .max_send_buf_size(SEND_BUFFER_MAX)
-            // A peer that is gone without a word answers no ping, and so does not keep its connection.
-            .keep_alive_interval(limits.head)
-            .keep_alive_timeout(limits.handshake);
         Arc::new(Self {
             router,
             tls: tls.map(TlsAcceptor::from),
-            http,
             limits,
             places,
             metrics,
@@ -197,7 +185,7 @@ impl Server {
             beat().await;
             tokio::select! {
                 () = &mut stopping => break,
-                Some(ended) = connections.join_next() => report_crash(ended),
+                Some(ended) = connections.join_next() => note(ended),
                 accepted = accept(&listeners) => match accepted {
                     Ok((stream, peer)) => self.admit(stream, peer, &mut connections, &stopped),
                     Err(err) => self.pause(&err).await,
@@ -242,7 +230,7 @@ impl Server {
     async fn drain(&self, mut connections: JoinSet<()>) {
         let all = async {
             while let Some(ended) = connections.join_next().await {
-                report_crash(ended);
+                note(ended);
             }
         };
         if timeout(self.limits.stop, all).await.is_err() {
@@ -292,7 +280,7 @@ impl Server {
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let caller = Caller::new(self.limits.memory.clone(), peer.ip());
-        let station = Station::new();
+        let station = Station::new(self.behind.clone());
         let liveness =
             Liveness { signs: caller.signs().clone(), station: station.clone(), stopped: stopped.clone() };
         let router = TowerToHyperService::new(self.router.clone());
@@ -305,7 +293,8 @@ impl Server {
         };
         let held = place.clone();
         let answers: Arc<OwnAnswers> = Arc::default();
-        let stream = Dressing::new(stream, answers.clone());
+        let output = Gathering::new(stream);
+        let stream = Dressing::new(output.clone(), answers.clone());
         let service = service_fn(move |mut request: Request<Incoming>| {
             liveness.sign();
             let (asked, own) = (place.ask(), answers.begin(request.version()));
@@ -323,9 +312,10 @@ impl Server {
                 Ok::<_, Infallible>(answer)
             }
         });
-        let connection = Box::pin(self.http.serve_connection(TokioIo::new(stream), service).into_owned());
+        let connection = self.http(&station).serve_connection(TokioIo::new(stream), service).into_owned();
         let talk = Talk {
-            connection,
+            connection: Box::pin(connection),
+            output,
             peer,
             signs,
             stopped,
@@ -336,85 +326,23 @@ impl Server {
             place: held,
             metrics: self.metrics.clone(),
         };
-        match &self.behind {
-            Some(behind) => talk.go_between(&station, behind).await,
-            None => drop(talk.go_on_until(std::future::pending()).await),
-        }
-    }
-}
-
-/// One connection, which can go on at another runtime.
-struct Talk<C> {
-    connection: Pin<Box<C>>,
-    peer: SocketAddr,
-    signs: Arc<AtomicU64>,
-    stopped: watch::Receiver<bool>,
-    idle: Duration,
-    caller: Caller,
-    untaken: Duration,
-    farewell: Duration,
-    place: Arc<Place>,
-    metrics: DoorMetrics,
-}
-
-impl<C: GracefulConnection<Error = Box<dyn std::error::Error + Send + Sync>> + Send + 'static> Talk<C> {
-    /// Goes on until the end, at the runtime `behind` whenever the connection gives way.
-    async fn go_between(self, station: &Station, behind: &Handle) {
-        let mut talk = self;
-        loop {
-            let Some(goes_behind) = talk.go_on_until(station.wanted(true)).await else { return };
-            let until = station.clone();
-            // A set, because it ends the task when this one is ended.
-            let mut moved = JoinSet::new();
-            moved.spawn_on(async move { goes_behind.go_on_until(until.wanted(false)).await }, behind);
-            match moved.join_next().await.expect("one task was spawned") {
-                Ok(Some(comes_back)) => talk = comes_back,
-                Ok(None) => return,
-                ended => return report_crash(ended.map(drop)),
-            }
-        }
+        station.go_between(talk, Talk::go_on_at).await.unwrap_or_else(report_crash);
     }
 
-    /// Goes on until `moved` resolves, and then returns itself; `None` when it has ended before.
-    async fn go_on_until(mut self, moved: impl Future<Output = ()>) -> Option<Self> {
-        tokio::select! {
-            // The move first: what is asked next is asked at the new station.
-            biased;
-            () = moved => Some(self),
-            () = self.go_on() => None,
-        }
-    }
-
-    async fn go_on(&mut self) {
-        let place = self.place.clone();
-        let displaced = tokio::select! {
-            () = self.answer() => return,
-            displaced = place.displaced() => displaced,
-        };
-        self.metrics.refuse(reason(displaced));
-        // Where nothing was asked, there is nothing to be finished.
-        if displaced == Displaced::Idle {
-            self.end_within(self.farewell).await;
-        }
-    }
-
-    async fn answer(&mut self) {
-        tokio::select! {
-            ended = self.caller.watch_over(self.connection.as_mut(), self.untaken) => return report_end(self.peer, ended),
-            _ = self.stopped.wait_for(|stop| *stop) => {}
-            () = idleness(&self.signs, self.idle) => {}
-        }
-        // On a stop the server's own limit is shorter; after idleness this ends a peer that does not read its answer.
-        self.end_within(self.idle).await;
-    }
-
-    async fn end_within(&mut self, limit: Duration) {
-        self.connection.as_mut().graceful_shutdown();
-        let connection = self.caller.watch_over(self.connection.as_mut(), self.untaken);
-        match timeout(limit, connection).await {
-            Ok(ended) => report_end(self.peer, ended),
-            Err(_) => debug!(peer = %self.peer, "connection did not end in time and was cut off"),
-        }
+    /// Returns what speaks on a connection, with all its answers at this station.
+    fn http(&self, station: &Station) -> Builder<StreamExecutor> {
+        let Limits { untaken, memory, head, handshake, .. } = &self.limits;
+        let mut http = Builder::new(StreamExecutor::new(*untaken, memory.clone(), station.clone()));
+        http.http1().timer(TokioTimer::new()).header_read_timeout(*head).max_buf_size(64 << 10);
+        http.http2()
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(128)
+            .max_header_list_size(16 << 10)
+            .max_send_buf_size(SEND_BUFFER_MAX)
+            // A peer that is gone without a word answers no ping, and so does not keep its connection.
+            .keep_alive_interval(*head)
+            .keep_alive_timeout(*handshake);
+        http
     }
 }
 
@@ -442,13 +370,6 @@ impl Liveness {
     }
 }
 
-fn reason(displaced: Displaced) -> &'static str {
-    match displaced {
-        Displaced::Unasked => "http_displaced",
-        Displaced::Idle => "http_displaced_idle",
-    }
-}
-
 /// Returns `None` when the caller spoke plain HTTP and has been told so.
 async fn handshake(tls: TlsAcceptor, mut stream: TcpStream) -> io::Result<Option<TlsStream<TcpStream>>> {
     stream.set_nodelay(true)?;
@@ -457,20 +378,6 @@ async fn handshake(tls: TlsAcceptor, mut stream: TcpStream) -> io::Result<Option
         return Ok(None);
     }
     tls.accept(stream).await.map(Some)
-}
-
-/// Resolves once there was no sign of life for `limit`.
-async fn idleness(signs: &AtomicU64, limit: Duration) {
-    // A count instead of a time: a request then costs one addition, and no look at the clock.
-    let mut seen = signs.load(Ordering::Relaxed);
-    loop {
-        sleep(limit).await;
-        let now = signs.load(Ordering::Relaxed);
-        if now == seen {
-            return;
-        }
-        seen = now;
-    }
 }
 
 /// Waits for the next connection on any of the listeners.
@@ -482,21 +389,8 @@ async fn accept(listeners: &[TcpListener]) -> io::Result<(TcpStream, SocketAddr)
     .await
 }
 
-fn report_end(peer: SocketAddr, ended: Option<Result<(), Box<dyn std::error::Error + Send + Sync>>>) {
-    match ended {
-        Some(Ok(())) => {}
-        Some(Err(err)) => debug!(%peer, error = %err, "connection ended early"),
-        None => debug!(%peer, "connection was cut off, as its peer did not take an answer"),
-    }
-}
-
-/// Logs a connection that ended by a panic of a handler, which ends nothing else.
-fn report_crash(ended: Result<(), JoinError>) {
-    if let Err(err) = ended
-        && err.is_panic()
-    {
-        error!(error = %err, "a request crashed its connection");
-    }
+fn note(ended: Result<(), JoinError>) {
+    ended.unwrap_or_else(report_crash);
 }
 
 #[cfg(test)]

@@ -6,9 +6,11 @@ use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::body::Body;
 use axum::http::Version;
 use axum::routing::get;
 use axum::{Extension, Router};
+use futures_util::stream::unfold;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
@@ -228,6 +230,34 @@ async fn a_handler_that_panics_ends_its_connection_and_nothing_else() {
 /// Name of the thread that runs a handler.
 async fn thread() -> String {
     std::thread::current().name().unwrap_or_default().to_owned()
+}
+
+#[tokio::test]
+async fn an_answer_goes_on_where_its_connection_does() {
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    let runtime = runtime.worker_threads(1).thread_name("behind").enable_all().build().unwrap();
+    let behind = Some(runtime.handle().clone());
+    beside(async {
+        let piece = async |number: u32| {
+            tokio::task::yield_now().await;
+            (number < 8).then_some((Ok::<_, Infallible>(format!("{} ", thread().await)), number + 1))
+        };
+        let picture = async move || Body::from_stream(unfold(0, piece));
+        let routes = [Route::get("/picture", Access::Anyone, picture).gives_way()];
+        let router = route::router(routes, &entry(&[])).with_state(());
+        let server = start(None, router, Limits::default(), behind).await;
+        for http2 in [false, true] {
+            let client = reqwest::Client::builder();
+            let client = if http2 { client.http2_prior_knowledge() } else { client.http1_only() };
+            let asked = client.build().unwrap().get(format!("http://{}/picture", server.address)).send();
+            let threads = asked.await.unwrap().text().await.unwrap();
+            assert!(threads.ends_with("behind behind "), "http2 {http2}: {threads}");
+        }
+        server.stop.send(()).unwrap();
+        server.task.await.unwrap();
+    })
+    .await;
+    runtime.shutdown_background();
 }
 
 #[tokio::test]
