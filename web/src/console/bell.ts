@@ -27,7 +27,7 @@ export class Bell {
   }
 
   emergency(): void {
-    this.rules.emergency();
+    this.rules.emergency(this.now());
   }
 
   drill(): void {
