@@ -3,6 +3,7 @@
 //! HTTP/2 flushes after each frame of data, and so each frame would be a write of its own, with records of TLS of its own. To send and to be
 //! woken is most of what a viewer costs; so a second's answers to a map, or the changes in its box, are one write.
 
+use std::cell::Cell;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -13,6 +14,12 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// Most bytes that are gathered: about what the kernel sends at once.
 const GATHERED_MAX: usize = 64 << 10;
+
+thread_local! {
+    /// Memory for what is gathered next on this thread: most is sent at once, and to get so much anew each time would cost as much as to
+    /// encrypt it.
+    static SPARE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
 
 /// A stream whose output is gathered. Clones are the same one: the connection writes to one, and who polls it sends with the other.
 #[derive(Debug)]
@@ -76,7 +83,10 @@ impl<S: AsyncWrite + Unpin> Gathered<S> {
         }
         ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
         // Without its memory: most connections are silent for most of the time.
-        (self.bytes, self.taken) = (Vec::new(), 0);
+        let mut spare = std::mem::take(&mut self.bytes);
+        spare.clear();
+        SPARE.set(spare);
+        self.taken = 0;
         Poll::Ready(Ok(()))
     }
 
@@ -86,6 +96,7 @@ impl<S: AsyncWrite + Unpin> Gathered<S> {
             ready!(self.poll_send(cx))?;
         }
         if self.bytes.capacity() == 0 {
+            self.bytes = SPARE.take();
             self.bytes.reserve_exact(GATHERED_MAX);
         }
         Poll::Ready(Ok(GATHERED_MAX - self.bytes.len()))
