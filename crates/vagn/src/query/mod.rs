@@ -3,12 +3,15 @@
 //! The queue in front of them is bounded and every question has a deadline, so that the asker hears soon that there is too
 //! much to do.
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use tracing::debug;
 use vagn_otp::{Ask, CallError, ChildSpec, Pool, Queue, Worker};
-use vagn_store::{Fleet, NotReady};
+use vagn_store::{Answer, Fleet, NotReady, Question, Whole};
 
 /// Longest a question may take, its time in the queue included.
 const DEADLINE: Duration = Duration::from_secs(2);
@@ -24,30 +27,30 @@ pub enum Unanswered {
     Pool(#[from] CallError),
 }
 
-/// A question: its name, for the log, and the way to find its answer.
-struct Question<F> {
+/// A look at the fleet: its name, for the log, and the way to find its answer.
+struct Look<F> {
     name: &'static str,
     find: F,
 }
 
-/// A question whose answer may be anything: it carries the way back itself.
+/// A look whose answer may be anything: it carries the way back itself.
 struct Query {
     name: &'static str,
     run: Box<dyn FnOnce(&Fleet) + Send>,
 }
 
-impl<F, R> From<Ask<Question<F>, R>> for Query
+impl<F, R> From<Ask<Look<F>, R>> for Query
 where
     F: FnOnce(&Fleet) -> R + Send + 'static,
     R: Send + 'static,
 {
-    fn from(ask: Ask<Question<F>, R>) -> Self {
+    fn from(ask: Ask<Look<F>, R>) -> Self {
         let name = ask.request().name;
-        Self { name, run: Box::new(move |fleet| ask.answer(|question| (question.find)(fleet))) }
+        Self { name, run: Box::new(move |fleet| ask.answer(|look| (look.find)(fleet))) }
     }
 }
 
-/// Asks the pool. Cheap to clone.
+/// Asks the fleet. Cheap to clone.
 #[derive(Clone)]
 pub struct Queries {
     pool: Pool<Query>,
@@ -71,18 +74,26 @@ pub fn pool(
 }
 
 impl Queries {
-    /// Asks what `find` finds in the fleet.
+    /// Asks the whole fleet. There is no answer while a part of it is missing.
     ///
     /// # Errors
     /// When there is no answer in time.
-    pub async fn ask<F, T>(&self, name: &'static str, find: F) -> Result<T, Unanswered>
+    pub async fn ask(&self, question: Question) -> Result<Whole<Answer>, Unanswered> {
+        self.find(question.name(), move |fleet| question.ask(fleet)).await.map(Whole::here)
+    }
+
+    /// Finds out what `find` finds in the fleet of this node.
+    ///
+    /// # Errors
+    /// When there is no answer in time.
+    pub async fn find<F, T>(&self, name: &'static str, find: F) -> Result<T, Unanswered>
     where
         F: Fn(&Fleet) -> Result<T, NotReady> + Clone + Send + 'static,
         T: Send + 'static,
     {
-        let answer = match self.pool.call(Question { name, find: find.clone() }, DEADLINE).await {
+        let answer = match self.pool.call(Look { name, find: find.clone() }, DEADLINE).await {
             // Lost with its worker, perhaps to another's fault: asking changes nothing, so it may be asked once more.
-            Err(CallError::Crashed) => self.pool.call(Question { name, find }, DEADLINE).await?,
+            Err(CallError::Crashed) => self.pool.call(Look { name, find }, DEADLINE).await?,
             answer => answer?,
         };
         answer.map_err(|NotReady| Unanswered::NotReady)
@@ -98,40 +109,5 @@ impl Worker<Query> for QueryWorker {
     fn handle(&mut self, query: Query) {
         debug!(worker = self.number, question = query.name, "query");
         (query.run)(&self.fleet);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::sync::atomic::{AtomicUsize, Ordering};
-    use vagn_otp::{Root, Strategy, Supervisor};
-
-    async fn start() -> (Queries, Root) {
-        let (queries, child) = pool(1, 8, 0, Duration::from_secs(10), Arc::new(Fleet::new(1)));
-        let root = Supervisor::new("test", Strategy::OneForOne).child(child).start().await.unwrap();
-        (queries, root)
-    }
-
-    #[tokio::test]
-    async fn a_question_whose_worker_crashes_is_asked_once_more_and_not_twice() {
-        let (queries, _root) = start().await;
-        for (crashes, expected) in [(1, Ok(7)), (2, Err(Unanswered::Pool(CallError::Crashed)))] {
-            let asked = Arc::new(AtomicUsize::new(0));
-            let count = asked.clone();
-            let answer = queries.ask("test", move |_| {
-                assert!(count.fetch_add(1, Ordering::Relaxed) >= crashes, "a crash for the test");
-                Ok(7)
-            });
-            assert_eq!(answer.await, expected);
-            assert_eq!(asked.load(Ordering::Relaxed), 2);
-        }
-    }
-
-    #[tokio::test]
-    async fn a_fleet_with_a_gap_has_no_answer() {
-        let (queries, _root) = start().await;
-        let answer = queries.ask("test", |fleet| fleet.len().map(drop)).await;
-        assert_eq!(answer, Err(Unanswered::NotReady));
     }
 }
