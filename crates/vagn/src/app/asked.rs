@@ -165,6 +165,8 @@ impl From<Unanswered> for Unavailable {
         match unanswered {
             Unanswered::NotReady => Self::NotReady,
             Unanswered::Pool(err) => err.into(),
+            // Its node takes no more now.
+            Unanswered::Node(_) => Self::Full,
         }
     }
 }
