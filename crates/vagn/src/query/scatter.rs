@@ -31,7 +31,7 @@ pub type Asking<'a> = Pin<Box<dyn Future<Output = Result<Answered, Unavailable>>
 
 /// The way to the shards of a fleet.
 pub trait Shards: Send + Sync {
-    /// Returns the number of shards.
+    /// Returns the number of shards of the data set.
     fn count(&self) -> u16;
 
     /// Puts a question, in its byte form, to these shards (none: all). It ends soon after this time with those that answered.
@@ -45,7 +45,7 @@ pub struct NodeShards<S> {
 }
 
 impl<S> NodeShards<S> {
-    /// Returns the way over this node to so many shards.
+    /// Returns the way over this node to so many shards: all of the data set, because what is not asked is not missed.
     pub fn new(node: Handle<S>, count: u16) -> Self {
         Self { node, count }
     }
