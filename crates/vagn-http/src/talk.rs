@@ -187,3 +187,32 @@ pub(crate) fn report_crash(err: JoinError) {
         error!(error = %err, "a request crashed its connection");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncWriteExt, duplex};
+
+    use super::*;
+
+    const LIMIT: Duration = Duration::from_secs(30);
+
+    #[tokio::test(start_paused = true)]
+    async fn output_that_is_not_taken_counts_as_memory_and_ends_its_connection() {
+        let (socket, _peer) = duplex(2);
+        let output = Gathering::new(socket);
+        let caller = Caller::alone();
+        let mut writer = output.clone();
+        let mut connection = Box::pin(async move {
+            writer.write_all(b"answer").await?;
+            std::future::pending::<Result<(), Fault>>().await
+        });
+        let sending = Sending::new(connection.as_mut(), &output, &caller, false);
+        let mut watched = Box::pin(caller.watch_over(sending, LIMIT));
+        let early = timeout(LIMIT - Duration::from_secs(1), &mut watched).await;
+        assert!(early.is_err());
+        assert_eq!(caller.answer_bytes(), 4);
+        let ended = timeout(Duration::from_secs(2), watched).await;
+        assert!(ended.is_ok_and(|ended| ended.is_none()));
+        assert_eq!(caller.answer_bytes(), 0);
+    }
+}

@@ -246,6 +246,8 @@ async fn an_answer_goes_on_where_its_connection_does() {
         let routes = [Route::get("/picture", Access::Anyone, picture).gives_way()];
         let router = route::router(routes, &entry(&[])).with_state(());
         let server = start(None, router, Limits::default(), behind).await;
+        // A second test of the same process finds it installed.
+        rustls::crypto::ring::default_provider().install_default().ok();
         for http2 in [false, true] {
             let client = reqwest::Client::builder();
             let client = if http2 { client.http2_prior_knowledge() } else { client.http1_only() };
