@@ -24,6 +24,7 @@ mod order;
 mod partition;
 mod prefetch;
 pub mod private;
+mod question;
 mod reader;
 mod repair;
 mod repartition;
@@ -54,6 +55,7 @@ pub use order::OrderNumber;
 pub use partition::{
     AfterFailedWrite, Forget, Forgotten, Housekept, Partition, Phase, Progress, Recovery, Settings, Written,
 };
+pub use question::{Answer, Question, Whole};
 pub use reader::{Reader, Writer};
 pub use repair::{RepairReport, RepairedFile, plan_repair, plan_repair_on, repair, repair_on};
 pub use sight::Sight;
