@@ -8,8 +8,8 @@ use std::time::Duration;
 use tracing::{debug, warn};
 use vagn_otp::{Addr, Queue, TellError, Worker};
 use vagn_seal::KeyId;
-use vagn_store::{EventTime, Evidence, Key, KeyTag, Seal, Sighting, Updates, event_time, partition};
-use vagn_wire::{Fate, Oddities, Position, Reject, Report};
+use vagn_store::{Evidence, Key, KeyTag, Seal, Sighting, Updates, partition};
+use vagn_wire::{Fate, Oddities, Reject};
 
 use crate::storage::Storage;
 use crate::write::{Write, WritePart};
@@ -243,10 +243,8 @@ fn sighting(
     receive_seq: u64,
 ) -> Result<(Key<'_>, Sighting, Oddities), Reject> {
     let report = open(bytes)?;
-    let position = report.position?;
-    let time = event_time(&report, arrived_ms);
-    let sighting = stamped(&report, position, time, arrived_ms, receive_seq);
-    Ok((Key::of(report.vehicle_id), sighting, report.odd.and(time.odd)))
+    let (sighting, odd) = Sighting::of(&report, report.position?, arrived_ms, receive_seq);
+    Ok((Key::of(report.vehicle_id), sighting, odd))
 }
 
 /// Vehicles in envelopes whose first report was refused before its writer saw it. The look at the sequence, which all reports of a
@@ -275,27 +273,6 @@ impl<'a> OwedLooks<'a> {
     }
 }
 
-fn stamped(
-    report: &Report<'_>,
-    position: Position,
-    time: EventTime,
-    receive_time_ms: i64,
-    receive_seq: u64,
-) -> Sighting {
-    Sighting {
-        position,
-        event_time_ms: time.time_ms,
-        receive_time_ms,
-        receive_seq,
-        seq: report.seq,
-        speed_mps: report.speed_mps,
-        heading_deg: report.heading_deg,
-        emergency: report.emergency,
-        own_time: time.own,
-        unsure: time.unsure,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -305,7 +282,7 @@ mod tests {
     use vagn_flow::stamp::Stamp;
     use vagn_flow::testing::WAITING;
     use vagn_seal::Epoch;
-    use vagn_wire::VehicleId;
+    use vagn_wire::{Position, Report, VehicleId};
 
     const ARRIVED_MS: i64 = 1_700_000_000_000;
 
