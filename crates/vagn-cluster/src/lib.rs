@@ -50,7 +50,7 @@
 mod assignment;
 mod batcher;
 mod bootstrap;
-mod bytes;
+pub mod bytes;
 mod command;
 mod content;
 mod disk;

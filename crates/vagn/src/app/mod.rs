@@ -268,7 +268,7 @@ impl App {
         loop {
             self.readiness.ready().await;
             let report = ops::readiness_of(&self.readiness, &self.tree.root.processes());
-            if report.ready && self.tree.queries.ask("ready", |fleet| fleet.len()).await.is_ok() {
+            if report.ready && self.tree.queries.find("ready", |fleet| fleet.len()).await.is_ok() {
                 return;
             }
             sleep(LOOK_AGAIN).await;

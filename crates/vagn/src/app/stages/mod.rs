@@ -160,8 +160,13 @@ pub(super) async fn start(parts: Parts, data: DataDir, listeners: Listeners) -> 
     let (queries, query_pool) = query::build(&parts, &fleet);
     let ingest_pool = ingest::build(&parts, &traffic, &storages);
     let (incidents, emergency) = emergency::build(&parts, &traffic, &fleet)?;
-    let vehicles =
-        LiveVehicles { queries: queries.clone(), storages, odd: odd.clone(), clock: parts.clock.clone() };
+    let vehicles = LiveVehicles {
+        queries: queries.clone(),
+        fleet: fleet.clone(),
+        storages,
+        odd: odd.clone(),
+        clock: parts.clock.clone(),
+    };
     let keys = keys::child(&parts, guarding, incidents.clone());
     let (tiles, keepers) = live::build(&parts, &positions, &fleet, &incidents);
     let (streams, streaming) = stream::build(&parts, &positions, &fleet);
