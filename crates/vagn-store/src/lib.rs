@@ -28,6 +28,7 @@ mod question;
 mod reader;
 mod repair;
 mod repartition;
+mod roster;
 mod sight;
 mod sighting;
 mod snapshot;
@@ -58,6 +59,7 @@ pub use partition::{
 pub use question::{Answer, Question, Whole};
 pub use reader::{Reader, Writer};
 pub use repair::{RepairReport, RepairedFile, plan_repair, plan_repair_on, repair, repair_on};
+pub use roster::Roster;
 pub use sight::Sight;
 pub use sighting::Sighting;
 pub use syncer::{Health, Syncer};
