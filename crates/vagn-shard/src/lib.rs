@@ -3,3 +3,5 @@
 //!
 //! [`vagn_cluster`] says what a content and a disk must be able to do, and decides when. The rule of judging and the live index are
 //! those of [`vagn_store`], as on one machine.
+
+pub mod files;
