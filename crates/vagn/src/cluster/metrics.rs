@@ -48,6 +48,7 @@ type Level = Gauge<u64, AtomicU64>;
 /// Metrics of a cluster. Clones share their values.
 #[derive(Debug)]
 pub struct ClusterMetrics {
+    vehicles: Level,
     members: Family<StateLabel, Level>,
     shards: Family<StageLabel, Level>,
     unowned: Level,
@@ -75,6 +76,7 @@ impl ClusterMetrics {
     pub fn new(registry: &MetricRegistry) -> Self {
         let level = |name: &str, help: &str| registry.register(name, help, Level::default());
         let metrics = Self {
+            vehicles: level("vehicles", "Vehicles known now, in the replicas on this node"),
             members: registry.register(
                 "cluster_members",
                 "Nodes of the cluster that this one knows, by whether they were heard lately; itself among them",
@@ -152,6 +154,11 @@ impl ClusterMetrics {
             self.losses.get_or_create(&ReasonLabel { reason: loss.name() }).inc_by(so_far - *before);
             *before = so_far;
         }
+    }
+
+    /// Shows the number of vehicles in the replicas here.
+    pub(super) fn show_vehicles(&self, vehicles: usize) {
+        self.vehicles.set(vehicles as u64);
     }
 
     /// Shows that no node is driven.

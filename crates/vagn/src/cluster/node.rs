@@ -33,8 +33,8 @@ const BROKERS_WITHIN: Duration = Duration::from_secs(2);
 /// Pause between two signs of life.
 const BEAT_EVERY: Duration = Duration::from_millis(200);
 
-/// Longest that a thread of the files waits for work before it gives a sign of life.
-const WORK_WITHIN: Duration = Duration::from_millis(500);
+/// Longest that a thread of the files waits for work before it gives a sign of life. A stop waits for each of them in turn.
+const WORK_WITHIN: Duration = Duration::from_millis(200);
 
 /// The node's parts.
 #[derive(Clone)]

@@ -127,6 +127,7 @@ impl Shelf {
             // What is new here is to tell what it stores from now on.
             self.parts.news.wake();
         }
+        metrics.show_vehicles(readers.vehicles());
         metrics.show(run, &picture);
         outlook.tell(&picture, brokers.is_connected());
         *self.latest.lock() = Some(Arc::new(picture));
@@ -182,6 +183,11 @@ impl Readers {
         let ShelfParts { fleet, positions, .. } = parts;
         let shown = (0..fleet.partitions()).map(|_| None).collect();
         Self { fleet: fleet.clone(), positions: positions.clone(), shown }
+    }
+
+    /// Counts the vehicles of all that are shown.
+    fn vehicles(&self) -> usize {
+        self.shown.iter().flatten().map(|shown| shown.reader.len()).sum()
     }
 
     /// Returns the readers whose shards are to be attached, by shard.
