@@ -463,5 +463,19 @@ mod tests {
         ];
         assert!(seals.iter().map(|(id, more)| (id.as_str(), *more)).eq(expected), "{seals:?}");
         assert_eq!(metrics.invalid(Reject::NoTime).get(), 3);
+        // On the way to a cluster it is the same.
+        let share = Share::received(&metrics, batch.len());
+        let changes = changes::changes(&batch, share, None).unwrap().changes;
+        let sealed = changes.iter().map(sealed_change).collect::<Vec<_>>();
+        assert!(sealed.iter().map(|(id, more)| (id.as_str(), *more)).eq(expected), "{sealed:?}");
+        assert_eq!(metrics.invalid(Reject::NoTime).get(), 6);
+    }
+
+    /// Returns the vehicle of a change, and whether its seal continues another report's.
+    fn sealed_change(change: &vagn_cluster::NewChange) -> (String, bool) {
+        let vagn_cluster::NewChange::Report { vehicle_id, fields, .. } = change else { panic!("{change:?}") };
+        let id = VehicleId::from_bytes(vehicle_id).unwrap();
+        let (_, evidence) = vagn_shard::Payload::read(fields).unwrap().judged(id, ARRIVED_MS, 0);
+        (id.as_str().to_owned(), evidence.seal.unwrap().more)
     }
 }
