@@ -3,13 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::time::timeout;
 use tracing::info;
-use vagn_otp::Addr;
+use vagn_cluster::NewChange;
 use vagn_store::{Answer, BBox, Fleet, Hit, Nearby, Question, Sight, Vehicle, VehicleIdBuf, Whole};
 
+use super::stages::Keeping;
+use crate::cluster::NodeLink;
 use crate::odd::{OddFleet, OddSince};
 use crate::query::{Queries, Unanswered};
-use crate::storage::{Delete, Storage};
+use crate::storage::Delete;
 use vagn_api::services::{Asked, Found, Incidents, Look, Odd, Unavailable, Vehicles};
 use vagn_emergency::show::feed::Feed;
 use vagn_emergency::show::targets::TargetReport;
@@ -19,7 +22,8 @@ use vagn_emergency::{
 };
 use vagn_flow::clock::Clock;
 use vagn_live::{OpenIncidents, OpenVehicles};
-use vagn_wire::VehicleId;
+use vagn_shard::FleetShard;
+use vagn_wire::{Fate, VehicleId};
 
 /// Longest a deletion may wait for its storage.
 const DELETE_WITHIN: Duration = Duration::from_secs(5);
@@ -32,7 +36,7 @@ const ACT_WITHIN: Duration = Duration::from_secs(5);
 pub(super) struct LiveVehicles {
     pub(super) queries: Queries,
     pub(super) fleet: Arc<Fleet>,
-    pub(super) storages: Arc<[Addr<Storage>]>,
+    pub(super) keeping: Keeping,
     pub(super) odd: OddFleet,
     pub(super) clock: Arc<dyn Clock>,
 }
@@ -66,18 +70,38 @@ impl Vehicles for LiveVehicles {
     }
 
     fn delete(&self, id: VehicleIdBuf) -> Asked<'_, bool> {
-        let storage = &self.storages[self.fleet.home(id.key())];
-        Box::pin(async move {
-            let deleted: Result<bool, String> = storage.call(Delete(id), DELETE_WITHIN).await?;
-            // What stopped the storage is in its log and in /readyz; the caller can only come back later.
-            deleted.map_err(|_| Unavailable::NotReady)
-        })
+        match &self.keeping {
+            Keeping::Storages(storages) => {
+                let storage = &storages[self.fleet.home(id.key())];
+                Box::pin(async move {
+                    let deleted: Result<bool, String> = storage.call(Delete(id), DELETE_WITHIN).await?;
+                    // What stopped the storage is in its log and in /readyz; the caller can only come back later.
+                    deleted.map_err(|_| Unavailable::NotReady)
+                })
+            }
+            Keeping::Cluster(cluster) => Box::pin(async move { delete(&cluster.link, &id).await }),
+        }
     }
 
     fn odd(&self, id: &VehicleIdBuf) -> Vec<Odd> {
         let odd = self.odd.of(self.fleet.home(id.key()), id, self.clock.now_ms()).into_iter();
         odd.map(|OddSince { oddity, since_ms, last_ms, reports }| Odd { oddity, since_ms, last_ms, reports })
             .collect()
+    }
+}
+
+/// Deletes a vehicle in the shard that has it.
+async fn delete(link: &NodeLink<FleetShard>, id: &VehicleIdBuf) -> Result<bool, Unavailable> {
+    let deletion = NewChange::Deletion { vehicle_id: id.as_bytes().to_vec() };
+    let fates = link.handle().and_then(|handle| handle.submit(vec![deletion]));
+    let fates = fates.map_err(|_| Unavailable::NotReady)?;
+    match timeout(DELETE_WITHIN, fates).await {
+        Ok(Ok(fates)) => match fates.first() {
+            Some(Fate::Stored) => Ok(true),
+            Some(Fate::Shed | Fate::Failed) | None => Err(Unavailable::NotReady),
+            Some(_) => Ok(false),
+        },
+        _ => Err(Unavailable::NotReady),
     }
 }
 

@@ -9,13 +9,14 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, timeout_at};
 use vagn_cluster::{ShardAnswer, ShardId};
-use vagn_nats::{Answered, Handle, Unavailable};
+use vagn_nats::{Answered, Unavailable};
 use vagn_otp::CallError;
 use vagn_shard::question::{read_answer, write_question};
 use vagn_shard::shard_of;
 use vagn_store::{Answer, Fleet, Question, Whole};
 
 use super::{DEADLINE, Queries, Unanswered};
+use crate::cluster::NodeLink;
 
 /// Time after which a shard that has not answered is missing. What is left of the deadline is for joining the answers.
 const SHARDS_WITHIN: Duration = DEADLINE.saturating_sub(Duration::from_millis(250));
@@ -40,24 +41,25 @@ pub trait Shards: Send + Sync {
 
 /// The way over the node of this machine.
 pub struct NodeShards<S> {
-    node: Handle<S>,
+    node: NodeLink<S>,
     count: u16,
 }
 
 impl<S> NodeShards<S> {
     /// Returns the way over this node to so many shards: all of the data set, because what is not asked is not missed.
-    pub fn new(node: Handle<S>, count: u16) -> Self {
+    pub fn new(node: NodeLink<S>, count: u16) -> Self {
         Self { node, count }
     }
 }
 
-impl<S: 'static> Shards for NodeShards<S> {
+impl<S: Send + 'static> Shards for NodeShards<S> {
     fn count(&self) -> u16 {
         self.count
     }
 
     fn ask(&self, shards: Vec<ShardId>, question: Vec<u8>, within: Duration) -> Asking<'_> {
-        Box::pin(self.node.ask(shards, question, within))
+        let node = self.node.handle();
+        Box::pin(async move { node?.ask(shards, question, within).await })
     }
 }
 
