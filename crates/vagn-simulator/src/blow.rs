@@ -23,7 +23,7 @@ pub(crate) enum Blow {
     ApartPair { one: MachineId, other: MachineId, away: u64 },
     /// A broker is killed or stopped.
     BrokerAway { broker: usize, away: u64 },
-    /// All brokers are away.
+    /// All brokers are killed at once: what was on its way from them comes to some machines and not to others.
     BrokersAway { away: u64 },
     /// Messages to the brokers are held up, and come once this is over: many of them after their sender gave up.
     Hold { away: u64 },

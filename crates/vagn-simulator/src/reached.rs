@@ -62,6 +62,7 @@ pub const REQUIRED: &[&str] = &[
     "tail lost",
     "fork",
     "power lost",
+    "kept by one owner alone",
     "blackout",
     "process stopped",
     "disk lost",

@@ -28,7 +28,7 @@ impl World {
             Blow::ApartFromBrokers { machine, away } => self.part_from_brokers(machine, away),
             Blow::ApartPair { one, other, away } => self.network.part(one, other, now + away),
             Blow::BrokerAway { broker, away } => self.brokers.take_away(broker, now, now + away),
-            Blow::BrokersAway { away } => self.take_brokers_away(away),
+            Blow::BrokersAway { away } => self.kill_brokers(away),
             Blow::Hold { away } => self.held_until = now + away,
             Blow::TailLost { shard, lost } => self.lose_tail(shard, lost),
             Blow::Fork { shard, away } => self.fork(shard, away),
@@ -138,6 +138,18 @@ impl World {
     pub(crate) fn newest(&self, shard: ShardId) -> Option<StreamId> {
         self.brokers.streams().map(|(id, _)| id).filter(|id| id.shard == shard).max()
     }
+    fn kill_brokers(&mut self, away: u64) {
+        self.take_brokers_away(away);
+        let now = self.now();
+        for id in 0..self.machines.len() {
+            if self.chance.often(5_000) {
+                self.machines[id].cut_at = now;
+            }
+            let consumers: Vec<SubscriptionId> = self.machines[id].consumers.keys().copied().collect();
+            consumers.into_iter().for_each(|subscription| self.lose_consumer(id, subscription));
+        }
+    }
+
 
     fn harm(&mut self, shard: ShardId, harm: fn(&mut crate::brokers::Brokers, StreamId, u64) -> bool) {
         let now = self.now();

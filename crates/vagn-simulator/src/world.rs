@@ -55,8 +55,8 @@ pub(crate) enum Due {
     /// An event for a process. With a `request` it counts only if that has no answer yet; without a `run` it is for whatever
     /// process runs.
     Event { to: MachineId, run: Option<u64>, request: u64, event: Event },
-    /// Messages of a subscription.
-    Deliver { to: MachineId, run: u64, messages: Vec<Delivered> },
+    /// Messages of a subscription, which the brokers sent at a moment.
+    Deliver { to: MachineId, run: u64, sent: u64, messages: Vec<Delivered> },
     /// A request comes to the brokers.
     Request { from: MachineId, run: u64, number: u64, request: Request },
     /// A process wants to be woken.
@@ -149,7 +149,10 @@ impl World {
         match due {
             Due::Start(machine) => self.start(machine),
             Due::Event { to, run, request, event } => self.event(to, run, request, event),
-            Due::Deliver { to, run, messages } => {
+            Due::Deliver { to, run, sent, messages } => {
+                if sent < self.machines[to].cut_at {
+                    return;
+                }
                 for message in messages {
                     self.event(to, Some(run), 0, Event::Delivered(message));
                 }
