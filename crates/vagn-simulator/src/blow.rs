@@ -31,6 +31,8 @@ pub(crate) enum Blow {
     TailLost { shard: ShardId, lost: u64 },
     /// The brokers lose what one owner got while another was kept from them, and go on at once.
     Fork { shard: ShardId, away: u64 },
+    /// As a fork; and who has what was lost is away until the others have gone on without it.
+    LoneTail { shard: ShardId, away: u64 },
     /// A stream is deleted and made anew.
     StreamAnew { shard: ShardId },
     /// A stream is deleted.

@@ -75,6 +75,8 @@ pub(crate) enum Due {
     Room(MachineId),
     /// The brokers lose what a stream got behind this sequence.
     LoseBehind(StreamId, u64),
+    /// A process is killed.
+    Down { machine: MachineId, away: u64 },
     /// A copy is cut off.
     CutCopy(MachineId),
     /// A sender sends.
@@ -170,6 +172,7 @@ impl World {
             Due::Restart(machine) => self.restart(machine),
             Due::Room(machine) => self.machines[machine].disk.full = false,
             Due::LoseBehind(stream, last) => self.lose_behind(stream, last),
+            Due::Down { machine, away } => self.take_down(machine, false, away),
             Due::CutCopy(machine) => self.cut_copy(machine),
             Due::Send(sender) => self.send(sender),
             Due::Ask => self.ask(),

@@ -7,10 +7,12 @@
 //! | `keeper.rs`, `plan.rs` | the record of assignment, and what this node wants changed in it |
 //! | `part/` | its part in one shard: following, obeying the record, serving others |
 //! | `door.rs` | changes of its own reporters |
-//! | `repair.rs`, `resubmit.rs` | a new epoch |
+//! | `repair.rs` | a new epoch |
+//! | `resubmit.rs`, `lack.rs` | what only this node's log has, before it is let go |
 
 mod door;
 mod keeper;
+mod lack;
 mod part;
 mod plan;
 mod repair;
