@@ -22,6 +22,9 @@ const ANSWER_WITHIN: u64 = 12 * SECOND;
 /// Longest time for which a replica may take a harmed stream for a sound one, after all that hinders it.
 const NOTICE_WITHIN: u64 = 20 * SECOND;
 
+/// Writes that are looked at for those that one owner alone has.
+const LATEST: usize = 16;
+
 /// What the oracle remembers.
 #[derive(Debug, Default)]
 pub(crate) struct Oracle {
@@ -118,6 +121,9 @@ impl World {
             let gaps = self.machines[id].disk.gaps;
             self.oracle.wrong_if(gaps > 0, || format!("machine {} leaves a gap in a log", id + 1));
         }
+        if !self.brokers.stand(now) {
+            self.look_for_sole_copies();
+        }
         if self.calm && self.oracle.whole_at.is_none() && self.what_lacks().is_none() {
             self.oracle.whole_at = Some(now);
             self.trace.line(now, || "* whole again".to_owned());
@@ -177,6 +183,24 @@ impl World {
             self.oracle.wrong_if(late, || {
                 format!("machine {} differs from another owner of {stream:?}, and nobody stops", id + 1)
             });
+        }
+    }
+
+    /// What was answered while one owner alone had it comes to the other once somebody leads the stream: the last look finds it there.
+    fn look_for_sole_copies(&mut self) {
+        let sound = (0..self.plan.shards).map(ShardId).filter(|shard| !self.oracle.is_harmed(*shard));
+        for shard in sound.collect::<Vec<_>>() {
+            let owners = self.owners(shard);
+            let states = owners.iter().filter_map(|id| self.machines[*id].node.as_ref()?.state(shard));
+            let states: Vec<&Fleet> = states.collect();
+            let latest = self.ledger.writes().iter().rev().filter(|write| write.shard == shard);
+            let is_sole = latest.filter(|write| write.kept_at.is_some()).take(LATEST).any(|write| {
+                let copies = states.iter().filter(|state| holds(state, write.what)).count();
+                states.len() >= 2 && copies == 1
+            });
+            if is_sole {
+                self.reached.note("kept by one owner alone");
+            }
         }
     }
 

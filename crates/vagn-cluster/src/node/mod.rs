@@ -8,10 +8,12 @@
 //! | `part/` | its part in one shard: following, obeying the record, serving others |
 //! | `mirror.rs` | shards that it does not own, in memory |
 //! | `door.rs` | changes of its own reporters |
-//! | `repair.rs`, `resubmit.rs` | a new epoch |
+//! | `repair.rs` | a new epoch |
+//! | `resubmit.rs`, `lack.rs` | what only this node's log has, before it is let go |
 
 mod door;
 mod keeper;
+mod lack;
 mod mirror;
 mod part;
 mod plan;

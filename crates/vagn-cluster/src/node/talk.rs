@@ -67,6 +67,15 @@ impl<S: ShardState> Node<S> {
                 self.scatter.part(query, from, part, now, out);
             }
             Message::NoReply { query, shards } => self.scatter.refused(query, from, &shards, now, out),
+            Message::LackAsk { stream, ask, batches } => {
+                self.with_part(stream.shard, now, out, |part, bench| {
+                    part.lack_asked(from, stream, ask, batches, bench);
+                });
+            }
+            Message::Lack { stream, ask, batches } => {
+                self.with_part(stream.shard, now, out, |part, _| part.lacking(stream, ask, &batches));
+                self.hurries = true;
+            }
             Message::RepairAsk { shard } => self.repair(shard, false, now, out),
         }
     }

@@ -627,6 +627,41 @@ fn a_repair_stores_what_only_one_owner_had() {
 }
 
 #[test]
+fn what_only_an_owner_that_was_left_behind_has_is_published_again_before_its_log_goes() {
+    let mut world = World::begun(2);
+    world.submit(1, 0..100);
+    world.crash(2);
+    let before: BTreeMap<StreamId, u64> = world.streams.iter().map(|(id, own)| (*id, own.last())).collect();
+    let only_one = world.submit(1, 100..200);
+    assert_eq!(world.fates(1, only_one), Some(&vec![Fate::Stored; 100]));
+    world.crash(1);
+    let had = world.streams.values().map(Stream::last).max().unwrap();
+    for (id, stream) in &mut world.streams {
+        stream.messages.truncate(before[id] as usize);
+        stream.ids.retain(|_, sequence| *sequence <= before[id]);
+    }
+    // The others go on without it, until its next entry is gone.
+    world.start(2);
+    world.add(3);
+    world.pass_until("two others have all", 60_000, |world| world.is_owned(&[2, 3]));
+    world.pass(130_000);
+    assert!(world.streams.values().all(|stream| stream.first > had + 1));
+    world.submit(2, 0..100);
+    world.start(1);
+    let owns = |world: &World, shard| {
+        let (_, owners) = world.node(2).owners(ShardId(shard)).unwrap();
+        owners.contains(&(NodeId(1), true))
+    };
+    world.pass_until("it owns some again and has let go of the others", 120_000, |world| {
+        (0..SHARDS).all(|shard| owns(world, shard) || world.has_told(1, Happened::Left(ShardId(shard))))
+    });
+    assert!((0..SHARDS).any(|shard| owns(&world, shard)) && !(0..SHARDS).all(|shard| owns(&world, shard)));
+    let has_published = |shard| world.has_told(1, Happened::PublishedAgain(ShardId(shard)));
+    assert!((0..SHARDS).all(has_published), "{:?}", world.machines[&NodeId(1)].told);
+    world.assert_equal(200);
+}
+
+#[test]
 fn a_stream_that_the_brokers_find_again_is_followed_again() {
     let mut world = World::begun(2);
     let stream = StreamId { shard: ShardId(0), epoch: 1 };

@@ -45,6 +45,25 @@ impl<S: ShardState> Part<S> {
         }
     }
 
+    /// A node asks which of these batches this shard lacks, before it lets its own log go.
+    pub(in crate::node) fn lack_asked(
+        &mut self,
+        from: NodeId,
+        stream: StreamId,
+        ask: u64,
+        mut batches: Vec<BatchId>,
+        bench: &mut Bench<'_>,
+    ) {
+        // One that is behind would lack much that it is about to get.
+        let can_tell = self.role == Role::Full && self.is_caught_up(bench.now);
+        let Some(replica) = self.replica.as_ref().filter(|_| can_tell) else { return };
+        if replica.content.epoch == stream.epoch {
+            let lacks_nothing = bench.settings.faults.lacks_nothing;
+            batches.retain(|batch| !lacks_nothing && !replica.content.has_seen(*batch));
+            bench.mail.push((from, Message::Lack { stream, ask, batches }));
+        }
+    }
+
     /// A node asks for a piece of this shard.
     pub(in crate::node) fn copy_asked(
         &mut self,
