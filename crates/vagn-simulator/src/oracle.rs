@@ -36,6 +36,8 @@ pub(crate) struct Oracle {
     suspects: BTreeMap<(StreamId, MachineId), u64>,
     stopped_since: BTreeMap<ShardId, u64>,
     repair_asked: BTreeMap<ShardId, u64>,
+    /// Streams that nodes dropped after a repair, and when.
+    dropped: BTreeMap<StreamId, u64>,
     whole_at: Option<u64>,
 }
 
@@ -75,6 +77,10 @@ impl Oracle {
 
     pub(crate) fn repair_asked(&mut self, shard: ShardId, now: u64) {
         self.repair_asked.insert(shard, now);
+    }
+
+    pub(crate) fn dropped(&mut self, stream: StreamId, now: u64) {
+        self.dropped.insert(stream, now);
     }
 
     /// Compares a replica with all others at its last tick.
@@ -149,7 +155,9 @@ impl World {
         let harmed = self.oracle.harmed.get(&view.shard).copied();
         let last = self.brokers.truth(view.stream).map(|log| log.last());
         let sound = last.is_some_and(|last| view.received <= last);
-        let since = harmed.map(|at| at.max(self.machines[id].hindered_at));
+        // A repair drops the stream before all have heard of the new one.
+        let dropped_at = self.oracle.dropped.get(&view.stream).copied().unwrap_or(0);
+        let since = harmed.map(|at| at.max(self.machines[id].hindered_at).max(dropped_at));
         let late = since.is_some_and(|at| now > at + NOTICE_WITHIN) && self.brokers.stand(now);
         let blind = view.stage == Stage::CaughtUp && !sound && self.network.joins_brokers(id, now);
         self.oracle.wrong_if(blind && late, || {
