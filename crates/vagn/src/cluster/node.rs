@@ -53,6 +53,8 @@ pub struct NodeParts {
     pub dir: PathBuf,
     /// Bytes that must stay free on the disk.
     pub free_floor_bytes: u64,
+    /// Draws a number that no other run has.
+    pub draw: fn() -> u64,
     /// The wall clock.
     pub clock: Arc<dyn Clock>,
     /// Leads to the node while it is driven.
@@ -123,7 +125,7 @@ impl NodeParts {
     }
 
     fn options(&self) -> Result<Options, Failure> {
-        let options = self.settings.options(self.node(), fastrand::u64(..))?;
+        let options = self.settings.options(self.node(), (self.draw)())?;
         Ok(options.tls(tls(&self.settings)?))
     }
 
@@ -167,7 +169,7 @@ impl NodeParts {
             stores: self.stores,
             begin: self.begin.clone(),
             stream_bytes,
-            ..vagn_cluster::Settings::new(self.node(), fastrand::u64(..))
+            ..vagn_cluster::Settings::new(self.node(), (self.draw)())
         }
     }
 }

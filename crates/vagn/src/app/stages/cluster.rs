@@ -79,6 +79,7 @@ pub(super) fn build(
         settings_hash: settings.cluster_hash(),
         dir: settings.data_dir.join(DIR),
         free_floor_bytes: settings.free_floor_bytes,
+        draw: || fastrand::u64(..),
         clock: parts.clock.clone(),
         link: link.clone(),
         news,
