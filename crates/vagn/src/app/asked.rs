@@ -66,6 +66,9 @@ impl Vehicles for LiveVehicles {
     }
 
     fn find(&self, name: &'static str, look: Look) -> Asked<'_, Found> {
+        if let Keeping::Cluster(cluster) = &self.keeping {
+            cluster.looked_at();
+        }
         Box::pin(async move { Ok(self.queries.find(name, move |fleet| look(fleet)).await?) })
     }
 

@@ -7,6 +7,7 @@
 //! | `node.rs` | the thread that drives the node |
 //! | `courier.rs` | takes reports to the node, and brings their fates back |
 //! | `shelf.rs` | looks at the node, and puts its replicas where the service reads them |
+//! | `onlookers.rs` | whether somebody looks at the whole fleet |
 //! | `picture.rs` | what a look shows, for `vagn cluster status` too |
 //! | `outlook.rs` | what it means for readiness |
 //! | `news.rs` | what the node tells, for log and metrics |
@@ -18,6 +19,7 @@ mod link;
 mod metrics;
 mod news;
 mod node;
+mod onlookers;
 mod outlook;
 mod picture;
 mod shelf;
@@ -28,6 +30,7 @@ pub use link::NodeLink;
 pub use metrics::ClusterMetrics;
 pub use news::News;
 pub use node::{NodeParts, children};
+pub use onlookers::Onlookers;
 pub use outlook::{OBSTACLE, Outlook};
 pub use picture::Picture;
 pub use shelf::{Shelf, ShelfParts};

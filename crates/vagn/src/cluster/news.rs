@@ -36,7 +36,7 @@ impl News {
     }
 
     /// Ends the next wait.
-    pub(super) fn wake(&self) {
+    pub fn wake(&self) {
         self.came.notify_one();
     }
 
@@ -74,6 +74,7 @@ fn subject(happened: Happened) -> (Option<ShardId>, Option<NodeId>) {
         | H::Left(shard)
         | H::SilentConsumer(shard)
         | H::NextEntryPurged(shard)
+        | H::PublishedAgain(shard)
         | H::Stopped(shard, _)
         | H::WentOn(shard)
         | H::LastOwner(shard)
@@ -109,6 +110,9 @@ fn words(happened: Happened) -> (&'static str, Weight, &'static str) {
         ),
         H::NextEntryPurged(_) => {
             ("next_entry_purged", Warning, "the shard is too far behind, and is copied from another owner")
+        }
+        H::PublishedAgain(_) => {
+            ("published_again", Notice, "what only this node had of the shard is published again")
         }
         H::Stopped(..) => ("stopped", Page, "the shard takes nothing more here"),
         H::WentOn(_) => ("went_on", Notice, "the shard goes on"),

@@ -1,4 +1,4 @@
-//! The shelf: looks at the node again and again, and puts its replicas where the service reads them. It shows members and shards in
+//! The shelf: looks at the node again and again, and puts its replicas, and its mirrors, where the service reads them. It shows members and shards in
 //! metrics, readiness and status.
 
 use std::sync::Arc;
@@ -17,6 +17,7 @@ use super::courier::Courier;
 use super::link::NodeLink;
 use super::metrics::ClusterMetrics;
 use super::news::News;
+use super::onlookers::Onlookers;
 use super::outlook::Outlook;
 use super::picture::Picture;
 use crate::odd::OddFleet;
@@ -26,6 +27,9 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 /// Longest wait for a look. A node that takes longer is shown as it was.
 const LOOK_WITHIN: Duration = Duration::from_secs(2);
+
+/// Time for which mirrors are asked for with each look.
+const MIRRORED_FOR: Duration = Duration::from_secs(15);
 
 /// Parts that a shelf is given.
 #[derive(Clone)]
@@ -46,6 +50,8 @@ pub struct ShelfParts {
     pub outlook: Arc<Outlook>,
     /// Asked for what is under way.
     pub courier: Courier<FleetShard>,
+    /// Tells whether shards that are owned elsewhere are to be shown too.
+    pub onlookers: Onlookers,
 }
 
 /// The shelf. Clones are the same.
@@ -108,7 +114,7 @@ impl Shelf {
     }
 
     async fn look(&self, outlet: &Arc<dyn Outlet>, readers: &mut Readers) {
-        let ShelfParts { link, metrics, outlook, courier, .. } = &*self.parts;
+        let ShelfParts { link, metrics, outlook, courier, onlookers, positions, .. } = &*self.parts;
         metrics.show_under_way(courier.under_way());
         let Ok(handle) = link.handle() else {
             readers.take_all(Vec::new());
@@ -120,10 +126,14 @@ impl Shelf {
         let run = link.run();
         let brokers = handle.brokers();
         metrics.show_brokers(run, brokers);
+        if onlookers.are_there() || positions.is_followed() {
+            // Refused while the node has too much to do; the next look asks again.
+            handle.mirror(MIRRORED_FOR).ok();
+        }
         let (outlet, shown) = (outlet.clone(), readers.unattached());
-        let look = handle.look(move |node| (Picture::of(node), replicas(node, &shown, &outlet)));
-        let Ok(Ok((picture, replicas))) = timeout(LOOK_WITHIN, look).await else { return };
-        if readers.take_all(replicas) {
+        let look = handle.look(move |node| (Picture::of(node), contents(node, &shown, &outlet)));
+        let Ok(Ok((picture, contents))) = timeout(LOOK_WITHIN, look).await else { return };
+        if readers.take_all(contents) {
             // What is new here is to tell what it stores from now on.
             self.parts.news.wake();
         }
@@ -134,22 +144,22 @@ impl Shelf {
     }
 }
 
-/// A replica, as a look finds it.
-struct Replica {
+/// Content of a shard, as a look finds it: that of a replica, or of a mirror.
+struct Content {
     shard: ShardId,
     reader: Reader,
     is_attached: bool,
 }
 
-/// Returns all replicas. Those that are shown and are not attached yet are: those who follow the fleet look at it then, and must find
-/// them there.
-fn replicas(
+/// Returns what the node has of all shards. What is shown and is not attached yet is: those who follow the fleet look at it then, and
+/// must find it there.
+fn contents(
     node: &Node<FleetShard>,
     unattached: &[Option<Reader>],
     outlet: &Arc<dyn Outlet>,
-) -> Vec<Replica> {
-    let shards = node.shards().into_iter().map(|view| view.shard);
-    let states = shards.filter_map(|shard| Some((shard, node.state(shard)?)));
+) -> Vec<Content> {
+    let shards = (0..unattached.len() as u16).map(ShardId);
+    let states = shards.filter_map(|shard| Some((shard, node.shown(shard)?)));
     states
         .map(|(shard, state)| {
             let reader = state.reader();
@@ -158,7 +168,7 @@ fn replicas(
             if is_attached {
                 state.attach(outlet.clone());
             }
-            Replica { shard, reader, is_attached }
+            Content { shard, reader, is_attached }
         })
         .collect()
 }
@@ -199,11 +209,11 @@ impl Readers {
     }
 
     /// Puts these in place of those that are shown. Returns true if one of them is new.
-    fn take_all(&mut self, replicas: Vec<Replica>) -> bool {
-        let mut now: Vec<Option<Replica>> = (0..self.shown.len()).map(|_| None).collect();
-        for replica in replicas {
-            if let Some(place) = now.get_mut(usize::from(replica.shard.0)) {
-                *place = Some(replica);
+    fn take_all(&mut self, contents: Vec<Content>) -> bool {
+        let mut now: Vec<Option<Content>> = (0..self.shown.len()).map(|_| None).collect();
+        for content in contents {
+            if let Some(place) = now.get_mut(usize::from(content.shard.0)) {
+                *place = Some(content);
             }
         }
         let mut is_any_new = false;
@@ -213,7 +223,7 @@ impl Readers {
         is_any_new
     }
 
-    fn take(&mut self, number: usize, now: Option<Replica>) -> bool {
+    fn take(&mut self, number: usize, now: Option<Content>) -> bool {
         let shown = &mut self.shown[number];
         match (shown.as_mut(), now) {
             (Some(shown), Some(now)) if shown.reader.is_same(&now.reader) => {
@@ -231,7 +241,7 @@ impl Readers {
                 }
                 false
             }
-            (_, Some(Replica { reader, .. })) => {
+            (_, Some(Content { reader, .. })) => {
                 self.fleet.set(number, Some(reader.clone()));
                 *shown = Some(Shown { reader, is_attached: false });
                 true

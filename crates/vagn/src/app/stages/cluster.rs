@@ -12,7 +12,8 @@ use vagn_store::Fleet;
 use super::{DRAIN_WITHIN, Parts, kept};
 use crate::app::WORK_NICE;
 use crate::cluster::{
-    ClusterMetrics, Courier, News, NodeLink, NodeParts, Outlook, Shelf, ShelfParts, Submission, children,
+    ClusterMetrics, Courier, News, NodeLink, NodeParts, Onlookers, Outlook, Shelf, ShelfParts, Submission,
+    children,
 };
 use crate::config::{Settings, without_credentials};
 use crate::control::ClusterShown;
@@ -31,6 +32,19 @@ pub(in crate::app) struct ClusterHandle {
     pub(in crate::app) link: NodeLink<FleetShard>,
     /// What is seen of the cluster.
     pub(in crate::app) shelf: Shelf,
+    /// Hears of looks at the whole fleet.
+    onlookers: Onlookers,
+    news: News,
+}
+
+impl ClusterHandle {
+    /// Notes that somebody looks at the whole fleet.
+    pub(in crate::app) fn looked_at(&self) {
+        if self.onlookers.note() {
+            // At once: until all is here there is nothing to see.
+            self.news.wake();
+        }
+    }
 }
 
 impl ClusterShown for ClusterHandle {
@@ -62,6 +76,7 @@ pub(super) fn build(
     let reports = Queue::new(settings.pools.storage_mailbox as usize);
     let courier = Courier::new(reports.clone(), link.clone());
     let outlook = Outlook::new(parts.readiness.clone(), cluster.set.clone(), cluster.shards as u16);
+    let onlookers = Onlookers::new(parts.clock.clone());
     let shelf = Shelf::new(ShelfParts {
         link: link.clone(),
         fleet: fleet.clone(),
@@ -71,6 +86,7 @@ pub(super) fn build(
         metrics,
         outlook: Arc::new(outlook),
         courier: courier.clone(),
+        onlookers: onlookers.clone(),
     });
     let node = NodeParts {
         name: cluster.node_name(&host::of_machine()),
@@ -82,7 +98,7 @@ pub(super) fn build(
         draw: || fastrand::u64(..),
         clock: parts.clock.clone(),
         link: link.clone(),
-        news,
+        news: news.clone(),
         workers: FileWorkers::default(),
         settings: cluster,
     };
@@ -92,7 +108,7 @@ pub(super) fn build(
         .children(children(node).map(|thread| watched(thread.nice(WORK_NICE))))
         .child(watched(shelf.child()))
         .child(watched(courier.child()));
-    Ok((ClusterHandle { reports, link, shelf }, ChildSpec::supervisor(supervisor)))
+    Ok((ClusterHandle { reports, link, shelf, onlookers, news }, ChildSpec::supervisor(supervisor)))
 }
 
 /// Returns what each shard of a new data set keeps.
