@@ -1,13 +1,18 @@
 //! Three nodes over three brokers: one fleet, whichever node is asked, and whichever is killed.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio::time::timeout;
 use vagn_wire::Fate;
 
 use crate::brokers::Brokers;
+use crate::position_stream::Stream;
 use crate::tcp::TcpVehicle;
+use crate::tiles;
 use crate::vagn::{Vagn, command, eventually, report};
 
 /// Shards of the data set: each node owns four of six.
@@ -150,6 +155,9 @@ async fn three_nodes_are_one_fleet_whichever_is_killed() {
         wait_for_all(node, 2.0).await;
         assert_eq!(found(node).await, (VEHICLES, json!([])));
     }
+    for node in cluster.running() {
+        see_on_the_map(node, cluster.node(0)).await;
+    }
     // A datagram, too.
     cluster.node(2).send(&report(&vehicle(0), 2.5, 0.0, false));
     eventually("the datagram at another node", async || latitude(cluster.node(0), 0).await == Some(2.5))
@@ -169,6 +177,28 @@ async fn three_nodes_are_one_fleet_whichever_is_killed() {
     for round in 0..rounds() {
         let (seq, lat) = (1_000 + round, 3.0 + round as f64);
         kill_two_and_come_back(&mut cluster, (round % 3) as usize, seq, lat).await;
+    }
+}
+
+/// Looks at the whole fleet through a node, also at what it does not own; what comes in at another one is seen there, too.
+async fn see_on_the_map(node: &Vagn, other: &Vagn) {
+    eventually("all vehicles on the map", async || {
+        tiles::count(&tiles::features(node, "0/0/0.mvt").await, "n") == VEHICLES
+    })
+    .await;
+    let mut stream = Stream::of(node, "/api/v1/positions/stream?bbox=-1,-1,60,10", None).await;
+    let mut left: BTreeSet<String> = (0..VEHICLES).map(vehicle).collect();
+    let mut seq = 1;
+    while !left.is_empty() {
+        seq += 1;
+        report_all(other, seq, 2.0).await;
+        while let Ok(event) = timeout(Duration::from_millis(1_500), stream.next()).await {
+            let event = event.expect("the stream goes on");
+            if event.name == "position" {
+                left.remove(event.data["id"].as_str().unwrap());
+            }
+        }
+        assert!(seq < 20, "{left:?} were not told");
     }
 }
 

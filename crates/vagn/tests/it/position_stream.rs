@@ -9,14 +9,14 @@ const CITY: &str = "/api/v1/positions/stream?bbox=17.9,59.2,18.2,59.4";
 
 /// An event of a stream.
 #[derive(Debug, Default)]
-struct Event {
-    id: Option<String>,
-    name: String,
-    data: Value,
+pub(crate) struct Event {
+    pub(crate) id: Option<String>,
+    pub(crate) name: String,
+    pub(crate) data: Value,
 }
 
 /// A client that reads a stream event by event.
-struct Stream {
+pub(crate) struct Stream {
     response: reqwest::Response,
     rest: String,
     last: Option<String>,
@@ -24,7 +24,12 @@ struct Stream {
 
 impl Stream {
     async fn open(vagn: &Vagn, last: Option<&str>) -> Self {
-        let mut request = client().get(vagn.url(CITY));
+        Self::of(vagn, CITY, last).await
+    }
+
+    /// Opens the stream at this path, behind the event with the id `last`.
+    pub(crate) async fn of(vagn: &Vagn, path: &str, last: Option<&str>) -> Self {
+        let mut request = client().get(vagn.url(path));
         if let Some(last) = last {
             request = request.header("Last-Event-ID", last);
         }
@@ -35,7 +40,7 @@ impl Stream {
     }
 
     /// Waits for the next event that is not there for its id alone; `None` when the stream has ended.
-    async fn next(&mut self) -> Option<Event> {
+    pub(crate) async fn next(&mut self) -> Option<Event> {
         loop {
             let event = self.block().await?;
             if !event.name.is_empty() {

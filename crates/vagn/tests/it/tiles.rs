@@ -20,7 +20,7 @@ async fn tile(vagn: &Vagn, path: &str) -> (u16, String, Vec<u8>) {
     (answer.status().as_u16(), etag, answer.bytes().await.unwrap().to_vec())
 }
 
-async fn features(vagn: &Vagn, path: &str) -> Vec<Feature<f32>> {
+pub(crate) async fn features(vagn: &Vagn, path: &str) -> Vec<Feature<f32>> {
     let (status, _, bytes) = tile(vagn, path).await;
     match status {
         200 => Reader::new(bytes).unwrap().get_features(0).unwrap(),
@@ -31,7 +31,7 @@ async fn features(vagn: &Vagn, path: &str) -> Vec<Feature<f32>> {
     }
 }
 
-fn count(features: &[Feature<f32>], name: &str) -> u64 {
+pub(crate) fn count(features: &[Feature<f32>], name: &str) -> u64 {
     let values = features.iter().filter_map(|feature| feature.properties.as_ref()?.get(name));
     values.map(|value| if let Value::UInt(count) = value { *count } else { panic!("{value:?}") }).sum()
 }
