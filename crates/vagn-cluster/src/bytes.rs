@@ -5,24 +5,28 @@ use crate::hash::hash;
 use crate::state::Damaged;
 
 /// Length of the hash at the end.
-pub(crate) const SEAL_LEN: usize = 8;
+pub const SEAL_LEN: usize = 8;
 
 /// Longest text, in bytes.
 const TEXT_MAX: usize = 64;
 
 /// Reads bytes from the front. Whatever they are, it neither panics nor takes memory.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Reader<'a> {
+pub struct Reader<'a> {
     rest: &'a [u8],
 }
 
 impl<'a> Reader<'a> {
-    pub(crate) fn new(bytes: &'a [u8]) -> Self {
+    /// Begins at the front of these bytes.
+    pub fn new(bytes: &'a [u8]) -> Self {
         Self { rest: bytes }
     }
 
     /// Reads what [`seal`] ended: the hash must be that of the rest.
-    pub(crate) fn unseal(bytes: &'a [u8]) -> Result<Self, Damaged> {
+    ///
+    /// # Errors
+    /// [`Damaged`] if it is not.
+    pub fn unseal(bytes: &'a [u8]) -> Result<Self, Damaged> {
         let (rest, seal) = bytes.split_last_chunk::<SEAL_LEN>().ok_or(Damaged)?;
         if u64::from_le_bytes(*seal) == hash(&[rest]) { Ok(Self { rest }) } else { Err(Damaged) }
     }
@@ -33,28 +37,51 @@ impl<'a> Reader<'a> {
         Ok(*array)
     }
 
-    pub(crate) fn u8(&mut self) -> Result<u8, Damaged> {
+    /// Reads a byte.
+    ///
+    /// # Errors
+    /// [`Damaged`] if too little is left.
+    pub fn u8(&mut self) -> Result<u8, Damaged> {
         self.array().map(u8::from_le_bytes)
     }
 
-    pub(crate) fn u16(&mut self) -> Result<u16, Damaged> {
+    /// Reads a number of 16 bits.
+    ///
+    /// # Errors
+    /// [`Damaged`] if too little is left.
+    pub fn u16(&mut self) -> Result<u16, Damaged> {
         self.array().map(u16::from_le_bytes)
     }
 
-    pub(crate) fn u32(&mut self) -> Result<u32, Damaged> {
+    /// Reads a number of 32 bits.
+    ///
+    /// # Errors
+    /// [`Damaged`] if too little is left.
+    pub fn u32(&mut self) -> Result<u32, Damaged> {
         self.array().map(u32::from_le_bytes)
     }
 
-    pub(crate) fn u64(&mut self) -> Result<u64, Damaged> {
+    /// Reads a number of 64 bits.
+    ///
+    /// # Errors
+    /// [`Damaged`] if too little is left.
+    pub fn u64(&mut self) -> Result<u64, Damaged> {
         self.array().map(u64::from_le_bytes)
     }
 
-    pub(crate) fn i64(&mut self) -> Result<i64, Damaged> {
+    /// Reads a number of 64 bits with a sign.
+    ///
+    /// # Errors
+    /// [`Damaged`] if too little is left.
+    pub fn i64(&mut self) -> Result<i64, Damaged> {
         self.array().map(i64::from_le_bytes)
     }
 
     /// Reads 0 or 1.
-    pub(crate) fn flag(&mut self) -> Result<bool, Damaged> {
+    ///
+    /// # Errors
+    /// [`Damaged`] if it is neither.
+    pub fn flag(&mut self) -> Result<bool, Damaged> {
         match self.u8()? {
             0 => Ok(false),
             1 => Ok(true),
@@ -63,26 +90,39 @@ impl<'a> Reader<'a> {
     }
 
     /// Reads a number of things that are `least` bytes long each, at most `most` of them: so many have room in what follows.
-    pub(crate) fn count(&mut self, most: usize, least: usize) -> Result<usize, Damaged> {
+    ///
+    /// # Errors
+    /// [`Damaged`] if they are more, or have no room.
+    pub fn count(&mut self, most: usize, least: usize) -> Result<usize, Damaged> {
         let count = self.u32()? as usize;
         let has_room = count <= most && count.saturating_mul(least) <= self.rest.len();
         if has_room { Ok(count) } else { Err(Damaged) }
     }
 
-    pub(crate) fn take(&mut self, len: usize) -> Result<&'a [u8], Damaged> {
+    /// Reads so many bytes.
+    ///
+    /// # Errors
+    /// [`Damaged`] if fewer are left.
+    pub fn take(&mut self, len: usize) -> Result<&'a [u8], Damaged> {
         let (piece, rest) = self.rest.split_at_checked(len).ok_or(Damaged)?;
         self.rest = rest;
         Ok(piece)
     }
 
     /// Reads bytes that follow their length in 32 bits, at most `most`.
-    pub(crate) fn long(&mut self, most: usize) -> Result<&'a [u8], Damaged> {
+    ///
+    /// # Errors
+    /// [`Damaged`] if they are more, or not all there.
+    pub fn long(&mut self, most: usize) -> Result<&'a [u8], Damaged> {
         let len = self.u32()? as usize;
         if len > most { Err(Damaged) } else { self.take(len) }
     }
 
     /// Reads a text that follows its length in 8 bits, at most 64.
-    pub(crate) fn text(&mut self) -> Result<String, Damaged> {
+    ///
+    /// # Errors
+    /// [`Damaged`] if it is longer, not all there, or not UTF-8.
+    pub fn text(&mut self) -> Result<String, Damaged> {
         let len = usize::from(self.u8()?);
         if len > TEXT_MAX {
             return Err(Damaged);
@@ -92,44 +132,55 @@ impl<'a> Reader<'a> {
     }
 
     /// Returns what was not read.
-    pub(crate) fn rest(&self) -> &'a [u8] {
+    pub fn rest(&self) -> &'a [u8] {
         self.rest
     }
 
     /// Ends: all must have been read.
-    pub(crate) fn end(self) -> Result<(), Damaged> {
+    ///
+    /// # Errors
+    /// [`Damaged`] if something is left.
+    pub fn end(self) -> Result<(), Damaged> {
         if self.rest.is_empty() { Ok(()) } else { Err(Damaged) }
     }
 }
 
 /// Appends numbers and pieces of bytes.
-pub(crate) trait Write {
+pub trait Write {
+    /// Appends bytes as they are.
     fn put(&mut self, bytes: &[u8]);
 
+    /// Appends a byte.
     fn put_u8(&mut self, value: u8) {
         self.put(&[value]);
     }
 
+    /// Appends a number of 16 bits.
     fn put_u16(&mut self, value: u16) {
         self.put(&value.to_le_bytes());
     }
 
+    /// Appends a number of 32 bits.
     fn put_u32(&mut self, value: u32) {
         self.put(&value.to_le_bytes());
     }
 
+    /// Appends a number of 64 bits.
     fn put_u64(&mut self, value: u64) {
         self.put(&value.to_le_bytes());
     }
 
+    /// Appends a number of 64 bits with a sign.
     fn put_i64(&mut self, value: i64) {
         self.put(&value.to_le_bytes());
     }
 
+    /// Appends a number of things, as [`Reader::count`] reads it. It must fit into 32 bits.
     fn put_count(&mut self, count: usize) {
         self.put_u32(u32::try_from(count).expect("everything that is counted has a bound"));
     }
 
+    /// Appends bytes behind their length, as [`Reader::long`] reads them.
     fn put_long(&mut self, bytes: &[u8]) {
         self.put_count(bytes.len());
         self.put(bytes);
@@ -150,7 +201,7 @@ impl Write for Vec<u8> {
 }
 
 /// Ends what was written with the hash of it all.
-pub(crate) fn seal(out: &mut Vec<u8>) {
+pub fn seal(out: &mut Vec<u8>) {
     let seal = hash(&[out]);
     out.put_u64(seal);
 }

@@ -128,17 +128,18 @@ impl<S: ShardState> Content<S> {
             Verdict::New => {}
         }
         let (base, time_ms) = (self.base, self.time_ms);
-        let fates = (0..).zip(batch.changes()).map(|(index, change)| {
+        let changes = (0..).zip(batch.changes()).map(|(index, change)| {
             let arrival_ms = match change {
                 crate::Change::Report { arrival_ms, .. } => arrival_ms,
                 _ => time_ms,
             };
             let (earliest, latest) = (time_ms.saturating_sub(ARRIVAL_MS), time_ms.saturating_add(ARRIVAL_MS));
             let arrival_ms = arrival_ms.clamp(earliest, latest);
-            self.state
-                .apply(Place { order: order_number(base, sequence, index), time_ms, arrival_ms }, change)
+            (Place { order: order_number(base, sequence, index), time_ms, arrival_ms }, change)
         });
-        Applied::Batch(batch.id, fates.collect())
+        let fates = self.state.apply_all(changes);
+        debug_assert_eq!(fates.len(), batch.len());
+        Applied::Batch(batch.id, fates.into())
     }
 
     fn pass(&mut self, tick: Tick, broker_ms: i64, clock_ms: Option<i64>) -> Applied {

@@ -83,6 +83,12 @@ pub trait ShardState: Sized {
     /// Applies a change, and says what became of it.
     fn apply(&mut self, place: Place, change: Change<'_>) -> Fate;
 
+    /// Applies the changes of an entry in their order, and says what became of each, as [`apply`](Self::apply) of one after the other
+    /// does. For a state that is faster with many at once.
+    fn apply_all<'a>(&mut self, changes: impl Iterator<Item = (Place, Change<'a>)>) -> Vec<Fate> {
+        changes.map(|(place, change)| self.apply(place, change)).collect()
+    }
+
     /// Lets time pass, ms since 1970: forgets what is too old by now. Nothing else forgets. What the state remembers to do
     /// so is content, and stands in the snapshot.
     fn tick(&mut self, time_ms: i64);

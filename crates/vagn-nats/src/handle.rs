@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 use vagn_cluster::{NewChange, Node, ShardAnswer, ShardId};
 use vagn_wire::Fate;
@@ -59,14 +60,30 @@ impl<S> Handle<S> {
         })
     }
 
+    /// As [`submit`](Self::submit), but gives back what was not taken.
+    ///
+    /// # Errors
+    /// The changes: the node takes nothing now.
+    pub fn offer(&self, changes: Vec<NewChange>) -> Result<oneshot::Receiver<Vec<Fate>>, Vec<NewChange>> {
+        let (fates, come) = oneshot::channel();
+        match self.requests.try_send(Request::Submit { changes, fates }) {
+            Ok(()) => Ok(come),
+            Err(TrySendError::Full(back) | TrySendError::Closed(back)) => {
+                self.brokers.lose(Loss::Busy);
+                match back {
+                    Request::Submit { changes, .. } => Err(changes),
+                    _ => unreachable!("what comes back is what was sent"),
+                }
+            }
+        }
+    }
+
     /// Brings changes, and returns where their fates come. What gets none, as its node has ended, failed: it may be stored.
     ///
     /// # Errors
     /// [`Unavailable`]: nothing was taken.
     pub fn submit(&self, changes: Vec<NewChange>) -> Result<oneshot::Receiver<Vec<Fate>>, Unavailable> {
-        let (fates, come) = oneshot::channel();
-        self.send(Request::Submit { changes, fates })?;
-        Ok(come)
+        self.offer(changes).map_err(|_| Unavailable)
     }
 
     /// Asks shards (none: all) about the fleet.

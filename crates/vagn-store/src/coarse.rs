@@ -11,9 +11,9 @@ use std::ops::ControlFlow;
 
 use vagn_wire::Position;
 
-pub(crate) use inside::inside;
+pub(crate) use inside::{inside, sort};
 
-use crate::{BBox, Found, Reader, Sighting};
+use crate::{BBox, Found, Nearby, Reader, Sighting};
 
 /// Steps of the grid in a degree.
 const STEPS: f64 = 1_000.0;
@@ -83,6 +83,11 @@ fn time_ms(exact_ms: i64) -> i64 {
 /// Returns the first time that is coarsely at or after this one.
 pub(crate) fn first_time_ms(coarse_ms: i64) -> i64 {
     coarse_ms.saturating_add((-coarse_ms.rem_euclid(TIME_STEP_MS)).rem_euclid(TIME_STEP_MS))
+}
+
+/// Returns the question with the times at which it is met coarsely.
+pub(crate) fn nearby(nearby: &Nearby) -> Nearby {
+    Nearby { newer_than_ms: nearby.newer_than_ms.map(first_time_ms), ..*nearby }
 }
 
 /// Returns boxes that together have all places whose coarse place is in `bbox`.

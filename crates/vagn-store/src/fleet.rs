@@ -10,6 +10,7 @@ use std::time::Duration;
 use parking_lot::RwLock;
 use thiserror::Error;
 
+use crate::vehicle::keep_nearest;
 use crate::{BBox, Hit, Key, Nearby, Reader, Vehicle, coarse, partition};
 
 /// The readers of all partitions. Clones are the same fleet.
@@ -17,7 +18,12 @@ use crate::{BBox, Hit, Key, Nearby, Reader, Vehicle, coarse, partition};
 pub struct Fleet {
     /// A list that a query holds is replaced and not changed, so that taking it costs one count.
     readers: Arc<RwLock<Readers>>,
+    partitions: usize,
+    placing: Placing,
 }
+
+/// Returns the home of a vehicle among so many partitions: the number of the one that holds it.
+type Placing = fn(Key<'_>, usize) -> usize;
 
 /// By the number of the partition.
 type Readers = Arc<[Option<Reader>]>;
@@ -28,14 +34,26 @@ type Readers = Arc<[Option<Reader>]>;
 pub struct NotReady;
 
 impl Fleet {
-    /// Returns a fleet of so many partitions, none of them ready.
+    /// Returns a fleet of so many partitions, none of them ready. Vehicles are where [`partition`] says.
     pub fn new(partitions: usize) -> Fleet {
-        Fleet { readers: Arc::new(RwLock::new(vec![None; partitions].into())) }
+        Fleet::placed(partitions, |key, partitions| partition(key.hash(), partitions))
+    }
+
+    /// As [`Fleet::new`], with vehicles where `placing` says: it gets a key and the number of partitions, and returns the number
+    /// of one.
+    pub fn placed(partitions: usize, placing: fn(Key<'_>, usize) -> usize) -> Fleet {
+        Fleet { readers: Arc::new(RwLock::new(vec![None; partitions].into())), partitions, placing }
     }
 
     /// Returns the number of partitions.
     pub fn partitions(&self) -> usize {
-        self.readers.read().len()
+        self.partitions
+    }
+
+    /// Returns the number of the partition that holds a vehicle if the fleet has it.
+    #[inline]
+    pub fn home(&self, key: Key<'_>) -> usize {
+        (self.placing)(key, self.partitions.max(1))
     }
 
     /// Puts a partition in place, or takes it away. A number beyond the last partition is ignored.
@@ -61,8 +79,7 @@ impl Fleet {
 
     /// As [`Fleet::nearby`], with coarse places and times in place of the exact ones; see [`Sight::Coarse`](crate::Sight::Coarse).
     pub(crate) fn nearby_coarse(&self, nearby: &Nearby) -> Result<Vec<Hit>, NotReady> {
-        let newer_than_ms = nearby.newer_than_ms.map(coarse::first_time_ms);
-        self.nearest(Nearby { newer_than_ms, ..*nearby }, Reader::nearby_coarse)
+        self.nearest(coarse::nearby(nearby), Reader::nearby_coarse)
     }
 
     #[inline]
@@ -74,8 +91,7 @@ impl Fleet {
         let mut best: Vec<Hit> = Vec::new();
         for reader in self.all()?.iter().flatten() {
             find(reader, &nearby, &mut best);
-            best.sort_by(Hit::order);
-            best.truncate(nearby.k);
+            keep_nearest(&mut best, nearby.k);
             // With k hits no farther vehicle can be in the answer, so the next partition need not look beyond the
             // farthest.
             if best.len() == nearby.k {
@@ -126,7 +142,7 @@ impl Fleet {
     /// for all partitions together: what has not answered by then is only asked whether it would now.
     pub fn rows_within(&self, keys: &[Key<'_>], within: Duration) -> Vec<Result<Option<u32>, NotReady>> {
         let readers = Arc::clone(&self.readers.read());
-        let homes: Vec<_> = keys.iter().map(|key| partition(key.hash(), readers.len().max(1))).collect();
+        let homes: Vec<_> = keys.iter().map(|key| self.home(*key)).collect();
         let mut rows = vec![Err(NotReady); keys.len()];
         let mut left = within;
         for (number, reader) in readers.iter().enumerate() {
@@ -156,8 +172,7 @@ impl Fleet {
     }
 
     fn reader_of(&self, key: Key<'_>) -> Result<Reader, NotReady> {
-        let readers = self.readers.read();
-        readers.get(partition(key.hash(), readers.len().max(1))).cloned().flatten().ok_or(NotReady)
+        self.reader(self.home(key)).ok_or(NotReady)
     }
 
     /// Counts the vehicles of the fleet.

@@ -79,11 +79,18 @@ fn hash_text(text: &[u8]) -> u64 {
 #[inline]
 fn mix(state: u64, block: &[u8; 16]) -> u64 {
     let words = u128::from_le_bytes(*block);
-    folded_multiply(words as u64 ^ state, (words >> 64) as u64 ^ SECOND_WORD)
+    mix_words(state, words as u64, (words >> 64) as u64)
 }
 
+/// Mixes two words into the state of a hash.
 #[inline]
-fn finish(state: u64) -> u64 {
+pub(crate) fn mix_words(state: u64, one: u64, other: u64) -> u64 {
+    folded_multiply(one ^ state, other ^ SECOND_WORD)
+}
+
+/// Returns the hash that a state ends with.
+#[inline]
+pub(crate) fn finish(state: u64) -> u64 {
     folded_multiply(state ^ SECOND_WORD, FINISH)
 }
 

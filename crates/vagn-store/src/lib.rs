@@ -24,9 +24,11 @@ mod order;
 mod partition;
 mod prefetch;
 pub mod private;
+mod question;
 mod reader;
 mod repair;
 mod repartition;
+mod roster;
 mod sight;
 mod sighting;
 mod snapshot;
@@ -54,8 +56,10 @@ pub use order::OrderNumber;
 pub use partition::{
     AfterFailedWrite, Forget, Forgotten, Housekept, Partition, Phase, Progress, Recovery, Settings, Written,
 };
+pub use question::{Answer, Question, Whole};
 pub use reader::{Reader, Writer};
 pub use repair::{RepairReport, RepairedFile, plan_repair, plan_repair_on, repair, repair_on};
+pub use roster::Roster;
 pub use sight::Sight;
 pub use sighting::Sighting;
 pub use syncer::{Health, Syncer};

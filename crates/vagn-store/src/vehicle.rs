@@ -125,6 +125,13 @@ impl Hit {
     }
 }
 
+/// Brings hits into order and keeps the nearest `k`.
+#[inline]
+pub(crate) fn keep_nearest(hits: &mut Vec<Hit>, k: usize) {
+    hits.sort_by(Hit::order);
+    hits.truncate(k);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

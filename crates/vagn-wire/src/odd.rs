@@ -150,6 +150,18 @@ impl Oddities {
         self.0 == 0
     }
 
+    /// Returns the set as bits, in the order of declaration from the lowest on, as shards of a cluster pass it on.
+    #[inline]
+    pub const fn bits(self) -> u16 {
+        self.0
+    }
+
+    /// Returns the set of which these are the [bits](Self::bits), or `None` when one of them stands for nothing.
+    #[inline]
+    pub const fn of_bits(bits: u16) -> Option<Self> {
+        if bits >> Oddity::ALL.len() == 0 { Some(Self(bits)) } else { None }
+    }
+
     /// Returns the oddities in the order of declaration.
     pub fn iter(self) -> impl Iterator<Item = Oddity> {
         Oddity::ALL.into_iter().filter(move |oddity| self.has(*oddity))
@@ -173,5 +185,6 @@ mod tests {
         assert!(all.iter().eq(Oddity::ALL));
         assert_eq!(Oddities::of(Oddity::NoFix).and(Oddities::NONE), Oddities::of(Oddity::NoFix));
         assert!(Oddities::NONE.is_empty() && Oddities::NONE.iter().next().is_none());
+        assert_eq!((Oddities::of_bits(all.bits()), Oddities::of_bits(all.bits() + 1)), (Some(all), None));
     }
 }

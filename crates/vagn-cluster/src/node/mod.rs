@@ -31,7 +31,7 @@ use crate::numbers::Numbers;
 use crate::scatter::Scatter;
 use crate::settings::Settings;
 use crate::state::ShardState;
-use crate::view::{Counts, ShardView};
+use crate::view::{Counts, MemberView, OwnerView, ShardView, Stage};
 
 use door::{Desk, Door};
 use keeper::{Context, Keeper};
@@ -386,6 +386,44 @@ impl<S: ShardState> Node<S> {
     pub fn owners(&self, shard: ShardId) -> Option<(StreamId, Vec<(NodeId, bool)>)> {
         let place = self.keeper.known()?.shard(shard)?;
         Some((place.stream(shard), place.owners.iter().map(|owner| (owner.node, owner.is_full)).collect()))
+    }
+
+    /// Returns the number of shards of the data set; `None` until its record of assignment is known.
+    pub fn shard_count(&self) -> Option<u16> {
+        self.keeper.known().map(Assignment::len)
+    }
+
+    /// Returns the owners of a shard with what each last said of it; none while the record of assignment is not known.
+    pub fn owner_views(&self, shard: ShardId) -> Vec<OwnerView> {
+        let Some(place) = self.keeper.known().and_then(|known| known.shard(shard)) else { return Vec::new() };
+        let (epoch, own) = (place.epoch, self.settings.node);
+        let of_own = || self.parts.get(&shard).and_then(|part| part.view(self.now));
+        let views = place.owners.iter().map(|owner| {
+            let (synced, caught_up) = if owner.node == own {
+                let view = of_own().filter(|view| view.stream.epoch == epoch);
+                (view.map(|view| view.applied), view.is_some_and(|view| view.stage == Stage::CaughtUp))
+            } else {
+                let holding = self.members.holding(owner.node, shard, epoch, self.now);
+                (holding.map(|held| held.synced), holding.is_some_and(|held| held.caught_up))
+            };
+            OwnerView { node: owner.node, is_full: owner.is_full, synced, caught_up }
+        });
+        views.collect()
+    }
+
+    /// Returns the nodes of the cluster as this one knows them: itself first, then the others by rising number.
+    pub fn members(&self) -> Vec<MemberView> {
+        let own = MemberView {
+            node: self.settings.node,
+            name: self.settings.name.clone(),
+            zone: self.settings.zone.clone(),
+            stores: self.settings.stores,
+            leaves: self.leaves,
+            silent_ms: 0,
+            is_heard: true,
+            differs: false,
+        };
+        std::iter::once(own).chain(self.members.views(self.now)).collect()
     }
 
     /// True if the content of a replica has this batch.

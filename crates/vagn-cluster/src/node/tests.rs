@@ -432,6 +432,32 @@ fn a_second_node_copies_and_both_have_the_same() {
 }
 
 #[test]
+fn a_node_shows_the_others_and_what_each_owner_has() {
+    let mut world = World::begun(2);
+    world.submit(1, 0..100);
+    world.pass(1_000);
+    let shown = |world: &World| {
+        let members = world.node(1).members();
+        let heard: Vec<_> = members.iter().map(|member| (member.node, member.is_heard)).collect();
+        let owners = (0..SHARDS).flat_map(|shard| world.node(1).owner_views(ShardId(shard)));
+        (heard, owners.map(|owner| (owner.node, owner.is_full && owner.caught_up)).collect::<Vec<_>>())
+    };
+    assert_eq!(world.node(1).shard_count(), Some(SHARDS));
+    let (heard, owners) = shown(&world);
+    assert_eq!(heard, [(NodeId(1), true), (NodeId(2), true)]);
+    assert!(owners.len() == 2 * usize::from(SHARDS) && owners.iter().all(|(_, has_all)| *has_all));
+    for shard in (0..SHARDS).map(ShardId) {
+        let synced: Vec<_> = world.node(1).owner_views(shard).into_iter().map(|owner| owner.synced).collect();
+        assert!(synced[0].is_some() && synced[0] == synced[1], "{synced:?}");
+    }
+    world.crash(2);
+    world.pass(20_000);
+    let (heard, owners) = shown(&world);
+    assert_eq!(heard, [(NodeId(1), true), (NodeId(2), false)]);
+    assert!(owners.contains(&(NodeId(1), true)) && owners.contains(&(NodeId(2), false)), "{owners:?}");
+}
+
+#[test]
 fn streams_are_purged_once_both_owners_have_synced() {
     let mut world = World::begun(2);
     for second in 0..100_u64 {

@@ -29,6 +29,16 @@ pub(crate) fn inside(readers: &[Reader], bbox: &BBox, limit: usize) -> Vec<Vehic
     vehicles
 }
 
+/// Brings vehicles in a box, which several searches found, into the order in which one search gives them.
+pub(crate) fn sort(bbox: &BBox, vehicles: &mut [Vehicle]) {
+    let regions = regions(bbox);
+    vehicles.sort_by_cached_key(|vehicle| {
+        let (row, column, id) = order(vehicle);
+        let region = regions.iter().position(|region| region.has(row, column));
+        (region.unwrap_or(regions.len()), row, column, id)
+    });
+}
+
 /// Returns the place in the order: from south to north, then from west to east, then by id.
 fn order(vehicle: &Vehicle) -> (i32, i32, VehicleIdBuf) {
     let position = vehicle.sighting.position;
@@ -45,6 +55,10 @@ struct Region {
 }
 
 impl Region {
+    fn has(self, row: i32, column: i32) -> bool {
+        (self.south..=self.north).contains(&row) && (self.west..=self.east).contains(&column)
+    }
+
     fn bbox(self) -> BBox {
         let [west, south, east, north] = [self.west, self.south, self.east, self.north].map(degrees);
         BBox::new(west, south, east, north).expect("regions are on the globe")

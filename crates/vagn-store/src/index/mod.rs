@@ -36,7 +36,7 @@ mod within;
 
 use crate::chunked::Chunked;
 use crate::geo::unit_vector;
-use crate::ids::Ids;
+use crate::ids::{Ids, Names};
 use crate::judge::Count;
 use crate::{Found, Gone, Key, Sighting, Vehicle, VehicleIdBuf};
 use cell::GridPoint;
@@ -100,6 +100,11 @@ impl Index {
             vacant: Vec::new(),
             max_vehicles: max_vehicles.min(VEHICLES_MAX),
         }
+    }
+
+    /// Returns an empty index without a bound, whose ids are found by a hash with this seed.
+    pub(crate) fn with_seed(hash_seed: u64) -> Index {
+        Index::of_parts(VEHICLES_MAX, hash_seed, Rows::new(), Names::new(), Counts::default(), || {})
     }
 
     /// Counts the vehicles.
@@ -234,6 +239,17 @@ impl Index {
             sighting: self.rows[slot].sighting(),
             count: self.counts.get(slot),
         })
+    }
+
+    /// Returns what is kept of the vehicle in a slot that is taken, beside its key.
+    #[inline]
+    pub(crate) fn state(&self, slot: u32) -> (Sighting, Count) {
+        (self.rows[slot].sighting(), self.counts.get(slot))
+    }
+
+    /// Returns the key of the vehicle in a slot that is taken.
+    pub(crate) fn key(&self, slot: u32) -> Key<'_> {
+        self.ids.key(slot)
     }
 
     /// Sets the greatest number of vehicles. Those that are known stay.

@@ -64,6 +64,12 @@ impl Plan {
         updates.iter().zip(&self.planned)
     }
 
+    /// Returns the outcome of the update at `at`.
+    #[inline]
+    pub(crate) fn planned(&self, at: usize) -> &Planned {
+        &self.planned[at]
+    }
+
     /// Returns the count of the vehicle after an update that changed it.
     #[inline]
     pub(crate) fn count(&self, planned: &Planned) -> Option<&Count> {

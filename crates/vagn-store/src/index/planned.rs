@@ -71,6 +71,12 @@ impl Planned {
         self.fate == Fate::Stored && self.flags == WRITTEN
     }
 
+    /// Returns true when the vehicle in the slot is not as before: another position, or another count.
+    #[inline]
+    pub(crate) fn changes(&self) -> bool {
+        self.fate == Fate::Stored || self.count != NONE
+    }
+
     #[inline]
     pub(crate) fn is_new_vehicle(&self) -> bool {
         self.has(NEW_VEHICLE)

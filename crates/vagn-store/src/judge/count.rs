@@ -23,7 +23,7 @@ impl Count {
 
     /// Begins under another key, or under none.
     pub(crate) fn begin(key: Option<KeyTag>) -> Self {
-        Self { key: key.map_or(0, KeyTag::get), ..Self::NONE }
+        Self { key: key.map_or(0, KeyTag::bits), ..Self::NONE }
     }
 
     /// Returns true when it holds nothing.
@@ -35,7 +35,7 @@ impl Count {
     /// Returns the key under which it counts.
     #[inline]
     pub(crate) fn key(&self) -> Option<KeyTag> {
-        KeyTag::new(self.key & !REPEATED)
+        KeyTag::of_bits(self.key & !REPEATED)
     }
 
     /// Returns true when the number was seen.

@@ -52,11 +52,13 @@ impl KeyTag {
         Self(std::num::NonZeroU32::new(bits.max(1)).expect("it is one at least"))
     }
 
-    pub(crate) fn new(bits: u32) -> Option<Self> {
-        std::num::NonZeroU32::new(bits).map(Self)
+    /// Returns the tag of which these are the [bits](Self::bits), or `None` when they are of none.
+    pub fn of_bits(bits: u32) -> Option<Self> {
+        std::num::NonZeroU32::new(bits).filter(|bits| bits.get() < 1 << 31).map(Self)
     }
 
-    pub(crate) fn get(self) -> u32 {
+    /// Returns its 31 bits, as log, snapshots and shards of a cluster keep it. They are never all zero.
+    pub fn bits(self) -> u32 {
         self.0.get()
     }
 }

@@ -180,21 +180,10 @@ impl Judged {
         if !sent.readable {
             report.odd.add(Oddity::TimeUnreadable);
         }
-        let time = event_time(&report, sent.a);
         self.receive_seq += 1;
-        let new = Sighting {
-            position,
-            event_time_ms: time.time_ms,
-            receive_time_ms: sent.a,
-            receive_seq: self.receive_seq,
-            seq: sent.n,
-            speed_mps: None,
-            heading_deg: None,
-            emergency: false,
-            own_time: time.own,
-            unsure: time.unsure,
-        };
-        let evidence = Evidence { seal: sent.key.map(|key| Seal { key, more: sent.more }), odd: time.odd };
+        let (new, odd) = Sighting::of(&report, position, sent.a, self.receive_seq);
+        let new = Sighting { seq: sent.n, ..new };
+        let evidence = Evidence { seal: sent.key.map(|key| Seal { key, more: sent.more }), odd };
         let plain = self.count.is_none()
             && self.kept.is_some_and(|kept| is_plainly_newer(kept.event_time_ms, &new, &evidence));
         let verdict = judge(self.kept.as_ref(), &mut self.count, &new, &evidence);

@@ -1,6 +1,6 @@
 //! The time that counts for a report: the vehicle's own, unless that cannot be.
 
-use vagn_wire::{Oddities, Oddity, Report};
+use vagn_wire::{Oddities, Oddity, Position, Report};
 
 use crate::Sighting;
 
@@ -47,6 +47,33 @@ pub fn event_time(report: &Report<'_>, arrived_ms: i64) -> EventTime {
             unsure: report.odd.has(Oddity::TimeUnreadable),
             odd: report.odd,
         },
+    }
+}
+
+impl Sighting {
+    /// Makes the sighting of a report at this position, as it is to be judged, and returns all that is odd about the report. It
+    /// arrived at `receive_time_ms` since 1970, under the running number `receive_seq`.
+    #[inline]
+    pub fn of(
+        report: &Report<'_>,
+        position: Position,
+        receive_time_ms: i64,
+        receive_seq: u64,
+    ) -> (Self, Oddities) {
+        let time = event_time(report, receive_time_ms);
+        let sighting = Self {
+            position,
+            event_time_ms: time.time_ms,
+            receive_time_ms,
+            receive_seq,
+            seq: report.seq,
+            speed_mps: report.speed_mps,
+            heading_deg: report.heading_deg,
+            emergency: report.emergency,
+            own_time: time.own,
+            unsure: time.unsure,
+        };
+        (sighting, report.odd.and(time.odd))
     }
 }
 

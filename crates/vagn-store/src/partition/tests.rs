@@ -6,7 +6,7 @@ use crate::index::Held;
 use crate::judge::Count;
 use crate::{
     Changes, DataDir, Evidence, Fate, FixBefore, Key, KeyTag, OrderNumber, Seal, Sighting, Updates,
-    VehicleIdBuf, event_time, partition,
+    VehicleIdBuf, partition,
 };
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -63,23 +63,12 @@ fn report(random: &mut fastrand::Rng, now_ms: i64, receive_seq: u64) -> (Sightin
     if random.u8(..8) == 0 {
         (report.event_time_ms, report.odd) = (None, Oddities::of(Oddity::TimeUnreadable));
     }
-    let time = event_time(&report, now_ms);
+    let (sighting, odd) = Sighting::of(&report, position, now_ms, receive_seq);
     let number = random.choice(&[0, 1, 2, 3, 70, 140, u64::MAX]).copied();
     let key = random.choice(&[None, None, Some(1), Some(2)]).unwrap();
-    let sighting = Sighting {
-        position,
-        event_time_ms: time.time_ms,
-        receive_time_ms: now_ms,
-        receive_seq,
-        seq: number.filter(|_| key.is_some() || random.bool()),
-        speed_mps: None,
-        heading_deg: None,
-        emergency: false,
-        own_time: time.own,
-        unsure: time.unsure,
-    };
+    let sighting = Sighting { seq: number.filter(|_| key.is_some() || random.bool()), ..sighting };
     let seal = key.map(|key| Seal { key: KeyTag::of_key_id([key; 8]), more: false });
-    (sighting, Evidence { seal, odd: time.odd })
+    (sighting, Evidence { seal, odd })
 }
 
 fn sent(random: &mut fastrand::Rng, now_ms: i64, receive_seq: &mut u64) -> Sent {

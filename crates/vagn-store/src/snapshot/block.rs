@@ -13,7 +13,7 @@ use crate::log::stamps::Stamps;
 use crate::{Key, OrderNumber};
 
 /// The one format that this version reads and writes.
-pub(super) const VERSION: u32 = 3;
+pub(crate) const VERSION: u32 = 3;
 
 const MAGIC: [u8; 8] = *b"VAGNSNAP";
 
@@ -103,7 +103,7 @@ fn checksum(block: u32, count: u32, content: &[u8]) -> u32 {
 }
 
 /// Appends a vehicle: the fields of a position record, then its count if it has one, then the id.
-pub(super) fn put_vehicle(held: &Held<'_>, out: &mut Vec<u8>) {
+pub(crate) fn put_vehicle(held: &Held<'_>, out: &mut Vec<u8>) {
     out.extend_from_slice(&record::fields(held));
     if !held.count.is_none() {
         out.extend_from_slice(&record::put_count(&held.count));
@@ -124,7 +124,8 @@ pub(super) fn each_vehicle(mut content: &[u8], visit: &mut dyn FnMut(Held<'_>)) 
     true
 }
 
-fn first_vehicle(content: &[u8]) -> Option<(Held<'_>, &[u8])> {
+/// Reads the vehicle that stands first, and returns what is behind it.
+pub(crate) fn first_vehicle(content: &[u8]) -> Option<(Held<'_>, &[u8])> {
     let (fields, mut content) = content.split_first_chunk::<{ record::FIELDS }>()?;
     let Fields { slot, id_len, is_uuid, has_count, sighting } = record::from_fields(fields)?;
     let mut count = Count::NONE;

@@ -12,6 +12,8 @@ mod fuzz;
 pub(crate) mod reader;
 pub(crate) mod writer;
 
+pub(crate) use block::{VERSION as VEHICLE_VERSION, first_vehicle, put_vehicle};
+
 use crate::disk::Disk;
 use crate::error::{Doing, StoreError};
 use crate::log::LogPosition;

@@ -5,6 +5,7 @@ mod brute_force;
 mod many_in_one_place;
 mod model;
 mod places;
+mod questions;
 mod readers;
 mod rules;
 mod storms;

@@ -7,9 +7,12 @@ mod data_dir;
 mod files;
 mod ground;
 mod manager;
+mod node;
 pub(crate) mod places;
 mod private;
+mod ready;
 mod reload;
+mod roles;
 mod stages;
 
 use std::fs;
@@ -31,7 +34,6 @@ use crate::config::Settings;
 use crate::control::{self, ControlSocket, RegistryFault, SOCKET};
 use crate::door::Doors;
 use crate::door::listen::{self, ListenError};
-use crate::ops;
 use certificates::Certificates;
 pub use ground::Ground;
 pub(crate) use ground::leave;
@@ -59,9 +61,6 @@ const KILL_WITHIN: Duration = Duration::from_millis(500);
 
 /// Longest wait for a reload of the settings, after which signals are heeded again.
 const RELOAD_WITHIN: Duration = Duration::from_secs(5);
-
-/// Pause between two looks whether the service is ready.
-const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 /// Nice value of the threads that do the bulk of the work: doors and emergencies come first.
 const WORK_NICE: i32 = 5;
@@ -115,6 +114,7 @@ impl App {
     /// A port or the data directory cannot be had, or a part does not start.
     pub fn start(settings: Settings, demo: bool, read: ReadSettings) -> Result<Self, StartError> {
         let basemap = Arc::new(basemap(&settings)?);
+        node::check(&settings)?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let data = data_dir::open(&settings)?;
         private::keep(&settings.data_dir);
@@ -133,7 +133,9 @@ impl App {
         };
         let listening = listeners.addresses();
         let metric_registry = MetricRegistry::new();
-        let trust = trust(&settings, &clock, &stamper, data.partitions(), &readiness, &metric_registry);
+        // In a cluster no storage reads a log here, whose times would tell more.
+        let logs = if settings.cluster.is_set() { 0 } else { data.partitions() };
+        let trust = trust(&settings, &clock, &stamper, logs, &readiness, &metric_registry);
         let places = PortPlaces::new(&settings, &metric_registry, &readiness, &clock)?;
         let certificates = Arc::new(Certificates {
             identity: Arc::new(identity(&settings, clock.now_ms())?),
@@ -151,7 +153,7 @@ impl App {
             registry: registry.clone(),
             trust: trust.clone(),
         });
-        let hang_limit = settings.hang_limit.0;
+        let (hang_limit, is_cluster) = (settings.hang_limit.0, settings.cluster.is_set());
         let parts = Parts {
             places,
             certificates,
@@ -176,6 +178,9 @@ impl App {
         info!(version = env!("CARGO_PKG_VERSION"), data_dir = %data.path().display(), "starting");
         for set in data.other_sets() {
             warn!(path = %set.display(), "a set of partitions that is not in force; nothing here uses it");
+        }
+        if is_cluster && data.was_used() {
+            node::warn_of_unused_fleet(data.path(), &readiness);
         }
         for (name, address) in &listening {
             info!(listener = name, %address, "listening");
@@ -259,19 +264,6 @@ impl App {
                 manager.alive();
             }
             sleep(pause).await;
-        }
-    }
-
-    /// Waits until the service is fit for every purpose: by its own account, by the state of all its parts, and because a
-    /// question is answered.
-    async fn ready(&self) {
-        loop {
-            self.readiness.ready().await;
-            let report = ops::readiness_of(&self.readiness, &self.tree.root.processes());
-            if report.ready && self.tree.queries.ask("ready", |fleet| fleet.len()).await.is_ok() {
-                return;
-            }
-            sleep(LOOK_AGAIN).await;
         }
     }
 

@@ -3,17 +3,13 @@
 use std::path::Path;
 
 use vagn_cluster::DiskCommand;
-use vagn_fuzz::{Meter, Target};
+use vagn_fuzz::Target;
 use vagn_store::disk::Disk;
 use vagn_store::disk::faulty::{FaultyDisk, Loss};
 
 use super::rig::{DIR, Rig, SHARD, settings, synced};
 use crate::files::frame::{self, HEADER, LogId, NoHeader, PREFIX, SegmentHeader};
 use crate::files::{note, snapshot};
-
-/// Shows all targets of the crate what an input takes.
-#[global_allocator]
-static METER: Meter = Meter;
 
 const CRATE: &str = env!("CARGO_MANIFEST_DIR");
 /// The segment whose content is made up.
