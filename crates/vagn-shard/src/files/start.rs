@@ -45,6 +45,8 @@ pub(super) enum Told {
 impl Start {
     /// Looks which shards there are, and removes what was on its way out.
     pub(super) fn new(site: &Site) -> io::Result<Self> {
+        // A shard that is not told now must not be back after a loss of power.
+        site.disk.sync_dir(&site.root)?;
         let names = site.disk.list(&site.root)?;
         for name in names.iter().filter(|name| is_removing(name)) {
             let path = site.root.join(name);

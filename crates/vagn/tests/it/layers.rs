@@ -183,6 +183,7 @@ fn only_supervisors_start_tasks_and_threads() {
         "vagn-flow",
         "vagn-http",
         "vagn-live",
+        "vagn-shard",
         "vagn-store",
         "vagn-wire",
     ] {

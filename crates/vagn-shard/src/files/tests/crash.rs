@@ -25,9 +25,10 @@ fn play(seed: u64, steps: usize, faults: &[(u64, Fault)]) -> Player {
     player
 }
 
-/// Starts on what a crash has left, plays on, and starts again.
+/// Starts on what a crash has left; again, since what was told must be there for good; plays on, and starts once more.
 fn come_back(player: &Player, disk: FaultyDisk, loss: Loss) {
-    let mut player = player.restart(Rig::open(disk, settings()).unwrap());
+    let player = player.restart(Rig::open(disk, settings()).unwrap());
+    let mut player = player.restart(Rig::open(player.rig.disk.restart(Loss::Unsynced), settings()).unwrap());
     player.play(30);
     player.settle();
     player.restart(Rig::open(player.rig.disk.restart(loss), settings()).unwrap());

@@ -9,7 +9,7 @@ use vagn_store::disk::faulty::{FaultyDisk, Loss};
 use super::rig::{DIR, Rig, SHARD, content, records, settings, synced};
 
 /// Last record in the snapshot, and in the log.
-const SNAPSHOT: u64 = 9;
+const SNAPSHOT: u64 = 12;
 const LAST: u64 = 21;
 
 /// A shard with a snapshot, and a log of some segments that begins before it.
@@ -127,6 +127,21 @@ fn a_damaged_segment_that_is_read_later_ends_the_reading() {
     assert_eq!(rig.start().only().1.len() as u64, LAST - SNAPSHOT);
     let read = rig.read(0, 1 << 20);
     assert!(!read.is_empty() && read == records(1..=read.len() as u64) && damage_found(&rig) > 0, "{read:?}");
+}
+
+#[test]
+fn a_log_that_ends_before_its_snapshot_is_put_away_and_begins_behind_it() {
+    let disk = filled();
+    let logs = files(&disk).into_iter().filter(|path| path.extension().is_some_and(|it| it == "log"));
+    let logs: Vec<_> = logs.collect();
+    // The second of three: it holds the records from 9 to 15, and the snapshot goes up to 12.
+    disk.damage(&logs[1], |bytes| bytes[150] ^= 1).unwrap();
+    let mut rig = Rig::open(disk, settings()).unwrap();
+    assert_eq!((rig.start().only(), rig.names("damaged-3-1").len()), ((content(SNAPSHOT), vec![]), 3));
+    rig.write(SNAPSHOT + 1..=LAST);
+    assert_eq!(rig.sync(), [synced(LAST)]);
+    // Not a part that the rest does not follow.
+    assert_eq!(rig.read(0, 1), records(SNAPSHOT + 1..=LAST));
 }
 
 #[test]

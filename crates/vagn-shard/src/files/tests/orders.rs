@@ -92,6 +92,43 @@ fn a_sync_covers_what_was_written_when_it_began() {
 }
 
 #[test]
+fn a_full_segment_takes_no_more_while_a_sync_is_under_way() {
+    let mut rig = Rig::new();
+    rig.fill(0, 8);
+    rig.write(9..=10);
+    rig.tell(DiskCommand::SyncLog(SHARD));
+    let (logs, sync) = (FileWorker::all().next().unwrap(), FileWorker::all().last().unwrap());
+    while rig.step(logs) {}
+    rig.write(11..=19);
+    while rig.step(logs) {}
+    let before = rig.disk.operations();
+    (20..=29).for_each(|sequence| rig.write(sequence..=sequence));
+    assert!(!rig.step(logs) && rig.disk.operations() == before);
+    assert!(rig.step(sync));
+    assert_eq!((rig.sync(), rig.read(0, 1)), (vec![synced(10), synced(29)], records(1..=29)));
+}
+
+#[test]
+fn syncs_of_a_shard_come_one_after_the_other() {
+    let mut rig = Rig::new();
+    rig.install(0);
+    // A whole segment: the next write begins another one.
+    rig.write(1..=8);
+    rig.tell(DiskCommand::SyncLog(SHARD));
+    rig.tell(DiskCommand::SyncLog(SHARD));
+    rig.write(9..=12);
+    let (logs, sync) = (FileWorker::all().next().unwrap(), FileWorker::all().last().unwrap());
+    // Were both under way, the end of the second would be taken for one of the segment that this write has begun.
+    for _ in 0..2 {
+        while rig.step(logs) {}
+        rig.step(sync);
+    }
+    assert_eq!(shown(rig.run()), [synced(8), synced(8)]);
+    assert_eq!(rig.sync(), [synced(12)]);
+    assert_eq!(rig.restart(Loss::Unsynced).start().only().1, (1..=12).collect::<Vec<_>>());
+}
+
+#[test]
 fn all_writes_that_wait_go_with_one_call() {
     let mut rig = Rig::new();
     rig.install(0);

@@ -34,7 +34,7 @@ struct Book {
     may_be_gone: bool,
     /// The first record that the disk is to get next.
     next: u64,
-    is_syncing: bool,
+    syncs: u8,
     /// What was synced when a reading was asked for.
     reading: Option<u64>,
     is_saving: bool,
@@ -119,17 +119,12 @@ impl Player {
                 notes.push(note.clone());
                 rig.tell(DiskCommand::WriteNote(note));
             }
-            1 if book.may_be_gone && chance.bool() || book.lives.is_empty() || book.is_broken => {
-                if !book.is_installing {
-                    let sequence = chance.u64(..50);
-                    install(
-                        rig,
-                        book,
-                        shard,
-                        sequence,
-                        (number, bytes(shard, sequence, number, chance.usize(..700))),
-                    );
-                }
+            1 if !book.is_installing
+                && (book.may_be_gone && chance.bool() || book.lives.is_empty() || book.is_broken) =>
+            {
+                let sequence = chance.u64(..50);
+                let bytes = bytes(shard, sequence, number, chance.usize(..700));
+                install(rig, book, shard, sequence, (number, bytes));
             }
             2 if can_write && chance.u8(..4) == 0 => {
                 rig.tell(DiskCommand::DropShard(shard));
@@ -160,8 +155,8 @@ impl Player {
                 book.reading = book.lives.last().map(|life| life.synced);
                 rig.tell(DiskCommand::ReadLog { shard, from, max_bytes: chance.usize(..500) });
             }
-            6..9 if can_write && !book.is_syncing => {
-                book.is_syncing = true;
+            6..9 if can_write && book.syncs < 2 => {
+                book.syncs += 1;
                 rig.tell(DiskCommand::SyncLog(shard));
             }
             _ if can_write => {
@@ -196,7 +191,7 @@ impl Player {
         match event {
             Event::LogSynced { shard, through } => {
                 let book = self.books.get_mut(&shard).unwrap();
-                assert!(std::mem::take(&mut book.is_syncing), "{event:?} answers nothing");
+                book.syncs = book.syncs.checked_sub(1).expect("it answers a sync");
                 assert!(through < book.next, "{through} was not written");
                 let life = book.lives.last_mut().unwrap();
                 life.synced = life.synced.max(through);
@@ -210,7 +205,7 @@ impl Player {
                     life.synced,
                     book.next
                 );
-                (book.next, book.is_syncing) = (from, false);
+                (book.next, book.syncs) = (from, 0);
                 book.is_broken = fault == DiskFault::Broken;
             }
             Event::LogRead { shard, from, records } => {
@@ -260,6 +255,7 @@ impl Player {
                 |(_, snapshot, records)| found_again(*shard, book, snapshot, records),
             );
         }
+        books.iter().for_each(|(shard, book)| check_log(&mut rig, *shard, book));
         assert!(
             rig.names("").iter().all(|name| !name.starts_with("damaged")),
             "nothing was damaged: {:?}",
@@ -291,6 +287,20 @@ fn check_read(life: &Life, synced: u64, from: u64, records: &[LogRecord]) {
     assert!(written.take(records.len()).eq(records), "what was read was written so");
 }
 
+/// Reads the log of a shard that was told: it is one, to its end.
+fn check_log(rig: &mut Rig, shard: ShardId, book: &Book) {
+    let Some(life) = book.lives.last() else { return };
+    rig.tell(DiskCommand::ReadLog { shard, from: 0, max_bytes: 1 << 30 });
+    let events = rig.run();
+    let [Event::LogRead { records, .. }] = &events[..] else { panic!("{events:?}") };
+    check_read(life, life.synced, 0, records);
+    let (snapshot, last) = (life.snapshots[0].0, records.last().map(|record| record.sequence));
+    assert!(
+        last == Some(life.synced) || last.is_none() && snapshot == life.synced,
+        "{shard:?} ends at {last:?}"
+    );
+}
+
 fn gone(shard: ShardId, book: &Book) -> Book {
     assert!(
         book.may_be_gone || book.lives.is_empty(),
@@ -304,8 +314,9 @@ fn gone(shard: ShardId, book: &Book) -> Book {
 fn found_again(shard: ShardId, book: &Book, snapshot: &[u8], records: &[LogRecord]) -> Book {
     let has_it = |life: &&Life| life.snapshots.iter().any(|(_, bytes, _)| **bytes == *snapshot);
     let life = book.lives.iter().find(has_it);
-    let life = life
-        .unwrap_or_else(|| panic!("{shard:?}: {:?} was never written", snapshot.escape_ascii().to_string()));
+    let life = life.unwrap_or_else(|| {
+        panic!("{shard:?}: {} was never written", snapshot[..snapshot.len().min(20)].escape_ascii())
+    });
     let at = life.snapshots.iter().position(|(_, bytes, _)| **bytes == *snapshot).expect("it has it");
     let is_old = life.snapshots[at + 1..].iter().any(|(.., is_saved)| *is_saved);
     assert!(!is_old, "{shard:?}: an older snapshot than the one that was saved");

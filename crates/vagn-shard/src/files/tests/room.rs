@@ -42,6 +42,18 @@ fn a_full_disk_leaves_no_part_of_a_record_and_heals() {
 }
 
 #[test]
+fn a_write_that_stopped_in_the_middle_is_cut_off() {
+    for bytes in [1, 40, 70, 200] {
+        let mut rig = Rig::with_long_segments();
+        rig.fill(0, 20);
+        rig.disk.fail_at(rig.disk.operations(), Fault::Short { bytes, errno: libc::ENOSPC });
+        rig.write(21..=25);
+        assert_eq!(shown(rig.run()), ["failed 21 Full"]);
+        goes_on(rig, 21);
+    }
+}
+
+#[test]
 fn what_found_room_before_the_disk_was_full_stays() {
     let mut rig = Rig::new();
     rig.fill(0, 20);
@@ -72,6 +84,23 @@ fn room_that_is_to_stay_free_is_left() {
     let mut rig = Rig::open(rig.disk.restart(Loss::Nothing), floor(free / 2)).unwrap();
     assert_eq!(rig.start().only(), (content(0), (1..=20).collect()));
     goes_on(rig, 21);
+}
+
+#[test]
+fn the_room_is_looked_at_before_each_write() {
+    let floor = 10_000;
+    let disk = Rig::with_long_segments().disk.restart(Loss::Nothing);
+    let settings = FilesSettings { free_floor_bytes: floor, segment_bytes: 1 << 20, ..settings() };
+    let mut rig = Rig::open(disk, settings).unwrap();
+    rig.start();
+    rig.fill(0, 20);
+    // The segment is there already.
+    rig.disk.set_capacity(used(&rig) + floor + 10);
+    rig.write(21..=21);
+    assert_eq!(shown(rig.run()), ["failed 21 Full"]);
+    rig.disk.set_capacity(used(&rig) + floor + 100);
+    rig.write(21..=21);
+    assert_eq!(rig.sync(), [synced(21)]);
 }
 
 #[test]
