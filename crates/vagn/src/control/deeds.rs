@@ -36,10 +36,15 @@ pub trait Copier: Send + Sync {
     fn copy(&self, dir: &Path, tell: &mut Tell<'_>) -> Result<Value, ControlError>;
 }
 
-/// Shows the cluster that the running service is a node of.
+/// The cluster that the running service is a node of.
 pub trait ClusterShown: Send + Sync {
     /// Shows members, shards and brokers; `None` while its node does not run.
     fn status(&self) -> Option<Value>;
+    /// Asks for a new epoch of a shard.
+    ///
+    /// # Errors
+    /// There is no such shard, or the node takes no request.
+    fn repair(&self, shard: u16) -> Result<(), ControlError>;
 }
 
 /// What the requests are done with.
@@ -89,7 +94,7 @@ impl Deeds {
             R::ShareAdd { vehicle_id, expires_in_ms } => self.add_share(vehicle_id, expires_in_ms),
             R::ShareList {} => self.list_shares(tell),
             R::ShareRevoke { number } => self.revoke_share(number),
-            R::ClusterStatus {} => {
+            R::ClusterStatus {} | R::ClusterRepair { .. } => {
                 Err(ControlError::new(Problem::Invalid, "only a running service is asked for its cluster"))
             }
             R::Backup { .. } => {

@@ -85,6 +85,11 @@ pub enum ControlRequest {
     },
     /// Shows the cluster that the service is a node of.
     ClusterStatus {},
+    /// Begins a new epoch of a shard whose stream is broken.
+    ClusterRepair {
+        /// Its number.
+        shard: u16,
+    },
     /// Copies the data directory; the command checks the copy.
     Backup {
         /// Absolute path of the directory that is to be made.
@@ -169,6 +174,7 @@ impl ControlRequest {
             Self::ShareList {} => ("share_list", String::new()),
             Self::ShareRevoke { number } => ("share_revoke", number.to_string()),
             Self::ClusterStatus {} => ("cluster_status", String::new()),
+            Self::ClusterRepair { shard } => ("cluster_repair", shard.to_string()),
             Self::Backup { dir } => ("backup", dir.display().to_string()),
         }
     }

@@ -149,19 +149,26 @@ impl ControlParts {
         match request {
             ControlRequest::Backup { dir } => self.copier.copy(&dir, tell),
             ControlRequest::ClusterStatus {} => self.cluster_status(),
+            ControlRequest::ClusterRepair { shard } => {
+                self.cluster()?.repair(shard)?;
+                Ok(Value::Null)
+            }
             request => self.deeds.perform(request, tell),
         }
     }
 }
 
 impl ControlParts {
-    fn cluster_status(&self) -> Result<Value, ControlError> {
-        let Some(cluster) = &self.cluster else {
+    fn cluster(&self) -> Result<&dyn ClusterShown, ControlError> {
+        self.cluster.as_deref().ok_or_else(|| {
             let message = "the fleet is on this machine alone: the service was started without --nats";
-            return Err(ControlError::new(Problem::Refused, message));
-        };
+            ControlError::new(Problem::Refused, message)
+        })
+    }
+
+    fn cluster_status(&self) -> Result<Value, ControlError> {
         let message = "the node of the service is starting; `vagn status` and the log say why it takes long";
-        cluster.status().ok_or_else(|| ControlError::new(Problem::Busy, message))
+        self.cluster()?.status().ok_or_else(|| ControlError::new(Problem::Busy, message))
     }
 }
 

@@ -164,6 +164,8 @@ async fn three_nodes_are_one_fleet_whichever_is_killed() {
         .await;
     cluster.wait_whole().await;
 
+    repair_a_shard(&cluster).await;
+
     // A broker that is killed leads some streams: until others do, reports may fail.
     cluster.brokers.order("kill 1");
     let mut seq = 3;
@@ -200,6 +202,26 @@ async fn see_on_the_map(node: &Vagn, other: &Vagn) {
         }
         assert!(seq < 20, "{left:?} were not told");
     }
+}
+
+/// Begins a new epoch of a shard, which loses nothing.
+async fn repair_a_shard(cluster: &Cluster) {
+    let repair = |shard: &str| {
+        let said = command().args(["cluster", "repair", shard, "--data-dir"]).arg(cluster.dir(0)).output();
+        let said = said.unwrap();
+        (said.status.code(), String::from_utf8_lossy(&said.stderr).into_owned())
+    };
+    let (code, said) = repair("6");
+    assert!(code == Some(1) && said.contains("from 0 to 5"), "{said}");
+    assert_eq!(repair("5").0, Some(0));
+    eventually("a new epoch of shard 5", async || {
+        let seen: Vec<Value> = (0..3).map(|node| status(&cluster.dir(node))).collect();
+        // Who does not own it does not say.
+        let is_new = seen.iter().filter(|status| status["shards"][5]["epoch"] == 2).count() == 2;
+        is_new && seen.iter().all(has_two_copies)
+    })
+    .await;
+    eventually("all of it again", async || found(cluster.node(1)).await == (VEHICLES, json!([]))).await;
 }
 
 /// Kills a node and then another one, and looks that answers are whole or say what is missing. Both come back with all.

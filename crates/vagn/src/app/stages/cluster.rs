@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use serde_json::{Value, json};
+use vagn_cluster::ShardId;
 use vagn_live::Positions;
 use vagn_otp::{ChildSpec, Queue, Strategy, Supervisor};
 use vagn_shard::files::FileWorkers;
@@ -16,7 +17,7 @@ use crate::cluster::{
     children,
 };
 use crate::config::{Settings, without_credentials};
-use crate::control::ClusterShown;
+use crate::control::{ClusterShown, ControlError, Problem};
 use crate::odd::OddFleet;
 use vagn_http::host;
 
@@ -54,6 +55,21 @@ impl ClusterShown for ClusterHandle {
         shown["brokers"] = json!(brokers.collect::<Vec<_>>());
         shown["brokers_connected"] = json!(self.shelf.connections());
         Some(shown)
+    }
+
+    fn repair(&self, shard: u16) -> Result<(), ControlError> {
+        let shards = self.shelf.latest().map_or(0, |shown| shown.shards.len());
+        if usize::from(shard) >= shards {
+            let message = match shards {
+                0 => {
+                    "it is not known yet which shards there are; `vagn cluster status` shows them".to_owned()
+                }
+                _ => format!("there is no shard {shard}: they are numbered from 0 to {}", shards - 1),
+            };
+            return Err(ControlError::new(Problem::Refused, message));
+        }
+        let asked = self.link.handle().and_then(|handle| handle.repair(ShardId(shard)));
+        asked.map_err(|err| ControlError::new(Problem::Busy, format!("{err}; try it again")))
     }
 }
 

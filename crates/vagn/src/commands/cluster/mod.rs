@@ -2,10 +2,11 @@
 
 mod table;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
+use serde_json::Value;
 
 use super::exit::{Coded, of_control};
 use super::{say, say_as_it_is};
@@ -23,6 +24,8 @@ pub(super) struct ClusterArgs {
 enum ClusterCommand {
     /// Show nodes, shards and brokers, as the service on this machine sees them.
     Status(StatusArgs),
+    /// Begin a new epoch of a shard whose stream is broken, from what its owners have.
+    Repair(RepairArgs),
 }
 
 #[derive(Debug, Args)]
@@ -38,6 +41,20 @@ struct StatusArgs {
     json: bool,
 }
 
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  vagn cluster repair 3 --data-dir /var/lib/vagn\n\n\
+A shard stops where its stream was deleted, made anew, or lost its end: `vagn cluster status` and /readyz name it. The owner that has most begins a \
+new stream from its log, and each other owner publishes again what only it has: so first see to it that all owners run. Nothing that was answered as \
+stored is lost while one owner has it.\n\n\
+Exit codes: 0 asked for; 1 refused; 64 wrong usage; 69 no service runs, or its node is starting.")]
+struct RepairArgs {
+    /// Number of the shard.
+    shard: u16,
+    /// Data directory of the service.
+    #[arg(long, value_name = "DIR", default_value = "./vagn-data")]
+    data_dir: PathBuf,
+}
+
 /// Asks the service.
 ///
 /// # Errors
@@ -45,19 +62,33 @@ struct StatusArgs {
 pub(super) fn run(args: ClusterArgs) -> anyhow::Result<ExitCode> {
     match args.command {
         ClusterCommand::Status(args) => status(&args)?,
+        ClusterCommand::Repair(args) => repair(&args)?,
     }
     Ok(ExitCode::SUCCESS)
 }
 
 fn status(args: &StatusArgs) -> anyhow::Result<()> {
-    let service = control::connect(&args.data_dir).map_err(|err| match err {
+    let shown = ask(&args.data_dir, &ControlRequest::ClusterStatus {})?;
+    if args.json { say_as_it_is(&format!("{shown}\n")) } else { say(&table::of(&shown)) }
+}
+
+fn repair(args: &RepairArgs) -> anyhow::Result<()> {
+    let RepairArgs { shard, data_dir } = args;
+    ask(data_dir, &ControlRequest::ClusterRepair { shard: *shard })?;
+    let dir = data_dir.display();
+    say(&format!(
+        "a new epoch of shard {shard} is asked for; `vagn cluster status --data-dir {dir}` shows its epoch, and when it is whole\n"
+    ))
+}
+
+fn ask(data_dir: &Path, request: &ControlRequest) -> anyhow::Result<Value> {
+    let service = control::connect(data_dir).map_err(|err| match err {
         ClientError::NoService => {
-            let dir = args.data_dir.display();
+            let dir = data_dir.display();
             Coded::unavailable(format!("no service runs on {dir}; name its data directory with --data-dir"))
                 .into()
         }
         err => anyhow::Error::new(err),
     })?;
-    let shown = service.ask(&ControlRequest::ClusterStatus {}, &mut |_| Ok(())).map_err(of_control)?;
-    if args.json { say_as_it_is(&format!("{shown}\n")) } else { say(&table::of(&shown)) }
+    service.ask(request, &mut |_| Ok(())).map_err(of_control)
 }
