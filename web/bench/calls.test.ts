@@ -3,9 +3,11 @@ import { listen, sounds } from "../test/support/ears";
 import { scenario, type Scene } from "../test/support/scenario";
 import type { Vagn } from "../test/support/vagn";
 import { eventually, sleep } from "../test/support/wait";
-import { APART, keep, pick } from "./support/figures";
 import { notice, noticed } from "./support/console";
+import { APART, keep, pick } from "./support/figures";
 import { door } from "./support/places";
+import { limit } from "./support/quota";
+import { keepOff } from "./support/thread";
 
 const CALLS = pick(100, 10);
 /** The console sounds once in 1.5 s at most, so calls come two at a time and a little further apart. */
@@ -13,8 +15,7 @@ const AT_A_TIME = 2;
 const APART_MS = 1_700;
 /** What is offered, in times of what is stored. */
 const OVERLOAD = 20;
-/** The service runs for 2 ms in each of the shortest of these at which one sender can offer it that much. */
-const RUNS_MS = 2;
+/** The service has 2 ms in each of the shortest of these at which one sender can offer it that much. */
 const TURNS_MS = [15, 20, 26, 34, 45, 60, 80, 100];
 /** Senders have the core of the service, which needs little of it then: a dispatcher's machine has nothing to do with them. */
 const BESIDE = ["taskset", "-c", "0"];
@@ -27,6 +28,8 @@ scenario("calls for help at overload", APART, async ({ vagn, open, random, test 
   await listen(page);
   await page.goto(vagn.url("/incidents"));
   await page.getByText("No emergency waits for you.").waitFor();
+  await page.locator("#map canvas").waitFor();
+  await keepOff(page);
   const flood = vagn.command(["simulate", "--target", door(vagn), "--vehicles", "100000", "--rate", "max"], BESIDE);
   test.after(flood.stop);
   await eventually("the flood", async () => (await vagn.metric("vagn_reports_received_total")) > 100_000);
@@ -57,14 +60,14 @@ scenario("calls for help at overload", APART, async ({ vagn, open, random, test 
 /** Lets the service run only so much that enough is offered to it. Returns what lets it run on. */
 async function overload(vagn: Vagn): Promise<() => void> {
   for (const turn of TURNS_MS.slice(0, -1)) {
-    const release = vagn.throttle(RUNS_MS, turn);
+    const release = limit(vagn.pid, 1_000 * turn);
     await sleep(500);
     const before = await counts(vagn);
     await sleep(3_000);
     if (ratio(before, await counts(vagn)) >= OVERLOAD) return release;
     release();
   }
-  return vagn.throttle(RUNS_MS, TURNS_MS.at(-1)!);
+  return limit(vagn.pid, 1_000 * TURNS_MS.at(-1)!);
 }
 
 type Counts = { stored: number; sent: number };

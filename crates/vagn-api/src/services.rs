@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use vagn_otp::CallError;
-use vagn_store::{Fleet, NotReady, VehicleIdBuf};
+use vagn_store::{BBox, Fleet, Hit, Nearby, NotReady, Sight, Vehicle, VehicleIdBuf, Whole};
 use vagn_wire::Oddity;
 
 use vagn_emergency::show::feed::Feed;
@@ -20,16 +20,22 @@ use vagn_http::problem::{Kind, Problem};
 /// A question that is being answered.
 pub type Asked<'a, T> = Pin<Box<dyn Future<Output = Result<T, Unavailable>> + Send + 'a>>;
 
-/// The answer to a question about the fleet, of the type that the question gives.
+/// What a look at the fleet has found, of the type that the look gives.
 pub type Found = Box<dyn Any + Send>;
 
-/// A question about the fleet. It can be put a second time, to another worker, when the first one crashes.
-pub type Question = Arc<dyn Fn(&Fleet) -> Result<Found, NotReady> + Send + Sync>;
+/// A look at the fleet. It can be done a second time, by another worker, when the first one crashes.
+pub type Look = Arc<dyn Fn(&Fleet) -> Result<Found, NotReady> + Send + Sync>;
 
 /// Reads and deletes vehicles, within a deadline of its own.
 pub trait Vehicles: Send + Sync {
-    /// Puts `question` to the fleet, on a thread where it may take its time. `name` is for the log.
-    fn find(&self, name: &'static str, question: Question) -> Asked<'_, Found>;
+    /// Returns the nearest vehicles of the whole fleet, wherever its shards are; see [`Sight::nearby`].
+    fn nearest(&self, sight: Sight, nearby: Nearby) -> Asked<'_, Whole<Vec<Hit>>>;
+    /// Returns up to `limit` vehicles of the whole fleet in a box; see [`Sight::bbox`].
+    fn inside(&self, sight: Sight, bbox: BBox, limit: usize) -> Asked<'_, Whole<Vec<Vehicle>>>;
+    /// Returns one vehicle. If it is not known and a shard did not answer, that one would have it.
+    fn one(&self, sight: Sight, id: VehicleIdBuf) -> Asked<'_, Whole<Option<Vehicle>>>;
+    /// Looks at what this node has of the fleet, on a thread where it may take its time. `name` is for the log.
+    fn find(&self, name: &'static str, look: Look) -> Asked<'_, Found>;
     /// Forgets one vehicle, in the log too; false when it is not known.
     fn delete(&self, id: VehicleIdBuf) -> Asked<'_, bool>;
     /// Returns what was odd about the reports of a vehicle in the last day.
@@ -50,15 +56,15 @@ pub struct Odd {
 }
 
 impl dyn Vehicles {
-    /// Asks the fleet. A new question needs nothing but a closure here: all that lies between passes it on.
-    pub(crate) async fn ask<T: Send + 'static>(
+    /// Looks at what this node has of the fleet. A new look needs nothing but a closure here: all that lies between passes it on.
+    pub(crate) async fn look<T: Send + 'static>(
         &self,
         name: &'static str,
-        question: impl Fn(&Fleet) -> Result<T, NotReady> + Send + Sync + 'static,
+        look: impl Fn(&Fleet) -> Result<T, NotReady> + Send + Sync + 'static,
     ) -> Result<T, Unavailable> {
-        let question: Question = Arc::new(move |fleet| Ok(Box::new(question(fleet)?) as Found));
-        let found = self.find(name, question).await?;
-        Ok(*found.downcast().expect("the answer is what the question has found"))
+        let look: Look = Arc::new(move |fleet| Ok(Box::new(look(fleet)?) as Found));
+        let found = self.find(name, look).await?;
+        Ok(*found.downcast().expect("the answer is what the look has found"))
     }
 }
 

@@ -37,7 +37,7 @@ pub(crate) async fn get(
     _: NoParams,
 ) -> Result<Response, Problem> {
     let key = TileKey { format, tile, sight };
-    let make = async |job: vagn_live::Job| api.vehicles.ask("tile", move |fleet| job.make(fleet)).await;
+    let make = async |job: vagn_live::Job| api.vehicles.look("tile", move |fleet| job.make(fleet)).await;
     let made = async { timeout(WITHIN, api.tiles.get(key, make)).await.unwrap_or(Err(Unavailable::Late)) };
     let content = api.ask(ROUTE, |content| content.bytes.len(), made).await?;
     if content.bytes.is_empty() {

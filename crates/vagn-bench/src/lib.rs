@@ -5,6 +5,7 @@
 
 pub mod ask;
 pub mod bare;
+pub mod bare_sender;
 pub mod bench;
 pub mod https;
 pub mod load;

@@ -11,7 +11,7 @@ use clap::{Parser, Subcommand};
 use vagn_bench::bench::Bench;
 use vagn_bench::notes::Notes;
 use vagn_bench::section::Section;
-use vagn_bench::{bare, machine, render, section, sections};
+use vagn_bench::{bare, bare_sender, machine, render, section, sections};
 
 #[derive(Debug, Parser)]
 #[command(about = "Measures Vagn end to end and writes docs/BENCHMARKS.md", version)]
@@ -44,6 +44,9 @@ enum Command {
     /// Count datagrams and do nothing else.
     #[command(hide = true)]
     Bare,
+    /// Let viewers in, send them so many bytes a second with the certificate in this folder, and do nothing else.
+    #[command(hide = true)]
+    BareSender { folder: PathBuf, bytes: usize },
 }
 
 /// Folders of the results and of the document.
@@ -60,6 +63,7 @@ struct Place {
 fn main() -> anyhow::Result<ExitCode> {
     match Args::parse().command {
         Command::Bare => bare::run()?,
+        Command::BareSender { folder, bytes } => bare_sender::run(&folder, bytes)?,
         Command::Render { place } => write(&place)?,
         Command::Run { place, vagn, only, quick } => {
             let bench = Bench { vagn, scratch: place.work.join("scratch"), quick };

@@ -145,7 +145,7 @@ impl Copying {
 }
 
 /// A piece of a copy, as a message carries it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Piece {
     pub(crate) stream: StreamId,
     pub(crate) copy: u64,
@@ -154,7 +154,7 @@ pub(crate) struct Piece {
     pub(crate) bytes: Vec<u8>,
 }
 
-/// The copy of a shard that others read from this node: one at a time.
+/// A copy of a shard that others read from this node.
 #[derive(Debug)]
 pub(crate) struct Frozen {
     stream: StreamId,
@@ -173,6 +173,11 @@ impl Frozen {
     /// True if a copy that begins now can read it too.
     pub(crate) fn is_fresh(&self, stream: StreamId, now: Moment) -> bool {
         self.stream == stream && now.elapsed_ms < self.begun_ms + AGAIN_MS
+    }
+
+    /// True if it has this number.
+    pub(crate) fn is(&self, copy: u64) -> bool {
+        self.copy == copy
     }
 
     /// True when nobody reads it any more.

@@ -87,6 +87,11 @@ pub enum Event {
     RepairAsked(ShardId),
     /// A person asks this node to give away all that it owns.
     LeaveAsked,
+    /// The service looks at the whole fleet: this node keeps all shards that it does not own in memory, for this time and at most a minute.
+    MirrorAsked {
+        /// Milliseconds from now.
+        for_ms: u64,
+    },
     /// The time has come that the last [`WakeAt`](crate::Command::WakeAt) named.
     Woken,
 }

@@ -24,6 +24,8 @@ pub enum Happened {
     SilentConsumer(ShardId),
     /// The stream no longer holds the entry that this replica needs next: it copies the shard from another owner.
     NextEntryPurged(ShardId),
+    /// This node's log had batches that the shard lacked, and they were published again before the log was let go.
+    PublishedAgain(ShardId),
     /// A shard stopped: it takes nothing more until the reason is gone.
     Stopped(ShardId, Stop),
     /// A shard that had stopped goes on.

@@ -92,4 +92,4 @@ pub use ids::{
 pub use node::Node;
 pub use settings::{Faults, Settings};
 pub use state::{Change, Damaged, FIELDS_MAX, NewChange, Place, ShardState};
-pub use view::{Counts, ShardView, Stage, TickMark};
+pub use view::{Counts, MemberView, OwnerView, ShardView, Stage, TickMark};

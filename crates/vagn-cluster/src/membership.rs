@@ -8,6 +8,7 @@ use crate::happened::Happened;
 use crate::ids::{Moment, NodeId, SHARDS_MAX, ShardId};
 use crate::settings::Settings;
 use crate::state::Damaged;
+use crate::view::MemberView;
 
 /// Time between heartbeats.
 pub(crate) const BEAT_MS: u64 = 500;
@@ -167,6 +168,23 @@ impl Membership {
     pub(crate) fn there(&self, now: Moment) -> impl Iterator<Item = (NodeId, &Heartbeat)> {
         let there = self.members.iter().filter(move |(node, _)| self.is_there(**node, now));
         there.map(|(node, member)| (*node, &member.beat))
+    }
+
+    /// Shows the other nodes, by rising number.
+    pub(crate) fn views(&self, now: Moment) -> impl Iterator<Item = MemberView> {
+        self.members.iter().map(move |(node, member)| {
+            let Heartbeat { name, zone, stores, leaves, .. } = &member.beat;
+            MemberView {
+                node: *node,
+                name: name.clone(),
+                zone: zone.clone(),
+                stores: *stores,
+                leaves: *leaves,
+                silent_ms: self.silence_ms(*node, now),
+                is_heard: self.is_heard(*node, now),
+                differs: member.differs,
+            }
+        })
     }
 
     /// Returns what a node has of a shard in this epoch, as it said within 15 s.

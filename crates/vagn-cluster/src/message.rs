@@ -15,6 +15,12 @@ pub(crate) const PIECE_MAX: usize = 256 << 10;
 /// Longest question, in bytes.
 pub(crate) const QUESTION_MAX: usize = 64 << 10;
 
+/// Most batches in a question for those that a shard lacks.
+pub(crate) const BATCHES_MAX: usize = 4_096;
+
+/// Length of a batch's name, in bytes.
+const BATCH_ID_LEN: usize = 32;
+
 const VERSION: u8 = 1;
 
 /// A message between two nodes, or to all.
@@ -42,6 +48,10 @@ pub(crate) enum Message {
     NoReply { query: u64, shards: Vec<ShardId> },
     /// Asks the owner that has most to begin a new epoch.
     RepairAsk { shard: ShardId },
+    /// Asks an owner which of these batches its shard lacks.
+    LackAsk { stream: StreamId, ask: u64, batches: Vec<BatchId> },
+    /// The batches of a question that the shard lacks.
+    Lack { stream: StreamId, ask: u64, batches: Vec<BatchId> },
 }
 
 impl Message {
@@ -112,6 +122,14 @@ impl Message {
                 out.put_u8(11);
                 out.put_u16(shard.0);
             }
+            Self::LackAsk { stream, ask, batches } => {
+                out.put_u8(12);
+                put_batches(&mut out, *stream, *ask, batches);
+            }
+            Self::Lack { stream, ask, batches } => {
+                out.put_u8(13);
+                put_batches(&mut out, *stream, *ask, batches);
+            }
         }
         seal(&mut out);
         out
@@ -166,6 +184,8 @@ impl Message {
             },
             10 => Self::NoReply { query: reader.u64()?, shards: shards(reader)? },
             11 => Self::RepairAsk { shard: ShardId(reader.u16()?) },
+            12 => Self::LackAsk { stream: stream(reader)?, ask: reader.u64()?, batches: batches(reader)? },
+            13 => Self::Lack { stream: stream(reader)?, ask: reader.u64()?, batches: batches(reader)? },
             _ => return Err(Damaged),
         })
     }
@@ -182,6 +202,18 @@ fn stream(reader: &mut Reader<'_>) -> Result<StreamId, Damaged> {
 fn put_stream(out: &mut Vec<u8>, stream: StreamId) {
     out.put_u16(stream.shard.0);
     out.put_u32(stream.epoch);
+}
+
+fn batches(reader: &mut Reader<'_>) -> Result<Vec<BatchId>, Damaged> {
+    let count = reader.count(BATCHES_MAX, BATCH_ID_LEN)?;
+    (0..count).map(|_| batch_id(reader)).collect()
+}
+
+fn put_batches(out: &mut Vec<u8>, stream: StreamId, ask: u64, batches: &[BatchId]) {
+    put_stream(out, stream);
+    out.put_u64(ask);
+    out.put_count(batches.len());
+    batches.iter().for_each(|batch| put_batch_id(out, *batch));
 }
 
 fn shards(reader: &mut Reader<'_>) -> Result<Vec<ShardId>, Damaged> {
@@ -229,6 +261,8 @@ mod tests {
             Message::Reply { query: 1, shard: ShardId(2), age_ms: 3, part: 0, parts: 1, bytes: vec![4] },
             Message::NoReply { query: 1, shards: vec![ShardId(2)] },
             Message::RepairAsk { shard: ShardId(2) },
+            Message::LackAsk { stream, ask: 8, batches: vec![batch, batch_id(6)] },
+            Message::Lack { stream, ask: 8, batches: vec![batch] },
         ]
     }
 

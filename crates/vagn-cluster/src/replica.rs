@@ -331,6 +331,11 @@ impl<S: ShardState> Replica<S> {
             .collect();
     }
 
+    /// True when another owner was seen to have the same up to this entry.
+    pub(crate) fn is_elsewhere(&self, sequence: u64) -> bool {
+        self.agreed.values().any(|agreed| *agreed >= sequence)
+    }
+
     /// Lets go of the log up to the snapshot, but of nothing that another owner may lack: a repair needs it.
     pub(crate) fn trim(&mut self, all_have: u64, out: &mut Vec<Command>) {
         let all_agree = self.agreed.values().copied().min().unwrap_or(all_have);

@@ -71,4 +71,6 @@ pub struct Faults {
     pub all_owners_leave: bool,
     /// Nobody compares the stream's incarnation, its last sequence or hashes.
     pub stream_anew_unnoticed: bool,
+    /// An owner says that it lacks nothing of a log that is about to be let go.
+    pub lacks_nothing: bool,
 }

@@ -1,7 +1,7 @@
 //! What a node shows of itself: for readiness, for status, and for the proof.
 
 use crate::happened::Stop;
-use crate::ids::{ShardId, StreamId};
+use crate::ids::{NodeId, ShardId, StreamId};
 
 /// Part that a node has in a shard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,6 +46,47 @@ pub struct ShardView {
     pub applied: u64,
     /// The last tick.
     pub tick: Option<TickMark>,
+}
+
+/// A node of the cluster, as another one knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MemberView {
+    /// Its number.
+    pub node: NodeId,
+    /// Its name.
+    pub name: String,
+    /// Its zone; `None`: it is one of its own.
+    pub zone: Option<String>,
+    /// It may own shards.
+    pub stores: bool,
+    /// It gives away all that it owns.
+    pub leaves: bool,
+    /// Time since it was heard, ms; 0 for the node that says so.
+    pub silent_ms: u64,
+    /// It was heard lately.
+    pub is_heard: bool,
+    /// Its settings differ from those of this node, or its number has come under another name.
+    pub differs: bool,
+}
+
+/// An owner of a shard, as a node knows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OwnerView {
+    /// Its number.
+    pub node: NodeId,
+    /// The record says that it has all of the shard on its disk.
+    pub is_full: bool,
+    /// Last entry that it has synced; `None`: it was not heard, or has said nothing of this epoch.
+    pub synced: Option<u64>,
+    /// It follows the end of the stream.
+    pub caught_up: bool,
+}
+
+impl OwnerView {
+    /// True for an owner that has all of the shard, and was heard lately.
+    pub fn has_all(&self) -> bool {
+        self.is_full && self.caught_up
+    }
 }
 
 /// Changes that a node's door took, and what became of them: `taken` is the sum of all others and of those that wait.

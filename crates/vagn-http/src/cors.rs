@@ -13,7 +13,8 @@ use axum::response::{IntoResponse, Response};
 /// Request headers that a page may set.
 const ALLOWED_HEADERS: HeaderValue = HeaderValue::from_static("Authorization, Content-Type");
 /// Response headers that a page may read, beyond those that it always may.
-const EXPOSED_HEADERS: HeaderValue = HeaderValue::from_static("Retry-After, ETag, Link");
+const EXPOSED_HEADERS: HeaderValue =
+    HeaderValue::from_static("Retry-After, ETag, Link, Vagn-Partial, Vagn-Missing-Shards, Vagn-Shard-Age-Ms");
 /// Time for which a browser need not ask again, in seconds.
 const MAX_AGE: HeaderValue = HeaderValue::from_static("3600");
 
@@ -101,6 +102,7 @@ mod tests {
     use crate::testing::entry;
 
     const PAGE: &str = "https://map.example";
+    const EXPOSED: &str = "Retry-After, ETag, Link, Vagn-Partial, Vagn-Missing-Shards, Vagn-Shard-Age-Ms";
 
     async fn nothing(_: Principal) {}
 
@@ -162,7 +164,7 @@ mod tests {
             let response = ask(&[PAGE], method, path, &headers).await;
             assert_eq!(response.status(), status, "{path}");
             assert_eq!(value(&response, "access-control-allow-origin"), PAGE);
-            assert_eq!(value(&response, "access-control-expose-headers"), "Retry-After, ETag, Link");
+            assert_eq!(value(&response, "access-control-expose-headers"), EXPOSED);
             assert_eq!(value(&response, "vary"), "Origin");
         }
     }

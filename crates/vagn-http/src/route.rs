@@ -101,7 +101,8 @@ impl<S: Clone + Send + Sync + 'static> Route<S> {
         Self { method, path, access, traits, handler }
     }
 
-    /// Lets a connection on which it is asked give way to all others, for the rest of its time. For pictures, which may be late.
+    /// Lets a connection on which it is asked give way to all others, for the rest of its time, but for answers that
+    /// [come first](Liveness::come_first). For pictures, which may be late.
     pub fn gives_way(mut self) -> Self {
         self.traits.gives_way = true;
         self

@@ -7,7 +7,6 @@
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
@@ -19,18 +18,17 @@ use hyper::body::Incoming;
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
-use hyper_util::server::graceful::GracefulConnection;
 use hyper_util::service::TowerToHyperService;
 use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Handle;
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
-use tracing::{debug, error, warn};
+use tracing::{debug, warn};
 use vagn_otp::{ChildSpec, TaskContext};
 
 use super::admission::{Way, admit};
@@ -38,10 +36,14 @@ use super::bare::{Dressing, OwnAnswers};
 use super::caller::Caller;
 use super::elsewhere::do_on;
 use super::forwarded::TrustedProxies;
+use super::gathering::Gathering;
 use super::memory::Memory;
+pub use super::station::First;
+use super::station::Station;
+use super::talk::{Talk, reason, report_crash};
 use super::watch::StreamExecutor;
 use super::{hint, rest, socket};
-use vagn_flow::descriptors::{Displaced, Place, Places, Refusal};
+use vagn_flow::descriptors::{Place, Places, Refusal};
 use vagn_flow::metrics::DoorMetrics;
 
 /// Limits for one connection.
@@ -96,8 +98,8 @@ pub struct ServerParts {
     pub places: Arc<Places>,
     /// Counts what goes wrong.
     pub metrics: DoorMetrics,
-    /// Where connections go on once a route was asked that [gives way](crate::route::Route::gives_way): its threads should come after
-    /// all others. `None`: they stay where they are.
+    /// Where connections go on once a route was asked that [gives way](crate::route::Route::gives_way), as long as nothing on them is to
+    /// [come first](Liveness::come_first): its threads should come after all others. `None`: they stay where they are.
     pub behind: Option<Handle>,
     /// Where clients are let in; `None`: where the server runs.
     pub handshakes: Option<Handle>,
@@ -107,7 +109,6 @@ pub struct ServerParts {
 pub struct Server {
     router: Router,
     tls: Option<TlsAcceptor>,
-    http: Builder<StreamExecutor>,
     limits: Limits,
     places: Arc<Places>,
     metrics: DoorMetrics,
@@ -120,8 +121,7 @@ pub struct Server {
 pub struct Liveness {
     /// Signs of life: requests, and pieces that the connection took of an answer without an end.
     signs: Arc<AtomicU64>,
-    /// Told when the connection gives way from now on.
-    way: Arc<Notify>,
+    station: Station,
     stopped: watch::Receiver<bool>,
 }
 
@@ -159,20 +159,9 @@ impl Server {
     /// Makes a server of its parts.
     pub fn new(parts: ServerParts) -> Arc<Self> {
         let ServerParts { router, tls, limits, places, metrics, behind, handshakes } = parts;
-        let mut http = Builder::new(StreamExecutor::new(limits.untaken, limits.memory.clone()));
-        http.http1().timer(TokioTimer::new()).header_read_timeout(limits.head).max_buf_size(64 << 10);
-        http.http2()
-            .timer(TokioTimer::new())
-            .max_concurrent_streams(128)
-            .max_header_list_size(16 << 10)
-            .max_send_buf_size(SEND_BUFFER_MAX)
-            // A peer that is gone without a word answers no ping, and so does not keep its connection.
-            .keep_alive_interval(limits.head)
-            .keep_alive_timeout(limits.handshake);
         Arc::new(Self {
             router,
             tls: tls.map(TlsAcceptor::from),
-            http,
             limits,
             places,
             metrics,
@@ -196,7 +185,7 @@ impl Server {
             beat().await;
             tokio::select! {
                 () = &mut stopping => break,
-                Some(ended) = connections.join_next() => report_crash(ended),
+                Some(ended) = connections.join_next() => note(ended),
                 accepted = accept(&listeners) => match accepted {
                     Ok((stream, peer)) => self.admit(stream, peer, &mut connections, &stopped),
                     Err(err) => self.pause(&err).await,
@@ -241,7 +230,7 @@ impl Server {
     async fn drain(&self, mut connections: JoinSet<()>) {
         let all = async {
             while let Some(ended) = connections.join_next().await {
-                report_crash(ended);
+                note(ended);
             }
         };
         if timeout(self.limits.stop, all).await.is_err() {
@@ -291,10 +280,11 @@ impl Server {
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let caller = Caller::new(self.limits.memory.clone(), peer.ip());
+        let station = Station::new(self.behind.clone());
         let liveness =
-            Liveness { signs: caller.signs().clone(), way: Arc::default(), stopped: stopped.clone() };
+            Liveness { signs: caller.signs().clone(), station: station.clone(), stopped: stopped.clone() };
         let router = TowerToHyperService::new(self.router.clone());
-        let (signs, gives_way) = (liveness.signs.clone(), liveness.way.clone());
+        let signs = liveness.signs.clone();
         let (watched, limits) = (caller.clone(), &self.limits);
         let way = Way {
             is_operators: limits.is_operators,
@@ -303,7 +293,8 @@ impl Server {
         };
         let held = place.clone();
         let answers: Arc<OwnAnswers> = Arc::default();
-        let stream = Dressing::new(stream, answers.clone());
+        let output = Gathering::new(stream);
+        let stream = Dressing::new(output.clone(), answers.clone());
         let service = service_fn(move |mut request: Request<Incoming>| {
             liveness.sign();
             let (asked, own) = (place.ask(), answers.begin(request.version()));
@@ -321,9 +312,10 @@ impl Server {
                 Ok::<_, Infallible>(answer)
             }
         });
-        let connection = Box::pin(self.http.serve_connection(TokioIo::new(stream), service).into_owned());
-        let mut talk = Talk {
-            connection,
+        let connection = self.http(&station).serve_connection(TokioIo::new(stream), service).into_owned();
+        let talk = Talk {
+            connection: Box::pin(connection),
+            output,
             peer,
             signs,
             stopped,
@@ -334,63 +326,23 @@ impl Server {
             place: held,
             metrics: self.metrics.clone(),
         };
-        tokio::select! {
-            () = talk.go_on() => return,
-            () = gives_way.notified() => {}
-        }
-        let Some(behind) = &self.behind else { return talk.go_on().await };
-        // A set, because it ends the task when this one is ended.
-        let mut moved = JoinSet::new();
-        moved.spawn_on(async move { talk.go_on().await }, behind);
-        moved.join_next().await.into_iter().for_each(report_crash);
-    }
-}
-
-/// One connection, which can go on at another runtime.
-struct Talk<C> {
-    connection: Pin<Box<C>>,
-    peer: SocketAddr,
-    signs: Arc<AtomicU64>,
-    stopped: watch::Receiver<bool>,
-    idle: Duration,
-    caller: Caller,
-    untaken: Duration,
-    farewell: Duration,
-    place: Arc<Place>,
-    metrics: DoorMetrics,
-}
-
-impl<C: GracefulConnection<Error = Box<dyn std::error::Error + Send + Sync>>> Talk<C> {
-    async fn go_on(&mut self) {
-        let place = self.place.clone();
-        let displaced = tokio::select! {
-            () = self.answer() => return,
-            displaced = place.displaced() => displaced,
-        };
-        self.metrics.refuse(reason(displaced));
-        // Where nothing was asked, there is nothing to be finished.
-        if displaced == Displaced::Idle {
-            self.end_within(self.farewell).await;
-        }
+        station.go_between(talk, Talk::go_on_at).await.unwrap_or_else(report_crash);
     }
 
-    async fn answer(&mut self) {
-        tokio::select! {
-            ended = self.caller.watch_over(self.connection.as_mut(), self.untaken) => return report_end(self.peer, ended),
-            _ = self.stopped.wait_for(|stop| *stop) => {}
-            () = idleness(&self.signs, self.idle) => {}
-        }
-        // On a stop the server's own limit is shorter; after idleness this ends a peer that does not read its answer.
-        self.end_within(self.idle).await;
-    }
-
-    async fn end_within(&mut self, limit: Duration) {
-        self.connection.as_mut().graceful_shutdown();
-        let connection = self.caller.watch_over(self.connection.as_mut(), self.untaken);
-        match timeout(limit, connection).await {
-            Ok(ended) => report_end(self.peer, ended),
-            Err(_) => debug!(peer = %self.peer, "connection did not end in time and was cut off"),
-        }
+    /// Returns what speaks on a connection, with all its answers at this station.
+    fn http(&self, station: &Station) -> Builder<StreamExecutor> {
+        let Limits { untaken, memory, head, handshake, .. } = &self.limits;
+        let mut http = Builder::new(StreamExecutor::new(*untaken, memory.clone(), station.clone()));
+        http.http1().timer(TokioTimer::new()).header_read_timeout(*head).max_buf_size(64 << 10);
+        http.http2()
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(128)
+            .max_header_list_size(16 << 10)
+            .max_send_buf_size(SEND_BUFFER_MAX)
+            // A peer that is gone without a word answers no ping, and so does not keep its connection.
+            .keep_alive_interval(*head)
+            .keep_alive_timeout(*handshake);
+        http
     }
 }
 
@@ -401,22 +353,20 @@ impl Liveness {
         self.signs.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Lets the connection give way to all others from now on.
+    /// Lets the connection give way to all others from now on, unless something on it is to come first.
     pub(crate) fn give_way(&self) {
-        self.way.notify_one();
+        self.station.give_way();
+    }
+
+    /// Keeps the connection from giving way until this is dropped: for answers that must not come after those to people who only look.
+    pub fn come_first(&self) -> First {
+        self.station.come_first()
     }
 
     /// Resolves when the server stops, so that no answer goes on.
     pub async fn stopping(&mut self) {
         // A server that is gone has stopped, too.
         self.stopped.wait_for(|stop| *stop).await.ok();
-    }
-}
-
-fn reason(displaced: Displaced) -> &'static str {
-    match displaced {
-        Displaced::Unasked => "http_displaced",
-        Displaced::Idle => "http_displaced_idle",
     }
 }
 
@@ -430,20 +380,6 @@ async fn handshake(tls: TlsAcceptor, mut stream: TcpStream) -> io::Result<Option
     tls.accept(stream).await.map(Some)
 }
 
-/// Resolves once there was no sign of life for `limit`.
-async fn idleness(signs: &AtomicU64, limit: Duration) {
-    // A count instead of a time: a request then costs one addition, and no look at the clock.
-    let mut seen = signs.load(Ordering::Relaxed);
-    loop {
-        sleep(limit).await;
-        let now = signs.load(Ordering::Relaxed);
-        if now == seen {
-            return;
-        }
-        seen = now;
-    }
-}
-
 /// Waits for the next connection on any of the listeners.
 async fn accept(listeners: &[TcpListener]) -> io::Result<(TcpStream, SocketAddr)> {
     std::future::poll_fn(|cx: &mut Context<'_>| {
@@ -453,21 +389,8 @@ async fn accept(listeners: &[TcpListener]) -> io::Result<(TcpStream, SocketAddr)
     .await
 }
 
-fn report_end(peer: SocketAddr, ended: Option<Result<(), Box<dyn std::error::Error + Send + Sync>>>) {
-    match ended {
-        Some(Ok(())) => {}
-        Some(Err(err)) => debug!(%peer, error = %err, "connection ended early"),
-        None => debug!(%peer, "connection was cut off, as its peer did not take an answer"),
-    }
-}
-
-/// Logs a connection that ended by a panic of a handler, which ends nothing else.
-fn report_crash(ended: Result<(), JoinError>) {
-    if let Err(err) = ended
-        && err.is_panic()
-    {
-        error!(error = %err, "a request crashed its connection");
-    }
+fn note(ended: Result<(), JoinError>) {
+    ended.unwrap_or_else(report_crash);
 }
 
 #[cfg(test)]

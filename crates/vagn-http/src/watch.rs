@@ -4,18 +4,19 @@
 //! watched instead: that of a stream in HTTP/2, and that of the connection in HTTP/1.1. To drop it resets the stream or closes
 //! the connection, and frees what waited there.
 
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use hyper::rt::Executor;
-use hyper_util::rt::TokioExecutor;
 use parking_lot::Mutex;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::flight::Flight;
 use super::memory::Memory;
+use super::station::Station;
 
 tokio::task_local! {
     /// The watch over what is sent at this moment.
@@ -101,25 +102,25 @@ impl<F: Future + Unpin> Future for Watched<F> {
     }
 }
 
-/// Runs the streams of HTTP/2, each under a watch of its own.
+/// Runs the streams of HTTP/2 of one connection, each under a watch of its own, at the station of the connection.
 #[derive(Debug, Clone)]
 pub(crate) struct StreamExecutor {
     limit: Duration,
     memory: Arc<Memory>,
+    station: Station,
 }
 
 impl StreamExecutor {
     /// Ends streams of which nothing is taken for `limit`.
-    pub(crate) fn new(limit: Duration, memory: Arc<Memory>) -> Self {
-        Self { limit, memory }
+    pub(crate) fn new(limit: Duration, memory: Arc<Memory>, station: Station) -> Self {
+        Self { limit, memory, station }
     }
 }
 
 impl<F: Future<Output = ()> + Send + 'static> Executor<F> for StreamExecutor {
     fn execute(&self, stream: F) {
-        let watched = Watched::new(Box::pin(stream), Arc::default(), self.limit, self.memory.clone());
-        TokioExecutor::new().execute(async move {
-            watched.await;
-        });
+        let mut watched = Watched::new(Box::pin(stream), Arc::default(), self.limit, self.memory.clone());
+        let done = poll_fn(move |cx| Pin::new(&mut watched).poll(cx).map(drop));
+        self.station.clone().spawn(done);
     }
 }

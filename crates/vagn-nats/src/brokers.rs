@@ -81,7 +81,12 @@ impl Brokers {
 
     /// True while at least one connection stands.
     pub fn is_connected(&self) -> bool {
-        self.shared.links.iter().any(|link| link.connected().is_some())
+        self.connections() > 0
+    }
+
+    /// Returns the number of connections that stand, of two.
+    pub fn connections(&self) -> usize {
+        self.shared.links.iter().filter(|link| link.connected().is_some()).count()
     }
 
     /// Returns the addresses that the connections have, or try.

@@ -197,6 +197,7 @@ impl World {
             }
             Request::Repair(shard) => Event::RepairAsked(shard),
             Request::Leave => Event::LeaveAsked,
+            Request::Mirror(span) => Event::MirrorAsked { for_ms: span.as_millis() as u64 },
             Request::Look(deed) => {
                 deed(node);
                 return None;

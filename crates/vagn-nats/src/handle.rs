@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 use vagn_cluster::{NewChange, Node, ShardAnswer, ShardId};
 use vagn_wire::Fate;
@@ -19,6 +20,7 @@ pub(crate) enum Request<S> {
     Ask { shards: Vec<ShardId>, question: Vec<u8>, within: Duration, answer: oneshot::Sender<Answered> },
     Repair(ShardId),
     Leave,
+    Mirror(Duration),
     Look(Look<S>),
 }
 
@@ -59,14 +61,30 @@ impl<S> Handle<S> {
         })
     }
 
+    /// As [`submit`](Self::submit), but gives back what was not taken.
+    ///
+    /// # Errors
+    /// The changes: the node takes nothing now.
+    pub fn offer(&self, changes: Vec<NewChange>) -> Result<oneshot::Receiver<Vec<Fate>>, Vec<NewChange>> {
+        let (fates, come) = oneshot::channel();
+        match self.requests.try_send(Request::Submit { changes, fates }) {
+            Ok(()) => Ok(come),
+            Err(TrySendError::Full(back) | TrySendError::Closed(back)) => {
+                self.brokers.lose(Loss::Busy);
+                match back {
+                    Request::Submit { changes, .. } => Err(changes),
+                    _ => unreachable!("what comes back is what was sent"),
+                }
+            }
+        }
+    }
+
     /// Brings changes, and returns where their fates come. What gets none, as its node has ended, failed: it may be stored.
     ///
     /// # Errors
     /// [`Unavailable`]: nothing was taken.
     pub fn submit(&self, changes: Vec<NewChange>) -> Result<oneshot::Receiver<Vec<Fate>>, Unavailable> {
-        let (fates, come) = oneshot::channel();
-        self.send(Request::Submit { changes, fates })?;
-        Ok(come)
+        self.offer(changes).map_err(|_| Unavailable)
     }
 
     /// Asks shards (none: all) about the fleet.
@@ -98,6 +116,14 @@ impl<S> Handle<S> {
     /// [`Unavailable`]: it was not asked.
     pub fn leave(&self) -> Result<(), Unavailable> {
         self.send(Request::Leave)
+    }
+
+    /// Asks the node to keep shards that it does not own in memory for this time, a minute at most.
+    ///
+    /// # Errors
+    /// [`Unavailable`]: it was not asked.
+    pub fn mirror(&self, span: Duration) -> Result<(), Unavailable> {
+        self.send(Request::Mirror(span))
     }
 
     /// Looks at the node between two events: for status, readiness and tests. It must be quick.

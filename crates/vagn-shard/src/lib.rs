@@ -5,6 +5,7 @@
 //! those of [`vagn_store`], as on one machine.
 
 mod content;
+pub mod files;
 #[cfg(test)]
 mod fuzz;
 mod outlet;

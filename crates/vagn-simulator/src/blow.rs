@@ -23,7 +23,7 @@ pub(crate) enum Blow {
     ApartPair { one: MachineId, other: MachineId, away: u64 },
     /// A broker is killed or stopped.
     BrokerAway { broker: usize, away: u64 },
-    /// All brokers are away.
+    /// All brokers are killed at once: what was on its way from them comes to some machines and not to others.
     BrokersAway { away: u64 },
     /// Messages to the brokers are held up, and come once this is over: many of them after their sender gave up.
     Hold { away: u64 },
@@ -31,6 +31,8 @@ pub(crate) enum Blow {
     TailLost { shard: ShardId, lost: u64 },
     /// The brokers lose what one owner got while another was kept from them, and go on at once.
     Fork { shard: ShardId, away: u64 },
+    /// As a fork; and who has what was lost is away until the others have gone on without it.
+    LoneTail { shard: ShardId, away: u64 },
     /// A stream is deleted and made anew.
     StreamAnew { shard: ShardId },
     /// A stream is deleted.

@@ -19,7 +19,10 @@ impl World {
             }
             Command::ReadStream { read, stream } => self.request(id, Request::Read(read, stream)),
             Command::MakeStream { read, stream } => self.request(id, Request::Make(read, stream)),
-            Command::DropStream(stream) => self.request(id, Request::Drop(stream)),
+            Command::DropStream(stream) => {
+                self.oracle.dropped(stream, self.agenda.now());
+                self.request(id, Request::Drop(stream));
+            }
             Command::Subscribe { subscription, stream, from } => {
                 self.request(id, Request::Subscribe(subscription, stream, from));
             }

@@ -33,6 +33,8 @@ pub(crate) struct Machine {
     /// What a stopped process will get when it goes on.
     pub(crate) held: VecDeque<(u64, Event)>,
     pub(crate) consumers: BTreeMap<SubscriptionId, Consumer>,
+    /// What brokers sent before does not arrive any more.
+    pub(crate) cut_at: u64,
     /// Number of the last wish to be woken.
     pub(crate) wish: u64,
     pub(crate) questions: BTreeMap<QueryId, Question>,
@@ -80,6 +82,7 @@ impl Machine {
             pending: BTreeSet::new(),
             held: VecDeque::new(),
             consumers: BTreeMap::new(),
+            cut_at: 0,
             wish: 0,
             questions: BTreeMap::new(),
             taken: 0,

@@ -110,6 +110,7 @@ fn planted(name: &str) -> Option<Faults> {
         "purge_before_sync" => &mut faults.purge_before_sync,
         "all_owners_leave" => &mut faults.all_owners_leave,
         "stream_anew_unnoticed" => &mut faults.stream_anew_unnoticed,
+        "lacks_nothing" => &mut faults.lacks_nothing,
         _ => return None,
     };
     *fault = true;

@@ -22,6 +22,9 @@ const ANSWER_WITHIN: u64 = 12 * SECOND;
 /// Longest time for which a replica may take a harmed stream for a sound one, after all that hinders it.
 const NOTICE_WITHIN: u64 = 20 * SECOND;
 
+/// Writes that are looked at for those that one owner alone has.
+const LATEST: usize = 16;
+
 /// What the oracle remembers.
 #[derive(Debug, Default)]
 pub(crate) struct Oracle {
@@ -33,6 +36,8 @@ pub(crate) struct Oracle {
     suspects: BTreeMap<(StreamId, MachineId), u64>,
     stopped_since: BTreeMap<ShardId, u64>,
     repair_asked: BTreeMap<ShardId, u64>,
+    /// Streams that nodes dropped after a repair, and when.
+    dropped: BTreeMap<StreamId, u64>,
     whole_at: Option<u64>,
 }
 
@@ -74,6 +79,10 @@ impl Oracle {
         self.repair_asked.insert(shard, now);
     }
 
+    pub(crate) fn dropped(&mut self, stream: StreamId, now: u64) {
+        self.dropped.insert(stream, now);
+    }
+
     /// Compares a replica with all others at its last tick.
     fn compare(&mut self, id: MachineId, view: &ShardView, now: u64) {
         let Some(mark) = view.tick else { return };
@@ -111,15 +120,32 @@ impl World {
                 self.look_for_blindness(id, view);
                 self.look_at_content(id, view.shard);
             }
+            self.look_at_mirrors(id);
             self.look_for_forks(id, &views);
             self.check_counts(id);
             self.look_for_silence(id);
             let gaps = self.machines[id].disk.gaps;
             self.oracle.wrong_if(gaps > 0, || format!("machine {} leaves a gap in a log", id + 1));
         }
+        if !self.brokers.stand(now) {
+            self.look_for_sole_copies();
+        }
         if self.calm && self.oracle.whole_at.is_none() && self.what_lacks().is_none() {
             self.oracle.whole_at = Some(now);
             self.trace.line(now, || "* whole again".to_owned());
+        }
+    }
+
+    /// A mirror has what replicas have at equal ticks. One of a harmed stream is replaced with its next tick.
+    fn look_at_mirrors(&mut self, id: MachineId) {
+        let now = self.now();
+        for view in self.machines[id].node.iter().flat_map(|node| node.mirrors()) {
+            if view.stage == Stage::CaughtUp {
+                self.reached.note("mirror caught up");
+            }
+            if !self.oracle.is_harmed(view.shard) {
+                self.oracle.compare(id, &view, now);
+            }
         }
     }
 
@@ -129,7 +155,9 @@ impl World {
         let harmed = self.oracle.harmed.get(&view.shard).copied();
         let last = self.brokers.truth(view.stream).map(|log| log.last());
         let sound = last.is_some_and(|last| view.received <= last);
-        let since = harmed.map(|at| at.max(self.machines[id].hindered_at));
+        // A repair drops the stream before all have heard of the new one.
+        let dropped_at = self.oracle.dropped.get(&view.stream).copied().unwrap_or(0);
+        let since = harmed.map(|at| at.max(self.machines[id].hindered_at).max(dropped_at));
         let late = since.is_some_and(|at| now > at + NOTICE_WITHIN) && self.brokers.stand(now);
         let blind = view.stage == Stage::CaughtUp && !sound && self.network.joins_brokers(id, now);
         self.oracle.wrong_if(blind && late, || {
@@ -163,6 +191,24 @@ impl World {
             self.oracle.wrong_if(late, || {
                 format!("machine {} differs from another owner of {stream:?}, and nobody stops", id + 1)
             });
+        }
+    }
+
+    /// What was answered while one owner alone had it comes to the other once somebody leads the stream: the last look finds it there.
+    fn look_for_sole_copies(&mut self) {
+        let sound = (0..self.plan.shards).map(ShardId).filter(|shard| !self.oracle.is_harmed(*shard));
+        for shard in sound.collect::<Vec<_>>() {
+            let owners = self.owners(shard);
+            let states = owners.iter().filter_map(|id| self.machines[*id].node.as_ref()?.state(shard));
+            let states: Vec<&Fleet> = states.collect();
+            let latest = self.ledger.writes().iter().rev().filter(|write| write.shard == shard);
+            let is_sole = latest.filter(|write| write.kept_at.is_some()).take(LATEST).any(|write| {
+                let copies = states.iter().filter(|state| holds(state, write.what)).count();
+                states.len() >= 2 && copies == 1
+            });
+            if is_sole {
+                self.reached.note("kept by one owner alone");
+            }
         }
     }
 
@@ -332,8 +378,21 @@ impl World {
                 ));
             }
         }
+        if let Some(lacking) = self.plan.onlooker.and_then(|id| self.what_lacks_for(id)) {
+            return Some(lacking);
+        }
         let unkept = self.ledger.unkept();
         (unkept > 0).then(|| format!("{unkept} writes are not answered as kept"))
+    }
+
+    /// Says what keeps a machine from showing the whole fleet.
+    fn what_lacks_for(&self, onlooker: MachineId) -> Option<String> {
+        let node = self.machines[onlooker].node.as_ref()?;
+        let shards = (0..self.plan.shards).map(ShardId);
+        let unseen = shards.filter(|shard| node.shown(*shard).is_none());
+        let late = node.mirrors().into_iter().filter(|view| view.stage != Stage::CaughtUp);
+        let lacking: Vec<ShardId> = unseen.chain(late.map(|view| view.shard)).collect();
+        (!lacking.is_empty()).then(|| format!("machine {} does not show {lacking:?}", onlooker + 1))
     }
 
     fn views(&self, shard: ShardId) -> Vec<(MachineId, ShardView)> {

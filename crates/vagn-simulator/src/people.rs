@@ -10,6 +10,10 @@ use crate::world::{Due, World};
 /// Time for which a shard has stopped before a person repairs it, and between two tries.
 const REPAIR_AFTER: u64 = 3 * SECOND;
 
+/// Time between two signs that somebody looks at the whole fleet, and how long each counts.
+const WATCH: u64 = 5 * SECOND;
+const WATCHED_MS: u64 = 12_000;
+
 /// See [`REPAIR_AFTER`].
 const REPAIR_AGAIN: u64 = 10 * SECOND;
 
@@ -52,6 +56,14 @@ impl World {
         let expected = if asked.is_empty() { shards } else { asked.clone() };
         self.machines[id].questions.insert(query, Question { at: now, until, shards: expected });
         self.handle(id, Event::Asked { query, shards: asked, question: vec![0], within_ms });
+    }
+
+    /// Lets somebody look at the whole fleet through the machine that is meant for it.
+    pub(crate) fn watch(&mut self) {
+        self.agenda.after(WATCH, Due::Watch);
+        if let Some(machine) = self.plan.onlooker.filter(|id| self.machines[*id].works()) {
+            self.handle(machine, Event::MirrorAsked { for_ms: WATCHED_MS });
+        }
     }
 
     /// Lets a person look after the cluster: restarts machines whose disk failed, and repairs broken shards once all machines are there.

@@ -79,6 +79,8 @@ pub(crate) struct Plan {
     pub(crate) zones: usize,
     /// The first machine is a door that owns no shards.
     pub(crate) door_alone: bool,
+    /// Somebody looks at the whole fleet through this machine: the last one, where a door is alone the door.
+    pub(crate) onlooker: Option<usize>,
     pub(crate) senders: usize,
     pub(crate) vehicles: u64,
     /// Mean span between two groups of a sender.
@@ -124,6 +126,7 @@ impl Plan {
             shards: chance.within(2..=4) as u16,
             zones: chance.pick(&[0, 0, 2, 3]),
             door_alone: machines > 3 && Chance::new(seed).fork(3).often(3_000),
+            onlooker: None,
             senders: 3,
             vehicles: chance.within(8..=24),
             gap: chance.within(120..=300) * MILLI,
@@ -153,6 +156,9 @@ impl Plan {
         };
         plan.head_for(kind, &mut chance);
         plan.strikes.sort_by_key(|strike| strike.at);
+        // A door alone has nothing of its own to look at.
+        let looks = Chance::new(seed).fork(4).often(5_000);
+        plan.onlooker = looks.then_some(if plan.door_alone { 0 } else { plan.machines - 1 });
         plan
     }
 
@@ -270,6 +276,12 @@ impl Plan {
         self.gap = 150 * MILLI;
         self.calm_at = 55 * SECOND;
         let (machine, away) = (self.machine(chance), chance.within(20..=35) * SECOND);
+        if Chance::new(self.seed).fork(4).often(5_000) {
+            // It has something that no other has. If the shard stops for it, doors gather a full message, which must find room.
+            self.stream_bytes = 1 << 20;
+            let shard = self.shard(chance);
+            return self.strike(12 * SECOND, Blow::LoneTail { shard, away });
+        }
         let blow = match chance.below(3) {
             0 => Blow::ApartFromBrokers { machine, away },
             1 => Blow::Freeze { machine, away },

@@ -274,7 +274,7 @@ impl World {
             if copy > 0 || late {
                 self.reached.note(state);
             }
-            self.agenda.at(at, Due::Deliver { to, run, messages: messages.clone() });
+            self.agenda.at(at, Due::Deliver { to, run, sent: now, messages: messages.clone() });
         }
     }
 

@@ -8,6 +8,9 @@ use crate::brokers::BROKERS;
 use crate::network::{MachineId, Network, Weather};
 use crate::world::{Due, World};
 
+/// Time for which one owner is kept from the brokers before what the others get is lost.
+const FORKED: u64 = 1_500 * MILLI;
+
 /// Time between two processes that start after all had ended.
 const STAGGER: u64 = 90 * MILLI;
 
@@ -28,10 +31,11 @@ impl World {
             Blow::ApartFromBrokers { machine, away } => self.part_from_brokers(machine, away),
             Blow::ApartPair { one, other, away } => self.network.part(one, other, now + away),
             Blow::BrokerAway { broker, away } => self.brokers.take_away(broker, now, now + away),
-            Blow::BrokersAway { away } => self.take_brokers_away(away),
+            Blow::BrokersAway { away } => self.kill_brokers(away),
             Blow::Hold { away } => self.held_until = now + away,
             Blow::TailLost { shard, lost } => self.lose_tail(shard, lost),
-            Blow::Fork { shard, away } => self.fork(shard, away),
+            Blow::Fork { shard, away } => drop(self.fork(shard, away)),
+            Blow::LoneTail { shard, away } => self.strand(shard, away),
             Blow::StreamAnew { shard } => {
                 self.harm(shard, |brokers, stream, now| brokers.make_anew(stream, now))
             }
@@ -74,7 +78,7 @@ impl World {
         }
     }
 
-    fn take_down(&mut self, machine: MachineId, power: bool, away: u64) {
+    pub(crate) fn take_down(&mut self, machine: MachineId, power: bool, away: u64) {
         if self.machines[machine].node.is_some() {
             self.crash(machine, power);
             self.agenda.after(away, Due::Start(machine));
@@ -134,6 +138,18 @@ impl World {
         (0..BROKERS).for_each(|broker| self.brokers.take_away(broker, now, now + away));
     }
 
+    fn kill_brokers(&mut self, away: u64) {
+        self.take_brokers_away(away);
+        let now = self.now();
+        for id in 0..self.machines.len() {
+            if self.chance.often(5_000) {
+                self.machines[id].cut_at = now;
+            }
+            let consumers: Vec<SubscriptionId> = self.machines[id].consumers.keys().copied().collect();
+            consumers.into_iter().for_each(|subscription| self.lose_consumer(id, subscription));
+        }
+    }
+
     /// Returns the stream of a shard's newest epoch.
     pub(crate) fn newest(&self, shard: ShardId) -> Option<StreamId> {
         self.brokers.streams().map(|(id, _)| id).filter(|id| id.shard == shard).max()
@@ -189,14 +205,26 @@ impl World {
     }
 
     /// Keeps one owner from the brokers, so that the other alone gets what they will lose.
-    fn fork(&mut self, shard: ShardId, away: u64) {
-        let owners = self.owners(shard);
+    /// Returns who will have it, and after which time it is lost.
+    fn fork(&mut self, shard: ShardId, away: u64) -> Option<(Vec<MachineId>, u64)> {
+        let mut owners = self.owners(shard);
         let last = self.newest(shard).and_then(|stream| Some((stream, self.brokers.truth(stream)?.last())));
-        let (Some((stream, last)), [_, _, ..]) = (last, &owners[..]) else { return };
-        let blind = self.chance.pick(&owners);
+        let (Some((stream, last)), [_, _, ..]) = (last, &owners[..]) else { return None };
+        let (blind, after) = (self.chance.pick(&owners), away * 7 / 10);
         self.part_from_brokers(blind, away);
-        self.agenda.after(away * 7 / 10, Due::LoseBehind(stream, last));
+        self.agenda.after(after, Due::LoseBehind(stream, last));
         self.reached.note("fork");
+        owners.retain(|owner| *owner != blind);
+        Some((owners, after))
+    }
+
+    /// Forks a stream, and takes down who has what will be lost.
+    fn strand(&mut self, shard: ShardId, away: u64) {
+        let Some((owners, after)) = self.fork(shard, FORKED) else { return };
+        for machine in owners {
+            self.agenda.after(after, Due::Down { machine, away });
+        }
+        self.reached.note("lone tail");
     }
 
     /// Takes a machine's disk away, once each of its shards has another owner.

@@ -55,8 +55,8 @@ pub(crate) enum Due {
     /// An event for a process. With a `request` it counts only if that has no answer yet; without a `run` it is for whatever
     /// process runs.
     Event { to: MachineId, run: Option<u64>, request: u64, event: Event },
-    /// Messages of a subscription.
-    Deliver { to: MachineId, run: u64, messages: Vec<Delivered> },
+    /// Messages of a subscription, which the brokers sent at a moment.
+    Deliver { to: MachineId, run: u64, sent: u64, messages: Vec<Delivered> },
     /// A request comes to the brokers.
     Request { from: MachineId, run: u64, number: u64, request: Request },
     /// A process wants to be woken.
@@ -73,8 +73,12 @@ pub(crate) enum Due {
     Restart(MachineId),
     /// A disk has room again.
     Room(MachineId),
+    /// Somebody goes on looking at the whole fleet.
+    Watch,
     /// The brokers lose what a stream got behind this sequence.
     LoseBehind(StreamId, u64),
+    /// A process is killed.
+    Down { machine: MachineId, away: u64 },
     /// A copy is cut off.
     CutCopy(MachineId),
     /// A sender sends.
@@ -126,6 +130,7 @@ impl World {
             self.agenda.at(3 * SECOND, Due::Send(sender));
         }
         self.agenda.at(4 * SECOND, Due::Ask);
+        self.agenda.at(5 * SECOND, Due::Watch);
         self.agenda.at(SECOND, Due::Operate);
         self.agenda.at(LOOK, Due::Look);
         self.agenda.at(self.plan.calm_at, Due::Calm);
@@ -149,7 +154,10 @@ impl World {
         match due {
             Due::Start(machine) => self.start(machine),
             Due::Event { to, run, request, event } => self.event(to, run, request, event),
-            Due::Deliver { to, run, messages } => {
+            Due::Deliver { to, run, sent, messages } => {
+                if sent < self.machines[to].cut_at {
+                    return;
+                }
                 for message in messages {
                     self.event(to, Some(run), 0, Event::Delivered(message));
                 }
@@ -167,9 +175,11 @@ impl World {
             Due::Restart(machine) => self.restart(machine),
             Due::Room(machine) => self.machines[machine].disk.full = false,
             Due::LoseBehind(stream, last) => self.lose_behind(stream, last),
+            Due::Down { machine, away } => self.take_down(machine, false, away),
             Due::CutCopy(machine) => self.cut_copy(machine),
             Due::Send(sender) => self.send(sender),
             Due::Ask => self.ask(),
+            Due::Watch => self.watch(),
             Due::Operate => self.operate(),
             Due::Look => self.look(),
             Due::Calm => self.calm_down(),

@@ -94,6 +94,11 @@ impl DataDir {
         self.in_force.partitions == self.wanted
     }
 
+    /// Returns true if a partition in it was ever opened.
+    pub fn was_used(&self) -> bool {
+        !self.top.manifest().opened.is_empty()
+    }
+
     /// Returns the list of the parts beside the partitions that must be there.
     pub fn part_list(&self) -> PartList {
         PartList::new(self.top.clone())

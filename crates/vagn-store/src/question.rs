@@ -181,6 +181,12 @@ impl<T> Whole<T> {
         !self.missing_shards.is_empty()
     }
 
+    /// Takes the value off what is known of its extent.
+    pub fn split(self) -> (T, Whole<()>) {
+        let Self { value, missing_shards, age_max_ms } = self;
+        (value, Whole { value: (), missing_shards, age_max_ms })
+    }
+
     /// Makes another value of this one, found in the same part of the fleet.
     pub fn map<U>(self, make: impl FnOnce(T) -> U) -> Whole<U> {
         let Self { value, missing_shards, age_max_ms } = self;

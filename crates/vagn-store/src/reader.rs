@@ -78,6 +78,11 @@ impl Writer {
 }
 
 impl Reader {
+    /// Returns true if both read the same index.
+    pub fn is_same(&self, other: &Reader) -> bool {
+        Arc::ptr_eq(&self.index, &other.index)
+    }
+
     /// As [`Index::get`], beside the writer.
     pub fn get(&self, key: Key<'_>) -> Option<Vehicle> {
         self.index.read().get(key)

@@ -113,6 +113,12 @@ impl Updates {
         &self.entries[at].sighting
     }
 
+    /// Returns the sightings in order, each with the hash of its vehicle. The keys, which cost more than both, are left out.
+    #[inline]
+    pub(crate) fn sightings(&self) -> impl Iterator<Item = (u64, &Sighting)> {
+        self.entries.iter().map(|entry| (entry.hash, &entry.sighting))
+    }
+
     /// Returns the sightings in order.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = Update<'_>> + Clone {
         self.entries.iter().map(|entry| self.update(entry))

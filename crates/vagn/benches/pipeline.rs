@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::RwLock;
 use vagn::config::{Fsync, Span};
-use vagn::ingest::{Ingest, IngestWorker, Job};
+use vagn::ingest::{Destination, Ingest, IngestWorker, Job};
 use vagn::odd::OddFleet;
 use vagn::storage::{Bounds, Storage, StorageMetrics, StorageParts};
 use vagn::sync::{SyncMetrics, SyncQueue};
@@ -219,8 +219,8 @@ fn ingest_pool(topic: &Traffic, storage: Addr<Storage>, trust: Arc<Trust>) -> Ch
     let shedding =
         QueueSubscriber::new(&shed, Policy::DropOldest, |batch: &Arc<Batch>| Some(Job::new(batch)));
     topic.subscribe("ingest-shed", shedding.on_drop(Job::shed));
-    let ingest =
-        Arc::new(Ingest { storages: [storage].into(), shed: shed.clone(), wait: wait.clone(), trust });
+    let destination = Destination::Storages([storage].into());
+    let ingest = Arc::new(Ingest { destination, shed: shed.clone(), wait: wait.clone(), trust });
     let (_, child) = Pool::builder("ingest")
         .workers(1)
         .lane("shed", &shed)

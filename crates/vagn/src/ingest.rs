@@ -1,16 +1,19 @@
-//! Ingest: decodes and checks what arrived, and passes it on to the storage of its partition.
+//! Ingest: decodes and checks what arrived, and passes it on to the storage of its partition, or towards its shard in a cluster.
 //!
 //! A worker keeps no state between batches, so restarting one loses at most the batch it held, and that is counted.
+
+mod changes;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use tracing::{debug, warn};
-use vagn_otp::{Addr, Queue, TellError, Worker};
+use vagn_otp::{Addr, PushError, Queue, TellError, Worker};
 use vagn_seal::KeyId;
 use vagn_store::{Evidence, Key, KeyTag, Seal, Sighting, Updates, partition};
 use vagn_wire::{Fate, Oddities, Reject};
 
+use crate::cluster::Submission;
 use crate::storage::Storage;
 use crate::write::{Write, WritePart};
 use vagn_flow::batch::Batch;
@@ -49,10 +52,28 @@ impl Job {
     }
 }
 
+/// Where reports go.
+pub enum Destination {
+    /// To the storages of this machine, by partition.
+    Storages(Arc<[Addr<Storage>]>),
+    /// To the shards of a cluster, by this queue.
+    Cluster(Queue<Submission>),
+}
+
+impl Destination {
+    /// Returns the number of parts that can stall by themselves.
+    fn parts(&self) -> usize {
+        match self {
+            Self::Storages(storages) => storages.len(),
+            Self::Cluster(_) => 1,
+        }
+    }
+}
+
 /// State that the workers share.
 pub struct Ingest {
-    /// Storages that take the sightings, by partition.
-    pub storages: Arc<[Addr<Storage>]>,
+    /// Where they go.
+    pub destination: Destination,
     /// Batches whose senders do not wait; the oldest is shed when there are too many.
     pub shed: Queue<Job>,
     /// Batches whose senders wait.
@@ -72,7 +93,7 @@ pub struct IngestWorker {
 impl IngestWorker {
     /// Returns the worker of this number.
     pub fn new(number: usize, ingest: Arc<Ingest>) -> Self {
-        let stalled = vec![false; ingest.storages.len()];
+        let stalled = vec![false; ingest.destination.parts()];
         Self { number, ingest, stalled }
     }
 }
@@ -84,7 +105,7 @@ impl Worker<Job> for IngestWorker {
             warn!("the same batch came twice; dropped the second");
             return;
         };
-        let Ingest { storages, shed, wait, trust } = &*self.ingest;
+        let Ingest { destination, shed, wait, trust } = &*self.ingest;
         let queued = shed.len() + wait.len();
         debug!(
             worker = self.number,
@@ -96,11 +117,22 @@ impl Worker<Job> for IngestWorker {
         if trust.asks_vehicles() {
             trust.hear(own_times(&batch));
         }
-        let writes = decode(&batch, share, part, storages.len());
-        drop(batch);
-        for ((storage, stalled), write) in storages.iter().zip(&mut self.stalled).zip(writes) {
-            if let Some(write) = write {
-                *stalled = !pass_on(storage, write, *stalled);
+        match destination {
+            Destination::Storages(storages) => {
+                let writes = decode(&batch, share, part, storages.len());
+                drop(batch);
+                for ((storage, stalled), write) in storages.iter().zip(&mut self.stalled).zip(writes) {
+                    if let Some(write) = write {
+                        *stalled = !pass_on(storage, write, *stalled);
+                    }
+                }
+            }
+            Destination::Cluster(queue) => {
+                let submission = changes::changes(&batch, share, part);
+                drop(batch);
+                if let (Some(submission), [stalled]) = (submission, &mut *self.stalled) {
+                    *stalled = !send_off(queue, submission, *stalled);
+                }
             }
         }
     }
@@ -134,6 +166,24 @@ fn pass_on(storage: &Addr<Storage>, write: Write, stalled: bool) -> bool {
             // Dropped, it counts and answers its reports as failed.
             false
         }
+    }
+}
+
+/// Hands reports to the courier of the cluster, or sheds them. Returns false when it took nothing, as [`pass_on`].
+fn send_off(queue: &Queue<Submission>, submission: Submission, stalled: bool) -> bool {
+    let sent =
+        if stalled { queue.try_push(submission) } else { queue.push_blocking(submission, STORAGE_WAIT) };
+    match sent {
+        Ok(()) => true,
+        Err(PushError::Full(submission)) => {
+            if !stalled {
+                warn!("the cluster takes too little; shedding what comes for it until it has room");
+            }
+            submission.settle(Fate::Shed);
+            false
+        }
+        // Dropped, it counts and answers its reports as failed.
+        Err(PushError::Closed(_)) => false,
     }
 }
 
@@ -255,16 +305,22 @@ struct OwedLooks<'a>(Vec<(KeyId, u64, Key<'a>)>);
 impl<'a> OwedLooks<'a> {
     /// Numbers a sighting by the sequence of its seal.
     fn sealed(&mut self, seal: &SealMark, key: Key<'a>, sighting: &mut Sighting) -> Result<Seal, Reject> {
+        let more = self.look(seal, key, sighting.own_time)?;
+        sighting.seq = Some(seal.sequence);
+        Ok(Seal { key: KeyTag::of_key_id(seal.key_id.0), more })
+    }
+
+    /// Returns true if an earlier report of the vehicle in the envelope has the look at the sequence.
+    fn look(&mut self, seal: &SealMark, key: Key<'a>, own_time: bool) -> Result<bool, Reject> {
         let look = (seal.key_id, seal.sequence, key);
         let more = seal.more && !self.take(look);
-        if seal.needs_time && !sighting.own_time {
+        if seal.needs_time && !own_time {
             if !more {
                 self.0.push(look);
             }
             return Err(Reject::NoTime);
         }
-        sighting.seq = Some(seal.sequence);
-        Ok(Seal { key: KeyTag::of_key_id(seal.key_id.0), more })
+        Ok(more)
     }
 
     fn take(&mut self, look: (KeyId, u64, Key<'a>)) -> bool {
@@ -407,5 +463,19 @@ mod tests {
         ];
         assert!(seals.iter().map(|(id, more)| (id.as_str(), *more)).eq(expected), "{seals:?}");
         assert_eq!(metrics.invalid(Reject::NoTime).get(), 3);
+        // On the way to a cluster it is the same.
+        let share = Share::received(&metrics, batch.len());
+        let changes = changes::changes(&batch, share, None).unwrap().changes;
+        let sealed = changes.iter().map(sealed_change).collect::<Vec<_>>();
+        assert!(sealed.iter().map(|(id, more)| (id.as_str(), *more)).eq(expected), "{sealed:?}");
+        assert_eq!(metrics.invalid(Reject::NoTime).get(), 6);
+    }
+
+    /// Returns the vehicle of a change, and whether its seal continues another report's.
+    fn sealed_change(change: &vagn_cluster::NewChange) -> (String, bool) {
+        let vagn_cluster::NewChange::Report { vehicle_id, fields, .. } = change else { panic!("{change:?}") };
+        let id = VehicleId::from_bytes(vehicle_id).unwrap();
+        let (_, evidence) = vagn_shard::Payload::read(fields).unwrap().judged(id, ARRIVED_MS, 0);
+        (id.as_str().to_owned(), evidence.seal.unwrap().more)
     }
 }

@@ -6,6 +6,7 @@
 
 pub mod app;
 pub mod backup;
+pub mod cluster;
 pub mod commands;
 pub mod config;
 pub mod control;

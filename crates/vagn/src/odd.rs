@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use vagn_store::{Key, VehicleIdBuf, partition};
+use vagn_store::{Key, VehicleIdBuf};
 use vagn_wire::{OddPart, Oddities, Oddity};
 
 /// Greatest number of vehicles in a table.
@@ -57,9 +57,9 @@ impl OddFleet {
         self.0[number as usize].clone()
     }
 
-    /// Returns what was odd about a vehicle in the last day.
-    pub fn of(&self, id: &VehicleIdBuf, now_ms: i64) -> Vec<OddSince> {
-        self.0[partition(id.key().hash(), self.0.len())].lock().of(id, now_ms)
+    /// Returns what was odd in the last day about a vehicle of a partition.
+    pub fn of(&self, home: usize, id: &VehicleIdBuf, now_ms: i64) -> Vec<OddSince> {
+        self.0[home].lock().of(id, now_ms)
     }
 
     /// Returns the fleet in brief, with up to so many of the latest vehicles.
@@ -229,6 +229,8 @@ fn shown(entry: &Entry, now_ms: i64) -> Vec<OddSince> {
 
 #[cfg(test)]
 mod tests {
+    use vagn_store::partition;
+
     use super::*;
 
     const AHEAD: Oddities = Oddities::of(Oddity::TimeAhead);
@@ -300,6 +302,7 @@ mod tests {
         assert_eq!(summary.by_part, [(OddPart::Clock, 5), (OddPart::Counter, 2), (OddPart::Position, 0)]);
         let latest: Vec<_> = summary.latest.iter().map(|(id, odd)| (id.as_str(), odd.len())).collect();
         assert_eq!(latest, [("e", 2), ("d", 2)]);
-        assert_eq!(fleet.of(&id("a"), 10), [since(Oddity::TimeAhead, 0, 0, 1)]);
+        let home = partition(Key::Text("a").hash(), 4);
+        assert_eq!(fleet.of(home, &id("a"), 10), [since(Oddity::TimeAhead, 0, 0, 1)]);
     }
 }

@@ -29,6 +29,36 @@ pub struct WritePart {
     pub indices: Vec<u32>,
 }
 
+/// The duty to say what became of some reports, apart from the reports. Dropped, they have failed.
+#[derive(Debug)]
+pub struct Settlement {
+    /// The duty to count what became of them.
+    pub share: Share,
+    /// The duty to answer their senders, if those wait.
+    pub answer: Option<WritePart>,
+}
+
+impl Settlement {
+    /// Counts the fate of each report, and returns what the senders are to be told once that is safe.
+    pub fn count(self, reports: usize, fate_of: impl Fn(usize) -> Fate) -> Option<AwaitingDisk> {
+        let Self { mut share, answer } = self;
+        let mut counts = [0; Fate::ALL.len()];
+        for at in 0..reports {
+            counts[fate_of(at) as usize] += 1;
+        }
+        for (fate, count) in Fate::ALL.into_iter().zip(counts) {
+            match fate {
+                Fate::Invalid => (0..count).for_each(|_| share.reject(REFUSED_BY_STORE)),
+                _ => share.settle(fate, count),
+            }
+        }
+        answer.map(|WritePart { part, indices }| {
+            let fates = indices.into_iter().enumerate().map(|(at, index)| (index, fate_of(at))).collect();
+            AwaitingDisk { part, fates }
+        })
+    }
+}
+
 /// Fates that are known, of reports whose senders wait until they are on disk. Dropped, the reports have failed.
 #[derive(Debug)]
 #[must_use = "dropped, it answers that its reports have failed"]
@@ -51,21 +81,8 @@ impl AwaitingDisk {
 impl Write {
     /// Counts the fate of each sighting, and returns the sightings, with what the senders are to be told once that is safe.
     pub fn count(self, fate_of: impl Fn(usize) -> Fate) -> (Updates, Option<AwaitingDisk>) {
-        let Self { updates, mut share, answer } = self;
-        let mut counts = [0; Fate::ALL.len()];
-        for at in 0..updates.len() {
-            counts[fate_of(at) as usize] += 1;
-        }
-        for (fate, count) in Fate::ALL.into_iter().zip(counts) {
-            match fate {
-                Fate::Invalid => (0..count).for_each(|_| share.reject(REFUSED_BY_STORE)),
-                _ => share.settle(fate, count),
-            }
-        }
-        let awaiting = answer.map(|WritePart { part, indices }| {
-            let fates = indices.into_iter().enumerate().map(|(at, index)| (index, fate_of(at))).collect();
-            AwaitingDisk { part, fates }
-        });
+        let Self { updates, share, answer } = self;
+        let awaiting = Settlement { share, answer }.count(updates.len(), fate_of);
         (updates, awaiting)
     }
 

@@ -15,16 +15,25 @@ export interface MainThread {
  * processor draws where there is no graphics card, and would count as the page's own time.
  */
 export async function mainThread(page: Page): Promise<MainThread> {
-  const browser = page.context().browser();
-  if (!browser) throw new Error("the page has no browser");
-  const debug = await browser.newBrowserCDPSession();
-  const { processInfo } = await debug.send("SystemInfo.getProcessInfo");
+  const processInfo = await processes(page);
   const busiest = (type: string) =>
     processInfo.filter((one) => one.type === type).sort((one, other) => other.cpuTime - one.cpuTime)[0]?.id;
   const [id, drawing] = [busiest("renderer"), busiest("GPU")];
   if (id === undefined) throw new Error("no process has the page");
   if (drawing !== undefined) may("taskset", "--all-tasks", "--cpu-list", "--pid", "0", String(drawing));
   return { id, precedes: may("chrt", "--fifo", "--pid", "1", String(id)) };
+}
+
+/** Keeps all of a page's browser on the core of the bench: the threads that draw would else choose that of the service, too. */
+export async function keepOff(page: Page): Promise<void> {
+  for (const { id } of await processes(page)) may("taskset", "--all-tasks", "--cpu-list", "--pid", "1", String(id));
+}
+
+async function processes(page: Page) {
+  const browser = page.context().browser();
+  if (!browser) throw new Error("the page has no browser");
+  const debug = await browser.newBrowserCDPSession();
+  return (await debug.send("SystemInfo.getProcessInfo")).processInfo;
 }
 
 /** Runs a command; returns false where this user may not. */

@@ -18,15 +18,25 @@ function hear(rules: AlarmRules, from: number, to: number, waiting: number, lost
 test("an emergency sounds at once, and again until somebody has acknowledged it", () => {
   const rules = new AlarmRules();
   assert.deepEqual(hear(rules, 0, 5, 0, false), []);
-  rules.emergency();
+  rules.emergency(10_000);
   assert.deepEqual(hear(rules, 10, 20, 1, false), [[10, "emergency"], [16, "emergency"]]);
   assert.deepEqual(hear(rules, 21, 60, 0, false), []);
 });
 
 test("a hundred at once are one sound", () => {
   const rules = new AlarmRules();
-  for (let count = 0; count < 100; count += 1) rules.emergency();
+  for (let count = 0; count < 100; count += 1) rules.emergency(0);
   assert.equal(hear(rules, 0, 5, 100, false).length, 1);
+});
+
+test("an emergency that comes as a sound begins is heard with it, and a later one has a sound of its own", () => {
+  const rules = new AlarmRules();
+  rules.emergency(0);
+  rules.played("emergency", 0);
+  rules.emergency(250);
+  assert.equal(rules.due(2_000, 2, false), null);
+  rules.emergency(600);
+  assert.equal(rules.due(2_000, 3, false), "emergency");
 });
 
 test("a mute ends after two minutes", () => {
@@ -39,7 +49,7 @@ test("a mute ends after two minutes", () => {
 test("a mute ends with the next emergency, and with the loss of contact", () => {
   const next = new AlarmRules();
   next.mute(0);
-  next.emergency();
+  next.emergency(500);
   assert.deepEqual(hear(next, 1, 1, 1, false), [[1, "emergency"]]);
   const lost = new AlarmRules();
   lost.mute(0);
@@ -58,14 +68,25 @@ test("a drill sounds once, and gives way to an emergency", () => {
   rules.drill();
   assert.deepEqual(hear(rules, 0, 30, 0, false), [[0, "drill"]]);
   rules.drill();
-  rules.emergency();
+  rules.emergency(40_000);
   rules.drill();
   assert.deepEqual(hear(rules, 40, 41, 0, false), [[40, "emergency"]]);
 });
 
 test("a sound that the browser held back stays due", () => {
   const rules = new AlarmRules();
-  rules.emergency();
+  rules.emergency(0);
   assert.equal(rules.due(0, 0, false), "emergency");
   assert.equal(rules.due(9_000, 0, false), "emergency");
+});
+
+test("a sound that must wait for the one before tells for how long", () => {
+  const rules = new AlarmRules();
+  rules.emergency(0);
+  assert.equal(rules.pauseMs(0), null);
+  rules.played("emergency", 0);
+  assert.equal(rules.pauseMs(400), null);
+  rules.emergency(400);
+  assert.equal(rules.due(400, 1, false), null);
+  assert.equal(rules.pauseMs(400), 1_100);
 });

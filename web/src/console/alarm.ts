@@ -12,6 +12,9 @@ const REPEAT_MS = 6_000;
 /** Shortest pause between two sounds: a hundred emergencies at once are one sound, not a hundred on top of each other. */
 const APART_MS = 1_500;
 
+/** Time from the begin of a sound in which it counts for every emergency that comes: another one for it would only put off the next. */
+const TOGETHER_MS = 300;
+
 export class AlarmRules {
   private mutedUntil = 0;
   private wanted: Pattern | null = null;
@@ -20,9 +23,9 @@ export class AlarmRules {
   private wasLost = false;
 
   /** A real emergency has come in. */
-  emergency(): void {
+  emergency(nowMs: number): void {
     this.mutedUntil = 0;
-    this.wanted = "emergency";
+    if (nowMs - this.last.emergency >= TOGETHER_MS) this.wanted = "emergency";
   }
 
   drill(): void {
@@ -53,6 +56,12 @@ export class AlarmRules {
     if (nowMs - this.lastAt < APART_MS) return null;
     const pattern = this.wanted ?? this.repeat(nowMs, waiting, lost);
     return pattern;
+  }
+
+  /** Returns the time in ms until a sound that is wanted may follow the one before; `null` where none waits for that. */
+  pauseMs(nowMs: number): number | null {
+    const pause = this.lastAt + APART_MS - nowMs;
+    return this.wanted !== null && pause > 0 ? pause : null;
   }
 
   /** Notes that a sound was really played: one that the browser held back stays due. */

@@ -18,17 +18,13 @@ import { List } from "./list";
 import { incidentInLink, linkTo } from "./link";
 import { MapPane } from "./mappane";
 import { isNothing, type Missed } from "./missed";
+import { Showing } from "./showing";
 import { Store } from "./store";
 import { startTicker } from "./ticker";
 import { Unproven } from "./unproven";
 import { changeSentence, missedSentence, newSentence } from "./words";
 
 const words = strings.console;
-
-/** Pause within which changes of the store are shown together, in ms. */
-const SHOW_MS = 100;
-/** Pause as a multiple of what the last showing took: however much there is, most of the time is left for the person. */
-const SHOW_SHARE = 4;
 
 /** Time for which the page tells that nothing was missed, in ms; what was missed stays until it is dismissed. */
 const NO_NEWS_MS = 30_000;
@@ -63,8 +59,7 @@ export class App {
   private crowd = false;
   private crowdCount = 0;
   private waiting = 0;
-  private showCost = 0;
-  private due: ReturnType<typeof setTimeout> | null = null;
+  private readonly showing = new Showing(() => this.show());
 
   constructor(root: HTMLElement) {
     this.list = new List({
@@ -93,7 +88,7 @@ export class App {
   }
 
   start(): void {
-    this.store.onChange(() => this.showSoon());
+    this.store.onChange(() => this.showing.soon());
     onSignInWanted((wanted) => {
       this.signInWanted = wanted;
       this.tickView();
@@ -184,7 +179,10 @@ export class App {
   private added(incidents: Incident[], first: boolean): void {
     const waiting = incidents.filter(isWaiting);
     this.waiting += waiting.length;
-    if (waiting.length > 0) this.bell.emergency();
+    if (waiting.length > 0) {
+      this.bell.emergency();
+      this.showing.soon(true);
+    }
     // Those that ran before the page was opened are no news.
     if (!first && incidents.some((one) => one.test)) this.bell.drill();
     // At once, and not with the next tick: a second may count.
@@ -215,16 +213,6 @@ export class App {
   }
 
   // ---- View -----------------------------------------------------------------------------------------------------------
-
-  /** Shows what changed, together with what changes within a tenth of a second: a hundred at once are drawn once. */
-  private showSoon(): void {
-    this.due ??= setTimeout(() => {
-      this.due = null;
-      const start = performance.now();
-      this.show();
-      this.showCost = performance.now() - start;
-    }, Math.max(SHOW_MS, this.showCost * SHOW_SHARE));
-  }
 
   private show(): void {
     const incidents = this.store.all();

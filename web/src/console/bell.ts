@@ -3,23 +3,31 @@ import { Sound } from "../shared/sound";
 import { AlarmRules } from "./alarm";
 
 export class Bell {
-  private readonly sound = new Sound();
   private readonly rules = new AlarmRules();
+  private due: ReturnType<typeof setTimeout> | null = null;
 
   /** `changed` is called whenever the browser allows or forbids sound, and after each sound. */
-  constructor(changed: () => void) {
+  constructor(
+    changed: () => void,
+    private readonly sound: Pick<Sound, "allow" | "allowed" | "missing" | "onChange" | "play" | "played"> = new Sound(),
+    private readonly now: () => number = () => performance.now(),
+  ) {
     this.sound.onChange(changed);
   }
 
   /** Plays what is due. `waiting`: real emergencies that nobody has acknowledged. */
   ring(waiting: number, lost: boolean): void {
-    const now = performance.now();
+    const now = this.now();
     const pattern = this.rules.due(now, waiting, lost);
     if (pattern && this.sound.play(pattern)) this.rules.played(pattern, now);
+    const pause = this.rules.pauseMs(now);
+    if (this.due !== null) clearTimeout(this.due);
+    // Not with the next tick: every emergency that followed would come later and later.
+    this.due = pause === null ? null : setTimeout(() => this.ring(waiting, lost), pause);
   }
 
   emergency(): void {
-    this.rules.emergency();
+    this.rules.emergency(this.now());
   }
 
   drill(): void {
@@ -28,7 +36,7 @@ export class Bell {
 
   toggleMute(): void {
     if (this.mutedFor > 0) this.rules.unmute();
-    else this.rules.mute(performance.now());
+    else this.rules.mute(this.now());
   }
 
   /** Asks the browser for sound by the click of a person, and lets them hear it. */
@@ -43,7 +51,7 @@ export class Bell {
 
   /** Time until the mute ends in ms; 0 where nothing is muted. */
   get mutedFor(): number {
-    return this.rules.mutedFor(performance.now());
+    return this.rules.mutedFor(this.now());
   }
 
   /** Number of times that an emergency was really heard. */

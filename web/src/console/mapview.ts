@@ -10,6 +10,7 @@ import { visible } from "../shared/visible";
 import { readUnits } from "../map/preferences";
 import { openMap } from "../map/view";
 import { isWaiting } from "./arrange";
+import { flightMs } from "./flight";
 import { signImage, SIGN_RANK, SIGNS } from "./mapsigns";
 import { signOf } from "./signs";
 
@@ -111,7 +112,10 @@ export class MapView {
     const { clientWidth, clientHeight } = this.map.getContainer();
     const small = Math.min(clientWidth, clientHeight) < 320;
     const padding = small ? Math.min(clientWidth, clientHeight) / 5 : PADDING;
-    this.map.fitBounds(bounds, { padding, maxZoom: FIT_ZOOM_MAX, duration: 600 });
+    const options = { padding, maxZoom: FIT_ZOOM_MAX };
+    const to = this.map.cameraForBounds(bounds, options);
+    const isInView = to?.center !== undefined && this.map.getBounds().contains(to.center);
+    this.map.fitBounds(bounds, { ...options, duration: flightMs(this.map.getZoom(), to?.zoom ?? Infinity, isInView) });
   }
 
   private draw(): void {

@@ -61,7 +61,7 @@ export class Near {
       const answer = await api.responders(incident.id, { k: COUNT }, { signal: cut.signal });
       if (cut.signal.aborted || incident.id !== this.incident?.id) return;
       const hint = answer.features.length === 0 ? words.none : answer.truncated ? words.truncated : "";
-      this.show(answer.features, hint);
+      this.show(answer.features, [hint, answer.partial ? strings.common.partial : ""].filter(Boolean).join(" "));
     } catch (error) {
       if (isCancelled(error) || incident.id !== this.incident?.id) return;
       this.say(words.failed(describe(error)));

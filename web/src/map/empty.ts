@@ -42,7 +42,8 @@ export class Empty {
         const groups = answer.truncated ? await whereabouts().catch(() => []) : [];
         return groups.length > 0 ? groups : sample;
       }
-      this.node.hidden = answer === null;
+      // Of a part nobody knows whether the fleet is empty.
+      this.node.hidden = answer === null || answer.partial === true;
       await new Promise((resolve) => setTimeout(resolve, AGAIN_MS));
     }
   }

@@ -34,6 +34,7 @@ export class List {
   readonly node: HTMLElement;
   private readonly body = el("tbody");
   private readonly state = el("p", { class: "soft", attrs: { role: "status" } });
+  private readonly missing = el("p", { class: "soft", text: strings.common.partial, hidden: true, attrs: { role: "status" } });
   private readonly select: HTMLSelectElement;
   private readonly rows = new Map<string, Row>();
   private readonly chooser: HTMLElement;
@@ -70,6 +71,7 @@ export class List {
       el("header", { class: "card-head" }, el("h2", { id: "list-title", text: words.listTitle, attrs: { tabindex: -1 } }), close),
       this.chooser,
       this.state,
+      this.missing,
       el(
         "div",
         { class: "scroll", attrs: { tabindex: 0, role: "region", "aria-labelledby": "list-title" } },
@@ -125,6 +127,7 @@ export class List {
       const answer = await vehiclesIn(apiBox(this.actions.view()), ASKED_MAX);
       if (turn !== this.turn) return;
       this.fill(answer.features, answer.truncated);
+      setHidden(this.missing, !answer.partial);
     } catch (error) {
       if (turn !== this.turn) return;
       setText(this.state, describe(error));

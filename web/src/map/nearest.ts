@@ -45,8 +45,9 @@ export class Nearest {
     try {
       const answer = await nearby(from[1], from[0], { k: this.count });
       if (turn !== this.turn) return;
-      state.textContent = answer.features.length === 0 ? words.nearNone : "";
-      state.hidden = answer.features.length > 0;
+      const none = answer.features.length === 0 ? words.nearNone : "";
+      state.textContent = [none, answer.partial ? strings.common.partial : ""].filter(Boolean).join(" ");
+      state.hidden = state.textContent === "";
       list.replaceChildren(...answer.features.map((found) => this.row(found)));
       this.draw(from, answer.features);
     } catch (error) {

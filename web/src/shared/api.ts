@@ -36,6 +36,9 @@ export interface Vehicles {
   time: string;
   returned: number;
   truncated: boolean;
+  /** A part of a fleet on many machines did not answer: its vehicles are missing. */
+  partial?: true;
+  missing_shards?: number[];
   features: Vehicle[];
 }
 

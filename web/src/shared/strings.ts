@@ -6,6 +6,7 @@ export const strings = {
     noAnswer: "The server did not answer in time.",
     noContact: "The server cannot be reached.",
     cancelled: "This was cancelled.",
+    partial: "Part of the fleet is missing: not all machines answer.",
     signInTitle: "Sign in",
     signInWhy: "The server shows its data only to those who have a token. Type yours once: this browser then stays signed in while you use it.",
     signIn: "Sign in",

@@ -90,6 +90,12 @@ export class Vagn {
     return this.#log.join("\n");
   }
 
+  /** Number of its process. */
+  get pid(): number {
+    if (this.#child?.pid === undefined) throw new Error("the service does not run");
+    return this.#child.pid;
+  }
+
   /** Time at which it said `ready`, in ms since 1970. */
   get readyMs(): number {
     return this.#readyMs;

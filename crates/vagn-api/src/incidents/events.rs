@@ -17,7 +17,7 @@ use vagn_http::caller::Caller;
 use vagn_http::params::Params;
 use vagn_http::principal::Principal;
 use vagn_http::problem::Problem;
-use vagn_http::server::Liveness;
+use vagn_http::server::{First, Liveness};
 use vagn_http::streams::{StreamPlace, StreamPlaces};
 
 pub(crate) const ROUTE: &str = "/api/v1/incidents/events";
@@ -61,12 +61,14 @@ pub(crate) async fn get(
     // Before the feed is asked, so that a refused client costs nothing.
     let place = api.streams.places.take(&caller, principal.holder())?;
     let follower = api.incidents.feed().since(last);
+    let liveness = liveness.map(|Extension(liveness)| liveness);
     let changes = Changes {
         greeting: Some(greeting(last.is_none().then(|| follower.last()))),
         follower,
         _place: place,
+        _first: liveness.as_ref().map(Liveness::come_first),
     };
-    Ok(sse::answer(changes, api.streams.heartbeat, liveness.map(|Extension(liveness)| liveness)))
+    Ok(sse::answer(changes, api.streams.heartbeat, liveness))
 }
 
 /// Changes for one client.
@@ -74,6 +76,8 @@ struct Changes {
     greeting: Option<Bytes>,
     follower: Follower,
     _place: StreamPlace,
+    /// The person who answers calls may look at the map, too.
+    _first: Option<First>,
 }
 
 impl PieceSource for Changes {

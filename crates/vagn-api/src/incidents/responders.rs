@@ -2,7 +2,7 @@
 
 use axum::extract::State;
 use axum::response::Response;
-use vagn_store::{Hit, Nearby, Vehicle};
+use vagn_store::{Hit, Nearby, Sight, Vehicle, Whole};
 use vagn_wire::Position;
 
 use super::{id, one};
@@ -47,7 +47,7 @@ pub(crate) async fn get(
     let newer_than_ms = Some(api.clock.now_ms() - (age_max_s * 1e3) as i64);
     let question = Nearby { center: position(&incident)?, k, max_m, newer_than_ms };
     let (hits, truncated) = nearest(&api, &caller, question, &incident).await?;
-    Ok(geojson::nearby(&hits, truncated, api.clock.now_ms()))
+    Ok(geojson::responders(hits, truncated, api.clock.now_ms()))
 }
 
 /// Returns true if a vehicle could go there. Further conditions, such as tags and status, belong here.
@@ -70,19 +70,19 @@ async fn nearest(
     caller: &Caller,
     question: Nearby,
     incident: &IncidentView,
-) -> Result<(Vec<Hit>, bool), Problem> {
+) -> Result<(Whole<Vec<Hit>>, bool), Problem> {
     let mut searched = question.k + SPARE;
     loop {
         let _room = caller.room(searched * size_of::<Hit>())?;
         let wider = Nearby { k: searched, ..question };
-        let asked = api.vehicles.ask("responders", move |fleet| fleet.nearby(&wider));
-        let mut hits = api.ask(ROUTE, Vec::len, asked).await?;
+        let asked = api.vehicles.nearest(Sight::Exact, wider);
+        let (mut hits, extent) = api.ask(ROUTE, |hits| hits.value.len(), asked).await?.split();
         let all_seen = hits.len() < searched;
         hits.retain(|hit| may_go(api, incident, &hit.vehicle));
         hits.truncate(question.k);
         let enough = hits.len() == question.k || all_seen;
         if enough || searched == SEARCHED_MAX {
-            return Ok((hits, !enough));
+            return Ok((extent.map(|()| hits), !enough));
         }
         searched = (searched * FURTHER).min(SEARCHED_MAX);
     }

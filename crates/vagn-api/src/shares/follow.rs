@@ -7,7 +7,7 @@ use axum::body::Bytes;
 use serde::Serialize;
 use tokio::time::{Instant, sleep_until};
 use vagn_registry::Share;
-use vagn_store::{Sighting, VehicleIdBuf};
+use vagn_store::{Sight, Sighting, VehicleIdBuf};
 use vagn_wire::VehicleId;
 
 use crate::Api;
@@ -58,9 +58,8 @@ impl Following {
 
     /// Looks where the vehicle is; `None` when it is where it was, not known, or not to be had now.
     async fn look(&mut self) -> Option<Bytes> {
-        let id = self.vehicle;
-        let found = self.api.vehicles.ask("share", move |fleet| fleet.get(id.key())).await;
-        let event = position(&found.ok()??.sighting);
+        let found = self.api.vehicles.one(Sight::Exact, self.vehicle).await;
+        let event = position(&found.ok()?.value?.sighting);
         (self.told.as_ref() != Some(&event)).then_some(event)
     }
 }

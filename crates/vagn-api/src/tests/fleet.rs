@@ -2,15 +2,21 @@
 
 use std::sync::Arc;
 
-use vagn_store::{Fleet, Index, Key, Plan, Sighting, Updates, VehicleIdBuf, Writer};
+use vagn_store::{
+    BBox, Fleet, Hit, Index, Key, Nearby, Plan, Sight, Sighting, Updates, Vehicle, VehicleIdBuf, Whole,
+    Writer,
+};
 use vagn_wire::{Oddity, Position, VehicleId};
 
-use super::super::services::{Asked, Found, Odd, Question, Unavailable, Vehicles};
+use super::super::services::{Asked, Found, Look, Odd, Unavailable, Vehicles};
 use super::NOW_MS;
 
 pub(super) struct SmallFleet {
     fleet: Arc<Fleet>,
     failing: Option<Unavailable>,
+    /// Shards that do not answer.
+    missing_shards: Vec<u16>,
+    age_max_ms: Option<u64>,
 }
 
 impl SmallFleet {
@@ -43,12 +49,17 @@ impl SmallFleet {
         Self { failing: Some(why), ..Self::empty() }
     }
 
+    /// The same as the part of a larger fleet that answered, all of it so old.
+    pub(super) fn without(self, missing_shards: &[u16], age_max_ms: u64) -> Self {
+        Self { missing_shards: missing_shards.to_vec(), age_max_ms: Some(age_max_ms), ..self }
+    }
+
     fn of(updates: &Updates) -> Self {
         let mut writer = Writer::new(Index::new(20_000));
         writer.write(updates, &mut Plan::default());
         let fleet = Fleet::new(1);
         fleet.set(0, Some(writer.reader()));
-        Self { fleet: Arc::new(fleet), failing: None }
+        Self { fleet: Arc::new(fleet), failing: None, missing_shards: Vec::new(), age_max_ms: None }
     }
 
     pub(super) fn fleet(&self) -> Arc<Fleet> {
@@ -59,11 +70,28 @@ impl SmallFleet {
         let answer = self.failing.map_or(Ok(answer), Err);
         Box::pin(std::future::ready(answer))
     }
+
+    fn found<T: Send + 'static>(&self, value: T) -> Asked<'_, Whole<T>> {
+        let missing_shards = self.missing_shards.clone();
+        self.answer(Whole { value, missing_shards, age_max_ms: self.age_max_ms })
+    }
 }
 
 impl Vehicles for SmallFleet {
-    fn find(&self, _: &'static str, question: Question) -> Asked<'_, Found> {
-        self.answer(question(&self.fleet).unwrap())
+    fn nearest(&self, sight: Sight, nearby: Nearby) -> Asked<'_, Whole<Vec<Hit>>> {
+        self.found(sight.nearby(&self.fleet, &nearby).unwrap())
+    }
+
+    fn inside(&self, sight: Sight, bbox: BBox, limit: usize) -> Asked<'_, Whole<Vec<Vehicle>>> {
+        self.found(sight.bbox(&self.fleet, &bbox, limit).unwrap())
+    }
+
+    fn one(&self, sight: Sight, id: VehicleIdBuf) -> Asked<'_, Whole<Option<Vehicle>>> {
+        self.found(sight.get(&self.fleet, id.key()).unwrap())
+    }
+
+    fn find(&self, _: &'static str, look: Look) -> Asked<'_, Found> {
+        self.answer(look(&self.fleet).unwrap())
     }
 
     fn delete(&self, id: VehicleIdBuf) -> Asked<'_, bool> {

@@ -9,6 +9,7 @@ mod incidents;
 mod lane;
 mod map;
 mod pages;
+mod partial;
 mod people;
 mod positions;
 mod questions;

@@ -30,7 +30,7 @@ pub(crate) async fn get(
     let limit = params.count("limit", LIMIT_MAX, LIMIT_DEFAULT)?;
     let room = caller.room(limit * size_of::<Vehicle>())?;
     // One more than is shown tells whether there are more.
-    let asked = api.vehicles.ask("inside", move |fleet| sight.bbox(fleet, &bbox, limit + 1));
-    let vehicles = api.ask(ROUTE, Vec::len, asked).await?;
+    let asked = api.vehicles.inside(sight, bbox, limit + 1);
+    let vehicles = api.ask(ROUTE, |vehicles| vehicles.value.len(), asked).await?;
     Ok(geojson::vehicles(vehicles, limit, sight, api.clock.now_ms(), room))
 }

@@ -3,9 +3,10 @@
 //! Written by hand: these answers are asked for most, and serde takes four times as long.
 
 use axum::response::Response;
-use vagn_store::{Hit, Sight, Vehicle};
+use vagn_store::{Hit, Sight, Vehicle, Whole};
 
 use super::json;
+use super::partial::{self, marked};
 use crate::services::Odd;
 use vagn_flow::rfc3339;
 use vagn_http::account::Portion;
@@ -24,53 +25,58 @@ const WHOLE_MAX: usize = 40;
 
 /// Answers with all vehicles near a point, nearest first. `room` is for the hits, which are held until all of a long answer is
 /// taken.
-pub(crate) fn hits(hits: Vec<Hit>, sight: Sight, now_ms: i64, mut room: Portion) -> Response {
-    if hits.len() <= WHOLE_MAX {
-        return match sight {
-            Sight::Exact => nearby(&hits, false, now_ms),
-            Sight::Coarse => answer::live(MEDIA_TYPE, collection(&hits, false, now_ms, coarse_hit)),
-        };
-    }
-    room.shrink(hits.len() * size_of::<Hit>());
+pub(crate) fn hits(hits: Whole<Vec<Hit>>, sight: Sight, now_ms: i64, room: Portion) -> Response {
     match sight {
-        Sight::Exact => in_pieces(hits, false, now_ms, room, exact_hit),
-        Sight::Coarse => in_pieces(hits, false, now_ms, room, coarse_hit),
+        Sight::Exact => all(hits, false, now_ms, room, exact_hit),
+        Sight::Coarse => all(hits, false, now_ms, room, coarse_hit),
     }
 }
 
-/// Answers at once with vehicles near a point.
+/// Answers at once with vehicles near a point, of a fleet that has all its parts.
 pub fn nearby(hits: &[Hit], truncated: bool, now_ms: i64) -> Response {
-    answer::live(MEDIA_TYPE, collection(hits, truncated, now_ms, exact_hit))
+    answer::live(MEDIA_TYPE, collection(hits, Frame { truncated, now_ms, missing_shards: &[] }, exact_hit))
+}
+
+/// Answers at once with vehicles near a point.
+pub(crate) fn responders(hits: Whole<Vec<Hit>>, truncated: bool, now_ms: i64) -> Response {
+    let (hits, extent) = hits.split();
+    let frame = Frame { truncated, now_ms, missing_shards: &extent.missing_shards };
+    marked(answer::live(MEDIA_TYPE, collection(&hits, frame, exact_hit)), &extent)
 }
 
 /// Answers with the first `limit` of `vehicles`, and tells if there are more. `room` is for the vehicles.
 pub(crate) fn vehicles(
-    mut vehicles: Vec<Vehicle>,
+    mut vehicles: Whole<Vec<Vehicle>>,
     limit: usize,
     sight: Sight,
     now_ms: i64,
     room: Portion,
 ) -> Response {
-    let truncated = vehicles.len() > limit;
-    vehicles.truncate(limit);
+    let truncated = vehicles.value.len() > limit;
+    vehicles.value.truncate(limit);
     match sight {
-        Sight::Exact => inside(vehicles, truncated, now_ms, room, exact),
-        Sight::Coarse => inside(vehicles, truncated, now_ms, room, coarse),
+        Sight::Exact => all(vehicles, truncated, now_ms, room, exact),
+        Sight::Coarse => all(vehicles, truncated, now_ms, room, coarse),
     }
 }
 
-fn inside(
-    vehicles: Vec<Vehicle>,
+/// Answers with all that was found, at once where it is little.
+fn all<T: Send + 'static>(
+    found: Whole<Vec<T>>,
     truncated: bool,
     now_ms: i64,
     mut room: Portion,
-    write: impl Fn(&mut Vec<u8>, &Vehicle, i64) + Send + 'static,
+    write: impl Fn(&mut Vec<u8>, &T, i64) + Send + 'static,
 ) -> Response {
-    if vehicles.len() <= WHOLE_MAX {
-        return answer::live(MEDIA_TYPE, collection(&vehicles, truncated, now_ms, write));
-    }
-    room.shrink(vehicles.len() * size_of::<Vehicle>());
-    in_pieces(vehicles, truncated, now_ms, room, write)
+    let (found, extent) = found.split();
+    let frame = Frame { truncated, now_ms, missing_shards: &extent.missing_shards };
+    let response = if found.len() <= WHOLE_MAX {
+        answer::live(MEDIA_TYPE, collection(&found, frame, write))
+    } else {
+        room.shrink(found.len() * size_of::<T>());
+        in_pieces(found, frame, room, write)
+    };
+    marked(response, &extent)
 }
 
 fn exact(out: &mut Vec<u8>, vehicle: &Vehicle, now_ms: i64) {
@@ -91,13 +97,13 @@ fn coarse_hit(out: &mut Vec<u8>, hit: &Hit, now_ms: i64) {
 
 fn in_pieces<T: Send + 'static>(
     found: Vec<T>,
-    truncated: bool,
-    now_ms: i64,
+    frame: Frame<'_>,
     room: Portion,
     write: impl Fn(&mut Vec<u8>, &T, i64) + Send + 'static,
 ) -> Response {
     let mut head = Vec::with_capacity(FRAME_LEN);
-    begin(&mut head, found.len(), truncated, now_ms);
+    begin(&mut head, found.len(), frame);
+    let now_ms = frame.now_ms;
     let write = move |out: &mut Vec<u8>, one: &T| write(out, one, now_ms);
     pieces::live(MEDIA_TYPE, room, pieces::list(head, found, b",", write, END.to_vec()))
 }
@@ -116,34 +122,40 @@ pub(crate) fn coarse_vehicle(vehicle: &Vehicle, now_ms: i64) -> Response {
     answer::live(MEDIA_TYPE, out)
 }
 
-/// Writes a feature collection. `now_ms` is the time of the answer; `truncated` is true if more vehicles match than were let
-/// through or searched.
-fn collection<T>(
-    found: &[T],
+/// What an answer says of its vehicles together.
+#[derive(Clone, Copy)]
+struct Frame<'a> {
+    /// More vehicles match than were let through or searched.
     truncated: bool,
+    /// Time of the answer.
     now_ms: i64,
-    write: impl Fn(&mut Vec<u8>, &T, i64),
-) -> Vec<u8> {
+    /// Shards whose vehicles are not among them.
+    missing_shards: &'a [u16],
+}
+
+/// Writes a feature collection.
+fn collection<T>(found: &[T], frame: Frame<'_>, write: impl Fn(&mut Vec<u8>, &T, i64)) -> Vec<u8> {
     let mut out = Vec::with_capacity(FRAME_LEN + found.len() * FEATURE_LEN);
-    begin(&mut out, found.len(), truncated, now_ms);
+    begin(&mut out, found.len(), frame);
     for (at, one) in found.iter().enumerate() {
         if at > 0 {
             out.push(b',');
         }
-        write(&mut out, one, now_ms);
+        write(&mut out, one, frame.now_ms);
     }
     out.extend_from_slice(END);
     out
 }
 
 /// Writes what stands in front of the first vehicle.
-fn begin(out: &mut Vec<u8>, count: usize, truncated: bool, now_ms: i64) {
+fn begin(out: &mut Vec<u8>, count: usize, frame: Frame<'_>) {
     out.extend_from_slice(b"{\"type\":\"FeatureCollection\",\"time\":\"");
-    rfc3339::push(out, now_ms);
+    rfc3339::push(out, frame.now_ms);
     out.extend_from_slice(b"\",\"returned\":");
     json::integer(out, count as u64);
     out.extend_from_slice(b",\"truncated\":");
-    json::boolean(out, truncated);
+    json::boolean(out, frame.truncated);
+    partial::members(out, frame.missing_shards);
     out.extend_from_slice(b",\"features\":[");
 }
 
@@ -287,8 +299,9 @@ mod tests {
             let write = |out: &mut Vec<u8>, vehicle: &Vehicle, now_ms| {
                 feature(out, vehicle, distance_m, &[], now_ms);
             };
+            let frame = Frame { truncated: round % 3 == 0, now_ms, missing_shards: &[] };
             let written: serde_json::Value =
-                serde_json::from_slice(&collection(&found, round % 3 == 0, now_ms, write)).unwrap();
+                serde_json::from_slice(&collection(&found, frame, write)).unwrap();
             let features: Vec<_> =
                 found.iter().map(|vehicle| expected(vehicle, distance_m, now_ms)).collect();
             let expected = json!({

@@ -7,6 +7,7 @@ use vagn_store::{Hit, Nearby, Sight};
 
 use super::go_json;
 use super::params::FleetParams;
+use super::partial::marked;
 use crate::sight::sight;
 use crate::{Api, page};
 use vagn_http::answer;
@@ -51,13 +52,15 @@ async fn nearest(api: &Api, sight: Sight, caller: &Caller, params: &Params) -> R
     let question =
         Nearby { center: params.point()?, k: params.k()?, max_m: f64::INFINITY, newer_than_ms: None };
     let mut room = caller.room(question.k * size_of::<Hit>())?;
-    let asked = api.vehicles.ask("nearest", move |fleet| sight.nearby(fleet, &question));
-    let hits = api.ask(ROUTE, Vec::len, asked).await?;
+    let asked = api.vehicles.nearest(sight, question);
+    let (hits, extent) = api.ask(ROUTE, |hits| hits.value.len(), asked).await?.split();
+    // The original's array has no room for what is missing: its headers tell.
     if hits.len() <= WHOLE_MAX {
-        return Ok(answer::live(MEDIA_TYPE, body(&hits)));
+        return Ok(marked(answer::live(MEDIA_TYPE, body(&hits)), &extent));
     }
     room.shrink(hits.len() * size_of::<Hit>());
-    Ok(pieces::live(MEDIA_TYPE, room, pieces::list(b"[".to_vec(), hits, b",", entry, b"]".to_vec())))
+    let pieces = pieces::list(b"[".to_vec(), hits, b",", entry, b"]".to_vec());
+    Ok(marked(pieces::live(MEDIA_TYPE, room, pieces), &extent))
 }
 
 /// Explains a missing half of the point: an unquoted `&` ends the command in a shell, and the rest never gets here.

@@ -10,4 +10,5 @@ pub mod legacy;
 pub(crate) mod nearby;
 pub(crate) mod one;
 pub(crate) mod params;
+pub(crate) mod partial;
 pub(crate) mod stream;

@@ -23,8 +23,8 @@ pub(crate) async fn get(
     params.only(&["lat", "lon", "k", "radius_m", "max_age_s"])?;
     let question = question(&params, api.clock.now_ms())?;
     let room = caller.room(question.k * size_of::<Hit>())?;
-    let asked = api.vehicles.ask("nearby", move |fleet| sight.nearby(fleet, &question));
-    let hits = api.ask(ROUTE, Vec::len, asked).await?;
+    let asked = api.vehicles.nearest(sight, question);
+    let hits = api.ask(ROUTE, |hits| hits.value.len(), asked).await?;
     Ok(geojson::hits(hits, sight, api.clock.now_ms(), room))
 }
 

@@ -8,6 +8,7 @@ use vagn_store::{Sight, VehicleIdBuf};
 use vagn_wire::VehicleId;
 
 use super::geojson;
+use super::partial::{marked, unknown_for_now};
 use crate::Api;
 use crate::sight::Seeing;
 use vagn_http::params::{InPath, NoParams, Params, missing};
@@ -36,14 +37,20 @@ pub(crate) async fn get_by_param(
 }
 
 async fn find(api: &Api, route: &'static str, sight: Sight, id: VehicleIdBuf) -> Result<Response, Problem> {
-    let asked = api.vehicles.ask("one", move |fleet| sight.get(fleet, id.key()));
-    let found = api.ask(route, |found| usize::from(found.is_some()), asked).await?;
-    let vehicle = found.ok_or_else(|| unknown(&id))?;
+    let asked = api.vehicles.one(sight, id);
+    let found = api.ask(route, |found| usize::from(found.value.is_some()), asked).await?;
+    let (vehicle, extent) = found.split();
+    let vehicle = match vehicle {
+        Some(vehicle) => vehicle,
+        None if extent.is_partial() => return Err(unknown_for_now(&id, &extent.missing_shards)),
+        None => return Err(unknown(&id)),
+    };
     let now_ms = api.clock.now_ms();
-    Ok(match sight {
+    let response = match sight {
         Sight::Exact => geojson::vehicle(&vehicle, &api.vehicles.odd(&id), now_ms),
         Sight::Coarse => geojson::coarse_vehicle(&vehicle, now_ms),
-    })
+    };
+    Ok(marked(response, &extent))
 }
 
 /// Forgets one vehicle. Its next report makes it known again.

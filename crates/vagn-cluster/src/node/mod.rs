@@ -6,11 +6,15 @@
 //! | `talk.rs` | messages of other nodes, questions |
 //! | `keeper.rs`, `plan.rs` | the record of assignment, and what this node wants changed in it |
 //! | `part/` | its part in one shard: following, obeying the record, serving others |
+//! | `mirror.rs` | shards that it does not own, in memory |
 //! | `door.rs` | changes of its own reporters |
-//! | `repair.rs`, `resubmit.rs` | a new epoch |
+//! | `repair.rs` | a new epoch |
+//! | `resubmit.rs`, `lack.rs` | what only this node's log has, before it is let go |
 
 mod door;
 mod keeper;
+mod lack;
+mod mirror;
 mod part;
 mod plan;
 mod repair;
@@ -31,16 +35,20 @@ use crate::numbers::Numbers;
 use crate::scatter::Scatter;
 use crate::settings::Settings;
 use crate::state::ShardState;
-use crate::view::{Counts, ShardView};
+use crate::view::{Counts, MemberView, OwnerView, ShardView, Stage};
 
 use door::{Desk, Door};
 use keeper::{Context, Keeper};
+use mirror::Mirror;
 use part::{Bench, Facts, Part};
 use plan::{Own, View, plan, progress};
 use repair::Repair;
 
 /// Time between plans.
 const PLAN_MS: u64 = 300;
+
+/// Longest time for which mirrors stay without being asked for again.
+const MIRRORS_MAX_MS: u64 = 60_000;
 
 /// Time for which a record that was read counts as what the brokers have.
 const CONFIRMED_MS: u64 = 5_000;
@@ -55,6 +63,9 @@ pub struct Node<S> {
     keeper: Keeper,
     members: Membership,
     parts: BTreeMap<ShardId, Part<S>>,
+    /// Shards that are not owned here, while somebody asks for them.
+    mirrors: BTreeMap<ShardId, Mirror<S>>,
+    mirrors_until_ms: u64,
     door: Door,
     scatter: Scatter,
     repairs: Vec<Repair>,
@@ -79,6 +90,8 @@ impl<S: ShardState> Node<S> {
             keeper: Keeper::new(),
             members: Membership::default(),
             parts: BTreeMap::new(),
+            mirrors: BTreeMap::new(),
+            mirrors_until_ms: 0,
             door: Door::new(settings.node),
             scatter: Scatter::default(),
             repairs: Vec::new(),
@@ -138,11 +151,15 @@ impl<S: ShardState> Node<S> {
         match event {
             Event::Disk(_) => {}
             Event::Delivered(message) => {
-                self.each_part(now, out, |part, bench| part.delivered(&message, bench))
+                self.each_part(now, out, |part, bench| part.delivered(&message, bench));
+                self.each_mirror(now, out, |mirror, bench| mirror.delivered(&message, bench));
             }
             Event::SubscriptionEnded(subscription) => {
                 self.each_part(now, out, |part, _| {
                     part.ended(subscription);
+                });
+                self.each_mirror(now, out, |mirror, _| {
+                    mirror.ended(subscription);
                 });
             }
             Event::Published(publish, outcome) => {
@@ -192,6 +209,10 @@ impl<S: ShardState> Node<S> {
             }
             Event::RepairAsked(shard) => self.repair(shard, true, now, out),
             Event::LeaveAsked => (self.leaves, self.hurries) = (true, true),
+            Event::MirrorAsked { for_ms } => {
+                self.mirrors_until_ms = now.elapsed_ms + for_ms.min(MIRRORS_MAX_MS);
+                self.hurries = true;
+            }
             Event::Woken => self.woken_at_ms = None,
         }
     }
@@ -205,6 +226,7 @@ impl<S: ShardState> Node<S> {
         self.beat(now, out);
         self.keeper.run(now, out);
         self.run_parts(now, out);
+        self.run_mirrors(now, out);
         self.run_repairs(now, out);
         if now.elapsed_ms >= self.plan_at_ms && self.keeper.may_change() {
             self.plan_at_ms = now.elapsed_ms + PLAN_MS;
@@ -246,6 +268,26 @@ impl<S: ShardState> Node<S> {
             part.run(&facts, &mut Bench { settings, now, numbers, out, mail });
             if part.is_over() {
                 parts.remove(&shard);
+            }
+        }
+    }
+
+    /// Keeps a mirror of each shard that is not to be had here, as long as somebody wants it.
+    fn run_mirrors(&mut self, now: Moment, out: &mut Vec<Command>) {
+        let is_wanted = now.elapsed_ms < self.mirrors_until_ms;
+        let Self { settings, numbers, keeper, members, parts, mirrors, mail, .. } = self;
+        let Some(known) = keeper.known() else { return };
+        for (shard, _) in known.iter() {
+            let mut bench = Bench { settings, now, numbers, out, mail };
+            if !is_wanted || parts.get(&shard).is_some_and(|part| part.shown().is_some()) {
+                if let Some(mut mirror) = mirrors.remove(&shard) {
+                    mirror.end(&mut bench);
+                }
+                continue;
+            }
+            let around = Around { known, members, settings, is_confirmed: is_confirmed(keeper, now), now };
+            if let Some(facts) = around.facts(shard, None) {
+                mirrors.entry(shard).or_insert_with(|| Mirror::new(shard)).run(&facts, &mut bench);
             }
         }
     }
@@ -303,7 +345,18 @@ impl<S: ShardState> Node<S> {
         let plan = self.keeper.may_change().then_some(self.plan_at_ms);
         let parts = self.parts.values().filter_map(|part| part.due_ms(now)).min();
         let repairs = (!self.repairs.is_empty()).then_some(now.elapsed_ms + PLAN_MS);
-        let dues = [self.keeper.due_ms(), plan, parts, self.door.due_ms(), self.scatter.due_ms(), repairs];
+        let mirrors = self.mirrors.values().filter_map(Mirror::due_ms).min();
+        let mirrors_end = (!self.mirrors.is_empty()).then_some(self.mirrors_until_ms);
+        let dues = [
+            self.keeper.due_ms(),
+            plan,
+            parts,
+            self.door.due_ms(),
+            self.scatter.due_ms(),
+            repairs,
+            mirrors,
+            mirrors_end,
+        ];
         self.due_ms = dues.into_iter().flatten().fold(self.beat_at_ms, u64::min);
         let elapsed_ms = self.due_ms.max(now.elapsed_ms + 1);
         if self.woken_at_ms != Some(elapsed_ms) {
@@ -349,6 +402,35 @@ impl<S: ShardState> Node<S> {
         }
     }
 
+    fn each_mirror(
+        &mut self,
+        now: Moment,
+        out: &mut Vec<Command>,
+        mut deed: impl FnMut(&mut Mirror<S>, &mut Bench<'_>),
+    ) {
+        let Self { settings, numbers, mirrors, mail, .. } = self;
+        let mut bench = Bench { settings, now, numbers, out, mail };
+        for mirror in mirrors.values_mut() {
+            deed(mirror, &mut bench);
+        }
+    }
+
+    /// Lets the mirror of a shard do something, if there is one, with what is known of the shard.
+    fn with_mirror(
+        &mut self,
+        shard: ShardId,
+        now: Moment,
+        out: &mut Vec<Command>,
+        deed: impl FnOnce(&mut Mirror<S>, Option<&Facts<'_>>, &mut Bench<'_>),
+    ) {
+        let Self { settings, numbers, keeper, members, mirrors, mail, .. } = self;
+        let Some(mirror) = mirrors.get_mut(&shard) else { return };
+        let is_confirmed = is_confirmed(keeper, now);
+        let around = keeper.known().map(|known| Around { known, members, settings, is_confirmed, now });
+        let facts = around.and_then(|around| around.facts(shard, None));
+        deed(mirror, facts.as_ref(), &mut Bench { settings, now, numbers, out, mail });
+    }
+
     fn keeper(&mut self, now: Moment) -> (&mut Keeper, Context<'_>) {
         let anybody_holds = !self.parts.is_empty() || self.members.anybody_holds();
         let heard_version = self.members.assignment();
@@ -377,6 +459,23 @@ impl<S: ShardState> Node<S> {
         self.parts.get(&shard).and_then(Part::state)
     }
 
+    /// Returns the content of a shard that this node may show: of its replica, or of its mirror.
+    pub fn shown(&self, shard: ShardId) -> Option<&S> {
+        let own = self.parts.get(&shard).and_then(Part::shown);
+        own.or_else(|| self.mirrors.get(&shard).and_then(Mirror::content))
+    }
+
+    /// Changes the content of mirrors, as no entry did.
+    #[cfg(test)]
+    pub(crate) fn spoil_mirrors(&mut self, spoil: impl Fn(&mut S)) {
+        self.mirrors.values_mut().for_each(|mirror| mirror.spoil(&spoil));
+    }
+
+    /// Returns its mirrors as they were after the last event, by rising number of the shard.
+    pub fn mirrors(&self) -> Vec<ShardView> {
+        self.mirrors.values().filter_map(|mirror| mirror.view(self.now)).collect()
+    }
+
     /// Returns what became of the changes that came in through this node.
     pub fn counts(&self) -> Counts {
         self.door.counts()
@@ -386,6 +485,44 @@ impl<S: ShardState> Node<S> {
     pub fn owners(&self, shard: ShardId) -> Option<(StreamId, Vec<(NodeId, bool)>)> {
         let place = self.keeper.known()?.shard(shard)?;
         Some((place.stream(shard), place.owners.iter().map(|owner| (owner.node, owner.is_full)).collect()))
+    }
+
+    /// Returns the number of shards of the data set; `None` until its record of assignment is known.
+    pub fn shard_count(&self) -> Option<u16> {
+        self.keeper.known().map(Assignment::len)
+    }
+
+    /// Returns the owners of a shard with what each last said of it; none while the record of assignment is not known.
+    pub fn owner_views(&self, shard: ShardId) -> Vec<OwnerView> {
+        let Some(place) = self.keeper.known().and_then(|known| known.shard(shard)) else { return Vec::new() };
+        let (epoch, own) = (place.epoch, self.settings.node);
+        let of_own = || self.parts.get(&shard).and_then(|part| part.view(self.now));
+        let views = place.owners.iter().map(|owner| {
+            let (synced, caught_up) = if owner.node == own {
+                let view = of_own().filter(|view| view.stream.epoch == epoch);
+                (view.map(|view| view.applied), view.is_some_and(|view| view.stage == Stage::CaughtUp))
+            } else {
+                let holding = self.members.holding(owner.node, shard, epoch, self.now);
+                (holding.map(|held| held.synced), holding.is_some_and(|held| held.caught_up))
+            };
+            OwnerView { node: owner.node, is_full: owner.is_full, synced, caught_up }
+        });
+        views.collect()
+    }
+
+    /// Returns the nodes of the cluster as this one knows them: itself first, then the others by rising number.
+    pub fn members(&self) -> Vec<MemberView> {
+        let own = MemberView {
+            node: self.settings.node,
+            name: self.settings.name.clone(),
+            zone: self.settings.zone.clone(),
+            stores: self.settings.stores,
+            leaves: self.leaves,
+            silent_ms: 0,
+            is_heard: true,
+            differs: false,
+        };
+        std::iter::once(own).chain(self.members.views(self.now)).collect()
     }
 
     /// True if the content of a replica has this batch.

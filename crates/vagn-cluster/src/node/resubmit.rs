@@ -1,5 +1,6 @@
-//! Publishing again, in the stream of a new epoch, what this node's log of the old one holds. What the new epoch has is a repeat there,
-//! by door and number; what only this node had is stored. Until all is in the stream the old log stays.
+//! Publishing again what this node's log holds, before the log is let go: into the stream of a new epoch, or into the same one that has
+//! gone on without this node and may have lost what it got. What the shard has is a repeat there, by door and number; what only this
+//! node had is stored. Until all is in the stream the log stays.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -7,8 +8,10 @@ use std::sync::Arc;
 use crate::command::Command;
 use crate::entry::{Body, Entry, with_epoch};
 use crate::event::{LogRecord, PublishOutcome};
-use crate::ids::{Moment, PublishId, StreamId};
+use crate::ids::{BatchId, Moment, NodeId, PublishId, StreamId};
 use crate::numbers::Numbers;
+
+use super::lack::Lack;
 
 /// Most messages under way.
 const UNDER_WAY_MAX: usize = 8;
@@ -27,6 +30,10 @@ pub(super) struct Resubmit {
     next: u64,
     is_reading: bool,
     is_read: bool,
+    /// Owners are asked first which batches they lack.
+    lack: Option<Lack<Again>>,
+    /// Owners lacked something.
+    has_lacked: bool,
     waiting: VecDeque<Again>,
     under_way: BTreeMap<PublishId, Again>,
     retry_at_ms: u64,
@@ -35,30 +42,61 @@ pub(super) struct Resubmit {
 /// A message as it goes again.
 #[derive(Debug, Clone)]
 struct Again {
-    message_id: String,
+    message_id: Option<String>,
     bytes: Arc<[u8]>,
 }
 
 impl Resubmit {
-    pub(super) fn new(stream: StreamId) -> Self {
+    /// Publishes all of a log in the stream of a new epoch.
+    pub(super) fn all(stream: StreamId) -> Self {
         Self {
             stream,
             next: 0,
             is_reading: false,
             is_read: false,
+            lack: None,
+            has_lacked: false,
             waiting: VecDeque::new(),
             under_way: BTreeMap::new(),
             retry_at_ms: 0,
         }
     }
 
-    /// True when all is in the stream.
-    pub(super) fn is_done(&self) -> bool {
-        self.is_read && self.waiting.is_empty() && self.under_way.is_empty()
+    /// Publishes what owners lack in the stream that this log is of.
+    pub(super) fn of_lacking(stream: StreamId) -> Self {
+        Self { lack: Some(Lack::new()), ..Self::all(stream) }
     }
 
-    pub(super) fn run(&mut self, now: Moment, numbers: &mut Numbers, out: &mut Vec<Command>) {
-        if self.waiting.is_empty() && !self.is_reading && !self.is_read {
+    pub(super) fn stream(&self) -> StreamId {
+        self.stream
+    }
+
+    /// True when owners lacked something that this log has.
+    pub(super) fn has_lacked(&self) -> bool {
+        self.has_lacked
+    }
+
+    /// True when all is in the stream.
+    pub(super) fn is_done(&self) -> bool {
+        self.is_read && self.is_sure() && self.waiting.is_empty() && self.under_way.is_empty()
+    }
+
+    fn is_sure(&self) -> bool {
+        self.lack.as_ref().is_none_or(Lack::is_empty)
+    }
+
+    /// Does what is due. `sources` are other owners that have all.
+    pub(super) fn run(
+        &mut self,
+        now: Moment,
+        sources: &[NodeId],
+        numbers: &mut Numbers,
+        out: &mut Vec<Command>,
+    ) {
+        if let Some(lack) = &mut self.lack {
+            lack.run(now, (self.stream, sources), numbers, out);
+        }
+        if self.waiting.is_empty() && self.is_sure() && !self.is_reading && !self.is_read {
             self.is_reading = true;
             out.push(Command::ReadLog { shard: self.stream.shard, from: self.next, max_bytes: READ_BYTES });
         }
@@ -69,7 +107,7 @@ impl Resubmit {
             out.push(Command::Publish {
                 publish,
                 stream: self.stream,
-                message_id: Some(again.message_id),
+                message_id: again.message_id,
                 expected_last: None,
                 bytes: again.bytes,
             });
@@ -77,7 +115,10 @@ impl Resubmit {
     }
 
     pub(super) fn due_ms(&self) -> Option<u64> {
-        (!self.waiting.is_empty() && self.under_way.len() < UNDER_WAY_MAX).then_some(self.retry_at_ms)
+        let publish =
+            (!self.waiting.is_empty() && self.under_way.len() < UNDER_WAY_MAX).then_some(self.retry_at_ms);
+        let ask = self.lack.as_ref().and_then(Lack::due_ms);
+        publish.into_iter().chain(ask).min()
     }
 
     /// Takes records that were read.
@@ -89,14 +130,24 @@ impl Resubmit {
             Some(last) => self.next = last.sequence + 1,
             None => self.is_read = true,
         }
-        let batches = records.iter().filter_map(|record| match Entry::read(&record.bytes).ok()?.body {
-            Body::Batch(batch) => Some(Again {
-                message_id: batch.id.to_string(),
+        match &mut self.lack {
+            // Without a message id: brokers that lost a message may know its id all the same.
+            Some(lack) => lack.add(
+                batches(records)
+                    .map(|(id, record)| (id, Again { message_id: None, bytes: record.bytes.clone() })),
+            ),
+            None => self.waiting.extend(batches(records).map(|(id, record)| Again {
+                message_id: Some(id.to_string()),
                 bytes: Arc::from(with_epoch(&record.bytes, self.stream.epoch)),
-            }),
-            Body::Tick(_) => None,
-        });
-        self.waiting.extend(batches);
+            })),
+        }
+    }
+
+    /// An owner told what it lacks.
+    pub(super) fn lacking(&mut self, ask: u64, batches: &[BatchId]) {
+        let lacking = self.lack.as_mut().map(|lack| lack.told(ask, batches)).unwrap_or_default();
+        self.has_lacked |= !lacking.is_empty();
+        self.waiting.extend(lacking);
     }
 
     /// A publish was answered. Returns true if it was this one's.
@@ -108,6 +159,13 @@ impl Resubmit {
         }
         true
     }
+}
+
+fn batches(records: &[LogRecord]) -> impl Iterator<Item = (BatchId, &LogRecord)> {
+    records.iter().filter_map(|record| match Entry::read(&record.bytes).ok()?.body {
+        Body::Batch(batch) => Some((batch.id, record)),
+        Body::Tick(_) => None,
+    })
 }
 
 #[cfg(test)]
@@ -123,11 +181,11 @@ mod tests {
             log.batch(number, &["a"]).tick(NOW, NOW);
         });
         let stream = StreamId { shard: ShardId(0), epoch: 2 };
-        let (mut resubmit, mut numbers) = (Resubmit::new(stream), Numbers::default());
+        let (mut resubmit, mut numbers) = (Resubmit::all(stream), Numbers::default());
         let (mut stored, mut attempts, mut now) = (Vec::new(), 0, Moment::default());
         while !resubmit.is_done() {
             let mut out = Vec::new();
-            resubmit.run(now, &mut numbers, &mut out);
+            resubmit.run(now, &[], &mut numbers, &mut out);
             assert!(resubmit.under_way.len() <= UNDER_WAY_MAX);
             for command in out {
                 match command {

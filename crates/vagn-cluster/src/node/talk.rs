@@ -44,9 +44,19 @@ impl<S: ShardState> Node<S> {
             }
             Message::CopyPiece { stream, copy, total, offset, bytes } => {
                 let piece = Piece { stream, copy, total, offset, bytes };
+                // A node that is to own a shard copies it for its disk and, while somebody looks, for its mirror.
+                if self.mirrors.contains_key(&stream.shard) {
+                    let same = piece.clone();
+                    self.with_mirror(stream.shard, now, out, |mirror, facts, bench| {
+                        mirror.copy_piece(from, same, facts, bench);
+                    });
+                }
                 self.with_part(stream.shard, now, out, |part, bench| part.copy_piece(from, piece, bench));
             }
             Message::CopyGone { stream, copy } => {
+                self.with_mirror(stream.shard, now, out, |mirror, _, bench| {
+                    mirror.copy_gone(from, stream, copy, bench);
+                });
                 self.with_part(stream.shard, now, out, |part, bench| {
                     part.copy_gone(from, stream, copy, bench)
                 });
@@ -57,6 +67,15 @@ impl<S: ShardState> Node<S> {
                 self.scatter.part(query, from, part, now, out);
             }
             Message::NoReply { query, shards } => self.scatter.refused(query, from, &shards, now, out),
+            Message::LackAsk { stream, ask, batches } => {
+                self.with_part(stream.shard, now, out, |part, bench| {
+                    part.lack_asked(from, stream, ask, batches, bench);
+                });
+            }
+            Message::Lack { stream, ask, batches } => {
+                self.with_part(stream.shard, now, out, |part, _| part.lacking(stream, ask, &batches));
+                self.hurries = true;
+            }
             Message::RepairAsk { shard } => self.repair(shard, false, now, out),
         }
     }
@@ -151,5 +170,9 @@ impl<S: ShardState> Node<S> {
                 return;
             }
         }
+        self.hurries = true;
+        self.each_mirror(now, out, |mirror, bench| {
+            mirror.stream_read(read, outcome, bench);
+        });
     }
 }

@@ -14,6 +14,7 @@ use crate::event::{
 };
 use crate::happened::{Happened, Stop};
 use crate::ids::{Incarnation, Moment, NodeId, QueryId, ShardId, StreamId, SubscriptionId, Ticket};
+use crate::message::Message;
 use crate::settings::{Faults, Settings};
 use crate::testing::{NOW, Places, report};
 use crate::view::Stage;
@@ -63,6 +64,8 @@ struct World {
     record: Option<(u64, Vec<u8>)>,
     machines: BTreeMap<NodeId, Machine>,
     tickets: u64,
+    /// Sent to nodes that are none of these machines.
+    elsewhere: Vec<(NodeId, Vec<u8>)>,
 }
 
 impl World {
@@ -74,6 +77,7 @@ impl World {
             record: None,
             machines: BTreeMap::new(),
             tickets: 0,
+            elsewhere: Vec::new(),
         };
         (1..=nodes).for_each(|node| world.add(node));
         world
@@ -273,6 +277,10 @@ impl World {
                 };
                 Some(Event::RecordWritten(key, outcome))
             }
+            Command::Send { to, bytes } if !self.machines.contains_key(&to) => {
+                self.elsewhere.push((to, bytes));
+                None
+            }
             Command::Send { to, bytes } => {
                 if let Some(other) = self.machines.get_mut(&to).filter(|other| other.node.is_some()) {
                     other.inbox.push_back(Event::Received { from: me, bytes });
@@ -429,6 +437,32 @@ fn a_second_node_copies_and_both_have_the_same() {
     world.pass(2_000);
     assert_eq!(world.fates(2, ticket), Some(&vec![Fate::Stored; 100]));
     world.assert_equal(150);
+}
+
+#[test]
+fn a_node_shows_the_others_and_what_each_owner_has() {
+    let mut world = World::begun(2);
+    world.submit(1, 0..100);
+    world.pass(1_000);
+    let shown = |world: &World| {
+        let members = world.node(1).members();
+        let heard: Vec<_> = members.iter().map(|member| (member.node, member.is_heard)).collect();
+        let owners = (0..SHARDS).flat_map(|shard| world.node(1).owner_views(ShardId(shard)));
+        (heard, owners.map(|owner| (owner.node, owner.is_full && owner.caught_up)).collect::<Vec<_>>())
+    };
+    assert_eq!(world.node(1).shard_count(), Some(SHARDS));
+    let (heard, owners) = shown(&world);
+    assert_eq!(heard, [(NodeId(1), true), (NodeId(2), true)]);
+    assert!(owners.len() == 2 * usize::from(SHARDS) && owners.iter().all(|(_, has_all)| *has_all));
+    for shard in (0..SHARDS).map(ShardId) {
+        let synced: Vec<_> = world.node(1).owner_views(shard).into_iter().map(|owner| owner.synced).collect();
+        assert!(synced[0].is_some() && synced[0] == synced[1], "{synced:?}");
+    }
+    world.crash(2);
+    world.pass(20_000);
+    let (heard, owners) = shown(&world);
+    assert_eq!(heard, [(NodeId(1), true), (NodeId(2), false)]);
+    assert!(owners.contains(&(NodeId(1), true)) && owners.contains(&(NodeId(2), false)), "{owners:?}");
 }
 
 #[test]
@@ -593,6 +627,41 @@ fn a_repair_stores_what_only_one_owner_had() {
 }
 
 #[test]
+fn what_only_an_owner_that_was_left_behind_has_is_published_again_before_its_log_goes() {
+    let mut world = World::begun(2);
+    world.submit(1, 0..100);
+    world.crash(2);
+    let before: BTreeMap<StreamId, u64> = world.streams.iter().map(|(id, own)| (*id, own.last())).collect();
+    let only_one = world.submit(1, 100..200);
+    assert_eq!(world.fates(1, only_one), Some(&vec![Fate::Stored; 100]));
+    world.crash(1);
+    let had = world.streams.values().map(Stream::last).max().unwrap();
+    for (id, stream) in &mut world.streams {
+        stream.messages.truncate(before[id] as usize);
+        stream.ids.retain(|_, sequence| *sequence <= before[id]);
+    }
+    // The others go on without it, until its next entry is gone.
+    world.start(2);
+    world.add(3);
+    world.pass_until("two others have all", 60_000, |world| world.is_owned(&[2, 3]));
+    world.pass(130_000);
+    assert!(world.streams.values().all(|stream| stream.first > had + 1));
+    world.submit(2, 0..100);
+    world.start(1);
+    let owns = |world: &World, shard| {
+        let (_, owners) = world.node(2).owners(ShardId(shard)).unwrap();
+        owners.contains(&(NodeId(1), true))
+    };
+    world.pass_until("it owns some again and has let go of the others", 120_000, |world| {
+        (0..SHARDS).all(|shard| owns(world, shard) || world.has_told(1, Happened::Left(ShardId(shard))))
+    });
+    assert!((0..SHARDS).any(|shard| owns(&world, shard)) && !(0..SHARDS).all(|shard| owns(&world, shard)));
+    let has_published = |shard| world.has_told(1, Happened::PublishedAgain(ShardId(shard)));
+    assert!((0..SHARDS).all(has_published), "{:?}", world.machines[&NodeId(1)].told);
+    world.assert_equal(200);
+}
+
+#[test]
 fn a_stream_that_the_brokers_find_again_is_followed_again() {
     let mut world = World::begun(2);
     let stream = StreamId { shard: ShardId(0), epoch: 1 };
@@ -720,4 +789,118 @@ fn planted_faults_are_planted() {
     }
     let told = &world.machines[&NodeId(2)].told;
     assert!(told.iter().any(|told| matches!(told, Happened::Stopped(_, Stop::HashDiffers))), "{told:?}");
+}
+
+impl World {
+    /// The mirrors of a node have what the owners have, and it has a mirror of each shard.
+    fn assert_mirrored(&self, node: u64, owner: u64) {
+        let views = self.node(node).mirrors();
+        assert_eq!(views.len(), usize::from(SHARDS));
+        for shard in (0..SHARDS).map(ShardId) {
+            let mirrored = self.node(node).shown(shard);
+            assert!(mirrored.is_some() && mirrored == self.node(owner).state(shard), "{shard:?}");
+        }
+    }
+
+    fn is_mirrored(&self, node: u64) -> bool {
+        let views = self.node(node).mirrors();
+        views.len() == usize::from(SHARDS) && views.iter().all(|view| view.stage == Stage::CaughtUp)
+    }
+}
+
+/// A data set of two nodes that own all of it, and a third that owns nothing.
+fn with_onlooker() -> World {
+    let mut world = World::begun(2);
+    world.submit(1, 0..200);
+    world.add(3);
+    world.crash(3);
+    world.machine(3).settings.stores = false;
+    world.start(3);
+    world.pass(2_000);
+    world
+}
+
+#[test]
+fn a_node_mirrors_what_it_does_not_own_as_long_as_it_is_asked() {
+    let mut world = with_onlooker();
+    assert!(world.node(3).shown(ShardId(0)).is_none() && world.node(3).mirrors().is_empty());
+    world.tell(3, Event::MirrorAsked { for_ms: 15_000 });
+    world.pass_until("mirrored", 10_000, |world| world.is_mirrored(3));
+    world.assert_mirrored(3, 1);
+    world.submit(2, 100..300);
+    world.pass(2_500);
+    world.assert_mirrored(3, 1);
+    // An owner has no mirror of its own shards, and mirrors have no say: the disk of the third is untouched.
+    world.tell(1, Event::MirrorAsked { for_ms: 15_000 });
+    world.pass(1_000);
+    assert!(world.node(1).mirrors().is_empty());
+    assert!(world.machine(3).disk.shards.is_empty());
+    world.pass(20_000);
+    assert!(world.node(3).mirrors().is_empty() && world.machine(3).subscriptions.is_empty());
+}
+
+#[test]
+fn a_mirror_whose_next_entry_is_purged_begins_anew() {
+    let mut world = with_onlooker();
+    world.tell(3, Event::MirrorAsked { for_ms: 60_000 });
+    world.pass_until("mirrored", 10_000, |world| world.is_mirrored(3));
+    // Its subscriptions break, and when it comes back the stream has gone on and was purged.
+    world.machine(3).subscriptions.clear();
+    for round in 0..3 {
+        world.submit(1, round * 100..round * 100 + 100);
+        for (stream, own) in &mut world.streams {
+            assert_eq!(stream.epoch, 1);
+            own.first = own.last() + 1;
+        }
+        world.pass(1_000);
+    }
+    world.pass_until("mirrored again", 20_000, |world| {
+        world.is_mirrored(3)
+            && (0..SHARDS)
+                .all(|shard| world.node(3).shown(ShardId(shard)) == world.node(1).state(ShardId(shard)))
+    });
+    world.assert_mirrored(3, 1);
+}
+
+#[test]
+fn a_mirror_that_differs_from_an_owner_begins_anew() {
+    let mut world = with_onlooker();
+    world.tell(3, Event::MirrorAsked { for_ms: 60_000 });
+    world.pass_until("mirrored", 10_000, |world| world.is_mirrored(3));
+    world.machine(3).node.as_mut().unwrap().spoil_mirrors(Places::refuse_all);
+    world.submit(1, 300..400);
+    world.pass_until("equal again", 10_000, |world| {
+        (0..SHARDS).all(|shard| world.node(3).shown(ShardId(shard)) == world.node(1).state(ShardId(shard)))
+    });
+    assert_eq!(world.machine(3).subscriptions.len(), usize::from(SHARDS));
+}
+
+#[test]
+fn a_copy_that_begins_does_not_end_one_that_is_read() {
+    let mut world = World::begun(1);
+    world.submit(1, 0..400);
+    let stream = StreamId { shard: ShardId(0), epoch: 1 };
+    let mut ask = |world: &mut World, from: u64, copy: u64, offset: u64| {
+        let bytes = Message::CopyAsk { stream, copy, offset }.write();
+        world.tell(1, Event::Received { from: NodeId(from), bytes });
+        let (to, bytes) = world.elsewhere.pop().unwrap();
+        assert_eq!(to, NodeId(from));
+        match Message::read(&bytes).unwrap() {
+            Message::CopyPiece { copy, .. } => Some(copy),
+            _ => None,
+        }
+    };
+    let begun: Vec<_> = (10..13)
+        .map(|from| {
+            let copy = ask(&mut world, from, 0, 0).unwrap();
+            world.pass(1_500);
+            (from, copy)
+        })
+        .collect();
+    for (from, copy) in begun {
+        assert_eq!(ask(&mut world, from, copy, 100), Some(copy));
+    }
+    assert_eq!(ask(&mut world, 13, 0, 0), None, "no more at a time");
+    world.pass(40_000);
+    assert!(ask(&mut world, 13, 0, 0).is_some(), "those that nobody reads have ended");
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use vagn_flow::clock::Clock;
-use vagn_store::{Fleet, Key, partition};
+use vagn_store::{Fleet, Key};
 use vagn_wire::VehicleId;
 
 use crate::fix::Fix;
@@ -99,8 +99,7 @@ impl LiveFleet {
 
     /// Returns the standing of the vehicle in this row of its partition.
     fn standing(&self, census: &mut [Option<Census>], key: Key<'_>, row: u32) -> Standing {
-        let home = partition(key.hash(), census.len().max(1));
-        match self.census_of(census, home) {
+        match self.census_of(census, self.fleet.home(key)) {
             Some(census) if census.is_known(row, key) => Standing::Known,
             Some(_) => Standing::Stranger,
             None => Standing::Undecided,

@@ -6,9 +6,11 @@ use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
+use axum::body::Body;
 use axum::http::Version;
 use axum::routing::get;
+use axum::{Extension, Router};
+use futures_util::stream::unfold;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
@@ -228,6 +230,74 @@ async fn a_handler_that_panics_ends_its_connection_and_nothing_else() {
 /// Name of the thread that runs a handler.
 async fn thread() -> String {
     std::thread::current().name().unwrap_or_default().to_owned()
+}
+
+#[tokio::test]
+async fn an_answer_goes_on_where_its_connection_does() {
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    let runtime = runtime.worker_threads(1).thread_name("behind").enable_all().build().unwrap();
+    let behind = Some(runtime.handle().clone());
+    beside(async {
+        let piece = async |number: u32| {
+            tokio::task::yield_now().await;
+            (number < 8).then_some((Ok::<_, Infallible>(format!("{} ", thread().await)), number + 1))
+        };
+        let picture = async move || Body::from_stream(unfold(0, piece));
+        let routes = [Route::get("/picture", Access::Anyone, picture).gives_way()];
+        let router = route::router(routes, &entry(&[])).with_state(());
+        let server = start(None, router, Limits::default(), behind).await;
+        // A second test of the same process finds it installed.
+        rustls::crypto::ring::default_provider().install_default().ok();
+        for http2 in [false, true] {
+            let client = reqwest::Client::builder();
+            let client = if http2 { client.http2_prior_knowledge() } else { client.http1_only() };
+            let asked = client.build().unwrap().get(format!("http://{}/picture", server.address)).send();
+            let threads = asked.await.unwrap().text().await.unwrap();
+            assert!(threads.ends_with("behind behind "), "http2 {http2}: {threads}");
+        }
+        server.stop.send(()).unwrap();
+        server.task.await.unwrap();
+    })
+    .await;
+    runtime.shutdown_background();
+}
+
+#[tokio::test]
+async fn a_connection_on_which_something_comes_first_stays_with_the_first_until_that_has_ended() {
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    let runtime = runtime.worker_threads(1).thread_name("behind").enable_all().build().unwrap();
+    let behind = Some(runtime.handle().clone());
+    beside(async {
+        let held = Arc::new(parking_lot::Mutex::new(None));
+        let holds = held.clone();
+        let come_first = async move |Extension(liveness): Extension<Liveness>| {
+            *holds.lock() = Some(liveness.come_first());
+            thread().await
+        };
+        let routes = [
+            Route::get("/plain", Access::Anyone, thread),
+            Route::get("/calls", Access::Anyone, come_first),
+            Route::get("/picture", Access::Anyone, thread).gives_way(),
+        ];
+        let router = route::router(routes, &entry(&[])).with_state(());
+        let server = start(None, router, Limits::default(), behind).await;
+        let client = client(false);
+        let ask = async |path: &str| {
+            let answer = client.get(format!("http://{}{path}", server.address)).send().await.unwrap();
+            answer.text().await.unwrap()
+        };
+        ask("/picture").await;
+        assert_eq!(ask("/calls").await, "behind");
+        assert_ne!(ask("/plain").await, "behind", "it has come back");
+        ask("/picture").await;
+        assert_ne!(ask("/plain").await, "behind", "it stays");
+        held.lock().take();
+        assert_eq!(ask("/plain").await, "behind");
+        server.stop.send(()).unwrap();
+        server.task.await.unwrap();
+    })
+    .await;
+    runtime.shutdown_background();
 }
 
 #[tokio::test]

@@ -6,8 +6,8 @@ use std::sync::atomic::AtomicUsize;
 use super::event::{EventId, EventWriter, StreamEvent};
 use super::outlet::Piece;
 
-/// Bytes after which a piece ends with the next event.
-const PIECE_LEN: usize = 16 << 10;
+/// Bytes after which a piece ends with the next event. A connection takes about as much at once: then it need not be woken for the rest.
+const PIECE_LEN: usize = 48 << 10;
 
 /// Writes events into pieces.
 pub(super) struct Pieces<'a> {

@@ -203,22 +203,62 @@ fn what_asks_for_too_much_is_not_read() {
     }
 }
 
-#[test]
-fn another_version_is_refused_and_not_answered() {
-    let (mut updates, mut writer) = (Updates::new(), Writer::new(Index::new(10)));
-    let (key, position) = (Key::Text("bus 7"), Position::new(1.0, 2.0).unwrap());
-    let sighting = Sighting {
-        position,
+fn sighting() -> Sighting {
+    Sighting {
+        position: Position::new(1.0, 2.0).unwrap(),
         event_time_ms: 5,
         receive_time_ms: 6,
         receive_seq: 7,
         seq: None,
-        speed_mps: None,
+        speed_mps: Some(12.5),
         heading_deg: None,
         emergency: false,
         own_time: true,
         unsure: false,
+    }
+}
+
+#[test]
+fn what_no_vehicle_has_is_refused() {
+    let vehicle = Vehicle { id: Key::Text("bus 7").into(), sighting: sighting() };
+    let bytes = answer_bytes(&Answer::Nearest(vec![Hit { vehicle, distance_m: 3.5 }]));
+    assert!(read_answer(&bytes).is_ok());
+    let id = 6;
+    let (lat, flags) = (id + 6, id + 6 + 5 * 8);
+    let (speed, distance) = (flags + 1, flags + 5);
+    assert_eq!((bytes[id], bytes[flags], bytes.len()), (5, OWN_TIME | HAS_SPEED, distance + 8));
+    let refused = |at: usize, other: &[u8]| {
+        let mut bytes = bytes.clone();
+        bytes[at..at + other.len()].copy_from_slice(other);
+        assert_eq!(read_answer(&bytes), Err(Damaged), "{other:?} at {at}");
     };
+    refused(id + 1, b"\n");
+    refused(lat, &90.1_f64.to_le_bytes());
+    refused(lat + 8, &f64::NAN.to_le_bytes());
+    refused(flags, &[bytes[flags] | 64]);
+    refused(flags, &[bytes[flags] | 128]);
+    refused(speed, &f32::INFINITY.to_le_bytes());
+    refused(distance, &(-1.0_f64).to_le_bytes());
+    refused(distance, &f64::NAN.to_le_bytes());
+}
+
+#[test]
+fn a_uuid_is_sent_in_sixteen_bytes_and_not_as_a_text() {
+    let text = "4e091396-62ae-4f3b-8715-7b4fc9c64d14";
+    let one = Question::One { sight: Sight::Exact, id: VehicleId::new(text).unwrap().into() };
+    let bytes = question_bytes(&one);
+    assert_eq!((bytes.len(), read_question(&bytes)), (3 + 1 + 16, Ok(one)));
+    let as_text = [&bytes[..3], &[text.len() as u8], text.as_bytes()].concat();
+    assert_eq!(read_question(&as_text), Err(Damaged));
+    let upper = [&bytes[..3], &[text.len() as u8], text.to_uppercase().as_bytes()].concat();
+    assert!(read_question(&upper).is_ok());
+}
+
+#[test]
+fn another_version_is_refused_and_not_answered() {
+    let (mut updates, mut writer) = (Updates::new(), Writer::new(Index::new(10)));
+    let key = Key::Text("bus 7");
+    let sighting = sighting();
     updates.push(key, key.hash(), sighting);
     writer.write(&updates, &mut Plan::default());
     let answered = |question: &[u8]| {

@@ -40,6 +40,12 @@ fn finds_a_purge_before_the_sync() {
 }
 
 #[test]
+fn finds_a_log_that_is_let_go_with_what_nobody_else_has() {
+    let wrong = find(Faults { lacks_nothing: true, ..Faults::default() }, 10, 10);
+    assert!(wrong.contains("that were kept"), "{wrong}");
+}
+
+#[test]
 fn finds_owners_that_all_leave() {
     find(Faults { all_owners_leave: true, ..Faults::default() }, 12, 5);
 }

@@ -13,7 +13,7 @@ use super::planned::{
 use super::rule::Rule;
 use super::{GROUP, Index};
 use crate::judge::{Count, Verdict};
-use crate::{Update, Updates};
+use crate::{Sighting, Update, Updates};
 
 /// Outcome of each update of a batch. Made once and refilled.
 #[derive(Debug, Default)]
@@ -55,13 +55,13 @@ impl Plan {
         self.replays
     }
 
-    /// Returns the updates with their outcome.
+    /// Returns the outcome of each update, with its hash and its sighting.
     #[inline]
     pub(crate) fn with<'a>(
         &'a self,
         updates: &'a Updates,
-    ) -> impl Iterator<Item = (Update<'a>, &'a Planned)> {
-        updates.iter().zip(&self.planned)
+    ) -> impl Iterator<Item = (&'a Planned, (u64, &'a Sighting))> {
+        self.planned.iter().zip(updates.sightings())
     }
 
     /// Returns the outcome of the update at `at`.
@@ -293,7 +293,7 @@ mod tests {
     use super::super::teller::Teller;
     use super::*;
     use crate::index::Held;
-    use crate::{Evidence, Key, KeyTag, Seal, Sighting};
+    use crate::{Evidence, Key, KeyTag, Seal};
     use proptest::prelude::*;
     use vagn_wire::{Oddity, Position};
 

@@ -213,6 +213,7 @@ pub(crate) fn get_count(bytes: &[u8; COUNT_LEN]) -> Count {
     Count::of_parts(u64::from_le_bytes(*highest), u64::from_le_bytes(*seen), u32::from_le_bytes(key))
 }
 
+#[inline]
 fn put_marks(bytes: &mut [u8; LEN], marks: Marks) {
     if marks.late {
         bytes[4] = LATE;
@@ -224,6 +225,7 @@ fn get_marks(bytes: &[u8; LEN]) -> Marks {
     Marks { late: bytes[4] == LATE, restarts: bytes[7] & RESTARTS != 0, continues: bytes[7] & CONTINUES != 0 }
 }
 
+#[inline]
 fn put_position(bytes: &mut [u8; LEN], slot: u32, hash: u64, sighting: &Sighting) {
     bytes[4] = POSITION;
     bytes[5] = flags(sighting);
@@ -260,6 +262,7 @@ fn has(bytes: &[u8; LEN], flag: u8) -> bool {
     bytes[5] & flag != 0
 }
 
+#[inline]
 fn flags(sighting: &Sighting) -> u8 {
     flag_if(sighting.seq.is_some(), HAS_SEQ)
         | flag_if(sighting.speed_mps.is_some(), HAS_SPEED)
@@ -269,6 +272,7 @@ fn flags(sighting: &Sighting) -> u8 {
         | flag_if(sighting.unsure, UNSURE)
 }
 
+#[inline]
 fn flag_if(set: bool, flag: u8) -> u8 {
     if set { flag } else { 0 }
 }
@@ -297,6 +301,7 @@ pub(crate) fn key(id: &[u8], uuid: bool) -> Option<Key<'_>> {
     if uuid { Some(Key::Uuid(id.try_into().ok()?)) } else { Some(Key::Text(str::from_utf8(id).ok()?)) }
 }
 
+#[inline]
 fn put<const N: usize>(bytes: &mut [u8; LEN], at: usize, value: [u8; N]) {
     bytes[at..at + N].copy_from_slice(&value);
 }

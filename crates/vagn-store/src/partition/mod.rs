@@ -181,11 +181,11 @@ impl Partition {
         self.index.plan(rule, updates, &mut self.plan);
         let mut stored = 0;
         // The log has outcomes: what reads it judges nothing again.
-        for (update, planned) in self.plan.with(updates) {
+        for (at, (planned, (hash, sighting))) in self.plan.with(updates).enumerate() {
             if planned.is_plain() {
-                self.log.push_position(&position_record(&self.log, &update, planned, update.sighting));
+                self.log.push_position(&position_record(&self.log, hash, planned, sighting));
             } else {
-                push_planned(&mut self.log, &self.plan, &update, planned);
+                push_planned(&mut self.log, &self.plan, updates, at, planned);
             }
             stored += usize::from(planned.fate == Fate::Stored);
         }
@@ -347,32 +347,33 @@ impl Partition {
 
 /// Adds what the log is to know of an update to its batch. Out of line, for most updates are a position and nothing else.
 #[inline(never)]
-fn push_planned(log: &mut LogWriter, plan: &Plan, update: &Update<'_>, planned: &Planned) {
+fn push_planned(log: &mut LogWriter, plan: &Plan, updates: &Updates, at: usize, planned: &Planned) {
+    let Update { key, hash, sighting, .. } = updates.get(at).expect("each update has an outcome");
     let slot = planned.slot;
     if planned.is_written() {
         if planned.is_new_vehicle() {
-            log.push(&Record::Define { order: log.next_order(), slot, key: update.key });
+            log.push(&Record::Define { order: log.next_order(), slot, key });
         }
-        let sighting = planned.sighting(update.sighting);
-        log.push_position(&position_record(log, update, planned, &sighting));
+        let sighting = planned.sighting(sighting);
+        log.push_position(&position_record(log, hash, planned, &sighting));
     }
     if planned.tells_count()
         && let Some(count) = plan.count(planned)
     {
         // Behind the report: torn between the two the log lacks what was counted, and not a report that counts as seen.
-        log.push(&Record::Count { slot, hash: update.hash, count: *count });
+        log.push(&Record::Count { slot, hash, count: *count });
     }
 }
 
 #[inline]
 fn position_record<'a>(
     log: &LogWriter,
-    update: &Update<'_>,
+    hash: u64,
     planned: &Planned,
     sighting: &'a Sighting,
 ) -> PositionRecord<'a> {
     let (order, marks) = (log.next_order(), planned.marks());
-    PositionRecord { order, slot: planned.slot, hash: update.hash, sighting, marks }
+    PositionRecord { order, slot: planned.slot, hash, sighting, marks }
 }
 
 impl Drop for Partition {

@@ -46,6 +46,10 @@ fn joined(question: &Question, shards: &[Reader]) -> Answer {
     }))
 }
 
+fn vehicles(answer: Answer) -> Vec<Vehicle> {
+    answer.vehicles().expect("the answer is of the kind of its question")
+}
+
 fn ids(vehicles: &[Vehicle]) -> BTreeSet<VehicleIdBuf> {
     vehicles.iter().map(|vehicle| vehicle.id).collect()
 }
@@ -54,8 +58,8 @@ fn ids(vehicles: &[Vehicle]) -> BTreeSet<VehicleIdBuf> {
 fn check_inside(of: &Fleet, shards: &[Reader], bbox: BBox, limit: usize) {
     let question = Question::Inside { sight: Sight::Exact, bbox, limit };
     let all = Question::Inside { sight: Sight::Exact, bbox, limit: usize::MAX };
-    let all = all.ask(of).unwrap().vehicles().unwrap();
-    let found = joined(&question, shards).vehicles().unwrap();
+    let all = vehicles(all.ask(of).expect("no partition is missing"));
+    let found = vehicles(joined(&question, shards));
     assert_eq!(found.len(), all.len().min(limit), "{bbox:?}");
     assert_eq!(ids(&found).len(), found.len(), "{bbox:?} gave a vehicle twice");
     assert!(found.iter().all(|vehicle| all.contains(vehicle)), "{bbox:?}");
@@ -63,7 +67,8 @@ fn check_inside(of: &Fleet, shards: &[Reader], bbox: BBox, limit: usize) {
 
 /// A box at the poles or over the antimeridian too, in which there are several regions.
 fn any_box() -> impl Strategy<Value = BBox> {
-    let edges = |south, north| move |west, east| BBox::new(west, south, east, north).unwrap();
+    let edges =
+        |south, north| move |west, east| BBox::new(west, south, east, north).expect("edges are on the globe");
     let wide = (-180.0..=180.0, -180.0..=180.0);
     prop_oneof![
         4 => bbox(),

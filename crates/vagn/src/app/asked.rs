@@ -3,14 +3,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::time::timeout;
 use tracing::info;
-use vagn_otp::Addr;
-use vagn_store::{VehicleIdBuf, partition};
+use vagn_cluster::NewChange;
+use vagn_store::{Answer, BBox, Fleet, Hit, Nearby, Question, Sight, Vehicle, VehicleIdBuf, Whole};
 
+use super::stages::Keeping;
+use crate::cluster::NodeLink;
 use crate::odd::{OddFleet, OddSince};
 use crate::query::{Queries, Unanswered};
-use crate::storage::{Delete, Storage};
-use vagn_api::services::{Asked, Found, Incidents, Odd, Question, Unavailable, Vehicles};
+use crate::storage::Delete;
+use vagn_api::services::{Asked, Found, Incidents, Look, Odd, Unavailable, Vehicles};
 use vagn_emergency::show::feed::Feed;
 use vagn_emergency::show::targets::TargetReport;
 use vagn_emergency::{
@@ -19,7 +22,8 @@ use vagn_emergency::{
 };
 use vagn_flow::clock::Clock;
 use vagn_live::{OpenIncidents, OpenVehicles};
-use vagn_wire::VehicleId;
+use vagn_shard::FleetShard;
+use vagn_wire::{Fate, VehicleId};
 
 /// Longest a deletion may wait for its storage.
 const DELETE_WITHIN: Duration = Duration::from_secs(5);
@@ -31,29 +35,76 @@ const ACT_WITHIN: Duration = Duration::from_secs(5);
 /// The pool that reads, and the storages that write.
 pub(super) struct LiveVehicles {
     pub(super) queries: Queries,
-    pub(super) storages: Arc<[Addr<Storage>]>,
+    pub(super) fleet: Arc<Fleet>,
+    pub(super) keeping: Keeping,
     pub(super) odd: OddFleet,
     pub(super) clock: Arc<dyn Clock>,
 }
 
+impl LiveVehicles {
+    async fn ask<T>(
+        &self,
+        question: Question,
+        take: fn(Answer) -> Option<T>,
+    ) -> Result<Whole<T>, Unavailable> {
+        let answer = self.queries.ask(question).await?;
+        Ok(answer.map(|answer| take(answer).expect("an answer is of the kind of its question")))
+    }
+}
+
 impl Vehicles for LiveVehicles {
-    fn find(&self, name: &'static str, question: Question) -> Asked<'_, Found> {
-        Box::pin(async move { Ok(self.queries.ask(name, move |fleet| question(fleet)).await?) })
+    fn nearest(&self, sight: Sight, nearby: Nearby) -> Asked<'_, Whole<Vec<Hit>>> {
+        Box::pin(self.ask(Question::Nearest { sight, nearby }, Answer::hits))
+    }
+
+    fn inside(&self, sight: Sight, bbox: BBox, limit: usize) -> Asked<'_, Whole<Vec<Vehicle>>> {
+        Box::pin(self.ask(Question::Inside { sight, bbox, limit }, Answer::vehicles))
+    }
+
+    fn one(&self, sight: Sight, id: VehicleIdBuf) -> Asked<'_, Whole<Option<Vehicle>>> {
+        Box::pin(self.ask(Question::One { sight, id }, Answer::vehicle))
+    }
+
+    fn find(&self, name: &'static str, look: Look) -> Asked<'_, Found> {
+        if let Keeping::Cluster(cluster) = &self.keeping {
+            cluster.looked_at();
+        }
+        Box::pin(async move { Ok(self.queries.find(name, move |fleet| look(fleet)).await?) })
     }
 
     fn delete(&self, id: VehicleIdBuf) -> Asked<'_, bool> {
-        let storage = &self.storages[partition(id.key().hash(), self.storages.len())];
-        Box::pin(async move {
-            let deleted: Result<bool, String> = storage.call(Delete(id), DELETE_WITHIN).await?;
-            // What stopped the storage is in its log and in /readyz; the caller can only come back later.
-            deleted.map_err(|_| Unavailable::NotReady)
-        })
+        match &self.keeping {
+            Keeping::Storages(storages) => {
+                let storage = &storages[self.fleet.home(id.key())];
+                Box::pin(async move {
+                    let deleted: Result<bool, String> = storage.call(Delete(id), DELETE_WITHIN).await?;
+                    // What stopped the storage is in its log and in /readyz; the caller can only come back later.
+                    deleted.map_err(|_| Unavailable::NotReady)
+                })
+            }
+            Keeping::Cluster(cluster) => Box::pin(async move { delete(&cluster.link, &id).await }),
+        }
     }
 
     fn odd(&self, id: &VehicleIdBuf) -> Vec<Odd> {
-        let odd = self.odd.of(id, self.clock.now_ms()).into_iter();
+        let odd = self.odd.of(self.fleet.home(id.key()), id, self.clock.now_ms()).into_iter();
         odd.map(|OddSince { oddity, since_ms, last_ms, reports }| Odd { oddity, since_ms, last_ms, reports })
             .collect()
+    }
+}
+
+/// Deletes a vehicle in the shard that has it.
+async fn delete(link: &NodeLink<FleetShard>, id: &VehicleIdBuf) -> Result<bool, Unavailable> {
+    let deletion = NewChange::Deletion { vehicle_id: id.as_bytes().to_vec() };
+    let fates = link.handle().and_then(|handle| handle.submit(vec![deletion]));
+    let fates = fates.map_err(|_| Unavailable::NotReady)?;
+    match timeout(DELETE_WITHIN, fates).await {
+        Ok(Ok(fates)) => match fates.first() {
+            Some(Fate::Stored) => Ok(true),
+            Some(Fate::Shed | Fate::Failed) | None => Err(Unavailable::NotReady),
+            Some(_) => Ok(false),
+        },
+        _ => Err(Unavailable::NotReady),
     }
 }
 
@@ -141,6 +192,8 @@ impl From<Unanswered> for Unavailable {
         match unanswered {
             Unanswered::NotReady => Self::NotReady,
             Unanswered::Pool(err) => err.into(),
+            // Its node takes no more now.
+            Unanswered::Node(_) => Self::Full,
         }
     }
 }

@@ -19,6 +19,10 @@ use crate::control::{ControlError, ControlLine, Copier, Problem, Tell};
 /// Pause between two signs of progress. The command takes a service that is silent for two minutes for gone.
 const TELL_EVERY: Duration = Duration::from_secs(1);
 
+/// The reason that a running node is not copied, and the remedy.
+const OF_A_NODE: &str = "this service is a node of a cluster, where the other nodes have copies of its shards; stop it to copy its \
+                         incidents, devices and tokens";
+
 /// The parts of the service that are copied.
 pub(super) struct LiveCopier {
     /// Locked to write while the fleet is distributed over another number of partitions.
@@ -28,12 +32,17 @@ pub(super) struct LiveCopier {
     pub(super) clock: Arc<dyn Clock>,
     /// Bytes that must stay free.
     pub(super) spare: u64,
+    /// The fleet is in a cluster.
+    pub(super) is_node: bool,
     /// A second copy beside the first would only make both slow.
     pub(super) one_at_a_time: Mutex<()>,
 }
 
 impl Copier for LiveCopier {
     fn copy(&self, dir: &Path, tell: &mut Tell<'_>) -> Result<Value, ControlError> {
+        if self.is_node {
+            return Err(ControlError::new(Problem::Refused, OF_A_NODE));
+        }
         let Some(_alone) = self.one_at_a_time.try_lock() else {
             let message = "another backup is under way; wait for its end";
             return Err(ControlError::new(Problem::Busy, message));

@@ -10,6 +10,7 @@ mod manager;
 pub(crate) mod places;
 mod private;
 mod reload;
+mod roles;
 mod stages;
 
 use std::fs;
@@ -27,6 +28,7 @@ use tracing::{error, info, warn};
 use vagn_otp::{Exit, ExitReason, ProcessInfo};
 use vagn_store::DataDir;
 
+use crate::cluster::{OBSTACLE, tls};
 use crate::config::Settings;
 use crate::control::{self, ControlSocket, RegistryFault, SOCKET};
 use crate::door::Doors;
@@ -40,6 +42,7 @@ use manager::{Manager, is_supervised};
 use places::PortPlaces;
 pub use reload::ReadSettings;
 use reload::Reloader;
+use stages::cluster::ClusterHandle;
 use stages::{Listeners, Parts, Tree};
 use vagn_api::map::{Archive, Basemap};
 use vagn_flow::clock::{Believed, Clock, SystemClock};
@@ -48,6 +51,7 @@ use vagn_flow::metrics::{DoorMetrics, MetricRegistry, ReportMetrics};
 use vagn_flow::readiness::{Purpose, Readiness};
 use vagn_flow::stamp::Stamper;
 use vagn_flow::trust::{Trust, TrustParts};
+use vagn_http::host;
 use vagn_http::tls::{Identity, TlsError};
 use vagn_registry::{Registry, RegistryError};
 
@@ -62,6 +66,9 @@ const RELOAD_WITHIN: Duration = Duration::from_secs(5);
 
 /// Pause between two looks whether the service is ready.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
+
+/// Longest that a node of a cluster waits for brokers before it says that it is ready.
+const BROKERS_WITHIN: Duration = Duration::from_secs(10);
 
 /// Nice value of the threads that do the bulk of the work: doors and emergencies come first.
 const WORK_NICE: i32 = 5;
@@ -115,6 +122,7 @@ impl App {
     /// A port or the data directory cannot be had, or a part does not start.
     pub fn start(settings: Settings, demo: bool, read: ReadSettings) -> Result<Self, StartError> {
         let basemap = Arc::new(basemap(&settings)?);
+        check_cluster(&settings)?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let data = data_dir::open(&settings)?;
         private::keep(&settings.data_dir);
@@ -133,7 +141,9 @@ impl App {
         };
         let listening = listeners.addresses();
         let metric_registry = MetricRegistry::new();
-        let trust = trust(&settings, &clock, &stamper, data.partitions(), &readiness, &metric_registry);
+        // In a cluster no storage reads a log here, whose times would tell more.
+        let logs = if settings.cluster.is_set() { 0 } else { data.partitions() };
+        let trust = trust(&settings, &clock, &stamper, logs, &readiness, &metric_registry);
         let places = PortPlaces::new(&settings, &metric_registry, &readiness, &clock)?;
         let certificates = Arc::new(Certificates {
             identity: Arc::new(identity(&settings, clock.now_ms())?),
@@ -151,7 +161,7 @@ impl App {
             registry: registry.clone(),
             trust: trust.clone(),
         });
-        let hang_limit = settings.hang_limit.0;
+        let (hang_limit, is_cluster) = (settings.hang_limit.0, settings.cluster.is_set());
         let parts = Parts {
             places,
             certificates,
@@ -176,6 +186,9 @@ impl App {
         info!(version = env!("CARGO_PKG_VERSION"), data_dir = %data.path().display(), "starting");
         for set in data.other_sets() {
             warn!(path = %set.display(), "a set of partitions that is not in force; nothing here uses it");
+        }
+        if is_cluster && data.was_used() {
+            warn_of_unused_fleet(data.path(), &readiness);
         }
         for (name, address) in &listening {
             info!(listener = name, %address, "listening");
@@ -265,13 +278,35 @@ impl App {
     /// Waits until the service is fit for every purpose: by its own account, by the state of all its parts, and because a
     /// question is answered.
     async fn ready(&self) {
+        if let Some(cluster) = &self.tree.cluster {
+            return self.ready_in(cluster).await;
+        }
         loop {
             self.readiness.ready().await;
             let report = ops::readiness_of(&self.readiness, &self.tree.root.processes());
-            if report.ready && self.tree.queries.ask("ready", |fleet| fleet.len()).await.is_ok() {
+            if report.ready && self.tree.queries.find("ready", |fleet| fleet.len()).await.is_ok() {
                 return;
             }
             sleep(LOOK_AGAIN).await;
+        }
+    }
+
+    /// As [`ready`](Self::ready) for a node of a cluster. One that takes calls for help is of use without brokers, so it does not wait
+    /// for them for long.
+    async fn ready_in(&self, cluster: &ClusterHandle) {
+        let patience = sleep(BROKERS_WITHIN);
+        tokio::pin!(patience);
+        loop {
+            let report = ops::readiness_of(&self.readiness, &self.tree.root.processes());
+            let lacks_cluster = report.missing.len() == 1 && report.missing.contains_key(OBSTACLE);
+            let is_late = patience.is_elapsed() && cluster.shelf.are_brokers_away();
+            if report.ready || (is_late && lacks_cluster) {
+                return;
+            }
+            tokio::select! {
+                () = &mut patience, if !patience.is_elapsed() => {}
+                () = sleep(LOOK_AGAIN) => {}
+            }
         }
     }
 
@@ -320,6 +355,35 @@ impl App {
 fn names(processes: &[ProcessInfo]) -> String {
     let names = processes.iter().map(|process| format!("{} ({})", process.path, process.state.as_str()));
     names.collect::<Vec<_>>().join(", ")
+}
+
+/// Sees to it that the node has a name, and that its certificates can be used.
+fn check_cluster(settings: &Settings) -> Result<(), StartError> {
+    let cluster = &settings.cluster;
+    if !cluster.is_set() {
+        return Ok(());
+    }
+    if cluster.node_name(&host::of_machine()).is_empty() {
+        let why = "this machine has no name that would do for a node of the cluster; give it one with --node";
+        return Err(StartError::Unusable(why.to_owned()));
+    }
+    let unusable = |err| {
+        let why = anyhow::Error::new(err);
+        StartError::Unusable(format!(
+            "{why:#}; name PEM files that the service's user may read, or leave them out"
+        ))
+    };
+    tls(cluster).map(drop).map_err(unusable)
+}
+
+/// Tells that the data directory has a fleet of one machine, which a cluster does not use.
+fn warn_of_unused_fleet(dir: &Path, readiness: &Readiness) {
+    let what = format!(
+        "{} has the fleet of a single machine, which is not used with --nats and stays as it is; `vagn cluster import` brings it in",
+        dir.display()
+    );
+    warn!("{what}");
+    readiness.warn("fleet of a single machine", what);
 }
 
 fn open_stamper(settings: &Settings, clock: &Arc<dyn Clock>) -> Result<Stamper, StartError> {

@@ -47,6 +47,11 @@ fn shown(settings: &mut Settings) -> Result<String, toml::ser::Error> {
             comments += &format!("# {key} has a user or password; not shown\n");
         }
     }
+    let addresses = settings.cluster.addresses();
+    if addresses.iter().any(|address| has_credentials(address)) {
+        comments += "# cluster.nats has users or passwords; not shown\n";
+        settings.cluster.nats = addresses.iter().map(|address| without_credentials(address)).collect();
+    }
     Ok(comments + &toml::to_string(settings)?)
 }
 
@@ -96,11 +101,14 @@ mod tests {
     #[test]
     fn a_password_in_an_address_is_left_out_and_named() {
         let text = "[emergency]\nurl = \"https://me:hush@a.example/x\"\n[emergency.drill]\nurl = \"https://hush@b.example/\"\n\
-            [[emergency.targets]]\nname = \"c\"\nurl = \"https://:hush@c.example/\"\n";
+            [[emergency.targets]]\nname = \"c\"\nurl = \"https://:hush@c.example/\"\n\
+            [cluster]\nnats = [\"tls://me:hush@a.example\", \"hush@b.example\"]\n";
         let text = shown(&mut toml::from_str(text).unwrap()).unwrap();
         assert!(!text.contains("hush") && text.contains("url = \"https://a.example/x\""), "{text}");
         for key in ["emergency.url", "emergency.drill.url", "emergency.targets[0].url"] {
             assert!(text.contains(&format!("# {key} has a user or password; not shown\n")), "{text}");
         }
+        assert!(text.contains("# cluster.nats has users or passwords; not shown\n"), "{text}");
+        assert!(text.contains("nats = [\"tls://a.example\", \"tls://b.example\"]"), "{text}");
     }
 }

@@ -3,6 +3,7 @@
 mod api;
 mod audit;
 mod backup;
+mod cluster;
 mod completions;
 mod config;
 mod doctor;
@@ -67,6 +68,8 @@ enum Command {
     Sink(sink::SinkArgs),
     /// Show how a running service is doing.
     Status(status::StatusArgs),
+    /// Show the cluster that a running service is a node of.
+    Cluster(cluster::ClusterArgs),
     /// Check whether this machine is fit to run the service.
     Doctor(doctor::DoctorArgs),
     /// Copy the data directory of a service, running or stopped, and check the copy.
@@ -104,6 +107,7 @@ pub fn main() -> ExitCode {
         Command::Resolve(args) => resolve::run(args),
         Command::Sink(args) => sink::run(args),
         Command::Status(args) => status::run(args),
+        Command::Cluster(args) => cluster::run(args),
         Command::Doctor(args) => doctor::run(args),
         Command::Backup(args) => backup::run(args),
         Command::Restore(args) => restore::run(args),

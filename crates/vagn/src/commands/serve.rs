@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Args;
+use toml::Value;
 use tracing::warn;
 use tracing_appender::non_blocking::WorkerGuard;
 
@@ -53,6 +54,18 @@ pub(super) struct SettingArgs {
     /// Map style for the pages: an https URL, or a path on this server; the pages load what it names.
     #[arg(long, value_name = "URL")]
     map_style_url: Option<String>,
+    /// NATS brokers that bind several nodes to one fleet, such as tls://a.example,b.example,c.example; nats:// for loopback alone.
+    #[arg(long, value_name = "URL,…")]
+    nats: Option<String>,
+    /// Part of this node in the cluster: some of ingest (doors), store (shards), query (the fleet's API) [default: all three].
+    #[arg(long, value_name = "ROLE,…")]
+    role: Option<String>,
+    /// Name of this node in the cluster, the same over restarts [default: the machine's].
+    #[arg(long, value_name = "NAME")]
+    node: Option<String>,
+    /// Zone of this node: the copies of a shard are kept in different ones [default: a zone of its own].
+    #[arg(long, value_name = "ZONE")]
+    zone: Option<String>,
     /// Listen on addresses beyond loopback although no key or token is asked for.
     #[arg(long)]
     insecure_open: bool,
@@ -88,11 +101,17 @@ impl SettingArgs {
             ("emergency.drill.url", self.drill_url),
             ("map.pmtiles", self.map_pmtiles.map(|path| path.to_string_lossy().into_owned())),
             ("map.style_url", self.map_style_url),
+            ("cluster.node", self.node),
+            ("cluster.zone", self.zone),
             ("log.level", self.log_level.map(value_name)),
             ("log.format", self.log_format.map(value_name)),
         ];
         let mut flags: config::Flags =
             texts.into_iter().filter_map(|(key, text)| Some((key, text?.into()))).collect();
+        for (key, list) in [("cluster.nats", self.nats), ("cluster.role", self.role)] {
+            let texts = |list: String| Value::Array(list.split(',').map(|text| text.trim().into()).collect());
+            flags.extend(list.map(|list| (key, texts(list))));
+        }
         if self.insecure_open {
             flags.push(("insecure_open", true.into()));
         }
@@ -119,7 +138,10 @@ fn value_name(value: impl clap::ValueEnum) -> String {
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  vagn serve --demo\n  \
 vagn serve --data-dir /var/lib/vagn --emergency-url https://dispatch.example/calls\n  \
-vagn serve --config vagn.toml --udp 0.0.0.0:9092 --insecure-open\n\n\
+vagn serve --config vagn.toml --udp 0.0.0.0:9092 --insecure-open\n  \
+vagn serve --nats tls://a.example,b.example,c.example --node north-1 --zone north\n\n\
+With --nats the fleet is on all nodes that name the same brokers and data set (cluster.set): each report is at three brokers and on the disk \
+of a node before it counts as stored, and every node answers for the whole fleet. Calls for help are made by the node that takes them.\n\
 Standard output has a line `listening …` for each listener and then `ready`; the log goes to standard error.\n\
 SIGTERM and SIGINT stop it in order. SIGHUP reloads the settings that can be (log.level, http.cert, http.key, http.names, http.tokens, \
 http.public_url) and the certificate; the log names those that cannot. It stops a service whose terminal is gone; under nohup it does \

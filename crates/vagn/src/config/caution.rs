@@ -50,6 +50,7 @@ pub(super) fn of(settings: &Settings) -> Vec<Caution> {
         cautions.extend(readable("http.key", key));
     }
     cautions.extend(readable("registry.key_file", &settings.registry.key_file));
+    cautions.extend(readable("cluster.key", &settings.cluster.key));
     cautions
 }
 
@@ -141,6 +142,11 @@ fn has_secret(table: &Table) -> bool {
     table.iter().any(|(key, value)| match (key.as_str(), value) {
         ("secret", Value::String(text)) => !text.is_empty(),
         ("url", Value::String(text)) => has_credentials(text),
+        // Here an address may lack its scheme.
+        ("nats", Value::String(text)) => text.contains('@'),
+        ("nats", Value::Array(list)) => {
+            list.iter().filter_map(Value::as_str).any(|address| address.contains('@'))
+        }
         ("tokens", Value::Array(list)) => !list.is_empty(),
         (_, Value::Table(inner)) => has_secret(inner),
         (_, Value::Array(list)) => list.iter().filter_map(Value::as_table).any(has_secret),

@@ -45,6 +45,7 @@ impl Settings {
         self.map.style()?;
         self.check_lengths()?;
         self.emergency.targets()?;
+        self.cluster.check()?;
         self.check_reach()
     }
 

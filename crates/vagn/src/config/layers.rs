@@ -75,7 +75,7 @@ pub(super) fn settle(
 /// Returns a message about a value, without the value where that may be a secret.
 fn shown(key: &str, message: &str) -> String {
     let section = key.split(['.', '[']).next().unwrap_or_default();
-    let may_be_secret = !key.contains('.') || matches!(section, "http" | "emergency");
+    let may_be_secret = !key.contains('.') || matches!(section, "http" | "emergency" | "cluster");
     match message.rsplit_once(", expected ") {
         Some((wrong, expected)) if may_be_secret && wrong.starts_with("invalid ") => {
             format!("the value is of another kind; expected {expected}")
@@ -86,7 +86,11 @@ fn shown(key: &str, message: &str) -> String {
 
 /// Returns what the command line gives away: everyone can see it in the list of processes.
 fn of_flags(flags: &Flags) -> impl Iterator<Item = Caution> {
-    let open = flags.iter().filter(|(_, value)| value.as_str().is_some_and(has_credentials));
+    let is_open = |value: &Value| match value {
+        Value::Array(list) => list.iter().filter_map(Value::as_str).any(|address| address.contains('@')),
+        value => value.as_str().is_some_and(has_credentials),
+    };
+    let open = flags.iter().filter(move |(_, value)| is_open(value));
     open.map(|(key, _)| Caution {
         what: format!(
             "the password in `{key}` is on the command line, where every user of this machine can see it"
@@ -183,6 +187,17 @@ mod tests {
     }
 
     #[test]
+    fn a_password_of_brokers_on_the_command_line_is_pointed_out() {
+        let cautions = |address: &str| {
+            let flags = vec![("cluster.nats", Value::Array(vec![address.into()]))];
+            load(None, std::iter::empty(), flags).unwrap().cautions
+        };
+        let said = cautions("tls://me:hush@a.example")[0].to_string();
+        assert!(said.contains("`cluster.nats`") && !said.contains("hush"), "{said}");
+        assert_eq!(cautions("tls://a.example"), []);
+    }
+
+    #[test]
     fn no_refusal_shows_a_secret() {
         let tables = [
             "[http]\ntokens",
@@ -190,8 +205,9 @@ mod tests {
             "[emergency.drill]\nsecret",
             "[[emergency.targets]]\nsecret",
         ];
-        let addresses = ["[emergency]\nurl", "[emergency.drill]\nurl", "[[emergency.targets]]\nurl"];
-        let whole = ["http", "emergency", "emergency.drill", "emergency.targets"];
+        let addresses =
+            ["[cluster]\nnats", "[emergency]\nurl", "[emergency.drill]\nurl", "[[emergency.targets]]\nurl"];
+        let whole = ["http", "cluster", "emergency", "emergency.drill", "emergency.targets"];
         for key in tables.iter().chain(&addresses).chain(&whole) {
             for value in [
                 "\"hush",

@@ -5,6 +5,7 @@
 mod address;
 mod caution;
 mod check;
+mod cluster;
 mod emergency;
 mod environment;
 mod error;
@@ -17,6 +18,7 @@ mod settings;
 mod span;
 
 pub use caution::{Caution, has_credentials, readable, without_credentials};
+pub use cluster::{BadCluster, ClusterSettings, Roles};
 pub use emergency::{BadEmergency, DrillSettings, EmergencySettings, TargetSettings};
 pub use environment::Foreign;
 pub use error::ConfigError;

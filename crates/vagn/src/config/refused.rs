@@ -2,6 +2,7 @@
 
 use vagn_api::map::BadStyleUrl;
 
+use super::cluster::BadCluster;
 use super::emergency::BadEmergency;
 use super::span::Span;
 
@@ -125,4 +126,7 @@ pub enum Refused {
     /// Settings of an emergency target that cannot work.
     #[error(transparent)]
     Emergency(#[from] BadEmergency),
+    /// Settings of a cluster that cannot work.
+    #[error(transparent)]
+    Cluster(#[from] BadCluster),
 }

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize};
 
+use super::cluster::ClusterSettings;
 use super::emergency::EmergencySettings;
 use super::fsync::Fsync;
 use super::span::Span;
@@ -53,6 +54,8 @@ pub struct Settings {
     pub registry: RegistrySettings,
     /// The log of past positions.
     pub history: HistorySettings,
+    /// The fleet on many machines.
+    pub cluster: ClusterSettings,
     /// The wall clock.
     pub clock: ClockSettings,
     /// Workers and queues.
@@ -82,6 +85,7 @@ impl Default for Settings {
             auth: AuthSettings::default(),
             registry: RegistrySettings::default(),
             history: HistorySettings::default(),
+            cluster: ClusterSettings::default(),
             clock: ClockSettings::default(),
             pools: PoolSettings::default(),
             log: LogSettings::default(),
@@ -213,7 +217,7 @@ impl HttpSettings {
 }
 
 /// Reads a list of texts, for which a single text may stand.
-fn one_or_many<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<String>, D::Error> {
+pub(super) fn one_or_many<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<String>, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged, expecting = "a text or a list of texts")]
     enum OneOrMany {

@@ -36,6 +36,12 @@ pub trait Copier: Send + Sync {
     fn copy(&self, dir: &Path, tell: &mut Tell<'_>) -> Result<Value, ControlError>;
 }
 
+/// Shows the cluster that the running service is a node of.
+pub trait ClusterShown: Send + Sync {
+    /// Shows members, shards and brokers; `None` while its node does not run.
+    fn status(&self) -> Option<Value>;
+}
+
 /// What the requests are done with.
 #[derive(Clone)]
 pub struct Deeds {
@@ -83,6 +89,9 @@ impl Deeds {
             R::ShareAdd { vehicle_id, expires_in_ms } => self.add_share(vehicle_id, expires_in_ms),
             R::ShareList {} => self.list_shares(tell),
             R::ShareRevoke { number } => self.revoke_share(number),
+            R::ClusterStatus {} => {
+                Err(ControlError::new(Problem::Invalid, "only a running service is asked for its cluster"))
+            }
             R::Backup { .. } => {
                 Err(ControlError::new(Problem::Invalid, "only a running service is asked for a copy"))
             }

@@ -27,6 +27,7 @@ const WORDS: &[&str] = &[
     "share_add",
     "share_list",
     "share_revoke",
+    "cluster_status",
     "name",
     "prefix",
     "is_gateway",

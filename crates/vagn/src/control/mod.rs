@@ -29,7 +29,7 @@ mod show;
 mod tests;
 
 pub use client::{ClientError, Connection, connect};
-pub use deeds::{Copier, Deeds, Tell};
+pub use deeds::{ClusterShown, Copier, Deeds, Tell};
 pub use folder::{ControlSocket, SOCKET};
 pub use metrics::RegistryCollector;
 pub use registry_file::{RegistryFault, open_registry, read_registry};

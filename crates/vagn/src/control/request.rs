@@ -83,6 +83,8 @@ pub enum ControlRequest {
         /// Its number in the list.
         number: u64,
     },
+    /// Shows the cluster that the service is a node of.
+    ClusterStatus {},
     /// Copies the data directory; the command checks the copy.
     Backup {
         /// Absolute path of the directory that is to be made.
@@ -141,9 +143,9 @@ pub enum Problem {
 }
 
 impl ControlRequest {
-    /// Returns true for lists, which change nothing.
+    /// Returns true for what changes nothing.
     pub fn only_reads(&self) -> bool {
-        matches!(self, Self::DeviceList {} | Self::TokenList {} | Self::ShareList {})
+        matches!(self, Self::DeviceList {} | Self::TokenList {} | Self::ShareList {} | Self::ClusterStatus {})
     }
 
     /// Returns true for what may be the first thing that is put into a registry.
@@ -166,6 +168,7 @@ impl ControlRequest {
             Self::ShareAdd { vehicle_id, .. } => ("share_add", vehicle_id.to_string()),
             Self::ShareList {} => ("share_list", String::new()),
             Self::ShareRevoke { number } => ("share_revoke", number.to_string()),
+            Self::ClusterStatus {} => ("cluster_status", String::new()),
             Self::Backup { dir } => ("backup", dir.display().to_string()),
         }
     }

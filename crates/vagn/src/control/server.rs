@@ -15,7 +15,7 @@ use tracing::{debug, error, info, warn};
 use vagn_flow::metrics::MetricRegistry;
 use vagn_otp::{ChildSpec, Failure, TaskContext};
 
-use super::deeds::{Copier, Deeds, Tell};
+use super::deeds::{ClusterShown, Copier, Deeds, Tell};
 use super::folder::ControlSocket;
 use super::metrics::ControlMetrics;
 use super::request::{ControlError, ControlLine, ControlRequest, LINE_MAX, Problem};
@@ -52,6 +52,8 @@ pub struct ControlParts {
     pub deeds: Deeds,
     /// For copies of the data directory.
     pub copier: Arc<dyn Copier>,
+    /// Shows the cluster; `None` where the fleet is on this machine alone.
+    pub cluster: Option<Arc<dyn ClusterShown>>,
 }
 
 /// Returns the child that serves commands.
@@ -146,8 +148,20 @@ impl ControlParts {
     fn fulfil(&self, request: ControlRequest, tell: &mut Tell<'_>) -> Result<Value, ControlError> {
         match request {
             ControlRequest::Backup { dir } => self.copier.copy(&dir, tell),
+            ControlRequest::ClusterStatus {} => self.cluster_status(),
             request => self.deeds.perform(request, tell),
         }
+    }
+}
+
+impl ControlParts {
+    fn cluster_status(&self) -> Result<Value, ControlError> {
+        let Some(cluster) = &self.cluster else {
+            let message = "the fleet is on this machine alone: the service was started without --nats";
+            return Err(ControlError::new(Problem::Refused, message));
+        };
+        let message = "the node of the service is starting; `vagn status` and the log say why it takes long";
+        cluster.status().ok_or_else(|| ControlError::new(Problem::Busy, message))
     }
 }
 

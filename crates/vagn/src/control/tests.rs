@@ -73,9 +73,16 @@ async fn a_copy_is_asked_of_who_makes_copies() {
     assert_eq!(refused.message, "no copy to /backups/monday");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_without_a_cluster_says_so() {
+    let service = Service::start().await;
+    let refused = service.ask(ControlRequest::ClusterStatus {}).await.0.unwrap_err();
+    assert!(refused.problem == Problem::Refused && refused.message.contains("--nats"), "{refused}");
+}
+
 async fn serve(dir: &std::path::Path, registry: Registry) -> Root {
     let deeds = Deeds { registry, clock: Arc::new(ManualClock::at(NOW)), origin: "".into(), guard: None };
-    let parts = ControlParts { deeds, copier: Arc::new(NoCopies) };
+    let parts = ControlParts { deeds, copier: Arc::new(NoCopies), cluster: None };
     let child = child(ControlSocket::bind(dir).unwrap(), parts, &MetricRegistry::new());
     Supervisor::new("root", Strategy::OneForOne).child(child).start().await.unwrap()
 }

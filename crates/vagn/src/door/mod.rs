@@ -71,11 +71,15 @@ pub struct DoorParts {
 pub struct Doors(Vec<Box<dyn Door>>);
 
 impl Doors {
-    /// Binds what the settings name, and says in the log where the kernel gives less than was asked for.
+    /// Binds what the settings name, nothing for a node of a cluster that takes no reports, and says in the log where the kernel gives less than was asked for.
     ///
     /// # Errors
     /// The first address that cannot be had.
     pub fn bind(settings: &Settings) -> Result<Self, ListenError> {
+        // Whether roles are right was checked with the settings.
+        if settings.cluster.roles().is_ok_and(|roles| !roles.ingest) {
+            return Ok(Self(Vec::new()));
+        }
         DOORS.iter().map(|bind| bind(settings)).collect::<Result<_, _>>().map(Self)
     }
 

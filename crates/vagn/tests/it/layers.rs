@@ -68,7 +68,7 @@ const ROWS: [&[&str]; 6] = [
     &["commands"],
     &["app"],
     &["door", "ops", "control", "demo", "dispatcher", "ingest", "keys", "query", "logging"],
-    &["storage"],
+    &["storage", "cluster"],
     &["sync", "teller"],
     &["write", "odd", "config", "visible", "backup"],
 ];

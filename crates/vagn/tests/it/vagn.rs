@@ -75,6 +75,17 @@ impl Vagn {
         vagn
     }
 
+    /// Starts it where it has no doors, and waits only until it listens.
+    pub(crate) fn launch_without_doors(data_dir: &Path, args: &[&str]) -> Self {
+        let mut vagn = Self::spawn(data_dir, args);
+        vagn.follow_log();
+        while vagn.listeners.len() < 2 {
+            let line = vagn.line();
+            vagn.listener(&line);
+        }
+        vagn
+    }
+
     /// Starts it with these variables in its environment, and waits until it says `ready`.
     pub(crate) fn start_in(data_dir: &Path, args: &[&str], variables: &[(&str, &str)]) -> Self {
         let mut command = command();

@@ -1,5 +1,6 @@
 //! The live map: what a tile takes, and what those who look at the map cost those who report.
 
+mod floor;
 mod tiles;
 mod viewers;
 
@@ -28,7 +29,8 @@ pub(super) fn run(bench: &Bench, section: &mut Section) -> anyhow::Result<()> {
         "Of {} vehicles, {} report each second. A *tile* is asked for over one HTTPS connection at the begin of a second, when it \
          has to be made anew, and once more right after, when it is there; both times are those of the whole question. A *map* \
          asks for six tiles each second, a *stream* follows a box of half a degree, each on an HTTP/2 connection of its own, as a \
-         browser has. Maps and streams share their core with the sender of reports.",
+         browser has. Maps and streams share their core with the sender of reports. A *bare sender* has the service's core, too: it \
+         knows nothing but its connections, and writes to each of them once a second as many bytes as a viewer of the service gets.",
         bench.fleet_size(),
         short(MOVING)
     ));
@@ -47,6 +49,15 @@ struct Watched<'a> {
     service: Service,
     fleet: Fleet,
     place: (f64, f64),
+}
+
+/// Cost of an audience.
+#[derive(Debug, Clone, Copy)]
+struct Cost {
+    /// Share of a core that the service uses.
+    cpu: f64,
+    /// Bytes that each viewer gets.
+    bytes_per_s: f64,
 }
 
 impl Watched<'_> {
@@ -77,24 +88,45 @@ impl Watched<'_> {
         for (what, audiences, rate) in [("stream", stream, QUIET), ("map", map, QUIET), ("map", map, MOVING)]
         {
             let [one, many] = audiences.map(|audience| self.show_audience(section, what, audience, rate));
+            let (one, many) = (one?, many?);
             section.aim(
                 format!("CPU of 1 000 {what}s over that of one, beside {} reports/s", short(rate)),
                 Bound::AtMost(2.0),
-                many? / one?,
+                many.cpu / one.cpu,
                 ratio,
             );
+            if rate == QUIET {
+                self.show_floor(section, what, audiences[1], many)?;
+            }
         }
         Ok(())
     }
 
-    /// Returns the share of a core that the service uses for an audience beside a rate of reports.
+    /// Shows what a sender uses that does nothing but send as much to as many.
+    fn show_floor(
+        &mut self,
+        section: &mut Section,
+        what: &str,
+        audience: Audience,
+        many: Cost,
+    ) -> anyhow::Result<()> {
+        let Self { bench, service, .. } = self;
+        bench.progress(format!("map: a bare sender beside {} {what}s", audience.len()));
+        let cpu = floor::measure(service, audience.len(), many.bytes_per_s, bench.pick(10.0, 3.0))?;
+        let name = format!("bare sender of as much as {} {what}s get", audience.len());
+        let figure = format!("{} of a core; {}B/s each, in one write", percent(cpu), short(many.bytes_per_s));
+        section.row([json!(name), json!(figure), json!("")]);
+        Ok(())
+    }
+
+    /// Returns what the service uses for an audience beside a rate of reports.
     fn show_audience(
         &mut self,
         section: &mut Section,
         what: &str,
         audience: Audience,
         rate: f64,
-    ) -> anyhow::Result<f64> {
+    ) -> anyhow::Result<Cost> {
         let Self { bench, service, fleet, place } = self;
         bench.progress(format!("map: {} {what}s of one area, {}/s", audience.len(), short(rate)));
         let viewers = Viewers::open(service, *place, audience)?;
@@ -107,7 +139,7 @@ impl Watched<'_> {
         let cpu = percent(outcome.cpu);
         let figure = format!("{cpu} of a core; {}B/s each; {refused} tiles refused", short(bytes_per_s));
         section.row([json!(name), json!(figure), json!(short(rate))]);
-        Ok(outcome.cpu)
+        Ok(Cost { cpu: outcome.cpu, bytes_per_s })
     }
 
     /// Reports stored per second at full load, unwatched and with a crowd, in turn.

@@ -37,6 +37,9 @@ const CAUGHT_UP_MS: u64 = 6_000;
 /// Time for which a record must not name this node before it drops the shard.
 const UNNAMED_MS: u64 = 15_000;
 
+/// Most copies of a shard that others read at a time. Who comes beyond is told to come again.
+const FROZEN_MAX: usize = 3;
+
 /// Pause after a snapshot could not be put on disk.
 const INSTALL_AGAIN_MS: u64 = 2_000;
 
@@ -51,7 +54,8 @@ pub(super) struct Part<S> {
     /// Content that is on its way to the disk, to be the replica's when it is there.
     installing: Option<Install<S>>,
     install_at_ms: u64,
-    frozen: Option<Frozen>,
+    /// Copies that others read.
+    frozen: Vec<Frozen>,
     resubmit: Option<Resubmit>,
     stop: Option<Stop>,
     recent: VecDeque<(BatchId, Arc<[Fate]>)>,
@@ -61,11 +65,19 @@ pub(super) struct Part<S> {
     purged: u64,
     /// The stream was seen to hold a quarter of its room since the last purge, which may not have reached the brokers.
     is_crowded: bool,
-    unnamed_since_ms: Option<u64>,
+    unnamed: Option<Unnamed>,
     is_known_full: bool,
     has_two: Option<bool>,
     /// It began from nothing, and has not had all yet.
     is_hollow: bool,
+}
+
+/// The record does not name this node any more.
+#[derive(Debug, Clone, Copy)]
+struct Unnamed {
+    since_ms: u64,
+    /// Last entry that had been received: it answers for none behind it.
+    received: u64,
 }
 
 #[derive(Debug)]
@@ -110,7 +122,7 @@ impl<S: ShardState> Part<S> {
             copying: None,
             installing: None,
             install_at_ms: 0,
-            frozen: None,
+            frozen: Vec::new(),
             resubmit: None,
             stop: None,
             recent: VecDeque::new(),
@@ -118,7 +130,7 @@ impl<S: ShardState> Part<S> {
             tick: None,
             purged: 0,
             is_crowded: false,
-            unnamed_since_ms: None,
+            unnamed: None,
             is_known_full: false,
             has_two: None,
             is_hollow: false,
@@ -157,8 +169,11 @@ impl<S: ShardState> Part<S> {
         self.role = facts.place.role(bench.settings.node);
         self.obey(facts, bench);
         if let Some(resubmit) = &mut self.resubmit {
-            resubmit.run(bench.now, bench.numbers, bench.out);
+            resubmit.run(bench.now, &facts.sources, bench.numbers, bench.out);
             if resubmit.is_done() {
+                if resubmit.has_lacked() {
+                    bench.out.push(Command::Tell(Happened::PublishedAgain(self.shard)));
+                }
                 (self.resubmit, self.replica) = (None, None);
                 match self.role {
                     Role::None => self.drop_all(bench),
@@ -175,7 +190,8 @@ impl<S: ShardState> Part<S> {
 
     /// Writes what came, and asks for what is next.
     fn follow(&mut self, bench: &mut Bench<'_>) {
-        let Some(replica) = &mut self.replica else { return };
+        // What is not in the log when it is published again must not be answered for.
+        let Some(replica) = self.replica.as_mut().filter(|_| self.resubmit.is_none()) else { return };
         let outcome = replica.flush(bench.now, bench.out);
         self.settle(outcome, bench);
         let (Some(replica), Some(follower)) = (&self.replica, &mut self.follower) else { return };
@@ -186,7 +202,7 @@ impl<S: ShardState> Part<S> {
 
     /// Saves, trims, ticks and purges.
     fn keep(&mut self, facts: &Facts<'_>, bench: &mut Bench<'_>) {
-        self.frozen.take_if(|frozen| frozen.is_over(bench.now));
+        self.frozen.retain(|frozen| !frozen.is_over(bench.now));
         let is_caught_up = self.is_caught_up(bench.now);
         let Some(replica) = &mut self.replica else { return };
         if self.role == Role::None || self.resubmit.is_some() {
@@ -255,7 +271,7 @@ impl<S: ShardState> Part<S> {
             (self.install_at_ms > now.elapsed_ms).then_some(self.install_at_ms),
             (self.role == Role::Full && self.tick.is_none() && self.follower.is_some())
                 .then_some((self.tick_heard_ms + TICK_MS).max(now.elapsed_ms + TICK_MS / 4)),
-            self.unnamed_since_ms.map(|since_ms| (since_ms + UNNAMED_MS).max(now.elapsed_ms + TICK_MS)),
+            self.unnamed.map(|unnamed| (unnamed.since_ms + UNNAMED_MS).max(now.elapsed_ms + TICK_MS)),
         ];
         dues.into_iter().flatten().min()
     }
@@ -302,7 +318,7 @@ impl<S: ShardState> Part<S> {
             Finding::Silent(_) => bench.out.push(Command::Tell(Happened::SilentConsumer(self.shard))),
             Finding::NextPurged if facts.is_some_and(|facts| !facts.sources.is_empty()) => {
                 bench.out.push(Command::Tell(Happened::NextEntryPurged(self.shard)));
-                self.copy_anew(bench);
+                self.publish_again(bench);
             }
             Finding::NextPurged => self.stop(Stop::NextEntryPurged, bench),
             Finding::Stop(stop) => self.stop(stop, bench),
@@ -322,6 +338,13 @@ impl<S: ShardState> Part<S> {
         if let Some(replica) = &mut self.replica {
             replica.log_failed(from, fault, bench.now);
             self.stop(Stop::Disk(fault), bench);
+        }
+    }
+
+    /// An owner told which batches of this log it lacks.
+    pub(super) fn lacking(&mut self, stream: StreamId, ask: u64, batches: &[BatchId]) {
+        if let Some(resubmit) = self.resubmit.as_mut().filter(|own| own.stream() == stream) {
+            resubmit.lacking(ask, batches);
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Bench, Facts, INSTALL_AGAIN_MS, Install, Part, UNNAMED_MS};
+use super::{Bench, Facts, INSTALL_AGAIN_MS, Install, Part, UNNAMED_MS, Unnamed};
 use crate::assignment::Role;
 use crate::bootstrap::Copying;
 use crate::command::Command;
@@ -19,6 +19,11 @@ impl<S: ShardState> Part<S> {
     /// Brings what is here in line with the record.
     pub(super) fn obey(&mut self, facts: &Facts<'_>, bench: &mut Bench<'_>) {
         let place = facts.place;
+        // The epoch that it goes into has ended too, or is of another data set.
+        self.resubmit.take_if(|resubmit| {
+            let data_set = self.replica.as_ref().map(|replica| replica.content.data_set);
+            resubmit.stream() != place.stream(self.shard) || data_set != Some(facts.data_set)
+        });
         if self.installing.is_some() || self.resubmit.is_some() || bench.now.elapsed_ms < self.install_at_ms {
             return;
         }
@@ -35,12 +40,12 @@ impl<S: ShardState> Part<S> {
             Some(replica) if replica.content.epoch > place.epoch => {}
             Some(_) if self.role == Role::None => self.drop_unnamed(facts, bench),
             Some(_) => {
-                self.unnamed_since_ms = None;
+                self.unnamed = None;
                 if self.stop == Some(Stop::NextEntryPurged) && !facts.sources.is_empty() {
-                    self.copy_anew(bench);
+                    self.publish_again(bench);
                 }
                 let stands = matches!(self.stop, Some(stop) if !matches!(stop, Stop::Disk(DiskFault::Full)));
-                if self.replica.is_some() && self.follower.is_none() && !stands {
+                if self.resubmit.is_none() && self.follower.is_none() && !stands {
                     let unnoticed = bench.settings.faults.stream_anew_unnoticed;
                     self.follower =
                         Some(Follower::new(place.stream(self.shard), place.incarnation, unnoticed));
@@ -89,18 +94,28 @@ impl<S: ShardState> Part<S> {
             replica.content.enter(place.epoch, place.base);
             self.install(replica.content, Some(before), bench);
         } else {
-            self.resubmit = Some(Resubmit::new(place.stream(self.shard)));
+            self.resubmit = Some(Resubmit::all(place.stream(self.shard)));
         }
     }
 
     /// Drops the shard when the record has not named this node for a while: a read of it may have been an old one.
     pub(super) fn drop_unnamed(&mut self, facts: &Facts<'_>, bench: &mut Bench<'_>) {
-        let since_ms = *self.unnamed_since_ms.get_or_insert(bench.now.elapsed_ms);
-        let is_sure = facts.is_confirmed && bench.now.elapsed_ms >= since_ms + UNNAMED_MS;
+        let Some(replica) = &mut self.replica else { return };
+        let now = Unnamed { since_ms: bench.now.elapsed_ms, received: replica.received() };
+        let unnamed = *self.unnamed.get_or_insert(now);
+        replica.agree(&facts.progress, bench.settings.node);
+        let is_sure = facts.is_confirmed && bench.now.elapsed_ms >= unnamed.since_ms + UNNAMED_MS;
         // Where the stream was broken this log may hold what no other does, until the shard is repaired.
-        let is_broken = matches!(self.stop, Some(stop) if !matches!(stop, Stop::Disk(_)));
-        if is_sure && !is_broken {
+        let is_broken =
+            matches!(self.stop, Some(stop) if !matches!(stop, Stop::Disk(_) | Stop::NextEntryPurged));
+        if !is_sure || is_broken {
+            return;
+        }
+        if replica.is_elsewhere(unnamed.received) {
             self.drop_all(bench);
+        } else {
+            // Nobody is known to have the same: the stream may have lost its end and gone on without this node.
+            self.publish_again(bench);
         }
     }
 
@@ -120,7 +135,8 @@ impl<S: ShardState> Part<S> {
         if let Some(mut follower) = self.follower.take() {
             follower.let_go(bench.out);
         }
-        (self.tick, self.frozen) = (None, None);
+        self.tick = None;
+        self.frozen.clear();
     }
 
     pub(super) fn install(&mut self, content: Content<S>, repaired: Option<StreamId>, bench: &mut Bench<'_>) {
@@ -185,8 +201,12 @@ impl<S: ShardState> Part<S> {
         }
     }
 
-    pub(super) fn copy_anew(&mut self, bench: &mut Bench<'_>) {
+    /// Publishes again what others lack, before the log is let go for a copy, or for good.
+    pub(super) fn publish_again(&mut self, bench: &mut Bench<'_>) {
         self.let_go(bench);
-        (self.replica, self.stop) = (None, None);
+        self.stop = None;
+        let stream =
+            self.replica.as_ref().map(|replica| StreamId { shard: self.shard, epoch: replica.content.epoch });
+        self.resubmit = stream.map(Resubmit::of_lacking);
     }
 }

@@ -1,6 +1,6 @@
 //! What others ask of a node's part in a shard: fates, copies, answers, and how far it is.
 
-use super::{Bench, CAUGHT_UP_MS, Part};
+use super::{Bench, CAUGHT_UP_MS, FROZEN_MAX, Part};
 use crate::assignment::Role;
 use crate::bootstrap::{Frozen, Piece};
 use crate::command::{Command, ShardAnswer};
@@ -45,6 +45,25 @@ impl<S: ShardState> Part<S> {
         }
     }
 
+    /// A node asks which of these batches this shard lacks, before it lets its own log go.
+    pub(in crate::node) fn lack_asked(
+        &mut self,
+        from: NodeId,
+        stream: StreamId,
+        ask: u64,
+        mut batches: Vec<BatchId>,
+        bench: &mut Bench<'_>,
+    ) {
+        // One that is behind would lack much that it is about to get.
+        let can_tell = self.role == Role::Full && self.is_caught_up(bench.now);
+        let Some(replica) = self.replica.as_ref().filter(|_| can_tell) else { return };
+        if replica.content.epoch == stream.epoch {
+            let lacks_nothing = bench.settings.faults.lacks_nothing;
+            batches.retain(|batch| !lacks_nothing && !replica.content.has_seen(*batch));
+            bench.mail.push((from, Message::Lack { stream, ask, batches }));
+        }
+    }
+
     /// A node asks for a piece of this shard.
     pub(in crate::node) fn copy_asked(
         &mut self,
@@ -64,13 +83,18 @@ impl<S: ShardState> Part<S> {
             return;
         };
         let begins = copy == 0 && offset == 0;
-        if begins && !self.frozen.as_ref().is_some_and(|frozen| frozen.is_fresh(stream, bench.now)) {
+        let is_wanted = |frozen: &Frozen| match begins {
+            true => frozen.is_fresh(stream, bench.now),
+            false => frozen.is(copy),
+        };
+        // Another copy in place of one that is being read would make that one begin anew, and so on without end.
+        if begins && self.frozen.len() < FROZEN_MAX && !self.frozen.iter().any(is_wanted) {
             // Zero would ask for a new one.
             let number = bench.numbers.random() | 1;
-            self.frozen = Some(Frozen::new(stream, number, replica.content.write(), bench.now));
+            self.frozen.push(Frozen::new(stream, number, replica.content.write(), bench.now));
         }
         let piece_bytes = bench.settings.piece_bytes;
-        let answer = match &mut self.frozen {
+        let answer = match self.frozen.iter_mut().find(|frozen| is_wanted(frozen)) {
             Some(frozen) => frozen.piece(stream, copy, offset, piece_bytes, bench.now),
             None => Message::CopyGone { stream, copy },
         };
@@ -109,17 +133,21 @@ impl<S: ShardState> Part<S> {
 
     /// Answers a question about this shard, if this node has it.
     pub(in crate::node) fn answer(&self, question: &[u8], me: NodeId, now: Moment) -> Option<ShardAnswer> {
-        let is_owned = self.role == Role::Full && !self.is_foreign();
-        let replica = self.replica.as_ref().filter(|_| is_owned)?;
+        let state = self.shown()?;
         let fresh_ms = self.follower.as_ref().and_then(Follower::fresh_ms);
-        if self.is_hollow && fresh_ms.is_none() {
-            return None;
-        }
         let mut bytes = Vec::new();
-        replica.content.state.answer(question, &mut bytes);
+        state.answer(question, &mut bytes);
         // Before it ever had all, its age is unknown: as old as can be.
         let age_ms = fresh_ms.map_or(u64::MAX, |fresh_ms| now.elapsed_ms - fresh_ms);
         Some(ShardAnswer { shard: self.shard, node: me, age_ms, bytes })
+    }
+
+    /// Returns the content, if this node may answer for the shard.
+    pub(in crate::node) fn shown(&self) -> Option<&S> {
+        let is_owned = self.role == Role::Full && !self.is_foreign();
+        let replica = self.replica.as_ref().filter(|_| is_owned)?;
+        let had_all = !self.is_hollow || self.follower.as_ref().and_then(Follower::fresh_ms).is_some();
+        had_all.then_some(&replica.content.state)
     }
 
     /// True when it had all of the stream a moment ago, on disk.

@@ -2,8 +2,7 @@
 
 use std::net::SocketAddr;
 
-use axum::body::{Body, Bytes};
-use futures_util::stream::unfold;
+use axum::body::Bytes;
 use tokio::net::TcpSocket;
 
 use super::*;

@@ -112,6 +112,7 @@ impl<'a, 'r> Reading<'a, 'r> {
                 Some(b'[') => {
                     self.scan.enter_first();
                     if self.scan.leave_first().is_err() {
+                        self.scan.mark_fault();
                         return self.scan.leave_broken();
                     }
                 }

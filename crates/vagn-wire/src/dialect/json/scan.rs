@@ -155,8 +155,7 @@ impl<'a> Scanner<'a> {
     /// By matching brackets, as long as they do match. Once they did not, no more is read than up to where another object
     /// begins, lest a body full of faults is read to its end for each of them.
     pub(super) fn enter_broken(&mut self) {
-        // A quote that is missing shows only after the string that ran on over it.
-        self.fault_from = self.string_at.min(self.at);
+        self.mark_fault();
         if self.mismatched {
             if self.next_at <= self.at {
                 let at = self.at;
@@ -165,6 +164,12 @@ impl<'a> Scanner<'a> {
             }
             self.text = &self.all[..self.next_at];
         }
+    }
+
+    /// Marks a fault here: behind it the next object may begin.
+    pub(super) fn mark_fault(&mut self) {
+        // A quote that is missing shows only after the string that ran on over it.
+        self.fault_from = self.string_at.min(self.at);
     }
 
     /// Goes to the next key of a broken object, or past its end: then there is none.
@@ -203,7 +208,8 @@ impl<'a> Scanner<'a> {
         Ok(is_key)
     }
 
-    /// Ends a broken object: nothing more is done if its own bracket ended it, else the next one is sought.
+    /// Ends a broken object or list: nothing more is done if its own bracket ended it, else the next object is sought behind the
+    /// [fault](Self::mark_fault).
     pub(super) fn leave_broken(&mut self) {
         self.text = self.all;
         if self.open.is_empty() {

@@ -274,6 +274,15 @@ fn a_list_in_a_list_loses_no_call() {
 }
 
 #[test]
+fn a_list_that_breaks_in_the_place_of_an_object_is_read_on_behind_its_fault() {
+    // Behind an earlier fault: from there the same objects were read again and again, until they were too many.
+    let body = r#"[{"ID":x"},1[{"a"},{"ID":"b","Emergency":true},1[{"k"#;
+    let reports = split(body.as_bytes()).unwrap();
+    assert!(reports.len() < 8, "{} reports", reports.len());
+    assert!(reports.iter().any(crate::is_emergency), "{:?}", ids(&reports));
+}
+
+#[test]
 fn a_body_that_breaks_off_keeps_what_came_before() {
     let body =
         r#"[{"ID":"a","Lat":1,"Lon":2},{"ID":"help","Emergency":true,"Lat":1,"x":[{"y":"z"}],"Lon":2}]"#;
@@ -374,6 +383,9 @@ fn work_is_bounded_whatever_the_faults() {
         "{x}",
         "{x",
         "[",
+        "x[{\"k\":1}",
+        "x[{\"k\"",
+        "1[}",
     ] {
         for split in [split, split_lines, split_carefully] {
             // Half a megabyte, which would take minutes if each fault were read to the end of the body.

@@ -28,6 +28,7 @@ use vagn_registry::Registry;
 
 use super::Parts;
 use crate::app::asked::{LiveIncidents, LiveVehicles};
+use crate::app::roles;
 use crate::config::HttpSettings;
 
 /// Limits for the bodies of reports. The longest has some 50 000 positions, a small one a hundred.
@@ -62,6 +63,10 @@ pub(super) fn build(
         entry,
         basemap: parts.basemap.clone(),
     });
+    let router = match parts.settings.cluster.is_set() {
+        true => roles::around(router, parts.settings.cluster.roles()?),
+        false => router,
+    };
     let router = cors::around(router, &parts.settings.http.cors_origins);
     let router = if is_local(&listeners) { host::around(router, names(parts)) } else { router };
     let tls = match parts.settings.http.plain {

@@ -2,7 +2,7 @@
 //!
 //! | stage | file | is given |
 //! |---|---|---|
-//! | store | `store.rs` | the data directory |
+//! | store | `store.rs`, or in a cluster `cluster.rs` | the data directory, or brokers and the directory of the node |
 //! | query | `query.rs` | the fleet |
 //! | ingest | `ingest.rs` | the topic, the storages |
 //! | emergency | `emergency.rs` | the topic, the fleet |
@@ -17,7 +17,8 @@
 //! vagn (one_for_one)
 //! ├─ ops          can always say "not ready"
 //! ├─ emergency    no other part's crash reaches it
-//! ├─ traffic      (rest_for_one) stores (one_for_one: storage-0.. sync-0..) · dispatcher
+//! ├─ traffic      (rest_for_one) stores (one_for_one: storage-0.. sync-0..) · dispatcher;
+//! │               with --nats in place of stores: cluster (one_for_one: shard-.. node · shelf · courier)
 //! ├─ ingest       pool
 //! ├─ queries      pool
 //! ├─ keeper       of the live map; keeper-coarse beside it
@@ -32,6 +33,7 @@
 //! ```
 
 pub(super) mod api;
+pub(super) mod cluster;
 mod doors;
 mod emergency;
 mod ingest;
@@ -63,7 +65,7 @@ use vagn_flow::trust::Trust;
 use vagn_http::credentials::Credentials;
 use vagn_http::memory::Memory;
 use vagn_live::Positions;
-use vagn_otp::{ChildSpec, Root, Strategy, Supervisor};
+use vagn_otp::{Addr, ChildSpec, Root, Strategy, Supervisor};
 use vagn_registry::Registry;
 use vagn_store::{DataDir, Fleet, PartList};
 
@@ -72,11 +74,13 @@ use super::certificates::{self, Certificates};
 use super::copier::LiveCopier;
 use super::places::PortPlaces;
 use crate::config::Settings;
-use crate::control::ControlSocket;
+use crate::control::{ClusterShown, ControlSocket};
 use crate::dispatcher::{Dispatcher, SubscriptionMetrics};
 use crate::door::{Doors, UDP};
 use crate::odd::OddFleet;
 use crate::query::Queries;
+use crate::storage::Storage;
+use cluster::ClusterHandle;
 
 /// Pause before a part that failed is started again: doubles from the first to the second, and is short again once the
 /// part has run for so long. Such a part never takes the process down.
@@ -137,16 +141,31 @@ pub(super) struct Parts {
     pub(super) demo: bool,
 }
 
+/// What keeps positions.
+#[derive(Clone)]
+pub(super) enum Keeping {
+    /// The storages of this machine, by partition.
+    Storages(Arc<[Addr<Storage>]>),
+    /// The nodes of a cluster.
+    Cluster(ClusterHandle),
+}
+
 /// The running tree, and the pool that questions can be put to.
 pub(super) struct Tree {
     pub(super) root: Root,
     pub(super) queries: Queries,
+    /// `None` on one machine.
+    pub(super) cluster: Option<ClusterHandle>,
 }
 
 /// Builds the stages, last one first, and starts their tree.
 pub(super) async fn start(parts: Parts, data: DataDir, listeners: Listeners) -> anyhow::Result<Tree> {
     let traffic = Traffic::new("traffic");
-    let fleet = Arc::new(Fleet::new(data.partitions() as usize));
+    let is_cluster = parts.settings.cluster.is_set();
+    let fleet = Arc::new(match is_cluster {
+        true => cluster::fleet(&parts.settings),
+        false => Fleet::new(data.partitions() as usize),
+    });
     let guarding = keys::build(&parts)?;
     let intake = Intake::new(traffic.clone(), parts.stamper.clone(), parts.reports.clone());
     let guard = guarding.guard.clone();
@@ -156,12 +175,25 @@ pub(super) async fn start(parts: Parts, data: DataDir, listeners: Listeners) -> 
     let data = Arc::new(RwLock::new(data));
     let positions = Positions::new("positions");
     let odd = OddFleet::new(fleet.partitions());
-    let (storages, stores) = store::build(&parts, &data, &fleet, &odd, &positions);
-    let (queries, query_pool) = query::build(&parts, &fleet);
-    let ingest_pool = ingest::build(&parts, &traffic, &storages);
+    let (keeping, stores) = if is_cluster {
+        let (cluster, child) = cluster::build(&parts, &fleet, &odd, &positions)?;
+        (Keeping::Cluster(cluster), child)
+    } else {
+        let (storages, child) = store::build(&parts, &data, &fleet, &odd, &positions);
+        (Keeping::Storages(storages), child)
+    };
+    let (queries, query_pool) = query::build(&parts, &fleet, &keeping);
+    let ingest_pool = ingest::build(&parts, &traffic, &keeping);
     let (incidents, emergency) = emergency::build(&parts, &traffic, &fleet)?;
-    let vehicles =
-        LiveVehicles { queries: queries.clone(), storages, odd: odd.clone(), clock: parts.clock.clone() };
+    let cluster = keeping.cluster().cloned();
+    let shown = cluster.clone().map(|cluster| Arc::new(cluster) as Arc<dyn ClusterShown>);
+    let vehicles = LiveVehicles {
+        queries: queries.clone(),
+        fleet: fleet.clone(),
+        keeping,
+        odd: odd.clone(),
+        clock: parts.clock.clone(),
+    };
     let keys = keys::child(&parts, guarding, incidents.clone());
     let (tiles, keepers) = live::build(&parts, &positions, &fleet, &incidents);
     let (streams, streaming) = stream::build(&parts, &positions, &fleet);
@@ -170,7 +202,7 @@ pub(super) async fn start(parts: Parts, data: DataDir, listeners: Listeners) -> 
     let doors = doors::build(&parts, listeners.doors, &intake)?;
     let (processes, ops) = ops::build(&parts, listeners.ops, odd);
 
-    let control = listeners.control.map(|socket| registry::control(&parts, socket, copier, guard));
+    let control = listeners.control.map(|socket| registry::control(&parts, socket, copier, guard, shown));
 
     let traffic_tree = Supervisor::new("traffic", Strategy::RestForOne)
         .intensity(2, Duration::from_secs(5))
@@ -195,7 +227,17 @@ pub(super) async fn start(parts: Parts, data: DataDir, listeners: Listeners) -> 
         .children(demo_door.map(|(_, address)| kept(ops::demo(&parts, address))));
     let root = root.start().await.context("start the tree")?;
     processes.get_or_init(|| root.processes());
-    Ok(Tree { root, queries })
+    Ok(Tree { root, queries, cluster })
+}
+
+impl Keeping {
+    /// Returns the way to the cluster; `None` on one machine.
+    fn cluster(&self) -> Option<&ClusterHandle> {
+        match self {
+            Self::Storages(_) => None,
+            Self::Cluster(cluster) => Some(cluster),
+        }
+    }
 }
 
 fn copier(parts: &Parts, data: &Arc<RwLock<DataDir>>, incidents: &EmergencyHandle) -> LiveCopier {
@@ -205,6 +247,7 @@ fn copier(parts: &Parts, data: &Arc<RwLock<DataDir>>, incidents: &EmergencyHandl
         registry: parts.registry.clone(),
         clock: parts.clock.clone(),
         spare: parts.settings.free_floor_bytes,
+        is_node: parts.settings.cluster.is_set(),
         one_at_a_time: Mutex::default(),
     }
 }

@@ -5,14 +5,21 @@ use std::sync::Arc;
 use vagn_otp::ChildSpec;
 use vagn_store::Fleet;
 
-use super::{Parts, cores, workers};
+use super::{Keeping, Parts, cores, workers};
 use crate::app::WORK_NICE;
-use crate::query::{self, Queries};
+use crate::query::{self, NodeShards, Queries};
 
-/// Returns the pool and its child.
-pub(super) fn build(parts: &Parts, fleet: &Arc<Fleet>) -> (Queries, ChildSpec) {
+/// Returns the pool and its child. In a cluster its questions go to all shards.
+pub(super) fn build(parts: &Parts, fleet: &Arc<Fleet>, keeping: &Keeping) -> (Queries, ChildSpec) {
     let pools = &parts.settings.pools;
     let workers = workers(pools.query_workers, cores().max(2));
     let queue = pools.query_queue as usize;
-    query::pool(workers, queue, WORK_NICE, parts.settings.hang_limit.0, fleet.clone())
+    let (queries, child) = query::pool(workers, queue, WORK_NICE, parts.settings.hang_limit.0, fleet.clone());
+    match keeping {
+        Keeping::Storages(_) => (queries, child),
+        Keeping::Cluster(cluster) => {
+            let shards = NodeShards::new(cluster.link.clone(), fleet.partitions() as u16);
+            (queries.over(Arc::new(shards)), child)
+        }
+    }
 }

@@ -9,7 +9,7 @@ use vagn_otp::{ChildSpec, ThreadContext};
 
 use super::Parts;
 use crate::app::copier::LiveCopier;
-use crate::control::{self, ControlParts, ControlSocket, Deeds, RegistryCollector};
+use crate::control::{self, ClusterShown, ControlParts, ControlSocket, Deeds, RegistryCollector};
 
 /// Pause between two looks for sessions and shares that have ended.
 const TIDY_EVERY: Duration = Duration::from_secs(600);
@@ -23,11 +23,12 @@ pub(super) fn control(
     socket: ControlSocket,
     copier: LiveCopier,
     guard: Arc<Guard>,
+    cluster: Option<Arc<dyn ClusterShown>>,
 ) -> ChildSpec {
     let origin = parts.settings.http.public_url.as_str().into();
     let (registry, clock) = (parts.registry.clone(), parts.clock.clone());
     let deeds = Deeds { registry, clock, origin, guard: Some(guard) };
-    let of = ControlParts { deeds, copier: Arc::new(copier) };
+    let of = ControlParts { deeds, copier: Arc::new(copier), cluster };
     control::child(socket, of, &parts.metric_registry).watchdog(parts.settings.hang_limit.0)
 }
 

@@ -79,7 +79,8 @@ impl Frames {
                 Ok(None) => break,
                 Err(reject) => {
                     self.broken = true;
-                    parcel.push(garbled(stream, reject), &mut self.entrance);
+                    // Not as an envelope, even where it begins like one: how much of it is here is chance.
+                    parcel.push_open(garbled(stream, reject), &mut self.entrance);
                     start = self.bytes.len();
                 }
             }
@@ -122,6 +123,11 @@ impl Parcel {
         if let Some(envelope) = envelope(object) {
             return self.push_sealed(envelope, entrance);
         }
+        self.push_open(object, entrance);
+    }
+
+    /// Takes a report in clear.
+    fn push_open(&mut self, object: &[u8], entrance: &mut Entrance) {
         let is_taken = entrance.guard.check(object, Proof::None, || Some(entrance.source)).is_ok();
         self.ask(is_taken, object);
         if is_taken {
@@ -208,6 +214,16 @@ mod tests {
             let stream = [good.clone(), bad.clone(), good.clone()].concat();
             let (parcels, broken, rest) = feed(&stream, stream.len());
             assert_eq!((parcels.iter().sum::<usize>(), broken, rest), (2, true, 0), "{:x?}…", &bad[..5]);
+        }
+    }
+
+    #[test]
+    fn a_stream_that_breaks_at_a_far_too_long_envelope_ends_alike_however_it_arrives() {
+        let long_bin = [&[0xc6][..], &[0xc1; 40]].concat();
+        let stream = [report("bus", None), long_bin].concat();
+        for size in [1, 7, stream.len()] {
+            let (parcels, broken, rest) = feed(&stream, size);
+            assert_eq!((parcels.iter().sum::<usize>(), broken, rest), (2, true, 0), "in pieces of {size}");
         }
     }
 

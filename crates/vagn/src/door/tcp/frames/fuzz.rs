@@ -67,8 +67,10 @@ fn the_corpus_of_streams_is_of_this_format() {
     let broken = [&three[..], &[0xc1; 9], &three[..]].concat();
     let many = report("bus", Some(1)).repeat(300);
     let request = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n".to_vec();
+    let long_envelope = [&report("one", None)[..], &[0xc6], &[0xc1; 40]].concat();
     let streams = [
         ("three", three),
+        ("long_envelope", long_envelope),
         ("cut_off", cut),
         ("broken", broken),
         ("more_than_a_batch", many),

@@ -1,0 +1,91 @@
+//! What can go wrong with the files of a node.
+
+use std::io;
+use std::path::PathBuf;
+
+use vagn_cluster::DiskFault;
+
+/// Reason why the files of a node cannot be opened. Nothing was changed then.
+#[derive(Debug, thiserror::Error)]
+pub enum FilesError {
+    /// The disk refused an operation.
+    #[error("could not {doing} {}", .path.display())]
+    Io {
+        /// Operation that was tried, as in "could not … FILE".
+        doing: &'static str,
+        /// File or directory.
+        path: PathBuf,
+        /// Error of the operating system.
+        source: io::Error,
+    },
+    /// Another process works on them, or the last user in this one has not let go of them yet.
+    #[error("the files of the cluster in {} are in use", .dir.display())]
+    InUse {
+        /// The directory.
+        dir: PathBuf,
+    },
+    /// They were written by another version of this software.
+    #[error("{} has format {found}, and this version reads format {newest}; nothing was changed: run the version that wrote it, or give \
+        this node a new data directory, into which it copies its shards from the others", .file.display())]
+    Format {
+        /// The manifest.
+        file: PathBuf,
+        /// Format that it has.
+        found: u32,
+        /// The format read here.
+        newest: u32,
+    },
+    /// They belong to another fleet.
+    #[error("{} is of the data set '{found}', and this node is to serve '{asked}'; choose the other data directory, or the other data set",
+        .file.display())]
+    OtherDataSet {
+        /// The manifest.
+        file: PathBuf,
+        /// Data set that it names.
+        found: String,
+        /// Data set that was asked for.
+        asked: String,
+    },
+    /// The manifest is not what was written.
+    #[error("{} is damaged; put a copy back, or move {} away: this node then copies its shards from the others", .file.display(),
+        .file.parent().unwrap_or(.file).display())]
+    Damaged {
+        /// The manifest.
+        file: PathBuf,
+    },
+    /// There are shards, and no manifest.
+    #[error("{} is missing beside {}; put it back, or move both away: this node then copies its shards from the others", .file.display(),
+        .beside.display())]
+    Missing {
+        /// The manifest.
+        file: PathBuf,
+        /// What tells that there was one.
+        beside: PathBuf,
+    },
+}
+
+/// Adds operation and path to an error of the disk.
+pub(super) trait Doing<T> {
+    fn doing(self, doing: &'static str, path: &std::path::Path) -> Result<T, FilesError>;
+}
+
+impl<T> Doing<T> for io::Result<T> {
+    fn doing(self, doing: &'static str, path: &std::path::Path) -> Result<T, FilesError> {
+        self.map_err(|source| FilesError::Io { doing, path: path.to_owned(), source })
+    }
+}
+
+/// Returns the fault that an error of a write is, once no part of it is left: of a lack the node tries again.
+pub(super) fn fault_of(err: &io::Error) -> DiskFault {
+    let lacks = [libc::ENOMEM, libc::EMFILE, libc::ENFILE];
+    if is_no_room(err) || err.raw_os_error().is_some_and(|errno| lacks.contains(&errno)) {
+        DiskFault::Full
+    } else {
+        DiskFault::Broken
+    }
+}
+
+/// Returns true when the disk has no room. To a writer a quota is the same: it can go on once there is some.
+pub(super) fn is_no_room(err: &io::Error) -> bool {
+    [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded].contains(&err.kind())
+}

@@ -1,0 +1,83 @@
+//! The note: a few bytes that a node keeps, in a file of their own.
+
+use std::io;
+
+use super::frame::{NoHeader, VERSION, check, seal, u32_at};
+use super::site::{NotReplaced, Site, TEMPORARY};
+
+/// Name of the file.
+pub(super) const FILE: &str = "note";
+
+/// Name under which a damaged one is kept.
+const DAMAGED: &str = "note.damaged";
+
+const MAGIC: [u8; 8] = *b"VAGNNOTE";
+const HEADER: usize = 24;
+
+/// Longest note, in bytes: the record of assignment is shorter.
+const LENGTH_MAX: usize = 16 << 20;
+
+/// What was found in the place of a note.
+#[derive(Debug)]
+pub(super) enum Found {
+    Note(Vec<u8>),
+    Nothing,
+    /// It is kept under another name.
+    Damaged,
+    /// It could not be read, and is left as it is.
+    Unread(io::Error),
+}
+
+/// Puts a note in the place of the one before.
+pub(super) fn write(site: &Site, note: &[u8]) -> io::Result<()> {
+    let written = site.replace(&site.root.join(FILE), |file| file.append(&encode(note)));
+    written.map_err(NotReplaced::into_error)
+}
+
+/// Reads the note at a start.
+pub(super) fn restore(site: &Site) -> Found {
+    let path = site.root.join(FILE);
+    let _unfinished = site.disk.remove(&site.root.join(format!("{FILE}{TEMPORARY}")));
+    let read = site.disk.open(&path).and_then(|file| {
+        let size = file.size()?.min((HEADER + LENGTH_MAX) as u64 + 1);
+        let mut bytes = vec![0; size as usize];
+        let got = file.read_at(0, &mut bytes)?;
+        bytes.truncate(got);
+        Ok(bytes)
+    });
+    let bytes = match read {
+        Ok(bytes) => bytes,
+        Err(err) if err.kind() == io::ErrorKind::NotFound => return Found::Nothing,
+        Err(err) => return Found::Unread(err),
+    };
+    match decode(&bytes) {
+        Ok(note) => Found::Note(note.to_vec()),
+        Err(NoHeader::Version(version)) => Found::Unread(io::Error::other(format!(
+            "it is of version {version}, and this one reads {VERSION}"
+        ))),
+        Err(NoHeader::Damaged) => {
+            // If it cannot be renamed, the next note replaces it: it could not be read anyway.
+            let _kept = site.disk.rename(&path, &site.root.join(DAMAGED));
+            Found::Damaged
+        }
+    }
+}
+
+/// The header has the checksum of the bytes, and its own.
+pub(super) fn encode(note: &[u8]) -> Vec<u8> {
+    let mut bytes = vec![0; HEADER];
+    bytes[..8].copy_from_slice(&MAGIC);
+    bytes[8..12].copy_from_slice(&VERSION.to_le_bytes());
+    bytes[12..16].copy_from_slice(&(note.len() as u32).to_le_bytes());
+    bytes[16..20].copy_from_slice(&crc32c::crc32c(note).to_le_bytes());
+    seal(&mut bytes);
+    bytes.extend_from_slice(note);
+    bytes
+}
+
+pub(super) fn decode(bytes: &[u8]) -> Result<&[u8], NoHeader> {
+    let (header, note) = bytes.split_at_checked(HEADER).ok_or(NoHeader::Damaged)?;
+    check(header, MAGIC)?;
+    let is_whole = u32_at(header, 12) as usize == note.len() && u32_at(header, 16) == crc32c::crc32c(note);
+    if is_whole { Ok(note) } else { Err(NoHeader::Damaged) }
+}

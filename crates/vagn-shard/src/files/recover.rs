@@ -1,0 +1,350 @@
+//! Reading a shard at a start, and mending its log: an end that was torn is cut off; what is damaged is kept aside, with all behind it.
+//!
+//! What stands before is whole, and the node goes on from there: what is missing comes from the stream, or the shard is copied. Records
+//! that are in the snapshot are not read.
+
+use std::io;
+use std::path::PathBuf;
+
+use tracing::{error, info};
+use vagn_cluster::{LogRecord, ShardId};
+
+use super::aside;
+use super::frame::{HEADER, LogId, NoHeader, VERSION};
+use super::log::Log;
+use super::segment::{Scanner, Segment, Step};
+use super::site::{Site, TEMPORARY};
+use super::snapshot::{self, NoSnapshot};
+
+/// Bytes of records that one event brings.
+const PIECE: usize = 1 << 20;
+
+/// A shard, as a start finds it.
+pub(super) enum Found {
+    /// A folder in which nothing was kept yet; it is gone.
+    Nothing,
+    /// The content of the snapshot, and the log to be read.
+    Shard(Vec<u8>, Opening),
+    /// It cannot be used. Its files are left as they are, and kept aside when another snapshot is installed. Logs up to this number are
+    /// there.
+    Unread { number: u64 },
+}
+
+/// A shard whose log is being read.
+pub(super) struct Opening {
+    id: LogId,
+    /// Last record in the snapshot.
+    snapshot: u64,
+    segments: Vec<Segment>,
+    /// The segment that is being read.
+    at: usize,
+    scanner: Option<Scanner>,
+    /// Last record that was read, or is in the snapshot.
+    last: u64,
+    pub(super) is_damaged: bool,
+}
+
+/// What reading on gave.
+pub(super) enum Piece {
+    Records(Vec<LogRecord>),
+    /// There is no more: the log, to be written on.
+    End(Log),
+}
+
+/// A spot at which a record, or a header, should be and is not.
+struct Spot {
+    /// Sequence of the record that is missing, and the offset at which it should be.
+    missing: u64,
+    offset: u64,
+    /// Reads what is behind.
+    scanner: Option<Scanner>,
+    /// The segment is whole, and what should follow it is missing.
+    is_gap: bool,
+}
+
+/// Looks at the folder of a shard, and reads its snapshot.
+pub(super) fn find(site: &Site, shard: ShardId) -> Found {
+    let dir = site.shard_dir(shard);
+    let number = |segments: &[Segment]| segments.last().map_or(0, |segment| segment.number);
+    let listed = tidy(site, shard).and_then(|()| Segment::list(&*site.disk, &dir));
+    let segments = match listed {
+        Ok(segments) => segments,
+        Err(err) => {
+            error!(shard = shard.0, error = %err, "the folder of a shard cannot be read, and is left as it is");
+            return Found::Unread { number: 0 };
+        }
+    };
+    let read = match snapshot::read(&*site.disk, &dir, shard) {
+        Ok(read) => read,
+        // Cut off before its first snapshot had its name.
+        Err(NoSnapshot::Missing) if segments.is_empty() => {
+            let _again = site.disk.remove_dir(&dir);
+            return Found::Nothing;
+        }
+        Err(reason) => {
+            say_unread(shard, &reason);
+            return Found::Unread { number: number(&segments) };
+        }
+    };
+    let id = read.header.log;
+    match Opening::new(site, id, read.header.sequence, segments) {
+        Ok(opening) => Found::Shard(read.content, opening),
+        Err(err) => {
+            error!(shard = shard.0, error = %err, "old files of a shard cannot be put away, and it is left as it is");
+            Found::Unread { number: id.number }
+        }
+    }
+}
+
+/// Makes the names in the folder durable, since what follows from them is removed, and removes what was not finished.
+fn tidy(site: &Site, shard: ShardId) -> io::Result<()> {
+    let dir = site.shard_dir(shard);
+    site.disk.sync_dir(&dir)?;
+    for name in site.disk.list(&dir)?.iter().filter(|name| name.ends_with(TEMPORARY)) {
+        site.disk.remove(&dir.join(name))?;
+    }
+    Ok(())
+}
+
+fn say_unread(shard: ShardId, reason: &NoSnapshot) {
+    let what = match reason {
+        NoSnapshot::Missing => "it is missing beside its log".to_owned(),
+        NoSnapshot::Damaged => "it is damaged".to_owned(),
+        NoSnapshot::Version(version) => format!("it is of version {version}, and this one reads {VERSION}"),
+        NoSnapshot::Io(err) => err.to_string(),
+    };
+    error!(
+        shard = shard.0,
+        what,
+        "the snapshot of a shard cannot be used; the shard is copied from another owner, and its files are kept"
+    );
+}
+
+impl Opening {
+    /// Puts away segments that go with another snapshot, and finds the one in which the snapshot's log goes on.
+    fn new(site: &Site, id: LogId, snapshot: u64, segments: Vec<Segment>) -> io::Result<Self> {
+        let mut opening = Self {
+            id,
+            snapshot,
+            segments: Vec::new(),
+            at: 0,
+            scanner: None,
+            last: snapshot,
+            is_damaged: false,
+        };
+        let (old, rest): (Vec<_>, Vec<_>) = segments.into_iter().partition(|it| it.number < id.number);
+        // They went with a snapshot that another one was put in place of.
+        old.iter().try_for_each(|segment| site.disk.remove(&segment.path))?;
+        let (own, newer): (Vec<_>, Vec<_>) = rest.into_iter().partition(|it| it.number == id.number);
+        if !newer.is_empty() {
+            error!(shard = id.shard.0, "the snapshot of a shard is older than its log, which is kept aside");
+            opening.put_aside(site, &newer)?;
+        }
+        let start = own.partition_point(|segment| segment.first <= snapshot + 1);
+        opening.segments = own;
+        match start.checked_sub(1) {
+            Some(at) => opening.at = at,
+            None if opening.segments.is_empty() => {}
+            None => opening.give_up(site, "it begins behind its snapshot")?,
+        }
+        Ok(opening)
+    }
+
+    /// Reads on. An error of the disk leaves the log as it is.
+    pub(super) fn read(&mut self, site: &Site) -> Piece {
+        match self.read_some(site) {
+            Ok(records) if !records.is_empty() => Piece::Records(records),
+            Ok(_) => Piece::End(self.log(site)),
+            Err(err) => {
+                let (shard, from) = (self.id.shard.0, self.last + 1);
+                error!(shard, from, error = %err, "the log of a shard cannot be read on; the shard stops until the next start");
+                Piece::End(self.log(site).unread())
+            }
+        }
+    }
+
+    fn log(&mut self, site: &Site) -> Log {
+        let sized = std::mem::take(&mut self.segments).into_iter().map(|segment| {
+            // It was just read, and is not written.
+            let size = site.disk.open(&segment.path).and_then(|file| file.size()).unwrap_or(0);
+            (segment, size)
+        });
+        Log::empty(site, self.id, self.snapshot).found(sized.collect(), self.last)
+    }
+
+    /// Returns records for one event; none at the end.
+    fn read_some(&mut self, site: &Site) -> io::Result<Vec<LogRecord>> {
+        let (mut records, mut bytes) = (Vec::new(), 0);
+        while bytes < PIECE {
+            let Some(segment) = self.segments.get(self.at) else { break };
+            if self.scanner.is_none() && !self.open(site, &segment.clone())? {
+                continue;
+            }
+            let Some(scanner) = &mut self.scanner else { break };
+            match scanner.step(self.snapshot + 1)? {
+                Step::Record(record) => {
+                    (self.last, bytes) = (record.sequence, bytes + record.bytes.len() + HEADER);
+                    records.push(record);
+                }
+                Step::Passed => {}
+                Step::End => {
+                    let (missing, offset) = scanner.next_at();
+                    self.end_segment(site, missing, offset)?;
+                }
+                Step::Bad => {
+                    let (missing, offset) = scanner.next_at();
+                    let scanner = self.scanner.take();
+                    self.mend(site, Spot { missing, offset, scanner, is_gap: false })?;
+                }
+            }
+        }
+        Ok(records)
+    }
+
+    /// Goes on to the next segment, or ends the log.
+    fn end_segment(&mut self, site: &Site, missing: u64, offset: u64) -> io::Result<()> {
+        let is_empty = offset <= HEADER as u64;
+        match self.segments.get(self.at + 1) {
+            Some(next) if next.first == missing && !is_empty => {
+                (self.at, self.scanner) = (self.at + 1, None);
+                Ok(())
+            }
+            None if missing > self.snapshot && !is_empty => self.end(site),
+            // One that was begun and got no record is no more than an end that was torn.
+            next => self.mend(site, Spot { missing, offset, scanner: None, is_gap: next.is_some() }),
+        }
+    }
+
+    fn is_last(&self) -> bool {
+        self.at + 1 == self.segments.len()
+    }
+
+    /// Opens the segment that is to be read next. Returns false when it had to be put away.
+    fn open(&mut self, site: &Site, segment: &Segment) -> io::Result<bool> {
+        match Scanner::open(&*site.disk, self.id, segment)? {
+            Ok(scanner) => {
+                self.scanner = Some(scanner);
+                Ok(true)
+            }
+            Err(NoHeader::Version(version)) => Err(io::Error::other(format!(
+                "a segment is of version {version}, and this one reads {VERSION}"
+            ))),
+            Err(NoHeader::Damaged) => {
+                let file = site.disk.open(&segment.path)?;
+                let size = file.size()?;
+                // What is behind the header may be whole: it tells whether it had been synced.
+                let scanner = Scanner::at(self.id, file, size, (0, segment.first));
+                let missing = segment.first;
+                self.mend(site, Spot { missing, offset: 0, scanner: Some(scanner), is_gap: false })?;
+                Ok(false)
+            }
+        }
+    }
+
+    /// Ends the log before a bad spot of the segment that is being read.
+    fn mend(&mut self, site: &Site, spot: Spot) -> io::Result<()> {
+        let Spot { missing, offset, scanner, is_gap } = spot;
+        let (is_last, shard) = (self.is_last(), self.id.shard);
+        let file = scanner.as_ref().map(|scanner| scanner.file().clone());
+        let is_torn = match scanner {
+            _ if is_gap || !is_last => false,
+            Some(scanner) => !scanner.was_synced()?,
+            None => true,
+        };
+        if missing <= self.snapshot {
+            // What is left of it ends in the snapshot, and cannot be written on.
+            return self.give_up(site, "it ends before its snapshot does");
+        }
+        let (path, is_empty) = (self.segments[self.at].path.clone(), offset <= HEADER as u64);
+        if is_torn {
+            info!(shard = shard.0, from = missing, file = %path.display(), "cut off an end that was not written whole");
+        } else {
+            self.is_damaged = true;
+            let folder = aside::folder(site, shard)?;
+            error!(shard = shard.0, from = missing, file = %path.display(), offset, kept = %folder.display(),
+                "the log of a shard is damaged; what stands before is used, and the rest is kept aside");
+            let whole = self.at + usize::from(!is_empty);
+            // First a copy of the end: once what is behind is away, it looks as if it were torn.
+            if let Some(file) = file.as_ref().filter(|_| !is_empty) {
+                aside::copy_end(site, &folder, file, &path, offset)?;
+            }
+            aside::move_into(site, &folder, self.segments[whole..].iter().map(|it| it.path.as_path()))?;
+            self.segments.truncate(whole);
+        }
+        if is_empty {
+            if is_torn {
+                site.disk.remove(&path)?;
+                self.segments.truncate(self.at);
+            }
+        } else if let Some(file) = file {
+            file.truncate(offset)?;
+        }
+        self.end(site)
+    }
+
+    /// Ends the reading: what was read may still be on no disk, and the node is told of it as of what is.
+    fn end(&mut self, site: &Site) -> io::Result<()> {
+        (self.at, self.scanner) = (self.segments.len(), None);
+        if let Some(segment) = self.segments.last() {
+            site.disk.open(&segment.path)?.sync()?;
+        }
+        site.disk.sync_dir(&site.shard_dir(self.id.shard))
+    }
+
+    /// Puts the whole log aside: the next record follows the snapshot.
+    fn give_up(&mut self, site: &Site, what: &'static str) -> io::Result<()> {
+        error!(
+            shard = self.id.shard.0,
+            what, "the log of a shard is of no use, and is kept aside; its snapshot is used"
+        );
+        let segments = std::mem::take(&mut self.segments);
+        self.put_aside(site, &segments)?;
+        (self.at, self.scanner, self.last) = (0, None, self.snapshot);
+        Ok(())
+    }
+
+    fn put_aside(&mut self, site: &Site, segments: &[Segment]) -> io::Result<()> {
+        self.is_damaged = true;
+        let folder = aside::folder(site, self.id.shard)?;
+        aside::move_into(site, &folder, segments.iter().map(|segment| segment.path.as_path()))
+    }
+}
+
+/// Moves all files of a shard that could not be read into a folder of their own.
+pub(super) fn keep_all(site: &Site, shard: ShardId) -> io::Result<()> {
+    let dir = site.shard_dir(shard);
+    let names = match site.disk.list(&dir) {
+        Err(err) if err.kind() == io::ErrorKind::NotFound => return Ok(()),
+        listed => listed?,
+    };
+    if names.is_empty() {
+        return Ok(());
+    }
+    let files: Vec<PathBuf> = names.iter().map(|name| dir.join(name)).collect();
+    let folder = aside::folder(site, shard)?;
+    aside::move_into(site, &folder, files.iter().map(PathBuf::as_path))
+}
+
+/// Removes the logs that went with snapshots before this one. What stays is removed at the next start.
+pub(super) fn remove_older(site: &Site, id: LogId) {
+    let segments = Segment::list(&*site.disk, &site.shard_dir(id.shard)).unwrap_or_default();
+    for segment in segments.iter().filter(|segment| segment.number < id.number) {
+        let _later = site.disk.remove(&segment.path);
+    }
+}
+
+/// Removes all that is on disk of a shard: at once and whole, whenever the power is lost.
+pub(super) fn remove_shard(site: &Site, shard: ShardId) -> io::Result<()> {
+    let (dir, going) = (site.shard_dir(shard), site.removing_dir(shard));
+    let names = site.disk.list(&site.root)?;
+    let is_there = |path: &std::path::Path| names.iter().any(|name| path == site.root.join(name));
+    if is_there(&going) {
+        site.disk.remove_dir(&going)?;
+    }
+    if !is_there(&dir) {
+        return Ok(());
+    }
+    site.disk.rename(&dir, &going)?;
+    site.disk.sync_dir(&site.root)?;
+    site.disk.remove_dir(&going)
+}

@@ -1,0 +1,174 @@
+//! Damage: it is found, said and kept aside, and what stands before it is used.
+
+use std::path::{Path, PathBuf};
+
+use vagn_cluster::DiskCommand;
+use vagn_store::disk::Disk;
+use vagn_store::disk::faulty::{FaultyDisk, Loss};
+
+use super::rig::{DIR, Rig, SHARD, content, records, settings, synced};
+
+/// Last record in the snapshot, and in the log.
+const SNAPSHOT: u64 = 9;
+const LAST: u64 = 21;
+
+/// A shard with a snapshot, and a log of some segments that begins before it.
+fn filled() -> FaultyDisk {
+    let mut rig = Rig::new();
+    rig.fill(0, LAST - 4);
+    rig.tell(DiskCommand::SaveSnapshot { shard: SHARD, sequence: SNAPSHOT, bytes: content(SNAPSHOT).into() });
+    rig.run();
+    // Each record tells how far the log was synced before it.
+    for sequence in LAST - 3..=LAST {
+        rig.write(sequence..=sequence);
+        assert_eq!(rig.sync(), [synced(sequence)]);
+    }
+    rig.tell(DiskCommand::WriteNote(b"note".to_vec()));
+    rig.run();
+    rig.disk.restart(Loss::Unsynced)
+}
+
+fn files(disk: &FaultyDisk) -> Vec<PathBuf> {
+    let dir = Path::new(DIR).join("shard-3");
+    disk.list(&dir).unwrap().into_iter().map(|name| dir.join(name)).collect()
+}
+
+fn size(disk: &FaultyDisk, path: &Path) -> usize {
+    disk.open(path).unwrap().size().unwrap() as usize
+}
+
+fn damage_found(rig: &Rig) -> u64 {
+    rig.files.view().read(|counts, _| counts.damaged()).unwrap()
+}
+
+/// Starts on a damaged disk, checks that only what is right was told, and that the shard goes on. Returns how many records were told.
+fn check(disk: FaultyDisk, what: &str) -> u64 {
+    let mut rig = Rig::open(disk, settings()).unwrap();
+    let start = rig.start();
+    let (snapshot, told) = start.only();
+    if snapshot.is_empty() {
+        // The node hears that it cannot be read, and copies the shard.
+        assert!(told.is_empty() && damage_found(&rig) == 1, "{what}");
+        let before = rig.names("shard-3");
+        rig.install(30);
+        assert_eq!(rig.names("damaged-3-1"), before, "{what}: nothing is thrown away");
+        rig.write(31..=32);
+        assert_eq!(rig.sync(), [synced(32)]);
+        assert_eq!(rig.restart(Loss::Unsynced).start().only(), (content(30), vec![31, 32]), "{what}");
+        return 0;
+    }
+    assert_eq!(snapshot, content(SNAPSHOT), "{what}");
+    assert!(told.iter().copied().eq(SNAPSHOT + 1..=SNAPSHOT + told.len() as u64), "{what}: {told:?}");
+    let (damaged, kept) =
+        (damage_found(&rig), rig.names("").iter().any(|name| name.starts_with("damaged-3-")));
+    assert_eq!(damaged > 0, kept, "{what}: what is said is kept");
+    let next = told.last().map_or(SNAPSHOT, |last| *last) + 1;
+    rig.write(next..=LAST + 2);
+    assert_eq!(rig.sync(), [synced(LAST + 2)], "{what}");
+    let mut rig = rig.restart(Loss::Unsynced);
+    assert_eq!(rig.start().only().1, (SNAPSHOT + 1..=LAST + 2).collect::<Vec<_>>(), "{what}");
+    assert_eq!(damage_found(&rig), 0, "{what}: it is mended");
+    told.len() as u64
+}
+
+#[test]
+fn any_changed_byte_costs_at_most_what_is_behind_it_and_gives_no_wrong_record() {
+    let disk = filled();
+    let (mut all, mut cuts) = (0, 0);
+    assert_eq!(check(disk.restart(Loss::Nothing), "sound"), LAST - SNAPSHOT);
+    for path in files(&disk) {
+        for at in 0..size(&disk, &path) {
+            let damaged = disk.restart(Loss::Nothing);
+            damaged.damage(&path, |bytes| bytes[at] ^= 1 << (at % 8)).unwrap();
+            let told = check(damaged, &format!("{} at {at}", path.display()));
+            (all, cuts) = (all + 1, cuts + u64::from(told < LAST - SNAPSHOT));
+        }
+    }
+    assert!(all > 1_000 && cuts > all / 3, "{cuts} of {all}");
+}
+
+#[test]
+fn a_file_cut_anywhere_or_missing_costs_at_most_what_is_behind() {
+    let disk = filled();
+    for path in files(&disk) {
+        for end in 0..size(&disk, &path) {
+            let cut = disk.restart(Loss::Nothing);
+            cut.damage(&path, |bytes| bytes.truncate(end)).unwrap();
+            check(cut, &format!("{} cut to {end}", path.display()));
+        }
+        let missing = disk.restart(Loss::Nothing);
+        missing.remove(&path).unwrap();
+        check(missing, &format!("{} missing", path.display()));
+    }
+}
+
+#[test]
+fn damage_before_what_was_synced_is_told_from_a_torn_end() {
+    let disk = filled();
+    let last = files(&disk).into_iter().rfind(|path| path.extension().is_some_and(|it| it == "log")).unwrap();
+    let hit = |at: usize| {
+        let damaged = disk.restart(Loss::Nothing);
+        damaged.damage(&last, |bytes| bytes[at] ^= 1).unwrap();
+        let mut rig = Rig::open(damaged, settings()).unwrap();
+        rig.start();
+        damage_found(&rig)
+    };
+    // Behind the first record of the segment stand others, which tell that it had been synced. Behind the last one stands nothing.
+    assert_eq!((hit(50), hit(size(&disk, &last) - 5)), (1, 0));
+}
+
+#[test]
+fn a_damaged_segment_that_is_read_later_ends_the_reading() {
+    let disk = filled();
+    let first = files(&disk).into_iter().find(|path| path.extension().is_some_and(|it| it == "log")).unwrap();
+    disk.damage(&first, |bytes| bytes[150] ^= 1).unwrap();
+    let mut rig = Rig::open(disk, settings()).unwrap();
+    // The snapshot has what is in it.
+    assert_eq!(rig.start().only().1.len() as u64, LAST - SNAPSHOT);
+    let read = rig.read(0, 1 << 20);
+    assert!(!read.is_empty() && read == records(1..=read.len() as u64) && damage_found(&rig) > 0, "{read:?}");
+}
+
+#[test]
+fn a_damaged_note_is_kept_and_not_told() {
+    let disk = filled();
+    let path = Path::new(DIR).join("note");
+    for at in 0..size(&disk, &path) {
+        let damaged = disk.restart(Loss::Nothing);
+        damaged.damage(&path, |bytes| bytes[at] ^= 0x10).unwrap();
+        let mut rig = Rig::open(damaged, settings()).unwrap();
+        assert_eq!(rig.start().note, None, "byte {at}");
+        assert!(rig.names("").contains(&"note.damaged".to_owned()) && damage_found(&rig) == 1);
+    }
+}
+
+#[test]
+fn a_snapshot_from_before_does_not_take_up_the_log_of_a_later_one() {
+    let mut rig = Rig::new();
+    rig.fill(0, 5);
+    let path = Path::new(DIR).join("shard-3/snapshot");
+    let mut old = vec![0; size(&rig.disk, &path)];
+    rig.disk.open(&path).unwrap().read_at(0, &mut old).unwrap();
+    rig.fill(9, 12);
+    rig.disk.damage(&path, |bytes| *bytes = old).unwrap();
+    let mut rig = rig.restart(Loss::Nothing);
+    assert_eq!(rig.start().only(), (content(0), vec![]));
+    assert_eq!(
+        (damage_found(&rig), rig.names("damaged-3-1")),
+        (1, vec!["2-00000000000000000010.log".to_owned()])
+    );
+}
+
+#[test]
+fn full_disks_do_not_keep_a_torn_end_from_being_cut() {
+    let mut rig = Rig::new();
+    rig.fill(0, 3);
+    rig.write(4..=4);
+    rig.run();
+    let disk = rig.disk.restart(Loss::Nothing);
+    let last = files(&disk).into_iter().rfind(|path| path.extension().is_some_and(|it| it == "log")).unwrap();
+    disk.damage(&last, |bytes| bytes.truncate(bytes.len() - 9)).unwrap();
+    disk.set_capacity(0);
+    let mut rig = Rig::open(disk, settings()).unwrap();
+    assert_eq!(rig.start().only().1, [1, 2, 3]);
+}

@@ -1,0 +1,11 @@
+//! The files on a disk that fails on purpose, with their threads played one step at a time.
+
+mod crash;
+mod damage;
+mod fuzz;
+mod opening;
+mod orders;
+mod player;
+mod rig;
+mod room;
+mod threads;

@@ -1,0 +1,386 @@
+//! The threads that do the work of a node's files. Their supervisor starts them; what each does next follows from the desk alone.
+//!
+//! One thread writes all logs: writes are short. Syncs take their time, and those of several shards are done beside each other, so that
+//! the file system commits them together: eight syncs one after the other took 25 ms on ext4 in a virtual machine, and 8 ms on four threads. Snapshots and
+//! readings have a thread of their own, which may be busy for seconds.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::{Condvar, Mutex};
+use tracing::{error, warn};
+use vagn_cluster::{DiskFault, DiskPart, Event};
+
+use super::counts::{FileCounts, add};
+use super::desk::{Desk, FileTask, LogTask, Owed, SharedLog, SyncTask, failed};
+use super::error::fault_of;
+use super::frame::LogId;
+use super::log::{Due, Failure, Log};
+use super::note;
+use super::read::LogReader;
+use super::recover;
+use super::site::{NotReplaced, Site};
+use super::snapshot;
+use super::start::{Start, Told};
+
+/// Threads that sync.
+const SYNCERS: usize = 4;
+
+/// A thread of the files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FileWorker(Role);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+enum Role {
+    Logs,
+    Sync(usize),
+    Files,
+}
+
+impl FileWorker {
+    /// All threads that are needed. A supervisor starts each of them.
+    pub fn all() -> impl Iterator<Item = Self> {
+        let syncs = (0..SYNCERS).map(Role::Sync);
+        [Role::Logs, Role::Files].into_iter().chain(syncs).map(Self)
+    }
+
+    /// Name of the thread, at most 15 bytes.
+    pub fn name(self) -> String {
+        match self.0 {
+            Role::Logs => "shard-logs".to_owned(),
+            Role::Files => "shard-files".to_owned(),
+            Role::Sync(number) => format!("shard-sync-{number}"),
+        }
+    }
+}
+
+/// Hands the files that are open to the threads. They outlive a node and its files, and go on with those that are opened next. Clones are the same.
+#[derive(Clone, Default)]
+pub struct FileWorkers {
+    slot: Arc<(Mutex<Option<Arc<Shared>>>, Condvar)>,
+}
+
+impl FileWorkers {
+    /// Does one piece of work as this thread, or waits for some, at most for `within`. Returns true when it did something. To be called
+    /// again and again by one thread for each worker.
+    pub fn run(&self, worker: FileWorker, within: Duration) -> bool {
+        let shared = {
+            let (slot, opened) = &*self.slot;
+            let mut slot = slot.lock();
+            if slot.is_none() {
+                opened.wait_for(&mut slot, within);
+            }
+            slot.clone()
+        };
+        shared.is_some_and(|shared| shared.run(worker.0, within))
+    }
+
+    pub(super) fn take_over(&self, shared: Arc<Shared>) {
+        let (slot, opened) = &*self.slot;
+        *slot.lock() = Some(shared);
+        opened.notify_all();
+    }
+
+    /// Lets go of files that are closed. Their lock goes with the last thread that is at work on them.
+    pub(super) fn let_go(&self, shared: &Arc<Shared>) {
+        self.slot.0.lock().take_if(|own| Arc::ptr_eq(own, shared));
+    }
+}
+
+/// What the node and the threads share.
+pub(super) struct Shared {
+    pub(super) site: Site,
+    pub(super) desk: Mutex<Desk>,
+    pub(super) counts: FileCounts,
+    reader: Mutex<LogReader>,
+    /// Room for the byte forms of records.
+    buffer: Mutex<Vec<u8>>,
+    /// Wake those who write logs, who sync, and who read.
+    logs: Condvar,
+    syncs: Condvar,
+    files: Condvar,
+    /// Held as long as anybody may touch the files.
+    _lock: Box<dyn vagn_store::disk::DiskLock>,
+}
+
+impl Shared {
+    pub(super) fn new(site: Site, start: Start, lock: Box<dyn vagn_store::disk::DiskLock>) -> Self {
+        Self {
+            site,
+            desk: Mutex::new(Desk::new(start)),
+            counts: FileCounts::default(),
+            reader: Mutex::default(),
+            buffer: Mutex::default(),
+            logs: Condvar::new(),
+            syncs: Condvar::new(),
+            files: Condvar::new(),
+            _lock: lock,
+        }
+    }
+
+    /// Wakes the thread that begins all jobs.
+    pub(super) fn wake_logs(&self) {
+        self.logs.notify_one();
+    }
+
+    /// Wakes the thread that waits until the node has taken what was read.
+    pub(super) fn wake_files(&self) {
+        self.files.notify_one();
+    }
+
+    pub(super) fn close(&self) {
+        self.desk.lock().is_closed = true;
+        [&self.logs, &self.syncs, &self.files].into_iter().for_each(|each| {
+            each.notify_all();
+        });
+    }
+
+    fn run(&self, role: Role, within: Duration) -> bool {
+        match role {
+            Role::Logs => {
+                self.next(&self.logs, within, Desk::log_task).map(|task| self.guarded(|| self.log(task)))
+            }
+            Role::Sync(_) => {
+                self.next(&self.syncs, within, Desk::sync_task).map(|task| self.guarded(|| self.sync(task)))
+            }
+            Role::Files => {
+                self.next(&self.files, within, Desk::file_task).map(|task| self.guarded(|| self.file(task)))
+            }
+        }
+        .is_some()
+    }
+
+    /// Takes a task, or waits once for one.
+    fn next<T>(&self, wake: &Condvar, within: Duration, take: impl Fn(&mut Desk) -> Option<T>) -> Option<T> {
+        let mut desk = self.desk.lock();
+        let task = take(&mut desk).or_else(|| {
+            wake.wait_for(&mut desk, within);
+            take(&mut desk)
+        });
+        if desk.has_file_tasks() {
+            self.files.notify_one();
+        }
+        task
+    }
+
+    /// Does something; if it panics, all fails from then on.
+    pub(super) fn guarded(&self, work: impl FnOnce()) {
+        struct Lost<'a>(&'a Shared);
+        impl Drop for Lost<'_> {
+            fn drop(&mut self) {
+                error!(
+                    "a thread of the files was lost in the middle of its work; all shards of this node stop"
+                );
+                self.0.desk.lock().break_all();
+            }
+        }
+        let lost = Lost(self);
+        work();
+        std::mem::forget(lost);
+    }
+
+    fn log(&self, task: LogTask) {
+        match task {
+            LogTask::Write { owed, log, records, is_syncing } => {
+                self.with_log(owed, log, |log| {
+                    let appended = log.append(&self.site, &records, is_syncing, &mut self.buffer.lock());
+                    add(&self.counts.appends, 1);
+                    add(&self.counts.records, records.len() as u64);
+                    appended.err().map(|failure| self.failed(owed, failure))
+                });
+            }
+            LogTask::Sync { owed, log } => self.begin_sync(owed, log),
+            LogTask::Trim { owed, log, through, is_syncing } => {
+                self.with_log(owed, log, |log| {
+                    add(&self.counts.trimmed, log.trim(&self.site, through, is_syncing) as u64);
+                    None
+                });
+            }
+            LogTask::Read { owed, log, from, max_bytes } => self.begin_read(owed, log, from, max_bytes),
+            LogTask::Note(note) => {
+                if let Err(err) = note::write(&self.site, &note) {
+                    add(&self.counts.notes_failed, 1);
+                    warn!(error = %err, "the note of the node could not be written; it is tried again");
+                    self.desk.lock().note_failed(note);
+                }
+            }
+        }
+    }
+
+    /// Does something with a log, and answers while it is held: so answers about a log have the order of what they tell.
+    fn with_log(&self, owed: Owed, log: Option<SharedLog>, work: impl FnOnce(&mut Log) -> Option<Event>) {
+        let Some(log) = log else {
+            // Nothing was installed: the node writes into nothing.
+            let failure = Failure { from: 1, fault: DiskFault::Broken };
+            return self.desk.lock().written(owed, false, Some(failed(owed.shard, failure)));
+        };
+        let mut log = log.lock();
+        let answer = work(&mut log);
+        let is_full = log.is_segment_full(&self.site);
+        self.desk.lock().written(owed, is_full, answer);
+    }
+
+    /// Holds on to a log as it is now, for the thread that reads it.
+    fn begin_read(&self, owed: Owed, log: Option<SharedLog>, from: u64, max_bytes: usize) {
+        let nothing = Event::LogRead { shard: owed.shard, from, records: Vec::new() };
+        let Some(log) = log else { return self.desk.lock().written(owed, false, Some(nothing)) };
+        self.with_log(owed, Some(log), |log| match log.view(&self.site, from, max_bytes) {
+            Ok(view) => {
+                self.desk.lock().ask_files(FileTask::Read { owed, from, view });
+                self.files.notify_one();
+                None
+            }
+            Err(err) => {
+                self.unread(owed, from, &err);
+                Some(nothing)
+            }
+        });
+    }
+
+    fn begin_sync(&self, owed: Owed, log: Option<SharedLog>) {
+        let shared_log = log.clone();
+        let mut is_begun = false;
+        self.with_log(owed, log, |log| match log.begin_sync() {
+            Due::Nothing { through } => Some(Event::LogSynced { shard: owed.shard, through }),
+            Due::Failed(failure) => Some(self.failed(owed, failure)),
+            Due::Silence => None,
+            Due::Sync(sync) => {
+                is_begun = true;
+                let log = shared_log.expect("it is held");
+                self.desk.lock().ask_sync(SyncTask { owed, log, sync });
+                None
+            }
+        });
+        if is_begun {
+            self.syncs.notify_one();
+        }
+    }
+
+    fn sync(&self, task: SyncTask) {
+        let SyncTask { owed, log, sync } = task;
+        add(&self.counts.syncs, 1);
+        let result = sync.file.sync();
+        let mut log = log.lock();
+        let answer = log.end_sync(&sync, result).map(|ended| match ended {
+            Ok(through) => Event::LogSynced { shard: owed.shard, through },
+            Err(failure) => self.failed(owed, failure),
+        });
+        let has_more = self.desk.lock().synced(owed, answer);
+        drop(log);
+        if has_more {
+            self.logs.notify_one();
+        }
+    }
+
+    fn failed(&self, owed: Owed, failure: Failure) -> Event {
+        self.count(failure.fault);
+        failed(owed.shard, failure)
+    }
+
+    fn count(&self, fault: DiskFault) {
+        match fault {
+            DiskFault::Full => add(&self.counts.full, 1),
+            DiskFault::Broken => add(&self.counts.broken, 1),
+        }
+    }
+
+    fn file(&self, task: FileTask) {
+        match task {
+            FileTask::Start(start) => self.start(start),
+            FileTask::Read { owed, from, view } => {
+                let read = self.reader.lock().read(&view);
+                let read = read.unwrap_or_else(|err| {
+                    self.unread(owed, from, &err);
+                    Default::default()
+                });
+                if let Some(at) = read.broken_at {
+                    add(&self.counts.damaged, 1);
+                    error!(
+                        shard = owed.shard.0,
+                        from = at,
+                        "the log of a shard cannot be read on: it is damaged"
+                    );
+                }
+                let event = Event::LogRead { shard: owed.shard, from, records: read.records };
+                self.desk.lock().tell(owed, event);
+            }
+            FileTask::Save { owed, number, sequence, bytes } => {
+                let id = LogId { shard: owed.shard, number };
+                let result = self.snapshot(id, sequence, &bytes);
+                self.desk.lock().tell(owed, Event::SnapshotSaved { shard: owed.shard, sequence, result });
+            }
+            FileTask::Install { owed, number, sequence, bytes, keeps_old } => {
+                let id = LogId { shard: owed.shard, number };
+                let kept = if keeps_old { recover::keep_all(&self.site, owed.shard) } else { Ok(()) };
+                let result = kept
+                    .map_err(|err| self.no_snapshot(id, &err))
+                    .and_then(|()| self.snapshot(id, sequence, &bytes));
+                let log = result.is_ok().then(|| {
+                    recover::remove_older(&self.site, id);
+                    Log::empty(&self.site, id, sequence)
+                });
+                let answer = Event::SnapshotSaved { shard: owed.shard, sequence, result };
+                self.desk.lock().installed(owed, log, answer);
+                self.logs.notify_one();
+            }
+            FileTask::Drop { owed, keeps_old } => {
+                let kept = if keeps_old { recover::keep_all(&self.site, owed.shard) } else { Ok(()) };
+                let removed = kept.and_then(|()| recover::remove_shard(&self.site, owed.shard));
+                if let Err(err) = &removed {
+                    warn!(shard = owed.shard.0, error = %err, "a shard that is dropped stays on disk");
+                }
+                self.reader.lock().forget(owed.shard);
+                self.desk.lock().dropped(owed, removed.is_ok());
+                self.logs.notify_one();
+            }
+        }
+    }
+
+    fn snapshot(&self, id: LogId, sequence: u64, bytes: &[u8]) -> Result<(), DiskFault> {
+        let made = self.site.disk.create_dir(&self.site.shard_dir(id.shard)).map_err(NotReplaced::Before);
+        match made.and_then(|()| snapshot::write(&self.site, id, sequence, bytes)) {
+            Ok(()) => {
+                add(&self.counts.snapshots, 1);
+                Ok(())
+            }
+            Err(NotReplaced::Before(err)) => Err(self.no_snapshot(id, &err)),
+            Err(NotReplaced::Unknown(err)) => {
+                self.no_snapshot(id, &err);
+                Err(DiskFault::Broken)
+            }
+        }
+    }
+
+    fn no_snapshot(&self, id: LogId, err: &io::Error) -> DiskFault {
+        let fault = fault_of(err);
+        self.count(fault);
+        warn!(shard = id.shard.0, error = %err, "a snapshot of a shard could not be written");
+        fault
+    }
+
+    fn unread(&self, owed: Owed, from: u64, err: &io::Error) {
+        add(&self.counts.damaged, 1);
+        error!(shard = owed.shard.0, from, error = %err, "the log of a shard cannot be read");
+    }
+
+    fn start(&self, mut start: Box<Start>) {
+        let told = start.step(&self.site, &self.counts);
+        let mut desk = self.desk.lock();
+        desk.starts(start);
+        match told {
+            Told::Part(part, bytes) => desk.tell_part(part, bytes),
+            Told::Opened(opened) => {
+                if opened.keeps_old {
+                    // Bytes that are no content: so the node says that the shard cannot be read, and copies it.
+                    desk.tell_part(DiskPart::Snapshot(opened.shard, Vec::new()), 0);
+                }
+                desk.opened(opened);
+            }
+            Told::End => {
+                desk.tell_part(DiskPart::End, 0);
+                self.logs.notify_one();
+            }
+        }
+    }
+}

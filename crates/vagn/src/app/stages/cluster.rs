@@ -1,0 +1,121 @@
+//! This node's part in a fleet on many machines, in place of the storages.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+use vagn_live::Positions;
+use vagn_otp::{ChildSpec, Queue, Strategy, Supervisor};
+use vagn_shard::files::FileWorkers;
+use vagn_shard::{FleetShard, ShardSettings, shard_of};
+use vagn_store::Fleet;
+
+use super::{DRAIN_WITHIN, Parts, kept};
+use crate::app::WORK_NICE;
+use crate::cluster::{
+    ClusterMetrics, Courier, News, NodeLink, NodeParts, Onlookers, Outlook, Shelf, ShelfParts, Submission,
+    children,
+};
+use crate::config::{Settings, without_credentials};
+use crate::control::ClusterShown;
+use crate::odd::OddFleet;
+use vagn_http::host;
+
+/// Directory of the node's files in the data directory.
+const DIR: &str = "cluster";
+
+/// The way to the cluster.
+#[derive(Clone)]
+pub(in crate::app) struct ClusterHandle {
+    /// Takes reports.
+    pub(super) reports: Queue<Submission>,
+    /// Leads to the node.
+    pub(in crate::app) link: NodeLink<FleetShard>,
+    /// What is seen of the cluster.
+    pub(in crate::app) shelf: Shelf,
+    /// Hears of looks at the whole fleet.
+    onlookers: Onlookers,
+    news: News,
+}
+
+impl ClusterHandle {
+    /// Notes that somebody looks at the whole fleet.
+    pub(in crate::app) fn looked_at(&self) {
+        if self.onlookers.note() {
+            // At once: until all is here there is nothing to see.
+            self.news.wake();
+        }
+    }
+}
+
+impl ClusterShown for ClusterHandle {
+    fn status(&self) -> Option<Value> {
+        let mut shown = self.shelf.latest()?.json();
+        let brokers = self.shelf.brokers().into_iter().flatten().map(|address| without_credentials(&address));
+        shown["brokers"] = json!(brokers.collect::<Vec<_>>());
+        shown["brokers_connected"] = json!(self.shelf.connections());
+        Some(shown)
+    }
+}
+
+/// Returns a fleet of all shards, of which those that are kept here will be shown.
+pub(super) fn fleet(settings: &Settings) -> Fleet {
+    Fleet::placed(settings.cluster.shards as usize, shard_of)
+}
+
+/// Returns the way to the cluster, and the supervisor of the node.
+pub(super) fn build(
+    parts: &Parts,
+    fleet: &Arc<Fleet>,
+    odd: &OddFleet,
+    positions: &Positions,
+) -> anyhow::Result<(ClusterHandle, ChildSpec)> {
+    let settings = &parts.settings;
+    let cluster = settings.cluster.clone();
+    let metrics = Arc::new(ClusterMetrics::new(&parts.metric_registry));
+    let (link, news) = (NodeLink::default(), News::new(metrics.clone()));
+    let reports = Queue::new(settings.pools.storage_mailbox as usize);
+    let courier = Courier::new(reports.clone(), link.clone());
+    let outlook = Outlook::new(parts.readiness.clone(), cluster.set.clone(), cluster.shards as u16);
+    let onlookers = Onlookers::new(parts.clock.clone());
+    let shelf = Shelf::new(ShelfParts {
+        link: link.clone(),
+        fleet: fleet.clone(),
+        positions: positions.clone(),
+        odd: odd.clone(),
+        news: news.clone(),
+        metrics,
+        outlook: Arc::new(outlook),
+        courier: courier.clone(),
+        onlookers: onlookers.clone(),
+    });
+    let node = NodeParts {
+        name: cluster.node_name(&host::of_machine()),
+        stores: cluster.roles()?.store,
+        begin: shards(settings).to_bytes(),
+        settings_hash: settings.cluster_hash(),
+        dir: settings.data_dir.join(DIR),
+        free_floor_bytes: settings.free_floor_bytes,
+        draw: || fastrand::u64(..),
+        clock: parts.clock.clone(),
+        link: link.clone(),
+        news: news.clone(),
+        workers: FileWorkers::default(),
+        settings: cluster,
+    };
+    let limit = settings.hang_limit.0;
+    let watched = |child: ChildSpec| kept(child.shutdown(DRAIN_WITHIN).watchdog(limit));
+    let supervisor = Supervisor::new("cluster", Strategy::OneForOne)
+        .children(children(node).map(|thread| watched(thread.nice(WORK_NICE))))
+        .child(watched(shelf.child()))
+        .child(watched(courier.child()));
+    Ok((ClusterHandle { reports, link, shelf, onlookers, news }, ChildSpec::supervisor(supervisor)))
+}
+
+/// Returns what each shard of a new data set keeps.
+fn shards(settings: &Settings) -> ShardSettings {
+    let shards = settings.cluster.shards;
+    ShardSettings {
+        forget_after_ms: settings.forget_after.as_ms(),
+        max_vehicles: settings.max_vehicles.div_ceil(shards),
+    }
+}

@@ -1,0 +1,235 @@
+//! Metrics of a cluster: members, shards and their stages, changes and their fates, brokers and what was lost on the way to them.
+
+use std::sync::atomic::AtomicU64;
+
+use parking_lot::Mutex;
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use vagn_flow::metrics::{MetricRegistry, ReasonLabel};
+use vagn_nats::{Brokers, Loss};
+use vagn_wire::Fate;
+
+use super::picture::{Picture, STAGES, stage_name};
+
+/// `shard="0"` and so on.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ShardLabel {
+    shard: u16,
+}
+
+/// `stage="caught_up"` and so on.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StageLabel {
+    stage: &'static str,
+}
+
+/// `fate="stored"` and so on.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct FateLabel {
+    fate: &'static str,
+}
+
+/// `state="heard"` or `"silent"`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StateLabel {
+    state: &'static str,
+}
+
+/// `event="copy_begun"` and so on.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct EventLabel {
+    event: &'static str,
+}
+
+type Level = Gauge<u64, AtomicU64>;
+
+/// Metrics of a cluster. Clones share their values.
+#[derive(Debug)]
+pub struct ClusterMetrics {
+    vehicles: Level,
+    members: Family<StateLabel, Level>,
+    shards: Family<StageLabel, Level>,
+    unowned: Level,
+    applied: Family<ShardLabel, Level>,
+    lag: Family<ShardLabel, Level>,
+    changes: Family<FateLabel, Counter>,
+    waiting: Level,
+    under_way: Level,
+    brokers: Level,
+    losses: Family<ReasonLabel, Counter>,
+    events: Family<EventLabel, Counter>,
+    before: Mutex<Before>,
+}
+
+/// Counts of the node of this run that are in the counters already.
+#[derive(Debug, Default)]
+struct Before {
+    run: u64,
+    fates: [u64; Fate::ALL.len()],
+    losses: [u64; Loss::ALL.len()],
+}
+
+impl ClusterMetrics {
+    /// Registers the metrics.
+    pub fn new(registry: &MetricRegistry) -> Self {
+        let level = |name: &str, help: &str| registry.register(name, help, Level::default());
+        let metrics = Self {
+            vehicles: level("vehicles", "Vehicles known now, in the replicas on this node"),
+            members: registry.register(
+                "cluster_members",
+                "Nodes of the cluster that this one knows, by whether they were heard lately; itself among them",
+                Family::default(),
+            ),
+            shards: registry.register("cluster_replicas", "Replicas on this node by stage", Family::default()),
+            unowned: level(
+                "cluster_shards_unowned",
+                "Shards that no node answers for with all they have; their reports wait, and fail after 5 s",
+            ),
+            applied: registry.register(
+                "cluster_replica_applied",
+                "Last entry of the stream that a replica on this node has on disk and shows",
+                Family::default(),
+            ),
+            lag: registry.register(
+                "cluster_replica_lag",
+                "Entries by which a replica on this node is behind the owner that has most",
+                Family::default(),
+            ),
+            changes: registry.register(
+                "cluster_changes",
+                "Changes that this node has sent to shards, by fate",
+                Family::default(),
+            ),
+            waiting: level("cluster_changes_waiting", "Changes in the node that have no fate as yet"),
+            under_way: level("cluster_reports_under_way", "Reports that wait for their fates from the shards"),
+            brokers: level("cluster_brokers_connected", "Connections to brokers that stand, of two"),
+            losses: registry.register(
+                "cluster_losses",
+                "Requests to brokers and messages that were given up, by reason; a node asks again",
+                Family::default(),
+            ),
+            events: registry.register(
+                "cluster_events",
+                "Events that the node told of, such as a copy or a shard that stopped",
+                Family::default(),
+            ),
+            before: Mutex::default(),
+        };
+        metrics.begin();
+        metrics
+    }
+
+    /// Every label is there from the start, so that a rate over it has no gap.
+    fn begin(&self) {
+        for state in ["heard", "silent"] {
+            drop(self.members.get_or_create(&StateLabel { state }));
+        }
+        STAGES.iter().for_each(|stage| drop(self.shards.get_or_create(&StageLabel { stage })));
+        Fate::ALL
+            .iter()
+            .for_each(|fate| drop(self.changes.get_or_create(&FateLabel { fate: fate.as_str() })));
+        Loss::ALL
+            .iter()
+            .for_each(|loss| drop(self.losses.get_or_create(&ReasonLabel { reason: loss.name() })));
+    }
+
+    /// Counts an event.
+    pub(super) fn happened(&self, event: &'static str) {
+        self.events.get_or_create(&EventLabel { event }).inc();
+    }
+
+    /// Shows what waits at the courier.
+    pub(super) fn show_under_way(&self, reports: usize) {
+        self.under_way.set(reports as u64);
+    }
+
+    /// Shows the connections to the brokers, and counts what was lost on them.
+    pub(super) fn show_brokers(&self, run: u64, brokers: &Brokers) {
+        self.brokers.set(brokers.connections() as u64);
+        let mut before = self.before(run);
+        for (loss, before) in Loss::ALL.into_iter().zip(&mut before.losses) {
+            let so_far = brokers.counts().of(loss);
+            self.losses.get_or_create(&ReasonLabel { reason: loss.name() }).inc_by(so_far - *before);
+            *before = so_far;
+        }
+    }
+
+    /// Shows the number of vehicles in the replicas here.
+    pub(super) fn show_vehicles(&self, vehicles: usize) {
+        self.vehicles.set(vehicles as u64);
+    }
+
+    /// Shows that no node is driven.
+    pub(super) fn show_none(&self) {
+        self.brokers.set(0);
+    }
+
+    /// Shows a look at the node.
+    pub(super) fn show(&self, run: u64, picture: &Picture) {
+        let heard = picture.members.iter().filter(|member| member.is_heard).count();
+        for (state, members) in [("heard", heard), ("silent", picture.members.len() - heard)] {
+            self.members.get_or_create(&StateLabel { state }).set(members as u64);
+        }
+        let stages = || picture.shards.iter().filter_map(|shard| shard.own).map(|own| stage_name(own.stage));
+        for stage in STAGES {
+            let replicas = stages().filter(|other| *other == stage).count();
+            self.shards.get_or_create(&StageLabel { stage }).set(replicas as u64);
+        }
+        self.unowned.set(picture.unowned().len() as u64);
+        for shard in &picture.shards {
+            let label = ShardLabel { shard: shard.shard.0 };
+            match (shard.own, shard.lag()) {
+                (Some(own), Some(lag)) => {
+                    self.applied.get_or_create(&label).set(own.applied);
+                    self.lag.get_or_create(&label).set(lag);
+                }
+                _ => {
+                    self.applied.remove(&label);
+                    self.lag.remove(&label);
+                }
+            }
+        }
+        self.waiting.set(picture.counts.waiting);
+        let mut before = self.before(run);
+        for ((fate, so_far), before) in Fate::ALL.iter().zip(picture.counts.fates).zip(&mut before.fates) {
+            self.changes.get_or_create(&FateLabel { fate: fate.as_str() }).inc_by(so_far - *before);
+            *before = so_far;
+        }
+    }
+
+    /// Returns what was counted of the node of this run.
+    fn before(&self, run: u64) -> parking_lot::MutexGuard<'_, Before> {
+        let mut before = self.before.lock();
+        if before.run != run {
+            *before = Before { run, ..Before::default() };
+        }
+        before
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use vagn_cluster::Counts;
+
+    fn stored(so_far: u64) -> Picture {
+        let mut counts = Counts { taken: so_far, ..Counts::default() };
+        counts.fates[Fate::Stored as usize] = so_far;
+        Picture { members: Vec::new(), shards: Vec::new(), is_known: false, counts }
+    }
+
+    #[test]
+    fn counters_go_on_when_the_node_is_started_anew() {
+        let registry = MetricRegistry::new();
+        let metrics = ClusterMetrics::new(&registry);
+        for (run, so_far) in [(1, 3), (1, 7), (2, 0), (2, 5)] {
+            metrics.show(run, &stored(so_far));
+        }
+        let page = registry.page();
+        let line = "vagn_cluster_changes_total{fate=\"stored\"} 12";
+        assert!(page.lines().any(|each| each == line), "{page}");
+        assert!(page.contains("vagn_cluster_losses_total{reason=\"no_answer\"} 0"), "{page}");
+    }
+}

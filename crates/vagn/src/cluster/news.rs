@@ -1,0 +1,146 @@
+//! What the node tells of itself: each thing once, for the log and the metrics.
+
+use std::sync::Arc;
+
+use tokio::sync::Notify;
+use tracing::{debug, error, info, warn};
+use vagn_cluster::{Happened, NodeId, ShardId};
+
+use super::metrics::ClusterMetrics;
+use super::picture::stop_reason;
+
+/// Takes what the node tells, and wakes the shelf. Clones share it.
+#[derive(Clone)]
+pub struct News {
+    metrics: Arc<ClusterMetrics>,
+    came: Arc<Notify>,
+}
+
+/// How much it is worth.
+enum Weight {
+    Page,
+    Warning,
+    Notice,
+    Detail,
+}
+
+impl News {
+    /// Counts in these metrics.
+    pub fn new(metrics: Arc<ClusterMetrics>) -> Self {
+        Self { metrics, came: Arc::default() }
+    }
+
+    /// Waits until something has happened since the last wait.
+    pub(super) async fn came(&self) {
+        self.came.notified().await;
+    }
+
+    /// Ends the next wait.
+    pub fn wake(&self) {
+        self.came.notify_one();
+    }
+
+    /// Takes what happened. It waits for nothing.
+    pub(super) fn take(&self, happened: Happened) {
+        let (event, weight, what) = words(happened);
+        let (shard, node) = subject(happened);
+        let node = node.map(|node| format!("{:016x}", node.0));
+        let shard = shard.map(|shard| shard.0);
+        let why = match happened {
+            Happened::Stopped(_, stop) => Some(stop_reason(stop)),
+            _ => None,
+        };
+        self.metrics.happened(event);
+        match weight {
+            Weight::Page => error!(shard, node, why, "{what}"),
+            Weight::Warning => warn!(shard, node, why, "{what}"),
+            Weight::Notice => info!(shard, node, "{what}"),
+            Weight::Detail => debug!(shard, node, "{what}"),
+        }
+        self.came.notify_one();
+    }
+}
+
+fn subject(happened: Happened) -> (Option<ShardId>, Option<NodeId>) {
+    use Happened as H;
+    match happened {
+        H::Founded | H::RecordRestored => (None, None),
+        H::Suspected(node) | H::HeardAgain(node) | H::Differs(node) => (None, Some(node)),
+        H::StruckOff(shard, node) => (Some(shard), Some(node)),
+        H::CopyBegun(shard)
+        | H::CopyResumed(shard)
+        | H::CopyLost(shard)
+        | H::CaughtUp(shard)
+        | H::Left(shard)
+        | H::SilentConsumer(shard)
+        | H::NextEntryPurged(shard)
+        | H::PublishedAgain(shard)
+        | H::Stopped(shard, _)
+        | H::WentOn(shard)
+        | H::LastOwner(shard)
+        | H::TwoOwners(shard)
+        | H::EpochRepaired(shard)
+        | H::RepeatRefused(shard)
+        | H::TimeHeld(shard)
+        | H::BrokersAway(shard)
+        | H::Shed(shard)
+        | H::Hedged(shard) => (Some(shard), None),
+    }
+}
+
+fn words(happened: Happened) -> (&'static str, Weight, &'static str) {
+    use Happened as H;
+    use Weight::{Detail, Notice, Page, Warning};
+    match happened {
+        H::Founded => ("founded", Notice, "a new data set is begun"),
+        H::RecordRestored => {
+            ("record_restored", Warning, "the brokers had lost the record of assignment; it is written again")
+        }
+        H::CopyBegun(_) => ("copy_begun", Notice, "the shard is being copied from an owner"),
+        H::CopyResumed(_) => ("copy_resumed", Notice, "a copy of the shard that was cut off goes on"),
+        H::CopyLost(_) => {
+            ("copy_lost", Notice, "the copy of the shard begins anew, as its source has it no more")
+        }
+        H::CaughtUp(_) => ("caught_up", Notice, "the whole shard is here"),
+        H::Left(_) => ("left", Notice, "the shard is dropped, as this node is no owner any more"),
+        H::SilentConsumer(_) => (
+            "silent_consumer",
+            Detail,
+            "the brokers were silent although the shard had more; they are asked again",
+        ),
+        H::NextEntryPurged(_) => {
+            ("next_entry_purged", Warning, "the shard is too far behind, and is copied from another owner")
+        }
+        H::PublishedAgain(_) => {
+            ("published_again", Notice, "what only this node had of the shard is published again")
+        }
+        H::Stopped(..) => ("stopped", Page, "the shard takes nothing more here"),
+        H::WentOn(_) => ("went_on", Notice, "the shard goes on"),
+        H::StruckOff(..) => ("struck_off", Warning, "an owner was too far behind, and is struck off"),
+        H::LastOwner(_) => ("last_owner", Page, "only one owner has all of the shard on its disk"),
+        H::TwoOwners(_) => ("two_owners", Notice, "two owners have all of the shard again"),
+        H::EpochRepaired(_) => {
+            ("epoch_repaired", Notice, "a new epoch of the shard is begun from what is here")
+        }
+        H::RepeatRefused(_) => {
+            ("repeat_refused", Detail, "an entry of the shard came again, and was not stored again")
+        }
+        H::TimeHeld(_) => {
+            ("time_held", Detail, "a tick of the shard was older than its time, and did not set it back")
+        }
+        H::Suspected(_) => ("suspected", Warning, "a node is silent"),
+        H::HeardAgain(_) => ("heard_again", Notice, "a node is heard again"),
+        H::Differs(_) => {
+            ("differs", Warning, "a node has other settings than this one, or its name is used twice")
+        }
+        H::BrokersAway(_) => {
+            ("brokers_away", Warning, "the shard has no leader at the brokers, or they are away")
+        }
+        H::Shed(_) => (
+            "shed",
+            Detail,
+            "changes of the shard were shed, as they had waited for too long or there was no room",
+        ),
+        H::Hedged(_) => ("hedged", Detail, "a question was asked again of another owner"),
+    }
+}

@@ -1,0 +1,183 @@
+//! The thread that drives the node: from its files, over the brokers, until it is told to stop. What crashes it costs no more than a kill
+//! of the process; it begins anew from its files.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::runtime::Builder;
+use tokio::time::{Instant, sleep};
+use tracing::{info, warn};
+use vagn_cluster::NodeId;
+use vagn_flow::clock::Clock;
+use vagn_nats::{Brokers, Driver, Incoming, Options};
+use vagn_otp::{ChildSpec, Failure, ThreadContext};
+use vagn_shard::FleetShard;
+use vagn_shard::files::{FileWorker, FileWorkers, FilesSettings, ShardFiles};
+use vagn_store::disk::RealDisk;
+
+use super::link::NodeLink;
+use super::news::News;
+use super::tls::tls;
+use crate::config::ClusterSettings;
+
+/// Version of what nodes say to each other.
+const VERSION: u32 = 1;
+
+/// Room of a stream where brokers could not be asked: for a repair alone, as streams of a new data set are made once they were.
+const STREAM_BYTES: u64 = 1 << 30;
+
+/// Longest wait for brokers of a node that has something to show from its files.
+const BROKERS_WITHIN: Duration = Duration::from_secs(2);
+
+/// Pause between two signs of life.
+const BEAT_EVERY: Duration = Duration::from_millis(200);
+
+/// Longest that a thread of the files waits for work before it gives a sign of life. A stop waits for each of them in turn.
+const WORK_WITHIN: Duration = Duration::from_millis(200);
+
+/// The node's parts.
+#[derive(Clone)]
+pub struct NodeParts {
+    /// Brokers and names.
+    pub settings: ClusterSettings,
+    /// Name of the node.
+    pub name: String,
+    /// It may own shards.
+    pub stores: bool,
+    /// Settings of the shards of a new data set, in their byte form.
+    pub begin: Vec<u8>,
+    /// Hash of what must be equal on all nodes.
+    pub settings_hash: u64,
+    /// Directory of the files.
+    pub dir: PathBuf,
+    /// Bytes that must stay free on the disk.
+    pub free_floor_bytes: u64,
+    /// Draws a number that no other run has.
+    pub draw: fn() -> u64,
+    /// The wall clock.
+    pub clock: Arc<dyn Clock>,
+    /// Leads to the node while it is driven.
+    pub link: NodeLink<FleetShard>,
+    /// Takes what the node tells.
+    pub news: News,
+    /// Threads of the files.
+    pub workers: FileWorkers,
+}
+
+/// Returns the children: the threads of the files, and the one that drives the node.
+pub fn children(parts: NodeParts) -> impl Iterator<Item = ChildSpec> {
+    let workers = parts.workers.clone();
+    let files = FileWorker::all().map(move |worker| {
+        let workers = workers.clone();
+        let child = ChildSpec::thread(&worker.name(), move |ctx| {
+            ctx.ready();
+            while !ctx.stopping() {
+                ctx.beat();
+                // The disk takes as long as it likes.
+                let _unwatched = ctx.patient();
+                workers.run(worker, WORK_WITHIN);
+            }
+            Ok(())
+        });
+        // Two who write one log would be worse than none, so one that is stuck is waited for.
+        child.never_abandon()
+    });
+    files.chain([ChildSpec::thread("node", move |ctx| parts.drive(&ctx))])
+}
+
+impl NodeParts {
+    fn drive(&self, ctx: &ThreadContext) -> Result<(), Failure> {
+        let runtime = Builder::new_current_thread().enable_all().build()?;
+        ctx.ready();
+        runtime.block_on(async {
+            tokio::select! {
+                biased;
+                () = stopped(ctx) => Ok(()),
+                ended = self.run() => ended,
+            }
+        })
+    }
+
+    async fn run(&self) -> Result<(), Failure> {
+        let stream_bytes = self.stream_bytes().await?;
+        let files = FilesSettings {
+            free_floor_bytes: self.free_floor_bytes,
+            ..FilesSettings::new(&self.settings.set)
+        };
+        let disk = ShardFiles::open(Arc::new(RealDisk), &self.dir, files, &self.workers)?;
+        let (clock, news) = (self.clock.clone(), self.news.clone());
+        let (handle, driver) = Driver::new(
+            self.node_settings(stream_bytes),
+            disk,
+            self.connect()?,
+            Arc::new(move || clock.now_ms()),
+            Box::new(move |happened| news.take(happened)),
+        );
+        let _leading = self.link.lead(handle);
+        info!(node = self.name, set = self.settings.set, "the node begins");
+        driver.run().await;
+        Ok(())
+    }
+
+    fn connect(&self) -> Result<(Brokers, Incoming), Failure> {
+        Ok(Brokers::connect(self.options()?))
+    }
+
+    fn options(&self) -> Result<Options, Failure> {
+        let options = self.settings.options(self.node(), (self.draw)())?;
+        Ok(options.tls(tls(&self.settings)?))
+    }
+
+    fn node(&self) -> NodeId {
+        NodeId::of_name(&self.name)
+    }
+
+    /// Asks the brokers for the room of a stream. A node that has nothing to show from its files waits until they answer.
+    async fn stream_bytes(&self) -> Result<u64, Failure> {
+        let (brokers, incoming) = self.connect()?;
+        let (has_files, mut has_told) = (self.dir.join("note").exists(), false);
+        let asked = async {
+            loop {
+                let by = Instant::now() + BROKERS_WITHIN;
+                if let Some(bytes) = brokers.stream_bytes(self.settings.shards as u16, by).await {
+                    return bytes;
+                }
+                if has_files {
+                    warn!("no broker answers; the node begins with what is in its files");
+                    return STREAM_BYTES;
+                }
+                if !std::mem::replace(&mut has_told, true) {
+                    warn!("no broker answers; the node waits for one, as it has no files to begin with");
+                }
+            }
+        };
+        tokio::select! {
+            bytes = asked => Ok(bytes),
+            () = incoming.serve() => unreachable!("it goes on for ever"),
+        }
+    }
+
+    fn node_settings(&self, stream_bytes: u64) -> vagn_cluster::Settings {
+        let zone = Some(self.settings.zone.clone()).filter(|zone| !zone.is_empty());
+        vagn_cluster::Settings {
+            name: self.name.clone(),
+            zone,
+            version: VERSION,
+            settings_hash: self.settings_hash,
+            shards: self.settings.shards as u16,
+            stores: self.stores,
+            begin: self.begin.clone(),
+            stream_bytes,
+            ..vagn_cluster::Settings::new(self.node(), (self.draw)())
+        }
+    }
+}
+
+/// Gives signs of life until the thread is told to stop.
+async fn stopped(ctx: &ThreadContext) {
+    while !ctx.stopping() {
+        ctx.beat();
+        sleep(BEAT_EVERY).await;
+    }
+}

@@ -1,0 +1,231 @@
+//! What a look at the node means for readiness. Calls for help need no cluster, so nothing here stands in their way.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use vagn_flow::readiness::{Purpose, Readiness};
+
+use super::picture::{Picture, stop_of, stop_reason};
+
+/// Name of the obstacle in `/readyz`. While the brokers are away it does not hold back the line `ready` for long.
+pub const OBSTACLE: &str = "cluster";
+
+/// Begins the names of warnings.
+const PREFIX: &str = "cluster, ";
+
+/// Tells readiness what stands in the way of positions and questions, and warns of what a person should look at.
+pub struct Outlook {
+    readiness: Arc<Readiness>,
+    /// Name of the data set.
+    set: String,
+    /// Number of shards that is set.
+    shards: u16,
+    /// Names of the warnings that are given.
+    given: Mutex<BTreeSet<String>>,
+}
+
+impl Outlook {
+    /// Tells that the node has not begun.
+    pub fn new(readiness: Arc<Readiness>, set: String, shards: u16) -> Self {
+        readiness.missing(OBSTACLE, Purpose::FLEET, "the node is starting");
+        Self { readiness, set, shards, given: Mutex::default() }
+    }
+
+    /// Tells that there is no node.
+    pub(super) fn gone(&self) {
+        let why = "the node is starting: it waits for a broker of `cluster.nats`, or for its files; the log says for which";
+        self.readiness.missing(OBSTACLE, Purpose::FLEET, why);
+        self.warn(Vec::new());
+    }
+
+    /// Tells what a look means.
+    pub(super) fn tell(&self, picture: &Picture, is_connected: bool) {
+        match self.obstacle(picture, is_connected) {
+            Some((blocks, why)) => {
+                self.readiness.missing(OBSTACLE, blocks, why);
+            }
+            None => self.readiness.present(OBSTACLE),
+        }
+        self.warn(warnings(picture));
+    }
+
+    fn obstacle(&self, picture: &Picture, is_connected: bool) -> Option<(&'static [Purpose], String)> {
+        let count = picture.shards.len();
+        if picture.is_known && count != usize::from(self.shards) {
+            let why = format!(
+                "the data set `{}` has {count} shards, and `cluster.shards` is {}; set it to {count}, and start again",
+                self.set, self.shards
+            );
+            return Some((Purpose::FLEET, why));
+        }
+        if !is_connected {
+            let why = "no broker of `cluster.nats` is connected; positions fail until one is";
+            return Some((if picture.is_known { &[Purpose::Store] } else { Purpose::FLEET }, why.to_owned()));
+        }
+        if !picture.is_known {
+            let why = "it is not known yet which nodes have which shards".to_owned();
+            return Some((Purpose::FLEET, why));
+        }
+        let unowned = picture.unowned();
+        (!unowned.is_empty()).then(|| {
+            let why = format!(
+                "no node answers for {} with all they have; their positions wait, and then fail",
+                named(&unowned)
+            );
+            (&[Purpose::Store][..], why)
+        })
+    }
+
+    /// Gives these warnings, and ends those that were given before and are none of them.
+    fn warn(&self, warnings: Vec<(String, String)>) {
+        let mut given = self.given.lock();
+        let now: BTreeSet<String> = warnings.iter().map(|(name, _)| name.clone()).collect();
+        given.difference(&now).for_each(|name| self.readiness.clear(name));
+        for (name, what) in warnings {
+            self.readiness.warn(name, what);
+        }
+        *given = now;
+    }
+}
+
+/// Says shards in words, such as "shard 3" or "shards 3, 5".
+fn named(shards: &[u16]) -> String {
+    let numbers: Vec<_> = shards.iter().map(u16::to_string).collect();
+    format!("shard{} {}", if shards.len() == 1 { "" } else { "s" }, numbers.join(", "))
+}
+
+fn warnings(picture: &Picture) -> Vec<(String, String)> {
+    let mut warnings = Vec::new();
+    let mut warn = |name: String, what: String| warnings.push((format!("{PREFIX}{name}"), what));
+    for member in &picture.members {
+        if !member.is_heard {
+            let what = format!("it has been silent for {} s", member.silent_ms / 1_000);
+            warn(format!("node {}", member.name), what);
+        } else if member.differs {
+            let what = "its settings differ from those here, or its name is used twice; make forget_after, max_vehicles, \
+                        cluster.shards and auth.devices equal on all nodes";
+            warn(format!("node {}", member.name), what.to_owned());
+        }
+    }
+    for shard in &picture.shards {
+        if let Some(stop) = shard.own.and_then(|own| stop_of(own.stage)) {
+            warn(
+                format!("shard {}", shard.shard.0),
+                format!("it takes nothing more here: {}", stop_reason(stop)),
+            );
+        }
+    }
+    // With a single node that stores, there is nothing else to expect.
+    if picture.members.iter().filter(|member| member.stores).count() > 1 {
+        let lone = picture
+            .shards
+            .iter()
+            .filter(|shard| shard.owners.iter().filter(|owner| owner.is_full).count() == 1);
+        let lone: Vec<_> = lone.map(|shard| shard.shard.0).collect();
+        if !lone.is_empty() {
+            let what = format!(
+                "only one node has all of {}; a second copy is on its way, or finds no node of another zone",
+                named(&lone)
+            );
+            warn("copies".to_owned(), what);
+        }
+    }
+    warnings
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::picture::ShardPicture;
+    use vagn_cluster::{Counts, MemberView, NodeId, OwnerView, ShardId, ShardView, Stage, Stop, StreamId};
+
+    fn member(name: &str, silent_ms: u64, differs: bool) -> MemberView {
+        let zone = None;
+        let is_heard = silent_ms < 3_000;
+        MemberView {
+            node: NodeId(1),
+            name: name.into(),
+            zone,
+            stores: true,
+            leaves: false,
+            silent_ms,
+            is_heard,
+            differs,
+        }
+    }
+
+    fn shard(number: u16, stage: Stage, owners: &[bool]) -> ShardPicture {
+        let shard = ShardId(number);
+        let stream = StreamId { shard, epoch: 1 };
+        let own = ShardView { shard, stream, stage, received: 1, applied: 1, tick: None };
+        let owners = owners.iter().zip(1..).map(|(has_all, node)| OwnerView {
+            node: NodeId(node),
+            is_full: *has_all,
+            synced: Some(1),
+            caught_up: *has_all,
+        });
+        ShardPicture { shard, owners: owners.collect(), own: Some(own) }
+    }
+
+    fn picture(members: Vec<MemberView>, shards: Vec<ShardPicture>) -> Picture {
+        Picture { members, shards, is_known: true, counts: Counts::default() }
+    }
+
+    fn outlook(shards: u16) -> Outlook {
+        Outlook::new(Arc::default(), "fleet".into(), shards)
+    }
+
+    #[test]
+    fn a_single_node_that_has_all_is_ready() {
+        let outlook = outlook(1);
+        assert!(!outlook.readiness.report().ready);
+        outlook.tell(&picture(vec![member("a", 0, false)], vec![shard(0, Stage::CaughtUp, &[true])]), true);
+        let report = outlook.readiness.report();
+        assert!(report.ready && report.warnings.is_empty(), "{report:?}");
+    }
+
+    #[test]
+    fn calls_are_taken_whatever_becomes_of_the_cluster() {
+        let outlook = outlook(2);
+        let check = |picture: &Picture, is_connected, (can_ask, can_store), said: &str| {
+            outlook.tell(picture, is_connected);
+            let report = outlook.readiness.report();
+            assert_eq!(
+                (report.can_take_alarms, report.can_ask, report.can_store),
+                (true, can_ask, can_store)
+            );
+            assert!(report.missing.get(OBSTACLE).is_some_and(|why| why.contains(said)), "{report:?}");
+        };
+        let unknown = Picture { is_known: false, ..picture(Vec::new(), Vec::new()) };
+        check(&unknown, false, (false, false), "no broker");
+        check(&unknown, true, (false, false), "not known yet");
+        let whole = || vec![shard(0, Stage::CaughtUp, &[true]), shard(1, Stage::CaughtUp, &[true])];
+        check(&picture(Vec::new(), whole()), false, (true, false), "no broker");
+        let unowned = vec![shard(0, Stage::CaughtUp, &[true]), shard(1, Stage::CaughtUp, &[false, false])];
+        check(&picture(Vec::new(), unowned), true, (true, false), "shard 1");
+        check(
+            &picture(Vec::new(), vec![shard(0, Stage::CaughtUp, &[true])]),
+            true,
+            (false, false),
+            "set it to 1",
+        );
+        outlook.gone();
+        assert!(outlook.readiness.report().can_take_alarms);
+    }
+
+    #[test]
+    fn warnings_come_and_go() {
+        let outlook = outlook(1);
+        let stopped = Stage::Stopped(Stop::HashDiffers);
+        let members = vec![member("a", 0, false), member("b", 9_000, false), member("c", 0, true)];
+        outlook.tell(&picture(members, vec![shard(0, stopped, &[true, false])]), true);
+        let warnings = outlook.readiness.report().warnings;
+        let names: Vec<_> = warnings.keys().map(String::as_str).collect();
+        assert_eq!(names, ["cluster, copies", "cluster, node b", "cluster, node c", "cluster, shard 0"]);
+        assert!(warnings["cluster, node b"].contains("silent for 9 s"), "{warnings:?}");
+        let whole = vec![shard(0, Stage::CaughtUp, &[true, true])];
+        outlook.tell(&picture(vec![member("a", 0, false), member("b", 0, false)], whole), true);
+        assert!(outlook.readiness.report().warnings.is_empty());
+    }
+}

@@ -1,0 +1,137 @@
+//! The status of a cluster for people: brokers, nodes, shards.
+
+use std::fmt::Write;
+
+use serde_json::Value;
+
+/// Renders the status.
+pub(super) fn of(shown: &Value) -> String {
+    let mut text = String::new();
+    brokers(shown, &mut text);
+    text.push('\n');
+    let members: Vec<_> = items(shown, "members").map(member).collect();
+    rows(&mut text, ["NODE", "ZONE", "STATE"], &members);
+    text.push('\n');
+    let shards: Vec<_> = items(shown, "shards").map(shard).collect();
+    if shards.is_empty() {
+        text.push_str("shards: not known yet\n");
+    } else {
+        rows(&mut text, ["SHARD", "OWNERS", "HERE", "APPLIED", "LAG"], &shards);
+    }
+    text
+}
+
+fn brokers(shown: &Value, text: &mut String) {
+    let connected = shown["brokers_connected"].as_u64().unwrap_or(0);
+    let names: Vec<_> = items(shown, "brokers").filter_map(Value::as_str).collect();
+    let names = if names.is_empty() { "none tried yet".to_owned() } else { names.join(", ") };
+    writeln!(text, "brokers: {connected} of 2 connections ({names})")
+        .expect("a string takes all that is written");
+}
+
+fn items<'a>(shown: &'a Value, name: &str) -> impl Iterator<Item = &'a Value> {
+    shown[name].as_array().into_iter().flatten()
+}
+
+fn word(value: &Value) -> String {
+    match value {
+        Value::Null => "-".to_owned(),
+        Value::String(text) => text.replace('_', " "),
+        value => value.to_string(),
+    }
+}
+
+fn member(member: &Value) -> [String; 3] {
+    let mut states = Vec::new();
+    match member["heard"] == true {
+        true => states.push("heard".to_owned()),
+        false => states.push(format!("silent for {} s", member["silent_ms"].as_u64().unwrap_or(0) / 1_000)),
+    }
+    if member["stores"] == false {
+        states.push("stores nothing".to_owned());
+    }
+    if member["leaves"] == true {
+        states.push("leaving".to_owned());
+    }
+    if member["differs"] == true {
+        states.push("other settings".to_owned());
+    }
+    // A name stays as it is, whatever is in it.
+    let name = member["name"].as_str().unwrap_or("-").to_owned();
+    [name, member["zone"].as_str().unwrap_or("-").to_owned(), states.join(", ")]
+}
+
+fn shard(shard: &Value) -> [String; 5] {
+    let owners = items(shard, "owners").map(|owner| {
+        let name = owner["node"].as_str().unwrap_or("-");
+        let state = match (owner["full"] == true, owner["caught_up"] == true) {
+            (true, true) => "",
+            (true, false) => " (behind or silent)",
+            (false, _) => " (copying)",
+        };
+        format!("{name}{state}")
+    });
+    let owners: Vec<_> = owners.collect();
+    let owners = if owners.is_empty() { "none".to_owned() } else { owners.join(", ") };
+    let here = match &shard["stopped"] {
+        Value::String(why) => format!("stopped: {why}"),
+        _ => word(&shard["stage"]),
+    };
+    [word(&shard["shard"]), owners, here, word(&shard["applied"]), word(&shard["lag"])]
+}
+
+/// Writes a table whose columns are as wide as their widest cell.
+fn rows<const N: usize>(text: &mut String, head: [&str; N], rows: &[[String; N]]) {
+    let head = head.map(str::to_owned);
+    let all = || std::iter::once(&head).chain(rows);
+    let width = |column: usize| all().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..N).map(width).collect();
+    for row in all() {
+        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
+        let line = cells.collect::<Vec<_>>().join("  ");
+        text.push_str(line.trim_end());
+        text.push('\n');
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn shows_brokers_nodes_and_shards() {
+        let shown = json!({
+            "brokers": ["tls://a.example:4222"],
+            "brokers_connected": 1,
+            "members": [
+                {"name": "north_1", "zone": "north", "heard": true, "stores": true, "silent_ms": 0},
+                {"name": "south", "zone": null, "heard": false, "stores": false, "silent_ms": 9_400},
+            ],
+            "shards": [
+                {
+                    "shard": 0,
+                    "owners": [
+                        {"node": "north_1", "full": true, "caught_up": true},
+                        {"node": "south", "full": true, "caught_up": false},
+                    ],
+                    "stage": "caught_up",
+                    "stopped": null,
+                    "applied": 17,
+                    "lag": 0,
+                },
+                {"shard": 1, "owners": [], "stage": null, "stopped": null, "applied": null, "lag": null},
+            ],
+        });
+        let expected = "brokers: 1 of 2 connections (tls://a.example:4222)\n\
+            \n\
+            NODE     ZONE   STATE\n\
+            north_1  north  heard\n\
+            south    -      silent for 9 s, stores nothing\n\
+            \n\
+            SHARD  OWNERS                             HERE       APPLIED  LAG\n\
+            0      north_1, south (behind or silent)  caught up  17       0\n\
+            1      none                               -          -        -\n";
+        assert_eq!(of(&shown), expected);
+    }
+}

@@ -1,0 +1,64 @@
+//! Three brokers as processes, run by `scripts/brokers`. They end with the test process, however that ends.
+
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::source::workspace;
+
+pub(crate) struct Brokers {
+    child: Child,
+    say: ChildStdin,
+    hear: BufReader<ChildStdout>,
+    addresses: Vec<String>,
+    _folder: TempDir,
+}
+
+impl Brokers {
+    /// Starts them, and waits until they have a leader.
+    pub(crate) fn start() -> Self {
+        let folder = TempDir::new().unwrap();
+        let mut child = Command::new(workspace().join("scripts/brokers"))
+            .arg("run")
+            .arg(folder.path())
+            .current_dir(workspace())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let (say, hear) = (child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()));
+        let mut brokers = Self { child, say, hear, addresses: Vec::new(), _folder: folder };
+        let about = brokers.answer();
+        let addresses = about["brokers"].as_array().unwrap().iter();
+        brokers.addresses = addresses.map(|broker| broker["address"].as_str().unwrap().to_owned()).collect();
+        brokers
+    }
+
+    /// Returns their addresses as `--nats` takes them.
+    pub(crate) fn list(&self) -> String {
+        self.addresses.join(",")
+    }
+
+    /// Has a command carried out, such as `kill 1`.
+    pub(crate) fn order(&mut self, command: &str) -> Value {
+        writeln!(self.say, "{command}").unwrap();
+        self.answer()
+    }
+
+    fn answer(&mut self) -> Value {
+        let mut line = String::new();
+        self.hear.read_line(&mut line).unwrap();
+        assert!(!line.is_empty(), "scripts/brokers ended: it says why above");
+        serde_json::from_str(&line).unwrap()
+    }
+}
+
+impl Drop for Brokers {
+    fn drop(&mut self) {
+        // It ends its brokers when it is asked to end.
+        drop(Command::new("kill").arg(self.child.id().to_string()).status());
+        drop(self.child.wait());
+    }
+}

@@ -1,0 +1,268 @@
+//! Three nodes over three brokers: one fleet, whichever node is asked, and whichever is killed.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use vagn_wire::Fate;
+
+use crate::brokers::Brokers;
+use crate::tcp::TcpVehicle;
+use crate::vagn::{Vagn, command, eventually, report};
+
+/// Shards of the data set: each node owns four of six.
+const SHARDS: &str = "[cluster]\nshards = 6\n";
+
+/// Vehicles: enough that each shard has some.
+const VEHICLES: u64 = 60;
+
+/// Rounds of killing and coming back: more with `VAGN_LONG=1`.
+fn rounds() -> u64 {
+    if std::env::var_os("VAGN_LONG").is_some() { 20 } else { 1 }
+}
+
+/// A cluster of three nodes.
+struct Cluster {
+    nodes: Vec<Option<Vagn>>,
+    folders: TempDir,
+    brokers: Brokers,
+}
+
+impl Cluster {
+    fn start() -> Self {
+        let (folders, brokers) = (TempDir::new().unwrap(), Brokers::start());
+        let mut cluster = Self { nodes: vec![None, None, None], folders, brokers };
+        (0..3).for_each(|node| cluster.launch(node));
+        (0..3).for_each(|node| cluster.node_mut(node).wait_ready());
+        cluster
+    }
+
+    fn dir(&self, node: usize) -> PathBuf {
+        self.folders.path().join(format!("node-{node}"))
+    }
+
+    fn launch(&mut self, node: usize) {
+        let dir = self.dir(node);
+        let config = crate::vagn::settings(self.folders.path(), SHARDS);
+        let (name, brokers) = (format!("node-{node}"), self.brokers.list());
+        let args = ["--config", &config, "--nats", &brokers, "--node", &name];
+        self.nodes[node] = Some(Vagn::launch(&dir, &args));
+    }
+
+    fn node(&self, node: usize) -> &Vagn {
+        self.nodes[node].as_ref().expect("it runs")
+    }
+
+    fn node_mut(&mut self, node: usize) -> &mut Vagn {
+        self.nodes[node].as_mut().expect("it runs")
+    }
+
+    /// Kills a node as a crash would.
+    fn kill(&mut self, node: usize) {
+        self.node_mut(node).kill();
+        self.nodes[node] = None;
+    }
+
+    fn running(&self) -> impl Iterator<Item = &Vagn> {
+        self.nodes.iter().flatten()
+    }
+
+    /// Waits until each shard has two owners that have all.
+    async fn wait_whole(&self) {
+        eventually("two copies of each shard", async || {
+            let mut is_whole = true;
+            for node in 0..3 {
+                is_whole &= self.nodes[node].is_none() || has_two_copies(&status(&self.dir(node)));
+            }
+            is_whole
+        })
+        .await;
+    }
+}
+
+/// Returns what `vagn cluster status --json` says; null while the node starts.
+fn status(dir: &Path) -> Value {
+    let said = command().args(["cluster", "status", "--json", "--data-dir"]).arg(dir).output().unwrap();
+    serde_json::from_slice(&said.stdout).unwrap_or(Value::Null)
+}
+
+fn has_two_copies(status: &Value) -> bool {
+    let shards = status["shards"].as_array();
+    let whole = |shard: &Value| {
+        let owners = shard["owners"].as_array().into_iter().flatten();
+        owners.filter(|owner| owner["full"] == true && owner["caught_up"] == true).count() == 2
+    };
+    shards.is_some_and(|shards| shards.len() == 6 && shards.iter().all(whole))
+}
+
+fn vehicle(number: u64) -> String {
+    format!("bus-{number}")
+}
+
+/// Sends a report of each vehicle over TCP, and returns the fates.
+async fn report_all(node: &Vagn, seq: u64, lat: f64) -> Vec<Fate> {
+    let mut vehicles = TcpVehicle::connect(node.address("tcp")).await.unwrap();
+    (0..VEHICLES).for_each(|number| vehicles.report(&vehicle(number), lat, number as f64, seq));
+    vehicles.flush().await.unwrap();
+    let mut fates = Vec::new();
+    for _ in 0..VEHICLES {
+        fates.push(vehicles.ack().await.expect("an answer").2);
+    }
+    fates
+}
+
+/// Returns the latitude of a vehicle as a node shows it.
+async fn latitude(node: &Vagn, number: u64) -> Option<f64> {
+    let (status, body) = node.get(&format!("/api/v1/vehicles/{}", vehicle(number))).await;
+    let shown: Value = serde_json::from_str(&body).unwrap();
+    if status == 200 { shown["geometry"]["coordinates"][1].as_f64() } else { None }
+}
+
+/// Waits until a node shows all vehicles at this latitude.
+async fn wait_for_all(node: &Vagn, lat: f64) {
+    for number in 0..VEHICLES {
+        eventually(&format!("{} at {lat}", vehicle(number)), async || {
+            latitude(node, number).await.is_some_and(|shown| (shown - lat).abs() < 1e-6)
+        })
+        .await;
+    }
+}
+
+/// Returns the number of vehicles that a node finds in the whole world, and the shards that it misses.
+async fn found(node: &Vagn) -> (u64, Value) {
+    let answer = node.json("/api/v1/vehicles?bbox=-180,-90,180,90&limit=1000").await;
+    let missing = answer.get("missing_shards").cloned().unwrap_or(json!([]));
+    assert_eq!(answer.get("partial").is_some(), missing != json!([]), "{answer}");
+    (answer["features"].as_array().unwrap().len() as u64, missing)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn three_nodes_are_one_fleet_whichever_is_killed() {
+    let mut cluster = Cluster::start();
+    assert_eq!(report_all(cluster.node(0), 1, 1.0).await, vec![Fate::Stored; VEHICLES as usize]);
+    let reports: Vec<_> = (0..VEHICLES)
+        .map(|number| json!({"ID": vehicle(number), "Lat": 2.0, "Lon": number, "Seq": 2}))
+        .collect();
+    let (code, answer) = cluster.node(1).post("/api/v1/positions", json!(reports).to_string()).await;
+    let stored = answer["reports"].as_array().unwrap().iter().filter(|one| one["fate"] == "stored").count();
+    assert_eq!((code, stored as u64), (200, VEHICLES), "{answer}");
+    for node in cluster.running() {
+        wait_for_all(node, 2.0).await;
+        assert_eq!(found(node).await, (VEHICLES, json!([])));
+    }
+    // A datagram, too.
+    cluster.node(2).send(&report(&vehicle(0), 2.5, 0.0, false));
+    eventually("the datagram at another node", async || latitude(cluster.node(0), 0).await == Some(2.5))
+        .await;
+    cluster.wait_whole().await;
+
+    // A broker that is killed leads some streams: until others do, reports may fail.
+    cluster.brokers.order("kill 1");
+    let mut seq = 3;
+    eventually("stored with two brokers", async || {
+        seq += 1;
+        report_all(cluster.node(1), seq, 2.0).await.iter().all(|fate| *fate == Fate::Stored)
+    })
+    .await;
+    cluster.brokers.order("start 1");
+
+    for round in 0..rounds() {
+        let (seq, lat) = (1_000 + round, 3.0 + round as f64);
+        kill_two_and_come_back(&mut cluster, (round % 3) as usize, seq, lat).await;
+    }
+}
+
+/// Kills a node and then another one, and looks that answers are whole or say what is missing. Both come back with all.
+async fn kill_two_and_come_back(cluster: &mut Cluster, first: usize, seq: u64, lat: f64) {
+    let [second, third] = [1, 2].map(|further| (first + further) % 3);
+    cluster.kill(first);
+    // Whole all the time: each shard has an owner among the two others.
+    for _ in 0..20 {
+        assert_eq!(found(cluster.node(second)).await, (VEHICLES, json!([])));
+    }
+    assert_eq!(report_all(cluster.node(third), seq, lat).await, vec![Fate::Stored; VEHICLES as usize]);
+    wait_for_all(cluster.node(second), lat).await;
+
+    // Both owners of some shards are away now.
+    cluster.kill(second);
+    let (vehicles, missing) = found(cluster.node(third)).await;
+    assert!(vehicles < VEHICLES && missing != json!([]), "{vehicles} {missing}");
+
+    for node in [first, second] {
+        cluster.launch(node);
+        cluster.node_mut(node).wait_ready();
+    }
+    for node in cluster.running() {
+        wait_for_all(node, lat).await;
+        eventually("whole answers", async || found(node).await == (VEHICLES, json!([]))).await;
+    }
+    cluster.wait_whole().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_for_help_is_made_without_brokers() {
+    let dir = TempDir::new().unwrap();
+    let args = ["--nats", "nats://127.0.0.1:9", "--node", "lone"];
+    let mut vagn = Vagn::launch(dir.path(), &args);
+    let mut caller = TcpVehicle::connect(vagn.address("tcp")).await.unwrap();
+    caller.say("caller", 1.0, 2.0, 1, true);
+    caller.flush().await.unwrap();
+    eventually("the incident to be listed", async || {
+        vagn.json("/api/v1/incidents").await.to_string().contains("\"caller\"")
+    })
+    .await;
+    // It says so although it can store nothing, and /readyz says why.
+    vagn.wait_ready();
+    let (code, ready) = vagn.ops("/readyz").await;
+    let ready: Value = serde_json::from_str(&ready).unwrap();
+    assert_eq!(
+        (code, &ready["can_take_alarms"], &ready["can_store"]),
+        (503, &json!(true), &json!(false)),
+        "{ready}"
+    );
+    assert!(ready["missing"]["cluster"].as_str().unwrap().contains("cluster.nats"), "{ready}");
+    let status = command().args(["cluster", "status", "--data-dir"]).arg(dir.path()).output().unwrap();
+    assert_eq!(status.status.code(), Some(69), "{status:?}");
+    let (ended, _) = vagn.stop();
+    assert!(ended.success(), "{ended}");
+}
+
+#[test]
+fn a_role_that_cannot_be_given_is_refused_with_the_remedy() {
+    let refused = |args: &[&str]| {
+        let said = command().arg("serve").args(args).output().unwrap();
+        assert_eq!(said.status.code(), Some(64));
+        String::from_utf8(said.stderr).unwrap()
+    };
+    let said = refused(&["--nats", "nats://127.0.0.1:4222", "--role", "ingest,emergency"]);
+    assert!(said.contains("at each ingest node's own desk"), "{said}");
+    let said = refused(&["--role", "store"]);
+    assert!(said.contains("--nats"), "{said}");
+    let said = refused(&["--nats", "nats://a.example"]);
+    assert!(said.contains("in clear"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_node_does_what_its_role_says_and_an_old_fleet_is_named() {
+    let (folders, brokers) = (TempDir::new().unwrap(), Brokers::start());
+    let dir = |name: &str| folders.path().join(name);
+    // It has been the only machine before.
+    drop(Vagn::start(&dir("store"), &[]));
+    let list = brokers.list();
+    let args = |role| ["--nats", &list, "--node", role, "--role", role];
+    let mut store = Vagn::launch_without_doors(&dir("store"), &args("store"));
+    store.wait_ready();
+    let mut ingest = Vagn::launch(&dir("ingest"), &args("ingest"));
+    ingest.wait_ready();
+    assert_eq!(report_all(&ingest, 1, 1.0).await, vec![Fate::Stored; VEHICLES as usize]);
+    let (code, said) = ingest.get("/api/v1/vehicles/bus-1").await;
+    assert!(code == 503 && said.contains("`query`"), "{code} {said}");
+    let (code, said) = store.get("/api/v1/vehicles/bus-1").await;
+    assert!(code == 503 && said.contains("`query`"), "{code} {said}");
+    let warnings = store.ops("/readyz").await.1;
+    assert!(warnings.contains("vagn cluster import"), "{warnings}");
+    eventually("the other node in the status", async || {
+        status(&dir("store"))["members"].to_string().contains("\"ingest\"")
+    })
+    .await;
+}
