@@ -880,7 +880,7 @@ fn a_copy_that_begins_does_not_end_one_that_is_read() {
     let mut world = World::begun(1);
     world.submit(1, 0..400);
     let stream = StreamId { shard: ShardId(0), epoch: 1 };
-    let mut ask = |world: &mut World, from: u64, copy: u64, offset: u64| {
+    let ask = |world: &mut World, from: u64, copy: u64, offset: u64| {
         let bytes = Message::CopyAsk { stream, copy, offset }.write();
         world.tell(1, Event::Received { from: NodeId(from), bytes });
         let (to, bytes) = world.elsewhere.pop().unwrap();
