@@ -176,6 +176,12 @@ impl Guard {
         result
     }
 
+    /// Loads what opening the envelopes among these datagrams needs, for all of them at once. To be called just before.
+    #[inline]
+    pub fn load<'e>(&self, datagrams: impl Iterator<Item = &'e [u8]>) {
+        self.keys.load(datagrams);
+    }
+
     /// Judges an envelope whose reports are in `content` if it was opened.
     fn take_apart(
         &self,

@@ -84,6 +84,11 @@ impl Shard {
         look(line.vehicle_id(&mut text).map_or_else(|| self.aside(line.key_id), Speaker::Vehicle))
     }
 
+    /// Reads the entry at which a search for this hash begins, and gives a number that hangs on it.
+    pub(super) fn touch(&self, hash: u64) -> u32 {
+        self.index.touch(hash)
+    }
+
     /// Puts a key in force, or what has changed about it, and returns its place and whether the key is new; `None` when
     /// there is no place left.
     pub(super) fn put(
