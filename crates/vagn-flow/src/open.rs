@@ -31,6 +31,20 @@ pub fn reports(datagram: &[u8]) -> impl Iterator<Item = (Mark, &[u8])> {
     pieces(datagram).map(|piece| (Mark { is_alarm: piece.is_alarm }, piece.bytes))
 }
 
+/// Opens a report in the original's layout at little cost; `None` for every other, which needs [`open`].
+#[inline(always)]
+pub fn open_at_once(report: &[u8]) -> Option<Report<'_>> {
+    vagn_wire::decode_at_once(report)
+}
+
+/// Opens a report for which [`open_at_once`] had no answer.
+///
+/// # Errors
+/// The first thing that is wrong with it.
+pub fn open_other(report: &[u8]) -> Result<Report<'_>, Reject> {
+    vagn_wire::decode_general(report)
+}
+
 /// Opens a report.
 ///
 /// # Errors

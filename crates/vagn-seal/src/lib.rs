@@ -7,7 +7,7 @@
 //! | `cipher.rs` | derived keys, and what is done with them |
 //! | `sender.rs` | the sender's side: seals reports, opens answers |
 //! | `table.rs` | the service's side: the keys in force, which open envelopes and seal answers |
-//! | `table/` | a line per key, its parts under locks, the index |
+//! | `table/` | a line per key, its parts under locks, the index, loading ahead |
 //!
 //! No I/O and no clock. `docs/wire.md` has the format byte by byte.
 

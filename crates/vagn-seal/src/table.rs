@@ -2,11 +2,13 @@
 
 mod index;
 mod line;
+mod loader;
 mod shard;
 
 use std::collections::HashMap;
 use std::fmt;
 use std::hash::BuildHasher as _;
+use std::hint::black_box;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -16,7 +18,8 @@ use vagn_wire::VehicleId;
 
 use self::index::Index;
 use self::line::Line;
-use self::shard::{Aside, Shard};
+use self::loader::Loader;
+use self::shard::{Aside, Found, Shard};
 use crate::cipher::{Direction, DirectionKey};
 use crate::envelope::Clear;
 use crate::sender::put_envelope;
@@ -30,6 +33,10 @@ const PLACE_BITS: u32 = 20;
 
 /// Keys of one part at most; 67 million in all.
 const PLACES_PER_SHARD: u32 = (1 << PLACE_BITS) - 1;
+
+/// Keys from which on the table is loaded ahead: a smaller one is in the caches of the processor, where looking twice costs more
+/// than waiting.
+const LOADED_FROM: usize = 50_000;
 
 /// The one or the many that a key speaks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -135,24 +142,49 @@ impl KeyTable {
     /// # Errors
     /// The reason that it stays closed.
     pub fn open<'b>(&self, envelope: &[u8], buffer: &'b mut Vec<u8>) -> Result<Opened<'b>, NotOpened> {
+        self.open_for(envelope, buffer, |_, _| ()).map(|(opened, ())| opened)
+    }
+
+    /// As [`open`](Self::open), and calls `look` with what was opened and the one that its key speaks for. In one look at the key, so
+    /// that it cannot be revoked in between.
+    ///
+    /// # Errors
+    /// The reason that it stays closed.
+    pub fn open_for<'b, T>(
+        &self,
+        envelope: &[u8],
+        buffer: &'b mut Vec<u8>,
+        look: impl FnOnce(&Opened<'b>, Speaker<'_>) -> T,
+    ) -> Result<(Opened<'b>, T), NotOpened> {
         let envelope = Envelope::parse(envelope).ok_or(NotOpened::BadTag)?;
         let Envelope { key_id, epoch, sequence, lane, .. } = envelope;
+        let hash = hash(&key_id.0);
         // Opened under the lock: a copy of the key would have to be wiped for each datagram.
-        let shard = self.shard(key_id).read();
-        let found = shard.find(key_id, epoch)?;
-        let is_newer = found.is_newer;
-        if !found.up.open(sequence, &envelope.clear().0, envelope.sealed, buffer) {
+        let shard = self.shards[part_of(hash)].read();
+        let Found { line, up, is_newer } = shard.find(hash, key_id, epoch)?;
+        if !up.open(sequence, &envelope.clear().0, envelope.sealed, buffer) {
             return Err(NotOpened::BadTag);
         }
+        let mut opened = Opened { key_id, epoch, sequence, lane, reports: buffer, is_first_of_epoch: false };
+        let looked = shard.speaker_of(line, |speaker| look(&opened, speaker));
         drop(shard);
-        let is_first_of_epoch = is_newer && self.advance(key_id, epoch);
-        Ok(Opened { key_id, epoch, sequence, lane, reports: buffer, is_first_of_epoch })
+        opened.is_first_of_epoch = is_newer && self.advance(key_id, epoch);
+        Ok((opened, looked))
+    }
+
+    /// Loads what opening these datagrams needs of the table, for all of them at once: one by one, each would wait for memory. To be
+    /// called just before they are opened; what is no envelope is passed over.
+    pub fn load<'e>(&self, datagrams: impl Iterator<Item = &'e [u8]>) {
+        if self.len() >= LOADED_FROM {
+            black_box(Loader::new(&self.shards, datagrams).load());
+        }
     }
 
     /// Calls `look` with the one that a key speaks for; `None` when it is not in force.
     pub fn speaker<T>(&self, key_id: KeyId, look: impl FnOnce(Speaker<'_>) -> T) -> Option<T> {
-        let shard = self.shard(key_id).read();
-        shard.place(key_id).and_then(|place| shard.speaker_at(place, look))
+        let hash = hash(&key_id.0);
+        let shard = self.shards[part_of(hash)].read();
+        shard.line(hash, key_id).map(|line| shard.speaker_of(line, look))
     }
 
     /// Returns true when the key may speak for this vehicle.
@@ -186,7 +218,7 @@ impl KeyTable {
         answer: &[u8],
         out: &mut Vec<u8>,
     ) -> bool {
-        if self.shard(key_id).read().find(key_id, epoch).is_err() {
+        if self.shard(key_id).read().find(hash(&key_id.0), key_id, epoch).is_err() {
             return false;
         }
         let Some(secret) = self.secrets.secret(key_id, epoch) else { return false };
@@ -261,8 +293,9 @@ impl KeyTable {
 
     /// Hash and place under which the vehicle of a key stands in the index.
     fn indexed(&self, key_id: KeyId) -> Option<(u64, u32)> {
-        let part = part_of(hash(&key_id.0));
-        let place = (part as u32) << PLACE_BITS | self.shards[part].read().place(key_id)?;
+        let hash = hash(&key_id.0);
+        let part = part_of(hash);
+        let place = (part as u32) << PLACE_BITS | self.shards[part].read().place(hash, key_id)?;
         Some((self.vehicle_at(place, hash_id)?, place))
     }
 

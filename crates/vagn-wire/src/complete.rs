@@ -9,86 +9,139 @@ use crate::decode::fields::Field;
 use crate::decode::{decode_long, vehicle_id};
 use crate::encode::{string, text};
 use crate::marker::{FIXMAP, MAP16};
-use crate::{MAX_DATAGRAM, Reject, VehicleId, encode};
+use crate::{MAX_DATAGRAM, MAX_OBJECT, Reject, VehicleId, encode, object_len};
 
-/// Appends the report to `out` with the id `of` in it. Returns false, and appends nothing, where it has an id that can be read.
-pub(crate) fn complete(report: &[u8], of: VehicleId<'_>, out: &mut Vec<u8>) -> bool {
+/// The vehicle of a report, beside the one whose id was to be put in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Whose {
+    /// The report had no id that can be read, and has that one now.
+    Completed,
+    /// It has that id itself.
+    Same,
+    /// It has another one, or it is no report.
+    Other,
+}
+
+/// Appends the first report in `rest` to `out` with the id `of` in it, and nothing where it has an id that can be read. Returns the length
+/// of the report too: one that breaks off has all that is there.
+pub(crate) fn complete(rest: &[u8], of: VehicleId<'_>, out: &mut Vec<u8>) -> (Whose, usize) {
     let start = out.len();
-    let mut cursor = Cursor::new(report);
-    let is_completed = match cursor.value() {
-        Ok(Value::Map(pairs)) => complete_map(report, pairs, cursor, of, out),
-        Ok(Value::Array(4)) => complete_array(report, cursor, of, out),
-        _ => false,
+    let mut cursor = Cursor::new(rest);
+    let completed = match cursor.value() {
+        Ok(Value::Map(pairs)) => complete_map(rest, pairs, cursor, of, out),
+        Ok(Value::Array(4)) => {
+            let len = report_len(rest);
+            (complete_array(&rest[..len], of, out), len)
+        }
+        _ => (Whose::Other, report_len(rest)),
     };
     if out.len() - start > MAX_DATAGRAM {
         shorten(start, out);
     }
-    is_completed
+    completed
 }
 
-fn complete_map(
-    report: &[u8],
+/// Returns the length of the first report: all, where it breaks off.
+pub(crate) fn report_len(rest: &[u8]) -> usize {
+    object_len(rest).ok().flatten().unwrap_or(rest.len())
+}
+
+/// Returns whose a report is that has an id.
+fn named(id: VehicleId<'_>, of: VehicleId<'_>, len: usize) -> Whose {
+    // A decoder reads no more than so many bytes, and may find another one there.
+    if id == of && len <= MAX_DATAGRAM { Whose::Same } else { Whose::Other }
+}
+
+fn complete_map<'a>(
+    rest: &'a [u8],
     pairs: u32,
-    mut cursor: Cursor<'_>,
+    mut cursor: Cursor<'a>,
     of: VehicleId<'_>,
     out: &mut Vec<u8>,
-) -> bool {
-    let body = report.len() - cursor.remaining();
+) -> (Whose, usize) {
+    let body = rest.len() - cursor.remaining();
     let mut ids = Ids::default();
     // Where it breaks off, what came before tells.
-    _ = ids.look(&mut cursor, pairs, report.len());
-    if ids.is_named {
-        return false;
+    let is_whole = look(&mut cursor, pairs, |id, _| ids.see(id)).is_ok();
+    // The object ends where the look ended. One that is too long for an object has no end.
+    let seen = rest.len() - cursor.remaining();
+    let len = if is_whole && seen <= MAX_OBJECT { seen } else { rest.len() };
+    let report = &rest[..len];
+    if let Some(id) = ids.counts {
+        return (named(id, of, len), len);
     }
-    let dropped = u32::try_from(ids.places.len()).unwrap_or(u32::MAX);
-    push_map_head(pairs.saturating_sub(dropped).saturating_add(1), out);
+    push_map_head(pairs.saturating_sub(ids.seen).saturating_add(1), out);
     text(out, Field::Id.key(), of.as_str());
-    let mut from = body;
-    for place in ids.places {
-        out.extend_from_slice(&report[from..place.start]);
-        from = place.end;
+    match ids.seen {
+        0 => out.extend_from_slice(&report[body..]),
+        _ => push_without_ids(report, body, pairs, out),
     }
-    out.extend_from_slice(&report[from..]);
-    true
+    (Whose::Completed, len)
 }
 
 /// Pairs with the key `ID` in a map.
 #[derive(Default)]
-struct Ids {
-    /// The last one that counts can be read.
-    is_named: bool,
-    places: Vec<Range<usize>>,
+struct Ids<'a> {
+    /// The one that counts: the last that can be read.
+    counts: Option<VehicleId<'a>>,
+    seen: u32,
 }
 
-impl Ids {
-    /// Looks at the pairs ahead, in the order in which a report is read.
-    fn look(&mut self, cursor: &mut Cursor<'_>, pairs: u32, len: usize) -> Result<(), Reject> {
-        for _ in 0..pairs {
-            let start = len - cursor.remaining();
-            match cursor.value()? {
-                Value::Text(key) if key == Field::Id.key().as_bytes() => {
-                    let value = vehicle_id(cursor.object()?);
-                    self.is_named = value.map_or(self.is_named, |id| id.is_some());
-                    self.places.push(start..len - cursor.remaining());
-                }
-                Value::Text(_) => cursor.skip(1)?,
-                key => cursor.skip(key.children() + 1)?,
-            }
-        }
-        Ok(())
+impl<'a> Ids<'a> {
+    fn see(&mut self, id: Result<Option<VehicleId<'a>>, Reject>) {
+        self.counts = id.unwrap_or(self.counts);
+        self.seen += 1;
     }
 }
 
-fn complete_array(report: &[u8], mut cursor: Cursor<'_>, of: VehicleId<'_>, out: &mut Vec<u8>) -> bool {
+/// Looks at the pairs ahead, in the order in which a report is read, and calls `see` with each id and the bytes that lie ahead from
+/// the beginning of its pair on and behind it.
+#[inline]
+fn look<'a>(
+    cursor: &mut Cursor<'a>,
+    pairs: u32,
+    mut see: impl FnMut(Result<Option<VehicleId<'a>>, Reject>, Range<usize>),
+) -> Result<(), Reject> {
+    for _ in 0..pairs {
+        let before = cursor.remaining();
+        match cursor.value()? {
+            Value::Text(key) if key == Field::Id.key().as_bytes() => {
+                let id = vehicle_id(cursor.object()?);
+                see(id, before..cursor.remaining());
+            }
+            Value::Text(_) => cursor.skip(1)?,
+            key => cursor.skip(key.children() + 1)?,
+        }
+    }
+    Ok(())
+}
+
+/// Appends the pairs of a map, which begin at `body`, but for those with the key `ID`.
+#[cold]
+fn push_without_ids(report: &[u8], body: usize, pairs: u32, out: &mut Vec<u8>) {
+    let mut from = body;
+    let push = |_, ahead: Range<usize>| {
+        out.extend_from_slice(&report[from..report.len() - ahead.start]);
+        from = report.len() - ahead.end;
+    };
+    _ = look(&mut Cursor::new(&report[body..]), pairs, push);
+    out.extend_from_slice(&report[from..]);
+}
+
+fn complete_array(report: &[u8], of: VehicleId<'_>, out: &mut Vec<u8>) -> Whose {
+    let mut cursor = Cursor::new(report);
+    if cursor.value().is_err() {
+        return Whose::Other;
+    }
     let head = report.len() - cursor.remaining();
-    let Ok(first) = cursor.object() else { return false };
-    if let Ok(Some(_)) = vehicle_id(first) {
-        return false;
+    let Ok(first) = cursor.object() else { return Whose::Other };
+    if let Ok(Some(id)) = vehicle_id(first) {
+        return named(id, of, report.len());
     }
     out.extend_from_slice(&report[..head]);
     string(out, of.as_str());
     out.extend_from_slice(&report[report.len() - cursor.remaining()..]);
-    true
+    Whose::Completed
 }
 
 fn push_map_head(pairs: u32, out: &mut Vec<u8>) {
@@ -122,7 +175,7 @@ mod tests {
     /// The vehicle of the completed report, and whether it calls from the place.
     fn completed(report: &[u8], of: &str) -> Option<(String, bool)> {
         let mut out = b"before".to_vec();
-        let is_completed = complete(report, VehicleId::new(of).unwrap(), &mut out);
+        let is_completed = complete(report, VehicleId::new(of).unwrap(), &mut out).0 == Whose::Completed;
         assert!(is_completed || out == b"before");
         let report = is_completed.then(|| decode(&out[6..]).unwrap())?;
         let is_call = report.emergency && report.position == Position::new(5.0, 6.0);
@@ -163,7 +216,7 @@ mod tests {
     fn a_map_that_announces_more_than_fits_is_a_call_all_the_same() {
         let mut out = Vec::new();
         let of = VehicleId::new("bus 7").unwrap();
-        assert!(complete(b"\xdf\xff\xff\xff\xff\xa9Emergency\xc3", of, &mut out));
+        assert_eq!(complete(b"\xdf\xff\xff\xff\xff\xa9Emergency\xc3", of, &mut out).0, Whose::Completed);
         assert!(decode(&out).unwrap().emergency);
     }
 

@@ -36,7 +36,7 @@ mod stored;
 mod time;
 
 pub use datagram::{Piece, pieces, sole_piece};
-pub use decode::{decode, decode_general, is_emergency};
+pub use decode::{decode, decode_at_once, decode_general, is_emergency};
 pub use encode::encode;
 pub use fate::Fate;
 pub use frame::{MAX_OBJECT, object_len};

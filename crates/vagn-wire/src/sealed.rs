@@ -2,10 +2,10 @@
 //!
 //! What an envelope proves, and how it is opened, is no part of this crate. In a stream it is the content of a msgpack `bin`.
 
-use crate::complete::complete;
+use crate::complete::{Whose, complete, report_len};
 use crate::datagram::begins_report;
 use crate::marker::{BIN8, BIN16, BIN32, FIXMAP, MAP32};
-use crate::{VehicleId, decode, object_len};
+use crate::{VehicleId, decode};
 
 /// First byte of an envelope; it begins nothing in msgpack.
 const FIRST_BYTE: u8 = 0xc1;
@@ -35,6 +35,8 @@ pub struct Contents<'a> {
 pub struct Taken {
     /// It left out its vehicle's id, or had none that can be read; that of the key was put in.
     pub was_completed: bool,
+    /// It is of the vehicle that the key stands for: completed, or with that id in it. Whoever decodes it finds that one, or no report.
+    pub is_own: bool,
 }
 
 impl<'a> Contents<'a> {
@@ -49,20 +51,17 @@ impl<'a> Contents<'a> {
     pub fn take(&mut self, out: &mut Vec<u8>) -> Option<Taken> {
         let rest = self.rest.take()?;
         let start = out.len();
-        let end = object_len(rest).ok().flatten().unwrap_or(rest.len());
-        let was_completed = self.append(&rest[..end], out);
+        let (whose, end) = match self.stands_for {
+            Some(vehicle_id) => complete(rest, vehicle_id, out),
+            None => (Whose::Other, report_len(rest)),
+        };
+        if whose != Whose::Completed {
+            out.extend_from_slice(&rest[..end]);
+        }
         if begins_report(&rest[end..]) && decode(&out[start..]).is_ok() {
             self.rest = Some(&rest[end..]);
         }
-        Some(Taken { was_completed })
-    }
-
-    fn append(&self, report: &[u8], out: &mut Vec<u8>) -> bool {
-        if self.stands_for.is_some_and(|vehicle_id| complete(report, vehicle_id, out)) {
-            return true;
-        }
-        out.extend_from_slice(report);
-        false
+        Some(Taken { was_completed: whose == Whose::Completed, is_own: whose != Whose::Other })
     }
 }
 
@@ -103,7 +102,7 @@ mod tests {
         let mut contents = Contents::new(content, stands_for.map(id));
         let mut all = Vec::new();
         let mut out = Vec::new();
-        while let Some(Taken { was_completed }) = contents.take(&mut out) {
+        while let Some(Taken { was_completed, .. }) = contents.take(&mut out) {
             all.push((std::mem::take(&mut out), was_completed));
         }
         all

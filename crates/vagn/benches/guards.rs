@@ -6,6 +6,7 @@
 #![expect(clippy::unwrap_used, reason = "a measurement that fails may end so")]
 
 mod counted;
+mod sealed;
 mod traffic;
 #[path = "../../vagn-store/benches/world/mod.rs"]
 #[expect(dead_code, reason = "the store's own benchmarks need more of it")]
@@ -22,6 +23,7 @@ use vagn_api::{geojson, legacy};
 use vagn_emergency::{self, EmergencyMetrics, LiveFleet, Targets};
 use vagn_flow::batch::{Batch, Traffic};
 use vagn_flow::clock::ManualClock;
+use vagn_flow::guard::Content;
 use vagn_flow::metrics::{MetricRegistry, ReportMetrics};
 use vagn_flow::readiness::Readiness;
 use vagn_flow::stamp::Stamp;
@@ -39,15 +41,23 @@ const VEHICLES: usize = 100_000;
 const BATCHES: usize = 64;
 const QUERIES: usize = 1_000;
 
+/// Vehicles with a key, and envelopes of each.
+const SEALED: u32 = 2_048;
+const SEALED_ROUNDS: u64 = 8;
+
+const STAMP: Stamp = Stamp { time_ms: NOW_MS, first_seq: 1 };
+
 /// Name, what is counted, and the work, which gives how many of these it did.
 type Guard = (&'static str, &'static str, fn() -> usize);
 
-const GUARDS: [Guard; 11] = [
+const GUARDS: [Guard; 13] = [
     ("decode, original layout", "report", || decode(|bytes| vagn_wire::decode(bytes).is_ok())),
     ("decode, general path", "report", || decode(|bytes| vagn_wire::decode_general(bytes).is_ok())),
     ("emergency filter", "report", || decode(|bytes| !vagn_wire::is_emergency(bytes))),
     ("fill and publish a batch of 256", "batch", publish),
     ("ingest a batch of 256", "report", ingest),
+    ("open a sealed report", "report", open_sealed),
+    ("ingest a sealed batch of 256", "report", ingest_sealed),
     ("index: a known vehicle moves", "report", show),
     ("partition: plan, log, index", "report", write),
     ("partition, told to three followers", "report", tell),
@@ -91,8 +101,7 @@ fn decode(read: fn(&[u8]) -> bool) -> usize {
 
 fn batches(metrics: &Arc<ReportMetrics>) -> Vec<Arc<Batch>> {
     let datagrams = traffic::datagrams((BATCHES * BATCH) as u32);
-    let stamp = Stamp { time_ms: NOW_MS, first_seq: 1 };
-    datagrams.chunks(BATCH).map(|some| traffic::batch(some.iter(), stamp, metrics)).collect()
+    datagrams.chunks(BATCH).map(|some| traffic::batch(some.iter(), STAMP, metrics)).collect()
 }
 
 /// To the emergency lane, which finds nothing, and to one queue.
@@ -127,25 +136,51 @@ fn publish() -> usize {
     let queue = Queue::new(BATCHES);
     let all = |batch: &Arc<Batch>| Some(batch.clone());
     topic.subscribe("ingest", QueueSubscriber::new(&queue, Policy::DropOldest, all));
-    let (datagrams, stamp) =
-        (traffic::datagrams((BATCHES * BATCH) as u32), Stamp { time_ms: NOW_MS, first_seq: 1 });
+    let datagrams = traffic::datagrams((BATCHES * BATCH) as u32);
     measured(|| {
         for some in datagrams.chunks(BATCH) {
-            black_box(topic.publish(&traffic::batch(some.iter(), stamp, &reports)));
+            black_box(topic.publish(&traffic::batch(some.iter(), STAMP, &reports)));
         }
     });
     BATCHES
 }
 
 fn ingest() -> usize {
-    let batches = batches(&ReportMetrics::new(&MetricRegistry::new()));
+    divide(&batches(&ReportMetrics::new(&MetricRegistry::new())))
+}
+
+/// As the door does it: from envelopes to a batch. The cipher is counted too; its code is that for a processor with AVX2.
+fn open_sealed() -> usize {
+    let metrics = ReportMetrics::new(&MetricRegistry::new());
+    let sealed = sealed::fleet(SEALED, SEALED_ROUNDS, STAMP, &metrics);
+    let mut content = Content::default();
+    let mut batches = Vec::with_capacity(sealed.envelopes.len() / BATCH);
+    measured(|| {
+        for some in sealed.envelopes.chunks(BATCH) {
+            batches.push(sealed.batch(some, &mut content, STAMP, &metrics));
+        }
+    });
+    sealed.envelopes.len()
+}
+
+fn ingest_sealed() -> usize {
+    let metrics = ReportMetrics::new(&MetricRegistry::new());
+    let sealed = sealed::fleet(SEALED, SEALED_ROUNDS, STAMP, &metrics);
+    let mut content = Content::default();
+    let some = sealed.envelopes.chunks(BATCH);
+    let batches: Vec<_> = some.map(|some| sealed.batch(some, &mut content, STAMP, &metrics)).collect();
+    divide(&batches)
+}
+
+/// Divides batches as a worker does, and returns the number of reports.
+fn divide(batches: &[Arc<Batch>]) -> usize {
     let shares: Vec<_> = batches.iter().map(|batch| batch.take_share().unwrap()).collect();
     let mut pairs: Vec<_> = batches.iter().zip(shares).collect();
-    let mut writes = Vec::with_capacity(BATCHES);
+    let mut writes = Vec::with_capacity(batches.len());
     measured(|| {
         pairs.drain(..).for_each(|(batch, share)| writes.push(ingest::decode(batch, share, None, 1)))
     });
-    BATCHES * BATCH
+    batches.iter().map(|batch| batch.len()).sum()
 }
 
 /// The fleet, the first reports of it, and then moves.

@@ -164,11 +164,11 @@ impl Guard {
         source: impl Fn() -> Option<Source>,
         content: &mut Content,
     ) -> Result<(), NoProof> {
-        let Content { clear, .. } = content;
         // Taken out, so that what is opened into it may be read while the rest is written.
-        let mut clear = std::mem::take(clear);
-        let opened = self.keys.open(envelope, &mut clear);
-        let result = self.take_apart(opened, envelope, &source, content);
+        let mut clear = std::mem::take(&mut content.clear);
+        let fill = |opened: &Opened<'_>, speaker: Speaker<'_>| content.fill(opened, envelope.len(), speaker);
+        let opened = self.keys.open_for(envelope, &mut clear, fill);
+        let result = self.take_apart(opened.map(|(opened, ())| opened), envelope, &source, content);
         content.clear = clear;
         if result.is_ok() {
             self.look_over(content, &source);
@@ -176,6 +176,13 @@ impl Guard {
         result
     }
 
+    /// Loads what opening the envelopes among these datagrams needs, for all of them at once. To be called just before.
+    #[inline]
+    pub fn load<'e>(&self, datagrams: impl Iterator<Item = &'e [u8]>) {
+        self.keys.load(datagrams);
+    }
+
+    /// Judges an envelope whose reports are in `content` if it was opened.
     fn take_apart(
         &self,
         opened: Result<Opened<'_>, NotOpened>,
@@ -184,24 +191,16 @@ impl Guard {
         content: &mut Content,
     ) -> Result<(), NoProof> {
         let taken = opened.and_then(|opened| {
-            self.fill(&opened, envelope.len(), content)?;
+            self.note_key(&opened);
+            if content.has_call() {
+                content.number(self.calls.fetch_add(1, Ordering::Relaxed) + 1);
+            }
             self.judge(opened.key_id, content)
         });
         taken.map_err(|why| {
             content.clear_reports();
             self.refuse_closed(envelope, why, source)
         })
-    }
-
-    fn fill(&self, opened: &Opened<'_>, len: usize, content: &mut Content) -> Result<(), NotOpened> {
-        let taken = self.keys.speaker(opened.key_id, |speaker| content.fill(opened, len, speaker));
-        // Not there where it was revoked since the envelope was opened.
-        taken.ok_or(NotOpened::Revoked)?;
-        self.note_key(opened);
-        if content.has_call() {
-            content.number(self.calls.fetch_add(1, Ordering::Relaxed) + 1);
-        }
-        Ok(())
     }
 
     fn judge(&self, key_id: KeyId, content: &mut Content) -> Result<(), NotOpened> {

@@ -267,22 +267,19 @@ fn an_answer_names_the_vehicle_and_the_number_that_the_call_had() {
 
 #[test]
 fn an_envelope_of_a_key_that_is_revoked_while_it_is_taken_is_refused_as_revoked() {
-    let inside = [emergency("bus 7", None), nameless(false)].concat();
-    let envelope = sealed(BUS_KEY, 5, &inside, Lane::Call);
+    let inside = [emergency("bus 8", None), report("bus 9", None)].concat();
+    let envelope = sealed(GATEWAY_KEY, 5, &inside, Lane::Call);
     let mut it = Fixture::new(DeviceMode::Open);
     let mut clear = Vec::new();
-    let opened = it.guard.keys.open(&envelope, &mut clear);
-    it.guard.keys().revoke(BUS_KEY);
+    // Between opening and the judgement of those for whom it speaks.
+    let opened = it.guard.keys.open_for(&envelope, &mut clear, |opened, speaker| {
+        it.content.fill(opened, envelope.len(), speaker);
+    });
+    it.guard.keys().revoke(GATEWAY_KEY);
+    let opened = opened.map(|(opened, ())| opened);
     let taken = it.guard.take_apart(opened, &envelope, &source, &mut it.content);
     assert_eq!((taken, it.content.len()), (Err(NoProof::Revoked), 0));
     assert_eq!((it.refused(), it.guard.unproven().len()), (vec![("revoked", 1)], 1));
-
-    // Between the look at whom the key speaks for and the judgement.
-    let mut it = Fixture::new(DeviceMode::Open);
-    let opened = it.guard.keys.open(&envelope, &mut clear).unwrap();
-    it.guard.fill(&opened, envelope.len(), &mut it.content).unwrap();
-    it.guard.keys().revoke(BUS_KEY);
-    assert_eq!(it.guard.judge(BUS_KEY, &mut it.content), Err(NotOpened::Revoked));
 }
 
 /// A source of its own for each hundred.

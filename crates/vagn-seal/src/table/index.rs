@@ -28,6 +28,11 @@ impl Index {
         self.probe(hash).map(|at| place_of(self.entries[at])).find(|place| is(*place))
     }
 
+    /// Reads the entry at which a search for this hash begins.
+    pub(super) fn touch(&self, hash: u64) -> u32 {
+        self.entries.get(self.start(hash)).copied().unwrap_or_default()
+    }
+
     /// Adds a place, which must not be there yet. `hash_of` gives the hash of a place that is, for the moment of growing.
     pub(super) fn insert(&mut self, hash: u64, place: u32, hash_of: impl Fn(u32) -> u64) {
         if (self.live + self.gone + 1) * 5 > self.entries.len() * 4 {

@@ -43,38 +43,50 @@ pub(super) enum Aside {
 
 /// The key that opens an envelope.
 pub(super) struct Found<'a> {
+    pub(super) line: &'a Line,
     pub(super) up: &'a DirectionKey,
     /// An older epoch is in force too.
     pub(super) is_newer: bool,
 }
 
 impl Shard {
-    /// Finds the key of an epoch.
-    pub(super) fn find(&self, key_id: KeyId, epoch: Epoch) -> Result<Found<'_>, NotOpened> {
-        let Some(line) = self.place(key_id).map(|place| self.line(place)) else {
+    /// Finds the key of an epoch, whose id has this hash.
+    pub(super) fn find(&self, hash: u64, key_id: KeyId, epoch: Epoch) -> Result<Found<'_>, NotOpened> {
+        let Some(line) = self.line(hash, key_id) else {
             return Err(if self.is_revoked(key_id) { NotOpened::Revoked } else { NotOpened::UnknownKey });
         };
         if line.epoch == epoch {
-            return Ok(Found { up: &line.up, is_newer: false });
+            return Ok(Found { line, up: &line.up, is_newer: false });
         }
         let newer = self.newer.get(&key_id).and_then(|epochs| epochs.iter().find(|newer| newer.0 == epoch));
-        newer.map(|(_, up)| Found { up, is_newer: true }).ok_or(NotOpened::UnknownKey)
+        newer.map(|(_, up)| Found { line, up, is_newer: true }).ok_or(NotOpened::UnknownKey)
     }
 
-    /// Returns the place of a key in force.
-    pub(super) fn place(&self, key_id: KeyId) -> Option<u32> {
-        self.index.find(hash(&key_id.0), |place| self.line(place).key_id == key_id)
+    /// Returns the place of a key in force, whose id has this hash.
+    pub(super) fn place(&self, hash: u64, key_id: KeyId) -> Option<u32> {
+        self.index.find(hash, |place| self.line_at(place).key_id == key_id)
+    }
+
+    /// Returns the line of a key in force, whose id has this hash.
+    pub(super) fn line(&self, hash: u64, key_id: KeyId) -> Option<&Line> {
+        self.place(hash, key_id).map(|place| self.line_at(place))
     }
 
     /// Calls `look` with the one that the key at a place speaks for; `None` when there is no key.
     pub(super) fn speaker_at<T>(&self, place: u32, look: impl FnOnce(Speaker<'_>) -> T) -> Option<T> {
-        if place >= self.made || self.line(place).is_free() {
-            return None;
-        }
-        let line = self.line(place);
+        let is_key = place < self.made && !self.line_at(place).is_free();
+        is_key.then(|| self.speaker_of(self.line_at(place), look))
+    }
+
+    /// Calls `look` with the one that the key in a line speaks for.
+    pub(super) fn speaker_of<T>(&self, line: &Line, look: impl FnOnce(Speaker<'_>) -> T) -> T {
         let mut text = [0; _];
-        let speaker = line.vehicle_id(&mut text).map_or_else(|| self.aside(line.key_id), Speaker::Vehicle);
-        Some(look(speaker))
+        look(line.vehicle_id(&mut text).map_or_else(|| self.aside(line.key_id), Speaker::Vehicle))
+    }
+
+    /// Reads the entry at which a search for this hash begins, and gives a number that hangs on it.
+    pub(super) fn touch(&self, hash: u64) -> u32 {
+        self.index.touch(hash)
     }
 
     /// Puts a key in force, or what has changed about it, and returns its place and whether the key is new; `None` when
@@ -86,14 +98,15 @@ impl Shard {
         aside: Option<Aside>,
     ) -> Option<(u32, bool)> {
         let key_id = line.key_id;
-        let (place, is_new) = match self.place(key_id) {
+        let hash_of_id = hash(&key_id.0);
+        let (place, is_new) = match self.place(hash_of_id, key_id) {
             Some(place) => (place, false),
             None => (self.new_place()?, true),
         };
         *self.line_mut(place) = line;
         if is_new {
             let (chunks, index) = (&self.chunks, &mut self.index);
-            index.insert(hash(&key_id.0), place, |place| hash(&line_of(chunks, place).key_id.0));
+            index.insert(hash_of_id, place, |place| hash(&line_of(chunks, place).key_id.0));
             self.revoked.remove(&key_id);
         }
         set(&mut self.newer, key_id, (!newer.is_empty()).then_some(newer));
@@ -104,8 +117,9 @@ impl Shard {
     /// Takes a key out of force, which is false when it was not, and remembers that it was revoked.
     pub(super) fn revoke(&mut self, key_id: KeyId) -> bool {
         self.revoked.insert(key_id);
-        let Some(place) = self.place(key_id) else { return false };
-        self.index.remove(hash(&key_id.0), place);
+        let hash = hash(&key_id.0);
+        let Some(place) = self.place(hash, key_id) else { return false };
+        self.index.remove(hash, place);
         *self.line_mut(place) = Line::free();
         self.free.push(place);
         self.newer.remove(&key_id);
@@ -120,7 +134,7 @@ impl Shard {
 
     /// Ends the epochs before this one; false when there are none.
     pub(super) fn advance(&mut self, key_id: KeyId, epoch: Epoch) -> bool {
-        let Some(place) = self.place(key_id) else { return false };
+        let Some(place) = self.place(hash(&key_id.0), key_id) else { return false };
         let Some(epochs) = self.newer.get_mut(&key_id) else { return false };
         let Some(at) = epochs.iter().position(|newer| newer.0 == epoch) else { return false };
         let (epoch, up) = epochs.drain(..=at).next_back().expect("it drains as far as the epoch");
@@ -165,7 +179,7 @@ impl Shard {
         Some(place)
     }
 
-    fn line(&self, place: u32) -> &Line {
+    fn line_at(&self, place: u32) -> &Line {
         line_of(&self.chunks, place)
     }
 

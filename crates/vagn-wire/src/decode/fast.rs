@@ -26,7 +26,8 @@ pub(crate) struct Layout<'a> {
 }
 
 /// Reads the original's layout; `None` for any other, and when a value cannot be used.
-#[inline]
+// Always: where it is inlined, the fields that the layout lacks are neither written nor read again.
+#[inline(always)]
 pub(super) fn decode(datagram: &[u8]) -> Option<Report<'_>> {
     let layout = layout(datagram)?;
     let position = Position::new(layout.lat, layout.lon).ok()?;
@@ -35,7 +36,7 @@ pub(super) fn decode(datagram: &[u8]) -> Option<Report<'_>> {
 }
 
 /// Finds the values if the bytes begin with the original's layout and are not over-long.
-#[inline]
+#[inline(always)]
 pub(crate) fn layout(bytes: &[u8]) -> Option<Layout<'_>> {
     let rest = bytes.strip_prefix(HEAD)?;
     let (id, rest) = id(rest)?;

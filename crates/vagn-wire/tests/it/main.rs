@@ -16,5 +16,6 @@ mod inputs;
 mod leniency;
 mod model;
 mod refusals;
+mod sealed;
 mod stored;
 mod streams;

@@ -8,7 +8,7 @@ use vagn_flow::open::{reports, sole_report};
 use vagn_flow::stamp::Stamp;
 use vagn_wire::{Position, Report, VehicleId};
 
-const ORIGIN: Origin = Origin { door: "udp", pressure: Pressure::Shed };
+pub(crate) const ORIGIN: Origin = Origin { door: "udp", pressure: Pressure::Shed };
 
 /// One datagram of each vehicle, in the original's layout: all over the globe, and none of them an alarm.
 pub(crate) fn datagrams(vehicles: u32) -> Vec<Vec<u8>> {

@@ -163,7 +163,7 @@ fn reports_are_opened_in_one_place() {
             let opens = named.iter().find(|item| {
                 matches!(
                     item.as_str(),
-                    "decode" | "decode_general" | "is_emergency" | "pieces" | "sole_piece"
+                    "decode" | "decode_at_once" | "decode_general" | "is_emergency" | "pieces" | "sole_piece"
                 )
             });
             assert!(opens.is_none(), "{name}: {} uses vagn_wire::{opens:?}", source.path.display());

@@ -209,6 +209,7 @@ impl<'a> Haul<'a> {
     /// Takes the datagrams in the first `count` pieces.
     fn take(&mut self, receiver: &Receiver, count: usize) {
         self.batch.reserve(count, receiver.bytes(count).min(RESERVE_MAX));
+        self.door.intake.guard().load(receiver.arrivals(count).filter_map(|arrival| arrival.payload));
         for arrival in receiver.arrivals(count) {
             self.received += 1;
             match arrival.payload {
