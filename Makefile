@@ -9,7 +9,7 @@ export RUST_TEST_THREADS ?= 4
 # All that tests; measurements are left to the bench targets, and clippy sees to it that they compile.
 TESTS := --lib --bins --tests --examples
 
-.PHONY: run test check format-check clippy docs deploy-check web gone web-check browser-test browsers pictures deny needs chaos fuzz simulate compat cluster-test bench bench-brokers bench-document bench-micro bench-guards bench-browser soak attacks capture backup-load table clean
+.PHONY: run test check format-check clippy docs deploy-check web gone web-check browser-test browsers pictures deny needs chaos fuzz simulate compat cluster cluster-test bench bench-brokers bench-document bench-micro bench-guards bench-browser soak attacks capture backup-load table clean
 
 ## run: build the release and drive the recorded Austin buses through it
 run:
@@ -85,6 +85,12 @@ deny:
 ## chaos: the kill and fault runs, long: every random moment tried many times
 chaos:
 	VAGN_LONG=1 $(CARGO) test --workspace --locked $(TESTS)
+
+## cluster: three brokers, three nodes and recorded buses on this machine, to look at and to kill; DIR keeps the data (./vagn-cluster-data)
+cluster:
+	@scripts/needs python3:python3 pip3:python3-pip
+	$(CARGO) build --release --locked --bin vagn
+	scripts/cluster $(DIR)
 
 ## cluster-test: brokers killed, hung and restarted under load, many times; the short round is in `make test`
 cluster-test: needs
