@@ -29,7 +29,7 @@ pub use courier::{Courier, Submission};
 pub use link::NodeLink;
 pub use metrics::ClusterMetrics;
 pub use news::News;
-pub use node::{NodeParts, children};
+pub use node::{NodeFiles, NodeParts, children};
 pub use onlookers::Onlookers;
 pub use outlook::{OBSTACLE, Outlook};
 pub use picture::Picture;

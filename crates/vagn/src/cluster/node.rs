@@ -3,17 +3,18 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::runtime::Builder;
 use tokio::time::{Instant, sleep};
 use tracing::{info, warn};
-use vagn_cluster::NodeId;
+use vagn_cluster::{Disk, DiskCommand, DiskPart, Event, NodeId};
 use vagn_flow::clock::Clock;
 use vagn_nats::{Brokers, Driver, Incoming, Options};
 use vagn_otp::{ChildSpec, Failure, ThreadContext};
 use vagn_shard::FleetShard;
-use vagn_shard::files::{FileWorker, FileWorkers, FilesSettings, ShardFiles};
+use vagn_shard::files::{FileWorker, FileWorkers, FilesError, FilesSettings, ShardFiles};
 use vagn_store::disk::RealDisk;
 
 use super::link::NodeLink;
@@ -49,10 +50,8 @@ pub struct NodeParts {
     pub begin: Vec<u8>,
     /// Hash of what must be equal on all nodes.
     pub settings_hash: u64,
-    /// Directory of the files.
-    pub dir: PathBuf,
-    /// Bytes that must stay free on the disk.
-    pub free_floor_bytes: u64,
+    /// Its files; a node that is there for a while and stores nothing needs none.
+    pub files: Option<NodeFiles>,
     /// Draws a number that no other run has.
     pub draw: fn() -> u64,
     /// The wall clock.
@@ -61,15 +60,25 @@ pub struct NodeParts {
     pub link: NodeLink<FleetShard>,
     /// Takes what the node tells.
     pub news: News,
-    /// Threads of the files.
+}
+
+/// The files of a node.
+#[derive(Clone)]
+pub struct NodeFiles {
+    /// Their directory.
+    pub dir: PathBuf,
+    /// Bytes that must stay free on the disk.
+    pub free_floor_bytes: u64,
+    /// Their threads.
     pub workers: FileWorkers,
 }
 
 /// Returns the children: the threads of the files, and the one that drives the node.
 pub fn children(parts: NodeParts) -> impl Iterator<Item = ChildSpec> {
-    let workers = parts.workers.clone();
-    let files = FileWorker::all().map(move |worker| {
-        let workers = workers.clone();
+    let workers = parts.files.as_ref().map(|files| files.workers.clone());
+    let all =
+        workers.into_iter().flat_map(|workers| FileWorker::all().map(move |one| (one, workers.clone())));
+    let files = all.map(|(worker, workers)| {
         let child = ChildSpec::thread(&worker.name(), move |ctx| {
             ctx.ready();
             while !ctx.stopping() {
@@ -99,13 +108,19 @@ impl NodeParts {
         })
     }
 
-    async fn run(&self) -> Result<(), Failure> {
+    /// Drives the node until the future is dropped.
+    ///
+    /// # Errors
+    /// Its files or its certificates cannot be used.
+    pub async fn run(&self) -> Result<(), Failure> {
         let stream_bytes = self.stream_bytes().await?;
-        let files = FilesSettings {
-            free_floor_bytes: self.free_floor_bytes,
-            ..FilesSettings::new(&self.settings.set)
-        };
-        let disk = ShardFiles::open(Arc::new(RealDisk), &self.dir, files, &self.workers)?;
+        match &self.files {
+            Some(files) => self.run_on(files.open(&self.settings.set)?, stream_bytes).await,
+            None => self.run_on(NoFiles::default(), stream_bytes).await,
+        }
+    }
+
+    async fn run_on(&self, disk: impl Disk, stream_bytes: u64) -> Result<(), Failure> {
         let (clock, news) = (self.clock.clone(), self.news.clone());
         let (handle, driver) = Driver::new(
             self.node_settings(stream_bytes),
@@ -136,7 +151,8 @@ impl NodeParts {
     /// Asks the brokers for the room of a stream. A node that has nothing to show from its files waits until they answer.
     async fn stream_bytes(&self) -> Result<u64, Failure> {
         let (brokers, incoming) = self.connect()?;
-        let (has_files, mut has_told) = (self.dir.join("note").exists(), false);
+        let has_files = self.files.as_ref().is_some_and(|files| files.dir.join("note").exists());
+        let mut has_told = false;
         let asked = async {
             loop {
                 let by = Instant::now() + BROKERS_WITHIN;
@@ -170,6 +186,31 @@ impl NodeParts {
             begin: self.begin.clone(),
             stream_bytes,
             ..vagn_cluster::Settings::new(self.node(), (self.draw)())
+        }
+    }
+}
+
+impl NodeFiles {
+    fn open(&self, set: &str) -> Result<ShardFiles, FilesError> {
+        let settings = FilesSettings { free_floor_bytes: self.free_floor_bytes, ..FilesSettings::new(set) };
+        ShardFiles::open(Arc::new(RealDisk), &self.dir, settings, &self.workers)
+    }
+}
+
+/// The disk of a node that stores nothing. All it is asked for is to keep a note for its next run, and there is none.
+#[derive(Default)]
+struct NoFiles {
+    has_begun: bool,
+}
+
+impl Disk for NoFiles {
+    fn carry_out(&mut self, _: DiskCommand) {}
+
+    fn poll_event(&mut self, _: &mut Context<'_>) -> Poll<Event> {
+        // Nothing is left from before, and nothing is ever to be answered.
+        match std::mem::replace(&mut self.has_begun, true) {
+            false => Poll::Ready(Event::Disk(DiskPart::End)),
+            true => Poll::Pending,
         }
     }
 }

@@ -99,10 +99,11 @@ fn warnings(picture: &Picture) -> Vec<(String, String)> {
     let mut warnings = Vec::new();
     let mut warn = |name: String, what: String| warnings.push((format!("{PREFIX}{name}"), what));
     for member in &picture.members {
-        if !member.is_heard {
+        // One that said it would go is not missed; what it still owned is told by shard.
+        if !member.is_heard && !member.leaves {
             let what = format!("it has been silent for {} s", member.silent_ms / 1_000);
             warn(format!("node {}", member.name), what);
-        } else if member.differs {
+        } else if member.is_heard && member.differs {
             let what = "its settings differ from those here, or its name is used twice; make forget_after, max_vehicles, \
                         cluster.shards and auth.devices equal on all nodes";
             warn(format!("node {}", member.name), what.to_owned());
@@ -218,7 +219,8 @@ mod tests {
     fn warnings_come_and_go() {
         let outlook = outlook(1);
         let stopped = Stage::Stopped(Stop::HashDiffers);
-        let members = vec![member("a", 0, false), member("b", 9_000, false), member("c", 0, true)];
+        let gone = MemberView { leaves: true, ..member("d", 9_000, false) };
+        let members = vec![member("a", 0, false), member("b", 9_000, false), member("c", 0, true), gone];
         outlook.tell(&picture(members, vec![shard(0, stopped, &[true, false])]), true);
         let warnings = outlook.readiness.report().warnings;
         let names: Vec<_> = warnings.keys().map(String::as_str).collect();

@@ -13,8 +13,8 @@ use vagn_store::Fleet;
 use super::{DRAIN_WITHIN, Parts, kept};
 use crate::app::WORK_NICE;
 use crate::cluster::{
-    ClusterMetrics, Courier, News, NodeLink, NodeParts, Onlookers, Outlook, Shelf, ShelfParts, Submission,
-    children,
+    ClusterMetrics, Courier, News, NodeFiles, NodeLink, NodeParts, Onlookers, Outlook, Shelf, ShelfParts,
+    Submission, children,
 };
 use crate::config::{Settings, without_credentials};
 use crate::control::{ClusterShown, ControlError, Problem};
@@ -109,13 +109,15 @@ pub(super) fn build(
         stores: cluster.roles()?.store,
         begin: shards(settings).to_bytes(),
         settings_hash: settings.cluster_hash(),
-        dir: settings.data_dir.join(DIR),
-        free_floor_bytes: settings.free_floor_bytes,
+        files: Some(NodeFiles {
+            dir: settings.data_dir.join(DIR),
+            free_floor_bytes: settings.free_floor_bytes,
+            workers: FileWorkers::default(),
+        }),
         draw: || fastrand::u64(..),
         clock: parts.clock.clone(),
         link: link.clone(),
         news: news.clone(),
-        workers: FileWorkers::default(),
         settings: cluster,
     };
     let limit = settings.hang_limit.0;

@@ -1,5 +1,6 @@
 //! `vagn cluster`: the cluster that a running service is a node of.
 
+mod import;
 mod table;
 
 use std::path::{Path, PathBuf};
@@ -26,6 +27,8 @@ enum ClusterCommand {
     Status(StatusArgs),
     /// Begin a new epoch of a shard whose stream is broken, from what its owners have.
     Repair(RepairArgs),
+    /// Bring the fleet of a single machine, whose service is stopped, into a cluster.
+    Import(import::ImportArgs),
 }
 
 #[derive(Debug, Args)]
@@ -55,14 +58,15 @@ struct RepairArgs {
     data_dir: PathBuf,
 }
 
-/// Asks the service.
+/// Asks the service, or imports a fleet where none runs.
 ///
 /// # Errors
-/// No service runs, it is no node of a cluster, or it cannot be asked.
+/// No service runs, it is no node of a cluster, or it cannot be asked; those of [`import::run`].
 pub(super) fn run(args: ClusterArgs) -> anyhow::Result<ExitCode> {
     match args.command {
         ClusterCommand::Status(args) => status(&args)?,
         ClusterCommand::Repair(args) => repair(&args)?,
+        ClusterCommand::Import(args) => import::run(args)?,
     }
     Ok(ExitCode::SUCCESS)
 }
