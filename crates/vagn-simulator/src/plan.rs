@@ -276,7 +276,7 @@ impl Plan {
         self.gap = 150 * MILLI;
         self.calm_at = 55 * SECOND;
         let (machine, away) = (self.machine(chance), chance.within(20..=35) * SECOND);
-        if Chance::new(self.seed).fork(4).often(5_000) {
+        if Chance::new(self.seed).fork(4).often(3_000) {
             // It has something that no other has. If the shard stops for it, doors gather a full message, which must find room.
             self.stream_bytes = 1 << 20;
             let shard = self.shard(chance);

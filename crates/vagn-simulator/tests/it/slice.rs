@@ -35,7 +35,7 @@ fn a_seed_runs_alike_each_time_whether_it_is_told_in_words_or_not() {
 #[test]
 fn a_failing_run_tells_its_seed_its_plan_and_its_last_events() {
     let faults = Faults { all_owners_leave: true, ..Faults::default() };
-    let text = simulate(6, faults, 20).to_string();
+    let text = simulate(6, faults, 100).to_string();
     for part in ["seed 6 (", "stream_bytes", "all_owners_leave: true", "< Delivered"] {
         assert!(text.contains(part), "{part} is missing in {text}");
     }
