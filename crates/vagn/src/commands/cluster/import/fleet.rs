@@ -124,3 +124,54 @@ fn change(found: &Found<'_>, arrival_ms: i64) -> Option<NewChange> {
     let is_own = event_time(&report, arrival_ms).own;
     is_own.then(|| NewChange::Report { vehicle_id: id.as_bytes().to_vec(), arrival_ms, fields })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use vagn_store::{Key, Sighting};
+    use vagn_wire::Position;
+
+    const NOW_MS: i64 = 1_700_000_000_000;
+    const YEAR_MS: i64 = 365 * 86_400_000;
+
+    fn check(event_time_ms: i64, own_time: bool, is_sent: bool) {
+        let position = Position::new(59.3, 18.1).unwrap();
+        let sighting = Sighting {
+            position,
+            event_time_ms,
+            receive_time_ms: event_time_ms,
+            receive_seq: 3,
+            seq: Some(9),
+            speed_mps: Some(4.0),
+            heading_deg: None,
+            emergency: true,
+            own_time,
+            unsure: !own_time,
+        };
+        let id = VehicleId::new("bus 1").unwrap();
+        let found = Found { row: 0, key: Key::of(id), sighting };
+        let Some(change) = change(&found, NOW_MS) else { return assert!(!is_sent, "{event_time_ms}") };
+        let NewChange::Report { vehicle_id, arrival_ms, fields } = change else { panic!("{change:?}") };
+        assert_eq!((vehicle_id.as_slice(), arrival_ms, is_sent), (&b"bus 1"[..], NOW_MS, true));
+        let (judged, evidence) = Payload::read(&fields).unwrap().judged(id, NOW_MS, 5);
+        let expected = Sighting {
+            receive_time_ms: NOW_MS,
+            receive_seq: 5,
+            seq: None,
+            emergency: false,
+            own_time: true,
+            unsure: false,
+            ..sighting
+        };
+        assert_eq!(judged, expected);
+        assert!(evidence.odd.is_empty() && evidence.seal.is_none());
+    }
+
+    #[test]
+    fn a_position_keeps_its_time_unless_that_is_still_to_come() {
+        check(NOW_MS, true, true);
+        check(NOW_MS - 60_000, false, true);
+        check(NOW_MS - 3 * YEAR_MS, true, true);
+        check(NOW_MS + 60_000, true, false);
+    }
+}
