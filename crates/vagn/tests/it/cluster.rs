@@ -176,6 +176,8 @@ async fn three_nodes_are_one_fleet_whichever_is_killed() {
     })
     .await;
     cluster.brokers.order("start 1");
+    // One owner of a stream whose leader went is enough to store; the other one is behind for a while.
+    cluster.wait_whole().await;
 
     for round in 0..rounds() {
         let (seq, lat) = (1_000 + round, 3.0 + round as f64);
