@@ -11,6 +11,9 @@ use crate::message::{Message, PIECE_MAX};
 /// Time after which another owner is asked too.
 const HEDGE_MS: u64 = 50;
 
+/// Time after which this node's own answer counts, though it may lack the latest, where no other owner gives one.
+const SPARE_MS: u64 = 200;
+
 /// Longest time that a question may take.
 const WITHIN_MAX_MS: u64 = 60_000;
 
@@ -35,6 +38,8 @@ struct Query {
     is_hedged: bool,
     open: BTreeMap<ShardId, Open>,
     answers: Vec<ShardAnswer>,
+    /// See [`Asking::spares`].
+    spares: Vec<ShardAnswer>,
 }
 
 /// A shard without an answer.
@@ -71,6 +76,8 @@ pub(crate) struct Asking {
     pub(crate) within_ms: u64,
     /// Answers of shards that are here.
     pub(crate) answers: Vec<ShardAnswer>,
+    /// Answers of shards that are here and may lack the latest: for those of which no other owner answers.
+    pub(crate) spares: Vec<ShardAnswer>,
     /// Other shards, each with its owners, the best first.
     pub(crate) elsewhere: Vec<(ShardId, Vec<NodeId>)>,
 }
@@ -78,12 +85,12 @@ pub(crate) struct Asking {
 impl Scatter {
     /// Takes a question under this number, and asks for what is elsewhere.
     pub(crate) fn ask(&mut self, number: u64, asking: Asking, now: Moment, out: &mut Vec<Command>) {
-        let Asking { id, question, within_ms, answers, elsewhere } = asking;
+        let Asking { id, question, within_ms, answers, spares, elsewhere } = asking;
         let is_full = self.queries.len() >= QUERIES_MAX;
         let until_ms = now.elapsed_ms + if is_full { 0 } else { within_ms.min(WITHIN_MAX_MS) };
         let open = elsewhere.into_iter().map(|(shard, owners)| (shard, Open { owners, ..Open::default() }));
         let (asked_ms, open) = (now.elapsed_ms, open.collect());
-        let mut query = Query { id, question, asked_ms, until_ms, is_hedged: false, open, answers };
+        let mut query = Query { id, question, asked_ms, until_ms, is_hedged: false, open, answers, spares };
         if !is_full {
             query.ask_next(number, |_| true, out);
         }
@@ -147,6 +154,9 @@ impl Scatter {
                     out.push(Command::Tell(Happened::Hedged(shard)));
                 }
             }
+            if now.elapsed_ms >= query.asked_ms + SPARE_MS {
+                query.take_spares();
+            }
         }
         let over: Vec<u64> = self.queries.keys().copied().collect();
         for number in over {
@@ -157,7 +167,12 @@ impl Scatter {
     /// Returns the moment at which [`run`](Self::run) has something to do.
     pub(crate) fn due_ms(&self) -> Option<u64> {
         let due = self.queries.values().map(|query| {
-            if query.is_hedged { query.until_ms } else { query.until_ms.min(query.asked_ms + HEDGE_MS) }
+            let next_ms = match (query.is_hedged, query.spares.is_empty()) {
+                (false, _) => query.asked_ms + HEDGE_MS,
+                (true, false) => query.asked_ms + SPARE_MS,
+                (true, true) => query.until_ms,
+            };
+            next_ms.min(query.until_ms)
         });
         due.min()
     }
@@ -169,6 +184,7 @@ impl Scatter {
             return;
         }
         if let Some(mut query) = self.queries.remove(&number) {
+            query.take_spares();
             query.answers.sort_by_key(|answer| answer.shard);
             let missing = query.open.into_keys().collect();
             out.push(Command::Answer { query: query.id, answers: query.answers, missing });
@@ -177,6 +193,15 @@ impl Scatter {
 }
 
 impl Query {
+    /// Takes this node's own answers for the shards that have none.
+    fn take_spares(&mut self) {
+        for spare in std::mem::take(&mut self.spares) {
+            if self.open.remove(&spare.shard).is_some() {
+                self.answers.push(spare);
+            }
+        }
+    }
+
     /// Asks the next owner of each open shard that is meant, one request to a node. Returns the shards that had one.
     fn ask_next(
         &mut self,
@@ -225,6 +250,7 @@ mod tests {
             question: b"where".to_vec(),
             within_ms: 2_000,
             answers: vec![own],
+            spares: Vec::new(),
             elsewhere,
         }
     }
@@ -337,5 +363,31 @@ mod tests {
         scatter.ask(QUERIES_MAX as u64, asking(vec![(ShardId(0), vec![A])]), at(0), &mut out);
         assert_eq!(answer(&out), Some((vec![(9, 0)], vec![0])));
         assert_eq!(out.len(), 1, "nobody was asked");
+    }
+
+    #[test]
+    fn a_shard_that_is_here_and_late_answers_where_no_other_owner_does() {
+        let spare = |shard| ShardAnswer {
+            shard: ShardId(shard),
+            node: NodeId(7),
+            age_ms: 9_000,
+            bytes: vec![shard as u8],
+        };
+        let (mut scatter, mut out) = (Scatter::default(), Vec::new());
+        let elsewhere = vec![(ShardId(0), vec![A]), (ShardId(1), vec![B]), (ShardId(2), vec![A])];
+        scatter.ask(1, Asking { spares: vec![spare(0), spare(1)], ..asking(elsewhere) }, at(0), &mut out);
+        // B answers in time, and its answer counts.
+        let part = Part { shard: ShardId(1), age_ms: 5, part: 0, parts: 1, bytes: vec![100] };
+        scatter.part(1, B, part, at(10), &mut out);
+        assert_eq!(scatter.due_ms(), Some(HEDGE_MS));
+        scatter.run(at(HEDGE_MS), &mut out);
+        assert_eq!(scatter.due_ms(), Some(SPARE_MS));
+        scatter.run(at(SPARE_MS), &mut out);
+        assert_eq!(scatter.due_ms(), Some(2_000), "of shard 2 nothing is here");
+        scatter.run(at(2_000), &mut out);
+        let Some(Command::Answer { answers, missing, .. }) = out.pop() else { panic!("no answer") };
+        let answered: Vec<(u16, u64)> =
+            answers.iter().map(|answer| (answer.shard.0, answer.age_ms)).collect();
+        assert_eq!((answered, missing), (vec![(0, 9_000), (1, 5), (9, 0)], vec![ShardId(2)]));
     }
 }

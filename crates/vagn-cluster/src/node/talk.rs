@@ -98,7 +98,8 @@ impl<S: ShardState> Node<S> {
         }
     }
 
-    /// Takes a question of this node's driver. A shard that is here and has all is answered here.
+    /// Takes a question of this node's driver. A shard that is here and has all is answered here; one that is here and may lack the latest is too,
+    /// if no other owner answers.
     pub(super) fn ask(
         &mut self,
         id: QueryId,
@@ -112,19 +113,25 @@ impl<S: ShardState> Node<S> {
         let mut wanted = if shards.is_empty() { (0..count).map(ShardId).collect() } else { shards };
         wanted.sort_unstable();
         wanted.dedup();
-        let (mut answers, mut elsewhere) = (Vec::new(), Vec::new());
+        let (mut answers, mut spares, mut elsewhere) = (Vec::new(), Vec::new(), Vec::new());
         let is_short = question.len() <= QUESTION_MAX;
         for shard in wanted {
             let others = self.owners_to_ask(shard, now);
-            let own = self.parts.get(&shard);
-            let here = own.filter(|part| is_short && (part.is_caught_up(now) || others.is_empty()));
-            match here.and_then(|part| part.answer(&question, self.settings.node, now)) {
-                Some(answer) => answers.push(answer),
-                None => elsewhere.push((shard, if is_short { others } else { Vec::new() })),
+            let own = self.parts.get(&shard).filter(|_| is_short);
+            let here = own.and_then(|part| {
+                let has_all = part.is_caught_up(now) || others.is_empty();
+                part.answer(&question, self.settings.node, now).map(|answer| (has_all, answer))
+            });
+            match here {
+                Some((true, answer)) => answers.push(answer),
+                here => {
+                    spares.extend(here.map(|(_, answer)| answer));
+                    elsewhere.push((shard, if is_short { others } else { Vec::new() }));
+                }
             }
         }
         let number = self.numbers.next();
-        self.scatter.ask(number, Asking { id, question, within_ms, answers, elsewhere }, now, out);
+        self.scatter.ask(number, Asking { id, question, within_ms, answers, spares, elsewhere }, now, out);
     }
 
     /// Full owners of a shard but this node: those that are heard first, and among them each node has its own order, so that
