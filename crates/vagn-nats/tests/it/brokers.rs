@@ -155,8 +155,8 @@ async fn of_many_that_change_a_record_at_once_one_wins() {
     const KEY: RecordKey = RecordKey::Assignment;
     let (one, two) = (brokers(&QUIET, "record", 1).await, brokers(&QUIET, "record", 2).await);
     assert_eq!(one.read_record(KEY).await, RecordOutcome::Absent);
-    let mut expected = None;
-    for round in 0..20_u8 {
+    let (mut expected, mut decided) = (None, 0);
+    for round in 0..60_u8 {
         let writers = (0..8_u8).map(|writer| {
             let brokers = if writer.is_multiple_of(2) { &one } else { &two };
             async move { (writer, brokers.write_record(KEY, expected, vec![round, writer]).await) }
@@ -169,12 +169,25 @@ async fn of_many_that_change_a_record_at_once_one_wins() {
                 WriteOutcome::Refused | WriteOutcome::NoAnswer => None,
             })
             .collect();
-        let [(winner, revision)] = won[..] else { panic!("round {round}: {outcomes:?}") };
-        assert!(expected < Some(revision));
-        let bytes = vec![round, winner];
-        assert_eq!(two.read_record(KEY).await, RecordOutcome::Is { revision, bytes });
-        expected = Some(revision);
+        match won[..] {
+            [(winner, revision)] => {
+                assert!(expected < Some(revision));
+                let bytes = vec![round, winner];
+                assert_eq!(two.read_record(KEY).await, RecordOutcome::Is { revision, bytes });
+                (expected, decided) = (Some(revision), decided + 1);
+            }
+            // Brokers on a busy machine may be late, above all with the first record: one may be there all the same.
+            [] => match two.read_record(KEY).await {
+                RecordOutcome::Is { revision, .. } => expected = Some(revision),
+                RecordOutcome::Absent | RecordOutcome::NoAnswer => {}
+            },
+            _ => panic!("round {round}: {outcomes:?}"),
+        }
+        if decided == 20 {
+            return;
+        }
     }
+    panic!("only {decided} rounds were decided");
 }
 
 #[tokio::test(flavor = "multi_thread")]
