@@ -1,0 +1,395 @@
+//! Whole nodes. Bad days are the simulator's.
+
+mod mirrors;
+mod world;
+
+use std::collections::BTreeMap;
+
+use vagn_wire::Fate;
+
+use crate::entry::{Body, Entry};
+use crate::event::Event;
+use crate::happened::{Happened, Stop};
+use crate::ids::{NodeId, QueryId, ShardId, StreamId};
+use crate::settings::Faults;
+use world::{SHARDS, Stream, World};
+
+#[test]
+fn a_single_node_begins_a_data_set_and_stores() {
+    let mut world = World::begun(1);
+    let ticket = world.submit(1, 0..100);
+    assert_eq!(world.fates(1, ticket), Some(&vec![Fate::Stored; 100]));
+    world.assert_equal(100);
+    let counts = world.node(1).counts();
+    assert_eq!((counts.taken, counts.waiting, counts.fates[Fate::Stored as usize]), (100, 0, 100));
+}
+
+#[test]
+fn a_second_node_copies_and_both_have_the_same() {
+    let mut world = World::begun(1);
+    world.submit(1, 0..100);
+    world.add(2);
+    world.pass_until("joined", 30_000, |world| world.is_owned(&[1, 2]));
+    world.pass(1_000);
+    let told = &world.machines[&NodeId(2)].told;
+    for shard in (0..SHARDS).map(ShardId) {
+        let expected = [Happened::CopyBegun(shard), Happened::CaughtUp(shard)];
+        assert!(expected.iter().all(|happened| told.contains(happened)), "{told:?}");
+    }
+    let ticket = world.submit(2, 50..150);
+    world.pass(2_000);
+    assert_eq!(world.fates(2, ticket), Some(&vec![Fate::Stored; 100]));
+    world.assert_equal(150);
+}
+
+#[test]
+fn a_node_shows_the_others_and_what_each_owner_has() {
+    let mut world = World::begun(2);
+    world.submit(1, 0..100);
+    world.pass(1_000);
+    let shown = |world: &World| {
+        let members = world.node(1).members();
+        let heard: Vec<_> = members.iter().map(|member| (member.node, member.is_heard)).collect();
+        let owners = (0..SHARDS).flat_map(|shard| world.node(1).owner_views(ShardId(shard)));
+        (heard, owners.map(|owner| (owner.node, owner.is_full && owner.caught_up)).collect::<Vec<_>>())
+    };
+    assert_eq!(world.node(1).shard_count(), Some(SHARDS));
+    let (heard, owners) = shown(&world);
+    assert_eq!(heard, [(NodeId(1), true), (NodeId(2), true)]);
+    assert!(owners.len() == 2 * usize::from(SHARDS) && owners.iter().all(|(_, has_all)| *has_all));
+    for shard in (0..SHARDS).map(ShardId) {
+        let synced: Vec<_> = world.node(1).owner_views(shard).into_iter().map(|owner| owner.synced).collect();
+        assert!(synced[0].is_some() && synced[0] == synced[1], "{synced:?}");
+    }
+    world.crash(2);
+    world.pass(20_000);
+    let (heard, owners) = shown(&world);
+    assert_eq!(heard, [(NodeId(1), true), (NodeId(2), false)]);
+    assert!(owners.contains(&(NodeId(1), true)) && owners.contains(&(NodeId(2), false)), "{owners:?}");
+}
+
+#[test]
+fn streams_are_purged_once_both_owners_have_synced() {
+    let mut world = World::begun(2);
+    for second in 0..100_u64 {
+        world.submit(1 + second % 2, 0..20);
+        world.pass(1_000);
+    }
+    assert!(world.streams.values().all(|stream| stream.first > 64 && stream.last() - stream.first < 100));
+    let logs = world.machines[&NodeId(1)].disk.shards.values();
+    assert!(logs.into_iter().all(|(_, log)| log.len() < 130), "the log is trimmed");
+    world.assert_equal(20);
+}
+
+#[test]
+fn a_node_that_was_killed_has_what_it_had_and_goes_on() {
+    let mut world = World::begun(2);
+    world.submit(1, 0..100);
+    world.crash(2);
+    world.submit(1, 100..200);
+    world.pass(5_000);
+    world.start(2);
+    let views = world.node(2).shards();
+    assert!(views.iter().all(|view| view.applied > 0), "{views:?}");
+    world.pass_until("caught up", 10_000, |world| world.is_caught_up(&[1, 2]));
+    world.assert_equal(200);
+    assert!(!world.machines[&NodeId(2)].told.iter().any(|told| matches!(told, Happened::CopyLost(_))));
+}
+
+#[test]
+fn a_log_keeps_what_an_owner_that_is_away_lacks() {
+    let mut world = World::begun(2);
+    world.pass(10_000);
+    world.crash(2);
+    let first_lacking = world.streams[&StreamId { shard: ShardId(0), epoch: 1 }].last() + 1;
+    world.pass(200_000);
+    let (snapshot, log) = &world.machines[&NodeId(1)].disk.shards[&ShardId(0)];
+    assert!(snapshot.is_some() && log.len() > 150 && log[0].sequence <= first_lacking);
+}
+
+#[test]
+fn an_old_read_of_the_record_drops_nothing() {
+    let mut world = World::begun(1);
+    let old = world.record.clone();
+    world.add(2);
+    world.pass_until("joined", 30_000, |world| world.is_owned(&[1, 2]));
+    world.crash(2);
+    world.machine(2).disk.note = None;
+    let new = std::mem::replace(&mut world.record, old);
+    world.start(2);
+    world.pass(2_500);
+    world.record = new;
+    world.pass(20_000);
+    assert!(world.is_owned(&[1, 2]) && world.is_caught_up(&[1, 2]));
+    assert!((0..SHARDS).all(|shard| !world.has_told(2, Happened::Left(ShardId(shard)))));
+}
+
+#[test]
+fn a_node_that_lost_its_disk_copies_from_the_other() {
+    let mut world = World::begun(2);
+    for _ in 0..100 {
+        world.submit(1, 0..100);
+        world.pass(1_000);
+    }
+    world.lose_disk(1);
+    world.pass(500);
+    world.start(1);
+    world.pass_until("caught up", 40_000, |world| world.is_caught_up(&[1, 2]));
+    world.assert_equal(100);
+}
+
+#[test]
+fn shards_move_to_a_third_node_and_each_keeps_two_owners() {
+    let mut world = World::begun(2);
+    world.submit(1, 0..100);
+    world.add(3);
+    world.pass_until("three nodes share", 120_000, |world| {
+        (0..SHARDS).all(|shard| {
+            let (_, owners) = world.node(1).owners(ShardId(shard)).unwrap();
+            owners.len() == 2 && owners.iter().all(|(_, is_full)| *is_full)
+        }) && !world.node(3).shards().is_empty()
+    });
+    world.pass(30_000);
+    let parts: usize = (1..=3).map(|node| world.node(node).shards().len()).sum();
+    assert_eq!(parts, 8, "what is not owned is dropped");
+    let ticket = world.submit(3, 50..150);
+    world.pass(1_000);
+    assert_eq!(world.fates(3, ticket), Some(&vec![Fate::Stored; 100]));
+    world.assert_equal(150);
+}
+
+#[test]
+fn a_node_leaves_when_it_is_asked_to_and_two_others_have_all() {
+    let mut world = World::begun(2);
+    world.submit(1, 0..100);
+    world.tell(1, Event::LeaveAsked);
+    world.pass(30_000);
+    assert_eq!(world.node(1).shards().len(), usize::from(SHARDS), "no other two have all");
+    world.add(3);
+    world.pass_until("left", 120_000, |world| world.node(1).shards().is_empty());
+    world.assert_equal(100);
+    assert!((0..SHARDS).all(|shard| world.has_told(1, Happened::Left(ShardId(shard)))));
+}
+
+#[test]
+fn a_stream_made_anew_stops_the_shard_and_a_repair_goes_on_from_the_logs() {
+    let mut world = World::begun(2);
+    world.submit(1, 0..100);
+    let stream = StreamId { shard: ShardId(0), epoch: 1 };
+    world.streams.remove(&stream);
+    world.make(stream);
+    world.pass(5_000);
+    for node in [1, 2] {
+        // Its figures say that it is another, or the next tick gets a sequence that this one has an entry of.
+        let stops = [Stop::StreamAnew, Stop::StreamBehind].map(|stop| Happened::Stopped(ShardId(0), stop));
+        assert!(stops.iter().any(|stop| world.has_told(node, *stop)));
+    }
+    let ticket = world.submit(1, 100..200);
+    world.pass(10_000);
+    let fates = world.fates(1, ticket).unwrap();
+    assert!(fates.contains(&Fate::Failed) && fates.contains(&Fate::Stored));
+    world.tell(2, Event::RepairAsked(ShardId(0)));
+    world.pass_until("repaired", 60_000, |world| world.is_caught_up(&[1, 2]));
+    assert!(!world.streams.contains_key(&stream));
+    let ticket = world.submit(1, 0..200);
+    world.pass(1_000);
+    assert_eq!(world.fates(1, ticket), Some(&vec![Fate::Stored; 200]));
+    world.assert_equal(200);
+}
+
+#[test]
+fn a_repair_stores_what_only_one_owner_had() {
+    let mut world = World::begun(2);
+    world.submit(1, 0..100);
+    // The stream loses its end while one owner is away, and gives the sequences again.
+    let stream = StreamId { shard: ShardId(0), epoch: 1 };
+    world.crash(2);
+    let before = world.streams[&stream].messages.len();
+    let only_one = world.submit(1, 100..200);
+    assert_eq!(world.fates(1, only_one), Some(&vec![Fate::Stored; 100]));
+    world.crash(1);
+    let lost = world.streams.get_mut(&stream).unwrap().messages.split_off(before);
+    assert!(lost.iter().any(|record| matches!(Entry::read(&record.bytes).unwrap().body, Body::Batch(_))));
+    world.streams.get_mut(&stream).unwrap().ids.retain(|_, sequence| *sequence <= before as u64);
+    world.start(2);
+    world.pass_until("one owner goes on", 20_000, |world| world.is_caught_up(&[2]));
+    for number in 0..10 {
+        let ticket = world.submit(2, 200 + number * 20..220 + number * 20);
+        world.pass(1_000);
+        assert_eq!(world.fates(2, ticket), Some(&vec![Fate::Stored; 20]));
+    }
+    world.start(1);
+    world.pass(20_000);
+    let stops = &world.machines[&NodeId(1)].told;
+    assert!(stops.contains(&Happened::Stopped(ShardId(0), Stop::StreamBehind)), "{stops:?}");
+    world.tell(1, Event::RepairAsked(ShardId(0)));
+    world.pass_until("repaired", 60_000, |world| world.is_caught_up(&[1, 2]));
+    assert!(world.has_told(2, Happened::EpochRepaired(ShardId(0))), "the owner that has most begins");
+    world.pass(5_000);
+    world.assert_equal(400);
+}
+
+#[test]
+fn what_only_an_owner_that_was_left_behind_has_is_published_again_before_its_log_goes() {
+    let mut world = World::begun(2);
+    world.submit(1, 0..100);
+    world.crash(2);
+    let before: BTreeMap<StreamId, u64> = world.streams.iter().map(|(id, own)| (*id, own.last())).collect();
+    let only_one = world.submit(1, 100..200);
+    assert_eq!(world.fates(1, only_one), Some(&vec![Fate::Stored; 100]));
+    world.crash(1);
+    let had = world.streams.values().map(Stream::last).max().unwrap();
+    for (id, stream) in &mut world.streams {
+        stream.messages.truncate(before[id] as usize);
+        stream.ids.retain(|_, sequence| *sequence <= before[id]);
+    }
+    // The others go on without it, until its next entry is gone.
+    world.start(2);
+    world.add(3);
+    world.pass_until("two others have all", 60_000, |world| world.is_owned(&[2, 3]));
+    world.pass(130_000);
+    assert!(world.streams.values().all(|stream| stream.first > had + 1));
+    world.submit(2, 0..100);
+    world.start(1);
+    let owns = |world: &World, shard| {
+        let (_, owners) = world.node(2).owners(ShardId(shard)).unwrap();
+        owners.contains(&(NodeId(1), true))
+    };
+    world.pass_until("it owns some again and has let go of the others", 120_000, |world| {
+        (0..SHARDS).all(|shard| owns(world, shard) || world.has_told(1, Happened::Left(ShardId(shard))))
+    });
+    assert!((0..SHARDS).any(|shard| owns(&world, shard)) && !(0..SHARDS).all(|shard| owns(&world, shard)));
+    let has_published = |shard| world.has_told(1, Happened::PublishedAgain(ShardId(shard)));
+    assert!((0..SHARDS).all(has_published), "{:?}", world.machines[&NodeId(1)].told);
+    world.assert_equal(200);
+}
+
+#[test]
+fn a_stream_that_the_brokers_find_again_is_followed_again() {
+    let mut world = World::begun(2);
+    let stream = StreamId { shard: ShardId(0), epoch: 1 };
+    let away = world.streams.remove(&stream).unwrap();
+    world.pass(20_000);
+    assert!(world.has_told(1, Happened::Stopped(ShardId(0), Stop::StreamGone)));
+    world.streams.insert(stream, away);
+    world.pass_until("went on", 10_000, |world| world.is_caught_up(&[1, 2]));
+    let ticket = world.submit(1, 0..100);
+    assert_eq!(world.fates(1, ticket), Some(&vec![Fate::Stored; 100]));
+    assert!(world.has_told(2, Happened::WentOn(ShardId(0))));
+}
+
+#[test]
+fn a_lost_record_is_written_again_and_nothing_is_begun_anew() {
+    let mut world = World::begun(2);
+    world.submit(1, 0..100);
+    world.record = None;
+    world.pass(30_000);
+    assert!(world.record.is_some());
+    world.crash(1);
+    world.record = None;
+    world.pass(1_000);
+    world.start(1);
+    world.pass(20_000);
+    assert!(world.record.is_some() && world.is_caught_up(&[1, 2]));
+    world.assert_equal(100);
+    let founded =
+        world.machines.values().flat_map(|own| &own.told).filter(|told| **told == Happened::Founded);
+    assert_eq!(founded.count(), 1);
+}
+
+#[test]
+fn a_data_set_that_was_begun_over_a_lost_one_loses_nothing_of_either() {
+    let mut world = World::begun(1);
+    world.submit(1, 0..100);
+    world.crash(1);
+    // The brokers lose all, and a node that never saw the data set is there alone.
+    (world.record, world.streams) = (None, BTreeMap::new());
+    world.add(2);
+    world.pass_until("begun anew", 20_000, |world| world.is_caught_up(&[2]));
+    let ticket = world.submit(2, 100..200);
+    assert_eq!(world.fates(2, ticket), Some(&vec![Fate::Stored; 100]));
+    world.start(1);
+    world.pass(60_000);
+    assert!(
+        (0..SHARDS).all(|shard| { world.has_told(1, Happened::Stopped(ShardId(shard), Stop::OtherDataSet)) })
+    );
+    let vehicles =
+        |node| (0..SHARDS).map(|shard| world.node(node).state(ShardId(shard)).unwrap().len()).sum();
+    let both: [usize; 2] = [vehicles(1), vehicles(2)];
+    assert_eq!(both, [100, 100]);
+    assert!(world.is_caught_up(&[2]));
+    let note = Event::RepairAsked(ShardId(0));
+    world.tell(1, note);
+    world.pass(10_000);
+    assert_eq!(world.node(1).state(ShardId(0)).unwrap().len(), 100 - other_shards(&world));
+}
+
+/// Vehicles of the first node in all shards but the first.
+fn other_shards(world: &World) -> usize {
+    (1..SHARDS).map(|shard| world.node(1).state(ShardId(shard)).unwrap().len()).sum()
+}
+
+#[test]
+fn a_question_is_answered_by_other_nodes_and_what_is_missing_is_named() {
+    let mut world = World::begun(2);
+    world.submit(1, 0..100);
+    world.add(3);
+    world.machine(3).settings.stores = false;
+    world.crash(3);
+    world.start(3);
+    world.pass(3_000);
+    let ask =
+        |shards| Event::Asked { query: QueryId(1), shards, question: b"large".to_vec(), within_ms: 500 };
+    world.tell(3, ask(vec![]));
+    let (answers, missing) = world.machine(3).answers.remove(&QueryId(1)).unwrap();
+    assert_eq!((answers.len(), missing.len()), (usize::from(SHARDS), 0));
+    assert!(answers.iter().all(|answer| answer.bytes.len() == 600 << 10 && answer.age_ms < 5_000));
+    world.crash(1);
+    world.tell(3, ask(vec![ShardId(2)]));
+    world.pass(60);
+    assert!(world.machine(3).answers.remove(&QueryId(1)).unwrap().1.is_empty());
+    world.crash(2);
+    world.tell(3, ask(vec![ShardId(2)]));
+    world.pass(499);
+    assert!(world.machine(3).answers.is_empty());
+    world.pass(1);
+    let (answers, missing) = world.machine(3).answers.remove(&QueryId(1)).unwrap();
+    assert_eq!((answers, missing), (vec![], vec![ShardId(2)]));
+}
+
+#[test]
+fn time_passes_in_all_replicas_alike_and_forgets() {
+    let mut world = World::begun(2);
+    world.submit(1, 0..100);
+    world.pass(250_000);
+    world.submit(1, 0..10);
+    world.pass(100_000);
+    world.assert_equal(10);
+}
+
+#[test]
+fn an_idle_node_is_woken_a_few_times_a_second() {
+    let mut world = World::begun(2);
+    let before: u64 = world.machines.values().map(|own| own.events).sum();
+    world.pass(10_000);
+    let events = world.machines.values().map(|own| own.events).sum::<u64>() - before;
+    assert!(events < 2 * 10 * 40, "{events} events of two nodes in ten seconds");
+}
+
+#[test]
+fn planted_faults_are_planted() {
+    // One entry is skipped at the copy: the other replica's hashes say so.
+    let mut world = World::begun(1);
+    world.submit(1, 0..100);
+    world.add(2);
+    world.crash(2);
+    world.machine(2).settings.faults = Faults { bootstrap_skips_one: true, ..Faults::default() };
+    world.start(2);
+    world.pass(5_000);
+    for _ in 0..5 {
+        world.submit(1, 0..100);
+        world.pass(2_000);
+    }
+    let told = &world.machines[&NodeId(2)].told;
+    assert!(told.iter().any(|told| matches!(told, Happened::Stopped(_, Stop::HashDiffers))), "{told:?}");
+}
