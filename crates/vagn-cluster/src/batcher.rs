@@ -1,40 +1,20 @@
 //! The way of changes from a door into the stream of one shard.
 //!
 //! At most two messages are under way, each with all that came meanwhile: so messages are full when there is much to do and small
-//! when there is not, without a timer. While the brokers do not answer, one message is tried again with growing pauses, always
-//! under the same name; what waits behind it is shed when it is 5 s old or takes too much room, oldest first.
+//! when there is not, without a timer. What waits behind them is shed when it is 5 s old or takes too much room, oldest first.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 
 use vagn_wire::Fate;
 
 use crate::command::Command;
-use crate::entry::{BatchWriter, with_epoch, with_id};
+use crate::entry::BatchWriter;
 use crate::event::PublishOutcome;
+use crate::flight::{Flights, Refused, Reporter, Round, Settled, WAIT_MS};
 use crate::happened::Happened;
-use crate::ids::{BatchId, DoorId, Moment, NodeId, PublishId, StreamId, Ticket};
+use crate::ids::{BatchId, DoorId, Moment, NodeId, PublishId, StreamId};
 use crate::numbers::Numbers;
 use crate::state::NewChange;
-
-/// Most messages under way that the brokers have not answered.
-const UNDER_WAY_MAX: usize = 2;
-
-/// Most messages that are in the stream and wait for their fates.
-const AWAITING_MAX: usize = 16;
-
-/// Longest wait of a change before it is published, and of a message for its fates.
-pub(crate) const WAIT_MS: u64 = 5_000;
-
-/// Time after which owners are asked for the fates of a message that is in the stream.
-const ASK_MS: u64 = 2_000;
-
-/// Pauses between attempts: the first, doubled up to the longest.
-const RETRY_MS: u64 = 50;
-const RETRY_MAX_MS: u64 = 2_000;
-
-/// Attempts without an answer after which a single message is tried.
-const FAILURES_MAX: u32 = 3;
 
 /// Changes on their way to one shard.
 #[derive(Debug)]
@@ -45,9 +25,7 @@ pub(crate) struct Batcher {
     number: u64,
     waiting: VecDeque<Waiting>,
     waiting_bytes: usize,
-    flights: VecDeque<Flight>,
-    /// Attempts in a row that had no good answer.
-    failures: u32,
+    flights: Flights,
     /// Changes were shed since nothing waited, and that was told.
     has_shed: bool,
     has_told: bool,
@@ -60,53 +38,6 @@ struct Waiting {
     since_ms: u64,
 }
 
-/// Who waits for the fate of a change: a group, and its place in it.
-pub(crate) type Reporter = (Ticket, u32);
-
-/// A change that has met its fate.
-pub(crate) type Settled = (Reporter, Fate);
-
-/// A message that was published.
-#[derive(Debug)]
-struct Flight {
-    batch: BatchId,
-    stream: StreamId,
-    bytes: Arc<[u8]>,
-    /// Empty once they have their fates.
-    reporters: Vec<Reporter>,
-    sent_ms: u64,
-    /// The attempt that is under way.
-    publish: Option<PublishId>,
-    retry_at_ms: u64,
-    in_stream: Option<InStream>,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct InStream {
-    sequence: u64,
-    since_ms: u64,
-    has_asked: bool,
-}
-
-/// A message whose fates its owners are asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Unanswered {
-    pub(crate) batch: BatchId,
-    pub(crate) stream: StreamId,
-    pub(crate) sequence: u64,
-}
-
-/// What a batcher is given to run.
-pub(crate) struct Round<'a> {
-    pub(crate) now: Moment,
-    /// Where to publish, once it is known.
-    pub(crate) stream: Option<StreamId>,
-    pub(crate) numbers: &'a mut Numbers,
-    pub(crate) out: &'a mut Vec<Command>,
-    pub(crate) settled: &'a mut Vec<Settled>,
-    pub(crate) unanswered: &'a mut Vec<Unanswered>,
-}
-
 impl Batcher {
     /// A batcher of this node, whose waiting changes may take so many bytes.
     pub(crate) fn new(node: NodeId, room_bytes: usize) -> Self {
@@ -117,8 +48,7 @@ impl Batcher {
             number: 0,
             waiting: VecDeque::new(),
             waiting_bytes: 0,
-            flights: VecDeque::new(),
-            failures: 0,
+            flights: Flights::default(),
             has_shed: false,
             has_told: false,
         }
@@ -149,8 +79,10 @@ impl Batcher {
 
     /// Does what is due.
     pub(crate) fn run(&mut self, mut round: Round<'_>) {
-        self.give_up(&mut round);
-        self.ask(&mut round);
+        while self.waiting.front().is_some_and(|oldest| round.now.elapsed_ms >= oldest.since_ms + WAIT_MS) {
+            self.shed(round.settled);
+        }
+        self.flights.run(&mut round);
         let Some(stream) = round.stream else { return };
         if self.has_shed && !std::mem::replace(&mut self.has_told, true) {
             round.out.push(Command::Tell(Happened::Shed(stream.shard)));
@@ -158,71 +90,16 @@ impl Batcher {
         if self.waiting.is_empty() {
             (self.has_shed, self.has_told) = (false, false);
         }
-        self.retry(stream, &mut round);
-        while !self.is_open() && self.has_place() && !self.waiting.is_empty() {
+        self.flights.retry(stream, &mut round);
+        while self.flights.has_place() && !self.waiting.is_empty() {
             self.publish(stream, &mut round);
         }
     }
 
     /// Returns the moment at which [`run`](Self::run) has something to do.
     pub(crate) fn due_ms(&self) -> Option<u64> {
-        let waiting = self.waiting.front().map(|oldest| oldest.since_ms + WAIT_MS);
-        let probe = self.flights.iter().position(|flight| flight.in_stream.is_none());
-        let flights = self.flights.iter().enumerate().filter_map(|(at, flight)| {
-            let may_retry = flight.in_stream.is_none()
-                && flight.publish.is_none()
-                && (!self.is_open() || Some(at) == probe);
-            let ask = flight.in_stream.filter(|there| !there.has_asked).map(|there| there.since_ms + ASK_MS);
-            let give_up = (!flight.reporters.is_empty()).then_some(flight.sent_ms + WAIT_MS);
-            [may_retry.then_some(flight.retry_at_ms), ask, give_up].into_iter().flatten().min()
-        });
-        flights.chain(waiting).min()
-    }
-
-    /// Sheds what waited for too long, and gives up what has no fates.
-    fn give_up(&mut self, round: &mut Round<'_>) {
-        let now_ms = round.now.elapsed_ms;
-        while self.waiting.front().is_some_and(|oldest| now_ms >= oldest.since_ms + WAIT_MS) {
-            self.shed(round.settled);
-        }
-        for flight in &mut self.flights {
-            if now_ms >= flight.sent_ms + WAIT_MS {
-                // It is tried again all the same: it may be in the stream already, or come to be there.
-                let reporters = flight.reporters.drain(..);
-                round.settled.extend(reporters.map(|reporter| (reporter, Fate::Failed)));
-            }
-        }
-        self.flights.retain(|flight| flight.in_stream.is_none() || !flight.reporters.is_empty());
-    }
-
-    fn ask(&mut self, round: &mut Round<'_>) {
-        for flight in &mut self.flights {
-            let Some(there) = &mut flight.in_stream else { continue };
-            if !there.has_asked && round.now.elapsed_ms >= there.since_ms + ASK_MS {
-                there.has_asked = true;
-                let (batch, stream, sequence) = (flight.batch, flight.stream, there.sequence);
-                round.unanswered.push(Unanswered { batch, stream, sequence });
-            }
-        }
-    }
-
-    fn retry(&mut self, stream: StreamId, round: &mut Round<'_>) {
-        let is_open = self.is_open();
-        let mut tried = 0;
-        for flight in &mut self.flights {
-            if flight.stream.epoch < stream.epoch {
-                // The shard was repaired. What has no fates goes into its new stream, under the name it has.
-                flight.stream = stream;
-                flight.bytes = Arc::from(with_epoch(&flight.bytes, stream.epoch));
-                (flight.publish, flight.in_stream, flight.retry_at_ms) = (None, None, round.now.elapsed_ms);
-            }
-            let is_unsure = flight.in_stream.is_none();
-            let is_due = flight.publish.is_none() && round.now.elapsed_ms >= flight.retry_at_ms;
-            if is_unsure && is_due && (!is_open || tried == 0) {
-                flight.publish(round);
-            }
-            tried += usize::from(is_unsure);
-        }
+        let shed = self.waiting.front().map(|oldest| oldest.since_ms + WAIT_MS);
+        [self.flights.due_ms(), shed].into_iter().flatten().min()
     }
 
     fn publish(&mut self, stream: StreamId, round: &mut Round<'_>) {
@@ -237,18 +114,7 @@ impl Batcher {
             self.waiting_bytes -= room_of(&next.change);
             self.waiting.pop_front();
         }
-        let mut flight = Flight {
-            batch,
-            stream,
-            bytes: Arc::from(writer.finish()),
-            reporters,
-            sent_ms: round.now.elapsed_ms,
-            publish: None,
-            retry_at_ms: 0,
-            in_stream: None,
-        };
-        flight.publish(round);
-        self.flights.push_back(flight);
+        self.flights.launch(batch, (stream, writer.finish()), reporters, round);
     }
 
     /// Returns the name of the next batch. A door takes its own when it has none, or none that was born at `born_ms`.
@@ -270,16 +136,6 @@ impl Batcher {
         BatchId { door, number: self.number }
     }
 
-    fn has_place(&self) -> bool {
-        let under_way = self.flights.iter().filter(|flight| flight.in_stream.is_none()).count();
-        under_way < UNDER_WAY_MAX && self.flights.len() < AWAITING_MAX
-    }
-
-    /// True while the brokers do not answer a message that is tried. Owners can answer it in their place: then the next one is.
-    fn is_open(&self) -> bool {
-        self.failures >= FAILURES_MAX && self.flights.iter().any(|flight| flight.in_stream.is_none())
-    }
-
     /// A publish was answered. Returns true if it was this one's.
     pub(crate) fn published(
         &mut self,
@@ -288,70 +144,32 @@ impl Batcher {
         now: Moment,
         out: &mut Vec<Command>,
     ) -> bool {
-        let Some(flight) = self.flights.iter_mut().find(|flight| flight.publish == Some(publish)) else {
-            return false;
-        };
-        flight.publish = None;
-        if let PublishOutcome::Stored { sequence, .. } = outcome {
-            self.failures = 0;
-            let has_asked = flight.reporters.is_empty();
-            flight.in_stream = Some(InStream { sequence, since_ms: now.elapsed_ms, has_asked });
-        } else {
-            self.failures += 1;
-            flight.retry_at_ms = now.elapsed_ms + (RETRY_MS << self.failures.min(6)).min(RETRY_MAX_MS);
-            if self.failures == FAILURES_MAX {
-                out.push(Command::Tell(Happened::BrokersAway(flight.stream.shard)));
-            }
-        }
-        true
+        self.flights.published(publish, outcome, now, out)
     }
 
     /// An owner tells the fates of a batch. The first to do so counts; returns true for it.
     pub(crate) fn fates(&mut self, batch: BatchId, fates: &[Fate], settled: &mut Vec<Settled>) -> bool {
-        let at = self.flights.iter().position(|flight| flight.batch == batch);
-        let Some(flight) = at.and_then(|at| self.flights.remove(at)) else { return false };
-        // An owner knows how many there were; should it tell too few, the rest is unknown.
-        let fates = fates.iter().copied().chain(std::iter::repeat(Fate::Failed));
-        settled.extend(flight.reporters.into_iter().zip(fates));
-        true
+        self.flights.fates(batch, fates, settled)
     }
 
     /// An owner says that it does not know the door, and what time it is. The batch goes again under a new name.
     pub(crate) fn refused(&mut self, batch: BatchId, time_ms: i64, round: &mut Round<'_>) -> bool {
-        let Some(at) = self.flights.iter().position(|flight| flight.batch == batch) else { return false };
-        if self.flights[at].reporters.is_empty() {
-            // Nobody waits any more, and it is not stored: it could be refused without end.
-            self.flights.remove(at);
-            return true;
+        match self.flights.refused(batch) {
+            Refused::Unknown => return false,
+            Refused::GivenUp => return true,
+            Refused::Nameless => {}
         }
         // One that another refusal has renamed the door for already takes the next number of that name.
         let born_ms = (self.door == Some(batch.door)).then_some(time_ms);
         let renamed = self.next_id(born_ms, round);
-        let flight = &mut self.flights[at];
-        flight.bytes = Arc::from(with_id(&flight.bytes, renamed));
-        flight.batch = renamed;
-        (flight.publish, flight.in_stream, flight.retry_at_ms) = (None, None, round.now.elapsed_ms);
+        self.flights.rename(batch, renamed, round.now);
         true
     }
 
     /// Returns the number of changes without a fate.
     #[cfg(test)]
     pub(crate) fn open(&self) -> usize {
-        self.waiting.len() + self.flights.iter().map(|flight| flight.reporters.len()).sum::<usize>()
-    }
-}
-
-impl Flight {
-    fn publish(&mut self, round: &mut Round<'_>) {
-        let publish = round.numbers.publish();
-        self.publish = Some(publish);
-        round.out.push(Command::Publish {
-            publish,
-            stream: self.stream,
-            message_id: Some(self.batch.to_string()),
-            expected_last: None,
-            bytes: self.bytes.clone(),
-        });
+        self.waiting.len() + self.flights.open()
     }
 }
 
@@ -364,7 +182,8 @@ fn room_of(change: &NewChange) -> usize {
 mod tests {
     use super::*;
     use crate::entry::{Body, Entry};
-    use crate::ids::ShardId;
+    use crate::flight::{ASK_MS, AWAITING_MAX, Unanswered};
+    use crate::ids::{ShardId, Ticket};
     use crate::testing::{NOW, report};
 
     const STREAM: StreamId = StreamId { shard: ShardId(0), epoch: 1 };
@@ -502,7 +321,7 @@ mod tests {
         let mut last = first.clone();
         let mut attempts = 1;
         while rig.now.elapsed_ms < 600_000 {
-            if rig.batcher.flights[0].publish.is_some() {
+            if rig.batcher.flights.batches()[0].1 {
                 rig.answer(&last.clone(), FULL);
             }
             let due = rig.batcher.due_ms().unwrap();
@@ -518,7 +337,7 @@ mod tests {
         assert!(attempts < 320, "{attempts} in ten minutes");
         assert_eq!((rig.fates(Fate::Failed), rig.told), (3, 1));
         rig.stored(&last, 9);
-        assert!(rig.batcher.flights.is_empty());
+        assert!(rig.batcher.flights.batches().is_empty());
         rig.assert_sum();
     }
 
@@ -528,7 +347,7 @@ mod tests {
         let mut under_way = [rig.offer(1), rig.offer(1)].concat();
         let mut tried = std::collections::BTreeSet::new();
         for _ in 0..400 {
-            if rig.batcher.is_open() {
+            if rig.batcher.flights.is_open() {
                 tried.extend(under_way.iter().map(|sent| sent.batch.number));
             }
             for sent in std::mem::take(&mut under_way) {
@@ -556,7 +375,7 @@ mod tests {
         let mut rig = Rig::new(1 << 20);
         let probe = rig.offer(1).remove(0);
         let mut sent = vec![probe.clone()];
-        while !rig.batcher.is_open() {
+        while !rig.batcher.flights.is_open() {
             sent.iter().for_each(|sent| {
                 rig.answer(sent, FULL);
             });
@@ -598,7 +417,7 @@ mod tests {
         assert_eq!(rig.unanswered, [Unanswered { batch: sent.batch, stream: STREAM, sequence: 17 }]);
         rig.pass(WAIT_MS);
         assert_eq!(rig.fates(Fate::Failed), 1);
-        assert!(rig.batcher.flights.is_empty());
+        assert!(rig.batcher.flights.batches().is_empty());
     }
 
     #[test]
@@ -609,7 +428,7 @@ mod tests {
             rig.stored(&sent, sequence + 1);
         }
         assert!(rig.offer(1).is_empty());
-        let batch = rig.batcher.flights[3].batch;
+        let (batch, _) = rig.batcher.flights.batches()[3];
         rig.batcher.fates(batch, &[Fate::Stored], &mut rig.settled);
         assert_eq!(rig.run().len(), 1);
     }
@@ -657,6 +476,6 @@ mod tests {
             rig.with(|batcher, round| batcher.refused(last.batch, 55, round));
             sent = rig.run();
         }
-        assert_eq!((rig.fates(Fate::Failed), rig.batcher.flights.len(), sent.len()), (1, 0, 0));
+        assert_eq!((rig.fates(Fate::Failed), rig.batcher.flights.batches().len(), sent.len()), (1, 0, 0));
     }
 }

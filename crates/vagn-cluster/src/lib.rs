@@ -41,7 +41,7 @@
 //! | `content.rs`, `doors.rs` | what follows from entries alone: time, hashes, repeats |
 //! | `replica.rs`, `ring.rs` | the log before the content, snapshots, comparing |
 //! | `follower.rs` | every entry once, and of no other stream |
-//! | `batcher.rs`, `tickets.rs` | from reporters into streams, and fates back |
+//! | `batcher.rs`, `flight.rs`, `tickets.rs` | from reporters into streams, and fates back |
 //! | `membership.rs`, `assignment.rs` | who is there, and who owns what |
 //! | `bootstrap.rs`, `purge.rs` | copying a shard; what may go from a stream |
 //! | `scatter.rs` | questions to owners |
@@ -57,6 +57,7 @@ mod disk;
 mod doors;
 mod entry;
 mod event;
+mod flight;
 mod follower;
 mod happened;
 mod hash;

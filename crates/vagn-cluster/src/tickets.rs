@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 
 use vagn_wire::Fate;
 
-use crate::batcher::Settled;
 use crate::command::Command;
+use crate::flight::Settled;
 use crate::ids::Ticket;
 use crate::view::Counts;
 

@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use vagn_wire::Fate;
 
 use crate::assignment::Assignment;
-use crate::batcher::{Batcher, Round, Settled, Unanswered};
+use crate::batcher::Batcher;
 use crate::command::Command;
 use crate::event::PublishOutcome;
+use crate::flight::{Round, Settled, Unanswered};
 use crate::ids::{BatchId, Moment, NodeId, PublishId, ShardId, StreamId, Ticket};
 use crate::numbers::Numbers;
 use crate::state::NewChange;

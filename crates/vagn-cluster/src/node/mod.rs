@@ -6,7 +6,8 @@
 //! | `talk.rs` | messages of other nodes, questions |
 //! | `keeper.rs`, `plan.rs` | the record of assignment, and what this node wants changed in it |
 //! | `part/` | its part in one shard: following, obeying the record, serving others |
-//! | `mirror.rs` | shards that it does not own, in memory |
+//! | `mirror.rs`, `mirrors.rs` | shards that it does not own, in memory |
+//! | `show.rs` | what it shows of itself |
 //! | `door.rs` | changes of its own reporters |
 //! | `repair.rs` | a new epoch |
 //! | `resubmit.rs`, `lack.rs` | what only this node's log has, before it is let go |
@@ -15,10 +16,12 @@ mod door;
 mod keeper;
 mod lack;
 mod mirror;
+mod mirrors;
 mod part;
 mod plan;
 mod repair;
 mod resubmit;
+mod show;
 mod talk;
 #[cfg(test)]
 mod tests;
@@ -28,14 +31,13 @@ use std::collections::BTreeMap;
 use crate::assignment::{Assignment, Role};
 use crate::command::Command;
 use crate::event::{DiskPart, Event};
-use crate::ids::{BatchId, Moment, NodeId, ShardId, StreamId};
+use crate::ids::{Moment, NodeId, ShardId};
 use crate::membership::{BEAT_MS, Heartbeat, Membership};
 use crate::message::Message;
 use crate::numbers::Numbers;
 use crate::scatter::Scatter;
 use crate::settings::Settings;
 use crate::state::ShardState;
-use crate::view::{Counts, MemberView, OwnerView, ShardView, Stage};
 
 use door::{Desk, Door};
 use keeper::{Context, Keeper};
@@ -272,26 +274,6 @@ impl<S: ShardState> Node<S> {
         }
     }
 
-    /// Keeps a mirror of each shard that is not to be had here, as long as somebody wants it.
-    fn run_mirrors(&mut self, now: Moment, out: &mut Vec<Command>) {
-        let is_wanted = now.elapsed_ms < self.mirrors_until_ms;
-        let Self { settings, numbers, keeper, members, parts, mirrors, mail, .. } = self;
-        let Some(known) = keeper.known() else { return };
-        for (shard, _) in known.iter() {
-            let mut bench = Bench { settings, now, numbers, out, mail };
-            if !is_wanted || parts.get(&shard).is_some_and(|part| part.shown().is_some()) {
-                if let Some(mut mirror) = mirrors.remove(&shard) {
-                    mirror.end(&mut bench);
-                }
-                continue;
-            }
-            let around = Around { known, members, settings, is_confirmed: is_confirmed(keeper, now), now };
-            if let Some(facts) = around.facts(shard, None) {
-                mirrors.entry(shard).or_insert_with(|| Mirror::new(shard)).run(&facts, &mut bench);
-            }
-        }
-    }
-
     fn plan(&mut self, now: Moment, up_ms: u64, out: &mut Vec<Command>) {
         let Some(known) = self.keeper.known() else { return };
         let own = |shard: ShardId| -> Option<Own> { self.parts.get(&shard).and_then(|part| part.own(now)) };
@@ -316,8 +298,8 @@ impl<S: ShardState> Node<S> {
     }
 
     /// Asks all owners for fates that did not come.
-    fn ask_owners(&mut self, unanswered: &[crate::batcher::Unanswered]) {
-        for crate::batcher::Unanswered { batch, stream, sequence } in unanswered.iter().copied() {
+    fn ask_owners(&mut self, unanswered: &[crate::flight::Unanswered]) {
+        for crate::flight::Unanswered { batch, stream, sequence } in unanswered.iter().copied() {
             let place = self.keeper.known().and_then(|known| known.shard(stream.shard));
             let owners = place.into_iter().flat_map(|place| place.full());
             self.mail.extend(owners.map(|node| (node, Message::Unanswered { batch, stream, sequence })));
@@ -402,35 +384,6 @@ impl<S: ShardState> Node<S> {
         }
     }
 
-    fn each_mirror(
-        &mut self,
-        now: Moment,
-        out: &mut Vec<Command>,
-        mut deed: impl FnMut(&mut Mirror<S>, &mut Bench<'_>),
-    ) {
-        let Self { settings, numbers, mirrors, mail, .. } = self;
-        let mut bench = Bench { settings, now, numbers, out, mail };
-        for mirror in mirrors.values_mut() {
-            deed(mirror, &mut bench);
-        }
-    }
-
-    /// Lets the mirror of a shard do something, if there is one, with what is known of the shard.
-    fn with_mirror(
-        &mut self,
-        shard: ShardId,
-        now: Moment,
-        out: &mut Vec<Command>,
-        deed: impl FnOnce(&mut Mirror<S>, Option<&Facts<'_>>, &mut Bench<'_>),
-    ) {
-        let Self { settings, numbers, keeper, members, mirrors, mail, .. } = self;
-        let Some(mirror) = mirrors.get_mut(&shard) else { return };
-        let is_confirmed = is_confirmed(keeper, now);
-        let around = keeper.known().map(|known| Around { known, members, settings, is_confirmed, now });
-        let facts = around.and_then(|around| around.facts(shard, None));
-        deed(mirror, facts.as_ref(), &mut Bench { settings, now, numbers, out, mail });
-    }
-
     fn keeper(&mut self, now: Moment) -> (&mut Keeper, Context<'_>) {
         let anybody_holds = !self.parts.is_empty() || self.members.anybody_holds();
         let heard_version = self.members.assignment();
@@ -442,92 +395,6 @@ impl<S: ShardState> Node<S> {
     fn door<'a>(&'a mut self, now: Moment, out: &'a mut Vec<Command>) -> (&'a mut Door, Desk<'a>) {
         let Self { keeper, door, numbers, .. } = self;
         (door, Desk { now, streams: keeper.known(), numbers, out })
-    }
-
-    /// Returns the settings it was made with.
-    pub fn settings(&self) -> &Settings {
-        &self.settings
-    }
-
-    /// Returns its replicas as they were after the last event, by rising number of the shard.
-    pub fn shards(&self) -> Vec<ShardView> {
-        self.parts.values().filter_map(|part| part.view(self.now)).collect()
-    }
-
-    /// Returns the content of a replica: for tests and for a driver that reads it in place.
-    pub fn state(&self, shard: ShardId) -> Option<&S> {
-        self.parts.get(&shard).and_then(Part::state)
-    }
-
-    /// Returns the content of a shard that this node may show: of its replica, or of its mirror.
-    pub fn shown(&self, shard: ShardId) -> Option<&S> {
-        let own = self.parts.get(&shard).and_then(Part::shown);
-        own.or_else(|| self.mirrors.get(&shard).and_then(Mirror::content))
-    }
-
-    /// Changes the content of mirrors, as no entry did.
-    #[cfg(test)]
-    pub(crate) fn spoil_mirrors(&mut self, spoil: impl Fn(&mut S)) {
-        self.mirrors.values_mut().for_each(|mirror| mirror.spoil(&spoil));
-    }
-
-    /// Returns its mirrors as they were after the last event, by rising number of the shard.
-    pub fn mirrors(&self) -> Vec<ShardView> {
-        self.mirrors.values().filter_map(|mirror| mirror.view(self.now)).collect()
-    }
-
-    /// Returns what became of the changes that came in through this node.
-    pub fn counts(&self) -> Counts {
-        self.door.counts()
-    }
-
-    /// Returns the owners of a shard as this node knows them, and which of them have all; with the stream of its epoch.
-    pub fn owners(&self, shard: ShardId) -> Option<(StreamId, Vec<(NodeId, bool)>)> {
-        let place = self.keeper.known()?.shard(shard)?;
-        Some((place.stream(shard), place.owners.iter().map(|owner| (owner.node, owner.is_full)).collect()))
-    }
-
-    /// Returns the number of shards of the data set; `None` until its record of assignment is known.
-    pub fn shard_count(&self) -> Option<u16> {
-        self.keeper.known().map(Assignment::len)
-    }
-
-    /// Returns the owners of a shard with what each last said of it; none while the record of assignment is not known.
-    pub fn owner_views(&self, shard: ShardId) -> Vec<OwnerView> {
-        let Some(place) = self.keeper.known().and_then(|known| known.shard(shard)) else { return Vec::new() };
-        let (epoch, own) = (place.epoch, self.settings.node);
-        let of_own = || self.parts.get(&shard).and_then(|part| part.view(self.now));
-        let views = place.owners.iter().map(|owner| {
-            let (synced, caught_up) = if owner.node == own {
-                let view = of_own().filter(|view| view.stream.epoch == epoch);
-                (view.map(|view| view.applied), view.is_some_and(|view| view.stage == Stage::CaughtUp))
-            } else {
-                let holding = self.members.holding(owner.node, shard, epoch, self.now);
-                (holding.map(|held| held.synced), holding.is_some_and(|held| held.caught_up))
-            };
-            OwnerView { node: owner.node, is_full: owner.is_full, synced, caught_up }
-        });
-        views.collect()
-    }
-
-    /// Returns the nodes of the cluster as this one knows them: itself first, then the others by rising number.
-    pub fn members(&self) -> Vec<MemberView> {
-        let own = MemberView {
-            node: self.settings.node,
-            name: self.settings.name.clone(),
-            zone: self.settings.zone.clone(),
-            stores: self.settings.stores,
-            leaves: self.leaves,
-            silent_ms: 0,
-            is_heard: true,
-            differs: false,
-        };
-        std::iter::once(own).chain(self.members.views(self.now)).collect()
-    }
-
-    /// True if the content of a replica has this batch.
-    pub fn has_seen(&self, shard: ShardId, batch: BatchId) -> bool {
-        self.parts.get(&shard).is_some_and(|part| part.has_seen(batch))
     }
 }
 
