@@ -12,7 +12,7 @@ use vagn_shard::{Payload, SealOf};
 use vagn_store::{Key, KeyTag, event_time};
 use vagn_wire::{Reject, Report};
 
-use super::{OwedLooks, refuse};
+use super::owed::{OwedLooks, refuse};
 use crate::cluster::Submission;
 use crate::write::{Settlement, WritePart};
 
