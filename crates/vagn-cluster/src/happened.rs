@@ -77,6 +77,8 @@ pub enum Stop {
     EntryDamaged,
     /// An entry could not be written.
     Disk(DiskFault),
+    /// Its log is to be let go once nobody lacks anything of it, and cannot be read. It stays, and is read again and again.
+    LogUnread,
     /// What was on disk could not be read.
     DiskDamaged,
 }

@@ -81,8 +81,8 @@ pub use command::{Command, ShardAnswer};
 pub use disk::{Disk, DiskCommand};
 pub use entry::{Batch, BatchWriter, Body, ENTRY_MAX, Entry, Tick};
 pub use event::{
-    Delivered, DiskFault, DiskPart, Event, LogRecord, PublishOutcome, RecordKey, RecordOutcome, StreamInfo,
-    StreamOutcome, WriteOutcome,
+    Delivered, DiskFault, DiskPart, Event, LogOutcome, LogRecord, PublishOutcome, RecordKey, RecordOutcome,
+    StreamInfo, StreamOutcome, WriteOutcome,
 };
 pub use happened::{Happened, Stop};
 pub use hash::{fold, hash, mix};

@@ -192,8 +192,8 @@ impl<S: ShardState> Node<S> {
             Event::LogFailed { shard, from, fault } => {
                 self.with_part(shard, now, out, |part, bench| part.log_failed(from, fault, bench));
             }
-            Event::LogRead { shard, records, .. } => {
-                self.with_part(shard, now, out, |part, _| part.log_read(&records));
+            Event::LogRead { shard, read, outcome } => {
+                self.with_part(shard, now, out, |part, bench| part.log_read(read, outcome, bench));
                 self.hurries = true;
             }
             Event::SnapshotSaved { shard, sequence, result } => {

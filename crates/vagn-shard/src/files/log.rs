@@ -82,6 +82,8 @@ pub(super) struct Log {
     failures: u64,
     /// There was no room, and that was said.
     is_full: bool,
+    /// The start could not read it to its end.
+    is_unread: bool,
 }
 
 impl Log {
@@ -97,6 +99,7 @@ impl Log {
             state: State::Sound,
             failures: 0,
             is_full: false,
+            is_unread: false,
         }
     }
 
@@ -108,8 +111,13 @@ impl Log {
 
     /// Marks a log that could not be read to its end. Its files are left as they are.
     pub(super) fn unread(mut self) -> Self {
-        self.state = State::Unread;
+        (self.state, self.is_unread) = (State::Unread, true);
         self
+    }
+
+    /// True when the start could not read it to its end: nobody knows what it holds.
+    pub(super) fn is_unread(&self) -> bool {
+        self.is_unread
     }
 
     pub(super) fn id(&self) -> LogId {
@@ -286,7 +294,7 @@ impl Log {
 
     /// Removes the segments in which nothing behind `through` is. Returns how many.
     pub(super) fn trim(&mut self, site: &Site, through: u64, is_syncing: bool) -> usize {
-        if self.state == State::Unread {
+        if self.is_unread {
             return 0;
         }
         let is_all =
@@ -311,12 +319,15 @@ impl Log {
 
     /// Holds on to a part of the log as it is now, to be read later.
     pub(super) fn view(&self, site: &Site, from: u64, max_bytes: usize) -> io::Result<View> {
+        if self.is_unread {
+            return Err(io::Error::other("it could not be read to its end at the start"));
+        }
         let current = self.current.as_ref().map(|current| (&current.segment, current.size));
         let all: Vec<(&Segment, u64)> =
             self.full.iter().map(|(segment, size)| (segment, *size)).chain(current).collect();
         let before = all.partition_point(|(segment, _)| segment.first <= from);
         let start = if from == 0 { 0 } else { before.wrapping_sub(1) };
-        let mut view = View::new(self.id, from, max_bytes);
+        let mut view = View::new(self.id, from, self.last, max_bytes);
         let mut behind = 0;
         for (at, (segment, size)) in all.into_iter().enumerate().skip(start).filter(|_| from <= self.last) {
             view.push(segment.first, site.disk.open(&segment.path)?, size);

@@ -154,6 +154,9 @@ pub(super) fn stop_reason(stop: Stop) -> &'static str {
         Stop::Disk(DiskFault::Broken) => {
             "its disk failed; what it has is unknown until a restart of the service"
         }
+        Stop::LogUnread => {
+            "its log cannot be read, and may be the only place of some reports; it is kept, and read again until that is known"
+        }
         Stop::DiskDamaged => "what is on disk cannot be read",
     }
 }

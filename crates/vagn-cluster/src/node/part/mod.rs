@@ -13,7 +13,7 @@ use crate::assignment::{Role, ShardRecord};
 use crate::bootstrap::{Copying, Frozen};
 use crate::command::Command;
 use crate::content::{Applied, Content};
-use crate::event::{Delivered, DiskFault, LogRecord, PublishOutcome, StreamOutcome};
+use crate::event::{Delivered, DiskFault, LogOutcome, LogRecord, PublishOutcome, StreamOutcome};
 use crate::follower::{Finding, Follower, Received, Taken, record};
 use crate::happened::{Happened, Stop};
 use crate::ids::{BatchId, Moment, NodeId, PublishId, ReadId, ShardId, StreamId, SubscriptionId};
@@ -348,9 +348,19 @@ impl<S: ShardState> Part<S> {
         }
     }
 
-    pub(super) fn log_read(&mut self, records: &[LogRecord]) {
-        if let Some(resubmit) = &mut self.resubmit {
-            resubmit.read(records);
+    /// Takes what was read of the log that is to be let go. When that failed the log stays, and people are told.
+    pub(super) fn log_read(&mut self, read: ReadId, outcome: LogOutcome, bench: &mut Bench<'_>) {
+        let is_fault = outcome == LogOutcome::Fault;
+        let outcome = if is_fault && bench.settings.faults.unread_is_end { LogOutcome::End } else { outcome };
+        let could_read = self.resubmit.as_mut().and_then(|own| own.read(read, outcome, bench.now));
+        match could_read {
+            Some(true) if self.stop == Some(Stop::LogUnread) => self.go_on(bench),
+            Some(false) if self.stop != Some(Stop::LogUnread) => {
+                // Why it is published again was told before, and what helps is another thing now.
+                self.stop = None;
+                self.stop(Stop::LogUnread, bench);
+            }
+            _ => {}
         }
     }
 

@@ -250,7 +250,17 @@ fn what_only_an_owner_that_was_left_behind_has_is_published_again_before_its_log
     world.pass(130_000);
     assert!(world.streams.values().all(|stream| stream.first > had + 1));
     world.submit(2, 0..100);
+    // While its logs cannot be read nothing of them goes, and people are told.
+    world.machine(1).disk.is_unread = true;
     world.start(1);
+    world.pass(60_000);
+    let logs = &world.machines[&NodeId(1)].disk.shards;
+    assert!(logs.values().filter(|(_, log)| !log.is_empty()).count() == usize::from(SHARDS));
+    for shard in (0..SHARDS).map(ShardId) {
+        assert!(world.has_told(1, Happened::Stopped(shard, Stop::LogUnread)));
+        assert!(!world.has_told(1, Happened::Left(shard)) && !world.has_told(1, Happened::CopyBegun(shard)));
+    }
+    world.machine(1).disk.is_unread = false;
     let owns = |world: &World, shard| {
         let (_, owners) = world.node(2).owners(ShardId(shard)).unwrap();
         owners.contains(&(NodeId(1), true))
