@@ -197,6 +197,28 @@ mod tests {
     use crate::testing::{Log, NOW};
 
     #[test]
+    fn a_late_answer_to_an_attempt_that_was_given_up_is_no_answer_to_the_next() {
+        let stream = StreamId { shard: ShardId(0), epoch: 2 };
+        let mut numbers = Numbers::default();
+        let mut ask = |resubmit: &mut Resubmit| {
+            let mut out = Vec::new();
+            resubmit.run(Moment::default(), &[], &mut numbers, &mut out);
+            match out[..] {
+                [Command::ReadLog { read, from: 0, .. }] => read,
+                _ => panic!("{out:?}"),
+            }
+        };
+        let early = ask(&mut Resubmit::all(stream));
+        // The log was empty then, and has gone on since.
+        let mut resubmit = Resubmit::all(stream);
+        let read = ask(&mut resubmit);
+        assert_eq!(resubmit.read(early, LogOutcome::End, Moment::default()), None);
+        assert!(!resubmit.is_done());
+        assert_eq!(resubmit.read(read, LogOutcome::End, Moment::default()), Some(true));
+        assert!(resubmit.is_done());
+    }
+
+    #[test]
     fn every_batch_of_the_log_goes_again_until_it_is_in_the_stream() {
         let mut log = Log::new(1);
         (1..=20).for_each(|number| {
