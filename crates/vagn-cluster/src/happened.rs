@@ -16,6 +16,8 @@ pub enum Happened {
     CopyResumed(ShardId),
     /// A copy was given up, as its source has it no more, and begins anew.
     CopyLost(ShardId),
+    /// A mirror of a shard was not what the shard is, or had lost the thread. It was let go, and begins anew after a pause.
+    MirrorLost(ShardId),
     /// This node has the whole shard and is one of its owners.
     CaughtUp(ShardId),
     /// This node is no owner of the shard any more, and dropped it.

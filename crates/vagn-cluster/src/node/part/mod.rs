@@ -34,6 +34,9 @@ const TICK_TURN_MS: u64 = 1_500;
 /// Time for which a replica counts as caught up after it was.
 const CAUGHT_UP_MS: u64 = 6_000;
 
+/// Time for which a replica must have been behind before the shard is looked for elsewhere: after a start it is for a moment.
+const BEHIND_MS: u64 = 5_000;
+
 /// Time for which a record must not name this node before it drops the shard.
 const UNNAMED_MS: u64 = 15_000;
 
@@ -70,6 +73,8 @@ pub(super) struct Part<S> {
     has_two: Option<bool>,
     /// It began from nothing, and has not had all yet.
     is_hollow: bool,
+    /// Since when it has not had all.
+    behind_since_ms: Option<u64>,
 }
 
 /// The record does not name this node any more.
@@ -134,6 +139,7 @@ impl<S: ShardState> Part<S> {
             is_known_full: false,
             has_two: None,
             is_hollow: false,
+            behind_since_ms: None,
         }
     }
 
@@ -186,6 +192,8 @@ impl<S: ShardState> Part<S> {
         }
         self.follow(bench);
         self.keep(facts, bench);
+        let since_ms = self.behind_since_ms.unwrap_or(bench.now.elapsed_ms);
+        self.behind_since_ms = (!self.is_caught_up(bench.now)).then_some(since_ms);
     }
 
     /// Writes what came, and asks for what is next.

@@ -1,6 +1,6 @@
 //! What others ask of a node's part in a shard: fates, copies, answers, and how far it is.
 
-use super::{Bench, CAUGHT_UP_MS, FROZEN_MAX, Part};
+use super::{BEHIND_MS, Bench, CAUGHT_UP_MS, FROZEN_MAX, Part};
 use crate::assignment::Role;
 use crate::bootstrap::{Frozen, Piece};
 use crate::command::{Command, ShardAnswer};
@@ -155,6 +155,11 @@ impl<S: ShardState> Part<S> {
         let fresh_ms = self.follower.as_ref().and_then(Follower::fresh_ms);
         let is_fresh = fresh_ms.is_some_and(|fresh_ms| now.elapsed_ms < fresh_ms + CAUGHT_UP_MS);
         self.stop.is_none() && self.replica.is_some() && is_fresh
+    }
+
+    /// True when it has stopped, or lags, for longer than a start takes.
+    pub(in crate::node) fn is_behind(&self, now: Moment) -> bool {
+        self.behind_since_ms.is_some_and(|since_ms| now.elapsed_ms >= since_ms + BEHIND_MS)
     }
 
     /// What this node has of the shard.
