@@ -43,6 +43,9 @@ const UNNAMED_MS: u64 = 15_000;
 /// Most copies of a shard that others read at a time. Who comes beyond is told to come again.
 const FROZEN_MAX: usize = 3;
 
+/// Places beyond those, for nodes that are to own the shard: nobody waits for a second owner because of those who look.
+const FROZEN_OWNERS: usize = 1;
+
 /// Pause after a snapshot could not be put on disk.
 const INSTALL_AGAIN_MS: u64 = 2_000;
 

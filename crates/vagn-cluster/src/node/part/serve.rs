@@ -1,6 +1,6 @@
 //! What others ask of a node's part in a shard: fates, copies, answers, and how far it is.
 
-use super::{BEHIND_MS, Bench, CAUGHT_UP_MS, FROZEN_MAX, Part};
+use super::{BEHIND_MS, Bench, CAUGHT_UP_MS, FROZEN_MAX, FROZEN_OWNERS, Part};
 use crate::assignment::Role;
 use crate::bootstrap::{Frozen, Piece};
 use crate::command::{Command, ShardAnswer};
@@ -64,15 +64,17 @@ impl<S: ShardState> Part<S> {
         }
     }
 
-    /// A node asks for a piece of this shard.
+    /// A node asks for a piece of this shard. `is_owner`: it stands in the record for it, and copies it for good.
     pub(in crate::node) fn copy_asked(
         &mut self,
         from: NodeId,
         stream: StreamId,
         copy: u64,
         offset: u64,
+        is_owner: bool,
         bench: &mut Bench<'_>,
     ) {
+        self.frozen.retain(|frozen| !frozen.is_over(bench.now));
         let can_be_copied = |replica: &&Replica<S>| {
             let is_sound = self.stop.is_none_or(|stop| matches!(stop, Stop::Disk(DiskFault::Full)));
             let is_settled = replica.content.sequence <= replica.synced();
@@ -88,14 +90,15 @@ impl<S: ShardState> Part<S> {
             false => frozen.is(copy),
         };
         // Another copy in place of one that is being read would make that one begin anew, and so on without end.
-        if begins && self.frozen.len() < FROZEN_MAX && !self.frozen.iter().any(is_wanted) {
+        let places = FROZEN_MAX + if is_owner { FROZEN_OWNERS } else { 0 };
+        if begins && self.frozen.len() < places && !self.frozen.iter().any(is_wanted) {
             // Zero would ask for a new one.
             let number = bench.numbers.random() | 1;
             self.frozen.push(Frozen::new(stream, number, replica.content.write(), bench.now));
         }
         let piece_bytes = bench.settings.piece_bytes;
         let answer = match self.frozen.iter_mut().find(|frozen| is_wanted(frozen)) {
-            Some(frozen) => frozen.piece(stream, copy, offset, piece_bytes, bench.now),
+            Some(frozen) => frozen.piece(from, (stream, copy), offset, piece_bytes, bench.now),
             None => Message::CopyGone { stream, copy },
         };
         bench.mail.push((from, answer));

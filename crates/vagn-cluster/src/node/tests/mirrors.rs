@@ -1,7 +1,7 @@
 //! Mirrors: the whole fleet at a node that does not own it.
 
 use super::world::{SHARDS, World};
-use crate::assignment::Assignment;
+use crate::assignment::{Assignment, Owner};
 use crate::event::{DiskFault, Event};
 use crate::happened::Happened;
 use crate::ids::{NodeId, ShardId, StreamId};
@@ -198,6 +198,16 @@ fn a_copy_that_begins_does_not_end_one_that_is_read() {
         assert_eq!(ask(&mut world, from, copy, 100), Some(copy));
     }
     assert_eq!(ask(&mut world, 13, 0, 0), None, "no more at a time");
+    // One that is to own the shard is not kept waiting by those who look.
+    let (revision, bytes) = world.record.take().unwrap();
+    let mut record = Assignment::read(&bytes).unwrap();
+    record.version += 1;
+    record.shards[0].owners.push(Owner { node: NodeId(13), is_full: false });
+    world.record = Some((revision + 1, record.write()));
+    world.pass(2_500);
+    assert!(ask(&mut world, 13, 0, 0).is_some());
+    world.pass(1_500);
+    assert_eq!(ask(&mut world, 14, 0, 0), None);
     world.pass(40_000);
     assert!(ask(&mut world, 13, 0, 0).is_some(), "those that nobody reads have ended");
 }
