@@ -123,6 +123,10 @@ impl<S: ShardState> Node<S> {
             let own = self.parts.get(&shard).filter(|_| is_short);
             let here = own.and_then(|part| {
                 let has_all = part.is_caught_up(now) || others.is_empty();
+                // What never had all in this run may lack anything: a vehicle that is not in it may be there all the same.
+                if !has_all && !part.had_all() {
+                    return None;
+                }
                 part.answer(&question, self.settings.node, now).map(|answer| (has_all, answer))
             });
             match here {

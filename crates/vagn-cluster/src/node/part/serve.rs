@@ -149,8 +149,12 @@ impl<S: ShardState> Part<S> {
     pub(in crate::node) fn shown(&self) -> Option<&S> {
         let is_owned = self.role == Role::Full && !self.is_foreign();
         let replica = self.replica.as_ref().filter(|_| is_owned)?;
-        let had_all = !self.is_hollow || self.follower.as_ref().and_then(Follower::fresh_ms).is_some();
-        had_all.then_some(&replica.content.state)
+        (!self.is_hollow || self.had_all()).then_some(&replica.content.state)
+    }
+
+    /// True when it had all of the stream at some time in this run: so the age of what it has is known.
+    pub(in crate::node) fn had_all(&self) -> bool {
+        self.follower.as_ref().and_then(Follower::fresh_ms).is_some()
     }
 
     /// True when it had all of the stream a moment ago, on disk.
