@@ -234,7 +234,7 @@ pub enum WriteOutcome {
 /// A disk that did not do what it was told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DiskFault {
-    /// There is no room. The node tries again each second.
+    /// There is no room, or the system has no memory or file handle for it. The node tries again each second.
     Full,
     /// Something else: what is on it is unknown, and the shard stops until the next start.
     Broken,

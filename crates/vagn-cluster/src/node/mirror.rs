@@ -61,8 +61,8 @@ impl<S: ShardState> Mirror<S> {
     /// Does what is due.
     pub(super) fn run(&mut self, facts: &Facts<'_>, bench: &mut Bench<'_>) {
         let stream = facts.place.stream(self.shard);
-        let is_idle = matches!(self.state, State::Idle);
-        if !self.is_of(stream, facts.data_set) && !(is_idle && bench.now.elapsed_ms < self.begin_at_ms) {
+        let pauses = matches!(self.state, State::Idle) && bench.now.elapsed_ms < self.begin_at_ms;
+        if !pauses && !self.is_of(stream, facts.data_set) {
             self.end(bench);
             self.state = State::Copying(Copying::new(stream));
         }

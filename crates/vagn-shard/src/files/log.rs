@@ -11,7 +11,7 @@ use tracing::{error, info, warn};
 use vagn_cluster::{DiskFault, LogRecord};
 use vagn_store::disk::DiskFile;
 
-use super::error::{fault_of, is_no_room};
+use super::error::{fault_of, is_no_room, lack_of};
 use super::frame::{self, HEADER, LogId, RECORD_MAX, SegmentHeader};
 use super::read::View;
 use super::segment::Segment;
@@ -80,7 +80,7 @@ pub(super) struct Log {
     state: State,
     /// Counts failures, so that the late end of an earlier sync answers nothing.
     failures: u64,
-    /// There was no room, and that was said.
+    /// There was no room, or no memory or file handle, and that was said.
     is_full: bool,
     /// The start could not read it to its end.
     is_unread: bool,
@@ -155,7 +155,7 @@ impl Log {
             rest = self.append_some(site, rest, is_syncing, buffer)?;
         }
         if std::mem::take(&mut self.is_full) {
-            info!(shard = self.id.shard.0, "there is room again for the log of a shard");
+            info!(shard = self.id.shard.0, "the log of a shard is written again");
         }
         Ok(())
     }
@@ -274,7 +274,8 @@ impl Log {
         match fault {
             DiskFault::Full if std::mem::replace(&mut self.is_full, true) => {}
             DiskFault::Full => {
-                warn!(shard, from, error = %err, "no room for the log of a shard; it is tried again")
+                let what = lack_of(err);
+                warn!(shard, from, error = %err, "{what} for the log of a shard; it is tried again")
             }
             DiskFault::Broken => {
                 error!(shard, from, error = %err, "the log of a shard cannot be written; it stops until the next start")

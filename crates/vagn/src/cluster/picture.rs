@@ -150,7 +150,9 @@ pub(super) fn stop_reason(stop: Stop) -> &'static str {
         Stop::HashDiffers => "the entries of another owner are others",
         Stop::ContentDiffers => "the content of another owner is another one",
         Stop::EntryDamaged => "an entry of its stream cannot be read; run the same version on all nodes",
-        Stop::Disk(DiskFault::Full) => "too little free space on the disk; free some",
+        Stop::Disk(DiskFault::Full) => {
+            "too little free space on the disk, or no memory or file handle left; the log says which; free some"
+        }
         Stop::Disk(DiskFault::Broken) => {
             "its disk failed; what it has is unknown until a restart of the service"
         }

@@ -137,7 +137,7 @@ fn a_log_that_the_disk_does_not_give_is_not_read_as_empty_and_never_thrown_away(
     let last = files(&disk).into_iter().rfind(|path| path.extension().is_some_and(|it| it == "log")).unwrap();
     // A segment of a later version: the start reads up to it.
     let later = disk.restart(Loss::Nothing);
-    later.damage(&last, set_version).unwrap();
+    later.damage(&last, |bytes| set_version(bytes)).unwrap();
     let open = || {
         let mut rig = Rig::open(later.restart(Loss::Nothing), settings()).unwrap();
         let told = rig.start().only().1;
@@ -225,7 +225,7 @@ fn full_disks_do_not_keep_a_torn_end_from_being_cut() {
 }
 
 /// Makes a segment one of a later version.
-fn set_version(bytes: &mut Vec<u8>) {
+fn set_version(bytes: &mut [u8]) {
     bytes[8..12].copy_from_slice(&(VERSION + 1).to_le_bytes());
     seal(&mut bytes[..HEADER]);
 }
