@@ -59,6 +59,8 @@ mod entry;
 mod event;
 mod flight;
 mod follower;
+#[cfg(test)]
+mod fuzz;
 mod happened;
 mod hash;
 mod ids;
