@@ -290,6 +290,10 @@ impl Plan {
             let shard = self.shard(chance);
             return self.strike(12 * SECOND, Blow::LoneTail { shard, away });
         }
+        if Chance::new(self.seed).fork(7).often(4_000) {
+            // Little more than a message of a door: it is full before the laggard is struck off.
+            self.stream_bytes = 192 << 10;
+        }
         let blow = match chance.below(3) {
             0 => Blow::ApartFromBrokers { machine, away },
             1 => Blow::Freeze { machine, away },

@@ -6,16 +6,13 @@ use vagn_simulator::{Reached, simulate};
 /// Seeds whose runs found a fault once, beside those of the slice: logs that were trimmed of what only one owner had (235, 305, 361).
 const FOUND_ONCE: &[u64] = &[235, 305, 361];
 
-/// Seeds whose runs come to a state that few come to: streams that are full (164, 374).
-const RARE: &[u64] = &[164, 374];
-
 /// Ten runs of each kind, which take some seconds.
 const SLICE: std::ops::Range<u64> = 0..140;
 
 #[test]
 fn nothing_goes_wrong_in_a_slice_of_the_seeds_and_it_reaches_all_states() {
     let mut reached = Reached::default();
-    for seed in SLICE.chain(FOUND_ONCE.iter().chain(RARE).copied()) {
+    for seed in SLICE.chain(FOUND_ONCE.iter().copied()) {
         let outcome = simulate(seed, Faults::default(), 0);
         if outcome.wrong.is_some() {
             panic!("{}", simulate(seed, Faults::default(), 300));
