@@ -285,7 +285,9 @@ fn disk_command(command: Command) -> Option<DiskCommand> {
         Command::WriteLog { shard, records } => DiskCommand::WriteLog { shard, records },
         Command::SyncLog(shard) => DiskCommand::SyncLog(shard),
         Command::TrimLog { shard, through } => DiskCommand::TrimLog { shard, through },
-        Command::ReadLog { shard, from, max_bytes } => DiskCommand::ReadLog { shard, from, max_bytes },
+        Command::ReadLog { read, shard, from, max_bytes } => {
+            DiskCommand::ReadLog { read, shard, from, max_bytes }
+        }
         Command::SaveSnapshot { shard, sequence, bytes } => {
             DiskCommand::SaveSnapshot { shard, sequence, bytes }
         }

@@ -70,6 +70,7 @@ fn subject(happened: Happened) -> (Option<ShardId>, Option<NodeId>) {
         H::CopyBegun(shard)
         | H::CopyResumed(shard)
         | H::CopyLost(shard)
+        | H::MirrorLost(shard)
         | H::CaughtUp(shard)
         | H::Left(shard)
         | H::SilentConsumer(shard)
@@ -101,6 +102,11 @@ fn words(happened: Happened) -> (&'static str, Weight, &'static str) {
         H::CopyLost(_) => {
             ("copy_lost", Notice, "the copy of the shard begins anew, as its source has it no more")
         }
+        H::MirrorLost(_) => (
+            "mirror_lost",
+            Warning,
+            "what is shown of a shard of other nodes was not what they have; it is copied again after a pause",
+        ),
         H::CaughtUp(_) => ("caught_up", Notice, "the whole shard is here"),
         H::Left(_) => ("left", Notice, "the shard is dropped, as this node is no owner any more"),
         H::SilentConsumer(_) => (
