@@ -189,37 +189,13 @@ impl Drop for UnderWay {
 
 #[cfg(test)]
 mod tests {
-    use std::task::{Context, Poll};
-
+    use super::super::link::tests::idle_node;
     use super::*;
-    use vagn_cluster::{Disk, DiskCommand, Event, NodeId, Settings};
     use vagn_flow::fate::Share;
     use vagn_flow::metrics::{MetricRegistry, ReportMetrics};
-    use vagn_nats::{Brokers, Driver, Options};
     use vagn_otp::testkit::until;
     use vagn_otp::{Root, Strategy, Supervisor};
     use vagn_shard::FleetShard;
-
-    struct NoDisk;
-
-    impl Disk for NoDisk {
-        fn carry_out(&mut self, _: DiskCommand) {}
-
-        fn poll_event(&mut self, _: &mut Context<'_>) -> Poll<Event> {
-            Poll::Pending
-        }
-    }
-
-    /// A node that takes what it is given, and does nothing with it.
-    fn idle_node(
-        link: &NodeLink<FleetShard>,
-    ) -> (Driver<FleetShard, NoDisk>, super::super::link::Leading<FleetShard>) {
-        let options = Options::new(&["nats://127.0.0.1:9".to_owned()], "test", NodeId(1), 1).unwrap();
-        let settings = Settings::new(NodeId(1), 1);
-        let (handle, driver) =
-            Driver::new(settings, NoDisk, Brokers::connect(options), Arc::new(|| 0), Box::new(drop));
-        (driver, link.lead(handle))
-    }
 
     struct Fixture {
         metrics: Arc<ReportMetrics>,

@@ -116,14 +116,13 @@ impl Shelf {
     async fn look(&self, outlet: &Arc<dyn Outlet>, readers: &mut Readers) {
         let ShelfParts { link, metrics, outlook, courier, onlookers, positions, .. } = &*self.parts;
         metrics.show_under_way(courier.under_way());
-        let Ok(handle) = link.handle() else {
+        let Ok((handle, run)) = link.now() else {
             readers.take_all(Vec::new());
             metrics.show_none();
             outlook.gone();
             *self.latest.lock() = None;
             return;
         };
-        let run = link.run();
         let brokers = handle.brokers();
         metrics.show_brokers(run, brokers);
         if onlookers.are_there() || positions.is_followed() {
