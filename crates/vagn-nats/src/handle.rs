@@ -1,5 +1,6 @@
 //! The service's way to the node: changes in and fates back, questions in and answers back.
 
+use std::any::Any;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,12 +18,21 @@ pub(crate) const REQUESTS_MAX: usize = 1_024;
 /// Something that the service asks of the node.
 pub(crate) enum Request<S> {
     Submit { changes: Vec<NewChange>, fates: oneshot::Sender<Vec<Fate>> },
-    Ask { shards: Vec<ShardId>, question: Vec<u8>, within: Duration, answer: oneshot::Sender<Answered> },
+    Ask { shards: Vec<ShardId>, question: Vec<u8>, within: Duration, answer: Waiting },
     Repair(ShardId),
     Leave,
     Mirror(Duration),
     Look(Look<S>),
 }
+
+/// Who waits for an answer, and what is held until it is complete.
+pub(crate) struct Waiting {
+    pub(crate) answer: oneshot::Sender<Answered>,
+    pub(crate) _held: Held,
+}
+
+/// Something that is held while a question is under way, such as the room for its answers, and dropped then.
+pub type Held = Box<dyn Any + Send>;
 
 /// A look at the node, which sends off what it saw.
 pub(crate) type Look<S> = Box<dyn FnOnce(&Node<S>) + Send>;
@@ -97,7 +107,22 @@ impl<S> Handle<S> {
         question: Vec<u8>,
         within: Duration,
     ) -> Result<Answered, Unavailable> {
+        self.ask_holding(shards, question, within, Box::new(())).await
+    }
+
+    /// As [`ask`](Self::ask). Answers are gathered also when the returned future is dropped: so long something can be held.
+    ///
+    /// # Errors
+    /// As [`ask`](Self::ask).
+    pub async fn ask_holding(
+        &self,
+        shards: Vec<ShardId>,
+        question: Vec<u8>,
+        within: Duration,
+        held: Held,
+    ) -> Result<Answered, Unavailable> {
         let (answer, comes) = oneshot::channel();
+        let answer = Waiting { answer, _held: held };
         self.send(Request::Ask { shards, question, within, answer })?;
         comes.await.map_err(|_| Unavailable)
     }
@@ -137,6 +162,11 @@ impl<S> Handle<S> {
         let (seen, comes) = oneshot::channel();
         self.send(Request::Look(Box::new(move |node| drop(seen.send(deed(node))))))?;
         comes.await.map_err(|_| Unavailable)
+    }
+
+    /// True when the node takes nothing because it is not driven any more.
+    pub fn has_ended(&self) -> bool {
+        self.requests.is_closed()
     }
 
     /// Returns the brokers, with their counts.

@@ -84,26 +84,27 @@ impl<S> Drop for Leading<S> {
 
 #[cfg(test)]
 pub(super) mod tests {
+    use std::collections::VecDeque;
     use std::task::{Context, Poll};
+    use std::time::Duration;
+
+    use futures_util::FutureExt;
+    use tokio::time::sleep;
 
     use super::*;
-    use vagn_cluster::{Disk, DiskCommand, Event, NodeId, Settings};
+    use vagn_cluster::bytes::{Write, seal};
+    use vagn_cluster::{Disk, DiskCommand, DiskPart, Event, NodeId, Settings, ShardId};
     use vagn_nats::{Brokers, Driver, Options};
-    use vagn_shard::FleetShard;
+    use vagn_shard::{FleetShard, ShardSettings};
 
-    /// The disk of a node that has told all, where it tells anything.
-    pub(in crate::cluster) struct NoDisk {
-        tells: bool,
-    }
+    /// A disk that has what it tells at the start, and takes nothing.
+    pub(in crate::cluster) struct NoDisk(VecDeque<DiskPart>);
 
     impl Disk for NoDisk {
         fn carry_out(&mut self, _: DiskCommand) {}
 
         fn poll_event(&mut self, _: &mut Context<'_>) -> Poll<Event> {
-            match std::mem::take(&mut self.tells) {
-                true => Poll::Ready(Event::Disk(vagn_cluster::DiskPart::End)),
-                false => Poll::Pending,
-            }
+            self.0.pop_front().map_or(Poll::Pending, |part| Poll::Ready(Event::Disk(part)))
         }
     }
 
@@ -111,9 +112,38 @@ pub(super) mod tests {
     pub(in crate::cluster) fn idle_node(
         link: &NodeLink<FleetShard>,
     ) -> (Driver<FleetShard, NoDisk>, Leading<FleetShard>) {
+        node_with(link, [DiskPart::End])
+    }
+
+    /// As [`idle_node`], of a data set with so many shards, all of another node.
+    pub(in crate::cluster) fn node_of(
+        link: &NodeLink<FleetShard>,
+        shards: usize,
+    ) -> (Driver<FleetShard, NoDisk>, Leading<FleetShard>) {
+        // The record of assignment, as a node keeps it: format, version, data set, settings, shards.
+        let mut note = vec![1];
+        [1, 7].into_iter().for_each(|number| note.put_u64(number));
+        note.put_long(&ShardSettings { forget_after_ms: 60_000, max_vehicles: 10 }.to_bytes());
+        note.put_count(shards);
+        for _ in 0..shards {
+            // Epoch, base, incarnation, begun, founder; one owner that has all.
+            note.put_u32(1);
+            [0, 1, 0, 9].into_iter().for_each(|number| note.put_u64(number));
+            note.put_count(1);
+            note.put_u64(9);
+            note.put_u8(1);
+        }
+        seal(&mut note);
+        node_with(link, [DiskPart::Note(note), DiskPart::End])
+    }
+
+    fn node_with(
+        link: &NodeLink<FleetShard>,
+        disk: impl IntoIterator<Item = DiskPart>,
+    ) -> (Driver<FleetShard, NoDisk>, Leading<FleetShard>) {
         let options = Options::new(&["nats://127.0.0.1:9".to_owned()], "test", NodeId(1), 1).unwrap();
         let settings = Settings::new(NodeId(1), 1);
-        let disk = NoDisk { tells: true };
+        let disk = NoDisk(disk.into_iter().collect());
         let (handle, driver) =
             Driver::new(settings, disk, Brokers::connect(options), Arc::new(|| 0), Box::new(drop));
         (driver, link.lead(handle))
@@ -131,5 +161,27 @@ pub(super) mod tests {
         assert_eq!((link.now().map(|(_, run)| run), link.shards()), (Ok(2), Some(3)));
         drop(second_leads);
         assert_eq!((link.now().map(|(_, run)| run), link.shards()), (Err(Unavailable), None));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_room_of_a_question_is_held_until_its_answer_is_complete_whoever_waits() {
+        let link = NodeLink::default();
+        let (driver, _leads) = idle_node(&link);
+        let (node, room) = (link.handle().unwrap(), Arc::new(()));
+        let within = Duration::from_secs(2);
+        let mut asked = Box::pin(node.ask_holding(vec![ShardId(0)], vec![1], within, Box::new(room.clone())));
+        assert!(asked.as_mut().now_or_never().is_none());
+        drop(asked);
+        let watched = async {
+            sleep(within / 2).await;
+            assert_eq!(Arc::strong_count(&room), 2, "the node gathers answers");
+            sleep(within).await;
+            assert_eq!(Arc::strong_count(&room), 1, "its time is over");
+        };
+        tokio::select! {
+            () = driver.run() => unreachable!("it goes on for ever"),
+            () = watched => {}
+        }
+        assert!(node.has_ended());
     }
 }
