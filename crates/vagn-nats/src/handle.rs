@@ -76,16 +76,25 @@ impl<S> Handle<S> {
     /// # Errors
     /// The changes: the node takes nothing now.
     pub fn offer(&self, changes: Vec<NewChange>) -> Result<oneshot::Receiver<Vec<Fate>>, Vec<NewChange>> {
+        self.offer_again(changes).inspect_err(|_| self.brokers.lose(Loss::Busy))
+    }
+
+    /// As [`offer`](Self::offer), for changes that were refused before, and are counted already.
+    ///
+    /// # Errors
+    /// As [`offer`](Self::offer).
+    pub fn offer_again(
+        &self,
+        changes: Vec<NewChange>,
+    ) -> Result<oneshot::Receiver<Vec<Fate>>, Vec<NewChange>> {
         let (fates, come) = oneshot::channel();
         match self.requests.try_send(Request::Submit { changes, fates }) {
             Ok(()) => Ok(come),
-            Err(TrySendError::Full(back) | TrySendError::Closed(back)) => {
-                self.brokers.lose(Loss::Busy);
-                match back {
-                    Request::Submit { changes, .. } => Err(changes),
-                    _ => unreachable!("what comes back is what was sent"),
-                }
-            }
+            Err(
+                TrySendError::Full(Request::Submit { changes, .. })
+                | TrySendError::Closed(Request::Submit { changes, .. }),
+            ) => Err(changes),
+            Err(_) => unreachable!("what comes back is what was sent"),
         }
     }
 
