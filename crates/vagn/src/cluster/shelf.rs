@@ -151,6 +151,8 @@ impl Shelf {
             // One that has never answered reads its files, which may take long.
             if let Some(answered) = view.answered.filter(|answered| answered.elapsed() >= SILENT_AFTER) {
                 self.show_none(view, |outlook| outlook.silent(answered.elapsed()));
+                // A question would only wait for it.
+                link.note_shards(run, None);
                 // Still of this run, and still as silent.
                 (view.run, view.answered) = (run, Some(answered));
             }
@@ -437,7 +439,7 @@ mod tests {
             sleep(LOOK_WITHIN * 4).await;
             let report = fixture.says("has not answered for").expect("it says so");
             assert!(!report.can_ask && !report.can_store && report.can_take_alarms, "{report:?}");
-            assert!(fixture.shelf.latest().is_none());
+            assert!(fixture.shelf.latest().is_none() && fixture.parts.link.shards().is_none());
             assert!(fixture.registry.page().contains("vagn_cluster_members{state=\"heard\"} 0"));
         }
     }
