@@ -322,6 +322,38 @@ async fn each_node_does_what_its_role_says_and_an_old_fleet_is_named() {
     .await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_is_set_to_another_number_of_shards_is_refused_with_both_numbers() {
+    let (folders, brokers) = (TempDir::new().unwrap(), Brokers::start());
+    let list = brokers.list();
+    let config = |shards| {
+        let folder = folders.path().join(format!("{shards}"));
+        std::fs::create_dir_all(&folder).unwrap();
+        crate::vagn::settings(&folder, &format!("[cluster]\nshards = {shards}\n"))
+    };
+    let refused = async |node: &str| {
+        let (dir, config) = (folders.path().join(node), config(2));
+        let args = ["--nats", &list, "--node", node, "--config", &config, "--role", "ingest,query"];
+        let mut vagn = Vagn::launch(&dir, &args);
+        let status = vagn.wait_exit();
+        assert_eq!(status.code(), Some(64), "{}", vagn.log());
+        let said =
+            "the data set `fleet` has 3 shards, and `cluster.shards` is 2; set it to 3, and start again";
+        eventually("both numbers", async || vagn.log().contains(said)).await;
+    };
+    let three = config(3);
+    let mut first = Vagn::launch(
+        &folders.path().join("first"),
+        &["--nats", &list, "--node", "first", "--config", &three],
+    );
+    first.wait_ready();
+    assert_eq!(report_all(&first, 1, 1.0).await, vec![Fate::Stored; VEHICLES as usize]);
+    // One that learns the number from the brokers, and one that has it on its disk.
+    refused("second").await;
+    drop(first.stop());
+    refused("first").await;
+}
+
 /// Vehicles of the single machine.
 const OLD: u64 = 40;
 
