@@ -159,6 +159,15 @@ async fn three_nodes_are_one_fleet_whichever_is_killed() {
     for node in cluster.running() {
         see_on_the_map(node, cluster.node(0)).await;
     }
+    // Once at each of two owners, also where mirrors show the rest.
+    eventually("each vehicle to be counted at its owners", async || {
+        let mut vehicles = 0;
+        for node in cluster.running() {
+            vehicles += node.metric("vagn_vehicles").await as u64;
+        }
+        vehicles == 2 * VEHICLES
+    })
+    .await;
     // A datagram, too.
     cluster.node(2).send(&report(&vehicle(0), 2.5, 0.0, false));
     eventually("the datagram at another node", async || latitude(cluster.node(0), 0).await == Some(2.5))
@@ -278,6 +287,12 @@ async fn a_call_for_help_is_made_without_brokers() {
     assert!(ready["missing"]["cluster"].as_str().unwrap().contains("cluster.nats"), "{ready}");
     let status = command().args(["cluster", "status", "--data-dir"]).arg(dir.path()).output().unwrap();
     assert_eq!(status.status.code(), Some(69), "{status:?}");
+    let repair = command().args(["cluster", "repair", "0", "--data-dir"]).arg(dir.path()).output().unwrap();
+    let said = String::from_utf8_lossy(&repair.stderr).into_owned();
+    assert!(repair.status.code() == Some(69) && said.contains("it is not known yet which shards"), "{said}");
+    // Not that there were too many questions.
+    let (code, said) = vagn.get("/api/v1/vehicles/caller").await;
+    assert!(code == 503 && said.contains("a part of the fleet is missing"), "{code} {said}");
     let (ended, _) = vagn.stop();
     assert!(ended.success(), "{ended}");
 }
