@@ -15,7 +15,7 @@ use vagn_cluster::{
 use vagn_wire::Fate;
 
 use crate::brokers::{Brokers, Incoming};
-use crate::handle::{Answered, Handle, REQUESTS_MAX, Request, WallClock};
+use crate::handle::{Answered, Handle, REQUESTS_MAX, Request, Waiting, WallClock};
 use crate::peers::Peers;
 use crate::publish::NewMessage;
 
@@ -47,7 +47,7 @@ struct World {
     subscriptions: SelectAll<BoxStream<'static, Event>>,
     ends: HashMap<SubscriptionId, AbortHandle>,
     fates: HashMap<Ticket, oneshot::Sender<Vec<Fate>>>,
-    questions: HashMap<QueryId, oneshot::Sender<Answered>>,
+    questions: HashMap<QueryId, Waiting>,
     next: u64,
     alarm: Option<Pin<Box<Sleep>>>,
 }
@@ -253,7 +253,7 @@ impl World {
             }
             Command::Answer { query, answers, missing } => {
                 if let Some(waits) = self.questions.remove(&query) {
-                    drop(waits.send(Answered { shards: answers, missing }));
+                    drop(waits.answer.send(Answered { shards: answers, missing }));
                 }
             }
             Command::Tell(happened) => (self.told)(happened),

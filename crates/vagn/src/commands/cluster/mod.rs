@@ -49,7 +49,7 @@ struct StatusArgs {
 A shard stops where its stream was deleted, made anew, or lost its end: `vagn cluster status` and /readyz name it. The owner that has most begins a \
 new stream from its log, and each other owner publishes again what only it has: so first see to it that all owners run. Nothing that was answered as \
 stored is lost while one owner has it.\n\n\
-Exit codes: 0 asked for; 1 refused; 64 wrong usage; 69 no service runs, or its node is starting.")]
+Exit codes: 0 asked for; 1 refused; 64 wrong usage; 69 no service runs, or its node is starting and does not know the shards yet: try it again.")]
 struct RepairArgs {
     /// Number of the shard.
     shard: u16,
