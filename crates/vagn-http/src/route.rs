@@ -6,7 +6,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::handler::Handler;
-use axum::http::{HeaderValue, Method, Uri, header};
+use axum::http::{HeaderValue, Method, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{self, MethodRouter};
@@ -54,8 +54,12 @@ struct Data {
 }
 
 impl Data {
-    fn is_asked(self, uri: &Uri) -> bool {
-        Params::of(uri).is_ok_and(|params| self.asked_by.iter().any(|name| params.has(name)))
+    /// Looks whether it is asked for, and leaves the parameters to the handler.
+    fn is_asked(self, request: &mut Request) -> bool {
+        let Ok(params) = Params::of(request.uri()) else { return false };
+        let is_asked = self.asked_by.iter().any(|name| params.has(name));
+        request.extensions_mut().insert(params);
+        is_asked
     }
 }
 
@@ -226,7 +230,7 @@ async fn admit(State(gate): State<Gate>, mut request: Request, next: Next) -> Re
     if gate.takes_all && request.method() == Method::TRACE {
         return no_trace();
     }
-    let Admitted { checked, cookie } = match gate.judge(&request) {
+    let Admitted { checked, cookie } = match gate.judge(&mut request) {
         Ok(admitted) => admitted,
         Err(refusal) => return Problem::from(refusal).into_response(),
     };
@@ -253,11 +257,11 @@ async fn admit(State(gate): State<Gate>, mut request: Request, next: Next) -> Re
 }
 
 impl Gate {
-    fn judge(&self, request: &Request) -> Result<Admitted, Refusal> {
+    fn judge(&self, request: &mut Request) -> Result<Admitted, Refusal> {
         self.check(request).inspect_err(|refusal| self.entry.credentials.count(self.class, *refusal))
     }
 
-    fn check(&self, request: &Request) -> Result<Admitted, Refusal> {
+    fn check(&self, request: &mut Request) -> Result<Admitted, Refusal> {
         let extensions = request.extensions();
         let (caller, reached) = (extensions.get::<Caller>(), extensions.get::<Reached>());
         if !self.traits.has_no_rate {
@@ -271,7 +275,7 @@ impl Gate {
         };
         match (self.access, self.traits.data) {
             (Access::Role(role), _) => self.check_principal(&found.principal, role)?,
-            (Access::Anyone, Some(data)) if data.is_asked(request.uri()) => {
+            (Access::Anyone, Some(data)) if data.is_asked(request) => {
                 if let Err(refusal) = self.check_principal(&found.principal, data.role) {
                     return Ok(self.page_for(refusal));
                 }
@@ -338,6 +342,7 @@ fn no_trace() -> Response {
 
 #[cfg(test)]
 mod tests {
+    use axum::Extension;
     use axum::body::{Body, to_bytes};
     use axum::http::{StatusCode, header};
     use futures_util::FutureExt;
@@ -435,6 +440,15 @@ mod tests {
         assert_eq!(found, [known, known, known, unknown, unknown, known]);
         let refused = r#"vagn_tokens_refused_total{route="nearest",reason="rate"} 2"#;
         assert!(registry.page().contains(refused), "{}", registry.page());
+    }
+
+    #[tokio::test]
+    async fn the_parameters_that_the_gate_has_read_are_there_for_the_handler() {
+        let read = async |Extension(params): Extension<Params>| params.has("lat").to_string();
+        let page = Route::get("/", Access::Anyone, read).with_data_for(Role::Latest, &["lat"]);
+        let router = TowerToHyperService::new(router([page], &entry(&[])).with_state(()));
+        let answer = router.call(Request::get("/?l%61t=1").body(Body::empty()).unwrap()).await.unwrap();
+        assert_eq!(to_bytes(answer.into_body(), usize::MAX).await.unwrap(), "true");
     }
 
     #[tokio::test]
