@@ -3,9 +3,10 @@
 //!
 //! The socket of an honest peer takes no more for a moment, too. So when all is held, whoever has waited longest gives way.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{self, AtomicU64};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -67,7 +68,7 @@ impl Unsent {
     pub(crate) fn begin(self: &Arc<Self>, peer: Option<Source>) -> Waiting {
         let portion = Mutex::new(Some(self.account.owe(peer, 0)));
         let wait = Arc::new(Wait { since: Instant::now(), portion, waker: AtomicWaker::new() });
-        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        let number = self.next.fetch_add(1, atomic::Ordering::Relaxed);
         self.waits.lock().insert(number, wait.clone());
         Waiting { number, wait, unsent: self.clone() }
     }
@@ -108,10 +109,12 @@ impl Waiting {
         let mut portion = self.wait.portion.lock();
         let portion = portion.as_mut().ok_or(GAVE_WAY)?;
         let before = portion.amount();
-        if bytes > before {
-            return Ok(portion.add(bytes - before, self.unsent.account.limit()));
+        match bytes.cmp(&before) {
+            // Mostly: a connection is woken for much else.
+            Ordering::Equal => {}
+            Ordering::Less => portion.shrink(bytes),
+            Ordering::Greater => return Ok(portion.add(bytes - before, self.unsent.account.limit())),
         }
-        portion.shrink(bytes);
         Ok(Ok(()))
     }
 
