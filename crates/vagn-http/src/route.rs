@@ -66,7 +66,7 @@ impl<S: Clone + Send + Sync + 'static> Route<S> {
     }
 
     /// Lets a connection on which it is asked give way to all others, for the rest of its time, but for answers that
-    /// [come first](Liveness::come_first). For pictures, which may be late.
+    /// [come first](super::server::Liveness::come_first). For pictures, which may be late.
     pub fn gives_way(mut self) -> Self {
         self.traits.gives_way = true;
         self
