@@ -16,7 +16,7 @@ use crate::ids::{BatchId, ShardId, order_number};
 use crate::state::{Damaged, Place, ShardState};
 use crate::view::TickMark;
 
-/// Time by which an arrival may lie before or after the last tick.
+/// Time by which an arrival may lie before or after the last tick. Up to the time at which a broker took it, it may lie later.
 const ARRIVAL_MS: i64 = 1_000;
 
 const VERSION: u8 = 1;
@@ -133,8 +133,9 @@ impl<S: ShardState> Content<S> {
                 crate::Change::Report { arrival_ms, .. } => arrival_ms,
                 _ => time_ms,
             };
-            let (earliest, latest) = (time_ms.saturating_sub(ARRIVAL_MS), time_ms.saturating_add(ARRIVAL_MS));
-            let arrival_ms = arrival_ms.clamp(earliest, latest);
+            // Behind a standstill, batches can come before the first tick: then the broker's clock says that the door's is right.
+            let latest = time_ms.saturating_add(ARRIVAL_MS).max(arrival_ms.min(record.time_ms));
+            let arrival_ms = arrival_ms.clamp(time_ms.saturating_sub(ARRIVAL_MS), latest);
             (Place { order: order_number(base, sequence, index), time_ms, arrival_ms }, change)
         });
         let fates = self.state.apply_all(changes);
@@ -284,14 +285,20 @@ mod tests {
 
     #[test]
     fn arrivals_are_kept_near_the_last_tick() {
-        for (arrival_ms, counts) in
-            [(NOW - 5_000, NOW - 1_000), (NOW + 400, NOW + 400), (i64::MAX, NOW + 1_000)]
-        {
+        for (arrival_ms, broker_ms, counts) in [
+            (NOW - 5_000, NOW, NOW - 1_000),
+            (NOW + 400, NOW, NOW + 400),
+            (i64::MAX, NOW, NOW + 1_000),
+            // The shard stood still for a minute.
+            (NOW + 60_000, NOW + 60_300, NOW + 60_000),
+            (NOW + 65_000, NOW + 60_000, NOW + 60_000),
+            (NOW + 400, i64::MAX, NOW + 400),
+        ] {
             let mut log = Log::new(1);
-            log.batch_at(1, &["a"], arrival_ms);
+            log.batch_between(1, &["a"], arrival_ms, broker_ms);
             let mut content = content();
             apply(&mut content, &log);
-            assert_eq!(content.state.arrival_ms("a"), counts);
+            assert_eq!(content.state.arrival_ms("a"), counts, "{arrival_ms} {broker_ms}");
         }
     }
 

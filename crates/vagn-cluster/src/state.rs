@@ -64,7 +64,7 @@ pub struct Place {
     pub order: u64,
     /// Time of the shard: that of its last tick, ms since 1970. It never goes back.
     pub time_ms: i64,
-    /// Arrival time that counts: the door's, kept within a second of `time_ms`.
+    /// Arrival time that counts: the door's, kept within a second of `time_ms`, or up to the time at which a broker took it.
     pub arrival_ms: i64,
 }
 

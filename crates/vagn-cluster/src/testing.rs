@@ -120,9 +120,20 @@ impl Log {
     }
 
     pub(crate) fn batch_at(&mut self, number: u64, vehicles: &[&str], arrival_ms: i64) -> &mut Self {
+        self.batch_between(number, vehicles, arrival_ms, arrival_ms)
+    }
+
+    /// Reports that came to a door at the one time and to a broker at the other.
+    pub(crate) fn batch_between(
+        &mut self,
+        number: u64,
+        vehicles: &[&str],
+        arrival_ms: i64,
+        broker_ms: i64,
+    ) -> &mut Self {
         let mut writer = BatchWriter::new(self.epoch, batch_id(number));
         assert!(vehicles.iter().all(|vehicle| writer.push(&report(vehicle, arrival_ms))));
-        self.push(writer.finish(), arrival_ms)
+        self.push(writer.finish(), broker_ms)
     }
 
     pub(crate) fn tick(&mut self, wall_ms: i64, broker_ms: i64) -> &mut Self {
