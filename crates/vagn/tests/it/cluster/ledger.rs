@@ -41,6 +41,8 @@ pub(crate) enum Kind {
 #[derive(Debug, Default)]
 struct Book {
     vehicles: BTreeMap<String, Vec<Acknowledged>>,
+    /// The last report of a vehicle that was refused although it was the newest.
+    refused: BTreeMap<String, u64>,
     /// Answers by fate, and reports without one.
     counts: BTreeMap<&'static str, u64>,
     faults: Vec<String>,
@@ -65,10 +67,13 @@ impl Ledger {
         Self { began: Instant::now(), book: Mutex::default() }
     }
 
-    /// Notes an answer to a report that was sent for the first time, or again as it had no good answer. Returns true if it is kept.
+    /// Notes an answer to a report that was sent for the first time, or again as it had no good answer. Returns true if it need not be sent
+    /// again.
     pub(crate) fn note(&self, vehicle: &str, seq: u64, fate: Fate, (by, node): (&str, usize)) -> bool {
         self.count(fate.as_str(), 1);
         match fate {
+            // It is known again, and was not kept.
+            Fate::Duplicate if self.was_refused(vehicle, seq) => true,
             Fate::Stored | Fate::Duplicate => {
                 let acknowledged = Acknowledged { seq, at: Instant::now(), fate, by: by.to_owned(), node };
                 let mut book = self.book.lock().unwrap();
@@ -77,6 +82,7 @@ impl Ledger {
             }
             Fate::Failed | Fate::Shed => false,
             Fate::Stale | Fate::Invalid | Fate::Unauthenticated => {
+                self.book.lock().unwrap().refused.insert(vehicle.to_owned(), seq);
                 let kind = if fate == Fate::Stale { Kind::Misjudged } else { Kind::Unforgiven };
                 self.fault(
                     kind,
@@ -85,6 +91,10 @@ impl Ledger {
                 false
             }
         }
+    }
+
+    fn was_refused(&self, vehicle: &str, seq: u64) -> bool {
+        self.book.lock().unwrap().refused.get(vehicle) == Some(&seq)
     }
 
     /// Notes an answer to a report that was acknowledged before, and tells its own time.
