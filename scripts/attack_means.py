@@ -112,7 +112,7 @@ def idle_tls(at, source):
 
 def unread(at):
     """Large answers that are asked for and never taken, over HTTP/2 with windows of 0 and over HTTP/1.1."""
-    works = [lambda: unread_http2(at["http"], source) for source in SOURCES[:8]]
+    works = [lambda source=source: unread_http2(at["http"], source) for source in SOURCES[:8]]
     each_on_its_thread([*works, *[lambda source=source: unread_http1(at["http"], source) for source in SOURCES * 10]])
 
 

@@ -41,6 +41,27 @@ function post(vagn: Vagn, id: string, what: string, body: Record<string, string>
   return vagn.json(`/api/v1/incidents/${id}/${what}`, { method: "POST", body });
 }
 
+scenario("the map makes no program of the graphics card when the first emergency comes, which would wait for it", {}, async ({ vagn, open }) => {
+  const { page } = await open("about:blank");
+  await page.addInitScript(() => {
+    const link = WebGL2RenderingContext.prototype.linkProgram;
+    Object.assign(globalThis, { programs: 0 });
+    WebGL2RenderingContext.prototype.linkProgram = function (program) {
+      (globalThis as unknown as { programs: number }).programs += 1;
+      link.call(this, program);
+    };
+  });
+  const programs = () => page.evaluate(() => (globalThis as unknown as { programs: number }).programs);
+  await page.goto(vagn.url("/incidents"));
+  await ready(page);
+  await page.locator("#map[data-drawn='0']").waitFor();
+  const before = await programs();
+  assert.ok(before > 0);
+  await vagn.store(call("bus 7"));
+  await page.locator("#map[data-drawn='1']").waitFor();
+  assert.equal(await programs(), before);
+});
+
 scenario("a hundred of a hundred emergencies become a row and a sound, wherever the map is", {}, async ({ vagn, open, random }) => {
   const { page, picture } = await open("/incidents").then((window) => ({ page: window.page, picture: (name: string) => window.picture(name) }));
   await ready(page);

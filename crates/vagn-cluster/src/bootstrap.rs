@@ -4,6 +4,7 @@
 //! copies stands in the record, and a purge waits for all that stand there. A piece that does not come is asked for again, and an owner
 //! that is silent is left for another.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::command::Command;
@@ -19,6 +20,9 @@ const SILENCE_MS: u64 = 8_000;
 
 /// Time for which an owner keeps a copy that nobody reads on.
 const KEPT_MS: u64 = 30_000;
+
+/// Time for which an owner keeps a copy whose last byte was sent to all who read it: that piece may be asked for again.
+const SENT_KEPT_MS: u64 = 3 * AGAIN_MS;
 
 /// Longest copy, in bytes.
 const COPY_MAX: u64 = 4 << 30;
@@ -162,12 +166,14 @@ pub(crate) struct Frozen {
     bytes: Arc<[u8]>,
     begun_ms: u64,
     used_ms: u64,
+    /// Nodes that read it and have not got its last byte.
+    readers: BTreeSet<NodeId>,
 }
 
 impl Frozen {
     pub(crate) fn new(stream: StreamId, copy: u64, bytes: Vec<u8>, now: Moment) -> Self {
         let (begun_ms, used_ms) = (now.elapsed_ms, now.elapsed_ms);
-        Self { stream, copy, bytes: Arc::from(bytes), begun_ms, used_ms }
+        Self { stream, copy, bytes: Arc::from(bytes), begun_ms, used_ms, readers: BTreeSet::new() }
     }
 
     /// True if a copy that begins now can read it too.
@@ -182,14 +188,15 @@ impl Frozen {
 
     /// True when nobody reads it any more.
     pub(crate) fn is_over(&self, now: Moment) -> bool {
-        now.elapsed_ms >= self.used_ms + KEPT_MS
+        let kept_ms = if self.readers.is_empty() { SENT_KEPT_MS } else { KEPT_MS };
+        now.elapsed_ms >= self.used_ms + kept_ms
     }
 
     /// Answers a node that reads.
     pub(crate) fn piece(
         &mut self,
-        stream: StreamId,
-        copy: u64,
+        reader: NodeId,
+        (stream, copy): (StreamId, u64),
         offset: u64,
         len: usize,
         now: Moment,
@@ -201,6 +208,11 @@ impl Frozen {
         }
         self.used_ms = now.elapsed_ms;
         let end = self.bytes.len().min(start + len.clamp(1, PIECE_MAX));
+        if end == self.bytes.len() {
+            self.readers.remove(&reader);
+        } else {
+            self.readers.insert(reader);
+        }
         let (total, bytes) = (self.bytes.len() as u64, self.bytes[start..end].to_vec());
         Message::CopyPiece { stream, copy: self.copy, total, offset, bytes }
     }
@@ -258,7 +270,7 @@ mod tests {
         let mut pieces = 0;
         let whole = loop {
             let [(ONE, copy, offset)] = asked(&mut out)[..] else { panic!("one is asked for") };
-            let piece = piece(frozen.piece(STREAM, copy, offset, 30, at(0)));
+            let piece = piece(frozen.piece(ONE, (STREAM, copy), offset, 30, at(0)));
             pieces += 1;
             if let Some(whole) = copying.piece(ONE, piece, at(0), &mut out) {
                 break whole;
@@ -272,14 +284,14 @@ mod tests {
     fn a_copy_that_was_cut_off_goes_on_where_it_was() {
         let (mut copying, mut frozen, mut out) = (Copying::new(STREAM), frozen(7), Vec::new());
         copying.run(at(0), &[ONE], &mut out);
-        let first = piece(frozen.piece(STREAM, 0, 0, 30, at(0)));
+        let first = piece(frozen.piece(ONE, (STREAM, 0), 0, 30, at(0)));
         copying.piece(ONE, first, at(0), &mut out);
         asked(&mut out);
         copying.run(at(AGAIN_MS - 1), &[ONE], &mut out);
         assert!(asked(&mut out).is_empty());
         copying.run(at(AGAIN_MS), &[ONE], &mut out);
         assert_eq!(asked(&mut out), [(ONE, 7, 30)]);
-        copying.piece(ONE, piece(frozen.piece(STREAM, 7, 30, 30, at(1))), at(AGAIN_MS), &mut out);
+        copying.piece(ONE, piece(frozen.piece(ONE, (STREAM, 7), 30, 30, at(1))), at(AGAIN_MS), &mut out);
         assert_eq!(told(&out), [Happened::CopyResumed(ShardId(1))]);
         // What came twice, late, from another or of another copy is none.
         for (from, copy, offset) in [(ONE, 7, 30), (TWO, 7, 60), (ONE, 8, 60)] {
@@ -293,7 +305,7 @@ mod tests {
     fn a_silent_source_is_left_for_another_and_the_copy_begins_anew() {
         let (mut copying, mut out) = (Copying::new(STREAM), Vec::new());
         copying.run(at(0), &[ONE, TWO], &mut out);
-        copying.piece(ONE, piece(frozen(7).piece(STREAM, 0, 0, 30, at(0))), at(10), &mut out);
+        copying.piece(ONE, piece(frozen(7).piece(ONE, (STREAM, 0), 0, 30, at(0))), at(10), &mut out);
         for second in 1..=9 {
             copying.run(at(10 + second * AGAIN_MS), &[ONE, TWO], &mut out);
         }
@@ -319,11 +331,27 @@ mod tests {
     fn a_copy_that_is_over_is_gone() {
         let mut frozen = frozen(7);
         assert!(frozen.is_fresh(STREAM, at(1)) && !frozen.is_fresh(STREAM, at(AGAIN_MS)));
-        frozen.piece(STREAM, 7, 30, 30, at(500));
+        frozen.piece(ONE, (STREAM, 7), 30, 30, at(500));
         assert!(!frozen.is_over(at(499 + KEPT_MS)) && frozen.is_over(at(500 + KEPT_MS)));
         let other = StreamId { epoch: 2, ..STREAM };
         for (stream, copy, offset) in [(STREAM, 8, 30), (STREAM, 0, 30), (STREAM, 7, 100), (other, 7, 0)] {
-            assert_eq!(frozen.piece(stream, copy, offset, 9, at(0)), Message::CopyGone { stream, copy });
+            assert_eq!(
+                frozen.piece(ONE, (stream, copy), offset, 9, at(0)),
+                Message::CopyGone { stream, copy }
+            );
         }
+    }
+
+    #[test]
+    fn a_copy_that_all_have_read_makes_room_soon() {
+        let mut frozen = frozen(7);
+        for (reader, ms) in [(ONE, 0), (TWO, 10)] {
+            frozen.piece(reader, (STREAM, 0), 0, 60, at(ms));
+        }
+        frozen.piece(ONE, (STREAM, 7), 60, 60, at(20));
+        assert!(!frozen.is_over(at(20 + SENT_KEPT_MS)), "the other reads on");
+        frozen.piece(TWO, (STREAM, 7), 60, 60, at(30));
+        // Its last piece may be lost.
+        assert!(!frozen.is_over(at(29 + SENT_KEPT_MS)) && frozen.is_over(at(30 + SENT_KEPT_MS)));
     }
 }

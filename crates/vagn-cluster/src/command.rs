@@ -103,6 +103,8 @@ pub enum Command {
     },
     /// Reads a log. Answered by [`LogRead`](crate::Event::LogRead).
     ReadLog {
+        /// To be given back.
+        read: ReadId,
         /// Which shard.
         shard: ShardId,
         /// First sequence; 0 for the first that the log holds, also before the snapshot.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use crate::event::{Event, LogRecord};
-use crate::ids::ShardId;
+use crate::ids::{ReadId, ShardId};
 
 /// Something that is to be done on disk. [`Command`](crate::Command) says what each means.
 #[derive(Debug, Clone)]
@@ -13,7 +13,7 @@ pub enum DiskCommand {
     WriteLog { shard: ShardId, records: Vec<LogRecord> },
     SyncLog(ShardId),
     TrimLog { shard: ShardId, through: u64 },
-    ReadLog { shard: ShardId, from: u64, max_bytes: usize },
+    ReadLog { read: ReadId, shard: ShardId, from: u64, max_bytes: usize },
     SaveSnapshot { shard: ShardId, sequence: u64, bytes: Arc<[u8]> },
     InstallSnapshot { shard: ShardId, sequence: u64, bytes: Arc<[u8]> },
     DropShard(ShardId),

@@ -51,10 +51,10 @@ pub enum Event {
     LogRead {
         /// The shard.
         shard: ShardId,
-        /// As it was asked.
-        from: u64,
-        /// Records from `from` on, without a gap; from the first one when `from` is 0. None when the log does not hold that.
-        records: Vec<LogRecord>,
+        /// As it was given.
+        read: ReadId,
+        /// What came of it.
+        outcome: LogOutcome,
     },
     /// Answer to [`SaveSnapshot`](crate::Command::SaveSnapshot) and [`InstallSnapshot`](crate::Command::InstallSnapshot).
     SnapshotSaved {
@@ -134,6 +134,17 @@ pub struct LogRecord {
     pub time_ms: i64,
     /// As in [`Delivered::bytes`].
     pub bytes: Arc<[u8]>,
+}
+
+/// What a reading of a log gave.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LogOutcome {
+    /// Records from the one that was asked for on, without a gap; from the first of the log when that was 0. One at least.
+    Records(Vec<LogRecord>),
+    /// All that was ever written is before the record that was asked for; or it was 0, and the log is empty.
+    End,
+    /// It could not be read, or does not hold this record and goes on behind it. What it holds is unknown.
+    Fault,
 }
 
 /// What became of a publish.
@@ -223,7 +234,7 @@ pub enum WriteOutcome {
 /// A disk that did not do what it was told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DiskFault {
-    /// There is no room. The node tries again each second.
+    /// There is no room, or the system has no memory or file handle for it. The node tries again each second.
     Full,
     /// Something else: what is on it is unknown, and the shard stops until the next start.
     Broken,

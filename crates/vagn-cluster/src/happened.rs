@@ -16,6 +16,8 @@ pub enum Happened {
     CopyResumed(ShardId),
     /// A copy was given up, as its source has it no more, and begins anew.
     CopyLost(ShardId),
+    /// A mirror of a shard was not what the shard is, or had lost the thread. It was let go, and begins anew after a pause.
+    MirrorLost(ShardId),
     /// This node has the whole shard and is one of its owners.
     CaughtUp(ShardId),
     /// This node is no owner of the shard any more, and dropped it.
@@ -77,6 +79,8 @@ pub enum Stop {
     EntryDamaged,
     /// An entry could not be written.
     Disk(DiskFault),
+    /// Its log is to be let go once nobody lacks anything of it, and cannot be read. It stays, and is read again and again.
+    LogUnread,
     /// What was on disk could not be read.
     DiskDamaged,
 }

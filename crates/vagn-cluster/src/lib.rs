@@ -59,6 +59,8 @@ mod entry;
 mod event;
 mod flight;
 mod follower;
+#[cfg(test)]
+mod fuzz;
 mod happened;
 mod hash;
 mod ids;
@@ -81,8 +83,8 @@ pub use command::{Command, ShardAnswer};
 pub use disk::{Disk, DiskCommand};
 pub use entry::{Batch, BatchWriter, Body, ENTRY_MAX, Entry, Tick};
 pub use event::{
-    Delivered, DiskFault, DiskPart, Event, LogRecord, PublishOutcome, RecordKey, RecordOutcome, StreamInfo,
-    StreamOutcome, WriteOutcome,
+    Delivered, DiskFault, DiskPart, Event, LogOutcome, LogRecord, PublishOutcome, RecordKey, RecordOutcome,
+    StreamInfo, StreamOutcome, WriteOutcome,
 };
 pub use happened::{Happened, Stop};
 pub use hash::{fold, hash, mix};

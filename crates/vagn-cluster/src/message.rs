@@ -229,11 +229,20 @@ fn put_shards(out: &mut Vec<u8>, shards: &[ShardId]) {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::bytes::{assert_damage_is_found, assert_no_damage_panics};
     use crate::membership::Holding;
     use crate::testing::batch_id;
+
+    /// By the name that each has in the corpus.
+    pub(crate) fn named() -> impl Iterator<Item = (String, Message)> {
+        messages().into_iter().map(|message| {
+            let text = format!("{message:?}");
+            let name = text.split(|letter: char| !letter.is_alphanumeric()).next().unwrap_or_default();
+            (name.to_ascii_lowercase(), message)
+        })
+    }
 
     fn messages() -> Vec<Message> {
         let stream = StreamId { shard: ShardId(3), epoch: 2 };

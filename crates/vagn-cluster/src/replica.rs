@@ -43,6 +43,8 @@ pub(crate) struct Replica<S> {
     is_syncing: bool,
     /// Last entry that is synced.
     synced: u64,
+    /// The disk has synced the log in this run.
+    has_synced: bool,
     /// Last entry in the snapshot on disk.
     saved: u64,
     /// The entry at which a snapshot was tried last, and if it is under way.
@@ -79,6 +81,7 @@ impl<S: ShardState> Replica<S> {
             unwritten: 0,
             is_syncing: false,
             synced: content.sequence,
+            has_synced: false,
             saved: content.sequence,
             save_tried: content.sequence,
             is_saving: false,
@@ -132,6 +135,11 @@ impl<S: ShardState> Replica<S> {
     /// Last entry that is on disk for good.
     pub(crate) fn synced(&self) -> u64 {
         if self.faults.purge_before_sync { self.received() } else { self.synced }
+    }
+
+    /// True once the disk has synced the log in this run: so it is one that can be written, and all of it was read.
+    pub(crate) fn has_synced(&self) -> bool {
+        self.has_synced
     }
 
     /// True while it takes no more entries.
@@ -201,7 +209,7 @@ impl<S: ShardState> Replica<S> {
 
     /// The log is synced up to this entry: it counts, and all before it.
     pub(crate) fn log_synced(&mut self, through: u64, now: Moment, out: &mut Vec<Command>) -> Outcome {
-        self.is_syncing = false;
+        (self.is_syncing, self.has_synced) = (false, true);
         self.synced = self.synced.max(through.min(self.received()));
         let was_full = self.disk.take_if(|fault| *fault == DiskFault::Full).is_some();
         let mut outcome = self.apply_through(self.synced, now);

@@ -11,7 +11,8 @@ use crate::message::{Message, PIECE_MAX};
 /// Time after which another owner is asked too.
 const HEDGE_MS: u64 = 50;
 
-/// Time after which this node's own answer counts, though it may lack the latest, where no other owner gives one.
+/// Silence of the other owners of a shard after which this node's own answer counts, though it may lack the latest: since the question, or since
+/// the last part of an answer that is on its way.
 const SPARE_MS: u64 = 200;
 
 /// Longest time that a question may take.
@@ -48,6 +49,8 @@ struct Open {
     /// Nodes that may be asked, the best first, and how many were.
     owners: Vec<NodeId>,
     asked: usize,
+    /// Moment at which the last part came.
+    heard_ms: u64,
     /// What came of an answer in parts, by its node.
     parts: BTreeMap<NodeId, Parts>,
 }
@@ -76,7 +79,7 @@ pub(crate) struct Asking {
     pub(crate) within_ms: u64,
     /// Answers of shards that are here.
     pub(crate) answers: Vec<ShardAnswer>,
-    /// Answers of shards that are here and may lack the latest: for those of which no other owner answers.
+    /// Answers of shards that are here and may lack the latest, with ages that are known: for those of which no other owner answers.
     pub(crate) spares: Vec<ShardAnswer>,
     /// Other shards, each with its owners, the best first.
     pub(crate) elsewhere: Vec<(ShardId, Vec<NodeId>)>,
@@ -117,6 +120,7 @@ impl Scatter {
             // A part before it was lost. Another owner may still answer.
             return;
         }
+        open.heard_ms = now.elapsed_ms;
         parts.got += 1;
         parts.bytes.extend_from_slice(&part.bytes);
         if parts.got == part.parts {
@@ -154,9 +158,7 @@ impl Scatter {
                     out.push(Command::Tell(Happened::Hedged(shard)));
                 }
             }
-            if now.elapsed_ms >= query.asked_ms + SPARE_MS {
-                query.take_spares();
-            }
+            query.take_spares(|due_ms| now.elapsed_ms >= due_ms);
         }
         let over: Vec<u64> = self.queries.keys().copied().collect();
         for number in over {
@@ -167,12 +169,8 @@ impl Scatter {
     /// Returns the moment at which [`run`](Self::run) has something to do.
     pub(crate) fn due_ms(&self) -> Option<u64> {
         let due = self.queries.values().map(|query| {
-            let next_ms = match (query.is_hedged, query.spares.is_empty()) {
-                (false, _) => query.asked_ms + HEDGE_MS,
-                (true, false) => query.asked_ms + SPARE_MS,
-                (true, true) => query.until_ms,
-            };
-            next_ms.min(query.until_ms)
+            let hedge_ms = (!query.is_hedged).then_some(query.asked_ms + HEDGE_MS);
+            hedge_ms.into_iter().chain(query.spares_due_ms()).fold(query.until_ms, u64::min)
         });
         due.min()
     }
@@ -184,7 +182,7 @@ impl Scatter {
             return;
         }
         if let Some(mut query) = self.queries.remove(&number) {
-            query.take_spares();
+            query.take_spares(|_| true);
             query.answers.sort_by_key(|answer| answer.shard);
             let missing = query.open.into_keys().collect();
             out.push(Command::Answer { query: query.id, answers: query.answers, missing });
@@ -193,13 +191,28 @@ impl Scatter {
 }
 
 impl Query {
-    /// Takes this node's own answers for the shards that have none.
-    fn take_spares(&mut self) {
+    /// Takes this node's own answers for the shards that have none, as far as they are due.
+    fn take_spares(&mut self, is_due: impl Fn(u64) -> bool) {
         for spare in std::mem::take(&mut self.spares) {
-            if self.open.remove(&spare.shard).is_some() {
-                self.answers.push(spare);
+            match self.spare_due_ms(&spare) {
+                // Another owner has answered.
+                None => {}
+                Some(due_ms) if is_due(due_ms) => {
+                    self.open.remove(&spare.shard);
+                    self.answers.push(spare);
+                }
+                Some(_) => self.spares.push(spare),
             }
         }
+    }
+
+    fn spare_due_ms(&self, spare: &ShardAnswer) -> Option<u64> {
+        let open = self.open.get(&spare.shard)?;
+        Some(open.heard_ms.max(self.asked_ms) + SPARE_MS)
+    }
+
+    fn spares_due_ms(&self) -> Option<u64> {
+        self.spares.iter().filter_map(|spare| self.spare_due_ms(spare)).min()
     }
 
     /// Asks the next owner of each open shard that is meant, one request to a node. Returns the shards that had one.
@@ -389,5 +402,27 @@ mod tests {
         let answered: Vec<(u16, u64)> =
             answers.iter().map(|answer| (answer.shard.0, answer.age_ms)).collect();
         assert_eq!((answered, missing), (vec![(0, 9_000), (1, 5), (9, 0)], vec![ShardId(2)]));
+    }
+
+    #[test]
+    fn what_is_here_does_not_count_while_an_answer_is_on_its_way() {
+        let (mut scatter, mut out) = (Scatter::default(), Vec::new());
+        let spare = ShardAnswer { shard: ShardId(0), node: NodeId(7), age_ms: 9_000, bytes: vec![1] };
+        let asking = asking(vec![(ShardId(0), vec![A])]);
+        scatter.ask(1, Asking { spares: vec![spare], ..asking }, at(0), &mut out);
+        scatter.run(at(HEDGE_MS), &mut out);
+        let mut part = |number, ms, out: &mut Vec<Command>| {
+            let part = Part { shard: ShardId(0), age_ms: 5, part: number, parts: 4, bytes: vec![7] };
+            scatter.part(1, A, part, at(ms), out);
+            scatter.run(at(ms), out);
+            scatter.due_ms()
+        };
+        assert_eq!(part(0, 150, &mut out), Some(150 + SPARE_MS));
+        assert_eq!(part(1, 149 + SPARE_MS, &mut out), Some(149 + 2 * SPARE_MS));
+        assert_eq!(answer(&out), None);
+        // The third is lost: the answer of A will not be whole.
+        assert_eq!(part(3, 200 + SPARE_MS, &mut out), Some(149 + 2 * SPARE_MS));
+        scatter.run(at(149 + 2 * SPARE_MS), &mut out);
+        assert_eq!(answer(&out), Some((vec![(0, 1), (9, 0)], vec![])));
     }
 }

@@ -73,4 +73,6 @@ pub struct Faults {
     pub stream_anew_unnoticed: bool,
     /// An owner says that it lacks nothing of a log that is about to be let go.
     pub lacks_nothing: bool,
+    /// A reading of a log that failed is taken for its end.
+    pub unread_is_end: bool,
 }

@@ -19,7 +19,7 @@ use super::strict;
 #[derive(Debug, Default)]
 pub(crate) struct OwnAnswers {
     under_way: AtomicUsize,
-    /// True until the last of them has been handed to the socket.
+    /// True until all of the last one has come through the stream, as a flush tells. Where it waits below is of no concern.
     are_unsent: AtomicBool,
     /// True for HTTP/2, whose frames may hold anything.
     has_frames: AtomicBool,
@@ -34,7 +34,7 @@ pub(crate) struct OwnAnswer(Arc<OwnAnswers>);
 pub(crate) struct Dressing<S> {
     stream: S,
     answers: Arc<OwnAnswers>,
-    /// Rest of an answer with its headers, which waits for the socket.
+    /// Rest of an answer with its headers, for which there was no room below.
     rest: Vec<u8>,
 }
 
@@ -92,7 +92,7 @@ impl<S: AsyncWrite + Unpin> Dressing<S> {
     /// Takes an answer that gets the headers; `None` where there is none in `written`.
     fn take(&mut self, written: &[u8], cx: &mut Context<'_>) -> Option<Poll<io::Result<usize>>> {
         self.rest = self.answers.dressed(written)?;
-        // What the socket does not take now goes on with the next flush.
+        // What there is no room for now goes on with the next flush.
         Some(match self.poll_rest(cx) {
             Poll::Ready(Err(err)) => Poll::Ready(Err(err)),
             _ => Poll::Ready(Ok(written.len())),
@@ -196,7 +196,7 @@ mod tests {
             assert_eq!(
                 sent(answers.clone(), 4096, REFUSAL).await,
                 ours,
-                "its end may still wait for the socket"
+                "its end may still be on its way here"
             );
             answers.sent();
             assert_eq!(sent(answers, 4096, REFUSAL).await == ours, version == Version::HTTP_2, "{version:?}");

@@ -13,6 +13,7 @@ use vagn_flow::allowance::Source;
 use super::account::{Full, Portion};
 use super::memory::{Memory, MemoryMetrics, Rank};
 use super::problem::{Kind, Problem};
+use super::unsent::Waiting;
 use super::watch::{Watch, Watched};
 
 /// Most bytes of an answer that has room in what its request was admitted with.
@@ -176,6 +177,17 @@ impl Caller {
     /// Counts bytes that are there in any case.
     pub(crate) fn owe(&self, bytes: usize) -> Portion {
         self.0.memory.owe(self.peer(), bytes)
+    }
+
+    /// Begins a wait of the connection's output for its socket.
+    pub(crate) fn wait_unsent(&self) -> Waiting {
+        self.0.memory.unsent.begin(self.peer())
+    }
+
+    /// Bytes of output that wait for sockets now, those of all callers together.
+    #[cfg(test)]
+    pub(crate) fn unsent_bytes(&self) -> usize {
+        self.0.memory.unsent.held()
     }
 
     /// Bytes that answers hold now, those of all callers together.

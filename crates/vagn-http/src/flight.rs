@@ -77,7 +77,8 @@ impl Flight {
         Some(slow.filter(|slow| slow.0 < still.0).unwrap_or(still))
     }
 
-    fn moved(&self) {
+    /// Notes that something was sent.
+    pub(crate) fn moved(&self) {
         self.moved_ms.store(self.start.elapsed().as_millis() as u64, Ordering::Release);
     }
 }

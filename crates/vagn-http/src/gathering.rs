@@ -12,8 +12,12 @@ use std::task::{Context, Poll, ready};
 use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// Most bytes that are gathered: about what the kernel sends at once.
+use super::socket::Output;
+
+/// Most bytes that wait for the socket, here and in the layer of TLS together: about what the kernel sends at once.
 const GATHERED_MAX: usize = 64 << 10;
+/// Least bytes that are gathered at a time while the socket takes little, and most that are held without need then.
+const CRUMB: usize = 16 << 10;
 
 thread_local! {
     /// Memory for what is gathered next on this thread: most is sent at once, and to get so much anew each time would cost as much as to
@@ -28,20 +32,20 @@ pub(crate) struct Gathering<S>(Arc<Mutex<Gathered<S>>>);
 #[derive(Debug)]
 struct Gathered<S> {
     stream: S,
-    /// What was written and not sent.
+    /// What was written and not handed on.
     bytes: Vec<u8>,
     /// Bytes of it that the stream has taken.
     taken: usize,
-    /// Bytes that the stream has taken of all that was written.
-    sent: u64,
+    /// True when the stream has nothing left to flush.
+    is_flushed: bool,
 }
 
 /// What has become of the output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Progress {
-    /// Bytes that wait for the socket.
-    pub(crate) waiting: usize,
-    /// Bytes that it has taken.
+    /// Memory that is held for what waits for the socket.
+    pub(crate) held: usize,
+    /// Bytes that the socket has taken.
     pub(crate) sent: u64,
 }
 
@@ -51,55 +55,88 @@ impl<S> Clone for Gathering<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> Gathering<S> {
+impl<S: Output> Gathering<S> {
     pub(crate) fn new(stream: S) -> Self {
-        Self(Arc::new(Mutex::new(Gathered { stream, bytes: Vec::new(), taken: 0, sent: 0 })))
+        Self(Arc::new(Mutex::new(Gathered { stream, bytes: Vec::new(), taken: 0, is_flushed: true })))
     }
 
     /// Sends what was gathered. To be called after each time that the connection was polled, which itself only says that it flushes.
     pub(crate) fn poll_send(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.0.lock().poll_send(cx)
+        let mut gathered = self.0.lock();
+        let sent = gathered.poll_send(cx);
+        if sent.is_pending() {
+            gathered.shrink();
+        }
+        sent
     }
 
     pub(crate) fn progress(&self) -> Progress {
-        let gathered = self.0.lock();
-        Progress { waiting: gathered.bytes.len() - gathered.taken, sent: gathered.sent }
+        let Gathered { stream, bytes, .. } = &*self.0.lock();
+        Progress { held: bytes.capacity() + stream.held(), sent: stream.sent() }
     }
 }
 
-impl<S: AsyncWrite + Unpin> Gathered<S> {
+impl<S: Output> Gathered<S> {
     fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.bytes.is_empty() {
+        if self.bytes.is_empty() && self.is_flushed {
             return Poll::Ready(Ok(()));
         }
         while self.taken < self.bytes.len() {
+            // Else the layer would hold this as well, in many small records.
+            if self.stream.held() > 0 {
+                ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
+            }
+            self.is_flushed = false;
             match ready!(Pin::new(&mut self.stream).poll_write(cx, &self.bytes[self.taken..]))? {
                 0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                taken => {
-                    self.taken += taken;
-                    self.sent += taken as u64;
-                }
+                taken => self.taken += taken,
             }
         }
+        // Before the flush, which may have to wait: the layer has a copy.
+        self.give_back();
         ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
-        // Without its memory: most connections are silent for most of the time.
-        let mut spare = std::mem::take(&mut self.bytes);
-        spare.clear();
-        SPARE.set(spare);
-        self.taken = 0;
+        self.is_flushed = true;
         Poll::Ready(Ok(()))
+    }
+
+    /// Gives the memory back: most connections are silent for most of the time.
+    fn give_back(&mut self) {
+        let mut spare = std::mem::take(&mut self.bytes);
+        self.taken = 0;
+        if spare.capacity() >= GATHERED_MAX {
+            spare.clear();
+            SPARE.set(spare);
+        }
+    }
+
+    /// Keeps about as much memory as waits.
+    fn shrink(&mut self) {
+        let rest = &self.bytes[self.taken..];
+        if self.bytes.capacity() - rest.len() >= CRUMB {
+            let rest = rest.to_vec();
+            self.give_back();
+            self.bytes = rest;
+        }
+    }
+
+    /// Bytes that may be gathered now.
+    fn room(&self) -> usize {
+        GATHERED_MAX.saturating_sub(self.bytes.len() - self.taken + self.stream.held())
     }
 
     /// Makes room for so many bytes, or for as many as there can be.
     fn poll_room(&mut self, len: usize, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        if self.bytes.len() + len > GATHERED_MAX {
-            ready!(self.poll_send(cx))?;
+        // With each part that the socket takes there is room for as much: so what waits above moves on as well.
+        if self.room() < len && self.poll_send(cx)?.is_pending() && self.room() < len.min(CRUMB) {
+            return Poll::Pending;
         }
+        let room = self.room().min(len);
         if self.bytes.capacity() == 0 {
             self.bytes = SPARE.take();
             self.bytes.reserve_exact(GATHERED_MAX);
         }
-        Poll::Ready(Ok(GATHERED_MAX - self.bytes.len()))
+        self.bytes.reserve_exact(room);
+        Poll::Ready(Ok(room))
     }
 }
 
@@ -113,7 +150,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Gathering<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Gathering<S> {
+impl<S: Output> AsyncWrite for Gathering<S> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         self.poll_write_vectored(cx, &[io::IoSlice::new(bytes)])
     }
@@ -126,13 +163,13 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Gathering<S> {
         let gathered = &mut *self.0.lock();
         let len = slices.iter().map(|slice| slice.len()).sum();
         let room = ready!(gathered.poll_room(len, cx))?;
-        let mut left = room.min(len);
+        let mut left = room;
         for slice in slices {
             let some = &slice[..slice.len().min(left)];
             gathered.bytes.extend_from_slice(some);
             left -= some.len();
         }
-        Poll::Ready(Ok(room.min(len)))
+        Poll::Ready(Ok(room))
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -164,6 +201,16 @@ mod tests {
     struct Socket {
         room: usize,
         writes: Vec<usize>,
+    }
+
+    impl Output for Socket {
+        fn sent(&self) -> u64 {
+            self.writes.iter().sum::<usize>() as u64
+        }
+
+        fn held(&self) -> usize {
+            0
+        }
     }
 
     impl AsyncWrite for Socket {
@@ -198,6 +245,12 @@ mod tests {
         output.0.lock().stream.writes.clone()
     }
 
+    /// Bytes that wait.
+    fn waiting(output: &Gathering<Socket>) -> usize {
+        let gathered = output.0.lock();
+        gathered.bytes.len() - gathered.taken
+    }
+
     fn send(output: &Gathering<Socket>) -> Poll<()> {
         output.poll_send(&mut Context::from_waker(Waker::noop())).map(Result::unwrap)
     }
@@ -210,16 +263,16 @@ mod tests {
             stream.write_all(&vec![0; len]).await.unwrap();
             stream.flush().await.unwrap();
         }
-        assert_eq!((writes(&output), output.progress().waiting), (vec![], (32 << 10) + 18));
+        assert_eq!((writes(&output), waiting(&output)), (vec![], (32 << 10) + 18));
         assert_eq!(send(&output), Poll::Ready(()));
-        assert_eq!((writes(&output), output.progress().waiting), (vec![(32 << 10) + 18], 0));
+        assert_eq!((writes(&output), waiting(&output)), (vec![(32 << 10) + 18], 0));
     }
 
     #[tokio::test]
     async fn what_is_more_than_may_be_gathered_goes_out_before() {
         let output = socket(usize::MAX);
         output.clone().write_all(&vec![0; 2 * GATHERED_MAX + 1]).await.unwrap();
-        assert_eq!((writes(&output), output.progress().waiting), (vec![GATHERED_MAX; 2], 1));
+        assert_eq!((writes(&output), waiting(&output)), (vec![GATHERED_MAX; 2], 1));
     }
 
     #[tokio::test]
@@ -227,11 +280,16 @@ mod tests {
         let output = socket(3);
         let mut stream = output.clone();
         stream.write_all(&vec![0; GATHERED_MAX]).await.unwrap();
-        assert_eq!((send(&output), output.progress().waiting), (Poll::Pending, GATHERED_MAX - 3));
-        let more = Pin::new(&mut stream).poll_write(&mut Context::from_waker(Waker::noop()), &[0]);
-        assert!(more.is_pending());
+        assert_eq!((send(&output), waiting(&output)), (Poll::Pending, GATHERED_MAX - 3));
+        let mut write = |len| {
+            let bytes = vec![0; len];
+            Pin::new(&mut stream).poll_write(&mut Context::from_waker(Waker::noop()), &bytes)
+        };
+        assert!(write(4).is_pending(), "no crumbs");
+        assert!(matches!(write(3), Poll::Ready(Ok(3))));
+        assert!(write(1).is_pending());
         output.0.lock().stream.room = usize::MAX;
         stream.shutdown().await.unwrap();
-        assert_eq!((writes(&output), output.progress().waiting), (vec![3, GATHERED_MAX - 3], 0));
+        assert_eq!((writes(&output), waiting(&output)), (vec![3, GATHERED_MAX], 0));
     }
 }

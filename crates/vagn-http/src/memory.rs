@@ -20,12 +20,19 @@ use vagn_flow::metrics::{MetricRegistry, ReasonLabel};
 use vagn_flow::peer::SharedAddresses;
 
 use super::account::{Account, AccountGauges, Full, Portion};
+use super::unsent::{GAVE_WAY, NO_ROOM, Unsent};
 
 /// Bytes of all answers unless it is set.
 pub const ANSWER_BYTES: usize = 256 << 20;
 
 /// Part of all that one peer may hold: so four can use it up, and not one.
 const PEERS_MIN: usize = 4;
+
+/// Memory for output that sockets do not take, beside all that: one of so many parts of it.
+const UNSENT_PART: usize = 4;
+
+/// Reasons to end an answer that its peer does not take.
+const CUT_REASONS: [&str; 4] = ["not_taken", "too_slow", GAVE_WAY, NO_ROOM];
 
 /// How far into the memory an answer may go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,6 +62,8 @@ impl Rank {
 #[derive(Debug)]
 pub struct Memory {
     answers: Arc<Account>,
+    /// Output that sockets do not take.
+    pub(crate) unsent: Arc<Unsent>,
     shared: SharedAddresses,
     /// Counters.
     pub(crate) metrics: MemoryMetrics,
@@ -64,6 +73,7 @@ pub struct Memory {
 #[derive(Debug, Clone)]
 pub struct MemoryMetrics {
     answer_bytes: AccountGauges,
+    unsent_bytes: AccountGauges,
     refused: Family<ReasonLabel, Counter>,
     cut: Family<ReasonLabel, Counter>,
     /// Bytes of bodies that are held.
@@ -86,6 +96,13 @@ impl MemoryMetrics {
                 held: gauge("http_answer_bytes", "Bytes of answers that are made or wait to be taken"),
                 highest: gauge("http_answer_bytes_highest", "Most bytes of answers at once since the start"),
             },
+            unsent_bytes: AccountGauges {
+                held: gauge("http_unsent_bytes", "Bytes that wait for the sockets of their peers"),
+                highest: gauge(
+                    "http_unsent_bytes_highest",
+                    "Most bytes that waited for sockets at once since the start",
+                ),
+            },
             refused: times(
                 "http_answers_refused",
                 "Answers refused for lack of memory by reason",
@@ -94,7 +111,7 @@ impl MemoryMetrics {
             cut: times(
                 "http_answers_cut",
                 "Answers ended because their peer did not take them, by reason",
-                &["not_taken", "too_slow"],
+                &CUT_REASONS,
             ),
             body_bytes: gauge("http_body_bytes", "Bytes of request bodies that are held"),
             bodies_refused: times(
@@ -158,7 +175,9 @@ impl Memory {
         limit.set(answer_bytes as u64);
         registry.register("http_answer_bytes_limit", "Most bytes of answers at once", limit);
         let answers = Account::new(answer_bytes, answer_bytes / PEERS_MIN, metrics.answer_bytes.clone());
-        Self { answers, shared, metrics }
+        let unsent = answer_bytes / UNSENT_PART;
+        let unsent = Account::new(unsent, unsent / PEERS_MIN, metrics.unsent_bytes.clone());
+        Self { answers, unsent: Unsent::new(unsent), shared, metrics }
     }
 
     /// Bytes of answers that are held now.
@@ -176,7 +195,7 @@ impl Memory {
         let sum = |family: &Family<ReasonLabel, Counter>, reasons: &[&'static str]| {
             reasons.iter().map(|reason| family.get_or_create(&ReasonLabel { reason }).get()).sum()
         };
-        (sum(&self.metrics.refused, &["full", "address"]), sum(&self.metrics.cut, &["not_taken", "too_slow"]))
+        (sum(&self.metrics.refused, &["full", "address"]), sum(&self.metrics.cut, &CUT_REASONS))
     }
 
     /// Returns the peer behind an address; none where many may be behind it.

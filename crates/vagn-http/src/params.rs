@@ -20,7 +20,8 @@ impl<S: Send + Sync> FromRequestParts<S> for Params {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        Self::of(&parts.uri)
+        // The gate of the route may have read them.
+        parts.extensions.remove().map_or_else(|| Self::of(&parts.uri), Ok)
     }
 }
 
@@ -145,6 +146,16 @@ pub fn bad(name: &'static str, text: &str, wanted: &str) -> Problem {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn what_was_read_before_is_not_read_again() {
+        let request = axum::http::Request::get("/?k=1").extension(params("lat=2"));
+        let (mut parts, ()) = request.body(()).unwrap().into_parts();
+        for expected in ["lat", "k"] {
+            let read = Params::from_request_parts(&mut parts, &()).await.unwrap();
+            assert!(read.has(expected), "{read:?}");
+        }
+    }
 
     fn params(query: &str) -> Params {
         Params::of(&format!("/?{query}").parse().unwrap()).unwrap()

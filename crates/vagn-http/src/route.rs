@@ -3,27 +3,15 @@
 use std::fmt;
 
 use axum::Router;
-use axum::body::Body;
-use axum::extract::{Request, State};
 use axum::handler::Handler;
-use axum::http::{HeaderValue, Method, Uri, header};
-use axum::middleware::{Next, from_fn_with_state};
-use axum::response::{IntoResponse, Response};
+use axum::http::Method;
+use axum::middleware::from_fn_with_state;
 use axum::routing::{self, MethodRouter};
-use futures_util::StreamExt;
 use vagn_registry::Role;
 
-use super::access::{Access, may};
-use super::caller::Caller;
-use super::cors::Preflight;
+use super::access::Access;
 pub use super::gate::Entry;
-use super::gate::{Note, need_person};
-use super::params::Params;
-use super::principal::{Checked, Principal};
-use super::problem::{Kind, Problem};
-use super::reached::Reached;
-use super::refusal::Refusal;
-use super::server::Liveness;
+use super::gate::{Data, Gate, Traits, admit};
 use super::token_guard::class;
 
 /// One endpoint.
@@ -33,30 +21,6 @@ pub struct Route<S> {
     access: Access,
     traits: Traits,
     handler: MethodRouter<S>,
-}
-
-/// Properties of a route beside its access.
-#[derive(Debug, Clone, Copy, Default)]
-struct Traits {
-    gives_way: bool,
-    by_person: bool,
-    is_noted: bool,
-    has_no_rate: bool,
-    data: Option<Data>,
-}
-
-/// Data that a route for all has beside what it gives to everyone.
-#[derive(Debug, Clone, Copy)]
-struct Data {
-    role: Role,
-    /// Parameters that ask for it.
-    asked_by: &'static [&'static str],
-}
-
-impl Data {
-    fn is_asked(self, uri: &Uri) -> bool {
-        Params::of(uri).is_ok_and(|params| self.asked_by.iter().any(|name| params.has(name)))
-    }
 }
 
 impl<S: Clone + Send + Sync + 'static> Route<S> {
@@ -102,7 +66,7 @@ impl<S: Clone + Send + Sync + 'static> Route<S> {
     }
 
     /// Lets a connection on which it is asked give way to all others, for the rest of its time, but for answers that
-    /// [come first](Liveness::come_first). For pictures, which may be late.
+    /// [come first](super::server::Liveness::come_first). For pictures, which may be late.
     pub fn gives_way(mut self) -> Self {
         self.traits.gives_way = true;
         self
@@ -202,143 +166,11 @@ where
     router
 }
 
-/// The check in front of one handler.
-#[derive(Debug, Clone)]
-struct Gate {
-    access: Access,
-    traits: Traits,
-    takes_all: bool,
-    class: &'static str,
-    entry: Entry,
-}
-
-/// A request that may go on.
-struct Admitted {
-    checked: Result<Principal, Refusal>,
-    cookie: Option<String>,
-}
-
-/// Answers a refusal itself, or passes the request on with its principal.
-async fn admit(State(gate): State<Gate>, mut request: Request, next: Next) -> Response {
-    if request.extensions().get::<Preflight>().is_some() {
-        return every_method();
-    }
-    if gate.takes_all && request.method() == Method::TRACE {
-        return no_trace();
-    }
-    let Admitted { checked, cookie } = match gate.judge(&request) {
-        Ok(admitted) => admitted,
-        Err(refusal) => return Problem::from(refusal).into_response(),
-    };
-    if let (true, Some(liveness)) = (gate.traits.gives_way, request.extensions().get::<Liveness>()) {
-        liveness.give_way();
-    }
-    let noted = checked.as_ref().ok().filter(|_| gate.traits.is_noted);
-    let note = noted.map(|principal| Note::new(&gate.entry, principal, &request));
-    request.extensions_mut().insert(Checked(checked.clone().map_err(Problem::from)));
-    let mut response = next.run(request).await;
-    if let Some(note) = note {
-        note.answered(response.status());
-    }
-    let Ok(principal) = checked else { return response };
-    if let Some(cookie) = cookie.and_then(|cookie| HeaderValue::try_from(cookie).ok())
-        && !response.headers().contains_key(header::SET_COOKIE)
-    {
-        let headers = response.headers_mut();
-        headers.insert(header::SET_COOKIE, cookie);
-        // Whatever the answer allows otherwise: a cache that keeps it would give the cookie to others.
-        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    }
-    until(response, || gate.entry.credentials.ending(&principal))
-}
-
-impl Gate {
-    fn judge(&self, request: &Request) -> Result<Admitted, Refusal> {
-        self.check(request).inspect_err(|refusal| self.entry.credentials.count(self.class, *refusal))
-    }
-
-    fn check(&self, request: &Request) -> Result<Admitted, Refusal> {
-        let extensions = request.extensions();
-        let (caller, reached) = (extensions.get::<Caller>(), extensions.get::<Reached>());
-        if !self.traits.has_no_rate {
-            self.entry.rates.of_address(caller)?;
-        }
-        let found = self.entry.find(request.method(), request.uri(), request.headers(), caller, reached);
-        let found = match (found, self.access) {
-            (Ok(found), _) => found,
-            (Err(refusal), Access::Role(_)) => return Err(refusal),
-            (Err(refusal), Access::Anyone) => return Ok(self.page_for(refusal)),
-        };
-        match (self.access, self.traits.data) {
-            (Access::Role(role), _) => self.check_principal(&found.principal, role)?,
-            (Access::Anyone, Some(data)) if data.is_asked(request.uri()) => {
-                if let Err(refusal) = self.check_principal(&found.principal, data.role) {
-                    return Ok(self.page_for(refusal));
-                }
-            }
-            (Access::Anyone, Some(data)) => {
-                // Nothing that could be refused is asked for. Its data is kept from others all the same.
-                let checked = self.check_role(&found.principal, data.role).map(|()| found.principal);
-                return Ok(Admitted { checked, cookie: found.cookie });
-            }
-            (Access::Anyone, None) => {}
-        }
-        Ok(Admitted { checked: Ok(found.principal), cookie: found.cookie })
-    }
-
-    /// Lets anyone have what is open to all.
-    fn page_for(&self, refusal: Refusal) -> Admitted {
-        // A page is asked for without a token; one that is sent all the same counts as anywhere.
-        if !matches!(refusal, Refusal::Missing | Refusal::NotLocal) {
-            self.entry.credentials.count(self.class, refusal);
-        }
-        Admitted { checked: Err(refusal), cookie: None }
-    }
-
-    fn check_principal(&self, principal: &Principal, role: Role) -> Result<(), Refusal> {
-        self.check_role(principal, role)?;
-        if self.traits.has_no_rate { Ok(()) } else { self.entry.rates.of_principal(principal) }
-    }
-
-    fn check_role(&self, principal: &Principal, role: Role) -> Result<(), Refusal> {
-        if !may(principal.role(), role) {
-            return Err(Refusal::Role(role));
-        }
-        if self.traits.by_person {
-            need_person(principal)?;
-        }
-        Ok(())
-    }
-}
-
-/// Ends an answer of events when `ended` resolves. All others end by themselves.
-fn until<E: Future<Output = ()> + Send + 'static>(response: Response, ended: impl FnOnce() -> E) -> Response {
-    let is_stream =
-        response.headers().get(header::CONTENT_TYPE).is_some_and(|kind| kind == "text/event-stream");
-    if !is_stream {
-        return response;
-    }
-    let ended = Box::pin(ended());
-    response.map(|body| Body::from_stream(body.into_data_stream().take_until(ended)))
-}
-
-/// Methods that a route of every method names.
-const METHODS: HeaderValue = HeaderValue::from_static("GET,HEAD,POST,PUT,PATCH,DELETE,OPTIONS");
-
-/// Answers a preflight request for a route of every method; all others refuse its method before they get here.
-fn every_method() -> Response {
-    [(header::ALLOW, METHODS)].into_response()
-}
-
-/// Refuses `TRACE` at a route of every method, as all others do by not knowing it.
-fn no_trace() -> Response {
-    let why = "TRACE is known nowhere here; the header Allow lists the methods that are known";
-    ([(header::ALLOW, METHODS)], Problem::new(Kind::MethodNotAllowed, why)).into_response()
-}
-
 #[cfg(test)]
 mod tests {
+    use axum::Extension;
     use axum::body::{Body, to_bytes};
+    use axum::extract::Request;
     use axum::http::{StatusCode, header};
     use futures_util::FutureExt;
     use hyper::service::Service;
@@ -348,7 +180,11 @@ mod tests {
     use std::sync::Arc;
 
     use crate::access_log;
+    use crate::caller::Caller;
     use crate::credentials::{CredentialParts, Credentials};
+    use crate::params::Params;
+    use crate::principal::Principal;
+    use crate::problem::Problem;
     use crate::rates::Rates;
     use crate::testing::entry;
     use crate::token_guard::{TokenGuard, WRONG_TOKENS};
@@ -435,6 +271,15 @@ mod tests {
         assert_eq!(found, [known, known, known, unknown, unknown, known]);
         let refused = r#"vagn_tokens_refused_total{route="nearest",reason="rate"} 2"#;
         assert!(registry.page().contains(refused), "{}", registry.page());
+    }
+
+    #[tokio::test]
+    async fn the_parameters_that_the_gate_has_read_are_there_for_the_handler() {
+        let read = async |Extension(params): Extension<Params>| params.has("lat").to_string();
+        let page = Route::get("/", Access::Anyone, read).with_data_for(Role::Latest, &["lat"]);
+        let router = TowerToHyperService::new(router([page], &entry(&[])).with_state(()));
+        let answer = router.call(Request::get("/?l%61t=1").body(Body::empty()).unwrap()).await.unwrap();
+        assert_eq!(to_bytes(answer.into_body(), usize::MAX).await.unwrap(), "true");
     }
 
     #[tokio::test]

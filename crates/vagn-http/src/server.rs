@@ -20,7 +20,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::service::TowerToHyperService;
 use rustls::ServerConfig;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::AsyncRead;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
@@ -38,6 +38,7 @@ use super::elsewhere::do_on;
 use super::forwarded::TrustedProxies;
 use super::gathering::Gathering;
 use super::memory::Memory;
+use super::socket::{Output, Socket};
 pub use super::station::First;
 use super::station::Station;
 use super::talk::{Talk, reason, report_crash};
@@ -250,7 +251,7 @@ impl Server {
         stopped: watch::Receiver<bool>,
     ) {
         socket::tune(&stream);
-        let Some(tls) = &self.tls else { return self.talk(stream, peer, place, stopped).await };
+        let Some(tls) = &self.tls else { return self.talk(Socket::new(stream), peer, place, stopped).await };
         let handshake = timeout(self.limits.handshake, handshake(tls.clone(), stream));
         let shaken = tokio::select! {
             shaken = do_on(self.handshakes.as_ref(), handshake) => shaken,
@@ -277,7 +278,7 @@ impl Server {
     /// Answers the requests of one connection until its end, its idleness or the stop.
     async fn talk<S>(&self, stream: S, peer: SocketAddr, place: Arc<Place>, stopped: watch::Receiver<bool>)
     where
-        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        S: Output + AsyncRead + Send + 'static,
     {
         let caller = Caller::new(self.limits.memory.clone(), peer.ip());
         let station = Station::new(self.behind.clone());
@@ -322,6 +323,8 @@ impl Server {
             idle: self.limits.idle,
             caller: watched,
             untaken: self.limits.untaken,
+            stuck: None,
+            end_by: None,
             farewell: self.limits.farewell,
             place: held,
             metrics: self.metrics.clone(),
@@ -371,13 +374,16 @@ impl Liveness {
 }
 
 /// Returns `None` when the caller spoke plain HTTP and has been told so.
-async fn handshake(tls: TlsAcceptor, mut stream: TcpStream) -> io::Result<Option<TlsStream<TcpStream>>> {
+async fn handshake(
+    tls: TlsAcceptor,
+    mut stream: TcpStream,
+) -> io::Result<Option<TlsStream<Socket<TcpStream>>>> {
     stream.set_nodelay(true)?;
     if hint::is_plain_http(&stream).await? {
         hint::answer(&mut stream).await?;
         return Ok(None);
     }
-    tls.accept(stream).await.map(Some)
+    tls.accept(Socket::new(stream)).await.map(Some)
 }
 
 /// Waits for the next connection on any of the listeners.

@@ -1,7 +1,13 @@
-//! Options of a connection's socket.
+//! A connection's socket: its options, and what it has taken of all that was written to it.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll};
 
 use socket2::SockRef;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio_rustls::server::TlsStream;
 use tracing::debug;
 
 /// Bytes that the kernel takes beyond what it has sent. Without a limit it takes megabytes for a peer that reads nothing, and
@@ -13,5 +19,96 @@ pub(crate) fn tune(stream: &TcpStream) {
     if let Err(err) = SockRef::from(stream).set_tcp_notsent_lowat(UNSENT_MAX) {
         // It works without: only later.
         debug!(error = %err, "failed to limit what the kernel takes of an answer");
+    }
+}
+
+/// What a connection is written to: a socket, or a layer of TLS above one.
+pub(crate) trait Output: AsyncWrite + Unpin {
+    /// Bytes that the socket has taken: those are on their way.
+    fn sent(&self) -> u64;
+
+    /// Bytes that the layer holds above the socket, which has not taken them.
+    fn held(&self) -> usize;
+}
+
+/// A socket that counts what it takes.
+#[derive(Debug)]
+pub(crate) struct Socket<S> {
+    stream: S,
+    taken: u64,
+    /// Bytes of the last write that were not taken. TLS offers all that it holds each time.
+    untaken: usize,
+}
+
+impl<S> Socket<S> {
+    pub(crate) fn new(stream: S) -> Self {
+        Self { stream, taken: 0, untaken: 0 }
+    }
+
+    fn note(&mut self, offered: usize, written: &Poll<io::Result<usize>>) {
+        let taken = if let Poll::Ready(Ok(taken)) = written { *taken } else { 0 };
+        self.taken += taken as u64;
+        self.untaken = offered - taken;
+    }
+}
+
+impl<S: AsyncWrite + Unpin> Output for Socket<S> {
+    fn sent(&self) -> u64 {
+        self.taken
+    }
+
+    fn held(&self) -> usize {
+        // What it does not take stays with who writes.
+        0
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Output for TlsStream<Socket<S>> {
+    fn sent(&self) -> u64 {
+        self.get_ref().0.taken
+    }
+
+    fn held(&self) -> usize {
+        self.get_ref().0.untaken
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Socket<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, buffer)
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Socket<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.note(bytes.len(), &written);
+        written
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
+        self.note(slices.iter().map(|slice| slice.len()).sum(), &written);
+        written
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }

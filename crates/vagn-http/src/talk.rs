@@ -9,17 +9,18 @@ use std::time::Duration;
 
 use axum::body::Bytes;
 use hyper_util::server::graceful::GracefulConnection;
-use tokio::io::AsyncWrite;
 use tokio::sync::watch;
 use tokio::task::JoinError;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, sleep_until};
 use tracing::{debug, error};
 
 use super::caller::Caller;
 use super::flight::Flight;
 use super::gathering::{Gathering, Progress};
+use super::socket::Output;
 use super::station::Station;
-use vagn_flow::descriptors::{Displaced, Place};
+use super::unsent::{GAVE_WAY, Waiting};
+use vagn_flow::descriptors::{Asked, Displaced, Place};
 use vagn_flow::metrics::DoorMetrics;
 
 /// What ends a connection early.
@@ -39,9 +40,23 @@ pub(crate) struct Talk<C, S> {
     pub(crate) farewell: Duration,
     pub(crate) place: Arc<Place>,
     pub(crate) metrics: DoorMetrics,
+    /// Output that the socket does not take.
+    pub(crate) stuck: Option<Stuck>,
+    /// Time by which it must have ended, once it is to end: also where it goes to the other station meanwhile.
+    pub(crate) end_by: Option<Instant>,
 }
 
-impl<C: GracefulConnection<Error = Fault>, S: AsyncWrite + Unpin> Talk<C, S> {
+/// What a connection is to do next.
+enum Turn {
+    Ended(Option<Result<(), Fault>>),
+    Displaced(Displaced),
+    /// It is to end: nothing is asked, or the server stops.
+    Unwanted,
+    /// It has not ended in time.
+    Late,
+}
+
+impl<C: GracefulConnection<Error = Fault>, S: Output> Talk<C, S> {
     /// Goes on until it should be at the other station, and then returns itself; `None` when it has ended before.
     pub(crate) async fn go_on_at(mut self, station: Station, is_behind: bool) -> Option<Self> {
         tokio::select! {
@@ -53,36 +68,52 @@ impl<C: GracefulConnection<Error = Fault>, S: AsyncWrite + Unpin> Talk<C, S> {
     }
 
     async fn go_on(&mut self, is_behind: bool) {
-        let place = self.place.clone();
-        let displaced = tokio::select! {
-            () = self.answer(is_behind) => return,
-            displaced = place.displaced() => displaced,
+        loop {
+            match self.turn(is_behind).await {
+                Turn::Ended(ended) => return report_end(self.peer, ended),
+                Turn::Displaced(displaced) => {
+                    self.metrics.refuse(reason(displaced));
+                    // Where nothing was asked, there is nothing to be finished.
+                    if displaced == Displaced::Unasked {
+                        return;
+                    }
+                    self.end_within(self.farewell);
+                }
+                // On a stop the server's own limit is shorter; after idleness this ends a peer that does not read its answer.
+                Turn::Unwanted => self.end_within(self.idle),
+                Turn::Late => {
+                    return debug!(peer = %self.peer, "connection did not end in time and was cut off");
+                }
+            }
+        }
+    }
+
+    async fn turn(&mut self, is_behind: bool) -> Turn {
+        let Self { connection, output, caller, place, stopped, signs, stuck, end_by, .. } = self;
+        let sending = Sending {
+            connection: connection.as_mut(),
+            output,
+            caller,
+            place,
+            is_behind,
+            has_waited: false,
+            stuck,
         };
-        self.metrics.refuse(reason(displaced));
-        // Where nothing was asked, there is nothing to be finished.
-        if displaced == Displaced::Idle {
-            self.end_within(self.farewell, is_behind).await;
-        }
-    }
-
-    async fn answer(&mut self, is_behind: bool) {
-        let sending = Sending::new(self.connection.as_mut(), &self.output, &self.caller, is_behind);
+        let end_by = *end_by;
         tokio::select! {
-            ended = self.caller.watch_over(sending, self.untaken) => return report_end(self.peer, ended),
-            _ = self.stopped.wait_for(|stop| *stop) => {}
-            () = idleness(&self.signs, self.idle) => {}
+            ended = caller.watch_over(sending, self.untaken) => Turn::Ended(ended),
+            displaced = place.displaced() => Turn::Displaced(displaced),
+            _ = stopped.wait_for(|stop| *stop), if end_by.is_none() => Turn::Unwanted,
+            () = idleness(signs, self.idle), if end_by.is_none() => Turn::Unwanted,
+            () = sleep_until(end_by.unwrap_or_else(Instant::now)), if end_by.is_some() => Turn::Late,
         }
-        // On a stop the server's own limit is shorter; after idleness this ends a peer that does not read its answer.
-        self.end_within(self.idle, is_behind).await;
     }
 
-    async fn end_within(&mut self, limit: Duration, is_behind: bool) {
+    /// Lets it end in order, within this time or what is left of an earlier one.
+    fn end_within(&mut self, limit: Duration) {
+        let by = Instant::now() + limit;
+        self.end_by = Some(self.end_by.map_or(by, |before| before.min(by)));
         self.connection.as_mut().graceful_shutdown();
-        let sending = Sending::new(self.connection.as_mut(), &self.output, &self.caller, is_behind);
-        match timeout(limit, self.caller.watch_over(sending, self.untaken)).await {
-            Ok(ended) => report_end(self.peer, ended),
-            Err(_) => debug!(peer = %self.peer, "connection did not end in time and was cut off"),
-        }
     }
 }
 
@@ -91,44 +122,64 @@ struct Sending<'a, C, S> {
     connection: Pin<&'a mut C>,
     output: &'a Gathering<S>,
     caller: &'a Caller,
+    place: &'a Place,
     /// The connection may wait for the answers that are being made, to send them together.
     is_behind: bool,
     has_waited: bool,
-    stuck: Option<Stuck>,
+    stuck: &'a mut Option<Stuck>,
 }
 
 /// Output that the socket does not take.
-struct Stuck {
-    /// Bytes that had been sent before.
+pub(crate) struct Stuck {
+    /// Bytes that had been sent when it was last looked at.
     sent: u64,
-    /// Counts for the rest: in the account of answers, and for the watch, which ends a connection that takes nothing for long.
+    /// Its memory.
+    waiting: Waiting,
+    /// Counts as an answer for the watch, which ends a connection that takes nothing for long.
+    flight: Arc<Flight>,
     _piece: Bytes,
+    /// Keeps the place of the connection: what waits may be the end of an answer.
+    _asked: Option<Asked>,
 }
 
-impl<'a, C, S> Sending<'a, C, S> {
-    fn new(
-        connection: Pin<&'a mut C>,
-        output: &'a Gathering<S>,
-        caller: &'a Caller,
-        is_behind: bool,
-    ) -> Self {
-        Self { connection, output, caller, is_behind, has_waited: false, stuck: None }
+impl Stuck {
+    fn new(sent: u64, caller: &Caller, place: &Place) -> Self {
+        let flight = Flight::new(None, [None, None]);
+        caller.watch().look_after(&flight);
+        let piece = flight.launch(Bytes::from_static(b"."));
+        Self { sent, waiting: caller.wait_unsent(), flight, _piece: piece, _asked: place.still_asked() }
     }
-}
 
-impl<C, S: AsyncWrite + Unpin> Sending<'_, C, S> {
-    fn note_stuck(&mut self) {
-        let Progress { waiting, sent } = self.output.progress();
-        if self.stuck.as_ref().is_some_and(|stuck| stuck.sent == sent) {
-            return;
+    /// Notes how things stand.
+    fn note(&mut self, now: Progress) -> Result<(), &'static str> {
+        if self.sent != now.sent {
+            self.sent = now.sent;
+            self.flight.moved();
         }
-        let flight = Flight::new(None, [Some(self.caller.owe(waiting)), None]);
-        self.caller.watch().look_after(&flight);
-        self.stuck = Some(Stuck { sent, _piece: flight.launch(Bytes::from_static(b".")) });
+        self.waiting.hold(now.held)
     }
 }
 
-impl<C: Future<Output = Result<(), Fault>>, S: AsyncWrite + Unpin> Future for Sending<'_, C, S> {
+impl<C, S: Output> Sending<'_, C, S> {
+    fn poll_send(&mut self, cx: &mut Context<'_>) -> Result<(), Fault> {
+        if let Poll::Ready(sent) = self.output.poll_send(cx) {
+            *self.stuck = None;
+            return Ok(sent?);
+        }
+        let now = self.output.progress();
+        let stuck = self.stuck.get_or_insert_with(|| Stuck::new(now.sent, self.caller, self.place));
+        let noted = stuck.note(now).and_then(|()| match stuck.waiting.poll_given_way(cx) {
+            Poll::Ready(()) => Err(GAVE_WAY),
+            Poll::Pending => Ok(()),
+        });
+        noted.map_err(|why| {
+            self.caller.metrics().cut(why);
+            "its output had no memory to wait in".into()
+        })
+    }
+}
+
+impl<C: Future<Output = Result<(), Fault>>, S: Output> Future for Sending<'_, C, S> {
     type Output = Result<(), Fault>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Fault>> {
@@ -141,13 +192,7 @@ impl<C: Future<Output = Result<(), Fault>>, S: AsyncWrite + Unpin> Future for Se
         }
         this.has_waited = false;
         let polled = this.connection.as_mut().poll(cx);
-        match this.output.poll_send(cx) {
-            Poll::Ready(sent) => {
-                this.stuck = None;
-                sent?;
-            }
-            Poll::Pending => this.note_stuck(),
-        }
+        this.poll_send(cx)?;
         polled
     }
 }
@@ -189,30 +234,4 @@ pub(crate) fn report_crash(err: JoinError) {
 }
 
 #[cfg(test)]
-mod tests {
-    use tokio::io::{AsyncWriteExt, duplex};
-
-    use super::*;
-
-    const LIMIT: Duration = Duration::from_secs(30);
-
-    #[tokio::test(start_paused = true)]
-    async fn output_that_is_not_taken_counts_as_memory_and_ends_its_connection() {
-        let (socket, _peer) = duplex(2);
-        let output = Gathering::new(socket);
-        let caller = Caller::alone();
-        let mut writer = output.clone();
-        let mut connection = Box::pin(async move {
-            writer.write_all(b"answer").await?;
-            std::future::pending::<Result<(), Fault>>().await
-        });
-        let sending = Sending::new(connection.as_mut(), &output, &caller, false);
-        let mut watched = Box::pin(caller.watch_over(sending, LIMIT));
-        let early = timeout(LIMIT - Duration::from_secs(1), &mut watched).await;
-        assert!(early.is_err());
-        assert_eq!(caller.answer_bytes(), 4);
-        let ended = timeout(Duration::from_secs(2), watched).await;
-        assert!(ended.is_ok_and(|ended| ended.is_none()));
-        assert_eq!(caller.answer_bytes(), 0);
-    }
-}
+mod tests;

@@ -15,7 +15,7 @@ use vagn_cluster::{
 use vagn_wire::Fate;
 
 use crate::brokers::{Brokers, Incoming};
-use crate::handle::{Answered, Handle, REQUESTS_MAX, Request, WallClock};
+use crate::handle::{Answered, Handle, REQUESTS_MAX, Request, Waiting, WallClock};
 use crate::peers::Peers;
 use crate::publish::NewMessage;
 
@@ -47,7 +47,7 @@ struct World {
     subscriptions: SelectAll<BoxStream<'static, Event>>,
     ends: HashMap<SubscriptionId, AbortHandle>,
     fates: HashMap<Ticket, oneshot::Sender<Vec<Fate>>>,
-    questions: HashMap<QueryId, oneshot::Sender<Answered>>,
+    questions: HashMap<QueryId, Waiting>,
     next: u64,
     alarm: Option<Pin<Box<Sleep>>>,
 }
@@ -253,7 +253,7 @@ impl World {
             }
             Command::Answer { query, answers, missing } => {
                 if let Some(waits) = self.questions.remove(&query) {
-                    drop(waits.send(Answered { shards: answers, missing }));
+                    drop(waits.answer.send(Answered { shards: answers, missing }));
                 }
             }
             Command::Tell(happened) => (self.told)(happened),
@@ -285,7 +285,9 @@ fn disk_command(command: Command) -> Option<DiskCommand> {
         Command::WriteLog { shard, records } => DiskCommand::WriteLog { shard, records },
         Command::SyncLog(shard) => DiskCommand::SyncLog(shard),
         Command::TrimLog { shard, through } => DiskCommand::TrimLog { shard, through },
-        Command::ReadLog { shard, from, max_bytes } => DiskCommand::ReadLog { shard, from, max_bytes },
+        Command::ReadLog { read, shard, from, max_bytes } => {
+            DiskCommand::ReadLog { read, shard, from, max_bytes }
+        }
         Command::SaveSnapshot { shard, sequence, bytes } => {
             DiskCommand::SaveSnapshot { shard, sequence, bytes }
         }

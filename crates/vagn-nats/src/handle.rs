@@ -1,5 +1,6 @@
 //! The service's way to the node: changes in and fates back, questions in and answers back.
 
+use std::any::Any;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,12 +18,21 @@ pub(crate) const REQUESTS_MAX: usize = 1_024;
 /// Something that the service asks of the node.
 pub(crate) enum Request<S> {
     Submit { changes: Vec<NewChange>, fates: oneshot::Sender<Vec<Fate>> },
-    Ask { shards: Vec<ShardId>, question: Vec<u8>, within: Duration, answer: oneshot::Sender<Answered> },
+    Ask { shards: Vec<ShardId>, question: Vec<u8>, within: Duration, answer: Waiting },
     Repair(ShardId),
     Leave,
     Mirror(Duration),
     Look(Look<S>),
 }
+
+/// Who waits for an answer, and what is held until it is complete.
+pub(crate) struct Waiting {
+    pub(crate) answer: oneshot::Sender<Answered>,
+    pub(crate) _held: Held,
+}
+
+/// Something that is held while a question is under way, such as the room for its answers, and dropped then.
+pub type Held = Box<dyn Any + Send>;
 
 /// A look at the node, which sends off what it saw.
 pub(crate) type Look<S> = Box<dyn FnOnce(&Node<S>) + Send>;
@@ -66,16 +76,25 @@ impl<S> Handle<S> {
     /// # Errors
     /// The changes: the node takes nothing now.
     pub fn offer(&self, changes: Vec<NewChange>) -> Result<oneshot::Receiver<Vec<Fate>>, Vec<NewChange>> {
+        self.offer_again(changes).inspect_err(|_| self.brokers.lose(Loss::Busy))
+    }
+
+    /// As [`offer`](Self::offer), for changes that were refused before, and are counted already.
+    ///
+    /// # Errors
+    /// As [`offer`](Self::offer).
+    pub fn offer_again(
+        &self,
+        changes: Vec<NewChange>,
+    ) -> Result<oneshot::Receiver<Vec<Fate>>, Vec<NewChange>> {
         let (fates, come) = oneshot::channel();
         match self.requests.try_send(Request::Submit { changes, fates }) {
             Ok(()) => Ok(come),
-            Err(TrySendError::Full(back) | TrySendError::Closed(back)) => {
-                self.brokers.lose(Loss::Busy);
-                match back {
-                    Request::Submit { changes, .. } => Err(changes),
-                    _ => unreachable!("what comes back is what was sent"),
-                }
-            }
+            Err(
+                TrySendError::Full(Request::Submit { changes, .. })
+                | TrySendError::Closed(Request::Submit { changes, .. }),
+            ) => Err(changes),
+            Err(_) => unreachable!("what comes back is what was sent"),
         }
     }
 
@@ -97,7 +116,22 @@ impl<S> Handle<S> {
         question: Vec<u8>,
         within: Duration,
     ) -> Result<Answered, Unavailable> {
+        self.ask_holding(shards, question, within, Box::new(())).await
+    }
+
+    /// As [`ask`](Self::ask). Answers are gathered also when the returned future is dropped: so long something can be held.
+    ///
+    /// # Errors
+    /// As [`ask`](Self::ask).
+    pub async fn ask_holding(
+        &self,
+        shards: Vec<ShardId>,
+        question: Vec<u8>,
+        within: Duration,
+        held: Held,
+    ) -> Result<Answered, Unavailable> {
         let (answer, comes) = oneshot::channel();
+        let answer = Waiting { answer, _held: held };
         self.send(Request::Ask { shards, question, within, answer })?;
         comes.await.map_err(|_| Unavailable)
     }
@@ -137,6 +171,11 @@ impl<S> Handle<S> {
         let (seen, comes) = oneshot::channel();
         self.send(Request::Look(Box::new(move |node| drop(seen.send(deed(node))))))?;
         comes.await.map_err(|_| Unavailable)
+    }
+
+    /// True when the node takes nothing because it is not driven any more.
+    pub fn has_ended(&self) -> bool {
+        self.requests.is_closed()
     }
 
     /// Returns the brokers, with their counts.

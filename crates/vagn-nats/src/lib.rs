@@ -38,7 +38,7 @@ mod stream;
 pub use brokers::{Brokers, Incoming};
 pub use counts::{Counts, Loss};
 pub use driver::{Clock, Driver, Told};
-pub use handle::{Answered, Handle, Unavailable};
+pub use handle::{Answered, Handle, Held, Unavailable};
 pub use link::ANSWER_MAX;
 pub use options::{Options, OptionsError};
 pub use publish::NewMessage;

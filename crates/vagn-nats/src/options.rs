@@ -27,11 +27,11 @@ pub enum OptionsError {
     /// None was given.
     #[error("no address of a broker is given: name two or three, such as tls://a.example,tls://b.example")]
     NoAddress,
-    /// One cannot be read.
-    #[error("'{0}' is no address of a broker: write tls://HOST[:PORT]")]
+    /// One cannot be read. It is shown as the list allows: by its number where any of them may have a password.
+    #[error("{0} is no address of a broker: write tls://HOST[:PORT]")]
     Address(String),
-    /// One would be spoken to in clear over a network.
-    #[error("'{0}' would be in clear over the network: write tls://, or nats:// with a loopback address")]
+    /// One would be spoken to in clear over a network; shown as [`OptionsError::Address`].
+    #[error("{0} would be in clear over the network: write tls://, or nats:// with a loopback address")]
     Clear(String),
     /// The name would not do as a part of subjects.
     #[error("'{0}' is no name of a data set: 1 to 32 of a-z, 0-9 and -")]
@@ -49,7 +49,15 @@ impl Options {
         if !(1..=SET_MAX).contains(&set.len()) || !set.bytes().all(may_stand) {
             return Err(OptionsError::Set(set.to_owned()));
         }
-        let read: Vec<ServerAddr> = addresses.iter().map(|text| address(text)).collect::<Result<_, _>>()?;
+        // Nothing of a list with a password is shown: where that has a comma, a piece of it may stand in any of them.
+        let is_secret = addresses.iter().any(|text| text.contains('@'));
+        let name = |at: usize, text: &str| match is_secret {
+            true => format!("address {} of {}", at + 1, addresses.len()),
+            false => format!("'{text}'"),
+        };
+        let each = addresses.iter().enumerate();
+        let read: Vec<ServerAddr> =
+            each.map(|(at, text)| address(text, || name(at, text))).collect::<Result<_, _>>()?;
         if read.is_empty() {
             return Err(OptionsError::NoAddress);
         }
@@ -72,13 +80,13 @@ impl Options {
     }
 }
 
-fn address(text: &str) -> Result<ServerAddr, OptionsError> {
-    let read: ServerAddr = text.parse().map_err(|_| OptionsError::Address(text.to_owned()))?;
+fn address(text: &str, name: impl Fn() -> String) -> Result<ServerAddr, OptionsError> {
+    let read: ServerAddr = text.parse().map_err(|_| OptionsError::Address(name()))?;
     match read.scheme() {
         "tls" => Ok(read),
         "nats" if is_loopback(read.host()) => Ok(read),
-        "nats" => Err(OptionsError::Clear(text.to_owned())),
-        _ => Err(OptionsError::Address(text.to_owned())),
+        "nats" => Err(OptionsError::Clear(name())),
+        _ => Err(OptionsError::Address(name())),
     }
 }
 
@@ -107,6 +115,14 @@ mod tests {
         assert!(check("ws://a.example", "buses").is_err());
         assert!(check("nats://a b", "buses").is_err());
         assert!(Options::new(&[], "buses", NodeId(1), 1).is_err());
+    }
+
+    #[test]
+    fn a_refusal_shows_the_address_and_nothing_of_a_list_with_a_password() {
+        assert!(check("tls://a.example:port", "buses").unwrap_err().contains("'tls://a.example:port'"));
+        let addresses = ["tls://a.example", "tls://me:hu", "tls://sh@b.example"].map(str::to_owned);
+        let said = Options::new(&addresses, "buses", NodeId(1), 1).unwrap_err().to_string();
+        assert!(said.contains("address 2 of 3") && !said.contains("hu"), "{said}");
     }
 
     #[test]

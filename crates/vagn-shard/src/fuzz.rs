@@ -10,6 +10,7 @@ use vagn_wire::{Oddities, Oddity, Position, Report, VehicleId};
 
 use crate::content::{FleetShard, tests};
 use crate::payload::{Payload, SealOf};
+use crate::question::{read_answer, read_question, tests as questions, write_answer, write_question};
 
 #[global_allocator]
 static METER: Meter = Meter;
@@ -43,6 +44,42 @@ fn payload(bytes: &[u8]) {
     let mut again = Vec::new();
     payload.put(&mut again);
     assert_eq!(again, bytes, "a form is the only one of its report");
+}
+
+fn question(bytes: &[u8]) {
+    let Ok(question) = read_question(bytes) else { return };
+    let mut again = Vec::new();
+    write_question(&question, &mut again);
+    assert_eq!(again, bytes, "a form is the only one of its question");
+}
+
+fn answer(bytes: &[u8]) {
+    let Ok(answer) = read_answer(bytes) else { return };
+    let mut again = Vec::new();
+    write_answer(&answer, &mut again);
+    assert_eq!(again, bytes, "a form is the only one of its answer");
+}
+
+#[test]
+fn any_question_is_read_whole_or_refused() {
+    let dir = env!("CARGO_MANIFEST_DIR");
+    Target { crate_dir: dir, name: "question", words: &[], body: question }.check();
+}
+
+#[test]
+fn any_answer_is_read_whole_or_refused() {
+    let dir = env!("CARGO_MANIFEST_DIR");
+    Target { crate_dir: dir, name: "answer", words: &[], body: answer }.check();
+}
+
+#[test]
+fn the_corpus_of_questions_and_answers_is_of_this_format() {
+    for (name, bytes) in questions::of_each_question() {
+        vagn_fuzz::keep(env!("CARGO_MANIFEST_DIR"), "question", name, &bytes);
+    }
+    for (name, bytes) in questions::of_each_answer() {
+        vagn_fuzz::keep(env!("CARGO_MANIFEST_DIR"), "answer", name, &bytes);
+    }
 }
 
 #[test]

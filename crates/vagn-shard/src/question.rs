@@ -4,7 +4,7 @@
 //! answer takes it for none: the shard then counts as missing, and another version of the service is asked for nothing.
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use vagn_cluster::Damaged;
 use vagn_cluster::bytes::{Reader as Bytes, Write};

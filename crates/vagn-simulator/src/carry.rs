@@ -1,8 +1,8 @@
 //! Carries out what a node asks for.
 
-use vagn_cluster::{Command, DiskFault, Event, Happened, LogRecord, NodeId, ShardId};
+use vagn_cluster::{Command, DiskFault, Event, Happened, LogOutcome, LogRecord, NodeId, ReadId, ShardId};
 
-use crate::agenda::MILLI;
+use crate::agenda::{MILLI, SECOND};
 use crate::machine::machine_of;
 use crate::network::MachineId;
 use crate::requests::Request;
@@ -56,9 +56,8 @@ impl World {
             Command::WriteLog { shard, records } => self.write(id, shard, records),
             Command::SyncLog(shard) => self.sync(id, shard),
             Command::TrimLog { shard, through } => self.machines[id].disk.trim(shard, through),
-            Command::ReadLog { shard, from, max_bytes } => {
-                let records = self.machines[id].disk.read(shard, from, max_bytes);
-                self.tell(id, MILLI, Event::LogRead { shard, from, records });
+            Command::ReadLog { read, shard, from, max_bytes } => {
+                self.read_log(id, read, (shard, from), max_bytes)
             }
             Command::SaveSnapshot { shard, sequence, bytes } => {
                 let saved = self.machines[id].disk.save(shard, bytes);
@@ -79,6 +78,24 @@ impl World {
             let fault = DiskFault::Full;
             self.tell(id, 0, Event::LogFailed { shard, from, fault });
         }
+    }
+
+    /// Reads a log as it is now. On a bad day the disk cannot, or takes its time: the answer then comes when the node may have asked anew.
+    fn read_log(&mut self, id: MachineId, read: ReadId, (shard, from): (ShardId, u64), max_bytes: usize) {
+        let (mut outcome, mut delay) = (self.machines[id].disk.read(shard, from, max_bytes), MILLI);
+        let (is_unread, is_late) =
+            (self.disk_chance.often(self.plan.unread), self.disk_chance.often(self.plan.late_reads));
+        let late = self.disk_chance.within(SECOND..=6 * SECOND);
+        // All is over when the blows end.
+        if is_late && self.now() + late < self.plan.calm_at {
+            delay = late;
+            self.reached.note("read of a log late");
+        }
+        if is_unread && self.now() + delay < self.plan.calm_at {
+            outcome = LogOutcome::Fault;
+            self.reached.note("read of a log failed");
+        }
+        self.tell(id, delay, Event::LogRead { shard, read, outcome });
     }
 
     fn sync(&mut self, id: MachineId, shard: ShardId) {

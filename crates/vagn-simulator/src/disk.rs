@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use vagn_cluster::{DiskPart, LogRecord, ShardId};
+use vagn_cluster::{DiskPart, LogOutcome, LogRecord, ShardId};
 
 use crate::chance::Chance;
 
@@ -110,11 +110,13 @@ impl Disk {
     }
 
     /// Reads records from a sequence on, or from the first for 0, one at least if it is there.
-    pub(crate) fn read(&self, shard: ShardId, from: u64, max_bytes: usize) -> Vec<LogRecord> {
+    pub(crate) fn read(&self, shard: ShardId, from: u64, max_bytes: usize) -> LogOutcome {
         let records = self.shards.get(&shard).map_or(&[][..], |files| &files.records);
         let start = records.partition_point(|record| record.sequence < from);
-        if from > 0 && records.get(start).is_none_or(|record| record.sequence != from) {
-            return Vec::new();
+        match records.get(start) {
+            None => return LogOutcome::End,
+            Some(first) if from > 0 && first.sequence != from => return LogOutcome::Fault,
+            Some(_) => {}
         }
         let mut bytes = 0;
         let enough = |record: &&LogRecord| {
@@ -122,7 +124,7 @@ impl Disk {
             bytes += record.bytes.len();
             go_on
         };
-        records[start..].iter().take_while(enough).cloned().collect()
+        LogOutcome::Records(records[start..].iter().take_while(enough).cloned().collect())
     }
 
     /// Saves a snapshot beside the log. Says no when there is no room.
@@ -203,8 +205,18 @@ mod tests {
         sequences.map(|sequence| LogRecord { sequence, time_ms: 0, bytes: vec![1; 10].into() }).collect()
     }
 
+    fn read(disk: &Disk, from: u64, max_bytes: usize) -> usize {
+        match disk.read(SHARD, from, max_bytes) {
+            LogOutcome::Records(records) => records.len(),
+            other => panic!("{other:?}"),
+        }
+    }
+
     fn sequences(disk: &Disk) -> Vec<u64> {
-        disk.read(SHARD, 1, usize::MAX).iter().map(|record| record.sequence).collect()
+        match disk.read(SHARD, 1, usize::MAX) {
+            LogOutcome::Records(records) => records.iter().map(|record| record.sequence).collect(),
+            other => panic!("{other:?}"),
+        }
     }
 
     #[test]
@@ -274,12 +286,11 @@ mod tests {
     fn reads_from_a_sequence_that_it_holds_until_it_is_enough() {
         let mut disk = Disk::default();
         disk.write(SHARD, records(5..=9)).unwrap();
-        assert_eq!(disk.read(SHARD, 6, 15).len(), 2);
-        assert_eq!(disk.read(SHARD, 6, 0).len(), 1);
-        assert_eq!(disk.read(SHARD, 4, 99).len(), 0);
-        assert_eq!(disk.read(SHARD, 0, 99).len(), 5);
+        assert_eq!([read(&disk, 6, 15), read(&disk, 6, 0), read(&disk, 0, 99)], [2, 1, 5]);
+        assert_eq!(disk.read(SHARD, 4, 99), LogOutcome::Fault, "it goes on behind that");
+        assert_eq!(disk.read(SHARD, 10, 99), LogOutcome::End);
         disk.trim(SHARD, 7);
-        assert_eq!(disk.read(SHARD, 8, 1).len(), 1);
+        assert_eq!(read(&disk, 8, 1), 1);
         assert_eq!(disk.gaps, 0);
         disk.write(SHARD, records(11..=11)).unwrap();
         assert_eq!(disk.gaps, 1);

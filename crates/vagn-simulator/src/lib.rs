@@ -3,7 +3,7 @@
 //!
 //! | file | holds |
 //! |---|---|
-//! | `chance.rs`, `agenda.rs` | the one source of chance, and virtual time |
+//! | `chance.rs`, `agenda.rs`, `bytes.rs` | the one source of chance, virtual time, and words in bytes |
 //! | `stream.rs`, `brokers.rs` | the model of the brokers |
 //! | `network.rs`, `disk.rs`, `machine.rs` | network, disks, machines |
 //! | `fleet.rs` | the content of a shard, which forgets nothing that an oracle may ask for |

@@ -111,6 +111,7 @@ fn planted(name: &str) -> Option<Faults> {
         "all_owners_leave" => &mut faults.all_owners_leave,
         "stream_anew_unnoticed" => &mut faults.stream_anew_unnoticed,
         "lacks_nothing" => &mut faults.lacks_nothing,
+        "unread_is_end" => &mut faults.unread_is_end,
         _ => return None,
     };
     *fault = true;

@@ -101,6 +101,9 @@ pub(crate) struct Plan {
     pub(crate) unanswered: u64,
     /// Messages that are on their way for longer than brokers know their ids, in 10 000.
     pub(crate) stragglers: u64,
+    /// Readings of logs that fail, and those that take seconds, in 10 000.
+    pub(crate) unread: u64,
+    pub(crate) late_reads: u64,
     /// Wall clock of each machine, ms from the true time.
     pub(crate) clocks_ms: Vec<i64>,
     /// Machines that start late, at these times.
@@ -147,6 +150,8 @@ impl Plan {
             stale: 0,
             unanswered: 0,
             stragglers: 0,
+            unread: 0,
+            late_reads: 0,
             clocks_ms: (0..machines).map(|_| chance.signed(-200..=200)).collect(),
             starts: vec![0; machines],
             cut_copies: false,
@@ -155,6 +160,9 @@ impl Plan {
             faults,
         };
         plan.head_for(kind, &mut chance);
+        // Logs are read where one is to be let go: in the runs that come to it, most disks are bad at it.
+        let mut disks = Chance::new(seed).fork(5);
+        (plan.unread, plan.late_reads) = disks.pick(&[(0, 0), (5_000, 2_000), (9_000, 0), (2_000, 6_000)]);
         plan.strikes.sort_by_key(|strike| strike.at);
         // A door alone has nothing of its own to look at.
         let looks = Chance::new(seed).fork(4).often(5_000);
@@ -281,6 +289,10 @@ impl Plan {
             self.stream_bytes = 1 << 20;
             let shard = self.shard(chance);
             return self.strike(12 * SECOND, Blow::LoneTail { shard, away });
+        }
+        if Chance::new(self.seed).fork(7).often(4_000) {
+            // Little more than a message of a door: it is full before the laggard is struck off.
+            self.stream_bytes = 192 << 10;
         }
         let blow = match chance.below(3) {
             0 => Blow::ApartFromBrokers { machine, away },

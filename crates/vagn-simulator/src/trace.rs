@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::fmt::Write;
 
-use vagn_cluster::{Command, Event, fold, hash};
+use vagn_cluster::{Command, Event, LogOutcome, fold, hash};
 
 /// A trace.
 #[derive(Debug)]
@@ -80,8 +80,8 @@ pub(crate) fn event_text(event: &Event) -> String {
             format!("Received from {} {} bytes, kind {:?}", from.0, bytes.len(), bytes.get(..2))
         }
         Event::RecordRead(key, outcome) => short(format!("RecordRead {key:?} {outcome:?}")),
-        Event::LogRead { shard, from, records } => {
-            format!("LogRead {shard:?} from {from}: {} records", records.len())
+        Event::LogRead { shard, read, outcome: LogOutcome::Records(records) } => {
+            format!("LogRead {shard:?} {read:?}: {} records", records.len())
         }
         Event::Submitted { ticket, changes } => format!("Submitted {ticket:?} {} changes", changes.len()),
         other => short(format!("{other:?}")),

@@ -31,6 +31,8 @@ pub(crate) struct World {
     pub(crate) plan: Plan,
     pub(crate) agenda: Agenda<Due>,
     pub(crate) chance: Chance,
+    /// Decides what disks do with readings, and nothing else.
+    pub(crate) disk_chance: Chance,
     pub(crate) network: Network,
     pub(crate) brokers: Brokers,
     pub(crate) machines: Vec<Machine>,
@@ -99,6 +101,7 @@ impl World {
         let mut world = Self {
             agenda: Agenda::new(),
             chance: Chance::new(plan.seed).fork(2),
+            disk_chance: Chance::new(plan.seed).fork(6),
             network: Network::new(plan.weather),
             brokers: Brokers::new(plan.window, plan.stream_bytes),
             machines,

@@ -56,6 +56,16 @@ test("a mute ends with the next emergency, and with the loss of contact", () => 
   assert.deepEqual(hear(lost, 1, 8, 0, true), [[1, "lost"], [7, "lost"]]);
 });
 
+test("an emergency that ends a mute sounds also where the mute came with the sound before", () => {
+  const rules = new AlarmRules();
+  rules.emergency(0);
+  rules.played("emergency", 0);
+  rules.mute(100);
+  rules.emergency(200);
+  assert.equal(rules.pauseMs(200), 1_300);
+  assert.equal(rules.due(1_500, 2, false), "emergency");
+});
+
 test("a mute holds during a loss that was known before", () => {
   const rules = new AlarmRules();
   hear(rules, 0, 1, 0, true);

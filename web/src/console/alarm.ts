@@ -24,8 +24,10 @@ export class AlarmRules {
 
   /** A real emergency has come in. */
   emergency(nowMs: number): void {
+    // Who has muted the sound before has not heard it for this one.
+    const endsMute = this.mutedFor(nowMs) > 0;
     this.mutedUntil = 0;
-    if (nowMs - this.last.emergency >= TOGETHER_MS) this.wanted = "emergency";
+    if (endsMute || nowMs - this.last.emergency >= TOGETHER_MS) this.wanted = "emergency";
   }
 
   drill(): void {

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { arrange, CROWD_SPAN_MS, isCrowd, isWaiting, newOnes, sectionOf } from "./arrange";
+import { arrange, CROWD_SPAN_MS, isCrowd, isWaiting, newOnes, numbered, sectionOf } from "./arrange";
 import { AT_MS, deed, sample } from "./sample";
 
 const ids = (crowd: boolean, ...incidents: ReturnType<typeof sample>[]): Record<string, string[]> =>
@@ -27,6 +27,16 @@ test("the longest wait comes first, and a new one last", () => {
   const at = (second: number): string => new Date(AT_MS + second * 1_000).toISOString();
   const found = ids(false, sample({ id: "3", opened_at: at(9) }), sample({ id: "1", opened_at: at(1) }), sample({ id: "2", opened_at: at(5) }));
   assert.deepEqual(found["waiting"], ["1", "2", "3"]);
+});
+
+test("the incidents of a vehicle in a group are numbered", () => {
+  const incidents = [["1", "a"], ["4", "a"], ["3", "c"]].map(([id = "", vehicle_id = ""]) => sample({ id, vehicle_id }));
+  const said = (area?: null) =>
+    [...numbered({ key: "", ...(area === undefined ? {} : { area }), incidents, vehicles: 2 })].map(
+      ({ incident, number, total }) => `${incident.id}: ${number} of ${total}`,
+    );
+  assert.deepEqual(said(null), ["1: 1 of 2", "4: 2 of 2", "3: 1 of 1"]);
+  assert.deepEqual(said(), ["1: 0 of 0", "4: 0 of 0", "3: 0 of 0"]);
 });
 
 test("a crowd is grouped by area and vehicle, and nothing is left out", () => {

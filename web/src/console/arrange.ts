@@ -95,6 +95,18 @@ export function grouped(incidents: Iterable<Incident>, key: (incident: Incident)
   return groups;
 }
 
+/** Numbers the incidents of a group among those of the same vehicle, where the list is grouped; else all have 0 of 0. */
+export function* numbered({ area, incidents }: Group): Generator<{ incident: Incident; number: number; total: number }> {
+  if (area === undefined) {
+    for (const incident of incidents) yield { incident, number: 0, total: 0 };
+    return;
+  }
+  // One look at each: a single vehicle may have sent all of a crowd.
+  for (const same of grouped(incidents, (one) => one.vehicle_id).values()) {
+    for (const [at, incident] of same.entries()) yield { incident, number: at + 1, total: same.length };
+  }
+}
+
 function areaKey({ position }: Incident): string {
   if (!position) return "nowhere";
   return `${Math.floor(position.lat / AREA_DEG)}/${Math.floor(position.lon / AREA_DEG)}`;

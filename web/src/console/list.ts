@@ -2,7 +2,7 @@
 import type { Incident } from "../shared/api";
 import { el, setHidden, setText } from "../shared/dom";
 import { strings } from "../shared/strings";
-import { arrange, grouped, type Group, type Section, type SectionKey } from "./arrange";
+import { arrange, numbered, type Group, type Section, type SectionKey } from "./arrange";
 import { Keyed, type View } from "./keyed";
 import { Row, type RowContext } from "./row";
 
@@ -159,12 +159,8 @@ class GroupView implements View<Group> {
   }
 
   /** Numbers the emergencies of a vehicle that has several here. */
-  private number({ area, incidents }: Group): void {
-    const totals = grouped(area === undefined ? [] : incidents, (one) => one.vehicle_id);
-    for (const one of incidents) {
-      const same = totals.get(one.vehicle_id) ?? [];
-      this.row(one).among(same.indexOf(one) + 1, same.length);
-    }
+  private number(group: Group): void {
+    for (const { incident, number, total } of numbered(group)) this.row(incident).among(number, total);
   }
 
   /** Lets go of all rows, which may have gone to other groups already. */

@@ -1,6 +1,6 @@
 /** The map of the console: every emergency singly at all zooms, the chosen one with its way, and who is near it. */
 import type { Feature as AnyFeature, LineString, Point } from "geojson";
-import { LngLatBounds, Map as MapLibre, NavigationControl, type GeoJSONSource, type MapMouseEvent } from "maplibre-gl";
+import { LngLatBounds, Map as MapLibre, NavigationControl, type ExpressionSpecification, type GeoJSONSource, type MapMouseEvent } from "maplibre-gl";
 import type { Incident, Vehicle } from "../shared/api";
 import { basemap, BOLD, recolour, REGULAR, type MapSettings } from "../shared/basemap";
 import { readJson } from "../shared/session";
@@ -19,6 +19,12 @@ const FIT_ZOOM_MAX = 13;
 /** Room around what is shown: more at the bottom, for names and the legend. */
 const PADDING = { top: 60, bottom: 96, left: 64, right: 64 };
 const START = { lat: 20, lon: 0, zoom: 1 };
+/** An emergency that nobody sees, in a corner of the Earth: with it the graphics card's programs are made before they are needed. */
+const UNSEEN: Feature = {
+  type: "Feature",
+  geometry: { type: "Point", coordinates: [-179.9, 85] },
+  properties: { id: "", sign: "waiting", label: "0", rank: 0, chosen: true, waiting: true },
+};
 const BUNDLED: MapSettings = { version: "", style_url: null, pmtiles: null };
 
 interface Colours {
@@ -42,7 +48,7 @@ export interface MapContext {
 export async function openMapView(container: HTMLElement, context: MapContext): Promise<MapView> {
   // A service that cannot tell has set nothing else: the bundled map is drawn.
   const settings = await readJson<MapSettings>("/map/settings.json").catch(() => BUNDLED);
-  const map = await openMap(container, settings, theme(), START, null);
+  const map = await openMap(container, settings, theme(), { start: START, isFlat: true });
   return new MapView(map, settings, context);
 }
 
@@ -52,6 +58,7 @@ export class MapView {
   private incidents: Incident[] = [];
   private selected: Incident | null = null;
   private responders: Vehicle[] = [];
+  private isWarm = false;
 
   constructor(
     private readonly map: MapLibre,
@@ -60,6 +67,7 @@ export class MapView {
   ) {
     map.addControl(new NavigationControl({ showCompass: false }), "top-right");
     this.addLayers(theme());
+    map.on("idle", () => this.drawn());
     onTheme((now) => void this.turn(now));
     map.on("click", (event) => this.click(event));
     map.on("mousemove", (event) => {
@@ -118,11 +126,20 @@ export class MapView {
     this.map.fitBounds(bounds, { ...options, duration: flightMs(this.map.getZoom(), to?.zoom ?? Infinity, isInView) });
   }
 
+  /** All is drawn. To make a program stops the page for up to a second, in which the first emergency would wait. */
+  private drawn(): void {
+    this.map.getContainer().dataset["drawn"] = String(this.incidents.length);
+    if (this.isWarm) return;
+    this.isWarm = true;
+    this.draw();
+  }
+
   private draw(): void {
     const placed = this.incidents.filter((one) => one.position && one.state !== "resolved");
     const chosen = this.selected;
     const extra = chosen?.position && !placed.some((one) => one.id === chosen.id) ? [chosen] : [];
-    this.set("incidents", [...placed, ...extra].map((one) => incidentFeature(one, one.id === chosen?.id)));
+    const unseen = this.isWarm ? [] : [UNSEEN];
+    this.set("incidents", [...unseen, ...[...placed, ...extra].map((one) => incidentFeature(one, one.id === chosen?.id))]);
     this.set("way", chosen ? wayFeatures(chosen) : []);
     this.set("near", chosen ? nearFeatures(chosen, this.responders) : []);
   }
@@ -134,7 +151,7 @@ export class MapView {
   private at(event: MapMouseEvent): string[] {
     if (!this.map.getLayer("incident-signs")) return [];
     const found = this.map.queryRenderedFeatures(event.point, { layers: ["incident-signs"] });
-    return [...new Set(found.map((feature) => String(feature.properties["id"])))];
+    return [...new Set(found.map((feature) => String(feature.properties["id"])).filter((id) => id !== ""))];
   }
 
   /** Opens what was clicked; where several lie on top of each other, each click opens the next. */
@@ -198,7 +215,7 @@ export class MapView {
     const { map } = this;
     map.addLayer({
       id: "chosen", type: "circle", source: "incidents", filter: ["==", ["get", "chosen"], true],
-      paint: { "circle-radius": 22, "circle-color": colours.line, "circle-opacity": 0.16, "circle-stroke-color": colours.line, "circle-stroke-width": 2 },
+      paint: { "circle-radius": 22, "circle-color": colours.line, "circle-opacity": shown(0.16), "circle-stroke-color": colours.line, "circle-stroke-width": 2, "circle-stroke-opacity": shown(1) },
     });
     map.addLayer({
       id: "incident-signs", type: "symbol", source: "incidents",
@@ -207,9 +224,14 @@ export class MapView {
         "symbol-sort-key": ["get", "rank"], "symbol-z-order": "auto",
         "text-field": ["get", "label"], "text-font": BOLD, "text-size": 12.5, "text-offset": [0, 1.4], "text-anchor": "top", "text-optional": true,
       },
-      paint: { "text-color": colours.ink, "text-halo-color": colours.halo, "text-halo-width": 1.8 },
+      paint: { "text-color": colours.ink, "text-halo-color": colours.halo, "text-halo-width": 1.8, "text-opacity": shown(1), "icon-opacity": shown(1) },
     });
   }
+}
+
+/** An opacity for all but the one that nobody sees. */
+function shown(opacity: number): ExpressionSpecification {
+  return ["case", ["==", ["get", "id"], ""], 0, opacity];
 }
 
 function incidentFeature(incident: Incident, chosen: boolean): Feature {

@@ -124,7 +124,7 @@ function start(): void {
     const early = link.view ? [] : await Promise.race([places, soon()]);
     let map: MapLibre;
     try {
-      map = await openMap(page.map, settings, theme(), link.view ?? START, boundsOf(early));
+      map = await openMap(page.map, settings, theme(), { start: link.view ?? START, bounds: boundsOf(early) });
     } catch {
       setText(page.status, words.noWebGl);
       list.show(false);

@@ -29,13 +29,23 @@ export function padding(): number {
 /** Zoom at which a vehicle is seen on its street. */
 export const STREET_ZOOM = 14;
 
+interface MapOptions {
+  start: View;
+  /** What is shown in place of `start`. */
+  bounds?: Bounds | null;
+  label?: string;
+  /**
+   * Flat at every zoom, not a globe where the whole Earth is in view. Globe and flat map have programs of their own on the graphics
+   * card, so that a jump from the one to the other makes all of them anew, for which the page stands still.
+   */
+  isFlat?: boolean;
+}
+
 export async function openMap(
   container: HTMLElement,
   settings: MapSettings,
   theme: Theme,
-  start: View,
-  bounds: Bounds | null,
-  label: string = strings.map.mapLabel,
+  { start, bounds = null, label = strings.map.mapLabel, isFlat = false }: MapOptions,
 ): Promise<MapLibre> {
   const map = new MapLibre({
     container,
@@ -65,8 +75,8 @@ export async function openMap(
   map.keyboard.disableRotation();
   map.addControl(new AttributionControl({ compact: false }), "bottom-right");
   await map.once("style.load");
-  // A globe where the whole Earth is in view; flat long before single vehicles are drawn.
-  map.setProjection({ type: ["interpolate", ["linear"], ["zoom"], 4, "vertical-perspective", 6, "mercator"] });
+  // Flat long before single vehicles are drawn.
+  if (!isFlat) map.setProjection({ type: ["interpolate", ["linear"], ["zoom"], 4, "vertical-perspective", 6, "mercator"] });
   void refine(map, settings);
   return map;
 }

@@ -79,7 +79,7 @@ function start(): void {
   async function open(): Promise<void> {
     try {
       const settings = (await (await requestOpenly("/map/settings.json")).json()) as MapSettings;
-      map = new SharedMap(await openMap(canvas, settings, theme(), NOWHERE, null, words.mapLabel), theme(), show);
+      map = new SharedMap(await openMap(canvas, settings, theme(), { start: NOWHERE, label: words.mapLabel }), theme(), show);
       map.show(track);
       onTheme((look) => map?.recolour(look));
       follow.addEventListener("click", () => map?.follow());

@@ -15,6 +15,8 @@ const AGAIN_MS: u64 = 1_000;
 pub(super) struct Lack<T> {
     unsure: VecDeque<(BatchId, T)>,
     asked: Option<Asked>,
+    /// Nobody is asked before.
+    ask_at_ms: u64,
     /// Questions that were asked, so that owners are asked in turn.
     asks: usize,
 }
@@ -23,13 +25,12 @@ pub(super) struct Lack<T> {
 #[derive(Debug, Clone, Copy)]
 struct Asked {
     ask: u64,
-    at_ms: u64,
     batches: usize,
 }
 
 impl<T> Lack<T> {
     pub(super) fn new() -> Self {
-        Self { unsure: VecDeque::new(), asked: None, asks: 0 }
+        Self { unsure: VecDeque::new(), asked: None, ask_at_ms: 0, asks: 0 }
     }
 
     pub(super) fn add(&mut self, batches: impl IntoIterator<Item = (BatchId, T)>) {
@@ -49,24 +50,29 @@ impl<T> Lack<T> {
         numbers: &mut Numbers,
         out: &mut Vec<Command>,
     ) {
-        let is_due = self.asked.is_none_or(|asked| now.elapsed_ms >= asked.at_ms + AGAIN_MS);
-        if self.unsure.is_empty() || !is_due || sources.is_empty() {
+        if self.unsure.is_empty() || now.elapsed_ms < self.ask_at_ms {
+            return;
+        }
+        // Also where nobody is there to be asked: they are looked for again after the same pause.
+        self.ask_at_ms = now.elapsed_ms + AGAIN_MS;
+        if sources.is_empty() {
             return;
         }
         let batches: Vec<BatchId> = self.unsure.iter().take(BATCHES_MAX).map(|(batch, _)| *batch).collect();
         let (ask, to) = (numbers.next(), sources[self.asks % sources.len()]);
         self.asks += 1;
-        self.asked = Some(Asked { ask, at_ms: now.elapsed_ms, batches: batches.len() });
+        self.asked = Some(Asked { ask, batches: batches.len() });
         out.push(Command::Send { to, bytes: Message::LackAsk { stream, ask, batches }.write() });
     }
 
     pub(super) fn due_ms(&self) -> Option<u64> {
-        (!self.unsure.is_empty()).then_some(self.asked.map_or(0, |asked| asked.at_ms + AGAIN_MS))
+        (!self.unsure.is_empty()).then_some(self.ask_at_ms)
     }
 
     /// Takes an answer in. Returns what the shard lacks.
     pub(super) fn told(&mut self, ask: u64, lacking: &[BatchId]) -> Vec<T> {
         let Some(asked) = self.asked.take_if(|asked| asked.ask == ask) else { return Vec::new() };
+        self.ask_at_ms = 0;
         let lacking: BTreeSet<BatchId> = lacking.iter().copied().collect();
         let known = self.unsure.drain(..asked.batches);
         known.filter(|(batch, _)| lacking.contains(batch)).map(|(_, thing)| thing).collect()
@@ -126,8 +132,9 @@ mod tests {
     #[test]
     fn an_owner_that_says_nothing_is_left_for_another() {
         let mut rig = Rig::new(1);
-        assert_eq!(rig.asks(0, &[]), None, "nobody is there to be asked");
-        let (one, silent, _) = rig.asks(0, &[2, 3]).unwrap();
+        assert_eq!(rig.asks(5, &[]), None, "nobody is there to be asked");
+        assert_eq!(rig.lack.due_ms(), Some(5 + AGAIN_MS), "and it does not look all the time");
+        let (one, silent, _) = rig.asks(AGAIN_MS, &[2, 3]).unwrap();
         assert_eq!(rig.asks(AGAIN_MS - 1, &[2, 3]), None);
         let (other, ask, _) = rig.asks(1, &[2, 3]).unwrap();
         assert_eq!((one, other), (2, 3));

@@ -1,16 +1,19 @@
 //! A shard that this node does not own, in memory: for what looks at the whole fleet, such as a live map.
 //!
 //! A mirror copies the shard from an owner and follows its stream, as a new owner does. But it has no disk and no say: it publishes
-//! nothing, answers nobody, and no purge waits for it. Where anything about it is in doubt it begins anew.
+//! nothing, answers nobody, and no purge waits for it. Where anything about it is in doubt it begins anew, after a pause that grows: a copy
+//! of a shard costs its owner, and what was wrong may last.
 
 use std::collections::VecDeque;
 
 use super::part::{Bench, Facts};
 use crate::bootstrap::{Copying, Piece};
+use crate::command::Command;
 use crate::content::{Applied, Content};
 use crate::entry::Tick;
 use crate::event::{Delivered, StreamOutcome};
 use crate::follower::{Finding, Follower, Received, Taken, record};
+use crate::happened::Happened;
 use crate::ids::{Moment, NodeId, ReadId, ShardId, StreamId, SubscriptionId};
 use crate::state::ShardState;
 use crate::view::{ShardView, Stage, TickMark};
@@ -21,11 +24,18 @@ const MARKS_MAX: usize = 8;
 /// Time for which a mirror counts as caught up after it was.
 const CAUGHT_UP_MS: u64 = 6_000;
 
+/// Pause before a mirror that was lost begins anew: it doubles with each loss, and is short again after a mirror that lasted.
+const PAUSE_MS: u64 = 1_000;
+const PAUSE_MAX_MS: u64 = 60_000;
+const LASTED_MS: u64 = 60_000;
+
 /// A shard in memory.
 #[derive(Debug)]
 pub(super) struct Mirror<S> {
     shard: ShardId,
     state: State<S>,
+    pause_ms: u64,
+    begin_at_ms: u64,
 }
 
 #[derive(Debug)]
@@ -40,17 +50,19 @@ struct Following<S> {
     content: Content<S>,
     follower: Follower,
     marks: VecDeque<TickMark>,
+    begun_ms: u64,
 }
 
 impl<S: ShardState> Mirror<S> {
     pub(super) fn new(shard: ShardId) -> Self {
-        Self { shard, state: State::Idle }
+        Self { shard, state: State::Idle, pause_ms: 0, begin_at_ms: 0 }
     }
 
     /// Does what is due.
     pub(super) fn run(&mut self, facts: &Facts<'_>, bench: &mut Bench<'_>) {
         let stream = facts.place.stream(self.shard);
-        if !self.is_of(stream, facts.data_set) {
+        let pauses = matches!(self.state, State::Idle) && bench.now.elapsed_ms < self.begin_at_ms;
+        if !pauses && !self.is_of(stream, facts.data_set) {
             self.end(bench);
             self.state = State::Copying(Copying::new(stream));
         }
@@ -79,9 +91,19 @@ impl<S: ShardState> Mirror<S> {
         self.state = State::Idle;
     }
 
+    /// Lets go of what is not the shard, or not the whole of it, and begins anew later.
+    fn lose(&mut self, bench: &mut Bench<'_>) {
+        let now_ms = bench.now.elapsed_ms;
+        let has_lasted = matches!(&self.state, State::Following(own) if now_ms >= own.begun_ms + LASTED_MS);
+        self.end(bench);
+        self.pause_ms = if has_lasted { PAUSE_MS } else { (self.pause_ms * 2).clamp(PAUSE_MS, PAUSE_MAX_MS) };
+        self.begin_at_ms = now_ms + self.pause_ms;
+        bench.out.push(Command::Tell(Happened::MirrorLost(self.shard)));
+    }
+
     pub(super) fn due_ms(&self) -> Option<u64> {
         match &self.state {
-            State::Idle => None,
+            State::Idle => Some(self.begin_at_ms),
             State::Copying(copying) => Some(copying.due_ms()),
             State::Following(following) => following.follower.due_ms(true),
         }
@@ -98,15 +120,15 @@ impl<S: ShardState> Mirror<S> {
         let (State::Copying(copying), Some(facts)) = (&mut self.state, facts) else { return };
         let stream = piece.stream;
         let Some(whole) = copying.piece(from, piece, bench.now, bench.out) else { return };
-        // What is damaged or of another epoch is asked for anew with the next round.
-        self.state = match Content::<S>::read(self.shard, &whole) {
+        match Content::<S>::read(self.shard, &whole) {
             Ok(content) if content.epoch == stream.epoch => {
                 let follower = Follower::new(stream, facts.place.incarnation, false);
-                State::Following(Box::new(Following { content, follower, marks: VecDeque::new() }))
+                let (marks, begun_ms) = (VecDeque::new(), bench.now.elapsed_ms);
+                self.state = State::Following(Box::new(Following { content, follower, marks, begun_ms }));
+                self.run(facts, bench);
             }
-            _ => State::Idle,
-        };
-        self.run(facts, bench);
+            _ => self.lose(bench),
+        }
     }
 
     pub(super) fn copy_gone(&mut self, from: NodeId, stream: StreamId, copy: u64, bench: &mut Bench<'_>) {
@@ -120,7 +142,7 @@ impl<S: ShardState> Mirror<S> {
         if let State::Following(following) = &mut self.state
             && !following.delivered(message, bench)
         {
-            self.end(bench);
+            self.lose(bench);
         }
     }
 
@@ -143,7 +165,7 @@ impl<S: ShardState> Mirror<S> {
         match following.follower.read(read, outcome, received, bench.now, bench.out) {
             None => return false,
             Some(Finding::Sound | Finding::Silent(_)) => following.follower.synced(received),
-            Some(Finding::NextPurged | Finding::Stop(_)) => self.end(bench),
+            Some(Finding::NextPurged | Finding::Stop(_)) => self.lose(bench),
         }
         true
     }
@@ -154,6 +176,11 @@ impl<S: ShardState> Mirror<S> {
             State::Following(following) => Some(&following.content.state),
             State::Idle | State::Copying(_) => None,
         }
+    }
+
+    /// True once it has had all of the stream.
+    pub(super) fn has_caught_up(&self) -> bool {
+        matches!(&self.state, State::Following(own) if own.follower.fresh_ms().is_some())
     }
 
     #[cfg(test)]

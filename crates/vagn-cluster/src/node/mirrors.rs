@@ -8,14 +8,29 @@ use crate::ids::{Moment, ShardId};
 use crate::state::ShardState;
 
 impl<S: ShardState> Node<S> {
-    /// Keeps a mirror of each shard that is not to be had here, as long as somebody wants it.
+    /// Keeps a mirror of each shard that is not to be had here, as long as somebody wants it. A replica that has stopped, or lags, is none that
+    /// is here when another owner has all; where none has, no copy is made that would be no better.
     pub(super) fn run_mirrors(&mut self, now: Moment, out: &mut Vec<Command>) {
         let is_wanted = now.elapsed_ms < self.mirrors_until_ms;
         let Self { settings, numbers, keeper, members, parts, mirrors, mail, .. } = self;
-        let Some(known) = keeper.known() else { return };
-        for (shard, _) in known.iter() {
-            let mut bench = Bench { settings, now, numbers, out, mail };
-            if !is_wanted || parts.get(&shard).is_some_and(|part| part.shown().is_some()) {
+        let known = keeper.known().filter(|_| is_wanted);
+        let mut bench = Bench { settings, now, numbers, out, mail };
+        let is_over = |shard: ShardId| known.is_none_or(|known| known.shard(shard).is_none());
+        for (_, mut mirror) in mirrors.extract_if(.., |shard, _| is_over(*shard)) {
+            mirror.end(&mut bench);
+        }
+        let Some(known) = known else { return };
+        for (shard, place) in known.iter() {
+            let others = || place.full_but(settings.node);
+            let has_all = |node| {
+                let holding = members.holding(node, shard, place.epoch, now);
+                holding.is_some_and(|holding| holding.caught_up)
+            };
+            let is_here = parts.get(&shard).is_some_and(|part| {
+                let is_left = part.is_behind(now) && (mirrors.contains_key(&shard) || others().any(has_all));
+                part.shown().is_some() && !is_left
+            });
+            if is_here {
                 if let Some(mut mirror) = mirrors.remove(&shard) {
                     mirror.end(&mut bench);
                 }

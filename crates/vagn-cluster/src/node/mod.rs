@@ -192,8 +192,8 @@ impl<S: ShardState> Node<S> {
             Event::LogFailed { shard, from, fault } => {
                 self.with_part(shard, now, out, |part, bench| part.log_failed(from, fault, bench));
             }
-            Event::LogRead { shard, records, .. } => {
-                self.with_part(shard, now, out, |part, _| part.log_read(&records));
+            Event::LogRead { shard, read, outcome } => {
+                self.with_part(shard, now, out, |part, bench| part.log_read(read, outcome, bench));
                 self.hurries = true;
             }
             Event::SnapshotSaved { shard, sequence, result } => {
@@ -325,7 +325,11 @@ impl<S: ShardState> Node<S> {
             return;
         }
         let plan = self.keeper.may_change().then_some(self.plan_at_ms);
-        let parts = self.parts.values().filter_map(|part| part.due_ms(now)).min();
+        // What is beyond the record is not run.
+        let known = self.keeper.known();
+        let run = |shard: ShardId| known.is_some_and(|known| known.shard(shard).is_some());
+        let parts = self.parts.iter().filter(|(shard, _)| run(**shard));
+        let parts = parts.filter_map(|(_, part)| part.due_ms(now)).min();
         let repairs = (!self.repairs.is_empty()).then_some(now.elapsed_ms + PLAN_MS);
         let mirrors = self.mirrors.values().filter_map(Mirror::due_ms).min();
         let mirrors_end = (!self.mirrors.is_empty()).then_some(self.mirrors_until_ms);

@@ -1,14 +1,14 @@
 //! Publishing again what this node's log holds, before the log is let go: into the stream of a new epoch, or into the same one that has
 //! gone on without this node and may have lost what it got. What the shard has is a repeat there, by door and number; what only this
-//! node had is stored. Until all is in the stream the log stays.
+//! node had is stored. Until all is in the stream the log stays: also when it cannot be read.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use crate::command::Command;
 use crate::entry::{Body, Entry, with_epoch};
-use crate::event::{LogRecord, PublishOutcome};
-use crate::ids::{BatchId, Moment, NodeId, PublishId, StreamId};
+use crate::event::{LogOutcome, LogRecord, PublishOutcome};
+use crate::ids::{BatchId, Moment, NodeId, PublishId, ReadId, StreamId};
 use crate::numbers::Numbers;
 
 use super::lack::Lack;
@@ -22,13 +22,17 @@ const READ_BYTES: usize = 4 << 20;
 /// Pause after an attempt that was not answered.
 const RETRY_MS: u64 = 500;
 
+/// Pause after a reading that failed.
+const READ_AGAIN_MS: u64 = 2_000;
+
 /// Publishing of a log into a stream.
 #[derive(Debug)]
 pub(super) struct Resubmit {
     stream: StreamId,
     /// Next record to be read; 0 for the first of the log.
     next: u64,
-    is_reading: bool,
+    reading: Option<ReadId>,
+    read_at_ms: u64,
     is_read: bool,
     /// Owners are asked first which batches they lack.
     lack: Option<Lack<Again>>,
@@ -52,7 +56,8 @@ impl Resubmit {
         Self {
             stream,
             next: 0,
-            is_reading: false,
+            reading: None,
+            read_at_ms: 0,
             is_read: false,
             lack: None,
             has_lacked: false,
@@ -96,9 +101,10 @@ impl Resubmit {
         if let Some(lack) = &mut self.lack {
             lack.run(now, (self.stream, sources), numbers, out);
         }
-        if self.waiting.is_empty() && self.is_sure() && !self.is_reading && !self.is_read {
-            self.is_reading = true;
-            out.push(Command::ReadLog { shard: self.stream.shard, from: self.next, max_bytes: READ_BYTES });
+        if self.is_to_read() && now.elapsed_ms >= self.read_at_ms {
+            let (read, shard) = (numbers.read(), self.stream.shard);
+            self.reading = Some(read);
+            out.push(Command::ReadLog { read, shard, from: self.next, max_bytes: READ_BYTES });
         }
         while self.under_way.len() < UNDER_WAY_MAX && now.elapsed_ms >= self.retry_at_ms {
             let Some(again) = self.waiting.pop_front() else { return };
@@ -114,21 +120,37 @@ impl Resubmit {
         }
     }
 
+    fn is_to_read(&self) -> bool {
+        self.waiting.is_empty() && self.is_sure() && self.reading.is_none() && !self.is_read
+    }
+
     pub(super) fn due_ms(&self) -> Option<u64> {
+        let read = self.is_to_read().then_some(self.read_at_ms);
         let publish =
             (!self.waiting.is_empty() && self.under_way.len() < UNDER_WAY_MAX).then_some(self.retry_at_ms);
         let ask = self.lack.as_ref().and_then(Lack::due_ms);
-        publish.into_iter().chain(ask).min()
+        publish.into_iter().chain(ask).chain(read).min()
     }
 
-    /// Takes records that were read.
-    pub(super) fn read(&mut self, records: &[LogRecord]) {
-        if !std::mem::take(&mut self.is_reading) {
-            return;
+    /// Takes what was read. Returns if it could be, or nothing when it is of a reading that is not this one's: of an earlier attempt that was
+    /// given up, perhaps, before the log went on.
+    pub(super) fn read(&mut self, read: ReadId, outcome: LogOutcome, now: Moment) -> Option<bool> {
+        self.reading.take_if(|own| *own == read)?;
+        match outcome {
+            LogOutcome::Records(records) => self.add(&records),
+            LogOutcome::End => self.is_read = true,
+            // Nothing is known of what the log holds: it must not be let go.
+            LogOutcome::Fault => {
+                self.read_at_ms = now.elapsed_ms + READ_AGAIN_MS;
+                return Some(false);
+            }
         }
-        match records.last() {
-            Some(last) => self.next = last.sequence + 1,
-            None => self.is_read = true,
+        Some(true)
+    }
+
+    fn add(&mut self, records: &[LogRecord]) {
+        if let Some(last) = records.last() {
+            self.next = last.sequence + 1;
         }
         match &mut self.lack {
             // Without a message id: brokers that lost a message may know its id all the same.
@@ -175,6 +197,28 @@ mod tests {
     use crate::testing::{Log, NOW};
 
     #[test]
+    fn a_late_answer_to_an_attempt_that_was_given_up_is_no_answer_to_the_next() {
+        let stream = StreamId { shard: ShardId(0), epoch: 2 };
+        let mut numbers = Numbers::default();
+        let mut ask = |resubmit: &mut Resubmit| {
+            let mut out = Vec::new();
+            resubmit.run(Moment::default(), &[], &mut numbers, &mut out);
+            match out[..] {
+                [Command::ReadLog { read, from: 0, .. }] => read,
+                _ => panic!("{out:?}"),
+            }
+        };
+        let early = ask(&mut Resubmit::all(stream));
+        // The log was empty then, and has gone on since.
+        let mut resubmit = Resubmit::all(stream);
+        let read = ask(&mut resubmit);
+        assert_eq!(resubmit.read(early, LogOutcome::End, Moment::default()), None);
+        assert!(!resubmit.is_done());
+        assert_eq!(resubmit.read(read, LogOutcome::End, Moment::default()), Some(true));
+        assert!(resubmit.is_done());
+    }
+
+    #[test]
     fn every_batch_of_the_log_goes_again_until_it_is_in_the_stream() {
         let mut log = Log::new(1);
         (1..=20).for_each(|number| {
@@ -182,16 +226,24 @@ mod tests {
         });
         let stream = StreamId { shard: ShardId(0), epoch: 2 };
         let (mut resubmit, mut numbers) = (Resubmit::all(stream), Numbers::default());
-        let (mut stored, mut attempts, mut now) = (Vec::new(), 0, Moment::default());
+        let (mut stored, mut attempts, mut reads, mut now) = (Vec::new(), 0, 0, Moment::default());
         while !resubmit.is_done() {
             let mut out = Vec::new();
             resubmit.run(now, &[], &mut numbers, &mut out);
             assert!(resubmit.under_way.len() <= UNDER_WAY_MAX);
             for command in out {
                 match command {
-                    Command::ReadLog { from, .. } => {
+                    Command::ReadLog { read, from, .. } => {
+                        reads += 1;
                         let chunk: Vec<LogRecord> = log.behind(from.max(1) - 1).take(7).cloned().collect();
-                        resubmit.read(&chunk);
+                        let outcome = match chunk.is_empty() {
+                            _ if reads % 2 == 0 => LogOutcome::Fault,
+                            true => LogOutcome::End,
+                            false => LogOutcome::Records(chunk),
+                        };
+                        let is_fault = outcome == LogOutcome::Fault;
+                        assert_eq!(resubmit.read(read, outcome, now), Some(!is_fault));
+                        assert_eq!(resubmit.read(read, LogOutcome::End, now), None, "it was answered");
                     }
                     Command::Publish { publish, bytes, .. } => {
                         attempts += 1;

@@ -25,10 +25,12 @@ impl<S: ShardState> Node<S> {
         self.parts.get(&shard).and_then(Part::state)
     }
 
-    /// Returns the content of a shard that this node may show: of its replica, or of its mirror.
+    /// Returns the content of a shard that this node may show: of its replica, or of its mirror when that has had more.
     pub fn shown(&self, shard: ShardId) -> Option<&S> {
-        let own = self.parts.get(&shard).and_then(Part::shown);
-        own.or_else(|| self.mirrors.get(&shard).and_then(Mirror::content))
+        let (own, mirror) = (self.parts.get(&shard), self.mirrors.get(&shard));
+        let is_behind = own.is_some_and(|part| part.is_behind(self.now));
+        let better = mirror.filter(|mirror| is_behind && mirror.has_caught_up()).and_then(Mirror::content);
+        better.or_else(|| own.and_then(Part::shown)).or_else(|| mirror.and_then(Mirror::content))
     }
 
     /// Changes the content of mirrors, as no entry did.

@@ -1,6 +1,7 @@
 //! What other nodes say to this one, and questions about the fleet.
 
 use super::{Around, Node, is_confirmed};
+use crate::assignment::Role;
 use crate::bootstrap::Piece;
 use crate::command::Command;
 use crate::event::StreamOutcome;
@@ -36,8 +37,10 @@ impl<S: ShardState> Node<S> {
             }
             Message::CopyAsk { stream, copy, offset } => {
                 if self.parts.contains_key(&stream.shard) {
+                    let place = self.keeper.known().and_then(|known| known.shard(stream.shard));
+                    let is_owner = place.is_some_and(|place| place.role(from) != Role::None);
                     let (part, mut bench) = self.part(stream.shard, now, out);
-                    part.copy_asked(from, stream, copy, offset, &mut bench);
+                    part.copy_asked(from, stream, copy, offset, is_owner, &mut bench);
                 } else {
                     self.mail.push((from, Message::CopyGone { stream, copy }));
                 }
@@ -120,6 +123,10 @@ impl<S: ShardState> Node<S> {
             let own = self.parts.get(&shard).filter(|_| is_short);
             let here = own.and_then(|part| {
                 let has_all = part.is_caught_up(now) || others.is_empty();
+                // What never had all in this run may lack anything: a vehicle that is not in it may be there all the same.
+                if !has_all && !part.had_all() {
+                    return None;
+                }
                 part.answer(&question, self.settings.node, now).map(|answer| (has_all, answer))
             });
             match here {

@@ -209,6 +209,11 @@ impl Place {
         asked
     }
 
+    /// Notes that an answer is still under way, if anything was asked at all.
+    pub fn still_asked(&self) -> Option<Asked> {
+        self.holder.was_asked().then(|| self.holder.ask())
+    }
+
     /// Resolves when a newcomer got the place: the connection has to end, and to drop this soon.
     pub async fn displaced(&self) -> Displaced {
         loop {

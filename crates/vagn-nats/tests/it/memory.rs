@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 
-use vagn_cluster::{Disk, DiskCommand, DiskPart, Event, LogRecord, ShardId};
+use vagn_cluster::{Disk, DiskCommand, DiskPart, Event, LogOutcome, LogRecord, ShardId};
 
 /// Snapshot and log of a shard.
 #[derive(Default)]
@@ -72,19 +72,25 @@ impl Disk for Opened {
             DiskCommand::TrimLog { shard, through } => {
                 kept.shards.entry(shard).or_default().records.retain(|record| record.sequence > through);
             }
-            DiskCommand::ReadLog { shard, from, max_bytes } => {
+            DiskCommand::ReadLog { read, shard, from, max_bytes } => {
                 let mut room = max_bytes as i64;
                 let records = kept.shards.get(&shard).map_or(&[][..], |kept| &kept.records);
                 let first = records.first().map_or(u64::MAX, |record| record.sequence);
                 let behind =
                     records.iter().filter(|record| record.sequence >= from && (from == 0 || first <= from));
-                let read = behind.take_while(|record| {
+                let some = behind.take_while(|record| {
                     let takes = room > 0;
                     room -= record.bytes.len() as i64;
                     takes
                 });
-                let records = read.cloned().collect();
-                self.answer(Event::LogRead { shard, from, records });
+                let some: Vec<LogRecord> = some.cloned().collect();
+                let last = records.last().map_or(0, |record| record.sequence);
+                let outcome = match some.is_empty() {
+                    false => LogOutcome::Records(some),
+                    true if from > last || from == 0 => LogOutcome::End,
+                    true => LogOutcome::Fault,
+                };
+                self.answer(Event::LogRead { shard, read, outcome });
             }
             DiskCommand::SaveSnapshot { shard, sequence, bytes } => {
                 kept.shards.entry(shard).or_default().snapshot = Some(bytes);

@@ -30,7 +30,7 @@ counts! {
     snapshots,
     /// Segments of logs that were removed.
     trimmed,
-    /// Writes and syncs that failed for want of room.
+    /// Writes and syncs that failed for want of room, memory or file handles: they are tried again.
     full,
     /// Writes and syncs that failed otherwise.
     broken,

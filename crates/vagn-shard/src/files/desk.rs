@@ -1,13 +1,14 @@
 //! What was asked of the files and is not done yet, shard by shard, and the answers that wait for the node.
 //!
-//! All of it is bounded by the node: it has so many records, one sync, one reading and one snapshot of a shard under way.
+//! All of it is bounded by the node: it has so many records, one sync and one snapshot of a shard under way, and one reading; another one only
+//! when it has given up the reason for that.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::task::Waker;
 
 use parking_lot::Mutex;
-use vagn_cluster::{DiskFault, DiskPart, Event, LogRecord, ShardId};
+use vagn_cluster::{DiskFault, DiskPart, Event, LogOutcome, LogRecord, ReadId, ShardId};
 
 use super::log::{Failure, Log, Sync};
 use super::read::View;
@@ -22,10 +23,18 @@ pub(super) enum Job {
     Write(Vec<LogRecord>),
     Sync,
     Trim(u64),
-    Read { from: u64, max_bytes: usize },
+    Read(Reading),
     Save { sequence: u64, bytes: Arc<[u8]> },
     Install { sequence: u64, bytes: Arc<[u8]> },
     Drop,
+}
+
+/// A reading of a log.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Reading {
+    pub(super) read: ReadId,
+    pub(super) from: u64,
+    pub(super) max_bytes: usize,
 }
 
 /// A shard, and how often what was on disk of it had been replaced when something was asked: answers to what was asked
@@ -67,7 +76,7 @@ pub(super) enum LogTask {
     Write { owed: Owed, log: Option<SharedLog>, records: Vec<LogRecord>, is_syncing: bool },
     Sync { owed: Owed, log: Option<SharedLog> },
     Trim { owed: Owed, log: Option<SharedLog>, through: u64, is_syncing: bool },
-    Read { owed: Owed, log: Option<SharedLog>, from: u64, max_bytes: usize },
+    Read { owed: Owed, log: Option<SharedLog>, reading: Reading },
     Note(Vec<u8>),
 }
 
@@ -81,7 +90,7 @@ pub(super) struct SyncTask {
 /// Work for the thread that reads, and writes snapshots.
 pub(super) enum FileTask {
     Start(Box<Start>),
-    Read { owed: Owed, from: u64, view: View },
+    Read { owed: Owed, read: ReadId, view: View },
     Save { owed: Owed, number: u64, sequence: u64, bytes: Arc<[u8]> },
     Install { owed: Owed, number: u64, sequence: u64, bytes: Arc<[u8]>, keeps_old: bool },
     Drop { owed: Owed, keeps_old: bool },
@@ -196,7 +205,7 @@ impl Desk {
                 && lane.jobs.front().is_some_and(|(_, job)| match job {
                     Job::Write(_) => !(lane.is_segment_full && lane.is_syncing),
                     Job::Sync | Job::Install { .. } | Job::Drop => !lane.is_syncing,
-                    Job::Trim(_) | Job::Read { .. } | Job::Save { .. } => true,
+                    Job::Trim(_) | Job::Read(_) | Job::Save { .. } => true,
                 })
         };
         let behind = self.turn.map_or(0, |turn| turn.0 + 1);
@@ -221,7 +230,7 @@ impl Desk {
             }
             Job::Sync => LogTask::Sync { owed, log },
             Job::Trim(through) => LogTask::Trim { owed, log, through, is_syncing },
-            Job::Read { from, max_bytes } => LogTask::Read { owed, log, from, max_bytes },
+            Job::Read(reading) => LogTask::Read { owed, log, reading },
             Job::Save { sequence, bytes } => {
                 let number = lane.number;
                 self.files.push_back(FileTask::Save { owed, number, sequence, bytes });
@@ -365,7 +374,7 @@ impl Desk {
         for (life, job) in std::mem::take(&mut lane.jobs) {
             let event = match job {
                 Job::Write(_) | Job::Sync => failed(shard, Failure { from, fault: DiskFault::Broken }),
-                Job::Read { from, .. } => Event::LogRead { shard, from, records: Vec::new() },
+                Job::Read(Reading { read, .. }) => was_read(Owed { shard, life }, read, LogOutcome::Fault),
                 Job::Save { sequence, .. } | Job::Install { sequence, .. } => {
                     Event::SnapshotSaved { shard, sequence, result: Err(DiskFault::Broken) }
                 }
@@ -374,6 +383,11 @@ impl Desk {
             self.tell(Owed { shard, life }, event);
         }
     }
+}
+
+/// Answers a reading. Nothing is taken for the end of a log but its end.
+pub(super) fn was_read(owed: Owed, read: ReadId, outcome: LogOutcome) -> Event {
+    Event::LogRead { shard: owed.shard, read, outcome }
 }
 
 pub(super) fn failed(shard: ShardId, failure: Failure) -> Event {

@@ -85,7 +85,32 @@ pub(super) fn fault_of(err: &io::Error) -> DiskFault {
     }
 }
 
+/// Says what a write lacked that is tried again.
+pub(super) fn lack_of(err: &io::Error) -> &'static str {
+    match err.raw_os_error() {
+        _ if is_no_room(err) => "no room",
+        Some(libc::ENOMEM) => "no memory",
+        _ => "no file handle",
+    }
+}
+
 /// Returns true when the disk has no room. To a writer a quota is the same: it can go on once there is some.
 pub(super) fn is_no_room(err: &io::Error) -> bool {
     [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded].contains(&err.kind())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_tried_again_is_called_by_its_name() {
+        let lacks = [libc::ENOSPC, libc::EDQUOT, libc::ENOMEM, libc::EMFILE, libc::ENFILE].map(|errno| {
+            let err = io::Error::from_raw_os_error(errno);
+            assert_eq!(fault_of(&err), DiskFault::Full);
+            lack_of(&err)
+        });
+        assert_eq!(lacks, ["no room", "no room", "no memory", "no file handle", "no file handle"]);
+        assert_eq!(fault_of(&io::Error::from_raw_os_error(libc::EIO)), DiskFault::Broken);
+    }
 }

@@ -11,7 +11,7 @@ use tracing::{error, info, warn};
 use vagn_cluster::{DiskFault, LogRecord};
 use vagn_store::disk::DiskFile;
 
-use super::error::{fault_of, is_no_room};
+use super::error::{fault_of, is_no_room, lack_of};
 use super::frame::{self, HEADER, LogId, RECORD_MAX, SegmentHeader};
 use super::read::View;
 use super::segment::Segment;
@@ -80,8 +80,10 @@ pub(super) struct Log {
     state: State,
     /// Counts failures, so that the late end of an earlier sync answers nothing.
     failures: u64,
-    /// There was no room, and that was said.
+    /// There was no room, or no memory or file handle, and that was said.
     is_full: bool,
+    /// The start could not read it to its end.
+    is_unread: bool,
 }
 
 impl Log {
@@ -97,6 +99,7 @@ impl Log {
             state: State::Sound,
             failures: 0,
             is_full: false,
+            is_unread: false,
         }
     }
 
@@ -108,8 +111,13 @@ impl Log {
 
     /// Marks a log that could not be read to its end. Its files are left as they are.
     pub(super) fn unread(mut self) -> Self {
-        self.state = State::Unread;
+        (self.state, self.is_unread) = (State::Unread, true);
         self
+    }
+
+    /// True when the start could not read it to its end: nobody knows what it holds.
+    pub(super) fn is_unread(&self) -> bool {
+        self.is_unread
     }
 
     pub(super) fn id(&self) -> LogId {
@@ -147,7 +155,7 @@ impl Log {
             rest = self.append_some(site, rest, is_syncing, buffer)?;
         }
         if std::mem::take(&mut self.is_full) {
-            info!(shard = self.id.shard.0, "there is room again for the log of a shard");
+            info!(shard = self.id.shard.0, "the log of a shard is written again");
         }
         Ok(())
     }
@@ -266,7 +274,8 @@ impl Log {
         match fault {
             DiskFault::Full if std::mem::replace(&mut self.is_full, true) => {}
             DiskFault::Full => {
-                warn!(shard, from, error = %err, "no room for the log of a shard; it is tried again")
+                let what = lack_of(err);
+                warn!(shard, from, error = %err, "{what} for the log of a shard; it is tried again")
             }
             DiskFault::Broken => {
                 error!(shard, from, error = %err, "the log of a shard cannot be written; it stops until the next start")
@@ -286,7 +295,7 @@ impl Log {
 
     /// Removes the segments in which nothing behind `through` is. Returns how many.
     pub(super) fn trim(&mut self, site: &Site, through: u64, is_syncing: bool) -> usize {
-        if self.state == State::Unread {
+        if self.is_unread {
             return 0;
         }
         let is_all =
@@ -311,12 +320,15 @@ impl Log {
 
     /// Holds on to a part of the log as it is now, to be read later.
     pub(super) fn view(&self, site: &Site, from: u64, max_bytes: usize) -> io::Result<View> {
+        if self.is_unread {
+            return Err(io::Error::other("it could not be read to its end at the start"));
+        }
         let current = self.current.as_ref().map(|current| (&current.segment, current.size));
         let all: Vec<(&Segment, u64)> =
             self.full.iter().map(|(segment, size)| (segment, *size)).chain(current).collect();
         let before = all.partition_point(|(segment, _)| segment.first <= from);
         let start = if from == 0 { 0 } else { before.wrapping_sub(1) };
-        let mut view = View::new(self.id, from, max_bytes);
+        let mut view = View::new(self.id, from, self.last, max_bytes);
         let mut behind = 0;
         for (at, (segment, size)) in all.into_iter().enumerate().skip(start).filter(|_| from <= self.last) {
             view.push(segment.first, site.disk.open(&segment.path)?, size);

@@ -39,7 +39,7 @@ use vagn_cluster::{Disk, DiskCommand, Event};
 use vagn_store::disk::Disk as FileSystem;
 
 pub use counts::FileCounts;
-use desk::Job;
+use desk::{Job, Reading};
 use error::Doing;
 pub use error::FilesError;
 pub use site::FilesSettings;
@@ -114,7 +114,9 @@ impl Disk for ShardFiles {
             DiskCommand::WriteLog { shard, records } => (shard, Job::Write(records)),
             DiskCommand::SyncLog(shard) => (shard, Job::Sync),
             DiskCommand::TrimLog { shard, through } => (shard, Job::Trim(through)),
-            DiskCommand::ReadLog { shard, from, max_bytes } => (shard, Job::Read { from, max_bytes }),
+            DiskCommand::ReadLog { read, shard, from, max_bytes } => {
+                (shard, Job::Read(Reading { read, from, max_bytes }))
+            }
             DiskCommand::SaveSnapshot { shard, sequence, bytes } => (shard, Job::Save { sequence, bytes }),
             DiskCommand::InstallSnapshot { shard, sequence, bytes } => {
                 (shard, Job::Install { sequence, bytes })

@@ -14,6 +14,8 @@ use super::segment::{Scanner, Step};
 pub(super) struct View {
     log: LogId,
     from: u64,
+    /// Last record of the log.
+    last: u64,
     max_bytes: usize,
     parts: Vec<(u64, Arc<dyn DiskFile>, u64)>,
 }
@@ -44,8 +46,17 @@ pub(super) struct Records {
 }
 
 impl View {
-    pub(super) fn new(log: LogId, from: u64, max_bytes: usize) -> Self {
-        Self { log, from, max_bytes, parts: Vec::new() }
+    pub(super) fn new(log: LogId, from: u64, last: u64, max_bytes: usize) -> Self {
+        Self { log, from, last, max_bytes, parts: Vec::new() }
+    }
+
+    pub(super) fn from(&self) -> u64 {
+        self.from
+    }
+
+    /// True when all that the log holds is before what is wanted of it.
+    pub(super) fn is_behind_all(&self) -> bool {
+        self.from > self.last || self.from == 0 && self.parts.is_empty()
     }
 
     /// Adds the next segment: its first record, and its length.

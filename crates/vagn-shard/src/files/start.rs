@@ -76,8 +76,9 @@ impl Start {
                 }
                 Piece::End(log) => {
                     add(&counts.damaged, u64::from(opening.is_damaged));
-                    let number = log.id().number;
-                    Told::Opened(Opened { shard, log: Some(log), number, keeps_old: false })
+                    // What could not be read may be all that there is of it: it is kept aside before another log begins.
+                    let (number, keeps_old) = (log.id().number, log.is_unread());
+                    Told::Opened(Opened { shard, log: Some(log), number, keeps_old })
                 }
             };
         }

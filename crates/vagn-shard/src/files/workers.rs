@@ -10,15 +10,15 @@ use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 use tracing::{error, warn};
-use vagn_cluster::{DiskFault, DiskPart, Event};
+use vagn_cluster::{DiskFault, DiskPart, Event, LogOutcome};
 
 use super::counts::{FileCounts, add};
-use super::desk::{Desk, FileTask, LogTask, Owed, SharedLog, SyncTask, failed};
+use super::desk::{Desk, FileTask, LogTask, Owed, Reading, SharedLog, SyncTask, failed, was_read};
 use super::error::fault_of;
 use super::frame::LogId;
 use super::log::{Due, Failure, Log};
 use super::note;
-use super::read::LogReader;
+use super::read::{LogReader, View};
 use super::recover;
 use super::site::{NotReplaced, Site};
 use super::snapshot;
@@ -197,7 +197,7 @@ impl Shared {
                     None
                 });
             }
-            LogTask::Read { owed, log, from, max_bytes } => self.begin_read(owed, log, from, max_bytes),
+            LogTask::Read { owed, log, reading } => self.begin_read(owed, log, reading),
             LogTask::Note(note) => {
                 if let Err(err) = note::write(&self.site, &note) {
                     add(&self.counts.notes_failed, 1);
@@ -222,18 +222,19 @@ impl Shared {
     }
 
     /// Holds on to a log as it is now, for the thread that reads it.
-    fn begin_read(&self, owed: Owed, log: Option<SharedLog>, from: u64, max_bytes: usize) {
-        let nothing = Event::LogRead { shard: owed.shard, from, records: Vec::new() };
-        let Some(log) = log else { return self.desk.lock().written(owed, false, Some(nothing)) };
+    fn begin_read(&self, owed: Owed, log: Option<SharedLog>, reading: Reading) {
+        let Reading { read, from, max_bytes } = reading;
+        let fault = was_read(owed, read, LogOutcome::Fault);
+        let Some(log) = log else { return self.desk.lock().written(owed, false, Some(fault)) };
         self.with_log(owed, Some(log), |log| match log.view(&self.site, from, max_bytes) {
             Ok(view) => {
-                self.desk.lock().ask_files(FileTask::Read { owed, from, view });
+                self.desk.lock().ask_files(FileTask::Read { owed, read, view });
                 self.files.notify_one();
                 None
             }
             Err(err) => {
                 self.unread(owed, from, &err);
-                Some(nothing)
+                Some(fault)
             }
         });
     }
@@ -288,22 +289,9 @@ impl Shared {
     fn file(&self, task: FileTask) {
         match task {
             FileTask::Start(start) => self.start(start),
-            FileTask::Read { owed, from, view } => {
-                let read = self.reader.lock().read(&view);
-                let read = read.unwrap_or_else(|err| {
-                    self.unread(owed, from, &err);
-                    Default::default()
-                });
-                if let Some(at) = read.broken_at {
-                    add(&self.counts.damaged, 1);
-                    error!(
-                        shard = owed.shard.0,
-                        from = at,
-                        "the log of a shard cannot be read on: it is damaged"
-                    );
-                }
-                let event = Event::LogRead { shard: owed.shard, from, records: read.records };
-                self.desk.lock().tell(owed, event);
+            FileTask::Read { owed, read, view } => {
+                let outcome = self.read(owed, &view);
+                self.desk.lock().tell(owed, was_read(owed, read, outcome));
             }
             FileTask::Save { owed, number, sequence, bytes } => {
                 let id = LogId { shard: owed.shard, number };
@@ -334,6 +322,25 @@ impl Shared {
                 self.desk.lock().dropped(owed, removed.is_ok());
                 self.logs.notify_one();
             }
+        }
+    }
+
+    fn read(&self, owed: Owed, view: &View) -> LogOutcome {
+        let read = match self.reader.lock().read(view) {
+            Ok(read) => read,
+            Err(err) => {
+                self.unread(owed, view.from(), &err);
+                return LogOutcome::Fault;
+            }
+        };
+        if let Some(from) = read.broken_at {
+            add(&self.counts.damaged, 1);
+            error!(shard = owed.shard.0, from, "the log of a shard cannot be read on: it is damaged");
+        }
+        match read.records.is_empty() {
+            false => LogOutcome::Records(read.records),
+            true if read.broken_at.is_none() && view.is_behind_all() => LogOutcome::End,
+            true => LogOutcome::Fault,
         }
     }
 
@@ -371,7 +378,7 @@ impl Shared {
         match told {
             Told::Part(part, bytes) => desk.tell_part(part, bytes),
             Told::Opened(opened) => {
-                if opened.keeps_old {
+                if opened.log.is_none() {
                     // Bytes that are no content: so the node says that the shard cannot be read, and copies it.
                     desk.tell_part(DiskPart::Snapshot(opened.shard, Vec::new()), 0);
                 }

@@ -218,6 +218,37 @@ fn sighting() -> Sighting {
     }
 }
 
+/// Bytes of a question of each kind, for the corpus.
+pub(crate) fn of_each_question() -> [(&'static str, Vec<u8>); 4] {
+    let (sight, center) = (Sight::Exact, Position::new(59.33, -18.06).unwrap());
+    let nearby = Nearby { center, k: 10, max_m: 500.0, newer_than_ms: Some(1_800_000_000_000) };
+    let bbox = BBox::new(-18.0, 59.0, -17.0, 60.0).unwrap();
+    let questions = [
+        ("nearest", Question::Nearest { sight, nearby }),
+        ("inside", Question::Inside { sight: Sight::Coarse, bbox, limit: 100 }),
+        ("one", Question::One { sight, id: Key::Text("bus 7").into() }),
+        ("count", Question::Count),
+    ];
+    questions.map(|(name, question)| (name, question_bytes(&question)))
+}
+
+/// Bytes of an answer of each kind, for the corpus.
+pub(crate) fn of_each_answer() -> [(&'static str, Vec<u8>); 5] {
+    let of = |id: Key<'_>| Vehicle { id: id.into(), sighting: sighting() };
+    let full = Sighting { seq: Some(9), heading_deg: Some(359.5), emergency: true, ..sighting() };
+    let answers = [
+        ("nearest", Answer::Nearest(vec![Hit { vehicle: of(Key::Text("bus 7")), distance_m: 3.5 }])),
+        (
+            "inside",
+            Answer::Inside(vec![of(Key::Uuid([7; 16])), Vehicle { sighting: full, ..of(Key::Text("b")) }]),
+        ),
+        ("one", Answer::One(Some(of(Key::Text("bus 7"))))),
+        ("none", Answer::One(None)),
+        ("count", Answer::Count(70)),
+    ];
+    answers.map(|(name, answer)| (name, answer_bytes(&answer)))
+}
+
 #[test]
 fn what_no_vehicle_has_is_refused() {
     let vehicle = Vehicle { id: Key::Text("bus 7").into(), sighting: sighting() };

@@ -46,6 +46,12 @@ fn finds_a_log_that_is_let_go_with_what_nobody_else_has() {
 }
 
 #[test]
+fn finds_a_log_that_could_not_be_read_and_is_let_go() {
+    let wrong = find(Faults { unread_is_end: true, ..Faults::default() }, 10, 10);
+    assert!(wrong.contains("that were kept"), "{wrong}");
+}
+
+#[test]
 fn finds_owners_that_all_leave() {
     find(Faults { all_owners_leave: true, ..Faults::default() }, 12, 5);
 }

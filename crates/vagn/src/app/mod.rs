@@ -210,31 +210,39 @@ impl App {
 
     /// Runs until a signal asks it to stop, or until the root gives up. `ready` is called once, as soon as reports are stored,
     /// everything that was stored can be asked for, and notices go out. It must not wait for anything.
-    pub fn run(self, ground: &mut Ground, ready: impl FnOnce()) -> Exit {
+    ///
+    /// # Errors
+    /// A setting turned out to be wrong before it was ready; then it has stopped.
+    pub fn run(self, ground: &mut Ground, ready: impl FnOnce()) -> Result<Exit, StartError> {
         let manager = Manager::of_environment();
         manager.listening();
-        let exit = ground.stand(async |asked: Asked<'_>| {
-            let tell_ready = async {
-                self.ready().await;
+        let (exit, refused) = ground.stand(async |asked: Asked<'_>| {
+            let refused = async {
+                if let Err(why) = self.ready().await {
+                    return why;
+                }
                 info!("ready");
                 ready();
                 manager.ready();
-                std::future::pending::<()>().await
+                std::future::pending().await
             };
             tokio::select! {
                 // The signal first: it may have come during the start, and then nothing is ready any more.
                 biased;
                 signal = self.heed(asked, &manager) => {
                     manager.stopping();
-                    self.stop(signal).await
+                    (self.stop(signal).await, None)
                 }
-                exit = self.gave_up() => exit,
+                exit = self.gave_up() => (exit, None),
                 () = self.beat(&manager) => unreachable!("it goes on for ever"),
-                () = tell_ready => unreachable!("it stays pending"),
+                why = refused => {
+                    manager.stopping();
+                    (self.stop("a wrong setting").await, Some(why))
+                }
             }
         });
         self.close(&exit);
-        exit
+        refused.map_or(Ok(exit), |why| Err(StartError::Unusable(why)))
     }
 
     /// Reloads the settings at each signal that asks for it, until one asks to stop. Returns its name.

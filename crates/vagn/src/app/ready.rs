@@ -18,7 +18,10 @@ const BROKERS_WITHIN: Duration = Duration::from_secs(10);
 impl App {
     /// Waits until the service is fit for every purpose: by its own account, by the state of all its parts, and because a
     /// question is answered.
-    pub(super) async fn ready(&self) {
+    ///
+    /// # Errors
+    /// Says which setting is wrong, where only the start has told.
+    pub(super) async fn ready(&self) -> Result<(), String> {
         if let Some(cluster) = &self.tree.cluster {
             return self.ready_in(cluster).await;
         }
@@ -26,7 +29,7 @@ impl App {
             self.readiness.ready().await;
             let report = ops::readiness_of(&self.readiness, &self.tree.root.processes());
             if report.ready && self.tree.queries.find("ready", |fleet| fleet.len()).await.is_ok() {
-                return;
+                return Ok(());
             }
             sleep(LOOK_AGAIN).await;
         }
@@ -34,15 +37,18 @@ impl App {
 
     /// As [`ready`](Self::ready) for a node of a cluster. One that takes calls for help is of use without brokers, so it does not wait
     /// for them for long.
-    async fn ready_in(&self, cluster: &ClusterHandle) {
+    async fn ready_in(&self, cluster: &ClusterHandle) -> Result<(), String> {
         let patience = sleep(BROKERS_WITHIN);
         tokio::pin!(patience);
         loop {
+            if let Some(why) = cluster.shelf.wrong_shards() {
+                return Err(why);
+            }
             let report = ops::readiness_of(&self.readiness, &self.tree.root.processes());
             let lacks_cluster = report.missing.len() == 1 && report.missing.contains_key(OBSTACLE);
             let is_late = patience.is_elapsed() && cluster.shelf.are_brokers_away();
             if report.ready || (is_late && lacks_cluster) {
-                return;
+                return Ok(());
             }
             tokio::select! {
                 () = &mut patience, if !patience.is_elapsed() => {}

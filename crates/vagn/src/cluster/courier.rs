@@ -1,16 +1,20 @@
 //! The courier: takes reports to the node, and brings their fates back to those who owe them.
 //!
 //! It holds a bounded number of them. While the node takes nothing, reports of senders that do not wait are shed, the others wait for a
-//! while; meanwhile the queue before it fills, and then ingest sheds, as before a storage that has no room.
+//! while, all beside each other. When it holds as many as it may, the queue before it fills, and then ingest sheds, as before a storage
+//! that has no room.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::sync::oneshot;
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use vagn_cluster::NewChange;
-use vagn_nats::Unavailable;
+use vagn_nats::{Handle, Unavailable};
 use vagn_otp::{ChildSpec, Failure, Queue, TaskContext};
 use vagn_wire::Fate;
 
@@ -94,56 +98,88 @@ impl<S: Send + 'static> Courier<S> {
     }
 
     async fn run(&self, ctx: &TaskContext) -> Result<(), Failure> {
-        let mut fates = FuturesUnordered::new();
-        let mut beat = tokio::time::interval(BEAT_EVERY);
+        let mut held = Held::default();
+        let mut beat = interval(BEAT_EVERY);
+        let mut again = interval(ASK_AGAIN);
+        again.set_missed_tick_behavior(MissedTickBehavior::Delay);
         ctx.ready();
         loop {
-            let has_room = fates.len() < SUBMISSIONS_MAX && self.under_way() < UNDER_WAY_MAX;
+            let has_room = held.submissions() < SUBMISSIONS_MAX
+                && self.under_way() + held.stalled_reports < UNDER_WAY_MAX;
             tokio::select! {
+                // What lets go comes before what takes more.
+                biased;
                 () = ctx.stopping() => break,
                 _ = beat.tick() => ctx.beat().await,
-                Some(()) = fates.next(), if !fates.is_empty() => {}
+                _ = again.tick(), if held.is_stalled() => self.offer_again(&mut held),
+                Some(()) = held.fates.next(), if !held.fates.is_empty() => {}
                 submission = self.queue.pop(), if has_room => match submission {
-                    Some(submission) => {
-                        if let Some(submitted) = self.submit(submission).await {
-                            fates.push(submitted);
-                        }
-                    }
+                    Some(submission) => self.take(submission, &mut held),
                     None => break,
                 },
             }
         }
         let rest = async {
             while let Some(submission) = self.queue.try_pop() {
-                fates.extend(self.submit(submission).await);
+                self.take(submission, &mut held);
             }
-            while fates.next().await.is_some() {}
+            while held.submissions() > 0 {
+                tokio::select! {
+                    biased;
+                    _ = again.tick(), if held.is_stalled() => self.offer_again(&mut held),
+                    Some(()) = held.fates.next(), if !held.fates.is_empty() => {}
+                }
+            }
         };
         // What is left is dropped, and has failed.
         timeout(FINISH_WITHIN, rest).await.ok();
         Ok(())
     }
 
-    /// Hands reports to the node. Returns what settles them once their fates come; `None`: they were shed.
-    async fn submit(&self, submission: Submission) -> Option<impl Future<Output = ()> + use<S>> {
-        let Submission { mut changes, settlement, waits } = submission;
-        let reports = changes.len();
-        let until = Instant::now() + WAIT_MAX;
-        let fates = loop {
-            match self.offer(changes) {
-                Ok(fates) => break fates,
-                Err(back) if waits && Instant::now() < until => {
-                    changes = back;
-                    sleep(ASK_AGAIN).await;
-                }
-                Err(changes) => {
-                    Submission { changes, settlement, waits }.settle(Fate::Shed);
-                    return None;
-                }
+    /// Hands reports to the node, behind those that it has refused. What it takes not is kept for a while or shed.
+    fn take(&self, submission: Submission, held: &mut Held) {
+        self.offer_again(held);
+        // While it is stalled, the next one need not try: it would only be refused, and counted.
+        let taken = match held.is_stalled() {
+            true => Err(submission),
+            false => self.submit(submission, Handle::offer),
+        };
+        match taken {
+            Ok(fates) => held.fates.push(fates),
+            Err(refused) if refused.waits => held.stall(refused),
+            Err(refused) => refused.settle(Fate::Shed),
+        }
+    }
+
+    /// Offers what the node has refused once more, the oldest first, and sheds what has waited for long enough.
+    fn offer_again(&self, held: &mut Held) {
+        while let Some((submission, until)) = held.next_stalled() {
+            match self.submit(submission, Handle::offer_again) {
+                Ok(fates) => held.fates.push(fates),
+                Err(refused) if Instant::now() < until => return held.put_back(refused, until),
+                Err(refused) => refused.settle(Fate::Shed),
             }
+        }
+    }
+
+    /// Hands reports to the node. Returns what settles them once their fates come; or they come back where it takes nothing.
+    fn submit(
+        &self,
+        submission: Submission,
+        offer: impl FnOnce(&Handle<S>, Vec<NewChange>) -> Result<oneshot::Receiver<Vec<Fate>>, Vec<NewChange>>,
+    ) -> Result<BoxFuture<'static, ()>, Submission> {
+        let Submission { changes, settlement, waits } = submission;
+        let reports = changes.len();
+        let offered = match self.link.handle() {
+            Ok(handle) => offer(&handle, changes),
+            Err(Unavailable) => Err(changes),
+        };
+        let fates = match offered {
+            Ok(fates) => fates,
+            Err(changes) => return Err(Submission { changes, settlement, waits }),
         };
         let under_way = UnderWay::new(&self.under_way, reports);
-        Some(async move {
+        Ok(Box::pin(async move {
             let come = timeout(FATES_WITHIN, fates).await;
             drop(under_way);
             // Without fates the settlement is dropped: they have failed, which means here that they may be stored.
@@ -153,18 +189,45 @@ impl<S: Send + 'static> Courier<S> {
             {
                 awaiting.settle();
             }
-        })
+        }))
+    }
+}
+
+/// Submissions that the courier holds.
+#[derive(Default)]
+struct Held {
+    /// Those that the node has taken, until their fates come.
+    fates: FuturesUnordered<BoxFuture<'static, ()>>,
+    /// Those that it has refused and whose senders wait, each with the end of the wait, the oldest first.
+    stalled: VecDeque<(Submission, Instant)>,
+    /// Reports of the latter.
+    stalled_reports: usize,
+}
+
+impl Held {
+    fn submissions(&self) -> usize {
+        self.fates.len() + self.stalled.len()
     }
 
-    /// Gives the changes back where the node takes nothing.
-    fn offer(
-        &self,
-        changes: Vec<NewChange>,
-    ) -> Result<tokio::sync::oneshot::Receiver<Vec<Fate>>, Vec<NewChange>> {
-        match self.link.handle() {
-            Ok(handle) => handle.offer(changes),
-            Err(Unavailable) => Err(changes),
-        }
+    /// True while the node takes nothing and somebody waits for it.
+    fn is_stalled(&self) -> bool {
+        !self.stalled.is_empty()
+    }
+
+    fn stall(&mut self, submission: Submission) {
+        self.stalled_reports += submission.changes.len();
+        self.stalled.push_back((submission, Instant::now() + WAIT_MAX));
+    }
+
+    fn next_stalled(&mut self) -> Option<(Submission, Instant)> {
+        let next = self.stalled.pop_front()?;
+        self.stalled_reports -= next.0.changes.len();
+        Some(next)
+    }
+
+    fn put_back(&mut self, submission: Submission, until: Instant) {
+        self.stalled_reports += submission.changes.len();
+        self.stalled.push_front((submission, until));
     }
 }
 
@@ -189,37 +252,15 @@ impl Drop for UnderWay {
 
 #[cfg(test)]
 mod tests {
-    use std::task::{Context, Poll};
-
+    use super::super::link::tests::idle_node;
     use super::*;
-    use vagn_cluster::{Disk, DiskCommand, Event, NodeId, Settings};
+    use tokio::time::sleep;
     use vagn_flow::fate::Share;
     use vagn_flow::metrics::{MetricRegistry, ReportMetrics};
-    use vagn_nats::{Brokers, Driver, Options};
+    use vagn_nats::Loss;
     use vagn_otp::testkit::until;
     use vagn_otp::{Root, Strategy, Supervisor};
     use vagn_shard::FleetShard;
-
-    struct NoDisk;
-
-    impl Disk for NoDisk {
-        fn carry_out(&mut self, _: DiskCommand) {}
-
-        fn poll_event(&mut self, _: &mut Context<'_>) -> Poll<Event> {
-            Poll::Pending
-        }
-    }
-
-    /// A node that takes what it is given, and does nothing with it.
-    fn idle_node(
-        link: &NodeLink<FleetShard>,
-    ) -> (Driver<FleetShard, NoDisk>, super::super::link::Leading<FleetShard>) {
-        let options = Options::new(&["nats://127.0.0.1:9".to_owned()], "test", NodeId(1), 1).unwrap();
-        let settings = Settings::new(NodeId(1), 1);
-        let (handle, driver) =
-            Driver::new(settings, NoDisk, Brokers::connect(options), Arc::new(|| 0), Box::new(drop));
-        (driver, link.lead(handle))
-    }
 
     struct Fixture {
         metrics: Arc<ReportMetrics>,
@@ -289,5 +330,35 @@ mod tests {
         sleep(FATES_WITHIN * 2).await;
         fixture.until(Fate::Failed, 2).await;
         assert_eq!((fixture.courier.under_way(), fixture.count(Fate::Shed)), (0, 0));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn those_who_wait_hold_up_nobody_and_wait_beside_each_other() {
+        let fixture = Fixture::start().await;
+        let (node, leads) = idle_node(&fixture.link);
+        fixture.push(false);
+        until(|| (fixture.courier.under_way() == 1).then_some(())).await;
+        drop(leads);
+        let began = Instant::now();
+        [true, true, true, false].into_iter().for_each(|waits| fixture.push(waits));
+        fixture.until(Fate::Shed, 1).await;
+        drop(node);
+        fixture.until(Fate::Failed, 1).await;
+        assert!(began.elapsed() < WAIT_MAX, "{:?}", began.elapsed());
+        fixture.until(Fate::Shed, 4).await;
+        assert!((WAIT_MAX..WAIT_MAX * 2).contains(&began.elapsed()), "{:?}", began.elapsed());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_waits_for_a_node_that_is_busy_is_counted_once() {
+        let fixture = Fixture::start().await;
+        let _node = idle_node(&fixture.link);
+        let handle = fixture.link.handle().unwrap();
+        while handle.mirror(Duration::ZERO).is_ok() {}
+        let busy = || handle.brokers().counts().of(Loss::Busy);
+        assert_eq!(busy(), 1);
+        fixture.push(true);
+        fixture.until(Fate::Shed, 1).await;
+        assert_eq!(busy(), 2);
     }
 }

@@ -11,6 +11,7 @@ use vagn_flow::metrics::{MetricRegistry, ReasonLabel};
 use vagn_nats::{Brokers, Loss};
 use vagn_wire::Fate;
 
+use super::news::EVENTS;
 use super::picture::{Picture, STAGES, stage_name};
 
 /// `shard="0"` and so on.
@@ -42,6 +43,9 @@ struct StateLabel {
 struct EventLabel {
     event: &'static str,
 }
+
+/// States of nodes.
+const STATES: [&str; 2] = ["heard", "silent"];
 
 type Level = Gauge<u64, AtomicU64>;
 
@@ -76,7 +80,7 @@ impl ClusterMetrics {
     pub fn new(registry: &MetricRegistry) -> Self {
         let level = |name: &str, help: &str| registry.register(name, help, Level::default());
         let metrics = Self {
-            vehicles: level("vehicles", "Vehicles known now, in the replicas on this node"),
+            vehicles: level("vehicles", "Vehicles known now, in the replicas on this node; those of mirrors are counted where their owners are"),
             members: registry.register(
                 "cluster_members",
                 "Nodes of the cluster that this one knows, by whether they were heard lately; itself among them",
@@ -123,7 +127,7 @@ impl ClusterMetrics {
 
     /// Every label is there from the start, so that a rate over it has no gap.
     fn begin(&self) {
-        for state in ["heard", "silent"] {
+        for state in STATES {
             drop(self.members.get_or_create(&StateLabel { state }));
         }
         STAGES.iter().for_each(|stage| drop(self.shards.get_or_create(&StageLabel { stage })));
@@ -133,6 +137,7 @@ impl ClusterMetrics {
         Loss::ALL
             .iter()
             .for_each(|loss| drop(self.losses.get_or_create(&ReasonLabel { reason: loss.name() })));
+        EVENTS.iter().for_each(|event| drop(self.events.get_or_create(&EventLabel { event })));
     }
 
     /// Counts an event.
@@ -151,7 +156,9 @@ impl ClusterMetrics {
         let mut before = self.before(run);
         for (loss, before) in Loss::ALL.into_iter().zip(&mut before.losses) {
             let so_far = brokers.counts().of(loss);
-            self.losses.get_or_create(&ReasonLabel { reason: loss.name() }).inc_by(so_far - *before);
+            self.losses
+                .get_or_create(&ReasonLabel { reason: loss.name() })
+                .inc_by(so_far.saturating_sub(*before));
             *before = so_far;
         }
     }
@@ -161,15 +168,25 @@ impl ClusterMetrics {
         self.vehicles.set(vehicles as u64);
     }
 
-    /// Shows that no node is driven.
+    /// Shows that nothing is known of a node. Counters stay.
     pub(super) fn show_none(&self) {
-        self.brokers.set(0);
+        for level in [&self.vehicles, &self.unowned, &self.waiting, &self.brokers] {
+            level.set(0);
+        }
+        for state in STATES {
+            self.members.get_or_create(&StateLabel { state }).set(0);
+        }
+        for stage in STAGES {
+            self.shards.get_or_create(&StageLabel { stage }).set(0);
+        }
+        self.applied.clear();
+        self.lag.clear();
     }
 
     /// Shows a look at the node.
     pub(super) fn show(&self, run: u64, picture: &Picture) {
         let heard = picture.members.iter().filter(|member| member.is_heard).count();
-        for (state, members) in [("heard", heard), ("silent", picture.members.len() - heard)] {
+        for (state, members) in STATES.into_iter().zip([heard, picture.members.len() - heard]) {
             self.members.get_or_create(&StateLabel { state }).set(members as u64);
         }
         let stages = || picture.shards.iter().filter_map(|shard| shard.own).map(|own| stage_name(own.stage));
@@ -194,7 +211,9 @@ impl ClusterMetrics {
         self.waiting.set(picture.counts.waiting);
         let mut before = self.before(run);
         for ((fate, so_far), before) in Fate::ALL.iter().zip(picture.counts.fates).zip(&mut before.fates) {
-            self.changes.get_or_create(&FateLabel { fate: fate.as_str() }).inc_by(so_far - *before);
+            self.changes
+                .get_or_create(&FateLabel { fate: fate.as_str() })
+                .inc_by(so_far.saturating_sub(*before));
             *before = so_far;
         }
     }
@@ -212,7 +231,8 @@ impl ClusterMetrics {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use vagn_cluster::Counts;
+    use crate::cluster::picture::ShardPicture;
+    use vagn_cluster::{Counts, MemberView, NodeId, ShardId, ShardView, Stage, StreamId};
 
     fn stored(so_far: u64) -> Picture {
         let mut counts = Counts { taken: so_far, ..Counts::default() };
@@ -231,5 +251,54 @@ mod tests {
         let line = "vagn_cluster_changes_total{fate=\"stored\"} 12";
         assert!(page.lines().any(|each| each == line), "{page}");
         assert!(page.contains("vagn_cluster_losses_total{reason=\"no_answer\"} 0"), "{page}");
+    }
+
+    #[test]
+    fn nothing_is_left_of_a_node_that_is_gone_but_its_counts() {
+        let registry = MetricRegistry::new();
+        let metrics = ClusterMetrics::new(&registry);
+        let at_first = registry.page();
+        let shard = ShardId(3);
+        let own = ShardView {
+            shard,
+            stream: StreamId { shard, epoch: 1 },
+            stage: Stage::CaughtUp,
+            received: 9,
+            applied: 9,
+            tick: None,
+        };
+        let member = MemberView {
+            node: NodeId(1),
+            name: "a".into(),
+            zone: None,
+            stores: true,
+            leaves: false,
+            silent_ms: 0,
+            is_heard: true,
+            differs: false,
+        };
+        let mut picture = stored(0);
+        picture.counts.waiting = 4;
+        picture.members.push(member);
+        picture.shards.push(ShardPicture { shard, owners: Vec::new(), own: Some(own) });
+        metrics.show_vehicles(7);
+        metrics.show(1, &picture);
+        for line in ["vagn_vehicles 7", "vagn_cluster_replica_applied{shard=\"3\"} 9"] {
+            assert!(registry.page().lines().any(|each| each == line), "{line}: {}", registry.page());
+        }
+        metrics.show_none();
+        assert_eq!(registry.page(), at_first);
+    }
+
+    #[test]
+    fn a_count_that_runs_backwards_counts_nothing() {
+        let registry = MetricRegistry::new();
+        let metrics = ClusterMetrics::new(&registry);
+        for so_far in [7, 3, 5] {
+            metrics.show(1, &stored(so_far));
+        }
+        let page = registry.page();
+        assert!(page.contains("vagn_cluster_changes_total{fate=\"stored\"} 9"), "{page}");
+        assert!(page.contains("vagn_cluster_events_total{event=\"last_owner\"} 0"), "{page}");
     }
 }

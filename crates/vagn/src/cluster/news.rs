@@ -9,6 +9,35 @@ use vagn_cluster::{Happened, NodeId, ShardId};
 use super::metrics::ClusterMetrics;
 use super::picture::stop_reason;
 
+/// Words of all events, for metrics.
+pub(super) const EVENTS: [&str; 25] = [
+    "founded",
+    "record_restored",
+    "copy_begun",
+    "copy_resumed",
+    "copy_lost",
+    "mirror_lost",
+    "caught_up",
+    "left",
+    "silent_consumer",
+    "next_entry_purged",
+    "published_again",
+    "stopped",
+    "went_on",
+    "struck_off",
+    "last_owner",
+    "two_owners",
+    "epoch_repaired",
+    "repeat_refused",
+    "time_held",
+    "suspected",
+    "heard_again",
+    "differs",
+    "brokers_away",
+    "shed",
+    "hedged",
+];
+
 /// Takes what the node tells, and wakes the shelf. Clones share it.
 #[derive(Clone)]
 pub struct News {
@@ -55,9 +84,10 @@ impl News {
             Weight::Page => error!(shard, node, why, "{what}"),
             Weight::Warning => warn!(shard, node, why, "{what}"),
             Weight::Notice => info!(shard, node, "{what}"),
-            Weight::Detail => debug!(shard, node, "{what}"),
+            // It changes nothing that is shown, and comes often.
+            Weight::Detail => return debug!(shard, node, "{what}"),
         }
-        self.came.notify_one();
+        self.wake();
     }
 }
 
@@ -70,6 +100,7 @@ fn subject(happened: Happened) -> (Option<ShardId>, Option<NodeId>) {
         H::CopyBegun(shard)
         | H::CopyResumed(shard)
         | H::CopyLost(shard)
+        | H::MirrorLost(shard)
         | H::CaughtUp(shard)
         | H::Left(shard)
         | H::SilentConsumer(shard)
@@ -101,6 +132,11 @@ fn words(happened: Happened) -> (&'static str, Weight, &'static str) {
         H::CopyLost(_) => {
             ("copy_lost", Notice, "the copy of the shard begins anew, as its source has it no more")
         }
+        H::MirrorLost(_) => (
+            "mirror_lost",
+            Warning,
+            "what is shown of a shard of other nodes was not what they have; it is copied again after a pause",
+        ),
         H::CaughtUp(_) => ("caught_up", Notice, "the whole shard is here"),
         H::Left(_) => ("left", Notice, "the shard is dropped, as this node is no owner any more"),
         H::SilentConsumer(_) => (
@@ -142,5 +178,39 @@ fn words(happened: Happened) -> (&'static str, Weight, &'static str) {
             "changes of the shard were shed, as they had waited for too long or there was no room",
         ),
         H::Hedged(_) => ("hedged", Detail, "a question was asked again of another owner"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use futures_util::FutureExt;
+    use vagn_flow::metrics::MetricRegistry;
+
+    fn news() -> News {
+        News::new(Arc::new(ClusterMetrics::new(&MetricRegistry::new())))
+    }
+
+    #[test]
+    fn what_changes_nothing_that_is_shown_wakes_nobody() {
+        let news = news();
+        news.take(Happened::Hedged(ShardId(1)));
+        assert!(news.came().now_or_never().is_none());
+        news.take(Happened::CaughtUp(ShardId(1)));
+        assert!(news.came().now_or_never().is_some());
+    }
+
+    #[test]
+    fn every_word_has_a_metric_from_the_start() {
+        // The words of `words`, as its text has them: no value lists all that can happen.
+        let (_, text) = include_str!("news.rs").split_once("fn words(").unwrap();
+        let (text, _) = text.split_once("\n}\n").unwrap();
+        let is_word =
+            |text: &&str| !text.is_empty() && text.chars().all(|one| one.is_ascii_lowercase() || one == '_');
+        let words: BTreeSet<_> = text.split('"').skip(1).step_by(2).filter(is_word).collect();
+        assert_eq!(words, EVENTS.into_iter().collect());
+        assert_eq!(words.len(), EVENTS.len());
     }
 }

@@ -25,7 +25,9 @@ use crate::config::ClusterSettings;
 /// Version of what nodes say to each other.
 const VERSION: u32 = 1;
 
-/// Room of a stream where brokers could not be asked: for a repair alone, as streams of a new data set are made once they were.
+/// Room of a stream that a node counts with when it begins from its files, as no broker could be asked: until its next start it strikes off
+/// owners that lag by half of this, and makes the streams of repairs with it. Streams of a new data set have what brokers said, as a node
+/// without files waits for them.
 const STREAM_BYTES: u64 = 1 << 30;
 
 /// Longest wait for brokers of a node that has something to show from its files.

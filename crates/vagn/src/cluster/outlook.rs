@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use vagn_flow::readiness::{Purpose, Readiness};
@@ -39,6 +40,16 @@ impl Outlook {
         self.warn(Vec::new());
     }
 
+    /// Tells that the node does not answer.
+    pub(super) fn silent(&self, since: Duration) {
+        let why = format!(
+            "the node has not answered for {} s; where its thread hangs, it is started anew after `hang_limit`",
+            since.as_secs()
+        );
+        self.readiness.missing(OBSTACLE, Purpose::FLEET, why);
+        self.warn(Vec::new());
+    }
+
     /// Tells what a look means.
     pub(super) fn tell(&self, picture: &Picture, is_connected: bool) {
         match self.obstacle(picture, is_connected) {
@@ -50,13 +61,19 @@ impl Outlook {
         self.warn(warnings(picture));
     }
 
+    /// Says what is wrong where the data set has another number of shards than is set.
+    pub(super) fn wrong_shards(&self, picture: &Picture) -> Option<String> {
+        let (count, set) = (picture.shards.len(), usize::from(self.shards));
+        (picture.is_known && count != set).then(|| {
+            format!(
+                "the data set `{}` has {count} shards, and `cluster.shards` is {set}; set it to {count}, and start again",
+                self.set
+            )
+        })
+    }
+
     fn obstacle(&self, picture: &Picture, is_connected: bool) -> Option<(&'static [Purpose], String)> {
-        let count = picture.shards.len();
-        if picture.is_known && count != usize::from(self.shards) {
-            let why = format!(
-                "the data set `{}` has {count} shards, and `cluster.shards` is {}; set it to {count}, and start again",
-                self.set, self.shards
-            );
+        if let Some(why) = self.wrong_shards(picture) {
             return Some((Purpose::FLEET, why));
         }
         if !is_connected {

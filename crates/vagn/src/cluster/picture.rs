@@ -160,9 +160,14 @@ pub(super) fn stop_reason(stop: Stop) -> &'static str {
         Stop::HashDiffers => "the entries of another owner are others",
         Stop::ContentDiffers => "the content of another owner is another one",
         Stop::EntryDamaged => "an entry of its stream cannot be read; run the same version on all nodes",
-        Stop::Disk(DiskFault::Full) => "too little free space on the disk; free some",
+        Stop::Disk(DiskFault::Full) => {
+            "too little free space on the disk, or no memory or file handle left; the log says which; free some"
+        }
         Stop::Disk(DiskFault::Broken) => {
             "its disk failed; what it has is unknown until a restart of the service"
+        }
+        Stop::LogUnread => {
+            "its log cannot be read, and may be the only place of some reports; it is kept, and read again until that is known"
         }
         Stop::DiskDamaged => "what is on disk cannot be read",
     }

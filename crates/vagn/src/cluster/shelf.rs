@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use vagn_cluster::{Node, ShardId};
 use vagn_live::Positions;
 use vagn_otp::{ChildSpec, Failure, TaskContext};
@@ -25,8 +25,14 @@ use crate::odd::OddFleet;
 /// Pause between two looks while nothing happens.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
-/// Longest wait for a look. A node that takes longer is shown as it was.
+/// Least pause between two looks, whatever happens: a look takes the node's time.
+const PAUSE_MIN: Duration = Duration::from_millis(20);
+
+/// Longest wait for a look. A node that takes longer is shown as it was, for a while.
 const LOOK_WITHIN: Duration = Duration::from_secs(2);
+
+/// Time without an answer after which nothing of a node is shown any more: what it does is not known.
+const SILENT_AFTER: Duration = Duration::from_secs(10);
 
 /// Time for which mirrors are asked for with each look.
 const MIRRORED_FOR: Duration = Duration::from_secs(15);
@@ -72,6 +78,11 @@ impl Shelf {
         self.latest.lock().clone()
     }
 
+    /// Says what is wrong where this node is set to another number of shards than its data set has.
+    pub fn wrong_shards(&self) -> Option<String> {
+        self.parts.outlook.wrong_shards(&*self.latest()?)
+    }
+
     /// Returns the addresses of the brokers that the two connections have or try.
     pub fn brokers(&self) -> [Option<String>; 2] {
         self.parts.link.handle().map_or([None, None], |handle| handle.brokers().addresses())
@@ -97,50 +108,91 @@ impl Shelf {
     }
 
     async fn run(&self, ctx: &TaskContext) -> Result<(), Failure> {
-        let ShelfParts { fleet, positions, odd, .. } = &*self.parts;
+        let ShelfParts { fleet, positions, odd, news, .. } = &*self.parts;
         let outlet = FleetOutlet { fleet: fleet.clone(), positions: positions.clone(), odd: odd.clone() };
         let outlet: Arc<dyn Outlet> = Arc::new(outlet);
-        let mut readers = Readers::new(&self.parts);
+        let mut view = View::new(&self.parts);
         ctx.ready();
         loop {
             ctx.beat().await;
-            self.look(&outlet, &mut readers).await;
+            self.look(&outlet, &mut view).await;
+            let pause = async {
+                sleep(PAUSE_MIN).await;
+                timeout(LOOK_EVERY - PAUSE_MIN, news.came()).await.ok();
+            };
             tokio::select! {
                 () = ctx.stopping() => return Ok(()),
-                () = self.parts.news.came() => {}
-                () = sleep(LOOK_EVERY) => {}
+                () = pause => {}
             }
         }
     }
 
-    async fn look(&self, outlet: &Arc<dyn Outlet>, readers: &mut Readers) {
-        let ShelfParts { link, metrics, outlook, courier, onlookers, positions, .. } = &*self.parts;
+    async fn look(&self, outlet: &Arc<dyn Outlet>, view: &mut View) {
+        let ShelfParts { link, fleet, metrics, outlook, courier, onlookers, positions, .. } = &*self.parts;
         metrics.show_under_way(courier.under_way());
-        let Ok(handle) = link.handle() else {
-            readers.take_all(Vec::new());
-            metrics.show_none();
-            outlook.gone();
-            *self.latest.lock() = None;
-            return;
+        let Ok((handle, run)) = link.now() else {
+            return self.show_none(view, |outlook| outlook.gone());
         };
-        let run = link.run();
+        if view.run != run {
+            // What is shown is of another node.
+            self.show_none(view, |outlook| outlook.gone());
+            view.run = run;
+        }
         let brokers = handle.brokers();
         metrics.show_brokers(run, brokers);
-        if onlookers.are_there() || positions.is_followed() {
+        let can_show_all = link.shards().map(usize::from) == Some(fleet.partitions());
+        if can_show_all && (onlookers.are_there() || positions.is_followed()) {
             // Refused while the node has too much to do; the next look asks again.
             handle.mirror(MIRRORED_FOR).ok();
         }
-        let (outlet, shown) = (outlet.clone(), readers.unattached());
+        let (outlet, shown) = (outlet.clone(), view.readers.unattached());
         let look = handle.look(move |node| (Picture::of(node), contents(node, &shown, &outlet)));
-        let Ok(Ok((picture, contents))) = timeout(LOOK_WITHIN, look).await else { return };
-        if readers.take_all(contents) {
+        let Ok(Ok((picture, contents))) = timeout(LOOK_WITHIN, look).await else {
+            // One that has never answered reads its files, which may take long.
+            if let Some(answered) = view.answered.filter(|answered| answered.elapsed() >= SILENT_AFTER) {
+                self.show_none(view, |outlook| outlook.silent(answered.elapsed()));
+                // A question would only wait for it.
+                link.note_shards(run, None);
+                // Still of this run, and still as silent.
+                (view.run, view.answered) = (run, Some(answered));
+            }
+            return;
+        };
+        view.answered = Some(Instant::now());
+        link.note_shards(run, picture.is_known.then_some(picture.shards.len() as u16));
+        if view.readers.take_all(contents) {
             // What is new here is to tell what it stores from now on.
             self.parts.news.wake();
         }
-        metrics.show_vehicles(readers.vehicles());
+        metrics.show_vehicles(view.readers.vehicles());
         metrics.show(run, &picture);
         outlook.tell(&picture, brokers.is_connected());
         *self.latest.lock() = Some(Arc::new(picture));
+    }
+
+    /// Shows no node, and tells why.
+    fn show_none(&self, view: &mut View, why: impl FnOnce(&Outlook)) {
+        let ShelfParts { metrics, outlook, .. } = &*self.parts;
+        view.readers.take_all(Vec::new());
+        (view.run, view.answered) = (0, None);
+        metrics.show_none();
+        why(outlook);
+        *self.latest.lock() = None;
+    }
+}
+
+/// What is shown, and of which node.
+struct View {
+    readers: Readers,
+    /// Run of the node; 0: of none.
+    run: u64,
+    /// Moment of its last answer.
+    answered: Option<Instant>,
+}
+
+impl View {
+    fn new(parts: &ShelfParts) -> Self {
+        Self { readers: Readers::new(parts), run: 0, answered: None }
     }
 }
 
@@ -149,15 +201,20 @@ struct Content {
     shard: ShardId,
     reader: Reader,
     is_attached: bool,
+    /// It is a replica's, and no mirror's.
+    is_replica: bool,
 }
 
-/// Returns what the node has of all shards. What is shown and is not attached yet is: those who follow the fleet look at it then, and
-/// must find it there.
+/// Returns what the node has of all shards; nothing where there are not as many as the fleet here has room for, as vehicles would be sought
+/// in the wrong ones. What is shown and is not attached yet is: those who follow the fleet look at it then, and must find it there.
 fn contents(
     node: &Node<FleetShard>,
     unattached: &[Option<Reader>],
     outlet: &Arc<dyn Outlet>,
 ) -> Vec<Content> {
+    if node.shard_count().map(usize::from) != Some(unattached.len()) {
+        return Vec::new();
+    }
     let shards = (0..unattached.len() as u16).map(ShardId);
     let states = shards.filter_map(|shard| Some((shard, node.shown(shard)?)));
     states
@@ -168,7 +225,8 @@ fn contents(
             if is_attached {
                 state.attach(outlet.clone());
             }
-            Content { shard, reader, is_attached }
+            let is_replica = node.state(shard).is_some_and(|own| std::ptr::eq(own, state));
+            Content { shard, reader, is_attached, is_replica }
         })
         .collect()
 }
@@ -186,18 +244,23 @@ struct Shown {
     reader: Reader,
     /// Its shard tells what it stores.
     is_attached: bool,
+    /// It is a replica's, and no mirror's.
+    is_replica: bool,
 }
 
 impl Readers {
     fn new(parts: &ShelfParts) -> Self {
         let ShelfParts { fleet, positions, .. } = parts;
+        // A shelf that crashed may have left some, of which nobody would know.
+        (0..fleet.partitions()).for_each(|number| fleet.set(number, None));
         let shown = (0..fleet.partitions()).map(|_| None).collect();
         Self { fleet: fleet.clone(), positions: positions.clone(), shown }
     }
 
-    /// Counts the vehicles of all that are shown.
+    /// Counts the vehicles of all replicas that are shown. Those of mirrors count where their owners are.
     fn vehicles(&self) -> usize {
-        self.shown.iter().flatten().map(|shown| shown.reader.len()).sum()
+        let replicas = self.shown.iter().flatten().filter(|shown| shown.is_replica);
+        replicas.map(|shown| shown.reader.len()).sum()
     }
 
     /// Returns the readers whose shards are to be attached, by shard.
@@ -241,9 +304,9 @@ impl Readers {
                 }
                 false
             }
-            (_, Some(Content { reader, .. })) => {
+            (_, Some(Content { reader, is_replica, .. })) => {
                 self.fleet.set(number, Some(reader.clone()));
-                *shown = Some(Shown { reader, is_attached: false });
+                *shown = Some(Shown { reader, is_attached: false, is_replica });
                 true
             }
         }
@@ -270,5 +333,185 @@ impl Outlet for FleetOutlet {
     fn odd(&self, key: Key<'_>, receive_time_ms: i64, odd: Oddities) {
         let table = self.odd.of_partition(self.fleet.home(key) as u32);
         table.lock().note(key, receive_time_ms, odd);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use super::super::link::tests::node_of;
+    use super::*;
+    use vagn_flow::clock::Clock;
+    use vagn_flow::metrics::MetricRegistry;
+    use vagn_flow::readiness::{Readiness, ReadyReport};
+    use vagn_otp::testkit::until;
+    use vagn_otp::{Queue, Root, Strategy, Supervisor};
+    use vagn_shard::shard_of;
+    use vagn_store::{Index, Plan, Sighting, Updates, VehicleIdBuf, Writer};
+    use vagn_wire::{Position, VehicleId};
+
+    /// A clock that counts how often it is asked.
+    #[derive(Default)]
+    struct CountingClock(AtomicU64);
+
+    impl Clock for CountingClock {
+        fn now_ms(&self) -> i64 {
+            0
+        }
+
+        fn monotonic(&self) -> Duration {
+            self.0.fetch_add(1, Ordering::Relaxed);
+            Duration::ZERO
+        }
+    }
+
+    struct Fixture {
+        parts: ShelfParts,
+        readiness: Arc<Readiness>,
+        clock: Arc<CountingClock>,
+        shelf: Shelf,
+        registry: Arc<MetricRegistry>,
+    }
+
+    impl Fixture {
+        fn new(shards: u16) -> Self {
+            let registry = MetricRegistry::new();
+            let metrics = Arc::new(ClusterMetrics::new(&registry));
+            let (link, readiness) = (NodeLink::default(), Arc::new(Readiness::default()));
+            let clock = Arc::new(CountingClock::default());
+            let parts = ShelfParts {
+                fleet: Arc::new(Fleet::placed(shards.into(), shard_of)),
+                positions: Positions::new("test"),
+                odd: OddFleet::new(shards.into()),
+                news: News::new(metrics.clone()),
+                outlook: Arc::new(Outlook::new(readiness.clone(), "fleet".into(), shards)),
+                courier: Courier::new(Queue::new(1), link.clone()),
+                onlookers: Onlookers::new(clock.clone()),
+                metrics,
+                link,
+            };
+            Self { shelf: Shelf::new(parts.clone()), parts, readiness, clock, registry }
+        }
+
+        async fn start(&self) -> Root {
+            let child = self.shelf.child();
+            Supervisor::new("test", Strategy::OneForOne).child(child).start().await.unwrap()
+        }
+
+        fn says(&self, what: &str) -> Option<ReadyReport> {
+            let report = self.readiness.report();
+            report.missing.get("cluster").is_some_and(|why| why.contains(what)).then_some(report)
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_data_set_tells_how_many_shards_there_are_and_not_the_setting() {
+        let fixture = Fixture::new(8);
+        let _root = fixture.start().await;
+        let (driver, _leads) = node_of(&fixture.parts.link, 3);
+        let looked = async {
+            let report = until(|| fixture.says("has 3 shards, and `cluster.shards` is 8; set it to 3")).await;
+            assert!(!report.can_ask && !report.can_store, "{report:?}");
+            assert_eq!(fixture.parts.link.shards(), Some(3));
+            until(|| fixture.shelf.wrong_shards()).await;
+        };
+        tokio::select! {
+            () = driver.run() => unreachable!("it goes on for ever"),
+            () = looked => {}
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_node_that_does_not_answer_any_more_is_not_ready_and_shows_nothing() {
+        let fixture = Fixture::new(3);
+        let _root = fixture.start().await;
+        let (driver, _leads) = node_of(&fixture.parts.link, 3);
+        let mut driven = Box::pin(driver.run());
+        for _ in 0..2 {
+            tokio::select! {
+                () = &mut driven => unreachable!("it goes on for ever"),
+                _ = until(|| fixture.says("no broker")) => {}
+            }
+            assert!(fixture.shelf.latest().is_some());
+            // Its thread hangs.
+            sleep(SILENT_AFTER - LOOK_WITHIN).await;
+            assert!(fixture.shelf.latest().is_some(), "it may only be slow");
+            sleep(LOOK_WITHIN * 4).await;
+            let report = fixture.says("has not answered for").expect("it says so");
+            assert!(!report.can_ask && !report.can_store && report.can_take_alarms, "{report:?}");
+            assert!(fixture.shelf.latest().is_none() && fixture.parts.link.shards().is_none());
+            assert!(fixture.registry.page().contains("vagn_cluster_members{state=\"heard\"} 0"));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_node_that_reads_its_files_for_long_is_starting() {
+        let fixture = Fixture::new(3);
+        let _root = fixture.start().await;
+        let _node = node_of(&fixture.parts.link, 3);
+        sleep(SILENT_AFTER * 3).await;
+        assert!(fixture.says("the node is starting").is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whatever_happens_the_node_has_time_between_two_looks() {
+        let fixture = Fixture::new(3);
+        fixture.parts.onlookers.note();
+        let _root = fixture.start().await;
+        let (driver, _leads) = node_of(&fixture.parts.link, 3);
+        let busy = async {
+            for _ in 0..1_000 {
+                fixture.parts.news.wake();
+                sleep(Duration::from_millis(1)).await;
+            }
+        };
+        tokio::select! {
+            () = driver.run() => unreachable!("it goes on for ever"),
+            () = busy => {}
+        }
+        // Each look asks for onlookers.
+        let looks = fixture.clock.0.load(Ordering::Relaxed);
+        assert!((10..=60).contains(&looks), "{looks}");
+    }
+
+    #[test]
+    fn what_a_shelf_that_crashed_has_left_is_not_shown() {
+        let Fixture { parts, .. } = Fixture::new(1);
+        parts.fleet.set(0, Some(Writer::new(Index::new(10)).reader()));
+        assert!(parts.fleet.ready());
+        View::new(&parts);
+        assert!(!parts.fleet.ready());
+    }
+
+    #[test]
+    fn vehicles_of_mirrors_are_shown_and_count_where_their_owners_are() {
+        let Fixture { parts, .. } = Fixture::new(2);
+        let mut readers = Readers::new(&parts);
+        let content = |number, is_replica| {
+            let mut updates = Updates::new();
+            let id = VehicleIdBuf::from(VehicleId::new("bus").unwrap());
+            updates.push(id.key(), id.key().hash(), sighting());
+            let mut writer = Writer::new(Index::new(10));
+            writer.write(&updates, &mut Plan::default());
+            Content { shard: ShardId(number), reader: writer.reader(), is_attached: false, is_replica }
+        };
+        assert!(readers.take_all(vec![content(0, true), content(1, false)]));
+        assert_eq!((readers.vehicles(), parts.fleet.len()), (1, Ok(2)));
+    }
+
+    fn sighting() -> Sighting {
+        Sighting {
+            position: Position::new(1.0, 2.0).unwrap(),
+            event_time_ms: 5,
+            receive_time_ms: 6,
+            receive_seq: 7,
+            seq: None,
+            speed_mps: None,
+            heading_deg: None,
+            emergency: false,
+            own_time: true,
+            unsure: false,
+        }
     }
 }

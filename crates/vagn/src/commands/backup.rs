@@ -25,6 +25,7 @@ While the service runs it makes the copy itself, so its user must be able to wri
 meanwhile. All that was answered before the backup began is in it. Where both are on one file system, files that never change are \
 shared (hard links): copy DIR to another disk or machine afterwards. It has positions, alarms and secrets: keep it as safe as the data \
 directory.\n\
+A node of a cluster must be stopped for it, and its copy has no shards: other nodes have copies of them.\n\
 A copy that was cut off is not taken for one: remove it.\n\n\
 Exit codes: 0 made and checked; 1 something cannot be read, written or opened; 64 wrong usage, or DIR cannot be used; 69 \
 another backup is under way, or the data directory is in use by a process that does not answer.")]

@@ -68,11 +68,11 @@ enum Command {
     Sink(sink::SinkArgs),
     /// Show how a running service is doing.
     Status(status::StatusArgs),
-    /// Show the cluster that a running service is a node of.
+    /// Show the cluster of a running service, repair a shard of it, or import a fleet (status, repair, import).
     Cluster(cluster::ClusterArgs),
     /// Check whether this machine is fit to run the service.
     Doctor(doctor::DoctorArgs),
-    /// Copy the data directory of a service, running or stopped, and check the copy.
+    /// Copy the data directory of a service, running or stopped, and check the copy; a node of a cluster without its shards.
     Backup(backup::BackupArgs),
     /// Make a data directory of a backup.
     Restore(restore::RestoreArgs),

@@ -140,8 +140,8 @@ fn value_name(value: impl clap::ValueEnum) -> String {
 vagn serve --data-dir /var/lib/vagn --emergency-url https://dispatch.example/calls\n  \
 vagn serve --config vagn.toml --udp 0.0.0.0:9092 --insecure-open\n  \
 vagn serve --nats tls://a.example,b.example,c.example --node north-1 --zone north\n\n\
-With --nats the fleet is on all nodes that name the same brokers and data set (cluster.set): each report is at three brokers and on the disk \
-of a node before it counts as stored, and every node answers for the whole fleet. Calls for help are made by the node that takes them.\n\
+With --nats the fleet is on all nodes that name the same brokers and data set (cluster.set): each report is synced at two of three brokers \
+and on the disk of one owner of its shard before it counts as stored, and every node answers for the whole fleet. Calls for help are made by the node that takes them.\n\
 Standard output has a line `listening …` for each listener and then `ready`; the log goes to standard error.\n\
 SIGTERM and SIGINT stop it in order. SIGHUP reloads the settings that can be (log.level, http.cert, http.key, http.names, http.tokens, \
 http.public_url) and the certificate; the log names those that cannot. It stops a service whose terminal is gone; under nohup it does \
@@ -173,6 +173,7 @@ pub(super) fn run(args: ServeArgs) -> anyhow::Result<ExitCode> {
     }
     let exit = app.run(&mut ground, || printer.print("ready\n"));
     ground.leave(move || drop((printer, log)));
+    let exit = exit.map_err(coded)?;
     Ok(ExitCode::from(if exit.is_failure() { exit::SOFTWARE } else { 0 }))
 }
 

@@ -163,14 +163,29 @@ impl ClusterSettings {
             .collect()
     }
 
+    /// Finds an address with a user that has no scheme of its own. It may be the rest of a password with a comma, whose beginning would be
+    /// taken for the name of a host, and be shown and asked for.
+    fn torn(&self) -> Option<BadCluster> {
+        let all = self.nats.iter().flat_map(|list| list.split(','));
+        let at = all.skip(1).position(|address| address.contains('@') && !address.contains("://"))? + 2;
+        let why = format!(
+            "address {at} has a user or a password, and no scheme: write tls:// before it; a password with a comma cannot be given, choose \
+             another one"
+        );
+        Some(BadCluster::Brokers { key: "cluster.nats", why })
+    }
+
     /// Returns how brokers are spoken to, without TLS. `run` is a number that no other run has.
     ///
     /// # Errors
     /// Says what is wrong with an address or the name of the data set.
     pub fn options(&self, node: NodeId, run: u64) -> Result<Options, BadCluster> {
+        if let Some(torn) = self.torn() {
+            return Err(torn);
+        }
         Options::new(&self.addresses(), &self.set, node, run).map_err(|err| BadCluster::Brokers {
             key: if matches!(err, OptionsError::Set(_)) { "cluster.set" } else { "cluster.nats" },
-            why: without_passwords(&err),
+            why: err.to_string(),
         })
     }
 
@@ -213,18 +228,6 @@ impl Settings {
         let numbers =
             [self.forget_after.as_ms() as u64, u64::from(self.max_vehicles), u64::from(self.cluster.shards)];
         numbers.into_iter().fold(hash(&[devices.as_bytes()]), fold)
-    }
-}
-
-/// Returns the message without the address, where that may have a password.
-fn without_passwords(err: &OptionsError) -> String {
-    let text = err.to_string();
-    match err {
-        OptionsError::Address(address) | OptionsError::Clear(address) => match address.rsplit_once('@') {
-            Some((_, host)) => text.replace(address.as_str(), host),
-            None => text,
-        },
-        _ => text,
     }
 }
 
@@ -280,6 +283,33 @@ mod tests {
         );
         assert_eq!(with(|cluster| cluster.nats = texts(&["nats://127.0.0.1:4222"])).check(), Ok(()));
         assert!(refusal(|cluster| cluster.set = "Fleet".into()).contains("cluster.set"));
+    }
+
+    #[test]
+    fn nothing_of_a_password_is_shown_whatever_is_in_it() {
+        for list in [
+            "tls://kim:hu,sh@a.example",
+            // Its beginning could be a port.
+            "tls://kim:12,34@a.example",
+            "tls://a.example,kim:hu,sh@b.example",
+            "tls://kim:hu,tls://sh@a.example",
+            "nats://kim:hu,sh@a.example,b.example",
+            "kim:hu/sh@a.example",
+            "tls://kim:hu sh@a.example:port",
+        ] {
+            // As it stands in a file, and as a flag is divided.
+            for nats in [vec![list.to_owned()], list.split(',').map(str::to_owned).collect()] {
+                let said = refusal(|cluster| cluster.nats = nats.clone());
+                let shows = |part: &&str| said.contains(*part);
+                assert!(!["kim:", "hu", "sh@", "12", "34"].iter().any(shows), "{list}: {said}");
+                assert!(said.contains("cluster.nats"), "{said}");
+            }
+        }
+        for list in
+            ["tls://kim:hush@a.example,tls://kim:hush@b.example,c.example", "kim:hush@a.example,b.example"]
+        {
+            assert_eq!(with(|cluster| cluster.nats = texts(&[list])).check(), Ok(()), "{list}");
+        }
     }
 
     #[test]

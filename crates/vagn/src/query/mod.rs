@@ -3,6 +3,7 @@
 //! The queue in front of them is bounded and every question has a deadline, so that the asker hears soon that there is too
 //! much to do. Where the fleet lies on many machines, a question goes to the owners of its shards, and the pool joins their answers.
 
+mod room;
 mod scatter;
 #[cfg(test)]
 mod tests;
@@ -14,6 +15,7 @@ use tracing::debug;
 use vagn_otp::{Ask, CallError, ChildSpec, Pool, Queue, Worker};
 use vagn_store::{Answer, Fleet, NotReady, Question, Whole};
 
+pub use room::Room;
 use scatter::Scatter;
 pub use scatter::{Asking, NodeShards, Shards};
 

@@ -67,6 +67,10 @@ struct FarShards {
     is_busy: bool,
     /// The node stands still.
     hangs: bool,
+    /// The node has not learnt yet how many shards there are.
+    knows_nothing: bool,
+    /// Rooms of answers that still come.
+    coming: Mutex<Vec<Arc<Room>>>,
     /// Shards that were asked.
     asked: Mutex<Vec<Vec<u16>>>,
 }
@@ -149,17 +153,20 @@ impl FarShards {
 }
 
 impl Shards for FarShards {
-    fn count(&self) -> u16 {
-        SHARDS as u16
+    fn count(&self) -> Option<u16> {
+        (!self.knows_nothing).then_some(SHARDS as u16)
     }
 
-    fn ask(&self, shards: Vec<ShardId>, question: Vec<u8>, _: Duration) -> Asking<'_> {
+    fn ask(&self, shards: Vec<ShardId>, question: Vec<u8>, _: Duration, room: Arc<Room>) -> Asking<'_> {
         self.asked.lock().push(shards.iter().map(|shard| shard.0).collect());
+        if self.hangs {
+            self.coming.lock().push(room);
+        }
         Box::pin(async move {
             if self.hangs {
                 std::future::pending::<()>().await;
             }
-            if self.is_busy { Err(Unavailable) } else { Ok(self.answers(&shards, &question)) }
+            if self.is_busy { Err(Unavailable.into()) } else { Ok(self.answers(&shards, &question)) }
         })
     }
 }
@@ -248,15 +255,32 @@ async fn a_node_that_takes_nothing_or_stands_still_gives_no_answer() {
 }
 
 #[tokio::test]
-async fn answers_of_shards_have_bounded_room_together() {
-    let (queries, _, _root) = start_over(FarShards { hangs: true, ..FarShards::new() }).await;
+async fn a_fleet_whose_shards_are_not_known_yet_has_no_answer_and_nobody_is_asked() {
+    let (queries, shards, _root) = start_over(FarShards { knows_nothing: true, ..FarShards::new() }).await;
+    for question in [one(3), nearest(10), inside(10), Question::Count] {
+        assert_eq!(queries.ask(question).await, Err(Unanswered::NotReady));
+    }
+    assert!(shards.asked.lock().is_empty());
+}
+
+#[tokio::test]
+async fn answers_of_shards_have_bounded_room_together_until_the_last_came() {
+    let (queries, shards, _root) = start_over(FarShards { hangs: true, ..FarShards::new() }).await;
     let full = Err(Unanswered::Pool(CallError::Full));
-    let wide = begin(queries.ask(inside(60_000))).await;
-    assert_eq!(queries.ask(inside(60_000)).await, full);
-    drop(wide);
+    for limit in [60_000, 60_000, 100_000] {
+        let wide = begin(queries.ask(inside(limit))).await;
+        assert_eq!(queries.ask(inside(60_000)).await, full);
+        // Nobody waits any more, and answers still come.
+        drop(wide);
+        assert_eq!(queries.ask(inside(60_000)).await, full);
+        shards.coming.lock().clear();
+    }
     let wide = begin(queries.ask(inside(60_000))).await;
     // One that would take more than there is room for goes alone.
     assert_eq!(queries.ask(inside(100_000)).await, full);
+    // All came, and they are joined.
+    shards.coming.lock().clear();
+    assert_eq!(queries.ask(inside(60_000)).await, full);
     drop(wide);
     let _alone = begin(queries.ask(inside(100_000))).await;
 }

@@ -239,7 +239,7 @@ impl Vagn {
     }
 
     /// Waits until it ends by itself.
-    fn wait_exit(&mut self) -> ExitStatus {
+    pub(crate) fn wait_exit(&mut self) -> ExitStatus {
         let started = Instant::now();
         loop {
             if let Some(status) = self.child.try_wait().unwrap() {

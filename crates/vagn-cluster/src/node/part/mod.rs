@@ -13,7 +13,7 @@ use crate::assignment::{Role, ShardRecord};
 use crate::bootstrap::{Copying, Frozen};
 use crate::command::Command;
 use crate::content::{Applied, Content};
-use crate::event::{Delivered, DiskFault, LogRecord, PublishOutcome, StreamOutcome};
+use crate::event::{Delivered, DiskFault, LogOutcome, LogRecord, PublishOutcome, StreamOutcome};
 use crate::follower::{Finding, Follower, Received, Taken, record};
 use crate::happened::{Happened, Stop};
 use crate::ids::{BatchId, Moment, NodeId, PublishId, ReadId, ShardId, StreamId, SubscriptionId};
@@ -34,11 +34,17 @@ const TICK_TURN_MS: u64 = 1_500;
 /// Time for which a replica counts as caught up after it was.
 const CAUGHT_UP_MS: u64 = 6_000;
 
+/// Time for which a replica must have been behind before the shard is looked for elsewhere: after a start it is for a moment.
+const BEHIND_MS: u64 = 5_000;
+
 /// Time for which a record must not name this node before it drops the shard.
 const UNNAMED_MS: u64 = 15_000;
 
 /// Most copies of a shard that others read at a time. Who comes beyond is told to come again.
 const FROZEN_MAX: usize = 3;
+
+/// Places beyond those, for nodes that are to own the shard: nobody waits for a second owner because of those who look.
+const FROZEN_OWNERS: usize = 1;
 
 /// Pause after a snapshot could not be put on disk.
 const INSTALL_AGAIN_MS: u64 = 2_000;
@@ -70,6 +76,8 @@ pub(super) struct Part<S> {
     has_two: Option<bool>,
     /// It began from nothing, and has not had all yet.
     is_hollow: bool,
+    /// Since when it has not had all.
+    behind_since_ms: Option<u64>,
 }
 
 /// The record does not name this node any more.
@@ -134,6 +142,7 @@ impl<S: ShardState> Part<S> {
             is_known_full: false,
             has_two: None,
             is_hollow: false,
+            behind_since_ms: None,
         }
     }
 
@@ -186,6 +195,8 @@ impl<S: ShardState> Part<S> {
         }
         self.follow(bench);
         self.keep(facts, bench);
+        let since_ms = self.behind_since_ms.unwrap_or(bench.now.elapsed_ms);
+        self.behind_since_ms = (!self.is_caught_up(bench.now)).then_some(since_ms);
     }
 
     /// Writes what came, and asks for what is next.
@@ -348,9 +359,19 @@ impl<S: ShardState> Part<S> {
         }
     }
 
-    pub(super) fn log_read(&mut self, records: &[LogRecord]) {
-        if let Some(resubmit) = &mut self.resubmit {
-            resubmit.read(records);
+    /// Takes what was read of the log that is to be let go. When that failed the log stays, and people are told.
+    pub(super) fn log_read(&mut self, read: ReadId, outcome: LogOutcome, bench: &mut Bench<'_>) {
+        let is_fault = outcome == LogOutcome::Fault;
+        let outcome = if is_fault && bench.settings.faults.unread_is_end { LogOutcome::End } else { outcome };
+        let could_read = self.resubmit.as_mut().and_then(|own| own.read(read, outcome, bench.now));
+        match could_read {
+            Some(true) if self.stop == Some(Stop::LogUnread) => self.go_on(bench),
+            Some(false) if self.stop != Some(Stop::LogUnread) => {
+                // Why it is published again was told before, and what helps is another thing now.
+                self.stop = None;
+                self.stop(Stop::LogUnread, bench);
+            }
+            _ => {}
         }
     }
 

@@ -41,7 +41,9 @@ impl<S: ShardState> Part<S> {
             Some(_) if self.role == Role::None => self.drop_unnamed(facts, bench),
             Some(_) => {
                 self.unnamed = None;
-                if self.stop == Some(Stop::NextEntryPurged) && !facts.sources.is_empty() {
+                if matches!(self.stop, Some(Stop::NextEntryPurged | Stop::LogUnread))
+                    && !facts.sources.is_empty()
+                {
                     self.publish_again(bench);
                 }
                 let stands = matches!(self.stop, Some(stop) if !matches!(stop, Stop::Disk(DiskFault::Full)));
@@ -106,12 +108,17 @@ impl<S: ShardState> Part<S> {
         replica.agree(&facts.progress, bench.settings.node);
         let is_sure = facts.is_confirmed && bench.now.elapsed_ms >= unnamed.since_ms + UNNAMED_MS;
         // Where the stream was broken this log may hold what no other does, until the shard is repaired.
-        let is_broken =
-            matches!(self.stop, Some(stop) if !matches!(stop, Stop::Disk(_) | Stop::NextEntryPurged));
+        let is_broken = matches!(
+            self.stop,
+            Some(stop) if !matches!(stop, Stop::Disk(_) | Stop::NextEntryPurged | Stop::LogUnread)
+        );
         if !is_sure || is_broken {
             return;
         }
-        if replica.is_elsewhere(unnamed.received) {
+        // A log that the start could not read to its end holds more than was received. Its first sync fails.
+        let is_whole = replica.has_synced()
+            && !matches!(self.stop, Some(Stop::Disk(DiskFault::Broken) | Stop::LogUnread));
+        if is_whole && replica.is_elsewhere(unnamed.received) {
             self.drop_all(bench);
         } else {
             // Nobody is known to have the same: the stream may have lost its end and gone on without this node.

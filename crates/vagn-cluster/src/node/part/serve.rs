@@ -1,6 +1,6 @@
 //! What others ask of a node's part in a shard: fates, copies, answers, and how far it is.
 
-use super::{Bench, CAUGHT_UP_MS, FROZEN_MAX, Part};
+use super::{BEHIND_MS, Bench, CAUGHT_UP_MS, FROZEN_MAX, FROZEN_OWNERS, Part};
 use crate::assignment::Role;
 use crate::bootstrap::{Frozen, Piece};
 use crate::command::{Command, ShardAnswer};
@@ -64,15 +64,17 @@ impl<S: ShardState> Part<S> {
         }
     }
 
-    /// A node asks for a piece of this shard.
+    /// A node asks for a piece of this shard. `is_owner`: it stands in the record for it, and copies it for good.
     pub(in crate::node) fn copy_asked(
         &mut self,
         from: NodeId,
         stream: StreamId,
         copy: u64,
         offset: u64,
+        is_owner: bool,
         bench: &mut Bench<'_>,
     ) {
+        self.frozen.retain(|frozen| !frozen.is_over(bench.now));
         let can_be_copied = |replica: &&Replica<S>| {
             let is_sound = self.stop.is_none_or(|stop| matches!(stop, Stop::Disk(DiskFault::Full)));
             let is_settled = replica.content.sequence <= replica.synced();
@@ -88,14 +90,15 @@ impl<S: ShardState> Part<S> {
             false => frozen.is(copy),
         };
         // Another copy in place of one that is being read would make that one begin anew, and so on without end.
-        if begins && self.frozen.len() < FROZEN_MAX && !self.frozen.iter().any(is_wanted) {
+        let places = FROZEN_MAX + if is_owner { FROZEN_OWNERS } else { 0 };
+        if begins && self.frozen.len() < places && !self.frozen.iter().any(is_wanted) {
             // Zero would ask for a new one.
             let number = bench.numbers.random() | 1;
             self.frozen.push(Frozen::new(stream, number, replica.content.write(), bench.now));
         }
         let piece_bytes = bench.settings.piece_bytes;
         let answer = match self.frozen.iter_mut().find(|frozen| is_wanted(frozen)) {
-            Some(frozen) => frozen.piece(stream, copy, offset, piece_bytes, bench.now),
+            Some(frozen) => frozen.piece(from, (stream, copy), offset, piece_bytes, bench.now),
             None => Message::CopyGone { stream, copy },
         };
         bench.mail.push((from, answer));
@@ -146,8 +149,12 @@ impl<S: ShardState> Part<S> {
     pub(in crate::node) fn shown(&self) -> Option<&S> {
         let is_owned = self.role == Role::Full && !self.is_foreign();
         let replica = self.replica.as_ref().filter(|_| is_owned)?;
-        let had_all = !self.is_hollow || self.follower.as_ref().and_then(Follower::fresh_ms).is_some();
-        had_all.then_some(&replica.content.state)
+        (!self.is_hollow || self.had_all()).then_some(&replica.content.state)
+    }
+
+    /// True when it had all of the stream at some time in this run: so the age of what it has is known.
+    pub(in crate::node) fn had_all(&self) -> bool {
+        self.follower.as_ref().and_then(Follower::fresh_ms).is_some()
     }
 
     /// True when it had all of the stream a moment ago, on disk.
@@ -155,6 +162,11 @@ impl<S: ShardState> Part<S> {
         let fresh_ms = self.follower.as_ref().and_then(Follower::fresh_ms);
         let is_fresh = fresh_ms.is_some_and(|fresh_ms| now.elapsed_ms < fresh_ms + CAUGHT_UP_MS);
         self.stop.is_none() && self.replica.is_some() && is_fresh
+    }
+
+    /// True when it has stopped, or lags, for longer than a start takes.
+    pub(in crate::node) fn is_behind(&self, now: Moment) -> bool {
+        self.behind_since_ms.is_some_and(|since_ms| now.elapsed_ms >= since_ms + BEHIND_MS)
     }
 
     /// What this node has of the shard.

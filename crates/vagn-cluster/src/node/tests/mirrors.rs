@@ -1,7 +1,9 @@
 //! Mirrors: the whole fleet at a node that does not own it.
 
 use super::world::{SHARDS, World};
-use crate::event::Event;
+use crate::assignment::{Assignment, Owner};
+use crate::event::{DiskFault, Event};
+use crate::happened::Happened;
 use crate::ids::{NodeId, ShardId, StreamId};
 use crate::message::Message;
 use crate::testing::Places;
@@ -92,6 +94,85 @@ fn a_mirror_that_differs_from_an_owner_begins_anew() {
 }
 
 #[test]
+fn a_replica_that_has_stopped_is_not_shown_where_another_owner_has_more() {
+    let mut world = World::begun(2);
+    world.submit(1, 0..100);
+    world.tell(1, Event::MirrorAsked { for_ms: 60_000 });
+    world.pass(10_000);
+    assert!(world.node(1).mirrors().is_empty(), "all is here");
+    let from = world.node(1).shards()[0].applied + 1;
+    world.tell(1, Event::LogFailed { shard: ShardId(0), from, fault: DiskFault::Broken });
+    world.submit(2, 100..200);
+    world.pass(12_000);
+    let [stopped, other] = [1, 2].map(|node| world.node(node).state(ShardId(0)).unwrap());
+    assert!(stopped != other && world.node(1).shown(ShardId(0)) == Some(other));
+    let views = world.node(1).mirrors();
+    assert_eq!(views.iter().map(|view| view.shard).collect::<Vec<_>>(), [ShardId(0)], "of that one alone");
+    // When the other is gone, what was shown is shown on, as nobody has more.
+    let last = other.clone();
+    world.crash(2);
+    world.pass(20_000);
+    assert_eq!(world.node(1).shown(ShardId(0)), Some(&last));
+}
+
+#[test]
+fn a_replica_that_has_stopped_is_shown_where_no_other_owner_has_all() {
+    let mut world = World::begun(2);
+    world.submit(1, 0..100);
+    world.crash(2);
+    world.pass(10_000);
+    let from = world.node(1).shards()[0].applied + 1;
+    world.tell(1, Event::LogFailed { shard: ShardId(0), from, fault: DiskFault::Broken });
+    world.tell(1, Event::MirrorAsked { for_ms: 60_000 });
+    world.pass(20_000);
+    assert!(world.node(1).mirrors().is_empty());
+    assert_eq!(world.node(1).shown(ShardId(0)), world.node(1).state(ShardId(0)));
+    assert!(world.node(1).shown(ShardId(0)).is_some());
+}
+
+#[test]
+fn a_mirror_that_is_lost_again_and_again_is_copied_ever_more_seldom() {
+    let mut world = with_onlooker();
+    let mut lost_at: Vec<u64> = Vec::new();
+    for second in 0..120_u64 {
+        world.tell(3, Event::MirrorAsked { for_ms: 60_000 });
+        world.machine(3).node.as_mut().unwrap().spoil_mirrors(Places::refuse_all);
+        // All of them, so that each shard has some.
+        world.submit(1, 0..200);
+        world.pass(1_000);
+        let told = &mut world.machine(3).told;
+        let lost = told.extract_if(.., |told| *told == Happened::MirrorLost(ShardId(0))).count();
+        lost_at.extend((0..lost).map(|_| second));
+    }
+    let pauses: Vec<u64> = lost_at.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    assert!((3..=7).contains(&lost_at.len()), "{lost_at:?}");
+    assert!(pauses.is_sorted() && *pauses.last().unwrap() >= 16, "{lost_at:?}");
+}
+
+#[test]
+fn a_mirror_of_a_shard_that_the_record_has_not_is_let_go_and_wakes_nobody() {
+    let mut world = with_onlooker();
+    world.tell(3, Event::MirrorAsked { for_ms: 20_000 });
+    world.pass_until("mirrored", 10_000, |world| world.is_mirrored(3));
+    // Another data set, of fewer shards.
+    let (revision, bytes) = world.record.take().unwrap();
+    let mut record = Assignment::read(&bytes).unwrap();
+    record.data_set += 1;
+    record.shards.truncate(2);
+    world.record = Some((revision + 1, record.write()));
+    [1, 2].into_iter().for_each(|node| world.crash(node));
+    world.pass(5_000);
+    let views = world.node(3).mirrors();
+    assert!(views.iter().all(|view| view.shard.0 < 2), "{views:?}");
+    world.pass(30_000);
+    assert!(world.node(3).mirrors().is_empty() && world.machine(3).subscriptions.is_empty());
+    let before = world.machine(3).events;
+    world.pass(10_000);
+    let events = world.machine(3).events - before;
+    assert!(events < 10 * 40, "{events} events in ten seconds");
+}
+
+#[test]
 fn a_copy_that_begins_does_not_end_one_that_is_read() {
     let mut world = World::begun(1);
     world.submit(1, 0..400);
@@ -117,6 +198,16 @@ fn a_copy_that_begins_does_not_end_one_that_is_read() {
         assert_eq!(ask(&mut world, from, copy, 100), Some(copy));
     }
     assert_eq!(ask(&mut world, 13, 0, 0), None, "no more at a time");
+    // One that is to own the shard is not kept waiting by those who look.
+    let (revision, bytes) = world.record.take().unwrap();
+    let mut record = Assignment::read(&bytes).unwrap();
+    record.version += 1;
+    record.shards[0].owners.push(Owner { node: NodeId(13), is_full: false });
+    world.record = Some((revision + 1, record.write()));
+    world.pass(2_500);
+    assert!(ask(&mut world, 13, 0, 0).is_some());
+    world.pass(1_500);
+    assert_eq!(ask(&mut world, 14, 0, 0), None);
     world.pass(40_000);
     assert!(ask(&mut world, 13, 0, 0).is_some(), "those that nobody reads have ended");
 }

@@ -250,7 +250,17 @@ fn what_only_an_owner_that_was_left_behind_has_is_published_again_before_its_log
     world.pass(130_000);
     assert!(world.streams.values().all(|stream| stream.first > had + 1));
     world.submit(2, 0..100);
+    // While its logs cannot be read nothing of them goes, and people are told.
+    world.machine(1).disk.is_unread = true;
     world.start(1);
+    world.pass(60_000);
+    let logs = &world.machines[&NodeId(1)].disk.shards;
+    assert!(logs.values().filter(|(_, log)| !log.is_empty()).count() == usize::from(SHARDS));
+    for shard in (0..SHARDS).map(ShardId) {
+        assert!(world.has_told(1, Happened::Stopped(shard, Stop::LogUnread)));
+        assert!(!world.has_told(1, Happened::Left(shard)) && !world.has_told(1, Happened::CopyBegun(shard)));
+    }
+    world.machine(1).disk.is_unread = false;
     let owns = |world: &World, shard| {
         let (_, owners) = world.node(2).owners(ShardId(shard)).unwrap();
         owners.contains(&(NodeId(1), true))
@@ -355,6 +365,34 @@ fn a_question_is_answered_by_other_nodes_and_what_is_missing_is_named() {
     world.pass(1);
     let (answers, missing) = world.machine(3).answers.remove(&QueryId(1)).unwrap();
     assert_eq!((answers, missing), (vec![], vec![ShardId(2)]));
+}
+
+#[test]
+fn an_owner_that_never_had_all_since_its_start_answers_for_nobody_in_time() {
+    let mut world = World::begun(2);
+    world.submit(1, 0..100);
+    world.pass(1_000);
+    world.crash(1);
+    world.submit(2, 100..200);
+    // Its streams tell it nothing, and the other owner is silent.
+    let streams = std::mem::take(&mut world.streams);
+    world.start(1);
+    world.crash(2);
+    let ask = Event::Asked { query: QueryId(1), shards: vec![], question: b"large".to_vec(), within_ms: 500 };
+    world.tell(1, ask.clone());
+    world.pass(600);
+    let (answers, missing) = world.machine(1).answers.remove(&QueryId(1)).unwrap();
+    assert_eq!((answers.len(), missing.len()), (0, usize::from(SHARDS)));
+    // Once it had all, its answer has an age, and counts soon.
+    world.streams = streams;
+    world.pass_until("caught up", 20_000, |world| world.is_caught_up(&[1]));
+    world.streams.clear();
+    world.pass(8_000);
+    world.tell(1, ask);
+    world.pass(200);
+    let (answers, missing) = world.machine(1).answers.remove(&QueryId(1)).unwrap();
+    assert_eq!((answers.len(), missing), (usize::from(SHARDS), vec![]));
+    assert!(answers.iter().all(|answer| (6_000..20_000).contains(&answer.age_ms)));
 }
 
 #[test]

@@ -7,8 +7,8 @@ use vagn_wire::Fate;
 
 use crate::command::{Command, ShardAnswer};
 use crate::event::{
-    Delivered, DiskPart, Event, LogRecord, PublishOutcome, RecordOutcome, StreamInfo, StreamOutcome,
-    WriteOutcome,
+    Delivered, DiskPart, Event, LogOutcome, LogRecord, PublishOutcome, RecordOutcome, StreamInfo,
+    StreamOutcome, WriteOutcome,
 };
 use crate::happened::Happened;
 use crate::ids::{Incarnation, Moment, NodeId, QueryId, ShardId, StreamId, SubscriptionId, Ticket};
@@ -40,6 +40,8 @@ pub(super) type Kept = (Option<Arc<[u8]>>, Vec<LogRecord>);
 pub(super) struct Disk {
     pub(super) note: Option<Vec<u8>>,
     pub(super) shards: BTreeMap<ShardId, Kept>,
+    /// Logs cannot be read.
+    pub(super) is_unread: bool,
 }
 
 pub(super) struct Machine {
@@ -382,10 +384,16 @@ impl Machine {
             Command::TrimLog { shard, through } => {
                 self.disk.shards.entry(shard).or_default().1.retain(|record| record.sequence > through);
             }
-            Command::ReadLog { shard, from, .. } => {
+            Command::ReadLog { read, shard, from, .. } => {
                 let log = self.disk.shards.entry(shard).or_default().1.iter();
-                let records = log.filter(|record| record.sequence >= from).take(3).cloned().collect();
-                return Some(Event::LogRead { shard, from, records });
+                let records: Vec<LogRecord> =
+                    log.filter(|record| record.sequence >= from).take(3).cloned().collect();
+                let outcome = match records.is_empty() {
+                    _ if self.disk.is_unread => LogOutcome::Fault,
+                    true => LogOutcome::End,
+                    false => LogOutcome::Records(records),
+                };
+                return Some(Event::LogRead { shard, read, outcome });
             }
             Command::SaveSnapshot { shard, sequence, bytes } => {
                 self.disk.shards.entry(shard).or_default().0 = Some(bytes);

@@ -2,10 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use vagn_cluster::DiskCommand;
+use vagn_cluster::{DiskCommand, LogOutcome};
 use vagn_store::disk::Disk;
 use vagn_store::disk::faulty::{FaultyDisk, Loss};
 
+use super::super::frame::{HEADER, VERSION, seal};
 use super::rig::{DIR, Rig, SHARD, content, records, settings, synced};
 
 /// Last record in the snapshot, and in the log.
@@ -118,15 +119,50 @@ fn damage_before_what_was_synced_is_told_from_a_torn_end() {
 }
 
 #[test]
-fn a_damaged_segment_that_is_read_later_ends_the_reading() {
+fn a_damaged_segment_that_is_read_later_is_a_fault_and_no_end() {
     let disk = filled();
     let first = files(&disk).into_iter().find(|path| path.extension().is_some_and(|it| it == "log")).unwrap();
     disk.damage(&first, |bytes| bytes[150] ^= 1).unwrap();
     let mut rig = Rig::open(disk, settings()).unwrap();
     // The snapshot has what is in it.
     assert_eq!(rig.start().only().1.len() as u64, LAST - SNAPSHOT);
-    let read = rig.read(0, 1 << 20);
-    assert!(!read.is_empty() && read == records(1..=read.len() as u64) && damage_found(&rig) > 0, "{read:?}");
+    let LogOutcome::Records(read) = rig.read_some(0, 1 << 20) else { panic!("what stands before is read") };
+    assert!(read == records(1..=read.len() as u64) && damage_found(&rig) > 0, "{read:?}");
+    assert_eq!(rig.read_some(read.len() as u64 + 1, 1 << 20), LogOutcome::Fault);
+}
+
+#[test]
+fn a_log_that_the_disk_does_not_give_is_not_read_as_empty_and_never_thrown_away() {
+    let disk = filled();
+    let last = files(&disk).into_iter().rfind(|path| path.extension().is_some_and(|it| it == "log")).unwrap();
+    // A segment of a later version: the start reads up to it.
+    let later = disk.restart(Loss::Nothing);
+    later.damage(&last, |bytes| set_version(bytes)).unwrap();
+    let open = || {
+        let mut rig = Rig::open(later.restart(Loss::Nothing), settings()).unwrap();
+        let told = rig.start().only().1;
+        assert!(told.len() < (LAST - SNAPSHOT) as usize, "{told:?}");
+        for from in [0, 1, SNAPSHOT + 1, LAST, LAST + 1] {
+            assert_eq!(rig.read_some(from, 1 << 20), LogOutcome::Fault, "from {from}");
+        }
+        let before = rig.names("shard-3");
+        (rig, before)
+    };
+    let (mut rig, before) = open();
+    rig.install(30);
+    assert_eq!(rig.names("damaged-3-1"), before);
+    let (mut rig, before) = open();
+    rig.tell(DiskCommand::DropShard(SHARD));
+    rig.run();
+    assert_eq!(rig.names("damaged-3-1"), before);
+
+    // A segment that is gone since the start.
+    let mut rig = Rig::open(disk, settings()).unwrap();
+    rig.start();
+    rig.disk.remove(&last).unwrap();
+    let LogOutcome::Records(read) = rig.read_some(0, 1) else { panic!("the first segments are there") };
+    assert_eq!(read, records(1..=1));
+    assert_eq!(rig.read_some(LAST, 1), LogOutcome::Fault);
 }
 
 #[test]
@@ -186,4 +222,10 @@ fn full_disks_do_not_keep_a_torn_end_from_being_cut() {
     disk.set_capacity(0);
     let mut rig = Rig::open(disk, settings()).unwrap();
     assert_eq!(rig.start().only().1, [1, 2, 3]);
+}
+
+/// Makes a segment one of a later version.
+fn set_version(bytes: &mut [u8]) {
+    bytes[8..12].copy_from_slice(&(VERSION + 1).to_le_bytes());
+    seal(&mut bytes[..HEADER]);
 }

@@ -1,6 +1,6 @@
 //! What the files promise the node while it runs.
 
-use vagn_cluster::{DiskCommand, DiskPart, Event};
+use vagn_cluster::{DiskCommand, DiskPart, Event, LogOutcome, ReadId};
 use vagn_store::disk::faulty::Loss;
 
 use super::rig::{Rig, SHARD, content, record, records, shown, synced};
@@ -41,7 +41,7 @@ fn an_installed_snapshot_begins_another_log_and_silences_what_was_under_way() {
     rig.fill(0, 20);
     rig.write(21..=22);
     rig.tell(DiskCommand::SyncLog(SHARD));
-    rig.tell(DiskCommand::ReadLog { shard: SHARD, from: 1, max_bytes: 1 });
+    rig.tell(DiskCommand::ReadLog { read: ReadId(1), shard: SHARD, from: 1, max_bytes: 1 });
     // All of it is done, and the node has not looked yet.
     while FileWorker::all().any(|worker| rig.step(worker)) {}
     rig.tell(DiskCommand::InstallSnapshot { shard: SHARD, sequence: 7, bytes: content(7).into() });
@@ -151,7 +151,12 @@ fn a_log_is_trimmed_by_whole_segments_and_read_from_what_is_left() {
     let first = rig.read(0, 100)[0].sequence;
     assert!((2..=21).contains(&first) && logs(&rig) < before, "{first}");
     assert_eq!(rig.read(0, 100), records(first..=40));
-    assert!(rig.read(first - 1, 100).is_empty() && rig.read(41, 100).is_empty());
+    assert_eq!(
+        rig.read_some(first - 1, 100),
+        LogOutcome::Fault,
+        "it was trimmed, and the log goes on behind it"
+    );
+    assert_eq!(rig.read_some(41, 100), LogOutcome::End);
     assert_eq!(rig.read(25, 1), records(25..=40));
     rig.tell(DiskCommand::SaveSnapshot { shard: SHARD, sequence: 40, bytes: content(40).into() });
     rig.tell(DiskCommand::TrimLog { shard: SHARD, through: 40 });
@@ -167,12 +172,12 @@ fn a_reading_sees_what_was_written_before_it_and_nothing_that_came_later() {
     let mut rig = Rig::new();
     rig.fill(0, 3);
     rig.write(4..=20);
-    rig.tell(DiskCommand::ReadLog { shard: SHARD, from: 2, max_bytes: 1 << 20 });
+    rig.tell(DiskCommand::ReadLog { read: ReadId(2), shard: SHARD, from: 2, max_bytes: 1 << 20 });
     rig.tell(DiskCommand::TrimLog { shard: SHARD, through: 10 });
     rig.write(21..=22);
     let events = rig.run();
-    let [Event::LogRead { from: 2, records: read, .. }] = &events[..] else { panic!("{events:?}") };
-    assert_eq!(*read, records(2..=20));
+    let [Event::LogRead { read: ReadId(2), outcome, .. }] = &events[..] else { panic!("{events:?}") };
+    assert_eq!(*outcome, LogOutcome::Records(records(2..=20)));
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use fastrand::Rng;
-use vagn_cluster::{DiskCommand, DiskFault, Event, LogRecord, ShardId};
+use vagn_cluster::{DiskCommand, DiskFault, Event, LogOutcome, LogRecord, ReadId, ShardId};
 
 use super::rig::Rig;
 
@@ -35,8 +35,8 @@ struct Book {
     /// The first record that the disk is to get next.
     next: u64,
     syncs: u8,
-    /// What was synced when a reading was asked for.
-    reading: Option<u64>,
+    /// A reading that was asked for: from where, and what was synced then.
+    reading: Option<(u64, u64)>,
     is_saving: bool,
     is_installing: bool,
     is_broken: bool,
@@ -152,8 +152,9 @@ impl Player {
             }
             5 if can_write && book.reading.is_none() => {
                 let from = if chance.bool() { 0 } else { chance.u64(..=book.next) };
-                book.reading = book.lives.last().map(|life| life.synced);
-                rig.tell(DiskCommand::ReadLog { shard, from, max_bytes: chance.usize(..500) });
+                book.reading = book.lives.last().map(|life| (from, life.synced));
+                let (read, max_bytes) = (ReadId(from), chance.usize(..500));
+                rig.tell(DiskCommand::ReadLog { read, shard, from, max_bytes });
             }
             6..9 if can_write && book.syncs < 2 => {
                 book.syncs += 1;
@@ -183,7 +184,8 @@ impl Player {
         self.heard.insert(match &event {
             Event::LogSynced { .. } => "synced",
             Event::LogFailed { .. } => "failed",
-            Event::LogRead { records, .. } if records.is_empty() => "read nothing",
+            Event::LogRead { outcome: LogOutcome::End, .. } => "read nothing",
+            Event::LogRead { outcome: LogOutcome::Fault, .. } => "not read",
             Event::LogRead { .. } => "read",
             Event::SnapshotSaved { result: Ok(()), .. } => "saved",
             _ => "not saved",
@@ -208,12 +210,13 @@ impl Player {
                 (book.next, book.syncs) = (from, 0);
                 book.is_broken = fault == DiskFault::Broken;
             }
-            Event::LogRead { shard, from, records } => {
+            Event::LogRead { shard, read, outcome } => {
                 let book = self.books.get_mut(&shard).unwrap();
-                let synced = book.reading.take().expect("it was asked");
+                let (from, synced) = book.reading.take().expect("it was asked");
+                assert_eq!(read, ReadId(from));
                 // From a disk that stopped nothing may have been read.
                 if !self.rig.disk.has_crashed() {
-                    check_read(book.lives.last().unwrap(), synced, from, &records);
+                    check_read(book.lives.last().unwrap(), synced, from, &outcome);
                 }
             }
             Event::SnapshotSaved { shard, sequence, result } => {
@@ -274,14 +277,22 @@ fn install(rig: &mut Rig, book: &mut Book, shard: ShardId, sequence: u64, (id, b
     rig.tell(DiskCommand::InstallSnapshot { shard, sequence, bytes });
 }
 
-/// Checks a reading: records that were written, without a gap, from where it was asked.
-fn check_read(life: &Life, synced: u64, from: u64, records: &[LogRecord]) {
-    let Some(first) = records.first() else {
-        let wanted = life.records.iter().find(|record| record.sequence == from);
-        let may_be_nothing =
-            wanted.is_none_or(|record| record.sequence <= life.trimmed || record.sequence > synced);
-        return assert!(may_be_nothing, "{from} is there");
+/// Checks a reading: records that were written, without a gap, from where it was asked; or the end where nothing is left.
+fn check_read(life: &Life, synced: u64, from: u64, outcome: &LogOutcome) {
+    let records = match outcome {
+        LogOutcome::Records(records) => records,
+        LogOutcome::End => {
+            let mut left = life.records.iter().filter(|record| record.sequence <= synced);
+            let is_over =
+                left.all(|record| record.sequence < from || from == 0 && record.sequence <= life.trimmed);
+            return assert!(is_over, "{from} is taken for the end, and {synced} was synced");
+        }
+        LogOutcome::Fault => {
+            let is_gone = from > 0 && from <= life.trimmed.max(life.snapshots[0].0);
+            return assert!(is_gone, "{from} is there");
+        }
     };
+    let first = records.first().expect("one at least");
     assert!(from == 0 || first.sequence == from, "{} in place of {from}", first.sequence);
     let written = life.records.iter().skip_while(|record| record.sequence < first.sequence);
     assert!(written.take(records.len()).eq(records), "what was read was written so");
@@ -290,11 +301,15 @@ fn check_read(life: &Life, synced: u64, from: u64, records: &[LogRecord]) {
 /// Reads the log of a shard that was told: it is one, to its end.
 fn check_log(rig: &mut Rig, shard: ShardId, book: &Book) {
     let Some(life) = book.lives.last() else { return };
-    rig.tell(DiskCommand::ReadLog { shard, from: 0, max_bytes: 1 << 30 });
+    rig.tell(DiskCommand::ReadLog { read: ReadId(0), shard, from: 0, max_bytes: 1 << 30 });
     let events = rig.run();
-    let [Event::LogRead { records, .. }] = &events[..] else { panic!("{events:?}") };
-    check_read(life, life.synced, 0, records);
-    let (snapshot, last) = (life.snapshots[0].0, records.last().map(|record| record.sequence));
+    let [Event::LogRead { outcome, .. }] = &events[..] else { panic!("{events:?}") };
+    check_read(life, life.synced, 0, outcome);
+    let last = match outcome {
+        LogOutcome::Records(records) => records.last().map(|record| record.sequence),
+        LogOutcome::End | LogOutcome::Fault => None,
+    };
+    let snapshot = life.snapshots[0].0;
     assert!(
         last == Some(life.synced) || last.is_none() && snapshot == life.synced,
         "{shard:?} ends at {last:?}"

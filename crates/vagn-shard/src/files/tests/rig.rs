@@ -6,7 +6,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use fastrand::Rng;
-use vagn_cluster::{Disk, DiskCommand, DiskPart, Event, LogRecord, ShardId};
+use vagn_cluster::{Disk, DiskCommand, DiskPart, Event, LogOutcome, LogRecord, ReadId, ShardId};
 use vagn_store::disk::faulty::{FaultyDisk, Loss};
 
 use crate::files::{FileWorker, FileWorkers, FilesError, FilesSettings, ShardFiles};
@@ -22,6 +22,7 @@ pub(super) struct Rig {
     pub(super) files: ShardFiles,
     workers: FileWorkers,
     settings: FilesSettings,
+    reads: u64,
 }
 
 pub(super) fn settings() -> FilesSettings {
@@ -57,7 +58,7 @@ impl Rig {
     pub(super) fn open(disk: FaultyDisk, settings: FilesSettings) -> Result<Self, FilesError> {
         let workers = FileWorkers::default();
         let files = ShardFiles::open(Arc::new(disk.clone()), Path::new(DIR), settings.clone(), &workers)?;
-        Ok(Self { disk, files, workers, settings })
+        Ok(Self { disk, files, workers, settings, reads: 0 })
     }
 
     /// Starts anew on what a crash has left.
@@ -129,17 +130,32 @@ impl Rig {
         shown(self.run())
     }
 
+    /// Reads a piece of a log.
+    pub(super) fn read_some(&mut self, from: u64, max_bytes: usize) -> LogOutcome {
+        self.reads += 1;
+        let asked = ReadId(self.reads);
+        self.tell(DiskCommand::ReadLog { read: asked, shard: SHARD, from, max_bytes });
+        let mut events = self.run();
+        match events.pop() {
+            Some(Event::LogRead { shard: SHARD, read, outcome }) if events.is_empty() && read == asked => {
+                outcome
+            }
+            other => panic!("{events:?}, {other:?}"),
+        }
+    }
+
     /// Reads all of a log, a piece at a time.
     pub(super) fn read(&mut self, from: u64, max_bytes: usize) -> Vec<LogRecord> {
         let (mut next, mut all) = (from, Vec::new());
         loop {
-            self.tell(DiskCommand::ReadLog { shard: SHARD, from: next, max_bytes });
-            let events = self.run();
-            let [Event::LogRead { shard: SHARD, from, records }] = &events[..] else { panic!("{events:?}") };
-            assert_eq!(*from, next);
-            let Some(last) = records.last() else { return all };
-            next = last.sequence + 1;
-            all.extend(records.iter().cloned());
+            match self.read_some(next, max_bytes) {
+                LogOutcome::Records(records) => {
+                    next = records.last().expect("one at least").sequence + 1;
+                    all.extend(records);
+                }
+                LogOutcome::End => return all,
+                LogOutcome::Fault => panic!("it cannot be read from {next}"),
+            }
         }
     }
 
@@ -164,7 +180,10 @@ pub(super) fn shown(events: Vec<Event>) -> Vec<String> {
         Event::LogSynced { through, .. } => synced(through),
         Event::LogFailed { from, fault, .. } => format!("failed {from} {fault:?}"),
         Event::SnapshotSaved { sequence, result, .. } => format!("saved {sequence} {result:?}"),
-        Event::LogRead { from, records, .. } => format!("read {from} {}", records.len()),
+        Event::LogRead { read, outcome: LogOutcome::Records(records), .. } => {
+            format!("read {} {}", read.0, records.len())
+        }
+        Event::LogRead { read, outcome, .. } => format!("read {} {outcome:?}", read.0),
         other => format!("{other:?}"),
     });
     shown.collect()

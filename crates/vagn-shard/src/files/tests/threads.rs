@@ -7,7 +7,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
 use std::time::Duration;
 
-use vagn_cluster::{Disk, DiskCommand, DiskPart, Event, ShardId};
+use vagn_cluster::{Disk, DiskCommand, DiskPart, Event, ReadId, ShardId};
 use vagn_store::disk::RealDisk;
 
 use super::rig::{Rig, SHARD, content, records, settings, shown};
@@ -121,8 +121,8 @@ fn a_thread_that_is_lost_stops_all_shards_and_nothing_waits_for_ever() {
     let told = shown(rig.run());
     assert!(!told.is_empty() && told.iter().all(|event| event == "failed 6 Broken"), "{told:?}");
     rig.write(8..=8);
-    rig.tell(DiskCommand::ReadLog { shard: SHARD, from: 1, max_bytes: 9 });
+    rig.tell(DiskCommand::ReadLog { read: ReadId(4), shard: SHARD, from: 1, max_bytes: 9 });
     rig.tell(DiskCommand::InstallSnapshot { shard: ShardId(4), sequence: 3, bytes: content(3).into() });
     let told = shown(rig.run());
-    assert_eq!(told, ["failed 6 Broken", "read 1 0", "saved 3 Err(Broken)"]);
+    assert_eq!(told, ["failed 6 Broken", "read 4 Fault", "saved 3 Err(Broken)"]);
 }

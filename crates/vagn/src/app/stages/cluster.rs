@@ -58,14 +58,12 @@ impl ClusterShown for ClusterHandle {
     }
 
     fn repair(&self, shard: u16) -> Result<(), ControlError> {
-        let shards = self.shelf.latest().map_or(0, |shown| shown.shards.len());
-        if usize::from(shard) >= shards {
-            let message = match shards {
-                0 => {
-                    "it is not known yet which shards there are; `vagn cluster status` shows them".to_owned()
-                }
-                _ => format!("there is no shard {shard}: they are numbered from 0 to {}", shards - 1),
-            };
+        let Some(shards) = self.link.shards() else {
+            let message = "it is not known yet which shards there are; `vagn cluster status` shows them once it is: try it again then";
+            return Err(ControlError::new(Problem::Busy, message));
+        };
+        if shard >= shards {
+            let message = format!("there is no shard {shard}: they are numbered from 0 to {}", shards - 1);
             return Err(ControlError::new(Problem::Refused, message));
         }
         let asked = self.link.handle().and_then(|handle| handle.repair(ShardId(shard)));

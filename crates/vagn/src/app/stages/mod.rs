@@ -2,16 +2,18 @@
 //!
 //! | stage | file | is given |
 //! |---|---|---|
-//! | store | `store.rs`, or in a cluster `cluster.rs` | the data directory, or brokers and the directory of the node |
-//! | query | `query.rs` | the fleet |
-//! | ingest | `ingest.rs` | the topic, the storages |
+//! | store | `store.rs`, or in a cluster `cluster.rs` | the data directory, or brokers and the directory of the node; the fleet, which it fills |
+//! | query | `query.rs` | the fleet, or in a cluster the way to its shards |
+//! | ingest | `ingest.rs` | the topic; the storages, or the queue of the courier |
 //! | emergency | `emergency.rs` | the topic, the fleet |
 //! | live map | `live.rs` | the topic of positions, the fleet, the emergency lane |
 //! | streams | `stream.rs` | the topic of what is stored, the fleet |
-//! | API | `api.rs` | the intake, queries, storages, streams, the emergency lane, the live map |
+//! | API | `api.rs` | the intake, queries, the storages or the cluster, streams, the emergency lane, the live map |
 //! | doors | `doors.rs` | the intake |
-//! | control | `registry.rs` | the registry, the guard of the doors |
-//! | ops | `ops.rs` | the metrics, the process list |
+//! | keys | `keys.rs` | the registry, the emergency lane |
+//! | control | `registry.rs` | the registry, the guard of the doors, the copier, what is seen of the cluster |
+//! | memory | `memory.rs` | the bound of answers |
+//! | ops | `ops.rs` | the metrics, the process list, vehicles that behave oddly |
 //!
 //! ```text
 //! vagn (one_for_one)

@@ -18,7 +18,7 @@ pub(super) fn build(parts: &Parts, fleet: &Arc<Fleet>, keeping: &Keeping) -> (Qu
     match keeping {
         Keeping::Storages(_) => (queries, child),
         Keeping::Cluster(cluster) => {
-            let shards = NodeShards::new(cluster.link.clone(), fleet.partitions() as u16);
+            let shards = NodeShards::new(cluster.link.clone());
             (queries.over(Arc::new(shards)), child)
         }
     }

@@ -16,6 +16,16 @@ use crate::control::{self, ClientError, ControlRequest};
 /// Flags of `vagn cluster`.
 #[derive(Debug, Args)]
 #[command(arg_required_else_help = true)]
+#[command(after_help = "Examples:\n  \
+vagn serve --nats tls://a.example,b.example,c.example    # makes this machine a node\n  \
+vagn cluster status --data-dir /var/lib/vagn             # is every shard whole?\n  \
+vagn cluster repair 3 --data-dir /var/lib/vagn           # shard 3 is `stopped`, all its owners run\n  \
+vagn cluster import --data-dir /var/lib/vagn-old --nats tls://a.example,b.example,c.example\n\n\
+A cluster is several services, its nodes, that have one fleet together. The fleet is divided into shards; each is a stream at the NATS brokers, and \
+two nodes, its owners, keep it on disk. Any node takes reports and answers for the whole fleet.\n\
+`status` and `repair` ask the service that runs on --data-dir, so use them on a machine of the cluster. `import` reads the data \
+directory of a single machine whose service is stopped, and speaks to the brokers itself.\n\n\
+`vagn cluster COMMAND --help` tells more, and docs/cluster.md all.")]
 pub(super) struct ClusterArgs {
     #[command(subcommand)]
     command: ClusterCommand,
@@ -49,7 +59,7 @@ struct StatusArgs {
 A shard stops where its stream was deleted, made anew, or lost its end: `vagn cluster status` and /readyz name it. The owner that has most begins a \
 new stream from its log, and each other owner publishes again what only it has: so first see to it that all owners run. Nothing that was answered as \
 stored is lost while one owner has it.\n\n\
-Exit codes: 0 asked for; 1 refused; 64 wrong usage; 69 no service runs, or its node is starting.")]
+Exit codes: 0 asked for; 1 refused; 64 wrong usage; 69 no service runs, or its node is starting and does not know the shards yet: try it again.")]
 struct RepairArgs {
     /// Number of the shard.
     shard: u16,

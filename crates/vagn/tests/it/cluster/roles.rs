@@ -34,6 +34,12 @@ async fn a_call_for_help_is_made_without_brokers() {
     assert!(ready["missing"]["cluster"].as_str().unwrap().contains("cluster.nats"), "{ready}");
     let status = command().args(["cluster", "status", "--data-dir"]).arg(dir.path()).output().unwrap();
     assert_eq!(status.status.code(), Some(69), "{status:?}");
+    let repair = command().args(["cluster", "repair", "0", "--data-dir"]).arg(dir.path()).output().unwrap();
+    let said = String::from_utf8_lossy(&repair.stderr).into_owned();
+    assert!(repair.status.code() == Some(69) && said.contains("it is not known yet which shards"), "{said}");
+    // Not that there were too many questions.
+    let (code, said) = vagn.get("/api/v1/vehicles/caller").await;
+    assert!(code == 503 && said.contains("a part of the fleet is missing"), "{code} {said}");
     let (ended, _) = vagn.stop();
     assert!(ended.success(), "{ended}");
 }
@@ -76,4 +82,36 @@ async fn each_node_does_what_its_role_says_and_an_old_fleet_is_named() {
         status(&dir("store"))["members"].to_string().contains("\"ingest\"")
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_is_set_to_another_number_of_shards_is_refused_with_both_numbers() {
+    let (folders, brokers) = (TempDir::new().unwrap(), Brokers::start());
+    let list = brokers.list();
+    let config = |shards| {
+        let folder = folders.path().join(format!("{shards}"));
+        std::fs::create_dir_all(&folder).unwrap();
+        crate::vagn::settings(&folder, &format!("[cluster]\nshards = {shards}\n"))
+    };
+    let refused = async |node: &str| {
+        let (dir, config) = (folders.path().join(node), config(2));
+        let args = ["--nats", &list, "--node", node, "--config", &config, "--role", "ingest,query"];
+        let mut vagn = Vagn::launch(&dir, &args);
+        let status = vagn.wait_exit();
+        assert_eq!(status.code(), Some(64), "{}", vagn.log());
+        let said =
+            "the data set `fleet` has 3 shards, and `cluster.shards` is 2; set it to 3, and start again";
+        eventually("both numbers", async || vagn.log().contains(said)).await;
+    };
+    let three = config(3);
+    let mut first = Vagn::launch(
+        &folders.path().join("first"),
+        &["--nats", &list, "--node", "first", "--config", &three],
+    );
+    first.wait_ready();
+    assert_eq!(report_all(&first, 1, 1.0).await, vec![Fate::Stored; VEHICLES as usize]);
+    // One that learns the number from the brokers, and one that has it on its disk.
+    refused("second").await;
+    drop(first.stop());
+    refused("first").await;
 }

@@ -75,6 +75,15 @@ async fn three_nodes_are_one_fleet_whichever_is_killed() {
     for (_, node) in cluster.running() {
         see_on_the_map(node, cluster.node(0)).await;
     }
+    // Once at each of two owners, also where mirrors show the rest.
+    eventually("each vehicle to be counted at its owners", async || {
+        let mut vehicles = 0;
+        for (_, node) in cluster.running() {
+            vehicles += node.metric("vagn_vehicles").await as u64;
+        }
+        vehicles == 2 * VEHICLES
+    })
+    .await;
     // A datagram, too.
     cluster.node(2).send(&report(&vehicle(0), 2.5, 0.0, false));
     eventually("the datagram at another node", async || latitude(cluster.node(0), 0).await == Some(2.5))
