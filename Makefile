@@ -92,9 +92,10 @@ cluster:
 	$(CARGO) build --release --locked --bin vagn
 	scripts/cluster $(DIR)
 
-## cluster-test: brokers killed, hung and restarted under load, many times; the short round is in `make test`
+## cluster-test: real brokers and nodes killed, hung, cut off, without disks and without each other under load, with a ledger of all that was answered; takes about half an hour, some of it as root; VAGN_OUTAGE_S=600 a longer outage, VAGN_SEED=n the same moments again; the short round is in `make test`
 cluster-test: needs
 	VAGN_LONG=1 $(CARGO) test --locked -p vagn-nats --test it
+	VAGN_LONG=1 $(CARGO) test --locked -p vagn --test it -- --include-ignored --test-threads 1 cluster::
 
 ## fuzz: a million damaged inputs for whatever reads bytes from outside; INPUTS=n another number
 fuzz:

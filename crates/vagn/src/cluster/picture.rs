@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use vagn_cluster::{
-    Counts, MemberView, Node, NodeId, OwnerView, ShardId, ShardState, ShardView, Stage, Stop,
+    Counts, MemberView, Node, NodeId, OwnerView, ShardId, ShardState, ShardView, Stage, Stop, TickMark,
 };
 
 /// The cluster as this node sees it.
@@ -105,8 +105,18 @@ impl ShardPicture {
             "applied": self.own.map(|own| own.applied),
             "lag": self.lag(),
             "time_ms": self.own.and_then(|own| own.tick).map(|tick| tick.time_ms),
+            "tick": self.own.and_then(|own| own.tick).map(tick),
         })
     }
+}
+
+/// Shows the last tick with the hashes that all replicas have there. As text: JavaScript rounds numbers of 64 bits.
+fn tick(mark: TickMark) -> Value {
+    json!({
+        "sequence": mark.sequence,
+        "content_hash": format!("{:016x}", mark.content_hash),
+        "running_hash": format!("{:016x}", mark.running_hash),
+    })
 }
 
 /// Names of stages, for metrics and status.
@@ -179,7 +189,7 @@ mod tests {
                 stage: Stage::CatchingUp,
                 received: 5,
                 applied: 5,
-                tick: None,
+                tick: Some(TickMark { sequence: 4, time_ms: 9, content_hash: u64::MAX, running_hash: 1 }),
             };
             ShardPicture { shard: ShardId(number), owners, own: Some(own) }
         };
@@ -224,5 +234,8 @@ mod tests {
             (&json!("catching_up"), &json!(4))
         );
         assert_eq!(shown["unowned_shards"], json!([1]));
+        let hashes =
+            json!({"sequence": 4, "content_hash": "ffffffffffffffff", "running_hash": "0000000000000001"});
+        assert_eq!(shown["shards"][0]["tick"], hashes);
     }
 }

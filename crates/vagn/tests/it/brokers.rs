@@ -19,10 +19,16 @@ pub(crate) struct Brokers {
 impl Brokers {
     /// Starts them, and waits until they have a leader.
     pub(crate) fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// Starts them with further arguments.
+    pub(crate) fn start_with(arguments: &[&str]) -> Self {
         let folder = TempDir::new().unwrap();
         let mut child = Command::new(workspace().join("scripts/brokers"))
             .arg("run")
             .arg(folder.path())
+            .args(arguments)
             .current_dir(workspace())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

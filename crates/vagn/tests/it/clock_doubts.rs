@@ -13,11 +13,11 @@ use crate::vagn::{Environment, Vagn, client, command, eventually, report};
 const OWN_WORD: &[&str] = &["--clock-kernel", "false"];
 
 /// A wall clock that the services started with it go by.
-struct WallClock(PathBuf);
+pub(crate) struct WallClock(PathBuf);
 
 impl WallClock {
     /// A clock in `dir` that is off by so much, such as `+40d`.
-    fn new(dir: &Path, off: &str) -> Self {
+    pub(crate) fn new(dir: &Path, off: &str) -> Self {
         let clock = Self(dir.join("wall-clock"));
         clock.set(off);
         clock
@@ -30,7 +30,7 @@ impl WallClock {
         fs::rename(fresh, &self.0).unwrap();
     }
 
-    fn environment(&self) -> Environment {
+    pub(crate) fn environment(&self) -> Environment {
         let folders = fs::read_dir("/usr/lib").unwrap().map(|entry| entry.unwrap().path());
         let mut libraries = folders.map(|folder| folder.join("faketime/libfaketimeMT.so.1"));
         let library = libraries.find(|path| path.exists()).expect("`make needs` installs faketime");

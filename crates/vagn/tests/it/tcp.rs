@@ -32,6 +32,19 @@ impl TcpVehicle {
         self.say(id, lat, lon, seq, false);
     }
 
+    /// Adds a report that may tell its own time to those that `flush` sends.
+    pub(crate) fn timed_report(
+        &mut self,
+        id: &str,
+        lat: f64,
+        lon: f64,
+        seq: u64,
+        event_time_ms: Option<i64>,
+    ) {
+        let report = Report::new(VehicleId::new(id).unwrap(), Position::new(lat, lon).unwrap());
+        encode(&Report { seq: Some(seq), event_time_ms, ..report }, &mut self.out);
+    }
+
     /// Adds a report, with or without the emergency flag, to those that `flush` sends.
     pub(crate) fn say(&mut self, id: &str, lat: f64, lon: f64, seq: u64, emergency: bool) {
         let report = Report::new(VehicleId::new(id).unwrap(), Position::new(lat, lon).unwrap());

@@ -69,7 +69,12 @@ impl Vagn {
 
     /// Starts it, and waits only until it listens.
     pub(crate) fn launch(data_dir: &Path, args: &[&str]) -> Self {
-        let mut vagn = Self::spawn(data_dir, args);
+        Self::launch_by(command(), data_dir, args)
+    }
+
+    /// Starts it by this command, such as one that runs it elsewhere, and waits only until it listens.
+    pub(crate) fn launch_by(by: Command, data_dir: &Path, args: &[&str]) -> Self {
+        let mut vagn = Self::spawn_by(by, data_dir, args);
         vagn.follow_log();
         vagn.read_listeners();
         vagn

@@ -1,0 +1,22 @@
+//! Clusters of real nodes over real brokers. Read `rounds` first: three nodes are one fleet, whichever is asked, and whichever is killed.
+//!
+//! The proofs, by the kind of death, are `kills`, `pauses`, `outages`, `streams`, `disks`, `clocks`, `partitions` and `restarts`. Each goes on
+//! under the load of a [`scene`]: senders write down what was answered, readers check each answer against that, and in the end every node
+//! must have all. `make test` has the first of them, and `make cluster-test` all.
+
+mod clocks;
+mod disks;
+mod import;
+mod kills;
+mod ledger;
+mod nodes;
+mod outages;
+mod partitions;
+mod pauses;
+mod readers;
+mod restarts;
+mod roles;
+mod rounds;
+mod scene;
+mod senders;
+mod streams;

@@ -1,0 +1,179 @@
+//! Three nodes over three brokers: one fleet, whichever node is asked, and whichever is killed.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::time::timeout;
+use vagn_wire::Fate;
+
+use super::nodes::{Cluster, has_two_copies, status};
+use super::scene::rounds;
+use crate::position_stream::Stream;
+use crate::tcp::TcpVehicle;
+use crate::tiles;
+use crate::vagn::{Vagn, command, eventually, report};
+
+/// Vehicles: enough that each shard has some.
+pub(crate) const VEHICLES: u64 = 60;
+
+pub(crate) fn vehicle(number: u64) -> String {
+    format!("bus-{number}")
+}
+
+/// Sends a report of each vehicle over TCP, and returns the fates.
+pub(crate) async fn report_all(node: &Vagn, seq: u64, lat: f64) -> Vec<Fate> {
+    let mut vehicles = TcpVehicle::connect(node.address("tcp")).await.unwrap();
+    (0..VEHICLES).for_each(|number| vehicles.report(&vehicle(number), lat, number as f64, seq));
+    vehicles.flush().await.unwrap();
+    let mut fates = Vec::new();
+    for _ in 0..VEHICLES {
+        fates.push(vehicles.ack().await.expect("an answer").2);
+    }
+    fates
+}
+
+/// Returns the latitude of a vehicle as a node shows it.
+async fn latitude(node: &Vagn, number: u64) -> Option<f64> {
+    let (status, body) = node.get(&format!("/api/v1/vehicles/{}", vehicle(number))).await;
+    let shown: Value = serde_json::from_str(&body).unwrap();
+    if status == 200 { shown["geometry"]["coordinates"][1].as_f64() } else { None }
+}
+
+/// Waits until a node shows all vehicles at this latitude.
+async fn wait_for_all(node: &Vagn, lat: f64) {
+    for number in 0..VEHICLES {
+        eventually(&format!("{} at {lat}", vehicle(number)), async || {
+            latitude(node, number).await.is_some_and(|shown| (shown - lat).abs() < 1e-6)
+        })
+        .await;
+    }
+}
+
+/// Returns the number of vehicles that a node finds in the whole world, and the shards that it misses.
+async fn found(node: &Vagn) -> (u64, Value) {
+    let answer = node.json("/api/v1/vehicles?bbox=-180,-90,180,90&limit=1000").await;
+    let missing = answer.get("missing_shards").cloned().unwrap_or(json!([]));
+    assert_eq!(answer.get("partial").is_some(), missing != json!([]), "{answer}");
+    (answer["features"].as_array().unwrap().len() as u64, missing)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn three_nodes_are_one_fleet_whichever_is_killed() {
+    let mut cluster = Cluster::start();
+    assert_eq!(report_all(cluster.node(0), 1, 1.0).await, vec![Fate::Stored; VEHICLES as usize]);
+    let reports: Vec<_> = (0..VEHICLES)
+        .map(|number| json!({"ID": vehicle(number), "Lat": 2.0, "Lon": number, "Seq": 2}))
+        .collect();
+    let (code, answer) = cluster.node(1).post("/api/v1/positions", json!(reports).to_string()).await;
+    let stored = answer["reports"].as_array().unwrap().iter().filter(|one| one["fate"] == "stored").count();
+    assert_eq!((code, stored as u64), (200, VEHICLES), "{answer}");
+    for (_, node) in cluster.running() {
+        wait_for_all(node, 2.0).await;
+        assert_eq!(found(node).await, (VEHICLES, json!([])));
+    }
+    for (_, node) in cluster.running() {
+        see_on_the_map(node, cluster.node(0)).await;
+    }
+    // Once at each of two owners, also where mirrors show the rest.
+    eventually("each vehicle to be counted at its owners", async || {
+        let mut vehicles = 0;
+        for (_, node) in cluster.running() {
+            vehicles += node.metric("vagn_vehicles").await as u64;
+        }
+        vehicles == 2 * VEHICLES
+    })
+    .await;
+    // A datagram, too.
+    cluster.node(2).send(&report(&vehicle(0), 2.5, 0.0, false));
+    eventually("the datagram at another node", async || latitude(cluster.node(0), 0).await == Some(2.5))
+        .await;
+    cluster.wait_whole().await;
+
+    repair_a_shard(&cluster).await;
+
+    // A broker that is killed leads some streams: until others do, reports may fail.
+    cluster.brokers.order("kill 1");
+    let mut seq = 3;
+    eventually("stored with two brokers", async || {
+        seq += 1;
+        report_all(cluster.node(1), seq, 2.0).await.iter().all(|fate| *fate == Fate::Stored)
+    })
+    .await;
+    cluster.brokers.order("start 1");
+    // One owner of a stream whose leader went is enough to store; the other one is behind for a while.
+    cluster.wait_whole().await;
+
+    for round in 0..rounds(1, 20) as u64 {
+        let (seq, lat) = (1_000 + round, 3.0 + round as f64);
+        kill_two_and_come_back(&mut cluster, (round % 3) as usize, seq, lat).await;
+    }
+}
+
+/// Looks at the whole fleet through a node, also at what it does not own; what comes in at another one is seen there, too.
+async fn see_on_the_map(node: &Vagn, other: &Vagn) {
+    eventually("all vehicles on the map", async || {
+        tiles::count(&tiles::features(node, "0/0/0.mvt").await, "n") == VEHICLES
+    })
+    .await;
+    let mut stream = Stream::of(node, "/api/v1/positions/stream?bbox=-1,-1,60,10", None).await;
+    let mut left: BTreeSet<String> = (0..VEHICLES).map(vehicle).collect();
+    let mut seq = 1;
+    while !left.is_empty() {
+        seq += 1;
+        report_all(other, seq, 2.0).await;
+        while let Ok(event) = timeout(Duration::from_millis(1_500), stream.next()).await {
+            let event = event.expect("the stream goes on");
+            if event.name == "position" {
+                left.remove(event.data["id"].as_str().unwrap());
+            }
+        }
+        assert!(seq < 20, "{left:?} were not told");
+    }
+}
+
+/// Begins a new epoch of a shard, which loses nothing.
+async fn repair_a_shard(cluster: &Cluster) {
+    let repair = |shard: &str| {
+        let said = command().args(["cluster", "repair", shard, "--data-dir"]).arg(cluster.dir(0)).output();
+        let said = said.unwrap();
+        (said.status.code(), String::from_utf8_lossy(&said.stderr).into_owned())
+    };
+    let (code, said) = repair("6");
+    assert!(code == Some(1) && said.contains("from 0 to 5"), "{said}");
+    assert_eq!(repair("5").0, Some(0));
+    eventually("a new epoch of shard 5", async || {
+        let seen: Vec<Value> = (0..3).map(|node| status(&cluster.dir(node))).collect();
+        // Who does not own it does not say.
+        let is_new = seen.iter().filter(|status| status["shards"][5]["epoch"] == 2).count() == 2;
+        is_new && seen.iter().all(has_two_copies)
+    })
+    .await;
+    eventually("all of it again", async || found(cluster.node(1)).await == (VEHICLES, json!([]))).await;
+}
+
+/// Kills a node and then another one, and looks that answers are whole or say what is missing. Both come back with all.
+async fn kill_two_and_come_back(cluster: &mut Cluster, first: usize, seq: u64, lat: f64) {
+    let [second, third] = [1, 2].map(|further| (first + further) % 3);
+    cluster.kill(first);
+    // Whole all the time: each shard has an owner among the two others.
+    for _ in 0..20 {
+        assert_eq!(found(cluster.node(second)).await, (VEHICLES, json!([])));
+    }
+    assert_eq!(report_all(cluster.node(third), seq, lat).await, vec![Fate::Stored; VEHICLES as usize]);
+    wait_for_all(cluster.node(second), lat).await;
+
+    // Both owners of some shards are away now.
+    cluster.kill(second);
+    let (vehicles, missing) = found(cluster.node(third)).await;
+    assert!(vehicles < VEHICLES && missing != json!([]), "{vehicles} {missing}");
+
+    for node in [first, second] {
+        cluster.start_again(node);
+    }
+    for (_, node) in cluster.running() {
+        wait_for_all(node, lat).await;
+        eventually("whole answers", async || found(node).await == (VEHICLES, json!([]))).await;
+    }
+    cluster.wait_whole().await;
+}
