@@ -12,6 +12,7 @@ mod call_places;
 mod chance;
 mod clock_doubts;
 mod cluster;
+mod cluster_export;
 mod copies;
 mod cors;
 mod damage;

@@ -1,5 +1,7 @@
 //! `vagn cluster`: the cluster that a running service is a node of.
 
+mod export;
+mod guest;
 mod import;
 mod table;
 
@@ -29,6 +31,8 @@ enum ClusterCommand {
     Repair(RepairArgs),
     /// Bring the fleet of a single machine, whose service is stopped, into a cluster.
     Import(import::ImportArgs),
+    /// Bring the whole fleet of a cluster back into a data directory of a single machine.
+    Export(export::ExportArgs),
 }
 
 #[derive(Debug, Args)]
@@ -58,15 +62,16 @@ struct RepairArgs {
     data_dir: PathBuf,
 }
 
-/// Asks the service, or imports a fleet where none runs.
+/// Asks the service, or carries a fleet in or out, where none runs.
 ///
 /// # Errors
-/// No service runs, it is no node of a cluster, or it cannot be asked; those of [`import::run`].
+/// No service runs, it is no node of a cluster, or it cannot be asked; those of [`import::run`] and [`export::run`].
 pub(super) fn run(args: ClusterArgs) -> anyhow::Result<ExitCode> {
     match args.command {
         ClusterCommand::Status(args) => status(&args)?,
         ClusterCommand::Repair(args) => repair(&args)?,
         ClusterCommand::Import(args) => import::run(args)?,
+        ClusterCommand::Export(args) => export::run(args)?,
     }
     Ok(ExitCode::SUCCESS)
 }
