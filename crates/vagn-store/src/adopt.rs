@@ -202,7 +202,9 @@ mod tests {
                 assert_eq!(partitions[at].replays(), roster.replays(), "{number}");
                 replays += roster.replays();
             }
-            partitions.into_iter().for_each(|partition| drop(partition.close().unwrap()));
+            for partition in partitions {
+                partition.close().unwrap();
+            }
         }
         assert!(replays > 10, "{replays}");
         let refused = adopt(disk, &shards).unwrap_err();

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::process::{Child, Stdio};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -26,11 +27,22 @@ fn vehicle(number: u64) -> String {
     format!("bus-{number}")
 }
 
-/// Runs a command of `vagn cluster`. Returns its exit code, and what it says.
-fn carry(which: &str, args: &[&str], dir: &Path) -> (Option<i32>, String, String) {
-    let said = command().args(["cluster", which, "--data-dir"]).arg(dir).args(args).output().unwrap();
+/// Begins a command of `vagn cluster`.
+fn begin(which: &str, args: &[&str], dir: &Path) -> Child {
+    let mut command = command();
+    command.args(["cluster", which, "--data-dir"]).arg(dir).args(args);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+}
+
+/// Waits until a command has ended. Returns its exit code, and what it says.
+fn end(command: Child) -> (Option<i32>, String, String) {
+    let said = command.wait_with_output().unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
     (said.status.code(), text(said.stdout), text(said.stderr))
+}
+
+fn carry(which: &str, args: &[&str], dir: &Path) -> (Option<i32>, String, String) {
+    end(begin(which, args, dir))
 }
 
 /// Returns all that a service shows of all vehicles, but for what grows with the time since.
@@ -157,13 +169,10 @@ async fn a_fleet_goes_into_a_cluster_and_comes_back_as_it_is_there() {
 
     // With two of three nodes gone some shards have no owner.
     nodes.drain(1..).for_each(|mut node| node.kill());
-    let missing = std::thread::spawn({
-        let (never_dir, list) = (never_dir.clone(), list.clone());
-        move || carry("export", &["--nats", &list], &never_dir)
-    });
+    let missing = begin("export", &args, &never_dir);
     let again = single(folder, &again_dir);
     assert_eq!(fleet(&again).await, shown);
-    let (code, said, why) = tokio::task::spawn_blocking(|| missing.join().unwrap()).await.unwrap();
+    let (code, said, why) = end(missing);
     assert_eq!((code, said.as_str()), (Some(1), ""), "{why}");
     assert!(
         why.contains("nothing was exported") && why.contains("no node answers for all of these shards: "),

@@ -13,8 +13,8 @@ use vagn_store::Fleet;
 use super::{DRAIN_WITHIN, Parts, kept};
 use crate::app::WORK_NICE;
 use crate::cluster::{
-    ClusterMetrics, Courier, News, NodeFiles, NodeLink, NodeParts, Onlookers, Outlook, Shelf, ShelfParts,
-    Submission, children,
+    ClusterMetrics, Courier, FileMetrics, News, NodeFiles, NodeLink, NodeParts, Onlookers, Outlook, Shelf,
+    ShelfParts, Submission, children,
 };
 use crate::config::{Settings, without_credentials};
 use crate::control::{ClusterShown, ControlError, Problem};
@@ -104,6 +104,8 @@ pub(super) fn build(
         courier: courier.clone(),
         onlookers: onlookers.clone(),
     });
+    let workers = FileWorkers::default();
+    let files = FileMetrics::new(&parts.metric_registry, workers.clone());
     let node = NodeParts {
         name: cluster.node_name(&host::of_machine()),
         stores: cluster.roles()?.store,
@@ -112,7 +114,7 @@ pub(super) fn build(
         files: Some(NodeFiles {
             dir: settings.data_dir.join(DIR),
             free_floor_bytes: settings.free_floor_bytes,
-            workers: FileWorkers::default(),
+            workers,
         }),
         draw: || fastrand::u64(..),
         clock: parts.clock.clone(),
@@ -125,6 +127,7 @@ pub(super) fn build(
     let supervisor = Supervisor::new("cluster", Strategy::OneForOne)
         .children(children(node).map(|thread| watched(thread.nice(WORK_NICE))))
         .child(watched(shelf.child()))
+        .child(watched(files.child()))
         .child(watched(courier.child()));
     Ok((ClusterHandle { reports, link, shelf, onlookers, news }, ChildSpec::supervisor(supervisor)))
 }
