@@ -13,6 +13,7 @@ mod chance;
 mod clock_doubts;
 mod cluster;
 mod cluster_export;
+mod cluster_settings;
 mod copies;
 mod cors;
 mod damage;

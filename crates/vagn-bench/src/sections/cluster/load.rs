@@ -59,6 +59,7 @@ impl People<'_> {
     /// Reports at this rate in all, or does not where it is `None`, for so long; meanwhile single reports and questions go and come.
     pub(super) fn run(&mut self, rate: Option<Rate>, seconds: f64) -> anyhow::Result<Done> {
         let Self { doors, fleets, single, asked, places } = self;
+        let first = doors.first().context("no node takes reports")?;
         let limit = Duration::from_secs_f64(seconds);
         let started = Instant::now();
         let is_over = AtomicBool::new(false);
@@ -72,20 +73,20 @@ impl People<'_> {
                     .map(|(fleet, door)| scope.spawn(move || report(door, fleet, rate, WINDOW, limit)))
                     .collect(),
             };
-            let first = doors.first().context("no node takes reports")?;
             let waits = scope.spawn(|| one_by_one(first, single, limit));
             let asks = scope.spawn(|| ask(asked, places, &is_over));
-            let mut done = Done::default();
-            for reporter in reporters {
-                let (stored, others, _) = joined(reporter)?;
+            // All of them have ended before any error is told: who asks does so until it is over.
+            let reported: Vec<_> = reporters.into_iter().map(joined).collect();
+            let seconds = started.elapsed().as_secs_f64();
+            let waited = joined(waits);
+            is_over.store(true, Ordering::Relaxed);
+            let asks_s = joined(asks)?;
+            let mut done = Done { seconds, acks_s: waited?.2, asks_s, ..Done::default() };
+            for answers in reported {
+                let (stored, others, _) = answers?;
                 done.stored += stored;
                 done.others += others;
             }
-            done.seconds = started.elapsed().as_secs_f64();
-            let (_, _, acks_s) = joined(waits)?;
-            done.acks_s = acks_s;
-            is_over.store(true, Ordering::Relaxed);
-            done.asks_s = joined(asks)?;
             Ok(done)
         })
     }

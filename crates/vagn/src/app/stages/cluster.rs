@@ -7,7 +7,7 @@ use vagn_cluster::ShardId;
 use vagn_live::Positions;
 use vagn_otp::{ChildSpec, Queue, Strategy, Supervisor};
 use vagn_shard::files::FileWorkers;
-use vagn_shard::{FleetShard, ShardSettings, shard_of};
+use vagn_shard::{FleetShard, shard_of};
 use vagn_store::Fleet;
 
 use super::{DRAIN_WITHIN, Parts, kept};
@@ -109,7 +109,7 @@ pub(super) fn build(
     let node = NodeParts {
         name: cluster.node_name(&host::of_machine()),
         stores: cluster.roles()?.store,
-        begin: shards(settings).to_bytes(),
+        begin: settings.of_shards(cluster.shards).to_bytes(),
         settings_hash: settings.cluster_hash(),
         files: Some(NodeFiles {
             dir: settings.data_dir.join(DIR),
@@ -130,13 +130,4 @@ pub(super) fn build(
         .child(watched(files.child()))
         .child(watched(courier.child()));
     Ok((ClusterHandle { reports, link, shelf, onlookers, news }, ChildSpec::supervisor(supervisor)))
-}
-
-/// Returns what each shard of a new data set keeps.
-fn shards(settings: &Settings) -> ShardSettings {
-    let shards = settings.cluster.shards;
-    ShardSettings {
-        forget_after_ms: settings.forget_after.as_ms(),
-        max_vehicles: settings.max_vehicles.div_ceil(shards),
-    }
 }
