@@ -76,7 +76,7 @@ pub(super) fn run(bench: &Bench, section: &mut Section) -> anyhow::Result<()> {
     for (victim, name) in cases {
         let mut all = Vec::new();
         for time in 0..bench.repetitions() as usize {
-            bench.progress(format!("cluster: {name} is killed"));
+            bench.progress(format!("cluster: death of {name}"));
             all.push(die(&mut rig, victim, time)?);
         }
         let spread = |of: fn(&Seen) -> f64| Spread::of(all.iter().map(of)).show(time);
