@@ -6,7 +6,9 @@
 pub mod ask;
 pub mod bare;
 pub mod bare_sender;
+pub mod bare_stream;
 pub mod bench;
+pub mod brokers;
 pub mod https;
 pub mod load;
 pub mod machine;

@@ -15,6 +15,9 @@ pub const SERVER_CORE: usize = 0;
 /// Core of everything that sends and asks.
 pub const CLIENT_CORE: usize = 1;
 
+/// Both of them, as `taskset` takes them.
+pub const BOTH_CORES: &str = "0,1";
+
 /// Makes the stamp of figures that are measured now.
 pub fn stamp(quick: bool) -> Measured {
     Measured { commit: commit(), date: date(), machine: machine(), quick }

@@ -11,7 +11,7 @@ use clap::{Parser, Subcommand};
 use vagn_bench::bench::Bench;
 use vagn_bench::notes::Notes;
 use vagn_bench::section::Section;
-use vagn_bench::{bare, bare_sender, machine, render, section, sections};
+use vagn_bench::{bare, bare_sender, bare_stream, machine, render, section, sections};
 
 #[derive(Debug, Parser)]
 #[command(about = "Measures Vagn end to end and writes docs/BENCHMARKS.md", version)]
@@ -47,6 +47,9 @@ enum Command {
     /// Let viewers in, send them so many bytes a second with the certificate in this folder, and do nothing else.
     #[command(hide = true)]
     BareSender { folder: PathBuf, bytes: usize },
+    /// Publish messages to streams of brokers, count the answers, and do nothing else.
+    #[command(hide = true)]
+    BareStream(bare_stream::Messages),
 }
 
 /// Folders of the results and of the document.
@@ -64,6 +67,7 @@ fn main() -> anyhow::Result<ExitCode> {
     match Args::parse().command {
         Command::Bare => bare::run()?,
         Command::BareSender { folder, bytes } => bare_sender::run(&folder, bytes)?,
+        Command::BareStream(messages) => bare_stream::run(&messages)?,
         Command::Render { place } => write(&place)?,
         Command::Run { place, vagn, only, quick } => {
             let bench = Bench { vagn, scratch: place.work.join("scratch"), quick };

@@ -12,9 +12,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 /// Sections that this program measures, in the order of the document.
-pub const ORDER: [&str; 12] = [
-    "udp", "sealed", "ack", "visible", "nearby", "map", "memory", "restart", "overload", "compare",
-    "scaling", "profile",
+pub const ORDER: [&str; 13] = [
+    "udp", "sealed", "ack", "visible", "nearby", "map", "memory", "restart", "cluster", "overload",
+    "compare", "scaling", "profile",
 ];
 
 /// Sections of the scripts, which come next. Sections that are named nowhere come last, by their id.

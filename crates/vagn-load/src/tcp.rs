@@ -282,6 +282,8 @@ impl Connection<'_> {
             };
             match read {
                 None => return Err(TcpError::Silent(self.target.clone())),
+                // The server ends its side once we have ended ours, which may be seen before our own word.
+                Some(Ok(0)) if self.flight.is_over() => return Ok(()),
                 Some(Ok(0)) => {
                     return Err(TcpError::Lost(self.target.clone(), io::ErrorKind::UnexpectedEof.into()));
                 }
@@ -322,5 +324,45 @@ async fn by<T>(deadline: Option<Instant>, work: impl Future<Output = T>) -> Opti
     match deadline {
         Some(deadline) => timeout_at(deadline, work).await.ok(),
         None => Some(work.await),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::Pin;
+    use std::task::{Context, Poll};
+
+    use tokio::io::ReadBuf;
+
+    use super::*;
+
+    /// A server that ends its side. Before that the other half has said that all was written, if it has.
+    struct Ended<'a> {
+        flight: &'a Flight,
+        is_written: bool,
+    }
+
+    impl AsyncRead for Ended<'_> {
+        fn poll_read(self: Pin<&mut Self>, _: &mut Context<'_>, _: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+            self.flight.written.set(self.is_written);
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    async fn read(is_written: bool, open: usize) -> Result<(), TcpError> {
+        let (target, settings) = ("localhost:9091".parse().unwrap(), TcpSettings::default());
+        let connection = Connection { target: &target, settings: &settings, flight: Flight::default() };
+        connection.flight.open.set(open);
+        let stream = Ended { flight: &connection.flight, is_written };
+        connection.read(stream, &mut |_| {}).await.1
+    }
+
+    #[tokio::test]
+    async fn a_server_that_ends_its_side_when_all_is_answered_is_not_lost() {
+        read(true, 0).await.unwrap();
+        for (is_written, open) in [(true, 1), (false, 0), (false, 1)] {
+            let lost = read(is_written, open).await.unwrap_err();
+            assert!(matches!(lost, TcpError::Lost(..)), "{lost}");
+        }
     }
 }

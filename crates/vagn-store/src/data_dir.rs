@@ -17,7 +17,7 @@ mod part_list;
 
 pub use part_list::PartList;
 
-use crate::OrderNumber;
+use crate::adopt::Adoption;
 use crate::backup::RESTORING;
 use crate::disk::{Disk, DiskLock, read_all};
 use crate::error::{Doing, StoreError};
@@ -27,6 +27,7 @@ use crate::partition::site::Site;
 use crate::partition::{Partition, Progress, Recovery, Settings};
 use crate::repartition::Repartition;
 use crate::syncer::Shared;
+use crate::{OrderNumber, Reader};
 use parking_lot::Mutex;
 use part_list::Top;
 use std::collections::{BTreeSet, HashMap};
@@ -132,30 +133,57 @@ impl DataDir {
         }
         // It is tried again every few seconds: a copy of the fleet left behind by each try would fill the disk.
         leftovers::remove_unfinished(&*self.disk, &self.dir, &self.top)?;
-        self.make(settings, now_ms, progress).inspect_err(|_| {
+        self.make(|data, to| {
+            let old = Site::all(&data.dir, data.in_force, true);
+            let old: Vec<_> = old.into_iter().map(|site| data.at_its_time(site)).collect();
+            Repartition { disk: &data.disk, settings, now_ms, progress }.run(&old, to)
+        })
+    }
+
+    /// Fills a directory in which no partition was ever opened with the vehicles of these readers, which must not change meanwhile, and
+    /// returns their number. All that is kept of them is taken as it is, the counts of their numbers too. Until all of them are there,
+    /// durably, the directory has none. `progress` is told how many were written so far.
+    ///
+    /// # Errors
+    /// [`StoreError::Used`] when a partition was opened there; else as [`Partition::open`] and [`Partition::write`], and the directory
+    /// has no vehicles then.
+    pub fn adopt(
+        &mut self,
+        readers: &[Reader],
+        settings: Settings,
+        now_ms: i64,
+        progress: &dyn Fn(u64),
+    ) -> Result<u64, StoreError> {
+        if self.was_used() {
+            return Err(StoreError::Used { dir: self.dir.clone() });
+        }
+        self.make(|data, to| Adoption { disk: &data.disk, settings, now_ms, progress }.run(readers, to))
+    }
+
+    /// Makes the set of as many partitions as are wanted, and puts it in force once it is filled.
+    fn make<T>(
+        &mut self,
+        fill: impl FnOnce(&Self, &[Site]) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        self.try_make(fill).inspect_err(|_| {
             // What cannot be removed now is removed by the next try, or at the next start.
             let _later = leftovers::remove_unfinished(&*self.disk, &self.dir, &self.top);
         })
     }
 
-    /// Makes the set of as many partitions as are wanted, and puts it in force.
-    fn make(
+    fn try_make<T>(
         &mut self,
-        settings: Settings,
-        now_ms: i64,
-        progress: &dyn Fn(Progress),
-    ) -> Result<(), StoreError> {
+        fill: impl FnOnce(&Self, &[Site]) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
         let number = leftovers::next_number(&*self.disk, &self.dir, &self.top.manifest())?;
         let next = PartitionSet { number, id: SetId::draw(self.chance, number), partitions: self.wanted };
         self.top.change(|manifest| {
             // One that is not what the manifest takes it for, and so was not removed.
             manifest.superseded.extend(manifest.making.replace(next));
         })?;
-        let (old, new) = (Site::all(&self.dir, self.in_force, true), Site::all(&self.dir, next, false));
+        let new = Site::all(&self.dir, next, false);
         new.iter().try_for_each(|site| site.begin(&*self.disk))?;
-        let old: Vec<_> = old.into_iter().map(|site| self.at_its_time(site)).collect();
-        let work = Repartition { disk: &self.disk, settings, now_ms, progress };
-        work.run(&old, &new)?;
+        let filled = fill(self, &new)?;
         // From here on the new set is in force, at once and whole: a crash before leaves the old one, a crash after the
         // new one.
         self.top.change(|manifest| {
@@ -165,7 +193,7 @@ impl DataDir {
             manifest.superseded.extend(manifest.in_force.replace(next));
         })?;
         self.in_force = next;
-        Ok(())
+        Ok(filled)
     }
 
     /// Opens one partition; see [`Partition::open`]. Different ones may be opened beside each other, once

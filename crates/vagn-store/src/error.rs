@@ -91,6 +91,12 @@ pub enum StoreError {
         /// Directory of the newest set that is whole.
         whole: PathBuf,
     },
+    /// The data directory has a fleet, and another one was to be put there.
+    #[error("{} has a fleet already; name a directory that is not there yet, or is empty", .dir.display())]
+    Used {
+        /// The data directory.
+        dir: PathBuf,
+    },
     /// A restore into the data directory was cut off, or is under way.
     #[error("{} is being restored, or its restore was cut off; run `vagn restore` again, into the same directory", .dir.display())]
     Restoring {

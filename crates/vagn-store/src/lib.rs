@@ -4,6 +4,7 @@
 //! index in memory and one log on disk; readers of all partitions together answer for the fleet. Everything
 //! here is synchronous and takes time, seeds and disk from its caller, so that a test can run any failure again.
 
+mod adopt;
 mod backup;
 mod changes;
 mod chunked;

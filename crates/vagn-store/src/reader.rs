@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use parking_lot::{RwLock, RwLockWriteGuard};
 
-use crate::index::{AsTheyCome, Rule, Teller};
+use crate::index::{AsTheyCome, Held, Rule, Teller};
 use crate::{BBox, Found, Hit, Index, Key, Nearby, Plan, Updates, Vehicle};
 
 /// Updates shown under one lock: some 50 µs that a reader may have to wait.
@@ -137,6 +137,13 @@ impl Reader {
     /// Visits the vehicles in rows `from..from + count`, in order. Returns false when there are no rows from there on.
     pub fn visit_rows(&self, from: u32, count: u32, visit: impl FnMut(&Found<'_>)) -> bool {
         visit_rows(&self.index.read(), from, count, visit)
+    }
+
+    /// As [`Reader::visit_rows`], with all that is kept of each vehicle.
+    pub(crate) fn visit_held(&self, from: u32, count: u32, mut visit: impl FnMut(&Held<'_>)) -> bool {
+        let index = self.index.read();
+        index.slots(from, count).for_each(|held| visit(&held));
+        from < index.slots_end()
     }
 
     /// As [`Reader::visit_rows`], or `None` when the writer holds the lock for longer than `within`.

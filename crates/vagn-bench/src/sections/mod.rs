@@ -1,6 +1,7 @@
 //! The measurements, one file per section of the document.
 
 mod ack;
+mod cluster;
 mod compare;
 mod map;
 mod memory;
@@ -20,7 +21,7 @@ use crate::section::Section;
 pub type Run = fn(&Bench, &mut Section) -> anyhow::Result<()>;
 
 /// Id, heading and measurement of each.
-pub const ALL: [(&str, &str, Run); 12] = [
+pub const ALL: [(&str, &str, Run); 13] = [
     ("udp", "Positions in over UDP", udp::run),
     ("sealed", "Sealed reports", sealed::run),
     ("ack", "Acknowledged writes over TCP and HTTP", ack::run),
@@ -29,6 +30,7 @@ pub const ALL: [(&str, &str, Run); 12] = [
     ("map", "The live map", map::run),
     ("memory", "Memory per vehicle", memory::run),
     ("restart", "Restart", restart::run),
+    ("cluster", "Three brokers and three nodes", cluster::run),
     ("overload", "Overload", overload::run),
     ("compare", "Beside Redis GEO and PostGIS", compare::run),
     ("scaling", "Partitions and cores", scaling::run),

@@ -12,6 +12,7 @@ use vagn_cluster::{DiskFault, DiskPart, Event, LogOutcome, LogRecord, ReadId, Sh
 
 use super::log::{Failure, Log, Sync};
 use super::read::View;
+use super::sizes::ShardSizes;
 use super::start::{Opened, Start};
 
 /// Bytes of what the start has read that wait for the node, beyond which no more is read.
@@ -108,6 +109,8 @@ struct Told {
 #[derive(Default)]
 pub(super) struct Desk {
     lanes: BTreeMap<ShardId, Lane>,
+    /// Bytes of the content in the snapshots that are on disk.
+    snapshots: BTreeMap<ShardId, u64>,
     /// The shard that was served last.
     turn: Option<ShardId>,
     note: Option<Vec<u8>>,
@@ -317,7 +320,26 @@ impl Desk {
 
     pub(super) fn tell_part(&mut self, part: DiskPart, bytes: usize) {
         self.is_started |= matches!(part, DiskPart::End);
+        if let DiskPart::Snapshot(shard, content) = &part {
+            self.has_snapshot(*shard, content.len());
+        }
         self.push(Told { owed: None, event: Event::Disk(part), bytes });
+    }
+
+    /// A snapshot was saved or installed.
+    pub(super) fn has_snapshot(&mut self, shard: ShardId, bytes: usize) {
+        self.snapshots.insert(shard, bytes as u64);
+    }
+
+    /// Returns the bytes of the files of all shards that have some.
+    pub(super) fn sizes(&self) -> Vec<ShardSizes> {
+        let size = |(shard, snapshot_bytes): (&ShardId, &u64)| {
+            let log = self.lanes.get(shard).and_then(|lane| lane.log.as_ref());
+            // Not waited for: on a disk that hangs, a thread holds it for long.
+            let log_bytes = log.map_or(Some(0), |log| log.try_lock().map(|log| log.bytes()));
+            ShardSizes { shard: *shard, log_bytes, snapshot_bytes: *snapshot_bytes }
+        };
+        self.snapshots.iter().map(size).collect()
     }
 
     /// Takes a shard that the start has found.
@@ -346,6 +368,7 @@ impl Desk {
             lane.is_replacing = false;
             lane.log = None;
             lane.keeps_old &= !is_gone;
+            self.snapshots.remove(&owed.shard);
         }
     }
 

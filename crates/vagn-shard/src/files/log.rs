@@ -120,6 +120,12 @@ impl Log {
         self.is_unread
     }
 
+    /// Bytes of its segments.
+    pub(super) fn bytes(&self) -> u64 {
+        let current = self.current.as_ref().map_or(0, |current| current.size);
+        self.full.iter().map(|(_, size)| size).sum::<u64>() + current
+    }
+
     pub(super) fn id(&self) -> LogId {
         self.id
     }

@@ -24,6 +24,7 @@ mod read;
 mod recover;
 mod segment;
 mod site;
+mod sizes;
 mod snapshot;
 mod start;
 #[cfg(test)]
@@ -44,6 +45,7 @@ use error::Doing;
 pub use error::FilesError;
 pub use site::FilesSettings;
 use site::Site;
+pub use sizes::ShardSizes;
 use start::Start;
 use workers::Shared;
 pub use workers::{FileWorker, FileWorkers};
@@ -104,6 +106,16 @@ impl FilesView {
         let shared = self.shared.upgrade()?;
         let waiting = shared.desk.lock().waiting();
         Some(read(&shared.counts, waiting))
+    }
+
+    /// Returns the bytes of the files of all shards that have some; none once the files were let go.
+    pub fn sizes(&self) -> Option<Vec<ShardSizes>> {
+        self.shared.upgrade().map(|shared| shared.desk.lock().sizes())
+    }
+
+    /// Returns true for two views of the same files, which count on.
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.shared.ptr_eq(&other.shared)
     }
 }
 

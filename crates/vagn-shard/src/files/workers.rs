@@ -12,6 +12,7 @@ use parking_lot::{Condvar, Mutex};
 use tracing::{error, warn};
 use vagn_cluster::{DiskFault, DiskPart, Event, LogOutcome};
 
+use super::FilesView;
 use super::counts::{FileCounts, add};
 use super::desk::{Desk, FileTask, LogTask, Owed, Reading, SharedLog, SyncTask, failed, was_read};
 use super::error::fault_of;
@@ -74,6 +75,11 @@ impl FileWorkers {
             slot.clone()
         };
         shared.is_some_and(|shared| shared.run(worker.0, within))
+    }
+
+    /// Returns a view of the files that are open now.
+    pub fn view(&self) -> Option<FilesView> {
+        self.slot.0.lock().as_ref().map(|shared| FilesView { shared: Arc::downgrade(shared) })
     }
 
     pub(super) fn take_over(&self, shared: Arc<Shared>) {
@@ -349,6 +355,7 @@ impl Shared {
         match made.and_then(|()| snapshot::write(&self.site, id, sequence, bytes)) {
             Ok(()) => {
                 add(&self.counts.snapshots, 1);
+                self.desk.lock().has_snapshot(id.shard, bytes.len());
                 Ok(())
             }
             Err(NotReplaced::Before(err)) => Err(self.no_snapshot(id, &err)),

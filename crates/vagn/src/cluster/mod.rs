@@ -12,9 +12,11 @@
 //! | `outlook.rs` | what it means for readiness |
 //! | `news.rs` | what the node tells, for log and metrics |
 //! | `metrics.rs` | counts and gauges |
+//! | `files.rs` | counts and gauges of the node's files |
 //! | `tls.rs` | certificates for the brokers |
 
 mod courier;
+mod files;
 mod link;
 mod metrics;
 mod news;
@@ -26,6 +28,7 @@ mod shelf;
 mod tls;
 
 pub use courier::{Courier, Submission};
+pub use files::FileMetrics;
 pub use link::NodeLink;
 pub use metrics::ClusterMetrics;
 pub use news::News;

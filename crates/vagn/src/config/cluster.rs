@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use vagn_cluster::{NodeId, SHARDS_MAX, fold, hash};
 use vagn_nats::{Options, OptionsError};
+use vagn_shard::ShardSettings;
 
 use super::settings::{Settings, one_or_many};
 
@@ -228,6 +229,14 @@ impl Settings {
         let numbers =
             [self.forget_after.as_ms() as u64, u64::from(self.max_vehicles), u64::from(self.cluster.shards)];
         numbers.into_iter().fold(hash(&[devices.as_bytes()]), fold)
+    }
+
+    /// Returns what each of so many shards keeps.
+    pub fn of_shards(&self, shards: u32) -> ShardSettings {
+        ShardSettings {
+            forget_after_ms: self.forget_after.as_ms(),
+            max_vehicles: self.max_vehicles.div_ceil(shards),
+        }
     }
 }
 

@@ -12,6 +12,8 @@ mod call_places;
 mod chance;
 mod clock_doubts;
 mod cluster;
+mod cluster_export;
+mod cluster_settings;
 mod copies;
 mod cors;
 mod damage;

@@ -8,4 +8,5 @@ mod orders;
 mod player;
 mod rig;
 mod room;
+mod sizes;
 mod threads;

@@ -7,14 +7,14 @@ use vagn_cluster::ShardId;
 use vagn_live::Positions;
 use vagn_otp::{ChildSpec, Queue, Strategy, Supervisor};
 use vagn_shard::files::FileWorkers;
-use vagn_shard::{FleetShard, ShardSettings, shard_of};
+use vagn_shard::{FleetShard, shard_of};
 use vagn_store::Fleet;
 
 use super::{DRAIN_WITHIN, Parts, kept};
 use crate::app::WORK_NICE;
 use crate::cluster::{
-    ClusterMetrics, Courier, News, NodeFiles, NodeLink, NodeParts, Onlookers, Outlook, Shelf, ShelfParts,
-    Submission, children,
+    ClusterMetrics, Courier, FileMetrics, News, NodeFiles, NodeLink, NodeParts, Onlookers, Outlook, Shelf,
+    ShelfParts, Submission, children,
 };
 use crate::config::{Settings, without_credentials};
 use crate::control::{ClusterShown, ControlError, Problem};
@@ -102,15 +102,17 @@ pub(super) fn build(
         courier: courier.clone(),
         onlookers: onlookers.clone(),
     });
+    let workers = FileWorkers::default();
+    let files = FileMetrics::new(&parts.metric_registry, workers.clone());
     let node = NodeParts {
         name: cluster.node_name(&host::of_machine()),
         stores: cluster.roles()?.store,
-        begin: shards(settings).to_bytes(),
+        begin: settings.of_shards(cluster.shards).to_bytes(),
         settings_hash: settings.cluster_hash(),
         files: Some(NodeFiles {
             dir: settings.data_dir.join(DIR),
             free_floor_bytes: settings.free_floor_bytes,
-            workers: FileWorkers::default(),
+            workers,
         }),
         draw: || fastrand::u64(..),
         clock: parts.clock.clone(),
@@ -123,15 +125,7 @@ pub(super) fn build(
     let supervisor = Supervisor::new("cluster", Strategy::OneForOne)
         .children(children(node).map(|thread| watched(thread.nice(WORK_NICE))))
         .child(watched(shelf.child()))
+        .child(watched(files.child()))
         .child(watched(courier.child()));
     Ok((ClusterHandle { reports, link, shelf, onlookers, news }, ChildSpec::supervisor(supervisor)))
-}
-
-/// Returns what each shard of a new data set keeps.
-fn shards(settings: &Settings) -> ShardSettings {
-    let shards = settings.cluster.shards;
-    ShardSettings {
-        forget_after_ms: settings.forget_after.as_ms(),
-        max_vehicles: settings.max_vehicles.div_ceil(shards),
-    }
 }

@@ -1,6 +1,9 @@
 //! `vagn cluster`: the cluster that a running service is a node of.
 
+mod export;
+mod guest;
 mod import;
+mod settings;
 mod table;
 
 use std::path::{Path, PathBuf};
@@ -39,6 +42,10 @@ enum ClusterCommand {
     Repair(RepairArgs),
     /// Bring the fleet of a single machine, whose service is stopped, into a cluster.
     Import(import::ImportArgs),
+    /// Bring the whole fleet of a cluster back into a data directory of a single machine.
+    Export(export::ExportArgs),
+    /// Bring changed settings of what is kept into all shards of a cluster.
+    Settings(settings::SettingsArgs),
 }
 
 #[derive(Debug, Args)]
@@ -68,15 +75,17 @@ struct RepairArgs {
     data_dir: PathBuf,
 }
 
-/// Asks the service, or imports a fleet where none runs.
+/// Asks the service, or the cluster by a node of its own.
 ///
 /// # Errors
-/// No service runs, it is no node of a cluster, or it cannot be asked; those of [`import::run`].
+/// No service runs, it is no node of a cluster, or it cannot be asked; those of [`import::run`], [`export::run`] and [`settings::run`].
 pub(super) fn run(args: ClusterArgs) -> anyhow::Result<ExitCode> {
     match args.command {
         ClusterCommand::Status(args) => status(&args)?,
         ClusterCommand::Repair(args) => repair(&args)?,
         ClusterCommand::Import(args) => import::run(args)?,
+        ClusterCommand::Export(args) => export::run(args)?,
+        ClusterCommand::Settings(args) => settings::run(args)?,
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -8,37 +8,19 @@ mod sending;
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
-use anyhow::{Context, anyhow, bail};
+use anyhow::anyhow;
 use clap::Args;
-use indicatif::{ProgressBar, ProgressStyle};
-use tokio::runtime::Builder;
-use tokio::time::{Instant, sleep};
 use vagn_flow::clock::{Clock, SystemClock};
-use vagn_flow::metrics::MetricRegistry;
-use vagn_nats::{Handle, Unavailable};
+use vagn_nats::Handle;
 use vagn_shard::FleetShard;
 
-use super::super::exit::{self, Coded};
 use super::super::owner::Before;
 use super::super::say;
-use crate::cluster::{ClusterMetrics, News, NodeLink, NodeParts, Picture, tls};
-use crate::config::{self, Settings};
+use super::guest::{self, Guest, bar};
+use crate::config::Settings;
 use fleet::{OldFleet, Rows};
 use sending::{Tally, send};
-
-/// Longest wait for a cluster that can store.
-const READY_WITHIN: Duration = Duration::from_secs(30);
-
-/// Time after which it is told what is waited for: most clusters need less.
-const TELL_AFTER: Duration = Duration::from_secs(2);
-
-/// Pause between two looks at the cluster.
-const LOOK_EVERY: Duration = Duration::from_millis(100);
-
-/// Time for the word to go out that this node leaves. Nodes say what they are twice a second.
-const LEAVE_WITHIN: Duration = Duration::from_millis(1_200);
 
 /// Flags of `vagn cluster import`.
 #[derive(Debug, Args)]
@@ -70,7 +52,8 @@ pub(super) struct ImportArgs {
 /// # Errors
 /// The directory is in use or has no fleet, the cluster cannot store, or some vehicles are not in it.
 pub(super) fn run(args: ImportArgs) -> anyhow::Result<()> {
-    let settings = load(args)?;
+    let ImportArgs { data_dir, nats, config } = args;
+    let settings = guest::load(data_dir, nats, config.as_deref())?;
     let dir = &settings.data_dir;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let before = Before::of(dir);
@@ -85,103 +68,15 @@ pub(super) fn run(args: ImportArgs) -> anyhow::Result<()> {
     tell(&sent?, vehicles)
 }
 
-fn load(args: ImportArgs) -> anyhow::Result<Settings> {
-    let mut flags = config::Flags::new();
-    flags.extend(args.data_dir.map(|dir| ("data_dir", dir.to_string_lossy().into_owned().into())));
-    flags.extend(args.nats.map(|list| ("cluster.nats", list.into())));
-    let loaded = config::load(args.config.as_deref(), std::env::vars_os(), flags)?;
-    loaded.foreign.iter().for_each(exit::warn);
-    let cluster = &loaded.settings.cluster;
-    if !cluster.is_set() {
-        let why =
-            "name the brokers of the cluster with --nats, such as --nats tls://a.example,b.example,c.example";
-        return Err(Coded::usage(why).into());
-    }
-    tls(cluster).map_err(|err| Coded::usage(format!("{:#}", anyhow::Error::new(err))))?;
-    Ok(loaded.settings)
-}
-
-/// Runs a node, and sends the vehicles through it.
+/// Sends the vehicles through a node.
 fn bring(settings: Settings, rows: Rows, vehicles: u64, clock: Arc<dyn Clock>) -> anyhow::Result<Tally> {
-    let (link, set) = (NodeLink::default(), settings.cluster.set.clone());
-    let node = NodeParts {
-        name: format!("import-{:08x}", fastrand::u32(..)),
-        stores: false,
-        // It begins no data set.
-        begin: Vec::new(),
-        settings_hash: settings.cluster_hash(),
-        files: None,
-        draw: || fastrand::u64(..),
-        clock,
-        link: link.clone(),
-        news: News::new(Arc::new(ClusterMetrics::new(&MetricRegistry::new()))),
-        settings: settings.cluster,
-    };
-    let runtime = Builder::new_current_thread().enable_all().build().context("start the node")?;
-    runtime.block_on(async {
-        tokio::select! {
-            ended = node.run() => match ended {
-                Err(err) => Err(anyhow!(err).context("run a node of the cluster")),
-                Ok(()) => bail!("the node of the import has ended"),
-            },
-            sent = through(&link, &set, rows, vehicles) => sent,
-        }
+    let guest = Guest { settings, command: "import", undone: "nothing was imported" };
+    guest.stay(clock, async |handle: &Handle<FleetShard>| {
+        let progress = bar("{pos} of {len} vehicles", vehicles);
+        let sent = send(handle, rows, &progress).await;
+        progress.finish_and_clear();
+        Ok(sent)
     })
-}
-
-async fn through(link: &NodeLink<FleetShard>, set: &str, rows: Rows, vehicles: u64) -> anyhow::Result<Tally> {
-    let handle = ready(link, set).await?;
-    let progress = bar(vehicles);
-    let sent = send(&handle, rows, &progress).await;
-    progress.finish_and_clear();
-    // Else the nodes would miss it, and say so for an hour.
-    if handle.leave().is_ok() {
-        sleep(LEAVE_WITHIN).await;
-    }
-    Ok(sent)
-}
-
-/// Waits until the cluster can store, and says what it waits for.
-async fn ready(link: &NodeLink<FleetShard>, set: &str) -> anyhow::Result<Handle<FleetShard>> {
-    let begun = Instant::now();
-    let mut told = String::new();
-    loop {
-        let lack = match link.handle() {
-            Ok(handle) => match lack(&handle, set).await {
-                None => return Ok(handle),
-                Some(lack) => lack,
-            },
-            Err(Unavailable) => "no broker of `cluster.nats` answers".to_owned(),
-        };
-        let waited = begun.elapsed();
-        if waited >= READY_WITHIN {
-            bail!("nothing was imported: for {} s, {lack}", READY_WITHIN.as_secs());
-        }
-        if waited >= TELL_AFTER && lack != told {
-            eprintln!("waiting: {lack}");
-            told = lack;
-        }
-        sleep(LOOK_EVERY).await;
-    }
-}
-
-/// Returns what the cluster lacks to store.
-async fn lack(handle: &Handle<FleetShard>, set: &str) -> Option<String> {
-    let Ok(picture) = handle.look(Picture::of).await else { return Some("the node is busy".to_owned()) };
-    if !picture.is_known {
-        return Some(format!(
-            "the brokers have no data set `{set}`; start the nodes of the cluster, or set cluster.set as they have it"
-        ));
-    }
-    let unowned: Vec<_> = picture.unowned().iter().map(u16::to_string).collect();
-    let lack = || format!("no node answers for all of these shards: {}", unowned.join(", "));
-    (!unowned.is_empty()).then(lack)
-}
-
-fn bar(vehicles: u64) -> ProgressBar {
-    let style = ProgressStyle::with_template("{pos} of {len} vehicles {wide_bar} {eta}")
-        .expect("the template is right");
-    ProgressBar::new(vehicles).with_style(style)
 }
 
 /// Prints what became of the vehicles.

@@ -1,0 +1,117 @@
+//! Copies all shards into memory, each whole, and tells which is missing where one cannot be had.
+
+use std::time::Duration;
+
+use anyhow::bail;
+use tokio::time::{Instant, sleep};
+use vagn_cluster::{Node, OwnerView, ShardId, Stage};
+use vagn_nats::Handle;
+use vagn_shard::FleetShard;
+use vagn_store::Reader;
+
+use super::super::guest::{LOOK_EVERY, READY_WITHIN, bar, unowned};
+
+/// Time for which mirrors are asked for with each look.
+const MIRRORED_FOR: Duration = Duration::from_secs(60);
+
+/// A mirror counts as caught up if it had all of its stream at a moment this long ago at most. So after this time it has all that was
+/// stored before the beginning.
+const CAUGHT_UP_WITHIN: Duration = Duration::from_secs(6);
+
+/// Longest wait for the next shard: a copy of a shard shows nothing of itself until it is whole.
+const STILL_MAX: Duration = Duration::from_secs(300);
+
+/// Shards as they were at a look.
+struct Look {
+    shards: Vec<Shard>,
+}
+
+struct Shard {
+    number: u16,
+    /// An owner with all it has was heard lately.
+    is_owned: bool,
+    /// The whole shard, once it is here.
+    content: Option<Reader>,
+}
+
+impl Look {
+    fn of(node: &Node<FleetShard>) -> Self {
+        let mirrors = node.mirrors();
+        let shard = |number| {
+            let owners = node.owner_views(ShardId(number));
+            // What an owner has synced may have been answered as stored.
+            let synced = owners.iter().filter_map(|owner| owner.synced).max();
+            let mirror = mirrors.iter().find(|mirror| mirror.shard == ShardId(number));
+            let is_whole = mirror.is_some_and(|mirror| {
+                mirror.stage == Stage::CaughtUp && synced.is_some_and(|synced| mirror.applied >= synced)
+            });
+            let content = node.shown(ShardId(number)).filter(|_| is_whole).map(FleetShard::reader);
+            Shard { number, is_owned: owners.iter().any(OwnerView::has_all), content }
+        };
+        Self { shards: (0..node.shard_count().unwrap_or(0)).map(shard).collect() }
+    }
+
+    fn lacking(&self) -> Vec<u16> {
+        self.shards.iter().filter(|shard| shard.content.is_none()).map(|shard| shard.number).collect()
+    }
+
+    fn unowned(&self) -> Vec<u16> {
+        self.shards.iter().filter(|shard| !shard.is_owned).map(|shard| shard.number).collect()
+    }
+
+    /// Returns the shards if all are here.
+    fn whole(self) -> Option<Vec<Reader>> {
+        let contents: Option<Vec<_>> = self.shards.into_iter().map(|shard| shard.content).collect();
+        contents.filter(|contents| !contents.is_empty())
+    }
+}
+
+/// Copies all shards. What was answered as stored before the call is in them.
+///
+/// # Errors
+/// A shard has no owner, or was not copied for long.
+pub(super) async fn copied(handle: &Handle<FleetShard>) -> anyhow::Result<Vec<Reader>> {
+    let begun = Instant::now();
+    let progress = bar("copied {pos} of {len} shards", 0);
+    let (mut last, mut since) = (None, begun);
+    loop {
+        // Refused while the node has too much to do; the next look asks again.
+        handle.mirror(MIRRORED_FOR).ok();
+        sleep(LOOK_EVERY).await;
+        let Ok(look) = handle.look(Look::of).await else { continue };
+        let (lacking, lost) = (look.lacking(), look.unowned());
+        progress.set_length(look.shards.len() as u64);
+        progress.set_position((look.shards.len() - lacking.len()) as u64);
+        if begun.elapsed() >= CAUGHT_UP_WITHIN
+            && let Some(shards) = look.whole()
+        {
+            progress.finish_and_clear();
+            return Ok(shards);
+        }
+        let now = Some((lacking, lost));
+        if now != last {
+            (last, since) = (now, Instant::now());
+        }
+        give_up(last.as_ref(), since.elapsed())?;
+    }
+}
+
+/// Ends the wait when nothing has come for too long.
+fn give_up(last: Option<&(Vec<u16>, Vec<u16>)>, still: Duration) -> anyhow::Result<()> {
+    let Some((lacking, lost)) = last else { return Ok(()) };
+    let again = "see `vagn cluster status`, and run it again";
+    match unowned(lost) {
+        Some(why) if still >= READY_WITHIN => {
+            bail!("nothing was exported: for {} s, {why}; {again}", READY_WITHIN.as_secs())
+        }
+        None if still >= STILL_MAX && !lacking.is_empty() => {
+            let shards: Vec<_> = lacking.iter().map(u16::to_string).collect();
+            let still_s = STILL_MAX.as_secs();
+            bail!(
+                "nothing was exported: for {still_s} s, no copy came of these shards: {}; {again}",
+                shards.join(", ")
+            )
+        }
+        _ => Ok(()),
+    }
+}
