@@ -54,6 +54,8 @@ pub(crate) struct Fleet {
     settings: u64,
     /// Promises of the core that were broken: order numbers that fell, arrivals far from the shard's time, tries that came twice.
     broken: u64,
+    /// Reports whose arrival lies further behind the last tick than a tick takes: their shard had stood still.
+    late_ticks: u64,
     hash: u64,
     rows: BTreeMap<Vec<u8>, Row>,
 }
@@ -108,6 +110,11 @@ impl Fleet {
         self.rows.get(vehicle_id)
     }
 
+    /// Returns how many reports came behind a standstill of the shard, before its next tick.
+    pub(crate) fn late_ticks(&self) -> u64 {
+        self.late_ticks
+    }
+
     /// Returns how often a promise of the core was broken.
     pub(crate) fn broken(&self) -> u64 {
         self.broken
@@ -135,12 +142,29 @@ impl ShardState for Fleet {
         let mut reader = Reader::new(settings);
         let (keep_ms, ballast) = (reader.word().unwrap_or(u64::MAX / 4), reader.word().unwrap_or(0));
         let begin = Begin { keep_ms, ballast };
-        Self { begin, time_ms: 0, last_order: 0, settings: 0, broken: 0, hash: 0, rows: BTreeMap::new() }
+        Self {
+            begin,
+            time_ms: 0,
+            last_order: 0,
+            settings: 0,
+            broken: 0,
+            late_ticks: 0,
+            hash: 0,
+            rows: BTreeMap::new(),
+        }
     }
 
     fn apply(&mut self, place: Place, change: Change<'_>) -> Fate {
-        let near = place.arrival_ms.abs_diff(place.time_ms) <= 1_000;
+        // A door may be late by its clock and ahead of the last tick, but is never taken for later than it says.
+        let behind_ms = place.arrival_ms - place.time_ms;
+        let near = match change {
+            Change::Report { arrival_ms, .. } => {
+                (-1_000..=1_000.max(arrival_ms - place.time_ms)).contains(&behind_ms)
+            }
+            _ => behind_ms == 0,
+        };
         self.broken += u64::from(place.order <= self.last_order) + u64::from(!near);
+        self.late_ticks += u64::from(behind_ms > 1_000);
         self.last_order = place.order;
         match change {
             Change::Report { vehicle_id, fields, .. } => {
@@ -189,7 +213,15 @@ impl ShardState for Fleet {
 
     fn write_snapshot(&self, out: &mut Vec<u8>) {
         let Begin { keep_ms, ballast } = self.begin;
-        let head = [keep_ms, ballast, self.time_ms as u64, self.last_order, self.settings, self.broken];
+        let head = [
+            keep_ms,
+            ballast,
+            self.time_ms as u64,
+            self.last_order,
+            self.settings,
+            self.broken,
+            self.late_ticks,
+        ];
         put(out, &head);
         put(out, &[self.rows.len() as u64]);
         for (vehicle_id, row) in &self.rows {
@@ -242,6 +274,7 @@ fn read(bytes: &[u8]) -> Option<Fleet> {
         last_order: reader.word()?,
         settings: reader.word()?,
         broken: reader.word()?,
+        late_ticks: reader.word()?,
         hash: 0,
         rows: BTreeMap::new(),
     };
@@ -306,6 +339,20 @@ mod tests {
         assert_eq!(fleet.broken(), 1);
         report(&mut fleet, 6, 2, 2);
         assert_eq!(fleet.broken(), 2);
+    }
+
+    #[test]
+    fn an_arrival_later_than_the_door_says_is_a_broken_promise() {
+        let mut fleet = begun();
+        for (order, counts, door_ms, broken) in
+            [(1, 9_000, 9_000, 0), (2, 1_000, -500, 0), (3, 9_001, 9_000, 1), (4, -1_001, -9_000, 2)]
+        {
+            let place = Place { order, time_ms: 0, arrival_ms: counts };
+            let fields = Attempt { seq: order, number: order }.to_fields(0);
+            fleet.apply(place, Change::Report { vehicle_id: b"v1", arrival_ms: door_ms, fields: &fields });
+            assert_eq!(fleet.broken(), broken, "{counts} {door_ms}");
+        }
+        assert_eq!(fleet.late_ticks(), 2);
     }
 
     #[test]

@@ -215,6 +215,9 @@ impl World {
     fn look_at_content(&mut self, id: MachineId, shard: ShardId) {
         let Some(state) = self.machines[id].node.as_ref().and_then(|node| node.state(shard)) else { return };
         let (broken, forgotten, settings) = (state.broken(), state.forgotten(), state.settings());
+        if state.late_ticks() > 0 {
+            self.reached.note("report behind a standstill");
+        }
         if forgotten > 0 {
             self.reached.note("vehicle forgotten");
         }

@@ -47,6 +47,7 @@ pub const REQUIRED: &[&str] = &[
     "fate failed",
     "mirror caught up",
     "vehicle forgotten",
+    "report behind a standstill",
     "setting changed",
     "answer whole",
     "answer partial",
