@@ -7,7 +7,6 @@ use std::process::Command;
 
 use tokio::time::sleep;
 
-use super::ledger::Kind;
 use super::nodes::{Cluster, SHARDS};
 use super::readers::Tally;
 use super::scene::{PATIENCE, POLL, Scene, rounds};
@@ -38,8 +37,6 @@ async fn the_disk_of_a_node_is_lost() {
 #[ignore = "takes minutes: `make cluster-test`"]
 async fn the_disks_of_all_brokers_are_lost() {
     let mut scene = Scene::begin().await;
-    // FIXME: where a shard stood still, its first reports are judged as if they had come at its last tick.
-    scene.ledger.forgive(Kind::Misjudged);
     scene.random_time().await;
     for deed in ["kill", "wipe", "start"] {
         (1..=3).for_each(|broker| drop(scene.order(&format!("{deed} {broker}"))));

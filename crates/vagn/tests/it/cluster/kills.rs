@@ -1,6 +1,5 @@
 //! `kill -9` at random moments, under load.
 
-use super::ledger::Kind;
 use super::readers::Tally;
 use super::scene::{Scene, rounds};
 
@@ -30,8 +29,6 @@ async fn each_node_is_killed_at_a_random_moment() {
 #[ignore = "takes minutes: `make cluster-test`"]
 async fn two_nodes_are_killed_at_once() {
     let mut scene = Scene::begin().await;
-    // FIXME: where a shard stood still, its first reports are judged as if they had come at its last tick.
-    scene.ledger.forgive(Kind::Misjudged);
     for round in 0..rounds(1, 6) {
         let pair = [round % 3, (round + 1) % 3];
         scene.random_time().await;
@@ -52,8 +49,6 @@ async fn two_nodes_are_killed_at_once() {
 #[ignore = "takes minutes: `make cluster-test`"]
 async fn each_broker_is_killed_at_a_random_moment() {
     let mut scene = Scene::begin().await;
-    // FIXME: where a shard stood still, its first reports are judged as if they had come at its last tick.
-    scene.ledger.forgive(Kind::Misjudged);
     for round in 0..rounds(3, 9) {
         let broker = 1 + round % 3;
         scene.random_time().await;
@@ -70,8 +65,6 @@ async fn each_broker_is_killed_at_a_random_moment() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn all_brokers_are_killed_at_once() {
     let mut scene = Scene::begin().await;
-    // FIXME: where a shard stood still, its first reports are judged as if they had come at its last tick.
-    scene.ledger.forgive(Kind::Misjudged);
     for _ in 0..rounds(1, 6) {
         scene.random_time().await;
         (1..=3).for_each(|broker| drop(scene.order(&format!("kill {broker}"))));
@@ -87,8 +80,6 @@ async fn all_brokers_are_killed_at_once() {
 #[ignore = "takes minutes: `make cluster-test`"]
 async fn all_nodes_and_brokers_are_killed_at_once() {
     let mut scene = Scene::begin().await;
-    // FIXME: where a shard stood still, its first reports are judged as if they had come at its last tick.
-    scene.ledger.forgive(Kind::Misjudged);
     for _ in 0..rounds(1, 4) {
         scene.random_time().await;
         (0..3).for_each(|node| scene.cluster.kill(node));

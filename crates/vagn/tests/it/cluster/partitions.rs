@@ -149,8 +149,6 @@ async fn inside() {
     }
     let sites = Sites::make();
     let mut scene = Scene::begin_over(start()).await;
-    // FIXME: where a shard stood still, its first reports are judged as if they had come at its last tick.
-    scene.ledger.forgive(Kind::Misjudged);
     // FIXME: a leader that is cut off tells the end of its stream for 10 s and more, and is believed: the age in answers is too low.
     scene.ledger.forgive(Kind::Younger);
     let first = scene.chance.usize(0..SITES);

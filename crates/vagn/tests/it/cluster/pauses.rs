@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
-use super::ledger::Kind;
 use super::readers::Tally;
 use super::scene::{Scene, rounds};
 
@@ -33,8 +32,6 @@ async fn each_node_stands_still() {
 #[ignore = "takes minutes: `make cluster-test`"]
 async fn each_broker_stands_still() {
     let mut scene = Scene::begin().await;
-    // FIXME: where a shard stood still, its first reports are judged as if they had come at its last tick.
-    scene.ledger.forgive(Kind::Misjudged);
     for broker in 1..=rounds(1, 3) {
         scene.random_time().await;
         scene.order(&format!("pause {broker}"));

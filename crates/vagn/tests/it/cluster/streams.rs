@@ -8,7 +8,6 @@ use std::time::Instant;
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
-use super::ledger::Kind;
 use super::nodes::{Cluster, SHARDS};
 use super::readers::Tally;
 use super::scene::{PATIENCE, POLL, Scene, rounds};
@@ -75,8 +74,6 @@ fn owners(cluster: &Cluster, shard: u16) -> Vec<(String, Value)> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stream_that_is_deleted_stops_its_shard_until_it_is_repaired() {
     let mut scene = Scene::begin().await;
-    // FIXME: where a shard stood still, its first reports are judged as if they had come at its last tick.
-    scene.ledger.forgive(Kind::Misjudged);
     for _ in 0..rounds(1, 6) {
         scene.random_time().await;
         let shard = scene.chance.u16(0..SHARDS);
