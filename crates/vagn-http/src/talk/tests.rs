@@ -162,7 +162,8 @@ async fn answered(caller: &Caller, bytes: usize) -> usize {
     let served = watched!(connection, &output, caller, &place, &mut stuck);
     far.write_all(b"POST / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").await.unwrap();
     let mut came = Vec::new();
-    let (served, read) = tokio::join!(served, far.read_to_end(&mut came));
+    let both = async { tokio::join!(served, far.read_to_end(&mut came)) };
+    let (served, read) = timeout(LIMIT, both).await.expect("the answer comes and the connection ends");
     assert!(served.is_some_and(|ended| ended.is_ok()) && read.is_ok());
     came.iter().filter(|byte| **byte == b'~').count()
 }
