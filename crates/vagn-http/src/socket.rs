@@ -47,6 +47,11 @@ impl<S> Socket<S> {
         Self { stream, taken: 0, untaken: 0, begun: 0 }
     }
 
+    /// Bytes that a writer keeps which frees its pieces one by one.
+    fn kept(&self) -> usize {
+        self.untaken + self.begun
+    }
+
     fn note(&mut self, offered: &[IoSlice<'_>], written: &Poll<io::Result<usize>>) {
         let taken = if let Poll::Ready(Ok(taken)) = written { *taken } else { 0 };
         self.taken += taken as u64;
@@ -80,8 +85,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Output for TlsStream<Socket<S>> {
     }
 
     fn held(&self) -> usize {
-        let socket = self.get_ref().0;
-        socket.untaken + socket.begun
+        self.get_ref().0.kept()
     }
 }
 
@@ -138,7 +142,7 @@ mod tests {
         {
             let offered: Vec<_> = pieces.iter().map(|piece| IoSlice::new(piece)).collect();
             socket.note(&offered, &taken.map_or(Poll::Pending, |taken| Poll::Ready(Ok(taken))));
-            assert_eq!(socket.untaken + socket.begun, held, "{taken:?}");
+            assert_eq!(socket.kept(), held, "{taken:?}");
             // As TLS does.
             let mut taken = taken.unwrap_or(0);
             for piece in &mut pieces {
