@@ -13,7 +13,6 @@ use vagn_flow::allowance::Source;
 use super::account::{Full, Portion};
 use super::memory::{Memory, MemoryMetrics, Rank};
 use super::problem::{Kind, Problem};
-use super::unsent::Waiting;
 use super::watch::{Watch, Watched};
 
 /// Most bytes of an answer that has room in what its request was admitted with.
@@ -179,9 +178,9 @@ impl Caller {
         self.0.memory.owe(self.peer(), bytes)
     }
 
-    /// Begins a wait of the connection's output for its socket.
-    pub(crate) fn wait_unsent(&self) -> Waiting {
-        self.0.memory.unsent.begin(self.peer())
+    /// Counts bytes of the connection's output that its socket does not take.
+    pub(crate) fn owe_unsent(&self, bytes: usize) -> Portion {
+        self.0.memory.unsent.owe(self.peer(), bytes)
     }
 
     /// Bytes of output that wait for sockets now, those of all callers together.

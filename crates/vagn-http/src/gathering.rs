@@ -2,6 +2,9 @@
 //!
 //! HTTP/2 flushes after each frame of data, and so each frame would be a write of its own, with records of TLS of its own. To send and to be
 //! woken is most of what a viewer costs; so a second's answers to a map, or the changes in its box, are one write.
+//!
+//! Memory for it is granted while there is room. Without, a connection gathers crumbs: the rest stays where it was, among the answers, which have
+//! an account and ranks of their own. So peers who read nothing cost others a few writes more, and no connection is ever ended to make room.
 
 use std::cell::Cell;
 use std::io;
@@ -12,12 +15,16 @@ use std::task::{Context, Poll, ready};
 use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::account::Portion;
+use super::caller::Caller;
 use super::socket::Output;
 
 /// Most bytes that wait for the socket, here and in the layer of TLS together: about what the kernel sends at once.
 const GATHERED_MAX: usize = 64 << 10;
-/// Least bytes that are gathered at a time while the socket takes little, and most that are held without need then.
-const CRUMB: usize = 16 << 10;
+/// Bytes that each connection may gather in any case: most answers to deeds are shorter.
+const CRUMB: usize = 4 << 10;
+/// Least bytes that are gathered at a time while the socket takes little.
+const LEAST: usize = 16 << 10;
 
 thread_local! {
     /// Memory for what is gathered next on this thread: most is sent at once, and to get so much anew each time would cost as much as to
@@ -38,15 +45,11 @@ struct Gathered<S> {
     taken: usize,
     /// True when the stream has nothing left to flush.
     is_flushed: bool,
-}
-
-/// What has become of the output.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Progress {
-    /// Memory that is held for what waits for the socket.
-    pub(crate) held: usize,
-    /// Bytes that the socket has taken.
-    pub(crate) sent: u64,
+    /// Memory for more than a crumb.
+    portion: Portion,
+    /// Bytes that the socket had taken when there was no such memory.
+    refused_at: Option<u64>,
+    caller: Caller,
 }
 
 impl<S> Clone for Gathering<S> {
@@ -56,23 +59,35 @@ impl<S> Clone for Gathering<S> {
 }
 
 impl<S: Output> Gathering<S> {
-    pub(crate) fn new(stream: S) -> Self {
-        Self(Arc::new(Mutex::new(Gathered { stream, bytes: Vec::new(), taken: 0, is_flushed: true })))
+    pub(crate) fn new(stream: S, caller: &Caller) -> Self {
+        Self(Arc::new(Mutex::new(Gathered {
+            stream,
+            bytes: Vec::new(),
+            taken: 0,
+            is_flushed: true,
+            portion: caller.owe_unsent(0),
+            refused_at: None,
+            caller: caller.clone(),
+        })))
     }
 
     /// Sends what was gathered. To be called after each time that the connection was polled, which itself only says that it flushes.
     pub(crate) fn poll_send(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut gathered = self.0.lock();
         let sent = gathered.poll_send(cx);
-        if sent.is_pending() {
-            gathered.shrink();
-        }
+        gathered.shrink();
         sent
     }
 
-    pub(crate) fn progress(&self) -> Progress {
-        let Gathered { stream, bytes, .. } = &*self.0.lock();
-        Progress { held: bytes.capacity() + stream.held(), sent: stream.sent() }
+    /// Bytes that the socket has taken.
+    pub(crate) fn sent(&self) -> u64 {
+        self.0.lock().stream.sent()
+    }
+
+    /// Memory that is held for what waits for the socket.
+    #[cfg(test)]
+    pub(crate) fn held(&self) -> usize {
+        self.0.lock().held()
     }
 }
 
@@ -109,28 +124,57 @@ impl<S: Output> Gathered<S> {
         }
     }
 
-    /// Keeps about as much memory as waits.
+    fn held(&self) -> usize {
+        self.bytes.capacity() + self.stream.held()
+    }
+
+    /// Keeps as much memory as waits.
     fn shrink(&mut self) {
         let rest = &self.bytes[self.taken..];
-        if self.bytes.capacity() - rest.len() >= CRUMB {
+        if self.bytes.capacity() > rest.len() {
             let rest = rest.to_vec();
             self.give_back();
             self.bytes = rest;
+        }
+        let beyond = self.held().saturating_sub(CRUMB);
+        // Mostly it is as it was: a connection that does not read is woken for much else.
+        if self.portion.amount() > beyond {
+            self.portion.shrink(beyond);
         }
     }
 
     /// Bytes that may be gathered now.
     fn room(&self) -> usize {
-        GATHERED_MAX.saturating_sub(self.bytes.len() - self.taken + self.stream.held())
+        let most = GATHERED_MAX.min(CRUMB + self.portion.amount());
+        most.saturating_sub(self.bytes.len() - self.taken + self.stream.held())
+    }
+
+    /// Asks for memory for as much as may be gathered. Refused, it asks again when the socket has taken something.
+    fn ask_for_more(&mut self) {
+        // A crumb more than is used of it: TLS adds to what it is given.
+        let more = GATHERED_MAX.saturating_sub(self.portion.amount());
+        let sent = self.stream.sent();
+        if more <= CRUMB || self.refused_at == Some(sent) {
+            return;
+        }
+        self.refused_at = None;
+        if let Err(full) = self.portion.add(more, usize::MAX) {
+            self.refused_at = Some(sent);
+            self.caller.metrics().ungathered(full);
+        }
     }
 
     /// Makes room for so many bytes, or for as many as there can be.
     fn poll_room(&mut self, len: usize, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        if self.room() < len {
+            self.ask_for_more();
+        }
         // With each part that the socket takes there is room for as much: so what waits above moves on as well.
-        if self.room() < len && self.poll_send(cx)?.is_pending() && self.room() < len.min(CRUMB) {
+        if self.room() < len && self.poll_send(cx)?.is_pending() && self.room() < len.min(LEAST) {
             return Poll::Pending;
         }
         let room = self.room().min(len);
+        self.bytes.drain(..std::mem::take(&mut self.taken));
         if self.bytes.capacity() == 0 {
             self.bytes = SPARE.take();
             self.bytes.reserve_exact(GATHERED_MAX);
@@ -238,7 +282,7 @@ mod tests {
     }
 
     fn socket(room: usize) -> Gathering<Socket> {
-        Gathering::new(Socket { room, writes: Vec::new() })
+        Gathering::new(Socket { room, writes: Vec::new() }, &Caller::alone())
     }
 
     fn writes(output: &Gathering<Socket>) -> Vec<usize> {
@@ -285,7 +329,7 @@ mod tests {
             let bytes = vec![0; len];
             Pin::new(&mut stream).poll_write(&mut Context::from_waker(Waker::noop()), &bytes)
         };
-        assert!(write(4).is_pending(), "no crumbs");
+        assert!(write(4).is_pending(), "there is room for less");
         assert!(matches!(write(3), Poll::Ready(Ok(3))));
         assert!(write(1).is_pending());
         output.0.lock().stream.room = usize::MAX;

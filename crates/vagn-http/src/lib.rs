@@ -41,6 +41,5 @@ mod talk;
 pub mod testing;
 pub mod tls;
 pub mod token_guard;
-mod unsent;
 pub mod validity;
 mod watch;

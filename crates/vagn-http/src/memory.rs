@@ -20,7 +20,6 @@ use vagn_flow::metrics::{MetricRegistry, ReasonLabel};
 use vagn_flow::peer::SharedAddresses;
 
 use super::account::{Account, AccountGauges, Full, Portion};
-use super::unsent::{GAVE_WAY, NO_ROOM, Unsent};
 
 /// Bytes of all answers unless it is set.
 pub const ANSWER_BYTES: usize = 256 << 20;
@@ -32,7 +31,7 @@ const PEERS_MIN: usize = 4;
 const UNSENT_PART: usize = 4;
 
 /// Reasons to end an answer that its peer does not take.
-const CUT_REASONS: [&str; 4] = ["not_taken", "too_slow", GAVE_WAY, NO_ROOM];
+const CUT_REASONS: [&str; 2] = ["not_taken", "too_slow"];
 
 /// How far into the memory an answer may go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,7 +62,7 @@ impl Rank {
 pub struct Memory {
     answers: Arc<Account>,
     /// Output that sockets do not take.
-    pub(crate) unsent: Arc<Unsent>,
+    pub(crate) unsent: Arc<Account>,
     shared: SharedAddresses,
     /// Counters.
     pub(crate) metrics: MemoryMetrics,
@@ -74,6 +73,7 @@ pub struct Memory {
 pub struct MemoryMetrics {
     answer_bytes: AccountGauges,
     unsent_bytes: AccountGauges,
+    ungathered: Family<ReasonLabel, Counter>,
     refused: Family<ReasonLabel, Counter>,
     cut: Family<ReasonLabel, Counter>,
     /// Bytes of bodies that are held.
@@ -97,12 +97,20 @@ impl MemoryMetrics {
                 highest: gauge("http_answer_bytes_highest", "Most bytes of answers at once since the start"),
             },
             unsent_bytes: AccountGauges {
-                held: gauge("http_unsent_bytes", "Bytes that wait for the sockets of their peers"),
+                held: gauge(
+                    "http_unsent_bytes",
+                    "Bytes that wait for sockets, but for the first few KiB of each",
+                ),
                 highest: gauge(
                     "http_unsent_bytes_highest",
                     "Most bytes that waited for sockets at once since the start",
                 ),
             },
+            ungathered: times(
+                "http_unsent_refused",
+                "Times that output went out in small pieces for lack of memory by reason",
+                &["full", "address"],
+            ),
             refused: times(
                 "http_answers_refused",
                 "Answers refused for lack of memory by reason",
@@ -129,6 +137,17 @@ impl MemoryMetrics {
 
     fn answer(&self, full: Full) {
         self.refused.get_or_create(&ReasonLabel { reason: reason(full) }).inc();
+    }
+
+    /// Counts output that could not be gathered.
+    pub(crate) fn ungathered(&self, full: Full) {
+        self.ungathered.get_or_create(&ReasonLabel { reason: reason(full) }).inc();
+    }
+
+    /// Returns how often output could not be gathered for `reason`.
+    #[cfg(test)]
+    pub(crate) fn ungathered_for(&self, reason: &'static str) -> u64 {
+        self.ungathered.get_or_create(&ReasonLabel { reason }).get()
     }
 
     /// Counts an answer that was ended.
@@ -171,13 +190,17 @@ impl Memory {
     /// Allows `answer_bytes` for all answers. Peers at `shared` addresses have no limit of their own.
     pub fn new(answer_bytes: usize, shared: SharedAddresses, registry: &MetricRegistry) -> Self {
         let metrics = MemoryMetrics::new(registry);
-        let limit: Gauge<u64, AtomicU64> = Gauge::default();
-        limit.set(answer_bytes as u64);
-        registry.register("http_answer_bytes_limit", "Most bytes of answers at once", limit);
-        let answers = Account::new(answer_bytes, answer_bytes / PEERS_MIN, metrics.answer_bytes.clone());
-        let unsent = answer_bytes / UNSENT_PART;
-        let unsent = Account::new(unsent, unsent / PEERS_MIN, metrics.unsent_bytes.clone());
-        Self { answers, unsent: Unsent::new(unsent), shared, metrics }
+        let account = |limit_name: &str, help: &str, bytes: usize, gauges: &AccountGauges| {
+            let limit: Gauge<u64, AtomicU64> = Gauge::default();
+            limit.set(bytes as u64);
+            registry.register(limit_name, help, limit);
+            Account::new(bytes, bytes / PEERS_MIN, gauges.clone())
+        };
+        let most = "Most bytes of answers at once";
+        let answers = account("http_answer_bytes_limit", most, answer_bytes, &metrics.answer_bytes);
+        let (unsent, most) = (answer_bytes / UNSENT_PART, "Most bytes that may wait for sockets at once");
+        let unsent = account("http_unsent_bytes_limit", most, unsent, &metrics.unsent_bytes);
+        Self { answers, unsent, shared, metrics }
     }
 
     /// Bytes of answers that are held now.

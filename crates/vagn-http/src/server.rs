@@ -294,7 +294,7 @@ impl Server {
         };
         let held = place.clone();
         let answers: Arc<OwnAnswers> = Arc::default();
-        let output = Gathering::new(stream);
+        let output = Gathering::new(stream, &caller);
         let stream = Dressing::new(output.clone(), answers.clone());
         let service = service_fn(move |mut request: Request<Incoming>| {
             liveness.sign();

@@ -38,17 +38,33 @@ pub(crate) struct Socket<S> {
     taken: u64,
     /// Bytes of the last write that were not taken. TLS offers all that it holds each time.
     untaken: usize,
+    /// Bytes that were taken of the first piece that is left. TLS keeps each piece until all of it is taken.
+    begun: usize,
 }
 
 impl<S> Socket<S> {
     pub(crate) fn new(stream: S) -> Self {
-        Self { stream, taken: 0, untaken: 0 }
+        Self { stream, taken: 0, untaken: 0, begun: 0 }
     }
 
-    fn note(&mut self, offered: usize, written: &Poll<io::Result<usize>>) {
+    /// Bytes that a writer keeps which frees its pieces one by one.
+    fn kept(&self) -> usize {
+        self.untaken + self.begun
+    }
+
+    fn note(&mut self, offered: &[IoSlice<'_>], written: &Poll<io::Result<usize>>) {
         let taken = if let Poll::Ready(Ok(taken)) = written { *taken } else { 0 };
         self.taken += taken as u64;
-        self.untaken = offered - taken;
+        self.untaken = offered.iter().map(|piece| piece.len()).sum::<usize>() - taken;
+        let mut taken = taken;
+        for piece in offered {
+            if taken < piece.len() {
+                break;
+            }
+            taken -= piece.len();
+            self.begun = 0;
+        }
+        self.begun += taken;
     }
 }
 
@@ -69,7 +85,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Output for TlsStream<Socket<S>> {
     }
 
     fn held(&self) -> usize {
-        self.get_ref().0.untaken
+        self.get_ref().0.kept()
     }
 }
 
@@ -86,7 +102,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Socket<S> {
 impl<S: AsyncWrite + Unpin> AsyncWrite for Socket<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
-        self.note(bytes.len(), &written);
+        self.note(&[IoSlice::new(bytes)], &written);
         written
     }
 
@@ -96,7 +112,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Socket<S> {
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
-        self.note(slices.iter().map(|slice| slice.len()).sum(), &written);
+        self.note(slices, &written);
         written
     }
 
@@ -110,5 +126,34 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Socket<S> {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_piece_that_was_begun_is_held_whole_until_its_last_byte_is_taken() {
+        let mut socket = Socket::new(());
+        let mut pieces = vec![vec![0; 100], vec![0; 100], vec![0; 50]];
+        for (taken, held) in
+            [(None, 250), (Some(30), 250), (None, 250), (Some(60), 250), (Some(35), 150), (Some(124), 50)]
+        {
+            let offered: Vec<_> = pieces.iter().map(|piece| IoSlice::new(piece)).collect();
+            socket.note(&offered, &taken.map_or(Poll::Pending, |taken| Poll::Ready(Ok(taken))));
+            assert_eq!(socket.kept(), held, "{taken:?}");
+            // As TLS does.
+            let mut taken = taken.unwrap_or(0);
+            for piece in &mut pieces {
+                let of_this = taken.min(piece.len());
+                drop(piece.drain(..of_this));
+                taken -= of_this;
+            }
+            pieces.retain(|piece| !piece.is_empty());
+        }
+        let offered: Vec<_> = pieces.iter().map(|piece| IoSlice::new(piece)).collect();
+        socket.note(&offered, &Poll::Ready(Ok(1)));
+        assert_eq!((socket.untaken, socket.begun, socket.taken), (0, 0, 250));
     }
 }

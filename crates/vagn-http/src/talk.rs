@@ -16,10 +16,9 @@ use tracing::{debug, error};
 
 use super::caller::Caller;
 use super::flight::Flight;
-use super::gathering::{Gathering, Progress};
+use super::gathering::Gathering;
 use super::socket::Output;
 use super::station::Station;
-use super::unsent::{GAVE_WAY, Waiting};
 use vagn_flow::descriptors::{Asked, Displaced, Place};
 use vagn_flow::metrics::DoorMetrics;
 
@@ -133,8 +132,6 @@ struct Sending<'a, C, S> {
 pub(crate) struct Stuck {
     /// Bytes that had been sent when it was last looked at.
     sent: u64,
-    /// Its memory.
-    waiting: Waiting,
     /// Counts as an answer for the watch, which ends a connection that takes nothing for long.
     flight: Arc<Flight>,
     _piece: Bytes,
@@ -147,16 +144,15 @@ impl Stuck {
         let flight = Flight::new(None, [None, None]);
         caller.watch().look_after(&flight);
         let piece = flight.launch(Bytes::from_static(b"."));
-        Self { sent, waiting: caller.wait_unsent(), flight, _piece: piece, _asked: place.still_asked() }
+        Self { sent, flight, _piece: piece, _asked: place.still_asked() }
     }
 
-    /// Notes how things stand.
-    fn note(&mut self, now: Progress) -> Result<(), &'static str> {
-        if self.sent != now.sent {
-            self.sent = now.sent;
+    /// Notes how much has been sent.
+    fn note(&mut self, sent: u64) {
+        if self.sent != sent {
+            self.sent = sent;
             self.flight.moved();
         }
-        self.waiting.hold(now.held)
     }
 }
 
@@ -166,16 +162,9 @@ impl<C, S: Output> Sending<'_, C, S> {
             *self.stuck = None;
             return Ok(sent?);
         }
-        let now = self.output.progress();
-        let stuck = self.stuck.get_or_insert_with(|| Stuck::new(now.sent, self.caller, self.place));
-        let noted = stuck.note(now).and_then(|()| match stuck.waiting.poll_given_way(cx) {
-            Poll::Ready(()) => Err(GAVE_WAY),
-            Poll::Pending => Ok(()),
-        });
-        noted.map_err(|why| {
-            self.caller.metrics().cut(why);
-            "its output had no memory to wait in".into()
-        })
+        let sent = self.output.sent();
+        self.stuck.get_or_insert_with(|| Stuck::new(sent, self.caller, self.place)).note(sent);
+        Ok(())
     }
 }
 

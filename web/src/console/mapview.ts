@@ -8,7 +8,7 @@ import { onTheme, theme, type Theme } from "../shared/theme";
 import { distance } from "../shared/units";
 import { visible } from "../shared/visible";
 import { readUnits } from "../map/preferences";
-import { openMap } from "../map/view";
+import { flatten, openMap } from "../map/view";
 import { isWaiting } from "./arrange";
 import { flightMs } from "./flight";
 import { signImage, SIGN_RANK, SIGNS } from "./mapsigns";
@@ -171,6 +171,7 @@ export class MapView {
     } else {
       this.map.setStyle(await basemap(this.settings, now));
       await this.map.once("style.load");
+      flatten(this.map);
     }
     this.addLayers(now);
   }

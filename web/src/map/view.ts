@@ -75,10 +75,16 @@ export async function openMap(
   map.keyboard.disableRotation();
   map.addControl(new AttributionControl({ compact: false }), "bottom-right");
   await map.once("style.load");
+  if (isFlat) flatten(map);
   // Flat long before single vehicles are drawn.
-  if (!isFlat) map.setProjection({ type: ["interpolate", ["linear"], ["zoom"], 4, "vertical-perspective", 6, "mercator"] });
+  else map.setProjection({ type: ["interpolate", ["linear"], ["zoom"], 4, "vertical-perspective", 6, "mercator"] });
   void refine(map, settings);
   return map;
+}
+
+/** Flat at every zoom, also where the style says otherwise. */
+export function flatten(map: MapLibre): void {
+  map.setProjection({ type: "mercator" });
 }
 
 export function scaleControl(system: UnitSystem): ScaleControl {

@@ -1,6 +1,7 @@
 //! One connection whose peer takes little or nothing, over sockets that hold next to nothing themselves.
 
 use std::convert::Infallible;
+use std::task::Waker;
 
 use axum::body::Body;
 use futures_util::FutureExt;
@@ -10,7 +11,7 @@ use hyper_util::server::conn::auto::Builder;
 use rustls::{ClientConfig, RootCertStore};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::runtime::Handle;
-use tokio::time::{advance, timeout};
+use tokio::time::timeout;
 use tokio_rustls::server::TlsStream;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 use vagn_flow::clock::ManualClock;
@@ -63,6 +64,10 @@ async fn secure() -> (TlsStream<Socket<DuplexStream>>, DuplexStream) {
     (near.unwrap(), far.unwrap().into_inner().0)
 }
 
+fn noop() -> Context<'static> {
+    Context::from_waker(Waker::noop())
+}
+
 /// A connection that writes so much and then waits for ever.
 fn writes<S: Output + Send + 'static>(
     output: &Gathering<S>,
@@ -91,19 +96,20 @@ macro_rules! watched {
     }};
 }
 
-/// Lets an answer of so many bytes get stuck; returns the memory that is counted for it. In the end its connection has been ended.
+/// Lets an answer of so many bytes get stuck; returns the memory that it holds. In the end its connection has been ended.
 async fn stuck<S: Output + Send + 'static>(socket: S, bytes: usize) -> usize {
-    let (output, caller, place, mut stuck) = (Gathering::new(socket), Caller::alone(), place(), None);
+    let (caller, place, mut stuck) = (Caller::alone(), place(), None);
+    let output = Gathering::new(socket, &caller);
     let mut connection = writes(&output, bytes);
     let mut watched = watched!(connection, &output, &caller, &place, &mut stuck);
     let early = timeout(LIMIT - Duration::from_secs(1), &mut watched).await;
     assert!(early.is_err());
-    let counted = caller.unsent_bytes();
-    assert_eq!(output.progress().held, counted);
+    let held = output.held();
+    assert_eq!(caller.unsent_bytes(), held.saturating_sub(4 << 10));
     assert!(timeout(Duration::from_secs(2), watched).await.is_ok_and(|ended| ended.is_none()));
-    drop(stuck);
+    drop((stuck, connection, output));
     assert_eq!(caller.unsent_bytes(), 0);
-    counted
+    held
 }
 
 #[tokio::test(start_paused = true)]
@@ -122,7 +128,8 @@ async fn output_that_is_not_taken_counts_as_memory_and_ends_its_connection() {
 #[tokio::test(start_paused = true)]
 async fn a_peer_that_takes_little_but_again_and_again_is_not_cut_off() {
     let (near, mut far) = secure().await;
-    let (output, caller, place, mut stuck) = (Gathering::new(near), Caller::alone(), place(), None);
+    let (caller, place, mut stuck) = (Caller::alone(), place(), None);
+    let output = Gathering::new(near, &caller);
     let mut connection = writes(&output, 1 << 20);
     let mut watched = watched!(connection, &output, &caller, &place, &mut stuck);
     for second in 0..120 {
@@ -134,42 +141,111 @@ async fn a_peer_that_takes_little_but_again_and_again_is_not_cut_off() {
     assert!(timeout(LIMIT + Duration::from_secs(1), watched).await.is_ok_and(|ended| ended.is_none()));
 }
 
+fn caller_at(address: [u8; 4], memory: &Arc<Memory>) -> Caller {
+    Caller::new(memory.clone(), address.into())
+}
+
+/// Memory with 256 KiB for output, 64 KiB of it for one address: just enough for one connection that has gathered all that it may.
+fn small_memory() -> Arc<Memory> {
+    Arc::new(Memory::new(1 << 20, SharedAddresses::default(), &MetricRegistry::new()))
+}
+
+/// Answers one request with so many bytes, over a connection whose peer reads; returns how many came.
+async fn answered(caller: &Caller, bytes: usize) -> usize {
+    let (place, mut stuck, (near, mut far)) = (place(), None, duplex(SOCKET));
+    let output = Gathering::new(Socket::new(near), caller);
+    let answer = service::service_fn(move |_: Request<hyper::body::Incoming>| async move {
+        Ok::<_, Infallible>(Response::new(Body::from(vec![b'~'; bytes])))
+    });
+    let http = Builder::new(TokioExecutor::new());
+    let mut connection = Box::pin(http.serve_connection(TokioIo::new(output.clone()), answer));
+    let served = watched!(connection, &output, caller, &place, &mut stuck);
+    far.write_all(b"POST / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").await.unwrap();
+    let mut came = Vec::new();
+    let both = async { tokio::join!(served, far.read_to_end(&mut came)) };
+    let (served, read) = timeout(LIMIT, both).await.expect("the answer comes and the connection ends");
+    assert!(served.is_some_and(|ended| ended.is_ok()) && read.is_ok());
+    came.iter().filter(|byte| **byte == b'~').count()
+}
+
 #[tokio::test(start_paused = true)]
-async fn output_that_has_waited_longest_gives_way_when_all_memory_is_held() {
-    // A quarter as much is for output: not quite enough for four that are full.
-    let answers = (1 << 20) - 4;
-    let memory = Arc::new(Memory::new(answers, SharedAddresses::default(), &MetricRegistry::new()));
-    let place = place();
-    let caller = Caller::new(memory.clone(), [127, 0, 0, 1].into());
-    let mut far = Vec::new();
+async fn a_slow_reader_goes_on_while_peers_who_read_nothing_hold_all_memory() {
+    let (memory, place, mut stuck) = (small_memory(), place(), None);
+    let (near, mut far) = secure().await;
+    let caller = caller_at([192, 0, 2, 200], &memory);
+    let output = Gathering::new(near, &caller);
+    let mut connection = writes(&output, 1 << 20);
+    let mut slow = watched!(connection, &output, &caller, &place, &mut stuck);
+    assert!((&mut slow).now_or_never().is_none());
+    let mut crowd = Vec::new();
+    for last in 1..=12 {
+        let (near, silent) = secure().await;
+        let caller = caller_at([192, 0, 2, last], &memory);
+        let output = Gathering::new(near, &caller);
+        crowd.push((writes(&output, 1 << 20), output, caller, None, silent));
+    }
+    let mut polled: Vec<_> = Vec::new();
     let mut outputs = Vec::new();
-    for _ in 0..4 {
-        let (near, other) = duplex(SOCKET);
-        far.push(other);
-        outputs.push((Gathering::new(Socket::new(near)), None));
+    for (connection, output, caller, stuck, _silent) in &mut crowd {
+        outputs.push(&*output);
+        polled.push(watched!(connection, &*output, &*caller, &place, stuck));
     }
-    let mut connections: Vec<_> = outputs.iter().map(|(output, _)| writes(output, 1 << 20)).collect();
-    let mut all = Vec::new();
-    for ((output, stuck), connection) in outputs.iter_mut().zip(&mut connections) {
-        let mut one = watched!(connection, &*output, &caller, &place, stuck);
-        assert!((&mut one).now_or_never().is_none());
-        all.push(one);
-        advance(Duration::from_millis(500)).await;
-        // Four hold more than there is.
-        let others: Vec<_> = all.iter_mut().map(|one| one.now_or_never().is_some()).collect();
-        assert_eq!(others.first(), Some(&(others.len() == 4)), "the oldest gives way");
-        assert!(!others[1..].contains(&true));
-        assert!(caller.unsent_bytes() <= answers / 4);
+    for second in 0..25 {
+        let ended = polled.iter_mut().filter_map(|one| one.now_or_never()).count();
+        assert_eq!(ended, 0, "after {second} s");
+        let mut some = [0; 1_536];
+        let (slow, read) = tokio::join!(timeout(Duration::from_secs(1), &mut slow), far.read(&mut some));
+        assert!(slow.is_err() && read.unwrap() > 0, "after {second} s");
+        assert!(caller.unsent_bytes() <= 256 << 10);
     }
-    assert_eq!(memory.refused_and_cut(), (0, 1));
+    let crumbs = outputs.iter().filter(|output| (1..=(4 << 10) + 64).contains(&output.held())).count();
+    assert_eq!(crumbs, 12 - 3, "the slow one and three of the crowd hold all");
+    assert_eq!(memory.refused_and_cut(), (0, 0));
     assert_eq!(memory.answer_bytes(), 0, "what is kept back for others is still there");
+    for one in polled {
+        assert!(timeout(LIMIT, one).await.is_ok_and(|ended| ended.is_none()), "nothing was taken for long");
+    }
+    assert_eq!(memory.refused_and_cut(), (0, 12));
+    drop(slow);
+    drop((stuck, crowd, connection, output));
+    assert_eq!(caller.unsent_bytes(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn answers_come_through_where_an_address_or_all_hold_as_much_output_as_they_may() {
+    for (addresses, reasons) in [(1, [0, 1]), (4, [1, 0])] {
+        let memory = small_memory();
+        let mut crowd = Vec::new();
+        for last in 1..=addresses {
+            let (near, silent) = duplex(SOCKET);
+            let caller = caller_at([192, 0, 2, last], &memory);
+            let output = Gathering::new(Socket::new(near), &caller);
+            let mut connection = writes(&output, 1 << 20);
+            assert!((&mut connection).now_or_never().is_none() && output.poll_send(&mut noop()).is_pending());
+            crowd.push((output, connection, silent));
+        }
+        let address = if addresses == 1 { 1 } else { 9 };
+        let caller = caller_at([192, 0, 2, address], &memory);
+        let before = caller.unsent_bytes();
+        assert_eq!(before, usize::from(addresses) * (56 << 10), "what neither socket nor crumb takes");
+        for bytes in [1, 3 << 10, 5 << 10, 200 << 10] {
+            assert_eq!(answered(&caller, bytes).await, bytes);
+        }
+        let refused =
+            ["full", "address"].map(|reason| usize::from(memory.metrics.ungathered_for(reason) > 0));
+        assert_eq!(refused, reasons);
+        assert_eq!((caller.unsent_bytes(), memory.refused_and_cut().1), (before, 0));
+        drop(crowd);
+        assert_eq!(caller.unsent_bytes(), 0);
+    }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_connection_whose_answer_waits_for_the_socket_keeps_its_place() {
     for (was_asked, expected) in [(true, Some(Refusal::Full)), (false, None)] {
         let ((places, clock), (near, _far)) = (one_place(), duplex(SOCKET));
-        let (output, caller, mut stuck) = (Gathering::new(Socket::new(near)), Caller::alone(), None);
+        let (caller, mut stuck) = (Caller::alone(), None);
+        let output = Gathering::new(Socket::new(near), &caller);
         let place = places.take(ADDRESS.into()).unwrap();
         if was_asked {
             drop(place.ask());
@@ -187,7 +263,8 @@ async fn a_displaced_connection_that_moves_has_no_more_time_for_its_end() {
     let ((places, clock), (near, mut far)) = (one_place(), duplex(SOCKET));
     let place = Arc::new(places.take(ADDRESS.into()).unwrap());
     drop(place.ask());
-    let (output, caller) = (Gathering::new(Socket::new(near)), Caller::alone());
+    let caller = Caller::alone();
+    let output = Gathering::new(Socket::new(near), &caller);
     let never = service::service_fn(async |_: Request<hyper::body::Incoming>| {
         std::future::pending::<Result<Response<Body>, Infallible>>().await
     });
