@@ -19,10 +19,16 @@ pub(crate) struct Brokers {
 impl Brokers {
     /// Starts them, and waits until they have a leader.
     pub(crate) fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// Starts them with further arguments of the script.
+    pub(crate) fn start_with(args: &[&str]) -> Self {
         let folder = TempDir::new().unwrap();
         let mut child = Command::new(workspace().join("scripts/brokers"))
             .arg("run")
             .arg(folder.path())
+            .args(args)
             .current_dir(workspace())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -39,6 +45,11 @@ impl Brokers {
     /// Returns their addresses as `--nats` takes them.
     pub(crate) fn list(&self) -> String {
         self.addresses.join(",")
+    }
+
+    /// Returns the address of each.
+    pub(crate) fn addresses(&self) -> &[String] {
+        &self.addresses
     }
 
     /// Has a command carried out, such as `kill 1`.
