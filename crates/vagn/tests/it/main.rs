@@ -12,6 +12,7 @@ mod call_places;
 mod chance;
 mod clock_doubts;
 mod cluster;
+mod cluster_answers;
 mod cluster_tls;
 mod copies;
 mod cors;
