@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_nats::{Client, ConnectOptions, Message, ReconnectToServer, Server, ServerAddr, Subscriber};
+use async_nats::{
+    Auth, AuthError, Client, ConnectOptions, Message, ReconnectToServer, Server, ServerAddr, Subscriber,
+};
 use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream, SelectAll};
@@ -12,10 +14,12 @@ use tokio::time::{Instant, sleep};
 use tracing::warn;
 use vagn_cluster::NodeId;
 
+use crate::account::Account;
 use crate::counts::{Counts, Loss};
 use crate::link::{ANSWER_MAX, Link, at_once};
 use crate::names::{Names, sender};
 use crate::options::Options;
+use crate::refusals::Refusals;
 
 /// Messages that wait in a connection for one subscription. What comes beyond is lost, and noticed as a gap.
 const SUBSCRIPTION_MAX: usize = 1_024;
@@ -48,6 +52,7 @@ struct Shared {
     links: [Link; 2],
     /// Address that each connection has or tries.
     places: Mutex<[Option<ServerAddr>; 2]>,
+    refusals: Mutex<Refusals>,
     counts: Counts,
 }
 
@@ -68,7 +73,8 @@ impl Brokers {
     pub fn connect(options: Options) -> (Self, Incoming) {
         let inbox = |at: usize| format!("_INBOX.answer.{:x}.{:x}.{at}", options.node.0, options.run);
         let links = [Link::new(inbox(0)), Link::new(inbox(1))];
-        let shared = Shared { links, places: Mutex::default(), counts: Counts::default(), options };
+        let (places, refusals, counts) = (Mutex::default(), Mutex::default(), Counts::default());
+        let shared = Shared { links, places, refusals, counts, options };
         let brokers = Self { shared: Arc::new(shared) };
         let links = [0, 1].map(|at| incoming(brokers.clone(), at).boxed());
         (brokers, Incoming { links: stream::select_all(links) })
@@ -169,8 +175,8 @@ impl Brokers {
     }
 
     fn connect_options(&self, at: usize) -> ConnectOptions {
-        let brokers = self.clone();
-        let options = ConnectOptions::new()
+        let (brokers, account) = (self.clone(), self.clone());
+        let options = ConnectOptions::with_auth_callback(move |_| std::future::ready(account.auth(at)))
             .name(format!("vagn-{:x}-{at}", self.node().0))
             .retry_on_initial_connect()
             .max_reconnects(None)
@@ -190,8 +196,17 @@ impl Brokers {
         }
     }
 
+    /// Returns who the node is to the broker that a connection tries.
+    fn auth(&self, at: usize) -> Result<Auth, AuthError> {
+        let Options { addresses, accounts, .. } = &self.shared.options;
+        let place = self.shared.places.lock()[at].clone();
+        let account = addresses.iter().position(|address| Some(address) == place.as_ref());
+        Ok(account.and_then(|at| accounts[at].as_ref()).map_or_else(Auth::new, Account::auth))
+    }
+
     /// Chooses a broker that the other connection has not.
     fn choose(&self, at: usize, servers: &[Server]) -> Option<ReconnectToServer> {
+        self.shared.refusals.lock().tell(servers, Instant::now());
         let mut places = self.shared.places.lock();
         let other = places[1 - at].clone();
         let turn = |server: &Server| self.turn(at, &server.addr);

@@ -19,6 +19,7 @@
 //! | `driver.rs`, `handle.rs` | the node's driver, and the service's way to it |
 //! | `counts.rs` | what was dropped or given up, by reason |
 
+mod account;
 mod api;
 mod brokers;
 mod consumer;
@@ -32,6 +33,7 @@ mod peers;
 mod publish;
 mod pulled;
 mod record;
+mod refusals;
 mod room;
 mod stream;
 

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use async_nats::ServerAddr;
 use vagn_cluster::NodeId;
 
+use crate::account::Account;
 use crate::names::Names;
 
 /// Longest name of a data set.
@@ -13,7 +14,10 @@ const SET_MAX: usize = 32;
 /// Brokers, and how they are spoken to.
 #[derive(Debug, Clone)]
 pub struct Options {
+    /// Without users and passwords.
     pub(crate) addresses: Vec<ServerAddr>,
+    /// For each address, who the node is there.
+    pub(crate) accounts: Vec<Option<Account>>,
     pub(crate) names: Names,
     pub(crate) node: NodeId,
     pub(crate) run: u64,
@@ -40,7 +44,7 @@ pub enum OptionsError {
 
 impl Options {
     /// Takes addresses (`tls://host:port`; `nats://` for loopback alone; a user and a password may stand before the host), the name of the
-    /// data set, the node, and a number that no other run has.
+    /// data set, the node, and a number that no other run has. What of a user or a password may not stand in an address is written with `%`.
     ///
     /// # Errors
     /// Says what is wrong with an address or the name.
@@ -56,13 +60,14 @@ impl Options {
             false => format!("'{text}'"),
         };
         let each = addresses.iter().enumerate();
-        let read: Vec<ServerAddr> =
+        let read: Vec<_> =
             each.map(|(at, text)| address(text, || name(at, text))).collect::<Result<_, _>>()?;
-        if read.is_empty() {
+        let (addresses, accounts): (Vec<_>, Vec<_>) = read.into_iter().unzip();
+        if addresses.is_empty() {
             return Err(OptionsError::NoAddress);
         }
         let names = Names::new(set.to_owned());
-        Ok(Self { addresses: read, names, node, run, tls: None, replicas: 3 })
+        Ok(Self { addresses, accounts, names, node, run, tls: None, replicas: 3 })
     }
 
     /// Sets certificates and roots for `tls://`. Without, the machine's roots count.
@@ -80,14 +85,15 @@ impl Options {
     }
 }
 
-fn address(text: &str, name: impl Fn() -> String) -> Result<ServerAddr, OptionsError> {
+fn address(text: &str, name: impl Fn() -> String) -> Result<(ServerAddr, Option<Account>), OptionsError> {
     let read: ServerAddr = text.parse().map_err(|_| OptionsError::Address(name()))?;
     match read.scheme() {
-        "tls" => Ok(read),
-        "nats" if is_loopback(read.host()) => Ok(read),
-        "nats" => Err(OptionsError::Clear(name())),
-        _ => Err(OptionsError::Address(name())),
+        "tls" => {}
+        "nats" if is_loopback(read.host()) => {}
+        "nats" => return Err(OptionsError::Clear(name())),
+        _ => return Err(OptionsError::Address(name())),
     }
+    Account::take(read).ok_or_else(|| OptionsError::Address(name()))
 }
 
 fn is_loopback(host: &str) -> bool {

@@ -57,7 +57,7 @@ pub use order::OrderNumber;
 pub use partition::{
     AfterFailedWrite, Forget, Forgotten, Housekept, Partition, Phase, Progress, Recovery, Settings, Written,
 };
-pub use question::{Answer, Question, Whole};
+pub use question::{Age, Answer, Question, Whole};
 pub use reader::{Reader, Writer};
 pub use repair::{RepairReport, RepairedFile, plan_repair, plan_repair_on, repair, repair_on};
 pub use roster::Roster;

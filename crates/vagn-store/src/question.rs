@@ -54,8 +54,19 @@ pub struct Whole<T> {
     pub value: T,
     /// Numbers of shards that did not answer, in rising order. Where there are any, the value is partial and must be shown as such.
     pub missing_shards: Vec<u16>,
-    /// Age of the content of the oldest shard that answered, in ms; `None` on one machine, whose answers are of now.
-    pub age_max_ms: Option<u64>,
+    /// Age of the content of the oldest shard that answered.
+    pub age: Age,
+}
+
+/// Age of content: the time since it was seen to be up to date. What is older is greater.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Age {
+    /// That of one machine, whose answers are of now.
+    Now,
+    /// So many ms.
+    Ms(u64),
+    /// It was not seen to be up to date since its machine started: anything that came meanwhile may be missing.
+    Unknown,
 }
 
 impl Question {
@@ -173,7 +184,7 @@ impl Answer {
 impl<T> Whole<T> {
     /// Returns a value that was found in the whole fleet of this machine.
     pub fn here(value: T) -> Self {
-        Self { value, missing_shards: Vec::new(), age_max_ms: None }
+        Self { value, missing_shards: Vec::new(), age: Age::Now }
     }
 
     /// Returns true if a part of the fleet did not answer.
@@ -183,13 +194,13 @@ impl<T> Whole<T> {
 
     /// Takes the value off what is known of its extent.
     pub fn split(self) -> (T, Whole<()>) {
-        let Self { value, missing_shards, age_max_ms } = self;
-        (value, Whole { value: (), missing_shards, age_max_ms })
+        let Self { value, missing_shards, age } = self;
+        (value, Whole { value: (), missing_shards, age })
     }
 
     /// Makes another value of this one, found in the same part of the fleet.
     pub fn map<U>(self, make: impl FnOnce(T) -> U) -> Whole<U> {
-        let Self { value, missing_shards, age_max_ms } = self;
-        Whole { value: make(value), missing_shards, age_max_ms }
+        let Self { value, missing_shards, age } = self;
+        Whole { value: make(value), missing_shards, age }
     }
 }

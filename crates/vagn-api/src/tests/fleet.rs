@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use vagn_store::{
-    BBox, Fleet, Hit, Index, Key, Nearby, Plan, Sight, Sighting, Updates, Vehicle, VehicleIdBuf, Whole,
+    Age, BBox, Fleet, Hit, Index, Key, Nearby, Plan, Sight, Sighting, Updates, Vehicle, VehicleIdBuf, Whole,
     Writer,
 };
 use vagn_wire::{Oddity, Position, VehicleId};
@@ -16,7 +16,7 @@ pub(super) struct SmallFleet {
     failing: Option<Unavailable>,
     /// Shards that do not answer.
     missing_shards: Vec<u16>,
-    age_max_ms: Option<u64>,
+    age: Age,
 }
 
 impl SmallFleet {
@@ -50,8 +50,8 @@ impl SmallFleet {
     }
 
     /// The same as the part of a larger fleet that answered, all of it so old.
-    pub(super) fn without(self, missing_shards: &[u16], age_max_ms: u64) -> Self {
-        Self { missing_shards: missing_shards.to_vec(), age_max_ms: Some(age_max_ms), ..self }
+    pub(super) fn without(self, missing_shards: &[u16], age: Age) -> Self {
+        Self { missing_shards: missing_shards.to_vec(), age, ..self }
     }
 
     fn of(updates: &Updates) -> Self {
@@ -59,7 +59,7 @@ impl SmallFleet {
         writer.write(updates, &mut Plan::default());
         let fleet = Fleet::new(1);
         fleet.set(0, Some(writer.reader()));
-        Self { fleet: Arc::new(fleet), failing: None, missing_shards: Vec::new(), age_max_ms: None }
+        Self { fleet: Arc::new(fleet), failing: None, missing_shards: Vec::new(), age: Age::Now }
     }
 
     pub(super) fn fleet(&self) -> Arc<Fleet> {
@@ -73,7 +73,7 @@ impl SmallFleet {
 
     fn found<T: Send + 'static>(&self, value: T) -> Asked<'_, Whole<T>> {
         let missing_shards = self.missing_shards.clone();
-        self.answer(Whole { value, missing_shards, age_max_ms: self.age_max_ms })
+        self.answer(Whole { value, missing_shards, age: self.age })
     }
 }
 

@@ -3,6 +3,7 @@
 use axum::Router;
 use axum::http::StatusCode;
 use serde_json::{Value, json};
+use vagn_store::Age;
 
 use super::super::router;
 use super::fleet::SmallFleet;
@@ -11,7 +12,7 @@ use super::{Reply, austin, get, services};
 
 /// The fleet around Austin, without the vehicles of these shards.
 fn without(missing_shards: &[u16]) -> Router {
-    router(services(SmallFleet::austin().without(missing_shards, 340)))
+    router(services(SmallFleet::austin().without(missing_shards, Age::Ms(340))))
 }
 
 fn headers(reply: &Reply) -> [&str; 3] {
@@ -51,6 +52,17 @@ async fn a_whole_answer_has_the_same_bytes_as_one_machine_gives() {
 }
 
 #[tokio::test]
+async fn an_age_that_nobody_knows_is_not_told_as_a_number() {
+    for (missing, expected) in [(&[3][..], ["true", "3", "unknown"]), (&[], ["", "", "unknown"])] {
+        let router = router(services(SmallFleet::austin().without(missing, Age::Unknown)));
+        for path in COLLECTIONS {
+            let reply = get(&router, &path.replace("{id}", ID)).await;
+            assert_eq!(headers(&reply), expected, "{path}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn the_original_s_array_stays_an_array_and_its_headers_tell() {
     let path = "/?lat=30.27&lon=-97.74";
     let reply = get(&without(&[7]), path).await;
@@ -62,7 +74,7 @@ async fn the_original_s_array_stays_an_array_and_its_headers_tell() {
 async fn a_long_answer_tells_too() {
     let names: Vec<String> = (0..300).map(|number| format!("bus {number}")).collect();
     let vehicles: Vec<_> = names.iter().map(|id| (id.as_str(), 1.0, 0.5, 0)).collect();
-    let router = router(services(SmallFleet::at(&vehicles).without(&[0], 9)));
+    let router = router(services(SmallFleet::at(&vehicles).without(&[0], Age::Ms(9))));
     for path in
         ["/api/v1/vehicles/nearby?lat=1&lon=0&k=300", "/api/v1/vehicles?bbox=0,0,1,1", "/?lat=1&lon=0&k=300"]
     {

@@ -5,7 +5,7 @@
 use axum::http::{HeaderName, HeaderValue};
 use axum::response::Response;
 use vagn_http::problem::{Kind, Problem};
-use vagn_store::Whole;
+use vagn_store::{Age, Whole};
 
 use super::json;
 
@@ -13,7 +13,7 @@ use super::json;
 const PARTIAL: HeaderName = HeaderName::from_static("vagn-partial");
 /// Names the shards that did not answer.
 const MISSING_SHARDS: HeaderName = HeaderName::from_static("vagn-missing-shards");
-/// Age of the content of the oldest shard that answered, in ms.
+/// Age of the content of the oldest shard that answered, in ms; or that it is unknown.
 const SHARD_AGE_MS: HeaderName = HeaderName::from_static("vagn-shard-age-ms");
 
 /// What an answer is known to lack: it is that of a [`Whole`] without its value.
@@ -22,7 +22,7 @@ pub(crate) type Extent = Whole<()>;
 /// Says in the headers of an answer what it lacks, whatever its body is. One of this machine's whole fleet stays as it is.
 #[inline]
 pub(crate) fn marked(response: Response, extent: &Extent) -> Response {
-    if extent.missing_shards.is_empty() && extent.age_max_ms.is_none() {
+    if extent.missing_shards.is_empty() && extent.age == Age::Now {
         return response;
     }
     with_headers(response, extent)
@@ -36,8 +36,13 @@ fn with_headers(mut response: Response, extent: &Extent) -> Response {
         let numbers = HeaderValue::from_str(&listed(&extent.missing_shards));
         headers.insert(MISSING_SHARDS, numbers.expect("digits and commas can stand in a header"));
     }
-    if let Some(age_ms) = extent.age_max_ms {
-        headers.insert(SHARD_AGE_MS, age_ms.into());
+    let age = match extent.age {
+        Age::Now => None,
+        Age::Ms(age_ms) => Some(age_ms.into()),
+        Age::Unknown => Some(HeaderValue::from_static("unknown")),
+    };
+    if let Some(age) = age {
+        headers.insert(SHARD_AGE_MS, age);
     }
     response
 }

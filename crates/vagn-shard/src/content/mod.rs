@@ -56,6 +56,16 @@ impl FleetShard {
         self.teller.attach(outlet, self.end());
     }
 
+    /// Takes the outlet away: nothing is told from now on.
+    pub fn detach(&self) {
+        self.teller.detach();
+    }
+
+    /// True while it has an outlet.
+    pub fn is_attached(&self) -> bool {
+        self.teller.is_attached()
+    }
+
     /// Returns the settings that hold now.
     pub fn settings(&self) -> ShardSettings {
         self.settings

@@ -145,7 +145,7 @@ impl Shelf {
             // Refused while the node has too much to do; the next look asks again.
             handle.mirror(MIRRORED_FOR).ok();
         }
-        let (outlet, shown) = (outlet.clone(), view.readers.unattached());
+        let (outlet, shown) = (outlet.clone(), view.readers.known());
         let look = handle.look(move |node| (Picture::of(node), contents(node, &shown, &outlet)));
         let Ok(Ok((picture, contents))) = timeout(LOOK_WITHIN, look).await else {
             // One that has never answered reads its files, which may take long.
@@ -206,23 +206,32 @@ struct Content {
 }
 
 /// Returns what the node has of all shards; nothing where there are not as many as the fleet here has room for, as vehicles would be sought
-/// in the wrong ones. What is shown and is not attached yet is: those who follow the fleet look at it then, and must find it there.
+/// in the wrong ones. What is shown and is not attached yet is: those who follow the fleet look at it then, and must find it there. A replica that is
+/// not shown tells nothing: beside a mirror of the same shard each change would seem to be another writer's, and so a gap.
 fn contents(
     node: &Node<FleetShard>,
-    unattached: &[Option<Reader>],
+    known: &[Option<(Reader, bool)>],
     outlet: &Arc<dyn Outlet>,
 ) -> Vec<Content> {
-    if node.shard_count().map(usize::from) != Some(unattached.len()) {
+    if node.shard_count().map(usize::from) != Some(known.len()) {
         return Vec::new();
     }
-    let shards = (0..unattached.len() as u16).map(ShardId);
-    let states = shards.filter_map(|shard| Some((shard, node.shown(shard)?)));
+    let shards = (0..known.len() as u16).map(ShardId);
+    let states = shards.filter_map(|shard| {
+        let (own, shown) = (node.state(shard), node.shown(shard));
+        if let Some(own) = own.filter(|own| !shown.is_some_and(|shown| std::ptr::eq(*own, shown))) {
+            own.detach();
+        }
+        Some((shard, shown?))
+    });
     states
         .map(|(shard, state)| {
             let reader = state.reader();
-            let waits = unattached.get(usize::from(shard.0)).and_then(Option::as_ref);
-            let is_attached = waits.is_some_and(|waits| waits.is_same(&reader));
-            if is_attached {
+            let known = known.get(usize::from(shard.0)).and_then(Option::as_ref);
+            let known = known.filter(|(known, _)| known.is_same(&reader));
+            let is_attached = known.is_some();
+            // It may have been taken away by a look that came back too late.
+            if known.is_some_and(|(_, was_attached)| !was_attached || !state.is_attached()) {
                 state.attach(outlet.clone());
             }
             let is_replica = node.state(shard).is_some_and(|own| std::ptr::eq(own, state));
@@ -263,12 +272,11 @@ impl Readers {
         replicas.map(|shown| shown.reader.len()).sum()
     }
 
-    /// Returns the readers whose shards are to be attached, by shard.
-    fn unattached(&self) -> Vec<Option<Reader>> {
-        let unattached = |shown: &Option<Shown>| {
-            shown.as_ref().filter(|shown| !shown.is_attached).map(|shown| shown.reader.clone())
-        };
-        self.shown.iter().map(unattached).collect()
+    /// Returns the readers, and whether their shards tell what they store, by shard.
+    fn known(&self) -> Vec<Option<(Reader, bool)>> {
+        let known =
+            |shown: &Option<Shown>| shown.as_ref().map(|shown| (shown.reader.clone(), shown.is_attached));
+        self.shown.iter().map(known).collect()
     }
 
     /// Puts these in place of those that are shown. Returns true if one of them is new.

@@ -12,7 +12,7 @@ use vagn_nats::Answered;
 use vagn_otp::CallError;
 use vagn_shard::question::{read_answer, write_question};
 use vagn_shard::shard_of;
-use vagn_store::{Answer, Fleet, Question, Whole};
+use vagn_store::{Age, Answer, Fleet, Question, Whole};
 
 use super::room::{Room, Rooms};
 use super::{DEADLINE, Queries, Unanswered};
@@ -129,15 +129,20 @@ fn size(question: &Question, shards: usize) -> usize {
 /// far more than what is wanted.
 fn join(question: &Question, asked: &[u16], answers: &[ShardAnswer]) -> (Whole<Answer>, bool) {
     let mut missing_shards = asked.to_vec();
-    let mut age_max_ms = None;
+    let mut age = Age::Now;
     let of_shards = answers.iter().filter_map(|of_shard| {
         let at = missing_shards.iter().position(|shard| *shard == of_shard.shard.0)?;
         let answer = read_answer(&of_shard.bytes).ok().filter(|answer| question.is_answered_by(answer))?;
         missing_shards.remove(at);
-        age_max_ms = age_max_ms.max(Some(of_shard.age_ms));
+        age = age.max(age_of(of_shard));
         Some(answer)
     });
     let value = question.join(of_shards);
-    let has_any = age_max_ms.is_some();
-    (Whole { value, missing_shards, age_max_ms }, has_any)
+    let has_any = age > Age::Now;
+    (Whole { value, missing_shards, age }, has_any)
+}
+
+/// An owner that never had all since its start does not know how old what it has is. It says the greatest number.
+fn age_of(answer: &ShardAnswer) -> Age {
+    if answer.age_ms == u64::MAX { Age::Unknown } else { Age::Ms(answer.age_ms) }
 }

@@ -1,5 +1,7 @@
 //! Questions to the pool, and over many machines.
 
+mod union;
+
 use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,7 +14,7 @@ use vagn_nats::{Answered, Unavailable};
 use vagn_otp::{Root, Strategy, Supervisor};
 use vagn_shard::question::{answer, read_question, write_answer};
 use vagn_shard::shard_of;
-use vagn_store::{BBox, Hit, Index, Key, Nearby, Plan, Sight, Sighting, Updates, VehicleIdBuf, Writer};
+use vagn_store::{Age, BBox, Hit, Index, Key, Nearby, Plan, Sight, Sighting, Updates, VehicleIdBuf, Writer};
 use vagn_wire::{Position, VehicleId};
 
 use super::*;
@@ -57,6 +59,8 @@ enum Fault {
     Damaged,
     /// Answers another question.
     Mistaken,
+    /// Answers, and never had all since its start.
+    Ageless,
 }
 
 /// Shards on other machines, without machines.
@@ -85,13 +89,19 @@ fn home(id: &VehicleIdBuf) -> u16 {
 
 /// A fleet of so many partitions; vehicle n is n degrees north.
 fn fleet(partitions: usize, placing: fn(Key<'_>, usize) -> usize) -> Fleet {
+    let place = |number| Position::new(f64::from(number) + 1.0, 2.0).unwrap();
+    fleet_at(&(0..VEHICLES).map(place).collect::<Vec<_>>(), partitions, placing)
+}
+
+/// A fleet of so many partitions; vehicle n is at the n-th place.
+fn fleet_at(places: &[Position], partitions: usize, placing: fn(Key<'_>, usize) -> usize) -> Fleet {
     let fleet = Fleet::placed(partitions, placing);
     for partition in 0..partitions {
         let mut updates = Updates::new();
-        for number in 0..VEHICLES {
-            let id = id(number);
+        for (number, place) in places.iter().enumerate() {
+            let id = id(number as u32);
             if fleet.home(id.key()) == partition {
-                updates.push(id.key(), id.key().hash(), sighting(f64::from(number) + 1.0));
+                updates.push(id.key(), id.key().hash(), sighting(*place));
             }
         }
         let mut writer = Writer::new(Index::new(1_000));
@@ -101,9 +111,9 @@ fn fleet(partitions: usize, placing: fn(Key<'_>, usize) -> usize) -> Fleet {
     fleet
 }
 
-fn sighting(lat: f64) -> Sighting {
+fn sighting(position: Position) -> Sighting {
     Sighting {
-        position: Position::new(lat, 2.0).unwrap(),
+        position,
         event_time_ms: 5,
         receive_time_ms: 6,
         receive_seq: 7,
@@ -131,9 +141,14 @@ impl FarShards {
         let fleet = self.fleet.as_ref().unwrap();
         let mut answered = Answered { shards: Vec::new(), missing: Vec::new() };
         for shard in shards {
-            let mut bytes = Vec::new();
+            let (mut bytes, mut age_ms) = (Vec::new(), shard.0.into());
+            let mut ask = || answer(question, &fleet.reader(shard.0.into()).unwrap(), &mut bytes);
             match self.faults.get(&shard.0) {
-                None => answer(question, &fleet.reader(shard.0.into()).unwrap(), &mut bytes),
+                None => ask(),
+                Some(Fault::Ageless) => {
+                    ask();
+                    age_ms = u64::MAX;
+                }
                 Some(Fault::Silent) => {
                     answered.missing.push(*shard);
                     continue;
@@ -141,12 +156,7 @@ impl FarShards {
                 Some(Fault::Damaged) => bytes.push(0xff),
                 Some(Fault::Mistaken) => write_answer(&Answer::Count(7), &mut bytes),
             }
-            answered.shards.push(ShardAnswer {
-                shard: *shard,
-                node: NodeId(1),
-                age_ms: shard.0.into(),
-                bytes,
-            });
+            answered.shards.push(ShardAnswer { shard: *shard, node: NodeId(1), age_ms, bytes });
         }
         answered
     }
@@ -203,14 +213,14 @@ async fn answers_of_shards_make_that_of_one_machine() {
     for question in [nearest(10), nearest(100), inside(7), inside(100), Question::Count] {
         let answer = queries.ask(question).await.unwrap();
         assert_eq!(answer.value, question.ask(&here).unwrap(), "{question:?}");
-        assert_eq!((answer.missing_shards, answer.age_max_ms), (vec![], Some(7)));
+        assert_eq!((answer.missing_shards, answer.age), (vec![], Age::Ms(7)));
     }
     // Of one vehicle only its own shard is asked.
     for number in 0..=VEHICLES {
         let answer = queries.ask(one(number)).await.unwrap();
         assert_eq!(answer.value, one(number).ask(&here).unwrap());
         let home = home(&id(number));
-        assert_eq!((answer.missing_shards, answer.age_max_ms), (vec![], Some(home.into())));
+        assert_eq!((answer.missing_shards, answer.age), (vec![], Age::Ms(home.into())));
         assert_eq!(*shards.asked.lock().last().unwrap(), [home]);
     }
 }
@@ -220,7 +230,7 @@ async fn what_did_not_answer_is_named_and_the_rest_is_shown() {
     let faults = [(1, Fault::Silent), (6, Fault::Damaged), (7, Fault::Mistaken)];
     let (queries, _, _root) = start_over(FarShards::with_faults(faults)).await;
     let answer = queries.ask(nearest(100)).await.unwrap();
-    assert_eq!((answer.missing_shards, answer.age_max_ms), (vec![1, 6, 7], Some(5)));
+    assert_eq!((answer.missing_shards, answer.age), (vec![1, 6, 7], Age::Ms(5)));
     let rest: Vec<_> = (0..VEHICLES).map(id).filter(|id| ![1, 6, 7].contains(&home(id))).collect();
     assert_eq!(ids(&answer.value.hits().unwrap()), rest);
     for number in 0..VEHICLES {
@@ -230,6 +240,23 @@ async fn what_did_not_answer_is_named_and_the_rest_is_shown() {
         assert_eq!(answer.missing_shards, if is_missing { vec![home] } else { vec![] });
         assert_eq!(answer.value.vehicle().unwrap().is_some(), !is_missing);
     }
+}
+
+#[tokio::test]
+async fn an_owner_that_never_had_all_answers_and_the_age_is_not_known() {
+    let faults = [(1, Fault::Silent), (3, Fault::Ageless)];
+    let (queries, _, _root) = start_over(FarShards::with_faults(faults)).await;
+    for question in [nearest(100), inside(100), Question::Count] {
+        let answer = queries.ask(question).await.unwrap();
+        assert_eq!((answer.missing_shards, answer.age), (vec![1], Age::Unknown), "{question:?}");
+    }
+    let number = (0..VEHICLES).find(|number| home(&id(*number)) == 3).unwrap();
+    let answer = queries.ask(one(number)).await.unwrap();
+    assert!(answer.value.vehicle().unwrap().is_some());
+    assert_eq!((answer.missing_shards, answer.age), (vec![], Age::Unknown));
+    // Of the other shards it is.
+    let number = (0..VEHICLES).find(|number| home(&id(*number)) == 7).unwrap();
+    assert_eq!(queries.ask(one(number)).await.unwrap().age, Age::Ms(7));
 }
 
 #[tokio::test]

@@ -22,13 +22,13 @@ impl Brokers {
         Self::start_with(&[])
     }
 
-    /// Starts them with further arguments.
-    pub(crate) fn start_with(arguments: &[&str]) -> Self {
+    /// Starts them with further arguments of the script.
+    pub(crate) fn start_with(args: &[&str]) -> Self {
         let folder = TempDir::new().unwrap();
         let mut child = Command::new(workspace().join("scripts/brokers"))
             .arg("run")
             .arg(folder.path())
-            .args(arguments)
+            .args(args)
             .current_dir(workspace())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -45,6 +45,11 @@ impl Brokers {
     /// Returns their addresses as `--nats` takes them.
     pub(crate) fn list(&self) -> String {
         self.addresses.join(",")
+    }
+
+    /// Returns the address of each.
+    pub(crate) fn addresses(&self) -> &[String] {
+        &self.addresses
     }
 
     /// Has a command carried out, such as `kill 1`.

@@ -49,7 +49,8 @@ impl Stream {
         }
     }
 
-    async fn block(&mut self) -> Option<Event> {
+    /// Waits for the next event, also one that is there for its id alone.
+    pub(crate) async fn block(&mut self) -> Option<Event> {
         while !self.rest.contains("\n\n") {
             let chunk = self.response.chunk().await.ok()??;
             self.rest.push_str(std::str::from_utf8(&chunk).unwrap());

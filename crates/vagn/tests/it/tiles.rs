@@ -36,7 +36,7 @@ pub(crate) fn count(features: &[Feature<f32>], name: &str) -> u64 {
     values.map(|value| if let Value::UInt(count) = value { *count } else { panic!("{value:?}") }).sum()
 }
 
-fn ids(features: &[Feature<f32>]) -> BTreeSet<String> {
+pub(crate) fn ids(features: &[Feature<f32>]) -> BTreeSet<String> {
     let ids = features.iter().filter_map(|feature| feature.properties.as_ref()?.get("id"));
     ids.map(|id| if let Value::String(id) = id { id.clone() } else { panic!("{id:?}") }).collect()
 }

@@ -110,6 +110,21 @@ fn without_followers_nothing_is_told_and_one_that_comes_is_told_to_look() {
 }
 
 #[test]
+fn a_shard_whose_outlet_is_taken_away_tells_nothing_until_it_has_one_again() {
+    let mut shard = shard(ShardSettings::UNBOUNDED);
+    let heard = attach(&shard, true);
+    assert!(shard.is_attached() && heard.take().0.len() == 1);
+    shard.detach();
+    apply(&mut shard, 1, NOW, &[Given::Report(Sent::at(NOW, 1))]);
+    let told = heard.take();
+    assert!(!shard.is_attached() && told.0.is_empty() && told.1.is_empty());
+    shard.attach(heard.clone());
+    assert!(heard.take().0.iter().all(|changes| !changes.is_whole));
+    apply(&mut shard, 2, NOW, &[Given::Report(Sent::at(NOW, 2))]);
+    assert_eq!(heard.take().0.iter().map(|changes| changes.moved().count()).sum::<usize>(), 1);
+}
+
+#[test]
 fn each_state_of_a_shard_counts_as_another_writer() {
     let one = shard(ShardSettings::UNBOUNDED);
     let told = [&one, &again(&one), &again(&one)].map(|shard| attach(shard, true).take().0[0].begun);
