@@ -3,9 +3,13 @@
 //! The proofs, by the kind of death, are `kills`, `pauses`, `outages`, `streams`, `disks`, `clocks`, `partitions` and `restarts`. Each goes on
 //! under the load of a [`scene`]: senders write down what was answered, readers check each answer against that, and in the end every node
 //! must have all. `make test` has the first of them, and `make cluster-test` all.
+//!
+//! What the answers must be is in `answers`, the ways in and out in `import` and `export`.
 
+mod answers;
 mod clocks;
 mod disks;
+mod export;
 mod import;
 mod kills;
 mod ledger;
@@ -19,4 +23,6 @@ mod roles;
 mod rounds;
 mod scene;
 mod senders;
+mod settings;
 mod streams;
+mod tls;

@@ -35,6 +35,10 @@ pub(crate) struct Cluster {
     nodes: Vec<Option<Vagn>>,
     pub(crate) directory: Directory,
     folders: TempDir,
+    /// Addresses of brokers that nodes are told.
+    list: String,
+    /// Further settings of `[cluster]`.
+    settings: String,
     pub(crate) brokers: Brokers,
 }
 
@@ -55,7 +59,25 @@ impl Cluster {
     /// A cluster over these brokers, without nodes as yet.
     pub(crate) fn over(brokers: Brokers) -> Self {
         let folders = TempDir::new().unwrap();
-        Self { nodes: Vec::new(), directory: Directory::default(), folders, brokers }
+        Self {
+            nodes: Vec::new(),
+            directory: Directory::default(),
+            folders,
+            list: brokers.list(),
+            settings: String::new(),
+            brokers,
+        }
+    }
+
+    /// Starts three nodes over these brokers at the addresses of this list, with further settings of `[cluster]`, and waits until each shard has
+    /// two owners.
+    pub(crate) async fn start_over(brokers: Brokers, list: &str, settings: &str) -> Self {
+        let mut cluster =
+            Self { list: list.to_owned(), settings: settings.to_owned(), ..Self::over(brokers) };
+        (0..3).for_each(|node| cluster.launch(node));
+        (0..3).for_each(|node| cluster.node_mut(node).wait_ready());
+        cluster.wait_whole().await;
+        cluster
     }
 
     /// Returns the data directory of a node.
@@ -70,9 +92,10 @@ impl Cluster {
 
     /// Starts a node by this command, with further arguments, and waits only until it listens.
     pub(crate) fn launch_by(&mut self, node: usize, by: Command, further: &[&str]) {
-        let config = crate::vagn::settings(self.folders.path(), &format!("[cluster]\nshards = {SHARDS}\n"));
-        let (name, brokers) = (format!("node-{node}"), self.brokers.list());
-        let args = [&["--config", &config, "--nats", &brokers, "--node", &name], further].concat();
+        let config = format!("[cluster]\nshards = {SHARDS}\n{}", self.settings);
+        let config = crate::vagn::settings(self.folders.path(), &config);
+        let name = format!("node-{node}");
+        let args = [&["--config", &config, "--nats", &self.list, "--node", &name], further].concat();
         let vagn = Vagn::launch_by(by, &self.dir(node), &args);
         let doors = Doors {
             tcp: vagn.address("tcp"),
@@ -148,6 +171,17 @@ impl Cluster {
         }
     }
 
+    /// Returns the shards of which only these nodes have all, in rising order. Each shard must have two owners.
+    pub(crate) fn owned_by(&self, nodes: &[usize]) -> Vec<u16> {
+        let names: Vec<_> = nodes.iter().map(|node| format!("node-{node}")).collect();
+        let status = self.statuses().swap_remove(0);
+        assert!(has_two_copies(&status), "{status:#}");
+        let is_theirs = |shard: &u16| {
+            full_owners(&status["shards"][usize::from(*shard)]).all(|owner| names.contains(&owner))
+        };
+        (0..SHARDS).filter(is_theirs).collect()
+    }
+
     /// Begins a new epoch of a shard.
     pub(crate) fn repair(&self, shard: u16) {
         let (node, _) = self.running().next().expect("a node runs");
@@ -167,9 +201,13 @@ pub(crate) fn status(dir: &Path) -> Value {
 /// True where each shard has two owners that have all.
 pub(crate) fn has_two_copies(status: &Value) -> bool {
     let shards = status["shards"].as_array();
-    let whole = |shard: &Value| {
-        let owners = shard["owners"].as_array().into_iter().flatten();
-        owners.filter(|owner| owner["full"] == true && owner["caught_up"] == true).count() == 2
-    };
+    let whole = |shard: &Value| full_owners(shard).count() == 2;
     shards.is_some_and(|shards| shards.len() == usize::from(SHARDS) && shards.iter().all(whole))
+}
+
+/// Names of the owners of a shard that have all of it.
+fn full_owners(shard: &Value) -> impl Iterator<Item = String> {
+    let owners = shard["owners"].as_array().into_iter().flatten();
+    let full = owners.filter(|owner| owner["full"] == true && owner["caught_up"] == true);
+    full.map(|owner| owner["node"].as_str().unwrap().to_owned())
 }

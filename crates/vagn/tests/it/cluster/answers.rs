@@ -13,13 +13,13 @@ use vagn_shard::shard_of;
 use vagn_store::{Key, distance_m};
 use vagn_wire::{Fate, Position, VehicleId};
 
-use crate::brokers::Brokers;
 use crate::chance::seed;
-use crate::nodes::{Nodes, SHARDS};
 use crate::position_stream::Stream;
 use crate::tcp::TcpVehicle;
 use crate::tiles;
 use crate::vagn::{LIMIT, Vagn, client};
+
+use super::nodes::{Cluster, SHARDS};
 
 /// Name of a place, its middle, how far around it vehicles are, in degrees; and a box that is watched there: west, south, east, north.
 type Place = (&'static str, (f64, f64), f64, [f64; 4]);
@@ -67,8 +67,8 @@ fn random_union(rng: &mut Rng) -> Union {
 }
 
 /// Reports all through the doors of all nodes, and waits until all are stored.
-async fn send(nodes: &Nodes, union: &Union, seq: u64) {
-    let doors: Vec<_> = nodes.running().collect();
+async fn send(cluster: &Cluster, union: &Union, seq: u64) {
+    let doors: Vec<_> = cluster.running().map(|(_, node)| node).collect();
     for (at, door) in doors.iter().enumerate() {
         let mut vehicles = TcpVehicle::connect(door.address("tcp")).await.unwrap();
         // Another door for each vehicle each time.
@@ -90,7 +90,7 @@ fn position((lat, lon): (f64, f64)) -> Position {
 }
 
 fn shard(id: &str) -> u16 {
-    shard_of(Key::of(VehicleId::new(id).unwrap()), SHARDS) as u16
+    shard_of(Key::of(VehicleId::new(id).unwrap()), SHARDS.into()) as u16
 }
 
 fn is_in([west, south, east, north]: [f64; 4], (lat, lon): (f64, f64)) -> bool {
@@ -379,14 +379,14 @@ fn is_same(one: &Union, other: &Union) -> bool {
 
 /// The stream of each box at each node tells who is in it, who comes, and who leaves. Returns when the last was stored.
 async fn check_streams(
-    nodes: &Nodes,
+    cluster: &Cluster,
     rng: &mut Rng,
     union: &mut Union,
     mut seq: u64,
     mut stored: Instant,
 ) -> Instant {
     let mut watches = Vec::new();
-    for node in nodes.running() {
+    for (_, node) in cluster.running() {
         let asker = Asker::new(node, union, stored);
         for (.., edges) in PLACES {
             watches.push(Watch::open(node, edges, &asker).await);
@@ -398,7 +398,7 @@ async fn check_streams(
         assert!(rounds < 4, "a stream tells of gaps all the time");
         *union = random_union(rng);
         (rounds, seq) = (rounds + 1, seq + 1);
-        send(nodes, union, seq).await;
+        send(cluster, union, seq).await;
         stored = Instant::now();
         join_all(watches.iter_mut().map(|watch| watch.hear(union, stored))).await;
     }
@@ -408,30 +408,30 @@ async fn check_streams(
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_cluster_answers_what_a_search_through_all_reports_finds() {
     let mut rng = Rng::with_seed(seed());
-    let brokers = Brokers::start();
-    let mut nodes = Nodes::start(&brokers.list(), "").await;
+    let mut cluster = Cluster::start();
+    cluster.wait_whole().await;
     let mut union = random_union(&mut rng);
-    send(&nodes, &union, 1).await;
+    send(&cluster, &union, 1).await;
     // Where they are now counts, and not where they were.
     union = random_union(&mut rng);
-    send(&nodes, &union, 2).await;
+    send(&cluster, &union, 2).await;
     let stored = Instant::now();
-    for node in nodes.running() {
+    for (_, node) in cluster.running() {
         let asker = Asker::new(node, &union, stored);
         asker.check_questions(&mut rng, 3, &[]).await;
         asker.check_tiles().await;
     }
-    let stored = check_streams(&nodes, &mut rng, &mut union, 2, stored).await;
+    let stored = check_streams(&cluster, &mut rng, &mut union, 2, stored).await;
 
     // Both owners of some shards are killed.
-    let missing = nodes.owned_by(&[0, 1]);
+    let missing = cluster.owned_by(&[0, 1]);
     assert!(!missing.is_empty());
-    nodes.kill(0);
-    nodes.kill(1);
-    let asker = Asker::new(nodes.node(2), &union, stored);
+    cluster.kill(0);
+    cluster.kill(1);
+    let asker = Asker::new(cluster.node(2), &union, stored);
     asker.check_questions(&mut rng, 1, &missing).await;
     for (id, place) in union.iter().step_by(7) {
-        let (status, body) = nodes.node(2).get(&format!("/api/v1/vehicles/{id}")).await;
+        let (status, body) = cluster.node(2).get(&format!("/api/v1/vehicles/{id}")).await;
         let answer: Value = serde_json::from_str(&body).unwrap();
         if missing.contains(&shard(id)) {
             let shard = format!("shard {} ", shard(id));
@@ -442,10 +442,10 @@ async fn a_cluster_answers_what_a_search_through_all_reports_finds() {
     }
 
     // Who comes back has all.
-    nodes.start_again(0);
-    nodes.start_again(1);
-    nodes.wait_whole().await;
-    for node in nodes.running() {
+    cluster.start_again(0);
+    cluster.start_again(1);
+    cluster.wait_whole().await;
+    for (_, node) in cluster.running() {
         Asker::new(node, &union, stored).check_questions(&mut rng, 1, &[]).await;
     }
 }

@@ -8,9 +8,10 @@ use tempfile::TempDir;
 use vagn_wire::Fate;
 
 use crate::brokers::Brokers;
-use crate::nodes::{Nodes, status};
 use crate::tcp::TcpVehicle;
 use crate::vagn::{Vagn, eventually, settings};
+
+use super::nodes::{Cluster, status};
 
 /// Signs certificates.
 struct Authority {
@@ -52,8 +53,8 @@ fn start(certs: &Path, args: &[&str]) -> Brokers {
 const VEHICLES: usize = 30;
 
 /// Sends reports through each node, and looks that all nodes answer for all of them.
-async fn store_and_answer(nodes: &Nodes) {
-    for (seq, node) in (1..).zip(nodes.running()) {
+async fn store_and_answer(cluster: &Cluster) {
+    for (seq, (_, node)) in (1..).zip(cluster.running()) {
         let mut vehicles = TcpVehicle::connect(node.address("tcp")).await.unwrap();
         (0..VEHICLES).for_each(|number| vehicles.report(&format!("bus-{number}"), 1.0, seq as f64, seq));
         vehicles.flush().await.unwrap();
@@ -61,7 +62,7 @@ async fn store_and_answer(nodes: &Nodes) {
             assert_eq!(vehicles.ack().await.unwrap().2, Fate::Stored, "{}", node.log());
         }
     }
-    for node in nodes.running() {
+    for (_, node) in cluster.running() {
         eventually("all vehicles where they were last", async || {
             let answer = node.json("/api/v1/vehicles?bbox=2.5,0,3.5,2").await;
             assert!(answer.get("partial").is_none(), "{answer}");
@@ -98,20 +99,21 @@ async fn nodes_store_and_answer_over_tls_with_a_password_and_refuse_a_broker_of_
     other.sign(certs.path(), "n3");
     let ca = format!("ca = {:?}\n", own.write(certs.path(), "ca.pem"));
     let brokers = start(certs.path(), &["--user", "vagn:hush@/%:1"]);
+    let addresses = brokers.addresses().to_vec();
     let with = |user: &str| {
-        let all = brokers.addresses().iter().map(|address| address.replace("//", &format!("//{user}")));
+        let all = addresses.iter().map(|address| address.replace("//", &format!("//{user}")));
         all.collect::<Vec<_>>()
     };
     let known = with("vagn:hush%40%2F%25%3A1@");
 
     // Two brokers are enough.
-    let nodes = Nodes::start(&known.join(","), &ca).await;
-    store_and_answer(&nodes).await;
+    let cluster = Cluster::start_over(brokers, &known.join(","), &ca).await;
+    store_and_answer(&cluster).await;
     let refusal = "the broker is refused: its certificate is not signed by one that this node believes; set `cluster.ca`";
-    let logs: String = nodes.running().map(Vagn::log).collect();
+    let logs: String = cluster.running().map(|(_, node)| node.log()).collect();
     assert!(logs.contains(refusal) && !logs.contains("hush"), "{logs}");
     for node in 0..3 {
-        let shown = status(&nodes.dir(node));
+        let shown = status(&cluster.dir(node));
         let brokers = shown["brokers"].as_array().unwrap();
         assert!(brokers.len() == 2 && !brokers.contains(&brokers_third(&known)), "{shown}");
         assert!(!shown.to_string().contains("hush"), "{shown}");
@@ -145,9 +147,10 @@ async fn nodes_store_and_answer_over_tls_with_a_certificate_of_their_own() {
         format!("{ca}cert = {:?}\nkey = {:?}\n", file("pem"), file("key"))
     };
     let brokers = start(certs.path(), &[]);
-    let nodes = Nodes::start(&brokers.list(), &with("node")).await;
-    store_and_answer(&nodes).await;
+    let list = brokers.list();
+    let cluster = Cluster::start_over(brokers, &list, &with("node")).await;
+    store_and_answer(&cluster).await;
     let wanted = "the broker refuses this node: it wants a certificate that it believes";
-    check_refused(&brokers.addresses()[0], &ca, wanted).await;
-    check_refused(&brokers.addresses()[0], &with("stranger"), wanted).await;
+    check_refused(&cluster.brokers.addresses()[0], &ca, wanted).await;
+    check_refused(&cluster.brokers.addresses()[0], &with("stranger"), wanted).await;
 }
