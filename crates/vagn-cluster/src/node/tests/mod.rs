@@ -431,3 +431,27 @@ fn planted_faults_are_planted() {
     let told = &world.machines[&NodeId(2)].told;
     assert!(told.iter().any(|told| matches!(told, Happened::Stopped(_, Stop::HashDiffers))), "{told:?}");
 }
+
+#[test]
+fn a_question_whose_shard_changes_its_owner_meanwhile_is_asked_again() {
+    let mut world = World::begun(2);
+    world.submit(1, 0..100);
+    world.pass(3_000);
+    world.add(3);
+    world.machine(3).settings.stores = false;
+    world.crash(3);
+    world.start(3);
+    world.pass(3_000);
+    // Both owners are away just when it is asked, and one comes back.
+    world.crash(1);
+    world.crash(2);
+    let ask =
+        Event::Asked { query: QueryId(1), shards: vec![], question: b"large".to_vec(), within_ms: 4_000 };
+    world.tell(3, ask);
+    world.pass(500);
+    world.start(1);
+    world.pass(3_000);
+    let (answers, missing) = world.machine(3).answers.remove(&QueryId(1)).unwrap();
+    assert_eq!((answers.len(), missing), (usize::from(SHARDS), vec![]));
+    assert!(world.has_told(3, Happened::Hedged(ShardId(0))));
+}
