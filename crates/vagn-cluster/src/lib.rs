@@ -68,6 +68,7 @@ mod membership;
 mod message;
 mod node;
 mod numbers;
+mod pulse;
 mod purge;
 mod replica;
 mod ring;
