@@ -168,7 +168,7 @@ pub struct ShardAnswer {
     pub shard: ShardId,
     /// The owner that answered.
     pub node: NodeId,
-    /// Age of its content: time since the owner last saw that it had all of the stream, ms.
+    /// Age of its content: time since the owner last saw that it had all of the stream, as brokers told and a tick bore out, ms.
     pub age_ms: u64,
     /// As [`ShardState::answer`](crate::ShardState::answer) wrote it.
     pub bytes: Vec<u8>,

@@ -8,6 +8,7 @@
 //! | figures are 10 s old | what speaks against the stream must hold for 12 s |
 //! | entries are lost, and their sequences given to others | each subscription begins one entry early, and that entry is compared |
 //! | figures were read before our own appends were seen | they are compared with what was received when they were asked for |
+//! | a leader that is cut off tells the end of its stream for 10 s and more | a replica is no younger than the last tick that bears it out |
 
 use std::collections::VecDeque;
 
@@ -18,6 +19,7 @@ use crate::event::{Delivered, LogRecord, StreamOutcome};
 use crate::happened::Stop;
 use crate::ids::{Incarnation, Moment, ReadId, StreamId, SubscriptionId};
 use crate::numbers::Numbers;
+use crate::pulse::Pulse;
 
 /// Time between reads of the stream's figures.
 const READ_MS: u64 = 2_000;
@@ -54,7 +56,8 @@ pub(crate) struct Follower {
     absent_since_ms: Option<u64>,
     /// Reads of figures, each with the end of the stream that they told, until it is reached.
     ends: VecDeque<(u64, u64)>,
-    fresh_ms: Option<u64>,
+    end_ms: Option<u64>,
+    pulse: Pulse,
     damaged: u32,
     bytes: u64,
 }
@@ -123,7 +126,8 @@ impl Follower {
             behind_since_ms: None,
             absent_since_ms: None,
             ends: VecDeque::new(),
-            fresh_ms: None,
+            end_ms: None,
+            pulse: Pulse::default(),
             damaged: 0,
             bytes: 0,
         }
@@ -138,15 +142,31 @@ impl Follower {
         self.bytes
     }
 
-    /// Moment of whose stream the replica has everything, as the figures say.
+    /// Moment of whose stream the replica has everything, as the figures say. They are what is to be had without ticks: it decides who ticks, and
+    /// what is to be done where a stream takes none.
+    pub(crate) fn end_ms(&self) -> Option<u64> {
+        self.end_ms
+    }
+
+    /// Moment of whose stream the replica has everything, as the figures say and ticks bear out.
     pub(crate) fn fresh_ms(&self) -> Option<u64> {
-        self.fresh_ms
+        self.end_ms.zip(self.pulse.beat_ms()).map(|(end_ms, beat_ms)| end_ms.min(beat_ms))
+    }
+
+    /// True where only a tick of this node can bear out what the figures say.
+    pub(crate) fn lacks_pulse(&self, now: Moment) -> bool {
+        self.pulse.is_lost(now.elapsed_ms)
+    }
+
+    /// The replica has applied a tick; with the moment at which this node published it, where it did.
+    pub(crate) fn ticked(&mut self, sequence: u64, published_ms: Option<u64>) {
+        self.pulse.ticked(sequence, published_ms);
     }
 
     /// The replica has synced everything up to this entry.
     pub(crate) fn synced(&mut self, sequence: u64) {
         while let Some((at_ms, _)) = self.ends.pop_front_if(|(_, last)| *last <= sequence) {
-            self.fresh_ms = self.fresh_ms.max(Some(at_ms));
+            self.end_ms = self.end_ms.max(Some(at_ms));
         }
     }
 
@@ -231,6 +251,7 @@ impl Follower {
             return if self.damaged > DAMAGED_MAX { Taken::Stop(Stop::EntryDamaged) } else { Taken::Nothing };
         }
         self.damaged = 0;
+        self.pulse.came(message.sequence, now.elapsed_ms);
         Taken::Next
     }
 
@@ -466,21 +487,21 @@ mod tests {
         // Asked before anything was received, answered after.
         rig.deliver(&rig.message(1));
         assert_eq!(rig.figures(1, 0), Some(Finding::Sound));
-        assert_eq!((rig.follower.behind_since_ms, rig.follower.fresh_ms()), (None, None));
+        assert_eq!((rig.follower.behind_since_ms, rig.follower.end_ms()), (None, None));
         rig.follower.synced(0);
-        assert_eq!(rig.follower.fresh_ms(), Some(1_000));
+        assert_eq!(rig.follower.end_ms(), Some(1_000));
     }
 
     #[test]
-    fn a_replica_is_as_fresh_as_the_last_end_that_it_has_reached() {
+    fn a_replica_has_what_there_was_at_the_last_end_that_it_has_reached() {
         let mut rig = Rig::new(5);
         for last in [2, 3, 5] {
             rig.figures(1, last);
             rig.pass(READ_MS);
         }
-        for (synced, fresh_ms) in [(1, None), (2, Some(1_000)), (4, Some(3_000)), (5, Some(5_000))] {
+        for (synced, end_ms) in [(1, None), (2, Some(1_000)), (4, Some(3_000)), (5, Some(5_000))] {
             rig.follower.synced(synced);
-            assert_eq!(rig.follower.fresh_ms(), fresh_ms);
+            assert_eq!(rig.follower.end_ms(), end_ms);
         }
     }
 
@@ -542,5 +563,25 @@ mod tests {
         rig.follower.verify(2, &mut rig.out);
         rig.pass(AGAIN_MS);
         assert_eq!(rig.subscribed().unwrap().1, 2);
+    }
+
+    #[test]
+    fn a_replica_is_as_fresh_as_figures_say_and_ticks_bear_out() {
+        let mut rig = Rig::new(3);
+        (1..=3).for_each(|sequence| {
+            rig.deliver(&rig.message(sequence));
+        });
+        rig.figures(1, 3);
+        rig.follower.synced(3);
+        assert_eq!((rig.follower.end_ms(), rig.follower.fresh_ms()), (Some(1_000), None));
+        rig.follower.ticked(3, Some(900));
+        for _ in 0..10 {
+            // A leader that is cut off.
+            rig.pass(READ_MS);
+            rig.figures(1, 3);
+            rig.follower.synced(3);
+        }
+        assert_eq!((rig.follower.end_ms(), rig.follower.fresh_ms()), (Some(21_000), Some(900)));
+        assert!(rig.follower.lacks_pulse(rig.now));
     }
 }

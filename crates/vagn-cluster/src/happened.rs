@@ -54,7 +54,7 @@ pub enum Happened {
     BrokersAway(ShardId),
     /// Changes were shed, as they had waited for too long or there was no room.
     Shed(ShardId),
-    /// A question was asked again of another owner.
+    /// A question was asked again: of another owner, or of one once more after a pause without an answer.
     Hedged(ShardId),
 }
 

@@ -40,7 +40,7 @@
 //! | `bytes.rs`, `entry.rs`, `message.rs` | byte forms of entries and of messages between nodes |
 //! | `content.rs`, `doors.rs` | what follows from entries alone: time, hashes, repeats |
 //! | `replica.rs`, `ring.rs` | the log before the content, snapshots, comparing |
-//! | `follower.rs` | every entry once, and of no other stream |
+//! | `follower.rs`, `pulse.rs` | every entry once, and of no other stream; how old a replica is |
 //! | `batcher.rs`, `flight.rs`, `tickets.rs` | from reporters into streams, and fates back |
 //! | `membership.rs`, `assignment.rs` | who is there, and who owns what |
 //! | `bootstrap.rs`, `purge.rs` | copying a shard; what may go from a stream |
@@ -68,6 +68,7 @@ mod membership;
 mod message;
 mod node;
 mod numbers;
+mod pulse;
 mod purge;
 mod replica;
 mod ring;

@@ -1,7 +1,8 @@
 //! Questions about the fleet: one request to each node, for the shards that it is asked about, and again to another owner when an
-//! answer is late. What is missing at the end is named.
+//! answer is late. What has none of them by then is asked for again at a pause, of the owners as they are then: a question or its answer can be lost
+//! with a broker that hangs, and a shard that begins a new epoch has nobody for a moment. What is missing at the end is named.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::command::{Command, ShardAnswer};
 use crate::happened::Happened;
@@ -14,6 +15,13 @@ const HEDGE_MS: u64 = 50;
 /// Silence of the other owners of a shard after which this node's own answer counts, though it may lack the latest: since the question, or since
 /// the last part of an answer that is on its way.
 const SPARE_MS: u64 = 200;
+
+/// Pause after which all owners are asked again for what has no answer. It doubles with each time.
+const AGAIN_MS: u64 = 250;
+const AGAIN_PAUSE_MAX_MS: u64 = 2_000;
+
+/// Most times that a question is asked again.
+const AGAIN_MAX: u32 = 16;
 
 /// Longest time that a question may take.
 const WITHIN_MAX_MS: u64 = 60_000;
@@ -28,6 +36,8 @@ const ANSWER_MAX: usize = 32 << 20;
 #[derive(Debug, Default)]
 pub(crate) struct Scatter {
     queries: BTreeMap<u64, Query>,
+    /// Numbers under which questions were asked again, with the numbers of the questions.
+    again: BTreeMap<u64, u64>,
 }
 
 #[derive(Debug)]
@@ -37,6 +47,10 @@ struct Query {
     asked_ms: u64,
     until_ms: u64,
     is_hedged: bool,
+    again_at_ms: u64,
+    again_pause_ms: u64,
+    /// How often it was asked again.
+    again: u32,
     open: BTreeMap<ShardId, Open>,
     answers: Vec<ShardAnswer>,
     /// See [`Asking::spares`].
@@ -49,16 +63,30 @@ struct Open {
     /// Nodes that may be asked, the best first, and how many were.
     owners: Vec<NodeId>,
     asked: usize,
+    /// Nodes that were asked before these owners.
+    before: BTreeSet<NodeId>,
     /// Moment at which the last part came.
     heard_ms: u64,
-    /// What came of an answer in parts, by its node.
-    parts: BTreeMap<NodeId, Parts>,
+    /// What came of an answer in parts, by its node and the number under which that was asked: two answers of a node may differ.
+    parts: BTreeMap<(NodeId, u64), Parts>,
 }
 
 #[derive(Debug, Default)]
 struct Parts {
     got: u32,
     bytes: Vec<u8>,
+}
+
+/// A question that is to be asked again.
+#[derive(Debug)]
+pub(crate) struct Late {
+    pub(crate) number: u64,
+    pub(crate) question: Vec<u8>,
+    /// Shards without an answer.
+    pub(crate) shards: Vec<ShardId>,
+    /// How often each owner is asked: twice where one was no help, as drivers send by turns over two connections, of which one may hang. An
+    /// owner that is only slow is not asked for more than it can do.
+    pub(crate) times: usize,
 }
 
 /// A part of an answer, as a message carries it.
@@ -93,29 +121,35 @@ impl Scatter {
         let until_ms = now.elapsed_ms + if is_full { 0 } else { within_ms.min(WITHIN_MAX_MS) };
         let open = elsewhere.into_iter().map(|(shard, owners)| (shard, Open { owners, ..Open::default() }));
         let (asked_ms, open) = (now.elapsed_ms, open.collect());
-        let mut query = Query { id, question, asked_ms, until_ms, is_hedged: false, open, answers, spares };
+        let mut query = Query {
+            id,
+            question,
+            asked_ms,
+            until_ms,
+            is_hedged: false,
+            again_at_ms: asked_ms + AGAIN_MS,
+            again_pause_ms: AGAIN_MS,
+            again: 0,
+            open,
+            answers,
+            spares,
+        };
         if !is_full {
-            query.ask_next(number, |_| true, out);
+            query.ask_next(&[number], |_| true, out);
         }
         self.queries.insert(number, query);
         self.finish(number, now, out);
     }
 
-    /// Takes a part of an answer.
-    pub(crate) fn part(
-        &mut self,
-        number: u64,
-        from: NodeId,
-        part: Part,
-        now: Moment,
-        out: &mut Vec<Command>,
-    ) {
+    /// Takes a part of an answer. `asked` is the number under which it was asked.
+    pub(crate) fn part(&mut self, asked: u64, from: NodeId, part: Part, now: Moment, out: &mut Vec<Command>) {
+        let number = self.number(asked);
         let Some(query) = self.queries.get_mut(&number) else { return };
         let Some(open) = query.open.get_mut(&part.shard) else { return };
-        if !open.owners[..open.asked].contains(&from) {
+        if !open.owners[..open.asked].contains(&from) && !open.before.contains(&from) {
             return;
         }
-        let parts = open.parts.entry(from).or_default();
+        let parts = open.parts.entry((from, asked)).or_default();
         if part.part != parts.got || parts.bytes.len() + part.bytes.len() > ANSWER_MAX {
             // A part before it was lost. Another owner may still answer.
             return;
@@ -135,18 +169,83 @@ impl Scatter {
     /// A node has none of these shards: the next owner is asked at once.
     pub(crate) fn refused(
         &mut self,
-        number: u64,
+        asked: u64,
         from: NodeId,
         shards: &[ShardId],
         now: Moment,
         out: &mut Vec<Command>,
     ) {
+        let number = self.number(asked);
         let Some(query) = self.queries.get_mut(&number) else { return };
         let is_last = |open: &Open| open.asked > 0 && open.owners[open.asked - 1] == from;
         let refused: Vec<ShardId> =
             shards.iter().copied().filter(|shard| query.open.get(shard).is_some_and(is_last)).collect();
-        query.ask_next(number, |shard| refused.contains(&shard), out);
+        query.ask_next(&[number], |shard| refused.contains(&shard), out);
         self.finish(number, now, out);
+    }
+
+    /// Returns the questions that are to be asked again now. Where an answer is on its way, it is waited for.
+    pub(crate) fn late(&mut self, now: Moment) -> Vec<Late> {
+        let mut late = Vec::new();
+        for (number, query) in &mut self.queries {
+            if query.again_due_ms().is_none_or(|due_ms| now.elapsed_ms < due_ms) {
+                continue;
+            }
+            let since_ms = now.elapsed_ms.saturating_sub(query.again_pause_ms);
+            query.again += 1;
+            query.again_pause_ms = (query.again_pause_ms * 2).min(AGAIN_PAUSE_MAX_MS);
+            query.again_at_ms = now.elapsed_ms + query.again_pause_ms;
+            let silent =
+                query.open.iter().filter(|(_, open)| open.parts.is_empty() || open.heard_ms <= since_ms);
+            let shards: Vec<ShardId> = silent.map(|(shard, _)| *shard).collect();
+            if !shards.is_empty() {
+                let times = if query.again == 1 { 1 } else { 2 };
+                late.push(Late { number: *number, question: query.question.clone(), shards, times });
+            }
+        }
+        late
+    }
+
+    /// Asks all these owners of shards without an answer, once under each of these new numbers. What comes under those before counts as well.
+    pub(crate) fn ask_again(
+        &mut self,
+        number: u64,
+        asked: &[u64],
+        elsewhere: Vec<(ShardId, Vec<NodeId>)>,
+        out: &mut Vec<Command>,
+    ) {
+        let Some(query) = self.queries.get_mut(&number) else { return };
+        self.again.extend(asked.iter().map(|asked| (*asked, number)));
+        let mut shards = BTreeSet::new();
+        for (shard, owners) in elsewhere {
+            let Some(open) = query.open.get_mut(&shard) else { continue };
+            open.before.extend(open.owners.drain(..).take(open.asked));
+            (open.owners, open.asked) = (owners, 0);
+            // One of them was lost, or the rest would have come.
+            open.parts.clear();
+            shards.insert(shard);
+        }
+        loop {
+            let again = query.ask_next(asked, |shard| shards.contains(&shard), out);
+            if again.is_empty() {
+                return;
+            }
+            out.extend(again.into_iter().map(|shard| Command::Tell(Happened::Hedged(shard))));
+        }
+    }
+
+    /// Takes this node's own answer for a shard that had none.
+    pub(crate) fn take_own(&mut self, number: u64, answer: ShardAnswer, now: Moment, out: &mut Vec<Command>) {
+        let Some(query) = self.queries.get_mut(&number) else { return };
+        if query.open.remove(&answer.shard).is_some() {
+            query.answers.push(answer);
+            self.finish(number, now, out);
+        }
+    }
+
+    /// Returns the number of the question that was asked under this one.
+    fn number(&self, asked: u64) -> u64 {
+        self.again.get(&asked).copied().unwrap_or(asked)
     }
 
     /// Asks again what is late, and ends what has no more time.
@@ -154,7 +253,7 @@ impl Scatter {
         for (number, query) in &mut self.queries {
             if !query.is_hedged && now.elapsed_ms >= query.asked_ms + HEDGE_MS {
                 query.is_hedged = true;
-                for shard in query.ask_next(*number, |_| true, out) {
+                for shard in query.ask_next(&[*number], |_| true, out) {
                     out.push(Command::Tell(Happened::Hedged(shard)));
                 }
             }
@@ -170,7 +269,8 @@ impl Scatter {
     pub(crate) fn due_ms(&self) -> Option<u64> {
         let due = self.queries.values().map(|query| {
             let hedge_ms = (!query.is_hedged).then_some(query.asked_ms + HEDGE_MS);
-            hedge_ms.into_iter().chain(query.spares_due_ms()).fold(query.until_ms, u64::min)
+            let dues = [hedge_ms, query.spares_due_ms(), query.again_due_ms()];
+            dues.into_iter().flatten().fold(query.until_ms, u64::min)
         });
         due.min()
     }
@@ -182,6 +282,9 @@ impl Scatter {
             return;
         }
         if let Some(mut query) = self.queries.remove(&number) {
+            if query.again > 0 {
+                self.again.retain(|_, of| *of != number);
+            }
             query.take_spares(|_| true);
             query.answers.sort_by_key(|answer| answer.shard);
             let missing = query.open.into_keys().collect();
@@ -215,10 +318,14 @@ impl Query {
         self.spares.iter().filter_map(|spare| self.spare_due_ms(spare)).min()
     }
 
-    /// Asks the next owner of each open shard that is meant, one request to a node. Returns the shards that had one.
+    fn again_due_ms(&self) -> Option<u64> {
+        (self.again < AGAIN_MAX && self.again_at_ms < self.until_ms).then_some(self.again_at_ms)
+    }
+
+    /// Asks the next owner of each open shard that is meant, one request to a node under each number. Returns the shards that had one.
     fn ask_next(
         &mut self,
-        number: u64,
+        numbers: &[u64],
         is_meant: impl Fn(ShardId) -> bool,
         out: &mut Vec<Command>,
     ) -> Vec<ShardId> {
@@ -231,8 +338,10 @@ impl Query {
         }
         let asked = requests.values().flatten().copied().collect();
         for (to, shards) in requests {
-            let question = Message::Question { query: number, shards, question: self.question.clone() };
-            out.push(Command::Send { to, bytes: question.write() });
+            for query in numbers {
+                let (query, shards, question) = (*query, shards.clone(), self.question.clone());
+                out.push(Command::Send { to, bytes: Message::Question { query, shards, question }.write() });
+            }
         }
         asked
     }
@@ -353,7 +462,7 @@ mod tests {
         let late = Part { shard: ShardId(2), age_ms: 0, part: 1, parts: 2, bytes: vec![1] };
         scatter.part(1, B, late, at(1), &mut out);
         scatter.run(at(HEDGE_MS), &mut out);
-        assert_eq!((answer(&out), scatter.due_ms()), (None, Some(2_000)));
+        assert_eq!((answer(&out), scatter.due_ms()), (None, Some(AGAIN_MS)));
         scatter.run(at(2_000), &mut out);
         assert_eq!(answer(&out), Some((vec![(0, 1), (9, 0)], vec![1, 2])));
     }
@@ -396,7 +505,7 @@ mod tests {
         scatter.run(at(HEDGE_MS), &mut out);
         assert_eq!(scatter.due_ms(), Some(SPARE_MS));
         scatter.run(at(SPARE_MS), &mut out);
-        assert_eq!(scatter.due_ms(), Some(2_000), "of shard 2 nothing is here");
+        assert_eq!(scatter.due_ms(), Some(AGAIN_MS), "of shard 2 nothing is here");
         scatter.run(at(2_000), &mut out);
         let Some(Command::Answer { answers, missing, .. }) = out.pop() else { panic!("no answer") };
         let answered: Vec<(u16, u64)> =
@@ -415,7 +524,7 @@ mod tests {
             let part = Part { shard: ShardId(0), age_ms: 5, part: number, parts: 4, bytes: vec![7] };
             scatter.part(1, A, part, at(ms), out);
             scatter.run(at(ms), out);
-            scatter.due_ms()
+            scatter.queries[&1].spares_due_ms()
         };
         assert_eq!(part(0, 150, &mut out), Some(150 + SPARE_MS));
         assert_eq!(part(1, 149 + SPARE_MS, &mut out), Some(149 + 2 * SPARE_MS));
@@ -424,5 +533,94 @@ mod tests {
         assert_eq!(part(3, 200 + SPARE_MS, &mut out), Some(149 + 2 * SPARE_MS));
         scatter.run(at(149 + 2 * SPARE_MS), &mut out);
         assert_eq!(answer(&out), Some((vec![(0, 1), (9, 0)], vec![])));
+    }
+
+    /// Numbers under which nodes were asked, with the shards.
+    fn asked(out: &mut Vec<Command>) -> Vec<(u64, u64, Vec<u16>)> {
+        let requests = out.extract_if(.., |command| matches!(command, Command::Send { .. }));
+        let read = requests.map(|command| match command {
+            Command::Send { to, bytes } => match Message::read(&bytes).unwrap() {
+                Message::Question { query, shards, .. } => {
+                    (to.0, query, shards.iter().map(|shard| shard.0).collect())
+                }
+                other => panic!("{other:?}"),
+            },
+            other => panic!("{other:?}"),
+        });
+        read.collect()
+    }
+
+    #[test]
+    fn what_has_no_answer_is_asked_for_again_at_a_growing_pause_of_those_who_own_it_then() {
+        const C: NodeId = NodeId(3);
+        let (mut scatter, mut out) = scatter();
+        reply(&mut scatter, A, 0, 1, at(1), &mut out);
+        scatter.run(at(HEDGE_MS), &mut out);
+        assert!(scatter.late(at(AGAIN_MS - 1)).is_empty());
+        assert_eq!(scatter.due_ms(), Some(AGAIN_MS));
+        out.clear();
+        let late = scatter.late(at(AGAIN_MS)).pop().unwrap();
+        assert_eq!((late.number, &late.shards[..], late.times), (1, &[ShardId(1), ShardId(2)][..], 1));
+        scatter.ask_again(1, &[50], vec![(ShardId(1), vec![C]), (ShardId(2), vec![A, C])], &mut out);
+        assert_eq!(asked(&mut out), [(1, 50, vec![2]), (3, 50, vec![1]), (3, 50, vec![2])]);
+        assert_eq!(out.len(), 3, "each asking is told: {out:?}");
+        assert!(scatter.late(at(AGAIN_MS)).is_empty(), "it pauses");
+        assert_eq!(scatter.due_ms(), Some(3 * AGAIN_MS));
+        // An answer to the first asking counts as well, and one that comes twice counts once.
+        reply(&mut scatter, A, 1, 5, at(300), &mut out);
+        let part = || Part { shard: ShardId(1), age_ms: 0, part: 0, parts: 1, bytes: vec![1; 9] };
+        scatter.part(50, C, part(), at(301), &mut out);
+        assert_eq!(answer(&out), None);
+        let part = || Part { shard: ShardId(2), age_ms: 0, part: 0, parts: 1, bytes: vec![1; 7] };
+        scatter.part(50, C, part(), at(302), &mut out);
+        scatter.part(50, A, part(), at(303), &mut out);
+        assert_eq!(answer(&out), Some((vec![(0, 1), (1, 5), (2, 7), (9, 0)], vec![])));
+        assert!(scatter.queries.is_empty() && scatter.again.is_empty());
+    }
+
+    #[test]
+    fn what_has_no_answer_for_longer_is_asked_for_over_both_connections() {
+        let (mut scatter, mut out) = (Scatter::default(), Vec::new());
+        scatter.ask(1, asking(vec![(ShardId(0), vec![A, B])]), at(0), &mut out);
+        let times = [AGAIN_MS, 3 * AGAIN_MS].map(|ms| scatter.late(at(ms))[0].times);
+        assert_eq!(times, [1, 2]);
+        out.clear();
+        scatter.ask_again(1, &[50, 51], vec![(ShardId(0), vec![A, B])], &mut out);
+        let both = [(1, 50, vec![0]), (1, 51, vec![0]), (2, 50, vec![0]), (2, 51, vec![0])];
+        assert_eq!(asked(&mut out), both, "one after the other, so that they go by turns");
+        let part = |part, byte| Part { shard: ShardId(0), age_ms: 0, part, parts: 2, bytes: vec![byte; 2] };
+        for (number, piece) in [(50, part(0, 1)), (51, part(0, 2)), (51, part(1, 2)), (50, part(1, 1))] {
+            scatter.part(number, B, piece, at(800), &mut out);
+        }
+        let answers = out.iter().filter(|command| matches!(command, Command::Answer { .. })).count();
+        assert_eq!((answer(&out), answers), (Some((vec![(0, 4), (9, 0)], vec![])), 1));
+    }
+
+    #[test]
+    fn parts_of_two_answers_of_a_node_are_not_put_together() {
+        let (mut scatter, mut out) = (Scatter::default(), Vec::new());
+        scatter.ask(1, asking(vec![(ShardId(0), vec![A])]), at(0), &mut out);
+        let part = |part, byte| Part { shard: ShardId(0), age_ms: 0, part, parts: 2, bytes: vec![byte; 2] };
+        scatter.part(1, A, part(0, 1), at(100), &mut out);
+        assert!(scatter.late(at(AGAIN_MS)).is_empty(), "its answer is on its way");
+        assert_eq!(scatter.late(at(3 * AGAIN_MS)).len(), 1, "and the rest was lost");
+        scatter.ask_again(1, &[50], vec![(ShardId(0), vec![A])], &mut out);
+        scatter.part(50, A, part(1, 2), at(800), &mut out);
+        scatter.part(1, A, part(1, 1), at(800), &mut out);
+        assert_eq!(answer(&out), None);
+        scatter.part(50, A, part(0, 2), at(801), &mut out);
+        scatter.part(50, A, part(1, 2), at(802), &mut out);
+        assert_eq!(answer(&out), Some((vec![(0, 4), (9, 0)], vec![])));
+    }
+
+    #[test]
+    fn a_question_is_asked_again_a_bounded_number_of_times() {
+        let (mut scatter, mut out) = (Scatter::default(), Vec::new());
+        let asking = Asking { within_ms: u64::MAX, ..asking(vec![(ShardId(0), vec![A])]) };
+        scatter.ask(1, asking, at(0), &mut out);
+        let times = (0..WITHIN_MAX_MS).filter(|ms| !scatter.late(at(*ms)).is_empty()).count();
+        assert_eq!(times, AGAIN_MAX as usize);
+        scatter.run(at(WITHIN_MAX_MS), &mut out);
+        assert_eq!(answer(&out), Some((vec![(9, 0)], vec![0])));
     }
 }

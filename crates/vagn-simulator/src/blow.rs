@@ -17,6 +17,8 @@ pub(crate) enum Blow {
     Freeze { machine: MachineId, away: u64 },
     /// A machine is apart from all others and from the brokers.
     Apart { machine: MachineId, away: u64 },
+    /// A machine is apart from all others, with a broker that goes on telling how the streams were that it led.
+    ApartWithLeader { machine: MachineId, broker: usize, away: u64 },
     /// A machine is apart from the brokers.
     ApartFromBrokers { machine: MachineId, away: u64 },
     /// Two machines are apart from each other.

@@ -122,6 +122,12 @@ impl Brokers {
         }
     }
 
+    /// Returns the figures of the streams that a broker leads.
+    pub(crate) fn led_by(&self, broker: usize) -> BTreeMap<StreamId, StreamInfo> {
+        let led = self.streams.iter().filter(|(_, held)| held.leader == broker);
+        led.filter_map(|(id, held)| Some((*id, held.stream.as_ref()?.info()))).collect()
+    }
+
     /// Ends all that keeps brokers away, and sets their clocks right.
     pub(crate) fn come_back(&mut self, now: u64) {
         for broker in &mut self.brokers {

@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use vagn_cluster::{Event, Incarnation, Moment, Node, NodeId, QueryId, ShardId, StreamId, SubscriptionId};
+use vagn_cluster::{
+    Event, Incarnation, Moment, Node, NodeId, QueryId, ShardId, StreamId, StreamInfo, SubscriptionId,
+};
 
 use crate::agenda::MILLI;
 use crate::brokers::WALL_MS;
@@ -35,6 +37,8 @@ pub(crate) struct Machine {
     pub(crate) consumers: BTreeMap<SubscriptionId, Consumer>,
     /// What brokers sent before does not arrive any more.
     pub(crate) cut_at: u64,
+    /// What a leader that is cut off with it goes on telling of its streams.
+    pub(crate) lone_leader: BTreeMap<StreamId, StreamInfo>,
     /// Number of the last wish to be woken.
     pub(crate) wish: u64,
     pub(crate) questions: BTreeMap<QueryId, Question>,
@@ -83,6 +87,7 @@ impl Machine {
             held: VecDeque::new(),
             consumers: BTreeMap::new(),
             cut_at: 0,
+            lone_leader: BTreeMap::new(),
             wish: 0,
             questions: BTreeMap::new(),
             taken: 0,

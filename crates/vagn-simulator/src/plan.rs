@@ -160,6 +160,7 @@ impl Plan {
             faults,
         };
         plan.head_for(kind, &mut chance);
+        plan.cut_off();
         // Logs are read where one is to be let go: in the runs that come to it, most disks are bad at it.
         let mut disks = Chance::new(seed).fork(5);
         (plan.unread, plan.late_reads) = disks.pick(&[(0, 0), (5_000, 2_000), (9_000, 0), (2_000, 6_000)]);
@@ -170,9 +171,21 @@ impl Plan {
         plan
     }
 
-    /// Returns the longest age of what a read of the brokers shows, beyond what it says itself.
+    /// Cuts a machine off with a leader in some of the runs in which machines and brokers are apart.
+    fn cut_off(&mut self) {
+        let mut chance = Chance::new(self.seed).fork(8);
+        let cuts = matches!(self.kind, Kind::Brokers | Kind::Network | Kind::Clocks | Kind::Storm);
+        if cuts && chance.often(6_000) {
+            let at = chance.within(6 * SECOND..=self.calm_at - 5 * SECOND);
+            let (machine, broker) = (self.machine(&mut chance), chance.below(3) as usize);
+            let away = chance.within(5 * SECOND..=20 * SECOND);
+            self.strike(at, Blow::ApartWithLeader { machine, broker, away });
+        }
+    }
+
+    /// Returns by how much an answer may be older than it says, whatever brokers told its owner.
     pub(crate) fn doubt(&self) -> u64 {
-        if self.stale > 0 { 10 * SECOND + SECOND } else { 2 * SECOND }
+        2 * SECOND
     }
 
     fn head_for(&mut self, kind: Kind, chance: &mut Chance) {

@@ -63,6 +63,7 @@ pub const REQUIRED: &[&str] = &[
     "message delivered twice",
     "message delivered out of order",
     "stale view",
+    "figures of a leader that is cut off",
     "time that ran back",
     "tail lost",
     "fork",

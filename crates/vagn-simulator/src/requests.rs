@@ -55,6 +55,14 @@ impl World {
         if !self.network.joins_brokers(from, now) {
             if let Request::Subscribe(subscription, ..) = request {
                 self.end_subscription(from, subscription, SECOND);
+            } else if let Request::Read(read, stream) = request
+                && let Some(info) = self.machines[from].lone_leader.get(&stream)
+            {
+                let (run, event) =
+                    (self.machines[from].run, Event::StreamRead(read, StreamOutcome::Is(*info)));
+                self.reached.note("figures of a leader that is cut off");
+                let delay = self.network.delay(&mut self.chance);
+                self.agenda.after(delay, Due::Event { to: from, run: Some(run), request: number, event });
             }
             return;
         }

@@ -28,6 +28,12 @@ impl World {
             Blow::Blackout { away, lost } => self.black_out(away, lost),
             Blow::Freeze { machine, away } => self.freeze(machine, away),
             Blow::Apart { machine, away } => self.part(machine, away),
+            Blow::ApartWithLeader { machine, broker, away } => {
+                let told = self.brokers.led_by(broker);
+                self.brokers.take_away(broker, now, now + away);
+                self.part(machine, away);
+                self.machines[machine].lone_leader = told;
+            }
             Blow::ApartFromBrokers { machine, away } => self.part_from_brokers(machine, away),
             Blow::ApartPair { one, other, away } => self.network.part(one, other, now + away),
             Blow::BrokerAway { broker, away } => self.brokers.take_away(broker, now, now + away),
@@ -119,6 +125,7 @@ impl World {
 
     pub(crate) fn part_from_brokers(&mut self, machine: MachineId, away: u64) {
         self.network.part_from_brokers(machine, self.now() + away);
+        self.machines[machine].lone_leader.clear();
         let consumers: Vec<SubscriptionId> = self.machines[machine].consumers.keys().copied().collect();
         for subscription in consumers {
             // Some connections outlive it, and have lost what came meanwhile.

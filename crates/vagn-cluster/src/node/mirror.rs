@@ -223,6 +223,7 @@ impl<S: ShardState> Following<S> {
 
     /// Takes a message. False: this mirror is not what the stream has.
     fn delivered(&mut self, message: &Delivered, bench: &mut Bench<'_>) -> bool {
+        let now_ms = bench.now.elapsed_ms;
         let is_last = message.sequence == self.content.sequence && self.content.entry_hash != 0;
         let known = is_last.then_some(self.content.entry_hash);
         let at = self.received();
@@ -230,7 +231,11 @@ impl<S: ShardState> Following<S> {
             Taken::Nothing => true,
             Taken::Stop(_) => false,
             Taken::Next => match self.content.apply(&record(message), None) {
-                Ok(Applied::Tick { tick, .. }) => self.agrees(&tick),
+                Ok(Applied::Tick { tick, .. }) => {
+                    // It publishes none of its own, and nobody is told an age of what it has.
+                    self.follower.ticked(message.sequence, Some(now_ms));
+                    self.agrees(&tick)
+                }
                 Ok(_) => true,
                 Err(_) => false,
             },

@@ -236,6 +236,7 @@ impl<S: ShardState> Node<S> {
         }
         self.run_door(now, out);
         self.scatter.run(now, out);
+        self.ask_again(now, out);
     }
 
     fn beat(&mut self, now: Moment, out: &mut Vec<Command>) {

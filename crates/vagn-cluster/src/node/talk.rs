@@ -7,7 +7,7 @@ use crate::command::Command;
 use crate::event::StreamOutcome;
 use crate::ids::{Moment, NodeId, QueryId, ReadId, ShardId};
 use crate::message::{Message, QUESTION_MAX};
-use crate::scatter::{Asking, Part as AnswerPart, replies};
+use crate::scatter::{Asking, Late, Part as AnswerPart, replies};
 use crate::state::ShardState;
 
 use super::part::Bench;
@@ -154,6 +154,26 @@ impl<S: ShardState> Node<S> {
             )
         });
         owners
+    }
+
+    /// Asks again for shards without an answer: of those who own them now, which may be others, or this node itself.
+    pub(super) fn ask_again(&mut self, now: Moment, out: &mut Vec<Command>) {
+        for Late { number, question, shards, times } in self.scatter.late(now) {
+            if question.len() > QUESTION_MAX {
+                continue;
+            }
+            let (mut own, mut elsewhere) = (Vec::new(), Vec::new());
+            for shard in shards {
+                let part = self.parts.get(&shard).filter(|part| part.is_caught_up(now));
+                match part.and_then(|part| part.answer(&question, self.settings.node, now)) {
+                    Some(answer) => own.push(answer),
+                    None => elsewhere.push((shard, self.owners_to_ask(shard, now))),
+                }
+            }
+            let asked: Vec<u64> = (0..times).map(|_| self.numbers.next()).collect();
+            self.scatter.ask_again(number, &asked, elsewhere, out);
+            own.into_iter().for_each(|answer| self.scatter.take_own(number, answer, now, out));
+        }
     }
 
     /// Figures of a stream came: of a new data set, of a repair, or of a stream that is followed.

@@ -13,12 +13,14 @@ use crate::assignment::{Role, ShardRecord};
 use crate::bootstrap::{Copying, Frozen};
 use crate::command::Command;
 use crate::content::{Applied, Content};
+use crate::entry::Tick;
 use crate::event::{Delivered, DiskFault, LogOutcome, LogRecord, PublishOutcome, StreamOutcome};
 use crate::follower::{Finding, Follower, Received, Taken, record};
 use crate::happened::{Happened, Stop};
 use crate::ids::{BatchId, Moment, NodeId, PublishId, ReadId, ShardId, StreamId, SubscriptionId};
 use crate::message::Message;
 use crate::numbers::Numbers;
+use crate::pulse::PULSE_MS;
 use crate::purge::{Progress, all_have, purge};
 use crate::replica::{Outcome, Replica};
 use crate::settings::Settings;
@@ -32,7 +34,10 @@ const TICK_MS: u64 = 1_000;
 const TICK_TURN_MS: u64 = 1_500;
 
 /// Time for which a replica counts as caught up after it was.
-const CAUGHT_UP_MS: u64 = 6_000;
+const CAUGHT_UP_MS: u64 = PULSE_MS;
+
+/// Own ticks that are looked for in the stream.
+const OWN_TICKS_MAX: usize = 4;
 
 /// Time for which a replica must have been behind before the shard is looked for elsewhere: after a start it is for a moment.
 const BEHIND_MS: u64 = 5_000;
@@ -68,6 +73,8 @@ pub(super) struct Part<S> {
     tick_heard_ms: u64,
     /// A tick that is under way, with the last entry that had been received when it was published.
     tick: Option<(PublishId, u64)>,
+    /// The last own ticks, each with the moment at which it was published.
+    own_ticks: VecDeque<(u64, Tick)>,
     purged: u64,
     /// The stream was seen to hold a quarter of its room since the last purge, which may not have reached the brokers.
     is_crowded: bool,
@@ -136,6 +143,7 @@ impl<S: ShardState> Part<S> {
             recent: VecDeque::new(),
             tick_heard_ms: 0,
             tick: None,
+            own_ticks: VecDeque::new(),
             purged: 0,
             is_crowded: false,
             unnamed: None,
@@ -196,7 +204,7 @@ impl<S: ShardState> Part<S> {
         self.follow(bench);
         self.keep(facts, bench);
         let since_ms = self.behind_since_ms.unwrap_or(bench.now.elapsed_ms);
-        self.behind_since_ms = (!self.is_caught_up(bench.now)).then_some(since_ms);
+        self.behind_since_ms = (!self.has_end(bench.now)).then_some(since_ms);
     }
 
     /// Writes what came, and asks for what is next.
@@ -214,7 +222,7 @@ impl<S: ShardState> Part<S> {
     /// Saves, trims, ticks and purges.
     fn keep(&mut self, facts: &Facts<'_>, bench: &mut Bench<'_>) {
         self.frozen.retain(|frozen| !frozen.is_over(bench.now));
-        let is_caught_up = self.is_caught_up(bench.now);
+        let (has_end, is_caught_up) = (self.has_end(bench.now), self.is_caught_up(bench.now));
         let Some(replica) = &mut self.replica else { return };
         if self.role == Role::None || self.resubmit.is_some() {
             return;
@@ -222,12 +230,15 @@ impl<S: ShardState> Part<S> {
         replica.save(bench.out);
         replica.agree(&facts.progress, bench.settings.node);
         replica.trim(all_have(&facts.progress), bench.out);
-        if self.role != Role::Full || !is_caught_up {
+        if self.role != Role::Full || !has_end {
             return;
         }
-        self.is_hollow = false;
-        if !std::mem::replace(&mut self.is_known_full, true) {
-            bench.out.push(Command::Tell(Happened::CaughtUp(self.shard)));
+        // Before the first tick nobody is caught up, and nobody would tick.
+        if is_caught_up {
+            self.is_hollow = false;
+            if !std::mem::replace(&mut self.is_known_full, true) {
+                bench.out.push(Command::Tell(Happened::CaughtUp(self.shard)));
+            }
         }
         self.count_owners(facts, bench);
         let me = bench.settings.node;
@@ -252,15 +263,26 @@ impl<S: ShardState> Part<S> {
         }
     }
 
-    /// Publishes a tick when no owner before this one did.
+    /// Publishes a tick when no owner before this one did, or when only an own one shows that nothing is lacking.
     fn tick(&mut self, turn: u64, place: &ShardRecord, bench: &mut Bench<'_>) {
-        let Some(replica) = &self.replica else { return };
-        let due_ms = self.tick_heard_ms + TICK_MS + turn * TICK_TURN_MS;
-        if self.tick.is_some() || bench.now.elapsed_ms < due_ms {
+        let (Some(replica), Some(follower)) = (&self.replica, &self.follower) else { return };
+        let is_turn = bench.now.elapsed_ms >= self.tick_heard_ms + TICK_MS + turn * TICK_TURN_MS;
+        let tried_ms = self.own_ticks.back().map(|(at_ms, _)| *at_ms);
+        let may_try = tried_ms.is_none_or(|tried_ms| bench.now.elapsed_ms >= tried_ms + TICK_MS);
+        let is_alone = follower.lacks_pulse(bench.now) && may_try;
+        if self.tick.is_some() || !(is_turn || is_alone) {
             return;
         }
         let publish = bench.numbers.publish();
-        let tick = replica.tick(bench.settings.node, bench.now.wall_ms);
+        let (me, wall_ms) = (bench.settings.node, bench.now.wall_ms);
+        let tick = match is_turn {
+            true => replica.tick(me, wall_ms),
+            false => Replica::<S>::bare_tick(me, wall_ms, bench.numbers.random()),
+        };
+        if self.own_ticks.len() >= OWN_TICKS_MAX {
+            self.own_ticks.pop_front();
+        }
+        self.own_ticks.push_back((bench.now.elapsed_ms, tick));
         (self.tick, self.tick_heard_ms) = (Some((publish, replica.received())), bench.now.elapsed_ms);
         bench.out.push(Command::Publish {
             publish,
@@ -396,7 +418,7 @@ impl<S: ShardState> Part<S> {
 
     /// Tells doors what became of their batches.
     fn settle(&mut self, outcome: Outcome, bench: &mut Bench<'_>) {
-        for (_, applied) in outcome.applied {
+        for (sequence, applied) in outcome.applied {
             match applied {
                 Applied::Batch(batch, fates) => {
                     if self.recent.len() >= RECENT_MAX {
@@ -413,8 +435,12 @@ impl<S: ShardState> Part<S> {
                     let time_ms = self.replica.as_ref().map_or(0, |replica| replica.content.time_ms);
                     bench.mail.push((batch.door.node, Message::DoorRefused { batch, time_ms }));
                 }
-                Applied::Tick { held, .. } => {
+                Applied::Tick { tick, held } => {
                     self.tick_heard_ms = bench.now.elapsed_ms;
+                    let own = self.own_ticks.iter().find(|(_, own)| *own == tick);
+                    if let Some(follower) = &mut self.follower {
+                        follower.ticked(sequence, own.map(|(at_ms, _)| *at_ms));
+                    }
                     if held {
                         bench.out.push(Command::Tell(Happened::TimeHeld(self.shard)));
                     }

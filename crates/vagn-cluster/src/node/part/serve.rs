@@ -157,11 +157,21 @@ impl<S: ShardState> Part<S> {
         self.follower.as_ref().and_then(Follower::fresh_ms).is_some()
     }
 
-    /// True when it had all of the stream a moment ago, on disk.
+    /// True when it had all of the stream a moment ago, on disk, as a tick bears out.
     pub(in crate::node) fn is_caught_up(&self, now: Moment) -> bool {
-        let fresh_ms = self.follower.as_ref().and_then(Follower::fresh_ms);
-        let is_fresh = fresh_ms.is_some_and(|fresh_ms| now.elapsed_ms < fresh_ms + CAUGHT_UP_MS);
-        self.stop.is_none() && self.replica.is_some() && is_fresh
+        self.follows_since(self.follower.as_ref().and_then(Follower::fresh_ms), now)
+    }
+
+    /// True when it has all of the stream that the brokers told of a moment ago, on disk. It is enough for what goes through a majority of
+    /// them and comes to nothing where they are cut off: ticks, which must begin with somebody, and changes of the record and
+    /// purges, which must go on where a full stream takes no ticks.
+    pub(super) fn has_end(&self, now: Moment) -> bool {
+        self.follows_since(self.follower.as_ref().and_then(Follower::end_ms), now)
+    }
+
+    fn follows_since(&self, at_ms: Option<u64>, now: Moment) -> bool {
+        let is_late = at_ms.is_none_or(|at_ms| now.elapsed_ms >= at_ms + CAUGHT_UP_MS);
+        self.stop.is_none() && self.replica.is_some() && !is_late
     }
 
     /// True when it has stopped, or lags, for longer than a start takes.
@@ -175,7 +185,7 @@ impl<S: ShardState> Part<S> {
         Some(Own {
             epoch: replica.content.epoch,
             synced: replica.synced(),
-            caught_up: self.is_caught_up(now),
+            caught_up: self.has_end(now),
             stream_bytes: self.follower.as_ref().map_or(0, Follower::bytes),
         })
     }
@@ -194,7 +204,7 @@ impl<S: ShardState> Part<S> {
             epoch: own.epoch,
             synced: own.synced,
             running_hash,
-            caught_up: own.caught_up,
+            caught_up: self.is_caught_up(now),
         })
     }
 

@@ -431,3 +431,91 @@ fn planted_faults_are_planted() {
     let told = &world.machines[&NodeId(2)].told;
     assert!(told.iter().any(|told| matches!(told, Happened::Stopped(_, Stop::HashDiffers))), "{told:?}");
 }
+
+#[test]
+fn a_question_whose_shard_changes_its_owner_meanwhile_is_asked_again() {
+    let mut world = World::begun(2);
+    world.submit(1, 0..100);
+    world.pass(3_000);
+    world.add(3);
+    world.machine(3).settings.stores = false;
+    world.crash(3);
+    world.start(3);
+    world.pass(3_000);
+    // Both owners are away just when it is asked, and one comes back.
+    world.crash(1);
+    world.crash(2);
+    let ask =
+        Event::Asked { query: QueryId(1), shards: vec![], question: b"large".to_vec(), within_ms: 4_000 };
+    world.tell(3, ask);
+    world.pass(500);
+    world.start(1);
+    world.pass(3_000);
+    let (answers, missing) = world.machine(3).answers.remove(&QueryId(1)).unwrap();
+    assert_eq!((answers.len(), missing), (usize::from(SHARDS), vec![]));
+    assert!(world.has_told(3, Happened::Hedged(ShardId(0))));
+}
+
+/// Answers of a node to a question about all shards: how many, the lowest and the highest age, and how many are missing.
+fn ages(world: &mut World, node: u64) -> (usize, Option<u64>, Option<u64>, usize) {
+    let ask = Event::Asked { query: QueryId(9), shards: vec![], question: b"large".to_vec(), within_ms: 300 };
+    world.tell(node, ask);
+    world.pass(300);
+    let (answers, missing) = world.machine(node).answers.remove(&QueryId(9)).unwrap();
+    let ages = || answers.iter().map(|answer| answer.age_ms);
+    (answers.len(), ages().min(), ages().max(), missing.len())
+}
+
+#[test]
+fn a_node_that_is_cut_off_with_a_leader_tells_how_old_its_shards_are() {
+    let mut world = World::begun(2);
+    world.submit(1, 0..100);
+    world.pass(3_000);
+    let shards = usize::from(SHARDS);
+    for node in [1, 2] {
+        let (count, _, oldest, missing) = ages(&mut world, node);
+        assert_eq!((count, missing), (shards, 0));
+        assert!(oldest < Some(3_000), "{oldest:?}");
+    }
+    // The leader goes on telling the end that it knows.
+    for node in [1, 2] {
+        world.cut(node);
+        world.pass(20_000);
+        world.submit(3 - node, 100..200);
+        let (count, youngest, oldest, missing) = ages(&mut world, node);
+        assert_eq!((count, missing), (shards, 0), "it goes on answering");
+        assert!(youngest >= Some(20_000) && oldest < Some(23_000), "{youngest:?} to {oldest:?}");
+        assert!(!world.is_caught_up(&[node]) && world.is_caught_up(&[3 - node]));
+        let (count, _, oldest, missing) = ages(&mut world, 3 - node);
+        assert_eq!((count, missing), (shards, 0));
+        assert!(oldest < Some(3_000), "{oldest:?}");
+        // What it has on disk is of no known age after a start.
+        world.crash(node);
+        world.start(node);
+        world.pass(10_000);
+        assert!(!world.is_caught_up(&[node]));
+        assert_eq!(ages(&mut world, node).0, 0);
+        world.cut.clear();
+        world.pass_until("caught up", 20_000, |world| world.is_caught_up(&[1, 2]));
+        assert!(ages(&mut world, node).2 < Some(3_000));
+    }
+}
+
+#[test]
+fn all_owners_answer_with_their_ages_while_a_shard_stands_still_and_go_on() {
+    let mut world = World::begun(2);
+    world.submit(1, 0..100);
+    world.pass(3_000);
+    // All brokers are away for the nodes: nothing is stored, and no tick comes.
+    world.cut(1);
+    world.cut(2);
+    world.pass(9_000);
+    for node in [1, 2] {
+        let (count, youngest, oldest, missing) = ages(&mut world, node);
+        assert_eq!((count, missing), (usize::from(SHARDS), 0));
+        assert!(youngest >= Some(8_000) && oldest < Some(13_000), "{youngest:?} to {oldest:?}");
+    }
+    world.cut.clear();
+    world.pass_until("caught up", 10_000, |world| world.is_caught_up(&[1, 2]));
+    assert!(ages(&mut world, 2).2 < Some(3_000));
+}

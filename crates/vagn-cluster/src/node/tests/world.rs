@@ -66,6 +66,8 @@ pub(super) struct World {
     pub(super) tickets: u64,
     /// Sent to nodes that are none of these machines.
     pub(super) elsewhere: Vec<(NodeId, Vec<u8>)>,
+    /// Machines that are cut off with a leader of all streams, and what that goes on telling of them.
+    pub(super) cut: BTreeMap<NodeId, BTreeMap<StreamId, StreamOutcome>>,
 }
 
 impl World {
@@ -78,6 +80,7 @@ impl World {
             machines: BTreeMap::new(),
             tickets: 0,
             elsewhere: Vec::new(),
+            cut: BTreeMap::new(),
         };
         (1..=nodes).for_each(|node| world.add(node));
         world
@@ -163,7 +166,7 @@ impl World {
     }
 
     pub(super) fn deliver(&mut self) {
-        for machine in self.machines.values_mut() {
+        for (_, machine) in self.machines.iter_mut().filter(|(id, _)| !self.cut.contains_key(id)) {
             for (subscription, (stream, next)) in &mut machine.subscriptions {
                 let Some(own) = self.streams.get(stream) else { continue };
                 *next = (*next).max(own.first);
@@ -243,7 +246,36 @@ impl World {
         PublishOutcome::Stored { sequence, duplicate: false }
     }
 
+    /// Cuts a machine off from all others, with a broker that led all streams.
+    pub(super) fn cut(&mut self, node: u64) {
+        let told = self.streams.keys().map(|stream| (*stream, self.info(*stream))).collect();
+        self.cut.insert(NodeId(node), told);
+    }
+
+    /// What comes of a command where a machine is cut off: of its own disk all, of others nothing.
+    fn carry_out_cut(&mut self, me: NodeId, command: Command) {
+        let now = self.now;
+        let answer = match command {
+            Command::Publish { publish, .. } => Some(Event::Published(publish, PublishOutcome::NoAnswer)),
+            Command::ReadStream { read, stream } | Command::MakeStream { read, stream } => {
+                let told = self.cut[&me].get(&stream).copied();
+                Some(Event::StreamRead(read, told.unwrap_or(StreamOutcome::NoAnswer)))
+            }
+            Command::ReadRecord(key) => Some(Event::RecordRead(key, RecordOutcome::NoAnswer)),
+            Command::WriteRecord { key, .. } => Some(Event::RecordWritten(key, WriteOutcome::NoAnswer)),
+            Command::Send { .. }
+            | Command::SendAll { .. }
+            | Command::Purge { .. }
+            | Command::DropStream(_) => None,
+            own => self.machines.get_mut(&me).unwrap().carry_out(own, now),
+        };
+        self.machines.get_mut(&me).unwrap().inbox.extend(answer);
+    }
+
     pub(super) fn carry_out(&mut self, me: NodeId, command: Command) {
+        if self.cut.contains_key(&me) {
+            return self.carry_out_cut(me, command);
+        }
         let now = self.now;
         let answer = match command {
             Command::Publish { publish, stream, message_id, bytes, .. } => {
@@ -286,6 +318,7 @@ impl World {
                 self.elsewhere.push((to, bytes));
                 None
             }
+            Command::Send { to, .. } if self.cut.contains_key(&to) => None,
             Command::Send { to, bytes } => {
                 if let Some(other) = self.machines.get_mut(&to).filter(|other| other.node.is_some()) {
                     other.inbox.push_back(Event::Received { from: me, bytes });
@@ -293,8 +326,10 @@ impl World {
                 None
             }
             Command::SendAll { bytes } => {
+                let cut = &self.cut;
+                let is_there = |id: &NodeId| *id != me && !cut.contains_key(id);
                 for (_, other) in
-                    self.machines.iter_mut().filter(|(id, other)| **id != me && other.node.is_some())
+                    self.machines.iter_mut().filter(|(id, other)| is_there(id) && other.node.is_some())
                 {
                     other.inbox.push_back(Event::Received { from: me, bytes: bytes.clone() });
                 }
