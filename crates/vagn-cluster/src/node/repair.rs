@@ -2,6 +2,8 @@
 
 use super::Node;
 use super::keeper::repaired;
+use super::part::Part;
+use crate::assignment::ShardRecord;
 use crate::command::Command;
 use crate::event::StreamOutcome;
 use crate::ids::{Incarnation, Moment, NodeId, ReadId, ShardId, StreamId};
@@ -30,7 +32,8 @@ impl<S: ShardState> Node<S> {
     pub(super) fn repair(&mut self, shard: ShardId, may_pass_on: bool, now: Moment, out: &mut Vec<Command>) {
         let Some(place) = self.keeper.known().and_then(|known| known.shard(shard)) else { return };
         let (epoch, me) = (place.epoch, self.settings.node);
-        let own = self.parts.get(&shard).and_then(|part| part.own(now)).filter(|own| own.epoch == epoch);
+        let own =
+            self.beginning(shard, place).and_then(|part| part.own(now)).filter(|own| own.epoch == epoch);
         let holdings = place.full_but(me).filter_map(|node| {
             self.members.holding(node, shard, epoch, now).map(|holding| (holding.synced, node))
         });
@@ -48,6 +51,12 @@ impl<S: ShardState> Node<S> {
                 out.push(Command::MakeStream { read, stream: StreamId { shard, epoch: epoch + 1 } });
             }
         }
+    }
+
+    /// Returns this node's part in a shard, if an epoch can begin from what it has.
+    fn beginning(&self, shard: ShardId, place: &ShardRecord) -> Option<&Part<S>> {
+        let has_others = place.full_but(self.settings.node).next().is_some();
+        self.parts.get(&shard).filter(|part| !has_others || !part.may_lack_for_good())
     }
 
     /// The stream of a new epoch was made. Returns false when it was not asked for here.
@@ -69,14 +78,15 @@ impl<S: ShardState> Node<S> {
         let Some(known) = self.keeper.known().filter(|_| self.keeper.may_change()) else { return };
         let made = |repair: &Repair| Some((repair.shard, repair.epoch, repair.made?));
         let Some((shard, epoch, incarnation)) = self.repairs.iter().find_map(made) else { return };
-        let is_due = known.shard(shard).is_some_and(|place| place.epoch == epoch);
+        // The record as the brokers have it now: what was known when the repair was asked for may have been an old one.
+        let place = known.shard(shard).filter(|place| place.epoch == epoch);
         let others = self.members.there(now).filter_map(|(node, _)| {
             self.members.holding(node, shard, epoch, now).map(|holding| holding.synced)
         });
-        let own = self.parts.get(&shard).and_then(|part| part.received());
+        let own = place.and_then(|place| self.beginning(shard, place)).and_then(Part::received);
         let own = own.filter(|(of, _)| *of == epoch).map(|(_, received)| received);
         let last = others.chain(own).max();
-        if let (true, Some(last), Some(_)) = (is_due, last, own)
+        if let (Some(last), Some(_)) = (last, own)
             && let Some(plan) = repaired(known, shard, self.settings.node, incarnation, last)
         {
             // Kept until the record has it: the change may be refused.

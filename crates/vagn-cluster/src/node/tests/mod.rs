@@ -138,6 +138,76 @@ fn a_node_that_lost_its_disk_copies_from_the_other() {
     world.assert_equal(100);
 }
 
+/// Two nodes whose streams have let go of their beginning, and the record as it was before the second one joined. The first has lost its
+/// disk, and began anew by that old record.
+fn hollow(is_other_there: bool) -> (World, Option<(u64, Vec<u8>)>) {
+    let mut world = World::begun(1);
+    let old = world.record.clone();
+    world.add(2);
+    world.pass_until("joined", 60_000, |world| world.is_owned(&[1, 2]) && world.is_caught_up(&[1, 2]));
+    world.submit(1, 0..100);
+    world.pass(150_000);
+    // The senders go on until now, so that nothing is forgotten.
+    world.submit(1, 0..100);
+    world.lose_disk(1);
+    if !is_other_there {
+        world.crash(2);
+    }
+    let new = std::mem::replace(&mut world.record, old);
+    world.start(1);
+    world.pass(3_000);
+    assert!(world.has_told(1, Happened::Stopped(ShardId(0), Stop::NextEntryPurged)));
+    (world, new)
+}
+
+#[test]
+fn no_epoch_begins_from_nothing_where_another_owner_stands_in_the_record() {
+    let (mut world, new) = hollow(false);
+    world.record = new;
+    world.pass(3_000);
+    world.tell(1, Event::RepairAsked(ShardId(0)));
+    world.pass(3_000);
+    world.start(2);
+    world.pass_until("copied", 60_000, |world| world.is_owned(&[1, 2]) && world.is_caught_up(&[1, 2]));
+    assert!(!world.has_told(1, Happened::EpochRepaired(ShardId(0))));
+    world.assert_equal(100);
+}
+
+#[test]
+fn a_repair_that_was_begun_by_an_old_record_is_judged_by_the_new_one() {
+    let (mut world, new) = hollow(true);
+    world.record = None;
+    world.pass(3_000);
+    world.tell(1, Event::RepairAsked(ShardId(0)));
+    assert!(world.streams.contains_key(&StreamId { shard: ShardId(0), epoch: 2 }));
+    world.record = new;
+    world.pass(3_000);
+    assert!(!world.has_told(1, Happened::EpochRepaired(ShardId(0))));
+    world.pass_until("copied", 60_000, |world| world.is_owned(&[1, 2]) && world.is_caught_up(&[1, 2]));
+    world.assert_equal(100);
+}
+
+#[test]
+fn no_epoch_begins_from_a_log_that_is_about_to_go() {
+    let (mut world, new) = hollow(true);
+    // It starts again, and does not know any more that it began from nothing.
+    world.machine(1).disk.is_unread = true;
+    world.crash(1);
+    world.record = new;
+    world.start(1);
+    world.pass(3_000);
+    assert!(world.has_told(1, Happened::Stopped(ShardId(0), Stop::LogUnread)));
+    world.crash(2);
+    world.pass(20_000);
+    world.tell(1, Event::RepairAsked(ShardId(0)));
+    world.pass(3_000);
+    assert!(!world.streams.contains_key(&StreamId { shard: ShardId(0), epoch: 2 }));
+    world.machine(1).disk.is_unread = false;
+    world.start(2);
+    world.pass_until("copied", 60_000, |world| world.is_owned(&[1, 2]) && world.is_caught_up(&[1, 2]));
+    world.assert_equal(100);
+}
+
 #[test]
 fn shards_move_to_a_third_node_and_each_keeps_two_owners() {
     let mut world = World::begun(2);
