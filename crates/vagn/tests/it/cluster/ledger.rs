@@ -27,17 +27,6 @@ pub(crate) struct Acknowledged {
     pub(crate) node: usize,
 }
 
-/// Kind of fault that a scene may forgive: what is known to be wrong, and not mended as yet.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
-    /// A report was answered `stale` although nothing is newer, or `stored` although it was stored before.
-    Misjudged,
-    /// An answer lacks what its age says that it has.
-    Younger,
-    /// All others.
-    Unforgiven,
-}
-
 #[derive(Debug, Default)]
 struct Book {
     vehicles: BTreeMap<String, Vec<Acknowledged>>,
@@ -47,7 +36,6 @@ struct Book {
     counts: BTreeMap<&'static str, u64>,
     faults: Vec<String>,
     faults_count: usize,
-    forgiven: Vec<Kind>,
 }
 
 /// Answers to all senders of a scene, and what was wrong with them.
@@ -83,11 +71,7 @@ impl Ledger {
             Fate::Failed | Fate::Shed => false,
             Fate::Stale | Fate::Invalid | Fate::Unauthenticated => {
                 self.book.lock().unwrap().refused.insert(vehicle.to_owned(), seq);
-                let kind = if fate == Fate::Stale { Kind::Misjudged } else { Kind::Unforgiven };
-                self.fault(
-                    kind,
-                    format!("{vehicle} {seq} is the newest of its vehicle, and {by} answered {fate}"),
-                );
+                self.fault(format!("{vehicle} {seq} is the newest of its vehicle, and {by} answered {fate}"));
                 false
             }
         }
@@ -108,12 +92,9 @@ impl Ledger {
                     format!("{} of {} by {} at {at_s:.3} s", one.fate, one.seq, one.by)
                 });
                 let shard = shard_of(vehicle);
-                self.fault(
-                    Kind::Misjudged,
-                    format!(
-                        "{vehicle} {seq} of shard {shard} had {before}; sent again, {by} answered {fate}"
-                    ),
-                );
+                self.fault(format!(
+                    "{vehicle} {seq} of shard {shard} had {before}; sent again, {by} answered {fate}"
+                ));
             }
         }
     }
@@ -123,19 +104,10 @@ impl Ledger {
         *self.book.lock().unwrap().counts.entry(kind).or_default() += count as u64;
     }
 
-    /// Forgives faults of this kind from now on: they are told, and nothing more.
-    pub(crate) fn forgive(&self, kind: Kind) {
-        self.book.lock().unwrap().forgiven.push(kind);
-    }
-
     /// Keeps what is wrong.
-    pub(crate) fn fault(&self, kind: Kind, what: String) {
+    pub(crate) fn fault(&self, what: String) {
         let at_s = self.began.elapsed().as_secs_f64();
         let mut book = self.book.lock().unwrap();
-        if book.forgiven.contains(&kind) {
-            eprintln!("{at_s:.3} s: forgiven: {what}");
-            return;
-        }
         book.faults_count += 1;
         if book.faults.len() < FAULTS_MAX {
             eprintln!("{at_s:.3} s: {what}");
@@ -229,9 +201,6 @@ fn a_ledger_takes_a_second_store_for_a_fault() {
     ledger.note("a", 1, Fate::Stored, ("a door", 0));
     ledger.note_again("a", 1, Fate::Duplicate, "a door");
     ledger.assert_faultless();
-    ledger.note_again("a", 1, Fate::Stored, "a door");
-    assert_eq!(ledger.book.lock().unwrap().faults.len(), 1);
-    ledger.forgive(Kind::Misjudged);
     ledger.note_again("a", 1, Fate::Stored, "a door");
     assert_eq!(ledger.book.lock().unwrap().faults.len(), 1);
 }

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
-use super::ledger::{Kind, Ledger};
+use super::ledger::Ledger;
 use super::nodes::Directory;
 use super::senders::seq_of;
 use crate::vagn::spawn;
@@ -185,7 +185,7 @@ impl Run {
                 Ok(answer) => return self.check(node, asked, &answer),
                 Err(reason) => {
                     if reason.contains("marks differ") || reason.contains("no age") {
-                        self.ledger.fault(Kind::Unforgiven, format!("node {node}: {reason}"));
+                        self.ledger.fault(format!("node {node}: {reason}"));
                     }
                     self.tally.asked_again += u64::from(further == 0);
                     *self.tally.reasons.entry(format!("node {node}: {reason}")).or_default() += 1;
@@ -214,7 +214,7 @@ impl Run {
         let Some(until) = asked.checked_sub(answer.age) else { return };
         let missing = self.ledger.missing(&answer.shown, until, &answer.missing);
         if !missing.is_empty() {
-            self.ledger.fault(Kind::Younger, format!(
+            self.ledger.fault(format!(
                 "node {node} said that it is {} ms old and lacks only shards {:?}, and misses {} vehicles, such as {}",
                 answer.age.as_millis(),
                 answer.missing,
