@@ -54,9 +54,10 @@ impl View {
         self.from
     }
 
-    /// True when all that the log holds is before what is wanted of it.
+    /// True when all that the log holds is before what is wanted of it. A segment that was begun and got no record holds nothing.
     pub(super) fn is_behind_all(&self) -> bool {
-        self.from > self.last || self.from == 0 && self.parts.is_empty()
+        let holds_any = self.parts.first().is_some_and(|(first, ..)| *first <= self.last);
+        self.from > self.last || self.from == 0 && !holds_any
     }
 
     /// Adds the next segment: its first record, and its length.
