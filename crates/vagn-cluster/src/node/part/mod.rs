@@ -275,7 +275,8 @@ impl<S: ShardState> Part<S> {
     pub(super) fn due_ms(&self, now: Moment) -> Option<u64> {
         let has_room = self.replica.as_ref().is_some_and(Replica::has_room);
         let dues = [
-            self.replica.as_ref().and_then(Replica::due_ms),
+            // While its log is published again nothing is written.
+            self.replica.as_ref().filter(|_| self.resubmit.is_none()).and_then(Replica::due_ms),
             self.follower.as_ref().and_then(|follower| follower.due_ms(has_room)),
             self.copying.as_ref().map(Copying::due_ms),
             self.resubmit.as_ref().and_then(Resubmit::due_ms),

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use vagn_wire::Fate;
 
 use crate::entry::{Body, Entry};
-use crate::event::Event;
+use crate::event::{DiskFault, Event};
 use crate::happened::{Happened, Stop};
 use crate::ids::{NodeId, QueryId, ShardId, StreamId};
 use crate::settings::Faults;
@@ -393,6 +393,29 @@ fn an_owner_that_never_had_all_since_its_start_answers_for_nobody_in_time() {
     let (answers, missing) = world.machine(1).answers.remove(&QueryId(1)).unwrap();
     assert_eq!((answers.len(), missing), (usize::from(SHARDS), vec![]));
     assert!(answers.iter().all(|answer| (6_000..20_000).contains(&answer.age_ms)));
+}
+
+#[test]
+fn a_replica_on_a_full_disk_that_publishes_its_log_again_is_woken_seldom() {
+    let mut world = World::begun(2);
+    world.submit(1, 0..100);
+    world.pass(1_000);
+    let from = world.node(1).shards()[0].applied + 1;
+    world.tell(1, Event::LogFailed { shard: ShardId(0), from, fault: DiskFault::Full });
+    // It is not told of room, and what it needs next is purged meanwhile.
+    world.machine(1).disk.is_unread = true;
+    let stream = StreamId { shard: ShardId(0), epoch: 1 };
+    world.machine(1).subscriptions.retain(|_, (own, _)| *own != stream);
+    world.submit(2, 0..100);
+    let own = world.streams.get_mut(&stream).unwrap();
+    own.first = own.last() + 1;
+    world.pass_until("it publishes again", 60_000, |world| {
+        world.has_told(1, Happened::Stopped(ShardId(0), Stop::LogUnread))
+    });
+    let before = world.machine(1).events;
+    world.pass(10_000);
+    let events = world.machine(1).events - before;
+    assert!(events < 10 * 40, "{events} events in ten seconds");
 }
 
 #[test]
