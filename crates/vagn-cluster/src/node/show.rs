@@ -33,6 +33,12 @@ impl<S: ShardState> Node<S> {
         better.or_else(|| own.and_then(Part::shown)).or_else(|| mirror.and_then(Mirror::content))
     }
 
+    /// Returns how many copies of a shard others read.
+    #[cfg(test)]
+    pub(crate) fn copies(&self, shard: ShardId) -> usize {
+        self.parts.get(&shard).map_or(0, Part::copies)
+    }
+
     /// Changes the content of mirrors, as no entry did.
     #[cfg(test)]
     pub(crate) fn spoil_mirrors(&mut self, spoil: impl Fn(&mut S)) {

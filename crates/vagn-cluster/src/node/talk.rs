@@ -5,7 +5,7 @@ use crate::assignment::Role;
 use crate::bootstrap::Piece;
 use crate::command::Command;
 use crate::event::StreamOutcome;
-use crate::ids::{Moment, NodeId, QueryId, ReadId, ShardId};
+use crate::ids::{Moment, NodeId, QueryId, ReadId, ShardId, StreamId};
 use crate::message::{Message, QUESTION_MAX};
 use crate::scatter::{Asking, Part as AnswerPart, replies};
 use crate::state::ShardState;
@@ -37,10 +37,9 @@ impl<S: ShardState> Node<S> {
             }
             Message::CopyAsk { stream, copy, offset } => {
                 if self.parts.contains_key(&stream.shard) {
-                    let place = self.keeper.known().and_then(|known| known.shard(stream.shard));
-                    let is_owner = place.is_some_and(|place| place.role(from) != Role::None);
+                    let lacks_it = self.lacks_its_own(from, stream, now);
                     let (part, mut bench) = self.part(stream.shard, now, out);
-                    part.copy_asked(from, stream, copy, offset, is_owner, &mut bench);
+                    part.copy_asked(from, stream, copy, offset, lacks_it, &mut bench);
                 } else {
                     self.mail.push((from, Message::CopyGone { stream, copy }));
                 }
@@ -80,6 +79,16 @@ impl<S: ShardState> Node<S> {
                 self.hurries = true;
             }
             Message::RepairAsk { shard } => self.repair(shard, false, now, out),
+        }
+    }
+
+    /// True for a node that is to have this shard on its disk and has not. Another one that asks for it copies it into a mirror.
+    fn lacks_its_own(&self, node: NodeId, stream: StreamId, now: Moment) -> bool {
+        let place = self.keeper.known().and_then(|known| known.shard(stream.shard));
+        match place.map_or(Role::None, |place| place.role(node)) {
+            Role::None => false,
+            Role::Joining => true,
+            Role::Full => self.members.holding(node, stream.shard, stream.epoch, now).is_none(),
         }
     }
 
