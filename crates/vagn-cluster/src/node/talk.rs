@@ -92,12 +92,17 @@ impl<S: ShardState> Node<S> {
         }
     }
 
-    /// Answers another node's question.
+    /// Answers another node's question. A replica that never had all in this run may lack anything: it answers only where nobody else can.
     fn reply(&mut self, from: NodeId, query: u64, shards: &[ShardId], question: &[u8], now: Moment) {
         let me = self.settings.node;
         let mut missing = Vec::new();
         for shard in shards {
-            match self.parts.get(shard).and_then(|part| part.answer(question, me, now)) {
+            let is_only_one = || {
+                let place = self.keeper.known().and_then(|known| known.shard(*shard));
+                place.is_some_and(|place| place.full_but(me).next().is_none())
+            };
+            let part = self.parts.get(shard).filter(|part| part.had_all() || is_only_one());
+            match part.and_then(|part| part.answer(question, me, now)) {
                 Some(answer) => {
                     let parts = replies(query, *shard, answer.age_ms, &answer.bytes);
                     self.mail.extend(parts.into_iter().map(|part| (from, part)));
@@ -150,15 +155,19 @@ impl<S: ShardState> Node<S> {
         self.scatter.ask(number, Asking { id, question, within_ms, answers, spares, elsewhere }, now, out);
     }
 
-    /// Full owners of a shard but this node: those that are heard first, and among them each node has its own order, so that
-    /// questions spread.
+    /// Full owners of a shard but this node: those first that have all, then those that are heard, and among them each node has its own order,
+    /// so that questions spread.
     fn owners_to_ask(&self, shard: ShardId, now: Moment) -> Vec<NodeId> {
         let me = self.settings.node;
         let place = self.keeper.known().and_then(|known| known.shard(shard));
-        let mut owners: Vec<NodeId> = place.into_iter().flat_map(|place| place.full_but(me)).collect();
+        let Some(place) = place else { return Vec::new() };
+        let mut owners: Vec<NodeId> = place.full_but(me).collect();
         owners.sort_by_key(|node| {
+            let holding = self.members.holding(*node, shard, place.epoch, now);
+            let is_heard = self.members.is_heard(*node, now);
             (
-                !self.members.is_heard(*node, now),
+                !(is_heard && holding.is_some_and(|holding| holding.caught_up)),
+                !is_heard,
                 crate::hash::mix(me.0 ^ crate::hash::fold(node.0, shard.0.into())),
             )
         });

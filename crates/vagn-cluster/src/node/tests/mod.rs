@@ -396,6 +396,42 @@ fn an_owner_that_never_had_all_since_its_start_answers_for_nobody_in_time() {
 }
 
 #[test]
+fn a_question_goes_to_the_owner_that_has_all() {
+    let mut world = World::begun(2);
+    world.add(3);
+    world.crash(3);
+    world.machine(3).settings.stores = false;
+    world.start(3);
+    world.submit(1, 0..100);
+    world.pass(1_000);
+    for behind in [1, 2] {
+        let other = 3 - behind;
+        world.crash(behind);
+        let ticket = world.submit(3, 100 * behind as u32..100 * behind as u32 + 100);
+        world.pass(1_000);
+        assert_eq!(world.fates(3, ticket), Some(&vec![Fate::Stored; 100]));
+        // It is back, and its streams tell it nothing yet.
+        let hidden = std::mem::take(&mut world.streams);
+        world.start(behind);
+        world.pass(700);
+        let ask = |shards| Event::Asked { query: QueryId(1), shards, question: vec![], within_ms: 500 };
+        world.tell(3, ask(vec![]));
+        let (answers, missing) = world.machine(3).answers.remove(&QueryId(1)).unwrap();
+        assert_eq!((answers.len(), missing), (usize::from(SHARDS), vec![]));
+        assert!(answers.iter().all(|answer| answer.node == NodeId(other)), "{answers:?}");
+        // Where the one that has all is gone, what may lack anything is named and not answered for.
+        world.crash(other);
+        world.tell(3, ask(vec![]));
+        world.pass(500);
+        let (answers, missing) = world.machine(3).answers.remove(&QueryId(1)).unwrap();
+        assert_eq!((answers.len(), missing.len()), (0, usize::from(SHARDS)));
+        world.streams = hidden;
+        world.start(other);
+        world.pass_until("caught up", 20_000, |world| world.is_caught_up(&[1, 2]));
+    }
+}
+
+#[test]
 fn a_replica_on_a_full_disk_that_publishes_its_log_again_is_woken_seldom() {
     let mut world = World::begun(2);
     world.submit(1, 0..100);
