@@ -46,6 +46,10 @@ impl Teller {
         self.tell(|| self.untold(end));
     }
 
+    pub(crate) fn detach(&self) {
+        *self.outlet.write() = None;
+    }
+
     pub(crate) fn is_followed(&self) -> bool {
         self.outlet.read().as_ref().is_some_and(|outlet| outlet.is_followed())
     }

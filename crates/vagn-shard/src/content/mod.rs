@@ -56,6 +56,11 @@ impl FleetShard {
         self.teller.attach(outlet, self.end());
     }
 
+    /// Takes the outlet away: another state of the shard is shown, and tells what becomes of it.
+    pub fn detach(&self) {
+        self.teller.detach();
+    }
+
     /// Returns the settings that hold now.
     pub fn settings(&self) -> ShardSettings {
         self.settings

@@ -108,6 +108,8 @@ fn a_replica_that_has_stopped_is_not_shown_where_another_owner_has_more() {
     assert!(stopped != other && world.node(1).shown(ShardId(0)) == Some(other));
     let views = world.node(1).mirrors();
     assert_eq!(views.iter().map(|view| view.shard).collect::<Vec<_>>(), [ShardId(0)], "of that one alone");
+    let hidden: Vec<_> = world.node(1).hidden(ShardId(0)).collect();
+    assert!(hidden == [stopped] && world.node(1).hidden(ShardId(1)).next().is_none());
     // When the other is gone, what was shown is shown on, as nobody has more.
     let last = other.clone();
     world.crash(2);
