@@ -229,8 +229,8 @@ fn a_repair_stores_what_only_one_owner_had() {
     world.assert_equal(400);
 }
 
-#[test]
-fn what_only_an_owner_that_was_left_behind_has_is_published_again_before_its_log_goes() {
+/// A data set that two nodes have all of, of which a third, stopped, has the last reports of a hundred vehicles alone.
+fn left_behind() -> World {
     let mut world = World::begun(2);
     world.submit(1, 0..100);
     world.crash(2);
@@ -250,6 +250,39 @@ fn what_only_an_owner_that_was_left_behind_has_is_published_again_before_its_log
     world.pass(130_000);
     assert!(world.streams.values().all(|stream| stream.first > had + 1));
     world.submit(2, 0..100);
+    world
+}
+
+#[test]
+fn a_log_that_is_damaged_for_good_is_published_again_as_far_as_it_can_be_read() {
+    let mut world = left_behind();
+    world.machine(1).disk.is_damaged = true;
+    world.start(1);
+    world.pass_until("all logs are let go", 120_000, |world| {
+        (0..SHARDS).map(ShardId).all(|shard| {
+            world.has_told(1, Happened::Left(shard)) || world.has_told(1, Happened::CopyBegun(shard))
+        })
+    });
+    for shard in (0..SHARDS).map(ShardId) {
+        let told = world.machines[&NodeId(1)].told.iter();
+        assert_eq!(told.filter(|told| **told == Happened::LogDamaged(shard)).count(), 1);
+        assert!(world.has_told(1, Happened::PublishedAgain(shard)));
+        assert!(!world.has_told(1, Happened::Stopped(shard, Stop::LogUnread)));
+    }
+    world.pass(5_000);
+    let held: usize =
+        (0..SHARDS).filter_map(|shard| world.node(2).state(ShardId(shard))).map(|state| state.len()).sum();
+    let rest: usize = (0..SHARDS)
+        .filter(|shard| world.node(2).state(ShardId(*shard)).is_none())
+        .filter_map(|shard| world.node(3).state(ShardId(shard)))
+        .map(|state| state.len())
+        .sum();
+    assert_eq!(held + rest, 200);
+}
+
+#[test]
+fn what_only_an_owner_that_was_left_behind_has_is_published_again_before_its_log_goes() {
+    let mut world = left_behind();
     // While its logs cannot be read nothing of them goes, and people are told.
     world.machine(1).disk.is_unread = true;
     world.start(1);
