@@ -145,6 +145,12 @@ pub enum LogOutcome {
     End,
     /// It could not be read, or does not hold this record and goes on behind it. What it holds is unknown.
     Fault,
+    /// What stands there is damaged for good: to read it again would give the same. The log goes on at `next`. Its files are kept aside
+    /// when the shard is dropped, or another snapshot is installed.
+    Damaged {
+        /// Record from which it can be read on; behind the last one if there is none.
+        next: u64,
+    },
 }
 
 /// What became of a publish.

@@ -46,13 +46,8 @@ impl Teller {
         self.tell(|| self.untold(end));
     }
 
-    /// Takes the outlet away: whoever follows the fleet is shown another state of the shard, or none, and would take turns between the two.
     pub(crate) fn detach(&self) {
         *self.outlet.write() = None;
-    }
-
-    pub(crate) fn is_attached(&self) -> bool {
-        self.outlet.read().is_some()
     }
 
     pub(crate) fn is_followed(&self) -> bool {

@@ -124,6 +124,7 @@ fn name(happened: &Happened) -> &'static str {
         Happened::SilentConsumer(_) => "SilentConsumer",
         Happened::NextEntryPurged(_) => "NextEntryPurged",
         Happened::PublishedAgain(_) => "PublishedAgain",
+        Happened::LogDamaged(_) => "LogDamaged",
         Happened::Stopped(_, stop) => stop_name(*stop),
         Happened::WentOn(_) => "WentOn",
         Happened::StruckOff(..) => "StruckOff",

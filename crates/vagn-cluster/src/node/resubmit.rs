@@ -22,8 +22,9 @@ const READ_BYTES: usize = 4 << 20;
 /// Pause after an attempt that was not answered.
 const RETRY_MS: u64 = 500;
 
-/// Pause after a reading that failed.
+/// Pause after a reading that failed; each further one is twice as long, up to the longest. A disk that fails is not made busy.
 const READ_AGAIN_MS: u64 = 2_000;
+const READ_AGAIN_MAX_MS: u64 = 60_000;
 
 /// Publishing of a log into a stream.
 #[derive(Debug)]
@@ -33,7 +34,10 @@ pub(super) struct Resubmit {
     next: u64,
     reading: Option<ReadId>,
     read_at_ms: u64,
+    /// Pause after the next reading that fails.
+    pause_ms: u64,
     is_read: bool,
+    is_damaged: bool,
     /// Owners are asked first which batches they lack.
     lack: Option<Lack<Again>>,
     /// Owners lacked something.
@@ -58,7 +62,9 @@ impl Resubmit {
             next: 0,
             reading: None,
             read_at_ms: 0,
+            pause_ms: READ_AGAIN_MS,
             is_read: false,
+            is_damaged: false,
             lack: None,
             has_lacked: false,
             waiting: VecDeque::new(),
@@ -79,6 +85,11 @@ impl Resubmit {
     /// True when owners lacked something that this log has.
     pub(super) fn has_lacked(&self) -> bool {
         self.has_lacked
+    }
+
+    /// True when a part of the log could not be published again, as it is damaged.
+    pub(super) fn is_damaged(&self) -> bool {
+        self.is_damaged
     }
 
     /// True when all is in the stream.
@@ -139,12 +150,18 @@ impl Resubmit {
         match outcome {
             LogOutcome::Records(records) => self.add(&records),
             LogOutcome::End => self.is_read = true,
+            LogOutcome::Damaged { next } => {
+                // Never the same again, whatever the disk says.
+                (self.next, self.is_damaged) = (next.max(self.next + 1), true);
+            }
             // Nothing is known of what the log holds: it must not be let go.
             LogOutcome::Fault => {
-                self.read_at_ms = now.elapsed_ms + READ_AGAIN_MS;
+                self.read_at_ms = now.elapsed_ms + self.pause_ms;
+                self.pause_ms = (self.pause_ms * 2).min(READ_AGAIN_MAX_MS);
                 return Some(false);
             }
         }
+        self.pause_ms = READ_AGAIN_MS;
         Some(true)
     }
 
@@ -216,6 +233,24 @@ mod tests {
         assert!(!resubmit.is_done());
         assert_eq!(resubmit.read(read, LogOutcome::End, Moment::default()), Some(true));
         assert!(resubmit.is_done());
+    }
+
+    #[test]
+    fn a_log_that_cannot_be_read_is_read_again_ever_more_seldom() {
+        let stream = StreamId { shard: ShardId(0), epoch: 2 };
+        let (mut resubmit, mut numbers, mut now) =
+            (Resubmit::all(stream), Numbers::default(), Moment::default());
+        let mut pauses = Vec::new();
+        for _ in 0..7 {
+            let mut out = Vec::new();
+            resubmit.run(now, &[], &mut numbers, &mut out);
+            let [Command::ReadLog { read, .. }] = out[..] else { panic!("{out:?}") };
+            assert_eq!(resubmit.read(read, LogOutcome::Fault, now), Some(false));
+            let due_ms = resubmit.due_ms().unwrap();
+            pauses.push((due_ms - now.elapsed_ms) / 1_000);
+            now.elapsed_ms = due_ms;
+        }
+        assert_eq!(pauses, [2, 4, 8, 16, 32, 60, 60]);
     }
 
     #[test]

@@ -33,6 +33,20 @@ impl<S: ShardState> Node<S> {
         better.or_else(|| own.and_then(Part::shown)).or_else(|| mirror.and_then(Mirror::content))
     }
 
+    /// Returns the contents of a shard that are here beside the one that is [shown](Self::shown).
+    pub fn hidden(&self, shard: ShardId) -> impl Iterator<Item = &S> {
+        let shown = self.shown(shard);
+        let mirrored = self.mirrors.get(&shard).and_then(Mirror::content);
+        let all = self.state(shard).into_iter().chain(mirrored);
+        all.filter(move |state| !shown.is_some_and(|shown| std::ptr::eq(shown, *state)))
+    }
+
+    /// Returns how many copies of a shard others read.
+    #[cfg(test)]
+    pub(crate) fn copies(&self, shard: ShardId) -> usize {
+        self.parts.get(&shard).map_or(0, Part::copies)
+    }
+
     /// Changes the content of mirrors, as no entry did.
     #[cfg(test)]
     pub(crate) fn spoil_mirrors(&mut self, spoil: impl Fn(&mut S)) {

@@ -5,7 +5,7 @@ use crate::assignment::Role;
 use crate::bootstrap::Piece;
 use crate::command::Command;
 use crate::event::StreamOutcome;
-use crate::ids::{Moment, NodeId, QueryId, ReadId, ShardId};
+use crate::ids::{Moment, NodeId, QueryId, ReadId, ShardId, StreamId};
 use crate::message::{Message, QUESTION_MAX};
 use crate::scatter::{Asking, Late, Part as AnswerPart, replies};
 use crate::state::ShardState;
@@ -37,10 +37,9 @@ impl<S: ShardState> Node<S> {
             }
             Message::CopyAsk { stream, copy, offset } => {
                 if self.parts.contains_key(&stream.shard) {
-                    let place = self.keeper.known().and_then(|known| known.shard(stream.shard));
-                    let is_owner = place.is_some_and(|place| place.role(from) != Role::None);
+                    let lacks_it = self.lacks_its_own(from, stream, now);
                     let (part, mut bench) = self.part(stream.shard, now, out);
-                    part.copy_asked(from, stream, copy, offset, is_owner, &mut bench);
+                    part.copy_asked(from, stream, copy, offset, lacks_it, &mut bench);
                 } else {
                     self.mail.push((from, Message::CopyGone { stream, copy }));
                 }
@@ -83,12 +82,27 @@ impl<S: ShardState> Node<S> {
         }
     }
 
-    /// Answers another node's question.
+    /// True for a node that is to have this shard on its disk and has not. Another one that asks for it copies it into a mirror.
+    fn lacks_its_own(&self, node: NodeId, stream: StreamId, now: Moment) -> bool {
+        let place = self.keeper.known().and_then(|known| known.shard(stream.shard));
+        match place.map_or(Role::None, |place| place.role(node)) {
+            Role::None => false,
+            Role::Joining => true,
+            Role::Full => self.members.holding(node, stream.shard, stream.epoch, now).is_none(),
+        }
+    }
+
+    /// Answers another node's question. A replica that never had all in this run may lack anything: it answers only where nobody else can.
     fn reply(&mut self, from: NodeId, query: u64, shards: &[ShardId], question: &[u8], now: Moment) {
         let me = self.settings.node;
         let mut missing = Vec::new();
         for shard in shards {
-            match self.parts.get(shard).and_then(|part| part.answer(question, me, now)) {
+            let is_only_one = || {
+                let place = self.keeper.known().and_then(|known| known.shard(*shard));
+                place.is_some_and(|place| place.full_but(me).next().is_none())
+            };
+            let part = self.parts.get(shard).filter(|part| part.had_all() || is_only_one());
+            match part.and_then(|part| part.answer(question, me, now)) {
                 Some(answer) => {
                     let parts = replies(query, *shard, answer.age_ms, &answer.bytes);
                     self.mail.extend(parts.into_iter().map(|part| (from, part)));
@@ -141,15 +155,19 @@ impl<S: ShardState> Node<S> {
         self.scatter.ask(number, Asking { id, question, within_ms, answers, spares, elsewhere }, now, out);
     }
 
-    /// Full owners of a shard but this node: those that are heard first, and among them each node has its own order, so that
-    /// questions spread.
+    /// Full owners of a shard but this node: those first that have all, then those that are heard, and among them each node has its own order,
+    /// so that questions spread.
     fn owners_to_ask(&self, shard: ShardId, now: Moment) -> Vec<NodeId> {
         let me = self.settings.node;
         let place = self.keeper.known().and_then(|known| known.shard(shard));
-        let mut owners: Vec<NodeId> = place.into_iter().flat_map(|place| place.full_but(me)).collect();
+        let Some(place) = place else { return Vec::new() };
+        let mut owners: Vec<NodeId> = place.full_but(me).collect();
         owners.sort_by_key(|node| {
+            let holding = self.members.holding(*node, shard, place.epoch, now);
+            let is_heard = self.members.is_heard(*node, now);
             (
-                !self.members.is_heard(*node, now),
+                !(is_heard && holding.is_some_and(|holding| holding.caught_up)),
+                !is_heard,
                 crate::hash::mix(me.0 ^ crate::hash::fold(node.0, shard.0.into())),
             )
         });

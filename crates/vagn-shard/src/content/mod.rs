@@ -56,14 +56,9 @@ impl FleetShard {
         self.teller.attach(outlet, self.end());
     }
 
-    /// Takes the outlet away: nothing is told from now on.
+    /// Takes the outlet away: another state of the shard is shown, and tells what becomes of it.
     pub fn detach(&self) {
         self.teller.detach();
-    }
-
-    /// True while it has an outlet.
-    pub fn is_attached(&self) -> bool {
-        self.teller.is_attached()
     }
 
     /// Returns the settings that hold now.

@@ -91,10 +91,21 @@ pub(super) struct SyncTask {
 /// Work for the thread that reads, and writes snapshots.
 pub(super) enum FileTask {
     Start(Box<Start>),
-    Read { owed: Owed, read: ReadId, view: View },
+    Read { owed: Owed, read: ReadId, log: SharedLog, view: View },
     Save { owed: Owed, number: u64, sequence: u64, bytes: Arc<[u8]> },
-    Install { owed: Owed, number: u64, sequence: u64, bytes: Arc<[u8]>, keeps_old: bool },
+    Install { owed: Owed, number: u64, sequence: u64, bytes: Arc<[u8]>, old: Old },
     Drop { owed: Owed, keeps_old: bool },
+}
+
+/// What is to become of files that others take the place of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Old {
+    /// They are whole, and go.
+    Goes,
+    /// The log is damaged, or could not be read. The snapshot is good, and all that there is until the other one is there.
+    Log,
+    /// The snapshot cannot be used either.
+    All,
 }
 
 /// An answer that waits for the node.
@@ -242,8 +253,13 @@ impl Desk {
             Job::Install { sequence, bytes } => {
                 lane.number += 1;
                 lane.is_replacing = true;
-                let (number, keeps_old) = (lane.number, lane.keeps_old);
-                self.files.push_back(FileTask::Install { owed, number, sequence, bytes, keeps_old });
+                let old = match (lane.keeps_old, &lane.log) {
+                    (false, _) => Old::Goes,
+                    (true, Some(_)) => Old::Log,
+                    (true, None) => Old::All,
+                };
+                let number = lane.number;
+                self.files.push_back(FileTask::Install { owed, number, sequence, bytes, old });
                 return None;
             }
             Job::Drop => {
@@ -360,6 +376,13 @@ impl Desk {
             }
         }
         self.tell(owed, answer);
+    }
+
+    /// Lets the files of a shard be kept when others take their place: they are damaged.
+    pub(super) fn keep_old(&mut self, owed: Owed) {
+        if let Some(lane) = self.lanes.get_mut(&owed.shard).filter(|lane| lane.life == owed.life) {
+            lane.keeps_old = true;
+        }
     }
 
     /// Ends the removal of a shard.

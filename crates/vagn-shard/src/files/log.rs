@@ -135,6 +135,11 @@ impl Log {
         self.synced
     }
 
+    /// Failures so far, each of which may have cut the log.
+    pub(super) fn failures(&self) -> u64 {
+        self.failures
+    }
+
     /// Returns true when the next write begins another segment. It must not be written while a sync is under way.
     pub(super) fn is_segment_full(&self, site: &Site) -> bool {
         self.current.as_ref().is_some_and(|current| current.size >= site.settings.segment_bytes)
@@ -334,7 +339,7 @@ impl Log {
             self.full.iter().map(|(segment, size)| (segment, *size)).chain(current).collect();
         let before = all.partition_point(|(segment, _)| segment.first <= from);
         let start = if from == 0 { 0 } else { before.wrapping_sub(1) };
-        let mut view = View::new(self.id, from, self.last, max_bytes);
+        let mut view = View::new(self.id, from, self.last, max_bytes, self.failures);
         let mut behind = 0;
         for (at, (segment, size)) in all.into_iter().enumerate().skip(start).filter(|_| from <= self.last) {
             view.push(segment.first, site.disk.open(&segment.path)?, size);

@@ -325,6 +325,33 @@ pub(super) fn keep_all(site: &Site, shard: ShardId) -> io::Result<()> {
     aside::move_into(site, &folder, files.iter().map(PathBuf::as_path))
 }
 
+/// Gives all files of a shard a second name in a folder of their own, and leaves them where they are: what is there stays whole until another
+/// snapshot has its place. Returns the folder.
+pub(super) fn keep_copies(site: &Site, shard: ShardId) -> io::Result<PathBuf> {
+    let dir = site.shard_dir(shard);
+    let names = site.disk.list(&dir)?;
+    let folder = aside::folder(site, shard)?;
+    let copied = names.iter().filter(|name| !name.ends_with(TEMPORARY)).try_for_each(|name| {
+        let (from, to) = (dir.join(name), folder.join(name));
+        site.disk.link(&from, &to).or_else(|_| {
+            // Not every file system has second names.
+            site.check_room(site.disk.open(&from)?.size()?)?;
+            site.disk.copy(&from, &to)
+        })
+    });
+    let kept = copied.and_then(|()| site.disk.sync_dir(&folder));
+    kept.inspect_err(|_| forget_copies(site, &folder))?;
+    Ok(folder)
+}
+
+/// Removes copies whose originals are still there.
+pub(super) fn forget_copies(site: &Site, folder: &std::path::Path) {
+    let removed = site.disk.remove_dir(folder);
+    removed.unwrap_or_else(
+        |err| info!(folder = %folder.display(), error = %err, "copies of files stay on disk"),
+    );
+}
+
 /// Removes the logs that went with snapshots before this one. What stays is removed at the next start.
 pub(super) fn remove_older(site: &Site, id: LogId) {
     let segments = Segment::list(&*site.disk, &site.shard_dir(id.shard)).unwrap_or_default();

@@ -159,6 +159,33 @@ impl Scanner {
         Ok(())
     }
 
+    /// Goes on behind a bad spot, at the next record that is whole and that another one follows, or the end. Returns its sequence, or
+    /// nothing when the segment holds none.
+    pub(super) fn skip(&mut self) -> io::Result<Option<u64>> {
+        let missing = self.next;
+        let mut left = self.size.saturating_mul(LOOKS);
+        loop {
+            self.at += 4;
+            if self.next_at().1 + PREFIX as u64 > self.size {
+                return Ok(None);
+            }
+            let Some(len) = self.candidate()? else { continue };
+            let Some(rest) = left.checked_sub(len as u64) else { return Ok(None) };
+            left = rest;
+            let Some(sequence) = self.frame()?.map(|frame| frame.sequence).filter(|it| *it > missing) else {
+                continue;
+            };
+            // What a sender wrote may look like a record, and is followed by no other.
+            let (_, offset) = self.next_at();
+            let mut behind = Self::at(self.log, self.file.clone(), self.size, (offset, sequence));
+            behind.step(0)?;
+            if behind.step(0)? != Step::Bad {
+                *self = Self::at(self.log, self.file.clone(), self.size, (offset, sequence));
+                return Ok(Some(sequence));
+            }
+        }
+    }
+
     /// Looks behind a bad spot. Returns true when a record there tells that the one that is missing had been synced: then it is damage,
     /// and no end that was torn by a loss of power, after which any part of what was not synced may be there.
     pub(super) fn was_synced(mut self) -> io::Result<bool> {

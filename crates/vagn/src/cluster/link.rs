@@ -120,7 +120,12 @@ pub(super) mod tests {
         link: &NodeLink<FleetShard>,
         shards: usize,
     ) -> (Driver<FleetShard, NoDisk>, Leading<FleetShard>) {
-        // The record of assignment, as a node keeps it: format, version, data set, settings, shards.
+        node_with(link, [DiskPart::Note(note(shards)), DiskPart::End])
+    }
+
+    /// The record of assignment of a data set with so many shards, all of the node 9, as a node keeps it.
+    pub(in crate::cluster) fn note(shards: usize) -> Vec<u8> {
+        // Format, version, data set, settings, shards.
         let mut note = vec![1];
         [1, 7].into_iter().for_each(|number| note.put_u64(number));
         note.put_long(&ShardSettings { forget_after_ms: 60_000, max_vehicles: 10 }.to_bytes());
@@ -134,7 +139,7 @@ pub(super) mod tests {
             note.put_u8(1);
         }
         seal(&mut note);
-        node_with(link, [DiskPart::Note(note), DiskPart::End])
+        note
     }
 
     fn node_with(

@@ -106,6 +106,7 @@ fn subject(happened: Happened) -> (Option<ShardId>, Option<NodeId>) {
         | H::SilentConsumer(shard)
         | H::NextEntryPurged(shard)
         | H::PublishedAgain(shard)
+        | H::LogDamaged(shard)
         | H::Stopped(shard, _)
         | H::WentOn(shard)
         | H::LastOwner(shard)
@@ -150,6 +151,11 @@ fn words(happened: Happened) -> (&'static str, Weight, &'static str) {
         H::PublishedAgain(_) => {
             ("published_again", Notice, "what only this node had of the shard is published again")
         }
+        H::LogDamaged(_) => (
+            "log_damaged",
+            Warning,
+            "the log of the shard is damaged; what can be read of it is published again, and its files are kept in `cluster/damaged-`",
+        ),
         H::Stopped(..) => ("stopped", Page, "the shard takes nothing more here"),
         H::WentOn(_) => ("went_on", Notice, "the shard goes on"),
         H::StruckOff(..) => ("struck_off", Warning, "an owner was too far behind, and is struck off"),

@@ -167,7 +167,8 @@ pub(super) fn stop_reason(stop: Stop) -> &'static str {
             "its disk failed; what it has is unknown until a restart of the service"
         }
         Stop::LogUnread => {
-            "its log cannot be read, and may be the only place of some reports; it is kept, and read again until that is known"
+            "its log cannot be read, and may be the only place of some reports; it is kept, and read again each minute at most; mend the disk and \
+             start the service again, or, if the log is lost, stop it and move `cluster/shard-N` of the data directory away"
         }
         Stop::DiskDamaged => "what is on disk cannot be read",
     }

@@ -145,9 +145,11 @@ impl Shelf {
             // Refused while the node has too much to do; the next look asks again.
             handle.mirror(MIRRORED_FOR).ok();
         }
-        let (outlet, shown) = (outlet.clone(), view.readers.known());
+        let (outlet, shown) = (outlet.clone(), view.readers.unattached());
         let look = handle.look(move |node| (Picture::of(node), contents(node, &shown, &outlet)));
         let Ok(Ok((picture, contents))) = timeout(LOOK_WITHIN, look).await else {
+            // What it attached or detached meanwhile is not known.
+            view.readers.doubt();
             // One that has never answered reads its files, which may take long.
             if let Some(answered) = view.answered.filter(|answered| answered.elapsed() >= SILENT_AFTER) {
                 self.show_none(view, |outlook| outlook.silent(answered.elapsed()));
@@ -206,38 +208,45 @@ struct Content {
 }
 
 /// Returns what the node has of all shards; nothing where there are not as many as the fleet here has room for, as vehicles would be sought
-/// in the wrong ones. What is shown and is not attached yet is: those who follow the fleet look at it then, and must find it there. A replica that is
-/// not shown tells nothing: beside a mirror of the same shard each change would seem to be another writer's, and so a gap.
+/// in the wrong ones. What is shown and is not attached yet is: those who follow the fleet look at it then, and must find it there. What is not
+/// shown is attached no more: followers would take its changes for those of another writer, and look at the fleet anew each time.
 fn contents(
     node: &Node<FleetShard>,
-    known: &[Option<(Reader, bool)>],
+    unattached: &[Option<Reader>],
     outlet: &Arc<dyn Outlet>,
 ) -> Vec<Content> {
-    if node.shard_count().map(usize::from) != Some(known.len()) {
+    if node.shard_count().map(usize::from) != Some(unattached.len()) {
         return Vec::new();
     }
-    let shards = (0..known.len() as u16).map(ShardId);
-    let states = shards.filter_map(|shard| {
-        let (own, shown) = (node.state(shard), node.shown(shard));
-        if let Some(own) = own.filter(|own| !shown.is_some_and(|shown| std::ptr::eq(*own, shown))) {
-            own.detach();
-        }
-        Some((shard, shown?))
+    let shards = (0..).map(ShardId).zip(unattached);
+    let states = shards.filter_map(|(shard, waits)| {
+        node.hidden(shard).for_each(FleetShard::detach);
+        Some((shard, node.shown(shard)?, waits))
     });
     states
-        .map(|(shard, state)| {
-            let reader = state.reader();
-            let known = known.get(usize::from(shard.0)).and_then(Option::as_ref);
-            let known = known.filter(|(known, _)| known.is_same(&reader));
-            let is_attached = known.is_some();
-            // It may have been taken away by a look that came back too late.
-            if known.is_some_and(|(_, was_attached)| !was_attached || !state.is_attached()) {
-                state.attach(outlet.clone());
-            }
+        .map(|(shard, state, waits)| {
             let is_replica = node.state(shard).is_some_and(|own| std::ptr::eq(own, state));
-            Content { shard, reader, is_attached, is_replica }
+            Content::of(shard, state, waits.as_ref(), outlet, is_replica)
         })
         .collect()
+}
+
+impl Content {
+    /// Returns what is shown of a shard, and attaches it if it is the one that waits for that.
+    fn of(
+        shard: ShardId,
+        state: &FleetShard,
+        waits: Option<&Reader>,
+        outlet: &Arc<dyn Outlet>,
+        is_replica: bool,
+    ) -> Self {
+        let reader = state.reader();
+        let is_attached = waits.is_some_and(|waits| waits.is_same(&reader));
+        if is_attached {
+            state.attach(outlet.clone());
+        }
+        Self { shard, reader, is_attached, is_replica }
+    }
 }
 
 /// Readers that are in the fleet.
@@ -272,11 +281,17 @@ impl Readers {
         replicas.map(|shown| shown.reader.len()).sum()
     }
 
-    /// Returns the readers, and whether their shards tell what they store, by shard.
-    fn known(&self) -> Vec<Option<(Reader, bool)>> {
-        let known =
-            |shown: &Option<Shown>| shown.as_ref().map(|shown| (shown.reader.clone(), shown.is_attached));
-        self.shown.iter().map(known).collect()
+    /// Returns the readers whose shards are to be attached, by shard.
+    fn unattached(&self) -> Vec<Option<Reader>> {
+        let unattached = |shown: &Option<Shown>| {
+            shown.as_ref().filter(|shown| !shown.is_attached).map(|shown| shown.reader.clone())
+        };
+        self.shown.iter().map(unattached).collect()
+    }
+
+    /// Takes none of them for attached: it is done again.
+    fn doubt(&mut self) {
+        self.shown.iter_mut().flatten().for_each(|shown| shown.is_attached = false);
     }
 
     /// Puts these in place of those that are shown. Returns true if one of them is new.
@@ -348,8 +363,9 @@ impl Outlet for FleetOutlet {
 mod tests {
     use std::sync::atomic::{AtomicU64, Ordering};
 
-    use super::super::link::tests::node_of;
+    use super::super::link::tests::{node_of, note};
     use super::*;
+    use vagn_cluster::{Command, DiskPart, Event, Moment, NodeId, Settings};
     use vagn_flow::clock::Clock;
     use vagn_flow::metrics::MetricRegistry;
     use vagn_flow::readiness::{Readiness, ReadyReport};
@@ -490,6 +506,51 @@ mod tests {
         assert!(parts.fleet.ready());
         View::new(&parts);
         assert!(!parts.fleet.ready());
+    }
+
+    #[test]
+    fn what_is_here_and_not_shown_is_attached_no_more() {
+        let mut node = Node::<FleetShard>::new(Settings::new(NodeId(9), 1));
+        let mut out = Vec::new();
+        let mut handle = |event| {
+            node.handle(Moment { elapsed_ms: 1, wall_ms: 1 }, event, &mut out);
+            std::mem::take(&mut out)
+        };
+        handle(Event::Disk(DiskPart::Note(note(1))));
+        let begun = handle(Event::Disk(DiskPart::End)).into_iter().find_map(|command| match command {
+            Command::InstallSnapshot { shard, sequence, .. } => {
+                Some(Event::SnapshotSaved { shard, sequence, result: Ok(()) })
+            }
+            _ => None,
+        });
+        handle(begun.expect("the node owns the shard alone"));
+        // It may lack all that is in the stream.
+        let state = node.state(ShardId(0)).expect("it is here");
+        assert!(node.shown(ShardId(0)).is_none());
+        let Fixture { parts, .. } = Fixture::new(1);
+        let ShelfParts { fleet, positions, odd, .. } = parts;
+        let outlet: Arc<dyn Outlet> = Arc::new(FleetOutlet { fleet, positions, odd });
+        state.attach(outlet.clone());
+        assert!(contents(&node, &[None], &outlet).is_empty());
+        assert_eq!(Arc::strong_count(&outlet), 1);
+    }
+
+    #[test]
+    fn what_a_look_without_an_answer_did_is_done_again() {
+        let Fixture { parts, .. } = Fixture::new(1);
+        let mut readers = Readers::new(&parts);
+        let reader = Writer::new(Index::new(10)).reader();
+        let content = |is_attached| Content {
+            shard: ShardId(0),
+            reader: reader.clone(),
+            is_attached,
+            is_replica: true,
+        };
+        readers.take_all(vec![content(false)]);
+        readers.take_all(vec![content(true)]);
+        assert!(readers.unattached()[0].is_none());
+        readers.doubt();
+        assert!(readers.unattached()[0].is_some());
     }
 
     #[test]

@@ -297,7 +297,8 @@ impl<S: ShardState> Part<S> {
     pub(super) fn due_ms(&self, now: Moment) -> Option<u64> {
         let has_room = self.replica.as_ref().is_some_and(Replica::has_room);
         let dues = [
-            self.replica.as_ref().and_then(Replica::due_ms),
+            // While its log is published again nothing is written.
+            self.replica.as_ref().filter(|_| self.resubmit.is_none()).and_then(Replica::due_ms),
             self.follower.as_ref().and_then(|follower| follower.due_ms(has_room)),
             self.copying.as_ref().map(Copying::due_ms),
             self.resubmit.as_ref().and_then(Resubmit::due_ms),
@@ -385,7 +386,11 @@ impl<S: ShardState> Part<S> {
     pub(super) fn log_read(&mut self, read: ReadId, outcome: LogOutcome, bench: &mut Bench<'_>) {
         let is_fault = outcome == LogOutcome::Fault;
         let outcome = if is_fault && bench.settings.faults.unread_is_end { LogOutcome::End } else { outcome };
+        let was_damaged = self.resubmit.as_ref().is_some_and(Resubmit::is_damaged);
         let could_read = self.resubmit.as_mut().and_then(|own| own.read(read, outcome, bench.now));
+        if !was_damaged && self.resubmit.as_ref().is_some_and(Resubmit::is_damaged) {
+            bench.out.push(Command::Tell(Happened::LogDamaged(self.shard)));
+        }
         match could_read {
             Some(true) if self.stop == Some(Stop::LogUnread) => self.go_on(bench),
             Some(false) if self.stop != Some(Stop::LogUnread) => {

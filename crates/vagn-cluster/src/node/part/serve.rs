@@ -64,14 +64,14 @@ impl<S: ShardState> Part<S> {
         }
     }
 
-    /// A node asks for a piece of this shard. `is_owner`: it stands in the record for it, and copies it for good.
+    /// A node asks for a piece of this shard. `lacks_it`: it is to have it on its disk and has not, and copies it for good.
     pub(in crate::node) fn copy_asked(
         &mut self,
         from: NodeId,
         stream: StreamId,
         copy: u64,
         offset: u64,
-        is_owner: bool,
+        lacks_it: bool,
         bench: &mut Bench<'_>,
     ) {
         self.frozen.retain(|frozen| !frozen.is_over(bench.now));
@@ -90,7 +90,7 @@ impl<S: ShardState> Part<S> {
             false => frozen.is(copy),
         };
         // Another copy in place of one that is being read would make that one begin anew, and so on without end.
-        let places = FROZEN_MAX + if is_owner { FROZEN_OWNERS } else { 0 };
+        let places = FROZEN_MAX + if lacks_it { FROZEN_OWNERS } else { 0 };
         if begins && self.frozen.len() < places && !self.frozen.iter().any(is_wanted) {
             // Zero would ask for a new one.
             let number = bench.numbers.random() | 1;
@@ -102,6 +102,12 @@ impl<S: ShardState> Part<S> {
             None => Message::CopyGone { stream, copy },
         };
         bench.mail.push((from, answer));
+    }
+
+    /// Copies that others read.
+    #[cfg(test)]
+    pub(in crate::node) fn copies(&self) -> usize {
+        self.frozen.len()
     }
 
     /// A piece of the copy that this node makes.

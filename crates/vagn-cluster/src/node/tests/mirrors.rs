@@ -108,6 +108,8 @@ fn a_replica_that_has_stopped_is_not_shown_where_another_owner_has_more() {
     assert!(stopped != other && world.node(1).shown(ShardId(0)) == Some(other));
     let views = world.node(1).mirrors();
     assert_eq!(views.iter().map(|view| view.shard).collect::<Vec<_>>(), [ShardId(0)], "of that one alone");
+    let hidden: Vec<_> = world.node(1).hidden(ShardId(0)).collect();
+    assert!(hidden == [stopped] && world.node(1).hidden(ShardId(1)).next().is_none());
     // When the other is gone, what was shown is shown on, as nobody has more.
     let last = other.clone();
     world.crash(2);
@@ -210,4 +212,23 @@ fn a_copy_that_begins_does_not_end_one_that_is_read() {
     assert_eq!(ask(&mut world, 14, 0, 0), None);
     world.pass(40_000);
     assert!(ask(&mut world, 13, 0, 0).is_some(), "those that nobody reads have ended");
+}
+
+#[test]
+fn the_place_for_new_owners_is_not_for_the_mirrors_of_those_that_have_the_shard() {
+    // How many copies there are once an owner asks for one more than there is room for.
+    let copies = |has_it: bool| {
+        let mut world = World::begun(2);
+        world.submit(1, 0..400);
+        world.crash(2);
+        world.pass(if has_it { 1_000 } else { 20_000 });
+        let stream = StreamId { shard: ShardId(0), epoch: 1 };
+        let first = Message::CopyAsk { stream, copy: 0, offset: 0 }.write();
+        for from in [10, 11, 12, 2] {
+            world.tell(1, Event::Received { from: NodeId(from), bytes: first.clone() });
+            world.pass(1_500);
+        }
+        world.node(1).copies(ShardId(0))
+    };
+    assert_eq!([true, false].map(copies), [3, 4]);
 }

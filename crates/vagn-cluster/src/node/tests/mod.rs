@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use vagn_wire::Fate;
 
 use crate::entry::{Body, Entry};
-use crate::event::Event;
+use crate::event::{DiskFault, Event};
 use crate::happened::{Happened, Stop};
 use crate::ids::{NodeId, QueryId, ShardId, StreamId};
 use crate::settings::Faults;
@@ -299,8 +299,8 @@ fn a_repair_stores_what_only_one_owner_had() {
     world.assert_equal(400);
 }
 
-#[test]
-fn what_only_an_owner_that_was_left_behind_has_is_published_again_before_its_log_goes() {
+/// A data set that two nodes have all of, of which a third, stopped, has the last reports of a hundred vehicles alone.
+fn left_behind() -> World {
     let mut world = World::begun(2);
     world.submit(1, 0..100);
     world.crash(2);
@@ -320,6 +320,39 @@ fn what_only_an_owner_that_was_left_behind_has_is_published_again_before_its_log
     world.pass(130_000);
     assert!(world.streams.values().all(|stream| stream.first > had + 1));
     world.submit(2, 0..100);
+    world
+}
+
+#[test]
+fn a_log_that_is_damaged_for_good_is_published_again_as_far_as_it_can_be_read() {
+    let mut world = left_behind();
+    world.machine(1).disk.is_damaged = true;
+    world.start(1);
+    world.pass_until("all logs are let go", 120_000, |world| {
+        (0..SHARDS).map(ShardId).all(|shard| {
+            world.has_told(1, Happened::Left(shard)) || world.has_told(1, Happened::CopyBegun(shard))
+        })
+    });
+    for shard in (0..SHARDS).map(ShardId) {
+        let told = world.machines[&NodeId(1)].told.iter();
+        assert_eq!(told.filter(|told| **told == Happened::LogDamaged(shard)).count(), 1);
+        assert!(world.has_told(1, Happened::PublishedAgain(shard)));
+        assert!(!world.has_told(1, Happened::Stopped(shard, Stop::LogUnread)));
+    }
+    world.pass(5_000);
+    let held: usize =
+        (0..SHARDS).filter_map(|shard| world.node(2).state(ShardId(shard))).map(|state| state.len()).sum();
+    let rest: usize = (0..SHARDS)
+        .filter(|shard| world.node(2).state(ShardId(*shard)).is_none())
+        .filter_map(|shard| world.node(3).state(ShardId(shard)))
+        .map(|state| state.len())
+        .sum();
+    assert_eq!(held + rest, 200);
+}
+
+#[test]
+fn what_only_an_owner_that_was_left_behind_has_is_published_again_before_its_log_goes() {
+    let mut world = left_behind();
     // While its logs cannot be read nothing of them goes, and people are told.
     world.machine(1).disk.is_unread = true;
     world.start(1);
@@ -463,6 +496,65 @@ fn an_owner_that_never_had_all_since_its_start_answers_for_nobody_in_time() {
     let (answers, missing) = world.machine(1).answers.remove(&QueryId(1)).unwrap();
     assert_eq!((answers.len(), missing), (usize::from(SHARDS), vec![]));
     assert!(answers.iter().all(|answer| (6_000..20_000).contains(&answer.age_ms)));
+}
+
+#[test]
+fn a_question_goes_to_the_owner_that_has_all() {
+    let mut world = World::begun(2);
+    world.add(3);
+    world.crash(3);
+    world.machine(3).settings.stores = false;
+    world.start(3);
+    world.submit(1, 0..100);
+    world.pass(1_000);
+    for behind in [1, 2] {
+        let other = 3 - behind;
+        world.crash(behind);
+        let ticket = world.submit(3, 100 * behind as u32..100 * behind as u32 + 100);
+        world.pass(1_000);
+        assert_eq!(world.fates(3, ticket), Some(&vec![Fate::Stored; 100]));
+        // It is back, and its streams tell it nothing yet.
+        let hidden = std::mem::take(&mut world.streams);
+        world.start(behind);
+        world.pass(700);
+        let ask = |shards| Event::Asked { query: QueryId(1), shards, question: vec![], within_ms: 500 };
+        world.tell(3, ask(vec![]));
+        let (answers, missing) = world.machine(3).answers.remove(&QueryId(1)).unwrap();
+        assert_eq!((answers.len(), missing), (usize::from(SHARDS), vec![]));
+        assert!(answers.iter().all(|answer| answer.node == NodeId(other)), "{answers:?}");
+        // Where the one that has all is gone, what may lack anything is named and not answered for.
+        world.crash(other);
+        world.tell(3, ask(vec![]));
+        world.pass(500);
+        let (answers, missing) = world.machine(3).answers.remove(&QueryId(1)).unwrap();
+        assert_eq!((answers.len(), missing.len()), (0, usize::from(SHARDS)));
+        world.streams = hidden;
+        world.start(other);
+        world.pass_until("caught up", 20_000, |world| world.is_caught_up(&[1, 2]));
+    }
+}
+
+#[test]
+fn a_replica_on_a_full_disk_that_publishes_its_log_again_is_woken_seldom() {
+    let mut world = World::begun(2);
+    world.submit(1, 0..100);
+    world.pass(1_000);
+    let from = world.node(1).shards()[0].applied + 1;
+    world.tell(1, Event::LogFailed { shard: ShardId(0), from, fault: DiskFault::Full });
+    // It is not told of room, and what it needs next is purged meanwhile.
+    world.machine(1).disk.is_unread = true;
+    let stream = StreamId { shard: ShardId(0), epoch: 1 };
+    world.machine(1).subscriptions.retain(|_, (own, _)| *own != stream);
+    world.submit(2, 0..100);
+    let own = world.streams.get_mut(&stream).unwrap();
+    own.first = own.last() + 1;
+    world.pass_until("it publishes again", 60_000, |world| {
+        world.has_told(1, Happened::Stopped(ShardId(0), Stop::LogUnread))
+    });
+    let before = world.machine(1).events;
+    world.pass(10_000);
+    let events = world.machine(1).events - before;
+    assert!(events < 10 * 40, "{events} events in ten seconds");
 }
 
 #[test]

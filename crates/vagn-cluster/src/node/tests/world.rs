@@ -42,6 +42,8 @@ pub(super) struct Disk {
     pub(super) shards: BTreeMap<ShardId, Kept>,
     /// Logs cannot be read.
     pub(super) is_unread: bool,
+    /// The first two records of each log are damaged.
+    pub(super) is_damaged: bool,
 }
 
 pub(super) struct Machine {
@@ -420,11 +422,15 @@ impl Machine {
                 self.disk.shards.entry(shard).or_default().1.retain(|record| record.sequence > through);
             }
             Command::ReadLog { read, shard, from, .. } => {
-                let log = self.disk.shards.entry(shard).or_default().1.iter();
+                let log = &self.disk.shards.entry(shard).or_default().1;
+                let sound = log.get(2).map(|record| record.sequence).filter(|_| self.disk.is_damaged);
                 let records: Vec<LogRecord> =
-                    log.filter(|record| record.sequence >= from).take(3).cloned().collect();
+                    log.iter().filter(|record| record.sequence >= from).take(3).cloned().collect();
                 let outcome = match records.is_empty() {
                     _ if self.disk.is_unread => LogOutcome::Fault,
+                    _ if sound.is_some_and(|sound| from < sound) => {
+                        LogOutcome::Damaged { next: sound.unwrap_or(from) }
+                    }
                     true => LogOutcome::End,
                     false => LogOutcome::Records(records),
                 };

@@ -113,11 +113,11 @@ fn without_followers_nothing_is_told_and_one_that_comes_is_told_to_look() {
 fn a_shard_whose_outlet_is_taken_away_tells_nothing_until_it_has_one_again() {
     let mut shard = shard(ShardSettings::UNBOUNDED);
     let heard = attach(&shard, true);
-    assert!(shard.is_attached() && heard.take().0.len() == 1);
+    assert_eq!(heard.take().0.len(), 1);
     shard.detach();
     apply(&mut shard, 1, NOW, &[Given::Report(Sent::at(NOW, 1))]);
     let told = heard.take();
-    assert!(!shard.is_attached() && told.0.is_empty() && told.1.is_empty());
+    assert!(told.0.is_empty() && told.1.is_empty());
     shard.attach(heard.clone());
     assert!(heard.take().0.iter().all(|changes| !changes.is_whole));
     apply(&mut shard, 2, NOW, &[Given::Report(Sent::at(NOW, 2))]);
@@ -129,4 +129,33 @@ fn each_state_of_a_shard_counts_as_another_writer() {
     let one = shard(ShardSettings::UNBOUNDED);
     let told = [&one, &again(&one), &again(&one)].map(|shard| attach(shard, true).take().0[0].begun);
     assert!(told[0] != told[1] && told[1] != told[2] && told[0] != told[2]);
+}
+
+#[test]
+fn of_two_states_of_a_shard_only_the_one_that_is_attached_tells() {
+    let mut states = [shard(ShardSettings::UNBOUNDED), shard(ShardSettings::UNBOUNDED)];
+    let heard = attach(&states[0], true);
+    states[1].attach(heard.clone());
+    let mut order = 1;
+    let mut begun = |states: &mut [FleetShard; 2]| {
+        heard.take();
+        for state in states.iter_mut() {
+            apply(
+                state,
+                order,
+                NOW + order as i64,
+                &[Given::Report(Sent::at(NOW + order as i64, order as i8))],
+            );
+        }
+        order += 1;
+        heard.take().0.into_iter().map(|changes| changes.begun).collect::<Vec<_>>()
+    };
+    let both = begun(&mut states);
+    assert!(both.len() == 2 && both[0] != both[1], "{both:?}");
+    states[0].detach();
+    assert_eq!(begun(&mut states), both[1..]);
+    // The other one is shown again.
+    states[1].detach();
+    states[0].attach(heard.clone());
+    assert_eq!(begun(&mut states), both[..1]);
 }

@@ -85,16 +85,25 @@ fn any_fault(chance: &mut Rng) -> Fault {
     }
 }
 
+fn play_through_faults(seed: u64, count: usize) {
+    let mut chance = Rng::with_seed(seed);
+    let faults: Vec<_> = (0..count).map(|_| (chance.u64(..400), any_fault(&mut chance))).collect();
+    let player = play(seed, STEPS, &faults);
+    for loss in [Loss::Nothing, Loss::Unsynced, Loss::Some(seed)] {
+        come_back(&player, player.rig.disk.restart(loss), loss);
+    }
+}
+
+#[test]
+fn a_log_whose_first_segment_got_no_record_is_read_as_empty() {
+    play_through_faults(15446161746580995645, 5);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(vagn_fuzz::rounds(200) as u32))]
 
     #[test]
     fn faults_of_any_kind_leave_what_was_synced_and_no_more_than_was_written(seed in any::<u64>(), count in 1..6_usize) {
-        let mut chance = Rng::with_seed(seed);
-        let faults: Vec<_> = (0..count).map(|_| (chance.u64(..400), any_fault(&mut chance))).collect();
-        let player = play(seed, STEPS, &faults);
-        for loss in [Loss::Nothing, Loss::Unsynced, Loss::Some(seed)] {
-            come_back(&player, player.rig.disk.restart(loss), loss);
-        }
+        play_through_faults(seed, count);
     }
 }

@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 
 use vagn_cluster::{DiskCommand, LogOutcome};
 use vagn_store::disk::Disk;
-use vagn_store::disk::faulty::{FaultyDisk, Loss};
+use vagn_store::disk::faulty::{Fault, FaultyDisk, Loss};
 
 use super::super::frame::{HEADER, VERSION, seal};
-use super::rig::{DIR, Rig, SHARD, content, records, settings, synced};
+use super::rig::{DIR, Rig, SHARD, content, record, records, settings, synced};
 
 /// Last record in the snapshot, and in the log.
 const SNAPSHOT: u64 = 12;
@@ -118,17 +118,74 @@ fn damage_before_what_was_synced_is_told_from_a_torn_end() {
     assert_eq!((hit(50), hit(size(&disk, &last) - 5)), (1, 0));
 }
 
+/// Reads all that can be read of a log; returns also how many records are not among it.
+fn read_around(rig: &mut Rig) -> (Vec<u64>, u64) {
+    let (mut from, mut read, mut lost) = (0, Vec::new(), 0);
+    loop {
+        match rig.read_some(from, 1) {
+            LogOutcome::Records(some) => {
+                assert!(some.iter().all(|it| *it == record(it.sequence)));
+                read.extend(some.iter().map(|it| it.sequence));
+                from = read.last().unwrap() + 1;
+            }
+            LogOutcome::Damaged { next } => {
+                assert!(next > from);
+                lost += next - from.max(1);
+                from = next;
+            }
+            LogOutcome::End => return (read, lost),
+            LogOutcome::Fault => panic!("from {from}"),
+        }
+    }
+}
+
 #[test]
-fn a_damaged_segment_that_is_read_later_is_a_fault_and_no_end() {
+fn a_damaged_segment_that_is_read_later_is_no_end_and_what_stands_behind_is_read() {
+    let disk = filled();
+    let logs = files(&disk).into_iter().filter(|path| path.extension().is_some_and(|it| it == "log"));
+    let first = logs.clone().next().unwrap();
+    let is_read = |spoil: &dyn Fn(&mut Vec<u8>)| {
+        let damaged = disk.restart(Loss::Nothing);
+        damaged.damage(&first, spoil).unwrap();
+        let mut rig = Rig::open(damaged, settings()).unwrap();
+        // The snapshot has what is in it.
+        assert_eq!(rig.start().only().1.len() as u64, LAST - SNAPSHOT);
+        let (read, lost) = read_around(&mut rig);
+        assert_eq!(read.len() as u64 + lost, LAST, "{read:?}");
+        assert!(read.is_sorted() && damage_found(&rig) == 1, "{read:?}");
+        // It is said once, and kept when another takes its place.
+        let before = rig.names("shard-3");
+        assert_eq!((read_around(&mut rig).0, damage_found(&rig)), (read, 1));
+        rig.install(30);
+        assert_eq!(rig.names("damaged-3-1"), before);
+        lost
+    };
+    let whole = size(&disk, &first);
+    for at in HEADER..whole {
+        let lost = is_read(&|bytes| bytes[at] ^= 1);
+        assert_eq!(lost, 1, "byte {at}");
+    }
+    // The rest of the segment is empty, and that of the next is not.
+    let lost = is_read(&|bytes| bytes[HEADER + 4..].fill(0));
+    assert!((5..12).contains(&lost), "{lost}");
+    let lost = is_read(&|bytes| bytes[HEADER + 4..HEADER + 90].fill(0));
+    assert!((2..4).contains(&lost), "{lost}");
+}
+
+#[test]
+fn a_log_that_cannot_be_read_is_said_once() {
     let disk = filled();
     let first = files(&disk).into_iter().find(|path| path.extension().is_some_and(|it| it == "log")).unwrap();
-    disk.damage(&first, |bytes| bytes[150] ^= 1).unwrap();
     let mut rig = Rig::open(disk, settings()).unwrap();
-    // The snapshot has what is in it.
-    assert_eq!(rig.start().only().1.len() as u64, LAST - SNAPSHOT);
-    let LogOutcome::Records(read) = rig.read_some(0, 1 << 20) else { panic!("what stands before is read") };
-    assert!(read == records(1..=read.len() as u64) && damage_found(&rig) > 0, "{read:?}");
-    assert_eq!(rig.read_some(read.len() as u64 + 1, 1 << 20), LogOutcome::Fault);
+    rig.start();
+    let away = Path::new(DIR).join("away");
+    rig.disk.rename(&first, &away).unwrap();
+    for _ in 0..3 {
+        assert_eq!(rig.read_some(0, 1 << 20), LogOutcome::Fault);
+    }
+    assert_eq!(damage_found(&rig), 1);
+    rig.disk.rename(&away, &first).unwrap();
+    assert_eq!(read_around(&mut rig), ((1..=LAST).collect(), 0));
 }
 
 #[test]
@@ -163,6 +220,38 @@ fn a_log_that_the_disk_does_not_give_is_not_read_as_empty_and_never_thrown_away(
     let LogOutcome::Records(read) = rig.read_some(0, 1) else { panic!("the first segments are there") };
     assert_eq!(read, records(1..=1));
     assert_eq!(rig.read_some(LAST, 1), LogOutcome::Fault);
+}
+
+#[test]
+fn a_snapshot_that_is_good_stays_until_the_next_one_is_there() {
+    let disk = filled();
+    let last = files(&disk).into_iter().rfind(|path| path.extension().is_some_and(|it| it == "log")).unwrap();
+    disk.damage(&last, |bytes| set_version(bytes)).unwrap();
+    let before = disk.list(&Path::new(DIR).join("shard-3")).unwrap();
+    let mut ends = [0; 2];
+    for at in 0.. {
+        let mut rig = Rig::open(disk.restart(Loss::Nothing), settings()).unwrap();
+        rig.start();
+        rig.disk.fail_at(rig.disk.operations() + at, Fault::Crash { bytes: 7 });
+        let bytes = content(30).into();
+        rig.tell(DiskCommand::InstallSnapshot { shard: SHARD, sequence: 30, bytes });
+        rig.run();
+        let is_over = !rig.disk.has_crashed();
+        for loss in [Loss::Nothing, Loss::Unsynced, Loss::Some(at)] {
+            let mut rig = Rig::open(rig.disk.restart(loss), settings()).unwrap();
+            let (snapshot, _) = rig.start().only();
+            let is_new = snapshot == content(30);
+            assert!(is_new || snapshot == content(SNAPSHOT), "{at}: {}", snapshot.escape_ascii());
+            let kept = if is_new { "damaged-3-1" } else { "shard-3" };
+            let names = rig.names(kept);
+            assert!(before.iter().all(|name| names.contains(name)), "{at}: {names:?}");
+            ends[usize::from(is_new)] += 1;
+        }
+        if is_over {
+            assert!(ends.iter().all(|ends| *ends > 3), "{ends:?}");
+            return;
+        }
+    }
 }
 
 #[test]

@@ -291,6 +291,7 @@ fn check_read(life: &Life, synced: u64, from: u64, outcome: &LogOutcome) {
             let is_gone = from > 0 && from <= life.trimmed.max(life.snapshots[0].0);
             return assert!(is_gone, "{from} is there");
         }
+        LogOutcome::Damaged { next } => panic!("nothing is damaged from {from} to {next}"),
     };
     let first = records.first().expect("one at least");
     assert!(from == 0 || first.sequence == from, "{} in place of {from}", first.sequence);
@@ -307,7 +308,7 @@ fn check_log(rig: &mut Rig, shard: ShardId, book: &Book) {
     check_read(life, life.synced, 0, outcome);
     let last = match outcome {
         LogOutcome::Records(records) => records.last().map(|record| record.sequence),
-        LogOutcome::End | LogOutcome::Fault => None,
+        LogOutcome::End | LogOutcome::Fault | LogOutcome::Damaged { .. } => None,
     };
     let snapshot = life.snapshots[0].0;
     assert!(

@@ -154,7 +154,7 @@ impl Rig {
                     all.extend(records);
                 }
                 LogOutcome::End => return all,
-                LogOutcome::Fault => panic!("it cannot be read from {next}"),
+                LogOutcome::Fault | LogOutcome::Damaged { .. } => panic!("it cannot be read from {next}"),
             }
         }
     }

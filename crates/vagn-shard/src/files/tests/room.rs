@@ -2,9 +2,10 @@
 
 use std::io::ErrorKind;
 
-use vagn_cluster::DiskCommand;
+use vagn_cluster::{DiskCommand, LogOutcome};
 use vagn_store::disk::faulty::{Fault, Loss};
 
+use super::super::frame::HEADER;
 use super::rig::{Rig, SHARD, content, records, settings, shown, synced};
 use crate::files::FilesSettings;
 
@@ -128,6 +129,21 @@ fn after_another_fault_the_log_takes_nothing_until_the_next_start() {
         assert_eq!(rig.start().only().1, (1..=20).collect::<Vec<_>>(), "{name}");
         goes_on(rig, 21);
     }
+}
+
+#[test]
+fn a_log_that_was_begun_and_got_no_record_is_read_as_empty() {
+    let mut rig = Rig::with_long_segments();
+    rig.install(20);
+    // The header finds room, and the record does not.
+    rig.disk.set_capacity(used(&rig) + HEADER as u64 + 10);
+    rig.write(21..=21);
+    assert_eq!(shown(rig.run()), ["failed 21 Full"]);
+    assert_eq!(rig.read_some(0, 1_000), LogOutcome::End);
+    rig.disk.set_capacity(u64::MAX);
+    rig.write(21..=30);
+    assert_eq!(rig.sync(), [synced(30)]);
+    assert_eq!(rig.read(0, 1_000), records(21..=30));
 }
 
 #[test]
