@@ -128,6 +128,15 @@ impl Brokers {
         heard.or_else(|| [first, second].into_iter().find(|link| link.connected().is_some()))
     }
 
+    /// Returns the ways for a message to a node: one connection, by turns; both where one of them is silent, as its broker may hang.
+    pub(crate) fn ways(&self, prefer: u64) -> Vec<Client> {
+        if self.shared.links.iter().all(Link::is_fresh) {
+            self.link(prefer).and_then(Link::connected).into_iter().collect()
+        } else {
+            self.clients().collect()
+        }
+    }
+
     /// Returns both connections, as far as they stand.
     pub(crate) fn clients(&self) -> impl Iterator<Item = Client> {
         self.shared.links.iter().filter_map(Link::connected)

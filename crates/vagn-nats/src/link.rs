@@ -22,6 +22,9 @@ pub const ANSWER_MAX: Duration = Duration::from_millis(950);
 /// connection twice a second.
 const QUIET: Duration = Duration::from_millis(1_500);
 
+/// Silence that begins to be odd: one heartbeat and some more.
+const FRESH: Duration = Duration::from_millis(700);
+
 /// One of the two connections.
 #[derive(Debug)]
 pub(crate) struct Link {
@@ -73,8 +76,18 @@ impl Link {
 
     /// True if it is connected and something came lately.
     pub(crate) fn is_heard(&self) -> bool {
+        self.connected().is_some() && self.silence() < QUIET
+    }
+
+    /// True if it is connected, and nothing is odd.
+    pub(crate) fn is_fresh(&self) -> bool {
+        self.connected().is_some() && self.silence() < FRESH
+    }
+
+    /// Time since something came.
+    fn silence(&self) -> Duration {
         let heard = Duration::from_millis(self.heard_ms.load(Ordering::Relaxed));
-        self.connected().is_some() && self.began.elapsed() < heard + QUIET
+        self.began.elapsed().saturating_sub(heard)
     }
 
     /// Something came.

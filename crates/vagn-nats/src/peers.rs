@@ -1,4 +1,4 @@
-//! Messages between nodes: in parts that brokers like, over one connection, received over both and taken once.
+//! Messages between nodes: in parts that brokers like, over one connection, or over both in doubt; received over both and taken once.
 //!
 //! A broker that hangs keeps its connections and its place in the routes for a minute. So each node listens on both of its connections, and what
 //! comes twice is dropped. Each part ends with a trailer: run and number of the part, its place in the message, and the number of parts.
@@ -61,14 +61,17 @@ struct Trailer {
 }
 
 impl Peers {
-    /// Sends a message to a node: over the connections by turns, so that what is asked again goes the other way.
+    /// Sends a message to a node: over the connections by turns, or over both while one of them is silent.
     pub(crate) fn send(&mut self, brokers: &Brokers, to: NodeId, bytes: Vec<u8>) {
-        let Some(client) = brokers.link(self.next).and_then(crate::link::Link::connected) else {
+        let ways = brokers.ways(self.next);
+        if ways.is_empty() {
             return brokers.lose(Loss::NotSent);
-        };
+        }
         let subject = brokers.names().to(to, brokers.node());
         for part in self.split(brokers.run(), bytes) {
-            brokers.say(&client, subject.clone(), part);
+            for client in &ways {
+                brokers.say(client, subject.clone(), part.clone());
+            }
         }
     }
 

@@ -144,7 +144,8 @@ fn read(headers: &HeaderMap, body: &str) -> Result<Answer, String> {
         return Err(format!("marks differ: {marks:?} {headers:?}"));
     }
     let age = headers.get("vagn-shard-age-ms").ok_or_else(|| format!("no age: {headers:?}"))?;
-    let age_ms = age.to_str().unwrap().parse().unwrap();
+    // Of unknown age it may lack anything.
+    let age_ms = if age == "unknown" { u64::MAX } else { age.to_str().unwrap().parse().unwrap() };
     let features = answer["features"].as_array().unwrap().iter();
     Ok(Answer {
         shown: features
