@@ -8,6 +8,8 @@ export RUST_TEST_THREADS ?= 4
 
 # All that tests; measurements are left to the bench targets, and clippy sees to it that they compile.
 TESTS := --lib --bins --tests --examples
+# Tests of clusters that take a minute or more each: `make cluster-test` runs them.
+SHORT := -- --skip ::long_
 
 .PHONY: run test check format-check clippy docs deploy-check web gone web-check browser-test browsers pictures deny needs chaos fuzz simulate compat cluster cluster-test bench bench-brokers bench-document bench-micro bench-guards bench-browser soak attacks capture backup-load table clean
 
@@ -17,7 +19,7 @@ run:
 
 ## test: everything that decides whether a change may land
 test: needs format-check clippy docs deploy-check web-check
-	$(CARGO) test --workspace --locked $(TESTS)
+	$(CARGO) test --workspace --locked $(TESTS) $(SHORT)
 	$(CARGO) test --workspace --locked --doc
 	$(MAKE) browsers
 
@@ -84,7 +86,7 @@ deny:
 
 ## chaos: the kill and fault runs, long: every random moment tried many times
 chaos:
-	VAGN_LONG=1 $(CARGO) test --workspace --locked $(TESTS)
+	VAGN_LONG=1 $(CARGO) test --workspace --locked $(TESTS) $(SHORT)
 
 ## cluster: three brokers, three nodes and recorded buses on this machine, to look at and to kill; DIR keeps the data (./vagn-cluster-data)
 cluster:
@@ -95,7 +97,7 @@ cluster:
 ## cluster-test: real brokers and nodes killed, hung, cut off, without disks and without each other under load, with a ledger of all that was answered; takes about half an hour, some of it as root; VAGN_OUTAGE_S=600 a longer outage, VAGN_SEED=n the same moments again; the short round is in `make test`
 cluster-test: needs
 	VAGN_LONG=1 $(CARGO) test --locked -p vagn-nats --test it
-	VAGN_LONG=1 $(CARGO) test --locked -p vagn --test it -- --include-ignored --test-threads 1 cluster::
+	VAGN_LONG=1 $(CARGO) test --locked -p vagn --test it -- --test-threads 1 cluster::
 
 ## fuzz: a million damaged inputs for whatever reads bytes from outside; INPUTS=n another number
 fuzz:

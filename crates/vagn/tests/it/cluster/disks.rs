@@ -15,8 +15,7 @@ use crate::vagn::eventually_within;
 
 /// A node whose disk was lost copies its shards from their other owners.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "takes minutes: `make cluster-test`"]
-async fn the_disk_of_a_node_is_lost() {
+async fn long_the_disk_of_a_node_is_lost() {
     let mut scene = Scene::begin().await;
     for node in 0..rounds(1, 3) {
         scene.random_time().await;
@@ -34,8 +33,7 @@ async fn the_disk_of_a_node_is_lost() {
 
 /// All that the brokers had is gone. The nodes have what was acknowledged, and each shard is repaired from that.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "takes minutes: `make cluster-test`"]
-async fn the_disks_of_all_brokers_are_lost() {
+async fn long_the_disks_of_all_brokers_are_lost() {
     let mut scene = Scene::begin().await;
     scene.random_time().await;
     for deed in ["kill", "wipe", "start"] {
@@ -89,8 +87,7 @@ impl Drop for SmallDisk {
 
 /// Its replicas stand still and say so, the other owners go on, and once there is room it follows.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "takes minutes, as root: `make cluster-test`"]
-async fn the_disk_of_a_node_is_full() {
+async fn long_the_disk_of_a_node_is_full() {
     let mut cluster = Cluster::without_nodes();
     let Some(disk) = SmallDisk::mount(&cluster.dir(0)) else {
         eprintln!("skipped: a file system can be mounted by root only");

@@ -4,8 +4,7 @@ use super::readers::Tally;
 use super::scene::{Scene, rounds};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "takes minutes: `make cluster-test`"]
-async fn each_node_is_killed_at_a_random_moment() {
+async fn long_each_node_is_killed_at_a_random_moment() {
     let mut scene = Scene::begin().await;
     for round in 0..rounds(3, 9) {
         let node = round % 3;
@@ -26,8 +25,7 @@ async fn each_node_is_killed_at_a_random_moment() {
 /// Of the six shards of three nodes two are left without an owner: their part is named as missing meanwhile, and nothing that was
 /// acknowledged is lost.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "takes minutes: `make cluster-test`"]
-async fn two_nodes_are_killed_at_once() {
+async fn long_two_nodes_are_killed_at_once() {
     let mut scene = Scene::begin().await;
     for round in 0..rounds(1, 6) {
         let pair = [round % 3, (round + 1) % 3];
@@ -46,8 +44,7 @@ async fn two_nodes_are_killed_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "takes minutes: `make cluster-test`"]
-async fn each_broker_is_killed_at_a_random_moment() {
+async fn long_each_broker_is_killed_at_a_random_moment() {
     let mut scene = Scene::begin().await;
     for round in 0..rounds(3, 9) {
         let broker = 1 + round % 3;
@@ -76,8 +73,7 @@ async fn all_brokers_are_killed_at_once() {
 
 /// All at once: nodes and brokers, as where the power of a whole site is cut for a moment.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "takes minutes: `make cluster-test`"]
-async fn all_nodes_and_brokers_are_killed_at_once() {
+async fn long_all_nodes_and_brokers_are_killed_at_once() {
     let mut scene = Scene::begin().await;
     for _ in 0..rounds(1, 4) {
         scene.random_time().await;

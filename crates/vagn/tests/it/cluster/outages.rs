@@ -20,8 +20,7 @@ pub(crate) const ANSWERED_WITHIN: Duration = Duration::from_secs(8);
 
 /// Senders send again what had no good answer, all the time and afterwards, and what was acknowledged too: none of it is stored twice.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "takes minutes: `make cluster-test`"]
-async fn all_brokers_are_away_and_come_back() {
+async fn long_all_brokers_are_away_and_come_back() {
     let mut scene = Scene::begin().await;
     scene.random_time().await;
     (1..=3).for_each(|broker| drop(scene.order(&format!("kill {broker}"))));

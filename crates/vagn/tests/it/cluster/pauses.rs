@@ -11,8 +11,7 @@ use super::scene::{Scene, rounds};
 const STANDSTILL: Duration = Duration::from_secs(20);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "takes minutes: `make cluster-test`"]
-async fn each_node_stands_still() {
+async fn long_each_node_stands_still() {
     let mut scene = Scene::begin().await;
     for node in 0..rounds(1, 3) {
         scene.random_time().await;
@@ -29,8 +28,7 @@ async fn each_node_stands_still() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "takes minutes: `make cluster-test`"]
-async fn each_broker_stands_still() {
+async fn long_each_broker_stands_still() {
     let mut scene = Scene::begin().await;
     for broker in 1..=rounds(1, 3) {
         scene.random_time().await;

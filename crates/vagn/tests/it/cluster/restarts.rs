@@ -7,8 +7,7 @@ use crate::vagn::eventually_within;
 
 /// Clients know several nodes, and ask another one when one does not answer.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "takes minutes: `make cluster-test`"]
-async fn all_nodes_are_restarted_one_after_the_other() {
+async fn long_all_nodes_are_restarted_one_after_the_other() {
     let mut scene = Scene::begin().await;
     for round in 0..rounds(3, 9) {
         let node = round % 3;
@@ -25,8 +24,7 @@ async fn all_nodes_are_restarted_one_after_the_other() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "takes minutes: `make cluster-test`"]
-async fn a_node_that_joins_takes_over_shards() {
+async fn long_a_node_that_joins_takes_over_shards() {
     let mut scene = Scene::begin().await;
     for node in 3..3 + rounds(1, 3) {
         scene.random_time().await;
