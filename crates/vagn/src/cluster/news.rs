@@ -10,7 +10,7 @@ use super::metrics::ClusterMetrics;
 use super::picture::stop_reason;
 
 /// Words of all events, for metrics.
-pub(super) const EVENTS: [&str; 25] = [
+pub(super) const EVENTS: [&str; 26] = [
     "founded",
     "record_restored",
     "copy_begun",
@@ -22,6 +22,7 @@ pub(super) const EVENTS: [&str; 25] = [
     "silent_consumer",
     "next_entry_purged",
     "published_again",
+    "log_damaged",
     "stopped",
     "went_on",
     "struck_off",
@@ -183,7 +184,9 @@ fn words(happened: Happened) -> (&'static str, Weight, &'static str) {
             Detail,
             "changes of the shard were shed, as they had waited for too long or there was no room",
         ),
-        H::Hedged(_) => ("hedged", Detail, "a question was asked again of another owner"),
+        H::Hedged(_) => {
+            ("hedged", Detail, "a question was asked once more, of another owner if there is one")
+        }
     }
 }
 
