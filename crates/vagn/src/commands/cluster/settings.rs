@@ -13,6 +13,7 @@ use vagn_nats::Handle;
 use vagn_shard::FleetShard;
 use vagn_wire::Fate;
 
+use super::super::exit::Coded;
 use super::super::say;
 use super::guest::{self, Guest};
 use crate::config::Settings;
@@ -25,7 +26,7 @@ What a shard keeps follows from its stream alone, so `forget_after` and `max_veh
 them: write them into the settings of all nodes, restart the nodes one by one, and run this with the same settings. It can be run again, and changes nothing \
 then. Vehicles beyond a lower `max_vehicles` stay; new ones are shed. Those that were silent for longer than a shorter `forget_after` are forgotten \
 within minutes, and do not come back when it is made longer again.\n\n\
-Exit codes: 0 they hold in all shards; 1 in some they perhaps do not: run it again; 64 wrong usage or settings."
+Exit codes: 0 they hold in all shards; 1 in some they perhaps do not: run it again; 64 wrong usage, or settings that a node does not have."
 )]
 pub(super) struct SettingsArgs {
     /// NATS brokers of the cluster, such as tls://a.example,b.example,c.example; nats:// for loopback alone.
@@ -55,6 +56,13 @@ pub(super) fn run(args: SettingsArgs) -> anyhow::Result<()> {
 async fn send(handle: &Handle<FleetShard>, settings: &Settings) -> anyhow::Result<u16> {
     let count = handle.look(|node| node.shard_count()).await?;
     let count = count.ok_or_else(|| anyhow!("it is not known which shards there are; run it again"))?;
+    let others = handle.look(|node| node.members()).await?;
+    // They are what everybody else goes by; and a command that was given no file has the settings of a fleet that is begun.
+    if let Some(other) = others.iter().find(|other| other.is_heard && other.stores && other.differs) {
+        let name = &other.name;
+        let why = "nothing was changed: name with --config the settings file that all nodes have, and restart nodes whose settings are older";
+        return Err(Coded::usage(format!("the node {name} has other settings than these; {why}")).into());
+    }
     let value = settings.of_shards(count.into()).to_bytes();
     let change = |shard| NewChange::Setting { shard: ShardId(shard), value: value.clone() };
     let changes: Vec<_> = (0..count).map(change).collect();

@@ -64,7 +64,15 @@ async fn a_changed_bound_holds_in_all_shards_and_over_restarts() {
         assert_eq!((code, said.as_str()), (Some(0), expected), "{why}");
     }
     assert_eq!(stored(&node, 200, 40).await, 6);
+    // A bound that the node does not have is a mistake.
+    let other = TempDir::new().unwrap();
+    let (code, _, why) = change(12, other.path(), &list);
+    assert!(
+        code == Some(64) && why.contains("the node lone has other settings than these"),
+        "{code:?} {why}"
+    );
     node.kill();
+    settings(12, folder);
     let mut node = Vagn::launch(&folder.join("lone"), &args);
     node.wait_ready();
     assert_eq!(stored(&node, 300, 40).await, 0);

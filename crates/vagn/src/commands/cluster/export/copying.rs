@@ -73,12 +73,15 @@ impl Look {
 pub(super) async fn copied(handle: &Handle<FleetShard>) -> anyhow::Result<Vec<Reader>> {
     let begun = Instant::now();
     let progress = bar("copied {pos} of {len} shards", 0);
-    let (mut last, mut since) = (None, begun);
+    let mut wait = Wait { fewest: usize::MAX, since: begun, owned_at: begun };
     loop {
         // Refused while the node has too much to do; the next look asks again.
         handle.mirror(MIRRORED_FOR).ok();
         sleep(LOOK_EVERY).await;
-        let Ok(look) = handle.look(Look::of).await else { continue };
+        let Ok(look) = handle.look(Look::of).await else {
+            wait.give_up(&[], &[])?;
+            continue;
+        };
         let (lacking, lost) = (look.lacking(), look.unowned());
         progress.set_length(look.shards.len() as u64);
         progress.set_position((look.shards.len() - lacking.len()) as u64);
@@ -88,30 +91,46 @@ pub(super) async fn copied(handle: &Handle<FleetShard>) -> anyhow::Result<Vec<Re
             progress.finish_and_clear();
             return Ok(shards);
         }
-        let now = Some((lacking, lost));
-        if now != last {
-            (last, since) = (now, Instant::now());
-        }
-        give_up(last.as_ref(), since.elapsed())?;
+        wait.note(lacking.len(), lost.is_empty());
+        wait.give_up(&lacking, &lost)?;
     }
 }
 
-/// Ends the wait when nothing has come for too long.
-fn give_up(last: Option<&(Vec<u16>, Vec<u16>)>, still: Duration) -> anyhow::Result<()> {
-    let Some((lacking, lost)) = last else { return Ok(()) };
-    let again = "see `vagn cluster status`, and run it again";
-    match unowned(lost) {
-        Some(why) if still >= READY_WITHIN => {
-            bail!("nothing was exported: for {} s, {why}; {again}", READY_WITHIN.as_secs())
+/// How long nothing has come. What comes and goes again is nothing.
+struct Wait {
+    /// Fewest shards that lacked at a look.
+    fewest: usize,
+    /// When they were so few.
+    since: Instant,
+    /// When each shard had an owner with all of it.
+    owned_at: Instant,
+}
+
+impl Wait {
+    fn note(&mut self, lacking: usize, is_owned: bool) {
+        let now = Instant::now();
+        if lacking < self.fewest {
+            (self.fewest, self.since) = (lacking, now);
         }
-        None if still >= STILL_MAX && !lacking.is_empty() => {
+        if is_owned {
+            self.owned_at = now;
+        }
+    }
+
+    /// Ends the wait when nothing has come for too long.
+    fn give_up(&self, lacking: &[u16], lost: &[u16]) -> anyhow::Result<()> {
+        let again = "see `vagn cluster status`, and run it again";
+        if let Some(why) = unowned(lost).filter(|_| self.owned_at.elapsed() >= READY_WITHIN) {
+            bail!("nothing was exported: for {} s, {why}; {again}", READY_WITHIN.as_secs());
+        }
+        if self.since.elapsed() >= STILL_MAX {
             let shards: Vec<_> = lacking.iter().map(u16::to_string).collect();
             let still_s = STILL_MAX.as_secs();
             bail!(
-                "nothing was exported: for {still_s} s, no copy came of these shards: {}; {again}",
+                "nothing was exported: for {still_s} s, no further copy came; these shards lack: {}; {again}",
                 shards.join(", ")
-            )
+            );
         }
-        _ => Ok(()),
+        Ok(())
     }
 }
