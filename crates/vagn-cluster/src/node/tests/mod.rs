@@ -681,3 +681,44 @@ fn all_owners_answer_with_their_ages_while_a_shard_stands_still_and_go_on() {
     world.pass_until("caught up", 10_000, |world| world.is_caught_up(&[1, 2]));
     assert!(ages(&mut world, 2).2 < Some(3_000));
 }
+
+/// Answers where a stream was harmed and its shard has stopped at both owners: each owner, and a node that owns nothing, is asked.
+fn ask_of_a_stopped_shard(harm: impl Fn(&mut World, StreamId), stops: &[Stop]) {
+    let mut world = World::begun(2);
+    world.add(3);
+    world.crash(3);
+    world.machine(3).settings.stores = false;
+    world.start(3);
+    world.submit(1, 0..100);
+    world.pass(3_000);
+    harm(&mut world, StreamId { shard: ShardId(0), epoch: 1 });
+    world.pass(5_000);
+    for node in [1, 2] {
+        assert!(stops.iter().any(|stop| world.has_told(node, Happened::Stopped(ShardId(0), *stop))));
+    }
+    world.pass(20_000);
+    for node in [1, 2, 3] {
+        let (count, youngest, oldest, missing) = ages(&mut world, node);
+        assert_eq!((count, missing), (usize::from(SHARDS), 0), "node {node}");
+        // The others go on.
+        assert!(youngest < Some(3_000), "{youngest:?}");
+        assert!(oldest >= Some(20_000) && oldest < Some(29_000), "{oldest:?}");
+    }
+    world.tell(2, Event::RepairAsked(ShardId(0)));
+    world.pass_until("repaired", 60_000, |world| world.is_caught_up(&[1, 2]));
+    world.pass(1_000);
+    assert!(ages(&mut world, 3).2 < Some(3_000));
+}
+
+#[test]
+fn a_shard_that_has_stopped_is_answered_for_with_what_is_there() {
+    let anew = |world: &mut World, stream| {
+        world.streams.remove(&stream);
+        world.make(stream);
+    };
+    ask_of_a_stopped_shard(anew, &[Stop::StreamAnew, Stop::StreamBehind]);
+    let damaged = |world: &mut World, stream| {
+        world.publish(stream, None, vec![7; 20].into());
+    };
+    ask_of_a_stopped_shard(damaged, &[Stop::EntryDamaged]);
+}
