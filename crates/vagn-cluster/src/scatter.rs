@@ -8,13 +8,17 @@ use crate::command::{Command, ShardAnswer};
 use crate::happened::Happened;
 use crate::ids::{Moment, NodeId, QueryId, ShardId};
 use crate::message::{Message, PIECE_MAX};
+use crate::pulse::PULSE_MS;
 
 /// Time after which another owner is asked too.
 const HEDGE_MS: u64 = 50;
 
-/// Silence of the other owners of a shard after which this node's own answer counts, though it may lack the latest: since the question, or since
+/// Silence of the other owners of a shard after which an answer counts though it may lack the latest, this node's own or an old one: since the question, or since
 /// the last part of an answer that is on its way.
 const SPARE_MS: u64 = 200;
+
+/// Age from which another owner's answer is as one that is here and may lack the latest: no tick bears it out any more.
+const OLD_MS: u64 = PULSE_MS;
 
 /// Pause after which all owners are asked again for what has no answer. It doubles with each time.
 const AGAIN_MS: u64 = 250;
@@ -53,7 +57,7 @@ struct Query {
     again: u32,
     open: BTreeMap<ShardId, Open>,
     answers: Vec<ShardAnswer>,
-    /// See [`Asking::spares`].
+    /// See [`Asking::spares`]. Old answers of other owners are such too.
     spares: Vec<ShardAnswer>,
 }
 
@@ -160,6 +164,13 @@ impl Scatter {
         if parts.got == part.parts {
             let bytes = std::mem::take(&mut parts.bytes);
             let answer = ShardAnswer { shard: part.shard, node: from, age_ms: part.age_ms, bytes };
+            if answer.age_ms >= OLD_MS {
+                // An owner with a full disk may be hours behind, and another one that has all only slow.
+                let is_last = open.asked > 0 && open.owners[open.asked - 1] == from;
+                query.keep_spare(answer);
+                query.ask_next(&[asked], |shard| is_last && shard == part.shard, out);
+                return;
+            }
             query.open.remove(&part.shard);
             query.answers.push(answer);
             self.finish(number, now, out);
@@ -294,7 +305,7 @@ impl Scatter {
 }
 
 impl Query {
-    /// Takes this node's own answers for the shards that have none, as far as they are due.
+    /// Takes what may lack the latest for the shards that have no other answer, as far as it is due.
     fn take_spares(&mut self, is_due: impl Fn(u64) -> bool) {
         for spare in std::mem::take(&mut self.spares) {
             match self.spare_due_ms(&spare) {
@@ -306,6 +317,15 @@ impl Query {
                 }
                 Some(_) => self.spares.push(spare),
             }
+        }
+    }
+
+    /// Keeps the younger one of two answers for a shard.
+    fn keep_spare(&mut self, answer: ShardAnswer) {
+        match self.spares.iter_mut().find(|spare| spare.shard == answer.shard) {
+            Some(spare) if spare.age_ms <= answer.age_ms => {}
+            Some(spare) => *spare = answer,
+            None => self.spares.push(answer),
         }
     }
 
@@ -511,6 +531,47 @@ mod tests {
         let answered: Vec<(u16, u64)> =
             answers.iter().map(|answer| (answer.shard.0, answer.age_ms)).collect();
         assert_eq!((answered, missing), (vec![(0, 9_000), (1, 5), (9, 0)], vec![ShardId(2)]));
+    }
+
+    fn whole(scatter: &mut Scatter, from: NodeId, age_ms: u64, byte: u8, ms: u64, out: &mut Vec<Command>) {
+        let part = Part { shard: ShardId(0), age_ms, part: 0, parts: 1, bytes: vec![byte; byte.into()] };
+        scatter.part(1, from, part, at(ms), out);
+        scatter.run(at(ms), out);
+    }
+
+    #[test]
+    fn an_owner_that_is_far_behind_does_not_win_over_a_slow_one_that_has_all() {
+        const C: NodeId = NodeId(3);
+        let (mut scatter, mut out) = (Scatter::default(), Vec::new());
+        scatter.ask(1, asking(vec![(ShardId(0), vec![A, B, C])]), at(0), &mut out);
+        scatter.run(at(HEDGE_MS), &mut out);
+        assert_eq!(requests(&mut out), [(1, vec![0]), (2, vec![0])]);
+        whole(&mut scatter, B, 7_200_000, 2, 60, &mut out);
+        assert_eq!(
+            (answer(&out), requests(&mut out)),
+            (None, vec![(3, vec![0])]),
+            "the next is asked at once"
+        );
+        assert_eq!(scatter.due_ms(), Some(AGAIN_MS));
+        assert!(scatter.late(at(AGAIN_MS)).is_empty());
+        whole(&mut scatter, A, OLD_MS - 1, 1, 59 + SPARE_MS, &mut out);
+        assert_eq!(answer(&out), Some((vec![(0, 1), (9, 0)], vec![])));
+        assert_eq!(scatter.queries.len(), 0);
+    }
+
+    #[test]
+    fn of_owners_that_are_all_behind_the_one_that_is_least_so_counts() {
+        for (first, second) in [(A, B), (B, A)] {
+            let age_ms = |node| if node == A { OLD_MS } else { u64::MAX };
+            let (mut scatter, mut out) = (Scatter::default(), Vec::new());
+            scatter.ask(1, asking(vec![(ShardId(0), vec![first, second])]), at(0), &mut out);
+            whole(&mut scatter, first, age_ms(first), first.0 as u8, 10, &mut out);
+            whole(&mut scatter, second, age_ms(second), second.0 as u8, 20, &mut out);
+            scatter.run(at(19 + SPARE_MS), &mut out);
+            assert_eq!((answer(&out), scatter.due_ms()), (None, Some(20 + SPARE_MS)));
+            scatter.run(at(20 + SPARE_MS), &mut out);
+            assert_eq!(answer(&out), Some((vec![(0, 1), (9, 0)], vec![])));
+        }
     }
 
     #[test]
