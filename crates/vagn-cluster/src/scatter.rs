@@ -88,9 +88,6 @@ pub(crate) struct Late {
     pub(crate) question: Vec<u8>,
     /// Shards without an answer.
     pub(crate) shards: Vec<ShardId>,
-    /// How often each owner is asked: twice where one was no help, as drivers send by turns over two connections, of which one may hang. An
-    /// owner that is only slow is not asked for more than it can do.
-    pub(crate) times: usize,
 }
 
 /// A part of an answer, as a message carries it.
@@ -139,7 +136,7 @@ impl Scatter {
             spares,
         };
         if !is_full {
-            query.ask_next(&[number], |_| true, out);
+            query.ask_next(number, |_| true, out);
         }
         self.queries.insert(number, query);
         self.finish(number, now, out);
@@ -168,7 +165,7 @@ impl Scatter {
                 // An owner with a full disk may be hours behind, and another one that has all only slow.
                 let is_last = open.asked > 0 && open.owners[open.asked - 1] == from;
                 query.keep_spare(answer);
-                query.ask_next(&[asked], |shard| is_last && shard == part.shard, out);
+                query.ask_next(asked, |shard| is_last && shard == part.shard, out);
                 return;
             }
             query.open.remove(&part.shard);
@@ -191,7 +188,7 @@ impl Scatter {
         let is_last = |open: &Open| open.asked > 0 && open.owners[open.asked - 1] == from;
         let refused: Vec<ShardId> =
             shards.iter().copied().filter(|shard| query.open.get(shard).is_some_and(is_last)).collect();
-        query.ask_next(&[number], |shard| refused.contains(&shard), out);
+        query.ask_next(number, |shard| refused.contains(&shard), out);
         self.finish(number, now, out);
     }
 
@@ -210,23 +207,23 @@ impl Scatter {
                 query.open.iter().filter(|(_, open)| open.parts.is_empty() || open.heard_ms <= since_ms);
             let shards: Vec<ShardId> = silent.map(|(shard, _)| *shard).collect();
             if !shards.is_empty() {
-                let times = if query.again == 1 { 1 } else { 2 };
-                late.push(Late { number: *number, question: query.question.clone(), shards, times });
+                late.push(Late { number: *number, question: query.question.clone(), shards });
             }
         }
         late
     }
 
-    /// Asks all these owners of shards without an answer, once under each of these new numbers. What comes under those before counts as well.
+    /// Asks all these owners of shards without an answer, once and under a new number: an owner that is only slow is not asked for more than it can
+    /// do, and a connection that hangs is what drivers see to. What comes under the numbers before counts as well.
     pub(crate) fn ask_again(
         &mut self,
         number: u64,
-        asked: &[u64],
+        asked: u64,
         elsewhere: Vec<(ShardId, Vec<NodeId>)>,
         out: &mut Vec<Command>,
     ) {
         let Some(query) = self.queries.get_mut(&number) else { return };
-        self.again.extend(asked.iter().map(|asked| (*asked, number)));
+        self.again.insert(asked, number);
         let mut shards = BTreeSet::new();
         for (shard, owners) in elsewhere {
             let Some(open) = query.open.get_mut(&shard) else { continue };
@@ -264,7 +261,7 @@ impl Scatter {
         for (number, query) in &mut self.queries {
             if !query.is_hedged && now.elapsed_ms >= query.asked_ms + HEDGE_MS {
                 query.is_hedged = true;
-                for shard in query.ask_next(&[*number], |_| true, out) {
+                for shard in query.ask_next(*number, |_| true, out) {
                     out.push(Command::Tell(Happened::Hedged(shard)));
                 }
             }
@@ -342,10 +339,10 @@ impl Query {
         (self.again < AGAIN_MAX && self.again_at_ms < self.until_ms).then_some(self.again_at_ms)
     }
 
-    /// Asks the next owner of each open shard that is meant, one request to a node under each number. Returns the shards that had one.
+    /// Asks the next owner of each open shard that is meant, one request to a node. Returns the shards that had one.
     fn ask_next(
         &mut self,
-        numbers: &[u64],
+        number: u64,
         is_meant: impl Fn(ShardId) -> bool,
         out: &mut Vec<Command>,
     ) -> Vec<ShardId> {
@@ -358,10 +355,8 @@ impl Query {
         }
         let asked = requests.values().flatten().copied().collect();
         for (to, shards) in requests {
-            for query in numbers {
-                let (query, shards, question) = (*query, shards.clone(), self.question.clone());
-                out.push(Command::Send { to, bytes: Message::Question { query, shards, question }.write() });
-            }
+            let question = Message::Question { query: number, shards, question: self.question.clone() };
+            out.push(Command::Send { to, bytes: question.write() });
         }
         asked
     }
@@ -621,8 +616,8 @@ mod tests {
         assert_eq!(scatter.due_ms(), Some(AGAIN_MS));
         out.clear();
         let late = scatter.late(at(AGAIN_MS)).pop().unwrap();
-        assert_eq!((late.number, &late.shards[..], late.times), (1, &[ShardId(1), ShardId(2)][..], 1));
-        scatter.ask_again(1, &[50], vec![(ShardId(1), vec![C]), (ShardId(2), vec![A, C])], &mut out);
+        assert_eq!((late.number, &late.shards[..]), (1, &[ShardId(1), ShardId(2)][..]));
+        scatter.ask_again(1, 50, vec![(ShardId(1), vec![C]), (ShardId(2), vec![A, C])], &mut out);
         assert_eq!(asked(&mut out), [(1, 50, vec![2]), (3, 50, vec![1]), (3, 50, vec![2])]);
         assert_eq!(out.len(), 3, "each asking is told: {out:?}");
         assert!(scatter.late(at(AGAIN_MS)).is_empty(), "it pauses");
@@ -640,24 +635,6 @@ mod tests {
     }
 
     #[test]
-    fn what_has_no_answer_for_longer_is_asked_for_over_both_connections() {
-        let (mut scatter, mut out) = (Scatter::default(), Vec::new());
-        scatter.ask(1, asking(vec![(ShardId(0), vec![A, B])]), at(0), &mut out);
-        let times = [AGAIN_MS, 3 * AGAIN_MS].map(|ms| scatter.late(at(ms))[0].times);
-        assert_eq!(times, [1, 2]);
-        out.clear();
-        scatter.ask_again(1, &[50, 51], vec![(ShardId(0), vec![A, B])], &mut out);
-        let both = [(1, 50, vec![0]), (1, 51, vec![0]), (2, 50, vec![0]), (2, 51, vec![0])];
-        assert_eq!(asked(&mut out), both, "one after the other, so that they go by turns");
-        let part = |part, byte| Part { shard: ShardId(0), age_ms: 0, part, parts: 2, bytes: vec![byte; 2] };
-        for (number, piece) in [(50, part(0, 1)), (51, part(0, 2)), (51, part(1, 2)), (50, part(1, 1))] {
-            scatter.part(number, B, piece, at(800), &mut out);
-        }
-        let answers = out.iter().filter(|command| matches!(command, Command::Answer { .. })).count();
-        assert_eq!((answer(&out), answers), (Some((vec![(0, 4), (9, 0)], vec![])), 1));
-    }
-
-    #[test]
     fn parts_of_two_answers_of_a_node_are_not_put_together() {
         let (mut scatter, mut out) = (Scatter::default(), Vec::new());
         scatter.ask(1, asking(vec![(ShardId(0), vec![A])]), at(0), &mut out);
@@ -665,7 +642,7 @@ mod tests {
         scatter.part(1, A, part(0, 1), at(100), &mut out);
         assert!(scatter.late(at(AGAIN_MS)).is_empty(), "its answer is on its way");
         assert_eq!(scatter.late(at(3 * AGAIN_MS)).len(), 1, "and the rest was lost");
-        scatter.ask_again(1, &[50], vec![(ShardId(0), vec![A])], &mut out);
+        scatter.ask_again(1, 50, vec![(ShardId(0), vec![A])], &mut out);
         scatter.part(50, A, part(1, 2), at(800), &mut out);
         scatter.part(1, A, part(1, 1), at(800), &mut out);
         assert_eq!(answer(&out), None);

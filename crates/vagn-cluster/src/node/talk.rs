@@ -176,7 +176,7 @@ impl<S: ShardState> Node<S> {
 
     /// Asks again for shards without an answer: of those who own them now, which may be others, or this node itself.
     pub(super) fn ask_again(&mut self, now: Moment, out: &mut Vec<Command>) {
-        for Late { number, question, shards, times } in self.scatter.late(now) {
+        for Late { number, question, shards } in self.scatter.late(now) {
             if question.len() > QUESTION_MAX {
                 continue;
             }
@@ -188,8 +188,8 @@ impl<S: ShardState> Node<S> {
                     None => elsewhere.push((shard, self.owners_to_ask(shard, now))),
                 }
             }
-            let asked: Vec<u64> = (0..times).map(|_| self.numbers.next()).collect();
-            self.scatter.ask_again(number, &asked, elsewhere, out);
+            let asked = self.numbers.next();
+            self.scatter.ask_again(number, asked, elsewhere, out);
             own.into_iter().for_each(|answer| self.scatter.take_own(number, answer, now, out));
         }
     }

@@ -11,6 +11,7 @@ use crate::entry::{Body, Entry};
 use crate::event::{DiskFault, Event};
 use crate::happened::{Happened, Stop};
 use crate::ids::{NodeId, QueryId, ShardId, StreamId};
+use crate::message::Message;
 use crate::settings::Faults;
 use world::{SHARDS, Stream, World};
 
@@ -721,4 +722,29 @@ fn a_shard_that_has_stopped_is_answered_for_with_what_is_there() {
         world.publish(stream, None, vec![7; 20].into());
     };
     ask_of_a_stopped_shard(damaged, &[Stop::EntryDamaged]);
+}
+
+#[test]
+fn an_owner_is_asked_again_once_at_each_pause() {
+    let mut world = World::begun(2);
+    world.add(3);
+    world.crash(3);
+    world.machine(3).settings.stores = false;
+    world.start(3);
+    world.pass(3_000);
+    // Both are silent, and what is sent to them is counted.
+    let owners = [NodeId(1), NodeId(2)];
+    owners.iter().for_each(|node| drop(world.machines.remove(node)));
+    world.elsewhere.clear();
+    let shards = vec![ShardId(0)];
+    world.tell(3, Event::Asked { query: QueryId(1), shards, question: vec![], within_ms: 4_500 });
+    let mut counts = Vec::new();
+    for ms in [249, 1, 499, 1, 999, 1, 1_999, 1] {
+        world.pass(ms);
+        let is_question = |bytes: &[u8]| matches!(Message::read(bytes), Ok(Message::Question { .. }));
+        counts.push(owners.map(|node| {
+            world.elsewhere.iter().filter(|(to, bytes)| *to == node && is_question(bytes)).count()
+        }));
+    }
+    assert_eq!(counts, [1, 2, 2, 3, 3, 4, 4, 5].map(|count| [count; 2]));
 }
