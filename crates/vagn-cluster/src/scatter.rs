@@ -294,6 +294,9 @@ impl Scatter {
                 self.again.retain(|_, of| *of != number);
             }
             query.take_spares(|_| true);
+            // Each is of the moment at which it came, and what is told is of this one. Those that are not known stay so.
+            let held_ms = now.elapsed_ms.saturating_sub(query.asked_ms);
+            query.answers.iter_mut().for_each(|answer| answer.age_ms = answer.age_ms.saturating_add(held_ms));
             query.answers.sort_by_key(|answer| answer.shard);
             let missing = query.open.into_keys().collect();
             out.push(Command::Answer { query: query.id, answers: query.answers, missing });
@@ -525,7 +528,18 @@ mod tests {
         let Some(Command::Answer { answers, missing, .. }) = out.pop() else { panic!("no answer") };
         let answered: Vec<(u16, u64)> =
             answers.iter().map(|answer| (answer.shard.0, answer.age_ms)).collect();
-        assert_eq!((answered, missing), (vec![(0, 9_000), (1, 5), (9, 0)], vec![ShardId(2)]));
+        // Ages are as of the answer, and it was held for 2 s.
+        assert_eq!((answered, missing), (vec![(0, 11_000), (1, 2_005), (9, 2_000)], vec![ShardId(2)]));
+    }
+
+    #[test]
+    fn an_age_that_is_not_known_stays_so() {
+        let (mut scatter, mut out) = (Scatter::default(), Vec::new());
+        scatter.ask(1, asking(vec![(ShardId(0), vec![A])]), at(0), &mut out);
+        whole(&mut scatter, A, u64::MAX, 1, 20, &mut out);
+        scatter.run(at(20 + SPARE_MS), &mut out);
+        let Some(Command::Answer { answers, .. }) = out.pop() else { panic!("no answer") };
+        assert_eq!(answers.iter().map(|answer| answer.age_ms).collect::<Vec<_>>(), [u64::MAX, 20 + SPARE_MS]);
     }
 
     fn whole(scatter: &mut Scatter, from: NodeId, age_ms: u64, byte: u8, ms: u64, out: &mut Vec<Command>) {
