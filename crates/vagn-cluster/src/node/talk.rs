@@ -182,10 +182,12 @@ impl<S: ShardState> Node<S> {
             }
             let (mut own, mut elsewhere) = (Vec::new(), Vec::new());
             for shard in shards {
-                let part = self.parts.get(&shard).filter(|part| part.is_caught_up(now));
+                let others = self.owners_to_ask(shard, now);
+                let part = self.parts.get(&shard);
+                let part = part.filter(|part| part.is_caught_up(now) || others.is_empty());
                 match part.and_then(|part| part.answer(&question, self.settings.node, now)) {
                     Some(answer) => own.push(answer),
-                    None => elsewhere.push((shard, self.owners_to_ask(shard, now))),
+                    None => elsewhere.push((shard, others)),
                 }
             }
             let asked = self.numbers.next();

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use vagn_wire::Fate;
 
+use crate::assignment::Assignment;
 use crate::entry::{Body, Entry};
 use crate::event::{DiskFault, Event};
 use crate::happened::{Happened, Stop};
@@ -747,4 +748,30 @@ fn an_owner_is_asked_again_once_at_each_pause() {
         }));
     }
     assert_eq!(counts, [1, 2, 2, 3, 3, 4, 4, 5].map(|count| [count; 2]));
+}
+
+#[test]
+fn a_node_that_becomes_the_only_owner_answers_what_it_was_asked_before() {
+    let mut world = World::begun(2);
+    world.submit(1, 0..100);
+    world.pass(1_000);
+    world.crash(1);
+    world.crash(2);
+    // Its streams tell it nothing: what it has may lack anything, and the other owner is to be asked.
+    world.streams.clear();
+    world.start(1);
+    world.pass(1_000);
+    let ask = Event::Asked { query: QueryId(1), shards: vec![], question: vec![], within_ms: 9_000 };
+    world.tell(1, ask);
+    world.pass(500);
+    assert!(world.machine(1).answers.is_empty());
+    let (revision, bytes) = world.record.take().unwrap();
+    let mut record = Assignment::read(&bytes).unwrap();
+    record.version += 1;
+    record.shards.iter_mut().for_each(|shard| shard.owners.retain(|owner| owner.node == NodeId(1)));
+    world.record = Some((revision + 1, record.write()));
+    world.pass(8_500);
+    let (answers, missing) = world.machine(1).answers.remove(&QueryId(1)).unwrap();
+    assert_eq!((answers.len(), missing), (usize::from(SHARDS), vec![]));
+    assert!(answers.iter().all(|answer| answer.age_ms == u64::MAX), "{answers:?}");
 }
