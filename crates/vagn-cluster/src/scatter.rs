@@ -8,13 +8,17 @@ use crate::command::{Command, ShardAnswer};
 use crate::happened::Happened;
 use crate::ids::{Moment, NodeId, QueryId, ShardId};
 use crate::message::{Message, PIECE_MAX};
+use crate::pulse::PULSE_MS;
 
 /// Time after which another owner is asked too.
 const HEDGE_MS: u64 = 50;
 
-/// Silence of the other owners of a shard after which this node's own answer counts, though it may lack the latest: since the question, or since
+/// Silence of the other owners of a shard after which an answer counts though it may lack the latest, this node's own or an old one: since the question, or since
 /// the last part of an answer that is on its way.
 const SPARE_MS: u64 = 200;
+
+/// Age from which another owner's answer is as one that is here and may lack the latest: no tick bears it out any more.
+const OLD_MS: u64 = PULSE_MS;
 
 /// Pause after which all owners are asked again for what has no answer. It doubles with each time.
 const AGAIN_MS: u64 = 250;
@@ -53,7 +57,7 @@ struct Query {
     again: u32,
     open: BTreeMap<ShardId, Open>,
     answers: Vec<ShardAnswer>,
-    /// See [`Asking::spares`].
+    /// See [`Asking::spares`]. Old answers of other owners are such too.
     spares: Vec<ShardAnswer>,
 }
 
@@ -84,9 +88,6 @@ pub(crate) struct Late {
     pub(crate) question: Vec<u8>,
     /// Shards without an answer.
     pub(crate) shards: Vec<ShardId>,
-    /// How often each owner is asked: twice where one was no help, as drivers send by turns over two connections, of which one may hang. An
-    /// owner that is only slow is not asked for more than it can do.
-    pub(crate) times: usize,
 }
 
 /// A part of an answer, as a message carries it.
@@ -135,7 +136,7 @@ impl Scatter {
             spares,
         };
         if !is_full {
-            query.ask_next(&[number], |_| true, out);
+            query.ask_next(number, |_| true, out);
         }
         self.queries.insert(number, query);
         self.finish(number, now, out);
@@ -160,6 +161,13 @@ impl Scatter {
         if parts.got == part.parts {
             let bytes = std::mem::take(&mut parts.bytes);
             let answer = ShardAnswer { shard: part.shard, node: from, age_ms: part.age_ms, bytes };
+            if answer.age_ms >= OLD_MS {
+                // An owner with a full disk may be hours behind, and another one that has all only slow.
+                let is_last = open.asked > 0 && open.owners[open.asked - 1] == from;
+                query.keep_spare(answer);
+                query.ask_next(asked, |shard| is_last && shard == part.shard, out);
+                return;
+            }
             query.open.remove(&part.shard);
             query.answers.push(answer);
             self.finish(number, now, out);
@@ -180,7 +188,7 @@ impl Scatter {
         let is_last = |open: &Open| open.asked > 0 && open.owners[open.asked - 1] == from;
         let refused: Vec<ShardId> =
             shards.iter().copied().filter(|shard| query.open.get(shard).is_some_and(is_last)).collect();
-        query.ask_next(&[number], |shard| refused.contains(&shard), out);
+        query.ask_next(number, |shard| refused.contains(&shard), out);
         self.finish(number, now, out);
     }
 
@@ -199,23 +207,23 @@ impl Scatter {
                 query.open.iter().filter(|(_, open)| open.parts.is_empty() || open.heard_ms <= since_ms);
             let shards: Vec<ShardId> = silent.map(|(shard, _)| *shard).collect();
             if !shards.is_empty() {
-                let times = if query.again == 1 { 1 } else { 2 };
-                late.push(Late { number: *number, question: query.question.clone(), shards, times });
+                late.push(Late { number: *number, question: query.question.clone(), shards });
             }
         }
         late
     }
 
-    /// Asks all these owners of shards without an answer, once under each of these new numbers. What comes under those before counts as well.
+    /// Asks all these owners of shards without an answer, once and under a new number: an owner that is only slow is not asked for more than it can
+    /// do, and a connection that hangs is what drivers see to. What comes under the numbers before counts as well.
     pub(crate) fn ask_again(
         &mut self,
         number: u64,
-        asked: &[u64],
+        asked: u64,
         elsewhere: Vec<(ShardId, Vec<NodeId>)>,
         out: &mut Vec<Command>,
     ) {
         let Some(query) = self.queries.get_mut(&number) else { return };
-        self.again.extend(asked.iter().map(|asked| (*asked, number)));
+        self.again.insert(asked, number);
         let mut shards = BTreeSet::new();
         for (shard, owners) in elsewhere {
             let Some(open) = query.open.get_mut(&shard) else { continue };
@@ -253,7 +261,7 @@ impl Scatter {
         for (number, query) in &mut self.queries {
             if !query.is_hedged && now.elapsed_ms >= query.asked_ms + HEDGE_MS {
                 query.is_hedged = true;
-                for shard in query.ask_next(&[*number], |_| true, out) {
+                for shard in query.ask_next(*number, |_| true, out) {
                     out.push(Command::Tell(Happened::Hedged(shard)));
                 }
             }
@@ -286,6 +294,9 @@ impl Scatter {
                 self.again.retain(|_, of| *of != number);
             }
             query.take_spares(|_| true);
+            // Each is of the moment at which it came, and what is told is of this one. Those that are not known stay so.
+            let held_ms = now.elapsed_ms.saturating_sub(query.asked_ms);
+            query.answers.iter_mut().for_each(|answer| answer.age_ms = answer.age_ms.saturating_add(held_ms));
             query.answers.sort_by_key(|answer| answer.shard);
             let missing = query.open.into_keys().collect();
             out.push(Command::Answer { query: query.id, answers: query.answers, missing });
@@ -294,7 +305,7 @@ impl Scatter {
 }
 
 impl Query {
-    /// Takes this node's own answers for the shards that have none, as far as they are due.
+    /// Takes what may lack the latest for the shards that have no other answer, as far as it is due.
     fn take_spares(&mut self, is_due: impl Fn(u64) -> bool) {
         for spare in std::mem::take(&mut self.spares) {
             match self.spare_due_ms(&spare) {
@@ -306,6 +317,15 @@ impl Query {
                 }
                 Some(_) => self.spares.push(spare),
             }
+        }
+    }
+
+    /// Keeps the younger one of two answers for a shard.
+    fn keep_spare(&mut self, answer: ShardAnswer) {
+        match self.spares.iter_mut().find(|spare| spare.shard == answer.shard) {
+            Some(spare) if spare.age_ms <= answer.age_ms => {}
+            Some(spare) => *spare = answer,
+            None => self.spares.push(answer),
         }
     }
 
@@ -322,10 +342,10 @@ impl Query {
         (self.again < AGAIN_MAX && self.again_at_ms < self.until_ms).then_some(self.again_at_ms)
     }
 
-    /// Asks the next owner of each open shard that is meant, one request to a node under each number. Returns the shards that had one.
+    /// Asks the next owner of each open shard that is meant, one request to a node. Returns the shards that had one.
     fn ask_next(
         &mut self,
-        numbers: &[u64],
+        number: u64,
         is_meant: impl Fn(ShardId) -> bool,
         out: &mut Vec<Command>,
     ) -> Vec<ShardId> {
@@ -338,10 +358,8 @@ impl Query {
         }
         let asked = requests.values().flatten().copied().collect();
         for (to, shards) in requests {
-            for query in numbers {
-                let (query, shards, question) = (*query, shards.clone(), self.question.clone());
-                out.push(Command::Send { to, bytes: Message::Question { query, shards, question }.write() });
-            }
+            let question = Message::Question { query: number, shards, question: self.question.clone() };
+            out.push(Command::Send { to, bytes: question.write() });
         }
         asked
     }
@@ -510,7 +528,59 @@ mod tests {
         let Some(Command::Answer { answers, missing, .. }) = out.pop() else { panic!("no answer") };
         let answered: Vec<(u16, u64)> =
             answers.iter().map(|answer| (answer.shard.0, answer.age_ms)).collect();
-        assert_eq!((answered, missing), (vec![(0, 9_000), (1, 5), (9, 0)], vec![ShardId(2)]));
+        // Ages are as of the answer, and it was held for 2 s.
+        assert_eq!((answered, missing), (vec![(0, 11_000), (1, 2_005), (9, 2_000)], vec![ShardId(2)]));
+    }
+
+    #[test]
+    fn an_age_that_is_not_known_stays_so() {
+        let (mut scatter, mut out) = (Scatter::default(), Vec::new());
+        scatter.ask(1, asking(vec![(ShardId(0), vec![A])]), at(0), &mut out);
+        whole(&mut scatter, A, u64::MAX, 1, 20, &mut out);
+        scatter.run(at(20 + SPARE_MS), &mut out);
+        let Some(Command::Answer { answers, .. }) = out.pop() else { panic!("no answer") };
+        assert_eq!(answers.iter().map(|answer| answer.age_ms).collect::<Vec<_>>(), [u64::MAX, 20 + SPARE_MS]);
+    }
+
+    fn whole(scatter: &mut Scatter, from: NodeId, age_ms: u64, byte: u8, ms: u64, out: &mut Vec<Command>) {
+        let part = Part { shard: ShardId(0), age_ms, part: 0, parts: 1, bytes: vec![byte; byte.into()] };
+        scatter.part(1, from, part, at(ms), out);
+        scatter.run(at(ms), out);
+    }
+
+    #[test]
+    fn an_owner_that_is_far_behind_does_not_win_over_a_slow_one_that_has_all() {
+        const C: NodeId = NodeId(3);
+        let (mut scatter, mut out) = (Scatter::default(), Vec::new());
+        scatter.ask(1, asking(vec![(ShardId(0), vec![A, B, C])]), at(0), &mut out);
+        scatter.run(at(HEDGE_MS), &mut out);
+        assert_eq!(requests(&mut out), [(1, vec![0]), (2, vec![0])]);
+        whole(&mut scatter, B, 7_200_000, 2, 60, &mut out);
+        assert_eq!(
+            (answer(&out), requests(&mut out)),
+            (None, vec![(3, vec![0])]),
+            "the next is asked at once"
+        );
+        assert_eq!(scatter.due_ms(), Some(AGAIN_MS));
+        assert!(scatter.late(at(AGAIN_MS)).is_empty());
+        whole(&mut scatter, A, OLD_MS - 1, 1, 59 + SPARE_MS, &mut out);
+        assert_eq!(answer(&out), Some((vec![(0, 1), (9, 0)], vec![])));
+        assert_eq!(scatter.queries.len(), 0);
+    }
+
+    #[test]
+    fn of_owners_that_are_all_behind_the_one_that_is_least_so_counts() {
+        for (first, second) in [(A, B), (B, A)] {
+            let age_ms = |node| if node == A { OLD_MS } else { u64::MAX };
+            let (mut scatter, mut out) = (Scatter::default(), Vec::new());
+            scatter.ask(1, asking(vec![(ShardId(0), vec![first, second])]), at(0), &mut out);
+            whole(&mut scatter, first, age_ms(first), first.0 as u8, 10, &mut out);
+            whole(&mut scatter, second, age_ms(second), second.0 as u8, 20, &mut out);
+            scatter.run(at(19 + SPARE_MS), &mut out);
+            assert_eq!((answer(&out), scatter.due_ms()), (None, Some(20 + SPARE_MS)));
+            scatter.run(at(20 + SPARE_MS), &mut out);
+            assert_eq!(answer(&out), Some((vec![(0, 1), (9, 0)], vec![])));
+        }
     }
 
     #[test]
@@ -560,8 +630,8 @@ mod tests {
         assert_eq!(scatter.due_ms(), Some(AGAIN_MS));
         out.clear();
         let late = scatter.late(at(AGAIN_MS)).pop().unwrap();
-        assert_eq!((late.number, &late.shards[..], late.times), (1, &[ShardId(1), ShardId(2)][..], 1));
-        scatter.ask_again(1, &[50], vec![(ShardId(1), vec![C]), (ShardId(2), vec![A, C])], &mut out);
+        assert_eq!((late.number, &late.shards[..]), (1, &[ShardId(1), ShardId(2)][..]));
+        scatter.ask_again(1, 50, vec![(ShardId(1), vec![C]), (ShardId(2), vec![A, C])], &mut out);
         assert_eq!(asked(&mut out), [(1, 50, vec![2]), (3, 50, vec![1]), (3, 50, vec![2])]);
         assert_eq!(out.len(), 3, "each asking is told: {out:?}");
         assert!(scatter.late(at(AGAIN_MS)).is_empty(), "it pauses");
@@ -579,24 +649,6 @@ mod tests {
     }
 
     #[test]
-    fn what_has_no_answer_for_longer_is_asked_for_over_both_connections() {
-        let (mut scatter, mut out) = (Scatter::default(), Vec::new());
-        scatter.ask(1, asking(vec![(ShardId(0), vec![A, B])]), at(0), &mut out);
-        let times = [AGAIN_MS, 3 * AGAIN_MS].map(|ms| scatter.late(at(ms))[0].times);
-        assert_eq!(times, [1, 2]);
-        out.clear();
-        scatter.ask_again(1, &[50, 51], vec![(ShardId(0), vec![A, B])], &mut out);
-        let both = [(1, 50, vec![0]), (1, 51, vec![0]), (2, 50, vec![0]), (2, 51, vec![0])];
-        assert_eq!(asked(&mut out), both, "one after the other, so that they go by turns");
-        let part = |part, byte| Part { shard: ShardId(0), age_ms: 0, part, parts: 2, bytes: vec![byte; 2] };
-        for (number, piece) in [(50, part(0, 1)), (51, part(0, 2)), (51, part(1, 2)), (50, part(1, 1))] {
-            scatter.part(number, B, piece, at(800), &mut out);
-        }
-        let answers = out.iter().filter(|command| matches!(command, Command::Answer { .. })).count();
-        assert_eq!((answer(&out), answers), (Some((vec![(0, 4), (9, 0)], vec![])), 1));
-    }
-
-    #[test]
     fn parts_of_two_answers_of_a_node_are_not_put_together() {
         let (mut scatter, mut out) = (Scatter::default(), Vec::new());
         scatter.ask(1, asking(vec![(ShardId(0), vec![A])]), at(0), &mut out);
@@ -604,7 +656,7 @@ mod tests {
         scatter.part(1, A, part(0, 1), at(100), &mut out);
         assert!(scatter.late(at(AGAIN_MS)).is_empty(), "its answer is on its way");
         assert_eq!(scatter.late(at(3 * AGAIN_MS)).len(), 1, "and the rest was lost");
-        scatter.ask_again(1, &[50], vec![(ShardId(0), vec![A])], &mut out);
+        scatter.ask_again(1, 50, vec![(ShardId(0), vec![A])], &mut out);
         scatter.part(50, A, part(1, 2), at(800), &mut out);
         scatter.part(1, A, part(1, 1), at(800), &mut out);
         assert_eq!(answer(&out), None);

@@ -176,20 +176,22 @@ impl<S: ShardState> Node<S> {
 
     /// Asks again for shards without an answer: of those who own them now, which may be others, or this node itself.
     pub(super) fn ask_again(&mut self, now: Moment, out: &mut Vec<Command>) {
-        for Late { number, question, shards, times } in self.scatter.late(now) {
+        for Late { number, question, shards } in self.scatter.late(now) {
             if question.len() > QUESTION_MAX {
                 continue;
             }
             let (mut own, mut elsewhere) = (Vec::new(), Vec::new());
             for shard in shards {
-                let part = self.parts.get(&shard).filter(|part| part.is_caught_up(now));
+                let others = self.owners_to_ask(shard, now);
+                let part = self.parts.get(&shard);
+                let part = part.filter(|part| part.is_caught_up(now) || others.is_empty());
                 match part.and_then(|part| part.answer(&question, self.settings.node, now)) {
                     Some(answer) => own.push(answer),
-                    None => elsewhere.push((shard, self.owners_to_ask(shard, now))),
+                    None => elsewhere.push((shard, others)),
                 }
             }
-            let asked: Vec<u64> = (0..times).map(|_| self.numbers.next()).collect();
-            self.scatter.ask_again(number, &asked, elsewhere, out);
+            let asked = self.numbers.next();
+            self.scatter.ask_again(number, asked, elsewhere, out);
             own.into_iter().for_each(|answer| self.scatter.take_own(number, answer, now, out));
         }
     }

@@ -69,6 +69,8 @@ pub(super) struct Part<S> {
     frozen: Vec<Frozen>,
     resubmit: Option<Resubmit>,
     stop: Option<Stop>,
+    /// Moment at which it had all before it stopped and let go of the stream: the age of what it has stays known.
+    last_fresh_ms: Option<u64>,
     recent: VecDeque<(BatchId, Arc<[Fate]>)>,
     tick_heard_ms: u64,
     /// A tick that is under way, with the last entry that had been received when it was published.
@@ -140,6 +142,7 @@ impl<S: ShardState> Part<S> {
             frozen: Vec::new(),
             resubmit: None,
             stop: None,
+            last_fresh_ms: None,
             recent: VecDeque::new(),
             tick_heard_ms: 0,
             tick: None,

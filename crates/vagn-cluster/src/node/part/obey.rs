@@ -148,7 +148,7 @@ impl<S: ShardState> Part<S> {
 
     pub(super) fn install(&mut self, content: Content<S>, repaired: Option<StreamId>, bench: &mut Bench<'_>) {
         self.let_go(bench);
-        (self.replica, self.copying) = (None, None);
+        (self.replica, self.copying, self.last_fresh_ms) = (None, None, None);
         let (shard, sequence, bytes) = (self.shard, content.sequence, Arc::from(content.write()));
         bench.out.push(Command::InstallSnapshot { shard, sequence, bytes });
         self.installing = Some(Install { content, repaired });
@@ -201,6 +201,7 @@ impl<S: ShardState> Part<S> {
             return;
         }
         self.stop = Some(stop);
+        self.last_fresh_ms = self.fresh_ms();
         bench.out.push(Command::Tell(Happened::Stopped(self.shard, stop)));
         // A disk may have room again, and a stream that the brokers did not find may be found.
         if !matches!(stop, Stop::Disk(DiskFault::Full) | Stop::StreamGone) {

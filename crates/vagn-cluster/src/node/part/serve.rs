@@ -143,7 +143,7 @@ impl<S: ShardState> Part<S> {
     /// Answers a question about this shard, if this node has it.
     pub(in crate::node) fn answer(&self, question: &[u8], me: NodeId, now: Moment) -> Option<ShardAnswer> {
         let state = self.shown()?;
-        let fresh_ms = self.follower.as_ref().and_then(Follower::fresh_ms);
+        let fresh_ms = self.fresh_ms();
         let mut bytes = Vec::new();
         state.answer(question, &mut bytes);
         // Before it ever had all, its age is unknown: as old as can be.
@@ -160,7 +160,12 @@ impl<S: ShardState> Part<S> {
 
     /// True when it had all of the stream at some time in this run: so the age of what it has is known.
     pub(in crate::node) fn had_all(&self) -> bool {
-        self.follower.as_ref().and_then(Follower::fresh_ms).is_some()
+        self.fresh_ms().is_some()
+    }
+
+    /// Moment at which it last had all, in this run. A shard that has stopped keeps it: people go on asking until it is repaired.
+    pub(super) fn fresh_ms(&self) -> Option<u64> {
+        self.follower.as_ref().and_then(Follower::fresh_ms).or(self.last_fresh_ms)
     }
 
     /// True when it had all of the stream a moment ago, on disk, as a tick bears out.

@@ -7,10 +7,12 @@ use std::collections::BTreeMap;
 
 use vagn_wire::Fate;
 
+use crate::assignment::Assignment;
 use crate::entry::{Body, Entry};
 use crate::event::{DiskFault, Event};
 use crate::happened::{Happened, Stop};
 use crate::ids::{NodeId, QueryId, ShardId, StreamId};
+use crate::message::Message;
 use crate::settings::Faults;
 use world::{SHARDS, Stream, World};
 
@@ -680,4 +682,96 @@ fn all_owners_answer_with_their_ages_while_a_shard_stands_still_and_go_on() {
     world.cut.clear();
     world.pass_until("caught up", 10_000, |world| world.is_caught_up(&[1, 2]));
     assert!(ages(&mut world, 2).2 < Some(3_000));
+}
+
+/// Answers where a stream was harmed and its shard has stopped at both owners: each owner, and a node that owns nothing, is asked.
+fn ask_of_a_stopped_shard(harm: impl Fn(&mut World, StreamId), stops: &[Stop]) {
+    let mut world = World::begun(2);
+    world.add(3);
+    world.crash(3);
+    world.machine(3).settings.stores = false;
+    world.start(3);
+    world.submit(1, 0..100);
+    world.pass(3_000);
+    harm(&mut world, StreamId { shard: ShardId(0), epoch: 1 });
+    world.pass(5_000);
+    for node in [1, 2] {
+        assert!(stops.iter().any(|stop| world.has_told(node, Happened::Stopped(ShardId(0), *stop))));
+    }
+    world.pass(20_000);
+    for node in [1, 2, 3] {
+        let (count, youngest, oldest, missing) = ages(&mut world, node);
+        assert_eq!((count, missing), (usize::from(SHARDS), 0), "node {node}");
+        // The others go on.
+        assert!(youngest < Some(3_000), "{youngest:?}");
+        assert!(oldest >= Some(20_000) && oldest < Some(29_000), "{oldest:?}");
+    }
+    world.tell(2, Event::RepairAsked(ShardId(0)));
+    world.pass_until("repaired", 60_000, |world| world.is_caught_up(&[1, 2]));
+    world.pass(1_000);
+    assert!(ages(&mut world, 3).2 < Some(3_000));
+}
+
+#[test]
+fn a_shard_that_has_stopped_is_answered_for_with_what_is_there() {
+    let anew = |world: &mut World, stream| {
+        world.streams.remove(&stream);
+        world.make(stream);
+    };
+    ask_of_a_stopped_shard(anew, &[Stop::StreamAnew, Stop::StreamBehind]);
+    let damaged = |world: &mut World, stream| {
+        world.publish(stream, None, vec![7; 20].into());
+    };
+    ask_of_a_stopped_shard(damaged, &[Stop::EntryDamaged]);
+}
+
+#[test]
+fn an_owner_is_asked_again_once_at_each_pause() {
+    let mut world = World::begun(2);
+    world.add(3);
+    world.crash(3);
+    world.machine(3).settings.stores = false;
+    world.start(3);
+    world.pass(3_000);
+    // Both are silent, and what is sent to them is counted.
+    let owners = [NodeId(1), NodeId(2)];
+    owners.iter().for_each(|node| drop(world.machines.remove(node)));
+    world.elsewhere.clear();
+    let shards = vec![ShardId(0)];
+    world.tell(3, Event::Asked { query: QueryId(1), shards, question: vec![], within_ms: 4_500 });
+    let mut counts = Vec::new();
+    for ms in [249, 1, 499, 1, 999, 1, 1_999, 1] {
+        world.pass(ms);
+        let is_question = |bytes: &[u8]| matches!(Message::read(bytes), Ok(Message::Question { .. }));
+        counts.push(owners.map(|node| {
+            world.elsewhere.iter().filter(|(to, bytes)| *to == node && is_question(bytes)).count()
+        }));
+    }
+    assert_eq!(counts, [1, 2, 2, 3, 3, 4, 4, 5].map(|count| [count; 2]));
+}
+
+#[test]
+fn a_node_that_becomes_the_only_owner_answers_what_it_was_asked_before() {
+    let mut world = World::begun(2);
+    world.submit(1, 0..100);
+    world.pass(1_000);
+    world.crash(1);
+    world.crash(2);
+    // Its streams tell it nothing: what it has may lack anything, and the other owner is to be asked.
+    world.streams.clear();
+    world.start(1);
+    world.pass(1_000);
+    let ask = Event::Asked { query: QueryId(1), shards: vec![], question: vec![], within_ms: 9_000 };
+    world.tell(1, ask);
+    world.pass(500);
+    assert!(world.machine(1).answers.is_empty());
+    let (revision, bytes) = world.record.take().unwrap();
+    let mut record = Assignment::read(&bytes).unwrap();
+    record.version += 1;
+    record.shards.iter_mut().for_each(|shard| shard.owners.retain(|owner| owner.node == NodeId(1)));
+    world.record = Some((revision + 1, record.write()));
+    world.pass(8_500);
+    let (answers, missing) = world.machine(1).answers.remove(&QueryId(1)).unwrap();
+    assert_eq!((answers.len(), missing), (usize::from(SHARDS), vec![]));
+    assert!(answers.iter().all(|answer| answer.age_ms == u64::MAX), "{answers:?}");
 }
