@@ -99,6 +99,11 @@ fn a_log_whose_first_segment_got_no_record_is_read_as_empty() {
     play_through_faults(15446161746580995645, 5);
 }
 
+#[test]
+fn a_log_that_is_cut_back_while_it_is_read_is_read_again() {
+    play_through_faults(1068236855654222879, 5);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(vagn_fuzz::rounds(200) as u32))]
 

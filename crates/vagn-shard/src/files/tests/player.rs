@@ -37,6 +37,8 @@ struct Book {
     syncs: u8,
     /// A reading that was asked for: from where, and what was synced then.
     reading: Option<(u64, u64)>,
+    /// The log was cut back since: then the reading may find nothing sound, and is asked for again.
+    was_cut: bool,
     is_saving: bool,
     is_installing: bool,
     is_broken: bool,
@@ -153,6 +155,7 @@ impl Player {
             5 if can_write && book.reading.is_none() => {
                 let from = if chance.bool() { 0 } else { chance.u64(..=book.next) };
                 book.reading = book.lives.last().map(|life| (from, life.synced));
+                book.was_cut = false;
                 let (read, max_bytes) = (ReadId(from), chance.usize(..500));
                 rig.tell(DiskCommand::ReadLog { read, shard, from, max_bytes });
             }
@@ -207,15 +210,16 @@ impl Player {
                     life.synced,
                     book.next
                 );
-                (book.next, book.syncs) = (from, 0);
+                (book.next, book.syncs, book.was_cut) = (from, 0, true);
                 book.is_broken = fault == DiskFault::Broken;
             }
             Event::LogRead { shard, read, outcome } => {
                 let book = self.books.get_mut(&shard).unwrap();
                 let (from, synced) = book.reading.take().expect("it was asked");
                 assert_eq!(read, ReadId(from));
+                let is_void = book.was_cut && matches!(outcome, LogOutcome::Fault);
                 // From a disk that stopped nothing may have been read.
-                if !self.rig.disk.has_crashed() {
+                if !self.rig.disk.has_crashed() && !is_void {
                     check_read(book.lives.last().unwrap(), synced, from, &outcome);
                 }
             }
