@@ -2,6 +2,8 @@
 //! answer is late. What has none of them by then is asked for again at a pause, of the owners as they are then: a question or its answer can be lost
 //! with a broker that hangs, and a shard that begins a new epoch has nobody for a moment. What is missing at the end is named.
 
+mod query;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::command::{Command, ShardAnswer};
@@ -10,12 +12,10 @@ use crate::ids::{Moment, NodeId, QueryId, ShardId};
 use crate::message::{Message, PIECE_MAX};
 use crate::pulse::PULSE_MS;
 
+use self::query::{Open, Query};
+
 /// Time after which another owner is asked too.
 const HEDGE_MS: u64 = 50;
-
-/// Silence of the other owners of a shard after which an answer counts though it may lack the latest, this node's own or an old one: since the question, or since
-/// the last part of an answer that is on its way.
-const SPARE_MS: u64 = 200;
 
 /// Age from which another owner's answer is as one that is here and may lack the latest: no tick bears it out any more.
 const OLD_MS: u64 = PULSE_MS;
@@ -23,9 +23,6 @@ const OLD_MS: u64 = PULSE_MS;
 /// Pause after which all owners are asked again for what has no answer. It doubles with each time.
 const AGAIN_MS: u64 = 250;
 const AGAIN_PAUSE_MAX_MS: u64 = 2_000;
-
-/// Most times that a question is asked again.
-const AGAIN_MAX: u32 = 16;
 
 /// Longest time that a question may take.
 const WITHIN_MAX_MS: u64 = 60_000;
@@ -42,43 +39,6 @@ pub(crate) struct Scatter {
     queries: BTreeMap<u64, Query>,
     /// Numbers under which questions were asked again, with the numbers of the questions.
     again: BTreeMap<u64, u64>,
-}
-
-#[derive(Debug)]
-struct Query {
-    id: QueryId,
-    question: Vec<u8>,
-    asked_ms: u64,
-    until_ms: u64,
-    is_hedged: bool,
-    again_at_ms: u64,
-    again_pause_ms: u64,
-    /// How often it was asked again.
-    again: u32,
-    open: BTreeMap<ShardId, Open>,
-    answers: Vec<ShardAnswer>,
-    /// See [`Asking::spares`]. Old answers of other owners are such too.
-    spares: Vec<ShardAnswer>,
-}
-
-/// A shard without an answer.
-#[derive(Debug, Default)]
-struct Open {
-    /// Nodes that may be asked, the best first, and how many were.
-    owners: Vec<NodeId>,
-    asked: usize,
-    /// Nodes that were asked before these owners.
-    before: BTreeSet<NodeId>,
-    /// Moment at which the last part came.
-    heard_ms: u64,
-    /// What came of an answer in parts, by its node and the number under which that was asked: two answers of a node may differ.
-    parts: BTreeMap<(NodeId, u64), Parts>,
-}
-
-#[derive(Debug, Default)]
-struct Parts {
-    got: u32,
-    bytes: Vec<u8>,
 }
 
 /// A question that is to be asked again.
@@ -301,67 +261,6 @@ impl Scatter {
             let missing = query.open.into_keys().collect();
             out.push(Command::Answer { query: query.id, answers: query.answers, missing });
         }
-    }
-}
-
-impl Query {
-    /// Takes what may lack the latest for the shards that have no other answer, as far as it is due.
-    fn take_spares(&mut self, is_due: impl Fn(u64) -> bool) {
-        for spare in std::mem::take(&mut self.spares) {
-            match self.spare_due_ms(&spare) {
-                // Another owner has answered.
-                None => {}
-                Some(due_ms) if is_due(due_ms) => {
-                    self.open.remove(&spare.shard);
-                    self.answers.push(spare);
-                }
-                Some(_) => self.spares.push(spare),
-            }
-        }
-    }
-
-    /// Keeps the younger one of two answers for a shard.
-    fn keep_spare(&mut self, answer: ShardAnswer) {
-        match self.spares.iter_mut().find(|spare| spare.shard == answer.shard) {
-            Some(spare) if spare.age_ms <= answer.age_ms => {}
-            Some(spare) => *spare = answer,
-            None => self.spares.push(answer),
-        }
-    }
-
-    fn spare_due_ms(&self, spare: &ShardAnswer) -> Option<u64> {
-        let open = self.open.get(&spare.shard)?;
-        Some(open.heard_ms.max(self.asked_ms) + SPARE_MS)
-    }
-
-    fn spares_due_ms(&self) -> Option<u64> {
-        self.spares.iter().filter_map(|spare| self.spare_due_ms(spare)).min()
-    }
-
-    fn again_due_ms(&self) -> Option<u64> {
-        (self.again < AGAIN_MAX && self.again_at_ms < self.until_ms).then_some(self.again_at_ms)
-    }
-
-    /// Asks the next owner of each open shard that is meant, one request to a node. Returns the shards that had one.
-    fn ask_next(
-        &mut self,
-        number: u64,
-        is_meant: impl Fn(ShardId) -> bool,
-        out: &mut Vec<Command>,
-    ) -> Vec<ShardId> {
-        let mut requests: BTreeMap<NodeId, Vec<ShardId>> = BTreeMap::new();
-        for (shard, open) in self.open.iter_mut().filter(|(shard, _)| is_meant(**shard)) {
-            if let Some(node) = open.owners.get(open.asked) {
-                open.asked += 1;
-                requests.entry(*node).or_default().push(*shard);
-            }
-        }
-        let asked = requests.values().flatten().copied().collect();
-        for (to, shards) in requests {
-            let question = Message::Question { query: number, shards, question: self.question.clone() };
-            out.push(Command::Send { to, bytes: question.write() });
-        }
-        asked
     }
 }
 

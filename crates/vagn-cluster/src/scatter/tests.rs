@@ -1,3 +1,4 @@
+use super::query::{AGAIN_MAX, SPARE_MS};
 use super::*;
 
 const A: NodeId = NodeId(1);

@@ -224,9 +224,7 @@ fn shards_move_to_a_third_node_and_each_keeps_two_owners() {
     world.pass(30_000);
     let parts: usize = (1..=3).map(|node| world.node(node).shards().len()).sum();
     assert_eq!(parts, 8, "what is not owned is dropped");
-    let ticket = world.submit(3, 50..150);
-    world.pass(1_000);
-    assert_eq!(world.fates(3, ticket), Some(&vec![Fate::Stored; 100]));
+    world.store(3, 50..150);
     world.assert_equal(150);
 }
 
@@ -263,9 +261,7 @@ fn a_stream_made_anew_stops_the_shard_and_a_repair_goes_on_from_the_logs() {
     world.tell(2, Event::RepairAsked(ShardId(0)));
     world.pass_until("repaired", 60_000, |world| world.is_caught_up(&[1, 2]));
     assert!(!world.streams.contains_key(&stream));
-    let ticket = world.submit(1, 0..200);
-    world.pass(1_000);
-    assert_eq!(world.fates(1, ticket), Some(&vec![Fate::Stored; 200]));
+    world.store(1, 0..200);
     world.assert_equal(200);
 }
 
@@ -286,9 +282,7 @@ fn a_repair_stores_what_only_one_owner_had() {
     world.start(2);
     world.pass_until("one owner goes on", 20_000, |world| world.is_caught_up(&[2]));
     for number in 0..10 {
-        let ticket = world.submit(2, 200 + number * 20..220 + number * 20);
-        world.pass(1_000);
-        assert_eq!(world.fates(2, ticket), Some(&vec![Fate::Stored; 20]));
+        world.store(2, 200 + number * 20..220 + number * 20);
     }
     world.start(1);
     world.pass(20_000);
@@ -512,9 +506,7 @@ fn a_question_goes_to_the_owner_that_has_all() {
     for behind in [1, 2] {
         let other = 3 - behind;
         world.crash(behind);
-        let ticket = world.submit(3, 100 * behind as u32..100 * behind as u32 + 100);
-        world.pass(1_000);
-        assert_eq!(world.fates(3, ticket), Some(&vec![Fate::Stored; 100]));
+        world.store(3, 100 * behind as u32..100 * behind as u32 + 100);
         // It is back, and its streams tell it nothing yet.
         let hidden = std::mem::take(&mut world.streams);
         world.start(behind);

@@ -352,6 +352,14 @@ impl World {
         ticket
     }
 
+    /// Lets a reporter bring a report of each of these vehicles, and looks that all are stored within a second.
+    pub(super) fn store(&mut self, node: u64, vehicles: std::ops::Range<u32>) {
+        let count = vehicles.len();
+        let ticket = self.submit(node, vehicles);
+        self.pass(1_000);
+        assert_eq!(self.fates(node, ticket), Some(&vec![Fate::Stored; count]));
+    }
+
     pub(super) fn fates(&self, node: u64, ticket: Ticket) -> Option<&Vec<Fate>> {
         self.machines[&NodeId(node)].settled.get(&ticket)
     }
