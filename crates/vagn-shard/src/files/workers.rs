@@ -308,17 +308,19 @@ impl Shared {
             }
             FileTask::Save { owed, number, sequence, bytes } => {
                 let id = LogId { shard: owed.shard, number };
-                let result = self.snapshot(id, sequence, &bytes);
+                let result = self.snapshot(id, sequence, &bytes).map_err(|err| self.not_replaced(id, &err));
                 self.desk.lock().tell(owed, Event::SnapshotSaved { shard: owed.shard, sequence, result });
             }
             FileTask::Install { owed, number, sequence, bytes, old } => {
                 let id = LogId { shard: owed.shard, number };
                 let result = self.keep(id, old).and_then(|copies| {
-                    let written = self.snapshot(id, sequence, &bytes);
-                    if let (Err(_), Some(copies)) = (&written, copies) {
-                        recover::forget_copies(&self.site, &copies);
-                    }
-                    written
+                    self.snapshot(id, sequence, &bytes).map_err(|err| {
+                        // Else the new one may be in force, and the next start would remove the log that was copied.
+                        if let (NotReplaced::Before(_), Some(copies)) = (&err, copies) {
+                            recover::forget_copies(&self.site, &copies);
+                        }
+                        self.not_replaced(id, &err)
+                    })
                 });
                 let log = result.is_ok().then(|| {
                     recover::remove_older(&self.site, id);
@@ -393,18 +395,20 @@ impl Shared {
         kept.map_err(|err| self.no_snapshot(id, &err))
     }
 
-    fn snapshot(&self, id: LogId, sequence: u64, bytes: &[u8]) -> Result<(), DiskFault> {
-        let made = self.site.disk.create_dir(&self.site.shard_dir(id.shard)).map_err(NotReplaced::Before);
-        match made.and_then(|()| snapshot::write(&self.site, id, sequence, bytes)) {
-            Ok(()) => {
-                add(&self.counts.snapshots, 1);
-                self.desk.lock().has_snapshot(id.shard, bytes.len());
-                Ok(())
-            }
-            Err(NotReplaced::Before(err)) => Err(self.no_snapshot(id, &err)),
-            Err(NotReplaced::Unknown(err)) => {
-                self.no_snapshot(id, &err);
-                Err(DiskFault::Broken)
+    fn snapshot(&self, id: LogId, sequence: u64, bytes: &[u8]) -> Result<(), NotReplaced> {
+        self.site.disk.create_dir(&self.site.shard_dir(id.shard)).map_err(NotReplaced::Before)?;
+        snapshot::write(&self.site, id, sequence, bytes)?;
+        add(&self.counts.snapshots, 1);
+        self.desk.lock().has_snapshot(id.shard, bytes.len());
+        Ok(())
+    }
+
+    fn not_replaced(&self, id: LogId, err: &NotReplaced) -> DiskFault {
+        match err {
+            NotReplaced::Before(err) => self.no_snapshot(id, err),
+            NotReplaced::Unknown(err) => {
+                self.no_snapshot(id, err);
+                DiskFault::Broken
             }
         }
     }

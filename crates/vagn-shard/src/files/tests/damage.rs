@@ -1,5 +1,6 @@
 //! Damage: it is found, said and kept aside, and what stands before it is used.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use vagn_cluster::{DiskCommand, LogOutcome};
@@ -227,16 +228,24 @@ fn a_snapshot_that_is_good_stays_until_the_next_one_is_there() {
     let disk = filled();
     let last = files(&disk).into_iter().rfind(|path| path.extension().is_some_and(|it| it == "log")).unwrap();
     disk.damage(&last, |bytes| set_version(bytes)).unwrap();
+    // The process ends at an operation, or behind one that failed.
+    for fault in [Fault::Crash { bytes: 7 }, Fault::Error(ErrorKind::Other)] {
+        check_that_one_stays(&disk, fault);
+    }
+}
+
+fn check_that_one_stays(disk: &FaultyDisk, fault: Fault) {
     let before = disk.list(&Path::new(DIR).join("shard-3")).unwrap();
     let mut ends = [0; 2];
     for at in 0.. {
         let mut rig = Rig::open(disk.restart(Loss::Nothing), settings()).unwrap();
         rig.start();
-        rig.disk.fail_at(rig.disk.operations() + at, Fault::Crash { bytes: 7 });
+        let fails_at = rig.disk.operations() + at;
+        rig.disk.fail_at(fails_at, fault);
         let bytes = content(30).into();
         rig.tell(DiskCommand::InstallSnapshot { shard: SHARD, sequence: 30, bytes });
         rig.run();
-        let is_over = !rig.disk.has_crashed();
+        let is_over = rig.disk.operations() <= fails_at;
         for loss in [Loss::Nothing, Loss::Unsynced, Loss::Some(at)] {
             let mut rig = Rig::open(rig.disk.restart(loss), settings()).unwrap();
             let (snapshot, _) = rig.start().only();
