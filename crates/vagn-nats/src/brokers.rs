@@ -128,9 +128,10 @@ impl Brokers {
         heard.or_else(|| [first, second].into_iter().find(|link| link.connected().is_some()))
     }
 
-    /// Returns the ways for a message to a node: one connection, by turns; both where one of them is silent, as its broker may hang.
-    pub(crate) fn ways(&self, prefer: u64) -> Vec<Client> {
-        if self.shared.links.iter().all(Link::is_fresh) {
+    /// Returns the ways for a message to a node: one connection, by turns; for a short one both
+    /// where one of them is silent, as its broker may hang.
+    pub(crate) fn ways(&self, prefer: u64, is_short: bool) -> Vec<Client> {
+        if !is_short || self.shared.links.iter().all(Link::is_fresh) {
             self.link(prefer).and_then(Link::connected).into_iter().collect()
         } else {
             self.clients().collect()
@@ -174,13 +175,9 @@ impl Brokers {
         answer
     }
 
-    /// Says something without an answer. Nothing waits: what the connection does not take at once is lost, and counted.
+    /// Says something without an answer. Nothing waits: false when the connection does not take it at once. Then it is lost on this way.
     pub(crate) fn say(&self, client: &Client, subject: String, payload: Bytes) -> bool {
-        let is_taken = matches!(at_once(client.publish(subject, payload)), Some(Ok(())));
-        if !is_taken {
-            self.lose(Loss::NotSent);
-        }
-        is_taken
+        matches!(at_once(client.publish(subject, payload)), Some(Ok(())))
     }
 
     fn connect_options(&self, at: usize) -> ConnectOptions {

@@ -214,7 +214,9 @@ impl Open {
 impl Drop for Open {
     fn drop(&mut self) {
         // Best effort: brokers forget it by themselves too.
-        self.brokers.say(&self.client, std::mem::take(&mut self.delete), bytes::Bytes::new());
+        if !self.brokers.say(&self.client, std::mem::take(&mut self.delete), bytes::Bytes::new()) {
+            self.brokers.lose(Loss::NotSent);
+        }
     }
 }
 

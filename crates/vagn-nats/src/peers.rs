@@ -14,6 +14,9 @@ use crate::counts::Loss;
 /// Longest part without its trailer.
 const PART_MAX: usize = 256 << 10;
 
+/// Longest message that goes over both connections while one of them is silent: what a hung broker does not take stays in memory.
+const BOTH_MAX: usize = 64 << 10;
+
 /// Longest message that is put together.
 const MESSAGE_MAX: usize = 1 << 20;
 
@@ -63,14 +66,16 @@ struct Trailer {
 impl Peers {
     /// Sends a message to a node: over the connections by turns, or over both while one of them is silent.
     pub(crate) fn send(&mut self, brokers: &Brokers, to: NodeId, bytes: Vec<u8>) {
-        let ways = brokers.ways(self.next);
+        let ways = brokers.ways(self.next, bytes.len() <= BOTH_MAX);
         if ways.is_empty() {
             return brokers.lose(Loss::NotSent);
         }
         let subject = brokers.names().to(to, brokers.node());
         for part in self.split(brokers.run(), bytes) {
-            for client in &ways {
-                brokers.say(client, subject.clone(), part.clone());
+            let sent =
+                ways.iter().filter(|client| brokers.say(client, subject.clone(), part.clone())).count();
+            if sent == 0 {
+                brokers.lose(Loss::NotSent);
             }
         }
     }
