@@ -111,7 +111,8 @@ fn fleet_at(places: &[Position], partitions: usize, placing: fn(Key<'_>, usize) 
     fleet
 }
 
-fn sighting(position: Position) -> Sighting {
+/// A sighting there, without anything else.
+pub(crate) fn sighting(position: Position) -> Sighting {
     Sighting {
         position,
         event_time_ms: 5,

@@ -2,6 +2,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::super::link::tests::{node_of, note};
 use super::*;
+use crate::query::tests::sighting;
 use vagn_cluster::{Command, DiskPart, Event, Moment, NodeId, Settings};
 use vagn_flow::clock::Clock;
 use vagn_flow::metrics::MetricRegistry;
@@ -9,7 +10,7 @@ use vagn_flow::readiness::{Readiness, ReadyReport};
 use vagn_otp::testkit::until;
 use vagn_otp::{Queue, Root, Strategy, Supervisor};
 use vagn_shard::shard_of;
-use vagn_store::{Index, Plan, Sighting, Updates, VehicleIdBuf, Writer};
+use vagn_store::{Index, Plan, Updates, VehicleIdBuf, Writer};
 use vagn_wire::{Position, VehicleId};
 
 /// A clock that counts how often it is asked.
@@ -193,26 +194,11 @@ fn vehicles_of_mirrors_are_shown_and_count_where_their_owners_are() {
     let content = |number, is_replica| {
         let mut updates = Updates::new();
         let id = VehicleIdBuf::from(VehicleId::new("bus").unwrap());
-        updates.push(id.key(), id.key().hash(), sighting());
+        updates.push(id.key(), id.key().hash(), sighting(Position::new(1.0, 2.0).unwrap()));
         let mut writer = Writer::new(Index::new(10));
         writer.write(&updates, &mut Plan::default());
         Content { shard: ShardId(number), reader: writer.reader(), is_attached: false, is_replica }
     };
     assert!(readers.take_all(vec![content(0, true), content(1, false)]));
     assert_eq!((readers.vehicles(), parts.fleet.len()), (1, Ok(2)));
-}
-
-fn sighting() -> Sighting {
-    Sighting {
-        position: Position::new(1.0, 2.0).unwrap(),
-        event_time_ms: 5,
-        receive_time_ms: 6,
-        receive_seq: 7,
-        seq: None,
-        speed_mps: None,
-        heading_deg: None,
-        emergency: false,
-        own_time: true,
-        unsure: false,
-    }
 }
