@@ -13,8 +13,9 @@ import yaml
 
 CHART = Path(__file__).parent / "vagn"
 
-# As `vagn status --for` has them.
+# As `vagn status --for` has them, and the probe for copies.
 PURPOSES = {"life", "alarms", "questions", "positions", "copies"}
+WHOLE = ["vagn", "cluster", "status", "--whole", "--data-dir", "/var/lib/vagn/data"]
 
 def rendered(name):
     with open(os.environ[name]) as file:
@@ -32,6 +33,8 @@ def container(group):
 
 def purpose(probe):
     words = probe["exec"]["command"]
+    if words == WHOLE:
+        return "copies"
     assert words[:3] == ["vagn", "status", "--for"] and len(words) == 4, words
     return words[3]
 
@@ -50,6 +53,8 @@ class Chart(unittest.TestCase):
             ready[name] = purpose(probes["readinessProbe"])
         self.assertEqual(ready, {"fleet-store": "copies", "fleet-ingest": "alarms", "fleet-query": "questions"})
         self.assertLessEqual(set(ready.values()), PURPOSES)
+        for group in self.groups.values():
+            self.assertIn(f"--data-dir={WHOLE[-1]}", container(group)["args"])
 
     def test_one_node_of_a_group_at_a_time_may_be_taken_away(self):
         budgets = of_kind(self.parts, "PodDisruptionBudget")

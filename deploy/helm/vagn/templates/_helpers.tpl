@@ -13,6 +13,10 @@ app.kubernetes.io/component: {{ .name }}
 
 {{- define "vagn.probe" -}}
 exec:
+  {{- if eq . "copies" }}
+  command: [vagn, cluster, status, --whole, --data-dir, /var/lib/vagn/data]
+  {{- else }}
   command: [vagn, status, --for, {{ . }}]
+  {{- end }}
 timeoutSeconds: 5
 {{- end -}}
