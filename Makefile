@@ -39,9 +39,10 @@ clippy:
 docs:
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --locked --no-deps
 
-## deploy-check: alert rules, relays and dashboard in deploy/; builds nothing
+## deploy-check: alert rules, relays, dashboard, brokers' settings, compose file and chart in deploy/, and the tables of docs/scale.md; builds nothing
 deploy-check:
 	scripts/test-deploy
+	scripts/scale --check
 
 # All that the pages are made of, and the pages themselves: a build of another commit is older or newer than the last one here.
 WEB := $(shell find web -name node_modules -prune -o -type f -print)

@@ -9,6 +9,7 @@
 mod answers;
 mod clocks;
 mod disks;
+mod doctor;
 mod export;
 mod import;
 mod kills;
@@ -19,6 +20,7 @@ mod partitions;
 mod pauses;
 mod readers;
 mod restarts;
+mod rights;
 mod roles;
 mod rounds;
 mod scene;
