@@ -8,7 +8,7 @@ use futures_util::{Stream, stream};
 use serde::Deserialize;
 use tokio::time::Instant;
 use tracing::warn;
-use vagn_cluster::{StreamInfo, StreamOutcome};
+use vagn_cluster::{RecordOutcome, StreamInfo, StreamOutcome};
 
 use crate::api::{Meaning, Said, read};
 use crate::brokers::{Brokers, answer_by};
@@ -81,6 +81,11 @@ impl Brokers {
     /// Reads the figures of the bucket, from its leader.
     pub async fn read_bucket(&self) -> StreamOutcome {
         self.read_named(0, &self.names().registry(), answer_by()).await
+    }
+
+    /// Reads an object, from the leader of the bucket.
+    pub async fn read_object(&self, key: &str) -> RecordOutcome {
+        self.read_last(&self.names().registry(), &format!("{}{key}", self.names().registry_prefix())).await
     }
 
     /// Makes the bucket unless it is there, with so much room or, where brokers have not so much, with less.

@@ -3,11 +3,15 @@
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use vagn_registry::{Registry, RegistryError};
+use vagn_registry::{Bucket, Registry, RegistryError};
 use vagn_store::{PartList, StoreError};
+
+/// Directory of the copy of a cluster's registry in the data directory of a node.
+pub const COPY_DIR: &str = "cluster-registry";
 
 /// Longest key file, in bytes: 44 characters and the end of the line.
 const KEY_FILE_MAX: u64 = 256;
@@ -46,6 +50,34 @@ pub fn open_registry(
     let registry = Registry::open(data_dir, key.as_ref())?;
     parts.add(Registry::FILE)?;
     Ok(registry)
+}
+
+/// Opens the copy of a cluster's registry in a data directory, or begins one, and returns it with the mark of the key. Writes go to `bucket`.
+///
+/// # Errors
+/// As [`open_registry`].
+pub fn open_copy(
+    data_dir: &Path,
+    key_file: Option<&Path>,
+    bucket: Arc<dyn Bucket>,
+) -> Result<(Registry, Option<String>), RegistryFault> {
+    let key = key_file.map(read_key).transpose()?;
+    let dir = data_dir.join(COPY_DIR);
+    if let Err(source) = std::fs::create_dir_all(&dir) {
+        let why = source.to_string();
+        return Err(RegistryError::File { path: dir, why }.into());
+    }
+    let registry = Registry::open_copy(&dir, key.as_ref(), bucket)?;
+    Ok((registry, Registry::key_mark(key.as_ref())))
+}
+
+/// Opens the copy of a cluster's registry in the data directory of a node that does not run, for lists.
+///
+/// # Errors
+/// As [`open_registry`]; also when there is none.
+pub fn read_copy(data_dir: &Path, key_file: Option<&Path>) -> Result<Registry, RegistryFault> {
+    let key = key_file.map(read_key).transpose()?;
+    Ok(Registry::open_copy_to_read(&data_dir.join(COPY_DIR), key.as_ref())?)
 }
 
 /// Opens the registry in a data directory for lists: nothing is changed, and secrets in clear are not wrapped.
