@@ -82,8 +82,7 @@ impl Entry for NodeEntry {
     }
 
     fn to_json(&self, _: Option<&Wrapping>) -> Vec<u8> {
-        let json =
-            NodeJson { name: self.name.clone(), mark: self.mark, wrapped_by: self.wrapped_by.clone() };
+        let json = NodeJson { name: self.name.clone(), mark: self.mark, wrapped_by: self.wrapped_by.clone() };
         serde_json::to_vec(&json).expect("numbers and texts can always be written")
     }
 

@@ -25,12 +25,8 @@ impl Figures {
     }
 
     /// Counts anew what these puts may have changed.
-    pub(crate) fn follow(
-        &mut self,
-        registry: &Registry,
-        mut kinds: impl Iterator<Item = Kind> + Clone,
-    ) -> Result<(), RegistryError> {
-        let touched = |kind: &&Kind| kinds.any(|touched| touched == **kind);
+    pub(crate) fn follow(&mut self, registry: &Registry, kinds: &[Kind]) -> Result<(), RegistryError> {
+        let touched = |kind: &&Kind| kinds.contains(kind);
         Kind::ALL.iter().filter(touched).try_for_each(|kind| self.recount(registry, *kind))
     }
 

@@ -204,7 +204,9 @@ impl Registry {
         let changes = file::write(&self.inner.db, puts).inspect_err(|err| self.count_error(err))?;
         let revision = changes.last().map_or_else(|| self.revision(), |change| change.revision);
         self.inner.changes.push(changes, revision);
-        self.refigure(puts.iter().map(|put| put.kind));
+        let kinds: Vec<_> =
+            Kind::ALL.into_iter().filter(|kind| puts.iter().any(|put| put.kind == *kind)).collect();
+        self.refigure(&kinds);
         Ok(revision)
     }
 
@@ -286,7 +288,7 @@ impl Registry {
     }
 
     /// Brings the figures up to date. One that cannot be counted stays as it was: the write itself is done.
-    pub(crate) fn refigure(&self, kinds: impl Iterator<Item = Kind> + Clone) {
+    pub(crate) fn refigure(&self, kinds: &[Kind]) {
         let mut figures = self.figures();
         if figures.follow(self, kinds).is_ok() {
             *self.inner.figures.lock() = figures;

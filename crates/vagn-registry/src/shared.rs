@@ -294,12 +294,10 @@ impl Registry {
     ) -> Result<(), RegistryError> {
         let _in_order = self.inner.writing.lock();
         let (changes, last) = write(&self.inner)?;
-        let kinds: Vec<_> = Kind::ALL
-            .into_iter()
-            .filter(|kind| changes.iter().any(|change| change.kind == *kind))
-            .collect();
+        let kinds: Vec<_> =
+            Kind::ALL.into_iter().filter(|kind| changes.iter().any(|change| change.kind == *kind)).collect();
         self.inner.changes.push(changes, last);
-        self.refigure(kinds.into_iter());
+        self.refigure(&kinds);
         if let Some(shared) = &self.inner.shared {
             shared.moved_to(through);
         }

@@ -46,7 +46,8 @@ impl App {
                 return Err(why);
             }
             let report = ops::readiness_of(&self.readiness, &self.tree.root.processes());
-            let lacks_cluster = report.missing.keys().all(|name| [OBSTACLE, REGISTRY].contains(&name.as_str()));
+            let lacks_cluster =
+                report.missing.keys().all(|name| [OBSTACLE, REGISTRY].contains(&name.as_str()));
             let is_late = patience.is_elapsed() && cluster.shelf.are_brokers_away();
             if report.ready || (is_late && lacks_cluster) {
                 return Ok(());

@@ -174,7 +174,9 @@ impl<S: Source> Keeper<S> {
         let since = {
             let unfilled = &mut self.looks.lock().unfilled;
             match unfilled {
-                Some((incarnation, last, since)) if (*incarnation, *last) == (info.incarnation, info.last) => {
+                Some((incarnation, last, since))
+                    if (*incarnation, *last) == (info.incarnation, info.last) =>
+                {
                     *since
                 }
                 _ => {
@@ -201,7 +203,8 @@ impl<S: Source> Keeper<S> {
     async fn follow(&self, info: StreamInfo) -> Result<Over, RegistryError> {
         let copied = self.registry.copied()?;
         let goes_on = self.goes_on(copied, info);
-        let mut events = self.source.follow(if goes_on { copied.sequence + 1 } else { 1 }).ready_chunks(AT_ONCE);
+        let mut events =
+            self.source.follow(if goes_on { copied.sequence + 1 } else { 1 }).ready_chunks(AT_ONCE);
         let mut first = events.next().await.unwrap_or_default().into_iter();
         let Some(BucketEvent::Begun { info: begun, pending }) = first.next() else {
             self.close("the brokers do not send what they have");
@@ -376,12 +379,11 @@ impl<S: Source> Following<'_, S> {
         }
         let Keeper { registry, name, wrapped_by, .. } = self.keeper;
         let (registry, name, wrapped_by) = (registry.clone(), name.clone(), wrapped_by.clone());
-        self.entering = Some(spawn_blocking(move || {
-            match registry.enter_node(&name, wrapped_by.as_deref()) {
+        self.entering =
+            Some(spawn_blocking(move || match registry.enter_node(&name, wrapped_by.as_deref()) {
                 Ok(number) => info!(number, "the node has a number"),
                 Err(err) => warn!(error = %err, "the node has not entered itself in the registry yet"),
-            }
-        }));
+            }));
     }
 
     /// Compares the copy with the bucket. False where it is to be looked at again.
@@ -408,7 +410,10 @@ impl<S: Source> Following<'_, S> {
         self.keeper.metrics.compared(info.last - before);
         // What was there 2 s ago has had its time to come.
         if self.last_seen.replace(info.last).is_some_and(|last| last > before) {
-            warn!(behind = info.last - before, "the registry does not come from the brokers: it is followed anew");
+            warn!(
+                behind = info.last - before,
+                "the registry does not come from the brokers: it is followed anew"
+            );
             return Ok(false);
         }
         if info.last > before {

@@ -5,7 +5,7 @@ use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream};
 use tokio::runtime::Handle;
 use vagn_cluster::{RecordOutcome, StreamOutcome};
-use vagn_nats::{Appended, BucketEvent, Brokers, NewObject};
+use vagn_nats::{Appended, Brokers, BucketEvent, NewObject};
 use vagn_registry::{Bucket, Put};
 use vagn_shard::FleetShard;
 

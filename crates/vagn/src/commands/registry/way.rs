@@ -164,8 +164,7 @@ impl RegistryArgs {
         }
         let data = DataDir::open(Arc::new(RealDisk), &self.data_dir, None, fastrand::u64(..))
             .map_err(of_data_dir)?;
-        let registry =
-            read_copy(&self.data_dir, self.registry_key_file.as_deref()).map_err(of_registry)?;
+        let registry = read_copy(&self.data_dir, self.registry_key_file.as_deref()).map_err(of_registry)?;
         let clock = Arc::new(SystemClock::new());
         Ok(OpenFile { deeds: Deeds { registry, clock, origin: "".into(), guard: None }, _data: data })
     }

@@ -18,6 +18,7 @@ mod outages;
 mod partitions;
 mod pauses;
 mod readers;
+mod registry;
 mod restarts;
 mod roles;
 mod rounds;
