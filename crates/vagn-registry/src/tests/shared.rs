@@ -29,9 +29,12 @@ struct Model {
     state: Mutex<State>,
 }
 
+/// Sequence and content; `None`: it was removed.
+type Version = (u64, Option<Vec<u8>>);
+
 #[derive(Default)]
 struct State {
-    objects: BTreeMap<(Kind, String), (u64, Option<Vec<u8>>)>,
+    objects: BTreeMap<(Kind, String), Version>,
     last: u64,
     faults: Vec<Fault>,
     nodes: Vec<Registry>,
