@@ -52,6 +52,9 @@ impl Registry {
     /// Name of its file in the data directory.
     pub const FILE: &'static str = "registry.redb";
 
+    /// Directory in the data directory of a node where the copy of its cluster's registry is.
+    pub const COPY_DIR: &'static str = "cluster-registry";
+
     /// Opens the registry of a data directory, or begins one. `wrapping_key` wraps secrets, where one is set: those that are there
     /// in clear are wrapped now.
     ///

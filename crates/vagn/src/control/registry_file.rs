@@ -10,9 +10,6 @@ use base64::engine::general_purpose::STANDARD;
 use vagn_registry::{Bucket, Registry, RegistryError};
 use vagn_store::{PartList, StoreError};
 
-/// Directory of the copy of a cluster's registry in the data directory of a node.
-pub const COPY_DIR: &str = "cluster-registry";
-
 /// Longest key file, in bytes: 44 characters and the end of the line.
 const KEY_FILE_MAX: u64 = 256;
 
@@ -62,7 +59,7 @@ pub fn open_copy(
     bucket: Arc<dyn Bucket>,
 ) -> Result<(Registry, Option<String>), RegistryFault> {
     let key = key_file.map(read_key).transpose()?;
-    let dir = data_dir.join(COPY_DIR);
+    let dir = data_dir.join(Registry::COPY_DIR);
     if let Err(source) = std::fs::create_dir_all(&dir) {
         let why = source.to_string();
         return Err(RegistryError::File { path: dir, why }.into());
@@ -77,7 +74,7 @@ pub fn open_copy(
 /// As [`open_registry`]; also when there is none.
 pub fn read_copy(data_dir: &Path, key_file: Option<&Path>) -> Result<Registry, RegistryFault> {
     let key = key_file.map(read_key).transpose()?;
-    Ok(Registry::open_copy_to_read(&data_dir.join(COPY_DIR), key.as_ref())?)
+    Ok(Registry::open_copy_to_read(&data_dir.join(Registry::COPY_DIR), key.as_ref())?)
 }
 
 /// Opens the registry in a data directory for lists: nothing is changed, and secrets in clear are not wrapped.
@@ -95,7 +92,10 @@ pub fn read_registry(
 }
 
 /// Reads a wrapping key: 32 bytes in base64.
-fn read_key(path: &Path) -> Result<[u8; 32], RegistryFault> {
+///
+/// # Errors
+/// There is no such file, or no key in it.
+pub fn read_key(path: &Path) -> Result<[u8; 32], RegistryFault> {
     let fault = |why: String| RegistryFault::KeyFile { path: path.to_owned(), why };
     let text = read_text(path).map_err(|err| fault(format!("cannot be read: {err}")))?;
     let key = STANDARD.decode(text.trim()).ok().and_then(|bytes| bytes.try_into().ok());

@@ -4,7 +4,7 @@
 use vagn_registry::Kind;
 
 /// Returns the key of an object in the bucket, such as `token.anna`.
-pub(super) fn to_bucket(kind: Kind, key: &str) -> String {
+pub fn to_bucket(kind: Kind, key: &str) -> String {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
     match key.bytes().all(is_plain) {
         true => format!("{}.{key}", kind.word()),
@@ -16,7 +16,7 @@ pub(super) fn to_bucket(kind: Kind, key: &str) -> String {
 }
 
 /// Reads such a key; `None` for one that makes no sense, as of a later version.
-pub(super) fn of_bucket(text: &str) -> Option<(Kind, Box<str>)> {
+pub fn of_bucket(text: &str) -> Option<(Kind, Box<str>)> {
     let (word, key) = text.split_once('.')?;
     let kind = Kind::of_word(word)?;
     let Some(digits) = key.strip_prefix('=') else { return Some((kind, key.into())) };

@@ -17,5 +17,6 @@ mod source;
 mod tests;
 
 pub use keeper::{Keeper, KeeperParts};
+pub use keys::{of_bucket, to_bucket};
 pub use outlook::{CopyMetrics, REGISTRY};
 pub use source::{ToBrokers, Way};

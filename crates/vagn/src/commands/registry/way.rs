@@ -17,7 +17,7 @@ use super::RegistryArgs;
 use crate::commands::exit::{Coded, of_control};
 use crate::commands::owner::Before;
 use crate::control::{
-    COPY_DIR, ClientError, ControlLine, ControlRequest, Deeds, Problem, RegistryFault, SOCKET, Tell, connect,
+    ClientError, ControlLine, ControlRequest, Deeds, Problem, RegistryFault, SOCKET, Tell, connect,
     open_registry, read_copy, read_registry,
 };
 
@@ -119,7 +119,7 @@ fn unreached(dir: &Path, err: &std::io::Error) -> Coded {
 impl RegistryArgs {
     /// Opens the file; it is made only where something is to be put into it.
     fn open(&self, request: &ControlRequest) -> Result<OpenFile, Refused> {
-        if self.data_dir.join(COPY_DIR).join(Registry::FILE).exists() {
+        if self.data_dir.join(Registry::COPY_DIR).join(Registry::FILE).exists() {
             return self.open_node(request);
         }
         let file = self.data_dir.join(Registry::FILE);

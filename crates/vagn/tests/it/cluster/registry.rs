@@ -100,6 +100,14 @@ async fn a_node_lets_in_without_brokers_and_learns_of_a_revocation_with_them() {
     let refused =
         command().args(["token", "revoke", "anna", "--data-dir"]).arg(cluster.dir(1)).output().unwrap();
     assert_eq!(refused.status.code(), Some(69), "{}", String::from_utf8_lossy(&refused.stderr));
+    let (backup, restored) =
+        (cluster.dir(1).with_extension("backup"), cluster.dir(1).with_extension("restored"));
+    for (deed, from, to) in [("backup", cluster.dir(1), &backup), ("restore", backup.clone(), &restored)] {
+        let (path, option) = if deed == "backup" { (to.clone(), from) } else { (from, to.clone()) };
+        let said = command().arg(deed).arg(path).arg("--data-dir").arg(option).output().unwrap();
+        assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
+    }
+    assert_eq!(tokens(&restored), ["\"anna\""]);
     cluster.launch(1);
     answers(cluster.node(1), &anna, 503).await;
     for node in [0, 1] {
