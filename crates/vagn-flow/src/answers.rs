@@ -31,12 +31,16 @@ const PER_MS: u64 = 16;
 /// Counts by which what is reserved is ahead of the clock: those of one second.
 const RESERVE: u64 = 1_000 * PER_MS;
 
+/// Stands for a number of the node that is not known yet.
+const NO_NODE: u64 = u64::MAX;
+
 /// More than the file has, in bytes.
 const LONGEST: usize = 128;
 
 /// Sequence of sealed answers.
 pub struct AnswerSequence {
-    node: u64,
+    /// Number of the node in its place, or [`NO_NODE`].
+    node: AtomicU64,
     next: AtomicU64,
     /// Counts below it may be used: the file says so.
     reserved: AtomicU64,
@@ -65,7 +69,7 @@ impl AnswerSequence {
             }
         };
         let sequence = Self {
-            node: u64::from(node) << COUNTER_BITS,
+            node: AtomicU64::new(u64::from(node) << COUNTER_BITS),
             next: AtomicU64::new(next),
             reserved: AtomicU64::new(next),
             file: Mutex::new(file),
@@ -100,12 +104,24 @@ impl AnswerSequence {
         Ok(())
     }
 
-    /// Takes the next sequence; `None` when none is reserved.
+    /// Takes another number of the node; `None`: it is not known yet, and nothing is given out until it is.
+    pub fn set_node(&self, node: Option<u16>) {
+        let node = node.map_or(NO_NODE, |node| u64::from(node) << COUNTER_BITS);
+        self.node.store(node, Ordering::Release);
+    }
+
+    /// True if the number of the node is known.
+    pub fn has_node(&self) -> bool {
+        self.node.load(Ordering::Acquire) != NO_NODE
+    }
+
+    /// Takes the next sequence; `None` when none is reserved, or the number of the node is not known.
     pub fn take(&self) -> Option<u64> {
+        let node = Some(self.node.load(Ordering::Acquire)).filter(|node| *node != NO_NODE)?;
         let reserved = self.reserved.load(Ordering::Acquire).min(1 << COUNTER_BITS);
         let next = |next: u64| (next < reserved).then_some(next + 1);
         let taken = self.next.try_update(Ordering::AcqRel, Ordering::Acquire, next).ok()?;
-        Some(self.node | taken)
+        Some(node | taken)
     }
 }
 
@@ -198,6 +214,16 @@ mod tests {
             sequence.reserve(NOW_MS + 1_001).unwrap();
             assert!(sequence.take().unwrap() > last, "{damage}");
         }
+    }
+
+    #[test]
+    fn gives_out_nothing_until_the_number_of_the_node_is_known() {
+        let dir = tempfile::tempdir().unwrap();
+        let sequence = open(dir.path(), NOW_MS);
+        sequence.set_node(None);
+        assert_eq!((sequence.take(), sequence.has_node()), (None, false));
+        sequence.set_node(Some(9));
+        assert_eq!(sequence.take().map(|taken| taken >> COUNTER_BITS), Some(9));
     }
 
     #[test]

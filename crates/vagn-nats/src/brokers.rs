@@ -1,6 +1,7 @@
 //! Two connections to different brokers: one that hangs or ends takes nothing with it.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_nats::{
@@ -54,6 +55,8 @@ struct Shared {
     places: Mutex<[Option<ServerAddr>; 2]>,
     refusals: Mutex<Refusals>,
     counts: Counts,
+    /// Last number that was given out.
+    number: AtomicU64,
 }
 
 /// What comes over the connections. It must be polled all the time: answers to requests come through it too.
@@ -74,7 +77,7 @@ impl Brokers {
         let inbox = |at: usize| format!("_INBOX.answer.{:x}.{:x}.{at}", options.node.0, options.run);
         let links = [Link::new(inbox(0)), Link::new(inbox(1))];
         let (places, refusals, counts) = (Mutex::default(), Mutex::default(), Counts::default());
-        let shared = Shared { links, places, refusals, counts, options };
+        let shared = Shared { links, places, refusals, counts, options, number: AtomicU64::new(0) };
         let brokers = Self { shared: Arc::new(shared) };
         let links = [0, 1].map(|at| incoming(brokers.clone(), at).boxed());
         (brokers, Incoming { links: stream::select_all(links) })
@@ -110,6 +113,11 @@ impl Brokers {
 
     pub(crate) fn run(&self) -> u64 {
         self.shared.options.run
+    }
+
+    /// Returns a number that no other consumer or batch of this run has.
+    pub(crate) fn number(&self) -> u64 {
+        self.shared.number.fetch_add(1, Ordering::Relaxed) + 1
     }
 
     pub(crate) fn replicas(&self) -> u8 {

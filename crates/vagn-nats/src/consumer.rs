@@ -6,17 +6,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_nats::{Client, Subscriber};
+use async_nats::{Client, Message, Subscriber};
 use futures_util::{Stream, StreamExt, stream};
-use serde::Serialize;
-use tokio::time::{Instant, timeout};
-use vagn_cluster::{Delivered, Event, Incarnation, StreamId, StreamOutcome, SubscriptionId};
+use serde::{Deserialize, Serialize};
+use tokio::time::timeout;
+use vagn_cluster::{Delivered, Event, StreamId, StreamInfo, StreamOutcome, SubscriptionId};
 
 use crate::api::{Said, ask_over, json};
 use crate::brokers::{Brokers, answer_by};
 use crate::counts::Loss;
 use crate::link::{Link, at_once};
-use crate::pulled::{Pulled, pulled};
+use crate::pulled::{Place, Pulled, pulled};
+use crate::stream::read_over;
 
 /// Time between signs of life of a consumer that has nothing.
 const HEARTBEAT: Duration = Duration::from_millis(500);
@@ -38,29 +39,42 @@ const BATCH_BYTES: u64 = 2 << 20;
 const CONNECTED_MAX: Duration = Duration::from_secs(2);
 
 impl Brokers {
-    /// Follows a stream from a sequence on: [`Event::Delivered`] for each message, in order, and at last [`Event::SubscriptionEnded`].
+    /// Follows a shard's stream from a sequence on: [`Event::Delivered`] for each message, in order, and at last [`Event::SubscriptionEnded`].
     pub fn follow(
         &self,
         subscription: SubscriptionId,
         stream: StreamId,
         from: u64,
     ) -> impl Stream<Item = Event> + Send + use<> {
-        subscribe(self.clone(), Wanted { subscription, stream, from })
+        let wanted = Wanted {
+            name: format!("{:x}-{:x}-{:x}", self.node().0, self.run(), subscription.0),
+            stream: self.names().stream(stream),
+            prefer: u64::from(stream.shard.0),
+            from,
+        };
+        subscribe(self.clone(), subscription, wanted)
     }
 }
 
-/// What a subscription is to deliver.
-#[derive(Debug, Clone, Copy)]
-struct Wanted {
-    subscription: SubscriptionId,
-    stream: StreamId,
-    from: u64,
+/// What a consumer is to deliver.
+#[derive(Debug, Clone)]
+pub(crate) struct Wanted {
+    /// Name of the consumer; no other has it.
+    pub(crate) name: String,
+    pub(crate) stream: String,
+    /// Connection that is preferred.
+    pub(crate) prefer: u64,
+    pub(crate) from: u64,
 }
 
-fn subscribe(brokers: Brokers, wanted: Wanted) -> impl Stream<Item = Event> + Send {
+fn subscribe(
+    brokers: Brokers,
+    subscription: SubscriptionId,
+    wanted: Wanted,
+) -> impl Stream<Item = Event> + Send {
     let begin = Stage::Begin(brokers, wanted);
     stream::unfold(begin, move |stage| async move {
-        let ended = (Event::SubscriptionEnded(wanted.subscription), Stage::Ended);
+        let ended = (Event::SubscriptionEnded(subscription), Stage::Ended);
         let mut open = match stage {
             Stage::Begin(brokers, wanted) => match Open::begin(&brokers, wanted).await {
                 Some(open) => Box::new(open),
@@ -73,7 +87,16 @@ fn subscribe(brokers: Brokers, wanted: Wanted) -> impl Stream<Item = Event> + Se
             Stage::Ended => return None,
         };
         match open.next().await {
-            Ok(delivered) => Some((Event::Delivered(delivered), Stage::Open(open))),
+            Ok((place, message)) => {
+                let delivered = Delivered {
+                    subscription,
+                    incarnation: open.info.incarnation,
+                    sequence: place.sequence,
+                    time_ms: place.time_ms,
+                    bytes: Arc::from(&message.payload[..]),
+                };
+                Some((Event::Delivered(delivered), Stage::Open(open)))
+            }
             Err(loss) => {
                 open.brokers.lose(loss);
                 Some(ended)
@@ -89,10 +112,12 @@ enum Stage {
 }
 
 /// A consumer that delivers.
-struct Open {
+pub(crate) struct Open {
     brokers: Brokers,
-    wanted: Wanted,
-    incarnation: Incarnation,
+    /// Figures of the stream just before the consumer was made.
+    pub(crate) info: StreamInfo,
+    /// Messages that were to be delivered when it was made.
+    pub(crate) pending: u64,
     client: Client,
     messages: Subscriber,
     /// Subject on which they come.
@@ -125,6 +150,13 @@ struct Config {
     mem_storage: bool,
 }
 
+/// A consumer that was made.
+#[derive(Deserialize)]
+struct Made {
+    #[serde(default)]
+    num_pending: u64,
+}
+
 #[derive(Serialize)]
 struct Pull {
     batch: u64,
@@ -135,21 +167,19 @@ struct Pull {
 
 impl Open {
     /// Makes a consumer, all over one connection: the other may lead to brokers that are cut off from these.
-    async fn begin(brokers: &Brokers, wanted: Wanted) -> Option<Self> {
-        let link = brokers.connected(u64::from(wanted.stream.shard.0), CONNECTED_MAX).await?;
+    pub(crate) async fn begin(brokers: &Brokers, wanted: Wanted) -> Option<Self> {
+        let Wanted { name, stream, prefer, from } = wanted;
+        let link = brokers.connected(prefer, CONNECTED_MAX).await?;
         let client = link.connected()?;
-        let before = incarnation(brokers, link, wanted.stream).await?;
-        let stream = brokers.names().stream(wanted.stream);
+        let before = figures(link, &stream).await?;
         let delivery = link.delivery();
-        let name = format!("{:x}-{:x}-{:x}", brokers.node().0, brokers.run(), wanted.subscription.0);
         let messages = timeout(HEARTBEAT, client.subscribe(delivery.clone())).await.ok()?.ok()?;
         let subject = format!("$JS.API.CONSUMER.CREATE.{stream}.{name}");
-        let new =
-            NewConsumer { stream_name: stream.clone(), action: "create", config: config(&name, wanted.from) };
-        let open = Self {
+        let new = NewConsumer { stream_name: stream.clone(), action: "create", config: config(&name, from) };
+        let mut open = Self {
             brokers: brokers.clone(),
-            wanted,
-            incarnation: before,
+            info: before,
+            pending: 0,
             client,
             messages,
             delivery,
@@ -158,15 +188,16 @@ impl Open {
             due: 0,
             delivered: 0,
         };
-        let Said::Is(serde::de::IgnoredAny) = ask_over(link, subject, &new, answer_by()).await else {
+        let Said::Is(Made { num_pending }) = ask_over(link, subject, &new, answer_by()).await else {
             return None;
         };
+        open.pending = num_pending;
         // The stream may have been made anew between: then nobody knows whose messages these are.
-        (incarnation(brokers, link, wanted.stream).await? == before).then_some(open)
+        (figures(link, &stream).await?.incarnation == before.incarnation).then_some(open)
     }
 
     /// Waits for the next message.
-    async fn next(&mut self) -> Result<Delivered, Loss> {
+    pub(crate) async fn next(&mut self) -> Result<(Place, Message), Loss> {
         loop {
             if self.due <= BATCH / 2 {
                 self.pull()?;
@@ -182,13 +213,7 @@ impl Open {
                 Pulled::Entry(place) if place.delivery != self.delivered + 1 => return Err(Loss::Gap),
                 Pulled::Entry(place) => {
                     (self.delivered, self.due) = (place.delivery, self.due.saturating_sub(1));
-                    return Ok(Delivered {
-                        subscription: self.wanted.subscription,
-                        incarnation: self.incarnation,
-                        sequence: place.sequence,
-                        time_ms: place.time_ms,
-                        bytes: Arc::from(&message.payload[..]),
-                    });
+                    return Ok((place, message));
                 }
             }
         }
@@ -237,10 +262,9 @@ fn nanoseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
-async fn incarnation(brokers: &Brokers, link: &Link, stream: StreamId) -> Option<Incarnation> {
-    let until: Instant = answer_by();
-    match brokers.read_stream_over(link, stream, until).await {
-        StreamOutcome::Is(info) => Some(info.incarnation),
+async fn figures(link: &Link, stream: &str) -> Option<StreamInfo> {
+    match read_over(link, stream, answer_by()).await {
+        StreamOutcome::Is(info) => Some(info),
         StreamOutcome::Absent | StreamOutcome::NoAnswer => None,
     }
 }

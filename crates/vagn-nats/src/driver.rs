@@ -70,13 +70,14 @@ impl<S: ShardState + Send + 'static, D: Disk> Driver<S, D> {
         told: Told,
     ) -> (Handle<S>, Self) {
         let (sender, requests) = mpsc::channel(REQUESTS_MAX);
-        let handle = Handle { requests: sender, brokers: brokers.clone() };
+        let stream_bytes = settings.stream_bytes;
+        let handle = Handle { requests: sender, brokers: brokers.clone(), stream_bytes };
         let world = World {
             brokers,
             clock,
             told,
             began: Instant::now(),
-            stream_bytes: settings.stream_bytes,
+            stream_bytes,
             answers: FuturesUnordered::new(),
             subscriptions: SelectAll::new(),
             ends: HashMap::new(),

@@ -55,11 +55,16 @@ pub struct Unavailable;
 pub struct Handle<S> {
     pub(crate) requests: mpsc::Sender<Request<S>>,
     pub(crate) brokers: Brokers,
+    pub(crate) stream_bytes: u64,
 }
 
 impl<S> Clone for Handle<S> {
     fn clone(&self) -> Self {
-        Self { requests: self.requests.clone(), brokers: self.brokers.clone() }
+        Self {
+            requests: self.requests.clone(),
+            brokers: self.brokers.clone(),
+            stream_bytes: self.stream_bytes,
+        }
     }
 }
 
@@ -176,6 +181,11 @@ impl<S> Handle<S> {
     /// True when the node takes nothing because it is not driven any more.
     pub fn has_ended(&self) -> bool {
         self.requests.is_closed()
+    }
+
+    /// Returns the room with which the streams of shards are made.
+    pub fn stream_bytes(&self) -> u64 {
+        self.stream_bytes
     }
 
     /// Returns the brokers, with their counts.

@@ -14,6 +14,7 @@
 //! | `api.rs` | JetStream's requests and answers in JSON, and its errors |
 //! | `stream.rs`, `room.rs` | streams: made, read, purged; their room |
 //! | `publish.rs`, `record.rs` | messages into streams; records by compare-and-set |
+//! | `registry.rs` | the bucket of what people say: written after what the writer has seen, and followed |
 //! | `consumer.rs`, `pulled.rs` | messages out of a stream, in order or not at all |
 //! | `peers.rs` | messages between nodes, in parts |
 //! | `driver.rs`, `handle.rs` | the node's driver, and the service's way to it |
@@ -35,6 +36,7 @@ mod publish;
 mod pulled;
 mod record;
 mod refusals;
+mod registry;
 mod room;
 mod stream;
 mod survey;
@@ -46,4 +48,5 @@ pub use handle::{Answered, Handle, Held, Unavailable};
 pub use link::ANSWER_MAX;
 pub use options::{Options, OptionsError};
 pub use publish::NewMessage;
+pub use registry::{Appended, BucketEvent, NewObject};
 pub use survey::{Follower, StreamSeen, Streams, Visit, VisitError, room_of_streams};

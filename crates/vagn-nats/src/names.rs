@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | a shard's epoch | `vagn-SET-SHARD-EPOCH` | `vagn.SET.shard.SHARD.EPOCH` |
 //! | records | `KV_vagn-SET`, the bucket `vagn-SET` | `$KV.vagn-SET.assignment` |
+//! | the registry | `KV_vagn-SET_registry`, the bucket `vagn-SET_registry` | `$KV.vagn-SET_registry.KIND.KEY` |
 //! | to a node, to all | | `vagn.SET.to.NODE.FROM`, `vagn.SET.all.FROM` |
 
 use vagn_cluster::{NodeId, RecordKey, StreamId};
@@ -49,6 +50,16 @@ impl Names {
     pub(crate) fn record(&self, key: RecordKey) -> String {
         let RecordKey::Assignment = key;
         format!("$KV.vagn-{}.assignment", self.set)
+    }
+
+    /// Stream of the registry. No data set has `_` in its name, so none can be called so.
+    pub(crate) fn registry(&self) -> String {
+        format!("KV_vagn-{}_registry", self.set)
+    }
+
+    /// Beginning of the subjects of the registry.
+    pub(crate) fn registry_prefix(&self) -> String {
+        format!("$KV.vagn-{}_registry.", self.set)
     }
 
     pub(crate) fn to(&self, node: NodeId, from: NodeId) -> String {

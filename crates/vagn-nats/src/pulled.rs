@@ -24,6 +24,8 @@ pub(crate) struct Place {
     pub(crate) delivery: u64,
     /// Time at which it was stored, ms since 1970.
     pub(crate) time_ms: i64,
+    /// Messages behind it that were to be delivered when it was.
+    pub(crate) pending: u64,
 }
 
 /// Reads what a consumer sent.
@@ -64,7 +66,7 @@ fn place(subject: &str) -> Option<Place> {
     }
     let number = |at: usize| parts.get(from + at)?.parse::<u64>().ok();
     let time_ms = i64::try_from(number(3)? / 1_000_000).ok()?;
-    Some(Place { sequence: number(1)?, delivery: number(2)?, time_ms })
+    Some(Place { sequence: number(1)?, delivery: number(2)?, time_ms, pending: number(4)? })
 }
 
 #[cfg(test)]
@@ -90,11 +92,11 @@ mod tests {
 
     #[test]
     fn the_place_is_read_from_either_form() {
-        let expected = Place { sequence: 17, delivery: 3, time_ms: 1_800_000_000_123 };
+        let expected = Place { sequence: 17, delivery: 3, time_ms: 1_800_000_000_123, pending: 6 };
         for subject in [
-            "$JS.ACK.stream.consumer.1.17.3.1800000000123456789.0",
-            "$JS.ACK._.hash.stream.consumer.1.17.3.1800000000123456789.0",
-            "$JS.ACK.domain.hash.stream.consumer.1.17.3.1800000000123456789.0.token",
+            "$JS.ACK.stream.consumer.1.17.3.1800000000123456789.6",
+            "$JS.ACK._.hash.stream.consumer.1.17.3.1800000000123456789.6",
+            "$JS.ACK.domain.hash.stream.consumer.1.17.3.1800000000123456789.6.token",
         ] {
             assert_eq!(place(subject).as_ref(), Some(&expected), "{subject}");
         }

@@ -39,8 +39,13 @@ struct Ack {
 impl Brokers {
     /// Reads a record, from the leader of the bucket.
     pub async fn read_record(&self, key: RecordKey) -> RecordOutcome {
-        let subject = format!("$JS.API.STREAM.MSG.GET.{}", self.names().bucket());
-        let body = serde_json::json!({ "last_by_subj": self.names().record(key) });
+        self.read_last(&self.names().bucket(), &self.names().record(key)).await
+    }
+
+    /// Reads the last message of a subject, from the leader of its stream.
+    pub(crate) async fn read_last(&self, stream: &str, of: &str) -> RecordOutcome {
+        let subject = format!("$JS.API.STREAM.MSG.GET.{stream}");
+        let body = serde_json::json!({ "last_by_subj": of });
         match self.ask::<Got>(0, subject, &body, answer_by()).await {
             Said::Is(got) => got.message.outcome(),
             Said::Refused(refusal) => match refusal.meaning() {

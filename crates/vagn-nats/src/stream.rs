@@ -28,6 +28,14 @@ pub(crate) struct Config {
     /// A message can be deleted by nobody; only whole beginnings are purged.
     pub(crate) deny_delete: bool,
     pub(crate) allow_rollup_hdrs: bool,
+    /// Several messages can be written all or none.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) allow_atomic: bool,
+    /// A message can have an end of its own.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) allow_msg_ttl: bool,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) allow_direct: bool,
     pub(crate) max_age: u64,
     pub(crate) discard: &'static str,
     pub(crate) retention: &'static str,
@@ -46,6 +54,9 @@ impl Config {
             duplicate_window: DUPLICATES_NS,
             deny_delete: true,
             allow_rollup_hdrs: false,
+            allow_atomic: false,
+            allow_msg_ttl: false,
+            allow_direct: false,
             max_age: 0,
             discard: "new",
             retention: "limits",
@@ -88,6 +99,11 @@ impl Info {
     }
 }
 
+/// Reads the figures of a stream by its name over this connection and no other.
+pub(crate) async fn read_over(link: &Link, stream: &str, until: Instant) -> StreamOutcome {
+    outcome(ask_over(link, format!("$JS.API.STREAM.INFO.{stream}"), &(), until).await)
+}
+
 fn outcome(said: Said<Info>) -> StreamOutcome {
     match said {
         Said::Is(info) => info.figures().map_or(StreamOutcome::NoAnswer, StreamOutcome::Is),
@@ -99,19 +115,12 @@ fn outcome(said: Said<Info>) -> StreamOutcome {
 impl Brokers {
     /// Reads a stream's figures, from its leader, by then at the latest.
     pub async fn read_stream(&self, stream: StreamId, until: Instant) -> StreamOutcome {
-        let subject = format!("$JS.API.STREAM.INFO.{}", self.names().stream(stream));
-        outcome(self.ask(u64::from(stream.shard.0), subject, &(), until).await)
+        self.read_named(u64::from(stream.shard.0), &self.names().stream(stream), until).await
     }
 
-    /// Reads them over this connection and no other.
-    pub(crate) async fn read_stream_over(
-        &self,
-        link: &Link,
-        stream: StreamId,
-        until: Instant,
-    ) -> StreamOutcome {
-        let subject = format!("$JS.API.STREAM.INFO.{}", self.names().stream(stream));
-        outcome(ask_over(link, subject, &(), until).await)
+    /// Reads the figures of a stream by its name, from its leader.
+    pub(crate) async fn read_named(&self, prefer: u64, stream: &str, until: Instant) -> StreamOutcome {
+        outcome(self.ask(prefer, format!("$JS.API.STREAM.INFO.{stream}"), &(), until).await)
     }
 
     /// Makes a stream with this room unless it is there, and reads its figures either way.

@@ -62,10 +62,16 @@ impl Changes {
         &self.views
     }
 
-    /// Adds changes that are on disk; the last of them has this revision.
+    /// Adds changes that are on disk; the last of them has this number.
     pub(crate) fn push(&self, changes: Vec<Change>, revision: u64) {
         self.ring.lock().push(changes, revision);
         self.last.send_replace(revision);
+    }
+
+    /// Returns true if the object at this revision was written with this content, as far as is remembered.
+    pub(crate) fn has_written(&self, revision: u64, is_it: impl Fn(&Change) -> bool) -> bool {
+        let ring = self.ring.lock();
+        ring.changes.iter().rev().any(|change| change.revision == revision && is_it(change))
     }
 
     /// Returns changes after a revision. When some of them are no more kept, gives the newest revision as the error.
@@ -74,7 +80,7 @@ impl Changes {
         if revision < ring.floor || revision > ring.newest {
             return Err(ring.newest);
         }
-        let first = ring.changes.partition_point(|change| change.revision <= revision);
+        let first = ring.changes.partition_point(|change| change.number <= revision);
         Ok(ring.changes.range(first..).take(AT_ONCE).cloned().collect())
     }
 }
@@ -89,7 +95,7 @@ impl Ring {
         while self.changes.len() > CHANGES_MAX || self.bytes > BYTES_MAX {
             let Some(oldest) = self.changes.pop_front() else { return };
             self.bytes -= size(&oldest);
-            self.floor = oldest.revision;
+            self.floor = oldest.number;
         }
     }
 }
@@ -119,7 +125,7 @@ impl Watch {
                 }
                 Ok(changes) => {
                     if let Some(newest) = changes.last() {
-                        self.after = newest.revision;
+                        self.after = newest.number;
                         return Some(changes);
                     }
                 }

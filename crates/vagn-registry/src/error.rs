@@ -94,6 +94,9 @@ pub enum PutError {
     /// The key or value is longer than allowed, or is not as its kind demands.
     #[error("{0}")]
     Invalid(String),
+    /// The registry of a cluster cannot be written now, or it is not known whether it was.
+    #[error("{0}")]
+    Unavailable(String),
     /// The registry cannot be written.
     #[error(transparent)]
     Registry(#[from] RegistryError),

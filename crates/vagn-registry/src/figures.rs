@@ -1,7 +1,7 @@
 //! Figures for metrics: kept in memory, so that a scrape never waits for the disk.
 
 use crate::entry::Entry;
-use crate::{Kind, Object, Put, Registry, RegistryError, Role, Token};
+use crate::{Kind, Object, Registry, RegistryError, Role, Token};
 
 /// Numbers of things in the registry.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -25,8 +25,8 @@ impl Figures {
     }
 
     /// Counts anew what these puts may have changed.
-    pub(crate) fn follow(&mut self, registry: &Registry, puts: &[Put<'_>]) -> Result<(), RegistryError> {
-        let touched = |kind: &&Kind| puts.iter().any(|put| put.kind == **kind);
+    pub(crate) fn follow(&mut self, registry: &Registry, kinds: &[Kind]) -> Result<(), RegistryError> {
+        let touched = |kind: &&Kind| kinds.contains(kind);
         Kind::ALL.iter().filter(touched).try_for_each(|kind| self.recount(registry, *kind))
     }
 
@@ -36,6 +36,7 @@ impl Figures {
             Kind::Token => self.tokens = tokens(registry)?,
             Kind::Session => self.sessions = registry.count(Kind::Session)?,
             Kind::Share => self.shares = registry.count(Kind::Share)?,
+            Kind::Cluster => {}
         }
         Ok(())
     }

@@ -12,19 +12,21 @@
 //! | `devices/` | keys of vehicles and gateways |
 //! | `tokens.rs`, `sessions.rs` | tokens, roles, and the sessions of browsers |
 //! | `shares.rs` | links to one vehicle |
-//!
-//! A cluster can keep the same objects elsewhere: nothing here but `registry.rs` knows of a file.
+//! | `shared.rs` | the copy of a bucket that all nodes of a cluster write and follow |
+//! | `facts.rs` | what the registry of a cluster is, and its nodes with their numbers |
 
 mod changes;
 mod devices;
 mod entry;
 mod error;
+mod facts;
 mod figures;
 mod file;
 mod object;
 mod registry;
 mod secret;
 mod sessions;
+mod shared;
 mod shares;
 #[cfg(test)]
 mod tests;
@@ -35,10 +37,12 @@ mod wrapping;
 pub use changes::Watch;
 pub use devices::{Device, DeviceOf, ImportRow, Imported, Rotated};
 pub use error::{PutError, RegistryError};
+pub use facts::{About, NodeEntry};
 pub use figures::Figures;
 pub use object::{Change, Kind, Object, VALUE_MAX};
 pub use registry::{Put, Registry};
 pub use secret::{Digest, NewSecret};
 pub use sessions::Session;
+pub use shared::{Appended, Arrived, Bucket, Copied, CopyAnew};
 pub use shares::Share;
 pub use tokens::{NewToken, Role, Token};

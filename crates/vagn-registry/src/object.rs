@@ -13,6 +13,8 @@ pub enum Kind {
     Session,
     /// A [`Share`](crate::Share), by its digest.
     Share,
+    /// A fact of a cluster: what its registry is, or a [`NodeEntry`](crate::NodeEntry) by its number.
+    Cluster,
 }
 
 /// Longest value of an object, in bytes.
@@ -26,14 +28,17 @@ pub(crate) const KEY_MAX: usize = 256;
 pub struct Object {
     /// JSON of the object. Secrets in it are wrapped, where a wrapping key is set.
     pub value: Vec<u8>,
-    /// Number of the change that wrote it; changes of the whole registry are numbered together, from 1.
+    /// Number of the change that wrote it; changes of the whole registry are numbered together, from 1. In a cluster its sequence in the
+    /// bucket, the same at every node.
     pub revision: u64,
 }
 
 /// A change of the registry.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Change {
-    /// Number of the change.
+    /// Number of the change in this file, by which it is [watched](crate::Registry::watch).
+    pub number: u64,
+    /// Revision of the object now, or the one that removed it. The number, where the registry is this file alone.
     pub revision: u64,
     /// Kind of the object.
     pub kind: Kind,
@@ -45,7 +50,7 @@ pub struct Change {
 
 impl Kind {
     /// All kinds.
-    pub const ALL: [Self; 4] = [Self::Device, Self::Token, Self::Session, Self::Share];
+    pub const ALL: [Self; 5] = [Self::Device, Self::Token, Self::Session, Self::Share, Self::Cluster];
 
     /// Returns the word for one of them in messages.
     pub fn word(self) -> &'static str {
@@ -54,6 +59,7 @@ impl Kind {
             Self::Token => "token",
             Self::Session => "session",
             Self::Share => "share",
+            Self::Cluster => "cluster",
         }
     }
 
@@ -64,6 +70,7 @@ impl Kind {
             Self::Token => 10_000,
             Self::Session => 100_000,
             Self::Share => 10_000,
+            Self::Cluster => 65_536,
         }
     }
 
@@ -74,7 +81,13 @@ impl Kind {
             Self::Token => 2,
             Self::Session => 3,
             Self::Share => 4,
+            Self::Cluster => 5,
         }
+    }
+
+    /// Returns the kind of a word.
+    pub fn of_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.word() == word)
     }
 }
 

@@ -11,25 +11,28 @@ use redb::{Database, ReadableDatabase, ReadableTableMetadata, StorageBackend};
 use crate::changes::Changes;
 use crate::figures::Figures;
 use crate::file::{self, CLOSED, META, NAMES, OBJECTS, REVISION, count_key};
+use crate::shared::Shared;
 use crate::wrapping::Wrapping;
 use crate::{Kind, Object, PutError, RegistryError, Watch};
 
 /// The registry. Cheap to clone. It blocks on the disk: an actor asks it on a thread that may wait.
 #[derive(Debug, Clone)]
 pub struct Registry {
-    inner: Arc<Inner>,
+    pub(crate) inner: Arc<Inner>,
 }
 
 #[derive(Debug)]
-struct Inner {
-    db: Database,
+pub(crate) struct Inner {
+    pub(crate) db: Database,
     wrapping: Option<Wrapping>,
-    changes: Arc<Changes>,
+    pub(crate) changes: Arc<Changes>,
     /// Held from before a transaction until its changes are told, so that they are told in order.
-    writing: Mutex<()>,
+    pub(crate) writing: Mutex<()>,
     figures: Mutex<Figures>,
     write_errors: AtomicU64,
     unreadable: AtomicU64,
+    /// Where it is written first, if it is the copy of a bucket.
+    pub(crate) shared: Option<Shared>,
 }
 
 /// A write of one object, if it has this revision.
@@ -48,6 +51,9 @@ pub struct Put<'a> {
 impl Registry {
     /// Name of its file in the data directory.
     pub const FILE: &'static str = "registry.redb";
+
+    /// Directory in the data directory of a node where the copy of its cluster's registry is.
+    pub const COPY_DIR: &'static str = "cluster-registry";
 
     /// Opens the registry of a data directory, or begins one. `wrapping_key` wraps secrets, where one is set: those that are there
     /// in clear are wrapped now.
@@ -81,7 +87,7 @@ impl Registry {
         Self::over(file::open_on(storage, wrapping.as_ref())?, wrapping)
     }
 
-    fn over(db: Database, wrapping: Option<Wrapping>) -> Result<Self, RegistryError> {
+    pub(crate) fn over(db: Database, wrapping: Option<Wrapping>) -> Result<Self, RegistryError> {
         let revision = db.begin_read()?.open_table(META)?.get(REVISION)?.map_or(0, |number| number.value());
         let inner = Inner {
             db,
@@ -91,6 +97,7 @@ impl Registry {
             figures: Mutex::default(),
             write_errors: AtomicU64::default(),
             unreadable: AtomicU64::default(),
+            shared: None,
         };
         let registry = Self { inner: Arc::new(inner) };
         let figures = Figures::count(&registry)?;
@@ -188,16 +195,21 @@ impl Registry {
         self.put_all(&[Put { kind, key, revision, value }])
     }
 
-    /// Writes several objects, all or none, and returns the revision of the last one.
+    /// Writes several objects, all or none, and returns the revision of the last one. In a cluster only up to 500 go all or none.
     ///
     /// # Errors
     /// As [`Registry::put_if`], for the first that cannot be written.
     pub fn put_all(&self, puts: &[Put<'_>]) -> Result<u64, PutError> {
+        if let Some(shared) = &self.inner.shared {
+            return self.put_shared(shared, puts);
+        }
         let _in_order = self.inner.writing.lock();
         let changes = file::write(&self.inner.db, puts).inspect_err(|err| self.count_error(err))?;
         let revision = changes.last().map_or_else(|| self.revision(), |change| change.revision);
         self.inner.changes.push(changes, revision);
-        self.refigure(puts);
+        let kinds: Vec<_> =
+            Kind::ALL.into_iter().filter(|kind| puts.iter().any(|put| put.kind == *kind)).collect();
+        self.refigure(&kinds);
         Ok(revision)
     }
 
@@ -239,20 +251,20 @@ impl Registry {
     /// # Errors
     /// The registry cannot be written.
     pub fn close(&self) -> Result<(), PutError> {
-        if self.is_closed()? {
+        if self.is_closed()? && !self.awaits_copy() {
             return Ok(());
         }
         let _in_order = self.inner.writing.lock();
         file::set_number(&self.inner.db, CLOSED, 1).inspect_err(|err| self.count_error(err))
     }
 
-    /// Returns true if there ever was a token, here or in the settings.
+    /// Returns true if there ever was a token, here or in the settings, or if it is not known yet: a copy of a bucket that has not come.
     ///
     /// # Errors
     /// The file cannot be read.
     pub fn is_closed(&self) -> Result<bool, RegistryError> {
         let is_noted = self.inner.db.begin_read()?.open_table(META)?.get(CLOSED)?.is_some();
-        Ok(is_noted || self.count(Kind::Token)? > 0)
+        Ok(is_noted || self.awaits_copy() || self.count(Kind::Token)? > 0)
     }
 
     /// Returns the figures for metrics, without a look at the disk.
@@ -279,9 +291,9 @@ impl Registry {
     }
 
     /// Brings the figures up to date. One that cannot be counted stays as it was: the write itself is done.
-    fn refigure(&self, puts: &[Put<'_>]) {
+    pub(crate) fn refigure(&self, kinds: &[Kind]) {
         let mut figures = self.figures();
-        if figures.follow(self, puts).is_ok() {
+        if figures.follow(self, kinds).is_ok() {
             *self.inner.figures.lock() = figures;
         }
     }

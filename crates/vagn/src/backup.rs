@@ -92,7 +92,9 @@ pub fn copy_stopped(
     let from = fleet.dir();
     check_outside(from, dir)?;
     let mut writer = BackupWriter::begin(Arc::new(RealDisk), dir, now_ms, interrupt)?;
-    let others = store::copy_bytes(from) + len(&from.join(Registry::FILE)) + SMALL_BYTES;
+    let registries =
+        len(&from.join(Registry::FILE)) + len(&from.join(Registry::COPY_DIR).join(Registry::FILE));
+    let others = store::copy_bytes(from) + registries + SMALL_BYTES;
     writer.copy_fleet(fleet, others, 0)?;
     let to = writer.data_dir().to_owned();
     for name in store::COPIED.into_iter().chain(SMALL).chain(LAST) {
@@ -103,6 +105,16 @@ pub fn copy_stopped(
             .context("copy the registry")?;
         Registry::settle_copy(&to).context("copy the registry")?;
         writer.adopt(Registry::FILE)?;
+    }
+    let copy = from.join(Registry::COPY_DIR);
+    if copy.join(Registry::FILE).exists() {
+        // What a node has of the registry of its cluster, so that it lets in without brokers.
+        let to = to.join(Registry::COPY_DIR);
+        fs::create_dir_all(&to).context("copy the registry of the cluster")?;
+        vagn_store::disk::Disk::copy(&RealDisk, &copy.join(Registry::FILE), &to.join(Registry::FILE))
+            .context("copy the registry of the cluster")?;
+        Registry::settle_copy(&to).context("copy the registry of the cluster")?;
+        writer.adopt(&format!("{}/{}", Registry::COPY_DIR, Registry::FILE))?;
     }
     if store::is_there(&to) {
         writer.note_trail(head_of(&to)?.to_string());

@@ -56,6 +56,8 @@ pub struct KeyParts {
     pub guard: Arc<Guard>,
     /// Sequence of sealed answers, if there are any.
     pub answers: Option<Arc<AnswerSequence>>,
+    /// Name of this node of a cluster, which has a number in the registry once it has been there.
+    pub node_name: Option<String>,
     /// Forgets the calls under keys that are revoked.
     pub incidents: EmergencyHandle,
     /// Receives warnings for the operator.
@@ -190,6 +192,7 @@ pub fn run(parts: &KeyParts, ctx: &ThreadContext) -> Result<(), Failure> {
         revoked.look_back(keys_with_calls.map(|keys| keys.inspect(|_| ctx.beat())), parts.guard.keys());
         revoked.forget_due(parts.clock.monotonic(), |key_ids| parts.forget(key_ids));
         parts.try_again(&mut tried);
+        parts.number_answers()?;
         parts.show();
         if let Some(Err(err)) = parts.answers.as_ref().map(|answers| answers.reserve(parts.clock.now_ms())) {
             warn!(error = %err, "cannot reserve numbers for sealed answers; calls go on, and their answers may not");
@@ -335,6 +338,16 @@ impl KeyParts {
             *tried = now;
             self.guard.noted().try_again();
         }
+    }
+
+    /// Gives answers the number of this node, once it has one.
+    fn number_answers(&self) -> Result<(), RegistryError> {
+        if let (Some(answers), Some(name)) = (&self.answers, &self.node_name)
+            && !answers.has_node()
+        {
+            answers.set_node(self.registry.node_number(name)?);
+        }
+        Ok(())
     }
 
     fn show(&self) {

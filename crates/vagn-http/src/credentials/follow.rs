@@ -34,7 +34,8 @@ impl Credentials {
     /// It cannot be read.
     pub fn load(&self) -> Result<(), RegistryError> {
         let Some(registry) = &self.0.registry else { return Ok(()) };
-        if registry.is_closed()? {
+        // One that is not here yet is asked at each request.
+        if registry.is_closed()? && !registry.awaits_copy() {
             self.0.known.write().close();
         }
         KINDS.iter().try_for_each(|kind| self.load_kind(registry, *kind))

@@ -108,9 +108,14 @@ impl Credentials {
         self.tell();
     }
 
-    /// Returns true if a token was ever made or set, so that every request for data needs one.
+    /// Returns true if a token was ever made or set, or it is not known whether one was, so that every request for data needs one.
     pub fn is_closed(&self) -> bool {
-        self.0.known.read().is_closed()
+        self.0.known.read().is_closed() || self.awaits_copy()
+    }
+
+    /// True while it is not known what tokens a cluster has.
+    fn awaits_copy(&self) -> bool {
+        self.0.registry.as_ref().is_some_and(Registry::awaits_copy)
     }
 
     /// Finds the principal of a request with these headers, from this caller.
@@ -209,6 +214,10 @@ impl Credentials {
 fn not_written(err: &PutError) -> Problem {
     match err {
         PutError::Full { kind } => full(*kind),
+        PutError::Unavailable(_) => Problem::new(
+            Kind::Overloaded,
+            "the registry of the cluster cannot be written here now; /readyz and the log say why, and another node may take it",
+        ),
         _ => unwritten(),
     }
 }

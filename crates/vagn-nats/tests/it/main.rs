@@ -10,4 +10,5 @@ mod memory;
 mod nodes;
 mod orders;
 mod processes;
+mod registry;
 mod rig;

@@ -148,6 +148,11 @@ impl Registry {
         Ok(self.read(&key_id.to_string())?.map(|(device, _)| device))
     }
 
+    /// Returns the JSON of a device with its secrets as this registry keeps them.
+    pub fn device_json(&self, device: &Device) -> Vec<u8> {
+        self.encode(device)
+    }
+
     /// Returns the key in force of a vehicle or gateway.
     ///
     /// # Errors

@@ -21,6 +21,21 @@ pub(super) const WRAPPED: TableDefinition<'_, &str, &str> = TableDefinition::new
 /// Number of the last change, in [`META`].
 pub(crate) const REVISION: &str = "revision";
 
+/// Sequence of the bucket that the copy has, in [`META`].
+pub(crate) const SEQUENCE: &str = "sequence";
+
+/// Incarnation of the bucket that the copy is of, in [`META`]; 0 until a whole copy was made.
+pub(crate) const INCARNATION: &str = "incarnation";
+
+/// Set while the copy is made anew, in [`META`].
+pub(crate) const COPYING: &str = "copying";
+
+/// Time at which the copy was last compared with the bucket, ms since 1970, in [`META`].
+pub(crate) const COMPARED: &str = "compared_ms";
+
+/// By which the node of this directory knows its entry again, in [`META`].
+pub(crate) const NODE_MARK: &str = "node_mark";
+
 /// Set once there was a token of the settings, in [`META`].
 pub(crate) const CLOSED: &str = "closed";
 
@@ -37,6 +52,7 @@ pub(crate) fn count_key(kind: Kind) -> &'static str {
         Kind::Token => "tokens",
         Kind::Session => "sessions",
         Kind::Share => "shares",
+        Kind::Cluster => "cluster",
     }
 }
 

@@ -19,6 +19,7 @@ pub(crate) fn write(db: &Database, puts: &[Put<'_>]) -> Result<Vec<Change>, PutE
         if tables.put(put, revision + 1)? {
             revision += 1;
             changes.push(Change {
+                number: revision,
                 revision,
                 kind: put.kind,
                 key: put.key.into(),
@@ -43,7 +44,7 @@ pub(crate) fn set_number(db: &Database, key: &str, number: u64) -> Result<(), Pu
     Ok(())
 }
 
-fn check(put: &Put<'_>) -> Result<(), PutError> {
+pub(super) fn check(put: &Put<'_>) -> Result<(), PutError> {
     if put.key.is_empty() || put.key.len() > KEY_MAX {
         return Err(PutError::Invalid(format!("a key has 1 to {KEY_MAX} bytes")));
     }
@@ -55,7 +56,7 @@ fn check(put: &Put<'_>) -> Result<(), PutError> {
 
 impl Tables<'_> {
     /// Writes one object under a revision. Returns false when it is to be removed and is not there.
-    fn put(&mut self, put: &Put<'_>, revision: u64) -> Result<bool, PutError> {
+    pub(super) fn put(&mut self, put: &Put<'_>, revision: u64) -> Result<bool, PutError> {
         let at = (put.kind.number(), put.key);
         let before = self.objects.get(at)?.map(|object| {
             let (revision, value) = object.value();

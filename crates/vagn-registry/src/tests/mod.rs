@@ -7,6 +7,7 @@ mod fuzz;
 mod model;
 mod power_cuts;
 mod races;
+mod shared;
 mod tokens;
 mod watching;
 

@@ -30,6 +30,7 @@ use tracing::{error, info, warn};
 use vagn_otp::{Exit, ExitReason, ProcessInfo};
 use vagn_store::DataDir;
 
+use crate::cluster::NodeLink;
 use crate::config::Settings;
 use crate::control::{self, ControlSocket, RegistryFault, SOCKET};
 use crate::door::Doors;
@@ -124,7 +125,11 @@ impl App {
         let handshake_runtime =
             build_runtime("vagn-handshake", (worker_threads() / 2).max(1), Some(WORK_NICE))?;
         let view_runtime = build_runtime("vagn-view", (worker_threads() / 2).max(1), Some(VIEW_NICE))?;
-        let registry = open_registry(&settings, &data)?;
+        let (link, node_name) = (NodeLink::default(), node::name(&settings));
+        let (registry, wrapped_by) = match settings.cluster.is_set() {
+            true => node::open_registry(&settings, &link, &runtime)?,
+            false => open_registry(&settings, &data)?,
+        };
         keep_closed(&settings, &registry)?;
         let readiness = Arc::new(Readiness::default());
         let listeners = {
@@ -160,6 +165,9 @@ impl App {
             clock,
             part_list: data.part_list(),
             registry,
+            wrapped_by,
+            node_name,
+            link,
             credentials,
             stamper: stamper.clone(),
             trust: trust.clone(),
@@ -397,20 +405,32 @@ fn control_socket(settings: &Settings, readiness: &Readiness) -> Option<ControlS
     bound.ok()
 }
 
-fn open_registry(settings: &Settings, data: &DataDir) -> Result<Registry, StartError> {
-    let key_file = Some(&*settings.registry.key_file).filter(|path| !path.as_os_str().is_empty());
-    control::open_registry(&settings.data_dir, &data.part_list(), key_file).map_err(|err| match err {
+fn open_registry(settings: &Settings, data: &DataDir) -> Result<(Registry, Option<String>), StartError> {
+    let opened = control::open_registry(&settings.data_dir, &data.part_list(), key_file(settings));
+    // Its mark is for nodes of a cluster alone.
+    opened.map(|registry| (registry, None)).map_err(of_registry)
+}
+
+/// Returns the file with the key that wraps secrets, if one is set.
+fn key_file(settings: &Settings) -> Option<&Path> {
+    Some(&*settings.registry.key_file).filter(|path| !path.as_os_str().is_empty())
+}
+
+fn of_registry(err: RegistryFault) -> StartError {
+    match err {
         RegistryFault::Registry(RegistryError::InUse) => StartError::InUse(err.to_string()),
         RegistryFault::Registry(RegistryError::Failed(_)) => {
             StartError::Other(anyhow::Error::new(err).context("open the registry"))
         }
         err => StartError::Unusable(err.to_string()),
-    })
+    }
 }
 
 /// Sees to it that an API which others reach asks for tokens, and that one which did so once always does.
 fn keep_closed(settings: &Settings, registry: &Registry) -> Result<(), StartError> {
-    if !settings.http.tokens.is_empty() {
+    // A node of a cluster cannot know beforehand whether there are tokens, so others are let in by one alone.
+    let is_node_of_many = settings.cluster.is_set() && !settings.http.is_local() && !settings.insecure_open;
+    if !settings.http.tokens.is_empty() || is_node_of_many {
         registry.close().context("note that the api asks for tokens")?;
     }
     let is_closed = registry.is_closed().context("read the registry")?;

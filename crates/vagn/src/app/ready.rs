@@ -7,6 +7,7 @@ use tokio::time::sleep;
 use super::App;
 use super::stages::cluster::ClusterHandle;
 use crate::cluster::OBSTACLE;
+use crate::cluster::registry::REGISTRY;
 use crate::ops;
 
 /// Pause between two looks whether the service is ready.
@@ -45,7 +46,8 @@ impl App {
                 return Err(why);
             }
             let report = ops::readiness_of(&self.readiness, &self.tree.root.processes());
-            let lacks_cluster = report.missing.len() == 1 && report.missing.contains_key(OBSTACLE);
+            let lacks_cluster =
+                report.missing.keys().all(|name| [OBSTACLE, REGISTRY].contains(&name.as_str()));
             let is_late = patience.is_elapsed() && cluster.shelf.are_brokers_away();
             if report.ready || (is_late && lacks_cluster) {
                 return Ok(());

@@ -14,6 +14,7 @@
 //! | `metrics.rs` | counts and gauges |
 //! | `files.rs` | counts and gauges of the node's files |
 //! | `tls.rs` | certificates for the brokers |
+//! | `registry/` | what people say about the service, the same at every node |
 
 mod courier;
 mod files;
@@ -24,6 +25,7 @@ mod node;
 mod onlookers;
 mod outlook;
 mod picture;
+pub mod registry;
 mod shelf;
 mod tls;
 

@@ -32,6 +32,6 @@ pub use client::{ClientError, Connection, connect};
 pub use deeds::{ClusterShown, Copier, Deeds, Tell};
 pub use folder::{ControlSocket, SOCKET};
 pub use metrics::RegistryCollector;
-pub use registry_file::{RegistryFault, open_registry, read_registry};
+pub use registry_file::{RegistryFault, open_copy, open_registry, read_copy, read_key, read_registry};
 pub use request::{ControlError, ControlLine, ControlRequest, ImportedKey, Problem, ROWS_MAX};
 pub use server::{ControlParts, ControlServer, child};

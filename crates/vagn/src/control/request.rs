@@ -141,7 +141,7 @@ pub enum Problem {
     Invalid,
     /// The thing is not there, is there already, or was changed meanwhile.
     Refused,
-    /// Too many commands speak to the service at once, or it stops.
+    /// Too many commands speak to the service at once, or it stops, or the brokers of its cluster are away.
     Busy,
     /// The service or its disk failed.
     Failed,
@@ -198,6 +198,7 @@ impl From<PutError> for ControlError {
         let problem = match err {
             PutError::Invalid(_) => Problem::Invalid,
             PutError::Registry(_) => Problem::Failed,
+            PutError::Unavailable(_) => Problem::Busy,
             _ => Problem::Refused,
         };
         Self::new(problem, err.to_string())

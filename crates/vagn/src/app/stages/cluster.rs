@@ -86,7 +86,7 @@ pub(super) fn build(
     let settings = &parts.settings;
     let cluster = settings.cluster.clone();
     let metrics = Arc::new(ClusterMetrics::new(&parts.metric_registry));
-    let (link, news) = (NodeLink::default(), News::new(metrics.clone()));
+    let (link, news) = (parts.link.clone(), News::new(metrics.clone()));
     let reports = Queue::new(settings.pools.storage_mailbox as usize);
     let courier = Courier::new(reports.clone(), link.clone());
     let outlook = Outlook::new(parts.readiness.clone(), cluster.set.clone(), cluster.shards as u16);

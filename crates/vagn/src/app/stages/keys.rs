@@ -12,7 +12,7 @@ use vagn_otp::ChildSpec;
 use super::Parts;
 use crate::keys::{self, KeyParts, LoadedKeys};
 
-/// Number of this node in the sequence of its answers: there is one.
+/// Number in the sequence of answers of a machine that is no node of a cluster. Nodes have theirs from the registry, from 1 on.
 const NODE: u16 = 0;
 
 /// A guard with all keys in force, and the sequence of its answers.
@@ -35,6 +35,9 @@ pub(super) fn build(parts: &Parts) -> anyhow::Result<Guarding> {
         parts.readiness.warn("answers", what);
     });
     let answers = answers.ok().map(Arc::new);
+    if let (Some(answers), Some(name)) = (&answers, &parts.node_name) {
+        answers.set_node(parts.registry.node_number(name).context("read the number of this node")?);
+    }
     let guard = Guard::new(GuardParts {
         mode: parts.settings.auth.devices,
         keys: keys.table,
@@ -54,6 +57,7 @@ pub(super) fn child(parts: &Parts, guarding: Guarding, incidents: EmergencyHandl
         registry: parts.registry.clone(),
         guard,
         answers,
+        node_name: parts.node_name.clone(),
         revision,
         incidents,
         readiness: parts.readiness.clone(),

@@ -30,7 +30,7 @@
 //! ├─ web
 //! ├─ control      commands on this machine
 //! ├─ keys         keeps the keys of the doors equal to the registry
-//! ├─ registry     removes what has ended
+//! ├─ registry     removes what has ended; with --nats beside it registry-copy, which follows that of the cluster
 //! └─ doors        (one_for_one) udp · udp-emergency · tcp: last to start, first to stop
 //! ```
 
@@ -69,12 +69,14 @@ use vagn_http::memory::Memory;
 use vagn_live::Positions;
 use vagn_otp::{Addr, ChildSpec, Root, Strategy, Supervisor};
 use vagn_registry::Registry;
+use vagn_shard::FleetShard;
 use vagn_store::{DataDir, Fleet, PartList};
 
 use super::asked::LiveVehicles;
 use super::certificates::{self, Certificates};
 use super::copier::LiveCopier;
 use super::places::PortPlaces;
+use crate::cluster::NodeLink;
 use crate::config::Settings;
 use crate::control::{ClusterShown, ControlSocket};
 use crate::dispatcher::{Dispatcher, SubscriptionMetrics};
@@ -122,6 +124,12 @@ pub(super) struct Parts {
     pub(super) part_list: PartList,
     /// Devices, tokens and shares.
     pub(super) registry: Registry,
+    /// Mark of the key that wraps secrets.
+    pub(super) wrapped_by: Option<String>,
+    /// Name of this node; `None` on one machine.
+    pub(super) node_name: Option<String>,
+    /// Leads to the node.
+    pub(super) link: NodeLink<FleetShard>,
     /// Tokens, sessions and shares, in memory.
     pub(super) credentials: Credentials,
     pub(super) stamper: Arc<Stamper>,
@@ -222,6 +230,7 @@ pub(super) async fn start(parts: Parts, data: DataDir, listeners: Listeners) -> 
         .children(control.map(kept))
         .child(kept(keys))
         .child(kept(registry::tidy(&parts)))
+        .children(registry::keeper(&parts).map(kept))
         .child(kept(doors))
         .child(kept(ops::clock_mark(&parts)))
         .child(kept(memory::build(&parts)))

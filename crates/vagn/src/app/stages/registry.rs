@@ -3,12 +3,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::runtime::Handle;
+use tokio::time::sleep;
 use tracing::warn;
 use vagn_flow::guard::Guard;
+use vagn_flow::proof::DeviceMode;
+use vagn_flow::readiness::Purpose;
 use vagn_otp::{ChildSpec, ThreadContext};
 
 use super::Parts;
 use crate::app::copier::LiveCopier;
+use crate::cluster::registry::{CopyMetrics, Keeper, KeeperParts, REGISTRY, Way};
 use crate::control::{self, ClusterShown, ControlParts, ControlSocket, Deeds, RegistryCollector};
 
 /// Pause between two looks for sessions and shares that have ended.
@@ -16,6 +21,9 @@ const TIDY_EVERY: Duration = Duration::from_secs(600);
 
 /// Time for which they stay after their end, in ms: a clock that is a little wrong removes nothing too early.
 const TIDY_AFTER_MS: i64 = 24 * 3_600_000;
+
+/// Pause between two signs of life.
+const BEAT_EVERY: Duration = Duration::from_millis(200);
 
 /// Returns the child that serves commands on this machine.
 pub(super) fn control(
@@ -48,6 +56,48 @@ pub(super) fn tidy(parts: &Parts) -> ChildSpec {
         Ok(())
     });
     child.watchdog(parts.settings.hang_limit.0)
+}
+
+/// Returns the thread that keeps the copy of the cluster's registry; `None` on one machine.
+pub(super) fn keeper(parts: &Parts) -> Option<ChildSpec> {
+    let name = parts.node_name.clone()?;
+    let metrics = CopyMetrics::new(parts.registry.clone(), parts.clock.clone());
+    parts.metric_registry.register_collector(Box::new(metrics.clone()));
+    // Where devices must or may prove who they are, a door without their keys turns them away.
+    let blocks = if parts.settings.auth.devices == DeviceMode::Open { Purpose::FLEET } else { Purpose::ALL };
+    let of = KeeperParts {
+        registry: parts.registry.clone(),
+        name,
+        wrapped_by: parts.wrapped_by.clone(),
+        clock: parts.clock.clone(),
+        readiness: parts.readiness.clone(),
+        blocks,
+        metrics,
+    };
+    if parts.registry.awaits_copy() {
+        parts.readiness.missing(REGISTRY, blocks, "devices and tokens of the cluster are not here yet");
+    }
+    let keeper = Arc::new(Keeper::new(Way(parts.link.clone()), of));
+    let runtime = Handle::current();
+    let child = ChildSpec::thread("registry-copy", move |ctx| {
+        ctx.ready();
+        runtime.block_on(async {
+            tokio::select! {
+                biased;
+                () = stopped(&ctx) => Ok(()),
+                ended = keeper.run() => Ok(ended?),
+            }
+        })
+    });
+    Some(child.watchdog(parts.settings.hang_limit.0))
+}
+
+/// Gives signs of life until the thread is told to stop.
+async fn stopped(ctx: &ThreadContext) {
+    while !ctx.stopping() {
+        ctx.beat();
+        sleep(BEAT_EVERY).await;
+    }
 }
 
 /// Sleeps until the next look, with a beat each second, so that a rest does not count as a hang. Returns true on a stop.

@@ -18,7 +18,7 @@ use crate::commands::exit::{Coded, of_control};
 use crate::commands::owner::Before;
 use crate::control::{
     ClientError, ControlLine, ControlRequest, Deeds, Problem, RegistryFault, SOCKET, Tell, connect,
-    open_registry, read_registry,
+    open_registry, read_copy, read_registry,
 };
 
 /// Longest that a command tries again while others speak to the service or have the file.
@@ -119,6 +119,9 @@ fn unreached(dir: &Path, err: &std::io::Error) -> Coded {
 impl RegistryArgs {
     /// Opens the file; it is made only where something is to be put into it.
     fn open(&self, request: &ControlRequest) -> Result<OpenFile, Refused> {
+        if self.data_dir.join(Registry::COPY_DIR).join(Registry::FILE).exists() {
+            return self.open_node(request);
+        }
         let file = self.data_dir.join(Registry::FILE);
         if !request.makes() && !file.exists() {
             let file = file.display();
@@ -147,6 +150,23 @@ impl RegistryArgs {
         let clock = Arc::new(SystemClock::new());
         let deeds = Deeds { registry, clock, origin: "".into(), guard: None };
         Ok(OpenFile { deeds, _data: data })
+    }
+
+    /// Opens the copy of a node of a cluster. What is changed must go to the brokers, to which only a node that runs has a way.
+    fn open_node(&self, request: &ControlRequest) -> Result<OpenFile, Refused> {
+        if !request.only_reads() {
+            let dir = self.data_dir.display();
+            return Err(Coded::unavailable(format!(
+                "{dir} is the data directory of a node of a cluster that does not run, and devices, tokens and shares are changed at the brokers: \
+                 start the node, or run the command at another one"
+            ))
+            .into());
+        }
+        let data = DataDir::open(Arc::new(RealDisk), &self.data_dir, None, fastrand::u64(..))
+            .map_err(of_data_dir)?;
+        let registry = read_copy(&self.data_dir, self.registry_key_file.as_deref()).map_err(of_registry)?;
+        let clock = Arc::new(SystemClock::new());
+        Ok(OpenFile { deeds: Deeds { registry, clock, origin: "".into(), guard: None }, _data: data })
     }
 
     fn open_files(&self, request: &ControlRequest) -> Result<(DataDir, Registry), Refused> {

@@ -59,6 +59,8 @@ async fn the_fleet_of_a_single_machine_is_imported() {
     caller.say(&vehicle(7), 3.5, 7.0, 10, true);
     caller.flush().await.unwrap();
     assert_eq!(caller.ack().await.map(|(_, _, fate)| fate), Some(Fate::Stored));
+    let key = old.control(&json!({"device_add": {"name": "bus-7"}})).pop().unwrap();
+    let key_id = key["ok"]["key_id"].as_str().unwrap();
     let shown = old_vehicles(&old).await;
     assert!(!shown.contains(&Value::Null), "{shown:?}");
     let (ended, _) = old.stop();
@@ -69,12 +71,28 @@ async fn the_fleet_of_a_single_machine_is_imported() {
     let mut new = Vagn::launch_without_doors(&new_dir, &args);
     new.wait_ready();
     let (code, said, why) = import(&["--nats", &list], &old_dir);
-    assert_eq!((code, said.as_str()), (Some(0), "imported 40 vehicles, 0 were there already\n"), "{why}");
+    assert_eq!(
+        (code, said.as_str()),
+        (
+            Some(0),
+            "imported 40 vehicles, 0 were there already\nimported 1 devices, tokens and shares, 0 were there already\n"
+        ),
+        "{why}"
+    );
+    eventually("the key", async || new.control(&json!({"device_list": {}}))[0]["item"]["key_id"] == key_id)
+        .await;
     eventually("the vehicles as they were", async || old_vehicles(&new).await == shown).await;
     let caller = new.json(&format!("/api/v1/vehicles/{}", vehicle(7))).await;
     assert_eq!(caller["properties"]["emergency_flag"], false, "an import calls nobody: {caller}");
     let (code, said, why) = import(&["--nats", &list], &old_dir);
-    assert_eq!((code, said.as_str()), (Some(0), "imported 0 vehicles, 40 were there already\n"), "{why}");
+    assert_eq!(
+        (code, said.as_str()),
+        (
+            Some(0),
+            "imported 0 vehicles, 40 were there already\nimported 0 devices, tokens and shares, 1 were there already\n"
+        ),
+        "{why}"
+    );
     // The nodes of the imports are gone, and not missed.
     eventually("both imports to be silent", async || {
         let shown = status(&new_dir);

@@ -19,6 +19,7 @@ mod outages;
 mod partitions;
 mod pauses;
 mod readers;
+mod registry;
 mod restarts;
 mod rights;
 mod roles;

@@ -8,18 +8,31 @@ use super::nodes::status;
 use super::rounds::{VEHICLES, report_all};
 use crate::brokers::Brokers;
 use crate::tcp::TcpVehicle;
-use crate::vagn::{Vagn, command, eventually};
+use crate::vagn::{Vagn, client, command, eventually};
+
+/// A token of the settings.
+const TOKEN: &str = "of the settings alone";
+
+/// Returns status and body of a GET with that token.
+async fn get_as_set(vagn: &Vagn, path: &str) -> (u16, String) {
+    let asked = client().get(vagn.url(path)).bearer_auth(TOKEN).send().await.unwrap();
+    (asked.status().as_u16(), asked.text().await.unwrap())
+}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_call_for_help_is_made_without_brokers() {
     let dir = TempDir::new().unwrap();
-    let args = ["--nats", "nats://127.0.0.1:9", "--node", "lone"];
+    let folder = TempDir::new().unwrap();
+    // It cannot know whether the cluster has tokens: who has one of its settings is let in.
+    let config = crate::vagn::settings(folder.path(), &format!("[http]\ntokens = [{TOKEN:?}]\n"));
+    let args = ["--config", &config, "--nats", "nats://127.0.0.1:9", "--node", "lone"];
     let mut vagn = Vagn::launch(dir.path(), &args);
+    assert_eq!(vagn.get("/api/v1/incidents").await.0, 401);
     let mut caller = TcpVehicle::connect(vagn.address("tcp")).await.unwrap();
     caller.say("caller", 1.0, 2.0, 1, true);
     caller.flush().await.unwrap();
     eventually("the incident to be listed", async || {
-        vagn.json("/api/v1/incidents").await.to_string().contains("\"caller\"")
+        get_as_set(&vagn, "/api/v1/incidents").await.1.contains("\"caller\"")
     })
     .await;
     // It says so although it can store nothing, and /readyz says why.
@@ -43,7 +56,7 @@ async fn a_call_for_help_is_made_without_brokers() {
     let said = String::from_utf8_lossy(&repair.stderr).into_owned();
     assert!(repair.status.code() == Some(69) && said.contains("it is not known yet which shards"), "{said}");
     // Not that there were too many questions.
-    let (code, said) = vagn.get("/api/v1/vehicles/caller").await;
+    let (code, said) = get_as_set(&vagn, "/api/v1/vehicles/caller").await;
     assert!(code == 503 && said.contains("a part of the fleet is missing"), "{code} {said}");
     let (ended, _) = vagn.stop();
     assert!(ended.success(), "{ended}");

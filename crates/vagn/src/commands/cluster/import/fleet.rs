@@ -7,12 +7,14 @@ use std::sync::Arc;
 use anyhow::Context;
 use vagn_cluster::NewChange;
 use vagn_flow::clock::Clock;
+use vagn_registry::Registry;
 use vagn_shard::Payload;
 use vagn_store::disk::RealDisk;
 use vagn_store::{DataDir, Found, Partition, Reader, Settings, StoreError, VehicleIdBuf, event_time};
 use vagn_wire::{Report, VehicleId};
 
 use super::super::super::exit::Coded;
+use crate::control::{RegistryFault, read_registry};
 
 /// Rows that are read at once, and so the most vehicles that are sent at once.
 const SLICE: u32 = 1_000;
@@ -21,7 +23,7 @@ const SLICE: u32 = 1_000;
 pub(super) struct OldFleet {
     partitions: Vec<Partition>,
     /// Has the lock.
-    _data: DataDir,
+    data: DataDir,
 }
 
 impl OldFleet {
@@ -35,7 +37,16 @@ impl OldFleet {
         let open =
             |number| data.open_partition(number, settings, now_ms, &|_| ()).map(|(partition, _)| partition);
         let partitions = (0..data.partitions()).map(open).collect::<Result<_, _>>().map_err(of_store)?;
-        Ok(Self { partitions, _data: data })
+        Ok(Self { partitions, data })
+    }
+
+    /// Opens the registry to read it; `None` where there is none.
+    pub(super) fn registry(&self, key_file: Option<&Path>) -> Result<Option<Registry>, RegistryFault> {
+        let dir = self.data.path();
+        match dir.join(Registry::FILE).exists() {
+            true => read_registry(dir, &self.data.part_list(), key_file).map(Some),
+            false => Ok(None),
+        }
     }
 
     /// Counts the vehicles.

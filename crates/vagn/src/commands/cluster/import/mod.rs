@@ -4,6 +4,7 @@
 //! like any report, so a vehicle that is there with a newer position keeps it, and an import that was cut off is run again.
 
 mod fleet;
+mod said;
 mod sending;
 
 use std::path::PathBuf;
@@ -13,24 +14,29 @@ use anyhow::anyhow;
 use clap::Args;
 use vagn_flow::clock::{Clock, SystemClock};
 use vagn_nats::Handle;
+use vagn_registry::Registry;
 use vagn_shard::FleetShard;
 
+use super::super::exit::Coded;
 use super::super::owner::Before;
 use super::super::say;
 use super::guest::{self, Guest, bar};
 use crate::config::Settings;
+use crate::control::{RegistryFault, read_key};
 use fleet::{OldFleet, Rows};
+use said::Brought;
 use sending::{Tally, send};
 
 /// Flags of `vagn cluster import`.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Example:\n  vagn cluster import --data-dir /var/lib/vagn --nats tls://a.example,b.example,c.example\n\n\
-It brings the last position of each vehicle in DIR into the cluster, whose nodes must run; the service on DIR must be stopped. Settings of the \
+It brings the last position of each vehicle in DIR, and its devices, tokens and shares, into the cluster, whose nodes must run; the service on DIR must be stopped. Settings of the \
 cluster (cluster.set, cluster.ca, …) are taken as `vagn serve` takes them, from VAGN_… and --config too: give it those of the nodes.\n\
 A position keeps its time: the vehicle's own or, where it sent none, that at which it arrived, which counts as the vehicle's own from then on. It counts \
 as received now, so the vehicle is kept for forget_after from now. Not brought: the emergency flag, so that an import calls nobody; the \
-history; Seq and the counts of seals, which begin anew; incidents, devices and tokens.\n\
+history; Seq and the counts of seals, which begin anew; incidents; sessions of browsers.\n\
+A device or token that the cluster has differently is left out and named, with exit code 1; registry.key_file must be that of the nodes.\n\
 A vehicle that is in the cluster already keeps what is newer, so the import can be run again, and what DIR has stays as it is.\n\n\
 Exit codes: 0 all vehicles are in the cluster; 1 some are not, or something failed: run it again; 64 wrong usage or settings, or DIR has no fleet; \
 69 DIR is in use."
@@ -62,21 +68,50 @@ pub(super) fn run(args: ImportArgs) -> anyhow::Result<()> {
     }
     let old = before.hand_over(OldFleet::open(dir, clock.now_ms()))?;
     let vehicles = old.vehicles();
-    let sent = bring(settings.clone(), old.rows(clock.clone()), vehicles, clock);
+    let key_file = Some(settings.registry.key_file.clone()).filter(|path| !path.as_os_str().is_empty());
+    let usage = |err: RegistryFault| Coded::usage(err.to_string());
+    let key = key_file.as_deref().map(read_key).transpose().map_err(usage)?;
+    let registry = old.registry(key_file.as_deref()).map_err(usage)?;
+    let sent = bring(settings.clone(), old.rows(clock.clone()), (registry, key), vehicles, clock);
     // Also after a failure: the next start finds it as an orderly stop leaves it.
     before.hand_over(old.close())?;
-    tell(&sent?, vehicles)
+    let (sent, brought) = sent?;
+    let told = [tell(&sent, vehicles), tell_of_registry(&brought)];
+    let errors: Vec<_> = told.into_iter().filter_map(Result::err).map(|err| err.to_string()).collect();
+    if errors.is_empty() { Ok(()) } else { Err(anyhow!(errors.join("\n"))) }
 }
 
-/// Sends the vehicles through a node.
-fn bring(settings: Settings, rows: Rows, vehicles: u64, clock: Arc<dyn Clock>) -> anyhow::Result<Tally> {
+/// Sends the vehicles through a node, and then what people said.
+fn bring(
+    settings: Settings,
+    rows: Rows,
+    (registry, key): (Option<Registry>, Option<[u8; 32]>),
+    vehicles: u64,
+    clock: Arc<dyn Clock>,
+) -> anyhow::Result<(Tally, Brought)> {
     let guest = Guest { settings, command: "import", undone: "nothing was imported" };
     guest.stay(clock, async |handle: &Handle<FleetShard>| {
         let progress = bar("{pos} of {len} vehicles", vehicles);
         let sent = send(handle, rows, &progress).await;
         progress.finish_and_clear();
-        Ok(sent)
+        let brought = match &registry {
+            Some(registry) => said::bring(handle.brokers(), registry, key.as_ref()).await?,
+            None => Brought::default(),
+        };
+        Ok((sent, brought))
     })
+}
+
+/// Prints what became of devices, tokens and shares, if there were any.
+fn tell_of_registry(brought: &Brought) -> anyhow::Result<()> {
+    let Brought { added, there, conflicts } = brought;
+    if added + there > 0 {
+        say(&format!("imported {added} devices, tokens and shares, {there} were there already\n"))?;
+    }
+    if conflicts.is_empty() {
+        return Ok(());
+    }
+    Err(anyhow!("left out, as the cluster has others:\n{}", conflicts.join("\n")))
 }
 
 /// Prints what became of the vehicles.

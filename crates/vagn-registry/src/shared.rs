@@ -1,0 +1,399 @@
+//! A registry that all nodes of a cluster have: written to a bucket first, and read from this node's copy of it.
+//!
+//! A write is judged by the copy, and names the sequence that the copy has. The bucket takes it only if it ends there. So all rules over several
+//! objects, such as one key for a name, hold over all nodes. Whoever was not first waits until the copy has what came, and judges anew.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use parking_lot::{Condvar, Mutex};
+use redb::ReadableDatabase;
+
+use crate::file::{self, COMPARED, COPYING, INCARNATION, META, SEQUENCE, Seen, Told};
+use crate::registry::Inner;
+use crate::wrapping::Wrapping;
+use crate::{Change, Kind, Put, PutError, Registry, RegistryError};
+
+/// Longest wait for a write: an election of brokers takes longer.
+const WRITE_WITHIN: Duration = Duration::from_secs(5);
+
+/// Longest wait for the copy to show what was written.
+const SHOWN_WITHIN: Duration = Duration::from_secs(5);
+
+/// Pause before the same is written again that got no answer.
+const AGAIN_AFTER: Duration = Duration::from_millis(100);
+
+/// Objects that are written at once, all or none. Brokers take a thousand.
+pub(crate) const AT_ONCE: usize = 500;
+
+/// Takes objects to the bucket. It blocks, for some seconds at most.
+pub trait Bucket: Send + Sync {
+    /// Writes all of them or none, if the bucket ends with the sequence `after`.
+    fn append(&self, after: u64, objects: &[Put<'_>]) -> Appended;
+}
+
+/// What became of objects that were to be written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Appended {
+    /// They are there; the last has this sequence, and those before it the ones before.
+    At(u64),
+    /// None of them is there: the bucket ends elsewhere.
+    Elsewhere,
+    /// None of them is there, for this reason.
+    Refused(String),
+    /// They may be there.
+    NoAnswer,
+}
+
+/// An object that came from the bucket.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Arrived {
+    /// Its sequence.
+    pub sequence: u64,
+    /// Its kind.
+    pub kind: Kind,
+    /// Its key.
+    pub key: Box<str>,
+    /// Its JSON; `None`: it was removed.
+    pub value: Option<Vec<u8>>,
+}
+
+/// What a copy is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Copied {
+    /// Incarnation of the bucket; 0 until there was a whole copy of one.
+    pub incarnation: u64,
+    /// Sequence up to which it has all.
+    pub sequence: u64,
+    /// A copy anew was begun and has not ended.
+    pub is_copying: bool,
+    /// Time at which it was last equal to the bucket, ms since 1970.
+    pub compared_ms: i64,
+}
+
+/// The side of a registry that is written to a bucket.
+pub(crate) struct Shared {
+    bucket: Arc<dyn Bucket>,
+    /// One write at a time: two of one node would only be in each other's way.
+    writing: Mutex<()>,
+    state: Mutex<State>,
+    moved: Condvar,
+    has_copy: AtomicBool,
+    /// Secrets that this node wraps are unwrapped by no other.
+    has_other_key: AtomicBool,
+    refused: AtomicU64,
+}
+
+struct State {
+    sequence: u64,
+    /// Reason why nothing can be written now.
+    closed: Option<String>,
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared").finish_non_exhaustive()
+    }
+}
+
+/// A copy that is being made anew.
+#[derive(Debug)]
+pub struct CopyAnew {
+    seen: Seen,
+}
+
+impl Shared {
+    fn new(bucket: Arc<dyn Bucket>, copied: Copied) -> Self {
+        let closed = Some("the brokers have not been asked yet".to_owned());
+        Self {
+            bucket,
+            writing: Mutex::default(),
+            state: Mutex::new(State { sequence: copied.sequence, closed }),
+            moved: Condvar::new(),
+            has_copy: AtomicBool::new(copied.incarnation != 0),
+            has_other_key: AtomicBool::new(false),
+            refused: AtomicU64::new(0),
+        }
+    }
+
+    pub(crate) fn awaits_copy(&self) -> bool {
+        !self.has_copy.load(Ordering::Acquire)
+    }
+
+    fn open(&self) -> Result<(), PutError> {
+        match &self.state.lock().closed {
+            None => Ok(()),
+            Some(why) => Err(unavailable(why)),
+        }
+    }
+
+    fn moved_to(&self, sequence: u64) {
+        self.state.lock().sequence = sequence;
+        self.moved.notify_all();
+    }
+
+    /// Waits until the copy has this sequence, and returns whether it has.
+    fn wait_for(&self, sequence: u64, until: Instant) -> bool {
+        let mut state = self.state.lock();
+        while state.sequence < sequence {
+            if self.moved.wait_until(&mut state, until).timed_out() {
+                return state.sequence >= sequence;
+            }
+        }
+        true
+    }
+}
+
+fn unavailable(why: &str) -> PutError {
+    PutError::Unavailable(format!("the registry of the cluster takes nothing now: {why}"))
+}
+
+impl Registry {
+    /// Opens the copy of a cluster's registry in `dir`, or begins one. Writes go to `bucket`.
+    ///
+    /// # Errors
+    /// As [`Registry::open`].
+    pub fn open_copy(
+        dir: &Path,
+        wrapping_key: Option<&[u8; 32]>,
+        bucket: Arc<dyn Bucket>,
+    ) -> Result<Self, RegistryError> {
+        // Secrets are as they came, so the file itself is wrapped by no key.
+        Self::over(file::open(dir, None)?, wrapping_key.map(Wrapping::new))?.shared_by(bucket)
+    }
+
+    /// Opens the copy of a cluster's registry in `dir` to read it.
+    ///
+    /// # Errors
+    /// As [`Registry::open_to_read`].
+    pub fn open_copy_to_read(dir: &Path, wrapping_key: Option<&[u8; 32]>) -> Result<Self, RegistryError> {
+        let (db, _) = file::open_to_read(dir, None)?;
+        Self::over(db, wrapping_key.map(Wrapping::new))
+    }
+
+    /// Makes this registry, to which nobody else holds a clone, the copy of a bucket.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn shared_by(mut self, bucket: Arc<dyn Bucket>) -> Result<Self, RegistryError> {
+        let shared = Shared::new(bucket, self.copied()?);
+        let inner = Arc::get_mut(&mut self.inner).expect("it was opened here, so nobody else has it");
+        inner.shared = Some(shared);
+        Ok(self)
+    }
+
+    /// Returns true for the copy of a bucket of which there never was a whole one: nothing is known of who may do what.
+    pub fn awaits_copy(&self) -> bool {
+        self.inner.shared.as_ref().is_some_and(Shared::awaits_copy)
+    }
+
+    /// Counts writes that the bucket did not take, for whatever reason.
+    pub fn writes_refused(&self) -> u64 {
+        self.inner.shared.as_ref().map_or(0, |shared| shared.refused.load(Ordering::Relaxed))
+    }
+
+    /// Returns what the copy is of.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn copied(&self) -> Result<Copied, RegistryError> {
+        let table = self.inner.db.begin_read()?.open_table(META)?;
+        let number = |key| Ok::<_, RegistryError>(table.get(key)?.map_or(0, |number| number.value()));
+        Ok(Copied {
+            incarnation: number(INCARNATION)?,
+            sequence: number(SEQUENCE)?,
+            is_copying: number(COPYING)? != 0,
+            compared_ms: i64::try_from(number(COMPARED)?).unwrap_or(0),
+        })
+    }
+
+    /// Lets writes go to the bucket, or says why none can.
+    pub fn set_closed(&self, why: Option<String>) {
+        if let Some(shared) = &self.inner.shared {
+            shared.state.lock().closed = why;
+        }
+    }
+
+    /// Says whether secrets that are wrapped here are unwrapped at no other node: then devices are not changed here.
+    pub fn set_other_key(&self, is_other: bool) {
+        if let Some(shared) = &self.inner.shared {
+            shared.has_other_key.store(is_other, Ordering::Release);
+        }
+    }
+
+    /// Takes objects that came from the bucket, up to this sequence.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn take(&self, arrived: &[Arrived], through: u64) -> Result<(), RegistryError> {
+        self.tell(through, |inner| file::take(&inner.db, arrived, through))
+    }
+
+    /// Begins to copy the bucket anew. What is there stays until the end.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn begin_copy(&self) -> Result<CopyAnew, RegistryError> {
+        let _in_order = self.inner.writing.lock();
+        file::begin_copy(&self.inner.db)?;
+        Ok(CopyAnew { seen: file::seen() })
+    }
+
+    /// Takes some of all objects.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn take_anew(&self, copy: &mut CopyAnew, arrived: &[Arrived]) -> Result<(), RegistryError> {
+        for one in arrived {
+            match one.value {
+                Some(_) => copy.seen.add(one.kind, &one.key),
+                // It was there, and is not any more.
+                None => copy.seen.remove(one.kind, &one.key),
+            }
+        }
+        self.tell(0, |inner| file::take(&inner.db, arrived, 0))
+    }
+
+    /// Ends a copy anew: all of this incarnation has come, up to this sequence.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn finish_copy(
+        &self,
+        copy: &CopyAnew,
+        incarnation: u64,
+        through: u64,
+        now_ms: i64,
+    ) -> Result<(), RegistryError> {
+        self.tell(through, |inner| file::finish_copy(&inner.db, (incarnation, through), &copy.seen, now_ms))
+    }
+
+    /// Notes that there is a whole copy, once everybody who watches has taken it in.
+    pub fn note_copy(&self) {
+        if let Some(shared) = &self.inner.shared {
+            shared.has_copy.store(true, Ordering::Release);
+        }
+    }
+
+    /// Notes that the copy was equal to the bucket.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn note_compared(&self, now_ms: i64) -> Result<(), RegistryError> {
+        let _in_order = self.inner.writing.lock();
+        file::note_compared(&self.inner.db, now_ms)
+    }
+
+    /// Writes something, and tells those who watch.
+    fn tell(
+        &self,
+        through: u64,
+        write: impl FnOnce(&Inner) -> Result<Told, RegistryError>,
+    ) -> Result<(), RegistryError> {
+        let _in_order = self.inner.writing.lock();
+        let (changes, last) = write(&self.inner)?;
+        let kinds: Vec<_> =
+            Kind::ALL.into_iter().filter(|kind| changes.iter().any(|change| change.kind == *kind)).collect();
+        self.inner.changes.push(changes, last);
+        self.refigure(&kinds);
+        if let Some(shared) = &self.inner.shared {
+            shared.moved_to(through);
+        }
+        Ok(())
+    }
+
+    /// Writes through the bucket.
+    pub(crate) fn put_shared(&self, shared: &Shared, puts: &[Put<'_>]) -> Result<u64, PutError> {
+        let written = self.put_in_turn(shared, puts);
+        if matches!(written, Err(PutError::Unavailable(_))) {
+            shared.refused.fetch_add(1, Ordering::Relaxed);
+        }
+        written
+    }
+
+    fn put_in_turn(&self, shared: &Shared, puts: &[Put<'_>]) -> Result<u64, PutError> {
+        shared.open()?;
+        if shared.has_other_key.load(Ordering::Acquire) && puts.iter().any(|put| put.kind == Kind::Device) {
+            return Err(PutError::Unavailable(
+                "registry.key_file of this node is not that of the cluster: other nodes could not unwrap what it writes; give it the same \
+                 file, or change devices at another node"
+                    .into(),
+            ));
+        }
+        let Some(_alone) = shared.writing.try_lock_for(WRITE_WITHIN) else {
+            return Err(unavailable("others write at this node; try again"));
+        };
+        let mut last = 0;
+        for some in puts.chunks(AT_ONCE) {
+            last = self.put_at_once(shared, some)?;
+        }
+        Ok(last)
+    }
+
+    fn put_at_once(&self, shared: &Shared, puts: &[Put<'_>]) -> Result<u64, PutError> {
+        let until = Instant::now() + WRITE_WITHIN;
+        loop {
+            shared.open()?;
+            let (after, changing) = {
+                let _in_order = self.inner.writing.lock();
+                file::plan(&self.inner.db, puts)?
+            };
+            if changing.is_empty() {
+                return Ok(after);
+            }
+            if let Some(last) = self.append(shared, after, &changing, until)? {
+                shared.wait_for(last, Instant::now() + SHOWN_WITHIN);
+                return Ok(last);
+            }
+            // Another writer was first, here or elsewhere.
+            if !shared.wait_for(after + 1, until) {
+                return Err(unavailable("this node's copy does not have what others wrote; try again"));
+            }
+        }
+    }
+
+    /// Appends these objects; `None`: another writer was first.
+    fn append(
+        &self,
+        shared: &Shared,
+        after: u64,
+        objects: &[Put<'_>],
+        until: Instant,
+    ) -> Result<Option<u64>, PutError> {
+        let mut is_doubtful = false;
+        loop {
+            match shared.bucket.append(after, objects) {
+                Appended::At(last) => return Ok(Some(last)),
+                Appended::Refused(why) => return Err(unavailable(&why)),
+                Appended::Elsewhere if !is_doubtful => return Ok(None),
+                // It may have been this very write that was first.
+                Appended::Elsewhere => {
+                    let last = after + objects.len() as u64;
+                    if shared.wait_for(after + 1, until) && self.has_written(last, objects) {
+                        return Ok(Some(last));
+                    }
+                    return Ok(None);
+                }
+                // The same again is taken once at most: the bucket does not end there any more.
+                Appended::NoAnswer if Instant::now() < until => is_doubtful = true,
+                Appended::NoAnswer => {
+                    return Err(PutError::Unavailable(
+                        "the brokers do not answer, and it is not known whether this was written; look before you try again".into(),
+                    ));
+                }
+            }
+            std::thread::sleep(AGAIN_AFTER);
+        }
+    }
+
+    /// True if the last of these objects is what was written with this sequence. All of a write come together.
+    fn has_written(&self, last: u64, objects: &[Put<'_>]) -> bool {
+        let Some(put) = objects.last() else { return false };
+        let is_it = |change: &Change| {
+            change.kind == put.kind && *change.key == *put.key && change.value.as_deref() == put.value
+        };
+        self.inner.changes.has_written(last, is_it)
+    }
+}

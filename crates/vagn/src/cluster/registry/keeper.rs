@@ -1,0 +1,437 @@
+//! Follows the bucket into the copy, and compares both every 2 s.
+//!
+//! A copy that is of another incarnation, ends beyond the bucket, or was not compared for a day is made anew, over what is there. So is
+//! one whose making was cut off. A subscription that breaks off, or that is silent although the bucket has more, is begun again
+//! from where the copy ends.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use parking_lot::Mutex;
+use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep};
+use tracing::{info, warn};
+use vagn_cluster::{Incarnation, RecordOutcome, StreamInfo, StreamOutcome};
+use vagn_flow::clock::Clock;
+use vagn_flow::readiness::{Purpose, Readiness};
+use vagn_nats::BucketEvent;
+use vagn_registry::{About, Arrived, Copied, CopyAnew, Kind, Registry, RegistryError};
+
+use super::keys::{of_bucket, to_bucket};
+use super::outlook::{CopyMetrics, Outlook};
+use super::seed::seed;
+use super::source::Source;
+
+/// Time between two comparisons.
+const COMPARE_EVERY: Duration = Duration::from_secs(2);
+
+/// Pause before the bucket is looked at again.
+const AGAIN_AFTER: Duration = Duration::from_millis(300);
+
+/// Time for which a node that has no copy leaves it to others to make the bucket: they may have one.
+const LEAVE_TO_OTHERS: Duration = Duration::from_millis(1_500);
+
+/// Time without a change after which nobody fills a bucket any more that is not whole.
+const STUCK_AFTER: Duration = Duration::from_secs(10);
+
+/// Age beyond which a copy is made anew: brokers forget after a week what was removed.
+const OLD_MS: i64 = 24 * 3_600_000;
+
+/// Pause between two notes of the time of a comparison: each is a write.
+const NOTE_EVERY_MS: i64 = 3_600_000;
+
+/// Objects that are taken at once.
+const AT_ONCE: usize = 1_024;
+
+/// Comparisons without an answer after which nothing is written here.
+const MISSES_MAX: u32 = 2;
+
+/// Longest wait until those who watch have taken the first copy in.
+const SEEN_WITHIN: Duration = Duration::from_secs(5);
+
+/// Parts of the keeper.
+pub struct KeeperParts {
+    /// The copy.
+    pub registry: Registry,
+    /// Name of the node.
+    pub name: String,
+    /// Mark of the key that wraps secrets here.
+    pub wrapped_by: Option<String>,
+    /// Tells the time.
+    pub clock: Arc<dyn Clock>,
+    /// Receives obstacles and warnings.
+    pub readiness: Arc<Readiness>,
+    /// What a node without any copy cannot do.
+    pub blocks: &'static [Purpose],
+    /// Shows the copy.
+    pub metrics: CopyMetrics,
+}
+
+/// Keeps the copy equal to the bucket.
+pub struct Keeper<S> {
+    source: S,
+    registry: Registry,
+    name: String,
+    wrapped_by: Option<String>,
+    clock: Arc<dyn Clock>,
+    outlook: Outlook,
+    metrics: CopyMetrics,
+    looks: Mutex<Looks>,
+}
+
+/// What was seen at looks before.
+#[derive(Default)]
+struct Looks {
+    /// Since when there is no bucket.
+    absent: Option<Instant>,
+    /// A bucket that is not whole: incarnation, last sequence, and since when these are so.
+    unfilled: Option<(Incarnation, u64, Instant)>,
+    /// Reason that was told last why nothing is written.
+    told: Option<String>,
+}
+
+/// Why a look is over.
+enum Over {
+    /// The bucket is to be looked at again.
+    Again,
+}
+
+impl<S: Source> Keeper<S> {
+    /// Makes the keeper of a copy.
+    pub fn new(source: S, parts: KeeperParts) -> Self {
+        let KeeperParts { registry, name, wrapped_by, clock, readiness, blocks, metrics } = parts;
+        let outlook = Outlook { readiness, blocks };
+        let looks = Mutex::default();
+        Self { source, registry, name, wrapped_by, clock, outlook, metrics, looks }
+    }
+
+    /// Keeps it until the future is dropped.
+    ///
+    /// # Errors
+    /// The copy cannot be read or written.
+    pub async fn run(&self) -> Result<(), RegistryError> {
+        self.outlook.tell_keys(&self.registry, &self.name)?;
+        loop {
+            self.look().await?;
+            sleep(AGAIN_AFTER).await;
+        }
+    }
+
+    async fn look(&self) -> Result<(), RegistryError> {
+        let info = match self.source.read().await {
+            StreamOutcome::Is(info) => info,
+            StreamOutcome::NoAnswer => {
+                self.close("the brokers do not answer");
+                return Ok(());
+            }
+            StreamOutcome::Absent => return self.begin().await,
+        };
+        self.looks.lock().absent = None;
+        let (about_key, _) = Registry::about_json(&About { id: String::new(), wrapped_by: None });
+        let about = match self.source.object(&to_bucket(Kind::Cluster, about_key)).await {
+            RecordOutcome::Is { bytes, .. } => About::read(&bytes),
+            RecordOutcome::NoAnswer => {
+                self.close("the brokers do not answer");
+                return Ok(());
+            }
+            RecordOutcome::Absent => return self.unfilled(info).await,
+        };
+        self.looks.lock().unfilled = None;
+        let Some(about) = about else {
+            self.close("what the brokers have was written by another version");
+            return Ok(());
+        };
+        let own = self.registry.about()?;
+        if own.is_some_and(|own| own.id != about.id) {
+            self.close(
+                "the brokers have another registry than the one that was copied here before, such as one that was begun without it. This node \
+                 goes on with its copy; to take what the brokers have, stop it, move its directory cluster-registry aside, and start it",
+            );
+            return Ok(());
+        }
+        let Over::Again = self.follow(info).await?;
+        Ok(())
+    }
+
+    /// There is no bucket: makes it, and fills it with what is here.
+    async fn begin(&self) -> Result<(), RegistryError> {
+        self.close("the brokers have no registry yet");
+        let since = *self.looks.lock().absent.get_or_insert_with(Instant::now);
+        if self.registry.copied()?.incarnation == 0 && since.elapsed() < LEAVE_TO_OTHERS {
+            return Ok(());
+        }
+        if let StreamOutcome::Is(StreamInfo { last: 0, .. }) = self.source.make().await {
+            seed(&self.source, &self.registry, self.wrapped_by.clone()).await?;
+        }
+        Ok(())
+    }
+
+    /// The bucket is not whole. If nobody fills it any more it is removed, and made anew by who finds it absent.
+    async fn unfilled(&self, info: StreamInfo) -> Result<(), RegistryError> {
+        self.close("another node brings the registry to the brokers");
+        let now = Instant::now();
+        let since = {
+            let unfilled = &mut self.looks.lock().unfilled;
+            match unfilled {
+                Some((incarnation, last, since))
+                    if (*incarnation, *last) == (info.incarnation, info.last) =>
+                {
+                    *since
+                }
+                _ => {
+                    *unfilled = Some((info.incarnation, info.last, now));
+                    now
+                }
+            }
+        };
+        if now.duration_since(since) < STUCK_AFTER {
+            return Ok(());
+        }
+        if info.last == 0 {
+            // Made, and nothing was written: whoever writes first fills it.
+            seed(&self.source, &self.registry, self.wrapped_by.clone()).await?;
+            return Ok(());
+        }
+        warn!("nobody fills the registry at the brokers any more: it is begun again");
+        self.source.remove().await;
+        self.looks.lock().unfilled = None;
+        Ok(())
+    }
+
+    /// Follows the bucket until it is to be looked at again.
+    async fn follow(&self, info: StreamInfo) -> Result<Over, RegistryError> {
+        let copied = self.registry.copied()?;
+        let goes_on = self.goes_on(copied, info);
+        let mut events =
+            self.source.follow(if goes_on { copied.sequence + 1 } else { 1 }).ready_chunks(AT_ONCE);
+        let mut first = events.next().await.unwrap_or_default().into_iter();
+        let Some(BucketEvent::Begun { info: begun, pending }) = first.next() else {
+            self.close("the brokers do not send what they have");
+            return Ok(Over::Again);
+        };
+        if begun.incarnation != info.incarnation || (goes_on && begun.last < copied.sequence) {
+            return Ok(Over::Again);
+        }
+        let copy = if goes_on {
+            None
+        } else {
+            self.close("it is being copied");
+            self.metrics.copied();
+            info!(objects = pending, "the registry is copied from the brokers");
+            Some(self.registry.begin_copy()?)
+        };
+        let sequence = if goes_on { copied.sequence } else { 0 };
+        let mut following = Following {
+            keeper: self,
+            begun,
+            copy,
+            sequence,
+            last_seen: None,
+            misses: 0,
+            noted_ms: copied.compared_ms,
+            is_current: false,
+            entering: None,
+        };
+        following.take(first.collect(), pending)?;
+        let mut compare = interval_at(Instant::now() + COMPARE_EVERY, COMPARE_EVERY);
+        compare.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let goes_on = tokio::select! {
+                some = events.next() => match some {
+                    Some(some) => following.take(some, u64::MAX)?,
+                    None => false,
+                },
+                _ = compare.tick() => following.compare().await?,
+            };
+            if !goes_on {
+                return Ok(Over::Again);
+            }
+        }
+    }
+
+    /// True if the copy can go on from where it ends.
+    fn goes_on(&self, copied: Copied, info: StreamInfo) -> bool {
+        let age_ms = self.clock.now_ms().saturating_sub(copied.compared_ms);
+        !copied.is_copying
+            && copied.incarnation == info.incarnation.0
+            && copied.sequence <= info.last
+            // One that is compared in the future was compared under a wrong clock, now or then.
+            && (-NOTE_EVERY_MS..OLD_MS).contains(&age_ms)
+    }
+
+    /// Says why nothing is written here.
+    fn close(&self, why: &str) {
+        self.registry.set_closed(Some(why.to_owned()));
+        self.tell(Some(why));
+    }
+
+    fn tell(&self, closed: Option<&str>) {
+        self.outlook.tell(&self.registry, closed, self.metrics.age());
+        let mut looks = self.looks.lock();
+        if looks.told.as_deref() != closed {
+            match closed {
+                Some(why) => info!(reason = why, "the registry of the cluster cannot be changed here"),
+                None => info!("the registry of the cluster is here, and can be changed"),
+            }
+            looks.told = closed.map(str::to_owned);
+        }
+    }
+}
+
+/// A subscription that is under way.
+struct Following<'a, S> {
+    keeper: &'a Keeper<S>,
+    /// Figures of the bucket at its beginning.
+    begun: StreamInfo,
+    /// The copy that is made anew; `None` once all has come.
+    copy: Option<CopyAnew>,
+    /// Sequence up to which all has come.
+    sequence: u64,
+    /// End of the bucket at the comparison before.
+    last_seen: Option<u64>,
+    misses: u32,
+    noted_ms: i64,
+    /// It was seen that nothing is missing.
+    is_current: bool,
+    /// The node takes its number.
+    entering: Option<JoinHandle<()>>,
+}
+
+impl<S: Source> Following<'_, S> {
+    /// Takes what has come; `pending` objects are to come after it, unless the last of it says so. False where it makes no sense.
+    fn take(&mut self, events: Vec<BucketEvent>, mut pending: u64) -> Result<bool, RegistryError> {
+        let mut arrived = Vec::with_capacity(events.len());
+        for event in events {
+            let BucketEvent::Object { key, sequence, value, pending: left } = event else { return Ok(false) };
+            if sequence <= self.sequence {
+                return Ok(false);
+            }
+            (self.sequence, pending) = (sequence, left);
+            // Another one is of a later version, and nothing to this one.
+            if let Some((kind, key)) = of_bucket(&key) {
+                arrived.push(Arrived { sequence, kind, key, value: value.map(Vec::from) });
+            }
+        }
+        let registry = &self.keeper.registry;
+        let (is_whole, begun) = (pending == 0 || self.sequence >= self.begun.last, self.begun);
+        if is_whole {
+            // What is between was replaced, or removed and forgotten.
+            self.sequence = self.sequence.max(begun.last);
+        }
+        let facts = arrived.iter().any(|one| one.kind == Kind::Cluster);
+        match &mut self.copy {
+            Some(copy) => {
+                registry.take_anew(copy, &arrived)?;
+                if is_whole {
+                    let now_ms = self.keeper.clock.now_ms();
+                    registry.finish_copy(copy, begun.incarnation.0, self.sequence, now_ms)?;
+                    self.copy = None;
+                    self.noted_ms = now_ms;
+                }
+            }
+            None => registry.take(&arrived, self.sequence)?,
+        }
+        if is_whole && !self.is_current {
+            self.is_current = self.begin_current()?;
+        } else if facts {
+            self.keeper.outlook.tell_keys(registry, &self.keeper.name)?;
+        }
+        Ok(true)
+    }
+
+    /// All is here. Returns false while somebody has not taken it in.
+    fn begin_current(&mut self) -> Result<bool, RegistryError> {
+        let Keeper { registry, outlook, name, metrics, .. } = self.keeper;
+        if registry.awaits_copy() {
+            // Until then a request that needs a token might find none.
+            if !registry.wait_until_seen(SEEN_WITHIN) {
+                return Ok(false);
+            }
+            registry.note_copy();
+        }
+        outlook.tell_keys(registry, name)?;
+        metrics.compared(0);
+        self.open()?;
+        Ok(true)
+    }
+
+    /// Lets writes through, but for secrets that others could not unwrap.
+    fn open(&mut self) -> Result<(), RegistryError> {
+        let Keeper { registry, name, wrapped_by, .. } = self.keeper;
+        let fits = registry.about()?.is_some_and(|about| about.wrapped_by == *wrapped_by);
+        registry.set_other_key(!fits);
+        registry.set_closed(None);
+        self.keeper.tell(None);
+        let is_entered = registry.nodes()?.iter().any(|node| {
+            registry.node_number(name).ok().flatten() == Some(node.number) && node.wrapped_by == *wrapped_by
+        });
+        if !is_entered {
+            self.enter();
+        }
+        Ok(())
+    }
+
+    /// Lets the node take its number, beside: what it writes comes back here.
+    fn enter(&mut self) {
+        if self.entering.as_ref().is_some_and(|entering| !entering.is_finished()) {
+            return;
+        }
+        let Keeper { registry, name, wrapped_by, .. } = self.keeper;
+        let (registry, name, wrapped_by) = (registry.clone(), name.clone(), wrapped_by.clone());
+        self.entering =
+            Some(spawn_blocking(move || match registry.enter_node(&name, wrapped_by.as_deref()) {
+                Ok(number) => info!(number, "the node has a number"),
+                Err(err) => warn!(error = %err, "the node has not entered itself in the registry yet"),
+            }));
+    }
+
+    /// Compares the copy with the bucket. False where it is to be looked at again.
+    async fn compare(&mut self) -> Result<bool, RegistryError> {
+        let before = self.sequence;
+        let info = match self.keeper.source.read().await {
+            StreamOutcome::Is(info) => info,
+            StreamOutcome::Absent => return Ok(false),
+            StreamOutcome::NoAnswer => {
+                self.misses += 1;
+                if self.misses >= MISSES_MAX {
+                    self.keeper.close("the brokers do not answer");
+                }
+                return Ok(true);
+            }
+        };
+        if info.incarnation != self.begun.incarnation || info.last < before {
+            warn!("the registry at the brokers is not the one that was followed: it is copied anew");
+            return Ok(false);
+        }
+        if self.copy.is_some() {
+            return Ok(true);
+        }
+        self.keeper.metrics.compared(info.last - before);
+        // What was there 2 s ago has had its time to come.
+        if self.last_seen.replace(info.last).is_some_and(|last| last > before) {
+            warn!(
+                behind = info.last - before,
+                "the registry does not come from the brokers: it is followed anew"
+            );
+            return Ok(false);
+        }
+        if info.last > before {
+            return Ok(true);
+        }
+        if !self.is_current {
+            self.is_current = self.begin_current()?;
+        } else if std::mem::take(&mut self.misses) >= MISSES_MAX {
+            self.open()?;
+        } else {
+            let closed = self.keeper.looks.lock().told.clone();
+            self.keeper.tell(closed.as_deref());
+        }
+        let now_ms = self.keeper.clock.now_ms();
+        if (now_ms - self.noted_ms).abs() >= NOTE_EVERY_MS {
+            self.keeper.registry.note_compared(now_ms)?;
+            self.noted_ms = now_ms;
+        }
+        Ok(true)
+    }
+}

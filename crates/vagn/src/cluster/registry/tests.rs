@@ -1,0 +1,417 @@
+//! The keeper over a model of the bucket, on a clock that stands still unless it is waited for.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::StreamExt;
+use futures_util::stream::{self, BoxStream};
+use parking_lot::Mutex;
+use redb::backends::InMemoryBackend;
+use tokio::sync::watch;
+use tokio::time::{sleep, timeout};
+use vagn_cluster::{Incarnation, RecordOutcome, StreamInfo, StreamOutcome};
+use vagn_flow::clock::ManualClock;
+use vagn_flow::readiness::{Purpose, Readiness};
+use vagn_nats::{Appended, BucketEvent, NewObject};
+use vagn_registry::{Bucket, Kind, Put, Registry};
+
+use super::keeper::{Keeper, KeeperParts};
+use super::keys::to_bucket;
+use super::outlook::{CopyMetrics, REGISTRY};
+use super::source::Source;
+
+const NOW_MS: i64 = 1_795_860_000_000;
+
+/// Brokers with one bucket at most.
+#[derive(Clone, Default)]
+struct Model {
+    state: Arc<Mutex<State>>,
+    changed: watch::Sender<u64>,
+}
+
+#[derive(Default)]
+struct State {
+    bucket: Option<Kept>,
+    /// Incarnations so far.
+    made: u64,
+    is_away: bool,
+    /// Consumers deliver nothing, and say nothing.
+    is_silent: bool,
+    /// Subscriptions so far, by where they began.
+    followed: Vec<u64>,
+}
+
+#[derive(Default)]
+struct Kept {
+    incarnation: u64,
+    last: u64,
+    objects: BTreeMap<String, (u64, Option<Bytes>)>,
+}
+
+impl Kept {
+    fn info(&self) -> StreamInfo {
+        let first = self.objects.values().map(|(sequence, _)| *sequence).min().unwrap_or(self.last + 1);
+        StreamInfo { incarnation: Incarnation(self.incarnation), first, last: self.last, bytes: 0 }
+    }
+
+    fn put(&mut self, key: &str, value: Option<&str>) {
+        self.last += 1;
+        self.objects
+            .insert(key.to_owned(), (self.last, value.map(|text| Bytes::copy_from_slice(text.as_bytes()))));
+    }
+
+    /// The first object after a sequence, with those behind it.
+    fn after(&self, sequence: u64) -> Option<(String, u64, Option<Bytes>, u64)> {
+        let mut later: Vec<_> = self.objects.iter().filter(|(_, (at, _))| *at > sequence).collect();
+        later.sort_by_key(|(_, (at, _))| *at);
+        let (key, (at, value)) = later.first()?;
+        Some(((*key).clone(), *at, value.clone(), later.len() as u64 - 1))
+    }
+}
+
+impl Model {
+    fn change<T>(&self, deed: impl FnOnce(&mut State) -> T) -> T {
+        let done = deed(&mut self.state.lock());
+        self.changed.send_modify(|count| *count += 1);
+        done
+    }
+
+    fn put(&self, key: &str, value: Option<&str>) {
+        self.change(|state| state.bucket.as_mut().unwrap().put(key, value));
+    }
+
+    fn with<T>(&self, away: T, deed: impl FnOnce(&mut State) -> T) -> T {
+        let is_away = self.state.lock().is_away;
+        if is_away { away } else { self.change(deed) }
+    }
+}
+
+fn figures(state: &State) -> StreamOutcome {
+    state.bucket.as_ref().map_or(StreamOutcome::Absent, |kept| StreamOutcome::Is(kept.info()))
+}
+
+impl Source for Model {
+    async fn read(&self) -> StreamOutcome {
+        self.with(StreamOutcome::NoAnswer, |state| figures(state))
+    }
+
+    async fn object(&self, key: &str) -> RecordOutcome {
+        self.with(RecordOutcome::NoAnswer, |state| {
+            let found = state.bucket.as_ref().and_then(|kept| kept.objects.get(key));
+            match found {
+                Some((revision, Some(bytes))) => {
+                    RecordOutcome::Is { revision: *revision, bytes: bytes.to_vec() }
+                }
+                _ => RecordOutcome::Absent,
+            }
+        })
+    }
+
+    async fn make(&self) -> StreamOutcome {
+        self.with(StreamOutcome::NoAnswer, |state| {
+            if state.bucket.is_none() {
+                state.made += 1;
+                state.bucket = Some(Kept { incarnation: state.made, ..Kept::default() });
+            }
+            figures(state)
+        })
+    }
+
+    async fn remove(&self) {
+        self.with((), |state| state.bucket = None);
+    }
+
+    async fn append(&self, after: u64, objects: &[NewObject]) -> Appended {
+        self.with(Appended::NoAnswer, |state| match &mut state.bucket {
+            Some(kept) if kept.last == after => {
+                for object in objects {
+                    kept.last += 1;
+                    kept.objects.insert(object.key.clone(), (kept.last, object.value.clone()));
+                }
+                Appended::At(kept.last)
+            }
+            Some(_) => Appended::Elsewhere,
+            None => Appended::NoAnswer,
+        })
+    }
+
+    fn follow(&self, from: u64) -> BoxStream<'static, BucketEvent> {
+        let Some(info) = self.with(None, |state| {
+            state.followed.push(from);
+            state
+                .bucket
+                .as_ref()
+                .map(|kept| (kept.info(), kept.objects.values().filter(|(at, _)| *at >= from).count()))
+        }) else {
+            return stream::empty().boxed();
+        };
+        let (info, pending) = info;
+        let begun = BucketEvent::Begun { info, pending: pending as u64 };
+        let objects = stream::unfold((self.clone(), from - 1), move |(model, sequence)| async move {
+            let mut changed = model.changed.subscribe();
+            loop {
+                changed.mark_unchanged();
+                {
+                    let state = model.state.lock();
+                    let kept = state.bucket.as_ref().filter(|kept| kept.incarnation == info.incarnation.0);
+                    if state.is_away || kept.is_none() {
+                        return None;
+                    }
+                    let next = kept.filter(|_| !state.is_silent).and_then(|kept| kept.after(sequence));
+                    if let Some((key, sequence, value, pending)) = next {
+                        drop(state);
+                        let object = BucketEvent::Object { key, sequence, value, pending };
+                        return Some((object, (model, sequence)));
+                    }
+                }
+                changed.changed().await.ok()?;
+            }
+        });
+        stream::once(async { begun }).chain(objects).boxed()
+    }
+}
+
+/// The way of a node's own writes.
+struct To(Model);
+
+impl Bucket for To {
+    fn append(&self, after: u64, objects: &[Put<'_>]) -> vagn_registry::Appended {
+        let objects: Vec<_> = objects
+            .iter()
+            .map(|put| NewObject {
+                key: to_bucket(put.kind, put.key),
+                value: put.value.map(Bytes::copy_from_slice),
+            })
+            .collect();
+        match futures_util::FutureExt::now_or_never(Source::append(&self.0, after, &objects)).unwrap() {
+            Appended::At(last) => vagn_registry::Appended::At(last),
+            Appended::Elsewhere => vagn_registry::Appended::Elsewhere,
+            _ => vagn_registry::Appended::NoAnswer,
+        }
+    }
+}
+
+/// A node with its keeper.
+struct Node {
+    registry: Registry,
+    keeper: Keeper<Model>,
+    readiness: Arc<Readiness>,
+    clock: Arc<ManualClock>,
+}
+
+impl Node {
+    fn new(model: &Model, name: &str, key: Option<&[u8; 32]>) -> Self {
+        let registry = Registry::open_on(InMemoryBackend::new(), None).unwrap();
+        let registry = registry.shared_by(Arc::new(To(model.clone()))).unwrap();
+        let (clock, readiness) = (Arc::new(ManualClock::at(NOW_MS)), Arc::<Readiness>::default());
+        let keeper = Keeper::new(
+            model.clone(),
+            KeeperParts {
+                registry: registry.clone(),
+                name: name.into(),
+                wrapped_by: Registry::key_mark(key),
+                clock: clock.clone(),
+                readiness: readiness.clone(),
+                blocks: Purpose::FLEET,
+                metrics: CopyMetrics::new(registry.clone(), clock.clone()),
+            },
+        );
+        Self { registry, keeper, readiness, clock }
+    }
+
+    /// Runs the keeper until it is so.
+    async fn until(&self, what: &str, is_so: impl Fn(&Registry) -> bool) {
+        let wait = async {
+            while !is_so(&self.registry) {
+                sleep(Duration::from_millis(20)).await;
+            }
+        };
+        let ended = tokio::select! {
+            ended = self.keeper.run() => panic!("it ended: {ended:?}"),
+            waited = timeout(Duration::from_secs(60), wait) => waited,
+        };
+        assert!(ended.is_ok(), "not so: {what}: {:?}", self.readiness.report());
+    }
+
+    /// Runs the keeper for this time.
+    async fn runs(&self, time: Duration) {
+        let ended = timeout(time, self.keeper.run()).await;
+        assert!(ended.is_err(), "it ended: {ended:?}");
+    }
+
+    fn names(&self) -> Vec<String> {
+        let listed = self.registry.list(Kind::Token).unwrap();
+        listed.into_iter().map(|(key, _)| key.into_string()).collect()
+    }
+}
+
+fn has(name: &'static str) -> impl Fn(&Registry) -> bool {
+    move |registry| registry.get(Kind::Token, name).unwrap().is_some()
+}
+
+async fn whole(node: &Node) {
+    node.until("a copy, and a number", |registry| {
+        !registry.awaits_copy() && !registry.nodes().unwrap().is_empty()
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_first_node_begins_the_registry_and_others_copy_it() {
+    let model = Model::default();
+    let one = Node::new(&model, "one", None);
+    assert!(one.registry.awaits_copy());
+    whole(&one).await;
+    assert!(one.readiness.report().ready);
+    model.put("token.anna", Some("{}"));
+    one.until("the token", has("anna")).await;
+    let two = Node::new(&model, "two", None);
+    two.until("the token", |registry| has("anna")(registry) && !registry.awaits_copy()).await;
+    model.put("token.anna", None);
+    two.until("no token", |registry| !has("anna")(registry)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_goes_on_from_where_its_copy_ends() {
+    let model = Model::default();
+    let node = Node::new(&model, "one", None);
+    whole(&node).await;
+    model.put("token.a", Some("{}"));
+    node.until("the first", has("a")).await;
+    model.put("token.a", None);
+    model.put("token.b", Some("{}"));
+    node.until("what came meanwhile", |registry| has("b")(registry) && !has("a")(registry)).await;
+    let followed = model.state.lock().followed.clone();
+    assert!(followed[0] == 1 && followed[1..].iter().all(|from| *from > 1), "{followed:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_copy_is_kept_while_brokers_are_away_and_nothing_is_written() {
+    let model = Model::default();
+    let node = Node::new(&model, "one", None);
+    whole(&node).await;
+    model.put("token.anna", Some("{}"));
+    node.until("the token", has("anna")).await;
+    model.change(|state| state.is_away = true);
+    node.runs(Duration::from_secs(10)).await;
+    assert_eq!(node.names(), ["anna"]);
+    assert!(node.registry.put_if(Kind::Token, "later", 0, Some(b"{}")).is_err());
+    node.clock.advance(Duration::from_secs(40));
+    node.runs(Duration::from_secs(3)).await;
+    let report = node.readiness.report();
+    assert!(report.ready && report.warnings[REGISTRY].contains("do not answer"), "{report:?}");
+    model.change(|state| state.is_away = false);
+    model.put("token.later", Some("{}"));
+    node.until("what came meanwhile", has("later")).await;
+    assert!(node.readiness.report().warnings.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_consumer_that_is_silent_is_noticed() {
+    let model = Model::default();
+    let node = Node::new(&model, "one", None);
+    whole(&node).await;
+    model.change(|state| state.is_silent = true);
+    model.put("token.anna", Some("{}"));
+    node.runs(Duration::from_secs(1)).await;
+    let before = model.state.lock().followed.len();
+    let run = async {
+        sleep(Duration::from_secs(7)).await;
+        model.change(|state| state.is_silent = false);
+    };
+    let (_, ()) = tokio::join!(node.until("the token", has("anna")), run);
+    assert!(model.state.lock().followed.len() > before + 1, "it was followed anew");
+}
+
+#[tokio::test(start_paused = true)]
+async fn brokers_that_lost_all_get_it_back_from_a_node() {
+    let model = Model::default();
+    let (one, two) = (Node::new(&model, "one", None), Node::new(&model, "two", None));
+    whole(&one).await;
+    model.put("token.anna", Some("{}"));
+    model.put("token.=4120", Some("{}"));
+    one.until("the tokens", |registry| registry.count(Kind::Token).unwrap() == 2).await;
+    two.until("the tokens", |registry| registry.count(Kind::Token).unwrap() == 2).await;
+    model.change(|state| state.bucket = None);
+    one.until("another incarnation", |registry| registry.copied().unwrap().incarnation == 2).await;
+    two.until("another incarnation", |registry| registry.copied().unwrap().incarnation == 2).await;
+    for node in [&one, &two] {
+        assert_eq!(node.names(), ["A ", "anna"]);
+    }
+    model.put("token.later", Some("{}"));
+    two.until("what is new", has("later")).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_copy_is_not_replaced_by_a_registry_that_was_begun_without_it() {
+    let model = Model::default();
+    let node = Node::new(&model, "one", None);
+    whole(&node).await;
+    model.put("token.anna", Some("{}"));
+    node.until("the token", has("anna")).await;
+    model.change(|state| state.bucket = None);
+    // A new node is there first, and alone.
+    let new = Node::new(&model, "new", None);
+    whole(&new).await;
+    node.clock.advance(Duration::from_secs(40));
+    node.runs(Duration::from_secs(5)).await;
+    assert_eq!(node.names(), ["anna"]);
+    let warnings = node.readiness.report().warnings;
+    assert!(warnings[REGISTRY].contains("another registry"), "{warnings:?}");
+    assert!(node.registry.put_if(Kind::Token, "later", 0, Some(b"{}")).is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bucket_that_lost_its_end_is_copied_anew() {
+    let model = Model::default();
+    let node = Node::new(&model, "one", None);
+    whole(&node).await;
+    model.put("token.a", Some("{}"));
+    let end = model.state.lock().bucket.as_ref().unwrap().last;
+    model.put("token.b", Some("{}"));
+    node.until("both", has("b")).await;
+    model.change(|state| {
+        let kept = state.bucket.as_mut().unwrap();
+        kept.objects.remove("token.b");
+        kept.last = end;
+    });
+    node.until("what is there", |registry| !has("b")(registry) && has("a")(registry)).await;
+    assert_eq!(node.registry.copied().unwrap().sequence, end);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bucket_that_nobody_fills_any_more_is_begun_again() {
+    let model = Model::default();
+    let node = Node::new(&model, "one", None);
+    whole(&node).await;
+    model.put("token.anna", Some("{}"));
+    node.until("the token", has("anna")).await;
+    // Another node brought a part, and died.
+    model.change(|state| {
+        state.made += 1;
+        state.bucket = Some(Kept { incarnation: state.made, ..Kept::default() });
+        state.bucket.as_mut().unwrap().put("token.part", Some("{}"));
+    });
+    node.runs(Duration::from_secs(5)).await;
+    assert_eq!(node.names(), ["anna"], "a part is not copied");
+    node.until("a whole one", |registry| registry.copied().unwrap().incarnation == 3).await;
+    assert_eq!(node.names(), ["anna"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nodes_with_another_key_are_named() {
+    let model = Model::default();
+    let (one, two) = (Node::new(&model, "one", Some(&[7; 32])), Node::new(&model, "two", Some(&[8; 32])));
+    whole(&one).await;
+    let both = |registry: &Registry| registry.nodes().unwrap().len() == 2;
+    two.until("its entry", both).await;
+    one.until("the other's entry", both).await;
+    one.runs(Duration::from_secs(3)).await;
+    for (node, name) in [(&one, "two."), (&two, "two (this one).")] {
+        let warnings = node.readiness.report().warnings;
+        assert!(warnings["registry, key"].contains(name), "{warnings:?}");
+    }
+    assert!(two.registry.put_if(Kind::Device, "a", 0, Some(b"{}")).is_err());
+}
