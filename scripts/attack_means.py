@@ -28,7 +28,7 @@ REFUSED = (errno.ECONNREFUSED, errno.ENOBUFS, errno.EINTR)
 WORLD = "/api/v1/vehicles?bbox=-180,-85,180,85&limit=10000"
 # Such an answer is more than the kernel and a connection hold of it together. The connections that are stuck ask for it, and all of it has room
 # among the answers.
-PART_OF_WORLD = "/api/v1/vehicles?bbox=-180,-85,180,85&limit=500"
+PART_OF_WORLD = "/api/v1/vehicles?bbox=-180,-85,180,85&limit=540"
 STUCK_THREADS = 10
 
 
@@ -51,10 +51,14 @@ def connect(at, source=None, window=None):
     return plain
 
 
-def secure(at, source=None, window=None, protocol="http/1.1"):
+def speaking(protocol):
     context = trusting()
     context.set_alpn_protocols([protocol])
-    return context.wrap_socket(connect(at, source, window), server_hostname="localhost")
+    return context
+
+
+def secure(at, source=None, window=None, protocol="http/1.1", context=None):
+    return (context or speaking(protocol)).wrap_socket(connect(at, source, window), server_hostname="localhost")
 
 
 def each_on_its_thread(works):
@@ -148,8 +152,10 @@ def unread_http1(at, source):
 def stuck(at):
     """Answers for which there is memory, and of which nothing is taken, until the account of output that waits is full and beyond."""
     sources = itertools.cycle(SOURCES)
+    # To make one takes longer than a handshake, and the crowd has to be there before the first of it are ended.
+    context = speaking("http/1.1")
     def ask():
-        connection = secure(at["http"], next(sources), window=4_096)
+        connection = secure(at["http"], next(sources), window=4_096, context=context)
         connection.sendall(f"GET {PART_OF_WORLD} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
         return connection
     # Only its end is looked for: there is always something to read.
