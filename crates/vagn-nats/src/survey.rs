@@ -63,7 +63,7 @@ pub struct Streams {
 pub struct StreamSeen {
     /// Its name.
     pub name: String,
-    /// Shard that it is of; none for the bucket of records.
+    /// Shard that it is of; none for the buckets of records and of the registry.
     pub shard: Option<u16>,
     /// Number of brokers that are to keep it.
     pub replicas: u8,
@@ -147,7 +147,7 @@ impl Options {
 }
 
 impl Visit {
-    /// Reads the streams of the data set and the bucket of its records. None if nobody answers: then JetStream has no leader.
+    /// Reads the streams of the data set, and the buckets of its records and its registry. None if nobody answers: then JetStream has no leader.
     pub async fn streams(&self) -> Option<Streams> {
         let mut streams = Streams::default();
         for _ in 0..PAGES_MAX {
@@ -165,12 +165,13 @@ impl Visit {
                 break;
             }
         }
-        let bucket = format!("$JS.API.STREAM.INFO.{}", self.names.bucket());
-        match self.ask::<Told>(bucket, &serde_json::Value::Null).await {
-            Said::Is(told) => streams.seen.push(told.seen()),
-            // It is not there yet.
-            Said::Refused(_) => {}
-            Said::Nothing => streams.silent.push(self.names.bucket()),
+        for bucket in [self.names.bucket(), self.names.registry()] {
+            match self.ask::<Told>(format!("$JS.API.STREAM.INFO.{bucket}"), &serde_json::Value::Null).await {
+                Said::Is(told) => streams.seen.push(told.seen()),
+                // It is not there yet.
+                Said::Refused(_) => {}
+                Said::Nothing => streams.silent.push(bucket),
+            }
         }
         Some(streams)
     }
