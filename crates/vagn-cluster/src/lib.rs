@@ -78,6 +78,7 @@ mod state;
 #[cfg(test)]
 mod testing;
 mod tickets;
+pub mod trail;
 mod view;
 
 pub use command::{Command, ShardAnswer};
