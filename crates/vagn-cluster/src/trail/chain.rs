@@ -53,6 +53,8 @@ pub(crate) struct Chain {
     saved: u64,
     /// The store has no mark of this trail yet.
     lacks_mark: bool,
+    /// The last save failed.
+    has_failed: bool,
 }
 
 /// What became of a message of the stream.
@@ -81,6 +83,7 @@ impl Chain {
             save_at_ms: 0,
             saved: 0,
             lacks_mark: false,
+            has_failed: false,
         }
     }
 
@@ -112,6 +115,16 @@ impl Chain {
 
     pub(crate) fn stopped(&self) -> Option<Stop> {
         self.stopped
+    }
+
+    /// Returns the last entry that the store has, where it has all that was received.
+    pub(crate) fn saved_through(&self) -> Option<u64> {
+        self.mark.filter(|_| self.unsaved.is_empty()).map(|mark| mark.sequence)
+    }
+
+    /// Returns true once it is broken and the store has all that it will get: a store that fails gets no more.
+    pub(crate) fn is_over(&self) -> bool {
+        self.stopped.is_some() && (self.unsaved.is_empty() || self.has_failed)
     }
 
     pub(crate) fn unsaved(&self) -> usize {
@@ -270,6 +283,7 @@ impl Chain {
     /// The store has what it was given, or is as it was before.
     pub(crate) fn saved(&mut self, result: Result<(), DiskFault>, now: Moment, out: &mut Vec<TrailCommand>) {
         let Some((count, sequence)) = self.saving.take() else { return };
+        self.has_failed = result.is_err();
         match result {
             Ok(()) => {
                 self.unsaved.drain(..count);

@@ -47,6 +47,8 @@ struct Waiting {
     /// Moment at which the door calls by itself, unless it has.
     alone_at_ms: u64,
     hand_at_ms: u64,
+    /// The leader has called.
+    is_called: bool,
 }
 
 /// Reading of the alarms that the store keeps.
@@ -112,6 +114,7 @@ impl Door {
             keep_at_ms: Some(alone_at_ms),
             alone_at_ms,
             hand_at_ms: now.elapsed_ms,
+            is_called: false,
         });
     }
 
@@ -201,7 +204,12 @@ impl Door {
 
     /// The leader called without a record.
     pub(crate) fn called(&mut self, id: AlarmId, now: Moment) {
-        self.change(id, |waiting| waiting.alone_at_ms = waiting.alone_at_ms.max(now.elapsed_ms + CALLED_MS));
+        self.change(id, |waiting| {
+            // Once: a leader that cannot record says so again and again.
+            if !std::mem::replace(&mut waiting.is_called, true) {
+                waiting.alone_at_ms = now.elapsed_ms + CALLED_MS;
+            }
+        });
     }
 
     /// Something came of the door's own call.
@@ -249,7 +257,13 @@ impl Door {
             if bytes.len() <= ALARM_MAX {
                 let alarm = Alarm { id, bytes, unrecorded: true, note };
                 let at_ms = now.elapsed_ms;
-                self.insert(Waiting { alarm, keep_at_ms: None, alone_at_ms: at_ms, hand_at_ms: at_ms });
+                self.insert(Waiting {
+                    alarm,
+                    keep_at_ms: None,
+                    alone_at_ms: at_ms,
+                    hand_at_ms: at_ms,
+                    is_called: false,
+                });
             }
         }
         self.kept = match (is_end && has_room, grew) {

@@ -34,6 +34,8 @@ pub(crate) struct Lead<D> {
     pub(crate) desk: D,
     max: usize,
     reign: Option<Reign>,
+    /// The trail is broken, and the desk holds what may be owed.
+    is_alone: bool,
     duty: Duty,
     taken: BTreeMap<AlarmId, Waiting>,
     releases: BTreeSet<(u64, AlarmId)>,
@@ -53,6 +55,8 @@ struct Reign {
     /// Moment at which the last entry that the trail has was sent.
     seen_ms: u64,
     renew_at_ms: u64,
+    /// Last group, unless the own store is known to have it.
+    unsaved: Option<u64>,
 }
 
 /// An alarm that is not recorded.
@@ -72,6 +76,7 @@ impl<D: DeskState> Lead<D> {
             desk,
             max,
             reign: None,
+            is_alone: false,
             duty: Duty::Standby,
             taken: BTreeMap::new(),
             releases: BTreeSet::new(),
@@ -99,6 +104,7 @@ impl<D: DeskState> Lead<D> {
 
     pub(crate) fn duty(&self, now: Moment) -> Duty {
         match &self.reign {
+            None if self.is_alone => Duty::Alone,
             None => Duty::Standby,
             Some(reign) if now.elapsed_ms < reign.seen_ms + SEEN_MS => Duty::Full,
             Some(_) => Duty::FirstOnly,
@@ -119,9 +125,10 @@ impl<D: DeskState> Lead<D> {
             promised: VecDeque::from([(sequence, claim)]),
             seen_ms,
             renew_at_ms: now.elapsed_ms + RENEW_MS,
+            unsaved: None,
         });
         self.has_news = true;
-        self.desk.recall(shown.numbers());
+        self.desk.recall(Some(shown.numbers()));
         out.push(TrailCommand::Tell(TrailHappened::Led));
         self.look(now, out);
     }
@@ -146,18 +153,32 @@ impl<D: DeskState> Lead<D> {
     }
 
     /// Leads no more. Alarms are still at their doors; what became of deeds nobody can say.
-    pub(crate) fn end(&mut self, mail: &mut Mail, out: &mut Vec<TrailCommand>) {
-        if self.reign.take().is_none() {
-            return;
-        }
+    pub(crate) fn end(&mut self, now: Moment, mail: &mut Mail, out: &mut Vec<TrailCommand>) {
+        self.abdicate(mail);
+        self.look(now, out);
+        self.desk.stand_down();
+    }
+
+    fn abdicate(&mut self, mail: &mut Mail) {
+        self.reign = None;
         self.taken.clear();
         self.releases.clear();
         let deeds = std::mem::take(&mut self.deeds);
         mail.extend(deeds.into_iter().map(|(deed, node)| (node, TrailMessage::DeedUnavailable { deed })));
-        self.duty = Duty::Standby;
-        self.desk.set_duty(Duty::Standby);
-        self.desk.stand_down();
-        out.push(TrailCommand::Tell(TrailHappened::Duty(Duty::Standby)));
+    }
+
+    pub(crate) fn is_alone(&self) -> bool {
+        self.is_alone
+    }
+
+    /// The trail is broken. A leader's desk has what the trail had and more; another one recalls what the store has.
+    pub(crate) fn go_alone(&mut self, now: Moment, mail: &mut Mail, out: &mut Vec<TrailCommand>) {
+        if self.reign.is_none() {
+            self.desk.recall(None);
+        }
+        self.abdicate(mail);
+        self.is_alone = true;
+        self.look(now, out);
     }
 
     /// Tells the desk what it may do, if that has changed.
@@ -259,6 +280,14 @@ impl<D: DeskState> Lead<D> {
         true
     }
 
+    /// The own store has all up to this entry.
+    pub(crate) fn saved(&mut self, sequence: u64) {
+        let Some(reign) = &mut self.reign else { return };
+        if reign.unsaved.take_if(|last| *last <= sequence).is_some() {
+            self.desk.saved();
+        }
+    }
+
     /// Returns the next group, if the desk has one.
     pub(crate) fn draft(&mut self) -> Option<Draft> {
         if self.reign.is_none() || !std::mem::take(&mut self.has_news) {
@@ -277,6 +306,9 @@ impl<D: DeskState> Lead<D> {
         self.desk.recorded();
         // There may be more than one group has room for.
         self.has_news = true;
+        if let Some(reign) = &mut self.reign {
+            reign.unsaved = Some(reign.tip);
+        }
         let mut doors: BTreeMap<NodeId, Vec<AlarmId>> = BTreeMap::new();
         for id in alarms {
             if let Some(waiting) = self.taken.remove(id) {

@@ -145,7 +145,7 @@ impl<D: DeskState> TrailNode<D> {
             Event::SubscriptionEnded(subscription) => self.chain.ended(subscription),
             Event::StreamRead(read, outcome) => {
                 if let Some(stop) = self.chain.read(read, outcome, now, out) {
-                    self.stop(stop, out);
+                    self.stop(stop, now, out);
                 }
             }
             Event::Published(publish, outcome) => self.published(publish, outcome, now, out),
@@ -164,12 +164,12 @@ impl<D: DeskState> TrailNode<D> {
         match self.chain.delivered(message, now, out) {
             Came::Next => {}
             Came::Nothing => return,
-            Came::Stop(stop) => return self.stop(stop, out),
+            Came::Stop(stop) => return self.stop(stop, now, out),
         }
         // The chain has read it.
         let Ok(entry) = TrailEntry::read(&message.bytes) else { return };
         if !self.lead.bears_out(message.sequence, entry.id) {
-            return self.stop(Stop::StreamBehind, out);
+            return self.stop(Stop::StreamBehind, now, out);
         }
         self.enter(&entry, message.sequence, now, out);
         self.judge(entry.id, message.sequence, now, out);
@@ -191,14 +191,14 @@ impl<D: DeskState> TrailNode<D> {
             TrailBody::Claim { settings_hash } => {
                 self.chain.enter(entry.term, *settings_hash);
                 if self.lead.term().is_some_and(|own| own < entry.term) {
-                    self.depose(out);
+                    self.depose(now, out);
                 }
             }
             TrailBody::Renewal { settings_hash, sequence: read, running_hash } => {
                 self.chain.enter(entry.term, *settings_hash);
                 let known = self.chain.running_hash(*read).filter(|_| *read < sequence);
                 if known.is_some_and(|known| known != *running_hash) {
-                    self.stop(Stop::HashDiffers, out);
+                    self.stop(Stop::HashDiffers, now, out);
                 }
             }
             TrailBody::Group { alarms, content, .. } => {
@@ -219,7 +219,7 @@ impl<D: DeskState> TrailNode<D> {
             Some(Fate::Refused) => {
                 self.append = None;
                 // Somebody else wrote behind what this node had written: it is another's turn.
-                self.depose(out);
+                self.depose(now, out);
             }
             None => {}
         }
@@ -268,18 +268,20 @@ impl<D: DeskState> TrailNode<D> {
         }
     }
 
-    fn depose(&mut self, out: &mut Vec<TrailCommand>) {
+    fn depose(&mut self, now: Moment, out: &mut Vec<TrailCommand>) {
         if self.lead.leads() {
             self.append = None;
-            self.lead.end(&mut self.mail, out);
+            self.lead.end(now, &mut self.mail, out);
             out.push(TrailCommand::Tell(TrailHappened::Deposed));
         }
     }
 
-    fn stop(&mut self, stop: Stop, out: &mut Vec<TrailCommand>) {
-        self.depose(out);
+    fn stop(&mut self, stop: Stop, now: Moment, out: &mut Vec<TrailCommand>) {
         self.append = None;
         self.chain.stop(stop, out);
+        if self.lead.leads() {
+            self.lead.go_alone(now, &mut self.mail, out);
+        }
     }
 
     fn receive(&mut self, from: NodeId, message: TrailMessage, now: Moment, out: &mut Vec<TrailCommand>) {
@@ -337,6 +339,12 @@ impl<D: DeskState> TrailNode<D> {
             return;
         }
         self.chain.run(now, &mut self.numbers, out);
+        if self.chain.is_over() && !self.lead.is_alone() {
+            self.lead.go_alone(now, &mut self.mail, out);
+        }
+        if let Some(sequence) = self.chain.saved_through() {
+            self.lead.saved(sequence);
+        }
         self.lead.run(now, &mut self.mail, out);
         let late: Vec<DeedId> = self
             .deeds

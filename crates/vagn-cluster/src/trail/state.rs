@@ -12,9 +12,12 @@ use crate::trail::view::Duty;
 /// desk is ahead of its store by what is not recorded yet, and acts upon nothing before [`recorded`](Self::recorded) but first attempts that
 /// are [released](Self::release).
 pub trait DeskState {
-    /// Begins to lead: recalls all that is open from this node's store, which has everything that the trail has. Messages of an incident
-    /// behind the opening get `numbers` from now on, and none outside of them; a message keeps its number in repeats by this leader.
-    fn recall(&mut self, numbers: RangeInclusive<u64>);
+    /// Recalls all that is open from this node's store.
+    ///
+    /// To lead: the store has everything that the trail has. Messages of an incident behind the opening get `numbers` from now on, and none
+    /// outside of them; a message keeps its number in repeats by this leader. Without numbers the trail is broken, and nothing is to go out
+    /// but openings.
+    fn recall(&mut self, numbers: Option<RangeInclusive<u64>>);
 
     /// Takes in an alarm, which may have come before, with another content or note too.
     fn take(&mut self, alarm: &Alarm) -> Taken;
@@ -30,8 +33,12 @@ pub trait DeskState {
     /// for when this one is recorded.
     fn draft(&mut self) -> Option<Draft>;
 
-    /// The last group is in the trail: what it says may be acted upon.
+    /// The last group is in the trail: what it says may be acted upon. The own store need not have it yet.
     fn recorded(&mut self);
+
+    /// The own store has all that is [recorded](Self::recorded). Only now may an incident that is over leave the desk: an alarm about it that
+    /// comes again must be found in one of the two.
+    fn saved(&mut self);
 
     /// The first attempt about an alarm may be made although it is not recorded.
     fn release(&mut self, alarm: AlarmId);

@@ -20,8 +20,11 @@ struct Notes {
 }
 
 impl DeskState for Notes {
-    fn recall(&mut self, numbers: RangeInclusive<u64>) {
-        self.numbers = Some(numbers);
+    fn recall(&mut self, numbers: Option<RangeInclusive<u64>>) {
+        if numbers.is_none() {
+            self.told.push("recall openings".to_owned());
+        }
+        self.numbers = numbers;
     }
 
     fn take(&mut self, alarm: &Alarm) -> Taken {
@@ -49,6 +52,10 @@ impl DeskState for Notes {
 
     fn recorded(&mut self) {
         self.told.push("recorded".to_owned());
+    }
+
+    fn saved(&mut self) {
+        self.told.push("saved".to_owned());
     }
 
     fn release(&mut self, alarm: AlarmId) {
@@ -224,6 +231,19 @@ fn an_alarm_is_answered_for_and_acted_upon_when_the_trail_has_it() {
 }
 
 #[test]
+fn a_desk_hears_when_its_own_store_has_what_is_recorded() {
+    let mut bench = Bench::leader();
+    bench.hand_over(A);
+    let (publish, _, bytes) = bench.published();
+    bench.stored(publish, 2);
+    assert_eq!(bench.told(), ["Full", "recorded"]);
+    bench.deliver(bytes);
+    assert!(bench.told().is_empty());
+    bench.tell(TrailEvent::Saved(Ok(())));
+    assert_eq!(bench.told(), ["saved"]);
+}
+
+#[test]
 fn what_is_not_recorded_in_100_ms_is_called_about_all_the_same() {
     let mut bench = Bench::leader();
     bench.hand_over(A);
@@ -286,7 +306,22 @@ fn an_entry_that_stands_where_an_own_one_was_stored_breaks_the_trail() {
     bench.stored(publish, 2);
     bench.deliver_claim(OTHER, 2_000_000, 0);
     let view = bench.node.view(bench.moment());
-    assert_eq!((view.stopped, view.duty), (Some(Stop::StreamBehind), Duty::Standby));
+    assert_eq!((view.stopped, view.duty), (Some(Stop::StreamBehind), Duty::Alone));
+    assert_eq!(bench.told(), ["Full", "Alone"], "its desk has more than the store");
+}
+
+#[test]
+fn a_node_whose_trail_is_broken_calls_about_what_its_store_owes() {
+    let mut bench = Bench::new(|_| {});
+    bench.deliver_claim(OTHER, 4, 0);
+    let id = EntryId { node: OTHER, run: 9, number: 5 };
+    let body = TrailBody::Group { alarms: vec![A], deeds: vec![], content: b"drafts" };
+    bench.deliver(TrailEntry { epoch: 1, id, term: Term(4), body }.write());
+    bench.last = 0;
+    bench.deliver_claim(OTHER, 5, 0);
+    assert!(bench.told().is_empty(), "the store has not all yet");
+    bench.tell(TrailEvent::Saved(Ok(())));
+    assert_eq!(bench.told(), ["recall openings", "Alone"]);
 }
 
 #[test]
@@ -316,6 +351,7 @@ fn a_door_whose_leader_called_waits_5_s_for_the_record() {
     bench.at(120);
     bench.receive(TrailMessage::Called { alarm: AlarmId(7) });
     bench.at(2_900);
+    bench.receive(TrailMessage::Called { alarm: AlarmId(7) });
     assert_eq!(bench.door(), ["keep 7"], "this node may be the only one that has it");
     bench.at(5_120);
     assert_eq!(bench.door(), ["call 7 Unanswered"]);

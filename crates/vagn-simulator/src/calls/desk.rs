@@ -73,6 +73,7 @@ impl Desk {
         for (id, live) in &mut self.live {
             let may = match duty {
                 Duty::Standby => false,
+                Duty::Alone => live.incident.told.is_none(),
                 Duty::FirstOnly => live.attempts == 0,
                 Duty::Full => true,
             };
@@ -126,8 +127,8 @@ impl Live {
 }
 
 impl DeskState for Desk {
-    fn recall(&mut self, numbers: RangeInclusive<u64>) {
-        self.next_number = *numbers.start();
+    fn recall(&mut self, numbers: Option<RangeInclusive<u64>>) {
+        self.next_number = numbers.map_or(0, |numbers| *numbers.start());
         let store = self.store.borrow();
         let open = store.incidents.iter().filter(|(_, incident)| !incident.resolved);
         let live = |incident: &Incident| {
@@ -194,6 +195,9 @@ impl DeskState for Desk {
                 live.recorded = Some(incident);
             }
         }
+    }
+
+    fn saved(&mut self) {
         self.live.retain(|_, live| !live.incident.resolved || Self::is_dirty(live));
     }
 

@@ -27,11 +27,12 @@ pub(crate) struct Oracle {
     ever: BTreeSet<AlarmId>,
     ever_deeds: BTreeSet<DeedId>,
     versions: BTreeMap<AlarmId, u64>,
+    /// Incidents that each alarm was ever joined to.
+    joined: BTreeMap<AlarmId, BTreeSet<AlarmId>>,
     hashes: BTreeMap<u64, u64>,
     raised: BTreeMap<AlarmId, Raised>,
     answered: BTreeSet<AlarmId>,
     done: BTreeSet<DeedId>,
-    pub(crate) unrecorded_pairs: u64,
 }
 
 /// An alarm that a door took.
@@ -70,7 +71,12 @@ impl Oracle {
                 for (id, incident) in incidents(content) {
                     let version = self.versions.entry(id).or_default();
                     *version = incident.version.max(*version);
-                    self.drafts.insert(id, incident);
+                    for alarm in &incident.alarms {
+                        self.joined.entry(AlarmId(*alarm)).or_default().insert(id);
+                    }
+                    let before = self.drafts.insert(id, incident.clone());
+                    let keeps = before.is_none_or(|before| incident.keeps(&before));
+                    self.wrong_if(!keeps, || format!("incident {id:?} loses what the trail had of it"));
                 }
             }
             TrailBody::Group { .. } | TrailBody::Renewal { .. } => {}
@@ -158,10 +164,15 @@ impl Oracle {
     fn look_at_alarms(&mut self, world: &Called<'_>, needs_record: bool) {
         let mut wrong = None;
         for (alarm, raised) in self.raised.iter().filter(|(_, raised)| !raised.is_excused) {
-            let joined = self.drafts.iter().filter(|(_, incident)| incident.alarms.contains(&alarm.0));
-            let is_called = world(*alarm) || joined.map(|(id, _)| *id).any(world);
+            let joined = self.joined.get(alarm).into_iter().flatten();
+            let is_called = world(*alarm) || joined.copied().any(world);
             if !is_called {
-                wrong = Some(format!("alarm {alarm:?} of vehicle {} was never called about", raised.vehicle));
+                let known = self.joined.get(alarm);
+                wrong = Some(format!(
+                    "alarm {alarm:?} of vehicle {} was never called about, joined to {known:?}: {:?}",
+                    raised.vehicle,
+                    known.map(|ids| ids.iter().map(|id| self.drafts.get(id)).collect::<Vec<_>>())
+                ));
             } else if needs_record && !self.alarms.contains(alarm) {
                 wrong = Some(format!("alarm {alarm:?} of vehicle {} is not in the trail", raised.vehicle));
             }

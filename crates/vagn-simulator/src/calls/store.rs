@@ -21,6 +21,18 @@ pub(crate) struct Incident {
     pub(crate) resolved: bool,
 }
 
+impl Incident {
+    /// Returns true if it has all that it had before.
+    pub(crate) fn keeps(&self, before: &Self) -> bool {
+        self.version >= before.version
+            && self.told >= before.told
+            && self.resolved >= before.resolved
+            && self.unrecorded >= before.unrecorded
+            && self.alarms.is_superset(&before.alarms)
+            && self.deeds.is_superset(&before.deeds)
+    }
+}
+
 /// A store: what every group says, in their order.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Store {
@@ -37,13 +49,6 @@ impl Store {
             self.incidents.insert(id, incident);
         }
         self.mark = Some(mark);
-    }
-
-    /// Returns a hash of all incidents.
-    pub(crate) fn hash(&self) -> u64 {
-        let mut bytes = Vec::new();
-        self.incidents.iter().for_each(|(id, incident)| put(&mut bytes, *id, incident));
-        vagn_cluster::hash(&[&bytes])
     }
 }
 

@@ -426,7 +426,7 @@ impl World {
             Some(node.duty(machine.moment(now)))
         };
         (0..self.machines.len())
-            .filter(|id| duty(&self.machines[*id]) > Some(vagn_cluster::trail::Duty::Standby))
+            .filter(|id| duty(&self.machines[*id]) >= Some(vagn_cluster::trail::Duty::FirstOnly))
             .max_by_key(|id| duty(&self.machines[*id]))
     }
 
