@@ -2,7 +2,8 @@
 //!
 //! | the brokers say | so |
 //! |---|---|
-//! | stored, at the sequence behind the expected one | the trail has it |
+//! | stored, at the sequence behind the expected one | the trail has it, if nothing speaks against it |
+//! | the same after a refusal, or long after the entry before | it is read first: the trail may have lost its end and grown again |
 //! | the stream ends elsewhere | the entry behind the expected one is read: it may be this one, which was stored after all |
 //! | nothing; full; no stream | the same entry is sent again, with the same expected sequence |
 //!
@@ -114,12 +115,12 @@ impl Append {
         }));
     }
 
-    /// Takes in an answer of the brokers.
+    /// Takes in an answer of the brokers. `is_sure` says that nobody else can have written since the entry before.
     pub(crate) fn published(
         &mut self,
         publish: PublishId,
         outcome: PublishOutcome,
-        now: Moment,
+        (is_sure, now): (bool, Moment),
         out: &mut Vec<TrailCommand>,
     ) -> Answer {
         if self.publish.take_if(|own| *own == publish).is_none() {
@@ -127,8 +128,15 @@ impl Append {
         }
         self.again_at_ms = now.elapsed_ms + AGAIN_MS;
         match outcome {
-            PublishOutcome::Stored { sequence, .. } if sequence == self.expected + 1 || !self.has_fence => {
+            PublishOutcome::Stored { sequence, .. } if !self.has_fence => return Answer::Stored(sequence),
+            PublishOutcome::Stored { sequence, .. }
+                if sequence == self.expected + 1 && is_sure && !self.refused =>
+            {
                 return Answer::Stored(sequence);
+            }
+            PublishOutcome::Stored { sequence, .. } if sequence == self.expected + 1 => {
+                self.again_at_ms = now.elapsed_ms + LATER_MS;
+                return Answer::Doubt;
             }
             // A broker that is cut off may tell an end before the expected one: whether entries are gone is for the chain to find.
             PublishOutcome::Stored { .. } | PublishOutcome::WrongLast { .. } => {
@@ -179,6 +187,10 @@ mod tests {
 
     /// Sends an entry behind the 7th, and tells what became of it.
     fn answered(outcome: PublishOutcome) -> (Append, Answer) {
+        answered_when(true, outcome)
+    }
+
+    fn answered_when(is_sure: bool, outcome: PublishOutcome) -> (Append, Answer) {
         let (mut out, mut numbers) = (Vec::new(), Numbers::new(1));
         let mut append = Append::new(OWN, Kind::Renewal, (StreamId::trail(1), 7), vec![1], at(0));
         append.run(at(0), &mut numbers, &mut out);
@@ -186,8 +198,9 @@ mod tests {
         let [TrailCommand::Common(Command::Publish { publish, expected_last: Some(7), .. })] = out[..] else {
             panic!("{out:?}");
         };
-        let answer = append.published(publish, outcome, at(5), &mut out);
-        assert_eq!(append.published(publish, outcome, at(5), &mut out), Answer::Nothing, "answered once");
+        let answer = append.published(publish, outcome, (is_sure, at(5)), &mut out);
+        let again = append.published(publish, outcome, (is_sure, at(5)), &mut out);
+        assert_eq!(again, Answer::Nothing, "answered once");
         (append, answer)
     }
 
@@ -197,6 +210,19 @@ mod tests {
         assert_eq!(stored(8, false), Answer::Stored(8));
         assert_eq!(stored(8, true), Answer::Stored(8));
         assert_eq!(stored(6, true), Answer::Doubt);
+    }
+
+    #[test]
+    fn it_is_read_first_when_others_may_have_written() {
+        let outcome = PublishOutcome::Stored { sequence: 8, duplicate: false };
+        assert_eq!(answered_when(false, outcome).1, Answer::Doubt);
+        // The end of the trail was lost, and others filled it up to the expected one.
+        let (mut append, answer) = answered(PublishOutcome::WrongLast { last: 5 });
+        assert_eq!(answer, Answer::Doubt);
+        let (mut out, mut numbers) = (Vec::new(), Numbers::new(9));
+        append.run(at(2_000), &mut numbers, &mut out);
+        let publish = append.publish.unwrap();
+        assert_eq!(append.published(publish, outcome, (true, at(2_001)), &mut out), Answer::Doubt);
     }
 
     #[test]

@@ -56,9 +56,9 @@ struct Waiting {
 enum Kept {
     /// All are here.
     All,
-    /// Those behind this one are to be read when there is room.
-    Behind(Option<AlarmId>),
-    /// A read is under way; true: alarms were put into the store only since.
+    /// Those behind this one are to be read when there is room; true: some were put into the store alone meanwhile, before it perhaps.
+    Behind(Option<AlarmId>, bool),
+    /// A read is under way; true as before.
     Reading(Option<AlarmId>, bool),
 }
 
@@ -76,7 +76,7 @@ impl Door {
             waiting: BTreeMap::new(),
             dues: BTreeSet::new(),
             leader: None,
-            kept: Kept::Behind(None),
+            kept: Kept::Behind(None, false),
             forgets,
         }
     }
@@ -101,9 +101,9 @@ impl Door {
         if self.waiting.len() >= self.max {
             // The store has it. It is read from there when there is room.
             self.kept = match self.kept {
-                Kept::All => Kept::Behind(None),
+                Kept::All => Kept::Behind(None, false),
                 Kept::Reading(after, _) => Kept::Reading(after, true),
-                behind @ Kept::Behind(_) => behind,
+                Kept::Behind(after, _) => Kept::Behind(after, true),
             };
             return call_alone(id, bytes, Why::NoRoom, out);
         }
@@ -159,11 +159,11 @@ impl Door {
         {
             self.run_one(id, now, mail, out);
         }
-        if let Kept::Behind(after) = self.kept
+        if let Kept::Behind(after, grew) = self.kept
             && has_begun
             && self.waiting.len() * 2 <= self.max
         {
-            self.kept = Kept::Reading(after, false);
+            self.kept = Kept::Reading(after, grew);
             out.push(TrailCommand::ReadKept { after, max: READ_MAX.min(self.max.div_ceil(2)) });
         }
     }
@@ -269,8 +269,8 @@ impl Door {
         self.kept = match (is_end && has_room, grew) {
             (true, false) => Kept::All,
             // Those that came meanwhile may have lower ids.
-            (true, true) => Kept::Behind(None),
-            (false, _) => Kept::Behind(after),
+            (true, true) => Kept::Behind(None, false),
+            (false, grew) => Kept::Behind(after, grew),
         };
     }
 }

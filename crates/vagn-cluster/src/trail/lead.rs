@@ -22,6 +22,9 @@ pub(crate) const RENEW_MS: u64 = 1_000;
 /// Time without an own entry after which a leader makes first attempts only.
 pub(crate) const SEEN_MS: u64 = 5_000;
 
+/// Time after an own entry in which no other node claims. It is less than their 3 s of silence.
+const SURE_MS: u64 = 2_500;
+
 /// Most deeds that wait for their record.
 const DEEDS_MAX: usize = 256;
 
@@ -142,6 +145,11 @@ impl<D: DeskState> Lead<D> {
                 reign.promised.push_back((sequence, id));
             }
         }
+    }
+
+    /// Returns true while no other node can have claimed: the last own entry is too young.
+    pub(crate) fn is_sure(&self, now: Moment) -> bool {
+        self.reign.as_ref().is_some_and(|reign| now.elapsed_ms < reign.seen_ms + SURE_MS)
     }
 
     /// Compares an entry that was delivered with what this node believes to have stored. Returns false if another stands there.

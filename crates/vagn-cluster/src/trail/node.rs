@@ -232,8 +232,9 @@ impl<D: DeskState> TrailNode<D> {
         now: Moment,
         out: &mut Vec<TrailCommand>,
     ) {
+        let is_sure = self.lead.is_sure(now);
         let Some(append) = &mut self.append else { return };
-        match append.published(publish, outcome, now, out) {
+        match append.published(publish, outcome, (is_sure, now), out) {
             Answer::Stored(sequence) => self.stored(sequence, false, now, out),
             Answer::Doubt => self.chain.hurry(out),
             Answer::Nothing => {}
