@@ -37,6 +37,8 @@ pub(crate) struct Append {
     pub(crate) sent_ms: u64,
     again_at_ms: u64,
     refused: bool,
+    /// It was said to be stored, and is to be read before that is believed.
+    is_told: bool,
     is_full: bool,
     has_fence: bool,
 }
@@ -85,6 +87,7 @@ impl Append {
             sent_ms: now.elapsed_ms,
             again_at_ms: now.elapsed_ms,
             refused: false,
+            is_told: false,
             is_full: false,
             has_fence: true,
         }
@@ -136,7 +139,9 @@ impl Append {
             }
             PublishOutcome::Stored { sequence, .. } if sequence == self.expected + 1 => {
                 self.again_at_ms = now.elapsed_ms + LATER_MS;
-                return Answer::Doubt;
+                // It is on its way here, unless the subscription is dead.
+                let is_late = self.refused || std::mem::replace(&mut self.is_told, true);
+                return if is_late { Answer::Doubt } else { Answer::Nothing };
             }
             // A broker that is cut off may tell an end before the expected one: whether entries are gone is for the chain to find.
             PublishOutcome::Stored { .. } | PublishOutcome::WrongLast { .. } => {
@@ -215,7 +220,12 @@ mod tests {
     #[test]
     fn it_is_read_first_when_others_may_have_written() {
         let outcome = PublishOutcome::Stored { sequence: 8, duplicate: false };
-        assert_eq!(answered_when(false, outcome).1, Answer::Doubt);
+        let (mut append, answer) = answered_when(false, outcome);
+        assert_eq!(answer, Answer::Nothing, "it is on its way");
+        let (mut out, mut numbers) = (Vec::new(), Numbers::new(9));
+        append.run(at(2_000), &mut numbers, &mut out);
+        let publish = append.publish.unwrap();
+        assert_eq!(append.published(publish, outcome, (false, at(2_001)), &mut out), Answer::Doubt);
         // The end of the trail was lost, and others filled it up to the expected one.
         let (mut append, answer) = answered(PublishOutcome::WrongLast { last: 5 });
         assert_eq!(answer, Answer::Doubt);

@@ -171,21 +171,29 @@ impl<D: DeskState> TrailNode<D> {
         if !self.lead.bears_out(message.sequence, entry.id) {
             return self.stop(Stop::StreamBehind, now, out);
         }
-        self.enter(&entry, message.sequence, now, out);
-        self.judge(entry.id, message.sequence, now, out);
+        if self.counts(&entry) {
+            self.enter(&entry, message.sequence, now, out);
+            self.judge(entry.id, message.sequence, now, out);
+        } else {
+            out.push(TrailCommand::Tell(TrailHappened::Void));
+            if self.append.take_if(|append| append.id == entry.id).is_some() {
+                self.depose(now, out);
+            }
+        }
+    }
+
+    /// Returns true for an entry of the leader, and for the claim of the next one.
+    fn counts(&self, entry: &TrailEntry<'_>) -> bool {
+        let Some(mark) = self.chain.mark() else { return false };
+        let is_of_term = match entry.body {
+            TrailBody::Claim { .. } => entry.term > mark.term,
+            _ => entry.term == mark.term,
+        };
+        is_of_term && entry.epoch == mark.trail.epoch
     }
 
     /// Takes in the next entry of the trail.
     fn enter(&mut self, entry: &TrailEntry<'_>, sequence: u64, now: Moment, out: &mut Vec<TrailCommand>) {
-        let term = self.chain.mark().map_or(Term::default(), |mark| mark.term);
-        let counts = match entry.body {
-            TrailBody::Claim { .. } => entry.term > term,
-            _ => entry.term == term,
-        };
-        if !counts || Some(entry.epoch) != self.chain.trail().map(|trail| trail.epoch) {
-            out.push(TrailCommand::Tell(TrailHappened::Void));
-            return;
-        }
         let is_new = self.succession.heard(entry.id, now);
         match &entry.body {
             TrailBody::Claim { settings_hash } => {

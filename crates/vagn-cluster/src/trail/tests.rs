@@ -299,6 +299,22 @@ fn a_refused_append_that_is_its_own_counts_as_stored() {
 }
 
 #[test]
+fn an_entry_of_a_leader_that_was_deposed_counts_for_nothing() {
+    let mut bench = Bench::new(|_| {});
+    bench.alarm(7);
+    bench.deliver_claim(OTHER, 4, 0);
+    bench.deliver_claim(OWN, 5, 0);
+    let id = EntryId { node: OTHER, run: 9, number: 5 };
+    let body = || TrailBody::Group { alarms: vec![AlarmId(7)], deeds: vec![], content: b"drafts" };
+    bench.deliver(TrailEntry { epoch: 1, id, term: Term(4), body: body() }.write());
+    bench.deliver(TrailEntry { epoch: 2, id, term: Term(5), body: body() }.write());
+    assert!(bench.door().is_empty());
+    assert_eq!(bench.node.view(bench.moment()).unsaved, 0);
+    bench.deliver(TrailEntry { epoch: 1, id, term: Term(5), body: body() }.write());
+    assert_eq!(bench.door(), ["let go 7"]);
+}
+
+#[test]
 fn an_entry_that_stands_where_an_own_one_was_stored_breaks_the_trail() {
     let mut bench = Bench::leader();
     bench.at(4_000);
