@@ -392,6 +392,19 @@ fn an_alarm_without_room_is_called_about_at_once_and_handed_over_from_the_store(
 }
 
 #[test]
+fn what_found_no_room_during_a_read_of_the_store_is_read_after_it() {
+    let mut bench = Bench::new(|settings| settings.door_max = 2);
+    [7, 8, 5].into_iter().for_each(|alarm| bench.alarm(alarm));
+    bench.tell(TrailEvent::Kept { alarms: vec![], is_end: false });
+    let trail = TrailId { epoch: 1, incarnation: BORN };
+    bench.receive(TrailMessage::Recorded { trail, alarms: vec![AlarmId(7)] });
+    bench.out.clear();
+    bench.tell(TrailEvent::Kept { alarms: vec![], is_end: true });
+    let reads = bench.out.iter().any(|command| matches!(command, TrailCommand::ReadKept { after: None, .. }));
+    assert!(reads, "{:?}", bench.out);
+}
+
+#[test]
 fn a_deed_is_done_when_the_trail_has_it_or_refused_or_unavailable() {
     let mut bench = Bench::leader();
     bench.receive(TrailMessage::Deed { deed: DeedId(1), bytes: vec![] });
