@@ -46,6 +46,7 @@
 //! | `bootstrap.rs`, `purge.rs` | copying a shard; what may go from a stream |
 //! | `scatter.rs` | questions to owners |
 //! | `node/` | the node, which puts them together |
+//! | `trail/` | calls for help: one desk and one trail for the service. A part of its own |
 
 mod assignment;
 mod batcher;
@@ -78,6 +79,7 @@ mod state;
 #[cfg(test)]
 mod testing;
 mod tickets;
+pub mod trail;
 mod view;
 
 pub use command::{Command, ShardAnswer};
