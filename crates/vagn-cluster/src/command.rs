@@ -112,6 +112,20 @@ pub enum Command {
         /// Bytes of records after which enough are read; one is read at least.
         max_bytes: usize,
     },
+    /// Reads the [rest](crate::DiskPart::Rest) of a log. Answered by [`LogRead`](crate::Event::LogRead); never by `Damaged`, as what is damaged
+    /// is passed over.
+    ReadRest {
+        /// To be given back.
+        read: ReadId,
+        /// Which shard.
+        shard: ShardId,
+        /// How many of its records are to be passed over.
+        from: u64,
+        /// Bytes of records after which enough are read; one is read at least.
+        max_bytes: usize,
+    },
+    /// The rest of a log is needed no more: no later start tells it. No answer; its files stay where they are kept.
+    DropRest(ShardId),
     /// Saves a snapshot beside the log, in place of the one before: all of it or nothing. Answered by
     /// [`SnapshotSaved`](crate::Event::SnapshotSaved).
     SaveSnapshot {

@@ -295,6 +295,10 @@ fn disk_command(command: Command) -> Option<DiskCommand> {
             DiskCommand::InstallSnapshot { shard, sequence, bytes }
         }
         Command::DropShard(shard) => DiskCommand::DropShard(shard),
+        Command::ReadRest { read, shard, from, max_bytes } => {
+            DiskCommand::ReadRest { read, shard, from, max_bytes }
+        }
+        Command::DropRest(shard) => DiskCommand::DropRest(shard),
         Command::WriteNote(bytes) => DiskCommand::WriteNote(bytes),
         // Carried out elsewhere.
         _ => return None,

@@ -10,7 +10,7 @@
 //! | `show.rs` | what it shows of itself |
 //! | `door.rs` | changes of its own reporters |
 //! | `repair.rs` | a new epoch |
-//! | `resubmit.rs`, `lack.rs` | what only this node's log has, before it is let go |
+//! | `resubmit.rs`, `lack.rs` | what only this node's log has, before it is let go, or behind a part that is damaged |
 
 mod door;
 mod keeper;
@@ -138,6 +138,7 @@ impl<S: ShardState> Node<S> {
                 let (part, mut bench) = self.part(shard, now, out);
                 part.restore_records(&records, &mut bench);
             }
+            DiskPart::Rest(shard) => self.part(shard, now, out).0.restore_rest(),
             DiskPart::End => {
                 let shards: Vec<ShardId> = self.parts.keys().copied().collect();
                 for shard in shards {

@@ -119,7 +119,10 @@ impl<S: ShardState> Part<S> {
         let is_whole = replica.has_synced()
             && !matches!(self.stop, Some(Stop::Disk(DiskFault::Broken) | Stop::LogUnread));
         if is_whole && replica.is_elsewhere(unnamed.received) {
-            self.drop_all(bench);
+            match self.has_rest {
+                true => self.publish_rest_for_others(facts, bench),
+                false => self.drop_all(bench),
+            }
         } else {
             // Nobody is known to have the same: the stream may have lost its end and gone on without this node.
             self.publish_again(bench);
@@ -128,6 +131,7 @@ impl<S: ShardState> Part<S> {
 
     pub(super) fn drop_all(&mut self, bench: &mut Bench<'_>) {
         self.let_go(bench);
+        self.let_go_of_rest(bench);
         *self = Self::new(self.shard);
         bench.out.extend([Command::DropShard(self.shard), Command::Tell(Happened::Left(self.shard))]);
     }
@@ -148,7 +152,7 @@ impl<S: ShardState> Part<S> {
 
     pub(super) fn install(&mut self, content: Content<S>, repaired: Option<StreamId>, bench: &mut Bench<'_>) {
         self.let_go(bench);
-        (self.replica, self.copying, self.last_fresh_ms) = (None, None, None);
+        (self.replica, self.copying, self.rest, self.last_fresh_ms) = (None, None, None, None);
         let (shard, sequence, bytes) = (self.shard, content.sequence, Arc::from(content.write()));
         bench.out.push(Command::InstallSnapshot { shard, sequence, bytes });
         self.installing = Some(Install { content, repaired });

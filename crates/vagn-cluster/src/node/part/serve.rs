@@ -201,10 +201,10 @@ impl<S: ShardState> Part<S> {
         })
     }
 
-    /// True when it is far behind, began from nothing, or is about to let go of its log. Of what it lacks, other owners' logs need not
-    /// hold everything any more.
+    /// True when it is far behind, began from nothing, lost a part of its log, or is about to let go of it. Of what it lacks, other owners' logs
+    /// need not hold everything any more.
     pub(in crate::node) fn may_lack_for_good(&self) -> bool {
-        self.is_hollow || self.resubmit.is_some() || self.stop == Some(Stop::NextEntryPurged)
+        self.is_hollow || self.has_rest || self.resubmit.is_some() || self.stop == Some(Stop::NextEntryPurged)
     }
 
     /// True when its content is of another data set than the record.

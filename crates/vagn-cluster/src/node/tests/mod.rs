@@ -295,6 +295,82 @@ fn a_repair_stores_what_only_one_owner_had() {
     world.assert_equal(400);
 }
 
+/// Two owners, both stopped: the first has the last reports of a hundred vehicles alone, behind a part of its logs that is damaged.
+fn with_rests() -> World {
+    let mut world = World::begun(2);
+    world.store(1, 0..100);
+    world.crash(2);
+    let before: BTreeMap<StreamId, u64> = world.streams.iter().map(|(id, own)| (*id, own.last())).collect();
+    world.store(1, 100..200);
+    world.crash(1);
+    for (id, stream) in &mut world.streams {
+        stream.messages.truncate(before[id] as usize);
+        stream.ids.retain(|_, sequence| *sequence <= before[id]);
+        let disk = &mut world.machines.get_mut(&NodeId(1)).unwrap().disk;
+        let log = &mut disk.shards.get_mut(&id.shard).unwrap().1;
+        let damaged = log.iter().position(|record| record.sequence == before[id]).unwrap();
+        disk.rests.insert(id.shard, log.split_off(damaged + 1));
+        log.truncate(damaged);
+    }
+    world
+}
+
+#[test]
+fn what_stands_behind_the_damage_of_a_log_is_published_again_as_far_as_the_shard_lacks_it() {
+    let mut world = with_rests();
+    world.machine(1).disk.is_unread = true;
+    world.start(1);
+    world.start(2);
+    world.pass_until("both have all of the streams", 20_000, |world| world.is_caught_up(&[1, 2]));
+    world.pass(10_000);
+    world.assert_equal(100);
+    assert_eq!(world.machine(1).disk.rests.len(), usize::from(SHARDS), "what is not read is not let go");
+    // A start that is cut off begins anew with it.
+    world.crash(1);
+    world.machine(1).disk.is_unread = false;
+    world.start(1);
+    world.pass_until("nothing is left to be published", 20_000, |world| {
+        world.machines[&NodeId(1)].disk.rests.is_empty()
+    });
+    world.pass(2_000);
+    world.assert_equal(200);
+    let told = |happened: fn(ShardId) -> Happened| {
+        (0..SHARDS).filter(|shard| world.has_told(1, happened(ShardId(*shard)))).count()
+    };
+    assert_eq!((told(Happened::LogDamaged), told(Happened::PublishedAgain)), (4, 4));
+    // All is there now, and goes again with no message.
+    let had: Vec<u64> = world.streams.values().map(Stream::last).collect();
+    let batches = |world: &World| {
+        let messages = world.streams.values().zip(&had).flat_map(|(own, had)| &own.messages[*had as usize..]);
+        messages.filter(|own| matches!(Entry::read(&own.bytes).unwrap().body, Body::Batch(_))).count()
+    };
+    for (shard, (_, log)) in world.machine(2).disk.shards.clone() {
+        world.machine(2).disk.rests.insert(shard, log);
+    }
+    world.crash(2);
+    world.start(2);
+    world.pass_until("it is read", 20_000, |world| world.machines[&NodeId(2)].disk.rests.is_empty());
+    assert_eq!(batches(&world), 0);
+}
+
+#[test]
+fn an_owner_that_is_named_no_more_publishes_the_rest_of_its_log_before_it_drops_the_shard() {
+    let mut world = with_rests();
+    world.start(2);
+    world.add(3);
+    world.pass_until("two others have all", 60_000, |world| world.is_owned(&[2, 3]));
+    world.start(1);
+    world.pass_until("it has left", 120_000, |world| {
+        (0..SHARDS).any(|shard| world.has_told(1, Happened::Left(ShardId(shard))))
+    });
+    let left: Vec<ShardId> =
+        (0..SHARDS).map(ShardId).filter(|shard| world.has_told(1, Happened::Left(*shard))).collect();
+    for shard in left {
+        assert!(!world.machine(1).disk.rests.contains_key(&shard));
+        assert!(world.has_told(1, Happened::PublishedAgain(shard)), "{shard:?}");
+    }
+}
+
 /// A data set that two nodes have all of, of which a third, stopped, has the last reports of a hundred vehicles alone.
 fn left_behind() -> World {
     let mut world = World::begun(2);

@@ -40,6 +40,8 @@ pub(super) type Kept = (Option<Arc<[u8]>>, Vec<LogRecord>);
 pub(super) struct Disk {
     pub(super) note: Option<Vec<u8>>,
     pub(super) shards: BTreeMap<ShardId, Kept>,
+    /// What stood behind the damage of logs that a start has found damaged.
+    pub(super) rests: BTreeMap<ShardId, Vec<LogRecord>>,
     /// Logs cannot be read.
     pub(super) is_unread: bool,
     /// The first two records of each log are damaged.
@@ -121,6 +123,8 @@ impl World {
                 snapshot.as_ref().map(|bytes| Event::Disk(DiskPart::Snapshot(*shard, bytes.to_vec())));
             machine.inbox.extend(snapshot);
             machine.inbox.push_back(Event::Disk(DiskPart::Records(*shard, records.clone())));
+            let rest = machine.disk.rests.contains_key(shard).then_some(DiskPart::Rest(*shard));
+            machine.inbox.extend(rest.map(Event::Disk));
         }
         machine.inbox.push_back(Event::Disk(DiskPart::End));
         self.settle();
@@ -443,6 +447,19 @@ impl Machine {
                     false => LogOutcome::Records(records),
                 };
                 return Some(Event::LogRead { shard, read, outcome });
+            }
+            Command::ReadRest { read, shard, from, .. } => {
+                let rest = self.disk.rests.get(&shard).into_iter().flatten();
+                let records: Vec<LogRecord> = rest.skip(from as usize).take(3).cloned().collect();
+                let outcome = match records.is_empty() {
+                    _ if self.disk.is_unread => LogOutcome::Fault,
+                    true => LogOutcome::End,
+                    false => LogOutcome::Records(records),
+                };
+                return Some(Event::LogRead { shard, read, outcome });
+            }
+            Command::DropRest(shard) => {
+                self.disk.rests.remove(&shard);
             }
             Command::SaveSnapshot { shard, sequence, bytes } => {
                 self.disk.shards.entry(shard).or_default().0 = Some(bytes);
