@@ -74,7 +74,7 @@ pub(super) struct Part<S> {
     /// The rest on its way into the stream, where this node's replica tells what the shard lacks.
     rest: Option<Resubmit>,
     stop: Option<Stop>,
-    /// Moment at which it had all before it stopped and let go of the stream: the age of what it has stays known.
+    /// Moment at which it had all before it let go of the stream: the age of what it has stays known.
     last_fresh_ms: Option<u64>,
     recent: VecDeque<(BatchId, Arc<[Fate]>)>,
     tick_heard_ms: u64,

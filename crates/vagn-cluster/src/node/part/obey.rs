@@ -142,7 +142,9 @@ impl<S: ShardState> Part<S> {
         self.role == Role::None && is_idle && self.resubmit.is_none()
     }
 
+    /// Ends the following of the stream. The age of what is here stays known, as people go on asking.
     pub(super) fn let_go(&mut self, bench: &mut Bench<'_>) {
+        self.last_fresh_ms = self.fresh_ms();
         if let Some(mut follower) = self.follower.take() {
             follower.let_go(bench.out);
         }

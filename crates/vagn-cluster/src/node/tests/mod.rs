@@ -752,6 +752,27 @@ fn all_owners_answer_with_their_ages_while_a_shard_stands_still_and_go_on() {
     assert!(ages(&mut world, 2).2 < Some(3_000));
 }
 
+#[test]
+fn an_owner_tells_its_age_while_its_log_is_published_again() {
+    let mut world = World::begun(2);
+    world.store(1, 0..100);
+    // Its subscriptions break, and the stream goes on without what it needs next.
+    world.machine(1).subscriptions.clear();
+    world.machine(1).disk.is_slow = true;
+    world.store(2, 100..200);
+    world.streams.values_mut().for_each(|stream| stream.first = stream.last() + 1);
+    let purged = |world: &World| {
+        (0..SHARDS).all(|shard| world.has_told(1, Happened::NextEntryPurged(ShardId(shard))))
+    };
+    world.pass_until("the log is to be let go", 5_000, purged);
+    world.pass(4_000);
+    world.crash(2);
+    let (count, youngest, oldest, missing) = ages(&mut world, 1);
+    assert_eq!((count, missing), (usize::from(SHARDS), 0));
+    assert!(youngest >= Some(4_000) && oldest < Some(12_000), "{youngest:?} to {oldest:?}");
+    assert!((0..SHARDS).all(|shard| !world.has_told(1, Happened::Stopped(ShardId(shard), Stop::LogUnread))));
+}
+
 /// Answers where a stream was harmed and its shard has stopped at both owners: each owner, and a node that owns nothing, is asked.
 fn ask_of_a_stopped_shard(harm: impl Fn(&mut World, StreamId), stops: &[Stop]) {
     let mut world = World::begun(2);

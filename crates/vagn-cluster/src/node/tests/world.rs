@@ -42,6 +42,8 @@ pub(super) struct Disk {
     pub(super) shards: BTreeMap<ShardId, Kept>,
     /// What stood behind the damage of logs that a start has found damaged.
     pub(super) rests: BTreeMap<ShardId, Vec<LogRecord>>,
+    /// Readings of logs are not answered.
+    pub(super) is_slow: bool,
     /// Logs cannot be read.
     pub(super) is_unread: bool,
     /// The first two records of each log are damaged.
@@ -433,6 +435,7 @@ impl Machine {
             Command::TrimLog { shard, through } => {
                 self.disk.shards.entry(shard).or_default().1.retain(|record| record.sequence > through);
             }
+            Command::ReadLog { .. } if self.disk.is_slow => {}
             Command::ReadLog { read, shard, from, .. } => {
                 let log = &self.disk.shards.entry(shard).or_default().1;
                 let sound = log.get(2).map(|record| record.sequence).filter(|_| self.disk.is_damaged);
