@@ -56,7 +56,8 @@ impl<S: ShardState> Node<S> {
     /// Returns this node's part in a shard, if an epoch can begin from what it has.
     fn beginning(&self, shard: ShardId, place: &ShardRecord) -> Option<&Part<S>> {
         let has_others = place.full_but(self.settings.node).next().is_some();
-        self.parts.get(&shard).filter(|part| !has_others || !part.may_lack_for_good())
+        let part = self.parts.get(&shard).filter(|part| !part.is_unread());
+        part.filter(|part| !has_others || !part.may_lack_for_good())
     }
 
     /// The stream of a new epoch was made. Returns false when it was not asked for here.

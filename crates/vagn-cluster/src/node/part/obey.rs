@@ -88,8 +88,12 @@ impl<S: ShardState> Part<S> {
     /// The shard was repaired: the content here is of an epoch that has ended.
     pub(super) fn leave_epoch(&mut self, facts: &Facts<'_>, bench: &mut Bench<'_>) {
         let place = facts.place;
-        self.let_go(bench);
         let began_it = place.founder == bench.settings.node && self.role == Role::Full;
+        if began_it && self.is_unread() {
+            // A start since then could not read all of it. The epoch waits, and the stop that follows tells a person.
+            return;
+        }
+        self.let_go(bench);
         let follows = |replica: &mut Replica<S>| replica.content.epoch + 1 == place.epoch;
         if began_it && let Some(mut replica) = self.replica.take_if(follows) {
             let before = StreamId { shard: self.shard, epoch: replica.content.epoch };

@@ -204,7 +204,16 @@ impl<S: ShardState> Part<S> {
     /// True when it is far behind, began from nothing, lost a part of its log, or is about to let go of it. Of what it lacks, other owners' logs
     /// need not hold everything any more.
     pub(in crate::node) fn may_lack_for_good(&self) -> bool {
-        self.is_hollow || self.has_rest || self.resubmit.is_some() || self.stop == Some(Stop::NextEntryPurged)
+        self.is_hollow
+            || self.has_rest
+            || self.is_unread()
+            || self.resubmit.is_some()
+            || self.stop == Some(Stop::NextEntryPurged)
+    }
+
+    /// True when nobody knows what its log holds. An epoch that begins from what was read would put the log away, with what only it may have.
+    pub(in crate::node) fn is_unread(&self) -> bool {
+        self.stop == Some(Stop::LogUnread) || self.replica.as_ref().is_some_and(Replica::is_unread)
     }
 
     /// True when its content is of another data set than the record.

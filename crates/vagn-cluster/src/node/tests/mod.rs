@@ -211,6 +211,41 @@ fn no_epoch_begins_from_a_log_that_is_about_to_go() {
 }
 
 #[test]
+fn no_epoch_begins_from_a_log_that_the_start_could_not_read_not_even_at_the_only_owner() {
+    let mut world = World::begun(1);
+    world.store(1, 0..100);
+    let stream = StreamId { shard: ShardId(0), epoch: 1 };
+    let next = StreamId { epoch: 2, ..stream };
+    world.streams.remove(&stream);
+    world.pass_until("stopped", 30_000, |world| {
+        world.has_told(1, Happened::Stopped(ShardId(0), Stop::StreamGone))
+    });
+    let start = |world: &mut World, is_unread| {
+        world.crash(1);
+        world.machine(1).disk.is_unread_at_start = is_unread;
+        world.start(1);
+        world.pass(5_000);
+    };
+    start(&mut world, true);
+    world.tell(1, Event::RepairAsked(ShardId(0)));
+    world.pass(35_000);
+    assert!(!world.streams.contains_key(&next));
+    // One that began the epoch before it was started anew waits too.
+    start(&mut world, false);
+    world.machine(1).disk.is_slow = true;
+    world.tell(1, Event::RepairAsked(ShardId(0)));
+    world.pass(3_000);
+    assert!(world.streams.contains_key(&next));
+    world.machine(1).disk.is_slow = false;
+    start(&mut world, true);
+    assert!(world.has_told(1, Happened::Stopped(ShardId(0), Stop::Disk(DiskFault::Broken))));
+    start(&mut world, false);
+    world.pass_until("the epoch goes on", 20_000, |world| world.is_caught_up(&[1]));
+    assert!(world.has_told(1, Happened::EpochRepaired(ShardId(0))));
+    world.assert_equal(100);
+}
+
+#[test]
 fn shards_move_to_a_third_node_and_each_keeps_two_owners() {
     let mut world = World::begun(2);
     world.submit(1, 0..100);
@@ -761,9 +796,8 @@ fn an_owner_tells_its_age_while_its_log_is_published_again() {
     world.machine(1).disk.is_slow = true;
     world.store(2, 100..200);
     world.streams.values_mut().for_each(|stream| stream.first = stream.last() + 1);
-    let purged = |world: &World| {
-        (0..SHARDS).all(|shard| world.has_told(1, Happened::NextEntryPurged(ShardId(shard))))
-    };
+    let purged =
+        |world: &World| (0..SHARDS).all(|shard| world.has_told(1, Happened::NextEntryPurged(ShardId(shard))));
     world.pass_until("the log is to be let go", 5_000, purged);
     world.pass(4_000);
     world.crash(2);

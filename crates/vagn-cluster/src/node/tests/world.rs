@@ -7,7 +7,7 @@ use vagn_wire::Fate;
 
 use crate::command::{Command, ShardAnswer};
 use crate::event::{
-    Delivered, DiskPart, Event, LogOutcome, LogRecord, PublishOutcome, RecordOutcome, StreamInfo,
+    Delivered, DiskFault, DiskPart, Event, LogOutcome, LogRecord, PublishOutcome, RecordOutcome, StreamInfo,
     StreamOutcome, WriteOutcome,
 };
 use crate::happened::Happened;
@@ -42,8 +42,10 @@ pub(super) struct Disk {
     pub(super) shards: BTreeMap<ShardId, Kept>,
     /// What stood behind the damage of logs that a start has found damaged.
     pub(super) rests: BTreeMap<ShardId, Vec<LogRecord>>,
-    /// Readings of logs are not answered.
+    /// Readings of logs and snapshots that are installed are not answered.
     pub(super) is_slow: bool,
+    /// A start gives no records, and the first sync fails.
+    pub(super) is_unread_at_start: bool,
     /// Logs cannot be read.
     pub(super) is_unread: bool,
     /// The first two records of each log are damaged.
@@ -124,7 +126,8 @@ impl World {
             let snapshot =
                 snapshot.as_ref().map(|bytes| Event::Disk(DiskPart::Snapshot(*shard, bytes.to_vec())));
             machine.inbox.extend(snapshot);
-            machine.inbox.push_back(Event::Disk(DiskPart::Records(*shard, records.clone())));
+            let records = if machine.disk.is_unread_at_start { Vec::new() } else { records.clone() };
+            machine.inbox.push_back(Event::Disk(DiskPart::Records(*shard, records)));
             let rest = machine.disk.rests.contains_key(shard).then_some(DiskPart::Rest(*shard));
             machine.inbox.extend(rest.map(Event::Disk));
         }
@@ -422,6 +425,10 @@ impl Machine {
             Command::Unsubscribe(subscription) => {
                 self.subscriptions.remove(&subscription);
             }
+            Command::WriteLog { .. } if self.disk.is_unread_at_start => {}
+            Command::SyncLog(shard) if self.disk.is_unread_at_start => {
+                return Some(Event::LogFailed { shard, from: 1, fault: DiskFault::Broken });
+            }
             Command::WriteLog { shard, records } => {
                 let log = &mut self.disk.shards.entry(shard).or_default().1;
                 assert!(log.last().is_none_or(|last| last.sequence < records[0].sequence));
@@ -435,7 +442,7 @@ impl Machine {
             Command::TrimLog { shard, through } => {
                 self.disk.shards.entry(shard).or_default().1.retain(|record| record.sequence > through);
             }
-            Command::ReadLog { .. } if self.disk.is_slow => {}
+            Command::ReadLog { .. } | Command::InstallSnapshot { .. } if self.disk.is_slow => {}
             Command::ReadLog { read, shard, from, .. } => {
                 let log = &self.disk.shards.entry(shard).or_default().1;
                 let sound = log.get(2).map(|record| record.sequence).filter(|_| self.disk.is_damaged);
