@@ -57,6 +57,51 @@ fn a_node_mirrors_what_it_does_not_own_as_long_as_it_is_asked() {
     assert!(world.node(3).mirrors().is_empty() && world.machine(3).subscriptions.is_empty());
 }
 
+/// A node that mirrors by a broker that is cut off from the others, and has a part of the streams. Returns if its mirrors count as caught up
+/// then, and 20 s later.
+fn mirrored_by_a_lone_leader(proves: bool) -> (World, [bool; 2]) {
+    let mut world = with_onlooker();
+    world.crash(3);
+    world.machine(3).settings.proves_mirrors = proves;
+    world.start(3);
+    world.pass(2_000);
+    world.tell(3, Event::MirrorAsked { for_ms: 60_000 });
+    world.pass_until("copied", 10_000, |world| {
+        (0..SHARDS).all(|shard| world.node(3).shown(ShardId(shard)).is_some())
+    });
+    // What comes meanwhile comes late, and what others have stored since not at all.
+    world.cut(3);
+    world.pass(20_000);
+    world.cut(3);
+    world.store(1, 200..300);
+    world.pass(5_000);
+    world.is_led.insert(NodeId(3));
+    let is_mirrored = [3_000, 20_000].map(|ms| {
+        let mut was = false;
+        for _ in 0..ms / 100 {
+            world.pass(100);
+            was |= world.is_mirrored(3);
+        }
+        was
+    });
+    (world, is_mirrored)
+}
+
+#[test]
+fn what_a_leader_delivers_that_is_cut_off_proves_no_mirror() {
+    // For a map it is good enough, for some seconds.
+    assert_eq!(mirrored_by_a_lone_leader(false).1, [true, true]);
+    let (mut world, is_mirrored) = mirrored_by_a_lone_leader(true);
+    assert_eq!(is_mirrored, [false, false]);
+    world.cut.clear();
+    world.tell(3, Event::MirrorAsked { for_ms: 60_000 });
+    world.pass_until("proved", 10_000, |world| world.is_mirrored(3));
+    let all: usize = (0..SHARDS).map(|shard| world.node(3).shown(ShardId(shard)).unwrap().len()).sum();
+    assert_eq!(all, 300, "what was stored before is there");
+    world.pass(2_500);
+    world.assert_mirrored(3, 1);
+}
+
 #[test]
 fn a_mirror_whose_next_entry_is_purged_begins_anew() {
     let mut world = with_onlooker();

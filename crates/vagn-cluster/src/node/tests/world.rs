@@ -1,6 +1,6 @@
 //! Machines, brokers, disks and a network that do what they are asked at once.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use vagn_wire::Fate;
@@ -76,6 +76,8 @@ pub(super) struct World {
     pub(super) elsewhere: Vec<(NodeId, Vec<u8>)>,
     /// Machines that are cut off with a leader of all streams, and what that goes on telling of them.
     pub(super) cut: BTreeMap<NodeId, BTreeMap<StreamId, StreamOutcome>>,
+    /// Of those the ones that hear the other nodes, and get from that leader what it has.
+    pub(super) is_led: BTreeSet<NodeId>,
 }
 
 impl World {
@@ -89,6 +91,7 @@ impl World {
             tickets: 0,
             elsewhere: Vec::new(),
             cut: BTreeMap::new(),
+            is_led: BTreeSet::new(),
         };
         (1..=nodes).for_each(|node| world.add(node));
         world
@@ -177,11 +180,21 @@ impl World {
     }
 
     pub(super) fn deliver(&mut self) {
-        for (_, machine) in self.machines.iter_mut().filter(|(id, _)| !self.cut.contains_key(id)) {
+        for (id, machine) in &mut self.machines {
+            let told = self.cut.get(id);
+            if told.is_some() && !self.is_led.contains(id) {
+                continue;
+            }
             for (subscription, (stream, next)) in &mut machine.subscriptions {
                 let Some(own) = self.streams.get(stream) else { continue };
+                let last = match told.and_then(|told| told.get(stream)) {
+                    Some(StreamOutcome::Is(info)) => info.last,
+                    _ => own.last(),
+                };
                 *next = (*next).max(own.first);
-                while let Some(record) = own.messages.get(*next as usize - 1) {
+                while let Some(record) =
+                    own.messages.get(*next as usize - 1).filter(|own| own.sequence <= last)
+                {
                     *next += 1;
                     machine.inbox.push_back(Event::Delivered(Delivered {
                         subscription: *subscription,
@@ -263,6 +276,11 @@ impl World {
         self.cut.insert(NodeId(node), told);
     }
 
+    /// True for a machine that no other reaches.
+    fn is_alone(&self, node: NodeId) -> bool {
+        self.cut.contains_key(&node) && !self.is_led.contains(&node)
+    }
+
     /// What comes of a command where a machine is cut off: of its own disk all, of others nothing.
     fn carry_out_cut(&mut self, me: NodeId, command: Command) {
         let now = self.now;
@@ -284,7 +302,8 @@ impl World {
     }
 
     pub(super) fn carry_out(&mut self, me: NodeId, command: Command) {
-        if self.cut.contains_key(&me) {
+        let is_message = matches!(command, Command::Send { .. } | Command::SendAll { .. });
+        if self.cut.contains_key(&me) && (self.is_alone(me) || !is_message) {
             return self.carry_out_cut(me, command);
         }
         let now = self.now;
@@ -329,7 +348,7 @@ impl World {
                 self.elsewhere.push((to, bytes));
                 None
             }
-            Command::Send { to, .. } if self.cut.contains_key(&to) => None,
+            Command::Send { to, .. } if self.is_alone(to) => None,
             Command::Send { to, bytes } => {
                 if let Some(other) = self.machines.get_mut(&to).filter(|other| other.node.is_some()) {
                     other.inbox.push_back(Event::Received { from: me, bytes });
@@ -337,8 +356,8 @@ impl World {
                 None
             }
             Command::SendAll { bytes } => {
-                let cut = &self.cut;
-                let is_there = |id: &NodeId| *id != me && !cut.contains_key(id);
+                let (cut, is_led) = (&self.cut, &self.is_led);
+                let is_there = |id: &NodeId| *id != me && (!cut.contains_key(id) || is_led.contains(id));
                 for (_, other) in
                     self.machines.iter_mut().filter(|(id, other)| is_there(id) && other.node.is_some())
                 {
