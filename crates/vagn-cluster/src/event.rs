@@ -83,7 +83,8 @@ pub enum Event {
         /// Longest time until the answer, ms.
         within_ms: u64,
     },
-    /// A person asks this node to repair a shard whose stream is broken.
+    /// A person asks this node to repair a shard whose stream is broken: answered by one [`RepairEnded`](crate::Command::RepairEnded) within 33 s,
+    /// the same one for all who have asked for that shard meanwhile.
     RepairAsked(ShardId),
     /// A person asks this node to give away all that it owns.
     LeaveAsked,

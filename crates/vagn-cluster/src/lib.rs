@@ -34,7 +34,7 @@
 //! | file | holds |
 //! |---|---|
 //! | `ids.rs`, `hash.rs`, `numbers.rs` | names and numbers |
-//! | `event.rs`, `command.rs`, `happened.rs` | what passes between node and driver |
+//! | `event.rs`, `command.rs`, `happened.rs`, `refusal.rs` | what passes between node and driver |
 //! | `settings.rs`, `view.rs` | settings, faults for the proof, and what a node shows of itself |
 //! | `state.rs` | what a shard's content must be able to do |
 //! | `disk.rs` | what a node's disk must be able to do |
@@ -71,6 +71,7 @@ mod node;
 mod numbers;
 mod pulse;
 mod purge;
+mod refusal;
 mod replica;
 mod ring;
 mod scatter;
@@ -95,6 +96,7 @@ pub use ids::{
     ShardId, StreamId, SubscriptionId, Ticket, order_number,
 };
 pub use node::Node;
+pub use refusal::Refusal;
 pub use settings::{Faults, Settings};
 pub use state::{Change, Damaged, FIELDS_MAX, NewChange, Place, ShardState};
 pub use view::{Counts, MemberView, OwnerView, ShardView, Stage, TickMark};

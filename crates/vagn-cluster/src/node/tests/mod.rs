@@ -13,6 +13,7 @@ use crate::event::{DiskFault, Event};
 use crate::happened::{Happened, Stop};
 use crate::ids::{NodeId, QueryId, ShardId, StreamId};
 use crate::message::Message;
+use crate::refusal::Refusal;
 use crate::settings::Faults;
 use world::{SHARDS, Stream, World};
 
@@ -204,6 +205,10 @@ fn no_epoch_begins_from_a_log_that_is_about_to_go() {
     world.tell(1, Event::RepairAsked(ShardId(0)));
     world.pass(3_000);
     assert!(!world.streams.contains_key(&StreamId { shard: ShardId(0), epoch: 2 }));
+    assert!(matches!(
+        world.machine(1).repairs[..],
+        [(ShardId(0), Err(Refusal::Behind | Refusal::LogUnread))]
+    ));
     world.machine(1).disk.is_unread = false;
     world.start(2);
     world.pass_until("copied", 60_000, |world| world.is_owned(&[1, 2]) && world.is_caught_up(&[1, 2]));
@@ -230,6 +235,7 @@ fn no_epoch_begins_from_a_log_that_the_start_could_not_read_not_even_at_the_only
     world.tell(1, Event::RepairAsked(ShardId(0)));
     world.pass(35_000);
     assert!(!world.streams.contains_key(&next));
+    assert_eq!(world.machine(1).repairs, [(ShardId(0), Err(Refusal::LogUnread))]);
     // One that began the epoch before it was started anew waits too.
     start(&mut world, false);
     world.machine(1).disk.is_slow = true;
@@ -328,6 +334,43 @@ fn a_repair_stores_what_only_one_owner_had() {
     assert!(world.has_told(2, Happened::EpochRepaired(ShardId(0))), "the owner that has most begins");
     world.pass(5_000);
     world.assert_equal(400);
+}
+
+#[test]
+fn who_asks_for_a_repair_is_told_what_came_of_it() {
+    let mut world = World::begun(2);
+    world.store(1, 0..100);
+    let asked = |world: &mut World, node: u64, shard: u16, wait_ms: u64| {
+        world.tell(node, Event::RepairAsked(ShardId(shard)));
+        world.pass(wait_ms);
+        let told = std::mem::take(&mut world.machine(node).repairs);
+        assert!(told.iter().all(|(of, _)| *of == ShardId(shard)));
+        told.into_iter().map(|(_, result)| result).collect::<Vec<_>>()
+    };
+    assert_eq!(asked(&mut world, 1, SHARDS, 0), [Err(Refusal::Unknown)]);
+    // By whichever owner has most, also where another node was asked.
+    world.add(3);
+    world.machine(3).settings.stores = false;
+    world.crash(3);
+    world.start(3);
+    world.pass(5_000);
+    for (node, shard) in [(1, 0), (2, 1), (3, 2)] {
+        assert_eq!(asked(&mut world, node, shard, 3_000), [Ok(())], "by node {node}");
+    }
+    world.pass_until("repaired", 60_000, |world| [1, 2].iter().all(|node| world.is_caught_up(&[*node])));
+    world.assert_equal(100);
+    // The one that has most is gone, and nobody knows it yet: its answer is awaited for as long as it may take.
+    world.crash(1);
+    world.crash(2);
+    assert_eq!(asked(&mut world, 3, 3, 1_000), []);
+    world.pass(40_000);
+    assert_eq!(world.machine(3).repairs.pop(), Some((ShardId(3), Err(Refusal::Silent))));
+    assert_eq!(asked(&mut world, 3, 3, 0), [Err(Refusal::NoOwner)]);
+    // Without brokers nothing is made.
+    world.start(1);
+    world.pass(2_000);
+    world.cut(1);
+    assert_eq!(asked(&mut world, 1, 3, 1_000), [Err(Refusal::NoBrokers)]);
 }
 
 /// Two owners, both stopped: the first has the last reports of a hundred vehicles alone, behind a part of its logs that is damaged.

@@ -13,6 +13,7 @@ use crate::event::{
 use crate::happened::Happened;
 use crate::ids::{Incarnation, Moment, NodeId, QueryId, ShardId, StreamId, SubscriptionId, Ticket};
 use crate::node::Node;
+use crate::refusal::Refusal;
 use crate::settings::Settings;
 use crate::testing::{NOW, Places, report};
 use crate::view::Stage;
@@ -62,6 +63,8 @@ pub(super) struct Machine {
     pub(super) settled: BTreeMap<Ticket, Vec<Fate>>,
     pub(super) answers: BTreeMap<QueryId, (Vec<ShardAnswer>, Vec<ShardId>)>,
     pub(super) told: Vec<Happened>,
+    /// What came of repairs that were asked for here.
+    pub(super) repairs: Vec<(ShardId, Result<(), Refusal>)>,
     pub(super) events: u64,
 }
 
@@ -114,6 +117,7 @@ impl World {
             settled: BTreeMap::new(),
             answers: BTreeMap::new(),
             told: Vec::new(),
+            repairs: Vec::new(),
             events: 0,
         };
         self.machines.insert(NodeId(node), machine);
@@ -506,6 +510,7 @@ impl Machine {
             Command::Answer { query, answers, missing } => {
                 assert!(self.answers.insert(query, (answers, missing)).is_none());
             }
+            Command::RepairEnded { shard, result } => self.repairs.push((shard, result)),
             Command::Tell(happened) => self.told.push(happened),
             Command::WakeAt { elapsed_ms } => {
                 assert!(elapsed_ms > now.elapsed_ms);

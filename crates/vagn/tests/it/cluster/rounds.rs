@@ -132,16 +132,19 @@ async fn see_on_the_map(node: &Vagn, other: &Vagn) {
     }
 }
 
+/// Asks a node to repair a shard. Returns the exit code of the command, and what it says is wrong.
+fn repair(cluster: &Cluster, node: usize, shard: &str) -> (Option<i32>, String) {
+    let said = command().args(["cluster", "repair", shard, "--data-dir"]).arg(cluster.dir(node)).output();
+    let said = said.unwrap();
+    (said.status.code(), String::from_utf8_lossy(&said.stderr).into_owned())
+}
+
 /// Begins a new epoch of a shard, which loses nothing.
 async fn repair_a_shard(cluster: &Cluster) {
-    let repair = |shard: &str| {
-        let said = command().args(["cluster", "repair", shard, "--data-dir"]).arg(cluster.dir(0)).output();
-        let said = said.unwrap();
-        (said.status.code(), String::from_utf8_lossy(&said.stderr).into_owned())
-    };
-    let (code, said) = repair("6");
+    let (code, said) = repair(cluster, 0, "6");
     assert!(code == Some(1) && said.contains("from 0 to 5"), "{said}");
-    assert_eq!(repair("5").0, Some(0));
+    let (code, said) = repair(cluster, 0, "5");
+    assert_eq!(code, Some(0), "{said}");
     eventually("a new epoch of shard 5", async || {
         let seen: Vec<Value> = (0..3).map(|node| status(&cluster.dir(node))).collect();
         // Who does not own it does not say.
@@ -167,6 +170,9 @@ async fn kill_two_and_come_back(cluster: &mut Cluster, first: usize, seq: u64, l
     cluster.kill(second);
     let (vehicles, missing) = found(cluster.node(third)).await;
     assert!(vehicles < VEHICLES && missing != json!([]), "{vehicles} {missing}");
+    // Nobody is there who could begin one of them anew, and the command says so.
+    let (code, said) = repair(cluster, third, &missing[0].to_string());
+    assert!(code == Some(1) && said.contains(&format!("no new epoch of shard {}", missing[0])), "{said}");
 
     for node in [first, second] {
         cluster.start_again(node);
