@@ -79,4 +79,6 @@ pub struct Faults {
     pub lacks_nothing: bool,
     /// A reading of a log that failed is taken for its end.
     pub unread_is_end: bool,
+    /// The rest of a log that a start has found damaged is let go unread.
+    pub rest_is_nothing: bool,
 }

@@ -27,6 +27,9 @@ impl<S: ShardState> Part<S> {
         if !self.has_rest || !has_all || !is_of_epoch {
             return;
         }
+        if bench.settings.faults.rest_is_nothing {
+            return self.let_go_of_rest(bench);
+        }
         // What went into an epoch that has ended may be lost with it.
         self.rest.take_if(|rest| rest.stream() != stream);
         let rest = self.rest.get_or_insert_with(|| Resubmit::of_rest(stream, false));
