@@ -11,10 +11,11 @@ use crate::assignment::Assignment;
 use crate::entry::{Body, Entry};
 use crate::event::{DiskFault, Event};
 use crate::happened::{Happened, Stop};
-use crate::ids::{NodeId, QueryId, ShardId, StreamId};
+use crate::ids::{NodeId, QueryId, ShardId, StreamId, Ticket};
 use crate::message::Message;
 use crate::refusal::Refusal;
 use crate::settings::Faults;
+use crate::testing::report;
 use world::{SHARDS, Stream, World};
 
 #[test]
@@ -25,6 +26,25 @@ fn a_single_node_begins_a_data_set_and_stores() {
     world.assert_equal(100);
     let counts = world.node(1).counts();
     assert_eq!((counts.taken, counts.waiting, counts.fates[Fate::Stored as usize]), (100, 0, 100));
+}
+
+#[test]
+fn what_a_shard_has_no_room_for_is_counted_apart_from_what_a_door_sheds() {
+    let mut world = World::begun(2);
+    let shed = |world: &mut World, node: u64, vehicle: &str| {
+        let (ticket, arrival_ms) = (Ticket(700 + node), world.now.wall_ms);
+        world.tell(node, Event::Submitted { ticket, changes: vec![report(vehicle, arrival_ms)] });
+        world.pass(1_000);
+        assert_eq!(world.fates(node, ticket), Some(&vec![Fate::Shed]));
+        world.node(node).counts().refused
+    };
+    assert_eq!([1, 2].map(|node| shed(&mut world, node, "beyond")), [1, 1]);
+    // A node that knows no record of assignment.
+    world.add(3);
+    world.lose_disk(3);
+    world.cut(3);
+    world.start(3);
+    assert_eq!(shed(&mut world, 3, "bus-1"), 0);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Three nodes over three brokers: one fleet, whichever node is asked, and whichever is killed.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -90,6 +91,7 @@ async fn three_nodes_are_one_fleet_whichever_is_killed() {
         .await;
     cluster.wait_whole().await;
 
+    shows_what_alerts_and_dashboards_ask_for(cluster.node(0)).await;
     repair_a_shard(&cluster).await;
 
     // A broker that is killed leads some streams: until others do, reports may fail.
@@ -130,6 +132,30 @@ async fn see_on_the_map(node: &Vagn, other: &Vagn) {
         }
         assert!(seq < 20, "{left:?} were not told");
     }
+}
+
+/// A node has each metric that a rule or a dashboard goes by, but those of which docs/cluster.md says that it has none.
+async fn shows_what_alerts_and_dashboards_ask_for(node: &Vagn) {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let read = |path: &str| std::fs::read_to_string(root.join(path)).unwrap();
+    let (page, docs) = (node.ops("/metrics").await.1, read("docs/cluster.md"));
+    let (_, absent) =
+        docs.split_once("With `--nats` there are no ").expect("the sentence about what is not there");
+    let absent = absent.split_once('.').unwrap().0;
+    let deploy = read("deploy/prometheus/vagn.rules.yml") + &read("deploy/grafana/vagn.json");
+    let is_of_name = |letter: char| letter.is_ascii_alphanumeric() || letter == '_';
+    let names: BTreeSet<&str> =
+        deploy.split(|letter| !is_of_name(letter)).filter(|word| word.starts_with("vagn_")).collect();
+    assert!(names.len() > 40, "{names:?}");
+    let base = |name: &str| {
+        let ends = ["_total", "_bucket", "_sum", "_count"];
+        ends.iter().find_map(|end| name.strip_suffix(end)).unwrap_or(name).to_owned()
+    };
+    let is_there = |name: &&&str| page.contains(&format!("# TYPE {} ", base(name)));
+    let missing: Vec<_> = names.iter().filter(|name| !is_there(name)).collect();
+    let silent: Vec<_> =
+        missing.iter().filter(|name| !absent.contains(&format!("`{}`", base(name)))).collect();
+    assert!(silent.is_empty(), "they are not there, and nobody says so: {silent:?}");
 }
 
 /// Asks a node to repair a shard. Returns the exit code of the command, and what it says is wrong.
