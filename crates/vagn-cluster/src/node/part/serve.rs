@@ -158,6 +158,12 @@ impl<S: ShardState> Part<S> {
         (!self.is_hollow || self.had_all()).then_some(&replica.content.state)
     }
 
+    /// Returns the content that it follows on with although the record names this node no more, or not yet again.
+    pub(in crate::node) fn left_over(&self) -> Option<&S> {
+        let is_left = self.role != Role::Full && !self.is_foreign() && self.had_all();
+        self.replica.as_ref().filter(|_| is_left).map(|replica| &replica.content.state)
+    }
+
     /// True when it had all of the stream at some time in this run: so the age of what it has is known.
     pub(in crate::node) fn had_all(&self) -> bool {
         self.fresh_ms().is_some()

@@ -103,6 +103,39 @@ fn what_a_leader_delivers_that_is_cut_off_proves_no_mirror() {
 }
 
 #[test]
+fn a_shard_that_another_node_owns_from_now_on_is_shown_until_its_mirror_is_there() {
+    let mut world = World::begun(2);
+    world.store(1, 0..200);
+    let (revision, bytes) = world.record.clone().unwrap();
+    let mut record = Assignment::read(&bytes).unwrap();
+    record.shards.iter_mut().for_each(|place| place.remove(NodeId(1)));
+    record.version += 1;
+    // Nobody is there to be copied from as yet.
+    world.crash(2);
+    world.record = Some((revision + 1, record.write()));
+    let assert_shown = |world: &World| {
+        assert!((0..SHARDS).all(|shard| world.node(1).shown(ShardId(shard)).is_some()));
+    };
+    let is_left = |world: &World| {
+        let owners = (0..SHARDS).filter_map(|shard| world.node(1).owners(ShardId(shard)));
+        owners.flat_map(|(_, owners)| owners).all(|owner| owner != (NodeId(1), true))
+    };
+    let mut was_left = false;
+    for second in 0..30 {
+        world.tell(1, Event::MirrorAsked { for_ms: 15_000 });
+        if second == 8 {
+            world.start(2);
+        }
+        for _ in 0..10 {
+            world.pass(100);
+            assert_shown(&world);
+            was_left |= is_left(&world);
+        }
+    }
+    assert!(was_left, "the record named it no more");
+}
+
+#[test]
 fn a_mirror_whose_next_entry_is_purged_begins_anew() {
     let mut world = with_onlooker();
     world.tell(3, Event::MirrorAsked { for_ms: 60_000 });
