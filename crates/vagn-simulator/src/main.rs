@@ -139,6 +139,7 @@ fn planted(name: &str) -> Option<Runs> {
         "stream_anew_unnoticed" => &mut faults.stream_anew_unnoticed,
         "lacks_nothing" => &mut faults.lacks_nothing,
         "unread_is_end" => &mut faults.unread_is_end,
+        "rest_is_nothing" => &mut faults.rest_is_nothing,
         _ => return None,
     };
     *fault = true;

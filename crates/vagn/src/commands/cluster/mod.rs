@@ -70,7 +70,8 @@ struct StatusArgs {
 A shard stops where its stream was deleted, made anew, or lost its end: `vagn cluster status` and /readyz name it. The owner that has most begins a \
 new stream from its log, and each other owner publishes again what only it has: so first see to it that all owners run. Nothing that was answered as \
 stored is lost while one owner has it.\n\n\
-Exit codes: 0 asked for; 1 refused; 64 wrong usage; 69 no service runs, or its node is starting and does not know the shards yet: try it again.")]
+It waits until the new epoch is begun, half a minute at most, and says why where none is.\n\n\
+Exit codes: 0 begun; 1 refused, or failed; 64 wrong usage; 69 no service runs, or its node is starting and does not know the shards yet: try it again.")]
 struct RepairArgs {
     /// Number of the shard.
     shard: u16,
@@ -121,7 +122,7 @@ fn repair(args: &RepairArgs) -> anyhow::Result<()> {
     ask(data_dir, &ControlRequest::ClusterRepair { shard: *shard })?;
     let dir = data_dir.display();
     say(&format!(
-        "a new epoch of shard {shard} is asked for; `vagn cluster status --data-dir {dir}` shows its epoch, and when it is whole\n"
+        "a new epoch of shard {shard} is begun; `vagn cluster status --data-dir {dir}` shows when it is whole\n"
     ))
 }
 
