@@ -1,18 +1,18 @@
 //! The way of changes from a door into the stream of one shard.
 //!
 //! At most two messages are under way, each with all that came meanwhile: so messages are full when there is much to do and small
-//! when there is not, without a timer. What waits behind them is shed when it is 5 s old or takes too much room, oldest first.
+//! when there is not. When the next one may go, the door says. What waits is shed when it is 5 s old or takes too much room, oldest first.
 
 use std::collections::VecDeque;
 
 use vagn_wire::Fate;
 
 use crate::command::Command;
-use crate::entry::BatchWriter;
+use crate::entry::{BatchWriter, ENTRY_MAX};
 use crate::event::PublishOutcome;
 use crate::flight::{Flights, Refused, Reporter, Round, Settled, WAIT_MS};
 use crate::happened::Happened;
-use crate::ids::{BatchId, DoorId, Moment, NodeId, PublishId, StreamId};
+use crate::ids::{BatchId, CHANGES_MAX, DoorId, Moment, NodeId, PublishId, StreamId};
 use crate::numbers::Numbers;
 use crate::state::NewChange;
 
@@ -77,12 +77,12 @@ impl Batcher {
         }
     }
 
-    /// Does what is due.
-    pub(crate) fn run(&mut self, mut round: Round<'_>) {
+    /// Does what is due, but for [publishing](Self::publish) what waits.
+    pub(crate) fn run(&mut self, round: &mut Round<'_>) {
         while self.waiting.front().is_some_and(|oldest| round.now.elapsed_ms >= oldest.since_ms + WAIT_MS) {
             self.shed(round.settled);
         }
-        self.flights.run(&mut round);
+        self.flights.run(round);
         let Some(stream) = round.stream else { return };
         if self.has_shed && !std::mem::replace(&mut self.has_told, true) {
             round.out.push(Command::Tell(Happened::Shed(stream.shard)));
@@ -90,10 +90,18 @@ impl Batcher {
         if self.waiting.is_empty() {
             (self.has_shed, self.has_told) = (false, false);
         }
-        self.flights.retry(stream, &mut round);
-        while self.flights.has_place() && !self.waiting.is_empty() {
-            self.publish(stream, &mut round);
-        }
+        self.flights.retry(stream, round);
+    }
+
+    /// Returns since when the oldest change waits that may be published now.
+    pub(crate) fn ready_since_ms(&self) -> Option<u64> {
+        self.waiting.front().filter(|_| self.flights.has_place()).map(|oldest| oldest.since_ms)
+    }
+
+    /// True when no message could hold more than what waits.
+    pub(crate) fn is_full(&self) -> bool {
+        let written = self.waiting_bytes - self.waiting.len() * size_of::<Waiting>();
+        self.waiting.len() >= CHANGES_MAX || written >= ENTRY_MAX
     }
 
     /// Returns the moment at which [`run`](Self::run) has something to do.
@@ -102,7 +110,9 @@ impl Batcher {
         [self.flights.due_ms(), shed].into_iter().flatten().min()
     }
 
-    fn publish(&mut self, stream: StreamId, round: &mut Round<'_>) {
+    /// Publishes a message with all that waits and fits into it.
+    pub(crate) fn publish(&mut self, round: &mut Round<'_>) {
+        let Some(stream) = round.stream else { return };
         let batch = self.next_id(None, round);
         let mut writer = BatchWriter::new(stream.epoch, batch);
         let mut reporters = Vec::new();
@@ -250,9 +260,10 @@ mod tests {
 
         fn run(&mut self) -> Vec<Sent> {
             self.with(|batcher, round| {
-                let Round { now, stream, numbers, out, settled, unanswered } = round;
-                let (now, stream) = (*now, *stream);
-                batcher.run(Round { now, stream, numbers, out, settled, unanswered });
+                batcher.run(round);
+                while batcher.ready_since_ms().is_some() {
+                    batcher.publish(round);
+                }
             })
             .1
         }

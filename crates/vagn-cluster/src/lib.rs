@@ -42,7 +42,7 @@
 //! | `content.rs`, `doors.rs` | what follows from entries alone: time, hashes, repeats |
 //! | `replica.rs`, `ring.rs` | the log before the content, snapshots, comparing |
 //! | `follower.rs`, `pulse.rs` | every entry once, and of no other stream; how old a replica is |
-//! | `batcher.rs`, `flight.rs`, `tickets.rs` | from reporters into streams, and fates back |
+//! | `batcher.rs`, `pace.rs`, `flight.rs`, `tickets.rs` | from reporters into streams, and fates back |
 //! | `membership.rs`, `assignment.rs` | who is there, and who owns what |
 //! | `bootstrap.rs`, `purge.rs` | copying a shard; what may go from a stream |
 //! | `scatter.rs` | questions to owners |
@@ -70,6 +70,7 @@ mod membership;
 mod message;
 mod node;
 mod numbers;
+mod pace;
 mod pulse;
 mod purge;
 mod refusal;

@@ -342,7 +342,7 @@ impl<S: ShardState> Node<S> {
             self.keeper.due_ms(),
             plan,
             parts,
-            self.door.due_ms(),
+            self.door.due_ms(known),
             self.scatter.due_ms(),
             repairs,
             self.passed_on.values().min().copied(),
