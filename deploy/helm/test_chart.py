@@ -118,11 +118,14 @@ class Chart(unittest.TestCase):
         names = {each["name"] for each in container(of_kind(rendered("CHART_TLS"), "StatefulSet")["fleet-query"])["env"]}
         self.assertLessEqual({"VAGN_HTTP_CERT", "VAGN_HTTP_KEY"}, names)
 
-    def test_settings_are_toml_and_doors_ask_for_keys(self):
-        (config,) = of_kind(self.parts, "ConfigMap").values()
-        settings = tomllib.loads(config["data"]["vagn.toml"])
+    def test_settings_are_toml_in_a_secret_and_doors_ask_for_keys(self):
+        ((name, config),) = of_kind(self.parts, "Secret").items()
+        self.assertEqual(of_kind(self.parts, "ConfigMap"), {}, "settings may have secrets")
+        settings = tomllib.loads(config["stringData"]["vagn.toml"])
         self.assertEqual(settings["auth"]["devices"], "required")
         for group in self.groups.values():
+            (volume,) = [each for each in group["spec"]["template"]["spec"]["volumes"] if each["name"] == "settings"]
+            self.assertEqual(volume["secret"], {"secretName": name, "defaultMode": 0o440})
             self.assertNotIn("VAGN_INSECURE_OPEN", {each["name"] for each in container(group)["env"]})
 
     def test_a_port_that_is_none_is_refused(self):
