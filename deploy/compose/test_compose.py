@@ -6,7 +6,9 @@ COMPOSE: its JSON; PREPARED: the copy of deploy/ in which deploy/compose/prepare
 import json
 import os
 import re
+import shutil
 import subprocess
+import tempfile
 import unittest
 from pathlib import Path
 
@@ -66,11 +68,30 @@ class Compose(unittest.TestCase):
             self.assertEqual(secret["target"], node["environment"]["VAGN_CLUSTER_CA"])
 
 
+    def test_brokers_get_the_passwords_alone_of_what_is_set(self):
+        with tempfile.TemporaryDirectory() as scratch:
+            deploy = shutil.copytree(os.environ["PREPARED"], Path(scratch) / "deploy")
+            passwords = (deploy / "compose/passwords.conf").read_text()
+            with open(deploy / "compose/.env", "a") as env:
+                env.write("RATE=20000\n# COMPOSE_FILE=other.yaml\n\nCOMPOSE_PROJECT_NAME=mine\n")
+            subprocess.run([deploy / "compose/prepare"], check=True)
+            self.assertEqual((deploy / "compose/passwords.conf").read_text(), passwords)
+            self.assertRegex(passwords, r'\AVAGN_PASSWORD: "p[0-9a-f]{32}"\nADMIN_PASSWORD: "p[0-9a-f]{32}"\n\Z')
+
+
 class Image(unittest.TestCase):
     def test_it_is_built_with_the_rust_of_the_tree(self):
         (wanted,) = lines_with("Cargo.toml", "rust-version")
         (base,) = lines_with("deploy/Dockerfile", "FROM rust:")
         self.assertEqual(re.search(r"rust:([0-9.]+)-", base)[1], wanted.split('"')[1])
+
+    def test_keys_and_passwords_are_left_out_of_the_build(self):
+        left_out = (ROOT / ".dockerignore").read_text().splitlines()
+        made = [f"deploy/compose{line}" for line in (ROOT / "deploy/compose/.gitignore").read_text().splitlines()]
+        self.assertEqual(len(made), 3)
+        for path in [*made, "brokers", "passwords.conf"]:
+            self.assertIn(path, left_out)
+            self.assertNotIn(f"!{path}", left_out)
 
     def test_what_is_embedded_is_not_left_out_of_the_build(self):
         """Paths above the crates that sources embed, against .dockerignore."""

@@ -69,11 +69,26 @@ class Chart(unittest.TestCase):
             spread = pod["spec"]["topologySpreadConstraints"]
             keys = [each["topologyKey"] for each in spread]
             self.assertEqual(keys, ["topology.kubernetes.io/zone", "kubernetes.io/hostname"])
+            # Machines always have a name, but not always a zone: strictly, none of them would get a node.
+            self.assertEqual([each["whenUnsatisfiable"] for each in spread], ["ScheduleAnyway", "DoNotSchedule"])
             for each in spread:
-                self.assertEqual((each["maxSkew"], each["whenUnsatisfiable"]), (1, "DoNotSchedule"))
+                self.assertEqual(each["maxSkew"], 1)
                 self.assertEqual(each["labelSelector"], group["spec"]["selector"])
             zone = next(each for each in container(group)["env"] if each["name"] == "VAGN_CLUSTER_ZONE")
             self.assertEqual(zone["valueFrom"]["fieldRef"]["fieldPath"], f"metadata.labels['{keys[0]}']")
+
+    def test_zones_are_asked_for_strictly_or_not_at_all_as_it_is_set(self):
+        def spread(*values):
+            command = [os.environ["HELM"], "template", "fleet", CHART, *(word for value in values for word in ("--set", value))]
+            said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+            for group in of_kind([each for each in yaml.safe_load_all(said) if each], "StatefulSet").values():
+                knows_zone = "VAGN_CLUSTER_ZONE" in {each["name"] for each in container(group)["env"]}
+                asked = group["spec"]["template"]["spec"]["topologySpreadConstraints"]
+                yield knows_zone, [(each["topologyKey"], each["whenUnsatisfiable"]) for each in asked]
+
+        machines = ("kubernetes.io/hostname", "DoNotSchedule")
+        self.assertEqual(list(spread("zoneLabel=")), [(False, [machines])] * 3)
+        self.assertEqual(list(spread("zoneLabel=rack", "spread.zones=DoNotSchedule")), [(True, [("rack", "DoNotSchedule"), machines])] * 3)
 
     def test_selectors_find_the_nodes_and_services_their_ports(self):
         services = of_kind(self.parts, "Service")
@@ -103,11 +118,14 @@ class Chart(unittest.TestCase):
         names = {each["name"] for each in container(of_kind(rendered("CHART_TLS"), "StatefulSet")["fleet-query"])["env"]}
         self.assertLessEqual({"VAGN_HTTP_CERT", "VAGN_HTTP_KEY"}, names)
 
-    def test_settings_are_toml_and_doors_ask_for_keys(self):
-        (config,) = of_kind(self.parts, "ConfigMap").values()
-        settings = tomllib.loads(config["data"]["vagn.toml"])
+    def test_settings_are_toml_in_a_secret_and_doors_ask_for_keys(self):
+        ((name, config),) = of_kind(self.parts, "Secret").items()
+        self.assertEqual(of_kind(self.parts, "ConfigMap"), {}, "settings may have secrets")
+        settings = tomllib.loads(config["stringData"]["vagn.toml"])
         self.assertEqual(settings["auth"]["devices"], "required")
         for group in self.groups.values():
+            (volume,) = [each for each in group["spec"]["template"]["spec"]["volumes"] if each["name"] == "settings"]
+            self.assertEqual(volume["secret"], {"secretName": name, "defaultMode": 0o440})
             self.assertNotIn("VAGN_INSECURE_OPEN", {each["name"] for each in container(group)["env"]})
 
     def test_a_port_that_is_none_is_refused(self):

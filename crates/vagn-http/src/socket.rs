@@ -18,14 +18,25 @@ const UNSENT_MAX: u32 = 64 << 10;
 /// Longest time for which the kernel keeps what a peer does not take. Without a limit it keeps the rest of a connection that was closed
 /// here for as long as the peer says that it has no room, where nobody counts it and nobody else would end it. Twice as long as
 /// an answer may wait, so that it is the watch that ends an open connection.
-const KEPT_MAX: Duration = Duration::from_secs(60);
+pub const KEPT_MAX: Duration = Duration::from_secs(60);
 
 /// Lets a peer that does not read be noticed early, and its answers wait here, where they are counted.
 pub fn tune(stream: &TcpStream) {
-    let socket = SockRef::from(stream);
-    let limited = socket.set_tcp_notsent_lowat(UNSENT_MAX);
-    if let Err(err) = limited.and_then(|()| socket.set_tcp_user_timeout(Some(KEPT_MAX))) {
-        // It works without: only later.
+    // Each by itself: a kernel that refuses one of them may take the other.
+    note(SockRef::from(stream).set_tcp_notsent_lowat(UNSENT_MAX));
+    keep(stream, KEPT_MAX);
+}
+
+/// Lets the kernel keep for so long what the peer does not take. Then it ends the connection, open or closed.
+pub fn keep(stream: &TcpStream, max: Duration) {
+    // The kernel takes a signed number of milliseconds, 24 days.
+    let max = max.min(Duration::from_millis(i32::MAX as u64));
+    note(SockRef::from(stream).set_tcp_user_timeout(Some(max)));
+}
+
+/// It works without: only later.
+fn note(limited: io::Result<()>) {
+    if let Err(err) = limited {
         debug!(error = %err, "failed to limit what the kernel takes of an answer");
     }
 }
@@ -181,6 +192,10 @@ mod tests {
         let socket = SockRef::from(&stream);
         assert_eq!(socket.tcp_user_timeout().unwrap(), Some(KEPT_MAX));
         assert_eq!(socket.tcp_notsent_lowat().unwrap(), UNSENT_MAX);
+        for (asked, kept) in [(300_000, 300_000), (u64::MAX, i32::MAX as u64)] {
+            keep(&stream, Duration::from_millis(asked));
+            assert_eq!(socket.tcp_user_timeout().unwrap(), Some(Duration::from_millis(kept)));
+        }
     }
 
     #[test]

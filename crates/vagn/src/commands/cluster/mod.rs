@@ -52,7 +52,7 @@ enum ClusterCommand {
 #[command(after_help = "Examples:\n  vagn cluster status --data-dir /var/lib/vagn\n  \
 vagn cluster status --whole --data-dir /var/lib/vagn    # may the next node be restarted?\n\n\
 A shard is whole where an owner is `full` and `caught up`. LAG is in entries behind the owner that has most; what is not on this node has none.\n\n\
-Exit codes: 0 shown, or with --whole all shards are at two nodes; 1 they are not, or the service is not a node of a cluster, or failed; 64 wrong usage; 69 no service runs, or its node is starting.")]
+Exit codes: 0 shown, or with --whole all shards are at two nodes; 1 they are not, or it is not known, or the service is not a node of a cluster, or failed; 64 wrong usage; 69 no service runs, or its node is starting.")]
 struct StatusArgs {
     /// Data directory of the service.
     #[arg(long, value_name = "DIR", default_value = "./vagn-data")]
@@ -98,23 +98,39 @@ pub(super) fn run(args: ClusterArgs) -> anyhow::Result<ExitCode> {
 fn status(args: &StatusArgs) -> anyhow::Result<ExitCode> {
     let shown = ask(&args.data_dir, &ControlRequest::ClusterStatus {})?;
     if args.whole {
-        let lone = lone(&shown);
-        if !lone.is_empty() {
-            say(&format!("shards that are not at two nodes that have all: {}\n", lone.join(", ")))?;
-        }
-        return Ok(ExitCode::from(u8::from(!lone.is_empty())));
+        let Some(lack) = lack(&shown) else { return Ok(ExitCode::SUCCESS) };
+        say(&format!("{lack}\n"))?;
+        return Ok(ExitCode::FAILURE);
     }
     if args.json { say_as_it_is(&format!("{shown}\n")) } else { say(&table::of(&shown)) }?;
     Ok(ExitCode::SUCCESS)
 }
 
+/// What `--whole` finds lacking: where it is not known which shards there are, nothing says that they are whole.
+fn lack(shown: &Value) -> Option<String> {
+    if items(shown, "shards").next().is_none() {
+        return Some("shards: not known yet".to_owned());
+    }
+    let lone = lone(shown);
+    (!lone.is_empty()).then(|| format!("shards that are not at two nodes that have all: {}", lone.join(", ")))
+}
+
 /// Shards that fewer than two owners have all of; where only one node stores, fewer than one.
 fn lone(shown: &Value) -> Vec<String> {
-    let list = |of: &Value, name: &str| of[name].as_array().cloned().unwrap_or_default();
-    let stores = list(shown, "members").iter().filter(|member| member["stores"] == true).count();
-    let has_all = |owner: &&Value| owner["full"] == true && owner["caught_up"] == true;
-    let is_lone = |shard: &&Value| list(shard, "owners").iter().filter(has_all).count() < stores.clamp(1, 2);
-    list(shown, "shards").iter().filter(is_lone).map(|shard| shard["shard"].to_string()).collect()
+    let stores = items(shown, "members").filter(|member| member["stores"] == true).count();
+    // What an owner said of itself last stays for some seconds after it has died or left.
+    let is_there = |member: &Value| member["heard"] == true && member["leaves"] == false;
+    let there: Vec<_> =
+        items(shown, "members").filter(|member| is_there(member)).map(|member| &member["name"]).collect();
+    let has_all = |owner: &&Value| {
+        owner["full"] == true && owner["caught_up"] == true && there.contains(&&owner["node"])
+    };
+    let is_lone = |shard: &&Value| items(shard, "owners").filter(has_all).count() < stores.clamp(1, 2);
+    items(shown, "shards").filter(is_lone).map(|shard| shard["shard"].to_string()).collect()
+}
+
+fn items<'a>(of: &'a Value, name: &str) -> impl Iterator<Item = &'a Value> {
+    of[name].as_array().into_iter().flatten()
 }
 
 fn repair(args: &RepairArgs) -> anyhow::Result<()> {
@@ -144,18 +160,62 @@ mod tests {
 
     use super::*;
 
+    /// What is lacking of shard 7, where nodes store or not, are there or not, and own it with all of it or not.
+    fn lack_of(nodes: &[(bool, Value, Option<bool>)]) -> Option<String> {
+        let names = || (0..nodes.len()).map(|number| format!("node-{number}"));
+        let members = names().zip(nodes).map(|(name, (stores, there, _))| {
+            let mut member = json!({"name": name, "stores": stores});
+            member.as_object_mut().unwrap().extend(there.as_object().unwrap().clone());
+            member
+        });
+        let owners = names().zip(nodes).filter_map(|(name, (.., caught_up))| {
+            caught_up.map(|caught_up| json!({"node": name, "full": true, "caught_up": caught_up}))
+        });
+        let (members, owners): (Vec<_>, Vec<_>) = (members.collect(), owners.collect());
+        lack(&json!({"members": members, "shards": [{"shard": 7, "owners": owners}]}))
+    }
+
     #[test]
     fn a_shard_is_whole_at_two_nodes_that_have_all_or_at_the_only_one() {
-        let owner = |caught_up: bool| json!({"full": true, "caught_up": caught_up});
-        let shown = |stores: &[bool], owners: Value| {
-            let members: Vec<_> = stores.iter().map(|stores| json!({"stores": stores})).collect();
-            lone(&json!({"members": members, "shards": [{"shard": 7, "owners": owners}]}))
+        let there = || json!({"heard": true, "leaves": false});
+        let shown = |nodes: &[(bool, Option<bool>)]| {
+            let nodes: Vec<_> = nodes.iter().map(|(stores, owns)| (*stores, there(), *owns)).collect();
+            lack_of(&nodes)
         };
-        assert_eq!(shown(&[true; 3], json!([owner(true), owner(true)])), [""; 0]);
-        assert_eq!(shown(&[true; 3], json!([owner(true), owner(false)])), ["7"]);
-        assert_eq!(shown(&[true, true, false], json!([owner(true)])), ["7"]);
-        assert_eq!(shown(&[true, false], json!([owner(true)])), [""; 0]);
-        assert_eq!(shown(&[true], json!([owner(false)])), ["7"]);
-        assert_eq!(shown(&[false], json!([])), ["7"]);
+        let lone = Some("shards that are not at two nodes that have all: 7".to_owned());
+        assert_eq!(shown(&[(true, Some(true)), (true, Some(true)), (true, None)]), None);
+        assert_eq!(shown(&[(true, Some(true)), (true, Some(false)), (true, None)]), lone);
+        assert_eq!(shown(&[(true, Some(true)), (true, None), (false, None)]), lone);
+        assert_eq!(shown(&[(true, Some(true)), (false, None)]), None);
+        assert_eq!(shown(&[(true, Some(false))]), lone);
+        assert_eq!(shown(&[(false, None)]), lone);
+    }
+
+    #[test]
+    fn an_owner_counts_while_it_is_heard_and_does_not_leave() {
+        let with_second = |there: Value| {
+            lack_of(&[(true, json!({"heard": true, "leaves": false}), Some(true)), (true, there, Some(true))])
+        };
+        assert_eq!(with_second(json!({"heard": true, "leaves": false})), None);
+        for gone in [
+            json!({"heard": false, "leaves": false}),
+            json!({"heard": true, "leaves": true}),
+            json!({"heard": false, "leaves": true}),
+        ] {
+            assert!(with_second(gone.clone()).is_some_and(|lack| lack.ends_with(": 7")), "{gone}");
+        }
+        let stranger = json!({
+            "members": [{"name": "node-0", "stores": true, "heard": true, "leaves": false}],
+            "shards": [{"shard": 7, "owners": [{"node": "00000000000000ff", "full": true, "caught_up": true}]}],
+        });
+        assert!(lack(&stranger).is_some(), "an owner that was never heard");
+    }
+
+    #[test]
+    fn shards_that_are_not_known_are_not_whole() {
+        let shown =
+            json!({"members": [{"name": "a", "stores": true, "heard": true, "leaves": false}], "shards": []});
+        assert_eq!(lack(&shown).as_deref(), Some("shards: not known yet"));
+        assert!(lack(&json!({})).is_some());
     }
 }

@@ -25,7 +25,7 @@ use crate::config::Loaded;
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  vagn doctor\n  vagn doctor --data-dir /var/lib/vagn --emergency-url https://dispatch.example/calls\n  \
-vagn doctor --nats tls://a.example,b.example,c.example --nats-monitor http://a.example:8222,http://b.example:8222,http://c.example:8222\n\n\
+vagn doctor --nats tls://a.example,b.example,c.example --nats-monitor http://127.0.0.1:8222,http://127.0.0.1:8223,http://127.0.0.1:8224    # tunnels to their monitors\n\n\
 Each line says ok, warn or fail, and what to do about it. It connects to the emergency targets, but sends them no notice. \
 If a service answers on the ops port, what it misses and warns of is listed too, and how much of its descriptors and of its memory for answers is left.\n\n\
 With --nats it connects to each broker as a node would, reads the streams of the data set, and changes nothing. What brokers and their monitors do \
@@ -38,7 +38,8 @@ Exit codes: 0 nothing fails, 1 something does, 64 wrong usage or settings."
 pub(super) struct DoctorArgs {
     #[command(flatten)]
     settings: SettingArgs,
-    /// Monitors of the brokers (`http:` in their configurations), such as http://a.example:8222: they tell what brokers do not tell nodes.
+    /// Monitors of the brokers (`http:` in their configurations), such as http://127.0.0.1:8222, a tunnel to each that is on loopback: they tell
+    /// what brokers do not tell nodes.
     #[arg(long, value_name = "URL,…", value_delimiter = ',')]
     nats_monitor: Vec<String>,
     /// Tell the running service that the clock of this machine is right, and check nothing else.

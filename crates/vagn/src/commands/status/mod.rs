@@ -15,7 +15,7 @@ use super::say;
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  vagn status --ops http://localhost:9093\n  \
 vagn status --for alarms    # for a probe: may vehicles be sent here that call for help?\n\n\
-Exit codes: 0 ready, or with --for able to do that; 1 not ready 1 not ready or not reachable, 64 wrong usage.")]
+Exit codes: 0 ready, or with --for able to do that; 1 not ready, or not able to do that, or not reachable; 64 wrong usage.")]
 pub(super) struct StatusArgs {
     /// Ops listener of the service.
     #[arg(long, value_name = "URL", default_value = "http://localhost:9093")]

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, copy, sink, split};
+use tokio::net::TcpStream;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, timeout, timeout_at};
@@ -23,6 +24,7 @@ use vagn_flow::descriptors::Place;
 use vagn_flow::intake::Intake;
 use vagn_flow::receipt::Receipt;
 use vagn_http::elsewhere::do_on;
+use vagn_http::socket::{self, KEPT_MAX};
 
 /// Least and most room to read into at a time. An idle connection keeps no more than the least.
 const ROOM_MIN: usize = 4 << 10;
@@ -86,6 +88,18 @@ impl End {
     }
 }
 
+/// A stream whose kernel keeps what its client does not take.
+pub(super) trait Keeps {
+    /// Lets the kernel keep it for so long.
+    fn keep(&self, max: Duration);
+}
+
+impl Keeps for TcpStream {
+    fn keep(&self, max: Duration) {
+        socket::keep(self, max);
+    }
+}
+
 /// Serves one client from its first byte to its last.
 pub(super) async fn serve<S>(
     stream: S,
@@ -94,7 +108,7 @@ pub(super) async fn serve<S>(
     mut stop: watch::Receiver<bool>,
 ) -> End
 where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    S: AsyncRead + AsyncWrite + Keeps + Unpin + Send + 'static,
 {
     let handshake = timeout(service.limits.handshake, service.acceptor.accept(stream));
     let shaken = tokio::select! {
@@ -115,8 +129,9 @@ where
 impl Service {
     async fn converse<S>(&self, stream: TlsStream<S>, place: &Place, stop: watch::Receiver<bool>) -> End
     where
-        S: AsyncRead + AsyncWrite + Unpin,
+        S: AsyncRead + AsyncWrite + Keeps + Unpin,
     {
+        stream.get_ref().0.keep(self.limits.kept);
         let (mut reader, mut writer) = split(stream);
         let (owe, owed) = mpsc::channel(self.limits.outstanding);
         let (tail, head) = self.space.queue();
@@ -126,10 +141,13 @@ impl Service {
             head.lead(&self.intake, owe),
             self.write(&mut writer, owed),
         );
-        match written {
+        let end = match written {
             Ok(()) => self.say_goodbye(&mut reader, &mut writer, read).await,
             Err(end) => end,
-        }
+        };
+        // Nobody counts what the kernel has of a connection that is closed, so it is not to have it for long.
+        reader.unsplit(writer).get_ref().0.keep(KEPT_MAX);
+        end
     }
 
     /// Passes on what comes in until there is a reason to end. Drops the queue's end and `owe` then, so that the other halves

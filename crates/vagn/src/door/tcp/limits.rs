@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::config::TcpSettings;
+use vagn_http::socket::KEPT_MAX;
 
 /// Bounds of the TCP door. None of them is reached by a client that behaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,6 +16,8 @@ pub(super) struct Limits {
     pub(super) answer: Duration,
     /// For a client to take its acks.
     pub(super) write: Duration,
+    /// For the kernel to get rid of acks while the connection is open. A vehicle in a tunnel takes none, and has as long as one that is silent.
+    pub(super) kept: Duration,
     /// For which a stopping door reads on what is already on its way, and a closing one waits for the client's end.
     pub(super) linger: Duration,
     /// Batches per connection whose fates are not known yet; beyond, it is not read from.
@@ -28,6 +31,7 @@ impl Limits {
             idle: settings.idle_timeout.into(),
             answer: Duration::from_secs(30),
             write: Duration::from_secs(10),
+            kept: KEPT_MAX.max(settings.idle_timeout.into()),
             linger: Duration::from_millis(250),
             outstanding: 16,
         }

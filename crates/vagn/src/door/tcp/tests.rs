@@ -7,7 +7,9 @@ use std::time::Duration;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use rustls::version::{TLS12, TLS13};
+use socket2::SockRef;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
@@ -17,7 +19,7 @@ use vagn_otp::{Policy, Queue, QueueSubscriber};
 use vagn_wire::ack::decode as decode_ack;
 use vagn_wire::{Fate, decode, is_emergency};
 
-use super::connection::{End, Service, serve};
+use super::connection::{End, Keeps, Service, serve};
 use super::limits::Limits;
 use super::queue::Space;
 use crate::config::TcpSettings;
@@ -26,7 +28,13 @@ use vagn_flow::batch::Batch;
 use vagn_flow::descriptors::Places;
 use vagn_flow::testing::{emergency, report};
 use vagn_http::own_certificate;
+use vagn_http::socket::{self, KEPT_MAX};
 use vagn_http::tls::Identity;
+
+/// A pipe keeps nothing below itself.
+impl Keeps for DuplexStream {
+    fn keep(&self, _: Duration) {}
+}
 
 /// One connection, and what a test needs of it.
 struct Scene {
@@ -363,4 +371,32 @@ async fn a_client_that_vanishes_leaves_what_it_sent() {
     drop(client);
     assert_eq!(scene.end().await, End::Lost);
     assert_eq!(arrived(&batches), [report("bus", None)]);
+}
+
+#[tokio::test]
+async fn a_vehicle_in_a_tunnel_has_the_time_of_a_silent_one_and_a_closed_connection_has_less() {
+    let mut scene = Scene::new(intake(store));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+    let (server, _) = listener.accept().await.unwrap();
+    let server = server.into_std().unwrap();
+    // Of the same socket: it stays when the service has closed it.
+    let seen = server.try_clone().unwrap();
+    let kept = || SockRef::from(&seen).tcp_user_timeout().unwrap();
+    let server = TcpStream::from_std(server).unwrap();
+    socket::tune(&server);
+    assert_eq!(kept(), Some(KEPT_MAX), "during the handshake");
+
+    let (place, stop) = (scene.places.take([127, 0, 0, 1].into()).unwrap(), scene.stop.subscribe());
+    let service = scene.service.clone();
+    scene.served.spawn(async move { serve(server, &place, service, stop).await });
+    let name = ServerName::try_from("localhost").unwrap();
+    let mut client = TlsConnector::from(scene.trust.clone()).connect(name, client).await.unwrap();
+    client.write_all(&report("bus", Some(1))).await.unwrap();
+    client.read_u8().await.unwrap();
+    assert_eq!(kept(), Some(TcpSettings::default().idle_timeout.into()), "while it is open");
+
+    client.shutdown().await.unwrap();
+    assert_eq!(scene.end().await, End::Closed);
+    assert_eq!(kept(), Some(KEPT_MAX), "once it is closed");
 }

@@ -100,7 +100,7 @@ async fn a_broker_that_is_away_and_other_settings_are_found() {
     // A broker may be telling still that a follower has just begun.
     eventually("all streams well", async || ask(&shards()).0 == Some(0)).await;
     let (_, lines) = ask(&shards());
-    check(&lines, &["ok", "data set fleet: 7 streams, each at three brokers"]);
+    check(&lines, &["ok", "data set fleet: 8 streams, each at three brokers"]);
     check(&lines, &["ok", "room at n1", "reserved"]);
     let (code, lines) = ask("[cluster]\nshards = 8\n");
     assert_eq!(code, Some(1));

@@ -91,7 +91,7 @@ struct Health {
 /// It does not answer, or with something else.
 pub(super) async fn ask(url: &str, tls: rustls::ClientConfig) -> Result<Monitor, String> {
     let url = Url::parse(url).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
-    let url = url.ok_or("it is no address such as http://a.example:8222")?;
+    let url = url.ok_or("it is no address such as http://127.0.0.1:8222")?;
     let client = Client::builder()
         .tls_backend_preconfigured(tls)
         .redirect(redirect::Policy::none())

@@ -34,7 +34,7 @@ fn silent(seen: &Seen, monitors: &BTreeMap<&str, &Monitor>) -> Vec<Finding> {
     if !unseen.is_empty() || monitors.is_empty() {
         let whose = if unseen.is_empty() { "all brokers".to_owned() } else { some(unseen) };
         let what = format!("brokers: not checked: sync_interval, TLS, room and clock of {whose}");
-        findings.push(Finding::warn(what, "name their monitors: --nats-monitor http://a.example:8222,…"));
+        findings.push(Finding::warn(what, "name their monitors: --nats-monitor http://127.0.0.1:8222,…"));
     }
     findings
 }
