@@ -35,14 +35,29 @@ pub(super) struct Repair {
     askers: Vec<NodeId>,
 }
 
+/// A repair that another node was asked to make.
+#[derive(Debug)]
+pub(super) struct PassedOn {
+    /// Owners that were asked. All but the last one cannot begin.
+    asked: Vec<NodeId>,
+    until_ms: u64,
+}
+
+impl PassedOn {
+    /// End of the wait for an answer.
+    pub(super) fn until_ms(&self) -> u64 {
+        self.until_ms
+    }
+}
+
 impl<S: ShardState> Node<S> {
     /// Repairs a shard, or asks the owner that has most to do so. `asker` is told what came of it.
     pub(super) fn repair(&mut self, shard: ShardId, asker: NodeId, now: Moment, out: &mut Vec<Command>) {
         let me = self.settings.node;
-        match self.best(shard, now) {
+        match self.best(shard, &[], now) {
             Ok((_, node)) if node != me && asker == me => {
-                self.passed_on.insert(shard, now.elapsed_ms + PASSED_ON_MS);
-                self.mail.push((node, Message::RepairAsk { shard }));
+                let until_ms = now.elapsed_ms + PASSED_ON_MS;
+                self.pass_on(shard, node, PassedOn { asked: Vec::new(), until_ms });
             }
             Ok((epoch, _)) => match self.own(shard, now) {
                 Ok(_) if self.repairs.len() >= REPAIRS_MAX => {
@@ -55,12 +70,18 @@ impl<S: ShardState> Node<S> {
         }
     }
 
-    /// Returns the epoch of a shard, and the owner that has most of it among those that could begin another one.
-    fn best(&self, shard: ShardId, now: Moment) -> Result<(u32, NodeId), Refusal> {
+    fn pass_on(&mut self, shard: ShardId, node: NodeId, mut passed_on: PassedOn) {
+        passed_on.asked.push(node);
+        self.passed_on.insert(shard, passed_on);
+        self.mail.push((node, Message::RepairAsk { shard }));
+    }
+
+    /// Returns the epoch of a shard, and the owner that has most of it among those that could begin another one. `but` cannot.
+    fn best(&self, shard: ShardId, but: &[NodeId], now: Moment) -> Result<(u32, NodeId), Refusal> {
         let place = self.keeper.known().and_then(|known| known.shard(shard)).ok_or(Refusal::Unknown)?;
         let (epoch, me) = (place.epoch, self.settings.node);
         let own = self.own(shard, now);
-        let holdings = place.full_but(me).filter_map(|node| {
+        let holdings = place.full_but(me).filter(|node| !but.contains(node)).filter_map(|node| {
             self.members.holding(node, shard, epoch, now).map(|holding| (holding.synced, node))
         });
         let best = holdings.chain(own.ok().map(|synced| (synced, me))).max();
@@ -113,15 +134,28 @@ impl<S: ShardState> Node<S> {
         }
     }
 
-    /// The owner that was asked for a repair tells what came of it.
+    /// The owner that was asked for a repair tells what came of it. Only it knows that it cannot begin: then the next best one does, and
+    /// what only the first has is published again in the new epoch.
     pub(super) fn repair_answered(
         &mut self,
+        from: NodeId,
         shard: ShardId,
         result: Result<(), Refusal>,
+        now: Moment,
         out: &mut Vec<Command>,
     ) {
-        if self.passed_on.remove(&shard).is_some() {
-            out.push(Command::RepairEnded { shard, result });
+        let me = self.settings.node;
+        if self.passed_on.get(&shard).is_none_or(|own| own.asked.last() != Some(&from)) {
+            return;
+        }
+        let Some(passed_on) = self.passed_on.remove(&shard) else { return };
+        let cannot = matches!(result, Err(Refusal::Behind | Refusal::LogUnread));
+        match self.best(shard, &passed_on.asked, now) {
+            Ok((_, node)) if cannot && node != me => self.pass_on(shard, node, passed_on),
+            Ok((epoch, _)) if cannot && self.repairs.len() < REPAIRS_MAX => {
+                self.begin_repair(shard, epoch, me, now, out);
+            }
+            _ => out.push(Command::RepairEnded { shard, result }),
         }
     }
 
@@ -195,7 +229,7 @@ impl<S: ShardState> Node<S> {
         for Repair { shard, askers, .. } in late {
             self.end_repair(shard, &askers, Err(Refusal::Late), out);
         }
-        let silent = self.passed_on.extract_if(.., |_, until_ms| is_late(*until_ms));
+        let silent = self.passed_on.extract_if(.., |_, own| is_late(own.until_ms));
         let silent = silent.map(|(shard, _)| Command::RepairEnded { shard, result: Err(Refusal::Silent) });
         out.extend(silent);
     }

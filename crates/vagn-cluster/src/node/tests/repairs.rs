@@ -211,6 +211,43 @@ fn who_asks_for_a_repair_is_told_what_came_of_it() {
 }
 
 #[test]
+fn a_sound_owner_begins_where_the_one_that_has_most_refuses() {
+    let mut world = World::begun(2);
+    world.store(1, 0..100);
+    let shards = [0, 1].map(ShardId);
+    for shard in shards {
+        world.streams.remove(&StreamId { shard, epoch: 1 });
+    }
+    world.pass_until("stopped", 30_000, |world| {
+        let stopped = |node| {
+            shards.iter().all(|shard| world.has_told(node, Happened::Stopped(*shard, Stop::StreamGone)))
+        };
+        stopped(1) && stopped(2)
+    });
+    // The second one finds damage behind the last record, and cannot begin.
+    world.crash(2);
+    for shard in shards {
+        let log = world.machine(2).disk.shards[&shard].1.clone();
+        world.machine(2).disk.rests.insert(shard, log);
+    }
+    world.start(2);
+    world.add(3);
+    world.crash(3);
+    world.machine(3).settings.stores = false;
+    world.start(3);
+    world.pass(5_000);
+    // By the other owner, and by a node that owns nothing.
+    for (node, shard) in [(1, shards[0]), (3, shards[1])] {
+        world.tell(node, Event::RepairAsked(shard));
+        world.pass(3_000);
+        assert_eq!(world.machine(node).repairs, [(shard, Ok(()))], "by node {node}");
+        assert!(world.has_told(1, Happened::EpochRepaired(shard)));
+    }
+    world.pass_until("caught up", 60_000, |world| world.is_caught_up(&[1]) && world.is_caught_up(&[2]));
+    world.assert_equal(100);
+}
+
+#[test]
 fn a_stream_that_the_brokers_find_again_is_followed_again() {
     let mut world = World::begun(2);
     let stream = StreamId { shard: ShardId(0), epoch: 1 };
