@@ -47,6 +47,8 @@ pub(super) struct Disk {
     pub(super) is_slow: bool,
     /// A start gives no records, and the first sync fails.
     pub(super) is_unread_at_start: bool,
+    /// Syncs are not answered.
+    pub(super) is_stuck: bool,
     /// Logs cannot be read.
     pub(super) is_unread: bool,
     /// The first two records of each log are damaged.
@@ -457,6 +459,7 @@ impl Machine {
                 assert!(log.last().is_none_or(|last| last.sequence < records[0].sequence));
                 log.extend(records);
             }
+            Command::SyncLog(_) if self.disk.is_stuck => {}
             Command::SyncLog(shard) => {
                 let log = &self.disk.shards.entry(shard).or_default().1;
                 let through = log.last().map_or(0, |last| last.sequence);
