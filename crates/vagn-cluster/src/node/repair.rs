@@ -40,6 +40,8 @@ pub(super) struct Repair {
 pub(super) struct PassedOn {
     /// Owners that were asked. All but the last one cannot begin.
     asked: Vec<NodeId>,
+    /// Epoch that ends.
+    epoch: u32,
     until_ms: u64,
 }
 
@@ -54,10 +56,14 @@ impl<S: ShardState> Node<S> {
     /// Repairs a shard, or asks the owner that has most to do so. `asker` is told what came of it.
     pub(super) fn repair(&mut self, shard: ShardId, asker: NodeId, now: Moment, out: &mut Vec<Command>) {
         let me = self.settings.node;
+        if asker == me && self.passed_on.contains_key(&shard) {
+            // What comes of the one that is under way is told for this one, too.
+            return;
+        }
         match self.best(shard, &[], now) {
-            Ok((_, node)) if node != me && asker == me => {
+            Ok((epoch, node)) if node != me && asker == me => {
                 let until_ms = now.elapsed_ms + PASSED_ON_MS;
-                self.pass_on(shard, node, PassedOn { asked: Vec::new(), until_ms });
+                self.pass_on(shard, node, PassedOn { asked: Vec::new(), epoch, until_ms });
             }
             Ok((epoch, _)) => match self.own(shard, now) {
                 Ok(_) if self.repairs.len() >= REPAIRS_MAX => {
@@ -106,6 +112,13 @@ impl<S: ShardState> Node<S> {
         now: Moment,
         out: &mut Vec<Command>,
     ) {
+        let is_same = |repair: &&mut Repair| repair.shard == shard && repair.epoch == epoch;
+        if let Some(repair) = self.repairs.iter_mut().find(is_same) {
+            if !repair.askers.contains(&asker) {
+                repair.askers.push(asker);
+            }
+            return;
+        }
         let read = self.numbers.read();
         let until_ms = now.elapsed_ms + WITHIN_MS;
         let before = self.repairs.extract_if(.., |repair| repair.shard == shard);
@@ -194,6 +207,7 @@ impl<S: ShardState> Node<S> {
 
     /// Writes new epochs into the record.
     pub(super) fn run_repairs(&mut self, now: Moment, out: &mut Vec<Command>) {
+        self.end_begun(out);
         self.give_up_repairs(now, out);
         let Some(known) = self.keeper.known().filter(|_| self.keeper.may_change()) else { return };
         let made = |repair: &Repair| Some((repair.shard, repair.epoch, repair.made?));
@@ -221,6 +235,16 @@ impl<S: ShardState> Node<S> {
         };
         let ended: Vec<Repair> = self.repairs.extract_if(.., |repair| repair.shard == shard).collect();
         ended.iter().for_each(|repair| self.end_repair(shard, &repair.askers, result, out));
+    }
+
+    /// Ends those passed on whose epoch the record has: the answer may be lost.
+    fn end_begun(&mut self, out: &mut Vec<Command>) {
+        let Some(known) = self.keeper.known() else { return };
+        let is_begun = |shard: &ShardId, own: &mut PassedOn| {
+            known.shard(*shard).is_some_and(|place| place.epoch > own.epoch)
+        };
+        let begun = self.passed_on.extract_if(.., is_begun);
+        out.extend(begun.map(|(shard, _)| Command::RepairEnded { shard, result: Ok(()) }));
     }
 
     fn give_up_repairs(&mut self, now: Moment, out: &mut Vec<Command>) {

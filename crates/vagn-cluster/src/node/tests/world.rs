@@ -83,6 +83,8 @@ pub(super) struct World {
     pub(super) cut: BTreeMap<NodeId, BTreeMap<StreamId, StreamOutcome>>,
     /// Of those the ones that hear the other nodes, and get from that leader what it has.
     pub(super) is_led: BTreeSet<NodeId>,
+    /// Messages from the first to the second that are lost, but for those to all.
+    pub(super) loses: Option<(NodeId, NodeId)>,
 }
 
 impl World {
@@ -97,6 +99,7 @@ impl World {
             elsewhere: Vec::new(),
             cut: BTreeMap::new(),
             is_led: BTreeSet::new(),
+            loses: None,
         };
         (1..=nodes).for_each(|node| world.add(node));
         world
@@ -354,7 +357,7 @@ impl World {
                 self.elsewhere.push((to, bytes));
                 None
             }
-            Command::Send { to, .. } if self.is_alone(to) => None,
+            Command::Send { to, .. } if self.is_alone(to) || self.loses == Some((me, to)) => None,
             Command::Send { to, bytes } => {
                 if let Some(other) = self.machines.get_mut(&to).filter(|other| other.node.is_some()) {
                     other.inbox.push_back(Event::Received { from: me, bytes });
