@@ -44,7 +44,7 @@ use keeper::{Context, Keeper};
 use mirror::Mirror;
 use part::{Bench, Facts, Part};
 use plan::{Own, View, plan, progress};
-use repair::Repair;
+use repair::{PassedOn, Repair};
 
 /// Time between plans.
 const PLAN_MS: u64 = 300;
@@ -71,8 +71,7 @@ pub struct Node<S> {
     door: Door,
     scatter: Scatter,
     repairs: Vec<Repair>,
-    /// Repairs that another node was asked to make, each with the end of the wait for its answer.
-    passed_on: BTreeMap<ShardId, u64>,
+    passed_on: BTreeMap<ShardId, PassedOn>,
     leaves: bool,
     beat_at_ms: u64,
     plan_at_ms: u64,
@@ -345,7 +344,7 @@ impl<S: ShardState> Node<S> {
             self.door.due_ms(known),
             self.scatter.due_ms(),
             repairs,
-            self.passed_on.values().min().copied(),
+            self.passed_on.values().map(PassedOn::until_ms).min(),
             mirrors,
             mirrors_end,
         ];

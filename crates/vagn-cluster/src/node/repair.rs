@@ -35,14 +35,35 @@ pub(super) struct Repair {
     askers: Vec<NodeId>,
 }
 
+/// A repair that another node was asked to make.
+#[derive(Debug)]
+pub(super) struct PassedOn {
+    /// Owners that were asked. All but the last one cannot begin.
+    asked: Vec<NodeId>,
+    /// Epoch that ends.
+    epoch: u32,
+    until_ms: u64,
+}
+
+impl PassedOn {
+    /// End of the wait for an answer.
+    pub(super) fn until_ms(&self) -> u64 {
+        self.until_ms
+    }
+}
+
 impl<S: ShardState> Node<S> {
     /// Repairs a shard, or asks the owner that has most to do so. `asker` is told what came of it.
     pub(super) fn repair(&mut self, shard: ShardId, asker: NodeId, now: Moment, out: &mut Vec<Command>) {
         let me = self.settings.node;
-        match self.best(shard, now) {
-            Ok((_, node)) if node != me && asker == me => {
-                self.passed_on.insert(shard, now.elapsed_ms + PASSED_ON_MS);
-                self.mail.push((node, Message::RepairAsk { shard }));
+        if asker == me && self.passed_on.contains_key(&shard) {
+            // What comes of the one that is under way is told for this one, too.
+            return;
+        }
+        match self.best(shard, &[], now) {
+            Ok((epoch, node)) if node != me && asker == me => {
+                let until_ms = now.elapsed_ms + PASSED_ON_MS;
+                self.pass_on(shard, node, PassedOn { asked: Vec::new(), epoch, until_ms });
             }
             Ok((epoch, _)) => match self.own(shard, now) {
                 Ok(_) if self.repairs.len() >= REPAIRS_MAX => {
@@ -55,12 +76,18 @@ impl<S: ShardState> Node<S> {
         }
     }
 
-    /// Returns the epoch of a shard, and the owner that has most of it among those that could begin another one.
-    fn best(&self, shard: ShardId, now: Moment) -> Result<(u32, NodeId), Refusal> {
+    fn pass_on(&mut self, shard: ShardId, node: NodeId, mut passed_on: PassedOn) {
+        passed_on.asked.push(node);
+        self.passed_on.insert(shard, passed_on);
+        self.mail.push((node, Message::RepairAsk { shard }));
+    }
+
+    /// Returns the epoch of a shard, and the owner that has most of it among those that could begin another one. `but` cannot.
+    fn best(&self, shard: ShardId, but: &[NodeId], now: Moment) -> Result<(u32, NodeId), Refusal> {
         let place = self.keeper.known().and_then(|known| known.shard(shard)).ok_or(Refusal::Unknown)?;
         let (epoch, me) = (place.epoch, self.settings.node);
         let own = self.own(shard, now);
-        let holdings = place.full_but(me).filter_map(|node| {
+        let holdings = place.full_but(me).filter(|node| !but.contains(node)).filter_map(|node| {
             self.members.holding(node, shard, epoch, now).map(|holding| (holding.synced, node))
         });
         let best = holdings.chain(own.ok().map(|synced| (synced, me))).max();
@@ -85,6 +112,13 @@ impl<S: ShardState> Node<S> {
         now: Moment,
         out: &mut Vec<Command>,
     ) {
+        let is_same = |repair: &&mut Repair| repair.shard == shard && repair.epoch == epoch;
+        if let Some(repair) = self.repairs.iter_mut().find(is_same) {
+            if !repair.askers.contains(&asker) {
+                repair.askers.push(asker);
+            }
+            return;
+        }
         let read = self.numbers.read();
         let until_ms = now.elapsed_ms + WITHIN_MS;
         let before = self.repairs.extract_if(.., |repair| repair.shard == shard);
@@ -113,15 +147,28 @@ impl<S: ShardState> Node<S> {
         }
     }
 
-    /// The owner that was asked for a repair tells what came of it.
+    /// The owner that was asked for a repair tells what came of it. Only it knows that it cannot begin: then the next best one does, and
+    /// what only the first has is published again in the new epoch.
     pub(super) fn repair_answered(
         &mut self,
+        from: NodeId,
         shard: ShardId,
         result: Result<(), Refusal>,
+        now: Moment,
         out: &mut Vec<Command>,
     ) {
-        if self.passed_on.remove(&shard).is_some() {
-            out.push(Command::RepairEnded { shard, result });
+        let me = self.settings.node;
+        if self.passed_on.get(&shard).is_none_or(|own| own.asked.last() != Some(&from)) {
+            return;
+        }
+        let Some(passed_on) = self.passed_on.remove(&shard) else { return };
+        let cannot = matches!(result, Err(Refusal::Behind | Refusal::LogUnread));
+        match self.best(shard, &passed_on.asked, now) {
+            Ok((_, node)) if cannot && node != me => self.pass_on(shard, node, passed_on),
+            Ok((epoch, _)) if cannot && self.repairs.len() < REPAIRS_MAX => {
+                self.begin_repair(shard, epoch, me, now, out);
+            }
+            _ => out.push(Command::RepairEnded { shard, result }),
         }
     }
 
@@ -160,6 +207,7 @@ impl<S: ShardState> Node<S> {
 
     /// Writes new epochs into the record.
     pub(super) fn run_repairs(&mut self, now: Moment, out: &mut Vec<Command>) {
+        self.end_begun(out);
         self.give_up_repairs(now, out);
         let Some(known) = self.keeper.known().filter(|_| self.keeper.may_change()) else { return };
         let made = |repair: &Repair| Some((repair.shard, repair.epoch, repair.made?));
@@ -189,13 +237,23 @@ impl<S: ShardState> Node<S> {
         ended.iter().for_each(|repair| self.end_repair(shard, &repair.askers, result, out));
     }
 
+    /// Ends those passed on whose epoch the record has: the answer may be lost.
+    fn end_begun(&mut self, out: &mut Vec<Command>) {
+        let Some(known) = self.keeper.known() else { return };
+        let is_begun = |shard: &ShardId, own: &mut PassedOn| {
+            known.shard(*shard).is_some_and(|place| place.epoch > own.epoch)
+        };
+        let begun = self.passed_on.extract_if(.., is_begun);
+        out.extend(begun.map(|(shard, _)| Command::RepairEnded { shard, result: Ok(()) }));
+    }
+
     fn give_up_repairs(&mut self, now: Moment, out: &mut Vec<Command>) {
         let is_late = |until_ms: u64| now.elapsed_ms >= until_ms;
         let late: Vec<Repair> = self.repairs.extract_if(.., |repair| is_late(repair.until_ms)).collect();
         for Repair { shard, askers, .. } in late {
             self.end_repair(shard, &askers, Err(Refusal::Late), out);
         }
-        let silent = self.passed_on.extract_if(.., |_, until_ms| is_late(*until_ms));
+        let silent = self.passed_on.extract_if(.., |_, own| is_late(own.until_ms));
         let silent = silent.map(|(shard, _)| Command::RepairEnded { shard, result: Err(Refusal::Silent) });
         out.extend(silent);
     }

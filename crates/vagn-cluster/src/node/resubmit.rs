@@ -48,6 +48,10 @@ pub(super) struct Resubmit {
     has_lacked: bool,
     waiting: VecDeque<Again>,
     under_way: BTreeMap<PublishId, Again>,
+    /// Last entry that this node has received, where its replica tells what the shard lacks: what is published now stands behind it.
+    received: u64,
+    /// Last entry that the brokers gave to any of it.
+    stored: u64,
     retry_at_ms: u64,
 }
 
@@ -56,6 +60,8 @@ pub(super) struct Resubmit {
 struct Again {
     message_id: Option<String>,
     bytes: Arc<[u8]>,
+    /// Last entry that had been received when it was published.
+    behind: u64,
 }
 
 impl Resubmit {
@@ -74,6 +80,8 @@ impl Resubmit {
             has_lacked: false,
             waiting: VecDeque::new(),
             under_way: BTreeMap::new(),
+            received: 0,
+            stored: 0,
             retry_at_ms: 0,
         }
     }
@@ -112,6 +120,16 @@ impl Resubmit {
         self.is_read && self.is_sure() && self.waiting.is_empty() && self.under_way.is_empty()
     }
 
+    /// True when all is in the stream, and this node has synced so much of it. Before, brokers that lose their end lose the reports for good.
+    pub(super) fn is_here(&self, synced: u64) -> bool {
+        self.is_done() && synced >= self.stored
+    }
+
+    /// Notes the last entry that this node has received.
+    pub(super) fn received(&mut self, sequence: u64) {
+        self.received = sequence;
+    }
+
     fn is_sure(&self) -> bool {
         self.lack.as_ref().is_none_or(Lack::is_empty)
     }
@@ -137,7 +155,8 @@ impl Resubmit {
             });
         }
         while self.under_way.len() < UNDER_WAY_MAX && now.elapsed_ms >= self.retry_at_ms {
-            let Some(again) = self.waiting.pop_front() else { return };
+            let Some(mut again) = self.waiting.pop_front() else { return };
+            again.behind = self.received;
             let publish = numbers.publish();
             self.under_way.insert(publish, again.clone());
             out.push(Command::Publish {
@@ -202,13 +221,13 @@ impl Resubmit {
         }
         match &mut self.lack {
             // Without a message id: brokers that lost a message may know its id all the same.
-            Some(lack) => lack.add(
-                batches(records)
-                    .map(|(id, record)| (id, Again { message_id: None, bytes: record.bytes.clone() })),
-            ),
+            Some(lack) => lack.add(batches(records).map(|(id, record)| {
+                (id, Again { message_id: None, bytes: record.bytes.clone(), behind: 0 })
+            })),
             None => self.waiting.extend(batches(records).map(|(id, record)| Again {
                 message_id: Some(id.to_string()),
                 bytes: Arc::from(with_epoch(&record.bytes, self.stream.epoch)),
+                behind: 0,
             })),
         }
     }
@@ -220,6 +239,7 @@ impl Resubmit {
         let again = |record: &LogRecord| Again {
             message_id: None,
             bytes: Arc::from(with_epoch(&record.bytes, epoch)),
+            behind: 0,
         };
         match &mut self.lack {
             Some(lack) => lack.add(batches(records).map(|(id, record)| (id, again(record)))),
@@ -242,9 +262,15 @@ impl Resubmit {
     /// A publish was answered. Returns true if it was this one's.
     pub(super) fn published(&mut self, publish: PublishId, outcome: PublishOutcome, now: Moment) -> bool {
         let Some(again) = self.under_way.remove(&publish) else { return false };
-        if !matches!(outcome, PublishOutcome::Stored { .. }) {
-            self.waiting.push_front(again);
-            self.retry_at_ms = now.elapsed_ms + RETRY_MS;
+        match outcome {
+            // Else a sequence that this node has an entry of was given again: the stream has lost its end.
+            PublishOutcome::Stored { sequence, .. } if sequence > again.behind => {
+                self.stored = self.stored.max(sequence);
+            }
+            _ => {
+                self.waiting.push_front(again);
+                self.retry_at_ms = now.elapsed_ms + RETRY_MS;
+            }
         }
         true
     }
@@ -306,6 +332,31 @@ mod tests {
             now.elapsed_ms = due_ms;
         }
         assert_eq!(pauses, [2, 4, 8, 16, 32, 60, 60]);
+    }
+
+    #[test]
+    fn what_gets_a_sequence_of_an_entry_that_is_here_is_not_in_the_stream() {
+        let mut log = Log::new(1);
+        log.batch(1, &["a"]);
+        let stream = StreamId { shard: ShardId(0), epoch: 1 };
+        let (mut rest, mut numbers, mut now) =
+            (Resubmit::of_rest(stream, false), Numbers::default(), Moment::default());
+        let mut step = |rest: &mut Resubmit, now| {
+            let mut out = Vec::new();
+            rest.received(100);
+            rest.run(now, &[], &mut numbers, &mut out);
+            out.pop()
+        };
+        let Some(Command::ReadRest { read, .. }) = step(&mut rest, now) else { panic!("it is read") };
+        rest.read(read, LogOutcome::Records(log.behind(0).cloned().collect()), unseen, now);
+        for sequence in [91, 105] {
+            now.elapsed_ms += RETRY_MS;
+            let Some(Command::Publish { publish, .. }) = step(&mut rest, now) else { panic!("it goes") };
+            assert!(rest.published(publish, PublishOutcome::Stored { sequence, duplicate: false }, now));
+        }
+        let Some(Command::ReadRest { read, .. }) = step(&mut rest, now) else { panic!("it is read on") };
+        rest.read(read, LogOutcome::End, unseen, now);
+        assert!(rest.is_done() && !rest.is_here(104) && rest.is_here(105));
     }
 
     #[test]

@@ -311,7 +311,8 @@ impl Opening {
     }
 }
 
-/// Moves all files of a shard that could not be read into a folder of their own.
+/// Moves all files of a shard that could not be read into a folder of their own. Records among them that are whole are a rest as any other:
+/// the next start tells of it.
 pub(super) fn keep_all(site: &Site, shard: ShardId) -> io::Result<()> {
     let dir = site.shard_dir(shard);
     let names = match site.disk.list(&dir) {
@@ -322,7 +323,7 @@ pub(super) fn keep_all(site: &Site, shard: ShardId) -> io::Result<()> {
         return Ok(());
     }
     let files: Vec<PathBuf> = names.iter().map(|name| dir.join(name)).collect();
-    let folder = aside::folder(site, shard)?;
+    let folder = rest::folder(site, shard)?;
     aside::move_into(site, &folder, files.iter().map(PathBuf::as_path))
 }
 

@@ -168,7 +168,7 @@ pub(super) fn stop_reason(stop: Stop) -> &'static str {
         }
         Stop::LogUnread => {
             "its log cannot be read, and may be the only place of some reports; it is kept, and read again each minute at most; mend the disk and \
-             start the service again, or, if the log is lost, stop it and move `cluster/shard-N` of the data directory away"
+             start the service again; if the log is lost, the runbook of VagnReplicasStopped says what may be moved"
         }
         Stop::DiskDamaged => "what is on disk cannot be read",
     }

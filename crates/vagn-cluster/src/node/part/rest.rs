@@ -1,7 +1,7 @@
 //! The rest of a log that a start has found damaged: it stood behind the damage, and may be all that there is of some reports.
 //!
 //! The replica goes on from what stands before. Once it has all of the stream, it tells which batches of the rest the shard lacks, and
-//! these are published again. Until they are in the stream, each start tells of the rest.
+//! these are published again. Until they have come back by the stream and are in its log, each start tells of the rest.
 
 use super::{Bench, Facts, Part};
 use crate::assignment::Role;
@@ -22,19 +22,18 @@ impl<S: ShardState> Part<S> {
     pub(super) fn publish_rest(&mut self, facts: &Facts<'_>, bench: &mut Bench<'_>) {
         let stream = facts.place.stream(self.shard);
         let has_all = self.role == Role::Full && self.resubmit.is_none() && self.is_caught_up(bench.now);
-        let is_of_epoch =
-            self.replica.as_ref().is_some_and(|replica| replica.content.epoch == facts.place.epoch);
-        if !self.has_rest || !has_all || !is_of_epoch {
-            return;
-        }
+        let of_epoch = self.replica.as_ref().filter(|replica| replica.content.epoch == facts.place.epoch);
+        let Some(replica) = of_epoch.filter(|_| self.has_rest && has_all) else { return };
+        let (received, synced) = (replica.received(), replica.synced());
         if bench.settings.faults.rest_is_nothing {
             return self.let_go_of_rest(bench);
         }
         // What went into an epoch that has ended may be lost with it.
         self.rest.take_if(|rest| rest.stream() != stream);
         let rest = self.rest.get_or_insert_with(|| Resubmit::of_rest(stream, false));
+        rest.received(received);
         rest.run(bench.now, &[], bench.numbers, bench.out);
-        if rest.is_done() {
+        if rest.is_here(synced) {
             if rest.has_lacked() {
                 bench.out.push(Command::Tell(Happened::PublishedAgain(self.shard)));
             }

@@ -6,7 +6,7 @@ use vagn_wire::Fate;
 
 use super::world::{SHARDS, Stream, World};
 use crate::entry::{Body, Entry};
-use crate::event::{DiskFault, Event};
+use crate::event::{DiskFault, Event, LogRecord};
 use crate::happened::{Happened, Stop};
 use crate::ids::{NodeId, ShardId, StreamId};
 
@@ -66,6 +66,43 @@ fn what_stands_behind_the_damage_of_a_log_is_published_again_as_far_as_the_shard
     world.start(2);
     world.pass_until("it is read", 20_000, |world| world.machines[&NodeId(2)].disk.rests.is_empty());
     assert_eq!(batches(&world), 0);
+}
+
+#[test]
+fn the_rest_of_a_log_stays_until_its_owner_has_it_from_the_stream() {
+    let mut world = with_rests();
+    world.machine(1).disk.is_unread = true;
+    world.start(1);
+    world.start(2);
+    world.pass_until("both have all of the streams", 20_000, |world| world.is_caught_up(&[1, 2]));
+    // The brokers take it, and lose it again before an owner has it on disk.
+    let before: BTreeMap<StreamId, u64> = world.streams.iter().map(|(id, own)| (*id, own.last())).collect();
+    world.machine(1).disk.is_unread = false;
+    for node in [1, 2] {
+        world.machine(node).disk.is_stuck = true;
+    }
+    world.pass(4_000);
+    let is_batch = |own: &LogRecord| matches!(Entry::read(&own.bytes).unwrap().body, Body::Batch(_));
+    let has_rest = |(id, own): (&StreamId, &Stream)| own.messages[before[id] as usize..].iter().any(is_batch);
+    assert!(world.streams.iter().all(has_rest), "it was published");
+    assert_eq!(world.machines[&NodeId(1)].disk.rests.len(), usize::from(SHARDS));
+    world.crash(1);
+    world.crash(2);
+    for (id, stream) in &mut world.streams {
+        stream.messages.truncate(before[id] as usize);
+    }
+    for node in [1, 2] {
+        for (id, had) in &before {
+            world.machine(node).disk.shards.get_mut(&id.shard).unwrap().1.retain(|own| own.sequence <= *had);
+        }
+        world.machine(node).disk.is_stuck = false;
+        world.start(node);
+    }
+    world.pass_until("nothing is left to be published", 30_000, |world| {
+        world.machines[&NodeId(1)].disk.rests.is_empty()
+    });
+    world.pass(2_000);
+    world.assert_equal(200);
 }
 
 #[test]

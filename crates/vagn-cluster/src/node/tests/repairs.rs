@@ -7,6 +7,7 @@ use crate::entry::{Body, Entry};
 use crate::event::{DiskFault, Event};
 use crate::happened::{Happened, Stop};
 use crate::ids::{NodeId, ShardId, StreamId};
+use crate::message::Message;
 use crate::refusal::Refusal;
 
 /// Two nodes whose streams have let go of their beginning, and the record as it was before the second one joined. The first has lost its
@@ -208,6 +209,65 @@ fn who_asks_for_a_repair_is_told_what_came_of_it() {
     world.pass(2_000);
     world.cut(1);
     assert_eq!(asked(&mut world, 1, 3, 1_000), [Err(Refusal::NoBrokers)]);
+}
+
+#[test]
+fn a_repair_that_another_node_made_is_told_without_its_answer() {
+    let mut world = World::begun(2);
+    world.store(1, 0..100);
+    world.add(3);
+    world.crash(3);
+    world.machine(3).settings.stores = false;
+    world.start(3);
+    world.pass(5_000);
+    // The answer is lost, and what another node answers is none. A second person asks meanwhile.
+    let shard = ShardId(0);
+    world.loses = Some((NodeId(2), NodeId(3)));
+    world.tell(3, Event::RepairAsked(shard));
+    let other = Message::RepairAnswer { shard, result: Err(Refusal::Busy) };
+    world.tell(3, Event::Received { from: NodeId(1), bytes: other.write() });
+    world.tell(3, Event::RepairAsked(shard));
+    world.pass(6_000);
+    assert_eq!(world.machine(3).repairs, [(shard, Ok(()))]);
+    let (stream, _) = world.node(3).owners(shard).unwrap();
+    assert_eq!(stream.epoch, 2, "one epoch was begun");
+}
+
+#[test]
+fn a_sound_owner_begins_where_the_one_that_has_most_refuses() {
+    let mut world = World::begun(2);
+    world.store(1, 0..100);
+    let shards = [0, 1].map(ShardId);
+    for shard in shards {
+        world.streams.remove(&StreamId { shard, epoch: 1 });
+    }
+    world.pass_until("stopped", 30_000, |world| {
+        let stopped = |node| {
+            shards.iter().all(|shard| world.has_told(node, Happened::Stopped(*shard, Stop::StreamGone)))
+        };
+        stopped(1) && stopped(2)
+    });
+    // The second one finds damage behind the last record, and cannot begin.
+    world.crash(2);
+    for shard in shards {
+        let log = world.machine(2).disk.shards[&shard].1.clone();
+        world.machine(2).disk.rests.insert(shard, log);
+    }
+    world.start(2);
+    world.add(3);
+    world.crash(3);
+    world.machine(3).settings.stores = false;
+    world.start(3);
+    world.pass(5_000);
+    // By the other owner, and by a node that owns nothing.
+    for (node, shard) in [(1, shards[0]), (3, shards[1])] {
+        world.tell(node, Event::RepairAsked(shard));
+        world.pass(3_000);
+        assert_eq!(world.machine(node).repairs, [(shard, Ok(()))], "by node {node}");
+        assert!(world.has_told(1, Happened::EpochRepaired(shard)));
+    }
+    world.pass_until("caught up", 60_000, |world| world.is_caught_up(&[1]) && world.is_caught_up(&[2]));
+    world.assert_equal(100);
 }
 
 #[test]

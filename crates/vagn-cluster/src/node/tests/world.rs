@@ -47,6 +47,8 @@ pub(super) struct Disk {
     pub(super) is_slow: bool,
     /// A start gives no records, and the first sync fails.
     pub(super) is_unread_at_start: bool,
+    /// Syncs are not answered.
+    pub(super) is_stuck: bool,
     /// Logs cannot be read.
     pub(super) is_unread: bool,
     /// The first two records of each log are damaged.
@@ -81,6 +83,8 @@ pub(super) struct World {
     pub(super) cut: BTreeMap<NodeId, BTreeMap<StreamId, StreamOutcome>>,
     /// Of those the ones that hear the other nodes, and get from that leader what it has.
     pub(super) is_led: BTreeSet<NodeId>,
+    /// Messages from the first to the second that are lost, but for those to all.
+    pub(super) loses: Option<(NodeId, NodeId)>,
 }
 
 impl World {
@@ -95,6 +99,7 @@ impl World {
             elsewhere: Vec::new(),
             cut: BTreeMap::new(),
             is_led: BTreeSet::new(),
+            loses: None,
         };
         (1..=nodes).for_each(|node| world.add(node));
         world
@@ -352,7 +357,7 @@ impl World {
                 self.elsewhere.push((to, bytes));
                 None
             }
-            Command::Send { to, .. } if self.is_alone(to) => None,
+            Command::Send { to, .. } if self.is_alone(to) || self.loses == Some((me, to)) => None,
             Command::Send { to, bytes } => {
                 if let Some(other) = self.machines.get_mut(&to).filter(|other| other.node.is_some()) {
                     other.inbox.push_back(Event::Received { from: me, bytes });
@@ -457,6 +462,7 @@ impl Machine {
                 assert!(log.last().is_none_or(|last| last.sequence < records[0].sequence));
                 log.extend(records);
             }
+            Command::SyncLog(_) if self.disk.is_stuck => {}
             Command::SyncLog(shard) => {
                 let log = &self.disk.shards.entry(shard).or_default().1;
                 let through = log.last().map_or(0, |last| last.sequence);

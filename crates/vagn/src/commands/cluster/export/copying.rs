@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::bail;
 use tokio::time::{Instant, sleep};
-use vagn_cluster::{Node, OwnerView, ShardId, Stage};
+use vagn_cluster::{Node, OwnerView, ShardId, ShardView, Stage};
 use vagn_nats::Handle;
 use vagn_shard::FleetShard;
 use vagn_store::Reader;
@@ -26,6 +26,8 @@ struct Shard {
     number: u16,
     /// An owner with all it has was heard lately.
     is_owned: bool,
+    /// An owner that should have all of it was heard lately, and does not follow its stream.
+    is_in_doubt: bool,
     /// The whole shard, once it is here.
     content: Option<Reader>,
 }
@@ -35,11 +37,10 @@ impl Look {
         let mirrors = node.mirrors();
         let shard = |number| {
             let owners = node.owner_views(ShardId(number));
-            // By a tick of this node, which was published after it began: so all is here that was stored before.
-            let is_whole =
-                mirrors.iter().any(|own| own.shard == ShardId(number) && own.stage == Stage::CaughtUp);
+            let is_whole = mirrors.iter().any(|own| own.shard == ShardId(number) && is_whole(own, &owners));
             let content = node.shown(ShardId(number)).filter(|_| is_whole).map(FleetShard::reader);
-            Shard { number, is_owned: owners.iter().any(OwnerView::has_all), content }
+            let is_owned = owners.iter().any(OwnerView::has_all);
+            Shard { number, is_owned, is_in_doubt: owners.iter().any(has_less), content }
         };
         Self { shards: (0..node.shard_count().unwrap_or(0)).map(shard).collect() }
     }
@@ -52,11 +53,29 @@ impl Look {
         self.shards.iter().filter(|shard| !shard.is_owned).map(|shard| shard.number).collect()
     }
 
+    fn in_doubt(&self) -> Vec<u16> {
+        self.shards.iter().filter(|shard| shard.is_in_doubt).map(|shard| shard.number).collect()
+    }
+
     /// Returns the shards if all are here.
     fn whole(self) -> Option<Vec<Reader>> {
         let contents: Option<Vec<_>> = self.shards.into_iter().map(|shard| shard.content).collect();
         contents.filter(|contents| !contents.is_empty())
     }
+}
+
+/// True for a mirror that has all of its shard: of its stream as it is now, by a tick of this node, which was published after it began; and of
+/// what owners have on disk. A stream that has lost its end lacks what an owner still has, until the shard is repaired.
+fn is_whole(mirror: &ShardView, owners: &[OwnerView]) -> bool {
+    let synced = owners.iter().filter_map(|owner| owner.synced).max();
+    mirror.stage == Stage::CaughtUp
+        && synced.is_none_or(|synced| mirror.applied >= synced)
+        && !owners.iter().any(has_less)
+}
+
+/// True for an owner that was heard lately and does not follow the stream, though it had all: it stands before what was lost, perhaps.
+fn has_less(owner: &OwnerView) -> bool {
+    owner.is_full && owner.synced.is_some() && !owner.caught_up
 }
 
 /// Copies all shards. What was answered as stored before the call is in them.
@@ -72,10 +91,10 @@ pub(super) async fn copied(handle: &Handle<FleetShard>) -> anyhow::Result<Vec<Re
         handle.mirror(MIRRORED_FOR).ok();
         sleep(LOOK_EVERY).await;
         let Ok(look) = handle.look(Look::of).await else {
-            wait.give_up(&[], &[])?;
+            wait.give_up(&[], &[], &[])?;
             continue;
         };
-        let (lacking, lost) = (look.lacking(), look.unowned());
+        let (lacking, lost, doubts) = (look.lacking(), look.unowned(), look.in_doubt());
         progress.set_length(look.shards.len() as u64);
         progress.set_position((look.shards.len() - lacking.len()) as u64);
         if let Some(shards) = look.whole() {
@@ -83,7 +102,7 @@ pub(super) async fn copied(handle: &Handle<FleetShard>) -> anyhow::Result<Vec<Re
             return Ok(shards);
         }
         wait.note(lacking.len(), lost.is_empty());
-        wait.give_up(&lacking, &lost)?;
+        wait.give_up(&lacking, &lost, &doubts)?;
     }
 }
 
@@ -109,19 +128,71 @@ impl Wait {
     }
 
     /// Ends the wait when nothing has come for too long.
-    fn give_up(&self, lacking: &[u16], lost: &[u16]) -> anyhow::Result<()> {
+    fn give_up(&self, lacking: &[u16], lost: &[u16], doubts: &[u16]) -> anyhow::Result<()> {
         let again = "see `vagn cluster status`, and run it again";
         if let Some(why) = unowned(lost).filter(|_| self.owned_at.elapsed() >= READY_WITHIN) {
             bail!("nothing was exported: for {} s, {why}; {again}", READY_WITHIN.as_secs());
         }
         if self.since.elapsed() >= STILL_MAX {
-            let shards: Vec<_> = lacking.iter().map(u16::to_string).collect();
             let still_s = STILL_MAX.as_secs();
             bail!(
-                "nothing was exported: for {still_s} s, no further copy came; these shards lack: {}; {again}",
-                shards.join(", ")
+                "nothing was exported: for {still_s} s, no further copy came; these shards lack: {}{}; {again}",
+                named(lacking),
+                in_doubt(doubts)
             );
         }
         Ok(())
+    }
+}
+
+fn named(shards: &[u16]) -> String {
+    shards.iter().map(u16::to_string).collect::<Vec<_>>().join(", ")
+}
+
+/// Says of which shards an owner may have more than the stream.
+fn in_doubt(shards: &[u16]) -> String {
+    match shards {
+        [] => String::new(),
+        shards => format!(
+            "; of {} an owner has stopped or lags, and may have what the others lack: repair the shard, or stop that node",
+            named(shards)
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use vagn_cluster::{NodeId, StreamId};
+
+    use super::*;
+
+    #[test]
+    fn a_mirror_is_whole_only_with_all_that_owners_have_on_disk() {
+        let shard = ShardId(0);
+        let stream = StreamId { shard, epoch: 1 };
+        let mirror = |applied| ShardView {
+            shard,
+            stream,
+            stage: Stage::CaughtUp,
+            received: applied,
+            applied,
+            tick: None,
+        };
+        let owner = |node, synced, caught_up| OwnerView {
+            node: NodeId(node),
+            is_full: true,
+            synced: Some(synced),
+            caught_up,
+        };
+        let silent = OwnerView { synced: None, ..owner(1, 0, false) };
+        assert!(is_whole(&mirror(100), &[owner(1, 100, true), owner(2, 100, true)]));
+        assert!(is_whole(&mirror(91), &[silent, owner(2, 90, true)]));
+        // The stream has lost its end, and the first owner has not noticed as yet.
+        assert!(!is_whole(&mirror(91), &[owner(1, 100, true), owner(2, 90, true)]));
+        // It has, and the ticks of the other have gone past it.
+        assert!(!is_whole(&mirror(101), &[owner(1, 100, false), owner(2, 101, true)]));
+        // One that still copies the shard has nothing that others lack.
+        let joining = OwnerView { is_full: false, ..owner(1, 50, false) };
+        assert!(is_whole(&mirror(100), &[joining, owner(2, 100, true)]));
     }
 }
